@@ -1,0 +1,64 @@
+// rows[m, k] = x[m, k] as f32, for an x that the matmul kernels cannot read in place: transposed, or not aligned to their vec4s.
+// One invocation makes four k of one row.
+//
+// x     element base + b·stride_b + i·stride_m + k·stride_k, where m = b·batch_rows + i: f32, f16 or bf16
+// rows  [m, 4·pitch] f32; 0 from the last k on
+// One dispatch covers the k that one window of x holds; base is relative to that window and may wrap below 0.
+
+#include "lib/float16.wgsl"
+#include "lib/grid.wgsl"
+
+#param X 0 1 2 // x is: 0 f32, 1 f16, 2 bf16
+
+struct Params {
+  m: u32, // rows of this dispatch
+  first_m: u32, // the first of them, counted in x
+  first_k: u32, // a multiple of 4
+  quads: u32, // vec4s of k in this dispatch
+  k: u32, // length of k
+  base: u32, // element index of x[0, 0]
+  batch_rows: u32,
+  stride_b: u32,
+  stride_m: u32,
+  stride_k: u32,
+  rows_base: u32, // vec4 index of the first row made here
+  pitch: u32, // vec4s in a row of rows
+}
+
+@group(0) @binding(0) var<uniform> params: Params;
+@group(0) @binding(1) var<storage, read> x: array<u32>;
+@group(0) @binding(2) var<storage, read_write> rows: array<vec4<f32>>;
+
+fn element(row: u32, k: u32) -> f32 {
+  if (k >= params.k) {
+    return 0.0;
+  }
+  let at = row + k * params.stride_k;
+#if X == 0
+  return bitcast<f32>(x[at]);
+#else
+  let bits = (x[at / 2u] >> (16u * (at % 2u))) & 0xffffu;
+#if X == 1
+  return float_from_half(bits);
+#else
+  return float_from_bfloat(bits);
+#endif
+#endif
+}
+
+@compute @workgroup_size(64)
+fn main(
+  @builtin(workgroup_id) workgroup: vec3<u32>,
+  @builtin(num_workgroups) workgroups: vec3<u32>,
+  @builtin(local_invocation_index) lane: u32,
+) {
+  let index = linear_index(workgroup, workgroups) * 64u + lane;
+  let i = index / params.quads;
+  if (i >= params.m) {
+    return;
+  }
+  let m = params.first_m + i;
+  let k = params.first_k + 4u * (index % params.quads);
+  let row = params.base + (m / params.batch_rows) * params.stride_b + (m % params.batch_rows) * params.stride_m;
+  rows[params.rows_base + i * params.pitch + k / 4u] = vec4<f32>(element(row, k), element(row, k + 1u), element(row, k + 2u), element(row, k + 3u));
+}

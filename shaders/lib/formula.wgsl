@@ -1,0 +1,21 @@
+// The sum as the formula writes it: every weight dequantized, (q + offset) · scale, then multiplied with x, one k after the other.
+// Slow and right for all inputs: Inf and NaN in x, scale or offset come out as the formula has them.
+
+#include "lib/operands.wgsl"
+
+fn formula(m: u32, quad: u32) -> vec4<f32> {
+  var sum = vec4<f32>(0.0);
+  let row = params.x_base + m * params.x_pitch;
+  for (var word = 0u; word < params.words; word++) {
+    let group = word / params.group_words;
+    let s = read_scale(group, quad);
+    let zero = read_zero(group, quad);
+    let codes = w[word * params.w_pitch + quad];
+    let count = min(CODES, params.k - word * CODES); // the last word may be short
+    for (var i = 0u; i < count; i++) {
+      let at = row + (word * CODES + i) / 4u;
+      sum += read_x(at)[i % 4u] * ((code(codes, i) + zero) * s);
+    }
+  }
+  return sum;
+}

@@ -1,0 +1,104 @@
+// What every matmul kernel reads: y[m, n] = sum over k of x[m, k] · (q[k, n] + offset[g, n]) · scale[g, n] + bias[n], g = k's group.
+// One dispatch covers `m` rows of x and the `n` columns of one slab of weights; a quad is four adjacent columns.
+//
+// x       [m, k]        f32, f16 or bf16; k is a whole number of words, so rows are vec4-aligned
+// w       [words, n]    u32 words of packed codes (lib/weights.wgsl), read four columns at a time
+// scale   [groups, n]   f32, or two f16 or bf16 in a u32
+// offset  [groups, n]   as scale
+// bias    [N]           f32, over all slabs; zeros where there is none
+//
+// Rows of w, scale and offset are w_pitch quads long; columns past n have scale 0.
+
+#include "lib/weights.wgsl"
+#include "lib/float16.wgsl"
+
+#param X 0 1 2 3 // x is: 0 f32, 1 f16 (shader-f16), 2 f16 as bits, 3 bf16
+#param SCALE 0 1 2 // scale and offset are: 0 f32, 1 f16, 2 bf16
+#param OFFSET 0 1 // is there an offset?
+
+#if X == 1
+enable f16;
+alias X4 = vec4<f16>;
+#elif X == 0
+alias X4 = vec4<f32>;
+#else
+alias X4 = vec2<u32>;
+#endif
+
+#if SCALE == 0
+alias Scale4 = vec4<f32>;
+#else
+alias Scale4 = vec2<u32>;
+#endif
+
+struct Params {
+  m: u32, // rows of x in this dispatch
+  n: u32, // columns in this slab
+  k: u32, // length of the sum; x is 0 from here to the end of the last word
+  words: u32, // words along k
+  group_words: u32, // words in a group; all of them where there are no groups
+  w_pitch: u32, // quads in a row of w, scale, offset
+  x_base: u32, // vec4 index of x[0, 0]
+  x_pitch: u32, // vec4s in a row of x
+  column: u32, // this slab's first column of y; a multiple of 4
+  y_base: u32, // element index of y[0, 0]
+  y_pitch: u32, // elements in a row of y
+  tiles_n: u32, // workgroups along n
+  tiles: u32, // workgroups that have work
+}
+
+@group(0) @binding(0) var<uniform> params: Params;
+@group(0) @binding(1) var<storage, read> x: array<X4>;
+@group(0) @binding(2) var<storage, read> w: array<vec4<u32>>;
+@group(0) @binding(3) var<storage, read> scale: array<Scale4>;
+#if OFFSET
+@group(0) @binding(4) var<storage, read> offset: array<Scale4>;
+#endif
+@group(0) @binding(5) var<storage, read> bias: array<vec4<f32>>;
+
+// Four consecutive k of x, by vec4 index.
+fn read_x(at: u32) -> vec4<f32> {
+#if X == 0
+  return x[at];
+#elif X == 1
+  return vec4<f32>(x[at]);
+#elif X == 2
+  let bits = x[at];
+  return vec4<f32>(unpack2x16float(bits.x), unpack2x16float(bits.y));
+#else
+  let bits = x[at];
+  return bitcast<vec4<f32>>(vec4<u32>(bits.x << 16u, bits.x & 0xffff0000u, bits.y << 16u, bits.y & 0xffff0000u));
+#endif
+}
+
+// The x values of one word of k, for the row that starts at vec4 index `row`.
+fn read_x_word(row: u32, word: u32) -> XWord {
+#if BITS == 4
+  return XWord(read_x(row + 2u * word), read_x(row + 2u * word + 1u));
+#else
+  return XWord(read_x(row + word));
+#endif
+}
+
+fn widen_scale(s: Scale4) -> vec4<f32> {
+#if SCALE == 0
+  return s;
+#elif SCALE == 1
+  return vec4<f32>(unpack2x16float(s.x), unpack2x16float(s.y));
+#else
+  return bitcast<vec4<f32>>(vec4<u32>(s.x << 16u, s.x & 0xffff0000u, s.y << 16u, s.y & 0xffff0000u));
+#endif
+}
+
+fn read_scale(group: u32, quad: u32) -> vec4<f32> {
+  return widen_scale(scale[group * params.w_pitch + quad]);
+}
+
+// What is added to a code before scaling: the caller's offset, less the code of weight 0.
+fn read_zero(group: u32, quad: u32) -> vec4<f32> {
+#if OFFSET
+  return widen_scale(offset[group * params.w_pitch + quad]) - vec4<f32>(ZERO);
+#else
+  return vec4<f32>(-ZERO);
+#endif
+}

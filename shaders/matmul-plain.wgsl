@@ -1,0 +1,28 @@
+// y[m, n] = sum over k of x[m, k] · (q[k, n] + offset[g, n]) · scale[g, n] + bias[n]
+// One invocation makes one quad (four adjacent columns) of one row of y, by the formula as it is written.
+//
+// The kernel to read first, and the one that can do every shape. Operands: lib/operands.wgsl, y: lib/result.wgsl. Any m, n, k.
+
+#include "lib/formula.wgsl"
+#include "lib/result.wgsl"
+#include "lib/grid.wgsl"
+
+const LANES = 64u; // quads of a workgroup
+
+@compute @workgroup_size(LANES)
+fn main(
+  @builtin(workgroup_id) workgroup: vec3<u32>,
+  @builtin(num_workgroups) workgroups: vec3<u32>,
+  @builtin(local_invocation_id) lane: vec3<u32>,
+) {
+  let tile = linear_index(workgroup, workgroups);
+  if (tile >= params.tiles) {
+    return;
+  }
+  let m = tile / params.tiles_n;
+  let quad = (tile % params.tiles_n) * LANES + lane.x;
+  if (4u * quad >= params.n) {
+    return;
+  }
+  write_quad(m, quad, formula(m, quad));
+}

@@ -1,0 +1,71 @@
+// packed[k / CODES, n] = the codes of w[n, k … k + CODES), first in the lowest bits; a code is q + ZERO, and of a k past the end ZERO.
+// One invocation makes one word.
+//
+// source  the caller's weights: int8, or int4 packed eight to a u32, as elements e = base + n·stride_n + k·stride_k, or FRACTAL_NZ
+// packed  [words, n] u32
+// One dispatch covers the columns and words that one window of source holds; base is relative to that window and may wrap below 0.
+
+#include "lib/weights.wgsl"
+#include "lib/grid.wgsl"
+
+#param NZ 0 1 2 // source is: 0 strided, 1 FRACTAL_NZ of (N, K), 2 FRACTAL_NZ of (K, N)
+
+struct Params {
+  n_count: u32, // columns of this dispatch
+  word_count: u32, // words along k of this dispatch
+  n: u32, // the first column, counted in source
+  word: u32, // the first word
+  k: u32, // length of k
+  base: u32, // element index of source's (0, 0)
+  stride_n: u32,
+  stride_k: u32,
+  tile_rows: u32, // FRACTAL_NZ: tiles of 16 rows along the matrix
+  packed_base: u32, // index of the first word made here
+  packed_pitch: u32, // words in a row of packed
+}
+
+@group(0) @binding(0) var<uniform> params: Params;
+@group(0) @binding(1) var<storage, read> source: array<u32>;
+@group(0) @binding(2) var<storage, read_write> packed: array<u32>;
+
+fn element(n: u32, k: u32) -> u32 {
+#if NZ == 0
+  return params.base + n * params.stride_n + k * params.stride_k;
+#else
+  const WIDTH = 8u * CODES; // elements of a tile's row: 32 bytes
+#if NZ == 1
+  let row = n;
+  let column = k;
+#else
+  let row = k;
+  let column = n;
+#endif
+  let in_tile = (row % 16u) * WIDTH + column % WIDTH;
+  return params.base + ((column / WIDTH) * params.tile_rows + row / 16u) * 16u * WIDTH + in_tile;
+#endif
+}
+
+@compute @workgroup_size(64)
+fn main(
+  @builtin(workgroup_id) workgroup: vec3<u32>,
+  @builtin(num_workgroups) workgroups: vec3<u32>,
+  @builtin(local_invocation_index) lane: u32,
+) {
+  let index = linear_index(workgroup, workgroups) * 64u + lane;
+  let n = index % params.n_count;
+  let word = index / params.n_count;
+  if (word >= params.word_count) {
+    return;
+  }
+  var codes = 0u;
+  for (var i = 0u; i < CODES; i++) {
+    let k = (params.word + word) * CODES + i;
+    var q = 0u; // two's complement, BITS wide
+    if (k < params.k) {
+      let at = element(params.n + n, k);
+      q = (source[at / CODES] >> (BITS * (at % CODES))) & MASK.x;
+    }
+    codes |= (q ^ u32(ZERO)) << (BITS * i);
+  }
+  packed[params.packed_base + word * params.packed_pitch + n] = codes;
+}

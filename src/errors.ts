@@ -1,0 +1,42 @@
+// The four errors of the library. A message always says what it is about, what was expected and what was met instead.
+
+/** The caller's mistake: `argument`, what was `expected`, what was `got`. Thrown before any GPU work. */
+export class ArgumentError extends Error {
+  override readonly name = 'ArgumentError';
+  constructor(
+    readonly argument: string,
+    readonly expected: string,
+    readonly got: string,
+  ) {
+    super(`${argument}: expected ${expected}, got ${got}`);
+  }
+}
+
+/** This device, adapter or browser cannot do it. `reasons` holds one sentence for each thing that stands in the way. */
+export class UnsupportedError extends Error {
+  override readonly name = 'UnsupportedError';
+  readonly reasons: readonly string[];
+  constructor(what: string, reasons: readonly string[]) {
+    super(`${what}: ${reasons.join('; ')}`);
+    this.reasons = reasons;
+  }
+}
+
+/** A shader of this library was refused by the browser's compiler: a bug here. `messages` cite `shaders/file:line:column`. */
+export class ShaderError extends Error {
+  override readonly name = 'ShaderError';
+  constructor(
+    readonly variant: string,
+    readonly messages: readonly string[],
+  ) {
+    super(`${variant}: ${messages.join('\n')}`);
+  }
+}
+
+/** The GPUDevice is gone; nothing made on it can be used. Make a device again and load the layers again. */
+export class DeviceLostError extends Error {
+  override readonly name = 'DeviceLostError';
+  constructor(reason: string, message: string) {
+    super(`device: expected a live GPUDevice, got a lost one (${reason || 'unknown'}${message ? `: ${message}` : ''})`);
+  }
+}

@@ -1,0 +1,104 @@
+// A GPUDevice: asking for one, what it can do (Caps), and whether it is still there.
+import type { Caps } from '../caps.js';
+import { DeviceLostError, UnsupportedError } from '../errors.js';
+
+/** Features that some kernel can use. */
+const FEATURES: readonly string[] = ['shader-f16', 'subgroups', 'timestamp-query'];
+/** Limits that bound what the library can do; each is asked for as large as the adapter has it. */
+const LIMITS = [
+  'maxBufferSize',
+  'maxStorageBufferBindingSize',
+  'maxComputeInvocationsPerWorkgroup',
+  'maxComputeWorkgroupSizeX',
+  'maxComputeWorkgroupSizeY',
+  'maxComputeWorkgroupStorageSize',
+] as const;
+
+/**
+ * A GPUDevice with every optional feature and the largest limits that this library can use. Any other GPUDevice serves too; the
+ * library then does without what was not asked for.
+ * @param options.gpu default `navigator.gpu`
+ * @throws UnsupportedError without WebGPU, without an adapter, or if the adapter gives no device
+ * @example const device = await requestDevice({ powerPreference: 'high-performance' });
+ */
+export async function requestDevice(
+  options: { readonly gpu?: GPU; readonly powerPreference?: GPUPowerPreference } = {},
+): Promise<GPUDevice> {
+  const gpu = options.gpu ?? (globalThis as { navigator?: { gpu?: GPU } }).navigator?.gpu;
+  if (!gpu) {
+    throw new UnsupportedError('WebGPU', [
+      'there is no navigator.gpu: this browser has no WebGPU, it is switched off, or the page is not on https or localhost',
+    ]);
+  }
+  const adapter = await gpu.requestAdapter(options.powerPreference ? { powerPreference: options.powerPreference } : {});
+  if (!adapter) throw new UnsupportedError('WebGPU', ['requestAdapter() found no adapter: no GPU driver that the browser accepts']);
+  const requiredFeatures = FEATURES.filter((name) => adapter.features.has(name)) as GPUFeatureName[];
+  const limits = adapter.limits as unknown as Record<string, number>;
+  const requiredLimits = Object.fromEntries(LIMITS.map((name) => [name, limits[name]!]));
+  try {
+    return await adapter.requestDevice({ requiredFeatures, requiredLimits });
+  } catch (error) {
+    throw new UnsupportedError('WebGPU', [`requestDevice() failed: ${(error as Error).message}`]);
+  }
+}
+
+interface State {
+  readonly caps: Caps;
+  lost: GPUDeviceLostInfo | undefined;
+}
+const states = new WeakMap<GPUDevice, State>();
+
+function stateOf(device: GPUDevice): State {
+  let state = states.get(device);
+  if (!state) {
+    const made: State = { caps: readCaps(device), lost: undefined };
+    device.lost.then((info) => {
+      made.lost = info;
+    });
+    states.set(device, made);
+    state = made;
+  }
+  return state;
+}
+
+const SOFTWARE = /swiftshader|llvmpipe|lavapipe|software|basic render|\bwarp\b/i;
+
+function readCaps(device: GPUDevice): Caps {
+  const { limits, features } = device;
+  const info: Partial<GPUAdapterInfo> = device.adapterInfo ?? {};
+  const names = [info.vendor, info.architecture, info.device, info.description].join(' ');
+  return {
+    f16: features.has('shader-f16'),
+    subgroups: features.has('subgroups'),
+    software: info.isFallbackAdapter === true || SOFTWARE.test(names),
+    maxSubgroupSize: info.subgroupMaxSize ?? 128,
+    maxBufferSize: limits.maxBufferSize,
+    maxStorageBufferBindingSize: limits.maxStorageBufferBindingSize,
+    minStorageBufferOffsetAlignment: limits.minStorageBufferOffsetAlignment,
+    maxComputeWorkgroupsPerDimension: limits.maxComputeWorkgroupsPerDimension,
+    maxComputeInvocationsPerWorkgroup: limits.maxComputeInvocationsPerWorkgroup,
+    maxComputeWorkgroupStorageSize: limits.maxComputeWorkgroupStorageSize,
+  };
+}
+
+/** What `device` can do, less what `pretend` takes away. */
+export const capsOf = (device: GPUDevice, pretend: Partial<Caps> = {}): Caps => ({ ...stateOf(device).caps, ...pretend });
+
+/** @throws DeviceLostError */
+export function assertAlive(device: GPUDevice): void {
+  const { lost } = stateOf(device);
+  if (lost) throw new DeviceLostError(lost.reason, lost.message);
+}
+
+/** Waits for GPU work; if the device goes while it waits, the error is a DeviceLostError. */
+export async function whileAlive<T>(device: GPUDevice, work: Promise<T>): Promise<T> {
+  assertAlive(device);
+  try {
+    return await work;
+  } catch (error) {
+    // A lost device rejects its work first and says so a moment later.
+    await Promise.race([device.lost, new Promise((resolve) => setTimeout(resolve, 0))]);
+    assertAlive(device);
+    throw error;
+  }
+}

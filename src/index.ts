@@ -1,0 +1,16 @@
+// antiquant: the weight-quantized matrix product on WebGPU.
+
+export { formatCast } from './ascend/fractal-nz.js';
+export { convertWeightToInt4Pack } from './ascend/int4-pack.js';
+export { transQuantParam } from './ascend/quant-param.js';
+export type { Caps } from './caps.js';
+export type { DType, FloatDType, Format } from './dtype.js';
+export { ArgumentError, DeviceLostError, ShaderError, UnsupportedError } from './errors.js';
+export type { FunctionalOptions } from './functional.js';
+export { requestDevice } from './gpu/device.js';
+export { type Explanation, LinearWeightQuant, type LinearWeightQuantOptions } from './linear-weight-quant.js';
+export { weightQuantBatchMatmul } from './matmul.js';
+export type { Force } from './plan.js';
+export { type HostTensor, type ReferenceResult, reference } from './reference/reference.js';
+export type { Step } from './step.js';
+export { Tensor, type TensorData } from './tensor.js';

@@ -1,0 +1,71 @@
+// The shaders around a matmul: they bring weights, scales and x into the one layout that kernels read, and round y where it is unaligned.
+import type { Params } from '../wgsl/preprocess.js';
+import type { Shader } from './kernel.js';
+
+/** A helper and all its variants. */
+export interface Helper extends Shader {
+  readonly variants: readonly Params[];
+}
+
+export const repack: Helper = {
+  name: 'repack',
+  bindings: [
+    { name: 'params', binding: 0, access: 'uniform' },
+    { name: 'source', binding: 1, access: 'read' },
+    { name: 'packed', binding: 2, access: 'write' },
+  ],
+  uniforms: ['n_count', 'word_count', 'n', 'word', 'k', 'base', 'stride_n', 'stride_k', 'tile_rows', 'packed_base', 'packed_pitch'],
+  variants: [4, 8].flatMap((BITS) => [0, 1, 2].map((NZ) => ({ BITS, NZ }))),
+};
+
+export const repackScale: Helper = {
+  name: 'repack-scale',
+  bindings: [
+    { name: 'params', binding: 0, access: 'uniform' },
+    { name: 'source', binding: 1, access: 'read' },
+    { name: 'out', binding: 2, access: 'write' },
+  ],
+  uniforms: ['n', 'groups', 'base', 'stride_g', 'stride_n', 'out_base', 'out_pitch'],
+  variants: [...[0, 1, 2, 3, 4].map((SOURCE) => ({ SOURCE, PACKED: 0 })), { SOURCE: 1, PACKED: 1 }, { SOURCE: 2, PACKED: 1 }],
+};
+
+export const repackQuant: Helper = {
+  name: 'repack-quant',
+  bindings: [
+    { name: 'params', binding: 0, access: 'uniform' },
+    { name: 'scale', binding: 1, access: 'read' },
+    { name: 'offset', binding: 2, access: 'read', when: (params) => params.OFFSET === 1 },
+    { name: 'out', binding: 3, access: 'write' },
+  ],
+  uniforms: ['n', 'stride', 'scale_base', 'offset_base', 'out_pitch'],
+  variants: [
+    { PACKED: 0, OFFSET: 0 },
+    { PACKED: 0, OFFSET: 1 },
+    { PACKED: 1, OFFSET: 0 },
+  ],
+};
+
+export const gatherRows: Helper = {
+  name: 'gather-rows',
+  bindings: [
+    { name: 'params', binding: 0, access: 'uniform' },
+    { name: 'x', binding: 1, access: 'read' },
+    { name: 'rows', binding: 2, access: 'write' },
+  ],
+  uniforms: ['m', 'first_m', 'first_k', 'quads', 'k', 'base', 'batch_rows', 'stride_b', 'stride_m', 'stride_k', 'rows_base', 'pitch'],
+  variants: [0, 1, 2].map((X) => ({ X })),
+};
+
+export const roundRows: Helper = {
+  name: 'round-rows',
+  bindings: [
+    { name: 'params', binding: 0, access: 'uniform' },
+    { name: 'sums', binding: 1, access: 'read' },
+    { name: 'quant', binding: 2, access: 'read', when: (params) => params.Y === 3 },
+    { name: 'y', binding: 3, access: 'write' },
+  ],
+  uniforms: ['count', 'n', 'first', 'first_word', 'quant_pitch'],
+  variants: [1, 2, 3].map((Y) => ({ Y })),
+};
+
+export const helpers: readonly Helper[] = [repack, repackScale, repackQuant, gatherRows, roundRows];

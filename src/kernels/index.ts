@@ -1,0 +1,22 @@
+// The matmul kernels, in the order in which planning asks them, and every shader with all its variants.
+import type { Params } from '../wgsl/preprocess.js';
+import { helpers } from './helpers.js';
+import type { Kernel, Shader } from './kernel.js';
+import { matmulPlain } from './matmul-plain.js';
+import { matmulRows } from './matmul-rows.js';
+import { matmulTiled } from './matmul-tiled.js';
+import { operandVariants } from './operands.js';
+
+export const kernels: readonly Kernel[] = [matmulRows, matmulTiled, matmulPlain];
+
+/** Every shader by its name. */
+export const shaders: ReadonlyMap<string, Shader> = new Map([...kernels, ...helpers].map((shader) => [shader.name, shader]));
+
+/** Every variant that planning, loading or a caller can ask for. */
+export function allVariants(): { readonly shader: Shader; readonly params: Params }[] {
+  const operands = operandVariants();
+  return [
+    ...kernels.flatMap((shader) => shader.tiles.flatMap((tile) => operands.map((params) => ({ shader, params: { ...params, ...tile } })))),
+    ...helpers.flatMap((shader) => shader.variants.map((params) => ({ shader, params }))),
+  ];
+}

@@ -1,0 +1,44 @@
+// What a kernel is: one table of bindings and uniforms, and one pure function that says how it would do a problem.
+import type { Caps } from '../caps.js';
+import type { Problem } from '../problem.js';
+import type { Params } from '../wgsl/preprocess.js';
+
+export interface Binding {
+  readonly name: string;
+  readonly binding: number;
+  readonly access: 'uniform' | 'read' | 'write';
+  /** The binding exists only in variants where this holds. */
+  readonly when?: (params: Params) => boolean;
+}
+
+/** A compute shader of shaders/ and what TypeScript must know of it; a test holds both against each other. */
+export interface Shader {
+  /** shaders/<name>.wgsl */
+  readonly name: string;
+  readonly bindings: readonly Binding[];
+  /** Members of `Params`, all u32, in order. */
+  readonly uniforms: readonly string[];
+}
+
+/** Rows and quads (four columns) of y that one workgroup makes. */
+export interface Extent {
+  readonly rows: number;
+  readonly quads: number;
+}
+
+export interface Kernel extends Shader {
+  /** The params that only this kernel has, in every combination that `choose` or a caller may take. */
+  readonly tiles: readonly Params[];
+  /** The tile for this problem and adapter, and why; a string says why another kernel should serve. A preference, not an ability. */
+  choose(problem: Problem, caps: Caps): { readonly tile: Params; readonly why: string } | string;
+  /** What a workgroup makes with `tile`; a string says what the problem or the device lacks for it. */
+  fit(problem: Problem, caps: Caps, tile: Params): Extent | string;
+}
+
+/** The one name of a variant: cache key, WebGPU label, test name and error text, e.g. `matmul-rows[BITS=4,ROWS=1]`. */
+export function variantId(kernel: string, params: Params): string {
+  const list = Object.keys(params)
+    .sort()
+    .map((name) => `${name}=${params[name]}`);
+  return `${kernel}[${list.join(',')}]`;
+}

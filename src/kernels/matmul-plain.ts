@@ -1,0 +1,12 @@
+// Any shape, by the formula as written; the one that every device can run.
+import type { Kernel } from './kernel.js';
+import { operandBindings, operandUniforms } from './operands.js';
+
+export const matmulPlain: Kernel = {
+  name: 'matmul-plain',
+  bindings: operandBindings,
+  uniforms: operandUniforms,
+  tiles: [{}],
+  choose: () => ({ tile: {}, why: 'one invocation for four columns of one row, by the formula: serves every shape' }),
+  fit: () => ({ rows: 1, quads: 64 }),
+};

@@ -1,0 +1,75 @@
+// Weights unpacked once for several rows held in registers: decode on every adapter, and prefill on software adapters.
+import type { Caps } from '../caps.js';
+import type { Params } from '../wgsl/preprocess.js';
+import type { Kernel } from './kernel.js';
+import { operandBindings, operandUniforms, wholeWordGroups, withinLimit } from './operands.js';
+
+/** On a GPU, from this many rows on, workgroup tiles read fewer bytes than register rows. */
+export const MAX_ROWS_ON_GPU = 16;
+
+interface Tile extends Params {
+  readonly ROWS: number;
+  readonly QUADS: number;
+  readonly LANES: number;
+  readonly SLICES: number;
+}
+interface Choice {
+  /** For problems of up to this many rows. */
+  readonly upTo: number;
+  readonly tile: Tile;
+}
+
+// Software adapters: work per invocation hides the price of loads, and a barrier costs hundreds of cycles, so k is not sliced.
+const SOFTWARE: readonly Choice[] = [
+  { upTo: 1, tile: { ROWS: 1, QUADS: 4, LANES: 8, SLICES: 1 } },
+  { upTo: 2, tile: { ROWS: 2, QUADS: 4, LANES: 8, SLICES: 1 } },
+  { upTo: 4, tile: { ROWS: 4, QUADS: 4, LANES: 8, SLICES: 1 } },
+  { upTo: Number.POSITIVE_INFINITY, tile: { ROWS: 8, QUADS: 4, LANES: 8, SLICES: 1 } },
+];
+// GPUs: one quad a lane keeps registers free for many waves; slices of k give a narrow N enough invocations to fill the device.
+const GPU: readonly Choice[] = [
+  { upTo: 1, tile: { ROWS: 1, QUADS: 1, LANES: 64, SLICES: 4 } },
+  { upTo: 2, tile: { ROWS: 2, QUADS: 1, LANES: 64, SLICES: 4 } },
+  { upTo: MAX_ROWS_ON_GPU, tile: { ROWS: 4, QUADS: 1, LANES: 64, SLICES: 4 } },
+];
+// Tiles that no table chooses yet; callers may force them, and tests do.
+const OTHERS: readonly Tile[] = [
+  { ROWS: 2, QUADS: 2, LANES: 16, SLICES: 8 },
+  { ROWS: 8, QUADS: 1, LANES: 64, SLICES: 2 },
+];
+
+/** Bytes of workgroup memory: the sums of all slices but the first. */
+const workgroupBytes = (tile: Tile): number => 16 * tile.QUADS * (tile.SLICES - 1) * tile.ROWS * tile.LANES;
+
+/** A subgroup lies in one slice, and the compiler can be told so, where no subgroup is longer than a row of lanes. */
+const oneSliceSubgroups = (tile: Params, caps: Caps): boolean => caps.subgroups && tile.LANES === 64 && caps.maxSubgroupSize <= 64;
+
+export const matmulRows: Kernel = {
+  name: 'matmul-rows',
+  bindings: operandBindings,
+  uniforms: operandUniforms,
+  tiles: [...[...SOFTWARE, ...GPU].map((choice) => choice.tile), ...OTHERS].flatMap((tile) =>
+    (tile.LANES === 64 ? [0, 1] : [0]).map((SUBGROUPS) => ({ ...tile, SUBGROUPS })),
+  ),
+  choose(problem, caps) {
+    const choice = (caps.software ? SOFTWARE : GPU).find(({ upTo }) => problem.m <= upTo);
+    if (!choice) return `${problem.m} rows: above ${MAX_ROWS_ON_GPU} on a GPU, tiles in workgroup memory read fewer bytes`;
+    const { tile } = choice;
+    return {
+      tile: { ...tile, SUBGROUPS: oneSliceSubgroups(tile, caps) ? 1 : 0 },
+      why: caps.software
+        ? `${problem.m} rows on a software adapter: ${tile.ROWS} rows × ${4 * tile.QUADS} columns in registers, no barrier`
+        : `${problem.m} rows: each word of weights is read once for ${tile.ROWS} rows, k in ${tile.SLICES} slices`,
+    };
+  },
+  fit(problem, caps, params) {
+    const tile = params as Tile;
+    const invocations = tile.LANES * tile.SLICES;
+    if (params.SUBGROUPS === 1 && !oneSliceSubgroups(tile, caps)) return 'SUBGROUPS=1 needs the feature subgroups, none longer than 64';
+    return (
+      wholeWordGroups(problem) ??
+      withinLimit('maxComputeInvocationsPerWorkgroup', invocations, caps) ??
+      withinLimit('maxComputeWorkgroupStorageSize', workgroupBytes(tile), caps) ?? { rows: tile.ROWS, quads: tile.QUADS * tile.LANES }
+    );
+  },
+};

@@ -1,0 +1,97 @@
+// The operands that all matmul kernels share: shaders/lib/operands.wgsl and shaders/lib/result.wgsl, seen from TypeScript.
+import type { Caps } from '../caps.js';
+import type { DType } from '../dtype.js';
+import type { Problem } from '../problem.js';
+import type { Params } from '../wgsl/preprocess.js';
+import { type Binding, variantId } from './kernel.js';
+
+export const operandBindings: readonly Binding[] = [
+  { name: 'params', binding: 0, access: 'uniform' },
+  { name: 'x', binding: 1, access: 'read' },
+  { name: 'w', binding: 2, access: 'read' },
+  { name: 'scale', binding: 3, access: 'read' },
+  { name: 'offset', binding: 4, access: 'read', when: (params) => params.OFFSET === 1 },
+  { name: 'bias', binding: 5, access: 'read' },
+  { name: 'quant', binding: 6, access: 'read', when: (params) => params.Y === 3 },
+  { name: 'y', binding: 7, access: 'write' },
+];
+
+export const operandUniforms = [
+  'm',
+  'n',
+  'k',
+  'words',
+  'group_words',
+  'w_pitch',
+  'x_base',
+  'x_pitch',
+  'column',
+  'y_base',
+  'y_pitch',
+  'tiles_n',
+  'tiles',
+] as const;
+
+/** Values of the params X, SCALE and Y. */
+const X = { float32: 0, float16: 1, float16Bits: 2, bfloat16: 3 } as const;
+const SCALE = { float32: 0, float16: 1, bfloat16: 2 } as const;
+export const Y: Readonly<Partial<Record<DType, number>>> = { float32: 0, float16: 1, bfloat16: 2, int8: 3 };
+
+/**
+ * Can kernels read x where it is? They read whole words of k as vec4s: rows without gaps, a K of whole words, and a first element on a
+ * vec4. Anything else passes through gather-rows first.
+ */
+export const readsInPlace = (problem: Problem): boolean => {
+  const { x, k } = problem;
+  const codes = 32 / problem.bits;
+  return x.strideK === 1 && x.strideM === k && x.strideB === x.batchRows * k && k % codes === 0 && x.offset % 4 === 0;
+};
+
+/** Can kernels write y where it is? 16- and 8-bit elements are written four at a time; otherwise f32 sums pass through round-rows. */
+export const writesInPlace = (problem: Problem): boolean =>
+  problem.yDtype === 'float32' || (problem.n % 4 === 0 && problem.yOffset % 4 === 0);
+
+/** Why a kernel that walks whole words cannot do the problem's groups; undefined if it can. */
+export function wholeWordGroups(problem: Problem): string | undefined {
+  const codes = 32 / problem.bits;
+  if (problem.groupSize % codes === 0 || problem.groupSize >= problem.k) return undefined;
+  return `groups of ${problem.groupSize} are not whole words of ${codes} codes`;
+}
+
+/** Why `need` is too much for the device; undefined if it is not. */
+export const withinLimit = (limit: keyof Caps, need: number, caps: Caps): string | undefined =>
+  need <= Number(caps[limit]) ? undefined : `needs ${need}, ${limit} is ${caps[limit]}`;
+
+/** The operand params for a problem. */
+export function operandParams(problem: Problem, caps: Caps): Params {
+  const x = !readsInPlace(problem) ? X.float32 : problem.xDtype === 'float16' && !caps.f16 ? X.float16Bits : X[problem.xDtype];
+  return {
+    BITS: problem.bits,
+    X: x,
+    SCALE: SCALE[problem.scaleDtype],
+    OFFSET: problem.offset ? 1 : 0,
+    Y: writesInPlace(problem) ? Y[problem.yDtype]! : Y.float32!,
+  };
+}
+
+/** For each dtype of x: what X, SCALE and Y can be. X is 0 after gather-rows; SCALE is 0 for a 64-bit packed scale; Y is 0 before round-rows. */
+const COMBINATIONS = [
+  { x: [0], scale: [0], y: [0, 3] },
+  { x: [1, 2, 0], scale: [1, 0], y: [1, 0, 3] },
+  { x: [3, 0], scale: [2], y: [2, 0, 3] },
+] as const;
+
+/** Every combination of operand params that a problem can lead to. */
+export function operandVariants(): Params[] {
+  const variants = new Map<string, Params>();
+  for (const { x, scale, y } of COMBINATIONS)
+    for (const BITS of [4, 8])
+      for (const OFFSET of [0, 1])
+        for (const X of x)
+          for (const SCALE of scale)
+            for (const Y of y) {
+              const params = { BITS, X, SCALE, OFFSET, Y };
+              variants.set(variantId('', params), params);
+            }
+  return [...variants.values()];
+}

@@ -1,0 +1,169 @@
+// The CPU truth of the operator: the formula summed in float64 from the same bytes, and how far a float32 kernel may be from it.
+// It shares the argument rules (problem.ts) and nothing else with the GPU path.
+import { fractalIndex, fractalLength, tileColumns } from '../ascend/fractal-nz.js';
+import { unpackInt4 } from '../ascend/int4-pack.js';
+import { decodeQuantParam, requantize, transQuantParam } from '../ascend/quant-param.js';
+import { type DType, decode16, type FloatDType, type Format, roundTo } from '../dtype.js';
+import { ArgumentError } from '../errors.js';
+import { type FunctionalOptions, functionalSpec } from '../functional.js';
+import { checkWeights, checkX, isTransposed, type Operands, showShape, type View } from '../problem.js';
+import { errorBound } from './bound.js';
+
+export type HostData = Float32Array | Uint16Array | Int8Array | Int32Array | Uint32Array | BigInt64Array | BigUint64Array;
+
+/** A tensor in the CPU's memory. float16 and bfloat16 are raw bits in a Uint16Array, or numbers in a Float32Array that are rounded to them. */
+export interface HostTensor {
+  readonly data: HostData;
+  readonly shape: readonly number[];
+  readonly dtype: DType;
+  /** In elements; row-major without it. */
+  readonly strides?: readonly number[];
+  readonly format?: Format;
+}
+
+export interface ReferenceResult {
+  /** y, rounded once to its dtype: numbers for floats, codes for int8. */
+  readonly data: Float32Array | Int8Array;
+  readonly shape: readonly number[];
+  readonly dtype: FloatDType | 'int8';
+  /** The sums, bias included, in float64, before rounding or requantizing. */
+  readonly exact: Float64Array;
+  /** The least and the greatest y that a correct float32 kernel may give; docs/numerics.md derives them. */
+  readonly low: Float32Array | Int8Array;
+  readonly high: Float32Array | Int8Array;
+}
+
+export const rowMajor = (shape: readonly number[]): number[] => shape.map((_, i) => shape.slice(i + 1).reduce((a, b) => a * b, 1));
+
+/** The tensor with its last two dimensions swapped; the same bytes. */
+export function transposeHost(tensor: HostTensor): HostTensor {
+  const swap = (list: readonly number[]): number[] => [...list.slice(0, -2), list.at(-1)!, list.at(-2)!];
+  return { ...tensor, shape: swap(tensor.shape), strides: swap(tensor.strides ?? rowMajor(tensor.shape)) };
+}
+
+const view = (name: string, tensor: HostTensor): View => {
+  const { data, shape, dtype, strides = rowMajor(shape), format = 'ND' } = tensor;
+  const stored = isTransposed({ shape, strides }) ? [...shape].reverse() : shape;
+  const span =
+    format === 'FRACTAL_NZ' ? fractalLength(stored, dtype) : 1 + shape.reduce((sum, size, i) => sum + (size - 1) * strides[i]!, 0);
+  if (!shape.includes(0) && data.length < span)
+    throw new ArgumentError(name, `${span} elements for ${format} ${showShape(shape)}`, String(data.length));
+  return { shape, strides, dtype, format, offset: 0 };
+};
+
+/** Every element as a number, in memory order. */
+function numbers({ data, dtype }: HostTensor): ArrayLike<number> {
+  if (dtype === 'float16' || dtype === 'bfloat16') {
+    return data instanceof Uint16Array ? decode16(data, dtype) : Float32Array.from(data as Float32Array, (value) => roundTo(value, dtype));
+  }
+  if (dtype === 'int64') return Float64Array.from(data as BigInt64Array, (value) => decodeQuantParam(value).scale);
+  return data as Int8Array | Int32Array | Float32Array;
+}
+
+/** q(n, k) as an Int8Array (N, K), whatever the weight's layout. */
+function readCodes(weight: HostTensor, { n, k, bits, weight: layout }: Operands): Int8Array {
+  const codes = bits === 4 ? unpackInt4(weight.data as Int32Array) : (weight.data as Int8Array);
+  const width = tileColumns(weight.dtype) * (bits === 4 ? 8 : 1);
+  const out = new Int8Array(n * k);
+  for (let i = 0; i < n; i++)
+    for (let j = 0; j < k; j++) {
+      const at =
+        layout.nz === 0
+          ? i * layout.strideN + j * layout.strideK
+          : layout.nz === 1
+            ? fractalIndex(i, j, n, width)
+            : fractalIndex(j, i, k, width);
+      out[i * k + j] = codes[at]!;
+    }
+  return out;
+}
+
+/**
+ * y = x · ((weight + antiquantOffset) · antiquantScale) + bias, or its int8 requantization, on the CPU: the arguments of
+ * `weightQuantBatchMatmul`, as typed arrays. Sums in float64; y is rounded once.
+ *
+ * @param x (…, K) @param weight (K, N), or packed int4 (K, N/8); a transposed view for (N, K) storage
+ * @param antiquantScale (1,), (N,), (1, N) or (G, N)
+ * @throws ArgumentError, in the same cases as the GPU path
+ * @example reference({ data: x, shape: [1, 64], dtype: 'float32' }, { data: w, shape: [64, 8], dtype: 'int8' }, { data: s, shape: [8], dtype: 'float32' }).data
+ */
+export function reference(
+  x: HostTensor,
+  weight: HostTensor,
+  antiquantScale: HostTensor,
+  options: FunctionalOptions<HostTensor> = {},
+): ReferenceResult {
+  const given = { weight, antiquantScale, ...options };
+  const { spec, views, tensors } = functionalSpec(view('x', x), given, view, transposeHost);
+  const operands = checkWeights(spec, views, { flipped: true });
+  const { m, view: rows } = checkX(spec, view('x', x));
+  const { n, k, groupSize, quant } = operands;
+
+  const values = numbers(x);
+  const xs = new Float64Array(m * k);
+  for (let i = 0; i < m; i++) {
+    const base = Math.floor(i / rows.batchRows) * rows.strideB + (i % rows.batchRows) * rows.strideM;
+    for (let j = 0; j < k; j++) xs[i * k + j] = values[base + j * rows.strideK]!;
+  }
+  const codes = readCodes(weight, operands);
+  const scales = numbers(antiquantScale);
+  const offsets = tensors.antiquantOffset && numbers(tensors.antiquantOffset);
+  const biases = tensors.bias && numbers(tensors.bias);
+  const outputs = tensors.quantScale && quantColumns(tensors.quantScale, tensors.quantOffset);
+
+  const exact = new Float64Array(m * n);
+  const bound = new Float64Array(m * n);
+  const column = new Float64Array(k); // W(k, n)
+  const weightSize = new Float64Array(k); // what a kernel adds up for it, at most
+  const zeroCode = 2 ** (operands.bits - 1);
+  for (let c = 0; c < n; c++) {
+    let largest = 0;
+    for (let j = 0; j < k; j++) {
+      const g = Math.floor(j / groupSize);
+      const s = scales[g * operands.scale.strideG + c * operands.scale.strideN]!;
+      const o = offsets ? offsets[g * operands.offset!.strideG + c * operands.offset!.strideN]! : 0;
+      const q = codes[c * k + j]!;
+      column[j] = (q + o) * s;
+      weightSize[j] = (q + zeroCode + Math.abs(o - zeroCode)) * Math.abs(s);
+      largest = Math.max(largest, Math.abs(s));
+    }
+    const b = biases ? biases[c * operands.bias!.strideN]! : 0;
+    for (let i = 0; i < m; i++) {
+      let sum = 0;
+      let size = Math.abs(b);
+      for (let j = 0; j < k; j++) {
+        const value = xs[i * k + j]!;
+        sum += value * column[j]!;
+        size += Math.abs(value) * weightSize[j]!;
+      }
+      exact[i * n + c] = sum + b;
+      bound[i * n + c] = errorBound({ k, groups: operands.groups, size, largestScale: largest });
+    }
+  }
+
+  const dtype = quant ? 'int8' : spec.dtype;
+  const finish = (sum: number, c: number): number => {
+    if (!outputs) return roundTo(sum, spec.dtype);
+    const { scale, offset } = outputs[quant!.stride * c]!;
+    return requantize(sum, scale, offset);
+  };
+  const result = () => (quant ? new Int8Array(m * n) : new Float32Array(m * n));
+  const [data, low, high] = [result(), result(), result()];
+  for (let i = 0; i < m * n; i++) {
+    const sum = exact[i]!;
+    const slack = Number.isFinite(sum) ? bound[i]! : 0;
+    const [a, b] = [finish(sum - slack, i % n), finish(sum + slack, i % n)];
+    data[i] = finish(sum, i % n);
+    low[i] = Math.min(a, b); // a negative output scale turns them round
+    high[i] = Math.max(a, b);
+  }
+  return { data, shape: [...x.shape.slice(0, -1), n], dtype, exact, low, high };
+}
+
+function quantColumns(scale: HostTensor, offset: HostTensor | undefined): { readonly scale: number; readonly offset: number }[] {
+  const packed =
+    scale.dtype === 'int64'
+      ? (scale.data as BigInt64Array)
+      : transQuantParam(scale.data as Float32Array, offset?.data as Float32Array | undefined);
+  return Array.from(packed, decodeQuantParam);
+}

@@ -1,0 +1,194 @@
+// Turns a file of shaders/ and a set of params into the WGSL text that runs. Pure.
+//
+// Five directives, no substitution: a param reaches WGSL only as a `const`, so the text that runs is the file less the branches not
+// taken, plus included files and the `const` lines. Whatever is unknown is an error that starts with shaders/file:line.
+//
+//   #param NAME v1 v2 …                   an unsigned knob and its legal values; becomes `const NAME = <value>u;`
+//   #include "lib/x.wgsl"                 path from shaders/; pasted once
+//   #if EXPR · #elif EXPR · #else · #endif    over integers and params: ! == != < > <= >= && || ( )
+//   #error TEXT                           an illegal combination, in words
+
+export type Params = Readonly<Record<string, number>>;
+/** Where a line of the output came from. */
+export interface Place {
+  readonly file: string;
+  readonly line: number;
+}
+export interface Preprocessed {
+  readonly code: string;
+  /** One entry for each line of `code`. */
+  readonly places: readonly Place[];
+}
+
+interface Branch {
+  readonly opened: Place;
+  /** Is the text of the current branch kept? */
+  active: boolean;
+  /** Has a branch of this #if been kept already? */
+  taken: boolean;
+  sawElse: boolean;
+}
+
+const directive = /^\s*#(\w*)\s*(.*?)\s*$/;
+const withoutComment = (text: string): string => text.replace(/\s*\/\/.*$/, '');
+
+class Failure extends Error {
+  constructor(place: Place, text: string) {
+    super(`shaders/${place.file}:${place.line}: ${text}`);
+  }
+}
+
+/**
+ * The WGSL of `entry` for `params`, with a place in shaders/ for every line.
+ * @param sources path from shaders/ → text
+ * @throws Error whose message starts with `shaders/file:line:`
+ */
+export function preprocess(sources: Readonly<Record<string, string>>, entry: string, params: Params): Preprocessed {
+  const code: string[] = [];
+  const places: Place[] = [];
+  const hoisted = new Map<string, Place>();
+  const declared = new Map<string, number>();
+  const included = new Set<string>();
+
+  const paste = (file: string, from: Place): void => {
+    const text = sources[file];
+    if (text === undefined) throw new Failure(from, `no file shaders/${file}`);
+    included.add(file);
+    const open: Branch[] = [];
+    const live = (): boolean => open.every((branch) => branch.active);
+    const lines = text.split('\n');
+    if (lines.at(-1) === '') lines.pop();
+    lines.forEach((line, index) => {
+      const place = { file, line: index + 1 };
+      const match = directive.exec(line);
+      if (!match) {
+        if (!live()) return;
+        if (/^\s*(enable|requires)\b/.test(line)) {
+          if (!hoisted.has(line.trim())) hoisted.set(line.trim(), place);
+          return;
+        }
+        code.push(line);
+        places.push(place);
+        return;
+      }
+      const [, name, raw] = match as unknown as [string, string, string];
+      const argument = withoutComment(raw);
+      const test = (): boolean => evaluate(argument, declared, place) !== 0;
+      const innermost = (): Branch => {
+        const branch = open.at(-1);
+        if (!branch) throw new Failure(place, `#${name} without #if`);
+        return branch;
+      };
+      switch (name) {
+        case 'if': {
+          const keep = live() && test();
+          open.push({ opened: place, active: keep, taken: keep, sawElse: false });
+          return;
+        }
+        case 'elif': {
+          const branch = innermost();
+          if (branch.sawElse) throw new Failure(place, '#elif after #else');
+          branch.active = false;
+          if (!branch.taken && outerLive(open) && test()) branch.active = branch.taken = true;
+          return;
+        }
+        case 'else': {
+          const branch = innermost();
+          if (branch.sawElse) throw new Failure(place, 'a second #else');
+          branch.sawElse = true;
+          branch.active = !branch.taken;
+          branch.taken = true;
+          return;
+        }
+        case 'endif':
+          innermost();
+          open.pop();
+          return;
+      }
+      if (!live()) return;
+      switch (name) {
+        case 'param': {
+          const [param, ...legal] = argument.split(/\s+/);
+          if (!param || !/^[A-Z][A-Z0-9_]*$/.test(param)) throw new Failure(place, `#param needs an UPPER_SNAKE name, got '${param}'`);
+          if (legal.length === 0 || !legal.every((v) => /^\d+$/.test(v)))
+            throw new Failure(place, `#param ${param} needs its legal unsigned values`);
+          if (declared.has(param)) throw new Failure(place, `#param ${param} is declared twice`);
+          const value = params[param];
+          if (value === undefined) throw new Failure(place, `no value for param ${param}`);
+          if (!legal.includes(String(value))) throw new Failure(place, `param ${param} must be one of ${legal.join(' ')}, got ${value}`);
+          declared.set(param, value);
+          const comment = raw.slice(argument.length).trim();
+          code.push(`const ${param} = ${value}u;${comment ? ` ${comment}` : ''}`);
+          places.push(place);
+          return;
+        }
+        case 'include': {
+          const path = /^"([^"]+)"$/.exec(argument)?.[1];
+          if (!path) throw new Failure(place, `#include needs a quoted path, got '${argument}'`);
+          if (!included.has(path)) paste(path, place);
+          return;
+        }
+        case 'error':
+          throw new Failure(place, argument);
+        default:
+          throw new Failure(place, `unknown directive #${name}`);
+      }
+    });
+    const unclosed = open.at(-1);
+    if (unclosed) throw new Failure(unclosed.opened, '#if without #endif');
+  };
+
+  const start = { file: entry, line: 0 };
+  paste(entry, start);
+  for (const name of Object.keys(params)) {
+    if (!declared.has(name)) throw new Failure(start, `param ${name} is not declared`);
+  }
+  return {
+    code: [...hoisted.keys(), ...code, ''].join('\n'),
+    places: [...hoisted.values(), ...places],
+  };
+}
+
+/** Are all branches around the innermost one kept? */
+const outerLive = (open: readonly Branch[]): boolean => open.slice(0, -1).every((branch) => branch.active);
+
+// Binary operators by how tightly they bind, loosest first.
+const LEVELS: readonly Readonly<Record<string, (a: number, b: number) => number>>[] = [
+  { '||': (a, b) => Number(a !== 0 || b !== 0) },
+  { '&&': (a, b) => Number(a !== 0 && b !== 0) },
+  { '==': (a, b) => Number(a === b), '!=': (a, b) => Number(a !== b) },
+  { '<': (a, b) => Number(a < b), '>': (a, b) => Number(a > b), '<=': (a, b) => Number(a <= b), '>=': (a, b) => Number(a >= b) },
+];
+
+function evaluate(text: string, params: ReadonlyMap<string, number>, place: Place): number {
+  const tokens = text.match(/\d+|\w+|==|!=|<=|>=|&&|\|\||[!<>()]|\S/g) ?? [];
+  let at = 0;
+  const primary = (): number => {
+    const token = tokens[at++];
+    if (token === undefined) throw new Failure(place, `'${text}' ends too early`);
+    if (token === '!') return Number(primary() === 0);
+    if (token === '(') {
+      const value = binary(0);
+      if (tokens[at++] !== ')') throw new Failure(place, `'${text}' lacks a )`);
+      return value;
+    }
+    if (/^\d+$/.test(token)) return Number(token);
+    if (!/^\w+$/.test(token)) throw new Failure(place, `unexpected '${token}' in '${text}'`);
+    const value = params.get(token);
+    if (value === undefined) throw new Failure(place, `${token} is not a declared param`);
+    return value;
+  };
+  const binary = (level: number): number => {
+    const operators = LEVELS[level];
+    if (!operators) return primary();
+    let left = binary(level + 1);
+    while (at < tokens.length && Object.hasOwn(operators, tokens[at]!)) {
+      const apply = operators[tokens[at++]!]!;
+      left = apply(left, binary(level + 1));
+    }
+    return left;
+  };
+  const value = binary(0);
+  if (at < tokens.length) throw new Failure(place, `unexpected '${tokens[at]}' in '${text}'`);
+  return value;
+}

@@ -1,0 +1,7 @@
+// Dawn for Node as `navigator.gpu`. Without an adapter every test that asks for a device fails: nothing passes on nothing.
+import { create, globals } from 'webgpu';
+
+Object.assign(globalThis, globals);
+const holder = globalThis as { dawn?: GPU };
+holder.dawn ??= create([]); // reachable for the life of the process: Dawn dies when it is collected
+export const gpu: GPU = holder.dawn;
