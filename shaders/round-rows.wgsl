@@ -1,26 +1,23 @@
-// y = the f32 sums, rounded to f16 or bf16 or requantized to int8, for a y whose rows do not start on whole words.
+// y = the f32 sums, as they are or rounded to f16 or bf16 or requantized to int8, for a y whose rows are not whole quads.
 // One invocation makes one u32 of y. Elements of that word which are not y's own keep their bits.
 //
-// sums   [m, n] f32, bias included, without gaps
+// sums   [m, pitch] f32, bias included
 // quant  [2, n] the output scale (f32 bits), then the output offset (i32), for int8 only
-// y      element `first` on: f16 or bf16 (two in a u32) or int8 (four in a u32)
+// y      element `first` on: f32, f16 or bf16 (two in a u32) or int8 (four in a u32)
 
 #include "lib/requantize.wgsl"
 #include "lib/grid.wgsl"
 
-#param Y 1 2 3 // y is: 1 f16, 2 bf16, 3 int8
+#param Y 0 1 2 3 // y is: 0 f32, 1 f16, 2 bf16, 3 int8
 
-#if Y == 3
-const WIDTH = 4u; // elements of a word
-#else
-const WIDTH = 2u;
-#endif
+const WIDTH = array<u32, 4>(1u, 2u, 2u, 4u)[Y]; // elements of a word
 const BITS = 32u / WIDTH;
-const ELEMENT = (1u << BITS) - 1u;
+const ELEMENT = 0xffffffffu >> (32u - BITS);
 
 struct Params {
   count: u32, // m · n
   n: u32,
+  pitch: u32, // f32s in a row of sums
   first: u32, // element index of y[0, 0]
   first_word: u32, // the word that holds it
   quant_pitch: u32, // u32s in a row of quant
@@ -33,17 +30,6 @@ struct Params {
 #endif
 @group(0) @binding(3) var<storage, read_write> y: array<u32>;
 
-fn element(at: u32) -> u32 {
-#if Y == 1
-  return half_from_float(sums[at]);
-#elif Y == 2
-  return bfloat_from_float(sums[at]);
-#else
-  let n = at % params.n;
-  return requantize(sums[at], bitcast<f32>(quant[n]), bitcast<i32>(quant[params.quant_pitch + n]));
-#endif
-}
-
 @compute @workgroup_size(64)
 fn main(
   @builtin(workgroup_id) workgroup: vec3<u32>,
@@ -54,11 +40,32 @@ fn main(
   if (word * WIDTH >= params.first + params.count) {
     return;
   }
+  // Element i of the word is sum `at + i`; before the first and past the last one, `at` is no index of sums.
+  let at = word * WIDTH - params.first; // wraps to a large number before the first element
+  var values = vec4<f32>(0.0);
+  for (var i = 0u; i < WIDTH; i++) {
+    if (at + i < params.count) { values[i] = sums[((at + i) / params.n) * params.pitch + (at + i) % params.n]; }
+  }
+#if Y == 0
+  let rounded = bitcast<vec4<u32>>(values);
+#elif Y == 1
+  let rounded = halves_from_floats(values);
+#elif Y == 2
+  let rounded = bfloats_from_floats(values);
+#else
+  var scales = vec4<f32>(0.0);
+  var offsets = vec4<i32>(0);
+  for (var i = 0u; i < WIDTH; i++) {
+    let n = (at + i) % params.n;
+    scales[i] = bitcast<f32>(quant[n]);
+    offsets[i] = bitcast<i32>(quant[params.quant_pitch + n]);
+  }
+  let rounded = requantize(values, scales, offsets);
+#endif
   var bits = y[word];
   for (var i = 0u; i < WIDTH; i++) {
-    let at = word * WIDTH + i - params.first; // wraps to a large number before the first element
-    if (at < params.count) {
-      bits = (bits & ~(ELEMENT << (BITS * i))) | (element(at) << (BITS * i));
+    if (at + i < params.count) {
+      bits = (bits & ~(ELEMENT << (BITS * i))) | (rounded[i] << (BITS * i));
     }
   }
   y[word] = bits;

@@ -19,7 +19,7 @@ export interface Packed {
   /** u32 words along k. */
   readonly words: number;
   readonly slabs: readonly Slab[];
-  /** Bytes of every buffer, by role: `w0`, `scale0`, `offset0`, …, `bias`, `quant`. */
+  /** Bytes of every buffer, by role: `w0`, `scale0`, `offset0`, …, `columnBias`, `columnQuant`. */
   readonly sizes: Readonly<Record<string, number>>;
 }
 
@@ -41,13 +41,13 @@ export function packedLayout(operands: Pick<Operands, 'n' | 'k' | 'bits' | 'grou
     quads: count,
   }));
   const scaleBytes = BYTES[packedScaleDtype(operands as Operands)];
-  const sizes: Record<string, number> = { bias: quadsOf(n) * 16 };
+  const sizes: Record<string, number> = { columnBias: quadsOf(n) * 16 };
   slabs.forEach((slab, i) => {
     sizes[`w${i}`] = words * slab.quads * 16;
     sizes[`scale${i}`] = groups * slab.quads * 4 * scaleBytes;
     if (operands.offset) sizes[`offset${i}`] = groups * slab.quads * 4 * scaleBytes;
   });
-  if (operands.quant) sizes.quant = quadsOf(n) * 32;
+  if (operands.quant) sizes.columnQuant = quadsOf(n) * 32;
   return { words, slabs, sizes };
 }
 
@@ -64,7 +64,7 @@ export function packSteps(operands: Operands, packed: Packed, caps: Caps, views:
   ]);
   if (operands.bias) {
     const all = { begin: 0, count: operands.n, quads: quadsOf(operands.n) };
-    steps.push(...packColumns(caps, 'bias', views.bias!, operands.bias, { groups: 1, n: operands.n }, all, whole(packed, 'bias')));
+    steps.push(...packColumns(caps, 'bias', views.bias!, operands.bias, { groups: 1, n: operands.n }, all, whole(packed, 'columnBias')));
   }
   if (operands.quant) steps.push(packQuant(operands, packed, caps, views.quantScale!, views.quantOffset));
   return steps;
@@ -170,6 +170,6 @@ function packQuant(operands: Operands, packed: Packed, caps: Caps, scale: View, 
       offset_base: hasOffset ? offsetWindow!.base + offset!.offset : 0,
       out_pitch: quadsOf(operands.n) * 4,
     },
-    bindings: { scale: scaleWindow, ...(offsetWindow && { offset: offsetWindow }), out: whole(packed, 'quant') },
+    bindings: { scale: scaleWindow, ...(offsetWindow && { offset: offsetWindow }), out: whole(packed, 'columnQuant') },
   });
 }

@@ -30,6 +30,9 @@ export interface Plan {
   readonly scratch: Readonly<Record<string, number>>;
 }
 
+/** Elements in a row of scratch `sums`: whole quads. */
+const sumsPitch = (n: number): number => Math.ceil(n / 4) * 4;
+
 interface Choice {
   readonly kernel: Kernel;
   readonly params: Params;
@@ -85,7 +88,7 @@ export function makePlan(problem: Problem, packed: Packed, caps: Caps, force?: F
     ],
     steps,
     main: main!,
-    scratch: { ...(!direct.x && { rows: rows * xRow }), ...(!direct.y && { sums: rows * n * 4 }) },
+    scratch: { ...(!direct.x && { rows: rows * xRow }), ...(!direct.y && { sums: rows * sumsPitch(n) * 4 }) },
   };
 }
 
@@ -105,8 +108,9 @@ function multiply(
   const xBits = direct.x ? 8 * BYTES[problem.xDtype] : 32;
   const xFirst = direct.x ? problem.x.offset + begin * k : 0;
   const x = window(caps, direct.x ? 'x' : 'rows', xBits, xFirst, count * pitch);
+  const yPitch = direct.y ? n : sumsPitch(n);
   const yFirst = direct.y ? problem.yOffset + begin * n : 0;
-  const y = window(caps, direct.y ? 'y' : 'sums', 8 * (direct.y ? BYTES[problem.yDtype] : 4), yFirst, count * n);
+  const y = window(caps, direct.y ? 'y' : 'sums', 8 * (direct.y ? BYTES[problem.yDtype] : 4), yFirst, count * yPitch);
   return packed.slabs.map((slab, i) => {
     const tilesN = Math.ceil(slab.quads / extent.quads);
     const tiles = tilesN * Math.ceil(count / extent.rows);
@@ -122,7 +126,7 @@ function multiply(
         x_pitch: pitch / 4,
         column: slab.begin,
         y_base: y.base + yFirst,
-        y_pitch: n,
+        y_pitch: yPitch,
         tiles_n: tilesN,
         tiles,
       },
@@ -131,8 +135,8 @@ function multiply(
         w: whole(packed, `w${i}`),
         scale: whole(packed, `scale${i}`),
         ...(params.OFFSET === 1 && { offset: whole(packed, `offset${i}`) }),
-        bias: whole(packed, 'bias'),
-        ...(params.Y === 3 && { quant: whole(packed, 'quant') }),
+        bias: whole(packed, 'columnBias'),
+        ...(params.Y === 3 && { quant: whole(packed, 'columnQuant') }),
         y,
       },
     });
@@ -204,10 +208,10 @@ function round(problem: Problem, caps: Caps, packed: Packed, begin: number, coun
   const firstWord = Math.floor((first * bits) / 32);
   const lastWord = Math.floor(((first + count * n - 1) * bits) / 32);
   return step(caps, roundRows, { Y: Y[yDtype]! }, Math.ceil((lastWord - firstWord + 1) / 64), {
-    uniforms: { count: count * n, n, first, first_word: firstWord, quant_pitch: Math.ceil(n / 4) * 4 },
+    uniforms: { count: count * n, n, pitch: sumsPitch(n), first, first_word: firstWord, quant_pitch: sumsPitch(n) },
     bindings: {
-      sums: { buffer: 'sums', offset: 0, size: count * n * 4 },
-      ...(yDtype === 'int8' && { quant: whole(packed, 'quant') }),
+      sums: { buffer: 'sums', offset: 0, size: count * sumsPitch(n) * 4 },
+      ...(yDtype === 'int8' && { quant: whole(packed, 'columnQuant') }),
       y,
     },
   });

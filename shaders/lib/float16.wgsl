@@ -3,28 +3,26 @@
 
 const INF_BITS = 0x7f800000u;
 
-fn half_from_float(value: f32) -> u32 {
-  let bits = bitcast<u32>(value);
-  let sign = (bits >> 16u) & 0x8000u;
-  let magnitude = bits & 0x7fffffffu;
-  if (magnitude > INF_BITS) {
-    return sign | 0x7e00u;
-  }
-  if (magnitude >= 0x477ff000u) { // 65520: half a step beyond the largest half
-    return sign | 0x7c00u;
-  }
-  if (magnitude >= 0x38800000u) { // a normal half: drop 13 bits, rebias the exponent
-    return sign | ((magnitude - 0x38000000u + 0xfffu + ((magnitude >> 13u) & 1u)) >> 13u);
-  }
-  if (magnitude < 0x33000000u) { // below half of the smallest subnormal
-    return sign;
-  }
-  let shift = 126u - (magnitude >> 23u);
-  let mantissa = (magnitude & 0x7fffffu) | 0x800000u;
-  let half = mantissa >> shift;
-  let rest = mantissa & ((1u << shift) - 1u);
-  let middle = 1u << (shift - 1u);
-  return sign | (half + u32(rest > middle || (rest == middle && (half & 1u) == 1u)));
+// Without branches: this stands many times in a kernel that writes many rows.
+fn halves_from_floats(values: vec4<f32>) -> vec4<u32> {
+  let bits = bitcast<vec4<u32>>(values);
+  let sign = (bits >> vec4<u32>(16u)) & vec4<u32>(0x8000u);
+  let magnitude = bits & vec4<u32>(0x7fffffffu);
+  // A normal half: drop 13 bits and rebias the exponent; a carry moves into the exponent, as it should.
+  let odd = (magnitude >> vec4<u32>(13u)) & vec4<u32>(1u);
+  let normal = (magnitude - vec4<u32>(0x38000000u) + vec4<u32>(0xfffu) + odd) >> vec4<u32>(13u);
+  // A subnormal one: shift the whole mantissa; from 25 on nothing is left, not even for rounding.
+  let shift = min(vec4<u32>(126u) - min(magnitude >> vec4<u32>(23u), vec4<u32>(112u)), vec4<u32>(25u));
+  let mantissa = (magnitude & vec4<u32>(0x7fffffu)) | vec4<u32>(0x800000u);
+  let cut = mantissa >> shift;
+  let rest = mantissa & ((vec4<u32>(1u) << shift) - vec4<u32>(1u));
+  let middle = vec4<u32>(1u) << (shift - vec4<u32>(1u));
+  let up = (rest > middle) | ((rest == middle) & ((cut & vec4<u32>(1u)) == vec4<u32>(1u)));
+  let subnormal = cut + select(vec4<u32>(0u), vec4<u32>(1u), up);
+
+  let finite = select(normal, subnormal, magnitude < vec4<u32>(0x38800000u));
+  let overflown = select(finite, vec4<u32>(0x7c00u), magnitude >= vec4<u32>(0x477ff000u)); // 65520: half a step beyond the largest
+  return sign | select(overflown, vec4<u32>(0x7e00u), magnitude > vec4<u32>(INF_BITS));
 }
 
 fn float_from_half(half: u32) -> f32 {
@@ -39,12 +37,12 @@ fn float_from_half(half: u32) -> f32 {
   return bitcast<f32>(sign | ((magnitude << 13u) + 0x38000000u));
 }
 
-fn bfloat_from_float(value: f32) -> u32 {
-  let bits = bitcast<u32>(value);
-  if ((bits & 0x7fffffffu) > INF_BITS) {
-    return ((bits >> 16u) & 0x8000u) | 0x7fc0u;
-  }
-  return (bits + 0x7fffu + ((bits >> 16u) & 1u)) >> 16u;
+fn bfloats_from_floats(values: vec4<f32>) -> vec4<u32> {
+  let bits = bitcast<vec4<u32>>(values);
+  let odd = (bits >> vec4<u32>(16u)) & vec4<u32>(1u);
+  let rounded = (bits + vec4<u32>(0x7fffu) + odd) >> vec4<u32>(16u);
+  let quiet = ((bits >> vec4<u32>(16u)) & vec4<u32>(0x8000u)) | vec4<u32>(0x7fc0u);
+  return select(rounded, quiet, (bits & vec4<u32>(0x7fffffffu)) > vec4<u32>(INF_BITS));
 }
 
 fn float_from_bfloat(bfloat: u32) -> f32 {

@@ -42,7 +42,7 @@ struct Params {
   x_pitch: u32, // vec4s in a row of x
   column: u32, // this slab's first column of y; a multiple of 4
   y_base: u32, // element index of y[0, 0]
-  y_pitch: u32, // elements in a row of y
+  y_pitch: u32, // elements in a row of y; a multiple of 4
   tiles_n: u32, // workgroups along n
   tiles: u32, // workgroups that have work
 }

@@ -64,8 +64,8 @@ export const roundRows: Helper = {
     { name: 'quant', binding: 2, access: 'read', when: (params) => params.Y === 3 },
     { name: 'y', binding: 3, access: 'write' },
   ],
-  uniforms: ['count', 'n', 'first', 'first_word', 'quant_pitch'],
-  variants: [1, 2, 3].map((Y) => ({ Y })),
+  uniforms: ['count', 'n', 'pitch', 'first', 'first_word', 'quant_pitch'],
+  variants: [0, 1, 2, 3].map((Y) => ({ Y })),
 };
 
 export const helpers: readonly Helper[] = [repack, repackScale, repackQuant, gatherRows, roundRows];

@@ -1,7 +1,7 @@
 // Weights unpacked once for several rows held in registers: decode on every adapter, and prefill on software adapters.
 import type { Caps } from '../caps.js';
 import type { Params } from '../wgsl/preprocess.js';
-import type { Kernel } from './kernel.js';
+import { type Kernel, variantId } from './kernel.js';
 import { operandBindings, operandUniforms, wholeWordGroups, withinLimit } from './operands.js';
 
 /** On a GPU, from this many rows on, workgroup tiles read fewer bytes than register rows. */
@@ -20,11 +20,17 @@ interface Choice {
 }
 
 // Software adapters: work per invocation hides the price of loads, and a barrier costs hundreds of cycles, so k is not sliced.
-const SOFTWARE: readonly Choice[] = [
+// SwiftShader (4 lanes wide) keeps gaining up to 8 rows of 16 columns; lavapipe (8 wide) spills from 4 rows of 8 on.
+const SOFTWARE_4: readonly Choice[] = [
   { upTo: 1, tile: { ROWS: 1, QUADS: 4, LANES: 8, SLICES: 1 } },
   { upTo: 2, tile: { ROWS: 2, QUADS: 4, LANES: 8, SLICES: 1 } },
   { upTo: 4, tile: { ROWS: 4, QUADS: 4, LANES: 8, SLICES: 1 } },
   { upTo: Number.POSITIVE_INFINITY, tile: { ROWS: 8, QUADS: 4, LANES: 8, SLICES: 1 } },
+];
+const SOFTWARE_8: readonly Choice[] = [
+  { upTo: 1, tile: { ROWS: 1, QUADS: 4, LANES: 8, SLICES: 1 } },
+  { upTo: 2, tile: { ROWS: 2, QUADS: 2, LANES: 16, SLICES: 1 } },
+  { upTo: Number.POSITIVE_INFINITY, tile: { ROWS: 4, QUADS: 2, LANES: 16, SLICES: 1 } },
 ];
 // GPUs: one quad a lane keeps registers free for many waves; slices of k give a narrow N enough invocations to fill the device.
 const GPU: readonly Choice[] = [
@@ -38,6 +44,8 @@ const OTHERS: readonly Tile[] = [
   { ROWS: 8, QUADS: 1, LANES: 64, SLICES: 2 },
 ];
 
+const distinct = (tiles: readonly Tile[]): Tile[] => [...new Map(tiles.map((tile) => [variantId('', tile), tile])).values()];
+
 /** Bytes of workgroup memory: the sums of all slices but the first. */
 const workgroupBytes = (tile: Tile): number => 16 * tile.QUADS * (tile.SLICES - 1) * tile.ROWS * tile.LANES;
 
@@ -48,11 +56,12 @@ export const matmulRows: Kernel = {
   name: 'matmul-rows',
   bindings: operandBindings,
   uniforms: operandUniforms,
-  tiles: [...[...SOFTWARE, ...GPU].map((choice) => choice.tile), ...OTHERS].flatMap((tile) =>
+  tiles: distinct([...SOFTWARE_4, ...SOFTWARE_8, ...GPU].map((choice) => choice.tile).concat(OTHERS)).flatMap((tile) =>
     (tile.LANES === 64 ? [0, 1] : [0]).map((SUBGROUPS) => ({ ...tile, SUBGROUPS })),
   ),
   choose(problem, caps) {
-    const choice = (caps.software ? SOFTWARE : GPU).find(({ upTo }) => problem.m <= upTo);
+    const table = caps.software ? (caps.maxSubgroupSize <= 4 ? SOFTWARE_4 : SOFTWARE_8) : GPU;
+    const choice = table.find(({ upTo }) => problem.m <= upTo);
     if (!choice) return `${problem.m} rows: above ${MAX_ROWS_ON_GPU} on a GPU, tiles in workgroup memory read fewer bytes`;
     const { tile } = choice;
     return {

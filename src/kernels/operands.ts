@@ -47,9 +47,8 @@ export const readsInPlace = (problem: Problem): boolean => {
   return x.strideK === 1 && x.strideM === k && x.strideB === x.batchRows * k && k % codes === 0 && x.offset % 4 === 0;
 };
 
-/** Can kernels write y where it is? 16- and 8-bit elements are written four at a time; otherwise f32 sums pass through round-rows. */
-export const writesInPlace = (problem: Problem): boolean =>
-  problem.yDtype === 'float32' || (problem.n % 4 === 0 && problem.yOffset % 4 === 0);
+/** Can kernels write y where it is? They write whole quads of a row; otherwise f32 sums pass through round-rows. */
+export const writesInPlace = (problem: Problem): boolean => problem.n % 4 === 0 && problem.yOffset % 4 === 0;
 
 /** Why a kernel that walks whole words cannot do the problem's groups; undefined if it can. */
 export function wholeWordGroups(problem: Problem): string | undefined {

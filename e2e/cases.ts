@@ -1,0 +1,264 @@
+// The case table: what is multiplied, how it lies in memory, and which kernel must do it. Tests on every engine and the bench share it.
+// A case is data; its name says all of it, so one case can be run again by name.
+import type { Caps } from '../src/caps.js';
+import type { FloatDType } from '../src/dtype.js';
+import { kernels } from '../src/kernels/index.js';
+import { variantId } from '../src/kernels/kernel.js';
+import type { Force } from '../src/plan.js';
+
+export interface Case {
+  readonly name: string;
+  /** Leading dimensions of x, then M. */
+  readonly batch: readonly number[];
+  readonly m: number;
+  readonly k: number;
+  readonly n: number;
+  readonly bits: 4 | 8;
+  readonly dtype: FloatDType;
+  readonly mode: 'tensor' | 'channel' | 'group';
+  readonly groupSize: number;
+  readonly offset: boolean;
+  readonly bias: boolean;
+  /** Output: none is x's dtype; the others are int8 by a scale of this kind. */
+  readonly quant: 'none' | 'float32' | 'float32+offset' | 'int64';
+  /** antiquantScale as int64 (and int32 offsets). */
+  readonly packedScale: boolean;
+  /** Storage of the weight: rows along K or along N; row-major or tiled. */
+  readonly weight: 'NK' | 'KN';
+  readonly nz: boolean;
+  readonly x: 'contiguous' | 'transposed' | 'offset';
+  /** y starts this many elements into its buffer. */
+  readonly yOffset: number;
+  /** exact: small integers whose sums are exact in any order. special: NaN, infinities, overflow, subnormals. */
+  readonly data: 'exact' | 'random' | 'special';
+  readonly force: Force | undefined;
+  /** Abilities of the device that are taken away. */
+  readonly caps: Partial<Caps>;
+}
+
+const DEFAULT: Omit<Case, 'name'> = {
+  batch: [],
+  m: 5,
+  k: 96,
+  n: 20,
+  bits: 4,
+  dtype: 'float32',
+  mode: 'channel',
+  groupSize: 0,
+  offset: false,
+  bias: false,
+  quant: 'none',
+  packedScale: false,
+  weight: 'NK',
+  nz: false,
+  x: 'contiguous',
+  yOffset: 0,
+  data: 'random',
+  force: undefined,
+  caps: {},
+};
+
+function nameOf(c: Omit<Case, 'name'>): string {
+  const shape = [...c.batch, c.m].join('x');
+  const scale = c.mode === 'group' ? `g${c.groupSize}` : c.mode;
+  const words = [
+    `${shape}·${c.k}·${c.n}`,
+    `int${c.bits}`,
+    c.dtype,
+    c.packedScale ? 'int64-scale' : scale,
+    c.offset && 'offset',
+    c.bias && 'bias',
+    c.quant !== 'none' && `int8 out by ${c.quant}`,
+    (c.weight !== 'NK' || c.nz) && `weight ${c.weight}${c.nz ? ' NZ' : ''}`,
+    c.x !== 'contiguous' && `x ${c.x}`,
+    c.yOffset > 0 && `y at ${c.yOffset}`,
+    c.data,
+    c.force && variantId(c.force.kernel, c.force.tile ?? {}),
+    ...Object.entries(c.caps).map(([name, value]) => `${name}=${value}`),
+  ];
+  return words.filter(Boolean).join(' ');
+}
+
+export const makeCase = (change: Partial<Omit<Case, 'name'>>): Case => {
+  const c = { ...DEFAULT, ...change };
+  return { ...c, name: nameOf(c) };
+};
+
+const DTYPES: readonly FloatDType[] = ['float32', 'float16', 'bfloat16'];
+const BITS = [4, 8] as const;
+const G32 = { mode: 'group', groupSize: 32 } as const;
+
+/** Every tile of every kernel, exactly, on a shape that divides by nothing. */
+const everyTile: readonly Case[] = kernels.flatMap((kernel) =>
+  kernel.tiles.flatMap((tile, i) =>
+    BITS.map((bits, j) => {
+      // The tiles share out dtypes, offsets and outputs among them.
+      const turn = i + j;
+      const wide = kernel.name === 'matmul-tiled';
+      return makeCase({
+        data: 'exact',
+        force: { kernel: kernel.name, tile },
+        m: wide ? 67 : 11,
+        k: bits === 4 ? 200 : 180,
+        n: 84,
+        bits,
+        dtype: DTYPES[turn % 3]!,
+        offset: turn % 2 === 0,
+        bias: turn % 4 < 2,
+        quant: turn % 5 === 4 ? 'float32+offset' : 'none',
+        ...G32,
+      });
+    }),
+  ),
+);
+
+/** Every dtype, mode and offset as the planner does them, and without shader-f16. */
+const everyMode: readonly Case[] = DTYPES.flatMap((dtype) =>
+  BITS.flatMap((bits) =>
+    (['tensor', 'channel', 'group'] as const).flatMap((mode) =>
+      [false, true].map((offset) =>
+        makeCase({ dtype, bits, mode, groupSize: mode === 'group' ? 64 : 0, offset, bias: offset, k: 200, n: 36, m: 3 }),
+      ),
+    ),
+  ),
+);
+
+const withoutF16: readonly Case[] = BITS.flatMap((bits) =>
+  (['exact', 'random', 'special'] as const).flatMap((data) =>
+    (['matmul-plain', 'matmul-rows', 'matmul-tiled'] as const).map((kernel) =>
+      makeCase({ dtype: 'float16', bits, data, ...G32, offset: true, caps: { f16: false }, force: { kernel }, m: 4, n: 12 }),
+    ),
+  ),
+);
+
+/** Layouts of x and y: transposed, batched, misaligned; rows that are no whole words; outputs that straddle them. */
+const layouts: readonly Case[] = [
+  ...DTYPES.flatMap((dtype) => [
+    makeCase({ dtype, x: 'transposed', data: 'exact', ...G32 }),
+    makeCase({ dtype, x: 'transposed', batch: [2, 3], m: 4, data: 'exact', offset: true }),
+    makeCase({ dtype, x: 'offset', data: 'exact', bits: 8, bias: true }),
+    makeCase({ dtype, batch: [2, 1, 3], m: 2, bits: 8, data: 'exact', ...G32 }),
+    makeCase({ dtype, bits: 8, k: 77, n: 13, data: 'exact', bias: true, offset: true, yOffset: 3 }),
+    makeCase({ dtype, bits: 4, k: 72, n: 7, data: 'exact', ...G32, yOffset: 1 }),
+  ]),
+  ...(['float32', 'float32+offset', 'int64'] as const).flatMap((quant) => [
+    makeCase({ quant, bits: 8, n: 17, m: 7, data: 'exact', bias: true, yOffset: 5 }),
+    makeCase({ quant, bits: 4, n: 24, m: 7, data: 'random', dtype: 'bfloat16', bias: true, offset: true, ...G32 }),
+    makeCase({ quant, bits: 8, n: 24, m: 3, data: 'exact', dtype: 'float16', mode: 'tensor', offset: true }),
+    makeCase({ quant, bits: 8, n: 1, m: 5, data: 'exact', dtype: 'float16', mode: 'tensor' }),
+  ]),
+];
+
+/** Weights as they come: (N, K), (K, N), int4 packed along either, FRACTAL_NZ of both. */
+const weights: readonly Case[] = BITS.flatMap((bits) =>
+  (['NK', 'KN'] as const).flatMap((weight) =>
+    [false, true].flatMap((nz) => [
+      makeCase({ bits, weight, nz, data: 'exact', k: 136, n: 40, offset: true }),
+      makeCase({ bits, weight, nz, data: 'exact', k: bits === 4 ? 72 : 71, n: bits === 4 ? 88 : 67, ...G32, dtype: 'float16' }),
+    ]),
+  ),
+).concat(makeCase({ bits: 4, weight: 'KN', k: 45, n: 16, data: 'exact', offset: true, ...G32 }));
+
+const packedScales: readonly Case[] = [false, true].flatMap((offset) => [
+  makeCase({ packedScale: true, bits: 8, dtype: 'float16', offset, bias: true, data: 'exact' }),
+  makeCase({ packedScale: true, bits: 8, dtype: 'float16', offset, data: 'random', k: 131, n: 15 }),
+]);
+
+/** Sizes at and around the limits: single elements, one word, one quad. */
+const tiny: readonly Case[] = [
+  ...[1, 2, 3, 4, 5].map((n) => makeCase({ m: 1, k: 1, n, bits: 8, data: 'exact', bias: true })),
+  ...[1, 3, 9].map((m) => makeCase({ m, k: 8, n: 1, bits: 4, data: 'exact', offset: true })),
+  makeCase({ m: 1, k: 1, n: 8, bits: 4, weight: 'KN', data: 'exact' }),
+  makeCase({ m: 2, k: 33, n: 8, bits: 8, ...G32, data: 'exact', dtype: 'bfloat16' }),
+  makeCase({ m: 17, k: 3, n: 129, bits: 8, data: 'exact', dtype: 'float16' }),
+];
+
+/** A device whose bindings and grids are small: weights in slabs, x and y in windows, dispatches folded. */
+const small = { maxStorageBufferBindingSize: 4096 };
+const tiles = { maxStorageBufferBindingSize: 8192 }; // a column of FRACTAL_NZ tiles is not cut
+const limits: readonly Case[] = [
+  ...(['NK', 'KN'] as const).flatMap((weight) =>
+    [false, true].flatMap((nz) => [
+      makeCase({ m: 9, k: 128, n: 168, weight, nz, bits: 8, data: 'exact', offset: true, caps: nz ? tiles : small, ...G32 }),
+      makeCase({
+        m: 9,
+        k: 128,
+        n: 168,
+        weight,
+        nz,
+        bits: 4,
+        dtype: 'float16',
+        data: 'exact',
+        bias: true,
+        caps: nz ? tiles : small,
+        ...G32,
+      }),
+    ]),
+  ),
+  makeCase({ m: 33, k: 64, n: 67, bits: 8, dtype: 'float16', data: 'exact', offset: true, caps: small }),
+  makeCase({ m: 33, k: 64, n: 67, bits: 8, dtype: 'bfloat16', quant: 'float32+offset', data: 'exact', caps: small, yOffset: 2 }),
+  makeCase({ m: 40, k: 64, n: 36, x: 'transposed', bits: 8, data: 'exact', caps: small }),
+  makeCase({ m: 300, k: 36, n: 20, x: 'transposed', bits: 8, data: 'exact', caps: { maxStorageBufferBindingSize: 8192 } }),
+  makeCase({ m: 40, k: 64, n: 36, batch: [3], x: 'transposed', bits: 8, dtype: 'float16', data: 'exact', caps: small }),
+  ...kernels.map(({ name }) =>
+    makeCase({ m: 70, k: 32, n: 300, bits: 4, data: 'exact', force: { kernel: name }, caps: { maxComputeWorkgroupsPerDimension: 40 } }),
+  ),
+];
+
+/** NaN, ±Inf and overflow go where the formula sends them, in every kernel. */
+const special: readonly Case[] = kernels.flatMap(({ name }) =>
+  DTYPES.flatMap((dtype) =>
+    BITS.map((bits) => makeCase({ dtype, bits, data: 'special', offset: true, bias: true, ...G32, n: 24, m: 6, force: { kernel: name } })),
+  ),
+);
+const specialOutputs: readonly Case[] = [
+  makeCase({ data: 'special', quant: 'float32+offset', dtype: 'float16', bits: 8, n: 24, m: 6 }),
+  makeCase({ data: 'special', dtype: 'float16', bits: 4, n: 7, m: 6 }),
+];
+
+/** Upstream's tested shapes, M and N cut to what two cores bear, K kept. */
+const upstream: readonly Case[] = [
+  makeCase({ m: 16, k: 11264, n: 64, bits: 8, dtype: 'float16', offset: true }),
+  makeCase({ m: 32, k: 64, n: 32, bits: 4, weight: 'KN', dtype: 'float16', offset: true }),
+  makeCase({ m: 8, k: 11264, n: 116, bits: 8, weight: 'KN', dtype: 'bfloat16' }),
+  makeCase({ m: 8, k: 16, n: 32, bits: 8, weight: 'KN', dtype: 'float16', offset: true, bias: true }),
+  makeCase({ m: 8, k: 64, n: 32, bits: 8, weight: 'KN', dtype: 'float16', ...G32 }),
+  makeCase({ m: 48, k: 640, n: 56, bits: 8, weight: 'KN', dtype: 'float16', bias: true }),
+  makeCase({ m: 40, k: 768, n: 60, bits: 8, weight: 'KN', dtype: 'float16', mode: 'group', groupSize: 64, bias: true }),
+  makeCase({ m: 42, k: 768, n: 72, bits: 4, weight: 'KN', dtype: 'float16', mode: 'group', groupSize: 64 }),
+  makeCase({ m: 9, k: 720, n: 96, bits: 8, mode: 'tensor', dtype: 'bfloat16' }),
+  makeCase({ m: 8, k: 1539, n: 69, bits: 8, weight: 'KN', mode: 'tensor', dtype: 'bfloat16' }),
+  makeCase({ m: 44, k: 5, n: 209, bits: 8, weight: 'KN', dtype: 'float16' }),
+  makeCase({ m: 1, k: 64, n: 2688, bits: 4, weight: 'KN', dtype: 'float16', offset: true, bias: true }),
+  makeCase({ m: 4, k: 64, n: 2176, bits: 4, dtype: 'float16', offset: true }),
+  makeCase({ m: 1, k: 384, n: 4544, bits: 4, weight: 'KN', dtype: 'bfloat16', mode: 'group', groupSize: 160 }),
+  makeCase({ m: 30, k: 256, n: 512, bits: 8, weight: 'KN', dtype: 'float16', mode: 'group', groupSize: 64 }),
+  makeCase({ m: 12, k: 640, n: 96, bits: 8, weight: 'KN', nz: true, dtype: 'float16' }),
+];
+
+/** Shapes of language models. */
+const models: readonly Case[] = BITS.flatMap((bits) => [
+  makeCase({ m: 1, k: 896, n: 4864, bits, dtype: 'float16', ...G32 }),
+  makeCase({ m: 4, k: 4864, n: 896, bits, dtype: 'float16', mode: 'group', groupSize: 128, offset: true }),
+  makeCase({ m: 18, k: 2048, n: 512, bits, dtype: 'float32', ...G32, offset: true }),
+  makeCase({ m: 1, k: 1024, n: 1024, bits, dtype: 'bfloat16', mode: 'channel' }),
+]);
+
+export const cases: readonly Case[] = [
+  ...everyTile,
+  ...everyMode,
+  ...withoutF16,
+  ...layouts,
+  ...weights,
+  ...packedScales,
+  ...tiny,
+  ...limits,
+  ...special,
+  ...specialOutputs,
+  ...upstream,
+  ...models,
+];
+
+/** Does a device with `caps` have what a case's forced tile needs? */
+export const runsOn = (c: Case, caps: Pick<Caps, 'subgroups' | 'maxSubgroupSize'>): boolean =>
+  c.force?.tile?.SUBGROUPS !== 1 || (caps.subgroups && caps.maxSubgroupSize <= 64);
