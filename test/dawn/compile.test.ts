@@ -1,0 +1,21 @@
+// Tint takes every variant of every shader.
+import { expect, test } from 'vitest';
+import { variantText } from '../../src/gpu/pipeline.js';
+import { requestDevice } from '../../src/index.js';
+import { allVariants, shaders } from '../../src/kernels/index.js';
+import { variantId } from '../../src/kernels/kernel.js';
+import { gpu } from './gpu.js';
+
+test.each([...shaders.keys()])('%s', async (name) => {
+  const device = await requestDevice({ gpu });
+  const variants = allVariants().filter(({ shader }) => shader.name === name);
+  expect(variants.length).toBeGreaterThan(0);
+  const refused: string[] = [];
+  for (const { params } of variants) {
+    const module = device.createShaderModule({ code: variantText({ shader: name, params }).code });
+    const { messages } = await module.getCompilationInfo();
+    for (const { lineNum, message } of messages) refused.push(`${variantId(name, params)}:${lineNum} ${message}`);
+  }
+  expect(refused).toEqual([]);
+  device.destroy();
+});

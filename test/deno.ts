@@ -1,0 +1,42 @@
+// The Deno program: naga (Firefox's compiler) must take every variant that a device without `subgroups` can pick, and the case table
+// must pass. Built by `vite build --mode deno`, started by scripts/test.mjs. Prints a line per failure, then the counts.
+import { cases, runsOn } from '../e2e/cases.js';
+import { runCase } from '../e2e/run-case.js';
+import { capsOf } from '../src/gpu/device.js';
+import { variantText } from '../src/gpu/pipeline.js';
+import { requestDevice } from '../src/index.js';
+import { allVariants } from '../src/kernels/index.js';
+import { variantId } from '../src/kernels/kernel.js';
+
+const device = await requestDevice(); // throws without an adapter: nothing passes on nothing
+const caps = capsOf(device);
+console.log(`deno: ${[device.adapterInfo?.vendor, device.adapterInfo?.description].join(' ')} ${JSON.stringify(caps)}`);
+
+let passed = 0;
+let failed = 0;
+const note = (name: string, failures: readonly string[]): void => {
+  if (failures.length === 0) passed++;
+  else {
+    failed++;
+    console.log(`FAIL ${name}\n  ${failures.join('\n  ')}`);
+  }
+};
+
+let compiled = 0;
+const refused: string[] = [];
+for (const { shader, params } of allVariants()) {
+  if (params.SUBGROUPS === 1 || (params.X === 1 && shader.name.startsWith('matmul') && !caps.f16)) continue;
+  device.pushErrorScope('validation');
+  device.createShaderModule({ code: variantText({ shader: shader.name, params }).code });
+  const error = await device.popErrorScope();
+  compiled++;
+  if (error) refused.push(`${variantId(shader.name, params)}: ${error.message}`);
+}
+note(`naga compiles ${compiled} variants`, refused.slice(0, 5));
+
+for (const c of cases.filter((one) => runsOn(one, caps))) {
+  const report = await runCase(device, c).catch((error: Error) => ({ failures: [String(error.stack)] }));
+  note(c.name, report.failures);
+}
+console.log(`${passed} passed, ${failed} failed`);
+(globalThis as unknown as { Deno: { exit(code: number): never } }).Deno.exit(failed > 0 ? 1 : 0);
