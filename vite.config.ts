@@ -24,6 +24,8 @@ export default defineConfig(({ mode }) => ({
     target: 'es2022',
     minify: false,
     sourcemap: true,
+    // A file for each module: bundlers then leave out whatever is not used.
+    rollupOptions: { output: { preserveModules: true, preserveModulesRoot: 'src', entryFileNames: '[name].js' } },
   },
   ...modes[mode],
   test: {

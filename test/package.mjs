@@ -1,0 +1,74 @@
+// The package as a user gets it: packed, unpacked elsewhere, imported, type-checked, its README example run, and tree-shaken.
+import assert from 'node:assert/strict';
+import { execFileSync } from 'node:child_process';
+import { mkdirSync, mkdtempSync, readFileSync, rmSync, symlinkSync, writeFileSync } from 'node:fs';
+import { tmpdir } from 'node:os';
+import { dirname, join } from 'node:path';
+import { fileURLToPath } from 'node:url';
+import { build } from 'vite';
+
+const root = dirname(dirname(fileURLToPath(import.meta.url)));
+const home = mkdtempSync(join(tmpdir(), 'antiquant-package-'));
+const run = (program, args, cwd = home) => execFileSync(program, args, { cwd, encoding: 'utf8', stdio: ['ignore', 'pipe', 'inherit'] });
+const modules = join(home, 'node_modules');
+const step = (text) => console.log(`package: ${text}`);
+
+try {
+  rmSync(join(root, 'dist'), { recursive: true, force: true });
+  run('npm', ['pack', '--silent', '--pack-destination', home], root); // builds first
+  const version = JSON.parse(readFileSync(join(root, 'package.json'), 'utf8')).version;
+  mkdirSync(join(modules, 'antiquant'), { recursive: true });
+  run('tar', ['xzf', `antiquant-${version}.tgz`, '-C', join(modules, 'antiquant'), '--strip-components=1']);
+  symlinkSync(join(root, 'node_modules', 'webgpu'), join(modules, 'webgpu'));
+  writeFileSync(join(home, 'package.json'), '{ "type": "module" }');
+
+  const names = [
+    'ArgumentError',
+    'DeviceLostError',
+    'LinearWeightQuant',
+    'ShaderError',
+    'Tensor',
+    'UnsupportedError',
+    'convertWeightToInt4Pack',
+    'formatCast',
+    'reference',
+    'requestDevice',
+    'transQuantParam',
+    'weightQuantBatchMatmul',
+  ];
+  writeFileSync(join(home, 'names.js'), "import * as all from 'antiquant'; console.log(Object.keys(all).sort().join());");
+  assert.equal(run(process.execPath, ['names.js']).trim(), names.sort().join());
+  step(`${names.length} exports`);
+
+  writeFileSync(join(home, 'shader.js'), "console.log(import.meta.resolve('antiquant/shaders/lib/weights.wgsl'));");
+  assert.match(readFileSync(new URL(run(process.execPath, ['shader.js']).trim()), 'utf8'), /#param BITS 4 8/);
+  step('shaders are published');
+
+  // The README's example, as it stands, with Dawn as the browser.
+  const example = /```js\n([\s\S]*?)```/.exec(readFileSync(join(root, 'README.md'), 'utf8'))[1];
+  const dawn =
+    "import { create, globals } from 'webgpu'; Object.assign(globalThis, globals); globalThis.navigator = { gpu: (globalThis.dawn = create([])) };";
+  writeFileSync(join(home, 'browser.js'), dawn);
+  writeFileSync(join(home, 'example.js'), `import './browser.js';\n${example}\nprocess.exit(0);`);
+  assert.match(run(process.execPath, ['example.js']), /Float32Array\(8\) \[\s*32, 32, 32, 32,\s*32, 32, 32, 32\s*\]/);
+  step('the example of the README runs');
+
+  writeFileSync(join(home, 'example.ts'), `${example}\nexport {};`);
+  const options = { target: 'es2022', lib: ['es2022', 'dom'], module: 'nodenext', types: [], strict: true, noEmit: true };
+  writeFileSync(join(home, 'tsconfig.json'), JSON.stringify({ compilerOptions: options, files: ['example.ts'] }));
+  execFileSync(process.execPath, [join(root, 'node_modules', 'typescript', 'bin', 'tsc'), '-p', home], { stdio: 'inherit' });
+  step('its types are sound for a user, without skipLibCheck');
+
+  writeFileSync(join(home, 'little.js'), "import { convertWeightToInt4Pack } from 'antiquant'; console.log(convertWeightToInt4Pack);");
+  const bundle = await build({
+    root: home,
+    configFile: false,
+    logLevel: 'error',
+    build: { write: false, lib: { entry: join(home, 'little.js'), formats: ['es'] } },
+  });
+  const size = [bundle].flat()[0].output[0].code.length;
+  assert.ok(size < 3000, `a bundle of one function has ${size} bytes`);
+  step(`one function bundles to ${size} bytes`);
+} finally {
+  rmSync(home, { recursive: true, force: true });
+}
