@@ -280,6 +280,11 @@ describe('a layer', () => {
     });
     expect(allocated).toEqual(NOTHING);
   });
+  test('innerPrecise 1 gives what 0 gives, until a faster kernel makes use of it', async () => {
+    const layer = newLayer(device, { innerPrecise: 1 }).load({ weight: weightTensor(), antiquantScale: scaleTensor() });
+    expect(Array.from((await layer.forward(xTensor(2)).read()) as Float32Array)).toEqual(wanted(2));
+    expect(() => newLayer(device, { innerPrecise: 2 })).toThrow('innerPrecise: expected 0 or 1, got 2');
+  });
   test('an empty bias counts as none', async () => {
     const bias = Tensor.from(device, new Float32Array(0), { shape: [0], dtype: 'float32' });
     const layer = newLayer(device, { bias: true }).load({ weight: weightTensor(), antiquantScale: scaleTensor(), bias });

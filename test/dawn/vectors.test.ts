@@ -144,8 +144,10 @@ describe.each(kernels.map(({ name }) => name))('%s', (kernel) => {
       const bits = encode16(Float32Array.from(v.y), 'bfloat16');
       expect(encode16(Float32Array.from(values), 'bfloat16')).toEqual(bits);
     });
-    test.skipIf(!v.quant)('int8 output', async () => {
-      const { scale, offset, y } = v.quant!;
+    const { quant } = v;
+    if (!quant) return;
+    test('int8 output', async () => {
+      const { scale, offset, y } = quant;
       const one = (value: number): HostTensor => ({ data: new Float32Array([value]), shape: [1], dtype: 'float32' });
       expect((await run(v, 'float16', kernel, one(scale), one(offset))).values).toEqual(y);
       const packed = transQuantParam(new Float32Array([scale]), new Float32Array([offset]));
@@ -210,4 +212,28 @@ describe('int8 output as the hardware makes it', () => {
       expect(Array.from((await layer.forward(x).read()) as Int8Array)).toEqual(rows.slice(0, count).map((row) => row[3]));
     },
   );
+});
+
+test('whatever the low 13 bits of a 64-bit scale hold, they are masked', async () => {
+  const n = 8;
+  const dirty = (scale: number): BigInt64Array<ArrayBuffer> =>
+    transQuantParam(new Float32Array(n).fill(scale)).map((value) => value | 0x1fffn);
+  const weight: HostTensor = { data: Int8Array.from({ length: n }, (_, i) => i + 1), shape: [n, 1], dtype: 'int8' };
+  const x = (dtype: 'float16' | 'float32') => Tensor.from(device, new Float32Array([2047]), { shape: [1, 1], dtype });
+  const options = { inFeatures: 1, outFeatures: n, bias: false };
+
+  const weights = new LinearWeightQuant(device, options);
+  const antiquantScale = upload(device, { data: dirty(1), shape: [n], dtype: 'int64' });
+  weights.load({ weight: upload(device, weight), antiquantScale });
+  const y = (await weights.forward(x('float16')).read()) as Float32Array;
+  expect(y[0]).toBe(2047); // 2048 if the bits had stayed
+
+  const output = new LinearWeightQuant(device, { ...options, dtype: 'float32', quantScale: true });
+  output.load({
+    weight: upload(device, weight),
+    antiquantScale: upload(device, { data: new Float32Array([2 ** -11]), shape: [1], dtype: 'float32' }),
+    quantScale: upload(device, { data: dirty(2.5), shape: [n], dtype: 'int64' }),
+  });
+  // 2047/2048 · 2.5 = 2.4988 rounds to 2; with the low bits it would be above 2.5 and round to 3
+  expect(((await output.forward(x('float32')).read()) as Int8Array)[0]).toBe(2);
 });
