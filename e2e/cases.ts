@@ -38,7 +38,7 @@ export interface Case {
 
 const DEFAULT: Omit<Case, 'name'> = {
   batch: [],
-  m: 5,
+  m: 3,
   k: 96,
   n: 20,
   bits: 4,
@@ -125,8 +125,8 @@ const everyMode: readonly Case[] = DTYPES.flatMap((dtype) =>
 
 const withoutF16: readonly Case[] = BITS.flatMap((bits) =>
   (['exact', 'random', 'special'] as const).flatMap((data) =>
-    (['matmul-plain', 'matmul-rows', 'matmul-tiled'] as const).map((kernel) =>
-      makeCase({ dtype: 'float16', bits, data, ...G32, offset: true, caps: { f16: false }, force: { kernel }, m: 4, n: 12 }),
+    kernels.map(({ name }) =>
+      makeCase({ dtype: 'float16', bits, data, ...G32, offset: true, caps: { f16: false }, force: { kernel: name }, m: 4, n: 12 }),
     ),
   ),
 );
@@ -172,6 +172,11 @@ const tiny: readonly Case[] = [
   makeCase({ m: 2, k: 33, n: 8, bits: 8, ...G32, data: 'exact', dtype: 'bfloat16' }),
   makeCase({ m: 17, k: 3, n: 129, bits: 8, data: 'exact', dtype: 'float16' }),
 ];
+
+/** Software adapters without subgroups. */
+const withoutSubgroups: readonly Case[] = [1, 2, 4, 9].map((m) =>
+  makeCase({ m, ...G32, bits: 4, data: 'exact', offset: true, caps: { subgroups: false } }),
+);
 
 /** A device whose bindings and grids are small: weights in slabs, x and y in windows, dispatches folded. */
 const small = { maxStorageBufferBindingSize: 4096 };
@@ -252,6 +257,7 @@ export const cases: readonly Case[] = [
   ...weights,
   ...packedScales,
   ...tiny,
+  ...withoutSubgroups,
   ...limits,
   ...special,
   ...specialOutputs,
@@ -259,6 +265,11 @@ export const cases: readonly Case[] = [
   ...models,
 ];
 
-/** Does a device with `caps` have what a case's forced tile needs? */
-export const runsOn = (c: Case, caps: Pick<Caps, 'subgroups' | 'maxSubgroupSize'>): boolean =>
-  c.force?.tile?.SUBGROUPS !== 1 || (caps.subgroups && caps.maxSubgroupSize <= 64);
+/** Can a device with `caps` run a case's forced tile, and is it worth it? */
+export function runsOn(c: Case, caps: Pick<Caps, 'subgroups' | 'maxSubgroupSize'>): boolean {
+  const tile = c.force && (c.force.tile ?? kernels.find(({ name }) => name === c.force?.kernel)?.tiles[0]);
+  if (tile?.SUBGROUPS === 1) return caps.subgroups && caps.maxSubgroupSize <= 64;
+  // Subgroups of another width than the tile's fall back to the formula: one small tile shows it.
+  if (tile?.WIDTH !== undefined) return caps.subgroups && (tile.WIDTH === caps.maxSubgroupSize || tile.ROWS === 1);
+  return true;
+}

@@ -7,6 +7,7 @@ export interface Caps {
   readonly subgroups: boolean;
   /** A software adapter runs on the CPU's cores: no barriers, no workgroup memory, more work per invocation. */
   readonly software: boolean;
+  readonly minSubgroupSize: number;
   readonly maxSubgroupSize: number;
   readonly maxBufferSize: number;
   readonly maxStorageBufferBindingSize: number;

@@ -37,6 +37,6 @@ export class ShaderError extends Error {
 export class DeviceLostError extends Error {
   override readonly name = 'DeviceLostError';
   constructor(reason: string, message: string) {
-    super(`device: expected a live GPUDevice, got a lost one (${reason || 'unknown'}${message ? `: ${message}` : ''})`);
+    super(`device: expected a live GPUDevice, got a lost one (${reason || 'unknown'}${message ? `: ${message.replace(/\.$/, '')}` : ''})`);
   }
 }

@@ -7,7 +7,7 @@ export type { Caps } from './caps.js';
 export type { DType, FloatDType, Format } from './dtype.js';
 export { ArgumentError, DeviceLostError, ShaderError, UnsupportedError } from './errors.js';
 export type { FunctionalOptions } from './functional.js';
-export { requestDevice } from './gpu/device.js';
+export { capsOf, requestDevice } from './gpu/device.js';
 export { type Explanation, LinearWeightQuant, type LinearWeightQuantOptions } from './linear-weight-quant.js';
 export { weightQuantBatchMatmul } from './matmul.js';
 export type { Force } from './plan.js';

@@ -29,6 +29,7 @@ try {
     'ShaderError',
     'Tensor',
     'UnsupportedError',
+    'capsOf',
     'convertWeightToInt4Pack',
     'formatCast',
     'reference',

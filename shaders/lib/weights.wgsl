@@ -43,12 +43,20 @@ fn in_place(masked: vec4<u32>) -> vec4<f32> {
   return vec4<f32>(bitcast<vec4<i32>>(masked));
 }
 
-// x times the powers of two that codes_in_place() left in the codes, inverted: exact.
+// The inverse of the powers of two that codes_in_place() leaves in the codes, for vec4 `part` of a word of x. Multiplying is exact.
+fn in_place_factors(part: u32) -> vec4<f32> {
+#if BITS == 4
+  return select(vec4<f32>(1.0, 0x1p-4, 0x1p-8, 0x1p-12), vec4<f32>(0x1p-16, 0x1p-20, 0x1p-24, 1.0), part == 1u);
+#else
+  return vec4<f32>(1.0, 0x1p-8, 0x1p-16, 1.0);
+#endif
+}
+
 fn x_in_place(x: XWord) -> XWord {
 #if BITS == 4
-  return XWord(x[0] * vec4<f32>(1.0, 0x1p-4, 0x1p-8, 0x1p-12), x[1] * vec4<f32>(0x1p-16, 0x1p-20, 0x1p-24, 1.0));
+  return XWord(x[0] * in_place_factors(0u), x[1] * in_place_factors(1u));
 #else
-  return XWord(x[0] * vec4<f32>(1.0, 0x1p-8, 0x1p-16, 1.0));
+  return XWord(x[0] * in_place_factors(0u));
 #endif
 }
 

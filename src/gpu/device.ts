@@ -71,6 +71,7 @@ function readCaps(device: GPUDevice): Caps {
     f16: features.has('shader-f16'),
     subgroups: features.has('subgroups'),
     software: info.isFallbackAdapter === true || SOFTWARE.test(names),
+    minSubgroupSize: info.subgroupMinSize ?? 4,
     maxSubgroupSize: info.subgroupMaxSize ?? 128,
     maxBufferSize: limits.maxBufferSize,
     maxStorageBufferBindingSize: limits.maxStorageBufferBindingSize,
@@ -81,7 +82,7 @@ function readCaps(device: GPUDevice): Caps {
   };
 }
 
-/** What `device` can do, less what `pretend` takes away. */
+/** What planning knows of `device`, as plain data, less what `pretend` takes away. */
 export const capsOf = (device: GPUDevice, pretend: Partial<Caps> = {}): Caps => ({ ...stateOf(device).caps, ...pretend });
 
 /** @throws DeviceLostError */

@@ -4,10 +4,11 @@ import { helpers } from './helpers.js';
 import type { Kernel, Shader } from './kernel.js';
 import { matmulPlain } from './matmul-plain.js';
 import { matmulRows } from './matmul-rows.js';
+import { matmulSubgroup } from './matmul-subgroup.js';
 import { matmulTiled } from './matmul-tiled.js';
 import { operandVariants } from './operands.js';
 
-export const kernels: readonly Kernel[] = [matmulRows, matmulTiled, matmulPlain];
+export const kernels: readonly Kernel[] = [matmulSubgroup, matmulRows, matmulTiled, matmulPlain];
 
 /** Every shader by its name. */
 export const shaders: ReadonlyMap<string, Shader> = new Map([...kernels, ...helpers].map((shader) => [shader.name, shader]));

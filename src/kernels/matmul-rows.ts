@@ -62,14 +62,14 @@ export const matmulRows: Kernel = {
   choose(problem, caps) {
     const table = caps.software ? (caps.maxSubgroupSize <= 4 ? SOFTWARE_4 : SOFTWARE_8) : GPU;
     const choice = table.find(({ upTo }) => problem.m <= upTo);
-    if (!choice) return `${problem.m} rows: above ${MAX_ROWS_ON_GPU} on a GPU, tiles in workgroup memory read fewer bytes`;
+    if (!choice) return `rows ${problem.m}: above ${MAX_ROWS_ON_GPU} on a GPU, tiles in workgroup memory read fewer bytes`;
     const { tile } = choice;
     return {
       // WGSL does not say which lanes make a subgroup. SUBGROUPS=1 relies on the usual order, so it waits for a self-test on the device.
       tile: { ...tile, SUBGROUPS: 0 },
       why: caps.software
-        ? `${problem.m} rows on a software adapter: ${tile.ROWS} rows × ${4 * tile.QUADS} columns in registers, no barrier`
-        : `${problem.m} rows: each word of weights is read once for ${tile.ROWS} rows, k in ${tile.SLICES} slices`,
+        ? `rows ${problem.m}, a software adapter: ${tile.ROWS} × ${4 * tile.QUADS} of y in registers, no barrier`
+        : `rows ${problem.m}: each word of weights is read once for a tile of ${tile.ROWS}, k in ${tile.SLICES} slices`,
     };
   },
   fit(problem, caps, params) {

@@ -14,7 +14,7 @@ export const matmulTiled: Kernel = {
   choose(problem, caps) {
     if (caps.software) return 'barriers and workgroup memory cost more than they save on a software adapter';
     const rows = problem.m <= 2 * SIDE ? 2 : 4;
-    return { tile: { ROWS: rows }, why: `${problem.m} rows on a GPU: tiles of ${SIDE * rows} × ${4 * SIDE} through workgroup memory` };
+    return { tile: { ROWS: rows }, why: `rows ${problem.m}, a GPU: tiles of ${SIDE * rows} × ${4 * SIDE} through workgroup memory` };
   },
   fit: (problem, caps, tile) =>
     wholeWordGroups(problem) ??
