@@ -13,6 +13,9 @@
 #if PACKED && SOURCE != 1 && SOURCE != 2
 #error PACKED keeps 16-bit elements: SOURCE must be f16 or bf16
 #endif
+#if SOURCE == 2 && !PACKED
+#error bf16 keeps its 16 bits: only scales and offsets are bf16
+#endif
 
 struct Params {
   n: u32, // columns that source has
@@ -44,10 +47,8 @@ fn element(g: u32, n: u32) -> u32 {
   let bits = (source[at / 2u] >> (16u * (at % 2u))) & 0xffffu;
 #if PACKED
   return bits;
-#elif SOURCE == 1
-  return bitcast<u32>(float_from_half(bits));
 #else
-  return bits << 16u;
+  return bitcast<u32>(float_from_half(bits));
 #endif
 #endif
 }

@@ -36,6 +36,9 @@ export function functionalSpec<T extends { readonly shape: readonly number[] }>(
   transpose: (tensor: T) => T,
 ): { readonly spec: LinearSpec; readonly tensors: WeightTensors<T>; readonly views: WeightViews } {
   const { weight, antiquantScale, antiquantOffset, quantOffset } = given;
+  for (const [name, tensor] of Object.entries({ weight, antiquantScale })) {
+    if (!tensor) throw new ArgumentError(name, 'a tensor', 'none');
+  }
   const [quantScale, bias] = [present(given.quantScale), present(given.bias)];
   if (x.shape.length < 2) throw new ArgumentError('x', 'at least two dimensions (…, K)', showShape(x.shape));
   if (!FLOATS.includes(x.dtype)) throw new ArgumentError('x', `dtype ${FLOATS.join(' or ')}`, x.dtype);

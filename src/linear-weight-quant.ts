@@ -5,7 +5,7 @@ import { ArgumentError, UnsupportedError } from './errors.js';
 import { present, type WeightTensors } from './functional.js';
 import { assertAlive, capsOf } from './gpu/device.js';
 import { encodeInto, type Recording, record, submit } from './gpu/dispatch.js';
-import { pipelineErrors, preparePipelines, variantText } from './gpu/pipeline.js';
+import { pipelineErrors, pipelineOf, preparePipelines, variantText } from './gpu/pipeline.js';
 import { scratch } from './gpu/scratch.js';
 import { type Packed, packedLayout, packSteps } from './packed.js';
 import { type Force, makePlan, type Plan } from './plan.js';
@@ -56,6 +56,8 @@ const NAMES = Object.values(STATE_DICT);
 
 /** The layer's packed weights on the GPU. */
 interface Loaded {
+  /** As the options, less what came as an empty tensor. */
+  readonly spec: LinearSpec;
   readonly operands: Operands;
   readonly packed: Packed;
   readonly buffers: ReadonlyMap<string, GPUBuffer>;
@@ -126,6 +128,7 @@ export class LinearWeightQuant {
     const packed = packedLayout(operands, this.#caps);
     const steps = packSteps(operands, packed, this.#caps, { ...given });
     const { device } = this;
+    for (const step of steps) pipelineOf(device, step); // throws, if one did not compile before, while nothing is allocated
 
     device.pushErrorScope('out-of-memory');
     const buffers = new Map<string, GPUBuffer>();
@@ -142,7 +145,7 @@ export class LinearWeightQuant {
     this.#free();
     const done = Promise.all([memory, pipelineErrors(device, steps)]).then(() => {});
     done.catch(() => {}); // reported by prepare() and by reading an output
-    this.#loaded = { operands, packed, buffers, done };
+    this.#loaded = { spec: { ...this.#spec, quantScale: operands.quant !== undefined }, operands, packed, buffers, done };
     return this;
   }
 
@@ -192,11 +195,11 @@ export class LinearWeightQuant {
    * @throws ArgumentError, UnsupportedError, DeviceLostError
    */
   encode(pass: GPUComputePassEncoder, x: Tensor, y: Tensor): void {
-    this.#assertLoaded();
+    const { spec } = this.#assertLoaded();
     x.assertUsable('x', this.device);
     y.assertUsable('y', this.device);
-    const { m } = checkX(this.#spec, x);
-    checkY(this.#spec, m, y);
+    const { m } = checkX(spec, x);
+    checkY(spec, m, y);
     if (x.buffer === y.buffer) throw new ArgumentError('y', 'another buffer than x', 'the same one');
     encodeInto(pass, this.#call(x, y.offset, y.buffer, () => y.buffer).call.recording);
   }

@@ -31,15 +31,16 @@ export function packedLayout(operands: Pick<Operands, 'n' | 'k' | 'bits' | 'grou
   const words = Math.ceil(k / (32 / bits));
   const largest = Math.min(caps.maxStorageBufferBindingSize, caps.maxBufferSize);
   const fit = Math.floor(largest / (words * 16));
-  if (fit < 1) {
-    const limit = `the smaller of maxStorageBufferBindingSize (${caps.maxStorageBufferBindingSize}) and maxBufferSize (${caps.maxBufferSize}) is ${largest}`;
-    throw new UnsupportedError(`weights with K = ${k}`, [`four columns need ${words * 16} bytes, ${limit}`]);
-  }
+  const limit = `the smaller of maxStorageBufferBindingSize (${caps.maxStorageBufferBindingSize}) and maxBufferSize (${caps.maxBufferSize}) is ${largest}`;
+  if (fit < 1) throw new UnsupportedError(`weights with K = ${k}`, [`four columns need ${words * 16} bytes, ${limit}`]);
   const slabs = [...pieces(quadsOf(n), fit)].map(({ begin, count }) => ({
     begin: 4 * begin,
     count: Math.min(4 * count, n - 4 * begin),
     quads: count,
   }));
+  for (const [name, need] of Object.entries({ bias: quadsOf(n) * 16, ...(operands.quant && { quantScale: quadsOf(n) * 32 }) })) {
+    if (need > largest) throw new UnsupportedError(`${name} of ${n} columns`, [`needs ${need} bytes, ${limit}`]);
+  }
   const scaleBytes = BYTES[packedScaleDtype(operands as Operands)];
   const sizes: Record<string, number> = { columnBias: quadsOf(n) * 16 };
   slabs.forEach((slab, i) => {

@@ -4,7 +4,7 @@ import { BYTES } from './dtype.js';
 import { ArgumentError, UnsupportedError } from './errors.js';
 import { gatherRows, roundRows } from './kernels/helpers.js';
 import { kernels } from './kernels/index.js';
-import type { Extent, Kernel } from './kernels/kernel.js';
+import { type Extent, type Kernel, variantId } from './kernels/kernel.js';
 import { operandParams, readsInPlace, writesInPlace, Y } from './kernels/operands.js';
 import { type Packed, whole } from './packed.js';
 import type { Problem } from './problem.js';
@@ -46,6 +46,11 @@ function choose(problem: Problem, caps: Caps, force: Force | undefined): Choice 
   if (force && candidates.length === 0) {
     throw new ArgumentError('force.kernel', kernels.map(({ name }) => name).join(' or '), force.kernel);
   }
+  if (force?.tile) {
+    const known = candidates[0]!.tiles.map((tile) => variantId(force.kernel, tile));
+    const asked = variantId(force.kernel, force.tile);
+    if (!known.includes(asked)) throw new ArgumentError('force.tile', known.join(' or '), asked);
+  }
   for (const kernel of candidates) {
     const chosen = force?.tile ? { tile: force.tile, why: 'this tile was asked for' } : kernel.choose(problem, caps);
     const preferred =
@@ -67,7 +72,11 @@ export function makePlan(problem: Problem, packed: Packed, caps: Caps, force?: F
   const { m, n } = problem;
   const direct = { x: readsInPlace(problem), y: writesInPlace(problem) };
   const xRow = packed.words * (32 / problem.bits) * 4; // bytes of a gathered row
-  const rowBytes = [direct.x ? problem.k * BYTES[problem.xDtype] : xRow, n * BYTES[problem.yDtype], ...(direct.y ? [] : [n * 4])];
+  const rowBytes = [
+    direct.x ? problem.k * BYTES[problem.xDtype] : xRow,
+    n * BYTES[problem.yDtype],
+    ...(direct.y ? [] : [sumsPitch(n) * 4]),
+  ];
   const rows = Math.min(m, ...rowBytes.map((bytes) => fitting(caps, `y (${m}, ${n}) from K = ${problem.k}`, bytes)));
   const steps: Step[] = [];
   let main: Step | undefined;

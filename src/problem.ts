@@ -131,8 +131,22 @@ export function isTransposed({ shape, strides }: Pick<View, 'shape' | 'strides'>
 /** Dtypes of x. */
 export const FLOATS: readonly string[] = ['float32', 'float16', 'bfloat16'];
 
+const OPTIONS: readonly string[] = [
+  'inFeatures',
+  'outFeatures',
+  'bias',
+  'dtype',
+  'antiquantOffset',
+  'quantScale',
+  'quantOffset',
+  'antiquantGroupSize',
+  'innerPrecise',
+];
+
 /** The options with their defaults. @throws ArgumentError */
 export function checkOptions(options: LinearOptions): LinearSpec {
+  const unknown = Object.keys(options).find((name) => !OPTIONS.includes(name));
+  check(!unknown, unknown ?? '', OPTIONS.join(' or '), 'an unknown option');
   const spec: LinearSpec = {
     bias: true,
     dtype: 'float16',

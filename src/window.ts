@@ -23,16 +23,20 @@ export function window(caps: Caps, buffer: string, bits: number, first: number, 
   return { buffer, offset, size: Math.max(4, end - offset), base: -(offset * 8) / bits };
 }
 
-/** Bytes that a window may need at most, whatever its start: what is left of the limit after alignment. Element counts stay below 2^32. */
+/** No window is larger, so that indices of int4 codes stay below 2^32. */
+const MAX_WINDOW = 2 ** 30;
+
+/** Bytes that a window may need at most, whatever its start: what is left of the limit after alignment. */
 export const windowBytes = (caps: Caps): number =>
-  Math.min(caps.maxStorageBufferBindingSize, 2 ** 30) - caps.minStorageBufferOffsetAlignment;
+  Math.min(caps.maxStorageBufferBindingSize, MAX_WINDOW) - caps.minStorageBufferOffsetAlignment;
 
 /** How many of things of `bytes` each fit in a window. @throws UnsupportedError if not even one */
 export function fitting(caps: Caps, what: string, bytes: number): number {
   const fit = Math.floor(windowBytes(caps) / bytes);
   if (fit < 1) {
-    const limit = `maxStorageBufferBindingSize is ${caps.maxStorageBufferBindingSize}`;
-    throw new UnsupportedError(what, [`needs bindings of ${bytes} bytes, ${limit}`]);
+    const { maxStorageBufferBindingSize: size, minStorageBufferOffsetAlignment: alignment } = caps;
+    const limit = size <= MAX_WINDOW ? `maxStorageBufferBindingSize is ${size}` : `a window is at most ${MAX_WINDOW}`;
+    throw new UnsupportedError(what, [`needs bindings of ${bytes + alignment} bytes, ${alignment} of them for alignment; ${limit}`]);
   }
   return fit;
 }

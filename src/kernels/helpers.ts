@@ -26,7 +26,7 @@ export const repackScale: Helper = {
     { name: 'out', binding: 2, access: 'write' },
   ],
   uniforms: ['n', 'groups', 'base', 'stride_g', 'stride_n', 'out_base', 'out_pitch'],
-  variants: [...[0, 1, 2, 3, 4].map((SOURCE) => ({ SOURCE, PACKED: 0 })), { SOURCE: 1, PACKED: 1 }, { SOURCE: 2, PACKED: 1 }],
+  variants: [...[0, 1, 3, 4].map((SOURCE) => ({ SOURCE, PACKED: 0 })), { SOURCE: 1, PACKED: 1 }, { SOURCE: 2, PACKED: 1 }],
 };
 
 export const repackQuant: Helper = {

@@ -73,18 +73,19 @@ export function operandParams(problem: Problem, caps: Caps): Params {
   };
 }
 
-/** For each dtype of x: what X, SCALE and Y can be. X is 0 after gather-rows; SCALE is 0 for a 64-bit packed scale; Y is 0 before round-rows. */
+/** What X, SCALE and Y can be together: X is 0 after gather-rows, Y is 0 before round-rows. */
 const COMBINATIONS = [
-  { x: [0], scale: [0], y: [0, 3] },
-  { x: [1, 2, 0], scale: [1, 0], y: [1, 0, 3] },
-  { x: [3, 0], scale: [2], y: [2, 0, 3] },
+  { bits: [4, 8], x: [0], scale: [0], y: [0, 3] },
+  { bits: [4, 8], x: [1, 2, 0], scale: [1], y: [1, 0, 3] },
+  { bits: [8], x: [1, 2, 0], scale: [0], y: [1, 0] }, // a 64-bit packed scale
+  { bits: [4, 8], x: [3, 0], scale: [2], y: [2, 0, 3] },
 ] as const;
 
 /** Every combination of operand params that a problem can lead to. */
 export function operandVariants(): Params[] {
   const variants = new Map<string, Params>();
-  for (const { x, scale, y } of COMBINATIONS)
-    for (const BITS of [4, 8])
+  for (const { bits, x, scale, y } of COMBINATIONS)
+    for (const BITS of bits)
       for (const OFFSET of [0, 1])
         for (const X of x)
           for (const SCALE of scale)

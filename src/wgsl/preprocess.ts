@@ -79,6 +79,7 @@ export function preprocess(sources: Readonly<Record<string, string>>, entry: str
         if (!branch) throw new Failure(place, `#${name} without #if`);
         return branch;
       };
+      if ((name === 'else' || name === 'endif') && argument !== '') throw new Failure(place, `unexpected '${argument}' after #${name}`);
       switch (name) {
         case 'if': {
           const keep = live() && test();
