@@ -1,0 +1,463 @@
+// Which kernel is chosen and why; that every element of y is made once from the right x and the right columns, whatever the device's
+// limits; and that what cannot be done is refused with the limit, its value and the need.
+import fc from 'fast-check';
+import { describe, expect, test } from 'vitest';
+import type { Caps } from '../../src/caps.js';
+import { UnsupportedError } from '../../src/errors.js';
+import { kernels } from '../../src/kernels/index.js';
+import { packedLayout, packSteps } from '../../src/packed.js';
+import { type Force, makePlan, type Plan } from '../../src/plan.js';
+import type { Operands, View, XView } from '../../src/problem.js';
+import { expectArgument } from './expect-argument.js';
+import { runLoad, runPlan } from './simulate.js';
+import { GPU, LAVAPIPE, LEAST, type ProblemSpec, problemOf, SWIFTSHADER } from './wgsl.js';
+
+function plan(spec: ProblemSpec, caps: Caps, force?: Force): Plan {
+  const { problem, operands } = problemOf(spec);
+  return makePlan(problem, packedLayout(operands, caps), caps, force);
+}
+function refusal(run: () => unknown): UnsupportedError {
+  try {
+    run();
+  } catch (error) {
+    expect(error).toBeInstanceOf(UnsupportedError);
+    return error as UnsupportedError;
+  }
+  throw new Error('nothing was refused');
+}
+const SHAPE = { n: 256, k: 512 };
+
+describe('the choice', () => {
+  const chosen = (m: number, caps: Caps, change: Partial<ProblemSpec> = {}): string => {
+    const { kernel, params } = plan({ m, ...SHAPE, ...change }, caps);
+    return `${kernel} ${params.ROWS ?? '-'}`;
+  };
+
+  test('on a GPU: rows in registers up to 16, then tiles', () => {
+    expect([1, 2, 3, 4, 16, 17, 32, 33, 128].map((m) => chosen(m, GPU))).toEqual([
+      'matmul-rows 1',
+      'matmul-rows 2',
+      'matmul-rows 4',
+      'matmul-rows 4',
+      'matmul-rows 4',
+      'matmul-tiled 2',
+      'matmul-tiled 2',
+      'matmul-tiled 4',
+      'matmul-tiled 4',
+    ]);
+  });
+
+  test('a GPU without subgroups, or with very long ones, does the same', () => {
+    for (const caps of [
+      { ...GPU, subgroups: false },
+      { ...GPU, maxSubgroupSize: 128 },
+    ])
+      expect([1, 4, 17, 128].map((m) => chosen(m, caps))).toEqual([1, 4, 17, 128].map((m) => chosen(m, GPU)));
+  });
+
+  test('on software adapters with subgroups of 4 or 8: x shared between lanes, whatever the rows', () => {
+    const tiles = (caps: Caps) => [1, 2, 4, 16, 17, 128].map((m) => chosen(m, caps));
+    expect(tiles(SWIFTSHADER)).toEqual(['1', '2', '4', '8', '8', '8'].map((rows) => `matmul-subgroup ${rows}`));
+    expect(tiles(LAVAPIPE)).toEqual(['1', '2', '4', '4', '4', '4'].map((rows) => `matmul-subgroup ${rows}`));
+    expect(plan({ m: 4, ...SHAPE }, SWIFTSHADER).params).toMatchObject({ WIDTH: 4 });
+    expect(plan({ m: 4, ...SHAPE }, LAVAPIPE).params).toMatchObject({ WIDTH: 8 });
+  });
+
+  test('on software adapters without such subgroups: rows in registers, and never a barrier', () => {
+    const others = [
+      { ...SWIFTSHADER, subgroups: false },
+      { ...LAVAPIPE, subgroups: false },
+      { ...SWIFTSHADER, minSubgroupSize: 16, maxSubgroupSize: 16 },
+      { ...SWIFTSHADER, minSubgroupSize: 4, maxSubgroupSize: 8 },
+    ];
+    for (const caps of others)
+      for (const m of [1, 2, 4, 16, 17, 128]) {
+        const { kernel, params } = plan({ m, ...SHAPE }, caps);
+        expect([kernel, params.SLICES, params.SUBGROUPS]).toEqual(['matmul-rows', 1, 0]);
+      }
+  });
+
+  test('limits too small for a kernel lead to the next one', () => {
+    const narrow = { ...GPU, maxComputeInvocationsPerWorkgroup: 128 }; // both others want 256
+    expect([1, 128].map((m) => chosen(m, narrow))).toEqual(['matmul-plain -', 'matmul-plain -']);
+    // ROWS=4 SLICES=4 keeps 12 KiB of sums; the tiles of ROWS=4 take 9 KiB, those of ROWS=2 6.5 KiB.
+    const shallow = { ...GPU, maxComputeWorkgroupStorageSize: 10000 };
+    expect([1, 4, 16, 17, 128].map((m) => chosen(m, shallow))).toEqual([
+      'matmul-rows 1',
+      'matmul-tiled 2',
+      'matmul-tiled 2',
+      'matmul-tiled 2',
+      'matmul-tiled 4',
+    ]);
+  });
+
+  test('every device can do everything', () => {
+    const least = { ...LEAST, maxComputeInvocationsPerWorkgroup: 64, maxComputeWorkgroupStorageSize: 0 };
+    for (const m of [1, 128]) expect(plan({ m, ...SHAPE }, least).kernel).toBe('matmul-plain');
+  });
+
+  test('the params of operands come from the problem and the device', () => {
+    const of = (spec: Partial<ProblemSpec>, caps = GPU) => plan({ m: 1, ...SHAPE, ...spec }, caps).params;
+    expect(of({ bits: 8, dtype: 'float32' })).toMatchObject({ BITS: 8, X: 0, SCALE: 0, OFFSET: 0, Y: 0 });
+    expect(of({ bits: 4, dtype: 'float16', offset: true })).toMatchObject({ BITS: 4, X: 1, SCALE: 1, OFFSET: 1, Y: 1 });
+    expect(of({ dtype: 'float16' }, LEAST)).toMatchObject({ X: 2, SCALE: 1, Y: 1 });
+    expect(of({ dtype: 'bfloat16', quant: true })).toMatchObject({ X: 3, SCALE: 2, Y: 3 });
+    expect(of({ dtype: 'float16', bits: 8, packedScale: true })).toMatchObject({ X: 1, SCALE: 0, Y: 1 });
+    expect(of({ dtype: 'float16', n: 255 })).toMatchObject({ X: 1, Y: 0 }); // rounded afterwards
+    expect(of({ dtype: 'bfloat16', k: 511 })).toMatchObject({ X: 0, Y: 2 }); // gathered before
+  });
+
+  test('says why, and why not the ones before', () => {
+    const { why } = plan({ m: 128, ...SHAPE }, GPU);
+    expect(why[0]).toMatch(/^matmul-tiled: .*128/);
+    const refused = why.slice(1).map((reason) => /^not ([\w-]+): (.+)$/.exec(reason)?.slice(1) ?? reason);
+    expect(refused.map(([name]) => name)).toEqual(['matmul-subgroup', 'matmul-rows']);
+    for (const [, reason] of refused) expect(reason!.length).toBeGreaterThan(10);
+    expect(plan({ m: 4, ...SHAPE }, { ...GPU, maxComputeWorkgroupStorageSize: 0 }).why.join('\n')).toMatch(
+      /^not matmul-rows: .*12288.*maxComputeWorkgroupStorageSize is 0$/m,
+    );
+    expect(plan({ m: 1, ...SHAPE, k: 511, n: 255 }, GPU).why.join('\n')).toMatch(/gather-rows first: .*\nround-rows last: /);
+  });
+});
+
+describe('force', () => {
+  test('takes the kernel and the tile', () => {
+    for (const { name, tiles } of kernels)
+      for (const tile of tiles) {
+        const caps = name === 'matmul-subgroup' ? SWIFTSHADER : GPU;
+        const forced = plan({ m: 3, ...SHAPE }, caps, { kernel: name, tile });
+        expect(forced.kernel).toBe(name);
+        expect(forced.params).toMatchObject(tile);
+        expect(forced.why).toHaveLength(1);
+      }
+  });
+  test('takes the kernel’s own choice of tile, or its first where it would rather not', () => {
+    expect(plan({ m: 40, ...SHAPE }, GPU, { kernel: 'matmul-tiled' }).params.ROWS).toBe(4);
+    const rather = plan({ m: 40, ...SHAPE }, SWIFTSHADER, { kernel: 'matmul-tiled' });
+    expect(rather.params).toMatchObject(kernels.find(({ name }) => name === 'matmul-tiled')!.tiles[0]!);
+    expect(rather.why[0]).toMatch(/asked for, although: .*software/);
+  });
+  test('an unknown kernel', () => {
+    expectArgument(() => plan({ m: 1, ...SHAPE }, GPU, { kernel: 'matmul-best' }), 'force.kernel', 'matmul-rows', 'matmul-best');
+  });
+  test('an unknown tile', () => {
+    const odd = { ROWS: 3, QUADS: 1, LANES: 64, SLICES: 4, SUBGROUPS: 0 };
+    expectArgument(() => plan({ m: 1, ...SHAPE }, GPU, { kernel: 'matmul-rows', tile: odd }), 'force.tile', 'ROWS=4', 'ROWS=3');
+    expectArgument(() => plan({ m: 1, ...SHAPE }, GPU, { kernel: 'matmul-tiled', tile: {} }), 'force.tile', 'ROWS=4', '');
+  });
+  test('what the device lacks for it', () => {
+    const tile = { ROWS: 8, QUADS: 1, LANES: 64, SLICES: 2, SUBGROUPS: 1 };
+    for (const caps of [
+      { ...GPU, subgroups: false },
+      { ...GPU, maxSubgroupSize: 128 },
+    ]) {
+      const { message } = refusal(() => plan({ m: 1, ...SHAPE }, caps, { kernel: 'matmul-rows', tile }));
+      expect(message).toMatch(/^y \(1, 256\) from K = 512: matmul-rows: .*subgroups/);
+    }
+    const narrow = { ...GPU, maxComputeInvocationsPerWorkgroup: 128 };
+    const { message, reasons } = refusal(() => plan({ m: 1, ...SHAPE }, narrow, { kernel: 'matmul-tiled' }));
+    expect(message).toMatch(/^y \(1, 256\) from K = 512: matmul-tiled: .*256.*maxComputeInvocationsPerWorkgroup is 128$/);
+    expect(reasons).toHaveLength(1);
+  });
+});
+
+describe('the packed layout', () => {
+  const sizes = (spec: Partial<ProblemSpec>, caps: Caps = LEAST) => packedLayout(problemOf({ m: 1, n: 10, k: 70, ...spec }).operands, caps);
+
+  test('sizes', () => {
+    expect(sizes({ bits: 4 })).toEqual({
+      words: 9,
+      slabs: [{ begin: 0, count: 10, quads: 3 }],
+      sizes: { columnBias: 48, w0: 9 * 48, scale0: 48 },
+    });
+    expect(sizes({ bits: 8, group: 32, dtype: 'float16', offset: true, quant: true })).toEqual({
+      words: 18,
+      slabs: [{ begin: 0, count: 10, quads: 3 }],
+      sizes: { columnBias: 48, columnQuant: 96, w0: 18 * 48, scale0: 3 * 24, offset0: 3 * 24 },
+    });
+    expect(sizes({ bits: 8, dtype: 'float16', packedScale: true }).sizes.scale0).toBe(48);
+  });
+
+  test('slabs are runs of quads that fit a binding, and a buffer', () => {
+    const slabs = [
+      { begin: 0, count: 4, quads: 1 },
+      { begin: 4, count: 4, quads: 1 },
+      { begin: 8, count: 2, quads: 1 },
+    ];
+    expect(sizes({ bits: 8 }, { ...LEAST, maxStorageBufferBindingSize: 512 }).slabs).toEqual(slabs);
+    expect(sizes({ bits: 8 }, { ...LEAST, maxBufferSize: 512 }).slabs).toEqual(slabs);
+    expect(Object.keys(sizes({ bits: 8, offset: true }, { ...LEAST, maxBufferSize: 512 }).sizes).sort()).toEqual([
+      'columnBias',
+      'offset0',
+      'offset1',
+      'offset2',
+      'scale0',
+      'scale1',
+      'scale2',
+      'w0',
+      'w1',
+      'w2',
+    ]);
+  });
+
+  test('every column is in one slab, and every buffer within the limits', () => {
+    fc.assert(
+      fc.property(
+        fc.integer({ min: 1, max: 1000 }),
+        fc.integer({ min: 1, max: 500 }),
+        fc.constantFrom<4 | 8>(4, 8),
+        fc.constantFrom(8192, 16384, 65536),
+        fc.boolean(),
+        (n, k, bits, limit, quant) => {
+          const {
+            slabs,
+            sizes: bytes,
+            words,
+          } = sizes({ n, k, bits, quant, offset: true }, { ...LEAST, maxStorageBufferBindingSize: limit });
+          expect(words).toBe(Math.ceil((k * bits) / 32));
+          let next = 0;
+          for (const { begin, count, quads } of slabs) {
+            expect([begin, begin % 4, quads]).toEqual([next, 0, Math.ceil(count / 4)]);
+            next = begin + count;
+          }
+          expect(next).toBe(n);
+          for (const [name, size] of Object.entries(bytes)) expect(size, name).toBeLessThanOrEqual(limit);
+        },
+      ),
+      { seed: 1, numRuns: 300 },
+    );
+  });
+
+  test('four columns must fit', () => {
+    const { message } = refusal(() => sizes({ bits: 8, k: 4096 }, { ...LEAST, maxStorageBufferBindingSize: 8192 }));
+    expect(message).toMatch(/^weights with K = 4096: .*16384 bytes.*maxStorageBufferBindingSize \(8192\).*8192$/);
+    refusal(() => sizes({ bits: 8, k: 4096 }, { ...LEAST, maxBufferSize: 8192 }));
+  });
+
+  // Slabs cut what has a row for every word of k; these two are one row for all columns.
+  test('the bias and the output scale of all columns must fit as well', () => {
+    const limit = { ...LEAST, maxStorageBufferBindingSize: 4096 };
+    expect(() => sizes({ n: 1024, k: 8 }, limit)).not.toThrow();
+    expect(refusal(() => sizes({ n: 1028, k: 8 }, limit)).message).toMatch(/4112.*4096/);
+    expect(() => sizes({ n: 512, k: 8, quant: true }, limit)).not.toThrow();
+    expect(refusal(() => sizes({ n: 516, k: 8, quant: true }, limit)).message).toMatch(/4128.*4096/);
+  });
+});
+
+// ------------------------------------------------------------------------------------------------- where every element goes
+
+const smallCaps = fc.record({
+  maxStorageBufferBindingSize: fc.constantFrom(2048, 4096, 16384),
+  minStorageBufferOffsetAlignment: fc.constantFrom(32, 256),
+  maxComputeWorkgroupsPerDimension: fc.constantFrom(7, 65535),
+  software: fc.boolean(),
+  f16: fc.boolean(),
+});
+const dtypes = fc.constantFrom('float32', 'float16', 'bfloat16') as fc.Arbitrary<'float32' | 'float16' | 'bfloat16'>;
+
+describe('plans', () => {
+  /** Counts what was planned, so that a property that only sees refusals fails. */
+  const seen = { planned: 0, gathered: 0, rounded: 0, chunks: 0, slabs: 0, folded: 0 };
+
+  const xViews = (m: number, k: number): fc.Arbitrary<XView> =>
+    fc.record({ offset: fc.constantFrom(0, 0, 4, 3, 70), transposed: fc.boolean(), batch: fc.constantFrom(1, 1, 2, 3) }).map((x) => {
+      const batchRows = m % x.batch === 0 ? m / x.batch : m;
+      const strides = x.transposed && batchRows > 1 ? { strideM: 1, strideK: batchRows } : { strideM: k, strideK: 1 };
+      return { offset: x.offset, batchRows, strideB: batchRows * k, ...strides };
+    });
+  const specs: fc.Arbitrary<ProblemSpec> = fc
+    .record({ m: fc.integer({ min: 1, max: 40 }), k: fc.integer({ min: 1, max: 100 }), n: fc.integer({ min: 1, max: 70 }) })
+    .chain(({ m, k, n }) =>
+      fc.record({
+        m: fc.constant(m),
+        k: fc.constantFrom(k, 8 * Math.ceil(k / 8)),
+        n: fc.constantFrom(n, 4 * Math.ceil(n / 4)),
+        bits: fc.constantFrom<4 | 8>(4, 8),
+        dtype: dtypes,
+        offset: fc.boolean(),
+        quant: fc.boolean(),
+        yOffset: fc.constantFrom(0, 0, 4, 5),
+      }),
+    )
+    .chain((spec) => fc.record({ spec: fc.constant(spec), x: xViews(spec.m, spec.k), group: fc.constantFrom(0, 32) }))
+    .map(({ spec, x, group }) => ({ ...spec, x, group: group < spec.k ? group : 0 }));
+
+  test.each(kernels.map(({ name }) => name))('%s: every element of y is made once, from its own row and column', (kernel) => {
+    fc.assert(
+      fc.property(specs, smallCaps, (spec, change) => {
+        const caps: Caps = { ...GPU, ...change, ...(change.software && { minSubgroupSize: 8, maxSubgroupSize: 8 }) };
+        const { problem, operands } = problemOf(spec);
+        let made: Plan;
+        const packed = packedLayout(operands, caps);
+        try {
+          made = makePlan(problem, packed, caps, { kernel });
+        } catch (error) {
+          expect(error).toBeInstanceOf(UnsupportedError);
+          expect((error as Error).message).toMatch(/max\w+ is \d+/);
+          return;
+        }
+        runPlan(problem, packed, caps, made);
+        expect(made.main.shader).toBe(kernel);
+        expect(made.steps).toContain(made.main);
+        seen.planned++;
+        seen.slabs += Number(packed.slabs.length > 1);
+        seen.gathered += Number('rows' in made.scratch);
+        seen.rounded += Number('sums' in made.scratch);
+        seen.chunks += Number(made.steps.filter(({ shader }) => shader === kernel).length > packed.slabs.length);
+        seen.folded += Number(made.steps.some(({ workgroups }) => workgroups[1] > 1));
+      }),
+      { seed: 7, numRuns: 150 },
+    );
+  });
+
+  test('and the cases were many, of every sort', () => {
+    for (const [sort, count] of Object.entries(seen)) expect(count, sort).toBeGreaterThan(30);
+  });
+
+  test('a long transposed x is gathered in several windows', () => {
+    const caps = { ...GPU, maxStorageBufferBindingSize: 4096 };
+    const x = { offset: 1, batchRows: 200, strideB: 200 * 32, strideM: 1, strideK: 200 };
+    const { problem, operands } = problemOf({ m: 200, k: 32, n: 8, x });
+    const packed = packedLayout(operands, caps);
+    const made = makePlan(problem, packed, caps);
+    expect(made.steps.filter(({ shader }) => shader === 'gather-rows').length).toBeGreaterThan(2);
+    runPlan(problem, packed, caps, made);
+  });
+
+  test.each<[string, ProblemSpec]>([
+    ['a row of x', { m: 2, n: 8, k: 4096 }],
+    ['a row of y', { m: 2, n: 4096, k: 8 }],
+  ])('%s must fit a window', (_, spec) => {
+    const caps = { ...GPU, maxStorageBufferBindingSize: 8192 };
+    const { problem, operands } = problemOf(spec);
+    const { message } = refusal(() => makePlan(problem, packedLayout(operands, GPU), caps));
+    expect(message).toMatch(/^y \(2, \d+\) from K = \d+: .*16\d\d\d bytes.*maxStorageBufferBindingSize is 8192/);
+  });
+
+  test('no more workgroups than a grid has', () => {
+    const { message } = refusal(() =>
+      plan({ m: 40, n: 40, k: 8 }, { ...GPU, maxComputeWorkgroupsPerDimension: 6 }, { kernel: 'matmul-plain' }),
+    );
+    expect(message).toMatch(/^matmul-plain\[.*\]: .*40 workgroups.*maxComputeWorkgroupsPerDimension is 6/);
+  });
+});
+
+describe('loads', () => {
+  const view = (dtype: View['dtype'], offset: number): View => ({ shape: [], strides: [], dtype, format: 'ND', offset });
+  const seen = { loaded: 0, slabs: 0, cut: 0, tiled: 0 };
+  const shapes = fc.record({
+    n: fc.integer({ min: 1, max: 90 }),
+    k: fc.integer({ min: 1, max: 150 }),
+    bits: fc.constantFrom<4 | 8>(4, 8),
+    layout: fc.constantFrom<'NK' | 'KN' | 'NZ of NK' | 'NZ of KN'>('NK', 'KN', 'NZ of NK', 'NZ of KN'),
+    scales: fc.constantFrom<'tensor' | 'channel' | 'NG' | 'GN'>('tensor', 'channel', 'NG', 'GN'),
+    dtype: dtypes,
+    packedScale: fc.boolean(),
+    offset: fc.boolean(),
+    bias: fc.constantFrom<'none' | 'one' | 'all'>('none', 'one', 'all'),
+    quant: fc.constantFrom<'none' | 'float' | 'float+offset' | 'packed' | 'one'>('none', 'float', 'float+offset', 'packed', 'one'),
+    first: fc.constantFrom(0, 1, 3, 100),
+  });
+
+  test('every code, scale, offset, bias and output scale goes where kernels read it, once', () => {
+    fc.assert(
+      fc.property(shapes, smallCaps, (shape, change) => {
+        const caps: Caps = { ...GPU, ...change };
+        // int4 come eight to a word along the axis that is contiguous.
+        const { bits, layout, scales, first } = shape;
+        const alongK = layout === 'NK' || layout === 'NZ of NK';
+        const n = bits === 4 && !alongK ? 8 * Math.ceil(shape.n / 8) : shape.n;
+        const k = bits === 4 && alongK ? 8 * Math.ceil(shape.k / 8) : shape.k;
+        const grouped = (scales === 'NG' || scales === 'GN') && k > 32;
+        const groups = grouped ? Math.ceil(k / 32) : 1;
+        const int64 = shape.packedScale && !grouped && scales === 'channel';
+        const columns = grouped
+          ? scales === 'NG'
+            ? { strideG: 1, strideN: groups }
+            : { strideG: n, strideN: 1 }
+          : { strideG: 0, strideN: scales === 'tensor' ? 0 : 1 };
+        const scaleDtype = int64 ? 'int64' : shape.dtype;
+        const offsetDtype = int64 ? 'int32' : shape.dtype;
+        const biasDtype = shape.dtype === 'bfloat16' ? 'float32' : shape.dtype;
+        const nz = layout === 'NZ of NK' ? 1 : layout === 'NZ of KN' ? 2 : 0;
+        const operands: Operands = {
+          n,
+          k,
+          bits,
+          mode: grouped ? 'group' : scales === 'tensor' ? 'tensor' : 'channel',
+          groupSize: grouped ? 32 : k,
+          groups,
+          // A single column is a run along k either way.
+          weight: { nz, ...(alongK || n === 1 ? { strideN: k, strideK: 1 } : { strideN: 1, strideK: n }) },
+          scale: { dtype: scaleDtype, ...columns },
+          offset: shape.offset ? { dtype: offsetDtype, ...columns } : undefined,
+          bias: shape.bias === 'none' ? undefined : { dtype: biasDtype, strideG: 0, strideN: shape.bias === 'one' ? 0 : 1 },
+          quant:
+            shape.quant === 'none'
+              ? undefined
+              : { packed: shape.quant === 'packed', stride: shape.quant === 'one' ? 0 : 1, offset: shape.quant === 'float+offset' },
+        };
+        const views = {
+          weight: view(bits === 4 ? 'int32' : 'int8', first),
+          antiquantScale: view(scaleDtype, first),
+          antiquantOffset: shape.offset ? view(offsetDtype, 2 * first) : undefined,
+          bias: operands.bias && view(biasDtype, first),
+          quantScale: operands.quant && view(shape.quant === 'packed' ? 'int64' : 'float32', first),
+          quantOffset: shape.quant === 'float+offset' ? view('float32', first + 1) : undefined,
+        };
+        const width = bits === 4 ? 64 : 32;
+        const [rows, across] = alongK ? [n, k] : [k, n];
+        const codes = nz === 0 ? n * k : Math.ceil(across / width) * Math.ceil(rows / 16) * 16 * width;
+        const columnCount = scales === 'tensor' && !grouped ? 1 : groups * n;
+        const lengths = {
+          weight: bits === 4 ? codes / 8 : codes,
+          antiquantScale: columnCount,
+          antiquantOffset: columnCount,
+          bias: shape.bias === 'one' ? 1 : n,
+          quantScale: shape.quant === 'one' ? 1 : n,
+          quantOffset: n,
+        };
+        const packed = packedLayout(operands, caps);
+        let steps: ReturnType<typeof packSteps>;
+        try {
+          steps = packSteps(operands, packed, caps, views);
+        } catch (error) {
+          expect(error).toBeInstanceOf(UnsupportedError);
+          expect((error as Error).message).toMatch(/max\w+ is \d+/);
+          return;
+        }
+        runLoad(operands, packed, caps, views, lengths, steps);
+        seen.loaded++;
+        seen.slabs += Number(packed.slabs.length > 1);
+        seen.cut += Number(steps.filter(({ shader }) => shader === 'repack').length > packed.slabs.length);
+        seen.tiled += Number(nz > 0);
+      }),
+      { seed: 3, numRuns: 600 },
+    );
+    for (const [sort, count] of Object.entries(seen)) expect(count, sort).toBeGreaterThan(30);
+  });
+
+  test.each([
+    ['float32', 2048],
+    ['float16', 1024],
+  ] as const)('scales (G, N) longer than a binding are read some groups at a time: %s', (dtype, limit) => {
+    const caps = { ...GPU, maxStorageBufferBindingSize: limit, minStorageBufferOffsetAlignment: 32 };
+    const { operands: base } = problemOf({ m: 1, n: 80, k: 248, bits: 8, group: 32, dtype });
+    const columns = { dtype, strideG: 80, strideN: 1 };
+    const operands: Operands = { ...base, scale: columns, offset: columns };
+    const views = { weight: view('int8', 0), antiquantScale: view(dtype, 5), antiquantOffset: view(dtype, 0) };
+    const packed = packedLayout(operands, caps);
+    const steps = packSteps(operands, packed, caps, views);
+    expect(steps.filter(({ bindings }) => bindings.out?.buffer === 'scale0').length).toBeGreaterThan(1);
+    runLoad(operands, packed, caps, views, { weight: 80 * 248, antiquantScale: 640, antiquantOffset: 640 }, steps);
+  });
+
+  test('a row of scales (G, N) must fit a window', () => {
+    const caps = { ...GPU, maxStorageBufferBindingSize: 2048, minStorageBufferOffsetAlignment: 32 };
+    const { operands: base } = problemOf({ m: 1, n: 508, k: 64, bits: 8, group: 32 });
+    const operands: Operands = { ...base, scale: { dtype: 'float32', strideG: 508, strideN: 1 } };
+    const packed = packedLayout(operands, caps);
+    const views = { weight: view('int8', 0), antiquantScale: view('float32', 0) };
+    expect(refusal(() => packSteps(operands, packed, caps, views)).message).toMatch(/^antiquantScale: .*20\d\d bytes.*BindingSize is 2048/);
+  });
+});

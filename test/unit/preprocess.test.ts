@@ -1,0 +1,294 @@
+// The five directives of src/wgsl/preprocess.ts, and every way to get them wrong.
+import { describe, expect, test } from 'vitest';
+import { type Params, type Preprocessed, preprocess } from '../../src/wgsl/preprocess.js';
+
+type Files = Readonly<Record<string, string>>;
+const text = (...lines: readonly string[]): string => `${lines.join('\n')}\n`;
+const run = (files: Files, params: Params = {}): Preprocessed => preprocess(files, 'main.wgsl', params);
+/** The lines that come out of a file of these lines. */
+const lines = (source: readonly string[], params: Params = {}): string[] => run({ 'main.wgsl': text(...source) }, params).code.split('\n');
+/** The message of what is thrown; fails if nothing is. */
+function message(files: Files, params: Params = {}): string {
+  try {
+    run(files, params);
+  } catch (error) {
+    expect(error).toBeInstanceOf(Error);
+    return (error as Error).message;
+  }
+  throw new Error('nothing was thrown');
+}
+const messageOf = (source: readonly string[], params: Params = {}): string => message({ 'main.wgsl': text(...source) }, params);
+
+describe('plain text', () => {
+  test('passes unchanged: comments, blank lines, indentation and WGSL that looks like a directive inside a line', () => {
+    const source = ['// a comment', '', '  let a = 1u; // not #if', '/* block #else', '*/', 'let b = a ## b;'];
+    expect(lines(source)).toEqual([...source, '']);
+  });
+
+  test('a last line without a line break comes out as a line', () => {
+    expect(run({ 'main.wgsl': 'a\nb' }).code).toBe('a\nb\n');
+  });
+});
+
+describe('#param', () => {
+  test('becomes an unsigned const where it stands, with its comment', () => {
+    const source = ['before', '#param ROWS 1 2 4 // rows in registers', '#param BITS 4 8', 'after'];
+    expect(lines(source, { ROWS: 2, BITS: 8 })).toEqual([
+      'before',
+      'const ROWS = 2u; // rows in registers',
+      'const BITS = 8u;',
+      'after',
+      '',
+    ]);
+  });
+
+  test('the name is never replaced in the text', () => {
+    expect(lines(['#param A 3', 'let x = A; // A'], { A: 3 })[1]).toBe('let x = A; // A');
+  });
+
+  test('0 is a value like any other', () => {
+    expect(lines(['#param A 0 1', '#if A', 'one', '#else', 'zero', '#endif'], { A: 0 })).toEqual(['const A = 0u;', 'zero', '']);
+  });
+
+  test('in a branch that is not taken it declares nothing', () => {
+    expect(lines(['#if 0', '#param A 1', '#endif', 'x'])).toEqual(['x', '']);
+  });
+});
+
+describe('#if', () => {
+  const choose = (a: number): string[] =>
+    lines(
+      ['#param A 1 2 3 4', '#if A == 1', 'one', '#elif A == 2', 'two', '#elif A == 3 // a comment', 'three', '#else', 'other', '#endif'],
+      {
+        A: a,
+      },
+    ).slice(1, -1);
+
+  test('keeps the first branch that holds, and no other', () => {
+    expect([1, 2, 3, 4].map(choose)).toEqual([['one'], ['two'], ['three'], ['other']]);
+  });
+
+  test('of two true branches the first is kept', () => {
+    expect(lines(['#if 1', 'a', '#elif 1', 'b', '#else', 'c', '#endif'])).toEqual(['a', '']);
+  });
+
+  test('without #else may keep nothing', () => {
+    expect(lines(['#if 0', 'a', '#elif 0', 'b', '#endif', 'end'])).toEqual(['end', '']);
+  });
+
+  test.each([
+    [0, 0, ['b-else']],
+    [0, 1, ['b-else']],
+    [1, 0, ['a', 'a-else', 'a-end']],
+    [1, 1, ['a', 'a-b', 'a-end']],
+  ])('nests: A=%i B=%i', (A, B, kept) => {
+    const source = ['#param A 0 1', '#param B 0 1', '#if A', 'a', '  #if B', 'a-b', '  #else', 'a-else', '  #endif', 'a-end', '#else'];
+    expect(lines([...source, 'b-else', '#endif'], { A, B }).slice(2, -1)).toEqual(kept);
+  });
+
+  test('inside a dropped branch neither #else nor #elif revives text', () => {
+    const inner = ['#if 0', 'a', '#elif 1', 'b', '#else', 'c', '#endif'];
+    expect(lines(['#if 0', ...inner, '#endif', '#if 1', 'kept', '#else', ...inner, '#endif'])).toEqual(['kept', '']);
+  });
+
+  test('expressions of dropped branches are not evaluated', () => {
+    expect(lines(['#if 0', '#if UNKNOWN', '#endif', '#elif 1', 'kept', '#elif UNKNOWN', '#endif'])).toEqual(['kept', '']);
+    expect(lines(['#if 0', '#if 0', '#elif UNKNOWN', '#endif', '#endif', 'kept'])).toEqual(['kept', '']);
+  });
+
+  // Right answers are those of C, worked out by hand.
+  test.each([
+    ['1', true],
+    ['0', false],
+    ['7', true],
+    ['!0', true],
+    ['!7', false],
+    ['!!7', true],
+    ['2 == 2', true],
+    ['2 != 2', false],
+    ['2 < 3', true],
+    ['3 < 3', false],
+    ['3 <= 3', true],
+    ['3 > 2', true],
+    ['2 >= 3', false],
+    ['10 > 9', true], // as numbers, not as text
+    ['1 && 2', true],
+    ['1 && 0', false],
+    ['0 || 2', true],
+    ['0 || 0', false],
+    ['1 || 0 && 0', true], // && before ||
+    ['(1 || 0) && 0', false],
+    ['0 == 1 && 0', false], // == before &&
+    ['0 == (1 && 0)', true],
+    ['1 < 2 == 1', true], // < before ==
+    ['2 == 1 < 2', false],
+    ['(2 == 2) < 2', true],
+    ['!1 == 0', true], // ! before ==
+    ['!(1 == 0)', true],
+    ['!2 < 1', true],
+    ['3 > 2 > 1', false], // from the left
+    ['3 == 3 == 1', true],
+    ['2 != 3 != 0', true],
+    ['( ( 1 ) )', true],
+    ['A == 4', true],
+    ['A_2 == 16', true],
+    ['A < A_2 && A_2 > 15', true],
+    ['!A', false],
+    ['A==4&&!(A_2<=A)', true],
+  ])('%s is %s', (expression, holds) => {
+    const source = ['#param A 4', '#param A_2 16', `#if ${expression}`, 'yes', '#else', 'no', '#endif'];
+    expect(lines(source, { A: 4, A_2: 16 })[2]).toBe(holds ? 'yes' : 'no');
+  });
+});
+
+describe('#include', () => {
+  test('pastes a file where it stands, once for all files', () => {
+    const files = {
+      'main.wgsl': text('#include "lib/a.wgsl"', 'main', '#include "lib/b.wgsl"', '#include "lib/a.wgsl"'),
+      'lib/a.wgsl': text('a'),
+      'lib/b.wgsl': text('b begins', '#include "lib/a.wgsl"', 'b ends'),
+    };
+    expect(run(files).code).toBe(text('a', 'main', 'b begins', 'b ends'));
+  });
+
+  test('may go round in a circle', () => {
+    const files = { 'main.wgsl': text('#include "a.wgsl"', 'main'), 'a.wgsl': text('#include "main.wgsl"', 'a') };
+    expect(run(files).code).toBe(text('a', 'main'));
+  });
+
+  test('params of an included file are known after it, and in it those from before', () => {
+    const files = {
+      'main.wgsl': text('#param OUT 1', '#include "a.wgsl"', '#if IN == 2', 'both', '#endif'),
+      'a.wgsl': text('#param IN 2', '#if OUT', 'inside', '#endif'),
+    };
+    expect(run(files, { OUT: 1, IN: 2 }).code).toBe(text('const OUT = 1u;', 'const IN = 2u;', 'inside', 'both'));
+  });
+
+  test('in a dropped branch needs no file', () => {
+    expect(lines(['#if 0', '#include "nowhere.wgsl"', '#endif', 'x'])).toEqual(['x', '']);
+  });
+
+  test('takes a comment', () => {
+    expect(run({ 'main.wgsl': text('#include "a.wgsl" // why'), 'a.wgsl': text('a') }).code).toBe(text('a'));
+  });
+});
+
+describe('enable and requires', () => {
+  test('come first, each once, in the order of meeting, under #if too', () => {
+    const files = {
+      'main.wgsl': text('fn main() {}', '#if 1', 'enable f16;', '#endif', '#if 0', 'enable chromium_thing;', '#endif', '#include "a.wgsl"'),
+      'a.wgsl': text('requires readonly_textures;', '  enable f16;', 'fn a() {}'),
+    };
+    expect(run(files).code).toBe(text('enable f16;', 'requires readonly_textures;', 'fn main() {}', 'fn a() {}'));
+  });
+
+  test('a name that merely begins so stays where it is', () => {
+    expect(lines(['let a = 1;', 'enabled = 2;', 'requires_x = 3;'])).toEqual(['let a = 1;', 'enabled = 2;', 'requires_x = 3;', '']);
+  });
+});
+
+describe('places', () => {
+  const files: Files = {
+    'main.wgsl': text('// head', '#param A 1 2', '#include "lib/x.wgsl"', '#if A == 1', 'dropped', '#else', 'kept', '#endif', 'tail'),
+    'lib/x.wgsl': text('x 1', '#if A == 2', 'enable f16;', 'x 4', '#endif', 'x 6'),
+  };
+
+  test('every line of the output has its file and line', () => {
+    const { code, places } = run(files, { A: 2 });
+    const placed = code
+      .trimEnd()
+      .split('\n')
+      .map((line, i) => `${line} @ ${places[i]?.file}:${places[i]?.line}`);
+    expect(placed).toEqual([
+      'enable f16; @ lib/x.wgsl:3',
+      '// head @ main.wgsl:1',
+      'const A = 2u; @ main.wgsl:2',
+      'x 1 @ lib/x.wgsl:1',
+      'x 4 @ lib/x.wgsl:4',
+      'x 6 @ lib/x.wgsl:6',
+      'kept @ main.wgsl:7',
+      'tail @ main.wgsl:9',
+    ]);
+    expect(places).toHaveLength(placed.length);
+  });
+
+  test('what is enabled twice stands where it was first', () => {
+    expect(run({ 'main.wgsl': text('a', 'enable f16;', 'enable f16;') }).places[0]).toEqual({ file: 'main.wgsl', line: 2 });
+  });
+});
+
+describe('errors cite shaders/file:line', () => {
+  const cases: readonly (readonly [string, readonly string[], Params, string])[] = [
+    ['an unknown directive', ['a', '#define X 1'], {}, 'shaders/main.wgsl:2: unknown directive #define'],
+    ['a lone #', ['#'], {}, 'shaders/main.wgsl:1: unknown directive #'],
+    ['an unknown name', ['', '#if ROWS == 1', '#endif'], {}, 'shaders/main.wgsl:2: ROWS is not a declared param'],
+    ['a name used before its #param', ['#if A', '#endif', '#param A 1'], { A: 1 }, 'shaders/main.wgsl:1: A is not a declared param'],
+    ['an unknown name in #elif', ['#if 0', '#elif X', '#endif'], {}, 'shaders/main.wgsl:2: X is not a declared param'],
+    ['a value off the list', ['#param A 1 2'], { A: 3 }, 'shaders/main.wgsl:1: param A must be one of 1 2, got 3'],
+    ['a fractional value', ['#param A 1 2'], { A: 1.5 }, 'shaders/main.wgsl:1: param A must be one of 1 2, got 1.5'],
+    ['a missing value', ['', '', '#param A 1 2'], {}, 'shaders/main.wgsl:3: no value for param A'],
+    ['a param given and not declared', ['#param A 1'], { A: 1, B: 2 }, 'shaders/main.wgsl:0: param B is not declared'],
+    [
+      'a param declared in a dropped branch only',
+      ['#if 0', '#param A 1', '#endif'],
+      { A: 1 },
+      'shaders/main.wgsl:0: param A is not declared',
+    ],
+    ['a param declared twice', ['#param A 1', '#param A 1'], { A: 1 }, 'shaders/main.wgsl:2: #param A is declared twice'],
+    ['#param without a name', ['#param'], {}, "shaders/main.wgsl:1: #param needs an UPPER_SNAKE name, got ''"],
+    ['#param in lower case', ['#param rows 1'], { rows: 1 }, "shaders/main.wgsl:1: #param needs an UPPER_SNAKE name, got 'rows'"],
+    ['#param without values', ['#param A // 1 2'], { A: 1 }, 'shaders/main.wgsl:1: #param A needs its legal unsigned values'],
+    ['#param with a negative value', ['#param A 1 -2'], { A: 1 }, 'shaders/main.wgsl:1: #param A needs its legal unsigned values'],
+    ['a missing include', ['#include "lib/none.wgsl"'], {}, 'shaders/main.wgsl:1: no file shaders/lib/none.wgsl'],
+    ['an include without quotes', ['#include lib/a.wgsl'], {}, "shaders/main.wgsl:1: #include needs a quoted path, got 'lib/a.wgsl'"],
+    ['an include of two paths', ['#include "a" "b"'], {}, `shaders/main.wgsl:1: #include needs a quoted path, got '"a" "b"'`],
+    ['an empty include', ['#include ""'], {}, `shaders/main.wgsl:1: #include needs a quoted path, got '""'`],
+    ['an open #if', ['#if 1', '#if 1', '#endif', 'x'], {}, 'shaders/main.wgsl:1: #if without #endif'],
+    ['an open #if that is dropped', ['#if 0'], {}, 'shaders/main.wgsl:1: #if without #endif'],
+    ['a second #else', ['#if 1', '#else', '#else', '#endif'], {}, 'shaders/main.wgsl:3: a second #else'],
+    ['#elif after #else', ['#if 1', '#else', '#elif 1', '#endif'], {}, 'shaders/main.wgsl:3: #elif after #else'],
+    ['#endif without #if', ['x', '#endif'], {}, 'shaders/main.wgsl:2: #endif without #if'],
+    ['#else without #if', ['#else'], {}, 'shaders/main.wgsl:1: #else without #if'],
+    ['#elif without #if', ['#elif 1'], {}, 'shaders/main.wgsl:1: #elif without #if'],
+    ['#error', ['#if 1', '#error not with that', '#endif'], {}, 'shaders/main.wgsl:2: not with that'],
+    ['an empty expression', ['#if', '#endif'], {}, "shaders/main.wgsl:1: '' ends too early"],
+    ['an expression that ends too early', ['#if 1 &&', '#endif'], {}, "shaders/main.wgsl:1: '1 &&' ends too early"],
+    ['trailing tokens', ['#if 1 2', '#endif'], {}, "shaders/main.wgsl:1: unexpected '2' in '1 2'"],
+    ['a number with a suffix', ['#if 4u', '#endif'], {}, "shaders/main.wgsl:1: unexpected 'u' in '4u'"],
+    ['a ) too many', ['#if (1))', '#endif'], {}, "shaders/main.wgsl:1: unexpected ')' in '(1))'"],
+    ['a ) too few', ['#if (1', '#endif'], {}, "shaders/main.wgsl:1: '(1' lacks a )"],
+    ['an unknown operator', ['#if 1 + 1', '#endif'], {}, "shaders/main.wgsl:1: unexpected '+' in '1 + 1'"],
+    ['a single =', ['#if 1 = 1', '#endif'], {}, "shaders/main.wgsl:1: unexpected '=' in '1 = 1'"],
+    ['an operator first', ['#if == 1', '#endif'], {}, "shaders/main.wgsl:1: unexpected '==' in '== 1'"],
+  ];
+  test.each(cases)('%s', (_, source, params, expected) => {
+    expect(messageOf(source, params)).toBe(expected);
+  });
+
+  test('no such shader', () => {
+    expect(message({})).toMatch(/^shaders\/main\.wgsl:0: no file shaders\/main\.wgsl$/);
+  });
+
+  test('an error in an included file cites that file', () => {
+    const files = { 'main.wgsl': text('#include "lib/a.wgsl"'), 'lib/a.wgsl': text('fine', '#nonsense') };
+    expect(message(files)).toBe('shaders/lib/a.wgsl:2: unknown directive #nonsense');
+  });
+
+  test('an #if does not reach beyond its file', () => {
+    const files = { 'main.wgsl': text('#if 1', '#include "a.wgsl"'), 'a.wgsl': text('#endif') };
+    expect(message(files)).toBe('shaders/a.wgsl:1: #endif without #if');
+  });
+
+  test('#error in a dropped branch is none', () => {
+    expect(lines(['#if 0', '#error no', '#endif', 'x'])).toEqual(['x', '']);
+  });
+
+  // Everything unknown is an error: what follows #else or #endif would be taken for a condition by a reader.
+  test.each([
+    ['#else', ['#if 0', 'a', '#else 0', 'b', '#endif']],
+    ['#endif', ['#if 0', 'a', '#endif A']],
+  ])('words after %s', (directive, source) => {
+    expect(messageOf(source)).toContain(`shaders/main.wgsl:3: unexpected`);
+    expect(messageOf(source)).toContain(directive);
+  });
+});

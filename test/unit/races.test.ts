@@ -1,0 +1,139 @@
+// Every barrier is needed, and no two lanes of a workgroup meet in memory between two barriers: wgsl_reflect's detectRaces runs all
+// lanes of a workgroup on the CPU and compares what they touched.
+//
+// What it can be asked: the addresses that our kernels touch, and their order. The tests hold these against what the shaders must touch
+// too, because the tool is known to get per-lane arguments of some helper functions wrong.
+// What it cannot: any number (it computes wrong sums, so y is never looked at here); f16 (X=1); subgroup operations, which it takes for
+// the identity (SUBGROUPS=1); races between workgroups; and uniform control flow, unless a lane ends before a barrier.
+import { afterEach, describe, expect, test, vi } from 'vitest';
+import { detectRaces, MemoryTracker, type RaceDetectionResult } from 'wgsl_reflect/wgsl_reflect.module.js';
+import type { Params } from '../../src/wgsl/preprocess.js';
+import { readable, variantText } from './wgsl.js';
+
+interface Access {
+  readonly buffer: string;
+  readonly byte: number;
+  readonly kind: string;
+  readonly lane: number;
+}
+
+vi.setConfig({ testTimeout: 30_000 });
+const record = MemoryTracker.prototype.record;
+const M = 2;
+const N = 8;
+
+/** One workgroup of a kernel on `words` words of k, with all its accesses to memory. */
+function run(code: string, params: Params, words: number): RaceDetectionResult & { readonly accesses: readonly Access[] } {
+  const accesses: Access[] = [];
+  vi.spyOn(MemoryTracker.prototype, 'record').mockImplementation(function (this: MemoryTracker, ...[buffer, byte, size, kind, atomic]) {
+    accesses.push({ buffer, byte, kind, lane: this.currentInvocation });
+    record.call(this, buffer, byte, size, kind, atomic);
+  });
+  const k = words * (32 / params.BITS!);
+  const quads = N / 4;
+  const uniform = Uint32Array.of(M, N, k, words, words, quads, 0, k / 4, 0, 0, N, 1, 1);
+  const buffers = {
+    0: { uniform: uniform.buffer },
+    1: new ArrayBuffer(M * k * 4),
+    2: new ArrayBuffer(words * quads * 16),
+    3: new ArrayBuffer(quads * 16),
+    ...(params.OFFSET === 1 && { 4: new ArrayBuffer(quads * 16) }),
+    5: new ArrayBuffer(quads * 16),
+    7: new ArrayBuffer(M * N * 4),
+  };
+  return { ...detectRaces(readable(code), 'main', [1, 1, 1], { 0: buffers }), accesses };
+}
+afterEach(() => {
+  vi.restoreAllMocks();
+});
+
+/** The text without its i-th barrier, for every i. */
+function withoutEach(code: string): string[] {
+  const lines = code.split('\n');
+  const barriers = lines.flatMap((line, i) => (line.includes('workgroupBarrier()') ? [i] : []));
+  return barriers.map((at) => lines.filter((_, i) => i !== at).join('\n'));
+}
+function replaced(code: string, from: string, to: string): string {
+  expect(code.split(from)).toHaveLength(2); // or the test has lost its object
+  return code.replace(from, to);
+}
+const raced = ({ races }: RaceDetectionResult): string[] => [...new Set(races.map(({ bufferId }) => bufferId))].sort();
+/** The vec4s of a buffer that were touched, in their order in memory. */
+const slots = (accesses: readonly Access[], buffer: string, kind: string): number[] =>
+  [...new Set(accesses.filter((access) => access.buffer === buffer && access.kind === kind).map(({ byte }) => byte / 16))].sort(
+    (a, b) => a - b,
+  );
+
+const F32 = { X: 0, SCALE: 0, OFFSET: 1, Y: 0 };
+const rows = (BITS: number, ROWS: number, QUADS: number, LANES: number, SLICES: number): Params => ({
+  ...F32,
+  BITS,
+  ROWS,
+  QUADS,
+  LANES,
+  SLICES,
+  SUBGROUPS: 0,
+});
+
+describe.each([rows(8, 2, 2, 16, 8), rows(4, 4, 1, 64, 4)])('matmul-rows BITS=$BITS ROWS=$ROWS SLICES=$SLICES', (params) => {
+  const { ROWS, QUADS, LANES, SLICES } = params as { ROWS: number; QUADS: number; LANES: number; SLICES: number };
+  const { code } = variantText('matmul-rows', params);
+  const words = 2 * SLICES;
+
+  test('has no race: each slice but the first fills slots of its own, and slice 0 reads them all', () => {
+    const { races, errors, accesses } = run(code, params, words);
+    expect({ races, errors }).toEqual({ races: [], errors: [] });
+    const all = Array.from({ length: QUADS * (SLICES - 1) * ROWS * LANES }, (_, i) => i);
+    expect(slots(accesses, 'partial', 'write')).toEqual(all);
+    expect(slots(accesses, 'partial', 'read')).toEqual(all);
+    const lanes = (kind: string): number =>
+      new Set(accesses.filter((a) => a.buffer === 'partial' && a.kind === kind).map(({ lane }) => lane)).size;
+    expect([lanes('write'), lanes('read')]).toEqual([LANES * (SLICES - 1), LANES]);
+  });
+
+  test('has one without its barrier', () => {
+    const texts = withoutEach(code);
+    expect(texts).toHaveLength(1);
+    expect(raced(run(texts[0]!, params, words))).toEqual(['partial']);
+  });
+
+  test('has one if slices share slots', () => {
+    const [own, shared] = ['let at = (q * (SLICES - 1u) + slice - 1u) * ROWS * LANES + lane;', 'let at = lane;'];
+    const rest = '\n  for (var r = 0u; r < ROWS; r++) {\n    partial[';
+    expect(raced(run(replaced(code, own + rest, shared + rest), params, words))).toEqual(['partial']);
+  });
+
+  test('a lane that ends before the barrier is noticed', () => {
+    const early = replaced(code, 'if (tile >= params.tiles) {', 'if (lane.x == 1u) {');
+    expect(run(early, params, words).errors.join()).toMatch(/divergence/i);
+  });
+});
+
+describe.each([
+  { ...F32, BITS: 8, ROWS: 2 },
+  { ...F32, BITS: 4, ROWS: 4 },
+])('matmul-tiled BITS=$BITS ROWS=$ROWS', (params: Params) => {
+  const { code } = variantText('matmul-tiled', params);
+  const words = 32 / (32 / params.BITS!); // two steps of 16 k: the second barrier separates them
+
+  test('has no race: both tiles are filled and read, slot by slot', () => {
+    const { races, errors, accesses } = run(code, params, words);
+    expect({ races, errors }).toEqual({ races: [], errors: [] });
+    const x = Array.from({ length: 16 * params.ROWS! }, (_, row) => [0, 1, 2, 3].map((k4) => row * 5 + k4)).flat();
+    const w = Array.from({ length: 256 }, (_, i) => i);
+    expect(slots(accesses, 'x_tile', 'write')).toEqual(x);
+    expect(slots(accesses, 'x_tile', 'read')).toEqual(x);
+    expect(slots(accesses, 'w_tile', 'write')).toEqual(w);
+    expect(slots(accesses, 'w_tile', 'read')).toEqual(w);
+  });
+
+  test('has one without either of its two barriers', () => {
+    const texts = withoutEach(code);
+    expect(texts).toHaveLength(2);
+    for (const text of texts) expect(raced(run(text, params, words))).toEqual(['w_tile', 'x_tile']);
+  });
+
+  test('has one if rows of x overlap', () => {
+    expect(raced(run(replaced(code, 'row * X_PITCH + k4)', 'row * 3u + k4)'), params, words))).toEqual(['x_tile']);
+  });
+});

@@ -1,0 +1,201 @@
+// The tables of src/kernels/ against the shaders they describe, for every variant; and the variants against the planner.
+import { describe, expect, test } from 'vitest';
+import { ResourceType, WgslReflect } from 'wgsl_reflect/wgsl_reflect.module.js';
+import type { Caps } from '../../src/caps.js';
+import type { DType } from '../../src/dtype.js';
+import { UnsupportedError } from '../../src/errors.js';
+import { helpers } from '../../src/kernels/helpers.js';
+import { allVariants, kernels, shaders } from '../../src/kernels/index.js';
+import { variantId } from '../../src/kernels/kernel.js';
+import { type Packed, packedLayout, packSteps } from '../../src/packed.js';
+import { makePlan } from '../../src/plan.js';
+import type { Problem, View } from '../../src/problem.js';
+import type { Step } from '../../src/step.js';
+import { sources } from '../../src/wgsl/sources.js';
+import { GPU, LAVAPIPE, LEAST, type ProblemSpec, problemOf, readable, SWIFTSHADER, variantText } from './wgsl.js';
+
+const variants = allVariants();
+const ids = variants.map(({ shader, params }) => variantId(shader.name, params));
+const known = new Set(ids);
+
+test('no two variants have the same name', () => {
+  expect(ids.filter((id, i) => ids.indexOf(id) !== i)).toEqual([]);
+  expect(variantId('a', { B: 1, A: 2 })).toBe('a[A=2,B=1]'); // whatever the order in which params were written down
+});
+
+describe('bindings and Params of every variant', () => {
+  test.each([...shaders.keys()])(
+    '%s',
+    (name) => {
+      const mine = variants.filter(({ shader }) => shader.name === name);
+      expect(mine.length).toBeGreaterThan(0);
+      for (const { shader, params } of mine) {
+        const id = variantId(name, params);
+        const reflected = new WgslReflect(readable(variantText(name, params).code));
+        const access = (type: ResourceType, declared: string): string =>
+          type === ResourceType.Uniform
+            ? 'uniform'
+            : type === ResourceType.Storage
+              ? declared === 'read_write'
+                ? 'write'
+                : declared
+              : '?';
+        const found = [...reflected.uniforms, ...reflected.storage, ...reflected.textures, ...reflected.samplers].map((variable) => ({
+          name: variable.name,
+          group: variable.group,
+          binding: variable.binding,
+          access: access(variable.resourceType, variable.access),
+        }));
+        const wanted = shader.bindings
+          .filter(({ when }) => when?.(params) ?? true)
+          .map((binding) => ({ name: binding.name, group: 0, binding: binding.binding, access: binding.access }));
+        expect(
+          found.sort((a, b) => a.binding - b.binding),
+          id,
+        ).toEqual(wanted);
+        const members = reflected.uniforms[0]!.members!.map((member) => [member.name, member.type.name, member.offset]);
+        expect(members, id).toEqual(shader.uniforms.map((uniform, i) => [uniform, 'u32', 4 * i]));
+        expect(
+          reflected.entry.compute.map((entry) => entry.name),
+          id,
+        ).toEqual(['main']);
+      }
+    },
+    60_000,
+  );
+});
+
+test('every file of shaders/ is part of some variant', () => {
+  const used = new Set(variants.flatMap(({ shader, params }) => variantText(shader.name, params).places.map(({ file }) => file)));
+  expect(Object.keys(sources).filter((file) => !used.has(file))).toEqual([]);
+  expect([...shaders.keys()].map((name) => `${name}.wgsl`).sort()).toEqual(
+    Object.keys(sources)
+      .filter((file) => !file.includes('/'))
+      .sort(),
+  );
+});
+
+test('every legal value of every #param is used by some variant', () => {
+  const used = new Map<string, Set<string>>(); // by file, of all the shaders that include it
+  for (const { shader, params } of variants) {
+    for (const { file } of variantText(shader.name, params).places) {
+      const pairs = used.get(file) ?? new Set();
+      used.set(file, pairs);
+      for (const [name, value] of Object.entries(params)) pairs.add(`${name}=${value}`);
+    }
+  }
+  const declared = Object.entries(sources).flatMap(([file, text]) =>
+    [...text.matchAll(/^#param (\w+) ([\d ]+)/gm)].flatMap(([, name, values]) =>
+      values!
+        .trim()
+        .split(' ')
+        .map((value) => [file, `${name}=${value}`] as const),
+    ),
+  );
+  expect(declared.length).toBeGreaterThan(30);
+  expect(declared.filter(([file, pair]) => !used.get(file)?.has(pair)).map((found) => found.join(': '))).toEqual([]);
+});
+
+/** What a kernel would run, asked for by name; nothing where the device has not what it takes. */
+function forced(problem: Problem, packed: Packed, caps: Caps, kernel: string): readonly Step[] {
+  try {
+    return makePlan(problem, packed, caps, { kernel }).steps;
+  } catch (error) {
+    if (error instanceof UnsupportedError) return [];
+    throw error;
+  }
+}
+
+describe('what planning and loading ask for', () => {
+  const DTYPES = ['float32', 'float16', 'bfloat16'] as const;
+  const capsList = [GPU, { ...GPU, subgroups: false }, { ...GPU, maxSubgroupSize: 128 }, LEAST, SWIFTSHADER, LAVAPIPE];
+  const specs: ProblemSpec[] = [];
+  for (const dtype of DTYPES)
+    for (const bits of [4, 8] as const)
+      for (const offset of [false, true])
+        for (const [n, quant, packedScale] of [
+          [64, false, false],
+          [64, true, false],
+          [63, false, false],
+          [63, true, false],
+          [64, false, true],
+          [63, false, true],
+        ] as const)
+          for (const group of [0, 32]) {
+            if (packedScale && (dtype !== 'float16' || bits !== 8 || group > 0)) continue;
+            for (const k of [64, 72, 67])
+              for (const m of [1, 2, 3, 17, 40]) specs.push({ m, n, k, bits, dtype, group, offset, quant, packedScale });
+          }
+  const steps: Step[] = [];
+  for (const spec of specs) {
+    const { problem, operands } = problemOf(spec);
+    for (const caps of capsList) {
+      const packed = packedLayout(operands, caps);
+      steps.push(...makePlan(problem, packed, caps).steps);
+      for (const { name } of kernels) steps.push(...forced(problem, packed, caps, name));
+    }
+  }
+
+  const view = (dtype: DType): View => ({ shape: [1], strides: [1], dtype, format: 'ND', offset: 0 });
+  for (const { dtype = 'float32', ...spec } of specs) {
+    const { operands } = problemOf({ ...spec, dtype });
+    const biasDtype = dtype === 'bfloat16' ? 'float32' : dtype;
+    for (const nz of [0, 1, 2] as const)
+      for (const packed of [false, true]) {
+        const loaded = {
+          ...operands,
+          weight: { ...operands.weight, nz },
+          bias: { dtype: biasDtype, strideG: 0, strideN: 1 },
+          quant: spec.quant ? { packed, stride: 1 as const, offset: !packed && spec.offset === true } : undefined,
+        };
+        const views = {
+          weight: view('int8'),
+          antiquantScale: view(dtype),
+          antiquantOffset: view(dtype),
+          bias: view(biasDtype),
+          quantScale: view(packed ? 'int64' : 'float32'),
+          quantOffset: view('float32'),
+        };
+        steps.push(...packSteps(loaded, packedLayout(loaded, GPU), GPU, views));
+      }
+  }
+
+  test('is always one of allVariants()', () => {
+    const asked = new Set(steps.map((step) => variantId(step.shader, step.params)));
+    expect([...asked].filter((id) => !known.has(id))).toEqual([]);
+    expect(asked.size).toBeGreaterThan(200);
+  });
+
+  test('binds exactly what the shader has, and gives every uniform a whole number', () => {
+    const faults = new Set<string>();
+    for (const step of steps) {
+      const shader = shaders.get(step.shader)!;
+      const id = variantId(step.shader, step.params);
+      const wanted = shader.bindings
+        .filter(({ access, when }) => access !== 'uniform' && (when?.(step.params) ?? true))
+        .map(({ name }) => name);
+      const bound = Object.keys(step.bindings);
+      if (bound.sort().join() !== wanted.sort().join()) faults.add(`${id} binds ${bound}, has ${wanted}`);
+      const given = Object.keys(step.uniforms);
+      if (given.sort().join() !== [...shader.uniforms].sort().join()) faults.add(`${id} is given ${given}, has ${shader.uniforms}`);
+      for (const [name, value] of Object.entries(step.uniforms)) if (!Number.isInteger(value)) faults.add(`${id}: ${name} is ${value}`);
+    }
+    expect([...faults]).toEqual([]);
+  });
+
+  // A helper variant that nothing asks for is dead code, and one that no test on a GPU can reach.
+  test('reaches every variant of the helpers', () => {
+    const asked = new Set(steps.map((step) => variantId(step.shader, step.params)));
+    const all = helpers.flatMap(({ name, variants: list }) => list.map((params) => variantId(name, params)));
+    expect(all.filter((id) => !asked.has(id))).toEqual([]);
+  });
+
+  test('reaches every combination of operands', () => {
+    const operands = (params: Step['params']): string =>
+      ['BITS', 'X', 'SCALE', 'OFFSET', 'Y'].map((name) => `${name}=${params[name]}`).join(' ');
+    const isKernel = (name: string): boolean => kernels.some((kernel) => kernel.name === name);
+    const asked = new Set(steps.filter((step) => isKernel(step.shader)).map((step) => operands(step.params)));
+    const all = new Set(variants.filter(({ shader }) => isKernel(shader.name)).map(({ params }) => operands(params)));
+    expect([...all].filter((id) => !asked.has(id))).toEqual([]);
+  });
+});
