@@ -1,8 +1,10 @@
 // torch's functional view of the operator (weight (K, N), scales (G, N)) in terms of the module's (weight (N, K), scales (N, G)).
 // Pure; shared by the GPU's weightQuantBatchMatmul and the CPU reference.
+
+import { checkOptions, FLOATS } from './checks.js';
 import type { FloatDType } from './dtype.js';
 import { ArgumentError } from './errors.js';
-import { checkOptions, FLOATS, isTransposed, type LinearSpec, showShape, type View, type WeightViews } from './problem.js';
+import { isTransposed, type LinearSpec, showShape, type View, type WeightViews } from './problem.js';
 
 export interface FunctionalOptions<T> {
   readonly antiquantOffset?: T | undefined;

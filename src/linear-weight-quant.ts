@@ -1,5 +1,6 @@
 // The module: options checked once, weights repacked once by load(), then forward() or encode() any number of times.
 import type { Caps } from './caps.js';
+import { checkOptions, checkWeights, checkX, checkY } from './checks.js';
 import { BYTES, wholeWords } from './dtype.js';
 import { ArgumentError, UnsupportedError } from './errors.js';
 import { present, type WeightTensors } from './functional.js';
@@ -9,19 +10,7 @@ import { pipelineErrors, pipelineOf, preparePipelines, variantText } from './gpu
 import { scratch } from './gpu/scratch.js';
 import { type Packed, packedLayout, packSteps } from './packed.js';
 import { type Force, makePlan, type Plan } from './plan.js';
-import {
-  checkOptions,
-  checkWeights,
-  checkX,
-  checkY,
-  contiguousX,
-  type LinearOptions,
-  type LinearSpec,
-  makeProblem,
-  type Operands,
-  type Problem,
-  type WeightViews,
-} from './problem.js';
+import { contiguousX, type LinearOptions, type LinearSpec, makeProblem, type Operands, type Problem, type WeightViews } from './problem.js';
 import type { Step } from './step.js';
 import { Tensor } from './tensor.js';
 import type { Params } from './wgsl/preprocess.js';

@@ -1,7 +1,8 @@
 // The functional form: one call with all tensors, as torch has it.
+
+import { checkWeights, checkX } from './checks.js';
 import { type FunctionalOptions, functionalSpec } from './functional.js';
 import { LinearWeightQuant } from './linear-weight-quant.js';
-import { checkWeights, checkX } from './problem.js';
 import type { Tensor } from './tensor.js';
 
 /**

@@ -3,10 +3,11 @@
 import { fractalIndex, fractalLength, tileColumns } from '../ascend/fractal-nz.js';
 import { unpackInt4 } from '../ascend/int4-pack.js';
 import { decodeQuantParam, requantize, transQuantParam } from '../ascend/quant-param.js';
+import { checkWeights, checkX } from '../checks.js';
 import { type DType, decode16, type FloatDType, type Format, roundTo } from '../dtype.js';
 import { ArgumentError } from '../errors.js';
 import { type FunctionalOptions, functionalSpec } from '../functional.js';
-import { checkWeights, checkX, isTransposed, type Operands, showShape, type View } from '../problem.js';
+import { isTransposed, type Operands, showShape, type View } from '../problem.js';
 import { errorBound } from './bound.js';
 
 export type HostData = Float32Array | Uint16Array | Int8Array | Int32Array | Uint32Array | BigInt64Array | BigUint64Array;

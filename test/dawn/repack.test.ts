@@ -3,12 +3,12 @@ import { beforeAll, expect, test } from 'vitest';
 import { makeCase } from '../../e2e/cases.js';
 import { makeData } from '../../e2e/data.js';
 import { upload } from '../../e2e/run-case.js';
+import { checkOptions, checkWeights } from '../../src/checks.js';
 import { fromFloat16Bits } from '../../src/dtype.js';
 import { capsOf } from '../../src/gpu/device.js';
 import { encodeInto, record, submit } from '../../src/gpu/dispatch.js';
 import { convertWeightToInt4Pack, requestDevice, Tensor } from '../../src/index.js';
 import { packedLayout, packSteps } from '../../src/packed.js';
-import { checkOptions, checkWeights } from '../../src/problem.js';
 import { gpu } from './gpu.js';
 
 let device: GPUDevice;
