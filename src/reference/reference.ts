@@ -1,5 +1,5 @@
 // The CPU truth of the operator: the formula summed in float64 from the same bytes, and how far a float32 kernel may be from it.
-// It shares the argument rules (problem.ts) and nothing else with the GPU path.
+// It shares the argument rules (checks.ts) and nothing else with the GPU path.
 import { fractalIndex, fractalLength, tileColumns } from '../ascend/fractal-nz.js';
 import { unpackInt4 } from '../ascend/int4-pack.js';
 import { decodeQuantParam, requantize, transQuantParam } from '../ascend/quant-param.js';
