@@ -28,7 +28,12 @@ export default defineConfig({
   use: { baseURL: `http://localhost:${port}` },
   webServer: { command: `npx vite --mode e2e --port ${port} --strictPort`, port, reuseExistingServer: false, stdout: 'ignore' },
   projects: [
-    { name: 'chromium', use: browser(process.env.CHROMIUM ?? '/usr/bin/chromium', software) },
-    { name: 'chromium-f16', use: browser(process.env.CHROMIUM_F16, []), testMatch: 'cases.spec.ts' },
+    { name: 'chromium', outputDir: 'test-results/chromium', use: browser(process.env.CHROMIUM ?? '/usr/bin/chromium', software) },
+    {
+      name: 'chromium-f16',
+      outputDir: 'test-results/chromium-f16',
+      use: browser(process.env.CHROMIUM_F16, []),
+      testMatch: 'cases.spec.ts',
+    },
   ],
 });

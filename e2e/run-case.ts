@@ -38,7 +38,9 @@ export function expected(c: Pick<Case, 'groupSize'>, x: HostTensor, tensors: Rea
   const turn = (tensor: HostTensor): HostTensor => (tensor.shape.length === 2 ? transposeHost(tensor) : tensor);
   // The functional form takes no (N, 1) per-channel scale that is not a transposed (1, N).
   const flat = (tensor: HostTensor): HostTensor =>
-    tensor.shape.length === 2 && tensor.shape[0] === 1 ? { ...tensor, shape: [tensor.shape[1]!], strides: [1] } : turn(tensor);
+    c.groupSize === 0 && tensor.shape.length === 2 && tensor.shape[0] === 1
+      ? { ...tensor, shape: [tensor.shape[1]!], strides: [1] }
+      : turn(tensor);
   const { weight, antiquantScale, antiquantOffset, ...rest } = tensors;
   return reference(x, transposeHost(weight!), flat(antiquantScale!), {
     ...rest,

@@ -24,8 +24,8 @@ export interface WeightTensors<T> {
 }
 
 /** Tensors of shape (0,) count as absent where torch has it so. */
-export const present = <T extends { readonly shape: readonly number[] }>(tensor: T | undefined): T | undefined =>
-  tensor && tensor.shape.length === 1 && tensor.shape[0] === 0 ? undefined : tensor;
+export const present = <T extends { readonly shape: readonly number[] }>(tensor: T | null | undefined): T | undefined =>
+  !tensor || (tensor.shape.length === 1 && tensor.shape[0] === 0) ? undefined : tensor;
 
 /**
  * The layer that a functional call describes: its options, its tensors turned to the module's orientation, and their views.
@@ -37,7 +37,9 @@ export function functionalSpec<T extends { readonly shape: readonly number[] }>(
   view: (name: string, tensor: T) => View,
   transpose: (tensor: T) => T,
 ): { readonly spec: LinearSpec; readonly tensors: WeightTensors<T>; readonly views: WeightViews } {
-  const { weight, antiquantScale, antiquantOffset, quantOffset } = given;
+  const { weight, antiquantScale } = given;
+  // null is torch's None.
+  const [antiquantOffset, quantOffset] = [given.antiquantOffset ?? undefined, given.quantOffset ?? undefined];
   for (const [name, tensor] of Object.entries({ weight, antiquantScale })) {
     if (!tensor) throw new ArgumentError(name, 'a tensor', 'none');
   }

@@ -230,9 +230,9 @@ export class LinearWeightQuant {
   #checkNames(tensors: Readonly<Record<string, Tensor>>): WeightTensors<Tensor> {
     const unknown = Object.keys(tensors).find((name) => !NAMES.includes(name as never));
     if (unknown) throw new ArgumentError(unknown, NAMES.join(' or '), 'an unknown name');
-    const given: Record<string, Tensor | undefined> = { ...tensors };
+    // undefined and null (torch's None) are none.
+    const given: Record<string, Tensor | undefined> = Object.fromEntries(Object.entries(tensors).filter(([, tensor]) => tensor ?? false));
     for (const [name, tensor] of Object.entries(given)) {
-      if (tensor === undefined) continue;
       if (!(tensor instanceof Tensor)) throw new ArgumentError(name, 'a Tensor', Object.prototype.toString.call(tensor));
       tensor.assertUsable(name, this.device);
     }

@@ -164,11 +164,8 @@ function gather(problem: Problem, caps: Caps, packed: Packed, begin: number, cou
   };
   const part = (firstM: number, rows: number, firstK: number, quads: number): Step => {
     const lastK = Math.min(k, firstK + 4 * quads) - 1;
-    // Rows of one batch, or of whole batches: the corners are the first and the last element.
-    const [low, high] =
-      Math.floor(firstM / x.batchRows) === Math.floor((firstM + rows - 1) / x.batchRows)
-        ? [at(firstM, firstK), at(firstM + rows - 1, lastK)]
-        : [at(firstM - (firstM % x.batchRows), 0), at(Math.ceil((firstM + rows) / x.batchRows) * x.batchRows - 1, k - 1)];
+    // Batches follow each other, so the corners are the first and the last element.
+    const [low, high] = [at(firstM, firstK), at(firstM + rows - 1, lastK)];
     const source = window(caps, 'x', bits, low, high - low + 1);
     return step(
       caps,

@@ -76,6 +76,7 @@ export interface Problem {
   readonly k: number;
   readonly bits: 4 | 8;
   readonly mode: Operands['mode'];
+  /** A multiple of 32, so of whole words; or K where there are no groups. */
   readonly groupSize: number;
   readonly groups: number;
   readonly xDtype: FloatDType;

@@ -2,7 +2,7 @@
 import type { Caps } from '../caps.js';
 import type { Params } from '../wgsl/preprocess.js';
 import { type Kernel, variantId } from './kernel.js';
-import { operandBindings, operandUniforms, wholeWordGroups, withinLimit } from './operands.js';
+import { operandBindings, operandUniforms, withinLimit } from './operands.js';
 
 /** On a GPU, from this many rows on, workgroup tiles read fewer bytes than register rows. */
 export const MAX_ROWS_ON_GPU = 16;
@@ -72,12 +72,11 @@ export const matmulRows: Kernel = {
         : `rows ${problem.m}: each word of weights is read once for a tile of ${tile.ROWS}, k in ${tile.SLICES} slices`,
     };
   },
-  fit(problem, caps, params) {
+  fit(_problem, caps, params) {
     const tile = params as Tile;
     const invocations = tile.LANES * tile.SLICES;
     if (params.SUBGROUPS === 1 && !oneSliceSubgroups(tile, caps)) return 'SUBGROUPS=1 needs the feature subgroups, none longer than 64';
     return (
-      wholeWordGroups(problem) ??
       withinLimit('maxComputeInvocationsPerWorkgroup', invocations, caps) ??
       withinLimit('maxComputeWorkgroupStorageSize', workgroupBytes(tile), caps) ?? { rows: tile.ROWS, quads: tile.QUADS * tile.LANES }
     );

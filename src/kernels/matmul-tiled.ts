@@ -1,6 +1,6 @@
 // Many rows on a GPU: x and dequantized weights pass through workgroup memory.
 import type { Kernel } from './kernel.js';
-import { operandBindings, operandUniforms, wholeWordGroups, withinLimit } from './operands.js';
+import { operandBindings, operandUniforms, withinLimit } from './operands.js';
 
 const SIDE = 16;
 /** x tile (16·ROWS rows of 16 k, and a vec4 to spare in each) and w tile (16 k of 16 quads). */
@@ -16,8 +16,7 @@ export const matmulTiled: Kernel = {
     const rows = problem.m <= 2 * SIDE ? 2 : 4;
     return { tile: { ROWS: rows }, why: `rows ${problem.m}, a GPU: tiles of ${SIDE * rows} × ${4 * SIDE} through workgroup memory` };
   },
-  fit: (problem, caps, tile) =>
-    wholeWordGroups(problem) ??
+  fit: (_problem, caps, tile) =>
     withinLimit('maxComputeInvocationsPerWorkgroup', SIDE * SIDE, caps) ??
     withinLimit('maxComputeWorkgroupStorageSize', workgroupBytes(tile.ROWS!), caps) ?? { rows: SIDE * tile.ROWS!, quads: SIDE },
 };

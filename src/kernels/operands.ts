@@ -50,13 +50,6 @@ export const readsInPlace = (problem: Problem): boolean => {
 /** Can kernels write y where it is? They write whole quads of a row; otherwise f32 sums pass through round-rows. */
 export const writesInPlace = (problem: Problem): boolean => problem.n % 4 === 0 && problem.yOffset % 4 === 0;
 
-/** Why a kernel that walks whole words cannot do the problem's groups; undefined if it can. */
-export function wholeWordGroups(problem: Problem): string | undefined {
-  const codes = 32 / problem.bits;
-  if (problem.groupSize % codes === 0 || problem.groupSize >= problem.k) return undefined;
-  return `groups of ${problem.groupSize} are not whole words of ${codes} codes`;
-}
-
 /** Why `need` is too much for the device; undefined if it is not. */
 export const withinLimit = (limit: keyof Caps, need: number, caps: Caps): string | undefined =>
   need <= Number(caps[limit]) ? undefined : `needs ${need}, ${limit} is ${caps[limit]}`;

@@ -285,6 +285,13 @@ describe('a layer', () => {
     expect(Array.from((await layer.forward(xTensor(2)).read()) as Float32Array)).toEqual(wanted(2));
     expect(() => newLayer(device, { innerPrecise: 2 })).toThrow('innerPrecise: expected 0 or 1, got 2');
   });
+  test('null, torch’s None, counts as none', async () => {
+    const layer = newLayer().load({ weight: weightTensor(), antiquantScale: scaleTensor(), bias: null as never });
+    expect(Array.from((await layer.forward(xTensor(1)).read()) as Float32Array)).toEqual(wanted(1));
+    const none = { antiquantOffset: null, quantScale: null, quantOffset: null, bias: null } as never;
+    const y = weightQuantBatchMatmul(xTensor(1), weightTensor().transpose(), scaleTensor(), none);
+    expect(Array.from((await y.read()) as Float32Array)).toEqual(wanted(1));
+  });
   test('an empty bias counts as none', async () => {
     const bias = Tensor.from(device, new Float32Array(0), { shape: [0], dtype: 'float32' });
     const layer = newLayer(device, { bias: true }).load({ weight: weightTensor(), antiquantScale: scaleTensor(), bias });
