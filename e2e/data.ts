@@ -116,17 +116,17 @@ export function makeData(c: Case): CaseData {
   };
 }
 
-/** A row each for: an infinity, a NaN, both infinities, products beyond the largest half, subnormals, and plain numbers. */
+/** A row each for: an infinity, both infinities, products beyond the largest half, subnormals, a NaN, and plain numbers. */
 function makeSpecial(c: Case, xs: Float32Array, scales: Float32Array, offsets: Float32Array, biases: Float32Array): void {
   const put = (row: number, k: number, value: number): void => {
     if (row < c.m) xs[row * c.k + (k % c.k)] = value;
   };
   put(0, 5, Number.POSITIVE_INFINITY);
-  put(1, 9, Number.NaN);
-  put(2, 3, Number.POSITIVE_INFINITY);
-  put(2, 40, Number.NEGATIVE_INFINITY);
-  for (let k = 0; k < c.k; k++) put(3, k, 6e4 * (k % 2 === 0 ? 1 : -0.5)); // sums beyond 65504
-  for (let k = 0; k < c.k; k++) put(4, k, 3e-6); // subnormal halves
+  put(1, 3, Number.POSITIVE_INFINITY);
+  put(1, 40, Number.NEGATIVE_INFINITY);
+  for (let k = 0; k < c.k; k++) put(2, k, 6e4 * (k % 2 === 0 ? 1 : -0.5)); // sums beyond 65504
+  for (let k = 0; k < c.k; k++) put(3, k, 3e-6); // subnormal halves
+  put(4, 9, Number.NaN);
   if (scales.length < 8) return;
   scales[0] = Number.POSITIVE_INFINITY;
   scales[1] = Number.NaN;
