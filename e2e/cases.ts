@@ -209,6 +209,9 @@ const limits: readonly Case[] = [
   makeCase({ m: 40, k: 64, n: 36, x: 'transposed', bits: 8, data: 'exact', caps: small }),
   makeCase({ m: 300, k: 36, n: 20, x: 'transposed', bits: 8, data: 'exact', caps: { maxStorageBufferBindingSize: 8192 } }),
   makeCase({ m: 40, k: 64, n: 36, batch: [3], x: 'transposed', bits: 8, dtype: 'float16', data: 'exact', caps: small }),
+  // Helpers fold their grids too.
+  makeCase({ k: 8, n: 300, bits: 4, quant: 'float32+offset', bias: true, data: 'exact', caps: { maxComputeWorkgroupsPerDimension: 4 } }),
+  makeCase({ k: 8, n: 301, bits: 8, x: 'transposed', dtype: 'float16', data: 'exact', caps: { maxComputeWorkgroupsPerDimension: 4 } }),
   ...kernels.map(({ name }) =>
     makeCase({ m: 70, k: 32, n: 300, bits: 4, data: 'exact', force: { kernel: name }, caps: { maxComputeWorkgroupsPerDimension: 40 } }),
   ),

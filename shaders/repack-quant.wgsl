@@ -4,6 +4,8 @@
 // scale   one element for all columns (stride 0) or one for each: f32, or the 64-bit packed scale, which holds the offset too
 // offset  f32, as scale; only beside an f32 scale
 
+#include "lib/grid.wgsl"
+
 #param PACKED 0 1 // is scale 64-bit packed?
 #param OFFSET 0 1 // is there an offset beside an f32 scale?
 
@@ -27,8 +29,12 @@ struct Params {
 @group(0) @binding(3) var<storage, read_write> out: array<u32>;
 
 @compute @workgroup_size(64)
-fn main(@builtin(global_invocation_id) id: vec3<u32>) {
-  let n = id.x;
+fn main(
+  @builtin(workgroup_id) workgroup: vec3<u32>,
+  @builtin(num_workgroups) workgroups: vec3<u32>,
+  @builtin(local_invocation_index) lane: u32,
+) {
+  let n = linear_index(workgroup, workgroups) * 64u + lane;
   if (n >= params.n) {
     return;
   }
