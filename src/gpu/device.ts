@@ -98,7 +98,7 @@ export async function whileAlive<T>(device: GPUDevice, work: Promise<T>): Promis
     return await work;
   } catch (error) {
     // A lost device rejects its work first and says so a moment later.
-    await Promise.race([device.lost, new Promise((resolve) => setTimeout(resolve, 0))]);
+    await Promise.race([device.lost, new Promise((resolve) => setTimeout(resolve, 100))]);
     assertAlive(device);
     throw error;
   }
