@@ -12,7 +12,7 @@ import {
   type Operands,
   showShape,
   type View,
-  type WeightViews,
+  type WeightTensors,
   type XView,
 } from './problem.js';
 
@@ -78,7 +78,7 @@ export function checkOptions(options: LinearOptions): LinearSpec {
  * @param flipped the caller speaks of (K, N) and (G, N); messages then do too
  * @throws ArgumentError
  */
-export function checkWeights(spec: LinearSpec, views: WeightViews, { flipped = false } = {}): Operands {
+export function checkWeights(spec: LinearSpec, views: WeightTensors<View>, { flipped = false } = {}): Operands {
   const { inFeatures: k, outFeatures: n, dtype, antiquantGroupSize: group } = spec;
   const asCalled = (shape: readonly number[]): readonly number[] => (flipped && shape.length === 2 ? [...shape].reverse() : shape);
   const show = (shape: readonly number[]): string => showShape(asCalled(shape));

@@ -4,7 +4,7 @@
 import { checkOptions, FLOATS } from './checks.js';
 import type { FloatDType } from './dtype.js';
 import { ArgumentError } from './errors.js';
-import { isTransposed, type LinearSpec, showShape, type View, type WeightViews } from './problem.js';
+import { isTransposed, type LinearSpec, showShape, type View, type WeightTensors } from './problem.js';
 
 export interface FunctionalOptions<T> {
   readonly antiquantOffset?: T | undefined;
@@ -13,14 +13,6 @@ export interface FunctionalOptions<T> {
   readonly bias?: T | undefined;
   readonly antiquantGroupSize?: number;
   readonly innerPrecise?: number;
-}
-export interface WeightTensors<T> {
-  readonly weight: T;
-  readonly antiquantScale: T;
-  readonly antiquantOffset?: T | undefined;
-  readonly quantScale?: T | undefined;
-  readonly quantOffset?: T | undefined;
-  readonly bias?: T | undefined;
 }
 
 /** Tensors of shape (0,) count as absent where torch has it so. */
@@ -36,7 +28,7 @@ export function functionalSpec<T extends { readonly shape: readonly number[] }>(
   given: WeightTensors<T> & FunctionalOptions<T>,
   view: (name: string, tensor: T) => View,
   transpose: (tensor: T) => T,
-): { readonly spec: LinearSpec; readonly tensors: WeightTensors<T>; readonly views: WeightViews } {
+): { readonly spec: LinearSpec; readonly tensors: WeightTensors<T>; readonly views: WeightTensors<View> } {
   const { weight, antiquantScale } = given;
   // null is torch's None.
   const [antiquantOffset, quantOffset] = [given.antiquantOffset ?? undefined, given.quantOffset ?? undefined];
@@ -80,6 +72,6 @@ export function functionalSpec<T extends { readonly shape: readonly number[] }>(
   return {
     spec,
     tensors,
-    views: Object.fromEntries(entries.map(([name, tensor]) => [name, view(name, tensor)])) as unknown as WeightViews,
+    views: Object.fromEntries(entries.map(([name, tensor]) => [name, view(name, tensor)])) as unknown as WeightTensors<View>,
   };
 }

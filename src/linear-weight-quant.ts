@@ -3,14 +3,22 @@ import type { Caps } from './caps.js';
 import { checkOptions, checkWeights, checkX, checkY } from './checks.js';
 import { BYTES, wholeWords } from './dtype.js';
 import { ArgumentError, UnsupportedError } from './errors.js';
-import { present, type WeightTensors } from './functional.js';
+import { present } from './functional.js';
 import { assertAlive, capsOf } from './gpu/device.js';
 import { encodeInto, type Recording, record, submit } from './gpu/dispatch.js';
 import { pipelineErrors, pipelineOf, preparePipelines, variantText } from './gpu/pipeline.js';
 import { scratch } from './gpu/scratch.js';
 import { type Packed, packedLayout, packSteps } from './packed.js';
 import { type Force, makePlan, type Plan } from './plan.js';
-import { contiguousX, type LinearOptions, type LinearSpec, makeProblem, type Operands, type Problem, type WeightViews } from './problem.js';
+import {
+  contiguousX,
+  type LinearOptions,
+  type LinearSpec,
+  makeProblem,
+  type Operands,
+  type Problem,
+  type WeightTensors,
+} from './problem.js';
 import type { Step } from './step.js';
 import { Tensor } from './tensor.js';
 import type { Params } from './wgsl/preprocess.js';
@@ -113,7 +121,7 @@ export class LinearWeightQuant {
   load(tensors: Readonly<Record<string, Tensor>>): this {
     this.#assertUsable();
     const given = this.#checkNames(tensors);
-    const operands = checkWeights(this.#spec, given as unknown as WeightViews);
+    const operands = checkWeights(this.#spec, given);
     const packed = packedLayout(operands, this.#caps);
     const steps = packSteps(operands, packed, this.#caps, { ...given });
     const { device } = this;

@@ -60,13 +60,14 @@ export interface Operands {
   readonly quant: { readonly packed: boolean; readonly stride: 0 | 1; readonly offset: boolean } | undefined;
 }
 
-export interface WeightViews {
-  readonly weight: View;
-  readonly antiquantScale: View;
-  readonly antiquantOffset?: View | undefined;
-  readonly quantScale?: View | undefined;
-  readonly quantOffset?: View | undefined;
-  readonly bias?: View | undefined;
+/** What a layer is loaded with, as tensors or as views of them. */
+export interface WeightTensors<T> {
+  readonly weight: T;
+  readonly antiquantScale: T;
+  readonly antiquantOffset?: T | undefined;
+  readonly quantScale?: T | undefined;
+  readonly quantOffset?: T | undefined;
+  readonly bias?: T | undefined;
 }
 
 /** One product to be planned. */

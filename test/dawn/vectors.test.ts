@@ -4,6 +4,7 @@ import { upload } from '../../e2e/run-case.js';
 import { encode16 } from '../../src/dtype.js';
 import { convertWeightToInt4Pack, type HostTensor, LinearWeightQuant, requestDevice, Tensor, transQuantParam } from '../../src/index.js';
 import { kernels } from '../../src/kernels/index.js';
+import { type RequantizeVector, requantizeVectors } from '../requantize-vectors.js';
 import { gpu } from './gpu.js';
 
 let device: GPUDevice;
@@ -163,28 +164,11 @@ test('vector A in float16, to the bit', async () => {
 });
 
 describe('int8 output as the hardware makes it', () => {
-  // sum, scale, offset → q; naive rounding after adding the offset gives 2, 127, 100 and -128 for four of them
-  const rows: readonly (readonly [number, number, number, number])[] = [
-    [0.5, 1, 0, 0],
-    [1.5, 1, 0, 2],
-    [2.5, 1, 0, 2],
-    [-0.5, 1, 0, 0],
-    [0.5, 1, 1, 1],
-    [400, 1, -256, -1],
-    [300, 1, -200, 55],
-    [-400, 1, 200, -56],
-    [126.5, 1, 0, 126],
-    [127.5, 1, 0, 127],
-    [-128.5, 1, 0, -128],
-    [Number.NaN, 1, 5, 0],
-    [Number.POSITIVE_INFINITY, 1, -200, 55],
-    [Number.NEGATIVE_INFINITY, 1, 200, -56],
-    [1, 1 + 2 ** -12, 0.5, 1],
-    [3, -1, 2.5, -1],
-  ];
+  // Two more: a scale whose low bits are cut, and offsets that are rounded, when they are packed.
+  const rows: readonly RequantizeVector[] = [...requantizeVectors, [1, 1 + 2 ** -12, 0.5, 1], [3, -1, 2.5, -1]];
   const n = rows.length;
   const column = (i: 1 | 2): HostTensor => ({ data: Float32Array.from(rows, (row) => row[i]), shape: [n], dtype: 'float32' });
-  // n = 16 goes straight into int8; n = 15 passes through round-rows.
+  // A multiple of 4 goes straight into int8; one less passes through round-rows.
   test.each([n, n - 1].flatMap((count) => [true, false].map((packed) => ({ count, packed }))))(
     '$count columns, 64-bit packed: $packed',
     async ({ count, packed }) => {

@@ -4,6 +4,7 @@ import { describe, expect, test } from 'vitest';
 import { formatCast, fractalIndex, fractalLength, tileColumns } from '../../src/ascend/fractal-nz.js';
 import { convertWeightToInt4Pack, unpackInt4 } from '../../src/ascend/int4-pack.js';
 import { decodeQuantParam, requantize, roundHalfEven, transQuantParam } from '../../src/ascend/quant-param.js';
+import { type RequantizeVector, requantizeVectors } from '../requantize-vectors.js';
 import { expectArgument } from './expect-argument.js';
 
 const INF = Number.POSITIVE_INFINITY;
@@ -246,28 +247,9 @@ describe('the 64-bit packed scale', () => {
 });
 
 describe('requantize', () => {
-  test.each([
-    [0.5, 1, 0, 0],
-    [1.5, 1, 0, 2],
-    [2.5, 1, 0, 2],
-    [-0.5, 1, 0, 0],
-    [0.5, 1, 1, 1],
-    [400, 1, -256, -1],
-    [300, 1, -200, 55],
-    [-400, 1, 200, -56],
-    [126.5, 1, 0, 126],
-    [127.5, 1, 0, 127],
-    [-128.5, 1, 0, -128],
-    [-1.5, 1, 0, -2],
-    [-2.5, 1, 0, -2],
-    [255.5, 1, -200, 55], // 256 after rounding, 255 after the clamp
-    [-256.5, 1, 200, -56],
-    [10, -2, 3, -17],
-    [INF, 1, 0, 127],
-    [-INF, 1, 0, -128],
+  test.each<RequantizeVector>([
+    ...requantizeVectors,
     [INF, 1, -256, -1],
-    [INF, -1, 200, -56],
-    [Number.NaN, 1, 5, 0],
     [INF, 0, 5, 0], // NaN
   ])('%f times %f, offset %i: %i', (sum, scale, offset, code) => {
     expect(requantize(sum, scale, offset)).toBe(code + 0);

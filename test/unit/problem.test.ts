@@ -13,7 +13,7 @@ import {
   type Operands,
   showShape,
   type View,
-  type WeightViews,
+  type WeightTensors,
 } from '../../src/problem.js';
 import { expectArgument } from './expect-argument.js';
 
@@ -31,7 +31,7 @@ const t = (view: View): View => ({ ...view, shape: swap(view.shape), strides: sw
 const strided = (view: View, strides: readonly number[]): View => ({ ...view, strides });
 
 /** A layer's checks: the base case with changes. */
-function module(views: Partial<WeightViews> = {}, options: Partial<LinearOptions> = {}): Operands {
+function module(views: Partial<WeightTensors<View>> = {}, options: Partial<LinearOptions> = {}): Operands {
   const dtype = options.dtype ?? 'float16';
   const spec = checkOptions({ inFeatures: K, outFeatures: N, ...options });
   return checkWeights(spec, {
@@ -373,7 +373,7 @@ describe('a layer refuses', () => {
   const quantScale = v([N], 'float32');
   const g32 = { antiquantGroupSize: 32 };
   const bfloat16 = { dtype: 'bfloat16' } as const;
-  const views: readonly (readonly [string, Partial<WeightViews>, Partial<LinearOptions>, string, string, string])[] = [
+  const views: readonly (readonly [string, Partial<WeightTensors<View>>, Partial<LinearOptions>, string, string, string])[] = [
     // weight
     ['a float weight', { weight: v([N, K]) }, {}, 'weight', 'dtype int8, or int32', 'float16'],
     ['an unknown format', { weight: v([N, K], 'int8', 'NCHW' as Format) }, {}, 'weight', 'format ND or FRACTAL_NZ', 'NCHW'],
@@ -561,7 +561,7 @@ test('a problem takes its numbers from operands, options and x', () => {
 
 test('packed scales become float32 in a problem, and int8 outputs are int8', () => {
   const spec = checkOptions({ inFeatures: K, outFeatures: N });
-  const problem = (views: Partial<WeightViews>) => makeProblem(spec, module(views), 1, contiguousX(1, K), 0);
+  const problem = (views: Partial<WeightTensors<View>>) => makeProblem(spec, module(views), 1, contiguousX(1, K), 0);
   expect(problem({ antiquantScale: v([N], 'int64') })).toMatchObject({ scaleDtype: 'float32', yDtype: 'float16', offset: false });
   expect(problem({ quantScale: v([N], 'int64') })).toMatchObject({ scaleDtype: 'float16', yDtype: 'int8', bias: false });
 });
