@@ -131,7 +131,7 @@ fn main(
         mac_quads(&sum_0, &sum_1, &sum_2, &sum_3, &x_rows, word + j, quads);
       }
 #else
-      // A lane holds two vec4s. Unrolled, which is 1.5 times faster there; words past the end meet zeros of x.
+      // A lane holds two vec4s. Unrolled, because loops are dear there; words past the end meet zeros of x.
       load_own(&own_1, &start, word * WORD_QUADS + WIDTH + subgroup_lane, factors);
       let last = params.words - 1u;
       words_from(&x_rows, &own_0, 0u);

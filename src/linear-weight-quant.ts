@@ -68,6 +68,8 @@ interface Call {
   readonly plan: Plan;
   readonly recording: Recording;
   readonly scratch: ReadonlyMap<string, GPUBuffer>;
+  /** Rejects if a shader of the call, or the repacking before it, failed. */
+  readonly written: Promise<void>;
 }
 
 const STORAGE = 0x80; // GPUBufferUsage.STORAGE
@@ -171,19 +173,19 @@ export class LinearWeightQuant {
   forward(x: Tensor): Tensor {
     const loaded = this.#assertLoaded();
     x.assertUsable('x', this.device);
-    const { m } = checkX(this.#spec, x);
+    const rows = checkX(this.#spec, x);
+    const { m } = rows;
     const dtype = loaded.operands.quant ? 'int8' : this.#spec.dtype;
     const size = wholeWords(m * loaded.operands.n * BYTES[dtype]);
     if (size > this.#caps.maxBufferSize) {
       throw new UnsupportedError(`y (${m}, ${loaded.operands.n})`, [`needs ${size} bytes, maxBufferSize is ${this.#caps.maxBufferSize}`]);
     }
     const kept = this.#outputs.get(size);
-    const { call, y } = this.#call(x, 0, kept?.at(-1), () => this.device.createBuffer({ label: 'antiquant y', size, usage: OUTPUT }));
+    const { call, y } = this.#call(x, rows, 0, kept?.at(-1), () => this.device.createBuffer({ label: 'antiquant y', size, usage: OUTPUT }));
     kept?.pop();
     submit(this.device, 'antiquant forward', (pass) => encodeInto(pass, call.recording));
-    const written = Promise.all([loaded.done, pipelineErrors(this.device, call.plan.steps)]).then(() => {});
     const shape = [...x.shape.slice(0, -1), loaded.operands.n];
-    return Tensor.own(this.device, y, { shape, dtype }, () => this.#recycle(y, size), written);
+    return Tensor.own(this.device, y, { shape, dtype }, () => this.#recycle(y, size), call.written);
   }
 
   /**
@@ -195,10 +197,10 @@ export class LinearWeightQuant {
     const { spec } = this.#assertLoaded();
     x.assertUsable('x', this.device);
     y.assertUsable('y', this.device);
-    const { m } = checkX(spec, x);
-    checkY(spec, m, y);
+    const rows = checkX(spec, x);
+    checkY(spec, rows.m, y);
     if (x.buffer === y.buffer) throw new ArgumentError('y', 'another buffer than x', 'the same one');
-    encodeInto(pass, this.#call(x, y.offset, y.buffer, () => y.buffer).call.recording);
+    encodeInto(pass, this.#call(x, rows, y.offset, y.buffer, () => y.buffer).call.recording);
   }
 
   /** How a contiguous x of `rows` rows would be multiplied, and why so. No GPU work. @throws ArgumentError, UnsupportedError */
@@ -263,9 +265,14 @@ export class LinearWeightQuant {
   }
 
   /** The recorded call for x and y's buffer, made if there is none. Without a y it is made last: what cannot be planned allocates nothing. */
-  #call(x: Tensor, yOffset: number, known: GPUBuffer | undefined, makeY: () => GPUBuffer): { readonly call: Call; readonly y: GPUBuffer } {
-    const { operands, packed, buffers } = this.#loaded!;
-    const { m, view } = checkX(this.#spec, x);
+  #call(
+    x: Tensor,
+    { m, view }: ReturnType<typeof checkX>,
+    yOffset: number,
+    known: GPUBuffer | undefined,
+    makeY: () => GPUBuffer,
+  ): { readonly call: Call; readonly y: GPUBuffer } {
+    const { operands, packed, buffers, done } = this.#loaded!;
     const problem = makeProblem(this.#spec, operands, m, view, yOffset);
     const before = known && this.#calls.get(x.buffer)?.get(known);
     if (before && sameLayout(before.problem, problem) && this.#scratchStands(before)) return { call: before, y: known };
@@ -273,7 +280,10 @@ export class LinearWeightQuant {
     const y = known ?? makeY();
     const temporary = new Map(Object.entries(plan.scratch).map(([role, size]) => [role, scratch(this.device, role, size)]));
     const find = (role: string): GPUBuffer => (role === 'x' ? x.buffer : role === 'y' ? y : (temporary.get(role) ?? buffers.get(role)!));
-    const call: Call = { problem, plan, recording: record(this.device, plan.steps, find), scratch: temporary };
+    const recording = record(this.device, plan.steps, find);
+    const written = Promise.all([done, pipelineErrors(this.device, plan.steps)]).then(() => {});
+    written.catch(() => {}); // reported by reading an output
+    const call: Call = { problem, plan, recording, scratch: temporary, written };
     const calls = this.#calls.get(x.buffer) ?? new WeakMap<GPUBuffer, Call>();
     this.#calls.set(x.buffer, calls.set(y, call));
     return { call, y };

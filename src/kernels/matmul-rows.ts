@@ -5,7 +5,7 @@ import { type Kernel, variantId } from './kernel.js';
 import { operandBindings, operandUniforms, withinLimit } from './operands.js';
 
 /** On a GPU, from this many rows on, workgroup tiles read fewer bytes than register rows. */
-export const MAX_ROWS_ON_GPU = 16;
+const MAX_ROWS_ON_GPU = 16;
 
 interface Tile extends Params {
   readonly ROWS: number;
