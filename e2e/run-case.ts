@@ -1,4 +1,5 @@
 // Runs one case on one device and compares with the CPU reference. Knows no engine: Dawn, Chromium and Deno all call this.
+import { type Accuracy, PRECISE } from '../src/accuracy.js';
 import { BYTES, decode16 } from '../src/dtype.js';
 import { capsOf } from '../src/gpu/device.js';
 import { type HostTensor, LinearWeightQuant, reference, Tensor } from '../src/index.js';
@@ -34,7 +35,12 @@ export function upload(device: GPUDevice, { data, shape, dtype, strides, format 
 }
 
 /** The reference's answer for module-oriented tensors. */
-export function expected(c: Pick<Case, 'groupSize'>, x: HostTensor, tensors: Readonly<Record<string, HostTensor>>) {
+export function expected(
+  c: Pick<Case, 'groupSize'>,
+  x: HostTensor,
+  tensors: Readonly<Record<string, HostTensor>>,
+  accuracy: Accuracy = PRECISE,
+) {
   const turn = (tensor: HostTensor): HostTensor => (tensor.shape.length === 2 ? transposeHost(tensor) : tensor);
   // The functional form takes no (N, 1) per-channel scale that is not a transposed (1, N).
   const flat = (tensor: HostTensor): HostTensor =>
@@ -46,12 +52,12 @@ export function expected(c: Pick<Case, 'groupSize'>, x: HostTensor, tensors: Rea
     ...rest,
     ...(antiquantOffset && { antiquantOffset: flat(antiquantOffset) }),
     antiquantGroupSize: c.groupSize,
+    accuracy,
   });
 }
 
 export async function runCase(device: GPUDevice, c: Case): Promise<CaseReport> {
   const { x, tensors } = makeData(c);
-  const want = expected(c, x, tensors);
   const layer = new LinearWeightQuant(device, {
     inFeatures: c.k,
     outFeatures: c.n,
@@ -67,6 +73,8 @@ export async function runCase(device: GPUDevice, c: Case): Promise<CaseReport> {
   device.pushErrorScope('validation');
   const uploaded = Object.fromEntries(Object.entries(tensors).map(([name, tensor]) => [name, upload(device, tensor)]));
   layer.load(uploaded);
+  const { accuracy, steps } = layer.explain(c.batch.reduce((a, b) => a * b, c.m));
+  const want = expected(c, x, tensors, accuracy);
   for (const tensor of Object.values(uploaded)) tensor.buffer.destroy(); // the layer has its own copy
 
   // y inside a poisoned buffer
@@ -103,7 +111,7 @@ export async function runCase(device: GPUDevice, c: Case): Promise<CaseReport> {
 
   const { error, wrong } = compare(c, got, want);
   failures.push(...wrong);
-  const variants = [...new Set(layer.explain(c.batch.reduce((a, b) => a * b, c.m)).steps.map((s) => variantId(s.shader, s.params)))];
+  const variants = [...new Set(steps.map((s) => variantId(s.shader, s.params)))];
   layer.destroy();
   buffer.destroy();
   input.buffer.destroy();

@@ -1,5 +1,6 @@
 // antiquant: the weight-quantized matrix product on WebGPU.
 
+export type { Accuracy } from './accuracy.js';
 export { formatCast } from './ascend/fractal-nz.js';
 export { convertWeightToInt4Pack } from './ascend/int4-pack.js';
 export { transQuantParam } from './ascend/quant-param.js';

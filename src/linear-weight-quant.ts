@@ -1,4 +1,5 @@
 // The module: options checked once, weights repacked once by load(), then forward() or encode() any number of times.
+import type { Accuracy } from './accuracy.js';
 import type { Caps } from './caps.js';
 import { checkOptions, checkWeights, checkX, checkY } from './checks.js';
 import { BYTES, wholeWords } from './dtype.js';
@@ -32,6 +33,8 @@ export interface Explanation {
   readonly kernel: string;
   readonly params: Params;
   readonly workgroups: readonly [number, number];
+  /** How it sums; the reference's interval takes it. */
+  readonly accuracy: Accuracy;
   /** The text that runs. */
   readonly wgsl: string;
   /** Why this kernel, and why not the ones that were asked before it. */
@@ -205,8 +208,8 @@ export class LinearWeightQuant {
 
   /** How a contiguous x of `rows` rows would be multiplied, and why so. No GPU work. @throws ArgumentError, UnsupportedError */
   explain(rows: number): Explanation {
-    const { kernel, params, main, why, steps } = this.#plan(rows);
-    return { kernel, params, workgroups: main.workgroups, wgsl: variantText(main).code, why, steps };
+    const { kernel, params, accuracy, main, why, steps } = this.#plan(rows);
+    return { kernel, params, accuracy, workgroups: main.workgroups, wgsl: variantText(main).code, why, steps };
   }
 
   /** Frees the layer's buffers; outputs that were given out stay. */

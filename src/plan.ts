@@ -1,16 +1,17 @@
 // Problem + Caps → Plan: which kernel with which numbers, and every dispatch that makes y. Pure, synchronous, plain data.
+import { type Accuracy, PRECISE } from './accuracy.js';
+import { gather, type Made, makers, type Rows, round, sumsPitch } from './around.js';
 import type { Caps } from './caps.js';
 import { BYTES } from './dtype.js';
 import { ArgumentError, UnsupportedError } from './errors.js';
-import { gatherRows, roundRows } from './kernels/helpers.js';
 import { kernels } from './kernels/index.js';
 import { type Extent, type Kernel, variantId } from './kernels/kernel.js';
-import { operandParams, readsInPlace, writesInPlace, Y } from './kernels/operands.js';
+import { operandParams, readsInPlace, writesInPlace } from './kernels/operands.js';
 import { type Packed, whole } from './packed.js';
 import type { Problem } from './problem.js';
 import { type Step, step } from './step.js';
 import type { Params } from './wgsl/preprocess.js';
-import { fitting, pieces, window, windowBytes } from './window.js';
+import { fitting, pieces, window } from './window.js';
 
 /** Take this kernel, and these of its tiles; for tests, benches and comparisons. */
 export interface Force {
@@ -21,6 +22,7 @@ export interface Force {
 export interface Plan {
   readonly kernel: string;
   readonly params: Params;
+  readonly accuracy: Accuracy;
   /** Why this kernel and tile, and why not the ones asked before it. */
   readonly why: readonly string[];
   /** In the order of execution. The first that runs `kernel` is `main`. */
@@ -29,9 +31,6 @@ export interface Plan {
   /** Bytes of the device's scratch buffers that the steps use, by role. */
   readonly scratch: Readonly<Record<string, number>>;
 }
-
-/** Elements in a row of scratch `sums`: whole quads. */
-const sumsPitch = (n: number): number => Math.ceil(n / 4) * 4;
 
 interface Choice {
   readonly kernel: Kernel;
@@ -71,18 +70,24 @@ export function makePlan(problem: Problem, packed: Packed, caps: Caps, force?: F
   const choice = choose(problem, caps, force);
   const { m, n } = problem;
   const direct = { x: readsInPlace(problem), y: writesInPlace(problem) };
+  const maker = choice.kernel.before && makers[choice.kernel.before];
+  const made = maker?.bytes(problem, packed) ?? {};
   const xRow = packed.words * (32 / problem.bits) * 4; // bytes of a gathered row
   const rowBytes = [
     direct.x ? problem.k * BYTES[problem.xDtype] : xRow,
     n * BYTES[problem.yDtype],
     ...(direct.y ? [] : [sumsPitch(n) * 4]),
+    ...Object.values(made),
   ];
   const rows = Math.min(m, ...rowBytes.map((bytes) => fitting(caps, `y (${m}, ${n}) from K = ${problem.k}`, bytes)));
   const steps: Step[] = [];
   let main: Step | undefined;
   for (const chunk of pieces(m, rows)) {
     if (!direct.x) steps.push(...gather(problem, caps, packed, chunk.begin, chunk.count));
-    const products = multiply(problem, caps, packed, choice, chunk.begin, chunk.count, direct);
+    const x = rowsOf(problem, caps, packed, choice, chunk, direct.x);
+    const extra = maker?.make(problem, caps, packed, x);
+    steps.push(...(extra?.steps ?? []));
+    const products = multiply(problem, caps, packed, choice, x, chunk.begin, direct.y, extra);
     main ??= products[0];
     steps.push(...products);
     if (!direct.y) steps.push(round(problem, caps, packed, chunk.begin, chunk.count));
@@ -90,6 +95,7 @@ export function makePlan(problem: Problem, packed: Packed, caps: Caps, force?: F
   return {
     kernel: choice.kernel.name,
     params: choice.params,
+    accuracy: choice.kernel.accuracy?.(problem, choice.params) ?? PRECISE,
     why: [
       ...choice.why,
       ...(direct.x ? [] : ['gather-rows first: x is transposed, or its rows are not whole words, or it does not start on a vec4']),
@@ -97,29 +103,45 @@ export function makePlan(problem: Problem, packed: Packed, caps: Caps, force?: F
     ],
     steps,
     main: main!,
-    scratch: { ...(!direct.x && { rows: rows * xRow }), ...(!direct.y && { sums: rows * sumsPitch(n) * 4 }) },
+    scratch: {
+      ...(!direct.x && { rows: rows * xRow }),
+      ...(!direct.y && { sums: rows * sumsPitch(n) * 4 }),
+      ...Object.fromEntries(Object.entries(made).map(([role, bytes]) => [role, rows * bytes])),
+    },
   };
 }
 
-/** The products of rows [begin, begin + count) with every slab. */
+/** Rows [begin, begin + count) of x, where the kernel reads them. */
+function rowsOf(
+  problem: Problem,
+  caps: Caps,
+  packed: Packed,
+  { params }: Choice,
+  { begin, count }: { readonly begin: number; readonly count: number },
+  direct: boolean,
+): Rows {
+  const pitch = direct ? problem.k : packed.words * (32 / problem.bits);
+  const first = direct ? problem.x.offset + begin * problem.k : 0;
+  const bits = direct ? 8 * BYTES[problem.xDtype] : 32;
+  return { window: window(caps, direct ? 'x' : 'rows', bits, first, count * pitch), first, pitch, count, X: params.X! };
+}
+
+/** The products of rows x, the first of which is row `begin` of y, with every slab. */
 function multiply(
   problem: Problem,
   caps: Caps,
   packed: Packed,
   { kernel, params, extent }: Choice,
+  x: Rows,
   begin: number,
-  count: number,
-  direct: { readonly x: boolean; readonly y: boolean },
+  direct: boolean,
+  extra: Made | undefined,
 ): Step[] {
   const { n, k } = problem;
-  const codes = 32 / problem.bits;
-  const pitch = direct.x ? k : packed.words * codes;
-  const xBits = direct.x ? 8 * BYTES[problem.xDtype] : 32;
-  const xFirst = direct.x ? problem.x.offset + begin * k : 0;
-  const x = window(caps, direct.x ? 'x' : 'rows', xBits, xFirst, count * pitch);
-  const yPitch = direct.y ? n : sumsPitch(n);
-  const yFirst = direct.y ? problem.yOffset + begin * n : 0;
-  const y = window(caps, direct.y ? 'y' : 'sums', 8 * (direct.y ? BYTES[problem.yDtype] : 4), yFirst, count * yPitch);
+  const { count } = x;
+  const yPitch = direct ? n : sumsPitch(n);
+  const yFirst = direct ? problem.yOffset + begin * n : 0;
+  const y = window(caps, direct ? 'y' : 'sums', 8 * (direct ? BYTES[problem.yDtype] : 4), yFirst, count * yPitch);
   return packed.slabs.map((slab, i) => {
     const tilesN = Math.ceil(slab.quads / extent.quads);
     const tiles = tilesN * Math.ceil(count / extent.rows);
@@ -129,18 +151,20 @@ function multiply(
         n: slab.count,
         k,
         words: packed.words,
-        group_words: problem.groupSize >= k ? packed.words : problem.groupSize / codes,
+        group_words: problem.groupSize >= k ? packed.words : (problem.groupSize * problem.bits) / 32,
         w_pitch: slab.quads,
-        x_base: (x.base + xFirst) / 4,
-        x_pitch: pitch / 4,
+        x_base: (x.window.base + x.first) / 4,
+        x_pitch: x.pitch / 4,
         column: slab.begin,
         y_base: y.base + yFirst,
         y_pitch: yPitch,
         tiles_n: tilesN,
         tiles,
+        ...extra?.uniforms,
       },
       bindings: {
-        x,
+        x: x.window,
+        ...extra?.bindings,
         w: whole(packed, `w${i}`),
         scale: whole(packed, `scale${i}`),
         ...(params.OFFSET === 1 && { offset: whole(packed, `offset${i}`) }),
@@ -149,76 +173,5 @@ function multiply(
         y,
       },
     });
-  });
-}
-
-/** x rows [begin, begin + count) → scratch `rows`, in as many windows of x as it takes. */
-function gather(problem: Problem, caps: Caps, packed: Packed, begin: number, count: number): Step[] {
-  const { x, k, xDtype } = problem;
-  const bits = 8 * BYTES[xDtype];
-  const pitch = (packed.words * (32 / problem.bits)) / 4;
-  const whole = { buffer: 'rows', offset: 0, size: count * pitch * 16 };
-  const at = (m: number, kk: number): number => {
-    const batch = Math.floor(m / x.batchRows);
-    return x.offset + batch * x.strideB + (m - batch * x.batchRows) * x.strideM + kk * x.strideK;
-  };
-  const part = (firstM: number, rows: number, firstK: number, quads: number): Step => {
-    const lastK = Math.min(k, firstK + 4 * quads) - 1;
-    // Batches follow each other, so the corners are the first and the last element.
-    const [low, high] = [at(firstM, firstK), at(firstM + rows - 1, lastK)];
-    const source = window(caps, 'x', bits, low, high - low + 1);
-    return step(
-      caps,
-      gatherRows,
-      { X: problem.xDtype === 'float32' ? 0 : problem.xDtype === 'float16' ? 1 : 2 },
-      Math.ceil((rows * quads) / 64),
-      {
-        uniforms: {
-          m: rows,
-          first_m: firstM,
-          first_k: firstK,
-          quads,
-          k,
-          base: source.base + x.offset,
-          batch_rows: x.batchRows,
-          stride_b: x.strideB,
-          stride_m: x.strideM,
-          stride_k: x.strideK,
-          rows_base: (firstM - begin) * pitch,
-          pitch,
-        },
-        bindings: { x: source, rows: whole },
-      },
-    );
-  };
-  const one = part(begin, count, 0, pitch);
-  if (one.bindings.x!.size <= windowBytes(caps)) return [one];
-  // Too wide for one binding (a long transposed x): one batch at a time, and as many k as fit.
-  const steps: Step[] = [];
-  for (let m = begin; m < begin + count; ) {
-    const rows = Math.min(x.batchRows - (m % x.batchRows), begin + count - m);
-    const fit = fitting(caps, 'x', (4 * Math.max(x.strideK, x.strideM) * bits) / 8);
-    const quads = x.strideK > x.strideM ? fit : pitch;
-    for (const piece of pieces(pitch, quads)) steps.push(part(m, rows, 4 * piece.begin, piece.count));
-    m += rows;
-  }
-  return steps;
-}
-
-/** Scratch `sums` → y rows [begin, begin + count). */
-function round(problem: Problem, caps: Caps, packed: Packed, begin: number, count: number): Step {
-  const { n, yDtype } = problem;
-  const bits = 8 * BYTES[yDtype];
-  const y = window(caps, 'y', bits, problem.yOffset + begin * n, count * n);
-  const first = y.base + problem.yOffset + begin * n;
-  const firstWord = Math.floor((first * bits) / 32);
-  const lastWord = Math.floor(((first + count * n - 1) * bits) / 32);
-  return step(caps, roundRows, { Y: Y[yDtype]! }, Math.ceil((lastWord - firstWord + 1) / 64), {
-    uniforms: { count: count * n, n, pitch: sumsPitch(n), first, first_word: firstWord, quant_pitch: sumsPitch(n) },
-    bindings: {
-      sums: { buffer: 'sums', offset: 0, size: count * sumsPitch(n) * 4 },
-      ...(yDtype === 'int8' && { quant: whole(packed, 'columnQuant') }),
-      y,
-    },
   });
 }

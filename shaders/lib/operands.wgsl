@@ -10,20 +10,11 @@
 // Rows of w, scale and offset are w_pitch quads long; columns past n have scale 0.
 
 #include "lib/weights.wgsl"
+#include "lib/activation.wgsl"
 #include "lib/float16.wgsl"
 
-#param X 0 1 2 3 // x is: 0 f32, 1 f16 (shader-f16), 2 f16 as bits, 3 bf16
 #param SCALE 0 1 2 // scale and offset are: 0 f32, 1 f16, 2 bf16
 #param OFFSET 0 1 // is there an offset?
-
-#if X == 1
-enable f16;
-alias X4 = vec4<f16>;
-#elif X == 0
-alias X4 = vec4<f32>;
-#else
-alias X4 = vec2<u32>;
-#endif
 
 #if SCALE == 0
 alias Scale4 = vec4<f32>;
@@ -48,28 +39,12 @@ struct Params {
 }
 
 @group(0) @binding(0) var<uniform> params: Params;
-@group(0) @binding(1) var<storage, read> x: array<X4>;
 @group(0) @binding(2) var<storage, read> w: array<vec4<u32>>;
 @group(0) @binding(3) var<storage, read> scale: array<Scale4>;
 #if OFFSET
 @group(0) @binding(4) var<storage, read> offset: array<Scale4>;
 #endif
 @group(0) @binding(5) var<storage, read> bias: array<vec4<f32>>;
-
-// Four consecutive k of x, by vec4 index.
-fn read_x(at: u32) -> vec4<f32> {
-#if X == 0
-  return x[at];
-#elif X == 1
-  return vec4<f32>(x[at]);
-#elif X == 2
-  let bits = x[at];
-  return vec4<f32>(unpack2x16float(bits.x), unpack2x16float(bits.y));
-#else
-  let bits = x[at];
-  return bitcast<vec4<f32>>(vec4<u32>(bits.x << 16u, bits.x & 0xffff0000u, bits.y << 16u, bits.y & 0xffff0000u));
-#endif
-}
 
 // The x values of one word of k, for the row that starts at vec4 index `row`.
 fn read_x_word(row: u32, word: u32) -> XWord {

@@ -56,6 +56,18 @@ export const gatherRows: Helper = {
   variants: [0, 1, 2].map((X) => ({ X })),
 };
 
+/** X as the kernel that reads the sums: they see the same x. */
+export const sumRows: Helper = {
+  name: 'sum-rows',
+  bindings: [
+    { name: 'params', binding: 0, access: 'uniform' },
+    { name: 'x', binding: 1, access: 'read' },
+    { name: 'sums', binding: 2, access: 'write' },
+  ],
+  uniforms: ['m', 'x_base', 'x_pitch', 'spans'],
+  variants: [0, 1, 2, 3].map((X) => ({ X })),
+};
+
 export const roundRows: Helper = {
   name: 'round-rows',
   bindings: [
@@ -68,4 +80,4 @@ export const roundRows: Helper = {
   variants: [0, 1, 2, 3].map((Y) => ({ Y })),
 };
 
-export const helpers: readonly Helper[] = [repack, repackScale, repackQuant, gatherRows, roundRows];
+export const helpers: readonly Helper[] = [repack, repackScale, repackQuant, gatherRows, sumRows, roundRows];

@@ -1,4 +1,5 @@
 // What a kernel is: one table of bindings and uniforms, and one pure function that says how it would do a problem.
+import type { Accuracy } from '../accuracy.js';
 import type { Caps } from '../caps.js';
 import type { Problem } from '../problem.js';
 import type { Params } from '../wgsl/preprocess.js';
@@ -26,13 +27,20 @@ export interface Extent {
   readonly quads: number;
 }
 
+/** The helpers that a kernel may want before it. */
+export type Before = 'sum-rows';
+
 export interface Kernel extends Shader {
+  /** What a helper makes of x in the same call, for this kernel to read; see around.ts. */
+  readonly before?: Before;
   /** The params that only this kernel has, in every combination that `choose` or a caller may take. */
   readonly tiles: readonly Params[];
   /** The tile for this problem and adapter, and why; a string says why another kernel should serve. A preference, not an ability. */
   choose(problem: Problem, caps: Caps): { readonly tile: Params; readonly why: string } | string;
   /** What a workgroup makes with `tile`; a string says what the problem or the device lacks for it. */
   fit(problem: Problem, caps: Caps, tile: Params): Extent | string;
+  /** How it sums, where that is not plain float32. */
+  accuracy?(problem: Problem, params: Params): Accuracy;
 }
 
 /** The one name of a variant: cache key, WebGPU label, test name and error text, e.g. `matmul-rows[BITS=4,ROWS=1]`. */

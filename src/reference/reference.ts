@@ -1,5 +1,6 @@
 // The CPU truth of the operator: the formula summed in float64 from the same bytes, and how far a float32 kernel may be from it.
 // It shares the argument rules (checks.ts) and nothing else with the GPU path.
+import { type Accuracy, PRECISE } from '../accuracy.js';
 import { fractalIndex, fractalLength, tileColumns } from '../ascend/fractal-nz.js';
 import { unpackInt4 } from '../ascend/int4-pack.js';
 import { decodeQuantParam, requantize, transQuantParam } from '../ascend/quant-param.js';
@@ -85,6 +86,7 @@ function readCodes(weight: HostTensor, { n, k, bits, weight: layout }: Operands)
  *
  * @param x (…, K) @param weight (K, N), or packed int4 (K, N/8); a transposed view for (N, K) storage
  * @param antiquantScale (1,), (N,), (1, N) or (G, N)
+ * @param options.accuracy how the kernel sums whose result is judged (`explain(rows).accuracy`); plain float32 without it
  * @throws ArgumentError, in the same cases as the GPU path
  * @example reference({ data: x, shape: [1, 64], dtype: 'float32' }, { data: w, shape: [64, 8], dtype: 'int8' }, { data: s, shape: [8], dtype: 'float32' }).data
  */
@@ -92,7 +94,7 @@ export function reference(
   x: HostTensor,
   weight: HostTensor,
   antiquantScale: HostTensor,
-  options: FunctionalOptions<HostTensor> = {},
+  { accuracy = PRECISE, ...options }: FunctionalOptions<HostTensor> & { readonly accuracy?: Accuracy } = {},
 ): ReferenceResult {
   const given = { weight, antiquantScale, ...options };
   const { spec, views, tensors } = functionalSpec(view('x', x), given, view, transposeHost);
@@ -116,6 +118,8 @@ export function reference(
   const bound = new Float64Array(m * n);
   const column = new Float64Array(k); // W(k, n)
   const weightSize = new Float64Array(k); // what a kernel adds up for it, at most
+  const { codeBias, weightStep } = accuracy;
+  const xSteps = roundingOfX(xs, m, k, accuracy);
   const zeroCode = 2 ** (operands.bits - 1);
   for (let c = 0; c < n; c++) {
     let largest = 0;
@@ -125,20 +129,23 @@ export function reference(
       const o = offsets ? offsets[g * operands.offset!.strideG + c * operands.offset!.strideN]! : 0;
       const q = codes[c * k + j]!;
       column[j] = (q + o) * s;
-      weightSize[j] = (q + zeroCode + Math.abs(o - zeroCode)) * Math.abs(s);
+      weightSize[j] = (q + zeroCode + codeBias + Math.abs(o - zeroCode - codeBias)) * Math.abs(s);
       largest = Math.max(largest, Math.abs(s));
     }
     const b = biases ? biases[c * operands.bias!.strideN]! : 0;
     for (let i = 0; i < m; i++) {
       let sum = 0;
       let size = Math.abs(b);
+      let rounded = 0; // what rounding x and the weights may move the sum by
       for (let j = 0; j < k; j++) {
         const value = xs[i * k + j]!;
         sum += value * column[j]!;
         size += Math.abs(value) * weightSize[j]!;
+        if (xSteps) rounded += xSteps[i * k + j]! * Math.abs(column[j]!);
+        if (weightStep > 0) rounded += Math.abs(value) * weightStep * Math.abs(column[j]!);
       }
       exact[i * n + c] = sum + b;
-      bound[i * n + c] = errorBound({ k, groups: operands.groups, size, largestScale: largest });
+      bound[i * n + c] = rounded + errorBound({ k, groups: operands.groups, size: size + rounded, largestScale: largest });
     }
   }
 
@@ -159,6 +166,19 @@ export function reference(
     high[i] = Math.max(a, b);
   }
   return { data, shape: [...x.shape.slice(0, -1), n], dtype, exact, low, high };
+}
+
+/** By how much each x may be rounded; undefined if none is. */
+function roundingOfX(xs: Float64Array, m: number, k: number, { xStep, xRun }: Accuracy): Float64Array | undefined {
+  if (xStep === 0) return undefined;
+  const out = new Float64Array(m * k);
+  for (let i = 0; i < m; i++)
+    for (let begin = 0; begin < k; begin += xRun) {
+      const [from, to] = [i * k + begin, i * k + Math.min(k, begin + xRun)];
+      const largest = xs.subarray(from, to).reduce((max, value) => Math.max(max, Math.abs(value)), 0);
+      out.fill(xStep * largest, from, to);
+    }
+  return out;
 }
 
 function quantColumns(scale: HostTensor, offset: HostTensor | undefined): { readonly scale: number; readonly offset: number }[] {

@@ -1,0 +1,128 @@
+// The steps around a product: x into rows that kernels can read, what a kernel wants made of x first, sums into a y that kernels cannot
+// write. Pure.
+import type { Caps } from './caps.js';
+import { BYTES } from './dtype.js';
+import * as helpers from './kernels/helpers.js';
+import type { Before } from './kernels/kernel.js';
+import { Y } from './kernels/operands.js';
+import { type Packed, whole } from './packed.js';
+import type { Problem } from './problem.js';
+import { type Step, step } from './step.js';
+import { fitting, pieces, type Slice, type Window, window, windowBytes } from './window.js';
+
+/** Elements in a row of scratch `sums`: whole quads. */
+export const sumsPitch = (n: number): number => Math.ceil(n / 4) * 4;
+
+/** Rows of x as kernels read them: in place, or as gather-rows left them. */
+export interface Rows {
+  readonly window: Window;
+  /** Element of row 0, counted as the window's buffer counts. */
+  readonly first: number;
+  /** Elements in a row. */
+  readonly pitch: number;
+  readonly count: number;
+  /** The param X of whoever reads them. */
+  readonly X: number;
+}
+
+/** Something made of x for a kernel to read: the steps that make it, and what the kernel binds and is told. */
+export interface Made {
+  readonly steps: readonly Step[];
+  readonly bindings: Readonly<Record<string, Slice>>;
+  readonly uniforms: Readonly<Record<string, number>>;
+}
+interface Maker {
+  /** Bytes of scratch for a row of x, by role. */
+  bytes(problem: Problem, packed: Packed): Readonly<Record<string, number>>;
+  make(problem: Problem, caps: Caps, packed: Packed, rows: Rows): Made;
+}
+
+/** k that share a sum of x. */
+const SPAN = 32;
+const spansOf = (problem: Problem, packed: Packed): number => Math.ceil((packed.words * (32 / problem.bits)) / SPAN);
+
+export const makers: Readonly<Record<Before, Maker>> = {
+  'sum-rows': {
+    bytes: (problem, packed) => ({ xSums: 4 * spansOf(problem, packed) }),
+    make(problem, caps, packed, { window: x, first, pitch, count, X }) {
+      const spans = spansOf(problem, packed);
+      const sums = { buffer: 'xSums', offset: 0, size: 4 * count * spans };
+      const sum = step(caps, helpers.sumRows, { X }, Math.ceil((count * spans) / 64), {
+        uniforms: { m: count, x_base: (x.base + first) / 4, x_pitch: pitch / 4, spans },
+        bindings: { x, sums },
+      });
+      return { steps: [sum], bindings: { x_sums: sums }, uniforms: { spans } };
+    },
+  },
+};
+
+/** x rows [begin, begin + count) → scratch `rows`, in as many windows of x as it takes. */
+export function gather(problem: Problem, caps: Caps, packed: Packed, begin: number, count: number): Step[] {
+  const { x, k, xDtype } = problem;
+  const bits = 8 * BYTES[xDtype];
+  const pitch = (packed.words * (32 / problem.bits)) / 4;
+  const whole = { buffer: 'rows', offset: 0, size: count * pitch * 16 };
+  const at = (m: number, kk: number): number => {
+    const batch = Math.floor(m / x.batchRows);
+    return x.offset + batch * x.strideB + (m - batch * x.batchRows) * x.strideM + kk * x.strideK;
+  };
+  const part = (firstM: number, rows: number, firstK: number, quads: number): Step => {
+    const lastK = Math.min(k, firstK + 4 * quads) - 1;
+    // Batches follow each other, so the corners are the first and the last element.
+    const [low, high] = [at(firstM, firstK), at(firstM + rows - 1, lastK)];
+    const source = window(caps, 'x', bits, low, high - low + 1);
+    return step(
+      caps,
+      helpers.gatherRows,
+      { X: problem.xDtype === 'float32' ? 0 : problem.xDtype === 'float16' ? 1 : 2 },
+      Math.ceil((rows * quads) / 64),
+      {
+        uniforms: {
+          m: rows,
+          first_m: firstM,
+          first_k: firstK,
+          quads,
+          k,
+          base: source.base + x.offset,
+          batch_rows: x.batchRows,
+          stride_b: x.strideB,
+          stride_m: x.strideM,
+          stride_k: x.strideK,
+          rows_base: (firstM - begin) * pitch,
+          pitch,
+        },
+        bindings: { x: source, rows: whole },
+      },
+    );
+  };
+  const one = part(begin, count, 0, pitch);
+  if (one.bindings.x!.size <= windowBytes(caps)) return [one];
+  // Too wide for one binding (a long transposed x): one batch at a time, and as many k as fit.
+  const steps: Step[] = [];
+  for (let m = begin; m < begin + count; ) {
+    const rows = Math.min(x.batchRows - (m % x.batchRows), begin + count - m);
+    const fit = fitting(caps, 'x', (4 * Math.max(x.strideK, x.strideM) * bits) / 8);
+    const quads = x.strideK > x.strideM ? fit : pitch;
+    for (const piece of pieces(pitch, quads)) steps.push(part(m, rows, 4 * piece.begin, piece.count));
+    m += rows;
+  }
+  return steps;
+}
+
+/** Scratch `sums` → y rows [begin, begin + count). */
+export function round(problem: Problem, caps: Caps, packed: Packed, begin: number, count: number): Step {
+  const { n, yDtype } = problem;
+  const bits = 8 * BYTES[yDtype];
+  const y = window(caps, 'y', bits, problem.yOffset + begin * n, count * n);
+  const first = y.base + problem.yOffset + begin * n;
+  const firstWord = Math.floor((first * bits) / 32);
+  const lastWord = Math.floor(((first + count * n - 1) * bits) / 32);
+  return step(caps, helpers.roundRows, { Y: Y[yDtype]! }, Math.ceil((lastWord - firstWord + 1) / 64), {
+    uniforms: { count: count * n, n, pitch: sumsPitch(n), first, first_word: firstWord, quant_pitch: sumsPitch(n) },
+    bindings: {
+      sums: { buffer: 'sums', offset: 0, size: count * sumsPitch(n) * 4 },
+      ...(yDtype === 'int8' && { quant: whole(packed, 'columnQuant') }),
+      y,
+    },
+  });
+}
