@@ -10,6 +10,7 @@ export { ArgumentError, DeviceLostError, ShaderError, UnsupportedError } from '.
 export type { FunctionalOptions } from './functional.js';
 export { capsOf, requestDevice } from './gpu/device.js';
 export { type Explanation, LinearWeightQuant, type LinearWeightQuantOptions } from './linear-weight-quant.js';
+export { encodeMany, forwardMany } from './many.js';
 export { weightQuantBatchMatmul } from './matmul.js';
 export type { Force } from './plan.js';
 export { type HostTensor, type ReferenceResult, reference } from './reference/reference.js';

@@ -2,24 +2,15 @@
 import type { Accuracy } from './accuracy.js';
 import type { Caps } from './caps.js';
 import { checkOptions, checkWeights, checkX, checkY } from './checks.js';
-import { BYTES, wholeWords } from './dtype.js';
 import { ArgumentError, UnsupportedError } from './errors.js';
 import { present } from './functional.js';
 import { assertAlive, capsOf } from './gpu/device.js';
-import { encodeInto, type Recording, record, submit } from './gpu/dispatch.js';
+import { encodeInto, record, submit } from './gpu/dispatch.js';
 import { pipelineErrors, pipelineOf, preparePipelines, variantText } from './gpu/pipeline.js';
-import { scratch } from './gpu/scratch.js';
-import { type Packed, packedLayout, packSteps } from './packed.js';
-import { type Force, makePlan, type Plan } from './plan.js';
-import {
-  contiguousX,
-  type LinearOptions,
-  type LinearSpec,
-  makeProblem,
-  type Operands,
-  type Problem,
-  type WeightTensors,
-} from './problem.js';
+import { packedLayout, packSteps } from './packed.js';
+import type { Force, Plan } from './plan.js';
+import type { LinearOptions, LinearSpec, WeightTensors } from './problem.js';
+import { callOf, callWithOutput, freeProduct, makeProduct, outputBytes, type Product, planOf, recycle } from './product.js';
 import type { Step } from './step.js';
 import { Tensor } from './tensor.js';
 import type { Params } from './wgsl/preprocess.js';
@@ -54,38 +45,7 @@ const STATE_DICT: Readonly<Record<string, keyof WeightTensors<Tensor>>> = {
 };
 const NAMES = Object.values(STATE_DICT);
 
-/** The layer's packed weights on the GPU. */
-interface Loaded {
-  /** As the options, less what came as an empty tensor. */
-  readonly spec: LinearSpec;
-  readonly operands: Operands;
-  readonly packed: Packed;
-  readonly buffers: ReadonlyMap<string, GPUBuffer>;
-  /** Rejects if repacking failed: a shader that does not compile, or no memory. */
-  readonly done: Promise<void>;
-}
-
-/** What a call with the same rows, layouts and buffers uses again. */
-interface Call {
-  readonly problem: Problem;
-  readonly plan: Plan;
-  readonly recording: Recording;
-  readonly scratch: ReadonlyMap<string, GPUBuffer>;
-  /** Rejects if a shader of the call, or the repacking before it, failed. */
-  readonly written: Promise<void>;
-}
-
-const STORAGE = 0x80; // GPUBufferUsage.STORAGE
-const OUTPUT = 0x80 | 0x4; // STORAGE | COPY_SRC
-const KEPT_OUTPUTS = 4; // of each size
-
-const sameLayout = (a: Problem, b: Problem): boolean =>
-  a.m === b.m &&
-  a.yOffset === b.yOffset &&
-  a.x.offset === b.x.offset &&
-  a.x.batchRows === b.x.batchRows &&
-  a.x.strideM === b.x.strideM &&
-  a.x.strideK === b.x.strideK;
+const STORAGE = 0x80 | 0x4 | 0x8; // GPUBufferUsage.STORAGE, and COPY_SRC | COPY_DST to bring layers side by side
 
 /**
  * A linear layer with quantized weights: y = x · ((weight + antiquantOffset) · antiquantScale)ᵀ + bias, or its int8 requantization.
@@ -104,11 +64,8 @@ export class LinearWeightQuant {
   readonly #spec: LinearSpec;
   readonly #force: Force | undefined;
   readonly #caps: Caps;
-  #loaded: Loaded | undefined;
+  #product: Product | undefined;
   #destroyed = false;
-  // Weakly by x's and y's buffers, so that a call is forgotten with either.
-  #calls = new WeakMap<GPUBuffer, WeakMap<GPUBuffer, Call>>();
-  readonly #outputs = new Map<number, GPUBuffer[]>();
 
   /** @throws ArgumentError, DeviceLostError */
   constructor(device: GPUDevice, { plan, ...options }: LinearWeightQuantOptions) {
@@ -147,7 +104,8 @@ export class LinearWeightQuant {
     this.#free();
     const done = Promise.all([memory, pipelineErrors(device, steps)]).then(() => {});
     done.catch(() => {}); // reported by prepare() and by reading an output
-    this.#loaded = { spec: { ...this.#spec, quantScale: operands.quant !== undefined }, operands, packed, buffers, done };
+    const spec = { ...this.#spec, quantScale: operands.quant !== undefined }; // as the options, less what came as an empty tensor
+    this.#product = makeProduct({ device, spec, operands, packed, caps: this.#caps, force: this.#force, buffers, home: undefined, done });
     return this;
   }
 
@@ -165,7 +123,7 @@ export class LinearWeightQuant {
   async prepare(rows: readonly number[]): Promise<void> {
     const steps = rows.flatMap((m) => this.#plan(m).steps);
     await preparePipelines(this.device, steps);
-    await this.#loaded?.done;
+    await this.#product?.done;
   }
 
   /**
@@ -174,21 +132,15 @@ export class LinearWeightQuant {
    * @throws ArgumentError, UnsupportedError, DeviceLostError
    */
   forward(x: Tensor): Tensor {
-    const loaded = this.#assertLoaded();
+    const product = this.#assertLoaded();
     x.assertUsable('x', this.device);
-    const rows = checkX(this.#spec, x);
-    const { m } = rows;
-    const dtype = loaded.operands.quant ? 'int8' : this.#spec.dtype;
-    const size = wholeWords(m * loaded.operands.n * BYTES[dtype]);
-    if (size > this.#caps.maxBufferSize) {
-      throw new UnsupportedError(`y (${m}, ${loaded.operands.n})`, [`needs ${size} bytes, maxBufferSize is ${this.#caps.maxBufferSize}`]);
-    }
-    const kept = this.#outputs.get(size);
-    const { call, y } = this.#call(x, rows, 0, kept?.at(-1), () => this.device.createBuffer({ label: 'antiquant y', size, usage: OUTPUT }));
-    kept?.pop();
+    const rows = checkX(product.spec, x);
+    const dtype = product.operands.quant ? 'int8' : product.spec.dtype;
+    const shape = [...x.shape.slice(0, -1), product.operands.n];
+    const size = outputBytes(product, rows.m * product.operands.n);
+    const { call, y } = callWithOutput(product, x, rows, 0, size);
     submit(this.device, 'antiquant forward', (pass) => encodeInto(pass, call.recording));
-    const shape = [...x.shape.slice(0, -1), loaded.operands.n];
-    return Tensor.own(this.device, y, { shape, dtype }, () => this.#recycle(y, size), call.written);
+    return Tensor.own(this.device, y, { shape, dtype }, () => recycle(product, y), call.written);
   }
 
   /**
@@ -197,13 +149,13 @@ export class LinearWeightQuant {
    * @throws ArgumentError, UnsupportedError, DeviceLostError
    */
   encode(pass: GPUComputePassEncoder, x: Tensor, y: Tensor): void {
-    const { spec } = this.#assertLoaded();
+    const product = this.#assertLoaded();
     x.assertUsable('x', this.device);
     y.assertUsable('y', this.device);
-    const rows = checkX(spec, x);
-    checkY(spec, rows.m, y);
+    const rows = checkX(product.spec, x);
+    checkY(product.spec, rows.m, y);
     if (x.buffer === y.buffer) throw new ArgumentError('y', 'another buffer than x', 'the same one');
-    encodeInto(pass, this.#call(x, rows, y.offset, y.buffer, () => y.buffer).call.recording);
+    encodeInto(pass, callOf(product, x, rows, y.offset, y.buffer, () => y.buffer).call.recording);
   }
 
   /** How a contiguous x of `rows` rows would be multiplied, and why so. No GPU work. @throws ArgumentError, UnsupportedError */
@@ -218,14 +170,22 @@ export class LinearWeightQuant {
     this.#destroyed = true;
   }
 
+  /** @internal What the layer multiplies with. @throws ArgumentError, DeviceLostError */
+  get product(): Product {
+    return this.#assertLoaded();
+  }
+
+  /** @internal The same weights in another place; the buffers that they leave are freed. */
+  move(to: Product): void {
+    freeProduct(this.product, to);
+    this.#product = to;
+  }
+
   // ------------------------------------------------------------------------------------------------------------- inside
 
   #free(): void {
-    for (const buffer of this.#loaded?.buffers.values() ?? []) buffer.destroy();
-    for (const buffer of [...this.#outputs.values()].flat()) buffer.destroy();
-    this.#outputs.clear();
-    this.#calls = new WeakMap();
-    this.#loaded = undefined;
+    if (this.#product) freeProduct(this.#product);
+    this.#product = undefined;
   }
 
   #assertUsable(): void {
@@ -233,10 +193,10 @@ export class LinearWeightQuant {
     assertAlive(this.device);
   }
 
-  #assertLoaded(): Loaded {
+  #assertLoaded(): Product {
     this.#assertUsable();
-    if (!this.#loaded) throw new ArgumentError('layer', 'loaded weights: call load() first', 'none');
-    return this.#loaded;
+    if (!this.#product) throw new ArgumentError('layer', 'loaded weights: call load() first', 'none');
+    return this.#product;
   }
 
   /** The given tensors by name, each usable, exactly those that the options announce. */
@@ -261,50 +221,8 @@ export class LinearWeightQuant {
   }
 
   #plan(rows: number): Plan {
-    const { operands, packed } = this.#assertLoaded();
+    const product = this.#assertLoaded();
     if (!Number.isSafeInteger(rows) || rows < 1) throw new ArgumentError('rows', 'a whole number of at least 1', String(rows));
-    const problem = makeProblem(this.#spec, operands, rows, contiguousX(rows, operands.k), 0);
-    return makePlan(problem, packed, this.#caps, this.#force);
-  }
-
-  /** The recorded call for x and y's buffer, made if there is none. Without a y it is made last: what cannot be planned allocates nothing. */
-  #call(
-    x: Tensor,
-    { m, view }: ReturnType<typeof checkX>,
-    yOffset: number,
-    known: GPUBuffer | undefined,
-    makeY: () => GPUBuffer,
-  ): { readonly call: Call; readonly y: GPUBuffer } {
-    const { operands, packed, buffers, done } = this.#loaded!;
-    const problem = makeProblem(this.#spec, operands, m, view, yOffset);
-    const before = known && this.#calls.get(x.buffer)?.get(known);
-    if (before && sameLayout(before.problem, problem) && this.#scratchStands(before)) return { call: before, y: known };
-    const plan = makePlan(problem, packed, this.#caps, this.#force);
-    const y = known ?? makeY();
-    const temporary = new Map(Object.entries(plan.scratch).map(([role, size]) => [role, scratch(this.device, role, size)]));
-    const find = (role: string): GPUBuffer => (role === 'x' ? x.buffer : role === 'y' ? y : (temporary.get(role) ?? buffers.get(role)!));
-    const recording = record(this.device, plan.steps, find);
-    const written = Promise.all([done, pipelineErrors(this.device, plan.steps)]).then(() => {});
-    written.catch(() => {}); // reported by reading an output
-    const call: Call = { problem, plan, recording, scratch: temporary, written };
-    const calls = this.#calls.get(x.buffer) ?? new WeakMap<GPUBuffer, Call>();
-    this.#calls.set(x.buffer, calls.set(y, call));
-    return { call, y };
-  }
-
-  /** Scratch buffers are shared: another call may have grown them, which replaces them. */
-  #scratchStands({ scratch: used }: Call): boolean {
-    for (const [role, buffer] of used) if (scratch(this.device, role, 1) !== buffer) return false;
-    return true;
-  }
-
-  #recycle(buffer: GPUBuffer, size: number): void {
-    const kept = this.#outputs.get(size) ?? [];
-    if (this.#destroyed || kept.length >= KEPT_OUTPUTS) {
-      buffer.destroy();
-      return;
-    }
-    kept.push(buffer);
-    this.#outputs.set(size, kept);
+    return planOf(product, rows);
   }
 }

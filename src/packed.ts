@@ -12,8 +12,10 @@ export interface Slab {
   /** First column; a multiple of 4. */
   readonly begin: number;
   readonly count: number;
-  /** Quads (four columns) in a row. */
+  /** Quads (four columns) of it. */
   readonly quads: number;
+  /** Quads from a row to the next: more than `quads` where other layers' columns lie beside. */
+  readonly pitch: number;
 }
 export interface Packed {
   /** u32 words along k. */
@@ -21,6 +23,8 @@ export interface Packed {
   readonly slabs: readonly Slab[];
   /** Bytes of every buffer, by role: `w0`, `scale0`, `offset0`, …, `columnBias`, `columnQuant`. */
   readonly sizes: Readonly<Record<string, number>>;
+  /** Where a role starts in its buffer, in bytes, if not at 0. */
+  readonly starts?: Readonly<Record<string, number>>;
 }
 
 const quadsOf = (columns: number): number => Math.ceil(columns / 4);
@@ -37,6 +41,7 @@ export function packedLayout(operands: Pick<Operands, 'n' | 'k' | 'bits' | 'grou
     begin: 4 * begin,
     count: Math.min(4 * count, n - 4 * begin),
     quads: count,
+    pitch: count,
   }));
   for (const [name, need] of Object.entries({ bias: quadsOf(n) * 16, ...(operands.quant && { quantScale: quadsOf(n) * 32 }) })) {
     if (need > largest) throw new UnsupportedError(`${name} of ${n} columns`, [`needs ${need} bytes, ${limit}`]);
@@ -52,7 +57,11 @@ export function packedLayout(operands: Pick<Operands, 'n' | 'k' | 'bits' | 'grou
   return { words, slabs, sizes };
 }
 
-export const whole = (packed: Packed, buffer: string): Slice => ({ buffer, offset: 0, size: packed.sizes[buffer]! });
+export const whole = (packed: Packed, buffer: string): Slice => ({
+  buffer,
+  offset: packed.starts?.[buffer] ?? 0,
+  size: packed.sizes[buffer]!,
+});
 
 /** The dispatches that bring a layer's tensors (roles `weight`, `antiquantScale`, …) into its packed buffers. */
 export function packSteps(operands: Operands, packed: Packed, caps: Caps, views: Readonly<Record<string, View | undefined>>): Step[] {
@@ -64,7 +73,8 @@ export function packSteps(operands: Operands, packed: Packed, caps: Caps, views:
       : []),
   ]);
   if (operands.bias) {
-    const all = { begin: 0, count: operands.n, quads: quadsOf(operands.n) };
+    const quads = quadsOf(operands.n);
+    const all = { begin: 0, count: operands.n, quads, pitch: quads };
     steps.push(...packColumns(caps, 'bias', views.bias!, operands.bias, { groups: 1, n: operands.n }, all, whole(packed, 'columnBias')));
   }
   if (operands.quant) steps.push(packQuant(operands, packed, caps, views.quantScale!, views.quantOffset));

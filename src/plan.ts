@@ -6,12 +6,12 @@ import { BYTES } from './dtype.js';
 import { ArgumentError, UnsupportedError } from './errors.js';
 import { kernels } from './kernels/index.js';
 import { type Extent, type Kernel, variantId } from './kernels/kernel.js';
-import { operandParams, readsInPlace, writesInPlace } from './kernels/operands.js';
+import { operandParams, placeUniforms, readsInPlace, writesInPlace } from './kernels/operands.js';
 import { type Packed, whole } from './packed.js';
 import type { Problem } from './problem.js';
 import { type Step, step } from './step.js';
 import type { Params } from './wgsl/preprocess.js';
-import { fitting, pieces, window } from './window.js';
+import { fitting, pieces, type Window, window } from './window.js';
 
 /** Take this kernel, and these of its tiles; for tests, benches and comparisons. */
 export interface Force {
@@ -80,6 +80,9 @@ export function makePlan(problem: Problem, packed: Packed, caps: Caps, force?: F
     ...Object.values(made),
   ];
   const rows = Math.min(m, ...rowBytes.map((bytes) => fitting(caps, `y (${m}, ${n}) from K = ${problem.k}`, bytes)));
+  if (problem.parts && (rows < m || !direct.y)) {
+    throw new UnsupportedError(`y (${m}, ${n}) in ${problem.parts.length} parts`, ['one window of whole quads is all that parts can have']);
+  }
   const steps: Step[] = [];
   let main: Step | undefined;
   for (const chunk of pieces(m, rows)) {
@@ -126,6 +129,26 @@ function rowsOf(
   return { window: window(caps, direct ? 'x' : 'rows', bits, first, count * pitch), first, pitch, count, X: params.X! };
 }
 
+/** Where a dispatch writes y: what it binds, and the places of up to four parts, of which most products have one. */
+interface Place {
+  readonly window: Window;
+  readonly uniforms: Readonly<Record<string, number>>;
+}
+
+function yInPlace(problem: Problem, caps: Caps, begin: number, count: number): Place {
+  const parts = problem.parts ?? [{ begin: 0, count: problem.n, yOffset: problem.yOffset + begin * problem.n }];
+  const first = Math.min(...parts.map(({ yOffset }) => yOffset));
+  const end = Math.max(...parts.map((part) => part.yOffset + count * part.count));
+  const y = window(caps, 'y', 8 * BYTES[problem.yDtype], first, end - first);
+  return { window: y, uniforms: placeUniforms(parts.map((part) => ({ ...part, yOffset: y.base + part.yOffset }))) };
+}
+
+function yInScratch(problem: Problem, caps: Caps, count: number): Place {
+  const pitch = sumsPitch(problem.n);
+  const y = window(caps, 'sums', 32, 0, count * pitch);
+  return { window: y, uniforms: placeUniforms([{ begin: 0, count: pitch, yOffset: y.base }]) };
+}
+
 /** The products of rows x, the first of which is row `begin` of y, with every slab. */
 function multiply(
   problem: Problem,
@@ -137,11 +160,9 @@ function multiply(
   direct: boolean,
   extra: Made | undefined,
 ): Step[] {
-  const { n, k } = problem;
+  const { k } = problem;
   const { count } = x;
-  const yPitch = direct ? n : sumsPitch(n);
-  const yFirst = direct ? problem.yOffset + begin * n : 0;
-  const y = window(caps, direct ? 'y' : 'sums', 8 * (direct ? BYTES[problem.yDtype] : 4), yFirst, count * yPitch);
+  const y = direct ? yInPlace(problem, caps, begin, count) : yInScratch(problem, caps, count);
   return packed.slabs.map((slab, i) => {
     const tilesN = Math.ceil(slab.quads / extent.quads);
     const tiles = tilesN * Math.ceil(count / extent.rows);
@@ -152,12 +173,11 @@ function multiply(
         k,
         words: packed.words,
         group_words: problem.groupSize >= k ? packed.words : (problem.groupSize * problem.bits) / 32,
-        w_pitch: slab.quads,
+        w_pitch: slab.pitch,
         x_base: (x.window.base + x.first) / 4,
         x_pitch: x.pitch / 4,
         column: slab.begin,
-        y_base: y.base + yFirst,
-        y_pitch: yPitch,
+        ...y.uniforms,
         tiles_n: tilesN,
         tiles,
         ...extra?.uniforms,
@@ -170,7 +190,7 @@ function multiply(
         ...(params.OFFSET === 1 && { offset: whole(packed, `offset${i}`) }),
         bias: whole(packed, 'columnBias'),
         ...(params.Y === 3 && { quant: whole(packed, 'columnQuant') }),
-        y,
+        y: y.window,
       },
     });
   });

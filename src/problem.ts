@@ -90,6 +90,16 @@ export interface Problem {
   readonly x: XView;
   /** First element of y, in elements. */
   readonly yOffset: number;
+  /** Where the columns go, if y is not one matrix: several layers' weights lie side by side. */
+  readonly parts?: readonly Part[];
+}
+
+/** A layer's columns among those of several, and its y: a matrix of `count` columns that starts at element `yOffset`. */
+export interface Part {
+  /** First column; multiples of 128, between which the last columns of a layer may leave some that nobody has. */
+  readonly begin: number;
+  readonly count: number;
+  readonly yOffset: number;
 }
 
 /** Element offset + b·strideB + i·strideM + k·strideK of row m = b·batchRows + i. */
@@ -127,8 +137,8 @@ export function isTransposed({ shape, strides }: Pick<View, 'shape' | 'strides'>
   return isContiguous({ shape: swapped(shape), strides: swapped(strides) });
 }
 
-/** The problem of multiplying `m` rows, laid out as `x`. */
-export function makeProblem(spec: LinearSpec, operands: Operands, m: number, x: XView, yOffset: number): Problem {
+/** The problem of multiplying `m` rows, laid out as `x`, into a y that starts at an element, or into parts. */
+export function makeProblem(spec: LinearSpec, operands: Operands, m: number, x: XView, y: number | readonly Part[]): Problem {
   return {
     m,
     n: operands.n,
@@ -144,7 +154,7 @@ export function makeProblem(spec: LinearSpec, operands: Operands, m: number, x: 
     bias: operands.bias !== undefined,
     innerPrecise: spec.innerPrecise,
     x,
-    yOffset,
+    ...(typeof y === 'number' ? { yOffset: y } : { yOffset: 0, parts: y }),
   };
 }
 

@@ -184,13 +184,18 @@ export class Tensor implements View {
   static own(
     device: GPUDevice,
     buffer: GPUBuffer,
-    { shape, dtype, format = 'ND' }: { readonly shape: readonly number[]; readonly dtype: DType; readonly format?: Format },
+    {
+      shape,
+      dtype,
+      format = 'ND',
+      offset = 0,
+    }: { readonly shape: readonly number[]; readonly dtype: DType; readonly format?: Format; readonly offset?: number },
     release: () => void,
     written?: Promise<void>,
   ): Tensor {
     written?.catch(() => {}); // reported by read()
     const storage: Storage = { buffer, release, written, destroyed: false };
-    return new Tensor({ device, storage, shape: [...shape], strides: rowMajor(shape), dtype, format, offset: 0 });
+    return new Tensor({ device, storage, shape: [...shape], strides: rowMajor(shape), dtype, format, offset });
   }
 
   /** The last two dimensions swapped: a view of the same buffer. @throws ArgumentError for fewer than two dimensions */

@@ -34,6 +34,15 @@ struct Params {
   column: u32, // this slab's first column of y; a multiple of 4
   y_base: u32, // element index of y[0, 0]
   y_pitch: u32, // elements in a row of y; a multiple of 4
+  part_1: u32, // first column of the second part of y, which is a matrix of its own; beyond all columns where there is none
+  y_base_1: u32,
+  y_pitch_1: u32,
+  part_2: u32,
+  y_base_2: u32,
+  y_pitch_2: u32,
+  part_3: u32,
+  y_base_3: u32,
+  y_pitch_3: u32,
   tiles_n: u32, // workgroups along n
   tiles: u32, // workgroups that have work
 }

@@ -1,7 +1,8 @@
 // Writes y: adds the bias, then rounds or requantizes, four adjacent columns of a row at once.
 //
 // y      [m, y_pitch]   f32; or f16, bf16 (two in a u32) or int8 (four in a u32). Rows and the first element are multiples of 4; a y that
-//                       is not so gets its sums as f32 in scratch memory first, from where round-rows brings them to it
+//                       is not so gets its sums as f32 in scratch memory first, from where round-rows brings them to it. Columns of
+//                       several layers go to a matrix for each, a part of y
 // quant  [2, N]         the output scale (f32 bits), then the output offset (i32), for int8 only
 
 #include "lib/operands.wgsl"
@@ -22,11 +23,36 @@ alias Y4 = vec2<u32>;
 #endif
 @group(0) @binding(7) var<storage, read_write> y: array<Y4>;
 
-// sum is without the bias.
+// A part of y: its first column, its first element, and elements (as many as columns) in a row.
+struct Part {
+  begin: u32,
+  base: u32,
+  pitch: u32,
+}
+
+fn part_of(column: u32) -> Part {
+  var part = Part(0u, params.y_base, params.y_pitch);
+  if (column >= params.part_1) {
+    part = Part(params.part_1, params.y_base_1, params.y_pitch_1);
+  }
+  if (column >= params.part_2) {
+    part = Part(params.part_2, params.y_base_2, params.y_pitch_2);
+  }
+  if (column >= params.part_3) {
+    part = Part(params.part_3, params.y_base_3, params.y_pitch_3);
+  }
+  return part;
+}
+
+// sum is without the bias. Columns between two parts are nobody's.
 fn write_quad(m: u32, quad: u32, sum: vec4<f32>) {
   let column = params.column + 4u * quad;
+  let part = part_of(column);
+  if (column - part.begin >= part.pitch) {
+    return;
+  }
   let total = sum + bias[column / 4u];
-  let at = params.y_base + m * params.y_pitch + column;
+  let at = part.base + m * part.pitch + column - part.begin;
 #if Y == 0
   y[at / 4u] = total;
 #elif Y == 1

@@ -1,7 +1,7 @@
 // The operands that all matmul kernels share: shaders/lib/operands.wgsl and shaders/lib/result.wgsl, seen from TypeScript.
 import type { Caps } from '../caps.js';
 import type { DType } from '../dtype.js';
-import type { Problem } from '../problem.js';
+import type { Part, Problem } from '../problem.js';
 import type { Params } from '../wgsl/preprocess.js';
 import { type Binding, variantId } from './kernel.js';
 
@@ -28,9 +28,33 @@ export const operandUniforms = [
   'column',
   'y_base',
   'y_pitch',
+  'part_1',
+  'y_base_1',
+  'y_pitch_1',
+  'part_2',
+  'y_base_2',
+  'y_pitch_2',
+  'part_3',
+  'y_base_3',
+  'y_pitch_3',
   'tiles_n',
   'tiles',
 ] as const;
+
+/** Parts that y may have at most. */
+export const MAX_PARTS = 4;
+/** No column is as far. */
+const NONE = 0xffffffff;
+
+/** Where kernels write each part of y: lib/result.wgsl. */
+export function placeUniforms(parts: readonly Part[]): Readonly<Record<string, number>> {
+  const uniforms: Record<string, number> = { y_base: parts[0]!.yOffset, y_pitch: parts[0]!.count };
+  for (let i = 1; i < MAX_PARTS; i++) {
+    const { begin, yOffset, count } = parts[i] ?? { begin: NONE, yOffset: 0, count: 0 };
+    Object.assign(uniforms, { [`part_${i}`]: begin, [`y_base_${i}`]: yOffset, [`y_pitch_${i}`]: count });
+  }
+  return uniforms;
+}
 
 /** Values of the params X, SCALE and Y. */
 const X = { float32: 0, float16: 1, float16Bits: 2, bfloat16: 3 } as const;
@@ -48,7 +72,8 @@ export const readsInPlace = (problem: Problem): boolean => {
 };
 
 /** Can kernels write y where it is? They write whole quads of a row; otherwise f32 sums pass through round-rows. */
-export const writesInPlace = (problem: Problem): boolean => problem.n % 4 === 0 && problem.yOffset % 4 === 0;
+export const writesInPlace = ({ n, yOffset, parts = [{ begin: 0, count: n, yOffset }] }: Problem): boolean =>
+  parts.every((part) => part.count % 4 === 0 && part.yOffset % 4 === 0);
 
 /** Why `need` is too much for the device; undefined if it is not. */
 export const withinLimit = (limit: keyof Caps, need: number, caps: Caps): string | undefined =>

@@ -1,0 +1,159 @@
+// Loaded weights that an x can be multiplied with, one layer's or several layers' side by side, and what repeated calls use again:
+// recorded calls and output buffers. The layer and `forwardMany` are thin around it.
+import type { Caps } from './caps.js';
+import type { checkX } from './checks.js';
+import { BYTES, wholeWords } from './dtype.js';
+import { UnsupportedError } from './errors.js';
+import { type Recording, record } from './gpu/dispatch.js';
+import { pipelineErrors } from './gpu/pipeline.js';
+import { scratch } from './gpu/scratch.js';
+import type { Packed } from './packed.js';
+import { type Force, makePlan, type Plan } from './plan.js';
+import { contiguousX, type LinearSpec, makeProblem, type Operands, type Part, type Problem, type XView } from './problem.js';
+import type { Tensor } from './tensor.js';
+
+/** Where several layers' weights lie side by side: buffers that go with the last of them. */
+export interface Home {
+  readonly buffers: readonly GPUBuffer[];
+  users: number;
+  close(): void;
+}
+
+export interface Product {
+  readonly device: GPUDevice;
+  readonly spec: LinearSpec;
+  readonly operands: Operands;
+  readonly packed: Packed;
+  readonly caps: Caps;
+  readonly force: Force | undefined;
+  /** By role. */
+  readonly buffers: ReadonlyMap<string, GPUBuffer>;
+  /** What of `buffers` is shared. */
+  readonly home: Home | undefined;
+  /** Rejects if the weights could not be brought here: a shader that does not compile, or no memory. */
+  readonly done: Promise<void>;
+  /** By x's and then y's buffer, weakly, so that a call is forgotten with either. */
+  readonly calls: WeakMap<GPUBuffer, WeakMap<GPUBuffer, Call>>;
+  /** Buffers that outputs gave back, by their size. */
+  readonly outputs: Map<number, GPUBuffer[]>;
+  freed: boolean;
+}
+
+/** What a call with the same rows, layouts and buffers uses again. */
+export interface Call {
+  readonly problem: Problem;
+  readonly plan: Plan;
+  readonly recording: Recording;
+  readonly scratch: ReadonlyMap<string, GPUBuffer>;
+  /** Rejects if a shader of the call, or what came before it, failed. */
+  readonly written: Promise<void>;
+}
+
+const OUTPUT = 0x80 | 0x4; // GPUBufferUsage.STORAGE | COPY_SRC
+const KEPT_OUTPUTS = 4; // of each size
+
+export const makeProduct = (init: Omit<Product, 'calls' | 'outputs' | 'freed'>): Product => ({
+  ...init,
+  calls: new WeakMap(),
+  outputs: new Map(),
+  freed: false,
+});
+
+/** Frees its buffers, less those that others use, or `next`, which takes its place; outputs that were given out stay. */
+export function freeProduct(product: Product, next?: Product): void {
+  const { buffers, home, outputs } = product;
+  const used = new Set([...(home?.buffers ?? []), ...(next?.buffers.values() ?? [])]);
+  for (const buffer of buffers.values()) if (!used.has(buffer)) buffer.destroy();
+  for (const buffer of [...outputs.values()].flat()) buffer.destroy();
+  outputs.clear();
+  product.freed = true;
+  if (home && --home.users === 0) home.close();
+}
+
+/** Where a product's y goes: its first element; or, of several layers' side by side, each one's columns. */
+export type Target = number | readonly Part[];
+
+/** How `m` rows, laid out as `x`, are multiplied. @throws UnsupportedError */
+export function planOf(product: Product, m: number, x: XView = contiguousX(m, product.operands.k), y: Target = 0): Plan {
+  const { spec, operands, packed, caps, force } = product;
+  return makePlan(makeProblem(spec, operands, m, x, y), packed, caps, force);
+}
+
+const sameParts = (a: Problem['parts'], b: Problem['parts']): boolean =>
+  a === b || (a?.length === b?.length && a!.every(({ begin, yOffset }, i) => begin === b![i]!.begin && yOffset === b![i]!.yOffset));
+
+const sameLayout = (a: Problem, b: Problem): boolean =>
+  a.m === b.m &&
+  a.yOffset === b.yOffset &&
+  a.x.offset === b.x.offset &&
+  a.x.batchRows === b.x.batchRows &&
+  a.x.strideM === b.x.strideM &&
+  a.x.strideK === b.x.strideK &&
+  sameParts(a.parts, b.parts);
+
+/** The recorded call for x and y's buffer, made if there is none. Without a y it is made last: what cannot be planned allocates nothing. */
+export function callOf(
+  product: Product,
+  x: Tensor,
+  { m, view }: ReturnType<typeof checkX>,
+  target: Target,
+  known: GPUBuffer | undefined,
+  makeY: () => GPUBuffer,
+): { readonly call: Call; readonly y: GPUBuffer } {
+  const { device, spec, operands, packed, caps, force, buffers, calls, done } = product;
+  const problem = makeProblem(spec, operands, m, view, target);
+  const before = known && calls.get(x.buffer)?.get(known);
+  if (before && sameLayout(before.problem, problem) && scratchStands(device, before)) return { call: before, y: known };
+  const plan = makePlan(problem, packed, caps, force);
+  const y = known ?? makeY();
+  const temporary = new Map(Object.entries(plan.scratch).map(([role, size]) => [role, scratch(device, role, size)]));
+  const find = (role: string): GPUBuffer => (role === 'x' ? x.buffer : role === 'y' ? y : (temporary.get(role) ?? buffers.get(role)!));
+  const recording = record(device, plan.steps, find);
+  const written = Promise.all([done, pipelineErrors(device, plan.steps)]).then(() => {});
+  written.catch(() => {}); // reported by reading an output
+  const call: Call = { problem, plan, recording, scratch: temporary, written };
+  const byY = calls.get(x.buffer) ?? new WeakMap<GPUBuffer, Call>();
+  calls.set(x.buffer, byY.set(y, call));
+  return { call, y };
+}
+
+/** Scratch buffers are shared: another call may have grown them, which replaces them. */
+function scratchStands(device: GPUDevice, { scratch: used }: Call): boolean {
+  for (const [role, buffer] of used) if (scratch(device, role, 1) !== buffer) return false;
+  return true;
+}
+
+/** Bytes of an output of `elements`. @throws UnsupportedError */
+export function outputBytes({ spec, operands, caps: { maxBufferSize } }: Product, elements: number): number {
+  const size = wholeWords(elements * BYTES[operands.quant ? 'int8' : spec.dtype]);
+  if (size > maxBufferSize)
+    throw new UnsupportedError(`y of ${elements} elements`, [`needs ${size} bytes, maxBufferSize is ${maxBufferSize}`]);
+  return size;
+}
+
+/** The recorded call for x into an output buffer of `size` bytes, which was given back or is new. */
+export function callWithOutput(
+  product: Product,
+  x: Tensor,
+  rows: ReturnType<typeof checkX>,
+  target: Target,
+  size: number,
+): { readonly call: Call; readonly y: GPUBuffer } {
+  const kept = product.outputs.get(size);
+  const made = callOf(product, x, rows, target, kept?.at(-1), () =>
+    product.device.createBuffer({ label: 'antiquant y', size, usage: OUTPUT }),
+  );
+  kept?.pop();
+  return made;
+}
+
+/** Takes an output buffer back, or frees it. */
+export function recycle({ outputs, freed }: Product, buffer: GPUBuffer): void {
+  const kept = outputs.get(buffer.size) ?? [];
+  if (freed || kept.length >= KEPT_OUTPUTS) {
+    buffer.destroy();
+    return;
+  }
+  kept.push(buffer);
+  outputs.set(buffer.size, kept);
+}
