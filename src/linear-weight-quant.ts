@@ -137,7 +137,7 @@ export class LinearWeightQuant {
     const rows = checkX(product.spec, x);
     const dtype = product.operands.quant ? 'int8' : product.spec.dtype;
     const shape = [...x.shape.slice(0, -1), product.operands.n];
-    const size = outputBytes(product, rows.m * product.operands.n);
+    const size = outputBytes(product, rows.m);
     const { call, y } = callWithOutput(product, x, rows, 0, size);
     submit(this.device, 'antiquant forward', (pass) => encodeInto(pass, call.recording));
     return Tensor.own(this.device, y, { shape, dtype }, () => recycle(product, y), call.written);

@@ -138,7 +138,7 @@ export function forwardMany(layers: readonly LinearWeightQuant[], x: Tensor): Te
   const calls = groupsFor(bundle, rows.m).map((group): Call => {
     const { product, members } = group;
     const { parts, end } = follow(group, layers, rows.m);
-    const { call, y } = callWithOutput(product, x, rows, members.length > 1 ? parts : 0, outputBytes(product, end));
+    const { call, y } = callWithOutput(product, x, rows, members.length > 1 ? parts : 0, outputBytes(product, rows.m, end));
     let users = members.length;
     members.forEach((i, j) => {
       const { operands, spec } = layers[i]!.product;

@@ -123,11 +123,11 @@ function scratchStands(device: GPUDevice, { scratch: used }: Call): boolean {
   return true;
 }
 
-/** Bytes of an output of `elements`. @throws UnsupportedError */
-export function outputBytes({ spec, operands, caps: { maxBufferSize } }: Product, elements: number): number {
+/** Bytes of an output of `m` rows; of `elements`, where parts of it have gaps between them. @throws UnsupportedError */
+export function outputBytes({ spec, operands, caps: { maxBufferSize } }: Product, m: number, elements = m * operands.n): number {
   const size = wholeWords(elements * BYTES[operands.quant ? 'int8' : spec.dtype]);
   if (size > maxBufferSize)
-    throw new UnsupportedError(`y of ${elements} elements`, [`needs ${size} bytes, maxBufferSize is ${maxBufferSize}`]);
+    throw new UnsupportedError(`y (${m}, ${operands.n})`, [`needs ${size} bytes, maxBufferSize is ${maxBufferSize}`]);
   return size;
 }
 

@@ -167,12 +167,12 @@ describe('the packed layout', () => {
   test('sizes', () => {
     expect(sizes({ bits: 4 })).toEqual({
       words: 9,
-      slabs: [{ begin: 0, count: 10, quads: 3 }],
+      slabs: [{ begin: 0, count: 10, quads: 3, pitch: 3 }],
       sizes: { columnBias: 48, w0: 9 * 48, scale0: 48 },
     });
     expect(sizes({ bits: 8, group: 32, dtype: 'float16', offset: true, quant: true })).toEqual({
       words: 18,
-      slabs: [{ begin: 0, count: 10, quads: 3 }],
+      slabs: [{ begin: 0, count: 10, quads: 3, pitch: 3 }],
       sizes: { columnBias: 48, columnQuant: 96, w0: 18 * 48, scale0: 3 * 24, offset0: 3 * 24 },
     });
     expect(sizes({ bits: 8, dtype: 'float16', packedScale: true }).sizes.scale0).toBe(48);
@@ -180,9 +180,9 @@ describe('the packed layout', () => {
 
   test('slabs are runs of quads that fit a binding, and a buffer', () => {
     const slabs = [
-      { begin: 0, count: 4, quads: 1 },
-      { begin: 4, count: 4, quads: 1 },
-      { begin: 8, count: 2, quads: 1 },
+      { begin: 0, count: 4, quads: 1, pitch: 1 },
+      { begin: 4, count: 4, quads: 1, pitch: 1 },
+      { begin: 8, count: 2, quads: 1, pitch: 1 },
     ];
     expect(sizes({ bits: 8 }, { ...LEAST, maxStorageBufferBindingSize: 512 }).slabs).toEqual(slabs);
     expect(sizes({ bits: 8 }, { ...LEAST, maxBufferSize: 512 }).slabs).toEqual(slabs);

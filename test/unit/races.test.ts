@@ -7,6 +7,7 @@
 // the identity (SUBGROUPS=1); races between workgroups; and uniform control flow, unless a lane ends before a barrier.
 import { afterEach, describe, expect, test, vi } from 'vitest';
 import { detectRaces, MemoryTracker, type RaceDetectionResult } from 'wgsl_reflect/wgsl_reflect.module.js';
+import { operandUniforms, placeUniforms } from '../../src/kernels/operands.js';
 import type { Params } from '../../src/wgsl/preprocess.js';
 import { readable, variantText } from './wgsl.js';
 
@@ -31,7 +32,11 @@ function run(code: string, params: Params, words: number): RaceDetectionResult &
   });
   const k = words * (32 / params.BITS!);
   const quads = N / 4;
-  const uniform = Uint32Array.of(M, N, k, words, words, quads, 0, k / 4, 0, 0, N, 1, 1);
+  const values: Readonly<Record<string, number>> = {
+    ...{ m: M, n: N, k, words, group_words: words, w_pitch: quads, x_base: 0, x_pitch: k / 4, column: 0, tiles_n: 1, tiles: 1 },
+    ...placeUniforms([{ begin: 0, count: N, yOffset: 0 }]),
+  };
+  const uniform = Uint32Array.from(operandUniforms, (name) => values[name]!);
   const buffers = {
     0: { uniform: uniform.buffer },
     1: new ArrayBuffer(M * k * 4),

@@ -116,7 +116,7 @@ export function runPlan(problem: Problem, packed: Packed, caps: Caps, plan: Plan
       const w = step.bindings.w!;
       must(w.offset === 0 && w.size === u.words * u.w_pitch! * 16, 'w is not words × quads');
       const slab = packed.slabs.find(({ begin }) => begin === u.column);
-      must(slab !== undefined && slab.count === u.n && slab.quads === u.w_pitch, `column ${u.column} begins no slab`);
+      must(slab !== undefined && slab.count === u.n && slab.pitch === u.w_pitch, `column ${u.column} begins no slab`);
       must(w.buffer === `w${packed.slabs.indexOf(slab)}`, `${w.buffer} for column ${u.column}`);
       must(u.column! % 4 === 0 && u.y_base! % 4 === 0 && u.y_pitch! % 4 === 0, 'y is written by quads');
       const scratchX = step.bindings.x!.buffer === 'rows';
