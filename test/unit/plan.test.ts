@@ -342,6 +342,31 @@ describe('plans', () => {
   });
 });
 
+describe('parts of y', () => {
+  const { problem, operands } = problemOf({ m: 3, n: 160, k: 64 });
+  const parts = [
+    { begin: 0, count: 20, yOffset: 512 },
+    { begin: 128, count: 32, yOffset: 64 },
+  ];
+  const packed = packedLayout(operands, GPU);
+
+  test('one window over all of them, each with its own first element and row length', () => {
+    const { main, steps } = makePlan({ ...problem, parts }, packed, GPU);
+    expect(steps).toHaveLength(1);
+    expect(main.bindings.y).toEqual({ buffer: 'y', offset: 256, size: 4 * (512 + 3 * 20 - 64), base: -64 });
+    const { y_base, y_pitch, part_1, y_base_1, y_pitch_1, part_2, part_3 } = main.uniforms;
+    expect({ y_base, y_pitch, part_1, y_base_1, y_pitch_1 }).toEqual({ y_base: 448, y_pitch: 20, part_1: 128, y_base_1: 0, y_pitch_1: 32 });
+    expect([part_2, part_3]).toEqual([0xffffffff, 0xffffffff]); // no column is as far
+  });
+
+  test('are refused where y cannot be written in place, or takes several windows', () => {
+    const odd = [parts[0]!, { ...parts[1]!, yOffset: 63 }];
+    expect(refusal(() => makePlan({ ...problem, parts: odd }, packed, GPU)).message).toMatch(/in 2 parts: one window of whole quads/);
+    const narrow = { ...GPU, maxStorageBufferBindingSize: 1024 };
+    expect(refusal(() => makePlan({ ...problem, parts }, packed, narrow)).message).toMatch(/in 2 parts/);
+  });
+});
+
 describe('loads', () => {
   const view = (dtype: View['dtype'], offset: number): View => ({ shape: [], strides: [], dtype, format: 'ND', offset });
   const seen = { loaded: 0, slabs: 0, cut: 0, tiled: 0 };
