@@ -95,13 +95,16 @@ export function ensureChromium() {
 
 // --------------------------------------------------------------------------------------------------------- Vulkan, GPU
 
-const lavapipeJson = () => {
+/** The description of one of Mesa's Vulkan drivers: lvp, radeon, intel. */
+const driverJson = (driver) => {
   const folder = '/usr/share/vulkan/icd.d';
-  const name = existsSync(folder) && readdirSync(folder).find((file) => /^lvp_icd.*\.json$/.test(file) && !file.includes('i686'));
+  const mine = (file) => file.startsWith(`${driver}_icd`) && file.endsWith('.json') && !file.includes('i686');
+  const name = existsSync(folder) && readdirSync(folder).find(mine);
   return name ? join(folder, name) : undefined;
 };
+const lavapipeJson = () => driverJson('lvp');
 
-const lavapipeEnv = (json) => {
+const driverEnv = (json) => {
   const home = join(root, 'node_modules', '.cache', 'xdg');
   mkdirSync(home, { recursive: true });
   return { VK_DRIVER_FILES: json, VK_ICD_FILENAMES: json, XDG_RUNTIME_DIR: process.env.XDG_RUNTIME_DIR ?? home };
@@ -123,16 +126,16 @@ export function ensureVulkan() {
   if (own && !own.software) return { env: {}, adapter: own };
   const usable = (adapter) => adapter?.features.includes('shader-f16');
   let json = lavapipeJson();
-  let adapter = json ? probe(lavapipeEnv(json)) : own;
+  let adapter = json ? probe(driverEnv(json)) : own;
   if (!usable(adapter) && canApt()) {
     const options = backports();
     if (options) apt(['mesa-vulkan-drivers', 'libvulkan1'], options);
     else apt(['mesa-vulkan-drivers', 'libvulkan1']);
     json = lavapipeJson();
-    adapter = json ? probe(lavapipeEnv(json)) : own;
+    adapter = json ? probe(driverEnv(json)) : own;
   }
   if (!usable(adapter)) say('NO ADAPTER WITH shader-f16 FOR NODE: a GPU with a Vulkan driver, or Mesa 25 (lavapipe), is missing');
-  return { env: json ? lavapipeEnv(json) : {}, adapter };
+  return { env: json ? driverEnv(json) : {}, adapter };
 }
 
 /**
@@ -156,6 +159,34 @@ export function ensureChromiumF16(chromium) {
   const done = run('sh', [join(root, 'e2e', 'chromium-f16', 'build.sh'), home, folder, cc]);
   if (done.status !== 0) return { missing: [`a build of e2e/chromium-f16 that works:\n${done.stderr}`] };
   return { path: join(folder, 'chromium') };
+}
+
+/**
+ * What scripts/static.mjs needs: a C compiler, an assembler of SPIR-V, Mesa's drivers. Returns { cc, dawn, amd, intel, missing }: the
+ * environments for Dawn and for each vendor's driver, and what each vendor lacks.
+ */
+export function ensureStatic() {
+  const header = () => existsSync('/usr/include/vulkan/vulkan.h');
+  const compiler = () => ['cc', 'gcc', 'clang'].find((name) => works(name, '--version'));
+  const tools = () => works('spirv-as', '--version') && header() && compiler();
+  if (!driverJson('radeon') || !lavapipeJson()) ensureVulkan();
+  if (!tools() && canApt()) apt(['spirv-tools', 'libvulkan-dev', 'gcc', 'libc6-dev']);
+  const shim = process.env.INTEL_DRM_SHIM;
+  const lacks = (there, what) => (there ? [] : [what]);
+  const both = [
+    ...lacks(works('spirv-as', '--version'), 'spirv-as (spirv-tools)'),
+    ...lacks(header(), 'vulkan.h (libvulkan-dev)'),
+    ...lacks(compiler(), 'a C compiler'),
+    ...lacks(lavapipeJson(), 'Mesa lavapipe'),
+  ];
+  const vendor = (driver, more) => [...both, ...lacks(driverJson(driver), `Mesa's Vulkan driver ${driver}`), ...more];
+  const noShim = lacks(
+    shim && existsSync(shim),
+    shim ? `INTEL_DRM_SHIM=${shim}` : "INTEL_DRM_SHIM (path of Mesa's libintel_noop_drm_shim.so)",
+  );
+  const missing = { amd: vendor('radeon', []), intel: vendor('intel', noShim) };
+  const env = (driver, more = {}) => (driverJson(driver) ? { ...driverEnv(driverJson(driver)), ...more } : {});
+  return { cc: compiler(), dawn: env('lvp'), amd: env('radeon'), intel: env('intel', { LD_PRELOAD: shim }), missing };
 }
 
 /** npm does not run the packages' own install steps everywhere; Deno's binary is a package beside it. */

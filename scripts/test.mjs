@@ -1,5 +1,5 @@
 // `npm test`: installs what is missing, runs every suite, and ends with `N passed, N failed`. `node scripts/test.mjs dawn deno` runs
-// some. A suite that finds no GPU adapter fails; the two that need parts no other machine may have say loudly when they are skipped.
+// some. A suite that finds no GPU adapter fails; the three that need parts no other machine may have say loudly when they are skipped.
 import { spawnSync } from 'node:child_process';
 import { mkdirSync, readFileSync, rmSync } from 'node:fs';
 import { join } from 'node:path';
@@ -62,6 +62,13 @@ const suites = {
   types: () => one(node([bin('typescript/bin/tsc'), '-p', '.']).status === 0),
   unit: () => vitest('unit'),
   dawn: () => vitest('dawn', graphics().env),
+  static: () => {
+    const done = node([join(root, 'scripts', 'static.mjs'), '--check'], { keep: true });
+    process.stdout.write(done.stdout);
+    if (done.status === 3) return skipped('static: no GPU compiler to ask; see above for what is missing');
+    const last = /(\d+) passed, (\d+) failed, (\d+) skipped/.exec(done.stdout);
+    return last ? counts(Number(last[1]), Number(last[2]), Number(last[3])) : counts(0, 1);
+  },
   package: () => {
     const done = node([join(root, 'test', 'package.mjs')], { env: graphics().env });
     return one(done.status === 0);

@@ -1,0 +1,48 @@
+// Which variants the planner picks on a GPU of some kind, and for which rows.
+import { runnerImport } from 'vite';
+import { root } from '../setup.mjs';
+
+const load = async (path) => (await runnerImport(path, { root, configFile: false, logLevel: 'error' })).module;
+const { makePlan } = await load('/src/plan.ts');
+const { packedLayout } = await load('/src/packed.ts');
+const { kernels } = await load('/src/kernels/index.ts');
+const { variantId } = await load('/src/kernels/kernel.ts');
+const { variantText } = await load('/src/gpu/pipeline.ts');
+const { problemOf, GPU, LEAST } = await load('/test/unit/wgsl.ts');
+
+const ROWS = [1, 2, 3, 4, 5, 8, 12, 16, 17, 24, 32, 64, 128, 512];
+const SHAPES = [
+  { k: 2048, n: 2048 },
+  { k: 896, n: 4864 },
+  { k: 4864, n: 896 },
+];
+/** What the table shows; a check also goes through `more`. */
+const FORMATS = [4, 8].flatMap((bits) => ['float32', 'float16'].map((dtype) => ({ bits, dtype, group: 32 })));
+const MORE = [4, 8].flatMap((bits) => [
+  { bits, dtype: 'bfloat16', group: 32, offset: true },
+  { bits, dtype: 'float16', group: 128, offset: true, quant: true },
+  { bits, dtype: 'float32', group: 0, offset: true, quant: true },
+]);
+
+/** [{ id, shader, params, code, dtype, rows: [least, most] }] for a device of `caps`, with all its features and with the least. */
+export function pickedVariants(caps, { more = false } = {}) {
+  const found = new Map();
+  for (const device of [{ ...GPU, ...caps }, ...(more ? [{ ...LEAST, ...caps, f16: false, subgroups: false, subgroupMatrix: [] }] : [])])
+    for (const format of more ? [...FORMATS, ...MORE] : FORMATS)
+      for (const innerPrecise of [0, 1])
+        for (const shape of SHAPES)
+          for (const m of ROWS) {
+            const { problem, operands } = problemOf({ m, ...shape, ...format });
+            const plan = makePlan({ ...problem, innerPrecise }, packedLayout(operands, device), device);
+            for (const { shader, params } of plan.steps) {
+              const id = variantId(shader, params);
+              const old = found.get(id);
+              if (!old)
+                found.set(id, { id, shader, params, dtype: format.dtype, rows: [m, m], code: variantText({ shader, params }).code });
+              else old.rows = [Math.min(old.rows[0], m), Math.max(old.rows[1], m)];
+            }
+          }
+  const order = new Map(kernels.map(({ name }, i) => [name, i]));
+  const place = ({ shader, rows }) => (order.get(shader) ?? order.size) + 100 * rows[0];
+  return [...found.values()].sort((a, b) => place(a) - place(b) || a.id.localeCompare(b.id));
+}
