@@ -1,10 +1,21 @@
 // What a device can do, as plain data: all that planning knows of a GPU.
 
+/** One kind of subgroup matrix: (M, K) times (K, N) of one type into (M, N) of another. */
+export interface MatrixConfig {
+  readonly componentType: string;
+  readonly resultComponentType: string;
+  readonly M: number;
+  readonly N: number;
+  readonly K: number;
+}
+
 export interface Caps {
   /** `shader-f16` is enabled on the device. */
   readonly f16: boolean;
   /** `subgroups` is enabled on the device. */
   readonly subgroups: boolean;
+  /** What `chromium-experimental-subgroup-matrix` can multiply; empty where it is not enabled on the device. */
+  readonly subgroupMatrix: readonly MatrixConfig[];
   /** A software adapter runs on the CPU's cores: no barriers, no workgroup memory, more work per invocation. */
   readonly software: boolean;
   readonly minSubgroupSize: number;

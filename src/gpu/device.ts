@@ -1,9 +1,10 @@
 // A GPUDevice: asking for one, what it can do (Caps), and whether it is still there.
-import type { Caps } from '../caps.js';
+import type { Caps, MatrixConfig } from '../caps.js';
 import { DeviceLostError, UnsupportedError } from '../errors.js';
 
 /** Features that some kernel can use. */
-const FEATURES: readonly string[] = ['shader-f16', 'subgroups', 'timestamp-query'];
+const SUBGROUP_MATRIX = 'chromium-experimental-subgroup-matrix';
+const FEATURES: readonly string[] = ['shader-f16', 'subgroups', 'timestamp-query', SUBGROUP_MATRIX];
 /** Limits that bound what the library can do; each is asked for as large as the adapter has it. */
 const LIMITS = [
   'maxBufferSize',
@@ -36,10 +37,26 @@ export async function requestDevice(
   const limits = adapter.limits as unknown as Record<string, number>;
   const requiredLimits = Object.fromEntries(LIMITS.map((name) => [name, limits[name]!]));
   try {
-    return await adapter.requestDevice({ requiredFeatures, requiredLimits });
+    const device = await adapter.requestDevice({ requiredFeatures, requiredLimits });
+    matrixConfigs.set(device, readMatrixConfigs(adapter.info)); // a device's own info may lack them
+    return device;
   } catch (error) {
     throw new UnsupportedError('WebGPU', [`requestDevice() failed: ${(error as Error).message}`]);
   }
+}
+
+const matrixConfigs = new WeakMap<GPUDevice, readonly MatrixConfig[]>();
+
+/** The experimental part of the adapter's info, as plain data. */
+function readMatrixConfigs(info: unknown): readonly MatrixConfig[] {
+  const { subgroupMatrixConfigs = [] } = (info ?? {}) as { readonly subgroupMatrixConfigs?: Iterable<MatrixConfig> };
+  return [...subgroupMatrixConfigs].map(({ componentType, resultComponentType, M, N, K }) => ({
+    componentType,
+    resultComponentType,
+    M,
+    N,
+    K,
+  }));
 }
 
 interface State {
@@ -70,6 +87,7 @@ function readCaps(device: GPUDevice): Caps {
   return {
     f16: features.has('shader-f16'),
     subgroups: features.has('subgroups'),
+    subgroupMatrix: (features as ReadonlySet<string>).has(SUBGROUP_MATRIX) ? (matrixConfigs.get(device) ?? readMatrixConfigs(info)) : [],
     software: info.isFallbackAdapter === true || SOFTWARE.test(names),
     minSubgroupSize: info.subgroupMinSize ?? 4,
     maxSubgroupSize: info.subgroupMaxSize ?? 128,

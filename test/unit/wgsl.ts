@@ -14,6 +14,7 @@ export const readable = (code: string): string => code.replace(/(?<!<)\bworkgrou
 export const GPU: Caps = {
   f16: true,
   subgroups: true,
+  subgroupMatrix: [],
   software: false,
   minSubgroupSize: 32,
   maxSubgroupSize: 32,

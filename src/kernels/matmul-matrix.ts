@@ -1,0 +1,68 @@
+// Many rows of a float16 x on a GPU with matrix units: exact f16 products by subgroup matrices, scaled and added up in f32.
+import type { Caps, MatrixConfig } from '../caps.js';
+import type { Params } from '../wgsl/preprocess.js';
+import type { Kernel } from './kernel.js';
+import { operandBindings, operandUniforms, withinLimit } from './operands.js';
+
+/** Below this many rows, half of a tile or more would be idle. */
+const MIN_ROWS = 32;
+const ROWS = 64;
+const QUADS = 16;
+/** Subgroups that multiply, a quarter of the tile each. */
+const BLOCKS = 4;
+/** As in the shader: x [64][40] and w [32][72] as f16, sums [64][68] as f32, and with an offset the sums of 64 rows of x. */
+const WORKGROUP_BYTES = 2 * 64 * 40 + 2 * 32 * 72 + 4 * 64 * 68 + 4 * 64;
+
+// Sizes that devices have; the largest first, because it reads workgroup memory least often for each product.
+const SIZES = [
+  { M_SIZE: 16, N_SIZE: 16, K_SIZE: 16 },
+  { M_SIZE: 8, N_SIZE: 16, K_SIZE: 16 },
+  { M_SIZE: 8, N_SIZE: 8, K_SIZE: 8 },
+];
+const LANES = [128, 256];
+
+const matches = (config: MatrixConfig, tile: Params): boolean =>
+  config.componentType === 'f16' &&
+  config.resultComponentType === 'f32' &&
+  config.M === tile.M_SIZE &&
+  config.N === tile.N_SIZE &&
+  config.K === tile.K_SIZE;
+
+const show = ({ componentType, resultComponentType, M, N, K }: MatrixConfig): string =>
+  `${componentType} ${M}×${N}×${K} to ${resultComponentType}`;
+
+/** Enough lanes for four subgroups, however large the device makes them; undefined if no tile has as many. */
+const lanesFor = (caps: Caps): number | undefined => LANES.find((lanes) => lanes >= BLOCKS * caps.maxSubgroupSize);
+
+export const matmulMatrix: Kernel = {
+  name: 'matmul-matrix',
+  bindings: operandBindings,
+  uniforms: operandUniforms,
+  tiles: SIZES.flatMap((size) => LANES.map((lanes) => ({ ...size, LANES: lanes }))),
+  choose(problem, caps) {
+    if (caps.subgroupMatrix.length === 0) return 'the device has no subgroup matrices';
+    if (problem.xDtype !== 'float16') return `x is ${problem.xDtype}: only float16 is exact in matrices of f16`;
+    if (problem.m < MIN_ROWS) return `rows ${problem.m}: below ${MIN_ROWS} most of a tile of ${ROWS} rows would be idle`;
+    const size = SIZES.find((tile) => caps.subgroupMatrix.some((config) => matches(config, tile)));
+    if (!size)
+      return `the device's subgroup matrices are ${caps.subgroupMatrix.map(show).join(', ')}; f16 to f32 of a known size is needed`;
+    const lanes = lanesFor(caps) ?? LANES.at(-1)!;
+    const why = `rows ${problem.m}: subgroup matrices of ${size.M_SIZE}×${size.N_SIZE}×${size.K_SIZE}, tiles of ${ROWS} × ${4 * QUADS}`;
+    return { tile: { ...size, LANES: lanes }, why };
+  },
+  fit(problem, caps, tile) {
+    if (!caps.f16 || !caps.subgroups) return 'needs the features shader-f16 and subgroups';
+    if (!caps.subgroupMatrix.some((config) => matches(config, tile))) {
+      const has = caps.subgroupMatrix.map(show).join(', ') || 'none';
+      return `needs subgroup matrices f16 ${tile.M_SIZE}×${tile.N_SIZE}×${tile.K_SIZE} to f32, the device has ${has}`;
+    }
+    if (problem.xDtype !== 'float16') return `needs a float16 x, got ${problem.xDtype}`;
+    if (tile.LANES! < BLOCKS * caps.maxSubgroupSize) {
+      return `needs ${BLOCKS} subgroups among ${tile.LANES} lanes, maxSubgroupSize is ${caps.maxSubgroupSize}`;
+    }
+    return (
+      withinLimit('maxComputeInvocationsPerWorkgroup', tile.LANES!, caps) ??
+      withinLimit('maxComputeWorkgroupStorageSize', WORKGROUP_BYTES, caps) ?? { rows: ROWS, quads: QUADS }
+    );
+  },
+};
