@@ -1,9 +1,25 @@
-// One configuration for the package (default), the demo page (--mode demo), the browser tests' page (--mode e2e) and the Deno test
-// program (--mode deno).
-import { resolve } from 'node:path';
+// One configuration for the package (default), the demo page (--mode demo), the browser tests' page (--mode e2e), the Deno test
+// program (--mode deno), and the bench (--mode bench: its page is served, its Node programs are built).
+import { createReadStream, existsSync } from 'node:fs';
+import { basename, join, resolve } from 'node:path';
+import type { Plugin } from 'vite';
 import { defineConfig } from 'vitest/config';
 
 const here = (path: string): string => resolve(import.meta.dirname ?? '.', path);
+
+/** onnxruntime-web's files at /ort/, as they are: its workers and WebAssembly find each other by their own addresses. */
+const peerFiles: Plugin = {
+  name: 'peer-files',
+  configureServer(server) {
+    server.middlewares.use('/ort/', (request, response, next) => {
+      const path = join(here('node_modules/onnxruntime-web/dist'), basename(new URL(request.url ?? '', 'http://localhost').pathname));
+      if (!/\.(mjs|wasm)$/.test(path) || !existsSync(path)) return next();
+      response.setHeader('Content-Type', path.endsWith('.wasm') ? 'application/wasm' : 'text/javascript');
+      response.setHeader('Cross-Origin-Resource-Policy', 'same-origin');
+      createReadStream(path).pipe(response);
+    });
+  },
+};
 
 const modes: Record<string, object> = {
   demo: { root: here('demo'), base: './', build: { outDir: here('dist-demo'), emptyOutDir: true, target: 'es2022' } },
@@ -13,6 +29,23 @@ const modes: Record<string, object> = {
       lib: { entry: here('test/deno.ts'), formats: ['es'], fileName: 'deno' },
       outDir: here('node_modules/.cache/deno'),
       target: 'es2022',
+    },
+  },
+  bench: {
+    plugins: [peerFiles],
+    // Threads of WebAssembly need a page that is isolated from other origins.
+    server: {
+      fs: { allow: [here('.')] },
+      watch: null,
+      headers: { 'Cross-Origin-Opener-Policy': 'same-origin', 'Cross-Origin-Embedder-Policy': 'require-corp' },
+    },
+    build: {
+      lib: { entry: { dawn: here('bench/dawn.ts'), text: here('bench/text.ts'), report: here('bench/report.ts') }, formats: ['es'] },
+      outDir: here('node_modules/.cache/bench'),
+      emptyOutDir: true,
+      target: 'es2022',
+      minify: false,
+      rollupOptions: { external: ['webgpu', /^node:/] },
     },
   },
 };

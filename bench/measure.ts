@@ -1,0 +1,112 @@
+// One cell: contenders prepared, checked, calibrated, then timed in turns. Knows nothing of what they compute.
+import type { Contender, Run } from './contender.js';
+import type { Family, Timing } from './results.js';
+
+export interface Pace {
+  readonly rounds: number;
+  /** Milliseconds that a sample should last. */
+  readonly sample: number;
+}
+
+/** Slower than the fastest of its kind by this factor in the warm-up: timed once, then left out of the rounds. */
+const HOPELESS = 2.5;
+const MOST_CALLS = 4000;
+
+interface Ready {
+  readonly contender: Contender;
+  readonly run: Run;
+  readonly count: number;
+  /** Milliseconds a call in the warm-up. */
+  readonly warm: number;
+  readonly verdict: Verdict;
+}
+export interface Verdict {
+  readonly error?: number;
+  readonly wrong?: string;
+}
+
+async function timed(run: Run, count: number): Promise<number> {
+  const start = performance.now();
+  await run.call(count);
+  return (performance.now() - start) / count;
+}
+
+/** As many calls as fill a sample; the last try is the warm-up. */
+async function calibrate(run: Run, sample: number): Promise<{ readonly count: number; readonly warm: number }> {
+  for (let count = 1; ; ) {
+    const warm = await timed(run, count);
+    const lasted = warm * count;
+    if (lasted >= 0.7 * sample || count === MOST_CALLS) return { count, warm };
+    count = Math.min(MOST_CALLS, Math.max(count + 1, Math.ceil(count * Math.min(10, sample / lasted))));
+  }
+}
+
+export interface CellOptions {
+  readonly m: number;
+  readonly pace: Pace;
+  readonly judge: (family: Family, y: ArrayLike<number>) => Verdict;
+  readonly signal: AbortSignal;
+  /** Hears of what could not take part. */
+  readonly note: (text: string) => void;
+  readonly inScope: <T>(work: () => Promise<T>) => Promise<T>;
+}
+
+export async function measureCell(contenders: readonly Contender[], o: CellOptions): Promise<Timing[]> {
+  const ready: Ready[] = [];
+  try {
+    for (const contender of contenders) {
+      o.signal.throwIfAborted();
+      let run: Run | string;
+      try {
+        run = await o.inScope(async () => {
+          const made = await contender.prepare(o.m);
+          if (typeof made !== 'string') await made.call(1); // compiles what is compiled late
+          return made;
+        });
+        if (typeof run === 'string') continue;
+        const verdict = run.read ? o.judge(contender.family, await run.read()) : {};
+        const { count, warm } = await calibrate(run, o.pace.sample);
+        ready.push({ contender, run, count, warm, verdict });
+      } catch (error) {
+        o.note(`${contender.name}: ${(error as Error).message}`);
+      }
+    }
+    return await rounds(ready, o);
+  } finally {
+    for (const { run } of ready) run.free();
+  }
+}
+
+async function rounds(ready: readonly Ready[], o: CellOptions): Promise<Timing[]> {
+  const fastest = (family: Family): number =>
+    Math.min(...ready.filter((r) => r.contender.family === family && !r.verdict.wrong).map(({ warm }) => warm));
+  const dropped = (r: Ready): string | undefined => {
+    if (r.contender.family === 'ours') return undefined;
+    if (r.verdict.wrong) return 'wrong';
+    const factor = r.warm / fastest(r.contender.family);
+    return factor > HOPELESS ? `${factor.toFixed(1)} times slower than another in the warm-up` : undefined;
+  };
+  const taking = ready.filter((r) => !dropped(r));
+  const samples = new Map(ready.map((r): [Ready, number[]] => [r, []]));
+  for (let round = 0; round < o.pace.rounds; round++) {
+    // Everyone is first once.
+    for (let i = 0; i < taking.length; i++) {
+      o.signal.throwIfAborted();
+      const r = taking[(i + round) % taking.length]!;
+      samples.get(r)!.push(await timed(r.run, r.count));
+    }
+  }
+  return ready.map((r): Timing => {
+    const reason = dropped(r);
+    return {
+      name: r.contender.name,
+      family: r.contender.family,
+      detail: r.run.detail,
+      count: r.count,
+      ms: reason ? [r.warm] : samples.get(r)!,
+      ...(reason && { dropped: reason }),
+      ...r.verdict,
+      ...(r.run.work !== undefined && { work: r.run.work }),
+    };
+  });
+}

@@ -1,0 +1,38 @@
+// The bench's page in one object: scripts/bench.mjs drives it, and so do the page's own controls (view.ts).
+
+import type { HostResult } from './results.js';
+import { type BenchOptions, openDevice, type Progress, runHost } from './run.js';
+
+const engineName = (): string => {
+  const brand = /(?:Chrome|Firefox|Version)\/[\d.]+/.exec(navigator.userAgent);
+  return brand ? brand[0].replace('/', ' ') : navigator.userAgent;
+};
+
+/** Measures in this page; `host` is the name that the result gets. */
+export async function run(
+  host: string,
+  options: BenchOptions,
+  report: (progress: Progress) => void,
+  signal?: AbortSignal,
+): Promise<HostResult> {
+  if (!navigator.gpu) throw new Error('this browser has no WebGPU');
+  const engine = {
+    host,
+    name: engineName(),
+    device: await openDevice(navigator.gpu),
+    wait: async (device: GPUDevice): Promise<void> => void (await device.queue.onSubmittedWorkDone()),
+    // From the root of the server, so that the bundler leaves it alone.
+    ort: (file: string) => import(/* @vite-ignore */ new URL(`/ort/${file}`, location.href).href),
+    ortFiles: new URL('/ort/', location.href).href,
+    browser: true,
+  };
+  try {
+    return await runHost(engine, options, report, signal);
+  } finally {
+    engine.device.destroy();
+  }
+}
+
+const bench = { run };
+export type BenchPage = typeof bench;
+(globalThis as { antiquantBench?: BenchPage }).antiquantBench = bench;

@@ -1,0 +1,87 @@
+// What is measured where, as a table. A session is one matrix of weights; all its numbers of rows run on the same weights, so that a
+// peer builds one model for them.
+import type { AdapterKind, Cell } from './results.js';
+
+/** What a session measures beside the planner's choice, the peers, and (at M = 1 and M ≥ 128) the limits. */
+export type Extra = 'kernels' | 'without-subgroups' | 'dense' | 'wasm';
+
+export interface Session extends Pick<Cell, 'k' | 'n' | 'bits' | 'group' | 'dtype' | 'offset'> {
+  readonly rows: readonly number[];
+  readonly extras: readonly Extra[];
+}
+
+type Row = readonly [
+  bits: 4 | 8,
+  group: number,
+  k: number,
+  n: number,
+  rows: readonly number[],
+  options?: { offset?: boolean; extras?: Extra[] },
+];
+
+const MATRICES = [
+  [2048, 2048],
+  [896, 4864],
+  [4864, 896],
+] as const;
+const ROWS = [1, 2, 4, 8, 16, 128];
+const EVERY: Extra[] = ['without-subgroups', 'kernels', 'dense', 'wasm'];
+
+/** The grid that the targets speak of. The first session also shows every kernel, a dense product and the wasm peer. */
+const GRID: readonly Row[] = [32, 128].flatMap((group) =>
+  ([4, 8] as const).flatMap((bits) =>
+    MATRICES.map(([k, n], i): Row => [bits, group, k, n, ROWS, i === 0 && bits === 4 && group === 32 ? { extras: EVERY } : {}]),
+  ),
+);
+/** One look at everything else: small and large matrices, offsets, per-channel scales, many rows. */
+const SPOTS: readonly Row[] = [
+  [4, 32, 1024, 1024, [1, 16, 128]],
+  [4, 32, 2048, 8192, [1, 4]],
+  [4, 32, 1024, 1024, [1, 16], { offset: true }],
+  [8, 32, 1024, 1024, [1, 16], { offset: true }],
+  [4, 0, 1024, 1024, [1, 16]],
+  [8, 0, 1024, 1024, [1, 16]],
+  [4, 32, 1024, 1024, [512], { extras: [] }],
+];
+const QUICK: readonly Row[] = [
+  [4, 32, 2048, 2048, [1, 4, 16, 128], { extras: ['without-subgroups', 'wasm'] }],
+  [8, 32, 4864, 896, [1, 4, 128]],
+  [4, 128, 2048, 2048, [1, 4, 128]],
+];
+
+const session = ([bits, group, k, n, rows, { offset = false, extras = [] } = {}]: Row, dtype: Session['dtype']): Session => ({
+  bits,
+  group,
+  k,
+  n,
+  dtype,
+  rows,
+  offset,
+  extras,
+});
+
+export interface Selection {
+  readonly mode: 'quick' | 'full';
+  readonly kind: AdapterKind;
+  readonly f16: boolean;
+  /** A browser: has the wasm peer, whose threads want one. */
+  readonly browser: boolean;
+}
+
+/**
+ * The sessions of one host. On lavapipe the two hosts share the work: the browser takes float16 and the wasm peer, Dawn takes float32.
+ * A GPU takes both wherever it is.
+ */
+export function select({ mode, kind, f16, browser }: Selection): Session[] {
+  const table = mode === 'quick' ? QUICK : [...GRID, ...SPOTS];
+  const dtypes: Session['dtype'][] =
+    kind === 'swiftshader' || !f16 ? ['float32'] : kind === 'gpu' ? ['float32', 'float16'] : browser ? ['float16'] : ['float32'];
+  const sessions = dtypes.flatMap((dtype) => table.map((row) => session(row, dtype)));
+  const wasm = browser && kind === 'lavapipe' ? [session([4, 32, 2048, 2048, [1, 4, 16, 128], { extras: ['wasm'] }], 'float32')] : [];
+  const keep = (extra: Extra): boolean => extra !== 'wasm' || browser;
+  return [...wasm, ...sessions].map((one) => ({ ...one, extras: one.extras.filter(keep) }));
+}
+
+/** Does a name of `cellName` belong to the run? */
+export const restrict = (sessions: readonly Session[], wanted: (session: Session, m: number) => boolean): Session[] =>
+  sessions.map((one) => ({ ...one, rows: one.rows.filter((m) => wanted(one, m)) })).filter(({ rows }) => rows.length > 0);
