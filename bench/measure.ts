@@ -46,6 +46,8 @@ export interface CellOptions {
   readonly pace: Pace;
   readonly judge: (family: Family, y: ArrayLike<number>) => Verdict;
   readonly signal: AbortSignal;
+  /** Hears what is being prepared. */
+  readonly say: (text: string) => void;
   /** Hears of what could not take part. */
   readonly note: (text: string) => void;
   readonly inScope: <T>(work: () => Promise<T>) => Promise<T>;
@@ -56,6 +58,7 @@ export async function measureCell(contenders: readonly Contender[], o: CellOptio
   try {
     for (const contender of contenders) {
       o.signal.throwIfAborted();
+      o.say(contender.name);
       let run: Run | string;
       try {
         run = await o.inScope(async () => {

@@ -144,9 +144,11 @@ export async function runHost(
     say(`${cellName({ ...session, m: session.rows[0]! })}: data, reference, sessions`);
     const operands = operandsOf(session);
     const truth = truthOf(operands);
+    if (i === 0) say('JavaScript of a call');
     const contenders = contendersOf(engine, operands, kind, o);
     if (i === 0) {
-      spent = await overhead(engine, operands);
+      // Small, so that it is JavaScript's time.
+      spent = await overhead(engine, operandsOf({ ...session, k: 128, n: 128, rows: [1] }));
       const peer = contenders.find(({ family }) => family === 'ort-gpu');
       await warmUp(peer, WARM_UP_MS[o.mode], signal).catch((error: Error) => notes.push(`${peer?.name}: ${error.message}`));
     }
@@ -155,7 +157,15 @@ export async function runHost(
         const { k, n, bits, group, dtype, offset } = session;
         const name = cellName({ ...session, m });
         const note = (text: string): void => void notes.push(`${name}: ${text}`);
-        const timings = await measureCell(contenders, { m, pace, judge: judgeBy(truth, m, n), signal, note, inScope });
+        const timings = await measureCell(contenders, {
+          m,
+          pace,
+          say: (text) => say(`${name}: ${text}`),
+          judge: judgeBy(truth, m, n),
+          signal,
+          note,
+          inScope,
+        });
         const bytes = weightBytes(operands) + m * (k + n) * BYTES[dtype];
         const cell = { m, k, n, bits, group, dtype, offset, bytes, timings };
         cells.push(cell);

@@ -25,7 +25,7 @@ one process, with data on the GPU; checks every answer. Without options: everyth
   --tiles          each tile of each kernel in every product
   --out FILE       the JSON file; default bench-results/DATE.json
   --report FILES   measures nothing: prints the report of one or more JSON files, put together
-  --serve          serves the page, to measure by hand and to see charts; PORT chooses the port, default 4190
+  --serve          serves the page, to measure by hand and to see charts; PORT chooses the port, default 4192
   --help           this text
 `;
 
@@ -64,7 +64,7 @@ const options = {
   ...((given.kernels || given.tiles) && { force: given.tiles ? 'tiles' : 'kernels' }),
   ...(given.rounds && { rounds: Number(given.rounds) }),
 };
-const port = Number(process.env.PORT ?? 4190);
+const port = Number(process.env.PORT ?? 4192);
 const vite = join(root, 'node_modules', 'vite', 'bin', 'vite.js');
 const built = join(root, 'node_modules', '.cache', 'bench');
 const peerFiles = join(root, 'node_modules', 'onnxruntime-web', 'dist');
