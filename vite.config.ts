@@ -7,6 +7,9 @@ import { defineConfig } from 'vitest/config';
 
 const here = (path: string): string => resolve(import.meta.dirname ?? '.', path);
 
+/** Threads of WebAssembly need a page, and workers, that are isolated from other origins. */
+const isolation = { 'Cross-Origin-Opener-Policy': 'same-origin', 'Cross-Origin-Embedder-Policy': 'require-corp' };
+
 /** onnxruntime-web's files at /ort/, as they are: its workers and WebAssembly find each other by their own addresses. */
 const peerFiles: Plugin = {
   name: 'peer-files',
@@ -15,7 +18,7 @@ const peerFiles: Plugin = {
       const path = join(here('node_modules/onnxruntime-web/dist'), basename(new URL(request.url ?? '', 'http://localhost').pathname));
       if (!/\.(mjs|wasm)$/.test(path) || !existsSync(path)) return next();
       response.setHeader('Content-Type', path.endsWith('.wasm') ? 'application/wasm' : 'text/javascript');
-      response.setHeader('Cross-Origin-Resource-Policy', 'same-origin');
+      for (const [name, value] of Object.entries(isolation)) response.setHeader(name, value);
       createReadStream(path).pipe(response);
     });
   },
@@ -33,12 +36,7 @@ const modes: Record<string, object> = {
   },
   bench: {
     plugins: [peerFiles],
-    // Threads of WebAssembly need a page that is isolated from other origins.
-    server: {
-      fs: { allow: [here('.')] },
-      watch: null,
-      headers: { 'Cross-Origin-Opener-Policy': 'same-origin', 'Cross-Origin-Embedder-Policy': 'require-corp' },
-    },
+    server: { fs: { allow: [here('.')] }, watch: null, headers: isolation },
     build: {
       lib: { entry: { dawn: here('bench/dawn.ts'), text: here('bench/text.ts'), report: here('bench/report.ts') }, formats: ['es'] },
       outDir: here('node_modules/.cache/bench'),
