@@ -2,7 +2,7 @@
 import { failures, least, limitRate, median, type Outcome, ours, outcomes, ratio, share } from './report.js';
 import { type BenchResult, type Cell, cellName, type HostResult, type Timing } from './results.js';
 
-type Column = readonly [title: string, align: 'left' | 'right'];
+export type Column = readonly [title: string, align: 'left' | 'right'];
 
 /** Columns as wide as their longest entry. */
 export function table(columns: readonly Column[], rows: readonly (readonly string[])[]): string {
@@ -25,7 +25,7 @@ const error = (value: number | undefined): string => (value === undefined ? NONE
 export const fastest = (cell: Cell, family: Timing['family']): Timing | undefined =>
   cell.timings.filter((t) => t.family === family && !t.wrong && !t.dropped).sort((a, b) => median(a.ms) - median(b.ms))[0];
 
-function cellRow(cell: Cell): string[] {
+export function cellRow(cell: Cell): string[] {
   const mine = ours(cell) ?? cell.timings.find(({ family }) => family === 'ours');
   const peer = fastest(cell, 'ort-gpu');
   const limit = cell.m === 1 ? 'copy' : 'multiply-add';
@@ -45,7 +45,7 @@ function cellRow(cell: Cell): string[] {
   ];
 }
 
-const COLUMNS: readonly Column[] = [
+export const CELL_COLUMNS: readonly Column[] = [
   ['product', 'left'],
   ['ms', 'right'],
   ['least', 'right'],
@@ -65,7 +65,7 @@ function others(cell: Cell): string[][] {
   return cell.timings
     .filter((t) => t !== best && !['ours', 'copy', 'multiply-add'].includes(t.family))
     .map((t) => {
-      const against = t.family === 'ours-other' ? ratio(cell, t) : t.family === 'ort-wasm' ? undefined : undefined;
+      const against = t.family === 'ours-other' ? ratio(cell, t) : undefined;
       const mine = ours(cell);
       return [
         cellName(cell),
@@ -79,25 +79,26 @@ function others(cell: Cell): string[][] {
     });
 }
 
+const OTHER_COLUMNS: readonly Column[] = [
+  ['product', 'left'],
+  ['others', 'left'],
+  ['ms', 'right'],
+  ['/ ours', 'right'],
+  ['ratio', 'right'],
+  ['error', 'right'],
+  ['', 'left'],
+];
+
 export function hostText(host: HostResult): string {
   const { vendor, architecture, description, device } = host.adapter;
   const head = [
     `== ${host.host}: ${[description || device, architecture, vendor].filter(Boolean).join(', ')} (${host.engine}), ${host.seconds.toFixed(0)} s`,
     '',
-    table(COLUMNS, host.cells.map(cellRow)),
+    table(CELL_COLUMNS, host.cells.map(cellRow)),
   ];
   const rest = host.cells.flatMap(others);
   if (rest.length > 0) {
-    const columns: Column[] = [
-      ['product', 'left'],
-      ['others', 'left'],
-      ['ms', 'right'],
-      ['/ ours', 'right'],
-      ['ratio', 'right'],
-      ['error', 'right'],
-      ['', 'left'],
-    ];
-    head.push('', table(columns, rest));
+    head.push('', table(OTHER_COLUMNS, rest));
   }
   if (host.overhead) {
     const { encode, forward } = host.overhead;
@@ -107,7 +108,7 @@ export function hostText(host: HostResult): string {
   return head.join('\n');
 }
 
-function outcomeRow({ target, cells, mean, worst, met }: Outcome): string[] {
+export function outcomeRow({ target, cells, mean, worst, met }: Outcome): string[] {
   const show = target.quantity.startsWith('share') ? percent : target.quantity === 'error' ? error : times;
   const most = target.quantity === 'error' || target.quantity === 'M=4 / M=1';
   return [
@@ -123,20 +124,17 @@ function outcomeRow({ target, cells, mean, worst, met }: Outcome): string[] {
   ];
 }
 
-export function targetsText(result: BenchResult): string {
-  const columns: Column[] = [
-    ['where', 'left'],
-    ['rows', 'left'],
-    ['quantity', 'left'],
-    ['target', 'left'],
-    ['mean', 'right'],
-    ['worst', 'right'],
-    ['where worst', 'left'],
-    ['cells', 'right'],
-    ['', 'left'],
-  ];
-  return table(columns, outcomes(result).map(outcomeRow));
-}
+export const TARGET_COLUMNS: readonly Column[] = [
+  ['where', 'left'],
+  ['rows', 'left'],
+  ['quantity', 'left'],
+  ['target', 'left'],
+  ['mean', 'right'],
+  ['worst', 'right'],
+  ['worst product', 'left'],
+  ['products', 'right'],
+  ['', 'left'],
+];
 
 export function reportText(result: BenchResult): string {
   const { machine, versions } = result;
@@ -154,7 +152,7 @@ export function reportText(result: BenchResult): string {
     '',
     '== targets (geometric mean over products; worst product against the floor)',
     '',
-    targetsText(result),
+    table(TARGET_COLUMNS, outcomes(result).map(outcomeRow)),
     '',
     wrong.length === 0 ? 'every answer of the library is within its bound' : `WRONG ANSWERS:\n${wrong.join('\n')}`,
   ].join('\n');

@@ -110,9 +110,10 @@ if (given.serve) {
 // ------------------------------------------------------------------------------------------------------------- hosts
 
 const onTerminal = process.stderr.isTTY;
-function show(host, { done, total, text }) {
+function show(host, { done, total, text, cell }) {
   const line = `${host}: ${done}/${total} ${text}`;
-  process.stderr.write(onTerminal ? `\r\x1b[K${line.slice(0, (process.stderr.columns ?? 100) - 1)}` : `${line}\n`);
+  if (onTerminal) process.stderr.write(`\r\x1b[K${line.slice(0, (process.stderr.columns ?? 100) - 1)}`);
+  else if (cell || process.env.DEBUG) console.error(line);
 }
 
 async function inBrowser(host, executablePath, software) {
