@@ -148,7 +148,7 @@ export async function runHost(
     const contenders = contendersOf(engine, operands, kind, o);
     if (i === 0) {
       // Small, so that it is JavaScript's time.
-      spent = await overhead(engine, operandsOf({ ...session, k: 128, n: 128, rows: [1] }));
+      spent = await overhead(engine, operandsOf({ ...session, k: 256, n: 256, rows: [1] }));
       const peer = contenders.find(({ family }) => family === 'ort-gpu');
       await warmUp(peer, WARM_UP_MS[o.mode], signal).catch((error: Error) => notes.push(`${peer?.name}: ${error.message}`));
     }
