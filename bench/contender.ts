@@ -27,7 +27,10 @@ export interface Run {
   readonly call: (count: number) => Promise<void>;
   /** y of the last call, (M, N); limits have none. */
   readonly read?: () => Promise<ArrayLike<number>>;
+  /** For limits: bytes, or multiply-adds, of a call. */
   readonly work?: number;
+  /** Milliseconds after a sample in which its threads may still be busy. */
+  readonly settle?: number;
   readonly free: () => void;
 }
 

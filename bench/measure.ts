@@ -9,8 +9,10 @@ export interface Pace {
 }
 
 /** Slower than the fastest of its kind by this factor in the warm-up: timed once, then left out of the rounds. */
-const HOPELESS = 2.5;
+const HOPELESS = 2;
 const MOST_CALLS = 4000;
+/** Calls that last so many samples are not tried twice. */
+const LONG = 8;
 
 interface Ready {
   readonly contender: Contender;
@@ -28,13 +30,16 @@ export interface Verdict {
 async function timed(run: Run, count: number): Promise<number> {
   const start = performance.now();
   await run.call(count);
-  return (performance.now() - start) / count;
+  const each = (performance.now() - start) / count;
+  if (run.settle) await new Promise((then) => setTimeout(then, run.settle));
+  return each;
 }
 
-/** As many calls as fill a sample; the last try is the warm-up. */
+/** As many calls as fill a sample; the last try is the warm-up. One try can be slow by accident, so the faster of two counts. */
 async function calibrate(run: Run, sample: number): Promise<{ readonly count: number; readonly warm: number }> {
   for (let count = 1; ; ) {
-    const warm = await timed(run, count);
+    let warm = await timed(run, count);
+    if (warm * count < LONG * sample) warm = Math.min(warm, await timed(run, count));
     const lasted = warm * count;
     if (lasted >= 0.7 * sample || count === MOST_CALLS) return { count, warm };
     count = Math.min(MOST_CALLS, Math.max(count + 1, Math.ceil(count * Math.min(10, sample / lasted))));

@@ -9,6 +9,8 @@ type Ort = typeof import('onnxruntime-web');
 /** Files of the package: each is a build of its own, with its own WebAssembly instance. */
 const BUILDS = { native: 'ort.webgpu.bundle.min.mjs', jsep: 'ort.bundle.min.mjs', wasm: 'ort.wasm.bundle.min.mjs' } as const;
 export const WASM_THREADS = 2;
+/** Its threads look for work for a while before they sleep; the next contender would miss their core. */
+const THREADS_SPIN_MS = 50;
 type Build = keyof typeof BUILDS;
 
 const loaded = new Map<Build, Promise<Ort>>();
@@ -185,6 +187,7 @@ export const wasmPeers = (engine: Engine, operands: Operands): Contender[] =>
             for (let i = 0; i < count; i++) y = (await used.run(feeds)).y!.data as Float32Array<ArrayBuffer>;
           },
           read: async () => y,
+          settle: THREADS_SPIN_MS,
           free: () => {},
         };
       },

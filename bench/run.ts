@@ -35,11 +35,13 @@ const PACE: Readonly<Record<BenchOptions['mode'], Pace>> = { quick: { rounds: 3,
 /** How long the peer's WebAssembly is used before anything is timed, so that the engine has compiled what is hot. */
 const WARM_UP_MS = { quick: 1500, full: 10_000 };
 
-export const kindOf = ({ vendor, architecture, device, description }: GPUAdapterInfo): AdapterKind => {
+/** Chromium says SwiftShader of whatever its software adapter is; SwiftShader itself has no shader-f16. */
+export function kindOf({ adapterInfo, features }: Pick<GPUDevice, 'adapterInfo' | 'features'>): AdapterKind {
+  const { vendor, architecture, device, description } = adapterInfo;
   const text = `${vendor} ${architecture} ${device} ${description}`;
-  if (/swiftshader/i.test(text)) return 'swiftshader';
-  return /llvmpipe|lavapipe/i.test(text) ? 'lavapipe' : 'gpu';
-};
+  if (/llvmpipe|lavapipe/i.test(text)) return 'lavapipe';
+  return /swiftshader/i.test(text) ? (features.has('shader-f16') ? 'lavapipe' : 'swiftshader') : 'gpu';
+}
 
 /** A device with all that the adapter has, so that no peer lacks what it would have asked for. */
 export async function openDevice(gpu: GPU): Promise<GPUDevice> {
@@ -68,12 +70,12 @@ const weightBytes = ({ tensors }: Operands): number => Object.values(tensors).re
 function contendersOf(engine: Engine, operands: Operands, kind: AdapterKind, o: BenchOptions): Contender[] {
   const { extras } = operands.session;
   const has = (extra: Session['extras'][number]): boolean => extras.includes(extra);
+  if (has('wasm')) return [planned(engine, operands), ...(o.peers === 'none' ? [] : wasmPeers(engine, operands))];
   return [
     planned(engine, operands),
     ...(has('without-subgroups') ? [withoutSubgroups(engine, operands)] : []),
     ...(has('kernels') || o.force ? forced(engine, operands, o.force === 'tiles') : []),
     ...(o.peers === 'none' ? [] : gpuPeers(engine, operands, kind, o.peers === 'all')),
-    ...(has('wasm') && o.peers !== 'none' ? wasmPeers(engine, operands) : []),
     ...(has('dense') ? [dense(engine, operands)] : []),
     ...copies(engine, weightBytes(operands)),
     ...multiplyAdds(engine, kind),
@@ -110,7 +112,7 @@ export async function runHost(
 ): Promise<HostResult> {
   const start = performance.now();
   const { device } = engine;
-  const kind = kindOf(device.adapterInfo);
+  const kind = kindOf(device);
   const pace = { ...PACE[o.mode], ...(o.rounds && { rounds: o.rounds }) };
   const wanted = o.only ? new RegExp(o.only) : undefined;
   const selected = select({ mode: o.mode, kind, f16: device.features.has('shader-f16'), browser: engine.browser });

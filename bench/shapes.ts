@@ -2,7 +2,10 @@
 // peer builds one model for them.
 import type { AdapterKind, Cell } from './results.js';
 
-/** What a session measures beside the planner's choice, the peers, and (at M = 1 and M ≥ 128) the limits. */
+/**
+ * What a session measures beside the planner's choice, the peers, and (at M = 1 and M ≥ 128) the limits. With `wasm` the CPU peer takes
+ * the place of the GPU peers and limits: its threads would take cores from them.
+ */
 export type Extra = 'kernels' | 'without-subgroups' | 'dense' | 'wasm';
 
 export interface Session extends Pick<Cell, 'k' | 'n' | 'bits' | 'group' | 'dtype' | 'offset'> {
@@ -25,9 +28,9 @@ const MATRICES = [
   [4864, 896],
 ] as const;
 const ROWS = [1, 2, 4, 8, 16, 128];
-const EVERY: Extra[] = ['without-subgroups', 'kernels', 'dense', 'wasm'];
+const EVERY: Extra[] = ['without-subgroups', 'kernels', 'dense'];
 
-/** The grid that the targets speak of. The first session also shows every kernel, a dense product and the wasm peer. */
+/** The grid that the targets speak of. The first session also shows every kernel and a dense product. */
 const GRID: readonly Row[] = [32, 128].flatMap((group) =>
   ([4, 8] as const).flatMap((bits) =>
     MATRICES.map(([k, n], i): Row => [bits, group, k, n, ROWS, i === 0 && bits === 4 && group === 32 ? { extras: EVERY } : {}]),
@@ -44,10 +47,12 @@ const SPOTS: readonly Row[] = [
   [4, 32, 1024, 1024, [512], { extras: [] }],
 ];
 const QUICK: readonly Row[] = [
-  [4, 32, 2048, 2048, [1, 4, 16, 128], { extras: ['without-subgroups', 'wasm'] }],
-  [8, 32, 4864, 896, [1, 4, 128]],
-  [4, 128, 2048, 2048, [1, 4, 128]],
+  [4, 32, 2048, 2048, [1, 4, 16, 128], { extras: ['without-subgroups'] }],
+  [8, 32, 4864, 896, [1, 4]],
+  [4, 128, 2048, 2048, [1, 4]],
 ];
+/** In a browser, whose threads it wants. The last session, since its threads stay. */
+const WASM: Row = [4, 32, 2048, 2048, [1, 4, 16, 128], { extras: ['wasm'] }];
 
 const session = ([bits, group, k, n, rows, { offset = false, extras = [] } = {}]: Row, dtype: Session['dtype']): Session => ({
   bits,
@@ -64,7 +69,7 @@ export interface Selection {
   readonly mode: 'quick' | 'full';
   readonly kind: AdapterKind;
   readonly f16: boolean;
-  /** A browser: has the wasm peer, whose threads want one. */
+  /** A browser: has the wasm peer. */
   readonly browser: boolean;
 }
 
@@ -76,10 +81,8 @@ export function select({ mode, kind, f16, browser }: Selection): Session[] {
   const table = mode === 'quick' ? QUICK : [...GRID, ...SPOTS];
   const dtypes: Session['dtype'][] =
     kind === 'swiftshader' || !f16 ? ['float32'] : kind === 'gpu' ? ['float32', 'float16'] : browser ? ['float16'] : ['float32'];
-  const sessions = dtypes.flatMap((dtype) => table.map((row) => session(row, dtype)));
-  const wasm = browser && kind === 'lavapipe' ? [session([4, 32, 2048, 2048, [1, 4, 16, 128], { extras: ['wasm'] }], 'float32')] : [];
-  const keep = (extra: Extra): boolean => extra !== 'wasm' || browser;
-  return [...wasm, ...sessions].map((one) => ({ ...one, extras: one.extras.filter(keep) }));
+  const wasm = browser && (mode === 'full' || kind === 'lavapipe') ? [session(WASM, 'float32')] : [];
+  return [...dtypes.flatMap((dtype) => table.map((row) => session(row, dtype))), ...wasm];
 }
 
 /** Does a name of `cellName` belong to the run? */

@@ -27,7 +27,7 @@ export const fastest = (cell: Cell, family: Timing['family']): Timing | undefine
 
 export function cellRow(cell: Cell): string[] {
   const mine = ours(cell) ?? cell.timings.find(({ family }) => family === 'ours');
-  const peer = fastest(cell, 'ort-gpu');
+  const peer = fastest(cell, 'ort-gpu') ?? fastest(cell, 'ort-wasm');
   const limit = cell.m === 1 ? 'copy' : 'multiply-add';
   const rate = limitRate(cell, limit);
   return [
@@ -36,7 +36,7 @@ export function cellRow(cell: Cell): string[] {
     mine ? ms(least(mine.ms)) : NONE,
     peer ? ms(median(peer.ms)) : NONE,
     peer ? peer.name.replace('ort ', '') : NONE,
-    times(ratio(cell)),
+    times(peer && ratio(cell, ours(cell), peer.family)),
     percent(share(cell, limit)),
     rate > 0 ? `${(rate / 1e9).toFixed(1)} ${limit === 'copy' ? 'GB/s' : 'G/s'}` : NONE,
     error(mine?.error),
@@ -61,7 +61,7 @@ export const CELL_COLUMNS: readonly Column[] = [
 
 /** Everyone else of a cell who was timed: the library's other ways, wasm, dense, and the peers that were not the fastest. */
 function others(cell: Cell): string[][] {
-  const best = fastest(cell, 'ort-gpu');
+  const best = fastest(cell, 'ort-gpu') ?? fastest(cell, 'ort-wasm');
   return cell.timings
     .filter((t) => t !== best && !['ours', 'copy', 'multiply-add'].includes(t.family))
     .map((t) => {
@@ -92,7 +92,7 @@ const OTHER_COLUMNS: readonly Column[] = [
 export function hostText(host: HostResult): string {
   const { vendor, architecture, description, device } = host.adapter;
   const head = [
-    `== ${host.host}: ${[description || device, architecture, vendor].filter(Boolean).join(', ')} (${host.engine}), ${host.seconds.toFixed(0)} s`,
+    `== ${host.host}: ${host.kind}: ${[description || device, architecture, vendor].filter(Boolean).join(', ')}; ${host.engine}; ${host.seconds.toFixed(0)} s`,
     '',
     table(CELL_COLUMNS, host.cells.map(cellRow)),
   ];
