@@ -4,6 +4,7 @@ import type { Caps } from '../src/caps.js';
 import type { FloatDType } from '../src/dtype.js';
 import { kernels } from '../src/kernels/index.js';
 import { variantId } from '../src/kernels/kernel.js';
+import { hasMatrices } from '../src/kernels/matmul-matrix.js';
 import type { Force } from '../src/plan.js';
 
 export interface Case {
@@ -75,7 +76,7 @@ function nameOf(c: Omit<Case, 'name'>): string {
     c.yOffset > 0 && `y at ${c.yOffset}`,
     c.data,
     c.force && variantId(c.force.kernel, c.force.tile ?? {}),
-    ...Object.entries(c.caps).map(([name, value]) => `${name}=${value}`),
+    ...Object.entries(c.caps).map(([name, value]) => `${name}=${typeof value === 'object' ? JSON.stringify(value) : value}`),
   ];
   return words.filter(Boolean).join(' ');
 }
@@ -87,6 +88,8 @@ export const makeCase = (change: Partial<Omit<Case, 'name'>>): Case => {
 
 const DTYPES: readonly FloatDType[] = ['float32', 'float16', 'bfloat16'];
 const BITS = [4, 8] as const;
+/** What x may be for a kernel. */
+const dtypesOf = (kernel: string): readonly FloatDType[] => (kernel === 'matmul-matrix' ? ['float16'] : DTYPES);
 const G32 = { mode: 'group', groupSize: 32 } as const;
 
 /**
@@ -98,7 +101,8 @@ const everyTile: readonly Case[] = kernels.flatMap((kernel) =>
     (kernel.name === 'matmul-rows' ? [BITS[i % 2]!] : BITS).map((bits, j) => {
       // The tiles share out dtypes, offsets and outputs among them.
       const turn = i + j;
-      const wide = kernel.name === 'matmul-tiled';
+      const wide = kernel.name === 'matmul-tiled' || kernel.name === 'matmul-matrix';
+      const dtypes = dtypesOf(kernel.name);
       return makeCase({
         data: 'exact',
         force: { kernel: kernel.name, tile },
@@ -106,7 +110,7 @@ const everyTile: readonly Case[] = kernels.flatMap((kernel) =>
         k: bits === 4 ? 200 : 180,
         n: 84,
         bits,
-        dtype: DTYPES[turn % 3]!,
+        dtype: dtypes[turn % dtypes.length]!,
         offset: turn % 2 === 0,
         bias: turn % 4 < 2,
         quant: turn % 5 === 4 ? 'float32+offset' : 'none',
@@ -129,8 +133,10 @@ const everyMode: readonly Case[] = DTYPES.flatMap((dtype) =>
 
 const withoutF16: readonly Case[] = BITS.flatMap((bits) =>
   (['exact', 'random', 'special'] as const).flatMap((data) =>
-    kernels.map(({ name }) =>
-      makeCase({ dtype: 'float16', bits, data, ...G32, offset: true, caps: { f16: false }, force: { kernel: name }, n: 12 }),
+    kernels.flatMap(({ name }) =>
+      name === 'matmul-matrix'
+        ? []
+        : makeCase({ dtype: 'float16', bits, data, ...G32, offset: true, caps: { f16: false }, force: { kernel: name }, n: 12 }),
     ),
   ),
 );
@@ -213,13 +219,22 @@ const limits: readonly Case[] = [
   makeCase({ k: 8, n: 300, bits: 4, quant: 'float32+offset', bias: true, data: 'exact', caps: { maxComputeWorkgroupsPerDimension: 4 } }),
   makeCase({ k: 8, n: 301, bits: 8, x: 'transposed', dtype: 'float16', data: 'exact', caps: { maxComputeWorkgroupsPerDimension: 4 } }),
   ...kernels.map(({ name }) =>
-    makeCase({ m: 70, k: 32, n: 300, bits: 4, data: 'exact', force: { kernel: name }, caps: { maxComputeWorkgroupsPerDimension: 40 } }),
+    makeCase({
+      m: 70,
+      k: 32,
+      n: 300,
+      bits: 4,
+      data: 'exact',
+      dtype: dtypesOf(name)[0]!,
+      force: { kernel: name },
+      caps: { maxComputeWorkgroupsPerDimension: 40 },
+    }),
   ),
 ];
 
 /** NaN, ±Inf and overflow go where the formula sends them, in every kernel. */
 const special: readonly Case[] = kernels.flatMap(({ name }) =>
-  DTYPES.flatMap((dtype) =>
+  dtypesOf(name).flatMap((dtype) =>
     BITS.map((bits) => makeCase({ dtype, bits, data: 'special', offset: true, bias: true, ...G32, n: 24, m: 4, force: { kernel: name } })),
   ),
 );
@@ -273,10 +288,11 @@ export const cases: readonly Case[] = [
 ];
 
 /** Can a device with `caps` run a case's forced tile, and is it worth it? */
-export function runsOn(c: Case, caps: Pick<Caps, 'subgroups' | 'maxSubgroupSize'>): boolean {
+export function runsOn(c: Case, caps: Pick<Caps, 'subgroups' | 'maxSubgroupSize' | 'subgroupMatrix'>): boolean {
   const tile = c.force && (c.force.tile ?? kernels.find(({ name }) => name === c.force?.kernel)?.tiles[0]);
   if (tile?.SUBGROUPS === 1) return caps.subgroups && caps.maxSubgroupSize <= 64;
   // Subgroups of another width than the tile's fall back to the formula: one small tile shows it.
   if (tile?.WIDTH !== undefined) return caps.subgroups && (tile.WIDTH === caps.maxSubgroupSize || tile.ROWS === 1);
+  if (tile?.M_SIZE !== undefined) return hasMatrices(caps, tile) && 4 * caps.maxSubgroupSize <= tile.LANES!;
   return true;
 }

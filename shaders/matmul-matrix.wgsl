@@ -117,7 +117,7 @@ fn main(
   let quad = min(first_quad + index % QUADS, params.w_pitch - 1u);
   let block_row = (subgroup / 2u) * BLOCK;
   let block_column = (subgroup % 2u) * BLOCK;
-  var block: array<Result, DOWN * ACROSS>;
+  var products: array<Result, DOWN * ACROSS>;
   var total: array<vec4<f32>, PARTS>;
 
   for (var word = 0u; word < params.words; word += STEP / CODES) {
@@ -145,16 +145,18 @@ fn main(
         for (var r = 0u; r < DOWN; r++) {
           let left = subgroupMatrixLoad<Left, row_major>(&x_tile, (block_row + r * M_SIZE) * X_PITCH + k, X_PITCH);
           for (var c = 0u; c < ACROSS; c++) {
-            block[r * ACROSS + c] = subgroupMatrixMultiplyAccumulate(left, right[c], block[r * ACROSS + c]);
+            let i = r * ACROSS + c;
+            products[i] = subgroupMatrixMultiplyAccumulate(left, right[c], products[i]);
           }
         }
       }
       if (ends) {
         for (var r = 0u; r < DOWN; r++) {
           for (var c = 0u; c < ACROSS; c++) {
+            let i = r * ACROSS + c;
             let at = (block_row + r * M_SIZE) * SUM_PITCH + block_column + c * N_SIZE;
-            subgroupMatrixStore<row_major>(&sums, at, block[r * ACROSS + c], SUM_PITCH);
-            block[r * ACROSS + c] = Result();
+            subgroupMatrixStore<row_major>(&sums, at, products[i], SUM_PITCH);
+            products[i] = Result();
           }
         }
       }

@@ -21,12 +21,12 @@ const SIZES = [
 ];
 const LANES = [128, 256];
 
-const matches = (config: MatrixConfig, tile: Params): boolean =>
-  config.componentType === 'f16' &&
-  config.resultComponentType === 'f32' &&
-  config.M === tile.M_SIZE &&
-  config.N === tile.N_SIZE &&
-  config.K === tile.K_SIZE;
+/** Can the device multiply matrices of a tile's size, exactly enough? */
+export const hasMatrices = (caps: Pick<Caps, 'subgroupMatrix'>, tile: Params): boolean =>
+  caps.subgroupMatrix.some(
+    ({ componentType, resultComponentType, M, N, K }) =>
+      componentType === 'f16' && resultComponentType === 'f32' && M === tile.M_SIZE && N === tile.N_SIZE && K === tile.K_SIZE,
+  );
 
 const show = ({ componentType, resultComponentType, M, N, K }: MatrixConfig): string =>
   `${componentType} ${M}×${N}×${K} to ${resultComponentType}`;
@@ -43,7 +43,7 @@ export const matmulMatrix: Kernel = {
     if (caps.subgroupMatrix.length === 0) return 'the device has no subgroup matrices';
     if (problem.xDtype !== 'float16') return `x is ${problem.xDtype}: only float16 is exact in matrices of f16`;
     if (problem.m < MIN_ROWS) return `rows ${problem.m}: below ${MIN_ROWS} most of a tile of ${ROWS} rows would be idle`;
-    const size = SIZES.find((tile) => caps.subgroupMatrix.some((config) => matches(config, tile)));
+    const size = SIZES.find((tile) => hasMatrices(caps, tile));
     if (!size)
       return `the device's subgroup matrices are ${caps.subgroupMatrix.map(show).join(', ')}; f16 to f32 of a known size is needed`;
     const lanes = lanesFor(caps) ?? LANES.at(-1)!;
@@ -52,7 +52,7 @@ export const matmulMatrix: Kernel = {
   },
   fit(problem, caps, tile) {
     if (!caps.f16 || !caps.subgroups) return 'needs the features shader-f16 and subgroups';
-    if (!caps.subgroupMatrix.some((config) => matches(config, tile))) {
+    if (!hasMatrices(caps, tile)) {
       const has = caps.subgroupMatrix.map(show).join(', ') || 'none';
       return `needs subgroup matrices f16 ${tile.M_SIZE}×${tile.N_SIZE}×${tile.K_SIZE} to f32, the device has ${has}`;
     }

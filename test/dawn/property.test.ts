@@ -8,6 +8,9 @@ import { requestDevice } from '../../src/index.js';
 import { kernels } from '../../src/kernels/index.js';
 import { gpu } from './gpu.js';
 
+/** matmul-matrix wants a float16 x and matrix units: matrix.test.ts. */
+const ANY_DEVICE = kernels.map(({ name }) => name).filter((name) => name !== 'matmul-matrix');
+
 const drawn: fc.Arbitrary<Case> = fc
   .record({
     batch: fc.constantFrom([], [], [2], [1, 3]),
@@ -27,7 +30,7 @@ const drawn: fc.Arbitrary<Case> = fc
     x: fc.constantFrom('contiguous' as const, 'transposed' as const, 'offset' as const),
     yOffset: fc.constantFrom(0, 0, 1, 3, 4),
     data: fc.constantFrom('exact' as const, 'random' as const),
-    kernel: fc.constantFrom(undefined, ...kernels.map(({ name }) => name)),
+    kernel: fc.constantFrom(undefined, ...ANY_DEVICE),
     f16: fc.boolean(),
   })
   .map(({ kernel, f16, ...draw }) => {

@@ -10,7 +10,7 @@ import { type Force, makePlan, type Plan } from '../../src/plan.js';
 import type { Operands, View, XView } from '../../src/problem.js';
 import { expectArgument } from './expect-argument.js';
 import { runLoad, runPlan } from './simulate.js';
-import { GPU, LAVAPIPE, LEAST, type ProblemSpec, problemOf, SWIFTSHADER } from './wgsl.js';
+import { GPU, LAVAPIPE, LEAST, MATRIX_GPU, type ProblemSpec, problemOf, SWIFTSHADER } from './wgsl.js';
 
 function plan(spec: ProblemSpec, caps: Caps, force?: Force): Plan {
   const { problem, operands } = problemOf(spec);
@@ -107,11 +107,49 @@ describe('the choice', () => {
     expect(of({ dtype: 'bfloat16', k: 511 })).toMatchObject({ X: 0, Y: 2 }); // gathered before
   });
 
+  test('on a GPU with matrix units: subgroup matrices for many rows of float16', () => {
+    const of = (m: number, change: Partial<Caps> = {}, dtype: ProblemSpec['dtype'] = 'float16') => {
+      const { kernel, params, why } = plan({ m, ...SHAPE, dtype }, { ...MATRIX_GPU, ...change });
+      const { M_SIZE, N_SIZE, K_SIZE, LANES } = params;
+      return { tile: kernel === 'matmul-matrix' ? [M_SIZE, N_SIZE, K_SIZE, LANES] : kernel, why: why.join('\n') };
+    };
+    expect([1, 16, 31].map((m) => of(m).tile)).toEqual(['matmul-rows', 'matmul-rows', 'matmul-tiled']);
+    expect(of(31).why).toMatch(/not matmul-matrix: rows 31: below 32/);
+    expect([32, 512].map((m) => of(m).tile)).toEqual([
+      [16, 16, 16, 128],
+      [16, 16, 16, 128],
+    ]);
+    const [square, wide, small] = MATRIX_GPU.subgroupMatrix;
+    expect(of(64, { subgroupMatrix: [wide!] }).tile).toEqual([8, 16, 16, 128]);
+    expect(of(64, { subgroupMatrix: [small!, wide!] }).tile).toEqual([8, 16, 16, 128]);
+    expect(of(64, { subgroupMatrix: [small!], maxSubgroupSize: 64 }).tile).toEqual([8, 8, 8, 256]);
+    const halves = { ...square!, resultComponentType: 'f16' };
+    const refused: readonly (readonly [Partial<Caps>, ProblemSpec['dtype'], RegExp])[] = [
+      [{ subgroupMatrix: [] }, 'float16', /the device has no subgroup matrices/],
+      [{}, 'float32', /x is float32: only float16/],
+      [{}, 'bfloat16', /x is bfloat16: only float16/],
+      [{ subgroupMatrix: [halves] }, 'float16', /f16 16×16×16 to f16; f16 to f32 of a known size is needed/],
+      [{ f16: false }, 'float16', /needs the features shader-f16 and subgroups/],
+      [{ maxSubgroupSize: 128 }, 'float16', /needs 4 subgroups among 256 lanes, maxSubgroupSize is 128/],
+      [{ maxComputeWorkgroupStorageSize: 16384 }, 'float16', /needs 27392, maxComputeWorkgroupStorageSize is 16384/],
+    ];
+    for (const [change, dtype, reason] of refused) {
+      const { tile, why } = of(64, change, dtype);
+      expect([tile, why]).not.toContainEqual(expect.any(Array));
+      expect(why).toMatch(new RegExp(`not matmul-matrix: .*${reason.source}`));
+    }
+    // Forced, it says the same.
+    const { message } = refusal(() => plan({ m: 64, ...SHAPE, dtype: 'float16' }, GPU, { kernel: 'matmul-matrix' }));
+    expect(message).toMatch(/matmul-matrix: needs subgroup matrices f16 16×16×16 to f32, the device has none$/);
+    const wrong = refusal(() => plan({ m: 64, ...SHAPE }, MATRIX_GPU, { kernel: 'matmul-matrix' }));
+    expect(wrong.message).toMatch(/matmul-matrix: needs a float16 x, got float32$/);
+  });
+
   test('says why, and why not the ones before', () => {
     const { why } = plan({ m: 128, ...SHAPE }, GPU);
     expect(why[0]).toMatch(/^matmul-tiled: .*128/);
     const refused = why.slice(1).map((reason) => /^not ([\w-]+): (.+)$/.exec(reason)?.slice(1) ?? reason);
-    expect(refused.map(([name]) => name)).toEqual(['matmul-subgroup', 'matmul-rows']);
+    expect(refused.map(([name]) => name)).toEqual(['matmul-subgroup', 'matmul-rows', 'matmul-matrix']);
     for (const [, reason] of refused) expect(reason!.length).toBeGreaterThan(10);
     expect(plan({ m: 4, ...SHAPE }, { ...GPU, maxComputeWorkgroupStorageSize: 0 }).why.join('\n')).toMatch(
       /^not matmul-rows: .*12288.*maxComputeWorkgroupStorageSize is 0$/m,
@@ -124,8 +162,8 @@ describe('force', () => {
   test('takes the kernel and the tile', () => {
     for (const { name, tiles } of kernels)
       for (const tile of tiles) {
-        const caps = name === 'matmul-subgroup' ? SWIFTSHADER : GPU;
-        const forced = plan({ m: 3, ...SHAPE }, caps, { kernel: name, tile });
+        const caps = name === 'matmul-subgroup' ? SWIFTSHADER : MATRIX_GPU;
+        const forced = plan({ m: 3, ...SHAPE, dtype: 'float16' }, caps, { kernel: name, tile });
         expect(forced.kernel).toBe(name);
         expect(forced.params).toMatchObject(tile);
         expect(forced.why).toHaveLength(1);
@@ -285,15 +323,15 @@ describe('plans', () => {
   test.each(kernels.map(({ name }) => name))('%s: every element of y is made once, from its own row and column', (kernel) => {
     fc.assert(
       fc.property(specs, smallCaps, (spec, change) => {
-        const caps: Caps = { ...GPU, ...change, ...(change.software && { minSubgroupSize: 8, maxSubgroupSize: 8 }) };
-        const { problem, operands } = problemOf(spec);
+        const caps: Caps = { ...MATRIX_GPU, ...change, ...(change.software && { minSubgroupSize: 8, maxSubgroupSize: 8 }) };
+        const { problem, operands } = problemOf(kernel === 'matmul-matrix' ? { ...spec, dtype: 'float16' } : spec);
         let made: Plan;
         const packed = packedLayout(operands, caps);
         try {
           made = makePlan(problem, packed, caps, { kernel });
         } catch (error) {
           expect(error).toBeInstanceOf(UnsupportedError);
-          expect((error as Error).message).toMatch(/max\w+ is \d+/);
+          expect((error as Error).message).toMatch(/max\w+ is \d+|needs the features/);
           return;
         }
         runPlan(problem, packed, caps, made);
@@ -448,7 +486,7 @@ describe('loads', () => {
           steps = packSteps(operands, packed, caps, views);
         } catch (error) {
           expect(error).toBeInstanceOf(UnsupportedError);
-          expect((error as Error).message).toMatch(/max\w+ is \d+/);
+          expect((error as Error).message).toMatch(/max\w+ is \d+|needs the features/);
           return;
         }
         runLoad(operands, packed, caps, views, lengths, steps);

@@ -12,7 +12,7 @@ import { makePlan } from '../../src/plan.js';
 import type { Problem, View } from '../../src/problem.js';
 import type { Step } from '../../src/step.js';
 import { sources } from '../../src/wgsl/sources.js';
-import { GPU, LAVAPIPE, LEAST, type ProblemSpec, problemOf, readable, SWIFTSHADER, variantText } from './wgsl.js';
+import { GPU, LAVAPIPE, LEAST, MATRIX_GPU, type ProblemSpec, problemOf, readable, SWIFTSHADER, variantText } from './wgsl.js';
 
 const variants = allVariants();
 const ids = variants.map(({ shader, params }) => variantId(shader.name, params));
@@ -108,7 +108,7 @@ function forced(problem: Problem, packed: Packed, caps: Caps, kernel: string): r
 
 describe('what planning and loading ask for', () => {
   const DTYPES = ['float32', 'float16', 'bfloat16'] as const;
-  const capsList = [GPU, { ...GPU, subgroups: false }, { ...GPU, maxSubgroupSize: 128 }, LEAST, SWIFTSHADER, LAVAPIPE];
+  const capsList = [GPU, MATRIX_GPU, { ...GPU, subgroups: false }, { ...GPU, maxSubgroupSize: 128 }, LEAST, SWIFTSHADER, LAVAPIPE];
   const specs: ProblemSpec[] = [];
   for (const dtype of DTYPES)
     for (const bits of [4, 8] as const)

@@ -7,8 +7,15 @@ import { sources } from '../../src/wgsl/sources.js';
 
 export const variantText = (shader: string, params: Params): Preprocessed => preprocess(sources, `${shader}.wgsl`, params);
 
-/** wgsl_reflect takes the word `workgroup` for a keyword everywhere; WGSL knows it only in `var<workgroup>`. */
-export const readable = (code: string): string => code.replace(/(?<!<)\bworkgroup\b/g, 'workgroup_index');
+/**
+ * wgsl_reflect takes the word `workgroup` for a keyword everywhere; WGSL knows it only in `var<workgroup>`. It does not know subgroup
+ * matrices: their types become arrays, and their functions lose the template arguments.
+ */
+export const readable = (code: string): string =>
+  code
+    .replace(/(?<!<)\bworkgroup\b/g, 'workgroup_index')
+    .replace(/subgroup_matrix_\w+<(\w+), \w+, \w+>/g, 'array<$1, 1>')
+    .replace(/(subgroupMatrix(?:Load|Store))<[^>]*>/g, '$1');
 
 /** A GPU that can do everything. */
 export const GPU: Caps = {
@@ -24,6 +31,15 @@ export const GPU: Caps = {
   maxComputeWorkgroupsPerDimension: 65535,
   maxComputeInvocationsPerWorkgroup: 1024,
   maxComputeWorkgroupStorageSize: 32768,
+};
+/** One with matrix units too, of every size that some device has. */
+export const MATRIX_GPU: Caps = {
+  ...GPU,
+  subgroupMatrix: [
+    [16, 16, 16],
+    [8, 16, 16],
+    [8, 8, 8],
+  ].map(([M, N, K]) => ({ componentType: 'f16', resultComponentType: 'f32', M: M!, N: N!, K: K! })),
 };
 /** What every WebGPU device has. */
 export const LEAST: Caps = {
