@@ -8,10 +8,10 @@ import { operandBindings, operandUniforms, withinLimit } from './operands.js';
 const MIN_ROWS = 32;
 const ROWS = 64;
 const QUADS = 16;
-/** Subgroups that multiply, a quarter of the tile each. */
-const BLOCKS = 4;
-/** As in the shader: x [64][40] and w [32][72] as f16, sums [64][68] as f32, and with an offset the sums of 64 rows of x. */
-const WORKGROUP_BYTES = 2 * 64 * 40 + 2 * 32 * 72 + 4 * 64 * 68 + 4 * 64;
+/** Subgroups that multiply, a strip of the tile each. */
+const STRIPS = 4;
+/** As in the shader: x and w [64][40] as f16, sums [64][68] as f32, and with an offset the sums of 64 rows of x. */
+const WORKGROUP_BYTES = 2 * 2 * 64 * 40 + 4 * 64 * 68 + 4 * 64;
 
 // Sizes that devices have; the largest first, because it reads workgroup memory least often for each product.
 const SIZES = [
@@ -32,7 +32,7 @@ const show = ({ componentType, resultComponentType, M, N, K }: MatrixConfig): st
   `${componentType} ${M}×${N}×${K} to ${resultComponentType}`;
 
 /** Enough lanes for four subgroups, however large the device makes them; undefined if no tile has as many. */
-const lanesFor = (caps: Caps): number | undefined => LANES.find((lanes) => lanes >= BLOCKS * caps.maxSubgroupSize);
+const lanesFor = (caps: Caps): number | undefined => LANES.find((lanes) => lanes >= STRIPS * caps.maxSubgroupSize);
 
 export const matmulMatrix: Kernel = {
   name: 'matmul-matrix',
@@ -57,8 +57,8 @@ export const matmulMatrix: Kernel = {
       return `needs subgroup matrices f16 ${tile.M_SIZE}×${tile.N_SIZE}×${tile.K_SIZE} to f32, the device has ${has}`;
     }
     if (problem.xDtype !== 'float16') return `needs a float16 x, got ${problem.xDtype}`;
-    if (tile.LANES! < BLOCKS * caps.maxSubgroupSize) {
-      return `needs ${BLOCKS} subgroups among ${tile.LANES} lanes, maxSubgroupSize is ${caps.maxSubgroupSize}`;
+    if (tile.LANES! < STRIPS * caps.maxSubgroupSize) {
+      return `needs ${STRIPS} subgroups among ${tile.LANES} lanes, maxSubgroupSize is ${caps.maxSubgroupSize}`;
     }
     return (
       withinLimit('maxComputeInvocationsPerWorkgroup', tile.LANES!, caps) ??

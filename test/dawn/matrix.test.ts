@@ -30,7 +30,7 @@ function written(text: string, width: number): string {
     [/alias Left = .*\n/, 'struct Left { at: u32, pitch: u32 }\n'],
     [/alias Right = .*\n/, 'struct Right { at: u32, pitch: u32 }\n'],
     [/alias Result = .*\n/, `alias Result = array<f32, M_SIZE * N_SIZE / ${width}u>;\nvar<private> lane: u32;\n`],
-    [/subgroupMatrixLoad<(\w+), row_major>\(&\w+, /g, '$1('],
+    [/subgroupMatrixLoad<(Left|Right), \w+>\(&\w+, /g, '$1('],
     [/subgroupMatrixMultiplyAccumulate/g, 'multiply'],
     [/subgroupMatrixStore<row_major>\(&sums, /g, 'put('],
     [/,\n\s*@builtin\(subgroup_id\) subgroup: u32/, ''],
@@ -42,7 +42,7 @@ function written(text: string, width: number): string {
         for (var i = 0u; i < M_SIZE * N_SIZE / ${width}u; i++) {
           let e = i * ${width}u + lane;
           for (var k = 0u; k < K_SIZE; k++) {
-            result[i] += f32(x_tile[left.at + e / N_SIZE * left.pitch + k]) * f32(w_tile[right.at + k * right.pitch + e % N_SIZE]);
+            result[i] += f32(x_tile[left.at + e / N_SIZE * left.pitch + k]) * f32(w_tile[right.at + e % N_SIZE * right.pitch + k]);
           }
         }
         return result;

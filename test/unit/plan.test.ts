@@ -131,7 +131,7 @@ describe('the choice', () => {
       [{ subgroupMatrix: [halves] }, 'float16', /f16 16×16×16 to f16; f16 to f32 of a known size is needed/],
       [{ f16: false }, 'float16', /needs the features shader-f16 and subgroups/],
       [{ maxSubgroupSize: 128 }, 'float16', /needs 4 subgroups among 256 lanes, maxSubgroupSize is 128/],
-      [{ maxComputeWorkgroupStorageSize: 16384 }, 'float16', /needs 27392, maxComputeWorkgroupStorageSize is 16384/],
+      [{ maxComputeWorkgroupStorageSize: 16384 }, 'float16', /needs 27904, maxComputeWorkgroupStorageSize is 16384/],
     ];
     for (const [change, dtype, reason] of refused) {
       const { tile, why } = of(64, change, dtype);
