@@ -161,9 +161,18 @@ export function ensureChromiumF16(chromium) {
   return { path: join(folder, 'chromium') };
 }
 
+/** Mesa's no-op AMD card, on which Dawn itself runs and has subgroup matrices. Debian's mesa-drm-shim has it. */
+function amdShim() {
+  const places = [process.env.AMD_DRM_SHIM, '/usr/lib/x86_64-linux-gnu/libamdgpu_noop_drm_shim.so'];
+  const find = () => places.find((path) => path && existsSync(path));
+  const options = !find() && canApt() && backports();
+  if (options) apt(['mesa-drm-shim'], options);
+  return find();
+}
+
 /**
- * What scripts/static.mjs needs: a C compiler, an assembler of SPIR-V, Mesa's drivers. Returns { cc, dawn, amd, intel, missing }: the
- * environments for Dawn and for each vendor's driver, and what each vendor lacks.
+ * What scripts/static.mjs needs: a C compiler, an assembler of SPIR-V, Mesa's drivers. Returns { cc, dawn, matrices, amd, intel, missing }:
+ * the environment for Dawn and whether subgroup matrices are there, the environments for each vendor's driver, and what each vendor lacks.
  */
 export function ensureStatic() {
   const header = () => existsSync('/usr/include/vulkan/vulkan.h');
@@ -171,7 +180,8 @@ export function ensureStatic() {
   const tools = () => works('spirv-as', '--version') && header() && compiler();
   if (!driverJson('radeon') || !lavapipeJson()) ensureVulkan();
   if (!tools() && canApt()) apt(['spirv-tools', 'libvulkan-dev', 'gcc', 'libc6-dev']);
-  const shim = process.env.INTEL_DRM_SHIM;
+  const intelShim = process.env.INTEL_DRM_SHIM;
+  const noShim = intelShim ? `INTEL_DRM_SHIM=${intelShim}` : "INTEL_DRM_SHIM (path of Mesa's libintel_noop_drm_shim.so)";
   const lacks = (there, what) => (there ? [] : [what]);
   const both = [
     ...lacks(works('spirv-as', '--version'), 'spirv-as (spirv-tools)'),
@@ -179,14 +189,19 @@ export function ensureStatic() {
     ...lacks(compiler(), 'a C compiler'),
     ...lacks(lavapipeJson(), 'Mesa lavapipe'),
   ];
-  const vendor = (driver, more) => [...both, ...lacks(driverJson(driver), `Mesa's Vulkan driver ${driver}`), ...more];
-  const noShim = lacks(
-    shim && existsSync(shim),
-    shim ? `INTEL_DRM_SHIM=${shim}` : "INTEL_DRM_SHIM (path of Mesa's libintel_noop_drm_shim.so)",
-  );
-  const missing = { amd: vendor('radeon', []), intel: vendor('intel', noShim) };
+  const vendor = (driver, ...more) => [...both, ...lacks(driverJson(driver), `Mesa's Vulkan driver ${driver}`), ...more.flat()];
+  const missing = { amd: vendor('radeon'), intel: vendor('intel', lacks(intelShim && existsSync(intelShim), noShim)) };
   const env = (driver, more = {}) => (driverJson(driver) ? { ...driverEnv(driverJson(driver)), ...more } : {});
-  return { cc: compiler(), dawn: env('lvp'), amd: env('radeon'), intel: env('intel', { LD_PRELOAD: shim }), missing };
+  const shim = missing.amd.length === 0 ? amdShim() : undefined;
+  const dawn = shim ? env('radeon', { AMDGPU_GPU_ID: 'navi31', LD_PRELOAD: shim }) : env('lvp');
+  return {
+    cc: compiler(),
+    dawn,
+    matrices: shim !== undefined,
+    amd: env('radeon'),
+    intel: env('intel', { LD_PRELOAD: intelShim }),
+    missing,
+  };
 }
 
 /** npm does not run the packages' own install steps everywhere; Deno's binary is a package beside it. */

@@ -14,10 +14,12 @@ import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { ensureModules, ensureStatic, root } from './setup.mjs';
 
-/** `caps`: what planning sees of such a device. `subgroup`: the size that Dawn asks of the driver. */
+const AMD_CAPS = { minSubgroupSize: 32, maxSubgroupSize: 64 };
+const WMMA = [{ componentType: 'f16', resultComponentType: 'f32', M: 16, N: 16, K: 16 }];
+/** `caps`: what planning sees of such a device, and `matrices` of its subgroup matrices. `subgroup`: the size that Dawn asks of the driver. */
 const FAMILIES = {
-  navi31: { vendor: 'amd', subgroup: 64, env: { RADV_FORCE_FAMILY: 'navi31' }, caps: { minSubgroupSize: 32, maxSubgroupSize: 64 } },
-  navi21: { vendor: 'amd', subgroup: 64, env: { RADV_FORCE_FAMILY: 'navi21' }, caps: { minSubgroupSize: 32, maxSubgroupSize: 64 } },
+  navi31: { vendor: 'amd', subgroup: 64, env: { RADV_FORCE_FAMILY: 'navi31' }, caps: AMD_CAPS, matrices: WMMA },
+  navi21: { vendor: 'amd', subgroup: 64, env: { RADV_FORCE_FAMILY: 'navi21' }, caps: AMD_CAPS },
   dg2: { vendor: 'intel', subgroup: 16, env: { INTEL_STUB_GPU_PLATFORM: 'dg2' }, caps: { minSubgroupSize: 8, maxSubgroupSize: 32 } },
 };
 
@@ -40,10 +42,13 @@ const ready = families.filter((name) => {
   if (lacking.length > 0) console.error(`!!! SKIPPED: static ${name}: missing ${lacking.join(', ')}`);
   return lacking.length === 0;
 });
+if (!parts.matrices)
+  console.error("!!! SKIPPED: static matmul-matrix: missing Mesa's libamdgpu_noop_drm_shim.so (mesa-drm-shim, or AMD_DRM_SHIM)");
 if (ready.length === 0) process.exit(options.has('--check') ? 3 : 1);
 
 const { pickedVariants } = await import('./static/variants.mjs');
 const { hotLoop } = await import('./static/assembly.mjs');
+const { plainNames } = await import('./static/spirv-text.mjs');
 const { perMac, writtenWork } = await import('./static/work.mjs');
 const folder = mkdtempSync(join(tmpdir(), 'antiquant-static-'));
 const run = (program, args, options) => spawnSync(program, args, { cwd: root, encoding: 'utf8', maxBuffer: 2 ** 30, ...options });
@@ -63,8 +68,7 @@ function toSpirv(variants) {
     else if (begin >= 0) {
       const file = join(folder, `${files.size}.spv`);
       const version = /; Version: (\d\.\d)/.exec(text)?.[1] ?? '1.3';
-      // A name that older assemblers do not know, as its number.
-      const input = text.slice(text.indexOf('\n', begin) + 1).replace(/\bMaximallyReconvergesKHR\b/g, '!6023');
+      const input = plainNames(text.slice(text.indexOf('\n', begin) + 1));
       const done = run('spirv-as', ['--target-env', `spv${version}`, '-o', file, '-'], { input });
       files.set(head, done.status === 0 ? { file } : { error: `spirv-as: ${done.stderr.trim()}` });
     }
@@ -107,8 +111,9 @@ const results = [];
 const faults = [];
 let tried = 0;
 for (const family of ready) {
-  const { vendor, caps } = FAMILIES[family];
-  const variants = pickedVariants(caps, { more: options.has('--check') }).filter(
+  const { vendor, caps, matrices } = FAMILIES[family];
+  const devices = [caps, ...(matrices && parts.matrices ? [{ ...caps, subgroupMatrix: matrices }] : [])];
+  const variants = pickedVariants(devices, { more: options.has('--check') }).filter(
     ({ shader }) => only.length === 0 || only.includes(shader),
   );
   tried += variants.length;

@@ -1,14 +1,22 @@
 // SPIR-V text as an assembler of 2023 takes it: what was named later is given by its number.
 
 /** Opcodes of SPV_KHR_cooperative_matrix. */
-const MATRIX = { OpTypeCooperativeMatrixKHR: 4456, OpCooperativeMatrixLoadKHR: 4457, OpCooperativeMatrixStoreKHR: 4458, OpCooperativeMatrixMulAddKHR: 4459 };
+const MATRIX = {
+  OpTypeCooperativeMatrixKHR: 4456,
+  OpCooperativeMatrixLoadKHR: 4457,
+  OpCooperativeMatrixStoreKHR: 4458,
+  OpCooperativeMatrixMulAddKHR: 4459,
+};
 const NUMBERS = { NonPrivatePointer: '!32', NoneKHR: '!0' };
 
 /** `%result = OpName %type …` as a raw word of length and opcode, then the operands in binary order: the type before the result. */
 function rawMatrix(line) {
   const [, result, name, rest] = /^\s*(?:(%\S+) = )?(Op\w*CooperativeMatrix\w*)\s+(.*)$/.exec(line) ?? [];
   if (!(name in MATRIX)) return line;
-  const operands = rest.trim().split(/\s+/).map((word) => NUMBERS[word] ?? word);
+  const operands = rest
+    .trim()
+    .split(/\s+/)
+    .map((word) => NUMBERS[word] ?? word);
   if (result) operands.splice(name.startsWith('OpType') ? 0 : 1, 0, result);
   // A list of operands goes on over the end of its line, unless something without any comes between.
   return `${name.startsWith('OpType') ? '' : 'OpNop\n'}!${(operands.length + 1) * 65536 + MATRIX[name]} ${operands.join(' ')}`;

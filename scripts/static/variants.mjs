@@ -24,10 +24,14 @@ const MORE = [4, 8].flatMap((bits) => [
   { bits, dtype: 'float32', group: 0, offset: true, quant: true },
 ]);
 
-/** [{ id, shader, params, code, dtype, rows: [least, most] }] for a device of `caps`, with all its features and with the least. */
-export function pickedVariants(caps, { more = false } = {}) {
+/**
+ * [{ id, shader, params, code, dtype, rows: [least, most] }] of devices that differ from a GPU with every feature and common limits by
+ * the caps given; with `more`, in more formats, and of such devices without features too.
+ */
+export function pickedVariants(capsList, { more = false } = {}) {
   const found = new Map();
-  for (const device of [{ ...GPU, ...caps }, ...(more ? [{ ...LEAST, ...caps, f16: false, subgroups: false, subgroupMatrix: [] }] : [])])
+  const bare = { ...LEAST, ...capsList[0], f16: false, subgroups: false };
+  for (const device of [...capsList.map((caps) => ({ ...GPU, ...caps })), ...(more ? [bare] : [])])
     for (const format of more ? [...FORMATS, ...MORE] : FORMATS)
       for (const innerPrecise of [0, 1])
         for (const shape of SHAPES)

@@ -6,6 +6,7 @@ const GROUP = 32;
 export const work = {
   'matmul-rows': ({ BITS, ROWS, QUADS }) => ({ rows: ROWS, columns: 4 * QUADS, k: 32 / BITS, around: GROUP }),
   'matmul-tiled': ({ ROWS }) => ({ rows: ROWS, columns: 4, k: 4, around: 16 }),
+  'matmul-matrix': ({ LANES, K_SIZE }) => ({ rows: 16, columns: 256 / LANES, k: K_SIZE, around: GROUP }),
   'matmul-plain': () => ({ rows: 1, columns: 4, k: 1, around: 8 }),
 };
 
