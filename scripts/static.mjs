@@ -138,7 +138,7 @@ for (const family of ready) {
 rmSync(folder, { recursive: true, force: true });
 
 if (options.has('--json')) console.log(JSON.stringify(results, null, 1));
-else if (!options.has('--check')) printTable(results.filter(({ inner }) => inner !== undefined));
+else if (!options.has('--check')) printTable(results.filter(({ kernel }) => kernel.startsWith('matmul-')));
 for (const fault of faults) console.error(`FAIL ${fault}`);
 if (options.has('--check')) {
   console.log(
@@ -148,7 +148,7 @@ if (options.has('--check')) {
 process.exit(options.has('--check') && (faults.length > 0 || tried === 0) ? 1 : 0);
 
 function printTable(rows) {
-  const number = (value) => (value === undefined ? '–' : value.toFixed(2));
+  const number = (value) => (Number.isFinite(value) ? value.toFixed(2) : '–');
   const widths = (loads) =>
     [...new Set(loads)].sort((a, b) => b - a).map((bytes) => `${loads.filter((b) => b === bytes).length} × ${bytes} B`);
   const OPERANDS = ['BITS', 'X', 'SCALE', 'OFFSET', 'Y'];
