@@ -142,7 +142,7 @@ function gpuPeer(
 
 /**
  * The GPU peers of a session. Those that are known to be far slower than another of them are left out, to save minutes; `all` runs
- * them too. Known: on SwiftShader, level 4 with blocks of 32 and several rows, and level 0 with blocks of 128 and 16 rows or more;
+ * them too. Known: on SwiftShader, level 4 with blocks of 32 and several rows, or of 128 and fewer than 16, and level 0 with blocks of 128 and 16 rows or more;
  * everywhere level 0 with blocks of 128, and in f16, from 128 rows on; JSEP in f32 from 16 rows on.
  */
 export function gpuPeers(engine: Engine, operands: Operands, kind: AdapterKind, all: boolean): Contender[] {
@@ -151,7 +151,7 @@ export function gpuPeers(engine: Engine, operands: Operands, kind: AdapterKind, 
   const known = (slow: boolean): string | undefined =>
     slow && !all && kind !== 'gpu' ? 'far slower than the other peers here' : undefined;
   const level0 = (m: number) => known((block === 128 && m >= (kind === 'swiftshader' ? 16 : 128)) || (dtype === 'float16' && m >= 128));
-  const level4 = (m: number) => known(kind === 'swiftshader' && block === 32 && m > 1);
+  const level4 = (m: number) => known(kind === 'swiftshader' && m > 1 && (block === 32 || m < 16));
   const peers = [
     gpuPeer(engine, operands, { name: 'ort webgpu, level 0', build: 'native', accuracyLevel: 0 }, level0),
     gpuPeer(engine, operands, { name: 'ort webgpu, level 4', build: 'native', accuracyLevel: 4 }, level4),
