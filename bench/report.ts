@@ -62,8 +62,10 @@ function quantityOf(target: Target, cell: Cell, all: readonly Cell[]): number | 
   switch (target.quantity) {
     case 'ratio':
       return ratio(cell);
-    case 'ratio without subgroups':
-      return ratio(cell, named(cell, 'antiquant without subgroups'));
+    case 'ratio without subgroups': {
+      const mine = named(cell, 'antiquant without subgroups');
+      return mine && ratio(cell, mine);
+    }
     case 'ratio to wasm':
       return ratio(cell, ours(cell), 'ort-wasm');
     case 'share of copy':

@@ -21,6 +21,8 @@ export interface BenchOptions {
   /** `kernels`: each kernel in every cell. `tiles`: each of their tiles. */
   readonly force?: 'kernels' | 'tiles';
   readonly rounds?: number;
+  /** Only the sessions with GPU peers, or only those with the CPU peer: a browser is better started for each. */
+  readonly part?: 'gpu' | 'cpu';
 }
 
 export interface Progress {
@@ -33,7 +35,7 @@ export interface Progress {
 
 const PACE: Readonly<Record<BenchOptions['mode'], Pace>> = { quick: { rounds: 3, sample: 25 }, full: { rounds: 5, sample: 40 } };
 /** How long the peer's WebAssembly is used before anything is timed, so that the engine has compiled what is hot. */
-const WARM_UP_MS = { quick: 1500, full: 10_000 };
+const WARM_UP_MS = { quick: 1500, full: 5000 };
 
 /** Chromium says SwiftShader of whatever its software adapter is; SwiftShader itself has no shader-f16. */
 export function kindOf({ adapterInfo, features }: Pick<GPUDevice, 'adapterInfo' | 'features'>): AdapterKind {
@@ -116,7 +118,8 @@ export async function runHost(
   const pace = { ...PACE[o.mode], ...(o.rounds && { rounds: o.rounds }) };
   const wanted = o.only ? new RegExp(o.only) : undefined;
   const selected = select({ mode: o.mode, kind, f16: device.features.has('shader-f16'), browser: engine.browser });
-  const sessions = restrict(selected, (session, m) => wanted?.test(cellName({ ...session, m })) ?? true);
+  const belongs = ({ extras }: Session): boolean => !o.part || extras.includes('wasm') === (o.part === 'cpu');
+  const sessions = restrict(selected, (session, m) => belongs(session) && (wanted?.test(cellName({ ...session, m })) ?? true));
   const total = sessions.reduce((sum, { rows }) => sum + rows.length, 0);
   const notes: string[] = [];
   const cells: Cell[] = [];
@@ -136,7 +139,7 @@ export async function runHost(
     }
   };
 
-  if (o.peers !== 'none') {
+  if (o.peers !== 'none' && sessions.length > 0) {
     const version = await ortVersion(engine);
     if (version.startsWith('not here')) notes.push(`onnxruntime-web ${version}`);
   }
@@ -150,8 +153,8 @@ export async function runHost(
     const contenders = contendersOf(engine, operands, kind, o);
     if (i === 0) {
       // Small, so that it is JavaScript's time.
-      spent = await overhead(engine, operandsOf({ ...session, k: 256, n: 256, rows: [1] }));
-      const peer = contenders.find(({ family }) => family === 'ort-gpu');
+      if (o.part !== 'cpu') spent = await overhead(engine, operandsOf({ ...session, k: 256, n: 256, rows: [1] }));
+      const peer = contenders.find(({ family }) => family === 'ort-gpu' || family === 'ort-wasm');
       await warmUp(peer, WARM_UP_MS[o.mode], signal).catch((error: Error) => notes.push(`${peer?.name}: ${error.message}`));
     }
     try {

@@ -116,11 +116,11 @@ function show(host, { done, total, text, cell }) {
   else if (cell || process.env.DEBUG) console.error(line);
 }
 
-async function inBrowser(host, executablePath, software) {
+/** One browser, one page, one part of the sessions. */
+async function onePart(host, executablePath, flags, part) {
   const { chromium } = await import('@playwright/test');
-  const server = await serve(false);
   const args = ['--no-sandbox', '--enable-unsafe-webgpu', '--disable-quic', '--no-first-run', '--disable-background-networking'];
-  args.push('--disable-component-update', '--disable-sync', ...software);
+  args.push('--disable-component-update', '--disable-sync', ...flags);
   const browser = await chromium.launch({ executablePath, args });
   try {
     const page = await browser.newPage();
@@ -129,11 +129,30 @@ async function inBrowser(host, executablePath, software) {
     await page.exposeFunction('benchProgress', (progress) => show(host, progress));
     await page.goto(`http://localhost:${port}/bench/index.html`);
     await page.waitForFunction(() => 'antiquantBench' in globalThis);
-    page.setDefaultTimeout(0);
-    const result = await page.evaluate(([name, o]) => globalThis.antiquantBench.run(name, o, globalThis.benchProgress), [host, options]);
+    const run = ([name, o]) => globalThis.antiquantBench.run(name, o, globalThis.benchProgress);
+    const result = await page.evaluate(run, [host, { ...options, part }]);
     return { ...result, engine: `Chromium ${browser.version()}` };
   } finally {
     await browser.close();
+  }
+}
+
+// V8 would optimise the peers' WebAssembly for a minute, on the cores that a software adapter computes on. The CPU peer, whose
+// arithmetic that is, gets a browser that does.
+const BASELINE_WASM = '--liftoff-only';
+
+async function inBrowser(host, executablePath, flags) {
+  const server = await serve(false);
+  try {
+    const gpu = await onePart(host, executablePath, [...flags, `--js-flags=${BASELINE_WASM}`], 'gpu');
+    const cpu = await onePart(host, executablePath, flags, 'cpu');
+    return {
+      ...gpu,
+      cells: [...gpu.cells, ...cpu.cells],
+      notes: [...gpu.notes, ...cpu.notes],
+      seconds: gpu.seconds + cpu.seconds,
+    };
+  } finally {
     server.kill();
   }
 }
@@ -143,8 +162,7 @@ const graphics = () => (vulkan ??= ensureVulkan());
 const realGpu = () => graphics().adapter && !graphics().adapter.software;
 
 function inDawn() {
-  // The engine would compile the peer's WebAssembly again and again, on the cores that a software adapter computes on.
-  const args = ['--liftoff-only', join(built, 'dawn.js'), JSON.stringify({ options, dist: peerFiles })];
+  const args = [BASELINE_WASM, join(built, 'dawn.js'), JSON.stringify({ options, dist: peerFiles })];
   const child = spawn(process.execPath, args, {
     cwd: root,
     env: { ...process.env, ...graphics().env },

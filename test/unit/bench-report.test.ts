@@ -103,6 +103,13 @@ describe('a target', () => {
     expect(outcomeOf(bound, [host(errors)])).toMatchObject({ met: false, worst: { value: 3e-6 } });
     expect(outcomeOf(bound, [host(errors.slice(0, 1))]).met).toBe(true);
   });
+  test("without subgroups is not taken from the planner's own choice", () => {
+    const c = cell([timing('ours', [1]), timing('ort-gpu', [9])]);
+    const without = timing('ours-other', [3], { name: 'antiquant without subgroups' });
+    const own: Target = { ...target, quantity: 'ratio without subgroups' };
+    expect(outcomeOf(own, [host([c])]).cells).toBe(0);
+    expect(outcomeOf(own, [host([cell([...c.timings, without])])])).toMatchObject({ cells: 1, worst: { value: 3 } });
+  });
   test('of four rows against one finds the other cell', () => {
     const cells = [cell([timing('ours', [2])]), cell([timing('ours', [3])], { m: 4 })];
     const most: Target = { ...target, quantity: 'M=4 / M=1', cells: (c) => c.m === 4, mean: 1.6 };
