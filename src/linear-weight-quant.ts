@@ -3,13 +3,13 @@ import type { Accuracy } from './accuracy.js';
 import type { Caps } from './caps.js';
 import { checkOptions, checkWeights, checkX, checkY } from './checks.js';
 import { ArgumentError, UnsupportedError } from './errors.js';
-import { present } from './functional.js';
 import { assertAlive, capsOf } from './gpu/device.js';
 import { encodeInto, record, submit } from './gpu/dispatch.js';
 import { pipelineErrors, pipelineOf, preparePipelines, variantText } from './gpu/pipeline.js';
+import { checkNames, fromStateDict, type NamedTensors } from './named-tensors.js';
 import { packedLayout, packSteps } from './packed.js';
 import type { Force, Plan } from './plan.js';
-import type { LinearOptions, LinearSpec, WeightTensors } from './problem.js';
+import type { LinearOptions, LinearSpec } from './problem.js';
 import { callOf, callWithOutput, freeProduct, makeProduct, outputBytes, type Product, planOf, recycle } from './product.js';
 import type { Step } from './step.js';
 import { Tensor } from './tensor.js';
@@ -33,17 +33,6 @@ export interface Explanation {
   /** Every dispatch of the call, in order. */
   readonly steps: readonly Step[];
 }
-
-/** torch's names for what `load` takes. */
-const STATE_DICT: Readonly<Record<string, keyof WeightTensors<Tensor>>> = {
-  weight: 'weight',
-  antiquant_scale: 'antiquantScale',
-  antiquant_offset: 'antiquantOffset',
-  quant_scale: 'quantScale',
-  quant_offset: 'quantOffset',
-  bias: 'bias',
-};
-const NAMES = Object.values(STATE_DICT);
 
 const STORAGE = 0x80 | 0x4 | 0x8; // GPUBufferUsage.STORAGE, and COPY_SRC | COPY_DST to bring layers side by side
 
@@ -80,9 +69,9 @@ export class LinearWeightQuant {
    * Repacks the weights on the GPU into the layer's own buffers. Enqueues; the caller's tensors may be destroyed afterwards.
    * @throws ArgumentError, UnsupportedError if the device cannot hold them, DeviceLostError
    */
-  load(tensors: Readonly<Record<string, Tensor>>): this {
+  load(tensors: NamedTensors): this {
     this.#assertUsable();
-    const given = this.#checkNames(tensors);
+    const given = checkNames(this.#spec, this.device, tensors);
     const operands = checkWeights(this.#spec, given);
     const packed = packedLayout(operands, this.#caps);
     const steps = packSteps(operands, packed, this.#caps, { ...given });
@@ -110,13 +99,8 @@ export class LinearWeightQuant {
   }
 
   /** `load` by torch's names: weight, antiquant_scale, antiquant_offset, quant_scale, quant_offset, bias. */
-  loadStateDict(dict: Readonly<Record<string, Tensor>>): this {
-    const entries = Object.entries(dict).map(([name, tensor]) => {
-      const own = STATE_DICT[name];
-      if (!own) throw new ArgumentError(name, Object.keys(STATE_DICT).join(' or '), 'an unknown name');
-      return [own, tensor];
-    });
-    return this.load(Object.fromEntries(entries));
+  loadStateDict(dict: NamedTensors): this {
+    return this.load(fromStateDict(dict));
   }
 
   /** Compiles, in parallel and off the main path, all that products of these numbers of rows will need. @throws ShaderError */
@@ -197,27 +181,6 @@ export class LinearWeightQuant {
     this.#assertUsable();
     if (!this.#product) throw new ArgumentError('layer', 'loaded weights: call load() first', 'none');
     return this.#product;
-  }
-
-  /** The given tensors by name, each usable, exactly those that the options announce. */
-  #checkNames(tensors: Readonly<Record<string, Tensor>>): WeightTensors<Tensor> {
-    const unknown = Object.keys(tensors).find((name) => !NAMES.includes(name as never));
-    if (unknown) throw new ArgumentError(unknown, NAMES.join(' or '), 'an unknown name');
-    // undefined and null (torch's None) are none.
-    const given: Record<string, Tensor | undefined> = Object.fromEntries(Object.entries(tensors).filter(([, tensor]) => tensor ?? false));
-    for (const [name, tensor] of Object.entries(given)) {
-      if (!(tensor instanceof Tensor)) throw new ArgumentError(name, 'a Tensor', Object.prototype.toString.call(tensor));
-      tensor.assertUsable(name, this.device);
-    }
-    // Empty tensors stand for absent ones here, whatever the options say.
-    const empty = ['quantScale', 'bias'].filter((name) => given[name] && !present(given[name]));
-    for (const name of empty) given[name] = undefined;
-    const { bias, antiquantOffset, quantScale, quantOffset } = this.#spec;
-    for (const [name, wanted] of Object.entries({ weight: true, antiquantScale: true, antiquantOffset, quantScale, quantOffset, bias })) {
-      if (wanted && !given[name] && !empty.includes(name)) throw new ArgumentError(name, 'a Tensor', 'none');
-      if (!wanted && given[name]) throw new ArgumentError(name, `none, for a layer made with ${name}: false`, 'a Tensor');
-    }
-    return given as unknown as WeightTensors<Tensor>;
   }
 
   #plan(rows: number): Plan {

@@ -17,7 +17,18 @@ for (const entry of readdirSync(root, { recursive: true, encoding: 'utf8' })) {
   );
 }
 
-const ABOVE = ['tensor.ts', 'product.ts', 'side-by-side.ts', 'linear-weight-quant.ts', 'many.ts', 'matmul.ts', 'index.ts'];
+const ABOVE = [
+  'tensor.ts',
+  'named-tensors.ts',
+  'product.ts',
+  'prepare.ts',
+  'tuning.ts',
+  'side-by-side.ts',
+  'linear-weight-quant.ts',
+  'many.ts',
+  'matmul.ts',
+  'index.ts',
+];
 const isGpu = (file: string): boolean => file.startsWith('gpu/');
 /** `a imports b`, for every import of a file that `from` holds for, of what `to` holds for. */
 const found = (from: (file: string) => boolean, to: (path: string) => boolean): string[] =>

@@ -1,0 +1,49 @@
+// The tensors that a layer is loaded with, by name: which there may be and must be, by the layer's options.
+import { ArgumentError } from './errors.js';
+import { present } from './functional.js';
+import type { LinearSpec, WeightTensors } from './problem.js';
+import { Tensor } from './tensor.js';
+
+export type NamedTensors = Readonly<Record<string, Tensor>>;
+
+/** torch's names for what `load` takes. */
+const STATE_DICT: Readonly<Record<string, keyof WeightTensors<Tensor>>> = {
+  weight: 'weight',
+  antiquant_scale: 'antiquantScale',
+  antiquant_offset: 'antiquantOffset',
+  quant_scale: 'quantScale',
+  quant_offset: 'quantOffset',
+  bias: 'bias',
+};
+const NAMES = Object.values(STATE_DICT);
+
+/** A state dict by our names. @throws ArgumentError */
+export function fromStateDict(dict: NamedTensors): NamedTensors {
+  const entries = Object.entries(dict).map(([name, tensor]) => {
+    const own = STATE_DICT[name];
+    if (!own) throw new ArgumentError(name, Object.keys(STATE_DICT).join(' or '), 'an unknown name');
+    return [own, tensor];
+  });
+  return Object.fromEntries(entries);
+}
+
+/** The given tensors by name, each usable on `device`, exactly those that the options announce. @throws ArgumentError, DeviceLostError */
+export function checkNames(spec: LinearSpec, device: GPUDevice, tensors: NamedTensors): WeightTensors<Tensor> {
+  const unknown = Object.keys(tensors).find((name) => !NAMES.includes(name as never));
+  if (unknown) throw new ArgumentError(unknown, NAMES.join(' or '), 'an unknown name');
+  // undefined and null (torch's None) are none.
+  const given: Record<string, Tensor | undefined> = Object.fromEntries(Object.entries(tensors).filter(([, tensor]) => tensor ?? false));
+  for (const [name, tensor] of Object.entries(given)) {
+    if (!(tensor instanceof Tensor)) throw new ArgumentError(name, 'a Tensor', Object.prototype.toString.call(tensor));
+    tensor.assertUsable(name, device);
+  }
+  // Empty tensors stand for absent ones here, whatever the options say.
+  const empty = ['quantScale', 'bias'].filter((name) => given[name] && !present(given[name]));
+  for (const name of empty) given[name] = undefined;
+  const { bias, antiquantOffset, quantScale, quantOffset } = spec;
+  for (const [name, wanted] of Object.entries({ weight: true, antiquantScale: true, antiquantOffset, quantScale, quantOffset, bias })) {
+    if (wanted && !given[name] && !empty.includes(name)) throw new ArgumentError(name, 'a Tensor', 'none');
+    if (!wanted && given[name]) throw new ArgumentError(name, `none, for a layer made with ${name}: false`, 'a Tensor');
+  }
+  return given as unknown as WeightTensors<Tensor>;
+}
