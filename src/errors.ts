@@ -22,7 +22,10 @@ export class UnsupportedError extends Error {
   }
 }
 
-/** A shader of this library was refused by the browser's compiler: a bug here. `messages` cite `shaders/file:line:column`. */
+/**
+ * A shader of this library was refused by the browser's compiler (`messages` cite `shaders/file:line:column`), or gave a wrong result in
+ * its self-test on this device: a bug here or there.
+ */
 export class ShaderError extends Error {
   override readonly name = 'ShaderError';
   constructor(

@@ -5,10 +5,11 @@ import { checkOptions, checkWeights, checkX, checkY } from './checks.js';
 import { ArgumentError, UnsupportedError } from './errors.js';
 import { assertAlive, capsOf } from './gpu/device.js';
 import { encodeInto, record, submit } from './gpu/dispatch.js';
-import { pipelineErrors, pipelineOf, preparePipelines, variantText } from './gpu/pipeline.js';
+import { pipelineErrors, pipelineOf, variantText } from './gpu/pipeline.js';
 import { checkNames, fromStateDict, type NamedTensors } from './named-tensors.js';
 import { packedLayout, packSteps } from './packed.js';
-import type { Force, Plan } from './plan.js';
+import type { Force } from './plan.js';
+import { checkRows, type PrepareOptions, prepareProduct } from './prepare.js';
 import type { LinearOptions, LinearSpec } from './problem.js';
 import { callOf, callWithOutput, freeProduct, makeProduct, outputBytes, type Product, planOf, recycle } from './product.js';
 import type { Step } from './step.js';
@@ -16,8 +17,14 @@ import { Tensor } from './tensor.js';
 import type { Params } from './wgsl/preprocess.js';
 
 export interface LinearWeightQuantOptions extends LinearOptions {
-  /** For tests, benches and comparisons: a kernel to use whatever the planner thinks, and abilities of the device to do without. */
-  readonly plan?: { readonly force?: Force; readonly caps?: Partial<Caps> };
+  readonly plan?: {
+    /** For tests, benches and comparisons: a kernel to use whatever the planner thinks, or measuring found. */
+    readonly force?: Force;
+    /** Abilities of the device to do without. */
+    readonly caps?: Partial<Caps>;
+    /** Test each variant of a kernel once on each device before its results count; default true, false with a `force`. */
+    readonly selfTest?: boolean;
+  };
 }
 
 export interface Explanation {
@@ -53,6 +60,7 @@ export class LinearWeightQuant {
   readonly #spec: LinearSpec;
   readonly #force: Force | undefined;
   readonly #caps: Caps;
+  readonly #selfTest: boolean;
   #product: Product | undefined;
   #destroyed = false;
 
@@ -63,6 +71,7 @@ export class LinearWeightQuant {
     this.device = device;
     this.#force = plan?.force;
     this.#caps = capsOf(device, plan?.caps);
+    this.#selfTest = plan?.selfTest ?? plan?.force === undefined;
   }
 
   /**
@@ -94,7 +103,8 @@ export class LinearWeightQuant {
     const done = Promise.all([memory, pipelineErrors(device, steps)]).then(() => {});
     done.catch(() => {}); // reported by prepare() and by reading an output
     const spec = { ...this.#spec, quantScale: operands.quant !== undefined }; // as the options, less what came as an empty tensor
-    this.#product = makeProduct({ device, spec, operands, packed, caps: this.#caps, force: this.#force, buffers, home: undefined, done });
+    const { caps, force, selfTest } = { caps: this.#caps, force: this.#force, selfTest: this.#selfTest };
+    this.#product = makeProduct({ device, spec, operands, packed, caps, force, selfTest, buffers, home: undefined, done });
     return this;
   }
 
@@ -103,11 +113,15 @@ export class LinearWeightQuant {
     return this.load(fromStateDict(dict));
   }
 
-  /** Compiles, in parallel and off the main path, all that products of these numbers of rows will need. @throws ShaderError */
-  async prepare(rows: readonly number[]): Promise<void> {
-    const steps = rows.flatMap((m) => this.#plan(m).steps);
-    await preparePipelines(this.device, steps);
-    await this.#product?.done;
+  /**
+   * Compiles, in parallel and off the main path, all that products of these numbers of rows will need, and tests each variant once on
+   * this device; what fails is not used (`selfTestReports`). Brings stored choices of an earlier `tune` into memory. With `tune` it
+   * measures what is not known yet, on this layer's weights; layers of the same shapes and types share what comes of it.
+   * @throws ArgumentError, UnsupportedError if nothing is left that works, ShaderError, DeviceLostError
+   * @example await layer.prepare([1, 128], { tune: true });
+   */
+  async prepare(rows: readonly number[], options: PrepareOptions = {}): Promise<void> {
+    await prepareProduct(this.#assertLoaded(), rows, options);
   }
 
   /**
@@ -144,7 +158,7 @@ export class LinearWeightQuant {
 
   /** How a contiguous x of `rows` rows would be multiplied, and why so. No GPU work. @throws ArgumentError, UnsupportedError */
   explain(rows: number): Explanation {
-    const { kernel, params, accuracy, main, why, steps } = this.#plan(rows);
+    const { kernel, params, accuracy, main, why, steps } = planOf(this.#assertLoaded(), checkRows(rows));
     return { kernel, params, accuracy, workgroups: main.workgroups, wgsl: variantText(main).code, why, steps };
   }
 
@@ -181,11 +195,5 @@ export class LinearWeightQuant {
     this.#assertUsable();
     if (!this.#product) throw new ArgumentError('layer', 'loaded weights: call load() first', 'none');
     return this.#product;
-  }
-
-  #plan(rows: number): Plan {
-    const product = this.#assertLoaded();
-    if (!Number.isSafeInteger(rows) || rows < 1) throw new ArgumentError('rows', 'a whole number of at least 1', String(rows));
-    return planOf(product, rows);
   }
 }

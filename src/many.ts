@@ -32,7 +32,7 @@ interface Bundle {
 const bundles = new WeakMap<LinearWeightQuant, Bundle[]>();
 
 /** Layers with the same key can share a dispatch. */
-function formatKey({ spec, operands, packed, caps, force }: Product): string {
+function formatKey({ spec, operands, packed, caps, force, selfTest }: Product): string {
   const { k, bits, groupSize, groups, offset, quant } = operands;
   return JSON.stringify([
     spec.dtype,
@@ -47,6 +47,7 @@ function formatKey({ spec, operands, packed, caps, force }: Product): string {
     packed.slabs.length,
     caps,
     force,
+    selfTest,
   ]);
 }
 

@@ -4,6 +4,7 @@ import { gather, type Made, makers, type Rows, round, sumsPitch } from './around
 import type { Caps } from './caps.js';
 import { BYTES } from './dtype.js';
 import { ArgumentError, UnsupportedError } from './errors.js';
+import { accurateEnough, type Findings, NO_FINDINGS, problemClass, type Tuned } from './findings.js';
 import { kernels } from './kernels/index.js';
 import { type Extent, type Kernel, variantId } from './kernels/kernel.js';
 import { operandParams, placeUniforms, readsInPlace, writesInPlace } from './kernels/operands.js';
@@ -39,7 +40,19 @@ interface Choice {
   readonly why: readonly string[];
 }
 
-function choose(problem: Problem, caps: Caps, force: Force | undefined): Choice {
+/** The faster kernel that measuring found, if this device can still do it. */
+function measured(problem: Problem, caps: Caps, found: Tuned, disabled: Findings['disabled']): Choice | undefined {
+  const kernel = kernels.find(({ name }) => name === found.kernel);
+  if (!kernel?.tiles.some((tile) => variantId('', tile) === variantId('', found.tile))) return undefined;
+  const extent = kernel.fit(problem, caps, found.tile);
+  const params = { ...operandParams(problem, caps), ...found.tile };
+  const fair = accurateEnough(problem, kernel.accuracy?.(problem, params) ?? PRECISE);
+  if (typeof extent === 'string' || !fair || disabled.has(variantId(kernel.name, params))) return undefined;
+  const share = `tuned: ${found.ratio.toFixed(2)} of the default's time`;
+  return { kernel, params, extent, why: [`${kernel.name}: ${share}, measured on ${found.date} among ${found.candidates} candidates`] };
+}
+
+function choose(problem: Problem, caps: Caps, force: Force | undefined, findings: Findings): Choice {
   const refused: string[] = [];
   const candidates = force ? kernels.filter(({ name }) => name === force.kernel) : kernels;
   if (force && candidates.length === 0) {
@@ -50,6 +63,10 @@ function choose(problem: Problem, caps: Caps, force: Force | undefined): Choice 
     const asked = variantId(force.kernel, force.tile);
     if (!known.includes(asked)) throw new ArgumentError('force.tile', known.join(' or '), asked);
   }
+  const found = force || findings.tuned.size === 0 ? undefined : findings.tuned.get(problemClass(problem, caps));
+  const faster = found && found.ratio < 1 ? measured(problem, caps, found, findings.disabled) : undefined;
+  if (faster) return faster;
+  const stays = found && found.ratio === 1 ? [`tuned: none of ${found.candidates} candidates was faster on ${found.date}`] : [];
   for (const kernel of candidates) {
     const chosen = force?.tile ? { tile: force.tile, why: 'this tile was asked for' } : kernel.choose(problem, caps);
     const preferred =
@@ -60,14 +77,22 @@ function choose(problem: Problem, caps: Caps, force: Force | undefined): Choice 
       continue;
     }
     const params = { ...operandParams(problem, caps), ...preferred.tile };
-    return { kernel, params, extent, why: [`${kernel.name}: ${preferred.why}`, ...refused.map((reason) => `not ${reason}`)] };
+    const broken = findings.disabled.get(variantId(kernel.name, params));
+    if (broken) {
+      refused.push(`${kernel.name}: ${broken}`);
+      continue;
+    }
+    return { kernel, params, extent, why: [`${kernel.name}: ${preferred.why}`, ...stays, ...refused.map((reason) => `not ${reason}`)] };
   }
   throw new UnsupportedError(`y (${problem.m}, ${problem.n}) from K = ${problem.k}`, refused);
 }
 
-/** @throws UnsupportedError naming the limit, its value and the need; ArgumentError if `force` names no kernel */
-export function makePlan(problem: Problem, packed: Packed, caps: Caps, force?: Force): Plan {
-  const choice = choose(problem, caps, force);
+/**
+ * @param findings what is known of the device beyond `caps`; with a `force` only what is disabled counts
+ * @throws UnsupportedError naming the limit, its value and the need; ArgumentError if `force` names no kernel
+ */
+export function makePlan(problem: Problem, packed: Packed, caps: Caps, force?: Force, findings: Findings = NO_FINDINGS): Plan {
+  const choice = choose(problem, caps, force, findings);
   const { m, n } = problem;
   const direct = { x: readsInPlace(problem), y: writesInPlace(problem) };
   const maker = choice.kernel.before && makers[choice.kernel.before];

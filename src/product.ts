@@ -5,8 +5,10 @@ import type { checkX } from './checks.js';
 import { BYTES, wholeWords } from './dtype.js';
 import { UnsupportedError } from './errors.js';
 import { type Recording, record } from './gpu/dispatch.js';
+import { findingsOf } from './gpu/findings.js';
 import { pipelineErrors } from './gpu/pipeline.js';
 import { scratch } from './gpu/scratch.js';
+import { selfTested } from './gpu/self-test.js';
 import type { Packed } from './packed.js';
 import { type Force, makePlan, type Plan } from './plan.js';
 import { contiguousX, type LinearSpec, makeProblem, type Operands, type Part, type Problem, type XView } from './problem.js';
@@ -26,6 +28,8 @@ export interface Product {
   readonly packed: Packed;
   readonly caps: Caps;
   readonly force: Force | undefined;
+  /** Test each variant before its results count. */
+  readonly selfTest: boolean;
   /** By role. */
   readonly buffers: ReadonlyMap<string, GPUBuffer>;
   /** What of `buffers` is shared. */
@@ -45,7 +49,9 @@ export interface Call {
   readonly plan: Plan;
   readonly recording: Recording;
   readonly scratch: ReadonlyMap<string, GPUBuffer>;
-  /** Rejects if a shader of the call, or what came before it, failed. */
+  /** `changes` of the device's findings when it was planned. */
+  readonly changes: number;
+  /** Rejects if a shader of the call, its self-test, or what came before it, failed. */
   readonly written: Promise<void>;
 }
 
@@ -74,10 +80,12 @@ export function freeProduct(product: Product, next?: Product): void {
 export type Target = number | readonly Part[];
 
 /** How `m` rows, laid out as `x`, are multiplied. @throws UnsupportedError */
-export function planOf(product: Product, m: number, x: XView = contiguousX(m, product.operands.k), y: Target = 0): Plan {
-  const { spec, operands, packed, caps, force } = product;
-  return makePlan(makeProblem(spec, operands, m, x, y), packed, caps, force);
-}
+export const planOf = (product: Product, m: number, x: XView = contiguousX(m, product.operands.k), y: Target = 0): Plan =>
+  planFor(product, makeProblem(product.spec, product.operands, m, x, y));
+
+/** A kernel that is asked for without a self-test is taken whatever is known of it. */
+const planFor = ({ device, packed, caps, force, selfTest }: Product, problem: Problem): Plan =>
+  makePlan(problem, packed, caps, force, force && !selfTest ? undefined : findingsOf(device));
 
 const sameParts = (a: Problem['parts'], b: Problem['parts']): boolean =>
   a === b || (a?.length === b?.length && a!.every(({ begin, yOffset }, i) => begin === b![i]!.begin && yOffset === b![i]!.yOffset));
@@ -100,18 +108,21 @@ export function callOf(
   known: GPUBuffer | undefined,
   makeY: () => GPUBuffer,
 ): { readonly call: Call; readonly y: GPUBuffer } {
-  const { device, spec, operands, packed, caps, force, buffers, calls, done } = product;
+  const { device, spec, operands, buffers, calls, done } = product;
   const problem = makeProblem(spec, operands, m, view, target);
   const before = known && calls.get(x.buffer)?.get(known);
-  if (before && sameLayout(before.problem, problem) && scratchStands(device, before)) return { call: before, y: known };
-  const plan = makePlan(problem, packed, caps, force);
+  const { changes } = findingsOf(device);
+  if (before?.changes === changes && sameLayout(before.problem, problem) && scratchStands(device, before))
+    return { call: before, y: known! };
+  const plan = planFor(product, problem);
   const y = known ?? makeY();
   const temporary = new Map(Object.entries(plan.scratch).map(([role, size]) => [role, scratch(device, role, size)]));
   const find = (role: string): GPUBuffer => (role === 'x' ? x.buffer : role === 'y' ? y : (temporary.get(role) ?? buffers.get(role)!));
   const recording = record(device, plan.steps, find);
-  const written = Promise.all([done, pipelineErrors(device, plan.steps)]).then(() => {});
+  const tested = product.selfTest ? selfTested(device, plan) : undefined;
+  const written = Promise.all([done, pipelineErrors(device, plan.steps), tested]).then(() => {});
   written.catch(() => {}); // reported by reading an output
-  const call: Call = { problem, plan, recording, scratch: temporary, written };
+  const call: Call = { problem, plan, recording, scratch: temporary, changes, written };
   const byY = calls.get(x.buffer) ?? new WeakMap<GPUBuffer, Call>();
   calls.set(x.buffer, byY.set(y, call));
   return { call, y };

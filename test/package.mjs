@@ -31,10 +31,13 @@ try {
     'UnsupportedError',
     'capsOf',
     'convertWeightToInt4Pack',
+    'fileStore',
     'formatCast',
     'reference',
     'requestDevice',
+    'selfTestReports',
     'transQuantParam',
+    'tuning',
     'weightQuantBatchMatmul',
   ];
   writeFileSync(join(home, 'names.js'), "import * as all from 'antiquant'; console.log(Object.keys(all).sort().join());");

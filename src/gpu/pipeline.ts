@@ -97,6 +97,13 @@ export function pipelineOf(device: GPUDevice, variant: Variant): GPUComputePipel
   return entry.pipeline!;
 }
 
+/** Are there pipelines for all of these, so that `pipelineOf` does not compile? */
+export function haveCompiled(device: GPUDevice, variants: Iterable<Variant>): boolean {
+  const cache = cacheOf(device);
+  for (const { shader, params } of variants) if (!cache.get(variantId(shader, params))?.pipeline) return false;
+  return true;
+}
+
 /** Compiles variants in parallel, off the calling thread where the browser can. @throws ShaderError */
 export async function preparePipelines(device: GPUDevice, variants: Iterable<Variant>): Promise<void> {
   const cache = cacheOf(device);

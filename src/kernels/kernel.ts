@@ -39,6 +39,8 @@ export interface Kernel extends Shader {
   choose(problem: Problem, caps: Caps): { readonly tile: Params; readonly why: string } | string;
   /** What a workgroup makes with `tile`; a string says what the problem or the device lacks for it. */
   fit(problem: Problem, caps: Caps, tile: Params): Extent | string;
+  /** Was a tile made for such devices? Where not, it is not measured for them, though it would be right; without this all are. */
+  suits?(tile: Params, caps: Caps): boolean;
   /** How it sums, where that is not plain float32. */
   accuracy?(problem: Problem, params: Params): Accuracy;
 }

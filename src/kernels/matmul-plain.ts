@@ -8,5 +8,6 @@ export const matmulPlain: Kernel = {
   uniforms: operandUniforms,
   tiles: [{}],
   choose: () => ({ tile: {}, why: 'one invocation for four columns of one row, by the formula: serves every shape' }),
+  suits: () => false, // it is nowhere the fastest
   fit: () => ({ rows: 1, quads: 64 }),
 };

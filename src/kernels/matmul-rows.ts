@@ -72,6 +72,7 @@ export const matmulRows: Kernel = {
         : `rows ${problem.m}: each word of weights is read once for a tile of ${tile.ROWS}, k in ${tile.SLICES} slices`,
     };
   },
+  suits: (tile, caps) => (caps.software ? tile.SLICES === 1 : tile.LANES === 64),
   fit(_problem, caps, params) {
     const tile = params as Tile;
     const invocations = tile.LANES * tile.SLICES;

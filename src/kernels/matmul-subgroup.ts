@@ -42,6 +42,7 @@ export const matmulSubgroup: Kernel = {
       why: `rows ${problem.m}, a software adapter: ${tile.ROWS} × ${4 * tile.QUADS!} of y in registers, x shared by ${tile.WIDTH} lanes`,
     };
   },
+  suits: (tile, caps) => caps.software && tile.WIDTH === caps.minSubgroupSize && tile.WIDTH === caps.maxSubgroupSize,
   fit(problem, caps, tile) {
     if (!caps.subgroups) return 'needs the feature subgroups';
     if (problem.groupSize % SPAN !== 0 && problem.groupSize < problem.k)

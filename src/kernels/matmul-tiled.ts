@@ -16,6 +16,7 @@ export const matmulTiled: Kernel = {
     const rows = problem.m <= 2 * SIDE ? 2 : 4;
     return { tile: { ROWS: rows }, why: `rows ${problem.m}, a GPU: tiles of ${SIDE * rows} × ${4 * SIDE} through workgroup memory` };
   },
+  suits: (_tile, caps) => !caps.software,
   fit: (_problem, caps, tile) =>
     withinLimit('maxComputeInvocationsPerWorkgroup', SIDE * SIDE, caps) ??
     withinLimit('maxComputeWorkgroupStorageSize', workgroupBytes(tile.ROWS!), caps) ?? { rows: SIDE * tile.ROWS!, quads: SIDE },

@@ -1,0 +1,151 @@
+// Times the candidates for one problem on the layer's own weights, in turn and round by round, within a budget.
+
+import type { Caps } from '../caps.js';
+import { BYTES, encode16, wholeWords } from '../dtype.js';
+import { ShaderError } from '../errors.js';
+import type { Tuned } from '../findings.js';
+import { variantId } from '../kernels/kernel.js';
+import type { Packed } from '../packed.js';
+import type { Problem } from '../problem.js';
+import { type Candidate, candidates } from '../tune/candidates.js';
+import { decide, LEAST_ROUNDS, survivors } from '../tune/decide.js';
+import { whileAlive } from './device.js';
+import { type Recording, record } from './dispatch.js';
+import { findingsOf } from './findings.js';
+import { preparePipelines } from './pipeline.js';
+import { scratch } from './scratch.js';
+import { selfTest } from './self-test.js';
+import { makeStopwatch, type Stopwatch } from './stopwatch.js';
+
+export interface Job {
+  readonly problem: Problem;
+  readonly packed: Packed;
+  readonly caps: Caps;
+  /** The layer's packed weights, by role. */
+  readonly buffers: ReadonlyMap<string, GPUBuffer>;
+  /** Milliseconds for measuring; compiling comes on top, and ends the search when it has taken this many times as long. */
+  readonly budgetMs: number;
+}
+const COMPILING = 20;
+/** Compiled at once. */
+const BATCH = 4;
+/**
+ * A sample should last this many milliseconds, by as many executions as that takes: browsers round timestamps to 0.1 ms, and a submit has
+ * its price.
+ */
+const SAMPLE = 5;
+const MOST_EXECUTIONS = 64;
+const MOST_ROUNDS = 9;
+
+const STORAGE = 0x80;
+
+/** x to multiply with: noise, since some devices are faster on zeros. */
+function makeX(device: GPUDevice, { m, k, xDtype }: Problem): GPUBuffer {
+  const size = wholeWords(m * k * BYTES[xDtype]);
+  const buffer = device.createBuffer({ label: 'antiquant tuning x', size, usage: STORAGE, mappedAtCreation: true });
+  const noise = Float32Array.from({ length: 4096 }, (_, i) => (((i * 7919) % 4001) - 2000) / 1000);
+  const block = new Uint8Array((xDtype === 'float32' ? noise : encode16(noise, xDtype)).buffer);
+  const bytes = new Uint8Array(buffer.getMappedRange());
+  for (let at = 0; at < size; at += block.length) bytes.set(block.subarray(0, Math.min(block.length, size - at)), at);
+  buffer.unmap();
+  return buffer;
+}
+
+interface Runner {
+  readonly candidate: Candidate;
+  readonly recording: Recording;
+  /** Executions in a sample. */
+  readonly count: number;
+  /** Milliseconds of a sample, submit and wait included, when it was last seen. */
+  cost: number;
+}
+
+/**
+ * The kernel and tile that is fastest on this device, or the planner's own if none is clearly faster; undefined if none works.
+ * @throws DeviceLostError
+ */
+export async function measure(device: GPUDevice, job: Job): Promise<Tuned | undefined> {
+  const { problem, packed, caps, buffers } = job;
+  const { m, n, yDtype } = problem;
+  const x = makeX(device, problem);
+  const y = device.createBuffer({ label: 'antiquant tuning y', size: wholeWords(m * n * BYTES[yDtype]), usage: STORAGE });
+  const find = (plan: Candidate['plan']) => (role: string) =>
+    role === 'x' ? x : role === 'y' ? y : (buffers.get(role) ?? scratch(device, role, plan.scratch[role]!));
+  const runners: Runner[] = [];
+  const times: number[][] = []; // of an execution, by runner and round
+  const started = performance.now();
+  let used = 0;
+  let watch: Stopwatch | undefined;
+  const spend = async <T>(work: Promise<T>): Promise<{ readonly result: T; readonly cost: number }> => {
+    const begin = performance.now();
+    const result = await work;
+    const cost = performance.now() - begin;
+    used += cost;
+    return { result, cost };
+  };
+  const costs = (active: readonly number[]): number => active.reduce((sum, index) => sum + runners[index]!.cost, 0);
+  try {
+    const waiting = candidates(problem, packed, caps, findingsOf(device));
+    // Compile and test some, and run each once to warm it up, until the budget is half used or the compiler took too long.
+    while (
+      waiting.length > 0 &&
+      (runners.length === 0 || (used < job.budgetMs / 2 && performance.now() - started < COMPILING * job.budgetMs))
+    ) {
+      const batch = await usable(device, waiting.splice(0, BATCH));
+      await whileAlive(device, device.queue.onSubmittedWorkDone()); // what others left to do is not on the budget
+      for (const candidate of batch) {
+        if (used >= job.budgetMs) break;
+        const recording = record(device, candidate.plan.steps, find(candidate.plan));
+        watch ??= (await spend(makeStopwatch(device, recording))).result;
+        const first = await spend(watch.time(recording, 1));
+        const count = Math.max(1, Math.min(MOST_EXECUTIONS, Math.ceil(SAMPLE / first.result)));
+        runners.push({ candidate, recording, count, cost: first.cost + (count - 1) * first.result });
+        times.push([]);
+      }
+    }
+    let active = runners.map((_, index) => index);
+    for (let round = 0; round < MOST_ROUNDS && used + costs(active) <= job.budgetMs; round++) {
+      // Back and forth, so that none is always after the same one.
+      for (const index of round % 2 === 0 ? active : [...active].reverse()) {
+        const runner = runners[index]!;
+        const { result, cost } = await spend(watch!.time(runner.recording, runner.count));
+        times[index]!.push(result / runner.count);
+        runner.cost = cost;
+      }
+      active = survivors(times, active);
+      if (active.length === 1 && round + 1 >= LEAST_ROUNDS) break;
+    }
+    if (runners.length === 0) return undefined;
+    const won = decide(times);
+    const { candidate } = runners[won?.index ?? 0]!;
+    return {
+      kernel: candidate.kernel,
+      tile: candidate.tile,
+      ratio: won?.ratio ?? 1,
+      candidates: runners.length,
+      date: new Date().toISOString().slice(0, 10),
+      ...((!won || waiting.length > 0) && { short: job.budgetMs }),
+    };
+  } finally {
+    for (const { recording } of runners) recording.uniforms.destroy();
+    watch?.destroy();
+    x.destroy();
+    y.destroy();
+  }
+}
+
+/** Those that compile and pass their self-test. */
+async function usable(device: GPUDevice, some: readonly Candidate[]): Promise<Candidate[]> {
+  const compiled = some.map(({ plan }) =>
+    preparePipelines(device, plan.steps).catch((error) => {
+      if (!(error instanceof ShaderError)) throw error;
+    }),
+  );
+  await Promise.all(compiled);
+  await selfTest(
+    device,
+    some.map(({ plan }) => plan),
+  );
+  const { disabled } = findingsOf(device);
+  return some.filter(({ plan }) => !disabled.has(variantId(plan.kernel, plan.params)));
+}

@@ -1,0 +1,137 @@
+// The self-test of a variant, once per device: runs its trial (../self-test.ts) and disables it if it does not compile, gives a wrong
+// number or writes where it should not.
+import { ShaderError, UnsupportedError } from '../errors.js';
+import { type Kernel, variantId } from '../kernels/kernel.js';
+import { judge, makeTrial, type Trial } from '../self-test.js';
+import type { Params } from '../wgsl/preprocess.js';
+import { capsOf, whileAlive } from './device.js';
+import { encodeInto, type Recording, record } from './dispatch.js';
+import { describe, disable, findingsOf } from './findings.js';
+import { haveCompiled, preparePipelines } from './pipeline.js';
+
+/** A variant of a matmul kernel; a Plan is one. */
+export interface MatmulVariant {
+  readonly kernel: Kernel['name'];
+  readonly params: Params;
+}
+
+/**
+ * Tests those that have not been tested on this device; all that wait for the same answer share it. What fails is disabled; only what
+ * says nothing of a variant (no memory, a lost device) rejects. Where all have compiled, their work is submitted before this returns.
+ */
+export async function selfTest(device: GPUDevice, variants: readonly MatmulVariant[]): Promise<void> {
+  const { tests } = findingsOf(device);
+  const ids = variants.map(({ kernel, params }) => variantId(kernel, params));
+  const trials = variants
+    .filter((_, i) => !tests.has(ids[i]!) && ids.indexOf(ids[i]!) === i)
+    .map(({ kernel, params }) => makeTrial(kernel, params, capsOf(device)));
+  const fresh = trials.filter((trial) => trial !== undefined);
+  if (fresh.length > 0) {
+    const done = run(device, fresh);
+    for (const { variant } of fresh) tests.set(variant, done);
+    done.catch(() => {
+      for (const { variant } of fresh) tests.delete(variant); // tested again at the next use
+    });
+  }
+  await Promise.all(ids.map((id) => tests.get(id)));
+}
+
+/** Resolves when a variant is known to work. @throws ShaderError if it does not */
+export async function selfTested(device: GPUDevice, variant: MatmulVariant): Promise<void> {
+  await selfTest(device, [variant]);
+  const id = variantId(variant.kernel, variant.params);
+  const report = findingsOf(device).reports.find((one) => one.variant === id);
+  if (report) throw new ShaderError(id, [`self-test on ${report.adapter}: ${describe(report)}; later calls use another kernel`]);
+}
+
+async function run(device: GPUDevice, trials: readonly Trial[]): Promise<void> {
+  let whole = trials;
+  if (!trials.every(({ steps }) => haveCompiled(device, steps))) {
+    const compiled = await Promise.all(trials.map((trial) => compile(device, trial)));
+    whole = trials.filter((_, i) => compiled[i]);
+  }
+  if (whole.length === 0) return;
+  const outcome = await attempt(device, whole);
+  // Work that the device refuses takes all that was submitted beside it along.
+  const outcomes =
+    typeof outcome === 'string' && whole.length > 1 ? await Promise.all(whole.map((trial) => attempt(device, [trial]))) : undefined;
+  for (const [i, trial] of whole.entries()) {
+    const result = outcomes ? outcomes[i]! : outcome;
+    const fault =
+      typeof result === 'string'
+        ? { where: 'its dispatch', expected: 'to be valid', got: result }
+        : judge(trial, result[outcomes ? 0 : i]!);
+    if (fault && (await compile(device, trial))) disable(device, { variant: trial.variant, ...fault });
+  }
+}
+
+/** Did everything that the trial runs compile? Disables its variant if not. */
+async function compile(device: GPUDevice, { variant, steps }: Trial): Promise<boolean> {
+  try {
+    await preparePipelines(device, steps);
+    return true;
+  } catch (error) {
+    if (!(error instanceof ShaderError)) throw error;
+    disable(device, { variant, where: error.variant, expected: 'to compile', got: error.messages.join('\n') });
+    return false;
+  }
+}
+
+const USAGE = { MAP_READ: 0x1, COPY_SRC: 0x4, COPY_DST: 0x8, STORAGE: 0x80 };
+
+/** The bytes that each trial left in its `y`, by one submit and one mapped buffer; or why the device refused. */
+async function attempt(device: GPUDevice, trials: readonly Trial[]): Promise<readonly Uint8Array<ArrayBuffer>[] | string> {
+  const made: GPUBuffer[] = [];
+  const recordings: Recording[] = [];
+  const buffer = (label: string, size: number, usage: number, bytes?: Uint8Array): GPUBuffer => {
+    const one = device.createBuffer({ label: `antiquant self-test ${label}`, size, usage, mappedAtCreation: bytes !== undefined });
+    made.push(one);
+    if (bytes) {
+      new Uint8Array(one.getMappedRange()).set(bytes);
+      one.unmap();
+    }
+    return one;
+  };
+  const sizes = trials.map(({ contents }) => contents.get('y')!.length);
+  const total = sizes.reduce((a, b) => a + b, 0);
+  let errors: Promise<[GPUError | null, GPUError | null]>;
+  let staging: GPUBuffer;
+  device.pushErrorScope('out-of-memory');
+  device.pushErrorScope('validation');
+  try {
+    staging = buffer('read', total, USAGE.MAP_READ | USAGE.COPY_DST);
+    const encoder = device.createCommandEncoder({ label: 'antiquant self-test' });
+    const pass = encoder.beginComputePass({ label: 'antiquant self-test' });
+    const ys = trials.map(({ contents, steps }) => {
+      const buffers = new Map(
+        [...contents].map(([role, bytes]) => [role, buffer(role, bytes.length, USAGE.STORAGE | USAGE.COPY_SRC, bytes)]),
+      );
+      const recording = record(device, steps, (role) => buffers.get(role)!);
+      recordings.push(recording);
+      encodeInto(pass, recording);
+      return buffers.get('y')!;
+    });
+    pass.end();
+    let at = 0;
+    for (const y of ys) {
+      encoder.copyBufferToBuffer(y, 0, staging, at, y.size);
+      at += y.size;
+    }
+    device.queue.submit([encoder.finish()]);
+  } finally {
+    errors = Promise.all([device.popErrorScope(), device.popErrorScope()]);
+  }
+  try {
+    const work = Promise.all([errors, staging.mapAsync(1 /* GPUMapMode.READ */)]);
+    work.catch(() => {}); // whoever waits for the device hears of it
+    const [[invalid, memory]] = await whileAlive(device, work);
+    if (memory) throw new UnsupportedError('self-test', [memory.message]);
+    if (invalid) return invalid.message;
+    const bytes = new Uint8Array(staging.getMappedRange().slice(0));
+    let from = 0;
+    return sizes.map((size) => bytes.slice(from, (from += size)));
+  } finally {
+    for (const one of made) one.destroy();
+    for (const { uniforms } of recordings) uniforms.destroy();
+  }
+}

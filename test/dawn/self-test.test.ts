@@ -1,0 +1,186 @@
+// The self-test of every variant passes here and costs little; a broken variant is found, reported, and the next kernel serves.
+import { afterEach, beforeEach, describe, expect, test, vi } from 'vitest';
+import { capsOf } from '../../src/gpu/device.js';
+import { findingsOf } from '../../src/gpu/findings.js';
+import { type MatmulVariant, selfTest } from '../../src/gpu/self-test.js';
+import { DeviceLostError, LinearWeightQuant, requestDevice, ShaderError, selfTestReports, Tensor } from '../../src/index.js';
+import { kernels } from '../../src/kernels/index.js';
+import { operandVariants } from '../../src/kernels/operands.js';
+import { makeTrial } from '../../src/self-test.js';
+import { sources } from '../../src/wgsl/sources.js';
+import { gpu } from './gpu.js';
+
+let device: GPUDevice;
+beforeEach(async () => {
+  device = await requestDevice({ gpu });
+});
+afterEach(() => {
+  vi.restoreAllMocks();
+  device.destroy();
+});
+
+/** Of each tile that is meant for this device one variant, with other operands each time; of matmul-plain, which compiles fast, all. */
+const meant = (): MatmulVariant[] => {
+  const caps = capsOf(device);
+  const operands = operandVariants();
+  return kernels.flatMap((kernel, i) =>
+    kernel.tiles
+      .filter((tile) => kernel.name === 'matmul-plain' || (kernel.suits?.(tile, caps) ?? true))
+      .flatMap((tile, j) => {
+        const all = operands
+          .map((params) => ({ kernel: kernel.name, params: { ...params, ...tile } }))
+          .filter(({ params }) => makeTrial(kernel.name, params, caps));
+        return kernel.name === 'matmul-plain' || all.length === 0 ? all : [all[(7 * j + 3 * i) % all.length]!];
+      }),
+  );
+};
+const K = 96;
+const N = 40;
+const codes = Int8Array.from({ length: N * K }, (_, i) => ((i * 37) % 17) - 8);
+const loaded = (options: object = {}): LinearWeightQuant =>
+  new LinearWeightQuant(device, { inFeatures: K, outFeatures: N, bias: false, dtype: 'float32', antiquantGroupSize: 32, ...options }).load({
+    weight: Tensor.from(device, codes, { shape: [N, K], dtype: 'int8' }),
+    antiquantScale: Tensor.from(device, new Float32Array(N * 3).fill(0.5), { shape: [N, 3], dtype: 'float32' }),
+  });
+const x = (rows: number): Tensor =>
+  Tensor.from(
+    device,
+    Float32Array.from({ length: rows * K }, (_, i) => (i % 7) - 3),
+    { shape: [rows, K], dtype: 'float32' },
+  );
+const wanted = (rows: number): number[] =>
+  Array.from({ length: rows * N }, (_, i) => {
+    const [m, n] = [Math.floor(i / N), i % N];
+    let sum = 0;
+    for (let k = 0; k < K; k++) sum += (((m * K + k) % 7) - 3) * codes[n * K + k]! * 0.5;
+    return sum;
+  });
+const numbers = async (y: Tensor): Promise<number[]> => Array.from((await y.read()) as Float32Array);
+
+/** Runs `work` with another text for a kernel: matmul-plain's, which covers other rows and columns than it is asked for; or worse. */
+async function withFault(kernel: string, work: () => Promise<void>, add = ''): Promise<void> {
+  const texts = sources as Record<string, string>;
+  const before = texts[`${kernel}.wgsl`]!;
+  const { tiles } = kernels.find(({ name }) => name === kernel)!;
+  const values = (name: string) => [...new Set(tiles.map((tile) => tile[name]))].join(' ');
+  const params = Object.keys(tiles[0]!).map((name) => `#param ${name} ${values(name)}`);
+  const own = new RegExp(`\\b(${Object.keys(tiles[0]!).join('|')})\\b`, 'g'); // what plain calls by the same names
+  texts[`${kernel}.wgsl`] = `${params.join('\n')}\n${texts['matmul-plain.wgsl']!.replace(own, 'PLAIN_$1')}\n${add}`;
+  try {
+    await work();
+  } finally {
+    texts[`${kernel}.wgsl`] = before;
+  }
+}
+
+test('every tile that is meant for this device passes', async () => {
+  const some = meant();
+  await selfTest(device, some);
+  expect(selfTestReports(device)).toEqual([]);
+  expect(findingsOf(device).tests.size).toBe(some.length);
+});
+
+test('costs less than 30 ms besides compiling, for all variants of a model', async () => {
+  const layer = loaded();
+  const variants = [1, 2, 4, 8, 16, 128].map((rows) => layer.explain(rows)).map(({ kernel, params }) => ({ kernel, params }));
+  const { tests } = findingsOf(device);
+  const times: number[] = [];
+  for (let i = 0; i < 4; i++) {
+    tests.clear();
+    const begin = performance.now();
+    await selfTest(device, variants);
+    times.push(performance.now() - begin);
+  }
+  const [first, ...warm] = times.map((time) => time.toFixed(1));
+  console.log(`self-test of ${tests.size} variants: ${warm.join(', ')} ms; ${first} ms with compiling`);
+  expect(tests.size).toBeGreaterThanOrEqual(3);
+  expect(Math.min(...times)).toBeLessThan(30);
+});
+
+describe('a variant that gives wrong numbers', () => {
+  test('makes way for the next when it is prepared, with a report', async () => {
+    const layer = loaded();
+    const first = layer.explain(4).kernel;
+    await withFault(first, async () => {
+      await layer.prepare([4], { store: null });
+      const second = layer.explain(4);
+      expect(second.kernel).not.toBe(first);
+      expect(second.why.join('\n')).toMatch(new RegExp(`not ${first}: failed its self-test on this device: y\\[.*: expected .*, got `));
+      expect(await numbers(layer.forward(x(4)))).toEqual(wanted(4));
+      const [report, ...more] = selfTestReports(device);
+      expect(more).toEqual([]);
+      expect(report!.variant).toContain(`${first}[`);
+      expect(report!.where).toMatch(/^y\[\d+, \d+\] of \(\d+, \d+\) from K = \d+$/);
+      expect(report!.expected).not.toBe(report!.got);
+      expect(report!.adapter.length).toBeGreaterThan(0);
+    });
+  });
+  test('not prepared, is found beside the first call: reading rejects, and the next call uses another', async () => {
+    const layer = loaded();
+    const first = layer.explain(4).kernel;
+    await withFault(first, async () => {
+      const input = x(4);
+      const y = layer.forward(input);
+      const wrong = y.read();
+      await expect(wrong).rejects.toBeInstanceOf(ShaderError);
+      await expect(wrong).rejects.toThrow(
+        new RegExp(`^${first}\\[.*: self-test on .*: y\\[.*: expected .*, got .*; later calls use another kernel`),
+      );
+      y.destroy(); // its buffer serves again: the recorded call must not
+      expect(await numbers(layer.forward(input))).toEqual(wanted(4));
+      expect(layer.explain(4).kernel).not.toBe(first);
+      // Other layers of the device know it, too.
+      expect(await numbers(loaded().forward(input))).toEqual(wanted(4));
+      expect(selfTestReports(device)).toHaveLength(1);
+    });
+  });
+  test('is used all the same where nobody wants a self-test, or it is asked for by name', async () => {
+    const first = loaded().explain(4).kernel;
+    await withFault(first, async () => {
+      const untested = loaded({ plan: { selfTest: false } });
+      await untested.prepare([4], { store: null });
+      expect(await numbers(untested.forward(x(4)))).not.toEqual(wanted(4));
+      const forced = loaded({ plan: { force: { kernel: first } } });
+      await forced.prepare([4]);
+      expect(await numbers(forced.forward(x(4)))).not.toEqual(wanted(4));
+      expect(findingsOf(device).tests.size).toBe(0);
+      const both = loaded({ plan: { force: { kernel: first }, selfTest: true } });
+      await expect(both.prepare([4])).rejects.toThrow(new RegExp(`${first}: failed its self-test on this device`));
+    });
+  });
+});
+
+test('a variant that does not compile makes way, too', async () => {
+  const layer = loaded();
+  const first = layer.explain(4).kernel;
+  await withFault(
+    first,
+    async () => {
+      await layer.prepare([4], { store: null });
+      expect(layer.explain(4).kernel).not.toBe(first);
+      expect(await numbers(layer.forward(x(4)))).toEqual(wanted(4));
+      expect(selfTestReports(device)[0]).toMatchObject({ expected: 'to compile', got: expect.stringMatching(/shaders\/.*wgsl:\d+/) });
+    },
+    'const broken: u32 = 1.5;',
+  );
+});
+
+test('the good ones among several are not blamed for a bad one', async () => {
+  const layer = loaded();
+  const [a, b] = [layer.explain(1), layer.explain(4)];
+  const plain = loaded({ plan: { force: { kernel: 'matmul-plain' } } }).explain(4);
+  await withFault(a.kernel, async () => {
+    await selfTest(device, [a, plain, b, a]);
+    const blamed = selfTestReports(device).map(({ variant }) => variant);
+    expect(blamed.length).toBeGreaterThan(0);
+    for (const variant of blamed) expect(variant).toContain(`${a.kernel}[`);
+  });
+});
+
+test('a lost device is not the variant’s fault', async () => {
+  const { kernel, params } = loaded().explain(4);
+  const pending = selfTest(device, [{ kernel, params }]);
+  device.destroy();
+  await expect(pending).rejects.toBeInstanceOf(DeviceLostError);
+  expect(selfTestReports(device)).toEqual([]);
+});

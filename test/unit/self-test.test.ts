@@ -1,0 +1,101 @@
+// The trials that self-tests run: every variant has one, its numbers are the reference's, and every kind of fault is seen.
+import { describe, expect, test } from 'vitest';
+import { PRECISE } from '../../src/accuracy.js';
+import { encode16 } from '../../src/dtype.js';
+import { tileOf } from '../../src/findings.js';
+import { kernels } from '../../src/kernels/index.js';
+import { variantId } from '../../src/kernels/kernel.js';
+import { operandVariants } from '../../src/kernels/operands.js';
+import { exactSums, judge, makeTrial, referenceOf, type Trial } from '../../src/self-test.js';
+import { checkBindings } from './simulate.js';
+import { GPU } from './wgsl.js';
+
+const trialOf = (kernel: string, params: object): Trial => makeTrial(kernel, params as Record<string, number>, GPU)!;
+const plain = (change: object = {}): Trial => trialOf('matmul-plain', { BITS: 4, X: 0, SCALE: 0, OFFSET: 1, Y: 0, ...change });
+
+describe.each(kernels.map((kernel) => [kernel.name, kernel] as const))('%s', (_, kernel) => {
+  test('every variant has a trial of more than one tile and several groups, within its buffers', () => {
+    const operands = operandVariants();
+    for (const tile of kernel.tiles)
+      for (const params of operands) {
+        const id = variantId(kernel.name, { ...params, ...tile });
+        const trial = makeTrial(kernel.name, { ...params, ...tile }, GPU);
+        // A tile for subgroups of other lengths than GPU's, say, has none.
+        if (!trial) {
+          expect(kernel.suits?.(tile, GPU) ?? true, id).toBe(false);
+          continue;
+        }
+        expect(trial.variant).toBe(id);
+        expect(tileOf(kernel, { ...params, ...tile })).toEqual(tile);
+        const sizes = Object.fromEntries([...trial.contents].map(([role, bytes]) => [role, bytes.length]));
+        for (const step of trial.steps) checkBindings(step, GPU, sizes);
+        expect(trial.problem.groups, id).toBeGreaterThan(1);
+        const main = trial.steps.find(({ shader }) => shader === kernel.name)!;
+        expect(main.workgroups[0] * main.workgroups[1], id).toBeGreaterThan(1);
+        if (params !== operands[0]) break; // sizes differ by tile more than by operands; all are made once below
+      }
+    for (const params of operands) {
+      const tile = kernel.tiles[0]!;
+      const trial = makeTrial(kernel.name, { ...params, ...tile }, GPU);
+      if (trial) expect(trial.variant).toBe(variantId(kernel.name, { ...params, ...tile }));
+    }
+  });
+});
+
+test('the sums are the reference’s, exactly, and small enough to be exact in float32 in any order', () => {
+  for (const BITS of [4, 8])
+    for (const OFFSET of [0, 1])
+      for (const { problem } of [plain({ BITS, OFFSET }), trialOf('matmul-tiled', { BITS, OFFSET, X: 0, SCALE: 0, Y: 0, ROWS: 4 })]) {
+        const { exact } = referenceOf(problem, PRECISE);
+        expect(exactSums(problem)).toEqual(exact);
+        expect(Math.max(...exact.map(Math.abs))).toBeLessThan(65504);
+        // Σ |x| · (code + |offset - zero|), with what an exponent trick adds to a code, in steps of a quarter
+        const longest = problem.k * 0.125 * 127 + problem.k * 3;
+        expect(longest * (255 + 131 + 1024)).toBeLessThan(2 ** 24);
+      }
+});
+
+describe('a fault', () => {
+  const right = (trial: Trial): Uint8Array<ArrayBuffer> => {
+    const bytes = trial.contents.get('y')!.slice();
+    const { yDtype } = trial.problem;
+    const sums = Float32Array.from(exactSums(trial.problem));
+    if (yDtype === 'int8') throw new Error('not here');
+    bytes.set(new Uint8Array((yDtype === 'float32' ? sums : encode16(sums, yDtype)).buffer), 4 * (yDtype === 'float32' ? 4 : 2));
+    return bytes;
+  };
+  test('none where y is right', () => {
+    for (const change of [{}, { X: 1, SCALE: 1, Y: 1 }, { X: 3, SCALE: 2, Y: 2 }])
+      expect(judge(plain(change), right(plain(change)))).toBeUndefined();
+  });
+  test('in a number, before y, behind it, and where nothing was written', () => {
+    const trial = plain();
+    const { m, n, k } = trial.problem;
+    const bytes = right(trial);
+    const change = (at: number) => {
+      const changed = bytes.slice();
+      changed[at]! ^= 1;
+      return judge(trial, changed);
+    };
+    expect(change(16 + 4 * (n + 2) + 2)).toMatchObject({ where: `y[1, 2] of (${m}, ${n}) from K = ${k}` });
+    expect(change(15)).toMatchObject({ where: 'byte -1 of y, outside it', expected: 'untouched' });
+    expect(change(16 + 4 * m * n)).toMatchObject({ where: `byte ${4 * m * n} of y, outside it` });
+    expect(judge(trial, trial.contents.get('y')!)).toEqual({ where: 'y', expected: 'to be written', got: 'untouched' });
+  });
+  test('of a kernel that may round: beyond its interval only', () => {
+    const trial = { ...plain(), accuracy: { ...PRECISE, xStep: 1 / 254, xRun: 32 } };
+    const bytes = right(trial);
+    const y = new Float32Array(bytes.buffer, 16, 4);
+    const before = y[0]!;
+    y[0] = before + 1;
+    expect(judge(trial, bytes)).toBeUndefined();
+    expect(judge(plain(), bytes)).toMatchObject({ expected: `${before}`, got: `${before + 1}` });
+    y[0] = before + 1e5;
+    expect(judge(trial, bytes)?.expected).toMatch(/^-?[\d.]+, from -?[\d.]+ to -?[\d.]+$/);
+  });
+  test('a name that is no matmul kernel’s has no trial', () => {
+    expect(makeTrial('repack', { BITS: 4, NZ: 0 }, GPU)).toBeUndefined();
+    expect(makeTrial('matmul-tiled', { BITS: 4, X: 0, SCALE: 0, OFFSET: 0, Y: 0, ROWS: 3 }, GPU)).toBeUndefined();
+    expect(makeTrial('matmul-plain', { BITS: 4, X: 9, SCALE: 0, OFFSET: 0, Y: 0 }, GPU)).toBeUndefined();
+  });
+});

@@ -1,0 +1,209 @@
+// Which candidates are measured, how times become a choice, what a plan makes of choices and of disabled variants, and what is kept.
+import { mkdtempSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
+import { tmpdir } from 'node:os';
+import { join } from 'node:path';
+import { afterEach, describe, expect, test, vi } from 'vitest';
+import type { Caps } from '../../src/caps.js';
+import { type Findings, NO_FINDINGS, problemClass, type Tuned } from '../../src/findings.js';
+import { kernels } from '../../src/kernels/index.js';
+import { variantId } from '../../src/kernels/kernel.js';
+import { packedLayout } from '../../src/packed.js';
+import { makePlan } from '../../src/plan.js';
+import { candidates, MOST_CANDIDATES } from '../../src/tune/candidates.js';
+import { decide, survivors } from '../../src/tune/decide.js';
+import { parseRecords, storeKey } from '../../src/tune/records.js';
+import { defaultStore, fileStore } from '../../src/tune/store.js';
+import { VERSION } from '../../src/version.js';
+import { sources } from '../../src/wgsl/sources.js';
+import { GPU, LAVAPIPE, type ProblemSpec, problemOf, SWIFTSHADER } from './wgsl.js';
+
+const SHAPE = { n: 256, k: 512, group: 32 };
+const of = (m: number, caps: Caps, change: Partial<ProblemSpec> = {}) => {
+  const { problem, operands } = problemOf({ ...SHAPE, m, ...change });
+  return { problem, packed: packedLayout(operands, caps) };
+};
+const plan = (m: number, caps: Caps, findings: Partial<Findings>) => {
+  const { problem, packed } = of(m, caps);
+  return makePlan(problem, packed, caps, undefined, { ...NO_FINDINGS, ...findings });
+};
+const idOf = ({ kernel, params }: { readonly kernel: string; readonly params: Readonly<Record<string, number>> }) =>
+  variantId(kernel, params);
+
+describe('candidates', () => {
+  test.each([
+    ['GPU', GPU],
+    ['lavapipe', LAVAPIPE],
+    ['SwiftShader', SWIFTSHADER],
+  ] as const)('%s: the planner’s own first, each once, not many, all as asked for', (_, caps) => {
+    for (const m of [1, 2, 4, 16, 100, 512]) {
+      const { problem, packed } = of(m, caps);
+      const all = candidates(problem, packed, caps);
+      expect(idOf(all[0]!.plan)).toBe(idOf(plan(m, caps, {})));
+      expect(all.length).toBeGreaterThan(1);
+      expect(all.length).toBeLessThanOrEqual(MOST_CANDIDATES);
+      expect(new Set(all.map((one) => idOf(one.plan))).size).toBe(all.length);
+      for (const { kernel, tile, plan } of all) expect([plan.kernel, plan.params]).toEqual([kernel, { ...plan.params, ...tile }]);
+    }
+  });
+  test('none is disabled, none less exact than the layer allows', () => {
+    const { problem, packed } = of(4, GPU);
+    const [own, second] = candidates(problem, packed, GPU).map((one) => idOf(one.plan));
+    const without = candidates(problem, packed, GPU, { ...NO_FINDINGS, disabled: new Map([[own!, 'broken']]) });
+    expect(without.map((one) => idOf(one.plan))).not.toContain(own);
+    expect(idOf(without[0]!.plan)).toBe(idOf(plan(4, GPU, { disabled: new Map([[own!, 'broken']]) })));
+    // A kernel that rounds x is only for innerPrecise 1.
+    const kernel = kernels.find(({ name }) => second!.startsWith(name))!;
+    const rounding = { codeBias: 0, xStep: 1 / 254, xRun: 32, weightStep: 0 };
+    Object.assign(kernel, { accuracy: () => rounding });
+    try {
+      const names = (innerPrecise: number) =>
+        candidates({ ...problem, innerPrecise }, packed, GPU)
+          .slice(1)
+          .map((one) => one.kernel);
+      expect(names(0)).not.toContain(kernel.name);
+      expect(names(1)).toContain(kernel.name);
+    } finally {
+      delete (kernel as { accuracy?: unknown }).accuracy;
+    }
+  });
+});
+
+describe('the decision', () => {
+  test('takes what is faster by more than noise, by ratios within rounds', () => {
+    expect(
+      decide([
+        [10, 20, 10],
+        [5, 10, 5],
+      ]),
+    ).toEqual({ index: 1, ratio: 0.5 }); // prettier-ignore
+    expect(
+      decide([
+        [10, 20, 10],
+        [9.8, 19.6, 9.8],
+      ]),
+    ).toEqual({ index: 0, ratio: 1 });
+    expect(
+      decide([
+        [10, 10, 10, 10],
+        [5, 5, 12, 12],
+        [9, 9, 9, 9],
+      ]),
+    ).toEqual({ index: 2, ratio: 0.9 });
+    expect(
+      decide([
+        [10, 10, 10],
+        [8, 8, 8],
+        [7, 7, 7],
+      ]),
+    ).toEqual({ index: 2, ratio: 0.7 });
+  });
+  test('says nothing after too few rounds, nor of what was dropped', () => {
+    expect(decide([[10, 10]])).toBeUndefined();
+    expect(decide([[]])).toBeUndefined();
+    expect(decide([[10, 10, 10], [1]])).toEqual({ index: 0, ratio: 1 });
+  });
+  test('drops the hopeless, never the first', () => {
+    expect(survivors([[40], [10], [14], [16]], [0, 1, 2, 3])).toEqual([0, 1, 2]);
+  });
+});
+
+describe('a plan', () => {
+  const entry = (kernel: string, tile: Tuned['tile'], ratio = 0.41): Tuned => ({ kernel, tile, ratio, candidates: 7, date: '2026-11-24' });
+  const tuned = (one: Tuned, m = 3) => new Map([[problemClass(of(m, GPU).problem, GPU), one]]);
+  const tiled = entry('matmul-tiled', { ROWS: 2 });
+
+  test('takes what was measured, for rows up to the same power of two, and says so', () => {
+    const { kernel, params, why } = plan(3, GPU, { tuned: tuned(tiled) });
+    expect([kernel, params.ROWS]).toEqual(['matmul-tiled', 2]);
+    expect(why[0]).toBe("matmul-tiled: tuned: 0.41 of the default's time, measured on 2026-11-24 among 7 candidates");
+    expect([4, 5, 2].map((m) => plan(m, GPU, { tuned: tuned(tiled) }).kernel)).toEqual(['matmul-tiled', 'matmul-rows', 'matmul-rows']);
+    expect(
+      [513, 5000].map(
+        (m) => plan(m, GPU, { tuned: tuned(entry('matmul-rows', { ROWS: 8, QUADS: 1, LANES: 64, SLICES: 2, SUBGROUPS: 0 }), 700) }).kernel,
+      ),
+    ).toEqual(['matmul-rows', 'matmul-rows']); // prettier-ignore
+  });
+  test('keeps its own choice where nothing was faster, and says so', () => {
+    const { kernel, why } = plan(3, GPU, { tuned: tuned(entry('matmul-rows', {}, 1)) });
+    expect(kernel).toBe('matmul-rows');
+    expect(why[1]).toBe('tuned: none of 7 candidates was faster on 2026-11-24');
+  });
+  test('does not believe what it cannot do, what is unknown or disabled, or what is asked for otherwise', () => {
+    const own = idOf(plan(3, GPU, {}));
+    for (const one of [
+      entry('matmul-magic', {}),
+      entry('matmul-tiled', { ROWS: 3 }),
+      entry('matmul-rows', { ROWS: 2, QUADS: 2, LANES: 16, SLICES: 8, SUBGROUPS: 1 }),
+    ])
+      expect(idOf(plan(3, GPU, { tuned: tuned(one) }))).toBe(own);
+    const id = idOf(plan(3, GPU, { tuned: tuned(tiled) }));
+    expect(idOf(plan(3, GPU, { tuned: tuned(tiled), disabled: new Map([[id, 'broken']]) }))).toBe(own);
+    const { problem, packed } = of(3, GPU);
+    expect(makePlan(problem, packed, GPU, { kernel: 'matmul-plain' }, { ...NO_FINDINGS, tuned: tuned(tiled) }).kernel).toBe('matmul-plain');
+    expect(problemClass({ ...problem, innerPrecise: 1 }, GPU)).not.toBe(problemClass(problem, GPU));
+    expect(problemClass(problem, { ...GPU, subgroups: false })).not.toBe(problemClass(problem, GPU));
+  });
+  test('skips disabled variants; with none left it names them', () => {
+    const disabled = new Map<string, string>();
+    const seen: string[] = [];
+    for (let i = 0; i < kernels.length; i++) {
+      let next: ReturnType<typeof plan>;
+      try {
+        next = plan(3, GPU, { disabled });
+      } catch (error) {
+        expect(String(error)).toMatch(/matmul-plain: failed/);
+        break;
+      }
+      seen.push(next.kernel);
+      disabled.set(idOf(next), 'failed');
+    }
+    expect(seen).toContain('matmul-plain');
+    expect(new Set(seen).size).toBe(seen.length);
+  });
+});
+
+describe('what is kept', () => {
+  const home = mkdtempSync(join(tmpdir(), 'antiquant-store-'));
+  afterEach(() => {
+    vi.unstubAllEnvs();
+    rmSync(home, { recursive: true, force: true });
+  });
+
+  test('the version is the package’s', () => {
+    expect(VERSION).toBe(JSON.parse(readFileSync(join(import.meta.dirname, '../../package.json'), 'utf8')).version);
+  });
+  test('the key names version, kernels and adapter, and changes with any text of shaders/', () => {
+    const key = storeKey('mesa llvmpipe');
+    expect(key).toMatch(new RegExp(`^antiquant ${VERSION} [0-9a-f]{16} mesa llvmpipe$`));
+    const texts = sources as Record<string, string>;
+    const before = texts['lib/weights.wgsl']!;
+    texts['lib/weights.wgsl'] = `${before} `;
+    try {
+      expect(storeKey('mesa llvmpipe')).not.toBe(key);
+    } finally {
+      texts['lib/weights.wgsl'] = before;
+    }
+    expect(storeKey('mesa llvmpipe')).toBe(key);
+  });
+  test('of a foreign or broken value only what is sound', () => {
+    const sound: Tuned = { kernel: 'a', tile: { ROWS: 1 }, ratio: 0.5, candidates: 2, date: '2026-11-24' };
+    expect(parseRecords({ a: sound, b: { ...sound, ratio: 'x' }, c: null, d: { ...sound, tile: { ROWS: '1' } }, e: 3 })).toEqual({
+      a: sound,
+    });
+    for (const value of [undefined, null, 3, 'x', [sound], new Map()]) expect(parseRecords(value)).toEqual({});
+  });
+  test('in a file under $XDG_CACHE_HOME, written whole; a corrupt one is as good as none', async () => {
+    vi.stubEnv('XDG_CACHE_HOME', home);
+    const store = defaultStore()!;
+    expect(await store.get('a')).toBeUndefined();
+    await store.set('a', { x: 1 });
+    await store.set('b', [2]);
+    expect([await store.get('a'), await fileStore().get('b')]).toEqual([{ x: 1 }, [2]]);
+    const file = join(home, 'antiquant', 'tuning.json');
+    expect(JSON.parse(readFileSync(file, 'utf8'))).toEqual({ a: { x: 1 }, b: [2] });
+    writeFileSync(file, '{"a": {"x"');
+    expect(await store.get('a')).toBeUndefined();
+    await store.set('c', 3);
+    expect(JSON.parse(readFileSync(file, 'utf8'))).toEqual({ c: 3 });
+  });
+});
