@@ -3,7 +3,7 @@
 // scripts/test.mjs finds the browsers and sets CHROMIUM and CHROMIUM_F16.
 import { defineConfig } from '@playwright/test';
 
-const port = 4173;
+const port = Number(process.env.PORT ?? 4173);
 const args = [
   '--no-sandbox',
   '--enable-unsafe-webgpu',
