@@ -12,7 +12,7 @@ export type { FunctionalOptions } from './functional.js';
 export { capsOf, requestDevice } from './gpu/device.js';
 export { type SelfTestReport, selfTestReports } from './gpu/findings.js';
 export { type Explanation, LinearWeightQuant, type LinearWeightQuantOptions } from './linear-weight-quant.js';
-export { encodeMany, forwardMany } from './many.js';
+export { encodeMany, forwardMany, prepareMany } from './many.js';
 export { weightQuantBatchMatmul } from './matmul.js';
 export type { Force } from './plan.js';
 export type { PrepareOptions } from './prepare.js';

@@ -6,6 +6,7 @@ import { ArgumentError } from './errors.js';
 import { encodeInto, submit } from './gpu/dispatch.js';
 import { MAX_PARTS } from './kernels/operands.js';
 import type { LinearWeightQuant } from './linear-weight-quant.js';
+import { type PrepareOptions, prepareProduct } from './prepare.js';
 import { type Part, packedScaleDtype } from './problem.js';
 import { type Call, callOf, callWithOutput, outputBytes, type Product, recycle } from './product.js';
 import { sideBySide } from './side-by-side.js';
@@ -120,6 +121,15 @@ function follow(
     return part;
   });
   return { parts, end };
+}
+
+/** Brings the layers' weights together, and prepares each dispatch as `LinearWeightQuant.prepare` does. @throws ShaderError */
+export async function prepareMany(
+  layers: readonly LinearWeightQuant[],
+  rows: readonly number[],
+  options: PrepareOptions = {},
+): Promise<void> {
+  for (const { product } of bundleOf(layers).groups) await prepareProduct(product, rows, options);
 }
 
 /**

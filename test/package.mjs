@@ -35,6 +35,7 @@ try {
     'fileStore',
     'formatCast',
     'forwardMany',
+    'prepareMany',
     'reference',
     'requestDevice',
     'selfTestReports',

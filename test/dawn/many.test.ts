@@ -3,7 +3,7 @@ import { afterEach, beforeEach, describe, expect, test, vi } from 'vitest';
 import { type Case, makeCase } from '../../e2e/cases.js';
 import { makeData } from '../../e2e/data.js';
 import { expected, upload } from '../../e2e/run-case.js';
-import { ArgumentError, encodeMany, forwardMany, LinearWeightQuant, requestDevice, Tensor } from '../../src/index.js';
+import { ArgumentError, encodeMany, forwardMany, LinearWeightQuant, prepareMany, requestDevice, Tensor } from '../../src/index.js';
 import { gpu } from './gpu.js';
 
 let device: GPUDevice;
@@ -138,6 +138,14 @@ test('once warm, a call makes no GPU object but its command buffer', async () =>
   expect(spies.map((spy) => spy.mock.calls.length)).toEqual([0, 0, 0, 0]);
   vi.restoreAllMocks();
   expect(await readAll(ys)).toEqual(wants);
+});
+
+test('prepareMany compiles what the first call needs', async () => {
+  const { layers, x, wants } = setUp(cases([64, 32]));
+  await prepareMany(layers, [3]);
+  const compile = vi.spyOn(device, 'createComputePipeline');
+  expect(await readAll(forwardMany(layers, x))).toEqual(wants);
+  expect(compile).not.toHaveBeenCalled();
 });
 
 describe('life', () => {
