@@ -22,19 +22,29 @@ type Row = readonly [
   options?: { offset?: boolean; extras?: Extra[] },
 ];
 
-const MATRICES = [
-  [2048, 2048],
-  [896, 4864],
-  [4864, 896],
-] as const;
-/** Two and eight rows do not depend on the width of codes: int4 shows them. */
-const ROWS = { 4: [1, 2, 4, 8, 16, 128], 8: [1, 4, 16, 128] };
+const MATRICES = {
+  32: [
+    [2048, 2048],
+    [896, 4864],
+    [4864, 896],
+  ],
+  128: [
+    [2048, 2048],
+    [4864, 896],
+  ],
+} as const;
+/** Two and eight rows do not depend on the format: one shows them. */
+const EVERY_ROW = [1, 2, 4, 8, 16, 128];
+const SOME_ROWS = [1, 4, 16, 128];
 const EVERY: Extra[] = ['without-subgroups', 'kernels', 'dense'];
 
 /** The grid that the targets speak of. The first session also shows every kernel and a dense product. */
-const GRID: readonly Row[] = [32, 128].flatMap((group) =>
+const GRID: readonly Row[] = ([32, 128] as const).flatMap((group) =>
   ([4, 8] as const).flatMap((bits) =>
-    MATRICES.map(([k, n], i): Row => [bits, group, k, n, ROWS[bits], i === 0 && bits === 4 && group === 32 ? { extras: EVERY } : {}]),
+    MATRICES[group].map(([k, n], i): Row => {
+      const plain = bits === 4 && group === 32;
+      return [bits, group, k, n, plain ? EVERY_ROW : SOME_ROWS, plain && i === 0 ? { extras: EVERY } : {}];
+    }),
   ),
 );
 /** One look at everything else: small and large matrices, offsets, per-channel scales, many rows. */
