@@ -35,8 +35,12 @@ async function timed(run: Run, count: number): Promise<number> {
   return each;
 }
 
-/** As many calls as fill a sample; the last try is the warm-up. One try can be slow by accident, so the faster of two counts. */
-async function calibrate(run: Run, sample: number): Promise<{ readonly count: number; readonly warm: number }> {
+/**
+ * As many calls as fill a sample; the last try is the warm-up. One try can be slow by accident, so the faster of two counts. A first
+ * call that took far longer than a sample is warm-up enough, compiling included.
+ */
+async function calibrate(run: Run, sample: number, first: number): Promise<{ readonly count: number; readonly warm: number }> {
+  if (first > 2 * LONG * sample) return { count: 1, warm: first };
   for (let count = 1; ; ) {
     let warm = await timed(run, count);
     if (warm * count < LONG * sample) warm = Math.min(warm, await timed(run, count));
@@ -66,14 +70,15 @@ export async function measureCell(contenders: readonly Contender[], o: CellOptio
       o.say(contender.name);
       let run: Run | string;
       try {
+        let first = 0;
         run = await o.inScope(async () => {
           const made = await contender.prepare(o.m);
-          if (typeof made !== 'string') await made.call(1); // compiles what is compiled late
+          if (typeof made !== 'string') first = await timed(made, 1); // compiles what is compiled late
           return made;
         });
         if (typeof run === 'string') continue;
         const verdict = run.read ? o.judge(contender.family, await run.read()) : {};
-        const { count, warm } = await calibrate(run, o.pace.sample);
+        const { count, warm } = await calibrate(run, o.pace.sample, first);
         ready.push({ contender, run, count, warm, verdict });
       } catch (error) {
         o.note(`${contender.name}: ${(error as Error).message}`);

@@ -36,7 +36,7 @@ describe('the selection', () => {
   });
   test('can be restricted to products', () => {
     const sessions = select({ ...HOSTS[0]!, mode: 'full' });
-    const some = restrict(sessions, (one, m) => cellName({ ...one, m }) === 'q8 g128 f32 896x4864 M=4');
+    const some = restrict(sessions, (one, m) => cellName({ ...one, m }) === 'q8 g32 f32 896x4864 M=4');
     expect(some).toMatchObject([{ bits: 8, k: 896, rows: [4] }]);
   });
 });
