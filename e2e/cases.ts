@@ -93,12 +93,12 @@ const dtypesOf = (kernel: string): readonly FloatDType[] => (kernel === 'matmul-
 const G32 = { mode: 'group', groupSize: 32 } as const;
 
 /**
- * Every tile of every kernel, exactly, on a shape that divides by nothing. matmul-rows has many tiles, in which the width of codes
- * changes nothing: they take turns.
+ * Every tile of every kernel, exactly, on a shape that divides by nothing. Kernels of many tiles, in which the width of codes
+ * changes little, take turns.
  */
 const everyTile: readonly Case[] = kernels.flatMap((kernel) =>
   kernel.tiles.flatMap((tile, i) =>
-    (kernel.name === 'matmul-rows' ? [BITS[i % 2]!] : BITS).map((bits, j) => {
+    (['matmul-rows', 'matmul-decode'].includes(kernel.name) ? [BITS[i % 2]!] : BITS).map((bits, j) => {
       // The tiles share out dtypes, offsets and outputs among them.
       const turn = i + j;
       const wide = kernel.name === 'matmul-tiled' || kernel.name === 'matmul-matrix';
@@ -110,7 +110,7 @@ const everyTile: readonly Case[] = kernels.flatMap((kernel) =>
         k: bits === 4 ? 200 : 180,
         n: 84,
         bits,
-        dtype: dtypes[turn % dtypes.length]!,
+        dtype: tile.TRICK === 1 ? DTYPES[1 + (turn % 2)]! : dtypes[turn % dtypes.length]!,
         offset: turn % 2 === 0,
         bias: turn % 4 < 2,
         quant: turn % 5 === 4 ? 'float32+offset' : 'none',
@@ -187,6 +187,51 @@ const tiny: readonly Case[] = [
 const withoutSubgroups: readonly Case[] = [1, 2, 4, 9].map((m) =>
   makeCase({ m, ...G32, bits: 4, data: 'exact', offset: true, caps: { subgroups: false } }),
 );
+
+const small8 = { maxStorageBufferBindingSize: 8192 };
+
+/** Workgroups that share k: sums in scratch memory, added by round-rows; parts that are empty, that end in a group, in a word. */
+const MANY_LANES = { lanes: 2 ** 20 };
+const splits: readonly Case[] = [
+  ...[
+    { kernel: 'matmul-decode', tile: { ROWS: 2, LANES: 64, SLICES: 1, STEP: 2, TRICK: 0 } },
+    { kernel: 'matmul-decode', tile: { ROWS: 2, LANES: 64, SLICES: 1, STEP: 4, TRICK: 1 } },
+    { kernel: 'matmul-prefill', tile: { ROWS: 4, LANES: 64, TRICK: 0 } },
+    { kernel: 'matmul-tiled', tile: { ROWS: 1 } },
+  ].flatMap((force: Force) => {
+    const dtype = force.tile?.TRICK === 1 ? 'float16' : 'float32';
+    return [
+      makeCase({
+        m: 3,
+        k: 520,
+        n: 68,
+        dtype,
+        data: 'exact',
+        bias: true,
+        offset: true,
+        mode: 'group',
+        groupSize: 96,
+        force,
+        caps: MANY_LANES,
+      }),
+      makeCase({ m: 5, k: 1003, n: 7, bits: 8, dtype, data: 'random', bias: true, force, caps: MANY_LANES, yOffset: 1 }),
+      makeCase({ m: 3, k: 520, n: 24, dtype, data: 'special', bias: true, offset: true, ...G32, force, caps: MANY_LANES }),
+      makeCase({ m: 9, k: 512, n: 168, dtype, data: 'exact', quant: 'float32+offset', force, caps: { ...MANY_LANES, ...small8 } }),
+    ];
+  }),
+  makeCase({ m: 1, k: 2104, n: 36, data: 'exact', offset: true, force: { kernel: 'matmul-decode' }, caps: MANY_LANES }), // slices too
+];
+
+/** What planning picks on GPUs, made with the device at hand. */
+const asGpu: readonly Case[] = [
+  ...DTYPES.flatMap((dtype, i) =>
+    [1, 2, 4, 7, 18].map((m) =>
+      makeCase({ m, k: 2048, n: 260, bits: BITS[(i + m) % 2]!, dtype, ...G32, offset: true, caps: { software: false } }),
+    ),
+  ),
+  ...[1, 3, 18].map((m) => makeCase({ m, k: 1024, n: 260, dtype: 'float16', ...G32, caps: { software: false, vendor: 'intel' } })),
+  makeCase({ m: 2, k: 1024, n: 260, dtype: 'float16', ...G32, caps: { software: false, subgroups: false } }),
+];
 
 /** A device whose bindings and grids are small: weights in slabs, x and y in windows, dispatches folded. */
 const small = { maxStorageBufferBindingSize: 4096 };
@@ -280,6 +325,8 @@ export const cases: readonly Case[] = [
   ...packedScales,
   ...tiny,
   ...withoutSubgroups,
+  ...splits,
+  ...asGpu,
   ...limits,
   ...special,
   ...specialOutputs,
@@ -290,6 +337,7 @@ export const cases: readonly Case[] = [
 /** Can a device with `caps` run a case's forced tile, and is it worth it? */
 export function runsOn(c: Case, caps: Pick<Caps, 'subgroups' | 'maxSubgroupSize' | 'subgroupMatrix'>): boolean {
   const tile = c.force && (c.force.tile ?? kernels.find(({ name }) => name === c.force?.kernel)?.tiles[0]);
+  if (c.force?.kernel === 'matmul-decode' && tile!.SLICES! > 1 && !caps.subgroups) return false;
   if (tile?.SUBGROUPS === 1) return caps.subgroups && caps.maxSubgroupSize <= 64;
   // Subgroups of another width than the tile's fall back to the formula: one small tile shows it.
   if (tile?.WIDTH !== undefined) return caps.subgroups && (tile.WIDTH === caps.maxSubgroupSize || tile.ROWS === 1);

@@ -14,13 +14,18 @@ import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { ensureModules, ensureStatic, root } from './setup.mjs';
 
-const AMD_CAPS = { minSubgroupSize: 32, maxSubgroupSize: 64 };
+const AMD_CAPS = { vendor: 'amd', minSubgroupSize: 32, maxSubgroupSize: 64 };
 const WMMA = [{ componentType: 'f16', resultComponentType: 'f32', M: 16, N: 16, K: 16 }];
 /** `caps`: what planning sees of such a device, and `matrices` of its subgroup matrices. `subgroup`: the size that Dawn asks of the driver. */
 const FAMILIES = {
   navi31: { vendor: 'amd', subgroup: 64, env: { RADV_FORCE_FAMILY: 'navi31' }, caps: AMD_CAPS, matrices: WMMA },
   navi21: { vendor: 'amd', subgroup: 64, env: { RADV_FORCE_FAMILY: 'navi21' }, caps: AMD_CAPS },
-  dg2: { vendor: 'intel', subgroup: 16, env: { INTEL_STUB_GPU_PLATFORM: 'dg2' }, caps: { minSubgroupSize: 8, maxSubgroupSize: 32 } },
+  dg2: {
+    vendor: 'intel',
+    subgroup: 16,
+    env: { INTEL_STUB_GPU_PLATFORM: 'dg2' },
+    caps: { vendor: 'intel', minSubgroupSize: 8, maxSubgroupSize: 32 },
+  },
 };
 
 const words = process.argv.slice(2);

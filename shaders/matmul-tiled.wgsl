@@ -1,40 +1,54 @@
 // y[m, n] = sum over k of x[m, k] · W[k, n] + bias[n], W[k, n] = (q[k, n] + offset[g, n]) · scale[g, n]
-// A workgroup of 16 × 16 lanes makes 16·ROWS rows × 16 quads of y; a lane makes ROWS rows, 16 apart, of one quad.
+// A workgroup of 16 × 16 lanes makes 16·ROWS rows × 16 quads of y, or a part of their sums over k; a lane makes ROWS rows, 16 apart, of
+// one quad.
 //
-// For many rows of x on a GPU: x and the dequantized W pass through workgroup memory, STEP k at a time, so that each word of weights
-// is unpacked once for 16·ROWS rows. Operands: lib/operands.wgsl, y: lib/result.wgsl. Any m, n, k; groups of whole words.
+// For many rows of x on a GPU with few registers: x and the dequantized W pass through workgroup memory, STEP k at a time, so that each
+// word of weights is unpacked once for 16·ROWS rows. Where rows and columns are too few to fill the device, several workgroups take parts
+// of k, and round-rows adds their sums. Operands: lib/operands.wgsl, y: lib/result.wgsl. Any m, n, k; groups of whole words.
 
-#param ROWS 2 4 // rows of y of a lane
+#param ROWS 1 2 4 // rows of y of a lane
 
 #include "lib/operands.wgsl"
 #include "lib/result.wgsl"
 #include "lib/grid.wgsl"
+#include "lib/blocks.wgsl"
 
 const SIDE = 16u; // lanes along n, and along m
-const STEP = 16u; // k of a tile
-const X_PITCH = STEP / 4u + 1u; // vec4s in a row of x_tile; one to spare, so that rows lie in different banks
+const STEP = 32u; // k of a tile
+const STEP_QUADS = STEP / 4u;
 
-var<workgroup> x_tile: array<vec4<f32>, SIDE * ROWS * X_PITCH>; // [row][k / 4]
+var<workgroup> x_tile: array<vec4<f32>, SIDE * ROWS * STEP_QUADS>; // [row][x_slot]
 var<workgroup> w_tile: array<vec4<f32>, STEP * SIDE>; // [k][quad]
 
-// Four k of a row of x; 0 past the last k.
-fn fill_x(row: u32, k: u32, m: u32, slot: u32) {
-  var value = vec4<f32>(0.0);
-  if (k < params.words * CODES) {
-    value = read_x(params.x_base + min(m + row, params.m - 1u) * params.x_pitch + k / 4u);
-  }
-  x_tile[slot] = value;
+// Where a row keeps its vec4 k4: turned by the row, so that rows whose lanes read together lie in different banks.
+fn x_slot(row: u32, k4: u32) -> u32 {
+  return row * STEP_QUADS + (k4 ^ (row % STEP_QUADS));
 }
 
-// W of one k and one quad; 0 past the last k, where an infinite scale must not meet a 0 of x.
-fn dequantize(k: u32, quad: u32) -> vec4<f32> {
-  if (k >= params.k) {
-    return vec4<f32>(0.0);
+// (q + offset) · scale of code i; 0 past the last k, where an infinite scale must not meet a 0 of x.
+fn weight(words: vec4<u32>, i: u32, k: u32, zero: vec4<f32>, s: vec4<f32>) -> vec4<f32> {
+  return select(vec4<f32>(0.0), (code(words, i) + zero) * s, k < params.k);
+}
+
+// Fills both tiles with the k from `begin` on, as far as `end`.
+fn fill_tiles(index: u32, m: u32, first_quad: u32, begin: u32, end: u32) {
+  for (var i = index; i < SIDE * ROWS * STEP_QUADS; i += SIDE * SIDE) {
+    let row = i / STEP_QUADS;
+    let k4 = i % STEP_QUADS;
+    if (begin + 4u * k4 < end) {
+      x_tile[x_slot(row, k4)] = read_x(params.x_base + min(m + row, params.m - 1u) * params.x_pitch + begin / 4u + k4);
+    }
   }
-  let word = k / CODES;
-  let group = word / params.group_words;
-  let codes = code(w[word * params.w_pitch + quad], k % CODES);
-  return (codes + read_zero(group, quad)) * read_scale(group, quad);
+  let k = begin + 2u * (index / SIDE); // two codes of a word
+  if (k < end) {
+    let quad = min(first_quad + index % SIDE, (params.n - 1u) / 4u);
+    let word = k / CODES;
+    let words = w[word * params.w_pitch + quad];
+    let zero = read_zero(word / params.group_words, quad);
+    let s = read_scale(word / params.group_words, quad);
+    w_tile[2u * index - index % SIDE] = weight(words, k % CODES, k, zero, s);
+    w_tile[2u * index - index % SIDE + SIDE] = weight(words, k % CODES + 1u, k + 1u, zero, s);
+  }
 }
 
 @compute @workgroup_size(SIDE, SIDE)
@@ -48,36 +62,40 @@ fn main(
   if (tile >= params.tiles) {
     return;
   }
-  let m = (tile / params.tiles_n) * SIDE * ROWS;
-  let first_quad = (tile % params.tiles_n) * SIDE;
-  let quad = min(first_quad + lane.x, params.w_pitch - 1u);
+  let place = place_of(tile, SIDE * ROWS);
+  let first_quad = place.tile_n * SIDE;
+  let run = run_at(place.split, place.splits);
+  let end = run.end * CODES;
   var sum: array<vec4<f32>, ROWS>;
 
-  for (var k = 0u; k < params.words * CODES; k += STEP) {
-    for (var i = index; i < SIDE * ROWS * STEP / 4u; i += SIDE * SIDE) {
-      let row = i / (STEP / 4u);
-      let k4 = i % (STEP / 4u);
-      fill_x(row, k + 4u * k4, m, row * X_PITCH + k4);
-    }
-    w_tile[index] = dequantize(k + lane.y, quad);
+  for (var k = run.begin * CODES; k < end; k += STEP) {
+    fill_tiles(index, place.m, first_quad, k, end);
     workgroupBarrier(); // both tiles are whole before anyone reads them
-    for (var k4 = 0u; k4 < STEP / 4u; k4++) {
+    let quads = min(STEP, end - k) / 4u; // not a constant: unrolled as a whole, the loop takes more registers than there are
+    for (var k4 = 0u; k4 < STEP_QUADS; k4++) {
+      if (k4 >= quads) {
+        break;
+      }
       let w_0 = w_tile[(4u * k4) * SIDE + lane.x];
       let w_1 = w_tile[(4u * k4 + 1u) * SIDE + lane.x];
       let w_2 = w_tile[(4u * k4 + 2u) * SIDE + lane.x];
       let w_3 = w_tile[(4u * k4 + 3u) * SIDE + lane.x];
       for (var r = 0u; r < ROWS; r++) {
-        let values = x_tile[(lane.y + r * SIDE) * X_PITCH + k4];
+        let values = x_tile[x_slot(lane.y, k4) + r * SIDE * STEP_QUADS];
         sum[r] = sum[r] + values.x * w_0 + values.y * w_1 + values.z * w_2 + values.w * w_3;
       }
     }
     workgroupBarrier(); // everyone has read the tiles before the next ones replace them
   }
 
+  let quad = first_quad + lane.x;
+  if (4u * quad >= params.n) {
+    return;
+  }
   for (var r = 0u; r < ROWS; r++) {
-    let row = m + lane.y + r * SIDE;
-    if (row < params.m && 4u * (first_quad + lane.x) < params.n) {
-      write_quad(row, first_quad + lane.x, sum[r]);
+    let row = place.m + lane.y + r * SIDE;
+    if (row < params.m) {
+      write_split(place.split, row, quad, sum[r]);
     }
   }
 }

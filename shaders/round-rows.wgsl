@@ -1,7 +1,8 @@
-// y = the f32 sums, as they are or rounded to f16 or bf16 or requantized to int8, for a y whose rows are not whole quads.
+// y = the f32 sums, added up over the splits of k, as they are or rounded to f16 or bf16 or requantized to int8, for a y whose rows are not
+// whole quads and for kernels that split k between workgroups.
 // One invocation makes one u32 of y. Elements of that word which are not y's own keep their bits.
 //
-// sums   [m, pitch] f32, bias included
+// sums   [splits, m, pitch] f32, the bias in the first split; added in order, so that y is the same every time
 // quant  [2, n] the output scale (f32 bits), then the output offset (i32), for int8 only
 // y      element `first` on: f32, f16 or bf16 (two in a u32) or int8 (four in a u32)
 
@@ -21,6 +22,8 @@ struct Params {
   first: u32, // element index of y[0, 0]
   first_word: u32, // the word that holds it
   quant_pitch: u32, // u32s in a row of quant
+  splits: u32,
+  split_pitch: u32, // f32s in a split
 }
 
 @group(0) @binding(0) var<uniform> params: Params;
@@ -44,7 +47,14 @@ fn main(
   let at = word * WIDTH - params.first; // wraps to a large number before the first element
   var values = vec4<f32>(0.0);
   for (var i = 0u; i < WIDTH; i++) {
-    if (at + i < params.count) { values[i] = sums[((at + i) / params.n) * params.pitch + (at + i) % params.n]; }
+    if (at + i < params.count) {
+      let first = ((at + i) / params.n) * params.pitch + (at + i) % params.n;
+      var sum = sums[first];
+      for (var split = 1u; split < params.splits; split++) {
+        sum += sums[first + split * params.split_pitch];
+      }
+      values[i] = sum;
+    }
   }
 #if Y == 0
   let rounded = bitcast<vec4<u32>>(values);

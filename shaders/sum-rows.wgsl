@@ -1,9 +1,9 @@
-// sums[m, span] = sum of x[m, k] over the 32 k of the span
+// sums[m, span] = (sum of x[m, k] over the 32 k of the span, the part of it from even k)
 // One invocation makes one sum. Kernels that walk k in spans add these up to the sums of x over groups, which offsets and zero points
 // multiply: made once for all columns, and for all layers that read the same x.
 //
 // x     [m, k]       lib/activation.wgsl; rows of x_pitch vec4s, the last span may be short
-// sums  [m, spans]   f32
+// sums  [m, spans]   two f32; kernels whose codes carry a bias that depends on k's parity need both
 
 #include "lib/activation.wgsl"
 #include "lib/grid.wgsl"
@@ -16,7 +16,7 @@ struct Params {
 }
 
 @group(0) @binding(0) var<uniform> params: Params;
-@group(0) @binding(2) var<storage, read_write> sums: array<f32>;
+@group(0) @binding(2) var<storage, read_write> sums: array<vec2<f32>>;
 
 const SPAN_QUADS = 8u; // vec4s in a span
 
@@ -36,5 +36,6 @@ fn main(
   for (var q = first; q < min(first + SPAN_QUADS, params.x_pitch); q++) {
     sum += read_x(row + q);
   }
-  sums[i] = (sum.x + sum.y) + (sum.z + sum.w);
+  let even = sum.x + sum.z;
+  sums[i] = vec2<f32>(even + (sum.y + sum.w), even);
 }

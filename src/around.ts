@@ -43,15 +43,15 @@ const spansOf = (problem: Problem, packed: Packed): number => Math.ceil((packed.
 
 export const makers: Readonly<Record<Before, Maker>> = {
   'sum-rows': {
-    bytes: (problem, packed) => ({ xSums: 4 * spansOf(problem, packed) }),
+    bytes: (problem, packed) => ({ xSums: 8 * spansOf(problem, packed) }),
     make(problem, caps, packed, { window: x, first, pitch, count, X }) {
       const spans = spansOf(problem, packed);
-      const sums = { buffer: 'xSums', offset: 0, size: 4 * count * spans };
+      const sums = { buffer: 'xSums', offset: 0, size: 8 * count * spans };
       const sum = step(caps, helpers.sumRows, { X }, Math.ceil((count * spans) / 64), {
         uniforms: { m: count, x_base: (x.base + first) / 4, x_pitch: pitch / 4, spans },
         bindings: { x, sums },
       });
-      return { steps: [sum], bindings: { x_sums: sums }, uniforms: { spans } };
+      return { steps: [sum], bindings: { x_sums: sums }, uniforms: {} };
     },
   },
 };
@@ -109,8 +109,9 @@ export function gather(problem: Problem, caps: Caps, packed: Packed, begin: numb
   return steps;
 }
 
-/** Scratch `sums` → y rows [begin, begin + count). */
-export function round(problem: Problem, caps: Caps, packed: Packed, begin: number, count: number): Step {
+/** Scratch `sums`, of which there are `splits`, → y rows [begin, begin + count). */
+export function round(problem: Problem, caps: Caps, packed: Packed, begin: number, count: number, splits: number): Step {
+  const pitch = sumsPitch(problem.n);
   const { n, yDtype } = problem;
   const bits = 8 * BYTES[yDtype];
   const y = window(caps, 'y', bits, problem.yOffset + begin * n, count * n);
@@ -118,9 +119,18 @@ export function round(problem: Problem, caps: Caps, packed: Packed, begin: numbe
   const firstWord = Math.floor((first * bits) / 32);
   const lastWord = Math.floor(((first + count * n - 1) * bits) / 32);
   return step(caps, helpers.roundRows, { Y: Y[yDtype]! }, Math.ceil((lastWord - firstWord + 1) / 64), {
-    uniforms: { count: count * n, n, pitch: sumsPitch(n), first, first_word: firstWord, quant_pitch: sumsPitch(n) },
+    uniforms: {
+      count: count * n,
+      n,
+      pitch,
+      first,
+      first_word: firstWord,
+      quant_pitch: pitch,
+      splits,
+      split_pitch: count * pitch,
+    },
     bindings: {
-      sums: { buffer: 'sums', offset: 0, size: count * sumsPitch(n) * 4 },
+      sums: { buffer: 'sums', offset: 0, size: splits * count * pitch * 4 },
       ...(yDtype === 'int8' && { quant: whole(packed, 'columnQuant') }),
       y,
     },

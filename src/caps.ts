@@ -16,6 +16,10 @@ export interface Caps {
   readonly subgroups: boolean;
   /** What `chromium-experimental-subgroup-matrix` can multiply; empty where it is not enabled on the device. */
   readonly subgroupMatrix: readonly MatrixConfig[];
+  /** As the adapter names it, in lower case: 'amd', 'apple', 'intel', 'nvidia', …; may be empty. */
+  readonly vendor: string;
+  /** Invocations that it takes to keep the device busy. WebGPU does not tell: a guess. */
+  readonly lanes: number;
   /** A software adapter runs on the CPU's cores: no barriers, no workgroup memory, more work per invocation. */
   readonly software: boolean;
   readonly minSubgroupSize: number;

@@ -7,7 +7,7 @@ import { ArgumentError, UnsupportedError } from './errors.js';
 import { accurateEnough, type Findings, NO_FINDINGS, problemClass, type Tuned } from './findings.js';
 import { kernels } from './kernels/index.js';
 import { type Extent, type Kernel, variantId } from './kernels/kernel.js';
-import { operandParams, placeUniforms, readsInPlace, writesInPlace } from './kernels/operands.js';
+import { operandParams, placeUniforms, readsInPlace, writesInPlace, Y } from './kernels/operands.js';
 import { type Packed, whole } from './packed.js';
 import type { Problem } from './problem.js';
 import { type Step, step } from './step.js';
@@ -37,7 +37,16 @@ interface Choice {
   readonly kernel: Kernel;
   readonly params: Params;
   readonly extent: Extent;
+  /** Parts of k that different workgroups take. */
+  readonly splits: number;
   readonly why: readonly string[];
+}
+
+/** Into how many parts a tile's workgroups cut k, and all its params: sums that are parts of y are f32. */
+function variantOf(problem: Problem, caps: Caps, kernel: Kernel, tile: Params): Pick<Choice, 'splits' | 'params'> {
+  // Several layers' columns fill a device sooner, and their y has no place in scratch memory.
+  const splits = problem.parts ? 1 : (kernel.splits?.(problem, caps, tile) ?? 1);
+  return { splits, params: { ...operandParams(problem, caps), ...(splits > 1 && { Y: Y.float32! }), ...tile } };
 }
 
 /** The faster kernel that measuring found, if this device can still do it. */
@@ -45,11 +54,17 @@ function measured(problem: Problem, caps: Caps, found: Tuned, disabled: Findings
   const kernel = kernels.find(({ name }) => name === found.kernel);
   if (!kernel?.tiles.some((tile) => variantId('', tile) === variantId('', found.tile))) return undefined;
   const extent = kernel.fit(problem, caps, found.tile);
-  const params = { ...operandParams(problem, caps), ...found.tile };
+  const { splits, params } = variantOf(problem, caps, kernel, found.tile);
   const fair = accurateEnough(problem, kernel.accuracy?.(problem, params) ?? PRECISE);
   if (typeof extent === 'string' || !fair || disabled.has(variantId(kernel.name, params))) return undefined;
   const share = `tuned: ${found.ratio.toFixed(2)} of the default's time`;
-  return { kernel, params, extent, why: [`${kernel.name}: ${share}, measured on ${found.date} among ${found.candidates} candidates`] };
+  return {
+    kernel,
+    params,
+    extent,
+    splits,
+    why: [`${kernel.name}: ${share}, measured on ${found.date} among ${found.candidates} candidates`],
+  };
 }
 
 function choose(problem: Problem, caps: Caps, force: Force | undefined, findings: Findings): Choice {
@@ -76,13 +91,14 @@ function choose(problem: Problem, caps: Caps, force: Force | undefined, findings
       refused.push(`${kernel.name}: ${extent}`);
       continue;
     }
-    const params = { ...operandParams(problem, caps), ...preferred.tile };
+    const { splits, params } = variantOf(problem, caps, kernel, preferred.tile);
     const broken = findings.disabled.get(variantId(kernel.name, params));
     if (broken) {
       refused.push(`${kernel.name}: ${broken}`);
       continue;
     }
-    return { kernel, params, extent, why: [`${kernel.name}: ${preferred.why}`, ...stays, ...refused.map((reason) => `not ${reason}`)] };
+    const why = [`${kernel.name}: ${preferred.why}`, ...stays, ...refused.map((reason) => `not ${reason}`)];
+    return { kernel, params, extent, splits, why };
   }
   throw new UnsupportedError(`y (${problem.m}, ${problem.n}) from K = ${problem.k}`, refused);
 }
@@ -94,14 +110,15 @@ function choose(problem: Problem, caps: Caps, force: Force | undefined, findings
 export function makePlan(problem: Problem, packed: Packed, caps: Caps, force?: Force, findings: Findings = NO_FINDINGS): Plan {
   const choice = choose(problem, caps, force, findings);
   const { m, n } = problem;
-  const direct = { x: readsInPlace(problem), y: writesInPlace(problem) };
+  const { splits } = choice;
+  const direct = { x: readsInPlace(problem), y: writesInPlace(problem) && splits === 1 };
   const maker = choice.kernel.before && makers[choice.kernel.before];
   const made = maker?.bytes(problem, packed) ?? {};
   const xRow = packed.words * (32 / problem.bits) * 4; // bytes of a gathered row
   const rowBytes = [
     direct.x ? problem.k * BYTES[problem.xDtype] : xRow,
     n * BYTES[problem.yDtype],
-    ...(direct.y ? [] : [sumsPitch(n) * 4]),
+    ...(direct.y ? [] : [splits * sumsPitch(n) * 4]),
     ...Object.values(made),
   ];
   const rows = Math.min(m, ...rowBytes.map((bytes) => fitting(caps, `y (${m}, ${n}) from K = ${problem.k}`, bytes)));
@@ -118,7 +135,7 @@ export function makePlan(problem: Problem, packed: Packed, caps: Caps, force?: F
     const products = multiply(problem, caps, packed, choice, x, chunk.begin, direct.y, extra);
     main ??= products[0];
     steps.push(...products);
-    if (!direct.y) steps.push(round(problem, caps, packed, chunk.begin, chunk.count));
+    if (!direct.y) steps.push(round(problem, caps, packed, chunk.begin, chunk.count, splits));
   }
   return {
     kernel: choice.kernel.name,
@@ -127,13 +144,16 @@ export function makePlan(problem: Problem, packed: Packed, caps: Caps, force?: F
     why: [
       ...choice.why,
       ...(direct.x ? [] : ['gather-rows first: x is transposed, or its rows are not whole words, or it does not start on a vec4']),
-      ...(direct.y ? [] : ['round-rows last: rows of y do not start on whole words']),
+      ...(splits > 1
+        ? [`round-rows last: workgroups share k in ${splits} parts, since rows and columns alone do not fill the device`]
+        : []),
+      ...(writesInPlace(problem) ? [] : ['round-rows last: rows of y do not start on whole words']),
     ],
     steps,
     main: main!,
     scratch: {
       ...(!direct.x && { rows: rows * xRow }),
-      ...(!direct.y && { sums: rows * sumsPitch(n) * 4 }),
+      ...(!direct.y && { sums: rows * splits * sumsPitch(n) * 4 }),
       ...Object.fromEntries(Object.entries(made).map(([role, bytes]) => [role, rows * bytes])),
     },
   };
@@ -168,9 +188,10 @@ function yInPlace(problem: Problem, caps: Caps, begin: number, count: number): P
   return { window: y, uniforms: placeUniforms(parts.map((part) => ({ ...part, yOffset: y.base + part.yOffset }))) };
 }
 
-function yInScratch(problem: Problem, caps: Caps, count: number): Place {
+/** Rows of whole quads for each of `splits`. */
+function yInScratch(problem: Problem, caps: Caps, count: number, splits: number): Place {
   const pitch = sumsPitch(problem.n);
-  const y = window(caps, 'sums', 32, 0, count * pitch);
+  const y = window(caps, 'sums', 32, 0, splits * count * pitch);
   return { window: y, uniforms: placeUniforms([{ begin: 0, count: pitch, yOffset: y.base }]) };
 }
 
@@ -179,7 +200,7 @@ function multiply(
   problem: Problem,
   caps: Caps,
   packed: Packed,
-  { kernel, params, extent }: Choice,
+  { kernel, params, extent, splits }: Choice,
   x: Rows,
   begin: number,
   direct: boolean,
@@ -187,10 +208,10 @@ function multiply(
 ): Step[] {
   const { k } = problem;
   const { count } = x;
-  const y = direct ? yInPlace(problem, caps, begin, count) : yInScratch(problem, caps, count);
+  const y = direct ? yInPlace(problem, caps, begin, count) : yInScratch(problem, caps, count, splits);
   return packed.slabs.map((slab, i) => {
     const tilesN = Math.ceil(slab.quads / extent.quads);
-    const tiles = tilesN * Math.ceil(count / extent.rows);
+    const tiles = tilesN * Math.ceil(count / extent.rows) * splits;
     return step(caps, kernel, params, tiles, {
       uniforms: {
         m: count,

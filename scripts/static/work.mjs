@@ -6,7 +6,7 @@ const GROUP = 32;
 
 export const work = {
   'matmul-rows': ({ BITS, ROWS, QUADS }) => ({ rows: ROWS, columns: 4 * QUADS, k: 32 / BITS, around: GROUP }),
-  'matmul-tiled': ({ ROWS }) => ({ rows: ROWS, columns: 4, k: 4, around: 16 }),
+  'matmul-tiled': ({ ROWS }) => ({ rows: ROWS, columns: 4, k: 4, around: 32 }),
   'matmul-matrix': ({ LANES, K_SIZE }) => ({ rows: 16, columns: 256 / LANES, k: K_SIZE, around: GROUP }),
   'matmul-decode': ({ BITS, ROWS, STEP }) => ({ rows: ROWS, columns: 4, k: (STEP * 32) / BITS, around: GROUP }),
   'matmul-prefill': ({ BITS, ROWS }) => ({ rows: ROWS, columns: 4, k: 32 / BITS, around: GROUP, macs: (4 * (ROWS + 1) * 32) / BITS }),

@@ -4,9 +4,14 @@
 #include "lib/operands.wgsl"
 
 fn formula(m: u32, quad: u32) -> vec4<f32> {
+  return formula_of(m, quad, 0u, params.words);
+}
+
+// The part of it that words [begin, end) make.
+fn formula_of(m: u32, quad: u32, begin: u32, end: u32) -> vec4<f32> {
   var sum = vec4<f32>(0.0);
   let row = params.x_base + m * params.x_pitch;
-  for (var word = 0u; word < params.words; word++) {
+  for (var word = begin; word < end; word++) {
     let group = word / params.group_words;
     let s = read_scale(group, quad);
     let zero = read_zero(group, quad);

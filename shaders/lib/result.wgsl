@@ -46,12 +46,24 @@ fn part_of(column: u32) -> Part {
 
 // sum is without the bias. Columns between two parts are nobody's.
 fn write_quad(m: u32, quad: u32, sum: vec4<f32>) {
+  put_quad(m, quad, sum + bias[(params.column + 4u * quad) / 4u]);
+}
+
+// Split `split` of a sum over k: y is then [splits, m, y_pitch] f32, for round-rows to add. Split 0 has the bias.
+fn write_split(split: u32, m: u32, quad: u32, sum: vec4<f32>) {
+  if (split == 0u) {
+    write_quad(m, quad, sum);
+  } else {
+    put_quad(split * params.m + m, quad, sum);
+  }
+}
+
+fn put_quad(m: u32, quad: u32, total: vec4<f32>) {
   let column = params.column + 4u * quad;
   let part = part_of(column);
   if (column - part.begin >= part.pitch) {
     return;
   }
-  let total = sum + bias[column / 4u];
   let at = part.base + m * part.pitch + column - part.begin;
 #if Y == 0
   y[at / 4u] = total;

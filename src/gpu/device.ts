@@ -78,6 +78,10 @@ function stateOf(device: GPUDevice): State {
   return state;
 }
 
+/** Some engines give a vendor's PCI number for its name. */
+const VENDORS: Readonly<Record<string, string>> = { 4098: 'amd', 4203: 'apple', 4318: 'nvidia', 32902: 'intel' };
+// 64 cores with 512 invocations each. A GPU with fewer loses little by it, one with more is filled by all but the smallest products.
+const LANES = 32768;
 const SOFTWARE = /swiftshader|llvmpipe|lavapipe|software|basic render|\bwarp\b/i;
 
 function readCaps(device: GPUDevice): Caps {
@@ -88,6 +92,8 @@ function readCaps(device: GPUDevice): Caps {
     f16: features.has('shader-f16'),
     subgroups: features.has('subgroups'),
     subgroupMatrix: (features as ReadonlySet<string>).has(SUBGROUP_MATRIX) ? (matrixConfigs.get(device) ?? readMatrixConfigs(info)) : [],
+    vendor: VENDORS[info.vendor ?? ''] ?? (info.vendor ?? '').toLowerCase(),
+    lanes: LANES,
     software: info.isFallbackAdapter === true || SOFTWARE.test(names),
     minSubgroupSize: info.subgroupMinSize ?? 4,
     maxSubgroupSize: info.subgroupMaxSize ?? 128,

@@ -76,7 +76,7 @@ export const roundRows: Helper = {
     { name: 'quant', binding: 2, access: 'read', when: (params) => params.Y === 3 },
     { name: 'y', binding: 3, access: 'write' },
   ],
-  uniforms: ['count', 'n', 'pitch', 'first', 'first_word', 'quant_pitch'],
+  uniforms: ['count', 'n', 'pitch', 'first', 'first_word', 'quant_pitch', 'splits', 'split_pitch'],
   variants: [0, 1, 2, 3].map((Y) => ({ Y })),
 };
 

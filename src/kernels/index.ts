@@ -2,14 +2,16 @@
 import type { Params } from '../wgsl/preprocess.js';
 import { helpers } from './helpers.js';
 import type { Kernel, Shader } from './kernel.js';
+import { matmulDecode } from './matmul-decode.js';
 import { matmulMatrix } from './matmul-matrix.js';
 import { matmulPlain } from './matmul-plain.js';
+import { matmulPrefill } from './matmul-prefill.js';
 import { matmulRows } from './matmul-rows.js';
 import { matmulSubgroup } from './matmul-subgroup.js';
 import { matmulTiled } from './matmul-tiled.js';
 import { operandVariants } from './operands.js';
 
-export const kernels: readonly Kernel[] = [matmulSubgroup, matmulRows, matmulMatrix, matmulTiled, matmulPlain];
+export const kernels: readonly Kernel[] = [matmulSubgroup, matmulDecode, matmulMatrix, matmulPrefill, matmulTiled, matmulRows, matmulPlain];
 
 /** Every shader by its name. */
 export const shaders: ReadonlyMap<string, Shader> = new Map([...kernels, ...helpers].map((shader) => [shader.name, shader]));

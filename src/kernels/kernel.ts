@@ -41,6 +41,8 @@ export interface Kernel extends Shader {
   fit(problem: Problem, caps: Caps, tile: Params): Extent | string;
   /** Was a tile made for such devices? Where not, it is not measured for them, though it would be right; without this all are. */
   suits?(tile: Params, caps: Caps): boolean;
+  /** Into how many parts k goes, each for workgroups of its own that leave f32 sums in scratch memory; 1 without this. */
+  splits?(problem: Problem, caps: Caps, tile: Params): number;
   /** How it sums, where that is not plain float32. */
   accuracy?(problem: Problem, params: Params): Accuracy;
 }

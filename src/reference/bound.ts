@@ -2,7 +2,7 @@
 
 const UNIT = 2 ** -24;
 /** Roundings that every product meets outside the chains over k and over the groups. */
-const FIXED_ROUNDINGS = 24;
+const FIXED_ROUNDINGS = 64;
 
 /**
  * |y - exact| ≤ γ · Σ |x| · (code + |offset - zero|) · |scale| + |bias|, with γ = c·u / (1 - c·u), c the longest chain of roundings,

@@ -33,18 +33,53 @@ describe('the choice', () => {
     return `${kernel} ${params.ROWS ?? '-'}`;
   };
 
-  test('on a GPU: rows in registers up to 16, then tiles', () => {
-    expect([1, 2, 3, 4, 16, 17, 32, 33, 128].map((m) => chosen(m, GPU))).toEqual([
-      'matmul-rows 1',
-      'matmul-rows 2',
-      'matmul-rows 4',
-      'matmul-rows 4',
-      'matmul-rows 4',
-      'matmul-tiled 2',
+  test('on a GPU: few rows by slices of k, more in registers', () => {
+    expect([1, 2, 3, 4, 5, 17, 128].map((m) => chosen(m, GPU))).toEqual([
+      'matmul-decode 1',
+      'matmul-decode 2',
+      'matmul-decode 4',
+      'matmul-decode 4',
+      'matmul-prefill 8',
+      'matmul-prefill 8',
+      'matmul-prefill 8',
+    ]);
+  });
+
+  test('on a GPU by Intel, with fewer registers: one row, then tiles in workgroup memory', () => {
+    expect([1, 4, 5, 32, 33, 128].map((m) => chosen(m, { ...GPU, vendor: 'intel' }))).toEqual([
+      'matmul-decode 1',
+      'matmul-decode 1',
+      'matmul-tiled 1',
       'matmul-tiled 2',
       'matmul-tiled 4',
       'matmul-tiled 4',
     ]);
+  });
+
+  test('k is shared out where rows and columns do not fill the device', () => {
+    const splits = (m: number, caps: Caps, change: Partial<ProblemSpec> = {}): number => {
+      const { steps } = plan({ m, n: 2048, k: 2048, ...change }, caps);
+      return steps.find(({ shader }) => shader === 'round-rows')?.uniforms.splits ?? 0;
+    };
+    // 2048 columns are 512 lanes, 4096 in 8 slices; 64 spans of k are 8 for each slice, of which a lane should have 4.
+    expect(splits(1, GPU)).toBe(2);
+    expect(splits(1, { ...GPU, lanes: 8191 })).toBe(0);
+    expect(splits(8, GPU)).toBe(16);
+    expect(splits(128, GPU)).toBe(4);
+    expect(splits(1024, GPU)).toBe(0);
+    expect(splits(1, GPU, { k: 256 })).toBe(0);
+    expect(splits(8, { ...GPU, lanes: 2 ** 30 }, { k: 2 ** 16 })).toBe(32);
+  });
+
+  test('codes become floats by the exponent of a half where that is shorter and digits are to spare', () => {
+    const trick = (dtype: ProblemSpec['dtype'], caps: Caps) => {
+      const { params, accuracy } = plan({ m: 1, ...SHAPE, dtype: dtype! }, caps);
+      return [params.TRICK, accuracy.codeBias];
+    };
+    expect(trick('float16', GPU)).toEqual([1, 1024]);
+    expect(trick('bfloat16', GPU)).toEqual([1, 1024]);
+    expect(trick('float32', GPU)).toEqual([0, 0]);
+    expect(trick('float16', { ...GPU, vendor: 'intel' })).toEqual([0, 0]);
   });
 
   test('a GPU without subgroups, or with very long ones, does the same', () => {
@@ -78,26 +113,27 @@ describe('the choice', () => {
   });
 
   test('limits too small for a kernel lead to the next one', () => {
-    const narrow = { ...GPU, maxComputeInvocationsPerWorkgroup: 128 }; // both others want 256
-    expect([1, 128].map((m) => chosen(m, narrow))).toEqual(['matmul-plain -', 'matmul-plain -']);
-    // ROWS=4 SLICES=4 keeps 12 KiB of sums; the tiles of ROWS=4 take 9 KiB, those of ROWS=2 6.5 KiB.
+    const slices = (caps: Caps, m: number) => plan({ m, ...SHAPE }, caps).params.SLICES;
+    const narrow = { ...GPU, maxComputeInvocationsPerWorkgroup: 128 }; // slices want 256
+    expect([1, 128].map((m) => chosen(m, narrow))).toEqual(['matmul-decode 1', 'matmul-prefill 8']);
+    expect([slices(GPU, 1), slices(narrow, 1)]).toEqual([8, 1]);
+    // 4 slices of 4 rows keep 16 KiB of sums, 8 of 1 row 4 KiB.
     const shallow = { ...GPU, maxComputeWorkgroupStorageSize: 10000 };
-    expect([1, 4, 16, 17, 128].map((m) => chosen(m, shallow))).toEqual([
-      'matmul-rows 1',
-      'matmul-tiled 2',
-      'matmul-tiled 2',
-      'matmul-tiled 2',
-      'matmul-tiled 4',
-    ]);
+    expect([slices(shallow, 1), slices(shallow, 4)]).toEqual([8, 1]);
+    // A subgroup has one slice: lanes of a slice are as many as it may have.
+    const lanes = (maxSubgroupSize: number) => plan({ m: 1, ...SHAPE }, { ...GPU, maxSubgroupSize }).params.LANES;
+    expect([16, 32, 64, 128].map(lanes)).toEqual([32, 32, 64, 64]);
   });
 
   test('every device can do everything', () => {
     const least = { ...LEAST, maxComputeInvocationsPerWorkgroup: 64, maxComputeWorkgroupStorageSize: 0 };
-    for (const m of [1, 128]) expect(plan({ m, ...SHAPE }, least).kernel).toBe('matmul-plain');
+    for (const m of [1, 128]) expect(plan({ m, ...SHAPE }, least).kernel).toBe('matmul-prefill');
+    const none = { ...least, maxComputeInvocationsPerWorkgroup: 63 };
+    for (const m of [1, 128]) expect(plan({ m, ...SHAPE }, none).kernel).toBe('matmul-plain');
   });
 
   test('the params of operands come from the problem and the device', () => {
-    const of = (spec: Partial<ProblemSpec>, caps = GPU) => plan({ m: 1, ...SHAPE, ...spec }, caps).params;
+    const of = (spec: Partial<ProblemSpec>, caps = GPU) => plan({ m: 1, ...SHAPE, ...spec }, { ...caps, lanes: 1 }).params;
     expect(of({ bits: 8, dtype: 'float32' })).toMatchObject({ BITS: 8, X: 0, SCALE: 0, OFFSET: 0, Y: 0 });
     expect(of({ bits: 4, dtype: 'float16', offset: true })).toMatchObject({ BITS: 4, X: 1, SCALE: 1, OFFSET: 1, Y: 1 });
     expect(of({ dtype: 'float16' }, LEAST)).toMatchObject({ X: 2, SCALE: 1, Y: 1 });
@@ -113,7 +149,7 @@ describe('the choice', () => {
       const { M_SIZE, N_SIZE, K_SIZE, LANES } = params;
       return { tile: kernel === 'matmul-matrix' ? [M_SIZE, N_SIZE, K_SIZE, LANES] : kernel, why: why.join('\n') };
     };
-    expect([1, 16, 31].map((m) => of(m).tile)).toEqual(['matmul-rows', 'matmul-rows', 'matmul-tiled']);
+    expect([1, 16, 31].map((m) => of(m).tile)).toEqual(['matmul-decode', 'matmul-prefill', 'matmul-prefill']);
     expect(of(31).why).toMatch(/not matmul-matrix: rows 31: below 32/);
     expect([32, 512].map((m) => of(m).tile)).toEqual([
       [16, 16, 16, 128],
@@ -146,13 +182,13 @@ describe('the choice', () => {
   });
 
   test('says why, and why not the ones before', () => {
-    const { why } = plan({ m: 128, ...SHAPE }, GPU);
-    expect(why[0]).toMatch(/^matmul-tiled: .*128/);
+    const { why } = plan({ m: 128, ...SHAPE }, { ...GPU, lanes: 1 });
+    expect(why[0]).toMatch(/^matmul-prefill: .*128/);
     const refused = why.slice(1).map((reason) => /^not ([\w-]+): (.+)$/.exec(reason)?.slice(1) ?? reason);
-    expect(refused.map(([name]) => name)).toEqual(['matmul-subgroup', 'matmul-rows', 'matmul-matrix']);
+    expect(refused.map(([name]) => name)).toEqual(['matmul-subgroup', 'matmul-decode', 'matmul-matrix']);
     for (const [, reason] of refused) expect(reason!.length).toBeGreaterThan(10);
     expect(plan({ m: 4, ...SHAPE }, { ...GPU, maxComputeWorkgroupStorageSize: 0 }).why.join('\n')).toMatch(
-      /^not matmul-rows: .*12288.*maxComputeWorkgroupStorageSize is 0$/m,
+      /^not matmul-decode: no tile of 4 rows /m,
     );
     expect(plan({ m: 1, ...SHAPE, k: 511, n: 255 }, GPU).why.join('\n')).toMatch(/gather-rows first: .*\nround-rows last: /);
   });
@@ -162,7 +198,7 @@ describe('force', () => {
   test('takes the kernel and the tile', () => {
     for (const { name, tiles } of kernels)
       for (const tile of tiles) {
-        const caps = name === 'matmul-subgroup' ? SWIFTSHADER : MATRIX_GPU;
+        const caps = { ...(name === 'matmul-subgroup' ? SWIFTSHADER : MATRIX_GPU), lanes: 1 };
         const forced = plan({ m: 3, ...SHAPE, dtype: 'float16' }, caps, { kernel: name, tile });
         expect(forced.kernel).toBe(name);
         expect(forced.params).toMatchObject(tile);
@@ -390,7 +426,7 @@ describe('parts of y', () => {
 
   test('one window over all of them, each with its own first element and row length', () => {
     const { main, steps } = makePlan({ ...problem, parts }, packed, GPU);
-    expect(steps).toHaveLength(1);
+    expect(steps.filter(({ shader }) => shader === main.shader)).toHaveLength(1);
     expect(main.bindings.y).toEqual({ buffer: 'y', offset: 256, size: 4 * (512 + 3 * 20 - 64), base: -64 });
     const { y_base, y_pitch, part_1, y_base_1, y_pitch_1, part_2, part_3 } = main.uniforms;
     expect({ y_base, y_pitch, part_1, y_base_1, y_pitch_1 }).toEqual({ y_base: 448, y_pitch: 20, part_1: 128, y_base_1: 0, y_pitch_1: 32 });

@@ -45,6 +45,7 @@ function run(code: string, params: Params, words: number): RaceDetectionResult &
     ...(params.OFFSET === 1 && { 4: new ArrayBuffer(quads * 16) }),
     5: new ArrayBuffer(quads * 16),
     7: new ArrayBuffer(M * N * 4),
+    8: new ArrayBuffer(M * Math.ceil(k / 32) * 8),
   };
   return { ...detectRaces(readable(code), 'main', [1, 1, 1], { 0: buffers }), accesses };
 }
@@ -115,17 +116,50 @@ describe.each([rows(8, 2, 2, 16, 8), rows(4, 4, 1, 64, 4)])('matmul-rows BITS=$B
 });
 
 describe.each([
+  { ...F32, BITS: 4, ROWS: 1, LANES: 32, SLICES: 8, STEP: 2, TRICK: 0 },
+  { ...F32, BITS: 8, ROWS: 4, LANES: 64, SLICES: 4, STEP: 2, TRICK: 1 },
+])('matmul-decode BITS=$BITS ROWS=$ROWS SLICES=$SLICES', (params) => {
+  const { ROWS, LANES, SLICES } = params;
+  // The tool knows no subgroup operation to end the loop by: each lane takes its slice at once instead.
+  const { code: text } = variantText('matmul-decode', params);
+  const code = text.replace(/ {2}while \(!done\) \{[^]*?\n {2}\}\n/, '  sum_run(&total, run_at(first_run + lane.y, runs), m, quad);\n');
+  const words = SLICES * params.BITS; // a span for each slice
+  if (code === text) throw new Error('the loop over slices is not where it was');
+
+  test('has no race: each slice fills slots of its own, and the slices that finish rows read them all', () => {
+    const { races, errors, accesses } = run(code, params, words);
+    expect({ races, errors }).toEqual({ races: [], errors: [] });
+    expect(slots(accesses, 'sums', 'write')).toEqual(Array.from({ length: SLICES * ROWS * LANES }, (_, i) => i));
+    const quads = [0, 1]; // lanes past N read nothing
+    const read = Array.from({ length: SLICES }, (_, slice) =>
+      [0, 1].slice(0, ROWS).flatMap((r) => quads.map((q) => (slice * ROWS + r) * LANES + q)),
+    );
+    expect(slots(accesses, 'sums', 'read')).toEqual(read.flat());
+  });
+
+  test('has one without its barrier', () => {
+    const texts = withoutEach(code);
+    expect(texts).toHaveLength(1);
+    expect(raced(run(texts[0]!, params, words))).toEqual(['sums']);
+  });
+
+  test('has one if slices share slots', () => {
+    expect(raced(run(replaced(code, 'let slot = lane.y * ROWS * LANES + lane.x;', 'let slot = lane.x;'), params, words))).toEqual(['sums']);
+  });
+});
+
+describe.each([
   { ...F32, BITS: 8, ROWS: 2 },
   { ...F32, BITS: 4, ROWS: 4 },
 ])('matmul-tiled BITS=$BITS ROWS=$ROWS', (params: Params) => {
   const { code } = variantText('matmul-tiled', params);
-  const words = 32 / (32 / params.BITS!); // two steps of 16 k: the second barrier separates them
+  const words = 64 / (32 / params.BITS!); // two steps of 32 k: the second barrier separates them
 
   test('has no race: both tiles are filled and read, slot by slot', () => {
     const { races, errors, accesses } = run(code, params, words);
     expect({ races, errors }).toEqual({ races: [], errors: [] });
-    const x = Array.from({ length: 16 * params.ROWS! }, (_, row) => [0, 1, 2, 3].map((k4) => row * 5 + k4)).flat();
-    const w = Array.from({ length: 256 }, (_, i) => i);
+    const x = Array.from({ length: 16 * 8 * params.ROWS! }, (_, i) => i);
+    const w = Array.from({ length: 512 }, (_, i) => i);
     expect(slots(accesses, 'x_tile', 'write')).toEqual(x);
     expect(slots(accesses, 'x_tile', 'read')).toEqual(x);
     expect(slots(accesses, 'w_tile', 'write')).toEqual(w);
@@ -139,6 +173,6 @@ describe.each([
   });
 
   test('has one if rows of x overlap', () => {
-    expect(raced(run(replaced(code, 'row * X_PITCH + k4)', 'row * 3u + k4)'), params, words))).toEqual(['x_tile']);
+    expect(raced(run(replaced(code, 'return row * STEP_QUADS + ', 'return row * 3u + '), params, words))).toEqual(['x_tile']);
   });
 });

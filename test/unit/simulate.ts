@@ -73,6 +73,7 @@ export function runPlan(problem: Problem, packed: Packed, caps: Caps, plan: Plan
   sizes.y = wholeWords((problem.yOffset + m * n) * BYTES[problem.yDtype]);
   const rows = new Tags('rows');
   const sums = new Tags('sums');
+  const xSums = new Tags('xSums');
   const y = new Tags('y');
   let before = '';
 
@@ -98,17 +99,39 @@ export function runPlan(problem: Problem, packed: Packed, caps: Caps, plan: Plan
       must(invocations(step) * (32 / yBits) >= u.first! + u.count! - u.first_word! * (32 / yBits), 'round-rows: too few workgroups');
       must(Math.floor(u.first! / (32 / yBits)) === u.first_word, 'round-rows: another first word');
       for (let at = 0; at < u.count!; at++) {
-        const tag = sums.get(absolute(step, 'sums', Math.floor(at / u.n!) * u.pitch! + (at % u.n!), 32));
+        const first = Math.floor(at / u.n!) * u.pitch! + (at % u.n!);
+        const tags = Array.from({ length: u.splits! }, (_, s) => sums.get(absolute(step, 'sums', first + s * u.split_pitch!, 32)));
+        const tag = tags[0]?.split('/')[0];
         must(tag !== undefined, 'round-rows reads a sum that was not made');
+        tags.forEach((found, s) => {
+          must(found === `${tag}/${s} of ${u.splits}`, `round-rows adds '${found}' as split ${s} of '${tag}'`);
+        });
         y.put(absolute(step, 'y', u.first! + at, yBits), tag);
       }
       sums.clear();
+    } else if (step.shader === 'sum-rows') {
+      xSums.clear();
+      must(invocations(step) >= u.m! * u.spans!, 'sum-rows: too few workgroups');
+      for (let i = 0; i < u.m! * u.spans!; i++) {
+        const row = 4 * (u.x_base! + Math.floor(i / u.spans!) * u.x_pitch!);
+        const firstK = 32 * (i % u.spans!);
+        const lastK = Math.min(firstK + 31, 4 * u.x_pitch! - 1);
+        must(lastK >= firstK && (i % u.spans! < u.spans! - 1 || lastK >= k - 1), 'sum-rows: spans are not k');
+        const inRows = step.bindings.x!.buffer === 'rows';
+        const at = absolute(step, 'x', row + firstK, inRows ? 32 : xBits);
+        absolute(step, 'x', row + lastK, inRows ? 32 : xBits);
+        absolute(step, 'sums', 2 * i + 1, 32);
+        xSums.put(i, (inRows ? rows.get(at) : xTags.get(at))!.split(',')[0]!);
+      }
     } else {
       const kernel = kernels.find(({ name }) => name === step.shader);
       must(kernel !== undefined && step.shader === plan.kernel, `${step.shader}: not the plan's kernel`);
       const extent = kernel.fit(problem, caps, step.params) as Extent;
       must(u.tiles_n! * extent.quads >= u.w_pitch!, 'tiles do not cover the columns');
-      must((u.tiles! / u.tiles_n!) * extent.rows >= u.m!, 'tiles do not cover the rows');
+      const blocks = Math.ceil(u.m! / extent.rows);
+      const splits = u.tiles! / (u.tiles_n! * blocks);
+      must(Number.isInteger(splits) && splits >= 1, `${splits} tiles for each block of rows and columns`);
+      must(splits === 1 || step.bindings.y!.buffer === 'sums', 'splits that nobody adds up');
       must(step.workgroups[0] * step.workgroups[1] >= u.tiles!, 'too few workgroups');
       must(u.n! <= 4 * u.w_pitch! && 4 * u.w_pitch! - u.n! < 4, `n ${u.n} in ${u.w_pitch} quads`);
       must(u.words === packed.words && u.k === k, 'another k');
@@ -133,9 +156,18 @@ export function runPlan(problem: Problem, packed: Packed, caps: Caps, plan: Plan
           } else must(tag === '0', `beyond k there is '${tag}'`);
         }
         must(tagged.size === 1, 'a row of several rows');
+        const spans = Math.ceil(k / 32);
+        for (let span = 0; step.bindings.x_sums && span < spans; span++) {
+          must(xSums.get(i * spans + span) === [...tagged][0], `sums of another x for row ${i}`);
+        }
         for (let c = 0; c < u.n!; c++) {
           const at = absolute(step, 'y', u.y_base! + i * u.y_pitch! + u.column! + c, scratchY ? 32 : yBits);
-          (scratchY ? sums : y).put(at, `${[...tagged][0]},${u.column! + c}`);
+          const tag = `${[...tagged][0]},${u.column! + c}`;
+          if (!scratchY) y.put(at, tag);
+          for (let s = 0; scratchY && s < splits; s++) {
+            const place = absolute(step, 'y', u.y_base! + (s * u.m! + i) * u.y_pitch! + u.column! + c, 32);
+            sums.put(place, `${tag}/${s} of ${splits}`);
+          }
         }
       }
     }

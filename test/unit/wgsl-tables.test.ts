@@ -61,11 +61,11 @@ describe('bindings and Params of every variant', () => {
         ).toEqual(['main']);
       }
     },
-    60_000,
+    180_000,
   );
 });
 
-test('every file of shaders/ is part of some variant', () => {
+test('every file of shaders/ is part of some variant', { timeout: 180_000 }, () => {
   const used = new Set(variants.flatMap(({ shader, params }) => variantText(shader.name, params).places.map(({ file }) => file)));
   expect(Object.keys(sources).filter((file) => !used.has(file))).toEqual([]);
   expect([...shaders.keys()].map((name) => `${name}.wgsl`).sort()).toEqual(
@@ -75,7 +75,7 @@ test('every file of shaders/ is part of some variant', () => {
   );
 });
 
-test('every legal value of every #param is used by some variant', () => {
+test('every legal value of every #param is used by some variant', { timeout: 180_000 }, () => {
   const used = new Map<string, Set<string>>(); // by file, of all the shaders that include it
   for (const { shader, params } of variants) {
     for (const { file } of variantText(shader.name, params).places) {

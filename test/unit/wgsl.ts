@@ -22,6 +22,8 @@ export const GPU: Caps = {
   f16: true,
   subgroups: true,
   subgroupMatrix: [],
+  vendor: '',
+  lanes: 32768,
   software: false,
   minSubgroupSize: 32,
   maxSubgroupSize: 32,

@@ -1,0 +1,70 @@
+// Few rows of x on a GPU: every byte of weights is read once, 16 at a time, k in slices and splits so that the whole device reads.
+import type { Caps } from '../caps.js';
+import type { Params } from '../wgsl/preprocess.js';
+import type { Kernel } from './kernel.js';
+import { accuracyOf, prefersTrick, trickRefused } from './lanes.js';
+import { operandBindings, operandUniforms, withinLimit } from './operands.js';
+import { splitsOf } from './splits.js';
+
+/** With more rows, registers hold fewer products for each of them than matmul-prefill's. */
+const MAX_ROWS = 4;
+
+interface Tile extends Params {
+  readonly ROWS: number;
+  readonly LANES: number;
+  readonly SLICES: number;
+  readonly STEP: number;
+  readonly TRICK: number;
+}
+
+/** Words in flight: as many as leave 12 waves of 64 lanes (AMD) at one row, 8 at four. Sums of bytes need more registers than halves. */
+const STEPS: Readonly<Record<number, readonly [number, number]>> = { 1: [2, 4], 2: [2, 4], 4: [1, 2] };
+
+const tilesOf = (ROWS: number, LANES: number, SLICES: number): Tile[] =>
+  [0, 1].map((TRICK) => ({ ROWS, LANES, SLICES, STEP: STEPS[ROWS]![TRICK]!, TRICK }));
+
+// Slices: with a row of lanes as long as the longest subgroup, a subgroup has one of them. The sums of all slices and rows take 16 kB of
+// workgroup memory or less, the least that devices have.
+const SLICED = [...tilesOf(1, 32, 8), ...tilesOf(1, 64, 8), ...tilesOf(2, 64, 4), ...tilesOf(4, 64, 4)];
+// Without subgroups there is one slice, whose address of x is uniform as it is: splits alone share k out.
+const WHOLE = [...tilesOf(1, 64, 1), ...tilesOf(2, 64, 1), ...tilesOf(4, 64, 1)];
+
+/** Why `tile` cannot run here; undefined if it can. */
+const lacking = ({ ROWS, LANES, SLICES }: Tile, caps: Caps): string | undefined =>
+  (SLICES > 1 && !caps.subgroups ? 'SLICES above 1 need the feature subgroups' : undefined) ??
+  withinLimit('maxComputeInvocationsPerWorkgroup', LANES * SLICES, caps) ??
+  withinLimit('maxComputeWorkgroupStorageSize', 16 * SLICES * ROWS * LANES, caps);
+
+export const matmulDecode: Kernel = {
+  name: 'matmul-decode',
+  bindings: [...operandBindings, { name: 'x_sums', binding: 8, access: 'read' }],
+  uniforms: operandUniforms,
+  before: 'sum-rows',
+  tiles: [...SLICED, ...WHOLE],
+  choose(problem, caps) {
+    if (caps.software) return 'made for the coalesced loads and scalar registers of a GPU';
+    if (problem.m > MAX_ROWS) return `rows ${problem.m}: from ${MAX_ROWS + 1} on, weights are better made floats once for more rows`;
+    const intel = caps.vendor === 'intel';
+    // Intel's 128 registers hold one row of four columns, or none without spilling; slices cost it registers too.
+    const rows = intel || problem.m === 1 ? 1 : problem.m === 2 ? 2 : 4;
+    const trick = prefersTrick(problem, caps) ? 1 : 0;
+    const subgroup = Math.min(64, caps.maxSubgroupSize);
+    const tile = [...(intel ? [] : SLICED.filter(({ LANES }) => LANES >= subgroup)), ...WHOLE].find(
+      (one) => one.ROWS === rows && one.TRICK === trick && !lacking(one, caps),
+    );
+    if (!tile) return `no tile of ${rows} rows is within the device's limits`;
+    const slices = tile.SLICES > 1 ? `, k in ${tile.SLICES} slices of a workgroup` : '';
+    return { tile, why: `rows ${problem.m}, a GPU: 16 bytes of weights a lane, read once for ${rows}${slices}` };
+  },
+  fit(problem, caps, params) {
+    const tile = params as Tile;
+    return trickRefused(problem, tile) ?? lacking(tile, caps) ?? { rows: tile.ROWS, quads: tile.LANES };
+  },
+  // Intel's registers spill with slices or more rows.
+  suits: (tile, caps) => !caps.software && (caps.vendor !== 'intel' || (tile.ROWS === 1 && tile.SLICES === 1)),
+  splits(problem, caps, params) {
+    const { ROWS, LANES, SLICES } = params as Tile;
+    return splitsOf(problem, caps, { rows: ROWS, quads: LANES, lanes: LANES * SLICES, slices: SLICES });
+  },
+  accuracy: accuracyOf,
+};

@@ -1,0 +1,30 @@
+// Many rows of x on a GPU, in registers and without barriers.
+import type { Kernel } from './kernel.js';
+import { accuracyOf, trickRefused } from './lanes.js';
+import { operandBindings, operandUniforms, withinLimit } from './operands.js';
+import { splitsOf } from './splits.js';
+
+export const matmulPrefill: Kernel = {
+  name: 'matmul-prefill',
+  bindings: operandBindings,
+  uniforms: operandUniforms,
+  // 8 rows × 4 columns: 60 registers, 12 waves of 64 lanes on AMD. TRICK saves a tenth of the operations and costs two waves.
+  tiles: [
+    { ROWS: 8, LANES: 64, TRICK: 0 },
+    { ROWS: 8, LANES: 64, TRICK: 1 },
+    { ROWS: 4, LANES: 64, TRICK: 0 },
+  ],
+  choose(problem, caps) {
+    if (caps.software) return 'made for the scalar registers of a GPU';
+    if (caps.vendor === 'intel') return "Intel's registers hold fewer rows: x and weights through workgroup memory instead";
+    const rows = problem.m <= 4 ? 4 : 8;
+    const tile = this.tiles.find(({ ROWS, TRICK }) => ROWS === rows && TRICK === 0)!;
+    return { tile, why: `rows ${problem.m}, a GPU: ${rows} × 4 of y in a lane's registers, x in scalar registers, no barrier` };
+  },
+  fit: (problem, caps, tile) =>
+    trickRefused(problem, tile) ??
+    withinLimit('maxComputeInvocationsPerWorkgroup', tile.LANES!, caps) ?? { rows: tile.ROWS!, quads: tile.LANES! },
+  suits: (_tile, caps) => !caps.software && caps.vendor !== 'intel',
+  splits: (problem, caps, tile) => splitsOf(problem, caps, { rows: tile.ROWS!, quads: tile.LANES!, lanes: tile.LANES! }),
+  accuracy: accuracyOf,
+};
