@@ -33,6 +33,8 @@ export interface Case {
   /** exact: small integers whose sums are exact in any order. special: NaN, infinities, overflow, subnormals. */
   readonly data: 'exact' | 'random' | 'special';
   readonly force: Force | undefined;
+  /** 1 allows kernels that round x to integers. Their exact cases have an x that this leaves as it is. */
+  readonly innerPrecise: 0 | 1;
   /** Abilities of the device that are taken away. */
   readonly caps: Partial<Caps>;
 }
@@ -57,8 +59,12 @@ const DEFAULT: Omit<Case, 'name'> = {
   yOffset: 0,
   data: 'random',
   force: undefined,
+  innerPrecise: 0,
   caps: {},
 };
+
+/** The kernel that rounds x: only layers with innerPrecise 1 let it. */
+const ROUNDING = 'matmul-dot4';
 
 function nameOf(c: Omit<Case, 'name'>): string {
   const shape = [...c.batch, c.m].join('x');
@@ -75,6 +81,7 @@ function nameOf(c: Omit<Case, 'name'>): string {
     c.x !== 'contiguous' && `x ${c.x}`,
     c.yOffset > 0 && `y at ${c.yOffset}`,
     c.data,
+    c.innerPrecise === 1 && c.force?.kernel !== ROUNDING && 'innerPrecise 1',
     c.force && variantId(c.force.kernel, c.force.tile ?? {}),
     ...Object.entries(c.caps).map(([name, value]) => `${name}=${typeof value === 'object' ? JSON.stringify(value) : value}`),
   ];
@@ -82,7 +89,7 @@ function nameOf(c: Omit<Case, 'name'>): string {
 }
 
 export const makeCase = (change: Partial<Omit<Case, 'name'>>): Case => {
-  const c = { ...DEFAULT, ...change };
+  const c: Omit<Case, 'name'> = { ...DEFAULT, innerPrecise: change.force?.kernel === ROUNDING ? 1 : 0, ...change };
   return { ...c, name: nameOf(c) };
 };
 
@@ -98,7 +105,7 @@ const G32 = { mode: 'group', groupSize: 32 } as const;
  */
 const everyTile: readonly Case[] = kernels.flatMap((kernel) =>
   kernel.tiles.flatMap((tile, i) =>
-    (['matmul-rows', 'matmul-decode'].includes(kernel.name) ? [BITS[i % 2]!] : BITS).map((bits, j) => {
+    (kernel.tiles.length > 12 ? [BITS[i % 2]!] : BITS).map((bits, j) => {
       // The tiles share out dtypes, offsets and outputs among them.
       const turn = i + j;
       const wide = kernel.name === 'matmul-tiled' || kernel.name === 'matmul-matrix';
@@ -316,8 +323,24 @@ const models: readonly Case[] = BITS.flatMap((bits) => [
   makeCase({ m: 1, k: 1024, n: 1024, bits, dtype: 'bfloat16', mode: 'channel' }),
 ]);
 
+/** x as integers: runs of weights longer than a block, short last blocks, layouts of x and y, slabs and windows; two digits. */
+const rounded: readonly Case[] = BITS.flatMap((bits) => {
+  const force = { kernel: ROUNDING };
+  const twice = { kernel: ROUNDING, tile: { ROWS: 2, LANES: 32, SLICES: 8, SUBGROUPS: 0, DIGITS: 1 } };
+  const digits = { kernel: ROUNDING, tile: { ROWS: 4, LANES: 32, SLICES: 4, SUBGROUPS: 0, DIGITS: 2 } };
+  return [
+    makeCase({ bits, force, k: 200, n: 36, dtype: 'float16', mode: 'group', groupSize: 96, offset: true, bias: true }),
+    makeCase({ bits, force: twice, m: 3, k: bits === 4 ? 8 : 33, n: 8, mode: 'tensor', data: 'exact', bias: true }),
+    makeCase({ bits, force: twice, m: 5, k: 72, n: 7, ...G32, dtype: 'bfloat16', x: 'transposed', data: 'exact', yOffset: 1 }),
+    makeCase({ bits, force: twice, m: 9, k: 128, n: 168, batch: [2], ...G32, offset: true, data: 'exact', caps: small }),
+    makeCase({ bits, force: digits, m: 5, k: 328, n: 24, offset: true, quant: 'float32+offset' }),
+    makeCase({ bits, force: digits, m: 4, k: 256, n: 40, ...G32, offset: true }),
+  ];
+});
+
 export const cases: readonly Case[] = [
   ...everyTile,
+  ...rounded,
   ...everyMode,
   ...withoutF16,
   ...layouts,

@@ -51,6 +51,9 @@ export function makeData(c: Case): CaseData {
   // x
   const xs = fill(rows * c.k, () => (exact ? integer(-3, 3) : normal()));
   const groups = c.mode === 'group' ? Math.ceil(c.k / c.groupSize) : 1;
+  // ±127 in every block of 32: then a step is 1, and the codes are x itself.
+  if (exact && c.innerPrecise === 1)
+    for (let row = 0; row < rows; row++) for (let k = 0; k < c.k; k += 32) xs[row * c.k + k] = row % 2 === 0 ? 127 : -127;
   const scaleCount = c.mode === 'tensor' ? 1 : c.n * groups;
   const scales = fill(scaleCount, () => (exact ? pick([0.5, 1, 2, -1]) : 0.001 + 0.02 * next()));
   const offsets = fill(scaleCount, () => (exact ? integer(-3, 3) : c.packedScale ? integer(-128, 127) : 8 * normal()));

@@ -67,6 +67,7 @@ export async function runCase(device: GPUDevice, c: Case): Promise<CaseReport> {
     quantScale: c.quant !== 'none',
     quantOffset: c.quant === 'float32+offset',
     antiquantGroupSize: c.groupSize,
+    innerPrecise: c.innerPrecise,
     plan: { caps: c.caps, ...(c.force && { force: c.force }) },
   });
   const failures: string[] = [];

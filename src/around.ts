@@ -2,12 +2,15 @@
 // write. Pure.
 import type { Caps } from './caps.js';
 import { BYTES } from './dtype.js';
+import { UnsupportedError } from './errors.js';
 import * as helpers from './kernels/helpers.js';
 import type { Before } from './kernels/kernel.js';
-import { Y } from './kernels/operands.js';
+import { readsInPlace, xParam, Y } from './kernels/operands.js';
 import { type Packed, whole } from './packed.js';
-import type { Problem } from './problem.js';
+import type { Problem, XOf } from './problem.js';
+import { spansOf as blocksOf, type Digits, pitchWords } from './quantized.js';
 import { type Step, step } from './step.js';
+import type { Params } from './wgsl/preprocess.js';
 import { fitting, pieces, type Slice, type Window, window, windowBytes } from './window.js';
 
 /** Elements in a row of scratch `sums`: whole quads. */
@@ -20,6 +23,8 @@ export interface Rows {
   readonly first: number;
   /** Elements in a row. */
   readonly pitch: number;
+  /** The row of the whole product that comes first here. */
+  readonly begin: number;
   readonly count: number;
   /** The param X of whoever reads them. */
   readonly X: number;
@@ -32,10 +37,13 @@ export interface Made {
   readonly uniforms: Readonly<Record<string, number>>;
 }
 interface Maker {
-  /** Bytes of scratch for a row of x, by role. */
-  bytes(problem: Problem, packed: Packed): Readonly<Record<string, number>>;
-  make(problem: Problem, caps: Caps, packed: Packed, rows: Rows): Made;
+  /** Bytes of it for a row of x, by role. */
+  bytes(problem: Problem, packed: Packed, params: Params): Readonly<Record<string, number>>;
+  make(problem: Problem, caps: Caps, packed: Packed, rows: Rows, params: Params): Made;
 }
+
+/** The role that is no scratch where x comes quantized. */
+export const GIVEN = 'xCodes';
 
 /** k that share a sum of x. */
 const SPAN = 32;
@@ -54,13 +62,78 @@ export const makers: Readonly<Record<Before, Maker>> = {
       return { steps: [sum], bindings: { x_sums: sums }, uniforms: {} };
     },
   },
+  'quantize-rows': {
+    bytes: ({ k }, _packed, { DIGITS }) => ({ [GIVEN]: 4 * pitchWords(k, DIGITS as Digits) }),
+    make(problem, caps, _packed, rows, { DIGITS }) {
+      const { k, bits, xDigits } = problem;
+      const pitch = 4 * pitchWords(k, DIGITS as Digits);
+      // An x that came quantized has its codes in a buffer of its own, all rows of them.
+      const codes = { buffer: GIVEN, offset: xDigits ? rows.begin * pitch : 0, size: rows.count * pitch };
+      const steps = xDigits ? [] : [quantize(caps, rows, { k, bits, digits: DIGITS as Digits }, codes)];
+      return { steps, bindings: { x_codes: codes }, uniforms: {} };
+    },
+  },
 };
 
+/** Every row of x → `xCodes`, all of it, in as many windows of x as it takes. @throws UnsupportedError */
+export function quantizeAll(
+  problem: XOf,
+  caps: Caps,
+  digits: Digits,
+): { readonly steps: Step[]; readonly scratch: Readonly<Record<string, number>> } {
+  const { m, k, bits, xDtype } = problem;
+  const direct = readsInPlace(problem);
+  const what = `quantized x (${m}, ${k})`;
+  const pitch = 4 * pitchWords(k, digits);
+  if (m * pitch > caps.maxBufferSize)
+    throw new UnsupportedError(what, [`needs ${m * pitch} bytes, maxBufferSize is ${caps.maxBufferSize}`]);
+  const widest = Math.max(pitch, direct ? k * BYTES[xDtype] : gatheredBytes(problem));
+  const rows = Math.min(m, fitting(caps, what, widest));
+  const steps = [...pieces(m, rows)].flatMap((chunk) => [
+    ...(direct ? [] : gather(problem, caps, chunk.begin, chunk.count)),
+    quantize(
+      caps,
+      rowsOf(problem, caps, chunk),
+      { k, bits, digits },
+      { buffer: GIVEN, offset: chunk.begin * pitch, size: chunk.count * pitch },
+    ),
+  ]);
+  return { steps, scratch: direct ? {} : { rows: rows * gatheredBytes(problem) } };
+}
+
+/** Rows of x → their codes. */
+function quantize(
+  caps: Caps,
+  { window: x, first, pitch, count, X }: Rows,
+  { k, bits, digits }: { readonly k: number; readonly bits: number; readonly digits: Digits },
+  codes: Slice,
+): Step {
+  const spans = blocksOf(k);
+  return step(caps, helpers.quantizeRows, { X, BITS: bits, DIGITS: digits }, Math.ceil((count * spans) / 64), {
+    uniforms: { m: count, x_base: (x.base + first) / 4, x_pitch: pitch / 4, spans },
+    bindings: { x, codes },
+  });
+}
+
+/** Elements and bytes of a row as gather-rows leaves it: whole words of k, as float32. */
+const gatheredPitch = ({ k, bits }: XOf): number => Math.ceil(k / (32 / bits)) * (32 / bits);
+export const gatheredBytes = (problem: XOf): number => 4 * gatheredPitch(problem);
+
+/** Rows [begin, begin + count) of x, where kernels read them. */
+export function rowsOf(problem: XOf, caps: Caps, { begin, count }: { readonly begin: number; readonly count: number }): Rows {
+  const { k, x, xDtype } = problem;
+  const direct = readsInPlace(problem);
+  const pitch = direct ? k : gatheredPitch(problem);
+  const first = direct ? x.offset + begin * k : 0;
+  const bits = direct ? 8 * BYTES[xDtype] : 32;
+  return { window: window(caps, direct ? 'x' : 'rows', bits, first, count * pitch), first, pitch, begin, count, X: xParam(problem, caps) };
+}
+
 /** x rows [begin, begin + count) → scratch `rows`, in as many windows of x as it takes. */
-export function gather(problem: Problem, caps: Caps, packed: Packed, begin: number, count: number): Step[] {
+export function gather(problem: XOf, caps: Caps, begin: number, count: number): Step[] {
   const { x, k, xDtype } = problem;
   const bits = 8 * BYTES[xDtype];
-  const pitch = (packed.words * (32 / problem.bits)) / 4;
+  const pitch = gatheredPitch(problem) / 4;
   const whole = { buffer: 'rows', offset: 0, size: count * pitch * 16 };
   const at = (m: number, kk: number): number => {
     const batch = Math.floor(m / x.batchRows);

@@ -22,6 +22,8 @@ export interface Caps {
   readonly lanes: number;
   /** A software adapter runs on the CPU's cores: no barriers, no workgroup memory, more work per invocation. */
   readonly software: boolean;
+  /** The hardware multiplies int8 four at a time (`dot4I8Packed`). */
+  readonly dot4: boolean;
   readonly minSubgroupSize: number;
   readonly maxSubgroupSize: number;
   readonly maxBufferSize: number;

@@ -193,7 +193,7 @@ export function checkWeights(spec: LinearSpec, views: WeightTensors<View>, { fli
 // --------------------------------------------------------------------------------------------------------------- x and y
 
 /** How to read x (…, K) as M rows. @throws ArgumentError */
-export function checkX(spec: LinearSpec, x: View): { readonly m: number; readonly view: XView } {
+export function checkX(spec: Pick<LinearSpec, 'inFeatures' | 'dtype'>, x: View): { readonly m: number; readonly view: XView } {
   const { inFeatures: k, dtype } = spec;
   check(x.format === 'ND', 'x', 'format ND', x.format);
   check(x.dtype === dtype, 'x', `dtype ${dtype}`, x.dtype);

@@ -16,6 +16,8 @@ export { encodeMany, forwardMany, prepareMany } from './many.js';
 export { weightQuantBatchMatmul } from './matmul.js';
 export type { Force } from './plan.js';
 export type { PrepareOptions } from './prepare.js';
+export type { Digits, QuantizedNumbers } from './quantized.js';
+export { encodeQuantizeRows, type QuantizedRows, quantizeRows, readQuantizedRows } from './quantized-rows.js';
 export { type HostTensor, type ReferenceResult, reference } from './reference/reference.js';
 export type { Step } from './step.js';
 export { Tensor, type TensorData } from './tensor.js';

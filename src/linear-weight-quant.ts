@@ -11,7 +11,8 @@ import { packedLayout, packSteps } from './packed.js';
 import type { Force } from './plan.js';
 import { checkRows, type PrepareOptions, prepareProduct } from './prepare.js';
 import type { LinearOptions, LinearSpec } from './problem.js';
-import { callOf, callWithOutput, freeProduct, makeProduct, outputBytes, type Product, planOf, recycle } from './product.js';
+import { callOf, callWithOutput, freeProduct, makeProduct, outputBytes, type Product, planOf, recycle, sharesBuffer } from './product.js';
+import { inputOf, type QuantizedRows } from './quantized-rows.js';
 import type { Step } from './step.js';
 import { Tensor } from './tensor.js';
 import type { Params } from './wgsl/preprocess.js';
@@ -125,18 +126,19 @@ export class LinearWeightQuant {
   }
 
   /**
-   * x (…, K) → y (…, N), of x's dtype, or int8 with a quantScale. Enqueues and does not wait; errors that only the GPU can find reach
-   * `read`. Destroying y gives its buffer back to the layer, so that the next call of this size allocates nothing.
+   * x (…, K), or its codes → y (…, N), of x's dtype, or int8 with a quantScale. Enqueues and does not wait; errors that only the GPU
+   * can find reach `read`. Destroying y gives its buffer back to the layer, so that the next call of this size allocates nothing.
    * @throws ArgumentError, UnsupportedError, DeviceLostError
    */
-  forward(x: Tensor): Tensor {
+  forward(given: Tensor | QuantizedRows): Tensor {
     const product = this.#assertLoaded();
-    x.assertUsable('x', this.device);
+    const input = inputOf(given, product);
+    const { x } = input;
     const rows = checkX(product.spec, x);
     const dtype = product.operands.quant ? 'int8' : product.spec.dtype;
     const shape = [...x.shape.slice(0, -1), product.operands.n];
     const size = outputBytes(product, rows.m);
-    const { call, y } = callWithOutput(product, x, rows, 0, size);
+    const { call, y } = callWithOutput(product, input, rows, 0, size);
     submit(this.device, 'antiquant forward', (pass) => encodeInto(pass, call.recording));
     return Tensor.own(this.device, y, { shape, dtype }, () => recycle(product, y), call.written);
   }
@@ -146,14 +148,19 @@ export class LinearWeightQuant {
    * allocates nothing. x and y may not share a buffer.
    * @throws ArgumentError, UnsupportedError, DeviceLostError
    */
-  encode(pass: GPUComputePassEncoder, x: Tensor, y: Tensor): void {
+  encode(pass: GPUComputePassEncoder, given: Tensor | QuantizedRows, y: Tensor): void {
     const product = this.#assertLoaded();
-    x.assertUsable('x', this.device);
+    const input = inputOf(given, product);
     y.assertUsable('y', this.device);
-    const rows = checkX(product.spec, x);
+    const rows = checkX(product.spec, input.x);
     checkY(product.spec, rows.m, y);
-    if (x.buffer === y.buffer) throw new ArgumentError('y', 'another buffer than x', 'the same one');
-    encodeInto(pass, callOf(product, x, rows, y.offset, y.buffer, () => y.buffer).call.recording);
+    if (sharesBuffer(input, y)) throw new ArgumentError('y', 'another buffer than x', 'the same one');
+    encodeInto(pass, callOf(product, input, rows, y.offset, y.buffer, () => y.buffer).call.recording);
+  }
+
+  /** Bits of a weight, known from `load` on. @throws ArgumentError */
+  get bits(): 4 | 8 {
+    return this.#assertLoaded().operands.bits;
   }
 
   /** How a contiguous x of `rows` rows would be multiplied, and why so. No GPU work. @throws ArgumentError, UnsupportedError */

@@ -8,10 +8,15 @@ import { MAX_PARTS } from './kernels/operands.js';
 import type { LinearWeightQuant } from './linear-weight-quant.js';
 import { type PrepareOptions, prepareProduct } from './prepare.js';
 import { type Part, packedScaleDtype } from './problem.js';
-import { type Call, callOf, callWithOutput, outputBytes, type Product, recycle } from './product.js';
+import { type Call, callOf, callWithOutput, type Input, outputBytes, type Product, recycle, sharesBuffer } from './product.js';
+import { inputOf, type QuantizedRows } from './quantized-rows.js';
 import { sideBySide } from './side-by-side.js';
 import { Tensor } from './tensor.js';
 import { windowBytes } from './window.js';
+
+/** x for all of them. @throws ArgumentError, DeviceLostError */
+const inputsOf = (given: Tensor | QuantizedRows, layers: readonly LinearWeightQuant[]): Input =>
+  layers.map(({ product }) => inputOf(given, product))[0]!;
 
 /** One dispatch's worth of layers. */
 interface Group {
@@ -97,7 +102,7 @@ function bundleOf(layers: readonly LinearWeightQuant[]): Bundle {
 function groupsFor({ groups, products }: Bundle, m: number): readonly Group[] {
   return groups.flatMap((group): readonly Group[] => {
     const { operands, packed, caps } = group.product;
-    const row = 4 * Math.max(operands.n, packed.words * (32 / operands.bits)); // bytes of a row of x or y, at most
+    const row = Math.max(ALIGN_BYTES, 4 * Math.max(operands.n, packed.words * (32 / operands.bits))); // bytes of a row of x, its codes or y, at most
     if (group.members.length === 1 || m * row <= windowBytes(caps)) return [group];
     return group.members.map((i) => ({ members: [i], product: products[i]!, begins: [0] }));
   });
@@ -140,16 +145,17 @@ export async function prepareMany(
  * @throws ArgumentError, UnsupportedError, DeviceLostError
  * @example const [q, k, v] = forwardMany([queryLayer, keyLayer, valueLayer], x);
  */
-export function forwardMany(layers: readonly LinearWeightQuant[], x: Tensor): Tensor[] {
+export function forwardMany(layers: readonly LinearWeightQuant[], given: Tensor | QuantizedRows): Tensor[] {
   const bundle = bundleOf(layers);
   const { device } = layers[0]!;
-  x.assertUsable('x', device);
+  const input = inputsOf(given, layers);
+  const { x } = input;
   const [rows] = layers.map(({ product }) => checkX(product.spec, x)) as [ReturnType<typeof checkX>];
   const ys: Tensor[] = [];
   const calls = groupsFor(bundle, rows.m).map((group): Call => {
     const { product, members } = group;
     const { parts, end } = follow(group, layers, rows.m);
-    const { call, y } = callWithOutput(product, x, rows, members.length > 1 ? parts : 0, outputBytes(product, rows.m, end));
+    const { call, y } = callWithOutput(product, input, rows, members.length > 1 ? parts : 0, outputBytes(product, rows.m, end));
     let users = members.length;
     members.forEach((i, j) => {
       const { operands, spec } = layers[i]!.product;
@@ -172,15 +178,21 @@ export function forwardMany(layers: readonly LinearWeightQuant[], x: Tensor): Te
  * ys lie in one buffer, each at a multiple of four elements, as those of `forwardMany` do; otherwise one each.
  * @throws ArgumentError, UnsupportedError, DeviceLostError
  */
-export function encodeMany(pass: GPUComputePassEncoder, layers: readonly LinearWeightQuant[], x: Tensor, ys: readonly Tensor[]): void {
+export function encodeMany(
+  pass: GPUComputePassEncoder,
+  layers: readonly LinearWeightQuant[],
+  given: Tensor | QuantizedRows,
+  ys: readonly Tensor[],
+): void {
   if (ys.length !== layers.length) throw new ArgumentError('ys', `${layers.length} tensors, one for each layer`, String(ys.length));
   const bundle = bundleOf(layers);
-  x.assertUsable('x', layers[0]!.device);
+  const input = inputsOf(given, layers);
+  const { x } = input;
   const [rows] = layers.map(({ product }) => checkX(product.spec, x)) as [ReturnType<typeof checkX>];
   layers.forEach(({ product }, i) => {
     ys[i]!.assertUsable(`ys[${i}]`, product.device);
     checkY(product.spec, rows.m, ys[i]!);
-    if (ys[i]!.buffer === x.buffer) throw new ArgumentError(`ys[${i}]`, 'another buffer than x', 'the same one');
+    if (sharesBuffer(input, ys[i]!)) throw new ArgumentError(`ys[${i}]`, 'another buffer than x', 'the same one');
   });
   for (const { product, members, begins } of groupsFor(bundle, rows.m)) {
     const outputs = members.map((i) => ys[i]!);
@@ -188,10 +200,10 @@ export function encodeMany(pass: GPUComputePassEncoder, layers: readonly LinearW
     const together = members.length > 1 && outputs.every((y) => y.buffer === buffer && y.offset % 4 === 0);
     if (together) {
       const parts = outputs.map((y, j): Part => ({ begin: begins[j]!, count: y.shape.at(-1)!, yOffset: y.offset }));
-      encodeInto(pass, callOf(product, x, rows, parts, buffer, () => buffer).call.recording);
+      encodeInto(pass, callOf(product, input, rows, parts, buffer, () => buffer).call.recording);
     } else {
       members.forEach((i, j) => {
-        layers[i]!.encode(pass, x, outputs[j]!);
+        layers[i]!.encode(pass, given, outputs[j]!);
       });
     }
   }

@@ -1,6 +1,6 @@
 // Problem + Caps → Plan: which kernel with which numbers, and every dispatch that makes y. Pure, synchronous, plain data.
 import { type Accuracy, PRECISE } from './accuracy.js';
-import { gather, type Made, makers, type Rows, round, sumsPitch } from './around.js';
+import { GIVEN, gather, gatheredBytes, type Made, makers, type Rows, round, rowsOf, sumsPitch } from './around.js';
 import type { Caps } from './caps.js';
 import { BYTES } from './dtype.js';
 import { ArgumentError, UnsupportedError } from './errors.js';
@@ -78,7 +78,7 @@ function choose(problem: Problem, caps: Caps, force: Force | undefined, findings
     const asked = variantId(force.kernel, force.tile);
     if (!known.includes(asked)) throw new ArgumentError('force.tile', known.join(' or '), asked);
   }
-  const found = force || findings.tuned.size === 0 ? undefined : findings.tuned.get(problemClass(problem, caps));
+  const found = force || problem.xDigits || findings.tuned.size === 0 ? undefined : findings.tuned.get(problemClass(problem, caps));
   const faster = found && found.ratio < 1 ? measured(problem, caps, found, findings.disabled) : undefined;
   if (faster) return faster;
   const stays = found && found.ratio === 1 ? [`tuned: none of ${found.candidates} candidates was faster on ${found.date}`] : [];
@@ -113,8 +113,8 @@ export function makePlan(problem: Problem, packed: Packed, caps: Caps, force?: F
   const { splits } = choice;
   const direct = { x: readsInPlace(problem), y: writesInPlace(problem) && splits === 1 };
   const maker = choice.kernel.before && makers[choice.kernel.before];
-  const made = maker?.bytes(problem, packed) ?? {};
-  const xRow = packed.words * (32 / problem.bits) * 4; // bytes of a gathered row
+  const made = maker?.bytes(problem, packed, choice.params) ?? {};
+  const xRow = gatheredBytes(problem);
   const rowBytes = [
     direct.x ? problem.k * BYTES[problem.xDtype] : xRow,
     n * BYTES[problem.yDtype],
@@ -128,9 +128,9 @@ export function makePlan(problem: Problem, packed: Packed, caps: Caps, force?: F
   const steps: Step[] = [];
   let main: Step | undefined;
   for (const chunk of pieces(m, rows)) {
-    if (!direct.x) steps.push(...gather(problem, caps, packed, chunk.begin, chunk.count));
-    const x = rowsOf(problem, caps, packed, choice, chunk, direct.x);
-    const extra = maker?.make(problem, caps, packed, x);
+    if (!direct.x) steps.push(...gather(problem, caps, chunk.begin, chunk.count));
+    const x = rowsOf(problem, caps, chunk);
+    const extra = maker?.make(problem, caps, packed, x, choice.params);
     steps.push(...(extra?.steps ?? []));
     const products = multiply(problem, caps, packed, choice, x, chunk.begin, direct.y, extra);
     main ??= products[0];
@@ -154,24 +154,11 @@ export function makePlan(problem: Problem, packed: Packed, caps: Caps, force?: F
     scratch: {
       ...(!direct.x && { rows: rows * xRow }),
       ...(!direct.y && { sums: rows * splits * sumsPitch(n) * 4 }),
-      ...Object.fromEntries(Object.entries(made).map(([role, bytes]) => [role, rows * bytes])),
+      ...Object.fromEntries(
+        Object.entries(made).flatMap(([role, bytes]) => (problem.xDigits && role === GIVEN ? [] : [[role, rows * bytes]])),
+      ),
     },
   };
-}
-
-/** Rows [begin, begin + count) of x, where the kernel reads them. */
-function rowsOf(
-  problem: Problem,
-  caps: Caps,
-  packed: Packed,
-  { params }: Choice,
-  { begin, count }: { readonly begin: number; readonly count: number },
-  direct: boolean,
-): Rows {
-  const pitch = direct ? problem.k : packed.words * (32 / problem.bits);
-  const first = direct ? problem.x.offset + begin * problem.k : 0;
-  const bits = direct ? 8 * BYTES[problem.xDtype] : 32;
-  return { window: window(caps, direct ? 'x' : 'rows', bits, first, count * pitch), first, pitch, count, X: params.X! };
 }
 
 /** Where a dispatch writes y: what it binds, and the places of up to four parts, of which most products have one. */

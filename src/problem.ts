@@ -1,6 +1,7 @@
 // What is to be multiplied, as plain data: views of tensors, a layer's options and operands, and the Problem that planning gets.
 // checks.ts makes these from the caller's arguments.
 import type { DType, FloatDType, Format } from './dtype.js';
+import type { Digits } from './quantized.js';
 
 /** What checking needs of a tensor; class Tensor is one, and so is what the CPU reference takes. */
 export interface View {
@@ -26,7 +27,7 @@ export interface LinearOptions {
   readonly quantOffset?: boolean;
   /** Rows of w that share a scale; 0 for one scale per column or one for all. */
   readonly antiquantGroupSize?: number;
-  /** 0: high precision, 1: high performance. Equal here until a kernel makes use of it. */
+  /** 0: x is used as it is. 1: kernels may round x to int8 codes, 32 k at a time, where that is faster. */
   readonly innerPrecise?: number;
 }
 export type LinearSpec = Required<LinearOptions>;
@@ -87,6 +88,8 @@ export interface Problem {
   readonly offset: boolean;
   readonly bias: boolean;
   readonly innerPrecise: number;
+  /** x comes quantized, with so many digits, beside its own elements. */
+  readonly xDigits?: Digits | undefined;
   readonly x: XView;
   /** First element of y, in elements. */
   readonly yOffset: number;
@@ -101,6 +104,9 @@ export interface Part {
   readonly count: number;
   readonly yOffset: number;
 }
+
+/** What reading x takes of a problem. */
+export type XOf = Pick<Problem, 'm' | 'k' | 'bits' | 'xDtype' | 'x'>;
 
 /** Element offset + b·strideB + i·strideM + k·strideK of row m = b·batchRows + i. */
 export interface XView {

@@ -12,6 +12,7 @@ import { selfTested } from './gpu/self-test.js';
 import type { Packed } from './packed.js';
 import { type Force, makePlan, type Plan } from './plan.js';
 import { contiguousX, type LinearSpec, makeProblem, type Operands, type Part, type Problem, type XView } from './problem.js';
+import type { Digits } from './quantized.js';
 import type { Tensor } from './tensor.js';
 
 /** Where several layers' weights lie side by side: buffers that go with the last of them. */
@@ -36,12 +37,24 @@ export interface Product {
   readonly home: Home | undefined;
   /** Rejects if the weights could not be brought here: a shader that does not compile, or no memory. */
   readonly done: Promise<void>;
-  /** By x's and then y's buffer, weakly, so that a call is forgotten with either. */
+  /** By x's (or its codes') and then y's buffer, weakly, so that a call is forgotten with either. */
   readonly calls: WeakMap<GPUBuffer, WeakMap<GPUBuffer, Call>>;
   /** Buffers that outputs gave back, by their size. */
   readonly outputs: Map<number, GPUBuffer[]>;
   freed: boolean;
 }
+
+/** What is multiplied: x, and its codes if it came quantized. */
+export interface Input {
+  readonly x: Tensor;
+  readonly codes?: Tensor;
+  readonly digits?: Digits;
+  /** Rejects if the codes could not be made. */
+  readonly written?: Promise<void>;
+}
+
+/** Would writing y overwrite what is read? */
+export const sharesBuffer = ({ x, codes }: Input, y: Tensor): boolean => y.buffer === x.buffer || y.buffer === codes?.buffer;
 
 /** What a call with the same rows, layouts and buffers uses again. */
 export interface Call {
@@ -102,29 +115,31 @@ const sameLayout = (a: Problem, b: Problem): boolean =>
 /** The recorded call for x and y's buffer, made if there is none. Without a y it is made last: what cannot be planned allocates nothing. */
 export function callOf(
   product: Product,
-  x: Tensor,
+  { x, codes, digits, written: quantized }: Input,
   { m, view }: ReturnType<typeof checkX>,
   target: Target,
   known: GPUBuffer | undefined,
   makeY: () => GPUBuffer,
 ): { readonly call: Call; readonly y: GPUBuffer } {
   const { device, spec, operands, buffers, calls, done } = product;
-  const problem = makeProblem(spec, operands, m, view, target);
-  const before = known && calls.get(x.buffer)?.get(known);
+  const problem = { ...makeProblem(spec, operands, m, view, target), xDigits: digits };
+  const key = (codes ?? x).buffer;
+  const before = known && calls.get(key)?.get(known);
   const { changes } = findingsOf(device);
   if (before?.changes === changes && sameLayout(before.problem, problem) && scratchStands(device, before))
     return { call: before, y: known! };
   const plan = planFor(product, problem);
   const y = known ?? makeY();
   const temporary = new Map(Object.entries(plan.scratch).map(([role, size]) => [role, scratch(device, role, size)]));
-  const find = (role: string): GPUBuffer => (role === 'x' ? x.buffer : role === 'y' ? y : (temporary.get(role) ?? buffers.get(role)!));
+  const own: Readonly<Record<string, GPUBuffer>> = { x: x.buffer, y, ...(codes && { xCodes: codes.buffer }) };
+  const find = (role: string): GPUBuffer => own[role] ?? temporary.get(role) ?? buffers.get(role)!;
   const recording = record(device, plan.steps, find);
   const tested = product.selfTest ? selfTested(device, plan) : undefined;
-  const written = Promise.all([done, pipelineErrors(device, plan.steps), tested]).then(() => {});
+  const written = Promise.all([done, quantized, pipelineErrors(device, plan.steps), tested]).then(() => {});
   written.catch(() => {}); // reported by reading an output
   const call: Call = { problem, plan, recording, scratch: temporary, changes, written };
-  const byY = calls.get(x.buffer) ?? new WeakMap<GPUBuffer, Call>();
-  calls.set(x.buffer, byY.set(y, call));
+  const byY = calls.get(key) ?? new WeakMap<GPUBuffer, Call>();
+  calls.set(key, byY.set(y, call));
   return { call, y };
 }
 
@@ -145,13 +160,13 @@ export function outputBytes({ spec, operands, caps: { maxBufferSize } }: Product
 /** The recorded call for x into an output buffer of `size` bytes, which was given back or is new. */
 export function callWithOutput(
   product: Product,
-  x: Tensor,
+  input: Input,
   rows: ReturnType<typeof checkX>,
   target: Target,
   size: number,
 ): { readonly call: Call; readonly y: GPUBuffer } {
   const kept = product.outputs.get(size);
-  const made = callOf(product, x, rows, target, kept?.at(-1), () =>
+  const made = callOf(product, input, rows, target, kept?.at(-1), () =>
     product.device.createBuffer({ label: 'antiquant y', size, usage: OUTPUT }),
   );
   kept?.pop();

@@ -88,6 +88,8 @@ function readCaps(device: GPUDevice): Caps {
   const { limits, features } = device;
   const info: Partial<GPUAdapterInfo> = device.adapterInfo ?? {};
   const names = [info.vendor, info.architecture, info.device, info.description].join(' ');
+  // A device does not know its language. Every engine we know has packed products, so they are assumed where nobody says otherwise.
+  const language = (globalThis as { navigator?: { gpu?: GPU } }).navigator?.gpu?.wgslLanguageFeatures;
   return {
     f16: features.has('shader-f16'),
     subgroups: features.has('subgroups'),
@@ -95,6 +97,7 @@ function readCaps(device: GPUDevice): Caps {
     vendor: VENDORS[info.vendor ?? ''] ?? (info.vendor ?? '').toLowerCase(),
     lanes: LANES,
     software: info.isFallbackAdapter === true || SOFTWARE.test(names),
+    dot4: (language?.has('packed_4x8_integer_dot_product') ?? true) && !/apple/i.test(names),
     minSubgroupSize: info.subgroupMinSize ?? 4,
     maxSubgroupSize: info.subgroupMaxSize ?? 128,
     maxBufferSize: limits.maxBufferSize,

@@ -68,6 +68,18 @@ export const sumRows: Helper = {
   variants: [0, 1, 2, 3].map((X) => ({ X })),
 };
 
+/** X as the kernel that reads the codes: they see the same x. */
+export const quantizeRows: Helper = {
+  name: 'quantize-rows',
+  bindings: [
+    { name: 'params', binding: 0, access: 'uniform' },
+    { name: 'x', binding: 1, access: 'read' },
+    { name: 'codes', binding: 2, access: 'write' },
+  ],
+  uniforms: ['m', 'x_base', 'x_pitch', 'spans'],
+  variants: [4, 8].flatMap((BITS) => [1, 2].flatMap((DIGITS) => [0, 1, 2, 3].map((X) => ({ BITS, DIGITS, X })))),
+};
+
 export const roundRows: Helper = {
   name: 'round-rows',
   bindings: [
@@ -80,4 +92,4 @@ export const roundRows: Helper = {
   variants: [0, 1, 2, 3].map((Y) => ({ Y })),
 };
 
-export const helpers: readonly Helper[] = [repack, repackScale, repackQuant, gatherRows, sumRows, roundRows];
+export const helpers: readonly Helper[] = [repack, repackScale, repackQuant, gatherRows, sumRows, quantizeRows, roundRows];

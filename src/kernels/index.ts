@@ -3,6 +3,7 @@ import type { Params } from '../wgsl/preprocess.js';
 import { helpers } from './helpers.js';
 import type { Kernel, Shader } from './kernel.js';
 import { matmulDecode } from './matmul-decode.js';
+import { matmulDot4 } from './matmul-dot4.js';
 import { matmulMatrix } from './matmul-matrix.js';
 import { matmulPlain } from './matmul-plain.js';
 import { matmulPrefill } from './matmul-prefill.js';
@@ -11,7 +12,16 @@ import { matmulSubgroup } from './matmul-subgroup.js';
 import { matmulTiled } from './matmul-tiled.js';
 import { operandVariants } from './operands.js';
 
-export const kernels: readonly Kernel[] = [matmulSubgroup, matmulDecode, matmulMatrix, matmulPrefill, matmulTiled, matmulRows, matmulPlain];
+export const kernels: readonly Kernel[] = [
+  matmulDot4,
+  matmulSubgroup,
+  matmulDecode,
+  matmulMatrix,
+  matmulPrefill,
+  matmulTiled,
+  matmulRows,
+  matmulPlain,
+];
 
 /** Every shader by its name. */
 export const shaders: ReadonlyMap<string, Shader> = new Map([...kernels, ...helpers].map((shader) => [shader.name, shader]));

@@ -28,7 +28,7 @@ export interface Extent {
 }
 
 /** The helpers that a kernel may want before it. */
-export type Before = 'sum-rows';
+export type Before = 'sum-rows' | 'quantize-rows';
 
 export interface Kernel extends Shader {
   /** What a helper makes of x in the same call, for this kernel to read; see around.ts. */

@@ -1,7 +1,7 @@
 // The operands that all matmul kernels share: shaders/lib/operands.wgsl and shaders/lib/result.wgsl, seen from TypeScript.
 import type { Caps } from '../caps.js';
 import type { DType } from '../dtype.js';
-import type { Part, Problem } from '../problem.js';
+import type { Part, Problem, XOf } from '../problem.js';
 import type { Params } from '../wgsl/preprocess.js';
 import { type Binding, variantId } from './kernel.js';
 
@@ -65,11 +65,15 @@ export const Y: Readonly<Partial<Record<DType, number>>> = { float32: 0, float16
  * Can kernels read x where it is? They read whole words of k as vec4s: rows without gaps, a K of whole words, and a first element on a
  * vec4. Anything else passes through gather-rows first.
  */
-export const readsInPlace = (problem: Problem): boolean => {
+export const readsInPlace = (problem: XOf): boolean => {
   const { x, k } = problem;
   const codes = 32 / problem.bits;
   return x.strideK === 1 && x.strideM === k && x.strideB === x.batchRows * k && k % codes === 0 && x.offset % 4 === 0;
 };
+
+/** The param X of shaders that read x where it is, or as gather-rows left it. */
+export const xParam = (problem: XOf, caps: Caps): number =>
+  !readsInPlace(problem) ? X.float32 : problem.xDtype === 'float16' && !caps.f16 ? X.float16Bits : X[problem.xDtype];
 
 /** Can kernels write y where it is? They write whole quads of a row; otherwise f32 sums pass through round-rows. */
 export const writesInPlace = ({ n, yOffset, parts = [{ begin: 0, count: n, yOffset }] }: Problem): boolean =>
@@ -81,10 +85,9 @@ export const withinLimit = (limit: keyof Caps, need: number, caps: Caps): string
 
 /** The operand params for a problem. */
 export function operandParams(problem: Problem, caps: Caps): Params {
-  const x = !readsInPlace(problem) ? X.float32 : problem.xDtype === 'float16' && !caps.f16 ? X.float16Bits : X[problem.xDtype];
   return {
     BITS: problem.bits,
-    X: x,
+    X: xParam(problem, caps),
     SCALE: SCALE[problem.scaleDtype],
     OFFSET: problem.offset ? 1 : 0,
     Y: writesInPlace(problem) ? Y[problem.yDtype]! : Y.float32!,

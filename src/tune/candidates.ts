@@ -37,14 +37,13 @@ const worthwhile = (m: number, rows: number): boolean => {
 export function candidates(problem: Problem, packed: Packed, caps: Caps, { disabled }: Findings = NO_FINDINGS): Candidate[] {
   const own = makePlan(problem, packed, caps, undefined, { disabled, tuned: new Map() });
   const operands = operandParams(problem, caps);
-  const allowed = (kernel: Kernel, params: Params): boolean =>
-    !disabled.has(variantId(kernel.name, params)) && accurateEnough(problem, kernel.accuracy?.(problem, params) ?? PRECISE);
+  const allowed = (kernel: Kernel, params: Params): boolean => accurateEnough(problem, kernel.accuracy?.(problem, params) ?? PRECISE);
   const others = kernels
     .flatMap((kernel) => tilesOf(kernel, problem, caps))
     .filter(({ kernel, tile }) => allowed(kernel, { ...operands, ...tile }))
     .sort((a, b) => a.rank - b.rank || a.distance - b.distance) // stable: kernels stay in planning's order
     .map(({ kernel, tile }) => makePlan(problem, packed, caps, { kernel: kernel.name, tile }))
-    .filter((plan) => nameOf(plan) !== nameOf(own));
+    .filter((plan) => !disabled.has(nameOf(plan)) && nameOf(plan) !== nameOf(own));
   return [own, ...others].slice(0, MOST_CANDIDATES).map((plan) => {
     const kernel = kernels.find(({ name }) => name === plan.kernel)!;
     return { kernel: kernel.name, tile: tileOf(kernel, plan.params)!, plan };

@@ -24,6 +24,7 @@ const ABOVE = [
   'prepare.ts',
   'tuning.ts',
   'side-by-side.ts',
+  'quantized-rows.ts',
   'linear-weight-quant.ts',
   'many.ts',
   'matmul.ts',

@@ -185,7 +185,7 @@ describe('the choice', () => {
     const { why } = plan({ m: 128, ...SHAPE }, { ...GPU, lanes: 1 });
     expect(why[0]).toMatch(/^matmul-prefill: .*128/);
     const refused = why.slice(1).map((reason) => /^not ([\w-]+): (.+)$/.exec(reason)?.slice(1) ?? reason);
-    expect(refused.map(([name]) => name)).toEqual(['matmul-subgroup', 'matmul-decode', 'matmul-matrix']);
+    expect(refused.map(([name]) => name)).toEqual(['matmul-dot4', 'matmul-subgroup', 'matmul-decode', 'matmul-matrix']);
     for (const [, reason] of refused) expect(reason!.length).toBeGreaterThan(10);
     expect(plan({ m: 4, ...SHAPE }, { ...GPU, maxComputeWorkgroupStorageSize: 0 }).why.join('\n')).toMatch(
       /^not matmul-decode: no tile of 4 rows /m,
@@ -194,12 +194,55 @@ describe('the choice', () => {
   });
 });
 
+describe('innerPrecise 1', () => {
+  const at = (m: number, caps: Caps, more: Partial<ProblemSpec> = {}) => plan({ m, ...SHAPE, innerPrecise: 1, ...more }, caps);
+  const AMD = { ...GPU, maxSubgroupSize: 64 };
+  const INTEL = { ...GPU, minSubgroupSize: 8 };
+  test.each([
+    [1, AMD, { ROWS: 1, LANES: 64, SLICES: 16, SUBGROUPS: 1, DIGITS: 1 }],
+    [2, AMD, { ROWS: 2, LANES: 64, SLICES: 8 }],
+    [5, AMD, { ROWS: 4, LANES: 64, SLICES: 4 }],
+    [1, GPU, { ROWS: 1, LANES: 32, SUBGROUPS: 0 }],
+    [8, INTEL, { ROWS: 1, LANES: 64, SUBGROUPS: 1 }],
+    [1, LEAST, { ROWS: 1, LANES: 32, SLICES: 8, SUBGROUPS: 0 }],
+  ] as const)('%i rows', (m, caps, tile) => {
+    const made = at(m, caps);
+    expect(made.kernel).toBe('matmul-dot4');
+    expect(made.params).toMatchObject(tile);
+    expect(made.steps.map(({ shader }) => shader)).toEqual(['quantize-rows', 'matmul-dot4']);
+    expect(made.accuracy.xStep).toBeCloseTo(0.5 / 127, 5);
+  });
+  test.each([
+    [1, SWIFTSHADER, /software/],
+    [1, { ...GPU, dot4: false }, /packed integer products/],
+    [9, INTEL, /more than 8 passes/],
+    [64, { ...GPU, subgroupMatrix: [{ componentType: 'f16', resultComponentType: 'f32', M: 16, N: 16, K: 16 }] }, /matrices/],
+  ] as const)('%i rows: not where something else is better', (m, caps, why) => {
+    const made = at(m, caps);
+    expect(made.kernel).not.toBe('matmul-dot4');
+    expect(made.why.find((line) => line.startsWith('not matmul-dot4'))).toMatch(why);
+    expect(made.accuracy.xStep).toBe(0);
+  });
+  test('an x that came quantized is taken as it is, with its digits, whatever innerPrecise says', () => {
+    for (const xDigits of [1, 2] as const) {
+      const made = at(3, SWIFTSHADER, { innerPrecise: 0, xDigits });
+      expect(made.steps.map(({ shader }) => shader)).toEqual(['matmul-dot4']);
+      expect(made.params.DIGITS).toBe(xDigits);
+      expect(made.scratch).toEqual({});
+    }
+  });
+  test('innerPrecise 0 never rounds x', () => {
+    expect(() => plan({ m: 1, ...SHAPE }, GPU, { kernel: 'matmul-dot4' })).toThrow(/needs innerPrecise 1, or x as codes/);
+    expect(plan({ m: 1, ...SHAPE }, AMD).kernel).not.toBe('matmul-dot4');
+  });
+});
+
 describe('force', () => {
   test('takes the kernel and the tile', () => {
     for (const { name, tiles } of kernels)
       for (const tile of tiles) {
         const caps = { ...(name === 'matmul-subgroup' ? SWIFTSHADER : MATRIX_GPU), lanes: 1 };
-        const forced = plan({ m: 3, ...SHAPE, dtype: 'float16' }, caps, { kernel: name, tile });
+        const forced = plan({ m: 3, ...SHAPE, dtype: 'float16', innerPrecise: 1 }, caps, { kernel: name, tile });
         expect(forced.kernel).toBe(name);
         expect(forced.params).toMatchObject(tile);
         expect(forced.why).toHaveLength(1);
@@ -350,6 +393,7 @@ describe('plans', () => {
         dtype: dtypes,
         offset: fc.boolean(),
         quant: fc.boolean(),
+        xDigits: fc.constantFrom(undefined, 1 as const, 2 as const),
         yOffset: fc.constantFrom(0, 0, 4, 5),
       }),
     )
@@ -360,7 +404,9 @@ describe('plans', () => {
     fc.assert(
       fc.property(specs, smallCaps, (spec, change) => {
         const caps: Caps = { ...MATRIX_GPU, ...change, ...(change.software && { minSubgroupSize: 8, maxSubgroupSize: 8 }) };
-        const { problem, operands } = problemOf(kernel === 'matmul-matrix' ? { ...spec, dtype: 'float16' } : spec);
+        // An x that came quantized is for the kernel that reads codes.
+        const own = kernel === 'matmul-dot4' ? { innerPrecise: 1 as const } : { xDigits: undefined };
+        const { problem, operands } = problemOf({ ...spec, ...own, ...(kernel === 'matmul-matrix' && { dtype: 'float16' }) });
         let made: Plan;
         const packed = packedLayout(operands, caps);
         try {

@@ -7,6 +7,7 @@ import type { Extent } from '../../src/kernels/kernel.js';
 import type { Packed } from '../../src/packed.js';
 import type { Plan } from '../../src/plan.js';
 import type { ColumnView, Operands, Problem, View } from '../../src/problem.js';
+import { blockWords, type Digits, pitchWords, spansOf } from '../../src/quantized.js';
 import type { Step } from '../../src/step.js';
 
 function must(condition: boolean, text: string): asserts condition {
@@ -71,11 +72,25 @@ export function runPlan(problem: Problem, packed: Packed, caps: Caps, plan: Plan
   for (let i = 0; i < m; i++) for (let j = 0; j < k; j++) xTags.set(indexOfX(problem, i, j), `${i},${j}`);
   sizes.x = wholeWords((Math.max(...xTags.keys()) + 1) * BYTES[problem.xDtype]);
   sizes.y = wholeWords((problem.yOffset + m * n) * BYTES[problem.yDtype]);
+  const codeBlocks = new Tags('blocks of codes'); // by their first byte
+  const digits = (plan.params.DIGITS ?? 1) as Digits;
+  const codesRow = 4 * pitchWords(k, digits); // bytes of a row of codes
+  if (problem.xDigits) {
+    sizes.xCodes = m * codesRow; // they came with x
+    for (let i = 0; i < m; i++)
+      for (let span = 0; span < spansOf(k); span++) codeBlocks.put(i * codesRow + 4 * span * blockWords(digits), `${i},${span}`);
+  }
   const rows = new Tags('rows');
   const sums = new Tags('sums');
   const xSums = new Tags('xSums');
   const y = new Tags('y');
   let before = '';
+  /** Which element of x is at `index` of a step's x: in place, or gathered. */
+  const tagOfX = (step: Step, index: number): string | undefined => {
+    const gathered = step.bindings.x!.buffer === 'rows';
+    const at = absolute(step, 'x', index, gathered ? 32 : xBits);
+    return gathered ? rows.get(at) : xTags.get(at);
+  };
 
   for (const step of plan.steps) {
     checkBindings(step, caps, sizes);
@@ -95,6 +110,24 @@ export function runPlan(problem: Problem, packed: Packed, caps: Caps, plan: Plan
           rows.put(absolute(step, 'rows', out, 32), tag);
         }
       }
+    } else if (step.shader === 'quantize-rows') {
+      must(!problem.xDigits, 'quantize-rows: x came quantized');
+      must(step.params.DIGITS === digits && step.params.BITS === bits, 'quantize-rows: codes for another kernel');
+      must(u.spans === spansOf(k) && invocations(step) >= u.m! * u.spans, 'quantize-rows: too few workgroups');
+      codeBlocks.clear(); // a new chunk of rows
+      for (let i = 0; i < u.m!; i++)
+        for (let span = 0; span < u.spans; span++) {
+          const owners = new Set<string>();
+          for (let j = 32 * span; j < Math.min(32 * (span + 1), 4 * u.x_pitch!); j++) {
+            const tag = tagOfX(step, 4 * (u.x_base! + i * u.x_pitch!) + j);
+            must(j < k ? tag?.split(',')[1] === String(j) : tag === '0', `quantize-rows reads '${tag}' for k ${j}`);
+            if (j < k) owners.add(tag!.split(',')[0]!);
+          }
+          must(owners.size === 1, 'quantize-rows: a block of several rows');
+          const at = i * codesRow + 4 * span * blockWords(digits);
+          must(at + 4 * blockWords(digits) <= step.bindings.codes!.size, 'quantize-rows: a block beyond the binding');
+          codeBlocks.put(step.bindings.codes!.offset + at, `${[...owners][0]},${span}`);
+        }
     } else if (step.shader === 'round-rows') {
       must(invocations(step) * (32 / yBits) >= u.first! + u.count! - u.first_word! * (32 / yBits), 'round-rows: too few workgroups');
       must(Math.floor(u.first! / (32 / yBits)) === u.first_word, 'round-rows: another first word');
@@ -142,13 +175,11 @@ export function runPlan(problem: Problem, packed: Packed, caps: Caps, plan: Plan
       must(slab !== undefined && slab.count === u.n && slab.pitch === u.w_pitch, `column ${u.column} begins no slab`);
       must(w.buffer === `w${packed.slabs.indexOf(slab)}`, `${w.buffer} for column ${u.column}`);
       must(u.column! % 4 === 0 && u.y_base! % 4 === 0 && u.y_pitch! % 4 === 0, 'y is written by quads');
-      const scratchX = step.bindings.x!.buffer === 'rows';
       const scratchY = step.bindings.y!.buffer === 'sums';
       for (let i = 0; i < u.m!; i++) {
         const tagged = new Set<string>();
         for (let j = 0; j < u.words * codes; j++) {
-          const at = absolute(step, 'x', 4 * (u.x_base! + i * u.x_pitch!) + j, scratchX ? 32 : xBits);
-          const tag = scratchX ? rows.get(at) : xTags.get(at);
+          const tag = tagOfX(step, 4 * (u.x_base! + i * u.x_pitch!) + j);
           const [row, column] = (tag ?? '').split(',');
           if (j < k) {
             must(column === String(j), `x[${i}, ${j}] is '${tag}'`);
@@ -160,6 +191,11 @@ export function runPlan(problem: Problem, packed: Packed, caps: Caps, plan: Plan
         for (let span = 0; step.bindings.x_sums && span < spans; span++) {
           must(xSums.get(i * spans + span) === [...tagged][0], `sums of another x for row ${i}`);
         }
+        if (step.bindings.x_codes)
+          for (let span = 0; span < spansOf(k); span++) {
+            const tag = codeBlocks.get(step.bindings.x_codes.offset + i * codesRow + 4 * span * blockWords(digits));
+            must(tag === `${[...tagged][0]},${span}`, `x_codes[${i}, ${span}] is '${tag}'`);
+          }
         for (let c = 0; c < u.n!; c++) {
           const at = absolute(step, 'y', u.y_base! + i * u.y_pitch! + u.column! + c, scratchY ? 32 : yBits);
           const tag = `${[...tagged][0]},${u.column! + c}`;

@@ -1,6 +1,7 @@
 // The tables of src/kernels/ against the shaders they describe, for every variant; and the variants against the planner.
 import { describe, expect, test } from 'vitest';
 import { ResourceType, WgslReflect } from 'wgsl_reflect/wgsl_reflect.module.js';
+import { quantizeAll } from '../../src/around.js';
 import type { Caps } from '../../src/caps.js';
 import type { DType } from '../../src/dtype.js';
 import { UnsupportedError } from '../../src/errors.js';
@@ -133,6 +134,12 @@ describe('what planning and loading ask for', () => {
       const packed = packedLayout(operands, caps);
       steps.push(...makePlan(problem, packed, caps).steps);
       for (const { name } of kernels) steps.push(...forced(problem, packed, caps, name));
+      const rounded = { ...problem, innerPrecise: 1 };
+      steps.push(...makePlan(rounded, packed, caps).steps, ...forced(rounded, packed, caps, 'matmul-dot4'));
+      for (const digits of [1, 2] as const) {
+        steps.push(...makePlan({ ...problem, xDigits: digits }, packed, caps).steps);
+        steps.push(...quantizeAll(problem, caps, digits).steps);
+      }
     }
   }
 

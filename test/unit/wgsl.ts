@@ -25,6 +25,7 @@ export const GPU: Caps = {
   vendor: '',
   lanes: 32768,
   software: false,
+  dot4: true,
   minSubgroupSize: 32,
   maxSubgroupSize: 32,
   maxBufferSize: 2 ** 31,
@@ -71,6 +72,9 @@ export interface ProblemSpec {
   readonly packedScale?: boolean;
   readonly x?: XView;
   readonly yOffset?: number;
+  readonly innerPrecise?: 0 | 1;
+  /** x comes quantized. */
+  readonly xDigits?: 1 | 2 | undefined;
 }
 
 /** A problem and the operands it comes from, with weights (N, K) and scales (N, G). */
@@ -107,7 +111,8 @@ export function problemOf(spec: ProblemSpec): { readonly problem: Problem; reado
     yDtype: quant ? 'int8' : dtype,
     offset,
     bias: false,
-    innerPrecise: 0,
+    innerPrecise: spec.innerPrecise ?? 0,
+    xDigits: spec.xDigits,
     x: spec.x ?? contiguousX(m, k),
     yOffset,
   };

@@ -1,0 +1,39 @@
+// Integer products of x's codes (lib/quantized.wgsl) with packed words, four at a time by dot4I8Packed.
+
+requires packed_4x8_integer_dot_product;
+
+#include "lib/quantized.wgsl"
+
+// The words of half a block in four columns, as signed bytes: one for each u32 of codes of x.
+alias Planes = array<vec4<u32>, 4>;
+
+const SIGNS = vec4<u32>(0x80808080u);
+const LOW = vec4<u32>(0x0f0f0f0fu);
+
+#if BITS == 4
+// A packed word has two planes: the codes of its even k as 15 - code, and those of its odd k as 16 · q + 15. The even ones, as they
+// are, fill the low halves of the odd ones, which spares a shift and a second mask. start takes these biases out again.
+fn planes(w_0: vec4<u32>, w_1: vec4<u32>) -> Planes {
+  let even_0 = ~w_0 & LOW;
+  let even_1 = ~w_1 & LOW;
+  return Planes(even_0, (w_0 ^ SIGNS) + even_0, even_1, (w_1 ^ SIGNS) + even_1);
+}
+#else
+fn planes(w_0: vec4<u32>, w_1: vec4<u32>, w_2: vec4<u32>, w_3: vec4<u32>) -> Planes {
+  return Planes(w_0 ^ SIGNS, w_1 ^ SIGNS, w_2 ^ SIGNS, w_3 ^ SIGNS);
+}
+#endif
+
+fn dots(x: u32, plane: vec4<u32>) -> vec4<i32> {
+  return vec4<i32>(dot4I8Packed(x, plane.x), dot4I8Packed(x, plane.y), dot4I8Packed(x, plane.z), dot4I8Packed(x, plane.w));
+}
+
+// sum + Σ code of x · q over half a block; 16 times that for int4.
+fn add_half(sum: vec4<i32>, x: vec4<u32>, p: Planes) -> vec4<i32> {
+#if BITS == 4
+  let even = dots(x.x, p[0]) + dots(x.z, p[2]);
+  return sum + (even << vec4<u32>(4u)) + dots(x.y, p[1]) + dots(x.w, p[3]);
+#else
+  return sum + dots(x.x, p[0]) + dots(x.y, p[1]) + dots(x.z, p[2]) + dots(x.w, p[3]);
+#endif
+}

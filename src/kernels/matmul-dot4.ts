@@ -1,0 +1,95 @@
+// x as int8 codes, products by dot4I8Packed: what innerPrecise = 1 allows, where hardware has such an instruction.
+import type { Accuracy } from '../accuracy.js';
+import type { Caps } from '../caps.js';
+import { type Digits, ROUNDING, SPAN } from '../quantized.js';
+import type { Params } from '../wgsl/preprocess.js';
+import type { Kernel } from './kernel.js';
+import { operandBindings, operandUniforms, withinLimit } from './operands.js';
+
+/**
+ * Intel's registers hold one row, and spill with two: a few rows are that many passes over the weights, which stay in caches. More
+ * rows than this are left to the precise kernels there.
+ */
+const MAX_ROWS_ON_INTEL = 8;
+
+/** From here on matmul-matrix serves, where the device has what it takes. */
+const MIN_ROWS_OF_MATRICES = 32;
+
+interface Tile extends Params {
+  readonly ROWS: number;
+  readonly LANES: number;
+  readonly SLICES: number;
+  readonly SUBGROUPS: number;
+  readonly DIGITS: number;
+}
+
+/**
+ * Rows in registers, and the parts of k. A column of y is too little work for a lane to fill a GPU, so k is cut into as many parts as
+ * sums of them fit in 16 KiB of workgroup memory; 16 of them need 512 invocations or more.
+ */
+const SHAPES: readonly { readonly ROWS: number; readonly SLICES: number }[] = [
+  { ROWS: 1, SLICES: 16 },
+  { ROWS: 1, SLICES: 8 },
+  { ROWS: 2, SLICES: 8 },
+  { ROWS: 4, SLICES: 4 },
+];
+/** 64 lanes are no fewer than a subgroup has, nearly everywhere: then it lies in one slice, and x comes in scalar registers. */
+const LANES: readonly { readonly LANES: number; readonly SUBGROUPS: number }[] = [
+  { LANES: 64, SUBGROUPS: 1 },
+  { LANES: 32, SUBGROUPS: 0 },
+];
+const tiles: readonly Tile[] = [
+  ...LANES.flatMap((lanes) => SHAPES.map((shape) => ({ ...shape, ...lanes, DIGITS: 1 }))),
+  ...LANES.flatMap((lanes) => SHAPES.slice(1).map((shape) => ({ ...shape, ...lanes, DIGITS: 2 }))),
+  // Never chosen: slices shorter than a subgroup show that it may lie across them.
+  { ROWS: 2, LANES: 4, SLICES: 8, SUBGROUPS: 1, DIGITS: 1 },
+];
+
+/** Bytes of workgroup memory: the sums of all slices. */
+const workgroupBytes = ({ ROWS, LANES: lanes, SLICES }: Tile): number => 16 * SLICES * ROWS * lanes;
+
+const lacks = (tile: Tile, caps: Caps): string | undefined =>
+  tile.SUBGROUPS === 1 && !caps.subgroups
+    ? 'SUBGROUPS=1 needs the feature subgroups'
+    : (withinLimit('maxComputeInvocationsPerWorkgroup', tile.LANES * tile.SLICES, caps) ??
+      withinLimit('maxComputeWorkgroupStorageSize', workgroupBytes(tile), caps));
+
+/** Subgroups of always 32 lanes are NVIDIA's: loads of one address by many lanes cost it nothing, and more workgroups fill it better. */
+const broadcasts = (caps: Caps): boolean => caps.minSubgroupSize === 32 && caps.maxSubgroupSize === 32;
+
+/** Subgroups as short as 8 lanes are Intel's. */
+const isIntel = (caps: Caps): boolean => !caps.software && caps.minSubgroupSize < 32;
+
+export const matmulDot4: Kernel = {
+  name: 'matmul-dot4',
+  bindings: [...operandBindings, { name: 'x_codes', binding: 8, access: 'read' }],
+  uniforms: operandUniforms,
+  before: 'quantize-rows',
+  tiles,
+  choose({ m, innerPrecise, xDigits }, caps) {
+    if (xDigits === undefined) {
+      if (innerPrecise !== 1) return 'innerPrecise 0: x is not rounded';
+      if (caps.software) return 'a software adapter makes integer products one by one';
+      if (caps.subgroupMatrix.length > 0 && m >= MIN_ROWS_OF_MATRICES) return `rows ${m}: subgroup matrices make more products at once`;
+      if (!caps.dot4) return 'the hardware has no packed integer products';
+    }
+    if (xDigits === undefined && isIntel(caps) && m > MAX_ROWS_ON_INTEL)
+      return `rows ${m}: more than ${MAX_ROWS_ON_INTEL} passes over the weights`;
+    const rows = isIntel(caps) ? 1 : m <= 2 ? m : 4;
+    const fitting = tiles.filter((tile) => tile.ROWS === rows && tile.LANES > 4 && tile.DIGITS === (xDigits ?? 1) && !lacks(tile, caps));
+    const tile = fitting.find(({ SUBGROUPS }) => SUBGROUPS === (broadcasts(caps) ? 0 : 1)) ?? fitting[0];
+    if (!tile) return `no tile of ${rows} rows is within the device's limits`;
+    const given = xDigits === undefined ? 'innerPrecise 1' : 'x came quantized';
+    return { tile, why: `${given}: four integer products an instruction, ${rows} rows in registers, k in ${tile.SLICES} slices` };
+  },
+  fit({ innerPrecise, xDigits, groupSize, k }, caps, params) {
+    const tile = params as Tile;
+    if (innerPrecise !== 1 && xDigits === undefined) return 'needs innerPrecise 1, or x as codes';
+    if (xDigits !== undefined && xDigits !== tile.DIGITS) return `x has ${xDigits} digits, the tile takes ${tile.DIGITS}`;
+    if (groupSize < k && groupSize % SPAN !== 0) return `groups of ${groupSize} are not whole blocks of ${SPAN}`;
+    return lacks(tile, caps) ?? { rows: tile.ROWS, quads: tile.LANES };
+  },
+  // Of two digits there is nothing to measure: whoever quantizes x chooses them.
+  suits: (tile, caps) => !caps.software && caps.dot4 && tile.DIGITS === 1 && tile.LANES! > 4 && (tile.ROWS === 1 || !isIntel(caps)),
+  accuracy: (_problem, { DIGITS }): Accuracy => ({ codeBias: 0, xStep: ROUNDING[DIGITS as Digits], xRun: SPAN, weightStep: 0 }),
+};

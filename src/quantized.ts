@@ -1,0 +1,60 @@
+// The layout of x as integers (shaders/lib/quantized.wgsl, docs/format.md), and how far its codes are from x. Pure.
+
+/** k of a block, which has a step of its own. */
+export const SPAN = 32;
+/** int8 digits of an x: one, or a second one for what the first leaves. */
+export type Digits = 1 | 2;
+
+const UNIT = 2 ** -24;
+/** |x - its codes| as a share of the largest |x| of its block; derived in docs/numerics.md. */
+export const ROUNDING: Readonly<Record<Digits, number>> = {
+  1: (0.5 / 127) * (1 + 2 ** -15) + 8 * UNIT,
+  2: (0.5 / 127 / 254) * (1 + 2 ** -15) + 2 * UNIT,
+};
+
+/** Blocks in a row of k. */
+export const spansOf = (k: number): number => Math.ceil(k / SPAN);
+/** u32s of a block: 8 of codes for each digit, and 4 beside them. */
+export const blockWords = (digits: Digits): number => 4 + 8 * digits;
+/** u32s from one row to the next: whole 256 bytes, so that any row may start a binding. */
+export const pitchWords = (k: number, digits: Digits): number => Math.ceil((spansOf(k) * blockWords(digits)) / 64) * 64;
+
+/** Codes and their steps, as numbers. */
+export interface QuantizedNumbers {
+  /** (digits, M, K): x is about step · (codes of digit 0 + codes of digit 1 / 254). */
+  readonly codes: Int8Array;
+  /** (M, blocks), NaN where x is not finite. */
+  readonly step: Float32Array;
+  /** (M, blocks): the sum of the block's x, as its codes have it. */
+  readonly sum: Float32Array;
+}
+
+/** The words of `quantizeRows` as numbers. */
+export function decodeQuantized(
+  words: Int32Array,
+  { m, k, bits, digits }: { readonly m: number; readonly k: number; readonly bits: 4 | 8; readonly digits: Digits },
+): QuantizedNumbers {
+  const bytes = new Int8Array(words.buffer, words.byteOffset, words.byteLength);
+  const floats = new Float32Array(words.buffer, words.byteOffset, words.length);
+  const spans = spansOf(k);
+  const codes = new Int8Array(digits * m * k);
+  const [step, sum] = [new Float32Array(m * spans), new Float32Array(m * spans)];
+  const blockAt = (row: number, span: number): number => row * pitchWords(k, digits) + span * blockWords(digits);
+  for (let row = 0; row < m; row++) {
+    for (let span = 0; span < spans; span++) {
+      const at = blockAt(row, span);
+      step[row * spans + span] = floats[at + 8]! * (bits === 4 ? 16 : 1);
+      sum[row * spans + span] = floats[at + 10]!;
+    }
+    for (let digit = 0; digit < digits; digit++)
+      for (let i = 0; i < k; i++) {
+        const from = 4 * (blockAt(row, Math.floor(i / SPAN)) + 12 * digit);
+        const j = i % SPAN;
+        // int4: of each 8, the even ones first, negated.
+        const odd = j % 2;
+        const code = bits === 8 ? bytes[from + j]! : (odd ? 1 : -1) * bytes[from + (j - (j % 8)) + 4 * odd + ((j % 8) >> 1)]!;
+        codes[(digit * m + row) * k + i] = code;
+      }
+  }
+  return { codes, step, sum };
+}
