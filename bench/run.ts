@@ -108,11 +108,12 @@ const judgeBy =
 
 export async function runHost(
   engine: Engine & { readonly host: string; readonly name: string },
-  o: BenchOptions,
+  asked: BenchOptions,
   report: (progress: Progress) => void,
   signal: AbortSignal = new AbortController().signal,
 ): Promise<HostResult> {
   const start = performance.now();
+  let o = asked;
   const { device } = engine;
   const kind = kindOf(device);
   const pace = { ...PACE[o.mode], ...(o.rounds && { rounds: o.rounds }) };
@@ -141,7 +142,10 @@ export async function runHost(
 
   if (o.peers !== 'none' && sessions.length > 0) {
     const version = await ortVersion(engine);
-    if (version.startsWith('not here')) notes.push(`onnxruntime-web ${version}`);
+    if (version.startsWith('not here')) {
+      notes.push(`onnxruntime-web ${version}`);
+      o = { ...o, peers: 'none' };
+    }
   }
   let spent: HostResult['overhead'];
   for (const [i, session] of sessions.entries()) {
