@@ -11,13 +11,14 @@ export interface Pace {
 /** Slower than the fastest of its kind by this factor in the warm-up: timed once, then left out of the rounds. */
 const HOPELESS = 2;
 const MOST_CALLS = 4000;
+const FEW = 3;
 /** Calls that last so many samples are not tried twice. */
 const LONG = 8;
 
 interface Ready {
   readonly contender: Contender;
   readonly run: Run;
-  readonly count: number;
+  count: number;
   /** Milliseconds a call in the warm-up. */
   readonly warm: number;
   readonly verdict: Verdict;
@@ -100,6 +101,11 @@ async function rounds(ready: readonly Ready[], o: CellOptions): Promise<Timing[]
     return factor > HOPELESS ? `${factor.toFixed(1)} times slower than another in the warm-up` : undefined;
   };
   const taking = ready.filter((r) => !dropped(r));
+  // Few calls: a slow product, or two slow accidents in the warm-up. Such samples would be mostly waiting.
+  for (const r of taking) {
+    if (r.count > FEW || r.warm > LONG * o.pace.sample) continue;
+    r.count = (await calibrate(r.run, o.pace.sample, 0)).count;
+  }
   const samples = new Map(ready.map((r): [Ready, number[]] => [r, []]));
   for (let round = 0; round < o.pace.rounds; round++) {
     // Everyone is first once.
