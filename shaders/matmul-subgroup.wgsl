@@ -1,9 +1,10 @@
 // y[m, n] = sum over groups g of scale[g, n] · (sum over k in g of x[m, k] · code[k, n] + zero[g, n] · sum over k in g of x[m, k]) + bias[n]
-// A workgroup makes ROWS rows × LANES·QUADS quads of y. All lanes walk all of k, a span of 32 k at a time.
+// A workgroup makes ROWS rows × LANES·QUADS quads of y. All lanes walk all of k, SPAN of it at a time.
 //
 // For software adapters, where every load costs as much as dozens of multiply-adds and lanes pass values round for almost nothing: each
-// lane loads other x of the span, 16 bytes at a time, and all lanes get them by subgroupShuffle. The tile in registers: lib/rows.wgsl.
-// Right for subgroups of WIDTH lanes, whichever lanes they are; where they turn out longer or shorter, y is made by the formula.
+// lane loads other x of the span, 16 bytes at a time, and all lanes get them by shuffles. The tile in registers: lib/rows.wgsl.
+// Right for subgroups of WIDTH lanes, whichever lanes they are; where they turn out longer or shorter, y is made by the formula, and so
+// it is where READ is 1 and a quad of y is not spread over the four lanes of a subgroup in their order.
 // Operands: lib/operands.wgsl, y: lib/result.wgsl. Any m, n, k; groups of whole spans.
 
 #param WIDTH 4 8 // lanes of a subgroup
@@ -11,9 +12,14 @@
 #include "lib/rows.wgsl"
 #include "lib/grid.wgsl"
 
+#if READ == 1 && WIDTH != 4
+#error READ 1 needs WIDTH 4: the lanes of a subgroup write a quad together
+#endif
+
 enable subgroups;
 
-const SPAN_WORDS = 32u / CODES;
+const SPAN = 4u * WIDTH; // k that a subgroup loads at a time
+const SPAN_WORDS = SPAN / CODES;
 const WORD_QUADS = CODES / 4u; // vec4s of x in a word of k
 
 // What a lane holds of a row of x: its vec4 of the span, ready for codes_in_place(), and the sum of all that it held in this group.
@@ -23,71 +29,82 @@ struct Own {
 }
 alias OwnRows = array<Own, ROWS>;
 
-// The vec4 `at` of a row, 0 past its end.
-fn next_own(before: Own, start: u32, at: u32, factors: vec4<f32>) -> Own {
-  var values = vec4<f32>(0.0);
-  if (at < params.x_pitch) {
-    values = read_x(start + at);
-  }
-  return Own(values * factors, before.sum + ((values.x + values.y) + (values.z + values.w)));
-}
-
+// The vec4 `at` of every row, 0 past its end: by select(), since a branch costs software adapters more than the load that it saves.
 fn load_own(own: ptr<function, OwnRows>, start: ptr<function, RowStarts>, at: u32, factors: vec4<f32>) {
-  (*own)[0] = next_own((*own)[0], (*start)[0], at, factors);
-#if ROWS > 1
-  (*own)[1] = next_own((*own)[1], (*start)[1], at, factors);
-#endif
-#if ROWS > 2
-  (*own)[2] = next_own((*own)[2], (*start)[2], at, factors);
-  (*own)[3] = next_own((*own)[3], (*start)[3], at, factors);
-#endif
-#if ROWS > 4
-  (*own)[4] = next_own((*own)[4], (*start)[4], at, factors);
-  (*own)[5] = next_own((*own)[5], (*start)[5], at, factors);
-  (*own)[6] = next_own((*own)[6], (*start)[6], at, factors);
-  (*own)[7] = next_own((*own)[7], (*start)[7], at, factors);
-#endif
+  let inside = at < params.x_pitch;
+#repeat r ROWS
+  let values = select(vec4<f32>(), read_x((*start)[r] + at), inside);
+  (*own)[r] = Own(values * factors, (*own)[r].sum + ((values.x + values.y) + (values.z + values.w)));
+#end
 }
 
 // The word of x that starts with what `lane` holds.
-fn word_from(own: Own, lane: u32) -> XWord {
+fn word_from(own: vec4<f32>, lane: u32) -> XWord {
 #if BITS == 4
-  return XWord(subgroupShuffle(own.values, lane), subgroupShuffle(own.values, lane + 1u));
+  return XWord(subgroupShuffle(own, lane), subgroupShuffle(own, lane + 1u));
 #else
-  return XWord(subgroupShuffle(own.values, lane));
+  return XWord(subgroupShuffle(own, lane));
 #endif
 }
 
-fn words_from(x_rows: ptr<function, XRows>, own: ptr<function, OwnRows>, lane: u32) {
-  (*x_rows)[0] = word_from((*own)[0], lane);
-#if ROWS > 1
-  (*x_rows)[1] = word_from((*own)[1], lane);
-#endif
-#if ROWS > 2
-  (*x_rows)[2] = word_from((*own)[2], lane);
-  (*x_rows)[3] = word_from((*own)[3], lane);
-#endif
-#if ROWS > 4
-  (*x_rows)[4] = word_from((*own)[4], lane);
-  (*x_rows)[5] = word_from((*own)[5], lane);
-  (*x_rows)[6] = word_from((*own)[6], lane);
-  (*x_rows)[7] = word_from((*own)[7], lane);
+// One word of weights, read and unpacked once for all rows.
+fn mac_word(sum: ptr<function, Tile>, own: ptr<function, OwnRows>, places: ptr<function, Places>, word: u32, lane: u32) {
+  let words = load_words(places, word);
+  var codes: array<Codes, LOADS>;
+#repeat i LOADS
+  codes[i] = codes_in_place(words[i]);
+#end
+#repeat r ROWS
+  let x_word = word_from((*own)[r].values, lane);
+#repeat i LOADS
+  (*sum)[r][i] = mac((*sum)[r][i], x_word, codes[i]);
+#end
+#end
+}
+
+// Of all lanes of the subgroup. (Software adapters make subgroupAdd() of loops over the lanes.)
+fn over_subgroup(own: f32) -> f32 {
+  let pairs = own + subgroupShuffleXor(own, 1u);
+  let fours = pairs + subgroupShuffleXor(pairs, 2u);
+#if WIDTH == 8
+  return fours + subgroupShuffleXor(fours, 4u);
+#else
+  return fours;
 #endif
 }
 
-// The sums of x over the group: what all lanes of the subgroup held.
-fn add_sums(x_sum: ptr<function, RowSums>, own: ptr<function, OwnRows>) {
-  for (var r = 0u; r < ROWS; r++) {
-    (*x_sum)[r] += subgroupAdd((*own)[r].sum);
-    (*own)[r].sum = 0.0;
-  }
+fn end_sums(own: ptr<function, OwnRows>) -> RowSums {
+  var x_sum: RowSums;
+#repeat r ROWS
+  x_sum[r] = over_subgroup((*own)[r].sum);
+  (*own)[r].sum = 0.0;
+#end
+  return x_sum;
 }
+
+// Where a register is a column, the four lanes of a subgroup hold a quad in it: each lane writes the quads of every fourth register.
+#if READ == 1
+fn quad_across(column: f32) -> vec4<f32> {
+  return vec4<f32>(
+    subgroupBroadcast(column, 0u),
+    subgroupBroadcast(column, 1u),
+    subgroupBroadcast(column, 2u),
+    subgroupBroadcast(column, 3u),
+  );
+}
+
+fn quad_for(lane: u32, columns: vec4<f32>) -> vec4<f32> {
+  let even = select(quad_across(columns.x), quad_across(columns.z), lane % 4u == 2u);
+  let odd = select(quad_across(columns.y), quad_across(columns.w), lane % 4u == 3u);
+  return select(even, odd, lane % 2u == 1u);
+}
+#endif
 
 @compute @workgroup_size(LANES)
 fn main(
   @builtin(workgroup_id) workgroup: vec3<u32>,
   @builtin(num_workgroups) workgroups: vec3<u32>,
-  @builtin(local_invocation_id) lane: vec3<u32>,
+  @builtin(local_invocation_id) local: vec3<u32>,
   @builtin(subgroup_invocation_id) subgroup_lane: u32,
   @builtin(subgroup_size) subgroup_size: u32,
 ) {
@@ -95,76 +112,54 @@ fn main(
   if (tile >= params.tiles) {
     return;
   }
+  let lane = local.x;
   let m = (tile / params.tiles_n) * ROWS;
-  let first_quad = (tile % params.tiles_n) * LANES * QUADS + lane.x;
-  let quads = lane_quads(first_quad);
-  let factors = in_place_factors(subgroup_lane % WORD_QUADS);
-
+  let tile_n = tile % params.tiles_n;
+  var places = places_from(tile_n * LANES * LOADS + lane);
   var start = row_starts(m);
-  var own_0: OwnRows;
-#if WIDTH == 4
-  var own_1: OwnRows;
-#endif
-  var x_rows: XRows;
-  var x_sum: RowSums;
-  var sum_0: Rows;
-  var sum_1: Rows;
-  var sum_2: Rows;
-  var sum_3: Rows;
-  var total_0: Rows;
-  var total_1: Rows;
-  var total_2: Rows;
-  var total_3: Rows;
+  let factors = in_place_factors(subgroup_lane % WORD_QUADS);
+  let last = params.words - 1u;
 
+  var own: OwnRows;
+  var sum: Tile;
+  var total: Tile;
   let groups = (params.words + params.group_words - 1u) / params.group_words;
   for (var group = 0u; group < groups; group++) {
     let begin = group * params.group_words;
     let end = min(begin + params.group_words, params.words);
-    let spans = (end - begin + SPAN_WORDS - 1u) / SPAN_WORDS;
-    for (var span = 0u; span < spans; span++) {
-      let word = begin + span * SPAN_WORDS;
-      load_own(&own_0, &start, word * WORD_QUADS + subgroup_lane, factors);
-#if WIDTH == 8
-      let count = min(SPAN_WORDS, end - word);
-      for (var j = 0u; j < count; j++) {
-        words_from(&x_rows, &own_0, j * WORD_QUADS);
-        mac_quads(&sum_0, &sum_1, &sum_2, &sum_3, &x_rows, word + j, quads);
-      }
+    for (var word = begin; word < end; word += SPAN_WORDS) {
+      load_own(&own, &start, word * WORD_QUADS + subgroup_lane, factors);
+      // Words past the end meet zeros of x. SwiftShader is faster with the words of a span written out, lavapipe with a loop; longer
+      // spans, or more written out, no longer fit a core's instruction cache.
+#if WIDTH == 4
+#repeat j BITS / 2
+      mac_word(&sum, &own, &places, min(word + j, last), j * WORD_QUADS);
+#end
 #else
-      // A lane holds two vec4s. Unrolled, because loops are dear there; words past the end meet zeros of x.
-      load_own(&own_1, &start, word * WORD_QUADS + WIDTH + subgroup_lane, factors);
-      let last = params.words - 1u;
-      words_from(&x_rows, &own_0, 0u);
-      mac_quads(&sum_0, &sum_1, &sum_2, &sum_3, &x_rows, word, quads);
-      words_from(&x_rows, &own_0, WORD_QUADS);
-      mac_quads(&sum_0, &sum_1, &sum_2, &sum_3, &x_rows, min(word + 1u, last), quads);
-#if BITS == 8
-      words_from(&x_rows, &own_0, 2u);
-      mac_quads(&sum_0, &sum_1, &sum_2, &sum_3, &x_rows, min(word + 2u, last), quads);
-      words_from(&x_rows, &own_0, 3u);
-      mac_quads(&sum_0, &sum_1, &sum_2, &sum_3, &x_rows, min(word + 3u, last), quads);
-#endif
-      words_from(&x_rows, &own_1, 0u);
-      mac_quads(&sum_0, &sum_1, &sum_2, &sum_3, &x_rows, min(word + SPAN_WORDS / 2u, last), quads);
-      words_from(&x_rows, &own_1, WORD_QUADS);
-      mac_quads(&sum_0, &sum_1, &sum_2, &sum_3, &x_rows, min(word + SPAN_WORDS / 2u + 1u, last), quads);
-#if BITS == 8
-      words_from(&x_rows, &own_1, 2u);
-      mac_quads(&sum_0, &sum_1, &sum_2, &sum_3, &x_rows, min(word + 6u, last), quads);
-      words_from(&x_rows, &own_1, 3u);
-      mac_quads(&sum_0, &sum_1, &sum_2, &sum_3, &x_rows, min(word + 7u, last), quads);
-#endif
+      for (var j = 0u; j < SPAN_WORDS; j++) {
+        mac_word(&sum, &own, &places, min(word + j, last), j * WORD_QUADS);
+      }
 #endif
     }
-    add_sums(&x_sum, &own_0);
-#if WIDTH == 4
-    add_sums(&x_sum, &own_1);
+    end_group(&total, &sum, end_sums(&own), group, &places);
+  }
+
+  var quads: Quads;
+#if READ == 4
+#repeat r ROWS
+#repeat q LOADS
+  quads[ROWS * q + r] = total[r][q];
+#end
+#end
+  write_quads(&quads, subgroup_size == WIDTH, m, tile_n * LANES * QUADS + lane);
+#else
+#repeat r ROWS
+#repeat q LOADS / 4
+  quads[ROWS * q + r] = quad_for(lane, vec4<f32>(total[r][4u * q], total[r][4u * q + 1u], total[r][4u * q + 2u], total[r][4u * q + 3u]));
+#end
+#end
+  let in_order = (subgroup_lane == lane % 4u) & (subgroupBroadcast(lane, 0u) == lane - lane % 4u);
+  let first_quad = tile_n * LANES * QUADS + (lane % 4u) * (LANES / 4u) + lane / 4u;
+  write_quads(&quads, subgroupAll((subgroup_size == WIDTH) & in_order), m, first_quad);
 #endif
-    end_groups(&total_0, &total_1, &total_2, &total_3, &sum_0, &sum_1, &sum_2, &sum_3, &x_sum, group, quads);
-  }
-  if (subgroup_size == WIDTH) {
-    write_tile(&total_0, &total_1, &total_2, &total_3, m, first_quad);
-  } else {
-    repair(0xffffffffu >> (32u - ROWS * QUADS), m, first_quad);
-  }
 }

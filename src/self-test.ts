@@ -159,7 +159,8 @@ export function makeTrial(name: string, params: Params, device: Caps): Trial | u
   const tile = kernel && tileOf(kernel, params);
   const known = X[params.X!] && FLOATS[params.SCALE!] && params.Y! <= 3;
   if (!tile || !known) return undefined;
-  const caps = params.X === FLOAT16_BITS ? { ...device, f16: false } : device;
+  // One lane fills the device: k is not split, and y is what the variant writes.
+  const caps = { ...device, lanes: 1, ...(params.X === FLOAT16_BITS && { f16: false }) };
   const problem = shape(kernel, tile, params, caps);
   if (!problem) return undefined;
   const { m, n, k, xDtype, yDtype } = problem;

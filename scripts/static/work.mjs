@@ -5,7 +5,7 @@
 const GROUP = 32;
 
 export const work = {
-  'matmul-rows': ({ BITS, ROWS, QUADS }) => ({ rows: ROWS, columns: 4 * QUADS, k: 32 / BITS, around: GROUP }),
+  'matmul-rows': ({ BITS, ROWS, LOADS }) => ({ rows: ROWS, columns: 4 * LOADS, k: 32 / BITS, around: GROUP }),
   'matmul-tiled': ({ ROWS }) => ({ rows: ROWS, columns: 4, k: 4, around: 32 }),
   'matmul-matrix': ({ LANES, K_SIZE }) => ({ rows: 16, columns: 256 / LANES, k: K_SIZE, around: GROUP }),
   'matmul-decode': ({ BITS, ROWS, STEP }) => ({ rows: ROWS, columns: 4, k: (STEP * 32) / BITS, around: GROUP }),

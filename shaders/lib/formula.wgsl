@@ -15,7 +15,7 @@ fn formula_of(m: u32, quad: u32, begin: u32, end: u32) -> vec4<f32> {
     let group = word / params.group_words;
     let s = read_scale(group, quad);
     let zero = read_zero(group, quad);
-    let codes = w[word * params.w_pitch + quad];
+    let codes = read_words(word, quad);
     let count = min(CODES, params.k - word * CODES); // the last word may be short
     for (var i = 0u; i < count; i++) {
       let at = row + (word * CODES + i) / 4u;

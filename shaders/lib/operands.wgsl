@@ -2,7 +2,7 @@
 // One dispatch covers `m` rows of x and the `n` columns of one slab of weights; a quad is four adjacent columns.
 //
 // x       [m, k]        f32, f16 or bf16; k is a whole number of words, so rows are vec4-aligned
-// w       [words, n]    u32 words of packed codes (lib/weights.wgsl), read four columns at a time
+// w       [words, n]    u32 words of packed codes (lib/weights.wgsl), read READ columns at a time
 // scale   [groups, n]   f32, or two f16 or bf16 in a u32
 // offset  [groups, n]   as scale
 // bias    [N]           f32, over all slabs; zeros where there is none
@@ -15,11 +15,23 @@
 
 #param SCALE 0 1 2 // scale and offset are: 0 f32, 1 f16, 2 bf16
 #param OFFSET 0 1 // is there an offset?
+#param READ 1 4 // columns in a load of w, scale and offset: 4 but for adapters that pay for each word
+
+// What a load brings of the columns at an index that counts READ columns.
+#if READ == 4
+alias Words = vec4<u32>;
+alias Columns = vec4<f32>;
+#else
+alias Words = u32;
+alias Columns = f32;
+#endif
 
 #if SCALE == 0
-alias Scale4 = vec4<f32>;
+alias Scales = Columns;
+#elif READ == 4
+alias Scales = vec2<u32>;
 #else
-alias Scale4 = vec2<u32>;
+alias Scales = u32; // of two columns
 #endif
 
 struct Params {
@@ -48,10 +60,10 @@ struct Params {
 }
 
 @group(0) @binding(0) var<uniform> params: Params;
-@group(0) @binding(2) var<storage, read> w: array<vec4<u32>>;
-@group(0) @binding(3) var<storage, read> scale: array<Scale4>;
+@group(0) @binding(2) var<storage, read> w: array<Words>;
+@group(0) @binding(3) var<storage, read> scale: array<Scales>;
 #if OFFSET
-@group(0) @binding(4) var<storage, read> offset: array<Scale4>;
+@group(0) @binding(4) var<storage, read> offset: array<Scales>;
 #endif
 @group(0) @binding(5) var<storage, read> bias: array<vec4<f32>>;
 
@@ -64,25 +76,14 @@ fn read_x_word(row: u32, word: u32) -> XWord {
 #endif
 }
 
-fn widen_scale(s: Scale4) -> vec4<f32> {
-#if SCALE == 0
-  return s;
-#elif SCALE == 1
-  return vec4<f32>(unpack2x16float(s.x), unpack2x16float(s.y));
+// A word of the codes of a quad, whatever READ is.
+fn read_words(word: u32, quad: u32) -> vec4<u32> {
+#if READ == 4
+  return w[word * params.w_pitch + quad];
 #else
-  return bitcast<vec4<f32>>(vec4<u32>(s.x << 16u, s.x & 0xffff0000u, s.y << 16u, s.y & 0xffff0000u));
+  let at = 4u * (word * params.w_pitch + quad);
+  return vec4<u32>(w[at], w[at + 1u], w[at + 2u], w[at + 3u]);
 #endif
 }
 
-fn read_scale(group: u32, quad: u32) -> vec4<f32> {
-  return widen_scale(scale[group * params.w_pitch + quad]);
-}
-
-// What is added to a code before scaling: the caller's offset, less the code of weight 0.
-fn read_zero(group: u32, quad: u32) -> vec4<f32> {
-#if OFFSET
-  return widen_scale(offset[group * params.w_pitch + quad]) - vec4<f32>(ZERO);
-#else
-  return vec4<f32>(-ZERO);
-#endif
-}
+#include "lib/scale.wgsl"

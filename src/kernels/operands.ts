@@ -83,6 +83,9 @@ export const writesInPlace = ({ n, yOffset, parts = [{ begin: 0, count: n, yOffs
 export const withinLimit = (limit: keyof Caps, need: number, caps: Caps): string | undefined =>
   need <= Number(caps[limit]) ? undefined : `needs ${need}, ${limit} is ${caps[limit]}`;
 
+/** Columns in a load of w, scale and offset. A kernel's tile may say otherwise. */
+const READ = 4;
+
 /** The operand params for a problem. */
 export function operandParams(problem: Problem, caps: Caps): Params {
   return {
@@ -90,6 +93,7 @@ export function operandParams(problem: Problem, caps: Caps): Params {
     X: xParam(problem, caps),
     SCALE: SCALE[problem.scaleDtype],
     OFFSET: problem.offset ? 1 : 0,
+    READ,
     Y: writesInPlace(problem) ? Y[problem.yDtype]! : Y.float32!,
   };
 }
@@ -111,7 +115,7 @@ export function operandVariants(): Params[] {
         for (const X of x)
           for (const SCALE of scale)
             for (const Y of y) {
-              const params = { BITS, X, SCALE, OFFSET, Y };
+              const params = { BITS, X, SCALE, OFFSET, READ, Y };
               variants.set(variantId('', params), params);
             }
   return [...variants.values()];

@@ -1,11 +1,12 @@
 // Turns a file of shaders/ and a set of params into the WGSL text that runs. Pure.
 //
-// Five directives, no substitution: a param reaches WGSL only as a `const`, so the text that runs is the file less the branches not
-// taken, plus included files and the `const` lines. Whatever is unknown is an error that starts with shaders/file:line.
+// Six directives, no substitution: params and counters reach WGSL only as a `const`, so the text that runs is the file less the branches
+// not taken, plus included files, repeated lines and the `const` lines. Whatever is unknown is an error that starts with shaders/file:line.
 //
 //   #param NAME v1 v2 …                   an unsigned knob and its legal values; becomes `const NAME = <value>u;`
 //   #include "lib/x.wgsl"                 path from shaders/; pasted once
-//   #if EXPR · #elif EXPR · #else · #endif    over integers and params: ! == != < > <= >= && || ( )
+//   #if EXPR · #elif EXPR · #else · #endif    over integers and params: ! * / == != < > <= >= && || ( )
+//   #repeat NAME COUNT … #end             the lines COUNT times, each time in a block that begins with `const NAME = 0u;`, `1u`, …
 //   #error TEXT                           an illegal combination, in words
 
 export type Params = Readonly<Record<string, number>>;
@@ -54,22 +55,28 @@ export function preprocess(sources: Readonly<Record<string, string>>, entry: str
     const text = sources[file];
     if (text === undefined) throw new Failure(from, `no file shaders/${file}`);
     included.add(file);
-    const open: Branch[] = [];
-    const live = (): boolean => open.every((branch) => branch.active);
     const lines = text.split('\n');
     if (lines.at(-1) === '') lines.pop();
-    lines.forEach((line, index) => {
+    walk(file, lines, 0, lines.length);
+  };
+
+  /** Lines [begin, end) of a file: all of it, or what stands between #repeat and #end. */
+  const walk = (file: string, lines: readonly string[], begin: number, end: number): void => {
+    const open: Branch[] = [];
+    const live = (): boolean => open.every((branch) => branch.active);
+    for (let index = begin; index < end; index++) {
+      const line = lines[index]!;
       const place = { file, line: index + 1 };
       const match = directive.exec(line);
       if (!match) {
-        if (!live()) return;
+        if (!live()) continue;
         if (/^\s*(enable|requires)\b/.test(line)) {
           if (!hoisted.has(line.trim())) hoisted.set(line.trim(), place);
-          return;
+          continue;
         }
         code.push(line);
         places.push(place);
-        return;
+        continue;
       }
       const [, name, raw] = match as unknown as [string, string, string];
       const argument = withoutComment(raw);
@@ -84,14 +91,14 @@ export function preprocess(sources: Readonly<Record<string, string>>, entry: str
         case 'if': {
           const keep = live() && test();
           open.push({ opened: place, active: keep, taken: keep, sawElse: false });
-          return;
+          continue;
         }
         case 'elif': {
           const branch = innermost();
           if (branch.sawElse) throw new Failure(place, '#elif after #else');
           branch.active = false;
           if (!branch.taken && outerLive(open) && test()) branch.active = branch.taken = true;
-          return;
+          continue;
         }
         case 'else': {
           const branch = innermost();
@@ -99,14 +106,23 @@ export function preprocess(sources: Readonly<Record<string, string>>, entry: str
           branch.sawElse = true;
           branch.active = !branch.taken;
           branch.taken = true;
-          return;
+          continue;
         }
         case 'endif':
           innermost();
           open.pop();
-          return;
+          continue;
+        case 'repeat': {
+          const last = endOfRepeat(lines, index, end);
+          if (last === undefined) throw new Failure(place, '#repeat without #end');
+          if (live()) repeat(argument, place, lines, last);
+          index = last;
+          continue;
+        }
+        case 'end':
+          throw new Failure(place, '#end without #repeat');
       }
-      if (!live()) return;
+      if (!live()) continue;
       switch (name) {
         case 'param': {
           const [param, ...legal] = argument.split(/\s+/);
@@ -121,22 +137,39 @@ export function preprocess(sources: Readonly<Record<string, string>>, entry: str
           const comment = raw.slice(argument.length).trim();
           code.push(`const ${param} = ${value}u;${comment ? ` ${comment}` : ''}`);
           places.push(place);
-          return;
+          continue;
         }
         case 'include': {
           const path = /^"([^"]+)"$/.exec(argument)?.[1];
           if (!path) throw new Failure(place, `#include needs a quoted path, got '${argument}'`);
           if (!included.has(path)) paste(path, place);
-          return;
+          continue;
         }
         case 'error':
           throw new Failure(place, argument);
         default:
           throw new Failure(place, `unknown directive #${name}`);
       }
-    });
+    }
     const unclosed = open.at(-1);
     if (unclosed) throw new Failure(unclosed.opened, '#if without #endif');
+  };
+
+  /** Pastes what stands between #repeat at `place` and #end at line index `last` as often as it says. */
+  const repeat = (argument: string, place: Place, lines: readonly string[], last: number): void => {
+    const [, counter, count] = /^([a-z]\w*)\s+(.+)$/.exec(argument) ?? [];
+    if (!counter || !count) throw new Failure(place, `#repeat needs a snake_case name and a count, got '${argument}'`);
+    if (declared.has(counter)) throw new Failure(place, `#repeat ${counter}: the name is taken`);
+    const times = evaluate(count, declared, place);
+    for (let i = 0; i < times; i++) {
+      declared.set(counter, i);
+      code.push(`{ const ${counter} = ${i}u;`);
+      places.push(place);
+      walk(place.file, lines, place.line, last);
+      code.push('}');
+      places.push({ ...place, line: last + 1 });
+    }
+    declared.delete(counter);
   };
 
   const start = { file: entry, line: 0 };
@@ -150,6 +183,17 @@ export function preprocess(sources: Readonly<Record<string, string>>, entry: str
   };
 }
 
+/** The index of the #end that belongs to the #repeat at `begin`. */
+function endOfRepeat(lines: readonly string[], begin: number, end: number): number | undefined {
+  let depth = 0;
+  for (let index = begin; index < end; index++) {
+    const name = directive.exec(lines[index]!)?.[1];
+    if (name === 'repeat') depth++;
+    if (name === 'end' && --depth === 0) return index;
+  }
+  return undefined;
+}
+
 /** Are all branches around the innermost one kept? */
 const outerLive = (open: readonly Branch[]): boolean => open.slice(0, -1).every((branch) => branch.active);
 
@@ -159,10 +203,11 @@ const LEVELS: readonly Readonly<Record<string, (a: number, b: number) => number>
   { '&&': (a, b) => Number(a !== 0 && b !== 0) },
   { '==': (a, b) => Number(a === b), '!=': (a, b) => Number(a !== b) },
   { '<': (a, b) => Number(a < b), '>': (a, b) => Number(a > b), '<=': (a, b) => Number(a <= b), '>=': (a, b) => Number(a >= b) },
+  { '*': (a, b) => a * b, '/': (a, b) => Math.floor(a / b) },
 ];
 
 function evaluate(text: string, params: ReadonlyMap<string, number>, place: Place): number {
-  const tokens = text.match(/\d+|\w+|==|!=|<=|>=|&&|\|\||[!<>()]|\S/g) ?? [];
+  const tokens = text.match(/\d+|\w+|==|!=|<=|>=|&&|\|\||[!<>()*/]|\S/g) ?? [];
   let at = 0;
   const primary = (): number => {
     const token = tokens[at++];

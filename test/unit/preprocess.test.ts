@@ -1,4 +1,4 @@
-// The five directives of src/wgsl/preprocess.ts, and every way to get them wrong.
+// The six directives of src/wgsl/preprocess.ts, and every way to get them wrong.
 import { describe, expect, test } from 'vitest';
 import { type Params, type Preprocessed, preprocess } from '../../src/wgsl/preprocess.js';
 
@@ -214,6 +214,48 @@ describe('places', () => {
 
   test('what is enabled twice stands where it was first', () => {
     expect(run({ 'main.wgsl': text('a', 'enable f16;', 'enable f16;') }).places[0]).toEqual({ file: 'main.wgsl', line: 2 });
+  });
+});
+
+describe('#repeat', () => {
+  test('writes its lines in blocks that know their number', () => {
+    const source = ['#param ROWS 1 2', 'before', '  #repeat r ROWS', '  sum[r] = x[r];', '  #end', 'after'];
+    const block = (r: number): string[] => [`{ const r = ${r}u;`, '  sum[r] = x[r];', '}'];
+    expect(lines(source, { ROWS: 2 })).toEqual(['const ROWS = 2u;', 'before', ...block(0), ...block(1), 'after', '']);
+  });
+
+  test('nests, counts by expressions, and lets #if ask for the number', () => {
+    const source = ['#param N 4', '#repeat i N / 2', '#repeat j 2 * 1', '#if i == j', 'same', '#else', 'other', '#endif', '#end', '#end'];
+    const words = lines(source, { N: 4 }).filter((line) => /^[so]/.test(line));
+    expect(words).toEqual(['same', 'other', 'other', 'same']);
+  });
+
+  test('zero times, or in a branch not taken, is nothing', () => {
+    expect(lines(['a', '#repeat i 0', 'b', '#end', '#if 0', '#repeat i 2', 'b', '#end', '#endif', 'c'])).toEqual(['a', 'c', '']);
+  });
+
+  test('the same name again, one after the other', () => {
+    expect(lines(['#repeat i 1', 'a', '#end', '#repeat i 1', 'b', '#end']).filter((line) => /^[ab]$/.test(line))).toEqual(['a', 'b']);
+  });
+
+  test('every line has its place', () => {
+    const { code, places } = run({ 'main.wgsl': text('#repeat i 2', 'a', '#end', 'b') });
+    expect(code).toBe('{ const i = 0u;\na\n}\n{ const i = 1u;\na\n}\nb\n');
+    expect(places.map(({ line }) => line)).toEqual([1, 2, 3, 1, 2, 3, 4]);
+  });
+
+  test.each([
+    [['#repeat i 2', 'a'], '1: #repeat without #end'],
+    [['a', '#end'], '2: #end without #repeat'],
+    [['#repeat 2', '#end'], "1: #repeat needs a snake_case name and a count, got '2'"],
+    [['#repeat N 2', '#end'], "1: #repeat needs a snake_case name and a count, got 'N 2'"],
+    [['#repeat i 2', '#repeat i 2', '#end', '#end'], '2: #repeat i: the name is taken'],
+    [['#repeat i M', '#end'], '1: M is not a declared param'],
+    [['#repeat i 1', '#if 1', '#end', '#endif'], '2: #if without #endif'],
+    [['#if 1', '#repeat i 1', '#endif', '#end'], '3: #endif without #if'],
+    [['#repeat i 1', '#end', '#if i', '#endif'], '3: i is not a declared param'],
+  ])('%j', (source, expected) => {
+    expect(messageOf(source)).toBe(`shaders/main.wgsl:${expected}`);
   });
 });
 

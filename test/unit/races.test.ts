@@ -70,51 +70,7 @@ const slots = (accesses: readonly Access[], buffer: string, kind: string): numbe
     (a, b) => a - b,
   );
 
-const F32 = { X: 0, SCALE: 0, OFFSET: 1, Y: 0 };
-const rows = (BITS: number, ROWS: number, QUADS: number, LANES: number, SLICES: number): Params => ({
-  ...F32,
-  BITS,
-  ROWS,
-  QUADS,
-  LANES,
-  SLICES,
-  SUBGROUPS: 0,
-});
-
-describe.each([rows(8, 2, 2, 16, 8), rows(4, 4, 1, 64, 4)])('matmul-rows BITS=$BITS ROWS=$ROWS SLICES=$SLICES', (params) => {
-  const { ROWS, QUADS, LANES, SLICES } = params as { ROWS: number; QUADS: number; LANES: number; SLICES: number };
-  const { code } = variantText('matmul-rows', params);
-  const words = 2 * SLICES;
-
-  test('has no race: each slice but the first fills slots of its own, and slice 0 reads them all', () => {
-    const { races, errors, accesses } = run(code, params, words);
-    expect({ races, errors }).toEqual({ races: [], errors: [] });
-    const all = Array.from({ length: QUADS * (SLICES - 1) * ROWS * LANES }, (_, i) => i);
-    expect(slots(accesses, 'partial', 'write')).toEqual(all);
-    expect(slots(accesses, 'partial', 'read')).toEqual(all);
-    const lanes = (kind: string): number =>
-      new Set(accesses.filter((a) => a.buffer === 'partial' && a.kind === kind).map(({ lane }) => lane)).size;
-    expect([lanes('write'), lanes('read')]).toEqual([LANES * (SLICES - 1), LANES]);
-  });
-
-  test('has one without its barrier', () => {
-    const texts = withoutEach(code);
-    expect(texts).toHaveLength(1);
-    expect(raced(run(texts[0]!, params, words))).toEqual(['partial']);
-  });
-
-  test('has one if slices share slots', () => {
-    const [own, shared] = ['let at = (q * (SLICES - 1u) + slice - 1u) * ROWS * LANES + lane;', 'let at = lane;'];
-    const rest = '\n  for (var r = 0u; r < ROWS; r++) {\n    partial[';
-    expect(raced(run(replaced(code, own + rest, shared + rest), params, words))).toEqual(['partial']);
-  });
-
-  test('a lane that ends before the barrier is noticed', () => {
-    const early = replaced(code, 'if (tile >= params.tiles) {', 'if (lane.x == 1u) {');
-    expect(run(early, params, words).errors.join()).toMatch(/divergence/i);
-  });
-});
-
+const F32 = { X: 0, SCALE: 0, OFFSET: 1, READ: 4, Y: 0 };
 describe.each([
   { ...F32, BITS: 4, ROWS: 1, LANES: 32, SLICES: 8, STEP: 2, TRICK: 0 },
   { ...F32, BITS: 8, ROWS: 4, LANES: 64, SLICES: 4, STEP: 2, TRICK: 1 },

@@ -13,7 +13,7 @@ import { checkBindings } from './simulate.js';
 import { GPU, problemOf } from './wgsl.js';
 
 const trialOf = (kernel: string, params: object): Trial => makeTrial(kernel, params as Record<string, number>, GPU)!;
-const plain = (change: object = {}): Trial => trialOf('matmul-plain', { BITS: 4, X: 0, SCALE: 0, OFFSET: 1, Y: 0, ...change });
+const plain = (change: object = {}): Trial => trialOf('matmul-plain', { BITS: 4, X: 0, SCALE: 0, READ: 4, OFFSET: 1, Y: 0, ...change });
 
 describe.each(kernels.map((kernel) => [kernel.name, kernel] as const))('%s', (_, kernel) => {
   /** A device with every kind of subgroup matrix that the kernel's tiles name. */
@@ -60,7 +60,10 @@ describe.each(kernels.map((kernel) => [kernel.name, kernel] as const))('%s', (_,
 test('the sums are the reference’s, exactly, and small enough to be exact in float32 in any order', () => {
   for (const BITS of [4, 8])
     for (const OFFSET of [0, 1])
-      for (const { problem } of [plain({ BITS, OFFSET }), trialOf('matmul-tiled', { BITS, OFFSET, X: 0, SCALE: 0, Y: 0, ROWS: 4 })]) {
+      for (const { problem } of [
+        plain({ BITS, OFFSET }),
+        trialOf('matmul-tiled', { BITS, OFFSET, X: 0, SCALE: 0, READ: 4, Y: 0, ROWS: 4 }),
+      ]) {
         const { exact } = referenceOf(problem, PRECISE);
         expect(exactSums(problem)).toEqual(exact);
         expect(Math.max(...exact.map(Math.abs))).toBeLessThan(65504);
@@ -110,7 +113,7 @@ describe('a fault', () => {
   });
   test('a name that is no matmul kernel’s has no trial', () => {
     expect(makeTrial('repack', { BITS: 4, NZ: 0 }, GPU)).toBeUndefined();
-    expect(makeTrial('matmul-tiled', { BITS: 4, X: 0, SCALE: 0, OFFSET: 0, Y: 0, ROWS: 3 }, GPU)).toBeUndefined();
-    expect(makeTrial('matmul-plain', { BITS: 4, X: 9, SCALE: 0, OFFSET: 0, Y: 0 }, GPU)).toBeUndefined();
+    expect(makeTrial('matmul-tiled', { BITS: 4, X: 0, SCALE: 0, READ: 4, OFFSET: 0, Y: 0, ROWS: 3 }, GPU)).toBeUndefined();
+    expect(makeTrial('matmul-plain', { BITS: 4, X: 9, SCALE: 0, READ: 4, OFFSET: 0, Y: 0 }, GPU)).toBeUndefined();
   });
 });

@@ -116,16 +116,14 @@ describe('a plan', () => {
     const { kernel, params, why } = plan(3, GPU, { tuned: tuned(tiled) });
     expect([kernel, params.ROWS]).toEqual(['matmul-tiled', 2]);
     expect(why[0]).toBe("matmul-tiled: tuned: 0.41 of the default's time, measured on 2026-11-24 among 7 candidates");
-    expect([4, 5, 2].map((m) => plan(m, GPU, { tuned: tuned(tiled) }).kernel)).toEqual(['matmul-tiled', 'matmul-rows', 'matmul-rows']);
+    expect([4, 5, 2].map((m) => plan(m, GPU, { tuned: tuned(tiled) }).kernel)).toEqual(['matmul-tiled', 'matmul-prefill', 'matmul-decode']);
     expect(
-      [513, 5000].map(
-        (m) => plan(m, GPU, { tuned: tuned(entry('matmul-rows', { ROWS: 8, QUADS: 1, LANES: 64, SLICES: 2, SUBGROUPS: 0 }), 700) }).kernel,
-      ),
+      [513, 5000].map((m) => plan(m, GPU, { tuned: tuned(entry('matmul-rows', { ROWS: 4, LOADS: 2, LANES: 16 }), 700) }).kernel),
     ).toEqual(['matmul-rows', 'matmul-rows']); // prettier-ignore
   });
   test('keeps its own choice where nothing was faster, and says so', () => {
     const { kernel, why } = plan(3, GPU, { tuned: tuned(entry('matmul-rows', {}, 1)) });
-    expect(kernel).toBe('matmul-rows');
+    expect(kernel).toBe('matmul-decode');
     expect(why[1]).toBe('tuned: none of 7 candidates was faster on 2026-11-24');
   });
   test('does not believe what it cannot do, what is unknown or disabled, or what is asked for otherwise', () => {
@@ -133,7 +131,7 @@ describe('a plan', () => {
     for (const one of [
       entry('matmul-magic', {}),
       entry('matmul-tiled', { ROWS: 3 }),
-      entry('matmul-rows', { ROWS: 2, QUADS: 2, LANES: 16, SLICES: 8, SUBGROUPS: 1 }),
+      entry('matmul-rows', { ROWS: 8, LOADS: 4, LANES: 64 }),
     ])
       expect(idOf(plan(3, GPU, { tuned: tuned(one) }))).toBe(own);
     const id = idOf(plan(3, GPU, { tuned: tuned(tiled) }));
