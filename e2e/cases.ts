@@ -6,6 +6,7 @@ import { kernels } from '../src/kernels/index.js';
 import { variantId } from '../src/kernels/kernel.js';
 import { hasMatrices } from '../src/kernels/matmul-matrix.js';
 import type { Force } from '../src/plan.js';
+import type { Params } from '../src/wgsl/preprocess.js';
 
 export interface Case {
   readonly name: string;
@@ -357,13 +358,21 @@ export const cases: readonly Case[] = [
   ...models,
 ];
 
-/** Can a device with `caps` run a case's forced tile, and is it worth it? */
-export function runsOn(c: Case, caps: Pick<Caps, 'subgroups' | 'maxSubgroupSize' | 'subgroupMatrix'>): boolean {
-  const tile = c.force && (c.force.tile ?? kernels.find(({ name }) => name === c.force?.kernel)?.tiles[0]);
-  if (c.force?.kernel === 'matmul-decode' && tile!.SLICES! > 1 && !caps.subgroups) return false;
-  if (tile?.SUBGROUPS === 1) return caps.subgroups && caps.maxSubgroupSize <= 64;
+/** Can a device with `caps` run a case's forced tile, or any of a forced kernel's, and is it worth it? */
+export function runsOn(c: Case, caps: Caps): boolean {
+  if (!c.force) return true;
+  const { kernel, tile } = c.force;
+  return (tile ? [tile] : kernels.find(({ name }) => name === kernel)!.tiles).some((one) => tileRuns(one, { ...caps, ...c.caps }));
+}
+
+/** What tiles need of a device, from the params that say so and not from what planning says of them. */
+function tileRuns(tile: Params, caps: Caps): boolean {
+  const { LANES = 1, SLICES = 1 } = tile;
+  if (LANES * SLICES > caps.maxComputeInvocationsPerWorkgroup) return false;
+  // matmul-decode's slices, and matmul-dot4 where it says so.
+  if ((tile.STEP !== undefined && SLICES > 1) || tile.SUBGROUPS === 1) return caps.subgroups;
   // Subgroups of another width than the tile's fall back to the formula: one small tile shows it.
-  if (tile?.WIDTH !== undefined) return caps.subgroups && (tile.WIDTH === caps.maxSubgroupSize || tile.ROWS === 1);
-  if (tile?.M_SIZE !== undefined) return hasMatrices(caps, tile) && 4 * caps.maxSubgroupSize <= tile.LANES!;
+  if (tile.WIDTH !== undefined) return caps.subgroups && (tile.WIDTH === caps.maxSubgroupSize || tile.ROWS === 1);
+  if (tile.M_SIZE !== undefined) return hasMatrices(caps, tile) && 4 * caps.maxSubgroupSize <= LANES;
   return true;
 }

@@ -67,6 +67,10 @@ function measured(problem: Problem, caps: Caps, found: Tuned, disabled: Findings
   };
 }
 
+/** The first tile that fits; one that does not says why. */
+const anyTile = (kernel: Kernel, problem: Problem, caps: Caps): Params =>
+  kernel.tiles.find((tile) => typeof kernel.fit(problem, caps, tile) !== 'string') ?? kernel.tiles[0]!;
+
 function choose(problem: Problem, caps: Caps, force: Force | undefined, findings: Findings): Choice {
   const refused: string[] = [];
   const candidates = force ? kernels.filter(({ name }) => name === force.kernel) : kernels;
@@ -85,7 +89,11 @@ function choose(problem: Problem, caps: Caps, force: Force | undefined, findings
   for (const kernel of candidates) {
     const chosen = force?.tile ? { tile: force.tile, why: 'this tile was asked for' } : kernel.choose(problem, caps);
     const preferred =
-      typeof chosen === 'string' ? (force ? { tile: kernel.tiles[0]!, why: `asked for, although: ${chosen}` } : undefined) : chosen;
+      typeof chosen === 'string'
+        ? force
+          ? { tile: anyTile(kernel, problem, caps), why: `asked for, although: ${chosen}` }
+          : undefined
+        : chosen;
     const extent = preferred ? kernel.fit(problem, caps, preferred.tile) : (chosen as string);
     if (!preferred || typeof extent === 'string') {
       refused.push(`${kernel.name}: ${extent}`);

@@ -63,8 +63,9 @@ async function withFault(kernel: string, work: () => Promise<void>, add = ''): P
   const before = texts[`${kernel}.wgsl`]!;
   const { tiles } = kernels.find(({ name }) => name === kernel)!;
   const values = (name: string) => [...new Set(tiles.map((tile) => tile[name]))].join(' ');
-  const params = Object.keys(tiles[0]!).map((name) => `#param ${name} ${values(name)}`);
-  const own = new RegExp(`\\b(${Object.keys(tiles[0]!).join('|')})\\b`, 'g'); // what plain calls by the same names
+  const names = Object.keys(tiles[0]!).filter((name) => name !== 'READ'); // which plain's operands declare, too
+  const params = names.map((name) => `#param ${name} ${values(name)}`);
+  const own = new RegExp(`\\b(${names.join('|')})\\b`, 'g'); // what plain calls by the same names
   texts[`${kernel}.wgsl`] = `${params.join('\n')}\n${texts['matmul-plain.wgsl']!.replace(own, 'PLAIN_$1')}\n${add}`;
   try {
     await work();
