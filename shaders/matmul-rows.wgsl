@@ -11,7 +11,7 @@
 #error matmul-rows writes whole quads: READ must be 4
 #endif
 
-// One word of k: weights read and unpacked once for all rows, after all loads.
+// One word of k: weights read and unpacked once for all rows, each load just before its use: words that wait for others fill registers.
 fn mac_word(sum: ptr<function, Tile>, x_sum: ptr<function, RowSums>, start: ptr<function, RowStarts>, places: ptr<function, Places>, word: u32) {
   var x_words: array<XWord, ROWS>;
 #repeat r ROWS
@@ -19,9 +19,9 @@ fn mac_word(sum: ptr<function, Tile>, x_sum: ptr<function, RowSums>, start: ptr<
   (*x_sum)[r] += sum_word(x_word);
   x_words[r] = x_in_place(x_word);
 #end
-  let words = load_words(places, word);
+  let row = word * params.w_pitch;
 #repeat i LOADS
-  let codes = codes_in_place(words[i]);
+  let codes = codes_in_place(w[row + (*places)[i]]);
 #repeat r ROWS
   (*sum)[r][i] = mac((*sum)[r][i], x_words[r], codes);
 #end
