@@ -39,8 +39,8 @@ fn places_from(first: u32) -> Places {
   return places;
 }
 
-// A word of k, in all registers of a row. Kernels load all of it before they unpack any: software adapters branch around each lane's load,
-// and keep nothing in registers across branches.
+// A word of k, in all registers of a row. matmul-subgroup loads all of it before it unpacks any; matmul-rows, whose x comes by loads too,
+// is faster with each load just before its use.
 fn load_words(places: ptr<function, Places>, word: u32) -> array<Words, LOADS> {
   let row = word * params.w_pitch * (4u / READ);
   var words: array<Words, LOADS>;
