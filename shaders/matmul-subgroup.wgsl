@@ -18,18 +18,76 @@
 
 enable subgroups;
 
-const SPAN = 4u * WIDTH; // k that a subgroup loads at a time
-const SPAN_WORDS = SPAN / CODES;
+#if WIDTH == 4
+const SPAN_WORDS = 1u; // words of k that a subgroup loads at a time
+const SHARE = CODES / WIDTH; // values that a lane loads of them
+#if BITS == 4
+alias Share = vec2<f32>;
+#else
+alias Share = f32;
+#endif
+#else
+const SPAN_WORDS = 4u * WIDTH / CODES;
 const WORD_QUADS = CODES / 4u; // vec4s of x in a word of k
+alias Share = vec4<f32>;
+#endif
 
-// What a lane holds of a row of x: its vec4 of the span, ready for codes_in_place(), and the sum of all that it held in this group.
+// What a lane holds of a row of x: its values of the span, and the sum of all that it held in this group.
 struct Own {
-  values: vec4<f32>,
+  values: Share,
   sum: f32,
 }
 alias OwnRows = array<Own, ROWS>;
 
-// The vec4 `at` of every row, 0 past its end: by select(), since a branch costs software adapters more than the load that it saves.
+#if WIDTH == 4
+// Value `at % 4` of the vec4 `at / 4` of x.
+fn read_value(at: u32) -> f32 {
+#if X <= 1
+  return f32(x[at / 4u][at % 4u]);
+#else
+  let bits = x[at / 4u][(at / 2u) % 2u];
+#if X == 2
+  return unpack2x16float(bits)[at % 2u];
+#else
+  return bitcast<f32>(select(bits << 16u, bits & 0xffff0000u, at % 2u == 1u));
+#endif
+#endif
+}
+
+// The lane's share of the word at value `at` of a row, which is never past its end.
+fn load_own(own: ptr<function, OwnRows>, start: ptr<function, RowStarts>, at: u32) {
+#repeat r ROWS
+  let first = 4u * (*start)[r] + at;
+#if BITS == 4
+  let values = Share(read_value(first), read_value(first + 1u));
+  (*own)[r] = Own(values, (*own)[r].sum + (values.x + values.y));
+#else
+  let values = read_value(first);
+  (*own)[r] = Own(values, (*own)[r].sum + values);
+#endif
+#end
+}
+
+// The word of x that the lanes hold together. (The lanes are constants: shuffles cost SwiftShader several broadcasts.)
+fn word_of(own: Share) -> XWord {
+#if BITS == 4
+  let a = subgroupBroadcast(own, 0u);
+  let b = subgroupBroadcast(own, 1u);
+  let c = subgroupBroadcast(own, 2u);
+  let d = subgroupBroadcast(own, 3u);
+  return x_in_place(XWord(vec4<f32>(a, b), vec4<f32>(c, d)));
+#else
+  return x_in_place(XWord(vec4<f32>(
+    subgroupBroadcast(own, 0u),
+    subgroupBroadcast(own, 1u),
+    subgroupBroadcast(own, 2u),
+    subgroupBroadcast(own, 3u),
+  )));
+#endif
+}
+#else
+// The vec4 `at` of every row, 0 past its end: by select(), since a branch costs software adapters more than the load that it saves. They are
+// ready for codes_in_place().
 fn load_own(own: ptr<function, OwnRows>, start: ptr<function, RowStarts>, at: u32, factors: vec4<f32>) {
   let inside = at < params.x_pitch;
 #repeat r ROWS
@@ -46,6 +104,7 @@ fn word_from(own: vec4<f32>, lane: u32) -> XWord {
   return XWord(subgroupShuffle(own, lane));
 #endif
 }
+#endif
 
 // One word of weights, read and unpacked once for all rows.
 fn mac_word(sum: ptr<function, Tile>, own: ptr<function, OwnRows>, places: ptr<function, Places>, word: u32, lane: u32) {
@@ -55,7 +114,11 @@ fn mac_word(sum: ptr<function, Tile>, own: ptr<function, OwnRows>, places: ptr<f
   codes[i] = codes_in_place(words[i]);
 #end
 #repeat r ROWS
+#if WIDTH == 4
+  let x_word = word_of((*own)[r].values);
+#else
   let x_word = word_from((*own)[r].values, lane);
+#endif
 #repeat i LOADS
   (*sum)[r][i] = mac((*sum)[r][i], x_word, codes[i]);
 #end
@@ -117,8 +180,10 @@ fn main(
   let tile_n = tile % params.tiles_n;
   var places = places_from(tile_n * LANES * LOADS + lane);
   var start = row_starts(m);
+#if WIDTH != 4
   let factors = in_place_factors(subgroup_lane % WORD_QUADS);
   let last = params.words - 1u;
+#endif
 
   var own: OwnRows;
   var sum: Tile;
@@ -128,14 +193,12 @@ fn main(
     let begin = group * params.group_words;
     let end = min(begin + params.group_words, params.words);
     for (var word = begin; word < end; word += SPAN_WORDS) {
-      load_own(&own, &start, word * WORD_QUADS + subgroup_lane, factors);
-      // Words past the end meet zeros of x. SwiftShader is faster with the words of a span written out, lavapipe with a loop; longer
-      // spans, or more written out, no longer fit a core's instruction cache.
 #if WIDTH == 4
-#repeat j BITS / 2
-      mac_word(&sum, &own, &places, min(word + j, last), j * WORD_QUADS);
-#end
+      load_own(&own, &start, word * CODES + subgroup_lane * SHARE);
+      mac_word(&sum, &own, &places, word, 0u);
 #else
+      load_own(&own, &start, word * WORD_QUADS + subgroup_lane, factors);
+      // Words past the end meet zeros of x.
       for (var j = 0u; j < SPAN_WORDS; j++) {
         mac_word(&sum, &own, &places, min(word + j, last), j * WORD_QUADS);
       }
