@@ -1,8 +1,8 @@
 // y[m, n] = sum over groups g of scale[g, n] · (sum over k in g of x[m, k] · code[k, n] + zero[g, n] · sum over k in g of x[m, k]) + bias[n]
-// A workgroup makes ROWS rows × LANES·QUADS quads of y. All lanes walk all of k, SPAN of it at a time.
+// A workgroup makes ROWS rows × LANES·QUADS quads of y. All lanes walk all of k, SPAN_WORDS words of it at a time.
 //
 // For software adapters, where every load costs as much as dozens of multiply-adds and lanes pass values round for almost nothing: each
-// lane loads other x of the span, 16 bytes at a time, and all lanes get them by shuffles. The tile in registers: lib/rows.wgsl.
+// lane loads other x of the span, and all lanes get them by broadcasts or shuffles. The tile in registers: lib/rows.wgsl.
 // Right for subgroups of WIDTH lanes, whichever lanes they are; where they turn out longer or shorter, y is made by the formula, and so
 // it is where READ is 1 and a quad of y is not spread over the four lanes of a subgroup in their order.
 // Operands: lib/operands.wgsl, y: lib/result.wgsl. Any m, n, k; groups of whole spans.
@@ -19,7 +19,7 @@
 enable subgroups;
 
 #if WIDTH == 4
-const SPAN_WORDS = 1u; // words of k that a subgroup loads at a time
+const SPAN_WORDS = 1u; // words of k that a subgroup loads at a time: more make SwiftShader slower, whose code is then too long
 const SHARE = CODES / WIDTH; // values that a lane loads of them
 #if BITS == 4
 alias Share = vec2<f32>;
@@ -27,7 +27,7 @@ alias Share = vec2<f32>;
 alias Share = f32;
 #endif
 #else
-const SPAN_WORDS = 4u * WIDTH / CODES;
+const SPAN_WORDS = 4u * WIDTH / CODES; // words of k that a subgroup loads at a time
 const WORD_QUADS = CODES / 4u; // vec4s of x in a word of k
 alias Share = vec4<f32>;
 #endif
@@ -47,7 +47,8 @@ fn read_value(at: u32) -> f32 {
 #else
   let bits = x[at / 4u][(at / 2u) % 2u];
 #if X == 2
-  return unpack2x16float(bits)[at % 2u];
+  let pair = unpack2x16float(bits);
+  return select(pair.x, pair.y, at % 2u == 1u);
 #else
   return bitcast<f32>(select(bits << 16u, bits & 0xffff0000u, at % 2u == 1u));
 #endif
