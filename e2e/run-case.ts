@@ -1,7 +1,6 @@
 // Runs one case on one device and compares with the CPU reference. Knows no engine: Dawn, Chromium and Deno all call this.
 import { type Accuracy, PRECISE } from '../src/accuracy.js';
 import { BYTES, decode16 } from '../src/dtype.js';
-import { capsOf } from '../src/gpu/device.js';
 import { type HostTensor, LinearWeightQuant, reference, Tensor } from '../src/index.js';
 import { variantId } from '../src/kernels/kernel.js';
 import { transposeHost } from '../src/reference/reference.js';
@@ -141,6 +140,3 @@ export function compare(c: Pick<Case, 'data'>, got: ArrayLike<number>, want: Wan
   if (count > 5) wrong.push(`and ${count - 5} more of ${want.data.length}`);
   return { error: size > 0 ? error / size : 0, wrong };
 }
-
-/** What `cases` need to know of a device. */
-export const capsFor = (device: GPUDevice): ReturnType<typeof capsOf> => capsOf(device);
