@@ -1,4 +1,4 @@
-// The four errors of the library. A message always says what it is about, what was expected and what was met instead.
+// The errors of the library. A message always says what it is about, what was expected and what was met instead.
 
 /** The caller's mistake: `argument`, what was `expected`, what was `got`. Thrown before any GPU work. */
 export class ArgumentError extends Error {
@@ -41,5 +41,31 @@ export class DeviceLostError extends Error {
   override readonly name = 'DeviceLostError';
   constructor(reason: string, message: string) {
     super(`device: expected a live GPUDevice, got a lost one (${reason || 'unknown'}${message ? `: ${message.replace(/\.$/, '')}` : ''})`);
+  }
+}
+
+/** Where in a file of weights something is wrong. */
+export interface FileLocation {
+  readonly file?: string | undefined;
+  readonly tensor?: string | undefined;
+  /** The header's, the tensor's or the configuration's own name for it. */
+  readonly field: string;
+}
+
+/** A file of weights, or its tensors, are not what their format says: `file`, `tensor`, `field`, what was `expected`, what was `got`. */
+export class FormatError extends Error {
+  override readonly name = 'FormatError';
+  readonly file: string | undefined;
+  readonly tensor: string | undefined;
+  readonly field: string;
+  constructor(
+    { file, tensor, field }: FileLocation,
+    readonly expected: string,
+    readonly got: string,
+  ) {
+    super(`${[file, tensor, field].filter(Boolean).join(': ')}: expected ${expected}, got ${got}`);
+    this.file = file;
+    this.tensor = tensor;
+    this.field = field;
   }
 }
