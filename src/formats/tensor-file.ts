@@ -1,0 +1,31 @@
+// What readers of files give: tensors by name, and their bytes when asked for. Nothing here reads; safetensors.ts, gguf.ts and mlc.ts do.
+
+/** Bytes that can be read in parts: memory, a Blob, a URL, a file on disk (byte-source.ts). */
+export interface ByteSource {
+  /** For messages. */
+  readonly name: string;
+  readonly size: number;
+  /** Bytes [begin, end), in memory of their own. @throws FormatError if there are fewer, what `signal` was aborted with */
+  read(begin: number, end: number, signal?: AbortSignal): Promise<Uint8Array<ArrayBuffer>>;
+}
+
+export interface TensorInfo {
+  readonly name: string;
+  /** safetensors' name for it, e.g. F16; or GGUF's, e.g. Q4_K. */
+  readonly dtype: string;
+  /** Row-major, outermost first: (N, K) for a linear layer. (GGUF itself lists them innermost first.) */
+  readonly shape: readonly number[];
+  readonly source: ByteSource;
+  /** Where its bytes lie in the source. */
+  readonly begin: number;
+  readonly end: number;
+}
+
+export interface TensorFile {
+  readonly kind: 'safetensors' | 'gguf' | 'mlc';
+  readonly name: string;
+  /** GGUF's key-values, safetensors' __metadata__, or MLC's. */
+  readonly metadata: Readonly<Record<string, unknown>>;
+  /** In the order of the file; of shards, in the order of the index. */
+  readonly tensors: ReadonlyMap<string, TensorInfo>;
+}
