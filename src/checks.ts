@@ -2,6 +2,7 @@
 //
 // Rules: torch_npu's LinearWeightQuant and npu_weight_quant_batchmatmul on Atlas A2/A3, less their limits on K and N, plus float32 and
 // leading batch dimensions of x.
+import type { FloatDType } from './dtype.js';
 import { ArgumentError } from './errors.js';
 import {
   type ColumnView,
@@ -177,6 +178,13 @@ export function checkWeights(spec: LinearSpec, views: WeightTensors<View>, { fli
     mode,
     groupSize: group || k,
     groups,
+    // The packed layout keeps scales as they came; 64-bit packed ones, whose exponent no half holds, as float32.
+    scaleDtype: packedScale ? 'float32' : (scale.dtype as FloatDType),
+    shift: offset ? 'offset' : 'none',
+    codebook: false,
+    permuted: false,
+    biased: bias !== undefined,
+    requantized: quantScale !== undefined,
     weight: { nz, ...strides },
     scale: columns('antiquantScale', scale),
     offset: offset && columns('antiquantOffset', offset),

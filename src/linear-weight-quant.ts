@@ -103,9 +103,9 @@ export class LinearWeightQuant {
     this.#free();
     const done = Promise.all([memory, pipelineErrors(device, steps)]).then(() => {});
     done.catch(() => {}); // reported by prepare() and by reading an output
-    const spec = { ...this.#spec, quantScale: operands.quant !== undefined }; // as the options, less what came as an empty tensor
+    const spec = { ...this.#spec, quantScale: operands.requantized }; // as the options, less what came as an empty tensor
     const { caps, force, selfTest } = { caps: this.#caps, force: this.#force, selfTest: this.#selfTest };
-    this.#product = makeProduct({ device, spec, operands, packed, caps, force, selfTest, buffers, home: undefined, done });
+    this.#product = makeProduct({ device, spec, weights: operands, packed, caps, force, selfTest, buffers, home: undefined, done });
     return this;
   }
 
@@ -135,8 +135,8 @@ export class LinearWeightQuant {
     const input = inputOf(given, product);
     const { x } = input;
     const rows = checkX(product.spec, x);
-    const dtype = product.operands.quant ? 'int8' : product.spec.dtype;
-    const shape = [...x.shape.slice(0, -1), product.operands.n];
+    const dtype = product.weights.requantized ? 'int8' : product.spec.dtype;
+    const shape = [...x.shape.slice(0, -1), product.weights.n];
     const size = outputBytes(product, rows.m);
     const { call, y } = callWithOutput(product, input, rows, 0, size);
     submit(this.device, 'antiquant forward', (pass) => encodeInto(pass, call.recording));
@@ -160,7 +160,7 @@ export class LinearWeightQuant {
 
   /** Bits of a weight, known from `load` on. @throws ArgumentError */
   get bits(): 4 | 8 {
-    return this.#assertLoaded().operands.bits;
+    return this.#assertLoaded().weights.bits;
   }
 
   /** How a contiguous x of `rows` rows would be multiplied, and why so. No GPU work. @throws ArgumentError, UnsupportedError */

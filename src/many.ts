@@ -7,7 +7,7 @@ import { encodeInto, submit } from './gpu/dispatch.js';
 import { MAX_PARTS } from './kernels/operands.js';
 import type { LinearWeightQuant } from './linear-weight-quant.js';
 import { type PrepareOptions, prepareProduct } from './prepare.js';
-import { type Part, packedScaleDtype } from './problem.js';
+import type { Part } from './problem.js';
 import { type Call, callOf, callWithOutput, type Input, outputBytes, type Product, recycle, sharesBuffer } from './product.js';
 import { inputOf, type QuantizedRows } from './quantized-rows.js';
 import { sideBySide } from './side-by-side.js';
@@ -38,8 +38,8 @@ interface Bundle {
 const bundles = new WeakMap<LinearWeightQuant, Bundle[]>();
 
 /** Layers with the same key can share a dispatch. */
-function formatKey({ spec, operands, packed, caps, force, selfTest }: Product): string {
-  const { k, bits, groupSize, groups, offset, quant } = operands;
+function formatKey({ spec, weights, packed, caps, force, selfTest }: Product): string {
+  const { k, bits, groupSize, groups, scaleDtype, shift, requantized } = weights;
   return JSON.stringify([
     spec.dtype,
     spec.innerPrecise,
@@ -47,9 +47,9 @@ function formatKey({ spec, operands, packed, caps, force, selfTest }: Product): 
     bits,
     groupSize,
     groups,
-    packedScaleDtype(operands),
-    !offset,
-    !quant,
+    scaleDtype,
+    shift,
+    requantized,
     packed.slabs.length,
     caps,
     force,
@@ -62,8 +62,10 @@ function makeBundle(layers: readonly LinearWeightQuant[]): Bundle {
   layers.forEach((layer, i) => {
     const { product } = layer;
     // A layer that lies beside others already stays there; rows of y that are no whole quads need a step of their own.
+    // Codebooks and permutations of x are each layer's own.
+    const { n, codebook, permuted } = product.weights;
     const alone =
-      product.home !== undefined || product.operands.n % 4 !== 0 || product.packed.slabs.length > 1 || layers.indexOf(layer) < i;
+      product.home !== undefined || n % 4 !== 0 || codebook || permuted || product.packed.slabs.length > 1 || layers.indexOf(layer) < i;
     const key = alone ? `alone ${i}` : formatKey(product);
     const runs = byFormat.get(key) ?? [];
     const last = runs.at(-1);
@@ -101,8 +103,8 @@ function bundleOf(layers: readonly LinearWeightQuant[]): Bundle {
 /** A bundle's groups for `m` rows: apart where one window does not hold what they read or write. */
 function groupsFor({ groups, products }: Bundle, m: number): readonly Group[] {
   return groups.flatMap((group): readonly Group[] => {
-    const { operands, packed, caps } = group.product;
-    const row = Math.max(ALIGN_BYTES, 4 * Math.max(operands.n, packed.words * (32 / operands.bits))); // bytes of a row of x, its codes or y, at most
+    const { weights, packed, caps } = group.product;
+    const row = Math.max(ALIGN_BYTES, 4 * Math.max(weights.n, packed.words * (32 / weights.bits))); // bytes of a row of x, its codes or y, at most
     if (group.members.length === 1 || m * row <= windowBytes(caps)) return [group];
     return group.members.map((i) => ({ members: [i], product: products[i]!, begins: [0] }));
   });
@@ -119,10 +121,10 @@ function follow(
 ): { readonly parts: Part[]; readonly end: number } {
   let end = 0;
   const parts = members.map((i, j): Part => {
-    const { operands, spec } = layers[i]!.product;
-    const align = ALIGN_BYTES / BYTES[operands.quant ? 'int8' : spec.dtype];
-    const part = { begin: begins[j]!, count: operands.n, yOffset: Math.ceil(end / align) * align };
-    end = part.yOffset + m * operands.n;
+    const { weights, spec } = layers[i]!.product;
+    const align = ALIGN_BYTES / BYTES[weights.requantized ? 'int8' : spec.dtype];
+    const part = { begin: begins[j]!, count: weights.n, yOffset: Math.ceil(end / align) * align };
+    end = part.yOffset + m * weights.n;
     return part;
   });
   return { parts, end };
@@ -158,8 +160,8 @@ export function forwardMany(layers: readonly LinearWeightQuant[], given: Tensor 
     const { call, y } = callWithOutput(product, input, rows, members.length > 1 ? parts : 0, outputBytes(product, rows.m, end));
     let users = members.length;
     members.forEach((i, j) => {
-      const { operands, spec } = layers[i]!.product;
-      const form = { shape: [...x.shape.slice(0, -1), operands.n], dtype: operands.quant ? ('int8' as const) : spec.dtype };
+      const { weights, spec } = layers[i]!.product;
+      const form = { shape: [...x.shape.slice(0, -1), weights.n], dtype: weights.requantized ? ('int8' as const) : spec.dtype };
       const release = (): void => {
         if (--users === 0) recycle(product, y);
       };

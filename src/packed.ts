@@ -4,7 +4,7 @@ import type { Caps } from './caps.js';
 import { BYTES, type DType } from './dtype.js';
 import { UnsupportedError } from './errors.js';
 import { repack, repackQuant, repackScale } from './kernels/helpers.js';
-import { type ColumnView, type Operands, packedScaleDtype, type View } from './problem.js';
+import type { ColumnView, Operands, View, Weights } from './problem.js';
 import { type Step, step } from './step.js';
 import { fitting, pieces, type Slice, window } from './window.js';
 
@@ -21,7 +21,7 @@ export interface Packed {
   /** u32 words along k. */
   readonly words: number;
   readonly slabs: readonly Slab[];
-  /** Bytes of every buffer, by role: `w0`, `scale0`, `offset0`, …, `columnBias`, `columnQuant`. */
+  /** Bytes of every buffer, by role: `w0`, `scale0`, `offset0`, …, `columnBias`, `columnQuant`, `codebook`, `permutation`. */
   readonly sizes: Readonly<Record<string, number>>;
   /** Where a role starts in its buffer, in bytes, if not at 0. */
   readonly starts?: Readonly<Record<string, number>>;
@@ -30,8 +30,8 @@ export interface Packed {
 const quadsOf = (columns: number): number => Math.ceil(columns / 4);
 
 /** Sizes and slabs of a layer's packed weights. @throws UnsupportedError if four columns do not fit a binding */
-export function packedLayout(operands: Pick<Operands, 'n' | 'k' | 'bits' | 'groups' | 'scale' | 'offset' | 'quant'>, caps: Caps): Packed {
-  const { n, k, bits, groups } = operands;
+export function packedLayout(weights: Weights, caps: Caps): Packed {
+  const { n, k, bits, groups, scaleDtype, shift, codebook, permuted, requantized } = weights;
   const words = Math.ceil(k / (32 / bits));
   const largest = Math.min(caps.maxStorageBufferBindingSize, caps.maxBufferSize);
   const fit = Math.floor(largest / (words * 16));
@@ -43,17 +43,19 @@ export function packedLayout(operands: Pick<Operands, 'n' | 'k' | 'bits' | 'grou
     quads: count,
     pitch: count,
   }));
-  for (const [name, need] of Object.entries({ bias: quadsOf(n) * 16, ...(operands.quant && { quantScale: quadsOf(n) * 32 }) })) {
+  for (const [name, need] of Object.entries({ bias: quadsOf(n) * 16, ...(requantized && { quantScale: quadsOf(n) * 32 }) })) {
     if (need > largest) throw new UnsupportedError(`${name} of ${n} columns`, [`needs ${need} bytes, ${limit}`]);
   }
-  const scaleBytes = BYTES[packedScaleDtype(operands as Operands)];
+  const scaleBytes = BYTES[scaleDtype];
   const sizes: Record<string, number> = { columnBias: quadsOf(n) * 16 };
   slabs.forEach((slab, i) => {
     sizes[`w${i}`] = words * slab.quads * 16;
     sizes[`scale${i}`] = groups * slab.quads * 4 * scaleBytes;
-    if (operands.offset) sizes[`offset${i}`] = groups * slab.quads * 4 * scaleBytes;
+    if (shift !== 'none') sizes[`offset${i}`] = groups * slab.quads * 4 * scaleBytes;
   });
-  if (operands.quant) sizes.columnQuant = quadsOf(n) * 32;
+  if (requantized) sizes.columnQuant = quadsOf(n) * 32;
+  if (codebook) sizes.codebook = 64;
+  if (permuted) sizes.permutation = 4 * k;
   return { words, slabs, sizes };
 }
 

@@ -26,12 +26,12 @@ export function checkRows(rows: number): number {
 export async function prepareProduct(product: Product, list: readonly number[], options: PrepareOptions): Promise<void> {
   const { tune: measure = false, budgetMs = BUDGET_MS, store } = options;
   const rows = list.map(checkRows);
-  const { device, spec, operands, packed, caps, buffers, force, done } = product;
+  const { device, spec, weights, packed, caps, buffers, force, done } = product;
   if (!force) await loadTuning(device, store);
   await compile(product, rows);
   if (measure && !force) {
     for (const m of rows) {
-      const problem = makeProblem(spec, operands, m, contiguousX(m, operands.k), 0);
+      const problem = makeProblem(spec, weights, m, contiguousX(m, weights.k), 0);
       await tune(device, { problem, packed, caps, buffers, budgetMs }, store);
     }
     await compile(product, rows);

@@ -39,15 +39,30 @@ export interface ColumnView {
   readonly strideN: number;
 }
 
-/** A layer's weights: what they mean, and how to read each of the caller's tensors. */
-export interface Operands {
+/** A layer's weights: what they mean. */
+export interface Weights {
   readonly n: number;
   readonly k: number;
   readonly bits: 4 | 8;
   readonly mode: 'tensor' | 'channel' | 'group';
-  /** K where there are no groups. */
+  /** K where there are no groups; else whole words of codes. */
   readonly groupSize: number;
   readonly groups: number;
+  /** As the packed layout keeps scale and offset. */
+  readonly scaleDtype: FloatDType;
+  /** What is added: an offset to a code before it is scaled, or a minimum after. */
+  readonly shift: 'none' | 'offset' | 'minimum';
+  /** Codes are indices of 16 values. */
+  readonly codebook: boolean;
+  /** Column k of the codes meets another k of x. */
+  readonly permuted: boolean;
+  readonly biased: boolean;
+  /** y is int8. */
+  readonly requantized: boolean;
+}
+
+/** A layer's weights, and how to read each of the caller's tensors. */
+export interface Operands extends Weights {
   readonly weight: {
     /** 0 strided, 1 FRACTAL_NZ of (N, K), 2 FRACTAL_NZ of (K, N). */
     readonly nz: 0 | 1 | 2;
@@ -77,15 +92,16 @@ export interface Problem {
   readonly n: number;
   readonly k: number;
   readonly bits: 4 | 8;
-  readonly mode: Operands['mode'];
-  /** A multiple of 32, so of whole words; or K where there are no groups. */
+  readonly mode: Weights['mode'];
+  /** Whole words; or K where there are no groups. */
   readonly groupSize: number;
   readonly groups: number;
   readonly xDtype: FloatDType;
-  /** As the packed weights keep scale and offset. */
   readonly scaleDtype: FloatDType;
   readonly yDtype: FloatDType | 'int8';
-  readonly offset: boolean;
+  readonly shift: Weights['shift'];
+  readonly codebook: boolean;
+  readonly permuted: boolean;
   readonly bias: boolean;
   readonly innerPrecise: number;
   /** x comes quantized, with so many digits, beside its own elements. */
@@ -106,7 +122,7 @@ export interface Part {
 }
 
 /** What reading x takes of a problem. */
-export type XOf = Pick<Problem, 'm' | 'k' | 'bits' | 'xDtype' | 'x'>;
+export type XOf = Pick<Problem, 'm' | 'k' | 'bits' | 'xDtype' | 'x' | 'permuted'>;
 
 /** Element offset + b·strideB + i·strideM + k·strideK of row m = b·batchRows + i. */
 export interface XView {
@@ -144,29 +160,27 @@ export function isTransposed({ shape, strides }: Pick<View, 'shape' | 'strides'>
 }
 
 /** The problem of multiplying `m` rows, laid out as `x`, into a y that starts at an element, or into parts. */
-export function makeProblem(spec: LinearSpec, operands: Operands, m: number, x: XView, y: number | readonly Part[]): Problem {
+export function makeProblem(spec: LinearSpec, weights: Weights, m: number, x: XView, y: number | readonly Part[]): Problem {
   return {
     m,
-    n: operands.n,
-    k: operands.k,
-    bits: operands.bits,
-    mode: operands.mode,
-    groupSize: operands.groupSize,
-    groups: operands.groups,
+    n: weights.n,
+    k: weights.k,
+    bits: weights.bits,
+    mode: weights.mode,
+    groupSize: weights.groupSize,
+    groups: weights.groups,
     xDtype: spec.dtype,
-    scaleDtype: packedScaleDtype(operands),
-    yDtype: operands.quant ? 'int8' : spec.dtype,
-    offset: operands.offset !== undefined,
-    bias: operands.bias !== undefined,
+    scaleDtype: weights.scaleDtype,
+    yDtype: weights.requantized ? 'int8' : spec.dtype,
+    shift: weights.shift,
+    codebook: weights.codebook,
+    permuted: weights.permuted,
+    bias: weights.biased,
     innerPrecise: spec.innerPrecise,
     x,
     ...(typeof y === 'number' ? { yOffset: y } : { yOffset: 0, parts: y }),
   };
 }
-
-/** How the packed layout keeps scales and offsets: as they came; 64-bit packed ones, whose exponent no half holds, as float32. */
-export const packedScaleDtype = (operands: Operands): FloatDType =>
-  operands.scale.dtype === 'int64' ? 'float32' : (operands.scale.dtype as FloatDType);
 
 /** The layout of an x of `m` rows without gaps: what a caller most often has. */
 export const contiguousX = (m: number, k: number): XView => ({ offset: 0, batchRows: m, strideB: m * k, strideM: k, strideK: 1 });

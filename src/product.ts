@@ -11,7 +11,7 @@ import { scratch } from './gpu/scratch.js';
 import { selfTested } from './gpu/self-test.js';
 import type { Packed } from './packed.js';
 import { type Force, makePlan, type Plan } from './plan.js';
-import { contiguousX, type LinearSpec, makeProblem, type Operands, type Part, type Problem, type XView } from './problem.js';
+import { contiguousX, type LinearSpec, makeProblem, type Part, type Problem, type Weights, type XView } from './problem.js';
 import type { Digits } from './quantized.js';
 import type { Tensor } from './tensor.js';
 
@@ -25,7 +25,7 @@ export interface Home {
 export interface Product {
   readonly device: GPUDevice;
   readonly spec: LinearSpec;
-  readonly operands: Operands;
+  readonly weights: Weights;
   readonly packed: Packed;
   readonly caps: Caps;
   readonly force: Force | undefined;
@@ -93,8 +93,8 @@ export function freeProduct(product: Product, next?: Product): void {
 export type Target = number | readonly Part[];
 
 /** How `m` rows, laid out as `x`, are multiplied. @throws UnsupportedError */
-export const planOf = (product: Product, m: number, x: XView = contiguousX(m, product.operands.k), y: Target = 0): Plan =>
-  planFor(product, makeProblem(product.spec, product.operands, m, x, y));
+export const planOf = (product: Product, m: number, x: XView = contiguousX(m, product.weights.k), y: Target = 0): Plan =>
+  planFor(product, makeProblem(product.spec, product.weights, m, x, y));
 
 /** A kernel that is asked for without a self-test is taken whatever is known of it. */
 const planFor = ({ device, packed, caps, force, selfTest }: Product, problem: Problem): Plan =>
@@ -121,8 +121,8 @@ export function callOf(
   known: GPUBuffer | undefined,
   makeY: () => GPUBuffer,
 ): { readonly call: Call; readonly y: GPUBuffer } {
-  const { device, spec, operands, buffers, calls, done } = product;
-  const problem = { ...makeProblem(spec, operands, m, view, target), xDigits: digits };
+  const { device, spec, weights, buffers, calls, done } = product;
+  const problem = { ...makeProblem(spec, weights, m, view, target), xDigits: digits };
   const key = (codes ?? x).buffer;
   const before = known && calls.get(key)?.get(known);
   const { changes } = findingsOf(device);
@@ -150,10 +150,10 @@ function scratchStands(device: GPUDevice, { scratch: used }: Call): boolean {
 }
 
 /** Bytes of an output of `m` rows; of `elements`, where parts of it have gaps between them. @throws UnsupportedError */
-export function outputBytes({ spec, operands, caps: { maxBufferSize } }: Product, m: number, elements = m * operands.n): number {
-  const size = wholeWords(elements * BYTES[operands.quant ? 'int8' : spec.dtype]);
+export function outputBytes({ spec, weights, caps: { maxBufferSize } }: Product, m: number, elements = m * weights.n): number {
+  const size = wholeWords(elements * BYTES[weights.requantized ? 'int8' : spec.dtype]);
   if (size > maxBufferSize)
-    throw new UnsupportedError(`y (${m}, ${operands.n})`, [`needs ${size} bytes, maxBufferSize is ${maxBufferSize}`]);
+    throw new UnsupportedError(`y (${m}, ${weights.n})`, [`needs ${size} bytes, maxBufferSize is ${maxBufferSize}`]);
   return size;
 }
 

@@ -46,7 +46,7 @@ export function quantizeRows(x: Tensor, { bits, digits = 1 }: { readonly bits: 4
   const k = x.shape.at(-1)!;
   const xDtype = x.dtype as FloatDType;
   const { m, view } = checkX({ inFeatures: k, dtype: xDtype }, x);
-  const plan = quantizeAll({ m, k, bits, xDtype, x: view }, capsOf(device), digits);
+  const plan = quantizeAll({ m, k, bits, xDtype, x: view, permuted: false }, capsOf(device), digits);
   const pitch = pitchWords(k, digits);
   const buffer = device.createBuffer({ label: 'antiquant codes', size: 4 * m * pitch, usage: OUTPUT });
   const roles: Readonly<Record<string, GPUBuffer>> = {
@@ -87,13 +87,13 @@ function assertQuantized(rows: QuantizedRows, device = rows.x.device): { readonl
 }
 
 /** @internal x of a product, with its codes if it came with them. @throws ArgumentError, DeviceLostError */
-export function inputOf(given: Tensor | QuantizedRows, { device, operands }: Pick<Product, 'device' | 'operands'>): Input {
+export function inputOf(given: Tensor | QuantizedRows, { device, weights }: Pick<Product, 'device' | 'weights'>): Input {
   if (given instanceof Tensor) {
     given.assertUsable('x', device);
     return { x: given };
   }
   const { written } = assertQuantized(given, device);
   const { x, codes, bits, digits } = given;
-  if (bits !== operands.bits) throw new ArgumentError('x', `codes ordered for int${operands.bits} weights`, `for int${bits}`);
+  if (bits !== weights.bits) throw new ArgumentError('x', `codes ordered for int${weights.bits} weights`, `for int${bits}`);
   return { x, codes, digits, written };
 }

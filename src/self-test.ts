@@ -12,7 +12,7 @@ import { kernels } from './kernels/index.js';
 import { type Extent, type Kernel, variantId } from './kernels/kernel.js';
 import { packedLayout } from './packed.js';
 import { makePlan } from './plan.js';
-import { contiguousX, type Operands, type Problem } from './problem.js';
+import { contiguousX, type Problem, type Weights } from './problem.js';
 import { reference } from './reference/reference.js';
 import type { Step } from './step.js';
 import type { Params } from './wgsl/preprocess.js';
@@ -73,7 +73,7 @@ const floatBytes = (values: Float32Array<ArrayBuffer>, dtype: FloatDType): Uint8
   new Uint8Array((dtype === 'float32' ? values : encode16(values, dtype)).buffer);
 
 /** The packed buffers of docs/format.md. */
-function packedContents({ n, k, bits, groups, scaleDtype, offset, yDtype }: Problem): Readonly<Record<string, Uint8Array<ArrayBuffer>>> {
+function packedContents({ n, k, bits, groups, scaleDtype, shift, yDtype }: Problem): Readonly<Record<string, Uint8Array<ArrayBuffer>>> {
   const columns = Math.ceil(n / 4) * 4;
   const codes = 32 / bits;
   const w = new Uint32Array((k / codes) * columns);
@@ -94,7 +94,7 @@ function packedContents({ n, k, bits, groups, scaleDtype, offset, yDtype }: Prob
   return {
     w0: new Uint8Array(w.buffer),
     scale0: perGroup(scaleAt),
-    ...(offset && { offset0: perGroup(offsetAt) }),
+    ...(shift !== 'none' && { offset0: perGroup(offsetAt) }),
     columnBias: floatBytes(
       matrix(new Float32Array(columns), columns, (_, i) => biasAt(i)),
       'float32',
@@ -128,7 +128,9 @@ function shape(kernel: Kernel, tile: Params, params: Params, caps: Caps): Proble
       xDtype: X[params.X!]!,
       scaleDtype: FLOATS[params.SCALE!]!,
       yDtype: params.Y === 3 ? 'int8' : FLOATS[params.Y!]!,
-      offset: params.OFFSET === 1,
+      shift: params.OFFSET === 1 ? 'offset' : 'none',
+      codebook: false,
+      permuted: false,
       bias: true,
       innerPrecise: 1,
       x: contiguousX(m, k),
@@ -164,13 +166,8 @@ export function makeTrial(name: string, params: Params, device: Caps): Trial | u
   const problem = shape(kernel, tile, params, caps);
   if (!problem) return undefined;
   const { m, n, k, xDtype, yDtype } = problem;
-  const operands = {
-    ...problem,
-    scale: { dtype: problem.scaleDtype },
-    offset: problem.offset || undefined,
-    quant: yDtype === 'int8' || undefined,
-  };
-  const plan = makePlan(problem, packedLayout(operands as unknown as Operands, caps), caps, { kernel: name, tile });
+  const weights: Weights = { ...problem, biased: problem.bias, requantized: yDtype === 'int8' };
+  const plan = makePlan(problem, packedLayout(weights, caps), caps, { kernel: name, tile });
   const variant = variantId(name, params);
   if (variantId(plan.kernel, plan.params) !== variant) return undefined;
   const x = floatBytes(matrix(new Float32Array(m * k), k, xAt), xDtype);
@@ -218,14 +215,14 @@ export function judge({ problem, accuracy }: Trial, bytes: Uint8Array<ArrayBuffe
 }
 
 /** The sums, bias included: no number here is rounded, in whatever order it is made. A test holds them against the reference. */
-export function exactSums({ m, n, k, bits, groupSize, offset }: Problem): Float64Array {
+export function exactSums({ m, n, k, bits, groupSize, shift }: Problem): Float64Array {
   const x = matrix(new Int8Array(m * k), k, xAt);
   const codes = matrix(new Int8Array(n * k), k, (i, j) => codeAt(i, j, bits));
   const sums = new Float64Array(m * n);
   for (let i = 0; i < n; i++)
     for (let begin = 0, g = 0; begin < k; begin += groupSize, g++) {
       const scale = scaleAt(i, g);
-      const zero = offset ? offsetAt(i, g) : 0;
+      const zero = shift === 'none' ? 0 : offsetAt(i, g);
       const end = Math.min(k, begin + groupSize);
       for (let r = 0; r < m; r++) {
         let sum = 0;
@@ -237,7 +234,7 @@ export function exactSums({ m, n, k, bits, groupSize, offset }: Problem): Float6
 }
 
 /** The reference's answer, from float32 tensors that hold the same numbers. */
-export function referenceOf({ m, n, k, bits, groupSize, groups, offset }: Problem, accuracy: Accuracy) {
+export function referenceOf({ m, n, k, bits, groupSize, groups, shift }: Problem, accuracy: Accuracy) {
   const tensor = (rows: number, columns: number, at: (row: number, column: number) => number) => ({
     data: matrix(new Float32Array(rows * columns), columns, at),
     shape: [rows, columns],
@@ -249,7 +246,7 @@ export function referenceOf({ m, n, k, bits, groupSize, groups, offset }: Proble
   };
   const codes = matrix(new Int8Array(k * n), n, (j, i) => codeAt(i, j, bits));
   return reference(tensor(m, k, xAt), { data: codes, shape: [k, n], dtype: 'int8' }, grouped(scaleAt), {
-    ...(offset && { antiquantOffset: grouped(offsetAt) }),
+    ...(shift !== 'none' && { antiquantOffset: grouped(offsetAt) }),
     bias: { ...tensor(1, n, (_, i) => biasAt(i)), shape: [n] },
     antiquantGroupSize: groups > 1 ? groupSize : 0,
     accuracy,

@@ -19,14 +19,14 @@ export interface SideBySide {
 /** Products of one format and one slab each, joined; undefined if together they do not fit a binding. Enqueues copies. */
 export function sideBySide(products: readonly Product[]): SideBySide | undefined {
   const [first] = products as [Product];
-  const { device, caps, operands } = first;
+  const { device, caps, weights } = first;
   let n = 0;
   const begins = products.map((product) => {
     const begin = Math.ceil(n / ALIGN_COLUMNS) * ALIGN_COLUMNS;
-    n = begin + product.operands.n;
+    n = begin + product.weights.n;
     return begin;
   });
-  const joint = { ...operands, n };
+  const joint = { ...weights, n };
   const packed = packedLayout(joint, caps);
   if (packed.slabs.length > 1) return undefined;
   device.pushErrorScope('out-of-memory');
@@ -43,7 +43,7 @@ export function sideBySide(products: readonly Product[]): SideBySide | undefined
   const pitch = packed.slabs[0]!.pitch;
   /** Rows of every role, and bytes of a quad in it. */
   const shape = (role: string): { readonly rows: number; readonly quad: number } => {
-    const rows = role === 'w0' ? packed.words : role === 'columnBias' ? 1 : role === 'columnQuant' ? 2 : operands.groups;
+    const rows = role === 'w0' ? packed.words : role === 'columnBias' ? 1 : role === 'columnQuant' ? 2 : weights.groups;
     return { rows, quad: packed.sizes[role]! / (rows * pitch) };
   };
   const encoder = device.createCommandEncoder({ label: 'antiquant side by side' });
@@ -63,16 +63,16 @@ export function sideBySide(products: readonly Product[]): SideBySide | undefined
 
   const done = Promise.all([memory, ...products.map((product) => product.done)]).then(() => {});
   done.catch(() => {}); // reported by prepare() and by reading an output
-  const product = makeProduct({ ...first, operands: joint, packed, buffers, home: undefined, done });
-  const weights = [...buffers.keys()].filter((role) => !role.startsWith('column'));
-  const home: Home = { buffers: weights.map((role) => buffers.get(role)!), users: products.length, close: () => freeProduct(product) };
+  const product = makeProduct({ ...first, weights: joint, packed, buffers, home: undefined, done });
+  const shared = [...buffers.keys()].filter((role) => !role.startsWith('column'));
+  const home: Home = { buffers: shared.map((role) => buffers.get(role)!), users: products.length, close: () => freeProduct(product) };
   // Bias and output scale stay each layer's own: kernels see those of all columns.
   const moved = products.map((own, i): Product => {
     const begin = begins[i]!;
-    const starts = Object.fromEntries(weights.map((role) => [role, (begin / 4) * shape(role).quad]));
-    const sizes = { ...own.packed.sizes, ...Object.fromEntries(weights.map((role) => [role, packed.sizes[role]! - starts[role]!])) };
+    const starts = Object.fromEntries(shared.map((role) => [role, (begin / 4) * shape(role).quad]));
+    const sizes = { ...own.packed.sizes, ...Object.fromEntries(shared.map((role) => [role, packed.sizes[role]! - starts[role]!])) };
     const slabs = own.packed.slabs.map((slab) => ({ ...slab, pitch }));
-    const both = new Map([...own.buffers, ...weights.map((role) => [role, buffers.get(role)!] as const)]);
+    const both = new Map([...own.buffers, ...shared.map((role) => [role, buffers.get(role)!] as const)]);
     return makeProduct({ ...own, packed: { ...own.packed, slabs, sizes, starts }, buffers: both, home });
   });
   return { product, moved, begins };

@@ -63,12 +63,12 @@ export const Y: Readonly<Partial<Record<DType, number>>> = { float32: 0, float16
 
 /**
  * Can kernels read x where it is? They read whole words of k as vec4s: rows without gaps, a K of whole words, and a first element on a
- * vec4. Anything else passes through gather-rows first.
+ * vec4, in the order of the codes. Anything else passes through gather-rows first.
  */
 export const readsInPlace = (problem: XOf): boolean => {
-  const { x, k } = problem;
+  const { x, k, permuted } = problem;
   const codes = 32 / problem.bits;
-  return x.strideK === 1 && x.strideM === k && x.strideB === x.batchRows * k && k % codes === 0 && x.offset % 4 === 0;
+  return !permuted && x.strideK === 1 && x.strideM === k && x.strideB === x.batchRows * k && k % codes === 0 && x.offset % 4 === 0;
 };
 
 /** The param X of shaders that read x where it is, or as gather-rows left it. */
@@ -92,7 +92,7 @@ export function operandParams(problem: Problem, caps: Caps): Params {
     BITS: problem.bits,
     X: xParam(problem, caps),
     SCALE: SCALE[problem.scaleDtype],
-    OFFSET: problem.offset ? 1 : 0,
+    OFFSET: { none: 0, offset: 1, minimum: 2 }[problem.shift],
     READ,
     Y: writesInPlace(problem) ? Y[problem.yDtype]! : Y.float32!,
   };

@@ -525,6 +525,12 @@ describe('loads', () => {
           mode: grouped ? 'group' : scales === 'tensor' ? 'tensor' : 'channel',
           groupSize: grouped ? 32 : k,
           groups,
+          scaleDtype: int64 ? 'float32' : shape.dtype,
+          shift: shape.offset ? 'offset' : 'none',
+          codebook: false,
+          permuted: false,
+          biased: shape.bias !== 'none',
+          requantized: shape.quant !== 'none',
           // A single column is a run along k either way.
           weight: { nz, ...(alongK || n === 1 ? { strideN: k, strideK: 1 } : { strideN: 1, strideK: n }) },
           scale: { dtype: scaleDtype, ...columns },
@@ -582,7 +588,7 @@ describe('loads', () => {
     const caps = { ...GPU, maxStorageBufferBindingSize: limit, minStorageBufferOffsetAlignment: 32 };
     const { operands: base } = problemOf({ m: 1, n: 80, k: 248, bits: 8, group: 32, dtype });
     const columns = { dtype, strideG: 80, strideN: 1 };
-    const operands: Operands = { ...base, scale: columns, offset: columns };
+    const operands: Operands = { ...base, shift: 'offset', scale: columns, offset: columns };
     const views = { weight: view('int8', 0), antiquantScale: view(dtype, 5), antiquantOffset: view(dtype, 0) };
     const packed = packedLayout(operands, caps);
     const steps = packSteps(operands, packed, caps, views);

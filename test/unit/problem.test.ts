@@ -58,6 +58,12 @@ describe('the base case', () => {
     mode: 'channel',
     groupSize: K,
     groups: 1,
+    scaleDtype: 'float16',
+    shift: 'none',
+    codebook: false,
+    permuted: false,
+    biased: false,
+    requantized: false,
     weight: { nz: 0, strideN: K, strideK: 1 },
     scale: { dtype: 'float16', strideG: 0, strideN: 1 },
     offset: undefined,
@@ -551,7 +557,9 @@ test('a problem takes its numbers from operands, options and x', () => {
     xDtype: 'float16',
     scaleDtype: 'float16',
     yDtype: 'float16',
-    offset: true,
+    shift: 'offset',
+    codebook: false,
+    permuted: false,
     bias: true,
     innerPrecise: 1,
     x: { offset: 0, batchRows: M, strideB: M * K, strideM: K, strideK: 1 },
@@ -562,7 +570,7 @@ test('a problem takes its numbers from operands, options and x', () => {
 test('packed scales become float32 in a problem, and int8 outputs are int8', () => {
   const spec = checkOptions({ inFeatures: K, outFeatures: N });
   const problem = (views: Partial<WeightTensors<View>>) => makeProblem(spec, module(views), 1, contiguousX(1, K), 0);
-  expect(problem({ antiquantScale: v([N], 'int64') })).toMatchObject({ scaleDtype: 'float32', yDtype: 'float16', offset: false });
+  expect(problem({ antiquantScale: v([N], 'int64') })).toMatchObject({ scaleDtype: 'float32', yDtype: 'float16', shift: 'none' });
   expect(problem({ quantScale: v([N], 'int64') })).toMatchObject({ scaleDtype: 'float16', yDtype: 'int8', bias: false });
 });
 

@@ -152,6 +152,7 @@ describe('what planning and loading ask for', () => {
         const loaded = {
           ...operands,
           weight: { ...operands.weight, nz },
+          biased: true,
           bias: { dtype: biasDtype, strideG: 0, strideN: 1 },
           quant: spec.quant ? { packed, stride: 1 as const, offset: !packed && spec.offset === true } : undefined,
         };
