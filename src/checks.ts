@@ -83,7 +83,7 @@ export function checkWeights(spec: LinearSpec, views: WeightTensors<View>, { fli
   const { inFeatures: k, outFeatures: n, dtype, antiquantGroupSize: group } = spec;
   const asCalled = (shape: readonly number[]): readonly number[] => (flipped && shape.length === 2 ? [...shape].reverse() : shape);
   const show = (shape: readonly number[]): string => showShape(asCalled(shape));
-  const { weight, antiquantScale: scale, antiquantOffset: offset, quantScale, quantOffset, bias } = views;
+  const { weight, antiquantScale: scale, antiquantOffset: offset, quantScale } = views;
 
   for (const [name, view] of Object.entries(views) as [string, View | undefined][]) {
     if (view && name !== 'weight') check(view.format === 'ND', name, 'format ND', view.format);
@@ -143,6 +143,34 @@ export function checkWeights(spec: LinearSpec, views: WeightTensors<View>, { fli
     return { dtype: view.dtype, strideG: 0, strideN: mode === 'tensor' ? 0 : 1 };
   };
 
+  const outputs = checkOutputs(spec, views);
+  check(!quantScale || weight.format === 'ND', 'weight', 'format ND for an int8 output', weight.format);
+  return {
+    n,
+    k,
+    bits,
+    mode,
+    groupSize: group || k,
+    groups,
+    // The packed layout keeps scales as they came; 64-bit packed ones, whose exponent no half holds, as float32.
+    scaleDtype: packedScale ? 'float32' : (scale.dtype as FloatDType),
+    shift: offset ? 'offset' : 'none',
+    codebook: false,
+    permuted: false,
+    biased: views.bias !== undefined,
+    requantized: quantScale !== undefined,
+    weight: { nz, ...strides },
+    scale: columns('antiquantScale', scale),
+    offset: offset && columns('antiquantOffset', offset),
+    ...outputs,
+  };
+}
+
+/** What becomes of the sums: bias, and the scale of an int8 output. @throws ArgumentError */
+export function checkOutputs(
+  { outFeatures: n, dtype }: Pick<LinearSpec, 'outFeatures' | 'dtype'>,
+  { bias, quantScale, quantOffset }: Pick<WeightTensors<View>, 'bias' | 'quantScale' | 'quantOffset'>,
+): Pick<Operands, 'bias' | 'quant'> {
   // bias
   const biasDtype = dtype === 'bfloat16' ? 'float32' : dtype;
   if (bias) {
@@ -155,7 +183,6 @@ export function checkWeights(spec: LinearSpec, views: WeightTensors<View>, { fli
   // quantScale, quantOffset
   check(!quantOffset || quantScale !== undefined, 'quantOffset', 'a quantScale beside it', 'none');
   if (quantScale) {
-    check(weight.format === 'ND', 'weight', 'format ND for an int8 output', weight.format);
     check(quantScale.dtype === 'float32' || quantScale.dtype === 'int64', 'quantScale', 'dtype float32 or int64', quantScale.dtype);
     const forms = [[n], [1, n], [1], [1, 1]];
     check(oneOf(quantScale.shape, forms), 'quantScale', `shape ${showShapes(forms)}`, showShape(quantScale.shape));
@@ -172,22 +199,6 @@ export function checkWeights(spec: LinearSpec, views: WeightTensors<View>, { fli
     }
   }
   return {
-    n,
-    k,
-    bits,
-    mode,
-    groupSize: group || k,
-    groups,
-    // The packed layout keeps scales as they came; 64-bit packed ones, whose exponent no half holds, as float32.
-    scaleDtype: packedScale ? 'float32' : (scale.dtype as FloatDType),
-    shift: offset ? 'offset' : 'none',
-    codebook: false,
-    permuted: false,
-    biased: bias !== undefined,
-    requantized: quantScale !== undefined,
-    weight: { nz, ...strides },
-    scale: columns('antiquantScale', scale),
-    offset: offset && columns('antiquantOffset', offset),
     bias: bias && { dtype: bias.dtype, strideG: 0, strideN: count(bias.shape) === 1 ? 0 : 1 },
     quant: quantScale && {
       packed: quantScale.dtype === 'int64',

@@ -3,13 +3,13 @@
 import { type Accuracy, PRECISE } from '../accuracy.js';
 import { fractalIndex, fractalLength, tileColumns } from '../ascend/fractal-nz.js';
 import { unpackInt4 } from '../ascend/int4-pack.js';
-import { decodeQuantParam, requantize, transQuantParam } from '../ascend/quant-param.js';
+import { decodeQuantParam, transQuantParam } from '../ascend/quant-param.js';
 import { checkWeights, checkX } from '../checks.js';
 import { type DType, decode16, type FloatDType, type Format, roundTo } from '../dtype.js';
 import { ArgumentError } from '../errors.js';
 import { type FunctionalOptions, functionalSpec } from '../functional.js';
-import { isTransposed, type Operands, showShape, type View } from '../problem.js';
-import { errorBound } from './bound.js';
+import { isTransposed, type Operands, showShape, type View, type XView } from '../problem.js';
+import { finish, type ReferenceResult } from './sums.js';
 
 export type HostData = Float32Array | Uint16Array | Int8Array | Int32Array | Uint32Array | BigInt64Array | BigUint64Array;
 
@@ -23,18 +23,6 @@ export interface HostTensor {
   readonly format?: Format;
 }
 
-export interface ReferenceResult {
-  /** y, rounded once to its dtype: numbers for floats, codes for int8. */
-  readonly data: Float32Array | Int8Array;
-  readonly shape: readonly number[];
-  readonly dtype: FloatDType | 'int8';
-  /** The sums, bias included, in float64, before rounding or requantizing. */
-  readonly exact: Float64Array;
-  /** The least and the greatest y that a correct float32 kernel may give; docs/numerics.md derives them. */
-  readonly low: Float32Array | Int8Array;
-  readonly high: Float32Array | Int8Array;
-}
-
 export const rowMajor = (shape: readonly number[]): number[] => shape.map((_, i) => shape.slice(i + 1).reduce((a, b) => a * b, 1));
 
 /** The tensor with its last two dimensions swapped; the same bytes. */
@@ -43,7 +31,7 @@ export function transposeHost(tensor: HostTensor): HostTensor {
   return { ...tensor, shape: swap(tensor.shape), strides: swap(tensor.strides ?? rowMajor(tensor.shape)) };
 }
 
-const view = (name: string, tensor: HostTensor): View => {
+export const hostView = (name: string, tensor: HostTensor): View => {
   const { data, shape, dtype, strides = rowMajor(shape), format = 'ND' } = tensor;
   const stored = isTransposed({ shape, strides }) ? [...shape].reverse() : shape;
   const span =
@@ -54,12 +42,26 @@ const view = (name: string, tensor: HostTensor): View => {
 };
 
 /** Every element as a number, in memory order. */
-function numbers({ data, dtype }: HostTensor): ArrayLike<number> {
+export function numbers({ data, dtype }: HostTensor): ArrayLike<number> {
   if (dtype === 'float16' || dtype === 'bfloat16') {
     return data instanceof Uint16Array ? decode16(data, dtype) : Float32Array.from(data as Float32Array, (value) => roundTo(value, dtype));
   }
   if (dtype === 'int64') return Float64Array.from(data as BigInt64Array, (value) => decodeQuantParam(value).scale);
   return data as Int8Array | Int32Array | Float32Array;
+}
+
+/** x as M rows of K numbers. */
+export function readRows(
+  x: HostTensor,
+  { m, k, view: rows }: { readonly m: number; readonly k: number; readonly view: XView },
+): Float64Array {
+  const values = numbers(x);
+  const xs = new Float64Array(m * k);
+  for (let i = 0; i < m; i++) {
+    const base = Math.floor(i / rows.batchRows) * rows.strideB + (i % rows.batchRows) * rows.strideM;
+    for (let j = 0; j < k; j++) xs[i * k + j] = values[base + j * rows.strideK]!;
+  }
+  return xs;
 }
 
 /** q(n, k) as an Int8Array (N, K), whatever the weight's layout. */
@@ -97,91 +99,47 @@ export function reference(
   { accuracy = PRECISE, ...options }: FunctionalOptions<HostTensor> & { readonly accuracy?: Accuracy } = {},
 ): ReferenceResult {
   const given = { weight, antiquantScale, ...options };
-  const { spec, views, tensors } = functionalSpec(view('x', x), given, view, transposeHost);
+  const { spec, views, tensors } = functionalSpec(hostView('x', x), given, hostView, transposeHost);
   const operands = checkWeights(spec, views, { flipped: true });
-  const { m, view: rows } = checkX(spec, view('x', x));
+  const { m, view: rows } = checkX(spec, hostView('x', x));
   const { n, k, groupSize, quant } = operands;
 
-  const values = numbers(x);
-  const xs = new Float64Array(m * k);
-  for (let i = 0; i < m; i++) {
-    const base = Math.floor(i / rows.batchRows) * rows.strideB + (i % rows.batchRows) * rows.strideM;
-    for (let j = 0; j < k; j++) xs[i * k + j] = values[base + j * rows.strideK]!;
-  }
+  const xs = readRows(x, { m, k, view: rows });
   const codes = readCodes(weight, operands);
   const scales = numbers(antiquantScale);
   const offsets = tensors.antiquantOffset && numbers(tensors.antiquantOffset);
   const biases = tensors.bias && numbers(tensors.bias);
-  const outputs = tensors.quantScale && quantColumns(tensors.quantScale, tensors.quantOffset);
-
-  const exact = new Float64Array(m * n);
-  const bound = new Float64Array(m * n);
-  const column = new Float64Array(k); // W(k, n)
-  const weightSize = new Float64Array(k); // what a kernel adds up for it, at most
-  const { codeBias, weightStep } = accuracy;
-  const xSteps = roundingOfX(xs, m, k, accuracy);
   const zeroCode = 2 ** (operands.bits - 1);
-  for (let c = 0; c < n; c++) {
-    let largest = 0;
-    for (let j = 0; j < k; j++) {
-      const g = Math.floor(j / groupSize);
-      const s = scales[g * operands.scale.strideG + c * operands.scale.strideN]!;
-      const o = offsets ? offsets[g * operands.offset!.strideG + c * operands.offset!.strideN]! : 0;
-      const q = codes[c * k + j]!;
-      column[j] = (q + o) * s;
-      weightSize[j] = (q + zeroCode + codeBias + Math.abs(o - zeroCode - codeBias)) * Math.abs(s);
-      largest = Math.max(largest, Math.abs(s));
-    }
-    const b = biases ? biases[c * operands.bias!.strideN]! : 0;
-    for (let i = 0; i < m; i++) {
-      let sum = 0;
-      let size = Math.abs(b);
-      let rounded = 0; // what rounding x and the weights may move the sum by
+  const { codeBias } = accuracy;
+  return finish({
+    xs,
+    m,
+    n,
+    k,
+    groups: operands.groups,
+    accuracy,
+    column(c, weights, sizes) {
+      let largest = 0;
       for (let j = 0; j < k; j++) {
-        const value = xs[i * k + j]!;
-        sum += value * column[j]!;
-        size += Math.abs(value) * weightSize[j]!;
-        if (xSteps) rounded += xSteps[i * k + j]! * Math.abs(column[j]!);
-        if (weightStep > 0) rounded += Math.abs(value) * weightStep * Math.abs(column[j]!);
+        const g = Math.floor(j / groupSize);
+        const s = scales[g * operands.scale.strideG + c * operands.scale.strideN]!;
+        const o = offsets ? offsets[g * operands.offset!.strideG + c * operands.offset!.strideN]! : 0;
+        const q = codes[c * k + j]!;
+        weights[j] = (q + o) * s;
+        sizes[j] = (q + zeroCode + codeBias + Math.abs(o - zeroCode - codeBias)) * Math.abs(s);
+        largest = Math.max(largest, Math.abs(s));
       }
-      exact[i * n + c] = sum + b;
-      bound[i * n + c] = rounded + errorBound({ k, groups: operands.groups, size: size + rounded, largestScale: largest });
-    }
-  }
-
-  const dtype = quant ? 'int8' : spec.dtype;
-  const finish = (sum: number, c: number): number => {
-    if (!outputs) return roundTo(sum, spec.dtype);
-    const { scale, offset } = outputs[quant!.stride * c]!;
-    return requantize(sum, scale, offset);
-  };
-  const result = () => (quant ? new Int8Array(m * n) : new Float32Array(m * n));
-  const [data, low, high] = [result(), result(), result()];
-  for (let i = 0; i < m * n; i++) {
-    const sum = exact[i]!;
-    const slack = Number.isFinite(sum) ? bound[i]! : 0;
-    const [a, b] = [finish(sum - slack, i % n), finish(sum + slack, i % n)];
-    data[i] = finish(sum, i % n);
-    low[i] = Math.min(a, b); // a negative output scale turns them round
-    high[i] = Math.max(a, b);
-  }
-  return { data, shape: [...x.shape.slice(0, -1), n], dtype, exact, low, high };
+      return largest;
+    },
+    bias: (c) => (biases ? biases[c * operands.bias!.strideN]! : 0),
+    shape: [...x.shape.slice(0, -1), n],
+    dtype: spec.dtype,
+    quant: tensors.quantScale && { columns: quantColumns(tensors.quantScale, tensors.quantOffset), stride: quant!.stride },
+  });
 }
 
-/** By how much each x may be rounded; undefined if none is. */
-function roundingOfX(xs: Float64Array, m: number, k: number, { xStep, xRun }: Accuracy): Float64Array | undefined {
-  if (xStep === 0) return undefined;
-  const out = new Float64Array(m * k);
-  for (let i = 0; i < m; i++)
-    for (let begin = 0; begin < k; begin += xRun) {
-      const [from, to] = [i * k + begin, i * k + Math.min(k, begin + xRun)];
-      const largest = xs.subarray(from, to).reduce((max, value) => Math.max(max, Math.abs(value)), 0);
-      out.fill(xStep * largest, from, to);
-    }
-  return out;
-}
-
-function quantColumns(scale: HostTensor, offset: HostTensor | undefined): { readonly scale: number; readonly offset: number }[] {
+/** Scale and offset of an int8 output, of each column or of all. */
+export function quantColumns(scale: HostTensor, offset: HostTensor | undefined): { readonly scale: number; readonly offset: number }[] {
   const packed =
     scale.dtype === 'int64'
       ? (scale.data as BigInt64Array)

@@ -1,0 +1,84 @@
+// The CPU truth for an imported matrix: the sums of reference.ts, over a QuantizedMatrix.
+import { type Accuracy, PRECISE } from '../accuracy.js';
+import { checkX } from '../checks.js';
+import { ArgumentError } from '../errors.js';
+import { checkMatrix, groupsIn, type QuantizedMatrix, wordsInRow } from '../formats/matrix.js';
+import { type HostTensor, hostView, numbers, quantColumns, readRows } from './reference.js';
+import { finish, type ReferenceResult } from './sums.js';
+
+/**
+ * y = x · Wᵀ + bias for an imported W, summed in float64 and rounded once to x's dtype, or its int8 requantization.
+ * @param x (…, K)
+ * @param options.bias (N,) @param options.quantScale (N,) or (1,), float32 or int64 @param options.quantOffset as quantScale
+ * @param options.accuracy how the kernel sums whose result is judged (`explain(rows).accuracy`)
+ * @throws ArgumentError
+ * @example referenceMatrix({ data: x, shape: [1, matrix.k], dtype: 'float32' }, matrix).data
+ */
+export function referenceMatrix(
+  x: HostTensor,
+  matrix: QuantizedMatrix,
+  options: {
+    readonly bias?: HostTensor | undefined;
+    readonly quantScale?: HostTensor | undefined;
+    readonly quantOffset?: HostTensor | undefined;
+    readonly accuracy?: Accuracy;
+  } = {},
+): ReferenceResult {
+  checkMatrix(matrix);
+  const { n, k, bits, codes, groupSize, scale, zeroPoint, minimum, codebook, permutation } = matrix;
+  const { bias, quantScale, quantOffset, accuracy = PRECISE } = options;
+  const dtype = x.dtype;
+  if (dtype !== 'float32' && dtype !== 'float16' && dtype !== 'bfloat16')
+    throw new ArgumentError('x', 'dtype float32, float16 or bfloat16', dtype);
+  const { m, view } = checkX({ inFeatures: k, dtype }, hostView('x', x));
+  const rows = readRows(x, { m, k, view });
+  const xs = permutation ? gathered(rows, permutation) : rows;
+  const groups = groupsIn(matrix);
+  const words = wordsInRow(k, bits);
+  const inWord = 32 / bits;
+  const middle = 2 ** (bits - 1);
+  const biases = bias && numbers(bias);
+  const { codeBias } = accuracy;
+  return finish({
+    xs,
+    m,
+    n,
+    k,
+    groups,
+    accuracy,
+    column(c, weights, sizes) {
+      let largest = 0;
+      for (let j = 0; j < k; j++) {
+        const at = c * groups + Math.floor(j / groupSize);
+        const s = scale[at]!;
+        const code = (codes[c * words + Math.floor(j / inWord)]! >>> (bits * (j % inWord))) & (2 ** bits - 1);
+        if (codebook) {
+          weights[j] = s * codebook[code]!;
+          sizes[j] = Math.abs(weights[j]!);
+        } else if (minimum) {
+          weights[j] = s * code + minimum[at]!;
+          sizes[j] = Math.abs(s) * (code + 2 * codeBias) + Math.abs(minimum[at]!);
+        } else {
+          // Kernels have 2^(bits-1) - zero point, rounded to float32.
+          const zero = zeroPoint ? middle - Math.fround(middle - zeroPoint[at]!) : middle;
+          weights[j] = s * (code - zero);
+          sizes[j] = Math.abs(s) * (code + codeBias + Math.abs(zero + codeBias));
+        }
+        largest = Math.max(largest, Math.abs(s));
+      }
+      return largest;
+    },
+    bias: (c) => (biases ? biases[biases.length === 1 ? 0 : c]! : 0),
+    shape: [...x.shape.slice(0, -1), n],
+    dtype,
+    quant: quantScale && { columns: quantColumns(quantScale, quantOffset), stride: quantScale.data.length === 1 ? 0 : 1 },
+  });
+}
+
+/** Columns of every row as the codes have them. */
+function gathered(rows: Float64Array, permutation: Uint32Array): Float64Array {
+  const k = permutation.length;
+  const out = new Float64Array(rows.length);
+  for (let begin = 0; begin < rows.length; begin += k) for (let j = 0; j < k; j++) out[begin + j] = rows[begin + permutation[j]!]!;
+  return out;
+}

@@ -1,0 +1,90 @@
+// The sums themselves, in float64, and how far a float32 kernel may be from them. Knows no tensors: a column of weights is asked for.
+import type { Accuracy } from '../accuracy.js';
+import { requantize } from '../ascend/quant-param.js';
+import { type FloatDType, roundTo } from '../dtype.js';
+import { errorBound } from './bound.js';
+
+export interface ReferenceResult {
+  /** y, rounded once to its dtype: numbers for floats, codes for int8. */
+  readonly data: Float32Array | Int8Array;
+  readonly shape: readonly number[];
+  readonly dtype: FloatDType | 'int8';
+  /** The sums, bias included, in float64, before rounding or requantizing. */
+  readonly exact: Float64Array;
+  /** The least and the greatest y that a correct float32 kernel may give; docs/numerics.md derives them. */
+  readonly low: Float32Array | Int8Array;
+  readonly high: Float32Array | Int8Array;
+}
+
+export interface Sums {
+  /** (M, K), in the order of the weights' k. */
+  readonly xs: Float64Array;
+  readonly m: number;
+  readonly n: number;
+  readonly k: number;
+  readonly groups: number;
+  readonly accuracy: Accuracy;
+  /** Fills W(k) of column c and what a kernel adds up for each at most; gives the largest |scale|. */
+  column(c: number, weights: Float64Array, sizes: Float64Array): number;
+  bias(c: number): number;
+  readonly shape: readonly number[];
+  readonly dtype: FloatDType;
+  readonly quant: { readonly columns: readonly { readonly scale: number; readonly offset: number }[]; readonly stride: 0 | 1 } | undefined;
+}
+
+export function finish({ xs, m, n, k, groups, accuracy, column, bias, shape, dtype, quant }: Sums): ReferenceResult {
+  const exact = new Float64Array(m * n);
+  const bound = new Float64Array(m * n);
+  const weights = new Float64Array(k);
+  const sizes = new Float64Array(k);
+  const { weightStep } = accuracy;
+  const xSteps = roundingOfX(xs, m, k, accuracy);
+  for (let c = 0; c < n; c++) {
+    const largestScale = column(c, weights, sizes);
+    const b = bias(c);
+    for (let i = 0; i < m; i++) {
+      let sum = 0;
+      let size = Math.abs(b);
+      let rounded = 0; // what rounding x and the weights may move the sum by
+      for (let j = 0; j < k; j++) {
+        const value = xs[i * k + j]!;
+        sum += value * weights[j]!;
+        size += Math.abs(value) * sizes[j]!;
+        if (xSteps) rounded += xSteps[i * k + j]! * Math.abs(weights[j]!);
+        if (weightStep > 0) rounded += Math.abs(value) * weightStep * Math.abs(weights[j]!);
+      }
+      exact[i * n + c] = sum + b;
+      bound[i * n + c] = rounded + errorBound({ k, groups, size: size + rounded, largestScale });
+    }
+  }
+
+  const round = (sum: number, c: number): number => {
+    if (!quant) return roundTo(sum, dtype);
+    const { scale, offset } = quant.columns[quant.stride * c]!;
+    return requantize(sum, scale, offset);
+  };
+  const result = () => (quant ? new Int8Array(m * n) : new Float32Array(m * n));
+  const [data, low, high] = [result(), result(), result()];
+  for (let i = 0; i < m * n; i++) {
+    const sum = exact[i]!;
+    const slack = Number.isFinite(sum) ? bound[i]! : 0;
+    const [a, b] = [round(sum - slack, i % n), round(sum + slack, i % n)];
+    data[i] = round(sum, i % n);
+    low[i] = Math.min(a, b); // a negative output scale turns them round
+    high[i] = Math.max(a, b);
+  }
+  return { data, shape, dtype: quant ? 'int8' : dtype, exact, low, high };
+}
+
+/** By how much each x may be rounded; undefined if none is. */
+function roundingOfX(xs: Float64Array, m: number, k: number, { xStep, xRun }: Accuracy): Float64Array | undefined {
+  if (xStep === 0) return undefined;
+  const out = new Float64Array(m * k);
+  for (let i = 0; i < m; i++)
+    for (let begin = 0; begin < k; begin += xRun) {
+      const [from, to] = [i * k + begin, i * k + Math.min(k, begin + xRun)];
+      const largest = xs.subarray(from, to).reduce((max, value) => Math.max(max, Math.abs(value)), 0);
+      out.fill(xStep * largest, from, to);
+    }
+  return out;
+}
