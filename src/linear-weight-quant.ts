@@ -1,16 +1,18 @@
 // The module: options checked once, weights repacked once by load(), then forward() or encode() any number of times.
 import type { Accuracy } from './accuracy.js';
 import type { Caps } from './caps.js';
-import { checkOptions, checkWeights, checkX, checkY } from './checks.js';
-import { ArgumentError, UnsupportedError } from './errors.js';
+import { checkOptions, checkOutputs, checkWeights, checkX, checkY } from './checks.js';
+import { ArgumentError } from './errors.js';
+import { checkMatrix, type QuantizedMatrix } from './formats/matrix.js';
 import { assertAlive, capsOf } from './gpu/device.js';
-import { encodeInto, record, submit } from './gpu/dispatch.js';
-import { pipelineErrors, pipelineOf, variantText } from './gpu/pipeline.js';
-import { checkNames, fromStateDict, type NamedTensors } from './named-tensors.js';
-import { packedLayout, packSteps } from './packed.js';
+import { encodeInto, submit } from './gpu/dispatch.js';
+import { pipelineOf, variantText } from './gpu/pipeline.js';
+import { allocate, type Buffers, beginLoad, fill, finishLoad, type Load, loadPiece } from './load-matrix.js';
+import { checkNames, fromStateDict, type NamedTensors, OUTPUT_NAMES } from './named-tensors.js';
+import { packedLayout, packOutputs, packSteps } from './packed.js';
 import type { Force } from './plan.js';
 import { checkRows, type PrepareOptions, prepareProduct } from './prepare.js';
-import type { LinearOptions, LinearSpec } from './problem.js';
+import { type LinearOptions, type LinearSpec, showShape, type Weights } from './problem.js';
 import { callOf, callWithOutput, freeProduct, makeProduct, outputBytes, type Product, planOf, recycle, sharesBuffer } from './product.js';
 import { inputOf, type QuantizedRows } from './quantized-rows.js';
 import type { Step } from './step.js';
@@ -41,8 +43,6 @@ export interface Explanation {
   /** Every dispatch of the call, in order. */
   readonly steps: readonly Step[];
 }
-
-const STORAGE = 0x80 | 0x4 | 0x8; // GPUBufferUsage.STORAGE, and COPY_SRC | COPY_DST to bring layers side by side
 
 /**
  * A linear layer with quantized weights: y = x · ((weight + antiquantOffset) · antiquantScale)ᵀ + bias, or its int8 requantization.
@@ -85,28 +85,48 @@ export class LinearWeightQuant {
     const operands = checkWeights(this.#spec, given);
     const packed = packedLayout(operands, this.#caps);
     const steps = packSteps(operands, packed, this.#caps, { ...given });
-    const { device } = this;
-    for (const step of steps) pipelineOf(device, step); // throws, if one did not compile before, while nothing is allocated
-
-    device.pushErrorScope('out-of-memory');
-    const buffers = new Map<string, GPUBuffer>();
-    for (const [role, size] of Object.entries(packed.sizes)) {
-      buffers.set(role, device.createBuffer({ label: `antiquant ${role}`, size, usage: STORAGE }));
-    }
-    const total = Object.values(packed.sizes).reduce((a, b) => a + b, 0);
-    const memory = device.popErrorScope().then((error) => {
-      if (error) throw new UnsupportedError('weights', [`need ${total} bytes of GPU memory: ${error.message}`]);
-    });
-    const recording = record(device, steps, (role) => buffers.get(role) ?? given[role as keyof typeof given]!.buffer);
-    submit(device, 'antiquant load', (pass) => encodeInto(pass, recording));
-    recording.uniforms.destroy();
-    this.#free();
-    const done = Promise.all([memory, pipelineErrors(device, steps)]).then(() => {});
-    done.catch(() => {}); // reported by prepare() and by reading an output
-    const spec = { ...this.#spec, quantScale: operands.requantized }; // as the options, less what came as an empty tensor
-    const { caps, force, selfTest } = { caps: this.#caps, force: this.#force, selfTest: this.#selfTest };
-    this.#product = makeProduct({ device, spec, weights: operands, packed, caps, force, selfTest, buffers, home: undefined, done });
+    for (const step of steps) pipelineOf(this.device, step); // throws, if one did not compile before, while nothing is allocated
+    const made = allocate(this.device, packed);
+    fill(this.device, made, steps, (role) => given[role as keyof typeof given]!.buffer);
+    this.#adopt(operands, made);
     return this;
+  }
+
+  /**
+   * `load` for a matrix of another format (`antiquant/formats`), whatever its bits, groups, zero points, minimums or codebook: what the
+   * options say of antiquantOffset and antiquantGroupSize is for `load` only. bias may be float32 beside x of any dtype.
+   * @throws ArgumentError, UnsupportedError if the device cannot hold it, DeviceLostError
+   * @example layer.loadMatrix(importGguf(tensor));
+   */
+  loadMatrix(matrix: QuantizedMatrix, outputs: NamedTensors = {}): this {
+    const { inFeatures: k, outFeatures: n } = this.#spec;
+    checkMatrix(matrix);
+    if (matrix.n !== n || matrix.k !== k) throw new ArgumentError('matrix', showShape([n, k]), showShape([matrix.n, matrix.k]));
+    const load = this.beginMatrix(matrix, outputs);
+    loadPiece(load, matrix);
+    this.endMatrix(load);
+    return this;
+  }
+
+  /** @internal The buffers of a matrix, of which `first` is the first piece; its bias and output scale are in them. */
+  beginMatrix(first: QuantizedMatrix, outputs: NamedTensors, groupSize = first.groupSize): Load {
+    this.#assertUsable();
+    const { inFeatures: k, outFeatures: n, dtype } = this.#spec;
+    const given = checkNames(this.#spec, this.device, outputs, OUTPUT_NAMES);
+    const columns = checkOutputs({ outFeatures: n, dtype: given.bias?.dtype === 'float32' ? 'float32' : dtype }, given);
+    const { device } = this;
+    const of = { size: { n, k, groupSize }, biased: columns.bias !== undefined, requantized: columns.quant !== undefined };
+    const load = beginLoad(device, this.#caps, first, of);
+    const steps = packOutputs({ n, ...columns }, load.packed, this.#caps, { ...given });
+    if (steps.length > 0) fill(device, load, steps, (role) => given[role as keyof typeof given]!.buffer);
+    return load;
+  }
+
+  /** @internal All pieces are there. */
+  endMatrix(load: Load): void {
+    this.#assertUsable();
+    const { weights, ...made } = finishLoad(load);
+    this.#adopt(weights, made);
   }
 
   /** `load` by torch's names: weight, antiquant_scale, antiquant_offset, quant_scale, quant_offset, bias. */
@@ -187,6 +207,16 @@ export class LinearWeightQuant {
   }
 
   // ------------------------------------------------------------------------------------------------------------- inside
+
+  #adopt(weights: Weights, { packed, buffers, done: pending }: Buffers): void {
+    this.#free();
+    const done = Promise.all(pending).then(() => {});
+    done.catch(() => {}); // reported by prepare() and by reading an output
+    const spec = { ...this.#spec, quantScale: weights.requantized }; // as the options, less what came as an empty tensor
+    const { device } = this;
+    const { caps, force, selfTest } = { caps: this.#caps, force: this.#force, selfTest: this.#selfTest };
+    this.#product = makeProduct({ device, spec, weights, packed, caps, force, selfTest, buffers, home: undefined, done });
+  }
 
   #free(): void {
     if (this.#product) freeProduct(this.#product);

@@ -15,7 +15,10 @@ const STATE_DICT: Readonly<Record<string, keyof WeightTensors<Tensor>>> = {
   quant_offset: 'quantOffset',
   bias: 'bias',
 };
-const NAMES = Object.values(STATE_DICT);
+type Name = keyof WeightTensors<Tensor>;
+const NAMES: readonly Name[] = Object.values(STATE_DICT);
+/** What becomes of the sums. */
+export const OUTPUT_NAMES: readonly Name[] = ['quantScale', 'quantOffset', 'bias'];
 
 /** A state dict by our names. @throws ArgumentError */
 export function fromStateDict(dict: NamedTensors): NamedTensors {
@@ -27,10 +30,10 @@ export function fromStateDict(dict: NamedTensors): NamedTensors {
   return Object.fromEntries(entries);
 }
 
-/** The given tensors by name, each usable on `device`, exactly those that the options announce. @throws ArgumentError, DeviceLostError */
-export function checkNames(spec: LinearSpec, device: GPUDevice, tensors: NamedTensors): WeightTensors<Tensor> {
-  const unknown = Object.keys(tensors).find((name) => !NAMES.includes(name as never));
-  if (unknown) throw new ArgumentError(unknown, NAMES.join(' or '), 'an unknown name');
+/** Those of `names` that are given, each usable on `device`, exactly as the options announce. @throws ArgumentError, DeviceLostError */
+export function checkNames(spec: LinearSpec, device: GPUDevice, tensors: NamedTensors, names = NAMES): WeightTensors<Tensor> {
+  const unknown = Object.keys(tensors).find((name) => !names.includes(name as never));
+  if (unknown) throw new ArgumentError(unknown, names.join(' or '), 'an unknown name');
   // undefined and null (torch's None) are none.
   const given: Record<string, Tensor | undefined> = Object.fromEntries(Object.entries(tensors).filter(([, tensor]) => tensor ?? false));
   for (const [name, tensor] of Object.entries(given)) {
@@ -41,7 +44,9 @@ export function checkNames(spec: LinearSpec, device: GPUDevice, tensors: NamedTe
   const empty = ['quantScale', 'bias'].filter((name) => given[name] && !present(given[name]));
   for (const name of empty) given[name] = undefined;
   const { bias, antiquantOffset, quantScale, quantOffset } = spec;
-  for (const [name, wanted] of Object.entries({ weight: true, antiquantScale: true, antiquantOffset, quantScale, quantOffset, bias })) {
+  const announced = { weight: true, antiquantScale: true, antiquantOffset, quantScale, quantOffset, bias };
+  for (const name of names) {
+    const wanted = announced[name];
     if (wanted && !given[name] && !empty.includes(name)) throw new ArgumentError(name, 'a Tensor', 'none');
     if (!wanted && given[name]) throw new ArgumentError(name, `none, for a layer made with ${name}: false`, 'a Tensor');
   }

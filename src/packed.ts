@@ -27,7 +27,7 @@ export interface Packed {
   readonly starts?: Readonly<Record<string, number>>;
 }
 
-const quadsOf = (columns: number): number => Math.ceil(columns / 4);
+export const quadsOf = (columns: number): number => Math.ceil(columns / 4);
 
 /** Sizes and slabs of a layer's packed weights. @throws UnsupportedError if four columns do not fit a binding */
 export function packedLayout(weights: Weights, caps: Caps): Packed {
@@ -74,13 +74,22 @@ export function packSteps(operands: Operands, packed: Packed, caps: Caps, views:
       ? packColumns(caps, 'antiquantOffset', views.antiquantOffset!, operands.offset, operands, slab, whole(packed, `offset${i}`))
       : []),
   ]);
-  if (operands.bias) {
-    const quads = quadsOf(operands.n);
-    const all = { begin: 0, count: operands.n, quads, pitch: quads };
-    steps.push(...packColumns(caps, 'bias', views.bias!, operands.bias, { groups: 1, n: operands.n }, all, whole(packed, 'columnBias')));
-  }
-  if (operands.quant) steps.push(packQuant(operands, packed, caps, views.quantScale!, views.quantOffset));
-  return steps;
+  return [...steps, ...packOutputs(operands, packed, caps, views)];
+}
+
+/** Those that bring bias and output scale. */
+export function packOutputs(
+  { n, bias, quant }: Pick<Operands, 'n' | 'bias' | 'quant'>,
+  packed: Packed,
+  caps: Caps,
+  views: Readonly<Record<string, View | undefined>>,
+): Step[] {
+  const quads = quadsOf(n);
+  const all = { begin: 0, count: n, quads, pitch: quads };
+  return [
+    ...(bias ? packColumns(caps, 'bias', views.bias!, bias, { groups: 1, n }, all, whole(packed, 'columnBias')) : []),
+    ...(quant ? [packQuant(n, quant, packed, caps, views.quantScale!, views.quantOffset)] : []),
+  ];
 }
 
 /** Weight codes: source's slow axis is walked in pieces that fit a binding, and every piece fills a rectangle of [words, n]. */
@@ -169,19 +178,25 @@ function packColumns(
   });
 }
 
-function packQuant(operands: Operands, packed: Packed, caps: Caps, scale: View, offset: View | undefined): Step {
-  const { packed: isPacked, stride, offset: hasOffset } = operands.quant!;
-  const length = stride === 0 ? 1 : operands.n;
+function packQuant(
+  n: number,
+  { packed: isPacked, stride, offset: hasOffset }: NonNullable<Operands['quant']>,
+  packed: Packed,
+  caps: Caps,
+  scale: View,
+  offset: View | undefined,
+): Step {
+  const length = stride === 0 ? 1 : n;
   const scaleWindow = window(caps, 'quantScale', isPacked ? 64 : 32, scale.offset, length);
   const offsetWindow = hasOffset ? window(caps, 'quantOffset', 32, offset!.offset, length) : undefined;
-  const groups = Math.ceil(operands.n / 64);
+  const groups = Math.ceil(n / 64);
   return step(caps, repackQuant, { PACKED: isPacked ? 1 : 0, OFFSET: hasOffset ? 1 : 0 }, groups, {
     uniforms: {
-      n: operands.n,
+      n,
       stride,
       scale_base: scaleWindow.base + scale.offset,
       offset_base: hasOffset ? offsetWindow!.base + offset!.offset : 0,
-      out_pitch: quadsOf(operands.n) * 4,
+      out_pitch: quadsOf(n) * 4,
     },
     bindings: { scale: scaleWindow, ...(offsetWindow && { offset: offsetWindow }), out: whole(packed, 'columnQuant') },
   });

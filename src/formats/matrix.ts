@@ -39,7 +39,7 @@ export interface QuantizedMatrix {
 export const wordsInRow = (k: number, bits: 4 | 8): number => Math.ceil((k * bits) / 32);
 export const groupsIn = ({ k, groupSize }: Pick<QuantizedMatrix, 'k' | 'groupSize'>): number => Math.ceil(k / groupSize);
 
-/** @throws ArgumentError if a matrix is not what its fields say. Looks at sizes, not at every value. */
+/** @throws ArgumentError if a matrix is not what its fields say. Looks at sizes, not at every code and scale. */
 export function checkMatrix(matrix: QuantizedMatrix): void {
   const { n, k, bits, codes, groupSize, scale, zeroPoint, minimum, codebook, permutation } = matrix;
   const check = (holds: boolean, field: string, expected: string, got: unknown): void => {
@@ -65,6 +65,8 @@ export function checkMatrix(matrix: QuantizedMatrix): void {
   check(shifts.length <= 1, shifts[1] ?? '', `none beside ${shifts[0]}`, 'one');
   check(!codebook || (codebook.length === 16 && bits === 4), 'codebook', '16 values, for 4 bits', `${codebook?.length} for ${bits} bits`);
   check(!permutation || permutation.length === k, 'permutation', `${k} inputs`, permutation?.length);
+  const outside = permutation?.findIndex((input) => input >= k) ?? -1;
+  check(outside < 0, `permutation[${outside}]`, `an input below ${k}`, permutation?.[outside]);
 }
 
 /** Code of output `row` and column `column` of the codes. */
@@ -114,4 +116,27 @@ export function packCodes(values: ArrayLike<number>, n: number, k: number, bits:
       out[row * words + Math.floor(column / inWord)]! |= values[i]! << (bits * (column % inWord));
     }
   return out;
+}
+
+/** A matrix in runs of rows whose codes take `bytes` at most: views, nothing is copied. */
+export function* rowsOf(matrix: QuantizedMatrix, bytes: number): Generator<{ readonly matrix: QuantizedMatrix; readonly begin: number }> {
+  const { n, k, bits, codes, scale, zeroPoint, minimum } = matrix;
+  const words = wordsInRow(k, bits);
+  const groups = scale.length / n;
+  const rows = Math.max(4, Math.floor(bytes / (4 * words) / 4) * 4);
+  for (let begin = 0; begin < n; begin += rows) {
+    const end = Math.min(n, begin + rows);
+    const run = (values: Float32Array | undefined) => values?.subarray(begin * groups, end * groups);
+    yield {
+      begin,
+      matrix: {
+        ...matrix,
+        n: end - begin,
+        codes: codes.subarray(begin * words, end * words),
+        scale: run(scale)!,
+        zeroPoint: run(zeroPoint),
+        minimum: run(minimum),
+      },
+    };
+  }
 }

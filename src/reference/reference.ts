@@ -5,7 +5,7 @@ import { fractalIndex, fractalLength, tileColumns } from '../ascend/fractal-nz.j
 import { unpackInt4 } from '../ascend/int4-pack.js';
 import { decodeQuantParam, transQuantParam } from '../ascend/quant-param.js';
 import { checkWeights, checkX } from '../checks.js';
-import { type DType, decode16, type FloatDType, type Format, roundTo } from '../dtype.js';
+import { type DType, decode16, type Format, roundTo } from '../dtype.js';
 import { ArgumentError } from '../errors.js';
 import { type FunctionalOptions, functionalSpec } from '../functional.js';
 import { isTransposed, type Operands, showShape, type View, type XView } from '../problem.js';

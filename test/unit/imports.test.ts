@@ -20,6 +20,9 @@ for (const entry of readdirSync(root, { recursive: true, encoding: 'utf8' })) {
 const ABOVE = [
   'tensor.ts',
   'named-tensors.ts',
+  'load-matrix.ts',
+  'formats/load.ts',
+  'formats/index.ts',
   'product.ts',
   'prepare.ts',
   'tuning.ts',

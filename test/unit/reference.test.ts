@@ -2,7 +2,8 @@
 import { describe, expect, test } from 'vitest';
 import { type DType, encode16, type FloatDType, toFloat16Bits } from '../../src/dtype.js';
 import type { FunctionalOptions } from '../../src/functional.js';
-import { type HostData, type HostTensor, type ReferenceResult, reference, rowMajor, transposeHost } from '../../src/reference/reference.js';
+import { type HostData, type HostTensor, reference, rowMajor, transposeHost } from '../../src/reference/reference.js';
+import type { ReferenceResult } from '../../src/reference/sums.js';
 import { expectArgument } from './expect-argument.js';
 
 const NAN = Number.NaN;

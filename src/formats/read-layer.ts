@@ -1,0 +1,96 @@
+// The pieces of a layer in a file: byte ranges of its tensors, read one after the other, each made into a matrix. Pure but for reading.
+import { FormatError } from '../errors.js';
+import type { LayerSource } from './layer-source.js';
+import type { QuantizedMatrix } from './matrix.js';
+import { asFloats, type RawTensor } from './raw-tensor.js';
+import type { TensorInfo } from './tensor-file.js';
+
+export interface ReadOptions {
+  /** Bytes of a file that are read at once, about; 16 MiB. A layer whose tensors cannot be cut is read whole. */
+  readonly chunkBytes?: number | undefined;
+  readonly signal?: AbortSignal | undefined;
+  /** Bytes of the layer that have been read, and all of them. */
+  readonly onProgress?: ((done: number, total: number) => void) | undefined;
+}
+
+/** A piece of a matrix, and where its first code lies in the whole. */
+export interface Piece {
+  readonly matrix: QuantizedMatrix;
+  readonly n: number;
+  readonly k: number;
+}
+
+const CHUNK_BYTES = 2 ** 24;
+
+/** Bytes that a layer takes in its file. */
+export const layerBytes = ({ tensors, bias }: LayerSource): number =>
+  [...Object.values(tensors), ...(bias ? [bias] : [])].reduce((sum, { begin, end }) => sum + end - begin, 0);
+
+/**
+ * The matrix of a layer in pieces of about `chunkBytes` of the file, which together are all of it; in order, each in memory of its own.
+ * @throws FormatError; what `signal` was aborted with
+ */
+export async function* readPieces(layer: LayerSource, options: ReadOptions = {}): AsyncGenerator<Piece> {
+  const { chunkBytes = CHUNK_BYTES, signal, onProgress } = options;
+  const { n, k, cut, tensors } = layer;
+  const total = layerBytes(layer);
+  let done = 0;
+  const read = async (info: TensorInfo, first = 0, last = rowsIn(info)): Promise<RawTensor> => {
+    signal?.throwIfAborted();
+    const row = (info.end - info.begin) / rowsIn(info);
+    const bytes = await info.source.read(info.begin + first * row, info.begin + last * row, signal);
+    done += bytes.length;
+    onProgress?.(done, total);
+    const shape = first === 0 && last === rowsIn(info) ? info.shape : [last - first, ...info.shape.slice(1)];
+    return { name: info.name, file: info.source.name, dtype: info.dtype, shape, bytes };
+  };
+  const entries = Object.entries(tensors);
+  if (!cut) {
+    const whole: [string, RawTensor][] = [];
+    for (const [name, info] of entries) whole.push([name, await read(info)]);
+    yield { matrix: layer.make(Object.fromEntries(whole), { n, k }), n: 0, k: 0 };
+    return;
+  }
+  const length = cut.axis === 'n' ? n : k;
+  // What is read whole is read once.
+  const kept: [string, RawTensor][] = [];
+  for (const [name, info] of entries) if (!cut.perRow[name]) kept.push([name, await read(info)]);
+  const walked = entries.filter(([name]) => cut.perRow[name]);
+  for (const [name, info] of walked) {
+    const rows = Math.ceil(length / cut.perRow[name]!);
+    if (rowsIn(info) !== rows)
+      throw new FormatError({ file: info.source.name, tensor: info.name, field: 'shape' }, `${rows} rows`, String(rowsIn(info)));
+  }
+  const perUnit = walked.reduce((sum, [, info]) => sum + ((info.end - info.begin) / length) * cut.unit, 0);
+  const run = cut.unit * Math.max(1, Math.floor(chunkBytes / perUnit));
+  for (let begin = 0; begin < length; begin += run) {
+    const end = Math.min(length, begin + run);
+    const parts: [string, RawTensor][] = [];
+    for (const [name, info] of walked) {
+      const per = cut.perRow[name]!;
+      parts.push([name, await read(info, Math.floor(begin / per), Math.ceil(end / per))]);
+    }
+    const size = cut.axis === 'n' ? { n: end - begin, k } : { n, k: end - begin };
+    const matrix = layer.make(Object.fromEntries([...kept, ...parts]), size);
+    yield { matrix, n: cut.axis === 'n' ? begin : 0, k: cut.axis === 'k' ? begin : 0 };
+  }
+}
+
+const rowsIn = ({ shape }: TensorInfo): number => shape[0] ?? 1;
+
+/** The whole matrix of a layer. @throws FormatError; what `signal` was aborted with */
+export async function readMatrix(layer: LayerSource, options: Omit<ReadOptions, 'chunkBytes'> = {}): Promise<QuantizedMatrix> {
+  const pieces = readPieces({ ...layer, cut: undefined }, options);
+  const { value } = await pieces.next();
+  return (value as Piece).matrix;
+}
+
+/** The bias of a layer as numbers; undefined if it has none. @throws FormatError */
+export async function readBias({ n, bias }: LayerSource, signal?: AbortSignal): Promise<Float32Array<ArrayBuffer> | undefined> {
+  if (!bias) return undefined;
+  const bytes = await bias.source.read(bias.begin, bias.end, signal);
+  const values = asFloats({ name: bias.name, file: bias.source.name, dtype: bias.dtype, shape: bias.shape, bytes });
+  if (values.length !== n)
+    throw new FormatError({ file: bias.source.name, tensor: bias.name, field: 'shape' }, `(${n},)`, `${values.length} values`);
+  return values;
+}
