@@ -1,0 +1,151 @@
+// The common form: numbers worked out by hand, what is refused, and the reference over it.
+import { describe, expect, test } from 'vitest';
+import { checkMatrix, codeAt, dequantize, packCodes, type QuantizedMatrix, rowsOf, simplify } from '../../../src/formats/matrix.js';
+import { reference } from '../../../src/reference/reference.js';
+import { referenceMatrix } from '../../../src/reference/reference-matrix.js';
+import { expectArgument } from '../expect-argument.js';
+
+/** Two outputs of nine inputs in groups of 8; codes 0 … 8 and 15 … 7. */
+const base: QuantizedMatrix = {
+  n: 2,
+  k: 9,
+  bits: 4,
+  codes: new Uint32Array([0x76543210, 8, 0x89abcdef, 7]),
+  groupSize: 8,
+  scale: new Float32Array([0.5, 2, -1, 4]),
+  scaleDtype: 'float32',
+};
+const column = (matrix: QuantizedMatrix, row: number): number[] => [...dequantize(matrix).subarray(row * matrix.k, (row + 1) * matrix.k)];
+
+describe('dequantize', () => {
+  test('without a zero point, code 8 is 0', () => {
+    expect(column(base, 0)).toEqual([-4, -3.5, -3, -2.5, -2, -1.5, -1, -0.5, 0]);
+    expect(column(base, 1)).toEqual([-7, -6, -5, -4, -3, -2, -1, -0, -4]);
+  });
+  test('zero points of each group', () => {
+    const matrix = { ...base, zeroPoint: new Float32Array([0, 8, 15, 6.5]) };
+    expect(column(matrix, 0)).toEqual([0, 0.5, 1, 1.5, 2, 2.5, 3, 3.5, 0]);
+    expect(column(matrix, 1).at(-1)).toBe(2);
+  });
+  test('minimums are added after scaling', () => {
+    const matrix = { ...base, minimum: new Float32Array([1, 0.25, 3, -28]) };
+    expect(column(matrix, 0)).toEqual([1, 1.5, 2, 2.5, 3, 3.5, 4, 4.5, 16.25]);
+    expect(column(matrix, 1)).toEqual([-12, -11, -10, -9, -8, -7, -6, -5, 0]);
+  });
+  test('codes of a codebook are indices', () => {
+    const matrix = { ...base, codebook: Float32Array.from({ length: 16 }, (_, i) => i * i) };
+    expect(column(matrix, 0)).toEqual([0, 0.5, 2, 4.5, 8, 12.5, 18, 24.5, 128]);
+  });
+  test('a permutation is undone', () => {
+    const matrix = { ...base, permutation: new Uint32Array([8, 7, 6, 5, 4, 3, 2, 1, 0]) };
+    expect(column(matrix, 0)).toEqual([0, -0.5, -1, -1.5, -2, -2.5, -3, -3.5, -4]);
+  });
+  test('8 bits: four codes in a word, code 128 is 0', () => {
+    const matrix: QuantizedMatrix = {
+      ...base,
+      n: 1,
+      k: 5,
+      bits: 8,
+      codes: new Uint32Array([0xff807f00, 0x81]),
+      groupSize: 4,
+      scale: new Float32Array([1, 3]),
+    };
+    expect(column(matrix, 0)).toEqual([-128, -1, 0, 127, 3]);
+    expect(codeAt(matrix, 0, 3)).toBe(255);
+  });
+});
+
+test('codes are packed first in the lowest bits, rows from whole words on', () => {
+  expect([...packCodes([0, 1, 2, 3, 4, 5, 6, 7, 8, 15, 14, 13, 12, 11, 10, 9, 8, 7], 2, 9, 4)]).toEqual([...base.codes]);
+  expect([...packCodes([0, 127, 128, 255, 129], 1, 5, 8)]).toEqual([0xff807f00, 0x81]);
+});
+
+test('zero points that are all 2^(bits-1) are none', () => {
+  expect(simplify({ ...base, zeroPoint: new Float32Array(4).fill(8) })).toEqual(base);
+  const real = { ...base, zeroPoint: new Float32Array([8, 8, 8, 7]) };
+  expect(simplify(real)).toBe(real);
+});
+
+test('runs of rows are views of the same memory, and together the matrix', () => {
+  const tall: QuantizedMatrix = {
+    ...base,
+    n: 10,
+    codes: new Uint32Array(20).map((_, i) => i),
+    scale: new Float32Array(20).map((_, i) => i),
+    minimum: new Float32Array(20),
+  };
+  const runs = [...rowsOf(tall, 1)];
+  expect(runs.map(({ begin, matrix }) => [begin, matrix.n])).toEqual([
+    [0, 4],
+    [4, 4],
+    [8, 2],
+  ]);
+  expect(runs.every(({ matrix }) => matrix.codes.buffer === tall.codes.buffer)).toBe(true);
+  expect(runs.flatMap(({ matrix }) => [...dequantize(matrix)])).toEqual([...dequantize(tall)]);
+});
+
+test.each<[string, Partial<QuantizedMatrix>, string, string]>([
+  ['n', { n: 0 }, 'a whole number of at least 1', '0'],
+  ['bits', { bits: 3 as never }, '4 or 8', '3'],
+  ['groupSize', { groupSize: 4 }, 'a multiple of 8 up to K = 9, or K', '4'],
+  ['groupSize', { groupSize: 16 }, 'a multiple of 8 up to K = 9, or K', '16'],
+  ['codes', { codes: new Uint32Array(3) }, '4 words for (2, 9) of 4 bits', '3'],
+  ['scale', { scale: new Float32Array(3) }, '4 values, 2 for each of 2 outputs', '3'],
+  ['zeroPoint', { zeroPoint: new Float32Array(2) }, '4 values', '2'],
+  ['minimum', { zeroPoint: new Float32Array(4), minimum: new Float32Array(4) }, 'none beside zeroPoint', 'one'],
+  ['codebook', { codebook: new Float32Array(15) }, '16 values, for 4 bits', '15'],
+  ['permutation', { permutation: new Uint32Array(8) }, '9 inputs', '8'],
+  ['permutation[3]', { permutation: new Uint32Array([0, 1, 2, 9, 4, 5, 6, 7, 8]) }, 'an input below 9', '9'],
+])('%s that does not go with the rest is refused', (field, change, expected, got) => {
+  expectArgument(() => checkMatrix({ ...base, ...change }), `matrix.${field}`, expected, got);
+});
+
+describe('the reference', () => {
+  const x = { data: new Float32Array([1, 2, 0, -1, 0.5, 3, 1, 1, 2]), shape: [1, 9], dtype: 'float32' as const };
+  const product = (matrix: QuantizedMatrix): number[] => {
+    const weights = dequantize(matrix);
+    return [0, 1].map((n) => x.data.reduce((sum, value, k) => sum + value * weights[n * 9 + k]!, 0));
+  };
+  test.each<[string, Partial<QuantizedMatrix>]>([
+    ['no shift', {}],
+    ['zero points', { zeroPoint: new Float32Array([0, 8, 15, 6.5]) }],
+    ['minimums', { minimum: new Float32Array([1, 0.25, 3, -28]) }],
+    ['a codebook', { codebook: Float32Array.from({ length: 16 }, (_, i) => i * i) }],
+    ['a permutation', { permutation: new Uint32Array([8, 7, 6, 5, 4, 3, 2, 1, 0]) }],
+  ])('is x · dequantize(matrix)ᵀ with %s', (_, change) => {
+    const { exact, low, high } = referenceMatrix(x, { ...base, ...change });
+    expect([...exact]).toEqual(product({ ...base, ...change }));
+    for (const [i, sum] of exact.entries()) {
+      expect(low[i]!).toBeLessThanOrEqual(sum);
+      expect(high[i]! - low[i]!).toBeLessThan(0.05) /* far below a step of a code */;
+    }
+  });
+  test('is that of the operator where the operator can say the same', () => {
+    const k = 64;
+    const q = Int8Array.from({ length: 2 * k }, (_, i) => ((i * 37) % 256) - 128);
+    const scale = new Float32Array([0.5, 0.25, 3, 2]);
+    const offset = new Float32Array([1, -2, 0, 7]);
+    const xs = { data: Float32Array.from({ length: 3 * k }, (_, i) => Math.sin(i)), shape: [3, k], dtype: 'float32' as const };
+    const grouped = (data: Float32Array) => ({ data, shape: [2, 2], strides: [1, 2], dtype: 'float32' as const });
+    const want = reference(xs, { data: q, shape: [k, 2], strides: [1, k], dtype: 'int8' }, grouped(scale), {
+      antiquantOffset: grouped(offset),
+      antiquantGroupSize: 32,
+    });
+    const got = referenceMatrix(xs, {
+      n: 2,
+      k,
+      bits: 8,
+      codes: packCodes(
+        Array.from(q, (value) => value + 128),
+        2,
+        k,
+        8,
+      ),
+      groupSize: 32,
+      scale,
+      scaleDtype: 'float32',
+      zeroPoint: offset.map((value) => 128 - value),
+    });
+    expect(got).toEqual(want);
+  });
+});
