@@ -1,14 +1,17 @@
-// rows[m, k] = x[m, k] as f32, for an x that the matmul kernels cannot read in place: transposed, or not aligned to their vec4s.
+// rows[m, k] = x[m, k] as f32, or x[m, permutation[k]], for an x that the matmul kernels cannot read in place: transposed, not aligned to
+// their vec4s, or in another order than the weights' codes.
 // One invocation makes four k of one row.
 //
-// x     element base + b·stride_b + i·stride_m + k·stride_k, where m = b·batch_rows + i: f32, f16 or bf16
-// rows  [m, 4·pitch] f32; 0 from the last k on
+// x            element base + b·stride_b + i·stride_m + k·stride_k, where m = b·batch_rows + i: f32, f16 or bf16
+// permutation  [k] u32, below k
+// rows         [m, 4·pitch] f32; 0 from the last k on
 // One dispatch covers the k that one window of x holds; base is relative to that window and may wrap below 0.
 
 #include "lib/float16.wgsl"
 #include "lib/grid.wgsl"
 
 #param X 0 1 2 // x is: 0 f32, 1 f16, 2 bf16
+#param PERM 0 1 // is there a permutation?
 
 struct Params {
   m: u32, // rows of this dispatch
@@ -28,12 +31,19 @@ struct Params {
 @group(0) @binding(0) var<uniform> params: Params;
 @group(0) @binding(1) var<storage, read> x: array<u32>;
 @group(0) @binding(2) var<storage, read_write> rows: array<vec4<f32>>;
+#if PERM
+@group(0) @binding(3) var<storage, read> permutation: array<u32>;
+#endif
 
 fn element(row: u32, k: u32) -> f32 {
   if (k >= params.k) {
     return 0.0;
   }
+#if PERM
+  let at = row + permutation[k] * params.stride_k;
+#else
   let at = row + k * params.stride_k;
+#endif
 #if X == 0
   return bitcast<f32>(x[at]);
 #else

@@ -4,9 +4,10 @@
 // workgroups share the same rows and columns, and their sums go as f32 to scratch memory, where round-rows adds them.
 //
 // For few rows of x on a GPU: neighbouring lanes read neighbouring 16 bytes of w, STEP words ahead; x is read at an address that a whole
-// subgroup shares, so it takes no registers of the lanes; offsets meet sums of x that sum-rows has made, once a group.
+// subgroup shares, so it takes no registers of the lanes; offsets meet sums of x that sum-rows has made, once a group. A span is 32 k, or as
+// many as a group has whole runs of (lib/blocks.wgsl).
 // Right for subgroups of any size, whichever lanes they are. Operands: lib/operands.wgsl, y: lib/result.wgsl, codes: lib/lane.wgsl.
-// Any m, n, k; groups of whole spans.
+// Any m, n, k; groups of whole words.
 //
 // x_sums  [m, spans]  (the sum of x over the span, the part of it from even k)
 
@@ -75,10 +76,12 @@ alias RowSums = array<vec2<f32>, ROWS>; // as in x_sums
 
 // The sums of x over the words [begin, end) of one group, for all rows.
 fn sums_of_x(m: u32, begin: u32, end: u32) -> RowSums {
-  let spans = (params.words + SPAN_WORDS - 1u) / SPAN_WORDS;
+  let shift = span_shift();
+  let round_up = (1u << shift) - 1u;
+  let spans = (params.words + round_up) >> shift;
   let last = params.m - 1u;
-  let first = begin / SPAN_WORDS;
-  let count = (end + SPAN_WORDS - 1u) / SPAN_WORDS - first;
+  let first = begin >> shift;
+  let count = ((end + round_up) >> shift) - first;
   var sum: RowSums;
   for (var i = 0u; i < count; i++) {
     let span = first + i;
@@ -94,9 +97,14 @@ fn sums_of_x(m: u32, begin: u32, end: u32) -> RowSums {
   return sum;
 }
 
-// What a group adds to a row. sum has BIAS in its codes, zero has it taken out for odd k; even k have more of it.
+// What a group adds to a row. sum has BIAS in its codes: that of odd k for all, and what even k have more.
 fn end_row(total: vec4<f32>, sum: vec4<f32>, x_sum: vec2<f32>, s: vec4<f32>, zero: vec4<f32>) -> vec4<f32> {
-  return fma(s, fma(zero, vec4<f32>(x_sum.x), sum - vec4<f32>((BIAS.x - BIAS.y) * x_sum.y)), total);
+  let odd = sum - vec4<f32>((BIAS.x - BIAS.y) * x_sum.y);
+#if OFFSET == 2
+  return fma(zero, vec4<f32>(x_sum.x), fma(s, odd - vec4<f32>(BIAS.y * x_sum.x), total));
+#else
+  return fma(s, fma(zero - vec4<f32>(BIAS.y), vec4<f32>(x_sum.x), odd), total);
+#endif
 }
 
 // total = the sums over one run of k.
@@ -110,7 +118,7 @@ fn sum_run(total: ptr<function, Rows>, run: Run, m: u32, quad: u32) {
     var sum = Rows(); // said in words: a compiler was seen to keep what the last group left
     mac_words(&sum, &start, begin, end, quad);
     let s = widen_scale(raw_scale);
-    let zero = read_zero(group, quad) - vec4<f32>(BIAS.y);
+    let zero = read_zero(group, quad);
     let x_sum = sums_of_x(m, begin, end);
     (*total)[0] = end_row((*total)[0], sum[0], x_sum[0], s, zero);
 #if ROWS > 1

@@ -37,7 +37,7 @@ fn add_slice(total: ptr<function, Rows>, slice: u32, m: u32, quad: u32) {
   let groups_end = (end + group_spans - 1u) / group_spans;
   for (var group = begin / group_spans; group < groups_end; group++) {
     let s = read_scale(group, quad);
-    let o = read_offset(group, quad);
+    let o = read_offset(group, quad, s);
     let first = max(begin, group * group_spans);
     let count = min(end, (group + 1u) * group_spans) - first;
     for (var i = 0u; i < count; i++) {

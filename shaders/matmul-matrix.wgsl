@@ -165,7 +165,7 @@ fn main(
         let at = row * SUM_PITCH + 4u * (index % QUADS);
         let sum = vec4<f32>(sums[at], sums[at + 1u], sums[at + 2u], sums[at + 3u]);
 #if OFFSET
-        total[t] += (sum + zero * x_sums[row]) * s;
+        total[t] += group_sum(sum, x_sums[row], s, zero);
 #else
         total[t] += sum * s;
 #endif

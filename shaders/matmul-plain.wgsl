@@ -1,4 +1,4 @@
-// y[m, n] = sum over k of x[m, k] · (q[k, n] + offset[g, n]) · scale[g, n] + bias[n]
+// y[m, n] = sum over k of x[m, k] · W[k, n] + bias[n], W[k, n] = (q[k, n] + offset[g, n]) · scale[g, n], or as lib/operands.wgsl has it
 // One invocation makes one quad (four adjacent columns) of one row of y, by the formula as it is written.
 //
 // The kernel to read first, and the one that can do every shape. Operands: lib/operands.wgsl, y: lib/result.wgsl. Any m, n, k.
@@ -19,6 +19,7 @@ fn main(
   if (tile >= params.tiles) {
     return;
   }
+  fill_table(lane.x);
   let m = tile / params.tiles_n;
   let quad = (tile % params.tiles_n) * LANES + lane.x;
   if (4u * quad >= params.n) {

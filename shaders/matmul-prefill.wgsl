@@ -1,4 +1,4 @@
-// y[m, n] = sum over k of x[m, k] · W[k, n] + bias[n], W[k, n] = scale[g, n] · code[k, n] + scale[g, n] · zero[g, n]
+// y[m, n] = sum over k of x[m, k] · W[k, n] + bias[n], W[k, n] = scale[g, n] · code[k, n] + scale[g, n] · zero[g, n] or minimum[g, n]
 // A workgroup makes ROWS rows × LANES quads of y, or a part of their sums over k; a lane makes ROWS rows of one quad.
 //
 // For many rows of x on a GPU, without workgroup memory and barriers: each word of weights becomes floats once for all ROWS rows, and x is
@@ -15,11 +15,19 @@
 #include "lib/grid.wgsl"
 #include "lib/blocks.wgsl"
 
-// What makes weights of codes: scale, and scale · zero with BIAS taken out, for even and for odd k.
+// What makes weights of codes: scale, and what is added, with BIAS taken out, for even and for odd k.
 struct Affine {
   scale: vec4<f32>,
   even: vec4<f32>,
   odd: vec4<f32>,
+}
+
+fn affine_of(s: vec4<f32>, zero: vec4<f32>) -> Affine {
+#if OFFSET == 2
+  return Affine(s, zero - s * BIAS.x, zero - s * BIAS.y);
+#else
+  return Affine(s, s * (zero - vec4<f32>(BIAS.x)), s * (zero - vec4<f32>(BIAS.y)));
+#endif
 }
 
 fn weight_of(planes: Planes, i: u32, affine: Affine) -> vec4<f32> {
@@ -78,9 +86,7 @@ fn main(
   for (var group = run.begin / params.group_words; group < groups; group++) {
     let begin = max(run.begin, group * params.group_words);
     let count = min(run.end, (group + 1u) * params.group_words) - begin;
-    let s = read_scale(group, quad);
-    let zero = read_zero(group, quad);
-    let affine = Affine(s, s * (zero - vec4<f32>(BIAS.x)), s * (zero - vec4<f32>(BIAS.y)));
+    let affine = affine_of(read_scale(group, quad), read_zero(group, quad));
     for (var i = 0u; i < count; i++) {
       mac_word(&sum, &start, begin + i, w[(begin + i) * params.w_pitch + quad], affine);
     }

@@ -1,4 +1,4 @@
-// y[m, n] = sum over k of x[m, k] · W[k, n] + bias[n], W[k, n] = (q[k, n] + offset[g, n]) · scale[g, n]
+// y[m, n] = sum over k of x[m, k] · W[k, n] + bias[n], W as lib/operands.wgsl has it
 // A workgroup of 16 × 16 lanes makes 16·ROWS rows × 16 quads of y, or a part of their sums over k; a lane makes ROWS rows, 16 apart, of
 // one quad.
 //
@@ -25,9 +25,9 @@ fn x_slot(row: u32, k4: u32) -> u32 {
   return row * STEP_QUADS + (k4 ^ (row % STEP_QUADS));
 }
 
-// (q + offset) · scale of code i; 0 past the last k, where an infinite scale must not meet a 0 of x.
-fn weight(words: vec4<u32>, i: u32, k: u32, zero: vec4<f32>, s: vec4<f32>) -> vec4<f32> {
-  return select(vec4<f32>(0.0), (code(words, i) + zero) * s, k < params.k);
+// W of code i of each word; 0 past the last k, where an infinite scale must not meet a 0 of x.
+fn weight_within(words: vec4<u32>, i: u32, k: u32, s: vec4<f32>, zero: vec4<f32>) -> vec4<f32> {
+  return select(vec4<f32>(0.0), weight(words, i, s, zero), k < params.k);
 }
 
 // Fills both tiles with the k from `begin` on, as far as `end`.
@@ -46,8 +46,8 @@ fn fill_tiles(index: u32, m: u32, first_quad: u32, begin: u32, end: u32) {
     let words = w[word * params.w_pitch + quad];
     let zero = read_zero(word / params.group_words, quad);
     let s = read_scale(word / params.group_words, quad);
-    w_tile[2u * index - index % SIDE] = weight(words, k % CODES, k, zero, s);
-    w_tile[2u * index - index % SIDE + SIDE] = weight(words, k % CODES + 1u, k + 1u, zero, s);
+    w_tile[2u * index - index % SIDE] = weight_within(words, k % CODES, k, s, zero);
+    w_tile[2u * index - index % SIDE + SIDE] = weight_within(words, k % CODES + 1u, k + 1u, s, zero);
   }
 }
 
@@ -62,6 +62,7 @@ fn main(
   if (tile >= params.tiles) {
     return;
   }
+  fill_table(index);
   let place = place_of(tile, SIDE * ROWS);
   let first_quad = place.tile_n * SIDE;
   let run = run_at(place.split, place.splits);

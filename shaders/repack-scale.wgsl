@@ -25,6 +25,7 @@ struct Params {
   stride_n: u32,
   out_base: u32, // index of the first u32 made here
   out_pitch: u32, // u32s in a row of out
+  out_count: u32, // u32s of a row that are made here
 }
 
 @group(0) @binding(0) var<uniform> params: Params;
@@ -60,14 +61,15 @@ fn main(
   @builtin(local_invocation_index) lane: u32,
 ) {
   let index = linear_index(workgroup, workgroups) * 64u + lane;
-  let g = index / params.out_pitch;
-  let at = index % params.out_pitch;
+  let g = index / params.out_count;
+  let at = index % params.out_count;
   if (g >= params.groups) {
     return;
   }
+  let to = params.out_base + g * params.out_pitch + at;
 #if PACKED
-  out[params.out_base + index] = element(g, 2u * at) | (element(g, 2u * at + 1u) << 16u);
+  out[to] = element(g, 2u * at) | (element(g, 2u * at + 1u) << 16u);
 #else
-  out[params.out_base + index] = element(g, at);
+  out[to] = element(g, at);
 #endif
 }

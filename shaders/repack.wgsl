@@ -1,7 +1,8 @@
-// packed[k / CODES, n] = the codes of w[n, k … k + CODES), first in the lowest bits; a code is q + ZERO, and of a k past the end ZERO.
+// packed[k / CODES, n] = the codes of w[n, k … k + CODES), first in the lowest bits; a code is q + ZERO, and of a k past the end ZERO:
+// x is 0 there, so that any code would do.
 // One invocation makes one word.
 //
-// source  the caller's weights: int8, or int4 packed eight to a u32, as elements e = base + n·stride_n + k·stride_k, or FRACTAL_NZ
+// source  weights as int8 or int4 in two's complement, or as unsigned codes, packed as many to a u32 as it holds, as elements e = base + n·stride_n + k·stride_k, or FRACTAL_NZ
 // packed  [words, n] u32
 // One dispatch covers the columns and words that one window of source holds; base is relative to that window and may wrap below 0.
 
@@ -22,6 +23,7 @@ struct Params {
   tile_rows: u32, // FRACTAL_NZ: tiles of 16 rows along the matrix
   packed_base: u32, // index of the first word made here
   packed_pitch: u32, // words in a row of packed
+  flip: u32, // turns an element into a code by exclusive or: ZERO in two's complement, 0 where it is a code
 }
 
 @group(0) @binding(0) var<uniform> params: Params;
@@ -60,12 +62,12 @@ fn main(
   var codes = 0u;
   for (var i = 0u; i < CODES; i++) {
     let k = (params.word + word) * CODES + i;
-    var q = 0u; // two's complement, BITS wide
+    var c = u32(ZERO);
     if (k < params.k) {
       let at = element(params.n + n, k);
-      q = (source[at / CODES] >> (BITS * (at % CODES))) & MASK.x;
+      c = ((source[at / CODES] >> (BITS * (at % CODES))) & MASK.x) ^ params.flip;
     }
-    codes |= (q ^ u32(ZERO)) << (BITS * i);
+    codes |= c << (BITS * i);
   }
   packed[params.packed_base + word * params.packed_pitch + n] = codes;
 }

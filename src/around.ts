@@ -6,7 +6,7 @@ import { UnsupportedError } from './errors.js';
 import * as helpers from './kernels/helpers.js';
 import type { Before } from './kernels/kernel.js';
 import { readsInPlace, xParam, Y } from './kernels/operands.js';
-import { type Packed, whole } from './packed.js';
+import { groupWords, type Packed, whole } from './packed.js';
 import type { Problem, XOf } from './problem.js';
 import { spansOf as blocksOf, type Digits, pitchWords } from './quantized.js';
 import { type Step, step } from './step.js';
@@ -45,9 +45,13 @@ interface Maker {
 /** The role that is no scratch where x comes quantized. */
 export const GIVEN = 'xCodes';
 
-/** k that share a sum of x. */
-const SPAN = 32;
-const spansOf = (problem: Problem, packed: Packed): number => Math.ceil((packed.words * (32 / problem.bits)) / SPAN);
+/** Words that share a sum of x: those of 32 k, or of the longest run of 2, 4, 8 … of them that groups are whole ones of (lib/blocks.wgsl). */
+function spanWords(problem: Problem, packed: Packed): number {
+  const whole = problem.bits; // 32 k
+  const inGroup = groupWords(problem, packed);
+  return inGroup < packed.words ? Math.min(whole, inGroup & -inGroup) : whole;
+}
+const spansOf = (problem: Problem, packed: Packed): number => Math.ceil(packed.words / spanWords(problem, packed));
 
 export const makers: Readonly<Record<Before, Maker>> = {
   'sum-rows': {
@@ -56,7 +60,13 @@ export const makers: Readonly<Record<Before, Maker>> = {
       const spans = spansOf(problem, packed);
       const sums = { buffer: 'xSums', offset: 0, size: 8 * count * spans };
       const sum = step(caps, helpers.sumRows, { X }, Math.ceil((count * spans) / 64), {
-        uniforms: { m: count, x_base: (x.base + first) / 4, x_pitch: pitch / 4, spans },
+        uniforms: {
+          m: count,
+          x_base: (x.base + first) / 4,
+          x_pitch: pitch / 4,
+          spans,
+          span_quads: (spanWords(problem, packed) * 8) / problem.bits,
+        },
         bindings: { x, sums },
       });
       return { steps: [sum], bindings: { x_sums: sums }, uniforms: {} };
@@ -129,12 +139,15 @@ export function rowsOf(problem: XOf, caps: Caps, { begin, count }: { readonly be
   return { window: window(caps, direct ? 'x' : 'rows', bits, first, count * pitch), first, pitch, begin, count, X: xParam(problem, caps) };
 }
 
-/** x rows [begin, begin + count) → scratch `rows`, in as many windows of x as it takes. */
-export function gather(problem: XOf, caps: Caps, begin: number, count: number): Step[] {
-  const { x, k, xDtype } = problem;
+/**
+ * x rows [begin, begin + count) → scratch `rows`, in as many windows of x as it takes; in another order, a window holds whole rows.
+ * @throws UnsupportedError
+ */
+export function gather(problem: XOf, caps: Caps, begin: number, count: number, packed?: Packed): Step[] {
+  const { x, k, xDtype, permuted } = problem;
   const bits = 8 * BYTES[xDtype];
   const pitch = gatheredPitch(problem) / 4;
-  const whole = { buffer: 'rows', offset: 0, size: count * pitch * 16 };
+  const out = { buffer: 'rows', offset: 0, size: count * pitch * 16 };
   const at = (m: number, kk: number): number => {
     const batch = Math.floor(m / x.batchRows);
     return x.offset + batch * x.strideB + (m - batch * x.batchRows) * x.strideM + kk * x.strideK;
@@ -147,7 +160,7 @@ export function gather(problem: XOf, caps: Caps, begin: number, count: number): 
     return step(
       caps,
       helpers.gatherRows,
-      { X: problem.xDtype === 'float32' ? 0 : problem.xDtype === 'float16' ? 1 : 2 },
+      { X: xDtype === 'float32' ? 0 : xDtype === 'float16' ? 1 : 2, PERM: permuted ? 1 : 0 },
       Math.ceil((rows * quads) / 64),
       {
         uniforms: {
@@ -164,7 +177,7 @@ export function gather(problem: XOf, caps: Caps, begin: number, count: number): 
           rows_base: (firstM - begin) * pitch,
           pitch,
         },
-        bindings: { x: source, rows: whole },
+        bindings: { x: source, rows: out, ...(permuted && { permutation: whole(packed!, 'permutation') }) },
       },
     );
   };
@@ -174,8 +187,11 @@ export function gather(problem: XOf, caps: Caps, begin: number, count: number): 
   const steps: Step[] = [];
   for (let m = begin; m < begin + count; ) {
     const rows = Math.min(x.batchRows - (m % x.batchRows), begin + count - m);
+    const transposed = x.strideK > x.strideM;
+    // Where the layer takes its inputs in another order, any k may be anywhere in a row.
+    if (transposed && permuted) fitting(caps, 'a transposed x whose inputs are permuted', (k * x.strideK * bits) / 8);
     const fit = fitting(caps, 'x', (4 * Math.max(x.strideK, x.strideM) * bits) / 8);
-    const quads = x.strideK > x.strideM ? fit : pitch;
+    const quads = transposed && !permuted ? fit : pitch;
     for (const piece of pieces(pitch, quads)) steps.push(part(m, rows, 4 * piece.begin, piece.count));
     m += rows;
   }

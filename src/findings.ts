@@ -36,12 +36,12 @@ const MANY_ROWS = 1024;
  * (tiles have 1, 2, 4, 8 … rows, so these cost about the same number of tiles, whatever the kernel). From 513 rows on all are one.
  */
 export function problemClass(problem: Problem, caps: Caps): string {
-  const { m, n, k, groupSize, innerPrecise } = problem;
+  const { m, n, k, groupSize, innerPrecise, permuted } = problem;
   const rows = Math.min(MANY_ROWS, 2 ** Math.ceil(Math.log2(m)));
   const { f16, subgroups, software } = caps;
   const has = { f16, subgroups, matrix: caps.subgroupMatrix.length > 0, software };
   const abilities = Object.entries(has).flatMap(([name, there]) => (there ? [name] : []));
-  return `m<=${rows} n=${n} k=${k} group=${groupSize} precise=${innerPrecise} ${variantId('', operandParams(problem, caps))} ${abilities.join('+')}`;
+  return `m<=${rows} n=${n} k=${k} group=${groupSize} precise=${innerPrecise}${permuted ? ' permuted' : ''} ${variantId('', operandParams(problem, caps))} ${abilities.join('+')}`;
 }
 
 /** May a layer use a kernel that sums like this? With innerPrecise 0 neither x nor weights may be rounded. */

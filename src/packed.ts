@@ -59,6 +59,10 @@ export function packedLayout(weights: Weights, caps: Caps): Packed {
   return { words, slabs, sizes };
 }
 
+/** Words of a group; all of them where there are no groups. */
+export const groupWords = ({ groupSize, k, bits }: Pick<Weights, 'groupSize' | 'k' | 'bits'>, { words }: Packed): number =>
+  groupSize >= k ? words : (groupSize * bits) / 32;
+
 export const whole = (packed: Packed, buffer: string): Slice => ({
   buffer,
   offset: packed.starts?.[buffer] ?? 0,
@@ -131,6 +135,7 @@ function packWeight(operands: Operands, packed: Packed, caps: Caps, offset: numb
         tile_rows: tileRows,
         packed_base: word0 * slab.quads * 4 + (n0 - slab.begin),
         packed_pitch: slab.quads * 4,
+        flip: 2 ** (bits - 1),
       },
       bindings: { source, packed: whole(packed, `w${index}`) },
     });
@@ -172,6 +177,7 @@ function packColumns(
         stride_n: strideN,
         out_base: piece.begin * outPitch,
         out_pitch: outPitch,
+        out_count: outPitch,
       },
       bindings: { source, out },
     });

@@ -8,7 +8,7 @@ import { accurateEnough, type Findings, NO_FINDINGS, problemClass, type Tuned } 
 import { kernels } from './kernels/index.js';
 import { type Extent, type Kernel, variantId } from './kernels/kernel.js';
 import { operandParams, placeUniforms, readsInPlace, writesInPlace, Y } from './kernels/operands.js';
-import { type Packed, whole } from './packed.js';
+import { groupWords, type Packed, whole } from './packed.js';
 import type { Problem } from './problem.js';
 import { type Step, step } from './step.js';
 import type { Params } from './wgsl/preprocess.js';
@@ -136,7 +136,7 @@ export function makePlan(problem: Problem, packed: Packed, caps: Caps, force?: F
   const steps: Step[] = [];
   let main: Step | undefined;
   for (const chunk of pieces(m, rows)) {
-    if (!direct.x) steps.push(...gather(problem, caps, chunk.begin, chunk.count));
+    if (!direct.x) steps.push(...gather(problem, caps, chunk.begin, chunk.count, packed));
     const x = rowsOf(problem, caps, chunk);
     const extra = maker?.make(problem, caps, packed, x, choice.params);
     steps.push(...(extra?.steps ?? []));
@@ -151,7 +151,11 @@ export function makePlan(problem: Problem, packed: Packed, caps: Caps, force?: F
     accuracy: choice.kernel.accuracy?.(problem, choice.params) ?? PRECISE,
     why: [
       ...choice.why,
-      ...(direct.x ? [] : ['gather-rows first: x is transposed, or its rows are not whole words, or it does not start on a vec4']),
+      ...(direct.x
+        ? []
+        : problem.permuted
+          ? ['gather-rows first: the inputs are in another order than those of x']
+          : ['gather-rows first: x is transposed, or its rows are not whole words, or it does not start on a vec4']),
       ...(splits > 1
         ? [`round-rows last: workgroups share k in ${splits} parts, since rows and columns alone do not fill the device`]
         : []),
@@ -213,7 +217,7 @@ function multiply(
         n: slab.count,
         k,
         words: packed.words,
-        group_words: problem.groupSize >= k ? packed.words : (problem.groupSize * problem.bits) / 32,
+        group_words: groupWords(problem, packed),
         w_pitch: slab.pitch,
         x_base: (x.window.base + x.first) / 4,
         x_pitch: x.pitch / 4,
@@ -228,7 +232,8 @@ function multiply(
         ...extra?.bindings,
         w: whole(packed, `w${i}`),
         scale: whole(packed, `scale${i}`),
-        ...(params.OFFSET === 1 && { offset: whole(packed, `offset${i}`) }),
+        ...(params.OFFSET! > 0 && { offset: whole(packed, `offset${i}`) }),
+        ...(params.TABLE === 1 && { codebook: whole(packed, 'codebook') }),
         bias: whole(packed, 'columnBias'),
         ...(params.Y === 3 && { quant: whole(packed, 'columnQuant') }),
         y: y.window,

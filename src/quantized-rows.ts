@@ -93,6 +93,8 @@ export function inputOf(given: Tensor | QuantizedRows, { device, weights }: Pick
     return { x: given };
   }
   const { written } = assertQuantized(given, device);
+  if (weights.permuted)
+    throw new ArgumentError('x', 'a Tensor for a layer whose inputs are permuted', 'codes in the order of its own inputs');
   const { x, codes, bits, digits } = given;
   if (bits !== weights.bits) throw new ArgumentError('x', `codes ordered for int${weights.bits} weights`, `for int${bits}`);
   return { x, codes, digits, written };

@@ -54,6 +54,9 @@ const xAt = (m: number, k: number): number => {
   const t = noise(m, k, 1);
   return k % 8 === m % 8 ? (t % 2 === 0 ? 127 : -127) : (t % 7) - 3;
 };
+/** 16 values of a codebook, halves of small whole numbers in no order. */
+const VALUES = Float32Array.from({ length: 16 }, (_, i) => ((7 * i + 3) % 16) / 2 - 3.5);
+/** q: the code less that of weight 0. */
 const codeAt = (n: number, k: number, bits: number): number => {
   const t = noise(n, k, 2);
   if (bits === 4) return (t % 16) - 8;
@@ -64,6 +67,16 @@ const offsetAt = (n: number, g: number): number => (noise(n, g, 4) % 7) - 3;
 const biasAt = (n: number): number => ((noise(n, 0, 5) % 17) - 8) / 2;
 const quantAt = (n: number) => ({ scale: 2 ** -(3 + (noise(n, 0, 6) % 4)), offset: (noise(n, 0, 7) % 41) - 20 });
 
+/** W, a whole number of eighths. */
+function weightAt({ bits, groupSize, shift, codebook }: Problem, n: number, k: number): number {
+  const g = Math.floor(k / groupSize);
+  const q = codeAt(n, k, bits);
+  const zero = 2 ** (bits - 1);
+  if (codebook) return scaleAt(n, g) * VALUES[q + zero]!;
+  if (shift === 'minimum') return scaleAt(n, g) * (q + zero) + offsetAt(n, g);
+  return scaleAt(n, g) * (q + (shift === 'offset' ? offsetAt(n, g) : 0));
+}
+
 /** Row by row. (Typed arrays' `from` with a function takes ten times as long.) */
 function matrix<T extends Float32Array | Int8Array>(values: T, columns: number, at: (row: number, column: number) => number): T {
   for (let i = 0, row = 0; i < values.length; row++) for (let column = 0; column < columns; column++) values[i++] = at(row, column);
@@ -73,7 +86,16 @@ const floatBytes = (values: Float32Array<ArrayBuffer>, dtype: FloatDType): Uint8
   new Uint8Array((dtype === 'float32' ? values : encode16(values, dtype)).buffer);
 
 /** The packed buffers of docs/format.md. */
-function packedContents({ n, k, bits, groups, scaleDtype, shift, yDtype }: Problem): Readonly<Record<string, Uint8Array<ArrayBuffer>>> {
+function packedContents({
+  n,
+  k,
+  bits,
+  groups,
+  scaleDtype,
+  shift,
+  codebook,
+  yDtype,
+}: Problem): Readonly<Record<string, Uint8Array<ArrayBuffer>>> {
   const columns = Math.ceil(n / 4) * 4;
   const codes = 32 / bits;
   const w = new Uint32Array((k / codes) * columns);
@@ -100,12 +122,13 @@ function packedContents({ n, k, bits, groups, scaleDtype, shift, yDtype }: Probl
       'float32',
     ),
     ...(yDtype === 'int8' && { columnQuant: new Uint8Array(quants.buffer) }),
+    ...(codebook && { codebook: new Uint8Array(VALUES.slice().buffer) }),
   };
 }
 
 // ------------------------------------------------------------------------------------------------------------------ shape
 
-const GROUP_SIZES = [32, 64, 128, 256, Number.POSITIVE_INFINITY];
+const GROUP_SIZES = [16, 32, 64, 128, 256, Number.POSITIVE_INFINITY];
 /** k past the last whole group, down to none for a kernel that takes only whole ones. */
 const RAGGED = [8, 32, 0];
 const ROWS = [2, 1, 17, 65, 129];
@@ -128,8 +151,8 @@ function shape(kernel: Kernel, tile: Params, params: Params, caps: Caps): Proble
       xDtype: X[params.X!]!,
       scaleDtype: FLOATS[params.SCALE!]!,
       yDtype: params.Y === 3 ? 'int8' : FLOATS[params.Y!]!,
-      shift: params.OFFSET === 1 ? 'offset' : 'none',
-      codebook: false,
+      shift: (['none', 'offset', 'minimum'] as const)[params.OFFSET!]!,
+      codebook: params.TABLE === 1,
       permuted: false,
       bias: true,
       innerPrecise: 1,
@@ -159,7 +182,7 @@ function shape(kernel: Kernel, tile: Params, params: Params, caps: Caps): Proble
 export function makeTrial(name: string, params: Params, device: Caps): Trial | undefined {
   const kernel = kernels.find((one) => one.name === name);
   const tile = kernel && tileOf(kernel, params);
-  const known = X[params.X!] && FLOATS[params.SCALE!] && params.Y! <= 3;
+  const known = X[params.X!] && FLOATS[params.SCALE!] && params.OFFSET! <= 2 && params.Y! <= 3;
   if (!tile || !known) return undefined;
   // One lane fills the device: k is not split, and y is what the variant writes.
   const caps = { ...device, lanes: 1, ...(params.X === FLOAT16_BITS && { f16: false }) };
@@ -215,19 +238,18 @@ export function judge({ problem, accuracy }: Trial, bytes: Uint8Array<ArrayBuffe
 }
 
 /** The sums, bias included: no number here is rounded, in whatever order it is made. A test holds them against the reference. */
-export function exactSums({ m, n, k, bits, groupSize, shift }: Problem): Float64Array {
+export function exactSums(problem: Problem): Float64Array {
+  const { m, n, k, bits, groupSize } = problem;
   const x = matrix(new Int8Array(m * k), k, xAt);
-  const codes = matrix(new Int8Array(n * k), k, (i, j) => codeAt(i, j, bits));
+  const values = matrix(new Float32Array(n * k), k, (i, j) => weightAt(problem, i, j));
   const sums = new Float64Array(m * n);
   for (let i = 0; i < n; i++)
     for (let begin = 0, g = 0; begin < k; begin += groupSize, g++) {
-      const scale = scaleAt(i, g);
-      const zero = shift === 'none' ? 0 : offsetAt(i, g);
       const end = Math.min(k, begin + groupSize);
       for (let r = 0; r < m; r++) {
         let sum = 0;
-        for (let j = begin; j < end; j++) sum += x[r * k + j]! * (codes[i * k + j]! + zero);
-        sums[r * n + i]! += scale * sum + (g === 0 ? biasAt(i) : 0);
+        for (let j = begin; j < end; j++) sum += x[r * k + j]! * values[i * k + j]!;
+        sums[r * n + i]! += sum + (g === 0 ? biasAt(i) : 0);
       }
     }
   return sums;

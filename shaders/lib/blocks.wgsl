@@ -31,6 +31,13 @@ fn run_at(index: u32, runs: u32) -> Run {
   return Run(begin, min(begin + length, params.words));
 }
 
+// Sums of x go over spans of 32 k; where groups are not whole spans, over the longest runs of 2, 4, 8 … k that they are whole ones of.
+// This is the binary logarithm of a span's words.
+fn span_shift() -> u32 {
+  let in_group = select(SPAN_WORDS, params.group_words, params.group_words < params.words);
+  return min(firstTrailingBit(in_group), firstTrailingBit(SPAN_WORDS));
+}
+
 // The first group that begins after the run; 0 if there is nothing in it.
 fn groups_end(run: Run) -> u32 {
   return select(0u, (run.end + params.group_words - 1u) / params.group_words, run.begin < run.end);

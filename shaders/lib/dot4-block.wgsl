@@ -53,7 +53,7 @@ fn add_halves(sums: ptr<function, Sums>, start: Starts, at: u32, p: Planes) {
 #endif
 }
 
-// total + scale · (unit · integer sums + offset · sum of x), of one row.
+// total + scale · (unit · integer sums + offset · sum of x), of one row; with a minimum, o is not scaled.
 #if DIGITS == 2
 fn end_block(total: vec4<f32>, at: u32, sum: vec4<i32>, second: vec4<i32>, s: vec4<f32>, o: vec4<f32>) -> vec4<f32> {
 #else
@@ -65,10 +65,14 @@ fn end_block(total: vec4<f32>, at: u32, sum: vec4<i32>, s: vec4<f32>, o: vec4<f3
   value += vec4<f32>(second) * (1.0 / SECOND);
 #endif
   value *= bitcast<f32>(record.x);
+#if OFFSET == 2
+  return total + s * value + o * bitcast<f32>(record.z);
+#else
 #if OFFSET
   value += o * bitcast<f32>(record.z);
 #endif
   return total + s * value;
+#endif
 }
 
 fn add_block(total: ptr<function, Rows>, start: Starts, span: u32, quad: u32, s: vec4<f32>, o: vec4<f32>) {
@@ -104,8 +108,11 @@ fn add_block(total: ptr<function, Rows>, start: Starts, span: u32, quad: u32, s:
 #endif
 }
 
-fn read_offset(group: u32, quad: u32) -> vec4<f32> {
-#if OFFSET
+// Integer sums are those of q, not of codes: with a minimum this is the weight of q = 0.
+fn read_offset(group: u32, quad: u32, s: vec4<f32>) -> vec4<f32> {
+#if OFFSET == 2
+  return widen_scale(offset[group * params.w_pitch + quad]) + s * ZERO;
+#elif OFFSET
   return widen_scale(offset[group * params.w_pitch + quad]);
 #else
   return vec4<f32>(0.0);

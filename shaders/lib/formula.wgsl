@@ -1,5 +1,5 @@
-// The sum as the formula writes it: every weight dequantized, (q + offset) · scale, then multiplied with x, one k after the other.
-// Slow and right for all inputs: Inf and NaN in x, scale or offset come out as the formula has them.
+// The sum as the formula writes it: every weight dequantized, then multiplied with x, one k after the other.
+// Slow and right for all inputs: Inf and NaN in x, scale or offset come out as the formula has them. With TABLE, the table is filled.
 
 #include "lib/operands.wgsl"
 
@@ -15,11 +15,11 @@ fn formula_of(m: u32, quad: u32, begin: u32, end: u32) -> vec4<f32> {
     let group = word / params.group_words;
     let s = read_scale(group, quad);
     let zero = read_zero(group, quad);
-    let codes = read_words(word, quad);
+    let words = read_words(word, quad);
     let count = min(CODES, params.k - word * CODES); // the last word may be short
     for (var i = 0u; i < count; i++) {
       let at = row + (word * CODES + i) / 4u;
-      sum += read_x(at)[i % 4u] * ((code(codes, i) + zero) * s);
+      sum += read_x(at)[i % 4u] * weight(words, i, s, zero);
     }
   }
   return sum;

@@ -1,20 +1,21 @@
-// What every matmul kernel reads: y[m, n] = sum over k of x[m, k] · (q[k, n] + offset[g, n]) · scale[g, n] + bias[n], g = k's group.
+// What every matmul kernel reads: y[m, n] = sum over k of x[m, k] · W[k, n] + bias[n], where with g = k's group
+// W[k, n] = (q[k, n] + offset[g, n]) · scale[g, n], or code[k, n] · scale[g, n] + minimum[g, n], or table[code[k, n]] · scale[g, n].
 // One dispatch covers `m` rows of x and the `n` columns of one slab of weights; a quad is four adjacent columns.
 //
 // x       [m, k]        f32, f16 or bf16; k is a whole number of words, so rows are vec4-aligned
 // w       [words, n]    u32 words of packed codes (lib/weights.wgsl), read READ columns at a time
 // scale   [groups, n]   f32, or two f16 or bf16 in a u32
-// offset  [groups, n]   as scale
+// offset  [groups, n]   as scale; the minimum where OFFSET is 2
 // bias    [N]           f32, over all slabs; zeros where there is none
 //
-// Rows of w, scale and offset are w_pitch quads long; columns past n have scale 0.
+// Rows of w, scale and offset are w_pitch quads long; columns past n have scale 0. Groups are whole words.
 
 #include "lib/weights.wgsl"
 #include "lib/activation.wgsl"
 #include "lib/float16.wgsl"
 
 #param SCALE 0 1 2 // scale and offset are: 0 f32, 1 f16, 2 bf16
-#param OFFSET 0 1 // is there an offset?
+#param OFFSET 0 1 2 // what is added: 0 nothing, 1 offset, to the code before scaling, 2 offset as a minimum, after scaling
 #param READ 1 4 // columns in a load of w, scale and offset: 4 but for adapters that pay for each word
 
 // What a load brings of the columns at an index that counts READ columns.
@@ -86,4 +87,5 @@ fn read_words(word: u32, quad: u32) -> vec4<u32> {
 #endif
 }
 
+#include "lib/table.wgsl"
 #include "lib/scale.wgsl"

@@ -50,13 +50,13 @@ fn load_words(places: ptr<function, Places>, word: u32) -> array<Words, LOADS> {
   return words;
 }
 
-// total += scale · (sum + zero · sum of x), and sum starts anew. zero = offset - ZERO: offsets cost nothing in the inner loop.
+// total += what the group adds, and sum starts anew.
 fn end_group(total: ptr<function, Tile>, sum: ptr<function, Tile>, x_sum: RowSums, group: u32, places: ptr<function, Places>) {
 #repeat i LOADS
   let s = scale_at(group, (*places)[i]);
   let zero = zero_at(group, (*places)[i]);
 #repeat r ROWS
-  (*total)[r][i] += s * ((*sum)[r][i] + zero * x_sum[r]);
+  (*total)[r][i] += group_sum((*sum)[r][i], x_sum[r], s, zero);
   (*sum)[r][i] = Columns();
 #end
 #end

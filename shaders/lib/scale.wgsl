@@ -1,4 +1,8 @@
-// Scales and offsets of a group, as f32. `at` counts what a load brings: READ columns. Part of lib/operands.wgsl, which has the bindings.
+// Scales and offsets of a group, as f32, and what they make of codes. `at` counts what a load brings: READ columns. Part of
+// lib/operands.wgsl, which has the bindings.
+//
+// A zero is what comes to a code or its sums beside the scale: the offset less the code of weight 0, which is scaled too; or a minimum
+// (OFFSET 2), which is not.
 
 #if READ == 4
 fn widen_scale(s: Scales) -> vec4<f32> {
@@ -15,9 +19,10 @@ fn scale_at(group: u32, at: u32) -> vec4<f32> {
   return widen_scale(scale[group * params.w_pitch + at]);
 }
 
-// What is added to a code before scaling: the caller's offset, less the code of weight 0.
 fn zero_at(group: u32, at: u32) -> vec4<f32> {
-#if OFFSET
+#if OFFSET == 2
+  return widen_scale(offset[group * params.w_pitch + at]);
+#elif OFFSET
   return widen_scale(offset[group * params.w_pitch + at]) - vec4<f32>(ZERO);
 #else
   return vec4<f32>(-ZERO);
@@ -54,17 +59,26 @@ fn scale_at(group: u32, at: u32) -> f32 {
 #endif
 }
 
-// What is added to a code before scaling: the caller's offset, less the code of weight 0.
 fn zero_at(group: u32, at: u32) -> f32 {
-#if OFFSET && SCALE == 0
-  return offset[4u * group * params.w_pitch + at] - ZERO;
+#if OFFSET == 2
+  return offset_at(group, at);
 #elif OFFSET
-  let column = 4u * group * params.w_pitch + at;
-  return widen_scale(offset[column / 2u], column) - ZERO;
+  return offset_at(group, at) - ZERO;
 #else
   return -ZERO;
 #endif
 }
+
+#if OFFSET
+fn offset_at(group: u32, at: u32) -> f32 {
+  let column = 4u * group * params.w_pitch + at;
+#if SCALE == 0
+  return offset[column];
+#else
+  return widen_scale(offset[column / 2u], column);
+#endif
+}
+#endif
 
 // Of a quad, whatever READ is.
 fn read_scale(group: u32, quad: u32) -> vec4<f32> {
@@ -77,3 +91,23 @@ fn read_zero(group: u32, quad: u32) -> vec4<f32> {
   return vec4<f32>(zero_at(group, at), zero_at(group, at + 1u), zero_at(group, at + 2u), zero_at(group, at + 3u));
 }
 #endif
+
+// What code i of each word means: its weight.
+fn weight(words: vec4<u32>, i: u32, s: vec4<f32>, zero: vec4<f32>) -> vec4<f32> {
+#if TABLE
+  return value(words, i) * s;
+#elif OFFSET == 2
+  return code(words, i) * s + zero;
+#else
+  return (code(words, i) + zero) * s;
+#endif
+}
+
+// What a group adds to y, of its sums of x · code and of x: offsets cost nothing in the inner loop.
+fn group_sum(sum: Columns, x_sum: f32, s: Columns, zero: Columns) -> Columns {
+#if OFFSET == 2
+  return s * sum + zero * x_sum;
+#else
+  return s * (sum + zero * x_sum);
+#endif
+}

@@ -14,7 +14,7 @@ export const repack: Helper = {
     { name: 'source', binding: 1, access: 'read' },
     { name: 'packed', binding: 2, access: 'write' },
   ],
-  uniforms: ['n_count', 'word_count', 'n', 'word', 'k', 'base', 'stride_n', 'stride_k', 'tile_rows', 'packed_base', 'packed_pitch'],
+  uniforms: ['n_count', 'word_count', 'n', 'word', 'k', 'base', 'stride_n', 'stride_k', 'tile_rows', 'packed_base', 'packed_pitch', 'flip'],
   variants: [4, 8].flatMap((BITS) => [0, 1, 2].map((NZ) => ({ BITS, NZ }))),
 };
 
@@ -25,7 +25,7 @@ export const repackScale: Helper = {
     { name: 'source', binding: 1, access: 'read' },
     { name: 'out', binding: 2, access: 'write' },
   ],
-  uniforms: ['n', 'groups', 'base', 'stride_g', 'stride_n', 'out_base', 'out_pitch'],
+  uniforms: ['n', 'groups', 'base', 'stride_g', 'stride_n', 'out_base', 'out_pitch', 'out_count'],
   variants: [...[0, 1, 3, 4].map((SOURCE) => ({ SOURCE, PACKED: 0 })), { SOURCE: 1, PACKED: 1 }, { SOURCE: 2, PACKED: 1 }],
 };
 
@@ -51,9 +51,10 @@ export const gatherRows: Helper = {
     { name: 'params', binding: 0, access: 'uniform' },
     { name: 'x', binding: 1, access: 'read' },
     { name: 'rows', binding: 2, access: 'write' },
+    { name: 'permutation', binding: 3, access: 'read', when: (params) => params.PERM === 1 },
   ],
   uniforms: ['m', 'first_m', 'first_k', 'quads', 'k', 'base', 'batch_rows', 'stride_b', 'stride_m', 'stride_k', 'rows_base', 'pitch'],
-  variants: [0, 1, 2].map((X) => ({ X })),
+  variants: [0, 1].flatMap((PERM) => [0, 1, 2].map((X) => ({ X, PERM }))),
 };
 
 /** X as the kernel that reads the sums: they see the same x. */
@@ -64,7 +65,7 @@ export const sumRows: Helper = {
     { name: 'x', binding: 1, access: 'read' },
     { name: 'sums', binding: 2, access: 'write' },
   ],
-  uniforms: ['m', 'x_base', 'x_pitch', 'spans'],
+  uniforms: ['m', 'x_base', 'x_pitch', 'spans', 'span_quads'],
   variants: [0, 1, 2, 3].map((X) => ({ X })),
 };
 

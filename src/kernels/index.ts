@@ -9,6 +9,7 @@ import { matmulPlain } from './matmul-plain.js';
 import { matmulPrefill } from './matmul-prefill.js';
 import { matmulRows } from './matmul-rows.js';
 import { matmulSubgroup } from './matmul-subgroup.js';
+import { matmulTable } from './matmul-table.js';
 import { matmulTiled } from './matmul-tiled.js';
 import { operandVariants } from './operands.js';
 
@@ -18,6 +19,7 @@ export const kernels: readonly Kernel[] = [
   matmulDecode,
   matmulMatrix,
   matmulPrefill,
+  matmulTable,
   matmulTiled,
   matmulRows,
   matmulPlain,

@@ -33,6 +33,8 @@ export type Before = 'sum-rows' | 'quantize-rows';
 export interface Kernel extends Shader {
   /** What a helper makes of x in the same call, for this kernel to read; see around.ts. */
   readonly before?: Before;
+  /** Codes may be indices of a table (TABLE 1): are they always, or may they be numbers too? Without this they are always numbers. */
+  readonly table?: 'only' | 'also';
   /** The params that only this kernel has, in every combination that `choose` or a caller may take. */
   readonly tiles: readonly Params[];
   /** The tile for this problem and adapter, and why; a string says why another kernel should serve. A preference, not an ability. */

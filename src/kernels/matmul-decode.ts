@@ -3,7 +3,7 @@ import type { Caps } from '../caps.js';
 import type { Params } from '../wgsl/preprocess.js';
 import type { Kernel } from './kernel.js';
 import { accuracyOf, prefersTrick, trickRefused } from './lanes.js';
-import { operandBindings, operandUniforms, withinLimit } from './operands.js';
+import { codebookRefused, operandBindings, operandUniforms, withinLimit } from './operands.js';
 import { splitsOf } from './splits.js';
 
 /** With more rows, registers hold fewer products for each of them than matmul-prefill's. */
@@ -58,7 +58,7 @@ export const matmulDecode: Kernel = {
   },
   fit(problem, caps, params) {
     const tile = params as Tile;
-    return trickRefused(problem, tile) ?? lacking(tile, caps) ?? { rows: tile.ROWS, quads: tile.LANES };
+    return codebookRefused(problem) ?? trickRefused(problem, tile) ?? lacking(tile, caps) ?? { rows: tile.ROWS, quads: tile.LANES };
   },
   // Intel's registers spill with slices or more rows.
   suits: (tile, caps) => !caps.software && (caps.vendor !== 'intel' || (tile.ROWS === 1 && tile.SLICES === 1)),

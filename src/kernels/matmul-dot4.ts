@@ -4,7 +4,7 @@ import type { Caps } from '../caps.js';
 import { type Digits, ROUNDING, SPAN } from '../quantized.js';
 import type { Params } from '../wgsl/preprocess.js';
 import type { Kernel } from './kernel.js';
-import { operandBindings, operandUniforms, withinLimit } from './operands.js';
+import { codebookRefused, operandBindings, operandUniforms, withinLimit } from './operands.js';
 
 /**
  * Intel's registers hold one row, and spill with two: a few rows are that many passes over the weights, which stay in caches. More
@@ -82,14 +82,21 @@ export const matmulDot4: Kernel = {
     const given = xDigits === undefined ? 'innerPrecise 1' : 'x came quantized';
     return { tile, why: `${given}: four integer products an instruction, ${rows} rows in registers, k in ${tile.SLICES} slices` };
   },
-  fit({ innerPrecise, xDigits, groupSize, k }, caps, params) {
+  fit(problem, caps, params) {
+    const { innerPrecise, xDigits, groupSize, k } = problem;
     const tile = params as Tile;
     if (innerPrecise !== 1 && xDigits === undefined) return 'needs innerPrecise 1, or x as codes';
     if (xDigits !== undefined && xDigits !== tile.DIGITS) return `x has ${xDigits} digits, the tile takes ${tile.DIGITS}`;
     if (groupSize < k && groupSize % SPAN !== 0) return `groups of ${groupSize} are not whole blocks of ${SPAN}`;
-    return lacks(tile, caps) ?? { rows: tile.ROWS, quads: tile.LANES };
+    return codebookRefused(problem) ?? lacks(tile, caps) ?? { rows: tile.ROWS, quads: tile.LANES };
   },
   // Of two digits there is nothing to measure: whoever quantizes x chooses them.
   suits: (tile, caps) => !caps.software && caps.dot4 && tile.DIGITS === 1 && tile.LANES! > 4 && (tile.ROWS === 1 || !isIntel(caps)),
-  accuracy: (_problem, { DIGITS }): Accuracy => ({ codeBias: 0, xStep: ROUNDING[DIGITS as Digits], xRun: SPAN, weightStep: 0 }),
+  // Integer sums are those of codes less the code of weight 0, which a minimum has to make up for.
+  accuracy: ({ shift, bits }, { DIGITS }): Accuracy => ({
+    codeBias: shift === 'minimum' ? 2 ** (bits - 1) : 0,
+    xStep: ROUNDING[DIGITS as Digits],
+    xRun: SPAN,
+    weightStep: 0,
+  }),
 };

@@ -2,12 +2,14 @@
 import type { Caps, MatrixConfig } from '../caps.js';
 import type { Params } from '../wgsl/preprocess.js';
 import type { Kernel } from './kernel.js';
-import { operandBindings, operandUniforms, withinLimit } from './operands.js';
+import { codebookRefused, operandBindings, operandUniforms, withinLimit } from './operands.js';
 
 /** Below this many rows, half of a tile or more would be idle. */
 const MIN_ROWS = 32;
 const ROWS = 64;
 const QUADS = 16;
+/** k of a tile. */
+const STEP = 32;
 /** Subgroups that multiply, a strip of the tile each. */
 const STRIPS = 4;
 /** As in the shader: x and w [64][40] as f16, sums [64][68] as f32, and with an offset the sums of 64 rows of x. */
@@ -60,7 +62,10 @@ export const matmulMatrix: Kernel = {
     if (tile.LANES! < STRIPS * caps.maxSubgroupSize) {
       return `needs ${STRIPS} subgroups among ${tile.LANES} lanes, maxSubgroupSize is ${caps.maxSubgroupSize}`;
     }
+    if (problem.groupSize % STEP !== 0 && problem.groupSize < problem.k)
+      return `groups of ${problem.groupSize} are not whole steps of ${STEP}`;
     return (
+      codebookRefused(problem) ??
       withinLimit('maxComputeInvocationsPerWorkgroup', tile.LANES!, caps) ??
       withinLimit('maxComputeWorkgroupStorageSize', WORKGROUP_BYTES, caps) ?? { rows: ROWS, quads: QUADS }
     );

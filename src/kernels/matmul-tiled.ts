@@ -1,4 +1,5 @@
 // Many rows on a GPU with few registers: x and dequantized weights pass through workgroup memory.
+import type { Problem } from '../problem.js';
 import type { Kernel } from './kernel.js';
 import { operandBindings, operandUniforms, withinLimit } from './operands.js';
 import { splitsOf } from './splits.js';
@@ -6,23 +7,25 @@ import { splitsOf } from './splits.js';
 const SIDE = 16;
 const LANES = SIDE * SIDE;
 const STEP = 32;
-/** The tiles of x (16·ROWS rows of 32 k) and of w (32 k of 16 quads): 16 kB, the least that devices have, at 4 rows a lane. */
-const workgroupBytes = (rows: number): number => 4 * STEP * SIDE * rows + 16 * STEP * SIDE;
+/** The tiles of x (16·ROWS rows of 32 k) and of w (32 k of 16 quads): 16 kB, the least that devices have, at 4 rows a lane; and a table. */
+const workgroupBytes = (rows: number, { codebook }: Problem): number => 4 * STEP * SIDE * rows + 16 * STEP * SIDE + (codebook ? 64 : 0);
 
 export const matmulTiled: Kernel = {
   name: 'matmul-tiled',
   bindings: operandBindings,
   uniforms: operandUniforms,
+  table: 'also',
   // 4 rows × 4 columns a lane are what Intel's 128 registers hold; 8 × 4 spill.
   tiles: [{ ROWS: 1 }, { ROWS: 2 }, { ROWS: 4 }],
   choose(problem, caps) {
     if (caps.software) return 'barriers and workgroup memory cost more than they save on a software adapter';
-    const rows = problem.m <= SIDE ? 1 : problem.m <= 2 * SIDE ? 2 : 4;
+    const wanted = problem.m <= SIDE ? 1 : problem.m <= 2 * SIDE ? 2 : 4;
+    const rows = workgroupBytes(wanted, problem) <= caps.maxComputeWorkgroupStorageSize ? wanted : Math.min(wanted, 2);
     return { tile: { ROWS: rows }, why: `rows ${problem.m}, a GPU: tiles of ${SIDE * rows} × ${4 * SIDE} through workgroup memory` };
   },
   suits: (_tile, caps) => !caps.software,
-  fit: (_problem, caps, tile) =>
+  fit: (problem, caps, tile) =>
     withinLimit('maxComputeInvocationsPerWorkgroup', LANES, caps) ??
-    withinLimit('maxComputeWorkgroupStorageSize', workgroupBytes(tile.ROWS!), caps) ?? { rows: SIDE * tile.ROWS!, quads: SIDE },
+    withinLimit('maxComputeWorkgroupStorageSize', workgroupBytes(tile.ROWS!, problem), caps) ?? { rows: SIDE * tile.ROWS!, quads: SIDE },
   splits: (problem, caps, tile) => splitsOf(problem, caps, { rows: SIDE * tile.ROWS!, quads: SIDE, lanes: LANES }),
 };

@@ -10,10 +10,11 @@ export const operandBindings: readonly Binding[] = [
   { name: 'x', binding: 1, access: 'read' },
   { name: 'w', binding: 2, access: 'read' },
   { name: 'scale', binding: 3, access: 'read' },
-  { name: 'offset', binding: 4, access: 'read', when: (params) => params.OFFSET === 1 },
+  { name: 'offset', binding: 4, access: 'read', when: (params) => params.OFFSET! > 0 },
   { name: 'bias', binding: 5, access: 'read' },
   { name: 'quant', binding: 6, access: 'read', when: (params) => params.Y === 3 },
   { name: 'y', binding: 7, access: 'write' },
+  { name: 'codebook', binding: 9, access: 'read', when: (params) => params.TABLE === 1 },
 ];
 
 export const operandUniforms = [
@@ -83,6 +84,9 @@ export const writesInPlace = ({ n, yOffset, parts = [{ begin: 0, count: n, yOffs
 export const withinLimit = (limit: keyof Caps, need: number, caps: Caps): string | undefined =>
   need <= Number(caps[limit]) ? undefined : `needs ${need}, ${limit} is ${caps[limit]}`;
 
+/** Why a kernel that takes codes for numbers will not do; undefined if it will. */
+export const codebookRefused = ({ codebook }: Problem): string | undefined => (codebook ? 'codes are indices of a codebook' : undefined);
+
 /** Columns in a load of w, scale and offset. A kernel's tile may say otherwise. */
 const READ = 4;
 
@@ -93,30 +97,41 @@ export function operandParams(problem: Problem, caps: Caps): Params {
     X: xParam(problem, caps),
     SCALE: SCALE[problem.scaleDtype],
     OFFSET: { none: 0, offset: 1, minimum: 2 }[problem.shift],
+    TABLE: problem.codebook ? 1 : 0,
     READ,
     Y: writesInPlace(problem) ? Y[problem.yDtype]! : Y.float32!,
   };
 }
 
-/** What X, SCALE and Y can be together: X is 0 after gather-rows, Y is 0 before round-rows. */
+/** What X and Y can be together, by x's dtype: X is 0 after gather-rows, Y is 0 before round-rows. Scales may be of any other dtype. */
 const COMBINATIONS = [
-  { bits: [4, 8], x: [0], scale: [0], y: [0, 3] },
-  { bits: [4, 8], x: [1, 2, 0], scale: [1], y: [1, 0, 3] },
-  { bits: [8], x: [1, 2, 0], scale: [0], y: [1, 0] }, // a 64-bit packed scale
-  { bits: [4, 8], x: [3, 0], scale: [2], y: [2, 0, 3] },
+  { x: [0], y: [0, 3], scale: 0 },
+  { x: [1, 2, 0], y: [1, 0, 3], scale: 1 },
+  { x: [3, 0], y: [2, 0, 3], scale: 2 },
 ] as const;
 
-/** Every combination of operand params that a problem can lead to. */
+/** What codes mean: numbers, to which something may be added, or indices. */
+const MEANINGS = [
+  { OFFSET: 0, TABLE: 0, BITS: [4, 8] },
+  { OFFSET: 1, TABLE: 0, BITS: [4, 8] },
+  { OFFSET: 2, TABLE: 0, BITS: [4, 8] },
+  { OFFSET: 0, TABLE: 1, BITS: [4] },
+] as const;
+
+/** Every combination of operand params that a problem can lead to; those that one of torch's layers can come first. */
 export function operandVariants(): Params[] {
-  const variants = new Map<string, Params>();
-  for (const { bits, x, scale, y } of COMBINATIONS)
+  const own = new Map<string, Params>();
+  const others = new Map<string, Params>();
+  for (const { BITS: bits, ...meaning } of MEANINGS)
     for (const BITS of bits)
-      for (const OFFSET of [0, 1])
+      for (const { x, y, scale } of COMBINATIONS)
         for (const X of x)
-          for (const SCALE of scale)
+          for (const SCALE of [0, 1, 2])
             for (const Y of y) {
-              const params = { BITS, X, SCALE, OFFSET, READ, Y };
-              variants.set(variantId('', params), params);
+              const params = { BITS, X, SCALE, ...meaning, READ, Y };
+              const ordinary = meaning.TABLE === 0 && meaning.OFFSET < 2 && (SCALE === scale || (BITS === 8 && SCALE === 0 && scale === 1));
+              (ordinary ? own : others).set(variantId('', params), params);
             }
-  return [...variants.values()];
+  for (const id of own.keys()) others.delete(id);
+  return [...own.values(), ...others.values()];
 }

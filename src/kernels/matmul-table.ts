@@ -1,0 +1,27 @@
+// Weights whose codes are indices of 16 values: few rows of x on a GPU, any number of them on a software adapter.
+import type { Kernel } from './kernel.js';
+import { operandBindings, operandUniforms, withinLimit } from './operands.js';
+import { splitsOf } from './splits.js';
+
+/** With more rows, looking each code up once for a tile of matmul-tiled is cheaper. */
+const MAX_ROWS = 8;
+
+export const matmulTable: Kernel = {
+  name: 'matmul-table',
+  bindings: operandBindings,
+  uniforms: operandUniforms,
+  table: 'only',
+  tiles: [1, 2, 4, 8].map((ROWS) => ({ ROWS, LANES: 64, TRICK: 0 })),
+  choose(problem, caps) {
+    if (!caps.software && problem.m > MAX_ROWS) return `rows ${problem.m}: codes are better looked up once for more than ${MAX_ROWS}`;
+    const tile = this.tiles.find(({ ROWS }) => ROWS! >= problem.m) ?? this.tiles.at(-1)!;
+    return { tile, why: `rows ${problem.m}, codes are indices: each is looked up once for ${tile.ROWS} rows in a lane's registers` };
+  },
+  fit(problem, caps, tile) {
+    if (!problem.codebook) return 'codes are numbers, no indices of a codebook';
+    return withinLimit('maxComputeInvocationsPerWorkgroup', tile.LANES!, caps) ?? { rows: tile.ROWS!, quads: tile.LANES! };
+  },
+  // A software adapter gains nothing by more workgroups, and loses by adding their sums.
+  splits: (problem, caps, tile) =>
+    caps.software ? 1 : splitsOf(problem, caps, { rows: tile.ROWS!, quads: tile.LANES!, lanes: tile.LANES! }),
+};
