@@ -1,7 +1,7 @@
 // Runs one case on one device and compares with the CPU reference. Knows no engine: Dawn, Chromium and Deno all call this.
 import { type Accuracy, PRECISE } from '../src/accuracy.js';
 import { BYTES, decode16 } from '../src/dtype.js';
-import { type HostTensor, LinearWeightQuant, reference, Tensor } from '../src/index.js';
+import { type HostTensor, LinearWeightQuant, type ReferenceResult, reference, Tensor } from '../src/index.js';
 import { variantId } from '../src/kernels/kernel.js';
 import { transposeHost } from '../src/reference/reference.js';
 import type { Case } from './cases.js';
@@ -55,46 +55,37 @@ export function expected(
   });
 }
 
-export async function runCase(device: GPUDevice, c: Case): Promise<CaseReport> {
-  const { x, tensors } = makeData(c);
-  const layer = new LinearWeightQuant(device, {
-    inFeatures: c.k,
-    outFeatures: c.n,
-    dtype: c.dtype,
-    bias: c.bias,
-    antiquantOffset: c.offset,
-    quantScale: c.quant !== 'none',
-    quantOffset: c.quant === 'float32+offset',
-    antiquantGroupSize: c.groupSize,
-    innerPrecise: c.innerPrecise,
-    plan: { caps: c.caps, ...(c.force && { force: c.force }) },
-  });
-  const failures: string[] = [];
-  device.pushErrorScope('validation');
-  const uploaded = Object.fromEntries(Object.entries(tensors).map(([name, tensor]) => [name, upload(device, tensor)]));
-  layer.load(uploaded);
-  const { accuracy, steps } = layer.explain(c.batch.reduce((a, b) => a * b, c.m));
-  const want = expected(c, x, tensors, accuracy);
-  for (const tensor of Object.values(uploaded)) tensor.buffer.destroy(); // the layer has its own copy
+type Want = ReferenceResult;
 
+/** Multiplies into the middle of a poisoned buffer, and compares: with `exact` to the bit. Gives the error relative to the largest y. */
+export async function multiply(
+  device: GPUDevice,
+  layer: LinearWeightQuant,
+  {
+    x,
+    lead,
+    want,
+    yOffset,
+    exact,
+  }: { readonly x: HostTensor; readonly lead: number; readonly want: Want; readonly yOffset: number; readonly exact: boolean },
+): Promise<{ readonly failures: string[]; readonly error: number }> {
+  const failures: string[] = [];
   // y inside a poisoned buffer
   const width = BYTES[want.dtype];
   const length = want.data.length * width;
-  const begin = GUARD + c.yOffset * width;
+  const begin = GUARD + yOffset * width;
   const total = Math.ceil((begin + length + GUARD) / 4) * 4;
   const buffer = device.createBuffer({ size: total, usage: 0x80 | 0x4, mappedAtCreation: true });
   new Uint8Array(buffer.getMappedRange()).fill(POISON);
   buffer.unmap();
   const y = Tensor.wrap(device, buffer, { shape: want.shape, dtype: want.dtype, byteOffset: begin });
-  const input = upload(device, x, c.x === 'offset' ? 3 : 0);
+  const input = upload(device, x, lead);
   const encoder = device.createCommandEncoder();
   const pass = encoder.beginComputePass();
   layer.encode(pass, input, y);
   pass.end();
   device.queue.submit([encoder.finish()]);
   const words = await Tensor.wrap(device, buffer, { shape: [total / 4], dtype: 'int32' }).read();
-  const invalid = await device.popErrorScope();
-  if (invalid) failures.push(`validation: ${invalid.message}`);
 
   const bytes = new Uint8Array(words.buffer, words.byteOffset, total);
   bytes.forEach((byte, i) => {
@@ -109,16 +100,47 @@ export async function runCase(device: GPUDevice, c: Case): Promise<CaseReport> {
         ? new Float32Array(raw)
         : decode16(new Uint16Array(raw), want.dtype);
 
-  const { error, wrong } = compare(c, got, want);
+  const { error, wrong } = compare({ data: exact ? 'exact' : 'random' }, got, want);
   failures.push(...wrong);
-  const variants = [...new Set(steps.map((s) => variantId(s.shader, s.params)))];
-  layer.destroy();
   buffer.destroy();
   input.buffer.destroy();
-  return { name: c.name, variants, failures, error };
+  return { failures, error };
 }
 
-type Want = ReturnType<typeof reference>;
+export async function runCase(device: GPUDevice, c: Case): Promise<CaseReport> {
+  const { x, tensors } = makeData(c);
+  const layer = new LinearWeightQuant(device, {
+    inFeatures: c.k,
+    outFeatures: c.n,
+    dtype: c.dtype,
+    bias: c.bias,
+    antiquantOffset: c.offset,
+    quantScale: c.quant !== 'none',
+    quantOffset: c.quant === 'float32+offset',
+    antiquantGroupSize: c.groupSize,
+    innerPrecise: c.innerPrecise,
+    plan: { caps: c.caps, ...(c.force && { force: c.force }) },
+  });
+  device.pushErrorScope('validation');
+  const uploaded = Object.fromEntries(Object.entries(tensors).map(([name, tensor]) => [name, upload(device, tensor)]));
+  layer.load(uploaded);
+  const { accuracy, steps } = layer.explain(c.batch.reduce((a, b) => a * b, c.m));
+  const want = expected(c, x, tensors, accuracy);
+  for (const tensor of Object.values(uploaded)) tensor.buffer.destroy(); // the layer has its own copy
+
+  const { failures, error } = await multiply(device, layer, {
+    x,
+    lead: c.x === 'offset' ? 3 : 0,
+    want,
+    yOffset: c.yOffset,
+    exact: c.data === 'exact',
+  });
+  const invalid = await device.popErrorScope();
+  if (invalid) failures.push(`validation: ${invalid.message}`);
+  const variants = [...new Set(steps.map((s) => variantId(s.shader, s.params)))];
+  layer.destroy();
+  return { name: c.name, variants, failures, error };
+}
 
 /** Exact cases to the bit, others within the reference's interval; index, got, want and bounds of what is wrong. */
 export function compare(c: Pick<Case, 'data'>, got: ArrayLike<number>, want: Want): { readonly error: number; readonly wrong: string[] } {
