@@ -1,0 +1,129 @@
+// The types of GGUF whose blocks are 32 k with a scale of their own. Layouts: block_q4_0 and its like in ggml-common.h, and dequantize_row_* in
+// ggml-quants.c. In all of them byte j of qs holds code j in its low nibble and code j + 16 in its high one, but for Q8_0.
+//
+// For each of them dequantize(matrix) equals ggml's float32 result in every bit: a float16 has 11 bits, a code at most 8, so that d · q is exact
+// in float32, and where a minimum is added there is one rounding, here as there.
+import { type BlockType, half, halfAt, LOW, nibbles } from './gguf-words.js';
+
+const d = halfAt(0);
+const m = halfAt(2);
+const of32 = { blockSize: 32, groupSize: 32, scaleDtype: 'float16', hasMinimum: false } as const;
+
+/** W = d · (q - 8). Block: d, qs[16]. Equal to the format's definition. */
+export const Q4_0: BlockType = {
+  ...of32,
+  bytes: 18,
+  bits: 4,
+  fields: { d },
+  fill(view, count, { codes, scale }) {
+    for (let i = 0, offset = 0; i < count; i++, offset += 18) {
+      scale[i] = half(view, offset);
+      nibbles(view, offset + 2, codes, 4 * i, 2);
+    }
+  },
+};
+
+/** W = d · q + m: minimum = m. Block: d, m, qs[16]. Equal to the format's definition, in which one rounding is. */
+export const Q4_1: BlockType = {
+  ...of32,
+  bytes: 20,
+  bits: 4,
+  hasMinimum: true,
+  fields: { d, m },
+  fill(view, count, { codes, scale, minimum }) {
+    for (let i = 0, offset = 0; i < count; i++, offset += 20) {
+      scale[i] = half(view, offset);
+      minimum[i] = half(view, offset + 2);
+      nibbles(view, offset + 4, codes, 4 * i, 2);
+    }
+  },
+};
+
+/** Bits 0 … 3 of `bits` as bit 4 of four bytes. */
+const fifth = (bits: number): number => ((bits & 15) * 0x02040810) & 0x10101010;
+
+/** qh (bit j for code j) and qs[16] → 32 codes of 8 bits, each the code of 5 bits plus a byte of `more`. */
+function fives(view: DataView, offset: number, codes: Uint32Array, word: number, more: number): void {
+  const high = view.getUint32(offset, true);
+  for (let i = 0; i < 4; i++) {
+    const low = view.getUint32(offset + 4 + 4 * i, true);
+    codes[word + i] = ((low & LOW) | fifth(high >>> (4 * i))) + more;
+    codes[word + 4 + i] = (((low >>> 4) & LOW) | fifth(high >>> (16 + 4 * i))) + more;
+  }
+}
+
+/** W = d · (q - 16), q of 5 bits: code = q + 112, whose zero is 128. Block: d, qh[4], qs[16]. Equal to the format's definition. */
+export const Q5_0: BlockType = {
+  ...of32,
+  bytes: 22,
+  bits: 8,
+  fields: { d },
+  fill(view, count, { codes, scale }) {
+    for (let i = 0, offset = 0; i < count; i++, offset += 22) {
+      scale[i] = half(view, offset);
+      fives(view, offset + 2, codes, 8 * i, 0x70707070);
+    }
+  },
+};
+
+/** W = d · q + m, q of 5 bits: code = q, minimum = m. Block: d, m, qh[4], qs[16]. Equal to the format's definition, in which one rounding is. */
+export const Q5_1: BlockType = {
+  ...of32,
+  bytes: 24,
+  bits: 8,
+  hasMinimum: true,
+  fields: { d, m },
+  fill(view, count, { codes, scale, minimum }) {
+    for (let i = 0, offset = 0; i < count; i++, offset += 24) {
+      scale[i] = half(view, offset);
+      minimum[i] = half(view, offset + 2);
+      fives(view, offset + 4, codes, 8 * i, 0);
+    }
+  },
+};
+
+/** W = d · q, q of 8 bits with a sign: code = q + 128. Block: d, qs[32] in order. Equal to the format's definition. */
+export const Q8_0: BlockType = {
+  ...of32,
+  bytes: 34,
+  bits: 8,
+  fields: { d },
+  fill(view, count, { codes, scale }) {
+    for (let i = 0, offset = 0; i < count; i++, offset += 34) {
+      scale[i] = half(view, offset);
+      for (let word = 0; word < 8; word++) codes[8 * i + word] = view.getUint32(offset + 2 + 4 * word, true) ^ 0x80808080;
+    }
+  },
+};
+
+/** kvalues_iq4nl of ggml-common.h. */
+export const iq4Values = Float32Array.of(-127, -104, -83, -65, -49, -35, -22, -10, 1, 13, 25, 38, 53, 69, 89, 113);
+
+/** W = d · kvalues_iq4nl[q]: a codebook. Block: d, qs[16]. Equal to the format's definition. */
+export const IQ4_NL: BlockType = { ...Q4_0, codebook: iq4Values };
+
+/** Values of E2M1: a sign, two bits of exponent with a bias of 1, one of fraction (OCP Microscaling Formats 1.0, 5.3.3). As in ggml, -0 is 0. */
+const fp4Values = Float32Array.of(0, 0.5, 1, 1.5, 2, 3, 4, 6, 0, -0.5, -1, -1.5, -2, -3, -4, -6);
+
+/** E8M0: 2^(e - 127), and NaN for 255 (OCP Microscaling Formats 1.0, 5.4.1). */
+const POWERS = Float32Array.from({ length: 256 }, (_, e) => (e === 255 ? Number.NaN : 2 ** (e - 127)));
+const power = (view: DataView, offset: number): number => POWERS[view.getUint8(offset)]!;
+
+/**
+ * W = 2^(e - 127) · E2M1[q]: a codebook. Block: e, qs[16]. Equal to the format's definition (ggml doubles the values and halves the scale), down to
+ * the scales of e = 0 that are no normal float32 and that a GPU may take as 0. ggml takes e = 255 for 2^128; the standard says NaN: refused.
+ */
+export const MXFP4: BlockType = {
+  ...of32,
+  bytes: 17,
+  bits: 4,
+  scaleDtype: 'float32',
+  codebook: fp4Values,
+  fields: { e: { at: 0, read: power } },
+  fill(view, count, { codes, scale }) {
+    for (let i = 0, offset = 0; i < count; i++, offset += 17) {
+      scale[i] = power(view, offset);
+      nibbles(view, offset + 1, codes, 4 * i, 2);
+    }
+  },
+};

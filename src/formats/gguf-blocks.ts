@@ -1,0 +1,95 @@
+// GGUF's tensors of quantized blocks → matrices: the table of types, and a layer of one tensor. The container is gguf.ts's; the layouts are in
+// gguf-32.ts and gguf-256.ts. Blocks lie along K: a tensor is N rows of K / blockSize blocks, and a run of rows is such a tensor again.
+import { IQ4_NL, MXFP4, Q4_0, Q4_1, Q5_0, Q5_1, Q8_0 } from './gguf-32.js';
+import { IQ4_XS, Q2_K, Q3_K, Q4_K, Q5_K, Q6_K } from './gguf-256.js';
+import { type BlockType, makeMatrix } from './gguf-words.js';
+import type { LayerSource } from './layer-source.js';
+import type { QuantizedMatrix } from './matrix.js';
+import { type RawTensor, requireDtype, requireShape } from './raw-tensor.js';
+import type { TensorInfo } from './tensor-file.js';
+
+export type GgufTypeName =
+  | 'Q4_0'
+  | 'Q4_1'
+  | 'Q5_0'
+  | 'Q5_1'
+  | 'Q8_0'
+  | 'Q2_K'
+  | 'Q3_K'
+  | 'Q4_K'
+  | 'Q5_K'
+  | 'Q6_K'
+  | 'IQ4_NL'
+  | 'IQ4_XS'
+  | 'MXFP4';
+
+/** What is known of a type before its bytes are read, and how they become a matrix. */
+export interface GgufType extends Pick<BlockType, 'blockSize' | 'bytes' | 'bits' | 'groupSize' | 'scaleDtype' | 'hasMinimum' | 'codebook'> {
+  /** @throws FormatError */
+  make(tensor: RawTensor): QuantizedMatrix;
+}
+
+const withMake = (type: BlockType): GgufType => ({ ...type, make: (tensor) => makeMatrix(type, tensor) });
+
+/** Every type of blocks that is read, by GGUF's name for it. For all of them dequantized values equal ggml's float32 values, bit for bit. */
+export const ggufTypes: Readonly<Record<GgufTypeName, GgufType>> = {
+  Q4_0: withMake(Q4_0),
+  Q4_1: withMake(Q4_1),
+  Q5_0: withMake(Q5_0),
+  Q5_1: withMake(Q5_1),
+  Q8_0: withMake(Q8_0),
+  Q2_K: withMake(Q2_K),
+  Q3_K: withMake(Q3_K),
+  Q4_K: withMake(Q4_K),
+  Q5_K: withMake(Q5_K),
+  Q6_K: withMake(Q6_K),
+  IQ4_NL: withMake(IQ4_NL),
+  IQ4_XS: withMake(IQ4_XS),
+  MXFP4: withMake(MXFP4),
+};
+
+export const isGgufType = (dtype: string): dtype is GgufTypeName => Object.hasOwn(ggufTypes, dtype);
+
+/**
+ * A tensor of GGUF blocks as a matrix (N, K). `shape` is row-major, (N, K), which the file itself lists as ne = [K, N]; `dtype` is the type's name.
+ * Rule: ggml-common.h for the layouts, dequantize_row_* of ggml-quants.c for what they mean.
+ *
+ * @throws FormatError for another dtype, a shape that is not two sizes, a K that is not whole blocks, a wrong number of bytes, and a scale or
+ * minimum (d, dmin, m, e) that is not finite, with the block's index
+ * @example
+ * const matrix = importGguf({ name: 'blk.0.attn_q.weight', dtype: 'Q4_K', shape: [4096, 4096], bytes });
+ * const weights = dequantize(matrix); // float32, as ggml has them
+ */
+export function importGguf(tensor: RawTensor): QuantizedMatrix {
+  requireDtype(tensor, ...Object.keys(ggufTypes));
+  return ggufTypes[tensor.dtype as GgufTypeName].make(tensor);
+}
+
+/**
+ * The layer that a tensor of blocks is, named without `.weight`; undefined for other dtypes and for tensors that are not (N, K).
+ * It is cut along n, between any four rows: no row knows of another.
+ *
+ * @example
+ * const layer = ggufLayer(file.tensors.get('blk.0.attn_q.weight'), file.tensors.get('blk.0.attn_q.bias'));
+ */
+export function ggufLayer(info: TensorInfo, bias?: TensorInfo): LayerSource | undefined {
+  const { name, dtype, shape } = info;
+  const [n, k] = shape;
+  if (!isGgufType(dtype) || n === undefined || k === undefined || shape.length !== 2) return undefined;
+  const { bits, groupSize } = ggufTypes[dtype];
+  return {
+    name: name.replace(/\.weight$/, ''),
+    format: `GGUF ${dtype}`,
+    n,
+    k,
+    bits,
+    groupSize,
+    tensors: { weight: info },
+    cut: { axis: 'n', unit: 4, perRow: { weight: 1 } },
+    bias,
+    make({ weight }, size) {
+      requireShape(weight!, [size.n, size.k]);
+      return importGguf(weight!);
+    },
+  };
+}
