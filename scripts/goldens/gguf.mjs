@@ -3,8 +3,8 @@
 //   npm install --prefix node_modules/.cache/goldens --ignore-scripts --no-save node-llama-cpp @node-llama-cpp/linux-x64
 //   node scripts/goldens/gguf.mjs
 //
-// For each type it writes a llama model whose token embeddings have that type, and asks llama.cpp for the embedding of each token: one row,
-// dequantized to float32 by get_rows (activations are quantized only in products, and this row is in none). The one layer has weights of 0 and
+// For each type it writes a llama model whose token embeddings have that type, and asks llama.cpp for the embedding of each token. A product would
+// quantize its activations; looking up an embedding (get_rows) does not: it dequantizes the row to float32. The one layer has weights of 0 and
 // adds 0. Then y = x / sqrt(mean(x²) + ε) · w. With ε = 2^60 and |x| < 2^14 the root's argument rounds to ε, so that with w = 2^30 every step is a
 // product by a power of two, and y = x. Rows of float32 with odd bits go the same way first and must come back unchanged, which shows it.
 // So the comparison needs no bound: values are equal (of zeros, the sign is lost).

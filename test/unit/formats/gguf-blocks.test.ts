@@ -105,8 +105,18 @@ describe.each(names)('%s', (name) => {
         `a.gguf: blk.0.ffn_up.weight: bytes: expected ${2 * bytes} for (2, ${size}), ${bytes} a block of ${size}, got ${length}`,
       );
     expect(make([1, size + size / 2], 2 * bytes)).toThrow(`shape: expected a multiple of ${size} as K for ${name}, got (1, ${size * 1.5})`);
-    for (const shape of [[], [size], [1, 1, size], [0, size], [1, 0], [-1, -size], [0.5, 2 * size], [Number.NaN, size], [2 ** 60, size]])
-      expect(make(shape, bytes)).toThrow(FormatError);
+    const shapes: [number[], number][] = [
+      [[], 0],
+      [[size], 0],
+      [[1, size, 1], bytes],
+      [[0, size], 0],
+      [[1, 0], 0],
+      [[-1, -size], bytes],
+      [[1.5, 2 * size], 3 * bytes],
+      [[Number.NaN, size], Number.NaN],
+      [[2 ** 60, size], bytes],
+    ];
+    for (const [shape, length] of shapes) expect(make(shape, length)).toThrow('shape: expected two sizes (N, K) of at least 1, got (');
     expect(make([2 ** 40, size], bytes)).toThrow(FormatError); // and allocates nothing for it
   });
 });
