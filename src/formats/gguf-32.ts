@@ -102,10 +102,10 @@ export const iq4Values = Float32Array.of(-127, -104, -83, -65, -49, -35, -22, -1
 /** W = d · kvalues_iq4nl[q]: a codebook. Block: d, qs[16]. Equal to the format's definition. */
 export const IQ4_NL: BlockType = { ...Q4_0, codebook: iq4Values };
 
-/** Values of E2M1: a sign, two bits of exponent with a bias of 1, one of fraction (OCP Microscaling Formats 1.0, 5.3.3). As in ggml, -0 is 0. */
+/** Values of E2M1: a sign, two bits of exponent with a bias of 1, one of fraction (OCP Microscaling Formats 1.0). As in ggml, -0 is 0. */
 const fp4Values = Float32Array.of(0, 0.5, 1, 1.5, 2, 3, 4, 6, 0, -0.5, -1, -1.5, -2, -3, -4, -6);
 
-/** E8M0: 2^(e - 127), and NaN for 255 (OCP Microscaling Formats 1.0, 5.4.1). */
+/** E8M0: 2^(e - 127), and NaN for 255 (OCP Microscaling Formats 1.0). */
 const POWERS = Float32Array.from({ length: 256 }, (_, e) => (e === 255 ? Number.NaN : 2 ** (e - 127)));
 const power = (view: DataView, offset: number): number => POWERS[view.getUint8(offset)]!;
 
