@@ -77,11 +77,18 @@ export function encode16(values: ArrayLike<number>, dtype: 'float16' | 'bfloat16
 
 /** The numbers that 16-bit patterns stand for. */
 export function decode16(bits: Uint16Array, dtype: 'float16' | 'bfloat16'): Float32Array<ArrayBuffer> {
-  const { from } = codecs[dtype];
   const values = new Float32Array(bits.length);
-  for (let i = 0; i < bits.length; i++) values[i] = from(bits[i]!);
+  if (dtype === 'bfloat16') {
+    const words = new Uint32Array(values.buffer);
+    for (let i = 0; i < bits.length; i++) words[i] = bits[i]! << 16;
+    return values;
+  }
+  halves ??= Float32Array.from({ length: 2 ** 16 }, (_, i) => fromFloat16Bits(i));
+  for (let i = 0; i < bits.length; i++) values[i] = halves[bits[i]!]!;
   return values;
 }
+/** Every float16, by its bits: files of weights have millions of them. */
+let halves: Float32Array | undefined;
 
 /** `value` rounded once to `dtype`, as a number. */
 export function roundTo(value: number, dtype: FloatDType): number {
