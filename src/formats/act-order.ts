@@ -1,0 +1,58 @@
+// Act-order: inputs that belong to groups in no order (g_idx). Columns of codes are sorted by group, so that groups lie together; the
+// permutation says which input each column is then for, and x is gathered by it. Pure.
+import { FormatError } from '../errors.js';
+import { type QuantizedMatrix, wordsInRow } from './matrix.js';
+import { asWords, at, type RawTensor } from './raw-tensor.js';
+
+/**
+ * The inputs sorted by group, stably; undefined if they are in order already, or if g_idx is all 0 (ExLlama and text-generation-inference
+ * read that as none). Every group must hold groupSize inputs, and the last the rest: quantizers that order inputs by importance cut that
+ * order into groups (AutoGPTQ: g_idx[perm[i]] = i / group_size), so other counts mean that the file is damaged or cut.
+ * @throws FormatError if a group does not exist, or holds more or fewer inputs
+ */
+export function sortByGroup(
+  g_idx: RawTensor,
+  { k, groupSize }: Pick<QuantizedMatrix, 'k' | 'groupSize'>,
+): Uint32Array<ArrayBuffer> | undefined {
+  const index = asWords(g_idx).subarray(0, k);
+  const groups = Math.ceil(k / groupSize);
+  const counts = new Uint32Array(groups);
+  let ordered = true;
+  for (let i = 0; i < k; i++) {
+    const group = index[i]!;
+    if (group >= groups) throw new FormatError(at(g_idx, `element ${i}`), `a group from 0 to ${groups - 1}`, String(group | 0));
+    counts[group]!++;
+    ordered &&= i === 0 || group >= index[i - 1]!;
+  }
+  if (counts[0] === k) return undefined;
+  for (let group = 0; group < groups; group++) {
+    const want = Math.min(groupSize, k - group * groupSize);
+    if (counts[group] !== want) throw new FormatError(at(g_idx, `group ${group}`), `${want} inputs`, String(counts[group]));
+  }
+  if (ordered) return undefined;
+  const next = Uint32Array.from(counts, (_, group) => group * groupSize);
+  const permutation = new Uint32Array(k);
+  for (let i = 0; i < k; i++) permutation[next[index[i]!]!++] = i;
+  return permutation;
+}
+
+/** Codes whose column c is what column permutation[c] was. */
+export function gatherColumns(
+  codes: Uint32Array,
+  { n, k, bits, permutation }: Pick<QuantizedMatrix, 'n' | 'k' | 'bits'> & { readonly permutation: Uint32Array },
+): Uint32Array<ArrayBuffer> {
+  const inWord = 32 / bits;
+  const words = wordsInRow(k, bits);
+  const mask = 2 ** bits - 1;
+  const from = permutation.map((column) => Math.floor(column / inWord));
+  const shift = permutation.map((column) => bits * (column % inWord));
+  const out = new Uint32Array(n * words);
+  for (let row = 0, base = 0; row < n; row++, base += words)
+    for (let w = 0, column = 0; w < words; w++) {
+      const end = Math.min(k, column + inWord);
+      let word = 0;
+      for (let to = 0; column < end; column++, to += bits) word |= ((codes[base + from[column]!]! >>> shift[column]!) & mask) << to;
+      out[base + w] = word;
+    }
+  return out;
+}

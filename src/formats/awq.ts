@@ -1,0 +1,148 @@
+// AWQ, as AutoAWQ's GEMM version packs it (`quant_method: awq`, `version: gemm`): eight outputs in a word, in an order of its own.
+// Rule: AutoAWQ, awq/modules/linear/gemm.py (from_linear) and awq/utils/packing_utils.py. The GEMV versions pack along K, and are others.
+import type { LayerSource } from './layer-source.js';
+import { type QuantizedMatrix, wordsInRow } from './matrix.js';
+import { asFloats, asWords, floatDtypeOf, type RawTensor, requireShape } from './raw-tensor.js';
+import { groupSizeOf, requireMatrix, type Shaped } from './sizes.js';
+import type { TensorInfo } from './tensor-file.js';
+import { transpose } from './words.js';
+
+/** By the format's own names. G = K / groupSize, or one less than whole at the end. */
+export interface AwqTensors<T = RawTensor> {
+  /** int32 (K, N / 8): nibble i of word c, from the lowest bits, is the code of output 8 c + ORDER[i]. */
+  readonly qweight: T;
+  /** int32 (G, N / 8): zero points as they are, in the same order. */
+  readonly qzeros: T;
+  /** float16, bfloat16 or float32 (G, N). */
+  readonly scales: T;
+}
+
+export interface AwqOptions {
+  /** `q_group_size` (`group_size`) of the configuration; -1: K. Without it, K / G, which must be whole. */
+  readonly groupSize?: number | undefined;
+}
+
+const ORDER = [0, 2, 4, 6, 1, 3, 5, 7] as const;
+const TILE = 16; // Words in a cache line of 64 bytes.
+
+function sizesOf({ qweight, scales }: AwqTensors<Shaped>, { groupSize }: AwqOptions) {
+  const [k, columns] = requireMatrix(qweight);
+  const [groups] = requireMatrix(scales);
+  return { n: columns * 8, k, columns, groups, groupSize: groupSizeOf(groupSize, { k, groups, bits: 4, scales }) };
+}
+
+/** Swaps the high half of each field of 2 · `shift` bits of `a[i]` with the low half of the field of `a[j]`; `mask` has the low halves. */
+function swap(a: Int32Array, [i, j]: readonly [number, number], { shift, mask }: { shift: number; mask: number }): void {
+  const t = ((a[i]! >>> shift) ^ a[j]!) & mask;
+  a[j]! ^= t;
+  a[i]! ^= t << shift;
+}
+const STEPS = [
+  {
+    shift: 16,
+    mask: 0x0000ffff,
+    pairs: [
+      [0, 4],
+      [1, 5],
+      [2, 6],
+      [3, 7],
+    ],
+  },
+  {
+    shift: 8,
+    mask: 0x00ff00ff,
+    pairs: [
+      [0, 2],
+      [1, 3],
+      [4, 6],
+      [5, 7],
+    ],
+  },
+  {
+    shift: 4,
+    mask: 0x0f0f0f0f,
+    pairs: [
+      [0, 1],
+      [2, 3],
+      [4, 5],
+      [6, 7],
+    ],
+  },
+] as const;
+
+/** Eight words of eight nibbles: nibble i of word j becomes nibble j of word i. */
+function transposeNibbles(a: Int32Array): void {
+  for (const step of STEPS) for (const pair of step.pairs) swap(a, pair, step);
+}
+
+/** (K, N / 8) words along N → (N, ceil(K / 8)) words along K. */
+function turn(words: Uint32Array, { k, columns }: { k: number; columns: number }): Uint32Array<ArrayBuffer> {
+  const inRow = wordsInRow(k, 4);
+  const out = new Uint32Array(columns * 8 * inRow);
+  const a = new Int32Array(8);
+  for (let w0 = 0; w0 < inRow; w0 += TILE)
+    for (let c = 0; c < columns; c++)
+      for (let w = w0; w < Math.min(inRow, w0 + TILE); w++) {
+        for (let j = 0; j < 8; j++) a[j] = 8 * w + j < k ? words[(8 * w + j) * columns + c]! : 0;
+        transposeNibbles(a);
+        for (let i = 0; i < 8; i++) out[(8 * c + ORDER[i]!) * inRow + w] = a[i]!;
+      }
+  return out;
+}
+
+/** (G, N / 8) words → (N, G) numbers. */
+function zeroPointsOf(words: Uint32Array, { columns, groups }: { columns: number; groups: number }): Float32Array<ArrayBuffer> {
+  const out = new Float32Array(columns * 8 * groups);
+  for (let group = 0; group < groups; group++)
+    for (let c = 0; c < columns; c++)
+      for (let i = 0; i < 8; i++) out[(8 * c + ORDER[i]!) * groups + group] = (words[group * columns + c]! >>> (4 * i)) & 15;
+  return out;
+}
+
+/**
+ * AWQ tensors of a layer as a matrix: W[n, k] = scales[g, n] · (code[k, n] - zero[g, n]), held exactly.
+ * @throws FormatError if shapes, dtypes or bytes are not as AwqTensors says, or a scale is not finite
+ * @example const matrix = importAwq({ qweight, qzeros, scales }, { groupSize: 128 });
+ */
+export function importAwq(tensors: AwqTensors, options: AwqOptions = {}): QuantizedMatrix {
+  const { qweight, qzeros, scales } = tensors;
+  const { n, k, columns, groups, groupSize } = sizesOf(tensors, options);
+  requireShape(scales, [groups, n], 'a scale for each group and output');
+  requireShape(qzeros, [groups, columns], 'a zero point for each group and output, eight in a word');
+  return {
+    n,
+    k,
+    bits: 4,
+    codes: turn(asWords(qweight), { k, columns }),
+    groupSize,
+    scale: transpose(asFloats(scales), [groups, n]),
+    scaleDtype: floatDtypeOf(scales.dtype),
+    zeroPoint: zeroPointsOf(asWords(qzeros), { columns, groups }),
+  };
+}
+
+/**
+ * An AWQ layer of a file. It can be read in pieces along k.
+ * @throws FormatError
+ * @example const source = awqLayer({ qweight, qzeros, scales }, { name: 'model.layers.0.mlp.up_proj', groupSize: 128 });
+ */
+export function awqLayer(
+  tensors: AwqTensors<TensorInfo> & { readonly bias?: TensorInfo | undefined },
+  options: AwqOptions & { readonly name: string },
+): LayerSource {
+  const { qweight, qzeros, scales, bias } = tensors;
+  const { n, k, groupSize } = sizesOf(tensors, options);
+  return {
+    name: options.name,
+    format: 'AWQ',
+    n,
+    k,
+    bits: 4,
+    groupSize,
+    tensors: { qweight, qzeros, scales },
+    cut: groupSize < k ? { axis: 'k', unit: groupSize, perRow: { qweight: 1, qzeros: groupSize, scales: groupSize } } : undefined,
+    bias,
+    // The last piece may be less than a group.
+    make: (read, size) => importAwq(read as unknown as AwqTensors, { groupSize: Math.min(groupSize, size.k) }),
+  };
+}

@@ -1,0 +1,148 @@
+// GPTQ, as AutoGPTQ, GPTQModel and the files that `quant_method: gptq` names pack it, in both of its checkpoint formats.
+// Rules: AutoGPTQ, nn_modules/qlinear/qlinear_cuda_old.py (pack and forward); gptq_v2: AutoGPTQ pull request 640.
+import { FormatError } from '../errors.js';
+import { gatherColumns, sortByGroup } from './act-order.js';
+import type { LayerSource } from './layer-source.js';
+import type { QuantizedMatrix } from './matrix.js';
+import { asFloats, asWords, at, floatDtypeOf, type RawTensor, requireShape } from './raw-tensor.js';
+import { groupSizeOf, requireMatrix, type Shaped } from './sizes.js';
+import type { TensorInfo } from './tensor-file.js';
+import { transpose, valueAt, widen } from './words.js';
+
+/** By the format's own names. G = ceil(K / groupSize). */
+export interface GptqTensors<T = RawTensor> {
+  /** int32 (K · bits / 32, N): codes packed along K, the first k in the lowest bits; of 3 bits, 32 codes in three words without gaps. */
+  readonly qweight: T;
+  /** int32 (G, ceil(N · bits / 32)): zero points packed along N in the same way. Absent: all 2^(bits-1). */
+  readonly qzeros?: T | undefined;
+  /** float16, bfloat16 or float32 (G, N). */
+  readonly scales: T;
+  /** int32 (K): the group of each input. Absent, or all 0: k / groupSize. */
+  readonly g_idx?: T | undefined;
+}
+
+export interface GptqOptions {
+  /** `bits` of quantize_config.json. 2 and 3 are widened to 4, with the same weights. */
+  readonly bits: 2 | 3 | 4 | 8;
+  /** `group_size` of quantize_config.json; -1: K. Without it, K / G, which must be whole. */
+  readonly groupSize?: number | undefined;
+  /**
+   * What qzeros hold. `gptq` (v1): zero - 1, of `bits` bits, so 1 is added and what carries out is dropped; `gptq_v2`: the zero point
+   * itself. `auto` (the default): v2 if every stored value is 2^(bits-1), else v1. Some files of symmetric weights say `gptq` and store
+   * 2^(bits-1) (vLLM pull request 38966), while v1 stores 2^(bits-1) - 1 for them; a v1 file whose every zero point is 2^(bits-1) + 1 is
+   * the one case that `auto` gets wrong among v1's. An asymmetric v2 file cannot be told from v1: say `gptq_v2`, as its
+   * `checkpoint_format` does.
+   */
+  readonly checkpointFormat?: 'gptq' | 'gptq_v2' | 'auto' | undefined;
+}
+
+const BITS: Readonly<Record<number, 4 | 8>> = { 2: 4, 3: 4, 4: 4, 8: 8 };
+
+function sizesOf({ qweight, scales }: GptqTensors<Shaped>, { bits, groupSize }: GptqOptions) {
+  const outBits = BITS[bits];
+  if (outBits === undefined) throw new FormatError({ tensor: qweight.name, field: 'bits' }, '2, 3, 4 or 8', String(bits));
+  const [rows, n] = requireMatrix(qweight);
+  if ((rows * 32) % bits !== 0)
+    throw new FormatError(at(qweight, 'shape'), `rows of whole codes, 3 words for 32 of them`, `${rows} rows for ${bits} bits`);
+  const k = (rows * 32) / bits;
+  const [groups] = requireMatrix(scales);
+  return { n, k, rows, groups, bits: outBits, groupSize: groupSizeOf(groupSize, { k, groups, bits: outBits, scales }) };
+}
+
+function zeroPointsOf(qzeros: RawTensor | undefined, { n, groups, options }: { n: number; groups: number; options: GptqOptions }) {
+  const { bits, checkpointFormat = 'auto' } = options;
+  const middle = 2 ** (bits - 1);
+  // Where codes keep their bits, an absent zero point says the same.
+  if (qzeros === undefined) return BITS[bits] === bits ? undefined : new Float32Array(n * groups).fill(middle);
+  const perRow = Math.ceil((n * bits) / 32);
+  requireShape(qzeros, [groups, perRow], 'zero points packed along N');
+  const words = asWords(qzeros);
+  const zeros = new Float32Array(n * groups);
+  for (let group = 0; group < groups; group++)
+    for (let index = 0; index < n; index++) zeros[index * groups + group] = valueAt(words, { base: group * perRow, index, bits });
+  const version = checkpointFormat === 'auto' ? (zeros.every((zero) => zero === middle) ? 'gptq_v2' : 'gptq') : checkpointFormat;
+  if (version === 'gptq_v2') return zeros;
+  const mask = 2 ** bits - 1;
+  return zeros.map((zero) => (zero + 1) & mask);
+}
+
+/**
+ * GPTQ tensors of a layer as a matrix: W[n, k] = scales[g_idx[k], n] · (code[k, n] - zero[g_idx[k], n]), held exactly. Columns of an
+ * act-order layer (`desc_act`) are sorted by group, and `permutation` says which input each is for.
+ * @throws FormatError if shapes, dtypes or bytes are not as GptqTensors says, a scale is not finite, g_idx names a group that does not
+ * exist, or groups are not groupSize inputs each
+ * @example const matrix = importGptq({ qweight, qzeros, scales, g_idx }, { bits: 4, groupSize: 128 });
+ */
+export function importGptq(tensors: GptqTensors, options: GptqOptions): QuantizedMatrix {
+  const { qweight, qzeros, scales, g_idx } = tensors;
+  const { n, k, rows, groups, bits, groupSize } = sizesOf(tensors, options);
+  requireShape(scales, [groups, n], 'a scale for each group and output');
+  if (g_idx) requireShape(g_idx, [k], 'a group for each input');
+  const permutation = g_idx && sortByGroup(g_idx, { k, groupSize });
+  const turned = transpose(asWords(qweight), [rows, n]);
+  const from = options.bits;
+  const codes = from === 2 || from === 3 ? widen(turned, { n, k, from, perRow: rows }) : turned;
+  return {
+    n,
+    k,
+    bits,
+    codes: permutation ? gatherColumns(codes, { n, k, bits, permutation }) : codes,
+    groupSize,
+    scale: transpose(asFloats(scales), [groups, n]),
+    scaleDtype: floatDtypeOf(scales.dtype),
+    zeroPoint: zeroPointsOf(qzeros, { n, groups, options }),
+    permutation,
+  };
+}
+
+export interface GptqLayerOptions extends GptqOptions {
+  readonly name: string;
+  /** `desc_act` of quantize_config.json. Only where it is false is g_idx known to be k / groupSize before it is read. */
+  readonly descAct?: boolean | undefined;
+  /** `sym` of quantize_config.json. Only where it is true do all parts of qzeros tell the same checkpoint format. */
+  readonly symmetric?: boolean | undefined;
+}
+
+/** g_idx of a part of a layer that is in order, or of the whole. @throws FormatError */
+function requireOrder(g_idx: RawTensor, { k, groupSize }: { k: number; groupSize: number }): void {
+  requireShape(g_idx, [k], 'a group for each input');
+  const index = asWords(g_idx);
+  const first = index[0]!;
+  const bad = index.findIndex((group, i) => group !== first + Math.floor(i / groupSize));
+  if (bad >= 0 && index.some((group) => group !== 0))
+    throw new FormatError(at(g_idx, `element ${bad}`), `group ${first + Math.floor(bad / groupSize)} without desc_act`, String(index[bad]));
+}
+
+/**
+ * A GPTQ layer of a file. It can be read in pieces along k where the configuration says that g_idx is in order, and the checkpoint format
+ * is said or the same for every piece.
+ * @throws FormatError
+ * @example const source = gptqLayer({ qweight, qzeros, scales, g_idx }, { name: 'model.layers.0.mlp.up_proj', bits: 4, descAct: false });
+ */
+export function gptqLayer(tensors: GptqTensors<TensorInfo> & { readonly bias?: TensorInfo | undefined }, o: GptqLayerOptions): LayerSource {
+  const { qweight, qzeros, scales, g_idx, bias } = tensors;
+  const { n, k, bits, groupSize } = sizesOf(tensors, o);
+  const sure = (o.checkpointFormat ?? 'auto') !== 'auto' || o.symmetric === true || !qzeros;
+  const inOrder = !g_idx || o.descAct === false;
+  const inWord = 32 / o.bits;
+  const inPieces = sure && inOrder && groupSize < k && Number.isInteger(inWord) && groupSize % inWord === 0;
+  const perRow = { qweight: inWord, qzeros: groupSize, scales: groupSize, g_idx: 1 };
+  return {
+    name: o.name,
+    format: 'GPTQ',
+    n,
+    k,
+    bits,
+    groupSize,
+    tensors: { qweight, ...(qzeros && { qzeros }), scales, ...(g_idx && { g_idx }) },
+    cut: inPieces ? { axis: 'k', unit: groupSize, perRow } : undefined,
+    bias,
+    make(read, size) {
+      const { g_idx: order, ...rest } = read as unknown as GptqTensors;
+      if (inPieces && order) requireOrder(order, { k: size.k, groupSize });
+      // The last piece may be less than a group.
+      const options = { ...o, groupSize: Math.min(groupSize, size.k) };
+      return importGptq(inPieces ? rest : { ...rest, g_idx: order }, options);
+    },
+  };
+}

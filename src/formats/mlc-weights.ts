@@ -1,0 +1,139 @@
+// MLC-LLM's group quantization (q4f16_1 and its relatives): q_weight and q_scale of a layer as a matrix. Reads no shards; mlc.ts does.
+// Rule: mlc-llm, python/mlc_llm/quantization/group_quantization.py and the table in quantization.py.
+import { FormatError } from '../errors.js';
+import type { LayerSource } from './layer-source.js';
+import { type QuantizedMatrix, wordsInRow } from './matrix.js';
+import { asFloats, asWords, at, floatDtypeOf, type RawTensor, requireDtype, requireShape } from './raw-tensor.js';
+import { requireMatrix, type Shaped } from './sizes.js';
+import type { TensorInfo } from './tensor-file.js';
+import { transpose, trim } from './words.js';
+
+/** By the format's own names. G = ceil(K / group_size), S = the words of a group · G. */
+export interface MlcTensors<T = RawTensor> {
+  /** uint32 (N, S), or (S, N) where linear_weight_layout is KN: codes along K, the first k in the lowest bits. */
+  readonly q_weight: T;
+  /** The model's dtype (N, G), or (G, N). */
+  readonly q_scale: T;
+}
+
+interface Kind {
+  /** quantize_dtype. Its 2^(bits-1) - 1, max_int_value, is the zero point. */
+  readonly bits: 3 | 4;
+  /** group_size. */
+  readonly group: number;
+  /** linear_weight_layout. */
+  readonly layout: 'NK' | 'KN';
+  /** model_dtype, as a file of weights calls it. */
+  readonly dtype: 'F16' | 'BF16' | 'F32';
+}
+
+/** `quantization` of mlc-chat-config.json → what it means for a linear layer. */
+export const MLC_KINDS = {
+  q4f16_0: { bits: 4, group: 32, layout: 'KN', dtype: 'F16' },
+  q4f16_1: { bits: 4, group: 32, layout: 'NK', dtype: 'F16' },
+  q4f16_2: { bits: 4, group: 32, layout: 'NK', dtype: 'F16' },
+  q4bf16_0: { bits: 4, group: 32, layout: 'KN', dtype: 'BF16' },
+  q4bf16_1: { bits: 4, group: 32, layout: 'NK', dtype: 'BF16' },
+  q4f32_1: { bits: 4, group: 32, layout: 'NK', dtype: 'F32' },
+  q3f16_0: { bits: 3, group: 40, layout: 'KN', dtype: 'F16' },
+  q3f16_1: { bits: 3, group: 40, layout: 'NK', dtype: 'F16' },
+} as const satisfies Record<string, Kind>;
+
+export interface MlcOptions {
+  /** `quantization` of mlc-chat-config.json. */
+  readonly format: keyof typeof MLC_KINDS;
+  /** K, where it is no multiple of group_size; the tensors are padded to whole groups. */
+  readonly k?: number | undefined;
+}
+
+function sizesOf({ q_weight }: Pick<MlcTensors<Shaped>, 'q_weight'>, { format, k: stated }: MlcOptions) {
+  const kind: Kind | undefined = MLC_KINDS[format];
+  if (!kind) throw new FormatError(at(q_weight, 'format'), Object.keys(MLC_KINDS).join(', '), String(format));
+  const turned = kind.layout === 'KN';
+  const inGroup = kind.group / Math.floor(32 / kind.bits);
+  const sizes = requireMatrix(q_weight);
+  const [n, perRow] = turned ? [sizes[1], sizes[0]] : sizes;
+  const groups = perRow / inGroup;
+  if (!Number.isInteger(groups)) throw new FormatError(at(q_weight, 'shape'), `groups of ${inGroup} words`, `${perRow} words along K`);
+  const k = stated ?? groups * kind.group;
+  if (!Number.isSafeInteger(k) || Math.ceil(k / kind.group) !== groups)
+    throw new FormatError(at(q_weight, 'k'), `one that ${groups} groups of ${kind.group} hold`, String(stated));
+  return { n, k, perRow, groups, groupSize: Math.min(kind.group, k), kind, turned };
+}
+
+/** 15 - code of every code of 4 bits. */
+function invert(words: Uint32Array): Uint32Array<ArrayBuffer> {
+  const out = new Uint32Array(words.length);
+  for (let i = 0; i < words.length; i++) out[i] = ~words[i]!;
+  return out;
+}
+
+/** Ten codes of 3 bits in a word → eight of 4, each plus 5: their zero point 3 becomes 8. */
+function widenTens(words: Uint32Array, { n, k, perRow }: { n: number; k: number; perRow: number }): Uint32Array<ArrayBuffer> {
+  const inRow = wordsInRow(k, 4);
+  const out = new Uint32Array(n * inRow);
+  for (let row = 0; row < n; row++)
+    for (let column = 0, word = row * perRow, from = 0; column < k; column++) {
+      out[row * inRow + (column >>> 3)]! |= (((words[word]! >>> from) & 7) + 5) << (4 * (column & 7));
+      from += 3;
+      if (from === 30) {
+        from = 0;
+        word++;
+      }
+    }
+  return out;
+}
+
+/**
+ * MLC tensors of a layer as a matrix: W[n, k] = q_scale[n, g] · (code[n, k] - max_int_value), held exactly and without zero points.
+ * With 4 bits max_int_value is 7, so that q_scale · (code - 7) = -q_scale · ((15 - code) - 8): codes are inverted and scales negated,
+ * which is also right for a code of 15 (MLC's own quantizer makes none).
+ * @throws FormatError if shapes, dtypes or bytes are not as MlcTensors says, or a scale is not finite
+ * @example const matrix = importMlc({ q_weight, q_scale }, { format: 'q4f16_1' });
+ */
+export function importMlc(tensors: MlcTensors, options: MlcOptions): QuantizedMatrix {
+  const { q_weight, q_scale } = tensors;
+  const { n, k, perRow, groups, groupSize, kind, turned } = sizesOf(tensors, options);
+  requireDtype(q_scale, kind.dtype);
+  requireShape(q_scale, turned ? [groups, n] : [n, groups], 'a scale for each group and output');
+  const words = turned ? transpose(asWords(q_weight), [perRow, n]) : asWords(q_weight);
+  const scale = turned ? transpose(asFloats(q_scale), [groups, n]) : asFloats(q_scale);
+  const four = kind.bits === 4;
+  return {
+    n,
+    k,
+    bits: 4,
+    codes: four ? trim(invert(words), { n, k, bits: 4, perRow }) : widenTens(words, { n, k, perRow }),
+    groupSize,
+    scale: four ? scale.map((value) => -value) : scale,
+    scaleDtype: floatDtypeOf(q_scale.dtype),
+  };
+}
+
+/**
+ * An MLC layer of a file. It can be read in pieces: along n, or along k where the layout is KN and groups are whole.
+ * @throws FormatError
+ * @example const source = mlcLayer({ q_weight, q_scale }, { name: 'model.layers.0.mlp.down_proj', format: 'q4f16_1' });
+ */
+export function mlcLayer(
+  tensors: MlcTensors<TensorInfo> & { readonly bias?: TensorInfo | undefined },
+  options: MlcOptions & { readonly name: string },
+): LayerSource {
+  const { q_weight, q_scale, bias } = tensors;
+  const { n, k, groupSize, kind, turned } = sizesOf(tensors, options);
+  const whole = k % kind.group === 0;
+  const alongK = { axis: 'k', unit: kind.group, perRow: { q_weight: Math.floor(32 / kind.bits), q_scale: kind.group } } as const;
+  const alongN = { axis: 'n', unit: 4, perRow: { q_weight: 1, q_scale: 1 } } as const;
+  return {
+    name: options.name,
+    format: `MLC ${options.format}`,
+    n,
+    k,
+    bits: 4,
+    groupSize,
+    tensors: { q_weight, q_scale },
+    cut: turned ? (whole ? alongK : undefined) : alongN,
+    bias,
+    make: (read, size) => importMlc(read as unknown as MlcTensors, { format: options.format, k: size.k }),
+  };
+}

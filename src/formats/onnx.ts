@@ -1,0 +1,118 @@
+// ONNX Runtime's com.microsoft.MatMulNBits: the weights of a node, from its constant inputs. Reads no .onnx file: a caller has the tensors.
+// Rule: onnxruntime, docs/ContribOperators.md (com.microsoft.MatMulNBits); its CPU kernels are the tests' goldens.
+import { FormatError } from '../errors.js';
+import { showShape } from '../problem.js';
+import { gatherColumns, sortByGroup } from './act-order.js';
+import type { QuantizedMatrix } from './matrix.js';
+import { asFloats, asWords, at, elementsIn, floatDtypeOf, type RawTensor, requireDtype, requireShape } from './raw-tensor.js';
+import { trim, widen } from './words.js';
+
+/**
+ * By the operator's own names; blocks = ceil(K / block_size). Lists of a value for each block may also be flat, as ONNX Runtime takes them.
+ * The node's `bias` (N) is not of the matrix: give it to the layer.
+ */
+export interface MatMulNBitsTensors {
+  /** uint8 (N, blocks, block_size · bits / 8): codes along K, the first k in the lowest bits. Codes past K are ignored. */
+  readonly B: RawTensor;
+  /** float32, float16 or bfloat16 (N, blocks). */
+  readonly scales: RawTensor;
+  /**
+   * uint8 (N, ceil(blocks · bits / 8)): packed like B, each row from a byte of its own; or the dtype of scales (N, blocks): one number each.
+   * Absent: 2^(bits-1).
+   */
+  readonly zero_points?: RawTensor | undefined;
+  /** int32 (K) or (blocks · block_size): the block whose scale and zero point each k takes. Deprecated by ONNX Runtime. */
+  readonly g_idx?: RawTensor | undefined;
+}
+
+/** The node's attributes. accuracy_level is a hint for its kernels, and says nothing of the weights. */
+export interface MatMulNBitsAttributes {
+  readonly N: number;
+  readonly K: number;
+  /** 4 by default; 2 is widened to 4, with the same weights. */
+  readonly bits?: 2 | 4 | 8 | undefined;
+  /** A power of two of at least 16. */
+  readonly block_size: number;
+}
+
+interface Sizes {
+  readonly n: number;
+  readonly k: number;
+  readonly bits: 2 | 4 | 8;
+  readonly block: number;
+  readonly blocks: number;
+}
+
+function sizesOf({ B }: MatMulNBitsTensors, { N: n, K: k, bits = 4, block_size: block }: MatMulNBitsAttributes): Sizes {
+  const check = (holds: boolean, field: string, expected: string, got: number): void => {
+    if (!holds) throw new FormatError(at(B, field), expected, String(got));
+  };
+  check(Number.isSafeInteger(n) && n >= 1, 'N', 'a whole number of at least 1', n);
+  check(Number.isSafeInteger(k) && k >= 1, 'K', 'a whole number of at least 1', k);
+  check([2, 4, 8].includes(bits), 'bits', '2, 4 or 8', bits);
+  check(block >= 16 && block <= 2 ** 30 && Number.isInteger(Math.log2(block)), 'block_size', 'a power of two of at least 16', block);
+  return { n, k, bits, block, blocks: Math.ceil(k / block) };
+}
+
+/** A value for each row and column, flat or not. */
+function requireRows(tensor: RawTensor, n: number, columns: number): void {
+  const flat = tensor.shape.length === 1 && elementsIn(tensor.shape) === n * columns;
+  if (!flat) requireShape(tensor, [n, columns], `or flat ${showShape([n * columns])}`);
+}
+
+/** (N, ceil(blocks · bits / 8)) bytes → (N, blocks) numbers. */
+function unpackZeros(tensor: RawTensor, { n, blocks, bits }: Sizes): Float32Array<ArrayBuffer> {
+  const perRow = Math.ceil((blocks * bits) / 8);
+  requireRows(tensor, n, perRow);
+  const { bytes } = tensor;
+  if (bytes.length !== n * perRow) throw new FormatError(at(tensor, 'bytes'), String(n * perRow), String(bytes.length));
+  const out = new Float32Array(n * blocks);
+  const mask = 2 ** bits - 1;
+  for (let row = 0, i = 0; row < n; row++)
+    for (let block = 0, bit = 0; block < blocks; block++, bit += bits, i++)
+      out[i] = (bytes[row * perRow + (bit >>> 3)]! >>> (bit & 7)) & mask;
+  return out;
+}
+
+/**
+ * The constant inputs of a MatMulNBits node as a matrix: W[n, k] = scales[n, b] · (code[n, k] - zero[n, b]) with b = floor(k / block_size),
+ * held exactly. With zero points that are no integers the scales' dtype is float32, since 2^(bits-1) - zero seldom fits 16 bits; of a
+ * zero point below 2^-11 it is then rounded once, to float32.
+ * @throws FormatError if shapes, dtypes, bytes or attributes are not as said above, a scale or zero point is not finite, or g_idx names a
+ * block that does not exist or gives one more or fewer than block_size k
+ * @example
+ * const B = { name: 'B', dtype: 'U8', shape: [N, K / 32, 16], bytes: codes };
+ * const scales = { name: 'scales', dtype: 'F32', shape: [N, K / 32], bytes: new Uint8Array(floats.buffer) };
+ * const matrix = importMatMulNBits({ B, scales }, { N, K, bits: 4, block_size: 32 });
+ */
+export function importMatMulNBits(tensors: MatMulNBitsTensors, attributes: MatMulNBitsAttributes): QuantizedMatrix {
+  const { B, scales, zero_points, g_idx } = tensors;
+  const sizes = sizesOf(tensors, attributes);
+  const { n, k, bits, block, blocks } = sizes;
+  requireDtype(B, 'U8');
+  requireShape(B, [n, blocks, (block * bits) / 8], 'the bytes of each block');
+  requireRows(scales, n, blocks);
+  if (zero_points) requireDtype(zero_points, 'U8', scales.dtype);
+  const packed = zero_points?.dtype === 'U8';
+  if (zero_points && !packed) requireRows(zero_points, n, blocks);
+  if (g_idx) requireShape(g_idx, [g_idx.shape[0] === blocks * block ? blocks * block : k], 'a block for each k');
+
+  const perRow = (blocks * block * bits) / 32;
+  const words = asWords({ ...B, dtype: 'U32', shape: [n, perRow] });
+  // Codes of 2 bits keep their zero points, or take the one that 4 bits have when none is said.
+  const codes = bits === 2 ? widen(words, { n, k, from: 2, perRow, add: zero_points ? 0 : 6 }) : trim(words, { n, k, bits, perRow });
+  const out = bits === 2 ? 4 : bits;
+  const groupSize = Math.min(block, k);
+  const permutation = g_idx && sortByGroup(g_idx, { k, groupSize });
+  return {
+    n,
+    k,
+    bits: out,
+    codes: permutation ? gatherColumns(codes, { n, k, bits: out, permutation }) : codes,
+    groupSize,
+    scale: asFloats(scales),
+    scaleDtype: zero_points && !packed ? 'float32' : floatDtypeOf(scales.dtype),
+    zeroPoint: zero_points && (packed ? unpackZeros(zero_points, sizes) : asFloats(zero_points)),
+    permutation,
+  };
+}

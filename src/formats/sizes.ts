@@ -1,0 +1,37 @@
+// What the shapes of packed tensors say: rows and columns, and how many k share a scale. Pure; the importers of matrices in groups use it.
+import { FormatError } from '../errors.js';
+import { showShape } from '../problem.js';
+import { at, type RawTensor } from './raw-tensor.js';
+
+/** What a shape can be asked of: a tensor of a file, read or not. */
+export type Shaped = Pick<RawTensor, 'name' | 'file' | 'shape'>;
+
+/** Rows and columns. @throws FormatError if it is no matrix, or an empty one */
+export function requireMatrix(tensor: Shaped): readonly [rows: number, columns: number] {
+  const { shape } = tensor;
+  const [rows = 0, columns = 0] = shape;
+  const whole = shape.length === 2 && Number.isSafeInteger(rows * columns) && rows >= 1 && columns >= 1;
+  if (!whole) throw new FormatError(at(tensor, 'shape'), 'two sizes of at least 1', showShape(shape));
+  return [rows, columns];
+}
+
+/**
+ * The k that share a scale. `stated` is the configuration's group_size, where -1 means all of K; without it the scales' number of groups
+ * must tell.
+ * @throws FormatError if the two do not agree, or groups are no whole words of codes
+ */
+export function groupSizeOf(
+  stated: number | undefined,
+  { k, groups, bits, scales }: { readonly k: number; readonly groups: number; readonly bits: 4 | 8; readonly scales: Shaped },
+): number {
+  const where = at(scales, 'groupSize');
+  if (stated === undefined && groups > 1 && k % groups !== 0)
+    throw new FormatError(where, `to be told, since ${groups} groups do not divide K = ${k}`, 'none');
+  const size = stated === undefined ? Math.ceil(k / groups) : stated === -1 ? k : stated;
+  if (!Number.isSafeInteger(size) || size < 1) throw new FormatError(where, 'a whole number of at least 1, or -1', String(stated));
+  if (Math.ceil(k / size) !== groups)
+    throw new FormatError(at(scales, 'shape'), `${Math.ceil(k / size)} groups of ${size} for K = ${k}`, `${groups}`);
+  const inWord = 32 / bits;
+  if (size < k && size % inWord !== 0) throw new FormatError(where, `a multiple of ${inWord}, or all of K`, String(size));
+  return Math.min(size, k);
+}
