@@ -42,16 +42,18 @@ export function gatherColumns(
   { n, k, bits, permutation }: Pick<QuantizedMatrix, 'n' | 'k' | 'bits'> & { readonly permutation: Uint32Array },
 ): Uint32Array<ArrayBuffer> {
   const inWord = 32 / bits;
+  const wordOf = Math.log2(inWord);
   const words = wordsInRow(k, bits);
   const mask = 2 ** bits - 1;
-  const from = permutation.map((column) => Math.floor(column / inWord));
-  const shift = permutation.map((column) => bits * (column % inWord));
   const out = new Uint32Array(n * words);
   for (let row = 0, base = 0; row < n; row++, base += words)
-    for (let w = 0, column = 0; w < words; w++) {
-      const end = Math.min(k, column + inWord);
+    for (let w = 0, to = 0; w < words; w++) {
+      const end = Math.min(k, to + inWord);
       let word = 0;
-      for (let to = 0; column < end; column++, to += bits) word |= ((codes[base + from[column]!]! >>> shift[column]!) & mask) << to;
+      for (let shift = 0; to < end; to++, shift += bits) {
+        const column = permutation[to]!;
+        word |= ((codes[base + (column >>> wordOf)]! >>> (bits * (column & (inWord - 1)))) & mask) << shift;
+      }
       out[base + w] = word;
     }
   return out;
