@@ -31,48 +31,14 @@ function sizesOf({ qweight, scales }: AwqTensors<Shaped>, { groupSize }: AwqOpti
   return { n: columns * 8, k, columns, groups, groupSize: groupSizeOf(groupSize, { k, groups, bits: 4, scales }) };
 }
 
-/** Swaps the high half of each field of 2 · `shift` bits of `a[i]` with the low half of the field of `a[j]`; `mask` has the low halves. */
-function swap(a: Int32Array, [i, j]: readonly [number, number], { shift, mask }: { shift: number; mask: number }): void {
-  const t = ((a[i]! >>> shift) ^ a[j]!) & mask;
-  a[j]! ^= t;
-  a[i]! ^= t << shift;
-}
-const STEPS = [
-  {
-    shift: 16,
-    mask: 0x0000ffff,
-    pairs: [
-      [0, 4],
-      [1, 5],
-      [2, 6],
-      [3, 7],
-    ],
-  },
-  {
-    shift: 8,
-    mask: 0x00ff00ff,
-    pairs: [
-      [0, 2],
-      [1, 3],
-      [4, 6],
-      [5, 7],
-    ],
-  },
-  {
-    shift: 4,
-    mask: 0x0f0f0f0f,
-    pairs: [
-      [0, 1],
-      [2, 3],
-      [4, 5],
-      [6, 7],
-    ],
-  },
-] as const;
-
-/** Eight words of eight nibbles: nibble i of word j becomes nibble j of word i. */
+/** Eight words of eight nibbles: nibble i of word j becomes nibble j of word i. Halves are swapped, then quarters, then nibbles. */
 function transposeNibbles(a: Int32Array): void {
-  for (const step of STEPS) for (const pair of step.pairs) swap(a, pair, step);
+  for (let step = 4, mask = 0x0000ffff; step > 0; step >>= 1, mask ^= mask << (4 * step))
+    for (let i = 0; i < 8; i = (i + step + 1) & ~step) {
+      const t = ((a[i]! >>> (4 * step)) ^ a[i + step]!) & mask;
+      a[i + step]! ^= t;
+      a[i]! ^= t << (4 * step);
+    }
 }
 
 /** (K, N / 8) words along N → (N, ceil(K / 8)) words along K. */

@@ -68,6 +68,12 @@ function invert(words: Uint32Array): Uint32Array<ArrayBuffer> {
   return out;
 }
 
+function negate(values: Float32Array): Float32Array<ArrayBuffer> {
+  const out = new Float32Array(values.length);
+  for (let i = 0; i < values.length; i++) out[i] = -values[i]!;
+  return out;
+}
+
 /** Ten codes of 3 bits in a word → eight of 4, each plus 5: their zero point 3 becomes 8. */
 function widenTens(words: Uint32Array, { n, k, perRow }: { n: number; k: number; perRow: number }): Uint32Array<ArrayBuffer> {
   const inRow = wordsInRow(k, 4);
@@ -105,7 +111,7 @@ export function importMlc(tensors: MlcTensors, options: MlcOptions): QuantizedMa
     bits: 4,
     codes: four ? trim(invert(words), { n, k, bits: 4, perRow }) : widenTens(words, { n, k, perRow }),
     groupSize,
-    scale: four ? scale.map((value) => -value) : scale,
+    scale: four ? negate(scale) : scale,
     scaleDtype: floatDtypeOf(q_scale.dtype),
   };
 }

@@ -98,6 +98,12 @@ describe.each(kinds)('%s', (dtype, to, from, numbers) => {
     expect(wrong.slice(0, 5)).toEqual([]);
   });
 
+  test('decode16 gives what all 65536 patterns are one by one', () => {
+    const all = Uint16Array.from({ length: 65536 }, (_, bits) => bits);
+    const values = decode16(all, dtype);
+    expect(all.filter((bits) => !Object.is(values[bits], from(bits)))).toEqual(new Uint16Array());
+  });
+
   test('encode16, decode16 and roundTo go element by element', () => {
     const values = [1, -1.5, 1 / 3, 1e-7, -0, INF, NAN];
     expect([...encode16(values, dtype)]).toEqual(values.map(to));

@@ -73,10 +73,10 @@ const layers = fc
 const same = (got: ArrayLike<number>, want: ArrayLike<number>): boolean =>
   got.length === want.length && Array.from(want).every((value, i) => value === got[i]);
 
-test('any shape, group and dtype: import undoes pack, exactly; in pieces along k, too', () => {
+test('any shape, group and dtype: import undoes pack, exactly; in pieces along k, too', async () => {
   let cut = 0;
-  fc.assert(
-    fc.property(layers, fc.integer({ min: 1, max: 3 }), ({ n, k, groupSize, scaleDtype, weights, tensors }, units) => {
+  await fc.assert(
+    fc.asyncProperty(layers, fc.integer({ min: 1, max: 5000 }), async ({ n, k, groupSize, scaleDtype, weights, tensors }, chunkBytes) => {
       const matrix = importAwq(tensors, { groupSize });
       checkMatrix(matrix);
       expect(matrix).toMatchObject({ n, k, scaleDtype });
@@ -86,13 +86,13 @@ test('any shape, group and dtype: import undoes pack, exactly; in pieces along k
       const source = awqLayer(infos, { name: 'up', groupSize });
       expect(source).toMatchObject({ name: 'up', format: 'AWQ', n, k, bits: 4, groupSize: matrix.groupSize });
       expect(same(dequantize(source.make(tensors, { n, k })), weights)).toBe(true);
-      if (!source.cut) return;
-      cut++;
-      expect(same(weightsInPieces(source, tensors, units), weights)).toBe(true);
+      const parts = await weightsInPieces(source, chunkBytes);
+      expect(same(parts.weights, weights)).toBe(true);
+      if (parts.pieces > 1) cut++;
     }),
-    { numRuns: 200 },
+    { numRuns: 120 },
   );
-  expect(cut).toBeGreaterThan(50);
+  expect(cut).toBeGreaterThan(0);
 });
 
 describe('refused', () => {

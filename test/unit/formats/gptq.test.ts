@@ -199,7 +199,7 @@ test('any shape, bits, group, order and checkpoint format: import undoes pack, e
         expect(importGptq({ ...tensors, g_idx: none }, options)).toEqual(matrix);
       }
     }),
-    { numRuns: 300 },
+    { numRuns: 200 },
   );
 });
 
@@ -227,24 +227,25 @@ describe('a layer of a file', () => {
       Object.entries(tensors).map(([name, tensor]: [string, RawTensor]) => [name, infoOf(tensor)]),
     ) as unknown as Parameters<typeof gptqLayer>[0];
 
-  test('in pieces along k it is what it is whole', () => {
+  test('in pieces along k it is what it is whole', async () => {
     let cut = 0;
-    fc.assert(
-      fc.property(layers, fc.integer({ min: 1, max: 3 }), fc.boolean(), (layer, units, withIndex) => {
+    await fc.assert(
+      fc.asyncProperty(layers, fc.integer({ min: 1, max: 1500 }), fc.boolean(), async (layer, chunkBytes, withIndex) => {
         const { g_idx, ...rest } = pack(layer, (zero) => zero);
         const tensors = withIndex ? { ...rest, g_idx } : rest;
         const options = { name: 'up', bits: layer.bits, groupSize: layer.groupSize, checkpointFormat: 'gptq_v2' as const };
         const source = gptqLayer(infos(tensors), { ...options, descAct: !layer.trivial });
         expect(source).toMatchObject({ name: 'up', format: 'GPTQ', n: layer.n, k: layer.k, bits: layer.bits === 8 ? 8 : 4 });
-        if (withIndex) expect(differs(dequantize(source.make(tensors, layer)), layer.weights)).toBe(-1);
-        if (!source.cut) return;
-        cut++;
-        expect(source.cut.unit % (32 / source.bits)).toBe(0);
-        if (layer.trivial) expect(differs(weightsInPieces(source, tensors, units), layer.weights)).toBe(-1);
+        if (!withIndex && !layer.trivial) return;
+        expect(differs(dequantize(source.make(tensors, layer)), layer.weights)).toBe(-1);
+        if (source.cut) expect(source.cut.unit % (32 / source.bits)).toBe(0);
+        const parts = await weightsInPieces(source, chunkBytes);
+        expect(differs(parts.weights, layer.weights)).toBe(-1);
+        if (parts.pieces > 1) cut++;
       }),
       { numRuns: 200 },
     );
-    expect(cut).toBeGreaterThan(20);
+    expect(cut).toBeGreaterThan(0);
   });
 
   const k = 64;
