@@ -77,7 +77,8 @@ async function golden(name, { op, attributes, inputs, type, next }) {
     x: { type, base64: base64(encoded[type](x)) },
     y: { type, base64: base64(bytesOf(y)) },
   };
-  writeFileSync(join(out, `${name}.json`), `${JSON.stringify(fixture, null, 1)}\n`);
+  const lines = JSON.stringify(fixture, null, 2).replace(/\[\s+([^\]]*?)\s+\]/g, (_, list) => `[${list.replace(/\s+/g, ' ')}]`);
+  writeFileSync(join(out, `${name}.json`), `${lines}\n`);
   console.log(`${name}: ${op} of ${N}×${K}, ${JSON.stringify(fixture).length} bytes`);
 }
 

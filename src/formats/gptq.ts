@@ -5,7 +5,7 @@ import { gatherColumns, sortByGroup } from './act-order.js';
 import type { LayerSource } from './layer-source.js';
 import type { QuantizedMatrix } from './matrix.js';
 import { asFloats, asWords, at, floatDtypeOf, type RawTensor, requireShape } from './raw-tensor.js';
-import { groupSizeOf, requireMatrix, type Shaped } from './sizes.js';
+import { groupSizeOf, requireMatrix, type Shaped, where } from './sizes.js';
 import type { TensorInfo } from './tensor-file.js';
 import { transpose, valueAt, widen } from './words.js';
 
@@ -40,10 +40,10 @@ const BITS: Readonly<Record<number, 4 | 8>> = { 2: 4, 3: 4, 4: 4, 8: 8 };
 
 function sizesOf({ qweight, scales }: GptqTensors<Shaped>, { bits, groupSize }: GptqOptions) {
   const outBits = BITS[bits];
-  if (outBits === undefined) throw new FormatError({ tensor: qweight.name, field: 'bits' }, '2, 3, 4 or 8', String(bits));
+  if (outBits === undefined) throw new FormatError(where(qweight, 'bits'), '2, 3, 4 or 8', String(bits));
   const [rows, n] = requireMatrix(qweight);
   if ((rows * 32) % bits !== 0)
-    throw new FormatError(at(qweight, 'shape'), `rows of whole codes, 3 words for 32 of them`, `${rows} rows for ${bits} bits`);
+    throw new FormatError(where(qweight, 'shape'), `rows of whole codes, 3 words for 32 of them`, `${rows} rows for ${bits} bits`);
   const k = (rows * 32) / bits;
   const [groups] = requireMatrix(scales);
   return { n, k, rows, groups, bits: outBits, groupSize: groupSizeOf(groupSize, { k, groups, bits: outBits, scales }) };

@@ -3,8 +3,8 @@
 import { FormatError } from '../errors.js';
 import type { LayerSource } from './layer-source.js';
 import { type QuantizedMatrix, wordsInRow } from './matrix.js';
-import { asFloats, asWords, at, floatDtypeOf, type RawTensor, requireDtype, requireShape } from './raw-tensor.js';
-import { requireMatrix, type Shaped } from './sizes.js';
+import { asFloats, asWords, floatDtypeOf, type RawTensor, requireDtype, requireShape } from './raw-tensor.js';
+import { requireMatrix, type Shaped, where } from './sizes.js';
 import type { TensorInfo } from './tensor-file.js';
 import { transpose, trim } from './words.js';
 
@@ -48,16 +48,16 @@ export interface MlcOptions {
 
 function sizesOf({ q_weight }: Pick<MlcTensors<Shaped>, 'q_weight'>, { format, k: stated }: MlcOptions) {
   const kind: Kind | undefined = MLC_KINDS[format];
-  if (!kind) throw new FormatError(at(q_weight, 'format'), Object.keys(MLC_KINDS).join(', '), String(format));
+  if (!kind) throw new FormatError(where(q_weight, 'format'), Object.keys(MLC_KINDS).join(', '), String(format));
   const turned = kind.layout === 'KN';
   const inGroup = kind.group / Math.floor(32 / kind.bits);
   const sizes = requireMatrix(q_weight);
   const [n, perRow] = turned ? [sizes[1], sizes[0]] : sizes;
   const groups = perRow / inGroup;
-  if (!Number.isInteger(groups)) throw new FormatError(at(q_weight, 'shape'), `groups of ${inGroup} words`, `${perRow} words along K`);
+  if (!Number.isInteger(groups)) throw new FormatError(where(q_weight, 'shape'), `groups of ${inGroup} words`, `${perRow} words along K`);
   const k = stated ?? groups * kind.group;
   if (!Number.isSafeInteger(k) || Math.ceil(k / kind.group) !== groups)
-    throw new FormatError(at(q_weight, 'k'), `one that ${groups} groups of ${kind.group} hold`, String(stated));
+    throw new FormatError(where(q_weight, 'k'), `one that ${groups} groups of ${kind.group} hold`, String(stated));
   return { n, k, perRow, groups, groupSize: Math.min(kind.group, k), kind, turned };
 }
 

@@ -1,17 +1,23 @@
 // What the shapes of packed tensors say: rows and columns, and how many k share a scale. Pure; the importers of matrices in groups use it.
-import { FormatError } from '../errors.js';
+import { type FileLocation, FormatError } from '../errors.js';
 import { showShape } from '../problem.js';
-import { at, type RawTensor } from './raw-tensor.js';
 
-/** What a shape can be asked of: a tensor of a file, read or not. */
-export type Shaped = Pick<RawTensor, 'name' | 'file' | 'shape'>;
+/** What a shape can be asked of: a tensor of a file, read (RawTensor) or not (TensorInfo). */
+export interface Shaped {
+  readonly name: string;
+  readonly shape: readonly number[];
+  readonly file?: string | undefined;
+  readonly source?: { readonly name: string };
+}
+
+export const where = ({ name, file, source }: Shaped, field: string): FileLocation => ({ file: file ?? source?.name, tensor: name, field });
 
 /** Rows and columns. @throws FormatError if it is no matrix, or an empty one */
 export function requireMatrix(tensor: Shaped): readonly [rows: number, columns: number] {
   const { shape } = tensor;
   const [rows = 0, columns = 0] = shape;
   const whole = shape.length === 2 && Number.isSafeInteger(rows * columns) && rows >= 1 && columns >= 1;
-  if (!whole) throw new FormatError(at(tensor, 'shape'), 'two sizes of at least 1', showShape(shape));
+  if (!whole) throw new FormatError(where(tensor, 'shape'), 'two sizes of at least 1', showShape(shape));
   return [rows, columns];
 }
 
@@ -24,14 +30,14 @@ export function groupSizeOf(
   stated: number | undefined,
   { k, groups, bits, scales }: { readonly k: number; readonly groups: number; readonly bits: 4 | 8; readonly scales: Shaped },
 ): number {
-  const where = at(scales, 'groupSize');
+  const field = where(scales, 'groupSize');
   if (stated === undefined && groups > 1 && k % groups !== 0)
-    throw new FormatError(where, `to be told, since ${groups} groups do not divide K = ${k}`, 'none');
+    throw new FormatError(field, `to be told, since ${groups} groups do not divide K = ${k}`, 'none');
   const size = stated === undefined ? Math.ceil(k / groups) : stated === -1 ? k : stated;
-  if (!Number.isSafeInteger(size) || size < 1) throw new FormatError(where, 'a whole number of at least 1, or -1', String(stated));
+  if (!Number.isSafeInteger(size) || size < 1) throw new FormatError(field, 'a whole number of at least 1, or -1', String(stated));
   if (Math.ceil(k / size) !== groups)
-    throw new FormatError(at(scales, 'shape'), `${Math.ceil(k / size)} groups of ${size} for K = ${k}`, `${groups}`);
+    throw new FormatError(where(scales, 'shape'), `${Math.ceil(k / size)} groups of ${size} for K = ${k}`, `${groups}`);
   const inWord = 32 / bits;
-  if (size < k && size % inWord !== 0) throw new FormatError(where, `a multiple of ${inWord}, or all of K`, String(size));
+  if (size < k && size % inWord !== 0) throw new FormatError(field, `a multiple of ${inWord}, or all of K`, String(size));
   return Math.min(size, k);
 }

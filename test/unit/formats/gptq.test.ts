@@ -271,6 +271,10 @@ describe('a layer of a file', () => {
     expect(cutOf({ descAct: false, symmetric: true })).toEqual({ axis: 'k', unit: 32, perRow });
   });
 
+  test('what is wrong before anything is read names the file', () => {
+    expect(() => gptqLayer(infos(tensors), { ...options, groupSize: 16 })).toThrow(/^memory: scales: shape: expected 4 groups of 16/);
+  });
+
   test('g_idx out of order without desc_act is refused', () => {
     const source = gptqLayer(infos(tensors), { ...options, descAct: false, symmetric: true });
     const g_idx = rawOf('g_idx', 'I32', [k], [1, ...layer.g_idx.slice(1, -1), 0]);
