@@ -7,7 +7,7 @@ import { groupSizeOf, requireMatrix, type Shaped } from './sizes.js';
 import type { TensorInfo } from './tensor-file.js';
 import { transpose } from './words.js';
 
-/** By the format's own names. G = K / groupSize, or one less than whole at the end. */
+/** By the format's own names. G = ceil(K / groupSize). */
 export interface AwqTensors<T = RawTensor> {
   /** int32 (K, N / 8): nibble i of word c, from the lowest bits, is the code of output 8 c + ORDER[i]. */
   readonly qweight: T;

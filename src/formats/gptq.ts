@@ -31,7 +31,8 @@ export interface GptqOptions {
    * itself. `auto` (the default): v2 if every stored value is 2^(bits-1), else v1. Some files of symmetric weights say `gptq` and store
    * 2^(bits-1) (vLLM pull request 38966), while v1 stores 2^(bits-1) - 1 for them; a v1 file whose every zero point is 2^(bits-1) + 1 is
    * the one case that `auto` gets wrong among v1's. An asymmetric v2 file cannot be told from v1: say `gptq_v2`, as its
-   * `checkpoint_format` does.
+   * `checkpoint_format` does. GPTQModel subtracts 1 from whole words of a v1 file, so that there a zero point of 0 borrows from the next one;
+   * that is read as AutoGPTQ's kernels read it, each value for itself.
    */
   readonly checkpointFormat?: 'gptq' | 'gptq_v2' | 'auto' | undefined;
 }
