@@ -1,0 +1,66 @@
+// Where bytes come from: memory, a Blob, a URL, a path. One way to ask for a part of any of them. What the bytes mean is other files' matter.
+import { asFormatError, guardedSource } from './guarded-source.js';
+import { httpSource } from './http-source.js';
+import { nodeFile, nodeModules } from './node-file.js';
+import type { ByteSource } from './tensor-file.js';
+
+/** A string is a path where there is a file system, and a URL, perhaps relative to the page, elsewhere. */
+export type BytesFrom = ArrayBuffer | Uint8Array | Blob | URL | string;
+
+export interface ByteSourceOptions {
+  /** For messages, and to find the other files of a split GGUF. Default: the path, the URL without its query, the File's name, or `memory`. */
+  readonly name?: string | undefined;
+  /** Default: the global one. Yours may add headers, count, or retry. */
+  readonly fetch?: typeof globalThis.fetch | undefined;
+  /** Bytes of a file that is read whole, and kept in memory, where a server does not know range requests. Default: 64 MiB. */
+  readonly wholeUpTo?: number | undefined;
+  /** For the requests that learn the size. Each read takes its own. */
+  readonly signal?: AbortSignal | undefined;
+}
+
+/** Where a string or URL points to. */
+export function locate(from: URL | string): { readonly url: URL } | { readonly path: string } {
+  if (from instanceof URL) return located(from);
+  if (/^(https?|file|blob|data):/i.test(from)) return located(new URL(from));
+  const base = (globalThis as { location?: { href: string } }).location?.href;
+  return nodeModules() || !base ? { path: from } : { url: new URL(from, base) };
+}
+const located = (url: URL): { url: URL } | { path: string } =>
+  url.protocol === 'file:' ? { path: nodeModules()?.url.fileURLToPath(url) ?? url.pathname } : { url };
+
+/**
+ * Bytes that can be read in parts.
+ *
+ * - ArrayBuffer, Uint8Array: parts are copies.
+ * - Blob, File: sliced; nothing is read before it is asked for.
+ * - An http(s) URL: range requests. A server that answers them with the whole file (200) is taken if that is at most `wholeUpTo` bytes.
+ * - A path or file: URL, under Node, Deno or Bun: opened for each read.
+ *
+ * Its `read` throws a FormatError naming the file if the part is not in the file, or fewer bytes come than there were.
+ * @throws FormatError if it cannot be opened; UnsupportedError if the server cannot answer for parts of it, or for a path in a browser
+ * @example
+ * const source = await byteSource('https://example.org/model.safetensors', { fetch: (url, init) => fetch(url, { ...init, credentials: 'include' }) });
+ * const first = await source.read(0, 8);
+ */
+export async function byteSource(from: BytesFrom, options: ByteSourceOptions = {}): Promise<ByteSource> {
+  const { fetch = globalThis.fetch, wholeUpTo = 64 * 2 ** 20, signal, name } = options;
+  signal?.throwIfAborted();
+  if (from instanceof Blob) return blobSource(from, name ?? (from as { name?: string }).name ?? 'Blob');
+  if (typeof from !== 'string' && !(from instanceof URL)) {
+    const bytes = from instanceof Uint8Array ? from : new Uint8Array(from);
+    return guardedSource(name ?? 'memory', bytes.byteLength, async (begin, end) => new Uint8Array(bytes.subarray(begin, end)));
+  }
+  const place = locate(from);
+  const source = 'path' in place ? await nodeFile(place.path) : await httpSource(place.url, { fetch, wholeUpTo, signal });
+  return name === undefined ? source : { ...source, name };
+}
+
+function blobSource(blob: Blob, name: string): ByteSource {
+  return guardedSource(name, blob.size, async (begin, end) => {
+    try {
+      return new Uint8Array(await blob.slice(begin, end).arrayBuffer());
+    } catch (error) {
+      throw asFormatError(error, { file: name, field: `bytes ${begin} to ${end}` }, 'a file that can be read'); // gone, or changed on disk
+    }
+  });
+}

@@ -1,0 +1,88 @@
+// Little-endian numbers and strings one after another from a ByteSource, read in pieces that grow, so that a header of any length takes few
+// requests and no more memory than one piece. Callers ask `has` first and `await fill` only where it says no: most steps then wait for nothing.
+import { FormatError } from '../errors.js';
+import type { ByteSource } from './tensor-file.js';
+
+export interface CursorOptions {
+  readonly begin?: number;
+  /** Nothing is read from here on. Default: the source's end. */
+  readonly end?: number;
+  /** What is said to have no more bytes. */
+  readonly what: string;
+  readonly signal?: AbortSignal | undefined;
+}
+
+const FIRST_PIECE = 65_536;
+const LARGEST_PIECE = 4 * 2 ** 20;
+
+export type Cursor = ReturnType<typeof openCursor>;
+
+export function openCursor(source: ByteSource, { begin = 0, end = source.size, what, signal }: CursorOptions) {
+  const decoder = new TextDecoder('utf-8', { ignoreBOM: true });
+  const strict = new TextDecoder('utf-8', { ignoreBOM: true, fatal: true });
+  let bytes = new Uint8Array(0);
+  let view = new DataView(bytes.buffer);
+  /** Where `bytes` begin in the source. */
+  let start = begin;
+  /** Next byte, within `bytes` or past them. */
+  let at = 0;
+  let piece = FIRST_PIECE;
+
+  const step = (count: number): number => {
+    at += count;
+    return at - count;
+  };
+  const cursor = {
+    source,
+    get position(): number {
+      return start + at;
+    },
+    get left(): number {
+      return end - start - at;
+    },
+    has: (count: number): boolean => at + count <= bytes.length,
+    /** @throws FormatError if there are fewer than `count` more bytes. Only so many are kept, beside a piece read ahead. */
+    async fill(count: number, field: string): Promise<void> {
+      if (cursor.has(count)) return;
+      if (count > cursor.left)
+        throw new FormatError({ file: source.name, field }, `${count} bytes`, `${Math.max(0, cursor.left)} before the end of ${what}`);
+      const rest = bytes.subarray(at);
+      const from = start + at + rest.length;
+      const fresh = await source.read(from, Math.min(end, Math.max(start + at + count, from + piece)), signal);
+      piece = Math.min(2 * piece, LARGEST_PIECE);
+      start += at;
+      at = 0;
+      bytes = new Uint8Array(rest.length + fresh.length);
+      bytes.set(rest);
+      bytes.set(fresh, rest.length);
+      view = new DataView(bytes.buffer);
+    },
+    /** Past bytes that need not be looked at; the caller knows that they are there. */
+    skip: (count: number): void => {
+      at += count;
+    },
+    /** The view, and where in it `count` bytes are, which are then behind. */
+    take: (count: number): readonly [DataView, number] => [view, step(count)],
+    u32: (): number => view.getUint32(step(4), true),
+    /** @throws FormatError from 2^53 on */
+    u64(field: string): number {
+      const place = step(8);
+      const high = view.getUint32(place + 4, true);
+      if (high >= 2 ** 21)
+        throw new FormatError({ file: source.name, field }, 'a number below 2^53', String(view.getBigUint64(place, true)));
+      return view.getUint32(place, true) + high * 2 ** 32;
+    },
+    /** Bytes that are no UTF-8 become U+FFFD. */
+    utf8: (count: number): string => decoder.decode(bytes.subarray(step(count), at)),
+    /** Undefined if it is no UTF-8. */
+    strictUtf8(count: number): string | undefined {
+      const part = bytes.subarray(step(count), at);
+      try {
+        return strict.decode(part);
+      } catch {
+        return undefined;
+      }
+    },
+  };
+  return cursor;
+}

@@ -1,0 +1,68 @@
+// Models in several files: how the others are found from one of them. A name in an index is a stranger's: it may only point into the same folder.
+import { FormatError } from '../errors.js';
+import { type ByteSourceOptions, type BytesFrom, byteSource, locate } from './byte-source.js';
+import { nodeModules } from './node-file.js';
+import { show } from './show.js';
+import type { ByteSource } from './tensor-file.js';
+
+/** The file of this name beside the first one. The name was checked: `a.bin` or `folder/a.bin`, never out of the folder. */
+export type Resolver = (name: string) => ByteSource | Promise<ByteSource>;
+
+/**
+ * Finds files beside a path or URL. Undefined for what has no place: memory and Blobs.
+ * @example
+ * const index = 'https://example.org/llama/model.safetensors.index.json';
+ * const file = await openSafetensorsIndex(await byteSource(index), { resolve: siblings(index)! });
+ */
+export function siblings(from: BytesFrom, options: ByteSourceOptions = {}): Resolver | undefined {
+  if (typeof from !== 'string' && !(from instanceof URL)) return undefined;
+  const place = locate(from);
+  const rest = { ...options, name: undefined };
+  if ('path' in place) {
+    const { join, dirname } = nodeModules()?.path ?? {};
+    return join && dirname ? (name) => byteSource(join(dirname(place.path), name), rest) : undefined;
+  }
+  return (name) => byteSource(new URL(name.split('/').map(encodeURIComponent).join('/'), place.url), rest);
+}
+
+/**
+ * Finds files among those that a page was given: an <input multiple>'s FileList, dropped Files, or a Map of names.
+ * A File of a folder is found by its place in it (webkitRelativePath, below the folder) or by its name.
+ */
+export function among(files: Iterable<File> | ReadonlyMap<string, Blob>, options: ByteSourceOptions = {}): Resolver {
+  const byName = new Map<string, Blob>();
+  if (files instanceof Map) for (const [name, file] of files as Map<string, Blob>) byName.set(name, file);
+  else
+    for (const file of files as Iterable<File>) {
+      byName.set(file.name, file);
+      const below = file.webkitRelativePath?.split('/').slice(1).join('/');
+      if (below) byName.set(below, file);
+    }
+  return (name) => {
+    const file = byName.get(name);
+    if (!file) throw new FormatError({ file: name, field: 'file' }, `one of the ${byName.size} given`, 'none of this name');
+    return byteSource(file, { ...options, name });
+  };
+}
+
+/** @throws FormatError for a name that is no plain path into the folder */
+export function checkShardName(
+  value: unknown,
+  at: { readonly file: string; readonly tensor?: string | undefined; readonly field: string },
+): string {
+  const plain = (part: string): boolean =>
+    part !== '' && !/^[. ]+$/.test(part) && !/[\\:*?"<>|\p{Cc}\p{Cs}]/u.test(part) && part.length <= 255;
+  const fits = typeof value === 'string' && value.length <= 1024 && value.split('/').every(plain);
+  if (!fits) throw new FormatError(at, 'the name of a file in the same folder', show(value));
+  return value;
+}
+
+/** At most so many files are opened at a time: as many as browsers connect to a host. */
+const AT_ONCE = 6;
+
+/** Opens all, in their order; the first that fails ends it. */
+export async function openAll<T, U>(items: readonly T[], open: (item: T) => Promise<U>): Promise<U[]> {
+  const opened: U[] = [];
+  for (let i = 0; i < items.length; i += AT_ONCE) opened.push(...(await Promise.all(items.slice(i, i + AT_ONCE).map(open))));
+  return opened;
+}

@@ -1,0 +1,13 @@
+// Values of strangers in messages: never long, whatever they are.
+
+const LONGEST = 80;
+export const clip = (text: string): string => (text.length > LONGEST ? `${text.slice(0, LONGEST)}…` : text);
+
+/** A value of a header, for messages. */
+export function show(value: unknown): string {
+  if (value === undefined) return 'nothing';
+  if (typeof value === 'string') return JSON.stringify(clip(value));
+  if (Array.isArray(value)) return `[${clip(value.slice(0, 16).map(show).join(', '))}${value.length > 16 ? ', …' : ''}]`;
+  if (value instanceof Map) return 'an object';
+  return String(value);
+}
