@@ -55,11 +55,13 @@ export function parseJson(bytes: Uint8Array, { at, tensorOf }: JsonPlace): Json 
     i++;
     if (!escaped) return source.slice(begin + 1, i - 1);
     try {
-      return JSON.parse(source.slice(begin, i)) as string;
+      const read = JSON.parse(source.slice(begin, i)) as string;
+      if (!/\p{Cs}/u.test(read)) return read; // \ud800 alone is no character
     } catch {
-      i = begin;
-      throw wrong('a string');
+      // not escaped as it should be
     }
+    i = begin;
+    throw wrong('a string');
   };
   const members = (depth: number): ReadonlyMap<string, Json> => {
     const out = new Map<string, Json>();
