@@ -161,13 +161,14 @@ async function openSplit(one: TensorFile, { source, resolve, signal }: Split): P
   if (stem === undefined || Number(of) !== count || !resolve)
     throw new FormatError({ file, field: 'split.count' }, 'a file NAME-00001-of-0000N.gguf, and a way to open the others', show(count));
   const numbers = Array.from({ length: count }, (_, i) => i + 1);
-  const files = await openAll(numbers, async (number) => {
+  const openPart = async (number: number): Promise<TensorFile> => {
     const open = number === Number(no) ? source : await resolve(`${stem}-${String(number).padStart(5, '0')}-of-${of}.gguf`);
     const part = open === source ? one : await openOne(open, signal);
     for (const [field, expected] of [['split.no', number - 1] as const, ['split.count', count] as const])
       if (part.metadata[field] !== expected) throw new FormatError({ file: part.name, field }, `${expected}`, show(part.metadata[field]));
     return part;
-  });
+  };
+  const files = await openAll(numbers, openPart, { file, field: 'split.count' });
   const tensors = new Map<string, TensorInfo>();
   for (const part of files)
     for (const info of part.tensors.values()) {

@@ -50,7 +50,7 @@ export async function tensorsOfCache(
     if (names.has(dataPath)) throw new FormatError({ file, field: `${field}.dataPath` }, 'each shard once', `${show(dataPath)} again`);
     names.add(dataPath);
   }
-  const sources = await openAll(shards, async ({ dataPath }) => resolve(dataPath));
+  const sources = await openAll(shards, async ({ dataPath }) => resolve(dataPath), { file, field: 'records' });
   const tensors = new Map<string, TensorInfo>();
   for (const [i, { nbytes, records, field }] of shards.entries()) {
     const source = sources[i]!;

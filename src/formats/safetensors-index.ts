@@ -43,7 +43,7 @@ export async function tensorsOfIndex(
     [...map].map(([tensor, shard]) => [tensor, checkShardName(shard, { file, tensor: clip(tensor), field: 'weight_map' })]),
   );
   const names = [...new Set(shardOf.values())];
-  const opened = await openAll(names, async (name) => openSafetensors(await resolve(name), { signal }));
+  const opened = await openAll(names, async (name) => openSafetensors(await resolve(name), { signal }), { file, field: 'weight_map' });
   const shards = new Map(names.map((name, i) => [name, opened[i]!]));
   const tensors = new Map<string, TensorInfo>();
   for (const [name, shard] of shardOf) {

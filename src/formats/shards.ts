@@ -1,5 +1,5 @@
 // Models in several files: how the others are found from one of them. A name in an index is a stranger's: it may only point into the same folder.
-import { FormatError } from '../errors.js';
+import { type FileLocation, FormatError } from '../errors.js';
 import { type ByteSourceOptions, type BytesFrom, byteSource, locate } from './byte-source.js';
 import { nodeModules } from './node-file.js';
 import { show } from './show.js';
@@ -59,9 +59,12 @@ export function checkShardName(
 
 /** At most so many files are opened at a time: as many as browsers connect to a host. */
 const AT_ONCE = 6;
+/** Several times what the largest models have: MLC's have one for each 32 MB. */
+const MOST_SHARDS = 20_000;
 
-/** Opens all, in their order; the first that fails ends it. */
-export async function openAll<T, U>(items: readonly T[], open: (item: T) => Promise<U>): Promise<U[]> {
+/** Opens all shards, in their order; the first that fails ends it. @throws FormatError also if they are absurdly many */
+export async function openAll<T, U>(items: readonly T[], open: (item: T) => Promise<U>, at: FileLocation): Promise<U[]> {
+  if (items.length > MOST_SHARDS) throw new FormatError(at, `at most ${MOST_SHARDS} shards`, String(items.length));
   const opened: U[] = [];
   for (let i = 0; i < items.length; i += AT_ONCE) opened.push(...(await Promise.all(items.slice(i, i + AT_ONCE).map(open))));
   return opened;

@@ -40,6 +40,7 @@ const KINDS = {
   'http URL': async () => (await server()).url('a%20file.bin?key=secret'),
   'URL without ranges': async () => new URL((await server('whole')).url('a%20file.bin')),
   'URL without ranges or length': async () => (await server('wholeInChunks')).url('a%20file.bin'),
+  'URL whose Content-Range has no size': async () => (await server('unsized')).url('a%20file.bin'),
   'URL whose Content-Range is hidden': async () => (await server('hidden')).url('a%20file.bin'),
 };
 

@@ -126,6 +126,9 @@ async function open(model: Model): Promise<Outcome> {
   return outcome;
 }
 
+/** What a dtype can turn into, of those that are only told about. */
+const RARE: Readonly<Record<string, number>> = { C64: 8, F4: 0.5 };
+
 /** Every tensor lies in its file, has the bytes of its shape, and none shares a byte with another. */
 function checkFile({ kind, tensors }: TensorFile): void {
   const bySource = new Map<string, TensorInfo[]>();
@@ -135,7 +138,7 @@ function checkFile({ kind, tensors }: TensorFile): void {
     if (info.name !== name || !whole) throw new Error(`shape of ${name}: ${shape}`);
     const inside = Number.isSafeInteger(begin) && begin >= 0 && begin <= end && end <= source.size;
     if (!inside) throw new Error(`place of ${name}: ${begin} to ${end} of ${source.size}`);
-    const [, elements, bytes] = kind === 'gguf' ? ggmlType(dtype) : [0, 1, ELEMENT_BYTES[dtype]!];
+    const [, elements, bytes] = kind === 'gguf' ? ggmlType(dtype) : [0, 1, ELEMENT_BYTES[dtype] ?? RARE[dtype]!];
     const count = shape.reduce((a, b) => a * b, 1);
     if ((count / elements) * bytes !== end - begin) throw new Error(`bytes of ${name}: ${dtype} (${shape}) in ${end - begin}`);
     bySource.set(source.name, [...(bySource.get(source.name) ?? []), info]);

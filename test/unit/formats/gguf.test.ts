@@ -89,7 +89,7 @@ test('version 2, another alignment, scalars and empty tensors', async () => {
 });
 
 test('a vocabulary is walked in few reads, not kept, and read when asked for', async () => {
-  const words = Array.from({ length: 50_000 }, (_, i) => `word ${i} ${'ß'.repeat(i % 5)}`);
+  const words = Array.from({ length: 12_000 }, (_, i) => `word ${i} ${'ß'.repeat(i % 5)}`);
   const metadata: [string, GgufValue][] = [
     ['__proto__', ['STRING', 'x']],
     ['words', ['ARRAY', ['STRING', words]]],
@@ -118,23 +118,22 @@ test('a vocabulary is walked in few reads, not kept, and read when asked for', a
   expect(source.asked.reads).toBeLessThan(8);
   expect(Object.keys(file.metadata)).toEqual(['__proto__', 'words', 'scores', 'few', 'nested']);
   expect(file.metadata.few).toEqual(['a', 'b']);
-  expect(file.metadata.words).toMatchObject({ of: 'STRING', length: 50_000 });
+  expect(file.metadata.words).toMatchObject({ of: 'STRING', length: 12_000 });
   expect(await readGgufArray(file.metadata.words as GgufArray)).toEqual(words);
-  expect((await readGgufArray(file.metadata.scores as GgufArray)).slice(-2)).toEqual([49_998, 49_999]);
+  expect((await readGgufArray(file.metadata.scores as GgufArray)).slice(-2)).toEqual([11_998, 11_999]);
   expect(await readGgufArray(file.metadata.nested as GgufArray)).toEqual([[1, 2], ['x'], []]);
   expect(Buffer.from(counted(400_000)).equals((await readTensor(file.tensors.get('t')!)).bytes)).toBe(true);
 });
 
+const key = (name: string, type: number, value: Uint8Array): Uint8Array => concat([ggufString(name), u32(type), value]);
+const withKey = (...keys: Uint8Array[]): Uint8Array => concat([ggufHead(3, 0, keys.length), ...keys]);
 test('no more than 2^20 elements of arrays are kept', async () => {
-  const element = Array(1024).fill(0);
-  const metadata = Array.from({ length: 1030 }, (_, i): [string, GgufValue] => [`k${i}`, ['ARRAY', ['UINT8', element]]]);
-  const { metadata: read } = await openGguf(counting(makeGguf([], { metadata })));
+  const array = concat([u32(0), u64(1024), new Uint8Array(1024)]);
+  const { metadata: read } = await openGguf(counting(withKey(...Array.from({ length: 1030 }, (_, i) => key(`k${i}`, 9, array)))));
   expect(Object.values(read).filter(Array.isArray).length).toBe(1024);
   expect(Object.values(read).filter(isGgufArray).length).toBe(6);
 });
 
-const key = (name: string, type: number, value: Uint8Array): Uint8Array => concat([ggufString(name), u32(type), value]);
-const withKey = (...keys: Uint8Array[]): Uint8Array => concat([ggufHead(3, 0, keys.length), ...keys]);
 /** A header with these tensors, padding, and data. */
 const withInfos = (data: number, ...infos: Uint8Array[]): Uint8Array => {
   const head = concat([ggufHead(3, infos.length, 0), ...infos]);

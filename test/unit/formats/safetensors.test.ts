@@ -197,6 +197,10 @@ describe('in several files', () => {
   test.each(bad)('refused: a shard %s', async (_, text, wanted) => {
     await expectFormatError(open(withIndex(text)), { file: index, ...wanted });
   });
+  test('refused: more shards than any model has', async () => {
+    const map = Object.fromEntries(Array.from({ length: 20_001 }, (_, i) => [`t${i}`, `s${i}`]));
+    await expectFormatError(open(withIndex(JSON.stringify({ weight_map: map }))), { field: 'weight_map', expected: '20000', got: '20001' });
+  });
   test.each(['[]', '{}', '{"weight_map":[]}', '{"metadata":1,"weight_map":{}}', 'null', ''])('refused: an index %j', async (text) => {
     await expect(open(withIndex(text))).rejects.toBeInstanceOf(FormatError);
   });

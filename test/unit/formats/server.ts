@@ -27,6 +27,12 @@ export const ANSWERS = {
     if (request.method === 'HEAD') response.writeHead(200, { 'Content-Length': bytes.length }).end();
     else response.writeHead(206).end(bytes.subarray(range![0], range![1]));
   },
+  /** Says of what part, not of how much. */
+  unsized(request, response, bytes, range) {
+    if (request.method === 'HEAD') return ANSWERS.hidden(request, response, bytes, range);
+    const end = Math.min(range![1], bytes.length);
+    response.writeHead(206, { 'Content-Range': `bytes ${range![0]}-${end - 1}/*` }).end(bytes.subarray(range![0], end));
+  },
   /** Neither that nor a length. */
   blind(request, response, bytes, range) {
     if (request.method === 'HEAD') response.writeHead(200).end();
