@@ -123,7 +123,7 @@ test('a vocabulary is walked in few reads, not kept, and read when asked for', a
   expect((await readGgufArray(file.metadata.scores as GgufArray)).slice(-2)).toEqual([11_998, 11_999]);
   expect(await readGgufArray(file.metadata.nested as GgufArray)).toEqual([[1, 2], ['x'], []]);
   expect(Buffer.from(counted(400_000)).equals((await readTensor(file.tensors.get('t')!)).bytes)).toBe(true);
-});
+}, 30_000);
 
 const key = (name: string, type: number, value: Uint8Array): Uint8Array => concat([ggufString(name), u32(type), value]);
 const withKey = (...keys: Uint8Array[]): Uint8Array => concat([ggufHead(3, 0, keys.length), ...keys]);
@@ -132,7 +132,7 @@ test('no more than 2^20 elements of arrays are kept', async () => {
   const { metadata: read } = await openGguf(counting(withKey(...Array.from({ length: 1030 }, (_, i) => key(`k${i}`, 9, array)))));
   expect(Object.values(read).filter(Array.isArray).length).toBe(1024);
   expect(Object.values(read).filter(isGgufArray).length).toBe(6);
-});
+}, 30_000);
 
 /** A header with these tensors, padding, and data. */
 const withInfos = (data: number, ...infos: Uint8Array[]): Uint8Array => {
