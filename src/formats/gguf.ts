@@ -1,9 +1,8 @@
-// GGUF files, versions 2 and 3, little-endian: key-values and where the tensors are; never the tensors. Also GGUF split into several files.
-// The rules are those of ggml's docs/gguf.md, and of ggml's own reader (src/gguf.cpp) where that says less.
-//
-// Why not @huggingface/gguf (0.4.6 was read): it takes a URL or a path under Node only, no Blob, no memory and no AbortSignal; it looks at no
-// tensor's range, type or overlap; past the end of a file it reads zeros; keys go into a plain object; it starts a long array again with each
-// 2 MB; and it needs 37 kB and a 5.6 MB package beside it. It is the independent reader that made the golden parse in test/fixtures instead.
+// GGUF files, versions 2 and 3, little-endian: key-values and where the tensors are, never the tensors; also split into several files. The
+// rules are those of ggml's docs/gguf.md, and of ggml's own reader (src/gguf.cpp) where that says less.
+// Why not @huggingface/gguf as a peer (0.4.6): it takes a URL, or a path under Node, no Blob, no memory and no AbortSignal; looks at no tensor's
+// range, type or overlap; reads zeros past the end of a file; keeps keys in a plain object; and begins a long array anew with each 2 MB it
+// reads. So it is the independent reader that made the golden parse in test/fixtures/gguf instead (scripts/goldens/gguf-container.mjs).
 import { FormatError } from '../errors.js';
 import { showShape } from '../problem.js';
 import { type Cursor, openCursor } from './cursor.js';

@@ -28,6 +28,9 @@ export async function readIndex(source: ByteSource, signal?: AbortSignal): Promi
  * The tensors that an index names, from all its files, in the index's order. Tensors that the files have beside these are left out: the index
  * says what the model is. Metadata are the index's own.
  * @throws FormatError if the index or a shard is not what its format says, a shard is not there, or lacks a tensor of the index
+ * @example
+ * const index = 'https://example.org/llama/model.safetensors.index.json';
+ * const file = await openSafetensorsIndex(await byteSource(index), { resolve: siblings(index)! });
  */
 export async function openSafetensorsIndex(source: ByteSource, { resolve, signal }: ShardOptions): Promise<TensorFile> {
   return tensorsOfIndex(source, await readIndex(source, signal), { resolve, signal });

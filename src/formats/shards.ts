@@ -11,8 +11,7 @@ export type Resolver = (name: string) => ByteSource | Promise<ByteSource>;
 /**
  * Finds files beside a path or URL. Undefined for what has no place: memory and Blobs.
  * @example
- * const index = 'https://example.org/llama/model.safetensors.index.json';
- * const file = await openSafetensorsIndex(await byteSource(index), { resolve: siblings(index)! });
+ * const config = await (await siblings('models/llama/model.safetensors')!('config.json')).read(0, 100);
  */
 export function siblings(from: BytesFrom, options: ByteSourceOptions = {}): Resolver | undefined {
   if (typeof from !== 'string' && !(from instanceof URL)) return undefined;
@@ -28,6 +27,7 @@ export function siblings(from: BytesFrom, options: ByteSourceOptions = {}): Reso
 /**
  * Finds files among those that a page was given: an <input multiple>'s FileList, dropped Files, or a Map of names.
  * A File of a folder is found by its place in it (webkitRelativePath, below the folder) or by its name.
+ * @example const resolve = among(input.files);
  */
 export function among(files: Iterable<File> | ReadonlyMap<string, Blob>, options: ByteSourceOptions = {}): Resolver {
   const byName = new Map<string, Blob>();
