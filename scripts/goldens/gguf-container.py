@@ -4,7 +4,7 @@ gguf-container.mjs then lets a second implementation read them.
   pip install --target node_modules/.cache/goldens/python gguf==0.19.0 numpy
   PYTHONPATH=node_modules/.cache/goldens/python python3 scripts/goldens/gguf-container.py
   npm install --prefix node_modules/.cache/goldens --ignore-scripts --no-save @huggingface/gguf@0.4.6
-  node scripts/goldens/gguf-container.mjs
+  node scripts/goldens/gguf-container.mjs && npx biome check --write test/fixtures/gguf
 """
 
 import json

@@ -2,6 +2,7 @@
 
   pip install --target node_modules/.cache/goldens/python safetensors==0.8.0 numpy
   PYTHONPATH=node_modules/.cache/goldens/python python3 scripts/goldens/safetensors-container.py
+  npx biome check --write test/fixtures/safetensors
 """
 
 import json

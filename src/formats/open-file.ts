@@ -60,7 +60,7 @@ export async function openModel(from: BytesFrom | ByteSource, options: OpenOptio
   return openSafetensors(source, { signal });
 }
 
-export interface ReadOptions {
+export interface ReadTensorOptions {
   /** Of the tensor's bytes, counted from its own first. Whole rows of its first axis. Default: 0. */
   readonly begin?: number | undefined;
   /** Default: its end. */
@@ -78,7 +78,7 @@ const rowBytes = ({ shape, begin, end }: TensorInfo): number | undefined => (sha
  */
 export async function readTensor(
   info: TensorInfo,
-  { begin = 0, end = info.end - info.begin, signal }: ReadOptions = {},
+  { begin = 0, end = info.end - info.begin, signal }: ReadTensorOptions = {},
 ): Promise<RawTensor> {
   const { name, dtype, source, shape } = info;
   const size = info.end - info.begin;
