@@ -25,7 +25,7 @@ tensors = {
     "10": np.array([1.0, 2.0]),
     "9": np.array([-1], dtype=np.int8),
 }
-(folder / "reference.safetensors").write_bytes(save(tensors, {"format": "np", "note": "ß"}))
+(folder / "reference.safetensors").write_bytes(save(tensors, {"note": "ß"}))
 (folder / "reference.json").write_text(
     json.dumps({name: {"shape": list(t.shape), "bytes": t.tobytes().hex()} for name, t in tensors.items()}) + "\n"
 )
