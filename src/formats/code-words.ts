@@ -1,0 +1,120 @@
+// Codes as files pack them → the words of matrix.ts: rows padded to whole words, signs flipped, nibbles swapped, matrices transposed.
+// Works on whole words; knows no format.
+import { wordsInRow } from './matrix.js';
+
+export interface CodeShape {
+  readonly n: number;
+  readonly k: number;
+  readonly bits: 4 | 8;
+}
+
+/** (rows, width) bytes → words in memory of their own, each row padded with zeros to whole words. */
+export function padRows(bytes: Uint8Array, rows: number, width: number): Uint32Array<ArrayBuffer> {
+  const words = Math.ceil(width / 4);
+  const out = new Uint32Array(rows * words);
+  const target = new Uint8Array(out.buffer);
+  if (width % 4 === 0) target.set(bytes);
+  else for (let row = 0; row < rows; row++) target.set(bytes.subarray(row * width, (row + 1) * width), row * words * 4);
+  return out;
+}
+
+/** Makes codes past K 0, in place. */
+export function clearTail(codes: Uint32Array<ArrayBuffer>, { k, bits }: Pick<CodeShape, 'k' | 'bits'>): Uint32Array<ArrayBuffer> {
+  const rest = (k * bits) % 32;
+  if (rest === 0) return codes;
+  const words = wordsInRow(k, bits);
+  const mask = 2 ** rest - 1;
+  for (let i = words - 1; i < codes.length; i += words) codes[i]! &= mask;
+  return codes;
+}
+
+/** Flips bits in every word, in place: 0x80808080 turns int8 into codes q + 128, 0x88888888 int4 into q + 8. */
+export function flip(codes: Uint32Array<ArrayBuffer>, mask: number): Uint32Array<ArrayBuffer> {
+  for (let i = 0; i < codes.length; i++) codes[i]! ^= mask;
+  return codes;
+}
+
+/** Swaps the nibbles of every byte, in place. */
+export function swapNibbles(codes: Uint32Array<ArrayBuffer>): Uint32Array<ArrayBuffer> {
+  for (let i = 0; i < codes.length; i++) {
+    const word = codes[i]!;
+    codes[i] = ((word >>> 4) & 0x0f0f0f0f) | ((word << 4) & 0xf0f0f0f0);
+  }
+  return codes;
+}
+
+/** int8 (N, K) → codes q + 128. */
+export const codesOfInt8 = (bytes: Uint8Array, n: number, k: number): Uint32Array<ArrayBuffer> =>
+  clearTail(flip(padRows(bytes, n, k), 0x80808080), { k, bits: 8 });
+
+/** int8 (N, K) of [-8, 7] → 4-bit codes q + 8, or the index of the first value that is not in the range. */
+export function narrowInt8(bytes: Uint8Array, n: number, k: number): Uint32Array<ArrayBuffer> | number {
+  const words = wordsInRow(k, 4);
+  const out = new Uint32Array(n * words);
+  for (let row = 0, i = 0; row < n; row++)
+    for (let column = 0; column < k; column++, i++) {
+      const code = (bytes[i]! + 8) & 255;
+      if (code > 15) return i;
+      out[row * words + (column >>> 3)]! |= code << (4 * (column & 7));
+    }
+  return out;
+}
+
+/**
+ * Codes stored as one run of N · K nibbles, without padding between rows, → words: as they are if rows are whole words. `nibbles` holds
+ * nibble i in bits 4 · (i mod 8) of word floor(i / 8).
+ */
+export function splitNibbles(nibbles: Uint32Array<ArrayBuffer>, n: number, k: number): Uint32Array<ArrayBuffer> {
+  if (k % 8 === 0) return nibbles;
+  const words = wordsInRow(k, 4);
+  const out = new Uint32Array(n * words);
+  for (let row = 0; row < n; row++)
+    for (let j = 0; j < words; j++) {
+      const from = row * k + 8 * j;
+      const shift = 4 * (from & 7);
+      const low = nibbles[from >>> 3]! >>> shift;
+      out[row * words + j] = shift === 0 ? low : low | ((nibbles[(from >>> 3) + 1] ?? 0) << (32 - shift));
+    }
+  return clearTail(out, { k, bits: 4 });
+}
+
+/** Packed (rows, columns), each row whole words along columns, → (columns, rows), each row whole words along rows. */
+export function transposeCodes(words: Uint32Array, rows: number, columns: number, bits: 4 | 8): Uint32Array<ArrayBuffer> {
+  const inWord = 32 / bits;
+  const mask = 2 ** bits - 1;
+  const wide = wordsInRow(columns, bits);
+  const tall = wordsInRow(rows, bits);
+  const out = new Uint32Array(columns * tall);
+  const block = new Uint32Array(inWord);
+  for (let across = 0; across < wide; across++) {
+    const count = Math.min(inWord, columns - across * inWord);
+    for (let down = 0; down < tall; down++) {
+      const here = Math.min(inWord, rows - down * inWord);
+      for (let i = 0; i < here; i++) block[i] = words[(down * inWord + i) * wide + across]!;
+      for (let j = 0; j < count; j++) {
+        let word = 0;
+        for (let i = 0; i < here; i++) word |= ((block[i]! >>> (bits * j)) & mask) << (bits * i);
+        out[(across * inWord + j) * tall + down] = word;
+      }
+    }
+  }
+  return out;
+}
+
+/** Column c of the result is column `order[c]` of `codes`. */
+export function permuteColumns(codes: Uint32Array, { n, k, bits }: CodeShape, order: Uint32Array): Uint32Array<ArrayBuffer> {
+  const words = wordsInRow(k, bits);
+  const out = new Uint32Array(n * words);
+  const mask = 2 ** bits - 1;
+  const wordOf = bits === 4 ? 3 : 2;
+  const inWord = 32 / bits - 1;
+  for (let row = 0; row < n; row++) {
+    const start = row * words;
+    for (let column = 0; column < k; column++) {
+      const from = order[column]!;
+      const code = (codes[start + (from >>> wordOf)]! >>> (bits * (from & inWord))) & mask;
+      out[start + (column >>> wordOf)]! |= code << (bits * (column & inWord));
+    }
+  }
+  return out;
+}

@@ -1,0 +1,196 @@
+// compressed-tensors, as vLLM's LLM Compressor saves it: pack-quantized and int-quantized integer weights. Not float8 or float4.
+// Rules: github.com/vllm-project/compressed-tensors, compressors/quantized_compressors/pack_quantized.py and naive_quantized.py.
+import { FormatError } from '../errors.js';
+import { showShape } from '../problem.js';
+import { clearTail, codesOfInt8, narrowInt8, permuteColumns } from './code-words.js';
+import {
+  asWholeNumbers,
+  bytesOf,
+  forOutputs,
+  type Granularity,
+  granularityOf,
+  groupSizeOf,
+  headersOf,
+  type LayerName,
+  present,
+  requireMatrix,
+  sortByGroup,
+} from './layer-parts.js';
+import type { LayerSource } from './layer-source.js';
+import { type QuantizedMatrix, simplify, wordsInRow } from './matrix.js';
+import { asFloats, asWords, at, elementsIn, floatDtypeOf, type RawTensor, requireDtype, requireShape } from './raw-tensor.js';
+import type { TensorInfo } from './tensor-file.js';
+
+/** Tensors of a layer, by the format's names. Exactly one of weight_packed (pack-quantized) and weight (int-quantized). */
+export interface CompressedTensors<T> {
+  /** I32 (N, ceil(K · bits / 32)): q + 2^(bits-1), the first k in the lowest bits. */
+  readonly weight_packed?: T | undefined;
+  /** I8 (N, K). */
+  readonly weight?: T | undefined;
+  /** F16, BF16 or F32: (1), (N, 1) or (N, G). */
+  readonly weight_scale: T;
+  /** I32 (ceil(N · bits / 32), G): zero + 2^(bits-1), packed along N; or I8 of the scale's shape. Without it, 0. */
+  readonly weight_zero_point?: T | undefined;
+  /** I64 or I32 (2): N, K. */
+  readonly weight_shape?: T | undefined;
+  /** I32 (K): the group of each input, where activation order made groups of inputs that are not neighbours. -1 in it: it was not used. */
+  readonly weight_g_idx?: T | undefined;
+}
+
+export interface CompressedTensorsOptions {
+  /** `num_bits` of the configuration. Without it, what weight_packed and weight_shape go together for; 8 for int-quantized. */
+  readonly bits?: 4 | 8 | undefined;
+  /** `group_size` of the configuration. Needed only if the groups do not divide K. */
+  readonly groupSize?: number | undefined;
+  /** N and K, of these tensors. Without them, what weight_shape says, or else as many as the words hold. */
+  readonly n?: number | undefined;
+  readonly k?: number | undefined;
+}
+
+interface Plan {
+  readonly n: number;
+  readonly k: number;
+  readonly bits: 4 | 8;
+  readonly groups: number;
+  readonly groupSize: number;
+  readonly granularity: Granularity;
+}
+
+function readShape(tensor: RawTensor | undefined): readonly [number, number] | undefined {
+  if (!tensor || tensor.bytes.byteLength === 0) return undefined;
+  const values = asWholeNumbers(tensor);
+  if (values.length !== 2 || !values.every((size) => Number.isSafeInteger(size) && size >= 1))
+    throw new FormatError(at(tensor, 'values'), 'N and K', values.join(', '));
+  return values as unknown as readonly [number, number];
+}
+
+function bitsOf(packed: RawTensor, words: number, k: number | undefined): 4 | 8 {
+  const bits = ([4, 8] as const).find((b) => k !== undefined && wordsInRow(k, b) === words);
+  if (!bits)
+    throw new FormatError(
+      at(packed, 'shape'),
+      `words for 4 or 8 bits${k === undefined ? ', and weight_shape to say which' : ` of K = ${k}`}`,
+      showShape(packed.shape),
+    );
+  return bits;
+}
+
+/** Sizes, after every check that needs no bytes. */
+function planOf(tensors: CompressedTensors<RawTensor>, options: CompressedTensorsOptions): Plan {
+  const { weight_packed: packed, weight, weight_scale: scale, weight_zero_point: zero } = tensors;
+  const stored = packed ?? weight;
+  if (!stored || (packed && weight))
+    throw new FormatError(
+      { file: scale.file, tensor: scale.name, field: 'beside it' },
+      'either weight_packed or weight',
+      stored ? 'both' : 'neither',
+    );
+  requireDtype(stored, ...(packed ? ['I32', 'U32'] : ['I8']));
+  requireDtype(scale, 'F16', 'BF16', 'F32');
+  const [n, width] = requireMatrix(stored);
+  const said = readShape(tensors.weight_shape);
+  const wanted = options.k ?? said?.[1];
+  const bits = options.bits ?? (packed ? bitsOf(packed, width, wanted) : 8);
+  const k = packed ? (wanted ?? (width * 32) / bits) : width;
+  if (packed) requireShape(packed, [n, wordsInRow(k, bits)], `for K = ${k} of ${bits} bits`);
+  const expected = [options.n ?? said?.[0] ?? n, wanted ?? k];
+  if (expected[0] !== n || expected[1] !== k) throw new FormatError(at(stored, 'shape'), `N, K = ${expected.join(', ')}`, `${n}, ${k}`);
+  const { granularity, groups } = granularityOf(scale, n);
+  const groupSize = groupSizeOf(scale, { k, bits, groups, said: options.groupSize });
+  if (zero) {
+    requireDtype(zero, 'I32', 'I8');
+    if (zero.dtype === 'I32') requireShape(zero, [wordsInRow(n, bits), groups], `${32 / bits} of ${n} outputs to a word`);
+    else if (elementsIn(zero.shape) !== elementsIn(scale.shape)) requireShape(zero, scale.shape, 'as weight_scale');
+  }
+  return { n, k, bits, groups, groupSize, granularity };
+}
+
+/** Zero points of codes: (N, G). */
+function zeroPoints(tensor: RawTensor, { n, bits, groups, granularity }: Plan): Float32Array<ArrayBuffer> {
+  const out = new Float32Array(n * groups);
+  const middle = 2 ** (bits - 1);
+  if (tensor.dtype === 'I8') {
+    const values = Float32Array.from(bytesOf(tensor), (byte) => ((byte << 24) >> 24) + middle);
+    return forOutputs(values, n, granularity);
+  }
+  const words = asWords(tensor);
+  const inWord = 32 / bits;
+  for (let row = 0; row < n; row++)
+    for (let g = 0; g < groups; g++)
+      out[row * groups + g] = (words[Math.floor(row / inWord) * groups + g]! >>> (bits * (row % inWord))) & (2 ** bits - 1);
+  return out;
+}
+
+function codesOf({ weight_packed: packed, weight }: CompressedTensors<RawTensor>, { n, k, bits }: Plan): Uint32Array<ArrayBuffer> {
+  if (packed) return clearTail(asWords(packed).slice(), { k, bits });
+  if (bits === 8) return codesOfInt8(bytesOf(weight!), n, k);
+  const codes = narrowInt8(bytesOf(weight!), n, k);
+  if (typeof codes === 'number')
+    throw new FormatError(at(weight!, `element ${codes}`), 'an int4 of [-8, 7]', String((weight!.bytes[codes]! << 24) >> 24));
+  return codes;
+}
+
+/**
+ * Tensors of a pack-quantized or int-quantized layer → the matrix. W = (q - zero_point) · scale, and nothing is rounded: zeroPoint is
+ * zero_point + 2^(bits-1). Inputs in activation order are sorted by their groups, and `permutation` says how.
+ *
+ * Rule: compressed-tensors' pack_to_int32, dequantize_weight.
+ * @throws FormatError if dtypes, shapes, sizes, scales or groups are not those of the format
+ * @example importCompressedTensors({ weight_packed, weight_scale, weight_shape }, { groupSize: 128 })
+ */
+export function importCompressedTensors(tensors: CompressedTensors<RawTensor>, options: CompressedTensorsOptions = {}): QuantizedMatrix {
+  const plan = planOf(tensors, options);
+  const { n, k, bits, groups, groupSize, granularity } = plan;
+  const { weight_scale: scale, weight_zero_point: zero, weight_g_idx: gIdx } = tensors;
+  const ordered = gIdx && !asWords(gIdx).includes(0xffffffff);
+  const permutation = ordered ? sortByGroup(gIdx, { k, groups, groupSize }) : undefined;
+  const codes = codesOf(tensors, plan);
+  return simplify({
+    n,
+    k,
+    bits,
+    codes: permutation ? permuteColumns(codes, plan, permutation) : codes,
+    groupSize,
+    scale: forOutputs(asFloats(scale), n, granularity),
+    scaleDtype: floatDtypeOf(scale.dtype),
+    ...(zero && { zeroPoint: zeroPoints(zero, plan) }),
+    ...(permutation && { permutation }),
+  });
+}
+
+/**
+ * A layer of a file, read in pieces along n. K is not in the shapes of pack-quantized tensors if the last word is not full: say `k`.
+ * @throws FormatError
+ * @example compressedTensorsLayer({ weight_packed, weight_scale }, { name: 'model.layers.0.mlp.up_proj', bits: 4, k: 4096 })
+ */
+export function compressedTensorsLayer(
+  tensors: CompressedTensors<TensorInfo>,
+  { name, bias, ...options }: CompressedTensorsOptions & LayerName,
+): LayerSource {
+  const { n, k, bits, groupSize, granularity } = planOf(headersOf({ ...tensors }), options);
+  const scaleRows = granularity === 'tensor' ? 0 : 1;
+  const perRow = {
+    weight_packed: 1,
+    weight: 1,
+    weight_scale: scaleRows,
+    weight_zero_point: tensors.weight_zero_point?.dtype === 'I32' ? 32 / bits : scaleRows,
+    weight_shape: 0,
+    weight_g_idx: 0,
+  };
+  // weight_shape is the whole layer's: k was checked against it by whoever read it, and a part's size comes with the part.
+  const { weight_shape: _, ...read } = tensors;
+  return {
+    name,
+    format: `compressed-tensors ${tensors.weight ? 'int-quantized' : 'pack-quantized'}`,
+    n,
+    k,
+    bits,
+    groupSize,
+    tensors: present({ ...read }),
+    cut: tensors.weight_g_idx
+      ? undefined
+      : { axis: 'n', unit: 8, perRow: Object.fromEntries(Object.entries(perRow).filter(([key]) => key in read)) },
+    bias,
+    make: (part, size) => importCompressedTensors(part as unknown as CompressedTensors<RawTensor>, { ...options, ...size, bits }),
+  };
+}

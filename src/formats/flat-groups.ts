@@ -1,0 +1,39 @@
+// Groups of a matrix that was laid out as one run of N · K numbers and cut into equal blocks, whatever its rows (HQQ, bitsandbytes): what
+// groups along k these are, row by row.
+import { FormatError } from '../errors.js';
+import { at, type RawTensor } from './raw-tensor.js';
+
+export interface FlatGroups {
+  readonly groupSize: number;
+  /** One value for each block → one for each group (N, G). */
+  spread(values: Float32Array<ArrayBuffer>): Float32Array<ArrayBuffer>;
+}
+
+function gcd(a: number, b: number): number {
+  return b === 0 ? a : gcd(b, a % b);
+}
+
+/**
+ * Blocks that end inside a row cut that row's groups where they end: the group size is the largest that divides K and the block.
+ * @throws FormatError if that is not a multiple of the codes in a word (nor K)
+ */
+export function flatGroups(
+  tensor: RawTensor,
+  { n, k, bits, block }: { readonly n: number; readonly k: number; readonly bits: 4 | 8; readonly block: number },
+): FlatGroups {
+  const groupSize = block >= n * k ? k : gcd(k, block);
+  const inWord = 32 / bits;
+  if (groupSize !== k && groupSize % inWord !== 0) {
+    const expected = `blocks that meet rows of K = ${k} at multiples of ${inWord}`;
+    throw new FormatError(at(tensor, 'block size'), expected, `${block}, which shares the divisor ${groupSize}`);
+  }
+  return {
+    groupSize,
+    spread: (values) => {
+      if (groupSize === block) return values;
+      const out = new Float32Array((n * k) / groupSize);
+      for (let i = 0; i < out.length; i++) out[i] = values[Math.floor((i * groupSize) / block)]!;
+      return out;
+    },
+  };
+}

@@ -1,0 +1,171 @@
+// HQQ, half-quadratic quantization: W_q of 1 to 8 bits with a zero point that is a float. Groups along k (axis 1) only.
+// Rules: github.com/mobiusml/hqq, core/quantize.py (Quantizer, HQQLinear.state_dict) and core/bitpack.py.
+import { FormatError } from '../errors.js';
+import { showShape } from '../problem.js';
+import { padRows, splitNibbles } from './code-words.js';
+import { flatGroups } from './flat-groups.js';
+import { asWholeNumbers, headersOf, type LayerName } from './layer-parts.js';
+import type { LayerSource } from './layer-source.js';
+import { type QuantizedMatrix, wordsInRow } from './matrix.js';
+import { asFloats, at, ELEMENT_BYTES, elementsIn, type RawTensor, requireDtype } from './raw-tensor.js';
+import type { TensorInfo } from './tensor-file.js';
+
+/** Tensors of a layer, by the format's names. */
+export interface Hqq<T> {
+  /** Packed codes of the grouped matrix (N · K / group_size, group_size): U8, or I32 for 3 bits, or floats whose bytes these are. */
+  readonly W_q: T;
+  /** F16, BF16 or F32: one for each row of the grouped matrix, or one for all. */
+  readonly scale: T;
+  /** As scale; the code that stands for 0, not rounded. */
+  readonly zero: T;
+}
+
+/** What state_dict saves beside them, as small tensors: hqqMeta reads it. */
+export interface HqqMeta {
+  /** `shape`: N, K. */
+  readonly shape: readonly [number, number];
+  readonly packing: string;
+  /** Without it, a group is a row. */
+  readonly group_size?: number | undefined;
+  readonly axis: number;
+}
+
+/** Part p of a packed word holds rows p · (packed rows) and so on of the grouped matrix; the first part lies in the highest bits. */
+const PACKINGS: Readonly<Record<string, { readonly bits: number; readonly parts: number; readonly bytes: 1 | 4 }>> = {
+  '8bit_u8': { bits: 8, parts: 1, bytes: 1 },
+  '4bit_u8': { bits: 4, parts: 2, bytes: 1 },
+  '3bit_32': { bits: 3, parts: 10, bytes: 4 },
+  '2bit_u8': { bits: 2, parts: 4, bytes: 1 },
+  '1bit_u8': { bits: 1, parts: 8, bytes: 1 },
+};
+
+const ascii = (tensor: RawTensor): string => String.fromCharCode(...asWholeNumbers(tensor));
+
+/**
+ * The settings that HQQ saves as tensors: integers as U8, I32 or I64, text as U8 of its letters.
+ * @throws FormatError
+ */
+export function hqqMeta(
+  tensors: Readonly<Record<'shape' | 'packing', RawTensor> & Partial<Record<'group_size' | 'axis', RawTensor>>>,
+): HqqMeta {
+  const { shape, packing, group_size, axis } = tensors;
+  const [n, k, ...more] = asWholeNumbers(shape);
+  if (!Number.isSafeInteger(n) || !Number.isSafeInteger(k) || n! < 1 || k! < 1 || more.length > 0)
+    throw new FormatError(at(shape, 'values'), 'N and K', asWholeNumbers(shape).join(', '));
+  return {
+    shape: [n!, k!],
+    packing: ascii(packing),
+    group_size: group_size && asWholeNumbers(group_size)[0],
+    axis: axis ? asWholeNumbers(axis)[0]! : 0, // HQQ's own default
+  };
+}
+
+function planOf({ W_q: packed, scale, zero }: Hqq<RawTensor>, { shape: [n, k], packing, group_size, axis }: HqqMeta) {
+  const rule = PACKINGS[packing];
+  if (!rule) throw new FormatError(at(packed, 'packing'), Object.keys(PACKINGS).join(' or '), packing);
+  requireDtype(packed, ...(rule.bytes === 1 ? ['U8'] : ['I32']), 'F16', 'BF16', 'F32'); // floats: view_as_float
+  const whole = elementsIn(scale.shape) === 1;
+  // Along axis 0 a group is a column of W.reshape(group_size, -1): each k has scales of its own, and none are shared along k.
+  if (axis !== 1 && !whole)
+    throw new FormatError(
+      at(packed, 'axis'),
+      '1: groups along k (axis 0 groups share no scale along k, so no kernel here multiplies them)',
+      String(axis),
+    );
+  const block = whole ? n * k : (group_size ?? k);
+  if (!Number.isSafeInteger(block) || block < 1 || (n * k) % block !== 0)
+    throw new FormatError(at(packed, 'group_size'), `a divisor of N · K = ${n * k}`, String(block));
+  const bits: 4 | 8 = rule.bits === 8 ? 8 : 4;
+  const groups = flatGroups(packed, { n, k, bits, block });
+  // With one scale for all (channel_wise: false) the matrix is packed as it is, whatever group_size says.
+  const rows = whole ? n : (n * k) / block;
+  const packedRows = Math.ceil(rows / rule.parts);
+  if (packing !== '3bit_32' && rows % rule.parts !== 0)
+    throw new FormatError(at(packed, 'group_size'), `rows of groups in ${rule.parts} equal parts`, `${rows} rows`);
+  const bytes = packedRows * ((n * k) / rows) * rule.bytes;
+  if (elementsIn(packed.shape) * ELEMENT_BYTES[packed.dtype]! !== bytes)
+    throw new FormatError(
+      at(packed, 'shape'),
+      `${bytes} bytes for ${showShape([n, k])} in ${packing}`,
+      `${packed.dtype} ${showShape(packed.shape)}`,
+    );
+  for (const tensor of [scale, zero]) {
+    requireDtype(tensor, 'F16', 'BF16', 'F32');
+    const count = (n * k) / block;
+    if (elementsIn(tensor.shape) !== count)
+      throw new FormatError(at(tensor, 'shape'), `${count} values, one for each group`, showShape(tensor.shape));
+  }
+  return { n, k, bits, rule, groups, part: packedRows * ((n * k) / rows) };
+}
+
+/** Packed words → nibbles, one run without padding. `part` elements of it are in each part of the words. */
+function unpack(
+  words: Uint8Array | Uint32Array,
+  { bits, parts }: { readonly bits: number; readonly parts: number },
+  count: number,
+): Uint32Array<ArrayBuffer> {
+  const out = new Uint32Array(Math.ceil(count / 8));
+  const mask = 2 ** bits - 1;
+  for (let p = 0; p < parts; p++) {
+    const start = p * words.length;
+    const length = Math.min(words.length, count - start);
+    const shift = bits * (parts - 1 - p);
+    let i = 0;
+    // Eight to a word where parts begin at a word.
+    if (start % 8 === 0)
+      for (; i + 8 <= length; i += 8) {
+        let word = 0;
+        for (let j = 0; j < 8; j++) word |= ((words[i + j]! >>> shift) & mask) << (4 * j);
+        out[(start + i) / 8] = word;
+      }
+    for (; i < length; i++) out[(start + i) >>> 3]! |= ((words[i]! >>> shift) & mask) << (4 * ((start + i) & 7));
+  }
+  return out;
+}
+
+/**
+ * Tensors of an HQQ layer → the matrix: W = (code - zero) · scale, where the zero point is a float that is kept as it is. Codes of 1, 2 and 3
+ * bits become 4, those of 5 and 6 bits (which HQQ stores in whole bytes) 8. HQQ itself rounds (code - zero) and the product to its
+ * compute_dtype; here nothing is rounded before the weight.
+ *
+ * Rule: HQQ's Quantizer.dequantize and BitPack.
+ * @throws FormatError
+ * @example importHqq({ W_q, scale, zero }, { shape: [4096, 4096], packing: '4bit_u8', group_size: 64, axis: 1 })
+ */
+export function importHqq(tensors: Hqq<RawTensor>, meta: HqqMeta): QuantizedMatrix {
+  const { n, k, bits, rule, groups, part } = planOf(tensors, meta);
+  const bytes = tensors.W_q.bytes;
+  if (bytes.byteLength !== part * rule.bytes)
+    throw new FormatError(at(tensors.W_q, 'bytes'), String(part * rule.bytes), String(bytes.byteLength));
+  const words = rule.bytes === 1 ? bytes : new Uint32Array(bytes.slice().buffer);
+  const codes = bits === 8 ? padRows(bytes, n, k) : splitNibbles(unpack(words, rule, n * k), n, k);
+  if (codes.length !== n * wordsInRow(k, bits)) throw new FormatError(at(tensors.W_q, 'shape'), showShape([n, k]), 'less');
+  return {
+    n,
+    k,
+    bits,
+    codes,
+    groupSize: groups.groupSize,
+    scale: groups.spread(asFloats(tensors.scale)),
+    zeroPoint: groups.spread(asFloats(tensors.zero)),
+    scaleDtype: 'float32',
+  };
+}
+
+/** A layer of a file. Packing puts rows from all over the matrix into one word, so it is read whole. @throws FormatError */
+export function hqqLayer(tensors: Hqq<TensorInfo>, { name, bias, meta }: LayerName & { readonly meta: HqqMeta }): LayerSource {
+  const { n, k, bits, groups } = planOf(headersOf({ ...tensors }), meta);
+  const { W_q, scale, zero } = tensors;
+  return {
+    name,
+    format: `HQQ ${meta.packing}`,
+    n,
+    k,
+    bits,
+    groupSize: groups.groupSize,
+    tensors: { W_q, scale, zero },
+    cut: undefined,
+    bias,
+    make: (part) => importHqq(part as unknown as Hqq<RawTensor>, meta),
+  };
+}

@@ -1,0 +1,139 @@
+// What the importers of files of named tensors check alike: sizes of groups, scales in their several shapes, groups in act-order, and
+// a tensor's header before its bytes are read. Formats differ in what they make of these; that is in their own files.
+import { FormatError } from '../errors.js';
+import { showShape } from '../problem.js';
+import { asFloats, asWords, at, elementsIn, type RawTensor, requireDtype } from './raw-tensor.js';
+import type { TensorInfo } from './tensor-file.js';
+
+/** Of a layer that the file holds, beside its own tensors. */
+export interface LayerName {
+  readonly name: string;
+  readonly bias?: TensorInfo | undefined;
+}
+
+const NO_BYTES = new Uint8Array(0);
+
+/** What is known of a tensor before it is read, for the same checks. */
+export const headerOf = ({ name, dtype, shape, source }: TensorInfo): RawTensor => ({
+  name,
+  file: source.name,
+  dtype,
+  shape,
+  bytes: NO_BYTES,
+});
+
+/** Those of the tensors that are there. */
+export function present<T>(tensors: Readonly<Record<string, T | undefined>>): Record<string, T> {
+  return Object.fromEntries(Object.entries(tensors).filter(([, tensor]) => tensor !== undefined)) as Record<string, T>;
+}
+
+export function headersOf<T extends Readonly<Record<string, TensorInfo | undefined>>>(tensors: T): { [Name in keyof T]: RawTensor } {
+  return Object.fromEntries(Object.entries(present(tensors)).map(([name, info]) => [name, headerOf(info as TensorInfo)])) as {
+    [Name in keyof T]: RawTensor;
+  };
+}
+
+/** Rows and columns of a matrix. @throws FormatError */
+export function requireMatrix(tensor: RawTensor): readonly [number, number] {
+  const { shape } = tensor;
+  if (shape.length !== 2 || !shape.every((size) => Number.isSafeInteger(size) && size >= 1))
+    throw new FormatError(at(tensor, 'shape'), 'two dimensions of at least 1', showShape(shape));
+  return shape as unknown as readonly [number, number];
+}
+
+/** The bytes of int8, uint8 or whatever, as many as the shape says. @throws FormatError */
+export function bytesOf(tensor: RawTensor, width = 1): Uint8Array {
+  const length = elementsIn(tensor.shape) * width;
+  if (tensor.bytes.byteLength !== length)
+    throw new FormatError(at(tensor, 'bytes'), `${length} for ${tensor.dtype} ${showShape(tensor.shape)}`, String(tensor.bytes.byteLength));
+  return tensor.bytes;
+}
+
+/** What values scales have: one for all, one for each of N outputs, or one for each group of each. */
+export type Granularity = 'tensor' | 'channel' | 'group';
+
+/** (), (1) or (1, 1); (N) or (N, 1); (N, G). @throws FormatError */
+export function granularityOf(tensor: RawTensor, n: number): { readonly granularity: Granularity; readonly groups: number } {
+  const { shape } = tensor;
+  if (elementsIn(shape) === 1 && (n !== 1 || shape.length < 2)) return { granularity: 'tensor', groups: 1 };
+  const [rows, groups = 1] = shape;
+  if (shape.length < 1 || shape.length > 2 || rows !== n || groups < 1)
+    throw new FormatError(at(tensor, 'shape'), `(1), (${n}), (${n}, 1) or (${n}, groups)`, showShape(shape));
+  return { granularity: groups === 1 ? 'channel' : 'group', groups };
+}
+
+/**
+ * k in a group, from how many groups there are.
+ * @throws FormatError if `said`, or without it K / groups, is no size of groups that gives so many
+ */
+export function groupSizeOf(
+  tensor: RawTensor,
+  { k, bits, groups, said }: { readonly k: number; readonly bits: 4 | 8; readonly groups: number; readonly said?: number | undefined },
+): number {
+  if (groups === 1) return k;
+  if (said === undefined && k % groups !== 0)
+    throw new FormatError(
+      at(tensor, 'shape'),
+      `a number of groups that divides K = ${k}, or the group size to be said`,
+      `${groups} groups`,
+    );
+  const groupSize = said ?? k / groups;
+  if (!Number.isSafeInteger(groupSize) || groupSize < 1 || Math.ceil(k / groupSize) !== groups)
+    throw new FormatError(at(tensor, 'shape'), `${Math.ceil(k / groupSize)} groups of ${groupSize} for K = ${k}`, `${groups} groups`);
+  if (groupSize % (32 / bits) !== 0)
+    throw new FormatError(at(tensor, 'group size'), `a multiple of ${32 / bits} for ${bits} bits`, String(groupSize));
+  return groupSize;
+}
+
+/** `values` for each of N outputs: as they are, or the one value N times. */
+export const forOutputs = (values: Float32Array<ArrayBuffer>, n: number, granularity: Granularity): Float32Array<ArrayBuffer> =>
+  granularity === 'tensor' ? new Float32Array(n).fill(values[0]!) : values;
+
+/** (G, N) → (N, G). */
+export function transposeFloats(values: Float32Array, rows: number, columns: number): Float32Array<ArrayBuffer> {
+  const out = new Float32Array(values.length);
+  for (let row = 0, i = 0; row < rows; row++) for (let column = 0; column < columns; column++, i++) out[column * rows + row] = values[i]!;
+  return out;
+}
+
+/** One whole number, of any integer dtype, or a float that is one. @throws FormatError */
+export function asWholeNumbers(tensor: RawTensor): number[] {
+  requireDtype(tensor, 'U8', 'I8', 'I16', 'U16', 'I32', 'U32', 'I64', 'U64', 'F32');
+  if (tensor.dtype === 'F32') return [...asFloats(tensor)];
+  const widths: Readonly<Record<string, number>> = { 8: 1, 16: 2, 32: 4, 64: 8 };
+  const width = widths[tensor.dtype.slice(1)]!;
+  const bytes = bytesOf(tensor, width);
+  const view = new DataView(bytes.buffer, bytes.byteOffset, bytes.byteLength);
+  const signed = tensor.dtype.startsWith('I');
+  return Array.from({ length: elementsIn(tensor.shape) }, (_, i) => {
+    if (width === 1) return signed ? view.getInt8(i) : view.getUint8(i);
+    if (width === 2) return signed ? view.getInt16(2 * i, true) : view.getUint16(2 * i, true);
+    if (width === 4) return signed ? view.getInt32(4 * i, true) : view.getUint32(4 * i, true);
+    return Number(signed ? view.getBigInt64(8 * i, true) : view.getBigUint64(8 * i, true));
+  });
+}
+
+/**
+ * Columns sorted by their groups, each group's in the order of the inputs: column c is for input `order[c]`. Undefined if they lie so already.
+ * @throws FormatError if an index is out of range, or a group has not groupSize columns (the last: the rest)
+ */
+export function sortByGroup(
+  gIdx: RawTensor,
+  { k, groupSize, groups }: { readonly k: number; readonly groupSize: number; readonly groups: number },
+): Uint32Array<ArrayBuffer> | undefined {
+  if (elementsIn(gIdx.shape) !== k) throw new FormatError(at(gIdx, 'shape'), showShape([k]), showShape(gIdx.shape));
+  const group = asWords(gIdx);
+  const next = Uint32Array.from({ length: groups }, (_, g) => g * groupSize);
+  const order = new Uint32Array(k);
+  let sorted = true;
+  for (let input = 0; input < k; input++) {
+    const g = group[input]!;
+    if (g >= groups) throw new FormatError(at(gIdx, `element ${input}`), `a group below ${groups}`, String(g | 0));
+    const column = next[g]!++;
+    const end = Math.min((g + 1) * groupSize, k);
+    if (column >= end) throw new FormatError(at(gIdx, `group ${g}`), `${end - g * groupSize} inputs`, 'more');
+    order[column] = input;
+    sorted &&= column === input;
+  }
+  return sorted ? undefined : order;
+}

@@ -1,0 +1,162 @@
+// State dicts of torch_npu's LinearWeightQuant: int8, or int4 eight to an int32, with scales and offsets that are added before scaling.
+// Rules: Ascend/pytorch, contrib/module/linear_weight_quant.py; op-plugin's npu_weight_quant_batchmatmul and npu_convert_weight_to_int4pack.
+import { formatCast } from '../ascend/fractal-nz.js';
+import { decodeQuantParam } from '../ascend/quant-param.js';
+import { FormatError } from '../errors.js';
+import { showShape } from '../problem.js';
+import { clearTail, codesOfInt8, flip, padRows, transposeCodes } from './code-words.js';
+import {
+  bytesOf,
+  forOutputs,
+  granularityOf,
+  groupSizeOf,
+  headersOf,
+  type LayerName,
+  present,
+  requireMatrix,
+  transposeFloats,
+} from './layer-parts.js';
+import type { LayerSource } from './layer-source.js';
+import { type QuantizedMatrix, simplify } from './matrix.js';
+import { asFloats, asWords, at, elementsIn, floatDtypeOf, type RawTensor, requireDtype } from './raw-tensor.js';
+import type { TensorInfo } from './tensor-file.js';
+
+/** Tensors of a layer, by the module's names. */
+export interface TorchNpu<T> {
+  /** I8 (N, K), or I32 (N, K / 8): eight q of [-8, 7] in two's complement, the first k in the lowest bits. */
+  readonly weight: T;
+  /** F16, BF16 or F32: (1), (N), (N, 1) or (N, G); or I64 or U64, packed by npu_trans_quant_param. */
+  readonly antiquant_scale: T;
+  /** As antiquant_scale; I32 beside a packed one. Without it, 0. */
+  readonly antiquant_offset?: T | undefined;
+}
+
+export interface TorchNpuOptions {
+  /** antiquant_group_size of the module. Needed only if the groups do not divide K. */
+  readonly groupSize?: number | undefined;
+  /** The weight is stored (K, N) or (K, N / 8), and scales (1, N) or (G, N). */
+  readonly transposed?: boolean | undefined;
+  /** The weight's bytes are in Ascend's tiles (npu_format_cast to 29). Its shape does not say so, nor n and k: say them. */
+  readonly format?: 'ND' | 'FRACTAL_NZ' | undefined;
+  readonly n?: number | undefined;
+  readonly k?: number | undefined;
+}
+
+function sizesOf(weight: RawTensor, { transposed = false, format = 'ND', n, k }: TorchNpuOptions) {
+  requireDtype(weight, 'I8', 'I32');
+  const bits: 4 | 8 = weight.dtype === 'I8' ? 8 : 4;
+  const inElement = bits === 4 ? 8 : 1;
+  if (format === 'FRACTAL_NZ') {
+    if (!n || !k) throw new FormatError(at(weight, 'n and k'), 'both said, for FRACTAL_NZ', 'none');
+    return { n, k, bits };
+  }
+  const [rows, columns] = requireMatrix(weight);
+  const found = transposed ? { n: columns * inElement, k: rows } : { n: rows, k: columns * inElement };
+  if ((n !== undefined && n !== found.n) || (k !== undefined && k !== found.k))
+    throw new FormatError(at(weight, 'shape'), `N, K = ${n ?? found.n}, ${k ?? found.k}`, `${found.n}, ${found.k}`);
+  return { ...found, bits };
+}
+
+function planOf({ weight, antiquant_scale: scale, antiquant_offset: offset }: TorchNpu<RawTensor>, options: TorchNpuOptions) {
+  const { n, k, bits } = sizesOf(weight, options);
+  const packed = scale.dtype === 'I64' || scale.dtype === 'U64';
+  requireDtype(scale, 'F16', 'BF16', 'F32', 'I64', 'U64');
+  const turned = options.transposed && scale.shape.length === 2;
+  const { granularity, groups } = granularityOf(turned ? { ...scale, shape: [...scale.shape].reverse() } : scale, n);
+  const groupSize = groupSizeOf(scale, { k, bits, groups, said: options.groupSize });
+  if (offset) {
+    requireDtype(offset, ...(packed ? ['I32'] : ['F16', 'BF16', 'F32']));
+    if (elementsIn(offset.shape) !== elementsIn(scale.shape))
+      throw new FormatError(at(offset, 'shape'), `${showShape(scale.shape)}, as antiquant_scale`, showShape(offset.shape));
+  }
+  return { n, k, bits, granularity, groups, groupSize, packed };
+}
+
+/** Bytes in rows, whatever the layout; of its own memory. */
+function rowMajor(
+  weight: RawTensor,
+  { n, k, bits }: { n: number; k: number; bits: 4 | 8 },
+  { transposed = false, format = 'ND' }: TorchNpuOptions,
+): Uint8Array {
+  const width = bits === 4 ? 4 : 1;
+  if (format !== 'FRACTAL_NZ') return bytesOf(weight, width);
+  const inElement = bits === 4 ? 8 : 1;
+  const shape = transposed ? [k, Math.ceil(n / inElement)] : [n, Math.ceil(k / inElement)];
+  const bytes = weight.bytes.slice();
+  const tiles = 32 / width; // elements in a row of a tile
+  const expected = Math.ceil(shape[1]! / tiles) * Math.ceil(shape[0]! / 16) * 16 * 32;
+  if (bytes.byteLength !== expected)
+    throw new FormatError(at(weight, 'bytes'), `${expected} for tiles of ${showShape(shape)}`, String(bytes.byteLength));
+  const data = bits === 4 ? new Int32Array(bytes.buffer) : new Int8Array(bytes.buffer);
+  const cast = formatCast(data, { shape, dtype: bits === 4 ? 'int32' : 'int8', from: 'FRACTAL_NZ', to: 'ND' });
+  return new Uint8Array(cast.buffer, cast.byteOffset, cast.byteLength);
+}
+
+function codesOf(weight: RawTensor, plan: { n: number; k: number; bits: 4 | 8 }, options: TorchNpuOptions): Uint32Array<ArrayBuffer> {
+  const { n, k, bits } = plan;
+  const bytes = rowMajor(weight, plan, options);
+  if (!options.transposed) return bits === 8 ? codesOfInt8(bytes, n, k) : flip(padRows(bytes, n, k / 2), 0x88888888);
+  const words = bits === 8 ? codesOfInt8(bytes, k, n) : flip(padRows(bytes, k, n / 2), 0x88888888);
+  return clearTail(transposeCodes(words, k, n, bits), { k, bits });
+}
+
+/** F16, BF16 and F32 as they are; of packed 64-bit scales the number that the operator multiplies with; I32 as it is. */
+function numbersOf(tensor: RawTensor): Float32Array<ArrayBuffer> {
+  if (tensor.dtype === 'I32') return Float32Array.from(new Int32Array(asWords(tensor).buffer));
+  if (tensor.dtype !== 'I64' && tensor.dtype !== 'U64') return asFloats(tensor);
+  const words = new Uint32Array(bytesOf(tensor, 8).slice().buffer);
+  const out = Float32Array.from({ length: words.length / 2 }, (_, i) => decodeQuantParam(BigInt(words[2 * i]!)).scale);
+  const bad = out.findIndex((value) => !Number.isFinite(value));
+  if (bad >= 0) throw new FormatError(at(tensor, `element ${bad}`), 'a finite scale', String(out[bad]));
+  return out;
+}
+
+/**
+ * A state dict of LinearWeightQuant → the matrix: W = (q + antiquant_offset) · antiquant_scale. zeroPoint is 2^(bits-1) - antiquant_offset,
+ * exact for the whole numbers that offsets are, rounded once to float32 if they are not.
+ *
+ * Rule: torch_npu.npu_weight_quant_batchmatmul; npu_trans_quant_param for 64-bit scales; npu_format_cast for tiles.
+ * @throws FormatError
+ * @example importTorchNpu({ weight, antiquant_scale, antiquant_offset }, { groupSize: 128 })
+ */
+export function importTorchNpu(tensors: TorchNpu<RawTensor>, options: TorchNpuOptions = {}): QuantizedMatrix {
+  const { n, k, bits, granularity, groups, groupSize, packed } = planOf(tensors, options);
+  const { weight, antiquant_scale: scale, antiquant_offset: offset } = tensors;
+  const grouped = (values: Float32Array<ArrayBuffer>) =>
+    forOutputs(options.transposed && granularity === 'group' ? transposeFloats(values, groups, n) : values, n, granularity);
+  return simplify({
+    n,
+    k,
+    bits,
+    codes: codesOf(weight, { n, k, bits }, options),
+    groupSize,
+    scale: grouped(numbersOf(scale)),
+    scaleDtype: packed ? 'float32' : floatDtypeOf(scale.dtype === offset?.dtype || !offset ? scale.dtype : 'F32'),
+    ...(offset && { zeroPoint: grouped(numbersOf(offset)).map((value) => 2 ** (bits - 1) - value) as Float32Array<ArrayBuffer> }),
+  });
+}
+
+/** A layer of a file, read in pieces along n, unless its weight is stored (K, N) or in tiles. @throws FormatError */
+export function torchNpuLayer(tensors: TorchNpu<TensorInfo>, { name, bias, ...options }: TorchNpuOptions & LayerName): LayerSource {
+  const { n, k, bits, groupSize, granularity } = planOf(headersOf({ ...tensors }), options);
+  const whole = options.transposed || options.format === 'FRACTAL_NZ';
+  const scales = granularity === 'tensor' ? 0 : 1;
+  return {
+    name,
+    format: `torch_npu int${bits}${options.format === 'FRACTAL_NZ' ? ' FRACTAL_NZ' : ''}`,
+    n,
+    k,
+    bits,
+    groupSize,
+    tensors: present({ ...tensors }),
+    cut: whole
+      ? undefined
+      : {
+          axis: 'n',
+          unit: 4,
+          perRow: { weight: 1, antiquant_scale: scales, ...(tensors.antiquant_offset && { antiquant_offset: scales }) },
+        },
+    bias,
+    make: (part, size) => importTorchNpu(part as unknown as TorchNpu<RawTensor>, { ...options, ...size }),
+  };
+}

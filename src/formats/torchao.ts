@@ -1,0 +1,252 @@
+// torchao's weight-only tensors, as its safetensors support flattens them: int8, and int4 plain or packed for the tinygemm kernels.
+// Rules: github.com/pytorch/ao, quantization/quantize_/workflows/{int4,int8}, prototype/safetensors; pytorch's ATen/native/cuda/int4mm.cu.
+import { FormatError } from '../errors.js';
+import { showShape } from '../problem.js';
+import { clearTail, codesOfInt8, flip, padRows, swapNibbles } from './code-words.js';
+import { bytesOf, forOutputs, granularityOf, groupSizeOf, headersOf, type LayerName, present, requireMatrix } from './layer-parts.js';
+import type { LayerSource } from './layer-source.js';
+import type { QuantizedMatrix } from './matrix.js';
+import { asFloats, asWords, at, floatDtypeOf, type RawTensor, requireDtype, requireShape } from './raw-tensor.js';
+import type { TensorInfo } from './tensor-file.js';
+
+/** Int8Tensor. */
+export interface TorchaoInt8<T> {
+  /** I8 (N, K). */
+  readonly qdata: T;
+  /** F16, BF16 or F32: (N, 1), (N), or (1, 1) for the whole tensor. */
+  readonly scale: T;
+}
+
+/** Int4Tensor; or the plain form of older versions, with scale_and_zero. */
+export interface TorchaoInt4<T> {
+  /** Two codes to a byte. U8: codes 0…15; I8: q of [-8, 7] in two's complement. (N, K / 2) */
+  readonly qdata: T;
+  /** (G, N). */
+  readonly scale?: T | undefined;
+  /** (G, N): the weight of code 8. */
+  readonly zero_point?: T | undefined;
+  /** BF16 (G, N, 2): scale, then the weight of code 8. */
+  readonly scale_and_zero?: T | undefined;
+}
+
+export interface TorchaoInt4Options {
+  /** Which nibble of a byte holds the even k. Versions differ, and nothing in the tensors says: Int4Tensor has it low, plain forms before high. */
+  readonly nibbleOrder: 'even-high' | 'even-low';
+  /** block_size[1]. Needed only if the groups do not divide K. */
+  readonly groupSize?: number | undefined;
+}
+
+/** Int4TilePackedTo4dTensor. */
+export interface TorchaoTinygemm<T> {
+  /** I32 (N / 8, K / (16 · innerKTiles), 32, innerKTiles / 2), N and K padded. */
+  readonly qdata: T;
+  /** BF16 (G, N, 2): scale, then the weight of code 8. */
+  readonly scale_and_zero: T;
+}
+
+export interface TorchaoTinygemmOptions {
+  /** `shape` of the original tensor; without it, the padded one. */
+  readonly n?: number | undefined;
+  readonly k?: number | undefined;
+}
+
+/**
+ * int8 weight-only: W = q · scale, nothing rounded.
+ *
+ * Rule: torchao's Int8Tensor.
+ * @throws FormatError
+ * @example importTorchaoInt8({ qdata, scale })
+ */
+export function importTorchaoInt8({ qdata, scale }: TorchaoInt8<RawTensor>): QuantizedMatrix {
+  requireDtype(qdata, 'I8');
+  const [n, k] = requireMatrix(qdata);
+  const { granularity, groups } = granularityOf(scale, n);
+  return {
+    n,
+    k,
+    bits: 8,
+    codes: codesOfInt8(bytesOf(qdata), n, k),
+    groupSize: groupSizeOf(scale, { k, bits: 8, groups }),
+    scale: forOutputs(asFloats(scale), n, granularity),
+    scaleDtype: floatDtypeOf(scale.dtype),
+  };
+}
+
+/** (G, rows), `stride` elements to each from element `first`, → (n, kept): the rest belongs to padding. */
+function pick(
+  values: Float32Array,
+  rows: number,
+  { n, kept, stride = 1, first = 0 }: { n: number; kept: number; stride?: number; first?: number },
+) {
+  const out = new Float32Array(n * kept);
+  for (let g = 0; g < kept; g++) for (let row = 0; row < n; row++) out[row * kept + g] = values[(g * rows + row) * stride + first]!;
+  return out;
+}
+
+/** G, after checking the shapes for `rows` outputs. */
+function groupCount(
+  { qdata, scale, zero_point: zero, scale_and_zero: both }: TorchaoInt4<RawTensor>,
+  rows: number,
+): { readonly tensor: RawTensor; readonly groups: number } {
+  const tensor = both ?? scale;
+  if (!tensor || (!both && !zero))
+    throw new FormatError(at(qdata, 'beside it'), 'scale and zero_point, or scale_and_zero', tensor ? 'scale alone' : 'neither');
+  requireDtype(tensor, 'F16', 'BF16', 'F32');
+  const groups = tensor.shape[0] ?? 0;
+  if (groups < 1) throw new FormatError(at(tensor, 'shape'), 'at least one group', showShape(tensor.shape));
+  requireShape(tensor, both ? [groups, rows, 2] : [groups, rows], `groups of ${rows} outputs`);
+  if (!both) requireShape(zero!, [groups, rows], 'as scale');
+  return { tensor, groups };
+}
+
+function planInt4(tensors: TorchaoInt4<RawTensor>, { groupSize: said }: TorchaoInt4Options) {
+  requireDtype(tensors.qdata, 'U8', 'I8');
+  const [n, half] = requireMatrix(tensors.qdata);
+  const { tensor, groups } = groupCount(tensors, n);
+  return { n, k: 2 * half, groupSize: groupSizeOf(tensor, { k: 2 * half, bits: 4, groups, said }) };
+}
+
+/** The matrix with its scales, and minimum = zero - 8 · scale. */
+function withParameters(
+  matrix: Omit<QuantizedMatrix, 'scale' | 'scaleDtype'>,
+  tensors: Omit<TorchaoInt4<RawTensor>, 'qdata'>,
+): QuantizedMatrix {
+  const { scale_and_zero: both, scale: scales, zero_point: zeros } = tensors;
+  const size = { n: matrix.n, kept: Math.ceil(matrix.k / matrix.groupSize) };
+  const rows = (both ?? scales)!.shape[1]!;
+  const values = asFloats((both ?? scales)!);
+  const scale = both ? pick(values, rows, { ...size, stride: 2 }) : pick(values, rows, size);
+  const minimum = both ? pick(values, rows, { ...size, stride: 2, first: 1 }) : pick(asFloats(zeros!), rows, size);
+  for (let i = 0; i < minimum.length; i++) minimum[i] = minimum[i]! - 8 * scale[i]!;
+  if (!minimum.every(Number.isFinite))
+    throw new FormatError(at((both ?? zeros)!, 'values'), 'zero - 8 · scale in the range of float32', 'more');
+  return { ...matrix, scale, minimum, scaleDtype: 'float32' };
+}
+
+/**
+ * int4 weight-only, two codes to a byte: W = (code - 8) · scale + zero. `minimum` is zero - 8 · scale, rounded once to float32.
+ *
+ * Rule: torchao's Int4Tensor, and pack_int4 and int4_row_quantize_zp of fbgemm_gpu that make its data.
+ * @throws FormatError
+ * @example importTorchaoInt4({ qdata, scale, zero_point }, { nibbleOrder: 'even-low' })
+ */
+export function importTorchaoInt4(tensors: TorchaoInt4<RawTensor>, options: TorchaoInt4Options): QuantizedMatrix {
+  const { nibbleOrder } = options;
+  if (nibbleOrder !== 'even-high' && nibbleOrder !== 'even-low')
+    throw new FormatError(at(tensors.qdata, 'nibbleOrder'), 'even-high or even-low', String(nibbleOrder));
+  const { n, k, groupSize } = planInt4(tensors, options);
+  const words = padRows(bytesOf(tensors.qdata), n, k / 2);
+  const codes = nibbleOrder === 'even-high' ? swapNibbles(words) : words;
+  if (tensors.qdata.dtype === 'I8') clearTail(flip(codes, 0x88888888), { k, bits: 4 });
+  return withParameters({ n, k, bits: 4, codes, groupSize }, tensors);
+}
+
+function planTinygemm({ qdata, scale_and_zero: both }: TorchaoTinygemm<RawTensor>, { n: saidN, k: saidK }: TorchaoTinygemmOptions) {
+  requireDtype(qdata, 'I32', 'U32');
+  const [tiles = 0, superTiles = 0, lanes, inner = 0] = qdata.shape;
+  if (qdata.shape.length !== 4 || lanes !== 32 || ![1, 2, 4].includes(inner) || tiles < 1 || superTiles < 1)
+    throw new FormatError(
+      at(qdata, 'shape'),
+      '(N / 8, K / (16 · innerKTiles), 32, innerKTiles / 2), innerKTiles 2, 4 or 8',
+      showShape(qdata.shape),
+    );
+  const rows = 8 * tiles;
+  const columns = superTiles * inner * 32;
+  const { groups } = groupCount({ qdata, scale_and_zero: both }, rows);
+  const wholeGroup = groupSizeOf(both, { k: columns, bits: 4, groups });
+  const [n, k] = [saidN ?? rows, saidK ?? columns];
+  if (n > rows || n < 1 || k > columns || k < 1)
+    throw new FormatError(at(qdata, 'shape'), `at least N, K = ${n}, ${k}`, `${rows}, ${columns}`);
+  return { n, k, columns, inner, superTiles, groupSize: Math.min(wholeGroup, k) };
+}
+
+/**
+ * int4 weight-only in the layout of CUDA's tinygemm kernels: W = (code - 8) · scale + zero, `minimum` rounded once to float32.
+ * Word (t, s, lane, i) is of output 8 · t + lane / 4. With k0 = 32 · (s · innerKTiles / 2 + i) + 2 · (lane mod 4), its nibbles, the lowest first,
+ * are k0, k0 + 8, k0 + 16, k0 + 24, then the same + 1. What ROCm packs has the same shape and another order; it cannot be told apart.
+ *
+ * Rule: matrix_to_m16n8k16_Bint4_layout in pytorch's int4mm.cu, and the packing of bytes in Int4TilePackedTo4dTensor.from_hp.
+ * @throws FormatError
+ * @example importTorchaoTinygemm({ qdata, scale_and_zero }, { n: 4096, k: 4096 })
+ */
+export function importTorchaoTinygemm(tensors: TorchaoTinygemm<RawTensor>, options: TorchaoTinygemmOptions = {}): QuantizedMatrix {
+  const { n, k, columns, inner, superTiles, groupSize } = planTinygemm(tensors, options);
+  const packed = asWords(tensors.qdata);
+  const wide = columns / 8;
+  const words = Math.ceil(k / 8);
+  const codes = new Uint32Array(n * words);
+  for (let row = 0; row < n; row++)
+    for (let block = 0; block < wide / 4; block++) {
+      // 32 k of one output: one word of each of four lanes.
+      const start = (((row >>> 3) * superTiles + Math.floor(block / inner)) * 32 + 4 * (row & 7)) * inner + (block % inner);
+      for (let j = 0; j < 4 && 4 * block + j < words; j++) {
+        let word = 0;
+        for (let lane = 0; lane < 4; lane++) {
+          const from = packed[start + lane * inner]!;
+          word |= ((from >>> (4 * j)) & 15) << (8 * lane);
+          word |= ((from >>> (16 + 4 * j)) & 15) << (8 * lane + 4);
+        }
+        codes[row * words + 4 * block + j] = word;
+      }
+    }
+  clearTail(codes, { k, bits: 4 });
+  return withParameters({ n, k, bits: 4, codes, groupSize }, tensors);
+}
+
+/** A layer of a file, read in pieces along n. @throws FormatError */
+export function torchaoInt8Layer(tensors: TorchaoInt8<TensorInfo>, { name, bias }: LayerName): LayerSource {
+  const { qdata, scale } = headersOf({ ...tensors });
+  requireDtype(qdata, 'I8');
+  requireDtype(scale, 'F16', 'BF16', 'F32');
+  const [n, k] = requireMatrix(qdata);
+  const { granularity, groups } = granularityOf(scale, n);
+  return {
+    name,
+    format: 'torchao int8',
+    n,
+    k,
+    bits: 8,
+    groupSize: groupSizeOf(scale, { k, bits: 8, groups }),
+    tensors: { ...tensors },
+    cut: { axis: 'n', unit: 4, perRow: { qdata: 1, scale: granularity === 'tensor' ? 0 : 1 } },
+    bias,
+    make: (part) => importTorchaoInt8(part as unknown as TorchaoInt8<RawTensor>),
+  };
+}
+
+/** A layer of a file. Its scales lie (G, N), so it is read whole. @throws FormatError */
+export function torchaoInt4Layer(
+  tensors: TorchaoInt4<TensorInfo>,
+  { name, bias, ...options }: TorchaoInt4Options & LayerName,
+): LayerSource {
+  return {
+    name,
+    format: 'torchao int4',
+    bits: 4,
+    ...planInt4(headersOf({ ...tensors }), options),
+    tensors: present({ ...tensors }),
+    cut: undefined,
+    bias,
+    make: (part) => importTorchaoInt4(part as unknown as TorchaoInt4<RawTensor>, options),
+  };
+}
+
+/** A layer of a file. Its scales lie (G, N, 2), so it is read whole. @throws FormatError */
+export function torchaoTinygemmLayer(
+  tensors: TorchaoTinygemm<TensorInfo>,
+  { name, bias, ...options }: TorchaoTinygemmOptions & LayerName,
+): LayerSource {
+  const { n, k, groupSize } = planTinygemm(headersOf({ ...tensors }), options);
+  return {
+    name,
+    format: 'torchao int4 tinygemm',
+    n,
+    k,
+    bits: 4,
+    groupSize,
+    tensors: { ...tensors },
+    cut: undefined,
+    bias,
+    make: (part) => importTorchaoTinygemm(part as unknown as TorchaoTinygemm<RawTensor>, options),
+  };
+}
