@@ -65,14 +65,11 @@ function readShape(tensor: RawTensor | undefined): readonly [number, number] | u
 }
 
 function bitsOf(packed: RawTensor, words: number, k: number | undefined): 4 | 8 {
-  const bits = ([4, 8] as const).find((b) => k !== undefined && wordsInRow(k, b) === words);
-  if (!bits)
-    throw new FormatError(
-      at(packed, 'shape'),
-      `words for 4 or 8 bits${k === undefined ? ', and weight_shape to say which' : ` of K = ${k}`}`,
-      showShape(packed.shape),
-    );
-  return bits;
+  const fits = ([4, 8] as const).filter((bits) => k !== undefined && wordsInRow(k, bits) === words);
+  if (fits.length === 1) return fits[0]!;
+  const expected =
+    k !== undefined && fits.length === 0 ? `words for 4 or 8 bits of K = ${k}` : 'bits to be said, or weight_shape that tells';
+  throw new FormatError(at(packed, 'shape'), expected, showShape(packed.shape));
 }
 
 /** Sizes, after every check that needs no bytes. */

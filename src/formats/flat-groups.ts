@@ -9,7 +9,7 @@ export interface FlatGroups {
   spread(values: Float32Array<ArrayBuffer>): Float32Array<ArrayBuffer>;
 }
 
-function gcd(a: number, b: number): number {
+export function gcd(a: number, b: number): number {
   return b === 0 ? a : gcd(b, a % b);
 }
 
