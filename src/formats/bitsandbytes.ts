@@ -2,10 +2,11 @@
 // Rules: github.com/bitsandbytes-foundation/bitsandbytes, nn/modules.py (Linear8bitLt), utils.py, functional.py (int8_vectorwise_dequant).
 import { FormatError } from '../errors.js';
 import { codesOfInt8 } from './code-words.js';
-import { asWholeNumbers, bytesOf, headersOf, type LayerName, present, requireMatrix } from './layer-parts.js';
+import { asWholeNumbers, bytesOf, headersOf, type LayerName, present } from './layer-parts.js';
 import type { LayerSource } from './layer-source.js';
 import type { QuantizedMatrix } from './matrix.js';
 import { asFloats, at, elementsIn, type RawTensor, requireDtype, requireShape } from './raw-tensor.js';
+import { requireMatrix } from './sizes.js';
 import type { TensorInfo } from './tensor-file.js';
 
 /** Linear8bitLt. */

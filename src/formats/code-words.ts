@@ -100,21 +100,3 @@ export function transposeCodes(words: Uint32Array, rows: number, columns: number
   }
   return out;
 }
-
-/** Column c of the result is column `order[c]` of `codes`. */
-export function permuteColumns(codes: Uint32Array, { n, k, bits }: CodeShape, order: Uint32Array): Uint32Array<ArrayBuffer> {
-  const words = wordsInRow(k, bits);
-  const out = new Uint32Array(n * words);
-  const mask = 2 ** bits - 1;
-  const wordOf = bits === 4 ? 3 : 2;
-  const inWord = 32 / bits - 1;
-  for (let row = 0; row < n; row++) {
-    const start = row * words;
-    for (let column = 0; column < k; column++) {
-      const from = order[column]!;
-      const code = (codes[start + (from >>> wordOf)]! >>> (bits * (from & inWord))) & mask;
-      out[start + (column >>> wordOf)]! |= code << (bits * (column & inWord));
-    }
-  }
-  return out;
-}

@@ -2,23 +2,13 @@
 // Rules: github.com/vllm-project/compressed-tensors, compressors/quantized_compressors/pack_quantized.py and naive_quantized.py.
 import { FormatError } from '../errors.js';
 import { showShape } from '../problem.js';
-import { clearTail, codesOfInt8, narrowInt8, permuteColumns } from './code-words.js';
-import {
-  asWholeNumbers,
-  bytesOf,
-  forOutputs,
-  type Granularity,
-  granularityOf,
-  groupSizeOf,
-  headersOf,
-  type LayerName,
-  present,
-  requireMatrix,
-  sortByGroup,
-} from './layer-parts.js';
+import { gatherColumns, sortByGroup } from './act-order.js';
+import { clearTail, codesOfInt8, narrowInt8 } from './code-words.js';
+import { asWholeNumbers, bytesOf, forOutputs, type Granularity, granularityOf, headersOf, type LayerName, present } from './layer-parts.js';
 import type { LayerSource } from './layer-source.js';
 import { type QuantizedMatrix, simplify, wordsInRow } from './matrix.js';
 import { asFloats, asWords, at, elementsIn, floatDtypeOf, type RawTensor, requireDtype, requireShape } from './raw-tensor.js';
+import { groupSizeOf, requireMatrix } from './sizes.js';
 import type { TensorInfo } from './tensor-file.js';
 
 /** Tensors of a layer, by the format's names. Exactly one of weight_packed (pack-quantized) and weight (int-quantized). */
@@ -93,7 +83,7 @@ function planOf(tensors: CompressedTensors<RawTensor>, options: CompressedTensor
   const expected = [options.n ?? said?.[0] ?? n, wanted ?? k];
   if (expected[0] !== n || expected[1] !== k) throw new FormatError(at(stored, 'shape'), `N, K = ${expected.join(', ')}`, `${n}, ${k}`);
   const { granularity, groups } = granularityOf(scale, n);
-  const groupSize = groupSizeOf(scale, { k, bits, groups, said: options.groupSize });
+  const groupSize = groupSizeOf(options.groupSize, { k, bits, groups, scales: scale });
   if (zero) {
     requireDtype(zero, 'I32', 'I8');
     if (zero.dtype === 'I32') requireShape(zero, [wordsInRow(n, bits), groups], `${32 / bits} of ${n} outputs to a word`);
@@ -137,16 +127,17 @@ function codesOf({ weight_packed: packed, weight }: CompressedTensors<RawTensor>
  */
 export function importCompressedTensors(tensors: CompressedTensors<RawTensor>, options: CompressedTensorsOptions = {}): QuantizedMatrix {
   const plan = planOf(tensors, options);
-  const { n, k, bits, groups, groupSize, granularity } = plan;
+  const { n, k, bits, groupSize, granularity } = plan;
   const { weight_scale: scale, weight_zero_point: zero, weight_g_idx: gIdx } = tensors;
+  if (gIdx) requireShape(gIdx, [k], 'a group for each input');
   const ordered = gIdx && !asWords(gIdx).includes(0xffffffff);
-  const permutation = ordered ? sortByGroup(gIdx, { k, groups, groupSize }) : undefined;
+  const permutation = ordered ? sortByGroup(gIdx, { k, groupSize }) : undefined;
   const codes = codesOf(tensors, plan);
   return simplify({
     n,
     k,
     bits,
-    codes: permutation ? permuteColumns(codes, plan, permutation) : codes,
+    codes: permutation ? gatherColumns(codes, { n, k, bits, permutation }) : codes,
     groupSize,
     scale: forOutputs(asFloats(scale), n, granularity),
     scaleDtype: floatDtypeOf(scale.dtype),

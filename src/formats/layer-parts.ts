@@ -2,7 +2,7 @@
 // a tensor's header before its bytes are read. Formats differ in what they make of these; that is in their own files.
 import { FormatError } from '../errors.js';
 import { showShape } from '../problem.js';
-import { asFloats, asWords, at, elementsIn, type RawTensor, requireDtype } from './raw-tensor.js';
+import { asFloats, at, elementsIn, type RawTensor, requireDtype } from './raw-tensor.js';
 import type { TensorInfo } from './tensor-file.js';
 
 /** Of a layer that the file holds, beside its own tensors. */
@@ -33,14 +33,6 @@ export function headersOf<T extends Readonly<Record<string, TensorInfo | undefin
   };
 }
 
-/** Rows and columns of a matrix. @throws FormatError */
-export function requireMatrix(tensor: RawTensor): readonly [number, number] {
-  const { shape } = tensor;
-  if (shape.length !== 2 || !shape.every((size) => Number.isSafeInteger(size) && size >= 1))
-    throw new FormatError(at(tensor, 'shape'), 'two dimensions of at least 1', showShape(shape));
-  return shape as unknown as readonly [number, number];
-}
-
 /** The bytes of int8, uint8 or whatever, as many as the shape says. @throws FormatError */
 export function bytesOf(tensor: RawTensor, width = 1): Uint8Array {
   const length = elementsIn(tensor.shape) * width;
@@ -62,39 +54,9 @@ export function granularityOf(tensor: RawTensor, n: number): { readonly granular
   return { granularity: groups === 1 ? 'channel' : 'group', groups };
 }
 
-/**
- * k in a group, from how many groups there are.
- * @throws FormatError if `said`, or without it K / groups, is no size of groups that gives so many
- */
-export function groupSizeOf(
-  tensor: RawTensor,
-  { k, bits, groups, said }: { readonly k: number; readonly bits: 4 | 8; readonly groups: number; readonly said?: number | undefined },
-): number {
-  if (groups === 1) return k;
-  if (said === undefined && k % groups !== 0)
-    throw new FormatError(
-      at(tensor, 'shape'),
-      `a number of groups that divides K = ${k}, or the group size to be said`,
-      `${groups} groups`,
-    );
-  const groupSize = said ?? k / groups;
-  if (!Number.isSafeInteger(groupSize) || groupSize < 1 || Math.ceil(k / groupSize) !== groups)
-    throw new FormatError(at(tensor, 'shape'), `${Math.ceil(k / groupSize)} groups of ${groupSize} for K = ${k}`, `${groups} groups`);
-  if (groupSize % (32 / bits) !== 0)
-    throw new FormatError(at(tensor, 'group size'), `a multiple of ${32 / bits} for ${bits} bits`, String(groupSize));
-  return groupSize;
-}
-
 /** `values` for each of N outputs: as they are, or the one value N times. */
 export const forOutputs = (values: Float32Array<ArrayBuffer>, n: number, granularity: Granularity): Float32Array<ArrayBuffer> =>
   granularity === 'tensor' ? new Float32Array(n).fill(values[0]!) : values;
-
-/** (G, N) → (N, G). */
-export function transposeFloats(values: Float32Array, rows: number, columns: number): Float32Array<ArrayBuffer> {
-  const out = new Float32Array(values.length);
-  for (let row = 0, i = 0; row < rows; row++) for (let column = 0; column < columns; column++, i++) out[column * rows + row] = values[i]!;
-  return out;
-}
 
 /** One whole number, of any integer dtype, or a float that is one. @throws FormatError */
 export function asWholeNumbers(tensor: RawTensor): number[] {
@@ -111,29 +73,4 @@ export function asWholeNumbers(tensor: RawTensor): number[] {
     if (width === 4) return signed ? view.getInt32(4 * i, true) : view.getUint32(4 * i, true);
     return Number(signed ? view.getBigInt64(8 * i, true) : view.getBigUint64(8 * i, true));
   });
-}
-
-/**
- * Columns sorted by their groups, each group's in the order of the inputs: column c is for input `order[c]`. Undefined if they lie so already.
- * @throws FormatError if an index is out of range, or a group has not groupSize columns (the last: the rest)
- */
-export function sortByGroup(
-  gIdx: RawTensor,
-  { k, groupSize, groups }: { readonly k: number; readonly groupSize: number; readonly groups: number },
-): Uint32Array<ArrayBuffer> | undefined {
-  if (elementsIn(gIdx.shape) !== k) throw new FormatError(at(gIdx, 'shape'), showShape([k]), showShape(gIdx.shape));
-  const group = asWords(gIdx);
-  const next = Uint32Array.from({ length: groups }, (_, g) => g * groupSize);
-  const order = new Uint32Array(k);
-  let sorted = true;
-  for (let input = 0; input < k; input++) {
-    const g = group[input]!;
-    if (g >= groups) throw new FormatError(at(gIdx, `element ${input}`), `a group below ${groups}`, String(g | 0));
-    const column = next[g]!++;
-    const end = Math.min((g + 1) * groupSize, k);
-    if (column >= end) throw new FormatError(at(gIdx, `group ${g}`), `${end - g * groupSize} inputs`, 'more');
-    order[column] = input;
-    sorted &&= column === input;
-  }
-  return sorted ? undefined : order;
 }

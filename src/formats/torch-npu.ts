@@ -5,21 +5,13 @@ import { decodeQuantParam } from '../ascend/quant-param.js';
 import { FormatError } from '../errors.js';
 import { showShape } from '../problem.js';
 import { clearTail, codesOfInt8, flip, padRows, transposeCodes } from './code-words.js';
-import {
-  bytesOf,
-  forOutputs,
-  granularityOf,
-  groupSizeOf,
-  headersOf,
-  type LayerName,
-  present,
-  requireMatrix,
-  transposeFloats,
-} from './layer-parts.js';
+import { bytesOf, forOutputs, granularityOf, headersOf, type LayerName, present } from './layer-parts.js';
 import type { LayerSource } from './layer-source.js';
 import { type QuantizedMatrix, simplify } from './matrix.js';
 import { asFloats, asWords, at, elementsIn, floatDtypeOf, type RawTensor, requireDtype } from './raw-tensor.js';
+import { groupSizeOf, requireMatrix } from './sizes.js';
 import type { TensorInfo } from './tensor-file.js';
+import { transpose } from './words.js';
 
 /** Tensors of a layer, by the module's names. */
 export interface TorchNpu<T> {
@@ -63,7 +55,7 @@ function planOf({ weight, antiquant_scale: scale, antiquant_offset: offset }: To
   requireDtype(scale, 'F16', 'BF16', 'F32', 'I64', 'U64');
   const turned = options.transposed && scale.shape.length === 2;
   const { granularity, groups } = granularityOf(turned ? { ...scale, shape: [...scale.shape].reverse() } : scale, n);
-  const groupSize = groupSizeOf(scale, { k, bits, groups, said: options.groupSize });
+  const groupSize = groupSizeOf(options.groupSize, { k, bits, groups, scales: scale });
   if (offset) {
     requireDtype(offset, ...(packed ? ['I32'] : ['F16', 'BF16', 'F32']));
     if (elementsIn(offset.shape) !== elementsIn(scale.shape))
@@ -123,7 +115,7 @@ export function importTorchNpu(tensors: TorchNpu<RawTensor>, options: TorchNpuOp
   const { n, k, bits, granularity, groups, groupSize, packed } = planOf(tensors, options);
   const { weight, antiquant_scale: scale, antiquant_offset: offset } = tensors;
   const grouped = (values: Float32Array<ArrayBuffer>) =>
-    forOutputs(options.transposed && granularity === 'group' ? transposeFloats(values, groups, n) : values, n, granularity);
+    forOutputs(options.transposed && granularity === 'group' ? transpose(values, [groups, n]) : values, n, granularity);
   return simplify({
     n,
     k,

@@ -3,10 +3,11 @@
 import { FormatError } from '../errors.js';
 import { showShape } from '../problem.js';
 import { clearTail, codesOfInt8, flip, padRows, swapNibbles } from './code-words.js';
-import { bytesOf, forOutputs, granularityOf, groupSizeOf, headersOf, type LayerName, present, requireMatrix } from './layer-parts.js';
+import { bytesOf, forOutputs, granularityOf, headersOf, type LayerName, present } from './layer-parts.js';
 import type { LayerSource } from './layer-source.js';
 import type { QuantizedMatrix } from './matrix.js';
 import { asFloats, asWords, at, floatDtypeOf, type RawTensor, requireDtype, requireShape } from './raw-tensor.js';
+import { groupSizeOf, requireMatrix } from './sizes.js';
 import type { TensorInfo } from './tensor-file.js';
 
 /** Int8Tensor. */
@@ -66,7 +67,7 @@ export function importTorchaoInt8({ qdata, scale }: TorchaoInt8<RawTensor>): Qua
     k,
     bits: 8,
     codes: codesOfInt8(bytesOf(qdata), n, k),
-    groupSize: groupSizeOf(scale, { k, bits: 8, groups }),
+    groupSize: groupSizeOf(undefined, { k, bits: 8, groups, scales: scale }),
     scale: forOutputs(asFloats(scale), n, granularity),
     scaleDtype: floatDtypeOf(scale.dtype),
   };
@@ -103,7 +104,7 @@ function planInt4(tensors: TorchaoInt4<RawTensor>, { groupSize: said }: TorchaoI
   requireDtype(tensors.qdata, 'U8', 'I8');
   const [n, half] = requireMatrix(tensors.qdata);
   const { tensor, groups } = groupCount(tensors, n);
-  return { n, k: 2 * half, groupSize: groupSizeOf(tensor, { k: 2 * half, bits: 4, groups, said }) };
+  return { n, k: 2 * half, groupSize: groupSizeOf(said, { k: 2 * half, bits: 4, groups, scales: tensor }) };
 }
 
 /** The matrix with its scales, and minimum = zero - 8 · scale. */
@@ -153,7 +154,7 @@ function planTinygemm({ qdata, scale_and_zero: both }: TorchaoTinygemm<RawTensor
   const rows = 8 * tiles;
   const columns = superTiles * inner * 32;
   const { groups } = groupCount({ qdata, scale_and_zero: both }, rows);
-  const wholeGroup = groupSizeOf(both, { k: columns, bits: 4, groups });
+  const wholeGroup = groupSizeOf(undefined, { k: columns, bits: 4, groups, scales: both });
   const [n, k] = [saidN ?? rows, saidK ?? columns];
   if (n > rows || n < 1 || k > columns || k < 1)
     throw new FormatError(at(qdata, 'shape'), `at least N, K = ${n}, ${k}`, `${rows}, ${columns}`);
@@ -206,7 +207,7 @@ export function torchaoInt8Layer(tensors: TorchaoInt8<TensorInfo>, { name, bias 
     n,
     k,
     bits: 8,
-    groupSize: groupSizeOf(scale, { k, bits: 8, groups }),
+    groupSize: groupSizeOf(undefined, { k, bits: 8, groups, scales: scale }),
     tensors: { ...tensors },
     cut: { axis: 'n', unit: 4, perRow: { qdata: 1, scale: granularity === 'tensor' ? 0 : 1 } },
     bias,

@@ -178,12 +178,12 @@ describe('refusals', () => {
     expectFormat(() => importCompressedTensors(good(), { ...four, groupSize: 8 }), 'shape', '4 groups of 8');
     expectFormat(
       () => importCompressedTensors({ ...good(), weight_scale: raw('s', 'F16', [2, 3], [1, 2, 3, 4, 5, 6]) }, four),
-      'shape',
-      /divides/,
+      'groupSize',
+      /do not divide/,
     );
     expectFormat(
       () => importCompressedTensors({ ...good(), weight_scale: raw('s', 'F16', [2, 8], Array(16).fill(1)) }, four),
-      'group size',
+      'groupSize',
       /multiple of 8/,
     );
   });
