@@ -1,0 +1,156 @@
+// Which tensors of a file are layers, by their names, dtypes and shapes. What each format looks like is in layer-formats.ts; nothing is
+// read here but settings that a format keeps in small tensors.
+import { FormatError } from '../errors.js';
+import { showShape } from '../problem.js';
+import { LAYER_FORMATS, type LayerFormat } from './layer-formats.js';
+import type { LayerContext } from './layer-makers.js';
+import type { LayerSource } from './layer-source.js';
+import { quantizationOf } from './quantization-config.js';
+import type { RawTensor } from './raw-tensor.js';
+import type { TensorFile, TensorInfo } from './tensor-file.js';
+
+export interface FindLayersOptions {
+  /** Parsed config.json of the model, or its quantization_config; quantize_config.json; mlc-chat-config.json. */
+  readonly config?: unknown;
+  /** For torch_npu's layers: what their state dicts do not say. */
+  readonly torchNpu?: LayerContext['torchNpu'];
+  /** For torchao's plain int4, where the file's metadata does not say that it is Int4Tensor. */
+  readonly torchao?: LayerContext['torchao'];
+  readonly signal?: AbortSignal | undefined;
+}
+
+export interface FoundLayers {
+  /** In the order of the file. */
+  readonly layers: readonly LayerSource[];
+  /** Tensors of no layer: norms, biases of other layers, and those of layers that were refused. */
+  readonly rest: readonly TensorInfo[];
+  /** Those of the rest that are float matrices: linear layers or embeddings that are not quantized. */
+  readonly floats: readonly TensorInfo[];
+  /** Layers that have a format's tensors, and are not what it says. */
+  readonly refused: readonly { readonly name: string; readonly format: string; readonly error: FormatError }[];
+  /** Of each tensor of the file, what it is, in a few words. */
+  readonly roles: ReadonlyMap<string, string>;
+}
+
+/** No settings are larger than this: what is, is not read. */
+const MOST_BYTES = 65536;
+const FLOATS = ['F16', 'BF16', 'F32'];
+
+interface Claim {
+  readonly format: LayerFormat;
+  readonly name: string;
+  readonly tensors: Readonly<Record<string, TensorInfo>>;
+  readonly ignored: readonly TensorInfo[];
+  readonly bias: TensorInfo | undefined;
+}
+
+const join = (name: string, part: string): string => (name === '' ? part : `${name}.${part}`);
+
+/** The layer whose first tensor this is. */
+function claim(
+  first: string,
+  { file, taken, context }: { file: TensorFile; taken: ReadonlySet<string>; context: Omit<LayerContext, 'name' | 'bias'> },
+): Claim | undefined {
+  for (const format of LAYER_FORMATS) {
+    const part = format.required[0]!;
+    if (first !== part && !first.endsWith(`.${part}`)) continue;
+    const name = first.slice(0, -part.length - 1);
+    const find = (parts: readonly string[]) =>
+      parts.flatMap((own) => {
+        const info = file.tensors.get(join(name, own));
+        return info && !taken.has(info.name) ? [[own, info] as const] : [];
+      });
+    const required = find(format.required);
+    if (required.length < format.required.length) continue;
+    const tensors = Object.fromEntries([...required, ...find(format.optional)]);
+    const beside = file.tensors.get(join(name, 'bias'));
+    const bias = beside && beside.shape.length === 1 && FLOATS.includes(beside.dtype) && !taken.has(beside.name) ? beside : undefined;
+    if (format.recognise && !format.recognise(tensors, { ...context, name, bias })) continue;
+    return { format, name, tensors, bias, ignored: find(format.ignored ?? []).map(([, info]) => info) };
+  }
+  return undefined;
+}
+
+async function readSettings(info: TensorInfo, signal: AbortSignal | undefined): Promise<RawTensor> {
+  const { name, dtype, shape, source, begin, end } = info;
+  if (end - begin > MOST_BYTES)
+    throw new FormatError({ file: source.name, tensor: name, field: 'size' }, `at most ${MOST_BYTES} bytes of settings`, `${end - begin}`);
+  return { name, file: source.name, dtype, shape, bytes: await source.read(begin, end, signal) };
+}
+
+/** The layer, or why it is none. */
+async function make(
+  { format, name, tensors, bias }: Claim,
+  context: Omit<LayerContext, 'name' | 'bias'>,
+): Promise<LayerSource | FormatError> {
+  try {
+    const layer = await format.make(tensors, { ...context, name, bias });
+    if (bias && bias.shape[0] !== layer.n)
+      throw new FormatError({ file: bias.source.name, tensor: bias.name, field: 'shape' }, showShape([layer.n]), showShape(bias.shape));
+    return layer;
+  } catch (error) {
+    if (error instanceof FormatError) return error;
+    throw error;
+  }
+}
+
+const roleOfRest = ({ dtype, shape }: TensorInfo): string => {
+  const isFloat = FLOATS.includes(dtype);
+  if (isFloat && shape.length === 2) return `${dtype} ${showShape(shape)}: not quantized`;
+  return `${dtype} ${showShape(shape)}: no layer`;
+};
+
+/**
+ * The quantized layers of a file of any format that this library reads, and what every other tensor is. A layer is read by `layer.tensors`
+ * and made by `layer.make`; nothing of it is read here, but settings of a few bytes (bitsandbytes, HQQ, compressed-tensors).
+ *
+ * Where a file can be read in two ways the configuration decides: GPTQ and AWQ have tensors of the same names, and group sizes that do not
+ * divide K are said nowhere else. Without it shapes decide, and what they leave open is refused.
+ * @throws FormatError if the file cannot be read; layers that are not what their format says are in `refused`
+ * @throws what `signal` was aborted with
+ * @example
+ * const { layers, refused } = await findLayers(file, { config: JSON.parse(configJson) });
+ * for (const { name, format, n, k } of layers) console.log(name, format, n, k);
+ */
+export async function findLayers(file: TensorFile, { config, torchNpu, torchao, signal }: FindLayersOptions = {}): Promise<FoundLayers> {
+  const context = {
+    config: quantizationOf(config),
+    metadata: file.metadata,
+    torchNpu,
+    torchao,
+    read: (info: TensorInfo) => readSettings(info, signal),
+  };
+  const taken = new Set<string>();
+  const claims: Claim[] = [];
+  for (const first of file.tensors.keys()) {
+    const found = taken.has(first) ? undefined : claim(first, { file, taken, context });
+    if (!found) continue;
+    claims.push(found);
+    for (const { name } of [...Object.values(found.tensors), ...found.ignored, ...(found.bias ? [found.bias] : [])]) taken.add(name);
+  }
+  const made = await Promise.all(claims.map((one) => make(one, context)));
+  const layers: LayerSource[] = [];
+  const refused: { name: string; format: string; error: FormatError }[] = [];
+  const roles = new Map<string, string>();
+  claims.forEach(({ format, name, tensors, ignored, bias }, i) => {
+    const result = made[i]!;
+    const isLayer = !(result instanceof FormatError);
+    if (isLayer) layers.push(result);
+    else refused.push({ name, format: format.name, error: result });
+    const label = isLayer ? result.format : `${format.name}, refused`;
+    for (const [part, info] of Object.entries(tensors)) roles.set(info.name, `${label}: ${part} of ${name}`);
+    for (const info of ignored) roles.set(info.name, `${label}: settings of ${name}`);
+    if (bias) roles.set(bias.name, `${label}: bias of ${name}`);
+  });
+  const lost = new Set(
+    claims
+      .flatMap(({ tensors, ignored, bias }, i) =>
+        made[i] instanceof FormatError ? [...Object.values(tensors), ...ignored, ...(bias ? [bias] : [])] : [],
+      )
+      .map(({ name }) => name),
+  );
+  const rest = [...file.tensors.values()].filter(({ name }) => !taken.has(name) || lost.has(name));
+  for (const info of rest) if (!roles.has(info.name)) roles.set(info.name, roleOfRest(info));
+  const floats = rest.filter(({ name, dtype, shape }) => !lost.has(name) && FLOATS.includes(dtype) && shape.length === 2);
+  return { layers, rest, floats, refused, roles };
+}
