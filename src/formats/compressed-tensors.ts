@@ -6,7 +6,7 @@ import { gatherColumns, sortByGroup } from './act-order.js';
 import { clearTail, codesOfInt8, narrowInt8 } from './code-words.js';
 import { asWholeNumbers, bytesOf, forOutputs, type Granularity, granularityOf, headersOf, type LayerName, present } from './layer-parts.js';
 import type { LayerSource } from './layer-source.js';
-import { type QuantizedMatrix, simplify, wordsInRow } from './matrix.js';
+import { type QuantizedMatrix, wordsInRow } from './matrix.js';
 import { asFloats, asWords, at, elementsIn, floatDtypeOf, type RawTensor, requireDtype, requireShape } from './raw-tensor.js';
 import { groupSizeOf, requireMatrix } from './sizes.js';
 import type { TensorInfo } from './tensor-file.js';
@@ -133,7 +133,7 @@ export function importCompressedTensors(tensors: CompressedTensors<RawTensor>, o
   const ordered = gIdx && !asWords(gIdx).includes(0xffffffff);
   const permutation = ordered ? sortByGroup(gIdx, { k, groupSize }) : undefined;
   const codes = codesOf(tensors, plan);
-  return simplify({
+  return {
     n,
     k,
     bits,
@@ -143,7 +143,7 @@ export function importCompressedTensors(tensors: CompressedTensors<RawTensor>, o
     scaleDtype: floatDtypeOf(scale.dtype),
     ...(zero && { zeroPoint: zeroPoints(zero, plan) }),
     ...(permutation && { permutation }),
-  });
+  };
 }
 
 /**
@@ -175,9 +175,7 @@ export function compressedTensorsLayer(
     bits,
     groupSize,
     tensors: present({ ...read }),
-    cut: tensors.weight_g_idx
-      ? undefined
-      : { axis: 'n', unit: 8, perRow: Object.fromEntries(Object.entries(perRow).filter(([key]) => key in read)) },
+    cut: { axis: 'n', unit: 8, perRow: Object.fromEntries(Object.entries(perRow).filter(([key]) => key in read)) },
     bias,
     make: (part, size) => importCompressedTensors(part as unknown as CompressedTensors<RawTensor>, { ...options, ...size, bits }),
   };

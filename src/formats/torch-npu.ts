@@ -4,10 +4,10 @@ import { formatCast } from '../ascend/fractal-nz.js';
 import { decodeQuantParam } from '../ascend/quant-param.js';
 import { FormatError } from '../errors.js';
 import { showShape } from '../problem.js';
-import { clearTail, codesOfInt8, flip, padRows, transposeCodes } from './code-words.js';
+import { codesOfInt8, flip, padRows, transposeCodes } from './code-words.js';
 import { bytesOf, forOutputs, granularityOf, headersOf, type LayerName, present } from './layer-parts.js';
 import type { LayerSource } from './layer-source.js';
-import { type QuantizedMatrix, simplify } from './matrix.js';
+import type { QuantizedMatrix } from './matrix.js';
 import { asFloats, asWords, at, elementsIn, floatDtypeOf, type RawTensor, requireDtype } from './raw-tensor.js';
 import { groupSizeOf, requireMatrix } from './sizes.js';
 import type { TensorInfo } from './tensor-file.js';
@@ -89,7 +89,7 @@ function codesOf(weight: RawTensor, plan: { n: number; k: number; bits: 4 | 8 },
   const bytes = rowMajor(weight, plan, options);
   if (!options.transposed) return bits === 8 ? codesOfInt8(bytes, n, k) : flip(padRows(bytes, n, k / 2), 0x88888888);
   const words = bits === 8 ? codesOfInt8(bytes, k, n) : flip(padRows(bytes, k, n / 2), 0x88888888);
-  return clearTail(transposeCodes(words, k, n, bits), { k, bits });
+  return transposeCodes(words, k, n, bits);
 }
 
 /** F16, BF16 and F32 as they are; of packed 64-bit scales the number that the operator multiplies with; I32 as it is. */
@@ -116,7 +116,7 @@ export function importTorchNpu(tensors: TorchNpu<RawTensor>, options: TorchNpuOp
   const { weight, antiquant_scale: scale, antiquant_offset: offset } = tensors;
   const grouped = (values: Float32Array<ArrayBuffer>) =>
     forOutputs(options.transposed && granularity === 'group' ? transpose(values, [groups, n]) : values, n, granularity);
-  return simplify({
+  return {
     n,
     k,
     bits,
@@ -125,7 +125,7 @@ export function importTorchNpu(tensors: TorchNpu<RawTensor>, options: TorchNpuOp
     scale: grouped(numbersOf(scale)),
     scaleDtype: packed ? 'float32' : floatDtypeOf(scale.dtype === offset?.dtype || !offset ? scale.dtype : 'F32'),
     ...(offset && { zeroPoint: grouped(numbersOf(offset)).map((value) => 2 ** (bits - 1) - value) as Float32Array<ArrayBuffer> }),
-  });
+  };
 }
 
 /** A layer of a file, read in pieces along n, unless its weight is stored (K, N) or in tiles. @throws FormatError */

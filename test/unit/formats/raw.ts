@@ -20,12 +20,13 @@ const ENCODE: Readonly<Record<string, Encode>> = {
   F32: (v) => Float32Array.from(v).buffer,
 };
 
-export const raw = (name: string, dtype: string, shape: readonly number[], values: readonly number[]): RawTensor => ({
-  name,
-  dtype,
-  shape,
-  bytes: new Uint8Array(ENCODE[dtype]!(values)),
-});
+/** At an odd address, since files promise no other. */
+export function raw(name: string, dtype: string, shape: readonly number[], values: readonly number[]): RawTensor {
+  const own = new Uint8Array(ENCODE[dtype]!(values));
+  const bytes = new Uint8Array(own.length + 1).subarray(1);
+  bytes.set(own);
+  return { name, dtype, shape, bytes };
+}
 
 /** As it would lie in a file of this one tensor. */
 export const infoOf = ({ name, dtype, shape, bytes }: RawTensor): TensorInfo => ({
