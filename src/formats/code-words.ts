@@ -78,25 +78,48 @@ export function splitNibbles(nibbles: Uint32Array<ArrayBuffer>, n: number, k: nu
   return clearTail(out, { k, bits: 4 });
 }
 
+const TILE = 16; // words in a cache line of 64 bytes
+
+/** As many words as a word has codes: code i of word j becomes code j of word i. Halves change places, then quarters, then eighths. */
+export function transposeBlock(block: Int32Array, bits: 4 | 8): void {
+  const size = 32 / bits;
+  for (let step = size / 2, mask = 0xffff; step > 0; step >>= 1, mask ^= mask << (bits * step))
+    for (let i = 0; i < size; i = (i + step + 1) & ~step) {
+      const other = ((block[i]! >>> (bits * step)) ^ block[i + step]!) & mask;
+      block[i + step]! ^= other;
+      block[i]! ^= other << (bits * step);
+    }
+}
+
 /** Packed (rows, columns), each row whole words along columns, → (columns, rows), each row whole words along rows. */
 export function transposeCodes(words: Uint32Array, rows: number, columns: number, bits: 4 | 8): Uint32Array<ArrayBuffer> {
   const inWord = 32 / bits;
-  const mask = 2 ** bits - 1;
   const wide = wordsInRow(columns, bits);
   const tall = wordsInRow(rows, bits);
   const out = new Uint32Array(columns * tall);
-  const block = new Uint32Array(inWord);
-  for (let across = 0; across < wide; across++) {
-    const count = Math.min(inWord, columns - across * inWord);
-    for (let down = 0; down < tall; down++) {
-      const here = Math.min(inWord, rows - down * inWord);
-      for (let i = 0; i < here; i++) block[i] = words[(down * inWord + i) * wide + across]!;
-      for (let j = 0; j < count; j++) {
-        let word = 0;
-        for (let i = 0; i < here; i++) word |= ((block[i]! >>> (bits * j)) & mask) << (bits * i);
-        out[(across * inWord + j) * tall + down] = word;
+  const block = new Int32Array(inWord);
+  for (let first = 0; first < tall; first += TILE)
+    for (let across = 0; across < wide; across++) {
+      const count = Math.min(inWord, columns - across * inWord);
+      for (let down = first; down < Math.min(tall, first + TILE); down++) {
+        const start = down * inWord;
+        for (let i = 0; i < inWord; i++) block[i] = start + i < rows ? words[(start + i) * wide + across]! : 0;
+        transposeBlock(block, bits);
+        for (let j = 0; j < count; j++) out[(across * inWord + j) * tall + down] = block[j]!;
       }
     }
-  }
   return out;
+}
+
+/** Low nibbles of four bytes → the low 16 bits; the high ones are not read. */
+export function gatherNibbles(word: number): number {
+  const low = word & 0x0f0f0f0f;
+  const pairs = (low | (low >>> 4)) & 0x00ff00ff;
+  return (pairs | (pairs >>> 8)) & 0xffff;
+}
+
+/** Nibbles of the low 16 bits → those of four bytes. */
+export function spreadNibbles(word: number): number {
+  const pairs = ((word & 0xff00) << 8) | (word & 0xff);
+  return ((pairs << 4) | pairs) & 0x0f0f0f0f;
 }

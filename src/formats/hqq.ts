@@ -2,11 +2,11 @@
 // Rules: github.com/mobiusml/hqq, core/quantize.py (Quantizer, HQQLinear.state_dict) and core/bitpack.py.
 import { FormatError } from '../errors.js';
 import { showShape } from '../problem.js';
-import { padRows, splitNibbles } from './code-words.js';
+import { gatherNibbles, padRows, splitNibbles } from './code-words.js';
 import { flatGroups } from './flat-groups.js';
 import { asWholeNumbers, headersOf, type LayerName } from './layer-parts.js';
 import type { LayerSource } from './layer-source.js';
-import { type QuantizedMatrix, wordsInRow } from './matrix.js';
+import type { QuantizedMatrix } from './matrix.js';
 import { asFloats, at, ELEMENT_BYTES, elementsIn, type RawTensor, requireDtype } from './raw-tensor.js';
 import type { TensorInfo } from './tensor-file.js';
 
@@ -30,8 +30,15 @@ export interface HqqMeta {
   readonly axis: number;
 }
 
+interface Packing {
+  readonly bits: number;
+  readonly parts: number;
+  /** Of a packed word. */
+  readonly bytes: 1 | 4;
+}
+
 /** Part p of a packed word holds rows p · (packed rows) and so on of the grouped matrix; the first part lies in the highest bits. */
-const PACKINGS: Readonly<Record<string, { readonly bits: number; readonly parts: number; readonly bytes: 1 | 4 }>> = {
+const PACKINGS: Readonly<Record<string, Packing>> = {
   '8bit_u8': { bits: 8, parts: 1, bytes: 1 },
   '4bit_u8': { bits: 4, parts: 2, bytes: 1 },
   '3bit_32': { bits: 3, parts: 10, bytes: 4 },
@@ -98,12 +105,10 @@ function planOf({ W_q: packed, scale, zero }: Hqq<RawTensor>, { shape: [n, k], p
   return { n, k, bits, rule, groups, part: packedRows * ((n * k) / rows) };
 }
 
-/** Packed words → nibbles, one run without padding. `part` elements of it are in each part of the words. */
-function unpack(
-  words: Uint8Array | Uint32Array,
-  { bits, parts }: { readonly bits: number; readonly parts: number },
-  count: number,
-): Uint32Array<ArrayBuffer> {
+/** Packed bytes or words → nibbles, one run without padding; part p of every word is `words.length` nibbles of it. */
+function unpack(bytes: Uint8Array, { bits, parts, bytes: width }: Packing, count: number): Uint32Array<ArrayBuffer> {
+  const quads = padRows(bytes, 1, bytes.byteLength);
+  const words = width === 4 ? quads : bytes;
   const out = new Uint32Array(Math.ceil(count / 8));
   const mask = 2 ** bits - 1;
   for (let p = 0; p < parts; p++) {
@@ -111,12 +116,12 @@ function unpack(
     const length = Math.min(words.length, count - start);
     const shift = bits * (parts - 1 - p);
     let i = 0;
-    // Eight to a word where parts begin at a word.
-    if (start % 8 === 0)
-      for (; i + 8 <= length; i += 8) {
-        let word = 0;
-        for (let j = 0; j < 8; j++) word |= ((words[i + j]! >>> shift) & mask) << (4 * j);
-        out[(start + i) / 8] = word;
+    // Eight at once where the part begins at a word of `out`.
+    if (start % 8 === 0 && width === 1)
+      for (const masks = mask * 0x01010101; i + 8 <= length; i += 8) {
+        const low = (quads[i >>> 2]! >>> shift) & masks;
+        const high = (quads[(i >>> 2) + 1]! >>> shift) & masks;
+        out[(start + i) >>> 3] = gatherNibbles(low) | (gatherNibbles(high) << 16);
       }
     for (; i < length; i++) out[(start + i) >>> 3]! |= ((words[i]! >>> shift) & mask) << (4 * ((start + i) & 7));
   }
@@ -137,9 +142,7 @@ export function importHqq(tensors: Hqq<RawTensor>, meta: HqqMeta): QuantizedMatr
   const bytes = tensors.W_q.bytes;
   if (bytes.byteLength !== part * rule.bytes)
     throw new FormatError(at(tensors.W_q, 'bytes'), String(part * rule.bytes), String(bytes.byteLength));
-  const words = rule.bytes === 1 ? bytes : new Uint32Array(bytes.slice().buffer);
-  const codes = bits === 8 ? padRows(bytes, n, k) : splitNibbles(unpack(words, rule, n * k), n, k);
-  if (codes.length !== n * wordsInRow(k, bits)) throw new FormatError(at(tensors.W_q, 'shape'), showShape([n, k]), 'less');
+  const codes = bits === 8 ? padRows(bytes, n, k) : splitNibbles(unpack(bytes, rule, n * k), n, k);
   return {
     n,
     k,

@@ -2,7 +2,7 @@
 // Rules: github.com/pytorch/ao, quantization/quantize_/workflows/{int4,int8}, prototype/safetensors; pytorch's ATen/native/cuda/int4mm.cu.
 import { FormatError } from '../errors.js';
 import { showShape } from '../problem.js';
-import { clearTail, codesOfInt8, flip, padRows, swapNibbles } from './code-words.js';
+import { clearTail, codesOfInt8, flip, padRows, spreadNibbles, swapNibbles, transposeBlock } from './code-words.js';
 import { bytesOf, forOutputs, granularityOf, headersOf, type LayerName, present } from './layer-parts.js';
 import type { LayerSource } from './layer-source.js';
 import type { QuantizedMatrix } from './matrix.js';
@@ -173,22 +173,20 @@ function planTinygemm({ qdata, scale_and_zero: both }: TorchaoTinygemm<RawTensor
 export function importTorchaoTinygemm(tensors: TorchaoTinygemm<RawTensor>, options: TorchaoTinygemmOptions = {}): QuantizedMatrix {
   const { n, k, columns, inner, superTiles, groupSize } = planTinygemm(tensors, options);
   const packed = asWords(tensors.qdata);
-  const wide = columns / 8;
   const words = Math.ceil(k / 8);
   const codes = new Uint32Array(n * words);
+  const lanes = new Int32Array(4);
   for (let row = 0; row < n; row++)
-    for (let block = 0; block < wide / 4; block++) {
-      // 32 k of one output: one word of each of four lanes.
+    for (let block = 0; block < columns / 32; block++) {
+      // 32 k of one output: one word of each of four lanes, whose byte j is then of word j.
       const start = (((row >>> 3) * superTiles + Math.floor(block / inner)) * 32 + 4 * (row & 7)) * inner + (block % inner);
-      for (let j = 0; j < 4 && 4 * block + j < words; j++) {
-        let word = 0;
-        for (let lane = 0; lane < 4; lane++) {
-          const from = packed[start + lane * inner]!;
-          word |= ((from >>> (4 * j)) & 15) << (8 * lane);
-          word |= ((from >>> (16 + 4 * j)) & 15) << (8 * lane + 4);
-        }
-        codes[row * words + 4 * block + j] = word;
+      for (let lane = 0; lane < 4; lane++) {
+        const word = packed[start + lane * inner]!;
+        lanes[lane] = spreadNibbles(word) | (spreadNibbles(word >>> 16) << 4);
       }
+      transposeBlock(lanes, 8);
+      const to = row * words + 4 * block;
+      for (let j = 0; j < 4 && 4 * block + j < words; j++) codes[to + j] = lanes[j]!;
     }
   clearTail(codes, { k, bits: 4 });
   return withParameters({ n, k, bits: 4, codes, groupSize }, tensors);
