@@ -40,16 +40,20 @@ interface Claim {
   readonly format: LayerFormat;
   readonly name: string;
   readonly tensors: Readonly<Record<string, TensorInfo>>;
-  readonly ignored: readonly TensorInfo[];
   readonly bias: TensorInfo | undefined;
+  /** Every tensor that is the layer's, and its part: `bias` and settings too. */
+  readonly parts: ReadonlyMap<TensorInfo, string>;
 }
+
+/** What is the same for all layers of a file. */
+type FileContext = Omit<LayerContext, 'name' | 'bias'>;
 
 const join = (name: string, part: string): string => (name === '' ? part : `${name}.${part}`);
 
 /** The layer whose first tensor this is. */
 function claim(
   first: string,
-  { file, taken, context }: { file: TensorFile; taken: ReadonlySet<string>; context: Omit<LayerContext, 'name' | 'bias'> },
+  { file, taken, context }: { file: TensorFile; taken: ReadonlySet<TensorInfo>; context: FileContext },
 ): Claim | undefined {
   for (const format of LAYER_FORMATS) {
     const part = format.required[0]!;
@@ -58,15 +62,15 @@ function claim(
     const find = (parts: readonly string[]) =>
       parts.flatMap((own) => {
         const info = file.tensors.get(join(name, own));
-        return info && !taken.has(info.name) ? [[own, info] as const] : [];
+        return info && !taken.has(info) ? [[own, info] as const] : [];
       });
     const required = find(format.required);
     if (required.length < format.required.length) continue;
     const tensors = Object.fromEntries([...required, ...find(format.optional)]);
-    const beside = file.tensors.get(join(name, 'bias'));
-    const bias = beside && beside.shape.length === 1 && FLOATS.includes(beside.dtype) && !taken.has(beside.name) ? beside : undefined;
+    const bias = find(['bias']).find(([, info]) => info.shape.length === 1 && FLOATS.includes(info.dtype))?.[1];
     if (format.recognise && !format.recognise(tensors, { ...context, name, bias })) continue;
-    return { format, name, tensors, bias, ignored: find(format.ignored ?? []).map(([, info]) => info) };
+    const own = [...Object.entries(tensors), ...find(format.ignored ?? []), ...(bias ? [['bias', bias] as const] : [])];
+    return { format, name, tensors, bias, parts: new Map(own.map(([part, info]) => [info, part])) };
   }
   return undefined;
 }
@@ -79,10 +83,7 @@ async function readSettings(info: TensorInfo, signal: AbortSignal | undefined): 
 }
 
 /** The layer, or why it is none. */
-async function make(
-  { format, name, tensors, bias }: Claim,
-  context: Omit<LayerContext, 'name' | 'bias'>,
-): Promise<LayerSource | FormatError> {
+async function make({ format, name, tensors, bias }: Claim, context: FileContext): Promise<LayerSource | FormatError> {
   try {
     const layer = await format.make(tensors, { ...context, name, bias });
     if (bias && bias.shape[0] !== layer.n)
@@ -94,11 +95,7 @@ async function make(
   }
 }
 
-const roleOfRest = ({ dtype, shape }: TensorInfo): string => {
-  const isFloat = FLOATS.includes(dtype);
-  if (isFloat && shape.length === 2) return `${dtype} ${showShape(shape)}: not quantized`;
-  return `${dtype} ${showShape(shape)}: no layer`;
-};
+const isFloatMatrix = ({ dtype, shape }: TensorInfo): boolean => FLOATS.includes(dtype) && shape.length === 2;
 
 /**
  * The quantized layers of a file of any format that this library reads, and what every other tensor is. A layer is read by `layer.tensors`
@@ -120,37 +117,33 @@ export async function findLayers(file: TensorFile, { config, torchNpu, torchao, 
     torchao,
     read: (info: TensorInfo) => readSettings(info, signal),
   };
-  const taken = new Set<string>();
+  const taken = new Set<TensorInfo>();
   const claims: Claim[] = [];
-  for (const first of file.tensors.keys()) {
-    const found = taken.has(first) ? undefined : claim(first, { file, taken, context });
+  for (const [first, info] of file.tensors) {
+    const found = taken.has(info) ? undefined : claim(first, { file, taken, context });
     if (!found) continue;
     claims.push(found);
-    for (const { name } of [...Object.values(found.tensors), ...found.ignored, ...(found.bias ? [found.bias] : [])]) taken.add(name);
+    for (const part of found.parts.keys()) taken.add(part);
   }
-  const made = await Promise.all(claims.map((one) => make(one, context)));
-  const layers: LayerSource[] = [];
-  const refused: { name: string; format: string; error: FormatError }[] = [];
-  const roles = new Map<string, string>();
-  claims.forEach(({ format, name, tensors, ignored, bias }, i) => {
-    const result = made[i]!;
-    const isLayer = !(result instanceof FormatError);
-    if (isLayer) layers.push(result);
-    else refused.push({ name, format: format.name, error: result });
-    const label = isLayer ? result.format : `${format.name}, refused`;
-    for (const [part, info] of Object.entries(tensors)) roles.set(info.name, `${label}: ${part} of ${name}`);
-    for (const info of ignored) roles.set(info.name, `${label}: settings of ${name}`);
-    if (bias) roles.set(bias.name, `${label}: bias of ${name}`);
-  });
-  const lost = new Set(
-    claims
-      .flatMap(({ tensors, ignored, bias }, i) =>
-        made[i] instanceof FormatError ? [...Object.values(tensors), ...ignored, ...(bias ? [bias] : [])] : [],
-      )
-      .map(({ name }) => name),
-  );
-  const rest = [...file.tensors.values()].filter(({ name }) => !taken.has(name) || lost.has(name));
-  for (const info of rest) if (!roles.has(info.name)) roles.set(info.name, roleOfRest(info));
-  const floats = rest.filter(({ name, dtype, shape }) => !lost.has(name) && FLOATS.includes(dtype) && shape.length === 2);
-  return { layers, rest, floats, refused, roles };
+  const made = await Promise.all(claims.map(async (one) => [one, await make(one, context)] as const));
+  const layers = made.flatMap(([, layer]) => (layer instanceof FormatError ? [] : [layer]));
+  const refused = made.flatMap(([{ name, format }, error]) => (error instanceof FormatError ? [{ name, format: format.name, error }] : []));
+  const role = new Map<TensorInfo, string>();
+  const lost = new Set<TensorInfo>();
+  for (const [{ name, format, parts }, layer] of made)
+    for (const [info, part] of parts) {
+      const isLayer = !(layer instanceof FormatError);
+      role.set(info, `${isLayer ? layer.format : `${format.name}, refused`}: ${part} of ${name}`);
+      if (!isLayer) lost.add(info);
+    }
+  const all = [...file.tensors.values()];
+  const plain = (info: TensorInfo): string =>
+    `${info.dtype} ${showShape(info.shape)}: ${isFloatMatrix(info) ? 'not quantized' : 'no layer'}`;
+  return {
+    layers,
+    rest: all.filter((info) => !taken.has(info) || lost.has(info)),
+    floats: all.filter((info) => !taken.has(info) && isFloatMatrix(info)),
+    refused,
+    roles: new Map(all.map((info) => [info.name, role.get(info) ?? plain(info)])),
+  };
 }

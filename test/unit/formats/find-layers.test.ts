@@ -9,123 +9,8 @@ import { checkMatrix } from '../../../src/formats/matrix.js';
 import { openModel } from '../../../src/formats/open-file.js';
 import { quantizationOf } from '../../../src/formats/quantization-config.js';
 import type { RawTensor } from '../../../src/formats/raw-tensor.js';
-import type { TensorFile } from '../../../src/formats/tensor-file.js';
-import { infoOf, randoms, raw, seeds, weightsOf } from './raw.js';
-
-const text = (name: string, value: string): RawTensor =>
-  raw(
-    name,
-    'U8',
-    [value.length],
-    [...value].map((letter) => letter.charCodeAt(0)),
-  );
-const bytes = (length: number, seed: number) => randoms(seed, length, 0, 255);
-const words = (length: number, seed: number) => randoms(seed, length, -(2 ** 31), 2 ** 31 - 1);
-const ones = (length: number) => Array<number>(length).fill(1);
-
-/** N = 16 and K = 64 for each. */
-const TENSORS: Readonly<Record<string, readonly RawTensor[]>> = {
-  gptq: [
-    raw('gptq.qweight', 'I32', [8, 16], words(128, 1)),
-    raw('gptq.qzeros', 'I32', [2, 2], words(4, 2)),
-    raw('gptq.scales', 'F16', [2, 16], ones(32)),
-    raw(
-      'gptq.g_idx',
-      'I32',
-      [64],
-      Array.from({ length: 64 }, (_, i) => Math.floor(i / 32)),
-    ),
-    raw('gptq.bias', 'F16', [16], ones(16)),
-  ],
-  gptq8: [
-    raw('gptq8.qweight', 'I32', [16, 16], words(256, 1)),
-    raw('gptq8.qzeros', 'I32', [2, 4], words(8, 2)),
-    raw('gptq8.scales', 'F16', [2, 16], ones(32)),
-  ],
-  awq: [
-    raw('awq.qweight', 'I32', [64, 2], words(128, 3)),
-    raw('awq.qzeros', 'I32', [2, 2], words(4, 4)),
-    raw('awq.scales', 'F16', [2, 16], ones(32)),
-  ],
-  packed: [
-    raw('packed.weight_packed', 'I32', [16, 8], words(128, 5)),
-    raw('packed.weight_scale', 'BF16', [16, 2], ones(32)),
-    raw('packed.weight_zero_point', 'I32', [2, 2], words(4, 6)),
-    raw('packed.weight_shape', 'I64', [2], [16, 64]),
-  ],
-  int8: [raw('int8.weight', 'I8', [16, 64], bytes(1024, 7)), raw('int8.weight_scale', 'BF16', [16, 1], ones(16))],
-  nf4: [
-    raw('nf4.weight', 'U8', [512, 1], bytes(512, 8)),
-    raw('nf4.weight.absmax', 'U8', [16], bytes(16, 9)),
-    raw('nf4.weight.nested_absmax', 'F32', [1], [1]),
-    raw('nf4.weight.nested_quant_map', 'F32', [256], ones(256)),
-    raw('nf4.weight.quant_map', 'F32', [16], ones(16)),
-    text(
-      'nf4.weight.quant_state.bitsandbytes__nf4',
-      '{"quant_type":"nf4","blocksize":64,"shape":[16,64],"nested_blocksize":256,"nested_offset":0.5}',
-    ),
-  ],
-  bnb8: [
-    raw('bnb8.weight', 'I8', [16, 64], bytes(1024, 10)),
-    raw('bnb8.SCB', 'F32', [16], ones(16)),
-    raw('bnb8.weight_format', 'U8', [], [0]),
-  ],
-  hqq: [
-    raw('hqq.W_q', 'U8', [16, 32], bytes(512, 11)),
-    raw('hqq.scale', 'F16', [32, 1], ones(32)),
-    raw('hqq.zero', 'F16', [32, 1], ones(32)),
-    raw('hqq.shape', 'I64', [2], [16, 64]),
-    raw('hqq.group_size', 'I32', [], [32]),
-    raw('hqq.axis', 'I32', [], [1]),
-    raw('hqq.nbits', 'I32', [], [4]),
-    text('hqq.packing', '4bit_u8'),
-  ],
-  ao4: [
-    raw('ao4._weight_qdata', 'I8', [16, 32], bytes(512, 12)),
-    raw('ao4._weight_scale', 'BF16', [2, 16], ones(32)),
-    raw('ao4._weight_zero_point', 'BF16', [2, 16], ones(32)),
-  ],
-  aotile: [
-    raw('aotile._weight_qdata', 'I32', [2, 1, 32, 2], words(128, 13)),
-    raw('aotile._weight_scale_and_zero', 'BF16', [2, 16, 2], ones(64)),
-  ],
-  ao8: [raw('ao8._weight_qdata', 'I8', [16, 64], bytes(1024, 14)), raw('ao8._weight_scale', 'F32', [16, 1], ones(16))],
-  npu: [
-    raw('npu.weight', 'I32', [16, 8], words(128, 15)),
-    raw('npu.antiquant_scale', 'F16', [16, 2], ones(32)),
-    raw('npu.antiquant_offset', 'F16', [16, 2], ones(32)),
-  ],
-};
-const OTHERS = [
-  raw('model.embed_tokens.weight', 'BF16', [4, 8], ones(32)),
-  raw('model.norm.weight', 'BF16', [8], ones(8)),
-  raw('model.lm_head.weight', 'F32', [4, 8], ones(32)),
-];
-const METADATA = { 'ao4.weight': '{"_type":"Int4Tensor","_data":{"block_size":[1,32],"shape":[16,64]}}' };
-
-const fileOf = (tensors: readonly RawTensor[], extra: Partial<TensorFile> = {}): TensorFile => ({
-  kind: 'safetensors',
-  name: 'test',
-  metadata: METADATA,
-  tensors: new Map(tensors.map((tensor) => [tensor.name, infoOf(tensor)])),
-  ...extra,
-});
-const all = [...Object.values(TENSORS).flat(), ...OTHERS];
-
-const FORMATS: Readonly<Record<string, string>> = {
-  gptq: 'GPTQ',
-  gptq8: 'GPTQ',
-  awq: 'AWQ',
-  packed: 'compressed-tensors pack-quantized',
-  int8: 'compressed-tensors int-quantized',
-  nf4: 'bitsandbytes NF4',
-  bnb8: 'bitsandbytes int8',
-  hqq: 'HQQ 4bit_u8',
-  ao4: 'torchao int4',
-  aotile: 'torchao int4 tinygemm',
-  ao8: 'torchao int8',
-  npu: 'torch_npu int4',
-};
+import { all, bytes, FORMATS, fileOf, METADATA, OTHERS, steps, TENSORS, words } from './every-format.js';
+import { raw, seeds, weightsOf } from './raw.js';
 
 describe('a file of every format', () => {
   test('each layer is found, and makes its 16 × 64 weights', async () => {
@@ -147,7 +32,7 @@ describe('a file of every format', () => {
     expect([...roles.keys()].sort()).toEqual(all.map(({ name }) => name).sort());
     expect(roles.get('gptq.qzeros')).toBe('GPTQ: qzeros of gptq');
     expect(roles.get('gptq.bias')).toBe('GPTQ: bias of gptq');
-    expect(roles.get('hqq.nbits')).toBe('HQQ 4bit_u8: settings of hqq');
+    expect(roles.get('hqq.nbits')).toBe('HQQ 4bit_u8: nbits of hqq');
     expect(roles.get('model.norm.weight')).toBe('BF16 (8,): no layer');
     expect(roles.get('model.lm_head.weight')).toBe('F32 (4, 8): not quantized');
   });
@@ -173,7 +58,7 @@ describe('a file of every format', () => {
   });
 
   test('MLC and GGUF', async () => {
-    const mlc = [raw('x.q_weight', 'I32', [16, 8], words(128, 1)), raw('x.q_scale', 'F16', [16, 2], ones(32))];
+    const mlc = [raw('x.q_weight', 'I32', [16, 8], words(128, 1)), raw('x.q_scale', 'F16', [16, 2], steps(32))];
     const kinds = async (tensors: RawTensor[], metadata: Record<string, unknown>, config?: unknown) => {
       const { layers, refused } = await findLayers(fileOf(tensors, { kind: 'mlc', metadata }), { config });
       return [...layers.map(({ format }) => format), ...refused.map(({ error }) => error.field)];
@@ -208,7 +93,7 @@ describe('configurations', () => {
   test('a group size that does not divide K is said nowhere else', async () => {
     const tensors = [
       raw('x.weight_packed', 'I32', [16, 10], words(160, 5)),
-      raw('x.weight_scale', 'BF16', [16, 3], ones(48)),
+      raw('x.weight_scale', 'BF16', [16, 3], steps(48)),
       raw('x.weight_shape', 'I64', [2], [16, 80]),
     ];
     expect((await findLayers(fileOf(tensors))).refused[0]!.error.field).toBe('groupSize');
@@ -237,17 +122,17 @@ describe('configurations', () => {
   });
 
   test('torch_npu: groups that do not divide K, and int8 outputs', async () => {
-    const tensors = [raw('x.weight', 'I32', [2, 10], words(20, 1)), raw('x.antiquant_scale', 'F16', [2, 3], ones(6))];
+    const tensors = [raw('x.weight', 'I32', [2, 10], words(20, 1)), raw('x.antiquant_scale', 'F16', [2, 3], steps(6))];
     expect((await findLayers(fileOf(tensors))).refused[0]!.error.field).toBe('groupSize');
     expect((await findLayers(fileOf(tensors), { torchNpu: { groupSize: 32 } })).layers[0]!.k).toBe(80);
-    const output = await findLayers(fileOf([...TENSORS.npu!, raw('npu.quant_scale', 'F32', [16], ones(16))]));
+    const output = await findLayers(fileOf([...TENSORS.npu!, raw('npu.quant_scale', 'F32', [16], steps(16))]));
     expect(output.refused[0]!.error.message).toMatch(/int8 output/);
   });
 });
 
 describe('hostile files', () => {
   test('a refused layer leaves its tensors to the rest, and the others are found', async () => {
-    const bias = all.map((tensor) => (tensor.name === 'gptq.bias' ? raw('gptq.bias', 'F16', [15], ones(15)) : tensor));
+    const bias = all.map((tensor) => (tensor.name === 'gptq.bias' ? raw('gptq.bias', 'F16', [15], steps(15)) : tensor));
     const short = await findLayers(fileOf(bias));
     expect(short.refused.map(({ name, error }) => [name, error.field])).toEqual([['gptq', 'shape']]);
     expect(short.rest.map(({ name }) => name)).toEqual(expect.arrayContaining(TENSORS.gptq!.map(({ name }) => name)));
