@@ -162,7 +162,6 @@ export function compressedTensorsLayer(
     weight: 1,
     weight_scale: scaleRows,
     weight_zero_point: tensors.weight_zero_point?.dtype === 'I32' ? 32 / bits : scaleRows,
-    weight_shape: 0,
     weight_g_idx: 0,
   };
   // weight_shape is the whole layer's: k was checked against it by whoever read it, and a part's size comes with the part.

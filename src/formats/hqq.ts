@@ -128,10 +128,18 @@ function unpack(bytes: Uint8Array, { bits, parts, bytes: width }: Packing, count
   return out;
 }
 
+/** Zero points whose distance from the middle code is a float32. */
+function exactFrom(middle: number, zeros: Float32Array<ArrayBuffer>): Float32Array<ArrayBuffer> {
+  const out = new Float32Array(zeros.length);
+  for (let i = 0; i < out.length; i++) out[i] = middle - Math.fround(middle - zeros[i]!);
+  return out;
+}
+
 /**
- * Tensors of an HQQ layer → the matrix: W = (code - zero) · scale, where the zero point is a float that is kept as it is. Codes of 1, 2 and 3
- * bits become 4, those of 5 and 6 bits (which HQQ stores in whole bytes) 8. HQQ itself rounds (code - zero) and the product to its
- * compute_dtype; here nothing is rounded before the weight.
+ * Tensors of an HQQ layer → the matrix: W = (code - zero) · scale, with a zero point that is a float. It is kept but for one rounding:
+ * 2^(bits-1) - zero is a float32, which changes float16 zeros not at all unless they are below 2^-10 (128 and 8 bits: 2^-6). Codes of 1, 2 and
+ * 3 bits become 4, those of 5 and 6 bits (which HQQ stores in whole bytes) 8. HQQ itself rounds (code - zero) and the product to its
+ * compute_dtype; here the weight is rounded once.
  *
  * Rule: HQQ's Quantizer.dequantize and BitPack.
  * @throws FormatError
@@ -150,7 +158,7 @@ export function importHqq(tensors: Hqq<RawTensor>, meta: HqqMeta): QuantizedMatr
     codes,
     groupSize: groups.groupSize,
     scale: groups.spread(asFloats(tensors.scale)),
-    zeroPoint: groups.spread(asFloats(tensors.zero)),
+    zeroPoint: groups.spread(exactFrom(2 ** (bits - 1), asFloats(tensors.zero))),
     scaleDtype: 'float32',
   };
 }

@@ -44,6 +44,23 @@ describe('bytes', () => {
   });
 });
 
+test('zero points keep a distance from the middle that is a float32, and change by no more than half its last place', () => {
+  const given = [1.1, 0.003, -3.3, 7.7, 8.1, 4000.7, 1e-9].map(Math.fround);
+  const scale = raw('scale', 'F32', [7, 1], Array(7).fill(1));
+  const W_q = raw('W_q', 'U8', [7, 8], Array(56).fill(0));
+  const { zeroPoint } = importHqq({ W_q, scale, zero: raw('zero', 'F32', [7, 1], given) }, meta(7, 8, '8bit_u8'));
+  zeroPoint!.forEach((zero, i) => {
+    expect(Math.fround(128 - zero)).toBe(128 - zero);
+    expect(Math.abs(zero - given[i]!)).toBeLessThanOrEqual(Math.abs(128 - given[i]!) * 2 ** -24);
+  });
+});
+
+test('float16 zero points of 2^-10 and above are kept as they are, with 4 bits', () => {
+  const given = [2 ** -10, 2 ** -10 + 2 ** -20, 1.0009765625, 7.99609375, 15.9921875, -0.5];
+  const four = { scale: raw('scale', 'F16', [6, 1], Array(6).fill(1)), zero: raw('zero', 'F16', [6, 1], given) };
+  expect([...importHqq({ W_q: raw('W_q', 'U8', [3, 8], Array(24).fill(0)), ...four }, meta(6, 8, '4bit_u8')).zeroPoint!]).toEqual(given);
+});
+
 const PACKINGS = { '8bit_u8': [8, 1], '4bit_u8': [4, 2], '3bit_32': [3, 10], '2bit_u8': [2, 4], '1bit_u8': [1, 8] } as const;
 
 describe('against a slow packer', () => {
