@@ -190,8 +190,10 @@ describe('quant_state and refusals', () => {
     [JSON.stringify({ ...good, nested_blocksize: 1.5 }), 'nested_blocksize'],
     [JSON.stringify({ ...good, nested_offset: 'x' }), 'nested_offset'],
   ])('%s: %s', (text, field) => expectFormat(() => parseQuantState(json(text)), field));
-  test('bytes that are no UTF-8', () =>
-    expectFormat(() => parseQuantState({ name: 's', dtype: 'U8', shape: [2], bytes: Uint8Array.of(0xff, 0xfe) }), 'JSON'));
+  test('bytes that are no UTF-8, even in a text that nothing reads', () => {
+    const { bytes, ...state } = json(JSON.stringify({ ...good, dtype: '?' }));
+    expectFormat(() => parseQuantState({ ...state, bytes: bytes.map((byte) => (byte === 63 ? 255 : byte)) }), 'JSON', /UTF-8/);
+  });
 
   const state = { quant_type: 'nf4', blocksize: 64, shape: [2, 64] } as const;
   const tensors = {

@@ -140,6 +140,15 @@ describe('hostile files', () => {
     expect(short.layers).toHaveLength(Object.keys(FORMATS).length - 1);
   });
 
+  test('two layers of one name: the first has the tensors that both would have', async () => {
+    const both = [...TENSORS.gptq!, ...TENSORS.hqq!.map((tensor) => ({ ...tensor, name: tensor.name.replace('hqq', 'gptq') }))];
+    const { layers } = await findLayers(fileOf(both));
+    expect(layers.map(({ format, bias }) => [format, bias?.name])).toEqual([
+      ['GPTQ', 'gptq.bias'],
+      ['HQQ 4bit_u8', undefined],
+    ]);
+  });
+
   test('settings of megabytes are not read', async () => {
     const file = fileOf(TENSORS.nf4!);
     const name = 'nf4.weight.quant_state.bitsandbytes__nf4';
