@@ -1,0 +1,80 @@
+// A group's grid, the numbers scale · (code - zero), and the codes that are nearest on it. The rule for the scale is exact arithmetic, so
+// that shaders/quantize-weights.wgsl follows it bit for bit.
+import type { FloatDType } from '../dtype.js';
+
+/** Filled in by whoever chooses it. */
+export interface Grid {
+  scale: number;
+  /** A whole number of 0 … top for minmax and mse, any for hqq. */
+  zero: number;
+}
+
+/** Bits of mantissa, and the smallest scale: below it a quotient or a product could be subnormal. 2^-24 is the smallest float16. */
+const FORM: Readonly<Record<FloatDType, { readonly mantissa: number; readonly least: number; readonly most: number }>> = {
+  float32: { mantissa: 24, least: 2 ** -100, most: 2 ** 127 },
+  bfloat16: { mantissa: 8, least: 2 ** -100, most: 2 ** 127 },
+  float16: { mantissa: 11, least: 2 ** -24, most: 65504 },
+};
+
+const double = new Float64Array(1);
+const words = new Uint32Array(double.buffer);
+/** 2^e ≤ value < 2^(e+1), for normal doubles on machines that are little-endian, as all that run WebAssembly are. */
+function exponentOf(value: number): number {
+  double[0] = value;
+  return ((words[1]! >>> 20) & 0x7ff) - 1023;
+}
+
+/**
+ * The smallest number of `dtype` that is at least width / steps; 1 for a width of 0. Rounding up keeps both ends of the group within half
+ * a step of a code; Infinity where the dtype has no such number.
+ */
+export function scaleFor(width: number, steps: number, dtype: FloatDType): number {
+  if (width === 0) return 1;
+  const { mantissa, least, most } = FORM[dtype];
+  const exact = width / steps;
+  if (exact <= least) return least;
+  const unit = Math.max(2 ** (exponentOf(exact) - mantissa + 1), dtype === 'float16' ? 2 ** -24 : 0);
+  const scale = Math.ceil(exact / unit) * unit;
+  return scale > most ? Number.POSITIVE_INFINITY : scale;
+}
+
+/** Adding and taking away 1.5 · 2^52 leaves the nearest whole number, ties to even. */
+export const ROUND = 1.5 * 2 ** 52;
+
+/** Codes of w[begin … end) to out[at …): the nearest on the grid. Quotients of float32 are never rounded to a tie that they are not. */
+export function encode(w: Float32Array, begin: number, end: number, { scale, zero }: Grid, top: number, out: Uint8Array, at: number): void {
+  const whole = Math.round(zero);
+  const rest = zero - whole;
+  for (let i = begin, j = at; i < end; i++, j++) {
+    const code = w[i]! / scale + rest + ROUND - ROUND + whole;
+    out[j] = code < 0 ? 0 : code > top ? top : code;
+  }
+}
+
+/** Σ importance · (w - its nearest on the grid)² of w[begin … end); without importance each counts 1. k is begin's, and wraps at K. */
+export function squaredError(
+  w: Float32Array,
+  begin: number,
+  end: number,
+  { scale, zero }: Grid,
+  top: number,
+  importance: Float64Array | undefined,
+): number {
+  const inverse = 1 / scale;
+  let sum = 0;
+  if (importance) {
+    const k = importance.length;
+    for (let i = begin, j = begin % k; i < end; i++, j = j + 1 === k ? 0 : j + 1) {
+      const code = w[i]! * inverse + zero + ROUND - ROUND;
+      const error = w[i]! - ((code < 0 ? 0 : code > top ? top : code) - zero) * scale;
+      sum += importance[j]! * error * error;
+    }
+    return sum;
+  }
+  for (let i = begin; i < end; i++) {
+    const code = w[i]! * inverse + zero + ROUND - ROUND;
+    const error = w[i]! - ((code < 0 ? 0 : code > top ? top : code) - zero) * scale;
+    sum += error * error;
+  }
+  return sum;
+}

@@ -1,0 +1,82 @@
+// What GPTQ needs of the inputs: with H = mean of xᵀ·x, damped, the unit upper triangular U and the diagonal D of H = U · D · Uᵀ.
+// The loss of an error e of a row of weights is e · H · eᵀ; with U it falls apart into one term for each k (gptq.ts).
+import { ArgumentError } from '../errors.js';
+import type { Activations } from './options.js';
+
+export interface Factor {
+  /** (K, K): entry [k, j] is U[j, k], for j < k. A row is what column k has to make good for each column before it. */
+  readonly feedback: Float32Array;
+  /** D: what an error of column k costs once the columns after it have made good for it what they can. */
+  readonly cost: Float64Array;
+}
+
+/** Rows between two yields are so many that each stretch of work takes some milliseconds. */
+const STRETCH = 2 ** 24;
+
+/** (K, K) of rows of x (M, K): xᵀ·x / M. Yields between stretches of work. */
+export function* hessianOf(x: Float32Array, k: number): Generator<void, Float32Array> {
+  const m = x.length / k;
+  const sums = new Float64Array(k * k);
+  const rows = Math.max(1, Math.floor(STRETCH / (k * k)));
+  for (let row = 0; row < m; row++) {
+    const at = row * k;
+    for (let i = 0; i < k; i++) {
+      const value = x[at + i]! / m;
+      if (value === 0) continue;
+      for (let j = 0, to = i * k; j <= i; j++) sums[to + j]! += value * x[at + j]!;
+    }
+    if ((row + 1) % rows === 0) yield;
+  }
+  const out = new Float32Array(k * k);
+  for (let i = 0; i < k; i++) for (let j = 0; j <= i; j++) out[i * k + j] = out[j * k + i] = sums[i * k + j]!;
+  return out;
+}
+
+/**
+ * H = V · Vᵀ with V upper triangular, from the last column to the first; U is V with each column divided by its diagonal.
+ * An input that is always 0 gets a diagonal of 1: its weights are rounded and nothing else hears of it.
+ * @throws ArgumentError if H, damped, is not positive definite
+ */
+export function* factorOf(hessian: Float32Array, k: number, damp = 0.01): Generator<void, Factor> {
+  let mean = 0;
+  for (let i = 0; i < k; i++) mean += hessian[i * k + i]! / k;
+  // Row j of v holds V[j, i] for i ≥ j.
+  const v = new Float32Array(k * k);
+  const cost = new Float64Array(k);
+  let work = 0;
+  for (let column = k - 1; column >= 0; column--) {
+    const own = column * k;
+    let diagonal = hessian[own + column]!;
+    const dead = diagonal === 0;
+    diagonal += damp * mean;
+    for (let i = column + 1; i < k; i++) diagonal -= v[own + i]! * v[own + i]!;
+    if (dead) diagonal = 1;
+    if (!(diagonal > 0)) throw new ArgumentError('activations.damp', 'enough to make the Hessian positive definite', String(damp));
+    cost[column] = diagonal;
+    const root = Math.sqrt(diagonal);
+    v[own + column] = root;
+    for (let j = 0; j < column; j++) {
+      const row = j * k;
+      let sum = hessian[row + column]!;
+      for (let i = column + 1; i < k; i++) sum -= v[row + i]! * v[own + i]!;
+      v[row + column] = sum / root;
+    }
+    work += column * (k - column);
+    if (work > STRETCH) {
+      work = 0;
+      yield;
+    }
+  }
+  const feedback = new Float32Array(k * k);
+  for (let column = 0; column < k; column++) {
+    const diagonal = v[column * k + column]!;
+    for (let j = 0; j < column; j++) feedback[column * k + j] = v[j * k + column]! / diagonal;
+  }
+  return { feedback, cost };
+}
+
+/** (K): what an error of each input costs, from means. */
+export function importanceOf({ meanAbs, meanSquare }: Activations): Float64Array | undefined {
+  if (meanSquare) return Float64Array.from(meanSquare);
+  return meanAbs && Float64Array.from(meanAbs, (value) => value * value);
+}

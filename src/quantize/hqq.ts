@@ -1,0 +1,99 @@
+// A float zero point by half-quadratic splitting, after Badri and Shaji, "Half-Quadratic Quantization of Large Machine Learning Models"
+// (Mobius Labs, 2023): the scale stays, and the zero makes Σ |w - its nearest on the grid|^0.7 small, so that a few large errors count
+// little. Here errors are counted in steps of the grid, so that the penalty means the same for weights of every size.
+import { roundTo } from '../dtype.js';
+import type { Fit } from './fit.js';
+import { type Grid, ROUND, scaleFor } from './grid.js';
+import type { Settings } from './options.js';
+
+const NORM = 0.7;
+/** The paper's penalty, its growth and its number of rounds. */
+const PENALTY = 10;
+const GROWTH = 1.01;
+const ROUNDS = 20;
+/** A round that gains less is the last. */
+const GAIN = 1e-4;
+
+/** size^0.7 at 0, 1/4096, …, 1: what lies between is drawn straight. `**` would be most of the time. */
+const CELLS = 4096;
+let table: Float64Array | undefined;
+const powers = (): Float64Array => (table ??= Float64Array.from({ length: CELLS + 2 }, (_, i) => (i / CELLS) ** NORM));
+
+/** The nearest zero for which middle - zero is a number of the dtype and no float32 is rounded on the way; NaN if there is none. */
+export function holdableZero(zero: number, { middle, scaleDtype }: Pick<Settings, 'middle' | 'scaleDtype'>): number {
+  const offset = roundTo(Math.round((middle - zero) * 4096) / 4096, scaleDtype);
+  const held = Math.fround(middle - offset);
+  return Number.isFinite(held) && roundTo(middle - held, scaleDtype) === middle - held ? held : Number.NaN;
+}
+
+/** `start` is kept where no float zero has a smaller sum. */
+export function fitHqq(settings: Settings, importance: Float64Array | undefined, start: Fit): Fit {
+  const { top, scaleDtype } = settings;
+  return (w, begin, end, grid) => {
+    start(w, begin, end, grid);
+    let best: Grid = { ...grid };
+    let least = round(w, begin, end, best, top, importance, PENALTY).sum;
+    let low = Number.POSITIVE_INFINITY;
+    let high = Number.NEGATIVE_INFINITY;
+    for (let i = begin; i < end; i++) {
+      low = Math.min(low, w[i]!);
+      high = Math.max(high, w[i]!);
+    }
+    const scale = scaleFor(Math.fround(high - low), top, scaleDtype);
+    let zero = holdableZero(-low / scale, settings);
+    let before = Number.POSITIVE_INFINITY;
+    for (let i = 0, penalty = PENALTY; i < ROUNDS && Number.isFinite(zero); i++, penalty *= GROWTH) {
+      const next = round(w, begin, end, { scale, zero }, top, importance, penalty);
+      if (next.sum < least) {
+        least = next.sum;
+        best = { scale, zero };
+      }
+      const moved = holdableZero(next.zero, settings);
+      if (next.sum > before * (1 - GAIN) || moved === zero) break;
+      before = next.sum;
+      zero = moved;
+    }
+    grid.scale = best.scale;
+    grid.zero = best.zero;
+  };
+}
+
+/**
+ * Σ |error|^0.7 with a grid, and the zero after it: the mean of code - (w - kept) / scale, where `kept` is the part of the error that the
+ * norm's proximal operator leaves, sign(e) · max(0, |e| - |e|^(0.7-1) / penalty).
+ */
+function round(
+  w: Float32Array,
+  begin: number,
+  end: number,
+  { scale, zero }: Grid,
+  top: number,
+  importance: Float64Array | undefined,
+  penalty: number,
+): { readonly sum: number; readonly zero: number } {
+  const k = importance?.length ?? 1;
+  const known = powers();
+  let sum = 0;
+  let zeros = 0;
+  let weights = 0;
+  for (let i = begin, j = begin % k; i < end; i++, j = j + 1 === k ? 0 : j + 1) {
+    const value = w[i]! / scale;
+    const nearest = value + zero + ROUND - ROUND;
+    const code = nearest < 0 ? 0 : nearest > top ? top : nearest;
+    const error = value - (code - zero);
+    const size = Math.abs(error);
+    const cell = Math.floor(size * CELLS);
+    const power = size < 1 ? known[cell]! + (known[cell + 1]! - known[cell]!) * (size * CELLS - cell) : size ** NORM;
+    const rest = size - power / (size * penalty);
+    const kept = rest > 0 ? rest : 0; // also for a size of 0
+    const weight = importance ? importance[j]! : 1;
+    sum += weight * power;
+    zeros += weight * (code - (value - (error < 0 ? -kept : kept)));
+    weights += weight;
+  }
+  return { sum: sum * scale ** NORM, zero: weights > 0 ? zeros / weights : zero };
+}
+
+/** Σ |w - its nearest on the grid|^0.7. */
+export const hqqObjective = (w: Float32Array, begin: number, end: number, grid: Grid, top: number): number =>
+  round(w, begin, end, grid, top, undefined, PENALTY).sum;

@@ -1,0 +1,130 @@
+// The work itself, as a generator: it yields after each stretch of some milliseconds, so that callers can report, stop, or let others run.
+// quantize.ts runs it to the end, worker.ts and in-worker.ts with progress.
+import { ArgumentError } from '../errors.js';
+import type { QuantizedMatrix } from '../formats/matrix.js';
+import { type Fit, fitOf } from './fit.js';
+import { floats } from './floats.js';
+import { LANES, roundWithFeedback } from './gptq.js';
+import { encode, type Grid } from './grid.js';
+import { type Factor, factorOf, hessianOf, importanceOf } from './hessian.js';
+import { checkQuantize, type Mode, type QuantizeOptions, type Settings, type Weights } from './options.js';
+import { addErrors, type QuantizeReport, reportOf, type Sums } from './report.js';
+
+export interface Quantized {
+  readonly matrix: QuantizedMatrix;
+  /** What a scale is for. A matrix has a scale for each row even of mode `tensor`; writers then write one. */
+  readonly mode: Mode;
+  readonly report: QuantizeReport;
+}
+
+export interface Progress {
+  /** Rows of weights that are done. */
+  readonly done: number;
+  /** N. */
+  readonly total: number;
+}
+
+/** Weights in a stretch. */
+const STRETCH = 2 ** 18;
+
+/** @throws ArgumentError */
+export function* slices(weights: Weights, options: QuantizeOptions): Generator<Progress, Quantized> {
+  const settings = checkQuantize(weights, options);
+  const { n, k, bits, mode, groupSize, symmetric, scaleDtype, activations } = settings;
+  const start = { done: 0, total: n };
+  let factor: Factor | undefined;
+  if (activations?.hessian || activations?.x) {
+    const hessian = activations.hessian ?? (yield* saying(start, hessianOf(activations.x!, k)));
+    factor = yield* saying(start, factorOf(hessian, k, activations.damp));
+  }
+  const choose = fitOf(settings, factor?.cost ?? (activations && importanceOf(activations)));
+  const groups = Math.ceil(k / groupSize);
+  const words = Math.ceil((k * bits) / 32);
+  const codes = new Uint32Array(n * words);
+  const scale = new Float32Array(n * groups);
+  const zeroPoint = symmetric ? undefined : new Float32Array(n * groups);
+  const sums: Sums = { squares: 0, errors: 0, largest: 0 };
+  const fixed = mode === 'tensor' ? wholeGrid(weights, settings, choose) : undefined;
+  const rows = Math.max(LANES, Math.floor(STRETCH / k / LANES) * LANES);
+  const bytes = new Uint8Array(rows * k);
+  for (let first = 0; first < n; first += rows) {
+    const count = Math.min(rows, n - first);
+    const w = floats(weights, settings, first * k, (first + count) * k);
+    const keep = (row: number, group: number, grid: Grid): void => {
+      if (grid.scale === Number.POSITIVE_INFINITY) throw overflow(settings, first + row, group);
+      scale[(first + row) * groups + group] = grid.scale;
+      if (zeroPoint) zeroPoint[(first + row) * groups + group] = grid.zero;
+    };
+    if (factor)
+      for (let row = 0; row < count; row += LANES)
+        roundWithFeedback(w, { rows: Math.min(LANES, count - row), first: row, fixed }, settings, factor, choose, bytes, keep);
+    else roundEach(w, { rows: count, fixed }, settings, choose, bytes, keep);
+    for (let row = 0; row < count; row++) {
+      for (let group = 0; group < groups; group++) {
+        const [begin, end] = [row * k + group * groupSize, row * k + Math.min(k, (group + 1) * groupSize)];
+        const at = (first + row) * groups + group;
+        addErrors(sums, w, begin, end, bytes, begin, scale[at]!, zeroPoint?.[at] ?? settings.middle);
+      }
+      packRow(bytes, row * k, settings, codes, (first + row) * words);
+    }
+    yield { done: first + count, total: n };
+  }
+  const matrix: QuantizedMatrix = { n, k, bits, codes, groupSize, scale, scaleDtype, ...(zeroPoint && { zeroPoint }) };
+  return { matrix, mode, report: reportOf(sums, settings) };
+}
+
+function* saying<T>(progress: Progress, work: Generator<void, T>): Generator<Progress, T> {
+  for (;;) {
+    const step = work.next();
+    if (step.done) return step.value;
+    yield progress;
+  }
+}
+
+function wholeGrid(weights: Weights, settings: Settings, choose: Fit): Grid {
+  const grid = { scale: 1, zero: settings.middle };
+  const all = floats(weights, settings, 0, weights.length);
+  choose(all, 0, all.length, grid);
+  return grid;
+}
+
+function roundEach(
+  w: Float32Array,
+  { rows, fixed }: { readonly rows: number; readonly fixed: Grid | undefined },
+  { k, groupSize, top }: Settings,
+  choose: Fit,
+  codes: Uint8Array,
+  done: (row: number, group: number, grid: Grid) => void,
+): void {
+  const grid: Grid = { scale: 1, zero: 0, ...fixed };
+  for (let row = 0; row < rows; row++)
+    for (let first = 0, group = 0; first < k; first += groupSize, group++) {
+      const [begin, end] = [row * k + first, row * k + Math.min(k, first + groupSize)];
+      if (!fixed) choose(w, begin, end, grid);
+      done(row, group, grid);
+      encode(w, begin, end, grid, top, codes, begin);
+    }
+}
+
+/** A row of codes, one in a byte, → words. */
+function packRow(bytes: Uint8Array, begin: number, { k, bits }: Settings, out: Uint32Array, at: number): void {
+  const inWord = 32 / bits;
+  const full = Math.floor(k / inWord);
+  let i = begin;
+  if (bits === 4)
+    for (let word = 0; word < full; word++, i += 8) {
+      const low = bytes[i]! | (bytes[i + 1]! << 4) | (bytes[i + 2]! << 8) | (bytes[i + 3]! << 12);
+      out[at + word] = low | (bytes[i + 4]! << 16) | (bytes[i + 5]! << 20) | (bytes[i + 6]! << 24) | (bytes[i + 7]! << 28);
+    }
+  else
+    for (let word = 0; word < full; word++, i += 4)
+      out[at + word] = bytes[i]! | (bytes[i + 1]! << 8) | (bytes[i + 2]! << 16) | (bytes[i + 3]! << 24);
+  for (let j = 0; i + j < begin + k; j++) out[at + full]! |= bytes[i + j]! << (bits * j);
+}
+
+const overflow = ({ k, groupSize, scaleDtype }: Settings, row: number, group: number): ArgumentError =>
+  new ArgumentError(
+    `weights[${row}, ${group * groupSize} … ${Math.min(k, (group + 1) * groupSize) - 1}]`,
+    `a group whose scale is a ${scaleDtype}`,
+    'a larger one',
+  );
