@@ -1,10 +1,7 @@
 // The grid of a group by its ends (minmax), or by the clipped ends that leave the least squared error (mse).
-import { type Grid, scaleFor, squaredError } from './grid.js';
+import { type Fit, type Grid, scaleFor, squaredError } from './grid.js';
 import { fitHqq } from './hqq.js';
 import type { Settings } from './options.js';
-
-/** Finds the grid for w[begin … end). With importance (K), w holds whole rows of K. */
-export type Fit = (w: Float32Array, begin: number, end: number, grid: Grid) => void;
 
 /** The smallest and the largest, and 0 counts: its code is then exact. */
 export function ends(w: Float32Array, begin: number, end: number): { readonly low: number; readonly high: number } {

@@ -1,7 +1,6 @@
 // Rounding with error feedback, after Frantar et al., "GPTQ" (2022), in the form of Chee et al., "QuIP" (2023), which needs no inverse: with
 // H = U · D · Uᵀ, column k is rounded from w[k] + Σ over j < k of (w[j] - ŵ[j]) · U[j, k], and the loss is Σ over k of D[k] · (what is left)².
-import type { Fit } from './fit.js';
-import { encode, type Grid } from './grid.js';
+import { encode, type Fit, type Grid } from './grid.js';
 import type { Factor } from './hessian.js';
 import type { Settings } from './options.js';
 

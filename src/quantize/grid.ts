@@ -9,6 +9,9 @@ export interface Grid {
   zero: number;
 }
 
+/** Finds the grid for w[begin … end). With importance (K), w holds whole rows of K. */
+export type Fit = (w: Float32Array, begin: number, end: number, grid: Grid) => void;
+
 /** Bits of mantissa, and the smallest scale: below it a quotient or a product could be subnormal. 2^-24 is the smallest float16. */
 const FORM: Readonly<Record<FloatDType, { readonly mantissa: number; readonly least: number; readonly most: number }>> = {
   float32: { mantissa: 24, least: 2 ** -100, most: 2 ** 127 },

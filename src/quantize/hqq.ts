@@ -2,8 +2,7 @@
 // (Mobius Labs, 2023): the scale stays, and the zero makes Σ |w - its nearest on the grid|^0.7 small, so that a few large errors count
 // little. Here errors are counted in steps of the grid, so that the penalty means the same for weights of every size.
 import { roundTo } from '../dtype.js';
-import type { Fit } from './fit.js';
-import { type Grid, ROUND, scaleFor } from './grid.js';
+import { type Fit, type Grid, ROUND, scaleFor } from './grid.js';
 import type { Settings } from './options.js';
 
 const NORM = 0.7;

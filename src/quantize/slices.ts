@@ -2,10 +2,10 @@
 // quantize.ts runs it to the end, worker.ts and in-worker.ts with progress.
 import { ArgumentError } from '../errors.js';
 import type { QuantizedMatrix } from '../formats/matrix.js';
-import { type Fit, fitOf } from './fit.js';
+import { fitOf } from './fit.js';
 import { floats } from './floats.js';
 import { LANES, roundWithFeedback } from './gptq.js';
-import { encode, type Grid } from './grid.js';
+import { encode, type Fit, type Grid } from './grid.js';
 import { type Factor, factorOf, hessianOf, importanceOf } from './hessian.js';
 import { checkQuantize, type Mode, type QuantizeOptions, type Settings, type Weights } from './options.js';
 import { addErrors, type QuantizeReport, reportOf, type Sums } from './report.js';

@@ -1,0 +1,81 @@
+// A quantized layer as a state dict of torch_npu's LinearWeightQuant: W = (q + antiquant_offset) · antiquant_scale.
+// Rules: Ascend/pytorch, contrib/module/linear_weight_quant.py; npu_convert_weight_to_int4pack for the order of int4.
+import { type FloatDType, roundTo } from '../dtype.js';
+import { ArgumentError } from '../errors.js';
+import { type QuantizedMatrix, wordsInRow } from './matrix.js';
+import { asFloats, type RawTensor, requireShape } from './raw-tensor.js';
+import { checkWritable, FLOAT_NAMES, floatBytes, formOf, groupsOf, type LayerForm, type LayerToWrite, withBytes } from './write-layer.js';
+import type { TensorOutline } from './write-safetensors.js';
+
+const SCHEME = 'a torch_npu state dict';
+
+/** float16 beside float16 scales, float32 beside others: what the operator takes. */
+const biasDtype = (scaleDtype: FloatDType): FloatDType => (scaleDtype === 'float16' ? 'float16' : 'float32');
+
+/**
+ * Names, dtypes and shapes of a layer's tensors, before there is one:
+ *
+ * - `NAME.weight`: I8 (N, K), or I32 (N, K / 8) for 4 bits;
+ * - `NAME.antiquant_scale`, and `NAME.antiquant_offset` unless symmetric: (1), (N, 1) or (N, ceil(K / groupSize)) of scaleDtype;
+ * - `NAME.bias`, if there is one: (N), F16 beside F16 scales, F32 beside others.
+ * @throws ArgumentError for a K that is not a multiple of 8 beside 4 bits, or groups that the operator does not take
+ */
+export function torchNpuOutlines(name: string, form: LayerForm, { bias = false }: { readonly bias?: boolean } = {}): TensorOutline[] {
+  const { n, k, bits, mode, groupSize, symmetric, scaleDtype } = form;
+  if (bits === 4 && k % 8 !== 0) throw new ArgumentError('matrix.k', `a multiple of 8: ${SCHEME} packs eight int4 to an int32`, String(k));
+  if (mode === 'group' && (groupSize! % 32 !== 0 || groupSize! >= k))
+    throw new ArgumentError('matrix.groupSize', `a multiple of 32 below K = ${k}, as antiquant_group_size is`, String(groupSize));
+  const dtype = FLOAT_NAMES[scaleDtype];
+  const shape = mode === 'tensor' ? [1] : [n, groupsOf(form)];
+  return [
+    { name: `${name}.weight`, ...(bits === 4 ? { dtype: 'I32', shape: [n, k / 8] } : { dtype: 'I8', shape: [n, k] }) },
+    { name: `${name}.antiquant_scale`, dtype, shape },
+    ...(symmetric ? [] : [{ name: `${name}.antiquant_offset`, dtype, shape }]),
+    ...(bias ? [{ name: `${name}.bias`, dtype: FLOAT_NAMES[biasDtype(scaleDtype)], shape: [n] }] : []),
+  ];
+}
+
+/** Codes - 2^(bits-1) in two's complement: the top bit of each is turned. */
+function weightBytes({ n, k, bits, codes }: QuantizedMatrix): Uint8Array {
+  const turned = codes.map((word) => word ^ (bits === 4 ? 0x88888888 : 0x80808080));
+  const bytes = new Uint8Array(turned.buffer);
+  const pitch = 4 * wordsInRow(k, bits);
+  const width = (k * bits) / 8;
+  if (pitch === width) return bytes;
+  const out = new Uint8Array(n * width);
+  for (let row = 0; row < n; row++) out.set(bytes.subarray(row * pitch, row * pitch + width), row * width);
+  return out;
+}
+
+/**
+ * A quantized layer → the tensors of torchNpuOutlines with their bytes. q = code - 2^(bits-1), antiquant_offset = 2^(bits-1) - zeroPoint;
+ * float zero points (`hqq`) are float offsets. Nothing is rounded but a bias of another dtype.
+ *
+ * antiquant_group_size is no part of a state dict. Where groups do not divide K a reader must be told it.
+ * @param name of the layer, before `.weight`
+ * @param layer what `quantize` returned, or { matrix }
+ * @param options.bias (N): F16, BF16 or F32
+ * @throws ArgumentError for a codebook, a minimum, a permutation, what torchNpuOutlines refuses, or numbers that scaleDtype does not hold
+ * @example torchNpuTensors('model.layers.0.mlp.up_proj', quantize(weights, options))
+ */
+export function torchNpuTensors(name: string, layer: LayerToWrite, options: { readonly bias?: RawTensor | undefined } = {}): RawTensor[] {
+  checkWritable(SCHEME, layer);
+  const { matrix } = layer;
+  const { n, bits, scaleDtype, scale, zeroPoint } = matrix;
+  const { bias } = options;
+  const form = formOf(layer);
+  const outlines = torchNpuOutlines(name, form, { bias: bias !== undefined });
+  const values = form.mode === 'tensor' ? 1 : scale.length;
+  const bytes = [weightBytes(matrix), floatBytes(scale.subarray(0, values), scaleDtype, 'scale')];
+  if (zeroPoint) {
+    const offsets = zeroPoint.subarray(0, values).map((zero) => 2 ** (bits - 1) - zero);
+    bytes.push(floatBytes(offsets, scaleDtype, 'zeroPoint'));
+  }
+  if (bias) {
+    requireShape(bias, [n]);
+    const dtype = biasDtype(scaleDtype);
+    const rounded = bias.dtype === FLOAT_NAMES[dtype] ? asFloats(bias) : asFloats(bias).map((value) => roundTo(value, dtype));
+    bytes.push(floatBytes(rounded, dtype, 'bias'));
+  }
+  return withBytes(outlines, bytes);
+}
