@@ -93,4 +93,17 @@ export const roundRows: Helper = {
   variants: [0, 1, 2, 3].map((Y) => ({ Y })),
 };
 
-export const helpers: readonly Helper[] = [repack, repackScale, repackQuant, gatherRows, sumRows, quantizeRows, roundRows];
+/** Weights as floats → codes, for src/quantize/gpu.ts. */
+export const quantizeWeights: Helper = {
+  name: 'quantize-weights',
+  bindings: [
+    { name: 'params', binding: 0, access: 'uniform' },
+    { name: 'w', binding: 1, access: 'read' },
+    { name: 'codes', binding: 2, access: 'write' },
+    { name: 'grids', binding: 3, access: 'write' },
+  ],
+  uniforms: ['n', 'k', 'group_size', 'groups', 'words', 'mantissa', 'w_base', 'codes_base', 'grids_base'],
+  variants: [4, 8].flatMap((BITS) => [0, 1, 2].flatMap((W) => [0, 1].map((SYMMETRIC) => ({ BITS, W, SYMMETRIC })))),
+};
+
+export const helpers: readonly Helper[] = [repack, repackScale, repackQuant, gatherRows, sumRows, quantizeRows, roundRows, quantizeWeights];

@@ -12,11 +12,12 @@ export interface Grid {
 /** Finds the grid for w[begin … end). With importance (K), w holds whole rows of K. */
 export type Fit = (w: Float32Array, begin: number, end: number, grid: Grid) => void;
 
-/** Bits of mantissa, and the smallest scale: below it a quotient or a product could be subnormal. 2^-24 is the smallest float16. */
-const FORM: Readonly<Record<FloatDType, { readonly mantissa: number; readonly least: number; readonly most: number }>> = {
-  float32: { mantissa: 24, least: 2 ** -100, most: 2 ** 127 },
-  bfloat16: { mantissa: 8, least: 2 ** -100, most: 2 ** 127 },
-  float16: { mantissa: 11, least: 2 ** -24, most: 65504 },
+export const MANTISSA: Readonly<Record<FloatDType, number>> = { float32: 24, float16: 11, bfloat16: 8 };
+/** Below the smallest scale a quotient or a product could be subnormal. 2^-24 is the smallest float16. */
+const LIMITS: Readonly<Record<FloatDType, { readonly least: number; readonly most: number }>> = {
+  float32: { least: 2 ** -100, most: 2 ** 127 },
+  bfloat16: { least: 2 ** -100, most: 2 ** 127 },
+  float16: { least: 2 ** -24, most: 65504 },
 };
 
 const double = new Float64Array(1);
@@ -33,10 +34,10 @@ function exponentOf(value: number): number {
  */
 export function scaleFor(width: number, steps: number, dtype: FloatDType): number {
   if (width === 0) return 1;
-  const { mantissa, least, most } = FORM[dtype];
+  const { least, most } = LIMITS[dtype];
   const exact = width / steps;
   if (exact <= least) return least;
-  const unit = Math.max(2 ** (exponentOf(exact) - mantissa + 1), dtype === 'float16' ? 2 ** -24 : 0);
+  const unit = Math.max(2 ** (exponentOf(exact) - MANTISSA[dtype] + 1), dtype === 'float16' ? 2 ** -24 : 0);
   const scale = Math.ceil(exact / unit) * unit;
   return scale > most ? Number.POSITIVE_INFINITY : scale;
 }

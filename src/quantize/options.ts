@@ -71,9 +71,9 @@ function oneOf<T>(name: string, value: T, allowed: readonly T[]): T {
   return value;
 }
 
-/** @throws ArgumentError */
-export function checkQuantize(weights: Weights, options: QuantizeOptions): Settings {
-  const { n, k, bits, symmetric = false, method = 'minmax', scaleDtype = 'float16', activations } = options;
+/** All but what is said of the weights' and activations' values. @throws ArgumentError */
+export function checkForm(options: QuantizeOptions): Settings {
+  const { n, k, bits, symmetric = false, method = 'minmax', scaleDtype = 'float16', dtype = 'float32', activations } = options;
   for (const [name, value] of Object.entries({ n, k }))
     if (!Number.isSafeInteger(value) || value < 1) throw new ArgumentError(name, 'a whole number of at least 1', String(value));
   oneOf('bits', bits, [4, 8]);
@@ -92,18 +92,22 @@ export function checkQuantize(weights: Weights, options: QuantizeOptions): Setti
   if (mode !== 'group' && options.groupSize !== undefined && options.groupSize !== k)
     throw new ArgumentError('groupSize', `none, or K = ${k}, for mode ${mode}`, String(options.groupSize));
   if (symmetric && method === 'hqq') throw new ArgumentError('symmetric', 'false for hqq, which looks for zero points', 'true');
+  const settled = { n, k, bits, mode, groupSize, symmetric, method, scaleDtype, dtype, activations };
+  return { ...settled, top: 2 ** bits - 1, middle: 2 ** (bits - 1) };
+}
+
+/** @throws ArgumentError */
+export function checkQuantize(weights: Weights, options: QuantizeOptions): Settings {
+  const settings = checkForm(options);
+  const { n, k, activations } = settings;
   if (!(weights instanceof Float32Array) && !(weights instanceof Uint16Array))
     throw new ArgumentError('weights', 'a Float32Array or Uint16Array', Object.prototype.toString.call(weights).slice(8, -1));
   if (weights.length !== n * k) throw new ArgumentError('weights', `${n * k} elements for (${n}, ${k})`, String(weights.length));
   const isFloat32 = weights instanceof Float32Array;
-  const dtype = oneOf<FloatDType>(
-    'dtype',
-    options.dtype ?? (isFloat32 ? 'float32' : 'float16'),
-    isFloat32 ? ['float32'] : ['float16', 'bfloat16'],
-  );
+  const dtype = options.dtype ?? (isFloat32 ? 'float32' : 'float16');
+  oneOf<FloatDType>('dtype', dtype, isFloat32 ? ['float32'] : ['float16', 'bfloat16']);
   if (activations) checkActivations(activations, k);
-  const settled = { n, k, bits, mode, groupSize, symmetric, method, scaleDtype, dtype, activations };
-  return { ...settled, top: 2 ** bits - 1, middle: 2 ** (bits - 1) };
+  return { ...settings, dtype };
 }
 
 function checkActivations({ damp, ...given }: Activations, k: number): void {

@@ -32,6 +32,7 @@ const ABOVE = [
   'many.ts',
   'matmul.ts',
   'index.ts',
+  'quantize/gpu.ts',
 ];
 const isGpu = (file: string): boolean => file.startsWith('gpu/');
 /** `a imports b`, for every import of a file that `from` holds for, of what `to` holds for. */

@@ -11,6 +11,8 @@ import { variantId } from '../../src/kernels/kernel.js';
 import { type Packed, packedLayout, packSteps } from '../../src/packed.js';
 import { makePlan } from '../../src/plan.js';
 import type { Problem, View } from '../../src/problem.js';
+import { weightSteps } from '../../src/quantize/gpu-steps.js';
+import { checkForm } from '../../src/quantize/options.js';
 import type { Step } from '../../src/step.js';
 import { sources } from '../../src/wgsl/sources.js';
 import { GPU, LAVAPIPE, LEAST, MATRIX_GPU, type ProblemSpec, problemOf, readable, SWIFTSHADER, variantText } from './wgsl.js';
@@ -167,6 +169,10 @@ describe('what planning and loading ask for', () => {
         steps.push(...packSteps(loaded, packedLayout(loaded, GPU), GPU, views));
       }
   }
+
+  for (const bits of [4, 8] as const)
+    for (const symmetric of [false, true])
+      for (const dtype of DTYPES) steps.push(...weightSteps(GPU, checkForm({ n: 3, k: 40, bits, symmetric }), dtype, 0));
 
   test('is always one of allVariants()', () => {
     const asked = new Set(steps.map((step) => variantId(step.shader, step.params)));

@@ -1,0 +1,47 @@
+// The dispatches of quantize-weights for a matrix that is on the GPU. Pure.
+import type { Caps } from '../caps.js';
+import { BYTES, type FloatDType } from '../dtype.js';
+import { UnsupportedError } from '../errors.js';
+import { groupsIn, wordsInRow } from '../formats/matrix.js';
+import { quantizeWeights } from '../kernels/helpers.js';
+import { type Step, step } from '../step.js';
+import { fitting, pieces, window } from '../window.js';
+import { MANTISSA } from './grid.js';
+import type { Settings } from './options.js';
+
+/** By the shader's W. */
+export const SOURCES: readonly FloatDType[] = ['float32', 'float16', 'bfloat16'];
+
+/**
+ * Roles: `w`, whose element `first` is the first weight, `codes` and `grids`. As many dispatches as it takes for each to bind whole rows.
+ * @throws UnsupportedError
+ */
+export function weightSteps(caps: Caps, settings: Settings, dtype: FloatDType, first: number): Step[] {
+  const { n, k, bits, groupSize, symmetric, scaleDtype } = settings;
+  const words = wordsInRow(k, bits);
+  const groups = groupsIn(settings);
+  const what = `weights (${n}, ${k})`;
+  for (const need of [4 * n * words, 8 * n * groups])
+    if (need > caps.maxBufferSize) throw new UnsupportedError(what, [`needs ${need} bytes, maxBufferSize is ${caps.maxBufferSize}`]);
+  const rows = fitting(caps, what, Math.max(k * BYTES[dtype], 4 * words, 8 * groups));
+  const params = { BITS: bits, W: SOURCES.indexOf(dtype), SYMMETRIC: symmetric ? 1 : 0 };
+  return [...pieces(n, rows)].map(({ begin, count }) => {
+    const w = window(caps, 'w', 8 * BYTES[dtype], first + begin * k, count * k);
+    const codes = window(caps, 'codes', 32, begin * words, count * words);
+    const grids = window(caps, 'grids', 64, begin * groups, count * groups);
+    return step(caps, quantizeWeights, params, Math.ceil((count * groups) / 64), {
+      uniforms: {
+        n: count,
+        k,
+        group_size: groupSize,
+        groups,
+        words,
+        mantissa: MANTISSA[scaleDtype],
+        w_base: w.base + first + begin * k,
+        codes_base: codes.base + begin * words,
+        grids_base: grids.base + begin * groups,
+      },
+      bindings: { w, codes, grids },
+    });
+  });
+}
