@@ -24,6 +24,20 @@ const peerFiles: Plugin = {
   },
 };
 
+/** Within a line, so that source maps stay as they are. */
+const changed = (code: string, from: RegExp, to: string) => (from.test(code) ? { code: code.replace(from, to), map: null } : null);
+
+/**
+ * Leaves the address of a worker in the package as it is written, for the bundler of whoever uses the package to find; Vite would make
+ * one file of the worker, at an address of its own. The script is an entry of the package.
+ */
+const workerAddress: Plugin = {
+  name: 'worker-address',
+  enforce: 'pre',
+  transform: (code) => changed(code, /new Worker\(new URL\((?=')/, 'new Worker(new URL(/* @vite-ignore */ '),
+  renderChunk: (code) => changed(code, /new Worker\(new URL\(\s*\/\* @vite-ignore \*\/\s*/, 'new Worker(new URL('),
+};
+
 const modes: Record<string, object> = {
   demo: { root: here('demo'), base: './', build: { outDir: here('dist-demo'), emptyOutDir: true, target: 'es2022' } },
   e2e: { root: here('.'), server: { fs: { allow: [here('.')] } } },
@@ -49,8 +63,9 @@ const modes: Record<string, object> = {
 };
 
 export default defineConfig(({ mode }) => ({
+  ...(mode in modes ? {} : { plugins: [workerAddress] }),
   build: {
-    lib: { entry: here('src/index.ts'), formats: ['es'], fileName: 'index' },
+    lib: { entry: { index: here('src/index.ts'), 'quantize/worker': here('src/quantize/worker.ts') }, formats: ['es'] },
     outDir: here('dist'),
     target: 'es2022',
     minify: false,

@@ -7,7 +7,7 @@ import { floats } from './floats.js';
 import { LANES, roundWithFeedback } from './gptq.js';
 import { encode, type Fit, type Grid } from './grid.js';
 import { type Factor, factorOf, hessianOf, importanceOf } from './hessian.js';
-import { checkQuantize, type Mode, type QuantizeOptions, type Settings, type Weights } from './options.js';
+import { checkQuantize, type Method, type Mode, type QuantizeOptions, type Settings, type Weights } from './options.js';
 import { addErrors, type QuantizeReport, reportOf, type Sums } from './report.js';
 
 export interface Quantized {
@@ -24,8 +24,9 @@ export interface Progress {
   readonly total: number;
 }
 
-/** Weights in a stretch. */
-const STRETCH = 2 ** 18;
+/** Weights in a stretch. With error feedback, products in one. */
+const STRETCH: Readonly<Record<Method, number>> = { minmax: 2 ** 18, mse: 2 ** 16, hqq: 2 ** 14 };
+const PRODUCTS = 2 ** 24;
 
 /** @throws ArgumentError */
 export function* slices(weights: Weights, options: QuantizeOptions): Generator<Progress, Quantized> {
@@ -45,7 +46,8 @@ export function* slices(weights: Weights, options: QuantizeOptions): Generator<P
   const zeroPoint = symmetric ? undefined : new Float32Array(n * groups);
   const sums: Sums = { squares: 0, errors: 0, largest: 0 };
   const fixed = mode === 'tensor' ? wholeGrid(weights, settings, choose) : undefined;
-  const rows = Math.max(LANES, Math.floor(STRETCH / k / LANES) * LANES);
+  const most = Math.min(STRETCH[settings.method] / k, factor ? PRODUCTS / k ** 2 : Number.POSITIVE_INFINITY);
+  const rows = Math.max(LANES, Math.floor(most / LANES) * LANES);
   const bytes = new Uint8Array(rows * k);
   for (let first = 0; first < n; first += rows) {
     const count = Math.min(rows, n - first);

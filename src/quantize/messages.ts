@@ -1,0 +1,58 @@
+// What a page and its worker say to each other, and the worker's side of it. worker.ts only plugs it in.
+import { ArgumentError } from '../errors.js';
+import type { QuantizeOptions, Weights } from './options.js';
+import { type Progress, type Quantized, slices } from './slices.js';
+
+export interface Task {
+  readonly weights: Weights;
+  readonly options: QuantizeOptions;
+}
+
+export type Answer =
+  /** The script runs: a task may come. */
+  | { readonly kind: 'ready' }
+  | ({ readonly kind: 'progress' } & Progress)
+  | { readonly kind: 'result'; readonly result: Quantized }
+  /** An ArgumentError in parts, since a clone of an error is of no class; or what else was thrown. */
+  | { readonly kind: 'refused'; readonly argument: string; readonly expected: string; readonly got: string }
+  | { readonly kind: 'failed'; readonly error: unknown };
+
+/** As much of a worker's global scope, or of a MessagePort, as is used. */
+export interface Port {
+  postMessage(message: Answer, transfer: Transferable[]): void;
+  onmessage: ((event: MessageEvent) => unknown) | null;
+}
+
+/** Milliseconds between two messages of progress. */
+const INTERVAL = 50;
+
+export function serve(port: Port): void {
+  port.onmessage = ({ data }) => {
+    const answer = run(data as Task, (progress) => port.postMessage({ kind: 'progress', ...progress }, []));
+    const matrix = answer.kind === 'result' ? answer.result.matrix : undefined;
+    const arrays = matrix ? [matrix.codes, matrix.scale, matrix.zeroPoint] : [];
+    port.postMessage(
+      answer,
+      arrays.flatMap((array) => (array ? [array.buffer as ArrayBuffer] : [])),
+    );
+  };
+  port.postMessage({ kind: 'ready' }, []);
+}
+
+function run({ weights, options }: Task, tell: (progress: Progress) => void): Answer {
+  try {
+    const work = slices(weights, options);
+    let told = Number.NEGATIVE_INFINITY;
+    for (;;) {
+      const step = work.next();
+      if (step.done) return { kind: 'result', result: step.value };
+      if (performance.now() - told < INTERVAL && step.value.done < step.value.total) continue;
+      told = performance.now();
+      tell(step.value);
+    }
+  } catch (error) {
+    if (!(error instanceof ArgumentError)) return { kind: 'failed', error };
+    const { argument, expected, got } = error;
+    return { kind: 'refused', argument, expected, got };
+  }
+}
