@@ -1,7 +1,8 @@
-// The page that cases.spec.ts and tune.spec.ts drive: opens a device, runs a case by its name, prepares a layer.
+// The page that the specs drive: opens a device, runs a case by its name, prepares a layer, quantizes weights.
 import { capsOf } from '../src/gpu/device.js';
 import { requestDevice } from '../src/index.js';
 import { cases } from './cases.js';
+import { quantizeAndReport } from './quantize.js';
 import { type CaseReport, runCase } from './run-case.js';
 import { forget, prepareAndReport } from './tune.js';
 
@@ -16,6 +17,7 @@ const page = {
   },
   prepare: prepareAndReport,
   forget,
+  quantize: quantizeAndReport,
   run: (name: string): Promise<CaseReport> => runCase(device!, byName.get(name)!),
 };
 export type TestPage = typeof page;
