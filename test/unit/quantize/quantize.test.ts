@@ -261,6 +261,19 @@ test('hqq: zero points that scaleDtype holds, and an objective no larger than th
   expect(better).toBeGreaterThan(100);
 });
 
+test.each(['float32', 'float16', 'bfloat16'] as const)(
+  'hqq finds a better zero point for most groups of normal weights: %s',
+  (scaleDtype) => {
+    const [n, k] = [64, 64];
+    const w = normals('hqq', n * k);
+    const [plain, hqq] = (['minmax', 'hqq'] as const).map((method) => quantize(w, { n, k, bits: 4, method, scaleDtype }).matrix);
+    const objective = ({ scale, zeroPoint }: typeof plain & object, row: number): number =>
+      hqqObjective(w, row * k, (row + 1) * k, { scale: scale[row]!, zero: zeroPoint![row]! }, 15);
+    const better = Array.from({ length: n }, (_, row) => +(objective(hqq!, row) < 0.99 * objective(plain!, row)));
+    expect(better.reduce((a, b) => a + b, 0)).toBeGreaterThan(n / 2);
+  },
+);
+
 test('slices and rows side by side change nothing: a row alone gives the same codes', () => {
   const [n, k] = [11, 4096]; // several slices
   const w = normals('slices', n * k);
