@@ -1,7 +1,9 @@
 // quantizeOnGpu gives what quantize gives, in every bit: codes, scales and zero points.
 import { beforeAll, describe, expect, test } from 'vitest';
 import { random } from '../../e2e/data.js';
+import { runMatrix } from '../../e2e/matrix-cases.js';
 import { decode16, encode16, type FloatDType } from '../../src/dtype.js';
+import type { QuantizedMatrix } from '../../src/formats/matrix.js';
 import { capsOf, requestDevice, Tensor } from '../../src/index.js';
 import { type GpuQuantizeOptions, quantizeOnGpu } from '../../src/quantize/gpu.js';
 import { quantize } from '../../src/quantize/quantize.js';
@@ -110,6 +112,23 @@ test('a window of a larger buffer, and rows in several dispatches', async () => 
       caps.maxStorageBufferBindingSize = largest;
     }
   }
+});
+
+test('quantized weights run in a layer: minmax from the GPU, and float zero points', async () => {
+  const [n, k] = [72, 320];
+  const values = normals('layer', n * k).map((value) => 0.05 * value);
+  const x = { data: normals('x', 3 * k), shape: [3, k], dtype: 'float32' as const };
+  const weights = Tensor.from(device, values, { shape: [n, k], dtype: 'float32' });
+  const run = async (name: string, matrix: QuantizedMatrix) => {
+    const c = { name, dtype: 'float32', exact: false, innerPrecise: 0, force: undefined, caps: {} } as const;
+    expect((await runMatrix(device, c, { matrix, x })).failures, name).toEqual([]);
+  };
+  for (const bits of [4, 8] as const)
+    for (const groupSize of [32, 64, undefined]) {
+      const options = { bits, ...(groupSize && { groupSize }) };
+      await run(`minmax ${bits} ${groupSize}`, (await quantizeOnGpu(device, weights, options)).matrix);
+      await run(`hqq ${bits} ${groupSize}`, quantize(values, { n, k, ...options, method: 'hqq' }).matrix);
+    }
 });
 
 test('what it refuses', async () => {
