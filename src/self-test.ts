@@ -8,12 +8,13 @@ import { requantize } from './ascend/quant-param.js';
 import type { Caps } from './caps.js';
 import { BYTES, decode16, encode16, type FloatDType, roundTo, wholeWords } from './dtype.js';
 import { tileOf } from './findings.js';
+import { packCodes, type QuantizedMatrix } from './formats/matrix.js';
 import { kernels } from './kernels/index.js';
 import { type Extent, type Kernel, variantId } from './kernels/kernel.js';
 import { packedLayout } from './packed.js';
 import { makePlan } from './plan.js';
 import { contiguousX, type Problem, type Weights } from './problem.js';
-import { reference } from './reference/reference.js';
+import { referenceMatrix } from './reference/reference-matrix.js';
 import type { Step } from './step.js';
 import type { Params } from './wgsl/preprocess.js';
 
@@ -64,6 +65,8 @@ const codeAt = (n: number, k: number, bits: number): number => {
 };
 const scaleAt = (n: number, g: number): number => SCALES[noise(n, g, 3) % 4]!;
 const offsetAt = (n: number, g: number): number => (noise(n, g, 4) % 7) - 3;
+/** The weight of code 0; that of the middle code is small, as with an offset. */
+const minimumAt = (n: number, g: number, bits: number): number => offsetAt(n, g) - scaleAt(n, g) * 2 ** (bits - 1);
 const biasAt = (n: number): number => ((noise(n, 0, 5) % 17) - 8) / 2;
 const quantAt = (n: number) => ({ scale: 2 ** -(3 + (noise(n, 0, 6) % 4)), offset: (noise(n, 0, 7) % 41) - 20 });
 
@@ -73,7 +76,7 @@ function weightAt({ bits, groupSize, shift, codebook }: Problem, n: number, k: n
   const q = codeAt(n, k, bits);
   const zero = 2 ** (bits - 1);
   if (codebook) return scaleAt(n, g) * VALUES[q + zero]!;
-  if (shift === 'minimum') return scaleAt(n, g) * (q + zero) + offsetAt(n, g);
+  if (shift === 'minimum') return scaleAt(n, g) * (q + zero) + minimumAt(n, g, bits);
   return scaleAt(n, g) * (q + (shift === 'offset' ? offsetAt(n, g) : 0));
 }
 
@@ -116,7 +119,7 @@ function packedContents({
   return {
     w0: new Uint8Array(w.buffer),
     scale0: perGroup(scaleAt),
-    ...(shift !== 'none' && { offset0: perGroup(offsetAt) }),
+    ...(shift !== 'none' && { offset0: perGroup(shift === 'offset' ? offsetAt : (i, g) => minimumAt(i, g, bits)) }),
     columnBias: floatBytes(
       matrix(new Float32Array(columns), columns, (_, i) => biasAt(i)),
       'float32',
@@ -128,7 +131,8 @@ function packedContents({
 
 // ------------------------------------------------------------------------------------------------------------------ shape
 
-const GROUP_SIZES = [16, 32, 64, 128, 256, Number.POSITIVE_INFINITY];
+/** First one of whole words that is none of 32 k. */
+const GROUP_SIZES = [48, 32, 64, 128, 256, Number.POSITIVE_INFINITY];
 /** k past the last whole group, down to none for a kernel that takes only whole ones. */
 const RAGGED = [8, 32, 0];
 const ROWS = [2, 1, 17, 65, 129];
@@ -239,7 +243,7 @@ export function judge({ problem, accuracy }: Trial, bytes: Uint8Array<ArrayBuffe
 
 /** The sums, bias included: no number here is rounded, in whatever order it is made. A test holds them against the reference. */
 export function exactSums(problem: Problem): Float64Array {
-  const { m, n, k, bits, groupSize } = problem;
+  const { m, n, k, groupSize } = problem;
   const x = matrix(new Int8Array(m * k), k, xAt);
   const values = matrix(new Float32Array(n * k), k, (i, j) => weightAt(problem, i, j));
   const sums = new Float64Array(m * n);
@@ -255,22 +259,31 @@ export function exactSums(problem: Problem): Float64Array {
   return sums;
 }
 
-/** The reference's answer, from float32 tensors that hold the same numbers. */
-export function referenceOf({ m, n, k, bits, groupSize, groups, shift }: Problem, accuracy: Accuracy) {
+/** The reference's answer, from a matrix that holds the same numbers. */
+export function referenceOf({ m, n, k, bits, groupSize, groups, shift, codebook }: Problem, accuracy: Accuracy) {
   const tensor = (rows: number, columns: number, at: (row: number, column: number) => number) => ({
     data: matrix(new Float32Array(rows * columns), columns, at),
     shape: [rows, columns],
     dtype: 'float32' as const,
   });
-  const grouped = (at: (n: number, g: number) => number) => {
-    const all = tensor(groups, n, (g, i) => at(i, g));
-    return groups > 1 ? all : { ...all, shape: [n] };
+  const grouped = (at: (n: number, g: number) => number) => matrix(new Float32Array(n * groups), groups, at);
+  const zero = 2 ** (bits - 1);
+  const weights: QuantizedMatrix = {
+    n,
+    k,
+    bits,
+    codes: packCodes(
+      matrix(new Float32Array(n * k), k, (i, j) => codeAt(i, j, bits) + zero),
+      n,
+      k,
+      bits,
+    ),
+    groupSize,
+    scale: grouped(scaleAt),
+    scaleDtype: 'float32',
+    ...(shift === 'offset' && { zeroPoint: grouped((i, g) => zero - offsetAt(i, g)) }),
+    ...(shift === 'minimum' && { minimum: grouped((i, g) => minimumAt(i, g, bits)) }),
+    ...(codebook && { codebook: VALUES }),
   };
-  const codes = matrix(new Int8Array(k * n), n, (j, i) => codeAt(i, j, bits));
-  return reference(tensor(m, k, xAt), { data: codes, shape: [k, n], dtype: 'int8' }, grouped(scaleAt), {
-    ...(shift !== 'none' && { antiquantOffset: grouped(offsetAt) }),
-    bias: { ...tensor(1, n, (_, i) => biasAt(i)), shape: [n] },
-    antiquantGroupSize: groups > 1 ? groupSize : 0,
-    accuracy,
-  });
+  return referenceMatrix(tensor(m, k, xAt), weights, { bias: { ...tensor(1, n, (_, i) => biasAt(i)), shape: [n] }, accuracy });
 }

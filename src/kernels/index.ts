@@ -28,11 +28,19 @@ export const kernels: readonly Kernel[] = [
 /** Every shader by its name. */
 export const shaders: ReadonlyMap<string, Shader> = new Map([...kernels, ...helpers].map((shader) => [shader.name, shader]));
 
+/** Can codes mean to a kernel what a variant's TABLE says? */
+const reads = ({ table }: Kernel, { TABLE }: Params): boolean => table === 'also' || (table === 'only') === (TABLE === 1);
+
+/** The operands that a kernel can have. */
+export const operandsOf = (kernel: Kernel): Params[] => operandVariants().filter((params) => reads(kernel, params));
+
 /** Every variant that planning, loading or a caller can ask for. */
 export function allVariants(): { readonly shader: Shader; readonly params: Params }[] {
-  const operands = operandVariants();
   return [
-    ...kernels.flatMap((shader) => shader.tiles.flatMap((tile) => operands.map((params) => ({ shader, params: { ...params, ...tile } })))),
+    ...kernels.flatMap((shader) => {
+      const operands = operandsOf(shader);
+      return shader.tiles.flatMap((tile) => operands.map((params) => ({ shader, params: { ...params, ...tile } })));
+    }),
     ...helpers.flatMap((shader) => shader.variants.map((params) => ({ shader, params }))),
   ];
 }

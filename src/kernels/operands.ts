@@ -59,7 +59,7 @@ export function placeUniforms(parts: readonly Part[]): Readonly<Record<string, n
 
 /** Values of the params X, SCALE and Y. */
 const X = { float32: 0, float16: 1, float16Bits: 2, bfloat16: 3 } as const;
-const SCALE = { float32: 0, float16: 1, bfloat16: 2 } as const;
+const SCALES = { float32: 0, float16: 1, bfloat16: 2 } as const;
 export const Y: Readonly<Partial<Record<DType, number>>> = { float32: 0, float16: 1, bfloat16: 2, int8: 3 };
 
 /**
@@ -95,7 +95,7 @@ export function operandParams(problem: Problem, caps: Caps): Params {
   return {
     BITS: problem.bits,
     X: xParam(problem, caps),
-    SCALE: SCALE[problem.scaleDtype],
+    SCALE: SCALES[problem.scaleDtype],
     OFFSET: { none: 0, offset: 1, minimum: 2 }[problem.shift],
     TABLE: problem.codebook ? 1 : 0,
     READ,
@@ -103,35 +103,32 @@ export function operandParams(problem: Problem, caps: Caps): Params {
   };
 }
 
-/** What X and Y can be together, by x's dtype: X is 0 after gather-rows, Y is 0 before round-rows. Scales may be of any other dtype. */
+/** What X and Y can be together, by x's dtype: X is 0 after gather-rows, Y is 0 before round-rows. Scales may be of any dtype. */
 const COMBINATIONS = [
-  { x: [0], y: [0, 3], scale: 0 },
-  { x: [1, 2, 0], y: [1, 0, 3], scale: 1 },
-  { x: [3, 0], y: [2, 0, 3], scale: 2 },
+  { x: [0], y: [0, 3] },
+  { x: [1, 2, 0], y: [1, 0, 3] },
+  { x: [3, 0], y: [2, 0, 3] },
 ] as const;
 
 /** What codes mean: numbers, to which something may be added, or indices. */
 const MEANINGS = [
-  { OFFSET: 0, TABLE: 0, BITS: [4, 8] },
-  { OFFSET: 1, TABLE: 0, BITS: [4, 8] },
-  { OFFSET: 2, TABLE: 0, BITS: [4, 8] },
-  { OFFSET: 0, TABLE: 1, BITS: [4] },
+  { OFFSET: 0, TABLE: 0, bits: [4, 8] },
+  { OFFSET: 1, TABLE: 0, bits: [4, 8] },
+  { OFFSET: 2, TABLE: 0, bits: [4, 8] },
+  { OFFSET: 0, TABLE: 1, bits: [4] },
 ] as const;
 
-/** Every combination of operand params that a problem can lead to; those that one of torch's layers can come first. */
+/** Every combination of operand params that a problem can lead to. */
 export function operandVariants(): Params[] {
-  const own = new Map<string, Params>();
-  const others = new Map<string, Params>();
-  for (const { BITS: bits, ...meaning } of MEANINGS)
-    for (const BITS of bits)
-      for (const { x, y, scale } of COMBINATIONS)
+  const variants = new Map<string, Params>();
+  for (const { x, y } of COMBINATIONS)
+    for (const { bits, ...meaning } of MEANINGS)
+      for (const BITS of bits)
         for (const X of x)
-          for (const SCALE of [0, 1, 2])
+          for (const SCALE of Object.values(SCALES))
             for (const Y of y) {
               const params = { BITS, X, SCALE, ...meaning, READ, Y };
-              const ordinary = meaning.TABLE === 0 && meaning.OFFSET < 2 && (SCALE === scale || (BITS === 8 && SCALE === 0 && scale === 1));
-              (ordinary ? own : others).set(variantId('', params), params);
+              variants.set(variantId('', params), params);
             }
-  for (const id of own.keys()) others.delete(id);
-  return [...own.values(), ...others.values()];
+  return [...variants.values()];
 }

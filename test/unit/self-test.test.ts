@@ -4,16 +4,16 @@ import { PRECISE } from '../../src/accuracy.js';
 import type { Caps } from '../../src/caps.js';
 import { encode16 } from '../../src/dtype.js';
 import { tileOf } from '../../src/findings.js';
-import { kernels } from '../../src/kernels/index.js';
+import { kernels, operandsOf } from '../../src/kernels/index.js';
 import { variantId } from '../../src/kernels/kernel.js';
-import { operandVariants } from '../../src/kernels/operands.js';
 import { exactSums, judge, makeTrial, referenceOf, type Trial } from '../../src/self-test.js';
 import type { Params } from '../../src/wgsl/preprocess.js';
 import { checkBindings } from './simulate.js';
 import { GPU, problemOf } from './wgsl.js';
 
 const trialOf = (kernel: string, params: object): Trial => makeTrial(kernel, params as Record<string, number>, GPU)!;
-const plain = (change: object = {}): Trial => trialOf('matmul-plain', { BITS: 4, X: 0, SCALE: 0, READ: 4, OFFSET: 1, Y: 0, ...change });
+const plain = (change: object = {}): Trial =>
+  trialOf('matmul-plain', { BITS: 4, X: 0, SCALE: 0, READ: 4, OFFSET: 1, TABLE: 0, Y: 0, ...change });
 
 describe.each(kernels.map((kernel) => [kernel.name, kernel] as const))('%s', (_, kernel) => {
   /** A device with every kind of subgroup matrix that the kernel's tiles name. */
@@ -30,14 +30,14 @@ describe.each(kernels.map((kernel) => [kernel.name, kernel] as const))('%s', (_,
   /** Would the kernel take an ordinary problem with these params? */
   const takes = (params: Params): boolean => {
     const dtype = (['float32', 'float16', 'float16', 'bfloat16'] as const)[params.X!]!;
-    const { problem } = problemOf({ m: 64, n: 256, k: 512, bits: params.BITS as 4 | 8, dtype, group: 64 });
+    const { problem } = problemOf({ m: 64, n: 256, k: 512, bits: params.BITS as 4 | 8, dtype, group: 64, codebook: params.TABLE === 1 });
     return (
       typeof kernel.fit({ ...problem, innerPrecise: 1 }, params.X === 2 ? { ...ALL, f16: false } : ALL, tileOf(kernel, params)!) !==
       'string'
     );
   };
   test('every variant has a trial of more than one tile and several groups, within its buffers', { timeout: 60_000 }, () => {
-    const operands = operandVariants();
+    const operands = operandsOf(kernel);
     for (const tile of kernel.tiles)
       for (const params of operands) {
         const id = variantId(kernel.name, { ...params, ...tile });
@@ -58,19 +58,17 @@ describe.each(kernels.map((kernel) => [kernel.name, kernel] as const))('%s', (_,
 });
 
 test('the sums are the reference’s, exactly, and small enough to be exact in float32 in any order', () => {
-  for (const BITS of [4, 8])
-    for (const OFFSET of [0, 1])
-      for (const { problem } of [
-        plain({ BITS, OFFSET }),
-        trialOf('matmul-tiled', { BITS, OFFSET, X: 0, SCALE: 0, READ: 4, Y: 0, ROWS: 4 }),
-      ]) {
-        const { exact } = referenceOf(problem, PRECISE);
-        expect(exactSums(problem)).toEqual(exact);
-        expect(Math.max(...exact.map(Math.abs))).toBeLessThan(65504);
-        // Σ |x| · (code + |offset - zero|), with what an exponent trick adds to a code, in steps of a quarter
-        const longest = problem.k * 0.125 * 127 + problem.k * 3;
-        expect(longest * (255 + 131 + 1024)).toBeLessThan(2 ** 24);
-      }
+  const numbers = [4, 8].flatMap((BITS) => [0, 1, 2].map((OFFSET) => ({ BITS, OFFSET, TABLE: 0 })));
+  for (const meaning of [...numbers, { BITS: 4, OFFSET: 0, TABLE: 1 }])
+    for (const { problem } of [plain(meaning), trialOf('matmul-tiled', { ...meaning, X: 0, SCALE: 0, READ: 4, Y: 0, ROWS: 4 })]) {
+      const { exact } = referenceOf(problem, PRECISE);
+      expect(exactSums(problem)).toEqual(exact);
+      expect(Math.max(...exact.map(Math.abs))).toBeLessThan(65504);
+      // Σ |x| · (code + |offset - zero|), with what an exponent trick adds to a code, in steps of a quarter. The values of a table are
+      // halves of numbers below 9.
+      const longest = problem.k * 0.125 * 127 + problem.k * 3;
+      expect(longest * (255 + 131 + 1024)).toBeLessThan(2 ** 24);
+    }
 });
 
 describe('a fault', () => {
@@ -113,7 +111,7 @@ describe('a fault', () => {
   });
   test('a name that is no matmul kernel’s has no trial', () => {
     expect(makeTrial('repack', { BITS: 4, NZ: 0 }, GPU)).toBeUndefined();
-    expect(makeTrial('matmul-tiled', { BITS: 4, X: 0, SCALE: 0, READ: 4, OFFSET: 0, Y: 0, ROWS: 3 }, GPU)).toBeUndefined();
-    expect(makeTrial('matmul-plain', { BITS: 4, X: 9, SCALE: 0, READ: 4, OFFSET: 0, Y: 0 }, GPU)).toBeUndefined();
+    expect(makeTrial('matmul-tiled', { BITS: 4, X: 0, SCALE: 0, READ: 4, OFFSET: 0, TABLE: 0, Y: 0, ROWS: 3 }, GPU)).toBeUndefined();
+    expect(makeTrial('matmul-plain', { BITS: 4, X: 9, SCALE: 0, READ: 4, OFFSET: 0, TABLE: 0, Y: 0 }, GPU)).toBeUndefined();
   });
 });

@@ -68,8 +68,15 @@ export interface ProblemSpec {
   /** 0: per-channel. */
   readonly group?: number;
   readonly offset?: boolean;
+  /** Instead of an offset. */
+  readonly minimum?: boolean;
+  /** Codes are indices of one. */
+  readonly codebook?: boolean;
+  readonly permuted?: boolean;
   readonly quant?: boolean;
   readonly packedScale?: boolean;
+  /** As x without it. */
+  readonly scaleDtype?: FloatDType;
   readonly x?: XView;
   readonly yOffset?: number;
   readonly innerPrecise?: 0 | 1;
@@ -80,6 +87,8 @@ export interface ProblemSpec {
 /** A problem and the operands it comes from, with weights (N, K) and scales (N, G). */
 export function problemOf(spec: ProblemSpec): { readonly problem: Problem; readonly operands: Operands } {
   const { m, n, k, bits = 4, dtype = 'float32', group = 0, offset = false, quant = false, packedScale = false, yOffset = 0 } = spec;
+  const { minimum = false, codebook = false, permuted = false, scaleDtype = packedScale ? 'float32' : dtype } = spec;
+  const shift = offset ? 'offset' : minimum ? 'minimum' : 'none';
   const groups = group > 0 ? Math.ceil(k / group) : 1;
   const groupSize = group || k;
   const mode = group > 0 ? 'group' : 'channel';
@@ -92,10 +101,10 @@ export function problemOf(spec: ProblemSpec): { readonly problem: Problem; reado
     mode,
     groupSize,
     groups,
-    scaleDtype: packedScale ? 'float32' : dtype,
-    shift: offset ? 'offset' : 'none',
-    codebook: false,
-    permuted: false,
+    scaleDtype,
+    shift,
+    codebook,
+    permuted,
     biased: false,
     requantized: quant,
     weight: { nz: 0, strideN: k, strideK: 1 },
@@ -113,11 +122,11 @@ export function problemOf(spec: ProblemSpec): { readonly problem: Problem; reado
     groupSize,
     groups,
     xDtype: dtype,
-    scaleDtype: packedScale ? 'float32' : dtype,
+    scaleDtype,
     yDtype: quant ? 'int8' : dtype,
-    shift: offset ? 'offset' : 'none',
-    codebook: false,
-    permuted: false,
+    shift,
+    codebook,
+    permuted,
     bias: false,
     innerPrecise: spec.innerPrecise ?? 0,
     xDigits: spec.xDigits,
