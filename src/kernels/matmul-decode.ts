@@ -47,7 +47,9 @@ export const matmulDecode: Kernel = {
     const intel = caps.vendor === 'intel';
     // Intel's 128 registers hold one row of four columns, or none without spilling; slices cost it registers too.
     const rows = intel || problem.m === 1 ? 1 : problem.m === 2 ? 2 : 4;
-    const trick = prefersTrick(problem, caps) ? 1 : 0;
+    // A group of fewer words than are in flight would take them one by one.
+    const groupWords = problem.groupSize < problem.k ? (problem.groupSize * problem.bits) / 32 : Number.POSITIVE_INFINITY;
+    const trick = prefersTrick(problem, caps) && STEPS[rows]![1] <= groupWords ? 1 : 0;
     const subgroup = Math.min(64, caps.maxSubgroupSize);
     const tile = [...(intel ? [] : SLICED.filter(({ LANES }) => LANES >= subgroup)), ...WHOLE].find(
       (one) => one.ROWS === rows && one.TRICK === trick && !lacking(one, caps),

@@ -1,6 +1,6 @@
 // Weights whose codes are indices of 16 values: few rows of x on a GPU, any number of them on a software adapter.
 import type { Kernel } from './kernel.js';
-import { operandBindings, operandUniforms, withinLimit } from './operands.js';
+import { operandBindings, operandUniforms, TABLE_BYTES, withinLimit } from './operands.js';
 import { splitsOf } from './splits.js';
 
 /** With more rows, looking each code up once for a tile of matmul-tiled is cheaper. */
@@ -19,7 +19,10 @@ export const matmulTable: Kernel = {
   },
   fit(problem, caps, tile) {
     if (!problem.codebook) return 'codes are numbers, no indices of a codebook';
-    return withinLimit('maxComputeInvocationsPerWorkgroup', tile.LANES!, caps) ?? { rows: tile.ROWS!, quads: tile.LANES! };
+    return (
+      withinLimit('maxComputeInvocationsPerWorkgroup', tile.LANES!, caps) ??
+      withinLimit('maxComputeWorkgroupStorageSize', TABLE_BYTES, caps) ?? { rows: tile.ROWS!, quads: tile.LANES! }
+    );
   },
   // A software adapter gains nothing by more workgroups, and loses by adding their sums.
   splits: (problem, caps, tile) =>

@@ -1,14 +1,15 @@
 // Many rows on a GPU with few registers: x and dequantized weights pass through workgroup memory.
 import type { Problem } from '../problem.js';
 import type { Kernel } from './kernel.js';
-import { operandBindings, operandUniforms, withinLimit } from './operands.js';
+import { operandBindings, operandUniforms, TABLE_BYTES, withinLimit } from './operands.js';
 import { splitsOf } from './splits.js';
 
 const SIDE = 16;
 const LANES = SIDE * SIDE;
 const STEP = 32;
 /** The tiles of x (16·ROWS rows of 32 k) and of w (32 k of 16 quads): 16 kB, the least that devices have, at 4 rows a lane; and a table. */
-const workgroupBytes = (rows: number, { codebook }: Problem): number => 4 * STEP * SIDE * rows + 16 * STEP * SIDE + (codebook ? 64 : 0);
+const workgroupBytes = (rows: number, { codebook }: Problem): number =>
+  4 * STEP * SIDE * rows + 16 * STEP * SIDE + (codebook ? TABLE_BYTES : 0);
 
 export const matmulTiled: Kernel = {
   name: 'matmul-tiled',

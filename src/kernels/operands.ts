@@ -84,6 +84,9 @@ export const writesInPlace = ({ n, yOffset, parts = [{ begin: 0, count: n, yOffs
 export const withinLimit = (limit: keyof Caps, need: number, caps: Caps): string | undefined =>
   need <= Number(caps[limit]) ? undefined : `needs ${need}, ${limit} is ${caps[limit]}`;
 
+/** Of workgroup memory, where codes are indices. */
+export const TABLE_BYTES = 64;
+
 /** Why a kernel that takes codes for numbers will not do; undefined if it will. */
 export const codebookRefused = ({ codebook }: Problem): string | undefined => (codebook ? 'codes are indices of a codebook' : undefined);
 

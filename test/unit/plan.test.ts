@@ -193,6 +193,101 @@ describe('the choice', () => {
   });
 });
 
+describe('imported weights', () => {
+  const GPUS = [GPU, MATRIX_GPU, { ...GPU, vendor: 'intel' }, LEAST, SWIFTSHADER, LAVAPIPE, { ...LAVAPIPE, subgroups: false }];
+
+  test('a minimum changes no choice', () => {
+    for (const caps of GPUS)
+      for (const m of [1, 3, 8, 40]) {
+        const of = (change: Partial<ProblemSpec>) => plan({ m, ...SHAPE, dtype: 'float16', group: 32, ...change }, caps);
+        const { kernel, params } = of({ minimum: true });
+        expect({ kernel, params }).toEqual({ kernel: of({}).kernel, params: { ...of({ offset: true }).params, OFFSET: 2 } });
+      }
+  });
+
+  test('codebooks: one row in registers for few rows, tiles for more; matmul-table alone on a software adapter', () => {
+    const of = (m: number, caps: Caps) => {
+      const { kernel, params, main } = plan({ m, ...SHAPE, codebook: true, group: 64 }, caps);
+      expect([params.TABLE, main.bindings.codebook]).toEqual([1, { buffer: 'codebook', offset: 0, size: 64 }]);
+      return `${kernel} ${params.ROWS}`;
+    };
+    const few = [1, 2, 4, 8].map((rows) => `matmul-table ${rows}`);
+    for (const caps of GPUS.slice(0, 3)) {
+      expect([1, 2, 3, 8].map((m) => of(m, caps))).toEqual(few);
+      expect([9, 17, 40].map((m) => of(m, caps))).toEqual(['matmul-tiled 1', 'matmul-tiled 2', 'matmul-tiled 4']);
+    }
+    // The table takes the last bytes of a tile of 4 rows.
+    expect([9, 17, 40].map((m) => of(m, LEAST))).toEqual(['matmul-tiled 1', 'matmul-tiled 2', 'matmul-tiled 2']);
+    for (const caps of GPUS.slice(4)) expect([1, 2, 3, 128].map((m) => of(m, caps))).toEqual(few);
+    for (const { name } of kernels)
+      if (!['matmul-table', 'matmul-tiled', 'matmul-plain'].includes(name)) {
+        const caps = { ...(name === 'matmul-subgroup' ? SWIFTSHADER : MATRIX_GPU) };
+        const spec = { m: 40, ...SHAPE, dtype: 'float16', innerPrecise: 1, codebook: true } as const;
+        expect(refusal(() => plan(spec, caps, { kernel: name })).message).toContain('codes are indices of a codebook');
+      }
+    expect(refusal(() => plan({ m: 1, ...SHAPE }, GPU, { kernel: 'matmul-table' })).message).toContain('codes are numbers');
+  });
+
+  test('groups of any whole words are for some kernel other than matmul-plain, on every kind of device', () => {
+    for (const caps of GPUS)
+      for (const bits of [4, 8] as const)
+        for (const group of [8, 16, 24, 40, 48])
+          for (const m of [1, 3, 17, 64])
+            for (const innerPrecise of [0, 1] as const) {
+              const { kernel, why } = plan({ m, ...SHAPE, dtype: 'float16', bits, group, innerPrecise }, caps);
+              expect(kernel, why.join()).not.toMatch(/plain|dot4|matrix/);
+            }
+    expect(plan({ m: 1, ...SHAPE, group: 16, offset: true }, GPU).kernel).toBe('matmul-decode');
+    const refused: readonly (readonly [string, Caps])[] = [
+      ['matmul-dot4', GPU],
+      ['matmul-matrix', MATRIX_GPU],
+      ['matmul-subgroup', LAVAPIPE],
+    ];
+    for (const [kernel, caps] of refused) {
+      const spec = { m: 40, ...SHAPE, dtype: 'float16', innerPrecise: 1, group: 16 } as const;
+      expect(refusal(() => plan(spec, caps, { kernel })).message).toMatch(/groups of 16 are not whole \w+ of 32/);
+    }
+    // Four lanes load a word at a time.
+    expect(plan({ m: 40, ...SHAPE, group: 16 }, SWIFTSHADER).kernel).toBe('matmul-subgroup');
+  });
+
+  test('matmul-decode has no more words in flight than a group has', () => {
+    const trick = (group: number, bits: 4 | 8) => plan({ m: 1, ...SHAPE, dtype: 'float16', group, bits }, GPU).params;
+    expect(trick(16, 4)).toMatchObject({ TRICK: 0, STEP: 2 });
+    expect(trick(16, 8)).toMatchObject({ TRICK: 1, STEP: 4 });
+    expect(trick(32, 4)).toMatchObject({ TRICK: 1, STEP: 4 });
+  });
+
+  test('sums of x go over what groups are whole runs of', () => {
+    const span = (group: number, bits: 4 | 8) => {
+      const { steps } = plan({ m: 2, n: 64, k: 480, group, bits, offset: true }, GPU);
+      return steps.find(({ shader }) => shader === 'sum-rows')!.uniforms;
+    };
+    expect(span(0, 4)).toMatchObject({ spans: 15, span_quads: 8 });
+    expect(span(96, 4)).toMatchObject({ spans: 15, span_quads: 8 });
+    expect(span(48, 4)).toMatchObject({ spans: 30, span_quads: 4 });
+    expect(span(40, 4)).toMatchObject({ spans: 60, span_quads: 2 });
+    expect(span(20, 8)).toMatchObject({ spans: 120, span_quads: 1 });
+  });
+
+  test('inputs in another order are gathered, by the layer’s own permutation', () => {
+    const { steps, why } = plan({ m: 2, ...SHAPE, permuted: true }, GPU);
+    expect(steps[0]).toMatchObject({ shader: 'gather-rows', params: { PERM: 1 } });
+    expect(steps[0]!.bindings.permutation).toEqual({ buffer: 'permutation', offset: 0, size: 4 * SHAPE.k });
+    expect(why.join('\n')).toContain('gather-rows first: the inputs are in another order');
+    expect(plan({ m: 2, ...SHAPE, k: 511 }, GPU).steps[0]).toMatchObject({ shader: 'gather-rows', params: { PERM: 0 } });
+  });
+
+  test('a transposed x in another order must fit one window, since any k may be anywhere in it', () => {
+    const caps = { ...GPU, maxStorageBufferBindingSize: 4096 };
+    const x = { offset: 1, batchRows: 200, strideB: 200 * 32, strideM: 1, strideK: 200 };
+    const { message } = refusal(() => plan({ m: 200, k: 32, n: 8, x, permuted: true }, caps));
+    expect(message).toMatch(
+      /^a transposed x whose inputs are permuted: needs bindings of 25856 bytes.*maxStorageBufferBindingSize is 4096/,
+    );
+  });
+});
+
 describe('innerPrecise 1', () => {
   const at = (m: number, caps: Caps, more: Partial<ProblemSpec> = {}) => plan({ m, ...SHAPE, innerPrecise: 1, ...more }, caps);
   const AMD = { ...GPU, maxSubgroupSize: 64 };
@@ -241,7 +336,8 @@ describe('force', () => {
     for (const { name, tiles } of kernels)
       for (const tile of tiles) {
         const caps = { ...(name === 'matmul-subgroup' ? SWIFTSHADER : MATRIX_GPU), lanes: 1 };
-        const forced = plan({ m: 3, ...SHAPE, dtype: 'float16', innerPrecise: 1 }, caps, { kernel: name, tile });
+        const spec = { m: 3, ...SHAPE, dtype: 'float16', innerPrecise: 1, codebook: name === 'matmul-table' } as const;
+        const forced = plan(spec, caps, { kernel: name, tile });
         expect(forced.kernel).toBe(name);
         expect(forced.params).toMatchObject(tile);
         expect(forced.why).toHaveLength(1);
@@ -384,22 +480,41 @@ describe('plans', () => {
         n: fc.constantFrom(n, 4 * Math.ceil(n / 4)),
         bits: fc.constantFrom<4 | 8>(4, 8),
         dtype: dtypes,
-        offset: fc.boolean(),
+        shift: fc.constantFrom('none', 'offset', 'minimum'),
+        codebook: fc.boolean(),
+        permuted: fc.constantFrom(false, false, true),
         quant: fc.boolean(),
         xDigits: fc.constantFrom(undefined, 1 as const, 2 as const),
         yOffset: fc.constantFrom(0, 0, 4, 5),
       }),
     )
-    .chain((spec) => fc.record({ spec: fc.constant(spec), x: xViews(spec.m, spec.k), group: fc.constantFrom(0, 32) }))
-    .map(({ spec, x, group }) => ({ ...spec, x, group: group < spec.k ? group : 0 }));
+    .chain((spec) => fc.record({ spec: fc.constant(spec), x: xViews(spec.m, spec.k), group: fc.constantFrom(0, 32, 16, 8, 40) }))
+    .map(({ spec: { shift, ...spec }, x, group }) => ({
+      ...spec,
+      x,
+      offset: shift === 'offset',
+      minimum: shift === 'minimum',
+      group: group < spec.k ? group : 0,
+    }));
+  /** Those that a kernel is for. */
+  const forKernel = (kernel: string, spec: ProblemSpec): ProblemSpec => {
+    const spans = ['matmul-dot4', 'matmul-matrix', 'matmul-subgroup'].includes(kernel);
+    const indices = kernel === 'matmul-table' || (['matmul-plain', 'matmul-tiled'].includes(kernel) && spec.codebook === true);
+    return {
+      ...spec,
+      // An x that came quantized is for the kernel that reads codes, and for layers that take its inputs in their order.
+      ...(kernel === 'matmul-dot4' ? { innerPrecise: 1, ...(spec.permuted && { xDigits: undefined }) } : { xDigits: undefined }),
+      ...(kernel === 'matmul-matrix' && { dtype: 'float16' }),
+      ...(spans && spec.group && { group: spec.k > 32 ? 32 : 0 }),
+      ...(indices ? { codebook: true, bits: 4, offset: false, minimum: false } : { codebook: false }),
+    };
+  };
 
   test.each(kernels.map(({ name }) => name))('%s: every element of y is made once, from its own row and column', (kernel) => {
     fc.assert(
       fc.property(specs, smallCaps, (spec, change) => {
         const caps: Caps = { ...MATRIX_GPU, ...change, ...(change.software && { minSubgroupSize: 8, maxSubgroupSize: 8 }) };
-        // An x that came quantized is for the kernel that reads codes.
-        const own = kernel === 'matmul-dot4' ? { innerPrecise: 1 as const } : { xDigits: undefined };
-        const { problem, operands } = problemOf({ ...spec, ...own, ...(kernel === 'matmul-matrix' && { dtype: 'float16' }) });
+        const { problem, operands } = problemOf(forKernel(kernel, spec));
         let made: Plan;
         const packed = packedLayout(operands, caps);
         try {

@@ -61,6 +61,16 @@ class Tags {
 const indexOfX = ({ x }: Problem, m: number, k: number): number =>
   x.offset + Math.floor(m / x.batchRows) * x.strideB + (m % x.batchRows) * x.strideM + k * x.strideK;
 
+/** Which input column k of the codes is for, in the simulation. */
+const inputOf = ({ k, permuted }: Problem, column: number): number => (permuted ? k - 1 - column : column);
+
+/** Words that share a sum of x: those of 32 k, or of the longest power of two of k that a group has whole ones of. */
+export function spanWords({ bits, groups, groupSize }: Problem): number {
+  let words = bits;
+  while (groups > 1 && groupSize % (words * (32 / bits)) !== 0) words /= 2;
+  return words;
+}
+
 /** Runs a plan; throws unless every element of y is the product of its row and its column, written once. */
 export function runPlan(problem: Problem, packed: Packed, caps: Caps, plan: Plan): void {
   const { m, n, k, bits } = problem;
@@ -104,7 +114,9 @@ export function runPlan(problem: Problem, packed: Packed, caps: Caps, plan: Plan
         const firstK = u.first_k! + 4 * (index % u.quads!);
         const at = u.base! + Math.floor(row / u.batch_rows!) * u.stride_b! + (row % u.batch_rows!) * u.stride_m!;
         for (let j = firstK; j < firstK + 4; j++) {
-          const tag = j >= u.k! ? '0' : xTags.get(absolute(step, 'x', at + j * u.stride_k!, xBits));
+          const source = step.params.PERM === 1 ? inputOf(problem, j) : j;
+          if (step.params.PERM === 1 && j < u.k!) absolute(step, 'permutation', j, 32);
+          const tag = j >= u.k! ? '0' : xTags.get(absolute(step, 'x', at + source * u.stride_k!, xBits));
           must(tag !== undefined, 'gather-rows reads what is not x');
           const out = 4 * (u.rows_base! + i * u.pitch! + Math.floor(j / 4)) + (j % 4);
           rows.put(absolute(step, 'rows', out, 32), tag);
@@ -120,7 +132,7 @@ export function runPlan(problem: Problem, packed: Packed, caps: Caps, plan: Plan
           const owners = new Set<string>();
           for (let j = 32 * span; j < Math.min(32 * (span + 1), 4 * u.x_pitch!); j++) {
             const tag = tagOfX(step, 4 * (u.x_base! + i * u.x_pitch!) + j);
-            must(j < k ? tag?.split(',')[1] === String(j) : tag === '0', `quantize-rows reads '${tag}' for k ${j}`);
+            must(j < k ? tag?.split(',')[1] === String(inputOf(problem, j)) : tag === '0', `quantize-rows reads '${tag}' for k ${j}`);
             if (j < k) owners.add(tag!.split(',')[0]!);
           }
           must(owners.size === 1, 'quantize-rows: a block of several rows');
@@ -147,14 +159,14 @@ export function runPlan(problem: Problem, packed: Packed, caps: Caps, plan: Plan
       must(invocations(step) >= u.m! * u.spans!, 'sum-rows: too few workgroups');
       for (let i = 0; i < u.m! * u.spans!; i++) {
         const row = 4 * (u.x_base! + Math.floor(i / u.spans!) * u.x_pitch!);
-        const firstK = 32 * (i % u.spans!);
-        const lastK = Math.min(firstK + 31, 4 * u.x_pitch! - 1);
+        const firstK = 4 * u.span_quads! * (i % u.spans!);
+        const lastK = Math.min(firstK + 4 * u.span_quads! - 1, 4 * u.x_pitch! - 1);
         must(lastK >= firstK && (i % u.spans! < u.spans! - 1 || lastK >= k - 1), 'sum-rows: spans are not k');
         const inRows = step.bindings.x!.buffer === 'rows';
         const at = absolute(step, 'x', row + firstK, inRows ? 32 : xBits);
         absolute(step, 'x', row + lastK, inRows ? 32 : xBits);
         absolute(step, 'sums', 2 * i + 1, 32);
-        xSums.put(i, (inRows ? rows.get(at) : xTags.get(at))!.split(',')[0]!);
+        xSums.put(i, (inRows ? rows.get(at) : xTags.get(at))!);
       }
     } else {
       const kernel = kernels.find(({ name }) => name === step.shader);
@@ -166,6 +178,7 @@ export function runPlan(problem: Problem, packed: Packed, caps: Caps, plan: Plan
       must(Number.isInteger(splits) && splits >= 1, `${splits} tiles for each block of rows and columns`);
       must(splits === 1 || step.bindings.y!.buffer === 'sums', 'splits that nobody adds up');
       must(step.workgroups[0] * step.workgroups[1] >= u.tiles!, 'too few workgroups');
+      if (problem.codebook) must(step.bindings.codebook!.size === 64, 'no codebook');
       must(u.n! <= 4 * u.w_pitch! && 4 * u.w_pitch! - u.n! < 4, `n ${u.n} in ${u.w_pitch} quads`);
       must(u.words === packed.words && u.k === k, 'another k');
       must(u.group_words === (problem.groups > 1 ? problem.groupSize / codes : packed.words), `groups of ${u.group_words} words`);
@@ -182,14 +195,16 @@ export function runPlan(problem: Problem, packed: Packed, caps: Caps, plan: Plan
           const tag = tagOfX(step, 4 * (u.x_base! + i * u.x_pitch!) + j);
           const [row, column] = (tag ?? '').split(',');
           if (j < k) {
-            must(column === String(j), `x[${i}, ${j}] is '${tag}'`);
+            must(column === String(inputOf(problem, j)), `x[${i}, ${j}] is '${tag}'`);
             tagged.add(row!);
           } else must(tag === '0', `beyond k there is '${tag}'`);
         }
         must(tagged.size === 1, 'a row of several rows');
-        const spans = Math.ceil(k / 32);
+        const spanK = spanWords(problem) * codes;
+        const spans = Math.ceil(u.words / spanWords(problem));
         for (let span = 0; step.bindings.x_sums && span < spans; span++) {
-          must(xSums.get(i * spans + span) === [...tagged][0], `sums of another x for row ${i}`);
+          const want = `${[...tagged][0]},${inputOf(problem, span * spanK)}`;
+          must(xSums.get(i * spans + span) === want, `sum ${span} of row ${i} begins at ${xSums.get(i * spans + span)}, not ${want}`);
         }
         if (step.bindings.x_codes)
           for (let span = 0; span < spansOf(k); span++) {
@@ -283,7 +298,10 @@ export function runLoad(
       const [columns, name] = columnsOf[kind!]!;
       const slab = kind === 'columnBias' ? { begin: 0, count: n, quads: Math.ceil(n / 4) } : packed.slabs[Number(number)]!;
       const perWord = step.params.PACKED === 1 ? 2 : 1;
-      must(u.out_pitch! * perWord === 4 * slab.quads && u.n === slab.count, `${out.buffer}: rows of ${u.out_pitch}`);
+      must(
+        u.out_pitch! * perWord === 4 * slab.quads && u.out_count === u.out_pitch && u.n === slab.count,
+        `${out.buffer}: rows of ${u.out_pitch}`,
+      );
       must(invocations(step) >= u.groups! * u.out_pitch!, 'repack-scale: too few workgroups');
       for (let index = 0; index < u.groups! * u.out_pitch!; index++) {
         const g = Math.floor(index / u.out_pitch!);

@@ -138,6 +138,8 @@ describe('a plan', () => {
     expect(idOf(plan(3, GPU, { tuned: tuned(tiled), disabled: new Map([[id, 'broken']]) }))).toBe(own);
     const { problem, packed } = of(3, GPU);
     expect(makePlan(problem, packed, GPU, { kernel: 'matmul-plain' }, { ...NO_FINDINGS, tuned: tuned(tiled) }).kernel).toBe('matmul-plain');
+    for (const change of [{ permuted: true }, { codebook: true }, { shift: 'minimum' }, { scaleDtype: 'bfloat16' }] as const)
+      expect(problemClass({ ...problem, ...change }, GPU)).not.toBe(problemClass(problem, GPU));
     expect(problemClass({ ...problem, innerPrecise: 1 }, GPU)).not.toBe(problemClass(problem, GPU));
     expect(problemClass(problem, { ...GPU, subgroups: false })).not.toBe(problemClass(problem, GPU));
   });
