@@ -2,7 +2,7 @@
 import { upload } from '../e2e/run-case.js';
 import { decode16 } from '../src/dtype.js';
 import { LinearWeightQuant, type LinearWeightQuantOptions, Tensor, UnsupportedError } from '../src/index.js';
-import { kernels } from '../src/kernels/index.js';
+import { ofNumbers } from '../src/kernels/index.js';
 import { variantId } from '../src/kernels/kernel.js';
 import { bufferOf, type Contender, type Engine, emptyBuffer, inOnePass, type Operands, readBuffer, rowsOf } from './contender.js';
 import type { Family, Overhead } from './results.js';
@@ -68,7 +68,7 @@ export const withoutSubgroups = (engine: Engine, operands: Operands): Contender 
 
 /** Every kernel that can do the problem, with the tile it would choose itself, or with each of its tiles. */
 export const forced = (engine: Engine, operands: Operands, tiles: boolean): Contender[] =>
-  kernels.flatMap(({ name, tiles: all }) =>
+  ofNumbers.flatMap(({ name, tiles: all }) =>
     (tiles ? all : [undefined]).map((tile) =>
       contender(engine, operands, `antiquant ${tile ? variantId(name, tile) : name}`, 'ours-other', {
         force: { kernel: name, ...(tile && { tile }) },

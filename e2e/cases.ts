@@ -2,7 +2,7 @@
 // A case is data; its name says all of it, so one case can be run again by name.
 import type { Caps } from '../src/caps.js';
 import type { FloatDType } from '../src/dtype.js';
-import { kernels } from '../src/kernels/index.js';
+import { kernels, ofNumbers } from '../src/kernels/index.js';
 import { variantId } from '../src/kernels/kernel.js';
 import { hasMatrices } from '../src/kernels/matmul-matrix.js';
 import type { Force } from '../src/plan.js';
@@ -104,7 +104,7 @@ const G32 = { mode: 'group', groupSize: 32 } as const;
  * Every tile of every kernel, exactly, on a shape that divides by nothing. Kernels of many tiles, in which the width of codes
  * changes little, take turns.
  */
-const everyTile: readonly Case[] = kernels.flatMap((kernel) =>
+const everyTile: readonly Case[] = ofNumbers.flatMap((kernel) =>
   kernel.tiles.flatMap((tile, i) =>
     (kernel.tiles.length > 12 ? [BITS[i % 2]!] : BITS).map((bits, j) => {
       // The tiles share out dtypes, offsets and outputs among them.
@@ -141,7 +141,7 @@ const everyMode: readonly Case[] = DTYPES.flatMap((dtype) =>
 
 const withoutF16: readonly Case[] = BITS.flatMap((bits) =>
   (['exact', 'random', 'special'] as const).flatMap((data) =>
-    kernels.flatMap(({ name }) =>
+    ofNumbers.flatMap(({ name }) =>
       name === 'matmul-matrix'
         ? []
         : makeCase({ dtype: 'float16', bits, data, ...G32, offset: true, caps: { f16: false }, force: { kernel: name }, n: 12 }),
@@ -271,7 +271,7 @@ const limits: readonly Case[] = [
   // Helpers fold their grids too.
   makeCase({ k: 8, n: 300, bits: 4, quant: 'float32+offset', bias: true, data: 'exact', caps: { maxComputeWorkgroupsPerDimension: 4 } }),
   makeCase({ k: 8, n: 301, bits: 8, x: 'transposed', dtype: 'float16', data: 'exact', caps: { maxComputeWorkgroupsPerDimension: 4 } }),
-  ...kernels.map(({ name }) =>
+  ...ofNumbers.map(({ name }) =>
     makeCase({
       m: 70,
       k: 32,
@@ -286,7 +286,7 @@ const limits: readonly Case[] = [
 ];
 
 /** NaN, ±Inf and overflow go where the formula sends them, in every kernel. */
-const special: readonly Case[] = kernels.flatMap(({ name }) =>
+const special: readonly Case[] = ofNumbers.flatMap(({ name }) =>
   dtypesOf(name).flatMap((dtype) =>
     BITS.map((bits) => makeCase({ dtype, bits, data: 'special', offset: true, bias: true, ...G32, n: 24, m: 4, force: { kernel: name } })),
   ),

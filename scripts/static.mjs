@@ -156,7 +156,7 @@ function printTable(rows) {
   const number = (value) => (Number.isFinite(value) ? value.toFixed(2) : '–');
   const widths = (loads) =>
     [...new Set(loads)].sort((a, b) => b - a).map((bytes) => `${loads.filter((b) => b === bytes).length} × ${bytes} B`);
-  const OPERANDS = ['BITS', 'X', 'SCALE', 'OFFSET', 'Y'];
+  const OPERANDS = ['BITS', 'X', 'SCALE', 'OFFSET', 'TABLE', 'Y'];
   const tile = (params) => Object.entries(params).flatMap(([key, value]) => (OPERANDS.includes(key) ? [] : [`${key}=${value}`]));
   const head = [
     'kernel',

@@ -15,7 +15,7 @@
 #include "lib/blocks.wgsl"
 
 #if !TABLE || TRICK
-#error matmul-table looks codes up: TABLE must be 1, TRICK 0
+#error matmul-table looks codes up: TABLE must be 1, and TRICK is for numbers
 #endif
 
 fn mac_word(sum: ptr<function, Rows>, start: ptr<function, RowStarts>, word: u32, words: vec4<u32>, s: vec4<f32>) {
@@ -58,13 +58,16 @@ fn main(
     }
   }
 
-#repeat r ROWS
-  if (m + r < params.m) {
-    var row_sum = sum[r];
-    if (any_nonfinite(row_sum)) { // what x is past the last k meets a scale that may be infinite
+  // A loop that compilers cannot unroll, as in matmul-prefill.
+  let rows = min(ROWS, params.m - m);
+  for (var r = 0u; r < rows; r++) {
+    var row_sum = sum[0];
+#repeat i ROWS
+    row_sum = select(row_sum, sum[i], r == i);
+#end
+    if (any_nonfinite(row_sum)) { // the zeros of x past the last k may have met an infinite scale
       row_sum = formula_of(m + r, quad, run.begin, run.end);
     }
     write_split(place.split, m + r, quad, row_sum);
   }
-#end
 }

@@ -25,6 +25,9 @@ export const kernels: readonly Kernel[] = [
   matmulPlain,
 ];
 
+/** Those that take codes for numbers: what a layer of torch's may have. */
+export const ofNumbers: readonly Kernel[] = kernels.filter(({ table }) => table !== 'only');
+
 /** Every shader by its name. */
 export const shaders: ReadonlyMap<string, Shader> = new Map([...kernels, ...helpers].map((shader) => [shader.name, shader]));
 

@@ -4,7 +4,7 @@ import { upload } from '../../e2e/run-case.js';
 import { PRECISE } from '../../src/accuracy.js';
 import { encode16 } from '../../src/dtype.js';
 import { convertWeightToInt4Pack, type HostTensor, LinearWeightQuant, requestDevice, Tensor, transQuantParam } from '../../src/index.js';
-import { kernels } from '../../src/kernels/index.js';
+import { ofNumbers } from '../../src/kernels/index.js';
 import type { Problem } from '../../src/problem.js';
 import { type RequantizeVector, requantizeVectors } from '../requantize-vectors.js';
 import { gpu } from './gpu.js';
@@ -138,7 +138,7 @@ async function run(v: Vector, dtype: 'float32' | 'float16' | 'bfloat16', kernel:
 }
 
 /** Less one that rounds x (quantized.test.ts), and one that wants matrix units (matrix.test.ts). */
-const exactKernels = kernels.filter(
+const exactKernels = ofNumbers.filter(
   ({ tiles, accuracy }) => tiles[0]!.M_SIZE === undefined && (accuracy?.({} as Problem, tiles[0]!) ?? PRECISE).xStep === 0,
 );
 
