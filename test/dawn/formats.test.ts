@@ -1,0 +1,16 @@
+// Every format from bytes to numbers on Dawn.
+import { expect, test } from 'vitest';
+import { formatCases, nodeCases, runFormatCase, runNodeCase } from '../../e2e/format-cases.js';
+import { requestDevice } from '../../src/index.js';
+import { gpu } from './gpu.js';
+
+const device = await requestDevice({ gpu });
+
+test.each(formatCases.map((c) => [c.name, c] as const))('%s', async (_, c) => {
+  const { failures } = await runFormatCase(device, c);
+  expect(failures).toEqual([]);
+});
+test.each(nodeCases.map((c) => [c.name, c] as const))('%s', async (_, c) => {
+  const { failures } = await runNodeCase(device, c);
+  expect(failures).toEqual([]);
+});

@@ -1,0 +1,111 @@
+// A checkpoint of 1 GiB from disk to the GPU: what is in memory beside the layers' own buffers stays small. The adapter here is software, so
+// that its buffers are in this process's memory too, and are taken off.
+import { mkdtemp, open, rm } from 'node:fs/promises';
+import { tmpdir } from 'node:os';
+import { join } from 'node:path';
+import { afterAll, expect, test } from 'vitest';
+import { findLayers, loadLayer, openModel } from '../../src/formats/index.js';
+import { type LinearWeightQuant, requestDevice } from '../../src/index.js';
+import { gpu } from './gpu.js';
+
+const GIB = 2 ** 30;
+const LIMIT = 200e6;
+const folder = await mkdtemp(join(tmpdir(), 'antiquant-'));
+afterAll(() => rm(folder, { recursive: true }));
+
+interface Tensor {
+  readonly dtype: string;
+  readonly shape: readonly number[];
+}
+const BYTES: Readonly<Record<string, number>> = { F32: 4, I32: 4, I8: 1, F16: 2 };
+const sizeOf = ({ dtype, shape }: Tensor): number => shape.reduce((a, b) => a * b, BYTES[dtype]!);
+
+/** A head of 32,000 outputs as bitsandbytes has it, then layers of 11,008 × 4,096, GPTQ and pack-quantized by turns, until the file is as large as it should be. */
+function checkpoint(): Map<string, Tensor> {
+  const tensors = new Map<string, Tensor>([
+    ['lm_head.weight', { dtype: 'I8', shape: [32000, 4096] }],
+    ['lm_head.SCB', { dtype: 'F32', shape: [32000] }],
+  ]);
+  let total = [...tensors.values()].reduce((sum, tensor) => sum + sizeOf(tensor), 0);
+  for (let i = 0; total < GIB; i++) {
+    const layer: Record<string, Tensor> =
+      i % 2 === 0
+        ? {
+            qweight: { dtype: 'I32', shape: [512, 11008] },
+            qzeros: { dtype: 'I32', shape: [32, 1376] },
+            scales: { dtype: 'F16', shape: [32, 11008] },
+          }
+        : { weight_packed: { dtype: 'I32', shape: [11008, 512] }, weight_scale: { dtype: 'F16', shape: [11008, 32] } };
+    for (const [name, tensor] of Object.entries(layer)) {
+      tensors.set(`layers.${i}.${name}`, tensor);
+      total += sizeOf(tensor);
+    }
+  }
+  return tensors;
+}
+
+async function write(path: string): Promise<number> {
+  let at = 0;
+  const entries = [...checkpoint()].map(([name, tensor]) => {
+    const begin = at;
+    at += sizeOf(tensor);
+    return [name, { ...tensor, data_offsets: [begin, at] }];
+  });
+  const header = new TextEncoder().encode(JSON.stringify(Object.fromEntries(entries)));
+  const length = new BigUint64Array([BigInt(header.length)]);
+  // Noise that is finite in whatever dtype it is read: halves and floats below 1.
+  const noise = Uint16Array.from({ length: 2 ** 22 }, (_, i) => (Math.imul(i + 1, 0x9e3779b1) >>> 16) & 0x3bff);
+  const file = await open(path, 'w');
+  await file.write(new Uint8Array(length.buffer));
+  await file.write(header);
+  for (let left = at; left > 0; left -= noise.byteLength)
+    await file.write(new Uint8Array(noise.buffer, 0, Math.min(left, noise.byteLength)));
+  await file.close();
+  return 8 + header.length + at;
+}
+
+test('1 GiB needs less than 200 MB beside the GPU buffers', async () => {
+  const path = join(folder, 'model.safetensors');
+  const size = await write(path);
+  expect(size).toBeGreaterThan(GIB);
+  const device = await requestDevice({ gpu });
+  // Layers' own buffers, as they come and go; what is uploaded from is not among them.
+  let buffers = 0;
+  const create = device.createBuffer.bind(device);
+  device.createBuffer = (descriptor) => {
+    const buffer = create(descriptor);
+    if (!/^antiquant (w|scale|offset)\d|^antiquant column/.test(descriptor.label ?? '')) return buffer;
+    buffers += descriptor.size;
+    const destroy = buffer.destroy.bind(buffer);
+    buffer.destroy = () => {
+      buffers -= descriptor.size;
+      destroy();
+    };
+    return buffer;
+  };
+  const config = { quantization_config: { quant_method: 'gptq', bits: 4, group_size: 128, desc_act: false, checkpoint_format: 'gptq' } };
+  const { layers } = await findLayers(await openModel(path), { config });
+  expect(layers.length).toBeGreaterThan(30);
+  // The first layer compiles the shaders that all of them share.
+  (await loadLayer(device, layers[1]!, { dtype: 'float32' })).destroy();
+  expect(buffers).toBe(0);
+  const before = process.memoryUsage().rss;
+  let peak = 0;
+  const sample = (): void => {
+    peak = Math.max(peak, process.memoryUsage().rss - before - buffers);
+  };
+  const timer = setInterval(sample, 5);
+  const start = performance.now();
+  const loaded: LinearWeightQuant[] = [];
+  for (const source of layers) {
+    loaded.push(await loadLayer(device, source, { dtype: 'float32', onProgress: sample }));
+  }
+  const seconds = (performance.now() - start) / 1000;
+  clearInterval(timer);
+  console.log(
+    `${(size / 1e6).toFixed(0)} MB in ${layers.length} layers: ${(buffers / 1e6).toFixed(0)} MB of GPU buffers, at most ${(peak / 1e6).toFixed(0)} MB ` +
+      `of memory beside them, ${(size / 1e6 / seconds).toFixed(0)} MB/s`,
+  );
+  for (const layer of loaded) layer.destroy();
+  expect(peak).toBeLessThan(LIMIT);
+}, 300_000);
