@@ -1,0 +1,83 @@
+// quantize → write → open → import gives the same matrix, for what the library's own reader and importers see.
+import fc from 'fast-check';
+import { expect, test } from 'vitest';
+import type { FloatDType } from '../../../src/dtype.js';
+import { byteSource } from '../../../src/formats/byte-source.js';
+import { importCompressedTensors } from '../../../src/formats/compressed-tensors.js';
+import { findLayers } from '../../../src/formats/find-layers.js';
+import { simplify } from '../../../src/formats/matrix.js';
+import type { RawTensor } from '../../../src/formats/raw-tensor.js';
+import { readMatrix } from '../../../src/formats/read-layer.js';
+import { openSafetensors } from '../../../src/formats/safetensors.js';
+import type { TensorFile } from '../../../src/formats/tensor-file.js';
+import { importTorchNpu } from '../../../src/formats/torch-npu.js';
+import { compressedTensorsConfig, compressedTensorsTensors } from '../../../src/formats/write-compressed-tensors.js';
+import { type TensorToWrite, writeSafetensors } from '../../../src/formats/write-safetensors.js';
+import { torchNpuTensors } from '../../../src/formats/write-torch-npu.js';
+import { quantize } from '../../../src/quantize/quantize.js';
+import { normals } from '../quantize/data.js';
+
+async function written(tensors: Iterable<TensorToWrite>): Promise<TensorFile> {
+  const pieces: Uint8Array[] = [];
+  await writeSafetensors({ write: (bytes) => pieces.push(bytes.slice()) }, tensors, { metadata: { format: 'pt' } });
+  const file = await openSafetensors(await byteSource(await new Blob(pieces as BlobPart[]).arrayBuffer()));
+  expect(file.metadata).toEqual({ format: 'pt' });
+  return file;
+}
+
+async function throughAFile(tensors: Iterable<TensorToWrite>): Promise<never> {
+  const file = await written(tensors);
+  const read = [...file.tensors.values()].map(
+    async ({ name, dtype, shape, source, begin, end }): Promise<[string, RawTensor]> => [
+      name.slice('a.b.'.length),
+      { name, dtype, shape, bytes: await source.read(begin, end) },
+    ],
+  );
+  return Object.fromEntries(await Promise.all(read)) as never;
+}
+
+test('the same codes, scales, zero points', async () => {
+  const cases = fc.record({
+    n: fc.integer({ min: 2, max: 19 }),
+    words: fc.integer({ min: 1, max: 12 }),
+    bits: fc.constantFrom(4 as const, 8 as const),
+    mode: fc.constantFrom('tensor' as const, 'channel' as const, 'group' as const),
+    symmetric: fc.boolean(),
+    method: fc.constantFrom('minmax' as const, 'mse' as const, 'hqq' as const),
+    scaleDtype: fc.constantFrom<FloatDType>('float32', 'float16', 'bfloat16'),
+  });
+  await fc.assert(
+    fc.asyncProperty(cases, async ({ n, words, bits, mode, symmetric, method, scaleDtype }) => {
+      const k = words * 32 + (mode === 'group' ? 32 : 0);
+      const groupSize = mode === 'group' ? 32 : undefined;
+      const weights = normals(`${n} ${k}`, n * k).map((value) => value + 0.3);
+      const options = { n, k, bits, mode, groupSize, method, scaleDtype, symmetric: symmetric && method !== 'hqq' };
+      const layer = quantize(weights, options);
+      const wanted = simplify(layer.matrix);
+      expect(simplify(importTorchNpu(await throughAFile(torchNpuTensors('a.b', layer))))).toEqual(wanted);
+      if (method !== 'hqq')
+        expect(simplify(importCompressedTensors(await throughAFile(compressedTensorsTensors('a.b', layer))))).toEqual(wanted);
+    }),
+    { numRuns: 100 },
+  );
+});
+
+test('findLayers finds them by their names, and by the configuration that was written', async () => {
+  const layers = ['model.layers.0.up_proj', 'model.layers.0.down_proj'];
+  for (const symmetric of [false, true])
+    for (const groupSize of [32, undefined]) {
+      const options = { n: 16, k: 96, bits: 4, symmetric, ...(groupSize && { groupSize }) } as const;
+      const made = layers.map((name) => ({ name, layer: quantize(normals(name, 16 * 96), options) }));
+      const config = { quantization_config: compressedTensorsConfig({ ...options, mode: made[0]!.layer.mode }) };
+      const files = [
+        { tensors: made.flatMap(({ name, layer }) => torchNpuTensors(name, layer)), options: {} },
+        { tensors: made.flatMap(({ name, layer }) => compressedTensorsTensors(name, layer)), options: { config } },
+      ];
+      for (const { tensors, options } of files) {
+        const found = await findLayers(await written(tensors), options);
+        expect(found.layers.map(({ name }) => name)).toEqual(layers);
+        for (const [i, source] of found.layers.entries())
+          expect(simplify(await readMatrix(source))).toEqual(simplify(made[i]!.layer.matrix));
+      }
+    }
+});
