@@ -33,7 +33,7 @@ export default defineConfig({
       name: 'chromium-f16',
       outputDir: 'test-results/chromium-f16',
       use: browser(process.env.CHROMIUM_F16, []),
-      testMatch: 'cases.spec.ts',
+      testMatch: ['cases.spec.ts', 'formats.spec.ts'],
     },
   ],
 });

@@ -1,26 +1,11 @@
 // Every format from the bytes of its tensors to numbers on a device: layers are found, read in small pieces, loaded and multiplied, and the
 // result is held against the reference on the weights as the importer has them. What importers make of bytes is proved in test/unit/formats.
 import { encode16, type FloatDType } from '../src/dtype.js';
-import {
-  byteSource,
-  type FindLayersOptions,
-  findLayers,
-  type GgufTypeName,
-  ggufTypes,
-  importMatMulNBits,
-  type LayerSource,
-  loadLayer,
-  type QuantizedMatrix,
-  type RawTensor,
-  readBias,
-  readMatrix,
-  type TensorFile,
-} from '../src/formats/index.js';
-import { type HostTensor, referenceMatrix } from '../src/index.js';
-import { variantId } from '../src/kernels/kernel.js';
+import type { FindLayersOptions } from '../src/formats/find-layers.js';
+import { type GgufTypeName, ggufTypes } from '../src/formats/gguf-blocks.js';
+import type { RawTensor } from '../src/formats/raw-tensor.js';
+import type { TensorFile } from '../src/formats/tensor-file.js';
 import { random } from './data.js';
-import { runMatrix } from './matrix-cases.js';
-import { type CaseReport, multiply } from './run-case.js';
 
 export interface FormatCase {
   readonly name: string;
@@ -47,7 +32,7 @@ interface Make {
 
 const count = (shape: readonly number[]): number => shape.reduce((a, b) => a * b, 1);
 
-function makers(seed: string): Make {
+export function makers(seed: string): Make {
   const next = random(seed);
   const tensor = (name: string, dtype: string, shape: readonly number[], data: ArrayBufferView): RawTensor => ({
     name: `layer.${name}`,
@@ -226,43 +211,6 @@ const fromGguf: readonly FormatCase[] = (Object.keys(ggufTypes) as GgufTypeName[
 
 export const formatCases: readonly FormatCase[] = [...fromSafetensors, ...fromGguf];
 
-async function layerOf(c: FormatCase): Promise<LayerSource> {
-  const entries = await Promise.all(
-    c.tensors(makers(c.name)).map(async ({ name, dtype, shape, bytes }) => {
-      const source = await byteSource(bytes);
-      return [name, { name, dtype, shape, source, begin: 0, end: bytes.length }] as const;
-    }),
-  );
-  const file: TensorFile = { kind: c.kind, name: c.name, metadata: c.metadata ?? {}, tensors: new Map(entries) };
-  const { layers, refused } = await findLayers(file, { config: c.config, torchNpu: c.torchNpu });
-  if (refused[0]) throw refused[0].error;
-  if (layers.length !== 1) throw new Error(`${c.name}: ${layers.length} layers`);
-  return layers[0]!;
-}
-
-/** In pieces of 600 bytes or so. */
-export async function runFormatCase(device: GPUDevice, c: FormatCase): Promise<CaseReport> {
-  const source = await layerOf(c);
-  device.pushErrorScope('validation');
-  const layer = await loadLayer(device, source, { dtype: c.dtype, chunkBytes: 600 });
-  const matrix = await readMatrix(source);
-  const bias = await readBias(source);
-  const x = activations(c.name, matrix, c.dtype);
-  const { accuracy, steps } = layer.explain(x.shape[0]!);
-  const want = referenceMatrix(x, matrix, { accuracy, bias: bias && { data: bias, shape: [matrix.n], dtype: 'float32' } });
-  const { failures, error } = await multiply(device, layer, { x, lead: 0, want, yOffset: 0, exact: false });
-  const invalid = await device.popErrorScope();
-  if (invalid) failures.push(`validation: ${invalid.message}`);
-  layer.destroy();
-  return { name: c.name, variants: steps.map((step) => variantId(step.shader, step.params)), failures, error };
-}
-
-function activations(seed: string, { k }: QuantizedMatrix, dtype: FloatDType): HostTensor {
-  const next = random(`x of ${seed}`);
-  const values = Float32Array.from({ length: 3 * k }, () => 2 * next() - 1);
-  return { data: dtype === 'float32' ? values : encode16(values, dtype), shape: [3, k], dtype };
-}
-
 /** The tensors of an ONNX node, which has no file of its own here. */
 export interface NodeCase {
   readonly name: string;
@@ -274,19 +222,3 @@ export const nodeCases: readonly NodeCase[] = [
   { name: 'MatMulNBits 4 bits, blocks of 16, K = 100', bits: 4, k: 100, block: 16 },
   { name: 'MatMulNBits 8 bits, blocks of 32, K = 77', bits: 8, k: 77, block: 32 },
 ];
-
-export function runNodeCase(device: GPUDevice, { name, bits, k, block }: NodeCase): Promise<CaseReport> {
-  const make = makers(name);
-  const blocks = Math.ceil(k / block);
-  const n = 13;
-  const matrix = importMatMulNBits(
-    {
-      B: make.bytes('B', [n, blocks, (block * bits) / 8]),
-      scales: make.floats('scales', [n * blocks]),
-      zero_points: make.bytes('zero_points', [n * Math.ceil((blocks * bits) / 8)]),
-    },
-    { N: n, K: k, bits, block_size: block },
-  );
-  const c = { name, dtype: 'float16' as const, exact: false, innerPrecise: 0 as const, force: undefined, caps: {} };
-  return runMatrix(device, c, { matrix, x: activations(name, matrix, 'float16') });
-}

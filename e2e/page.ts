@@ -2,8 +2,12 @@
 import { capsOf } from '../src/gpu/device.js';
 import { requestDevice } from '../src/index.js';
 import { cases } from './cases.js';
+import { formatCases, nodeCases } from './format-cases.js';
+import { matrixCases } from './matrix-cases.js';
 import { quantizeAndReport } from './quantize.js';
 import { type CaseReport, runCase } from './run-case.js';
+import { runFormatCase, runNodeCase } from './run-format.js';
+import { runMatrixCase } from './run-matrix.js';
 import { forget, prepareAndReport } from './tune.js';
 
 let device: GPUDevice | undefined;
@@ -19,6 +23,11 @@ const page = {
   forget,
   quantize: quantizeAndReport,
   run: (name: string): Promise<CaseReport> => runCase(device!, byName.get(name)!),
+  runMatrix: (name: string): Promise<CaseReport> => runMatrixCase(device!, matrixCases.find((c) => c.name === name)!),
+  runFormat(name: string): Promise<CaseReport> {
+    const c = formatCases.find((one) => one.name === name);
+    return c ? runFormatCase(device!, c) : runNodeCase(device!, nodeCases.find((one) => one.name === name)!);
+  },
 };
 export type TestPage = typeof page;
 (globalThis as { antiquant?: TestPage }).antiquant = page;

@@ -1,7 +1,11 @@
 // The Deno program: naga (Firefox's compiler) must take every variant shown that a device without `subgroups` can pick, and the case table
 // must pass. Built by `vite build --mode deno`, started by scripts/test.mjs. Prints a line per failure, then the counts.
 import { cases, runsOn } from '../e2e/cases.js';
+import { formatCases } from '../e2e/format-cases.js';
+import { matrixCases, matrixRunsOn } from '../e2e/matrix-cases.js';
 import { runCase } from '../e2e/run-case.js';
+import { runFormatCase } from '../e2e/run-format.js';
+import { runMatrixCase } from '../e2e/run-matrix.js';
 import { capsOf } from '../src/gpu/device.js';
 import { variantText } from '../src/gpu/pipeline.js';
 import { requestDevice } from '../src/index.js';
@@ -41,9 +45,20 @@ for (const { shader, params } of shownVariants()) {
 }
 note(`naga compiles ${compiled} variants`, refused.slice(0, 5));
 
-for (const c of cases.filter((one) => runsOn(one, caps))) {
-  const report = await runCase(device, c).catch((error: Error) => ({ failures: [String(error.stack)] }));
-  note(c.name, report.failures);
-}
+const inTurn = async <T extends { readonly name: string }>(list: readonly T[], run: (c: T) => Promise<{ failures: readonly string[] }>) => {
+  for (const c of list) {
+    const report = await run(c).catch((error: Error) => ({ failures: [String(error.stack)] }));
+    note(c.name, report.failures);
+  }
+};
+await inTurn(
+  cases.filter((c) => runsOn(c, caps)),
+  (c) => runCase(device, c),
+);
+await inTurn(
+  matrixCases.filter((c) => matrixRunsOn(c, caps)),
+  (c) => runMatrixCase(device, c),
+);
+await inTurn(formatCases, (c) => runFormatCase(device, c));
 console.log(`${passed} passed, ${failed} failed`);
 (globalThis as unknown as { Deno: { exit(code: number): never } }).Deno.exit(failed > 0 ? 1 : 0);

@@ -1,6 +1,7 @@
 // Every format from bytes to numbers on Dawn.
 import { expect, test } from 'vitest';
-import { formatCases, nodeCases, runFormatCase, runNodeCase } from '../../e2e/format-cases.js';
+import { formatCases, nodeCases } from '../../e2e/format-cases.js';
+import { runFormatCase, runNodeCase } from '../../e2e/run-format.js';
 import { requestDevice } from '../../src/index.js';
 import { gpu } from './gpu.js';
 

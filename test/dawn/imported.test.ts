@@ -1,7 +1,7 @@
 // Weights of formats that pack along k, from their bytes to y on Dawn: ONNX Runtime's goldens, and random words of GPTQ, AWQ and MLC.
 import { describe, expect, test } from 'vitest';
 import { random } from '../../e2e/data.js';
-import { runMatrix } from '../../e2e/matrix-cases.js';
+import { runMatrix } from '../../e2e/run-matrix.js';
 import { encode16 } from '../../src/dtype.js';
 import { importAwq } from '../../src/formats/awq.js';
 import { gptqLayer, importGptq } from '../../src/formats/gptq.js';

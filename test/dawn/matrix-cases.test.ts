@@ -1,6 +1,7 @@
 // Imported matrices on Dawn, where shader-f16 is real.
 import { expect, test } from 'vitest';
-import { matrixCases, matrixRunsOn, runMatrixCase } from '../../e2e/matrix-cases.js';
+import { matrixCases, matrixRunsOn } from '../../e2e/matrix-cases.js';
+import { runMatrixCase } from '../../e2e/run-matrix.js';
 import { capsOf, requestDevice } from '../../src/index.js';
 import { gpu } from './gpu.js';
 

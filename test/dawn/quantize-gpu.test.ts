@@ -1,7 +1,7 @@
 // quantizeOnGpu gives what quantize gives, in every bit: codes, scales and zero points.
 import { beforeAll, describe, expect, test } from 'vitest';
 import { random } from '../../e2e/data.js';
-import { runMatrix } from '../../e2e/matrix-cases.js';
+import { runMatrix } from '../../e2e/run-matrix.js';
 import { decode16, encode16, type FloatDType } from '../../src/dtype.js';
 import type { QuantizedMatrix } from '../../src/formats/matrix.js';
 import { capsOf, requestDevice, Tensor } from '../../src/index.js';
