@@ -19,6 +19,9 @@ const SHAPES = [
 /** What the table shows; a check also goes through `more`. */
 const FORMATS = [4, 8].flatMap((bits) => ['float32', 'float16'].map((dtype) => ({ bits, dtype, group: 32 })));
 const MORE = [4, 8].flatMap((bits) => [
+  ...(bits === 4 ? [{ bits, dtype: 'float16', group: 64, scaleDtype: 'float32', codebook: true }] : []),
+  { bits, dtype: 'float16', group: 32, minimum: true },
+  { bits, dtype: 'float32', group: 16, scaleDtype: 'float16', minimum: true },
   { bits, dtype: 'bfloat16', group: 32, offset: true },
   { bits, dtype: 'float16', group: 128, offset: true, quant: true },
   { bits, dtype: 'float32', group: 0, offset: true, quant: true },
