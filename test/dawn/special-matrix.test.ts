@@ -27,7 +27,7 @@ const base = {
   scale: Float32Array.from({ length: n * groups }, (_, i) => scaleAt(Math.floor(i / groups), i % groups)),
   scaleDtype: 'float32' as const,
 };
-const minimumAt = (c: number, g: number): number => [-4, 0, 2][(c + 2 * g) % 3]!;
+const minimumAt = (c: number, g: number): number => [-4, 0, 13][(c + 2 * g) % 3]!; // one turns signs round that a scaled one would not
 const valueAt = (code: number): number => code - 6; // one of them is 0
 const cases: readonly { readonly name: string; readonly matrix: QuantizedMatrix; readonly weight: (c: number, j: number) => number }[] = [
   {
