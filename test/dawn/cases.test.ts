@@ -23,10 +23,11 @@ test.each(runnable.map((c) => [c.name, c] as const))('%s', async (_, c) => {
   ran++;
 });
 
-// A shader that no case reaches is not tested. (Asked of whole runs only; repack shaders run inside load(), in every case, and
-// matmul-matrix in matrix.test.ts where the adapter has no matrix units.)
+// A shader that no case reaches is not tested. (Asked of whole runs only; repack shaders run inside load(), in every case; matmul-matrix
+// in matrix.test.ts where the adapter has no matrix units; matmul-table in matrix-cases.test.ts; quantize-weights in quantize-gpu.test.ts.)
+const ELSEWHERE = ['repack', 'repack-scale', 'repack-quant', 'matmul-table', 'quantize-weights'];
 afterAll(() => {
   if (ran < runnable.length) return;
-  const elsewhere = (name: string) => name.startsWith('repack') || (name === 'matmul-matrix' && capsOf(device).subgroupMatrix.length === 0);
-  expect([...shaders.keys()].filter((name) => !elsewhere(name) && !reached.has(name))).toEqual([]);
+  const elsewhere = [...ELSEWHERE, ...(capsOf(device).subgroupMatrix.length === 0 ? ['matmul-matrix'] : [])];
+  expect([...shaders.keys()].filter((name) => !elsewhere.includes(name) && !reached.has(name))).toEqual([]);
 });
