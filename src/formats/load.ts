@@ -16,7 +16,7 @@ export interface LoadOptions extends ReadOptions, Pick<LinearWeightQuantOptions,
  * that neither holds more than two of them beside the layer's own buffers. If anything fails, nothing stays on the GPU.
  * @throws FormatError, UnsupportedError, DeviceLostError; what `signal` was aborted with
  * @example
- * const { layers } = findLayers(await openModel(file));
+ * const { layers } = await findLayers(await openModel(file));
  * const layer = await loadLayer(device, layers[0], { dtype: 'float16', onProgress: (done, total) => { bar.value = done / total; } });
  */
 export async function loadLayer(device: GPUDevice, source: LayerSource, options: LoadOptions = {}): Promise<LinearWeightQuant> {

@@ -71,8 +71,9 @@ export function asFloats(tensor: RawTensor): Float32Array<ArrayBuffer> {
     tensor.dtype === 'F32'
       ? new Float32Array(aligned(tensor, 4))
       : (decode16(new Uint16Array(aligned(tensor, 2)), tensor.dtype === 'F16' ? 'float16' : 'bfloat16') as Float32Array<ArrayBuffer>);
-  const bad = values.findIndex((value) => !Number.isFinite(value));
-  if (bad >= 0) throw new FormatError(at(tensor, `element ${bad}`), 'a finite number', String(values[bad]));
+  for (let i = 0; i < values.length; i++) {
+    if (!Number.isFinite(values[i])) throw new FormatError(at(tensor, `element ${i}`), 'a finite number', String(values[i]));
+  }
   return values;
 }
 
