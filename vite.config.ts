@@ -65,13 +65,24 @@ const modes: Record<string, object> = {
 export default defineConfig(({ mode }) => ({
   ...(mode in modes ? {} : { plugins: [workerAddress] }),
   build: {
-    lib: { entry: { index: here('src/index.ts'), 'quantize/worker': here('src/quantize/worker.ts') }, formats: ['es'] },
+    lib: {
+      entry: {
+        index: here('src/index.ts'),
+        'formats/index': here('src/formats/index.ts'),
+        'quantize/worker': here('src/quantize/worker.ts'),
+        'cli/main': here('cli/main.ts'),
+      },
+      formats: ['es'],
+    },
     outDir: here('dist'),
     target: 'es2022',
     minify: false,
     sourcemap: true,
     // A file for each module: bundlers then leave out whatever is not used.
-    rollupOptions: { output: { preserveModules: true, preserveModulesRoot: 'src', entryFileNames: '[name].js' } },
+    rollupOptions: {
+      external: ['webgpu', /^node:/], // of cli/ alone
+      output: { preserveModules: true, preserveModulesRoot: 'src', entryFileNames: '[name].js' },
+    },
   },
   ...modes[mode],
   test: {
