@@ -1,0 +1,34 @@
+// A file of what is known of the inputs of layers, for antiquant quantize --activations: safetensors whose tensors are named after the layers.
+import { type Activations, asFloats, FormatError, openModel, readTensor, type TensorFile } from '../src/formats/index.js';
+import { at } from '../src/formats/raw-tensor.js';
+
+/** LAYER.mean_abs and so on; of several the last of these counts. */
+const FIELDS = [
+  ['mean_abs', 'meanAbs', (k: number) => [k]],
+  ['mean_square', 'meanSquare', (k: number) => [k]],
+  ['x', 'x', (k: number) => [-1, k]],
+  ['hessian', 'hessian', (k: number) => [k, k]],
+] as const;
+
+export const openActivations = (path: string, signal: AbortSignal): Promise<TensorFile> => openModel(path, { signal });
+
+/** Of one layer; undefined if the file has nothing of it. @throws FormatError for another shape */
+export async function activationsOf(
+  file: TensorFile | undefined,
+  { name, k }: { readonly name: string; readonly k: number },
+  signal: AbortSignal,
+): Promise<Activations | undefined> {
+  let found: Activations | undefined;
+  for (const [suffix, field, shapeOf] of FIELDS) {
+    const info = file?.tensors.get(`${name}.${suffix}`);
+    if (!info) continue;
+    const shape = shapeOf(k);
+    const fits = info.shape.length === shape.length && shape.every((size, i) => size === -1 || size === info.shape[i]);
+    if (!fits) {
+      const wanted = `(${shape.map((size) => (size === -1 ? 'rows' : size)).join(', ')}) for K = ${k}`;
+      throw new FormatError(at({ file: info.source.name, name: info.name }, 'shape'), wanted, `(${info.shape.join(', ')})`);
+    }
+    found = { [field]: asFloats(await readTensor(info, { signal })) };
+  }
+  return found;
+}

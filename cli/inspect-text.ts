@@ -1,0 +1,118 @@
+// An inspection as text: a heading for each thing that this library does, under it the layers or tensors with which it does that. Pure.
+import { wrap } from './command.js';
+import type { InspectedTensor, Inspection } from './inspect.js';
+import { bytesText, type Column, count, plain, shapeText, table, withoutNumbers } from './text.js';
+
+const COLUMNS: readonly Column[] = [
+  { title: 'name', align: 'left', flexible: true },
+  { title: '', align: 'left' },
+  { title: 'dtype', align: 'left' },
+  { title: 'shape', align: 'left' },
+  { title: 'bytes', align: 'right' },
+];
+const WITHOUT_DTYPE = COLUMNS.filter(({ title }) => title !== 'dtype');
+
+interface Row {
+  readonly name: string;
+  readonly dtype?: string;
+  readonly shape: string;
+  readonly bytes: number;
+}
+
+/** Rows whose names differ in numbers alone become one, with how many they were and the sum of their bytes. */
+export function merged(rows: readonly Row[]): (Row & { readonly times: number })[] {
+  const lines = new Map<string, Row & { times: number }>();
+  for (const row of rows) {
+    const key = JSON.stringify([withoutNumbers(row.name), row.dtype, row.shape]);
+    const line = lines.get(key);
+    if (line) lines.set(key, { ...line, name: withoutNumbers(row.name), bytes: line.bytes + row.bytes, times: line.times + 1 });
+    else lines.set(key, { ...row, times: 1 });
+  }
+  return [...lines.values()];
+}
+
+function list(
+  rows: readonly Row[],
+  { width, each, dtype }: { readonly width: number; readonly each: boolean; readonly dtype: boolean },
+): string {
+  const lines = each ? rows.map((row) => ({ ...row, times: 1 })) : merged(rows);
+  const cells = lines.map(({ name, times, dtype: type = '', shape, bytes }) => [
+    plain(name) || '(no name)',
+    times > 1 ? `× ${times}` : '',
+    ...(dtype ? [type] : []),
+    shape,
+    bytesText(bytes),
+  ]);
+  return table(dtype ? COLUMNS : WITHOUT_DTYPE, cells, { width, indent: '    ', titles: false });
+}
+
+/** By a key, in the order of their first members. */
+function grouped<T>(items: readonly T[], key: (item: T) => string): Map<string, T[]> {
+  const groups = new Map<string, T[]>();
+  for (const item of items) groups.set(key(item), [...(groups.get(key(item)) ?? []), item]);
+  return groups;
+}
+
+function head({ file, kind, files, bytes, config }: Inspection, width: number): string {
+  const what = `${kind}, ${count(files.length, 'file')}, ${bytesText(bytes)}${config === null ? '' : `; configuration: ${config.split('/').at(-1)}`}`;
+  return `${wrap(plain(file), width)}\n${what}\n`;
+}
+
+export function inspectText(document: Inspection, { width, each }: { readonly width: number; readonly each: boolean }): string {
+  const { layers, refused, totals } = document;
+  const parts: string[] = [head(document, width)];
+  const part = (title: string, what: string, rows: string): void => {
+    parts.push(`\n${title}\n${what ? `  ${wrap(what, width, '  ')}\n` : ''}${rows}`);
+  };
+  for (const [, members] of grouped(layers, ({ format, what, why }) => JSON.stringify([format, why === null ? what : 'refused']))) {
+    const { format, what } = members[0]!;
+    const rows = members.map(({ name, n, k, bytes }) => ({ name, shape: shapeText([n, k]), bytes }));
+    part(
+      `${format}: ${count(members.length, 'layer')}, ${bytesText(members.reduce((sum, { bytes }) => sum + bytes, 0))}`,
+      plain(what),
+      list(rows, { width, each, dtype: false }),
+    );
+  }
+  for (const [format, members] of grouped(refused, (one) => one.format)) {
+    const lines = members.map(({ name, why }) => `    ${wrap(plain(`${name}: ${why}`), width, '      ')}\n`);
+    part(`${format}: ${count(members.length, 'layer')}, refused`, '', lines.join(''));
+  }
+  const tensors = (title: string, members: readonly InspectedTensor[]): void => {
+    for (const [what, some] of grouped(members, (one) => one.what)) {
+      const rows = some.map(({ name, dtype, shape, bytes }) => ({ name, dtype, shape: shapeText(shape), bytes }));
+      const total = bytesText(some.reduce((sum, { bytes }) => sum + bytes, 0));
+      part(`${title}: ${count(some.length, 'tensor')}, ${total}`, what, list(rows, { width, each, dtype: true }));
+    }
+  };
+  tensors('Float matrices', document.float);
+  tensors('Embeddings', document.embedding);
+  tensors('Unsupported', document.unsupported);
+  tensors('Others', document.other);
+  const rows = totals.map((one) => [one.format, String(one.count), bytesText(one.bytes)]);
+  const columns: Column[] = [
+    { title: 'total', align: 'left', flexible: true },
+    { title: 'count', align: 'right' },
+    { title: 'bytes', align: 'right' },
+  ];
+  parts.push(`\n${table(columns, rows, { width })}`);
+  return parts.join('');
+}
+
+/** Every tensor in a line. */
+export function tensorsText(document: Inspection, width: number): string {
+  const rows = document.tensors!.map(({ name, dtype, shape, bytes, what }) => [
+    plain(name),
+    dtype,
+    shapeText(shape),
+    bytesText(bytes),
+    plain(what.replace(/ of [^ ]*$/, '')),
+  ]);
+  const columns: Column[] = [
+    { title: 'tensor', align: 'left', flexible: true },
+    { title: 'dtype', align: 'left' },
+    { title: 'shape', align: 'left' },
+    { title: 'bytes', align: 'right' },
+    { title: 'what it is', align: 'left', flexible: true },
+  ];
+  return `${head(document, width)}\n${table(columns, rows, { width })}`;
+}

@@ -1,0 +1,163 @@
+// antiquant inspect FILE: what a model's tensors are, and what this library would do with each.
+import { type FoundLayers, findLayers, layerBytes, type TensorInfo } from '../src/formats/index.js';
+import type { Command } from './command.js';
+import { importerOf, kindOf, memoryText, type Probed, probe, verdictOf } from './describe.js';
+import { EXIT } from './exit.js';
+import { inspectText, tensorsText } from './inspect-text.js';
+import { type Opened, open, sourcesOf } from './open.js';
+
+export interface InspectedLayer {
+  readonly name: string;
+  readonly format: string;
+  readonly n: number;
+  readonly k: number;
+  readonly bits: 4 | 8;
+  readonly groupSize: number;
+  readonly bytes: number;
+  readonly bias: boolean;
+  readonly importer: string;
+  /** Along which axis it is loaded in pieces; null: whole. */
+  readonly cut: 'n' | 'k' | null;
+  /** Null if a piece of such a layer could not be imported: `why` says it. */
+  readonly inMemory: object | null;
+  readonly why: string | null;
+  readonly what: string;
+}
+
+export interface InspectedTensor {
+  readonly name: string;
+  readonly dtype: string;
+  readonly shape: readonly number[];
+  readonly bytes: number;
+  /** Of which layer it is what; or what can be done with it. */
+  readonly what: string;
+}
+
+/** What --json prints. */
+export interface Inspection {
+  readonly command: 'inspect';
+  readonly file: string;
+  readonly kind: string;
+  readonly files: readonly { readonly name: string; readonly bytes: number }[];
+  readonly bytes: number;
+  readonly config: string | null;
+  readonly layers: readonly InspectedLayer[];
+  readonly refused: readonly { readonly name: string; readonly format: string; readonly bytes: number; readonly why: string }[];
+  /** Tensors of no layer, by what can be done with them. */
+  readonly float: readonly InspectedTensor[];
+  readonly embedding: readonly InspectedTensor[];
+  readonly unsupported: readonly InspectedTensor[];
+  readonly other: readonly InspectedTensor[];
+  readonly totals: readonly { readonly format: string; readonly count: number; readonly bytes: number }[];
+  /** With --tensors. */
+  readonly tensors?: readonly InspectedTensor[];
+}
+
+const bytesOf = ({ begin, end }: TensorInfo): number => end - begin;
+
+/** The document, of what was found. Pure. */
+export function inspection(
+  { file, from, config }: Opened,
+  found: FoundLayers,
+  { probed, tensors }: { readonly probed: ReadonlyMap<string, Probed>; readonly tensors: boolean },
+): Inspection {
+  const layers = found.layers.map((layer): InspectedLayer => {
+    const { name, format, n, k, bits, groupSize, bias, cut } = layer;
+    const made = probed.get(kindOf(layer))!;
+    const ok = 'memory' in made;
+    return {
+      name,
+      format,
+      n,
+      k,
+      bits,
+      groupSize,
+      bytes: layerBytes(layer),
+      bias: bias !== undefined,
+      importer: importerOf(format),
+      cut: cut?.axis ?? null,
+      inMemory: ok ? made.memory : null,
+      why: ok ? null : made.error.message,
+      what: ok ? memoryText(layer, made.memory) : `refused: ${made.error.message}`,
+    };
+  });
+  const lost = new Set(found.refused.map(({ name }) => name));
+  const ofRefused = (info: TensorInfo): string | undefined => {
+    const role = found.roles.get(info.name) ?? '';
+    const owner = / of (.*)$/.exec(role)?.[1];
+    return role.includes(', refused: ') && owner !== undefined && lost.has(owner) ? owner : undefined;
+  };
+  const ofNoLayer = new Set(found.rest);
+  const lists = { float: [], embedding: [], unsupported: [], other: [] } as Record<
+    'float' | 'embedding' | 'unsupported' | 'other',
+    InspectedTensor[]
+  >;
+  const lostBytes = new Map<string, number>();
+  for (const info of found.rest) {
+    const owner = ofRefused(info);
+    if (owner !== undefined) {
+      lostBytes.set(owner, (lostBytes.get(owner) ?? 0) + bytesOf(info));
+      continue;
+    }
+    const { verdict, text } = verdictOf(info);
+    lists[verdict].push({ name: info.name, dtype: info.dtype, shape: info.shape, bytes: bytesOf(info), what: text });
+  }
+  const files = sourcesOf(file);
+  const sums = new Map<string, { count: number; bytes: number }>();
+  const add = (format: string, bytes: number): void => {
+    const sum = sums.get(format) ?? { count: 0, bytes: 0 };
+    sums.set(format, { count: sum.count + 1, bytes: sum.bytes + bytes });
+  };
+  for (const { format, bytes } of layers) add(format, bytes);
+  for (const { name, format } of found.refused) add(`${format}, refused`, lostBytes.get(name) ?? 0);
+  for (const { dtype, bytes } of Object.values(lists).flat()) add(dtype, bytes);
+  return {
+    command: 'inspect',
+    file: from,
+    kind: file.kind,
+    files,
+    bytes: files.reduce((sum, { bytes }) => sum + bytes, 0),
+    config: config?.name ?? null,
+    layers,
+    refused: found.refused.map(({ name, format, error }) => ({ name, format, bytes: lostBytes.get(name) ?? 0, why: error.message })),
+    ...lists,
+    totals: [...sums].map(([format, sum]) => ({ format, ...sum })),
+    ...(tensors && {
+      tensors: [...file.tensors.values()].map((info) => ({
+        name: info.name,
+        dtype: info.dtype,
+        shape: info.shape,
+        bytes: bytesOf(info),
+        what: ofRefused(info) === undefined && ofNoLayer.has(info) ? verdictOf(info).text : (found.roles.get(info.name) ?? ''),
+      })),
+    }),
+  };
+}
+
+export const inspect: Command = {
+  name: 'inspect',
+  summary: 'Says what the tensors of a model are, and what this library does with each.',
+  takes: ['FILE'],
+  options: {
+    tensors: { type: 'boolean', help: 'every tensor with its dtype and shape' },
+    layers: { type: 'boolean', help: 'every layer in a line of its own; by default those that differ in numbers share one' },
+    config: {
+      type: 'string',
+      value: 'FILE',
+      help: 'what says how the model is quantized; default: config.json, quantize_config.json or mlc-chat-config.json beside it',
+    },
+  },
+  notes: [
+    'FILE is a path, a URL, or the folder of a model: safetensors, model.safetensors.index.json, GGUF, ndarray-cache.json. Headers are read, settings of a few bytes, and one piece of one layer of each kind.',
+    'Ends with 0 also where layers are refused: it is there to tell. `antiquant verify` ends with 1 then.',
+  ],
+  async run({ paths, given }, { out, columns, signal }) {
+    const opened = await open(paths[0]!, { config: given.config as string | undefined, signal });
+    const found = await findLayers(opened.file, { config: opened.config?.value, signal });
+    const probed = await probe(found.layers, signal);
+    const document = inspection(opened, found, { probed, tensors: given.tensors === true });
+    if (given.json) out(`${JSON.stringify(document, null, 2)}\n`);
+    else out(given.tensors ? tensorsText(document, columns) : inspectText(document, { width: columns, each: given.layers === true }));
+    return EXIT.fine;
+  },
+};

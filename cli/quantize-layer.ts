@@ -1,0 +1,123 @@
+// One layer from the input's floats to the output's tensors, some rows at a time: codes are written as they are made; scales and zero points,
+// some hundredths of them, wait until it is their turn.
+import {
+  type Activations,
+  ArgumentError,
+  compressedTensorsTensors,
+  dequantize,
+  FormatError,
+  type QuantizeOptions,
+  type QuantizeReport,
+  quantize,
+  type RawTensor,
+  readTensor,
+  type TensorToWrite,
+  torchNpuTensors,
+  type Weights,
+} from '../src/formats/index.js';
+import { floatDtypeOf } from '../src/formats/raw-tensor.js';
+import { checkForm } from '../src/quantize/options.js';
+import { reportOf, type Sums } from '../src/quantize/report.js';
+import type { LayerItem } from './quantize-plan.js';
+import { formOf, type Settings } from './quantize-settings.js';
+
+/** Weights of the rows that are quantized at once. */
+const WEIGHTS_AT_ONCE = 2 ** 20;
+/** Zero points of as many outputs share a word. */
+const ROWS = 8;
+
+export interface LayerReport extends QuantizeReport {
+  readonly name: string;
+  readonly n: number;
+  readonly k: number;
+}
+
+export interface Work {
+  readonly settings: Settings;
+  readonly activations: Activations | undefined;
+  readonly signal: AbortSignal;
+  /** Bytes of the input that were used up. */
+  readonly onRead: (bytes: number) => void;
+  readonly onReport: (report: LayerReport) => void;
+}
+
+function weightsOf({ dtype, bytes }: RawTensor): Weights {
+  const own = bytes.byteOffset % 4 === 0 ? bytes : bytes.slice();
+  return dtype === 'F32'
+    ? new Float32Array(own.buffer, own.byteOffset, own.byteLength / 4)
+    : new Uint16Array(own.buffer, own.byteOffset, own.byteLength / 2);
+}
+
+/** Of rows from `first`: an error about a weight becomes one about the file. */
+function inFile(error: unknown, { weight }: LayerItem, first: number): unknown {
+  const [, row, rest] = (error instanceof ArgumentError && /^weights\[(\d+)(.*)$/.exec(error.argument)) || [];
+  if (row === undefined) return error;
+  const { expected, got } = error as ArgumentError;
+  return new FormatError({ file: weight.source.name, tensor: weight.name, field: `weights[${Number(row) + first}${rest}` }, expected, got);
+}
+
+function addTo(sums: Sums, { sqnr, rmse, maxError }: QuantizeReport, signal: () => number, weights: number): void {
+  const errors = rmse * rmse * weights;
+  sums.errors += errors;
+  sums.squares += errors === 0 ? signal() : errors * 10 ** (sqnr / 10);
+  sums.largest = Math.max(sums.largest, maxError);
+}
+
+/** The layer's tensors, to be written in this order. */
+export function layerToWrite(item: LayerItem, { settings, activations, signal, onRead, onReport }: Work): TensorToWrite[] {
+  const { name, n, k, weight, bias, outlines } = item;
+  const { bits, method, symmetric, dtype: scaleDtype, scheme } = settings;
+  const { mode, groupSize } = formOf(settings, item);
+  const options: Omit<QuantizeOptions, 'n'> = {
+    k,
+    bits,
+    mode,
+    groupSize,
+    symmetric,
+    method,
+    scaleDtype,
+    dtype: floatDtypeOf(weight.dtype),
+    activations,
+  };
+  const rowBytes = (weight.end - weight.begin) / n;
+  // A Hessian's factor serves all rows: it is made once.
+  const step = activations?.hessian || activations?.x ? n : Math.max(ROWS, Math.floor(WEIGHTS_AT_ONCE / k / ROWS) * ROWS);
+  const kept: Uint8Array[][] = outlines.map(() => []);
+
+  async function* codes(): AsyncGenerator<Uint8Array> {
+    const biases = bias && (await readTensor(bias, { signal }));
+    const sums: Sums = { squares: 0, errors: 0, largest: 0 };
+    for (let first = 0; first < n; first += step) {
+      const rows = Math.min(step, n - first);
+      const read = await readTensor(weight, { begin: first * rowBytes, end: (first + rows) * rowBytes, signal });
+      try {
+        const layer = quantize(weightsOf(read), { ...options, n: rows });
+        const squares = (): number => dequantize(layer.matrix).reduce((sum, value) => sum + value * value, 0);
+        addTo(sums, layer.report, squares, rows * k);
+        const part =
+          scheme === 'torch_npu'
+            ? torchNpuTensors(name, layer, { bias: biases && rowsOf(biases, first, rows) })
+            : compressedTensorsTensors(name, layer);
+        for (let i = 1; i < part.length; i++) kept[i]!.push(part[i]!.bytes);
+        yield part[0]!.bytes;
+      } catch (error) {
+        throw inFile(error, item, first);
+      }
+      onRead(rows * rowBytes);
+      await new Promise((resolve) => setImmediate(resolve)); // lets a signal through
+      signal.throwIfAborted();
+    }
+    onReport({ name, n, k, ...reportOf(sums, checkForm({ ...options, n })) });
+  }
+  return outlines.map((outline, i) => ({
+    ...outline,
+    bytes: () => (i === 0 ? codes() : outline.name.endsWith('.weight_shape') ? sizes(n, k) : kept[i]!.splice(0)),
+  }));
+}
+
+const sizes = (n: number, k: number): Uint8Array => new Uint8Array(BigInt64Array.of(BigInt(n), BigInt(k)).buffer);
+
+function rowsOf(tensor: RawTensor, first: number, rows: number): RawTensor {
+  const width = tensor.bytes.byteLength / tensor.shape[0]!;
+  return { ...tensor, shape: [rows], bytes: tensor.bytes.slice(first * width, (first + rows) * width) };
+}

@@ -1,0 +1,113 @@
+// What antiquant quantize will write, known from headers alone: which tensors become layers of codes, which are copied and why, and which file
+// each goes into. Pure; the same for the same input and settings, so that a run can go on where another stopped.
+import { compressedTensorsOutlines, type TensorFile, type TensorInfo, type TensorOutline, torchNpuOutlines } from '../src/formats/index.js';
+import { ELEMENT_BYTES, elementsIn } from '../src/formats/raw-tensor.js';
+import { isEmbedding, isFloat } from './describe.js';
+import { formOf, type Settings } from './quantize-settings.js';
+
+export interface LayerItem {
+  readonly kind: 'layer';
+  /** Without `.weight`. */
+  readonly name: string;
+  readonly n: number;
+  readonly k: number;
+  readonly weight: TensorInfo;
+  /** Written with the layer, where the scheme has a dtype for it; else it is copied as other tensors are. */
+  readonly bias: TensorInfo | undefined;
+  readonly outlines: readonly TensorOutline[];
+}
+export interface CopyItem {
+  readonly kind: 'copy';
+  readonly name: string;
+  readonly info: TensorInfo;
+  /** Why it is no layer; undefined where nobody would expect it to be one. */
+  readonly why: string | undefined;
+  readonly outlines: readonly TensorOutline[];
+}
+export type Item = LayerItem | CopyItem;
+
+export interface Shard {
+  readonly name: string;
+  readonly items: readonly Item[];
+  /** Of its tensors. */
+  readonly bytes: number;
+}
+
+const ROUTER = /(^|\.)(gate|router|ffn_gate_inp)\.weight$/;
+const HEAD = /(^|\.)(lm_head|embed_out|output)\.weight$/;
+const NORM = /norm|(^|[._])ln(_|\d|\.|$)/i;
+
+/**
+ * Why a matrix of floats is copied; undefined if it is quantized. --include and --exclude are heard first; without --include the weights of
+ * linear layers are taken but for those that lose most: embeddings, the head, and routers of experts.
+ */
+export function whyCopied({ name, shape }: Pick<TensorInfo, 'name' | 'shape'>, settings: Settings): string | undefined {
+  const { include, exclude, group, bits, scheme } = settings;
+  const k = shape[1]!;
+  if (exclude?.test(name)) return '--exclude';
+  if (include && !include.test(name)) return 'not of --include';
+  if (!name.endsWith('.weight')) return 'its name does not end in .weight';
+  if (!include) {
+    if (isEmbedding(name)) return 'an embedding; --include takes it';
+    if (HEAD.test(name)) return 'the head; --include takes it';
+    if (ROUTER.test(name)) return 'a router of experts; --include takes it';
+    if (NORM.test(name)) return 'a norm; --include takes it';
+  }
+  if (shape.some((size) => size === 0)) return 'it is empty';
+  if (group > 0 && k % group !== 0) return `K = ${k} is no multiple of --group ${group}`;
+  if (scheme === 'torch_npu' && bits === 4 && k % 8 !== 0) return `K = ${k} is no multiple of 8`;
+  return undefined;
+}
+
+const isMatrix = (info: TensorInfo): boolean => isFloat(info) && info.shape.length === 2;
+
+export function itemsOf(file: TensorFile, settings: Settings): Item[] {
+  const { scheme } = settings;
+  const chosen = new Map<string, string | undefined>();
+  for (const info of file.tensors.values()) if (isMatrix(info)) chosen.set(info.name, whyCopied(info, settings));
+  const isLayer = (name: string): boolean => chosen.has(name) && chosen.get(name) === undefined;
+  const items: Item[] = [];
+  for (const info of file.tensors.values()) {
+    const { name: tensor, dtype, shape } = info;
+    if (isLayer(tensor)) {
+      const name = tensor.replace(/\.weight$/, '');
+      const [n, k] = shape as [number, number];
+      const form = formOf(settings, { n, k });
+      const beside = file.tensors.get(`${name}.bias`);
+      const bias =
+        scheme === 'torch_npu' && beside && isFloat(beside) && beside.shape.length === 1 && beside.shape[0] === n ? beside : undefined;
+      const outlines =
+        scheme === 'torch_npu' ? torchNpuOutlines(name, form, { bias: bias !== undefined }) : compressedTensorsOutlines(name, form);
+      items.push({ kind: 'layer', name, n, k, weight: info, bias, outlines });
+    } else items.push({ kind: 'copy', name: tensor, info, why: chosen.get(tensor), outlines: [{ name: tensor, dtype, shape }] });
+  }
+  const taken = new Set(items.flatMap((item) => (item.kind === 'layer' && item.bias ? [item.bias.name] : [])));
+  return items.filter((item) => item.kind === 'layer' || !taken.has(item.name));
+}
+
+export const outlineBytes = (outlines: readonly TensorOutline[]): number =>
+  outlines.reduce((sum, { dtype, shape }) => sum + elementsIn(shape) * (ELEMENT_BYTES[dtype] ?? 0), 0);
+
+/** Items in their order into files of at most `shardBytes`, at least one in each. A layer's tensors stay together. */
+export function shardsOf(items: readonly Item[], shardBytes: number, oneFile?: string): Shard[] {
+  const runs: { items: Item[]; bytes: number }[] = [];
+  for (const item of items) {
+    const bytes = outlineBytes(item.outlines);
+    const last = runs.at(-1);
+    if (last && last.bytes + bytes <= shardBytes) {
+      last.items.push(item);
+      last.bytes += bytes;
+    } else runs.push({ items: [item], bytes });
+  }
+  if (runs.length === 0) runs.push({ items: [], bytes: 0 });
+  const digits = (i: number): string => String(i).padStart(5, '0');
+  const name = (i: number): string =>
+    runs.length === 1 ? 'model.safetensors' : `model-${digits(i + 1)}-of-${digits(runs.length)}.safetensors`;
+  return runs.map((run, i) => ({ name: oneFile ?? name(i), ...run }));
+}
+
+/** Bytes of the input that an item is made of: the measure of progress. */
+export const inputBytes = (item: Item): number => {
+  const { begin, end } = item.kind === 'layer' ? item.weight : item.info;
+  return end - begin;
+};

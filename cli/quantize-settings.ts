@@ -1,0 +1,80 @@
+// The options of antiquant quantize as settings, and what of them must agree. Pure.
+import type { FloatDType, LayerForm, Method } from '../src/formats/index.js';
+import { choice, type Given, type Option, pattern, whole } from './command.js';
+import { UsageError } from './exit.js';
+
+export type Scheme = 'compressed-tensors' | 'torch_npu';
+
+export interface Settings {
+  readonly bits: 4 | 8;
+  /** 0: a scale for each output. */
+  readonly group: number;
+  readonly symmetric: boolean;
+  readonly method: Method;
+  readonly scheme: Scheme;
+  /** Of scales. */
+  readonly dtype: FloatDType;
+  readonly include: RegExp | undefined;
+  readonly exclude: RegExp | undefined;
+  readonly shardBytes: number;
+  readonly activations: string | undefined;
+}
+
+export const OPTIONS: Readonly<Record<string, Option>> = {
+  bits: { type: 'string', value: '4|8', help: 'of a weight; 4' },
+  group: { type: 'string', value: 'N', help: 'inputs that share a scale, a multiple of 32; 0: all of them. 128' },
+  symmetric: { type: 'boolean', help: 'no zero points' },
+  asymmetric: { type: 'boolean', help: 'zero points; this is so by default' },
+  method: { type: 'string', value: 'minmax|mse|hqq', help: 'how scales are chosen; minmax. hqq takes --scheme torch_npu' },
+  scheme: { type: 'string', value: 'NAME', help: 'compressed-tensors (pack-quantized, by default) or torch_npu' },
+  dtype: { type: 'string', value: 'NAME', help: 'of scales: float16 (by default), bfloat16 or float32' },
+  include: { type: 'string', value: 'REGEX', help: 'quantize the matrices whose names match, and no others' },
+  exclude: { type: 'string', value: 'REGEX', help: 'copy the matrices whose names match' },
+  'shard-bytes': { type: 'string', value: 'N', help: 'most bytes of a file of OUT, e.g. 2G; 5G' },
+  activations: { type: 'string', value: 'FILE', help: 'safetensors with what is known of the inputs, see below' },
+  force: { type: 'boolean', help: 'begin anew, over what an earlier run left in OUT' },
+};
+
+/** @throws UsageError */
+export function settingsOf(given: Given, { oneFile }: { readonly oneFile: boolean }): Settings {
+  const bits = Number(choice(given, 'bits', ['4', '8'], '4')) as 4 | 8;
+  const group = whole(given, 'group', { least: 0, otherwise: 128 });
+  if (group % 32 !== 0) throw new UsageError(`--group: expected 0 or a multiple of 32, got ${group}`);
+  const method = choice(given, 'method', ['minmax', 'mse', 'hqq'], 'minmax');
+  const scheme = choice(given, 'scheme', ['compressed-tensors', 'torch_npu'], 'compressed-tensors');
+  if (given.symmetric && given.asymmetric) throw new UsageError('--symmetric, --asymmetric: expected one of them, got both');
+  const symmetric = given.symmetric === true;
+  if (method === 'hqq' && symmetric)
+    throw new UsageError('--method hqq: expected --asymmetric, since it looks for zero points, got --symmetric');
+  if (method === 'hqq' && scheme !== 'torch_npu')
+    throw new UsageError(`--method hqq: expected --scheme torch_npu, since its zero points are floats, got ${scheme}`);
+  if (oneFile && given['shard-bytes'] !== undefined)
+    throw new UsageError('--shard-bytes: expected a folder as OUT, got the name of one .safetensors file');
+  return {
+    bits,
+    group,
+    symmetric,
+    method,
+    scheme,
+    dtype: choice(given, 'dtype', ['float16', 'bfloat16', 'float32'], 'float16'),
+    include: pattern(given, 'include'),
+    exclude: pattern(given, 'exclude'),
+    shardBytes: oneFile ? Number.MAX_SAFE_INTEGER : whole(given, 'shard-bytes', { least: 1, otherwise: 5e9 }),
+    activations: given.activations as string | undefined,
+  };
+}
+
+/** What a layer of this size becomes. */
+export function formOf({ bits, group, symmetric, dtype }: Settings, { n, k }: { readonly n: number; readonly k: number }): LayerForm {
+  const grouped = group > 0 && group < k;
+  return { n, k, bits, mode: grouped ? 'group' : 'channel', groupSize: grouped ? group : undefined, symmetric, scaleDtype: dtype };
+}
+
+/** Settings as JSON, to be kept beside what was written with them. */
+export const settingsJson = ({ include, exclude, shardBytes, ...rest }: Settings): Readonly<Record<string, unknown>> => ({
+  ...rest,
+  activations: rest.activations ?? null,
+  include: include?.source ?? null,
+  exclude: exclude?.source ?? null,
+  shardBytes: shardBytes === Number.MAX_SAFE_INTEGER ? null : shardBytes,
+});

@@ -1,0 +1,241 @@
+// antiquant quantize IN OUT: float weights → safetensors of codes, a piece of a tensor at a time, a file after the other.
+import { mkdir, realpath } from 'node:fs/promises';
+import { basename, dirname, join } from 'node:path';
+import {
+  compressedTensorsConfig,
+  findLayers,
+  type TensorFile,
+  type TensorToWrite,
+  tensorParts,
+  UnsupportedError,
+  writeSafetensors,
+} from '../src/formats/index.js';
+import { ELEMENT_BYTES } from '../src/formats/raw-tensor.js';
+import { activationsOf, openActivations } from './activations.js';
+import type { Command, Io } from './command.js';
+import { EXIT, UsageError } from './exit.js';
+import { type Opened, open, sourcesOf } from './open.js';
+import { earlier, identityOf, type RecordedShard, type RunRecord, writeText, writeWhole } from './output.js';
+import { type Bar, progress } from './progress.js';
+import { type LayerReport, layerToWrite } from './quantize-layer.js';
+import { type CopyItem, type Item, inputBytes, itemsOf, type LayerItem, type Shard, shardsOf } from './quantize-plan.js';
+import { OPTIONS, type Settings, settingsJson, settingsOf } from './quantize-settings.js';
+import { quantizeText } from './quantize-text.js';
+
+/** What --json prints. SQNR is null where every weight is exact. */
+export interface QuantizeDocument {
+  readonly command: 'quantize';
+  readonly input: string;
+  readonly output: string;
+  readonly settings: Readonly<Record<string, unknown>>;
+  readonly shards: readonly { readonly name: string; readonly bytes: number; readonly resumed: boolean }[];
+  readonly layers: readonly LayerReport[];
+  /** Matrices of floats that were copied. */
+  readonly copied: readonly { readonly name: string; readonly shape: readonly number[]; readonly why: string }[];
+  readonly otherTensors: number;
+  readonly bytesBefore: number;
+  readonly bytes: number;
+  /** For config.json; null for torch_npu, whose state dicts have none. */
+  readonly quantizationConfig: Readonly<Record<string, unknown>> | null;
+  readonly seconds: number;
+}
+
+const isFile = (out: string): boolean => /\.safetensors$/i.test(out);
+
+interface Places {
+  readonly folder: string;
+  /** The name of the only file, if OUT names one. */
+  readonly oneFile: string | undefined;
+  readonly record: string;
+}
+const placesOf = (out: string): Places =>
+  isFile(out)
+    ? { folder: dirname(out), oneFile: basename(out), record: `${out}.antiquant.json` }
+    : { folder: out, oneFile: undefined, record: join(out, 'antiquant-quantize.json') };
+
+/** @throws UnsupportedError for a model that is quantized, or has tensors that safetensors has no dtype for */
+async function checkInput({ file, config }: Opened, signal: AbortSignal): Promise<void> {
+  const { layers, refused } = await findLayers(file, { config: config?.value, signal });
+  const [first] = [...layers, ...refused];
+  if (first) throw new UnsupportedError(file.name, [`${first.name} is quantized already (${first.format}); quantize takes float weights`]);
+  for (const { name, dtype } of file.tensors.values())
+    if (!Object.hasOwn(ELEMENT_BYTES, dtype))
+      throw new UnsupportedError(file.name, [`${name} is ${dtype}, which can be neither quantized nor copied`]);
+}
+
+/** Never over the input, whatever the names say. @throws UsageError */
+async function checkOutput(file: TensorFile, paths: readonly string[]): Promise<void> {
+  const real = (path: string): Promise<string> => realpath(path).catch(() => path);
+  const inputs = new Set(await Promise.all([file.name, ...sourcesOf(file).map(({ name }) => name)].map(real)));
+  for (const path of paths) if (inputs.has(await real(path))) throw new UsageError(`${path}: is a file of IN; expected another OUT`);
+}
+
+const copied = (
+  { info, outlines }: CopyItem,
+  { signal, onRead }: { readonly signal: AbortSignal; readonly onRead: (bytes: number) => void },
+): TensorToWrite =>
+  ({
+    ...outlines[0]!,
+    async *bytes() {
+      for await (const { tensor } of tensorParts(info, { signal })) {
+        yield tensor.bytes;
+        onRead(tensor.bytes.byteLength);
+      }
+    },
+  }) as TensorToWrite;
+
+const isLayer = (item: Item): item is LayerItem => item.kind === 'layer';
+
+interface ShardWork {
+  readonly settings: Settings;
+  readonly activations: TensorFile | undefined;
+  readonly bar: Bar;
+  readonly signal: AbortSignal;
+}
+
+/** One file, under its own name once it is whole. */
+async function writeShard(path: string, { items }: Shard, { settings, activations, bar, signal }: ShardWork): Promise<RecordedShard> {
+  const layers: LayerReport[] = [];
+  const tensors: TensorToWrite[] = [];
+  for (const item of items) {
+    const onRead = (bytes: number): void => bar.add(bytes, item.name);
+    if (!isLayer(item)) tensors.push(copied(item, { signal, onRead }));
+    else
+      tensors.push(
+        ...(await layerToWriteLater(item, activations, { settings, signal, onRead, onReport: (report) => layers.push(report) })),
+      );
+  }
+  const bytes = await writeWhole(path, (sink) => writeSafetensors(sink, tensors, { metadata: { format: 'pt' }, signal }));
+  return { bytes, layers };
+}
+
+/** Activations are read when the layer's turn comes: of all layers together they may be large. */
+async function layerToWriteLater(
+  item: LayerItem,
+  activations: TensorFile | undefined,
+  work: Omit<Parameters<typeof layerToWrite>[1], 'activations'>,
+): Promise<TensorToWrite[]> {
+  let made: TensorToWrite[] | undefined;
+  const make = async (): Promise<TensorToWrite[]> =>
+    (made ??= layerToWrite(item, { ...work, activations: await activationsOf(activations, item, work.signal) }));
+  return item.outlines.map((outline, i) => ({
+    ...outline,
+    bytes: async () => {
+      const { bytes } = (await make())[i]!;
+      if (i === item.outlines.length - 1) made = undefined;
+      return typeof bytes === 'function' ? bytes() : bytes;
+    },
+  }));
+}
+
+/** Names of linear layers that stay floats, which the configuration has to name. */
+const ignored = (items: readonly Item[]): string[] => {
+  const floats = items.flatMap((item) => (item.kind === 'copy' && item.why !== undefined ? [item.name.replace(/\.weight$/, '')] : []));
+  const hasHead = items.some((item) => isLayer(item) && item.name === 'lm_head');
+  return hasHead || floats.includes('lm_head') ? floats : [...floats, 'lm_head']; // tied to the embeddings, it is a module without a tensor
+};
+
+async function writeRest(
+  folder: string,
+  shards: readonly Shard[],
+  { config }: Opened,
+  quantization: QuantizeDocument['quantizationConfig'],
+): Promise<void> {
+  if (shards.length > 1) {
+    const map = shards.flatMap(({ name, items }) => items.flatMap(({ outlines }) => outlines.map((outline) => [outline.name, name])));
+    const total = shards.reduce((sum, { bytes }) => sum + bytes, 0);
+    const index = { metadata: { total_size: total }, weight_map: Object.fromEntries(map) };
+    await writeText(join(folder, 'model.safetensors.index.json'), `${JSON.stringify(index, null, 2)}\n`);
+  }
+  const own = config && basename(config.name) === 'config.json' && typeof config.value === 'object' ? config.value : undefined;
+  if (own || quantization) {
+    const whole = { ...own, ...(quantization && { quantization_config: quantization }) };
+    await writeText(join(folder, 'config.json'), `${JSON.stringify(whole, null, 2)}\n`);
+  }
+}
+
+async function work(
+  input: string,
+  output: string,
+  settings: Settings,
+  { io, force }: { readonly io: Io; readonly force: boolean },
+): Promise<QuantizeDocument> {
+  const { signal } = io;
+  const began = performance.now();
+  const opened = await open(input, { signal });
+  await checkInput(opened, signal);
+  const items = itemsOf(opened.file, settings);
+  const { folder, oneFile, record } = placesOf(output);
+  const shards = shardsOf(items, settings.shardBytes, oneFile);
+  const paths = new Map(shards.map(({ name }) => [name, join(folder, name)]));
+  const beside = oneFile === undefined ? ['config.json', 'model.safetensors.index.json'].map((name) => join(folder, name)) : [];
+  await mkdir(folder, { recursive: true });
+  await checkOutput(opened.file, [...paths.values(), ...beside]);
+  const activations = settings.activations === undefined ? undefined : await openActivations(settings.activations, signal);
+  const wanted: Omit<RunRecord, 'shards'> = {
+    version: 1,
+    settings: settingsJson(settings),
+    input: [...(await identityOf(opened.file)), ...(activations ? await identityOf(activations) : [])],
+  };
+  const done = { ...(await earlier(record, { wanted, paths, others: beside, force })) };
+  const resumed = new Set(Object.keys(done));
+  const todo = shards.filter(({ name }) => !resumed.has(name));
+  if (resumed.size > 0) io.err(`${resumed.size} of ${shards.length} files are there from before\n`);
+  const bar = progress(
+    todo.flatMap(({ items }) => items).reduce((sum, item) => sum + inputBytes(item), 0),
+    io,
+  );
+  try {
+    for (const shard of todo) {
+      signal.throwIfAborted();
+      done[shard.name] = await writeShard(paths.get(shard.name)!, shard, { settings, activations, bar, signal });
+      await writeText(record, `${JSON.stringify({ ...wanted, shards: done }, null, 2)}\n`);
+    }
+  } finally {
+    bar.end();
+  }
+  const config = settings.scheme === 'torch_npu' ? null : compressedTensorsConfig(configForm(settings), { ignore: ignored(items) });
+  if (oneFile === undefined) await writeRest(folder, shards, opened, config);
+  const copies = items.filter((item): item is CopyItem => item.kind === 'copy');
+  return {
+    command: 'quantize',
+    input: opened.from,
+    output,
+    settings: settingsJson(settings),
+    shards: shards.map(({ name }) => ({ name, bytes: done[name]!.bytes, resumed: resumed.has(name) })),
+    layers: shards.flatMap(({ name }) => done[name]!.layers),
+    copied: copies.flatMap(({ name, info, why }) => (why === undefined ? [] : [{ name, shape: info.shape, why }])),
+    otherTensors: copies.filter(({ why }) => why === undefined).length,
+    bytesBefore: sourcesOf(opened.file).reduce((sum, { bytes }) => sum + bytes, 0),
+    bytes: shards.reduce((sum, { name }) => sum + done[name]!.bytes, 0),
+    quantizationConfig: config,
+    seconds: (performance.now() - began) / 1000,
+  };
+}
+
+const configForm = ({ bits, group, symmetric }: Settings) => ({
+  bits,
+  symmetric,
+  mode: group === 0 ? ('channel' as const) : ('group' as const),
+  groupSize: group === 0 ? undefined : group,
+});
+
+export const quantize: Command = {
+  name: 'quantize',
+  summary: 'Quantizes the linear layers of a float model, and writes it as safetensors.',
+  takes: ['IN', 'OUT'],
+  options: OPTIONS,
+  notes: [
+    'IN: safetensors, also in shards, or GGUF, of F16, BF16 or F32; a path, a URL, or a folder. OUT: a folder, or one file that ends in .safetensors. IN is never changed.',
+    'Quantized are matrices named *.weight, without embeddings, the head (lm_head, output), norms and routers of experts, whose loss costs most for what they save; --include REGEX takes those that it matches, whatever they are. Matrices whose K the groups do not divide are copied, as all else is.',
+    'A run that was stopped goes on at the first file that is not whole, if IN and the options are the same. config.json is copied; with compressed-tensors it says how the model is quantized. Tokenizers and other files are not copied.',
+    '--activations: safetensors with tensors LAYER.mean_abs (K) or LAYER.mean_square (K), which weight errors, or LAYER.hessian (K, K) or LAYER.x (rows, K), by which each weight makes good for errors before it (GPTQ). Layers that the file does not have are quantized without.',
+  ],
+  async run({ paths, given }, io) {
+    const [input, output] = paths as [string, string];
+    const settings = settingsOf(given, { oneFile: isFile(output) });
+    const document = await work(input, output, settings, { io, force: given.force === true });
+    io.out(given.json ? `${JSON.stringify(document, null, 2)}\n` : quantizeText(document, io.columns));
+    return EXIT.fine;
+  },
+};

@@ -1,0 +1,51 @@
+// One command line from its words to its exit code: finds the command, shows help, says what went wrong.
+import { VERSION } from '../src/version.js';
+import { type Command, helpOf, type Io, readArgs, wrap } from './command.js';
+import { EXIT, failureOf, UsageError } from './exit.js';
+import { inspect } from './inspect.js';
+import { quantize } from './quantize.js';
+import { verify } from './verify.js';
+
+const COMMANDS: readonly Command[] = [inspect, quantize, verify];
+
+function help(columns: number): string {
+  const lines = COMMANDS.map(
+    ({ name, takes, summary }) => `  ${`${name} ${takes.join(' ')}`.padEnd(18)}${wrap(summary, columns, ' '.repeat(20))}`,
+  );
+  const codes = [
+    '0 all is well; 1 verify found a layer that is not as it should be; 2 the command line is wrong; 3 a file is not what it says;',
+    '4 it cannot be done here; 130 it was stopped.',
+  ].join(' ');
+  return `antiquant COMMAND [options]\n\n${lines.join('\n')}\n\nantiquant COMMAND --help tells the options. Exit codes:\n${wrap(codes, columns)}\n`;
+}
+
+export async function run(argv: readonly string[], io: Io): Promise<number> {
+  const [name, ...rest] = argv;
+  const columns = Math.min(100, Math.max(40, io.columns));
+  try {
+    if (name === '--version') {
+      io.out(`${VERSION}\n`);
+      return EXIT.fine;
+    }
+    if (name === '--help' || name === '-h' || name === 'help') {
+      io.out(help(columns));
+      return EXIT.fine;
+    }
+    const command = COMMANDS.find((one) => one.name === name);
+    if (!command) {
+      const names = COMMANDS.map((one) => one.name).join(', ');
+      throw new UsageError(name === undefined ? `expected a command: ${names}; antiquant --help tells more` : `${name}: expected ${names}`);
+    }
+    const args = readArgs(command, rest);
+    if (args.given.help) {
+      io.out(helpOf(command, columns));
+      return EXIT.fine;
+    }
+    return await command.run(args, { ...io, columns });
+  } catch (error) {
+    const { code, message, error: parts } = failureOf(error, io.signal);
+    io.err(`antiquant: ${message}\n`);
+    if (argv.includes('--json')) io.out(`${JSON.stringify({ error: { ...parts, exitCode: code } }, null, 2)}\n`);
+    return code;
+  }
+}

@@ -1,0 +1,203 @@
+// What antiquant verify does with one layer: its weights are finite, its codes survive being written and read again, and the product on a GPU lies
+// in the interval that docs/numerics.md derives for a correct one.
+import type { FloatDType } from '../src/dtype.js';
+import { encode16, roundTo } from '../src/dtype.js';
+import {
+  byteSource,
+  compressedTensorsTensors,
+  dequantize,
+  findLayers,
+  type LayerSource,
+  loadLayer,
+  openSafetensors,
+  type QuantizedMatrix,
+  type RawTensor,
+  readBias,
+  readMatrix,
+  torchNpuTensors,
+  writeSafetensors,
+} from '../src/formats/index.js';
+import { rowsOf } from '../src/formats/matrix.js';
+import type { HostTensor } from '../src/reference/reference.js';
+import { referenceMatrix } from '../src/reference/reference-matrix.js';
+import type { ReferenceResult } from '../src/reference/sums.js';
+import { Tensor } from '../src/tensor.js';
+
+/** Uniform numbers of [-1, 1); the same for the same seed. */
+export function seeded(seed: number): () => number {
+  let state = seed | 0;
+  return () => {
+    state = (state + 0x9e3779b9) | 0;
+    let t = Math.imul(state ^ (state >>> 16), 0x85ebca6b);
+    t = Math.imul(t ^ (t >>> 13), 0xc2b2ae35);
+    return ((t ^ (t >>> 16)) >>> 0) / 2 ** 31 - 1;
+  };
+}
+
+/** What a seed of a layer is: the same whichever layers are looked at. */
+export const seedOf = (name: string, seed: number): number =>
+  [...name].reduce((sum, letter) => Math.imul(sum ^ letter.codePointAt(0)!, 0x01000193), seed + 0x811c9dc5);
+
+/** Numbers that the dtype holds. */
+export function randomX(
+  name: string,
+  { seed, rows, k, dtype }: { readonly seed: number; readonly rows: number; readonly k: number; readonly dtype: FloatDType },
+): Float32Array<ArrayBuffer> {
+  const next = seeded(seedOf(name, seed));
+  return Float32Array.from({ length: rows * k }, () => roundTo(next(), dtype));
+}
+
+const hostTensor = (values: Float32Array, shape: readonly number[], dtype: FloatDType): HostTensor => ({
+  data: dtype === 'float32' ? values : encode16(values, dtype),
+  shape,
+  dtype,
+});
+
+export interface Agreement {
+  /** Elements of y outside of their intervals. */
+  readonly outside: number;
+  readonly elements: number;
+  /** Largest |y - exact| as a part of what is allowed there. */
+  readonly worst: number;
+  /** Where that is, and what it is. */
+  readonly at: { readonly row: number; readonly output: number; readonly got: number; readonly low: number; readonly high: number };
+}
+
+/** y against its intervals. Pure. */
+export function agreement(
+  y: ArrayLike<number>,
+  { exact, low, high }: Pick<ReferenceResult, 'exact' | 'low' | 'high'>,
+  n: number,
+): Agreement {
+  let [outside, worst, index] = [0, -1, 0];
+  for (let i = 0; i < exact.length; i++) {
+    const [got, want] = [y[i]!, exact[i]!];
+    const out = !(got >= low[i]! && got <= high[i]!);
+    if (out) outside++;
+    const allowed = Math.max(high[i]! - want, want - low[i]!);
+    const error = Math.abs(got - want);
+    const part = Number.isNaN(error) ? Number.POSITIVE_INFINITY : error === 0 ? 0 : error / allowed;
+    if (part > worst) [worst, index] = [part, i];
+  }
+  return {
+    outside,
+    elements: exact.length,
+    worst,
+    at: { row: Math.floor(index / n), output: index % n, got: y[index]!, low: low[index]!, high: high[index]! },
+  };
+}
+
+/** Weights that are not finite, though codes and scales are: products beyond float32. */
+export function notFinite(matrix: QuantizedMatrix): number {
+  let bad = 0;
+  for (const { matrix: part } of rowsOf(matrix, 2 ** 20)) {
+    const weights = dequantize(part);
+    for (let i = 0; i < weights.length; i++) if (!Number.isFinite(weights[i]!)) bad++;
+  }
+  return bad;
+}
+
+const same = (a: ArrayLike<number> | undefined, b: ArrayLike<number> | undefined, otherwise: number): boolean => {
+  if (!a || !b) return [...Array.from(a ?? b ?? [])].every((value) => value === otherwise);
+  if (a.length !== b.length) return false;
+  for (let i = 0; i < a.length; i++) if (!Object.is(a[i]! + 0, b[i]! + 0)) return false;
+  return true;
+};
+
+/** The scheme that can hold such a matrix; or why none can. */
+export function schemeFor({
+  bits,
+  k,
+  groupSize,
+  zeroPoint,
+  codebook,
+  minimum,
+  permutation,
+}: QuantizedMatrix): 'compressed-tensors' | 'torch_npu' | { readonly why: string } {
+  const kept = Object.entries({ codebook, minimum, permutation }).find(([, value]) => value);
+  if (kept) return { why: `no writer holds a ${kept[0]}` };
+  const whole = zeroPoint?.every((zero) => Number.isInteger(zero) && zero >= 0 && zero < 2 ** bits) ?? true;
+  if (whole && k % groupSize === 0) return 'compressed-tensors';
+  if ((bits === 8 || k % 8 === 0) && (groupSize === k || groupSize % 32 === 0)) return 'torch_npu';
+  return { why: 'no writer holds such groups with such zero points' };
+}
+
+/** Whether the matrix is the same after a file was written of it and read. A reason, if no writer takes it. */
+export async function rewritten(matrix: QuantizedMatrix): Promise<boolean | { readonly why: string }> {
+  const scheme = schemeFor(matrix);
+  if (typeof scheme === 'object') return scheme;
+  const tensors: RawTensor[] =
+    scheme === 'torch_npu' ? torchNpuTensors('layer', { matrix }) : compressedTensorsTensors('layer', { matrix });
+  const pieces: Uint8Array<ArrayBuffer>[] = [];
+  await writeSafetensors({ write: (bytes) => pieces.push(bytes as Uint8Array<ArrayBuffer>) }, tensors);
+  const file = await openSafetensors(await byteSource(new Blob(pieces)));
+  const { layers } = await findLayers(file, { config: { quantization_config: { bits: matrix.bits, group_size: matrix.groupSize } } });
+  const again = await readMatrix(layers[0]!);
+  const { n, k, bits, groupSize } = matrix;
+  const sizes = again.n === n && again.k === k && again.bits === bits && again.groupSize === groupSize;
+  return (
+    sizes &&
+    same(again.codes, matrix.codes, 0) &&
+    same(again.scale, matrix.scale, 0) &&
+    same(again.zeroPoint, matrix.zeroPoint, 2 ** (bits - 1))
+  );
+}
+
+export interface VerifyOptions {
+  readonly rows: number;
+  readonly seed: number;
+  readonly dtype: FloatDType;
+  readonly device: GPUDevice | undefined;
+  readonly signal: AbortSignal;
+}
+
+export interface VerifiedLayer {
+  readonly name: string;
+  readonly format: string;
+  readonly n: number;
+  readonly k: number;
+  readonly ok: boolean;
+  /** Weights that are not finite. */
+  readonly notFinite: number;
+  /** Null: no writer takes such a matrix. */
+  readonly rewritten: boolean | null;
+  /** Null without a GPU. */
+  readonly gpu: (Agreement & { readonly kernel: string }) | null;
+}
+
+/** @throws FormatError if it cannot be imported, what `signal` was aborted with, and what the GPU says */
+export async function verifyLayer(source: LayerSource, { rows, seed, dtype, device, signal }: VerifyOptions): Promise<VerifiedLayer> {
+  const { name, format, n, k } = source;
+  const matrix = await readMatrix(source, { signal });
+  const bad = notFinite(matrix);
+  const again = await rewritten(matrix);
+  const gpu = device ? await onGpu(source, matrix, { rows, seed, dtype, device, signal }) : null;
+  const ok = bad === 0 && again !== false && (gpu === null || gpu.outside === 0);
+  return { name, format, n, k, ok, notFinite: bad, rewritten: typeof again === 'boolean' ? again : null, gpu };
+}
+
+async function onGpu(
+  source: LayerSource,
+  matrix: QuantizedMatrix,
+  { rows, seed, dtype, device, signal }: VerifyOptions & { readonly device: GPUDevice },
+): Promise<VerifiedLayer['gpu']> {
+  const { name, n, k } = source;
+  const values = randomX(name, { seed, rows, k, dtype });
+  const bias = await readBias(source, signal);
+  const layer = await loadLayer(device, source, { dtype, signal }); // as a user would, not from `matrix`
+  try {
+    const { kernel, accuracy } = layer.explain(rows);
+    const x = Tensor.from(device, values, { shape: [rows, k], dtype });
+    const y = layer.forward(x);
+    const got = (await y.read()) as Float32Array;
+    x.destroy();
+    y.destroy();
+    const wanted = referenceMatrix(hostTensor(values, [rows, k], dtype), matrix, {
+      bias: bias && hostTensor(bias, [n], 'float32'),
+      accuracy,
+    });
+    return { ...agreement(got, wanted, n), kernel };
+  } finally {
+    layer.destroy();
+  }
+}

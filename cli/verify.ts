@@ -1,0 +1,88 @@
+// antiquant verify FILE: every quantized layer of a model is imported, and multiplied with random numbers where there is a GPU.
+import { FormatError, findLayers, layerBytes, UnsupportedError } from '../src/formats/index.js';
+import { type Command, choice, pattern, whole } from './command.js';
+import { EXIT } from './exit.js';
+import { findDevice } from './gpu.js';
+import { open } from './open.js';
+import { progress } from './progress.js';
+import { type VerifiedLayer, verifyLayer } from './verify-layer.js';
+import { verifyText } from './verify-text.js';
+
+/** What --json prints. */
+export interface VerifyDocument {
+  readonly command: 'verify';
+  readonly file: string;
+  /** The adapter; null without one, and why. */
+  readonly gpu: string | null;
+  readonly noGpu: string | null;
+  readonly rows: number;
+  readonly seed: number;
+  readonly dtype: string;
+  readonly layers: readonly VerifiedLayer[];
+  /** Layers that are not what their format says. */
+  readonly refused: readonly { readonly name: string; readonly format: string; readonly why: string }[];
+  readonly ok: boolean;
+}
+
+export const verify: Command = {
+  name: 'verify',
+  summary: 'Imports each layer, and compares its product with random x on the GPU with that of the reference.',
+  takes: ['FILE'],
+  options: {
+    layers: { type: 'string', value: 'REGEX', help: 'those whose names match; default: all' },
+    rows: { type: 'string', value: 'N', help: 'of x; 4' },
+    dtype: { type: 'string', value: 'NAME', help: 'of x and y: float32 (by default, the strictest), float16 or bfloat16' },
+    seed: { type: 'string', value: 'N', help: 'of x; 1' },
+    gpu: { type: 'boolean', help: 'without a GPU, end with 4' },
+    config: { type: 'string', value: 'FILE', help: 'what says how the model is quantized; default: what lies beside it' },
+  },
+  notes: [
+    'Of each layer: every weight is finite; written and read again, it has the same codes, scales and zero points (where a writer takes it); and with a GPU (the package webgpu, if it is installed), every element of y lies in the interval in which a correct float32 kernel can be (docs/numerics.md).',
+    'Ends with 1 if a layer does not hold, or is refused by its importer. One layer at a time is in memory, twice.',
+  ],
+  async run({ paths, given }, io) {
+    const { signal } = io;
+    const only = pattern(given, 'layers');
+    const rows = whole(given, 'rows', { least: 1, otherwise: 4 });
+    const seed = whole(given, 'seed', { least: 0, otherwise: 1 });
+    const dtype = choice(given, 'dtype', ['float32', 'float16', 'bfloat16'], 'float32');
+    const { file, from, config } = await open(paths[0]!, { config: given.config as string | undefined, signal });
+    const found = await findLayers(file, { config: config?.value, signal });
+    const chosen = found.layers.filter(({ name }) => only?.test(name) ?? true);
+    const refused = found.refused
+      .filter(({ name }) => only?.test(name) ?? true)
+      .map(({ name, format, error }) => ({ name, format, why: error.message }));
+    if (chosen.length + refused.length === 0)
+      throw new UnsupportedError(from, [
+        only ? `none of its ${found.layers.length} quantized layers match --layers` : 'it has no quantized layers',
+      ]);
+    const gpu = await findDevice();
+    const device = 'device' in gpu ? gpu.device : undefined;
+    const noGpu = 'why' in gpu ? gpu.why : null;
+    if (given.gpu && noGpu !== null) throw new UnsupportedError('--gpu', [noGpu]);
+    const bar = progress(
+      chosen.reduce((sum, layer) => sum + layerBytes(layer), 0),
+      io,
+    );
+    const layers: VerifiedLayer[] = [];
+    try {
+      for (const layer of chosen) {
+        signal.throwIfAborted();
+        try {
+          layers.push(await verifyLayer(layer, { rows, seed, dtype, device, signal }));
+        } catch (error) {
+          if (!(error instanceof FormatError)) throw error;
+          refused.push({ name: layer.name, format: layer.format, why: error.message });
+        }
+        bar.add(layerBytes(layer), layer.name);
+      }
+    } finally {
+      bar.end();
+    }
+    const ok = refused.length === 0 && layers.every((layer) => layer.ok);
+    const adapter = 'adapter' in gpu ? gpu.adapter : null;
+    const document: VerifyDocument = { command: 'verify', file: from, gpu: adapter, noGpu, rows, seed, dtype, layers, refused, ok };
+    io.out(given.json ? `${JSON.stringify(document, null, 2)}\n` : verifyText(document, io.columns));
+    return ok ? EXIT.fine : EXIT.finding;
+  },
+};
