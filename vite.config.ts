@@ -71,6 +71,7 @@ export default defineConfig(({ mode }) => ({
         'formats/index': here('src/formats/index.ts'),
         'quantize/worker': here('src/quantize/worker.ts'),
         'cli/main': here('cli/main.ts'),
+        'cli/worker': here('cli/worker.ts'),
       },
       formats: ['es'],
     },

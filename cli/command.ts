@@ -11,6 +11,8 @@ export interface Io {
   /** err is a terminal: lines can be drawn again. */
   readonly live: boolean;
   readonly signal: AbortSignal;
+  /** A device, or why there is none. */
+  readonly findDevice: () => Promise<{ readonly device: GPUDevice; readonly adapter: string } | { readonly why: string }>;
 }
 
 export interface Option {

@@ -85,24 +85,28 @@ const FLOATS = ['F16', 'BF16', 'F32'];
 const INTEGERS = ['BOOL', 'U8', 'I8', 'U16', 'I16', 'U32', 'I32', 'U64', 'I64', 'F64'];
 export const isFloat = ({ dtype }: Pick<TensorInfo, 'dtype'>): boolean => FLOATS.includes(dtype);
 
-/** Tables of vectors, one for each token or place: they are looked up, not multiplied with. */
-export const isEmbedding = (name: string): boolean =>
-  /(^|[._])(wte|wpe|tok_embd|token_embd|position_embd|embeddings?|embed\w*)([._]|$)/i.test(name);
+/** Matrices that lose most when they are quantized, for what they save: `quantize` takes them only where --include names them. */
+const SPARED: readonly (readonly [name: RegExp, what: string])[] = [
+  [/(^|[._])(wte|wpe|tok_embd|token_embd|position_embd|embed\w*)([._]|$)/i, 'an embedding'],
+  [/(^|\.)(lm_head|embed_out|output)\.weight$/, 'the head'],
+  [/(^|\.)(gate|router|ffn_gate_inp)\.weight$/, 'a router of experts'],
+  [/norm|(^|[._])ln(_|\d|\.|$)/i, 'a norm'],
+];
+/** What a matrix of this name is, if it is spared. */
+export const spared = (name: string): string | undefined => SPARED.find(([pattern]) => pattern.test(name))?.[1];
 
-export type Verdict = 'float' | 'embedding' | 'unsupported' | 'other';
+export type Verdict = 'float' | 'unsupported' | 'other';
 
 /** Of a tensor that is of no layer: what can be done with it, and in words. */
 export function verdictOf({ name, dtype, shape }: Pick<TensorInfo, 'name' | 'dtype' | 'shape'>): {
   readonly verdict: Verdict;
   readonly text: string;
 } {
-  if (FLOATS.includes(dtype)) {
-    if (shape.length !== 2) return { verdict: 'other', text: 'no matrix: used as it is' };
-    return isEmbedding(name)
-      ? { verdict: 'embedding', text: 'float, looked up: used as it is' }
-      : { verdict: 'float', text: 'float: `antiquant quantize` makes codes of it' };
+  if (isFloat({ dtype }) && shape.length === 2) {
+    const what = spared(name);
+    return { verdict: 'float', text: what ? `float, ${what}: quantize takes it only with --include` : 'float: quantize makes codes of it' };
   }
-  if (INTEGERS.includes(dtype)) return { verdict: 'other', text: 'no matrix: used as it is' };
+  if (isFloat({ dtype }) || INTEGERS.includes(dtype)) return { verdict: 'other', text: 'no matrix: used as it is' };
   if (isGgufType(dtype))
     return { verdict: 'unsupported', text: `unsupported: ${dtype} blocks in ${count(shape.length, 'dimension')}, not 2` };
   return { verdict: 'unsupported', text: `unsupported: no importer reads ${dtype}` };

@@ -85,7 +85,6 @@ export function inspectText(document: Inspection, { width, each }: { readonly wi
     }
   };
   tensors('Float matrices', document.float);
-  tensors('Embeddings', document.embedding);
   tensors('Unsupported', document.unsupported);
   tensors('Others', document.other);
   const rows = totals.map((one) => [one.format, String(one.count), bytesText(one.bytes)]);
@@ -105,14 +104,14 @@ export function tensorsText(document: Inspection, width: number): string {
     dtype,
     shapeText(shape),
     bytesText(bytes),
-    plain(what.replace(/ of [^ ]*$/, '')),
+    plain(/^[\w-]+/.exec(what)?.[0] ?? ''), // its format, or float, no matrix, unsupported
   ]);
   const columns: Column[] = [
     { title: 'tensor', align: 'left', flexible: true },
     { title: 'dtype', align: 'left' },
     { title: 'shape', align: 'left' },
     { title: 'bytes', align: 'right' },
-    { title: 'what it is', align: 'left', flexible: true },
+    { title: 'is', align: 'left' },
   ];
   return `${head(document, width)}\n${table(columns, rows, { width })}`;
 }

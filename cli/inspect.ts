@@ -1,7 +1,7 @@
 // antiquant inspect FILE: what a model's tensors are, and what this library would do with each.
 import { type FoundLayers, findLayers, layerBytes, type TensorInfo } from '../src/formats/index.js';
 import type { Command } from './command.js';
-import { importerOf, kindOf, memoryText, type Probed, probe, verdictOf } from './describe.js';
+import { importerOf, kindOf, memoryText, type Probed, probe, type Verdict, verdictOf } from './describe.js';
 import { EXIT } from './exit.js';
 import { inspectText, tensorsText } from './inspect-text.js';
 import { type Opened, open, sourcesOf } from './open.js';
@@ -45,7 +45,6 @@ export interface Inspection {
   readonly refused: readonly { readonly name: string; readonly format: string; readonly bytes: number; readonly why: string }[];
   /** Tensors of no layer, by what can be done with them. */
   readonly float: readonly InspectedTensor[];
-  readonly embedding: readonly InspectedTensor[];
   readonly unsupported: readonly InspectedTensor[];
   readonly other: readonly InspectedTensor[];
   readonly totals: readonly { readonly format: string; readonly count: number; readonly bytes: number }[];
@@ -88,10 +87,7 @@ export function inspection(
     return role.includes(', refused: ') && owner !== undefined && lost.has(owner) ? owner : undefined;
   };
   const ofNoLayer = new Set(found.rest);
-  const lists = { float: [], embedding: [], unsupported: [], other: [] } as Record<
-    'float' | 'embedding' | 'unsupported' | 'other',
-    InspectedTensor[]
-  >;
+  const lists: Record<Verdict, InspectedTensor[]> = { float: [], unsupported: [], other: [] };
   const lostBytes = new Map<string, number>();
   for (const info of found.rest) {
     const owner = ofRefused(info);

@@ -1,6 +1,7 @@
 #!/usr/bin/env node
 // The process: arguments in, an exit code out, Ctrl-C. What commands do is in run.ts and the files that it names.
 import { EXIT } from './exit.js';
+import { findDevice } from './gpu.js';
 import { run } from './run.js';
 
 const controller = new AbortController();
@@ -22,6 +23,7 @@ const code = await run(process.argv.slice(2), {
   columns: process.stdout.columns ?? 80,
   live: process.stderr.isTTY === true,
   signal: controller.signal,
+  findDevice,
 });
 // What was written is written; a GPU's threads would keep the process alive.
 await new Promise((resolve) => process.stdout.write('', resolve));

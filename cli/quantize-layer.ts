@@ -6,9 +6,9 @@ import {
   compressedTensorsTensors,
   dequantize,
   FormatError,
+  type Quantized,
   type QuantizeOptions,
   type QuantizeReport,
-  quantize,
   type RawTensor,
   readTensor,
   type TensorToWrite,
@@ -18,6 +18,7 @@ import {
 import { floatDtypeOf } from '../src/formats/raw-tensor.js';
 import { checkForm } from '../src/quantize/options.js';
 import { reportOf, type Sums } from '../src/quantize/report.js';
+import type { Pool } from './pool.js';
 import type { LayerItem } from './quantize-plan.js';
 import { formOf, type Settings } from './quantize-settings.js';
 
@@ -35,6 +36,7 @@ export interface LayerReport extends QuantizeReport {
 export interface Work {
   readonly settings: Settings;
   readonly activations: Activations | undefined;
+  readonly pool: Pool;
   readonly signal: AbortSignal;
   /** Bytes of the input that were used up. */
   readonly onRead: (bytes: number) => void;
@@ -56,15 +58,33 @@ function inFile(error: unknown, { weight }: LayerItem, first: number): unknown {
   return new FormatError({ file: weight.source.name, tensor: weight.name, field: `weights[${Number(row) + first}${rest}` }, expected, got);
 }
 
-function addTo(sums: Sums, { sqnr, rmse, maxError }: QuantizeReport, signal: () => number, weights: number): void {
-  const errors = rmse * rmse * weights;
+function addTo(sums: Sums, { matrix, report: { sqnr, rmse, maxError } }: Quantized): void {
+  const errors = rmse * rmse * matrix.n * matrix.k;
   sums.errors += errors;
-  sums.squares += errors === 0 ? signal() : errors * 10 ** (sqnr / 10);
+  // Where nothing was lost, the codes tell what there was.
+  sums.squares += errors === 0 ? dequantize(matrix).reduce((sum, value) => sum + value * value, 0) : errors * 10 ** (sqnr / 10);
   sums.largest = Math.max(sums.largest, maxError);
 }
 
+/** Pieces of `step` rows, in order, some of them in work ahead of the one that is awaited. */
+async function* inOrder(
+  { n, step, ahead }: { readonly n: number; readonly step: number; readonly ahead: number },
+  piece: (first: number) => Promise<Quantized>,
+): AsyncGenerator<{ readonly first: number; readonly layer: Quantized }> {
+  const pending: { first: number; layer: Promise<Quantized> }[] = [];
+  for (let next = 0; next < n || pending.length > 0; ) {
+    for (; next < n && pending.length < ahead; next += step) {
+      const layer = piece(next);
+      layer.catch(() => {}); // is told when its turn comes, or not at all if one before it failed
+      pending.push({ first: next, layer });
+    }
+    const { first, layer } = pending.shift()!;
+    yield { first, layer: await layer };
+  }
+}
+
 /** The layer's tensors, to be written in this order. */
-export function layerToWrite(item: LayerItem, { settings, activations, signal, onRead, onReport }: Work): TensorToWrite[] {
+export function layerToWrite(item: LayerItem, { settings, activations, pool, signal, onRead, onReport }: Work): TensorToWrite[] {
   const { name, n, k, weight, bias, outlines } = item;
   const { bits, method, symmetric, dtype: scaleDtype, scheme } = settings;
   const { mode, groupSize } = formOf(settings, item);
@@ -84,27 +104,29 @@ export function layerToWrite(item: LayerItem, { settings, activations, signal, o
   const step = activations?.hessian || activations?.x ? n : Math.max(ROWS, Math.floor(WEIGHTS_AT_ONCE / k / ROWS) * ROWS);
   const kept: Uint8Array[][] = outlines.map(() => []);
 
+  /** Rows from `first`, quantized. */
+  const piece = async (first: number): Promise<Quantized> => {
+    const rows = Math.min(step, n - first);
+    const read = await readTensor(weight, { begin: first * rowBytes, end: (first + rows) * rowBytes, signal });
+    try {
+      return await pool.run(weightsOf(read), { ...options, n: rows });
+    } catch (error) {
+      throw inFile(error, item, first);
+    }
+  };
   async function* codes(): AsyncGenerator<Uint8Array> {
     const biases = bias && (await readTensor(bias, { signal }));
     const sums: Sums = { squares: 0, errors: 0, largest: 0 };
-    for (let first = 0; first < n; first += step) {
-      const rows = Math.min(step, n - first);
-      const read = await readTensor(weight, { begin: first * rowBytes, end: (first + rows) * rowBytes, signal });
-      try {
-        const layer = quantize(weightsOf(read), { ...options, n: rows });
-        const squares = (): number => dequantize(layer.matrix).reduce((sum, value) => sum + value * value, 0);
-        addTo(sums, layer.report, squares, rows * k);
-        const part =
-          scheme === 'torch_npu'
-            ? torchNpuTensors(name, layer, { bias: biases && rowsOf(biases, first, rows) })
-            : compressedTensorsTensors(name, layer);
-        for (let i = 1; i < part.length; i++) kept[i]!.push(part[i]!.bytes);
-        yield part[0]!.bytes;
-      } catch (error) {
-        throw inFile(error, item, first);
-      }
+    for await (const { first, layer } of inOrder({ n, step, ahead: pool.size }, piece)) {
+      const rows = layer.matrix.n;
+      addTo(sums, layer);
+      const part =
+        scheme === 'torch_npu'
+          ? torchNpuTensors(name, layer, { bias: biases && rowsOf(biases, first, rows) })
+          : compressedTensorsTensors(name, layer);
+      for (let i = 1; i < part.length; i++) kept[i]!.push(part[i]!.bytes);
+      yield part[0]!.bytes;
       onRead(rows * rowBytes);
-      await new Promise((resolve) => setImmediate(resolve)); // lets a signal through
       signal.throwIfAborted();
     }
     onReport({ name, n, k, ...reportOf(sums, checkForm({ ...options, n })) });

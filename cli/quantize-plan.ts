@@ -2,7 +2,7 @@
 // each goes into. Pure; the same for the same input and settings, so that a run can go on where another stopped.
 import { compressedTensorsOutlines, type TensorFile, type TensorInfo, type TensorOutline, torchNpuOutlines } from '../src/formats/index.js';
 import { ELEMENT_BYTES, elementsIn } from '../src/formats/raw-tensor.js';
-import { isEmbedding, isFloat } from './describe.js';
+import { isFloat, spared } from './describe.js';
 import { formOf, type Settings } from './quantize-settings.js';
 
 export interface LayerItem {
@@ -33,10 +33,6 @@ export interface Shard {
   readonly bytes: number;
 }
 
-const ROUTER = /(^|\.)(gate|router|ffn_gate_inp)\.weight$/;
-const HEAD = /(^|\.)(lm_head|embed_out|output)\.weight$/;
-const NORM = /norm|(^|[._])ln(_|\d|\.|$)/i;
-
 /**
  * Why a matrix of floats is copied; undefined if it is quantized. --include and --exclude are heard first; without --include the weights of
  * linear layers are taken but for those that lose most: embeddings, the head, and routers of experts.
@@ -47,12 +43,8 @@ export function whyCopied({ name, shape }: Pick<TensorInfo, 'name' | 'shape'>, s
   if (exclude?.test(name)) return '--exclude';
   if (include && !include.test(name)) return 'not of --include';
   if (!name.endsWith('.weight')) return 'its name does not end in .weight';
-  if (!include) {
-    if (isEmbedding(name)) return 'an embedding; --include takes it';
-    if (HEAD.test(name)) return 'the head; --include takes it';
-    if (ROUTER.test(name)) return 'a router of experts; --include takes it';
-    if (NORM.test(name)) return 'a norm; --include takes it';
-  }
+  const what = include ? undefined : spared(name);
+  if (what) return `${what}; --include takes it`;
   if (shape.some((size) => size === 0)) return 'it is empty';
   if (group > 0 && k % group !== 0) return `K = ${k} is no multiple of --group ${group}`;
   if (scheme === 'torch_npu' && bits === 4 && k % 8 !== 0) return `K = ${k} is no multiple of 8`;

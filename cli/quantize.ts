@@ -1,5 +1,6 @@
 // antiquant quantize IN OUT: float weights → safetensors of codes, a piece of a tensor at a time, a file after the other.
 import { mkdir, realpath } from 'node:fs/promises';
+import { availableParallelism } from 'node:os';
 import { basename, dirname, join } from 'node:path';
 import {
   compressedTensorsConfig,
@@ -12,10 +13,11 @@ import {
 } from '../src/formats/index.js';
 import { ELEMENT_BYTES } from '../src/formats/raw-tensor.js';
 import { activationsOf, openActivations } from './activations.js';
-import type { Command, Io } from './command.js';
+import { type Command, type Io, whole } from './command.js';
 import { EXIT, UsageError } from './exit.js';
 import { type Opened, open, sourcesOf } from './open.js';
 import { earlier, identityOf, type RecordedShard, type RunRecord, writeText, writeWhole } from './output.js';
+import { openPool, type Pool } from './pool.js';
 import { type Bar, progress } from './progress.js';
 import { type LayerReport, layerToWrite } from './quantize-layer.js';
 import { type CopyItem, type Item, inputBytes, itemsOf, type LayerItem, type Shard, shardsOf } from './quantize-plan.js';
@@ -39,6 +41,9 @@ export interface QuantizeDocument {
   readonly quantizationConfig: Readonly<Record<string, unknown>> | null;
   readonly seconds: number;
 }
+
+/** More wait for the file. */
+const MOST_THREADS = 16;
 
 const isFile = (out: string): boolean => /\.safetensors$/i.test(out);
 
@@ -89,12 +94,13 @@ const isLayer = (item: Item): item is LayerItem => item.kind === 'layer';
 interface ShardWork {
   readonly settings: Settings;
   readonly activations: TensorFile | undefined;
+  readonly pool: Pool;
   readonly bar: Bar;
   readonly signal: AbortSignal;
 }
 
 /** One file, under its own name once it is whole. */
-async function writeShard(path: string, { items }: Shard, { settings, activations, bar, signal }: ShardWork): Promise<RecordedShard> {
+async function writeShard(path: string, { items }: Shard, { settings, activations, pool, bar, signal }: ShardWork): Promise<RecordedShard> {
   const layers: LayerReport[] = [];
   const tensors: TensorToWrite[] = [];
   for (const item of items) {
@@ -102,7 +108,7 @@ async function writeShard(path: string, { items }: Shard, { settings, activation
     if (!isLayer(item)) tensors.push(copied(item, { signal, onRead }));
     else
       tensors.push(
-        ...(await layerToWriteLater(item, activations, { settings, signal, onRead, onReport: (report) => layers.push(report) })),
+        ...(await layerToWriteLater(item, activations, { settings, pool, signal, onRead, onReport: (report) => layers.push(report) })),
       );
   }
   const bytes = await writeWhole(path, (sink) => writeSafetensors(sink, tensors, { metadata: { format: 'pt' }, signal }));
@@ -158,7 +164,7 @@ async function work(
   input: string,
   output: string,
   settings: Settings,
-  { io, force }: { readonly io: Io; readonly force: boolean },
+  { io, force, threads }: { readonly io: Io; readonly force: boolean; readonly threads: number },
 ): Promise<QuantizeDocument> {
   const { signal } = io;
   const began = performance.now();
@@ -181,6 +187,7 @@ async function work(
   const resumed = new Set(Object.keys(done));
   const todo = shards.filter(({ name }) => !resumed.has(name));
   if (resumed.size > 0) io.err(`${resumed.size} of ${shards.length} files are there from before\n`);
+  const pool = openPool(threads);
   const bar = progress(
     todo.flatMap(({ items }) => items).reduce((sum, item) => sum + inputBytes(item), 0),
     io,
@@ -188,11 +195,12 @@ async function work(
   try {
     for (const shard of todo) {
       signal.throwIfAborted();
-      done[shard.name] = await writeShard(paths.get(shard.name)!, shard, { settings, activations, bar, signal });
+      done[shard.name] = await writeShard(paths.get(shard.name)!, shard, { settings, activations, pool, bar, signal });
       await writeText(record, `${JSON.stringify({ ...wanted, shards: done }, null, 2)}\n`);
     }
   } finally {
     bar.end();
+    await pool.close();
   }
   const config = settings.scheme === 'torch_npu' ? null : compressedTensorsConfig(configForm(settings), { ignore: ignored(items) });
   if (oneFile === undefined) await writeRest(folder, shards, opened, config);
@@ -234,7 +242,8 @@ export const quantize: Command = {
   async run({ paths, given }, io) {
     const [input, output] = paths as [string, string];
     const settings = settingsOf(given, { oneFile: isFile(output) });
-    const document = await work(input, output, settings, { io, force: given.force === true });
+    const threads = whole(given, 'threads', { least: 1, otherwise: Math.min(MOST_THREADS, availableParallelism()) });
+    const document = await work(input, output, settings, { io, force: given.force === true, threads });
     io.out(given.json ? `${JSON.stringify(document, null, 2)}\n` : quantizeText(document, io.columns));
     return EXIT.fine;
   },

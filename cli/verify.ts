@@ -2,7 +2,6 @@
 import { FormatError, findLayers, layerBytes, UnsupportedError } from '../src/formats/index.js';
 import { type Command, choice, pattern, whole } from './command.js';
 import { EXIT } from './exit.js';
-import { findDevice } from './gpu.js';
 import { open } from './open.js';
 import { progress } from './progress.js';
 import { type VerifiedLayer, verifyLayer } from './verify-layer.js';
@@ -56,7 +55,7 @@ export const verify: Command = {
       throw new UnsupportedError(from, [
         only ? `none of its ${found.layers.length} quantized layers match --layers` : 'it has no quantized layers',
       ]);
-    const gpu = await findDevice();
+    const gpu = await io.findDevice();
     const device = 'device' in gpu ? gpu.device : undefined;
     const noGpu = 'why' in gpu ? gpu.why : null;
     if (given.gpu && noGpu !== null) throw new UnsupportedError('--gpu', [noGpu]);
