@@ -1,5 +1,6 @@
 // What was quantized, as text: a line for each layer, then what was copied and why. Pure.
 
+import { wrap } from './command.js';
 import { sqnrOf } from './output.js';
 import type { QuantizeDocument } from './quantize.js';
 import { bytesText, type Column, count, decibels, plain, shapeText, table, withoutNumbers } from './text.js';
@@ -28,13 +29,15 @@ export function quantizeText(document: QuantizeDocument, width: number): string 
     reasons.set(line, (reasons.get(line) ?? 0) + 1);
   }
   if (reasons.size > 0)
-    parts.push(`\nCopied as they are\n${[...reasons].map(([line, times]) => `  ${line}${times > 1 ? ` (× ${times})` : ''}\n`).join('')}`);
+    parts.push(
+      `\nCopied as they are\n${[...reasons].map(([line, times]) => `  ${wrap(`${line}${times > 1 ? ` (× ${times})` : ''}`, width, '    ')}\n`).join('')}`,
+    );
   if (otherTensors > 0)
     parts.push(
       `${reasons.size > 0 ? '  and' : '\nCopied as they are:'} ${count(otherTensors, 'tensor')} that ${otherTensors === 1 ? 'is' : 'are'} no matrix of floats\n`,
     );
   parts.push(
-    `\n${plain(output)}: ${count(shards.length, 'file')}, ${bytesText(bytes)} of ${bytesText(bytesBefore)}, in ${seconds.toFixed(1)} s\n`,
+    `\n${plain(output)}\n${count(shards.length, 'file')}, ${bytesText(bytes)} of ${bytesText(bytesBefore)}, in ${seconds.toFixed(1)} s\n`,
   );
   return parts.join('');
 }

@@ -34,7 +34,11 @@ export async function run(argv: readonly string[], io: Io): Promise<number> {
     const command = COMMANDS.find((one) => one.name === name);
     if (!command) {
       const names = COMMANDS.map((one) => one.name).join(', ');
-      throw new UsageError(name === undefined ? `expected a command: ${names}; antiquant --help tells more` : `${name}: expected ${names}`);
+      throw new UsageError(
+        name === undefined || name.startsWith('-')
+          ? `expected a command: ${names}; antiquant --help tells more`
+          : `${name}: expected ${names}`,
+      );
     }
     const args = readArgs(command, rest);
     if (args.given.help) {

@@ -1,7 +1,7 @@
 // The package as a user gets it: packed, unpacked elsewhere, imported, type-checked, its README example run, and tree-shaken.
 import assert from 'node:assert/strict';
 import { execFileSync } from 'node:child_process';
-import { mkdirSync, mkdtempSync, readFileSync, rmSync, symlinkSync, writeFileSync } from 'node:fs';
+import { mkdtempSync, readFileSync, rmSync, symlinkSync, writeFileSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { dirname, join } from 'node:path';
 import { fileURLToPath } from 'node:url';
@@ -17,10 +17,9 @@ try {
   rmSync(join(root, 'dist'), { recursive: true, force: true });
   run('npm', ['pack', '--silent', '--pack-destination', home], root); // builds first
   const version = JSON.parse(readFileSync(join(root, 'package.json'), 'utf8')).version;
-  mkdirSync(join(modules, 'antiquant'), { recursive: true });
-  run('tar', ['xzf', `antiquant-${version}.tgz`, '-C', join(modules, 'antiquant'), '--strip-components=1']);
-  symlinkSync(join(root, 'node_modules', 'webgpu'), join(modules, 'webgpu'));
   writeFileSync(join(home, 'package.json'), '{ "type": "module" }');
+  run('npm', ['install', '--silent', '--offline', '--no-save', '--no-audit', '--no-fund', `./antiquant-${version}.tgz`]);
+  symlinkSync(join(root, 'node_modules', 'webgpu'), join(modules, 'webgpu'));
 
   const names = [
     'ArgumentError',
@@ -50,6 +49,35 @@ try {
   assert.equal(run(process.execPath, ['names.js']).trim(), names.sort().join());
   step(`${names.length} exports`);
 
+  const formats = [
+    'byteSource',
+    'findLayers',
+    'importGptq',
+    'loadLayer',
+    'openModel',
+    'quantize',
+    'readMatrix',
+    'torchNpuTensors',
+    'writeSafetensors',
+  ];
+  writeFileSync(join(home, 'formats.js'), "import * as all from 'antiquant/formats'; console.log(JSON.stringify(Object.keys(all)));");
+  const found = JSON.parse(run(process.execPath, ['formats.js']));
+  for (const name of formats) assert.ok(found.includes(name), `antiquant/formats has no ${name}`);
+  step(`antiquant/formats: ${found.length} exports`);
+
+  // A model of one layer, through the command: from the package alone, and as npx finds it.
+  const header = JSON.stringify({ 'a.up_proj.weight': { dtype: 'F32', shape: [8, 64], data_offsets: [0, 2048] } });
+  const length = Buffer.alloc(8);
+  length.writeBigUInt64LE(BigInt(header.length));
+  const weights = Float32Array.from({ length: 512 }, (_, i) => Math.sin(i));
+  writeFileSync(join(home, 'model.safetensors'), Buffer.concat([length, Buffer.from(header), Buffer.from(weights.buffer)]));
+  const npx = (...args) => run('npx', ['--no-install', 'antiquant', ...args]);
+  assert.match(npx('--help'), /quantize IN OUT/);
+  assert.match(npx('inspect', 'model.safetensors'), /a\.up_proj\.weight +F32 +8 × 64/);
+  assert.match(npx('quantize', 'model.safetensors', 'out', '--group', '32', '--threads', '2'), /a\.up_proj +8 × 64/);
+  assert.equal(JSON.parse(npx('verify', 'out', '--gpu', '--json')).ok, true);
+  step('npx antiquant inspects, quantizes and verifies');
+
   writeFileSync(join(home, 'shader.js'), "console.log(import.meta.resolve('antiquant/shaders/lib/weights.wgsl'));");
   assert.match(readFileSync(new URL(run(process.execPath, ['shader.js']).trim()), 'utf8'), /#param BITS 4 8/);
   step('shaders are published');
@@ -63,7 +91,7 @@ try {
   assert.match(run(process.execPath, ['example.js']), /Float32Array\(8\) \[\s*32, 32, 32, 32,\s*32, 32, 32, 32\s*\]/);
   step('the example of the README runs');
 
-  writeFileSync(join(home, 'example.ts'), `${example}\nexport {};`);
+  writeFileSync(join(home, 'example.ts'), `${example}\nexport * as formats from 'antiquant/formats';`);
   const options = { target: 'es2022', lib: ['es2022', 'dom'], module: 'nodenext', types: [], strict: true, noEmit: true };
   writeFileSync(join(home, 'tsconfig.json'), JSON.stringify({ compilerOptions: options, files: ['example.ts'] }));
   execFileSync(process.execPath, [join(root, 'node_modules', 'typescript', 'bin', 'tsc'), '-p', home], { stdio: 'inherit' });
