@@ -39,6 +39,7 @@ try {
     'quantizeRows',
     'readQuantizedRows',
     'reference',
+    'referenceMatrix',
     'requestDevice',
     'selfTestReports',
     'transQuantParam',
