@@ -3,15 +3,7 @@ import { existsSync } from 'node:fs';
 import { fileURLToPath } from 'node:url';
 import { Worker } from 'node:worker_threads';
 import { ArgumentError, type Quantized, type QuantizeOptions, quantize, type Weights } from '../src/formats/index.js';
-
-export interface Task {
-  readonly weights: Weights;
-  readonly options: QuantizeOptions;
-}
-export type Answer =
-  | { readonly result: Quantized }
-  | { readonly refused: readonly [argument: string, expected: string, got: string] }
-  | { readonly failed: string };
+import type { Answer, Task } from '../src/quantize/messages.js';
 
 export interface Pool {
   /** Pieces that are worth having in work at once. */
@@ -42,11 +34,11 @@ function ask(worker: Worker, task: Task): Promise<Quantized> {
     };
     const onError = (error: unknown): void => settle(() => reject(error));
     const onExit = (): void => onError(new Error('a thread has ended')); // as close() does to it
-    const onMessage = (answer: Answer): void =>
-      settle(() => {
-        if ('result' in answer) resolve(answer.result);
-        else reject('refused' in answer ? new ArgumentError(...answer.refused) : new Error(answer.failed));
-      });
+    const onMessage = (answer: Answer): void => {
+      if (answer.kind === 'result') settle(() => resolve(answer.result));
+      else if (answer.kind === 'refused') settle(() => reject(new ArgumentError(answer.argument, answer.expected, answer.got)));
+      else if (answer.kind === 'failed') onError(answer.error);
+    };
     worker.on('message', onMessage).on('error', onError).on('exit', onExit);
     worker.postMessage(task, [task.weights.buffer as ArrayBuffer]);
   });

@@ -104,6 +104,17 @@ test('threads make the same bytes; SIGINT and SIGKILL after the first shard leav
   }
 });
 
+test('what is wrong with a weight is told from a thread, too', async () => {
+  const weight = new Float32Array(2 ** 21).fill(0.5);
+  weight[1500 * 1024 + 3] = Number.POSITIVE_INFINITY;
+  const input = putModel(at('inf.safetensors'), [
+    { name: 'a.weight', dtype: 'F32', shape: [2048, 1024], bytes: new Uint8Array(weight.buffer) },
+  ]);
+  const { code, err } = await start(['quantize', input, at('inf-out'), ...threaded]);
+  expect(code).toBe(3);
+  expect(err).toMatch(/a\.weight: weights\[1500, 3\]: expected a finite number of at most 2\^126, got Infinity/);
+});
+
 test('200 MB stream through: memory grows by far less', async () => {
   const script = "process.on('exit', () => process.stderr.write('peak ' + process.resourceUsage().maxRSS + '\\n'))";
   const flags = ['--import', `data:text/javascript,${encodeURIComponent(script)}`];
