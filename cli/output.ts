@@ -1,7 +1,7 @@
 // The files that antiquant quantize leaves: each is written under another name and has its own once it is whole, and a record beside them says
 // what they were made of and how, so that a later run knows which of them it need not make again.
 import { open, readFile, rename, rm, stat, writeFile } from 'node:fs/promises';
-import { basename } from 'node:path';
+import { basename, dirname, join } from 'node:path';
 import type { Sink, TensorFile } from '../src/formats/index.js';
 import { UsageError } from './exit.js';
 import { isUrl, sourcesOf } from './open.js';
@@ -85,19 +85,21 @@ export async function earlier(
     readonly force: boolean;
   },
 ): Promise<Readonly<Record<string, RecordedShard>>> {
-  if (force) {
-    // What is about to be replaced must not count as done if this run is stopped.
-    await rm(recordPath, { force: true });
-    return {};
-  }
-  const there: string[] = [];
-  for (const [name, path] of paths) if (await exists(path)) there.push(name);
   let record: RunRecord | undefined;
   try {
     record = JSON.parse(await readFile(recordPath, 'utf8')) as RunRecord;
   } catch {
     record = undefined; // none, or one that was damaged: the same
   }
+  if (force) {
+    // What is about to be replaced must not count as done if this run is stopped, nor lie beside what replaces it.
+    await rm(recordPath, { force: true });
+    const old = Object.keys(record?.shards ?? {}).filter((name) => paths.has(name) || /^model(-\d{5}-of-\d{5})?\.safetensors$/.test(name));
+    for (const name of old) await rm(join(dirname(recordPath), name), { force: true });
+    return {};
+  }
+  const there: string[] = [];
+  for (const [name, path] of paths) if (await exists(path)) there.push(name);
   const strangers = there.map((name) => paths.get(name)!);
   for (const path of others) if (await exists(path)) strangers.push(path);
   if (strangers.length > 0 && !record)

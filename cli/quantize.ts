@@ -2,15 +2,7 @@
 import { mkdir, realpath } from 'node:fs/promises';
 import { availableParallelism } from 'node:os';
 import { basename, dirname, join } from 'node:path';
-import {
-  compressedTensorsConfig,
-  findLayers,
-  type TensorFile,
-  type TensorToWrite,
-  tensorParts,
-  UnsupportedError,
-  writeSafetensors,
-} from '../src/formats/index.js';
+import { findLayers, type TensorFile, type TensorToWrite, tensorParts, UnsupportedError, writeSafetensors } from '../src/formats/index.js';
 import { ELEMENT_BYTES } from '../src/formats/raw-tensor.js';
 import { activationsOf, openActivations } from './activations.js';
 import { type Command, type Io, whole } from './command.js';
@@ -21,6 +13,7 @@ import { openPool, type Pool } from './pool.js';
 import { type Bar, progress } from './progress.js';
 import { type LayerReport, layerToWrite } from './quantize-layer.js';
 import { type CopyItem, type Item, inputBytes, itemsOf, type LayerItem, type Shard, shardsOf } from './quantize-plan.js';
+import { configOf, INDEX, writeRest } from './quantize-rest.js';
 import { OPTIONS, type Settings, settingsJson, settingsOf } from './quantize-settings.js';
 import { quantizeText } from './quantize-text.js';
 
@@ -134,32 +127,6 @@ async function layerToWriteLater(
   }));
 }
 
-/** Names of linear layers that stay floats, which the configuration has to name. */
-const ignored = (items: readonly Item[]): string[] => {
-  const floats = items.flatMap((item) => (item.kind === 'copy' && item.why !== undefined ? [item.name.replace(/\.weight$/, '')] : []));
-  const hasHead = items.some((item) => isLayer(item) && item.name === 'lm_head');
-  return hasHead || floats.includes('lm_head') ? floats : [...floats, 'lm_head']; // tied to the embeddings, it is a module without a tensor
-};
-
-async function writeRest(
-  folder: string,
-  shards: readonly Shard[],
-  { config }: Opened,
-  quantization: QuantizeDocument['quantizationConfig'],
-): Promise<void> {
-  if (shards.length > 1) {
-    const map = shards.flatMap(({ name, items }) => items.flatMap(({ outlines }) => outlines.map((outline) => [outline.name, name])));
-    const total = shards.reduce((sum, { bytes }) => sum + bytes, 0);
-    const index = { metadata: { total_size: total }, weight_map: Object.fromEntries(map) };
-    await writeText(join(folder, 'model.safetensors.index.json'), `${JSON.stringify(index, null, 2)}\n`);
-  }
-  const own = config && basename(config.name) === 'config.json' && typeof config.value === 'object' ? config.value : undefined;
-  if (own || quantization) {
-    const whole = { ...own, ...(quantization && { quantization_config: quantization }) };
-    await writeText(join(folder, 'config.json'), `${JSON.stringify(whole, null, 2)}\n`);
-  }
-}
-
 async function work(
   input: string,
   output: string,
@@ -174,7 +141,7 @@ async function work(
   const { folder, oneFile, record } = placesOf(output);
   const shards = shardsOf(items, settings.shardBytes, oneFile);
   const paths = new Map(shards.map(({ name }) => [name, join(folder, name)]));
-  const beside = oneFile === undefined ? ['config.json', 'model.safetensors.index.json'].map((name) => join(folder, name)) : [];
+  const beside = oneFile === undefined ? ['config.json', INDEX].map((name) => join(folder, name)) : [];
   await mkdir(folder, { recursive: true });
   await checkOutput(opened.file, [...paths.values(), ...beside]);
   const activations = settings.activations === undefined ? undefined : await openActivations(settings.activations, signal);
@@ -202,8 +169,8 @@ async function work(
     bar.end();
     await pool.close();
   }
-  const config = settings.scheme === 'torch_npu' ? null : compressedTensorsConfig(configForm(settings), { ignore: ignored(items) });
-  if (oneFile === undefined) await writeRest(folder, shards, opened, config);
+  const quantization = configOf(settings, items);
+  if (oneFile === undefined) await writeRest(folder, { shards, config: opened.config, quantization });
   const copies = items.filter((item): item is CopyItem => item.kind === 'copy');
   return {
     command: 'quantize',
@@ -216,17 +183,10 @@ async function work(
     otherTensors: copies.filter(({ why }) => why === undefined).length,
     bytesBefore: sourcesOf(opened.file).reduce((sum, { bytes }) => sum + bytes, 0),
     bytes: shards.reduce((sum, { name }) => sum + done[name]!.bytes, 0),
-    quantizationConfig: config,
+    quantizationConfig: quantization,
     seconds: (performance.now() - began) / 1000,
   };
 }
-
-const configForm = ({ bits, group, symmetric }: Settings) => ({
-  bits,
-  symmetric,
-  mode: group === 0 ? ('channel' as const) : ('group' as const),
-  groupSize: group === 0 ? undefined : group,
-});
 
 export const quantize: Command = {
   name: 'quantize',

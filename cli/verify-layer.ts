@@ -98,11 +98,18 @@ export function notFinite(matrix: QuantizedMatrix): number {
 }
 
 const same = (a: ArrayLike<number> | undefined, b: ArrayLike<number> | undefined, otherwise: number): boolean => {
-  if (!a || !b) return [...Array.from(a ?? b ?? [])].every((value) => value === otherwise);
+  if (!a || !b) return Array.from(a ?? b ?? []).every((value) => value === otherwise);
   if (a.length !== b.length) return false;
   for (let i = 0; i < a.length; i++) if (!Object.is(a[i]! + 0, b[i]! + 0)) return false;
   return true;
 };
+
+/** The same sizes, codes, scales and zero points; none are all 2^(bits-1). Pure. */
+export function sameMatrix(a: QuantizedMatrix, b: QuantizedMatrix): boolean {
+  const sizes = a.n === b.n && a.k === b.k && a.bits === b.bits && a.groupSize === b.groupSize;
+  const middle = 2 ** (a.bits - 1);
+  return sizes && same(a.codes, b.codes, 0) && same(a.scale, b.scale, 0) && same(a.zeroPoint, b.zeroPoint, middle);
+}
 
 /** The scheme that can hold such a matrix; or why none can. */
 export function schemeFor({
@@ -132,15 +139,7 @@ export async function rewritten(matrix: QuantizedMatrix): Promise<boolean | { re
   await writeSafetensors({ write: (bytes) => pieces.push(bytes as Uint8Array<ArrayBuffer>) }, tensors);
   const file = await openSafetensors(await byteSource(new Blob(pieces)));
   const { layers } = await findLayers(file, { config: { quantization_config: { bits: matrix.bits, group_size: matrix.groupSize } } });
-  const again = await readMatrix(layers[0]!);
-  const { n, k, bits, groupSize } = matrix;
-  const sizes = again.n === n && again.k === k && again.bits === bits && again.groupSize === groupSize;
-  return (
-    sizes &&
-    same(again.codes, matrix.codes, 0) &&
-    same(again.scale, matrix.scale, 0) &&
-    same(again.zeroPoint, matrix.zeroPoint, 2 ** (bits - 1))
-  );
+  return sameMatrix(await readMatrix(layers[0]!), matrix);
 }
 
 export interface VerifyOptions {

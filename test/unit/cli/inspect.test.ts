@@ -1,9 +1,12 @@
 // antiquant inspect on small files of every container: what is said of each tensor, as text and as JSON, and of files that are not what they say.
 import { mkdirSync } from 'node:fs';
 import { expect, test, vi } from 'vitest';
+import { inMemory, memoryText } from '../../../cli/describe.js';
+import { quantize } from '../../../src/quantize/quantize.js';
 import { type MadeTensor, makeGguf, makeMlc, makeSafetensors, makeShards, rawSafetensors } from '../formats/files.js';
 import { raw } from '../formats/raw.js';
 import { serve } from '../formats/server.js';
+import { normals } from '../quantize/data.js';
 import { call, folder, matrix, model, put, putModel, widest } from './call.js';
 
 const at = folder();
@@ -124,6 +127,21 @@ test('GGUF: blocks that are read, blocks that are not, floats', async () => {
     ['F32', 1],
     ['IQ2_XXS', 1],
   ]);
+});
+
+test('what is in memory, of each kind of matrix', () => {
+  const matrix = (method: 'minmax' | 'hqq', symmetric = false) =>
+    quantize(normals('kinds', 4 * 64), { n: 4, k: 64, bits: 4, method, symmetric }).matrix;
+  const none = { scaleDtype: 'float16', zeroPoints: 'none', minimum: false, codebook: false, permutation: false };
+  expect(inMemory(matrix('minmax', true))).toEqual(none);
+  expect(inMemory({ ...matrix('minmax', true), zeroPoint: new Float32Array(4).fill(8) })).toEqual(none);
+  expect(inMemory(matrix('minmax'))).toEqual({ ...none, zeroPoints: 'whole' });
+  expect(inMemory(matrix('hqq'))).toEqual({ ...none, zeroPoints: 'float' });
+  const more = { ...matrix('minmax', true), codebook: new Float32Array(16), permutation: new Uint32Array(64) };
+  expect(inMemory(more)).toEqual({ ...none, codebook: true, permutation: true });
+  expect(memoryText({ bits: 4, groupSize: 64, k: 64, format: 'bitsandbytes NF4' }, inMemory(more))).toBe(
+    'importBitsAndBytes4 → 4-bit codes, a scale for each output, float16 scales, a codebook, inputs in the order of their groups',
+  );
 });
 
 test('MLC in a folder', async () => {

@@ -1,6 +1,6 @@
 // antiquant quantize: what it writes is what the library's quantizer and writers make of each layer, whole; runs that were stopped go on; and
 // nothing is overwritten that nobody asked to.
-import { existsSync, mkdirSync, readdirSync, readFileSync, statSync, truncateSync, writeFileSync } from 'node:fs';
+import { existsSync, mkdirSync, readdirSync, readFileSync, statSync, symlinkSync, truncateSync, writeFileSync } from 'node:fs';
 import { expect, test, vi } from 'vitest';
 import { decode16 } from '../../../src/dtype.js';
 import {
@@ -140,6 +140,20 @@ test.each([
   ]);
 });
 
+test('SQNR of a layer of which a piece, or all, is exact', async () => {
+  const [n, k] = [2 ** 13, 256];
+  const values = Float32Array.from({ length: n * k }, (_, i) => (i % 16) - 7); // codes 0 … 15 of scale 1
+  const input = (): string =>
+    putModel(at('exact.safetensors'), [{ name: 'a.weight', dtype: 'F32', shape: [n, k], bytes: new Uint8Array(values.buffer) }]);
+  const exact = await call(['quantize', input(), at('exact-out.safetensors'), '--json']);
+  expect(exact.json().layers[0]).toMatchObject({ sqnr: null, maxError: 0 });
+  expect((await call(['quantize', input(), at('exact-text.safetensors')])).out).toMatch(/a +8192 × 256 +4\.25 +exact +0\.0e\+0/);
+  for (let i = 5000 * k; i < values.length; i++) values[i]! += 0.1 * Math.sin(i);
+  const { report } = quantize(values, { n, k, bits: 4, groupSize: 128 });
+  const partly = (await call(['quantize', input(), at('partly-out.safetensors'), '--json'])).json();
+  expect(partly.layers[0].sqnr).toBeCloseTo(report.sqnr, 6);
+});
+
 test('--include takes what is spared otherwise, and nothing else; --exclude leaves out', async () => {
   const input = putModel(at('choose.safetensors'));
   const names = async (...flags: string[]): Promise<string[]> => {
@@ -243,6 +257,9 @@ test('a run that was stopped goes on where it was, and ends with the same bytes'
   expect(other.err).toContain('a run with bits 4, now 8; --force begins anew');
   expect((await call([...argv('stopped'), '--bits', '8', '--force'])).code).toBe(0);
   expect((await call(['inspect', at('stopped'), '--json'])).json().layers[0].bits).toBe(8);
+  // One file now: nothing of the many is left to be taken for the model.
+  expect((await call(['quantize', input, at('stopped'), '--force'])).code).toBe(0);
+  expect(listed(at('stopped'))).toEqual(['antiquant-quantize.json', 'config.json', 'model.safetensors']);
 
   putModel(input, model().slice(1));
   const changed = await call(argv('whole'));
@@ -253,7 +270,8 @@ test('never over the input, nor over what another program left', async () => {
   mkdirSync(at('safe'));
   const input = putModel(at('safe', 'model.safetensors'));
   const bytes = readFileSync(input);
-  for (const out of [input, at('safe'), at('safe', '..', 'safe', 'model.safetensors')]) {
+  symlinkSync(at('safe'), at('link'));
+  for (const out of [input, at('safe'), at('link'), at('safe', '..', 'safe', 'model.safetensors')]) {
     const { code, err } = await call(['quantize', input, out, '--force']);
     expect(code).toBe(2);
     expect(err).toContain('is a file of IN');

@@ -1,6 +1,6 @@
 // antiquant verify without a GPU, and how it judges one: what is right passes, and each thing that can be wrong is found.
 import { expect, test, vi } from 'vitest';
-import { agreement, notFinite, randomX, rewritten, schemeFor } from '../../../cli/verify-layer.js';
+import { agreement, notFinite, randomX, rewritten, sameMatrix, schemeFor } from '../../../cli/verify-layer.js';
 import { faults, verifyText } from '../../../cli/verify-text.js';
 import type { QuantizedMatrix } from '../../../src/formats/matrix.js';
 import { quantize } from '../../../src/quantize/quantize.js';
@@ -85,6 +85,18 @@ test('rewriting: by compressed-tensors, by torch_npu where zero points are float
   const odd = quantize(normals('odd', 4 * 40), { n: 4, k: 40, bits: 4, groupSize: 16 }).matrix;
   expect(await rewritten(odd)).toEqual({ why: 'no writer holds such groups with such zero points' });
   expect(await rewritten({ ...made({ symmetric: true }), codebook: new Float32Array(16) })).toEqual({ why: 'no writer holds a codebook' });
+});
+
+test('matrices differ by any code, scale or zero point', () => {
+  const matrix = made();
+  const change = (values: Uint32Array | Float32Array) => values.map((value, i) => (i === 3 ? value + 1 : value));
+  expect(sameMatrix(made(), matrix)).toBe(true);
+  expect(sameMatrix({ ...matrix, codes: change(matrix.codes) as Uint32Array }, matrix)).toBe(false);
+  expect(sameMatrix({ ...matrix, scale: change(matrix.scale) as Float32Array }, matrix)).toBe(false);
+  expect(sameMatrix({ ...matrix, zeroPoint: change(matrix.zeroPoint!) as Float32Array }, matrix)).toBe(false);
+  expect(sameMatrix({ ...matrix, zeroPoint: undefined }, matrix)).toBe(false);
+  expect(sameMatrix({ ...matrix, zeroPoint: undefined }, { ...matrix, zeroPoint: matrix.zeroPoint!.map(() => 8) })).toBe(true);
+  expect(sameMatrix({ ...matrix, groupSize: 16 }, matrix)).toBe(false);
 });
 
 test('weights that are not finite are counted', () => {
