@@ -32,7 +32,7 @@ export const OPTIONS: Readonly<Record<string, Option>> = {
   exclude: { type: 'string', value: 'REGEX', help: 'copy the matrices whose names match' },
   'shard-bytes': { type: 'string', value: 'N', help: 'most bytes of a file of OUT, e.g. 2G; 5G' },
   activations: { type: 'string', value: 'FILE', help: 'safetensors with what is known of the inputs, see below' },
-  threads: { type: 'string', value: 'N', help: 'that quantize; as many as there are processors, up to 16' },
+  threads: { type: 'string', value: 'N', help: 'that quantize; as many as there are processors, up to 8' },
   force: { type: 'boolean', help: 'begin anew, over what an earlier run left in OUT' },
 };
 

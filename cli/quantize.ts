@@ -35,8 +35,8 @@ export interface QuantizeDocument {
   readonly seconds: number;
 }
 
-/** More wait for the file. */
-const MOST_THREADS = 16;
+/** Each takes some 40 MB; more wait for the file. */
+const MOST_THREADS = 8;
 
 const isFile = (out: string): boolean => /\.safetensors$/i.test(out);
 
