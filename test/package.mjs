@@ -57,6 +57,8 @@ try {
     'loadLayer',
     'openModel',
     'quantize',
+    'quantizeInWorker',
+    'quantizeOnGpu',
     'readMatrix',
     'torchNpuTensors',
     'writeSafetensors',

@@ -3,6 +3,7 @@
 export type { FloatDType } from '../dtype.js';
 export { ArgumentError, FormatError, UnsupportedError } from '../errors.js';
 export { type GpuQuantizeOptions, quantizeOnGpu } from '../quantize/gpu.js';
+export { type InWorkerOptions, quantizeInWorker } from '../quantize/in-worker.js';
 export type { Activations, Method, Mode, QuantizeOptions, Weights } from '../quantize/options.js';
 export { quantize } from '../quantize/quantize.js';
 export type { QuantizeReport } from '../quantize/report.js';
