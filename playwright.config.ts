@@ -1,9 +1,10 @@
 // Headless Chromium: every case of the table and the demo page. `chromium` is the browser as it is (a GPU, or SwiftShader without
-// shader-f16); `chromium-f16` is the one that e2e/chromium-f16 builds, for machines whose Chromium has no shader-f16.
-// scripts/test.mjs finds the browsers and sets CHROMIUM and CHROMIUM_F16.
+// shader-f16); `chromium-f16` is the one that e2e/chromium-f16 builds, for machines whose Chromium has no shader-f16; `demo` is the
+// page, as it is built, in the browser as it is. scripts/test.mjs finds the browsers and sets CHROMIUM and CHROMIUM_F16.
 import { defineConfig } from '@playwright/test';
 
 const port = Number(process.env.PORT ?? 4173);
+const demoPort = port + 1;
 const args = [
   '--no-sandbox',
   '--enable-unsafe-webgpu',
@@ -17,6 +18,14 @@ const software = process.env.ANTIQUANT_GPU === '1' ? [] : ['--use-webgpu-adapter
 const browser = (executablePath: string | undefined, extra: readonly string[]) => ({
   launchOptions: { args: [...args, ...extra], ...(executablePath && { executablePath }) },
 });
+const plain = browser(process.env.CHROMIUM ?? '/usr/bin/chromium', software);
+
+/** Each project has its own server, which is not started for the others: `--project NAME` or `--project=NAME`; all without one. */
+const asked = process.argv.flatMap((word, i) =>
+  word === '--project' ? (process.argv[i + 1] ?? []) : (/^--project=(.*)/.exec(word)?.[1] ?? []),
+);
+const wants = (name: RegExp): boolean => asked.length === 0 || asked.some((one) => name.test(one));
+const server = (command: string, at: number) => ({ command, port: at, reuseExistingServer: false, stdout: 'ignore' as const });
 
 export default defineConfig({
   testDir: 'e2e',
@@ -26,14 +35,18 @@ export default defineConfig({
   forbidOnly: true,
   reporter: [['list']],
   use: { baseURL: `http://localhost:${port}` },
-  webServer: { command: `npx vite --mode e2e --port ${port} --strictPort`, port, reuseExistingServer: false, stdout: 'ignore' },
+  webServer: [
+    ...(wants(/^chromium/) ? [server(`npx vite --mode e2e --port ${port} --strictPort`, port)] : []),
+    ...(wants(/^demo$/) ? [server(`npx vite build --mode demo --logLevel warn && node e2e/demo/serve.mjs ${demoPort}`, demoPort)] : []),
+  ],
   projects: [
-    { name: 'chromium', outputDir: 'test-results/chromium', use: browser(process.env.CHROMIUM ?? '/usr/bin/chromium', software) },
+    { name: 'chromium', outputDir: 'test-results/chromium', use: plain, testIgnore: 'demo/**' },
     {
       name: 'chromium-f16',
       outputDir: 'test-results/chromium-f16',
       use: browser(process.env.CHROMIUM_F16, []),
       testMatch: ['cases.spec.ts', 'formats.spec.ts'],
     },
+    { name: 'demo', testDir: 'e2e/demo', outputDir: 'test-results/demo', use: { ...plain, baseURL: `http://localhost:${demoPort}` } },
   ],
 });

@@ -4,6 +4,7 @@ import { createReadStream, existsSync } from 'node:fs';
 import { basename, join, resolve } from 'node:path';
 import type { Plugin } from 'vite';
 import { defineConfig } from 'vitest/config';
+import { site } from './demo/site.js';
 
 const here = (path: string): string => resolve(import.meta.dirname ?? '.', path);
 
@@ -39,7 +40,13 @@ const workerAddress: Plugin = {
 };
 
 const modes: Record<string, object> = {
-  demo: { root: here('demo'), base: './', build: { outDir: here('dist-demo'), emptyOutDir: true, target: 'es2022' } },
+  demo: {
+    root: here('demo'),
+    base: './',
+    plugins: [site(here('.'))],
+    worker: { format: 'es' },
+    build: { outDir: here('dist-demo'), emptyOutDir: true, target: 'es2022' },
+  },
   e2e: { root: here('.'), server: { fs: { allow: [here('.')] } } },
   deno: {
     build: {

@@ -1,6 +1,6 @@
 // The example that the page carries: seeded inputs for a choice of rows, weights and dtypes, as host tensors in the layer's orientation,
 // with weight (N, K) and scales (N,) or (N, G). Pure.
-import { convertWeightToInt4Pack, type FloatDType, type HostTensor, type LinearWeightQuantOptions } from '../src/index.js';
+import { convertWeightToInt4Pack, type FloatDType, type HostTensor, type LinearWeightQuantOptions } from '../../src/index.js';
 
 export const K = 1024;
 export const N = 1024;

@@ -1,0 +1,44 @@
+// The table of panels: their order, names, and where each is loaded from when it is first shown.
+import type { ComponentType } from 'preact';
+
+export interface PanelEntry {
+  /** In the URL, and of the folder demo/panels/NAME. */
+  readonly name: string;
+  readonly title: string;
+  /** What one can do there. */
+  readonly lead: string;
+  readonly load: () => Promise<{ readonly default: ComponentType }>;
+}
+
+export const PANELS: readonly PanelEntry[] = [
+  {
+    name: 'operator',
+    title: 'Operator',
+    lead: 'Run one product on your GPU and on the CPU reference, and see how far apart they are.',
+    load: () => import('../panels/operator/index.js'),
+  },
+  {
+    name: 'picture',
+    title: 'See quantization',
+    lead: 'A picture is the weight matrix: see what every bit width and group size does to it.',
+    load: () => import('../panels/picture/index.js'),
+  },
+  {
+    name: 'shader',
+    title: 'What runs',
+    lead: 'The plan, its reasons, and the exact shader that your GPU gets.',
+    load: () => import('../panels/shader/index.js'),
+  },
+  {
+    name: 'bench',
+    title: 'Your GPU, measured',
+    lead: 'Time this library, its peers and the limits of your machine in turns.',
+    load: () => import('../panels/bench/index.js'),
+  },
+  {
+    name: 'model',
+    title: 'Bring a model',
+    lead: 'Open a file of weights. It is read in this page and goes nowhere.',
+    load: () => import('../panels/model/index.js'),
+  },
+];

@@ -1,0 +1,80 @@
+// One job of a panel as signals: what it does, how far it is, its result or why there is none. Starting it again cancels the run before.
+import { type ReadonlySignal, signal } from '@preact/signals';
+import { useEffect, useMemo } from 'preact/hooks';
+import type { JobArgs, JobName, JobPart, JobResult } from '../worker/jobs.js';
+import { isAbort } from '../worker/rpc.js';
+import { call } from './worker.js';
+
+export interface RunningJob<Name extends JobName> {
+  readonly status: ReadonlySignal<'idle' | 'running' | 'done' | 'failed' | 'cancelled'>;
+  /** 0 to 1; undefined where nobody knows. */
+  readonly fraction: ReadonlySignal<number | undefined>;
+  /** What is being done, in a few words. */
+  readonly doing: ReadonlySignal<string>;
+  /** Of the last run that succeeded; it stays while the next one runs. */
+  readonly result: ReadonlySignal<JobResult<Name> | undefined>;
+  readonly error: ReadonlySignal<unknown>;
+  /** Resolves with the result, or with undefined if it failed or was cancelled (`status` and `error` say which). Never rejects. */
+  run(args: JobArgs<Name>, options?: JobOptions<Name>): Promise<JobResult<Name> | undefined>;
+  cancel(): void;
+}
+export interface JobOptions<Name extends JobName> {
+  readonly onPart?: (value: JobPart<Name>) => void;
+  readonly transfer?: readonly Transferable[];
+}
+
+/** Outside of components, or for a job that outlives its panel's being shown. */
+export function makeJob<Name extends JobName>(name: Name): RunningJob<Name> {
+  const status = signal<'idle' | 'running' | 'done' | 'failed' | 'cancelled'>('idle');
+  const fraction = signal<number | undefined>(undefined);
+  const doing = signal('');
+  const result = signal<JobResult<Name> | undefined>(undefined);
+  const error = signal<unknown>(undefined);
+  let control: AbortController | undefined;
+
+  return {
+    status,
+    fraction,
+    doing,
+    result,
+    error,
+    cancel: () => control?.abort(new DOMException('The run was cancelled', 'AbortError')),
+    run: async (args, options = {}) => {
+      control?.abort(new DOMException('Another run took its place', 'AbortError'));
+      const mine = new AbortController();
+      control = mine;
+      status.value = 'running';
+      fraction.value = undefined;
+      doing.value = '';
+      error.value = undefined;
+      try {
+        const got = await call(name, args, {
+          ...options,
+          signal: mine.signal,
+          onProgress: (share, text) => {
+            fraction.value = share;
+            doing.value = text;
+          },
+        });
+        if (control !== mine) return undefined;
+        result.value = got;
+        status.value = 'done';
+        return got;
+      } catch (thrown) {
+        if (control !== mine) return undefined;
+        error.value = thrown;
+        status.value = isAbort(thrown) ? 'cancelled' : 'failed';
+        return undefined;
+      } finally {
+        if (control === mine) control = undefined;
+      }
+    },
+  };
+}
+
+/** In a component: the job is cancelled when the component goes. */
+export function useJob<Name extends JobName>(name: Name): RunningJob<Name> {
+  const job = useMemo(() => makeJob(name), [name]);
+  useEffect(() => job.cancel, [job]);
+  return job;
+}

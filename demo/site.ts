@@ -1,0 +1,34 @@
+// What the build of the page adds to it: the documents, so that they lie beside the page wherever it is put, and the service worker with its
+// list of files. Used by vite.config.ts only.
+import { createHash } from 'node:crypto';
+import { readdirSync, readFileSync } from 'node:fs';
+import { join } from 'node:path';
+import type { Plugin } from 'vite';
+
+/** Files above this are kept when they are first used, not ahead of it: bytes. */
+const LARGE = 1_500_000;
+
+const DOCUMENTS = ['README.md', 'ARCHITECTURE.md', 'CHANGELOG.md', 'LICENSE', 'shaders/README.md'];
+
+export const site = (root: string): Plugin => ({
+  name: 'antiquant-site',
+  apply: 'build',
+  generateBundle: {
+    order: 'post',
+    handler(_, bundle) {
+      const documents = [
+        ...DOCUMENTS,
+        ...readdirSync(join(root, 'docs')).flatMap((name) => (name.endsWith('.md') ? [`docs/${name}`] : [])),
+      ];
+      for (const name of documents)
+        this.emitFile({ type: 'asset', fileName: `docs/${name}`, source: readFileSync(join(root, name), 'utf8') });
+      const parts = Object.values(bundle).map((part) => ({ name: part.fileName, source: part.type === 'chunk' ? part.code : part.source }));
+      const hash = createHash('sha256');
+      for (const { name, source } of parts.toSorted((a, b) => (a.name < b.name ? -1 : 1))) hash.update(name).update(source);
+      const files = parts.filter(({ name, source }) => name !== 'index.html' && source.length <= LARGE).map(({ name }) => `./${name}`);
+      const text = readFileSync(join(root, 'demo', 'sw.js'), 'utf8');
+      const head = `const VERSION = '${hash.digest('hex').slice(0, 12)}';\nconst FILES = ${JSON.stringify(['./', ...files])};\n`;
+      this.emitFile({ type: 'asset', fileName: 'sw.js', source: head + text });
+    },
+  },
+});

@@ -1,0 +1,73 @@
+// A chart by Observable Plot, which is loaded with the first one, in a figure with a title and the same numbers as a table.
+
+import type * as PlotModule from '@observablehq/plot';
+import { useSignal, useSignalEffect } from '@preact/signals';
+import type { ComponentChildren } from 'preact';
+import { useEffect, useRef } from 'preact/hooks';
+import './chart.css';
+import { dark } from '../app/theme.js';
+import { type Column, Table } from './table.js';
+
+export type Plot = typeof PlotModule;
+export interface ChartSize {
+  /** In CSS pixels, of the room that the chart has. */
+  readonly width: number;
+  readonly dark: boolean;
+}
+export interface ChartProps {
+  readonly title: string;
+  /** What is to be seen in it, in a sentence; it is also the picture's description. */
+  readonly lead?: string;
+  /** Draws the chart; called again when its function, the room or the theme changes, so keep it stable (useCallback). */
+  readonly draw: (plot: Plot, size: ChartSize) => Element;
+  /** The same as numbers. */
+  readonly table: { readonly columns: readonly Column[]; readonly rows: readonly (readonly ComponentChildren[])[] };
+}
+
+let loading: Promise<Plot> | undefined;
+const loadPlot = (): Promise<Plot> => (loading ??= import('@observablehq/plot'));
+
+export function Chart({ title, lead, draw, table }: ChartProps) {
+  const box = useRef<HTMLDivElement>(null);
+  const width = useSignal(0);
+  const drawn = useSignal(draw);
+  useEffect(() => {
+    drawn.value = draw;
+  }, [draw, drawn]);
+  useEffect(() => {
+    const watch = new ResizeObserver(([entry]) => {
+      width.value = Math.floor(entry!.contentRect.width);
+    });
+    watch.observe(box.current!);
+    return () => watch.disconnect();
+  }, [width]);
+  useSignalEffect(() => {
+    const size = { width: width.value, dark: dark.value };
+    const now = drawn.value;
+    if (size.width === 0) return;
+    let gone = false;
+    loadPlot().then(
+      (plot) => gone || box.current?.replaceChildren(now(plot, size)),
+      () => {
+        loading = undefined;
+        if (!gone) box.current?.replaceChildren('The part that draws charts could not be loaded. The table below has the numbers.');
+      },
+    );
+    return () => {
+      gone = true;
+    };
+  });
+  return (
+    <figure class="chart">
+      <figcaption>
+        <span>{title}</span>
+        {lead && <small>{lead}</small>}
+      </figcaption>
+      <div ref={box} class="chart-box" role="img" aria-label={lead ? `${title}. ${lead}` : title} />
+      <details>
+        <summary>The same as a table</summary>
+        <Table caption={title} hideCaption {...table} />
+      </details>
+    </figure>
+  );
+}

@@ -1,0 +1,4 @@
+// The jobs of the panel "picture".
+import type { Job } from './rpc.js';
+
+export const jobs = {} as const satisfies Record<string, Job>;

@@ -1,0 +1,102 @@
+// What the tests of the page share: `test` fails on any console error, unhandled rejection, failed request, or message of a Worker's
+// error; `open` shows a panel of the built site; axe, screenshots and the loss of the device are one call each.
+import { AxeBuilder } from '@axe-core/playwright';
+import { test as base, type ConsoleMessage, expect, type Locator, type Page } from '@playwright/test';
+
+export { expect };
+export const WIDTHS = [360, 1280, 1920] as const;
+export const THEMES = ['light', 'dark'] as const;
+
+export interface Demo {
+  readonly page: Page;
+  /** The panel that is shown. */
+  readonly panel: Locator;
+  /** Shows a panel by its URL and waits until it has loaded and the device is known. `query` is what follows, as `m=4&n=64` or an object. */
+  open(panel: string, query?: string | Readonly<Record<string, string | number>>): Promise<Locator>;
+  /** axe-core over the whole page, as it is. Fails with what it found. */
+  axe(): Promise<void>;
+  /** axe-core, and no sideways scrolling, at three widths in both themes; pictures of each under test-results, as NAME-THEME-WIDTH.png. */
+  screenshots(name: string): Promise<void>;
+  /** Destroys the GPUDevice in the Worker; the page must have been opened by `open`. */
+  loseDevice(): Promise<void>;
+  /** What the console, the page or the network reported; a test that provokes something removes it from here. */
+  readonly problems: string[];
+}
+
+interface Options {
+  /** `none`: neither the page nor its Worker has navigator.gpu; `no-adapter`: requestAdapter() finds none. */
+  readonly gpu: 'real' | 'none' | 'no-adapter';
+}
+
+/** Chromium says so of each request for a file that a test asked to go without. */
+const AWAY: Readonly<Record<Options['gpu'], string>> = {
+  real: '',
+  none: "Object.defineProperty(navigator, 'gpu', { value: undefined });",
+  'no-adapter': "if (navigator.gpu) Object.defineProperty(navigator.gpu, 'requestAdapter', { value: async () => null });",
+};
+
+export const test = base.extend<Options & { demo: Demo }>({
+  gpu: ['real', { option: true }],
+  demo: async ({ page, context, gpu, baseURL }, use, info) => {
+    const problems: string[] = [];
+    const said = (entry: ConsoleMessage): void => {
+      if (entry.type() === 'error') problems.push(`console: ${entry.text()}`);
+    };
+    page.on('console', said);
+    page.on('pageerror', (error) => problems.push(`page: ${error.message}`));
+    page.on('requestfailed', (request) => {
+      // A page that goes away drops what it was still fetching.
+      if (request.failure()?.errorText !== 'net::ERR_ABORTED') problems.push(`${request.url()}: ${request.failure()?.errorText}`);
+    });
+    if (gpu !== 'real') {
+      await page.addInitScript(AWAY[gpu]);
+      // Init scripts do not reach Workers: the same line goes before the Worker's own text.
+      await context.route(/\/assets\/worker-[^/]*\.js$/, async (route) => {
+        const response = await route.fetch();
+        await route.fulfill({ response, body: `${AWAY[gpu]}\n${await response.text()}` });
+      });
+    }
+    const panel = page.locator('main .panel');
+    const demo: Demo = {
+      page,
+      panel,
+      problems,
+      open: async (name, query = '') => {
+        const more =
+          typeof query === 'string' ? query : new URLSearchParams(Object.entries(query).map(([key, value]) => [key, String(value)]));
+        await page.goto(`${baseURL}/?panel=${name}&debug=&${more}`);
+        await expect(page.locator(`main[data-panel="${name}"] .panel[data-ready]`)).toBeVisible();
+        await expect(page.locator('.device[data-state]')).not.toHaveAttribute('data-state', 'opening', { timeout: 30_000 });
+        return panel;
+      },
+      axe: async () => {
+        const { violations } = await new AxeBuilder({ page }).analyze();
+        expect(
+          violations.flatMap(({ id, help, nodes }) =>
+            nodes.map(({ target, failureSummary }) => `${id} (${help}) ${target}: ${failureSummary}`),
+          ),
+        ).toEqual([]);
+      },
+      screenshots: async (name) => {
+        const size = page.viewportSize();
+        for (const theme of THEMES) {
+          await page.emulateMedia({ colorScheme: theme, reducedMotion: 'reduce' });
+          for (const width of WIDTHS) {
+            await page.setViewportSize({ width, height: width < 600 ? 780 : 900 });
+            const sideways = await page.evaluate(() => document.documentElement.scrollWidth - document.documentElement.clientWidth);
+            expect(sideways, `${name} is wider than ${width} pixels`).toBe(0);
+            await page.evaluate(() => new Promise((resolve) => requestAnimationFrame(() => requestAnimationFrame(resolve))));
+            await page.screenshot({ path: info.outputPath(`${name}-${theme}-${width}.png`), fullPage: true });
+          }
+          await demo.axe();
+        }
+        await page.emulateMedia({ colorScheme: null });
+        if (size) await page.setViewportSize(size);
+      },
+      loseDevice: () =>
+        page.evaluate(() => (globalThis as unknown as { antiquantDebug: { destroyDevice(): void } }).antiquantDebug.destroyDevice()),
+    };
+    await use(demo);
+    expect(problems).toEqual([]);
+  },
+});

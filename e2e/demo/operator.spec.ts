@@ -1,0 +1,44 @@
+// The panel "Operator" on the built page.
+import { expect, test } from './fixture.js';
+
+test('the first product agrees with the reference', async ({ demo }) => {
+  const panel = await demo.open('operator');
+  await expect(panel).toContainText('All 1,024 elements are inside their intervals.', { timeout: 60_000 });
+  const { inside, count, error } = await panel.locator('article').evaluate((node) => ({ ...node.dataset }));
+  expect(inside).toBe(count);
+  expect(Number(error)).toBeGreaterThan(0);
+  expect(Number(error)).toBeLessThan(0.01);
+  await panel.getByText('WGSL that ran').click();
+  const code = panel.getByRole('region', { name: /^WGSL of matmul-/ });
+  await expect(code).toContainText('@compute');
+  await expect(code).toHaveAttribute('data-coloured', '');
+  await demo.screenshots('operator');
+});
+
+test('the controls run another product', async ({ demo }) => {
+  const panel = await demo.open('operator');
+  const choices = [
+    { rows: '16', weights: 'int4, per channel, with offsets', dtype: 'bfloat16', int8: false },
+    { rows: '4', weights: 'int8, groups of 128, with offsets', dtype: 'float32', int8: true },
+  ];
+  for (const { rows, weights, dtype, int8 } of choices) {
+    await panel.getByRole('radio', { name: rows, exact: true }).check();
+    await panel.getByLabel('Weights').selectOption(weights);
+    await panel.getByRole('radio', { name: dtype, exact: true }).check();
+    await panel.getByLabel('int8 output').setChecked(int8);
+    await expect(panel).toContainText(`x (${rows}, 1024) ${dtype} → y (${rows}, 1024) ${int8 ? 'int8' : dtype}`, { timeout: 60_000 });
+    await expect(panel).toContainText(`All ${(1024 * Number(rows)).toLocaleString('en')} elements are inside their intervals.`);
+    await expect(panel.getByRole('heading', { level: 3 })).toContainText(weights);
+  }
+});
+
+for (const gpu of ['none', 'no-adapter'] as const) {
+  test.describe(`with gpu: ${gpu}`, () => {
+    test.use({ gpu, serviceWorkers: 'block' });
+    test('the reference runs alone', async ({ demo }) => {
+      const panel = await demo.open('operator');
+      await expect(panel).toContainText('this is the CPU reference alone', { timeout: 60_000 });
+      await expect(panel.getByRole('table')).toContainText(/-?\d\.\d{5}/);
+    });
+  });
+}
