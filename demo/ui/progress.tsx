@@ -30,5 +30,9 @@ export function Progress({ job, label }: { readonly job: JobState; readonly labe
 
 /** Why the last run gave nothing. */
 export function JobProblem({ job, what }: { readonly job: JobState; readonly what: string }) {
-  return <div role="alert">{job.status.value === 'failed' && <Notice kind="bad">{`${what} ${sentence(job.error.value)}`}</Notice>}</div>;
+  return (
+    <div class="job-problem" role="alert">
+      {job.status.value === 'failed' && <Notice kind="bad">{`${what} ${sentence(job.error.value)}`}</Notice>}
+    </div>
+  );
 }

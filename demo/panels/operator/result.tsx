@@ -1,6 +1,10 @@
 // One run, shown: verdict, error, times, bytes, plan, first elements, and the WGSL that ran.
+import { useSignal } from '@preact/signals';
+import { useMemo } from 'preact/hooks';
 import { CodeView } from '../../ui/code-view.js';
 import { type Fact, Facts } from '../../ui/facts.js';
+import { type Cell, Heatmap, type View } from '../../ui/heatmap.js';
+import { wholeView } from '../../ui/heatmap-draw.js';
 import { Notice } from '../../ui/notice.js';
 import { bytes, counted, milliseconds, short, whole } from '../../ui/numbers.js';
 import { Table } from '../../ui/table.js';
@@ -35,6 +39,7 @@ export function Result({ result }: { readonly result: OperatorRun }) {
         />
         <First result={result} />
       </div>
+      {run && <Maps result={result} run={run} />}
       {run && <Facts items={planFacts(run)} />}
       {run && (
         <details>
@@ -107,6 +112,31 @@ function First({ result: { want, run } }: { readonly result: OperatorRun }) {
   });
   const numeric = ['Reference', 'Low', 'High', ...(run ? ['WebGPU'] : [])].map((title) => ({ title, numeric: true }));
   return <Table caption="First elements of y and their intervals" columns={[{ title: 'm, n' }, ...numeric]} rows={shown} />;
+}
+
+/** y and its error, moved together. */
+function Maps({ result: { choice, want }, run: { y } }: { readonly result: OperatorRun; readonly run: GpuRun }) {
+  const size = { rows: choice.rows, columns: N };
+  const view = useSignal<View>(wholeView(size));
+  const cursor = useSignal<Cell | undefined>(undefined);
+  const error = useMemo(() => {
+    const truth = want.dtype === 'int8' ? want.data : want.exact;
+    return Float32Array.from(y, (value, i) => value - truth[i]!);
+  }, [y, want]);
+  const shared = { ...size, view, cursor, axes: ['m', 'n'] as const };
+  const at = (m: number, n: number): number => m * N + n;
+  return (
+    <div class="columns" style={{ '--least': '24rem' }}>
+      <Heatmap title="y" data={y} {...shared} />
+      <Heatmap
+        title="Error of y"
+        data={error}
+        reduce="extreme"
+        {...shared}
+        read={(m, n) => `${short(error[at(m, n)]!)}, of ${short(want.low[at(m, n)]!, 5)} to ${short(want.high[at(m, n)]!, 5)}`}
+      />
+    </div>
+  );
 }
 
 const Reading = () => (
