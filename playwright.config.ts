@@ -20,10 +20,19 @@ const browser = (executablePath: string | undefined, extra: readonly string[]) =
 });
 const plain = browser(process.env.CHROMIUM ?? '/usr/bin/chromium', software);
 
-/** Each project has its own server, which is not started for the others: `--project NAME` or `--project=NAME`; all without one. */
-const asked = process.argv.flatMap((word, i) =>
-  word === '--project' ? (process.argv[i + 1] ?? []) : (/^--project=(.*)/.exec(word)?.[1] ?? []),
-);
+/** Each project has its own server, which is not started for the others: `--project NAME …` or `--project=NAME`; all without one. */
+const at = process.argv.findIndex((word) => /^--project(=|$)/.test(word));
+const [, named] = process.argv[at]?.split('=') ?? [];
+const more = process.argv.slice(at + 1);
+const asked =
+  at < 0
+    ? []
+    : named
+      ? [named]
+      : more.slice(
+          0,
+          [...more, '-'].findIndex((word) => word.startsWith('-')),
+        );
 const wants = (name: RegExp): boolean => asked.length === 0 || asked.some((one) => name.test(one));
 const server = (command: string, at: number) => ({ command, port: at, reuseExistingServer: false, stdout: 'ignore' as const });
 

@@ -1,6 +1,6 @@
 // A matrix of up to 4096 × 4096 numbers as colours on a canvas: zoom, move, a cursor with a readout, a legend. Heatmaps that share
 // `view` and `cursor` move together. Colours stand in colours.ts, the pixels are made in heatmap-draw.ts, keys and pointers in heatmap-input.ts.
-import { type Signal, useComputed, useSignal, useSignalEffect } from '@preact/signals';
+import { type Signal, useSignal, useSignalEffect } from '@preact/signals';
 import { useEffect, useId, useMemo, useRef } from 'preact/hooks';
 import './heatmap.css';
 import { dark } from '../app/theme.js';
@@ -96,12 +96,13 @@ export function Heatmap(props: HeatmapProps) {
     return () => cancelAnimationFrame(frame);
   });
 
-  const readout = useComputed(() => {
-    const cell = cursor.value;
-    if (!cell || cell.row >= rows || cell.column >= columns) return '';
-    const said = props.read?.(cell.row, cell.column) ?? short(data[cell.row * columns + cell.column]!, 5);
-    return `${axes[0]} ${whole(cell.row)}, ${axes[1]} ${whole(cell.column)}: ${said}`;
-  });
+  const cell = cursor.value;
+  const said =
+    cell &&
+    cell.row < rows &&
+    cell.column < columns &&
+    (props.read?.(cell.row, cell.column) ?? short(data[cell.row * columns + cell.column]!, 5));
+  const readout = said && `${axes[0]} ${whole(cell.row)}, ${axes[1]} ${whole(cell.column)}: ${said}`;
   const zoomedIn = view.value.width < columns || view.value.height < rows;
   const all = { rows, columns };
   // Long strips are drawn taller or wider than their cells.
@@ -153,7 +154,7 @@ export function Heatmap(props: HeatmapProps) {
           </Button>
         </span>
       </div>
-      <output class="heatmap-readout">{readout}</output>
+      <output class="heatmap-readout">{readout || ''}</output>
       <p class="unseen" id={`${id}-keys`}>
         Arrow keys move the cursor, with Shift by an eighth. Plus and minus zoom, 0 shows all.
       </p>
