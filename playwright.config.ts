@@ -20,20 +20,10 @@ const browser = (executablePath: string | undefined, extra: readonly string[]) =
 });
 const plain = browser(process.env.CHROMIUM ?? '/usr/bin/chromium', software);
 
-/** Each project has its own server, which is not started for the others: `--project NAME …` or `--project=NAME`; all without one. */
-const at = process.argv.findIndex((word) => /^--project(=|$)/.test(word));
-const [, named] = process.argv[at]?.split('=') ?? [];
-const more = process.argv.slice(at + 1);
-const asked =
-  at < 0
-    ? []
-    : named
-      ? [named]
-      : more.slice(
-          0,
-          [...more, '-'].findIndex((word) => word.startsWith('-')),
-        );
-const wants = (name: RegExp): boolean => asked.length === 0 || asked.some((one) => name.test(one));
+/** Each project has its own server, which is not started where only others are asked for. */
+const words = process.argv.map((word) => word.replace(/^--project=/, ''));
+const wants = (...names: string[]): boolean =>
+  !process.argv.some((word) => word.startsWith('--project')) || names.some((name) => words.includes(name));
 const server = (command: string, at: number) => ({ command, port: at, reuseExistingServer: false, stdout: 'ignore' as const });
 
 export default defineConfig({
@@ -45,8 +35,8 @@ export default defineConfig({
   reporter: [['list']],
   use: { baseURL: `http://localhost:${port}` },
   webServer: [
-    ...(wants(/^chromium/) ? [server(`npx vite --mode e2e --port ${port} --strictPort`, port)] : []),
-    ...(wants(/^demo$/) ? [server(`npx vite build --mode demo --logLevel warn && node e2e/demo/serve.mjs ${demoPort}`, demoPort)] : []),
+    ...(wants('chromium', 'chromium-f16') ? [server(`npx vite --mode e2e --port ${port} --strictPort`, port)] : []),
+    ...(wants('demo') ? [server(`npx vite build --mode demo --logLevel warn && node e2e/demo/serve.mjs ${demoPort}`, demoPort)] : []),
   ],
   projects: [
     { name: 'chromium', outputDir: 'test-results/chromium', use: plain, testIgnore: 'demo/**' },

@@ -11,7 +11,7 @@ import { bindUrl } from './app/url-state.js';
 bindUrl(PANELS.map(({ name }) => name));
 render(<App />, document.getElementById('app')!);
 
-if (import.meta.env.PROD && 'serviceWorker' in navigator) {
+if (import.meta.env.PROD && navigator.serviceWorker) {
   // After the page has what it needs: the worker fetches every panel for later.
   addEventListener('load', () => navigator.serviceWorker.register('./sw.js').catch(() => {})); // a page that is only read online works too
 }

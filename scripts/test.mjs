@@ -88,6 +88,10 @@ const suites = {
     const path = ensureChromium();
     return path ? playwright('chromium', { ...browserEnv(), CHROMIUM: path }) : counts(0, 1);
   },
+  demo: () => {
+    const path = ensureChromium();
+    return path ? playwright('demo', { ...browserEnv(), CHROMIUM: path }) : counts(0, 1);
+  },
   'chromium-f16': () => {
     graphics(); // brings lavapipe where there is no GPU
     const { path, missing } = ensureChromiumF16(ensureChromium());

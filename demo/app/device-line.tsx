@@ -56,12 +56,13 @@ export function DeviceLine() {
         </span>
         <span class="device-open">Details</span>
       </summary>
-      <div class="device-facts">
+      {/* biome-ignore lint/a11y/noNoninteractiveTabindex: what scrolls must be reachable by keys */}
+      <section class="device-facts" tabIndex={0} aria-label="What the browser tells of the GPU">
         {facts.caps.software && (
           <p>This is a software adapter: the CPU runs the shaders. Results are checked all the same; the times say nothing about GPUs.</p>
         )}
         <Facts items={factList(facts)} />
-      </div>
+      </section>
     </details>
   );
 }

@@ -13,7 +13,7 @@ export interface Demo {
   readonly panel: Locator;
   /** Shows a panel by its URL and waits until it has loaded and the device is known. `query` is what follows, as `m=4&n=64` or an object. */
   open(panel: string, query?: string | Readonly<Record<string, string | number>>): Promise<Locator>;
-  /** axe-core over the whole page, as it is. Fails with what it found. */
+  /** axe-core over the whole page as it is, but for what follows the first lines of a code view: more of the same, and slow. Fails with what it found. */
   axe(): Promise<void>;
   /** axe-core, and no sideways scrolling, at three widths in both themes; pictures of each under test-results, as NAME-THEME-WIDTH.png. */
   screenshots(name: string): Promise<void>;
@@ -28,7 +28,7 @@ interface Options {
   readonly gpu: 'real' | 'none' | 'no-adapter';
 }
 
-/** Chromium says so of each request for a file that a test asked to go without. */
+/** What runs before the page's and the Worker's own text. */
 const AWAY: Readonly<Record<Options['gpu'], string>> = {
   real: '',
   none: "Object.defineProperty(navigator, 'gpu', { value: undefined });",
@@ -70,7 +70,7 @@ export const test = base.extend<Options & { demo: Demo }>({
         return panel;
       },
       axe: async () => {
-        const { violations } = await new AxeBuilder({ page }).analyze();
+        const { violations } = await new AxeBuilder({ page }).exclude('.code-line:nth-child(n + 40)').analyze();
         expect(
           violations.flatMap(({ id, help, nodes }) =>
             nodes.map(({ target, failureSummary }) => `${id} (${help}) ${target}: ${failureSummary}`),

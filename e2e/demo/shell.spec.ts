@@ -197,28 +197,30 @@ test('axe finds nothing and nothing is too wide, on every panel, in both themes'
   }
 });
 
-test('the shell is small: what loads before a panel asks for more', async ({ demo, baseURL }) => {
-  const { page } = demo;
-  const loaded = new Set<string>();
-  page.on('response', (response) => loaded.add(new URL(response.url()).pathname));
-  await page.addInitScript(() => Object.defineProperty(navigator, 'serviceWorker', { value: undefined })); // it fetches all, later
-  await page.goto(`${baseURL}/?panel=picture`);
-  await expect(page.locator('.panel[data-ready]')).toBeVisible();
-  const root = join(import.meta.dirname, '../../dist-demo');
-  const size = (path: string): number => gzipSync(readFileSync(join(root, path === '/' ? 'index.html' : path))).length;
-  const sizes = [...loaded].map((path) => [path, size(path)] as const);
-  const total = sizes.reduce((sum, [, bytes]) => sum + bytes, 0);
-  for (const [path, bytes] of sizes) console.log(`${String(bytes).padStart(8)} ${path}`);
-  console.log(`${String(total).padStart(8)} bytes, gzipped, of the shell with a panel`);
-  expect(total).toBeLessThan(150_000);
-  for (const lazy of ['highlight', 'operator']) {
-    expect(
-      [...loaded].some((path) => path.includes(lazy)),
-      `${lazy} loads before it is asked for`,
-    ).toBe(false);
-    expect(readdirSync(join(root, 'assets')).some((name) => name.startsWith(lazy))).toBe(true);
-  }
-  const paint = await page.evaluate(() => performance.getEntriesByName('first-contentful-paint')[0]?.startTime ?? Number.NaN);
-  console.log(`first contentful paint after ${Math.round(paint)} ms`);
-  expect(paint).toBeLessThan(1000);
+test.describe('without the service worker, which fetches every panel later', () => {
+  test.use({ serviceWorkers: 'block' });
+  test('the shell is small: what loads before a panel asks for more', async ({ demo, baseURL }) => {
+    const { page } = demo;
+    const loaded = new Set<string>();
+    page.on('response', (response) => loaded.add(new URL(response.url()).pathname));
+    await page.goto(`${baseURL}/?panel=picture`);
+    await expect(page.locator('.panel[data-ready]')).toBeVisible();
+    const root = join(import.meta.dirname, '../../dist-demo');
+    const size = (path: string): number => gzipSync(readFileSync(join(root, path === '/' ? 'index.html' : path))).length;
+    const sizes = [...loaded].map((path) => [path, size(path)] as const);
+    const total = sizes.reduce((sum, [, bytes]) => sum + bytes, 0);
+    for (const [path, bytes] of sizes) console.log(`${String(bytes).padStart(8)} ${path}`);
+    console.log(`${String(total).padStart(8)} bytes, gzipped, of the shell with a panel`);
+    expect(total).toBeLessThan(150_000);
+    for (const lazy of ['highlight', 'operator']) {
+      expect(
+        [...loaded].some((path) => path.includes(lazy)),
+        `${lazy} loads before it is asked for`,
+      ).toBe(false);
+      expect(readdirSync(join(root, 'assets')).some((name) => name.startsWith(lazy))).toBe(true);
+    }
+    const paint = await page.evaluate(() => performance.getEntriesByName('first-contentful-paint')[0]?.startTime ?? Number.NaN);
+    console.log(`first contentful paint after ${Math.round(paint)} ms`);
+    expect(paint).toBeLessThan(1000);
+  });
 });
