@@ -17,41 +17,52 @@ export interface View {
   readonly height: number;
 }
 export interface Level extends Matrix {
-  /** Cells of the matrix that one of these stands for, each way. */
-  readonly size: number;
+  /** Cells of the matrix that one of these stands for, down and across. */
+  readonly down: number;
+  readonly across: number;
 }
 
 export const wholeView = ({ rows, columns }: Pick<Matrix, 'rows' | 'columns'>): View => ({ left: 0, top: 0, width: columns, height: rows });
 
-/** Halves until nothing is left to halve; the first level is the matrix itself. */
+/** The matrix as one level. */
+export const single = (matrix: Matrix): Level[] => [{ ...matrix, down: 1, across: 1 }];
+
+/** An axis this short is not halved: a strip of few rows keeps them. */
+const SHORT = 32;
+/** The matrix, and halves of it until both axes are short. */
 export function pyramid(matrix: Matrix, centre: number): Level[] {
-  const levels: Level[] = [{ ...matrix, size: 1 }];
+  const levels = single(matrix);
   for (;;) {
-    const { data, rows, columns, size } = levels.at(-1)!;
-    if (rows <= 64 && columns <= 64) return levels;
-    const [halfRows, halfColumns] = [(rows + 1) >> 1, (columns + 1) >> 1];
+    const { data, rows, columns, down, across } = levels.at(-1)!;
+    if (rows <= SHORT && columns <= SHORT) return levels;
+    const [r2, c2] = [rows > SHORT ? 2 : 1, columns > SHORT ? 2 : 1];
+    const [halfRows, halfColumns] = [Math.floor(rows / r2), Math.floor(columns / c2)];
     const half = new Float32Array(halfRows * halfColumns);
+    // A last odd row or column goes to the one before: none may be narrower than a pixel.
     for (let r = 0; r < halfRows; r++) {
-      const upper = 2 * r * columns;
-      const lower = 2 * r + 1 < rows ? upper + columns : upper;
+      const end = r === halfRows - 1 ? rows : (r + 1) * r2;
       for (let c = 0; c < halfColumns; c++) {
-        const a = 2 * c;
-        const b = a + 1 < columns ? a + 1 : a;
-        let best = data[upper + a]!;
+        const stop = c === halfColumns - 1 ? columns : (c + 1) * c2;
+        let best = data[r * r2 * columns + c * c2]!;
         let far = Math.abs(best - centre);
-        const one = data[upper + b]!;
-        if (Math.abs(one - centre) > far) far = Math.abs((best = one) - centre);
-        const two = data[lower + a]!;
-        if (Math.abs(two - centre) > far) far = Math.abs((best = two) - centre);
-        const three = data[lower + b]!;
-        half[r * halfColumns + c] = Math.abs(three - centre) > far ? three : best;
+        for (let i = r * r2; i < end; i++) {
+          for (let j = c * c2; j < stop; j++) {
+            const value = data[i * columns + j]!;
+            const distance = Math.abs(value - centre);
+            if (distance > far) {
+              far = distance;
+              best = value;
+            }
+          }
+        }
+        half[r * halfColumns + c] = best;
       }
     }
-    levels.push({ data: half, rows: halfRows, columns: halfColumns, size: 2 * size });
+    levels.push({ data: half, rows: halfRows, columns: halfColumns, down: down * r2, across: across * c2 });
   }
 }
 
-/** `levels` holds one level for `sample`. Numbers from low to high run over the 256 colours; NaN is clear. */
+/** `levels`: `single` for `sample`, a `pyramid` for `extreme`. Numbers from low to high run over the 256 colours; NaN is clear. */
 export function paint(
   pixels: Uint32Array,
   {
@@ -72,14 +83,22 @@ export function paint(
     readonly high: number;
   },
 ): void {
-  const cells = Math.min(view.width / width, view.height / height);
-  const { data, rows, columns, size } = levels.findLast((level) => level.size <= Math.max(1, cells)) ?? levels[0]!;
+  // The first level of which no pixel leaves a cell out; the matrix itself once each cell has a pixel.
+  const whole = (cells: number): number => (cells > 1.0001 ? cells : 1);
+  const [cellsDown, cellsAcross] = [whole(view.height / height), whole(view.width / width)];
+  const {
+    data,
+    rows,
+    columns,
+    down,
+    across: wide,
+  } = levels.find((level) => level.down >= cellsDown && level.across >= cellsAcross) ?? levels.at(-1)!;
   const scale = high > low ? 255 / (high - low) : 0;
   const across = new Int32Array(width);
-  for (let x = 0; x < width; x++) across[x] = Math.min(columns - 1, Math.floor((view.left + ((x + 0.5) * view.width) / width) / size));
+  for (let x = 0; x < width; x++) across[x] = Math.min(columns - 1, Math.floor((view.left + ((x + 0.5) * view.width) / width) / wide));
   let above = -1;
   for (let y = 0; y < height; y++) {
-    const row = Math.min(rows - 1, Math.floor((view.top + ((y + 0.5) * view.height) / height) / size));
+    const row = Math.min(rows - 1, Math.floor((view.top + ((y + 0.5) * view.height) / height) / down));
     const to = y * width;
     if (row === above) {
       pixels.copyWithin(to, to - width, to);

@@ -6,7 +6,7 @@ import './heatmap.css';
 import { dark } from '../app/theme.js';
 import { Button } from './button.js';
 import { type ColourMap, gradientOf, pixelsOf } from './colours.js';
-import { extent, type Numbers, paint, pyramid, type View, wholeView } from './heatmap-draw.js';
+import { extent, type Numbers, paint, pyramid, single, type View, wholeView } from './heatmap-draw.js';
 import { type Cell, listen, zoomBy } from './heatmap-input.js';
 import { short, whole } from './numbers.js';
 
@@ -54,7 +54,7 @@ export function Heatmap(props: HeatmapProps) {
   }, [data, givenLow, givenHigh, colours]);
   const levels = useMemo(() => {
     const matrix = { data, rows, columns };
-    return reduce === 'extreme' ? pyramid(matrix, 0) : [{ ...matrix, size: 1 }];
+    return reduce === 'extreme' ? pyramid(matrix, 0) : single(matrix);
   }, [data, rows, columns, reduce]);
 
   // Another matrix size is another view; the same size keeps the reader's place.
