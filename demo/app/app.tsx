@@ -1,4 +1,5 @@
 // The frame around the panels: name, theme, device, tabs, notices, and the outlet for the panel that the URL names.
+import { useEffect, useRef } from 'preact/hooks';
 import { Button } from '../ui/button.js';
 import { Segmented } from '../ui/fields.js';
 import { Notice } from '../ui/notice.js';
@@ -56,13 +57,20 @@ function Tabs() {
     event.preventDefault();
     links[to]!.focus();
   };
+  const nav = useRef<HTMLElement>(null);
+  const shown = panel.value;
+  useEffect(() => {
+    // On a phone the tab may lie outside of the row.
+    nav.current?.querySelector(`[data-tab="${shown}"]`)?.scrollIntoView({ block: 'nearest', inline: 'nearest' });
+  }, [shown]);
   return (
-    <nav class="tabs" aria-label="Panels" onKeyDown={move}>
+    <nav class="tabs" aria-label="Panels" onKeyDown={move} ref={nav}>
       {PANELS.map(({ name, title }) => (
         <a
           key={name}
+          data-tab={name}
           href={queryOf(name)}
-          aria-current={panel.value === name ? 'page' : undefined}
+          aria-current={shown === name ? 'page' : undefined}
           onClick={(event) => {
             if (event.metaKey || event.ctrlKey || event.shiftKey || event.altKey || event.button !== 0) return;
             event.preventDefault();

@@ -77,7 +77,7 @@ function factList(facts: DeviceFacts): Fact[] {
     ['Description', given(facts.description)],
     ['Kind', caps.software ? 'software adapter, runs on the CPU' : 'GPU'],
     ['shader-f16', caps.f16 ? 'yes' : 'no: float16 is read and written as bits'],
-    ['subgroups', caps.subgroups ? `yes, of ${caps.minSubgroupSize} to ${caps.maxSubgroupSize}` : 'no'],
+    ['subgroups', caps.subgroups ? `yes, of ${[...new Set([caps.minSubgroupSize, caps.maxSubgroupSize])].join(' to ')}` : 'no'],
     ['Largest buffer', bytes(caps.maxBufferSize)],
     ['Largest binding', bytes(caps.maxStorageBufferBindingSize)],
     ['Workgroup', `${whole(caps.maxComputeInvocationsPerWorkgroup)} invocations, ${bytes(caps.maxComputeWorkgroupStorageSize)} shared`],

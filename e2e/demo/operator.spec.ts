@@ -8,6 +8,22 @@ test('the first product agrees with the reference', async ({ demo }) => {
   expect(inside).toBe(count);
   expect(Number(error)).toBeGreaterThan(0);
   expect(Number(error)).toBeLessThan(0.01);
+  await expect(panel.getByRole('img', { name: 'Values of y' }).locator('svg').first()).toBeVisible();
+
+  // Both heatmaps move together, by keys and by the pointer; the readout names the cell.
+  const map = panel.getByRole('application', { name: /^y/ });
+  const readouts = panel.locator('.heatmap-readout');
+  await map.focus();
+  await demo.page.keyboard.press('ArrowRight');
+  await expect(readouts.first()).toHaveText(/^m 0, n 51[23]: −?[\d.]+$/);
+  await expect(readouts.last()).toHaveText(/^m 0, n 51[23]: .* of .* to .*$/);
+  await demo.page.keyboard.press('+');
+  await expect(panel.getByRole('button', { name: 'Show all: Error of y' })).toBeEnabled();
+  await demo.page.keyboard.press('0');
+  await expect(panel.getByRole('button', { name: 'Show all: Error of y' })).toBeDisabled();
+  await map.hover({ position: { x: 2, y: 10 } });
+  await expect(readouts.first()).toHaveText(/^m 0, n [0-9]: /);
+
   await panel.getByText('WGSL that ran').click();
   const code = panel.getByRole('region', { name: /^WGSL of matmul-/ });
   await expect(code).toContainText('@compute');

@@ -50,8 +50,8 @@ export default function Panel() {
         <Button kind="primary" type="submit">
           Run again
         </Button>
+        <Progress job={job} label="The product" />
       </form>
-      <Progress job={job} label="The product" />
       <JobProblem job={job} what="The run did not finish." />
       {result && <Result result={result} />}
     </>

@@ -1,10 +1,11 @@
 // One run, shown: verdict, error, times, bytes, plan, first elements, and the WGSL that ran.
 import { useSignal } from '@preact/signals';
-import { useMemo } from 'preact/hooks';
+import { useCallback, useMemo } from 'preact/hooks';
+import { Chart, type ChartSize, type Plot } from '../../ui/chart.js';
 import { CodeView } from '../../ui/code-view.js';
 import { type Fact, Facts } from '../../ui/facts.js';
 import { type Cell, Heatmap, type View } from '../../ui/heatmap.js';
-import { wholeView } from '../../ui/heatmap-draw.js';
+import { extent, wholeView } from '../../ui/heatmap-draw.js';
 import { Notice } from '../../ui/notice.js';
 import { bytes, counted, milliseconds, short, whole } from '../../ui/numbers.js';
 import { Table } from '../../ui/table.js';
@@ -40,6 +41,7 @@ export function Result({ result }: { readonly result: OperatorRun }) {
         <First result={result} />
       </div>
       {run && <Maps result={result} run={run} />}
+      {run && <Histogram y={run.y} />}
       {run && <Facts items={planFacts(run)} />}
       {run && (
         <details>
@@ -137,6 +139,31 @@ function Maps({ result: { choice, want }, run: { y } }: { readonly result: Opera
       />
     </div>
   );
+}
+
+const BINS = 24;
+/** How often y takes which values. */
+function Histogram({ y }: { readonly y: GpuRun['y'] }) {
+  const bins = useMemo(() => {
+    const [low, high] = extent(y);
+    const width = (high - low) / BINS || 1;
+    const counts = new Uint32Array(BINS);
+    for (const value of y) counts[Math.min(BINS - 1, Math.floor((value - low) / width))]!++;
+    return [...counts].map((count, i) => ({ from: low + i * width, to: low + (i + 1) * width, count }));
+  }, [y]);
+  const draw = useCallback(
+    (plot: Plot, { width }: ChartSize) =>
+      plot.plot({
+        width,
+        height: 160,
+        x: { label: 'y' },
+        y: { label: 'elements', grid: true },
+        marks: [plot.rectY(bins, { x1: 'from', x2: 'to', y: 'count', fill: 'var(--series-1)' }), plot.ruleY([0])],
+      }),
+    [bins],
+  );
+  const rows = bins.map(({ from, to, count }) => [`${short(from)} to ${short(to)}`, whole(count)]);
+  return <Chart title="Values of y" draw={draw} table={{ columns: [{ title: 'y' }, { title: 'Elements', numeric: true }], rows }} />;
 }
 
 const Reading = () => (
