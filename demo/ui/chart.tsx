@@ -27,6 +27,12 @@ export interface ChartProps {
 let loading: Promise<Plot> | undefined;
 const loadPlot = (): Promise<Plot> => (loading ??= import('@observablehq/plot'));
 
+/** The picture has a name as a whole; Plot also names its groups, which have no role that takes one. */
+function unnamed(drawn: Element): Element {
+  for (const part of drawn.querySelectorAll('g[aria-label]')) part.removeAttribute('aria-label');
+  return drawn;
+}
+
 export function Chart({ title, lead, draw, table }: ChartProps) {
   const box = useRef<HTMLDivElement>(null);
   const width = useSignal(0);
@@ -47,7 +53,7 @@ export function Chart({ title, lead, draw, table }: ChartProps) {
     if (size.width === 0) return;
     let gone = false;
     loadPlot().then(
-      (plot) => gone || box.current?.replaceChildren(now(plot, size)),
+      (plot) => gone || box.current?.replaceChildren(unnamed(now(plot, size))),
       () => {
         loading = undefined;
         if (!gone) box.current?.replaceChildren('The part that draws charts could not be loaded. The table below has the numbers.');
