@@ -1,122 +1,121 @@
-// The jobs of the panel "Operator": one product on the CPU reference and, where there is a GPU, on it; their difference and their times.
-import {
-  capsOf,
-  type Explanation,
-  type HostTensor,
-  LinearWeightQuant,
-  type ReferenceResult,
-  reference,
-  Tensor,
-  UnsupportedError,
-} from '../../src/index.js';
-import { type Choice, type Inputs, layerOptions, makeInputs, SCHEMES, weightBytes } from './example.js';
-import type { JobContext } from './rpc.js';
-import { type Timing, time, timeInARow } from './timing.js';
+// The job of the panel "Operator": one product of a choice, its weights quantized here, on the GPU where there is one and on the CPU
+// reference; how far apart they are, how long each took, and the numbers that the panel draws.
+import { UnsupportedError } from '../../src/errors.js';
+import type { Explanation } from '../../src/linear-weight-quant.js';
+import type { QuantizeReport } from '../../src/quantize/report.js';
+import { type Choice, refusal } from './operator-choice.js';
+import { type Difference, decibels, difference } from './operator-compare.js';
+import { sourceOf } from './operator-data.js';
+import { type GpuRun, type GpuTime, onGpu } from './operator-gpu.js';
+import { type Bytes, bytesOf, inputsOf, quantized, quantizeOptions } from './operator-inputs.js';
+import { codesOfMatrix, histogram, type Shown, shownOf } from './operator-layer.js';
+import { plainProduct, referenceOf } from './operator-reference.js';
+import { type JobContext, type Moved, moved } from './rpc.js';
 
-export interface Difference {
-  readonly count: number;
-  /** Elements within [low, high]. */
-  readonly inside: number;
-  /** Elements equal to the reference, rounded once. */
-  readonly equal: number;
-  /** Largest |y - exact|; for int8 the largest distance in codes. */
-  readonly error: number;
-  /** The same for the reference itself: what rounding y once costs. */
-  readonly rounding: number;
-  /** Largest |exact|. */
-  readonly size: number;
-}
-export interface GpuRun {
-  readonly y: Float32Array | Int8Array;
-  readonly plan: Explanation;
-  readonly difference: Difference;
-  readonly time: Timing;
-  /** The time is that of the CPU's cores. */
-  readonly software: boolean;
+/** The same weights with scales for more or fewer of them. */
+export interface Alternative {
+  readonly mode: Choice['mode'];
+  readonly groupSize: number | undefined;
+  readonly sqnr: number;
+  readonly bytes: number;
+  readonly bitsPerWeight: number;
 }
 export interface OperatorRun {
   readonly choice: Choice;
-  readonly want: ReferenceResult;
-  /** Milliseconds of the reference. */
-  readonly referenceTime: number;
-  readonly bytes: ReturnType<typeof weightBytes>;
+  readonly report: QuantizeReport;
+  readonly alternatives: readonly Alternative[];
+  /** Of y: the exact sums of the quantized weights against those of the weights before. dB */
+  readonly outputSqnr: number;
+  readonly bytes: Bytes;
+  readonly weights: Shown;
+  /** Elements of each code. */
+  readonly histogram: readonly number[];
+  /** By the reference: y rounded once, the exact sums, and the interval of each. */
+  readonly want: Awaited<ReturnType<typeof referenceOf>>;
   /** Undefined without a GPU; `noGpu` says why. */
-  readonly run?: GpuRun;
+  readonly run?: { readonly y: GpuRun['y']; readonly plan: Explanation; readonly time: GpuTime; readonly difference: Difference };
   readonly noGpu?: string;
 }
 
-/** The functional form, which the reference follows, has weight (K, N) and scales (G, N): the same bytes, read the other way round. */
-function transposed(tensor: HostTensor): HostTensor {
-  const [rows, columns] = tensor.shape;
-  return columns === undefined ? tensor : { ...tensor, shape: [columns, rows!], strides: [1, columns] };
-}
+/** Weights that are quantized in other ways for comparison, at most. */
+const COMPARED = 2 ** 22;
 
-function referenceOf(choice: Choice, { x, tensors }: Inputs): ReferenceResult {
-  const { weight, antiquantScale, antiquantOffset, quantScale } = tensors;
-  return reference(x, transposed(weight!), transposed(antiquantScale!), {
-    antiquantGroupSize: SCHEMES[choice.scheme].groupSize,
-    ...(antiquantOffset && { antiquantOffset: transposed(antiquantOffset) }),
-    ...(quantScale && { quantScale }),
-  });
-}
-
-export function difference(y: ArrayLike<number>, { data, exact, low, high, dtype }: ReferenceResult): Difference {
-  let [inside, equal, error, rounding, size] = [0, 0, 0, 0, 0];
-  for (let i = 0; i < data.length; i++) {
-    const [value, best] = [y[i]!, data[i]!];
-    const truth = dtype === 'int8' ? best : exact[i]!;
-    if (value >= low[i]! && value <= high[i]!) inside++;
-    if (value === best) equal++;
-    error = Math.max(error, Math.abs(value - truth));
-    rounding = Math.max(rounding, Math.abs(best - truth));
-    size = Math.max(size, Math.abs(exact[i]!));
+async function alternativesOf(choice: Choice, weights: Float32Array, context: JobContext): Promise<Alternative[]> {
+  const { n, k } = choice;
+  if (n * k > COMPARED) return [];
+  const found: Alternative[] = [];
+  const sizes = [...new Set([128, 64, 32, ...(choice.mode === 'group' ? [choice.groupSize] : [])])].filter((size) => size < k);
+  const ways = [
+    { mode: 'tensor' } as const,
+    { mode: 'channel' } as const,
+    ...sizes.sort((a, b) => b - a).map((groupSize) => ({ mode: 'group', groupSize }) as const),
+  ];
+  for (const way of ways) {
+    const { groupSize: _, ...options } = quantizeOptions(choice);
+    const { report } = await quantized(weights, { ...options, ...way }, context);
+    found.push({
+      mode: way.mode,
+      groupSize: 'groupSize' in way ? way.groupSize : undefined,
+      sqnr: report.sqnr,
+      bytes: report.bytes,
+      bitsPerWeight: report.bitsPerWeight,
+    });
   }
-  return { count: data.length, inside, equal, error, rounding, size };
+  return found;
 }
 
-const upload = (device: GPUDevice, { data, shape, dtype }: HostTensor): Tensor => Tensor.from(device, data, { shape, dtype });
-
-async function onGpu(device: GPUDevice, choice: Choice, inputs: Inputs, want: ReferenceResult, context: JobContext): Promise<GpuRun> {
-  const layer = new LinearWeightQuant(device, layerOptions(choice));
-  const given = Object.entries(inputs.tensors).map(([name, tensor]) => [name, upload(device, tensor)] as const);
-  const x = upload(device, inputs.x);
+async function gpuRun(choice: Choice, inputs: Parameters<typeof onGpu>[2], context: JobContext): Promise<GpuRun | string> {
   try {
-    layer.load(Object.fromEntries(given));
-    context.progress(0.5, 'The GPU compiles the shader.');
-    await layer.prepare([choice.rows]);
-    context.progress(0.7, 'The GPU runs it.');
-    const result = layer.forward(x);
-    const y = (await result.read()) as Float32Array | Int8Array;
-    result.destroy();
-    context.progress(0.8, 'The time is taken.');
-    const call = (): void => layer.forward(x).destroy();
-    const single = await time(device, call, context.breathe);
-    const measured = single.median < 5 ? { ...single, inARow: await timeInARow(device, call) } : single;
-    return { y, plan: layer.explain(choice.rows), difference: difference(y, want), time: measured, software: capsOf(device).software };
-  } finally {
-    for (const [, tensor] of given) tensor.destroy();
-    x.destroy();
-    layer.destroy();
+    return await onGpu(await context.device(), choice, inputs, context);
+  } catch (error) {
+    if (!(error instanceof UnsupportedError)) throw error;
+    return error.message;
   }
 }
 
-export const jobs = {
-  run: async (choice: Choice, context: JobContext): Promise<OperatorRun> => {
-    context.progress(0.05, 'The CPU makes the inputs.');
-    const inputs = makeInputs(choice);
-    await context.breathe();
-    context.progress(0.1, 'The CPU computes the reference.');
-    const begin = performance.now();
-    const want = referenceOf(choice, inputs);
-    const plain = { choice, want, referenceTime: performance.now() - begin, bytes: weightBytes(inputs) };
-    await context.breathe();
-    let device: GPUDevice;
-    try {
-      device = await context.device();
-    } catch (error) {
-      if (!(error instanceof UnsupportedError)) throw error;
-      return { ...plain, noGpu: error.message };
-    }
-    return { ...plain, run: await onGpu(device, choice, inputs, want, context) };
-  },
-};
+async function run(choice: Choice, context: JobContext): Promise<Moved<OperatorRun>> {
+  const refused = refusal(choice);
+  if (refused) throw refused;
+  const { n, k, bits } = choice;
+  context.progress(0, 'The CPU makes the numbers.');
+  const source = await sourceOf(choice, context);
+  context.progress(0.03, 'The CPU multiplies them unquantized.');
+  const plain = await plainProduct(choice, source, context, (share) =>
+    context.progress(0.03 + 0.17 * share, 'The CPU multiplies them unquantized.'),
+  );
+  context.progress(0.2, 'The CPU quantizes the weights.');
+  const layer = await quantized(source.weights, quantizeOptions(choice), context);
+  const alternatives = await alternativesOf(choice, source.weights, context);
+  const inputs = inputsOf(choice, source, layer, plain);
+  await context.breathe();
+
+  const gpu = await gpuRun(choice, inputs, context);
+  await context.breathe();
+  const onCpu = 'The CPU computes the reference.';
+  context.progress(0.5, onCpu);
+  const accuracy = typeof gpu === 'string' ? undefined : gpu.plan.accuracy;
+  const want = await referenceOf(choice, inputs, accuracy, context, (share) => context.progress(0.5 + 0.48 * share, onCpu));
+
+  const codes = typeof gpu === 'string' ? codesOfMatrix(layer.matrix) : gpu.codes;
+  const weights = shownOf(codes, source.weights, { n, k, bits });
+  const result: OperatorRun = {
+    choice,
+    report: layer.report,
+    alternatives,
+    outputSqnr: decibels(plain, want.exact),
+    bytes: bytesOf(choice, inputs.tensors),
+    weights,
+    histogram: histogram(codes.codes, bits),
+    want,
+    ...(typeof gpu === 'string'
+      ? { noGpu: gpu }
+      : { run: { y: gpu.y, plan: gpu.plan, time: gpu.time, difference: difference(gpu.y, want) } }),
+  };
+  const arrays = [weights.codes, weights.values, weights.errors, want.data, want.low, want.high, want.exact];
+  return moved(
+    result,
+    arrays.map(({ buffer }) => buffer as ArrayBuffer),
+  );
+}
+
+export const jobs = { run };

@@ -1,28 +1,33 @@
-// One run, shown: verdict, error, times, bytes, plan, first elements, and the WGSL that ran.
-import { useSignal } from '@preact/signals';
-import { useCallback, useMemo } from 'preact/hooks';
-import { Chart, type ChartSize, type Plot } from '../../ui/chart.js';
+// One run, shown: verdict, error, times, what quantizing costs and saves; then the maps, the codes, the WGSL.
 import { CodeView } from '../../ui/code-view.js';
 import { type Fact, Facts } from '../../ui/facts.js';
-import { type Cell, Heatmap, type View } from '../../ui/heatmap.js';
-import { extent, wholeView } from '../../ui/heatmap-draw.js';
 import { Notice } from '../../ui/notice.js';
-import { bytes, counted, milliseconds, short, whole } from '../../ui/numbers.js';
+import { bytes, counted, milliseconds, percent, short, whole } from '../../ui/numbers.js';
 import { Table } from '../../ui/table.js';
-import { K, N, SCHEMES } from '../../worker/example.js';
-import type { Difference, GpuRun, OperatorRun } from '../../worker/operator.js';
+import type { OperatorRun } from '../../worker/operator.js';
+import type { Difference } from '../../worker/operator-compare.js';
+import type { GpuTime } from '../../worker/operator-gpu.js';
+import { Histogram } from './histogram.js';
+import { OutputMaps, WeightMaps } from './maps.js';
+import { Reading } from './reading.js';
+import { decibels, granularity, title } from './words.js';
 
 export function Result({ result }: { readonly result: OperatorRun }) {
-  const { choice, run, noGpu } = result;
-  const y = choice.int8Output ? 'int8' : choice.dtype;
+  const { choice, run, noGpu, want } = result;
   return (
-    <article class="stack" data-inside={run?.difference.inside} data-count={run?.difference.count} data-error={run?.difference.error}>
-      <h3>
-        {SCHEMES[choice.scheme].label}; {counted(choice.rows, 'row')}
-      </h3>
-      <p class="mono">
-        x ({choice.rows}, {K}) {choice.dtype} → y ({choice.rows}, {N}) {y}
-      </p>
+    <article
+      class="stack operator-result"
+      data-inside={run?.difference.inside}
+      data-count={run?.difference.count}
+      data-error={run?.difference.error}
+      data-rms={run?.difference.rms}
+    >
+      <div>
+        <h3>{title(choice)}</h3>
+        <p class="mono">
+          x ({choice.m}, {choice.k}) {choice.dtype} → y ({choice.m}, {choice.n}) {want.dtype}
+        </p>
+      </div>
       <div role="status">
         {run ? (
           <Notice kind={run.difference.inside === run.difference.count ? 'good' : 'bad'}>{verdict(run.difference)}</Notice>
@@ -30,19 +35,26 @@ export function Result({ result }: { readonly result: OperatorRun }) {
           <Notice kind="info">{`Not run on a GPU: this is the CPU reference alone. ${noGpu}.`}</Notice>
         )}
       </div>
-      <div class="columns" style={{ '--least': '24rem' }}>
-        <Facts
-          items={[
-            ...(run ? gpuFacts(run, choice.int8Output) : []),
-            ['Reference', milliseconds(result.referenceTime), 'on the CPU'],
-            weights(result),
-          ]}
-        />
-        <First result={result} />
+      <div class="columns operator-cards">
+        {run && <Card title="Error of y" items={errors(run.difference, choice.int8Output)} />}
+        <Card title="Time" items={[...(run ? gpuTime(run.time) : []), cpuTime(result)]} />
+        <Card title="Weights" items={weights(result)}>
+          <Sizes result={result} />
+        </Card>
+        {result.alternatives.length > 0 && (
+          <section class="card">
+            <h4>What groups buy</h4>
+            <Ways result={result} />
+          </section>
+        )}
       </div>
-      {run && <Maps result={result} run={run} />}
-      {run && <Histogram y={run.y} />}
-      {run && <Facts items={planFacts(run)} />}
+      <WeightMaps result={result} />
+      <OutputMaps result={result} />
+      <Histogram result={result} />
+      <details>
+        <summary>First elements of y and their intervals</summary>
+        <First result={result} />
+      </details>
       {run && (
         <details>
           <summary>WGSL that ran</summary>
@@ -57,131 +69,126 @@ export function Result({ result }: { readonly result: OperatorRun }) {
   );
 }
 
+const Card = ({ title: name, items, children }: { title: string; items: readonly Fact[]; children?: preact.ComponentChildren }) => (
+  <section class="card">
+    <h4>{name}</h4>
+    <Facts items={items} />
+    {children}
+  </section>
+);
+
 const verdict = ({ count, inside }: Difference): string =>
   inside === count
-    ? `All ${whole(count)} elements are inside their intervals.`
+    ? `${count === 1 ? 'The one element is inside its interval' : `All ${whole(count)} elements are inside their intervals`}.`
     : `${whole(count - inside)} of ${whole(count)} elements are outside their intervals.`;
 
-function gpuFacts({ difference: found, time, software }: GpuRun, int8Output: boolean): Fact[] {
-  const equal = `${whole(found.equal)} of ${whole(found.count)} elements equal the rounded reference.`;
-  const row = time.inARow ? `; ${time.inARow.calls} calls in a row, ${short(time.inARow.each)} ms each` : '';
+function errors(found: Difference, int8Output: boolean): Fact[] {
+  const show = (value: number): string => (int8Output ? `${short(value)} codes` : short(value));
   return [
     [
-      'Largest error',
+      'Largest',
       <strong key="error">{int8Output ? counted(found.error, 'code') : short(found.error)}</strong>,
-      int8Output ? equal : `rounding alone: ${short(found.rounding)}. The largest |y| is ${short(found.size)}. ${equal}`,
+      int8Output ? undefined : `rounding y once costs ${short(found.rounding)}; the largest |y| is ${short(found.size)}`,
     ],
+    ['RMS', show(found.rms)],
     [
-      'Time',
-      <strong key="time">{milliseconds(time.median)}</strong>,
-      `${software ? 'on the CPU (software adapter), ' : ''}median of ${time.runs}${row}`,
+      'Allowed',
+      int8Output ? counted(found.bound, 'code') : short(found.bound),
+      `the widest way to an end of an interval; the farthest element went ${percent(found.share)} of its own`,
     ],
+    ['Equal', percent(found.equal / Math.max(1, found.count)), `${whole(found.equal)} elements are the reference, rounded`],
   ];
 }
 
-function weights({ bytes: { codes, scales, float16 } }: OperatorRun): Fact {
-  const times = (float16 / (codes + scales)).toFixed(1);
-  return [
-    'Weights',
-    <strong key="bytes">{bytes(codes + scales)}</strong>,
-    `instead of ${bytes(float16)} in float16, ${times} times smaller (codes ${bytes(codes)}, scales and offsets ${bytes(scales)})`,
-  ];
-}
-
-function planFacts({ plan: { kernel, params, workgroups, why, steps } }: GpuRun): Fact[] {
-  const [columns, rows] = workgroups;
-  const others = steps.length > 1 ? `; ${steps.length} dispatches: ${steps.map(({ shader }) => shader).join(', ')}` : '';
+function gpuTime({ by, each, samples, times, call, calls, software }: GpuTime): Fact[] {
+  const how = by === 'timestamps' ? 'by timestamps of the GPU' : 'by the clock, from submitting until done';
   return [
     [
-      'Kernel',
-      <code key="kernel">{kernel}</code>,
-      <code key="params">
-        {Object.entries(params)
-          .map(([name, value]) => `${name}=${value}`)
-          .join(' ')}
-      </code>,
+      software ? 'WebGPU, on the CPU' : 'GPU',
+      <strong key="time">{milliseconds(each)}</strong>,
+      `${how}: median of ${counted(samples, 'sample')} of ${counted(times, 'product')}${software ? '. The adapter is software: this is no GPU’s time' : ''}`,
     ],
-    ['Workgroups', `${whole(columns)}${rows > 1 ? ` × ${whole(rows)}` : ''}${others}`],
-    ['Why', why.map((line) => <div key={line}>{line}</div>)],
+    ['One call', milliseconds(call), `round trip: from forward() until the queue is done, median of ${calls}`],
   ];
 }
 
-function First({ result: { want, run } }: { readonly result: OperatorRun }) {
-  const digits = (value: number): string => (want.dtype === 'int8' ? String(value) : value.toFixed(5));
-  const shown = [0, 1, 2, 3].map((i) => {
-    const values = [want.dtype === 'int8' ? want.data[i]! : want.exact[i]!, want.low[i]!, want.high[i]!, ...(run ? [run.y[i]!] : [])];
+const cpuTime = ({ want }: OperatorRun): Fact => [
+  'CPU reference',
+  milliseconds(want.milliseconds),
+  'float64 sums with their bounds, in JavaScript',
+];
+
+const weights = ({ report, outputSqnr }: OperatorRun): Fact[] => [
+  ['Signal to noise', <strong key="sqnr">{decibels(report.sqnr)}</strong>, `of the weights; ${decibels(outputSqnr)} of y`],
+  ['Largest error', short(report.maxError), `of a weight; RMS ${short(report.rmse)}`],
+  ['Bits a weight', report.bitsPerWeight.toFixed(2)],
+];
+
+/** Bytes against floats, as bars of one scale. */
+function Sizes({ result: { bytes: size } }: { readonly result: OperatorRun }) {
+  const own = size.codes + size.scales + size.offsets;
+  const parts = [
+    `codes ${bytes(size.codes)}`,
+    `scales ${bytes(size.scales)}`,
+    ...(size.offsets > 0 ? [`offsets ${bytes(size.offsets)}`] : []),
+  ];
+  const rows: readonly (readonly [string, number, string, readonly number[]])[] = [
+    ['quantized', own, parts.join(', '), [size.codes, size.scales + size.offsets]],
+    ['float16', size.float16, `${(size.float16 / own).toFixed(1)} times as much`, [size.float16]],
+    ['float32', size.float32, `${(size.float32 / own).toFixed(1)} times as much`, [size.float32]],
+  ];
+  return (
+    <dl class="operator-sizes">
+      {rows.map(([name, total, remark, bars]) => (
+        <div key={name}>
+          <dt>{name}</dt>
+          <dd>
+            <span class="operator-bar" aria-hidden="true">
+              {bars.map((part, i) => (
+                <span key={i} style={{ width: `${(100 * part) / size.float32}%` }} />
+              ))}
+            </span>
+            <strong>{bytes(total)}</strong> <small>{remark}</small>
+          </dd>
+        </div>
+      ))}
+    </dl>
+  );
+}
+
+function Ways({ result: { alternatives, choice } }: { readonly result: OperatorRun }) {
+  const rows = alternatives.map((way) => {
+    const own = way.mode === choice.mode && (way.mode !== 'group' || way.groupSize === choice.groupSize);
+    const name = granularity({ mode: way.mode, groupSize: way.groupSize });
+    const mark = (text: string) => (own ? <strong>{text}</strong> : text);
+    return [
+      own ? <strong>{name} (this)</strong> : name,
+      mark(decibels(way.sqnr)),
+      mark(way.bitsPerWeight.toFixed(2)),
+      mark(bytes(way.bytes)),
+    ];
+  });
+  return (
+    <Table
+      caption={`These weights as int${choice.bits}: each 6 dB halves the error`}
+      columns={[
+        { title: 'One scale' },
+        { title: 'Signal to noise', numeric: true },
+        { title: 'Bits', numeric: true },
+        { title: 'Bytes', numeric: true },
+      ]}
+      rows={rows}
+    />
+  );
+}
+
+function First({ result: { want, run, choice } }: { readonly result: OperatorRun }) {
+  const int8 = want.dtype === 'int8';
+  const digits = (value: number): string => (int8 ? String(value) : value.toFixed(5));
+  const shown = [0, 1, 2, 3].slice(0, choice.n).map((i) => {
+    const values = [int8 ? want.data[i]! : want.exact[i]!, want.low[i]!, want.high[i]!, ...(run ? [run.y[i]!] : [])];
     return [`0, ${i}`, ...values.map(digits)];
   });
-  const numeric = ['Reference', 'Low', 'High', ...(run ? ['WebGPU'] : [])].map((title) => ({ title, numeric: true }));
-  return <Table caption="First elements of y and their intervals" columns={[{ title: 'm, n' }, ...numeric]} rows={shown} />;
+  const numeric = ['Reference', 'Low', 'High', ...(run ? ['WebGPU'] : [])].map((name) => ({ title: name, numeric: true }));
+  return <Table caption="First elements of y and their intervals" hideCaption columns={[{ title: 'm, n' }, ...numeric]} rows={shown} />;
 }
-
-/** y and its error, moved together. */
-function Maps({ result: { choice, want }, run: { y } }: { readonly result: OperatorRun; readonly run: GpuRun }) {
-  const size = { rows: choice.rows, columns: N };
-  const view = useSignal<View>(wholeView(size));
-  const cursor = useSignal<Cell | undefined>(undefined);
-  const error = useMemo(() => {
-    const truth = want.dtype === 'int8' ? want.data : want.exact;
-    return Float32Array.from(y, (value, i) => value - truth[i]!);
-  }, [y, want]);
-  const shared = { ...size, view, cursor, axes: ['m', 'n'] as const };
-  const at = (m: number, n: number): number => m * N + n;
-  return (
-    <div class="columns" style={{ '--least': '24rem' }}>
-      <Heatmap title="y" data={y} {...shared} />
-      <Heatmap
-        title="Error of y"
-        data={error}
-        reduce="extreme"
-        {...shared}
-        read={(m, n) => `${short(error[at(m, n)]!)}, of ${short(want.low[at(m, n)]!, 5)} to ${short(want.high[at(m, n)]!, 5)}`}
-      />
-    </div>
-  );
-}
-
-const BINS = 24;
-/** How often y takes which values. */
-function Histogram({ y }: { readonly y: GpuRun['y'] }) {
-  const bins = useMemo(() => {
-    const [low, high] = extent(y);
-    const width = (high - low) / BINS || 1;
-    const counts = new Uint32Array(BINS);
-    for (const value of y) counts[Math.min(BINS - 1, Math.floor((value - low) / width))]!++;
-    return [...counts].map((count, i) => ({ from: low + i * width, to: low + (i + 1) * width, count }));
-  }, [y]);
-  const draw = useCallback(
-    (plot: Plot, { width }: ChartSize) =>
-      plot.plot({
-        width,
-        height: 160,
-        x: { label: 'y' },
-        y: { label: 'elements', grid: true },
-        marks: [plot.rectY(bins, { x1: 'from', x2: 'to', y: 'count', fill: 'var(--series-1)' }), plot.ruleY([0])],
-      }),
-    [bins],
-  );
-  const rows = bins.map(({ from, to, count }) => [`${short(from)} to ${short(to)}`, whole(count)]);
-  return <Chart title="Values of y" draw={draw} table={{ columns: [{ title: 'y' }, { title: 'Elements', numeric: true }], rows }} />;
-}
-
-const Reading = () => (
-  <Facts
-    items={[
-      [
-        'Interval',
-        'For each element of y, the least and the greatest value that a correct kernel with float32 sums may give: the float64 sum, less and plus the most that float32 roundings can add up to for these inputs, each end rounded to the dtype of y. A result outside it is an error of the kernel.',
-      ],
-      [
-        'Largest error',
-        'The largest distance between y and the float64 sum. Rounding the float64 sum itself to the dtype of y already gives the error called rounding alone. With int8 output it is counted in codes, from the reference’s code.',
-      ],
-      [
-        'Time',
-        'From the call of forward() until the queue reports that its work is done, the median of several calls after two to warm up. The round trip is part of it and browsers round their clocks to 0.1 ms or coarser; a short product is therefore also called many times in a row before one wait, and the time divided by their number.',
-      ],
-      ['Weights', 'Bytes of the codes, scales and offsets as they are given to load(), against the same matrix in float16.'],
-    ]}
-  />
-);
