@@ -31,7 +31,7 @@ export function Histogram({ result: { histogram, choice } }: { readonly result: 
   const used = histogram.filter((count) => count > 0).length;
   return (
     <Chart
-      title="Codes"
+      title="How often each code occurs"
       lead={`${used} of ${histogram.length} codes are used. ${2 ** (choice.bits - 1)} stands for 0 where there is no offset.`}
       draw={draw}
       table={{

@@ -3,7 +3,7 @@ import { effect } from '@preact/signals';
 import { useEffect } from 'preact/hooks';
 import './operator.css';
 import { Notice } from '../../ui/notice.js';
-import { JobProblem, Progress } from '../../ui/progress.js';
+import { JobProblem } from '../../ui/progress.js';
 import { Controls } from './controls.js';
 import { Result } from './result.js';
 import { job, problem, same, wanted } from './state.js';
@@ -32,7 +32,6 @@ export default function Panel() {
           </Notice>
         )}
       </div>
-      {!refused && <Progress job={job} label="The product" />}
       {!refused && <JobProblem job={job} what="The run did not finish." />}
       {result && <Result result={result} />}
     </>

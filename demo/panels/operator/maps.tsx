@@ -5,6 +5,7 @@ import { type Cell, Heatmap, type View } from '../../ui/heatmap.js';
 import { wholeView } from '../../ui/heatmap-draw.js';
 import { short, whole } from '../../ui/numbers.js';
 import type { OperatorRun } from '../../worker/operator.js';
+import { Histogram } from './histogram.js';
 
 function useShared(size: { readonly rows: number; readonly columns: number }) {
   const view = useSignal<View>(wholeView(size));
@@ -12,7 +13,8 @@ function useShared(size: { readonly rows: number; readonly columns: number }) {
   return { ...size, view, cursor };
 }
 
-export function WeightMaps({ result: { choice, weights, run } }: { readonly result: OperatorRun }) {
+export function WeightMaps({ result }: { readonly result: OperatorRun }) {
+  const { choice, weights, run } = result;
   const { rows, columns, codes, values, errors, scale, offset, groups, groupSize } = weights;
   const shared = { ...useShared({ rows, columns }), axes: ['n', 'k'] as const };
   const zero = 2 ** (choice.bits - 1);
@@ -48,6 +50,9 @@ export function WeightMaps({ result: { choice, weights, run } }: { readonly resu
         <Heatmap title="Codes" data={codes} colours="sequential" domain={[0, 2 ** choice.bits - 1]} {...shared} read={of} />
         <Heatmap title="Dequantized" data={values} {...shared} read={formula} />
         <Heatmap title="Error of the weights" data={errors} reduce="extreme" {...shared} read={before} />
+      </div>
+      <div class="operator-codes">
+        <Histogram result={result} />
       </div>
     </section>
   );

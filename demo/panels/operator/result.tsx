@@ -7,7 +7,6 @@ import { Table } from '../../ui/table.js';
 import type { OperatorRun } from '../../worker/operator.js';
 import type { Difference } from '../../worker/operator-compare.js';
 import type { GpuTime } from '../../worker/operator-gpu.js';
-import { Histogram } from './histogram.js';
 import { OutputMaps, WeightMaps } from './maps.js';
 import { Reading } from './reading.js';
 import { decibels, granularity, title } from './words.js';
@@ -35,8 +34,8 @@ export function Result({ result }: { readonly result: OperatorRun }) {
           <Notice kind="info">{`Not run on a GPU: this is the CPU reference alone. ${noGpu}.`}</Notice>
         )}
       </div>
-      <div class="columns operator-cards">
-        {run && <Card title="Error of y" items={errors(run.difference, choice.int8Output)} />}
+      <div class="operator-cards">
+        {run && <Card title="Error of y" items={errors(run.difference, want.dtype)} />}
         <Card title="Time" items={[...(run ? gpuTime(run.time) : []), cpuTime(result)]} />
         <Card title="Weights" items={weights(result)}>
           <Sizes result={result} />
@@ -50,7 +49,6 @@ export function Result({ result }: { readonly result: OperatorRun }) {
       </div>
       <WeightMaps result={result} />
       <OutputMaps result={result} />
-      <Histogram result={result} />
       <details>
         <summary>First elements of y and their intervals</summary>
         <First result={result} />
@@ -82,21 +80,22 @@ const verdict = ({ count, inside }: Difference): string =>
     ? `${count === 1 ? 'The one element is inside its interval' : `All ${whole(count)} elements are inside their intervals`}.`
     : `${whole(count - inside)} of ${whole(count)} elements are outside their intervals.`;
 
-function errors(found: Difference, int8Output: boolean): Fact[] {
-  const show = (value: number): string => (int8Output ? `${short(value)} codes` : short(value));
+function errors(found: Difference, dtype: string): Fact[] {
+  const int8 = dtype === 'int8';
+  const show = (value: number): string => (int8 ? `${short(value)} codes` : short(value));
   return [
     [
       'Largest',
-      <strong key="error">{int8Output ? counted(found.error, 'code') : short(found.error)}</strong>,
-      int8Output ? undefined : `rounding y once costs ${short(found.rounding)}; the largest |y| is ${short(found.size)}`,
+      <strong key="error">{int8 ? counted(found.error, 'code') : short(found.error)}</strong>,
+      int8 ? undefined : `rounding y once costs ${short(found.rounding)}; the largest |y| is ${short(found.size)}`,
     ],
     ['RMS', show(found.rms)],
     [
       'Allowed',
-      int8Output ? counted(found.bound, 'code') : short(found.bound),
-      `the widest way to an end of an interval; the farthest element went ${percent(found.share)} of its own`,
+      int8 ? counted(found.bound, 'code') : short(found.bound),
+      `the widest way from the exact sum to an end of its interval${dtype === 'float32' ? `; the farthest element went ${percent(found.share)} of its own` : ''}`,
     ],
-    ['Equal', percent(found.equal / Math.max(1, found.count)), `${whole(found.equal)} elements are the reference, rounded`],
+    ['Equal', `${whole(found.equal)} of ${whole(found.count)}`, 'elements are the reference, rounded once'],
   ];
 }
 

@@ -20,6 +20,7 @@ export function title(choice: Choice): string {
     ...(choice.scales === 'int64' ? ['64-bit scales'] : []),
     ...(choice.format === 'FRACTAL_NZ' ? ['FRACTAL_NZ'] : []),
     ...(choice.bias ? ['bias'] : []),
+    ...(choice.quantOffset ? ['output offset'] : []),
     ...(choice.innerPrecise === 1 ? ['innerPrecise 1'] : []),
   ];
   const data = choice.data === 'random' ? `random, seed ${choice.seed}` : DATA[choice.data].toLowerCase();
