@@ -68,13 +68,13 @@ test('the first product agrees with the reference, and everything of it is shown
   ).toBeVisible();
   await expect(panel.getByRole('table', { name: /each 6 dB halves the error/ }).getByRole('row')).toHaveCount(6);
 
-  await panel.getByText('First elements of y').click();
+  await panel.locator('summary', { hasText: 'First elements of y' }).click();
   await expect(panel.getByRole('table', { name: /^First elements/ })).toContainText(/-?\d\.\d{5}/);
   await panel.getByText('WGSL that ran').click();
   const code = panel.getByRole('region', { name: /^WGSL of matmul-/ });
   await expect(code).toContainText('@compute');
   await expect(code).toHaveAttribute('data-coloured', '');
-  for (const summary of ['First elements of y', 'WGSL that ran']) await panel.getByText(summary).click();
+  for (const name of ['First elements of y', 'WGSL that ran']) await panel.locator('summary', { hasText: name }).click();
   await demo.screenshots('operator');
 });
 
@@ -331,7 +331,7 @@ for (const gpu of ['none', 'no-adapter'] as const) {
       await expect(panel).toContainText('this is the CPU reference alone', TIMEOUT);
       await expect(panel).toContainText('Without a GPU these are the codes that a layer would be given.');
       await expect(panel.getByRole('application', { name: /^y of the CPU reference/ })).toBeVisible();
-      await panel.getByText('First elements of y').click();
+      await panel.locator('summary', { hasText: 'First elements of y' }).click();
       await expect(panel.getByRole('table', { name: /^First elements/ })).toContainText(/-?\d\.\d{5}/);
       if (gpu === 'none') await demo.screenshots('operator-no-gpu');
     });

@@ -78,9 +78,11 @@ export function Controls() {
         <Group title="Product">
           <Segmented label="dtype of x" value={chosen.dtype} options={options(['float16', 'bfloat16', 'float32'])} hint={at('dtype')} />
           <Segmented label="innerPrecise" value={chosen.innerPrecise} options={options([0, 1])} hint={at('innerPrecise')} />
-          <Toggle label="Bias" value={chosen.bias} hint={at('bias')} />
-          <Toggle label="int8 output" value={chosen.int8Output} hint={at('int8Output')} />
-          <Toggle label="Output offset" value={chosen.quantOffset} hint={at('quantOffset')} />
+          <div class="operator-toggles">
+            <Toggle label="Bias" value={chosen.bias} hint={at('bias')} />
+            <Toggle label="int8 output" value={chosen.int8Output} hint={at('int8Output')} />
+            <Toggle label="Output offset" value={chosen.quantOffset} hint={at('quantOffset')} />
+          </div>
         </Group>
       </div>
       <div class="controls operator-run">

@@ -36,7 +36,7 @@ export function Result({ result }: { readonly result: OperatorRun }) {
       </div>
       <div class="operator-cards">
         {run && <Card title="Error of y" items={errors(run.difference, want.dtype)} />}
-        <Card title="Time" items={[...(run ? gpuTime(run.time) : []), cpuTime(result)]} />
+        <Card title="Time" items={[...(run ? gpuTime(run.time) : []), cpuTime(result), ...(run ? [kernel(run)] : [])]} />
         <Card title="Weights" items={weights(result)}>
           <Sizes result={result} />
         </Card>
@@ -115,6 +115,12 @@ const cpuTime = ({ want }: OperatorRun): Fact => [
   'CPU reference',
   milliseconds(want.milliseconds),
   'float64 sums with their bounds, in JavaScript',
+];
+
+const kernel = ({ plan }: NonNullable<OperatorRun['run']>): Fact => [
+  'Kernel',
+  <code key="kernel">{plan.kernel}</code>,
+  counted(plan.steps.length, 'dispatch', 'dispatches'),
 ];
 
 const weights = ({ report, outputSqnr }: OperatorRun): Fact[] => [
