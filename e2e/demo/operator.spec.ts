@@ -66,7 +66,7 @@ test('the first product agrees with the reference, and everything of it is shown
       .locator('svg')
       .first(),
   ).toBeVisible();
-  await expect(panel.getByRole('table', { name: /each 6 dB halves the error/ }).getByRole('row')).toHaveCount(6);
+  await expect(panel.getByRole('table', { name: /6 dB more is half the error/ }).getByRole('row')).toHaveCount(6);
 
   await panel.locator('summary', { hasText: 'First elements of y' }).click();
   await expect(panel.getByRole('table', { name: /^First elements/ })).toContainText(/-?\d\.\d{5}/);

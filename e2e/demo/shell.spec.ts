@@ -2,10 +2,16 @@
 import { readdirSync, readFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { gzipSync } from 'node:zlib';
+import type { Locator } from '@playwright/test';
 import { expect, test } from './fixture.js';
 
 const PANELS = ['operator', 'picture', 'shader', 'bench', 'model'] as const;
 const TITLES = ['Operator', 'See quantization', 'What runs', 'Your GPU, measured', 'Bring a model'] as const;
+
+async function setRows(panel: Locator, rows: number): Promise<void> {
+  await panel.getByLabel('M, rows of x').fill(String(rows));
+  await panel.page().keyboard.press('Enter');
+}
 
 test('the tabs show panels by mouse and by keys, and each is in the URL', async ({ demo }) => {
   const { page } = demo;
@@ -32,14 +38,15 @@ test('the tabs show panels by mouse and by keys, and each is in the URL', async 
 
 test('the URL holds the state: loading, changing, back and forward, and values that mean nothing', async ({ demo }) => {
   const { page } = demo;
-  const panel = await demo.open('operator', { m: 16, weights: 'int8-channel', dtype: 'float32', int8: 1 });
-  const rows = (name: string) => panel.getByRole('radio', { name, exact: true });
-  await expect(rows('16')).toBeChecked();
-  await expect(panel.getByLabel('Weights')).toHaveValue('int8-channel');
-  await expect(rows('float32')).toBeChecked();
+  const panel = await demo.open('operator', { m: 16, mode: 'channel', dtype: 'float32', int8: 1 });
+  const rows = panel.getByLabel('M, rows of x');
+  const radio = (name: string) => panel.getByRole('radio', { name, exact: true });
+  await expect(rows).toHaveValue('16');
+  await expect(radio('channel')).toBeChecked();
+  await expect(radio('float32')).toBeChecked();
   await expect(panel.getByLabel('int8 output')).toBeChecked();
 
-  await rows('4').check();
+  await setRows(panel, 4);
   await panel.getByLabel('int8 output').uncheck();
   await expect(page).toHaveURL(/[?&]m=4\b/);
   await expect(page).not.toHaveURL(/int8=/); // a default is not written
@@ -48,17 +55,18 @@ test('the URL holds the state: loading, changing, back and forward, and values t
   await expect(page).not.toHaveURL(/[?&]m=/);
   await page.goBack();
   await expect(page).toHaveURL(changed);
-  await expect(rows('4')).toBeChecked();
+  await expect(rows).toHaveValue('4');
   await page.goForward();
   await expect(page.locator('main')).toHaveAttribute('data-panel', 'model');
   await page.getByRole('link', { name: 'Operator' }).click();
   await expect(page).toHaveURL(changed);
   await page.reload();
-  await expect(rows('4')).toBeChecked();
+  await expect(rows).toHaveValue('4');
 
-  await demo.open('operator', { m: 5, weights: 'toString', dtype: '', int8: 2 });
-  await expect(rows('1')).toBeChecked();
-  await expect(panel.getByLabel('Weights')).toHaveValue('int4-g32');
+  await demo.open('operator', { m: 'five', mode: 'toString', dtype: '', int8: 2 });
+  await expect(rows).toHaveValue('64');
+  await expect(radio('group')).toBeChecked();
+  await expect(radio('float16')).toBeChecked();
   await expect(panel.getByLabel('int8 output')).not.toBeChecked();
   await page.goto(`${new URL(page.url()).origin}/?panel=constructor`);
   await expect(page.locator('main')).toHaveAttribute('data-panel', 'operator');
@@ -119,21 +127,21 @@ test('a lost device is told, opened again by the button, and by the next run', a
 
   await demo.loseDevice();
   await expect(notice).toContainText('lost');
-  await panel.getByRole('radio', { name: '4', exact: true }).check();
-  await expect(panel).toContainText('All 4,096 elements are inside their intervals.', { timeout: 60_000 });
+  await setRows(panel, 4);
+  await expect(panel).toContainText('All 1,024 elements are inside their intervals.', { timeout: 60_000 });
   await expect(notice).toBeEmpty();
 });
 
 test('a device that is lost in the middle of a run ends the run with a sentence', async ({ demo }) => {
   const panel = await demo.open('operator');
   await expect(panel).toContainText('inside their intervals', { timeout: 60_000 });
-  await panel.getByRole('radio', { name: '64', exact: true }).check();
+  await setRows(panel, 128);
   await expect(panel.locator('.progress-text')).toContainText('The GPU', { timeout: 60_000 });
   await demo.loseDevice();
   await expect(panel.getByRole('alert')).toContainText('The run did not finish.');
   await expect(panel.getByRole('alert')).toContainText('lost');
   await panel.getByRole('button', { name: 'Run again' }).click();
-  await expect(panel).toContainText('All 65,536 elements are inside their intervals.', { timeout: 60_000 });
+  await expect(panel).toContainText('All 32,768 elements are inside their intervals.', { timeout: 60_000 });
   await expect(panel.getByRole('alert')).toBeHidden();
 });
 
@@ -143,9 +151,9 @@ test('a run is cancelled, and another takes its place', async ({ demo }) => {
   await panel.getByRole('button', { name: 'Run again' }).click();
   await panel.getByRole('button', { name: 'Cancel' }).click();
   await expect(panel.locator('.progress-text')).toHaveText('Cancelled.');
-  await panel.getByRole('radio', { name: '16', exact: true }).check();
-  await panel.getByRole('radio', { name: '4', exact: true }).check();
-  await expect(panel).toContainText('All 4,096 elements are inside their intervals.', { timeout: 60_000 });
+  await setRows(panel, 16);
+  await setRows(panel, 4);
+  await expect(panel).toContainText('All 1,024 elements are inside their intervals.', { timeout: 60_000 });
 });
 
 test('once loaded, the page and every panel work without a network', async ({ demo, context }) => {

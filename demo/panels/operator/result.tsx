@@ -175,10 +175,10 @@ function Ways({ result: { alternatives, choice } }: { readonly result: OperatorR
   });
   return (
     <Table
-      caption={`These weights as int${choice.bits}: each 6 dB halves the error`}
+      caption={`These weights as int${choice.bits}, and their signal to noise: 6 dB more is half the error`}
       columns={[
         { title: 'One scale' },
-        { title: 'Signal to noise', numeric: true },
+        { title: 'SQNR', numeric: true },
         { title: 'Bits', numeric: true },
         { title: 'Bytes', numeric: true },
       ]}
