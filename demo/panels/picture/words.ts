@@ -1,0 +1,45 @@
+// What is said of the pictures, from the numbers that were made for them. Pure.
+import type { Mode } from '../../../src/formats/index.js';
+import { counted, short, whole } from '../../ui/numbers.js';
+import { SPOT } from '../../worker/picture-data.js';
+import { median } from '../../worker/timing.js';
+import type { Shown } from './state.js';
+
+export const groupsOf = (columns: number, size: number): string => (size >= columns ? `Groups of ${columns}: a row` : `Groups of ${size}`);
+
+/** Steps from the least code to the greatest. */
+const stepsOf = ({ settings: { bits, symmetric } }: Shown): number => 2 ** bits - (symmetric ? 2 : 1);
+/** Codes for the numbers from black to white. */
+export const codesFor = (one: Shown): number => Math.min(stepsOf(one) + 1, Math.floor(1 / one.matrix.scale[0]! + 1e-6) + 1);
+/** Scales that reach further than from black to white. */
+const stretched = (one: Shown): number => one.matrix.scale.reduce((sum, scale) => sum + Number(scale * stepsOf(one) > 1.1), 0);
+
+/** What one sees: two or three sentences. */
+export function whatOneSees({ tensor, channel, group }: Readonly<Record<Mode, Shown>>): string {
+  const { spot, bits, basis } = tensor.settings;
+  const { n, groupSize, scale: scales } = group.matrix;
+  const more = short(group.report.bitsPerWeight - tensor.report.bitsPerWeight, 2);
+  const cost = `for ${more} more bits per weight`;
+  const step = short(tensor.matrix.scale[0]!);
+  const inBasis = BASIS_WORDS[basis];
+  if (spot) {
+    const [rows, groups] = [stretched(channel), stretched(group)];
+    return (
+      `One scale for the whole picture must reach the spot, ${SPOT.brightness} times as bright as white: its step is ${step}, ` +
+      `which leaves ${counted(codesFor(tensor), 'code')} of ${2 ** bits} from black to white. ` +
+      `With a scale for each row, the ${counted(rows, 'row')} through the spot suffer, of ${whole(n)}. ` +
+      `In groups of ${groupSize} it is ${counted(groups, 'group')} of ${whole(scales.length)}: the damage stays beside the spot, ${cost}.${inBasis}`
+    );
+  }
+  const finer = tensor.matrix.scale[0]! / median([...scales]);
+  return (
+    `One scale for the whole picture makes every step ${step}${bits === 4 ? ': smooth parts turn into bands' : ', finer than most screens show'}. ` +
+    `Half of the groups of ${groupSize} have a step ${short(finer, 2)} times finer or better, ${cost}.${inBasis} ` +
+    'Now add the bright spot.'
+  );
+}
+const BASIS_WORDS = {
+  identity: '',
+  blur: ' The blur adds up neighbours, so errors of single weights cancel, as they do in a layer.',
+  dct: ' Rows are seen as their frequencies, the lowest at the left: rounding lays a floor over all of them, and what is weaker than it is lost.',
+} as const;
