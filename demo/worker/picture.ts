@@ -1,6 +1,7 @@
 // The jobs of the panel "See quantization": the page's picture, or the visitor's own, as numbers; and its quantization in each mode,
 // multiplied by x on the GPU. Without one the CPU reference multiplies.
 import { ArgumentError, type Mode, type QuantizedMatrix, type QuantizeReport } from '../../src/formats/index.js';
+import { codeAt } from '../../src/formats/matrix.js';
 import { LinearWeightQuant, referenceMatrix, Tensor, UnsupportedError } from '../../src/index.js';
 import { slices } from '../../src/quantize/slices.js';
 import {
@@ -36,6 +37,10 @@ export interface Variant extends Distance {
   readonly report: QuantizeReport;
   /** What the GPU gave, as the picture lies. */
   readonly y: Float32Array;
+  /** How many codes the weights from black to white have. */
+  readonly used: number;
+  /** Milliseconds of quantize on the CPU, with the pauses in which messages are let in. */
+  readonly quantizeTime: number;
   /** The kernel that ran; without a GPU, why not. */
   readonly ran: { readonly kernel: string } | { readonly noGpu: string };
 }
@@ -111,6 +116,12 @@ async function originalOf({ picture, spot, basis }: Wanted, context: Context): P
   return known;
 }
 
+function usedCodes(matrix: QuantizedMatrix, weights: Float32Array): number {
+  const used = new Set<number>();
+  for (let n = 0, i = 0; n < matrix.n; n++) for (let k = 0; k < matrix.k; k++, i++) if (weights[i]! <= 0.5) used.add(codeAt(matrix, n, k));
+  return used.size;
+}
+
 type Product = Pick<Variant, 'y' | 'ran'>;
 
 async function onGpu(device: GPUDevice, x: Tensor, matrix: QuantizedMatrix): Promise<Product> {
@@ -160,7 +171,9 @@ async function run(wanted: Wanted, context: Context): Promise<void> {
   for (const mode of MODES.filter((one) => modes.includes(one))) {
     context.progress(0.2 + (0.2 * all.length) / modes.length, `The CPU quantizes ${WORDS[mode]}.`);
     const options = { n, k, bits, mode, method, symmetric, ...(mode === 'group' && { groupSize: Math.min(k, groupSize) }) };
-    all.push(await through(slices(original.weights, options), context));
+    const begin = performance.now();
+    const { matrix, report } = await through(slices(original.weights, options), context);
+    all.push({ mode, matrix, report, quantizeTime: performance.now() - begin, used: usedCodes(matrix, original.weights) });
     await context.breathe();
   }
   const device = await context.device().catch((error: unknown) => {
@@ -169,13 +182,14 @@ async function run(wanted: Wanted, context: Context): Promise<void> {
   });
   const given = typeof device === 'string' ? undefined : Tensor.from(device, x, { shape: [k, k], dtype: 'float32' });
   try {
-    for (const [i, { matrix, mode, report }] of all.entries()) {
+    for (const [i, one] of all.entries()) {
+      const { mode, matrix } = one;
       const who = given ? 'GPU' : 'CPU reference';
       const say = (share: number): void =>
         context.progress(0.4 + (0.6 * (i + share)) / all.length, `The ${who} multiplies ${WORDS[mode]}.`);
       say(0);
       const product = given ? await onGpu(device as GPUDevice, given, matrix) : await onCpu(x, matrix, device as string, context, say);
-      context.part({ variant: { mode, matrix, report, ...product, ...distance(product.y, original.exact) } });
+      context.part({ variant: { ...one, ...product, ...distance(product.y, original.exact) } });
       await context.breathe();
     }
   } finally {

@@ -2,17 +2,17 @@
 import { useEffect } from 'preact/hooks';
 import './picture.css';
 import { Button } from '../../ui/button.js';
-import { Segmented, SelectField, Toggle } from '../../ui/fields.js';
+import { Segmented, Toggle } from '../../ui/fields.js';
 import { FileDrop } from '../../ui/file-drop.js';
 import { Notice } from '../../ui/notice.js';
-import { JobProblem, Progress } from '../../ui/progress.js';
-import { BUILT_IN, LARGEST_SIDE } from '../../worker/picture-data.js';
-import { Reading } from './reading.js';
+import { JobProblem } from '../../ui/progress.js';
+import { BLUR, BUILT_IN, LARGEST_SIDE } from '../../worker/picture-data.js';
+import { Numbers, Reading } from './reading.js';
 import { Sheet } from './sheet.js';
 import * as state from './state.js';
 import { whatOneSees } from './words.js';
 
-const { spot, bits, method, symmetric, basis, picture, shown, building, opening, running } = state;
+const { spot, bits, method, zeroPoints, basis, picture, shown, building, opening, running } = state;
 
 export default function Panel() {
   useEffect(state.follow, []);
@@ -25,15 +25,10 @@ export default function Panel() {
       <div class="card stack picture-controls">
         <div class="controls">
           <Toggle label="Add a bright spot" value={spot} />
-          <Segmented label="Bits" value={bits} options={BITS} />
-          <SelectField label="Scales by" value={method} options={METHODS} />
-          <Toggle
-            label="Symmetric: no zero points"
-            value={symmetric}
-            disabled={method.value === 'hqq'}
-            {...(method.value === 'hqq' && { hint: 'hqq looks for zero points.' })}
-          />
-          <SelectField label="Multiply by (x)" value={basis} options={XS} />
+          <Segmented label="Weights" value={bits} options={BITS} />
+          <Segmented label="Scales by" value={method} options={METHODS} hint={METHOD_HINTS[method.value]} />
+          <Toggle label="Zero points" value={zeroPoints} disabled={method.value === 'hqq'} />
+          <Segmented label="Multiplied by x" value={basis} options={XS} hint={X_HINTS[basis.value]} />
         </div>
         <details>
           <summary>
@@ -49,10 +44,6 @@ export default function Panel() {
           </div>
         </details>
       </div>
-      <div class="picture-job">
-        <Progress job={job} label="The pictures" />
-        {ended && <Button onClick={state.run}>Run again</Button>}
-      </div>
       <JobProblem job={opening} what="The picture could not be opened." />
       <JobProblem job={building} what="There is no picture." />
       <JobProblem job={running} what="The run did not finish." />
@@ -62,20 +53,27 @@ export default function Panel() {
           {whatOneSees({ tensor, channel, group })}
         </p>
       )}
-      <Sheet />
+      <Sheet job={job} again={ended ? state.run : undefined} />
+      <Numbers />
       <Reading />
     </>
   );
 }
 
 const BITS = [4, 8].map((value) => ({ value: value as 4 | 8, label: `int${value}` }));
-const METHODS = [
-  { value: 'minmax', label: 'minmax: the ends of each group' },
-  { value: 'mse', label: 'mse: least squared error' },
-  { value: 'hqq', label: 'hqq: float zero points' },
-] as const;
+const METHODS = state.METHODS.map((value) => ({ value, label: value }));
+const METHOD_HINTS = {
+  minmax: 'The ends of a group are codes.',
+  mse: 'Ends are clipped where that makes the squared error smaller.',
+  hqq: 'Zero points that are not whole make large errors few.',
+} as const;
 const XS = [
-  { value: 'identity', label: 'identity: the weights themselves' },
-  { value: 'blur', label: 'blur along the rows' },
-  { value: 'dct', label: 'DCT: frequencies of the rows' },
+  { value: 'identity', label: 'identity' },
+  { value: 'blur', label: 'blur' },
+  { value: 'dct', label: 'DCT' },
 ] as const;
+const X_HINTS = {
+  identity: 'y is the weights themselves.',
+  blur: `A Gaussian of ${BLUR} pixels, along the rows.`,
+  dct: 'y is the frequencies of the rows.',
+} as const;

@@ -1,6 +1,40 @@
-// What the numbers of the panel are.
+// All numbers of the three quantizations as a table, and what they are.
 import { Facts } from '../../ui/facts.js';
-import { BLUR, SPOT } from '../../worker/picture-data.js';
+import { bytes, milliseconds, short } from '../../ui/numbers.js';
+import { Table } from '../../ui/table.js';
+import { BLUR, MODES, SPOT } from '../../worker/picture-data.js';
+import { shown } from './state.js';
+
+const NAMES = { tensor: 'Per tensor', channel: 'Per channel', group: 'Groups' } as const;
+const COLUMNS = ['PSNR, dB', 'Largest difference', 'RMS difference', 'SQNR of weights, dB', 'Bytes', 'Bits per weight', 'quantize()'];
+
+export function Numbers() {
+  const rows = MODES.flatMap((mode) => {
+    const one = shown.value[mode];
+    if (!one) return [];
+    const { matrix, report, psnr, largest, rmse, quantizeTime, ran } = one;
+    return [
+      [
+        mode === 'group' ? `Groups of ${matrix.groupSize}` : NAMES[mode],
+        psnr.toFixed(2),
+        short(largest),
+        short(rmse),
+        report.sqnr.toFixed(2),
+        bytes(report.bytes),
+        report.bitsPerWeight.toFixed(3),
+        milliseconds(quantizeTime),
+        'kernel' in ran ? <code key="kernel">{ran.kernel}</code> : 'CPU reference',
+      ],
+    ];
+  });
+  const columns = [{ title: '' }, ...COLUMNS.map((title) => ({ title, numeric: true })), { title: 'Multiplied by' }];
+  return (
+    <details>
+      <summary>All numbers</summary>
+      <Table caption="What quantize() reports of the weights, and what the product differs by" columns={columns} rows={rows} />
+    </details>
+  );
+}
 
 export const Reading = () => (
   <details>
@@ -13,7 +47,7 @@ export const Reading = () => (
         ],
         [
           'The product',
-          `y = x · Wᵀ, in float32, on your GPU. With x the identity, y is the weights as the layer has them. The blur is a Gaussian of ${BLUR} pixels along the rows. The DCT has the cosines of all frequencies in its rows; its pictures show |y| from −80 dB (dark) to 20 dB.`,
+          `y = x · Wᵀ, in float32, on your GPU. With x the identity, y is the weights as the layer has them. The blur is a Gaussian of ${BLUR} pixels along the rows. The DCT has cosines of all frequencies in its rows; its pictures show |y|, from −80 dB (dark) to 20 dB.`,
         ],
         [
           'PSNR',

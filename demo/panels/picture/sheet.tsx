@@ -1,4 +1,5 @@
 // The four pictures beside each other, their numbers, and what is wrong with each.
+import type { ComponentProps } from 'preact';
 import { useMemo } from 'preact/hooks';
 import type { Mode } from '../../../src/formats/index.js';
 import { codeAt, groupsIn } from '../../../src/formats/matrix.js';
@@ -9,6 +10,7 @@ import { Slider } from '../../ui/fields.js';
 import { wholeView } from '../../ui/heatmap-draw.js';
 import { zoomBy } from '../../ui/heatmap-input.js';
 import { bytes, short, whole } from '../../ui/numbers.js';
+import { Progress } from '../../ui/progress.js';
 import { type Basis, MODES, type Picture } from '../../worker/picture-data.js';
 import { PictureCanvas } from './canvas.js';
 import type { Shown } from './state.js';
@@ -17,21 +19,32 @@ import { groupsOf } from './words.js';
 
 const { amplify, cursor, exponent, original, picture, shown, view } = state;
 
-export function Sheet() {
+interface SheetProps {
+  readonly job: ComponentProps<typeof Progress>['job'];
+  /** For a run that ended early. */
+  readonly again: (() => void) | undefined;
+}
+
+export function Sheet({ job, again }: SheetProps) {
   const of = picture.value;
   const first = original.value;
-  if (!of || !first) return <div class="picture-waiting" aria-hidden="true" />;
+  if (!of || !first)
+    return (
+      <div class="picture-waiting">
+        <Tools job={job} again={again} of={of} />
+      </div>
+    );
   const { rows, columns } = of;
   const factor = amplify.value === 0 ? chosenFactor() : 2 ** (amplify.value - 1);
   const basis: Basis = shown.value.tensor?.settings.basis ?? 'identity';
   return (
     <div class="stack">
-      <Tools of={of} />
+      <Tools job={job} again={again} of={of} />
       <div class="picture-sheet">
-        <figure class="picture-one">
+        <figure class="picture-one" aria-label="Original">
           <figcaption>
             <h3>Original</h3>
-            <p>{`${whole(rows)} × ${whole(columns)} weights, black −0.5 to white 0.5`}</p>
+            <p class="picture-note">{`${whole(rows)} × ${whole(columns)} weights, black −0.5 to white 0.5`}</p>
           </figcaption>
           <Values label="Original" data={first.exact} of={of} basis={basis} />
           <Numbers
@@ -88,6 +101,7 @@ function One({
   return (
     <figure
       class="picture-one"
+      aria-label={title}
       data-mode={mode}
       data-key={one?.key}
       data-psnr={one?.psnr}
@@ -106,7 +120,7 @@ function One({
             format={(value) => (state.sizeOf(value) >= columns ? `${columns}, a row` : String(state.sizeOf(value)))}
           />
         ) : (
-          <p>{mode === 'tensor' ? 'one scale for all weights' : `a scale for each of ${whole(rows)} rows`}</p>
+          <p class="picture-note">{mode === 'tensor' ? 'one scale for all weights' : `a scale for each of ${whole(rows)} rows`}</p>
         )}
       </figcaption>
       {one && error ? (
@@ -117,7 +131,7 @@ function One({
             lines={[bytes(one.report.bytes), `${one.report.bitsPerWeight.toFixed(2)} bits per weight`]}
             cell={`${read(one.y, of)}${codeUnder(one)}`}
           />
-          <div>
+          <div class="picture-difference">
             <PictureCanvas
               label={`Difference, ${title.toLowerCase()}, amplified ${factor} times. The largest is ${short(one.largest)}.`}
               data={error}
@@ -167,7 +181,7 @@ function Numbers({ value, lines, cell }: { readonly value: string; readonly line
       <p>
         <strong>{value}</strong> <small>{value === 'no error' ? '' : 'PSNR'}</small>
       </p>
-      <p>
+      <p class="picture-sizes">
         {lines.map((line) => (
           <span key={line}>{line}</span>
         ))}
@@ -189,52 +203,63 @@ function codeUnder({ matrix, settings }: Shown): string {
 }
 
 const Legend = ({ low, high, colours }: { readonly low: number; readonly high: number; readonly colours: 'diverging' }) => (
-  <span class="legend">
+  <span class="picture-colours">
     <span>{short(low)}</span>
-    <span class="legend-colours" style={{ background: gradientOf(colours, dark.value) }} aria-hidden="true" />
+    <span style={{ background: gradientOf(colours, dark.value) }} aria-hidden="true" />
     <span>{short(high)}</span>
   </span>
 );
 
-function Tools({ of }: { readonly of: Picture }) {
-  const { rows, columns } = of;
-  const zoomedIn = view.value.width < columns || view.value.height < rows;
-  const cell = cursor.value;
-  const values = [['original', original.value?.exact] as const, ...MODES.map((mode) => [mode, shown.value[mode]?.y] as const)];
-  const said = values.flatMap(([name, data]) => (data ? [`${name} ${read(data, of)}`] : [])).join('; ');
+function Tools({ of, job, again }: SheetProps & { readonly of: Picture | undefined }) {
+  const zoomedIn = of !== undefined && (view.value.width < of.columns || view.value.height < of.rows);
   return (
     <div class="picture-tools">
-      <span>
-        <Button kind="quiet" label="Zoom in" onClick={() => zoomBy(view, of, 0.5, cursor.peek())}>
-          +
-        </Button>
-        <Button kind="quiet" label="Zoom out" disabled={!zoomedIn} onClick={() => zoomBy(view, of, 2, cursor.peek())}>
-          −
-        </Button>
-        <Button
-          kind="quiet"
-          label="Show all"
-          disabled={!zoomedIn}
-          onClick={() => {
-            view.value = wholeView(of);
-          }}
-        >
-          All
-        </Button>
+      {of && (
+        <span>
+          <Button kind="quiet" label="Zoom in" onClick={() => zoomBy(view, of, 0.5, cursor.peek())}>
+            +
+          </Button>
+          <Button kind="quiet" label="Zoom out" disabled={!zoomedIn} onClick={() => zoomBy(view, of, 2, cursor.peek())}>
+            −
+          </Button>
+          <Button
+            kind="quiet"
+            label="Show all"
+            disabled={!zoomedIn}
+            onClick={() => {
+              view.value = wholeView(of);
+            }}
+          >
+            All
+          </Button>
+        </span>
+      )}
+      {of && <Readout of={of} />}
+      <span class="picture-job">
+        {again && <Button onClick={again}>Run again</Button>}
+        <Progress job={job} label="The pictures" />
       </span>
-      <output>
-        {cell ? (
-          <>
-            {`row ${whole(cell.row)}, column ${whole(cell.column)}`}
-            <span class="unseen">{`: ${said}`}</span>
-          </>
-        ) : (
-          <small>Point at a picture: the frame holds the weights that share a scale.</small>
-        )}
-      </output>
       <p class="unseen" id="picture-keys">
         Arrow keys move the cursor, with Shift by an eighth. Plus and minus zoom, 0 shows all.
       </p>
     </div>
+  );
+}
+
+function Readout({ of }: { readonly of: Picture }) {
+  const cell = cursor.value;
+  const values = [['original', original.value?.exact] as const, ...MODES.map((mode) => [mode, shown.value[mode]?.y] as const)];
+  const said = values.flatMap(([name, data]) => (data ? [`${name} ${read(data, of)}`] : [])).join('; ');
+  return (
+    <output>
+      {cell ? (
+        <>
+          {`row ${whole(cell.row)}, column ${whole(cell.column)}`}
+          <span class="unseen">{`: ${said}`}</span>
+        </>
+      ) : (
+        <small>Point at a picture: a frame holds the weights that share a scale.</small>
+      )}
+    </output>
   );
 }

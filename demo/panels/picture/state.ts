@@ -21,7 +21,7 @@ const groupCodec: Codec<number> = {
 export const spot = urlSignal('picture.spot', flag(false));
 export const bits = urlSignal('picture.bits', choice<4 | 8>(4, [4, 8]));
 export const method = urlSignal('picture.method', choice<Method>('minmax', METHODS));
-export const symmetric = urlSignal('picture.symmetric', flag(false));
+export const zeroPoints = urlSignal('picture.zeros', flag(true));
 export const basis = urlSignal('picture.x', choice<Basis>('identity', BASES));
 /** Of the group size: 8, 16, … */
 export const exponent = urlSignal('picture.group', groupCodec);
@@ -43,7 +43,7 @@ export const settings = computed<Settings>(() => ({
   basis: basis.value,
   bits: bits.value,
   method: method.value,
-  symmetric: symmetric.value && method.value !== 'hqq',
+  symmetric: !zeroPoints.value && method.value !== 'hqq',
   groupSize: sizeOf(exponent.value),
 }));
 const originalKey = ({ id }: Picture, { spot: lit, basis: x }: Settings): string => [id, lit, x].join(' ');

@@ -9,8 +9,6 @@ export const groupsOf = (columns: number, size: number): string => (size >= colu
 
 /** Steps from the least code to the greatest. */
 const stepsOf = ({ settings: { bits, symmetric } }: Shown): number => 2 ** bits - (symmetric ? 2 : 1);
-/** Codes for the numbers from black to white. */
-export const codesFor = (one: Shown): number => Math.min(stepsOf(one) + 1, Math.floor(1 / one.matrix.scale[0]! + 1e-6) + 1);
 /** Scales that reach further than from black to white. */
 const stretched = (one: Shown): number => one.matrix.scale.reduce((sum, scale) => sum + Number(scale * stepsOf(one) > 1.1), 0);
 
@@ -19,14 +17,14 @@ export function whatOneSees({ tensor, channel, group }: Readonly<Record<Mode, Sh
   const { spot, bits, basis } = tensor.settings;
   const { n, groupSize, scale: scales } = group.matrix;
   const more = short(group.report.bitsPerWeight - tensor.report.bitsPerWeight, 2);
-  const cost = `for ${more} more bits per weight`;
+  const cost = `for ${more} more ${more === '1' ? 'bit' : 'bits'} per weight`;
   const step = short(tensor.matrix.scale[0]!);
   const inBasis = BASIS_WORDS[basis];
   if (spot) {
     const [rows, groups] = [stretched(channel), stretched(group)];
     return (
       `One scale for the whole picture must reach the spot, ${SPOT.brightness} times as bright as white: its step is ${step}, ` +
-      `which leaves ${counted(codesFor(tensor), 'code')} of ${2 ** bits} from black to white. ` +
+      `which leaves ${counted(tensor.used, 'code')} of ${2 ** bits} to all from black to white. ` +
       `With a scale for each row, the ${counted(rows, 'row')} through the spot suffer, of ${whole(n)}. ` +
       `In groups of ${groupSize} it is ${counted(groups, 'group')} of ${whole(scales.length)}: the damage stays beside the spot, ${cost}.${inBasis}`
     );
