@@ -118,7 +118,7 @@ test('every control makes what it says, and the URL restores it', async ({ demo 
   await panel.getByRole('radio', { name: 'blur' }).check();
   const last = { groupSize: 8, symmetric: true, method: 'mse', basis: 'blur' } as const;
   await check(panel, last);
-  await panel.getByLabel('Amplified').focus();
+  await panel.getByRole('slider', { name: 'Amplified' }).focus();
   await page.keyboard.press('End');
   await expect(panel.locator('.picture-legend')).toContainText('× 256');
   await expect(panel.getByRole('img', { name: /^Difference, per tensor, amplified 256 times/ })).toBeVisible();
