@@ -31,6 +31,13 @@ export interface Settings {
   readonly groupSize: number;
 }
 
+/** The group sizes on offer: powers of two from 8 on, and K. */
+export function sizesFor(k: number): number[] {
+  const sizes = [];
+  for (let size = 8; size < k; size *= 2) sizes.push(size);
+  return [...sizes, k];
+}
+
 /** How many times white the spot is, and how far it reaches: the distance, in pixels, at which it has fallen to 61 %. */
 export const SPOT = { brightness: 8, spread: 3, row: 0.2, column: 0.75 } as const;
 

@@ -14,6 +14,7 @@ import {
   matrixOf,
   type Picture,
   type Settings,
+  sizesFor,
   turned,
   weightsOf,
 } from './picture-data.js';
@@ -197,4 +198,31 @@ async function run(wanted: Wanted, context: Context): Promise<void> {
   }
 }
 
-export const jobs = { builtIn, open, run };
+/** One point of what quantize() gives for all group sizes. */
+export interface Point {
+  readonly mode: Mode;
+  readonly groupSize: number;
+  readonly bitsPerWeight: number;
+  /** Of the weights, in dB. */
+  readonly psnr: number;
+}
+export type SweepOf = Pick<Wanted, 'picture' | 'spot' | 'bits' | 'method' | 'symmetric'>;
+
+async function sweep({ picture, spot, ...how }: SweepOf, context: JobContext): Promise<readonly Point[]> {
+  const { rows: n, columns: k } = picture;
+  const weights = weightsOf(picture, spot);
+  const all = [
+    { mode: 'tensor' } as const,
+    { mode: 'channel' } as const,
+    ...sizesFor(k).map((groupSize) => ({ mode: 'group' as const, groupSize })),
+  ];
+  const points: Point[] = [];
+  for (const one of all) {
+    const { report, matrix } = await through(slices(weights, { n, k, ...how, ...one }), context);
+    points.push({ mode: one.mode, groupSize: matrix.groupSize, bitsPerWeight: report.bitsPerWeight, psnr: -20 * Math.log10(report.rmse) });
+    await context.breathe();
+  }
+  return points;
+}
+
+export const jobs = { builtIn, open, run, sweep };

@@ -75,8 +75,18 @@ test('the numbers are the library’s, and the pictures show them', async ({ dem
   expect(await shades(figure(panel, 'group').locator('canvas').first())).toBeGreaterThan(60);
   await demo.page.getByRole('button', { name: 'Show all' }).click();
   await panel.getByText('All numbers').click();
-  await expect(panel.getByRole('table')).toContainText('matmul-');
-  await panel.getByText('All numbers').click();
+  const numbers = panel.getByRole('region', { name: /^What quantize/ });
+  await expect(numbers).toContainText('matmul-');
+  // The chart has every group size, and its table the library's numbers.
+  const chart = panel.getByRole('figure', { name: /^Every group size/ });
+  await expect(chart.locator('svg')).toBeVisible(slow);
+  await chart.getByText('The same as a table').click();
+  for (const groupSize of [8, 128]) {
+    const { report } = expected('group', { ...DEFAULTS, groupSize });
+    const cells = [`groups of ${groupSize}`, report.bitsPerWeight.toFixed(3), (-20 * Math.log10(report.rmse)).toFixed(2)];
+    await expect(chart.getByRole('row', { name: cells.join(' ') })).toBeVisible();
+  }
+  await chart.getByText('The same as a table').click();
   await demo.screenshots('picture');
 });
 
@@ -91,7 +101,7 @@ test('a bright spot ruins what shares its scale', async ({ demo }) => {
   await demo.screenshots('picture-spot');
 });
 
-test('every control makes what it says, and the URL restores it', async ({ demo }) => {
+test('the slider makes other groups and leaves the rest alone', async ({ demo }) => {
   const { page } = demo;
   const panel = await demo.open('picture');
   await check(panel, {});
@@ -107,7 +117,14 @@ test('every control makes what it says, and the URL restores it', async ({ demo 
   await expect(panel.getByRole('heading', { name: 'Groups of 512: a row' })).toBeVisible();
   await page.keyboard.press('Home');
   await check(panel, { groupSize: 8 }, ['group']);
+  await expect(page).toHaveURL(/[?&]group=8\b/);
+});
 
+test('every control makes what it says, and the URL restores it', async ({ demo }) => {
+  test.slow(); // nine runs of all modes, on a GPU that a CPU plays
+  const { page } = demo;
+  const panel = await demo.open('picture', { group: 8 });
+  await check(panel, { groupSize: 8 });
   await panel.getByRole('radio', { name: 'int8', exact: true }).check();
   await check(panel, { groupSize: 8, bits: 8 });
   await panel.getByLabel('Zero points').uncheck();

@@ -4,7 +4,6 @@ import { useSignal, useSignalEffect } from '@preact/signals';
 import { useEffect, useMemo, useRef } from 'preact/hooks';
 import { dark } from '../../app/theme.js';
 import { type ColourMap, pixelsOf } from '../../ui/colours.js';
-import { paint } from '../../ui/heatmap-draw.js';
 import { listen } from '../../ui/heatmap-input.js';
 import { cursor, view } from './state.js';
 
@@ -31,17 +30,10 @@ export function PictureCanvas({ label, data, rows, columns, colours, domain, sha
   const theme = dark.value;
   const whole = useMemo(() => {
     const image = new ImageData(columns, rows);
-    const all = { left: 0, top: 0, width: columns, height: rows };
-    const levels = [{ data, rows, columns, size: 1 }];
-    paint(new Uint32Array(image.data.buffer), {
-      width: columns,
-      height: rows,
-      view: all,
-      levels,
-      colours: pixelsOf(colours, theme),
-      low,
-      high,
-    });
+    const pixels = new Uint32Array(image.data.buffer);
+    const map = pixelsOf(colours, theme);
+    const scale = 255 / (high - low);
+    for (let i = 0; i < data.length; i++) pixels[i] = map[Math.min(255, Math.max(0, Math.round((data[i]! - low) * scale)))]!;
     const paper = new OffscreenCanvas(columns, rows);
     paper.getContext('2d')!.putImageData(image, 0, 0);
     return paper;

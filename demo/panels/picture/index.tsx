@@ -7,6 +7,7 @@ import { FileDrop } from '../../ui/file-drop.js';
 import { Notice } from '../../ui/notice.js';
 import { JobProblem } from '../../ui/progress.js';
 import { BLUR, BUILT_IN, LARGEST_SIDE } from '../../worker/picture-data.js';
+import { Curve } from './curve.js';
 import { Numbers, Reading } from './reading.js';
 import { Sheet } from './sheet.js';
 import * as state from './state.js';
@@ -54,8 +55,13 @@ export default function Panel() {
         </p>
       )}
       <Sheet job={job} again={ended ? state.run : undefined} />
-      <Numbers />
-      <Reading />
+      <div class="columns picture-more">
+        <Curve />
+        <div class="stack">
+          <Numbers />
+          <Reading />
+        </div>
+      </div>
     </>
   );
 }

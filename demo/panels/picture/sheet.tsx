@@ -25,6 +25,9 @@ interface SheetProps {
   readonly again: (() => void) | undefined;
 }
 
+/** Ends of the colours for frequencies. */
+const DECIBELS = [-80, 20] as const;
+
 export function Sheet({ job, again }: SheetProps) {
   const of = picture.value;
   const first = original.value;
@@ -44,7 +47,11 @@ export function Sheet({ job, again }: SheetProps) {
         <figure class="picture-one" aria-label="Original">
           <figcaption>
             <h3>Original</h3>
-            <p class="picture-note">{`${whole(rows)} × ${whole(columns)} weights, black −0.5 to white 0.5`}</p>
+            <p class="picture-note">
+              {basis === 'dct'
+                ? `|y| from ${DECIBELS[0]} dB (dark) to ${DECIBELS[1]} dB (bright)`.replace('-', '−')
+                : `${whole(rows)} × ${whole(columns)} weights, black −0.5 to white 0.5`}
+            </p>
           </figcaption>
           <Values label="Original" data={first.exact} of={of} basis={basis} />
           <Numbers
@@ -150,7 +157,6 @@ function One({
   );
 }
 
-const DECIBELS = [-80, 20] as const;
 interface ValuesProps {
   readonly label: string;
   readonly data: Float32Array;

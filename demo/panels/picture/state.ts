@@ -55,6 +55,22 @@ function keyOf(mode: Mode, of: Picture, wanted: Settings): string {
 export const building = makeJob('picture.builtIn');
 export const opening = makeJob('picture.open');
 export const running = makeJob('picture.run');
+/** All group sizes at once, for the chart; made when nothing else is to be done. */
+export const sweeping = makeJob('picture.sweep');
+let swept = '';
+function sweep(): void {
+  const of = picture.value;
+  const { spot: lit, bits: width, method: by, symmetric } = settings.value;
+  if (running.status.value !== 'done' || !of) {
+    sweeping.cancel();
+    return;
+  }
+  const key = [of.id, lit, width, by, symmetric].join(' ');
+  if (key === swept) return;
+  sweeping.run({ picture: of, spot: lit, bits: width, method: by, symmetric }).then((got) => {
+    if (got) swept = key;
+  });
+}
 
 function show(next: Picture): void {
   if (picture.peek()?.id === next.id) return;
@@ -110,9 +126,11 @@ export function follow(): () => void {
     clearTimeout(timer);
     timer = setTimeout(run, REST);
   });
+  const stopSweeping = effect(sweep);
   return () => {
     clearTimeout(timer);
     stop();
-    for (const job of [building, opening, running]) job.cancel();
+    stopSweeping();
+    for (const job of [building, opening, running, sweeping]) job.cancel();
   };
 }
