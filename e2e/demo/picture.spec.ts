@@ -74,9 +74,12 @@ test('the numbers are the library’s, and the pictures show them', async ({ dem
   expect(await shades(figure(panel, 'tensor').locator('canvas').first())).toBeLessThanOrEqual(16);
   expect(await shades(figure(panel, 'group').locator('canvas').first())).toBeGreaterThan(60);
   await demo.page.getByRole('button', { name: 'Show all' }).click();
-  await panel.getByText('All numbers').click();
-  const numbers = panel.getByRole('region', { name: /^What quantize/ });
+  const numbers = panel.getByRole('region', { name: 'All numbers' });
   await expect(numbers).toContainText('matmul-');
+  const sqnr = (mode: Mode): string => expected(mode, DEFAULTS).report.sqnr.toFixed(2);
+  await expect(numbers.getByRole('row', { name: /^SQNR/ })).toHaveText(
+    `SQNR of the weights, dB${sqnr('tensor')}${sqnr('channel')}${sqnr('group')}`,
+  );
   // The chart has every group size, and its table the library's numbers.
   const chart = panel.getByRole('figure', { name: /^Every group size/ });
   await expect(chart.locator('svg')).toBeVisible(slow);
@@ -232,6 +235,19 @@ test('the visitor’s own picture, of any size, and what is none', async ({ demo
   await panel.getByLabel('Weights that share a scale').focus();
   await page.keyboard.press('End');
   await expect(panel.getByRole('heading', { name: 'Groups of 300: a row' })).toBeVisible(slow);
+  // Dropped, it is taken as well.
+  const dropped = await page.evaluateHandle(
+    (text) => {
+      const transfer = new DataTransfer();
+      const bytes = Uint8Array.from(atob(text), (letter) => letter.charCodeAt(0));
+      transfer.items.add(new File([bytes], 'dropped.png', { type: 'image/png' }));
+      return transfer;
+    },
+    (await file(page, 64, 48)).toString('base64'),
+  );
+  await panel.locator('.drop').dispatchEvent('drop', { dataTransfer: dropped });
+  await expect(panel).toContainText('Your picture: dropped.png', slow);
+  await expect(panel.getByRole('heading', { name: 'Groups of 64: a row' })).toBeVisible(slow);
   await input.setInputFiles({ name: 'large.png', mimeType: 'image/png', buffer: await file(page, 1300, 650) });
   await expect(panel.getByRole('figure', { name: 'Original' })).toContainText('256 × 512 weights', slow);
   await expect(panel.locator('figure[data-psnr]')).toHaveCount(3, slow);

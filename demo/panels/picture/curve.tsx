@@ -7,6 +7,13 @@ import { shown, sweeping } from './state.js';
 const nameOf = ({ mode, groupSize }: Point): string => (mode === 'group' ? `groups of ${groupSize}` : `per ${mode}`);
 const SERIES = { tensor: 'var(--series-2)', channel: 'var(--series-3)', group: 'var(--series-1)' } as const;
 
+/** Those whose names do not run into each other, from the largest groups on. */
+function apart(groups: readonly Point[]): Point[] {
+  const kept: Point[] = [];
+  for (const one of groups.toReversed()) if (one.bitsPerWeight - (kept.at(-1)?.bitsPerWeight ?? 0) > 0.1) kept.push(one);
+  return kept;
+}
+
 export function Curve() {
   const points = sweeping.result.value;
   const size = shown.value.group?.matrix.groupSize;
@@ -18,12 +25,12 @@ export function Curve() {
         width,
         height: 260,
         marginLeft: 48,
-        marginRight: 24,
+        marginRight: 32,
         marginTop: 28,
         marginBottom: 40,
         style: { fontSize: '12px' },
         x: { label: 'bits per weight', nice: true, labelAnchor: 'center', ticks: 6 },
-        y: { label: 'PSNR of the weights, dB', nice: true, grid: true, ticks: 5, labelArrow: 'none' },
+        y: { label: 'PSNR of the weights, dB', nice: true, insetBottom: 12, grid: true, ticks: 5, labelArrow: 'none' },
         marks: [
           plot.line(groups, { ...at, stroke: SERIES.group, strokeWidth: 2 }),
           plot.dot(points ?? [], { ...at, r: 4, fill: ({ mode }: Point) => SERIES[mode] }),
@@ -31,10 +38,17 @@ export function Curve() {
             groups.filter((one) => one.groupSize === size),
             { ...at, r: 8, stroke: 'currentColor', strokeWidth: 2 },
           ),
-          plot.text(groups, { ...at, text: ({ groupSize }: Point) => String(groupSize), dy: -14, fill: 'currentColor' }),
+          plot.text(apart(groups), {
+            ...at,
+            text: ({ groupSize }: Point) => String(groupSize),
+            dx: 10,
+            dy: 10,
+            textAnchor: 'start',
+            fill: 'currentColor',
+          }),
           plot.text(
             (points ?? []).filter(({ mode }) => mode === 'tensor'),
-            { ...at, text: nameOf, dx: 8, textAnchor: 'start', fill: 'currentColor' },
+            { ...at, text: nameOf, dx: 10, textAnchor: 'start', fill: 'currentColor' },
           ),
         ],
       });

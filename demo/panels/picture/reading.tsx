@@ -1,38 +1,36 @@
 // All numbers of the three quantizations as a table, and what they are.
+import type { Mode } from '../../../src/formats/index.js';
 import { Facts } from '../../ui/facts.js';
-import { bytes, milliseconds, short } from '../../ui/numbers.js';
+import { milliseconds, short, whole } from '../../ui/numbers.js';
 import { Table } from '../../ui/table.js';
 import { BLUR, MODES, SPOT } from '../../worker/picture-data.js';
-import { shown } from './state.js';
+import { type Shown, shown } from './state.js';
 
-const NAMES = { tensor: 'Per tensor', channel: 'Per channel', group: 'Groups' } as const;
-const COLUMNS = ['PSNR, dB', 'Largest difference', 'RMS difference', 'SQNR of weights, dB', 'Bytes', 'Bits per weight', 'quantize()'];
+const TITLES: Readonly<Record<Mode, (one: Shown) => string>> = {
+  tensor: () => 'Per tensor',
+  channel: () => 'Per channel',
+  group: ({ matrix }) => `Groups of ${matrix.groupSize}`,
+};
+const LINES: readonly (readonly [string, (one: Shown) => string])[] = [
+  ['PSNR, dB', ({ psnr }) => psnr.toFixed(2)],
+  ['Largest difference', ({ largest }) => short(largest)],
+  ['RMS difference', ({ rmse }) => short(rmse)],
+  ['SQNR of the weights, dB', ({ report }) => report.sqnr.toFixed(2)],
+  ['Bytes', ({ report }) => whole(report.bytes)],
+  ['Bits per weight', ({ report }) => report.bitsPerWeight.toFixed(3)],
+  ['quantize() on the CPU', ({ quantizeTime }) => milliseconds(quantizeTime)],
+  ['Multiplied by', ({ ran }) => ('kernel' in ran ? ran.kernel : 'CPU reference')],
+];
 
 export function Numbers() {
-  const rows = MODES.flatMap((mode) => {
-    const one = shown.value[mode];
-    if (!one) return [];
-    const { matrix, report, psnr, largest, rmse, quantizeTime, ran } = one;
-    return [
-      [
-        mode === 'group' ? `Groups of ${matrix.groupSize}` : NAMES[mode],
-        psnr.toFixed(2),
-        short(largest),
-        short(rmse),
-        report.sqnr.toFixed(2),
-        bytes(report.bytes),
-        report.bitsPerWeight.toFixed(3),
-        milliseconds(quantizeTime),
-        'kernel' in ran ? <code key="kernel">{ran.kernel}</code> : 'CPU reference',
-      ],
-    ];
-  });
-  const columns = [{ title: '' }, ...COLUMNS.map((title) => ({ title, numeric: true })), { title: 'Multiplied by' }];
+  const made = MODES.flatMap((mode) => shown.value[mode] ?? []);
+  if (made.length === 0) return null;
   return (
-    <details>
-      <summary>All numbers</summary>
-      <Table caption="What quantize() reports of the weights, and what the product differs by" columns={columns} rows={rows} />
-    </details>
+    <Table
+      caption="All numbers"
+      columns={[{ title: 'Scales' }, ...made.map((one) => ({ title: TITLES[one.mode](one), numeric: true }))]}
+      rows={LINES.map(([name, value]) => [name, ...made.map(value)])}
+    />
   );
 }
 

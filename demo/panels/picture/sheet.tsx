@@ -66,7 +66,7 @@ export function Sheet({ job, again }: SheetProps) {
               value={amplify}
               min={0}
               max={9}
-              format={(value) => (value === 0 ? `× ${factor}, chosen` : `× ${factor}`)}
+              format={(value) => (value === 0 ? `auto, × ${factor}` : `× ${factor}`)}
             />
             <Legend low={-0.5 / factor} high={0.5 / factor} colours="diverging" />
             <small>Product less the original’s. The ends of the colours are as far from 0 as gray is from white, over the factor.</small>
