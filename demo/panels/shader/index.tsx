@@ -1,4 +1,58 @@
-// The panel "What runs".
+// The panel "What runs": for a product of a choice, the plan and its reasons, every dispatch, the exact WGSL and where it came from.
+import { useEffect } from 'preact/hooks';
+import './shader.css';
+import { JobProblem, Progress } from '../../ui/progress.js';
+import { CompileTime } from './compile.js';
+import { DevicePart } from './device.js';
+import { Form } from './form.js';
+import { Kernels, PlanFacts } from './plan.js';
+import { Source } from './source.js';
+import { follow, plan, source } from './state.js';
+import { StepDetails, Steps } from './steps.js';
+
 export default function Panel() {
-  return <p>Here the plan, its reasons, and the exact WGSL of a chosen product will be shown.</p>;
+  useEffect(follow, []);
+  const planned = plan.status.value === 'failed' ? undefined : plan.result.value;
+  const text = source.result.value;
+  return (
+    <>
+      <Form />
+      <JobProblem job={plan} what="There is no plan for this." />
+      {!planned && <Progress job={plan} label="The plan" />}
+      {!planned && plan.status.value === 'idle' && <p class="dim">The plan follows when the browser has said what its GPU can do.</p>}
+      {planned && (
+        <div class="shader-top">
+          <div class="stack">
+            <div class="card stack">
+              <PlanFacts planned={planned} />
+              {planned.steps.length > 0 && <Steps planned={planned} />}
+            </div>
+            {text && (
+              <div class="card">
+                <CompileTime />
+              </div>
+            )}
+          </div>
+          <div class="card">
+            <Kernels planned={planned} />
+          </div>
+        </div>
+      )}
+      {planned && text && (
+        <>
+          <div class="card">
+            <Source key={text.id} text={text} />
+          </div>
+          <div class="card">
+            <StepDetails planned={planned} />
+          </div>
+        </>
+      )}
+      {planned && (
+        <div class="card">
+          <DevicePart planned={planned} />
+        </div>
+      )}
+    </>
+  );
 }

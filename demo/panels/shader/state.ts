@@ -1,0 +1,176 @@
+// What the panel shows, as signals that the URL holds, and the jobs that follow from it. Names that panel "operator" has too mean the same.
+import { computed, effect } from '@preact/signals';
+import { choice, flag, integer, queryOf, text, urlSignal } from '../../app/url-state.js';
+import { makeJob } from '../../app/use-job.js';
+import { device } from '../../app/worker.js';
+import { DEVICES, type DeviceName } from '../../worker/shader-devices.js';
+import type { ShaderChoice } from '../../worker/shader-plan.js';
+import type { Variant } from '../../worker/shader-text.js';
+
+export const LIMITS = { m: 65536, k: 65536, n: 262144 } as const;
+
+export const product = {
+  m: urlSignal('shader.m', integer(64, { min: 1, max: LIMITS.m })),
+  k: urlSignal('shader.k', integer(256, { min: 1, max: LIMITS.k })),
+  n: urlSignal('shader.n', integer(256, { min: 1, max: LIMITS.n })),
+  bits: urlSignal('shader.bits', choice<4 | 8>(4, [4, 8])),
+  mode: urlSignal('shader.mode', choice<ShaderChoice['mode']>('group', ['tensor', 'channel', 'group'])),
+  group: urlSignal('shader.group', integer(32, { min: 32, max: LIMITS.k })),
+  dtype: urlSignal('shader.dtype', choice<ShaderChoice['dtype']>('float16', ['float16', 'bfloat16', 'float32'])),
+  scales: urlSignal('shader.scales', choice<ShaderChoice['scales']>('x', ['x', 'int64'])),
+  format: urlSignal('shader.format', choice<ShaderChoice['format']>('ND', ['ND', 'FRACTAL_NZ'])),
+  offset: urlSignal('shader.offset', flag(true)),
+  bias: urlSignal('shader.bias', flag(false)),
+  int8: urlSignal('shader.int8', flag(false)),
+  int8offset: urlSignal('shader.int8offset', flag(false)),
+  precise: urlSignal('shader.precise', choice<0 | 1>(0, [0, 1])),
+};
+/** What only this panel has. */
+export const more = {
+  codes: urlSignal('shader.codes', choice<ShaderChoice['codes']>('number', ['number', 'minimum', 'table'])),
+  transposed: urlSignal('shader.xt', flag(false)),
+  permuted: urlSignal('shader.order', flag(false)),
+};
+export const asDevice = urlSignal(
+  'shader.device',
+  choice<'mine' | DeviceName>('mine', ['mine', ...(Object.keys(DEVICES) as DeviceName[])]),
+);
+/** A kernel that is asked for, and one of its tiles as NAME=VALUE,…; empty for the planner's. */
+export const kernel = urlSignal('shader.kernel', text('', 40));
+export const tile = urlSignal('shader.tile', text('', 200));
+/** `call-1`, `load-0`; empty for the product itself. */
+export const stepName = urlSignal('shader.step', text('', 20));
+/** A line of the text that stands out; 0 for none. */
+export const line = urlSignal('shader.line', integer(0, { min: 0, max: 9999 }));
+
+/** Another text is shown: its lines are others. */
+export function changed(): void {
+  line.value = 0;
+}
+export function force(name: string, of = ''): void {
+  kernel.value = name;
+  tile.value = of;
+  stepName.value = '';
+  changed();
+}
+
+/** What is shown for another device than this browser's: because it was asked for, or because there is none here. */
+export const otherDevice = computed<DeviceName | undefined>(() =>
+  asDevice.value !== 'mine' ? asDevice.value : device.value.state === 'none' ? 'least' : undefined,
+);
+
+export const showTile = (params: Readonly<Record<string, number>>): string =>
+  Object.entries(params)
+    .map(([name, value]) => `${name}=${value}`)
+    .join(',');
+const readTile = (given: string): Record<string, number> =>
+  Object.fromEntries(
+    given.split(',').flatMap((pair) => {
+      const [, name, value] = /^([A-Z_0-9]+)=(\d+)$/.exec(pair) ?? [];
+      return name ? [[name, Number(value)]] : [];
+    }),
+  );
+
+const chosen = computed<ShaderChoice>(() => ({
+  m: product.m.value,
+  k: product.k.value,
+  n: product.n.value,
+  bits: product.bits.value,
+  mode: product.mode.value,
+  group: product.group.value,
+  dtype: product.dtype.value,
+  scales: product.scales.value,
+  format: product.format.value,
+  offset: product.offset.value,
+  bias: product.bias.value,
+  int8: product.int8.value,
+  int8Offset: product.int8.value && product.int8offset.value,
+  precise: product.precise.value,
+  codes: more.codes.value,
+  transposed: more.transposed.value,
+  permuted: more.permuted.value,
+  ...(kernel.value && { force: { kernel: kernel.value, ...(tile.value && { tile: readTile(tile.value) }) } }),
+}));
+
+// ------------------------------------------------------------------------------------------------------------------ jobs
+
+export const plan = makeJob('shader.plan');
+export const source = makeJob('shader.text');
+export const reflection = makeJob('shader.reflect');
+export const compilation = makeJob('shader.compile');
+
+/** The step that is shown, by its place in the call or in the load. */
+export const shownStep = computed(() => {
+  const planned = plan.result.value;
+  if (!planned) return undefined;
+  const [, list, at] = /^(call|load)-(\d+)$/.exec(stepName.value) ?? [];
+  const found = list && (list === 'call' ? planned.steps : planned.load)[Number(at)];
+  if (found) return { name: stepName.value, step: found };
+  const main = planned.steps[planned.main];
+  return main && { name: `call-${planned.main}`, step: main };
+});
+const variant = computed<Variant | undefined>(() => {
+  const found = shownStep.value?.step ?? plan.result.value?.variant;
+  return found && { shader: found.shader, params: found.params };
+});
+/** As text: a plan that comes out the same leaves what is shown of the text alone. */
+const variantKey = computed(() => JSON.stringify(variant.value));
+
+/** While the panel is shown: plans what is chosen, and fetches the text of the step that is looked at. */
+export function follow(): () => void {
+  let timer: ReturnType<typeof setTimeout> | undefined;
+  const stops = [
+    effect(() => {
+      const other = otherDevice.value;
+      const { state } = device.value;
+      const args = { choice: chosen.value, ...(other && { caps: DEVICES[other].caps }) };
+      // The job itself opens a device that was lost.
+      if (other || (state !== 'opening' && state !== 'none')) void plan.run(args);
+    }),
+    effect(() => {
+      if (variantKey.value === undefined) return;
+      const wanted: Variant = JSON.parse(variantKey.value);
+      void source.run(wanted);
+      void reflection.run(wanted);
+    }),
+    effect(() => {
+      clearTimeout(timer);
+      if (variantKey.value === undefined || device.value.state !== 'ready') return;
+      // Not for every digit that is typed.
+      timer = setTimeout(measure, 300);
+    }),
+  ];
+  return () => {
+    clearTimeout(timer);
+    for (const stop of stops) stop();
+    for (const job of [plan, source, reflection, compilation]) job.cancel();
+  };
+}
+
+export function measure(): void {
+  const wanted = variant.peek();
+  if (wanted) void compilation.run(wanted);
+}
+
+/** What panel "operator" takes at most. */
+const OPERATOR = { m: 1024, k: 8192, n: 8192, trained: 256 } as const;
+/** The same product in panel "operator", all of it said; undefined if it is none of that panel's. */
+export function operatorQuery(): string | undefined {
+  const { m, k, n } = product;
+  if (m.value > OPERATOR.m || k.value > OPERATOR.k || n.value > OPERATOR.n) return undefined;
+  if (more.codes.value !== 'number' || more.transposed.value || more.permuted.value) return undefined;
+  const query = new URLSearchParams({ panel: 'operator' });
+  for (const [name, value] of Object.entries(product)) {
+    const now: unknown = value.value;
+    query.set(name, typeof now === 'boolean' ? String(Number(now)) : String(now));
+  }
+  // Its trained layer is small.
+  if (k.value > OPERATOR.trained || n.value > OPERATOR.trained) query.set('data', 'random');
+  return `?${query}`;
+}
+/** This panel as it is, at a line. */
+export function lineQuery(at: number): string {
+  const query = new URLSearchParams(queryOf('shader'));
+  query.set('line', String(at));
+  return `?${query}`;
+}
