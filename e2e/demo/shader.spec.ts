@@ -189,6 +189,7 @@ test('what the layer would refuse is said in its words', async ({ demo }) => {
 });
 
 test('any kernel and tile can be asked for, and those that cannot run say why', async ({ demo }) => {
+  test.slow();
   const { page } = demo;
   const panel = await demo.open('shader', { m: 1, k: 256, n: 256 });
   await ready(panel);
@@ -288,6 +289,7 @@ test('lines are linked, functions are found, the text is copied and saved', asyn
 });
 
 test('other devices get the plans that the library makes for them', async ({ demo }) => {
+  test.slow();
   const { page } = demo;
   const panel = await demo.open('shader', { m: 1, k: 4096, n: 4096 });
   await ready(panel);
@@ -323,6 +325,7 @@ test('compile times are measured here, cold and warm, again and not to the end',
 });
 
 test('the device’s features and limits are the browser’s', async ({ demo }) => {
+  test.slow();
   const { page } = demo;
   const panel = await demo.open('shader');
   await ready(panel);
