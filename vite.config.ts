@@ -4,6 +4,7 @@ import { createReadStream, existsSync } from 'node:fs';
 import { basename, join, resolve } from 'node:path';
 import type { Plugin } from 'vite';
 import { defineConfig } from 'vitest/config';
+import { ort } from './demo/ort.js';
 import { site } from './demo/site.js';
 
 const here = (path: string): string => resolve(import.meta.dirname ?? '.', path);
@@ -43,7 +44,7 @@ const modes: Record<string, object> = {
   demo: {
     root: here('demo'),
     base: './',
-    plugins: [site(here('.'))],
+    plugins: [ort(here('.')), site(here('.'))],
     worker: { format: 'es' },
     build: { outDir: here('dist-demo'), emptyOutDir: true, target: 'es2022' },
   },

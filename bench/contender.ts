@@ -10,8 +10,8 @@ export interface Engine {
   readonly wait: (device: GPUDevice) => Promise<void>;
   /** Loads a file of onnxruntime-web's dist, or rejects. */
   readonly ort: (file: string) => Promise<typeof import('onnxruntime-web')>;
-  /** Where its wasm files are. */
-  readonly ortFiles: string;
+  /** Where its wasm files are; without it `ort` has told it. */
+  readonly ortFiles?: string;
   readonly browser: boolean;
 }
 

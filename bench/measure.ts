@@ -14,6 +14,8 @@ const MOST_CALLS = 4000;
 const FEW = 3;
 /** Calls that last so many samples are not tried twice. */
 const LONG = 8;
+/** About how much of a cell's time goes into preparing. */
+const PREPARING = 0.5;
 
 interface Ready {
   readonly contender: Contender;
@@ -56,8 +58,8 @@ export interface CellOptions {
   readonly pace: Pace;
   readonly judge: (family: Family, y: ArrayLike<number>) => Verdict;
   readonly signal: AbortSignal;
-  /** Hears what is being prepared. */
-  readonly say: (text: string) => void;
+  /** Hears what is being done, and how much of the cell is: 0 to 1. */
+  readonly say: (text: string, share: number) => void;
   /** Hears of what could not take part. */
   readonly note: (text: string) => void;
   readonly inScope: <T>(work: () => Promise<T>) => Promise<T>;
@@ -66,9 +68,9 @@ export interface CellOptions {
 export async function measureCell(contenders: readonly Contender[], o: CellOptions): Promise<Timing[]> {
   const ready: Ready[] = [];
   try {
-    for (const contender of contenders) {
+    for (const [i, contender] of contenders.entries()) {
       o.signal.throwIfAborted();
-      o.say(contender.name);
+      o.say(contender.name, (PREPARING * i) / contenders.length);
       let run: Run | string;
       try {
         let first = 0;
@@ -82,6 +84,7 @@ export async function measureCell(contenders: readonly Contender[], o: CellOptio
         const { count, warm } = await calibrate(run, o.pace.sample, first);
         ready.push({ contender, run, count, warm, verdict });
       } catch (error) {
+        o.signal.throwIfAborted();
         o.note(`${contender.name}: ${(error as Error).message}`);
       }
     }
@@ -108,6 +111,7 @@ async function rounds(ready: readonly Ready[], o: CellOptions): Promise<Timing[]
   }
   const samples = new Map(ready.map((r): [Ready, number[]] => [r, []]));
   for (let round = 0; round < o.pace.rounds; round++) {
+    o.say(`round ${round + 1} of ${o.pace.rounds}`, PREPARING + ((1 - PREPARING) * round) / o.pace.rounds);
     // Everyone is first once.
     for (let i = 0; i < taking.length; i++) {
       o.signal.throwIfAborted();

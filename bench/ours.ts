@@ -7,7 +7,11 @@ import { variantId } from '../src/kernels/kernel.js';
 import { bufferOf, type Contender, type Engine, emptyBuffer, inOnePass, type Operands, readBuffer, rowsOf } from './contender.js';
 import type { Family, Overhead } from './results.js';
 
-export function makeLayer(engine: Engine, { session, tensors }: Operands, plan?: LinearWeightQuantOptions['plan']): LinearWeightQuant {
+export function makeLayer(
+  engine: Pick<Engine, 'device'>,
+  { session, tensors }: Operands,
+  plan?: LinearWeightQuantOptions['plan'],
+): LinearWeightQuant {
   const { device } = engine;
   const layer = new LinearWeightQuant(device, {
     inFeatures: session.k,
@@ -24,7 +28,14 @@ export function makeLayer(engine: Engine, { session, tensors }: Operands, plan?:
   return layer;
 }
 
-function contender(engine: Engine, operands: Operands, name: string, family: Family, plan?: LinearWeightQuantOptions['plan']): Contender {
+/** One way of the library, by its plan options. */
+export function contender(
+  engine: Engine,
+  operands: Operands,
+  name: string,
+  family: Family,
+  plan?: LinearWeightQuantOptions['plan'],
+): Contender {
   const { device } = engine;
   const { k, n, dtype } = operands.session;
   const width = dtype === 'float32' ? 4 : 2;

@@ -1,7 +1,8 @@
 // The bench's page in one object: scripts/bench.mjs drives it, and so do the page's own controls (view.ts).
 
 import type { HostResult } from './results.js';
-import { type BenchOptions, openDevice, type Progress, runHost } from './run.js';
+import { type BenchOptions, openDevice, runHost } from './run.js';
+import type { Progress } from './sessions.js';
 
 const engineName = (): string => {
   const brand = /(?:Chrome|Firefox|Version)\/[\d.]+/.exec(navigator.userAgent);

@@ -4,11 +4,12 @@ import { bufferOf, bytesOf, type Contender, type Engine, emptyBuffer, type Opera
 import { matMulNBitsModel } from './onnx.js';
 import type { AdapterKind } from './results.js';
 
-type Ort = typeof import('onnxruntime-web');
+export type Ort = typeof import('onnxruntime-web');
 
 /** Files of the package: each is a build of its own, with its own WebAssembly instance. */
 const BUILDS = { native: 'ort.webgpu.bundle.min.mjs', jsep: 'ort.bundle.min.mjs', wasm: 'ort.wasm.bundle.min.mjs' } as const;
-export const WASM_THREADS = 2;
+/** Threads need memory that is shared, which pages have only if they are isolated from other origins. */
+export const wasmThreads = (): number => (globalThis.crossOriginIsolated === false ? 1 : 2);
 /** Its threads look for work for a while before they sleep; the next contender would miss their core. */
 const THREADS_SPIN_MS = 50;
 type Build = keyof typeof BUILDS;
@@ -18,12 +19,13 @@ function load(engine: Engine, build: Build): Promise<Ort> {
   const known = loaded.get(build);
   if (known) return known;
   const made = engine.ort(BUILDS[build]).then((ort) => {
-    ort.env.wasm.numThreads = build === 'wasm' ? WASM_THREADS : 1;
-    ort.env.wasm.wasmPaths = engine.ortFiles;
+    ort.env.wasm.numThreads = build === 'wasm' ? wasmThreads() : 1;
+    if (engine.ortFiles !== undefined) ort.env.wasm.wasmPaths = engine.ortFiles;
     ort.env.logLevel = 'error';
     return ort;
   });
   loaded.set(build, made);
+  made.catch(() => loaded.delete(build)); // the next run may find it
   return made;
 }
 
@@ -164,7 +166,7 @@ export function gpuPeers(engine: Engine, operands: Operands, kind: AdapterKind, 
   return peers;
 }
 
-/** The CPU provider, two threads: not a rival on the GPU, but what a user may have instead. */
+/** The CPU provider, two threads where it may have them: not a rival on the GPU, but what a user may have instead. */
 export const wasmPeers = (engine: Engine, operands: Operands): Contender[] =>
   ([0, 4] as const).map((accuracyLevel) => {
     const { k, n, dtype } = operands.session;
@@ -182,7 +184,7 @@ export const wasmPeers = (engine: Engine, operands: Operands): Contender[] =>
         const feeds = { x: new ort.Tensor('float32', new Float32Array(rowsOf(operands, m).slice().buffer), [m, k]) };
         let y = new Float32Array(m * n);
         return {
-          detail: `CPU provider in WebAssembly, ${WASM_THREADS} threads, accuracy level ${accuracyLevel}`,
+          detail: `CPU provider in WebAssembly, ${wasmThreads() === 1 ? 'one thread' : `${wasmThreads()} threads`}, accuracy level ${accuracyLevel}`,
           call: async (count) => {
             for (let i = 0; i < count; i++) y = (await used.run(feeds)).y!.data as Float32Array<ArrayBuffer>;
           },

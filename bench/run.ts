@@ -1,16 +1,13 @@
-// Everything that one host measures: sessions in order, each with its contenders, cell by cell. Browser and Node both call this.
-import { makeCase } from '../e2e/cases.js';
-import { makeData } from '../e2e/data.js';
-import { BYTES } from '../src/dtype.js';
-import { bytesOf, type Contender, type Engine, type Operands } from './contender.js';
+// Everything that one host of the bench measures: its sessions, and who takes part in them. Browser and Node both call this.
+import type { Contender, Engine, Operands } from './contender.js';
 import { dense } from './dense.js';
 import { copies, multiplyAdds } from './limits.js';
-import { measureCell, type Pace, type Verdict } from './measure.js';
+import type { Pace } from './measure.js';
 import { forced, overhead, planned, withoutSubgroups } from './ours.js';
 import { gpuPeers, ortVersion, wasmPeers } from './peers.js';
-import { type AdapterKind, type Cell, cellName, type Family, type HostResult } from './results.js';
+import { type AdapterKind, cellName, type HostResult } from './results.js';
+import { measureSessions, operandsOf, type Progress, weightBytes } from './sessions.js';
 import { restrict, type Session, select } from './shapes.js';
-import { check, PEER_TOLERANCE, type Truth, truthOf } from './truth.js';
 
 export interface BenchOptions {
   readonly mode: 'quick' | 'full';
@@ -25,16 +22,7 @@ export interface BenchOptions {
   readonly part?: 'gpu' | 'cpu';
 }
 
-export interface Progress {
-  /** Cells done and to do. */
-  readonly done: number;
-  readonly total: number;
-  readonly text: string;
-  readonly cell?: Cell;
-}
-
 const PACE: Readonly<Record<BenchOptions['mode'], Pace>> = { quick: { rounds: 3, sample: 25 }, full: { rounds: 5, sample: 40 } };
-/** How long the peer's WebAssembly is used before anything is timed, so that the engine has compiled what is hot. */
 const WARM_UP_MS = { quick: 1500, full: 5000 };
 
 /** Chromium says SwiftShader of whatever its software adapter is; SwiftShader itself has no shader-f16. */
@@ -59,16 +47,6 @@ export async function openDevice(gpu: GPU): Promise<GPUDevice> {
   return adapter.requestDevice({ requiredFeatures, requiredLimits });
 }
 
-function operandsOf(session: Session): Operands {
-  const { k, n, bits, group, dtype, offset, rows } = session;
-  const mode = group === 0 ? 'channel' : 'group';
-  // Peers know whole zero points only, which exact cases have; how long a product takes does not depend on its numbers.
-  const c = makeCase({ m: Math.max(...rows), k, n, bits, dtype, offset, mode, groupSize: group, data: offset ? 'exact' : 'random' });
-  return { session, ...makeData(c) };
-}
-
-const weightBytes = ({ tensors }: Operands): number => Object.values(tensors).reduce((sum, tensor) => sum + bytesOf(tensor).length, 0);
-
 function contendersOf(engine: Engine, operands: Operands, kind: AdapterKind, o: BenchOptions): Contender[] {
   const { extras } = operands.session;
   const has = (extra: Session['extras'][number]): boolean => extras.includes(extra);
@@ -83,28 +61,6 @@ function contendersOf(engine: Engine, operands: Operands, kind: AdapterKind, o: 
     ...multiplyAdds(engine, kind),
   ];
 }
-
-/** Runs a contender for a while: engines compile WebAssembly again and again while it is young. */
-async function warmUp(contender: Contender | undefined, ms: number, signal: AbortSignal): Promise<void> {
-  const run = await contender?.prepare(1);
-  if (!run || typeof run === 'string') return;
-  for (const end = performance.now() + ms; performance.now() < end; ) {
-    signal.throwIfAborted();
-    await run.call(4);
-  }
-  run.free();
-}
-
-const own = (family: Family): boolean => family === 'ours' || family === 'ours-other';
-
-/** A wrong peer is no rival; a wrong answer of ours is a failure. */
-const judgeBy =
-  (truth: Truth, m: number, n: number) =>
-  (family: Family, y: ArrayLike<number>): Verdict => {
-    const { error, outside } = check(truth, y, m, n);
-    if (own(family)) return { error, ...(outside > 0 && { wrong: `${outside} elements outside the reference's interval` }) };
-    return { error, ...(!(error <= PEER_TOLERANCE) && { wrong: `error above ${PEER_TOLERANCE}` }) };
-  };
 
 export async function runHost(
   engine: Engine & { readonly host: string; readonly name: string },
@@ -121,25 +77,7 @@ export async function runHost(
   const selected = select({ mode: o.mode, kind, f16: device.features.has('shader-f16'), browser: engine.browser });
   const belongs = ({ extras }: Session): boolean => !o.part || extras.includes('wasm') === (o.part === 'cpu');
   const sessions = restrict(selected, (session, m) => belongs(session) && (wanted?.test(cellName({ ...session, m })) ?? true));
-  const total = sessions.reduce((sum, { rows }) => sum + rows.length, 0);
   const notes: string[] = [];
-  const cells: Cell[] = [];
-  const say = (text: string, cell?: Cell): void => report({ done: cells.length, total, text, ...(cell && { cell }) });
-  // One contender's invalid shader must not be taken for another's.
-  const inScope = async <T>(work: () => Promise<T>): Promise<T> => {
-    device.pushErrorScope('validation');
-    let thrown = true;
-    try {
-      const result = await work();
-      thrown = false;
-      return result;
-    } finally {
-      const error = await device.popErrorScope();
-      // biome-ignore lint/correctness/noUnsafeFinally: what the GPU says is the result of a scope that ended well
-      if (error && !thrown) throw new Error(error.message);
-    }
-  };
-
   if (o.peers !== 'none' && sessions.length > 0) {
     const version = await ortVersion(engine);
     if (version.startsWith('not here')) {
@@ -148,42 +86,21 @@ export async function runHost(
     }
   }
   let spent: HostResult['overhead'];
-  for (const [i, session] of sessions.entries()) {
-    signal.throwIfAborted();
-    say(`${cellName({ ...session, m: session.rows[0]! })}: data, reference, sessions`);
-    const operands = operandsOf(session);
-    const truth = truthOf(operands);
-    if (i === 0) say('JavaScript of a call');
-    const contenders = contendersOf(engine, operands, kind, o);
-    if (i === 0) {
-      // Small, so that it is JavaScript's time.
-      if (o.part !== 'cpu') spent = await overhead(engine, operandsOf({ ...session, k: 256, n: 256, rows: [1] }));
-      const peer = contenders.find(({ family }) => family === 'ort-gpu' || family === 'ort-wasm');
-      await warmUp(peer, WARM_UP_MS[o.mode], signal).catch((error: Error) => notes.push(`${peer?.name}: ${error.message}`));
-    }
-    try {
-      for (const m of session.rows) {
-        const { k, n, bits, group, dtype, offset } = session;
-        const name = cellName({ ...session, m });
-        const note = (text: string): void => void notes.push(`${name}: ${text}`);
-        const timings = await measureCell(contenders, {
-          m,
-          pace,
-          say: (text) => say(`${name}: ${text}`),
-          judge: judgeBy(truth, m, n),
-          signal,
-          note,
-          inScope,
-        });
-        const bytes = weightBytes(operands) + m * (k + n) * BYTES[dtype];
-        const cell = { m, k, n, bits, group, dtype, offset, bytes, timings };
-        cells.push(cell);
-        say(name, cell);
-      }
-    } finally {
-      for (const contender of contenders) await contender.destroy();
-    }
+  if (o.part !== 'cpu' && sessions[0]) {
+    const total = sessions.reduce((sum, { rows }) => sum + rows.length, 0);
+    report({ done: 0, total, share: 0, text: 'JavaScript of a call' });
+    // Small, so that it is JavaScript's time.
+    spent = await overhead(engine, operandsOf({ ...sessions[0], k: 256, n: 256, rows: [1] }));
   }
+  const cells = await measureSessions(engine, {
+    sessions,
+    pace,
+    contenders: (operands) => contendersOf(engine, operands, kind, o),
+    warmUp: WARM_UP_MS[o.mode],
+    report,
+    note: (text) => void notes.push(text),
+    signal,
+  });
   const { vendor, architecture, device: id, description } = device.adapterInfo;
   return {
     host: engine.host,

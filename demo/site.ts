@@ -4,6 +4,7 @@ import { createHash } from 'node:crypto';
 import { readdirSync, readFileSync } from 'node:fs';
 import { join } from 'node:path';
 import type { Plugin } from 'vite';
+import { ORT_FOLDER } from './ort.js';
 
 /** Files above this are kept when they are first used, not ahead of it: bytes. */
 const LARGE = 1_500_000;
@@ -25,7 +26,8 @@ export const site = (root: string): Plugin => ({
       const parts = Object.values(bundle).map((part) => ({ name: part.fileName, source: part.type === 'chunk' ? part.code : part.source }));
       const hash = createHash('sha256');
       for (const { name, source } of parts.toSorted((a, b) => (a.name < b.name ? -1 : 1))) hash.update(name).update(source);
-      const files = parts.filter(({ name, source }) => name !== 'index.html' && source.length <= LARGE).map(({ name }) => `./${name}`);
+      const ahead = parts.filter(({ name, source }) => name !== 'index.html' && !name.startsWith(ORT_FOLDER) && source.length <= LARGE);
+      const files = ahead.map(({ name }) => `./${name}`);
       const text = readFileSync(join(root, 'demo', 'sw.js'), 'utf8');
       const head = `const VERSION = '${hash.digest('hex').slice(0, 12)}';\nconst FILES = ${JSON.stringify(['./', ...files])};\n`;
       this.emitFile({ type: 'asset', fileName: 'sw.js', source: head + text });

@@ -1,4 +1,99 @@
-// The panel "Your GPU, measured".
-export default function Panel() {
-  return <p>Here this library, onnxruntime-web, a dense product and the limits of your machine will be timed in turns.</p>;
+// The panel "Your GPU, measured": this library, onnxruntime-web, a dense product and the limits of the machine, timed in turns.
+import { signal } from '@preact/signals';
+import { queryOf } from '../../app/url-state.js';
+import { makeJob } from '../../app/use-job.js';
+import { device } from '../../app/worker.js';
+import { Button } from '../../ui/button.js';
+import { CopyButton } from '../../ui/copy-button.js';
+import { Notice } from '../../ui/notice.js';
+import { JobProblem, Progress } from '../../ui/progress.js';
+import type { Measured } from '../../worker/bench.js';
+import './bench.css';
+import { settings } from './choices.js';
+import { Form } from './form.js';
+import { Result } from './result.js';
+import { download, savedOf } from './save.js';
+import { Tuned } from './tuned.js';
+
+/** They outlive the panel's being shown: coming back finds the run under way, or its result. */
+const run = makeJob('bench.run');
+const tuning = makeJob('bench.tune');
+const forgetting = makeJob('bench.forget');
+const measured = signal<Measured | undefined>(undefined);
+/** The address that chooses what `measured` was measured with. */
+const address = signal('');
+const forgotten = signal(false);
+const TUNE_MS = 300;
+
+const linkNow = (): string => new URL(queryOf('bench'), location.href).href;
+const brand = (): string =>
+  /(?:Edg|Chrome|Firefox|Version)\/[\d.]+/.exec(navigator.userAgent)?.[0]?.replace('/', ' ') ?? navigator.userAgent;
+
+function measure(): void {
+  address.value = linkNow();
+  measured.value = undefined;
+  const keep = (value: Measured): void => {
+    measured.value = value;
+  };
+  const args = { settings: settings.peek(), folder: new URL('./ort/', location.href).href, engine: brand() };
+  void run.run(args, { onPart: keep }).then((result) => result && keep(result));
 }
+function tune(): void {
+  forgotten.value = false;
+  void tuning.run({ ...settings.peek(), budget: TUNE_MS });
+}
+const forget = (): void =>
+  void forgetting.run(null).then((count) => {
+    forgotten.value = count !== undefined;
+  });
+
+export default function Panel() {
+  const running = [run, tuning, forgetting].some((job) => job.status.value === 'running');
+  const now = measured.value;
+  const tuned = forgotten.value ? undefined : tuning.result.value;
+  const stopped = now && run.status.value !== 'done' && run.status.value !== 'running';
+  if (device.value.state === 'none' && !now) {
+    return (
+      <Notice kind="info">
+        Nothing can be timed here without WebGPU. The panel <a href={queryOf('operator')}>Operator</a> runs the CPU reference.
+      </Notice>
+    );
+  }
+  return (
+    <div class="stack">
+      <Form running={running} onRun={measure} onTune={tune} />
+      <div>
+        <Progress job={run} label="The measurement" />
+        <JobProblem job={run} what="The measurement did not finish." />
+        {tuning.status.value !== 'idle' && <Progress job={tuning} label="Tuning" />}
+        <JobProblem job={tuning} what="Tuning did not finish." />
+        <JobProblem job={forgetting} what="The choices could not be forgotten." />
+        <div role="status">{forgotten.value && <Notice kind="good">All tuned choices of this adapter are forgotten.</Notice>}</div>
+      </div>
+      {tuned && <Tuned result={tuned} busy={running} onForget={forget} />}
+      {!now && run.status.value === 'idle' && <Before />}
+      {now && (
+        <>
+          {stopped && <Notice kind="info">The run did not come to its end: what follows is what had been measured until then.</Notice>}
+          <Result measured={now} />
+          <p class="bench-take">
+            <Button
+              onClick={() => download(`antiquant-${now.date.slice(0, 19).replaceAll(':', '-')}.json`, savedOf(now, address.peek(), tuned))}
+            >
+              Save as JSON
+            </Button>
+            <CopyButton text={address.value} label="Copy the link to these settings" />
+          </p>
+        </>
+      )}
+    </div>
+  );
+}
+
+const Before = () => (
+  <p class="bench-before">
+    Everyone multiplies the same x with the same weights on this machine, in turns; answers are checked against the reference before
+    anything is timed. Beside them two kernels find the machine’s limits: how fast it copies, and how fast it multiplies and adds. Nothing
+    is sent anywhere.
+  </p>
+);

@@ -1,0 +1,67 @@
+// From a cell's times to what is shown of them. The rules are bench/report.ts's: rounds are compared with themselves, then the median. Pure.
+import { least, limitRate, median, ours, ratio, share } from '../../../bench/report.js';
+import type { Cell, Timing } from '../../../bench/results.js';
+
+export const SERIES = ['antiquant', 'onnxruntime-web, WebGPU', 'onnxruntime-web, CPU', 'dense f32', 'antiquant, not tuned'] as const;
+export type Series = (typeof SERIES)[number];
+const SERIES_OF: Readonly<Partial<Record<Timing['family'], Series>>> = {
+  ours: 'antiquant',
+  'ours-other': 'antiquant, not tuned',
+  'ort-gpu': 'onnxruntime-web, WebGPU',
+  'ort-wasm': 'onnxruntime-web, CPU',
+  dense: 'dense f32',
+};
+/** Who a time belongs to in charts; limits are no one. */
+export const seriesOf = ({ family }: Timing): Series | undefined => SERIES_OF[family];
+
+export interface Spread {
+  readonly median: number;
+  readonly least: number;
+  readonly most: number;
+}
+export const spread = (list: readonly number[]): Spread => ({ median: median(list), least: least(list), most: Math.max(...list) });
+
+/** Timed in every round, and right. */
+export const counts = (t: Timing): boolean => !t.wrong && !t.dropped;
+/** All that multiply, ours first. */
+export const players = (cell: Cell): Timing[] =>
+  cell.timings.filter((t) => seriesOf(t)).sort((a, b) => Number(b.family === 'ours') - Number(a.family === 'ours'));
+export const rivals = (cell: Cell): Timing[] => players(cell).filter((t) => t.family !== 'ours' && counts(t));
+
+/** Its time over ours, round by round. */
+export function against(cell: Cell, rival: Timing): Spread | undefined {
+  const mine = ours(cell);
+  return mine && spread(rival.ms.map((ms, round) => ms / mine.ms[round]!));
+}
+
+/** Multiply-adds of the product. */
+export const workOf = ({ m, k, n }: Cell): number => m * k * n;
+/** What it must read and write at least: the dense product's weights are float32. */
+export const bytesOf = (cell: Cell, t: Timing): number =>
+  t.family === 'dense' ? 4 * (cell.k * cell.n + cell.m * (cell.k + cell.n)) : cell.bytes;
+
+/** Per second, by the median. */
+export const rate = (amount: number, t: Timing): number => (1000 * amount) / median(t.ms);
+
+export interface Roof {
+  /** Bytes a second, read and written. */
+  readonly copy: number;
+  /** Multiply-adds a second. */
+  readonly multiplyAdd: number;
+}
+/** The fastest that any cell saw of each limit; undefined if one was not measured. */
+export function roofOf(cells: readonly Cell[]): Roof | undefined {
+  const copy = Math.max(0, ...cells.map((cell) => limitRate(cell, 'copy')));
+  const multiplyAdd = Math.max(0, ...cells.map((cell) => limitRate(cell, 'multiply-add')));
+  return copy > 0 && multiplyAdd > 0 ? { copy, multiplyAdd } : undefined;
+}
+
+/** What limits a product of this intensity (multiply-adds a byte), and how much of it ours reaches. */
+export function bound(cell: Cell): { readonly limit: 'copy' | 'multiply-add'; readonly share: number } | undefined {
+  const [copy, adds] = [share(cell, 'copy'), share(cell, 'multiply-add')];
+  if (copy === undefined || adds === undefined) return undefined;
+  // The one that leaves less room.
+  return copy >= adds ? { limit: 'copy', share: copy } : { limit: 'multiply-add', share: adds };
+}
+
+export { limitRate, ours, ratio, share };

@@ -1,0 +1,79 @@
+// The controls: what is multiplied, against whom it is timed, and how long.
+import { Button } from '../../ui/button.js';
+import { NumberField, Segmented, SelectField, Toggle } from '../../ui/fields.js';
+import * as c from './choices.js';
+
+const options = <T extends string>(table: Readonly<Record<T, { readonly label: string }>>) =>
+  (Object.entries(table) as [T, { readonly label: string }][]).map(([value, { label }]) => ({ value, label }));
+
+const rowOptions = options(c.ROWS).map(({ value, label }) => {
+  const [only, ...more] = c.ROWS[value].rows;
+  return { value, label: only !== undefined && more.length === 0 ? `${label}, ${only}` : label };
+});
+
+export function Form({ running, onRun, onTune }: { readonly running: boolean; readonly onRun: () => void; readonly onTune: () => void }) {
+  const tooBig = c.tooMany(c.settings.value.k, c.settings.value.n);
+  return (
+    <form
+      class="card bench-form"
+      onSubmit={(event) => {
+        event.preventDefault();
+        onRun();
+      }}
+    >
+      <fieldset class="controls">
+        <legend>The product</legend>
+        <Segmented label="Rows of x (M)" value={c.rows} options={rowOptions} />
+        {c.rows.value === 'own' && <NumberField label="M" value={c.ownRows} min={1} max={c.MOST_ROWS} />}
+        <SelectField label="Weights (K × N)" value={c.matrix} options={options(c.MATRICES)} />
+        {c.matrix.value === 'own' && (
+          <>
+            <NumberField label="K" value={c.ownK} {...c.SIDE} check={(k) => c.tooMany(k, c.ownN.value)} />
+            <NumberField label="N" value={c.ownN} {...c.SIDE} check={(n) => c.tooMany(c.ownK.value, n)} />
+          </>
+        )}
+        <Segmented label="Bits" value={c.bits} options={[4, 8].map((value) => ({ value: value as 4 | 8, label: `int${value}` }))} />
+        <SelectField
+          label="Scales"
+          value={c.group}
+          options={c.GROUPS.map((value) => ({ value, label: value === 0 ? 'per channel' : `groups of ${value}` }))}
+        />
+        <Segmented
+          label="dtype of x and scales"
+          value={c.dtype}
+          options={[
+            { value: 'float32', label: 'float32' },
+            { value: 'float16', label: 'float16' },
+          ]}
+        />
+        <Toggle label="offsets" value={c.offset} />
+      </fieldset>
+      <fieldset class="controls bench-against">
+        <legend>Timed against</legend>
+        <Toggle
+          label="onnxruntime-web on WebGPU"
+          value={c.peers.webgpu}
+          hint={`Loads ${c.megabytes(c.sizeOf('webgpu'))} from this site, with the first run`}
+        />
+        <Toggle
+          label="onnxruntime-web on the CPU"
+          value={c.peers.wasm}
+          hint={`WebAssembly; loads ${c.megabytes(c.sizeOf('wasm'))}${globalThis.crossOriginIsolated ? '' : '; one thread'}`}
+        />
+        <Toggle label="the same product, dense in float32" value={c.dense} hint="A kernel of the bench’s own" />
+      </fieldset>
+      <fieldset class="controls">
+        <legend>How long</legend>
+        <NumberField label="Rounds" value={c.rounds} {...c.ROUNDS} />
+        <NumberField label="A sample lasts" value={c.sample} {...c.SAMPLE} unit="ms" />
+        <Button kind="primary" type="submit" disabled={running || tooBig !== undefined}>
+          Measure
+        </Button>
+        <Button onClick={onTune} disabled={running || tooBig !== undefined}>
+          Tune for these products
+        </Button>
+      </fieldset>
+      {tooBig && <p class="problem">{`Expected ${tooBig}.`}</p>}
+    </form>
+  );
+}

@@ -1,0 +1,42 @@
+// What tuning found: for each number of rows the kernel and tile that won, by how much, and that it is kept.
+import { Button } from '../../ui/button.js';
+import { Notice } from '../../ui/notice.js';
+import { counted, short } from '../../ui/numbers.js';
+import { Table } from '../../ui/table.js';
+import type { TuneResult } from '../../worker/bench-tuning.js';
+
+export function Tuned({ result, busy, onForget }: { readonly result: TuneResult; readonly busy: boolean; readonly onForget: () => void }) {
+  const { settings, products, unknown, kept } = result;
+  return (
+    <section class="card stack bench-tuned" aria-label="Tuning">
+      <Table
+        caption={`Tuned: int${settings.bits}, ${settings.group === 0 ? 'per channel' : `groups of ${settings.group}`}, ${settings.dtype}, K × N ${settings.k} × ${settings.n}`}
+        columns={[
+          { title: 'Rows' },
+          { title: 'Won' },
+          { title: 'Planner’s own choice' },
+          { title: 'Faster by', numeric: true },
+          { title: 'Compared', numeric: true },
+          { title: 'Measured' },
+        ]}
+        rows={products.map(({ m, own, chosen, ratio, candidates, date, known, short: hurried }) => [
+          `M = ${m}`,
+          <code key="chosen">{chosen}</code>,
+          own === chosen ? 'the same' : <code key="own">{own}</code>,
+          own === chosen ? '–' : `${short(1 / ratio)} ×`,
+          String(candidates),
+          `${known ? `earlier, on ${date}` : 'now'}${hurried ? '; too short to be sure' : ''}`,
+        ])}
+      />
+      {unknown.length > 0 && (
+        <Notice kind="info">{`For M = ${unknown.join(', ')} there is only one way, or nothing could be measured.`}</Notice>
+      )}
+      <p>
+        {`${counted(kept, 'choice')} of this adapter ${kept === 1 ? 'is' : 'are'} kept by the library in this browser, for every page and panel here that prepares such a product; the next measurement uses ${kept === 1 ? 'it' : 'them'}.`}{' '}
+        <Button kind="quiet" onClick={onForget} disabled={busy}>
+          Forget all
+        </Button>
+      </p>
+    </section>
+  );
+}

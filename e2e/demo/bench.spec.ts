@@ -1,0 +1,170 @@
+// The panel "Your GPU, measured" on the built page. Small products: the adapter here is the CPU.
+import { readFile } from 'node:fs/promises';
+import type { Locator } from '@playwright/test';
+import { median, ours, ratio, share } from '../../bench/report.js';
+import type { Saved } from '../../demo/panels/bench/save.js';
+import { milliseconds, percent, short } from '../../demo/ui/numbers.js';
+import { type Demo, expect, test } from './fixture.js';
+
+const SMALL = { rows: 'own', m: 4, matrix: 'own', k: 512, n: 256, rounds: 3, sample: 10 };
+const TIMEOUT = 100_000;
+
+async function measure(panel: Locator, cells: number): Promise<void> {
+  await panel.getByRole('button', { name: 'Measure' }).click();
+  await expect(panel.locator(`article[data-cells="${cells}"]`)).toBeVisible({ timeout: TIMEOUT });
+  await expect(panel.getByRole('button', { name: 'Measure' })).toBeEnabled({ timeout: TIMEOUT });
+}
+
+async function save({ page, panel }: Demo): Promise<Saved> {
+  const [file] = await Promise.all([page.waitForEvent('download'), panel.getByRole('button', { name: 'Save as JSON' }).click()]);
+  return JSON.parse(await readFile((await file.path())!, 'utf8'));
+}
+
+test('measures, and shows what the report of the bench says of the raw times', async ({ demo }) => {
+  const panel = await demo.open('bench', { ...SMALL, rows: 'all', rounds: 3 });
+  await expect(panel).toContainText('Nothing is sent anywhere.');
+  await measure(panel, 3);
+  await expect(panel).toContainText('nobody’s performance');
+  const saved = await save(demo);
+  expect(saved).toMatchObject({ schema: 1, mode: 'custom', software: true });
+  expect(saved.settings).toMatchObject({ rows: [1, 8, 128], k: 512, n: 256, bits: 4, group: 32, rounds: 3, peers: [], dense: true });
+  const { cells } = saved.hosts[0]!;
+  expect(cells.map(({ m }) => m)).toEqual([1, 8, 128]);
+  for (const cell of cells) {
+    const mine = ours(cell)!;
+    expect(mine.ms).toHaveLength(3);
+    const card = panel.getByRole('region', { name: `M = ${cell.m}`, exact: true });
+    await expect(card).toContainText(milliseconds(median(mine.ms)));
+    await expect(card).toContainText(mine.detail);
+    const dense = cell.timings.find(({ family }) => family === 'dense')!;
+    expect(dense.error).toBeLessThan(1e-4);
+    if (!dense.dropped) {
+      const times = ratio(cell, mine, 'dense')!;
+      await expect(card).toContainText(`${short(times >= 1 ? times : 1 / times)} × ${times >= 1 ? 'faster' : 'slower'} than dense f32`);
+    }
+    const most = Math.max(share(cell, 'copy')!, share(cell, 'multiply-add')!);
+    expect(most).toBeGreaterThan(0);
+    await expect(card).toContainText(`${percent(most)} of what`);
+  }
+  await expect(panel.locator('.chart svg').first()).toBeVisible();
+  await expect(panel.locator('.chart').filter({ has: demo.page.locator('svg') })).toHaveCount(4);
+  await demo.screenshots('bench');
+  await panel.locator('details.bench-all summary').first().click();
+  await expect(panel.getByRole('table', { name: /^x \(1, 512\)/ })).toContainText('right');
+  // The link chooses the same again.
+  await demo.page.goto(saved.link);
+  await measure(panel, 3);
+  expect((await save(demo)).settings).toEqual(saved.settings);
+});
+
+test('onnxruntime-web is loaded when asked, checked, and timed', async ({ demo }) => {
+  const asked: string[] = [];
+  demo.page.context().on('request', (request) => request.url().includes('/ort/') && asked.push(request.url()));
+  const panel = await demo.open('bench', { ...SMALL, m: 1 });
+  expect(asked).toEqual([]);
+  await expect(panel).toContainText(/Loads 2\d\.\d MB from this site/);
+  await panel.getByRole('checkbox', { name: 'onnxruntime-web on WebGPU' }).check();
+  await panel.getByRole('checkbox', { name: 'onnxruntime-web on the CPU' }).check();
+  await measure(panel, 1);
+  const saved = await save(demo);
+  const [cell] = saved.hosts[0]!.cells;
+  const families = cell!.timings.filter(({ wrong }) => !wrong).map(({ family }) => family);
+  expect(families, saved.hosts[0]!.notes.join('\n')).toEqual(
+    expect.arrayContaining(['ours', 'ort-gpu', 'ort-wasm', 'dense', 'copy', 'multiply-add']),
+  );
+  expect(saved.versions['onnxruntime-web']).toMatch(/^1\./);
+  await expect(panel).toContainText('CPU provider in WebAssembly, one thread');
+  expect(asked.length).toBeGreaterThan(0);
+  await demo.screenshots('bench-peers');
+});
+
+test('every control reaches the run, and the URL', async ({ demo }) => {
+  const panel = await demo.open('bench');
+  await panel.getByRole('radio', { name: 'own M' }).check();
+  await panel.getByLabel('M', { exact: true }).fill('3');
+  await panel.getByLabel('Weights (K × N)').selectOption('own K and N');
+  await panel.getByLabel('K', { exact: true }).fill('256');
+  await panel.getByLabel('N', { exact: true }).fill('300');
+  await panel.getByLabel('N', { exact: true }).press('Enter');
+  await expect(panel).toContainText('Expected 128, and on by 128.');
+  await panel.getByLabel('N', { exact: true }).fill('384');
+  await panel.getByRole('radio', { name: 'int8' }).check();
+  await panel.getByLabel('Scales').selectOption('per channel');
+  await panel.getByRole('radio', { name: 'float16' }).check();
+  await panel.getByRole('checkbox', { name: 'offsets' }).check();
+  await panel.getByRole('checkbox', { name: /dense in float32/ }).uncheck();
+  await panel.getByLabel('Rounds').fill('4');
+  await panel.getByLabel('A sample lasts').fill('12');
+  await panel.getByLabel('A sample lasts').blur();
+  await measure(panel, 1);
+  const { settings, hosts, link } = await save(demo);
+  const want = {
+    rows: [3],
+    k: 256,
+    n: 384,
+    bits: 8,
+    group: 0,
+    dtype: 'float16',
+    offset: true,
+    rounds: 4,
+    sample: 12,
+    peers: [],
+    dense: false,
+  };
+  expect(settings).toEqual(want);
+  expect(hosts[0]!.cells[0]).toMatchObject({ m: 3, k: 256, n: 384, bits: 8, group: 0, dtype: 'float16', offset: true });
+  expect(new URL(link).search).toBe(new URL(demo.page.url()).search);
+});
+
+test('a run can be cancelled, and another started', async ({ demo }) => {
+  const panel = await demo.open('bench', { ...SMALL, rows: 'all', rounds: 50, sample: 200 });
+  await panel.getByRole('button', { name: 'Measure' }).click();
+  await expect(panel.getByRole('progressbar', { name: 'The measurement' })).toBeVisible();
+  await expect(panel.locator('.progress-text').first()).toContainText('round 1 of 50', { timeout: TIMEOUT });
+  await panel.getByRole('button', { name: 'Cancel' }).click();
+  await expect(panel).toContainText('Cancelled.');
+  await panel.getByRole('radio', { name: 'own M' }).check();
+  await panel.getByLabel('Rounds').fill('3');
+  await panel.getByLabel('A sample lasts').fill('10');
+  await panel.getByLabel('A sample lasts').blur();
+  await measure(panel, 1);
+});
+
+test('tuning says what won, keeps it, and forgets it', async ({ demo }) => {
+  const panel = await demo.open('bench', SMALL);
+  await panel.getByRole('button', { name: 'Tune for these products' }).click();
+  const table = panel.getByRole('table', { name: /^Tuned: int4/ });
+  await expect(table).toBeVisible({ timeout: TIMEOUT });
+  await expect(table.getByRole('row')).toHaveCount(2);
+  await expect(table.getByRole('row').nth(1)).toContainText(/M = 4.*matmul-.*now/);
+  await demo.screenshots('bench-tuned');
+  // The store is the library's own: another page knows it.
+  await demo.open('bench', SMALL);
+  await panel.getByRole('button', { name: 'Tune for these products' }).click();
+  await expect(table.getByRole('row').nth(1)).toContainText('earlier, on 2', { timeout: TIMEOUT });
+  await panel.getByRole('button', { name: 'Forget all' }).click();
+  await expect(panel).toContainText('are forgotten.');
+  await panel.getByRole('button', { name: 'Tune for these products' }).click();
+  await expect(table.getByRole('row').nth(1)).toContainText('now', { timeout: TIMEOUT });
+});
+
+test('the loss of the device is told, and the next run works', async ({ demo }) => {
+  const panel = await demo.open('bench', { ...SMALL, rounds: 50, sample: 200 });
+  await panel.getByRole('button', { name: 'Measure' }).click();
+  await expect(panel.locator('.progress-text').first()).toContainText('round', { timeout: TIMEOUT });
+  await demo.loseDevice();
+  await expect(panel).toContainText('The measurement did not finish.');
+  await panel.getByLabel('Rounds').fill('3');
+  await panel.getByLabel('A sample lasts').fill('10');
+  await panel.getByLabel('A sample lasts').blur();
+  await measure(panel, 1);
+});
+
+test.describe('without a GPU', () => {
+  test.use({ gpu: 'none', serviceWorkers: 'block' });
+  test('says so', async ({ demo }) => {
+    const panel = await demo.open('bench');
+    await expect(panel).toContainText('Nothing can be timed here without WebGPU.');
+    await demo.axe();
+  });
+});
