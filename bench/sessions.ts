@@ -100,6 +100,7 @@ export async function measureSessions(engine: Engine, work: Work): Promise<Cell[
     try {
       if (i === 0) {
         const peer = contenders.find(({ family }) => family === 'ort-gpu' || family === 'ort-wasm');
+        if (peer) say(`${peer.name}: loaded and warmed up`);
         await warmUp(peer, work.warmUp, signal).catch((error: Error) => {
           signal.throwIfAborted();
           work.note(`${peer?.name}: ${error.message}`);

@@ -7,7 +7,9 @@ import { milliseconds, percent, short } from '../../demo/ui/numbers.js';
 import { type Demo, expect, test } from './fixture.js';
 
 const SMALL = { rows: 'own', m: 4, matrix: 'own', k: 512, n: 256, rounds: 3, sample: 10 };
-const TIMEOUT = 100_000;
+const TIMEOUT = 200_000;
+/** Chromium compiles 41 MB of WebAssembly on two cores, and screenshots of long pages take seconds. */
+test.setTimeout(300_000);
 
 async function measure(panel: Locator, cells: number): Promise<void> {
   await panel.getByRole('button', { name: 'Measure' }).click();

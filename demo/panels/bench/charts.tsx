@@ -17,8 +17,11 @@ export const scalesOf = (shown: ReadonlySet<Series>) => {
   };
 };
 export const rowsText = (m: number): string => `M = ${m}`;
-/** Names that leave room on a phone. */
-export const shortName = (name: string): string => name.replace('ort ', '').replace(', level', ' level');
+/** Names that leave room on a phone; the legend says whose they are. */
+export const shortName = (name: string): string =>
+  name.replace('ort webgpu', 'WebGPU').replace('ort wasm', 'CPU').replace(', level', ' level');
+export const fullName = (name: string): string =>
+  name.replace('ort webgpu', 'onnxruntime-web on WebGPU').replace('ort wasm', 'onnxruntime-web on the CPU');
 const LEFT = 116;
 const ROW = 26;
 

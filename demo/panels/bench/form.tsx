@@ -1,4 +1,5 @@
 // The controls: what is multiplied, against whom it is timed, and how long.
+import { device } from '../../app/worker.js';
 import { Button } from '../../ui/button.js';
 import { NumberField, Segmented, SelectField, Toggle } from '../../ui/fields.js';
 import * as c from './choices.js';
@@ -10,6 +11,14 @@ const rowOptions = options(c.ROWS).map(({ value, label }) => {
   const [only, ...more] = c.ROWS[value].rows;
   return { value, label: only !== undefined && more.length === 0 ? `${label}, ${only}` : label };
 });
+
+/** Of those who take part, limits included, in every product. */
+function seconds(): number {
+  const { rows, rounds, sample, peers, dense } = c.settings.value;
+  const taking = 1 + 2 * peers.length + Number(dense) + LIMITS;
+  return (taking * rows.length * rounds * sample) / 1000;
+}
+const LIMITS = 6;
 
 export function Form({ running, onRun, onTune }: { readonly running: boolean; readonly onRun: () => void; readonly onTune: () => void }) {
   const tooBig = c.tooMany(c.settings.value.k, c.settings.value.n);
@@ -73,6 +82,12 @@ export function Form({ running, onRun, onTune }: { readonly running: boolean; re
           Tune for these products
         </Button>
       </fieldset>
+      <small>
+        {`Timing alone takes some ${Math.ceil(seconds())} s; data, compiling and checking come on top.`}
+        {device.value.state === 'ready' &&
+          device.value.facts.caps.software &&
+          ' On this software adapter a call can last longer than a sample: count on minutes for large products.'}
+      </small>
       {tooBig && <p class="problem">{`Expected ${tooBig}.`}</p>}
     </form>
   );

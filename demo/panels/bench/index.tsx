@@ -23,7 +23,10 @@ const measured = signal<Measured | undefined>(undefined);
 /** The address that chooses what `measured` was measured with. */
 const address = signal('');
 const forgotten = signal(false);
-const TUNE_MS = 300;
+/** Milliseconds of measuring for each number of rows. */
+const TUNE_MS = 800;
+/** Whose progress is shown. */
+const latest = signal<typeof run | typeof tuning>(run);
 
 const linkNow = (): string => new URL(queryOf('bench'), location.href).href;
 const brand = (): string =>
@@ -32,6 +35,7 @@ const brand = (): string =>
 function measure(): void {
   address.value = linkNow();
   measured.value = undefined;
+  latest.value = run;
   const keep = (value: Measured): void => {
     measured.value = value;
   };
@@ -40,6 +44,7 @@ function measure(): void {
 }
 function tune(): void {
   forgotten.value = false;
+  latest.value = tuning;
   void tuning.run({ ...settings.peek(), budget: TUNE_MS });
 }
 const forget = (): void =>
@@ -63,9 +68,12 @@ export default function Panel() {
     <div class="stack">
       <Form running={running} onRun={measure} onTune={tune} />
       <div>
-        <Progress job={run} label="The measurement" />
+        {latest.value === run ? (
+          <Progress key="run" job={run} label="The measurement" />
+        ) : (
+          <Progress key="tune" job={tuning} label="Tuning" />
+        )}
         <JobProblem job={run} what="The measurement did not finish." />
-        {tuning.status.value !== 'idle' && <Progress job={tuning} label="Tuning" />}
         <JobProblem job={tuning} what="Tuning did not finish." />
         <JobProblem job={forgetting} what="The choices could not be forgotten." />
         <div role="status">{forgotten.value && <Notice kind="good">All tuned choices of this adapter are forgotten.</Notice>}</div>

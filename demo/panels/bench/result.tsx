@@ -5,15 +5,19 @@ import { Notice } from '../../ui/notice.js';
 import { counted, milliseconds, percent, short, whole } from '../../ui/numbers.js';
 import { Table } from '../../ui/table.js';
 import type { Measured } from '../../worker/bench.js';
-import { Ratios, Shares, shortName, Times } from './charts.js';
+import { fullName, Ratios, Shares, Times } from './charts.js';
 import { against, bound, bytesOf, counts, ours, players, rate, rivals, spread, workOf } from './figures.js';
 import { Roofline } from './roofline.js';
+
+/** The slowest sample of ours over its fastest: from here on the reader is told. */
+const RESTLESS = 1.5;
 
 export function Result({ measured }: { readonly measured: Measured }) {
   const { host, software } = measured;
   const { cells } = host;
   const wrong = cells.flatMap(({ m, timings }) => timings.filter((t) => t.wrong).map((t) => ({ m, t })));
   const ownWrong = wrong.filter(({ t }) => t.family.startsWith('ours'));
+  const unquiet = Math.max(1, ...cells.flatMap((cell) => ours(cell) ?? []).map(({ ms }) => Math.max(...ms) / Math.min(...ms)));
   return (
     <article class="stack" data-cells={cells.length}>
       {software && (
@@ -24,6 +28,11 @@ export function Result({ measured }: { readonly measured: Measured }) {
       {ownWrong.map(({ m, t }) => (
         <Notice key={`${m} ${t.name}`} kind="bad">{`M = ${m}: ${t.name} gave a wrong answer: ${t.wrong}. It is not timed.`}</Notice>
       ))}
+      {unquiet >= RESTLESS && (
+        <Notice kind="info">
+          {`Samples of the same product differ by up to ${short(unquiet, 2)} ×: something else was at work on this machine. Medians of a quiet one are surer.`}
+        </Notice>
+      )}
       <div class="columns bench-heads" style={{ '--least': '15rem' }}>
         {cells.map((cell) => (
           <Head key={cell.m} cell={cell} />
@@ -31,11 +40,11 @@ export function Result({ measured }: { readonly measured: Measured }) {
       </div>
       {cells.length > 0 && (
         <>
-          <div class="columns" style={{ '--least': '26rem' }}>
+          <div class="columns" style={{ '--least': '36rem' }}>
             <Ratios cells={cells} />
+            <Times cells={cells} />
             <Shares cells={cells} />
             <Roofline cells={cells} />
-            <Times cells={cells} />
           </div>
           {cells.map((cell) => (
             <All key={cell.m} cell={cell} />
@@ -66,7 +75,7 @@ function Head({ cell }: { readonly cell: Cell }) {
               return (
                 <li key={t.name}>
                   <strong>{short(median >= 1 ? median : 1 / median)} ×</strong> {median >= 1 ? 'faster than' : 'slower than'}{' '}
-                  {shortName(t.name)}
+                  {fullName(t.name)}
                 </li>
               );
             })}
@@ -118,7 +127,7 @@ function rowOf(cell: Cell, t: Timing) {
   const giga = (value: number): string => short(rate(value, t) / 1e9);
   return [
     <span key="who" title={t.detail}>
-      {limit ? t.name : shortName(t.name)}
+      {fullName(t.name)}
     </span>,
     milliseconds(s.median),
     t.dropped ? 'timed once' : `${milliseconds(s.least)} – ${milliseconds(s.most)}`,
@@ -158,7 +167,9 @@ function factsOf({ settings, host, versions, isolated, checked }: Measured): Fac
     [
       'onnxruntime-web',
       versions['onnxruntime-web'] ?? (peers.length > 0 ? 'did not load' : 'not asked for'),
-      details.length > 0 ? `${details.join('; ')}. Its operator is MatMulNBits.` : undefined,
+      details.length > 0
+        ? `${details.join('; ')}. Its operator is MatMulNBits; level 0 multiplies in the dtype of x, level 4 may round x to int8.`
+        : undefined,
     ],
     [
       'Weights',

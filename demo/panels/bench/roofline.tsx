@@ -3,7 +3,7 @@ import { useCallback, useMemo } from 'preact/hooks';
 import type { Cell } from '../../../bench/results.js';
 import { Chart, type ChartSize, type Plot } from '../../ui/chart.js';
 import { percent, short } from '../../ui/numbers.js';
-import { scalesOf, shortName } from './charts.js';
+import { fullName, scalesOf } from './charts.js';
 import { bytesOf, counts, players, rate, roofOf, seriesOf, workOf } from './figures.js';
 
 export function Roofline({ cells }: { readonly cells: readonly Cell[] }) {
@@ -61,13 +61,13 @@ export function Roofline({ cells }: { readonly cells: readonly Cell[] }) {
             dy: -10,
             fill: 'var(--text)',
           }),
-          plot.text([line[0]!], {
+          plot.text([{ x: Math.sqrt(low * ridge), y: copy * Math.sqrt(low * ridge) }], {
             x: 'x',
             y: 'y',
             text: () => `copy: ${short(copy)} GB/s`,
-            textAnchor: 'start',
-            dx: 6,
-            dy: -18,
+            textAnchor: 'end',
+            dx: -6,
+            dy: -8,
             fill: 'var(--text)',
           }),
           plot.dot(points, { x: 'intensity', y: 'speed', fill: 'series', symbol: 'series', r: 5.5, stroke: 'var(--card)', strokeWidth: 1 }),
@@ -90,7 +90,7 @@ export function Roofline({ cells }: { readonly cells: readonly Cell[] }) {
             plot.pointer({
               x: 'intensity',
               y: 'speed',
-              title: (p) => `${p.who}, M = ${p.m}\n${short(p.speed)} G/s`,
+              title: (p) => `${fullName(p.who)}, M = ${p.m}\n${short(p.speed)} G/s`,
               fill: 'var(--raised)',
               stroke: 'var(--line-strong)',
             }),
@@ -115,7 +115,7 @@ export function Roofline({ cells }: { readonly cells: readonly Cell[] }) {
         ],
         rows: points.map(({ m, who, intensity, speed }) => [
           `M = ${m}`,
-          shortName(who),
+          fullName(who),
           short(intensity),
           short(speed),
           percent(speed / most(intensity)),

@@ -15,17 +15,17 @@ export function Tuned({ result, busy, onForget }: { readonly result: TuneResult;
           { title: 'Rows' },
           { title: 'Won' },
           { title: 'Planner’s own choice' },
-          { title: 'Faster by', numeric: true },
-          { title: 'Compared', numeric: true },
           { title: 'Measured' },
+          { title: 'Compared', numeric: true },
+          { title: 'Faster by', numeric: true },
         ]}
         rows={products.map(({ m, own, chosen, ratio, candidates, date, known, short: hurried }) => [
           `M = ${m}`,
           <code key="chosen">{chosen}</code>,
           own === chosen ? 'the same' : <code key="own">{own}</code>,
-          own === chosen ? '–' : `${short(1 / ratio)} ×`,
-          String(candidates),
           `${known ? `earlier, on ${date}` : 'now'}${hurried ? '; too short to be sure' : ''}`,
+          String(candidates),
+          own === chosen ? '–' : `${short(1 / ratio)} ×`,
         ])}
       />
       {unknown.length > 0 && (
