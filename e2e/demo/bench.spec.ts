@@ -110,6 +110,8 @@ test('every control reaches the run, and the URL', async ({ demo }) => {
   await panel.getByLabel('N', { exact: true }).press('Enter');
   await expect(panel).toContainText('Expected 128, and on by 128.');
   await panel.getByLabel('N', { exact: true }).fill('384');
+  await panel.getByLabel('N', { exact: true }).blur();
+  await expect(panel).not.toContainText('Expected 128');
   await panel.getByRole('radio', { name: 'int8' }).check();
   await panel.getByLabel('Scales').selectOption('per channel');
   await panel.getByRole('radio', { name: 'float16' }).check();
