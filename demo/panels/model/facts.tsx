@@ -1,0 +1,65 @@
+// What the opened file is, in a few numbers, and its header's own values.
+import { type Fact, Facts } from '../../ui/facts.js';
+import { Notice } from '../../ui/notice.js';
+import { bytes, counted, whole } from '../../ui/numbers.js';
+import { Table } from '../../ui/table.js';
+import type { LayerFacts, OpenedModel } from '../../worker/model-open.js';
+
+const NAMES: Readonly<Record<string, string>> = { safetensors: 'safetensors', gguf: 'GGUF', mlc: 'MLC', ONNX: 'ONNX' };
+
+/** `14 × GGUF Q4_K, 2 × GGUF Q6_K` */
+function counts(layers: readonly LayerFacts[]): string {
+  const found = new Map<string, number>();
+  for (const { format } of layers) found.set(format, (found.get(format) ?? 0) + 1);
+  return [...found].map(([format, count]) => `${whole(count)} × ${format}`).join(', ');
+}
+
+const weightsIn = (layers: readonly LayerFacts[]): number => layers.reduce((sum, { n, k }) => sum + n * k, 0);
+
+export function ModelFacts({ file }: { readonly file: OpenedModel }) {
+  const { layers, floats, refused, rows, metadata, config } = file;
+  const total = rows.reduce((sum, row) => sum + row.bytes, 0);
+  const items: Fact[] = [
+    [
+      'File',
+      <span key="file" class="mono">
+        {file.name}
+      </span>,
+      `${NAMES[file.kind] ?? file.kind}, ${bytes(file.bytes)} in ${counted(file.files, 'file')}`,
+    ],
+    ['Tensors', whole(rows.length), bytes(total)],
+    [
+      'Quantized layers',
+      whole(layers.length),
+      layers.length > 0 ? `${counts(layers)}; ${whole(weightsIn(layers))} weights` : 'none of a format that this library reads',
+    ],
+    ['Float matrices', whole(floats.length), floats.length > 0 ? `${counts(floats)}; ${whole(weightsIn(floats))} weights` : undefined],
+    ...(config ? [['Configuration', config] as const] : []),
+  ];
+  return (
+    <section class="card stack" aria-label="The file">
+      <Facts items={items} />
+      {refused.length > 0 && (
+        <details class="model-refused">
+          <summary>
+            {counted(refused.length, 'layer')} {refused.length === 1 ? 'was' : 'were'} refused
+          </summary>
+          <div class="stack">
+            {refused.slice(0, 50).map(({ name, format, problem }) => (
+              <Notice key={name} kind="warn">{`${name} (${format}). ${problem}.`}</Notice>
+            ))}
+            {refused.length > 50 && <p>{`And ${whole(refused.length - 50)} more: the list below has all of them.`}</p>}
+          </div>
+        </details>
+      )}
+      {metadata.length > 0 && (
+        <details>
+          <summary>{counted(metadata.length, 'value')} of the header</summary>
+          <div class="model-metadata">
+            <Table caption="Single values of the header" hideCaption columns={[{ title: 'Name' }, { title: 'Value' }]} rows={metadata} />
+          </div>
+        </details>
+      )}
+    </section>
+  );
+}

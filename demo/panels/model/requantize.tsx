@@ -1,0 +1,79 @@
+// Quantizing the chosen layer anew: settings, and what they cost and keep, one row for each attempt.
+import { Button } from '../../ui/button.js';
+import { Segmented, SelectField, Toggle } from '../../ui/fields.js';
+import { bytes, milliseconds, short } from '../../ui/numbers.js';
+import { JobProblem, Progress } from '../../ui/progress.js';
+import { Table } from '../../ui/table.js';
+import type { Requantized } from '../../worker/model.js';
+import type { Settings, Target } from '../../worker/model-weights.js';
+import { attempts, bits, GROUPS, groups, METHODS, method, requantize, requantizing, SCALES, scaleDtype, symmetric } from './state.js';
+
+const LABELS: Readonly<Record<(typeof GROUPS)[number], string>> = {
+  tensor: 'the whole matrix',
+  channel: 'each output',
+  '32': '32 inputs',
+  '64': '64 inputs',
+  '128': '128 inputs',
+  '256': '256 inputs',
+};
+
+export function Requantize({ kind }: { readonly kind: Target['kind'] }) {
+  return (
+    <section class="card stack" aria-labelledby="requantize-title">
+      <h3 id="requantize-title">Quantize it anew</h3>
+      <p>
+        {kind === 'layer'
+          ? 'The weights that the file’s codes stand for are quantized again; the ratio is of signal to what this second step adds.'
+          : 'The file’s floats are quantized; the ratio is of signal to what this takes away.'}
+      </p>
+      <form
+        class="controls"
+        onSubmit={(event) => {
+          event.preventDefault();
+          void requantize();
+        }}
+      >
+        <Segmented label="Bits" value={bits} options={[4, 8].map((value) => ({ value: value as 4 | 8, label: `int${value}` }))} />
+        <SelectField label="One scale for" value={groups} options={GROUPS.map((value) => ({ value, label: LABELS[value] }))} />
+        <Segmented label="Method" value={method} options={METHODS.map((value) => ({ value, label: value }))} />
+        <SelectField label="dtype of scales" value={scaleDtype} options={SCALES.map((value) => ({ value, label: value }))} />
+        <Toggle label="Symmetric" value={symmetric} disabled={method.value === 'hqq'} />
+        <Button kind="primary" type="submit">
+          Quantize
+        </Button>
+      </form>
+      <Progress job={requantizing} label="Quantizing the layer" />
+      <JobProblem job={requantizing} what="It was not quantized." />
+      {attempts.value.length > 0 && (
+        <Table
+          caption="Signal to quantization noise of the weights, newest first"
+          columns={[
+            { title: 'Settings' },
+            { title: 'SQNR', numeric: true },
+            { title: 'Largest error', numeric: true },
+            { title: 'RMS error', numeric: true },
+            { title: 'Bytes', numeric: true },
+            { title: 'Bits a weight', numeric: true },
+            { title: 'Time', numeric: true },
+          ]}
+          rows={attempts.value.map(rowOf)}
+        />
+      )}
+    </section>
+  );
+}
+
+export function wordsOf({ bits: width, mode, groupSize, symmetric: even, method: how, scaleDtype: scales }: Settings): string {
+  const groupsOf = mode === 'group' ? `groups of ${groupSize}` : `per ${mode}`;
+  return [`int${width}`, groupsOf, how, ...(even ? ['symmetric'] : []), ...(scales === 'float16' ? [] : [scales])].join(', ');
+}
+
+const rowOf = ({ args, report, milliseconds: time }: Requantized) => [
+  wordsOf(args.settings),
+  report.sqnr === Number.POSITIVE_INFINITY ? '∞, exact' : `${report.sqnr.toFixed(2)} dB`,
+  short(report.maxError),
+  short(report.rmse),
+  bytes(report.bytes),
+  report.bitsPerWeight.toFixed(2),
+  milliseconds(time),
+];

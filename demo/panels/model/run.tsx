@@ -1,0 +1,133 @@
+// Running the chosen layer: x from a seed, the GPU against the reference, the time, and what ran.
+import { showPanel } from '../../app/url-state.js';
+import { Button } from '../../ui/button.js';
+import { CodeView } from '../../ui/code-view.js';
+import { type Fact, Facts } from '../../ui/facts.js';
+import { NumberField, Segmented } from '../../ui/fields.js';
+import { Notice } from '../../ui/notice.js';
+import { milliseconds, short, whole } from '../../ui/numbers.js';
+import { JobProblem, Progress } from '../../ui/progress.js';
+import { Table } from '../../ui/table.js';
+import type { LayerRun } from '../../worker/model-run.js';
+import type { Target } from '../../worker/model-weights.js';
+import { wordsOf } from './requantize.js';
+import { dtype, m, ROWS, run, running, SCALES, seed, target } from './state.js';
+
+export function Run({ kind }: { readonly kind: Target['kind'] }) {
+  const shown = running.result.value;
+  const mine = shown && JSON.stringify(shown.args.target) === JSON.stringify(target.value) ? shown : undefined;
+  return (
+    <section class="card stack" aria-labelledby="run-title">
+      <h3 id="run-title">Run it</h3>
+      <p>
+        {kind === 'layer'
+          ? 'The layer is read from the file onto the GPU and multiplied with random x; every element is compared with the reference on the CPU.'
+          : 'The matrix is quantized with the settings above, put onto the GPU and multiplied with random x; every element is compared with the reference on the CPU.'}
+      </p>
+      <form
+        class="controls"
+        onSubmit={(event) => {
+          event.preventDefault();
+          run();
+        }}
+      >
+        <Segmented label="Rows of x (m)" value={m} options={ROWS.map((value) => ({ value, label: String(value) }))} />
+        <Segmented label="dtype of x and y" value={dtype} options={SCALES.map((value) => ({ value, label: value }))} />
+        <NumberField label="Seed of x" value={seed} min={0} max={2 ** 31 - 1} />
+        <Button kind="primary" type="submit">
+          Run
+        </Button>
+      </form>
+      <Progress job={running} label="Running the layer" />
+      <JobProblem job={running} what="The run did not finish." />
+      {mine && <Result result={mine} />}
+    </section>
+  );
+}
+
+function Result({ result }: { readonly result: LayerRun }) {
+  const { args, n, k, gpu, noGpu, bias } = result;
+  return (
+    <div class="stack" data-inside={gpu?.difference.inside} data-count={gpu?.difference.count} data-error={gpu?.difference.error}>
+      <p class="mono">
+        x ({args.m}, {k}) · W ({n}, {k})ᵀ{bias ? ' + bias' : ''} → y ({args.m}, {n}) {args.dtype}
+        {args.target.kind === 'float' && `; W as ${wordsOf(args.settings)}`}
+      </p>
+      <div role="status">
+        {gpu ? (
+          <Notice kind={gpu.difference.inside === gpu.difference.count ? 'good' : 'bad'}>
+            {gpu.difference.inside === gpu.difference.count
+              ? `All ${whole(gpu.difference.count)} elements are inside their intervals.`
+              : `${whole(gpu.difference.count - gpu.difference.inside)} of ${whole(gpu.difference.count)} elements are outside their intervals.`}
+          </Notice>
+        ) : (
+          <Notice kind="info">{`Not run on a GPU: this is the CPU reference alone. ${noGpu}.`}</Notice>
+        )}
+      </div>
+      <div class="columns" style={{ '--least': '24rem' }}>
+        <Facts items={factsOf(result)} />
+        <Table
+          caption="First elements of y and their intervals"
+          columns={[
+            { title: 'm, n' },
+            ...['Reference', 'Low', 'High', ...(gpu ? ['WebGPU'] : [])].map((title) => ({ title, numeric: true })),
+          ]}
+          rows={result.first.map((values, i) => [`0, ${i}`, ...values.map((value) => value.toFixed(5))])}
+        />
+      </div>
+      {gpu && (
+        <details>
+          <summary>WGSL that ran</summary>
+          <CodeView title={`WGSL of ${gpu.plan.kernel}`} code={gpu.plan.wgsl} />
+        </details>
+      )}
+    </div>
+  );
+}
+
+function factsOf({ gpu, referenceTime }: LayerRun): Fact[] {
+  const reference: Fact = ['Reference', milliseconds(referenceTime), 'on the CPU'];
+  if (!gpu) return [reference];
+  const { difference: found, time, plan, software, loadTime } = gpu;
+  const row = time.inARow ? `; ${time.inARow.calls} calls in a row, ${short(time.inARow.each)} ms each` : '';
+  return [
+    [
+      'Largest error',
+      <strong key="error">{short(found.error)}</strong>,
+      `rounding alone: ${short(found.rounding)}. The largest |y| is ${short(found.size)}. ${whole(found.equal)} of ${whole(found.count)} elements equal the rounded reference.`,
+    ],
+    [
+      'Time',
+      <strong key="time">{milliseconds(time.median)}</strong>,
+      `${software ? 'on the CPU (software adapter), ' : ''}median of ${time.runs}${row}`,
+    ],
+    ['Loading', milliseconds(loadTime), 'from the file onto the GPU'],
+    reference,
+    [
+      'Kernel',
+      <code key="kernel">{plan.kernel}</code>,
+      <>
+        <code>
+          {Object.entries(plan.params)
+            .map(([name, value]) => `${name}=${value}`)
+            .join(' ')}
+        </code>
+        <ul class="model-why">
+          {plan.why.map((line) => (
+            <li key={line}>{line}</li>
+          ))}
+        </ul>
+        <a
+          href="?panel=shader"
+          onClick={(event) => {
+            if (event.ctrlKey || event.metaKey || event.shiftKey) return;
+            event.preventDefault();
+            showPanel('shader');
+          }}
+        >
+          More about what runs
+        </a>
+      </>,
+    ],
+  ];
+}
