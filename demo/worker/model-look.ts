@@ -5,6 +5,11 @@ import type { Model } from './model-open.js';
 import { matrixOf, type Rows, type Size, sizeOf, type Target, weightsOf } from './model-weights.js';
 import { type JobContext, moved } from './rpc.js';
 
+/** How codes become weights. */
+export type Form = 'zero points' | 'minimums' | 'codebook' | 'symmetric';
+export const formOf = ({ minimum, codebook, zeroPoint }: QuantizedMatrix): Form =>
+  codebook ? 'codebook' : minimum ? 'minimums' : zeroPoint ? 'zero points' : 'symmetric';
+
 /** Equal steps from `low` to `high`. */
 export interface Spread {
   readonly low: number;
@@ -31,7 +36,7 @@ export interface Look extends Size {
     readonly bits: 4 | 8;
     readonly groupSize: number;
     readonly scaleDtype: string;
-    readonly form: 'zero points' | 'minimums' | 'codebook' | 'symmetric';
+    readonly form: Form;
     readonly permuted: boolean;
     /** Of code 0, 1, … */
     readonly codes: readonly number[];
@@ -139,13 +144,12 @@ export async function look(model: Model, { target, ...corner }: LookArgs, contex
       await context.breathe();
     }
     const part = partOfMatrix(matrix, place);
-    const { bits, groupSize, scaleDtype, minimum, codebook, zeroPoint, permutation } = matrix;
-    const form = codebook ? 'codebook' : minimum ? 'minimums' : zeroPoint ? 'zero points' : 'symmetric';
+    const { bits, groupSize, scaleDtype, permutation } = matrix;
     const quantized = {
       bits,
       groupSize,
       scaleDtype,
-      form,
+      form: formOf(matrix),
       permuted: permutation !== undefined,
       codes,
       scales: spreadOf(matrix.scale, low, high),

@@ -23,6 +23,8 @@ export interface Row {
   readonly kind: Kind;
   /** In a few words, by findLayers. */
   readonly role: string;
+  /** The same, less what the other columns say. */
+  readonly what: string;
   /** Of `layers` or `floats`. */
   readonly index?: number | undefined;
   /** Why it was refused. */
@@ -172,27 +174,21 @@ export function sizesOf({ name, shape }: TensorInfo, transposed: ReadonlySet<str
 }
 
 function rowsOf(tensors: ReadonlyMap<string, TensorInfo>, found: FoundLayers, floats: readonly TensorInfo[]): Row[] {
-  const layerOf = new Map<string, number>();
-  for (const [i, { tensors: own, bias }] of found.layers.entries())
-    for (const info of [...Object.values(own), ...(bias ? [bias] : [])]) layerOf.set(info.name, i);
+  const layerOf = new Map(found.layers.map(({ name, format }, i) => [`${format} of ${name}`, i]));
   const floatOf = new Map(floats.map(({ name }, i) => [name, i]));
   const problems = new Map(found.refused.map(({ name, format, error }) => [`${format} of ${name}`, error.message]));
-  return [...tensors.values()].map((info) => {
+  return [...tensors.values()].map((info): Row => {
     const { name, dtype, shape, begin, end } = info;
     const role = found.roles.get(name) ?? '';
-    // As findLayers words it: FORMAT, refused: PART of LAYER.
-    const refused = /^(.*?), refused: .*? of (.*)$/s.exec(role);
-    const index = layerOf.get(name) ?? floatOf.get(name);
-    const kind: Kind = layerOf.has(name) ? 'layer' : floatOf.has(name) ? 'float' : refused ? 'refused' : 'other';
-    return {
-      name,
-      dtype,
-      shape,
-      bytes: end - begin,
-      kind,
-      role,
-      index,
-      problem: refused ? problems.get(`${refused[1]} of ${refused[2]}`) : undefined,
-    };
+    const row = { name, dtype, shape, bytes: end - begin, role };
+    // As findLayers words it: FORMAT: PART of LAYER, FORMAT, refused: PART of LAYER, or DTYPE SHAPE: that it is none.
+    const [, format, refused, part, layer] = /^(.*?)(, refused)?: (.*?)(?: of (.*))?$/s.exec(role) ?? [];
+    const key = `${format} of ${layer}`;
+    const what = layer === undefined ? (part ?? role) : `${format}${refused ?? ''}: ${part}`;
+    const float = floatOf.get(name);
+    if (float !== undefined) return { ...row, what, kind: 'float', index: float };
+    if (layer === undefined) return { ...row, what, kind: 'other' };
+    if (refused) return { ...row, what, kind: 'refused', problem: problems.get(key) };
+    return { ...row, what, kind: 'layer', index: layerOf.get(key) };
   });
 }

@@ -14,6 +14,7 @@ import {
   Tensor,
   UnsupportedError,
 } from '../../src/index.js';
+import { type Form, formOf } from './model-look.js';
 import type { Model } from './model-open.js';
 import { matrixOf, quantized, type Settings, sizeOf, type Target } from './model-weights.js';
 import { type Difference, difference } from './operator.js';
@@ -34,6 +35,11 @@ export interface LayerRun {
   readonly n: number;
   readonly k: number;
   readonly bias: boolean;
+  /** Of the codes as they are multiplied. */
+  readonly bits: 4 | 8;
+  readonly groupSize: number;
+  readonly form: Form;
+  readonly permuted: boolean;
   /** Milliseconds of the reference. */
   readonly referenceTime: number;
   /** The first elements of the first row: reference, low, high, and the GPU's. */
@@ -102,7 +108,8 @@ export async function run(model: Model, args: RunArgs, context: JobContext): Pro
   const bias = source && (await readBias(source, context.signal));
   const x: HostTensor = { data: randomX(m * k, seed), shape: [m, k], dtype };
   const product: Product = { matrix, x, m, bias };
-  const plain = { args, n, k, bias: bias !== undefined };
+  const { bits, groupSize, permutation } = matrix;
+  const plain = { args, n, k, bias: bias !== undefined, bits, groupSize, form: formOf(matrix), permuted: permutation !== undefined };
   const timed = async (accuracy?: Explanation['accuracy']) => {
     const begin = performance.now();
     const want = await referenceOf(product, accuracy, context);

@@ -37,7 +37,7 @@ export function ModelFacts({ file }: { readonly file: OpenedModel }) {
     ...(config ? [['Configuration', config] as const] : []),
   ];
   return (
-    <section class="card stack" aria-label="The file">
+    <section class="card stack model-glance" aria-label="The file">
       <Facts items={items} />
       {refused.length > 0 && (
         <details class="model-refused">

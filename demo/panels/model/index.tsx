@@ -23,7 +23,7 @@ export default function Panel() {
           <Button onClick={() => void open([])}>Try it with a made-up file</Button>
         </p>
       </div>
-      <div class="model-opening">
+      <div class="model-job">
         <Progress job={opening} label="Opening the files" />
         <JobProblem
           job={opening}

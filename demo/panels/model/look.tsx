@@ -8,6 +8,7 @@ import { type Cell, Heatmap, type View } from '../../ui/heatmap.js';
 import { wholeView } from '../../ui/heatmap-draw.js';
 import { percent, short, whole } from '../../ui/numbers.js';
 import type { Look, Spread } from '../../worker/model-look.js';
+import { wordsOf } from './requantize.js';
 import { attempts, corner, look } from './state.js';
 
 const FORMS = {
@@ -20,7 +21,7 @@ const FORMS = {
 export function LookAt({ shown }: { readonly shown: Look }) {
   const { quantized, values, least, most, n, k } = shown;
   return (
-    <section class="stack" aria-label="The layer as it is">
+    <section class="stack model-glance" aria-label="The layer as it is">
       <Facts
         items={[
           ...(quantized
@@ -145,16 +146,16 @@ function Maps({ shown: { part, quantized, n, k } }: { readonly shown: Look }) {
     return `${place(r, c)}${codes ? `code ${codes[i]}, scale ${short(scales![i]!, 4)}, ` : ''}weight ${short(weights[i]!, 5)}`;
   };
   const latest = attempts.value.find(({ args }) => args.row === row && args.column === column);
-  const whole_ = rows === n && columns === k;
+  const isWhole = rows === n && columns === k;
   return (
     <div class="stack">
       <div class="model-part">
         <h4>
-          {whole_
-            ? 'All of it'
+          {isWhole
+            ? 'The whole matrix'
             : `Outputs ${whole(row)} to ${whole(row + rows - 1)}, inputs ${whole(column)} to ${whole(column + columns - 1)}`}
         </h4>
-        {!whole_ && <Move part={part} size={{ n, k }} />}
+        {!isWhole && <Move part={part} size={{ n, k }} />}
       </div>
       <div class="columns" style={{ '--least': '22rem' }}>
         <Heatmap title="Weights" data={weights} {...shared} read={read} />
@@ -163,7 +164,7 @@ function Maps({ shown: { part, quantized, n, k } }: { readonly shown: Look }) {
         )}
         {latest && (
           <Heatmap
-            title="Error of quantizing it anew"
+            title={`Error of ${wordsOf(latest.args.settings)}`}
             data={latest.error}
             reduce="extreme"
             {...shared}

@@ -42,8 +42,10 @@ export function Requantize({ kind }: { readonly kind: Target['kind'] }) {
           Quantize
         </Button>
       </form>
-      <Progress job={requantizing} label="Quantizing the layer" />
-      <JobProblem job={requantizing} what="It was not quantized." />
+      <div class="model-job">
+        <Progress job={requantizing} label="Quantizing the layer" />
+        <JobProblem job={requantizing} what="It was not quantized." />
+      </div>
       {attempts.value.length > 0 && (
         <Table
           caption="Signal to quantization noise of the weights, newest first"

@@ -1,5 +1,4 @@
 // Running the chosen layer: x from a seed, the GPU against the reference, the time, and what ran.
-import { showPanel } from '../../app/url-state.js';
 import { Button } from '../../ui/button.js';
 import { CodeView } from '../../ui/code-view.js';
 import { type Fact, Facts } from '../../ui/facts.js';
@@ -38,8 +37,10 @@ export function Run({ kind }: { readonly kind: Target['kind'] }) {
           Run
         </Button>
       </form>
-      <Progress job={running} label="Running the layer" />
-      <JobProblem job={running} what="The run did not finish." />
+      <div class="model-job">
+        <Progress job={running} label="Running the layer" />
+        <JobProblem job={running} what="The run did not finish." />
+      </div>
       {mine && <Result result={mine} />}
     </section>
   );
@@ -85,7 +86,8 @@ function Result({ result }: { readonly result: LayerRun }) {
   );
 }
 
-function factsOf({ gpu, referenceTime }: LayerRun): Fact[] {
+function factsOf(result: LayerRun): Fact[] {
+  const { gpu, referenceTime } = result;
   const reference: Fact = ['Reference', milliseconds(referenceTime), 'on the CPU'];
   if (!gpu) return [reference];
   const { difference: found, time, plan, software, loadTime } = gpu;
@@ -101,7 +103,7 @@ function factsOf({ gpu, referenceTime }: LayerRun): Fact[] {
       <strong key="time">{milliseconds(time.median)}</strong>,
       `${software ? 'on the CPU (software adapter), ' : ''}median of ${time.runs}${row}`,
     ],
-    ['Loading', milliseconds(loadTime), 'from the file onto the GPU'],
+    ['Loading', milliseconds(loadTime), 'from the file onto the GPU, compiling included'],
     reference,
     [
       'Kernel',
@@ -117,17 +119,36 @@ function factsOf({ gpu, referenceTime }: LayerRun): Fact[] {
             <li key={line}>{line}</li>
           ))}
         </ul>
-        <a
-          href="?panel=shader"
-          onClick={(event) => {
-            if (event.ctrlKey || event.metaKey || event.shiftKey) return;
-            event.preventDefault();
-            showPanel('shader');
-          }}
-        >
-          More about what runs
-        </a>
+        <WhatRuns result={result} />
       </>,
     ],
   ];
+}
+
+/** A link to the panel "What runs" with a product of this shape and form; followed in the page, so that the file stays open. */
+function WhatRuns({ result: { args, n, k, bits, groupSize, form, permuted, bias } }: { readonly result: LayerRun }) {
+  const codes = { symmetric: 'number', 'zero points': 'number', minimums: 'minimum', codebook: 'table' }[form];
+  const query = new URLSearchParams({
+    panel: 'shader',
+    ...Object.fromEntries(Object.entries({ m: args.m, n, k, bits }).map(([name, value]) => [name, String(value)])),
+    ...(groupSize === k ? { mode: 'channel' } : { mode: 'group', group: String(groupSize) }),
+    dtype: args.dtype,
+    codes,
+    offset: form === 'zero points' ? '1' : '0',
+    bias: bias ? '1' : '0',
+    order: permuted ? '1' : '0',
+  });
+  return (
+    <a
+      href={`?${query}`}
+      onClick={(event) => {
+        if (event.ctrlKey || event.metaKey || event.shiftKey) return;
+        event.preventDefault();
+        history.pushState(null, '', `?${query}`);
+        dispatchEvent(new PopStateEvent('popstate'));
+      }}
+    >
+      What runs for a product of this shape
+    </a>
+  );
 }

@@ -207,7 +207,7 @@ interface LineProps {
   readonly onPick: () => void;
 }
 function Line({ id, row, index, top, active, onPick }: LineProps) {
-  const { name, role, dtype, shape, kind: what } = row;
+  const { name, role, what, dtype, shape, kind: of } = row;
   return (
     // biome-ignore lint/a11y/useKeyWithClickEvents: the grid takes the keys for all of its rows
     <div
@@ -216,7 +216,8 @@ function Line({ id, row, index, top, active, onPick }: LineProps) {
       aria-rowindex={index + 2}
       aria-selected={chosen.value === row}
       class="tensors-row"
-      data-kind={what}
+      data-kind={of}
+      data-mine={row.index !== undefined && of === chosen.value?.kind && row.index === chosen.value.index ? '' : undefined}
       data-active={active ? '' : undefined}
       style={{ transform: `translateY(${top}px)` }}
       onClick={onPick}
@@ -225,7 +226,7 @@ function Line({ id, row, index, top, active, onPick }: LineProps) {
         {name}
       </span>
       <span role="gridcell" class="at-role" title={role}>
-        {role}
+        {what}
       </span>
       <span role="gridcell" class="at-dtype">
         {dtype}
