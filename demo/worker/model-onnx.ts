@@ -121,7 +121,8 @@ export async function openOnnx(source: ByteSource, resolve: Resolver, signal: Ab
     const name = node.name || weight;
     const own = node.inputs.slice(1).filter((input) => tensors.has(input));
     const said = (text: string): void => {
-      for (const input of own) roles.set(input, `${text} of ${name}`);
+      // Constants may be shared: what is part of one layer stays so.
+      for (const input of own) if (!roles.has(input)) roles.set(input, `${text} of ${name}`);
     };
     try {
       const layer = maker(source.name, node, tensors);
