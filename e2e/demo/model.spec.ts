@@ -355,7 +355,7 @@ test('files that are none, cut off or hostile end in a sentence, and the page st
     [given('huge.safetensors', huge), /huge\.safetensors: .*expected/],
     [given('cut.gguf', fixture('gguf/types.gguf').subarray(0, 200)), /cut\.gguf: .*expected/],
     [given('page.gguf', '<!doctype html><title>404</title>'), /a page of HTML/],
-    [given('torch.bin', Buffer.from([0x50, 0x4b, 3, 4, 0, 0, 0, 0])), /a zip archive/],
+    [given('torch.bin', Buffer.from([0x50, 0x4b, 3, 4, 0, 0, 8, 8])), /a zip archive/],
     [given('empty.gguf', ''), /empty\.gguf: .*expected/],
     [given('model.safetensors.index.json', deep), /index\.json: .*expected/],
     [given('config.json', '{}'), /expected weight_map/],
