@@ -14,8 +14,8 @@ export default function Panel() {
     <div class="stack model">
       <div class="model-open">
         <FileDrop label="Drop a model’s files here, or choose them" multiple onFiles={(files) => void open(files)}>
-          safetensors (with shards: all of them and the <code>index.json</code>), GGUF, MLC’s cache folder, or <code>.onnx</code> with its
-          external data. A <code>config.json</code> beside them says what the tensors leave open.{' '}
+          safetensors (with shards: all of them and the <code>index.json</code>), GGUF, the files of MLC’s cache, or <code>.onnx</code> with
+          its external data. A <code>config.json</code> beside them says what the tensors leave open.{' '}
           <strong>Nothing leaves this machine: the files are read in this page, a part at a time.</strong>
         </FileDrop>
         <p class="model-sample">
