@@ -17,7 +17,7 @@ import {
 import { type Form, formOf } from './model-look.js';
 import type { Model } from './model-open.js';
 import { matrixOf, quantized, type Settings, sizeOf, type Target } from './model-weights.js';
-import { type Difference, difference } from './operator.js';
+import { type Difference, difference } from './operator-compare.js';
 import type { JobContext } from './rpc.js';
 import { type Timing, time, timeInARow } from './timing.js';
 
