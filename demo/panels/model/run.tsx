@@ -5,6 +5,7 @@ import { type Fact, Facts } from '../../ui/facts.js';
 import { NumberField, Segmented } from '../../ui/fields.js';
 import { Notice } from '../../ui/notice.js';
 import { milliseconds, short, whole } from '../../ui/numbers.js';
+import { PanelLink } from '../../ui/panel-link.js';
 import { JobProblem, Progress } from '../../ui/progress.js';
 import { Table } from '../../ui/table.js';
 import type { LayerRun } from '../../worker/model-run.js';
@@ -128,27 +129,21 @@ function factsOf(result: LayerRun): Fact[] {
 /** A link to the panel "What runs" with a product of this shape and form; followed in the page, so that the file stays open. */
 function WhatRuns({ result: { args, n, k, bits, groupSize, form, permuted, bias } }: { readonly result: LayerRun }) {
   const codes = { symmetric: 'number', 'zero points': 'number', minimums: 'minimum', codebook: 'table' }[form];
-  const query = new URLSearchParams({
-    panel: 'shader',
-    ...Object.fromEntries(Object.entries({ m: args.m, n, k, bits }).map(([name, value]) => [name, String(value)])),
-    ...(groupSize === k ? { mode: 'channel' } : { mode: 'group', group: String(groupSize) }),
+  const state = {
+    m: args.m,
+    n,
+    k,
+    bits,
+    ...(groupSize === k ? { mode: 'channel' } : { mode: 'group', group: groupSize }),
     dtype: args.dtype,
     codes,
-    offset: form === 'zero points' ? '1' : '0',
-    bias: bias ? '1' : '0',
-    order: permuted ? '1' : '0',
-  });
+    offset: form === 'zero points',
+    bias,
+    order: permuted,
+  };
   return (
-    <a
-      href={`?${query}`}
-      onClick={(event) => {
-        if (event.ctrlKey || event.metaKey || event.shiftKey) return;
-        event.preventDefault();
-        history.pushState(null, '', `?${query}`);
-        dispatchEvent(new PopStateEvent('popstate'));
-      }}
-    >
+    <PanelLink panel="shader" state={state}>
       What runs for a product of this shape
-    </a>
+    </PanelLink>
   );
 }

@@ -3,6 +3,7 @@ import { CodeView } from '../../ui/code-view.js';
 import { type Fact, Facts } from '../../ui/facts.js';
 import { Notice } from '../../ui/notice.js';
 import { bytes, counted, milliseconds, percent, short, whole } from '../../ui/numbers.js';
+import { PanelLink } from '../../ui/panel-link.js';
 import { Table } from '../../ui/table.js';
 import type { OperatorRun } from '../../worker/operator.js';
 import type { Difference } from '../../worker/operator-compare.js';
@@ -36,7 +37,7 @@ export function Result({ result }: { readonly result: OperatorRun }) {
       </div>
       <div class="operator-cards">
         {run && <Card title="Error of y" items={errors(run.difference, want.dtype)} />}
-        <Card title="Time" items={[...(run ? gpuTime(run.time) : []), cpuTime(result), ...(run ? [kernel(run)] : [])]} />
+        <Card title="Time" items={[...(run ? gpuTime(run.time) : []), cpuTime(result), ...(run ? [kernel(result, run)] : [])]} />
         <Card title="Weights" items={weights(result)}>
           <Sizes result={result} />
         </Card>
@@ -117,11 +118,19 @@ const cpuTime = ({ want }: OperatorRun): Fact => [
   'float64 sums with their bounds, in JavaScript',
 ];
 
-const kernel = ({ plan }: NonNullable<OperatorRun['run']>): Fact => [
+/** The kernel, and where the panel "What runs" tells of this product. */
+const kernel = ({ choice }: OperatorRun, { plan }: NonNullable<OperatorRun['run']>): Fact => [
   'Kernel',
-  <code key="kernel">{plan.kernel}</code>,
-  counted(plan.steps.length, 'dispatch', 'dispatches'),
+  <PanelLink key="kernel" panel="shader" state={productState(choice)}>
+    <code>{plan.kernel}</code>
+  </PanelLink>,
+  `${counted(plan.steps.length, 'dispatch', 'dispatches')}: what runs, and why`,
 ];
+
+const productState = ({ m, k, n, bits, mode, groupSize, dtype, scales, format, offset, bias, ...rest }: OperatorRun['choice']) => ({
+  ...{ m, k, n, bits, mode, group: groupSize, dtype, scales, format, offset, bias },
+  ...{ int8: rest.int8Output, int8offset: rest.quantOffset, precise: rest.innerPrecise },
+});
 
 const weights = ({ report, outputSqnr }: OperatorRun): Fact[] => [
   ['Signal to noise', <strong key="sqnr">{decibels(report.sqnr)}</strong>, `of the weights; ${decibels(outputSqnr)} of y`],

@@ -3,6 +3,7 @@ import { computed, effect } from '@preact/signals';
 import { choice, flag, integer, queryOf, text, urlSignal } from '../../app/url-state.js';
 import { makeJob } from '../../app/use-job.js';
 import { device } from '../../app/worker.js';
+import { MODEL, MOST } from '../../worker/operator-choice.js';
 import { DEVICES, type DeviceName } from '../../worker/shader-devices.js';
 import type { ShaderChoice } from '../../worker/shader-plan.js';
 import type { Variant } from '../../worker/shader-text.js';
@@ -152,12 +153,10 @@ export function measure(): void {
   if (wanted) void compilation.run(wanted);
 }
 
-/** What panel "operator" takes at most. */
-const OPERATOR = { m: 1024, k: 8192, n: 8192, trained: 256 } as const;
 /** The same product in panel "operator", all of it said; undefined if it is none of that panel's. */
 export function operatorQuery(): string | undefined {
   const { m, k, n } = product;
-  if (m.value > OPERATOR.m || k.value > OPERATOR.k || n.value > OPERATOR.n) return undefined;
+  if (m.value > MOST.m || k.value > MOST.k || n.value > MOST.n) return undefined;
   if (more.codes.value !== 'number' || more.transposed.value || more.permuted.value) return undefined;
   const query = new URLSearchParams({ panel: 'operator' });
   for (const [name, value] of Object.entries(product)) {
@@ -165,7 +164,7 @@ export function operatorQuery(): string | undefined {
     query.set(name, typeof now === 'boolean' ? String(Number(now)) : String(now));
   }
   // Its trained layer is small.
-  if (k.value > OPERATOR.trained || n.value > OPERATOR.trained) query.set('data', 'random');
+  if (k.value > MODEL.k || n.value > MODEL.n) query.set('data', 'random');
   return `?${query}`;
 }
 /** This panel as it is, at a line. */
