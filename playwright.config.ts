@@ -1,6 +1,6 @@
 // Headless Chromium: every case of the table and the demo page. `chromium` is the browser as it is (a GPU, or SwiftShader without
 // shader-f16); `chromium-f16` is the one that e2e/chromium-f16 builds, for machines whose Chromium has no shader-f16; `demo` is the
-// page, as it is built, in the browser as it is. scripts/test.mjs finds the browsers and sets CHROMIUM and CHROMIUM_F16.
+// page, as it is built, in the browser as it is; `demo-f16` some of it in that one. scripts/test.mjs finds the browsers and sets CHROMIUM and CHROMIUM_F16.
 import { defineConfig } from '@playwright/test';
 
 const port = Number(process.env.PORT ?? 4173);
@@ -36,7 +36,9 @@ export default defineConfig({
   use: { baseURL: `http://localhost:${port}` },
   webServer: [
     ...(wants('chromium', 'chromium-f16') ? [server(`npx vite --mode e2e --port ${port} --strictPort`, port)] : []),
-    ...(wants('demo') ? [server(`npx vite build --mode demo --logLevel warn && node e2e/demo/serve.mjs ${demoPort}`, demoPort)] : []),
+    ...(wants('demo', 'demo-f16')
+      ? [server(`npx vite build --mode demo --logLevel warn && node e2e/demo/serve.mjs ${demoPort}`, demoPort)]
+      : []),
   ],
   projects: [
     { name: 'chromium', outputDir: 'test-results/chromium', use: plain, testIgnore: 'demo/**' },
@@ -45,6 +47,14 @@ export default defineConfig({
       outputDir: 'test-results/chromium-f16',
       use: browser(process.env.CHROMIUM_F16, []),
       testMatch: ['cases.spec.ts', 'formats.spec.ts'],
+    },
+    {
+      name: 'demo-f16',
+      testDir: 'e2e/demo',
+      outputDir: 'test-results/demo-f16',
+      use: { ...browser(process.env.CHROMIUM_F16, []), baseURL: `http://localhost:${demoPort}` },
+      testMatch: 'operator.spec.ts',
+      grep: /first product|every control/,
     },
     { name: 'demo', testDir: 'e2e/demo', outputDir: 'test-results/demo', use: { ...plain, baseURL: `http://localhost:${demoPort}` } },
   ],

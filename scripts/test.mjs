@@ -1,5 +1,5 @@
 // `npm test`: installs what is missing, runs every suite, and ends with `N passed, N failed`. `node scripts/test.mjs dawn deno` runs
-// some. A suite that finds no GPU adapter fails; the three that need parts no other machine may have say loudly when they are skipped.
+// some. A suite that finds no GPU adapter fails; those that need parts no other machine may have say loudly when they are skipped.
 import { spawnSync } from 'node:child_process';
 import { mkdirSync, readFileSync, rmSync } from 'node:fs';
 import { join } from 'node:path';
@@ -57,6 +57,14 @@ const graphics = () => (vulkan ??= ensureVulkan());
 const realGpu = () => graphics().adapter && !graphics().adapter.software;
 const browserEnv = () => ({ ...(realGpu() && { ANTIQUANT_GPU: '1' }) });
 
+/** In a Chromium that has shader-f16. */
+function withF16(project) {
+  graphics(); // brings lavapipe where there is no GPU
+  const { path, missing } = ensureChromiumF16(ensureChromium());
+  if (!path) return skipped(`${project}: no Chromium with shader-f16 can be made here; missing: ${missing.join(', ')}`);
+  return playwright(project, { CHROMIUM_F16: path });
+}
+
 const suites = {
   lint: () => one(node([bin('@biomejs/biome/bin/biome'), 'check', '.']).status === 0),
   types: () => one(node([bin('typescript/bin/tsc'), '-p', '.']).status === 0),
@@ -92,12 +100,8 @@ const suites = {
     const path = ensureChromium();
     return path ? playwright('demo', { ...browserEnv(), CHROMIUM: path }) : counts(0, 1);
   },
-  'chromium-f16': () => {
-    graphics(); // brings lavapipe where there is no GPU
-    const { path, missing } = ensureChromiumF16(ensureChromium());
-    if (!path) return skipped(`chromium-f16: no Chromium with shader-f16 can be made here; missing: ${missing.join(', ')}`);
-    return playwright('chromium-f16', { CHROMIUM_F16: path });
-  },
+  'chromium-f16': () => withF16('chromium-f16'),
+  'demo-f16': () => withF16('demo-f16'),
 };
 
 const asked = process.argv.slice(2);
