@@ -1,6 +1,5 @@
 // One job of a panel as signals: what it does, how far it is, its result or why there is none. Starting it again cancels the run before.
 import { type ReadonlySignal, signal } from '@preact/signals';
-import { useEffect, useMemo } from 'preact/hooks';
 import type { JobArgs, JobName, JobPart, JobResult } from '../worker/jobs.js';
 import { isAbort } from '../worker/rpc.js';
 import { call } from './worker.js';
@@ -70,11 +69,4 @@ export function makeJob<Name extends JobName>(name: Name): RunningJob<Name> {
       }
     },
   };
-}
-
-/** In a component: the job is cancelled when the component goes. */
-export function useJob<Name extends JobName>(name: Name): RunningJob<Name> {
-  const job = useMemo(() => makeJob(name), [name]);
-  useEffect(() => job.cancel, [job]);
-  return job;
 }

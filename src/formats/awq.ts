@@ -1,5 +1,6 @@
 // AWQ, as AutoAWQ's GEMM version packs it (`quant_method: awq`, `version: gemm`): eight outputs in a word, in an order of its own.
 // Rule: AutoAWQ, awq/modules/linear/gemm.py (from_linear) and awq/utils/packing_utils.py. The GEMV versions pack along K, and are others.
+import { transposeBlock } from './code-words.js';
 import type { LayerSource } from './layer-source.js';
 import { type QuantizedMatrix, wordsInRow } from './matrix.js';
 import { asFloats, asWords, floatDtypeOf, type RawTensor, requireShape } from './raw-tensor.js';
@@ -31,16 +32,6 @@ function sizesOf({ qweight, scales }: AwqTensors<Shaped>, { groupSize }: AwqOpti
   return { n: columns * 8, k, columns, groups, groupSize: groupSizeOf(groupSize, { k, groups, bits: 4, scales }) };
 }
 
-/** Eight words of eight nibbles: nibble i of word j becomes nibble j of word i. Halves are swapped, then quarters, then nibbles. */
-function transposeNibbles(a: Int32Array): void {
-  for (let step = 4, mask = 0x0000ffff; step > 0; step >>= 1, mask ^= mask << (4 * step))
-    for (let i = 0; i < 8; i = (i + step + 1) & ~step) {
-      const t = ((a[i]! >>> (4 * step)) ^ a[i + step]!) & mask;
-      a[i + step]! ^= t;
-      a[i]! ^= t << (4 * step);
-    }
-}
-
 /** (K, N / 8) words along N → (N, ceil(K / 8)) words along K. */
 function turn(words: Uint32Array, { k, columns }: { k: number; columns: number }): Uint32Array<ArrayBuffer> {
   const inRow = wordsInRow(k, 4);
@@ -50,7 +41,7 @@ function turn(words: Uint32Array, { k, columns }: { k: number; columns: number }
     for (let c = 0; c < columns; c++)
       for (let w = w0; w < Math.min(inRow, w0 + TILE); w++) {
         for (let j = 0; j < 8; j++) a[j] = 8 * w + j < k ? words[(8 * w + j) * columns + c]! : 0;
-        transposeNibbles(a);
+        transposeBlock(a, 4);
         for (let i = 0; i < 8; i++) out[(8 * c + ORDER[i]!) * inRow + w] = a[i]!;
       }
   return out;
