@@ -76,7 +76,7 @@ export default defineConfig(({ mode }) => ({
     lib: {
       entry: {
         index: here('src/index.ts'),
-        'formats/index': here('src/formats/index.ts'),
+        formats: here('src/formats.ts'),
         'quantize/worker': here('src/quantize/worker.ts'),
         'cli/main': here('cli/main.ts'),
         'cli/worker': here('cli/worker.ts'),

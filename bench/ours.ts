@@ -1,9 +1,10 @@
 // The library as a contender: the planner's choice, single kernels, and devices that are made to do without something.
-import { upload } from '../e2e/run-case.js';
+
 import { decode16 } from '../src/dtype.js';
 import { LinearWeightQuant, type LinearWeightQuantOptions, Tensor, UnsupportedError } from '../src/index.js';
 import { ofNumbers } from '../src/kernels/index.js';
 import { variantId } from '../src/kernels/kernel.js';
+import { upload } from '../test/cases/run-case.js';
 import { bufferOf, type Contender, type Engine, emptyBuffer, inOnePass, type Operands, readBuffer, rowsOf } from './contender.js';
 import type { Family, Overhead } from './results.js';
 

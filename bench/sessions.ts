@@ -1,8 +1,9 @@
 // Sessions, one after the other: data and truth, contenders, and each product of theirs measured. What is measured, and against whom, is
-// the caller's choice: run.ts is one host of the bench, demo/worker/bench.ts the page that people look at.
-import { makeCase } from '../e2e/cases.js';
-import { makeData } from '../e2e/data.js';
+// the caller's choice: run.ts is one host of the bench, demo/panels/bench/jobs/index.ts the page that people look at.
+
 import { BYTES } from '../src/dtype.js';
+import { makeCase } from '../test/cases/cases.js';
+import { makeData } from '../test/cases/data.js';
 import { bytesOf, type Contender, type Engine, type Operands } from './contender.js';
 import { measureCell, type Pace, type Verdict } from './measure.js';
 import { type Cell, cellName, type Family } from './results.js';

@@ -1,6 +1,7 @@
 // Is an answer right? A few rows, all columns, against the library's float64 reference.
-import { expected } from '../e2e/run-case.js';
+
 import type { ReferenceResult } from '../src/index.js';
+import { expected } from '../test/cases/run-case.js';
 import { bytesOf, type Operands } from './contender.js';
 
 export interface Truth {

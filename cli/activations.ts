@@ -1,6 +1,7 @@
 // A file of what is known of the inputs of layers, for antiquant quantize --activations: safetensors whose tensors are named after the layers.
-import { type Activations, asFloats, FormatError, openModel, readTensor, type TensorFile } from '../src/formats/index.js';
-import { at } from '../src/formats/raw-tensor.js';
+
+import { at } from '../src/files/raw-tensor.js';
+import { type Activations, asFloats, FormatError, openModel, readTensor, type TensorFile } from '../src/formats.js';
 
 /** LAYER.mean_abs and so on; of several the last of these counts. */
 const FIELDS = [

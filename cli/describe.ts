@@ -1,6 +1,6 @@
 // What this library does with a layer or a tensor of a file: who imports it, and what it is in memory after that. Reads one piece of a layer of
 // each kind, since scales' dtypes, zero points and orders of inputs show only there.
-import { FormatError, isGgufType, type LayerSource, type QuantizedMatrix, readPieces, type TensorInfo } from '../src/formats/index.js';
+import { FormatError, isGgufType, type LayerSource, type QuantizedMatrix, readPieces, type TensorInfo } from '../src/formats.js';
 import { count } from './text.js';
 
 /** By the first words of LayerSource.format. */

@@ -1,5 +1,5 @@
 // What the process ends with, and what is said of an error: a sentence for people, its parts for programs.
-import { ArgumentError, FormatError, UnsupportedError } from '../src/formats/index.js';
+import { ArgumentError, FormatError, UnsupportedError } from '../src/formats.js';
 
 export const EXIT = {
   fine: 0,

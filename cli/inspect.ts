@@ -1,5 +1,5 @@
 // antiquant inspect FILE: what a model's tensors are, and what this library would do with each.
-import { type FoundLayers, findLayers, layerBytes, type TensorInfo } from '../src/formats/index.js';
+import { type FoundLayers, findLayers, layerBytes, type TensorInfo } from '../src/formats.js';
 import type { Command } from './command.js';
 import { importerOf, kindOf, memoryText, type Probed, probe, type Verdict, verdictOf } from './describe.js';
 import { EXIT } from './exit.js';

@@ -1,7 +1,7 @@
 // From what people type to a TensorFile and the configuration beside it: a path, a URL, or a folder of a model.
 import { readdir, readFile, stat } from 'node:fs/promises';
 import { dirname, join } from 'node:path';
-import { FormatError, openModel, quantizationOf, type TensorFile } from '../src/formats/index.js';
+import { FormatError, openModel, quantizationOf, type TensorFile } from '../src/formats.js';
 import { UsageError } from './exit.js';
 
 export interface Opened {

@@ -2,7 +2,7 @@
 // what they were made of and how, so that a later run knows which of them it need not make again.
 import { open, readFile, rename, rm, stat, writeFile } from 'node:fs/promises';
 import { basename, dirname, join } from 'node:path';
-import type { Sink, TensorFile } from '../src/formats/index.js';
+import type { Sink, TensorFile } from '../src/formats.js';
 import { UsageError } from './exit.js';
 import { isUrl, sourcesOf } from './open.js';
 import type { LayerReport } from './quantize-layer.js';

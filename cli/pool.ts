@@ -2,7 +2,7 @@
 import { existsSync } from 'node:fs';
 import { fileURLToPath } from 'node:url';
 import { Worker } from 'node:worker_threads';
-import { ArgumentError, type Quantized, type QuantizeOptions, quantize, type Weights } from '../src/formats/index.js';
+import { ArgumentError, type Quantized, type QuantizeOptions, quantize, type Weights } from '../src/formats.js';
 import type { Answer, Task } from '../src/quantize/messages.js';
 
 export interface Pool {

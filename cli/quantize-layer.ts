@@ -1,5 +1,7 @@
 // One layer from the input's floats to the output's tensors, some rows at a time: codes are written as they are made; scales and zero points,
 // some hundredths of them, wait until it is their turn.
+
+import { floatDtypeOf } from '../src/files/raw-tensor.js';
 import {
   type Activations,
   ArgumentError,
@@ -14,8 +16,7 @@ import {
   type TensorToWrite,
   torchNpuTensors,
   type Weights,
-} from '../src/formats/index.js';
-import { floatDtypeOf } from '../src/formats/raw-tensor.js';
+} from '../src/formats.js';
 import { checkForm } from '../src/quantize/options.js';
 import { reportOf, type Sums } from '../src/quantize/report.js';
 import type { Pool } from './pool.js';

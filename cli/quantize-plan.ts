@@ -1,7 +1,8 @@
 // What antiquant quantize will write, known from headers alone: which tensors become layers of codes, which are copied and why, and which file
 // each goes into. Pure; the same for the same input and settings, so that a run can go on where another stopped.
-import { compressedTensorsOutlines, type TensorFile, type TensorInfo, type TensorOutline, torchNpuOutlines } from '../src/formats/index.js';
-import { ELEMENT_BYTES, elementsIn } from '../src/formats/raw-tensor.js';
+
+import { ELEMENT_BYTES, elementsIn } from '../src/files/raw-tensor.js';
+import { compressedTensorsOutlines, type TensorFile, type TensorInfo, type TensorOutline, torchNpuOutlines } from '../src/formats.js';
 import { isFloat, spared } from './describe.js';
 import { formOf, type Settings } from './quantize-settings.js';
 

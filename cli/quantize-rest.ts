@@ -1,7 +1,7 @@
 // What lies beside the shards of a quantized model: the index, and config.json with what it says of the quantization.
 import { rm } from 'node:fs/promises';
 import { basename, join } from 'node:path';
-import { compressedTensorsConfig } from '../src/formats/index.js';
+import { compressedTensorsConfig } from '../src/formats.js';
 import type { Opened } from './open.js';
 import { writeText } from './output.js';
 import type { Item, Shard } from './quantize-plan.js';

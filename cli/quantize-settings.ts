@@ -1,5 +1,5 @@
 // The options of antiquant quantize as settings, and what of them must agree. Pure.
-import type { FloatDType, LayerForm, Method } from '../src/formats/index.js';
+import type { FloatDType, LayerForm, Method } from '../src/formats.js';
 import { choice, type Given, type Option, pattern, whole } from './command.js';
 import { UsageError } from './exit.js';
 

@@ -2,8 +2,8 @@
 import { mkdir, realpath } from 'node:fs/promises';
 import { availableParallelism } from 'node:os';
 import { basename, dirname, join } from 'node:path';
-import { findLayers, type TensorFile, type TensorToWrite, tensorParts, UnsupportedError, writeSafetensors } from '../src/formats/index.js';
-import { ELEMENT_BYTES } from '../src/formats/raw-tensor.js';
+import { ELEMENT_BYTES } from '../src/files/raw-tensor.js';
+import { findLayers, type TensorFile, type TensorToWrite, tensorParts, UnsupportedError, writeSafetensors } from '../src/formats.js';
 import { activationsOf, openActivations } from './activations.js';
 import { type Command, type Io, whole } from './command.js';
 import { EXIT, UsageError } from './exit.js';

@@ -16,12 +16,12 @@ import {
   readMatrix,
   torchNpuTensors,
   writeSafetensors,
-} from '../src/formats/index.js';
-import { rowsOf } from '../src/formats/matrix.js';
+} from '../src/formats.js';
+import { Tensor } from '../src/gpu/tensor.js';
+import { rowsOf } from '../src/problem/matrix.js';
 import type { HostTensor } from '../src/reference/reference.js';
 import { referenceMatrix } from '../src/reference/reference-matrix.js';
 import type { ReferenceResult } from '../src/reference/sums.js';
-import { Tensor } from '../src/tensor.js';
 
 /** Uniform numbers of [-1, 1); the same for the same seed. */
 export function seeded(seed: number): () => number {

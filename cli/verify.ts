@@ -1,5 +1,5 @@
 // antiquant verify FILE: every quantized layer of a model is imported, and multiplied with random numbers where there is a GPU.
-import { FormatError, findLayers, layerBytes, UnsupportedError } from '../src/formats/index.js';
+import { FormatError, findLayers, layerBytes, UnsupportedError } from '../src/formats.js';
 import { type Command, choice, pattern, whole } from './command.js';
 import { EXIT } from './exit.js';
 import { open } from './open.js';

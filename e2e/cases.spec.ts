@@ -1,6 +1,6 @@
 // Every case of the table in headless Chromium, one browser page for all.
 import { expect } from '@playwright/test';
-import { cases, runsOn } from './cases.js';
+import { cases, runsOn } from '../test/cases/cases.js';
 import { test } from './opened.js';
 import type { TestPage } from './page.js';
 

@@ -1,7 +1,7 @@
 // Imported matrices and every format, in headless Chromium: from bytes to numbers on the adapter.
 import { expect } from '@playwright/test';
-import { formatCases, nodeCases } from './format-cases.js';
-import { matrixCases, matrixRunsOn } from './matrix-cases.js';
+import { formatCases, nodeCases } from '../test/cases/format-cases.js';
+import { matrixCases, matrixRunsOn } from '../test/cases/matrix-cases.js';
 import { test } from './opened.js';
 import type { TestPage } from './page.js';
 

@@ -1,13 +1,13 @@
 // The page that the specs drive: opens a device, runs a case by its name, prepares a layer, quantizes weights.
 import { capsOf } from '../src/gpu/device.js';
 import { requestDevice } from '../src/index.js';
-import { cases } from './cases.js';
-import { formatCases, nodeCases } from './format-cases.js';
-import { matrixCases } from './matrix-cases.js';
+import { cases } from '../test/cases/cases.js';
+import { formatCases, nodeCases } from '../test/cases/format-cases.js';
+import { matrixCases } from '../test/cases/matrix-cases.js';
+import { type CaseReport, runCase } from '../test/cases/run-case.js';
+import { runFormatCase, runNodeCase } from '../test/cases/run-format.js';
+import { runMatrixCase } from '../test/cases/run-matrix.js';
 import { quantizeAndReport } from './quantize.js';
-import { type CaseReport, runCase } from './run-case.js';
-import { runFormatCase, runNodeCase } from './run-format.js';
-import { runMatrixCase } from './run-matrix.js';
 import { forget, prepareAndReport } from './tune.js';
 
 let device: GPUDevice | undefined;

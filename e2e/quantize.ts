@@ -2,7 +2,7 @@
 import { type InWorkerOptions, quantizeInWorker } from '../src/quantize/in-worker.js';
 import type { QuantizeOptions } from '../src/quantize/options.js';
 import { quantize } from '../src/quantize/quantize.js';
-import { random } from './data.js';
+import { random } from '../test/cases/data.js';
 
 const [n, k] = [1024, 1024];
 

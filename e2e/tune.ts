@@ -1,5 +1,5 @@
 // What tune.spec.ts asks of the test page: a layer prepared in this browser, with what was measured and what the self-test cost.
-import { findingsOf } from '../src/gpu/findings.js';
+import { findingsOf } from '../src/gpu/device-findings.js';
 import { selfTest } from '../src/gpu/self-test.js';
 import { LinearWeightQuant, type PrepareOptions, requestDevice, selfTestReports, Tensor, tuning } from '../src/index.js';
 

@@ -8,8 +8,8 @@ import { root } from './setup.mjs';
 
 const load = async (path) => (await runnerImport(path, { root, configFile: false, logLevel: 'error' })).module;
 const { quantize } = await load('/src/quantize/quantize.ts');
-const { dequantize } = await load('/src/formats/matrix.ts');
-const { correlated, normals } = await load('/test/unit/quantize/data.ts');
+const { dequantize } = await load('/src/problem/matrix.ts');
+const { correlated, normals } = await load('/test/support/normal-weights.ts');
 
 const weightsOf = (n, k) => normals('weights', n * k).map((value, i) => 0.02 * value * (i % 500 === 77 ? 5 : 1));
 const decibels = (signal, noise) => (10 * Math.log10(signal / noise)).toFixed(2);

@@ -1,4 +1,4 @@
-// Trains the small model whose hidden layer the page's operator panel multiplies with, and writes it to demo/worker/operator-model.bin and
+// Trains the small model whose hidden layer the page's operator panel multiplies with, and writes it to demo/panels/operator/jobs/model.bin and
 // .json: node scripts/train-demo-model.mjs (some two minutes). It guesses the next character of this project's own documents from the 16
 // before it: characters → 16 numbers each → 256 → the hidden layer (256, 256), whose weights and inputs the page shows → ReLU → characters.
 // Plain stochastic descent by Adam in float32 from a fixed seed; a run on the same documents writes the same bytes.
@@ -140,9 +140,9 @@ const bits = Uint16Array.from(
   half,
 );
 const text = all.slice(cut, cut + 4096 + CONTEXT);
-writeFileSync(join(root, 'demo/worker/operator-model.bin'), new Uint8Array(bits.buffer));
+writeFileSync(join(root, 'demo/panels/operator/jobs/model.bin'), new Uint8Array(bits.buffer));
 writeFileSync(
-  join(root, 'demo/worker/operator-model.json'),
+  join(root, 'demo/panels/operator/jobs/model.json'),
   `${JSON.stringify({ characters, context: CONTEXT, width: WIDTH, hidden: HIDDEN, bits: Number((loss / Math.LN2).toFixed(2)), text }, null, 2)}\n`,
 );
 console.log(`${V} characters, ${codes.length} in all; ${(loss / Math.LN2).toFixed(3)} bits a character where it did not learn`);

@@ -1,16 +1,17 @@
 // The Deno program: naga (Firefox's compiler) must take every variant shown that a device without `subgroups` can pick, and the case table
 // must pass. Built by `vite build --mode deno`, started by scripts/test.mjs. Prints a line per failure, then the counts.
-import { cases, runsOn } from '../e2e/cases.js';
-import { formatCases } from '../e2e/format-cases.js';
-import { matrixCases, matrixRunsOn } from '../e2e/matrix-cases.js';
-import { runCase } from '../e2e/run-case.js';
-import { runFormatCase } from '../e2e/run-format.js';
-import { runMatrixCase } from '../e2e/run-matrix.js';
+
 import { capsOf } from '../src/gpu/device.js';
 import { variantText } from '../src/gpu/pipeline.js';
 import { requestDevice } from '../src/index.js';
 import { variantId } from '../src/kernels/kernel.js';
-import { shownVariants } from './variants.js';
+import { cases, runsOn } from './cases/cases.js';
+import { formatCases } from './cases/format-cases.js';
+import { matrixCases, matrixRunsOn } from './cases/matrix-cases.js';
+import { runCase } from './cases/run-case.js';
+import { runFormatCase } from './cases/run-format.js';
+import { runMatrixCase } from './cases/run-matrix.js';
+import { shownVariants } from './cases/variants.js';
 
 const device = await requestDevice(); // throws without an adapter: nothing passes on nothing
 const caps = capsOf(device);

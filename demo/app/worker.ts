@@ -16,7 +16,7 @@ const end = pageEnd(new Worker(new URL('../worker/worker.ts', import.meta.url), 
 });
 
 /**
- * Runs a job in the Worker; its types are those of the function in demo/worker/PANEL.ts.
+ * Runs a job in the Worker; its types are those of the function in demo/panels/PANEL/jobs/.
  * Rejects with signal.reason when `signal` aborts, with a JobError (name, sentence and fields as thrown) when the job throws.
  */
 export const call = <Name extends JobName>(

@@ -5,11 +5,11 @@
 import type { Job, JobContext, Unmoved } from './rpc.js';
 
 export const tables = {
-  operator: () => import('./operator.js'),
-  picture: () => import('./picture.js'),
-  shader: () => import('./shader.js'),
-  bench: () => import('./bench.js'),
-  model: () => import('./model.js'),
+  operator: () => import('../panels/operator/jobs/index.js'),
+  picture: () => import('../panels/picture/jobs/index.js'),
+  shader: () => import('../panels/shader/jobs/index.js'),
+  bench: () => import('../panels/bench/jobs/index.js'),
+  model: () => import('../panels/model/jobs/index.js'),
 } as const satisfies Record<string, () => Promise<{ readonly jobs: Readonly<Record<string, Job>> }>>;
 
 type Jobs = { [Panel in keyof typeof tables]: Awaited<ReturnType<(typeof tables)[Panel]>>['jobs'] };

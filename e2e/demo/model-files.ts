@@ -1,6 +1,6 @@
 // Files for the tests of the panel "Bring a model", made in memory: safetensors by the library's own writers, ONNX by pbf's.
 import { PbfWriter } from 'pbf';
-import { type TensorToWrite, writeSafetensors } from '../../src/formats/write-safetensors.js';
+import { type TensorToWrite, writeSafetensors } from '../../src/files/write-safetensors.js';
 
 export interface GivenFile {
   readonly name: string;

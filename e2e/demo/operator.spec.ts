@@ -1,12 +1,12 @@
 // The panel "Operator" on the built page: what every control does, that its numbers are the library's, refusals, the URL, cancelling.
 import type { Locator } from '@playwright/test';
+import { type Choice, refusal } from '../../demo/panels/operator/jobs/choice.js';
+import { decibels } from '../../demo/panels/operator/jobs/compare.js';
+import { sourceOf } from '../../demo/panels/operator/jobs/data.js';
+import { bytesOf, inputsOf, quantized, quantizeOptions } from '../../demo/panels/operator/jobs/inputs.js';
+import { plainProduct, referenceOf } from '../../demo/panels/operator/jobs/reference.js';
 import { bytes, short, whole } from '../../demo/ui/numbers.js';
-import { type Choice, refusal } from '../../demo/worker/operator-choice.js';
-import { decibels } from '../../demo/worker/operator-compare.js';
-import { sourceOf } from '../../demo/worker/operator-data.js';
-import { bytesOf, inputsOf, quantized, quantizeOptions } from '../../demo/worker/operator-inputs.js';
-import { plainProduct, referenceOf } from '../../demo/worker/operator-reference.js';
-import { codeAt, type QuantizedMatrix } from '../../src/formats/matrix.js';
+import { codeAt, type QuantizedMatrix } from '../../src/problem/matrix.js';
 import { type Demo, expect, test } from './fixture.js';
 
 const TIMEOUT = { timeout: 60_000 };

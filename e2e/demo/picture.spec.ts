@@ -1,8 +1,15 @@
 // The panel "See quantization" on the built page. What the page should say is computed here by the library, from the same picture.
 import type { Locator, Page } from '@playwright/test';
-import { distance as distanceOf, exactProduct, matrixOf, type Picture, type Settings, weightsOf } from '../../demo/worker/picture-data.js';
-import { SCENE_SIZE, scene } from '../../demo/worker/picture-scene.js';
-import { dequantize } from '../../src/formats/matrix.js';
+import {
+  distance as distanceOf,
+  exactProduct,
+  matrixOf,
+  type Picture,
+  type Settings,
+  weightsOf,
+} from '../../demo/panels/picture/jobs/data.js';
+import { SCENE_SIZE, scene } from '../../demo/panels/picture/jobs/scene.js';
+import { dequantize } from '../../src/problem/matrix.js';
 import type { Mode } from '../../src/quantize/options.js';
 import { quantize } from '../../src/quantize/quantize.js';
 import { expect, test } from './fixture.js';

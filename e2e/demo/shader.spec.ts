@@ -3,9 +3,9 @@ import { readFileSync } from 'node:fs';
 import { join } from 'node:path';
 import type { Locator, Page } from '@playwright/test';
 import { runnerImport } from 'vite';
-import type { Caps } from '../../src/caps.js';
-import type { Plan } from '../../src/plan.js';
-import type { ProblemSpec } from '../../test/unit/wgsl.js';
+import type { Plan } from '../../src/plan/plan.js';
+import type { Caps } from '../../src/problem/caps.js';
+import type { ProblemSpec } from '../../test/support/problems.js';
 import { expect as plainExpect, test } from './fixture.js';
 
 /** A change passes through the Worker, and a software adapter compiles on the same cores. */
@@ -22,10 +22,10 @@ interface Library {
 }
 let library: Library;
 test.beforeAll(async () => {
-  const { makePlan } = await load<typeof import('../../src/plan.js')>('/src/plan.ts');
-  const { packedLayout } = await load<typeof import('../../src/packed.js')>('/src/packed.ts');
-  const { problemOf, variantText } = await load<typeof import('../../test/unit/wgsl.js')>('/test/unit/wgsl.ts');
-  const { DEVICES } = await load<typeof import('../../demo/worker/shader-devices.js')>('/demo/worker/shader-devices.ts');
+  const { makePlan } = await load<typeof import('../../src/plan/plan.js')>('/src/plan/plan.ts');
+  const { packedLayout } = await load<typeof import('../../src/plan/packed-layout.js')>('/src/plan/packed-layout.ts');
+  const { problemOf, variantText } = await load<typeof import('../../test/support/problems.js')>('/test/support/problems.ts');
+  const { DEVICES } = await load<typeof import('../../demo/panels/shader/jobs/devices.js')>('/demo/panels/shader/jobs/devices.ts');
   library = {
     planOf: (spec, caps, force) => {
       const { problem, operands } = problemOf(spec);

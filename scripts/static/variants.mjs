@@ -3,12 +3,12 @@ import { runnerImport } from 'vite';
 import { root } from '../setup.mjs';
 
 const load = async (path) => (await runnerImport(path, { root, configFile: false, logLevel: 'error' })).module;
-const { makePlan } = await load('/src/plan.ts');
-const { packedLayout } = await load('/src/packed.ts');
+const { makePlan } = await load('/src/plan/plan.ts');
+const { packedLayout } = await load('/src/plan/packed-layout.ts');
 const { kernels } = await load('/src/kernels/index.ts');
 const { variantId } = await load('/src/kernels/kernel.ts');
 const { variantText } = await load('/src/gpu/pipeline.ts');
-const { problemOf, GPU, LEAST } = await load('/test/unit/wgsl.ts');
+const { problemOf, GPU, LEAST } = await load('/test/support/problems.ts');
 
 const ROWS = [1, 2, 3, 4, 5, 8, 12, 16, 17, 24, 32, 64, 128, 512];
 const SHAPES = [

@@ -1,8 +1,8 @@
 // Act-order: inputs that belong to groups in no order (g_idx). Columns of codes are sorted by group, so that groups lie together; the
 // permutation says which input each column is then for, and x is gathered by it. Pure.
 import { FormatError } from '../errors.js';
-import { type QuantizedMatrix, wordsInRow } from './matrix.js';
-import { asWords, at, type RawTensor } from './raw-tensor.js';
+import { asWords, at, type RawTensor } from '../files/raw-tensor.js';
+import { type QuantizedMatrix, wordsInRow } from '../problem/matrix.js';
 
 /**
  * The inputs sorted by group, stably; undefined if they are in order already, or if g_idx is all 0 (ExLlama and text-generation-inference

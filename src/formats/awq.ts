@@ -1,11 +1,12 @@
 // AWQ, as AutoAWQ's GEMM version packs it (`quant_method: awq`, `version: gemm`): eight outputs in a word, in an order of its own.
 // Rule: AutoAWQ, awq/modules/linear/gemm.py (from_linear) and awq/utils/packing_utils.py. The GEMV versions pack along K, and are others.
+
+import { asFloats, asWords, floatDtypeOf, type RawTensor, requireShape } from '../files/raw-tensor.js';
+import type { TensorInfo } from '../files/tensor-file.js';
+import { type QuantizedMatrix, wordsInRow } from '../problem/matrix.js';
 import { transposeBlock } from './code-words.js';
 import type { LayerSource } from './layer-source.js';
-import { type QuantizedMatrix, wordsInRow } from './matrix.js';
-import { asFloats, asWords, floatDtypeOf, type RawTensor, requireShape } from './raw-tensor.js';
 import { groupSizeOf, requireMatrix, type Shaped } from './sizes.js';
-import type { TensorInfo } from './tensor-file.js';
 import { transpose } from './words.js';
 
 /** By the format's own names. G = ceil(K / groupSize). */

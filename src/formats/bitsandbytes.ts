@@ -1,13 +1,13 @@
 // bitsandbytes' int8 layers, Linear8bitLt: rows of int8 with a scale each. NF4 and FP4 are in bitsandbytes4.ts.
 // Rules: github.com/bitsandbytes-foundation/bitsandbytes, nn/modules.py (Linear8bitLt), utils.py, functional.py (int8_vectorwise_dequant).
 import { FormatError } from '../errors.js';
+import { asFloats, at, elementsIn, type RawTensor, requireDtype, requireShape } from '../files/raw-tensor.js';
+import type { TensorInfo } from '../files/tensor-file.js';
+import type { QuantizedMatrix } from '../problem/matrix.js';
 import { codesOfInt8 } from './code-words.js';
 import { asWholeNumbers, bytesOf, headersOf, type LayerName, present } from './layer-parts.js';
 import type { LayerSource } from './layer-source.js';
-import type { QuantizedMatrix } from './matrix.js';
-import { asFloats, at, elementsIn, type RawTensor, requireDtype, requireShape } from './raw-tensor.js';
 import { requireMatrix } from './sizes.js';
-import type { TensorInfo } from './tensor-file.js';
 
 /** Linear8bitLt. */
 export interface BitsAndBytesInt8<T> {

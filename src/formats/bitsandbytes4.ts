@@ -1,15 +1,15 @@
 // bitsandbytes' NF4 and FP4 layers, Linear4bit, and ONNX's node of the same blocks, MatMulBnb4. int8 is in bitsandbytes.ts.
 // Rules: github.com/bitsandbytes-foundation/bitsandbytes, functional.py (QuantState, dequantize_4bit, get_4bit_type).
 import { FormatError } from '../errors.js';
-import { showShape } from '../problem.js';
+import { asFloats, at, ELEMENT_BYTES, elementsIn, type RawTensor, requireDtype, requireShape } from '../files/raw-tensor.js';
+import type { TensorInfo } from '../files/tensor-file.js';
+import type { QuantizedMatrix } from '../problem/matrix.js';
+import { showShape } from '../problem/problem.js';
 import { padRows, splitNibbles, swapNibbles } from './code-words.js';
 import { type FlatGroups, flatGroups, gcd } from './flat-groups.js';
 import { bytesOf, headersOf, type LayerName, present } from './layer-parts.js';
 import type { LayerSource } from './layer-source.js';
-import type { QuantizedMatrix } from './matrix.js';
 import type { QuantState } from './quant-state.js';
-import { asFloats, at, ELEMENT_BYTES, elementsIn, type RawTensor, requireDtype, requireShape } from './raw-tensor.js';
-import type { TensorInfo } from './tensor-file.js';
 
 /** Linear4bit. Names after the weight's own, X.weight.absmax and so on. */
 export interface BitsAndBytes4<T> {

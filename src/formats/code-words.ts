@@ -1,6 +1,6 @@
 // Codes as files pack them → the words of matrix.ts: rows padded to whole words, signs flipped, nibbles swapped, matrices transposed.
 // Works on whole words; knows no format.
-import { wordsInRow } from './matrix.js';
+import { wordsInRow } from '../problem/matrix.js';
 
 export interface CodeShape {
   readonly n: number;

@@ -1,15 +1,15 @@
 // compressed-tensors, as vLLM's LLM Compressor saves it: pack-quantized and int-quantized integer weights. Not float8 or float4.
 // Rules: github.com/vllm-project/compressed-tensors, compressors/quantized_compressors/pack_quantized.py and naive_quantized.py.
 import { FormatError } from '../errors.js';
-import { showShape } from '../problem.js';
+import { asFloats, asWords, at, elementsIn, floatDtypeOf, type RawTensor, requireDtype, requireShape } from '../files/raw-tensor.js';
+import type { TensorInfo } from '../files/tensor-file.js';
+import { type QuantizedMatrix, wordsInRow } from '../problem/matrix.js';
+import { showShape } from '../problem/problem.js';
 import { gatherColumns, sortByGroup } from './act-order.js';
 import { clearTail, codesOfInt8, narrowInt8 } from './code-words.js';
 import { asWholeNumbers, bytesOf, forOutputs, type Granularity, granularityOf, headersOf, type LayerName, present } from './layer-parts.js';
 import type { LayerSource } from './layer-source.js';
-import { type QuantizedMatrix, wordsInRow } from './matrix.js';
-import { asFloats, asWords, at, elementsIn, floatDtypeOf, type RawTensor, requireDtype, requireShape } from './raw-tensor.js';
 import { groupSizeOf, requireMatrix } from './sizes.js';
-import type { TensorInfo } from './tensor-file.js';
 
 /** Tensors of a layer, by the format's names. Exactly one of weight_packed (pack-quantized) and weight (int-quantized). */
 export interface CompressedTensors<T> {

@@ -1,13 +1,13 @@
 // Which tensors of a file are layers, by their names, dtypes and shapes. What each format looks like is in layer-formats.ts; nothing is
 // read here but settings that a format keeps in small tensors.
 import { FormatError } from '../errors.js';
-import { showShape } from '../problem.js';
+import type { RawTensor } from '../files/raw-tensor.js';
+import type { TensorFile, TensorInfo } from '../files/tensor-file.js';
+import { showShape } from '../problem/problem.js';
 import { LAYER_FORMATS, type LayerFormat } from './layer-formats.js';
 import type { LayerContext } from './layer-makers.js';
 import type { LayerSource } from './layer-source.js';
 import { quantizationOf } from './quantization-config.js';
-import type { RawTensor } from './raw-tensor.js';
-import type { TensorFile, TensorInfo } from './tensor-file.js';
 
 export interface FindLayersOptions {
   /** Parsed config.json of the model, or its quantization_config; quantize_config.json; mlc-chat-config.json. */

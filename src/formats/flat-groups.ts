@@ -1,7 +1,7 @@
 // Groups of a matrix that was laid out as one run of N · K numbers and cut into equal blocks, whatever its rows (HQQ, bitsandbytes): what
 // groups along k these are, row by row.
 import { FormatError } from '../errors.js';
-import { at, type RawTensor } from './raw-tensor.js';
+import { at, type RawTensor } from '../files/raw-tensor.js';
 
 export interface FlatGroups {
   readonly groupSize: number;

@@ -1,12 +1,13 @@
 // GGUF's tensors of quantized blocks → matrices: the table of types, and a layer of one tensor. The container is gguf.ts's; the layouts are in
 // gguf-32.ts and gguf-256.ts. Blocks lie along K: a tensor is N rows of K / blockSize blocks, and a run of rows is such a tensor again.
+
+import { type RawTensor, requireDtype, requireShape } from '../files/raw-tensor.js';
+import type { TensorInfo } from '../files/tensor-file.js';
+import type { QuantizedMatrix } from '../problem/matrix.js';
 import { IQ4_NL, MXFP4, Q4_0, Q4_1, Q5_0, Q5_1, Q8_0 } from './gguf-32.js';
 import { IQ4_XS, Q2_K, Q3_K, Q4_K, Q5_K, Q6_K } from './gguf-256.js';
 import { type BlockType, makeMatrix } from './gguf-words.js';
 import type { LayerSource } from './layer-source.js';
-import type { QuantizedMatrix } from './matrix.js';
-import { type RawTensor, requireDtype, requireShape } from './raw-tensor.js';
-import type { TensorInfo } from './tensor-file.js';
 
 export type GgufTypeName =
   | 'Q4_0'

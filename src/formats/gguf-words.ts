@@ -2,9 +2,9 @@
 // loop from bytes to a matrix. The types are in gguf-32.ts and gguf-256.ts, their table in gguf-blocks.ts.
 import { type FloatDType, fromFloat16Bits } from '../dtype.js';
 import { FormatError } from '../errors.js';
-import { showShape } from '../problem.js';
-import type { QuantizedMatrix } from './matrix.js';
-import { at, type RawTensor } from './raw-tensor.js';
+import { at, type RawTensor } from '../files/raw-tensor.js';
+import type { QuantizedMatrix } from '../problem/matrix.js';
+import { showShape } from '../problem/problem.js';
 
 /** Where the blocks of a tensor go. Rows are whole blocks and whole words, so block b starts at word and group b times those of one. */
 export interface Parts {

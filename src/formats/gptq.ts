@@ -1,12 +1,12 @@
 // GPTQ, as AutoGPTQ, GPTQModel and the files that `quant_method: gptq` names pack it, in both of its checkpoint formats.
 // Rules: AutoGPTQ, nn_modules/qlinear/qlinear_cuda_old.py (pack and forward); gptq_v2: AutoGPTQ pull request 640.
 import { FormatError } from '../errors.js';
+import { asFloats, asWords, at, floatDtypeOf, type RawTensor, requireShape } from '../files/raw-tensor.js';
+import type { TensorInfo } from '../files/tensor-file.js';
+import type { QuantizedMatrix } from '../problem/matrix.js';
 import { gatherColumns, sortByGroup } from './act-order.js';
 import type { LayerSource } from './layer-source.js';
-import type { QuantizedMatrix } from './matrix.js';
-import { asFloats, asWords, at, floatDtypeOf, type RawTensor, requireShape } from './raw-tensor.js';
 import { groupSizeOf, requireMatrix, type Shaped, where } from './sizes.js';
-import type { TensorInfo } from './tensor-file.js';
 import { transpose, valueAt, widen } from './words.js';
 
 /** By the format's own names. G = ceil(K / groupSize). */

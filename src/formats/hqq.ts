@@ -1,14 +1,14 @@
 // HQQ, half-quadratic quantization: W_q of 1 to 8 bits with a zero point that is a float. Groups along k (axis 1) only.
 // Rules: github.com/mobiusml/hqq, core/quantize.py (Quantizer, HQQLinear.state_dict) and core/bitpack.py.
 import { FormatError } from '../errors.js';
-import { showShape } from '../problem.js';
+import { asFloats, at, ELEMENT_BYTES, elementsIn, type RawTensor, requireDtype } from '../files/raw-tensor.js';
+import type { TensorInfo } from '../files/tensor-file.js';
+import type { QuantizedMatrix } from '../problem/matrix.js';
+import { showShape } from '../problem/problem.js';
 import { gatherNibbles, padRows, splitNibbles } from './code-words.js';
 import { flatGroups } from './flat-groups.js';
 import { asWholeNumbers, headersOf, type LayerName } from './layer-parts.js';
 import type { LayerSource } from './layer-source.js';
-import type { QuantizedMatrix } from './matrix.js';
-import { asFloats, at, ELEMENT_BYTES, elementsIn, type RawTensor, requireDtype } from './raw-tensor.js';
-import type { TensorInfo } from './tensor-file.js';
 
 /** Tensors of a layer, by the format's names. */
 export interface Hqq<T> {

@@ -1,7 +1,10 @@
 // From the tensors of a layer, found by their names, to the layer: what of the configuration, of the file's metadata and of small tensors
 // each format's own maker has to be told. The makers are the formats'; which tensors there are is layer-formats.ts's.
 import { FormatError } from '../errors.js';
-import { showShape } from '../problem.js';
+import { at, type RawTensor } from '../files/raw-tensor.js';
+import type { TensorFile, TensorInfo } from '../files/tensor-file.js';
+import { wordsInRow } from '../problem/matrix.js';
+import { showShape } from '../problem/problem.js';
 import { awqLayer } from './awq.js';
 import { type BitsAndBytes4, bitsAndBytes4Layer } from './bitsandbytes4.js';
 import { type CompressedTensors, compressedTensorsLayer } from './compressed-tensors.js';
@@ -9,12 +12,9 @@ import { gptqLayer } from './gptq.js';
 import { hqqLayer, hqqMeta } from './hqq.js';
 import { asWholeNumbers, headerOf } from './layer-parts.js';
 import type { LayerSource } from './layer-source.js';
-import { wordsInRow } from './matrix.js';
 import { MLC_KINDS, mlcLayer } from './mlc-weights.js';
 import { parseQuantState } from './quant-state.js';
 import { type QuantizationConfig, saidGroupSize } from './quantization-config.js';
-import { at, type RawTensor } from './raw-tensor.js';
-import type { TensorFile, TensorInfo } from './tensor-file.js';
 import { type TorchNpuOptions, torchNpuLayer } from './torch-npu.js';
 import { type TorchaoInt4Options, torchaoInt4Layer, torchaoTinygemmLayer } from './torchao.js';
 

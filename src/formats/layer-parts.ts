@@ -1,9 +1,9 @@
 // What the importers of files of named tensors check alike: sizes of groups, scales in their several shapes, groups in act-order, and
 // a tensor's header before its bytes are read. Formats differ in what they make of these; that is in their own files.
 import { FormatError } from '../errors.js';
-import { showShape } from '../problem.js';
-import { asFloats, at, elementsIn, type RawTensor, requireDtype } from './raw-tensor.js';
-import type { TensorInfo } from './tensor-file.js';
+import { asFloats, at, elementsIn, type RawTensor, requireDtype } from '../files/raw-tensor.js';
+import type { TensorInfo } from '../files/tensor-file.js';
+import { showShape } from '../problem/problem.js';
 
 /** Of a layer that the file holds, beside its own tensors. */
 export interface LayerName {

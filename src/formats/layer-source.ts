@@ -1,7 +1,8 @@
 // A layer in a file: which tensors it is, what the matrix will be, and its pieces. formats/find-layers.ts makes them, load.ts takes them.
-import type { QuantizedMatrix } from './matrix.js';
-import type { RawTensor } from './raw-tensor.js';
-import type { TensorInfo } from './tensor-file.js';
+
+import type { RawTensor } from '../files/raw-tensor.js';
+import type { TensorInfo } from '../files/tensor-file.js';
+import type { QuantizedMatrix } from '../problem/matrix.js';
 
 /** A run of whole rows of every tensor of a layer is the same format for a part of the matrix. This says how to cut. */
 export interface Cut {

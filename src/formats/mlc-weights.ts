@@ -1,11 +1,11 @@
 // MLC-LLM's group quantization (q4f16_1 and its relatives): q_weight and q_scale of a layer as a matrix. Reads no shards; mlc.ts does.
 // Rule: mlc-llm, python/mlc_llm/quantization/group_quantization.py and the table in quantization.py.
 import { FormatError } from '../errors.js';
+import { asFloats, asWords, floatDtypeOf, type RawTensor, requireDtype, requireShape } from '../files/raw-tensor.js';
+import type { TensorInfo } from '../files/tensor-file.js';
+import { type QuantizedMatrix, wordsInRow } from '../problem/matrix.js';
 import type { LayerSource } from './layer-source.js';
-import { type QuantizedMatrix, wordsInRow } from './matrix.js';
-import { asFloats, asWords, floatDtypeOf, type RawTensor, requireDtype, requireShape } from './raw-tensor.js';
 import { requireMatrix, type Shaped, where } from './sizes.js';
-import type { TensorInfo } from './tensor-file.js';
 import { transpose, trim } from './words.js';
 
 /** By the format's own names. G = ceil(K / group_size), S = the words of a group · G. */

@@ -1,10 +1,10 @@
 // ONNX Runtime's com.microsoft.MatMulNBits: the weights of a node, from its constant inputs. Reads no .onnx file: a caller has the tensors.
 // Rule: onnxruntime, docs/ContribOperators.md (com.microsoft.MatMulNBits); its CPU kernels are the tests' goldens.
 import { FormatError } from '../errors.js';
-import { showShape } from '../problem.js';
+import { asFloats, asWords, at, elementsIn, floatDtypeOf, type RawTensor, requireDtype, requireShape } from '../files/raw-tensor.js';
+import type { QuantizedMatrix } from '../problem/matrix.js';
+import { showShape } from '../problem/problem.js';
 import { gatherColumns, sortByGroup } from './act-order.js';
-import type { QuantizedMatrix } from './matrix.js';
-import { asFloats, asWords, at, elementsIn, floatDtypeOf, type RawTensor, requireDtype, requireShape } from './raw-tensor.js';
 import { trim, widen } from './words.js';
 
 /**

@@ -1,8 +1,8 @@
 // What a bitsandbytes Linear4bit says of its blocks: JSON in a tensor of bytes.
 // Rule: github.com/bitsandbytes-foundation/bitsandbytes, functional.py (QuantState.as_dict), utils.py (pack_dict_to_tensor).
 import { FormatError } from '../errors.js';
+import { at, type RawTensor, requireDtype } from '../files/raw-tensor.js';
 import { bytesOf } from './layer-parts.js';
-import { at, type RawTensor, requireDtype } from './raw-tensor.js';
 
 /** What the JSON in X.weight.quant_state.bitsandbytes__nf4 (or fp4) says. */
 export interface QuantState {

@@ -1,9 +1,9 @@
 // The pieces of a layer in a file: byte ranges of its tensors, read one after the other, each made into a matrix. Pure but for reading.
 import { FormatError } from '../errors.js';
+import { asFloats, type RawTensor } from '../files/raw-tensor.js';
+import type { TensorInfo } from '../files/tensor-file.js';
+import type { QuantizedMatrix } from '../problem/matrix.js';
 import type { LayerSource } from './layer-source.js';
-import type { QuantizedMatrix } from './matrix.js';
-import { asFloats, type RawTensor } from './raw-tensor.js';
-import type { TensorInfo } from './tensor-file.js';
 
 export interface ReadOptions {
   /** Bytes of a file that are read at once, about; 16 MiB. A layer whose tensors cannot be cut is read whole. */

@@ -3,14 +3,14 @@
 import { formatCast } from '../ascend/fractal-nz.js';
 import { decodeQuantParam } from '../ascend/quant-param.js';
 import { FormatError } from '../errors.js';
-import { showShape } from '../problem.js';
+import { asFloats, asWords, at, elementsIn, floatDtypeOf, type RawTensor, requireDtype } from '../files/raw-tensor.js';
+import type { TensorInfo } from '../files/tensor-file.js';
+import type { QuantizedMatrix } from '../problem/matrix.js';
+import { showShape } from '../problem/problem.js';
 import { codesOfInt8, flip, padRows, transposeCodes } from './code-words.js';
 import { bytesOf, forOutputs, granularityOf, headersOf, type LayerName, present } from './layer-parts.js';
 import type { LayerSource } from './layer-source.js';
-import type { QuantizedMatrix } from './matrix.js';
-import { asFloats, asWords, at, elementsIn, floatDtypeOf, type RawTensor, requireDtype } from './raw-tensor.js';
 import { groupSizeOf, requireMatrix } from './sizes.js';
-import type { TensorInfo } from './tensor-file.js';
 import { transpose } from './words.js';
 
 /** Tensors of a layer, by the module's names. */

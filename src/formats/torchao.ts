@@ -1,14 +1,14 @@
 // torchao's weight-only tensors, as its safetensors support flattens them: int8, and int4 plain or packed for the tinygemm kernels.
 // Rules: github.com/pytorch/ao, quantization/quantize_/workflows/{int4,int8}, prototype/safetensors; pytorch's ATen/native/cuda/int4mm.cu.
 import { FormatError } from '../errors.js';
-import { showShape } from '../problem.js';
+import { asFloats, asWords, at, floatDtypeOf, type RawTensor, requireDtype, requireShape } from '../files/raw-tensor.js';
+import type { TensorInfo } from '../files/tensor-file.js';
+import type { QuantizedMatrix } from '../problem/matrix.js';
+import { showShape } from '../problem/problem.js';
 import { clearTail, codesOfInt8, flip, padRows, spreadNibbles, swapNibbles, transposeBlock } from './code-words.js';
 import { bytesOf, forOutputs, granularityOf, headersOf, type LayerName, present } from './layer-parts.js';
 import type { LayerSource } from './layer-source.js';
-import type { QuantizedMatrix } from './matrix.js';
-import { asFloats, asWords, at, floatDtypeOf, type RawTensor, requireDtype, requireShape } from './raw-tensor.js';
 import { groupSizeOf, requireMatrix } from './sizes.js';
-import type { TensorInfo } from './tensor-file.js';
 
 /** Int8Tensor. */
 export interface TorchaoInt8<T> {

@@ -1,6 +1,6 @@
 // Whole words of codes: turned from columns into rows, widened from 2 or 3 bits, read one by one. Pure; knows no format.
-import type { QuantizedMatrix } from './matrix.js';
-import { wordsInRow } from './matrix.js';
+import type { QuantizedMatrix } from '../problem/matrix.js';
+import { wordsInRow } from '../problem/matrix.js';
 
 type List = Uint32Array<ArrayBuffer> | Float32Array<ArrayBuffer>;
 const TILE = 16; // Words in a cache line of 64 bytes.

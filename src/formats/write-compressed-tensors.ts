@@ -1,10 +1,10 @@
 // A quantized layer as compressed-tensors' pack-quantized, which vLLM and Transformers load, and the configuration that goes with it.
 // Rules: github.com/vllm-project/compressed-tensors, compressors/quantized_compressors/pack_quantized.py, quantization/quant_args.py.
 import { ArgumentError } from '../errors.js';
-import { packCodes, type QuantizedMatrix, wordsInRow } from './matrix.js';
-import type { RawTensor } from './raw-tensor.js';
+import type { RawTensor } from '../files/raw-tensor.js';
+import type { TensorOutline } from '../files/write-safetensors.js';
+import { packCodes, type QuantizedMatrix, wordsInRow } from '../problem/matrix.js';
 import { checkWritable, FLOAT_NAMES, floatBytes, formOf, groupsOf, type LayerForm, type LayerToWrite, withBytes } from './write-layer.js';
-import type { TensorOutline } from './write-safetensors.js';
 
 const SCHEME = 'pack-quantized';
 

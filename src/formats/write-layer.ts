@@ -1,9 +1,9 @@
 // What the writers of quantized layers share: what a layer is, what a scheme cannot hold, and numbers as bytes of a dtype without rounding.
 import { encode16, type FloatDType, roundTo } from '../dtype.js';
 import { ArgumentError } from '../errors.js';
-import { checkMatrix, groupsIn, type QuantizedMatrix } from './matrix.js';
-import type { RawTensor } from './raw-tensor.js';
-import type { TensorOutline } from './write-safetensors.js';
+import type { RawTensor } from '../files/raw-tensor.js';
+import type { TensorOutline } from '../files/write-safetensors.js';
+import { checkMatrix, groupsIn, type QuantizedMatrix } from '../problem/matrix.js';
 
 /** What the shapes and dtypes of a layer's tensors follow from; known before its weights are quantized. */
 export interface LayerForm {

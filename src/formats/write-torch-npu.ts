@@ -2,10 +2,10 @@
 // Rules: Ascend/pytorch, contrib/module/linear_weight_quant.py; npu_convert_weight_to_int4pack for the order of int4.
 import { type FloatDType, roundTo } from '../dtype.js';
 import { ArgumentError } from '../errors.js';
-import { type QuantizedMatrix, wordsInRow } from './matrix.js';
-import { asFloats, type RawTensor, requireShape } from './raw-tensor.js';
+import { asFloats, type RawTensor, requireShape } from '../files/raw-tensor.js';
+import type { TensorOutline } from '../files/write-safetensors.js';
+import { type QuantizedMatrix, wordsInRow } from '../problem/matrix.js';
 import { checkWritable, FLOAT_NAMES, floatBytes, formOf, groupsOf, type LayerForm, type LayerToWrite, withBytes } from './write-layer.js';
-import type { TensorOutline } from './write-safetensors.js';
 
 const SCHEME = 'a torch_npu state dict';
 

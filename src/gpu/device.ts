@@ -1,6 +1,7 @@
 // A GPUDevice: asking for one, what it can do (Caps), and whether it is still there.
-import type { Caps, MatrixConfig } from '../caps.js';
+
 import { DeviceLostError, UnsupportedError } from '../errors.js';
+import type { Caps, MatrixConfig } from '../problem/caps.js';
 
 /** Features that some kernel can use. */
 const SUBGROUP_MATRIX = 'chromium-experimental-subgroup-matrix';

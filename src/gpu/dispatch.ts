@@ -1,6 +1,6 @@
 // Steps → bind groups → a compute pass. Everything that a call needs is made once and kept; encoding it again allocates nothing.
 import { shaders } from '../kernels/index.js';
-import type { Step } from '../step.js';
+import type { Step } from '../plan/step.js';
 import { pipelineOf } from './pipeline.js';
 
 interface Recorded {

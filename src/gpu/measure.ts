@@ -1,17 +1,17 @@
 // Times the candidates for one problem on the layer's own weights, in turn and round by round, within a budget.
 
-import type { Caps } from '../caps.js';
 import { BYTES, encode16, wholeWords } from '../dtype.js';
 import { ShaderError } from '../errors.js';
-import type { Tuned } from '../findings.js';
 import { variantId } from '../kernels/kernel.js';
-import type { Packed } from '../packed.js';
-import type { Problem } from '../problem.js';
-import { type Candidate, candidates } from '../tune/candidates.js';
-import { decide, LEAST_ROUNDS, survivors } from '../tune/decide.js';
+import { type Candidate, candidates } from '../plan/candidates.js';
+import { decide, LEAST_ROUNDS, survivors } from '../plan/decide.js';
+import type { Tuned } from '../plan/findings.js';
+import type { Packed } from '../plan/packed-layout.js';
+import type { Caps } from '../problem/caps.js';
+import type { Problem } from '../problem/problem.js';
 import { whileAlive } from './device.js';
+import { findingsOf } from './device-findings.js';
 import { type Recording, record } from './dispatch.js';
-import { findingsOf } from './findings.js';
 import { preparePipelines } from './pipeline.js';
 import { scratch } from './scratch.js';
 import { selfTest } from './self-test.js';

@@ -2,11 +2,11 @@
 // number or writes where it should not.
 import { ShaderError, UnsupportedError } from '../errors.js';
 import { type Kernel, variantId } from '../kernels/kernel.js';
-import { judge, makeTrial, type Trial } from '../self-test.js';
+import { judge, makeTrial, type Trial } from '../plan/trial.js';
 import type { Params } from '../wgsl/preprocess.js';
 import { capsOf, whileAlive } from './device.js';
+import { describe, disable, findingsOf } from './device-findings.js';
 import { encodeInto, type Recording, record } from './dispatch.js';
-import { describe, disable, findingsOf } from './findings.js';
 import { haveCompiled, preparePipelines } from './pipeline.js';
 
 /** A variant of a matmul kernel; a Plan is one. */

@@ -1,7 +1,7 @@
 // What a kernel is: one table of bindings and uniforms, and one pure function that says how it would do a problem.
-import type { Accuracy } from '../accuracy.js';
-import type { Caps } from '../caps.js';
-import type { Problem } from '../problem.js';
+import type { Accuracy } from '../problem/accuracy.js';
+import type { Caps } from '../problem/caps.js';
+import type { Problem } from '../problem/problem.js';
 import type { Params } from '../wgsl/preprocess.js';
 
 export interface Binding {

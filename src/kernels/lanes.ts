@@ -1,7 +1,7 @@
 // How codes become floats in the kernels that keep a tile of y in each lane's registers on a GPU: shaders/lib/lane.wgsl.
-import { type Accuracy, PRECISE } from '../accuracy.js';
-import type { Caps } from '../caps.js';
-import type { Problem } from '../problem.js';
+import { type Accuracy, PRECISE } from '../problem/accuracy.js';
+import type { Caps } from '../problem/caps.js';
+import type { Problem } from '../problem/problem.js';
 import type { Params } from '../wgsl/preprocess.js';
 
 /**

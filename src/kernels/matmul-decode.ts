@@ -1,5 +1,5 @@
 // Few rows of x on a GPU: every byte of weights is read once, 16 at a time, k in slices and splits so that the whole device reads.
-import type { Caps } from '../caps.js';
+import type { Caps } from '../problem/caps.js';
 import type { Params } from '../wgsl/preprocess.js';
 import type { Kernel } from './kernel.js';
 import { accuracyOf, prefersTrick, trickRefused } from './lanes.js';

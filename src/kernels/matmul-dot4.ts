@@ -1,7 +1,7 @@
 // x as int8 codes, products by dot4I8Packed: what innerPrecise = 1 allows, where hardware has such an instruction.
-import type { Accuracy } from '../accuracy.js';
-import type { Caps } from '../caps.js';
-import { type Digits, ROUNDING, SPAN } from '../quantized.js';
+import type { Accuracy } from '../problem/accuracy.js';
+import type { Caps } from '../problem/caps.js';
+import { type Digits, ROUNDING, SPAN } from '../problem/x-codes.js';
 import type { Params } from '../wgsl/preprocess.js';
 import type { Kernel } from './kernel.js';
 import { codebookRefused, operandBindings, operandUniforms, withinLimit } from './operands.js';

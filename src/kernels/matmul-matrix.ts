@@ -1,5 +1,5 @@
 // Many rows of a float16 x on a GPU with matrix units: exact f16 products by subgroup matrices, scaled and added up in f32.
-import type { Caps, MatrixConfig } from '../caps.js';
+import type { Caps, MatrixConfig } from '../problem/caps.js';
 import type { Params } from '../wgsl/preprocess.js';
 import type { Kernel } from './kernel.js';
 import { codebookRefused, operandBindings, operandUniforms, withinLimit } from './operands.js';

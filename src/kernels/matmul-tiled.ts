@@ -1,5 +1,5 @@
 // Many rows on a GPU with few registers: x and dequantized weights pass through workgroup memory.
-import type { Problem } from '../problem.js';
+import type { Problem } from '../problem/problem.js';
 import type { Kernel } from './kernel.js';
 import { operandBindings, operandUniforms, TABLE_BYTES, withinLimit } from './operands.js';
 import { splitsOf } from './splits.js';

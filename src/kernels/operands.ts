@@ -1,7 +1,8 @@
 // The operands that all matmul kernels share: shaders/lib/operands.wgsl and shaders/lib/result.wgsl, seen from TypeScript.
-import type { Caps } from '../caps.js';
+
 import type { DType } from '../dtype.js';
-import type { Part, Problem, XOf } from '../problem.js';
+import type { Caps } from '../problem/caps.js';
+import type { Part, Problem, XOf } from '../problem/problem.js';
 import type { Params } from '../wgsl/preprocess.js';
 import { type Binding, variantId } from './kernel.js';
 

@@ -1,6 +1,6 @@
 // When workgroups share k: shaders/lib/blocks.wgsl. A small product of few columns would leave most of a GPU idle.
-import type { Caps } from '../caps.js';
-import type { Problem } from '../problem.js';
+import type { Caps } from '../problem/caps.js';
+import type { Problem } from '../problem/problem.js';
 import type { Extent } from './kernel.js';
 
 const SPAN = 32;

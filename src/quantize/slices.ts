@@ -1,7 +1,7 @@
 // The work itself, as a generator: it yields after each stretch of some milliseconds, so that callers can report, stop, or let others run.
 // quantize.ts runs it to the end, worker.ts and in-worker.ts with progress.
 import { ArgumentError } from '../errors.js';
-import type { QuantizedMatrix } from '../formats/matrix.js';
+import type { QuantizedMatrix } from '../problem/matrix.js';
 import { fitOf } from './fit.js';
 import { floats } from './floats.js';
 import { LANES, roundWithFeedback } from './gptq.js';

@@ -1,8 +1,9 @@
 // The CPU truth for an imported matrix: the sums of reference.ts, over a QuantizedMatrix.
-import { type Accuracy, PRECISE } from '../accuracy.js';
-import { checkX } from '../checks.js';
+
 import { ArgumentError } from '../errors.js';
-import { checkMatrix, groupsIn, type QuantizedMatrix, wordsInRow } from '../formats/matrix.js';
+import { type Accuracy, PRECISE } from '../problem/accuracy.js';
+import { checkX } from '../problem/checks.js';
+import { checkMatrix, groupsIn, type QuantizedMatrix, wordsInRow } from '../problem/matrix.js';
 import { type HostTensor, hostView, numbers, quantColumns, readRows } from './reference.js';
 import { finish, type ReferenceResult } from './sums.js';
 

@@ -1,14 +1,15 @@
 // The CPU truth of the operator: the formula summed in float64 from the same bytes, and how far a float32 kernel may be from it.
 // It shares the argument rules (checks.ts) and nothing else with the GPU path.
-import { type Accuracy, PRECISE } from '../accuracy.js';
+
 import { fractalIndex, fractalLength, tileColumns } from '../ascend/fractal-nz.js';
 import { unpackInt4 } from '../ascend/int4-pack.js';
 import { decodeQuantParam, transQuantParam } from '../ascend/quant-param.js';
-import { checkWeights, checkX } from '../checks.js';
 import { type DType, decode16, type Format, roundTo } from '../dtype.js';
 import { ArgumentError } from '../errors.js';
-import { type FunctionalOptions, functionalSpec } from '../functional.js';
-import { isTransposed, type Operands, showShape, type View, type XView } from '../problem.js';
+import { type Accuracy, PRECISE } from '../problem/accuracy.js';
+import { checkWeights, checkX } from '../problem/checks.js';
+import { isTransposed, type Operands, showShape, type View, type XView } from '../problem/problem.js';
+import { type FunctionalOptions, functionalSpec } from '../problem/torch-arguments.js';
 import { finish, type ReferenceResult } from './sums.js';
 
 export type HostData = Float32Array | Uint16Array | Int8Array | Int32Array | Uint32Array | BigInt64Array | BigUint64Array;

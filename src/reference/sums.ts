@@ -1,7 +1,8 @@
 // The sums themselves, in float64, and how far a float32 kernel may be from them. Knows no tensors: a column of weights is asked for.
-import type { Accuracy } from '../accuracy.js';
+
 import { requantize } from '../ascend/quant-param.js';
 import { type FloatDType, roundTo } from '../dtype.js';
+import type { Accuracy } from '../problem/accuracy.js';
 import { errorBound } from './bound.js';
 
 export interface ReferenceResult {

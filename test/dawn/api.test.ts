@@ -12,7 +12,7 @@ import {
   weightQuantBatchMatmul,
 } from '../../src/index.js';
 import { sources } from '../../src/wgsl/sources.js';
-import { gpu } from './gpu.js';
+import { gpu } from '../support/dawn.js';
 
 let device: GPUDevice;
 beforeEach(async () => {

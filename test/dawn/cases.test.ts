@@ -1,11 +1,11 @@
 // Every case of the table on Dawn, where shader-f16 is real.
 import { afterAll, expect, test } from 'vitest';
-import { cases, runsOn } from '../../e2e/cases.js';
-import { runCase } from '../../e2e/run-case.js';
 import { capsOf } from '../../src/gpu/device.js';
 import { requestDevice } from '../../src/index.js';
 import { shaders } from '../../src/kernels/index.js';
-import { gpu } from './gpu.js';
+import { cases, runsOn } from '../cases/cases.js';
+import { runCase } from '../cases/run-case.js';
+import { gpu } from '../support/dawn.js';
 
 const device = await requestDevice({ gpu });
 const runnable = cases.filter((c) => runsOn(c, capsOf(device)));

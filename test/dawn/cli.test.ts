@@ -2,10 +2,10 @@
 import { expect, test } from 'vitest';
 import { findDevice } from '../../cli/gpu.js';
 import { verifyLayer } from '../../cli/verify-layer.js';
-import { findLayers, openModel } from '../../src/formats/index.js';
+import { findLayers, openModel } from '../../src/formats.js';
 import { requestDevice } from '../../src/gpu/device.js';
-import { call, folder, putModel } from '../unit/cli/call.js';
-import { gpu } from './gpu.js';
+import { call, folder, putModel } from '../support/call-cli.js';
+import { gpu } from '../support/dawn.js';
 
 const at = folder();
 

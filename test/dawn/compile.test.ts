@@ -5,8 +5,8 @@ import { variantText } from '../../src/gpu/pipeline.js';
 import { requestDevice } from '../../src/index.js';
 import { shaders } from '../../src/kernels/index.js';
 import { variantId } from '../../src/kernels/kernel.js';
-import { shownVariants } from '../variants.js';
-import { gpu } from './gpu.js';
+import { shownVariants } from '../cases/variants.js';
+import { gpu } from '../support/dawn.js';
 
 const shown = shownVariants();
 

@@ -1,9 +1,9 @@
 // Every format from bytes to numbers on Dawn.
 import { expect, test } from 'vitest';
-import { formatCases, nodeCases } from '../../e2e/format-cases.js';
-import { runFormatCase, runNodeCase } from '../../e2e/run-format.js';
 import { requestDevice } from '../../src/index.js';
-import { gpu } from './gpu.js';
+import { formatCases, nodeCases } from '../cases/format-cases.js';
+import { runFormatCase, runNodeCase } from '../cases/run-format.js';
+import { gpu } from '../support/dawn.js';
 
 const device = await requestDevice({ gpu });
 

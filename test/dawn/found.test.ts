@@ -1,15 +1,15 @@
 // A small file of every format that find-layers.ts knows, from its bytes to y on Dawn: each layer loaded in pieces as small as it can be cut.
 import { expect, test } from 'vitest';
-import { random } from '../../e2e/data.js';
 import { BNB4_CODES, bitsAndBytes4Layer } from '../../src/formats/bitsandbytes4.js';
 import { findLayers } from '../../src/formats/find-layers.js';
 import type { LayerSource } from '../../src/formats/layer-source.js';
-import { loadLayer } from '../../src/formats/load.js';
 import { readBias, readMatrix } from '../../src/formats/read-layer.js';
 import { referenceMatrix, requestDevice, Tensor } from '../../src/index.js';
-import { all, FORMATS, fileOf } from '../unit/formats/every-format.js';
-import { infosOf, raw } from '../unit/formats/raw.js';
-import { gpu } from './gpu.js';
+import { loadLayer } from '../../src/layer/load-file.js';
+import { random } from '../cases/data.js';
+import { gpu } from '../support/dawn.js';
+import { all, FORMATS, fileOf } from '../support/every-format.js';
+import { infosOf, raw } from '../support/raw.js';
 
 const device = await requestDevice({ gpu });
 const { layers } = await findLayers(fileOf(all));

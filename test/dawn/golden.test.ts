@@ -1,10 +1,10 @@
 // The original's own goldens: they round every dequantized weight to x's dtype before the product. We do not, so we are closer to the
 // formula; docs/numerics.md derives how far the two may be apart, element by element and in the norm.
 import { beforeAll, describe, expect, test } from 'vitest';
-import { random } from '../../e2e/data.js';
 import { encode16, roundTo, UNIT_ROUNDOFF } from '../../src/dtype.js';
 import { LinearWeightQuant, requestDevice, Tensor } from '../../src/index.js';
-import { gpu } from './gpu.js';
+import { random } from '../cases/data.js';
+import { gpu } from '../support/dawn.js';
 
 let device: GPUDevice;
 beforeAll(async () => {

@@ -1,19 +1,19 @@
 // Weights of formats that pack along k, from their bytes to y on Dawn: ONNX Runtime's goldens, and random words of GPTQ, AWQ and MLC.
 import { describe, expect, test } from 'vitest';
-import { random } from '../../e2e/data.js';
-import { runMatrix } from '../../e2e/run-matrix.js';
 import { encode16 } from '../../src/dtype.js';
 import { importAwq } from '../../src/formats/awq.js';
 import { gptqLayer, importGptq } from '../../src/formats/gptq.js';
-import { loadLayer } from '../../src/formats/load.js';
-import type { QuantizedMatrix } from '../../src/formats/matrix.js';
 import { importMlc, mlcLayer } from '../../src/formats/mlc-weights.js';
 import { importMatMulNBits } from '../../src/formats/onnx.js';
 import { type HostTensor, referenceMatrix, requestDevice, Tensor } from '../../src/index.js';
-import { infoOf } from '../unit/formats/in-pieces.js';
-import { readFixture } from '../unit/formats/onnx-fixture.js';
-import { rawOf } from '../unit/formats/raw-of.js';
-import { gpu } from './gpu.js';
+import { loadLayer } from '../../src/layer/load-file.js';
+import type { QuantizedMatrix } from '../../src/problem/matrix.js';
+import { random } from '../cases/data.js';
+import { runMatrix } from '../cases/run-matrix.js';
+import { gpu } from '../support/dawn.js';
+import { infoOf } from '../support/in-pieces.js';
+import { readFixture } from '../support/onnx-fixture.js';
+import { rawOf } from '../support/raw-of.js';
 
 const device = await requestDevice({ gpu });
 const asCase = (name: string, dtype: 'float32' | 'float16') =>

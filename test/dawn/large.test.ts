@@ -3,7 +3,7 @@
 import { beforeAll, expect, test } from 'vitest';
 import { capsOf } from '../../src/gpu/device.js';
 import { LinearWeightQuant, requestDevice, Tensor } from '../../src/index.js';
-import { gpu } from './gpu.js';
+import { gpu } from '../support/dawn.js';
 
 let device: GPUDevice;
 beforeAll(async () => {

@@ -1,8 +1,8 @@
 // loadLayer when something stops it: what is left on the GPU is nothing, and what it says is why.
 import { afterEach, beforeEach, expect, test } from 'vitest';
-import { byteSource, FormatError, findLayers, type LayerSource, loadLayer, type TensorFile } from '../../src/formats/index.js';
+import { byteSource, FormatError, findLayers, type LayerSource, loadLayer, type TensorFile } from '../../src/formats.js';
 import { requestDevice } from '../../src/index.js';
-import { gpu } from './gpu.js';
+import { gpu } from '../support/dawn.js';
 
 const device = await requestDevice({ gpu });
 const create = device.createBuffer.bind(device);

@@ -1,10 +1,10 @@
 // Several layers that read the same x: right in one dispatch, right where they cannot share one, and what happens to their buffers.
 import { afterEach, beforeEach, describe, expect, test, vi } from 'vitest';
-import { type Case, makeCase } from '../../e2e/cases.js';
-import { makeData } from '../../e2e/data.js';
-import { expected, upload } from '../../e2e/run-case.js';
 import { ArgumentError, encodeMany, forwardMany, LinearWeightQuant, prepareMany, requestDevice, Tensor } from '../../src/index.js';
-import { gpu } from './gpu.js';
+import { type Case, makeCase } from '../cases/cases.js';
+import { makeData } from '../cases/data.js';
+import { expected, upload } from '../cases/run-case.js';
+import { gpu } from '../support/dawn.js';
 
 let device: GPUDevice;
 beforeEach(async () => {

@@ -1,9 +1,9 @@
 // Imported matrices on Dawn, where shader-f16 is real.
 import { afterAll, expect, test } from 'vitest';
-import { matrixCases, matrixRunsOn } from '../../e2e/matrix-cases.js';
-import { runMatrixCase } from '../../e2e/run-matrix.js';
 import { capsOf, requestDevice } from '../../src/index.js';
-import { gpu } from './gpu.js';
+import { matrixCases, matrixRunsOn } from '../cases/matrix-cases.js';
+import { runMatrixCase } from '../cases/run-matrix.js';
+import { gpu } from '../support/dawn.js';
 
 const device = await requestDevice({ gpu });
 const runnable = matrixCases.filter((c) => matrixRunsOn(c, capsOf(device)));

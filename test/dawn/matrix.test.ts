@@ -2,14 +2,14 @@
 // is here. What runs is all of the kernel's own work (tiles, offsets, barriers, groups, edges); what does not is the device's matrix unit.
 // Where an adapter has them, the case table runs the kernel as it is.
 import { afterAll, describe, expect, test } from 'vitest';
-import { type Case, makeCase } from '../../e2e/cases.js';
-import { runCase } from '../../e2e/run-case.js';
-import type { Caps } from '../../src/caps.js';
 import { requestDevice } from '../../src/index.js';
 import { matmulMatrix } from '../../src/kernels/matmul-matrix.js';
+import type { Caps } from '../../src/problem/caps.js';
 import type { Params } from '../../src/wgsl/preprocess.js';
 import { sources } from '../../src/wgsl/sources.js';
-import { gpu } from './gpu.js';
+import { type Case, makeCase } from '../cases/cases.js';
+import { runCase } from '../cases/run-case.js';
+import { gpu } from '../support/dawn.js';
 
 const FILE = 'matmul-matrix.wgsl';
 const original = sources[FILE]!;

@@ -2,11 +2,11 @@
 // SEED=… runs it again.
 import fc from 'fast-check';
 import { expect, test } from 'vitest';
-import { type Case, makeCase } from '../../e2e/cases.js';
-import { runCase } from '../../e2e/run-case.js';
 import { requestDevice } from '../../src/index.js';
 import { ofNumbers } from '../../src/kernels/index.js';
-import { gpu } from './gpu.js';
+import { type Case, makeCase } from '../cases/cases.js';
+import { runCase } from '../cases/run-case.js';
+import { gpu } from '../support/dawn.js';
 
 /** matmul-matrix wants a float16 x and matrix units: matrix.test.ts. */
 const ANY_DEVICE = ofNumbers.map(({ name }) => name).filter((name) => name !== 'matmul-matrix');

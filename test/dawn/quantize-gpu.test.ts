@@ -1,14 +1,14 @@
 // quantizeOnGpu gives what quantize gives, in every bit: codes, scales and zero points.
 import { beforeAll, describe, expect, test } from 'vitest';
-import { random } from '../../e2e/data.js';
-import { runMatrix } from '../../e2e/run-matrix.js';
 import { decode16, encode16, type FloatDType } from '../../src/dtype.js';
-import type { QuantizedMatrix } from '../../src/formats/matrix.js';
 import { capsOf, requestDevice, Tensor } from '../../src/index.js';
-import { type GpuQuantizeOptions, quantizeOnGpu } from '../../src/quantize/gpu.js';
+import { type GpuQuantizeOptions, quantizeOnGpu } from '../../src/layer/quantize-weights.js';
+import type { QuantizedMatrix } from '../../src/problem/matrix.js';
 import { quantize } from '../../src/quantize/quantize.js';
-import { normals } from '../unit/quantize/data.js';
-import { gpu } from './gpu.js';
+import { random } from '../cases/data.js';
+import { runMatrix } from '../cases/run-matrix.js';
+import { gpu } from '../support/dawn.js';
+import { normals } from '../support/normal-weights.js';
 
 let device: GPUDevice;
 beforeAll(async () => {

@@ -1,8 +1,5 @@
 // x as int8 codes: what quantizeRows makes, that layers take it, and how far innerPrecise = 1 is from the formula.
 import { beforeAll, describe, expect, test } from 'vitest';
-import { makeCase } from '../../e2e/cases.js';
-import { makeData, random } from '../../e2e/data.js';
-import { compare, expected, upload } from '../../e2e/run-case.js';
 import type { FloatDType } from '../../src/dtype.js';
 import { encode16, roundTo } from '../../src/dtype.js';
 import {
@@ -17,9 +14,12 @@ import {
   requestDevice,
   Tensor,
 } from '../../src/index.js';
-import { ROUNDING } from '../../src/quantized.js';
+import { ROUNDING } from '../../src/problem/x-codes.js';
 import { transposeHost } from '../../src/reference/reference.js';
-import { gpu } from './gpu.js';
+import { makeCase } from '../cases/cases.js';
+import { makeData, random } from '../cases/data.js';
+import { compare, expected, upload } from '../cases/run-case.js';
+import { gpu } from '../support/dawn.js';
 
 let device: GPUDevice;
 beforeAll(async () => {

@@ -1,15 +1,15 @@
 // load() fills the packed layout exactly as docs/format.md says: every word, from every accepted source.
 import { beforeAll, expect, test } from 'vitest';
-import { makeCase } from '../../e2e/cases.js';
-import { makeData } from '../../e2e/data.js';
-import { upload } from '../../e2e/run-case.js';
-import { checkOptions, checkWeights } from '../../src/checks.js';
 import { fromFloat16Bits } from '../../src/dtype.js';
 import { capsOf } from '../../src/gpu/device.js';
 import { encodeInto, record, submit } from '../../src/gpu/dispatch.js';
 import { convertWeightToInt4Pack, requestDevice, Tensor } from '../../src/index.js';
-import { packedLayout, packSteps } from '../../src/packed.js';
-import { gpu } from './gpu.js';
+import { packedLayout, packSteps } from '../../src/plan/packed-layout.js';
+import { checkOptions, checkWeights } from '../../src/problem/checks.js';
+import { makeCase } from '../cases/cases.js';
+import { makeData } from '../cases/data.js';
+import { upload } from '../cases/run-case.js';
+import { gpu } from '../support/dawn.js';
 
 let device: GPUDevice;
 beforeAll(async () => {

@@ -1,9 +1,9 @@
 // y's rounding, over many sums that are known exactly: nearest even, ±Inf past the largest, subnormals and NaN kept.
 import { beforeAll, expect, test } from 'vitest';
-import { random } from '../../e2e/data.js';
 import { encode16, toBfloat16Bits, toFloat16Bits } from '../../src/dtype.js';
 import { LinearWeightQuant, requestDevice, Tensor } from '../../src/index.js';
-import { gpu } from './gpu.js';
+import { random } from '../cases/data.js';
+import { gpu } from '../support/dawn.js';
 
 let device: GPUDevice;
 beforeAll(async () => {

@@ -1,14 +1,14 @@
 // The self-test of every variant passes here and costs little; a broken variant is found, reported, and the next kernel serves.
 import { afterEach, beforeEach, describe, expect, test, vi } from 'vitest';
 import { capsOf } from '../../src/gpu/device.js';
-import { findingsOf } from '../../src/gpu/findings.js';
+import { findingsOf } from '../../src/gpu/device-findings.js';
 import { type MatmulVariant, selfTest } from '../../src/gpu/self-test.js';
 import { DeviceLostError, LinearWeightQuant, requestDevice, ShaderError, selfTestReports, Tensor } from '../../src/index.js';
 import { kernels, operandsOf } from '../../src/kernels/index.js';
-import { makeTrial } from '../../src/self-test.js';
+import { makeTrial } from '../../src/plan/trial.js';
 import { sources } from '../../src/wgsl/sources.js';
-import { cover } from '../variants.js';
-import { gpu } from './gpu.js';
+import { cover } from '../cases/variants.js';
+import { gpu } from '../support/dawn.js';
 
 let device: GPUDevice;
 beforeEach(async () => {

@@ -1,10 +1,10 @@
 // Infinities and NaN in x meet imported weights as the formula has them, in every kernel; and x as codes is not for a layer that takes its
 // inputs in another order.
 import { expect, test } from 'vitest';
-import { packCodes, type QuantizedMatrix } from '../../src/formats/matrix.js';
 import { ArgumentError, capsOf, LinearWeightQuant, quantizeRows, requestDevice, Tensor } from '../../src/index.js';
 import { kernels } from '../../src/kernels/index.js';
-import { gpu } from './gpu.js';
+import { packCodes, type QuantizedMatrix } from '../../src/problem/matrix.js';
+import { gpu } from '../support/dawn.js';
 
 const device = await requestDevice({ gpu });
 const [n, k, groupSize] = [12, 72, 32];

@@ -4,9 +4,9 @@ import { mkdtemp, open, rm } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { afterAll, expect, test } from 'vitest';
-import { findLayers, loadLayer, openModel } from '../../src/formats/index.js';
+import { findLayers, loadLayer, openModel } from '../../src/formats.js';
 import { type LinearWeightQuant, requestDevice } from '../../src/index.js';
-import { gpu } from './gpu.js';
+import { gpu } from '../support/dawn.js';
 
 const GIB = 2 ** 30;
 const LIMIT = 200e6;

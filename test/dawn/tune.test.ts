@@ -1,8 +1,8 @@
 // Measuring on a real device: what comes of it, that it is kept and found again, and that nothing of it can make a product wrong.
 import { afterEach, beforeEach, expect, test, vi } from 'vitest';
-import { findingsOf } from '../../src/gpu/findings.js';
+import { findingsOf } from '../../src/gpu/device-findings.js';
 import { LinearWeightQuant, requestDevice, Tensor, type TuningStore, tuning, UnsupportedError } from '../../src/index.js';
-import { gpu } from './gpu.js';
+import { gpu } from '../support/dawn.js';
 
 let device: GPUDevice;
 beforeEach(async () => {

@@ -1,13 +1,13 @@
 // The operator's exact vectors: every intermediate is exact, so y is equal to the bit, in every kernel that uses x as it is.
 import { beforeAll, describe, expect, test } from 'vitest';
-import { upload } from '../../e2e/run-case.js';
-import { PRECISE } from '../../src/accuracy.js';
 import { encode16 } from '../../src/dtype.js';
 import { convertWeightToInt4Pack, type HostTensor, LinearWeightQuant, requestDevice, Tensor, transQuantParam } from '../../src/index.js';
 import { ofNumbers } from '../../src/kernels/index.js';
-import type { Problem } from '../../src/problem.js';
-import { type RequantizeVector, requantizeVectors } from '../requantize-vectors.js';
-import { gpu } from './gpu.js';
+import { PRECISE } from '../../src/problem/accuracy.js';
+import type { Problem } from '../../src/problem/problem.js';
+import { type RequantizeVector, requantizeVectors } from '../cases/requantize-vectors.js';
+import { upload } from '../cases/run-case.js';
+import { gpu } from '../support/dawn.js';
 
 let device: GPUDevice;
 beforeAll(async () => {

@@ -4,8 +4,8 @@ import { describe, expect, test } from 'vitest';
 import { formatCast, fractalIndex, fractalLength, tileColumns } from '../../src/ascend/fractal-nz.js';
 import { convertWeightToInt4Pack, unpackInt4 } from '../../src/ascend/int4-pack.js';
 import { decodeQuantParam, requantize, roundHalfEven, transQuantParam } from '../../src/ascend/quant-param.js';
-import { type RequantizeVector, requantizeVectors } from '../requantize-vectors.js';
-import { expectArgument } from './expect-argument.js';
+import { type RequantizeVector, requantizeVectors } from '../cases/requantize-vectors.js';
+import { expectArgument } from '../support/expect-argument.js';
 
 const INF = Number.POSITIVE_INFINITY;
 

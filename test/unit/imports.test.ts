@@ -1,7 +1,28 @@
-// Imports point one way. The GPU is known to src/gpu/ and to the few files above it; planning, checking and the reference are pure.
+// Imports point one way: a folder of src/ imports only folders that stand before it in this list. Doors are index.ts and formats.ts.
 import { readdirSync, readFileSync } from 'node:fs';
 import { join, posix } from 'node:path';
 import { expect, test } from 'vitest';
+
+/** Lowest first; folders of one row know nothing of each other. */
+const FLOORS: readonly (readonly string[])[] = [
+  ['errors.ts', 'dtype.ts', 'version.ts', 'wgsl'],
+  ['problem'],
+  ['kernels', 'ascend', 'quantize', 'files'],
+  ['formats', 'reference'],
+  ['plan'],
+  ['gpu'],
+  ['layer'],
+  ['index.ts', 'formats.ts'],
+];
+/** Lower folders that a folder has no business with. */
+const NEVER: Readonly<Record<string, readonly string[]>> = {
+  reference: ['files', 'formats', 'kernels', 'quantize', 'wgsl'],
+  formats: ['kernels', 'wgsl'],
+  plan: ['files', 'formats'],
+  gpu: ['files', 'formats', 'reference', 'quantize'],
+};
+/** About a dozen; formats/ and files/ have a file for each format. */
+const MOST_FILES = 16;
 
 const root = join(import.meta.dirname, '../../src');
 /** File → the files that it imports or re-exports from, types included, as paths from src/. */
@@ -17,69 +38,46 @@ for (const entry of readdirSync(root, { recursive: true, encoding: 'utf8' })) {
   );
 }
 
-const ABOVE = [
-  'tensor.ts',
-  'named-tensors.ts',
-  'load-matrix.ts',
-  'formats/load.ts',
-  'formats/index.ts',
-  'product.ts',
-  'prepare.ts',
-  'tuning.ts',
-  'side-by-side.ts',
-  'quantized-rows.ts',
-  'linear-weight-quant.ts',
-  'many.ts',
-  'matmul.ts',
-  'index.ts',
-  'quantize/gpu.ts',
-];
-const isGpu = (file: string): boolean => file.startsWith('gpu/');
-/** `a imports b`, for every import of a file that `from` holds for, of what `to` holds for. */
-const found = (from: (file: string) => boolean, to: (path: string) => boolean): string[] =>
-  [...imports].flatMap(([file, paths]) => (from(file) ? paths.filter(to).map((path) => `${file} imports ${path}`) : []));
-const under =
-  (...folders: readonly string[]) =>
-  (path: string): boolean =>
-    folders.some((folder) => path.startsWith(folder));
+/** The folder of a path from src/, or the file itself where it stands in none. */
+const room = (path: string): string => path.split('/')[0]!;
+const floor = (path: string): number => FLOORS.findIndex((rooms) => rooms.includes(room(path)));
+/** `a imports b`, for every import that `wrong` holds for. */
+const found = (wrong: (file: string, path: string) => boolean): string[] =>
+  [...imports].flatMap(([file, paths]) => paths.filter((path) => wrong(file, path)).map((path) => `${file} imports ${path}`));
 
 test('the import lines were read', () => {
-  expect(imports.size).toBeGreaterThan(25);
-  expect(imports.get('plan.ts')).toEqual(expect.arrayContaining(['caps.ts', 'kernels/index.ts', 'problem.ts'])); // types, too
-  expect(imports.get('index.ts')).toEqual(expect.arrayContaining(['gpu/device.ts', 'tensor.ts'])); // re-exports
+  expect(imports.size).toBeGreaterThan(100);
+  expect(imports.get('plan/plan.ts')).toEqual(expect.arrayContaining(['problem/caps.ts', 'kernels/index.ts'])); // types, too
+  expect(imports.get('index.ts')).toEqual(expect.arrayContaining(['gpu/device.ts', 'gpu/tensor.ts'])); // re-exports
 });
 
 test('every import names a file of src/, and nothing from outside', () => {
-  expect(
-    found(
-      () => true,
-      (path) => !imports.has(path),
+  expect(found((_, path) => !imports.has(path))).toEqual([]);
+});
+
+test('every file stands in a folder of the list, and none imports upwards or sideways', () => {
+  expect([...imports.keys()].filter((file) => floor(file) < 0)).toEqual([]);
+  expect(found((file, path) => room(path) !== room(file) && floor(path) >= floor(file))).toEqual([]);
+});
+
+test('folders do not import what is none of their business', () => {
+  expect(found((file, path) => NEVER[room(file)]?.includes(room(path)) ?? false)).toEqual([]);
+});
+
+test('a folder has about a dozen files', () => {
+  const sizes = new Map<string, string[]>();
+  for (const file of imports.keys()) sizes.set(room(file), [...(sizes.get(room(file)) ?? []), file]);
+  const large = [...sizes].filter(([name, files]) => !['formats', 'files'].includes(name) && files.length > MOST_FILES);
+  expect(large.map(([name, files]) => `${name} has ${files.length}`)).toEqual([]);
+});
+
+test('only gpu/ and layer/ call a GPUDevice', () => {
+  const files = [...imports.keys()].filter((file) =>
+    /\.(create(Buffer|BindGroup|ShaderModule|ComputePipeline|CommandEncoder)\w*|queue|pushErrorScope)\b/.test(
+      readFileSync(join(root, file), 'utf8'),
     ),
-  ).toEqual([]);
-});
-
-test('pure files know neither the GPU nor the files above it', () => {
-  const pure = (file: string): boolean => !isGpu(file) && !ABOVE.includes(file);
-  expect(found(pure, (path) => isGpu(path) || ABOVE.includes(path))).toEqual([]);
-});
-
-test('src/gpu knows nothing above it', () => {
-  expect(found(isGpu, (path) => ABOVE.includes(path))).toEqual([]);
-});
-
-test('the reference shares the rules on arguments with the GPU path, and nothing of planning or kernels', () => {
-  expect(found(under('reference/'), under('gpu/', 'kernels/', 'wgsl/', 'plan.ts', 'packed.ts', 'step.ts', 'window.ts', 'caps.ts'))).toEqual(
-    [],
   );
-});
-
-test('checking arguments knows nothing of kernels', () => {
-  expect(
-    found(
-      under('problem.ts', 'checks.ts', 'functional.ts', 'ascend/', 'dtype.ts', 'errors.ts'),
-      under('kernels/', 'plan.ts', 'packed.ts', 'wgsl/'),
-    ),
-  ).toEqual([]);
+  expect(files.filter((file) => !['gpu', 'layer'].includes(room(file)))).toEqual([]);
 });
 
 test('only two files know the bundler: one reads shaders, one starts a worker', () => {

@@ -2,15 +2,15 @@
 // limits; and that what cannot be done is refused with the limit, its value and the need.
 import fc from 'fast-check';
 import { describe, expect, test } from 'vitest';
-import type { Caps } from '../../src/caps.js';
 import { UnsupportedError } from '../../src/errors.js';
 import { kernels } from '../../src/kernels/index.js';
-import { packedLayout, packSteps } from '../../src/packed.js';
-import { type Force, makePlan, type Plan } from '../../src/plan.js';
-import type { Operands, View, XView } from '../../src/problem.js';
-import { expectArgument } from './expect-argument.js';
-import { runLoad, runPlan } from './simulate.js';
-import { GPU, LAVAPIPE, LEAST, MATRIX_GPU, type ProblemSpec, problemOf, SWIFTSHADER } from './wgsl.js';
+import { packedLayout, packSteps } from '../../src/plan/packed-layout.js';
+import { type Force, makePlan, type Plan } from '../../src/plan/plan.js';
+import type { Caps } from '../../src/problem/caps.js';
+import type { Operands, View, XView } from '../../src/problem/problem.js';
+import { expectArgument } from '../support/expect-argument.js';
+import { GPU, LAVAPIPE, LEAST, MATRIX_GPU, type ProblemSpec, problemOf, SWIFTSHADER } from '../support/problems.js';
+import { runLoad, runPlan } from '../support/simulate.js';
 
 function plan(spec: ProblemSpec, caps: Caps, force?: Force): Plan {
   const { problem, operands } = problemOf(spec);

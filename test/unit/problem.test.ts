@@ -1,9 +1,8 @@
 // Which arguments are accepted, how each is read, and which are refused with what words: as a layer takes them (weight (N, K)), and as
 // the functional form does (weight (K, N)). The base case is that of the original's own tests: M = 96, K = 11264, N = 1664.
 import { describe, expect, test } from 'vitest';
-import { checkOptions, checkWeights, checkX, checkY } from '../../src/checks.js';
 import type { DType, Format } from '../../src/dtype.js';
-import { type FunctionalOptions, functionalSpec } from '../../src/functional.js';
+import { checkOptions, checkWeights, checkX, checkY } from '../../src/problem/checks.js';
 import {
   contiguousX,
   isContiguous,
@@ -14,8 +13,9 @@ import {
   showShape,
   type View,
   type WeightTensors,
-} from '../../src/problem.js';
-import { expectArgument } from './expect-argument.js';
+} from '../../src/problem/problem.js';
+import { type FunctionalOptions, functionalSpec } from '../../src/problem/torch-arguments.js';
+import { expectArgument } from '../support/expect-argument.js';
 
 const [M, K, N] = [96, 11264, 1664];
 

@@ -9,7 +9,7 @@ import { afterEach, describe, expect, test, vi } from 'vitest';
 import { detectRaces, MemoryTracker, type RaceDetectionResult } from 'wgsl_reflect/wgsl_reflect.module.js';
 import { operandUniforms, placeUniforms } from '../../src/kernels/operands.js';
 import type { Params } from '../../src/wgsl/preprocess.js';
-import { readable, variantText } from './wgsl.js';
+import { readable, variantText } from '../support/problems.js';
 
 interface Access {
   readonly buffer: string;

@@ -1,10 +1,10 @@
 // The CPU reference against numbers that were worked out by hand, exact vectors, and plain loops over logical matrices.
 import { describe, expect, test } from 'vitest';
 import { type DType, encode16, type FloatDType, toFloat16Bits } from '../../src/dtype.js';
-import type { FunctionalOptions } from '../../src/functional.js';
+import type { FunctionalOptions } from '../../src/problem/torch-arguments.js';
 import { type HostData, type HostTensor, reference, rowMajor, transposeHost } from '../../src/reference/reference.js';
 import type { ReferenceResult } from '../../src/reference/sums.js';
-import { expectArgument } from './expect-argument.js';
+import { expectArgument } from '../support/expect-argument.js';
 
 const NAN = Number.NaN;
 const INF = Number.POSITIVE_INFINITY;

@@ -1,15 +1,15 @@
 // The trials that self-tests run: every variant has one, its numbers are the reference's, and every kind of fault is seen.
 import { describe, expect, test } from 'vitest';
-import { PRECISE } from '../../src/accuracy.js';
-import type { Caps } from '../../src/caps.js';
 import { encode16 } from '../../src/dtype.js';
-import { tileOf } from '../../src/findings.js';
 import { kernels, operandsOf } from '../../src/kernels/index.js';
 import { variantId } from '../../src/kernels/kernel.js';
-import { exactSums, judge, makeTrial, referenceOf, type Trial } from '../../src/self-test.js';
+import { tileOf } from '../../src/plan/findings.js';
+import { exactSums, judge, makeTrial, referenceOf, type Trial } from '../../src/plan/trial.js';
+import { PRECISE } from '../../src/problem/accuracy.js';
+import type { Caps } from '../../src/problem/caps.js';
 import type { Params } from '../../src/wgsl/preprocess.js';
-import { checkBindings } from './simulate.js';
-import { GPU, problemOf } from './wgsl.js';
+import { GPU, problemOf } from '../support/problems.js';
+import { checkBindings } from '../support/simulate.js';
 
 const trialOf = (kernel: string, params: object): Trial => makeTrial(kernel, params as Record<string, number>, GPU)!;
 const plain = (change: object = {}): Trial =>

@@ -3,19 +3,19 @@ import { mkdtempSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { afterEach, describe, expect, test, vi } from 'vitest';
-import type { Caps } from '../../src/caps.js';
-import { type Findings, NO_FINDINGS, problemClass, type Tuned } from '../../src/findings.js';
+import { parseRecords, storeKey } from '../../src/gpu/tuning-records.js';
+import { defaultStore, fileStore } from '../../src/gpu/tuning-store.js';
 import { kernels } from '../../src/kernels/index.js';
 import { variantId } from '../../src/kernels/kernel.js';
-import { packedLayout } from '../../src/packed.js';
-import { makePlan } from '../../src/plan.js';
-import { candidates, MOST_CANDIDATES } from '../../src/tune/candidates.js';
-import { decide, survivors } from '../../src/tune/decide.js';
-import { parseRecords, storeKey } from '../../src/tune/records.js';
-import { defaultStore, fileStore } from '../../src/tune/store.js';
+import { candidates, MOST_CANDIDATES } from '../../src/plan/candidates.js';
+import { decide, survivors } from '../../src/plan/decide.js';
+import { type Findings, NO_FINDINGS, problemClass, type Tuned } from '../../src/plan/findings.js';
+import { packedLayout } from '../../src/plan/packed-layout.js';
+import { makePlan } from '../../src/plan/plan.js';
+import type { Caps } from '../../src/problem/caps.js';
 import { VERSION } from '../../src/version.js';
 import { sources } from '../../src/wgsl/sources.js';
-import { GPU, LAVAPIPE, type ProblemSpec, problemOf, SWIFTSHADER } from './wgsl.js';
+import { GPU, LAVAPIPE, type ProblemSpec, problemOf, SWIFTSHADER } from '../support/problems.js';
 
 const SHAPE = { n: 256, k: 512, group: 32 };
 const of = (m: number, caps: Caps, change: Partial<ProblemSpec> = {}) => {

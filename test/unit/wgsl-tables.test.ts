@@ -1,22 +1,22 @@
 // The tables of src/kernels/ against the shaders they describe, for every variant; and the variants against the planner.
 import { describe, expect, test } from 'vitest';
 import { ResourceType, WgslReflect } from 'wgsl_reflect/wgsl_reflect.module.js';
-import { quantizeAll } from '../../src/around.js';
-import type { Caps } from '../../src/caps.js';
 import type { DType } from '../../src/dtype.js';
 import { UnsupportedError } from '../../src/errors.js';
 import { helpers } from '../../src/kernels/helpers.js';
 import { allVariants, kernels, shaders } from '../../src/kernels/index.js';
 import { variantId } from '../../src/kernels/kernel.js';
-import { type Packed, packedLayout, packSteps } from '../../src/packed.js';
-import { makePlan } from '../../src/plan.js';
-import type { Problem, View } from '../../src/problem.js';
-import { weightSteps } from '../../src/quantize/gpu-steps.js';
+import { quantizeAll } from '../../src/plan/around.js';
+import { type Packed, packedLayout, packSteps } from '../../src/plan/packed-layout.js';
+import { makePlan } from '../../src/plan/plan.js';
+import { weightSteps } from '../../src/plan/quantize-steps.js';
+import type { Step } from '../../src/plan/step.js';
+import type { Caps } from '../../src/problem/caps.js';
+import type { Problem, View } from '../../src/problem/problem.js';
 import { checkForm } from '../../src/quantize/options.js';
-import type { Step } from '../../src/step.js';
 import { sources } from '../../src/wgsl/sources.js';
-import { shownVariants } from '../variants.js';
-import { GPU, LAVAPIPE, LEAST, MATRIX_GPU, type ProblemSpec, problemOf, readable, SWIFTSHADER, variantText } from './wgsl.js';
+import { shownVariants } from '../cases/variants.js';
+import { GPU, LAVAPIPE, LEAST, MATRIX_GPU, type ProblemSpec, problemOf, readable, SWIFTSHADER, variantText } from '../support/problems.js';
 
 const variants = shownVariants();
 const ids = allVariants().map(({ shader, params }) => variantId(shader.name, params));

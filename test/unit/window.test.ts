@@ -2,9 +2,9 @@
 import fc from 'fast-check';
 import { describe, expect, test } from 'vitest';
 import { UnsupportedError } from '../../src/errors.js';
-import { grid } from '../../src/step.js';
-import { fitting, pieces, window, windowBytes } from '../../src/window.js';
-import { GPU, LEAST } from './wgsl.js';
+import { fitting, pieces, window, windowBytes } from '../../src/plan/binding.js';
+import { grid } from '../../src/plan/step.js';
+import { GPU, LEAST } from '../support/problems.js';
 
 describe('window', () => {
   test('worked examples', () => {

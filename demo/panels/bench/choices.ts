@@ -1,7 +1,7 @@
 // What can be chosen, bound to the URL, and what it comes to as Settings.
 import { computed } from '@preact/signals';
 import { choice, flag, integer, urlSignal } from '../../app/url-state.js';
-import { ORT_FILES, type OrtBuild, type Settings } from '../../worker/bench-settings.js';
+import { ORT_FILES, type OrtBuild, type Settings } from './jobs/settings.js';
 
 /** Rows of x, by what they are met in. */
 export const ROWS = {

@@ -7,7 +7,7 @@ import { Button } from '../../ui/button.js';
 import { CopyButton } from '../../ui/copy-button.js';
 import { Notice } from '../../ui/notice.js';
 import { JobProblem, Progress } from '../../ui/progress.js';
-import type { Measured } from '../../worker/bench.js';
+import type { Measured } from './jobs/index.js';
 import './bench.css';
 import { settings } from './choices.js';
 import { Form } from './form.js';

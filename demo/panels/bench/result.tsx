@@ -4,9 +4,9 @@ import { type Fact, Facts } from '../../ui/facts.js';
 import { Notice } from '../../ui/notice.js';
 import { counted, milliseconds, percent, short, whole } from '../../ui/numbers.js';
 import { Table } from '../../ui/table.js';
-import type { Measured } from '../../worker/bench.js';
 import { fullName, Ratios, Shares, Times } from './charts.js';
 import { against, bound, bytesOf, counts, ours, players, rate, rivals, spread, workOf } from './figures.js';
+import type { Measured } from './jobs/index.js';
 import { Roofline } from './roofline.js';
 
 /** The slowest sample of ours over its fastest: from here on the reader is told. */

@@ -1,8 +1,8 @@
 // A measurement to take away: the report that `npm run bench -- --report FILE` reads, with the settings and the link that repeats it.
 import type { BenchResult } from '../../../bench/results.js';
-import type { Measured } from '../../worker/bench.js';
-import type { Settings } from '../../worker/bench-settings.js';
-import type { TuneResult } from '../../worker/bench-tuning.js';
+import type { Measured } from './jobs/index.js';
+import type { Settings } from './jobs/settings.js';
+import type { TuneResult } from './jobs/tuning.js';
 
 export interface Saved extends BenchResult {
   readonly settings: Settings;

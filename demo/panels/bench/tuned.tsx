@@ -3,7 +3,7 @@ import { Button } from '../../ui/button.js';
 import { Notice } from '../../ui/notice.js';
 import { counted, short } from '../../ui/numbers.js';
 import { Table } from '../../ui/table.js';
-import type { TuneResult } from '../../worker/bench-tuning.js';
+import type { TuneResult } from './jobs/tuning.js';
 
 export function Tuned({ result, busy, onForget }: { readonly result: TuneResult; readonly busy: boolean; readonly onForget: () => void }) {
   const { settings, products, unknown, kept } = result;

@@ -5,7 +5,7 @@ import { type Fact, Facts } from '../../ui/facts.js';
 import { Notice } from '../../ui/notice.js';
 import { bytes, whole } from '../../ui/numbers.js';
 import { JobProblem, Progress } from '../../ui/progress.js';
-import type { OpenedModel, Row } from '../../worker/model-open.js';
+import type { OpenedModel, Row } from './jobs/open.js';
 import { LookAt } from './look.js';
 import { Requantize } from './requantize.js';
 import { Run } from './run.js';

@@ -3,7 +3,7 @@ import { type Fact, Facts } from '../../ui/facts.js';
 import { Notice } from '../../ui/notice.js';
 import { bytes, counted, whole } from '../../ui/numbers.js';
 import { Table } from '../../ui/table.js';
-import type { LayerFacts, OpenedModel } from '../../worker/model-open.js';
+import type { LayerFacts, OpenedModel } from './jobs/open.js';
 
 const NAMES: Readonly<Record<string, string>> = { safetensors: 'safetensors', gguf: 'GGUF', mlc: 'MLC', ONNX: 'ONNX' };
 

@@ -7,7 +7,7 @@ import { Facts } from '../../ui/facts.js';
 import { type Cell, Heatmap, type View } from '../../ui/heatmap.js';
 import { wholeView } from '../../ui/heatmap-draw.js';
 import { percent, short, whole } from '../../ui/numbers.js';
-import type { Look, Spread } from '../../worker/model-look.js';
+import type { Look, Spread } from './jobs/look.js';
 import { wordsOf } from './requantize.js';
 import { attempts, corner, look } from './state.js';
 

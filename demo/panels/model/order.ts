@@ -1,5 +1,5 @@
 // Which rows of the list are shown, and in which order. Pure.
-import type { Kind, Row } from '../../worker/model-open.js';
+import type { Kind, Row } from './jobs/open.js';
 import type { SortBy } from './state.js';
 
 export const elements = ({ shape }: Row): number => shape.reduce((a, b) => a * b, 1);

@@ -4,8 +4,8 @@ import { Segmented, SelectField, Toggle } from '../../ui/fields.js';
 import { bytes, milliseconds, short } from '../../ui/numbers.js';
 import { JobProblem, Progress } from '../../ui/progress.js';
 import { Table } from '../../ui/table.js';
-import type { Requantized } from '../../worker/model.js';
-import type { Settings, Target } from '../../worker/model-weights.js';
+import type { Requantized } from './jobs/index.js';
+import type { Settings, Target } from './jobs/weights.js';
 import { attempts, bits, GROUPS, groups, METHODS, method, requantize, requantizing, SCALES, scaleDtype, symmetric } from './state.js';
 
 const LABELS: Readonly<Record<(typeof GROUPS)[number], string>> = {

@@ -8,8 +8,8 @@ import { milliseconds, short, whole } from '../../ui/numbers.js';
 import { PanelLink } from '../../ui/panel-link.js';
 import { JobProblem, Progress } from '../../ui/progress.js';
 import { Table } from '../../ui/table.js';
-import type { LayerRun } from '../../worker/model-run.js';
-import type { Target } from '../../worker/model-weights.js';
+import type { LayerRun } from './jobs/run.js';
+import type { Target } from './jobs/weights.js';
 import { wordsOf } from './requantize.js';
 import { dtype, m, ROWS, run, running, SCALES, seed, target } from './state.js';
 

@@ -2,9 +2,9 @@
 import { computed, effect, signal } from '@preact/signals';
 import { choice, flag, integer, text, urlSignal } from '../../app/url-state.js';
 import { makeJob } from '../../app/use-job.js';
-import type { Requantized } from '../../worker/model.js';
-import type { Kind, OpenedModel, Row } from '../../worker/model-open.js';
-import type { Settings, Target } from '../../worker/model-weights.js';
+import type { Requantized } from './jobs/index.js';
+import type { Kind, OpenedModel, Row } from './jobs/open.js';
+import type { Settings, Target } from './jobs/weights.js';
 
 // ------------------------------------------------------------------------------------------------------------- the list
 

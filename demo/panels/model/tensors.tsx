@@ -6,7 +6,7 @@ import { useSignal } from '@preact/signals';
 import { useEffect, useId, useMemo, useRef } from 'preact/hooks';
 import { Segmented } from '../../ui/fields.js';
 import { bytes, counted, whole } from '../../ui/numbers.js';
-import type { OpenedModel, Row } from '../../worker/model-open.js';
+import type { OpenedModel, Row } from './jobs/open.js';
 import { ordered } from './order.js';
 import { choose, chosen, descending, filter, KINDS, kind, type SortBy, sortBy } from './state.js';
 

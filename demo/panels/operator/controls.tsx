@@ -3,7 +3,7 @@ import type { ComponentChildren } from 'preact';
 import { Button } from '../../ui/button.js';
 import { NumberField, Segmented, SelectField, Toggle } from '../../ui/fields.js';
 import { Progress } from '../../ui/progress.js';
-import { type Data, type Field, MODEL, MOST } from '../../worker/operator-choice.js';
+import { type Data, type Field, MODEL, MOST } from './jobs/choice.js';
 import { chosen, job, problem, saidAt, wanted } from './state.js';
 import { DATA, DATA_HINTS } from './words.js';
 

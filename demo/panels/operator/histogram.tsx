@@ -2,7 +2,7 @@
 import { useCallback } from 'preact/hooks';
 import { Chart, type ChartSize, type Plot } from '../../ui/chart.js';
 import { percent, whole } from '../../ui/numbers.js';
-import type { OperatorRun } from '../../worker/operator.js';
+import type { OperatorRun } from './jobs/index.js';
 
 export function Histogram({ result: { histogram, choice } }: { readonly result: OperatorRun }) {
   const total = histogram.reduce((sum, count) => sum + count, 0);

@@ -4,8 +4,8 @@ import { useMemo } from 'preact/hooks';
 import { type Cell, Heatmap, type View } from '../../ui/heatmap.js';
 import { wholeView } from '../../ui/heatmap-draw.js';
 import { short, whole } from '../../ui/numbers.js';
-import type { OperatorRun } from '../../worker/operator.js';
 import { Histogram } from './histogram.js';
+import type { OperatorRun } from './jobs/index.js';
 
 function useShared(size: { readonly rows: number; readonly columns: number }) {
   const view = useSignal<View>(wholeView(size));

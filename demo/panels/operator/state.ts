@@ -2,8 +2,8 @@
 import { computed, type Signal } from '@preact/signals';
 import { choice, flag, integer, urlSignal } from '../../app/url-state.js';
 import { makeJob } from '../../app/use-job.js';
-import { type Choice, type Field, fieldOf, MODEL, MOST, refusal } from '../../worker/operator-choice.js';
 import { JobError } from '../../worker/rpc.js';
+import { type Choice, type Field, fieldOf, MODEL, MOST, refusal } from './jobs/choice.js';
 
 type Signals = { readonly [Name in keyof Choice]: Signal<Choice[Name]> };
 

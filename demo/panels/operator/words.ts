@@ -1,6 +1,6 @@
 // A choice in words.
 import { bytes } from '../../ui/numbers.js';
-import type { Choice, Data } from '../../worker/operator-choice.js';
+import type { Choice, Data } from './jobs/choice.js';
 
 export const DATA: Readonly<Record<Data, string>> = { model: 'Trained layer', dct: 'Cosine basis', random: 'Random' };
 

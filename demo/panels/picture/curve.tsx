@@ -1,7 +1,7 @@
 // What every group size buys and costs: PSNR of the weights over bits per weight.
 import { useCallback } from 'preact/hooks';
 import { Chart, type ChartSize, type Plot } from '../../ui/chart.js';
-import type { Point } from '../../worker/picture.js';
+import type { Point } from './jobs/index.js';
 import { shown, sweeping } from './state.js';
 
 const nameOf = ({ mode, groupSize }: Point): string => (mode === 'group' ? `groups of ${groupSize}` : `per ${mode}`);

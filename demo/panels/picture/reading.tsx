@@ -1,9 +1,9 @@
 // All numbers of the three quantizations as a table, and what they are.
-import type { Mode } from '../../../src/formats/index.js';
+import type { Mode } from '../../../src/formats.js';
 import { Facts } from '../../ui/facts.js';
 import { milliseconds, short, whole } from '../../ui/numbers.js';
 import { Table } from '../../ui/table.js';
-import { BLUR, MODES, SPOT } from '../../worker/picture-data.js';
+import { BLUR, MODES, SPOT } from './jobs/data.js';
 import { type Shown, shown } from './state.js';
 
 const TITLES: Readonly<Record<Mode, (one: Shown) => string>> = {

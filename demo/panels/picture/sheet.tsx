@@ -1,8 +1,8 @@
 // The four pictures beside each other, their numbers, and what is wrong with each.
 import type { ComponentProps } from 'preact';
 import { useMemo } from 'preact/hooks';
-import type { Mode } from '../../../src/formats/index.js';
-import { codeAt, groupsIn } from '../../../src/formats/matrix.js';
+import type { Mode } from '../../../src/formats.js';
+import { codeAt, groupsIn } from '../../../src/problem/matrix.js';
 import { dark } from '../../app/theme.js';
 import { Button } from '../../ui/button.js';
 import { gradientOf } from '../../ui/colours.js';
@@ -11,8 +11,8 @@ import { wholeView } from '../../ui/heatmap-draw.js';
 import { zoomBy } from '../../ui/heatmap-input.js';
 import { bytes, short, whole } from '../../ui/numbers.js';
 import { Progress } from '../../ui/progress.js';
-import { type Basis, MODES, type Picture } from '../../worker/picture-data.js';
 import { PictureCanvas } from './canvas.js';
+import { type Basis, MODES, type Picture } from './jobs/data.js';
 import type { Shown } from './state.js';
 import * as state from './state.js';
 import { groupsOf } from './words.js';

@@ -1,12 +1,12 @@
 // What the panel holds: settings in the URL, the picture, and what the Worker has made of it. Each mode is made again only if what it depends
 // on has changed: the slider of group sizes leaves the others alone. Results outlive the panel's being shown.
 import { computed, effect, signal } from '@preact/signals';
-import type { Method, Mode } from '../../../src/formats/index.js';
+import type { Method, Mode } from '../../../src/formats.js';
 import { type Codec, choice, flag, integer, urlSignal } from '../../app/url-state.js';
 import { makeJob } from '../../app/use-job.js';
 import type { Cell, View } from '../../ui/heatmap.js';
-import type { Original, Part, Variant } from '../../worker/picture.js';
-import { BASES, type Basis, MODES, type Picture, type Settings } from '../../worker/picture-data.js';
+import { BASES, type Basis, MODES, type Picture, type Settings } from './jobs/data.js';
+import type { Original, Part, Variant } from './jobs/index.js';
 
 export const METHODS = ['minmax', 'mse', 'hqq'] as const satisfies readonly Method[];
 const LEAST = 8;

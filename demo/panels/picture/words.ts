@@ -1,8 +1,8 @@
 // What is said of the pictures, from the numbers that were made for them. Pure.
-import type { Mode } from '../../../src/formats/index.js';
+import type { Mode } from '../../../src/formats.js';
 import { counted, short, whole } from '../../ui/numbers.js';
-import { SPOT } from '../../worker/picture-data.js';
 import { median } from '../../worker/timing.js';
+import { SPOT } from './jobs/data.js';
 import type { Shown } from './state.js';
 
 export const groupsOf = (columns: number, size: number): string => (size >= columns ? `Groups of ${columns}: a row` : `Groups of ${size}`);

@@ -5,7 +5,7 @@ import { Facts } from '../../ui/facts.js';
 import { Notice } from '../../ui/notice.js';
 import { milliseconds } from '../../ui/numbers.js';
 import { JobProblem, Progress } from '../../ui/progress.js';
-import type { Times } from '../../worker/shader-compile.js';
+import type { Times } from './jobs/compile.js';
 import { compilation, measure, otherDevice, source } from './state.js';
 
 export function CompileTime() {

@@ -5,8 +5,8 @@ import { Facts } from '../../ui/facts.js';
 import { whole } from '../../ui/numbers.js';
 import { Table } from '../../ui/table.js';
 import type { DeviceFacts } from '../../worker/rpc.js';
-import { DEVICES } from '../../worker/shader-devices.js';
-import type { Planned } from '../../worker/shader-plan.js';
+import { DEVICES } from './jobs/devices.js';
+import type { Planned } from './jobs/plan.js';
 import { otherDevice } from './state.js';
 
 type Caps = Planned['caps'];

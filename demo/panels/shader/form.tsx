@@ -2,7 +2,7 @@
 
 import { device } from '../../app/worker.js';
 import { NumberField, Segmented, SelectField, Toggle } from '../../ui/fields.js';
-import { DEVICES, type DeviceName } from '../../worker/shader-devices.js';
+import { DEVICES, type DeviceName } from './jobs/devices.js';
 import { asDevice, changed, LIMITS, more, operatorQuery, otherDevice, product } from './state.js';
 
 const same = <T extends string | number>(values: readonly T[]) => values.map((value) => ({ value, label: String(value) }));

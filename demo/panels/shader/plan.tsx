@@ -5,7 +5,7 @@ import { Button } from '../../ui/button.js';
 import { type Fact, Facts } from '../../ui/facts.js';
 import { Notice } from '../../ui/notice.js';
 import { bytes, counted, whole } from '../../ui/numbers.js';
-import type { Planned, Verdict } from '../../worker/shader-plan.js';
+import type { Planned, Verdict } from './jobs/plan.js';
 import { force, kernel, showTile, tile } from './state.js';
 
 export function PlanFacts({ planned }: { readonly planned: Planned }) {

@@ -7,7 +7,7 @@ import { CopyButton } from '../../ui/copy-button.js';
 import { NumberField } from '../../ui/fields.js';
 import type { Piece } from '../../ui/highlight.js';
 import { counted, whole } from '../../ui/numbers.js';
-import type { ReflectedFunction, ShaderText } from '../../worker/shader-text.js';
+import type { ReflectedFunction, ShaderText } from './jobs/text.js';
 import { line, lineQuery, reflection } from './state.js';
 
 export function Source({ text }: { readonly text: ShaderText }) {

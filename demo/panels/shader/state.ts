@@ -3,10 +3,10 @@ import { computed, effect } from '@preact/signals';
 import { choice, flag, integer, queryOf, text, urlSignal } from '../../app/url-state.js';
 import { makeJob } from '../../app/use-job.js';
 import { device } from '../../app/worker.js';
-import { MODEL, MOST } from '../../worker/operator-choice.js';
-import { DEVICES, type DeviceName } from '../../worker/shader-devices.js';
-import type { ShaderChoice } from '../../worker/shader-plan.js';
-import type { Variant } from '../../worker/shader-text.js';
+import { MODEL, MOST } from '../operator/jobs/choice.js';
+import { DEVICES, type DeviceName } from './jobs/devices.js';
+import type { ShaderChoice } from './jobs/plan.js';
+import type { Variant } from './jobs/text.js';
 
 export const LIMITS = { m: 65536, k: 65536, n: 262144 } as const;
 

@@ -4,8 +4,8 @@ import { Facts } from '../../ui/facts.js';
 import { Notice } from '../../ui/notice.js';
 import { bytes, counted, whole } from '../../ui/numbers.js';
 import { Table } from '../../ui/table.js';
-import type { Planned } from '../../worker/shader-plan.js';
-import type { ReflectedStruct, Reflection, ShaderText } from '../../worker/shader-text.js';
+import type { Planned } from './jobs/plan.js';
+import type { ReflectedStruct, Reflection, ShaderText } from './jobs/text.js';
 import { changed, line, reflection, shownStep, source, stepName } from './state.js';
 
 type Step = Planned['steps'][number];

@@ -4,7 +4,7 @@ import { merged } from '../../../cli/inspect-text.js';
 import { barText, progress } from '../../../cli/progress.js';
 import { bytesText, plain, shorten, table, withoutNumbers } from '../../../cli/text.js';
 import { VERSION } from '../../../src/version.js';
-import { call, folder, putModel, widest } from './call.js';
+import { call, folder, putModel, widest } from '../../support/call-cli.js';
 
 const at = folder();
 

@@ -3,11 +3,11 @@ import { mkdirSync } from 'node:fs';
 import { expect, test, vi } from 'vitest';
 import { inMemory, memoryText } from '../../../cli/describe.js';
 import { quantize } from '../../../src/quantize/quantize.js';
-import { type MadeTensor, makeGguf, makeMlc, makeSafetensors, makeShards, rawSafetensors } from '../formats/files.js';
-import { raw } from '../formats/raw.js';
-import { serve } from '../formats/server.js';
-import { normals } from '../quantize/data.js';
-import { call, folder, matrix, model, put, putModel, widest } from './call.js';
+import { call, folder, matrix, model, put, putModel, widest } from '../../support/call-cli.js';
+import { type MadeTensor, makeGguf, makeMlc, makeSafetensors, makeShards, rawSafetensors } from '../../support/files.js';
+import { normals } from '../../support/normal-weights.js';
+import { raw } from '../../support/raw.js';
+import { serve } from '../../support/server.js';
 
 const at = folder();
 vi.setConfig({ testTimeout: 60_000 }); // many files are written; machines may be busy

@@ -3,8 +3,8 @@ import { execFileSync, spawn } from 'node:child_process';
 import { closeSync, existsSync, openSync, readdirSync, readFileSync, writeSync } from 'node:fs';
 import { join } from 'node:path';
 import { beforeAll, expect, test, vi } from 'vitest';
-import { safetensorsHeader } from '../../../src/formats/write-safetensors.js';
-import { folder, putModel } from './call.js';
+import { safetensorsHeader } from '../../../src/files/write-safetensors.js';
+import { folder, putModel } from '../../support/call-cli.js';
 
 const root = join(import.meta.dirname, '../../..');
 const built = join(root, 'node_modules/.cache/cli');

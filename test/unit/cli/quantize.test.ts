@@ -14,11 +14,11 @@ import {
   readMatrix,
   readTensor,
   torchNpuTensors,
-} from '../../../src/formats/index.js';
+} from '../../../src/formats.js';
 import { quantize } from '../../../src/quantize/quantize.js';
-import { type MadeTensor, makeGguf } from '../formats/files.js';
-import { normals } from '../quantize/data.js';
-import { call, folder, matrix, model, put, putModel, widest } from './call.js';
+import { call, folder, matrix, model, put, putModel, widest } from '../../support/call-cli.js';
+import { type MadeTensor, makeGguf } from '../../support/files.js';
+import { normals } from '../../support/normal-weights.js';
 
 const at = folder();
 vi.setConfig({ testTimeout: 60_000 }); // many files are written; machines may be busy

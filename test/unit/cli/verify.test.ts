@@ -2,12 +2,12 @@
 import { expect, test, vi } from 'vitest';
 import { agreement, notFinite, randomX, rewritten, sameMatrix, schemeFor } from '../../../cli/verify-layer.js';
 import { faults, verifyText } from '../../../cli/verify-text.js';
-import type { QuantizedMatrix } from '../../../src/formats/matrix.js';
+import type { QuantizedMatrix } from '../../../src/problem/matrix.js';
 import { quantize } from '../../../src/quantize/quantize.js';
-import { type MadeTensor, makeGguf } from '../formats/files.js';
-import { raw } from '../formats/raw.js';
-import { normals } from '../quantize/data.js';
-import { call, folder, put, putModel, widest } from './call.js';
+import { call, folder, put, putModel, widest } from '../../support/call-cli.js';
+import { type MadeTensor, makeGguf } from '../../support/files.js';
+import { normals } from '../../support/normal-weights.js';
+import { raw } from '../../support/raw.js';
 
 const at = folder();
 vi.setConfig({ testTimeout: 60_000 }); // many files are written; machines may be busy

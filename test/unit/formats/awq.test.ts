@@ -6,9 +6,9 @@ import { describe, expect, test } from 'vitest';
 import { roundTo } from '../../../src/dtype.js';
 import { FormatError } from '../../../src/errors.js';
 import { type AwqTensors, awqLayer, importAwq } from '../../../src/formats/awq.js';
-import { checkMatrix, dequantize } from '../../../src/formats/matrix.js';
-import { infoOf, weightsInPieces } from './in-pieces.js';
-import { rawOf } from './raw-of.js';
+import { checkMatrix, dequantize } from '../../../src/problem/matrix.js';
+import { infoOf, weightsInPieces } from '../../support/in-pieces.js';
+import { rawOf } from '../../support/raw-of.js';
 
 test('words by hand', () => {
   // Outputs 0 to 7 with codes 0 to 7: nibbles, from the lowest, 0 2 4 6 1 3 5 7. With codes 8 to 15: 8 10 12 14 9 11 13 15.

@@ -4,12 +4,12 @@ import { readdirSync, readFileSync } from 'node:fs';
 import { join } from 'node:path';
 import fc from 'fast-check';
 import { describe, expect, test } from 'vitest';
+import type { RawTensor } from '../../../src/files/raw-tensor.js';
 import { bitsAndBytesInt8Layer, importBitsAndBytesInt8 } from '../../../src/formats/bitsandbytes.js';
 import { BNB4_CODES, bitsAndBytes4Layer, importBitsAndBytes4, importMatMulBnb4 } from '../../../src/formats/bitsandbytes4.js';
-import { dequantize } from '../../../src/formats/matrix.js';
 import { parseQuantState, type QuantState } from '../../../src/formats/quant-state.js';
-import type { RawTensor } from '../../../src/formats/raw-tensor.js';
-import { expectFormat, expectWeights, floats, infosOf, randoms, raw, seeds, weightsOf } from './raw.js';
+import { dequantize } from '../../../src/problem/matrix.js';
+import { expectFormat, expectWeights, floats, infosOf, randoms, raw, seeds, weightsOf } from '../../support/raw.js';
 
 const { fround } = Math;
 

@@ -5,11 +5,11 @@ import { join } from 'node:path';
 import { pathToFileURL } from 'node:url';
 import { afterAll, afterEach, describe, expect, test } from 'vitest';
 import { UnsupportedError } from '../../../src/errors.js';
-import { byteSource } from '../../../src/formats/byte-source.js';
-import { among, siblings } from '../../../src/formats/shards.js';
-import { expectFormatError } from './expect-format-error.js';
-import { counted } from './files.js';
-import { type AnswerName, type Server, serve } from './server.js';
+import { byteSource } from '../../../src/files/byte-source.js';
+import { among, siblings } from '../../../src/files/shards.js';
+import { expectFormatError } from '../../support/expect-format-error.js';
+import { counted } from '../../support/files.js';
+import { type AnswerName, type Server, serve } from '../../support/server.js';
 
 const SIZE = 200_000;
 const bytes = counted(SIZE);

@@ -1,10 +1,10 @@
 // compressed-tensors: words worked by hand from pack_to_int32's published example, and a slow packer against the importer.
 import fc from 'fast-check';
 import { describe, expect, test } from 'vitest';
+import type { RawTensor } from '../../../src/files/raw-tensor.js';
 import { compressedTensorsLayer, importCompressedTensors } from '../../../src/formats/compressed-tensors.js';
-import { dequantize } from '../../../src/formats/matrix.js';
-import type { RawTensor } from '../../../src/formats/raw-tensor.js';
-import { expectFormat, expectWeights, floats, infosOf, randoms, raw, seeds, weightsOf } from './raw.js';
+import { dequantize } from '../../../src/problem/matrix.js';
+import { expectFormat, expectWeights, floats, infosOf, randoms, raw, seeds, weightsOf } from '../../support/raw.js';
 
 /** pack_to_int32, number by number: q + 2^(bits-1), the first in the lowest bits, rows padded with 0. */
 function packRows(rows: readonly (readonly number[])[], bits: number): number[] {

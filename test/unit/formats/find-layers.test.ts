@@ -3,14 +3,14 @@
 import fc from 'fast-check';
 import { describe, expect, test } from 'vitest';
 import { FormatError } from '../../../src/errors.js';
+import { openModel } from '../../../src/files/open-file.js';
+import type { RawTensor } from '../../../src/files/raw-tensor.js';
 import { findLayers } from '../../../src/formats/find-layers.js';
 import { LAYER_FORMATS } from '../../../src/formats/layer-formats.js';
-import { checkMatrix } from '../../../src/formats/matrix.js';
-import { openModel } from '../../../src/formats/open-file.js';
 import { quantizationOf } from '../../../src/formats/quantization-config.js';
-import type { RawTensor } from '../../../src/formats/raw-tensor.js';
-import { all, bytes, FORMATS, fileOf, METADATA, OTHERS, steps, TENSORS, words } from './every-format.js';
-import { raw, seeds, weightsOf } from './raw.js';
+import { checkMatrix } from '../../../src/problem/matrix.js';
+import { all, bytes, FORMATS, fileOf, METADATA, OTHERS, steps, TENSORS, words } from '../../support/every-format.js';
+import { raw, seeds, weightsOf } from '../../support/raw.js';
 
 describe('a file of every format', () => {
   test('each layer is found, and makes its 16 × 64 weights', async () => {

@@ -3,9 +3,9 @@
 import fc from 'fast-check';
 import { describe, expect, test } from 'vitest';
 import { FormatError } from '../../../src/errors.js';
-import { openModel } from '../../../src/formats/open-file.js';
-import { ELEMENT_BYTES } from '../../../src/formats/raw-tensor.js';
-import type { TensorFile, TensorInfo } from '../../../src/formats/tensor-file.js';
+import { openModel } from '../../../src/files/open-file.js';
+import { ELEMENT_BYTES } from '../../../src/files/raw-tensor.js';
+import type { TensorFile, TensorInfo } from '../../../src/files/tensor-file.js';
 import {
   type Asked,
   concat,
@@ -18,8 +18,8 @@ import {
   makeSafetensors,
   makeShards,
   utf8,
-} from './files.js';
-import { MUTATIONS, place } from './mutate.js';
+} from '../../support/files.js';
+import { MUTATIONS, place } from '../../support/mutate.js';
 
 /** Files by name; the first is opened. */
 type Model = ReadonlyMap<string, Uint8Array>;

@@ -5,11 +5,11 @@ import { join } from 'node:path';
 import { describe, expect, test } from 'vitest';
 import { roundTo } from '../../../src/dtype.js';
 import { FormatError } from '../../../src/errors.js';
+import type { RawTensor } from '../../../src/files/raw-tensor.js';
+import type { TensorInfo } from '../../../src/files/tensor-file.js';
 import { type GgufTypeName, ggufLayer, ggufTypes, importGguf } from '../../../src/formats/gguf-blocks.js';
-import { codeAt, dequantize } from '../../../src/formats/matrix.js';
-import type { RawTensor } from '../../../src/formats/raw-tensor.js';
-import type { TensorInfo } from '../../../src/formats/tensor-file.js';
-import { decode, meanings } from './gguf-decoder.js';
+import { codeAt, dequantize } from '../../../src/problem/matrix.js';
+import { decode, meanings } from '../../support/gguf-decoder.js';
 
 const names = Object.keys(ggufTypes) as GgufTypeName[];
 const tensor = (dtype: string, shape: readonly number[], bytes: Uint8Array): RawTensor => ({

@@ -2,7 +2,7 @@
 // dequantize_row_* in ggml-quants.c. Bytes that are not listed are 0.
 import { expect, test } from 'vitest';
 import { ggufTypes, importGguf } from '../../../src/formats/gguf-blocks.js';
-import { dequantize } from '../../../src/formats/matrix.js';
+import { dequantize } from '../../../src/problem/matrix.js';
 
 type Name = keyof typeof ggufTypes;
 interface Worked {

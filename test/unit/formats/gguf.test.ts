@@ -3,12 +3,25 @@
 import { readdirSync, readFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { describe, expect, test } from 'vitest';
-import { GGML_TYPES } from '../../../src/formats/ggml-types.js';
-import { openGguf } from '../../../src/formats/gguf.js';
-import { type GgufArray, isGgufArray, readGgufArray } from '../../../src/formats/gguf-values.js';
-import { readTensor } from '../../../src/formats/open-file.js';
-import { expectFormatError, type Wanted } from './expect-format-error.js';
-import { concat, counted, counting, fromMap, type GgufValue, ggufHead, ggufInfo, ggufString, makeGguf, u32, u64, utf8 } from './files.js';
+import { GGML_TYPES } from '../../../src/files/ggml-types.js';
+import { openGguf } from '../../../src/files/gguf.js';
+import { type GgufArray, isGgufArray, readGgufArray } from '../../../src/files/gguf-values.js';
+import { readTensor } from '../../../src/files/open-file.js';
+import { expectFormatError, type Wanted } from '../../support/expect-format-error.js';
+import {
+  concat,
+  counted,
+  counting,
+  fromMap,
+  type GgufValue,
+  ggufHead,
+  ggufInfo,
+  ggufString,
+  makeGguf,
+  u32,
+  u64,
+  utf8,
+} from '../../support/files.js';
 
 const fixtures = join(import.meta.dirname, '../../fixtures/gguf');
 const fixture = (name: string) => counting(readFileSync(join(fixtures, name)), name);

@@ -5,11 +5,11 @@ import fc from 'fast-check';
 import { describe, expect, test } from 'vitest';
 import { roundTo } from '../../../src/dtype.js';
 import { FormatError } from '../../../src/errors.js';
+import type { RawTensor } from '../../../src/files/raw-tensor.js';
 import { type GptqOptions, type GptqTensors, gptqLayer, importGptq } from '../../../src/formats/gptq.js';
-import { checkMatrix, dequantize } from '../../../src/formats/matrix.js';
-import type { RawTensor } from '../../../src/formats/raw-tensor.js';
-import { infoOf, weightsInPieces } from './in-pieces.js';
-import { rawOf } from './raw-of.js';
+import { checkMatrix, dequantize } from '../../../src/problem/matrix.js';
+import { infoOf, weightsInPieces } from '../../support/in-pieces.js';
+import { rawOf } from '../../support/raw-of.js';
 
 type Bits = GptqOptions['bits'];
 

@@ -1,9 +1,9 @@
 // The common form: numbers worked out by hand, what is refused, and the reference over it.
 import { describe, expect, test } from 'vitest';
-import { checkMatrix, codeAt, dequantize, packCodes, type QuantizedMatrix, rowsOf, simplify } from '../../../src/formats/matrix.js';
+import { checkMatrix, codeAt, dequantize, packCodes, type QuantizedMatrix, rowsOf, simplify } from '../../../src/problem/matrix.js';
 import { reference } from '../../../src/reference/reference.js';
 import { referenceMatrix } from '../../../src/reference/reference-matrix.js';
-import { expectArgument } from '../expect-argument.js';
+import { expectArgument } from '../../support/expect-argument.js';
 
 /** Two outputs of nine inputs in groups of 8; codes 0 … 8 and 15 … 7. */
 const base: QuantizedMatrix = {

@@ -5,10 +5,10 @@ import fc from 'fast-check';
 import { describe, expect, test } from 'vitest';
 import { roundTo } from '../../../src/dtype.js';
 import { FormatError } from '../../../src/errors.js';
-import { checkMatrix, codeAt, dequantize } from '../../../src/formats/matrix.js';
 import { importMlc, MLC_KINDS, type MlcOptions, type MlcTensors, mlcLayer } from '../../../src/formats/mlc-weights.js';
-import { infoOf, weightsInPieces } from './in-pieces.js';
-import { rawOf } from './raw-of.js';
+import { checkMatrix, codeAt, dequantize } from '../../../src/problem/matrix.js';
+import { infoOf, weightsInPieces } from '../../support/in-pieces.js';
+import { rawOf } from '../../support/raw-of.js';
 
 const plain = (values: ArrayLike<number>): number[] => Array.from(values, (value) => value + 0); // -0 is 0.
 

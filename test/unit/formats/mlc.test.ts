@@ -1,9 +1,9 @@
 // The reader of MLC's weights: a fixture written by hand after TVM's writer (tvm.contrib.tvmjs, dump_tensor_cache), and hostile indices.
 import { describe, expect, test } from 'vitest';
-import { openMlc } from '../../../src/formats/mlc.js';
-import { readTensor } from '../../../src/formats/open-file.js';
-import { expectFormatError, type Wanted } from './expect-format-error.js';
-import { counted, counting, fromMap, makeMlc, utf8 } from './files.js';
+import { openMlc } from '../../../src/files/mlc-cache.js';
+import { readTensor } from '../../../src/files/open-file.js';
+import { expectFormatError, type Wanted } from '../../support/expect-format-error.js';
+import { counted, counting, fromMap, makeMlc, utf8 } from '../../support/files.js';
 
 const INDEX = 'ndarray-cache.json';
 const open = (files: ReadonlyMap<string, Uint8Array>) => openMlc(counting(files.get(INDEX)!, INDEX), { resolve: fromMap(files) });

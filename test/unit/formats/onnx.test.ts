@@ -3,10 +3,10 @@ import fc from 'fast-check';
 import { describe, expect, test } from 'vitest';
 import { roundTo } from '../../../src/dtype.js';
 import { FormatError } from '../../../src/errors.js';
-import { checkMatrix, codeAt, dequantize } from '../../../src/formats/matrix.js';
 import { importMatMulNBits, type MatMulNBitsAttributes, type MatMulNBitsTensors } from '../../../src/formats/onnx.js';
-import { matMulNBitsFixtures, readFixture } from './onnx-fixture.js';
-import { rawOf } from './raw-of.js';
+import { checkMatrix, codeAt, dequantize } from '../../../src/problem/matrix.js';
+import { matMulNBitsFixtures, readFixture } from '../../support/onnx-fixture.js';
+import { rawOf } from '../../support/raw-of.js';
 
 test('there are goldens', () => expect(matMulNBitsFixtures.length).toBeGreaterThanOrEqual(13));
 

@@ -4,11 +4,22 @@ import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { afterAll, describe, expect, test } from 'vitest';
 import { ArgumentError, FormatError } from '../../../src/errors.js';
-import { openModel, readTensor, tensorParts } from '../../../src/formats/open-file.js';
-import type { TensorFile } from '../../../src/formats/tensor-file.js';
-import { expectFormatError } from './expect-format-error.js';
-import { concat, counted, counting, fromMap, type GgufValue, makeGguf, makeMlc, makeSafetensors, makeShards, utf8 } from './files.js';
-import { serve } from './server.js';
+import { openModel, readTensor, tensorParts } from '../../../src/files/open-file.js';
+import type { TensorFile } from '../../../src/files/tensor-file.js';
+import { expectFormatError } from '../../support/expect-format-error.js';
+import {
+  concat,
+  counted,
+  counting,
+  fromMap,
+  type GgufValue,
+  makeGguf,
+  makeMlc,
+  makeSafetensors,
+  makeShards,
+  utf8,
+} from '../../support/files.js';
+import { serve } from '../../support/server.js';
 
 const tensor = (name: string, dtype: string, shape: number[], size: number, from = 0) => ({
   name,

@@ -2,20 +2,20 @@
 import fc from 'fast-check';
 import { expect, test } from 'vitest';
 import type { FloatDType } from '../../../src/dtype.js';
-import { byteSource } from '../../../src/formats/byte-source.js';
+import { byteSource } from '../../../src/files/byte-source.js';
+import type { RawTensor } from '../../../src/files/raw-tensor.js';
+import { openSafetensors } from '../../../src/files/safetensors.js';
+import type { TensorFile } from '../../../src/files/tensor-file.js';
+import { type TensorToWrite, writeSafetensors } from '../../../src/files/write-safetensors.js';
 import { importCompressedTensors } from '../../../src/formats/compressed-tensors.js';
 import { findLayers } from '../../../src/formats/find-layers.js';
-import { simplify } from '../../../src/formats/matrix.js';
-import type { RawTensor } from '../../../src/formats/raw-tensor.js';
 import { readMatrix } from '../../../src/formats/read-layer.js';
-import { openSafetensors } from '../../../src/formats/safetensors.js';
-import type { TensorFile } from '../../../src/formats/tensor-file.js';
 import { importTorchNpu } from '../../../src/formats/torch-npu.js';
 import { compressedTensorsConfig, compressedTensorsTensors } from '../../../src/formats/write-compressed-tensors.js';
-import { type TensorToWrite, writeSafetensors } from '../../../src/formats/write-safetensors.js';
 import { torchNpuTensors } from '../../../src/formats/write-torch-npu.js';
+import { simplify } from '../../../src/problem/matrix.js';
 import { quantize } from '../../../src/quantize/quantize.js';
-import { normals } from '../quantize/data.js';
+import { normals } from '../../support/normal-weights.js';
 
 async function written(tensors: Iterable<TensorToWrite>): Promise<TensorFile> {
   const pieces: Uint8Array[] = [];

@@ -4,11 +4,11 @@ import { readFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { describe, expect, test } from 'vitest';
 import { FormatError } from '../../../src/errors.js';
-import { readTensor } from '../../../src/formats/open-file.js';
-import { openSafetensors } from '../../../src/formats/safetensors.js';
-import { openSafetensorsIndex } from '../../../src/formats/safetensors-index.js';
-import { expectFormatError, type Wanted } from './expect-format-error.js';
-import { counted, counting, fromMap, makeSafetensors, makeShards, rawSafetensors, utf8 } from './files.js';
+import { readTensor } from '../../../src/files/open-file.js';
+import { openSafetensors } from '../../../src/files/safetensors.js';
+import { openSafetensorsIndex } from '../../../src/files/safetensors-index.js';
+import { expectFormatError, type Wanted } from '../../support/expect-format-error.js';
+import { counted, counting, fromMap, makeSafetensors, makeShards, rawSafetensors, utf8 } from '../../support/files.js';
 
 const fixtures = join(import.meta.dirname, '../../fixtures/safetensors');
 const json = (name: string) => JSON.parse(readFileSync(join(fixtures, name), 'utf8'));

@@ -1,9 +1,9 @@
 // torch_npu's LinearWeightQuant: words worked by hand, the exact vector of its own formulas, and a slow packer against the importer.
 import fc from 'fast-check';
 import { describe, expect, test } from 'vitest';
-import { dequantize } from '../../../src/formats/matrix.js';
 import { importTorchNpu, torchNpuLayer } from '../../../src/formats/torch-npu.js';
-import { expectFormat, expectWeights, floats, infosOf, randoms, raw, seeds, weightsOf } from './raw.js';
+import { dequantize } from '../../../src/problem/matrix.js';
+import { expectFormat, expectWeights, floats, infosOf, randoms, raw, seeds, weightsOf } from '../../support/raw.js';
 
 /** npu_convert_weight_to_int4pack: eight along the last axis, the first in the lowest bits. */
 const int4Pack = (q: readonly number[]): number[] =>

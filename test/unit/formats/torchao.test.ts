@@ -2,7 +2,6 @@
 // lanes as the packing kernel does.
 import fc from 'fast-check';
 import { describe, expect, test } from 'vitest';
-import { dequantize } from '../../../src/formats/matrix.js';
 import {
   importTorchaoInt4,
   importTorchaoInt8,
@@ -11,7 +10,8 @@ import {
   torchaoInt8Layer,
   torchaoTinygemmLayer,
 } from '../../../src/formats/torchao.js';
-import { expectFormat, expectWeights, floats, infosOf, randoms, raw, seeds, weightsOf } from './raw.js';
+import { dequantize } from '../../../src/problem/matrix.js';
+import { expectFormat, expectWeights, floats, infosOf, randoms, raw, seeds, weightsOf } from '../../support/raw.js';
 
 const { fround } = Math;
 const turn = (values: readonly number[], columns: number) =>

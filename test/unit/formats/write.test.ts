@@ -2,20 +2,20 @@
 import fc from 'fast-check';
 import { describe, expect, test } from 'vitest';
 import { decode16, encode16, type FloatDType } from '../../../src/dtype.js';
-import { dequantize, type QuantizedMatrix } from '../../../src/formats/matrix.js';
-import type { RawTensor } from '../../../src/formats/raw-tensor.js';
+import type { RawTensor } from '../../../src/files/raw-tensor.js';
+import { madeTogether, type Sink, safetensorsHeader, writeSafetensors } from '../../../src/files/write-safetensors.js';
 import {
   compressedTensorsConfig,
   compressedTensorsOutlines,
   compressedTensorsTensors,
 } from '../../../src/formats/write-compressed-tensors.js';
 import { formOf } from '../../../src/formats/write-layer.js';
-import { madeTogether, type Sink, safetensorsHeader, writeSafetensors } from '../../../src/formats/write-safetensors.js';
 import { torchNpuOutlines, torchNpuTensors } from '../../../src/formats/write-torch-npu.js';
+import { dequantize, type QuantizedMatrix } from '../../../src/problem/matrix.js';
 import type { QuantizeOptions } from '../../../src/quantize/options.js';
 import { quantize } from '../../../src/quantize/quantize.js';
-import { expectArgument } from '../expect-argument.js';
-import { normals } from '../quantize/data.js';
+import { expectArgument } from '../../support/expect-argument.js';
+import { normals } from '../../support/normal-weights.js';
 
 function memory(): Sink & { bytes(): Uint8Array } {
   const pieces: number[] = [];

@@ -1,10 +1,10 @@
 // What is known of x makes the outputs better; error feedback is GPTQ's.
 import { describe, expect, test } from 'vitest';
-import { dequantize } from '../../../src/formats/matrix.js';
+import { dequantize } from '../../../src/problem/matrix.js';
 import { factorOf, hessianOf } from '../../../src/quantize/hessian.js';
 import type { QuantizeOptions } from '../../../src/quantize/options.js';
 import { quantize } from '../../../src/quantize/quantize.js';
-import { correlated, normals, outputLoss, secondMoments } from './data.js';
+import { correlated, normals, outputLoss, secondMoments } from '../../support/normal-weights.js';
 
 function drain<T>(work: Generator<void, T>): T {
   for (;;) {

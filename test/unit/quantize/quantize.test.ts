@@ -2,12 +2,12 @@
 import fc from 'fast-check';
 import { describe, expect, test } from 'vitest';
 import { encode16, type FloatDType, roundTo } from '../../../src/dtype.js';
-import { checkMatrix, codeAt, dequantize } from '../../../src/formats/matrix.js';
+import { checkMatrix, codeAt, dequantize } from '../../../src/problem/matrix.js';
 import { hqqObjective } from '../../../src/quantize/hqq.js';
 import type { QuantizeOptions } from '../../../src/quantize/options.js';
 import { quantize } from '../../../src/quantize/quantize.js';
-import { expectArgument } from '../expect-argument.js';
-import { normals } from './data.js';
+import { expectArgument } from '../../support/expect-argument.js';
+import { normals } from '../../support/normal-weights.js';
 
 const list = (values: Float32Array | undefined): number[] => Array.from(values ?? []);
 

@@ -5,7 +5,7 @@ import { quantizeInWorker } from '../../../src/quantize/in-worker.js';
 import { type Port, serve } from '../../../src/quantize/messages.js';
 import type { QuantizeOptions } from '../../../src/quantize/options.js';
 import { quantize } from '../../../src/quantize/quantize.js';
-import { normals } from './data.js';
+import { normals } from '../../support/normal-weights.js';
 
 const [n, k] = [400, 512];
 const weights = normals('worker', n * k);

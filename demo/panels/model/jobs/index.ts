@@ -1,0 +1,62 @@
+// The jobs of the panel "Bring a model": open files, look at a layer, quantize it anew, run it. One model is open at a time, and it stays
+// here: the page gets rows, counts and small parts.
+
+import { dequantize, type QuantizeReport } from '../../../../src/formats.js';
+import { rowsOf } from '../../../../src/problem/matrix.js';
+import { type JobContext, moved } from '../../../worker/rpc.js';
+import { copyPart, type LookArgs, look as lookAt, placeOf } from './look.js';
+import { type Model, type OpenedModel, open as openFiles } from './open.js';
+import { type RunArgs, run as runLayer } from './run.js';
+import { makeSample } from './sample.js';
+import { forget, quantized, type Settings, type Size, sizeOf, type Target, weightsOf } from './weights.js';
+
+let current: Model | undefined;
+
+function modelOf({ model }: Target): Model {
+  if (current?.id !== model) throw new Error('The file of this layer is no longer open');
+  return current;
+}
+
+export interface RequantizeArgs {
+  readonly target: Target;
+  readonly settings: Settings;
+  /** The corner of the part whose errors are wanted. */
+  readonly row: number;
+  readonly column: number;
+}
+export interface Requantized extends Size {
+  readonly args: RequantizeArgs;
+  readonly report: QuantizeReport;
+  readonly milliseconds: number;
+  /** New value less the old one, of the part that `look` shows for the same corner. */
+  readonly error: Float32Array<ArrayBuffer>;
+}
+
+async function requantize(args: RequantizeArgs, context: JobContext) {
+  const { target, settings } = args;
+  const model = modelOf(target);
+  const { matrix, report, milliseconds } = await quantized(model, target, settings, context, 0.95);
+  const size = sizeOf(model, target);
+  const place = placeOf(size, args);
+  const [before, after] = [0, 1].map(() => new Float32Array(place.rows * place.columns)) as [Float32Array, Float32Array<ArrayBuffer>];
+  for await (const rows of weightsOf(model, target, context)) copyPart(before, place, rows, size.k);
+  for (const { matrix: run, begin } of rowsOf(matrix, 2 ** 21))
+    if (begin < place.row + place.rows && begin + run.n > place.row)
+      copyPart(after, place, { begin, n: run.n, weights: dequantize(run) }, size.k);
+  for (let i = 0; i < after.length; i++) after[i]! -= before[i]!;
+  const result: Requantized = { ...size, args, report, milliseconds, error: after };
+  return moved(result, [after.buffer]);
+}
+
+export const jobs = {
+  /** No files: the made-up one. @throws FormatError */
+  open: async ({ files }: { readonly files: readonly File[] }, context: JobContext): Promise<OpenedModel> => {
+    const { model, opened } = await openFiles(files.length > 0 ? files : [await makeSample(context)], context);
+    forget();
+    current = model;
+    return opened;
+  },
+  look: (args: LookArgs, context: JobContext) => lookAt(modelOf(args.target), args, context),
+  requantize,
+  run: (args: RunArgs, context: JobContext) => runLayer(modelOf(args.target), args, context),
+};

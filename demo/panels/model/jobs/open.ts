@@ -1,0 +1,194 @@
+// The files that were chosen → one opened model and a row for each of its tensors. Which of the files is the model's first shows in their
+// names; what they are, in their bytes (src/formats). Everything stays in this Worker: rows are all that the page gets.
+import {
+  among,
+  byteSource,
+  FormatError,
+  type FoundLayers,
+  findLayers,
+  openModel,
+  type TensorFile,
+  type TensorInfo,
+} from '../../../../src/formats.js';
+import type { JobContext } from '../../../worker/rpc.js';
+
+/** `layer`: part of a quantized layer. `float`: a float matrix. `refused`: part of a layer that is not what it says. `other`: no layer. */
+export type Kind = 'layer' | 'float' | 'refused' | 'other';
+
+export interface Row {
+  readonly name: string;
+  readonly dtype: string;
+  readonly shape: readonly number[];
+  readonly bytes: number;
+  readonly kind: Kind;
+  /** In a few words, by findLayers. */
+  readonly role: string;
+  /** The same, less what the other columns say. */
+  readonly what: string;
+  /** Of `layers` or `floats`. */
+  readonly index?: number | undefined;
+  /** Why it was refused. */
+  readonly problem?: string | undefined;
+}
+
+export interface LayerFacts {
+  readonly name: string;
+  readonly format: string;
+  readonly n: number;
+  readonly k: number;
+}
+
+export interface OpenedModel {
+  /** Other jobs name it by this. */
+  readonly id: number;
+  readonly kind: string;
+  readonly name: string;
+  readonly files: number;
+  /** Of all files that were given. */
+  readonly bytes: number;
+  readonly rows: readonly Row[];
+  readonly layers: readonly LayerFacts[];
+  readonly floats: readonly LayerFacts[];
+  readonly refused: readonly { readonly name: string; readonly format: string; readonly problem: string }[];
+  /** The configuration that was used: its file's name, or why it could not be. */
+  readonly config?: string | undefined;
+  /** Single values of the header. */
+  readonly metadata: readonly (readonly [name: string, value: string])[];
+}
+
+export interface Model {
+  readonly id: number;
+  readonly found: FoundLayers;
+  readonly floats: readonly TensorInfo[];
+  /** Names of float matrices that lie as (K, N). */
+  readonly transposed: ReadonlySet<string>;
+}
+
+const CONFIGS = ['config.json', 'quantize_config.json', 'quant_config.json', 'mlc-chat-config.json'];
+const INDEX = /(\.index|ndarray-cache|tensor-cache)\.json$/i;
+/** The first file of a model, by likelihood. */
+const FIRST = [/(ndarray-cache|tensor-cache)\.json$/i, INDEX, /\.gguf$/i, /\.onnx$/i, /\.safetensors$/i, /^(?!.*\.(json|txt|md)$)/i, /./];
+const LARGEST_CONFIG = 2 ** 24;
+
+/** Of the configurations that were given the one that says how weights were quantized. */
+async function readConfig(files: readonly File[]): Promise<{ readonly config?: unknown; readonly note?: string }> {
+  let last: { config?: unknown; note?: string } = {};
+  for (const name of CONFIGS) {
+    const file = files.find((one) => one.name === name);
+    if (!file) continue;
+    if (file.size > LARGEST_CONFIG) {
+      last = { note: `${name} was not used: it has more than 16 MiB` };
+      continue;
+    }
+    try {
+      const config: unknown = JSON.parse(await file.text());
+      const says = typeof config === 'object' && config !== null && ('quantization_config' in config || name !== 'config.json');
+      last = { config, note: name };
+      if (says) return last;
+    } catch {
+      last = { note: `${name} was not used: it is not JSON` };
+    }
+  }
+  return last;
+}
+
+/** Several files without an index are one model if no name is in two of them. */
+async function openEach(files: readonly File[], signal: AbortSignal): Promise<TensorFile> {
+  const opened: TensorFile[] = [];
+  for (const file of files) opened.push(await openModel(file, { files, signal }));
+  const tensors = new Map<string, TensorInfo>();
+  for (const { name: file, tensors: own } of opened)
+    for (const [name, info] of own) {
+      if (tensors.has(name))
+        throw new FormatError(
+          { file, tensor: name, field: 'name' },
+          'each tensor in one of the files',
+          `one that is in ${tensors.get(name)!.source.name} too`,
+        );
+      tensors.set(name, info);
+    }
+  return { ...opened[0]!, name: `${opened[0]!.name} and ${opened.length - 1} more`, tensors };
+}
+
+const single = (value: unknown): string | undefined =>
+  ['string', 'number', 'boolean', 'bigint'].includes(typeof value) ? String(value).slice(0, 300) : undefined;
+
+let last = 0;
+
+/** @throws FormatError, UnsupportedError */
+export async function open(files: readonly File[], context: JobContext): Promise<{ readonly model: Model; readonly opened: OpenedModel }> {
+  const { signal, progress } = context;
+  progress(undefined, 'Headers are read.');
+  const models = files.filter(({ name }) => !CONFIGS.includes(name));
+  const pool = models.length > 0 ? models : files;
+  const pattern = FIRST.find((one) => pool.some(({ name }) => one.test(name)))!;
+  const firsts = pool.filter(({ name }) => pattern.test(name)).toSorted((a, b) => (a.name < b.name ? -1 : 1));
+  const [first] = firsts as [File, ...File[]];
+  const { config, note } = await readConfig(files);
+  signal.throwIfAborted();
+
+  let file: Pick<TensorFile, 'name' | 'metadata' | 'tensors'> & { readonly kind: string };
+  let found: FoundLayers;
+  let transposed: ReadonlySet<string> = new Set();
+  if (/\.onnx$/i.test(first.name)) {
+    const { openOnnx } = await import('./onnx.js');
+    const onnx = await openOnnx(await byteSource(first), among(files), signal);
+    file = { kind: 'ONNX', name: first.name, metadata: onnx.metadata, tensors: onnx.tensors };
+    ({ found, transposed } = onnx);
+  } else {
+    const several = firsts.length > 1 && first.name.toLowerCase().endsWith('.safetensors');
+    file = several ? await openEach(firsts, signal) : await openModel(first, { files, signal });
+    await context.breathe();
+    progress(undefined, 'Layers are looked for.');
+    found = await findLayers(file as TensorFile, { config, signal });
+  }
+  await context.breathe();
+
+  const id = ++last;
+  const floats = found.floats.filter(({ shape }) => shape.every((size) => size > 0));
+  const opened: OpenedModel = {
+    id,
+    kind: file.kind,
+    name: file.name,
+    files: files.length,
+    bytes: files.reduce((sum, { size }) => sum + size, 0),
+    rows: rowsOf(file.tensors, found, floats),
+    layers: found.layers.map(({ name, format, n, k }) => ({ name, format, n, k })),
+    floats: floats.map((info) => ({ name: info.name, format: info.dtype, ...sizesOf(info, transposed) })),
+    refused: found.refused.map(({ name, format, error }) => ({ name, format, problem: error.message })),
+    config: note,
+    metadata: Object.entries(file.metadata)
+      .flatMap(([name, value]) => {
+        const text = single(value);
+        return text === undefined ? [] : [[name, text] as const];
+      })
+      .slice(0, 200),
+  };
+  return { model: { id, found, floats, transposed }, opened };
+}
+
+/** N and K of a float matrix, whichever way round it lies. */
+export function sizesOf({ name, shape }: TensorInfo, transposed: ReadonlySet<string>): { readonly n: number; readonly k: number } {
+  const [rows, columns] = shape as readonly [number, number];
+  return transposed.has(name) ? { n: columns, k: rows } : { n: rows, k: columns };
+}
+
+function rowsOf(tensors: ReadonlyMap<string, TensorInfo>, found: FoundLayers, floats: readonly TensorInfo[]): Row[] {
+  const layerOf = new Map(found.layers.map(({ name, format }, i) => [`${format} of ${name}`, i]));
+  const floatOf = new Map(floats.map(({ name }, i) => [name, i]));
+  const problems = new Map(found.refused.map(({ name, format, error }) => [`${format} of ${name}`, error.message]));
+  return [...tensors.values()].map((info): Row => {
+    const { name, dtype, shape, begin, end } = info;
+    const role = found.roles.get(name) ?? '';
+    const row = { name, dtype, shape, bytes: end - begin, role };
+    // As findLayers words it: FORMAT: PART of LAYER, FORMAT, refused: PART of LAYER, or DTYPE SHAPE: that it is none.
+    const [, format, refused, part, layer] = /^(.*?)(, refused)?: (.*?)(?: of (.*))?$/s.exec(role) ?? [];
+    const key = `${format} of ${layer}`;
+    const what = layer === undefined ? (part ?? role) : `${format}${refused ?? ''}: ${part}`;
+    const float = floatOf.get(name);
+    if (float !== undefined) return { ...row, what, kind: 'float', index: float };
+    if (layer === undefined) return { ...row, what, kind: 'other' };
+    if (refused) return { ...row, what, kind: 'refused', problem: problems.get(key) };
+    return { ...row, what, kind: 'layer', index: layerOf.get(key) };
+  });
+}

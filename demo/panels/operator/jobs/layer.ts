@@ -1,0 +1,103 @@
+// A loaded layer's weights as they lie in its buffers on the GPU (docs/format.md), read back and unpacked for people to look at; without a
+// GPU, those of the quantized matrix.
+
+import { Tensor } from '../../../../src/gpu/tensor.js';
+import type { LinearWeightQuant } from '../../../../src/layer/linear-weight-quant.js';
+import { groupsIn, type QuantizedMatrix, wordsInRow } from '../../../../src/problem/matrix.js';
+
+export interface Codes {
+  /** (N, K), unsigned. */
+  readonly codes: Uint8Array;
+  /** (N, G). */
+  readonly scale: Float32Array;
+  /** (N, G): added to code - 2^(bits-1). */
+  readonly offset: Float32Array | undefined;
+  readonly groups: number;
+  readonly groupSize: number;
+}
+
+/** @throws DeviceLostError */
+export async function codesOfLayer(layer: LinearWeightQuant): Promise<Codes> {
+  const { device, buffers, packed, weights } = layer.product;
+  const { n, k, bits, groups, groupSize, scaleDtype, shift } = weights;
+  const codes = new Uint8Array(n * k);
+  const scale = new Float32Array(n * groups);
+  const offset = shift === 'offset' ? new Float32Array(n * groups) : undefined;
+  const [inWord, mask] = [32 / bits, 2 ** bits - 1];
+  for (const [i, { begin, count, pitch }] of packed.slabs.entries()) {
+    const width = 4 * pitch;
+    const read = (role: string, rows: number, dtype: 'int32' | typeof scaleDtype) =>
+      Tensor.wrap(device, buffers.get(`${role}${i}`)!, { shape: [rows, width], dtype }).read();
+    const words = (await read('w', packed.words, 'int32')) as Int32Array;
+    for (let c = 0; c < count; c++)
+      for (let j = 0, to = (begin + c) * k; j < k; j++)
+        codes[to + j] = (words[Math.floor(j / inWord) * width + c]! >>> (bits * (j % inWord))) & mask;
+    for (const [role, into] of [['scale', scale] as const, ...(offset ? [['offset', offset] as const] : [])]) {
+      const values = (await read(role, groups, scaleDtype)) as Float32Array;
+      for (let c = 0; c < count; c++) for (let g = 0; g < groups; g++) into[(begin + c) * groups + g] = values[g * width + c]!;
+    }
+  }
+  return { codes, scale, offset, groups, groupSize };
+}
+
+export function codesOfMatrix(matrix: QuantizedMatrix): Codes {
+  const { n, k, bits, codes: words, scale, zeroPoint, groupSize } = matrix;
+  const codes = new Uint8Array(n * k);
+  const [inRow, inWord, mask] = [wordsInRow(k, bits), 32 / bits, 2 ** bits - 1];
+  for (let row = 0; row < n; row++)
+    for (let j = 0; j < k; j++) codes[row * k + j] = (words[row * inRow + Math.floor(j / inWord)]! >>> (bits * (j % inWord))) & mask;
+  return { codes, scale, offset: zeroPoint?.map((zero) => 2 ** (bits - 1) - zero), groups: groupsIn(matrix), groupSize };
+}
+
+export interface Shown {
+  /** What of the matrix is shown: its first rows and columns. */
+  readonly rows: number;
+  readonly columns: number;
+  readonly codes: Uint8Array;
+  /** (code - 2^(bits-1) + offset) · scale. */
+  readonly values: Float32Array;
+  /** Less the weight before it was quantized. */
+  readonly errors: Float32Array;
+  readonly scale: Float32Array;
+  readonly offset: Float32Array | undefined;
+  readonly groups: number;
+  readonly groupSize: number;
+}
+
+/** Rows and columns that are drawn at most. */
+const DRAWN = 2048;
+
+export function shownOf(
+  all: Codes,
+  weights: Float32Array,
+  { n, k, bits }: { readonly n: number; readonly k: number; readonly bits: 4 | 8 },
+): Shown {
+  const [rows, columns] = [Math.min(n, DRAWN), Math.min(k, DRAWN)];
+  const codes = new Uint8Array(rows * columns);
+  const [values, errors] = [new Float32Array(rows * columns), new Float32Array(rows * columns)];
+  const { scale, offset, groups, groupSize } = all;
+  for (let row = 0, i = 0; row < rows; row++)
+    for (let j = 0; j < columns; j++, i++) {
+      const at = row * groups + Math.floor(j / groupSize);
+      codes[i] = all.codes[row * k + j]!;
+      values[i] = (codes[i]! - 2 ** (bits - 1) + (offset?.[at] ?? 0)) * scale[at]!;
+      errors[i] = values[i]! - weights[row * k + j]!;
+    }
+  return {
+    rows,
+    columns,
+    codes,
+    values,
+    errors,
+    scale: scale.slice(0, rows * groups),
+    offset: offset?.slice(0, rows * groups),
+    groups,
+    groupSize,
+  };
+}
+
+export function histogram(codes: Uint8Array, bits: 4 | 8): number[] {
+  const counts = new Array<number>(2 ** bits).fill(0);
+  for (const code of codes) counts[code]!++;
+  return counts;
+}

@@ -1,0 +1,58 @@
+// Devices that a plan can be made for without having them: what planning would see of each. Sizes of subgroups and abilities are those
+// that such adapters have; buffers and limits are taken from the one list or the other below. Plain data; the page reads it too.
+import type { Caps } from '../../../../src/problem/caps.js';
+
+/** What every WebGPU device has. */
+const LEAST: Caps = {
+  f16: false,
+  subgroups: false,
+  subgroupMatrix: [],
+  vendor: '',
+  lanes: 32768,
+  software: false,
+  dot4: true,
+  minSubgroupSize: 4,
+  maxSubgroupSize: 128,
+  maxBufferSize: 2 ** 28,
+  maxStorageBufferBindingSize: 2 ** 27,
+  minStorageBufferOffsetAlignment: 256,
+  maxComputeWorkgroupsPerDimension: 65535,
+  maxComputeInvocationsPerWorkgroup: 256,
+  maxComputeWorkgroupStorageSize: 16384,
+};
+/** Features and limits of a desktop's GPU. */
+const LARGE: Caps = {
+  ...LEAST,
+  f16: true,
+  subgroups: true,
+  minSubgroupSize: 32,
+  maxSubgroupSize: 32,
+  maxBufferSize: 2 ** 31,
+  maxStorageBufferBindingSize: 2 ** 31 - 4,
+  maxComputeInvocationsPerWorkgroup: 1024,
+  maxComputeWorkgroupStorageSize: 32768,
+};
+const MATRICES = [
+  [16, 16, 16],
+  [8, 16, 16],
+  [8, 8, 8],
+].map(([M, N, K]) => ({ componentType: 'f16', resultComponentType: 'f32', M: M!, N: N!, K: K! }));
+
+export interface OtherDevice {
+  readonly label: string;
+  readonly caps: Caps;
+}
+export const DEVICES = {
+  least: { label: 'The least that WebGPU asks for', caps: LEAST },
+  nvidia: { label: 'NVIDIA', caps: { ...LARGE, vendor: 'nvidia' } },
+  amd: { label: 'AMD', caps: { ...LARGE, vendor: 'amd', maxSubgroupSize: 64 } },
+  intel: { label: 'Intel', caps: { ...LARGE, vendor: 'intel', minSubgroupSize: 8 } },
+  apple: { label: 'Apple', caps: { ...LARGE, vendor: 'apple', dot4: false } },
+  matrix: { label: 'A GPU with subgroup matrices', caps: { ...LARGE, subgroupMatrix: MATRICES } },
+  swiftshader: { label: 'SwiftShader, on a CPU', caps: { ...LEAST, subgroups: true, software: true, maxSubgroupSize: 4 } },
+  lavapipe: {
+    label: 'lavapipe, on a CPU',
+    caps: { ...LEAST, f16: true, subgroups: true, software: true, minSubgroupSize: 8, maxSubgroupSize: 8 },
+  },
+} as const satisfies Record<string, OtherDevice>;
+export type DeviceName = keyof typeof DEVICES;

@@ -1,0 +1,123 @@
+// A model from wherever it is, whichever of the containers it is: what it is shows in its first bytes, never in its name. And the bytes of its
+// tensors, whole or in pieces of whole rows.
+import { ArgumentError, FormatError } from '../errors.js';
+import { type ByteSourceOptions, type BytesFrom, byteSource } from './byte-source.js';
+import { openGguf } from './gguf.js';
+import { tensorsOfCache } from './mlc-cache.js';
+import type { RawTensor } from './raw-tensor.js';
+import { openSafetensors } from './safetensors.js';
+import { readIndex, tensorsOfIndex } from './safetensors-index.js';
+import { among, type Resolver, siblings } from './shards.js';
+import type { ByteSource, TensorFile, TensorInfo } from './tensor-file.js';
+
+export interface OpenOptions extends ByteSourceOptions {
+  /** Of a page: the files among which those of a model in several files are, e.g. an <input multiple>'s. */
+  readonly files?: Iterable<File> | ReadonlyMap<string, Blob> | undefined;
+  /** Yours, to open the other files of a model in several. Default: `files`, or what lies beside a path or URL. */
+  readonly resolve?: Resolver | undefined;
+}
+
+/** What people open by mistake, by its first bytes. */
+const MISTAKES = [
+  ['PK\u0003\u0004', "a zip archive, perhaps torch's .pt, .pth or .bin: save it as safetensors"],
+  ['\u0080', "a Python pickle, perhaps torch's: save it as safetensors"],
+  ['version https://git-lfs', 'a pointer of Git LFS, not the file itself: git lfs pull'],
+  ['<', 'a page of HTML or XML: a download that failed?'],
+  ['tjgg', 'GGML of before GGUF: convert it with llama.cpp'],
+  ['lmgg', 'GGML of before GGUF: convert it with llama.cpp'],
+  ['\u001f\u008b', 'a gzip archive'],
+] as const;
+
+const isSource = (from: BytesFrom | ByteSource): from is ByteSource => typeof from === 'object' && 'read' in from && 'size' in from;
+
+/**
+ * The tensors of a model: safetensors, model.safetensors.index.json with its shards, GGUF, also split, or MLC's ndarray-cache.json or
+ * tensor-cache.json with its shards. Headers are read, tensors are not.
+ * @throws FormatError if it is none of these, or not what its format says; UnsupportedError if it cannot be read in parts
+ * @example
+ * const file = await openModel('https://example.org/llama/model.safetensors.index.json', { signal });
+ * const picked = await openModel(input.files[0], { files: input.files });
+ */
+export async function openModel(from: BytesFrom | ByteSource, options: OpenOptions = {}): Promise<TensorFile> {
+  const { files, signal } = options;
+  const source = isSource(from) ? from : await byteSource(from, options);
+  const resolve = options.resolve ?? (files ? among(files, options) : isSource(from) ? undefined : siblings(from, options));
+  const { name: file } = source;
+  const first = await source.read(0, Math.min(source.size, 64), signal);
+  const start = Array.from(first, (byte) => String.fromCharCode(byte)).join('');
+  if (start.startsWith('GGUF')) return openGguf(source, { resolve, signal });
+  // A header's length has 8 bytes, of which the last 4 are 0 up to 4 GB: text and other files do not begin so.
+  if (start.slice(4, 8) === '\0\0\0\0') return openSafetensors(source, { signal });
+  if (/^\s*[{[]/.test(start)) {
+    const index = await readIndex(source, signal);
+    const open = index.has('weight_map') ? tensorsOfIndex : index.has('records') ? tensorsOfCache : undefined;
+    if (!open) throw new FormatError({ file, field: 'index' }, 'weight_map (safetensors) or records (MLC)', 'neither');
+    if (!resolve) throw new FormatError({ file, field: 'shards' }, 'a way to open them: option files or resolve', 'none');
+    return open(source, index, { resolve, signal });
+  }
+  const mistake = MISTAKES.find(([begin]) => start.trimStart().startsWith(begin))?.[1];
+  if (mistake) throw new FormatError({ file, field: 'first bytes' }, 'safetensors, GGUF or a JSON index', mistake);
+  return openSafetensors(source, { signal });
+}
+
+export interface ReadTensorOptions {
+  /** Of the tensor's bytes, counted from its own first. Whole rows of its first axis. Default: 0. */
+  readonly begin?: number | undefined;
+  /** Default: its end. */
+  readonly end?: number | undefined;
+  readonly signal?: AbortSignal | undefined;
+}
+
+/** Bytes of a row of a tensor's first axis. Undefined if there are no rows to cut between. */
+const rowBytes = ({ shape, begin, end }: TensorInfo): number | undefined => (shape[0] ? (end - begin) / shape[0] : undefined);
+
+/**
+ * A tensor's bytes, or those of some of its rows: the shape's first axis is then shorter.
+ * @throws ArgumentError if a part is not of whole rows, FormatError if the file ends before, what `signal` was aborted with
+ * @example const scales = asFloats(await readTensor(file.tensors.get('model.layers.0.mlp.up_proj.scales')!));
+ */
+export async function readTensor(
+  info: TensorInfo,
+  { begin = 0, end = info.end - info.begin, signal }: ReadTensorOptions = {},
+): Promise<RawTensor> {
+  const { name, dtype, source, shape } = info;
+  const size = info.end - info.begin;
+  const row = rowBytes(info);
+  const part = begin !== 0 || end !== size;
+  if (part) {
+    const fits = row !== undefined && row > 0 && begin % row === 0 && end % row === 0 && begin >= 0 && begin <= end && end <= size;
+    if (!fits) throw new ArgumentError(`${name}: begin, end`, `whole rows of ${row ?? size} bytes up to ${size}`, `${begin}, ${end}`);
+  }
+  const bytes = await source.read(info.begin + begin, info.begin + end, signal);
+  return { name, file: source.name, dtype, shape: part ? [(end - begin) / row!, ...shape.slice(1)] : shape, bytes };
+}
+
+export interface TensorPart {
+  readonly tensor: RawTensor;
+  /** Bytes of the tensor up to the end of this part. */
+  readonly done: number;
+  readonly total: number;
+}
+
+export interface PartsOptions {
+  /** A part is as many rows as fit, and one at least. Default: 16 MiB. */
+  readonly bytes?: number | undefined;
+  readonly signal?: AbortSignal | undefined;
+}
+
+/**
+ * A tensor in parts of whole rows, so that no more than one of them is in memory.
+ * @throws as readTensor
+ * @example for await (const { tensor, done, total } of tensorParts(info)) { use(tensor); show(done / total); }
+ */
+export async function* tensorParts(info: TensorInfo, { bytes = 16 * 2 ** 20, signal }: PartsOptions = {}): AsyncGenerator<TensorPart> {
+  const total = info.end - info.begin;
+  const row = rowBytes(info);
+  const step = row ? Math.max(1, Math.floor(bytes / row)) * row : total;
+  let begin = 0;
+  do {
+    const done = Math.min(total, begin + step);
+    yield { tensor: await readTensor(info, { begin, end: done, signal }), done, total };
+    begin = done;
+  } while (begin < total);
+}

@@ -1,0 +1,130 @@
+// Writes safetensors: the header from names, dtypes and shapes alone, then the data, each tensor when its turn comes. Never a whole file in
+// memory. Rule: github.com/huggingface/safetensors, README.md, "Format".
+import { ArgumentError } from '../errors.js';
+import { showShape } from '../problem/problem.js';
+import { ELEMENT_BYTES, elementsIn, type RawTensor } from './raw-tensor.js';
+
+/** A tensor before there are bytes of it: what the header says. */
+export type TensorOutline = Pick<RawTensor, 'name' | 'dtype' | 'shape'>;
+
+/** Little-endian, row-major; in one piece or several. */
+export type Bytes = Uint8Array | Iterable<Uint8Array> | AsyncIterable<Uint8Array>;
+
+export interface TensorToWrite extends TensorOutline {
+  /** Asked for when its turn comes, once. */
+  readonly bytes: Uint8Array | (() => Bytes | Promise<Bytes>);
+}
+
+/** Where bytes go, in order: a file, a stream's writer, a list. */
+export interface Sink {
+  write(bytes: Uint8Array): unknown;
+}
+
+export interface WriteOptions {
+  /** Text for text: `__metadata__`. */
+  readonly metadata?: Readonly<Record<string, string>> | undefined;
+  /** Looked at before each piece. */
+  readonly signal?: AbortSignal | undefined;
+  /** After each piece, in bytes of the file. */
+  readonly onProgress?: ((progress: { readonly done: number; readonly total: number }) => void) | undefined;
+}
+
+/** Readers of the format refuse longer ones. */
+const LONGEST_HEADER = 100_000_000;
+
+const bytesOf = ({ name, dtype, shape }: TensorOutline): number => {
+  if (!Object.hasOwn(ELEMENT_BYTES, dtype)) throw new ArgumentError(`${name}.dtype`, Object.keys(ELEMENT_BYTES).join(' or '), dtype);
+  if (!shape.every((size) => Number.isSafeInteger(size) && size >= 0))
+    throw new ArgumentError(`${name}.shape`, 'whole numbers of at least 0', showShape(shape));
+  return elementsIn(shape) * ELEMENT_BYTES[dtype]!;
+};
+
+/**
+ * The first bytes of a safetensors file: 8 with the length of the header, the header as JSON, spaces up to a multiple of 8. Data follow in
+ * the order of `tensors`, without a gap.
+ * @throws ArgumentError for an unknown dtype, a name twice, or a header of more than 100 MB
+ * @example await file.write(safetensorsHeader([{ name: 'x', dtype: 'F32', shape: [2] }])); await file.write(new Uint8Array(8));
+ */
+export function safetensorsHeader(tensors: Iterable<TensorOutline>, metadata?: Readonly<Record<string, string>>): Uint8Array<ArrayBuffer> {
+  const entries: (readonly [string, unknown])[] = metadata ? [['__metadata__', metadata]] : [];
+  const names = new Set(['__metadata__']);
+  let begin = 0;
+  for (const tensor of tensors) {
+    const { name, dtype, shape } = tensor;
+    if (names.has(name)) throw new ArgumentError('tensors', 'each name once, and none named __metadata__', `${name} again`);
+    names.add(name);
+    const end = begin + bytesOf(tensor);
+    entries.push([name, { dtype, shape, data_offsets: [begin, end] }]);
+    begin = end;
+  }
+  // Not through an object: its keys would be sorted if they are whole numbers, and __proto__ is no key.
+  const json = new TextEncoder().encode(
+    `{${entries.map(([name, entry]) => `${JSON.stringify(name)}:${JSON.stringify(entry)}`).join(',')}}`,
+  );
+  const length = Math.ceil(json.length / 8) * 8;
+  if (length > LONGEST_HEADER) throw new ArgumentError('tensors', `a header of at most ${LONGEST_HEADER} bytes`, String(length));
+  const out = new Uint8Array(8 + length).fill(0x20);
+  new DataView(out.buffer).setBigUint64(0, BigInt(length), true);
+  out.set(json, 8);
+  return out;
+}
+
+/**
+ * Writes a whole file to `sink`, waiting for each write. Returns the file's size in bytes.
+ * @throws ArgumentError as safetensorsHeader, or if a tensor's bytes are not as many as its shape says; what `signal` was aborted with;
+ *   what the sink or a tensor throws. The file is then not whole.
+ * @example
+ * const file = await open('model.safetensors', 'w'); // node:fs/promises
+ * await writeSafetensors(file, torchNpuTensors('lm_head', quantized), { metadata: { format: 'pt' } });
+ */
+export async function writeSafetensors(sink: Sink, tensors: Iterable<TensorToWrite>, options: WriteOptions = {}): Promise<number> {
+  const { metadata, signal, onProgress } = options;
+  const list = [...tensors];
+  const header = safetensorsHeader(list, metadata);
+  const total = list.reduce((sum, tensor) => sum + bytesOf(tensor), header.length);
+  let done = 0;
+  const put = async (piece: Uint8Array): Promise<void> => {
+    signal?.throwIfAborted();
+    await sink.write(piece);
+    done += piece.byteLength;
+    onProgress?.({ done, total });
+  };
+  await put(header);
+  for (const tensor of list) {
+    const expected = bytesOf(tensor);
+    signal?.throwIfAborted();
+    const bytes = typeof tensor.bytes === 'function' ? await tensor.bytes() : tensor.bytes;
+    let given = 0;
+    for await (const piece of bytes instanceof Uint8Array ? [bytes] : bytes) {
+      given += piece.byteLength;
+      // Before it is written: what comes after would lie in the wrong place.
+      if (given > expected) break;
+      await put(piece);
+    }
+    if (given !== expected)
+      throw new ArgumentError(tensor.name, `${expected} bytes for ${tensor.dtype} ${showShape(tensor.shape)}`, `${given} or more`);
+  }
+  return done;
+}
+
+/**
+ * Tensors that are made together, of a layer that is quantized when the first of them is written and let go with the last.
+ * @param make gives them in the order of `outlines`
+ * @example madeTogether(torchNpuOutlines(name, form), async () => torchNpuTensors(name, await quantizeInWorker(await load(), options)))
+ */
+export function madeTogether(
+  outlines: readonly TensorOutline[],
+  make: () => readonly RawTensor[] | Promise<readonly RawTensor[]>,
+): TensorToWrite[] {
+  let made: Promise<readonly RawTensor[]> | undefined;
+  return outlines.map((outline, i) => ({
+    ...outline,
+    bytes: async () => {
+      made ??= Promise.resolve(make());
+      const tensor = (await made)[i];
+      if (i === outlines.length - 1) made = undefined;
+      if (tensor?.name !== outline.name) throw new ArgumentError('made', outline.name, tensor?.name ?? 'none');
+      return tensor.bytes;
+    },
+  }));
+}

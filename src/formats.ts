@@ -1,0 +1,76 @@
+// antiquant/formats: weights of every common format, from files or from tensors in memory, and weights that are quantized here.
+
+export type { FloatDType } from './dtype.js';
+export { ArgumentError, FormatError, UnsupportedError } from './errors.js';
+export { type ByteSourceOptions, type BytesFrom, byteSource } from './files/byte-source.js';
+export { type GgufOptions, openGguf } from './files/gguf.js';
+export { type GgufArray, isGgufArray, readGgufArray } from './files/gguf-values.js';
+export { openMlc } from './files/mlc-cache.js';
+export {
+  type OpenOptions,
+  openModel,
+  type PartsOptions,
+  type ReadTensorOptions,
+  readTensor,
+  type TensorPart,
+  tensorParts,
+} from './files/open-file.js';
+export { asFloats, asWords, type RawTensor } from './files/raw-tensor.js';
+export { openSafetensors } from './files/safetensors.js';
+export { openSafetensorsIndex, type ShardOptions } from './files/safetensors-index.js';
+export { among, type Resolver, siblings } from './files/shards.js';
+export type { ByteSource, TensorFile, TensorInfo } from './files/tensor-file.js';
+export {
+  type Bytes,
+  madeTogether,
+  type Sink,
+  safetensorsHeader,
+  type TensorOutline,
+  type TensorToWrite,
+  type WriteOptions,
+  writeSafetensors,
+} from './files/write-safetensors.js';
+export { type AwqOptions, type AwqTensors, awqLayer, importAwq } from './formats/awq.js';
+export { type BitsAndBytesInt8, bitsAndBytesInt8Layer, importBitsAndBytesInt8 } from './formats/bitsandbytes.js';
+export { type BitsAndBytes4, BNB4_CODES, bitsAndBytes4Layer, importBitsAndBytes4, importMatMulBnb4 } from './formats/bitsandbytes4.js';
+export {
+  type CompressedTensors,
+  type CompressedTensorsOptions,
+  compressedTensorsLayer,
+  importCompressedTensors,
+} from './formats/compressed-tensors.js';
+export { type FindLayersOptions, type FoundLayers, findLayers } from './formats/find-layers.js';
+export { type GgufType, type GgufTypeName, ggufLayer, ggufTypes, importGguf, isGgufType } from './formats/gguf-blocks.js';
+export { type GptqLayerOptions, type GptqOptions, type GptqTensors, gptqLayer, importGptq } from './formats/gptq.js';
+export { type Hqq, type HqqMeta, hqqLayer, hqqMeta, importHqq } from './formats/hqq.js';
+export type { Cut, LayerSource } from './formats/layer-source.js';
+export { importMlc, MLC_KINDS, type MlcOptions, type MlcTensors, mlcLayer } from './formats/mlc-weights.js';
+export { importMatMulNBits, type MatMulNBitsAttributes, type MatMulNBitsTensors } from './formats/onnx.js';
+export { parseQuantState, type QuantState } from './formats/quant-state.js';
+export { type QuantizationConfig, quantizationOf } from './formats/quantization-config.js';
+export { layerBytes, type Piece, type ReadOptions, readBias, readMatrix, readPieces } from './formats/read-layer.js';
+export { importTorchNpu, type TorchNpu, type TorchNpuOptions, torchNpuLayer } from './formats/torch-npu.js';
+export {
+  importTorchaoInt4,
+  importTorchaoInt8,
+  importTorchaoTinygemm,
+  type TorchaoInt4,
+  type TorchaoInt4Options,
+  type TorchaoInt8,
+  type TorchaoTinygemm,
+  type TorchaoTinygemmOptions,
+  torchaoInt4Layer,
+  torchaoInt8Layer,
+  torchaoTinygemmLayer,
+} from './formats/torchao.js';
+export { compressedTensorsConfig, compressedTensorsOutlines, compressedTensorsTensors } from './formats/write-compressed-tensors.js';
+export type { LayerForm, LayerToWrite } from './formats/write-layer.js';
+export { torchNpuOutlines, torchNpuTensors } from './formats/write-torch-npu.js';
+export { type LoadOptions, loadLayer } from './layer/load-file.js';
+export { type GpuQuantizeOptions, quantizeOnGpu } from './layer/quantize-weights.js';
+export { checkMatrix, dequantize, packCodes, type QuantizedMatrix, simplify } from './problem/matrix.js';
+export { type InWorkerOptions, quantizeInWorker } from './quantize/in-worker.js';
+export type { Activations, Method, Mode, QuantizeOptions, Weights } from './quantize/options.js';
+export { quantize } from './quantize/quantize.js';
+export type { QuantizeReport } from './quantize/report.js';
+export type { Progress, Quantized } from './quantize/slices.js';

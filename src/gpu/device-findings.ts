@@ -1,0 +1,56 @@
+// What has been found out about a device: variants that failed their self-test, with reports, and measured choices. One state per
+// device, shared by all its layers.
+import type { Findings, Tuned } from '../plan/findings.js';
+
+/** A variant that a device cannot be trusted with. */
+export interface SelfTestReport {
+  /** Its name, as in `explain`'s steps, labels and errors. */
+  readonly variant: string;
+  /** The first thing that was wrong, what was expected there and what was got. */
+  readonly where: string;
+  readonly expected: string;
+  readonly got: string;
+  /** Vendor, architecture, device and description. */
+  readonly adapter: string;
+}
+
+export interface State extends Findings {
+  readonly disabled: Map<string, string>;
+  readonly tuned: Map<string, Tuned>;
+  readonly reports: SelfTestReport[];
+  /** Self-tests by variantId, running or done; they do not reject for wrong results. */
+  readonly tests: Map<string, Promise<void>>;
+  /** Goes up whenever a plan may come out otherwise than before. */
+  changes: number;
+}
+const states = new WeakMap<GPUDevice, State>();
+
+export function findingsOf(device: GPUDevice): State {
+  let state = states.get(device);
+  if (!state) states.set(device, (state = { disabled: new Map(), tuned: new Map(), reports: [], tests: new Map(), changes: 0 }));
+  return state;
+}
+
+export function adapterName(device: GPUDevice): string {
+  const info: Partial<GPUAdapterInfo> = device.adapterInfo ?? {};
+  return [info.vendor, info.architecture, info.device, info.description].join(' ').replace(/\s+/g, ' ').trim();
+}
+
+/** No plan on `device` takes this variant from now on. */
+export function disable(device: GPUDevice, report: Omit<SelfTestReport, 'adapter'>): void {
+  const state = findingsOf(device);
+  if (state.disabled.has(report.variant)) return;
+  state.disabled.set(report.variant, `failed its self-test on this device: ${describe(report)}`);
+  state.reports.push({ ...report, adapter: adapterName(device) });
+  state.changes++;
+}
+
+export const describe = ({ where, expected, got }: Pick<SelfTestReport, 'where' | 'expected' | 'got'>): string =>
+  `${where}: expected ${expected}, got ${got}`;
+
+/**
+ * The variants that failed their self-test on `device` and are not used there: what was expected, what was got, on which adapter. Please
+ * report them.
+ * @example for (const { variant, where, expected, got, adapter } of selfTestReports(device)) console.warn(variant, where, expected, got, adapter);
+ */
+export const selfTestReports = (device: GPUDevice): readonly SelfTestReport[] => [...findingsOf(device).reports];

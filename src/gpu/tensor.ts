@@ -1,0 +1,298 @@
+// A GPUBuffer with a shape, strides, a dtype and a format.
+import { formatCast, fractalLength } from '../ascend/fractal-nz.js';
+import { BYTES, type DType, decode16, encode16, type Format, wholeWords } from '../dtype.js';
+import { ArgumentError } from '../errors.js';
+import { isTransposed, showShape, type View } from '../problem/problem.js';
+import { assertAlive, whileAlive } from './device.js';
+
+/** What `Tensor.from` takes. Float16Array where the engine has it. */
+export type TensorData =
+  | Float32Array
+  | Uint16Array
+  | Int8Array
+  | Int32Array
+  | Uint32Array
+  | BigInt64Array
+  | BigUint64Array
+  | { readonly [Symbol.toStringTag]: 'Float16Array'; readonly length: number; readonly buffer: ArrayBufferLike };
+
+const USAGE = { MAP_READ: 0x1, COPY_SRC: 0x4, COPY_DST: 0x8, STORAGE: 0x80 } as const; // GPUBufferUsage
+
+/** Kinds of data that may become each dtype. */
+const ACCEPTS: Readonly<Record<DType, readonly string[]>> = {
+  float32: ['Float32Array'],
+  float16: ['Float32Array', 'Uint16Array', 'Float16Array'],
+  bfloat16: ['Float32Array', 'Uint16Array'],
+  int8: ['Int8Array'],
+  int32: ['Int32Array', 'Uint32Array'],
+  int64: ['BigInt64Array', 'BigUint64Array'],
+};
+
+/** Shared by a tensor and its views. */
+interface Storage {
+  readonly buffer: GPUBuffer;
+  /** What `destroy` does; nothing for a wrapped buffer. */
+  readonly release: () => void;
+  /** Rejects if the work that writes this tensor failed to compile. */
+  readonly written: Promise<void> | undefined;
+  destroyed: boolean;
+}
+
+interface Init {
+  readonly device: GPUDevice;
+  readonly storage: Storage;
+  readonly shape: readonly number[];
+  readonly strides: readonly number[];
+  readonly dtype: DType;
+  readonly format: Format;
+  readonly offset: number;
+}
+
+const rowMajor = (shape: readonly number[]): number[] => shape.map((_, i) => shape.slice(i + 1).reduce((a, b) => a * b, 1));
+const kindOf = (value: unknown): string => Object.prototype.toString.call(value).slice(8, -1);
+
+function checkForm(shape: readonly number[], dtype: DType, format: Format): void {
+  const legal = Array.isArray(shape) && shape.length >= 1 && shape.every((size) => Number.isSafeInteger(size) && size >= 0);
+  if (!legal)
+    throw new ArgumentError('shape', 'one or more whole numbers of at least 0', Array.isArray(shape) ? showShape(shape) : String(shape));
+  if (!Object.hasOwn(BYTES, dtype)) throw new ArgumentError('dtype', Object.keys(BYTES).join(' or '), String(dtype));
+  if (format !== 'ND' && format !== 'FRACTAL_NZ') throw new ArgumentError('format', 'ND or FRACTAL_NZ', String(format));
+  if (format === 'FRACTAL_NZ' && shape.length < 2)
+    throw new ArgumentError('shape', 'two or more dimensions for FRACTAL_NZ', showShape(shape));
+}
+
+/** Elements from the first to the last one used. */
+function spanOf({ shape, strides, dtype, format }: Pick<View, 'shape' | 'strides' | 'dtype' | 'format'>): number {
+  if (shape.includes(0)) return 0;
+  if (format === 'FRACTAL_NZ') return fractalLength(storedShape({ shape, strides }), dtype);
+  return 1 + shape.reduce((sum, size, i) => sum + (size - 1) * strides[i]!, 0);
+}
+
+/** The shape of the matrix that is in memory, of which this is perhaps the transpose. */
+function storedShape({ shape, strides }: Pick<View, 'shape' | 'strides'>): readonly number[] {
+  return isTransposed({ shape, strides }) ? [...shape.slice(0, -2), shape.at(-1)!, shape.at(-2)!] : shape;
+}
+
+/**
+ * A tensor on the GPU. Made by `Tensor.from` (copies data to the GPU), `Tensor.wrap` (the caller's own buffer) or a layer's `forward`.
+ * @example const x = Tensor.from(device, new Float32Array(4 * 64), { shape: [4, 64], dtype: 'float16' });
+ */
+export class Tensor implements View {
+  readonly device: GPUDevice;
+  readonly shape: readonly number[];
+  /** In elements. */
+  readonly strides: readonly number[];
+  readonly dtype: DType;
+  readonly format: Format;
+  /** First element, counted in elements from the start of `buffer`. */
+  readonly offset: number;
+  readonly #storage: Storage;
+
+  private constructor(init: Init) {
+    this.device = init.device;
+    this.shape = init.shape;
+    this.strides = init.strides;
+    this.dtype = init.dtype;
+    this.format = init.format;
+    this.offset = init.offset;
+    this.#storage = init.storage;
+  }
+
+  get buffer(): GPUBuffer {
+    return this.#storage.buffer;
+  }
+
+  /** First element, in bytes from the start of `buffer`. */
+  get byteOffset(): number {
+    return this.offset * BYTES[this.dtype];
+  }
+
+  get destroyed(): boolean {
+    return this.#storage.destroyed;
+  }
+
+  /**
+   * Copies `data` to the GPU.
+   * @param data Float32Array (rounded to nearest even for float16 and bfloat16), Float16Array, Uint16Array (raw bits of float16 or
+   *   bfloat16), Int8Array, Int32Array or Uint32Array, BigInt64Array or BigUint64Array
+   * @param options.shape row-major; for FRACTAL_NZ the logical shape, while data is the padded storage
+   * @throws ArgumentError, DeviceLostError
+   */
+  static from(
+    device: GPUDevice,
+    data: TensorData,
+    { shape, dtype, format = 'ND' }: { readonly shape: readonly number[]; readonly dtype: DType; readonly format?: Format },
+  ): Tensor {
+    checkForm(shape, dtype, format);
+    const kind = kindOf(data);
+    if (!ACCEPTS[dtype].includes(kind)) throw new ArgumentError('data', `${ACCEPTS[dtype].join(' or ')} for ${dtype}`, kind);
+    const strides = rowMajor(shape);
+    const length = spanOf({ shape, strides, dtype, format });
+    if (data.length !== length)
+      throw new ArgumentError('data', `${length} elements for ${format} ${showShape(shape)}`, String(data.length));
+    assertAlive(device);
+    const bits =
+      kind === 'Float32Array' && (dtype === 'float16' || dtype === 'bfloat16')
+        ? encode16(data as Float32Array, dtype)
+        : (data as Uint16Array);
+    const buffer = device.createBuffer({
+      label: `antiquant tensor ${dtype} ${showShape(shape)}`,
+      size: wholeWords(length * BYTES[dtype]),
+      usage: USAGE.STORAGE | USAGE.COPY_SRC | USAGE.COPY_DST,
+      mappedAtCreation: true,
+    });
+    new Uint8Array(buffer.getMappedRange()).set(new Uint8Array(bits.buffer, bits.byteOffset, bits.byteLength));
+    buffer.unmap();
+    return Tensor.own(device, buffer, { shape, dtype, format }, () => buffer.destroy());
+  }
+
+  /**
+   * The caller's own buffer as a tensor; nothing is copied, and `destroy` leaves the buffer alone. It needs the usage STORAGE, and
+   * COPY_SRC for `read`. Its size must reach the end of the 4-byte word that holds the last element.
+   * @param options.strides in elements; row-major without it
+   * @param options.byteOffset a multiple of the element's size
+   * @throws ArgumentError, DeviceLostError
+   */
+  static wrap(
+    device: GPUDevice,
+    buffer: GPUBuffer,
+    options: {
+      readonly shape: readonly number[];
+      readonly dtype: DType;
+      readonly strides?: readonly number[];
+      readonly byteOffset?: number;
+      readonly format?: Format;
+    },
+  ): Tensor {
+    const { shape, dtype, strides = rowMajor(shape), byteOffset = 0, format = 'ND' } = options;
+    checkForm(shape, dtype, format);
+    const whole = strides.length === shape.length && strides.every((stride) => Number.isSafeInteger(stride) && stride >= 0);
+    if (!whole) throw new ArgumentError('strides', `${shape.length} whole numbers of at least 0`, showShape(strides));
+    if (!Number.isSafeInteger(byteOffset) || byteOffset < 0 || byteOffset % BYTES[dtype] !== 0) {
+      throw new ArgumentError('byteOffset', `a multiple of ${BYTES[dtype]} for ${dtype}`, String(byteOffset));
+    }
+    const end = wholeWords(byteOffset + spanOf({ shape, strides, dtype, format }) * BYTES[dtype]);
+    if (buffer.size < end)
+      throw new ArgumentError('buffer', `at least ${end} bytes for ${showShape(shape)} at ${byteOffset}`, String(buffer.size));
+    if ((buffer.usage & USAGE.STORAGE) === 0) throw new ArgumentError('buffer', 'the usage STORAGE', `usage ${buffer.usage}`);
+    assertAlive(device);
+    const storage: Storage = { buffer, release: () => {}, written: undefined, destroyed: false };
+    return new Tensor({ device, storage, shape: [...shape], strides: [...strides], dtype, format, offset: byteOffset / BYTES[dtype] });
+  }
+
+  /** @internal A tensor over a buffer of the library's own. */
+  static own(
+    device: GPUDevice,
+    buffer: GPUBuffer,
+    {
+      shape,
+      dtype,
+      format = 'ND',
+      offset = 0,
+    }: { readonly shape: readonly number[]; readonly dtype: DType; readonly format?: Format; readonly offset?: number },
+    release: () => void,
+    written?: Promise<void>,
+  ): Tensor {
+    written?.catch(() => {}); // reported by read()
+    const storage: Storage = { buffer, release, written, destroyed: false };
+    return new Tensor({ device, storage, shape: [...shape], strides: rowMajor(shape), dtype, format, offset });
+  }
+
+  /** The last two dimensions swapped: a view of the same buffer. @throws ArgumentError for fewer than two dimensions */
+  transpose(): Tensor {
+    if (this.shape.length < 2) throw new ArgumentError('tensor', 'two or more dimensions to transpose', showShape(this.shape));
+    const swap = (list: readonly number[]): number[] => [...list.slice(0, -2), list.at(-1)!, list.at(-2)!];
+    const { device, dtype, format, offset } = this;
+    return new Tensor({ device, storage: this.#storage, shape: swap(this.shape), strides: swap(this.strides), dtype, format, offset });
+  }
+
+  /**
+   * The elements in row-major order of `shape`, whatever the strides and the format: float16 and bfloat16 as numbers, int64 as
+   * BigInt64Array.
+   * @throws ArgumentError if destroyed or its buffer cannot be copied from, ShaderError if what writes it did not compile,
+   *   DeviceLostError
+   */
+  async read(): Promise<Float32Array | Int8Array | Int32Array | BigInt64Array> {
+    this.assertUsable('tensor');
+    const { device, buffer, dtype } = this;
+    if ((buffer.usage & USAGE.COPY_SRC) === 0)
+      throw new ArgumentError('tensor', 'a buffer with the usage COPY_SRC', `usage ${buffer.usage}`);
+    const begin = Math.floor(this.byteOffset / 4) * 4;
+    const span = spanOf(this);
+    const size = wholeWords(this.byteOffset - begin + span * BYTES[dtype]);
+    const staging = device.createBuffer({ label: 'antiquant read', size, usage: USAGE.MAP_READ | USAGE.COPY_DST });
+    try {
+      const encoder = device.createCommandEncoder({ label: 'antiquant read' });
+      encoder.copyBufferToBuffer(buffer, begin, staging, 0, size);
+      device.queue.submit([encoder.finish()]);
+      await whileAlive(device, Promise.all([staging.mapAsync(1 /* GPUMapMode.READ */), this.#storage.written]));
+      const bytes = staging.getMappedRange().slice(this.byteOffset - begin, this.byteOffset - begin + span * BYTES[dtype]);
+      return inOrder(this, decode(bytes, dtype));
+    } finally {
+      staging.destroy();
+    }
+  }
+
+  /** Frees the buffer, unless it was wrapped. This tensor and its views can no longer be used. */
+  destroy(): void {
+    if (this.#storage.destroyed) return;
+    this.#storage.destroyed = true;
+    this.#storage.release();
+  }
+
+  /** @internal @throws ArgumentError, DeviceLostError */
+  assertUsable(name: string, device = this.device): void {
+    if (this.#storage.destroyed) throw new ArgumentError(name, 'a live tensor', 'a destroyed one');
+    if (this.device !== device) throw new ArgumentError(name, "a tensor of the layer's device", 'one of another device');
+    assertAlive(device);
+  }
+}
+
+type Decoded = Float32Array | Uint16Array | Int8Array | Int32Array | BigInt64Array;
+
+function decode(bytes: ArrayBuffer, dtype: DType): Decoded {
+  switch (dtype) {
+    case 'float32':
+      return new Float32Array(bytes);
+    case 'float16':
+    case 'bfloat16':
+      return new Uint16Array(bytes);
+    case 'int8':
+      return new Int8Array(bytes);
+    case 'int32':
+      return new Int32Array(bytes);
+    case 'int64':
+      return new BigInt64Array(bytes);
+  }
+}
+
+/** Memory order → row-major order of the shape, and 16-bit floats → numbers. */
+function inOrder(tensor: Tensor, stored: Decoded): Float32Array | Int8Array | Int32Array | BigInt64Array {
+  const { shape, dtype, format } = tensor;
+  let strides = tensor.strides;
+  let flat = stored;
+  if (format === 'FRACTAL_NZ' && !(stored instanceof BigInt64Array)) {
+    const matrix = storedShape(tensor);
+    flat = formatCast(stored, { shape: matrix, dtype, from: 'FRACTAL_NZ', to: 'ND' });
+    strides = matrix === shape ? rowMajor(matrix) : [...rowMajor(matrix).slice(0, -2), 1, matrix.at(-1)!];
+  }
+  const length = shape.reduce((a, b) => a * b, 1);
+  const ordered = strides.every((stride, i) => stride === rowMajor(shape)[i]) ? flat : reorder(flat, shape, strides, length);
+  return ordered instanceof Uint16Array ? decode16(ordered, dtype as 'float16' | 'bfloat16') : ordered;
+}
+
+function reorder(flat: Decoded, shape: readonly number[], strides: readonly number[], length: number): Decoded {
+  const out = new (flat.constructor as new (length: number) => Decoded)(length);
+  const index = shape.map(() => 0);
+  let at = 0;
+  for (let i = 0; i < length; i++) {
+    out[i] = flat[at]!;
+    for (let d = shape.length - 1; d >= 0; d--) {
+      at += strides[d]!;
+      if (++index[d]! < shape[d]!) break;
+      at -= index[d]! * strides[d]!;
+      index[d] = 0;
+    }
+  }
+  return out;
+}

@@ -1,0 +1,119 @@
+// Measured choices of a device: taken from a store once, measured where they are missing, one at a time, and written back.
+import { ArgumentError } from '../errors.js';
+import { problemClass, type Tuned } from '../plan/findings.js';
+import { adapterName, findingsOf } from './device-findings.js';
+import { type Job, measure } from './measure.js';
+import { parseRecords, type Records, storeKey } from './tuning-records.js';
+import { defaultStore, type TuningStore } from './tuning-store.js';
+
+/** Milliseconds for measuring one number of rows. */
+export const BUDGET_MS = 200;
+
+const keys = new WeakMap<GPUDevice, string>();
+function keyOf(device: GPUDevice): string {
+  let key = keys.get(device);
+  if (key === undefined) keys.set(device, (key = storeKey(adapterName(device))));
+  return key;
+}
+
+const storeOf = (store: TuningStore | null | undefined): TuningStore | undefined =>
+  store === undefined ? defaultStore() : (store ?? undefined);
+const orNothing = async <T>(work: () => Promise<T>): Promise<T | undefined> => {
+  try {
+    return await work();
+  } catch {
+    return undefined;
+  }
+};
+
+const loaded = new WeakMap<GPUDevice, Map<TuningStore, Promise<void>>>();
+
+/** Brings what `store` holds for this device into memory, once; what was measured since stays. */
+export function loadTuning(device: GPUDevice, store: TuningStore | null | undefined): Promise<void> {
+  const from = storeOf(store);
+  if (!from) return Promise.resolve();
+  let stores = loaded.get(device);
+  if (!stores) loaded.set(device, (stores = new Map()));
+  let reading = stores.get(from);
+  if (!reading) {
+    reading = orNothing(() => from.get(keyOf(device))).then((value) => adopt(device, parseRecords(value), false));
+    stores.set(from, reading);
+  }
+  return reading;
+}
+
+function adopt(device: GPUDevice, records: Records, over: boolean): void {
+  const state = findingsOf(device);
+  for (const [name, tuned] of Object.entries(records)) {
+    if (!over && state.tuned.has(name)) continue;
+    state.tuned.set(name, tuned);
+    state.changes++;
+  }
+}
+
+const queues = new WeakMap<GPUDevice, Promise<unknown>>();
+
+/** Measures a problem's class, unless it is known; others that measure on this device wait, so that none disturbs another. */
+export async function tune(device: GPUDevice, job: Job, store: TuningStore | null | undefined): Promise<void> {
+  if (!(job.budgetMs > 0)) throw new ArgumentError('budgetMs', 'a number of milliseconds above 0', String(job.budgetMs));
+  const before = queues.get(device) ?? Promise.resolve();
+  const own = before.then(() => measureAndKeep(device, job, store));
+  queues.set(
+    device,
+    own.catch(() => {}),
+  );
+  return own;
+}
+
+async function measureAndKeep(device: GPUDevice, job: Job, store: TuningStore | null | undefined): Promise<void> {
+  const state = findingsOf(device);
+  const name = problemClass(job.problem, job.caps);
+  const known = state.tuned.get(name);
+  if (known && !(known.short !== undefined && known.short < job.budgetMs)) return;
+  const found = await measure(device, job);
+  if (!found) return;
+  adopt(device, { [name]: found }, true);
+  const to = storeOf(store);
+  if (!to) return;
+  await orNothing(async () => {
+    const kept = parseRecords(await orNothing(() => to.get(keyOf(device))));
+    await to.set(keyOf(device), { ...kept, [name]: found });
+  });
+}
+
+/** What was measured on a device, to look at, to take elsewhere, and to forget. */
+export interface Tuning {
+  /** Names the adapter, the library's version and its kernels' text: choices are good for nothing else. */
+  readonly key: string;
+  /** By class of problems. Plain JSON. */
+  export(): { readonly key: string; readonly choices: Readonly<Record<string, Tuned>> };
+  /** Takes what `export` gave on the same kind of device; returns how many choices that were, 0 if they are another key's. */
+  import(exported: unknown): number;
+  /** Forgets all choices, in memory and in the store (default: IndexedDB, a file under Node). */
+  clear(options?: { readonly store?: TuningStore | null }): Promise<void>;
+}
+
+/**
+ * The measured choices of `device`, which `prepare(rows, { tune: true })` makes.
+ * @example localStorage.setItem('tuning', JSON.stringify(tuning(device).export()));
+ */
+export function tuning(device: GPUDevice): Tuning {
+  const key = keyOf(device);
+  return {
+    key,
+    export: () => ({ key, choices: Object.fromEntries(findingsOf(device).tuned) }),
+    import(exported) {
+      const { key: from, choices } = (exported ?? {}) as { readonly key?: unknown; readonly choices?: unknown };
+      const records = from === key ? parseRecords(choices) : {};
+      adopt(device, records, true);
+      return Object.keys(records).length;
+    },
+    async clear({ store } = {}) {
+      const state = findingsOf(device);
+      state.tuned.clear();
+      state.changes++;
+      const from = storeOf(store);
+      await orNothing(async () => from?.set(key, {}));
+    },
+  };
+}

@@ -1,0 +1,53 @@
+// Files → layers on the GPU, a piece at a time: what is in memory is one piece of one layer, whatever the size of the file.
+import type { FloatDType } from '../dtype.js';
+import type { LayerSource } from '../formats/layer-source.js';
+import { type ReadOptions, readBias, readPieces } from '../formats/read-layer.js';
+import { Tensor } from '../gpu/tensor.js';
+import { LinearWeightQuant, type LinearWeightQuantOptions } from './linear-weight-quant.js';
+import { abandonLoad, type Load, loadPiece } from './load.js';
+
+export interface LoadOptions extends ReadOptions, Pick<LinearWeightQuantOptions, 'innerPrecise' | 'plan'> {
+  /** Of x and y: float16, whatever the file's scales are, since kernels read scales of any dtype. */
+  readonly dtype?: FloatDType;
+}
+
+/**
+ * A layer of a file (`findLayers`) as a LinearWeightQuant, with the file's bias. Reads the file in pieces and waits for the GPU to take each, so
+ * that neither holds more than two of them beside the layer's own buffers. If anything fails, nothing stays on the GPU.
+ * @throws FormatError, UnsupportedError, DeviceLostError; what `signal` was aborted with
+ * @example
+ * const { layers } = await findLayers(await openModel(file));
+ * const layer = await loadLayer(device, layers[0], { dtype: 'float16', onProgress: (done, total) => { bar.value = done / total; } });
+ */
+export async function loadLayer(device: GPUDevice, source: LayerSource, options: LoadOptions = {}): Promise<LinearWeightQuant> {
+  const { dtype = 'float16', innerPrecise = 0, plan, signal } = options;
+  const bias = await readBias(source, signal);
+  const { n, k } = source;
+  const layer = new LinearWeightQuant(device, {
+    inFeatures: k,
+    outFeatures: n,
+    dtype,
+    bias: bias !== undefined,
+    innerPrecise,
+    ...(plan && { plan }),
+  });
+  const tensor = bias && Tensor.from(device, bias, { shape: [n], dtype: 'float32' });
+  let load: Load | undefined;
+  try {
+    for await (const piece of readPieces(source, options)) {
+      load ??= layer.beginMatrix(piece.matrix, tensor ? { bias: tensor } : {}, source.groupSize);
+      loadPiece(load, piece.matrix, piece);
+      await device.queue.onSubmittedWorkDone(); // its staging buffers are free before the next piece is read
+    }
+    await Promise.all(load!.done);
+    signal?.throwIfAborted();
+    layer.endMatrix(load!);
+    return layer;
+  } catch (error) {
+    if (load) abandonLoad(load);
+    layer.destroy();
+    throw error;
+  } finally {
+    tensor?.destroy();
+  }
+}

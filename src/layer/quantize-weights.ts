@@ -1,0 +1,80 @@
+// minmax on the GPU (shaders/quantize-weights.wgsl): for weights that are there already, or too many for patience on the CPU.
+import type { FloatDType } from '../dtype.js';
+import { ArgumentError } from '../errors.js';
+import { capsOf } from '../gpu/device.js';
+import { encodeInto, record, submit } from '../gpu/dispatch.js';
+import { pipelineErrors } from '../gpu/pipeline.js';
+import { Tensor } from '../gpu/tensor.js';
+import { SOURCES, weightSteps } from '../plan/quantize-steps.js';
+import { groupsIn, type QuantizedMatrix, wordsInRow } from '../problem/matrix.js';
+import { checkForm, type QuantizeOptions, type Settings } from '../quantize/options.js';
+import type { Quantized } from '../quantize/slices.js';
+
+const OUTPUT = 0x80 | 0x4; // STORAGE | COPY_SRC
+
+export type GpuQuantizeOptions = Pick<QuantizeOptions, 'bits' | 'mode' | 'groupSize' | 'symmetric' | 'scaleDtype'>;
+
+/**
+ * minmax of weights (N, K) that are on the GPU; the result is read back, and is the same, in every bit, as that of `quantize`. It goes
+ * into a layer as any other matrix does, and to writers. No report: that would need the weights.
+ * @param weights (N, K) float32, float16 or bfloat16, contiguous; any byte offset. Not changed
+ * @param options as `quantize` has them; mode `tensor` is not there
+ * @throws ArgumentError as `quantize`, UnsupportedError if a row needs a larger binding than there is, ShaderError, DeviceLostError
+ * @example const { matrix } = await quantizeOnGpu(device, weights, { bits: 4, groupSize: 128 });
+ */
+export async function quantizeOnGpu(
+  device: GPUDevice,
+  weights: Tensor,
+  options: GpuQuantizeOptions,
+): Promise<Pick<Quantized, 'matrix' | 'mode'>> {
+  weights.assertUsable('weights', device);
+  const { shape, strides, format, dtype } = weights;
+  if (!SOURCES.includes(dtype as FloatDType)) throw new ArgumentError('weights', `dtype ${SOURCES.join(' or ')}`, dtype);
+  const [n = 0, k = 0] = shape;
+  if (shape.length !== 2 || format !== 'ND' || strides[1] !== 1 || strides[0] !== k)
+    throw new ArgumentError('weights', 'contiguous rows (N, K)', `${format} (${shape.join(', ')}) with strides (${strides.join(', ')})`);
+  const settings = checkForm({ ...options, n, k, method: 'minmax' });
+  if (settings.mode === 'tensor') throw new ArgumentError('mode', 'channel or group', 'tensor');
+  const { bits, groupSize, symmetric, scaleDtype, mode } = settings;
+  const [words, groups] = [n * wordsInRow(k, bits), n * groupsIn(settings)];
+  const steps = weightSteps(capsOf(device), settings, dtype as FloatDType, weights.offset);
+
+  const sizes = { codes: 4 * words, grids: 8 * groups };
+  const made = Object.entries(sizes).map(([role, size]) => {
+    const buffer = device.createBuffer({ label: `antiquant quantize ${role}`, size, usage: OUTPUT });
+    return [role, buffer] as const;
+  });
+  const buffers: Readonly<Record<string, GPUBuffer>> = { w: weights.buffer, ...Object.fromEntries(made) };
+  try {
+    const recording = record(device, steps, (role) => buffers[role]!);
+    const written = pipelineErrors(device, steps);
+    submit(device, 'antiquant quantize', (pass) => encodeInto(pass, recording));
+    const read = made.map(async ([role, buffer]) => {
+      const values = Tensor.own(device, buffer, { shape: [sizes[role as 'codes'] / 4], dtype: 'int32' }, () => {}, written);
+      return new Uint32Array(((await values.read()) as Int32Array).buffer as ArrayBuffer);
+    });
+    const [codes, grids] = (await Promise.all(read)) as [Uint32Array, Uint32Array];
+    const scaleBits = new Uint32Array(groups);
+    const zeroPoint = new Float32Array(groups);
+    for (let i = 0; i < groups; i++) {
+      scaleBits[i] = grids[2 * i]!;
+      zeroPoint[i] = grids[2 * i + 1]!;
+    }
+    const scale = new Float32Array(scaleBits.buffer);
+    const bad = scale.findIndex((value) => !Number.isFinite(value));
+    if (bad >= 0) throw unusable(settings, bad, scale[bad]!);
+    const matrix: QuantizedMatrix = { n, k, bits, codes, groupSize, scale, scaleDtype, ...(symmetric ? {} : { zeroPoint }) };
+    return { matrix, mode };
+  } finally {
+    for (const [, buffer] of made) buffer.destroy();
+  }
+}
+
+function unusable({ k, groupSize, scaleDtype }: Settings, at: number, scale: number): ArgumentError {
+  const groups = Math.ceil(k / groupSize);
+  const begin = (at % groups) * groupSize;
+  const where = `weights[${Math.floor(at / groups)}, ${begin} … ${Math.min(k, begin + groupSize) - 1}]`;
+  return Number.isNaN(scale)
+    ? new ArgumentError(where, 'finite numbers of at most 2^126', 'others')
+    : new ArgumentError(where, `a group whose scale is a ${scaleDtype}`, 'a larger one');
+}

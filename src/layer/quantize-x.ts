@@ -1,0 +1,102 @@
+// x as int8 codes, kept: one quantization for all the layers that read the same x.
+
+import type { FloatDType } from '../dtype.js';
+import { ArgumentError } from '../errors.js';
+import { assertAlive, capsOf } from '../gpu/device.js';
+import { encodeInto, type Recording, record, submit } from '../gpu/dispatch.js';
+import { pipelineErrors } from '../gpu/pipeline.js';
+import { scratch } from '../gpu/scratch.js';
+import { Tensor } from '../gpu/tensor.js';
+import { quantizeAll } from '../plan/around.js';
+import { checkX, FLOATS } from '../problem/checks.js';
+import { type Digits, decodeQuantized, pitchWords, type QuantizedNumbers } from '../problem/x-codes.js';
+import type { Input, Product } from './loaded-weights.js';
+
+/** An x (…, K) with its codes on the GPU; what `forward` and `encode` of a layer take in place of x. */
+export interface QuantizedRows {
+  /** What was quantized. It stays in use: results that are not finite are made again from it. */
+  readonly x: Tensor;
+  /** (M, pitch) int32 words: blocks of 32 k, with their codes, step and sum (docs/format.md). */
+  readonly codes: Tensor;
+  /** Of the weights for which the codes are ordered. */
+  readonly bits: 4 | 8;
+  /** int8 digits of an x. */
+  readonly digits: Digits;
+}
+
+/** How each was made, to make it again. Only what is here is a QuantizedRows. */
+const made = new WeakMap<QuantizedRows, { readonly recording: Recording; readonly written: Promise<void> }>();
+const OUTPUT = 0x80 | 0x4; // STORAGE | COPY_SRC
+
+/**
+ * Rounds x (…, K) to int8 codes, each 32 k of a row with a step of their own: largest |x| / 127. Enqueues and does not wait. The codes
+ * serve every layer of `bits`-bit weights and K inputs, whatever its groups. `codes.destroy()` frees them; x must outlive them, unchanged.
+ * @param options.bits of the weights to come: 4 or 8; a layer that is loaded will do as `options`
+ * @param options.digits 1: |x - codes| ≤ 0.4 % of the block's largest |x|; 2: 0.0016 %, for twice the products
+ * @throws ArgumentError, UnsupportedError if the codes need a larger buffer than there is, DeviceLostError
+ * @example
+ * const q = quantizeRows(x, queries);
+ * const [a, b, c] = [queries, keys, values].map((layer) => layer.forward(q));
+ */
+export function quantizeRows(x: Tensor, { bits, digits = 1 }: { readonly bits: 4 | 8; readonly digits?: Digits }): QuantizedRows {
+  if (bits !== 4 && bits !== 8) throw new ArgumentError('bits', '4 or 8', String(bits));
+  if (digits !== 1 && digits !== 2) throw new ArgumentError('digits', '1 or 2', String(digits));
+  if (!FLOATS.includes(x.dtype)) throw new ArgumentError('x', `dtype ${FLOATS.join(' or ')}`, x.dtype);
+  x.assertUsable('x');
+  const { device } = x;
+  const k = x.shape.at(-1)!;
+  const xDtype = x.dtype as FloatDType;
+  const { m, view } = checkX({ inFeatures: k, dtype: xDtype }, x);
+  const plan = quantizeAll({ m, k, bits, xDtype, x: view, permuted: false }, capsOf(device), digits);
+  const pitch = pitchWords(k, digits);
+  const buffer = device.createBuffer({ label: 'antiquant codes', size: 4 * m * pitch, usage: OUTPUT });
+  const roles: Readonly<Record<string, GPUBuffer>> = {
+    x: x.buffer,
+    xCodes: buffer,
+    ...Object.fromEntries(Object.entries(plan.scratch).map(([role, size]) => [role, scratch(device, role, size)])),
+  };
+  const recording = record(device, plan.steps, (role) => roles[role]!);
+  const written = pipelineErrors(device, plan.steps);
+  const codes = Tensor.own(device, buffer, { shape: [m, pitch], dtype: 'int32' }, () => buffer.destroy(), written);
+  const rows: QuantizedRows = { x, codes, bits, digits };
+  made.set(rows, { recording, written });
+  submit(device, 'antiquant quantize', (pass) => encodeInto(pass, recording));
+  return rows;
+}
+
+/** Records into the caller's own pass: the codes of what is in x by then. Allocates nothing. @throws ArgumentError, DeviceLostError */
+export function encodeQuantizeRows(pass: GPUComputePassEncoder, rows: QuantizedRows): void {
+  const { recording } = assertQuantized(rows);
+  encodeInto(pass, recording);
+}
+
+/** The codes, steps and sums as numbers. @throws ArgumentError, ShaderError, DeviceLostError */
+export async function readQuantizedRows(rows: QuantizedRows): Promise<QuantizedNumbers> {
+  assertQuantized(rows);
+  const { x, codes, bits, digits } = rows;
+  return decodeQuantized((await codes.read()) as Int32Array, { m: codes.shape[0]!, k: x.shape.at(-1)!, bits, digits });
+}
+
+/** How `rows` is made. @throws ArgumentError, DeviceLostError */
+function assertQuantized(rows: QuantizedRows, device = rows.x.device): { readonly recording: Recording; readonly written: Promise<void> } {
+  const how = made.get(rows);
+  if (!how) throw new ArgumentError('x', 'a Tensor, or what quantizeRows returned', Object.prototype.toString.call(rows));
+  rows.x.assertUsable('x', device);
+  rows.codes.assertUsable('x.codes', device);
+  assertAlive(device);
+  return how;
+}
+
+/** @internal x of a product, with its codes if it came with them. @throws ArgumentError, DeviceLostError */
+export function inputOf(given: Tensor | QuantizedRows, { device, weights }: Pick<Product, 'device' | 'weights'>): Input {
+  if (given instanceof Tensor) {
+    given.assertUsable('x', device);
+    return { x: given };
+  }
+  const { written } = assertQuantized(given, device);
+  if (weights.permuted)
+    throw new ArgumentError('x', 'a Tensor for a layer whose inputs are permuted', 'codes in the order of its own inputs');
+  const { x, codes, bits, digits } = given;
+  if (bits !== weights.bits) throw new ArgumentError('x', `codes ordered for int${weights.bits} weights`, `for int${bits}`);
+  return { x, codes, digits, written };
+}

@@ -1,0 +1,54 @@
+// The tensors that a layer is loaded with, by name: which there may be and must be, by the layer's options.
+import { ArgumentError } from '../errors.js';
+import { Tensor } from '../gpu/tensor.js';
+import type { LinearSpec, WeightTensors } from '../problem/problem.js';
+import { present } from '../problem/torch-arguments.js';
+
+export type NamedTensors = Readonly<Record<string, Tensor>>;
+
+/** torch's names for what `load` takes. */
+const STATE_DICT: Readonly<Record<string, keyof WeightTensors<Tensor>>> = {
+  weight: 'weight',
+  antiquant_scale: 'antiquantScale',
+  antiquant_offset: 'antiquantOffset',
+  quant_scale: 'quantScale',
+  quant_offset: 'quantOffset',
+  bias: 'bias',
+};
+type Name = keyof WeightTensors<Tensor>;
+const NAMES: readonly Name[] = Object.values(STATE_DICT);
+/** What becomes of the sums. */
+export const OUTPUT_NAMES: readonly Name[] = ['quantScale', 'quantOffset', 'bias'];
+
+/** A state dict by our names. @throws ArgumentError */
+export function fromStateDict(dict: NamedTensors): NamedTensors {
+  const entries = Object.entries(dict).map(([name, tensor]) => {
+    const own = STATE_DICT[name];
+    if (!own) throw new ArgumentError(name, Object.keys(STATE_DICT).join(' or '), 'an unknown name');
+    return [own, tensor];
+  });
+  return Object.fromEntries(entries);
+}
+
+/** Those of `names` that are given, each usable on `device`, exactly as the options announce. @throws ArgumentError, DeviceLostError */
+export function checkNames(spec: LinearSpec, device: GPUDevice, tensors: NamedTensors, names = NAMES): WeightTensors<Tensor> {
+  const unknown = Object.keys(tensors).find((name) => !names.includes(name as never));
+  if (unknown) throw new ArgumentError(unknown, names.join(' or '), 'an unknown name');
+  // undefined and null (torch's None) are none.
+  const given: Record<string, Tensor | undefined> = Object.fromEntries(Object.entries(tensors).filter(([, tensor]) => tensor ?? false));
+  for (const [name, tensor] of Object.entries(given)) {
+    if (!(tensor instanceof Tensor)) throw new ArgumentError(name, 'a Tensor', Object.prototype.toString.call(tensor));
+    tensor.assertUsable(name, device);
+  }
+  // Empty tensors stand for absent ones here, whatever the options say.
+  const empty = ['quantScale', 'bias'].filter((name) => given[name] && !present(given[name]));
+  for (const name of empty) given[name] = undefined;
+  const { bias, antiquantOffset, quantScale, quantOffset } = spec;
+  const announced = { weight: true, antiquantScale: true, antiquantOffset, quantScale, quantOffset, bias };
+  for (const name of names) {
+    const wanted = announced[name];
+    if (wanted && !given[name] && !empty.includes(name)) throw new ArgumentError(name, 'a Tensor', 'none');
+    if (!wanted && given[name]) throw new ArgumentError(name, `none, for a layer made with ${name}: false`, 'a Tensor');
+  }
+  return given as unknown as WeightTensors<Tensor>;
+}

@@ -1,0 +1,290 @@
+// The small product that shows whether a variant of a matmul kernel works on a device: its plan, the bytes of every buffer, and what y
+// must hold. Pure; gpu/self-test.ts runs it.
+//
+// All values are small integers and powers of two, and every run of 8 x has a ±127, so that even int8 activations are exact: what a
+// kernel gives is compared with ===, for one that may round x or weights within its interval.
+
+import { requantize } from '../ascend/quant-param.js';
+import { BYTES, decode16, encode16, type FloatDType, roundTo, wholeWords } from '../dtype.js';
+import { kernels } from '../kernels/index.js';
+import { type Extent, type Kernel, variantId } from '../kernels/kernel.js';
+import type { Accuracy } from '../problem/accuracy.js';
+import type { Caps } from '../problem/caps.js';
+import { packCodes, type QuantizedMatrix } from '../problem/matrix.js';
+import { contiguousX, type Problem, type Weights } from '../problem/problem.js';
+import { referenceMatrix } from '../reference/reference-matrix.js';
+import type { Params } from '../wgsl/preprocess.js';
+import { tileOf } from './findings.js';
+import { packedLayout } from './packed-layout.js';
+import { makePlan } from './plan.js';
+import type { Step } from './step.js';
+
+export interface Trial {
+  readonly variant: string;
+  readonly problem: Problem;
+  readonly accuracy: Accuracy;
+  readonly steps: readonly Step[];
+  /** What each buffer holds before, by role; `y` is poison. */
+  readonly contents: ReadonlyMap<string, Uint8Array<ArrayBuffer>>;
+}
+export interface Fault {
+  readonly where: string;
+  readonly expected: string;
+  readonly got: string;
+}
+
+const FLOATS: readonly FloatDType[] = ['float32', 'float16', 'bfloat16'];
+/** By the values of the params X, SCALE and Y. */
+const X: readonly FloatDType[] = ['float32', 'float16', 'float16', 'bfloat16'];
+const FLOAT16_BITS = 2;
+const GUARD = 4; // elements of poison before y; as many words after it
+const POISON = 0xa5;
+
+// ------------------------------------------------------------------------------------------------------------------- data
+
+/** Whole numbers that look like noise. */
+const NOISE = Uint32Array.from({ length: 4096 }, (_, i) => {
+  let t = Math.imul(i + 1, 0x9e3779b1);
+  t = Math.imul(t ^ (t >>> 15), 0x2c1b3c6d);
+  return t ^ (t >>> 13);
+});
+const STRIDE = 521; // more than any k here, so that no row or column is a part of its neighbour
+const noise = (row: number, column: number, salt: number): number => NOISE[(row * STRIDE + column + 1031 * salt) % NOISE.length]!;
+
+const SCALES = [0.5, 1, 0.25, -1];
+const xAt = (m: number, k: number): number => {
+  const t = noise(m, k, 1);
+  return k % 8 === m % 8 ? (t % 2 === 0 ? 127 : -127) : (t % 7) - 3;
+};
+/** 16 values of a codebook, halves of small whole numbers in no order. */
+const VALUES = Float32Array.from({ length: 16 }, (_, i) => ((7 * i + 3) % 16) / 2 - 3.5);
+/** q: the code less that of weight 0. */
+const codeAt = (n: number, k: number, bits: number): number => {
+  const t = noise(n, k, 2);
+  if (bits === 4) return (t % 16) - 8;
+  return t % 32 === 0 ? ((t >>> 8) % 256) - 128 : ((t >>> 8) % 19) - 9;
+};
+const scaleAt = (n: number, g: number): number => SCALES[noise(n, g, 3) % 4]!;
+const offsetAt = (n: number, g: number): number => (noise(n, g, 4) % 7) - 3;
+/** The weight of code 0; that of the middle code is small, as with an offset. */
+const minimumAt = (n: number, g: number, bits: number): number => offsetAt(n, g) - scaleAt(n, g) * 2 ** (bits - 1);
+const biasAt = (n: number): number => ((noise(n, 0, 5) % 17) - 8) / 2;
+const quantAt = (n: number) => ({ scale: 2 ** -(3 + (noise(n, 0, 6) % 4)), offset: (noise(n, 0, 7) % 41) - 20 });
+
+/** W, a whole number of eighths. */
+function weightAt({ bits, groupSize, shift, codebook }: Problem, n: number, k: number): number {
+  const g = Math.floor(k / groupSize);
+  const q = codeAt(n, k, bits);
+  const zero = 2 ** (bits - 1);
+  if (codebook) return scaleAt(n, g) * VALUES[q + zero]!;
+  if (shift === 'minimum') return scaleAt(n, g) * (q + zero) + minimumAt(n, g, bits);
+  return scaleAt(n, g) * (q + (shift === 'offset' ? offsetAt(n, g) : 0));
+}
+
+/** Row by row. (Typed arrays' `from` with a function takes ten times as long.) */
+function matrix<T extends Float32Array | Int8Array>(values: T, columns: number, at: (row: number, column: number) => number): T {
+  for (let i = 0, row = 0; i < values.length; row++) for (let column = 0; column < columns; column++) values[i++] = at(row, column);
+  return values;
+}
+const floatBytes = (values: Float32Array<ArrayBuffer>, dtype: FloatDType): Uint8Array<ArrayBuffer> =>
+  new Uint8Array((dtype === 'float32' ? values : encode16(values, dtype)).buffer);
+
+/** The packed buffers of docs/format.md. */
+function packedContents({
+  n,
+  k,
+  bits,
+  groups,
+  scaleDtype,
+  shift,
+  codebook,
+  yDtype,
+}: Problem): Readonly<Record<string, Uint8Array<ArrayBuffer>>> {
+  const columns = Math.ceil(n / 4) * 4;
+  const codes = 32 / bits;
+  const w = new Uint32Array((k / codes) * columns);
+  for (let j = 0; j < k; j++) {
+    const [row, shift] = [Math.floor(j / codes) * columns, bits * (j % codes)];
+    for (let i = 0; i < n; i++) w[row + i]! |= (codeAt(i, j, bits) + 2 ** (bits - 1)) << shift;
+  }
+  const perGroup = (at: (n: number, g: number) => number): Uint8Array<ArrayBuffer> =>
+    floatBytes(
+      matrix(new Float32Array(groups * columns), columns, (g, i) => (i < n ? at(i, g) : 0)),
+      scaleDtype,
+    );
+  const quants = new DataView(new ArrayBuffer(8 * columns));
+  for (let i = 0; i < n; i++) {
+    quants.setFloat32(4 * i, quantAt(i).scale, true);
+    quants.setInt32(4 * (columns + i), quantAt(i).offset, true);
+  }
+  return {
+    w0: new Uint8Array(w.buffer),
+    scale0: perGroup(scaleAt),
+    ...(shift !== 'none' && { offset0: perGroup(shift === 'offset' ? offsetAt : (i, g) => minimumAt(i, g, bits)) }),
+    columnBias: floatBytes(
+      matrix(new Float32Array(columns), columns, (_, i) => biasAt(i)),
+      'float32',
+    ),
+    ...(yDtype === 'int8' && { columnQuant: new Uint8Array(quants.buffer) }),
+    ...(codebook && { codebook: new Uint8Array(VALUES.slice().buffer) }),
+  };
+}
+
+// ------------------------------------------------------------------------------------------------------------------ shape
+
+/** First one of whole words that is none of 32 k. */
+const GROUP_SIZES = [48, 32, 64, 128, 256, Number.POSITIVE_INFINITY];
+/** k past the last whole group, down to none for a kernel that takes only whole ones. */
+const RAGGED = [8, 32, 0];
+const ROWS = [2, 1, 17, 65, 129];
+
+/** A small problem with these operands that the kernel takes: more than a tile of rows and of columns, several groups, the last one short. */
+function shape(kernel: Kernel, tile: Params, params: Params, caps: Caps): Problem | undefined {
+  const make = (m: number, n: number, group: number, ragged: number): Problem => {
+    const wanted = m * n <= 1024 ? 224 : 96; // k: less where there is much of y
+    const whole = Number.isFinite(group) ? group * Math.max(ragged > 0 ? 1 : 2, Math.floor(wanted / group)) : 96;
+    const k = whole + ragged;
+    const groupSize = Math.min(group, k);
+    return {
+      m,
+      n,
+      k,
+      bits: params.BITS as 4 | 8,
+      mode: groupSize < k ? 'group' : 'channel',
+      groupSize,
+      groups: Math.ceil(k / groupSize),
+      xDtype: X[params.X!]!,
+      scaleDtype: FLOATS[params.SCALE!]!,
+      yDtype: params.Y === 3 ? 'int8' : FLOATS[params.Y!]!,
+      shift: (['none', 'offset', 'minimum'] as const)[params.OFFSET!]!,
+      codebook: params.TABLE === 1,
+      permuted: false,
+      bias: true,
+      innerPrecise: 1,
+      x: contiguousX(m, k),
+      yOffset: GUARD,
+    };
+  };
+  for (const group of GROUP_SIZES)
+    for (const ragged of RAGGED)
+      for (const m of ROWS) {
+        const first = kernel.fit(make(m, 260, group, ragged), caps, tile);
+        if (typeof first === 'string') continue;
+        const { rows, quads } = first as Extent;
+        const larger = [
+          make(rows + 1, 4 * quads + 4, group, ragged),
+          make(rows + 1, 260, group, ragged),
+          make(m, 4 * quads + 4, group, ragged),
+        ];
+        return larger.find((problem) => typeof kernel.fit(problem, caps, tile) !== 'string') ?? make(m, 260, group, ragged);
+      }
+  return undefined;
+}
+
+// ------------------------------------------------------------------------------------------------------------------ trial
+
+/** The trial of a variant; undefined if it is none of a matmul kernel's, or no small problem suits it. */
+export function makeTrial(name: string, params: Params, device: Caps): Trial | undefined {
+  const kernel = kernels.find((one) => one.name === name);
+  const tile = kernel && tileOf(kernel, params);
+  const known = X[params.X!] && FLOATS[params.SCALE!] && params.OFFSET! <= 2 && params.Y! <= 3;
+  if (!tile || !known) return undefined;
+  // One lane fills the device: k is not split, and y is what the variant writes.
+  const caps = { ...device, lanes: 1, ...(params.X === FLOAT16_BITS && { f16: false }) };
+  const problem = shape(kernel, tile, params, caps);
+  if (!problem) return undefined;
+  const { m, n, k, xDtype, yDtype } = problem;
+  const weights: Weights = { ...problem, biased: problem.bias, requantized: yDtype === 'int8' };
+  const plan = makePlan(problem, packedLayout(weights, caps), caps, { kernel: name, tile });
+  const variant = variantId(name, params);
+  if (variantId(plan.kernel, plan.params) !== variant) return undefined;
+  const x = floatBytes(matrix(new Float32Array(m * k), k, xAt), xDtype);
+  const y = new Uint8Array(wholeWords((GUARD + m * n) * BYTES[yDtype]) + 4 * GUARD).fill(POISON);
+  const scratch = Object.entries(plan.scratch).map(([role, size]) => [role, new Uint8Array(size).fill(POISON)] as const);
+  const contents = new Map([...Object.entries(packedContents(problem)), ['x', x], ['y', y], ...scratch]);
+  return { variant, problem, accuracy: plan.accuracy, steps: plan.steps, contents };
+}
+
+/** What is wrong with the bytes that a trial left in `y`; undefined if nothing is. */
+export function judge({ problem, accuracy }: Trial, bytes: Uint8Array<ArrayBuffer>): Fault | undefined {
+  const { m, n, yDtype } = problem;
+  const begin = GUARD * BYTES[yDtype];
+  const end = begin + m * n * BYTES[yDtype];
+  for (let i = 0; i < bytes.length; i++) {
+    if ((i < begin || i >= end) && bytes[i] !== POISON)
+      return { where: `byte ${i - begin} of y, outside it`, expected: 'untouched', got: `${bytes[i]}` };
+  }
+  const own = bytes.subarray(begin, end);
+  if (own.every((byte) => byte === POISON)) return { where: 'y', expected: 'to be written', got: 'untouched' };
+  const raw = own.slice().buffer;
+  const got: ArrayLike<number> =
+    yDtype === 'int8' ? new Int8Array(raw) : yDtype === 'float32' ? new Float32Array(raw) : decode16(new Uint16Array(raw), yDtype);
+  const finish = (sum: number, i: number): number => {
+    if (yDtype !== 'int8') return roundTo(sum, yDtype);
+    const { scale, offset } = quantAt(i % n);
+    return requantize(sum, scale, offset);
+  };
+  const sums = exactSums(problem);
+  const rounds = accuracy.xStep > 0 || accuracy.weightStep > 0;
+  let interval: ReturnType<typeof referenceOf> | undefined;
+  for (let i = 0; i < sums.length; i++) {
+    const best = finish(sums[i]!, i);
+    if (got[i] === best) continue;
+    let expected = `${best}`;
+    if (rounds) {
+      interval ??= referenceOf(problem, accuracy); // slow, and not needed by a kernel that is exact on such numbers
+      const [a, b] = [finish(interval.low[i]!, i), finish(interval.high[i]!, i)];
+      if (got[i]! >= a && got[i]! <= b) continue;
+      expected += `, from ${a} to ${b}`;
+    }
+    return { where: `y[${Math.floor(i / n)}, ${i % n}] of (${m}, ${n}) from K = ${problem.k}`, expected, got: `${got[i]}` };
+  }
+  return undefined;
+}
+
+/** The sums, bias included: no number here is rounded, in whatever order it is made. A test holds them against the reference. */
+export function exactSums(problem: Problem): Float64Array {
+  const { m, n, k, groupSize } = problem;
+  const x = matrix(new Int8Array(m * k), k, xAt);
+  const values = matrix(new Float32Array(n * k), k, (i, j) => weightAt(problem, i, j));
+  const sums = new Float64Array(m * n);
+  for (let i = 0; i < n; i++)
+    for (let begin = 0, g = 0; begin < k; begin += groupSize, g++) {
+      const end = Math.min(k, begin + groupSize);
+      for (let r = 0; r < m; r++) {
+        let sum = 0;
+        for (let j = begin; j < end; j++) sum += x[r * k + j]! * values[i * k + j]!;
+        sums[r * n + i]! += sum + (g === 0 ? biasAt(i) : 0);
+      }
+    }
+  return sums;
+}
+
+/** The reference's answer, from a matrix that holds the same numbers. */
+export function referenceOf({ m, n, k, bits, groupSize, groups, shift, codebook }: Problem, accuracy: Accuracy) {
+  const tensor = (rows: number, columns: number, at: (row: number, column: number) => number) => ({
+    data: matrix(new Float32Array(rows * columns), columns, at),
+    shape: [rows, columns],
+    dtype: 'float32' as const,
+  });
+  const grouped = (at: (n: number, g: number) => number) => matrix(new Float32Array(n * groups), groups, at);
+  const zero = 2 ** (bits - 1);
+  const weights: QuantizedMatrix = {
+    n,
+    k,
+    bits,
+    codes: packCodes(
+      matrix(new Float32Array(n * k), k, (i, j) => codeAt(i, j, bits) + zero),
+      n,
+      k,
+      bits,
+    ),
+    groupSize,
+    scale: grouped(scaleAt),
+    scaleDtype: 'float32',
+    ...(shift === 'offset' && { zeroPoint: grouped((i, g) => zero - offsetAt(i, g)) }),
+    ...(shift === 'minimum' && { minimum: grouped((i, g) => minimumAt(i, g, bits)) }),
+    ...(codebook && { codebook: VALUES }),
+  };
+  return referenceMatrix(tensor(m, k, xAt), weights, { bias: { ...tensor(1, n, (_, i) => biasAt(i)), shape: [n] }, accuracy });
+}

@@ -1,0 +1,243 @@
+// The caller's arguments → plain numbers, or an ArgumentError. Every rule about shapes, dtypes and layouts is here; no GPU.
+//
+// Rules: torch_npu's LinearWeightQuant and npu_weight_quant_batchmatmul on Atlas A2/A3, less their limits on K and N, plus float32 and
+// leading batch dimensions of x.
+import type { FloatDType } from '../dtype.js';
+import { ArgumentError } from '../errors.js';
+import {
+  type ColumnView,
+  isContiguous,
+  isTransposed,
+  type LinearOptions,
+  type LinearSpec,
+  type Operands,
+  showShape,
+  type View,
+  type WeightTensors,
+  type XView,
+} from './problem.js';
+
+const count = (shape: readonly number[]): number => shape.reduce((a, b) => a * b, 1);
+const same = (a: readonly number[], b: readonly number[]): boolean => a.length === b.length && a.every((v, i) => v === b[i]);
+const oneOf = (shape: readonly number[], accepted: readonly (readonly number[])[]): boolean => accepted.some((form) => same(form, shape));
+const showShapes = (shapes: readonly (readonly number[])[]): string => [...new Set(shapes.map(showShape))].join(' or ');
+
+function check(condition: boolean, argument: string, expected: string, got: unknown): asserts condition {
+  if (!condition) throw new ArgumentError(argument, expected, String(got));
+}
+
+// ---------------------------------------------------------------------------------------------------------------- options
+
+/** Dtypes of x. */
+export const FLOATS: readonly string[] = ['float32', 'float16', 'bfloat16'];
+
+const OPTIONS: readonly string[] = [
+  'inFeatures',
+  'outFeatures',
+  'bias',
+  'dtype',
+  'antiquantOffset',
+  'quantScale',
+  'quantOffset',
+  'antiquantGroupSize',
+  'innerPrecise',
+];
+
+/** The options with their defaults. @throws ArgumentError */
+export function checkOptions(options: LinearOptions): LinearSpec {
+  const unknown = Object.keys(options).find((name) => !OPTIONS.includes(name));
+  check(!unknown, unknown ?? '', OPTIONS.join(' or '), 'an unknown option');
+  const spec: LinearSpec = {
+    bias: true,
+    dtype: 'float16',
+    antiquantOffset: false,
+    quantScale: false,
+    quantOffset: false,
+    antiquantGroupSize: 0,
+    innerPrecise: 0,
+    ...Object.fromEntries(Object.entries(options).filter(([, value]) => value !== undefined)),
+  } as LinearSpec;
+  for (const name of ['inFeatures', 'outFeatures'] as const) {
+    check(Number.isSafeInteger(spec[name]) && spec[name] >= 1, name, 'a whole number of at least 1', spec[name]);
+  }
+  for (const name of ['bias', 'antiquantOffset', 'quantScale', 'quantOffset'] as const) {
+    check(typeof spec[name] === 'boolean', name, 'true or false', spec[name]);
+  }
+  check(FLOATS.includes(spec.dtype), 'dtype', FLOATS.join(' or '), spec.dtype);
+  check(!spec.quantOffset || spec.quantScale, 'quantOffset', 'a quantScale beside it', 'none');
+  check(spec.innerPrecise === 0 || spec.innerPrecise === 1, 'innerPrecise', '0 or 1', spec.innerPrecise);
+  const { antiquantGroupSize: group, inFeatures: k } = spec;
+  const legal = group === 0 || (Number.isInteger(group) && group >= 32 && group % 32 === 0 && group <= k - 1);
+  check(legal, 'antiquantGroupSize', `0 or a multiple of 32 from 32 to K - 1 = ${k - 1}`, group);
+  return spec;
+}
+
+// ---------------------------------------------------------------------------------------------------------------- weights
+
+/**
+ * A layer's weights in the module's orientation: weight (N, K), scales (N, G).
+ * @param flipped the caller speaks of (K, N) and (G, N); messages then do too
+ * @throws ArgumentError
+ */
+export function checkWeights(spec: LinearSpec, views: WeightTensors<View>, { flipped = false } = {}): Operands {
+  const { inFeatures: k, outFeatures: n, dtype, antiquantGroupSize: group } = spec;
+  const asCalled = (shape: readonly number[]): readonly number[] => (flipped && shape.length === 2 ? [...shape].reverse() : shape);
+  const show = (shape: readonly number[]): string => showShape(asCalled(shape));
+  const { weight, antiquantScale: scale, antiquantOffset: offset, quantScale } = views;
+
+  for (const [name, view] of Object.entries(views) as [string, View | undefined][]) {
+    if (view && name !== 'weight') check(view.format === 'ND', name, 'format ND', view.format);
+  }
+
+  // weight
+  check(weight.dtype === 'int8' || weight.dtype === 'int32', 'weight', 'dtype int8, or int32 (eight int4)', weight.dtype);
+  check(weight.format === 'ND' || weight.format === 'FRACTAL_NZ', 'weight', 'format ND or FRACTAL_NZ', weight.format);
+  check(weight.shape.length === 2, 'weight', `two dimensions ${show([n, k])}`, show(weight.shape));
+  const bits = weight.dtype === 'int8' ? 8 : 4;
+  const perElement = bits === 4 ? 8 : 1;
+  const transposed = isTransposed(weight);
+  check(transposed || isContiguous(weight), 'weight', 'a contiguous tensor or the transpose of one', `strides ${show(weight.strides)}`);
+  // int4 are packed along the axis that is contiguous in memory. A single word may be either.
+  const alongK: readonly number[] = [n, k / perElement];
+  const alongN: readonly number[] = [n / perElement, k];
+  const single = same(weight.shape, [1, 1]);
+  const packedAlongN = bits === 4 && (transposed || (single && n === 8 && k === 1));
+  const expected = packedAlongN ? alongN : alongK;
+  check(
+    same(weight.shape, expected),
+    'weight',
+    bits === 8
+      ? `shape ${show([n, k])}`
+      : expected.every(Number.isInteger)
+        ? `shape ${show(expected)} (eight int4 in an int32, along ${packedAlongN ? 'N' : 'K'})`
+        : `${packedAlongN ? 'N' : 'K'} to be a multiple of 8 (eight int4 in an int32), not ${packedAlongN ? n : k}`,
+    `shape ${show(weight.shape)}`,
+  );
+  const nz = weight.format === 'ND' ? 0 : transposed || packedAlongN ? 2 : 1;
+  // A single column is a run along k either way.
+  const strides = (packedAlongN || transposed) && n > 1 ? { strideN: 1, strideK: n } : { strideN: k, strideK: 1 };
+
+  // antiquantScale, antiquantOffset
+  const packedScale = scale.dtype === 'int64';
+  if (packedScale) {
+    check(dtype === 'float16', 'antiquantScale', `dtype ${dtype} as x (int64 is for float16 x only)`, 'int64');
+    check(bits === 8, 'antiquantScale', 'dtype float16 for int4 weights (int64 is for int8 weights only)', 'int64');
+    check(group === 0, 'antiquantScale', 'dtype float16 with groups (int64 is per-channel only)', 'int64');
+    check(!quantScale, 'quantScale', 'none beside an int64 antiquantScale', quantScale?.dtype);
+  } else {
+    check(scale.dtype === dtype, 'antiquantScale', `dtype ${dtype} as x${dtype === 'float16' ? ', or int64' : ''}`, scale.dtype);
+  }
+  const groups = group > 0 ? Math.ceil(k / group) : 1;
+  const perChannel: readonly (readonly number[])[] = flipped ? [[n], [n, 1]] : [[n], [n, 1], [1, n]];
+  const accepted = group > 0 ? [[n, groups]] : packedScale ? perChannel : [[1], [1, 1], ...perChannel];
+  check(oneOf(scale.shape, accepted), 'antiquantScale', `shape ${showShapes(accepted.map(asCalled))}`, show(scale.shape));
+  const mode = group > 0 ? 'group' : count(scale.shape) === 1 ? 'tensor' : 'channel';
+  if (offset) {
+    const wanted = packedScale ? 'int32' : dtype;
+    check(offset.dtype === wanted, 'antiquantOffset', `dtype ${wanted}, to go with antiquantScale`, offset.dtype);
+    check(same(offset.shape, scale.shape), 'antiquantOffset', `the shape of antiquantScale ${show(scale.shape)}`, show(offset.shape));
+  }
+  const columns = (name: string, view: View): ColumnView => {
+    check(isContiguous(view) || isTransposed(view), name, 'a contiguous tensor or the transpose of one', `strides ${show(view.strides)}`);
+    if (mode === 'group') return { dtype: view.dtype, strideG: view.strides[1]!, strideN: view.strides[0]! };
+    return { dtype: view.dtype, strideG: 0, strideN: mode === 'tensor' ? 0 : 1 };
+  };
+
+  const outputs = checkOutputs(spec, views);
+  check(!quantScale || weight.format === 'ND', 'weight', 'format ND for an int8 output', weight.format);
+  return {
+    n,
+    k,
+    bits,
+    mode,
+    groupSize: group || k,
+    groups,
+    // The packed layout keeps scales as they came; 64-bit packed ones, whose exponent no half holds, as float32.
+    scaleDtype: packedScale ? 'float32' : (scale.dtype as FloatDType),
+    shift: offset ? 'offset' : 'none',
+    codebook: false,
+    permuted: false,
+    biased: views.bias !== undefined,
+    requantized: quantScale !== undefined,
+    weight: { nz, ...strides },
+    scale: columns('antiquantScale', scale),
+    offset: offset && columns('antiquantOffset', offset),
+    ...outputs,
+  };
+}
+
+/** What becomes of the sums: bias, and the scale of an int8 output. @throws ArgumentError */
+export function checkOutputs(
+  { outFeatures: n, dtype }: Pick<LinearSpec, 'outFeatures' | 'dtype'>,
+  { bias, quantScale, quantOffset }: Pick<WeightTensors<View>, 'bias' | 'quantScale' | 'quantOffset'>,
+): Pick<Operands, 'bias' | 'quant'> {
+  // bias
+  const biasDtype = dtype === 'bfloat16' ? 'float32' : dtype;
+  if (bias) {
+    check(bias.dtype === biasDtype, 'bias', `dtype ${biasDtype} beside ${dtype} x`, bias.dtype);
+    const forms = [[n], [1, n], [1]];
+    check(oneOf(bias.shape, forms), 'bias', `shape ${showShapes(forms)}`, showShape(bias.shape));
+    check(isContiguous(bias), 'bias', 'a contiguous tensor', `strides ${showShape(bias.strides)}`);
+  }
+
+  // quantScale, quantOffset
+  check(!quantOffset || quantScale !== undefined, 'quantOffset', 'a quantScale beside it', 'none');
+  if (quantScale) {
+    check(quantScale.dtype === 'float32' || quantScale.dtype === 'int64', 'quantScale', 'dtype float32 or int64', quantScale.dtype);
+    const forms = [[n], [1, n], [1], [1, 1]];
+    check(oneOf(quantScale.shape, forms), 'quantScale', `shape ${showShapes(forms)}`, showShape(quantScale.shape));
+    check(isContiguous(quantScale), 'quantScale', 'a contiguous tensor', `strides ${showShape(quantScale.strides)}`);
+    if (quantOffset) {
+      check(quantOffset.dtype === 'float32', 'quantOffset', 'dtype float32', quantOffset.dtype);
+      check(
+        same(quantOffset.shape, quantScale.shape),
+        'quantOffset',
+        `the shape of quantScale ${showShape(quantScale.shape)}`,
+        showShape(quantOffset.shape),
+      );
+      check(isContiguous(quantOffset), 'quantOffset', 'a contiguous tensor', `strides ${showShape(quantOffset.strides)}`);
+    }
+  }
+  return {
+    bias: bias && { dtype: bias.dtype, strideG: 0, strideN: count(bias.shape) === 1 ? 0 : 1 },
+    quant: quantScale && {
+      packed: quantScale.dtype === 'int64',
+      stride: count(quantScale.shape) === 1 ? 0 : 1,
+      // A packed scale holds its own offset; the hardware does not read another.
+      offset: quantOffset !== undefined && quantScale.dtype === 'float32',
+    },
+  };
+}
+
+// --------------------------------------------------------------------------------------------------------------- x and y
+
+/** How to read x (…, K) as M rows. @throws ArgumentError */
+export function checkX(spec: Pick<LinearSpec, 'inFeatures' | 'dtype'>, x: View): { readonly m: number; readonly view: XView } {
+  const { inFeatures: k, dtype } = spec;
+  check(x.format === 'ND', 'x', 'format ND', x.format);
+  check(x.dtype === dtype, 'x', `dtype ${dtype}`, x.dtype);
+  check(x.shape.length >= 2, 'x', `at least two dimensions (…, ${k})`, showShape(x.shape));
+  check(x.shape.at(-1) === k, 'x', `a last dimension of K = ${k}`, showShape(x.shape));
+  const m = count(x.shape.slice(0, -1));
+  check(m >= 1, 'x', 'at least one row', showShape(x.shape));
+  const batchRows = x.shape.at(-2)!;
+  const contiguous = isContiguous(x);
+  check(
+    contiguous || isTransposed(x),
+    'x',
+    'a contiguous tensor or one with its last two dimensions transposed',
+    `strides ${showShape(x.strides)}`,
+  );
+  const strides = contiguous ? { strideM: k, strideK: 1 } : { strideM: 1, strideK: batchRows };
+  return { m, view: { offset: x.offset, batchRows, strideB: batchRows * k, ...strides } };
+}
+
+/** @throws ArgumentError if y cannot take the product's m rows. */
+export function checkY(spec: LinearSpec, m: number, y: View): void {
+  const dtype = spec.quantScale ? 'int8' : spec.dtype;
+  check(y.format === 'ND', 'y', 'format ND', y.format);
+  check(y.dtype === dtype, 'y', `dtype ${dtype}`, y.dtype);
+  const fits = y.shape.length >= 2 && y.shape.at(-1) === spec.outFeatures && count(y.shape.slice(0, -1)) === m;
+  check(fits, 'y', `shape (…, ${spec.outFeatures}) with ${m} rows`, showShape(y.shape));
+  check(isContiguous(y), 'y', 'a contiguous tensor', `strides ${showShape(y.strides)}`);
+}

@@ -1,0 +1,77 @@
+// torch's functional view of the operator (weight (K, N), scales (G, N)) in terms of the module's (weight (N, K), scales (N, G)).
+// Pure; shared by the GPU's weightQuantBatchMatmul and the CPU reference.
+
+import type { FloatDType } from '../dtype.js';
+import { ArgumentError } from '../errors.js';
+import { checkOptions, FLOATS } from './checks.js';
+import { isTransposed, type LinearSpec, showShape, type View, type WeightTensors } from './problem.js';
+
+export interface FunctionalOptions<T> {
+  readonly antiquantOffset?: T | undefined;
+  readonly quantScale?: T | undefined;
+  readonly quantOffset?: T | undefined;
+  readonly bias?: T | undefined;
+  readonly antiquantGroupSize?: number;
+  readonly innerPrecise?: number;
+}
+
+/** Tensors of shape (0,) count as absent where torch has it so. */
+export const present = <T extends { readonly shape: readonly number[] }>(tensor: T | null | undefined): T | undefined =>
+  !tensor || (tensor.shape.length === 1 && tensor.shape[0] === 0) ? undefined : tensor;
+
+/**
+ * The layer that a functional call describes: its options, its tensors turned to the module's orientation, and their views.
+ * @throws ArgumentError
+ */
+export function functionalSpec<T extends { readonly shape: readonly number[] }>(
+  x: View,
+  given: WeightTensors<T> & FunctionalOptions<T>,
+  view: (name: string, tensor: T) => View,
+  transpose: (tensor: T) => T,
+): { readonly spec: LinearSpec; readonly tensors: WeightTensors<T>; readonly views: WeightTensors<View> } {
+  const { weight, antiquantScale } = given;
+  // null is torch's None.
+  const [antiquantOffset, quantOffset] = [given.antiquantOffset ?? undefined, given.quantOffset ?? undefined];
+  for (const [name, tensor] of Object.entries({ weight, antiquantScale })) {
+    if (!tensor) throw new ArgumentError(name, 'a tensor', 'none');
+  }
+  const [quantScale, bias] = [present(given.quantScale), present(given.bias)];
+  if (x.shape.length < 2) throw new ArgumentError('x', 'at least two dimensions (…, K)', showShape(x.shape));
+  if (!FLOATS.includes(x.dtype)) throw new ArgumentError('x', `dtype ${FLOATS.join(' or ')}`, x.dtype);
+  const k = x.shape.at(-1)!;
+  const stored = view('weight', weight);
+  if (stored.shape.length !== 2) throw new ArgumentError('weight', 'two dimensions (K, N)', showShape(stored.shape));
+  const perElement = stored.dtype === 'int32' ? 8 : 1;
+  // An int32 holds eight int4 along the axis that is contiguous in memory; a single word is whichever fits K.
+  const alongK = perElement === 8 && (isTransposed(stored) || (stored.shape[0] === 1 && stored.shape[1] === 1 && k === 8));
+  const [rows, columns] = stored.shape as [number, number];
+  const weightK = alongK ? rows * 8 : rows;
+  const n = alongK ? columns : columns * perElement;
+  if (weightK !== k) throw new ArgumentError('weight', `K = ${k} as x`, `K = ${weightK}, of shape ${showShape(stored.shape)}`);
+  const spec = checkOptions({
+    inFeatures: k,
+    outFeatures: n,
+    dtype: x.dtype as FloatDType,
+    bias: bias !== undefined,
+    antiquantOffset: antiquantOffset !== undefined,
+    quantScale: quantScale !== undefined,
+    quantOffset: quantOffset !== undefined,
+    antiquantGroupSize: given.antiquantGroupSize ?? 0,
+    innerPrecise: given.innerPrecise ?? 0,
+  });
+  const turn = (tensor: T): T => (tensor.shape.length === 2 ? transpose(tensor) : tensor);
+  const tensors: WeightTensors<T> = {
+    weight: transpose(weight),
+    antiquantScale: turn(antiquantScale),
+    antiquantOffset: antiquantOffset && turn(antiquantOffset),
+    quantScale,
+    quantOffset,
+    bias,
+  };
+  const entries = Object.entries(tensors).filter(([, tensor]) => tensor !== undefined) as [string, T][];
+  return {
+    spec,
+    tensors,
+    views: Object.fromEntries(entries.map(([name, tensor]) => [name, view(name, tensor)])) as unknown as WeightTensors<View>,
+  };
+}

@@ -1,0 +1,379 @@
+// The case table: what is multiplied, how it lies in memory, and which kernel must do it. Tests on every engine and the bench share it.
+// A case is data; its name says all of it, so one case can be run again by name.
+
+import type { FloatDType } from '../../src/dtype.js';
+import { kernels, ofNumbers } from '../../src/kernels/index.js';
+import { variantId } from '../../src/kernels/kernel.js';
+import { hasMatrices } from '../../src/kernels/matmul-matrix.js';
+import type { Force } from '../../src/plan/plan.js';
+import type { Caps } from '../../src/problem/caps.js';
+import type { Params } from '../../src/wgsl/preprocess.js';
+
+export interface Case {
+  readonly name: string;
+  /** Leading dimensions of x, then M. */
+  readonly batch: readonly number[];
+  readonly m: number;
+  readonly k: number;
+  readonly n: number;
+  readonly bits: 4 | 8;
+  readonly dtype: FloatDType;
+  readonly mode: 'tensor' | 'channel' | 'group';
+  readonly groupSize: number;
+  readonly offset: boolean;
+  readonly bias: boolean;
+  /** Output: none is x's dtype; the others are int8 by a scale of this kind. */
+  readonly quant: 'none' | 'float32' | 'float32+offset' | 'int64';
+  /** antiquantScale as int64 (and int32 offsets). */
+  readonly packedScale: boolean;
+  /** Storage of the weight: rows along K or along N; row-major or tiled. */
+  readonly weight: 'NK' | 'KN';
+  readonly nz: boolean;
+  readonly x: 'contiguous' | 'transposed' | 'offset';
+  /** y starts this many elements into its buffer. */
+  readonly yOffset: number;
+  /** exact: small integers whose sums are exact in any order. special: NaN, infinities, overflow, subnormals. */
+  readonly data: 'exact' | 'random' | 'special';
+  readonly force: Force | undefined;
+  /** 1 allows kernels that round x to integers. Their exact cases have an x that this leaves as it is. */
+  readonly innerPrecise: 0 | 1;
+  /** Abilities of the device that are taken away. */
+  readonly caps: Partial<Caps>;
+}
+
+// Two rows, where rows are not what a case is about: cases then share variants, and compiling is what the time goes into.
+const DEFAULT: Omit<Case, 'name'> = {
+  batch: [],
+  m: 2,
+  k: 96,
+  n: 20,
+  bits: 4,
+  dtype: 'float32',
+  mode: 'channel',
+  groupSize: 0,
+  offset: false,
+  bias: false,
+  quant: 'none',
+  packedScale: false,
+  weight: 'NK',
+  nz: false,
+  x: 'contiguous',
+  yOffset: 0,
+  data: 'random',
+  force: undefined,
+  innerPrecise: 0,
+  caps: {},
+};
+
+/** The kernel that rounds x: only layers with innerPrecise 1 let it. */
+const ROUNDING = 'matmul-dot4';
+
+function nameOf(c: Omit<Case, 'name'>): string {
+  const shape = [...c.batch, c.m].join('x');
+  const scale = c.mode === 'group' ? `g${c.groupSize}` : c.mode;
+  const words = [
+    `${shape}·${c.k}·${c.n}`,
+    `int${c.bits}`,
+    c.dtype,
+    c.packedScale ? 'int64-scale' : scale,
+    c.offset && 'offset',
+    c.bias && 'bias',
+    c.quant !== 'none' && `int8 out by ${c.quant}`,
+    (c.weight !== 'NK' || c.nz) && `weight ${c.weight}${c.nz ? ' NZ' : ''}`,
+    c.x !== 'contiguous' && `x ${c.x}`,
+    c.yOffset > 0 && `y at ${c.yOffset}`,
+    c.data,
+    c.innerPrecise === 1 && c.force?.kernel !== ROUNDING && 'innerPrecise 1',
+    c.force && variantId(c.force.kernel, c.force.tile ?? {}),
+    ...Object.entries(c.caps).map(([name, value]) => `${name}=${typeof value === 'object' ? JSON.stringify(value) : value}`),
+  ];
+  return words.filter(Boolean).join(' ');
+}
+
+export const makeCase = (change: Partial<Omit<Case, 'name'>>): Case => {
+  const c: Omit<Case, 'name'> = { ...DEFAULT, innerPrecise: change.force?.kernel === ROUNDING ? 1 : 0, ...change };
+  return { ...c, name: nameOf(c) };
+};
+
+const DTYPES: readonly FloatDType[] = ['float32', 'float16', 'bfloat16'];
+const BITS = [4, 8] as const;
+/** What x may be for a kernel. */
+const dtypesOf = (kernel: string): readonly FloatDType[] => (kernel === 'matmul-matrix' ? ['float16'] : DTYPES);
+const G32 = { mode: 'group', groupSize: 32 } as const;
+
+/**
+ * Every tile of every kernel, exactly, on a shape that divides by nothing. Kernels of many tiles, in which the width of codes
+ * changes little, take turns.
+ */
+const everyTile: readonly Case[] = ofNumbers.flatMap((kernel) =>
+  kernel.tiles.flatMap((tile, i) =>
+    (kernel.tiles.length > 12 ? [BITS[i % 2]!] : BITS).map((bits, j) => {
+      // The tiles share out dtypes, offsets and outputs among them.
+      const turn = i + j;
+      const wide = kernel.name === 'matmul-tiled' || kernel.name === 'matmul-matrix';
+      const dtypes = dtypesOf(kernel.name);
+      return makeCase({
+        data: 'exact',
+        force: { kernel: kernel.name, tile },
+        m: wide ? 67 : 11,
+        k: bits === 4 ? 200 : 180,
+        n: 84,
+        bits,
+        dtype: tile.TRICK === 1 ? DTYPES[1 + (turn % 2)]! : dtypes[turn % dtypes.length]!,
+        offset: turn % 2 === 0,
+        bias: turn % 4 < 2,
+        quant: turn % 5 === 4 ? 'float32+offset' : 'none',
+        ...G32,
+      });
+    }),
+  ),
+);
+
+/** Every dtype, mode and offset as the planner does them, and without shader-f16. */
+const everyMode: readonly Case[] = DTYPES.flatMap((dtype) =>
+  BITS.flatMap((bits) =>
+    (['tensor', 'channel', 'group'] as const).flatMap((mode) =>
+      [false, true].map((offset) =>
+        makeCase({ dtype, bits, mode, groupSize: mode === 'group' ? 64 : 0, offset, bias: offset, k: 200, n: 36 }),
+      ),
+    ),
+  ),
+);
+
+const withoutF16: readonly Case[] = BITS.flatMap((bits) =>
+  (['exact', 'random', 'special'] as const).flatMap((data) =>
+    ofNumbers.flatMap(({ name }) =>
+      name === 'matmul-matrix'
+        ? []
+        : makeCase({ dtype: 'float16', bits, data, ...G32, offset: true, caps: { f16: false }, force: { kernel: name }, n: 12 }),
+    ),
+  ),
+);
+
+/** Layouts of x and y: transposed, batched, misaligned; rows that are no whole words; outputs that straddle them. */
+const layouts: readonly Case[] = [
+  ...DTYPES.flatMap((dtype) => [
+    makeCase({ dtype, x: 'transposed', data: 'exact', ...G32 }),
+    makeCase({ dtype, x: 'transposed', batch: [2, 3], m: 3, data: 'exact', offset: true }),
+    makeCase({ dtype, x: 'offset', data: 'exact', bits: 8, bias: true }),
+    makeCase({ dtype, batch: [2, 1, 3], m: 2, bits: 8, data: 'exact', ...G32 }),
+    makeCase({ dtype, bits: 8, k: 77, n: 13, data: 'exact', bias: true, offset: true, yOffset: 3 }),
+    makeCase({ dtype, bits: 4, k: 72, n: 7, data: 'exact', ...G32, yOffset: 1 }),
+  ]),
+  ...(['float32', 'float32+offset', 'int64'] as const).flatMap((quant) => [
+    makeCase({ quant, bits: 8, n: 17, data: 'exact', bias: true, yOffset: 5 }),
+    makeCase({ quant, bits: 4, n: 24, data: 'random', dtype: 'bfloat16', bias: true, offset: true, ...G32 }),
+    makeCase({ quant, bits: 8, n: 24, data: 'exact', dtype: 'float16', mode: 'tensor', offset: true }),
+    makeCase({ quant, bits: 8, n: 1, data: 'exact', dtype: 'float16', mode: 'tensor' }),
+  ]),
+];
+
+/** Weights as they come: (N, K), (K, N), int4 packed along either, FRACTAL_NZ of both. */
+const weights: readonly Case[] = BITS.flatMap((bits) =>
+  (['NK', 'KN'] as const).flatMap((weight) =>
+    [false, true].flatMap((nz) => [
+      makeCase({ bits, weight, nz, data: 'exact', k: 136, n: 40, offset: true }),
+      makeCase({ bits, weight, nz, data: 'exact', k: bits === 4 ? 72 : 71, n: bits === 4 ? 88 : 67, ...G32, dtype: 'float16' }),
+    ]),
+  ),
+).concat(makeCase({ bits: 4, weight: 'KN', k: 45, n: 16, data: 'exact', offset: true, ...G32 }));
+
+const packedScales: readonly Case[] = [false, true].flatMap((offset) => [
+  makeCase({ packedScale: true, bits: 8, dtype: 'float16', offset, bias: true, data: 'exact' }),
+  makeCase({ packedScale: true, bits: 8, dtype: 'float16', offset, data: 'random', k: 131, n: 15 }),
+]);
+
+/** Sizes at and around the limits: single elements, one word, one quad. */
+const tiny: readonly Case[] = [
+  ...[1, 2, 3, 4, 5].map((n) => makeCase({ m: 1, k: 1, n, bits: 8, data: 'exact', bias: true })),
+  ...[1, 3, 9].map((m) => makeCase({ m, k: 8, n: 1, bits: 4, data: 'exact', offset: true })),
+  makeCase({ m: 1, k: 1, n: 8, bits: 4, weight: 'KN', data: 'exact' }),
+  makeCase({ m: 2, k: 33, n: 8, bits: 8, ...G32, data: 'exact', dtype: 'bfloat16' }),
+  makeCase({ m: 17, k: 3, n: 129, bits: 8, data: 'exact', dtype: 'float16' }),
+];
+
+/** Software adapters without subgroups. */
+const withoutSubgroups: readonly Case[] = [1, 2, 4, 9].map((m) =>
+  makeCase({ m, ...G32, bits: 4, data: 'exact', offset: true, caps: { subgroups: false } }),
+);
+
+const small8 = { maxStorageBufferBindingSize: 8192 };
+
+/** Workgroups that share k: sums in scratch memory, added by round-rows; parts that are empty, that end in a group, in a word. */
+const MANY_LANES = { lanes: 2 ** 20 };
+const splits: readonly Case[] = [
+  ...[
+    { kernel: 'matmul-decode', tile: { ROWS: 2, LANES: 64, SLICES: 1, STEP: 2, TRICK: 0 } },
+    { kernel: 'matmul-decode', tile: { ROWS: 2, LANES: 64, SLICES: 1, STEP: 4, TRICK: 1 } },
+    { kernel: 'matmul-prefill', tile: { ROWS: 4, LANES: 64, TRICK: 0 } },
+    { kernel: 'matmul-tiled', tile: { ROWS: 1 } },
+  ].flatMap((force: Force) => {
+    const dtype = force.tile?.TRICK === 1 ? 'float16' : 'float32';
+    return [
+      makeCase({
+        m: 3,
+        k: 520,
+        n: 68,
+        dtype,
+        data: 'exact',
+        bias: true,
+        offset: true,
+        mode: 'group',
+        groupSize: 96,
+        force,
+        caps: MANY_LANES,
+      }),
+      makeCase({ m: 5, k: 1003, n: 7, bits: 8, dtype, data: 'random', bias: true, force, caps: MANY_LANES, yOffset: 1 }),
+      makeCase({ m: 3, k: 520, n: 24, dtype, data: 'special', bias: true, offset: true, ...G32, force, caps: MANY_LANES }),
+      makeCase({ m: 9, k: 512, n: 168, dtype, data: 'exact', quant: 'float32+offset', force, caps: { ...MANY_LANES, ...small8 } }),
+    ];
+  }),
+  makeCase({ m: 1, k: 2104, n: 36, data: 'exact', offset: true, force: { kernel: 'matmul-decode' }, caps: MANY_LANES }), // slices too
+];
+
+/** What planning picks on GPUs, made with the device at hand. */
+const asGpu: readonly Case[] = [
+  ...DTYPES.flatMap((dtype, i) =>
+    [1, 2, 4, 7, 18].map((m) =>
+      makeCase({ m, k: 2048, n: 260, bits: BITS[(i + m) % 2]!, dtype, ...G32, offset: true, caps: { software: false } }),
+    ),
+  ),
+  ...[1, 3, 18].map((m) => makeCase({ m, k: 1024, n: 260, dtype: 'float16', ...G32, caps: { software: false, vendor: 'intel' } })),
+  makeCase({ m: 2, k: 1024, n: 260, dtype: 'float16', ...G32, caps: { software: false, subgroups: false } }),
+];
+
+/** A device whose bindings and grids are small: weights in slabs, x and y in windows, dispatches folded. */
+const small = { maxStorageBufferBindingSize: 4096 };
+const tiles = { maxStorageBufferBindingSize: 8192 }; // a column of FRACTAL_NZ tiles is not cut
+const limits: readonly Case[] = [
+  ...(['NK', 'KN'] as const).flatMap((weight) =>
+    [false, true].flatMap((nz) => [
+      makeCase({ m: 9, k: 128, n: 168, weight, nz, bits: 8, data: 'exact', offset: true, caps: nz ? tiles : small, ...G32 }),
+      makeCase({
+        m: 9,
+        k: 128,
+        n: 168,
+        weight,
+        nz,
+        bits: 4,
+        dtype: 'float16',
+        data: 'exact',
+        bias: true,
+        caps: nz ? tiles : small,
+        ...G32,
+      }),
+    ]),
+  ),
+  makeCase({ m: 33, k: 64, n: 67, bits: 8, dtype: 'float16', data: 'exact', offset: true, caps: small }),
+  makeCase({ m: 33, k: 64, n: 67, bits: 8, dtype: 'bfloat16', quant: 'float32+offset', data: 'exact', caps: small, yOffset: 2 }),
+  makeCase({ m: 40, k: 64, n: 36, x: 'transposed', bits: 8, data: 'exact', caps: small }),
+  makeCase({ m: 300, k: 36, n: 20, x: 'transposed', bits: 8, data: 'exact', caps: { maxStorageBufferBindingSize: 8192 } }),
+  makeCase({ m: 40, k: 64, n: 36, batch: [3], x: 'transposed', bits: 8, dtype: 'float16', data: 'exact', caps: small }),
+  // Helpers fold their grids too.
+  makeCase({ k: 8, n: 300, bits: 4, quant: 'float32+offset', bias: true, data: 'exact', caps: { maxComputeWorkgroupsPerDimension: 4 } }),
+  makeCase({ k: 8, n: 301, bits: 8, x: 'transposed', dtype: 'float16', data: 'exact', caps: { maxComputeWorkgroupsPerDimension: 4 } }),
+  ...ofNumbers.map(({ name }) =>
+    makeCase({
+      m: 70,
+      k: 32,
+      n: 300,
+      bits: 4,
+      data: 'exact',
+      dtype: dtypesOf(name)[0]!,
+      force: { kernel: name },
+      caps: { maxComputeWorkgroupsPerDimension: 40 },
+    }),
+  ),
+];
+
+/** NaN, ±Inf and overflow go where the formula sends them, in every kernel. */
+const special: readonly Case[] = ofNumbers.flatMap(({ name }) =>
+  dtypesOf(name).flatMap((dtype) =>
+    BITS.map((bits) => makeCase({ dtype, bits, data: 'special', offset: true, bias: true, ...G32, n: 24, m: 4, force: { kernel: name } })),
+  ),
+);
+const specialOutputs: readonly Case[] = [
+  makeCase({ data: 'special', quant: 'float32+offset', dtype: 'float16', bits: 8, n: 24, m: 6 }),
+  makeCase({ data: 'special', dtype: 'float16', bits: 4, n: 7, m: 6 }),
+];
+
+/** Upstream's tested shapes, M and N cut to what two cores bear, K kept. */
+const upstream: readonly Case[] = [
+  makeCase({ m: 16, k: 11264, n: 64, bits: 8, dtype: 'float16', offset: true }),
+  makeCase({ m: 32, k: 64, n: 32, bits: 4, weight: 'KN', dtype: 'float16', offset: true }),
+  makeCase({ m: 2, k: 11264, n: 116, bits: 8, weight: 'KN', dtype: 'bfloat16' }),
+  makeCase({ m: 2, k: 16, n: 32, bits: 8, weight: 'KN', dtype: 'float16', offset: true, bias: true }),
+  makeCase({ m: 2, k: 64, n: 32, bits: 8, weight: 'KN', dtype: 'float16', ...G32 }),
+  makeCase({ m: 2, k: 640, n: 56, bits: 8, weight: 'KN', dtype: 'float16', bias: true }),
+  makeCase({ m: 2, k: 768, n: 60, bits: 8, weight: 'KN', dtype: 'float16', mode: 'group', groupSize: 64, bias: true }),
+  makeCase({ m: 42, k: 768, n: 72, bits: 4, weight: 'KN', dtype: 'float16', mode: 'group', groupSize: 64 }),
+  makeCase({ m: 2, k: 720, n: 96, bits: 8, mode: 'tensor', dtype: 'bfloat16' }),
+  makeCase({ m: 2, k: 1539, n: 69, bits: 8, weight: 'KN', mode: 'tensor', dtype: 'bfloat16' }),
+  makeCase({ m: 2, k: 5, n: 209, bits: 8, weight: 'KN', dtype: 'float16' }),
+  makeCase({ m: 1, k: 64, n: 2688, bits: 4, weight: 'KN', dtype: 'float16', offset: true, bias: true }),
+  makeCase({ m: 4, k: 64, n: 2176, bits: 4, dtype: 'float16', offset: true }),
+  makeCase({ m: 1, k: 384, n: 4544, bits: 4, weight: 'KN', dtype: 'bfloat16', mode: 'group', groupSize: 160 }),
+  makeCase({ m: 2, k: 256, n: 512, bits: 8, weight: 'KN', dtype: 'float16', mode: 'group', groupSize: 64 }),
+  makeCase({ m: 2, k: 640, n: 96, bits: 8, weight: 'KN', nz: true, dtype: 'float16' }),
+];
+
+/** Shapes of language models. */
+const models: readonly Case[] = BITS.flatMap((bits) => [
+  makeCase({ m: 1, k: 896, n: 4864, bits, dtype: 'float16', ...G32 }),
+  makeCase({ m: 4, k: 4864, n: 896, bits, dtype: 'float16', mode: 'group', groupSize: 128, offset: true }),
+  makeCase({ m: 18, k: 2048, n: 512, bits, dtype: 'float32', ...G32, offset: true }),
+  makeCase({ m: 1, k: 1024, n: 1024, bits, dtype: 'bfloat16', mode: 'channel' }),
+]);
+
+/** x as integers: runs of weights longer than a block, short last blocks, layouts of x and y, slabs and windows; two digits. */
+const rounded: readonly Case[] = BITS.flatMap((bits) => {
+  const force = { kernel: ROUNDING };
+  const twice = { kernel: ROUNDING, tile: { ROWS: 2, LANES: 32, SLICES: 8, SUBGROUPS: 0, DIGITS: 1 } };
+  const digits = { kernel: ROUNDING, tile: { ROWS: 4, LANES: 32, SLICES: 4, SUBGROUPS: 0, DIGITS: 2 } };
+  return [
+    makeCase({ bits, force, k: 200, n: 36, dtype: 'float16', mode: 'group', groupSize: 96, offset: true, bias: true }),
+    makeCase({ bits, force: twice, m: 3, k: bits === 4 ? 8 : 33, n: 8, mode: 'tensor', data: 'exact', bias: true }),
+    makeCase({ bits, force: twice, m: 5, k: 72, n: 7, ...G32, dtype: 'bfloat16', x: 'transposed', data: 'exact', yOffset: 1 }),
+    makeCase({ bits, force: twice, m: 9, k: 128, n: 168, batch: [2], ...G32, offset: true, data: 'exact', caps: small }),
+    makeCase({ bits, force: digits, m: 5, k: 328, n: 24, offset: true, quant: 'float32+offset' }),
+    makeCase({ bits, force: digits, m: 4, k: 256, n: 40, ...G32, offset: true }),
+  ];
+});
+
+export const cases: readonly Case[] = [
+  ...everyTile,
+  ...rounded,
+  ...everyMode,
+  ...withoutF16,
+  ...layouts,
+  ...weights,
+  ...packedScales,
+  ...tiny,
+  ...withoutSubgroups,
+  ...splits,
+  ...asGpu,
+  ...limits,
+  ...special,
+  ...specialOutputs,
+  ...upstream,
+  ...models,
+];
+
+/** Can a device with `caps` run a case's forced tile, or any of a forced kernel's, and is it worth it? */
+export function runsOn(c: Case, caps: Caps): boolean {
+  if (!c.force) return true;
+  const { kernel, tile } = c.force;
+  return (tile ? [tile] : kernels.find(({ name }) => name === kernel)!.tiles).some((one) => tileRuns(one, { ...caps, ...c.caps }));
+}
+
+/** What tiles need of a device, from the params that say so and not from what planning says of them. */
+function tileRuns(tile: Params, caps: Caps): boolean {
+  const { LANES = 1, SLICES = 1 } = tile;
+  if (LANES * SLICES > caps.maxComputeInvocationsPerWorkgroup) return false;
+  // matmul-decode's slices, and matmul-dot4 where it says so.
+  if ((tile.STEP !== undefined && SLICES > 1) || tile.SUBGROUPS === 1) return caps.subgroups;
+  // Subgroups of another width than the tile's fall back to the formula: one small tile shows it.
+  if (tile.WIDTH !== undefined) return caps.subgroups && (tile.WIDTH === caps.maxSubgroupSize || tile.ROWS === 1);
+  if (tile.M_SIZE !== undefined) return hasMatrices(caps, tile) && 4 * caps.maxSubgroupSize <= LANES;
+  return true;
+}

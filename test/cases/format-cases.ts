@@ -1,0 +1,224 @@
+// Every format from the bytes of its tensors to numbers on a device: layers are found, read in small pieces, loaded and multiplied, and the
+// result is held against the reference on the weights as the importer has them. What importers make of bytes is proved in test/unit/formats.
+import { encode16, type FloatDType } from '../../src/dtype.js';
+import type { RawTensor } from '../../src/files/raw-tensor.js';
+import type { TensorFile } from '../../src/files/tensor-file.js';
+import type { FindLayersOptions } from '../../src/formats/find-layers.js';
+import { type GgufTypeName, ggufTypes } from '../../src/formats/gguf-blocks.js';
+import { random } from './data.js';
+
+export interface FormatCase {
+  readonly name: string;
+  /** Of x and y. */
+  readonly dtype: FloatDType;
+  readonly kind: TensorFile['kind'];
+  /** As a model's config.json says it. */
+  readonly config?: unknown;
+  readonly metadata?: Readonly<Record<string, unknown>>;
+  readonly torchNpu?: FindLayersOptions['torchNpu'];
+  /** The layer's tensors without its name, and their bytes. */
+  tensors(make: Make): readonly RawTensor[];
+}
+
+/** Makers of tensors with seeded values. */
+interface Make {
+  words(name: string, shape: readonly number[], dtype?: string): RawTensor;
+  bytes(name: string, shape: readonly number[], dtype?: string): RawTensor;
+  /** Between 0.001 and 0.021. */
+  floats(name: string, shape: readonly number[], dtype?: string): RawTensor;
+  numbers(name: string, shape: readonly number[], dtype: 'I32' | 'I64' | 'F32' | 'F16' | 'BF16', values: readonly number[]): RawTensor;
+  text(name: string, value: string): RawTensor;
+}
+
+const count = (shape: readonly number[]): number => shape.reduce((a, b) => a * b, 1);
+
+export function makers(seed: string): Make {
+  const next = random(seed);
+  const tensor = (name: string, dtype: string, shape: readonly number[], data: ArrayBufferView): RawTensor => ({
+    name: `layer.${name}`,
+    dtype,
+    shape,
+    bytes: new Uint8Array(data.buffer, data.byteOffset, data.byteLength),
+  });
+  const floats = (values: Float32Array, dtype: string): ArrayBufferView =>
+    dtype === 'F32' ? values : encode16(values, dtype === 'F16' ? 'float16' : 'bfloat16');
+  return {
+    words: (name, shape, dtype = 'I32') =>
+      tensor(
+        name,
+        dtype,
+        shape,
+        Uint32Array.from({ length: count(shape) }, () => next() * 2 ** 32),
+      ),
+    bytes: (name, shape, dtype = 'U8') =>
+      tensor(
+        name,
+        dtype,
+        shape,
+        Uint8Array.from({ length: count(shape) }, () => next() * 256),
+      ),
+    floats: (name, shape, dtype = 'F16') =>
+      tensor(
+        name,
+        dtype,
+        shape,
+        floats(
+          Float32Array.from({ length: count(shape) }, () => 0.001 + 0.02 * next()),
+          dtype,
+        ),
+      ),
+    numbers: (name, shape, dtype, values) =>
+      tensor(
+        name,
+        dtype,
+        shape,
+        dtype === 'I32'
+          ? new Int32Array(values)
+          : dtype === 'I64'
+            ? BigInt64Array.from(values, BigInt)
+            : floats(new Float32Array(values), dtype),
+      ),
+    text: (name, value) => tensor(name, 'U8', [value.length], new TextEncoder().encode(value)),
+  };
+}
+
+const safetensors = (name: string, rest: Omit<FormatCase, 'name' | 'kind' | 'dtype'> & { readonly dtype?: FloatDType }): FormatCase => ({
+  name,
+  kind: 'safetensors',
+  dtype: 'float16',
+  ...rest,
+});
+/** Rows of k in an order that is not that of their groups, each group of 32 whole. */
+const shuffledGroups = Array.from({ length: 96 }, (_, i) => ((i * 37) % 96) % 3);
+const gptqConfig = (bits: number, rest: object) => ({
+  quantization_config: { quant_method: 'gptq', bits, group_size: 32, sym: false, ...rest },
+});
+const gptq = (bits: 4 | 8, n: number, k: number) => (make: Make) => [
+  make.words('qweight', [(k * bits) / 32, n]),
+  make.words('qzeros', [Math.ceil(k / 32), (n * bits) / 32]),
+  make.floats('scales', [Math.ceil(k / 32), n]),
+];
+const bnb = (type: 'nf4' | 'fp4', n: number, k: number) => (make: Make) => [
+  make.bytes('weight', [(n * k) / 2, 1]),
+  make.floats('weight.absmax', [Math.ceil((n * k) / 64)], 'F32'),
+  make.numbers(
+    'weight.quant_map',
+    [16],
+    'F32',
+    Array.from({ length: 16 }, (_, i) => Math.fround(Math.sinh((i - 7) / 8))),
+  ),
+  make.text(
+    `weight.quant_state.bitsandbytes__${type}`,
+    JSON.stringify({ quant_type: type, blocksize: 64, dtype: 'float16', shape: [n, k] }),
+  ),
+];
+
+const fromSafetensors: readonly FormatCase[] = [
+  safetensors('GPTQ 4 bits, v1, a short last group', { config: gptqConfig(4, { checkpoint_format: 'gptq' }), tensors: gptq(4, 24, 104) }),
+  safetensors('GPTQ 8 bits, v2', { config: gptqConfig(8, { checkpoint_format: 'gptq_v2' }), tensors: gptq(8, 20, 76), dtype: 'float32' }),
+  safetensors('GPTQ 4 bits, act-order, bias', {
+    config: gptqConfig(4, { desc_act: true }),
+    tensors: (make) => [...gptq(4, 24, 96)(make), make.numbers('g_idx', [96], 'I32', shuffledGroups), make.floats('bias', [24])],
+  }),
+  safetensors('AWQ', {
+    config: { quantization_config: { quant_method: 'awq', bits: 4, group_size: 32, version: 'gemm' } },
+    tensors: (make) => [make.words('qweight', [104, 3]), make.words('qzeros', [4, 3]), make.floats('scales', [4, 24])],
+  }),
+  safetensors('compressed-tensors pack-quantized, 4 bits, zero points', {
+    dtype: 'bfloat16',
+    config: {
+      quantization_config: { quant_method: 'compressed-tensors', config_groups: { group_0: { weights: { num_bits: 4, group_size: 32 } } } },
+    },
+    tensors: (make) => [
+      make.words('weight_packed', [13, 13]),
+      make.floats('weight_scale', [13, 4], 'BF16'),
+      make.words('weight_zero_point', [2, 4]),
+      make.numbers('weight_shape', [2], 'I64', [13, 104]),
+    ],
+  }),
+  safetensors('compressed-tensors int-quantized', {
+    tensors: (make) => [make.bytes('weight', [13, 77], 'I8'), make.floats('weight_scale', [13, 1], 'BF16')],
+  }),
+  safetensors('bitsandbytes NF4, blocks that cross rows', { tensors: bnb('nf4', 10, 96) }),
+  safetensors('bitsandbytes FP4', { tensors: bnb('fp4', 13, 128), dtype: 'float32' }),
+  safetensors('bitsandbytes int8', {
+    tensors: (make) => [make.bytes('weight', [13, 75], 'I8'), make.floats('SCB', [13], 'F32')],
+  }),
+  safetensors('HQQ 4 bits', {
+    tensors: (make) => [
+      make.bytes('W_q', [20, 32]),
+      make.floats('scale', [40, 1]),
+      make.floats('zero', [40, 1]),
+      make.numbers('shape', [2], 'I64', [20, 64]),
+      make.numbers('group_size', [], 'I32', [32]),
+      make.numbers('axis', [], 'I32', [1]),
+      make.numbers('nbits', [], 'I32', [4]),
+      make.text('packing', '4bit_u8'),
+    ],
+  }),
+  safetensors('torchao int4', {
+    dtype: 'bfloat16',
+    metadata: { 'layer.weight': '{"_type":"Int4Tensor","_data":{"block_size":[1,32],"shape":[20,96]}}' },
+    tensors: (make) => [
+      make.bytes('_weight_qdata', [20, 48], 'I8'),
+      make.floats('_weight_scale', [3, 20], 'BF16'),
+      make.floats('_weight_zero_point', [3, 20], 'BF16'),
+    ],
+  }),
+  safetensors('torchao int4 tinygemm', {
+    tensors: (make) => [make.words('_weight_qdata', [2, 1, 32, 2]), make.floats('_weight_scale_and_zero', [2, 16, 2], 'BF16')],
+  }),
+  safetensors('torchao int8', {
+    tensors: (make) => [make.bytes('_weight_qdata', [13, 70], 'I8'), make.floats('_weight_scale', [13, 1], 'F32')],
+  }),
+  safetensors('torch_npu int4, a short last group', {
+    torchNpu: { groupSize: 32 },
+    tensors: (make) => [make.words('weight', [20, 13]), make.floats('antiquant_scale', [20, 4]), make.floats('antiquant_offset', [20, 4])],
+    dtype: 'float32',
+  }),
+  safetensors('torch_npu int8', { tensors: (make) => [make.bytes('weight', [13, 70], 'I8'), make.floats('antiquant_scale', [13])] }),
+  {
+    name: 'MLC q4f16_1',
+    kind: 'mlc',
+    dtype: 'float16',
+    config: { quantization: 'q4f16_1' },
+    tensors: (make) => [make.words('q_weight', [13, 12], 'U32'), make.floats('q_scale', [13, 3])],
+  },
+];
+
+/** Bytes of an f16 between 2^-8 and 2^-4 where a block has one, so that weights are of the size that weights have. */
+function ggufBlocks(make: Make, type: GgufTypeName): RawTensor {
+  const { blockSize, bytes } = ggufTypes[type];
+  const k = 2 * blockSize;
+  const raw = make.bytes('weight', [13, 2 * bytes]);
+  for (let block = 0; block < 26; block++) {
+    const at = block * bytes;
+    // d comes first or last, dmin or m after it; MXFP4 has an exponent.
+    const halves = { Q2_K: [80, 82], Q3_K: [108], Q6_K: [208], Q4_1: [0, 2], Q5_1: [0, 2], Q4_K: [0, 2], Q5_K: [0, 2], MXFP4: [] }[
+      type as string
+    ] ?? [0];
+    for (const half of halves) raw.bytes[at + half + 1] = 0x1c + (raw.bytes[at + half + 1]! % 12);
+    if (type === 'MXFP4') raw.bytes[at] = 118 + (raw.bytes[at]! % 6);
+  }
+  return { ...raw, dtype: type, shape: [13, k] };
+}
+const fromGguf: readonly FormatCase[] = (Object.keys(ggufTypes) as GgufTypeName[]).map((type, i) => ({
+  name: `GGUF ${type}`,
+  kind: 'gguf',
+  dtype: (['float16', 'float32', 'bfloat16'] as const)[i % 3]!,
+  tensors: (make) => [ggufBlocks(make, type)],
+}));
+
+export const formatCases: readonly FormatCase[] = [...fromSafetensors, ...fromGguf];
+
+/** The tensors of an ONNX node, which has no file of its own here. */
+export interface NodeCase {
+  readonly name: string;
+  readonly bits: 4 | 8;
+  readonly k: number;
+  readonly block: number;
+}
+export const nodeCases: readonly NodeCase[] = [
+  { name: 'MatMulNBits 4 bits, blocks of 16, K = 100', bits: 4, k: 100, block: 16 },
+  { name: 'MatMulNBits 8 bits, blocks of 32, K = 77', bits: 8, k: 77, block: 32 },
+];

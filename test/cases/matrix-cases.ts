@@ -1,0 +1,244 @@
+// Imported matrices (src/formats/matrix.ts) on a device: everything that the common form can say, in every kernel that takes it. Tests on
+// every engine share the table, as they share cases.ts.
+
+import { encode16, type FloatDType } from '../../src/dtype.js';
+import { variantId } from '../../src/kernels/kernel.js';
+import type { Force } from '../../src/plan/plan.js';
+import type { Caps } from '../../src/problem/caps.js';
+import { packCodes, type QuantizedMatrix } from '../../src/problem/matrix.js';
+import type { HostTensor } from '../../src/reference/reference.js';
+import { random } from './data.js';
+
+export interface MatrixCase {
+  readonly name: string;
+  readonly m: number;
+  readonly n: number;
+  readonly k: number;
+  readonly bits: 4 | 8;
+  /** K for none. */
+  readonly groupSize: number;
+  readonly shift: 'none' | 'zero point' | 'minimum' | 'codebook';
+  readonly permuted: boolean;
+  readonly scaleDtype: FloatDType;
+  /** Of x and y. */
+  readonly dtype: FloatDType;
+  readonly bias: boolean;
+  readonly int8: boolean;
+  readonly exact: boolean;
+  readonly innerPrecise: 0 | 1;
+  readonly force: Force | undefined;
+  readonly caps: Partial<Caps>;
+}
+
+const DEFAULT: Omit<MatrixCase, 'name'> = {
+  m: 3,
+  n: 20,
+  k: 120,
+  bits: 4,
+  groupSize: 32,
+  shift: 'none',
+  permuted: false,
+  scaleDtype: 'float32',
+  dtype: 'float32',
+  bias: false,
+  int8: false,
+  exact: true,
+  innerPrecise: 0,
+  force: undefined,
+  caps: {},
+};
+
+function makeCase(change: Partial<Omit<MatrixCase, 'name'>>): MatrixCase {
+  const c = { ...DEFAULT, innerPrecise: change.force?.kernel === 'matmul-dot4' ? (1 as const) : (0 as const), ...change };
+  const words = [
+    `${c.m}·${c.k}·${c.n}`,
+    `${c.bits} bits`,
+    c.groupSize < c.k ? `g${c.groupSize}` : 'no groups',
+    c.shift !== 'none' && c.shift,
+    c.permuted && 'permuted',
+    `${c.scaleDtype} scales`,
+    `${c.dtype} x`,
+    c.bias && 'bias',
+    c.int8 && 'int8 out',
+    c.exact ? 'exact' : 'random',
+    c.force && variantId(c.force.kernel, c.force.tile ?? {}),
+    ...Object.entries(c.caps).map(([name, value]) => `${name}=${value}`),
+  ];
+  return { ...c, name: words.filter(Boolean).join(' ') };
+}
+
+const NUMBERS = ['none', 'zero point', 'minimum'] as const;
+const DTYPES: readonly FloatDType[] = ['float32', 'float16', 'bfloat16'];
+const KERNELS = ['matmul-plain', 'matmul-rows', 'matmul-subgroup', 'matmul-decode', 'matmul-prefill', 'matmul-tiled', 'matmul-dot4'];
+/** Those that take groups of whole words, whatever their size. */
+const ANY_GROUP = ['matmul-plain', 'matmul-rows', 'matmul-decode', 'matmul-prefill', 'matmul-tiled'];
+
+const everyKernel = KERNELS.flatMap((kernel, i) =>
+  [4, 8].flatMap((bits) =>
+    NUMBERS.map((shift, j) =>
+      makeCase({
+        bits: bits as 4 | 8,
+        shift,
+        scaleDtype: DTYPES[(i + j) % 3]!,
+        dtype: DTYPES[(i + 2 * j + 1) % 3]!,
+        force: { kernel },
+        bias: j === 2,
+      }),
+    ),
+  ),
+);
+const smallGroups = ANY_GROUP.flatMap((kernel, i) =>
+  [8, 16, 40].map((groupSize, j) =>
+    makeCase({ groupSize, bits: (i + j) % 2 === 0 ? 4 : 8, shift: NUMBERS[(i + j) % 3]!, force: { kernel }, k: 136, dtype: DTYPES[j]! }),
+  ),
+);
+const codebooks = [
+  ...['matmul-plain', 'matmul-tiled'].map((kernel) => makeCase({ shift: 'codebook', force: { kernel }, dtype: 'float16' })),
+  ...[1, 2, 4, 8].flatMap((ROWS, i) =>
+    [true, false].map((exact) =>
+      makeCase({
+        shift: 'codebook',
+        m: 9,
+        n: exact ? 20 : 261,
+        groupSize: [64, 32, 16, 8][i]!,
+        exact,
+        scaleDtype: DTYPES[i % 3]!,
+        dtype: DTYPES[(i + 1) % 3]!,
+        force: { kernel: 'matmul-table', tile: { ROWS, LANES: 64, TRICK: 0 } },
+      }),
+    ),
+  ),
+  makeCase({
+    shift: 'codebook',
+    m: 3,
+    k: 1000,
+    exact: false,
+    force: { kernel: 'matmul-table' },
+    caps: { lanes: 2 ** 20, software: false },
+  }),
+];
+const planned = [
+  ...[1, 5, 33].flatMap((m) =>
+    [16, 32, 1000].flatMap((groupSize) =>
+      ([...NUMBERS, 'codebook'] as const).map((shift, i) =>
+        makeCase({
+          m,
+          n: 37,
+          k: 200,
+          groupSize: Math.min(groupSize, 200),
+          shift,
+          exact: false,
+          bits: shift === 'codebook' || i % 2 === 0 ? 4 : 8,
+          dtype: DTYPES[(m + i) % 3]!,
+        }),
+      ),
+    ),
+  ),
+  // As a GPU would do it, made with the device at hand.
+  ...[1, 3, 18].flatMap((m) =>
+    (['minimum', 'codebook'] as const).map((shift) =>
+      makeCase({ m, n: 260, k: 1024, groupSize: 16, shift, exact: false, dtype: 'float16', caps: { software: false } }),
+    ),
+  ),
+];
+const permutations = DTYPES.flatMap((dtype, i) => [
+  makeCase({ permuted: true, dtype, scaleDtype: 'float16', shift: NUMBERS[i]! }),
+  makeCase({ permuted: true, dtype, bits: 8, m: 9, k: 77, n: 13, groupSize: 16, exact: false, bias: true }),
+]).concat(
+  makeCase({ permuted: true, m: 70, k: 64, n: 36, caps: { maxStorageBufferBindingSize: 4096 } }),
+  makeCase({ permuted: true, shift: 'minimum', innerPrecise: 1, force: { kernel: 'matmul-dot4' } }),
+);
+const outputs = NUMBERS.map((shift) => makeCase({ shift, int8: true, bias: true, bits: 8, n: 17 }));
+const limits = NUMBERS.map((shift) =>
+  makeCase({ shift, m: 9, k: 136, n: 172, groupSize: 16, scaleDtype: 'float16', caps: { maxStorageBufferBindingSize: 4096 } }),
+);
+
+export const matrixCases: readonly MatrixCase[] = [
+  ...everyKernel,
+  ...smallGroups,
+  ...codebooks,
+  ...planned,
+  ...permutations,
+  ...outputs,
+  ...limits,
+];
+
+/** Does the device have what a case is about? */
+export const matrixRunsOn = ({ force }: MatrixCase, caps: Caps): boolean =>
+  !(
+    (force?.kernel === 'matmul-subgroup' && !(caps.subgroups && [4, 8].includes(caps.maxSubgroupSize))) ||
+    (force?.kernel === 'matmul-dot4' && !caps.dot4)
+  );
+
+const PRECISION: Readonly<Record<FloatDType, number>> = { float32: 24, float16: 11, bfloat16: 8 };
+/** A number that a dtype holds. */
+const short = (value: number, dtype: FloatDType): number => {
+  if (value === 0) return 0;
+  const unit = 2 ** (Math.floor(Math.log2(Math.abs(value))) - PRECISION[dtype] + 1);
+  return Math.round(value / unit) * unit;
+};
+
+export function makeMatrix(c: Omit<MatrixCase, 'caps' | 'force'>): {
+  readonly matrix: QuantizedMatrix;
+  readonly x: HostTensor;
+  readonly tensors: Readonly<Record<string, HostTensor>>;
+} {
+  const { m, n, k, bits, groupSize, shift, permuted, scaleDtype, dtype, exact } = c;
+  const next = random(c.name);
+  const integer = (low: number, high: number): number => low + Math.floor(next() * (high - low + 1));
+  const fill = (length: number, make: (i: number) => number): Float32Array => Float32Array.from({ length }, (_, i) => make(i));
+  const groups = Math.ceil(k / groupSize);
+  const middle = 2 ** (bits - 1);
+  // x of magnitude 127 in every block of 32 makes int8 activations exact; a permutation moves them, so there all are.
+  const large = (i: number): boolean => c.innerPrecise === 1 && (permuted || (i % k) % 32 === 0);
+  const xs = fill(m * k, (i) => (!exact ? next() + next() - 1 : large(i) ? 127 * (i % 2 === 0 ? 1 : -1) : integer(-3, 3)));
+  const codes = Array.from({ length: n * k }, () => (exact && bits === 8 ? integer(120, 136) : integer(0, 2 ** bits - 1)));
+  const values = fill(n * groups, () => (exact ? [0.5, 1, 2, -1][integer(0, 3)]! : short(0.001 + 0.02 * next(), scaleDtype)));
+  const matrix: QuantizedMatrix = {
+    n,
+    k,
+    bits,
+    codes: packCodes(codes, n, k, bits),
+    groupSize: Math.min(groupSize, k),
+    scale: values,
+    scaleDtype,
+    ...(shift === 'zero point' && { zeroPoint: fill(n * groups, () => middle + integer(-5, 5)) }),
+    ...(shift === 'minimum' && { minimum: fill(n * groups, () => (exact ? integer(-12, 12) / 4 : short(-0.1 * next(), scaleDtype))) }),
+    ...(shift === 'codebook' && { codebook: fill(16, (i) => (exact ? i - 5 : Math.tanh((i - 7.3) / 5))) }),
+    ...(permuted && { permutation: Uint32Array.from(shuffled(k, next)) }),
+  };
+  const host = (data: Float32Array, shape: readonly number[], type: FloatDType): HostTensor => ({
+    data: type === 'float32' ? data : encode16(data, type),
+    shape,
+    dtype: type,
+  });
+  return {
+    matrix,
+    x: host(xs, [m, k], dtype),
+    tensors: {
+      ...(c.bias && {
+        bias: host(
+          fill(n, () => integer(-8, 8) / 2),
+          [n],
+          'float32',
+        ),
+      }),
+      ...(c.int8 && {
+        quantScale: host(
+          fill(n, () => 2 ** integer(-5, -2)),
+          [n],
+          'float32',
+        ),
+      }),
+    },
+  };
+}
+
+function shuffled(length: number, next: () => number): number[] {
+  const list = Array.from({ length }, (_, i) => i);
+  for (let i = length - 1; i > 0; i--) {
+    const j = Math.floor(next() * (i + 1));
+    [list[i], list[j]] = [list[j]!, list[i]!];
+  }
+  return list;
+}

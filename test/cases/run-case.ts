@@ -1,0 +1,165 @@
+// Runs one case on one device and compares with the CPU reference. Knows no engine: Dawn, Chromium and Deno all call this.
+
+import { BYTES, decode16 } from '../../src/dtype.js';
+import { type HostTensor, LinearWeightQuant, type ReferenceResult, reference, Tensor } from '../../src/index.js';
+import { variantId } from '../../src/kernels/kernel.js';
+import { type Accuracy, PRECISE } from '../../src/problem/accuracy.js';
+import { transposeHost } from '../../src/reference/reference.js';
+import type { Case } from './cases.js';
+import { makeData } from './data.js';
+
+export interface CaseReport {
+  readonly name: string;
+  /** Variants that ran. */
+  readonly variants: readonly string[];
+  /** Sentences; none if all is well. */
+  readonly failures: readonly string[];
+  /** Largest |y - reference| / largest |reference|, over finite elements. */
+  readonly error: number;
+}
+
+const GUARD = 64; // bytes of poison before and after y
+const POISON = 0xa5;
+
+/** A host tensor on the GPU; `lead` elements of something else come first in its buffer. */
+export function upload(device: GPUDevice, { data, shape, dtype, strides, format = 'ND' }: HostTensor, lead = 0): Tensor {
+  const bytes = new Uint8Array(data.buffer, data.byteOffset, data.byteLength);
+  const from = lead * BYTES[dtype];
+  const size = Math.ceil((from + bytes.length) / 4) * 4;
+  const buffer = device.createBuffer({ size: Math.max(4, size), usage: 0x80 | 0x4 | 0x8, mappedAtCreation: true });
+  const mapped = new Uint8Array(buffer.getMappedRange());
+  mapped.fill(0xff, 0, from);
+  mapped.set(bytes, from);
+  buffer.unmap();
+  return Tensor.wrap(device, buffer, { shape, dtype, byteOffset: from, format, ...(strides && { strides }) });
+}
+
+/** The reference's answer for module-oriented tensors. */
+export function expected(
+  c: Pick<Case, 'groupSize'>,
+  x: HostTensor,
+  tensors: Readonly<Record<string, HostTensor>>,
+  accuracy: Accuracy = PRECISE,
+) {
+  const turn = (tensor: HostTensor): HostTensor => (tensor.shape.length === 2 ? transposeHost(tensor) : tensor);
+  // The functional form takes no (N, 1) per-channel scale that is not a transposed (1, N).
+  const flat = (tensor: HostTensor): HostTensor =>
+    c.groupSize === 0 && tensor.shape.length === 2 && tensor.shape[0] === 1
+      ? { ...tensor, shape: [tensor.shape[1]!], strides: [1] }
+      : turn(tensor);
+  const { weight, antiquantScale, antiquantOffset, ...rest } = tensors;
+  return reference(x, transposeHost(weight!), flat(antiquantScale!), {
+    ...rest,
+    ...(antiquantOffset && { antiquantOffset: flat(antiquantOffset) }),
+    antiquantGroupSize: c.groupSize,
+    accuracy,
+  });
+}
+
+type Want = ReferenceResult;
+
+/** Multiplies into the middle of a poisoned buffer, and compares: with `exact` to the bit. Gives the error relative to the largest y. */
+export async function multiply(
+  device: GPUDevice,
+  layer: LinearWeightQuant,
+  {
+    x,
+    lead,
+    want,
+    yOffset,
+    exact,
+  }: { readonly x: HostTensor; readonly lead: number; readonly want: Want; readonly yOffset: number; readonly exact: boolean },
+): Promise<{ readonly failures: string[]; readonly error: number }> {
+  const failures: string[] = [];
+  // y inside a poisoned buffer
+  const width = BYTES[want.dtype];
+  const length = want.data.length * width;
+  const begin = GUARD + yOffset * width;
+  const total = Math.ceil((begin + length + GUARD) / 4) * 4;
+  const buffer = device.createBuffer({ size: total, usage: 0x80 | 0x4, mappedAtCreation: true });
+  new Uint8Array(buffer.getMappedRange()).fill(POISON);
+  buffer.unmap();
+  const y = Tensor.wrap(device, buffer, { shape: want.shape, dtype: want.dtype, byteOffset: begin });
+  const input = upload(device, x, lead);
+  const encoder = device.createCommandEncoder();
+  const pass = encoder.beginComputePass();
+  layer.encode(pass, input, y);
+  pass.end();
+  device.queue.submit([encoder.finish()]);
+  const words = await Tensor.wrap(device, buffer, { shape: [total / 4], dtype: 'int32' }).read();
+
+  const bytes = new Uint8Array(words.buffer, words.byteOffset, total);
+  bytes.forEach((byte, i) => {
+    const own = i >= begin && i < begin + length;
+    if (!own && byte !== POISON) failures.push(`byte ${i - begin} of y, outside it, was overwritten with ${byte}`);
+  });
+  const raw = bytes.slice(begin, begin + length).buffer;
+  const got =
+    want.dtype === 'int8'
+      ? new Int8Array(raw)
+      : want.dtype === 'float32'
+        ? new Float32Array(raw)
+        : decode16(new Uint16Array(raw), want.dtype);
+
+  const { error, wrong } = compare({ data: exact ? 'exact' : 'random' }, got, want);
+  failures.push(...wrong);
+  buffer.destroy();
+  input.buffer.destroy();
+  return { failures, error };
+}
+
+export async function runCase(device: GPUDevice, c: Case): Promise<CaseReport> {
+  const { x, tensors } = makeData(c);
+  const layer = new LinearWeightQuant(device, {
+    inFeatures: c.k,
+    outFeatures: c.n,
+    dtype: c.dtype,
+    bias: c.bias,
+    antiquantOffset: c.offset,
+    quantScale: c.quant !== 'none',
+    quantOffset: c.quant === 'float32+offset',
+    antiquantGroupSize: c.groupSize,
+    innerPrecise: c.innerPrecise,
+    plan: { caps: c.caps, ...(c.force && { force: c.force }) },
+  });
+  device.pushErrorScope('validation');
+  const uploaded = Object.fromEntries(Object.entries(tensors).map(([name, tensor]) => [name, upload(device, tensor)]));
+  layer.load(uploaded);
+  const { accuracy, steps } = layer.explain(c.batch.reduce((a, b) => a * b, c.m));
+  const want = expected(c, x, tensors, accuracy);
+  for (const tensor of Object.values(uploaded)) tensor.buffer.destroy(); // the layer has its own copy
+
+  const { failures, error } = await multiply(device, layer, {
+    x,
+    lead: c.x === 'offset' ? 3 : 0,
+    want,
+    yOffset: c.yOffset,
+    exact: c.data === 'exact',
+  });
+  const invalid = await device.popErrorScope();
+  if (invalid) failures.push(`validation: ${invalid.message}`);
+  const variants = [...new Set(steps.map((s) => variantId(s.shader, s.params)))];
+  layer.destroy();
+  return { name: c.name, variants, failures, error };
+}
+
+/** Exact cases to the bit, others within the reference's interval; index, got, want and bounds of what is wrong. */
+export function compare(c: Pick<Case, 'data'>, got: ArrayLike<number>, want: Want): { readonly error: number; readonly wrong: string[] } {
+  const wrong: string[] = [];
+  let count = 0;
+  let error = 0;
+  let size = 0;
+  const n = want.shape.at(-1)!;
+  for (let i = 0; i < want.data.length; i++) {
+    const [value, best, low, high] = [got[i]!, want.data[i]!, want.low[i]!, want.high[i]!];
+    if (Number.isFinite(best) && Number.isFinite(value)) {
+      error = Math.max(error, Math.abs(value - want.exact[i]!));
+      size = Math.max(size, Math.abs(want.exact[i]!));
+    }
+    const right = Number.isNaN(best) ? Number.isNaN(value) : c.data === 'exact' ? value === best : value >= low && value <= high;
+    if (right) continue;
+    if (count++ < 5) wrong.push(`y[${Math.floor(i / n)}, ${i % n}]: got ${value}, want ${best}, between ${low} and ${high}`);
+  }
+  if (count > 5) wrong.push(`and ${count - 5} more of ${want.data.length}`);
+  return { error: size > 0 ? error / size : 0, wrong };
+}

@@ -1,0 +1,44 @@
+// Runs imported matrices on a device and compares with the CPU reference. Knows no engine.
+
+import { type HostTensor, LinearWeightQuant, referenceMatrix } from '../../src/index.js';
+import { variantId } from '../../src/kernels/kernel.js';
+import type { QuantizedMatrix } from '../../src/problem/matrix.js';
+import { type MatrixCase, makeMatrix } from './matrix-cases.js';
+import { type CaseReport, multiply, upload } from './run-case.js';
+
+export async function runMatrixCase(device: GPUDevice, c: MatrixCase): Promise<CaseReport> {
+  return runMatrix(device, c, makeMatrix(c));
+}
+
+/** A matrix, whatever made it, on a device against the reference. */
+export async function runMatrix(
+  device: GPUDevice,
+  c: Pick<MatrixCase, 'name' | 'dtype' | 'exact' | 'innerPrecise' | 'force' | 'caps'>,
+  {
+    matrix,
+    x,
+    tensors = {},
+  }: { readonly matrix: QuantizedMatrix; readonly x: HostTensor; readonly tensors?: Readonly<Record<string, HostTensor>> },
+): Promise<CaseReport> {
+  const { bias, quantScale } = tensors;
+  const layer = new LinearWeightQuant(device, {
+    inFeatures: matrix.k,
+    outFeatures: matrix.n,
+    dtype: c.dtype,
+    bias: bias !== undefined,
+    quantScale: quantScale !== undefined,
+    innerPrecise: c.innerPrecise,
+    plan: { caps: c.caps, ...(c.force && { force: c.force }) },
+  });
+  device.pushErrorScope('validation');
+  const uploaded = Object.fromEntries(Object.entries(tensors).map(([name, tensor]) => [name, upload(device, tensor)]));
+  layer.loadMatrix(matrix, uploaded);
+  for (const tensor of Object.values(uploaded)) tensor.buffer.destroy();
+  const { accuracy, steps } = layer.explain(x.shape[0]!);
+  const want = referenceMatrix(x, matrix, { bias, quantScale, accuracy });
+  const { failures, error } = await multiply(device, layer, { x, lead: 0, want, yOffset: 0, exact: c.exact });
+  const invalid = await device.popErrorScope();
+  if (invalid) failures.push(`validation: ${invalid.message}`);
+  layer.destroy();
+  return { name: c.name, variants: [...new Set(steps.map((s) => variantId(s.shader, s.params)))], failures, error };
+}

@@ -1,0 +1,121 @@
+// A small file of every format that find-layers.ts knows by names, random but for its settings, and what it should find.
+
+import type { RawTensor } from '../../src/files/raw-tensor.js';
+import type { TensorFile } from '../../src/files/tensor-file.js';
+import { infoOf, randoms, raw } from './raw.js';
+
+const text = (name: string, value: string): RawTensor =>
+  raw(
+    name,
+    'U8',
+    [value.length],
+    [...value].map((letter) => letter.charCodeAt(0)),
+  );
+export const bytes = (length: number, seed: number) => randoms(seed, length, 0, 255);
+export const words = (length: number, seed: number) => randoms(seed, length, -(2 ** 31), 2 ** 31 - 1);
+/** Scales, zeros and the like: small, exact in every dtype, and not all the same. */
+export const steps = (length: number) => Array.from({ length }, (_, i) => (1 + (i % 7)) / 8);
+
+/** N = 16 and K = 64 for each. */
+export const TENSORS: Readonly<Record<string, readonly RawTensor[]>> = {
+  gptq: [
+    raw('gptq.qweight', 'I32', [8, 16], words(128, 1)),
+    raw('gptq.qzeros', 'I32', [2, 2], words(4, 2)),
+    raw('gptq.scales', 'F16', [2, 16], steps(32)),
+    raw(
+      'gptq.g_idx',
+      'I32',
+      [64],
+      Array.from({ length: 64 }, (_, i) => Math.floor(i / 32)),
+    ),
+    raw('gptq.bias', 'F16', [16], steps(16)),
+  ],
+  gptq8: [
+    raw('gptq8.qweight', 'I32', [16, 16], words(256, 1)),
+    raw('gptq8.qzeros', 'I32', [2, 4], words(8, 2)),
+    raw('gptq8.scales', 'F16', [2, 16], steps(32)),
+  ],
+  awq: [
+    raw('awq.qweight', 'I32', [64, 2], words(128, 3)),
+    raw('awq.qzeros', 'I32', [2, 2], words(4, 4)),
+    raw('awq.scales', 'F16', [2, 16], steps(32)),
+  ],
+  packed: [
+    raw('packed.weight_packed', 'I32', [16, 8], words(128, 5)),
+    raw('packed.weight_scale', 'BF16', [16, 2], steps(32)),
+    raw('packed.weight_zero_point', 'I32', [2, 2], words(4, 6)),
+    raw('packed.weight_shape', 'I64', [2], [16, 64]),
+  ],
+  int8: [raw('int8.weight', 'I8', [16, 64], bytes(1024, 7)), raw('int8.weight_scale', 'BF16', [16, 1], steps(16))],
+  nf4: [
+    raw('nf4.weight', 'U8', [512, 1], bytes(512, 8)),
+    raw('nf4.weight.absmax', 'U8', [16], bytes(16, 9)),
+    raw('nf4.weight.nested_absmax', 'F32', [1], [1]),
+    raw('nf4.weight.nested_quant_map', 'F32', [256], steps(256)),
+    raw('nf4.weight.quant_map', 'F32', [16], steps(16)),
+    text(
+      'nf4.weight.quant_state.bitsandbytes__nf4',
+      '{"quant_type":"nf4","blocksize":64,"shape":[16,64],"nested_blocksize":256,"nested_offset":0.5}',
+    ),
+  ],
+  bnb8: [
+    raw('bnb8.weight', 'I8', [16, 64], bytes(1024, 10)),
+    raw('bnb8.SCB', 'F32', [16], steps(16)),
+    raw('bnb8.weight_format', 'U8', [], [0]),
+  ],
+  hqq: [
+    raw('hqq.W_q', 'U8', [16, 32], bytes(512, 11)),
+    raw('hqq.scale', 'F16', [32, 1], steps(32)),
+    raw('hqq.zero', 'F16', [32, 1], steps(32)),
+    raw('hqq.shape', 'I64', [2], [16, 64]),
+    raw('hqq.group_size', 'I32', [], [32]),
+    raw('hqq.axis', 'I32', [], [1]),
+    raw('hqq.nbits', 'I32', [], [4]),
+    text('hqq.packing', '4bit_u8'),
+  ],
+  ao4: [
+    raw('ao4._weight_qdata', 'I8', [16, 32], bytes(512, 12)),
+    raw('ao4._weight_scale', 'BF16', [2, 16], steps(32)),
+    raw('ao4._weight_zero_point', 'BF16', [2, 16], steps(32)),
+  ],
+  aotile: [
+    raw('aotile._weight_qdata', 'I32', [2, 1, 32, 2], words(128, 13)),
+    raw('aotile._weight_scale_and_zero', 'BF16', [2, 16, 2], steps(64)),
+  ],
+  ao8: [raw('ao8._weight_qdata', 'I8', [16, 64], bytes(1024, 14)), raw('ao8._weight_scale', 'F32', [16, 1], steps(16))],
+  npu: [
+    raw('npu.weight', 'I32', [16, 8], words(128, 15)),
+    raw('npu.antiquant_scale', 'F16', [16, 2], steps(32)),
+    raw('npu.antiquant_offset', 'F16', [16, 2], steps(32)),
+  ],
+};
+export const OTHERS = [
+  raw('model.embed_tokens.weight', 'BF16', [4, 8], steps(32)),
+  raw('model.norm.weight', 'BF16', [8], steps(8)),
+  raw('model.lm_head.weight', 'F32', [4, 8], steps(32)),
+];
+export const METADATA = { 'ao4.weight': '{"_type":"Int4Tensor","_data":{"block_size":[1,32],"shape":[16,64]}}' };
+
+export const fileOf = (tensors: readonly RawTensor[], extra: Partial<TensorFile> = {}): TensorFile => ({
+  kind: 'safetensors',
+  name: 'test',
+  metadata: METADATA,
+  tensors: new Map(tensors.map((tensor) => [tensor.name, infoOf(tensor)])),
+  ...extra,
+});
+export const all = [...Object.values(TENSORS).flat(), ...OTHERS];
+
+export const FORMATS: Readonly<Record<string, string>> = {
+  gptq: 'GPTQ',
+  gptq8: 'GPTQ',
+  awq: 'AWQ',
+  packed: 'compressed-tensors pack-quantized',
+  int8: 'compressed-tensors int-quantized',
+  nf4: 'bitsandbytes NF4',
+  bnb8: 'bitsandbytes int8',
+  hqq: 'HQQ 4bit_u8',
+  ao4: 'torchao int4',
+  aotile: 'torchao int4 tinygemm',
+  ao8: 'torchao int8',
+  npu: 'torch_npu int4',
+};

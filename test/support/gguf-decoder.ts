@@ -1,0 +1,120 @@
+// What blocks of GGUF mean, one weight at a time, in the order of ggml's float32 operations (dequantize_row_* of ggml-quants.c). Slow, written
+// from the layouts of ggml-common.h and not from src/formats: bits are looked up where the struct says that they are.
+import { fromFloat16Bits } from '../../src/dtype.js';
+
+const f = Math.fround;
+/** float32 product and difference. */
+const mul = (a: number, b: number): number => f(f(a) * f(b));
+const sub = (a: number, b: number): number => f(f(a) - f(b));
+const add = (a: number, b: number): number => f(f(a) + f(b));
+
+const half = (b: Uint8Array, at: number): number => fromFloat16Bits(b[at]! + 256 * b[at + 1]!);
+const int8 = (byte: number): number => (byte > 127 ? byte - 256 : byte);
+/** Bit `i` of a field that starts at a byte. */
+const bit = (b: Uint8Array, at: number, i: number): number => Math.floor(b[at + Math.floor(i / 8)]! / 2 ** (i % 8)) % 2;
+/** Nibble of weight j of 32: low nibbles first. */
+const nibble32 = (b: Uint8Array, at: number, j: number): number => (j < 16 ? b[at + j]! % 16 : Math.floor(b[at + j - 16]! / 16));
+/** Nibble of weight e of 256: of each 64 the low nibbles of 32 bytes, then the high ones. */
+const nibble256 = (b: Uint8Array, at: number, e: number): number => {
+  const byte = b[at + 32 * Math.floor(e / 64) + (e % 32)]!;
+  return e % 64 < 32 ? byte % 16 : Math.floor(byte / 16);
+};
+/** The two bits of weight e of 256: of each 128, 32 bytes hold weights l, l + 32, l + 64 and l + 96, lowest bits first. */
+const two256 = (b: Uint8Array, at: number, e: number): number => {
+  const byte = b[at + 32 * Math.floor(e / 128) + (e % 32)]!;
+  return Math.floor(byte / 4 ** Math.floor((e % 128) / 32)) % 4;
+};
+/** get_scale_min_k4. */
+const scaleMin = (b: Uint8Array, at: number, j: number): [number, number] => {
+  const s = (i: number): number => b[at + i]!;
+  if (j < 4) return [s(j) % 64, s(j + 4) % 64];
+  return [(s(j + 4) % 16) + 16 * Math.floor(s(j - 4) / 64), Math.floor(s(j + 4) / 16) + 16 * Math.floor(s(j) / 64)];
+};
+const IQ4 = [-127, -104, -83, -65, -49, -35, -22, -10, 1, 13, 25, 38, 53, 69, 89, 113];
+const FP4 = [0, 1, 2, 3, 4, 6, 8, 12, 0, -1, -2, -3, -4, -6, -8, -12]; // doubled
+
+const five = (b: Uint8Array, high: number, j: number): number => nibble32(b, high + 4, j) + 16 * bit(b, high, j);
+const superblock = (b: Uint8Array, j: number, q: number): number => {
+  const [sc, m] = scaleMin(b, 4, j);
+  return sub(mul(mul(half(b, 0), sc), q), mul(half(b, 2), m));
+};
+
+interface Meaning {
+  readonly size: number;
+  readonly bytes: number;
+  /** Offsets of float16 fields. */
+  readonly halves: readonly number[];
+  weight(block: Uint8Array, e: number): number;
+}
+
+export const meanings: Readonly<Record<string, Meaning>> = {
+  Q4_0: { size: 32, bytes: 18, halves: [0], weight: (b, e) => mul(nibble32(b, 2, e) - 8, half(b, 0)) },
+  Q4_1: { size: 32, bytes: 20, halves: [0, 2], weight: (b, e) => add(mul(nibble32(b, 4, e), half(b, 0)), half(b, 2)) },
+  Q5_0: { size: 32, bytes: 22, halves: [0], weight: (b, e) => mul(five(b, 2, e) - 16, half(b, 0)) },
+  Q5_1: { size: 32, bytes: 24, halves: [0, 2], weight: (b, e) => add(mul(five(b, 4, e), half(b, 0)), half(b, 2)) },
+  Q8_0: { size: 32, bytes: 34, halves: [0], weight: (b, e) => mul(int8(b[2 + e]!), half(b, 0)) },
+  Q2_K: {
+    size: 256,
+    bytes: 84,
+    halves: [80, 82],
+    weight: (b, e) => {
+      const scales = b[Math.floor(e / 16)]!;
+      return sub(mul(mul(half(b, 80), scales % 16), two256(b, 16, e)), mul(half(b, 82), Math.floor(scales / 16)));
+    },
+  },
+  Q3_K: {
+    size: 256,
+    bytes: 110,
+    halves: [108],
+    weight: (b, e) => {
+      const j = Math.floor(e / 16);
+      const low = j < 8 ? b[96 + j]! % 16 : Math.floor(b[96 + j - 8]! / 16);
+      const high = Math.floor(b[96 + 8 + (j % 4)]! / 4 ** Math.floor(j / 4)) % 4;
+      const third = bit(b, e % 32, Math.floor(e / 32));
+      return mul(mul(half(b, 108), low + 16 * high - 32), two256(b, 32, e) - (third ? 0 : 4));
+    },
+  },
+  Q4_K: { size: 256, bytes: 144, halves: [0, 2], weight: (b, e) => superblock(b, Math.floor(e / 32), nibble256(b, 16, e)) },
+  Q5_K: {
+    size: 256,
+    bytes: 176,
+    halves: [0, 2],
+    weight: (b, e) => superblock(b, Math.floor(e / 32), nibble256(b, 48, e) + 16 * bit(b, 16 + (e % 32), Math.floor(e / 32))),
+  },
+  Q6_K: {
+    size: 256,
+    bytes: 210,
+    halves: [208],
+    weight: (b, e) => {
+      const [side, within, l] = [Math.floor(e / 128), Math.floor((e % 128) / 32), e % 32];
+      const byte = b[64 * side + l + 32 * (within % 2)]!;
+      const low = within < 2 ? byte % 16 : Math.floor(byte / 16);
+      const high = two256(b, 128, e);
+      return mul(mul(half(b, 208), int8(b[192 + Math.floor(e / 16)]!)), low + 16 * high - 32);
+    },
+  },
+  IQ4_NL: { size: 32, bytes: 18, halves: [0], weight: (b, e) => mul(half(b, 0), IQ4[nibble32(b, 2, e)]!) },
+  IQ4_XS: {
+    size: 256,
+    bytes: 136,
+    halves: [0],
+    weight: (b, e) => {
+      const j = Math.floor(e / 32);
+      const low = Math.floor(b[4 + Math.floor(j / 2)]! / 16 ** (j % 2)) % 16;
+      const high = bit(b, 2, 2 * j) + 2 * bit(b, 2, 2 * j + 1);
+      return mul(mul(half(b, 0), low + 16 * high - 32), IQ4[nibble32(b, 8 + 16 * j, e % 32)]!);
+    },
+  },
+  MXFP4: { size: 32, bytes: 17, halves: [], weight: (b, e) => mul(FP4[nibble32(b, 1, e)]!, 2 ** (b[0]! - 128)) },
+};
+
+/** Weights of blocks one after another. */
+export function decode(type: string, bytes: Uint8Array): Float32Array {
+  const { size, bytes: length, weight } = meanings[type]!;
+  const out = new Float32Array((bytes.length / length) * size);
+  for (let i = 0; i < out.length; i++) {
+    const at = Math.floor(i / size) * length;
+    out[i] = weight(bytes.subarray(at, at + length), i % size);
+  }
+  return out;
+}

@@ -1,0 +1,138 @@
+// Texts of variants as wgsl_reflect can read them, and problems for the planner. Shared by tests; holds no test.
+
+import type { FloatDType } from '../../src/dtype.js';
+import type { Caps } from '../../src/problem/caps.js';
+import { type ColumnView, contiguousX, type Operands, type Problem, type XView } from '../../src/problem/problem.js';
+import { type Params, type Preprocessed, preprocess } from '../../src/wgsl/preprocess.js';
+import { sources } from '../../src/wgsl/sources.js';
+
+export const variantText = (shader: string, params: Params): Preprocessed => preprocess(sources, `${shader}.wgsl`, params);
+
+/**
+ * wgsl_reflect takes the word `workgroup` for a keyword everywhere; WGSL knows it only in `var<workgroup>`. It does not know subgroup
+ * matrices: their types become arrays, and their functions lose the template arguments.
+ */
+export const readable = (code: string): string =>
+  code
+    .replace(/(?<!<)\bworkgroup\b/g, 'workgroup_index')
+    .replace(/subgroup_matrix_\w+<(\w+), \w+, \w+>/g, 'array<$1, 1>')
+    .replace(/(subgroupMatrix(?:Load|Store))<[^>]*>/g, '$1');
+
+/** A GPU that can do everything. */
+export const GPU: Caps = {
+  f16: true,
+  subgroups: true,
+  subgroupMatrix: [],
+  vendor: '',
+  lanes: 32768,
+  software: false,
+  dot4: true,
+  minSubgroupSize: 32,
+  maxSubgroupSize: 32,
+  maxBufferSize: 2 ** 31,
+  maxStorageBufferBindingSize: 2 ** 31 - 4,
+  minStorageBufferOffsetAlignment: 256,
+  maxComputeWorkgroupsPerDimension: 65535,
+  maxComputeInvocationsPerWorkgroup: 1024,
+  maxComputeWorkgroupStorageSize: 32768,
+};
+/** One with matrix units too, of every size that some device has. */
+export const MATRIX_GPU: Caps = {
+  ...GPU,
+  subgroupMatrix: [
+    [16, 16, 16],
+    [8, 16, 16],
+    [8, 8, 8],
+  ].map(([M, N, K]) => ({ componentType: 'f16', resultComponentType: 'f32', M: M!, N: N!, K: K! })),
+};
+/** What every WebGPU device has. */
+export const LEAST: Caps = {
+  ...GPU,
+  f16: false,
+  subgroups: false,
+  minSubgroupSize: 4,
+  maxSubgroupSize: 128,
+  maxBufferSize: 2 ** 28,
+  maxStorageBufferBindingSize: 2 ** 27,
+  maxComputeInvocationsPerWorkgroup: 256,
+  maxComputeWorkgroupStorageSize: 16384,
+};
+export const SWIFTSHADER: Caps = { ...LEAST, f16: true, subgroups: true, software: true, minSubgroupSize: 4, maxSubgroupSize: 4 };
+export const LAVAPIPE: Caps = { ...LEAST, f16: true, subgroups: true, software: true, minSubgroupSize: 8, maxSubgroupSize: 8 };
+
+export interface ProblemSpec {
+  readonly m: number;
+  readonly n: number;
+  readonly k: number;
+  readonly bits?: 4 | 8;
+  readonly dtype?: FloatDType;
+  /** 0: per-channel. */
+  readonly group?: number;
+  readonly offset?: boolean;
+  /** Instead of an offset. */
+  readonly minimum?: boolean;
+  /** Codes are indices of one. */
+  readonly codebook?: boolean;
+  readonly permuted?: boolean;
+  readonly quant?: boolean;
+  readonly packedScale?: boolean;
+  /** As x without it. */
+  readonly scaleDtype?: FloatDType;
+  readonly x?: XView;
+  readonly yOffset?: number;
+  readonly innerPrecise?: 0 | 1;
+  /** x comes quantized. */
+  readonly xDigits?: 1 | 2 | undefined;
+}
+
+/** A problem and the operands it comes from, with weights (N, K) and scales (N, G). */
+export function problemOf(spec: ProblemSpec): { readonly problem: Problem; readonly operands: Operands } {
+  const { m, n, k, bits = 4, dtype = 'float32', group = 0, offset = false, quant = false, packedScale = false, yOffset = 0 } = spec;
+  const { minimum = false, codebook = false, permuted = false, scaleDtype = packedScale ? 'float32' : dtype } = spec;
+  const shift = offset ? 'offset' : minimum ? 'minimum' : 'none';
+  const groups = group > 0 ? Math.ceil(k / group) : 1;
+  const groupSize = group || k;
+  const mode = group > 0 ? 'group' : 'channel';
+  const columns = (column: ColumnView['dtype']): ColumnView =>
+    group > 0 ? { dtype: column, strideG: 1, strideN: groups } : { dtype: column, strideG: 0, strideN: 1 };
+  const operands: Operands = {
+    n,
+    k,
+    bits,
+    mode,
+    groupSize,
+    groups,
+    scaleDtype,
+    shift,
+    codebook,
+    permuted,
+    biased: false,
+    requantized: quant,
+    weight: { nz: 0, strideN: k, strideK: 1 },
+    scale: columns(packedScale ? 'int64' : dtype),
+    offset: offset ? columns(packedScale ? 'int32' : dtype) : undefined,
+    bias: undefined,
+    quant: quant ? { packed: false, stride: 1, offset: false } : undefined,
+  };
+  const problem: Problem = {
+    m,
+    n,
+    k,
+    bits,
+    mode,
+    groupSize,
+    groups,
+    xDtype: dtype,
+    scaleDtype,
+    yDtype: quant ? 'int8' : dtype,
+    shift,
+    codebook,
+    permuted,
+    bias: false,
+    innerPrecise: spec.innerPrecise ?? 0,
+    xDigits: spec.xDigits,
+    x: spec.x ?? contiguousX(m, k),
+    yOffset,
+  };
+  return { problem, operands };
+}
