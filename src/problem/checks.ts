@@ -4,18 +4,8 @@
 // leading batch dimensions of x.
 import type { FloatDType } from '../dtype.js';
 import { ArgumentError } from '../errors.js';
-import {
-  type ColumnView,
-  isContiguous,
-  isTransposed,
-  type LinearOptions,
-  type LinearSpec,
-  type Operands,
-  showShape,
-  type View,
-  type WeightTensors,
-  type XView,
-} from './problem.js';
+import type { ColumnView, LinearOptions, LinearSpec, Operands, WeightTensors, XView } from './problem.js';
+import { isContiguous, isTransposed, showShape, type View } from './view.js';
 
 const count = (shape: readonly number[]): number => shape.reduce((a, b) => a * b, 1);
 const same = (a: readonly number[], b: readonly number[]): boolean => a.length === b.length && a.every((v, i) => v === b[i]);

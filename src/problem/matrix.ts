@@ -2,7 +2,7 @@
 // point, a minimum and a codebook. Pure; formats/NAME.ts make it, the layer, the reference and the writers take it.
 import type { FloatDType } from '../dtype.js';
 import { ArgumentError } from '../errors.js';
-import { showShape } from './problem.js';
+import { showShape } from './view.js';
 
 /**
  * A weight matrix (N, K) as codes. With g = floor(k / groupSize), G = ceil(K / groupSize):

@@ -4,7 +4,8 @@
 import type { FloatDType } from '../dtype.js';
 import { ArgumentError } from '../errors.js';
 import { checkOptions, FLOATS } from './checks.js';
-import { isTransposed, type LinearSpec, showShape, type View, type WeightTensors } from './problem.js';
+import type { LinearSpec, WeightTensors } from './problem.js';
+import { isTransposed, showShape, type View } from './view.js';
 
 export interface FunctionalOptions<T> {
   readonly antiquantOffset?: T | undefined;

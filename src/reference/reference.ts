@@ -8,8 +8,9 @@ import { type DType, decode16, type Format, roundTo } from '../dtype.js';
 import { ArgumentError } from '../errors.js';
 import { type Accuracy, PRECISE } from '../problem/accuracy.js';
 import { checkWeights, checkX } from '../problem/checks.js';
-import { isTransposed, type Operands, showShape, type View, type XView } from '../problem/problem.js';
+import type { Operands, XView } from '../problem/problem.js';
 import { type FunctionalOptions, functionalSpec } from '../problem/torch-arguments.js';
+import { isTransposed, showShape, type View } from '../problem/view.js';
 import { finish, type ReferenceResult } from './sums.js';
 
 export type HostData = Float32Array | Uint16Array | Int8Array | Int32Array | Uint32Array | BigInt64Array | BigUint64Array;

@@ -2,6 +2,7 @@
 
 import type { FloatDType } from '../../src/dtype.js';
 import type { Caps } from '../../src/problem/caps.js';
+import type { Bits } from '../../src/problem/code-width.js';
 import { type ColumnView, contiguousX, type Operands, type Problem, type XView } from '../../src/problem/problem.js';
 import { type Params, type Preprocessed, preprocess } from '../../src/wgsl/preprocess.js';
 import { sources } from '../../src/wgsl/sources.js';
@@ -31,6 +32,7 @@ export const GPU: Caps = {
   maxSubgroupSize: 32,
   maxBufferSize: 2 ** 31,
   maxStorageBufferBindingSize: 2 ** 31 - 4,
+  maxStorageBuffersPerShaderStage: 16,
   minStorageBufferOffsetAlignment: 256,
   maxComputeWorkgroupsPerDimension: 65535,
   maxComputeInvocationsPerWorkgroup: 1024,
@@ -54,6 +56,7 @@ export const LEAST: Caps = {
   maxSubgroupSize: 128,
   maxBufferSize: 2 ** 28,
   maxStorageBufferBindingSize: 2 ** 27,
+  maxStorageBuffersPerShaderStage: 8,
   maxComputeInvocationsPerWorkgroup: 256,
   maxComputeWorkgroupStorageSize: 16384,
 };
@@ -64,7 +67,7 @@ export interface ProblemSpec {
   readonly m: number;
   readonly n: number;
   readonly k: number;
-  readonly bits?: 4 | 8;
+  readonly bits?: Bits;
   readonly dtype?: FloatDType;
   /** 0: per-channel. */
   readonly group?: number;
@@ -116,19 +119,9 @@ export function problemOf(spec: ProblemSpec): { readonly problem: Problem; reado
   };
   const problem: Problem = {
     m,
-    n,
-    k,
-    bits,
-    mode,
-    groupSize,
-    groups,
+    weights: operands,
     xDtype: dtype,
-    scaleDtype,
     yDtype: quant ? 'int8' : dtype,
-    shift,
-    codebook,
-    permuted,
-    bias: false,
     innerPrecise: spec.innerPrecise ?? 0,
     xDigits: spec.xDigits,
     x: spec.x ?? contiguousX(m, k),

@@ -7,7 +7,7 @@
 // the identity (SUBGROUPS=1); races between workgroups; and uniform control flow, unless a lane ends before a barrier.
 import { afterEach, describe, expect, test, vi } from 'vitest';
 import { detectRaces, MemoryTracker, type RaceDetectionResult } from 'wgsl_reflect/wgsl_reflect.module.js';
-import { operandUniforms, placeUniforms } from '../../src/kernels/operands.js';
+import { operandUniforms, yUniforms } from '../../src/kernels/operands.js';
 import type { Params } from '../../src/wgsl/preprocess.js';
 import { readable, variantText } from '../support/problems.js';
 
@@ -34,7 +34,7 @@ function run(code: string, params: Params, words: number): RaceDetectionResult &
   const quads = N / 4;
   const values: Readonly<Record<string, number>> = {
     ...{ m: M, n: N, k, words, group_words: words, w_pitch: quads, x_base: 0, x_pitch: k / 4, column: 0, tiles_n: 1, tiles: 1 },
-    ...placeUniforms([{ begin: 0, count: N, yOffset: 0 }]),
+    ...yUniforms([{ begin: 0, first: 0, pitch: N }]),
   };
   const uniform = Uint32Array.from(operandUniforms, (name) => values[name]!);
   const buffers = {
