@@ -33,11 +33,15 @@ export const CODE_WIDTHS: readonly CodeWidth[] = Object.values(WIDTHS);
 /** 4 or 8, for messages. */
 export const BITS_LISTED = CODE_WIDTHS.map(({ bits }) => bits).join(' or ');
 
+/** The width of a torch tensor's codes; undefined if its dtype is none of theirs. */
+export const widthOfDtype = (dtype: string): CodeWidth | undefined => CODE_WIDTHS.find((one) => one.dtype === dtype);
+
 export const isBits = (value: unknown): value is Bits => Object.hasOwn(WIDTHS, String(value)) && typeof value === 'number';
 export const widthOf = (bits: Bits): CodeWidth => WIDTHS[bits];
 
-/** A codebook has a value for each code of this width: 16. */
+/** The width of codes that are indices of a codebook, and how many values it has. */
 export const CODEBOOK_BITS: Bits = 4;
+export const CODEBOOK_VALUES = 16;
 
 /** u32 words of `k` codes. */
 export const wordsOf = (k: number, bits: Bits): number => Math.ceil(k / WIDTHS[bits].inWord);
