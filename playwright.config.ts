@@ -37,7 +37,12 @@ export default defineConfig({
   webServer: [
     ...(wants('chromium', 'chromium-f16') ? [server(`npx vite --mode e2e --port ${port} --strictPort`, port)] : []),
     ...(wants('demo', 'demo-f16')
-      ? [server(`npx vite build --mode demo --logLevel warn && node e2e/demo/serve.mjs ${demoPort}`, demoPort)]
+      ? [
+          server(
+            `${process.env.PAGE_BUILT ? '' : 'npx vite build --mode demo --logLevel warn && '}node e2e/demo/serve.mjs ${demoPort}`,
+            demoPort,
+          ),
+        ]
       : []),
   ],
   projects: [
