@@ -1,4 +1,4 @@
-// Headless Chromium: every case of the table and the demo page. `chromium` is the browser as it is (a GPU, or SwiftShader without
+// Headless Chromium: the case tables and the demo page. `chromium` is the browser as it is (a GPU, or SwiftShader without
 // shader-f16); `chromium-f16` is the one that e2e/chromium-f16 builds, for machines whose Chromium has no shader-f16; `demo` is the
 // page, as it is built, in the browser as it is; `demo-f16` some of it in that one. scripts/test.mjs finds the browsers and sets CHROMIUM and CHROMIUM_F16.
 import { defineConfig } from '@playwright/test';
@@ -46,12 +46,12 @@ export default defineConfig({
       : []),
   ],
   projects: [
-    { name: 'chromium', outputDir: 'test-results/chromium', use: plain, testIgnore: 'demo/**' },
+    { name: 'chromium', outputDir: 'test-results/chromium', use: plain, testIgnore: ['demo/**', 'chromium-f16/**'] },
     {
       name: 'chromium-f16',
+      testDir: 'e2e/chromium-f16',
       outputDir: 'test-results/chromium-f16',
       use: browser(process.env.CHROMIUM_F16, []),
-      testMatch: ['cases.spec.ts', 'formats.spec.ts'],
     },
     {
       name: 'demo-f16',

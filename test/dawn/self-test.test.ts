@@ -7,7 +7,7 @@ import { DeviceLostError, LinearWeightQuant, requestDevice, ShaderError, selfTes
 import { kernels, operandsOf } from '../../src/kernels/index.js';
 import { makeTrial } from '../../src/plan/trial.js';
 import { sources } from '../../src/wgsl/sources.js';
-import { cover } from '../cases/variants.js';
+import { cover, wordsOf } from '../cases/slice.js';
 import { gpu } from '../support/dawn.js';
 
 let device: GPUDevice;
@@ -26,7 +26,7 @@ afterEach(() => {
 const meant = (): MatmulVariant[] => {
   const caps = capsOf(device);
   return kernels.flatMap((kernel, i) => {
-    const operands = kernel.name === 'matmul-plain' ? cover(operandsOf(kernel)) : operandsOf(kernel);
+    const operands = kernel.name === 'matmul-plain' ? cover(operandsOf(kernel), (params) => wordsOf(params, 3)) : operandsOf(kernel);
     return kernel.tiles
       .filter((tile) => kernel.name === 'matmul-plain' || (kernel.suits?.(tile, caps) ?? true))
       .flatMap((tile, j) => {
