@@ -11,7 +11,11 @@ const once = (make) => {
   return () => (made ??= make());
 };
 
-const graphics = once(ensureVulkan);
+/** On a software adapter compiling is what the time goes into, and how fast the products are is nobody's business: LLVM need not optimize. */
+const graphics = once(() => {
+  const { env, adapter } = ensureVulkan();
+  return { adapter, env: adapter?.software ? { ...env, GALLIVM_PERF: 'nopt' } : env };
+});
 const chromium = once(ensureChromium);
 const chromiumF16 = once(() => {
   graphics(); // brings lavapipe where there is no GPU
