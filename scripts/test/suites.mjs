@@ -1,7 +1,7 @@
 // Every suite of `npm test`, the longest first: one that is begun last would keep one core busy alone. A suite is given
 // { run, node, echo } of program.mjs, and `all` for `npm run test:all`; it gives what reports.mjs makes.
 import { join } from 'node:path';
-import { ensureChromium, ensureChromiumF16, ensureVulkan, findDeno, root } from '../setup.mjs';
+import { ensureChromium, ensureChromiumF16, ensureFirefox, ensureVulkan, findDeno, root } from '../setup.mjs';
 import { ofCounts, ofPlaywright, ofVitest, one, result } from './reports.mjs';
 
 export const reports = join(root, 'test-results', 'reports');
@@ -17,6 +17,7 @@ const graphics = once(() => {
   return { adapter, env: adapter?.software ? { ...env, GALLIVM_PERF: 'nopt' } : env };
 });
 const chromium = once(ensureChromium);
+const firefox = once(ensureFirefox);
 const chromiumF16 = once(() => {
   graphics(); // brings lavapipe where there is no GPU
   return ensureChromiumF16(chromium());
@@ -84,13 +85,20 @@ export const suites = {
     const program = join(root, 'node_modules', '.cache', 'deno', 'deno.js');
     return ofCounts(await run(deno, ['run', '--unstable-webgpu', '--allow-all', program], graphics().env));
   },
+  firefox: async ({ node }) => {
+    const path = firefox();
+    if (!path) return skipped('there is no Firefox; see above');
+    const done = await node([join(root, 'e2e', 'firefox.mjs'), path, String(PORTS.firefox)], graphics().env);
+    return done.status === 3 ? skipped(`this Firefox has no WebGPU: ${path}`) : ofCounts(done);
+  },
   'demo-f16': (programs) => ofPage(programs, (env) => withF16('demo-f16', programs, env)),
   package: async ({ node }) => one(await node([join(root, 'test', 'package.mjs')], graphics().env)),
 };
 
 /** Finds and installs what suites need, before their time is taken. */
 export function prepare(names) {
-  if (names.some((name) => ['dawn', 'deno', 'package'].includes(name) || /chromium|demo/.test(name))) graphics();
+  if (names.some((name) => ['dawn', 'deno', 'firefox', 'package'].includes(name) || /chromium|demo/.test(name))) graphics();
   if (names.some((name) => /chromium|demo/.test(name))) chromium();
+  if (names.includes('firefox')) firefox();
   if (names.some((name) => name.endsWith('-f16'))) chromiumF16();
 }
