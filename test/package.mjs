@@ -1,11 +1,11 @@
 // The package as a user gets it: packed, unpacked elsewhere, imported, type-checked, its README example run, and tree-shaken.
 import assert from 'node:assert/strict';
 import { execFileSync } from 'node:child_process';
-import { mkdtempSync, readFileSync, rmSync, symlinkSync, writeFileSync } from 'node:fs';
+import { mkdtempSync, readdirSync, readFileSync, rmSync, symlinkSync, writeFileSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { dirname, join } from 'node:path';
 import { fileURLToPath } from 'node:url';
-import { build } from 'vite';
+import { bundleSize, coreSize, readHistory } from '../scripts/size.mjs';
 
 const root = dirname(dirname(fileURLToPath(import.meta.url)));
 const home = mkdtempSync(join(tmpdir(), 'antiquant-package-'));
@@ -100,16 +100,53 @@ try {
   execFileSync(process.execPath, [join(root, 'node_modules', 'typescript', 'bin', 'tsc'), '-p', home], { stdio: 'inherit' });
   step('its types are sound for a user, without skipLibCheck');
 
-  writeFileSync(join(home, 'little.js'), "import { convertWeightToInt4Pack } from 'antiquant'; console.log(convertWeightToInt4Pack);");
-  const bundle = await build({
-    root: home,
-    configFile: false,
-    logLevel: 'error',
-    build: { write: false, lib: { entry: join(home, 'little.js'), formats: ['es'] } },
-  });
-  const size = [bundle].flat()[0].output[0].code.length;
-  assert.ok(size < 3000, `a bundle of one function has ${size} bytes`);
-  step(`one function bundles to ${size} bytes`);
+  // Comments of shaders come with an entry of their own; where a line stands is known without them.
+  const probe = (before) => `${before}import './browser.js';
+    import { LinearWeightQuant, requestDevice, Tensor, tuning } from 'antiquant';
+    const device = await requestDevice();
+    const layer = new LinearWeightQuant(device, { inFeatures: 32, outFeatures: 8, bias: false, dtype: 'float32' });
+    layer.load({
+      weight: Tensor.from(device, new Int8Array(256).fill(3), { shape: [8, 32], dtype: 'int8' }),
+      antiquantScale: Tensor.from(device, new Float32Array([0.5]), { shape: [1], dtype: 'float32' }),
+    });
+    const y = await layer.forward(Tensor.from(device, new Float32Array(32).fill(1), { shape: [1, 32], dtype: 'float32' })).read();
+    console.log(JSON.stringify({ wgsl: layer.explain(1).wgsl, key: tuning(device).key, y: [...y] }));
+    process.exit(0);`;
+  const [plain, readable] = ['', "import { shaders } from 'antiquant/shaders'; console.assert(shaders['lib/weights.wgsl']);\n"].map(
+    (before) => {
+      writeFileSync(join(home, 'explain.js'), probe(before));
+      return JSON.parse(run(process.execPath, ['explain.js']));
+    },
+  );
+  const code = ({ wgsl }) =>
+    wgsl
+      .split('\n')
+      .map((line) => line.replace(/\s*\/\/.*/, ''))
+      .filter(Boolean);
+  assert.deepEqual(plain.y, Array(8).fill(48));
+  assert.deepEqual(readable.y, plain.y);
+  assert.ok(!plain.wgsl.includes('//') && readable.wgsl.includes('//'), 'only antiquant/shaders has comments');
+  assert.deepEqual(code(readable), code(plain));
+  assert.equal(readable.key, plain.key, 'comments are no part of the key of measured choices');
+  step('explain() shows comments where antiquant/shaders is imported');
+
+  const installed = join(modules, 'antiquant');
+  assert.deepEqual(
+    readdirSync(installed, { recursive: true }).filter((file) => /\.map$|\.jpg$/.test(file)),
+    [],
+  );
+  const entry = join(installed, 'dist', 'index.js');
+  const one = await bundleSize(entry, 'convertWeightToInt4Pack');
+  assert.ok(one.minified < 3000, `a bundle of one function has ${one.minified} bytes`);
+  const core = await coreSize(entry);
+  const { limit, history } = readHistory();
+  const last = history.at(-1);
+  assert.ok(core.gzip <= limit, `LinearWeightQuant and Tensor take ${core.gzip} bytes gzipped, more than ${limit}`);
+  assert.ok(
+    Math.abs(core.gzip - last.gzip) <= 1000,
+    `LinearWeightQuant and Tensor take ${core.gzip} bytes gzipped, and ${last.gzip} on ${last.date}: npm run size -- --record keeps the change`,
+  );
+  step(`one function bundles to ${one.minified} bytes; LinearWeightQuant and Tensor to ${core.gzip} gzipped`);
 } finally {
   rmSync(home, { recursive: true, force: true });
 }

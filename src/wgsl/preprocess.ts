@@ -74,6 +74,7 @@ export function preprocess(sources: Readonly<Record<string, string>>, entry: str
           if (!hoisted.has(line.trim())) hoisted.set(line.trim(), place);
           continue;
         }
+        if (line === '' && code.at(-1) === '') continue; // where a stripped text has lost a comment
         code.push(line);
         places.push(place);
         continue;
