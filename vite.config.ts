@@ -48,9 +48,14 @@ const strippedShaders: Plugin = {
   load: (id) => (id.endsWith('.wgsl?raw') ? `export default ${JSON.stringify(strip(readFileSync(id.slice(0, -4), 'utf8')))};` : null),
 };
 
+/** Where reports go. The project's addresses stand in package.json alone, and it may have none. */
+const { bugs } = JSON.parse(readFileSync(here('package.json'), 'utf8')) as { readonly bugs?: string | { readonly url?: string } };
+const bugsUrl = typeof bugs === 'string' ? bugs : (bugs?.url ?? '');
+
 const modes: Record<string, object> = {
   demo: {
     root: here('demo'),
+    define: { 'import.meta.env.BUGS': JSON.stringify(bugsUrl) },
     base: './',
     plugins: [ort(here('.')), site(here('.'))],
     worker: { format: 'es' },

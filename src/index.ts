@@ -7,6 +7,7 @@ export type { DType, FloatDType, Format } from './dtype.js';
 export { ArgumentError, DeviceLostError, ShaderError, UnsupportedError } from './errors.js';
 export { capsOf, requestDevice } from './gpu/device.js';
 export { type SelfTestReport, selfTestReports } from './gpu/device-findings.js';
+export { formatReport } from './gpu/report.js';
 export { Tensor, type TensorData } from './gpu/tensor.js';
 export { type Tuning, tuning } from './gpu/tuning.js';
 export { fileStore, type TuningStore } from './gpu/tuning-store.js';
