@@ -5,6 +5,7 @@ import { mkdtempSync, readdirSync, readFileSync, rmSync, symlinkSync, writeFileS
 import { tmpdir } from 'node:os';
 import { dirname, join } from 'node:path';
 import { fileURLToPath } from 'node:url';
+import { namesOf, readApi } from '../scripts/api.mjs';
 import { bundleSize, coreSize, readHistory } from '../scripts/size.mjs';
 
 const root = dirname(dirname(fileURLToPath(import.meta.url)));
@@ -21,52 +22,17 @@ try {
   run('npm', ['install', '--silent', '--offline', '--no-save', '--no-audit', '--no-fund', `./antiquant-${version}.tgz`]);
   symlinkSync(join(root, 'node_modules', 'webgpu'), join(modules, 'webgpu'));
 
-  const names = [
-    'ArgumentError',
-    'DeviceLostError',
-    'LinearWeightQuant',
-    'ShaderError',
-    'Tensor',
-    'UnsupportedError',
-    'capsOf',
-    'convertWeightToInt4Pack',
-    'encodeMany',
-    'encodeQuantizeRows',
-    'fileStore',
-    'formatCast',
-    'forwardMany',
-    'prepareMany',
-    'quantizeRows',
-    'readQuantizedRows',
-    'reference',
-    'referenceMatrix',
-    'requestDevice',
-    'selfTestReports',
-    'transQuantParam',
-    'tuning',
-    'weightQuantBatchMatmul',
-  ];
-  writeFileSync(join(home, 'names.js'), "import * as all from 'antiquant'; console.log(Object.keys(all).sort().join());");
-  assert.equal(run(process.execPath, ['names.js']).trim(), names.sort().join());
-  step(`${names.length} exports`);
-
-  const formats = [
-    'byteSource',
-    'findLayers',
-    'importGptq',
-    'loadLayer',
-    'openModel',
-    'quantize',
-    'quantizeInWorker',
-    'quantizeOnGpu',
-    'readMatrix',
-    'torchNpuTensors',
-    'writeSafetensors',
-  ];
-  writeFileSync(join(home, 'formats.js'), "import * as all from 'antiquant/formats'; console.log(JSON.stringify(Object.keys(all)));");
-  const found = JSON.parse(run(process.execPath, ['formats.js']));
-  for (const name of formats) assert.ok(found.includes(name), `antiquant/formats has no ${name}`);
-  step(`antiquant/formats: ${found.length} exports`);
+  // Public names: what each entry exports when it runs and in its declarations. A change of them is a change of test/package-names.json.
+  const names = JSON.parse(readFileSync(join(root, 'test', 'package-names.json'), 'utf8'));
+  const installed = join(modules, 'antiquant');
+  const manifest = JSON.parse(readFileSync(join(installed, 'package.json'), 'utf8'));
+  assert.deepEqual(namesOf(readApi(join(installed, 'dist'), manifest)), names, 'npm run api keeps a change of the public names');
+  for (const [entry, all] of Object.entries(names)) {
+    writeFileSync(join(home, 'names.js'), `import * as all from '${entry}'; console.log(JSON.stringify(Object.keys(all)));`);
+    const values = all.filter((name) => !name.startsWith('type '));
+    assert.deepEqual(JSON.parse(run(process.execPath, ['names.js'])).sort(), [...values].sort(), entry);
+    step(`${entry}: ${values.length} values, ${all.length - values.length} types`);
+  }
 
   // A model of one layer, through the command: from the package alone, and as npx finds it.
   const header = JSON.stringify({ 'a.up_proj.weight': { dtype: 'F32', shape: [8, 64], data_offsets: [0, 2048] } });
@@ -94,7 +60,10 @@ try {
   assert.match(run(process.execPath, ['example.js']), /Float32Array\(8\) \[\s*32, 32, 32, 32,\s*32, 32, 32, 32\s*\]/);
   step('the example of the README runs');
 
-  writeFileSync(join(home, 'example.ts'), `${example}\nexport * as formats from 'antiquant/formats';`);
+  writeFileSync(
+    join(home, 'example.ts'),
+    `${example}\nexport * as formats from 'antiquant/formats';\nexport * as shaders from 'antiquant/shaders';`,
+  );
   const options = { target: 'es2022', lib: ['es2022', 'dom'], module: 'nodenext', types: [], strict: true, noEmit: true };
   writeFileSync(join(home, 'tsconfig.json'), JSON.stringify({ compilerOptions: options, files: ['example.ts'] }));
   execFileSync(process.execPath, [join(root, 'node_modules', 'typescript', 'bin', 'tsc'), '-p', home], { stdio: 'inherit' });
@@ -130,7 +99,6 @@ try {
   assert.equal(readable.key, plain.key, 'comments are no part of the key of measured choices');
   step('explain() shows comments where antiquant/shaders is imported');
 
-  const installed = join(modules, 'antiquant');
   assert.deepEqual(
     readdirSync(installed, { recursive: true }).filter((file) => /\.map$|\.jpg$/.test(file)),
     [],

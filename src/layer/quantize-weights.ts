@@ -12,6 +12,7 @@ import type { Quantized } from '../quantize/slices.js';
 
 const OUTPUT = 0x80 | 0x4; // STORAGE | COPY_SRC
 
+/** The options of `quantize` that minmax on the GPU has. */
 export type GpuQuantizeOptions = Pick<QuantizeOptions, 'bits' | 'mode' | 'groupSize' | 'symmetric' | 'scaleDtype'>;
 
 /**

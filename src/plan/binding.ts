@@ -4,6 +4,7 @@
 import { UnsupportedError } from '../errors.js';
 import type { Caps } from '../problem/caps.js';
 
+/** A range of a buffer that a dispatch binds. */
 export interface Slice {
   /** Which buffer: a tensor's role, or a part of the layer's own. */
   readonly buffer: string;

@@ -6,6 +6,7 @@ import type { Caps } from '../problem/caps.js';
 import type { Params } from '../wgsl/preprocess.js';
 import type { Slice } from './binding.js';
 
+/** One dispatch: a shader, its params, its grid, its uniforms and what is bound. */
 export interface Step {
   readonly shader: string;
   readonly params: Params;

@@ -14,6 +14,7 @@ export interface View {
   readonly offset: number;
 }
 
+/** The options of torch_npu's LinearWeightQuant, by their camelCase names. */
 export interface LinearOptions {
   /** K. */
   readonly inFeatures: number;

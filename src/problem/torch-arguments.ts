@@ -6,6 +6,7 @@ import { ArgumentError } from '../errors.js';
 import { checkOptions, FLOATS } from './checks.js';
 import { isTransposed, type LinearSpec, showShape, type View, type WeightTensors } from './problem.js';
 
+/** The optional arguments of npu_weight_quant_batchmatmul, by their camelCase names. `T` is a tensor: on the GPU, or in memory. */
 export interface FunctionalOptions<T> {
   readonly antiquantOffset?: T | undefined;
   readonly quantScale?: T | undefined;

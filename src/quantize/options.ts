@@ -24,6 +24,7 @@ export interface Activations {
   readonly damp?: number | undefined;
 }
 
+/** What `quantize` makes: sizes, bits, groups, method. */
 export interface QuantizeOptions {
   /** Outputs. */
   readonly n: number;

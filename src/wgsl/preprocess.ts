@@ -9,6 +9,7 @@
 //   #repeat NAME COUNT … #end             the lines COUNT times, each time in a block that begins with `const NAME = 0u;`, `1u`, …
 //   #error TEXT                           an illegal combination, in words
 
+/** Values of a shader's `#param`s, by name: whole numbers of at least 0. */
 export type Params = Readonly<Record<string, number>>;
 /** Where a line of the output came from. */
 export interface Place {
