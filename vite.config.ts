@@ -61,7 +61,18 @@ const modes: Record<string, object> = {
     worker: { format: 'es' },
     build: { outDir: here('dist-demo'), emptyOutDir: true, target: 'es2022' },
   },
-  e2e: { root: here('.'), server: { fs: { allow: [here('.')] } } },
+  // The browser tests' page, and examples/, which import the package by its name. onnxruntime-web finds its files beside itself.
+  e2e: {
+    root: here('.'),
+    server: { fs: { allow: [here('.')] } },
+    resolve: {
+      alias: [
+        { find: /^antiquant$/, replacement: here('src/index.ts') },
+        { find: /^antiquant\/(.+)$/, replacement: here('src/$1.ts') },
+      ],
+    },
+    optimizeDeps: { exclude: ['onnxruntime-web'] },
+  },
   deno: {
     build: {
       lib: { entry: here('test/deno.ts'), formats: ['es'], fileName: 'deno' },

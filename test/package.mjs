@@ -1,10 +1,11 @@
 // The package as a user gets it: packed, unpacked elsewhere, imported, type-checked, its README example run, and tree-shaken.
 import assert from 'node:assert/strict';
 import { execFileSync } from 'node:child_process';
-import { mkdtempSync, readdirSync, readFileSync, rmSync, symlinkSync, writeFileSync } from 'node:fs';
+import { cpSync, existsSync, mkdtempSync, readdirSync, readFileSync, rmSync, symlinkSync, writeFileSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { dirname, join } from 'node:path';
 import { fileURLToPath } from 'node:url';
+import { build } from 'vite';
 import { namesOf, readApi } from '../scripts/api.mjs';
 import { bundleSize, coreSize, readHistory } from '../scripts/size.mjs';
 
@@ -59,6 +60,21 @@ try {
   writeFileSync(join(home, 'example.js'), `import './browser.js';\n${example}\nprocess.exit(0);`);
   assert.match(run(process.execPath, ['example.js']), /Float32Array\(8\) \[\s*32, 32, 32, 32,\s*32, 32, 32, 32\s*\]/);
   step('the example of the README runs');
+
+  // The examples, as files of a user's project. Those in a page run in e2e/examples.spec.ts; here they bundle.
+  cpSync(join(root, 'examples'), join(home, 'examples'), { recursive: true });
+  assert.match(run(process.execPath, ['examples/node-dawn.mjs']), /: 256 of 256 results inside their interval/);
+  symlinkSync(join(root, 'node_modules', 'onnxruntime-web'), join(modules, 'onnxruntime-web'));
+  const pages = readdirSync(join(home, 'examples')).filter((file) => file.endsWith('.html'));
+  await build({
+    root: join(home, 'examples'),
+    configFile: false,
+    logLevel: 'error',
+    worker: { format: 'es' },
+    build: { target: 'es2022', rollupOptions: { input: pages.map((file) => join(home, 'examples', file)) } },
+  });
+  assert.ok(pages.every((file) => existsSync(join(home, 'examples', 'dist', file))));
+  step(`${pages.length} examples bundle, and the one for Node runs`);
 
   writeFileSync(
     join(home, 'example.ts'),
