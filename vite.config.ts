@@ -1,11 +1,12 @@
 // One configuration for the package (default), the demo page (--mode demo), the browser tests' page (--mode e2e), the Deno test
 // program (--mode deno), and the bench (--mode bench: its page is served, its Node programs are built).
-import { createReadStream, existsSync } from 'node:fs';
+import { createReadStream, existsSync, readFileSync } from 'node:fs';
 import { basename, join, resolve } from 'node:path';
 import type { Plugin } from 'vite';
 import { defineConfig } from 'vitest/config';
 import { ort } from './demo/ort.js';
 import { site } from './demo/site.js';
+import { strip } from './src/wgsl/strip.js';
 
 const here = (path: string): string => resolve(import.meta.dirname ?? '.', path);
 
@@ -40,15 +41,38 @@ const workerAddress: Plugin = {
   renderChunk: (code) => changed(code, /new Worker\(new URL\(\s*\/\* @vite-ignore \*\/\s*/, 'new Worker(new URL('),
 };
 
+/** The package's shaders without comments; `?raw&readable`, which src/shaders.ts alone asks for, has them. */
+const strippedShaders: Plugin = {
+  name: 'stripped-shaders',
+  enforce: 'pre',
+  load: (id) => (id.endsWith('.wgsl?raw') ? `export default ${JSON.stringify(strip(readFileSync(id.slice(0, -4), 'utf8')))};` : null),
+};
+
+/** Where reports go. The project's addresses stand in package.json alone, and it may have none. */
+const { bugs } = JSON.parse(readFileSync(here('package.json'), 'utf8')) as { readonly bugs?: string | { readonly url?: string } };
+const bugsUrl = typeof bugs === 'string' ? bugs : (bugs?.url ?? '');
+
 const modes: Record<string, object> = {
   demo: {
     root: here('demo'),
+    define: { 'import.meta.env.BUGS': JSON.stringify(bugsUrl) },
     base: './',
     plugins: [ort(here('.')), site(here('.'))],
     worker: { format: 'es' },
     build: { outDir: here('dist-demo'), emptyOutDir: true, target: 'es2022' },
   },
-  e2e: { root: here('.'), server: { fs: { allow: [here('.')] } } },
+  // The browser tests' page, and examples/, which import the package by its name. onnxruntime-web finds its files beside itself.
+  e2e: {
+    root: here('.'),
+    server: { fs: { allow: [here('.')] } },
+    resolve: {
+      alias: [
+        { find: /^antiquant$/, replacement: here('src/index.ts') },
+        { find: /^antiquant\/(.+)$/, replacement: here('src/$1.ts') },
+      ],
+    },
+    optimizeDeps: { exclude: ['onnxruntime-web'] },
+  },
   deno: {
     build: {
       lib: { entry: here('test/deno.ts'), formats: ['es'], fileName: 'deno' },
@@ -71,12 +95,13 @@ const modes: Record<string, object> = {
 };
 
 export default defineConfig(({ mode }) => ({
-  ...(mode in modes ? {} : { plugins: [workerAddress] }),
+  ...(mode in modes ? {} : { plugins: [workerAddress, strippedShaders] }),
   build: {
     lib: {
       entry: {
         index: here('src/index.ts'),
         formats: here('src/formats.ts'),
+        shaders: here('src/shaders.ts'),
         'quantize/worker': here('src/quantize/worker.ts'),
         'cli/main': here('cli/main.ts'),
         'cli/worker': here('cli/worker.ts'),
@@ -86,11 +111,14 @@ export default defineConfig(({ mode }) => ({
     outDir: here('dist'),
     target: 'es2022',
     minify: false,
-    sourcemap: true,
     // A file for each module: bundlers then leave out whatever is not used.
     rollupOptions: {
       external: ['webgpu', /^node:/], // of cli/ alone
-      output: { preserveModules: true, preserveModulesRoot: 'src', entryFileNames: '[name].js' },
+      output: {
+        preserveModules: true,
+        preserveModulesRoot: 'src',
+        entryFileNames: ({ name }) => `${name.replace('.wgsl_raw_readable', '.readable').replace('.wgsl_raw', '')}.js`,
+      },
     },
   },
   ...modes[mode],

@@ -2,7 +2,7 @@
 import { failures, least, limitRate, median, type Outcome, ours, outcomes, ratio, share } from './report.js';
 import { type BenchResult, type Cell, cellName, type HostResult, type Timing } from './results.js';
 
-export type Column = readonly [title: string, align: 'left' | 'right'];
+type Column = readonly [title: string, align: 'left' | 'right'];
 
 /** Columns as wide as their longest entry. */
 export function table(columns: readonly Column[], rows: readonly (readonly string[])[]): string {
@@ -25,7 +25,7 @@ const error = (value: number | undefined): string => (value === undefined ? NONE
 export const fastest = (cell: Cell, family: Timing['family']): Timing | undefined =>
   cell.timings.filter((t) => t.family === family && !t.wrong && !t.dropped).sort((a, b) => median(a.ms) - median(b.ms))[0];
 
-export function cellRow(cell: Cell): string[] {
+function cellRow(cell: Cell): string[] {
   const mine = ours(cell) ?? cell.timings.find(({ family }) => family === 'ours');
   const peer = fastest(cell, 'ort-gpu') ?? fastest(cell, 'ort-wasm');
   const limit = cell.m === 1 ? 'copy' : 'multiply-add';
@@ -45,7 +45,7 @@ export function cellRow(cell: Cell): string[] {
   ];
 }
 
-export const CELL_COLUMNS: readonly Column[] = [
+const CELL_COLUMNS: readonly Column[] = [
   ['product', 'left'],
   ['ms', 'right'],
   ['least', 'right'],
@@ -108,7 +108,7 @@ export function hostText(host: HostResult): string {
   return head.join('\n');
 }
 
-export function outcomeRow({ target, cells, mean, worst, met }: Outcome): string[] {
+function outcomeRow({ target, cells, mean, worst, met }: Outcome): string[] {
   const show = target.quantity.startsWith('share') ? percent : target.quantity === 'error' ? error : times;
   const most = target.quantity === 'error' || target.quantity === 'M=4 / M=1';
   return [
@@ -124,7 +124,7 @@ export function outcomeRow({ target, cells, mean, worst, met }: Outcome): string
   ];
 }
 
-export const TARGET_COLUMNS: readonly Column[] = [
+const TARGET_COLUMNS: readonly Column[] = [
   ['where', 'left'],
   ['rows', 'left'],
   ['quantity', 'left'],

@@ -23,10 +23,11 @@ one process, with data on the GPU; checks every answer. Without options: everyth
   --peers none     no peers: the library and the limits
   --kernels        each of the library's kernels in every product (else in one of them)
   --tiles          each tile of each kernel in every product
-  --out FILE       the JSON file; default bench-results/DATE.json
+  --out FILE       the JSON file; default bench-results/DATE-COMMIT.json
   --report FILES   measures nothing: prints the report of one or more JSON files, put together
-  --serve          serves the page, to measure by hand and to see charts; PORT chooses the port, default 4192
   --help           this text
+
+PORT chooses the port that the browser's page is served at, default 4192. The panel “Your GPU, measured” of the page (npm start) measures by hand.
 `;
 
 const { values: given, positionals } = parseArgs({
@@ -41,7 +42,6 @@ const { values: given, positionals } = parseArgs({
     tiles: { type: 'boolean' },
     out: { type: 'string' },
     report: { type: 'boolean' },
-    serve: { type: 'boolean' },
     help: { type: 'boolean' },
   },
 });
@@ -86,25 +86,17 @@ if (given.report) {
 }
 
 /** The page's server, when it answers. */
-async function serve(inherit) {
-  const args = [vite, '--mode', 'bench', '--port', String(port), '--strictPort', '--logLevel', inherit ? 'info' : 'error'];
+async function serve() {
+  const args = [vite, '--mode', 'bench', '--port', String(port), '--strictPort', '--logLevel', 'error'];
   const server = spawn(process.execPath, args, { cwd: root, stdio: ['ignore', 'inherit', 'inherit'] });
   for (let i = 0; i < 100; i++) {
     if (server.exitCode !== null) throw new Error(`the page's server ended with ${server.exitCode}; is port ${port} free?`);
-    const answer = await fetch(`http://localhost:${port}/bench/index.html`).catch(() => undefined);
+    const answer = await fetch(`http://localhost:${port}/bench/browser.html`).catch(() => undefined);
     if (answer?.ok) return server;
     await new Promise((then) => setTimeout(then, 200));
   }
   server.kill();
   throw new Error(`the page's server did not answer on port ${port}`);
-}
-
-if (given.serve) {
-  const server = await serve(false);
-  console.log(`http://localhost:${port}/bench/index.html`);
-  for (const signal of ['SIGINT', 'SIGTERM']) process.on(signal, () => server.kill(signal));
-  await new Promise((then) => server.on('exit', then));
-  process.exit(0);
 }
 
 // ------------------------------------------------------------------------------------------------------------- hosts
@@ -127,7 +119,7 @@ async function onePart(host, executablePath, flags, part) {
     page.on('pageerror', (error) => console.error(`[${host}] ${error.message}`));
     if (process.env.DEBUG) page.on('console', (message) => console.error(`[${host}] ${message.text()}`));
     await page.exposeFunction('benchProgress', (progress) => show(host, progress));
-    await page.goto(`http://localhost:${port}/bench/index.html`);
+    await page.goto(`http://localhost:${port}/bench/browser.html`);
     await page.waitForFunction(() => 'antiquantBench' in globalThis);
     const run = ([name, o]) => globalThis.antiquantBench.run(name, o, globalThis.benchProgress);
     const result = await page.evaluate(run, [host, { ...options, part }]);
@@ -142,7 +134,7 @@ async function onePart(host, executablePath, flags, part) {
 const BASELINE_WASM = '--liftoff-only';
 
 async function inBrowser(host, executablePath, flags) {
-  const server = await serve(false);
+  const server = await serve();
   try {
     const gpu = await onePart(host, executablePath, [...flags, `--js-flags=${BASELINE_WASM}`], 'gpu');
     const cpu = await onePart(host, executablePath, flags, 'cpu');
@@ -251,9 +243,12 @@ const result = {
   },
   hosts: results,
 };
-const out = resolve(given.out ?? join(root, 'bench-results', `${date.slice(0, 19).replaceAll(':', '')}.json`));
+const out = resolve(
+  given.out ??
+    join(root, 'bench-results', `${date.slice(0, 10)}-${result.versions.commit}${result.mode === 'full' ? '' : `-${result.mode}`}.json`),
+);
 mkdirSync(dirname(out), { recursive: true });
 writeFileSync(out, `${JSON.stringify(result, null, 1)}\n`);
 console.log(reportText(result));
-console.log(`\nevery sample is in ${out}; npm run bench -- --serve shows it as charts`);
+console.log(`\nevery sample is in ${out}; npm run bench -- --report ${out} prints this again`);
 process.exit(broken > 0 || failures(result).length > 0 ? 1 : 0);

@@ -1,5 +1,6 @@
 // Element types, and conversions between numbers and the bits of float16 and bfloat16. Pure; knows nothing of GPUs.
 
+/** What tensors may hold. int32 is packed int4, eight to an element; int64 is an output scale (`transQuantParam`). */
 export type DType = 'float32' | 'float16' | 'bfloat16' | 'int8' | 'int32' | 'int64';
 /** What activations, scales and offsets may be. */
 export type FloatDType = 'float32' | 'float16' | 'bfloat16';

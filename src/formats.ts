@@ -1,7 +1,7 @@
 // antiquant/formats: weights of every common format, from files or from tensors in memory, and weights that are quantized here.
 
 export type { FloatDType } from './dtype.js';
-export { ArgumentError, FormatError, UnsupportedError } from './errors.js';
+export { ArgumentError, type FileLocation, FormatError, UnsupportedError } from './errors.js';
 export { type ByteSourceOptions, type BytesFrom, byteSource } from './files/byte-source.js';
 export { type GgufOptions, openGguf } from './files/gguf.js';
 export { type GgufArray, isGgufArray, readGgufArray } from './files/gguf-values.js';
@@ -41,8 +41,10 @@ export {
 } from './formats/compressed-tensors.js';
 export { type FindLayersOptions, type FoundLayers, findLayers } from './formats/find-layers.js';
 export { type GgufType, type GgufTypeName, ggufLayer, ggufTypes, importGguf, isGgufType } from './formats/gguf-blocks.js';
+export type { BlockShape } from './formats/gguf-words.js';
 export { type GptqLayerOptions, type GptqOptions, type GptqTensors, gptqLayer, importGptq } from './formats/gptq.js';
 export { type Hqq, type HqqMeta, hqqLayer, hqqMeta, importHqq } from './formats/hqq.js';
+export type { LayerName } from './formats/layer-parts.js';
 export type { Cut, LayerSource } from './formats/layer-source.js';
 export { importMlc, MLC_KINDS, type MlcOptions, type MlcTensors, mlcLayer } from './formats/mlc-weights.js';
 export { importMatMulNBits, type MatMulNBitsAttributes, type MatMulNBitsTensors } from './formats/onnx.js';

@@ -1,11 +1,13 @@
 // The package as a user gets it: packed, unpacked elsewhere, imported, type-checked, its README example run, and tree-shaken.
 import assert from 'node:assert/strict';
 import { execFileSync } from 'node:child_process';
-import { mkdtempSync, readFileSync, rmSync, symlinkSync, writeFileSync } from 'node:fs';
+import { cpSync, existsSync, mkdtempSync, readdirSync, readFileSync, rmSync, symlinkSync, writeFileSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { dirname, join } from 'node:path';
 import { fileURLToPath } from 'node:url';
 import { build } from 'vite';
+import { namesOf, readApi } from '../scripts/api.mjs';
+import { bundleSize, coreSize, readHistory } from '../scripts/size.mjs';
 
 const root = dirname(dirname(fileURLToPath(import.meta.url)));
 const home = mkdtempSync(join(tmpdir(), 'antiquant-package-'));
@@ -21,52 +23,17 @@ try {
   run('npm', ['install', '--silent', '--offline', '--no-save', '--no-audit', '--no-fund', `./antiquant-${version}.tgz`]);
   symlinkSync(join(root, 'node_modules', 'webgpu'), join(modules, 'webgpu'));
 
-  const names = [
-    'ArgumentError',
-    'DeviceLostError',
-    'LinearWeightQuant',
-    'ShaderError',
-    'Tensor',
-    'UnsupportedError',
-    'capsOf',
-    'convertWeightToInt4Pack',
-    'encodeMany',
-    'encodeQuantizeRows',
-    'fileStore',
-    'formatCast',
-    'forwardMany',
-    'prepareMany',
-    'quantizeRows',
-    'readQuantizedRows',
-    'reference',
-    'referenceMatrix',
-    'requestDevice',
-    'selfTestReports',
-    'transQuantParam',
-    'tuning',
-    'weightQuantBatchMatmul',
-  ];
-  writeFileSync(join(home, 'names.js'), "import * as all from 'antiquant'; console.log(Object.keys(all).sort().join());");
-  assert.equal(run(process.execPath, ['names.js']).trim(), names.sort().join());
-  step(`${names.length} exports`);
-
-  const formats = [
-    'byteSource',
-    'findLayers',
-    'importGptq',
-    'loadLayer',
-    'openModel',
-    'quantize',
-    'quantizeInWorker',
-    'quantizeOnGpu',
-    'readMatrix',
-    'torchNpuTensors',
-    'writeSafetensors',
-  ];
-  writeFileSync(join(home, 'formats.js'), "import * as all from 'antiquant/formats'; console.log(JSON.stringify(Object.keys(all)));");
-  const found = JSON.parse(run(process.execPath, ['formats.js']));
-  for (const name of formats) assert.ok(found.includes(name), `antiquant/formats has no ${name}`);
-  step(`antiquant/formats: ${found.length} exports`);
+  // Public names: what each entry exports when it runs and in its declarations. A change of them is a change of test/package-names.json.
+  const names = JSON.parse(readFileSync(join(root, 'test', 'package-names.json'), 'utf8'));
+  const installed = join(modules, 'antiquant');
+  const manifest = JSON.parse(readFileSync(join(installed, 'package.json'), 'utf8'));
+  assert.deepEqual(namesOf(readApi(join(installed, 'dist'), manifest)), names, 'npm run api keeps a change of the public names');
+  for (const [entry, all] of Object.entries(names)) {
+    writeFileSync(join(home, 'names.js'), `import * as all from '${entry}'; console.log(JSON.stringify(Object.keys(all)));`);
+    const values = all.filter((name) => !name.startsWith('type '));
+    assert.deepEqual(JSON.parse(run(process.execPath, ['names.js'])).sort(), [...values].sort(), entry);
+    step(`${entry}: ${values.length} values, ${all.length - values.length} types`);
+  }
 
   // A model of one layer, through the command: from the package alone, and as npx finds it.
   const header = JSON.stringify({ 'a.up_proj.weight': { dtype: 'F32', shape: [8, 64], data_offsets: [0, 2048] } });
@@ -94,22 +61,76 @@ try {
   assert.match(run(process.execPath, ['example.js']), /Float32Array\(8\) \[\s*32, 32, 32, 32,\s*32, 32, 32, 32\s*\]/);
   step('the example of the README runs');
 
-  writeFileSync(join(home, 'example.ts'), `${example}\nexport * as formats from 'antiquant/formats';`);
+  // The examples, as files of a user's project. Those in a page run in e2e/examples.spec.ts; here they bundle.
+  cpSync(join(root, 'examples'), join(home, 'examples'), { recursive: true });
+  assert.match(run(process.execPath, ['examples/node-dawn.mjs']), /: 256 of 256 results inside their interval/);
+  symlinkSync(join(root, 'node_modules', 'onnxruntime-web'), join(modules, 'onnxruntime-web'));
+  const pages = readdirSync(join(home, 'examples')).filter((file) => file.endsWith('.html'));
+  await build({
+    root: join(home, 'examples'),
+    configFile: false,
+    logLevel: 'error',
+    worker: { format: 'es' },
+    build: { target: 'es2022', rollupOptions: { input: pages.map((file) => join(home, 'examples', file)) } },
+  });
+  assert.ok(pages.every((file) => existsSync(join(home, 'examples', 'dist', file))));
+  step(`${pages.length} examples bundle, and the one for Node runs`);
+
+  writeFileSync(
+    join(home, 'example.ts'),
+    `${example}\nexport * as formats from 'antiquant/formats';\nexport * as shaders from 'antiquant/shaders';`,
+  );
   const options = { target: 'es2022', lib: ['es2022', 'dom'], module: 'nodenext', types: [], strict: true, noEmit: true };
   writeFileSync(join(home, 'tsconfig.json'), JSON.stringify({ compilerOptions: options, files: ['example.ts'] }));
   execFileSync(process.execPath, [join(root, 'node_modules', 'typescript', 'bin', 'tsc'), '-p', home], { stdio: 'inherit' });
   step('its types are sound for a user, without skipLibCheck');
 
-  writeFileSync(join(home, 'little.js'), "import { convertWeightToInt4Pack } from 'antiquant'; console.log(convertWeightToInt4Pack);");
-  const bundle = await build({
-    root: home,
-    configFile: false,
-    logLevel: 'error',
-    build: { write: false, lib: { entry: join(home, 'little.js'), formats: ['es'] } },
-  });
-  const size = [bundle].flat()[0].output[0].code.length;
-  assert.ok(size < 3000, `a bundle of one function has ${size} bytes`);
-  step(`one function bundles to ${size} bytes`);
+  // Comments of shaders come with an entry of their own; where a line stands is known without them.
+  const probe = (before) => `${before}import './browser.js';
+    import { LinearWeightQuant, requestDevice, Tensor, tuning } from 'antiquant';
+    const device = await requestDevice();
+    const layer = new LinearWeightQuant(device, { inFeatures: 32, outFeatures: 8, bias: false, dtype: 'float32' });
+    layer.load({
+      weight: Tensor.from(device, new Int8Array(256).fill(3), { shape: [8, 32], dtype: 'int8' }),
+      antiquantScale: Tensor.from(device, new Float32Array([0.5]), { shape: [1], dtype: 'float32' }),
+    });
+    const y = await layer.forward(Tensor.from(device, new Float32Array(32).fill(1), { shape: [1, 32], dtype: 'float32' })).read();
+    console.log(JSON.stringify({ wgsl: layer.explain(1).wgsl, key: tuning(device).key, y: [...y] }));
+    process.exit(0);`;
+  const [plain, readable] = ['', "import { shaders } from 'antiquant/shaders'; console.assert(shaders['lib/weights.wgsl']);\n"].map(
+    (before) => {
+      writeFileSync(join(home, 'explain.js'), probe(before));
+      return JSON.parse(run(process.execPath, ['explain.js']));
+    },
+  );
+  const code = ({ wgsl }) =>
+    wgsl
+      .split('\n')
+      .map((line) => line.replace(/\s*\/\/.*/, ''))
+      .filter(Boolean);
+  assert.deepEqual(plain.y, Array(8).fill(48));
+  assert.deepEqual(readable.y, plain.y);
+  assert.ok(!plain.wgsl.includes('//') && readable.wgsl.includes('//'), 'only antiquant/shaders has comments');
+  assert.deepEqual(code(readable), code(plain));
+  assert.equal(readable.key, plain.key, 'comments are no part of the key of measured choices');
+  step('explain() shows comments where antiquant/shaders is imported');
+
+  assert.deepEqual(
+    readdirSync(installed, { recursive: true }).filter((file) => /\.map$|\.jpg$/.test(file)),
+    [],
+  );
+  const entry = join(installed, 'dist', 'index.js');
+  const one = await bundleSize(entry, 'convertWeightToInt4Pack');
+  assert.ok(one.minified < 3000, `a bundle of one function has ${one.minified} bytes`);
+  const core = await coreSize(entry);
+  const { limit, history } = readHistory();
+  const last = history.at(-1);
+  assert.ok(core.gzip <= limit, `LinearWeightQuant and Tensor take ${core.gzip} bytes gzipped, more than ${limit}`);
+  assert.ok(
+    Math.abs(core.gzip - last.gzip) <= 1000,
+    `LinearWeightQuant and Tensor take ${core.gzip} bytes gzipped, and ${last.gzip} on ${last.date}: npm run size -- --record keeps the change`,
+  );
+  step(`one function bundles to ${one.minified} bytes; LinearWeightQuant and Tensor to ${core.gzip} gzipped`);
 } finally {
   rmSync(home, { recursive: true, force: true });
 }

@@ -1,6 +1,7 @@
 // One line that says which GPU this page uses, or why none; opened, all that the browser tells of it.
 import { useEffect, useRef } from 'preact/hooks';
 import { Button } from '../ui/button.js';
+import { CopyButton } from '../ui/copy-button.js';
 import { type Fact, Facts } from '../ui/facts.js';
 import { bytes, milliseconds, whole } from '../ui/numbers.js';
 import type { DeviceFacts } from '../worker/rpc.js';
@@ -61,6 +62,13 @@ export function DeviceLine() {
         {facts.caps.software && (
           <p>This is a software adapter: the CPU runs the shaders. Results are checked all the same; the times say nothing about GPUs.</p>
         )}
+        <p class="device-report">
+          <CopyButton text={facts.report} label="Copy a report" />
+          <span>
+            All of this, the limits, self-tests and measured choices as text, to paste into an{' '}
+            {import.meta.env.BUGS ? <a href={import.meta.env.BUGS}>issue</a> : 'issue'}.
+          </span>
+        </p>
         <Facts items={factList(facts)} />
       </section>
     </details>

@@ -1,6 +1,7 @@
 // The one GPUDevice of the page, in the Worker: opened when first asked for, opened again after a loss, lent to one job at a time.
 import { DeviceLostError, UnsupportedError } from '../../src/errors.js';
 import { capsOf, requestDevice } from '../../src/gpu/device.js';
+import { formatReport } from '../../src/gpu/report.js';
 import type { DeviceFacts, DeviceState } from './rpc.js';
 import { roundTrip } from './timing.js';
 
@@ -17,10 +18,20 @@ export function holdDevice(tell: (state: DeviceState) => void, trouble: (text: s
   let opened: Promise<GPUDevice> | undefined;
   let current: GPUDevice | undefined;
   let onLost: ((error: DeviceLostError) => void) | undefined;
+  let facts: DeviceFacts | undefined;
   let turn: Promise<void> = Promise.resolve();
 
+  const told = (state: DeviceState): void => {
+    if (state.state === 'ready') facts = state.facts;
+    tell(state);
+  };
+  /** After a job: self-tests and measured choices may have come. */
+  const tellReport = (device: GPUDevice): void => {
+    const report = formatReport(device);
+    if (facts && device === current && report !== facts.report) told({ state: 'ready', facts: { ...facts, report } });
+  };
   const open = (): Promise<GPUDevice> =>
-    (opened ??= openDevice(tell, trouble).then(
+    (opened ??= openDevice(told, trouble).then(
       (device) => {
         current = device;
         device.lost.then(({ reason, message }) => {
@@ -54,7 +65,13 @@ export function holdDevice(tell: (state: DeviceState) => void, trouble: (text: s
         signal.throwIfAborted();
         const device = await open();
         onLost = lost;
-        return { device, release };
+        return {
+          device,
+          release: () => {
+            tellReport(device);
+            release();
+          },
+        };
       } catch (error) {
         release();
         throw error;
@@ -98,5 +115,6 @@ async function factsOf(device: GPUDevice): Promise<DeviceFacts> {
     language: [...(navigator.gpu?.wgslLanguageFeatures ?? [])].sort(),
     caps: capsOf(device),
     roundTrip: (await roundTrip(device)).median,
+    report: formatReport(device),
   };
 }

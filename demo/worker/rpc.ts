@@ -61,6 +61,8 @@ export interface DeviceFacts {
   readonly caps: import('../../src/index.js').Caps;
   /** Milliseconds from submitting nothing until the queue is done, the median of several: part of every time that is measured. */
   readonly roundTrip: number;
+  /** `formatReport` as it was after the last job: a text to paste. */
+  readonly report: string;
 }
 
 export interface ErrorMessage {

@@ -22,7 +22,8 @@ export function fractalIndex(r: number, c: number, rows: number, width: number):
   return (tile * TILE_ROWS + (r % TILE_ROWS)) * width + (c % width);
 }
 
-type Cast = Int8Array | Uint16Array | Int32Array | Uint32Array | Float32Array;
+/** The numbers of a tensor of any dtype that has both formats. */
+export type CastData = Int8Array | Uint16Array | Int32Array | Uint32Array | Float32Array;
 
 /**
  * Converts between row-major (ND) and FRACTAL_NZ storage of a (…, R, C) tensor; leading dimensions stay leading.
@@ -33,7 +34,7 @@ type Cast = Int8Array | Uint16Array | Int32Array | Uint32Array | Float32Array;
  * @throws ArgumentError
  * @example formatCast(codes, { shape: [n, k], dtype: 'int8', from: 'ND', to: 'FRACTAL_NZ' })
  */
-export function formatCast<T extends Cast>(
+export function formatCast<T extends CastData>(
   data: T,
   { shape, dtype, from, to }: { readonly shape: readonly number[]; readonly dtype: DType; readonly from: Format; readonly to: Format },
 ): T {

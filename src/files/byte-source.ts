@@ -7,6 +7,7 @@ import type { ByteSource } from './tensor-file.js';
 /** A string is a path where there is a file system, and a URL, perhaps relative to the page, elsewhere. */
 export type BytesFrom = ArrayBuffer | Uint8Array | Blob | URL | string;
 
+/** How bytes are fetched, and what messages call them. */
 export interface ByteSourceOptions {
   /** For messages, and to find the other files of a split GGUF. Default: the path, the URL without its query, the File's name, or `memory`. */
   readonly name?: string | undefined;

@@ -15,6 +15,7 @@ export interface GgufArray {
   readonly end: number;
 }
 
+/** Is a value of GGUF's metadata an array that has not been read? `readGgufArray` reads it. */
 export const isGgufArray = (value: unknown): value is GgufArray =>
   typeof value === 'object' && value !== null && !Array.isArray(value) && 'of' in value;
 

@@ -14,6 +14,7 @@ import { openAll, type Resolver } from './shards.js';
 import { clip, show } from './show.js';
 import type { ByteSource, TensorFile, TensorInfo } from './tensor-file.js';
 
+/** For a model in several files. */
 export interface GgufOptions {
   /** Opens the other files of a split model, NAME-00002-of-00003.gguf. */
   readonly resolve?: Resolver | undefined;

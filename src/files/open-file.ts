@@ -10,6 +10,7 @@ import { readIndex, tensorsOfIndex } from './safetensors-index.js';
 import { among, type Resolver, siblings } from './shards.js';
 import type { ByteSource, TensorFile, TensorInfo } from './tensor-file.js';
 
+/** How a model's files are found and fetched. */
 export interface OpenOptions extends ByteSourceOptions {
   /** Of a page: the files among which those of a model in several files are, e.g. an <input multiple>'s. */
   readonly files?: Iterable<File> | ReadonlyMap<string, Blob> | undefined;
@@ -60,6 +61,7 @@ export async function openModel(from: BytesFrom | ByteSource, options: OpenOptio
   return openSafetensors(source, { signal });
 }
 
+/** Which bytes of a tensor are read. */
 export interface ReadTensorOptions {
   /** Of the tensor's bytes, counted from its own first. Whole rows of its first axis. Default: 0. */
   readonly begin?: number | undefined;
@@ -92,6 +94,7 @@ export async function readTensor(
   return { name, file: source.name, dtype, shape: part ? [(end - begin) / row!, ...shape.slice(1)] : shape, bytes };
 }
 
+/** Whole rows of a tensor, and how far they go. */
 export interface TensorPart {
   readonly tensor: RawTensor;
   /** Bytes of the tensor up to the end of this part. */
@@ -99,6 +102,7 @@ export interface TensorPart {
   readonly total: number;
 }
 
+/** How large the parts of a tensor are. */
 export interface PartsOptions {
   /** A part is as many rows as fit, and one at least. Default: 16 MiB. */
   readonly bytes?: number | undefined;

@@ -22,6 +22,7 @@ export const ELEMENT_BYTES: Readonly<Record<string, number>> = {
   F64: 8,
 };
 
+/** A tensor's bytes as its file has them. */
 export interface RawTensor {
   readonly name: string;
   readonly file?: string | undefined;

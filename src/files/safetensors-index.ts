@@ -10,6 +10,7 @@ import type { ByteSource, TensorFile, TensorInfo } from './tensor-file.js';
 /** Bytes of an index. Those of the largest models have a few million. */
 export const LONGEST_INDEX = 100_000_000;
 
+/** How the files that an index names are opened. */
 export interface ShardOptions {
   /** Opens a file beside the index (siblings, among, or yours). */
   readonly resolve: Resolver;

@@ -9,6 +9,7 @@ export interface ByteSource {
   read(begin: number, end: number, signal?: AbortSignal): Promise<Uint8Array<ArrayBuffer>>;
 }
 
+/** A tensor of a file: its header, and where its bytes lie. */
 export interface TensorInfo {
   readonly name: string;
   /** safetensors' name for it, e.g. F16; or GGUF's, e.g. Q4_K. */
@@ -21,6 +22,7 @@ export interface TensorInfo {
   readonly end: number;
 }
 
+/** An open file of weights, or several that make one model: its tensors by name. Their bytes are read later. */
 export interface TensorFile {
   readonly kind: 'safetensors' | 'gguf' | 'mlc';
   readonly name: string;

@@ -10,6 +10,7 @@ export type TensorOutline = Pick<RawTensor, 'name' | 'dtype' | 'shape'>;
 /** Little-endian, row-major; in one piece or several. */
 export type Bytes = Uint8Array | Iterable<Uint8Array> | AsyncIterable<Uint8Array>;
 
+/** A tensor's header, and its bytes or what makes them. */
 export interface TensorToWrite extends TensorOutline {
   /** Asked for when its turn comes, once. */
   readonly bytes: Uint8Array | (() => Bytes | Promise<Bytes>);
@@ -20,6 +21,7 @@ export interface Sink {
   write(bytes: Uint8Array): unknown;
 }
 
+/** The file's metadata, and how writing is watched and ended. */
 export interface WriteOptions {
   /** Text for text: `__metadata__`. */
   readonly metadata?: Readonly<Record<string, string>> | undefined;

@@ -19,6 +19,7 @@ export interface AwqTensors<T = RawTensor> {
   readonly scales: T;
 }
 
+/** What AWQ's tensors do not say. */
 export interface AwqOptions {
   /** `q_group_size` (`group_size`) of the configuration; -1: K. Without it, K / G, which must be whole. */
   readonly groupSize?: number | undefined;

@@ -27,6 +27,7 @@ export interface CompressedTensors<T> {
   readonly weight_g_idx?: T | undefined;
 }
 
+/** What compressed-tensors' tensors do not say, or say less surely than the configuration. */
 export interface CompressedTensorsOptions {
   /** `num_bits` of the configuration. Without it, what weight_packed and weight_shape go together for; 8 for int-quantized. */
   readonly bits?: 4 | 8 | undefined;

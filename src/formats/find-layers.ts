@@ -8,17 +8,21 @@ import { LAYER_FORMATS, type LayerFormat } from './layer-formats.js';
 import type { LayerContext } from './layer-makers.js';
 import type { LayerSource } from './layer-source.js';
 import { quantizationOf } from './quantization-config.js';
+import type { TorchNpuOptions } from './torch-npu.js';
+import type { TorchaoInt4Options } from './torchao.js';
 
+/** What the file does not say of its layers. */
 export interface FindLayersOptions {
   /** Parsed config.json of the model, or its quantization_config; quantize_config.json; mlc-chat-config.json. */
   readonly config?: unknown;
   /** For torch_npu's layers: what their state dicts do not say. */
-  readonly torchNpu?: LayerContext['torchNpu'];
+  readonly torchNpu?: TorchNpuOptions | undefined;
   /** For torchao's plain int4, where the file's metadata does not say that it is Int4Tensor. */
-  readonly torchao?: LayerContext['torchao'];
+  readonly torchao?: TorchaoInt4Options | undefined;
   readonly signal?: AbortSignal | undefined;
 }
 
+/** The layers of a file, and what its other tensors are. */
 export interface FoundLayers {
   /** In the order of the file. */
   readonly layers: readonly LayerSource[];

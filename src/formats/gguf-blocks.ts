@@ -6,9 +6,10 @@ import type { TensorInfo } from '../files/tensor-file.js';
 import type { QuantizedMatrix } from '../problem/matrix.js';
 import { IQ4_NL, MXFP4, Q4_0, Q4_1, Q5_0, Q5_1, Q8_0 } from './gguf-32.js';
 import { IQ4_XS, Q2_K, Q3_K, Q4_K, Q5_K, Q6_K } from './gguf-256.js';
-import { type BlockType, makeMatrix } from './gguf-words.js';
+import { type BlockShape, type BlockType, makeMatrix } from './gguf-words.js';
 import type { LayerSource } from './layer-source.js';
 
+/** GGUF's names of the types of blocks that are read. */
 export type GgufTypeName =
   | 'Q4_0'
   | 'Q4_1'
@@ -25,7 +26,7 @@ export type GgufTypeName =
   | 'MXFP4';
 
 /** What is known of a type before its bytes are read, and how they become a matrix. */
-export interface GgufType extends Pick<BlockType, 'blockSize' | 'bytes' | 'bits' | 'groupSize' | 'scaleDtype' | 'hasMinimum' | 'codebook'> {
+export interface GgufType extends BlockShape {
   /** @throws FormatError */
   make(tensor: RawTensor): QuantizedMatrix;
 }
@@ -49,6 +50,7 @@ export const ggufTypes: Readonly<Record<GgufTypeName, GgufType>> = {
   MXFP4: withMake(MXFP4),
 };
 
+/** Is a GGUF dtype one of `ggufTypes`? */
 export const isGgufType = (dtype: string): dtype is GgufTypeName => Object.hasOwn(ggufTypes, dtype);
 
 /**

@@ -22,7 +22,8 @@ export interface BlockField {
 
 export const halfAt = (offset: number): BlockField => ({ at: offset, read: (view, at) => fromFloat16Bits(view.getUint16(at, true)) });
 
-export interface BlockType {
+/** A type of GGUF's blocks: what a block holds, and what it becomes. */
+export interface BlockShape {
   /** k in a block: QK of ggml-common.h. */
   readonly blockSize: number;
   /** Of a block. */
@@ -33,7 +34,11 @@ export interface BlockType {
   readonly scaleDtype: FloatDType;
   /** W = scale · code + minimum. */
   readonly hasMinimum: boolean;
+  /** The values of codes that are indices. */
   readonly codebook?: Float32Array;
+}
+
+export interface BlockType extends BlockShape {
   /** By the format's own names. They must be finite. */
   readonly fields: Readonly<Record<string, BlockField>>;
   fill(view: DataView, count: number, parts: Parts): void;

@@ -21,6 +21,7 @@ export interface GptqTensors<T = RawTensor> {
   readonly g_idx?: T | undefined;
 }
 
+/** What GPTQ's tensors do not say. */
 export interface GptqOptions {
   /** `bits` of quantize_config.json. 2 and 3 are widened to 4, with the same weights. */
   readonly bits: 2 | 3 | 4 | 8;
@@ -96,6 +97,7 @@ export function importGptq(tensors: GptqTensors, options: GptqOptions): Quantize
   };
 }
 
+/** What `quantize_config.json` says of a layer of a file. */
 export interface GptqLayerOptions extends GptqOptions {
   readonly name: string;
   /** `desc_act` of quantize_config.json. Only where it is false is g_idx known to be k / groupSize before it is read. */

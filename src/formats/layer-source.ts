@@ -14,6 +14,7 @@ export interface Cut {
   readonly perRow: Readonly<Record<string, number>>;
 }
 
+/** A layer of a file: what is known before its bytes are read, and how to read them, whole or in pieces. */
 export interface LayerSource {
   /** E.g. model.layers.0.self_attn.q_proj: the tensors' common prefix. */
   readonly name: string;

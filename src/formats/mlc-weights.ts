@@ -39,6 +39,7 @@ export const MLC_KINDS = {
   q3f16_1: { bits: 3, group: 40, layout: 'NK', dtype: 'F16' },
 } as const satisfies Record<string, Kind>;
 
+/** What MLC's tensors do not say. */
 export interface MlcOptions {
   /** `quantization` of mlc-chat-config.json. */
   readonly format: keyof typeof MLC_KINDS;

@@ -1,6 +1,7 @@
 // What a model's configuration says of its quantization, in one form: config.json, its quantization_config alone, quantize_config.json or
 // mlc-chat-config.json. Values that are not of the kind they should be count as not said; the tensors then decide.
 
+/** A model's quantization settings, in one form for all formats. */
 export interface QuantizationConfig {
   /** quant_method, e.g. gptq, awq, compressed-tensors, bitsandbytes, hqq, torchao. */
   readonly method?: string | undefined;

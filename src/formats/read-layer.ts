@@ -5,6 +5,7 @@ import type { TensorInfo } from '../files/tensor-file.js';
 import type { QuantizedMatrix } from '../problem/matrix.js';
 import type { LayerSource } from './layer-source.js';
 
+/** How a layer of a file is read. */
 export interface ReadOptions {
   /** Bytes of a file that are read at once, about; 16 MiB. A layer whose tensors cannot be cut is read whole. */
   readonly chunkBytes?: number | undefined;

@@ -23,6 +23,7 @@ export interface TorchNpu<T> {
   readonly antiquant_offset?: T | undefined;
 }
 
+/** What a torch_npu state dict does not say. */
 export interface TorchNpuOptions {
   /** antiquant_group_size of the module. Needed only if the groups do not divide K. */
   readonly groupSize?: number | undefined;

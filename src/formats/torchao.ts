@@ -30,6 +30,7 @@ export interface TorchaoInt4<T> {
   readonly scale_and_zero?: T | undefined;
 }
 
+/** What torchao's plain int4 tensors do not say. */
 export interface TorchaoInt4Options {
   /** Which nibble of a byte holds the even k. Versions differ, and nothing in the tensors says: Int4Tensor has it low, plain forms before high. */
   readonly nibbleOrder: 'even-high' | 'even-low';
@@ -45,6 +46,7 @@ export interface TorchaoTinygemm<T> {
   readonly scale_and_zero: T;
 }
 
+/** The sizes of the weights before they were padded to tiles. */
 export interface TorchaoTinygemmOptions {
   /** `shape` of the original tensor; without it, the padded one. */
   readonly n?: number | undefined;

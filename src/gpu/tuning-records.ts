@@ -6,6 +6,7 @@ import { variantId } from '../kernels/kernel.js';
 import type { Tuned } from '../plan/findings.js';
 import { VERSION } from '../version.js';
 import { sources } from '../wgsl/sources.js';
+import { strip } from '../wgsl/strip.js';
 
 /** problemClass → what was measured. */
 export type Records = Readonly<Record<string, Tuned>>;
@@ -26,7 +27,7 @@ function hash(texts: readonly string[]): string {
 export function storeKey(adapter: string): string {
   const texts = Object.keys(sources)
     .sort()
-    .flatMap((name) => [name, sources[name]!]);
+    .flatMap((name) => [name, strip(sources[name]!)]); // comments time nothing, and the package leaves them out
   const tiles = kernels.flatMap(({ name, tiles }) => tiles.map((tile) => variantId(name, tile)));
   return `antiquant ${VERSION} ${hash([...texts, ...tiles])} ${adapter}`;
 }

@@ -26,6 +26,7 @@ import { checkRows, type PrepareOptions, prepareWeights } from './prepare.js';
 import { inputOf, type QuantizedRows } from './quantize-x.js';
 import { checkNames, fromStateDict, type NamedTensors, OUTPUT_NAMES } from './tensors-by-name.js';
 
+/** The options of torch_npu's LinearWeightQuant, and what tests and comparisons may ask of planning. */
 export interface LinearWeightQuantOptions extends LinearOptions {
   readonly plan?: {
     /** For tests, benches and comparisons: a kernel to use whatever the planner thinks, or measuring found. */
@@ -37,6 +38,7 @@ export interface LinearWeightQuantOptions extends LinearOptions {
   };
 }
 
+/** How a product of so many rows is made: the kernel, why it was chosen, its text, and every dispatch. */
 export interface Explanation {
   readonly kernel: string;
   readonly params: Params;

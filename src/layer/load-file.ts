@@ -6,6 +6,7 @@ import { Tensor } from '../gpu/tensor.js';
 import { LinearWeightQuant, type LinearWeightQuantOptions } from './linear-weight-quant.js';
 import { abandonLoad, type Load, loadPiece } from './load.js';
 
+/** How a layer of a file is read, and what it computes with. */
 export interface LoadOptions extends ReadOptions, Pick<LinearWeightQuantOptions, 'innerPrecise' | 'plan'> {
   /** Of x and y: float16, whatever the file's scales are, since kernels read scales of any dtype. */
   readonly dtype?: FloatDType;

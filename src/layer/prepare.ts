@@ -8,6 +8,7 @@ import type { TuningStore } from '../gpu/tuning-store.js';
 import { contiguousX, makeProblem, type Problem } from '../problem/problem.js';
 import { type LoadedWeights, planFor } from './loaded-weights.js';
 
+/** What `prepare` does beside compiling and testing. */
 export interface PrepareOptions {
   /** Measure which kernel is fastest for these numbers of rows, unless that is known; default false. */
   readonly tune?: boolean;

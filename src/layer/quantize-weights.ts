@@ -12,6 +12,7 @@ import { groupsIn, type QuantizedMatrix } from '../problem/matrix.js';
 import { checkForm, type QuantizeOptions, type Settings } from '../quantize/options.js';
 import type { Quantized } from '../quantize/slices.js';
 
+/** The options of `quantize` that minmax on the GPU has. */
 export type GpuQuantizeOptions = Pick<QuantizeOptions, 'bits' | 'mode' | 'groupSize' | 'symmetric' | 'scaleDtype'>;
 
 /**

@@ -4,6 +4,7 @@ import { Tensor } from '../gpu/tensor.js';
 import type { LinearSpec, WeightTensors } from '../problem/problem.js';
 import { present } from '../problem/torch-arguments.js';
 
+/** Tensors by the names that a layer's options announce: weight, antiquantScale, antiquantOffset, quantScale, quantOffset, bias. */
 export type NamedTensors = Readonly<Record<string, Tensor>>;
 
 /** torch's names for what `load` takes. */

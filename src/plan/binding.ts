@@ -3,6 +3,7 @@
 import { UnsupportedError } from '../errors.js';
 import type { Caps } from '../problem/caps.js';
 
+/** A range of a buffer that a dispatch binds. */
 export interface Slice {
   /** The buffer by its role: a tensor's, or one of the layer's. */
   readonly buffer: string;

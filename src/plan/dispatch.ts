@@ -5,6 +5,7 @@ import type { Caps } from '../problem/caps.js';
 import type { Params } from '../wgsl/preprocess.js';
 import type { Slice } from './binding.js';
 
+/** One dispatch: a shader, its params, its grid, its uniforms and what is bound. */
 export interface Dispatch {
   readonly shader: string;
   readonly params: Params;

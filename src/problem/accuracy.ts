@@ -1,5 +1,6 @@
 // How a kernel sums, as far as the error bound needs it; docs/numerics.md turns it into an interval.
 
+/** How a kernel sums: what it rounds beside float32 sums. The interval of correct results follows from it (docs/numerics.md). */
 export interface Accuracy {
   /** Added to every code before it meets x, and taken out again by the sum of x: the price is that much more to round. */
   readonly codeBias: number;

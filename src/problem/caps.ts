@@ -9,6 +9,7 @@ export interface MatrixConfig {
   readonly K: number;
 }
 
+/** What a device can do, as planning sees it. */
 export interface Caps {
   /** `shader-f16` is enabled on the device. */
   readonly f16: boolean;

@@ -4,6 +4,7 @@ import type { DType, FloatDType } from '../dtype.js';
 import { type Bits, wordsOf } from './code-width.js';
 import type { Digits } from './x-codes.js';
 
+/** The options of torch_npu's LinearWeightQuant, by their camelCase names. */
 export interface LinearOptions {
   /** K. */
   readonly inFeatures: number;

@@ -8,6 +8,7 @@ import { widthOfDtype } from './code-width.js';
 import type { LinearSpec, WeightTensors } from './problem.js';
 import { isTransposed, showShape, type View } from './view.js';
 
+/** The optional arguments of npu_weight_quant_batchmatmul, by their camelCase names. `T` is a tensor: on the GPU, or in memory. */
 export interface FunctionalOptions<T> {
   readonly antiquantOffset?: T | undefined;
   readonly quantScale?: T | undefined;

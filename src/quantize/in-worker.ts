@@ -4,6 +4,7 @@ import type { Answer, Task } from './messages.js';
 import type { QuantizeOptions, Weights } from './options.js';
 import { type Progress, type Quantized, slices } from './slices.js';
 
+/** How a quantization in a worker is watched, ended, and started. */
 export interface InWorkerOptions {
   /** Some twenty times a second at most, and once all rows are done. */
   readonly onProgress?: ((progress: Progress) => void) | undefined;

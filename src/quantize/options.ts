@@ -26,6 +26,7 @@ export interface Activations {
   readonly damp?: number | undefined;
 }
 
+/** What `quantize` makes: sizes, bits, groups, method. */
 export interface QuantizeOptions {
   /** Outputs. */
   readonly n: number;

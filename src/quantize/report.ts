@@ -2,6 +2,7 @@
 import { BYTES } from '../dtype.js';
 import type { Settings } from './options.js';
 
+/** How close quantized weights are to the floats, and what they take. */
 export interface QuantizeReport {
   /** Signal to quantization noise, 10 · log10(Σ w² / Σ (w - ŵ)²) in dB; Infinity where every ŵ is its w. */
   readonly sqnr: number;

@@ -12,6 +12,7 @@ import { type Factor, factorOf, hessianOf, importanceOf } from './hessian.js';
 import { checkQuantize, type Method, type Mode, type QuantizeOptions, type Settings, type Weights } from './options.js';
 import { addErrors, type QuantizeReport, reportOf, type Sums } from './report.js';
 
+/** Quantized weights, and how close they are. */
 export interface Quantized {
   readonly matrix: QuantizedMatrix;
   /** What a scale is for. A matrix has a scale for each row even of mode `tensor`; writers then write one. */
@@ -19,6 +20,7 @@ export interface Quantized {
   readonly report: QuantizeReport;
 }
 
+/** How far a quantization has come. */
 export interface Progress {
   /** Rows of weights that are done. */
   readonly done: number;

@@ -14,6 +14,7 @@ import { type FunctionalOptions, functionalSpec } from '../problem/torch-argumen
 import { isTransposed, showShape, type View } from '../problem/view.js';
 import { finish, type ReferenceResult } from './sums.js';
 
+/** The numbers of a tensor in memory; int64 as BigInt. */
 export type HostData = Float32Array | Uint16Array | Int8Array | Int32Array | Uint32Array | BigInt64Array | BigUint64Array;
 
 /** A tensor in the CPU's memory. float16 and bfloat16 are raw bits in a Uint16Array, or numbers in a Float32Array that are rounded to them. */

@@ -5,6 +5,7 @@ import { type FloatDType, roundTo } from '../dtype.js';
 import type { Accuracy } from '../problem/accuracy.js';
 import { errorBound } from './bound.js';
 
+/** y of the CPU reference, with the interval in which a correct GPU result lies. */
 export interface ReferenceResult {
   /** y, rounded once to its dtype: numbers for floats, codes for int8. */
   readonly data: Float32Array | Int8Array;

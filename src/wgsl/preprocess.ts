@@ -9,6 +9,7 @@
 //   #repeat NAME COUNT … #end             the lines COUNT times, each time in a block that begins with `const NAME = 0u;`, `1u`, …
 //   #error TEXT                           an illegal combination, in words
 
+/** Values of a shader's `#param`s, by name: whole numbers of at least 0. */
 export type Params = Readonly<Record<string, number>>;
 /** Where a line of the output came from. */
 export interface Place {
@@ -74,6 +75,7 @@ export function preprocess(sources: Readonly<Record<string, string>>, entry: str
           if (!hoisted.has(line.trim())) hoisted.set(line.trim(), place);
           continue;
         }
+        if (line === '' && code.at(-1) === '') continue; // where a stripped text has lost a comment
         code.push(line);
         places.push(place);
         continue;

@@ -1,4 +1,4 @@
-// The bench's page in one object: scripts/bench.mjs drives it, and so do the page's own controls (view.ts).
+// The bench in a browser's page (browser.html): scripts/bench.mjs calls `antiquantBench.run`. To measure by hand there is the demo's panel.
 
 import type { HostResult } from './results.js';
 import { type BenchOptions, openDevice, runHost } from './run.js';
@@ -10,12 +10,7 @@ const engineName = (): string => {
 };
 
 /** Measures in this page; `host` is the name that the result gets. */
-export async function run(
-  host: string,
-  options: BenchOptions,
-  report: (progress: Progress) => void,
-  signal?: AbortSignal,
-): Promise<HostResult> {
+async function run(host: string, options: BenchOptions, report: (progress: Progress) => void): Promise<HostResult> {
   if (!navigator.gpu) throw new Error('this browser has no WebGPU');
   const engine = {
     host,
@@ -28,12 +23,10 @@ export async function run(
     browser: true,
   };
   try {
-    return await runHost(engine, options, report, signal);
+    return await runHost(engine, options, report);
   } finally {
     engine.device.destroy();
   }
 }
 
-const bench = { run };
-export type BenchPage = typeof bench;
-(globalThis as { antiquantBench?: BenchPage }).antiquantBench = bench;
+Object.assign(globalThis, { antiquantBench: { run } });

@@ -1,0 +1,57 @@
+// `npm run size`: builds the package and prints what it costs a page: LinearWeightQuant and Tensor, bundled and minified as a user's
+// bundler does it, and gzipped. `--record` adds the figures to bench-results/size.json; test/package.mjs holds the package to its limit.
+import { execFileSync } from 'node:child_process';
+import { mkdtempSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
+import { tmpdir } from 'node:os';
+import { dirname, join } from 'node:path';
+import { fileURLToPath, pathToFileURL } from 'node:url';
+import { gzipSync } from 'node:zlib';
+import { build } from 'vite';
+
+const root = dirname(dirname(fileURLToPath(import.meta.url)));
+const file = join(root, 'bench-results', 'size.json');
+
+/** { limit, history }: bytes that the core may have gzipped, and what it had. */
+export const readHistory = () => JSON.parse(readFileSync(file, 'utf8'));
+
+/** Bytes of a bundle that uses these names of an entry, minified, and gzipped. */
+export async function bundleSize(entry, names) {
+  const folder = mkdtempSync(join(tmpdir(), 'antiquant-size-'));
+  try {
+    const input = join(folder, 'main.js');
+    writeFileSync(input, `import { ${names} } from ${JSON.stringify(entry)};\nglobalThis.used = [${names}];\n`);
+    const { output } = await build({
+      root: folder,
+      configFile: false,
+      logLevel: 'error',
+      build: { write: false, target: 'es2022', modulePreload: false, rollupOptions: { input } },
+    });
+    const { code } = output.find(({ type }) => type === 'chunk');
+    return { minified: Buffer.byteLength(code), gzip: gzipSync(code, { level: 9 }).length };
+  } finally {
+    rmSync(folder, { recursive: true, force: true });
+  }
+}
+
+/** What a page pays for one layer. */
+export const coreSize = (entry) => bundleSize(entry, 'LinearWeightQuant, Tensor');
+
+if (process.argv[1] && import.meta.url === pathToFileURL(process.argv[1]).href) {
+  const run = (program, ...args) => execFileSync(program, args, { cwd: root, encoding: 'utf8' }).trim();
+  run(process.execPath, join('node_modules', 'vite', 'bin', 'vite.js'), 'build', '--logLevel', 'error');
+  const { minified, gzip } = await coreSize(join(root, 'dist', 'index.js'));
+  const { limit, history } = readHistory();
+  console.log(`LinearWeightQuant and Tensor: ${minified} bytes minified, ${gzip} gzipped; the limit is ${limit}`);
+  if (process.argv.includes('--record')) {
+    const { version } = JSON.parse(readFileSync(join(root, 'package.json'), 'utf8'));
+    const entry = {
+      date: new Date().toISOString().slice(0, 10),
+      version,
+      commit: run('git', 'rev-parse', '--short', 'HEAD'),
+      minified,
+      gzip,
+    };
+    const lines = [...history, entry].map((one) => `    ${JSON.stringify(one)}`);
+    writeFileSync(file, `{\n  "limit": ${limit},\n  "history": [\n${lines.join(',\n')}\n  ]\n}\n`);
+  }
+}

@@ -1,0 +1,63 @@
+// What a report about a device needs, as text to paste: which GPU this is, what it can do, and what running on it has taught.
+
+import { variantId } from '../kernels/kernel.js';
+import { VERSION } from '../version.js';
+import { capsOf } from './device.js';
+import { describe, findingsOf } from './device-findings.js';
+
+interface Host {
+  readonly navigator?: { readonly userAgent?: string; readonly gpu?: { readonly wgslLanguageFeatures?: Iterable<string> } };
+}
+
+const list = (words: Iterable<string>): string => [...words].sort().join(' ') || 'none';
+const indent = (lines: readonly string[]): string[] => lines.map((line) => `  ${line.replaceAll('\n', '\n    ')}`);
+
+/** Limits are accessors of the object's prototype. */
+function limitsOf({ limits }: GPUDevice): string[] {
+  const out: string[] = [];
+  for (const name in limits) {
+    const value = (limits as unknown as Readonly<Record<string, unknown>>)[name];
+    if (typeof value === 'number') out.push(`${name} ${value}`);
+  }
+  return out.sort();
+}
+
+/**
+ * Plain text about a device, to paste into a report: the library's version, the browser, the adapter and whether it is software, features,
+ * limits, caps, variants that failed their self-test, measured choices. It holds nothing of your data, and nothing that a page's scripts
+ * could not read. No GPU work; a lost device will do.
+ * @example console.log(formatReport(device));
+ */
+export function formatReport(device: GPUDevice): string {
+  const { navigator } = globalThis as Host;
+  const info: Partial<GPUAdapterInfo> = device.adapterInfo ?? {};
+  const { software, subgroupMatrix, ...caps } = capsOf(device);
+  const { reports, tests, tuned } = findingsOf(device);
+  const matrices = subgroupMatrix.map(
+    ({ M, N, K, componentType, resultComponentType }) => `${M}x${N}x${K} ${componentType} to ${resultComponentType}`,
+  );
+  const names = (['vendor', 'architecture', 'device', 'description'] as const).map((name) => `${name}: ${info[name] || 'not disclosed'}`);
+  return [
+    `antiquant ${VERSION}`,
+    `engine: ${navigator?.userAgent ?? 'not disclosed'}`,
+    `adapter: ${software ? 'software, runs on the CPU' : 'GPU'}`,
+    ...indent(names),
+    `features: ${list(device.features as Iterable<string>)}`,
+    `WGSL: ${list(navigator?.gpu?.wgslLanguageFeatures ?? [])}`,
+    'caps:',
+    ...indent(Object.entries(caps).map(([name, value]) => `${name} ${value}`)),
+    ...indent([`subgroupMatrix ${matrices.join(', ') || 'none'}`]),
+    'limits:',
+    ...indent(limitsOf(device)),
+    `self-test: ${tests.size} variants tested, ${reports.length} failed`,
+    ...indent(reports.map((report) => `${report.variant}: ${describe(report)}`)),
+    `measured choices: ${tuned.size || 'none'}`,
+    ...indent(
+      [...tuned].map(
+        ([problem, { kernel, tile, ratio, candidates, date }]) =>
+          `${problem}: ${variantId(kernel, tile)}, ${ratio.toFixed(2)} of the default's time, among ${candidates}, ${date}`,
+      ),
+    ),
+    '',
+  ].join('\n');
+}
