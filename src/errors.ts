@@ -36,6 +36,20 @@ export class ShaderError extends Error {
   }
 }
 
+/**
+ * The GPU refused work: `what` it was, and what the browser `said`. The result does not exist: a buffer was destroyed, mapped or another
+ * device's when the work was submitted, or was never made.
+ */
+export class GpuError extends Error {
+  override readonly name = 'GpuError';
+  constructor(
+    readonly what: string,
+    readonly said: string,
+  ) {
+    super(`${what}: expected work that the GPU takes, got: ${said}`);
+  }
+}
+
 /** The GPUDevice is gone; nothing made on it can be used. Make a device again and load the layers again. */
 export class DeviceLostError extends Error {
   override readonly name = 'DeviceLostError';

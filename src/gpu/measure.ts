@@ -11,6 +11,7 @@ import type { Problem } from '../problem/problem.js';
 import { BUFFER, makeBuffer } from './buffers.js';
 import { whileAlive } from './device.js';
 import { findingsOf } from './device-findings.js';
+import { allTaken, guarded } from './guard.js';
 import { preparePipelines } from './pipeline.js';
 import { type Recording, record } from './recording.js';
 import { scratch } from './scratch.js';
@@ -54,15 +55,17 @@ interface Runner {
 
 /**
  * The kernel and tile that is fastest on this device, or the planner's own if none is clearly faster; undefined if none works.
- * @throws DeviceLostError
+ * @throws UnsupportedError if there is no memory to measure with, DeviceLostError
  */
 export async function measure(device: GPUDevice, job: Job): Promise<Tuned | undefined> {
   const { problem, buffers } = job;
   const { m, weights, yDtype } = problem;
-  const x = makeX(device, problem);
-  const y = makeBuffer(device, { label: 'tuning y', usage: BUFFER.scratch, size: wholeWords(m * weights.n * BYTES[yDtype]) });
+  const { result: x, errors: xErrors } = guarded(device, 'tuning', () => makeX(device, problem));
+  const { result: y, errors: yErrors } = guarded(device, 'tuning', () => {
+    return makeBuffer(device, { label: 'tuning y', usage: BUFFER.scratch, size: wholeWords(m * weights.n * BYTES[yDtype]) });
+  });
   const find = (plan: Candidate['plan']) => (role: string) =>
-    role === 'x' ? x : role === 'y' ? y : (buffers.get(role) ?? scratch(device, role, plan.scratch[role]!));
+    role === 'x' ? x : role === 'y' ? y : (buffers.get(role) ?? scratch(device, role, plan.scratch[role]!).buffer);
   const runners: Runner[] = [];
   const times: number[][] = []; // of an execution, by runner and round
   const started = performance.now();
@@ -77,6 +80,7 @@ export async function measure(device: GPUDevice, job: Job): Promise<Tuned | unde
   };
   const costs = (active: readonly number[]): number => active.reduce((sum, index) => sum + runners[index]!.cost, 0);
   try {
+    await allTaken(xErrors, yErrors);
     const waiting = candidates(job, findingsOf(device));
     // Compile and test some, and run each once to warm it up, until the budget is half used or the compiler took too long.
     while (

@@ -1,12 +1,13 @@
 // The self-test of a variant, once per device: runs its trial (plan/trial.ts) and disables it if it does not compile, gives a wrong
 // number or writes where it should not.
-import { ShaderError, UnsupportedError } from '../errors.js';
+import { GpuError, ShaderError } from '../errors.js';
 import { type Kernel, variantId } from '../kernels/kernel.js';
 import { judge, makeTrial, type Trial } from '../plan/trial.js';
 import type { Params } from '../wgsl/preprocess.js';
 import { BUFFER, type BufferInit, makeBuffer } from './buffers.js';
 import { capsOf, whileAlive } from './device.js';
 import { describe, disable, findingsOf } from './device-findings.js';
+import { allTaken, guarded } from './guard.js';
 import { haveCompiled, preparePipelines } from './pipeline.js';
 import { encodeInto, type Recording, record } from './recording.js';
 
@@ -89,40 +90,36 @@ async function attempt(device: GPUDevice, trials: readonly Trial[]): Promise<rea
   };
   const sizes = trials.map(({ contents }) => contents.get('y')!.length);
   const total = sizes.reduce((a, b) => a + b, 0);
-  let errors: Promise<[GPUError | null, GPUError | null]>;
-  let staging: GPUBuffer;
-  device.pushErrorScope('out-of-memory');
-  device.pushErrorScope('validation');
   try {
-    staging = buffer({ label: 'read', usage: BUFFER.staging, size: total });
-    const encoder = device.createCommandEncoder({ label: 'antiquant self-test' });
-    const pass = encoder.beginComputePass({ label: 'antiquant self-test' });
-    const ys = trials.map(({ contents, dispatches }) => {
-      const buffers = new Map([...contents].map(([role, bytes]) => [role, buffer({ label: role, usage: BUFFER.output, data: bytes })]));
-      const recording = record(device, dispatches, (role) => buffers.get(role)!);
-      recordings.push(recording);
-      encodeInto(pass, recording);
-      return buffers.get('y')!;
+    const { result, errors } = guarded(device, 'self-test', () => {
+      const staging = buffer({ label: 'read', usage: BUFFER.staging, size: total });
+      const encoder = device.createCommandEncoder({ label: 'antiquant self-test' });
+      const pass = encoder.beginComputePass({ label: 'antiquant self-test' });
+      const ys = trials.map(({ contents, dispatches }) => {
+        const buffers = new Map([...contents].map(([role, bytes]) => [role, buffer({ label: role, usage: BUFFER.output, data: bytes })]));
+        const recording = record(device, dispatches, (role) => buffers.get(role)!);
+        recordings.push(recording);
+        encodeInto(pass, recording);
+        return buffers.get('y')!;
+      });
+      pass.end();
+      let at = 0;
+      for (const y of ys) {
+        encoder.copyBufferToBuffer(y, 0, staging, at, y.size);
+        at += y.size;
+      }
+      device.queue.submit([encoder.finish()]);
+      return { staging, mapped: staging.mapAsync(1 /* GPUMapMode.READ */) };
     });
-    pass.end();
-    let at = 0;
-    for (const y of ys) {
-      encoder.copyBufferToBuffer(y, 0, staging, at, y.size);
-      at += y.size;
-    }
-    device.queue.submit([encoder.finish()]);
-  } finally {
-    errors = Promise.all([device.popErrorScope(), device.popErrorScope()]);
-  }
-  try {
-    const work = Promise.all([errors, staging.mapAsync(1 /* GPUMapMode.READ */)]);
-    work.catch(() => {}); // whoever waits for the device hears of it
-    const [[invalid, memory]] = await whileAlive(device, work);
-    if (memory) throw new UnsupportedError('self-test', [memory.message]);
-    if (invalid) return invalid.message;
+    const { staging, mapped } = result;
+    mapped.catch(() => {}); // what refused the work says it better
+    await whileAlive(device, allTaken(errors, mapped));
     const bytes = new Uint8Array(staging.getMappedRange().slice(0));
     let from = 0;
     return sizes.map((size) => bytes.slice(from, (from += size)));
+  } catch (error) {
+    if (error instanceof GpuError) return error.said;
+    throw error;
   } finally {
     for (const one of made) one.destroy();
     for (const { uniforms } of recordings) uniforms.destroy();

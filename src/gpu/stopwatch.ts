@@ -2,6 +2,7 @@
 import { UnsupportedError } from '../errors.js';
 import { BUFFER, makeBuffer, USAGE } from './buffers.js';
 import { whileAlive } from './device.js';
+import { guarded } from './guard.js';
 import { encodeInto, type Recording } from './recording.js';
 
 export interface Stopwatch {
@@ -41,8 +42,9 @@ async function run(device: GPUDevice, clock: Clock | undefined, recording: Recor
   const commands = encoder.finish();
   const begin = performance.now();
   device.queue.submit([commands]);
+  const done = clock ? clock.staging.mapAsync(1 /* GPUMapMode.READ */) : device.queue.onSubmittedWorkDone();
   const scope = device.popErrorScope();
-  await whileAlive(device, clock ? clock.staging.mapAsync(1 /* GPUMapMode.READ */) : device.queue.onSubmittedWorkDone());
+  await whileAlive(device, done);
   const wall = performance.now() - begin;
   const invalid = await scope;
   if (invalid) throw new UnsupportedError('tuning', [`the device refuses: ${invalid.message}`]); // e.g. the layer was destroyed meanwhile
@@ -58,7 +60,8 @@ const sane = (wall: number, own: number): boolean => own > 0 && own <= 1.02 * wa
 
 /** @param example work to try the timestamps on; what it first costs (a lazy compiler, fresh memory) is paid here */
 export async function makeStopwatch(device: GPUDevice, example: Recording): Promise<Stopwatch> {
-  const clock = makeClock(device);
+  const { result: clock, errors } = guarded(device, 'tuning', () => makeClock(device));
+  await errors;
   const [wall, own] = await run(device, clock, example, 1);
   const by = clock && sane(wall, own) ? 'timestamps' : 'clock';
   return {

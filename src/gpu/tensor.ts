@@ -5,6 +5,7 @@ import { ArgumentError } from '../errors.js';
 import { isTransposed, showShape, type View } from '../problem/view.js';
 import { BUFFER, makeBuffer, USAGE } from './buffers.js';
 import { assertAlive, whileAlive } from './device.js';
+import { allTaken, guarded, type Taken } from './guard.js';
 
 /** What `Tensor.from` takes. Float16Array where the engine has it. */
 export type TensorData =
@@ -32,8 +33,8 @@ interface Storage {
   readonly buffer: GPUBuffer;
   /** What `destroy` does; nothing for a wrapped buffer. */
   readonly release: () => void;
-  /** Rejects if the work that writes this tensor failed to compile. */
-  readonly written: Promise<void> | undefined;
+  /** Rejects if the work that writes this tensor was not done: refused, without memory, or with a shader that does not compile. */
+  written: Taken | undefined;
   destroyed: boolean;
 }
 
@@ -115,7 +116,7 @@ export class Tensor implements View {
    * @param data Float32Array (rounded to nearest even for float16 and bfloat16), Float16Array, Uint16Array (raw bits of float16 or
    *   bfloat16), Int8Array, Int32Array or Uint32Array, BigInt64Array or BigUint64Array
    * @param options.shape row-major; for FRACTAL_NZ the logical shape, while data is the padded storage
-   * @throws ArgumentError, DeviceLostError
+   * @throws ArgumentError, UnsupportedError if the device allows no buffer as large, DeviceLostError
    */
   static from(
     device: GPUDevice,
@@ -134,8 +135,9 @@ export class Tensor implements View {
       kind === 'Float32Array' && (dtype === 'float16' || dtype === 'bfloat16')
         ? encode16(data as Float32Array, dtype)
         : (data as Uint16Array);
-    const buffer = makeBuffer(device, { label: `tensor ${dtype} ${showShape(shape)}`, usage: BUFFER.tensor, data: bits });
-    return Tensor.own(device, buffer, { shape, dtype, format });
+    const what = `tensor ${dtype} ${showShape(shape)}`;
+    const made = guarded(device, what, () => makeBuffer(device, { label: what, usage: BUFFER.tensor, data: bits }));
+    return Tensor.own(device, made.result, { shape, dtype, format, written: made.errors });
   }
 
   /**
@@ -199,7 +201,7 @@ export class Tensor implements View {
    * The elements in row-major order of `shape`, whatever the strides and the format: float16 and bfloat16 as numbers, int64 as
    * BigInt64Array.
    * @throws ArgumentError if destroyed or its buffer cannot be copied from, ShaderError if what writes it did not compile,
-   *   DeviceLostError
+   *   GpuError if the GPU refused what writes it or the copy, UnsupportedError if there was no memory for either, DeviceLostError
    */
   async read(): Promise<Float32Array | Int8Array | Int32Array | BigInt64Array> {
     this.assertUsable('tensor');
@@ -209,12 +211,21 @@ export class Tensor implements View {
     const begin = Math.floor(this.byteOffset / 4) * 4;
     const span = spanOf(this);
     const size = wholeWords(this.byteOffset - begin + span * BYTES[dtype]);
-    const staging = makeBuffer(device, { label: 'read', usage: BUFFER.staging, size });
-    try {
+    if (span === 0) {
+      await whileAlive(device, Promise.resolve(this.#storage.written));
+      return inOrder(this, decode(new ArrayBuffer(0), dtype));
+    }
+    const { result, errors } = guarded(device, 'read', () => {
+      const staging = makeBuffer(device, { label: 'read', usage: BUFFER.staging, size });
       const encoder = device.createCommandEncoder({ label: 'antiquant read' });
       encoder.copyBufferToBuffer(buffer, begin, staging, 0, size);
       device.queue.submit([encoder.finish()]);
-      await whileAlive(device, Promise.all([staging.mapAsync(1 /* GPUMapMode.READ */), this.#storage.written]));
+      return { staging, mapped: staging.mapAsync(1 /* GPUMapMode.READ */) };
+    });
+    const { staging, mapped } = result;
+    mapped.catch(() => {}); // what refused the copy says it better
+    try {
+      await whileAlive(device, allTaken(this.#storage.written, errors, mapped));
       const bytes = staging.getMappedRange().slice(this.byteOffset - begin, this.byteOffset - begin + span * BYTES[dtype]);
       return inOrder(this, decode(bytes, dtype));
     } finally {
@@ -227,6 +238,16 @@ export class Tensor implements View {
     if (this.#storage.destroyed) return;
     this.#storage.destroyed = true;
     this.#storage.release();
+  }
+
+  /** @internal Rejects if what is in the tensor was not written; undefined where that is the caller's to know. */
+  get written(): Taken | undefined {
+    return this.#storage.written;
+  }
+
+  /** @internal The tensor is written by other work from now on. */
+  writtenBy(work: Taken): void {
+    this.#storage.written = work;
   }
 
   /** @internal @throws ArgumentError, DeviceLostError */

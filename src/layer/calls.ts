@@ -1,24 +1,26 @@
 // Recorded calls, used again when a call has the same problem and the same buffers. The weights know nothing of them.
 import { findingsOf } from '../gpu/device-findings.js';
+import { allTaken, guarded, guardedSubmit, type Taken } from '../gpu/guard.js';
 import { pipelineErrors } from '../gpu/pipeline.js';
-import { type Recording, record } from '../gpu/recording.js';
-import { scratch } from '../gpu/scratch.js';
+import { encodeInto, type Recording, record, submit } from '../gpu/recording.js';
+import { scratch, scratchNow } from '../gpu/scratch.js';
 import { selfTested } from '../gpu/self-test.js';
 import type { Tensor } from '../gpu/tensor.js';
+import type { Plan } from '../plan/plan.js';
 import { X_CODES } from '../plan/x-steps.js';
 import type { checkX } from '../problem/checks.js';
 import { sameData } from '../problem/key.js';
 import { type Destination, makeProblem, type Problem } from '../problem/problem.js';
 import type { Digits } from '../problem/x-codes.js';
-import { keptOutput, type LoadedWeights, planFor, takeOutput } from './loaded-weights.js';
+import { keptOutput, type LoadedWeights, type OutputBuffer, planFor, recycle, takeOutput } from './loaded-weights.js';
 
 /** What is multiplied: x, and its codes if it came quantized. */
 export interface Input {
   readonly x: Tensor;
   readonly codes?: Tensor;
   readonly digits?: Digits;
-  /** Rejects if the codes could not be made. */
-  readonly written?: Promise<void>;
+  /** Rejects if x or its codes were not written. */
+  readonly written: Taken | undefined;
 }
 
 /** Would writing y overwrite what is read? */
@@ -34,8 +36,8 @@ export interface Request {
 
 export interface Call {
   readonly recording: Recording;
-  /** Rejects if a shader of the call, its self-test, or what came before it, failed. */
-  readonly written: Promise<void>;
+  /** Rejects if the weights, a shader of the call, its self-test, its memory or its bindings failed. */
+  readonly sound: Taken;
 }
 interface KeptCall extends Call {
   readonly problem: Problem;
@@ -78,21 +80,26 @@ const problemOf = ({ spec, weights }: LoadedWeights, { input, rows: { m, view },
 export function callInto(loaded: LoadedWeights, request: Request, y: GPUBuffer): Call {
   const problem = problemOf(loaded, request);
   const bound = boundOf(request, y);
-  return keptCall(loaded, problem, bound) ?? makeCall(loaded, { problem, bound, quantized: request.input.written });
+  return keptCall(loaded, problem, bound) ?? makeCall(loaded, { problem, bound, plan: planFor(loaded, problem) });
 }
 
 /**
  * The recorded call into an output buffer of `size` bytes, which was given back or is new. What cannot be planned allocates nothing.
  * @throws UnsupportedError, ShaderError
  */
-export function callWithOutput(loaded: LoadedWeights, request: Request, size: number): { readonly call: Call; readonly y: GPUBuffer } {
+export function callWithOutput(loaded: LoadedWeights, request: Request, size: number): { readonly call: Call; readonly y: OutputBuffer } {
   const problem = problemOf(loaded, request);
   const known = keptOutput(loaded, size);
-  const kept = known && keptCall(loaded, problem, boundOf(request, known));
+  const kept = known && keptCall(loaded, problem, boundOf(request, known.buffer));
   if (kept) return { call: kept, y: takeOutput(loaded, size) };
   const plan = planFor(loaded, problem);
   const y = takeOutput(loaded, size);
-  return { call: makeCall(loaded, { problem, plan, bound: boundOf(request, y), quantized: request.input.written }), y };
+  try {
+    return { call: makeCall(loaded, { problem, plan, bound: boundOf(request, y.buffer) }), y };
+  } catch (error) {
+    recycle(loaded, y);
+    throw error;
+  }
 }
 
 function keptCall(loaded: LoadedWeights, problem: Problem, bound: Bound): Call | undefined {
@@ -102,29 +109,42 @@ function keptCall(loaded: LoadedWeights, problem: Problem, bound: Bound): Call |
   return stands ? call : undefined;
 }
 
-function makeCall(
-  loaded: LoadedWeights,
-  {
-    problem,
-    bound,
-    quantized,
-    plan = planFor(loaded, problem),
-  }: { problem: Problem; bound: Bound; quantized: Promise<void> | undefined; plan?: ReturnType<typeof planFor> },
-): Call {
+function makeCall(loaded: LoadedWeights, { problem, bound, plan }: { problem: Problem; bound: Bound; plan: Plan }): Call {
   const { device, buffers, done, settings } = loaded;
   const { changes } = findingsOf(device);
-  const temporary = new Map(Object.entries(plan.scratch).map(([role, size]) => [role, scratch(device, role, size)]));
-  const recording = record(device, plan.dispatches, (role) => bound[role] ?? temporary.get(role) ?? buffers.get(role)!);
+  const made = Object.entries(plan.scratch).map(([role, size]) => [role, scratch(device, role, size)] as const);
+  const temporary = new Map(made.map(([role, { buffer }]) => [role, buffer]));
+  const find = (role: string): GPUBuffer => bound[role] ?? temporary.get(role) ?? buffers.get(role)!;
+  const { result: recording, errors } = guarded(device, plan.kernel, () => record(device, plan.dispatches, find));
   const tested = settings.selfTest ? selfTested(device, plan) : undefined;
-  const written = Promise.all([done, quantized, pipelineErrors(device, plan.dispatches), tested]).then(() => {});
-  written.catch(() => {}); // reported by reading an output
-  const call: KeptCall = { problem, recording, scratch: temporary, changes, written };
-  nodeOf(loaded, bound).call = call;
+  const memory = made.map(([, { ready }]) => ready);
+  // What is wrong with a shader says more than that its bindings are refused.
+  const sound = allTaken(done, pipelineErrors(device, plan.dispatches), tested, ...memory, errors);
+  const call: KeptCall = { problem, recording, scratch: temporary, changes, sound };
+  const node = nodeOf(loaded, bound);
+  node.call = call;
+  sound.catch(() => {
+    if (node.call === call) delete node.call; // recorded anew at the next try
+  });
   return call;
+}
+
+/**
+ * Submits calls in one pass. The promise rejects if what they read was not written, if one is not sound, or if the GPU refuses.
+ * @param label names the pass
+ */
+export function run(device: GPUDevice, label: string, { calls, input }: { readonly calls: readonly Call[]; readonly input: Input }): Taken {
+  const taken = guardedSubmit(device, label, () => {
+    submit(device, `antiquant ${label}`, (pass) => {
+      for (const { recording } of calls) encodeInto(pass, recording);
+    });
+  });
+  // What was wrong before the submit says more than that the GPU refused it.
+  return allTaken(input.written, ...calls.map(({ sound }) => sound), taken);
 }
 
 /** Scratch buffers are shared: another call may have grown them, which replaces them. */
 function scratchStands(device: GPUDevice, { scratch: used }: KeptCall): boolean {
-  for (const [role, buffer] of used) if (scratch(device, role, 1) !== buffer) return false;
+  for (const [role, buffer] of used) if (scratchNow(device, role) !== buffer) return false;
   return true;
 }

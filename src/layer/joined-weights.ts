@@ -1,6 +1,6 @@
 // Packed weights of several layers in one set of buffers, column after column, so that one dispatch multiplies x with all of them.
-import { UnsupportedError } from '../errors.js';
-import { BUFFER, makeBuffer } from '../gpu/buffers.js';
+import { BUFFER, makeBuffers } from '../gpu/buffers.js';
+import { allTaken, guarded, type Taken } from '../gpu/guard.js';
 import type { Slice } from '../plan/binding.js';
 import { besides, biasSlice, columnQuantSlice, type Packed, packedLayout, slicesOf } from '../plan/packed-layout.js';
 import type { Weights } from '../problem/problem.js';
@@ -16,6 +16,8 @@ export interface JoinedWeights {
   readonly moved: readonly LoadedWeights[];
   /** First column of each. */
   readonly begins: readonly number[];
+  /** Rejects if there is no memory for them, or the GPU refused the copies: the layers are then better left where they are. */
+  readonly ready: Taken;
 }
 
 /** A packed buffer as rows of quads. */
@@ -54,18 +56,16 @@ export function joinWeights(layers: readonly LoadedWeights[]): JoinedWeights | u
   const weights = { ...first.weights, n };
   const packed = packedLayout(weights, settings.caps);
   if (packed.slabs.length > 1) return undefined;
-  device.pushErrorScope('out-of-memory');
-  const buffers = new Map<string, GPUBuffer>();
-  for (const { buffer, size } of slicesOf(weights, packed)) {
-    buffers.set(buffer, makeBuffer(device, { label: `${buffer} of ${layers.length} layers`, usage: BUFFER.weights, size }));
-  }
-  const memory = device.popErrorScope().then((error) => {
-    if (error) throw new UnsupportedError(`weights of ${layers.length} layers`, [`no GPU memory for them side by side: ${error.message}`]);
+  const of = `of ${layers.length} layers`;
+  const { result: buffers, errors } = guarded(device, `weights ${of}`, () => {
+    const inits = slicesOf(weights, packed).map(({ buffer, size }) => {
+      return [buffer, { label: `${buffer} ${of}`, usage: BUFFER.weights, size }] as const;
+    });
+    const made = makeBuffers(device, inits);
+    copyColumns(device, { layers, begins, to: { weights, packed, buffers: made } });
+    return made;
   });
-  copyColumns(device, { layers, begins, to: { weights, packed, buffers } });
-
-  const done = Promise.all([memory, ...layers.map((layer) => layer.done)]).then(() => {});
-  done.catch(() => {}); // reported by prepare() and by reading an output
+  const done = allTaken(...layers.map((layer) => layer.done), errors);
   const joint = makeLoaded({ ...first, weights, packed, buffers, shared: undefined, done });
   const roles = quadRows(weights, packed).shared.map(({ slice }) => slice.buffer);
   const shared: SharedBuffers = {
@@ -79,7 +79,7 @@ export function joinWeights(layers: readonly LoadedWeights[]): JoinedWeights | u
     const both = new Map([...own.buffers, ...roles.map((role) => [role, buffers.get(role)!] as const)]);
     return makeLoaded({ ...own, packed: place, buffers: both, shared });
   });
-  return { joint, moved, begins };
+  return { joint, moved, begins, ready: done };
 }
 
 /** Every layer's columns into the joint buffers. */

@@ -2,7 +2,8 @@
 // Layers whose formats agree get their packed weights side by side in shared buffers the first time, so that nothing is held twice.
 import { BYTES } from '../dtype.js';
 import { ArgumentError } from '../errors.js';
-import { encodeInto, submit } from '../gpu/recording.js';
+import { allTaken } from '../gpu/guard.js';
+import { encodeInto } from '../gpu/recording.js';
 import { Tensor } from '../gpu/tensor.js';
 import { MAX_LAYERS } from '../kernels/operands.js';
 import { windowBytes } from '../plan/binding.js';
@@ -10,10 +11,10 @@ import { checkX, checkY } from '../problem/checks.js';
 import { widthOf } from '../problem/code-width.js';
 import { keyOf } from '../problem/key.js';
 import { type LayerColumns, outputDtype } from '../problem/problem.js';
-import { type Call, callInto, callWithOutput, type Input, type Request, sharesBuffer } from './calls.js';
+import { type Call, callInto, callWithOutput, type Input, type Request, run, sharesBuffer } from './calls.js';
 import { joinWeights } from './joined-weights.js';
 import type { LinearWeightQuant } from './linear-weight-quant.js';
-import { type LoadedWeights, outputBytes, recycle } from './loaded-weights.js';
+import { freeLoaded, type LoadedWeights, type OutputBuffer, outputBytes, recycle } from './loaded-weights.js';
 import { type PrepareOptions, prepareWeights } from './prepare.js';
 import { inputOf, type QuantizedRows } from './quantize-x.js';
 
@@ -26,11 +27,14 @@ interface Group {
   /** First column of each. */
   readonly begins: readonly number[];
 }
+/** Layers that were multiplied together, and how they are now. */
 interface Bundle {
   readonly layers: readonly LinearWeightQuant[];
-  /** As they were when the groups were made; a layer that is loaded again or moved has another. */
-  readonly loaded: readonly LoadedWeights[];
-  readonly groups: readonly Group[];
+  /** The layers' weights that the groups are made of; a layer that is loaded again or moved has others. */
+  readonly loaded: LoadedWeights[];
+  groups: readonly Group[];
+  /** Resolves when all weights that can lie side by side do. */
+  readonly joined: Promise<unknown>;
 }
 
 /** Bundles by their first layer. */
@@ -54,7 +58,10 @@ function standsAlone({ weights: { n, codebook, permuted }, packed, shared }: Loa
   return shared !== undefined || n % 4 !== 0 || codebook || permuted || packed.slabs.length > 1;
 }
 
-function makeBundle(layers: readonly LinearWeightQuant[]): Bundle {
+const single = (loaded: LoadedWeights, i: number): Group => ({ members: [i], loaded, begins: [0] });
+
+/** Which layers can share a dispatch: runs of as many as one may hold. */
+function runsOf(layers: readonly LinearWeightQuant[]): number[][] {
   const byKey = new Map<string, number[][]>();
   layers.forEach((layer, i) => {
     const alone = standsAlone(layer.loaded) || layers.indexOf(layer) < i;
@@ -65,23 +72,44 @@ function makeBundle(layers: readonly LinearWeightQuant[]): Bundle {
     else runs.push([i]);
     byKey.set(key, runs);
   });
-  const groups = [...byKey.values()].flat().flatMap((members): Group[] => {
-    const single = (i: number): Group => ({ members: [i], loaded: layers[i]!.loaded, begins: [0] });
-    const joined = members.length > 1 ? joinWeights(members.map((i) => layers[i]!.loaded)) : undefined;
-    if (!joined) return members.map(single);
-    members.forEach((i, j) => {
-      layers[i]!.move(joined.moved[j]!);
-    });
-    return [{ members, loaded: joined.joint, begins: joined.begins }];
+  return [...byKey.values()].flat();
+}
+
+/** Starts with a dispatch for each layer, and joins weights as soon as the GPU has taken them side by side. */
+function makeBundle(layers: readonly LinearWeightQuant[]): Bundle {
+  const loaded = layers.map((layer) => layer.loaded);
+  const runs = runsOf(layers).filter(({ length }) => length > 1);
+  const bundle: Bundle = { layers: [...layers], loaded, groups: loaded.map(single), joined: Promise.resolve() };
+  return Object.assign(bundle, { joined: Promise.all(runs.map((members) => join(bundle, members))) });
+}
+
+/** Brings members side by side, unless there is no memory for it or a member has changed meanwhile: they then stay as they are. */
+async function join(bundle: Bundle, members: readonly number[]): Promise<void> {
+  const own = members.map((i) => bundle.loaded[i]!);
+  const joined = joinWeights(own);
+  if (!joined) return;
+  const taken = await joined.ready.then(
+    () => true,
+    () => false,
+  );
+  if (!taken || members.some((i, j) => bundle.layers[i]!.current !== own[j])) {
+    freeLoaded(joined.joint);
+    return;
+  }
+  members.forEach((i, j) => {
+    bundle.layers[i]!.move(joined.moved[j]!);
+    bundle.loaded[i] = joined.moved[j]!;
   });
-  return { layers: [...layers], loaded: layers.map(({ loaded }) => loaded), groups };
+  const others = bundle.groups.filter((group) => !group.members.some((i) => members.includes(i)));
+  bundle.groups = [...others, { members, loaded: joined.joint, begins: joined.begins }];
 }
 
 function bundleOf(layers: readonly LinearWeightQuant[]): Bundle {
   const [first] = layers;
   if (!first) throw new ArgumentError('layers', 'at least one layer', 'none');
-  const known = bundles.get(first) ?? [];
-  const current = known.filter(({ layers: list, loaded }) => list.every((layer, i) => loaded[i] === layer.loaded));
+  for (const layer of layers) layer.loaded; // throws if one is destroyed or not loaded
+  // Bundles of layers that were destroyed, loaded again or moved since are forgotten.
+  const current = (bundles.get(first) ?? []).filter(({ layers: list, loaded }) => list.every((layer, i) => loaded[i] === layer.current));
   let bundle = current.find(({ layers: list }) => list.length === layers.length && list.every((layer, i) => layer === layers[i]));
   if (!bundle) {
     const other = layers.find((layer) => layer.device !== first.device);
@@ -99,7 +127,7 @@ function groupsFor({ groups, loaded }: Bundle, m: number): readonly Group[] {
     // Bytes of a row of x, its codes or y, at most.
     const row = Math.max(ALIGN_BYTES, 4 * Math.max(weights.n, packed.words * widthOf(weights.bits).inWord));
     if (group.members.length === 1 || m * row <= windowBytes(settings.caps)) return [group];
-    return group.members.map((i) => ({ members: [i], loaded: loaded[i]!, begins: [0] }));
+    return group.members.map((i) => single(loaded[i]!, i));
   });
 }
 
@@ -135,14 +163,17 @@ export async function prepareMany(
   rows: readonly number[],
   options: PrepareOptions = {},
 ): Promise<void> {
-  for (const { loaded } of bundleOf(layers).groups) await prepareWeights(loaded, rows, options);
+  const bundle = bundleOf(layers);
+  await bundle.joined;
+  for (const { loaded } of bundle.groups) await prepareWeights(loaded, rows, options);
 }
 
 /**
  * x (…, K) through several layers: y[i] = layers[i].forward(x), in one submit, and in one dispatch for up to four layers whose K, bits,
- * groups, dtypes, offset and output kind agree and whose N are multiples of 4. The first such call moves these layers' packed weights
- * side by side on the GPU; passes recorded by `encode` before it must have been submitted. Outputs of one dispatch share a buffer,
- * which goes back to the library when all are destroyed.
+ * groups, dtypes, offset and output kind agree and whose N are multiples of 4. The first such call begins to move these layers' packed
+ * weights side by side on the GPU, and later calls take one dispatch (`prepareMany` waits for it); passes recorded by `encode` before that
+ * must have been submitted. Where there is no memory for it, each layer keeps its dispatch. Outputs of one dispatch share a buffer, which
+ * goes back to the library when all are destroyed.
  * @throws ArgumentError, UnsupportedError, DeviceLostError
  * @example const [q, k, v] = forwardMany([queryLayer, keyLayer, valueLayer], x);
  */
@@ -150,32 +181,49 @@ export function forwardMany(layers: readonly LinearWeightQuant[], given: Tensor 
   const bundle = bundleOf(layers);
   const { device } = layers[0]!;
   const { input, rows } = readBy(layers, given);
+  const outputs: GroupOutput[] = [];
+  if (rows.m === 0) return layers.map((layer) => layer.forward(given));
+  try {
+    for (const group of groupsFor(bundle, rows.m)) outputs.push(outputOf(group, { layers, input, rows }));
+  } catch (error) {
+    for (const { loaded, y } of outputs) recycle(loaded, y);
+    throw error;
+  }
+  const taken = run(device, 'forwardMany', { calls: outputs.map(({ call }) => call), input });
+  const written = allTaken(...outputs.map(({ y }) => y.ready), taken); // one submit: what refuses one output refuses all
   const ys: Tensor[] = [];
-  const calls = groupsFor(bundle, rows.m).map((group): Call => {
-    const { loaded, members } = group;
-    const { columns, elements } = follow(group, layers, rows.m);
-    const y = members.length > 1 ? columns : 0;
-    const { call, y: buffer } = callWithOutput(loaded, { input, rows, y }, outputBytes(loaded, { m: rows.m, elements }));
+  for (const { members, columns, loaded, y } of outputs) {
     let users = members.length;
+    const release = (): void => {
+      if (--users === 0) recycle(loaded, y);
+    };
     members.forEach((i, j) => {
-      const { weights, spec } = layers[i]!.loaded;
-      const release = (): void => {
-        if (--users === 0) recycle(loaded, buffer);
-      };
-      ys[i] = Tensor.own(device, buffer, {
-        shape: [...input.x.shape.slice(0, -1), weights.n],
-        dtype: outputDtype(spec, weights),
-        offset: columns[j]!.yOffset,
-        release,
-        written: call.written,
-      });
+      const { spec, weights } = layers[i]!.loaded;
+      const form = { shape: [...input.x.shape.slice(0, -1), weights.n], dtype: outputDtype(spec, weights), offset: columns[j]!.yOffset };
+      ys[i] = Tensor.own(device, y.buffer, { ...form, release, written });
     });
-    return call;
-  });
-  submit(device, 'antiquant forwardMany', (pass) => {
-    for (const { recording } of calls) encodeInto(pass, recording);
-  });
+  }
   return ys;
+}
+
+/** A group's recorded call and the buffer that it writes. */
+interface GroupOutput {
+  readonly loaded: LoadedWeights;
+  readonly members: readonly number[];
+  readonly columns: readonly LayerColumns[];
+  readonly call: Call;
+  readonly y: OutputBuffer;
+}
+
+/** @throws UnsupportedError, ShaderError */
+function outputOf(
+  group: Group,
+  { layers, input, rows }: { readonly layers: readonly LinearWeightQuant[] } & Pick<Request, 'input' | 'rows'>,
+): GroupOutput {
+  const { loaded, members } = group;
+  const { columns, elements } = follow(group, layers, rows.m);
+  const y = members.length > 1 ? columns : 0;
+  return { loaded, members, columns, ...callWithOutput(loaded, { input, rows, y }, outputBytes(loaded, { m: rows.m, elements })) };
 }
 
 /**
@@ -197,13 +245,17 @@ export function encodeMany(
     checkY(loaded.spec, rows.m, ys[i]!);
     if (sharesBuffer(input, ys[i]!)) throw new ArgumentError(`ys[${i}]`, 'another buffer than x', 'the same one');
   });
+  if (rows.m === 0) return;
   for (const { loaded, members, begins } of groupsFor(bundle, rows.m)) {
     const outputs = members.map((i) => ys[i]!);
     const { buffer } = outputs[0]!;
     const together = members.length > 1 && outputs.every((y) => y.buffer === buffer && y.offset % 4 === 0);
     if (together) {
       const y = outputs.map((one, j): LayerColumns => ({ begin: begins[j]!, count: one.shape.at(-1)!, yOffset: one.offset }));
-      encodeInto(pass, callInto(loaded, { input, rows, y }, buffer).recording);
+      const { recording, sound } = callInto(loaded, { input, rows, y }, buffer);
+      encodeInto(pass, recording);
+      const written = allTaken(input.written, sound);
+      for (const one of outputs) one.writtenBy(written);
     } else {
       members.forEach((i, j) => {
         layers[i]!.encode(pass, given, outputs[j]!);

@@ -3,8 +3,9 @@
 import { ArgumentError } from '../errors.js';
 import { assertAlive, capsOf } from '../gpu/device.js';
 import { findingsOf } from '../gpu/device-findings.js';
+import { allTaken } from '../gpu/guard.js';
 import { pipelineOf, variantText } from '../gpu/pipeline.js';
-import { encodeInto, submit } from '../gpu/recording.js';
+import { encodeInto } from '../gpu/recording.js';
 import { Tensor } from '../gpu/tensor.js';
 import { type Force, survey, type Verdict } from '../plan/choose.js';
 import type { Dispatch } from '../plan/dispatch.js';
@@ -16,12 +17,21 @@ import type { Caps } from '../problem/caps.js';
 import { checkOptions, checkOutputs, checkWeights, checkX, checkY } from '../problem/checks.js';
 import type { Bits } from '../problem/code-width.js';
 import { checkMatrix, type QuantizedMatrix } from '../problem/matrix.js';
-import { contiguousX, type LinearOptions, type LinearSpec, makeProblem, outputDtype } from '../problem/problem.js';
+import { contiguousX, type LinearOptions, type LinearSpec, makeProblem, outputDtype, type WeightTensors } from '../problem/problem.js';
 import { showShape } from '../problem/view.js';
 import type { Params } from '../wgsl/preprocess.js';
-import { callInto, callWithOutput, sharesBuffer } from './calls.js';
-import { allocate, type Buffers, beginLoad, fill, finishLoad, type Load, loadPiece } from './load.js';
-import { freeLoaded, type LoadedWeights, makeLoaded, outputBytes, type PlanSettings, planFor, recycle } from './loaded-weights.js';
+import { callInto, callWithOutput, run, sharesBuffer } from './calls.js';
+import { allocate, type Buffers, beginLoad, fill, finishLoad, type Load, loadPiece, orAbandon } from './load.js';
+import {
+  freeLoaded,
+  type LoadedWeights,
+  makeLoaded,
+  outputBytes,
+  type PlanSettings,
+  planFor,
+  recycle,
+  takeOutput,
+} from './loaded-weights.js';
 import { checkRows, type PrepareOptions, prepareWeights } from './prepare.js';
 import { inputOf, type QuantizedRows } from './quantize-x.js';
 import { checkNames, fromStateDict, type NamedTensors, OUTPUT_NAMES } from './tensors-by-name.js';
@@ -96,7 +106,7 @@ export class LinearWeightQuant {
     const dispatches = loadSteps({ operands, packed, caps }, { ...given });
     for (const one of dispatches) pipelineOf(this.device, one); // throws, if one did not compile before, while nothing is allocated
     const made = allocate(this.device, { weights: operands, packed });
-    fill(this.device, made, { dispatches, sources: (role) => given[role as keyof typeof given]!.buffer });
+    orAbandon(made, () => this.#fill(made, dispatches, given));
     this.#adopt(made);
     return this;
   }
@@ -112,7 +122,7 @@ export class LinearWeightQuant {
     checkMatrix(matrix);
     if (matrix.n !== n || matrix.k !== k) throw new ArgumentError('matrix', showShape([n, k]), showShape([matrix.n, matrix.k]));
     const load = this.beginMatrix(matrix, outputs);
-    loadPiece(load, matrix);
+    orAbandon(load, () => loadPiece(load, matrix));
     this.endMatrix(load);
     return this;
   }
@@ -128,7 +138,7 @@ export class LinearWeightQuant {
     const { caps } = this.#settings;
     const load = beginLoad(device, first, { caps, ...of });
     const dispatches = outputSteps({ n, ...columns }, caps, { ...given });
-    if (dispatches.length > 0) fill(device, load, { dispatches, sources: (role) => given[role as keyof typeof given]!.buffer });
+    if (dispatches.length > 0) orAbandon(load, () => this.#fill(load, dispatches, given));
     return load;
   }
 
@@ -165,14 +175,15 @@ export class LinearWeightQuant {
     const { x } = input;
     const { spec, weights } = loaded;
     const rows = checkX(spec, x);
-    const { call, y } = callWithOutput(loaded, { input, rows, y: 0 }, outputBytes(loaded, rows));
-    submit(this.device, 'antiquant forward', (pass) => encodeInto(pass, call.recording));
-    return Tensor.own(this.device, y, {
-      shape: [...x.shape.slice(0, -1), weights.n],
-      dtype: outputDtype(spec, weights),
-      release: () => recycle(loaded, y),
-      written: call.written,
-    });
+    const form = { shape: [...x.shape.slice(0, -1), weights.n], dtype: outputDtype(spec, weights) };
+    const size = outputBytes(loaded, rows);
+    if (rows.m === 0) {
+      const y = takeOutput(loaded, size);
+      return Tensor.own(this.device, y.buffer, { ...form, release: () => recycle(loaded, y), written: allTaken(y.ready, input.written) });
+    }
+    const { call, y } = callWithOutput(loaded, { input, rows, y: 0 }, size);
+    const written = allTaken(y.ready, run(this.device, 'forward', { calls: [call], input }));
+    return Tensor.own(this.device, y.buffer, { ...form, release: () => recycle(loaded, y), written });
   }
 
   /**
@@ -187,7 +198,10 @@ export class LinearWeightQuant {
     const rows = checkX(loaded.spec, input.x);
     checkY(loaded.spec, rows.m, y);
     if (sharesBuffer(input, y)) throw new ArgumentError('y', 'another buffer than x', 'the same one');
-    encodeInto(pass, callInto(loaded, { input, rows, y: y.offset }, y.buffer).recording);
+    if (rows.m === 0) return;
+    const { recording, sound } = callInto(loaded, { input, rows, y: y.offset }, y.buffer);
+    encodeInto(pass, recording);
+    y.writtenBy(allTaken(input.written, sound));
   }
 
   /** Bits of a weight, known from `load` on. @throws ArgumentError */
@@ -217,6 +231,11 @@ export class LinearWeightQuant {
     return this.#assertLoaded();
   }
 
+  /** @internal The same, or undefined for a layer that is destroyed or not loaded. */
+  get current(): LoadedWeights | undefined {
+    return this.#loaded;
+  }
+
   /** @internal The same weights in another place; the buffers that they leave are freed. */
   move(to: LoadedWeights): void {
     freeLoaded(this.loaded, to);
@@ -225,10 +244,16 @@ export class LinearWeightQuant {
 
   // ------------------------------------------------------------------------------------------------------------- inside
 
+  /** Fills a layer's buffers from the caller's tensors. */
+  #fill(made: Buffers, dispatches: readonly Dispatch[], given: WeightTensors<Tensor>): void {
+    const sources = (role: string): GPUBuffer => given[role as keyof typeof given]!.buffer;
+    const written = Object.values(given).map((tensor: Tensor | undefined) => tensor?.written);
+    fill(this.device, made, { dispatches, sources, written });
+  }
+
   #adopt({ weights, packed, buffers, done: pending }: Buffers): void {
     this.#free();
-    const done = Promise.all(pending).then(() => {});
-    done.catch(() => {}); // reported by prepare() and by reading an output
+    const done = allTaken(...pending); // reported by prepare() and by reading an output
     const spec = { ...this.#spec, quantScale: weights.requantized }; // as the options, less what came as an empty tensor
     const { device } = this;
     this.#loaded = makeLoaded({ device, spec, weights, packed, settings: this.#settings, buffers, shared: undefined, done });

@@ -2,6 +2,7 @@
 import type { FloatDType } from '../dtype.js';
 import type { LayerSource } from '../formats/layer-source.js';
 import { type ReadOptions, readBias, readPieces } from '../formats/read-layer.js';
+import { whileAlive } from '../gpu/device.js';
 import { Tensor } from '../gpu/tensor.js';
 import { LinearWeightQuant, type LinearWeightQuantOptions } from './linear-weight-quant.js';
 import { abandonLoad, type Load, loadPiece } from './load.js';
@@ -40,7 +41,7 @@ export async function loadLayer(device: GPUDevice, source: LayerSource, options:
       loadPiece(load, piece.matrix, piece);
       await device.queue.onSubmittedWorkDone(); // its staging buffers are free before the next piece is read
     }
-    await Promise.all(load!.done);
+    await whileAlive(device, Promise.all(load!.done));
     signal?.throwIfAborted();
     layer.endMatrix(load!);
     return layer;

@@ -1,13 +1,23 @@
 // Imported matrices into packed buffers, in one piece or in many. Nothing is left on the GPU of a load that is abandoned.
 
-import { ArgumentError, UnsupportedError } from '../errors.js';
-import { BUFFER, makeBuffer } from '../gpu/buffers.js';
+import { wholeWords } from '../dtype.js';
+import { ArgumentError } from '../errors.js';
+import { BUFFER, makeBuffers } from '../gpu/buffers.js';
+import { allTaken, guarded, type Taken } from '../gpu/guard.js';
 import { pipelineErrors } from '../gpu/pipeline.js';
 import { encodeInto, record, submit } from '../gpu/recording.js';
-import { windowBytes } from '../plan/binding.js';
+import { type Slice, windowBytes } from '../plan/binding.js';
 import type { Dispatch } from '../plan/dispatch.js';
 import { type Corner, pieceData, pieceSteps, weightsOf } from '../plan/load-steps.js';
-import { type Packed, packedBytes, packedLayout, slicesOf, withoutOffsets } from '../plan/packed-layout.js';
+import {
+  codebookSlice,
+  type Packed,
+  packedBytes,
+  packedLayout,
+  permutationSlice,
+  slicesOf,
+  withoutOffsets,
+} from '../plan/packed-layout.js';
 import type { Caps } from '../problem/caps.js';
 import { widthOf } from '../problem/code-width.js';
 import { checkMatrix, type QuantizedMatrix, rowsOf } from '../problem/matrix.js';
@@ -18,8 +28,8 @@ export interface Buffers {
   readonly weights: Weights;
   readonly packed: Packed;
   readonly buffers: Map<string, GPUBuffer>;
-  /** Rejects if there is no memory, or a shader did not compile. */
-  readonly done: Promise<void>[];
+  /** Each rejects if there was no memory, a shader did not compile, or the GPU refused. */
+  readonly done: Taken[];
 }
 
 export interface Load extends Buffers {
@@ -34,31 +44,36 @@ const PIECE_BYTES = 2 ** 25;
 
 /** Buffers for a layer's packed weights, not filled. */
 export function allocate(device: GPUDevice, { weights, packed }: Pick<Buffers, 'weights' | 'packed'>): Buffers {
-  device.pushErrorScope('out-of-memory');
-  const buffers = new Map<string, GPUBuffer>();
-  for (const { buffer, size } of slicesOf(weights, packed)) {
-    buffers.set(buffer, makeBuffer(device, { label: buffer, usage: BUFFER.weights, size }));
-  }
-  const total = packedBytes(weights, packed);
-  const memory = device.popErrorScope().then((error) => {
-    if (error) throw new UnsupportedError('weights', [`need ${total} bytes of GPU memory: ${error.message}`]);
-  });
-  memory.catch(() => {}); // reported with `done`
-  return { weights, packed, buffers, done: [memory] };
+  const inits = slicesOf(weights, packed).map(({ buffer, size }) => [buffer, { label: buffer, usage: BUFFER.weights, size }] as const);
+  const what = `weights of ${packedBytes(weights, packed)} bytes`;
+  const { result: buffers, errors } = guarded(device, what, () => makeBuffers(device, inits));
+  return { weights, packed, buffers, done: [errors] };
 }
 
-/** Runs the dispatches that fill a layer's buffers from `sources`. @throws ShaderError if one did not compile before */
+/**
+ * Runs the dispatches that fill a layer's buffers from `sources`.
+ * @param fill.written rejects if a source was not written
+ * @throws ShaderError if a dispatch did not compile before
+ */
 export function fill(
   device: GPUDevice,
   { buffers, done }: Buffers,
-  { dispatches, sources }: { readonly dispatches: readonly Dispatch[]; readonly sources: (role: string) => GPUBuffer },
+  {
+    dispatches,
+    sources,
+    written,
+  }: {
+    readonly dispatches: readonly Dispatch[];
+    readonly sources: (role: string) => GPUBuffer;
+    readonly written?: readonly (Taken | undefined)[];
+  },
 ): void {
-  const recording = record(device, dispatches, (role) => buffers.get(role) ?? sources(role));
-  submit(device, 'antiquant load', (pass) => encodeInto(pass, recording));
-  recording.uniforms.destroy();
-  const errors = pipelineErrors(device, dispatches);
-  errors.catch(() => {}); // reported with `done`
-  done.push(errors);
+  const { errors } = guarded(device, 'load', () => {
+    const recording = record(device, dispatches, (role) => buffers.get(role) ?? sources(role));
+    submit(device, 'antiquant load', (pass) => encodeInto(pass, recording));
+    recording.uniforms.destroy();
+  });
+  done.push(allTaken(...(written ?? []), pipelineErrors(device, dispatches), errors));
 }
 
 /**
@@ -79,11 +94,14 @@ export function beginLoad(
 ): Load {
   const weights: Weights = { ...weightsOf(first, size), ...outputs };
   const made = allocate(device, { weights, packed: packedLayout(weights, caps) });
-  const write = (role: string, data: Float32Array | Uint32Array | undefined): void => {
-    if (data) device.queue.writeBuffer(made.buffers.get(role)!, 0, data.buffer, data.byteOffset, data.byteLength);
-  };
-  write('codebook', first.codebook);
-  write('permutation', first.permutation);
+  const { errors } = guarded(device, 'load', () => {
+    const write = ({ buffer }: Slice, data: Float32Array | Uint32Array | undefined): void => {
+      if (data) device.queue.writeBuffer(made.buffers.get(buffer)!, 0, data.buffer, data.byteOffset, data.byteLength);
+    };
+    write(codebookSlice, first.codebook);
+    write(permutationSlice(weights), first.permutation);
+  });
+  made.done.push(errors);
   return { ...made, device, caps, symmetric: weights.shift === 'offset' };
 }
 
@@ -99,18 +117,41 @@ export function loadPiece(load: Load, piece: QuantizedMatrix, corner: Corner = {
   }
   const { zero } = widthOf(bits);
   if (load.symmetric) load.symmetric = piece.zeroPoint?.every((point) => point === zero) ?? false;
-  for (const part of rowsOf(piece, Math.min(PIECE_BYTES, windowBytes(caps)))) {
-    const sources = new Map(
-      Object.entries(pieceData(part.matrix)).map(([role, data]) => [
-        role,
-        makeBuffer(device, { label: role, usage: BUFFER.scratch, data }),
-      ]),
-    );
-    const at = { n: corner.n + part.begin, k: corner.k };
-    const dispatches = pieceSteps({ piece: part.matrix, corner: at, weights, caps }, packed);
-    fill(device, load, { dispatches, sources: (role) => sources.get(role)! });
-    for (const buffer of sources.values()) buffer.destroy(); // what was submitted still reads them
+  // One set of buffers takes every run of rows in turn: the GPU reads one before the next is written to them.
+  let sources: Map<string, GPUBuffer> | undefined;
+  try {
+    for (const part of rowsOf(piece, Math.min(PIECE_BYTES, windowBytes(caps)))) {
+      const data = Object.entries(pieceData(part.matrix));
+      const { errors } = guarded(device, 'load', () => {
+        // The first run of rows is the longest.
+        sources ??= makeBuffers(
+          device,
+          data.map(([role, { byteLength }]) => [role, { label: role, usage: BUFFER.source, size: wholeWords(byteLength) }]),
+        );
+        for (const [role, values] of data) write(device, sources.get(role)!, values);
+      });
+      load.done.push(errors);
+      const at = { n: corner.n + part.begin, k: corner.k };
+      const dispatches = pieceSteps({ piece: part.matrix, corner: at, weights, caps }, packed);
+      fill(device, load, { dispatches, sources: (role) => sources!.get(role)! });
+    }
+  } finally {
+    for (const buffer of sources?.values() ?? []) buffer.destroy(); // what was submitted still reads them
   }
+}
+
+/** All bytes of `data`. The queue takes whole words: the last 1 to 3 bytes go in a word of their own. */
+function write(
+  device: GPUDevice,
+  buffer: GPUBuffer,
+  { buffer: bytes, byteOffset, byteLength }: Uint32Array | Uint16Array | Float32Array,
+): void {
+  const words = byteLength - (byteLength % 4);
+  device.queue.writeBuffer(buffer, 0, bytes, byteOffset, words);
+  if (words === byteLength) return;
+  const last = new Uint8Array(4);
+  last.set(new Uint8Array(bytes, byteOffset + words, byteLength - words));
+  device.queue.writeBuffer(buffer, words, last);
 }
 
 /** The layer's weights once all pieces are in. Zero points that turned out to be none are dropped: products are faster for it. */
@@ -126,4 +167,14 @@ export function finishLoad({ weights, packed, buffers, done, symmetric }: Load):
 
 export function abandonLoad({ buffers }: Buffers): void {
   for (const buffer of buffers.values()) buffer.destroy();
+}
+
+/** Does a part of a load. If that throws, nothing of the load stays on the GPU. */
+export function orAbandon(load: Buffers, work: () => void): void {
+  try {
+    work();
+  } catch (error) {
+    abandonLoad(load);
+    throw error;
+  }
 }

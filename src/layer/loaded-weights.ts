@@ -3,6 +3,7 @@ import { BYTES, wholeWords } from '../dtype.js';
 import { UnsupportedError } from '../errors.js';
 import { BUFFER, makeBuffer } from '../gpu/buffers.js';
 import { findingsOf } from '../gpu/device-findings.js';
+import { guarded, type Taken } from '../gpu/guard.js';
 import type { Force } from '../plan/choose.js';
 import type { Packed } from '../plan/packed-layout.js';
 import { makePlan, type Plan } from '../plan/plan.js';
@@ -34,10 +35,10 @@ export interface LoadedWeights {
   readonly buffers: ReadonlyMap<string, GPUBuffer>;
   /** Those of `buffers` that other layers use too. */
   readonly shared: SharedBuffers | undefined;
-  /** Rejects if the weights could not be brought here: a shader that does not compile, or no memory. */
-  readonly done: Promise<void>;
+  /** Rejects if the weights could not be brought here: a shader that does not compile, no memory, work that the GPU refused. */
+  readonly done: Taken;
   /** Buffers that outputs gave back, by their size. */
-  readonly outputs: Map<number, GPUBuffer[]>;
+  readonly outputs: Map<number, OutputBuffer[]>;
   freed: boolean;
 }
 
@@ -54,7 +55,7 @@ export function freeLoaded(loaded: LoadedWeights, next?: LoadedWeights): void {
   const { buffers, shared, outputs } = loaded;
   const used = new Set([...(shared?.buffers ?? []), ...(next?.buffers.values() ?? [])]);
   for (const buffer of buffers.values()) if (!used.has(buffer)) buffer.destroy();
-  for (const buffer of [...outputs.values()].flat()) buffer.destroy();
+  for (const { buffer } of [...outputs.values()].flat()) buffer.destroy();
   outputs.clear();
   loaded.freed = true;
   if (shared && --shared.users === 0) shared.close();
@@ -72,26 +73,44 @@ export function outputBytes(
   { spec, weights, settings: { caps } }: LoadedWeights,
   { m, elements }: { m: number; elements?: number },
 ): number {
-  const size = wholeWords((elements ?? m * weights.n) * BYTES[outputDtype(spec, weights)]);
+  const size = Math.max(4, wholeWords((elements ?? m * weights.n) * BYTES[outputDtype(spec, weights)]));
   if (size > caps.maxBufferSize)
     throw new UnsupportedError(`y (${m}, ${weights.n})`, [`needs ${size} bytes, maxBufferSize is ${caps.maxBufferSize}`]);
   return size;
 }
 
-/** An output buffer of `size` bytes that was given back, if there is one. It stays with the weights until `takeOutput`. */
-export const keptOutput = ({ outputs }: LoadedWeights, size: number): GPUBuffer | undefined => outputs.get(size)?.at(-1);
+/** A buffer for outputs. */
+export interface OutputBuffer {
+  readonly buffer: GPUBuffer;
+  /** Rejects if there was no memory for it; it is not kept then. */
+  readonly ready: Taken;
+}
 
-/** The output buffer that `keptOutput` showed, or a new one. */
-export const takeOutput = ({ device, outputs }: LoadedWeights, size: number): GPUBuffer =>
-  outputs.get(size)?.pop() ?? makeBuffer(device, { label: 'y', usage: BUFFER.output, size });
+/** An output buffer of `size` bytes that was given back, if there is one. It stays with the weights until `takeOutput`. */
+export const keptOutput = ({ outputs }: LoadedWeights, size: number): OutputBuffer | undefined => outputs.get(size)?.at(-1);
+
+/** The output buffer that `keptOutput` showed, or a new one. @throws UnsupportedError */
+export function takeOutput({ device, outputs }: LoadedWeights, size: number): OutputBuffer {
+  const kept = outputs.get(size)?.pop();
+  if (kept) return kept;
+  const { result: buffer, errors } = guarded(device, 'y', () => makeBuffer(device, { label: 'y', usage: BUFFER.output, size }));
+  const made: OutputBuffer = { buffer, ready: errors };
+  errors.catch(() => {
+    const list = outputs.get(size);
+    if (list?.includes(made)) list.splice(list.indexOf(made), 1);
+    buffer.destroy();
+  });
+  return made;
+}
 
 /** Takes an output buffer back, or frees it. */
-export function recycle({ outputs, freed }: LoadedWeights, buffer: GPUBuffer): void {
-  const kept = outputs.get(buffer.size) ?? [];
+export function recycle({ outputs, freed }: LoadedWeights, output: OutputBuffer): void {
+  const { size } = output.buffer;
+  const kept = outputs.get(size) ?? [];
   if (freed || kept.length >= KEPT_OUTPUTS) {
-    buffer.destroy();
+    output.buffer.destroy();
     return;
   }
-  kept.push(buffer);
-  outputs.set(buffer.size, kept);
+  kept.push(output);
+  outputs.set(size, kept);
 }

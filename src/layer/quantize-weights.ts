@@ -1,8 +1,9 @@
 // minmax on the GPU (shaders/quantize-weights.wgsl): for weights that are there already, or too many for patience on the CPU.
 import type { FloatDType } from '../dtype.js';
 import { ArgumentError } from '../errors.js';
-import { BUFFER, makeBuffer } from '../gpu/buffers.js';
+import { BUFFER, makeBuffers } from '../gpu/buffers.js';
 import { capsOf } from '../gpu/device.js';
+import { allTaken, guarded } from '../gpu/guard.js';
 import { pipelineErrors } from '../gpu/pipeline.js';
 import { encodeInto, record, submit } from '../gpu/recording.js';
 import { Tensor } from '../gpu/tensor.js';
@@ -20,7 +21,8 @@ export type GpuQuantizeOptions = Pick<QuantizeOptions, 'bits' | 'mode' | 'groupS
  * into a layer as any other matrix does, and to writers. No report: that would need the weights.
  * @param weights (N, K) float32, float16 or bfloat16, contiguous; any byte offset. Not changed
  * @param options as `quantize` has them; mode `tensor` is not there
- * @throws ArgumentError as `quantize`, UnsupportedError if a row needs a larger binding than there is, ShaderError, DeviceLostError
+ * @throws ArgumentError as `quantize`, UnsupportedError if a row needs a larger binding than there is, ShaderError,
+ *   GpuError, DeviceLostError
  * @example const { matrix } = await quantizeOnGpu(device, weights, { bits: 4, groupSize: 128 });
  */
 export async function quantizeOnGpu(
@@ -41,16 +43,17 @@ export async function quantizeOnGpu(
   const steps = quantizeSteps(capsOf(device), settings, { dtype: dtype as FloatDType, first: weights.offset });
 
   const sizes = { codes: 4 * words, grids: 8 * groups };
-  const made = Object.entries(sizes).map(([role, size]) => {
-    const buffer = makeBuffer(device, { label: `quantize ${role}`, usage: BUFFER.output, size });
-    return [role, buffer] as const;
-  });
-  const buffers: Readonly<Record<string, GPUBuffer>> = { w: weights.buffer, ...Object.fromEntries(made) };
+  const inits = Object.entries(sizes).map(([role, size]) => [role, { label: `quantize ${role}`, usage: BUFFER.output, size }] as const);
+  const allocated = guarded(device, 'quantize', () => makeBuffers(device, inits));
+  const made = allocated.result;
   try {
-    const recording = record(device, steps, (role) => buffers[role]!);
-    const written = pipelineErrors(device, steps);
-    submit(device, 'antiquant quantize', (pass) => encodeInto(pass, recording));
-    const read = made.map(async ([role, buffer]) => {
+    const { errors } = guarded(device, 'quantize', () => {
+      const recording = record(device, steps, (role) => made.get(role) ?? weights.buffer);
+      submit(device, 'antiquant quantize', (pass) => encodeInto(pass, recording));
+      recording.uniforms.destroy();
+    });
+    const written = allTaken(weights.written, allocated.errors, pipelineErrors(device, steps), errors);
+    const read = [...made].map(async ([role, buffer]) => {
       const values = Tensor.own(device, buffer, { shape: [sizes[role as 'codes'] / 4], dtype: 'int32', release: () => {}, written });
       return new Uint32Array(((await values.read()) as Int32Array).buffer as ArrayBuffer);
     });
@@ -67,7 +70,7 @@ export async function quantizeOnGpu(
     const matrix: QuantizedMatrix = { n, k, bits, codes, groupSize, scale, scaleDtype, ...(symmetric ? {} : { zeroPoint }) };
     return { matrix, mode };
   } finally {
-    for (const [, buffer] of made) buffer.destroy();
+    for (const buffer of made.values()) buffer.destroy();
   }
 }
 

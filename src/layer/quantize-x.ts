@@ -4,6 +4,7 @@ import type { FloatDType } from '../dtype.js';
 import { ArgumentError } from '../errors.js';
 import { BUFFER, makeBuffer } from '../gpu/buffers.js';
 import { assertAlive, capsOf } from '../gpu/device.js';
+import { allTaken, guarded, guardedSubmit, type Taken } from '../gpu/guard.js';
 import { pipelineErrors } from '../gpu/pipeline.js';
 import { encodeInto, type Recording, record, submit } from '../gpu/recording.js';
 import { scratch } from '../gpu/scratch.js';
@@ -27,8 +28,13 @@ export interface QuantizedRows {
   readonly digits: Digits;
 }
 
+/** What makes the codes, and whether it can. */
+interface Made {
+  readonly recording: Recording;
+  readonly sound: Taken;
+}
 /** How each was made, to make it again. Only what is here is a QuantizedRows. */
-const made = new WeakMap<QuantizedRows, { readonly recording: Recording; readonly written: Promise<void> }>();
+const made = new WeakMap<QuantizedRows, Made>();
 
 /**
  * Rounds x (…, K) to int8 codes, each 32 k of a row with a step of their own: largest |x| / 127. Enqueues and does not wait. The codes
@@ -52,25 +58,28 @@ export function quantizeRows(x: Tensor, { bits, digits = 1 }: { readonly bits: B
   const problem = { m, xDtype, x: view, weights: { k, bits, permuted: false } };
   const plan = quantizeAll({ problem, caps: capsOf(device) }, digits);
   const pitch = pitchWords(k, digits);
-  const buffer = makeBuffer(device, { label: 'codes of x', usage: BUFFER.output, size: 4 * m * pitch });
-  const roles: Readonly<Record<string, GPUBuffer>> = {
-    x: x.buffer,
-    [X_CODES]: buffer,
-    ...Object.fromEntries(Object.entries(plan.scratch).map(([role, size]) => [role, scratch(device, role, size)])),
-  };
-  const recording = record(device, plan.dispatches, (role) => roles[role]!);
-  const written = pipelineErrors(device, plan.dispatches);
-  const codes = Tensor.own(device, buffer, { shape: [m, pitch], dtype: 'int32', written });
+  const what = 'codes of x';
+  const temporary = new Map(Object.entries(plan.scratch).map(([role, size]) => [role, scratch(device, role, size)] as const));
+  const prepared = guarded(device, what, () => {
+    const buffer = makeBuffer(device, { label: what, usage: BUFFER.output, size: 4 * m * pitch });
+    const own: Readonly<Record<string, GPUBuffer>> = { x: x.buffer, [X_CODES]: buffer };
+    return { buffer, recording: record(device, plan.dispatches, (role) => own[role] ?? temporary.get(role)!.buffer) };
+  });
+  const { buffer, recording } = prepared.result;
+  const memory = [...temporary.values()].map(({ ready }) => ready);
+  const sound = allTaken(...memory, pipelineErrors(device, plan.dispatches), prepared.errors);
+  const taken = guardedSubmit(device, what, () => submit(device, 'antiquant quantize', (pass) => encodeInto(pass, recording)));
+  const codes = Tensor.own(device, buffer, { shape: [m, pitch], dtype: 'int32', written: allTaken(x.written, sound, taken) });
   const rows: QuantizedRows = { x, codes, bits, digits };
-  made.set(rows, { recording, written });
-  submit(device, 'antiquant quantize', (pass) => encodeInto(pass, recording));
+  made.set(rows, { recording, sound });
   return rows;
 }
 
 /** Records into the caller's own pass: the codes of what is in x by then. Allocates nothing. @throws ArgumentError, DeviceLostError */
 export function encodeQuantizeRows(pass: GPUComputePassEncoder, rows: QuantizedRows): void {
-  const { recording } = assertQuantized(rows);
+  const { recording, sound } = assertQuantized(rows);
   encodeInto(pass, recording);
+  rows.codes.writtenBy(allTaken(rows.x.written, sound));
 }
 
 /** The codes, steps and sums as numbers. @throws ArgumentError, ShaderError, DeviceLostError */
@@ -81,7 +90,7 @@ export async function readQuantizedRows(rows: QuantizedRows): Promise<QuantizedN
 }
 
 /** How `rows` is made. @throws ArgumentError, DeviceLostError */
-function assertQuantized(rows: QuantizedRows, device = rows.x.device): { readonly recording: Recording; readonly written: Promise<void> } {
+function assertQuantized(rows: QuantizedRows, device = rows.x.device): Made {
   const how = made.get(rows);
   if (!how) throw new ArgumentError('x', 'a Tensor, or what quantizeRows returned', Object.prototype.toString.call(rows));
   rows.x.assertUsable('x', device);
@@ -94,12 +103,12 @@ function assertQuantized(rows: QuantizedRows, device = rows.x.device): { readonl
 export function inputOf(given: Tensor | QuantizedRows, { device, weights }: Pick<LoadedWeights, 'device' | 'weights'>): Input {
   if (given instanceof Tensor) {
     given.assertUsable('x', device);
-    return { x: given };
+    return { x: given, written: given.written };
   }
-  const { written } = assertQuantized(given, device);
+  assertQuantized(given, device);
   if (weights.permuted)
     throw new ArgumentError('x', 'a Tensor for a layer whose inputs are permuted', 'codes in the order of its own inputs');
   const { x, codes, bits, digits } = given;
   if (bits !== weights.bits) throw new ArgumentError('x', `codes ordered for int${weights.bits} weights`, `for int${bits}`);
-  return { x, codes, digits, written };
+  return { x, codes, digits, written: codes.written };
 }

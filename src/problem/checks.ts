@@ -208,11 +208,10 @@ export function checkX(spec: Pick<LinearSpec, 'inFeatures' | 'dtype'>, x: View):
   const { inFeatures: k, dtype } = spec;
   check(x.format === 'ND', 'x', 'format ND', x.format);
   check(x.dtype === dtype, 'x', `dtype ${dtype}`, x.dtype);
-  check(x.shape.length >= 2, 'x', `at least two dimensions (…, ${k})`, showShape(x.shape));
+  check(x.shape.length >= 1, 'x', `at least one dimension (…, ${k})`, showShape(x.shape));
   check(x.shape.at(-1) === k, 'x', `a last dimension of K = ${k}`, showShape(x.shape));
   const m = count(x.shape.slice(0, -1));
-  check(m >= 1, 'x', 'at least one row', showShape(x.shape));
-  const batchRows = x.shape.at(-2)!;
+  const batchRows = x.shape.at(-2) ?? 1;
   const contiguous = isContiguous(x);
   check(
     contiguous || isTransposed(x),
@@ -229,7 +228,7 @@ export function checkY(spec: LinearSpec, m: number, y: View): void {
   const dtype = spec.quantScale ? 'int8' : spec.dtype;
   check(y.format === 'ND', 'y', 'format ND', y.format);
   check(y.dtype === dtype, 'y', `dtype ${dtype}`, y.dtype);
-  const fits = y.shape.length >= 2 && y.shape.at(-1) === spec.outFeatures && count(y.shape.slice(0, -1)) === m;
+  const fits = y.shape.at(-1) === spec.outFeatures && count(y.shape.slice(0, -1)) === m;
   check(fits, 'y', `shape (…, ${spec.outFeatures}) with ${m} rows`, showShape(y.shape));
   check(isContiguous(y), 'y', 'a contiguous tensor', `strides ${showShape(y.strides)}`);
 }

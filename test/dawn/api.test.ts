@@ -4,7 +4,9 @@ import { formatCast } from '../../src/ascend/fractal-nz.js';
 import {
   ArgumentError,
   DeviceLostError,
+  forwardMany,
   LinearWeightQuant,
+  quantizeRows,
   requestDevice,
   ShaderError,
   Tensor,
@@ -306,13 +308,9 @@ describe('a layer', () => {
     const ys = { rows: y([3, N]), columns: y([2, 4]), dtype: y([2, N], 'float16') };
     const half = Tensor.from(device, new Float32Array(K), { shape: [1, K], dtype: 'float16' });
     const gaps = Tensor.wrap(device, x.buffer, { shape: [2, K], dtype: 'float32', strides: [32, 1] });
-    const nothing = Tensor.from(device, new Float32Array(0), { shape: [0, K], dtype: 'float32' });
-    const flat = Tensor.wrap(device, x.buffer, { shape: [K], dtype: 'float32' });
     const calls = await countCalls(() => {
       expect(() => layer.forward(half)).toThrow('x: expected dtype float32, got float16');
       expect(() => layer.forward(gaps)).toThrow(/^x: expected a contiguous tensor or one with its last two dimensions transposed/);
-      expect(() => layer.forward(nothing)).toThrow('x: expected at least one row, got (0, 64)');
-      expect(() => layer.forward(flat)).toThrow(/^x: expected at least two dimensions/);
       expect(() => layer.encode(pass, x, ys.rows)).toThrow(/^y: expected shape \(…, 8\) with 2 rows/);
       expect(() => layer.encode(pass, x, ys.columns)).toThrow(/^y: /);
       expect(() => layer.encode(pass, x, ys.dtype)).toThrow('y: expected dtype float32, got float16');
@@ -321,6 +319,23 @@ describe('a layer', () => {
     });
     expect(calls).toEqual(NOTHING);
   });
+});
+
+test('no rows give none, one dimension gives one', async () => {
+  const layer = loadedLayer();
+  const nothing = Tensor.from(device, new Float32Array(0), { shape: [2, 0, K], dtype: 'float32' });
+  const y = layer.forward(nothing);
+  expect([y.shape, [...((await y.read()) as Float32Array)]]).toEqual([[2, 0, N], []]);
+  expect(forwardMany([layer, layer], nothing).map(({ shape }) => shape)).toEqual([
+    [2, 0, N],
+    [2, 0, N],
+  ]);
+  layer.encode({} as GPUComputePassEncoder, nothing, y);
+  expect(quantizeRows(nothing, layer).codes.shape[0]).toBe(0);
+  const flat = Tensor.wrap(device, xTensor(1).buffer, { shape: [K], dtype: 'float32' });
+  const one = layer.forward(flat);
+  expect(one.shape).toEqual([N]);
+  expect(Array.from((await one.read()) as Float32Array)).toEqual(wanted(1));
 });
 
 describe('the device', () => {

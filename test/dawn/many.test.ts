@@ -16,8 +16,8 @@ afterEach(() => {
 
 const BASE = { m: 3, k: 96, data: 'exact', mode: 'group', groupSize: 32, offset: true } as const;
 
-/** A layer for each case, loaded, and the answers for the first case's x. */
-function setUp(cases: readonly Case[]) {
+/** A layer for each case, loaded, and the answers for the first case's x; weights lie side by side where they can. */
+async function setUp(cases: readonly Case[], { joined = true } = {}) {
   const data = cases.map(makeData);
   const x = data[0]!.x;
   const layers = cases.map((c, i) => {
@@ -35,6 +35,7 @@ function setUp(cases: readonly Case[]) {
     return layer.load(Object.fromEntries(Object.entries(data[i]!.tensors).map(([name, tensor]) => [name, upload(device, tensor)])));
   });
   const wants = cases.map((c, i) => [...expected(c, x, data[i]!.tensors).data]);
+  if (joined) await prepareMany(layers, [cases[0]!.m]);
   return { layers, x: upload(device, x), wants };
 }
 const cases = (ns: readonly number[], change: Partial<Case> = {}): Case[] => ns.map((n) => makeCase({ ...BASE, n, ...change }));
@@ -60,7 +61,7 @@ describe('one dispatch', () => {
     ['x transposed', [64, 68], { x: 'transposed' }],
     ['through matmul-plain', [64, 20], { force: { kernel: 'matmul-plain' } }],
   ])('%s', async (_, ns, change) => {
-    const { layers, x, wants } = setUp(cases(ns, change));
+    const { layers, x, wants } = await setUp(cases(ns, change));
     const ys = forwardMany(layers, x);
     expect(await readAll(ys)).toEqual(wants);
     expect(new Set(ys.map(({ buffer }) => buffer)).size).toBe(1);
@@ -72,7 +73,7 @@ describe('one dispatch', () => {
   });
 
   test('encodeMany writes just its parts of a buffer', async () => {
-    const { layers, x, wants } = setUp(cases([20, 132]));
+    const { layers, x, wants } = await setUp(cases([20, 132]));
     const floats = 3 * 20 + 4 + 3 * 132 + 4; // a gap after each
     const buffer = device.createBuffer({ size: 4 * floats, usage: 0x80 | 0x4, mappedAtCreation: true });
     new Float32Array(buffer.getMappedRange()).fill(7.5);
@@ -99,28 +100,28 @@ describe('several dispatches, the same answers', () => {
     ['five layers', cases([4, 8, 12, 16, 20]), 2],
     ['columns that are no whole quads', [...cases([64, 8]), ...cases([7], { bits: 8 })], 3],
   ])('%s', async (_, list, groups) => {
-    const { layers, x, wants } = setUp(list);
+    const { layers, x, wants } = await setUp(list);
     const ys = forwardMany(layers, x);
     expect(await readAll(ys)).toEqual(wants);
     expect(dispatches((pass) => encodeMany(pass, layers, x, ys))).toBe(groups);
   });
 
   test('outputs in buffers of their own', async () => {
-    const { layers, x, wants } = setUp(cases([64, 32]));
+    const { layers, x, wants } = await setUp(cases([64, 32]));
     const ys = layers.map((layer) => layer.forward(x));
     expect(dispatches((pass) => encodeMany(pass, layers, x, ys))).toBe(2);
     expect(await readAll(ys)).toEqual(wants);
   });
 
   test('more rows than one window holds', async () => {
-    const { layers, x, wants } = setUp(cases([64, 64], { m: 40, caps: { maxStorageBufferBindingSize: 8192 + 256 } }));
+    const { layers, x, wants } = await setUp(cases([64, 64], { m: 40, caps: { maxStorageBufferBindingSize: 8192 + 256 } }));
     expect(await readAll(forwardMany(layers, x))).toEqual(wants);
   });
 
   test('a layer that lies beside others is not moved again', async () => {
-    const { layers, x, wants } = setUp(cases([64, 32, 16]));
+    const { layers, x, wants } = await setUp(cases([64, 32, 16]), { joined: false });
     const [a, b, c] = layers as [LinearWeightQuant, LinearWeightQuant, LinearWeightQuant];
-    forwardMany([a, b], x);
+    await prepareMany([a, b], [3]);
     const home = a.loaded;
     expect(await readAll(forwardMany([b, c], x))).toEqual([wants[1], wants[2]]);
     expect(await readAll(forwardMany([a, b], x))).toEqual([wants[0], wants[1]]);
@@ -129,7 +130,7 @@ describe('several dispatches, the same answers', () => {
 });
 
 test('once warm, a call makes no GPU object but its command buffer', async () => {
-  const { layers, x, wants } = setUp(cases([64, 32]));
+  const { layers, x, wants } = await setUp(cases([64, 32]));
   for (const y of forwardMany(layers, x)) y.destroy();
   const spies = (['createBuffer', 'createBindGroup', 'createShaderModule', 'createComputePipeline'] as const).map((name) =>
     vi.spyOn(device, name),
@@ -141,17 +142,71 @@ test('once warm, a call makes no GPU object but its command buffer', async () =>
 });
 
 test('prepareMany compiles what the first call needs', async () => {
-  const { layers, x, wants } = setUp(cases([64, 32]));
-  await prepareMany(layers, [3]);
+  const { layers, x, wants } = await setUp(cases([64, 32]));
   const compile = vi.spyOn(device, 'createComputePipeline');
   expect(await readAll(forwardMany(layers, x))).toEqual(wants);
   expect(compile).not.toHaveBeenCalled();
 });
 
 describe('life', () => {
+  test('weights come together without a wait: calls before are right, calls after take one dispatch', async () => {
+    const { layers, x, wants } = await setUp(cases([64, 32]), { joined: false });
+    const ys = forwardMany(layers, x);
+    expect(await readAll(ys)).toEqual(wants);
+    await prepareMany(layers, [3]);
+    expect(await readAll(forwardMany(layers, x))).toEqual(wants);
+    expect(new Set(forwardMany(layers, x).map(({ buffer }) => buffer)).size).toBe(1);
+  });
+
+  test.each(['destroyed', 'loaded again'])('a layer that is %s while weights come together', async (what) => {
+    const list = cases([64, 32]);
+    const { layers, x, wants } = await setUp(list, { joined: false });
+    forwardMany(layers, x);
+    if (what === 'destroyed') layers[0]!.destroy();
+    else {
+      const { tensors } = makeData(list[0]!);
+      layers[0]!.load(Object.fromEntries(Object.entries(tensors).map(([name, tensor]) => [name, upload(device, tensor)])));
+    }
+    await device.queue.onSubmittedWorkDone();
+    expect(await readAll([layers[1]!.forward(x)])).toEqual([wants[1]]);
+  });
+
+  test('groups survive that a partner is destroyed, whichever it is', async () => {
+    for (const gone of [0, 1, 2]) {
+      const { layers, x, wants } = await setUp(cases([64, 32, 16]));
+      forwardMany(layers, x);
+      layers[gone]!.destroy();
+      const rest = layers.filter((_, i) => i !== gone);
+      const left = wants.filter((_, i) => i !== gone);
+      expect(await readAll(forwardMany(rest, x))).toEqual(left);
+      await prepareMany(rest, [3]);
+      expect(await readAll(forwardMany(rest, x))).toEqual(left);
+      expect(() => forwardMany(layers, x)).toThrow('layer: expected a live layer, got a destroyed one');
+    }
+  });
+
+  test('a forwardMany that is refused leaves no output', async () => {
+    const { layers, x } = await setUp(
+      [...cases([64, 32]), ...cases([64], { bits: 8, force: { kernel: 'matmul-subgroup' }, caps: { subgroups: false } })],
+      {
+        joined: false,
+      },
+    );
+    const made = vi.spyOn(device, 'createBuffer');
+    expect(() => forwardMany(layers, x)).toThrow(/needs the feature subgroups/);
+    const outputs = made.mock.results
+      .filter((_, i) => made.mock.calls[i]![0].label === 'antiquant y')
+      .map(({ value }) => value as GPUBuffer);
+    made.mockClear();
+    expect(outputs.length).toBeGreaterThan(0);
+    await readAll(layers.slice(0, 2).map((layer) => layer.forward(x)));
+    expect(made.mock.calls.filter(([{ label }]) => label === 'antiquant y')).toEqual([]); // the outputs were given back
+    vi.restoreAllMocks();
+  });
+
   test('a layer that is loaded again leaves the others alone', async () => {
     const list = cases([64, 32]);
-    const { layers, x, wants } = setUp(list);
+    const { layers, x, wants } = await setUp(list);
     forwardMany(layers, x);
     const { tensors } = makeData(list[0]!);
     layers[0]!.load(Object.fromEntries(Object.entries(tensors).map(([name, tensor]) => [name, upload(device, tensor)])));
@@ -161,7 +216,7 @@ describe('life', () => {
 
   test('the shared buffers go with the last layer, outputs stay', async () => {
     device.pushErrorScope('validation');
-    const { layers, x, wants } = setUp(cases([64, 32]));
+    const { layers, x, wants } = await setUp(cases([64, 32]));
     const ys = forwardMany(layers, x);
     const shared = layers[0]!.loaded.buffers.get('w0')!;
     expect(layers[1]!.loaded.buffers.get('w0')).toBe(shared);
@@ -177,7 +232,7 @@ describe('life', () => {
   });
 
   test('errors name what is wrong', async () => {
-    const { layers, x } = setUp(cases([64, 32]));
+    const { layers, x } = await setUp(cases([64, 32]));
     expect(() => forwardMany([], x)).toThrow(new ArgumentError('layers', 'at least one layer', 'none'));
     expect(() => encodeMany({} as GPUComputePassEncoder, layers, x, [])).toThrow(
       new ArgumentError('ys', '2 tensors, one for each layer', '0'),
@@ -186,7 +241,7 @@ describe('life', () => {
     expect(() => forwardMany(layers, narrow)).toThrow(/x: expected a last dimension of K = 96/);
     const other = await requestDevice({ gpu });
     const elsewhere = new LinearWeightQuant(other, { inFeatures: 96, outFeatures: 4, bias: false, dtype: 'float32' });
-    expect(() => forwardMany([layers[0]!, elsewhere], x)).toThrow(new ArgumentError('layers', 'layers of one device', 'layers of several'));
+    expect(() => forwardMany([layers[0]!, elsewhere], x)).toThrow(/^layer: expected loaded weights/);
     other.destroy();
   });
 });

@@ -51,7 +51,7 @@ async function timeOf(layer: LinearWeightQuant, x: Tensor, y: Tensor, rows: numb
   const single = await time(device, () => layer.forward(x).destroy(), breathe);
   const plan = planFor(loaded, makeProblem(loaded, { m: rows, x: contiguousX(rows, loaded.weights.k) }));
   const buffers: Readonly<Record<string, GPUBuffer>> = { x: x.buffer, y: y.buffer };
-  const find = (role: string): GPUBuffer => buffers[role] ?? loaded.buffers.get(role) ?? scratch(device, role, plan.scratch[role]!);
+  const find = (role: string): GPUBuffer => buffers[role] ?? loaded.buffers.get(role) ?? scratch(device, role, plan.scratch[role]!).buffer;
   const recording = record(device, plan.dispatches, find);
   const watch = await makeStopwatch(device, recording);
   try {
