@@ -19,7 +19,7 @@ export async function bundleSize(entry, names) {
   const folder = mkdtempSync(join(tmpdir(), 'antiquant-size-'));
   try {
     const input = join(folder, 'main.js');
-    writeFileSync(input, `import { ${names} } from ${JSON.stringify(entry)};\nglobalThis.used = [${names}];\n`);
+    writeFileSync(input, `import { ${names} } from ${JSON.stringify(entry.replaceAll('\\', '/'))};\nglobalThis.used = [${names}];\n`);
     const { output } = await build({
       root: folder,
       configFile: false,
