@@ -95,6 +95,22 @@ export function ensureChromium() {
   return path;
 }
 
+function findFirefox() {
+  const mac = '/Applications/Firefox.app/Contents/MacOS/firefox';
+  const windows = `${process.env.PROGRAMFILES}\\Mozilla Firefox\\firefox.exe`;
+  return [process.env.FIREFOX, '/usr/bin/firefox-esr', '/usr/bin/firefox', mac, windows].find((path) => path && existsSync(path));
+}
+
+/** Path of a Firefox, or undefined with a line that says what is missing. `FIREFOX=/path` overrides. */
+export function ensureFirefox() {
+  const found = findFirefox();
+  if (found) return found;
+  if (canApt()) apt(['firefox-esr']);
+  const path = findFirefox();
+  if (!path) say('NO FIREFOX: install Firefox, or set FIREFOX=/path/to/firefox');
+  return path;
+}
+
 // --------------------------------------------------------------------------------------------------------- Vulkan, GPU
 
 /** The description of one of Mesa's Vulkan drivers: lvp, radeon, intel. */
@@ -222,6 +238,7 @@ if (process.argv[1] && realpathSync(process.argv[1]) === fileURLToPath(import.me
   const f16 = ensureChromiumF16(chromium);
   const version = (path) => (path ? execFileSync(path, ['--version'], { encoding: 'utf8' }).trim().split('\n')[0] : 'none');
   console.log(`chromium      ${version(chromium)}`);
+  console.log(`firefox       ${version(ensureFirefox())}`);
   console.log(`chromium f16  ${f16.path ? 'built' : `not built; missing: ${f16.missing.join(', ')}`}`);
   console.log(`dawn adapter  ${vulkan.adapter ? `${vulkan.adapter.description} (${vulkan.adapter.features.join(' ')})` : 'none'}`);
   console.log(`deno          ${version(findDeno())}`);

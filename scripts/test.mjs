@@ -1,129 +1,74 @@
-// `npm test`: installs what is missing, runs every suite, and ends with `N passed, N failed`. `node scripts/test.mjs dawn deno` runs
-// some. A suite that finds no GPU adapter fails; those that need parts no other machine may have say loudly when they are skipped.
-import { spawnSync } from 'node:child_process';
-import { mkdirSync, readFileSync, rmSync } from 'node:fs';
-import { join } from 'node:path';
-import { ensureChromium, ensureChromiumF16, ensureModules, ensureVulkan, findDeno, root } from './setup.mjs';
+// `npm test`: installs what is missing, runs every suite, and ends with the time of each and `N passed, N failed`.
+//
+//   node scripts/test.mjs dawn deno    some suites
+//   node scripts/test.mjs --all        each as a whole: `npm test` runs a slice of the cases, see test/cases/slice.ts
+//
+// As many suites run beside each other as there are cores, up to three. What they print goes to test-results/logs, and of one alone to the terminal too; failures are
+// printed whole. A suite that finds no GPU adapter fails; those that need parts no other machine may have say loudly when they are skipped.
+import { mkdirSync, rmSync, writeFileSync } from 'node:fs';
+import { availableParallelism } from 'node:os';
+import { join, relative } from 'node:path';
+import { ensureModules, root } from './setup.mjs';
+import { programs } from './test/program.mjs';
 
-const reports = join(root, 'test-results', 'reports');
-const bin = (name) => join(root, 'node_modules', ...name.split('/'));
+ensureModules();
+const { prepare, reports, suites } = await import('./test/suites.mjs');
 
-/** Runs a program with its output on ours, or kept. */
-function run(program, args, { env = {}, keep = false } = {}) {
-  const stdio = keep ? ['ignore', 'pipe', 'inherit'] : ['ignore', 'inherit', 'inherit'];
-  return spawnSync(program, args, { cwd: root, env: { ...process.env, ...env }, stdio, encoding: 'utf8' });
-}
-const node = (args, options) => run(process.execPath, args, options);
-
-const counts = (passed, failed, skipped = 0) => ({ passed, failed, skipped });
-const one = (ok) => counts(ok ? 1 : 0, ok ? 0 : 1);
-const skipped = (why) => {
-  console.log(`\n!!! SKIPPED: ${why}\n`);
-  return counts(0, 0, 1);
-};
-
-function vitest(project, env = {}) {
-  const file = join(reports, `${project}.json`);
-  const done = node(
-    [bin('vitest/vitest.mjs'), 'run', '--project', project, '--reporter=dot', '--reporter=json', `--outputFile.json=${file}`],
-    { env },
-  );
-  try {
-    const { numPassedTests, numFailedTests, numPendingTests, success } = JSON.parse(readFileSync(file, 'utf8'));
-    // A run may fail without a failing test: a file that does not load, an error outside of tests.
-    const failed = numFailedTests + (done.status === 0 && success ? 0 : numFailedTests === 0 ? 1 : 0);
-    return counts(numPassedTests, failed, numPendingTests);
-  } catch {
-    return counts(0, 1);
-  }
-}
-
-function playwright(project, env) {
-  const file = join(reports, `${project}.json`);
-  const done = node([bin('@playwright/test/cli.js'), 'test', '--project', project, '--reporter=dot,json'], {
-    env: { ...env, PLAYWRIGHT_JSON_OUTPUT_NAME: file },
-  });
-  try {
-    const { stats, errors } = JSON.parse(readFileSync(file, 'utf8'));
-    const failed = stats.unexpected + stats.flaky;
-    return counts(stats.expected, failed + (failed === 0 && (done.status !== 0 || errors.length > 0) ? 1 : 0), stats.skipped);
-  } catch {
-    return counts(0, 1);
-  }
-}
-
-let vulkan;
-const graphics = () => (vulkan ??= ensureVulkan());
-const realGpu = () => graphics().adapter && !graphics().adapter.software;
-const browserEnv = () => ({ ...(realGpu() && { ANTIQUANT_GPU: '1' }) });
-
-/** In a Chromium that has shader-f16. */
-function withF16(project) {
-  graphics(); // brings lavapipe where there is no GPU
-  const { path, missing } = ensureChromiumF16(ensureChromium());
-  if (!path) return skipped(`${project}: no Chromium with shader-f16 can be made here; missing: ${missing.join(', ')}`);
-  return playwright(project, { CHROMIUM_F16: path });
-}
-
-const suites = {
-  lint: () => one(node([bin('@biomejs/biome/bin/biome'), 'check', '.']).status === 0),
-  types: () => one(node([bin('typescript/bin/tsc'), '-p', '.']).status === 0),
-  unit: () => vitest('unit'),
-  dawn: () => vitest('dawn', graphics().env),
-  static: () => {
-    const done = node([join(root, 'scripts', 'static.mjs'), '--check'], { keep: true });
-    process.stdout.write(done.stdout);
-    if (done.status === 3) return skipped('static: no GPU compiler to ask; see above for what is missing');
-    const last = /(\d+) passed, (\d+) failed, (\d+) skipped/.exec(done.stdout);
-    return last ? counts(Number(last[1]), Number(last[2]), Number(last[3])) : counts(0, 1);
-  },
-  package: () => {
-    const done = node([join(root, 'test', 'package.mjs')], { env: graphics().env });
-    return one(done.status === 0);
-  },
-  deno: () => {
-    const deno = findDeno();
-    if (!deno) return skipped('deno: the npm package deno has no binary for this machine');
-    const built = node([bin('vite/bin/vite.js'), 'build', '--mode', 'deno', '--logLevel', 'error']);
-    if (built.status !== 0) return counts(0, 1);
-    const program = join(root, 'node_modules', '.cache', 'deno', 'deno.js');
-    const done = run(deno, ['run', '--unstable-webgpu', '--allow-all', program], { env: graphics().env, keep: true });
-    process.stdout.write(done.stdout);
-    const last = /(\d+) passed, (\d+) failed\s*$/.exec(done.stdout);
-    return last ? counts(Number(last[1]), Number(last[2])) : counts(0, 1);
-  },
-  chromium: () => {
-    const path = ensureChromium();
-    return path ? playwright('chromium', { ...browserEnv(), CHROMIUM: path }) : counts(0, 1);
-  },
-  demo: () => {
-    const path = ensureChromium();
-    return path ? playwright('demo', { ...browserEnv(), CHROMIUM: path }) : counts(0, 1);
-  },
-  'chromium-f16': () => withF16('chromium-f16'),
-  'demo-f16': () => withF16('demo-f16'),
-};
-
-const asked = process.argv.slice(2);
+const words = process.argv.slice(2);
+const all = words.includes('--all');
+const asked = words.filter((word) => word !== '--all');
 const unknown = asked.filter((name) => !(name in suites));
 if (unknown.length > 0) {
   console.error(`no suite ${unknown.join(', ')}; there are ${Object.keys(suites).join(', ')}`);
   process.exit(2);
 }
-ensureModules();
-rmSync(reports, { recursive: true, force: true });
-mkdirSync(reports, { recursive: true });
-const total = counts(0, 0);
-const lines = [];
-for (const name of asked.length > 0 ? asked : Object.keys(suites)) {
-  console.log(`\n== ${name}`);
-  const start = Date.now();
-  const result = suites[name]();
-  for (const key of Object.keys(result)) total[key] += result[key];
-  lines.push(
-    `${name.padEnd(14)}${result.passed} passed, ${result.failed} failed, ${result.skipped} skipped, ${Math.round((Date.now() - start) / 1000)} s`,
-  );
+const names = Object.keys(suites).filter((name) => asked.length === 0 || asked.includes(name));
+const logs = join(root, 'test-results', 'logs');
+for (const folder of [reports, logs]) {
+  rmSync(folder, { recursive: true, force: true });
+  mkdirSync(folder, { recursive: true });
 }
-console.log(`\n${lines.join('\n')}\n`);
-console.log(`${total.passed} passed, ${total.failed} failed${total.skipped > 0 ? `, ${total.skipped} skipped` : ''}`);
-process.exit(total.failed > 0 || total.passed === 0 ? 1 : 0);
+if (all) process.env.ANTIQUANT_ALL = '1';
+prepare(names);
+
+const LANES = Math.min(availableParallelism(), 3, names.length);
+/** Of a suite whose every test fails, the first say enough. */
+const MOST_FAILURES = 20;
+const clock = (seconds) => `${Math.round(seconds)} s`;
+const begin = Date.now();
+const ended = new Map();
+
+async function suite(name) {
+  const log = join(logs, `${name}.log`);
+  writeFileSync(log, '');
+  const start = Date.now();
+  const own = programs({ log, echo: names.length === 1 });
+  const came = await suites[name](own);
+  const { passed, failed, skipped, failures, why } = came;
+  const line = [
+    name.padEnd(14),
+    `${passed} passed, ${failed} failed, ${skipped} skipped`.padEnd(40),
+    clock((Date.now() - start) / 1000).padStart(6),
+    own.cpu() === undefined ? '' : `${clock(own.cpu())} of CPU`.padStart(14),
+  ].join('');
+  ended.set(name, { ...came, line, cpu: own.cpu() });
+  console.log(line.trimEnd());
+  if (why) console.log(`\n!!! SKIPPED: ${name}: ${why}\n`);
+  for (const failure of failures.slice(0, MOST_FAILURES)) console.log(`\nFAIL ${name}: ${failure}\n`);
+  if (failed > 0) console.log(`${failures.length} failures of ${name}; all that it printed is in ${relative(root, log)}\n`);
+}
+
+const waiting = [...names];
+async function lane() {
+  for (let name = waiting.shift(); name; name = waiting.shift()) await suite(name);
+}
+await Promise.all(Array.from({ length: LANES }, lane));
+
+const results = [...ended.values()];
+const sum = (key) => results.reduce((total, one) => total + one[key], 0);
+const cpu = results.some((one) => one.cpu === undefined) ? '' : `, ${clock(sum('cpu'))} of CPU`;
+console.log(`\n${names.map((name) => ended.get(name).line.trimEnd()).join('\n')}`);
+console.log(`in all ${clock((Date.now() - begin) / 1000)}${cpu}\n`);
+const [passed, failed, skipped] = ['passed', 'failed', 'skipped'].map(sum);
+console.log(`${passed} passed, ${failed} failed${skipped > 0 ? `, ${skipped} skipped` : ''}`);
+process.exit(failed > 0 || passed === 0 ? 1 : 0);

@@ -1,15 +1,15 @@
 // The Deno program: naga (Firefox's compiler) must take every variant shown that a device without `subgroups` can pick, and the case table
-// must pass. Built by `vite build --mode deno`, started by scripts/test.mjs. Prints a line per failure, then the counts.
+// must pass (test/cases/engines.ts says which of them). Built by `vite build --mode deno`, started by scripts/test.mjs. Prints a line per failure, then the counts.
 
 import { capsOf } from '../src/gpu/device.js';
 import { variantText } from '../src/gpu/pipeline.js';
 import { requestDevice } from '../src/index.js';
 import { variantId } from '../src/kernels/kernel.js';
-import { cases, runsOn } from './cases/cases.js';
-import { formatCases } from './cases/format-cases.js';
-import { matrixCases, matrixRunsOn } from './cases/matrix-cases.js';
+import { runsOn } from './cases/cases.js';
+import { casesOf } from './cases/engines.js';
+import { matrixRunsOn } from './cases/matrix-cases.js';
 import { runCase } from './cases/run-case.js';
-import { runFormatCase } from './cases/run-format.js';
+import { runFormatCase, runNodeCase } from './cases/run-format.js';
 import { runMatrixCase } from './cases/run-matrix.js';
 import { shownVariants } from './cases/variants.js';
 
@@ -52,14 +52,16 @@ const inTurn = async <T extends { readonly name: string }>(list: readonly T[], r
     note(c.name, report.failures);
   }
 };
+const { numbers, matrices, formats, nodes } = casesOf('deno');
 await inTurn(
-  cases.filter((c) => runsOn(c, caps)),
+  numbers.filter((c) => runsOn(c, caps)),
   (c) => runCase(device, c),
 );
 await inTurn(
-  matrixCases.filter((c) => matrixRunsOn(c, caps)),
+  matrices.filter((c) => matrixRunsOn(c, caps)),
   (c) => runMatrixCase(device, c),
 );
-await inTurn(formatCases, (c) => runFormatCase(device, c));
+await inTurn(formats, (c) => runFormatCase(device, c));
+await inTurn(nodes, (c) => runNodeCase(device, c));
 console.log(`${passed} passed, ${failed} failed`);
 (globalThis as unknown as { Deno: { exit(code: number): never } }).Deno.exit(failed > 0 ? 1 : 0);

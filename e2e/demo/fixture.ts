@@ -1,7 +1,10 @@
 // What the tests of the page share: `test` fails on any console error, unhandled rejection, failed request, or message of a Worker's
-// error; `open` shows a panel of the built site; axe, screenshots and the loss of the device are one call each.
+// error; `open` shows a panel of the built site; axe, screenshots and the loss of the device are one call each. In `npm test` axe looks at
+// each panel once in each theme, and pictures are taken then alone: both take seconds. `npm run test:all` does so wherever a test asks.
 import { AxeBuilder } from '@axe-core/playwright';
 import { test as base, type ConsoleMessage, expect, type Locator, type Page } from '@playwright/test';
+import { PANELS } from '../../demo/app/panels.js';
+import { whole } from '../../test/cases/slice.js';
 
 export { expect };
 export const WIDTHS = [360, 1280, 1920] as const;
@@ -13,9 +16,12 @@ export interface Demo {
   readonly panel: Locator;
   /** Shows a panel by its URL and waits until it has loaded and the device is known. `query` is what follows, as `m=4&n=64` or an object. */
   open(panel: string, query?: string | Readonly<Record<string, string | number>>): Promise<Locator>;
-  /** axe-core over the whole page as it is, but for what follows the first lines of a code view: more of the same, and slow. Fails with what it found. */
+  /** In `npm run test:all`: axe-core over the whole page as it is, but for what follows the first lines of a code view: more of the same, and slow. Fails with what it found. */
   axe(): Promise<void>;
-  /** axe-core, and no sideways scrolling, at three widths in both themes; pictures of each under test-results, as NAME-THEME-WIDTH.png. */
+  /**
+   * No sideways scrolling at three widths in both themes. In `npm run test:all`, and where `name` is a panel's: axe-core, and pictures of each
+   * under test-results, as NAME-THEME-WIDTH.png.
+   */
   screenshots(name: string): Promise<void>;
   /** Destroys the GPUDevice in the Worker; the page must have been opened by `open`. */
   loseDevice(): Promise<void>;
@@ -57,6 +63,14 @@ export const test = base.extend<Options & { demo: Demo }>({
       });
     }
     const panel = page.locator('main .panel');
+    const axe = async (): Promise<void> => {
+      const { violations } = await new AxeBuilder({ page }).exclude('.code-line:nth-child(n + 40)').analyze();
+      expect(
+        violations.flatMap(({ id, help, nodes }) =>
+          nodes.map(({ target, failureSummary }) => `${id} (${help}) ${target}: ${failureSummary}`),
+        ),
+      ).toEqual([]);
+    };
     const demo: Demo = {
       page,
       panel,
@@ -70,14 +84,10 @@ export const test = base.extend<Options & { demo: Demo }>({
         return panel;
       },
       axe: async () => {
-        const { violations } = await new AxeBuilder({ page }).exclude('.code-line:nth-child(n + 40)').analyze();
-        expect(
-          violations.flatMap(({ id, help, nodes }) =>
-            nodes.map(({ target, failureSummary }) => `${id} (${help}) ${target}: ${failureSummary}`),
-          ),
-        ).toEqual([]);
+        if (whole) await axe();
       },
       screenshots: async (name) => {
+        const looked = whole || PANELS.some((entry) => entry.name === name);
         const size = page.viewportSize();
         for (const theme of THEMES) {
           await page.emulateMedia({ colorScheme: theme, reducedMotion: 'reduce' });
@@ -85,10 +95,11 @@ export const test = base.extend<Options & { demo: Demo }>({
             await page.setViewportSize({ width, height: width < 600 ? 780 : 900 });
             const sideways = await page.evaluate(() => document.documentElement.scrollWidth - document.documentElement.clientWidth);
             expect(sideways, `${name} is wider than ${width} pixels`).toBe(0);
+            if (!looked) continue;
             await page.evaluate(() => new Promise((resolve) => requestAnimationFrame(() => requestAnimationFrame(resolve))));
             await page.screenshot({ path: info.outputPath(`${name}-${theme}-${width}.png`), fullPage: true });
           }
-          await demo.axe();
+          if (looked) await axe();
         }
         await page.emulateMedia({ colorScheme: null });
         if (size) await page.setViewportSize(size);

@@ -29,7 +29,7 @@ test.beforeAll(async () => {
   library = {
     planOf: (spec, caps, force) => {
       const { problem, operands } = problemOf(spec);
-      return makePlan(problem, packedLayout(operands, caps), caps, force);
+      return makePlan({ problem, packed: packedLayout(operands, caps), caps }, { force });
     },
     textOf: variantText,
     devices: DEVICES,
@@ -75,17 +75,16 @@ async function linesOf(panel: Locator): Promise<{ at: number; place: string; tex
 async function expectPlan(panel: Locator, plan: Plan): Promise<void> {
   await expect(kernelOf(panel)).toHaveAttribute('data-kernel', plan.kernel);
   const said = await kernelOf(panel).textContent();
-  for (const why of plan.why.filter((line) => !line.startsWith('not '))) expect(said).toContain(why.replace(`${plan.kernel}: `, ''));
+  for (const { reason } of [plan.verdicts.at(-1)!, ...plan.asides]) expect(said).toContain(reason);
   const kernels = panel.locator('.kernels');
-  for (const why of plan.why.filter((line) => line.startsWith('not '))) {
-    const [, name, reason] = /^not ([\w-]+): (.*)$/.exec(why)!;
-    const row = kernels.locator(`[data-name="${name}"] .kernel-reason`);
+  for (const { kernel, reason } of plan.verdicts.slice(0, -1)) {
+    const row = kernels.locator(`[data-name="${kernel}"] .kernel-reason`);
     expect((await row.textContent())!.toLowerCase()).toBe(`${reason}.`.toLowerCase());
   }
   await expect(kernels.locator('[data-state="runs"]')).toHaveAttribute('data-name', plan.kernel);
   const steps = panel.getByRole('list', { name: 'The call' }).getByRole('listitem');
-  await expect(steps).toHaveCount(plan.steps.length);
-  for (const [i, { shader, workgroups }] of plan.steps.entries()) {
+  await expect(steps).toHaveCount(plan.dispatches.length);
+  for (const [i, { shader, workgroups }] of plan.dispatches.entries()) {
     const [columns, rows] = workgroups.map((count) => count.toLocaleString('en'));
     await expect(steps.nth(i)).toContainText(`${shader}${rows === '1' ? columns : `${columns} × ${rows}`} workgroup`);
   }
@@ -199,7 +198,7 @@ test('any kernel and tile can be asked for, and those that cannot run say why', 
   await expect(page).toHaveURL(/kernel=matmul-tiled/);
   const forced = library.planOf(spec, caps, { kernel: 'matmul-tiled' });
   await expect(kernelOf(panel)).toHaveAttribute('data-kernel', 'matmul-tiled');
-  await expect(kernelOf(panel)).toContainText(forced.why[0]!.replace('matmul-tiled: ', ''));
+  await expect(kernelOf(panel)).toContainText(forced.verdicts.at(-1)!.reason);
   await expect(panel.locator('.source')).toHaveAttribute('data-variant', /^matmul-tiled\[/);
 
   const row = panel.locator('[data-name="matmul-tiled"]');

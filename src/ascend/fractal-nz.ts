@@ -1,7 +1,7 @@
 // FRACTAL_NZ, Ascend's tiled matrix layout: tiles of 16 rows × 32 bytes, tile columns outermost, padded with zeros.
 import { BYTES, type DType, type Format } from '../dtype.js';
 import { ArgumentError } from '../errors.js';
-import { showShape } from '../problem/problem.js';
+import { showShape } from '../problem/view.js';
 
 const TILE_ROWS = 16;
 

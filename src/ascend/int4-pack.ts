@@ -1,6 +1,6 @@
 // int4 packed eight to an int32, as npu_convert_weight_to_int4pack does it: along the last axis, lowest nibble first.
 import { ArgumentError } from '../errors.js';
-import { showShape } from '../problem/problem.js';
+import { showShape } from '../problem/view.js';
 
 /**
  * Packs values of [-8, 7] eight to an int32: element 8i + j of a row goes to bits 4j … 4j+3 of its word i, in two's complement.

@@ -4,7 +4,7 @@
 // range, type or overlap; reads zeros past the end of a file; keeps keys in a plain object; and begins a long array anew with each 2 MB it
 // reads. So it is the independent reader that made the golden parse in test/fixtures/gguf instead (scripts/goldens/gguf-container.mjs).
 import { FormatError } from '../errors.js';
-import { showShape } from '../problem/problem.js';
+import { showShape } from '../problem/view.js';
 import { type Cursor, openCursor } from './cursor.js';
 import { GGML_TYPES, REMOVED_GGML_TYPES } from './ggml-types.js';
 import { type Budget, headerBudget, typedValue } from './gguf-values.js';

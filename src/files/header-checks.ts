@@ -1,7 +1,7 @@
 // What every header of tensors is checked for: whole numbers, shapes, bytes for a shape, ranges that do not overlap. The formats' own rules are
 // in their own files. Numbers come from strangers: nothing here multiplies past 2^53 or copies a long text into a message.
 import { type FileLocation, FormatError } from '../errors.js';
-import { showShape } from '../problem/problem.js';
+import { showShape } from '../problem/view.js';
 import type { Json } from './json.js';
 import { clip, show } from './show.js';
 import type { TensorInfo } from './tensor-file.js';

@@ -2,7 +2,7 @@
 // params_shard_N.bin. The rules are those of TVM's loader, src/runtime/vm/tensor_cache_support.cc, and of its writer, tvm.contrib.tvmjs.
 // The container only: what the tensors mean is mlc-weights.ts's matter.
 import { FormatError } from '../errors.js';
-import { showShape } from '../problem/problem.js';
+import { showShape } from '../problem/view.js';
 import { bytesFor, checkApart, list, object, shapeFrom, text, whole } from './header-checks.js';
 import { type Json, plain, record } from './json.js';
 import { ELEMENT_BYTES } from './raw-tensor.js';

@@ -1,7 +1,7 @@
 // A tensor as it lies in a file, and its bytes as numbers. What a file says is checked here before anything is made of it.
 import { decode16 } from '../dtype.js';
 import { FormatError } from '../errors.js';
-import { showShape } from '../problem/problem.js';
+import { showShape } from '../problem/view.js';
 
 /** Bytes of an element, by safetensors' names for dtypes. */
 export const ELEMENT_BYTES: Readonly<Record<string, number>> = {

@@ -3,7 +3,7 @@
 // implementation: a header of at most 100 MB, names once, and tensors that lie one after another from the first byte of data to the last,
 // "no holes", in whatever order the header lists them.
 import { FormatError } from '../errors.js';
-import { showShape } from '../problem/problem.js';
+import { showShape } from '../problem/view.js';
 import { type Block, byPlace, bytesFor, list, object, shapeFrom, text, whole } from './header-checks.js';
 import { type Json, parseJson, record } from './json.js';
 import { ELEMENT_BYTES } from './raw-tensor.js';

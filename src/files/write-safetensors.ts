@@ -1,7 +1,7 @@
 // Writes safetensors: the header from names, dtypes and shapes alone, then the data, each tensor when its turn comes. Never a whole file in
 // memory. Rule: github.com/huggingface/safetensors, README.md, "Format".
 import { ArgumentError } from '../errors.js';
-import { showShape } from '../problem/problem.js';
+import { showShape } from '../problem/view.js';
 import { ELEMENT_BYTES, elementsIn, type RawTensor } from './raw-tensor.js';
 
 /** A tensor before there are bytes of it: what the header says. */

@@ -4,7 +4,7 @@ import { FormatError } from '../errors.js';
 import { asFloats, at, ELEMENT_BYTES, elementsIn, type RawTensor, requireDtype, requireShape } from '../files/raw-tensor.js';
 import type { TensorInfo } from '../files/tensor-file.js';
 import type { QuantizedMatrix } from '../problem/matrix.js';
-import { showShape } from '../problem/problem.js';
+import { showShape } from '../problem/view.js';
 import { padRows, splitNibbles, swapNibbles } from './code-words.js';
 import { type FlatGroups, flatGroups, gcd } from './flat-groups.js';
 import { bytesOf, headersOf, type LayerName, present } from './layer-parts.js';

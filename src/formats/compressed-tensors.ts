@@ -4,7 +4,7 @@ import { FormatError } from '../errors.js';
 import { asFloats, asWords, at, elementsIn, floatDtypeOf, type RawTensor, requireDtype, requireShape } from '../files/raw-tensor.js';
 import type { TensorInfo } from '../files/tensor-file.js';
 import { type QuantizedMatrix, wordsInRow } from '../problem/matrix.js';
-import { showShape } from '../problem/problem.js';
+import { showShape } from '../problem/view.js';
 import { gatherColumns, sortByGroup } from './act-order.js';
 import { clearTail, codesOfInt8, narrowInt8 } from './code-words.js';
 import { asWholeNumbers, bytesOf, forOutputs, type Granularity, granularityOf, headersOf, type LayerName, present } from './layer-parts.js';

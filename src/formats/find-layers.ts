@@ -3,7 +3,7 @@
 import { FormatError } from '../errors.js';
 import type { RawTensor } from '../files/raw-tensor.js';
 import type { TensorFile, TensorInfo } from '../files/tensor-file.js';
-import { showShape } from '../problem/problem.js';
+import { showShape } from '../problem/view.js';
 import { LAYER_FORMATS, type LayerFormat } from './layer-formats.js';
 import type { LayerContext } from './layer-makers.js';
 import type { LayerSource } from './layer-source.js';

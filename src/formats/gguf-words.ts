@@ -4,7 +4,7 @@ import { type FloatDType, fromFloat16Bits } from '../dtype.js';
 import { FormatError } from '../errors.js';
 import { at, type RawTensor } from '../files/raw-tensor.js';
 import type { QuantizedMatrix } from '../problem/matrix.js';
-import { showShape } from '../problem/problem.js';
+import { showShape } from '../problem/view.js';
 
 /** Where the blocks of a tensor go. Rows are whole blocks and whole words, so block b starts at word and group b times those of one. */
 export interface Parts {

@@ -4,7 +4,7 @@ import { FormatError } from '../errors.js';
 import { asFloats, at, ELEMENT_BYTES, elementsIn, type RawTensor, requireDtype } from '../files/raw-tensor.js';
 import type { TensorInfo } from '../files/tensor-file.js';
 import type { QuantizedMatrix } from '../problem/matrix.js';
-import { showShape } from '../problem/problem.js';
+import { showShape } from '../problem/view.js';
 import { gatherNibbles, padRows, splitNibbles } from './code-words.js';
 import { flatGroups } from './flat-groups.js';
 import { asWholeNumbers, headersOf, type LayerName } from './layer-parts.js';

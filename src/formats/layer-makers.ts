@@ -4,7 +4,7 @@ import { FormatError } from '../errors.js';
 import { at, type RawTensor } from '../files/raw-tensor.js';
 import type { TensorFile, TensorInfo } from '../files/tensor-file.js';
 import { wordsInRow } from '../problem/matrix.js';
-import { showShape } from '../problem/problem.js';
+import { showShape } from '../problem/view.js';
 import { awqLayer } from './awq.js';
 import { type BitsAndBytes4, bitsAndBytes4Layer } from './bitsandbytes4.js';
 import { type CompressedTensors, compressedTensorsLayer } from './compressed-tensors.js';

@@ -3,7 +3,7 @@
 import { FormatError } from '../errors.js';
 import { asFloats, at, elementsIn, type RawTensor, requireDtype } from '../files/raw-tensor.js';
 import type { TensorInfo } from '../files/tensor-file.js';
-import { showShape } from '../problem/problem.js';
+import { showShape } from '../problem/view.js';
 
 /** Of a layer that the file holds, beside its own tensors. */
 export interface LayerName {

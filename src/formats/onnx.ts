@@ -3,7 +3,7 @@
 import { FormatError } from '../errors.js';
 import { asFloats, asWords, at, elementsIn, floatDtypeOf, type RawTensor, requireDtype, requireShape } from '../files/raw-tensor.js';
 import type { QuantizedMatrix } from '../problem/matrix.js';
-import { showShape } from '../problem/problem.js';
+import { showShape } from '../problem/view.js';
 import { gatherColumns, sortByGroup } from './act-order.js';
 import { trim, widen } from './words.js';
 

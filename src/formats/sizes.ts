@@ -1,6 +1,6 @@
 // What the shapes of packed tensors say: rows and columns, and how many k share a scale. Pure; the importers of matrices in groups use it.
 import { type FileLocation, FormatError } from '../errors.js';
-import { showShape } from '../problem/problem.js';
+import { showShape } from '../problem/view.js';
 
 /** What a shape can be asked of: a tensor of a file, read (RawTensor) or not (TensorInfo). */
 export interface Shaped {

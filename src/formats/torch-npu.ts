@@ -6,7 +6,7 @@ import { FormatError } from '../errors.js';
 import { asFloats, asWords, at, elementsIn, floatDtypeOf, type RawTensor, requireDtype } from '../files/raw-tensor.js';
 import type { TensorInfo } from '../files/tensor-file.js';
 import type { QuantizedMatrix } from '../problem/matrix.js';
-import { showShape } from '../problem/problem.js';
+import { showShape } from '../problem/view.js';
 import { codesOfInt8, flip, padRows, transposeCodes } from './code-words.js';
 import { bytesOf, forOutputs, granularityOf, headersOf, type LayerName, present } from './layer-parts.js';
 import type { LayerSource } from './layer-source.js';

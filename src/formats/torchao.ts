@@ -4,7 +4,7 @@ import { FormatError } from '../errors.js';
 import { asFloats, asWords, at, floatDtypeOf, type RawTensor, requireDtype, requireShape } from '../files/raw-tensor.js';
 import type { TensorInfo } from '../files/tensor-file.js';
 import type { QuantizedMatrix } from '../problem/matrix.js';
-import { showShape } from '../problem/problem.js';
+import { showShape } from '../problem/view.js';
 import { clearTail, codesOfInt8, flip, padRows, spreadNibbles, swapNibbles, transposeBlock } from './code-words.js';
 import { bytesOf, forOutputs, granularityOf, headersOf, type LayerName, present } from './layer-parts.js';
 import type { LayerSource } from './layer-source.js';

@@ -10,6 +10,7 @@ const FEATURES: readonly string[] = ['shader-f16', 'subgroups', 'timestamp-query
 const LIMITS = [
   'maxBufferSize',
   'maxStorageBufferBindingSize',
+  'maxStorageBuffersPerShaderStage',
   'maxComputeInvocationsPerWorkgroup',
   'maxComputeWorkgroupSizeX',
   'maxComputeWorkgroupSizeY',
@@ -103,6 +104,7 @@ function readCaps(device: GPUDevice): Caps {
     maxSubgroupSize: info.subgroupMaxSize ?? 128,
     maxBufferSize: limits.maxBufferSize,
     maxStorageBufferBindingSize: limits.maxStorageBufferBindingSize,
+    maxStorageBuffersPerShaderStage: limits.maxStorageBuffersPerShaderStage,
     minStorageBufferOffsetAlignment: limits.minStorageBufferOffsetAlignment,
     maxComputeWorkgroupsPerDimension: limits.maxComputeWorkgroupsPerDimension,
     maxComputeInvocationsPerWorkgroup: limits.maxComputeInvocationsPerWorkgroup,

@@ -6,21 +6,18 @@ import { variantId } from '../kernels/kernel.js';
 import { type Candidate, candidates } from '../plan/candidates.js';
 import { decide, LEAST_ROUNDS, survivors } from '../plan/decide.js';
 import type { Tuned } from '../plan/findings.js';
-import type { Packed } from '../plan/packed-layout.js';
-import type { Caps } from '../problem/caps.js';
+import type { PlanContext } from '../plan/plan.js';
 import type { Problem } from '../problem/problem.js';
+import { BUFFER, makeBuffer } from './buffers.js';
 import { whileAlive } from './device.js';
 import { findingsOf } from './device-findings.js';
-import { type Recording, record } from './dispatch.js';
 import { preparePipelines } from './pipeline.js';
+import { type Recording, record } from './recording.js';
 import { scratch } from './scratch.js';
 import { selfTest } from './self-test.js';
 import { makeStopwatch, type Stopwatch } from './stopwatch.js';
 
-export interface Job {
-  readonly problem: Problem;
-  readonly packed: Packed;
-  readonly caps: Caps;
+export interface Job extends PlanContext {
   /** The layer's packed weights, by role. */
   readonly buffers: ReadonlyMap<string, GPUBuffer>;
   /** Milliseconds for measuring; compiling comes on top, and ends the search when it has taken this many times as long. */
@@ -37,18 +34,13 @@ const SAMPLE = 5;
 const MOST_EXECUTIONS = 64;
 const MOST_ROUNDS = 9;
 
-const STORAGE = 0x80;
-
 /** x to multiply with: noise, since some devices are faster on zeros. */
-function makeX(device: GPUDevice, { m, k, xDtype }: Problem): GPUBuffer {
-  const size = wholeWords(m * k * BYTES[xDtype]);
-  const buffer = device.createBuffer({ label: 'antiquant tuning x', size, usage: STORAGE, mappedAtCreation: true });
+function makeX(device: GPUDevice, { m, weights: { k }, xDtype }: Problem): GPUBuffer {
+  const bytes = new Uint8Array(wholeWords(m * k * BYTES[xDtype]));
   const noise = Float32Array.from({ length: 4096 }, (_, i) => (((i * 7919) % 4001) - 2000) / 1000);
   const block = new Uint8Array((xDtype === 'float32' ? noise : encode16(noise, xDtype)).buffer);
-  const bytes = new Uint8Array(buffer.getMappedRange());
-  for (let at = 0; at < size; at += block.length) bytes.set(block.subarray(0, Math.min(block.length, size - at)), at);
-  buffer.unmap();
-  return buffer;
+  for (let at = 0; at < bytes.length; at += block.length) bytes.set(block.subarray(0, bytes.length - at), at);
+  return makeBuffer(device, { label: 'tuning x', usage: BUFFER.scratch, data: bytes });
 }
 
 interface Runner {
@@ -65,10 +57,10 @@ interface Runner {
  * @throws DeviceLostError
  */
 export async function measure(device: GPUDevice, job: Job): Promise<Tuned | undefined> {
-  const { problem, packed, caps, buffers } = job;
-  const { m, n, yDtype } = problem;
+  const { problem, buffers } = job;
+  const { m, weights, yDtype } = problem;
   const x = makeX(device, problem);
-  const y = device.createBuffer({ label: 'antiquant tuning y', size: wholeWords(m * n * BYTES[yDtype]), usage: STORAGE });
+  const y = makeBuffer(device, { label: 'tuning y', usage: BUFFER.scratch, size: wholeWords(m * weights.n * BYTES[yDtype]) });
   const find = (plan: Candidate['plan']) => (role: string) =>
     role === 'x' ? x : role === 'y' ? y : (buffers.get(role) ?? scratch(device, role, plan.scratch[role]!));
   const runners: Runner[] = [];
@@ -85,7 +77,7 @@ export async function measure(device: GPUDevice, job: Job): Promise<Tuned | unde
   };
   const costs = (active: readonly number[]): number => active.reduce((sum, index) => sum + runners[index]!.cost, 0);
   try {
-    const waiting = candidates(problem, packed, caps, findingsOf(device));
+    const waiting = candidates(job, findingsOf(device));
     // Compile and test some, and run each once to warm it up, until the budget is half used or the compiler took too long.
     while (
       waiting.length > 0 &&
@@ -95,7 +87,7 @@ export async function measure(device: GPUDevice, job: Job): Promise<Tuned | unde
       await whileAlive(device, device.queue.onSubmittedWorkDone()); // what others left to do is not on the budget
       for (const candidate of batch) {
         if (used >= job.budgetMs) break;
-        const recording = record(device, candidate.plan.steps, find(candidate.plan));
+        const recording = record(device, candidate.plan.dispatches, find(candidate.plan));
         watch ??= (await spend(makeStopwatch(device, recording))).result;
         const first = await spend(watch.time(recording, 1));
         const count = Math.max(1, Math.min(MOST_EXECUTIONS, Math.ceil(SAMPLE / first.result)));
@@ -137,7 +129,7 @@ export async function measure(device: GPUDevice, job: Job): Promise<Tuned | unde
 /** Those that compile and pass their self-test. */
 async function usable(device: GPUDevice, some: readonly Candidate[]): Promise<Candidate[]> {
   const compiled = some.map(({ plan }) =>
-    preparePipelines(device, plan.steps).catch((error) => {
+    preparePipelines(device, plan.dispatches).catch((error) => {
       if (!(error instanceof ShaderError)) throw error;
     }),
   );

@@ -1,7 +1,8 @@
 // Scratch buffers: one of each role per device, grown as needed and shared by all layers. Dispatches run in order, so a buffer is
 // free again when the next call writes it.
 
-const STORAGE = 0x80; // GPUBufferUsage.STORAGE
+import { BUFFER, makeBuffer } from './buffers.js';
+
 const pools = new WeakMap<GPUDevice, Map<string, GPUBuffer>>();
 
 /** A buffer of at least `size` bytes. One that was too small is left to the garbage collector: a recorded pass may still use it. */
@@ -11,7 +12,7 @@ export function scratch(device: GPUDevice, role: string, size: number): GPUBuffe
   const old = pool.get(role);
   if (old && old.size >= size) return old;
   const grown = Math.min(device.limits.maxBufferSize, 2 ** Math.ceil(Math.log2(size)));
-  const buffer = device.createBuffer({ label: `antiquant scratch ${role}`, size: grown, usage: STORAGE });
+  const buffer = makeBuffer(device, { label: `scratch ${role}`, usage: BUFFER.scratch, size: grown });
   pool.set(role, buffer);
   return buffer;
 }

@@ -1,13 +1,14 @@
-// The self-test of a variant, once per device: runs its trial (../self-test.ts) and disables it if it does not compile, gives a wrong
+// The self-test of a variant, once per device: runs its trial (plan/trial.ts) and disables it if it does not compile, gives a wrong
 // number or writes where it should not.
 import { ShaderError, UnsupportedError } from '../errors.js';
 import { type Kernel, variantId } from '../kernels/kernel.js';
 import { judge, makeTrial, type Trial } from '../plan/trial.js';
 import type { Params } from '../wgsl/preprocess.js';
+import { BUFFER, type BufferInit, makeBuffer } from './buffers.js';
 import { capsOf, whileAlive } from './device.js';
 import { describe, disable, findingsOf } from './device-findings.js';
-import { encodeInto, type Recording, record } from './dispatch.js';
 import { haveCompiled, preparePipelines } from './pipeline.js';
+import { encodeInto, type Recording, record } from './recording.js';
 
 /** A variant of a matmul kernel; a Plan is one. */
 export interface MatmulVariant {
@@ -24,7 +25,7 @@ export async function selfTest(device: GPUDevice, variants: readonly MatmulVaria
   const ids = variants.map(({ kernel, params }) => variantId(kernel, params));
   const trials = variants
     .filter((_, i) => !tests.has(ids[i]!) && ids.indexOf(ids[i]!) === i)
-    .map(({ kernel, params }) => makeTrial(kernel, params, capsOf(device)));
+    .map((variant) => makeTrial(variant, capsOf(device)));
   const fresh = trials.filter((trial) => trial !== undefined);
   if (fresh.length > 0) {
     const done = run(device, fresh);
@@ -46,7 +47,7 @@ export async function selfTested(device: GPUDevice, variant: MatmulVariant): Pro
 
 async function run(device: GPUDevice, trials: readonly Trial[]): Promise<void> {
   let whole = trials;
-  if (!trials.every(({ steps }) => haveCompiled(device, steps))) {
+  if (!trials.every(({ dispatches }) => haveCompiled(device, dispatches))) {
     const compiled = await Promise.all(trials.map((trial) => compile(device, trial)));
     whole = trials.filter((_, i) => compiled[i]);
   }
@@ -66,9 +67,9 @@ async function run(device: GPUDevice, trials: readonly Trial[]): Promise<void> {
 }
 
 /** Did everything that the trial runs compile? Disables its variant if not. */
-async function compile(device: GPUDevice, { variant, steps }: Trial): Promise<boolean> {
+async function compile(device: GPUDevice, { variant, dispatches }: Trial): Promise<boolean> {
   try {
-    await preparePipelines(device, steps);
+    await preparePipelines(device, dispatches);
     return true;
   } catch (error) {
     if (!(error instanceof ShaderError)) throw error;
@@ -77,19 +78,13 @@ async function compile(device: GPUDevice, { variant, steps }: Trial): Promise<bo
   }
 }
 
-const USAGE = { MAP_READ: 0x1, COPY_SRC: 0x4, COPY_DST: 0x8, STORAGE: 0x80 };
-
 /** The bytes that each trial left in its `y`, by one submit and one mapped buffer; or why the device refused. */
 async function attempt(device: GPUDevice, trials: readonly Trial[]): Promise<readonly Uint8Array<ArrayBuffer>[] | string> {
   const made: GPUBuffer[] = [];
   const recordings: Recording[] = [];
-  const buffer = (label: string, size: number, usage: number, bytes?: Uint8Array): GPUBuffer => {
-    const one = device.createBuffer({ label: `antiquant self-test ${label}`, size, usage, mappedAtCreation: bytes !== undefined });
+  const buffer = (init: BufferInit): GPUBuffer => {
+    const one = makeBuffer(device, { ...init, label: `self-test ${init.label}` });
     made.push(one);
-    if (bytes) {
-      new Uint8Array(one.getMappedRange()).set(bytes);
-      one.unmap();
-    }
     return one;
   };
   const sizes = trials.map(({ contents }) => contents.get('y')!.length);
@@ -99,14 +94,12 @@ async function attempt(device: GPUDevice, trials: readonly Trial[]): Promise<rea
   device.pushErrorScope('out-of-memory');
   device.pushErrorScope('validation');
   try {
-    staging = buffer('read', total, USAGE.MAP_READ | USAGE.COPY_DST);
+    staging = buffer({ label: 'read', usage: BUFFER.staging, size: total });
     const encoder = device.createCommandEncoder({ label: 'antiquant self-test' });
     const pass = encoder.beginComputePass({ label: 'antiquant self-test' });
-    const ys = trials.map(({ contents, steps }) => {
-      const buffers = new Map(
-        [...contents].map(([role, bytes]) => [role, buffer(role, bytes.length, USAGE.STORAGE | USAGE.COPY_SRC, bytes)]),
-      );
-      const recording = record(device, steps, (role) => buffers.get(role)!);
+    const ys = trials.map(({ contents, dispatches }) => {
+      const buffers = new Map([...contents].map(([role, bytes]) => [role, buffer({ label: role, usage: BUFFER.output, data: bytes })]));
+      const recording = record(device, dispatches, (role) => buffers.get(role)!);
       recordings.push(recording);
       encodeInto(pass, recording);
       return buffers.get('y')!;

@@ -1,7 +1,8 @@
 // How long work takes on a device: by its own timestamps where it has them and they agree with the clock, else by the clock.
 import { UnsupportedError } from '../errors.js';
+import { BUFFER, makeBuffer, USAGE } from './buffers.js';
 import { whileAlive } from './device.js';
-import { encodeInto, type Recording } from './dispatch.js';
+import { encodeInto, type Recording } from './recording.js';
 
 export interface Stopwatch {
   readonly by: 'timestamps' | 'clock';
@@ -9,10 +10,6 @@ export interface Stopwatch {
   time(recording: Recording, times: number): Promise<number>;
   destroy(): void;
 }
-
-const QUERY = 0x200; // GPUBufferUsage.QUERY_RESOLVE
-const COPY = { SRC: 0x4, DST: 0x8 };
-const MAP_READ = 0x1;
 
 interface Clock {
   readonly set: GPUQuerySet;
@@ -24,8 +21,8 @@ function makeClock(device: GPUDevice): Clock | undefined {
   if (!device.features.has('timestamp-query')) return undefined;
   return {
     set: device.createQuerySet({ label: 'antiquant stopwatch', type: 'timestamp', count: 2 }),
-    resolved: device.createBuffer({ label: 'antiquant stopwatch', size: 16, usage: QUERY | COPY.SRC }),
-    staging: device.createBuffer({ label: 'antiquant stopwatch', size: 16, usage: MAP_READ | COPY.DST }),
+    resolved: makeBuffer(device, { label: 'stopwatch', size: 16, usage: USAGE.QUERY_RESOLVE | USAGE.COPY_SRC }),
+    staging: makeBuffer(device, { label: 'stopwatch', size: 16, usage: BUFFER.staging }),
   };
 }
 

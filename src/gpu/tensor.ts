@@ -2,7 +2,8 @@
 import { formatCast, fractalLength } from '../ascend/fractal-nz.js';
 import { BYTES, type DType, decode16, encode16, type Format, wholeWords } from '../dtype.js';
 import { ArgumentError } from '../errors.js';
-import { isTransposed, showShape, type View } from '../problem/problem.js';
+import { isTransposed, showShape, type View } from '../problem/view.js';
+import { BUFFER, makeBuffer, USAGE } from './buffers.js';
 import { assertAlive, whileAlive } from './device.js';
 
 /** What `Tensor.from` takes. Float16Array where the engine has it. */
@@ -15,8 +16,6 @@ export type TensorData =
   | BigInt64Array
   | BigUint64Array
   | { readonly [Symbol.toStringTag]: 'Float16Array'; readonly length: number; readonly buffer: ArrayBufferLike };
-
-const USAGE = { MAP_READ: 0x1, COPY_SRC: 0x4, COPY_DST: 0x8, STORAGE: 0x80 } as const; // GPUBufferUsage
 
 /** Kinds of data that may become each dtype. */
 const ACCEPTS: Readonly<Record<DType, readonly string[]>> = {
@@ -135,15 +134,8 @@ export class Tensor implements View {
       kind === 'Float32Array' && (dtype === 'float16' || dtype === 'bfloat16')
         ? encode16(data as Float32Array, dtype)
         : (data as Uint16Array);
-    const buffer = device.createBuffer({
-      label: `antiquant tensor ${dtype} ${showShape(shape)}`,
-      size: wholeWords(length * BYTES[dtype]),
-      usage: USAGE.STORAGE | USAGE.COPY_SRC | USAGE.COPY_DST,
-      mappedAtCreation: true,
-    });
-    new Uint8Array(buffer.getMappedRange()).set(new Uint8Array(bits.buffer, bits.byteOffset, bits.byteLength));
-    buffer.unmap();
-    return Tensor.own(device, buffer, { shape, dtype, format }, () => buffer.destroy());
+    const buffer = makeBuffer(device, { label: `tensor ${dtype} ${showShape(shape)}`, usage: BUFFER.tensor, data: bits });
+    return Tensor.own(device, buffer, { shape, dtype, format });
   }
 
   /**
@@ -180,19 +172,16 @@ export class Tensor implements View {
     return new Tensor({ device, storage, shape: [...shape], strides: [...strides], dtype, format, offset: byteOffset / BYTES[dtype] });
   }
 
-  /** @internal A tensor over a buffer of the library's own. */
+  /**
+   * @internal A tensor over a buffer of the library's own.
+   * @param init.release what `destroy` does; it frees the buffer without it
+   */
   static own(
     device: GPUDevice,
     buffer: GPUBuffer,
-    {
-      shape,
-      dtype,
-      format = 'ND',
-      offset = 0,
-    }: { readonly shape: readonly number[]; readonly dtype: DType; readonly format?: Format; readonly offset?: number },
-    release: () => void,
-    written?: Promise<void>,
+    init: Pick<Init, 'shape' | 'dtype'> & Partial<Pick<Init, 'format' | 'offset'> & Pick<Storage, 'release' | 'written'>>,
   ): Tensor {
+    const { shape, dtype, format = 'ND', offset = 0, release = () => buffer.destroy(), written } = init;
     written?.catch(() => {}); // reported by read()
     const storage: Storage = { buffer, release, written, destroyed: false };
     return new Tensor({ device, storage, shape: [...shape], strides: rowMajor(shape), dtype, format, offset });
@@ -220,7 +209,7 @@ export class Tensor implements View {
     const begin = Math.floor(this.byteOffset / 4) * 4;
     const span = spanOf(this);
     const size = wholeWords(this.byteOffset - begin + span * BYTES[dtype]);
-    const staging = device.createBuffer({ label: 'antiquant read', size, usage: USAGE.MAP_READ | USAGE.COPY_DST });
+    const staging = makeBuffer(device, { label: 'read', usage: BUFFER.staging, size });
     try {
       const encoder = device.createCommandEncoder({ label: 'antiquant read' });
       encoder.copyBufferToBuffer(buffer, begin, staging, 0, size);

@@ -1,6 +1,10 @@
 // The shaders around a matmul: they bring weights, scales and x into the one layout that kernels read, and round y where it is unaligned.
+import { CODE_WIDTHS } from '../problem/code-width.js';
 import type { Params } from '../wgsl/preprocess.js';
 import type { Shader } from './kernel.js';
+
+/** Values of the param BITS. */
+const BITS = CODE_WIDTHS.map(({ bits }) => bits);
 
 /** A helper and all its variants. */
 export interface Helper extends Shader {
@@ -15,7 +19,7 @@ export const repack: Helper = {
     { name: 'packed', binding: 2, access: 'write' },
   ],
   uniforms: ['n_count', 'word_count', 'n', 'word', 'k', 'base', 'stride_n', 'stride_k', 'tile_rows', 'packed_base', 'packed_pitch', 'flip'],
-  variants: [4, 8].flatMap((BITS) => [0, 1, 2].map((NZ) => ({ BITS, NZ }))),
+  variants: BITS.flatMap((BITS) => [0, 1, 2].map((NZ) => ({ BITS, NZ }))),
 };
 
 export const repackScale: Helper = {
@@ -78,7 +82,7 @@ export const quantizeRows: Helper = {
     { name: 'codes', binding: 2, access: 'write' },
   ],
   uniforms: ['m', 'x_base', 'x_pitch', 'spans'],
-  variants: [4, 8].flatMap((BITS) => [1, 2].flatMap((DIGITS) => [0, 1, 2, 3].map((X) => ({ BITS, DIGITS, X })))),
+  variants: BITS.flatMap((BITS) => [1, 2].flatMap((DIGITS) => [0, 1, 2, 3].map((X) => ({ BITS, DIGITS, X })))),
 };
 
 export const roundRows: Helper = {
@@ -103,7 +107,7 @@ export const quantizeWeights: Helper = {
     { name: 'grids', binding: 3, access: 'write' },
   ],
   uniforms: ['n', 'k', 'group_size', 'groups', 'words', 'mantissa', 'w_base', 'codes_base', 'grids_base'],
-  variants: [4, 8].flatMap((BITS) => [0, 1, 2].flatMap((W) => [0, 1].map((SYMMETRIC) => ({ BITS, W, SYMMETRIC })))),
+  variants: BITS.flatMap((BITS) => [0, 1, 2].flatMap((W) => [0, 1].map((SYMMETRIC) => ({ BITS, W, SYMMETRIC })))),
 };
 
 export const helpers: readonly Helper[] = [repack, repackScale, repackQuant, gatherRows, sumRows, quantizeRows, roundRows, quantizeWeights];

@@ -1,5 +1,6 @@
 // Few rows of x on a GPU: every byte of weights is read once, 16 at a time, k in slices and splits so that the whole device reads.
 import type { Caps } from '../problem/caps.js';
+import { groupWords } from '../problem/problem.js';
 import type { Params } from '../wgsl/preprocess.js';
 import type { Kernel } from './kernel.js';
 import { accuracyOf, prefersTrick, trickRefused } from './lanes.js';
@@ -48,8 +49,9 @@ export const matmulDecode: Kernel = {
     // Intel's 128 registers hold one row of four columns, or none without spilling; slices cost it registers too.
     const rows = intel || problem.m === 1 ? 1 : problem.m === 2 ? 2 : 4;
     // A group of fewer words than are in flight would take them one by one.
-    const groupWords = problem.groupSize < problem.k ? (problem.groupSize * problem.bits) / 32 : Number.POSITIVE_INFINITY;
-    const trick = prefersTrick(problem, caps) && STEPS[rows]![1] <= groupWords ? 1 : 0;
+    const { groups } = problem.weights;
+    const short = groups > 1 && STEPS[rows]![1] > groupWords(problem.weights);
+    const trick = prefersTrick(problem, caps) && !short ? 1 : 0;
     const subgroup = Math.min(64, caps.maxSubgroupSize);
     const tile = [...(intel ? [] : SLICED.filter(({ LANES }) => LANES >= subgroup)), ...WHOLE].find(
       (one) => one.ROWS === rows && one.TRICK === trick && !lacking(one, caps),

@@ -1,19 +1,18 @@
 // x as int8 codes, products by dot4I8Packed: what innerPrecise = 1 allows, where hardware has such an instruction.
 import type { Accuracy } from '../problem/accuracy.js';
 import type { Caps } from '../problem/caps.js';
-import { type Digits, ROUNDING, SPAN } from '../problem/x-codes.js';
+import { widthOf } from '../problem/code-width.js';
+import { BLOCK, type Digits, ROUNDING } from '../problem/x-codes.js';
 import type { Params } from '../wgsl/preprocess.js';
 import type { Kernel } from './kernel.js';
-import { codebookRefused, operandBindings, operandUniforms, withinLimit } from './operands.js';
+import { MIN_MATRIX_ROWS } from './matmul-matrix.js';
+import { codebookRefused, groupsRefused, operandBindings, operandUniforms, withinLimit } from './operands.js';
 
 /**
  * Intel's registers hold one row, and spill with two: a few rows are that many passes over the weights, which stay in caches. More
  * rows than this are left to the precise kernels there.
  */
 const MAX_ROWS_ON_INTEL = 8;
-
-/** From here on matmul-matrix serves, where the device has what it takes. */
-const MIN_ROWS_OF_MATRICES = 32;
 
 interface Tile extends Params {
   readonly ROWS: number;
@@ -70,7 +69,7 @@ export const matmulDot4: Kernel = {
     if (xDigits === undefined) {
       if (innerPrecise !== 1) return 'innerPrecise 0: x is not rounded';
       if (caps.software) return 'a software adapter makes integer products one by one';
-      if (caps.subgroupMatrix.length > 0 && m >= MIN_ROWS_OF_MATRICES) return `rows ${m}: subgroup matrices make more products at once`;
+      if (caps.subgroupMatrix.length > 0 && m >= MIN_MATRIX_ROWS) return `rows ${m}: subgroup matrices make more products at once`;
       if (!caps.dot4) return 'the hardware has no packed integer products';
     }
     if (xDigits === undefined && isIntel(caps) && m > MAX_ROWS_ON_INTEL)
@@ -83,20 +82,19 @@ export const matmulDot4: Kernel = {
     return { tile, why: `${given}: four integer products an instruction, ${rows} rows in registers, k in ${tile.SLICES} slices` };
   },
   fit(problem, caps, params) {
-    const { innerPrecise, xDigits, groupSize, k } = problem;
+    const { innerPrecise, xDigits } = problem;
     const tile = params as Tile;
     if (innerPrecise !== 1 && xDigits === undefined) return 'needs innerPrecise 1, or x as codes';
     if (xDigits !== undefined && xDigits !== tile.DIGITS) return `x has ${xDigits} digits, the tile takes ${tile.DIGITS}`;
-    if (groupSize < k && groupSize % SPAN !== 0) return `groups of ${groupSize} are not whole blocks of ${SPAN}`;
-    return codebookRefused(problem) ?? lacks(tile, caps) ?? { rows: tile.ROWS, quads: tile.LANES };
+    return groupsRefused(problem) ?? codebookRefused(problem) ?? lacks(tile, caps) ?? { rows: tile.ROWS, quads: tile.LANES };
   },
   // Of two digits there is nothing to measure: whoever quantizes x chooses them.
   suits: (tile, caps) => !caps.software && caps.dot4 && tile.DIGITS === 1 && tile.LANES! > 4 && (tile.ROWS === 1 || !isIntel(caps)),
   // Integer sums are those of codes less the code of weight 0, which a minimum has to make up for.
-  accuracy: ({ shift, bits }, { DIGITS }): Accuracy => ({
-    codeBias: shift === 'minimum' ? 2 ** (bits - 1) : 0,
+  accuracy: ({ weights: { shift, bits } }, { DIGITS }): Accuracy => ({
+    codeBias: shift === 'minimum' ? widthOf(bits).zero : 0,
     xStep: ROUNDING[DIGITS as Digits],
-    xRun: SPAN,
+    xRun: BLOCK,
     weightStep: 0,
   }),
 };

@@ -2,14 +2,12 @@
 import type { Caps, MatrixConfig } from '../problem/caps.js';
 import type { Params } from '../wgsl/preprocess.js';
 import type { Kernel } from './kernel.js';
-import { codebookRefused, operandBindings, operandUniforms, withinLimit } from './operands.js';
+import { codebookRefused, groupsRefused, operandBindings, operandUniforms, withinLimit } from './operands.js';
 
 /** Below this many rows, half of a tile or more would be idle. */
-const MIN_ROWS = 32;
+export const MIN_MATRIX_ROWS = 32;
 const ROWS = 64;
 const QUADS = 16;
-/** k of a tile. */
-const STEP = 32;
 /** Subgroups that multiply, a strip of the tile each. */
 const STRIPS = 4;
 /** As in the shader: x and w [64][40] as f16, sums [64][68] as f32, and with an offset the sums of 64 rows of x. */
@@ -44,7 +42,7 @@ export const matmulMatrix: Kernel = {
   choose(problem, caps) {
     if (caps.subgroupMatrix.length === 0) return 'the device has no subgroup matrices';
     if (problem.xDtype !== 'float16') return `x is ${problem.xDtype}: only float16 is exact in matrices of f16`;
-    if (problem.m < MIN_ROWS) return `rows ${problem.m}: below ${MIN_ROWS} most of a tile of ${ROWS} rows would be idle`;
+    if (problem.m < MIN_MATRIX_ROWS) return `rows ${problem.m}: below ${MIN_MATRIX_ROWS} most of a tile of ${ROWS} rows would be idle`;
     const size = SIZES.find((tile) => hasMatrices(caps, tile));
     if (!size)
       return `the device's subgroup matrices are ${caps.subgroupMatrix.map(show).join(', ')}; f16 to f32 of a known size is needed`;
@@ -62,9 +60,8 @@ export const matmulMatrix: Kernel = {
     if (tile.LANES! < STRIPS * caps.maxSubgroupSize) {
       return `needs ${STRIPS} subgroups among ${tile.LANES} lanes, maxSubgroupSize is ${caps.maxSubgroupSize}`;
     }
-    if (problem.groupSize % STEP !== 0 && problem.groupSize < problem.k)
-      return `groups of ${problem.groupSize} are not whole steps of ${STEP}`;
     return (
+      groupsRefused(problem) ??
       codebookRefused(problem) ??
       withinLimit('maxComputeInvocationsPerWorkgroup', tile.LANES!, caps) ??
       withinLimit('maxComputeWorkgroupStorageSize', WORKGROUP_BYTES, caps) ?? { rows: ROWS, quads: QUADS }

@@ -1,7 +1,7 @@
 // Software adapters with subgroups: lanes share x among them instead of loading it, since loads are what time goes into there.
 import type { Params } from '../wgsl/preprocess.js';
 import type { Kernel } from './kernel.js';
-import { codebookRefused, operandBindings, operandUniforms } from './operands.js';
+import { codebookRefused, groupsRefused, operandBindings, operandUniforms } from './operands.js';
 
 interface Choice {
   /** For problems of up to this many rows. */
@@ -9,8 +9,6 @@ interface Choice {
   readonly tile: Params;
 }
 
-/** k that eight lanes load at a time; four load a word. */
-const SPAN = 32;
 /**
  * Register tiles by lanes of a subgroup. SwiftShader (4) loads four words faster than a vec4, and gains up to 8 rows × 16 columns.
  * lavapipe (8) loads vec4s faster, and loses beyond 32 accumulators: it keeps none in registers then.
@@ -47,8 +45,10 @@ export const matmulSubgroup: Kernel = {
   suits: (tile, caps) => caps.software && tile.WIDTH === caps.minSubgroupSize && tile.WIDTH === caps.maxSubgroupSize,
   fit(problem, caps, tile) {
     if (!caps.subgroups) return 'needs the feature subgroups';
-    if (tile.WIDTH === 8 && problem.groupSize % SPAN !== 0 && problem.groupSize < problem.k)
-      return `groups of ${problem.groupSize} are not whole spans of ${SPAN}`;
-    return codebookRefused(problem) ?? { rows: tile.ROWS!, quads: (tile.LOADS! * tile.READ! * tile.LANES!) / 4 };
+    // Eight lanes load a block of 32 k at a time; four load a word.
+    return (
+      (tile.WIDTH === 8 ? groupsRefused(problem) : undefined) ??
+      codebookRefused(problem) ?? { rows: tile.ROWS!, quads: (tile.LOADS! * tile.READ! * tile.LANES!) / 4 }
+    );
   },
 };

@@ -18,7 +18,7 @@ export const matmulTable: Kernel = {
     return { tile, why: `rows ${problem.m}, codes are indices: each is looked up once for ${tile.ROWS} rows in a lane's registers` };
   },
   fit(problem, caps, tile) {
-    if (!problem.codebook) return 'codes are numbers, no indices of a codebook';
+    if (!problem.weights.codebook) return 'codes are numbers, no indices of a codebook';
     return (
       withinLimit('maxComputeInvocationsPerWorkgroup', tile.LANES!, caps) ??
       withinLimit('maxComputeWorkgroupStorageSize', TABLE_BYTES, caps) ?? { rows: tile.ROWS!, quads: tile.LANES! }

@@ -8,7 +8,7 @@ const SIDE = 16;
 const LANES = SIDE * SIDE;
 const STEP = 32;
 /** The tiles of x (16·ROWS rows of 32 k) and of w (32 k of 16 quads): 16 kB, the least that devices have, at 4 rows a lane; and a table. */
-const workgroupBytes = (rows: number, { codebook }: Problem): number =>
+const workgroupBytes = (rows: number, { weights: { codebook } }: Problem): number =>
   4 * STEP * SIDE * rows + 16 * STEP * SIDE + (codebook ? TABLE_BYTES : 0);
 
 export const matmulTiled: Kernel = {

@@ -2,7 +2,9 @@
 
 import type { DType } from '../dtype.js';
 import type { Caps } from '../problem/caps.js';
-import type { Part, Problem, XOf } from '../problem/problem.js';
+import { CODE_WIDTHS, CODEBOOK_BITS, widthOf } from '../problem/code-width.js';
+import type { LayerColumns, Problem, Weights, XProblem } from '../problem/problem.js';
+import { BLOCK } from '../problem/x-codes.js';
 import type { Params } from '../wgsl/preprocess.js';
 import { type Binding, variantId } from './kernel.js';
 
@@ -43,17 +45,24 @@ export const operandUniforms = [
   'tiles',
 ] as const;
 
-/** Parts that y may have at most. */
-export const MAX_PARTS = 4;
+/** Layers whose columns a dispatch may hold side by side. */
+export const MAX_LAYERS = 4;
 /** No column is as far. */
 const NONE = 0xffffffff;
 
-/** Where kernels write each part of y: lib/result.wgsl. */
-export function placeUniforms(parts: readonly Part[]): Readonly<Record<string, number>> {
-  const uniforms: Record<string, number> = { y_base: parts[0]!.yOffset, y_pitch: parts[0]!.count };
-  for (let i = 1; i < MAX_PARTS; i++) {
-    const { begin, yOffset, count } = parts[i] ?? { begin: NONE, yOffset: 0, count: 0 };
-    Object.assign(uniforms, { [`part_${i}`]: begin, [`y_base_${i}`]: yOffset, [`y_pitch_${i}`]: count });
+/** Where the columns from `begin` on go: their row 0 starts at element `first` of the binding `y`, rows are `pitch` elements apart. */
+export interface YColumns {
+  readonly begin: number;
+  readonly first: number;
+  readonly pitch: number;
+}
+
+/** Where kernels write the columns of each layer: lib/result.wgsl. */
+export function yUniforms(layers: readonly YColumns[]): Readonly<Record<string, number>> {
+  const uniforms: Record<string, number> = { y_base: layers[0]!.first, y_pitch: layers[0]!.pitch };
+  for (let i = 1; i < MAX_LAYERS; i++) {
+    const { begin, first, pitch } = layers[i] ?? { begin: NONE, first: 0, pitch: 0 };
+    Object.assign(uniforms, { [`part_${i}`]: begin, [`y_base_${i}`]: first, [`y_pitch_${i}`]: pitch });
   }
   return uniforms;
 }
@@ -61,25 +70,27 @@ export function placeUniforms(parts: readonly Part[]): Readonly<Record<string, n
 /** Values of the params X, SCALE and Y. */
 const X = { float32: 0, float16: 1, float16Bits: 2, bfloat16: 3 } as const;
 const SCALES = { float32: 0, float16: 1, bfloat16: 2 } as const;
+const OFFSETS: Readonly<Record<Weights['shift'], number>> = { none: 0, offset: 1, minimum: 2 };
 export const Y: Readonly<Partial<Record<DType, number>>> = { float32: 0, float16: 1, bfloat16: 2, int8: 3 };
 
 /**
  * Can kernels read x where it is? They read whole words of k as vec4s: rows without gaps, a K of whole words, and a first element on a
  * vec4, in the order of the codes. Anything else passes through gather-rows first.
  */
-export const readsInPlace = (problem: XOf): boolean => {
-  const { x, k, permuted } = problem;
-  const codes = 32 / problem.bits;
-  return !permuted && x.strideK === 1 && x.strideM === k && x.strideB === x.batchRows * k && k % codes === 0 && x.offset % 4 === 0;
-};
+export const readsInPlace = ({ x, weights: { k, bits, permuted } }: XProblem): boolean =>
+  !permuted && x.strideK === 1 && x.strideM === k && x.strideB === x.batchRows * k && k % widthOf(bits).inWord === 0 && x.offset % 4 === 0;
 
 /** The param X of shaders that read x where it is, or as gather-rows left it. */
-export const xParam = (problem: XOf, caps: Caps): number =>
+export const xParam = (problem: XProblem, caps: Caps): number =>
   !readsInPlace(problem) ? X.float32 : problem.xDtype === 'float16' && !caps.f16 ? X.float16Bits : X[problem.xDtype];
 
 /** Can kernels write y where it is? They write whole quads of a row; otherwise f32 sums pass through round-rows. */
-export const writesInPlace = ({ n, yOffset, parts = [{ begin: 0, count: n, yOffset }] }: Problem): boolean =>
-  parts.every((part) => part.count % 4 === 0 && part.yOffset % 4 === 0);
+export const writesInPlace = (problem: Problem): boolean =>
+  layersOf(problem).every(({ count, yOffset }) => count % 4 === 0 && yOffset % 4 === 0);
+
+/** The layers whose columns a problem has; most have one. */
+export const layersOf = ({ weights: { n }, yOffset, layers }: Problem): readonly LayerColumns[] =>
+  layers ?? [{ begin: 0, count: n, yOffset }];
 
 /** Why `need` is too much for the device; undefined if it is not. */
 export const withinLimit = (limit: keyof Caps, need: number, caps: Caps): string | undefined =>
@@ -89,19 +100,25 @@ export const withinLimit = (limit: keyof Caps, need: number, caps: Caps): string
 export const TABLE_BYTES = 64;
 
 /** Why a kernel that takes codes for numbers will not do; undefined if it will. */
-export const codebookRefused = ({ codebook }: Problem): string | undefined => (codebook ? 'codes are indices of a codebook' : undefined);
+export const codebookRefused = ({ weights: { codebook } }: Problem): string | undefined =>
+  codebook ? 'codes are indices of a codebook' : undefined;
+
+/** Why a kernel that takes whole blocks of 32 k at a time will not do; undefined if it will. */
+export const groupsRefused = ({ weights: { groups, groupSize } }: Problem): string | undefined =>
+  groups > 1 && groupSize % BLOCK !== 0 ? `groups of ${groupSize} are not whole blocks of ${BLOCK}` : undefined;
 
 /** Columns in a load of w, scale and offset. A kernel's tile may say otherwise. */
 const READ = 4;
 
 /** The operand params for a problem. */
 export function operandParams(problem: Problem, caps: Caps): Params {
+  const { bits, scaleDtype, shift, codebook } = problem.weights;
   return {
-    BITS: problem.bits,
+    BITS: bits,
     X: xParam(problem, caps),
-    SCALE: SCALES[problem.scaleDtype],
-    OFFSET: { none: 0, offset: 1, minimum: 2 }[problem.shift],
-    TABLE: problem.codebook ? 1 : 0,
+    SCALE: SCALES[scaleDtype],
+    OFFSET: OFFSETS[shift],
+    TABLE: codebook ? 1 : 0,
     READ,
     Y: writesInPlace(problem) ? Y[problem.yDtype]! : Y.float32!,
   };
@@ -115,12 +132,11 @@ const COMBINATIONS = [
 ] as const;
 
 /** What codes mean: numbers, to which something may be added, or indices. */
+const BITS = CODE_WIDTHS.map(({ bits }) => bits);
 const MEANINGS = [
-  { OFFSET: 0, TABLE: 0, bits: [4, 8] },
-  { OFFSET: 1, TABLE: 0, bits: [4, 8] },
-  { OFFSET: 2, TABLE: 0, bits: [4, 8] },
-  { OFFSET: 0, TABLE: 1, bits: [4] },
-] as const;
+  ...Object.values(OFFSETS).map((OFFSET) => ({ OFFSET, TABLE: 0, bits: BITS })),
+  { OFFSET: 0, TABLE: 1, bits: [CODEBOOK_BITS] },
+];
 
 /** Every combination of operand params that a problem can lead to. */
 export function operandVariants(): Params[] {

@@ -1,96 +1,87 @@
 // Several layers that read the same x (Q, K and V; gate and up): one call, one submit, and one dispatch where their formats agree.
 // Layers whose formats agree get their packed weights side by side in shared buffers the first time, so that nothing is held twice.
-
 import { BYTES } from '../dtype.js';
 import { ArgumentError } from '../errors.js';
-import { encodeInto, submit } from '../gpu/dispatch.js';
+import { encodeInto, submit } from '../gpu/recording.js';
 import { Tensor } from '../gpu/tensor.js';
-import { MAX_PARTS } from '../kernels/operands.js';
+import { MAX_LAYERS } from '../kernels/operands.js';
 import { windowBytes } from '../plan/binding.js';
 import { checkX, checkY } from '../problem/checks.js';
-import type { Part } from '../problem/problem.js';
-import { sideBySide } from './joined-weights.js';
+import { widthOf } from '../problem/code-width.js';
+import { keyOf } from '../problem/key.js';
+import { type LayerColumns, outputDtype } from '../problem/problem.js';
+import { type Call, callInto, callWithOutput, type Input, type Request, sharesBuffer } from './calls.js';
+import { joinWeights } from './joined-weights.js';
 import type { LinearWeightQuant } from './linear-weight-quant.js';
-import { type Call, callOf, callWithOutput, type Input, outputBytes, type Product, recycle, sharesBuffer } from './loaded-weights.js';
-import { type PrepareOptions, prepareProduct } from './prepare.js';
+import { type LoadedWeights, outputBytes, recycle } from './loaded-weights.js';
+import { type PrepareOptions, prepareWeights } from './prepare.js';
 import { inputOf, type QuantizedRows } from './quantize-x.js';
-
-/** x for all of them. @throws ArgumentError, DeviceLostError */
-const inputsOf = (given: Tensor | QuantizedRows, layers: readonly LinearWeightQuant[]): Input =>
-  layers.map(({ product }) => inputOf(given, product))[0]!;
 
 /** One dispatch's worth of layers. */
 interface Group {
   /** Which of the layers. */
   readonly members: readonly number[];
-  /** Their columns side by side, or the only member's own product. */
-  readonly product: Product;
+  /** Their columns side by side, or the only member's own. */
+  readonly loaded: LoadedWeights;
   /** First column of each. */
   readonly begins: readonly number[];
 }
 interface Bundle {
   readonly layers: readonly LinearWeightQuant[];
   /** As they were when the groups were made; a layer that is loaded again or moved has another. */
-  readonly products: readonly Product[];
+  readonly loaded: readonly LoadedWeights[];
   readonly groups: readonly Group[];
 }
 
 /** Bundles by their first layer. */
 const bundles = new WeakMap<LinearWeightQuant, Bundle[]>();
 
-/** Layers with the same key can share a dispatch. */
-function formatKey({ spec, weights, packed, caps, force, selfTest }: Product): string {
-  const { k, bits, groupSize, groups, scaleDtype, shift, requantized } = weights;
-  return JSON.stringify([
-    spec.dtype,
-    spec.innerPrecise,
-    k,
-    bits,
-    groupSize,
-    groups,
-    scaleDtype,
-    shift,
-    requantized,
-    packed.slabs.length,
-    caps,
-    force,
-    selfTest,
-  ]);
+/**
+ * Layers with the same key can share a dispatch: everything about them is the same but for their columns. How many columns there are
+ * is each layer's own, and so is whether they have a bias: a layer without one has zeros in its place. `mode` says nothing that the
+ * groups do not.
+ */
+export function dispatchKey({ spec, weights, settings }: Pick<LoadedWeights, 'spec' | 'weights' | 'settings'>): string {
+  const { outFeatures: _n, bias: _bias, antiquantOffset: _offset, antiquantGroupSize: _group, quantOffset: _quant, ...options } = spec;
+  const { n: _columns, biased: _biased, mode: _mode, ...format } = weights;
+  return keyOf({ options, format, settings });
+}
+
+/** Must a layer have a dispatch for itself? */
+function standsAlone({ weights: { n, codebook, permuted }, packed, shared }: LoadedWeights): boolean {
+  // A layer that lies beside others already stays there; rows of y that are no whole quads need a dispatch of their own.
+  // Codebooks and permutations of x are each layer's own.
+  return shared !== undefined || n % 4 !== 0 || codebook || permuted || packed.slabs.length > 1;
 }
 
 function makeBundle(layers: readonly LinearWeightQuant[]): Bundle {
-  const byFormat = new Map<string, number[][]>();
+  const byKey = new Map<string, number[][]>();
   layers.forEach((layer, i) => {
-    const { product } = layer;
-    // A layer that lies beside others already stays there; rows of y that are no whole quads need a step of their own.
-    // Codebooks and permutations of x are each layer's own.
-    const { n, codebook, permuted } = product.weights;
-    const alone =
-      product.home !== undefined || n % 4 !== 0 || codebook || permuted || product.packed.slabs.length > 1 || layers.indexOf(layer) < i;
-    const key = alone ? `alone ${i}` : formatKey(product);
-    const runs = byFormat.get(key) ?? [];
+    const alone = standsAlone(layer.loaded) || layers.indexOf(layer) < i;
+    const key = alone ? `alone ${i}` : dispatchKey(layer.loaded);
+    const runs = byKey.get(key) ?? [];
     const last = runs.at(-1);
-    if (last && last.length < MAX_PARTS) last.push(i);
+    if (last && last.length < MAX_LAYERS) last.push(i);
     else runs.push([i]);
-    byFormat.set(key, runs);
+    byKey.set(key, runs);
   });
-  const groups = [...byFormat.values()].flat().flatMap((members): Group[] => {
-    const single = (i: number): Group => ({ members: [i], product: layers[i]!.product, begins: [0] });
-    const joined = members.length > 1 ? sideBySide(members.map((i) => layers[i]!.product)) : undefined;
+  const groups = [...byKey.values()].flat().flatMap((members): Group[] => {
+    const single = (i: number): Group => ({ members: [i], loaded: layers[i]!.loaded, begins: [0] });
+    const joined = members.length > 1 ? joinWeights(members.map((i) => layers[i]!.loaded)) : undefined;
     if (!joined) return members.map(single);
     members.forEach((i, j) => {
       layers[i]!.move(joined.moved[j]!);
     });
-    return [{ members, product: joined.product, begins: joined.begins }];
+    return [{ members, loaded: joined.joint, begins: joined.begins }];
   });
-  return { layers: [...layers], products: layers.map(({ product }) => product), groups };
+  return { layers: [...layers], loaded: layers.map(({ loaded }) => loaded), groups };
 }
 
 function bundleOf(layers: readonly LinearWeightQuant[]): Bundle {
   const [first] = layers;
   if (!first) throw new ArgumentError('layers', 'at least one layer', 'none');
   const known = bundles.get(first) ?? [];
-  const current = known.filter(({ layers: list, products }) => list.every((layer, i) => products[i] === layer.product));
+  const current = known.filter(({ layers: list, loaded }) => list.every((layer, i) => loaded[i] === layer.loaded));
   let bundle = current.find(({ layers: list }) => list.length === layers.length && list.every((layer, i) => layer === layers[i]));
   if (!bundle) {
     const other = layers.find((layer) => layer.device !== first.device);
@@ -102,33 +93,40 @@ function bundleOf(layers: readonly LinearWeightQuant[]): Bundle {
 }
 
 /** A bundle's groups for `m` rows: apart where one window does not hold what they read or write. */
-function groupsFor({ groups, products }: Bundle, m: number): readonly Group[] {
+function groupsFor({ groups, loaded }: Bundle, m: number): readonly Group[] {
   return groups.flatMap((group): readonly Group[] => {
-    const { weights, packed, caps } = group.product;
-    const row = Math.max(ALIGN_BYTES, 4 * Math.max(weights.n, packed.words * (32 / weights.bits))); // bytes of a row of x, its codes or y, at most
-    if (group.members.length === 1 || m * row <= windowBytes(caps)) return [group];
-    return group.members.map((i) => ({ members: [i], product: products[i]!, begins: [0] }));
+    const { weights, packed, settings } = group.loaded;
+    // Bytes of a row of x, its codes or y, at most.
+    const row = Math.max(ALIGN_BYTES, 4 * Math.max(weights.n, packed.words * widthOf(weights.bits).inWord));
+    if (group.members.length === 1 || m * row <= windowBytes(settings.caps)) return [group];
+    return group.members.map((i) => ({ members: [i], loaded: loaded[i]!, begins: [0] }));
   });
 }
 
-/** Elements between the starts of outputs in one buffer: every part can be bound on its own. */
+/** x for all of them, checked against each. @throws ArgumentError, DeviceLostError */
+function readBy(
+  layers: readonly LinearWeightQuant[],
+  given: Tensor | QuantizedRows,
+): { readonly input: Input; readonly rows: Request['rows'] } {
+  const [input] = layers.map(({ loaded }) => inputOf(given, loaded)) as [Input];
+  const [rows] = layers.map(({ loaded }) => checkX(loaded.spec, input.x)) as [Request['rows']];
+  return { input, rows };
+}
+
+/** Bytes between the starts of outputs in one buffer: every layer's y can be bound on its own. */
 const ALIGN_BYTES = 256;
 
-/** The members' columns and where each one's y starts when they follow each other in one buffer; `end` is past the last, in elements. */
-function follow(
-  { members, begins }: Group,
-  layers: readonly LinearWeightQuant[],
-  m: number,
-): { readonly parts: Part[]; readonly end: number } {
-  let end = 0;
-  const parts = members.map((i, j): Part => {
-    const { weights, spec } = layers[i]!.product;
-    const align = ALIGN_BYTES / BYTES[weights.requantized ? 'int8' : spec.dtype];
-    const part = { begin: begins[j]!, count: weights.n, yOffset: Math.ceil(end / align) * align };
-    end = part.yOffset + m * weights.n;
-    return part;
+/** The members' columns and where each one's y starts when they follow each other in one buffer; `elements` is past the last. */
+function follow({ members, begins }: Group, layers: readonly LinearWeightQuant[], m: number) {
+  let elements = 0;
+  const columns = members.map((i, j): LayerColumns => {
+    const { weights, spec } = layers[i]!.loaded;
+    const align = ALIGN_BYTES / BYTES[outputDtype(spec, weights)];
+    const column = { begin: begins[j]!, count: weights.n, yOffset: Math.ceil(elements / align) * align };
+    elements = column.yOffset + m * weights.n;
+    return column;
   });
-  return { parts, end };
+  return { columns, elements };
 }
 
 /** Brings the layers' weights together, and prepares each dispatch as `LinearWeightQuant.prepare` does. @throws ShaderError */
@@ -137,7 +135,7 @@ export async function prepareMany(
   rows: readonly number[],
   options: PrepareOptions = {},
 ): Promise<void> {
-  for (const { product } of bundleOf(layers).groups) await prepareProduct(product, rows, options);
+  for (const { loaded } of bundleOf(layers).groups) await prepareWeights(loaded, rows, options);
 }
 
 /**
@@ -151,22 +149,26 @@ export async function prepareMany(
 export function forwardMany(layers: readonly LinearWeightQuant[], given: Tensor | QuantizedRows): Tensor[] {
   const bundle = bundleOf(layers);
   const { device } = layers[0]!;
-  const input = inputsOf(given, layers);
-  const { x } = input;
-  const [rows] = layers.map(({ product }) => checkX(product.spec, x)) as [ReturnType<typeof checkX>];
+  const { input, rows } = readBy(layers, given);
   const ys: Tensor[] = [];
   const calls = groupsFor(bundle, rows.m).map((group): Call => {
-    const { product, members } = group;
-    const { parts, end } = follow(group, layers, rows.m);
-    const { call, y } = callWithOutput(product, input, rows, members.length > 1 ? parts : 0, outputBytes(product, rows.m, end));
+    const { loaded, members } = group;
+    const { columns, elements } = follow(group, layers, rows.m);
+    const y = members.length > 1 ? columns : 0;
+    const { call, y: buffer } = callWithOutput(loaded, { input, rows, y }, outputBytes(loaded, { m: rows.m, elements }));
     let users = members.length;
     members.forEach((i, j) => {
-      const { weights, spec } = layers[i]!.product;
-      const form = { shape: [...x.shape.slice(0, -1), weights.n], dtype: weights.requantized ? ('int8' as const) : spec.dtype };
+      const { weights, spec } = layers[i]!.loaded;
       const release = (): void => {
-        if (--users === 0) recycle(product, y);
+        if (--users === 0) recycle(loaded, buffer);
       };
-      ys[i] = Tensor.own(device, y, { ...form, offset: parts[j]!.yOffset }, release, call.written);
+      ys[i] = Tensor.own(device, buffer, {
+        shape: [...input.x.shape.slice(0, -1), weights.n],
+        dtype: outputDtype(spec, weights),
+        offset: columns[j]!.yOffset,
+        release,
+        written: call.written,
+      });
     });
     return call;
   });
@@ -189,21 +191,19 @@ export function encodeMany(
 ): void {
   if (ys.length !== layers.length) throw new ArgumentError('ys', `${layers.length} tensors, one for each layer`, String(ys.length));
   const bundle = bundleOf(layers);
-  const input = inputsOf(given, layers);
-  const { x } = input;
-  const [rows] = layers.map(({ product }) => checkX(product.spec, x)) as [ReturnType<typeof checkX>];
-  layers.forEach(({ product }, i) => {
-    ys[i]!.assertUsable(`ys[${i}]`, product.device);
-    checkY(product.spec, rows.m, ys[i]!);
+  const { input, rows } = readBy(layers, given);
+  layers.forEach(({ loaded }, i) => {
+    ys[i]!.assertUsable(`ys[${i}]`, loaded.device);
+    checkY(loaded.spec, rows.m, ys[i]!);
     if (sharesBuffer(input, ys[i]!)) throw new ArgumentError(`ys[${i}]`, 'another buffer than x', 'the same one');
   });
-  for (const { product, members, begins } of groupsFor(bundle, rows.m)) {
+  for (const { loaded, members, begins } of groupsFor(bundle, rows.m)) {
     const outputs = members.map((i) => ys[i]!);
     const { buffer } = outputs[0]!;
     const together = members.length > 1 && outputs.every((y) => y.buffer === buffer && y.offset % 4 === 0);
     if (together) {
-      const parts = outputs.map((y, j): Part => ({ begin: begins[j]!, count: y.shape.at(-1)!, yOffset: y.offset }));
-      encodeInto(pass, callOf(product, input, rows, parts, buffer, () => buffer).call.recording);
+      const y = outputs.map((one, j): LayerColumns => ({ begin: begins[j]!, count: one.shape.at(-1)!, yOffset: one.offset }));
+      encodeInto(pass, callInto(loaded, { input, rows, y }, buffer).recording);
     } else {
       members.forEach((i, j) => {
         layers[i]!.encode(pass, given, outputs[j]!);

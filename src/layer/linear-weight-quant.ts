@@ -2,31 +2,27 @@
 
 import { ArgumentError } from '../errors.js';
 import { assertAlive, capsOf } from '../gpu/device.js';
-import { encodeInto, submit } from '../gpu/dispatch.js';
+import { findingsOf } from '../gpu/device-findings.js';
 import { pipelineOf, variantText } from '../gpu/pipeline.js';
+import { encodeInto, submit } from '../gpu/recording.js';
 import { Tensor } from '../gpu/tensor.js';
-import { packedLayout, packOutputs, packSteps } from '../plan/packed-layout.js';
-import type { Force } from '../plan/plan.js';
-import type { Step } from '../plan/step.js';
+import { type Force, survey, type Verdict } from '../plan/choose.js';
+import type { Dispatch } from '../plan/dispatch.js';
+import { loadSteps, outputSteps } from '../plan/load-steps.js';
+import { packedLayout } from '../plan/packed-layout.js';
+import { whyOf } from '../plan/why.js';
 import type { Accuracy } from '../problem/accuracy.js';
 import type { Caps } from '../problem/caps.js';
 import { checkOptions, checkOutputs, checkWeights, checkX, checkY } from '../problem/checks.js';
+import type { Bits } from '../problem/code-width.js';
 import { checkMatrix, type QuantizedMatrix } from '../problem/matrix.js';
-import { type LinearOptions, type LinearSpec, showShape, type Weights } from '../problem/problem.js';
+import { contiguousX, type LinearOptions, type LinearSpec, makeProblem, outputDtype } from '../problem/problem.js';
+import { showShape } from '../problem/view.js';
 import type { Params } from '../wgsl/preprocess.js';
+import { callInto, callWithOutput, sharesBuffer } from './calls.js';
 import { allocate, type Buffers, beginLoad, fill, finishLoad, type Load, loadPiece } from './load.js';
-import {
-  callOf,
-  callWithOutput,
-  freeProduct,
-  makeProduct,
-  outputBytes,
-  type Product,
-  planOf,
-  recycle,
-  sharesBuffer,
-} from './loaded-weights.js';
-import { checkRows, type PrepareOptions, prepareProduct } from './prepare.js';
+import { freeLoaded, type LoadedWeights, makeLoaded, outputBytes, type PlanSettings, planFor, recycle } from './loaded-weights.js';
+import { checkRows, type PrepareOptions, prepareWeights } from './prepare.js';
 import { inputOf, type QuantizedRows } from './quantize-x.js';
 import { checkNames, fromStateDict, type NamedTensors, OUTPUT_NAMES } from './tensors-by-name.js';
 
@@ -51,10 +47,12 @@ export interface Explanation {
   readonly accuracy: Accuracy;
   /** The text that runs. */
   readonly wgsl: string;
-  /** Why this kernel, and why not the ones that were asked before it. */
+  /** What each kernel says to these rows, in planning's order: one is chosen or tuned. */
+  readonly verdicts: readonly Verdict[];
+  /** The same in words: why this kernel, what stands around it, and why none of the kernels asked before it. */
   readonly why: readonly string[];
   /** Every dispatch of the call, in order. */
-  readonly steps: readonly Step[];
+  readonly dispatches: readonly Dispatch[];
 }
 
 /**
@@ -72,10 +70,8 @@ export interface Explanation {
 export class LinearWeightQuant {
   readonly device: GPUDevice;
   readonly #spec: LinearSpec;
-  readonly #force: Force | undefined;
-  readonly #caps: Caps;
-  readonly #selfTest: boolean;
-  #product: Product | undefined;
+  readonly #settings: PlanSettings;
+  #loaded: LoadedWeights | undefined;
   #destroyed = false;
 
   /** @throws ArgumentError, DeviceLostError */
@@ -83,9 +79,8 @@ export class LinearWeightQuant {
     this.#spec = checkOptions(options);
     assertAlive(device);
     this.device = device;
-    this.#force = plan?.force;
-    this.#caps = capsOf(device, plan?.caps);
-    this.#selfTest = plan?.selfTest ?? plan?.force === undefined;
+    const force = plan?.force;
+    this.#settings = { caps: capsOf(device, plan?.caps), force, selfTest: plan?.selfTest ?? force === undefined };
   }
 
   /**
@@ -96,12 +91,13 @@ export class LinearWeightQuant {
     this.#assertUsable();
     const given = checkNames(this.#spec, this.device, tensors);
     const operands = checkWeights(this.#spec, given);
-    const packed = packedLayout(operands, this.#caps);
-    const steps = packSteps(operands, packed, this.#caps, { ...given });
-    for (const step of steps) pipelineOf(this.device, step); // throws, if one did not compile before, while nothing is allocated
-    const made = allocate(this.device, packed);
-    fill(this.device, made, steps, (role) => given[role as keyof typeof given]!.buffer);
-    this.#adopt(operands, made);
+    const { caps } = this.#settings;
+    const packed = packedLayout(operands, caps);
+    const dispatches = loadSteps({ operands, packed, caps }, { ...given });
+    for (const one of dispatches) pipelineOf(this.device, one); // throws, if one did not compile before, while nothing is allocated
+    const made = allocate(this.device, { weights: operands, packed });
+    fill(this.device, made, { dispatches, sources: (role) => given[role as keyof typeof given]!.buffer });
+    this.#adopt(made);
     return this;
   }
 
@@ -129,17 +125,17 @@ export class LinearWeightQuant {
     const columns = checkOutputs({ outFeatures: n, dtype: given.bias?.dtype === 'float32' ? 'float32' : dtype }, given);
     const { device } = this;
     const of = { size: { n, k, groupSize }, biased: columns.bias !== undefined, requantized: columns.quant !== undefined };
-    const load = beginLoad(device, this.#caps, first, of);
-    const steps = packOutputs({ n, ...columns }, load.packed, this.#caps, { ...given });
-    if (steps.length > 0) fill(device, load, steps, (role) => given[role as keyof typeof given]!.buffer);
+    const { caps } = this.#settings;
+    const load = beginLoad(device, first, { caps, ...of });
+    const dispatches = outputSteps({ n, ...columns }, caps, { ...given });
+    if (dispatches.length > 0) fill(device, load, { dispatches, sources: (role) => given[role as keyof typeof given]!.buffer });
     return load;
   }
 
   /** @internal All pieces are there. */
   endMatrix(load: Load): void {
     this.#assertUsable();
-    const { weights, ...made } = finishLoad(load);
-    this.#adopt(weights, made);
+    this.#adopt(finishLoad(load));
   }
 
   /** `load` by torch's names: weight, antiquant_scale, antiquant_offset, quant_scale, quant_offset, bias. */
@@ -155,7 +151,7 @@ export class LinearWeightQuant {
    * @example await layer.prepare([1, 128], { tune: true });
    */
   async prepare(rows: readonly number[], options: PrepareOptions = {}): Promise<void> {
-    await prepareProduct(this.#assertLoaded(), rows, options);
+    await prepareWeights(this.#assertLoaded(), rows, options);
   }
 
   /**
@@ -164,16 +160,19 @@ export class LinearWeightQuant {
    * @throws ArgumentError, UnsupportedError, DeviceLostError
    */
   forward(given: Tensor | QuantizedRows): Tensor {
-    const product = this.#assertLoaded();
-    const input = inputOf(given, product);
+    const loaded = this.#assertLoaded();
+    const input = inputOf(given, loaded);
     const { x } = input;
-    const rows = checkX(product.spec, x);
-    const dtype = product.weights.requantized ? 'int8' : product.spec.dtype;
-    const shape = [...x.shape.slice(0, -1), product.weights.n];
-    const size = outputBytes(product, rows.m);
-    const { call, y } = callWithOutput(product, input, rows, 0, size);
+    const { spec, weights } = loaded;
+    const rows = checkX(spec, x);
+    const { call, y } = callWithOutput(loaded, { input, rows, y: 0 }, outputBytes(loaded, rows));
     submit(this.device, 'antiquant forward', (pass) => encodeInto(pass, call.recording));
-    return Tensor.own(this.device, y, { shape, dtype }, () => recycle(product, y), call.written);
+    return Tensor.own(this.device, y, {
+      shape: [...x.shape.slice(0, -1), weights.n],
+      dtype: outputDtype(spec, weights),
+      release: () => recycle(loaded, y),
+      written: call.written,
+    });
   }
 
   /**
@@ -182,24 +181,29 @@ export class LinearWeightQuant {
    * @throws ArgumentError, UnsupportedError, DeviceLostError
    */
   encode(pass: GPUComputePassEncoder, given: Tensor | QuantizedRows, y: Tensor): void {
-    const product = this.#assertLoaded();
-    const input = inputOf(given, product);
+    const loaded = this.#assertLoaded();
+    const input = inputOf(given, loaded);
     y.assertUsable('y', this.device);
-    const rows = checkX(product.spec, input.x);
-    checkY(product.spec, rows.m, y);
+    const rows = checkX(loaded.spec, input.x);
+    checkY(loaded.spec, rows.m, y);
     if (sharesBuffer(input, y)) throw new ArgumentError('y', 'another buffer than x', 'the same one');
-    encodeInto(pass, callOf(product, input, rows, y.offset, y.buffer, () => y.buffer).call.recording);
+    encodeInto(pass, callInto(loaded, { input, rows, y: y.offset }, y.buffer).recording);
   }
 
   /** Bits of a weight, known from `load` on. @throws ArgumentError */
-  get bits(): 4 | 8 {
+  get bits(): Bits {
     return this.#assertLoaded().weights.bits;
   }
 
   /** How a contiguous x of `rows` rows would be multiplied, and why so. No GPU work. @throws ArgumentError, UnsupportedError */
   explain(rows: number): Explanation {
-    const { kernel, params, accuracy, main, why, steps } = planOf(this.#assertLoaded(), checkRows(rows));
-    return { kernel, params, accuracy, workgroups: main.workgroups, wgsl: variantText(main).code, why, steps };
+    const loaded = this.#assertLoaded();
+    const problem = makeProblem(loaded, { m: checkRows(rows), x: contiguousX(rows, loaded.weights.k) });
+    const plan = planFor(loaded, problem);
+    const { kernel, params, accuracy, main, dispatches } = plan;
+    const verdicts = survey({ problem, ...loaded.settings, findings: findingsOf(this.device) }, plan);
+    const wgsl = variantText(main).code;
+    return { kernel, params, accuracy, workgroups: main.workgroups, wgsl, verdicts, why: whyOf(plan), dispatches };
   }
 
   /** Frees the layer's buffers; outputs that were given out stay. */
@@ -209,31 +213,30 @@ export class LinearWeightQuant {
   }
 
   /** @internal What the layer multiplies with. @throws ArgumentError, DeviceLostError */
-  get product(): Product {
+  get loaded(): LoadedWeights {
     return this.#assertLoaded();
   }
 
   /** @internal The same weights in another place; the buffers that they leave are freed. */
-  move(to: Product): void {
-    freeProduct(this.product, to);
-    this.#product = to;
+  move(to: LoadedWeights): void {
+    freeLoaded(this.loaded, to);
+    this.#loaded = to;
   }
 
   // ------------------------------------------------------------------------------------------------------------- inside
 
-  #adopt(weights: Weights, { packed, buffers, done: pending }: Buffers): void {
+  #adopt({ weights, packed, buffers, done: pending }: Buffers): void {
     this.#free();
     const done = Promise.all(pending).then(() => {});
     done.catch(() => {}); // reported by prepare() and by reading an output
     const spec = { ...this.#spec, quantScale: weights.requantized }; // as the options, less what came as an empty tensor
     const { device } = this;
-    const { caps, force, selfTest } = { caps: this.#caps, force: this.#force, selfTest: this.#selfTest };
-    this.#product = makeProduct({ device, spec, weights, packed, caps, force, selfTest, buffers, home: undefined, done });
+    this.#loaded = makeLoaded({ device, spec, weights, packed, settings: this.#settings, buffers, shared: undefined, done });
   }
 
   #free(): void {
-    if (this.#product) freeProduct(this.#product);
-    this.#product = undefined;
+    if (this.#loaded) freeLoaded(this.#loaded);
+    this.#loaded = undefined;
   }
 
   #assertUsable(): void {
@@ -241,9 +244,9 @@ export class LinearWeightQuant {
     assertAlive(this.device);
   }
 
-  #assertLoaded(): Product {
+  #assertLoaded(): LoadedWeights {
     this.#assertUsable();
-    if (!this.#product) throw new ArgumentError('layer', 'loaded weights: call load() first', 'none');
-    return this.#product;
+    if (!this.#loaded) throw new ArgumentError('layer', 'loaded weights: call load() first', 'none');
+    return this.#loaded;
   }
 }

@@ -5,8 +5,8 @@ import { preparePipelines } from '../gpu/pipeline.js';
 import { selfTest } from '../gpu/self-test.js';
 import { BUDGET_MS, loadTuning, tune } from '../gpu/tuning.js';
 import type { TuningStore } from '../gpu/tuning-store.js';
-import { contiguousX, makeProblem } from '../problem/problem.js';
-import { type Product, planOf } from './loaded-weights.js';
+import { contiguousX, makeProblem, type Problem } from '../problem/problem.js';
+import { type LoadedWeights, planFor } from './loaded-weights.js';
 
 /** What `prepare` does beside compiling and testing. */
 export interface PrepareOptions {
@@ -24,35 +24,39 @@ export function checkRows(rows: number): number {
   return rows;
 }
 
-export async function prepareProduct(product: Product, list: readonly number[], options: PrepareOptions): Promise<void> {
+export async function prepareWeights(loaded: LoadedWeights, list: readonly number[], options: PrepareOptions): Promise<void> {
   const { tune: measure = false, budgetMs = BUDGET_MS, store } = options;
   const rows = list.map(checkRows);
-  const { device, spec, weights, packed, caps, buffers, force, done } = product;
+  const { device, packed, settings, buffers, done } = loaded;
+  const { caps, force } = settings;
   if (!force) await loadTuning(device, store);
-  await compile(product, rows);
+  await compile(loaded, rows);
   if (measure && !force) {
     for (const m of rows) {
-      const problem = makeProblem(spec, weights, m, contiguousX(m, weights.k), 0);
+      const problem = problemOf(loaded, m);
       await tune(device, { problem, packed, caps, buffers, budgetMs }, store);
     }
-    await compile(product, rows);
+    await compile(loaded, rows);
   }
   await done;
 }
 
+/** The product of `m` rows without gaps. */
+const problemOf = (loaded: LoadedWeights, m: number): Problem => makeProblem(loaded, { m, x: contiguousX(m, loaded.weights.k) });
+
 /** Until every plan is of variants that work here: one that fails its self-test makes way for the next. */
-async function compile(product: Product, rows: readonly number[]): Promise<void> {
-  const { device } = product;
+async function compile(loaded: LoadedWeights, rows: readonly number[]): Promise<void> {
+  const { device, settings } = loaded;
   const findings = findingsOf(device);
   for (;;) {
     const { changes } = findings;
-    const plans = rows.map((m) => planOf(product, m));
+    const plans = rows.map((m) => planFor(loaded, problemOf(loaded, m)));
     const compiled = preparePipelines(
       device,
-      plans.flatMap(({ steps }) => steps),
+      plans.flatMap(({ dispatches }) => dispatches),
     );
     compiled.catch(() => {}); // awaited below, unless the self-test says it better
-    if (product.selfTest) await selfTest(device, plans);
+    if (settings.selfTest) await selfTest(device, plans);
     if (findings.changes === changes) return compiled;
   }
 }

@@ -1,16 +1,16 @@
 // minmax on the GPU (shaders/quantize-weights.wgsl): for weights that are there already, or too many for patience on the CPU.
 import type { FloatDType } from '../dtype.js';
 import { ArgumentError } from '../errors.js';
+import { BUFFER, makeBuffer } from '../gpu/buffers.js';
 import { capsOf } from '../gpu/device.js';
-import { encodeInto, record, submit } from '../gpu/dispatch.js';
 import { pipelineErrors } from '../gpu/pipeline.js';
+import { encodeInto, record, submit } from '../gpu/recording.js';
 import { Tensor } from '../gpu/tensor.js';
-import { SOURCES, weightSteps } from '../plan/quantize-steps.js';
-import { groupsIn, type QuantizedMatrix, wordsInRow } from '../problem/matrix.js';
+import { quantizeSteps, SOURCES } from '../plan/quantize-steps.js';
+import { wordsOf } from '../problem/code-width.js';
+import { groupsIn, type QuantizedMatrix } from '../problem/matrix.js';
 import { checkForm, type QuantizeOptions, type Settings } from '../quantize/options.js';
 import type { Quantized } from '../quantize/slices.js';
-
-const OUTPUT = 0x80 | 0x4; // STORAGE | COPY_SRC
 
 /** The options of `quantize` that minmax on the GPU has. */
 export type GpuQuantizeOptions = Pick<QuantizeOptions, 'bits' | 'mode' | 'groupSize' | 'symmetric' | 'scaleDtype'>;
@@ -37,12 +37,12 @@ export async function quantizeOnGpu(
   const settings = checkForm({ ...options, n, k, method: 'minmax' });
   if (settings.mode === 'tensor') throw new ArgumentError('mode', 'channel or group', 'tensor');
   const { bits, groupSize, symmetric, scaleDtype, mode } = settings;
-  const [words, groups] = [n * wordsInRow(k, bits), n * groupsIn(settings)];
-  const steps = weightSteps(capsOf(device), settings, dtype as FloatDType, weights.offset);
+  const [words, groups] = [n * wordsOf(k, bits), n * groupsIn(settings)];
+  const steps = quantizeSteps(capsOf(device), settings, { dtype: dtype as FloatDType, first: weights.offset });
 
   const sizes = { codes: 4 * words, grids: 8 * groups };
   const made = Object.entries(sizes).map(([role, size]) => {
-    const buffer = device.createBuffer({ label: `antiquant quantize ${role}`, size, usage: OUTPUT });
+    const buffer = makeBuffer(device, { label: `quantize ${role}`, usage: BUFFER.output, size });
     return [role, buffer] as const;
   });
   const buffers: Readonly<Record<string, GPUBuffer>> = { w: weights.buffer, ...Object.fromEntries(made) };
@@ -51,7 +51,7 @@ export async function quantizeOnGpu(
     const written = pipelineErrors(device, steps);
     submit(device, 'antiquant quantize', (pass) => encodeInto(pass, recording));
     const read = made.map(async ([role, buffer]) => {
-      const values = Tensor.own(device, buffer, { shape: [sizes[role as 'codes'] / 4], dtype: 'int32' }, () => {}, written);
+      const values = Tensor.own(device, buffer, { shape: [sizes[role as 'codes'] / 4], dtype: 'int32', release: () => {}, written });
       return new Uint32Array(((await values.read()) as Int32Array).buffer as ArrayBuffer);
     });
     const [codes, grids] = (await Promise.all(read)) as [Uint32Array, Uint32Array];

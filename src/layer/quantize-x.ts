@@ -2,15 +2,18 @@
 
 import type { FloatDType } from '../dtype.js';
 import { ArgumentError } from '../errors.js';
+import { BUFFER, makeBuffer } from '../gpu/buffers.js';
 import { assertAlive, capsOf } from '../gpu/device.js';
-import { encodeInto, type Recording, record, submit } from '../gpu/dispatch.js';
 import { pipelineErrors } from '../gpu/pipeline.js';
+import { encodeInto, type Recording, record, submit } from '../gpu/recording.js';
 import { scratch } from '../gpu/scratch.js';
 import { Tensor } from '../gpu/tensor.js';
-import { quantizeAll } from '../plan/around.js';
+import { quantizeAll, X_CODES } from '../plan/x-steps.js';
 import { checkX, FLOATS } from '../problem/checks.js';
+import { BITS_LISTED, type Bits, isBits } from '../problem/code-width.js';
 import { type Digits, decodeQuantized, pitchWords, type QuantizedNumbers } from '../problem/x-codes.js';
-import type { Input, Product } from './loaded-weights.js';
+import type { Input } from './calls.js';
+import type { LoadedWeights } from './loaded-weights.js';
 
 /** An x (…, K) with its codes on the GPU; what `forward` and `encode` of a layer take in place of x. */
 export interface QuantizedRows {
@@ -19,14 +22,13 @@ export interface QuantizedRows {
   /** (M, pitch) int32 words: blocks of 32 k, with their codes, step and sum (docs/format.md). */
   readonly codes: Tensor;
   /** Of the weights for which the codes are ordered. */
-  readonly bits: 4 | 8;
+  readonly bits: Bits;
   /** int8 digits of an x. */
   readonly digits: Digits;
 }
 
 /** How each was made, to make it again. Only what is here is a QuantizedRows. */
 const made = new WeakMap<QuantizedRows, { readonly recording: Recording; readonly written: Promise<void> }>();
-const OUTPUT = 0x80 | 0x4; // STORAGE | COPY_SRC
 
 /**
  * Rounds x (…, K) to int8 codes, each 32 k of a row with a step of their own: largest |x| / 127. Enqueues and does not wait. The codes
@@ -38,8 +40,8 @@ const OUTPUT = 0x80 | 0x4; // STORAGE | COPY_SRC
  * const q = quantizeRows(x, queries);
  * const [a, b, c] = [queries, keys, values].map((layer) => layer.forward(q));
  */
-export function quantizeRows(x: Tensor, { bits, digits = 1 }: { readonly bits: 4 | 8; readonly digits?: Digits }): QuantizedRows {
-  if (bits !== 4 && bits !== 8) throw new ArgumentError('bits', '4 or 8', String(bits));
+export function quantizeRows(x: Tensor, { bits, digits = 1 }: { readonly bits: Bits; readonly digits?: Digits }): QuantizedRows {
+  if (!isBits(bits)) throw new ArgumentError('bits', BITS_LISTED, String(bits));
   if (digits !== 1 && digits !== 2) throw new ArgumentError('digits', '1 or 2', String(digits));
   if (!FLOATS.includes(x.dtype)) throw new ArgumentError('x', `dtype ${FLOATS.join(' or ')}`, x.dtype);
   x.assertUsable('x');
@@ -47,17 +49,18 @@ export function quantizeRows(x: Tensor, { bits, digits = 1 }: { readonly bits: 4
   const k = x.shape.at(-1)!;
   const xDtype = x.dtype as FloatDType;
   const { m, view } = checkX({ inFeatures: k, dtype: xDtype }, x);
-  const plan = quantizeAll({ m, k, bits, xDtype, x: view, permuted: false }, capsOf(device), digits);
+  const problem = { m, xDtype, x: view, weights: { k, bits, permuted: false } };
+  const plan = quantizeAll({ problem, caps: capsOf(device) }, digits);
   const pitch = pitchWords(k, digits);
-  const buffer = device.createBuffer({ label: 'antiquant codes', size: 4 * m * pitch, usage: OUTPUT });
+  const buffer = makeBuffer(device, { label: 'codes of x', usage: BUFFER.output, size: 4 * m * pitch });
   const roles: Readonly<Record<string, GPUBuffer>> = {
     x: x.buffer,
-    xCodes: buffer,
+    [X_CODES]: buffer,
     ...Object.fromEntries(Object.entries(plan.scratch).map(([role, size]) => [role, scratch(device, role, size)])),
   };
-  const recording = record(device, plan.steps, (role) => roles[role]!);
-  const written = pipelineErrors(device, plan.steps);
-  const codes = Tensor.own(device, buffer, { shape: [m, pitch], dtype: 'int32' }, () => buffer.destroy(), written);
+  const recording = record(device, plan.dispatches, (role) => roles[role]!);
+  const written = pipelineErrors(device, plan.dispatches);
+  const codes = Tensor.own(device, buffer, { shape: [m, pitch], dtype: 'int32', written });
   const rows: QuantizedRows = { x, codes, bits, digits };
   made.set(rows, { recording, written });
   submit(device, 'antiquant quantize', (pass) => encodeInto(pass, recording));
@@ -88,7 +91,7 @@ function assertQuantized(rows: QuantizedRows, device = rows.x.device): { readonl
 }
 
 /** @internal x of a product, with its codes if it came with them. @throws ArgumentError, DeviceLostError */
-export function inputOf(given: Tensor | QuantizedRows, { device, weights }: Pick<Product, 'device' | 'weights'>): Input {
+export function inputOf(given: Tensor | QuantizedRows, { device, weights }: Pick<LoadedWeights, 'device' | 'weights'>): Input {
   if (given instanceof Tensor) {
     given.assertUsable('x', device);
     return { x: given };

@@ -1,12 +1,11 @@
-// A binding must start at a multiple of the device's alignment and may not exceed its largest size. A window is the part of a
-// buffer that a dispatch binds: it starts at or before the first element that is needed, and the rest of the way goes into `base`.
-
+// What a dispatch binds. A binding starts at a multiple of the device's alignment and is no larger than its limit. A window is the part
+// of a buffer that holds the elements that are needed: it starts at or before the first of them.
 import { UnsupportedError } from '../errors.js';
 import type { Caps } from '../problem/caps.js';
 
 /** A range of a buffer that a dispatch binds. */
 export interface Slice {
-  /** Which buffer: a tensor's role, or a part of the layer's own. */
+  /** The buffer by its role: a tensor's, or one of the layer's. */
   readonly buffer: string;
   /** In bytes. */
   readonly offset: number;
@@ -16,13 +15,38 @@ export interface Window extends Slice {
   /** Index, counted from the start of the window, of the buffer's element 0; negative when that lies before the window. */
   readonly base: number;
 }
+/** Rows of elements in a part of a buffer. */
+export interface StridedWindow {
+  readonly slice: Slice;
+  /** First element of row 0, counted from the start of the slice. */
+  readonly first: number;
+  /** Elements from a row to the next. */
+  readonly pitch: number;
+  readonly rows: number;
+}
 
-/** The window of elements [first, first + length), each of `bits` bits. */
-export function window(caps: Caps, buffer: string, bits: number, first: number, length: number): Window {
+/** Elements [first, first + length) of a buffer, each of `bits` bits. */
+export interface Elements {
+  readonly buffer: string;
+  readonly bits: number;
+  readonly first: number;
+  readonly length: number;
+}
+
+export function window(caps: Caps, { buffer, bits, first, length }: Elements): Window {
   const align = caps.minStorageBufferOffsetAlignment;
   const offset = Math.floor((first * bits) / 8 / align) * align;
   const end = Math.ceil(((first + length) * bits) / 32) * 4;
   return { buffer, offset, size: Math.max(4, end - offset), base: -(offset * 8) / bits };
+}
+
+/** The window of `rows` rows of `pitch` elements, the first of which is element `first`. */
+export function stridedWindow(
+  caps: Caps,
+  { rows, pitch, ...elements }: Omit<Elements, 'length'> & Pick<StridedWindow, 'rows' | 'pitch'>,
+): StridedWindow {
+  const { base, ...slice } = window(caps, { ...elements, length: rows * pitch });
+  return { slice, first: base + elements.first, pitch, rows };
 }
 
 /** No window is larger, so that indices of int4 codes stay below 2^32. */
@@ -32,8 +56,8 @@ const MAX_WINDOW = 2 ** 30;
 export const windowBytes = (caps: Caps): number =>
   Math.min(caps.maxStorageBufferBindingSize, MAX_WINDOW) - caps.minStorageBufferOffsetAlignment;
 
-/** How many of things of `bytes` each fit in a window. @throws UnsupportedError if not even one */
-export function fitting(caps: Caps, what: string, bytes: number): number {
+/** How many units of `bytes` fit in a window. @param what names them in the error @throws UnsupportedError if not even one */
+export function fitting(caps: Caps, { what, bytes }: { readonly what: string; readonly bytes: number }): number {
   const fit = Math.floor(windowBytes(caps) / bytes);
   if (fit < 1) {
     const { maxStorageBufferBindingSize: size, minStorageBufferOffsetAlignment: alignment } = caps;
@@ -43,7 +67,11 @@ export function fitting(caps: Caps, what: string, bytes: number): number {
   return fit;
 }
 
-/** [0, count) in pieces of at most `step`. */
-export function* pieces(count: number, step: number, from = 0): Generator<{ readonly begin: number; readonly count: number }> {
-  for (let begin = from; begin < count; begin += step) yield { begin, count: Math.min(step, count - begin) };
+export interface Range {
+  readonly begin: number;
+  readonly count: number;
+}
+/** [begin, end) in pieces of at most `size`. */
+export function* pieces({ begin = 0, end }: { readonly begin?: number; readonly end: number }, size: number): Generator<Range> {
+  for (let at = begin; at < end; at += size) yield { begin: at, count: Math.min(size, end - at) };
 }

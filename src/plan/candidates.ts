@@ -1,15 +1,14 @@
 // Which kernels and tiles are worth measuring for a problem, the most promising first. Pure.
 
+import { extentOf } from '../kernels/fits.js';
 import { kernels } from '../kernels/index.js';
 import { type Kernel, variantId } from '../kernels/kernel.js';
-import { operandParams } from '../kernels/operands.js';
-import { PRECISE } from '../problem/accuracy.js';
 import type { Caps } from '../problem/caps.js';
 import type { Problem } from '../problem/problem.js';
 import type { Params } from '../wgsl/preprocess.js';
+import { variantOf } from './choose.js';
 import { accurateEnough, type Findings, NO_FINDINGS, tileOf } from './findings.js';
-import type { Packed } from './packed-layout.js';
-import { makePlan, type Plan } from './plan.js';
+import { makePlan, type Plan, type PlanContext } from './plan.js';
 
 export interface Candidate {
   readonly kernel: string;
@@ -35,15 +34,14 @@ const worthwhile = (m: number, rows: number): boolean => {
  * those of kernels that would rather not, as far as they were made for such devices; of each kernel the tiles nearest to the number of
  * rows first. None that is disabled, nor one that sums less exactly than the layer allows.
  */
-export function candidates(problem: Problem, packed: Packed, caps: Caps, { disabled }: Findings = NO_FINDINGS): Candidate[] {
-  const own = makePlan(problem, packed, caps, undefined, { disabled, tuned: new Map() });
-  const operands = operandParams(problem, caps);
-  const allowed = (kernel: Kernel, params: Params): boolean => accurateEnough(problem, kernel.accuracy?.(problem, params) ?? PRECISE);
+export function candidates(context: PlanContext, { disabled }: Findings = NO_FINDINGS): Candidate[] {
+  const { problem, caps } = context;
+  const own = makePlan(context, { findings: { disabled, tuned: new Map() } });
   const others = kernels
     .flatMap((kernel) => tilesOf(kernel, problem, caps))
-    .filter(({ kernel, tile }) => allowed(kernel, { ...operands, ...tile }))
+    .filter((one) => accurateEnough(problem, variantOf(context, one).accuracy))
     .sort((a, b) => a.rank - b.rank || a.distance - b.distance) // stable: kernels stay in planning's order
-    .map(({ kernel, tile }) => makePlan(problem, packed, caps, { kernel: kernel.name, tile }))
+    .map(({ kernel, tile }) => makePlan(context, { force: { kernel: kernel.name, tile } }))
     .filter((plan) => !disabled.has(nameOf(plan)) && nameOf(plan) !== nameOf(own));
   return [own, ...others].slice(0, MOST_CANDIDATES).map((plan) => {
     const kernel = kernels.find(({ name }) => name === plan.kernel)!;
@@ -58,7 +56,7 @@ function tilesOf(kernel: Kernel, problem: Problem, caps: Caps) {
   const chosen = kernel.choose(problem, caps);
   const own = typeof chosen === 'string' ? undefined : variantId('', chosen.tile);
   return kernel.tiles.flatMap((tile) => {
-    const extent = kernel.fit(problem, caps, tile);
+    const extent = extentOf(kernel, { problem, caps, tile });
     if (typeof extent === 'string' || !worthwhile(problem.m, extent.rows) || kernel.suits?.(tile, caps) === false) return [];
     const rank = variantId('', tile) === own ? 0 : own !== undefined ? 1 : 2;
     return [{ kernel, tile, rank, distance: Math.abs(Math.log2(extent.rows / problem.m)) }];

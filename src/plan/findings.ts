@@ -5,6 +5,7 @@ import { type Kernel, variantId } from '../kernels/kernel.js';
 import { operandParams } from '../kernels/operands.js';
 import type { Accuracy } from '../problem/accuracy.js';
 import type { Caps } from '../problem/caps.js';
+import { keyOf } from '../problem/key.js';
 import type { Problem } from '../problem/problem.js';
 import type { Params } from '../wgsl/preprocess.js';
 
@@ -33,16 +34,14 @@ export const NO_FINDINGS: Findings = { disabled: new Map(), tuned: new Map() };
 const MANY_ROWS = 1024;
 
 /**
- * Problems that share a measured choice: the same weights' shape and types on the same abilities, and rows up to the same power of two
- * (tiles have 1, 2, 4, 8 … rows, so these cost about the same number of tiles, whatever the kernel). From 513 rows on all are one.
+ * Problems that share a measured choice: everything about them and the device, but for these. Rows up to the same power of two are one
+ * (tiles have 1, 2, 4, 8 … rows, so they cost about the same number of tiles); from 513 rows on all are. Where x and y lie counts only
+ * as far as the kernel is another for it, which the operand params say. Whether x came quantized does not count: it is not measured.
  */
 export function problemClass(problem: Problem, caps: Caps): string {
-  const { m, n, k, groupSize, innerPrecise, permuted } = problem;
+  const { m, x: _x, yOffset: _yOffset, layers: _layers, xDigits: _xDigits, ...rest } = problem;
   const rows = Math.min(MANY_ROWS, 2 ** Math.ceil(Math.log2(m)));
-  const { f16, subgroups, software } = caps;
-  const has = { f16, subgroups, matrix: caps.subgroupMatrix.length > 0, software };
-  const abilities = Object.entries(has).flatMap(([name, there]) => (there ? [name] : []));
-  return `m<=${rows} n=${n} k=${k} group=${groupSize} precise=${innerPrecise}${permuted ? ' permuted' : ''} ${variantId('', operandParams(problem, caps))} ${abilities.join('+')}`;
+  return `m<=${rows} ${variantId('', operandParams(problem, caps))} ${keyOf({ ...rest, caps })}`;
 }
 
 /** May a layer use a kernel that sums like this? With innerPrecise 0 neither x nor weights may be rounded. */

@@ -1,14 +1,200 @@
-// An imported matrix, or a rectangle of one, → the dispatches that put it into a layer's packed buffers. Pure; load-matrix.ts uploads what
-// they read (roles `codes`, `scales`, `shifts`).
-
-import { BYTES, encode16, type FloatDType } from '../dtype.js';
-import { repack, repackScale } from '../kernels/helpers.js';
+// The dispatches that bring weights into the packed layout: a caller's tensors, whose roles are those of WeightTensors, or a piece of an
+// imported matrix (roles `codes`, `scales`, `shifts`, uploaded by layer/load.ts). Pure.
+import { BYTES, type DType, encode16, type FloatDType } from '../dtype.js';
+import { repack, repackQuant, repackScale } from '../kernels/helpers.js';
 import type { Caps } from '../problem/caps.js';
-import { groupsIn, type QuantizedMatrix, wordsInRow } from '../problem/matrix.js';
-import type { Weights } from '../problem/problem.js';
-import { type Slice, window } from './binding.js';
-import { type Packed, quadsOf, type Slab, whole } from './packed-layout.js';
-import { type Step, step } from './step.js';
+import { widthOf, wordsOf } from '../problem/code-width.js';
+import { groupsIn, type QuantizedMatrix } from '../problem/matrix.js';
+import type { ColumnView, Operands, Weights } from '../problem/problem.js';
+import type { View } from '../problem/view.js';
+import { fitting, pieces, type Slice, window } from './binding.js';
+import { type Dispatch, dispatch } from './dispatch.js';
+import { biasSlice, columnQuantSlice, type Packed, quadsOf, type Slab } from './packed-layout.js';
+
+/** Tensors by role. */
+export type Views = Readonly<Record<string, View | undefined>>;
+
+interface LoadContext {
+  readonly operands: Operands;
+  readonly packed: Packed;
+  readonly caps: Caps;
+}
+
+// ---------------------------------------------------------------------------------------------------------------- tensors
+
+/** The dispatches that bring a layer's tensors into its packed buffers. @throws UnsupportedError */
+export function loadSteps(context: LoadContext, views: Views): Dispatch[] {
+  const { operands, packed, caps } = context;
+  const { groups } = operands;
+  const perGroup = (name: string, columns: ColumnView, slab: Slab, out: Slice) =>
+    packColumns(caps, { name, view: views[name]!, columns, groups, slab, out });
+  return [
+    ...packed.slabs.flatMap((slab) => [
+      ...packWeight(context, views.weight!, slab),
+      ...perGroup('antiquantScale', operands.scale, slab, slab.scale),
+      ...(operands.offset ? perGroup('antiquantOffset', operands.offset, slab, slab.offset!) : []),
+    ]),
+    ...outputSteps(operands, caps, views),
+  ];
+}
+
+/** Those that bring bias and output scale. */
+export function outputSteps(outputs: Pick<Operands, 'n' | 'bias' | 'quant'>, caps: Caps, views: Views): Dispatch[] {
+  const { n, bias, quant } = outputs;
+  const slab = { begin: 0, count: n, quads: quadsOf(n) };
+  return [
+    ...(bias ? packColumns(caps, { name: 'bias', view: views.bias!, columns: bias, groups: 1, slab, out: biasSlice(outputs) }) : []),
+    ...(quant ? [packQuant(caps, { n, quant, scale: views.quantScale!, offset: views.quantOffset })] : []),
+  ];
+}
+
+/** How a weight tensor can be cut into windows: along n or k, in units of `unit` of them, each `length` codes long in memory. */
+function cutOf({ n, k, bits, weight }: Operands) {
+  const { inWord } = widthOf(bits);
+  const tile = 8 * inWord; // columns of a FRACTAL_NZ tile: 32 bytes
+  const tileRows = Math.ceil((weight.nz === 1 ? n : k) / 16);
+  const length = tileRows * 16 * tile;
+  switch (weight.nz) {
+    case 1:
+      return { axis: 'k', unit: tile, length, total: Math.ceil(k / tile) * length, tileRows };
+    case 2:
+      return { axis: 'n', unit: tile, length, total: Math.ceil(n / tile) * length, tileRows };
+    default:
+      return weight.strideK === 1
+        ? { axis: 'n', unit: 1, length: weight.strideN, total: n * k, tileRows }
+        : { axis: 'k', unit: inWord, length: inWord * weight.strideK, total: n * k, tileRows };
+  }
+}
+
+/** Weight codes: the source is cut along its slow axis, and every piece fills a rectangle of [words, n]. */
+function packWeight({ operands, packed, caps }: LoadContext, view: View, slab: Slab): Dispatch[] {
+  const { k, bits, weight } = operands;
+  const { inWord, inElement, zero } = widthOf(bits);
+  const first = view.offset * inElement;
+  const { axis, unit, length, total, tileRows } = cutOf(operands);
+  const fit = fitting(caps, { what: 'weight', bytes: (length * bits) / 8 });
+  const [from, to] = axis === 'n' ? [slab.begin, slab.begin + slab.count] : [0, k];
+  const units = pieces({ begin: Math.floor(from / unit), end: Math.ceil(to / unit) }, fit);
+  return [...units].map(({ begin, count }) => {
+    const low = Math.max(from, begin * unit);
+    const high = Math.min(to, (begin + count) * unit);
+    const [n0, n1] = axis === 'n' ? [low, high] : [slab.begin, slab.begin + slab.count];
+    const [word0, word1] = axis === 'k' ? [low / inWord, Math.ceil(high / inWord)] : [0, packed.words];
+    const { base, ...source } = window(caps, {
+      buffer: 'weight',
+      bits,
+      first: first + begin * length,
+      length: Math.min(count * length, total - begin * length),
+    });
+    return dispatch(caps, {
+      shader: repack,
+      params: { BITS: bits, NZ: weight.nz },
+      workgroups: Math.ceil(((n1 - n0) * (word1 - word0)) / 64),
+      uniforms: {
+        n_count: n1 - n0,
+        word_count: word1 - word0,
+        n: n0,
+        word: word0,
+        k,
+        base: base + first,
+        stride_n: weight.strideN,
+        stride_k: weight.strideK,
+        tile_rows: tileRows,
+        packed_base: word0 * slab.quads * 4 + (n0 - slab.begin),
+        packed_pitch: slab.quads * 4,
+        flip: zero,
+      },
+      bindings: { source, packed: slab.w },
+    });
+  });
+}
+
+/** Values of repack-scale's param SOURCE. */
+const SOURCE: Readonly<Partial<Record<DType, number>>> = { float32: 0, float16: 1, bfloat16: 2, int32: 3, int64: 4 };
+
+/** A scale, offset or bias of (G, n) into [groups, quads]; 16-bit ones keep their bits, except the bias. */
+function packColumns(
+  caps: Caps,
+  {
+    name,
+    view,
+    columns: { dtype, strideG, strideN },
+    groups,
+    slab,
+    out,
+  }: {
+    readonly name: string;
+    readonly view: View;
+    readonly columns: ColumnView;
+    readonly groups: number;
+    readonly slab: Pick<Slab, 'begin' | 'count' | 'quads'>;
+    readonly out: Slice;
+  },
+): Dispatch[] {
+  const sixteen = BYTES[dtype] === 2 && name !== 'bias';
+  const bits = BYTES[dtype] * 8;
+  const outPitch = slab.quads * (sixteen ? 2 : 4);
+  // (N, G) in memory: a slab's columns are one run. (G, N): cut along the groups. One value or one row: read whole.
+  const perGroup = strideG > strideN;
+  const start = view.offset + (perGroup ? 0 : slab.begin * strideN);
+  const length = (groups - 1) * strideG + ((perGroup ? slab.begin : 0) + slab.count - 1) * strideN + 1;
+  const fit = perGroup ? fitting(caps, { what: name, bytes: (strideG * bits) / 8 }) : groups;
+  if (!perGroup) fitting(caps, { what: name, bytes: (length * bits) / 8 });
+  return [...pieces({ end: groups }, fit)].map((piece) => {
+    const skipped = perGroup ? piece.begin * strideG : 0;
+    const { base, ...source } = window(caps, {
+      buffer: name,
+      bits,
+      first: start + skipped,
+      length: perGroup ? Math.min(piece.count * strideG, length - skipped) : length,
+    });
+    return dispatch(caps, {
+      shader: repackScale,
+      params: { SOURCE: SOURCE[dtype]!, PACKED: sixteen ? 1 : 0 },
+      workgroups: Math.ceil((piece.count * outPitch) / 64),
+      uniforms: {
+        n: slab.count,
+        groups: piece.count,
+        base: base + view.offset + slab.begin * strideN + piece.begin * strideG,
+        stride_g: strideG,
+        stride_n: strideN,
+        out_base: piece.begin * outPitch,
+        out_pitch: outPitch,
+        out_count: outPitch,
+      },
+      bindings: { source, out },
+    });
+  });
+}
+
+function packQuant(
+  caps: Caps,
+  {
+    n,
+    quant: { packed, stride, offset: hasOffset },
+    scale,
+    offset,
+  }: { readonly n: number; readonly quant: NonNullable<Operands['quant']>; readonly scale: View; readonly offset: View | undefined },
+): Dispatch {
+  const length = stride === 0 ? 1 : n;
+  const { base: scaleBase, ...scaleSlice } = window(caps, { buffer: 'quantScale', bits: packed ? 64 : 32, first: scale.offset, length });
+  const { base: offsetBase, ...offsetSlice } = window(caps, { buffer: 'quantOffset', bits: 32, first: offset?.offset ?? 0, length });
+  return dispatch(caps, {
+    shader: repackQuant,
+    params: { PACKED: packed ? 1 : 0, OFFSET: hasOffset ? 1 : 0 },
+    workgroups: Math.ceil(n / 64),
+    uniforms: {
+      n,
+      stride,
+      scale_base: scaleBase + scale.offset,
+      offset_base: hasOffset ? offsetBase + offset!.offset : 0,
+      out_pitch: quadsOf(n) * 4,
+    },
+    bindings: { scale: scaleSlice, ...(hasOffset && { offset: offsetSlice }), out: columnQuantSlice({ n }) },
+  });
+}
+
+// --------------------------------------------------------------------------------------------------------------- matrices
 
 /** Where a piece's first code lies in the whole matrix: n a multiple of 4, k one of whole words and groups. */
 export interface Corner {
@@ -16,11 +202,28 @@ export interface Corner {
   readonly k: number;
 }
 
+/** A piece of a matrix, and the weights that it is a piece of. */
+interface PieceContext {
+  readonly piece: QuantizedMatrix;
+  readonly corner: Corner;
+  readonly weights: Weights;
+  readonly caps: Caps;
+}
+
+/** Columns of a piece that lie in a slab. */
+interface Columns {
+  readonly slab: Slab;
+  /** The first, counted in the piece; and in the slab. */
+  readonly first: number;
+  readonly at: number;
+  readonly count: number;
+}
+
 /** What a layer is by the matrix it has, or by a first piece of it and the size of the whole. */
 export function weightsOf(
   matrix: QuantizedMatrix,
-  { n, k, groupSize }: { readonly n: number; readonly k: number; readonly groupSize: number } = matrix,
-): Pick<Weights, 'n' | 'k' | 'bits' | 'mode' | 'groupSize' | 'groups' | 'scaleDtype' | 'shift' | 'codebook' | 'permuted'> {
+  { n, k, groupSize }: Pick<QuantizedMatrix, 'n' | 'k' | 'groupSize'> = matrix,
+): Omit<Weights, 'biased' | 'requantized'> {
   const { bits, scaleDtype, zeroPoint, minimum, codebook, permutation } = matrix;
   const groups = Math.ceil(k / groupSize);
   return {
@@ -37,87 +240,81 @@ export function weightsOf(
   };
 }
 
-/** What the steps read: codes as they are, scale and shift in the matrix's scaleDtype. */
+/** What the dispatches read, by role: codes as they are, scale and shift in the matrix's scaleDtype. */
 export function pieceData(matrix: QuantizedMatrix): Readonly<Record<string, Uint32Array | Uint16Array | Float32Array>> {
   const { bits, codes, scale, zeroPoint, minimum, scaleDtype } = matrix;
-  const shift = zeroPoint ? zeroPoint.map((zero) => 2 ** (bits - 1) - zero) : minimum;
+  const { zero } = widthOf(bits);
+  const shift = zeroPoint ? zeroPoint.map((point) => zero - point) : minimum;
   return { codes, scales: encode(scale, scaleDtype), ...(shift && { shifts: encode(shift, scaleDtype) }) };
 }
 
 const encode = (values: Float32Array, dtype: FloatDType): Float32Array | Uint16Array =>
   dtype === 'float32' ? values : encode16(values, dtype);
 
-export function packPiece(piece: QuantizedMatrix, corner: Corner, weights: Weights, packed: Packed, caps: Caps): Step[] {
-  return packed.slabs.flatMap((slab, i) => {
+/** The dispatches that bring a piece into the packed buffers. */
+export function pieceSteps(context: PieceContext, { slabs }: Packed): Dispatch[] {
+  const { piece, corner } = context;
+  return slabs.flatMap((slab) => {
     const begin = Math.max(slab.begin, corner.n);
     const end = Math.min(slab.begin + slab.count, corner.n + piece.n);
     if (begin >= end) return [];
     const columns = { slab, first: begin - corner.n, at: begin - slab.begin, count: end - begin };
     return [
-      packCodes(piece, corner, columns, caps, whole(packed, `w${i}`)),
-      packValues(piece, corner, columns, weights, caps, 'scales', whole(packed, `scale${i}`)),
-      ...(weights.shift === 'none' ? [] : [packValues(piece, corner, columns, weights, caps, 'shifts', whole(packed, `offset${i}`))]),
+      pieceCodes(context, columns),
+      pieceValues(context, columns, { role: 'scales', out: slab.scale }),
+      ...(slab.offset ? [pieceValues(context, columns, { role: 'shifts', out: slab.offset })] : []),
     ];
   });
 }
 
-/** Columns of a piece that lie in a slab. */
-interface Columns {
-  readonly slab: Slab;
-  /** The first, counted in the piece; and in the slab. */
-  readonly first: number;
-  readonly at: number;
-  readonly count: number;
-}
-
-function packCodes({ n, k, bits }: QuantizedMatrix, corner: Corner, { slab, first, at, count }: Columns, caps: Caps, packed: Slice): Step {
-  const codes = 32 / bits;
-  const words = wordsInRow(k, bits);
-  const source = window(caps, 'codes', 32, 0, n * words);
-  return step(caps, repack, { BITS: bits, NZ: 0 }, Math.ceil((count * words) / 64), {
+function pieceCodes({ piece: { n, k, bits }, corner, caps }: PieceContext, { slab, first, at, count }: Columns): Dispatch {
+  const { inWord } = widthOf(bits);
+  const words = wordsOf(k, bits);
+  const { base, ...source } = window(caps, { buffer: 'codes', bits: 32, first: 0, length: n * words });
+  return dispatch(caps, {
+    shader: repack,
+    params: { BITS: bits, NZ: 0 },
+    workgroups: Math.ceil((count * words) / 64),
     uniforms: {
       n_count: count,
       word_count: words,
       n: first,
       word: 0,
       k,
-      base: 0,
-      stride_n: words * codes,
+      base,
+      stride_n: words * inWord,
       stride_k: 1,
       tile_rows: 0,
       flip: 0, // codes are unsigned as they are
-      packed_base: (corner.k / codes) * slab.quads * 4 + at,
+      packed_base: (corner.k / inWord) * slab.quads * 4 + at,
       packed_pitch: slab.quads * 4,
     },
-    bindings: { source, packed },
+    bindings: { source, packed: slab.w },
   });
 }
 
-const SOURCE: Readonly<Record<FloatDType, number>> = { float32: 0, float16: 1, bfloat16: 2 };
-
-function packValues(
-  piece: QuantizedMatrix,
-  corner: Corner,
+function pieceValues(
+  { piece, corner, weights: { groupSize, scaleDtype }, caps }: PieceContext,
   { slab, first, at, count }: Columns,
-  { groupSize, scaleDtype }: Weights,
-  caps: Caps,
-  role: string,
-  out: Slice,
-): Step {
+  { role, out }: { readonly role: string; readonly out: Slice },
+): Dispatch {
   const groups = groupsIn(piece);
   const sixteen = scaleDtype !== 'float32';
   const perQuad = sixteen ? 2 : 4; // u32s
-  const source = window(caps, role, 8 * BYTES[scaleDtype], 0, piece.n * groups);
-  const made = perQuad * quadsOf(count);
+  const { base, ...source } = window(caps, { buffer: role, bits: 8 * BYTES[scaleDtype], first: 0, length: piece.n * groups });
+  const outCount = perQuad * quadsOf(count);
   const pitch = slab.quads * perQuad;
-  return step(caps, repackScale, { SOURCE: SOURCE[scaleDtype], PACKED: sixteen ? 1 : 0 }, Math.ceil((groups * made) / 64), {
+  return dispatch(caps, {
+    shader: repackScale,
+    params: { SOURCE: SOURCE[scaleDtype]!, PACKED: sixteen ? 1 : 0 },
+    workgroups: Math.ceil((groups * outCount) / 64),
     uniforms: {
       n: count,
       groups,
-      base: first * groups,
+      base: base + first * groups,
       stride_g: 1,
       stride_n: groups,
-      out_count: made,
+      out_count: outCount,
       out_base: Math.floor(corner.k / groupSize) * pitch + (at / 4) * perQuad,
       out_pitch: pitch,
     },

@@ -1,13 +1,11 @@
-// The packed layout that every kernel reads (docs/format.md): sizes, slabs, and the dispatches that fill it from the caller's tensors.
-// Pure. A slab is a run of columns whose words fit one binding; small weights are one slab.
-
-import { BYTES, type DType } from '../dtype.js';
+// The packed layout that every kernel reads (docs/format.md): which buffers a layer's weights have, their sizes, and where a slab lies in
+// them. A slab is a run of columns whose words fit one binding; small weights are one slab. No other file spells a buffer's role. Pure.
+import { BYTES } from '../dtype.js';
 import { UnsupportedError } from '../errors.js';
-import { repack, repackQuant, repackScale } from '../kernels/helpers.js';
 import type { Caps } from '../problem/caps.js';
-import type { ColumnView, Operands, View, Weights } from '../problem/problem.js';
-import { fitting, pieces, type Slice, window } from './binding.js';
-import { type Step, step } from './step.js';
+import { wordsOf } from '../problem/code-width.js';
+import type { Weights } from '../problem/problem.js';
+import { pieces, type Slice } from './binding.js';
 
 export interface Slab {
   /** First column; a multiple of 4. */
@@ -17,194 +15,81 @@ export interface Slab {
   readonly quads: number;
   /** Quads from a row to the next: more than `quads` where other layers' columns lie beside. */
   readonly pitch: number;
+  /** [words, pitch] quads of codes. */
+  readonly w: Slice;
+  /** [groups, pitch] quads. */
+  readonly scale: Slice;
+  /** As scale: what is added to a code before it is scaled, or a minimum after. */
+  readonly offset: Slice | undefined;
 }
 export interface Packed {
   /** u32 words along k. */
   readonly words: number;
   readonly slabs: readonly Slab[];
-  /** Bytes of every buffer, by role: `w0`, `scale0`, `offset0`, …, `columnBias`, `columnQuant`, `codebook`, `permutation`. */
-  readonly sizes: Readonly<Record<string, number>>;
-  /** Where a role starts in its buffer, in bytes, if not at 0. */
-  readonly starts?: Readonly<Record<string, number>>;
 }
 
 export const quadsOf = (columns: number): number => Math.ceil(columns / 4);
 
-/** Sizes and slabs of a layer's packed weights. @throws UnsupportedError if four columns do not fit a binding */
+// What a layer has once, whatever its slabs.
+export const biasSlice = ({ n }: Pick<Weights, 'n'>): Slice => ({ buffer: 'columnBias', offset: 0, size: quadsOf(n) * 16 });
+export const columnQuantSlice = ({ n }: Pick<Weights, 'n'>): Slice => ({ buffer: 'columnQuant', offset: 0, size: quadsOf(n) * 32 });
+export const codebookSlice: Slice = { buffer: 'codebook', offset: 0, size: 64 };
+export const permutationSlice = ({ k }: Pick<Weights, 'k'>): Slice => ({ buffer: 'permutation', offset: 0, size: 4 * k });
+
+/** Slabs of a layer's packed weights. @throws UnsupportedError if four columns do not fit a binding, or a row of columns does not */
 export function packedLayout(weights: Weights, caps: Caps): Packed {
-  const { n, k, bits, groups, scaleDtype, shift, codebook, permuted, requantized } = weights;
-  const words = Math.ceil(k / (32 / bits));
+  const { n, k, bits, groups, scaleDtype, shift, requantized } = weights;
+  const words = wordsOf(k, bits);
   const largest = Math.min(caps.maxStorageBufferBindingSize, caps.maxBufferSize);
-  const fit = Math.floor(largest / (words * 16));
   const limit = `the smaller of maxStorageBufferBindingSize (${caps.maxStorageBufferBindingSize}) and maxBufferSize (${caps.maxBufferSize}) is ${largest}`;
+  const fit = Math.floor(largest / (words * 16));
   if (fit < 1) throw new UnsupportedError(`weights with K = ${k}`, [`four columns need ${words * 16} bytes, ${limit}`]);
-  const slabs = [...pieces(quadsOf(n), fit)].map(({ begin, count }) => ({
-    begin: 4 * begin,
-    count: Math.min(4 * count, n - 4 * begin),
-    quads: count,
-    pitch: count,
-  }));
-  for (const [name, need] of Object.entries({ bias: quadsOf(n) * 16, ...(requantized && { quantScale: quadsOf(n) * 32 }) })) {
-    if (need > largest) throw new UnsupportedError(`${name} of ${n} columns`, [`needs ${need} bytes, ${limit}`]);
+  const columns = { bias: biasSlice(weights), ...(requantized && { quantScale: columnQuantSlice(weights) }) };
+  for (const [name, { size }] of Object.entries(columns)) {
+    if (size > largest) throw new UnsupportedError(`${name} of ${n} columns`, [`needs ${size} bytes, ${limit}`]);
   }
-  const scaleBytes = BYTES[scaleDtype];
-  const sizes: Record<string, number> = { columnBias: quadsOf(n) * 16 };
-  slabs.forEach((slab, i) => {
-    sizes[`w${i}`] = words * slab.quads * 16;
-    sizes[`scale${i}`] = groups * slab.quads * 4 * scaleBytes;
-    if (shift !== 'none') sizes[`offset${i}`] = groups * slab.quads * 4 * scaleBytes;
+  const slabs = [...pieces({ end: quadsOf(n) }, fit)].map(({ begin, count: quads }, i): Slab => {
+    const perGroup = groups * quads * 4 * BYTES[scaleDtype];
+    return {
+      begin: 4 * begin,
+      count: Math.min(4 * quads, n - 4 * begin),
+      quads,
+      pitch: quads,
+      w: { buffer: `w${i}`, offset: 0, size: words * quads * 16 },
+      scale: { buffer: `scale${i}`, offset: 0, size: perGroup },
+      offset: shift === 'none' ? undefined : { buffer: `offset${i}`, offset: 0, size: perGroup },
+    };
   });
-  if (requantized) sizes.columnQuant = quadsOf(n) * 32;
-  if (codebook) sizes.codebook = 64;
-  if (permuted) sizes.permutation = 4 * k;
-  return { words, slabs, sizes };
+  return { words, slabs };
 }
 
-/** Words of a group; all of them where there are no groups. */
-export const groupWords = ({ groupSize, k, bits }: Pick<Weights, 'groupSize' | 'k' | 'bits'>, { words }: Packed): number =>
-  groupSize >= k ? words : (groupSize * bits) / 32;
+/** Every part of a layer's own buffers. */
+export const slicesOf = (weights: Weights, { slabs }: Packed): readonly Slice[] => [
+  biasSlice(weights),
+  ...slabs.flatMap(({ w, scale, offset }) => (offset ? [w, scale, offset] : [w, scale])),
+  ...(weights.requantized ? [columnQuantSlice(weights)] : []),
+  ...(weights.codebook ? [codebookSlice] : []),
+  ...(weights.permuted ? [permutationSlice(weights)] : []),
+];
 
-export const whole = (packed: Packed, buffer: string): Slice => ({
-  buffer,
-  offset: packed.starts?.[buffer] ?? 0,
-  size: packed.sizes[buffer]!,
+/** Bytes of packed weights, with all that goes with them. */
+export const packedBytes = (weights: Weights, packed: Packed): number => slicesOf(weights, packed).reduce((sum, { size }) => sum + size, 0);
+
+/** The same without offsets, and the slices that are no longer needed. */
+export const withoutOffsets = (packed: Packed): { readonly packed: Packed; readonly dropped: readonly Slice[] } => ({
+  packed: { ...packed, slabs: packed.slabs.map((slab) => ({ ...slab, offset: undefined })) },
+  dropped: packed.slabs.flatMap(({ offset }) => (offset ? [offset] : [])),
 });
 
-/** The dispatches that bring a layer's tensors (roles `weight`, `antiquantScale`, …) into its packed buffers. */
-export function packSteps(operands: Operands, packed: Packed, caps: Caps, views: Readonly<Record<string, View | undefined>>): Step[] {
-  const steps = packed.slabs.flatMap((slab, i) => [
-    ...packWeight(operands, packed, caps, views.weight!.offset, slab, i),
-    ...packColumns(caps, 'antiquantScale', views.antiquantScale!, operands.scale, operands, slab, whole(packed, `scale${i}`)),
-    ...(operands.offset
-      ? packColumns(caps, 'antiquantOffset', views.antiquantOffset!, operands.offset, operands, slab, whole(packed, `offset${i}`))
-      : []),
-  ]);
-  return [...steps, ...packOutputs(operands, packed, caps, views)];
-}
-
-/** Those that bring bias and output scale. */
-export function packOutputs(
-  { n, bias, quant }: Pick<Operands, 'n' | 'bias' | 'quant'>,
-  packed: Packed,
-  caps: Caps,
-  views: Readonly<Record<string, View | undefined>>,
-): Step[] {
-  const quads = quadsOf(n);
-  const all = { begin: 0, count: n, quads, pitch: quads };
-  return [
-    ...(bias ? packColumns(caps, 'bias', views.bias!, bias, { groups: 1, n }, all, whole(packed, 'columnBias')) : []),
-    ...(quant ? [packQuant(n, quant, packed, caps, views.quantScale!, views.quantOffset)] : []),
-  ];
-}
-
-/** Weight codes: source's slow axis is walked in pieces that fit a binding, and every piece fills a rectangle of [words, n]. */
-function packWeight(operands: Operands, packed: Packed, caps: Caps, offset: number, slab: Slab, index: number): Step[] {
-  const { n, k, bits, weight } = operands;
-  const codes = 32 / bits;
-  const tile = 8 * codes; // columns of a FRACTAL_NZ tile: 32 bytes
-  const first = offset * (bits === 4 ? 8 : 1); // an element of an int4 tensor is a word
-  const tileRows = Math.ceil((weight.nz === 1 ? n : k) / 16);
-  // Along which axis source can be cut, in units of how many n or k, and how many codes such a unit is long.
-  const cut =
-    weight.nz === 1
-      ? { axis: 'k', unit: tile, length: tileRows * 16 * tile }
-      : weight.nz === 2
-        ? { axis: 'n', unit: tile, length: tileRows * 16 * tile }
-        : weight.strideK === 1
-          ? { axis: 'n', unit: 1, length: weight.strideN }
-          : { axis: 'k', unit: codes, length: codes * weight.strideK };
-  const total = weight.nz > 0 ? Math.ceil((weight.nz === 1 ? k : n) / tile) * tileRows * 16 * tile : n * k;
-  const fit = fitting(caps, 'weight', (cut.length * bits) / 8);
-  const [from, to] = cut.axis === 'n' ? [slab.begin, slab.begin + slab.count] : [0, k];
-  const units = pieces(Math.ceil(to / cut.unit), fit, Math.floor(from / cut.unit));
-  return [...units].map(({ begin, count }) => {
-    const low = Math.max(from, begin * cut.unit);
-    const high = Math.min(to, (begin + count) * cut.unit);
-    const [n0, n1] = cut.axis === 'n' ? [low, high] : [slab.begin, slab.begin + slab.count];
-    const [word0, word1] = cut.axis === 'k' ? [low / codes, Math.ceil(high / codes)] : [0, packed.words];
-    const source = window(caps, 'weight', bits, first + begin * cut.length, Math.min(count * cut.length, total - begin * cut.length));
-    return step(caps, repack, { BITS: bits, NZ: weight.nz }, Math.ceil(((n1 - n0) * (word1 - word0)) / 64), {
-      uniforms: {
-        n_count: n1 - n0,
-        word_count: word1 - word0,
-        n: n0,
-        word: word0,
-        k,
-        base: source.base + first,
-        stride_n: weight.strideN,
-        stride_k: weight.strideK,
-        tile_rows: tileRows,
-        packed_base: word0 * slab.quads * 4 + (n0 - slab.begin),
-        packed_pitch: slab.quads * 4,
-        flip: 2 ** (bits - 1),
-      },
-      bindings: { source, packed: whole(packed, `w${index}`) },
-    });
-  });
-}
-
-const SOURCE: Readonly<Partial<Record<DType, number>>> = { float32: 0, float16: 1, bfloat16: 2, int32: 3, int64: 4 };
-
-/** A scale, offset or bias of (G, n) into [groups, quads]; 16-bit ones keep their bits, except the bias. */
-function packColumns(
-  caps: Caps,
-  name: string,
-  view: View,
-  columns: ColumnView,
-  { groups, n }: { readonly groups: number; readonly n: number },
-  slab: Slab,
-  out: Slice,
-): Step[] {
-  const { dtype, strideG, strideN } = columns;
-  const sixteen = BYTES[dtype] === 2 && name !== 'bias';
-  const params = { SOURCE: SOURCE[dtype]!, PACKED: sixteen ? 1 : 0 };
-  const bits = BYTES[dtype] * 8;
-  const outPitch = slab.quads * (sixteen ? 2 : 4);
-  // (N, G) in memory: a slab's columns are one run. (G, N): cut along the groups. One value or one row: read whole.
-  const perGroup = strideG > strideN;
-  const length = perGroup ? (groups - 1) * strideG + (n - 1) * strideN + 1 : (slab.count - 1) * strideN + (groups - 1) * strideG + 1;
-  const start = view.offset + (perGroup ? 0 : slab.begin * strideN);
-  const fit = perGroup ? fitting(caps, name, (strideG * bits) / 8) : groups;
-  if (!perGroup) fitting(caps, name, (length * bits) / 8);
-  return [...pieces(groups, fit)].map((piece) => {
-    const from = perGroup ? start + piece.begin * strideG : start;
-    const source = window(caps, name, bits, from, perGroup ? Math.min(piece.count * strideG, length - piece.begin * strideG) : length);
-    return step(caps, repackScale, params, Math.ceil((piece.count * outPitch) / 64), {
-      uniforms: {
-        n: slab.count,
-        groups: piece.count,
-        base: source.base + view.offset + slab.begin * strideN + piece.begin * strideG,
-        stride_g: strideG,
-        stride_n: strideN,
-        out_base: piece.begin * outPitch,
-        out_pitch: outPitch,
-        out_count: outPitch,
-      },
-      bindings: { source, out },
-    });
-  });
-}
-
-function packQuant(
-  n: number,
-  { packed: isPacked, stride, offset: hasOffset }: NonNullable<Operands['quant']>,
-  packed: Packed,
-  caps: Caps,
-  scale: View,
-  offset: View | undefined,
-): Step {
-  const length = stride === 0 ? 1 : n;
-  const scaleWindow = window(caps, 'quantScale', isPacked ? 64 : 32, scale.offset, length);
-  const offsetWindow = hasOffset ? window(caps, 'quantOffset', 32, offset!.offset, length) : undefined;
-  const groups = Math.ceil(n / 64);
-  return step(caps, repackQuant, { PACKED: isPacked ? 1 : 0, OFFSET: hasOffset ? 1 : 0 }, groups, {
-    uniforms: {
-      n,
-      stride,
-      scale_base: scaleWindow.base + scale.offset,
-      offset_base: hasOffset ? offsetWindow!.base + offset!.offset : 0,
-      out_pitch: quadsOf(n) * 4,
-    },
-    bindings: { scale: scaleWindow, ...(offsetWindow && { offset: offsetWindow }), out: whole(packed, 'columnQuant') },
-  });
+/** The weights of a layer of one slab among those of several: their slab, and this layer's first column in it. */
+export function besides(own: Packed, joint: Packed, { begin, groups }: { readonly begin: number; readonly groups: number }): Packed {
+  const [slab, shared] = [own.slabs[0]!, joint.slabs[0]!];
+  /** From the layer's first quad of row 0 to the end of all rows. */
+  const from = (slice: Slice, rows: number): Slice => {
+    const offset = (begin / 4) * (slice.size / (rows * shared.pitch));
+    return { buffer: slice.buffer, offset, size: slice.size - offset };
+  };
+  const offset = shared.offset && from(shared.offset, groups);
+  const [w, scale] = [from(shared.w, joint.words), from(shared.scale, groups)];
+  return { ...own, slabs: [{ ...slab, pitch: shared.pitch, w, scale, offset }] };
 }

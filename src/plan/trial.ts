@@ -6,24 +6,26 @@
 
 import { requantize } from '../ascend/quant-param.js';
 import { BYTES, decode16, encode16, type FloatDType, roundTo, wholeWords } from '../dtype.js';
+import { extentOf } from '../kernels/fits.js';
 import { kernels } from '../kernels/index.js';
 import { type Extent, type Kernel, variantId } from '../kernels/kernel.js';
 import type { Accuracy } from '../problem/accuracy.js';
 import type { Caps } from '../problem/caps.js';
+import { type Bits, widthOf } from '../problem/code-width.js';
 import { packCodes, type QuantizedMatrix } from '../problem/matrix.js';
 import { contiguousX, type Problem, type Weights } from '../problem/problem.js';
 import { referenceMatrix } from '../reference/reference-matrix.js';
 import type { Params } from '../wgsl/preprocess.js';
+import type { Dispatch } from './dispatch.js';
 import { tileOf } from './findings.js';
 import { packedLayout } from './packed-layout.js';
 import { makePlan } from './plan.js';
-import type { Step } from './step.js';
 
 export interface Trial {
   readonly variant: string;
   readonly problem: Problem;
   readonly accuracy: Accuracy;
-  readonly steps: readonly Step[];
+  readonly dispatches: readonly Dispatch[];
   /** What each buffer holds before, by role; `y` is poison. */
   readonly contents: ReadonlyMap<string, Uint8Array<ArrayBuffer>>;
 }
@@ -59,23 +61,24 @@ const xAt = (m: number, k: number): number => {
 /** 16 values of a codebook, halves of small whole numbers in no order. */
 const VALUES = Float32Array.from({ length: 16 }, (_, i) => ((7 * i + 3) % 16) / 2 - 3.5);
 /** q: the code less that of weight 0. */
-const codeAt = (n: number, k: number, bits: number): number => {
+const codeAt = (n: number, k: number, bits: Bits): number => {
+  const { mask, zero } = widthOf(bits);
   const t = noise(n, k, 2);
-  if (bits === 4) return (t % 16) - 8;
-  return t % 32 === 0 ? ((t >>> 8) % 256) - 128 : ((t >>> 8) % 19) - 9;
+  if (mask < 32) return (t & mask) - zero;
+  return t % 32 === 0 ? ((t >>> 8) & mask) - zero : ((t >>> 8) % 19) - 9; // sums stay below 2^24
 };
 const scaleAt = (n: number, g: number): number => SCALES[noise(n, g, 3) % 4]!;
 const offsetAt = (n: number, g: number): number => (noise(n, g, 4) % 7) - 3;
 /** The weight of code 0; that of the middle code is small, as with an offset. */
-const minimumAt = (n: number, g: number, bits: number): number => offsetAt(n, g) - scaleAt(n, g) * 2 ** (bits - 1);
+const minimumAt = (n: number, g: number, bits: Bits): number => offsetAt(n, g) - scaleAt(n, g) * widthOf(bits).zero;
 const biasAt = (n: number): number => ((noise(n, 0, 5) % 17) - 8) / 2;
 const quantAt = (n: number) => ({ scale: 2 ** -(3 + (noise(n, 0, 6) % 4)), offset: (noise(n, 0, 7) % 41) - 20 });
 
 /** W, a whole number of eighths. */
-function weightAt({ bits, groupSize, shift, codebook }: Problem, n: number, k: number): number {
+function weightAt({ bits, groupSize, shift, codebook }: Weights, n: number, k: number): number {
   const g = Math.floor(k / groupSize);
   const q = codeAt(n, k, bits);
-  const zero = 2 ** (bits - 1);
+  const { zero } = widthOf(bits);
   if (codebook) return scaleAt(n, g) * VALUES[q + zero]!;
   if (shift === 'minimum') return scaleAt(n, g) * (q + zero) + minimumAt(n, g, bits);
   return scaleAt(n, g) * (q + (shift === 'offset' ? offsetAt(n, g) : 0));
@@ -90,22 +93,14 @@ const floatBytes = (values: Float32Array<ArrayBuffer>, dtype: FloatDType): Uint8
   new Uint8Array((dtype === 'float32' ? values : encode16(values, dtype)).buffer);
 
 /** The packed buffers of docs/format.md. */
-function packedContents({
-  n,
-  k,
-  bits,
-  groups,
-  scaleDtype,
-  shift,
-  codebook,
-  yDtype,
-}: Problem): Readonly<Record<string, Uint8Array<ArrayBuffer>>> {
+function packedContents({ weights, yDtype }: Problem): Readonly<Record<string, Uint8Array<ArrayBuffer>>> {
+  const { n, k, bits, groups, scaleDtype, shift, codebook } = weights;
   const columns = Math.ceil(n / 4) * 4;
-  const codes = 32 / bits;
-  const w = new Uint32Array((k / codes) * columns);
+  const { inWord, zero } = widthOf(bits);
+  const w = new Uint32Array((k / inWord) * columns);
   for (let j = 0; j < k; j++) {
-    const [row, shift] = [Math.floor(j / codes) * columns, bits * (j % codes)];
-    for (let i = 0; i < n; i++) w[row + i]! |= (codeAt(i, j, bits) + 2 ** (bits - 1)) << shift;
+    const [row, shift] = [Math.floor(j / inWord) * columns, bits * (j % inWord)];
+    for (let i = 0; i < n; i++) w[row + i]! |= (codeAt(i, j, bits) + zero) << shift;
   }
   const perGroup = (at: (n: number, g: number) => number): Uint8Array<ArrayBuffer> =>
     floatBytes(
@@ -139,7 +134,7 @@ const RAGGED = [8, 32, 0];
 const ROWS = [2, 1, 17, 65, 129];
 
 /** A small problem with these operands that the kernel takes: more than a tile of rows and of columns, several groups, the last one short. */
-function shape(kernel: Kernel, tile: Params, params: Params, caps: Caps): Problem | undefined {
+function shape(kernel: Kernel, { tile, params, caps }: { tile: Params; params: Params; caps: Caps }): Problem | undefined {
   const make = (m: number, n: number, group: number, ragged: number): Problem => {
     const wanted = m * n <= 1024 ? 224 : 96; // k: less where there is much of y
     const whole = Number.isFinite(group) ? group * Math.max(ragged > 0 ? 1 : 2, Math.floor(wanted / group)) : 96;
@@ -147,19 +142,22 @@ function shape(kernel: Kernel, tile: Params, params: Params, caps: Caps): Proble
     const groupSize = Math.min(group, k);
     return {
       m,
-      n,
-      k,
-      bits: params.BITS as 4 | 8,
-      mode: groupSize < k ? 'group' : 'channel',
-      groupSize,
-      groups: Math.ceil(k / groupSize),
+      weights: {
+        n,
+        k,
+        bits: params.BITS as Bits,
+        mode: groupSize < k ? 'group' : 'channel',
+        groupSize,
+        groups: Math.ceil(k / groupSize),
+        scaleDtype: FLOATS[params.SCALE!]!,
+        shift: (['none', 'offset', 'minimum'] as const)[params.OFFSET!]!,
+        codebook: params.TABLE === 1,
+        permuted: false,
+        biased: true,
+        requantized: params.Y === 3,
+      },
       xDtype: X[params.X!]!,
-      scaleDtype: FLOATS[params.SCALE!]!,
       yDtype: params.Y === 3 ? 'int8' : FLOATS[params.Y!]!,
-      shift: (['none', 'offset', 'minimum'] as const)[params.OFFSET!]!,
-      codebook: params.TABLE === 1,
-      permuted: false,
-      bias: true,
       innerPrecise: 1,
       x: contiguousX(m, k),
       yOffset: GUARD,
@@ -168,7 +166,8 @@ function shape(kernel: Kernel, tile: Params, params: Params, caps: Caps): Proble
   for (const group of GROUP_SIZES)
     for (const ragged of RAGGED)
       for (const m of ROWS) {
-        const first = kernel.fit(make(m, 260, group, ragged), caps, tile);
+        const extent = (problem: Problem) => extentOf(kernel, { problem, caps, tile });
+        const first = extent(make(m, 260, group, ragged));
         if (typeof first === 'string') continue;
         const { rows, quads } = first as Extent;
         const larger = [
@@ -176,7 +175,7 @@ function shape(kernel: Kernel, tile: Params, params: Params, caps: Caps): Proble
           make(rows + 1, 260, group, ragged),
           make(m, 4 * quads + 4, group, ragged),
         ];
-        return larger.find((problem) => typeof kernel.fit(problem, caps, tile) !== 'string') ?? make(m, 260, group, ragged);
+        return larger.find((problem) => typeof extent(problem) !== 'string') ?? make(m, 260, group, ragged);
       }
   return undefined;
 }
@@ -184,30 +183,31 @@ function shape(kernel: Kernel, tile: Params, params: Params, caps: Caps): Proble
 // ------------------------------------------------------------------------------------------------------------------ trial
 
 /** The trial of a variant; undefined if it is none of a matmul kernel's, or no small problem suits it. */
-export function makeTrial(name: string, params: Params, device: Caps): Trial | undefined {
+export function makeTrial({ kernel: name, params }: { readonly kernel: string; readonly params: Params }, device: Caps): Trial | undefined {
   const kernel = kernels.find((one) => one.name === name);
   const tile = kernel && tileOf(kernel, params);
   const known = X[params.X!] && FLOATS[params.SCALE!] && params.OFFSET! <= 2 && params.Y! <= 3;
   if (!tile || !known) return undefined;
   // One lane fills the device: k is not split, and y is what the variant writes.
   const caps = { ...device, lanes: 1, ...(params.X === FLOAT16_BITS && { f16: false }) };
-  const problem = shape(kernel, tile, params, caps);
+  const problem = shape(kernel, { tile, params, caps });
   if (!problem) return undefined;
-  const { m, n, k, xDtype, yDtype } = problem;
-  const weights: Weights = { ...problem, biased: problem.bias, requantized: yDtype === 'int8' };
-  const plan = makePlan(problem, packedLayout(weights, caps), caps, { kernel: name, tile });
+  const { m, weights, xDtype, yDtype } = problem;
+  const { n, k } = weights;
+  const plan = makePlan({ problem, packed: packedLayout(weights, caps), caps }, { force: { kernel: name, tile } });
   const variant = variantId(name, params);
   if (variantId(plan.kernel, plan.params) !== variant) return undefined;
   const x = floatBytes(matrix(new Float32Array(m * k), k, xAt), xDtype);
   const y = new Uint8Array(wholeWords((GUARD + m * n) * BYTES[yDtype]) + 4 * GUARD).fill(POISON);
   const scratch = Object.entries(plan.scratch).map(([role, size]) => [role, new Uint8Array(size).fill(POISON)] as const);
   const contents = new Map([...Object.entries(packedContents(problem)), ['x', x], ['y', y], ...scratch]);
-  return { variant, problem, accuracy: plan.accuracy, steps: plan.steps, contents };
+  return { variant, problem, accuracy: plan.accuracy, dispatches: plan.dispatches, contents };
 }
 
 /** What is wrong with the bytes that a trial left in `y`; undefined if nothing is. */
 export function judge({ problem, accuracy }: Trial, bytes: Uint8Array<ArrayBuffer>): Fault | undefined {
-  const { m, n, yDtype } = problem;
+  const { m, weights, yDtype } = problem;
+  const { n } = weights;
   const begin = GUARD * BYTES[yDtype];
   const end = begin + m * n * BYTES[yDtype];
   for (let i = 0; i < bytes.length; i++) {
@@ -237,16 +237,16 @@ export function judge({ problem, accuracy }: Trial, bytes: Uint8Array<ArrayBuffe
       if (got[i]! >= a && got[i]! <= b) continue;
       expected += `, from ${a} to ${b}`;
     }
-    return { where: `y[${Math.floor(i / n)}, ${i % n}] of (${m}, ${n}) from K = ${problem.k}`, expected, got: `${got[i]}` };
+    return { where: `y[${Math.floor(i / n)}, ${i % n}] of (${m}, ${n}) from K = ${weights.k}`, expected, got: `${got[i]}` };
   }
   return undefined;
 }
 
 /** The sums, bias included: no number here is rounded, in whatever order it is made. A test holds them against the reference. */
-export function exactSums(problem: Problem): Float64Array {
-  const { m, n, k, groupSize } = problem;
+export function exactSums({ m, weights }: Problem): Float64Array {
+  const { n, k, groupSize } = weights;
   const x = matrix(new Int8Array(m * k), k, xAt);
-  const values = matrix(new Float32Array(n * k), k, (i, j) => weightAt(problem, i, j));
+  const values = matrix(new Float32Array(n * k), k, (i, j) => weightAt(weights, i, j));
   const sums = new Float64Array(m * n);
   for (let i = 0; i < n; i++)
     for (let begin = 0, g = 0; begin < k; begin += groupSize, g++) {
@@ -261,15 +261,16 @@ export function exactSums(problem: Problem): Float64Array {
 }
 
 /** The reference's answer, from a matrix that holds the same numbers. */
-export function referenceOf({ m, n, k, bits, groupSize, groups, shift, codebook }: Problem, accuracy: Accuracy) {
+export function referenceOf({ m, weights }: Problem, accuracy: Accuracy) {
+  const { n, k, bits, groupSize, groups, shift, codebook } = weights;
   const tensor = (rows: number, columns: number, at: (row: number, column: number) => number) => ({
     data: matrix(new Float32Array(rows * columns), columns, at),
     shape: [rows, columns],
     dtype: 'float32' as const,
   });
   const grouped = (at: (n: number, g: number) => number) => matrix(new Float32Array(n * groups), groups, at);
-  const zero = 2 ** (bits - 1);
-  const weights: QuantizedMatrix = {
+  const { zero } = widthOf(bits);
+  const same: QuantizedMatrix = {
     n,
     k,
     bits,
@@ -286,5 +287,5 @@ export function referenceOf({ m, n, k, bits, groupSize, groups, shift, codebook 
     ...(shift === 'minimum' && { minimum: grouped((i, g) => minimumAt(i, g, bits)) }),
     ...(codebook && { codebook: VALUES }),
   };
-  return referenceMatrix(tensor(m, k, xAt), weights, { bias: { ...tensor(1, n, (_, i) => biasAt(i)), shape: [n] }, accuracy });
+  return referenceMatrix(tensor(m, k, xAt), same, { bias: { ...tensor(1, n, (_, i) => biasAt(i)), shape: [n] }, accuracy });
 }

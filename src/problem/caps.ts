@@ -29,6 +29,7 @@ export interface Caps {
   readonly maxSubgroupSize: number;
   readonly maxBufferSize: number;
   readonly maxStorageBufferBindingSize: number;
+  readonly maxStorageBuffersPerShaderStage: number;
   readonly minStorageBufferOffsetAlignment: number;
   readonly maxComputeWorkgroupsPerDimension: number;
   readonly maxComputeInvocationsPerWorkgroup: number;

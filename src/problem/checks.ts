@@ -4,18 +4,9 @@
 // leading batch dimensions of x.
 import type { FloatDType } from '../dtype.js';
 import { ArgumentError } from '../errors.js';
-import {
-  type ColumnView,
-  isContiguous,
-  isTransposed,
-  type LinearOptions,
-  type LinearSpec,
-  type Operands,
-  showShape,
-  type View,
-  type WeightTensors,
-  type XView,
-} from './problem.js';
+import { widthOfDtype } from './code-width.js';
+import type { ColumnView, LinearOptions, LinearSpec, Operands, WeightTensors, XView } from './problem.js';
+import { isContiguous, isTransposed, showShape, type View } from './view.js';
 
 const count = (shape: readonly number[]): number => shape.reduce((a, b) => a * b, 1);
 const same = (a: readonly number[], b: readonly number[]): boolean => a.length === b.length && a.every((v, i) => v === b[i]);
@@ -90,27 +81,28 @@ export function checkWeights(spec: LinearSpec, views: WeightTensors<View>, { fli
   }
 
   // weight
-  check(weight.dtype === 'int8' || weight.dtype === 'int32', 'weight', 'dtype int8, or int32 (eight int4)', weight.dtype);
+  const width = widthOfDtype(weight.dtype);
+  check(width !== undefined, 'weight', 'dtype int8, or int32 (eight int4)', weight.dtype);
   check(weight.format === 'ND' || weight.format === 'FRACTAL_NZ', 'weight', 'format ND or FRACTAL_NZ', weight.format);
   check(weight.shape.length === 2, 'weight', `two dimensions ${show([n, k])}`, show(weight.shape));
-  const bits = weight.dtype === 'int8' ? 8 : 4;
-  const perElement = bits === 4 ? 8 : 1;
+  const { bits, inElement, name: codeName } = width;
+  const packedCodes = inElement > 1;
   const transposed = isTransposed(weight);
   check(transposed || isContiguous(weight), 'weight', 'a contiguous tensor or the transpose of one', `strides ${show(weight.strides)}`);
-  // int4 are packed along the axis that is contiguous in memory. A single word may be either.
-  const alongK: readonly number[] = [n, k / perElement];
-  const alongN: readonly number[] = [n / perElement, k];
+  // Codes of which several are in an element are packed along the axis that is contiguous in memory. A single element may be either.
+  const alongK: readonly number[] = [n, k / inElement];
+  const alongN: readonly number[] = [n / inElement, k];
   const single = same(weight.shape, [1, 1]);
-  const packedAlongN = bits === 4 && (transposed || (single && n === 8 && k === 1));
+  const packedAlongN = packedCodes && (transposed || (single && n === inElement && k === 1));
   const expected = packedAlongN ? alongN : alongK;
   check(
     same(weight.shape, expected),
     'weight',
-    bits === 8
+    !packedCodes
       ? `shape ${show([n, k])}`
       : expected.every(Number.isInteger)
         ? `shape ${show(expected)} (eight int4 in an int32, along ${packedAlongN ? 'N' : 'K'})`
-        : `${packedAlongN ? 'N' : 'K'} to be a multiple of 8 (eight int4 in an int32), not ${packedAlongN ? n : k}`,
+        : `${packedAlongN ? 'N' : 'K'} to be a multiple of ${inElement} (eight int4 in an int32), not ${packedAlongN ? n : k}`,
     `shape ${show(weight.shape)}`,
   );
   const nz = weight.format === 'ND' ? 0 : transposed || packedAlongN ? 2 : 1;
@@ -121,7 +113,7 @@ export function checkWeights(spec: LinearSpec, views: WeightTensors<View>, { fli
   const packedScale = scale.dtype === 'int64';
   if (packedScale) {
     check(dtype === 'float16', 'antiquantScale', `dtype ${dtype} as x (int64 is for float16 x only)`, 'int64');
-    check(bits === 8, 'antiquantScale', 'dtype float16 for int4 weights (int64 is for int8 weights only)', 'int64');
+    check(!packedCodes, 'antiquantScale', `dtype float16 for ${codeName} weights (int64 is for int8 weights only)`, 'int64');
     check(group === 0, 'antiquantScale', 'dtype float16 with groups (int64 is per-channel only)', 'int64');
     check(!quantScale, 'quantScale', 'none beside an int64 antiquantScale', quantScale?.dtype);
   } else {

@@ -2,7 +2,8 @@
 // point, a minimum and a codebook. Pure; formats/NAME.ts make it, the layer, the reference and the writers take it.
 import type { FloatDType } from '../dtype.js';
 import { ArgumentError } from '../errors.js';
-import { showShape } from './problem.js';
+import { BITS_LISTED, type Bits, CODEBOOK_BITS, CODEBOOK_VALUES, isBits, widthOf, wordsOf } from './code-width.js';
+import { showShape } from './view.js';
 
 /**
  * A weight matrix (N, K) as codes. With g = floor(k / groupSize), G = ceil(K / groupSize):
@@ -16,7 +17,7 @@ export interface QuantizedMatrix {
   readonly n: number;
   /** K, inputs. */
   readonly k: number;
-  readonly bits: 4 | 8;
+  readonly bits: Bits;
   /** (N, ceil(K · bits / 32)): unsigned codes, 32 / bits in a word, the first k in the lowest bits. Codes past K are 0. */
   readonly codes: Uint32Array;
   /** k that share a scale: a multiple of 32 / bits, or K. */
@@ -35,8 +36,7 @@ export interface QuantizedMatrix {
   readonly permutation?: Uint32Array | undefined;
 }
 
-/** u32 words in a row of codes. */
-export const wordsInRow = (k: number, bits: 4 | 8): number => Math.ceil((k * bits) / 32);
+export { wordsOf as wordsInRow } from './code-width.js';
 export const groupsIn = ({ k, groupSize }: Pick<QuantizedMatrix, 'k' | 'groupSize'>): number => Math.ceil(k / groupSize);
 
 /** @throws ArgumentError if a matrix is not what its fields say. Looks at sizes, not at every code and scale. */
@@ -47,11 +47,11 @@ export function checkMatrix(matrix: QuantizedMatrix): void {
   };
   for (const [field, value] of Object.entries({ n, k }))
     check(Number.isSafeInteger(value) && value >= 1, field, 'a whole number of at least 1', value);
-  check(bits === 4 || bits === 8, 'bits', '4 or 8', bits);
-  const inWord = 32 / bits;
+  check(isBits(bits), 'bits', BITS_LISTED, bits);
+  const { inWord } = widthOf(bits);
   const whole = Number.isInteger(groupSize) && groupSize >= 1 && (groupSize % inWord === 0 || groupSize === k) && groupSize <= k;
   check(whole, 'groupSize', `a multiple of ${inWord} up to K = ${k}, or K`, groupSize);
-  const words = n * wordsInRow(k, bits);
+  const words = n * wordsOf(k, bits);
   check(codes.length === words, 'codes', `${words} words for ${showShape([n, k])} of ${bits} bits`, codes.length);
   const values = n * groupsIn(matrix);
   for (const [field, list] of Object.entries({ scale, zeroPoint, minimum }))
@@ -63,7 +63,8 @@ export function checkMatrix(matrix: QuantizedMatrix): void {
     );
   const shifts = Object.entries({ zeroPoint, minimum, codebook }).flatMap(([field, list]) => (list ? [field] : []));
   check(shifts.length <= 1, shifts[1] ?? '', `none beside ${shifts[0]}`, 'one');
-  check(!codebook || (codebook.length === 16 && bits === 4), 'codebook', '16 values, for 4 bits', `${codebook?.length} for ${bits} bits`);
+  const indexed = codebook?.length === CODEBOOK_VALUES && bits === CODEBOOK_BITS;
+  check(!codebook || indexed, 'codebook', `${CODEBOOK_VALUES} values, for ${CODEBOOK_BITS} bits`, `${codebook?.length} for ${bits} bits`);
   check(!permutation || permutation.length === k, 'permutation', `${k} inputs`, permutation?.length);
   const outside = permutation?.findIndex((input) => input >= k) ?? -1;
   check(outside < 0, `permutation[${outside}]`, `an input below ${k}`, permutation?.[outside]);
@@ -71,9 +72,9 @@ export function checkMatrix(matrix: QuantizedMatrix): void {
 
 /** Code of output `row` and column `column` of the codes. */
 export function codeAt({ codes, k, bits }: Pick<QuantizedMatrix, 'codes' | 'k' | 'bits'>, row: number, column: number): number {
-  const inWord = 32 / bits;
-  const word = codes[row * wordsInRow(k, bits) + Math.floor(column / inWord)]!;
-  return (word >>> (bits * (column % inWord))) & (2 ** bits - 1);
+  const { inWord, mask } = widthOf(bits);
+  const word = codes[row * wordsOf(k, bits) + Math.floor(column / inWord)]!;
+  return (word >>> (bits * (column % inWord))) & mask;
 }
 
 /**
@@ -84,16 +85,15 @@ export function dequantize(matrix: QuantizedMatrix): Float32Array<ArrayBuffer> {
   checkMatrix(matrix);
   const { n, k, bits, codes, groupSize, scale, zeroPoint, minimum, codebook, permutation } = matrix;
   const groups = groupsIn(matrix);
-  const words = wordsInRow(k, bits);
-  const inWord = 32 / bits;
-  const mask = 2 ** bits - 1;
+  const words = wordsOf(k, bits);
+  const { inWord, mask, zero: middle } = widthOf(bits);
   const out = new Float32Array(n * k);
   for (let row = 0; row < n; row++)
     for (let column = 0; column < k; column++) {
       const at = row * groups + Math.floor(column / groupSize);
       const code = (codes[row * words + Math.floor(column / inWord)]! >>> (bits * (column % inWord))) & mask;
       const s = scale[at]!;
-      const value = codebook ? s * codebook[code]! : minimum ? s * code + minimum[at]! : s * (code - (zeroPoint?.[at] ?? 2 ** (bits - 1)));
+      const value = codebook ? s * codebook[code]! : minimum ? s * code + minimum[at]! : s * (code - (zeroPoint?.[at] ?? middle));
       out[row * k + (permutation?.[column] ?? column)] = value;
     }
   return out;
@@ -101,15 +101,15 @@ export function dequantize(matrix: QuantizedMatrix): Float32Array<ArrayBuffer> {
 
 /** Without zero points that are all 2^(bits-1): kernels are faster for it, and smaller. */
 export function simplify(matrix: QuantizedMatrix): QuantizedMatrix {
-  const middle = 2 ** (matrix.bits - 1);
+  const { zero } = widthOf(matrix.bits);
   const { zeroPoint, ...rest } = matrix;
-  return zeroPoint?.every((zero) => zero === middle) ? rest : matrix;
+  return zeroPoint?.every((point) => point === zero) ? rest : matrix;
 }
 
 /** Codes (N, K), one in an element, → words. */
-export function packCodes(values: ArrayLike<number>, n: number, k: number, bits: 4 | 8): Uint32Array<ArrayBuffer> {
-  const inWord = 32 / bits;
-  const words = wordsInRow(k, bits);
+export function packCodes(values: ArrayLike<number>, n: number, k: number, bits: Bits): Uint32Array<ArrayBuffer> {
+  const { inWord } = widthOf(bits);
+  const words = wordsOf(k, bits);
   const out = new Uint32Array(n * words);
   for (let row = 0, i = 0; row < n; row++)
     for (let column = 0; column < k; column++, i++) {
@@ -121,7 +121,7 @@ export function packCodes(values: ArrayLike<number>, n: number, k: number, bits:
 /** A matrix in runs of rows whose codes take `bytes` at most: views, nothing is copied. */
 export function* rowsOf(matrix: QuantizedMatrix, bytes: number): Generator<{ readonly matrix: QuantizedMatrix; readonly begin: number }> {
   const { n, k, bits, codes, scale, zeroPoint, minimum } = matrix;
-  const words = wordsInRow(k, bits);
+  const words = wordsOf(k, bits);
   const groups = scale.length / n;
   const rows = Math.max(4, Math.floor(bytes / (4 * words) / 4) * 4);
   for (let begin = 0; begin < n; begin += rows) {

@@ -1,18 +1,8 @@
-// What is to be multiplied, as plain data: views of tensors, a layer's options and operands, and the Problem that planning gets.
-// checks.ts makes these from the caller's arguments.
-import type { DType, FloatDType, Format } from '../dtype.js';
+// What is to be multiplied, as plain data: a layer's options, its weights, and the Problem that planning gets. checks.ts makes the
+// first two from the caller's arguments.
+import type { DType, FloatDType } from '../dtype.js';
+import { type Bits, wordsOf } from './code-width.js';
 import type { Digits } from './x-codes.js';
-
-/** What checking needs of a tensor; class Tensor is one, and so is what the CPU reference takes. */
-export interface View {
-  readonly shape: readonly number[];
-  /** In elements. */
-  readonly strides: readonly number[];
-  readonly dtype: DType;
-  readonly format: Format;
-  /** First element, counted in elements. */
-  readonly offset: number;
-}
 
 /** The options of torch_npu's LinearWeightQuant, by their camelCase names. */
 export interface LinearOptions {
@@ -44,7 +34,7 @@ export interface ColumnView {
 export interface Weights {
   readonly n: number;
   readonly k: number;
-  readonly bits: 4 | 8;
+  readonly bits: Bits;
   readonly mode: 'tensor' | 'channel' | 'group';
   /** K where there are no groups; else whole words of codes. */
   readonly groupSize: number;
@@ -77,6 +67,10 @@ export interface Operands extends Weights {
   readonly quant: { readonly packed: boolean; readonly stride: 0 | 1; readonly offset: boolean } | undefined;
 }
 
+/** u32 words of codes in a group; all of a column's where there are no groups. */
+export const groupWords = ({ groupSize, k, bits }: Pick<Weights, 'groupSize' | 'k' | 'bits'>): number =>
+  wordsOf(Math.min(groupSize, k), bits);
+
 /** What a layer is loaded with, as tensors or as views of them. */
 export interface WeightTensors<T> {
   readonly weight: T;
@@ -90,40 +84,29 @@ export interface WeightTensors<T> {
 /** One product to be planned. */
 export interface Problem {
   readonly m: number;
-  readonly n: number;
-  readonly k: number;
-  readonly bits: 4 | 8;
-  readonly mode: Weights['mode'];
-  /** Whole words; or K where there are no groups. */
-  readonly groupSize: number;
-  readonly groups: number;
+  readonly weights: Weights;
   readonly xDtype: FloatDType;
-  readonly scaleDtype: FloatDType;
   readonly yDtype: FloatDType | 'int8';
-  readonly shift: Weights['shift'];
-  readonly codebook: boolean;
-  readonly permuted: boolean;
-  readonly bias: boolean;
   readonly innerPrecise: number;
   /** x comes quantized, with so many digits, beside its own elements. */
   readonly xDigits?: Digits | undefined;
   readonly x: XView;
   /** First element of y, in elements. */
   readonly yOffset: number;
-  /** Where the columns go, if y is not one matrix: several layers' weights lie side by side. */
-  readonly parts?: readonly Part[];
+  /** Where the columns go, if the weights are those of several layers side by side and each layer has a y. */
+  readonly layers?: readonly LayerColumns[] | undefined;
 }
 
 /** A layer's columns among those of several, and its y: a matrix of `count` columns that starts at element `yOffset`. */
-export interface Part {
-  /** First column; multiples of 128, between which the last columns of a layer may leave some that nobody has. */
+export interface LayerColumns {
+  /** First column; multiples of 128, between which the last columns of a layer may leave some that belong to no layer. */
   readonly begin: number;
   readonly count: number;
   readonly yOffset: number;
 }
 
-/** What reading x takes of a problem. */
-export type XOf = Pick<Problem, 'm' | 'k' | 'bits' | 'xDtype' | 'x' | 'permuted'>;
+/** As much of a problem as reading x takes. */
+export type XProblem = Pick<Problem, 'm' | 'xDtype' | 'x'> & { readonly weights: Pick<Weights, 'k' | 'bits' | 'permuted'> };
 
 /** Element offset + b·strideB + i·strideM + k·strideK of row m = b·batchRows + i. */
 export interface XView {
@@ -134,54 +117,29 @@ export interface XView {
   readonly strideK: number;
 }
 
-// ---------------------------------------------------------------------------------------------------------------- layouts
-
-/** (2, 3) or (4,). */
-export const showShape = (shape: readonly number[]): string => `(${shape.join(', ')}${shape.length === 1 ? ',' : ''})`;
-
-/** Row-major without gaps; strides of single elements do not count. */
-export function isContiguous({ shape, strides }: Pick<View, 'shape' | 'strides'>): boolean {
-  let expected = 1;
-  for (let i = shape.length - 1; i >= 0; i--) {
-    if (shape[i] !== 1 && strides[i] !== expected) return false;
-    expected *= shape[i]!;
-  }
-  return true;
-}
-
-/** The last two dimensions stored the other way round, by torch's rule: (1, 1) is not. */
-export function isTransposed({ shape, strides }: Pick<View, 'shape' | 'strides'>): boolean {
-  const rank = shape.length;
-  if (rank < 2) return false;
-  const [rows, columns] = [shape[rank - 2]!, shape[rank - 1]!];
-  if (rows === 1 && columns === 1) return false;
-  if (strides[rank - 2] !== 1 || strides[rank - 1] !== rows) return false;
-  const swapped = (list: readonly number[]) => [...list.slice(0, -2), list[rank - 1]!, list[rank - 2]!];
-  return isContiguous({ shape: swapped(shape), strides: swapped(strides) });
-}
-
-/** The problem of multiplying `m` rows, laid out as `x`, into a y that starts at an element, or into parts. */
-export function makeProblem(spec: LinearSpec, weights: Weights, m: number, x: XView, y: number | readonly Part[]): Problem {
+/** The problem of multiplying `m` rows, laid out as `x`, into a y that starts at an element, or into several layers' ys. */
+export function makeProblem(
+  { spec, weights }: { readonly spec: LinearSpec; readonly weights: Weights },
+  { m, x, y = 0, xDigits }: { readonly m: number; readonly x: XView; readonly y?: Destination; readonly xDigits?: Digits | undefined },
+): Problem {
   return {
     m,
-    n: weights.n,
-    k: weights.k,
-    bits: weights.bits,
-    mode: weights.mode,
-    groupSize: weights.groupSize,
-    groups: weights.groups,
+    weights,
     xDtype: spec.dtype,
-    scaleDtype: weights.scaleDtype,
-    yDtype: weights.requantized ? 'int8' : spec.dtype,
-    shift: weights.shift,
-    codebook: weights.codebook,
-    permuted: weights.permuted,
-    bias: weights.biased,
+    yDtype: outputDtype(spec, weights),
     innerPrecise: spec.innerPrecise,
+    xDigits,
     x,
-    ...(typeof y === 'number' ? { yOffset: y } : { yOffset: 0, parts: y }),
+    ...(typeof y === 'number' ? { yOffset: y } : { yOffset: 0, layers: y }),
   };
 }
+
+/** Where y goes: its first element; or, of several layers side by side, each one's columns. */
+export type Destination = number | readonly LayerColumns[];
+
+/** The dtype of y. */
+export const outputDtype = ({ dtype }: Pick<LinearSpec, 'dtype'>, { requantized }: Pick<Weights, 'requantized'>): Problem['yDtype'] =>
+  requantized ? 'int8' : dtype;
 
 /** The layout of an x of `m` rows without gaps: what a caller most often has. */
 export const contiguousX = (m: number, k: number): XView => ({ offset: 0, batchRows: m, strideB: m * k, strideM: k, strideK: 1 });

@@ -4,7 +4,9 @@
 import type { FloatDType } from '../dtype.js';
 import { ArgumentError } from '../errors.js';
 import { checkOptions, FLOATS } from './checks.js';
-import { isTransposed, type LinearSpec, showShape, type View, type WeightTensors } from './problem.js';
+import { widthOfDtype } from './code-width.js';
+import type { LinearSpec, WeightTensors } from './problem.js';
+import { isTransposed, showShape, type View } from './view.js';
 
 /** The optional arguments of npu_weight_quant_batchmatmul, by their camelCase names. `T` is a tensor: on the GPU, or in memory. */
 export interface FunctionalOptions<T> {
@@ -42,12 +44,13 @@ export function functionalSpec<T extends { readonly shape: readonly number[] }>(
   const k = x.shape.at(-1)!;
   const stored = view('weight', weight);
   if (stored.shape.length !== 2) throw new ArgumentError('weight', 'two dimensions (K, N)', showShape(stored.shape));
-  const perElement = stored.dtype === 'int32' ? 8 : 1;
+  const { inElement = 1 } = widthOfDtype(stored.dtype) ?? {};
   // An int32 holds eight int4 along the axis that is contiguous in memory; a single word is whichever fits K.
-  const alongK = perElement === 8 && (isTransposed(stored) || (stored.shape[0] === 1 && stored.shape[1] === 1 && k === 8));
+  const single = stored.shape[0] === 1 && stored.shape[1] === 1 && k === inElement;
+  const alongK = inElement > 1 && (isTransposed(stored) || single);
   const [rows, columns] = stored.shape as [number, number];
-  const weightK = alongK ? rows * 8 : rows;
-  const n = alongK ? columns : columns * perElement;
+  const weightK = alongK ? rows * inElement : rows;
+  const n = alongK ? columns : columns * inElement;
   if (weightK !== k) throw new ArgumentError('weight', `K = ${k} as x`, `K = ${weightK}, of shape ${showShape(stored.shape)}`);
   const spec = checkOptions({
     inFeatures: k,

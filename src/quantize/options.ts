@@ -1,6 +1,8 @@
 // What quantize takes, checked and with every default filled in. Nothing here looks at a weight but at how many there are.
+
 import type { FloatDType } from '../dtype.js';
 import { ArgumentError } from '../errors.js';
+import { type Bits, CODE_WIDTHS, widthOf } from '../problem/code-width.js';
 
 /** What shares a scale: the whole matrix, an output (a row of weights), or `groupSize` inputs of an output. */
 export type Mode = 'tensor' | 'channel' | 'group';
@@ -30,7 +32,7 @@ export interface QuantizeOptions {
   readonly n: number;
   /** Inputs. */
   readonly k: number;
-  readonly bits: 4 | 8;
+  readonly bits: Bits;
   /** Default `group` where a groupSize is given, else `channel`. */
   readonly mode?: Mode | undefined;
   /** For `group`: k that share a scale, a multiple of 32 / bits up to K. Default 128. */
@@ -50,7 +52,7 @@ export interface QuantizeOptions {
 export interface Settings {
   readonly n: number;
   readonly k: number;
-  readonly bits: 4 | 8;
+  readonly bits: Bits;
   readonly mode: Mode;
   /** K unless the mode is `group`. */
   readonly groupSize: number;
@@ -77,7 +79,11 @@ export function checkForm(options: QuantizeOptions): Settings {
   const { n, k, bits, symmetric = false, method = 'minmax', scaleDtype = 'float16', dtype = 'float32', activations } = options;
   for (const [name, value] of Object.entries({ n, k }))
     if (!Number.isSafeInteger(value) || value < 1) throw new ArgumentError(name, 'a whole number of at least 1', String(value));
-  oneOf('bits', bits, [4, 8]);
+  oneOf(
+    'bits',
+    bits,
+    CODE_WIDTHS.map((width) => width.bits),
+  );
   oneOf('symmetric', symmetric, [false, true]);
   oneOf('method', method, ['minmax', 'mse', 'hqq']);
   oneOf('scaleDtype', scaleDtype, FLOATS);
@@ -87,14 +93,14 @@ export function checkForm(options: QuantizeOptions): Settings {
     'group',
   ]);
   const groupSize = mode === 'group' ? (options.groupSize ?? 128) : k;
-  const inWord = 32 / bits;
+  const { inWord, mask: top, zero: middle } = widthOf(bits);
   const whole = Number.isInteger(groupSize) && groupSize >= 1 && groupSize <= k && (groupSize % inWord === 0 || groupSize === k);
   if (!whole) throw new ArgumentError('groupSize', `a multiple of ${inWord} up to K = ${k}, or K`, String(groupSize));
   if (mode !== 'group' && options.groupSize !== undefined && options.groupSize !== k)
     throw new ArgumentError('groupSize', `none, or K = ${k}, for mode ${mode}`, String(options.groupSize));
   if (symmetric && method === 'hqq') throw new ArgumentError('symmetric', 'false for hqq, which looks for zero points', 'true');
   const settled = { n, k, bits, mode, groupSize, symmetric, method, scaleDtype, dtype, activations };
-  return { ...settled, top: 2 ** bits - 1, middle: 2 ** (bits - 1) };
+  return { ...settled, top, middle };
 }
 
 /** @throws ArgumentError */

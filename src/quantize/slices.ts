@@ -1,6 +1,8 @@
 // The work itself, as a generator: it yields after each stretch of some milliseconds, so that callers can report, stop, or let others run.
 // quantize.ts runs it to the end, worker.ts and in-worker.ts with progress.
+
 import { ArgumentError } from '../errors.js';
+import { widthOf } from '../problem/code-width.js';
 import type { QuantizedMatrix } from '../problem/matrix.js';
 import { fitOf } from './fit.js';
 import { floats } from './floats.js';
@@ -112,18 +114,13 @@ function roundEach(
 
 /** A row of codes, one in a byte, → words. */
 function packRow(bytes: Uint8Array, begin: number, { k, bits }: Settings, out: Uint32Array, at: number): void {
-  const inWord = 32 / bits;
-  const full = Math.floor(k / inWord);
-  let i = begin;
-  if (bits === 4)
-    for (let word = 0; word < full; word++, i += 8) {
-      const low = bytes[i]! | (bytes[i + 1]! << 4) | (bytes[i + 2]! << 8) | (bytes[i + 3]! << 12);
-      out[at + word] = low | (bytes[i + 4]! << 16) | (bytes[i + 5]! << 20) | (bytes[i + 6]! << 24) | (bytes[i + 7]! << 28);
-    }
-  else
-    for (let word = 0; word < full; word++, i += 4)
-      out[at + word] = bytes[i]! | (bytes[i + 1]! << 8) | (bytes[i + 2]! << 16) | (bytes[i + 3]! << 24);
-  for (let j = 0; i + j < begin + k; j++) out[at + full]! |= bytes[i + j]! << (bits * j);
+  const { inWord } = widthOf(bits);
+  for (let i = 0, word = at; i < k; word++) {
+    let codes = 0;
+    const end = Math.min(k, i + inWord);
+    for (let shift = 0; i < end; i++, shift += bits) codes |= bytes[begin + i]! << shift;
+    out[word] = codes;
+  }
 }
 
 const overflow = ({ k, groupSize, scaleDtype }: Settings, row: number, group: number): ArgumentError =>

@@ -3,7 +3,8 @@
 import { ArgumentError } from '../errors.js';
 import { type Accuracy, PRECISE } from '../problem/accuracy.js';
 import { checkX } from '../problem/checks.js';
-import { checkMatrix, groupsIn, type QuantizedMatrix, wordsInRow } from '../problem/matrix.js';
+import { widthOf, wordsOf } from '../problem/code-width.js';
+import { checkMatrix, groupsIn, type QuantizedMatrix } from '../problem/matrix.js';
 import { type HostTensor, hostView, numbers, quantColumns, readRows } from './reference.js';
 import { finish, type ReferenceResult } from './sums.js';
 
@@ -35,9 +36,8 @@ export function referenceMatrix(
   const rows = readRows(x, { m, k, view });
   const xs = permutation ? gathered(rows, permutation) : rows;
   const groups = groupsIn(matrix);
-  const words = wordsInRow(k, bits);
-  const inWord = 32 / bits;
-  const middle = 2 ** (bits - 1);
+  const words = wordsOf(k, bits);
+  const { inWord, mask, zero: middle } = widthOf(bits);
   const biases = bias && numbers(bias);
   const { codeBias } = accuracy;
   return finish({
@@ -52,7 +52,7 @@ export function referenceMatrix(
       for (let j = 0; j < k; j++) {
         const at = c * groups + Math.floor(j / groupSize);
         const s = scale[at]!;
-        const code = (codes[c * words + Math.floor(j / inWord)]! >>> (bits * (j % inWord))) & (2 ** bits - 1);
+        const code = (codes[c * words + Math.floor(j / inWord)]! >>> (bits * (j % inWord))) & mask;
         if (codebook) {
           weights[j] = s * codebook[code]!;
           sizes[j] = Math.abs(weights[j]!);

@@ -8,8 +8,10 @@ import { type DType, decode16, type Format, roundTo } from '../dtype.js';
 import { ArgumentError } from '../errors.js';
 import { type Accuracy, PRECISE } from '../problem/accuracy.js';
 import { checkWeights, checkX } from '../problem/checks.js';
-import { isTransposed, type Operands, showShape, type View, type XView } from '../problem/problem.js';
+import { widthOf } from '../problem/code-width.js';
+import type { Operands, XView } from '../problem/problem.js';
 import { type FunctionalOptions, functionalSpec } from '../problem/torch-arguments.js';
+import { isTransposed, showShape, type View } from '../problem/view.js';
 import { finish, type ReferenceResult } from './sums.js';
 
 /** The numbers of a tensor in memory; int64 as BigInt. */
@@ -68,8 +70,9 @@ export function readRows(
 
 /** q(n, k) as an Int8Array (N, K), whatever the weight's layout. */
 function readCodes(weight: HostTensor, { n, k, bits, weight: layout }: Operands): Int8Array {
-  const codes = bits === 4 ? unpackInt4(weight.data as Int32Array) : (weight.data as Int8Array);
-  const width = tileColumns(weight.dtype) * (bits === 4 ? 8 : 1);
+  const { inElement } = widthOf(bits);
+  const codes = inElement > 1 ? unpackInt4(weight.data as Int32Array) : (weight.data as Int8Array);
+  const width = tileColumns(weight.dtype) * inElement;
   const out = new Int8Array(n * k);
   for (let i = 0; i < n; i++)
     for (let j = 0; j < k; j++) {
@@ -111,7 +114,7 @@ export function reference(
   const scales = numbers(antiquantScale);
   const offsets = tensors.antiquantOffset && numbers(tensors.antiquantOffset);
   const biases = tensors.bias && numbers(tensors.bias);
-  const zeroCode = 2 ** (operands.bits - 1);
+  const { zero: zeroCode } = widthOf(operands.bits);
   const { codeBias } = accuracy;
   return finish({
     xs,

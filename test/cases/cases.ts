@@ -5,7 +5,7 @@ import type { FloatDType } from '../../src/dtype.js';
 import { kernels, ofNumbers } from '../../src/kernels/index.js';
 import { variantId } from '../../src/kernels/kernel.js';
 import { hasMatrices } from '../../src/kernels/matmul-matrix.js';
-import type { Force } from '../../src/plan/plan.js';
+import type { Force } from '../../src/plan/choose.js';
 import type { Caps } from '../../src/problem/caps.js';
 import type { Params } from '../../src/wgsl/preprocess.js';
 

@@ -3,7 +3,7 @@
 
 import { encode16, type FloatDType } from '../../src/dtype.js';
 import { variantId } from '../../src/kernels/kernel.js';
-import type { Force } from '../../src/plan/plan.js';
+import type { Force } from '../../src/plan/choose.js';
 import type { Caps } from '../../src/problem/caps.js';
 import { packCodes, type QuantizedMatrix } from '../../src/problem/matrix.js';
 import type { HostTensor } from '../../src/reference/reference.js';

@@ -125,7 +125,7 @@ export async function runCase(device: GPUDevice, c: Case): Promise<CaseReport> {
   device.pushErrorScope('validation');
   const uploaded = Object.fromEntries(Object.entries(tensors).map(([name, tensor]) => [name, upload(device, tensor)]));
   layer.load(uploaded);
-  const { accuracy, steps } = layer.explain(c.batch.reduce((a, b) => a * b, c.m));
+  const { accuracy, dispatches } = layer.explain(c.batch.reduce((a, b) => a * b, c.m));
   const want = expected(c, x, tensors, accuracy);
   for (const tensor of Object.values(uploaded)) tensor.buffer.destroy(); // the layer has its own copy
 
@@ -138,7 +138,7 @@ export async function runCase(device: GPUDevice, c: Case): Promise<CaseReport> {
   });
   const invalid = await device.popErrorScope();
   if (invalid) failures.push(`validation: ${invalid.message}`);
-  const variants = [...new Set(steps.map((s) => variantId(s.shader, s.params)))];
+  const variants = [...new Set(dispatches.map((s) => variantId(s.shader, s.params)))];
   layer.destroy();
   return { name: c.name, variants, failures, error };
 }

@@ -40,13 +40,13 @@ export async function runFormatCase(device: GPUDevice, c: FormatCase): Promise<C
   const matrix = await readMatrix(source);
   const bias = await readBias(source);
   const x = activations(c.name, matrix, c.dtype);
-  const { accuracy, steps } = layer.explain(x.shape[0]!);
+  const { accuracy, dispatches } = layer.explain(x.shape[0]!);
   const want = referenceMatrix(x, matrix, { accuracy, bias: bias && { data: bias, shape: [matrix.n], dtype: 'float32' } });
   const { failures, error } = await multiply(device, layer, { x, lead: 0, want, yOffset: 0, exact: false });
   const invalid = await device.popErrorScope();
   if (invalid) failures.push(`validation: ${invalid.message}`);
   layer.destroy();
-  return { name: c.name, variants: steps.map((step) => variantId(step.shader, step.params)), failures, error };
+  return { name: c.name, variants: dispatches.map((step) => variantId(step.shader, step.params)), failures, error };
 }
 
 function activations(seed: string, { k }: QuantizedMatrix, dtype: FloatDType): HostTensor {

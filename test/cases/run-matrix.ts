@@ -34,11 +34,11 @@ export async function runMatrix(
   const uploaded = Object.fromEntries(Object.entries(tensors).map(([name, tensor]) => [name, upload(device, tensor)]));
   layer.loadMatrix(matrix, uploaded);
   for (const tensor of Object.values(uploaded)) tensor.buffer.destroy();
-  const { accuracy, steps } = layer.explain(x.shape[0]!);
+  const { accuracy, dispatches } = layer.explain(x.shape[0]!);
   const want = referenceMatrix(x, matrix, { bias, quantScale, accuracy });
   const { failures, error } = await multiply(device, layer, { x, lead: 0, want, yOffset: 0, exact: c.exact });
   const invalid = await device.popErrorScope();
   if (invalid) failures.push(`validation: ${invalid.message}`);
   layer.destroy();
-  return { name: c.name, variants: [...new Set(steps.map((s) => variantId(s.shader, s.params)))], failures, error };
+  return { name: c.name, variants: [...new Set(dispatches.map((s) => variantId(s.shader, s.params)))], failures, error };
 }

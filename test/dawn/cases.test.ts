@@ -1,14 +1,15 @@
-// Every case of the table on Dawn, where shader-f16 is real.
+// The case table on Dawn, where shader-f16 is real.
 import { afterAll, expect, test } from 'vitest';
 import { capsOf } from '../../src/gpu/device.js';
 import { requestDevice } from '../../src/index.js';
 import { shaders } from '../../src/kernels/index.js';
-import { cases, runsOn } from '../cases/cases.js';
+import { runsOn } from '../cases/cases.js';
+import { casesOf } from '../cases/engines.js';
 import { runCase } from '../cases/run-case.js';
 import { gpu } from '../support/dawn.js';
 
 const device = await requestDevice({ gpu });
-const runnable = cases.filter((c) => runsOn(c, capsOf(device)));
+const runnable = casesOf('dawn').numbers.filter((c) => runsOn(c, capsOf(device)));
 const reached = new Set<string>();
 let ran = 0;
 

@@ -69,7 +69,7 @@ test('weights larger than one binding', async () => {
   const n = Math.min(140_001, Math.floor((2 * limit) / k));
   const plan = await check(n, k, 8, 'float32');
   // A GPU with larger bindings needs no slabs for this; the case table forces them there.
-  if (n * k > limit) expect(plan.steps.filter(({ shader }) => shader === plan.kernel).length).toBeGreaterThan(1);
+  if (n * k > limit) expect(plan.dispatches.filter(({ shader }) => shader === plan.kernel).length).toBeGreaterThan(1);
 });
 
 test('more than 65,535 workgroups', async () => {

@@ -121,10 +121,10 @@ describe('several dispatches, the same answers', () => {
     const { layers, x, wants } = setUp(cases([64, 32, 16]));
     const [a, b, c] = layers as [LinearWeightQuant, LinearWeightQuant, LinearWeightQuant];
     forwardMany([a, b], x);
-    const home = a.product;
+    const home = a.loaded;
     expect(await readAll(forwardMany([b, c], x))).toEqual([wants[1], wants[2]]);
     expect(await readAll(forwardMany([a, b], x))).toEqual([wants[0], wants[1]]);
-    expect(a.product).toBe(home);
+    expect(a.loaded).toBe(home);
   });
 });
 
@@ -163,8 +163,8 @@ describe('life', () => {
     device.pushErrorScope('validation');
     const { layers, x, wants } = setUp(cases([64, 32]));
     const ys = forwardMany(layers, x);
-    const shared = layers[0]!.product.buffers.get('w0')!;
-    expect(layers[1]!.product.buffers.get('w0')).toBe(shared);
+    const shared = layers[0]!.loaded.buffers.get('w0')!;
+    expect(layers[1]!.loaded.buffers.get('w0')).toBe(shared);
     const destroy = vi.spyOn(shared, 'destroy');
     layers[0]!.destroy();
     expect(destroy).not.toHaveBeenCalled();

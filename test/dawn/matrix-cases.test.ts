@@ -1,12 +1,13 @@
 // Imported matrices on Dawn, where shader-f16 is real.
 import { afterAll, expect, test } from 'vitest';
 import { capsOf, requestDevice } from '../../src/index.js';
-import { matrixCases, matrixRunsOn } from '../cases/matrix-cases.js';
+import { casesOf } from '../cases/engines.js';
+import { matrixRunsOn } from '../cases/matrix-cases.js';
 import { runMatrixCase } from '../cases/run-matrix.js';
 import { gpu } from '../support/dawn.js';
 
 const device = await requestDevice({ gpu });
-const runnable = matrixCases.filter((c) => matrixRunsOn(c, capsOf(device)));
+const runnable = casesOf('dawn').matrices.filter((c) => matrixRunsOn(c, capsOf(device)));
 const reached = new Set<string>();
 let ran = 0;
 

@@ -6,6 +6,7 @@ import { requestDevice } from '../../src/index.js';
 import { ofNumbers } from '../../src/kernels/index.js';
 import { type Case, makeCase } from '../cases/cases.js';
 import { runCase } from '../cases/run-case.js';
+import { whole } from '../cases/slice.js';
 import { gpu } from '../support/dawn.js';
 
 /** matmul-matrix wants a float16 x and matrix units: matrix.test.ts. */
@@ -59,6 +60,6 @@ test('any product is within the reference’s interval', { timeout: 3_600_000 /*
     fc.asyncProperty(drawn, async (c) => {
       expect((await runCase(device, c)).failures, c.name).toEqual([]);
     }),
-    { numRuns: Number(process.env.RUNS ?? 40), seed },
+    { numRuns: Number(process.env.RUNS ?? (whole ? 400 : 15)), seed },
   );
 });

@@ -2,9 +2,10 @@
 import { beforeAll, expect, test } from 'vitest';
 import { fromFloat16Bits } from '../../src/dtype.js';
 import { capsOf } from '../../src/gpu/device.js';
-import { encodeInto, record, submit } from '../../src/gpu/dispatch.js';
+import { encodeInto, record, submit } from '../../src/gpu/recording.js';
 import { convertWeightToInt4Pack, requestDevice, Tensor } from '../../src/index.js';
-import { packedLayout, packSteps } from '../../src/plan/packed-layout.js';
+import { loadSteps } from '../../src/plan/load-steps.js';
+import { packedLayout, slicesOf } from '../../src/plan/packed-layout.js';
 import { checkOptions, checkWeights } from '../../src/problem/checks.js';
 import { makeCase } from '../cases/cases.js';
 import { makeData } from '../cases/data.js';
@@ -20,9 +21,8 @@ beforeAll(async () => {
 async function pack(options: Parameters<typeof checkOptions>[0], tensors: Readonly<Record<string, Tensor>>, caps = capsOf(device)) {
   const operands = checkWeights(checkOptions(options), tensors as never);
   const packed = packedLayout(operands, caps);
-  const buffers = new Map(Object.entries(packed.sizes).map(([role, size]) => [role, device.createBuffer({ size, usage: 0x80 | 0x4 })]));
-  const steps = packSteps(operands, packed, caps, tensors);
-  const recording = record(device, steps, (role) => buffers.get(role) ?? tensors[role]!.buffer);
+  const buffers = new Map(slicesOf(operands, packed).map(({ buffer, size }) => [buffer, device.createBuffer({ size, usage: 0x80 | 0x4 })]));
+  const recording = record(device, loadSteps({ operands, packed, caps }, tensors), (role) => buffers.get(role) ?? tensors[role]!.buffer);
   submit(device, 'repack test', (pass) => encodeInto(pass, recording));
   const words: Record<string, Uint32Array> = {};
   for (const [role, buffer] of buffers) {

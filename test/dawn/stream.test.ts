@@ -1,4 +1,4 @@
-// A checkpoint of 1 GiB from disk to the GPU: what is in memory beside the layers' own buffers stays small. The adapter here is software, so
+// A checkpoint of 1 GiB (in `npm test` a quarter of it) from disk to the GPU: what is in memory beside the layers' own buffers stays small. The adapter here is software, so
 // that its buffers are in this process's memory too, and are taken off.
 import { mkdtemp, open, rm } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
@@ -6,9 +6,10 @@ import { join } from 'node:path';
 import { afterAll, expect, test } from 'vitest';
 import { findLayers, loadLayer, openModel } from '../../src/formats.js';
 import { type LinearWeightQuant, requestDevice } from '../../src/index.js';
+import { whole } from '../cases/slice.js';
 import { gpu } from '../support/dawn.js';
 
-const GIB = 2 ** 30;
+const SIZE = whole ? 2 ** 30 : 2 ** 28; // larger than the limit by far enough
 const LIMIT = 200e6;
 const folder = await mkdtemp(join(tmpdir(), 'antiquant-'));
 afterAll(() => rm(folder, { recursive: true }));
@@ -27,7 +28,7 @@ function checkpoint(): Map<string, Tensor> {
     ['lm_head.SCB', { dtype: 'F32', shape: [32000] }],
   ]);
   let total = [...tensors.values()].reduce((sum, tensor) => sum + sizeOf(tensor), 0);
-  for (let i = 0; total < GIB; i++) {
+  for (let i = 0; total < SIZE; i++) {
     const layer: Record<string, Tensor> =
       i % 2 === 0
         ? {
@@ -64,10 +65,10 @@ async function write(path: string): Promise<number> {
   return 8 + header.length + at;
 }
 
-test('1 GiB needs less than 200 MB beside the GPU buffers', async () => {
+test(`${whole ? '1 GiB needs' : '256 MiB need'} less than 200 MB beside the GPU buffers`, async () => {
   const path = join(folder, 'model.safetensors');
   const size = await write(path);
-  expect(size).toBeGreaterThan(GIB);
+  expect(size).toBeGreaterThan(SIZE);
   const device = await requestDevice({ gpu });
   // Layers' own buffers, as they come and go; what is uploaded from is not among them.
   let buffers = 0;
@@ -85,7 +86,7 @@ test('1 GiB needs less than 200 MB beside the GPU buffers', async () => {
   };
   const config = { quantization_config: { quant_method: 'gptq', bits: 4, group_size: 128, desc_act: false, checkpoint_format: 'gptq' } };
   const { layers } = await findLayers(await openModel(path), { config });
-  expect(layers.length).toBeGreaterThan(30);
+  expect(layers.length).toBeGreaterThan(whole ? 30 : 5);
   // The first layer compiles the shaders that all of them share.
   (await loadLayer(device, layers[1]!, { dtype: 'float32' })).destroy();
   expect(buffers).toBe(0);

@@ -7,6 +7,7 @@ import { PRECISE } from '../../src/problem/accuracy.js';
 import type { Problem } from '../../src/problem/problem.js';
 import { type RequantizeVector, requantizeVectors } from '../cases/requantize-vectors.js';
 import { upload } from '../cases/run-case.js';
+import { sliced } from '../cases/slice.js';
 import { gpu } from '../support/dawn.js';
 
 let device: GPUDevice;
@@ -142,26 +143,32 @@ const exactKernels = ofNumbers.filter(
   ({ tiles, accuracy }) => tiles[0]!.M_SIZE === undefined && (accuracy?.({} as Problem, tiles[0]!) ?? PRECISE).xStep === 0,
 );
 
-describe.each(exactKernels.map(({ name }) => name))('%s', (kernel) => {
-  describe.each(vectors)('vector $name', (v) => {
-    test.each(['float32', 'float16'] as const)('%s', async (dtype) => {
-      expect((await run(v, dtype, kernel)).values).toEqual(v.y);
-    });
-    test('bfloat16 rounds the same sums once', async () => {
-      const { values } = await run(v, 'bfloat16', kernel);
-      const bits = encode16(Float32Array.from(v.y), 'bfloat16');
-      expect(encode16(Float32Array.from(values), 'bfloat16')).toEqual(bits);
-    });
-    const { quant } = v;
-    if (!quant) return;
-    test('int8 output', async () => {
-      const { scale, offset, y } = quant;
-      const one = (value: number): HostTensor => ({ data: new Float32Array([value]), shape: [1], dtype: 'float32' });
-      expect((await run(v, 'float16', kernel, one(scale), one(offset))).values).toEqual(y);
-      const packed = transQuantParam(new Float32Array([scale]), new Float32Array([offset]));
-      expect((await run(v, 'float16', kernel, { data: packed, shape: [1], dtype: 'int64' })).values).toEqual(y);
-    });
-  });
+/** By their titles. */
+const checks: Readonly<Record<string, (v: Vector, kernel: string) => Promise<void>>> = {
+  float32: async (v, kernel) => expect((await run(v, 'float32', kernel)).values).toEqual(v.y),
+  float16: async (v, kernel) => expect((await run(v, 'float16', kernel)).values).toEqual(v.y),
+  'bfloat16 rounds the same sums once': async (v, kernel) => {
+    const { values } = await run(v, 'bfloat16', kernel);
+    const bits = encode16(Float32Array.from(v.y), 'bfloat16');
+    expect(encode16(Float32Array.from(values), 'bfloat16')).toEqual(bits);
+  },
+  'int8 output': async (v, kernel) => {
+    const { scale, offset, y } = v.quant!;
+    const one = (value: number): HostTensor => ({ data: new Float32Array([value]), shape: [1], dtype: 'float32' });
+    expect((await run(v, 'float16', kernel, one(scale), one(offset))).values).toEqual(y);
+    const packed = transQuantParam(new Float32Array([scale]), new Float32Array([offset]));
+    expect((await run(v, 'float16', kernel, { data: packed, shape: [1], dtype: 'int64' })).values).toEqual(y);
+  },
+};
+const all = exactKernels.flatMap(({ name: kernel }) =>
+  vectors.flatMap(({ name: vector, quant }) =>
+    Object.keys(checks)
+      .filter((check) => check !== 'int8 output' || quant)
+      .map((check) => ({ kernel, vector, check })),
+  ),
+);
+test.each(sliced(all))('$kernel vector $vector $check', async ({ kernel, vector, check }) => {
+  await checks[check]!(vectors.find(({ name }) => name === vector)!, kernel);
 });
 
 test('vector A in float16, to the bit', async () => {

@@ -1,10 +1,12 @@
 // Texts of variants as wgsl_reflect can read them, and problems for the planner. Shared by tests; holds no test.
 
 import type { FloatDType } from '../../src/dtype.js';
-import type { Caps } from '../../src/problem/caps.js';
+import type { Bits } from '../../src/problem/code-width.js';
 import { type ColumnView, contiguousX, type Operands, type Problem, type XView } from '../../src/problem/problem.js';
 import { type Params, type Preprocessed, preprocess } from '../../src/wgsl/preprocess.js';
 import { sources } from '../../src/wgsl/sources.js';
+
+export { GPU, LAVAPIPE, LEAST, MATRIX_GPU, SWIFTSHADER } from './devices.js';
 
 export const variantText = (shader: string, params: Params): Preprocessed => preprocess(sources, `${shader}.wgsl`, params);
 
@@ -18,53 +20,11 @@ export const readable = (code: string): string =>
     .replace(/subgroup_matrix_\w+<(\w+), \w+, \w+>/g, 'array<$1, 1>')
     .replace(/(subgroupMatrix(?:Load|Store))<[^>]*>/g, '$1');
 
-/** A GPU that can do everything. */
-export const GPU: Caps = {
-  f16: true,
-  subgroups: true,
-  subgroupMatrix: [],
-  vendor: '',
-  lanes: 32768,
-  software: false,
-  dot4: true,
-  minSubgroupSize: 32,
-  maxSubgroupSize: 32,
-  maxBufferSize: 2 ** 31,
-  maxStorageBufferBindingSize: 2 ** 31 - 4,
-  minStorageBufferOffsetAlignment: 256,
-  maxComputeWorkgroupsPerDimension: 65535,
-  maxComputeInvocationsPerWorkgroup: 1024,
-  maxComputeWorkgroupStorageSize: 32768,
-};
-/** One with matrix units too, of every size that some device has. */
-export const MATRIX_GPU: Caps = {
-  ...GPU,
-  subgroupMatrix: [
-    [16, 16, 16],
-    [8, 16, 16],
-    [8, 8, 8],
-  ].map(([M, N, K]) => ({ componentType: 'f16', resultComponentType: 'f32', M: M!, N: N!, K: K! })),
-};
-/** What every WebGPU device has. */
-export const LEAST: Caps = {
-  ...GPU,
-  f16: false,
-  subgroups: false,
-  minSubgroupSize: 4,
-  maxSubgroupSize: 128,
-  maxBufferSize: 2 ** 28,
-  maxStorageBufferBindingSize: 2 ** 27,
-  maxComputeInvocationsPerWorkgroup: 256,
-  maxComputeWorkgroupStorageSize: 16384,
-};
-export const SWIFTSHADER: Caps = { ...LEAST, f16: true, subgroups: true, software: true, minSubgroupSize: 4, maxSubgroupSize: 4 };
-export const LAVAPIPE: Caps = { ...LEAST, f16: true, subgroups: true, software: true, minSubgroupSize: 8, maxSubgroupSize: 8 };
-
 export interface ProblemSpec {
   readonly m: number;
   readonly n: number;
   readonly k: number;
-  readonly bits?: 4 | 8;
+  readonly bits?: Bits;
   readonly dtype?: FloatDType;
   /** 0: per-channel. */
   readonly group?: number;
@@ -116,19 +76,9 @@ export function problemOf(spec: ProblemSpec): { readonly problem: Problem; reado
   };
   const problem: Problem = {
     m,
-    n,
-    k,
-    bits,
-    mode,
-    groupSize,
-    groups,
+    weights: operands,
     xDtype: dtype,
-    scaleDtype,
     yDtype: quant ? 'int8' : dtype,
-    shift,
-    codebook,
-    permuted,
-    bias: false,
     innerPrecise: spec.innerPrecise ?? 0,
     xDigits: spec.xDigits,
     x: spec.x ?? contiguousX(m, k),

@@ -4,19 +4,24 @@
 import { BYTES, wholeWords } from '../../src/dtype.js';
 import { kernels } from '../../src/kernels/index.js';
 import type { Extent } from '../../src/kernels/kernel.js';
-import type { Packed } from '../../src/plan/packed-layout.js';
-import type { Plan } from '../../src/plan/plan.js';
-import type { Step } from '../../src/plan/step.js';
+import type { Dispatch } from '../../src/plan/dispatch.js';
+import type { Views } from '../../src/plan/load-steps.js';
+import { type Packed, slicesOf } from '../../src/plan/packed-layout.js';
+import type { Plan, PlanContext } from '../../src/plan/plan.js';
 import type { Caps } from '../../src/problem/caps.js';
-import type { ColumnView, Operands, Problem, View } from '../../src/problem/problem.js';
-import { blockWords, type Digits, pitchWords, spansOf } from '../../src/problem/x-codes.js';
+import type { ColumnView, Operands, Problem, Weights } from '../../src/problem/problem.js';
+import { blocksOf, blockWords, type Digits, pitchWords } from '../../src/problem/x-codes.js';
+
+/** Bytes of each of a layer's buffers. */
+export const sizesOf = (weights: Weights, packed: Packed): Record<string, number> =>
+  Object.fromEntries(slicesOf(weights, packed).map(({ buffer, offset, size }) => [buffer, offset + size]));
 
 function must(condition: boolean, text: string): asserts condition {
   if (!condition) throw new Error(text);
 }
 
 /** Every binding is aligned, within the limits and within its buffer; every uniform is a whole number. */
-export function checkBindings(step: Step, caps: Caps, sizes: Readonly<Record<string, number>>): void {
+export function checkBindings(step: Dispatch, caps: Caps, sizes: Readonly<Record<string, number>>): void {
   for (const [name, { buffer, offset, size }] of Object.entries(step.bindings)) {
     const what = `${step.shader} ${name}: bytes ${offset} + ${size} of ${buffer} (${sizes[buffer]})`;
     must(sizes[buffer] !== undefined, `${what}: no such buffer`);
@@ -32,14 +37,14 @@ export function checkBindings(step: Step, caps: Caps, sizes: Readonly<Record<str
 }
 
 /** The element's index in the whole buffer, from its index in a binding of elements of `bits` bits. */
-function absolute(step: Step, binding: string, index: number, bits: number): number {
+function absolute(step: Dispatch, binding: string, index: number, bits: number): number {
   const { offset, size } = step.bindings[binding]!;
   must(Number.isInteger(index), `${step.shader} ${binding}: element ${index}`);
   must(index >= 0 && (index + 1) * bits <= 8 * size, `${step.shader} ${binding}: element ${index} is outside ${size} bytes`);
   return index + (8 * offset) / bits;
 }
 
-const invocations = (step: Step): number => step.workgroups[0] * step.workgroups[1] * 64;
+const invocations = (step: Dispatch): number => step.workgroups[0] * step.workgroups[1] * 64;
 
 /** Writes each element of a buffer at most once. */
 class Tags {
@@ -63,22 +68,23 @@ const indexOfX = ({ x }: Problem, m: number, k: number): number =>
   x.offset + Math.floor(m / x.batchRows) * x.strideB + (m % x.batchRows) * x.strideM + k * x.strideK;
 
 /** Which input column k of the codes is for, in the simulation. */
-const inputOf = ({ k, permuted }: Problem, column: number): number => (permuted ? k - 1 - column : column);
+const inputOf = ({ weights: { k, permuted } }: Problem, column: number): number => (permuted ? k - 1 - column : column);
 
 /** Words that share a sum of x: those of 32 k, or of the longest power of two of k that a group has whole ones of. */
-export function spanWords({ bits, groups, groupSize }: Problem): number {
+export function spanWords({ weights: { bits, groups, groupSize } }: Problem): number {
   let words = bits;
   while (groups > 1 && groupSize % (words * (32 / bits)) !== 0) words /= 2;
   return words;
 }
 
 /** Runs a plan; throws unless every element of y is the product of its row and its column, written once. */
-export function runPlan(problem: Problem, packed: Packed, caps: Caps, plan: Plan): void {
-  const { m, n, k, bits } = problem;
+export function runPlan({ problem, packed, caps }: PlanContext, plan: Plan): void {
+  const { m, weights } = problem;
+  const { n, k, bits } = weights;
   const codes = 32 / bits;
   const xBits = 8 * BYTES[problem.xDtype];
   const yBits = 8 * BYTES[problem.yDtype];
-  const sizes: Record<string, number> = { ...packed.sizes, ...plan.scratch };
+  const sizes: Record<string, number> = { ...sizesOf(weights, packed), ...plan.scratch };
   const xTags = new Map<number, string>();
   for (let i = 0; i < m; i++) for (let j = 0; j < k; j++) xTags.set(indexOfX(problem, i, j), `${i},${j}`);
   sizes.x = wholeWords((Math.max(...xTags.keys()) + 1) * BYTES[problem.xDtype]);
@@ -89,7 +95,7 @@ export function runPlan(problem: Problem, packed: Packed, caps: Caps, plan: Plan
   if (problem.xDigits) {
     sizes.xCodes = m * codesRow; // they came with x
     for (let i = 0; i < m; i++)
-      for (let span = 0; span < spansOf(k); span++) codeBlocks.put(i * codesRow + 4 * span * blockWords(digits), `${i},${span}`);
+      for (let span = 0; span < blocksOf(k); span++) codeBlocks.put(i * codesRow + 4 * span * blockWords(digits), `${i},${span}`);
   }
   const rows = new Tags('rows');
   const sums = new Tags('sums');
@@ -97,13 +103,13 @@ export function runPlan(problem: Problem, packed: Packed, caps: Caps, plan: Plan
   const y = new Tags('y');
   let before = '';
   /** Which element of x is at `index` of a step's x: in place, or gathered. */
-  const tagOfX = (step: Step, index: number): string | undefined => {
+  const tagOfX = (step: Dispatch, index: number): string | undefined => {
     const gathered = step.bindings.x!.buffer === 'rows';
     const at = absolute(step, 'x', index, gathered ? 32 : xBits);
     return gathered ? rows.get(at) : xTags.get(at);
   };
 
-  for (const step of plan.steps) {
+  for (const step of plan.dispatches) {
     checkBindings(step, caps, sizes);
     const u = step.uniforms;
     if (step.shader === 'gather-rows') {
@@ -126,7 +132,7 @@ export function runPlan(problem: Problem, packed: Packed, caps: Caps, plan: Plan
     } else if (step.shader === 'quantize-rows') {
       must(!problem.xDigits, 'quantize-rows: x came quantized');
       must(step.params.DIGITS === digits && step.params.BITS === bits, 'quantize-rows: codes for another kernel');
-      must(u.spans === spansOf(k) && invocations(step) >= u.m! * u.spans, 'quantize-rows: too few workgroups');
+      must(u.spans === blocksOf(k) && invocations(step) >= u.m! * u.spans, 'quantize-rows: too few workgroups');
       codeBlocks.clear(); // a new chunk of rows
       for (let i = 0; i < u.m!; i++)
         for (let span = 0; span < u.spans; span++) {
@@ -179,10 +185,10 @@ export function runPlan(problem: Problem, packed: Packed, caps: Caps, plan: Plan
       must(Number.isInteger(splits) && splits >= 1, `${splits} tiles for each block of rows and columns`);
       must(splits === 1 || step.bindings.y!.buffer === 'sums', 'splits that nobody adds up');
       must(step.workgroups[0] * step.workgroups[1] >= u.tiles!, 'too few workgroups');
-      if (problem.codebook) must(step.bindings.codebook!.size === 64, 'no codebook');
+      if (weights.codebook) must(step.bindings.codebook!.size === 64, 'no codebook');
       must(u.n! <= 4 * u.w_pitch! && 4 * u.w_pitch! - u.n! < 4, `n ${u.n} in ${u.w_pitch} quads`);
       must(u.words === packed.words && u.k === k, 'another k');
-      must(u.group_words === (problem.groups > 1 ? problem.groupSize / codes : packed.words), `groups of ${u.group_words} words`);
+      must(u.group_words === (weights.groups > 1 ? weights.groupSize / codes : packed.words), `groups of ${u.group_words} words`);
       const w = step.bindings.w!;
       must(w.offset === 0 && w.size === u.words * u.w_pitch! * 16, 'w is not words × quads');
       const slab = packed.slabs.find(({ begin }) => begin === u.column);
@@ -208,7 +214,7 @@ export function runPlan(problem: Problem, packed: Packed, caps: Caps, plan: Plan
           must(xSums.get(i * spans + span) === want, `sum ${span} of row ${i} begins at ${xSums.get(i * spans + span)}, not ${want}`);
         }
         if (step.bindings.x_codes)
-          for (let span = 0; span < spansOf(k); span++) {
+          for (let span = 0; span < blocksOf(k); span++) {
             const tag = codeBlocks.get(step.bindings.x_codes.offset + i * codesRow + 4 * span * blockWords(digits));
             must(tag === `${[...tagged][0]},${span}`, `x_codes[${i}, ${span}] is '${tag}'`);
           }
@@ -243,27 +249,24 @@ function indexOfCode({ n, k, bits, weight }: Operands, column: number, row: numb
 
 /** Runs a load; throws unless every word, scale, offset and bias of the packed layout is filled once with what belongs there. */
 export function runLoad(
-  operands: Operands,
-  packed: Packed,
-  caps: Caps,
-  views: Readonly<Record<string, View | undefined>>,
-  lengths: Readonly<Record<string, number>>,
-  steps: readonly Step[],
+  { operands, packed, caps }: { readonly operands: Operands; readonly packed: Packed; readonly caps: Caps },
+  { views, lengths }: { readonly views: Views; readonly lengths: Readonly<Record<string, number>> },
+  dispatches: readonly Dispatch[],
 ): void {
   const { n, k, bits, groups } = operands;
   const codes = 32 / bits;
-  const sizes: Record<string, number> = { ...packed.sizes };
+  const sizes: Record<string, number> = sizesOf(operands, packed);
   for (const [name, length] of Object.entries(lengths)) {
     if (views[name]) sizes[name] = wholeWords((views[name].offset + length) * BYTES[views[name].dtype]);
   }
-  const filled = new Map(Object.keys(packed.sizes).map((name) => [name, new Tags(name)]));
+  const filled = new Map(Object.keys(sizesOf(operands, packed)).map((name) => [name, new Tags(name)]));
   const columnsOf: Readonly<Record<string, readonly [ColumnView | undefined, string]>> = {
     scale: [operands.scale, 'antiquantScale'],
     offset: [operands.offset, 'antiquantOffset'],
     columnBias: [operands.bias, 'bias'],
   };
 
-  for (const step of steps) {
+  for (const step of dispatches) {
     checkBindings(step, caps, sizes);
     const u = step.uniforms;
     if (step.shader === 'repack') {
@@ -330,17 +333,14 @@ export function runLoad(
         }
         for (const at of [c, u.out_pitch! + c]) filled.get('columnQuant')!.put(absolute(step, 'out', at, 32), '');
       }
-      must(packed.sizes.columnQuant === 8 * u.out_pitch!, 'columnQuant is not two rows');
+      must(sizesOf(operands, packed).columnQuant === 8 * u.out_pitch!, 'columnQuant is not two rows');
     }
   }
   packed.slabs.forEach((slab, i) => {
     must(filled.get(`w${i}`)!.size === packed.words * slab.count, `w${i}: ${filled.get(`w${i}`)!.size} words`);
-    for (const kind of ['scale', ...(operands.offset ? ['offset'] : [])]) {
-      const { size } = filled.get(`${kind}${i}`)!;
-      must(
-        4 * size === packed.sizes[`${kind}${i}`]!,
-        `${kind}${i}: ${size} of ${packed.sizes[`${kind}${i}`]! / 4} u32s for ${groups} groups`,
-      );
+    for (const slice of [slab.scale, ...(operands.offset ? [slab.offset!] : [])]) {
+      const { size } = filled.get(slice.buffer)!;
+      must(4 * size === slice.size, `${slice.buffer}: ${size} of ${slice.size / 4} u32s for ${groups} groups`);
     }
   });
   must(filled.get('columnBias')!.size === (operands.bias ? Math.ceil(n / 4) * 4 : 0), 'bias');

@@ -4,17 +4,22 @@ import fc from 'fast-check';
 import { describe, expect, test } from 'vitest';
 import { UnsupportedError } from '../../src/errors.js';
 import { kernels } from '../../src/kernels/index.js';
-import { packedLayout, packSteps } from '../../src/plan/packed-layout.js';
-import { type Force, makePlan, type Plan } from '../../src/plan/plan.js';
+import type { Force } from '../../src/plan/choose.js';
+import { loadSteps } from '../../src/plan/load-steps.js';
+import { packedLayout } from '../../src/plan/packed-layout.js';
+import { makePlan, type Plan } from '../../src/plan/plan.js';
+import { whyOf } from '../../src/plan/why.js';
 import type { Caps } from '../../src/problem/caps.js';
-import type { Operands, View, XView } from '../../src/problem/problem.js';
+import type { Operands, XView } from '../../src/problem/problem.js';
+import type { View } from '../../src/problem/view.js';
 import { expectArgument } from '../support/expect-argument.js';
 import { GPU, LAVAPIPE, LEAST, MATRIX_GPU, type ProblemSpec, problemOf, SWIFTSHADER } from '../support/problems.js';
-import { runLoad, runPlan } from '../support/simulate.js';
+import { runLoad, runPlan, sizesOf } from '../support/simulate.js';
 
-function plan(spec: ProblemSpec, caps: Caps, force?: Force): Plan {
+function plan(spec: ProblemSpec, caps: Caps, force?: Force): Plan & { readonly why: readonly string[] } {
   const { problem, operands } = problemOf(spec);
-  return makePlan(problem, packedLayout(operands, caps), caps, force);
+  const made = makePlan({ problem, packed: packedLayout(operands, caps), caps }, { force });
+  return { ...made, why: whyOf(made) };
 }
 function refusal(run: () => unknown): UnsupportedError {
   try {
@@ -58,8 +63,8 @@ describe('the choice', () => {
 
   test('k is shared out where rows and columns do not fill the device', () => {
     const splits = (m: number, caps: Caps, change: Partial<ProblemSpec> = {}): number => {
-      const { steps } = plan({ m, n: 2048, k: 2048, ...change }, caps);
-      return steps.find(({ shader }) => shader === 'round-rows')?.uniforms.splits ?? 0;
+      const { dispatches } = plan({ m, n: 2048, k: 2048, ...change }, caps);
+      return dispatches.find(({ shader }) => shader === 'round-rows')?.uniforms.splits ?? 0;
     };
     // 2048 columns are 512 lanes, 4096 in 8 slices; 64 spans of k are 8 for each slice, of which a lane should have 4.
     expect(splits(1, GPU)).toBe(2);
@@ -260,8 +265,8 @@ describe('imported weights', () => {
 
   test('sums of x go over what groups are whole runs of', () => {
     const span = (group: number, bits: 4 | 8) => {
-      const { steps } = plan({ m: 2, n: 64, k: 480, group, bits, offset: true }, GPU);
-      return steps.find(({ shader }) => shader === 'sum-rows')!.uniforms;
+      const { dispatches } = plan({ m: 2, n: 64, k: 480, group, bits, offset: true }, GPU);
+      return dispatches.find(({ shader }) => shader === 'sum-rows')!.uniforms;
     };
     expect(span(0, 4)).toMatchObject({ spans: 15, span_quads: 8 });
     expect(span(96, 4)).toMatchObject({ spans: 15, span_quads: 8 });
@@ -271,11 +276,11 @@ describe('imported weights', () => {
   });
 
   test('inputs in another order are gathered, by the layer’s own permutation', () => {
-    const { steps, why } = plan({ m: 2, ...SHAPE, permuted: true }, GPU);
-    expect(steps[0]).toMatchObject({ shader: 'gather-rows', params: { PERM: 1 } });
-    expect(steps[0]!.bindings.permutation).toEqual({ buffer: 'permutation', offset: 0, size: 4 * SHAPE.k });
+    const { dispatches, why } = plan({ m: 2, ...SHAPE, permuted: true }, GPU);
+    expect(dispatches[0]).toMatchObject({ shader: 'gather-rows', params: { PERM: 1 } });
+    expect(dispatches[0]!.bindings.permutation).toEqual({ buffer: 'permutation', offset: 0, size: 4 * SHAPE.k });
     expect(why.join('\n')).toContain('gather-rows first: the inputs are in another order');
-    expect(plan({ m: 2, ...SHAPE, k: 511 }, GPU).steps[0]).toMatchObject({ shader: 'gather-rows', params: { PERM: 0 } });
+    expect(plan({ m: 2, ...SHAPE, k: 511 }, GPU).dispatches[0]).toMatchObject({ shader: 'gather-rows', params: { PERM: 0 } });
   });
 
   test('a transposed x in another order must fit one window, since any k may be anywhere in it', () => {
@@ -303,7 +308,7 @@ describe('innerPrecise 1', () => {
     const made = at(m, caps);
     expect(made.kernel).toBe('matmul-dot4');
     expect(made.params).toMatchObject(tile);
-    expect(made.steps.map(({ shader }) => shader)).toEqual(['quantize-rows', 'matmul-dot4']);
+    expect(made.dispatches.map(({ shader }) => shader)).toEqual(['quantize-rows', 'matmul-dot4']);
     expect(made.accuracy.xStep).toBeCloseTo(0.5 / 127, 5);
   });
   test.each([
@@ -320,7 +325,7 @@ describe('innerPrecise 1', () => {
   test('an x that came quantized is taken as it is, with its digits, whatever innerPrecise says', () => {
     for (const xDigits of [1, 2] as const) {
       const made = at(3, SWIFTSHADER, { innerPrecise: 0, xDigits });
-      expect(made.steps.map(({ shader }) => shader)).toEqual(['matmul-dot4']);
+      expect(made.dispatches.map(({ shader }) => shader)).toEqual(['matmul-dot4']);
       expect(made.params.DIGITS).toBe(xDigits);
       expect(made.scratch).toEqual({});
     }
@@ -368,20 +373,24 @@ describe('force', () => {
 });
 
 describe('the packed layout', () => {
-  const sizes = (spec: Partial<ProblemSpec>, caps: Caps = LEAST) => packedLayout(problemOf({ m: 1, n: 10, k: 70, ...spec }).operands, caps);
+  const layout = (spec: Partial<ProblemSpec>, caps: Caps = LEAST) => {
+    const { operands } = problemOf({ m: 1, n: 10, k: 70, ...spec });
+    const packed = packedLayout(operands, caps);
+    return { ...packed, sizes: sizesOf(operands, packed) };
+  };
+  const columnsOf = ({ slabs }: ReturnType<typeof layout>) =>
+    slabs.map(({ begin, count, quads, pitch }) => ({ begin, count, quads, pitch }));
 
   test('sizes', () => {
-    expect(sizes({ bits: 4 })).toEqual({
-      words: 9,
-      slabs: [{ begin: 0, count: 10, quads: 3, pitch: 3 }],
-      sizes: { columnBias: 48, w0: 9 * 48, scale0: 48 },
-    });
-    expect(sizes({ bits: 8, group: 32, dtype: 'float16', offset: true, quant: true })).toEqual({
-      words: 18,
-      slabs: [{ begin: 0, count: 10, quads: 3, pitch: 3 }],
-      sizes: { columnBias: 48, columnQuant: 96, w0: 18 * 48, scale0: 3 * 24, offset0: 3 * 24 },
-    });
-    expect(sizes({ bits: 8, dtype: 'float16', packedScale: true }).sizes.scale0).toBe(48);
+    const four = layout({ bits: 4 });
+    expect(four.words).toBe(9);
+    expect(columnsOf(four)).toEqual([{ begin: 0, count: 10, quads: 3, pitch: 3 }]);
+    expect(four.sizes).toEqual({ columnBias: 48, w0: 9 * 48, scale0: 48 });
+    const eight = layout({ bits: 8, group: 32, dtype: 'float16', offset: true, quant: true });
+    expect(eight.words).toBe(18);
+    expect(columnsOf(eight)).toEqual([{ begin: 0, count: 10, quads: 3, pitch: 3 }]);
+    expect(eight.sizes).toEqual({ columnBias: 48, columnQuant: 96, w0: 18 * 48, scale0: 3 * 24, offset0: 3 * 24 });
+    expect(layout({ bits: 8, dtype: 'float16', packedScale: true }).sizes.scale0).toBe(48);
   });
 
   test('slabs are runs of quads that fit a binding, and a buffer', () => {
@@ -390,20 +399,10 @@ describe('the packed layout', () => {
       { begin: 4, count: 4, quads: 1, pitch: 1 },
       { begin: 8, count: 2, quads: 1, pitch: 1 },
     ];
-    expect(sizes({ bits: 8 }, { ...LEAST, maxStorageBufferBindingSize: 512 }).slabs).toEqual(slabs);
-    expect(sizes({ bits: 8 }, { ...LEAST, maxBufferSize: 512 }).slabs).toEqual(slabs);
-    expect(Object.keys(sizes({ bits: 8, offset: true }, { ...LEAST, maxBufferSize: 512 }).sizes).sort()).toEqual([
-      'columnBias',
-      'offset0',
-      'offset1',
-      'offset2',
-      'scale0',
-      'scale1',
-      'scale2',
-      'w0',
-      'w1',
-      'w2',
-    ]);
+    expect(columnsOf(layout({ bits: 8 }, { ...LEAST, maxStorageBufferBindingSize: 512 }))).toEqual(slabs);
+    expect(columnsOf(layout({ bits: 8 }, { ...LEAST, maxBufferSize: 512 }))).toEqual(slabs);
+    const names = ['columnBias', ...['offset', 'scale', 'w'].flatMap((role) => [0, 1, 2].map((i) => `${role}${i}`))];
+    expect(Object.keys(layout({ bits: 8, offset: true }, { ...LEAST, maxBufferSize: 512 }).sizes).sort()).toEqual(names);
   });
 
   test('every column is in one slab, and every buffer within the limits', () => {
@@ -419,7 +418,7 @@ describe('the packed layout', () => {
             slabs,
             sizes: bytes,
             words,
-          } = sizes({ n, k, bits, quant, offset: true }, { ...LEAST, maxStorageBufferBindingSize: limit });
+          } = layout({ n, k, bits, quant, offset: true }, { ...LEAST, maxStorageBufferBindingSize: limit });
           expect(words).toBe(Math.ceil((k * bits) / 32));
           let next = 0;
           for (const { begin, count, quads } of slabs) {
@@ -435,18 +434,18 @@ describe('the packed layout', () => {
   });
 
   test('four columns must fit', () => {
-    const { message } = refusal(() => sizes({ bits: 8, k: 4096 }, { ...LEAST, maxStorageBufferBindingSize: 8192 }));
+    const { message } = refusal(() => layout({ bits: 8, k: 4096 }, { ...LEAST, maxStorageBufferBindingSize: 8192 }));
     expect(message).toMatch(/^weights with K = 4096: .*16384 bytes.*maxStorageBufferBindingSize \(8192\).*8192$/);
-    refusal(() => sizes({ bits: 8, k: 4096 }, { ...LEAST, maxBufferSize: 8192 }));
+    refusal(() => layout({ bits: 8, k: 4096 }, { ...LEAST, maxBufferSize: 8192 }));
   });
 
   // Slabs cut what has a row for every word of k; these two are one row for all columns.
   test('the bias and the output scale of all columns must fit as well', () => {
     const limit = { ...LEAST, maxStorageBufferBindingSize: 4096 };
-    expect(() => sizes({ n: 1024, k: 8 }, limit)).not.toThrow();
-    expect(refusal(() => sizes({ n: 1028, k: 8 }, limit)).message).toMatch(/4112.*4096/);
-    expect(() => sizes({ n: 512, k: 8, quant: true }, limit)).not.toThrow();
-    expect(refusal(() => sizes({ n: 516, k: 8, quant: true }, limit)).message).toMatch(/4128.*4096/);
+    expect(() => layout({ n: 1024, k: 8 }, limit)).not.toThrow();
+    expect(refusal(() => layout({ n: 1028, k: 8 }, limit)).message).toMatch(/4112.*4096/);
+    expect(() => layout({ n: 512, k: 8, quant: true }, limit)).not.toThrow();
+    expect(refusal(() => layout({ n: 516, k: 8, quant: true }, limit)).message).toMatch(/4128.*4096/);
   });
 });
 
@@ -518,21 +517,21 @@ describe('plans', () => {
         let made: Plan;
         const packed = packedLayout(operands, caps);
         try {
-          made = makePlan(problem, packed, caps, { kernel });
+          made = makePlan({ problem, packed, caps }, { force: { kernel } });
         } catch (error) {
           expect(error).toBeInstanceOf(UnsupportedError);
           expect((error as Error).message).toMatch(/max\w+ is \d+|needs the features/);
           return;
         }
-        runPlan(problem, packed, caps, made);
+        runPlan({ problem: problem, packed: packed, caps: caps }, made);
         expect(made.main.shader).toBe(kernel);
-        expect(made.steps).toContain(made.main);
+        expect(made.dispatches).toContain(made.main);
         seen.planned++;
         seen.slabs += Number(packed.slabs.length > 1);
         seen.gathered += Number('rows' in made.scratch);
         seen.rounded += Number('sums' in made.scratch);
-        seen.chunks += Number(made.steps.filter(({ shader }) => shader === kernel).length > packed.slabs.length);
-        seen.folded += Number(made.steps.some(({ workgroups }) => workgroups[1] > 1));
+        seen.chunks += Number(made.dispatches.filter(({ shader }) => shader === kernel).length > packed.slabs.length);
+        seen.folded += Number(made.dispatches.some(({ workgroups }) => workgroups[1] > 1));
       }),
       { seed: 7, numRuns: 150 },
     );
@@ -547,9 +546,9 @@ describe('plans', () => {
     const x = { offset: 1, batchRows: 200, strideB: 200 * 32, strideM: 1, strideK: 200 };
     const { problem, operands } = problemOf({ m: 200, k: 32, n: 8, x });
     const packed = packedLayout(operands, caps);
-    const made = makePlan(problem, packed, caps);
-    expect(made.steps.filter(({ shader }) => shader === 'gather-rows').length).toBeGreaterThan(2);
-    runPlan(problem, packed, caps, made);
+    const made = makePlan({ problem, packed, caps });
+    expect(made.dispatches.filter(({ shader }) => shader === 'gather-rows').length).toBeGreaterThan(2);
+    runPlan({ problem: problem, packed: packed, caps: caps }, made);
   });
 
   test.each<[string, ProblemSpec]>([
@@ -558,7 +557,7 @@ describe('plans', () => {
   ])('%s must fit a window', (_, spec) => {
     const caps = { ...GPU, maxStorageBufferBindingSize: 8192 };
     const { problem, operands } = problemOf(spec);
-    const { message } = refusal(() => makePlan(problem, packedLayout(operands, GPU), caps));
+    const { message } = refusal(() => makePlan({ problem, packed: packedLayout(operands, GPU), caps }));
     expect(message).toMatch(/^y \(2, \d+\) from K = \d+: .*16\d\d\d bytes.*maxStorageBufferBindingSize is 8192/);
   });
 
@@ -570,28 +569,30 @@ describe('plans', () => {
   });
 });
 
-describe('parts of y', () => {
+describe('layers side by side', () => {
   const { problem, operands } = problemOf({ m: 3, n: 160, k: 64 });
-  const parts = [
+  const layers = [
     { begin: 0, count: 20, yOffset: 512 },
     { begin: 128, count: 32, yOffset: 64 },
   ];
   const packed = packedLayout(operands, GPU);
 
   test('one window over all of them, each with its own first element and row length', () => {
-    const { main, steps } = makePlan({ ...problem, parts }, packed, GPU);
-    expect(steps.filter(({ shader }) => shader === main.shader)).toHaveLength(1);
-    expect(main.bindings.y).toEqual({ buffer: 'y', offset: 256, size: 4 * (512 + 3 * 20 - 64), base: -64 });
+    const { main, dispatches } = makePlan({ problem: { ...problem, layers }, packed, caps: GPU });
+    expect(dispatches.filter(({ shader }) => shader === main.shader)).toHaveLength(1);
+    expect(main.bindings.y).toEqual({ buffer: 'y', offset: 256, size: 4 * (512 + 3 * 20 - 64) });
     const { y_base, y_pitch, part_1, y_base_1, y_pitch_1, part_2, part_3 } = main.uniforms;
     expect({ y_base, y_pitch, part_1, y_base_1, y_pitch_1 }).toEqual({ y_base: 448, y_pitch: 20, part_1: 128, y_base_1: 0, y_pitch_1: 32 });
     expect([part_2, part_3]).toEqual([0xffffffff, 0xffffffff]); // no column is as far
   });
 
   test('are refused where y cannot be written in place, or takes several windows', () => {
-    const odd = [parts[0]!, { ...parts[1]!, yOffset: 63 }];
-    expect(refusal(() => makePlan({ ...problem, parts: odd }, packed, GPU)).message).toMatch(/in 2 parts: one window of whole quads/);
+    const odd = [layers[0]!, { ...layers[1]!, yOffset: 63 }];
+    expect(refusal(() => makePlan({ problem: { ...problem, layers: odd }, packed, caps: GPU })).message).toMatch(
+      /of 2 layers: layers side by side need one window of whole quads/,
+    );
     const narrow = { ...GPU, maxStorageBufferBindingSize: 1024 };
-    expect(refusal(() => makePlan({ ...problem, parts }, packed, narrow)).message).toMatch(/in 2 parts/);
+    expect(refusal(() => makePlan({ problem: { ...problem, layers }, packed, caps: narrow })).message).toMatch(/of 2 layers/);
   });
 });
 
@@ -677,18 +678,18 @@ describe('loads', () => {
           quantOffset: n,
         };
         const packed = packedLayout(operands, caps);
-        let steps: ReturnType<typeof packSteps>;
+        let dispatches: ReturnType<typeof loadSteps>;
         try {
-          steps = packSteps(operands, packed, caps, views);
+          dispatches = loadSteps({ operands, packed, caps }, views);
         } catch (error) {
           expect(error).toBeInstanceOf(UnsupportedError);
           expect((error as Error).message).toMatch(/max\w+ is \d+|needs the features/);
           return;
         }
-        runLoad(operands, packed, caps, views, lengths, steps);
+        runLoad({ operands, packed, caps }, { views, lengths }, dispatches);
         seen.loaded++;
         seen.slabs += Number(packed.slabs.length > 1);
-        seen.cut += Number(steps.filter(({ shader }) => shader === 'repack').length > packed.slabs.length);
+        seen.cut += Number(dispatches.filter(({ shader }) => shader === 'repack').length > packed.slabs.length);
         seen.tiled += Number(nz > 0);
       }),
       { seed: 3, numRuns: 600 },
@@ -706,9 +707,9 @@ describe('loads', () => {
     const operands: Operands = { ...base, shift: 'offset', scale: columns, offset: columns };
     const views = { weight: view('int8', 0), antiquantScale: view(dtype, 5), antiquantOffset: view(dtype, 0) };
     const packed = packedLayout(operands, caps);
-    const steps = packSteps(operands, packed, caps, views);
-    expect(steps.filter(({ bindings }) => bindings.out?.buffer === 'scale0').length).toBeGreaterThan(1);
-    runLoad(operands, packed, caps, views, { weight: 80 * 248, antiquantScale: 640, antiquantOffset: 640 }, steps);
+    const dispatches = loadSteps({ operands, packed, caps }, views);
+    expect(dispatches.filter(({ bindings }) => bindings.out?.buffer === 'scale0').length).toBeGreaterThan(1);
+    runLoad({ operands, packed, caps }, { views, lengths: { weight: 80 * 248, antiquantScale: 640, antiquantOffset: 640 } }, dispatches);
   });
 
   test('a row of scales (G, N) must fit a window', () => {
@@ -717,6 +718,8 @@ describe('loads', () => {
     const operands: Operands = { ...base, scale: { dtype: 'float32', strideG: 508, strideN: 1 } };
     const packed = packedLayout(operands, caps);
     const views = { weight: view('int8', 0), antiquantScale: view('float32', 0) };
-    expect(refusal(() => packSteps(operands, packed, caps, views)).message).toMatch(/^antiquantScale: .*20\d\d bytes.*BindingSize is 2048/);
+    expect(refusal(() => loadSteps({ operands, packed, caps }, views)).message).toMatch(
+      /^antiquantScale: .*20\d\d bytes.*BindingSize is 2048/,
+    );
   });
 });

@@ -3,18 +3,9 @@
 import { describe, expect, test } from 'vitest';
 import type { DType, Format } from '../../src/dtype.js';
 import { checkOptions, checkWeights, checkX, checkY } from '../../src/problem/checks.js';
-import {
-  contiguousX,
-  isContiguous,
-  isTransposed,
-  type LinearOptions,
-  makeProblem,
-  type Operands,
-  showShape,
-  type View,
-  type WeightTensors,
-} from '../../src/problem/problem.js';
+import { contiguousX, type LinearOptions, makeProblem, type Operands, type WeightTensors } from '../../src/problem/problem.js';
 import { type FunctionalOptions, functionalSpec } from '../../src/problem/torch-arguments.js';
+import { isContiguous, isTransposed, showShape, type View } from '../../src/problem/view.js';
 import { expectArgument } from '../support/expect-argument.js';
 
 const [M, K, N] = [96, 11264, 1664];
@@ -546,21 +537,11 @@ describe('the functional form refuses, in the words of (K, N) and (G, N)', () =>
 test('a problem takes its numbers from operands, options and x', () => {
   const spec = checkOptions({ inFeatures: K, outFeatures: N, innerPrecise: 1, antiquantGroupSize: 32 });
   const operands = module({ antiquantScale: v([N, 352]), antiquantOffset: v([N, 352]), bias: v([N]) }, { antiquantGroupSize: 32 });
-  expect(makeProblem(spec, operands, M, contiguousX(M, K), 7)).toEqual({
+  expect(makeProblem({ spec, weights: operands }, { m: M, x: contiguousX(M, K), y: 7 })).toEqual({
     m: M,
-    n: N,
-    k: K,
-    bits: 8,
-    mode: 'group',
-    groupSize: 32,
-    groups: 352,
+    weights: operands,
     xDtype: 'float16',
-    scaleDtype: 'float16',
     yDtype: 'float16',
-    shift: 'offset',
-    codebook: false,
-    permuted: false,
-    bias: true,
     innerPrecise: 1,
     x: { offset: 0, batchRows: M, strideB: M * K, strideM: K, strideK: 1 },
     yOffset: 7,
@@ -569,9 +550,15 @@ test('a problem takes its numbers from operands, options and x', () => {
 
 test('packed scales become float32 in a problem, and int8 outputs are int8', () => {
   const spec = checkOptions({ inFeatures: K, outFeatures: N });
-  const problem = (views: Partial<WeightTensors<View>>) => makeProblem(spec, module(views), 1, contiguousX(1, K), 0);
-  expect(problem({ antiquantScale: v([N], 'int64') })).toMatchObject({ scaleDtype: 'float32', yDtype: 'float16', shift: 'none' });
-  expect(problem({ quantScale: v([N], 'int64') })).toMatchObject({ scaleDtype: 'float16', yDtype: 'int8', bias: false });
+  const problem = (views: Partial<WeightTensors<View>>) => makeProblem({ spec, weights: module(views) }, { m: 1, x: contiguousX(1, K) });
+  expect(problem({ antiquantScale: v([N], 'int64') })).toMatchObject({
+    weights: { scaleDtype: 'float32', shift: 'none' },
+    yDtype: 'float16',
+  });
+  expect(problem({ quantScale: v([N], 'int64') })).toMatchObject({
+    weights: { scaleDtype: 'float16', biased: false },
+    yDtype: 'int8',
+  });
 });
 
 test('isContiguous and isTransposed', () => {

@@ -24,7 +24,7 @@ const of = (m: number, caps: Caps, change: Partial<ProblemSpec> = {}) => {
 };
 const plan = (m: number, caps: Caps, findings: Partial<Findings>) => {
   const { problem, packed } = of(m, caps);
-  return makePlan(problem, packed, caps, undefined, { ...NO_FINDINGS, ...findings });
+  return makePlan({ problem, packed, caps }, { findings: { ...NO_FINDINGS, ...findings } });
 };
 const idOf = ({ kernel, params }: { readonly kernel: string; readonly params: Readonly<Record<string, number>> }) =>
   variantId(kernel, params);
@@ -37,7 +37,7 @@ describe('candidates', () => {
   ] as const)('%s: the planner’s own first, each once, not many, all as asked for', (_, caps) => {
     for (const m of [1, 2, 4, 16, 100, 512]) {
       const { problem, packed } = of(m, caps);
-      const all = candidates(problem, packed, caps);
+      const all = candidates({ problem, packed, caps });
       expect(idOf(all[0]!.plan)).toBe(idOf(plan(m, caps, {})));
       expect(all.length).toBeGreaterThan(1);
       expect(all.length).toBeLessThanOrEqual(MOST_CANDIDATES);
@@ -47,8 +47,8 @@ describe('candidates', () => {
   });
   test('none is disabled, none less exact than the layer allows', () => {
     const { problem, packed } = of(4, GPU);
-    const [own, second] = candidates(problem, packed, GPU).map((one) => idOf(one.plan));
-    const without = candidates(problem, packed, GPU, { ...NO_FINDINGS, disabled: new Map([[own!, 'broken']]) });
+    const [own, second] = candidates({ problem, packed, caps: GPU }).map((one) => idOf(one.plan));
+    const without = candidates({ problem, packed, caps: GPU }, { ...NO_FINDINGS, disabled: new Map([[own!, 'broken']]) });
     expect(without.map((one) => idOf(one.plan))).not.toContain(own);
     expect(idOf(without[0]!.plan)).toBe(idOf(plan(4, GPU, { disabled: new Map([[own!, 'broken']]) })));
     // A kernel that rounds x is only for innerPrecise 1.
@@ -57,7 +57,7 @@ describe('candidates', () => {
     Object.assign(kernel, { accuracy: () => rounding });
     try {
       const names = (innerPrecise: number) =>
-        candidates({ ...problem, innerPrecise }, packed, GPU)
+        candidates({ problem: { ...problem, innerPrecise }, packed, caps: GPU })
           .slice(1)
           .map((one) => one.kernel);
       expect(names(0)).not.toContain(kernel.name);
@@ -113,18 +113,23 @@ describe('a plan', () => {
   const tiled = entry('matmul-tiled', { ROWS: 2 });
 
   test('takes what was measured, for rows up to the same power of two, and says so', () => {
-    const { kernel, params, why } = plan(3, GPU, { tuned: tuned(tiled) });
+    const { kernel, params, verdicts } = plan(3, GPU, { tuned: tuned(tiled) });
     expect([kernel, params.ROWS]).toEqual(['matmul-tiled', 2]);
-    expect(why[0]).toBe("matmul-tiled: tuned: 0.41 of the default's time, measured on 2026-11-24 among 7 candidates");
+    expect(verdicts).toEqual([
+      { kernel: 'matmul-tiled', verdict: 'tuned', reason: "0.41 of the default's time, measured on 2026-11-24 among 7 candidates" },
+    ]);
     expect([4, 5, 2].map((m) => plan(m, GPU, { tuned: tuned(tiled) }).kernel)).toEqual(['matmul-tiled', 'matmul-prefill', 'matmul-decode']);
     expect(
       [513, 5000].map((m) => plan(m, GPU, { tuned: tuned(entry('matmul-rows', { ROWS: 4, LOADS: 2, LANES: 16 }), 700) }).kernel),
     ).toEqual(['matmul-rows', 'matmul-rows']); // prettier-ignore
   });
   test('keeps its own choice where nothing was faster, and says so', () => {
-    const { kernel, why } = plan(3, GPU, { tuned: tuned(entry('matmul-rows', {}, 1)) });
+    const { kernel, verdicts } = plan(3, GPU, { tuned: tuned(entry('matmul-rows', {}, 1)) });
     expect(kernel).toBe('matmul-decode');
-    expect(why[1]).toBe('tuned: none of 7 candidates was faster on 2026-11-24');
+    expect(verdicts.at(-1)).toMatchObject({
+      verdict: 'tuned',
+      reason: expect.stringMatching(/; none of 7 candidates was faster on 2026-11-24$/),
+    });
   });
   test('does not believe what it cannot do, what is unknown or disabled, or what is asked for otherwise', () => {
     const own = idOf(plan(3, GPU, {}));
@@ -137,7 +142,10 @@ describe('a plan', () => {
     const id = idOf(plan(3, GPU, { tuned: tuned(tiled) }));
     expect(idOf(plan(3, GPU, { tuned: tuned(tiled), disabled: new Map([[id, 'broken']]) }))).toBe(own);
     const { problem, packed } = of(3, GPU);
-    expect(makePlan(problem, packed, GPU, { kernel: 'matmul-plain' }, { ...NO_FINDINGS, tuned: tuned(tiled) }).kernel).toBe('matmul-plain');
+    expect(
+      makePlan({ problem, packed, caps: GPU }, { force: { kernel: 'matmul-plain' }, findings: { ...NO_FINDINGS, tuned: tuned(tiled) } })
+        .kernel,
+    ).toBe('matmul-plain');
     for (const change of [{ permuted: true }, { codebook: true }, { shift: 'minimum' }, { scaleDtype: 'bfloat16' }] as const)
       expect(problemClass({ ...problem, ...change }, GPU)).not.toBe(problemClass(problem, GPU));
     expect(problemClass({ ...problem, innerPrecise: 1 }, GPU)).not.toBe(problemClass(problem, GPU));

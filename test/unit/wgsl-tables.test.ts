@@ -6,13 +6,13 @@ import { UnsupportedError } from '../../src/errors.js';
 import { helpers } from '../../src/kernels/helpers.js';
 import { allVariants, kernels, shaders } from '../../src/kernels/index.js';
 import { variantId } from '../../src/kernels/kernel.js';
-import { quantizeAll } from '../../src/plan/around.js';
-import { type Packed, packedLayout, packSteps } from '../../src/plan/packed-layout.js';
-import { makePlan } from '../../src/plan/plan.js';
-import { weightSteps } from '../../src/plan/quantize-steps.js';
-import type { Step } from '../../src/plan/step.js';
-import type { Caps } from '../../src/problem/caps.js';
-import type { Problem, View } from '../../src/problem/problem.js';
+import type { Dispatch } from '../../src/plan/dispatch.js';
+import { loadSteps } from '../../src/plan/load-steps.js';
+import { packedLayout } from '../../src/plan/packed-layout.js';
+import { makePlan, type PlanContext } from '../../src/plan/plan.js';
+import { quantizeSteps } from '../../src/plan/quantize-steps.js';
+import { quantizeAll } from '../../src/plan/x-steps.js';
+import type { View } from '../../src/problem/view.js';
 import { checkForm } from '../../src/quantize/options.js';
 import { sources } from '../../src/wgsl/sources.js';
 import { shownVariants } from '../cases/variants.js';
@@ -101,9 +101,9 @@ test('every legal value of every #param is used by some variant shown', { timeou
 });
 
 /** What a kernel would run, asked for by name; nothing where the device has not what it takes. */
-function forced(problem: Problem, packed: Packed, caps: Caps, kernel: string): readonly Step[] {
+function forced(context: PlanContext, kernel: string): readonly Dispatch[] {
   try {
-    return makePlan(problem, packed, caps, { kernel }).steps;
+    return makePlan(context, { force: { kernel } }).dispatches;
   } catch (error) {
     if (error instanceof UnsupportedError) return [];
     throw error;
@@ -147,29 +147,32 @@ describe('what planning and loading ask for', () => {
               [67, 3, false],
             ] as const)
               imported.push({ m, n, k, bits, dtype, scaleDtype, ...meaning, quant, permuted, group: 16 });
-  const steps: Step[] = [];
+  const dispatches: Dispatch[] = [];
   for (const spec of imported) {
     const { problem, operands } = problemOf(spec);
     for (const caps of [GPU, LEAST, SWIFTSHADER, LAVAPIPE]) {
       const packed = packedLayout(operands, caps);
-      const plan = makePlan(problem, packed, caps);
+      const plan = makePlan({ problem, packed, caps });
       if (plan.kernel === 'matmul-plain') throw new Error(`only matmul-plain serves ${JSON.stringify(spec)}`);
-      steps.push(...plan.steps);
-      for (const { name } of kernels) steps.push(...forced(problem, packed, caps, name));
-      steps.push(...forced({ ...problem, innerPrecise: 1 }, packed, caps, 'matmul-dot4'));
+      dispatches.push(...plan.dispatches);
+      for (const { name } of kernels) dispatches.push(...forced({ problem, packed, caps }, name));
+      dispatches.push(...forced({ problem: { ...problem, innerPrecise: 1 }, packed, caps }, 'matmul-dot4'));
     }
   }
   for (const spec of specs) {
     const { problem, operands } = problemOf(spec);
     for (const caps of capsList) {
       const packed = packedLayout(operands, caps);
-      steps.push(...makePlan(problem, packed, caps).steps);
-      for (const { name } of kernels) steps.push(...forced(problem, packed, caps, name));
+      dispatches.push(...makePlan({ problem, packed, caps }).dispatches);
+      for (const { name } of kernels) dispatches.push(...forced({ problem, packed, caps }, name));
       const rounded = { ...problem, innerPrecise: 1 };
-      steps.push(...makePlan(rounded, packed, caps).steps, ...forced(rounded, packed, caps, 'matmul-dot4'));
+      dispatches.push(
+        ...makePlan({ problem: rounded, packed, caps }).dispatches,
+        ...forced({ problem: rounded, packed, caps }, 'matmul-dot4'),
+      );
       for (const digits of [1, 2] as const) {
-        steps.push(...makePlan({ ...problem, xDigits: digits }, packed, caps).steps);
-        steps.push(...quantizeAll(problem, caps, digits).steps);
+        dispatches.push(...makePlan({ problem: { ...problem, xDigits: digits }, packed, caps }).dispatches);
+        dispatches.push(...quantizeAll({ problem, caps }, digits).dispatches);
       }
     }
   }
@@ -195,23 +198,23 @@ describe('what planning and loading ask for', () => {
           quantScale: view(packed ? 'int64' : 'float32'),
           quantOffset: view('float32'),
         };
-        steps.push(...packSteps(loaded, packedLayout(loaded, GPU), GPU, views));
+        dispatches.push(...loadSteps({ operands: loaded, packed: packedLayout(loaded, GPU), caps: GPU }, views));
       }
   }
 
   for (const bits of [4, 8] as const)
     for (const symmetric of [false, true])
-      for (const dtype of DTYPES) steps.push(...weightSteps(GPU, checkForm({ n: 3, k: 40, bits, symmetric }), dtype, 0));
+      for (const dtype of DTYPES) dispatches.push(...quantizeSteps(GPU, checkForm({ n: 3, k: 40, bits, symmetric }), { dtype, first: 0 }));
 
   test('is always one of allVariants()', { timeout: 60_000 }, () => {
-    const asked = new Set(steps.map((step) => variantId(step.shader, step.params)));
+    const asked = new Set(dispatches.map((step) => variantId(step.shader, step.params)));
     expect([...asked].filter((id) => !known.has(id))).toEqual([]);
     expect(asked.size).toBeGreaterThan(200);
   });
 
   test('binds exactly what the shader has, and gives every uniform a whole number', { timeout: 60_000 }, () => {
     const faults = new Set<string>();
-    for (const step of steps) {
+    for (const step of dispatches) {
       const shader = shaders.get(step.shader)!;
       const id = variantId(step.shader, step.params);
       const wanted = shader.bindings
@@ -228,16 +231,16 @@ describe('what planning and loading ask for', () => {
 
   // A helper variant that nothing asks for is dead code, and one that no test on a GPU can reach.
   test('reaches every variant of the helpers', { timeout: 60_000 }, () => {
-    const asked = new Set(steps.map((step) => variantId(step.shader, step.params)));
+    const asked = new Set(dispatches.map((step) => variantId(step.shader, step.params)));
     const all = helpers.flatMap(({ name, variants: list }) => list.map((params) => variantId(name, params)));
     expect(all.filter((id) => !asked.has(id))).toEqual([]);
   });
 
   test('reaches every combination of operands', { timeout: 60_000 }, () => {
-    const operands = (params: Step['params']): string =>
+    const operands = (params: Dispatch['params']): string =>
       ['BITS', 'X', 'SCALE', 'OFFSET', 'TABLE', 'Y'].map((name) => `${name}=${params[name]}`).join(' ');
     const isKernel = (name: string): boolean => kernels.some((kernel) => kernel.name === name);
-    const asked = new Set(steps.filter((step) => isKernel(step.shader)).map((step) => operands(step.params)));
+    const asked = new Set(dispatches.filter((step) => isKernel(step.shader)).map((step) => operands(step.params)));
     const all = new Set(variants.filter(({ shader }) => isKernel(shader.name)).map(({ params }) => operands(params)));
     expect([...all].filter((id) => !asked.has(id))).toEqual([]);
   });

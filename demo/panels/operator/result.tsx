@@ -124,7 +124,7 @@ const kernel = ({ choice }: OperatorRun, { plan }: NonNullable<OperatorRun['run'
   <PanelLink key="kernel" panel="shader" state={productState(choice)}>
     <code>{plan.kernel}</code>
   </PanelLink>,
-  `${counted(plan.steps.length, 'dispatch', 'dispatches')}: what runs, and why`,
+  `${counted(plan.dispatches.length, 'dispatch', 'dispatches')}: what runs, and why`,
 ];
 
 const productState = ({ m, k, n, bits, mode, groupSize, dtype, scales, format, offset, bias, ...rest }: OperatorRun['choice']) => ({

@@ -23,6 +23,7 @@ const MEANING: Readonly<Record<keyof Caps, string>> = {
   maxSubgroupSize: 'lanes of the longest subgroup',
   maxBufferSize: 'bytes of a buffer',
   maxStorageBufferBindingSize: 'bytes of a binding; longer operands go in several dispatches',
+  maxStorageBuffersPerShaderStage: 'storage buffers that a dispatch binds',
   minStorageBufferOffsetAlignment: 'bytes to which a binding begins',
   maxComputeWorkgroupsPerDimension: 'above it a grid is folded',
   maxComputeInvocationsPerWorkgroup: 'what a tile may have',

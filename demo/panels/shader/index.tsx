@@ -25,7 +25,7 @@ export default function Panel() {
           <div class="stack">
             <div class="card stack">
               <PlanFacts planned={planned} />
-              {planned.steps.length > 0 && <Steps planned={planned} />}
+              {planned.dispatches.length > 0 && <Steps planned={planned} />}
             </div>
             {text && (
               <div class="card">

@@ -5,18 +5,19 @@ import { Button } from '../../ui/button.js';
 import { type Fact, Facts } from '../../ui/facts.js';
 import { Notice } from '../../ui/notice.js';
 import { bytes, counted, whole } from '../../ui/numbers.js';
-import type { Planned, Verdict } from './jobs/plan.js';
+import type { KernelVerdict, Planned } from './jobs/plan.js';
 import { force, kernel, showTile, tile } from './state.js';
 
 export function PlanFacts({ planned }: { readonly planned: Planned }) {
   const { plan, problem, refusal, own } = planned;
   const forced = planned.choice.force;
+  const { n, k, bits } = problem.weights;
   return (
     <section class="stack" aria-labelledby="plan-title" data-kernel={plan?.kernel}>
       <h3 id="plan-title">The plan</h3>
       <p class="mono">
-        x ({whole(problem.m)}, {whole(problem.k)}) {problem.xDtype} · weights ({whole(problem.n)}, {whole(problem.k)}) int{problem.bits} → y
-        ({whole(problem.m)}, {whole(problem.n)}) {problem.yDtype}
+        x ({whole(problem.m)}, {whole(k)}) {problem.xDtype} · weights ({whole(n)}, {whole(k)}) int{bits} → y ({whole(problem.m)}, {whole(n)}
+        ) {problem.yDtype}
       </p>
       {refusal && (
         <Notice kind="bad">
@@ -37,20 +38,21 @@ export function PlanFacts({ planned }: { readonly planned: Planned }) {
   );
 }
 
-function facts({ problem, steps, more, main, bytes: packed }: Planned, plan: NonNullable<Planned['plan']>): Fact[] {
-  const [chosen, ...others] = plan.why;
-  const rest = others.filter((line) => !line.startsWith('not '));
-  const count = steps.length + more;
-  const product = steps[main];
+function facts({ problem, dispatches, more, main, bytes: packed }: Planned, plan: NonNullable<Planned['plan']>): Fact[] {
+  const { n, k } = problem.weights;
+  const count = dispatches.length + more;
+  const product = dispatches[main];
   const [columns, rows] = product?.workgroups ?? [0, 1];
   const scratch = Object.entries(plan.scratch);
   const { codeBias, xStep } = plan.accuracy;
   return [
-    ['Kernel', <strong key="kernel">{plan.kernel}</strong>, chosen?.replace(`${plan.kernel}: `, '')],
-    ...(rest.length > 0 ? [['Around it', rest.map((line) => <div key={line}>{line}</div>)] as Fact] : []),
+    ['Kernel', <strong key="kernel">{plan.kernel}</strong>, plan.verdicts.at(-1)?.reason],
+    ...(plan.asides.length > 0
+      ? [['Around it', plan.asides.map(({ shader, reason }) => <div key={reason}>{`${shader}: ${reason}`}</div>)] as Fact]
+      : []),
     [
       'Dispatches',
-      `${whole(count)}: ${runs(steps.map(({ shader }) => shader))}${more > 0 ? ', …' : ''}`,
+      `${whole(count)}: ${runs(dispatches.map(({ shader }) => shader))}${more > 0 ? ', …' : ''}`,
       product &&
         `the product in ${whole(columns)}${rows > 1 ? ` × ${whole(rows)}` : ''} ${columns * rows === 1 ? 'workgroup' : 'workgroups'}`,
     ],
@@ -59,7 +61,7 @@ function facts({ problem, steps, more, main, bytes: packed }: Planned, plan: Non
       xStep > 0 ? 'integers, of x rounded to int8' : 'float32',
       codeBias > 0 ? `codes carry up to ${whole(codeBias)} more, which the sum of x takes out again` : undefined,
     ],
-    ['Packed weights', bytes(packed), `${bytes(2 * problem.n * problem.k)} in float16`],
+    ['Packed weights', bytes(packed), `${bytes(2 * n * k)} in float16`],
     ['Scratch memory', scratch.length > 0 ? scratch.map(([role, size]) => `${role} ${bytes(size)}`).join(', ') : 'none'],
   ];
 }
@@ -109,7 +111,7 @@ function KernelRow({
   verdict: { kernel: name, state, reason, tiles },
   after,
 }: {
-  readonly verdict: Verdict;
+  readonly verdict: KernelVerdict;
   readonly after: string | undefined;
 }) {
   const asked = kernel.value === name;

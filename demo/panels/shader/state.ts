@@ -105,9 +105,9 @@ export const shownStep = computed(() => {
   const planned = plan.result.value;
   if (!planned) return undefined;
   const [, list, at] = /^(call|load)-(\d+)$/.exec(stepName.value) ?? [];
-  const found = list && (list === 'call' ? planned.steps : planned.load)[Number(at)];
+  const found = list && (list === 'call' ? planned.dispatches : planned.load)[Number(at)];
   if (found) return { name: stepName.value, step: found };
-  const main = planned.steps[planned.main];
+  const main = planned.dispatches[planned.main];
   return main && { name: `call-${planned.main}`, step: main };
 });
 const variant = computed<Variant | undefined>(() => {

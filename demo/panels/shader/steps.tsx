@@ -8,12 +8,12 @@ import type { Planned } from './jobs/plan.js';
 import type { ReflectedStruct, Reflection, ShaderText } from './jobs/text.js';
 import { changed, line, reflection, shownStep, source, stepName } from './state.js';
 
-type Step = Planned['steps'][number];
+type Step = Planned['dispatches'][number];
 
 const grid = ({ workgroups: [columns, rows] }: Step): string => `${whole(columns)}${rows > 1 ? ` × ${whole(rows)}` : ''}`;
 
 export function Steps({ planned }: { readonly planned: Planned }) {
-  const { steps, more, load, moreLoad } = planned;
+  const { dispatches, more, load, moreLoad } = planned;
   const shown = shownStep.value;
   const inLoad = shown?.name.startsWith('load');
   return (
@@ -22,7 +22,7 @@ export function Steps({ planned }: { readonly planned: Planned }) {
         <h3 id="steps-title">Every dispatch</h3>
         <p class="dim">One compute pass, in this order. Choose one to see what it binds, and its text below.</p>
       </div>
-      <StepList label="The call" list="call" steps={steps} more={more} shown={shown?.name} />
+      <StepList label="The call" list="call" steps={dispatches} more={more} shown={shown?.name} />
       {load.length > 0 ? (
         <details open={inLoad}>
           <summary>

@@ -15,10 +15,12 @@ import { type Settings, sessionOf } from './settings.js';
 
 /** The planner's own choice for m rows, and what measuring found, if it did. */
 function choiceOf(layer: LinearWeightQuant, m: number): { readonly own: Candidate; readonly tuned: Tuned | undefined } {
-  const { device, spec, weights, packed, caps } = layer.product;
-  const problem = makeProblem(spec, weights, m, contiguousX(m, weights.k), 0);
+  const { device, weights, packed, settings } = layer.loaded;
+  const { caps } = settings;
+  const problem = makeProblem(layer.loaded, { m, x: contiguousX(m, weights.k) });
   const { disabled, tuned } = findingsOf(device);
-  return { own: candidates(problem, packed, caps, { disabled, tuned: new Map() })[0]!, tuned: tuned.get(problemClass(problem, caps)) };
+  const [own] = candidates({ problem, packed, caps }, { disabled, tuned: new Map() });
+  return { own: own!, tuned: tuned.get(problemClass(problem, caps)) };
 }
 
 /** The planner's own choice beside the tuned one, where that is another. */

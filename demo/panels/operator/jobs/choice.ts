@@ -4,7 +4,8 @@
 import type { DType, FloatDType, Format } from '../../../../src/dtype.js';
 import { ArgumentError } from '../../../../src/errors.js';
 import { checkOptions, checkWeights, checkX } from '../../../../src/problem/checks.js';
-import type { LinearOptions, View, WeightTensors } from '../../../../src/problem/problem.js';
+import type { LinearOptions, WeightTensors } from '../../../../src/problem/problem.js';
+import type { View } from '../../../../src/problem/view.js';
 
 export interface Choice {
   readonly m: number;

@@ -1,10 +1,11 @@
 // The layer on the GPU: loaded, compiled, run and read back, its weights read back too, and timed.
 import type { DType, Format } from '../../../../src/dtype.js';
-import { record } from '../../../../src/gpu/dispatch.js';
+import { record } from '../../../../src/gpu/recording.js';
 import { scratch } from '../../../../src/gpu/scratch.js';
 import { makeStopwatch } from '../../../../src/gpu/stopwatch.js';
 import { capsOf, type Explanation, type HostTensor, LinearWeightQuant, Tensor, type TensorData } from '../../../../src/index.js';
-import { planOf } from '../../../../src/layer/loaded-weights.js';
+import { planFor } from '../../../../src/layer/loaded-weights.js';
+import { contiguousX, makeProblem } from '../../../../src/problem/problem.js';
 import type { JobContext } from '../../../worker/rpc.js';
 import { median, time } from '../../../worker/timing.js';
 import { type Choice, layerOptions } from './choice.js';
@@ -46,12 +47,12 @@ const upload = (
 const [SAMPLE, MOST_PRODUCTS, SAMPLES] = [8, 64, 7];
 
 async function timeOf(layer: LinearWeightQuant, x: Tensor, y: Tensor, rows: number, { breathe }: JobContext): Promise<GpuTime> {
-  const { device, product } = layer;
+  const { device, loaded } = layer;
   const single = await time(device, () => layer.forward(x).destroy(), breathe);
-  const plan = planOf(product, rows);
+  const plan = planFor(loaded, makeProblem(loaded, { m: rows, x: contiguousX(rows, loaded.weights.k) }));
   const buffers: Readonly<Record<string, GPUBuffer>> = { x: x.buffer, y: y.buffer };
-  const find = (role: string): GPUBuffer => buffers[role] ?? product.buffers.get(role) ?? scratch(device, role, plan.scratch[role]!);
-  const recording = record(device, plan.steps, find);
+  const find = (role: string): GPUBuffer => buffers[role] ?? loaded.buffers.get(role) ?? scratch(device, role, plan.scratch[role]!);
+  const recording = record(device, plan.dispatches, find);
   const watch = await makeStopwatch(device, recording);
   try {
     const first = await watch.time(recording, 1);

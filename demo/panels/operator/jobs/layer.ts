@@ -3,7 +3,9 @@
 
 import { Tensor } from '../../../../src/gpu/tensor.js';
 import type { LinearWeightQuant } from '../../../../src/layer/linear-weight-quant.js';
-import { groupsIn, type QuantizedMatrix, wordsInRow } from '../../../../src/problem/matrix.js';
+import type { Slice } from '../../../../src/plan/binding.js';
+import { type Bits, widthOf, wordsOf } from '../../../../src/problem/code-width.js';
+import { groupsIn, type QuantizedMatrix } from '../../../../src/problem/matrix.js';
 
 export interface Codes {
   /** (N, K), unsigned. */
@@ -18,22 +20,22 @@ export interface Codes {
 
 /** @throws DeviceLostError */
 export async function codesOfLayer(layer: LinearWeightQuant): Promise<Codes> {
-  const { device, buffers, packed, weights } = layer.product;
+  const { device, buffers, packed, weights } = layer.loaded;
   const { n, k, bits, groups, groupSize, scaleDtype, shift } = weights;
   const codes = new Uint8Array(n * k);
   const scale = new Float32Array(n * groups);
   const offset = shift === 'offset' ? new Float32Array(n * groups) : undefined;
-  const [inWord, mask] = [32 / bits, 2 ** bits - 1];
-  for (const [i, { begin, count, pitch }] of packed.slabs.entries()) {
+  const { inWord, mask } = widthOf(bits);
+  for (const { begin, count, pitch, ...slab } of packed.slabs) {
     const width = 4 * pitch;
-    const read = (role: string, rows: number, dtype: 'int32' | typeof scaleDtype) =>
-      Tensor.wrap(device, buffers.get(`${role}${i}`)!, { shape: [rows, width], dtype }).read();
-    const words = (await read('w', packed.words, 'int32')) as Int32Array;
+    const read = ({ buffer }: Slice, rows: number, dtype: 'int32' | typeof scaleDtype) =>
+      Tensor.wrap(device, buffers.get(buffer)!, { shape: [rows, width], dtype }).read();
+    const words = (await read(slab.w, packed.words, 'int32')) as Int32Array;
     for (let c = 0; c < count; c++)
       for (let j = 0, to = (begin + c) * k; j < k; j++)
         codes[to + j] = (words[Math.floor(j / inWord) * width + c]! >>> (bits * (j % inWord))) & mask;
-    for (const [role, into] of [['scale', scale] as const, ...(offset ? [['offset', offset] as const] : [])]) {
-      const values = (await read(role, groups, scaleDtype)) as Float32Array;
+    for (const [slice, into] of [[slab.scale, scale] as const, ...(offset ? [[slab.offset!, offset] as const] : [])]) {
+      const values = (await read(slice, groups, scaleDtype)) as Float32Array;
       for (let c = 0; c < count; c++) for (let g = 0; g < groups; g++) into[(begin + c) * groups + g] = values[g * width + c]!;
     }
   }
@@ -43,10 +45,11 @@ export async function codesOfLayer(layer: LinearWeightQuant): Promise<Codes> {
 export function codesOfMatrix(matrix: QuantizedMatrix): Codes {
   const { n, k, bits, codes: words, scale, zeroPoint, groupSize } = matrix;
   const codes = new Uint8Array(n * k);
-  const [inRow, inWord, mask] = [wordsInRow(k, bits), 32 / bits, 2 ** bits - 1];
+  const { inWord, mask, zero: middle } = widthOf(bits);
+  const inRow = wordsOf(k, bits);
   for (let row = 0; row < n; row++)
     for (let j = 0; j < k; j++) codes[row * k + j] = (words[row * inRow + Math.floor(j / inWord)]! >>> (bits * (j % inWord))) & mask;
-  return { codes, scale, offset: zeroPoint?.map((zero) => 2 ** (bits - 1) - zero), groups: groupsIn(matrix), groupSize };
+  return { codes, scale, offset: zeroPoint?.map((zero) => middle - zero), groups: groupsIn(matrix), groupSize };
 }
 
 export interface Shown {
@@ -70,7 +73,7 @@ const DRAWN = 2048;
 export function shownOf(
   all: Codes,
   weights: Float32Array,
-  { n, k, bits }: { readonly n: number; readonly k: number; readonly bits: 4 | 8 },
+  { n, k, bits }: { readonly n: number; readonly k: number; readonly bits: Bits },
 ): Shown {
   const [rows, columns] = [Math.min(n, DRAWN), Math.min(k, DRAWN)];
   const codes = new Uint8Array(rows * columns);
@@ -80,7 +83,7 @@ export function shownOf(
     for (let j = 0; j < columns; j++, i++) {
       const at = row * groups + Math.floor(j / groupSize);
       codes[i] = all.codes[row * k + j]!;
-      values[i] = (codes[i]! - 2 ** (bits - 1) + (offset?.[at] ?? 0)) * scale[at]!;
+      values[i] = (codes[i]! - widthOf(bits).zero + (offset?.[at] ?? 0)) * scale[at]!;
       errors[i] = values[i]! - weights[row * k + j]!;
     }
   return {
@@ -96,7 +99,7 @@ export function shownOf(
   };
 }
 
-export function histogram(codes: Uint8Array, bits: 4 | 8): number[] {
+export function histogram(codes: Uint8Array, bits: Bits): number[] {
   const counts = new Array<number>(2 ** bits).fill(0);
   for (const code of codes) counts[code]!++;
   return counts;

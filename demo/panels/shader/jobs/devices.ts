@@ -15,6 +15,7 @@ const LEAST: Caps = {
   maxSubgroupSize: 128,
   maxBufferSize: 2 ** 28,
   maxStorageBufferBindingSize: 2 ** 27,
+  maxStorageBuffersPerShaderStage: 8,
   minStorageBufferOffsetAlignment: 256,
   maxComputeWorkgroupsPerDimension: 65535,
   maxComputeInvocationsPerWorkgroup: 256,
@@ -29,6 +30,7 @@ const LARGE: Caps = {
   maxSubgroupSize: 32,
   maxBufferSize: 2 ** 31,
   maxStorageBufferBindingSize: 2 ** 31 - 4,
+  maxStorageBuffersPerShaderStage: 16,
   maxComputeInvocationsPerWorkgroup: 1024,
   maxComputeWorkgroupStorageSize: 32768,
 };

@@ -3,22 +3,26 @@
 import type { DType, FloatDType } from '../../../../src/dtype.js';
 import { UnsupportedError } from '../../../../src/errors.js';
 import { kernels } from '../../../../src/kernels/index.js';
-import { type Extent, type Kernel, variantId } from '../../../../src/kernels/kernel.js';
-import { operandParams, Y } from '../../../../src/kernels/operands.js';
-import { type Findings, NO_FINDINGS } from '../../../../src/plan/findings.js';
-import { packedLayout, packSteps } from '../../../../src/plan/packed-layout.js';
-import { type Force, makePlan, type Plan } from '../../../../src/plan/plan.js';
-import type { Step } from '../../../../src/plan/step.js';
+import type { Kernel } from '../../../../src/kernels/kernel.js';
+import { type ChooseContext, type Force, survey, tryTile, type Verdict, variantOf } from '../../../../src/plan/choose.js';
+import type { Dispatch } from '../../../../src/plan/dispatch.js';
+import { type Findings, NO_FINDINGS, tileOf } from '../../../../src/plan/findings.js';
+import { loadSteps } from '../../../../src/plan/load-steps.js';
+import { packedBytes, packedLayout } from '../../../../src/plan/packed-layout.js';
+import { makePlan, type Plan } from '../../../../src/plan/plan.js';
+import { whyOf } from '../../../../src/plan/why.js';
 import type { Caps } from '../../../../src/problem/caps.js';
 import { checkOptions, checkWeights, checkX } from '../../../../src/problem/checks.js';
-import { makeProblem, type Operands, type Problem, type View, type WeightTensors } from '../../../../src/problem/problem.js';
+import { type Bits, widthOf } from '../../../../src/problem/code-width.js';
+import { makeProblem, type Operands, type Problem, type WeightTensors } from '../../../../src/problem/problem.js';
+import type { View } from '../../../../src/problem/view.js';
 import type { Params } from '../../../../src/wgsl/preprocess.js';
 
 export interface ShaderChoice {
   readonly m: number;
   readonly k: number;
   readonly n: number;
-  readonly bits: 4 | 8;
+  readonly bits: Bits;
   readonly mode: 'tensor' | 'channel' | 'group';
   readonly group: number;
   readonly dtype: FloatDType;
@@ -39,8 +43,8 @@ export interface ShaderChoice {
   readonly force?: Force;
 }
 
-/** What a kernel says to the problem. */
-export interface Verdict {
+/** What a kernel and each of its tiles say to the problem. */
+export interface KernelVerdict {
   readonly kernel: string;
   /** Is it what runs; would it run if the ones before it did not; would another be better; or can it not? */
   readonly state: 'runs' | 'next' | 'declines' | 'cannot';
@@ -62,19 +66,21 @@ export interface Planned {
   readonly problem: Problem;
   readonly caps: Caps;
   /** Undefined where the device cannot do it; `refusal` says why. */
-  readonly plan?: Omit<Plan, 'steps' | 'main'>;
+  readonly plan?: Omit<Plan, 'dispatches' | 'main'>;
+  /** The plan's reasons as sentences. */
+  readonly why: readonly string[];
   readonly refusal?: string;
   /** The first ones of the call, all of it where `more` is 0. */
-  readonly steps: readonly Step[];
+  readonly dispatches: readonly Dispatch[];
   readonly more: number;
-  /** Where in `steps` the product is. */
+  /** Where in `dispatches` the product is. */
   readonly main: number;
-  /** What brings weights into the layout that kernels read, once. Weights of other formats come in pieces, whose steps depend on the file. */
-  readonly load: readonly Step[];
+  /** What brings weights into the layout that kernels read, once. Weights of other formats come in pieces, whose dispatches depend on the file. */
+  readonly load: readonly Dispatch[];
   readonly moreLoad: number;
   /** What the planner takes if nothing is asked for. */
   readonly own?: string;
-  readonly verdicts: readonly Verdict[];
+  readonly verdicts: readonly KernelVerdict[];
   /** A text to show though it cannot run. */
   readonly variant?: { readonly shader: string; readonly params: Params };
   /** Bytes of the packed weights: codes, scales, offsets, bias. */
@@ -94,7 +100,8 @@ function viewsOf(choice: ShaderChoice, imported: boolean): WeightTensors<View> {
   const { n, k, bits, mode, group, dtype, scales, format, offset, bias, int8, int8Offset } = choice;
   const shape = { tensor: [1], channel: [n], group: [n, Math.ceil(k / group)] }[mode];
   const packed = scales === 'int64' && !imported;
-  const weight = bits === 4 && !imported ? view([n, Math.ceil(k / 8)], 'int32') : view([n, k], 'int8');
+  const { inElement, dtype: stored } = widthOf(bits);
+  const weight = imported ? view([n, k], 'int8') : view([n, Math.ceil(k / inElement)], stored);
   return {
     weight: imported ? weight : { ...weight, format },
     antiquantScale: view(shape, packed ? 'int64' : dtype),
@@ -125,36 +132,28 @@ function problemOf(choice: ShaderChoice) {
   const shift = codes === 'minimum' ? 'minimum' : codes === 'number' && offset ? 'offset' : 'none';
   const operands: Operands = imported ? { ...checked, bits, shift, codebook: codes === 'table', permuted } : checked;
   const x = choice.transposed ? { ...view([m, k], dtype), strides: [1, m] } : view([m, k], dtype);
-  const problem = makeProblem(spec, operands, m, checkX(spec, x).view, 0);
+  const problem = makeProblem({ spec, weights: operands }, { m, x: checkX(spec, x).view });
   return { problem, operands, views, imported };
 }
 
-const isText = (value: unknown): value is string => typeof value === 'string';
+/** A verdict in the page's words; a kernel whose every tile lacks something cannot, whatever it prefers. */
+const stateOf = (verdict: Verdict['verdict'], tiles: readonly TileVerdict[]): KernelVerdict['state'] => {
+  if (verdict === 'chosen' || verdict === 'tuned') return 'runs';
+  if (verdict === 'able') return 'next';
+  return verdict === 'declined' && tiles.some(({ lacks }) => !lacks) ? 'declines' : 'cannot';
+};
 
-/** All params of a tile, as planning makes them. */
-function paramsOf(problem: Problem, caps: Caps, kernel: Kernel, tile: Params): Params {
-  const splits = kernel.splits?.(problem, caps, tile) ?? 1;
-  return { ...operandParams(problem, caps), ...(splits > 1 && { Y: Y.float32! }), ...tile };
-}
-
-function verdictOf(kernel: Kernel, problem: Problem, caps: Caps, findings: Findings, plan: Plan | undefined): Verdict {
+function kernelVerdict(kernel: Kernel, { verdict, reason }: Verdict, context: ChooseContext, plan: Plan | undefined): KernelVerdict {
+  const { problem, caps } = context;
   const chosen = kernel.choose(problem, caps);
   const runs = plan?.kernel === kernel.name;
-  const disabled = (tile: Params): string | undefined =>
-    findings.disabled.get(variantId(kernel.name, paramsOf(problem, caps, kernel, tile)));
-  const has = (params: Params, tile: Params): boolean => Object.entries(tile).every(([name, value]) => params[name] === value);
-  const wanted = isText(chosen) ? undefined : variantId('', chosen.tile);
+  const wanted = runs ? tileOf(kernel, plan.params) : typeof chosen === 'string' ? undefined : tileOf(kernel, chosen.tile);
   const tiles = kernel.tiles.map((tile): TileVerdict => {
-    const extent: Extent | string = disabled(tile) ?? kernel.fit(problem, caps, tile);
-    const preferred = runs ? has(plan.params, tile) : variantId('', tile) === wanted;
-    return { tile, preferred, ...(isText(extent) ? { lacks: extent } : { makes: { rows: extent.rows, columns: 4 * extent.quads } }) };
+    const { verdict: said, variant } = tryTile(context, { kernel, tile });
+    const answer = variant ? { makes: { rows: variant.extent.rows, columns: 4 * variant.extent.quads } } : { lacks: said.reason };
+    return { tile, preferred: tile === wanted, ...answer };
   });
-  const found = { kernel: kernel.name, tiles };
-  if (runs) return { ...found, state: 'runs', reason: plan.why[0]!.replace(`${kernel.name}: `, '') };
-  if (isText(chosen)) return { ...found, state: tiles.every(({ lacks }) => lacks) ? 'cannot' : 'declines', reason: chosen };
-  const lacks = disabled(chosen.tile) ?? kernel.fit(problem, caps, chosen.tile);
-  if (isText(lacks)) return { ...found, state: 'cannot', reason: lacks };
-  return { ...found, state: 'next', reason: chosen.why };
+  return { kernel: kernel.name, state: stateOf(verdict, tiles), reason, tiles };
 }
 
 /** Why a plan cannot be made; other errors are thrown. */
@@ -173,7 +172,7 @@ function attempt(make: () => Plan): Plan | UnsupportedError {
  */
 export function planChoice(choice: ShaderChoice, caps: Caps, known: Findings = NO_FINDINGS): Planned {
   const { problem, operands, views, imported } = problemOf(choice);
-  const nothing = { choice, problem, caps, steps: [], more: 0, main: 0, load: [], moreLoad: 0, verdicts: [], bytes: 0 };
+  const nothing = { choice, problem, caps, why: [], dispatches: [], more: 0, main: 0, load: [], moreLoad: 0, verdicts: [], bytes: 0 };
   const packed = (() => {
     try {
       return packedLayout(operands, caps);
@@ -184,27 +183,32 @@ export function planChoice(choice: ShaderChoice, caps: Caps, known: Findings = N
   })();
   if (packed instanceof Error) return { ...nothing, refusal: packed.message };
   const { force } = choice;
-  const own = attempt(() => makePlan(problem, packed, caps, undefined, known));
+  const own = attempt(() => makePlan({ problem, packed, caps }, { findings: known }));
   // A kernel that is asked for is taken whatever is known of it, as by a layer.
-  const plan = force ? attempt(() => makePlan(problem, packed, caps, force)) : own;
+  const plan = force ? attempt(() => makePlan({ problem, packed, caps }, { force })) : own;
   const made = plan instanceof Error ? undefined : plan;
-  const load = imported ? [] : packSteps(operands, packed, caps, { ...views });
+  const { dispatches: _all, main: _main, ...rest } = made ?? ({} as Plan);
+  const context: ChooseContext = { problem, caps, findings: known };
+  const load = imported ? [] : loadSteps({ operands, packed, caps }, { ...views });
   const asked = kernels.find(({ name }) => name === force?.kernel);
   const tile = force?.tile ?? asked?.tiles[0];
   return {
     ...nothing,
     ...(made && {
-      plan: { kernel: made.kernel, params: made.params, accuracy: made.accuracy, why: made.why, scratch: made.scratch },
-      main: made.steps.indexOf(made.main),
-      steps: made.steps.slice(0, LISTED),
-      more: Math.max(0, made.steps.length - LISTED),
+      plan: rest,
+      why: whyOf(made),
+      main: made.dispatches.indexOf(made.main),
+      dispatches: made.dispatches.slice(0, LISTED),
+      more: Math.max(0, made.dispatches.length - LISTED),
     }),
     ...(plan instanceof Error && { refusal: plan.message }),
-    ...(plan instanceof Error && asked && tile && { variant: { shader: asked.name, params: paramsOf(problem, caps, asked, tile) } }),
+    ...(plan instanceof Error &&
+      asked &&
+      tile && { variant: { shader: asked.name, params: variantOf({ problem, caps }, { kernel: asked, tile }).params } }),
     load: load.slice(0, LISTED),
     moreLoad: Math.max(0, load.length - LISTED),
     ...(!(own instanceof Error) && { own: own.kernel }),
-    verdicts: kernels.map((kernel) => verdictOf(kernel, problem, caps, known, made)),
-    bytes: Object.values(packed.sizes).reduce((sum, size) => sum + size, 0),
+    verdicts: survey(context, made).map((verdict, i) => kernelVerdict(kernels[i]!, verdict, context, made)),
+    bytes: packedBytes(operands, packed),
   };
 }

@@ -1,6 +1,7 @@
-// Steps → bind groups → a compute pass. Everything that a call needs is made once and kept; encoding it again allocates nothing.
+// Dispatches → bind groups → a compute pass. Everything that a call needs is made once and kept; encoding it again allocates nothing.
 import { shaders } from '../kernels/index.js';
-import type { Step } from '../plan/step.js';
+import type { Dispatch } from '../plan/dispatch.js';
+import { BUFFER, makeBuffer } from './buffers.js';
 import { pipelineOf } from './pipeline.js';
 
 interface Recorded {
@@ -13,31 +14,33 @@ export interface Recording {
   readonly uniforms: GPUBuffer;
 }
 
-const UNIFORM = 0x40; // GPUBufferUsage.UNIFORM
 const ALIGN = 256; // the largest minUniformBufferOffsetAlignment there is
 
-/** Binds the buffers of `steps`, found by role, and writes their uniforms into one buffer. @throws ShaderError */
-export function record(device: GPUDevice, steps: readonly Step[], buffer: (role: string) => GPUBuffer): Recording {
-  const uniforms = device.createBuffer({ label: 'antiquant uniforms', size: ALIGN * steps.length, usage: UNIFORM, mappedAtCreation: true });
-  const words = new Uint32Array(uniforms.getMappedRange());
-  const dispatches = steps.map((step, i) => {
-    const shader = shaders.get(step.shader)!;
-    shader.uniforms.forEach((name, j) => {
-      words[(i * ALIGN) / 4 + j] = step.uniforms[name]!;
-    });
-    const pipeline = pipelineOf(device, step);
+/** Binds the buffers of dispatches, found by role, and writes their uniforms into one buffer. @throws ShaderError */
+export function record(device: GPUDevice, dispatches: readonly Dispatch[], buffer: (role: string) => GPUBuffer): Recording {
+  const pipelines = dispatches.map((dispatch) => pipelineOf(device, dispatch));
+  const words = new Uint32Array((ALIGN / 4) * dispatches.length);
+  dispatches.forEach(({ shader, uniforms }, i) => {
+    words.set(
+      shaders.get(shader)!.uniforms.map((name) => uniforms[name]!),
+      (i * ALIGN) / 4,
+    );
+  });
+  const uniforms = makeBuffer(device, { label: 'uniforms', usage: BUFFER.uniforms, data: words });
+  const recorded = dispatches.map(({ shader: name, params, bindings, workgroups }, i) => {
+    const shader = shaders.get(name)!;
+    const pipeline = pipelines[i]!;
     const entries = shader.bindings
-      .filter(({ when }) => when?.(step.params) ?? true)
+      .filter(({ when }) => when?.(params) ?? true)
       .map(({ name, binding, access }): GPUBindGroupEntry => {
         if (access === 'uniform') return { binding, resource: { buffer: uniforms, offset: i * ALIGN, size: 4 * shader.uniforms.length } };
-        const { buffer: role, offset, size } = step.bindings[name]!;
+        const { buffer: role, offset, size } = bindings[name]!;
         return { binding, resource: { buffer: buffer(role), offset, size } };
       });
     const bindGroup = device.createBindGroup({ label: pipeline.label, layout: pipeline.getBindGroupLayout(0), entries });
-    return { pipeline, bindGroup, workgroups: step.workgroups };
+    return { pipeline, bindGroup, workgroups };
   });
-  uniforms.unmap();
-  return { dispatches, uniforms };
+  return { dispatches: recorded, uniforms };
 }
 
 export function encodeInto(pass: GPUComputePassEncoder, { dispatches }: Recording): void {

@@ -1,0 +1,81 @@
+// A slice of the case tables in headless Firefox, whose compiler is naga: node e2e/firefox.mjs /path/to/firefox PORT. Playwright drives a
+// Firefox of its own making alone; puppeteer speaks WebDriver BiDi, which every Firefox knows. The page is the one that the other browsers' tests open.
+//
+// Prints a line for each failure, then the counts. Exit status 3: this Firefox has no WebGPU.
+import { mkdtempSync, rmSync } from 'node:fs';
+import { tmpdir } from 'node:os';
+import { dirname, join } from 'node:path';
+import { fileURLToPath } from 'node:url';
+import puppeteer from 'puppeteer-core';
+import { createServer } from 'vite';
+
+const [executablePath, port] = process.argv.slice(2);
+const root = dirname(dirname(fileURLToPath(import.meta.url)));
+const home = mkdtempSync(join(tmpdir(), 'antiquant-firefox-'));
+const server = await createServer({
+  root,
+  mode: 'e2e',
+  logLevel: 'warn',
+  server: { port: Number(port), strictPort: true, watch: null, hmr: false },
+});
+let browser;
+let passed = 0;
+let failed = 0;
+
+/** Runs each of a list by name, by one of the page's functions. */
+async function inTurn(page, list, method) {
+  for (const { name } of list) {
+    const failures = await page
+      .evaluate((how, one) => globalThis.antiquant[how](one).then((report) => report.failures), method, name)
+      .catch((error) => [String(error.message)]);
+    if (failures.length === 0) passed++;
+    else {
+      failed++;
+      console.log(`FAIL ${name}\n  ${failures.join('\n  ')}`);
+    }
+  }
+}
+
+try {
+  await server.listen();
+  const { casesOf } = await server.ssrLoadModule('/test/cases/engines.ts');
+  const { runsOn } = await server.ssrLoadModule('/test/cases/cases.ts');
+  const { matrixRunsOn } = await server.ssrLoadModule('/test/cases/matrix-cases.ts');
+  browser = await puppeteer.launch({
+    browser: 'firefox',
+    executablePath,
+    headless: true,
+    env: { ...process.env, HOME: home },
+    extraPrefsFirefox: { 'dom.webgpu.enabled': true, 'gfx.webgpu.ignore-blocklist': true },
+    protocolTimeout: 120_000,
+  });
+  const page = await browser.newPage();
+  await page.goto(`http://localhost:${port}/e2e/page.html`);
+  if (!(await page.evaluate(() => 'gpu' in navigator))) {
+    console.log(`${await browser.version()} has no navigator.gpu`);
+    process.exitCode = 3;
+  } else {
+    await page.waitForFunction(() => 'antiquant' in globalThis);
+    // Without an adapter this throws: nothing passes on nothing.
+    const { adapter, caps } = await page.evaluate(() => globalThis.antiquant.open());
+    console.log(`firefox: ${await browser.version()}, ${adapter} ${JSON.stringify(caps)}`);
+    const { numbers, matrices, formats, nodes } = casesOf('firefox');
+    await inTurn(
+      page,
+      numbers.filter((c) => runsOn(c, caps)),
+      'run',
+    );
+    await inTurn(
+      page,
+      matrices.filter((c) => matrixRunsOn(c, caps)),
+      'runMatrix',
+    );
+    await inTurn(page, [...formats, ...nodes], 'runFormat');
+    console.log(`${passed} passed, ${failed} failed`);
+    process.exitCode = failed > 0 || passed === 0 ? 1 : 0;
+  }
+} finally {
+  await browser?.close();
+  await server.close();
+  rmSync(home, { recursive: true, force: true });
+}

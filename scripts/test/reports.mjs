@@ -1,0 +1,58 @@
+// What a suite came to, { passed, failed, skipped, failures }, from the JSON reports of Vitest and Playwright, or from counts that a program prints.
+import { readFileSync } from 'node:fs';
+import { stripVTControlCharacters } from 'node:util';
+
+export const result = (passed, failed, skipped = 0, failures = []) => ({ passed, failed, skipped, failures });
+
+/** One check that holds or not; its output is what failed. */
+export const one = ({ status, output }) => (status === 0 ? result(1, 0) : result(0, 1, 0, [output.trim()]));
+
+/** A run may fail without a failing test: a file that does not load, an error outside of tests. */
+function whole({ status, output }, { passed, failed, skipped, failures }) {
+  if (status === 0 || failed > 0) return result(passed, failed, skipped, failures);
+  return result(passed, 1, skipped, [...failures, tail(output)]);
+}
+const tail = (output) => stripVTControlCharacters(output).trim().split('\n').slice(-60).join('\n');
+const read = (file) => JSON.parse(readFileSync(file, 'utf8'));
+
+export function ofVitest(done, file) {
+  try {
+    const { numPassedTests, numFailedTests, numPendingTests, testResults } = read(file);
+    const failures = testResults.flatMap(({ name, message, assertionResults }) => [
+      ...(assertionResults.length === 0 && message ? [`${name}\n${message}`] : []),
+      ...assertionResults
+        .filter(({ status }) => status === 'failed')
+        .map(({ fullName, failureMessages }) => `${name}\n${fullName}\n${failureMessages.join('\n')}`),
+    ]);
+    return whole(done, result(numPassedTests, numFailedTests, numPendingTests, failures.map(stripVTControlCharacters)));
+  } catch {
+    return result(0, 1, 0, [tail(done.output)]);
+  }
+}
+
+const specsOf = ({ suites = [], specs = [] }) => [...specs, ...suites.flatMap(specsOf)];
+
+export function ofPlaywright(done, file) {
+  try {
+    const { stats, errors, suites } = read(file);
+    const failures = suites
+      .flatMap(specsOf)
+      .flatMap(({ title, file: at, line, tests }) =>
+        tests
+          .filter(({ status }) => status === 'unexpected' || status === 'flaky')
+          .map(({ results }) => `${at}:${line} ${title}\n${results.flatMap((run) => run.errors.map(({ message }) => message)).join('\n')}`),
+      );
+    failures.push(...errors.map(({ message }) => message));
+    return whole(done, result(stats.expected, stats.unexpected + stats.flaky, stats.skipped, failures.map(stripVTControlCharacters)));
+  } catch {
+    return result(0, 1, 0, [tail(done.output)]);
+  }
+}
+
+/** Of a program that prints `N passed, N failed[, N skipped]`, and a line that begins with FAIL, with lines set in below it, for each failure. */
+export function ofCounts(done) {
+  const last = [...done.output.matchAll(/(\d+) passed, (\d+) failed(?:, (\d+) skipped)?/g)].at(-1);
+  if (!last) return result(0, 1, 0, [tail(done.output)]);
+  const failures = done.output.match(/^FAIL .*(?:\n[ \t].*)*/gm) ?? [];
+  return whole(done, result(Number(last[1]), Number(last[2]), Number(last[3] ?? 0), failures));
+}

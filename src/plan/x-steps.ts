@@ -1,0 +1,211 @@
+// x before a product: gathered into rows that kernels can read, and what a kernel wants made of it first (sums, integer codes). Pure.
+
+import { BYTES } from '../dtype.js';
+import { UnsupportedError } from '../errors.js';
+import * as helpers from '../kernels/helpers.js';
+import type { Before } from '../kernels/kernel.js';
+import { readsInPlace, xParam } from '../kernels/operands.js';
+import type { Caps } from '../problem/caps.js';
+import { widthOf, wordsOf } from '../problem/code-width.js';
+import { groupWords, type Problem, type XProblem } from '../problem/problem.js';
+import { blocksOf, type Digits, pitchWords } from '../problem/x-codes.js';
+import type { Params } from '../wgsl/preprocess.js';
+import { fitting, pieces, type Range, type Slice, type StridedWindow, stridedWindow, window, windowBytes } from './binding.js';
+import { type Dispatch, dispatch } from './dispatch.js';
+import { permutationSlice } from './packed-layout.js';
+
+/** What reading x is planned from. */
+export interface XContext {
+  readonly problem: XProblem;
+  readonly caps: Caps;
+}
+
+/** Rows of x as kernels read them: in place, or as gather-rows left them. */
+export interface XRows extends StridedWindow {
+  /** The row of the whole x that comes first here. */
+  readonly begin: number;
+  /** The param X of the shaders that read them. */
+  readonly X: number;
+}
+
+/** What a helper makes of rows of x for a kernel: the dispatches that make it, and the kernel's bindings to it. */
+export interface Prepared {
+  readonly dispatches: readonly Dispatch[];
+  readonly bindings: Readonly<Record<string, Slice>>;
+}
+export const NOTHING: Prepared = { dispatches: [], bindings: {} };
+
+interface Preparation {
+  /** Scratch bytes for a row of x, by role. */
+  bytes(problem: Problem, params: Params): Readonly<Record<string, number>>;
+  make(context: { readonly problem: Problem; readonly caps: Caps; readonly params: Params }, rows: XRows): Prepared;
+}
+
+/** The role of the codes of x. It is no scratch where x comes quantized. */
+export const X_CODES = 'xCodes';
+
+// ------------------------------------------------------------------------------------------------------------------- rows
+
+/** Elements and bytes of a row as gather-rows leaves it: whole words of k, as float32. */
+const gatheredPitch = ({ weights: { k, bits } }: XProblem): number => wordsOf(k, bits) * widthOf(bits).inWord;
+export const gatheredBytes = (problem: XProblem): number => 4 * gatheredPitch(problem);
+
+/** Bytes of a row of x where kernels read it. */
+export const rowBytes = (problem: XProblem): number =>
+  readsInPlace(problem) ? problem.weights.k * BYTES[problem.xDtype] : gatheredBytes(problem);
+
+/** A range of rows of x, where kernels read them. */
+export function rowsOf({ problem, caps }: XContext, { begin, count: rows }: Range): XRows {
+  const { x, xDtype, weights } = problem;
+  const X = xParam(problem, caps);
+  const place = readsInPlace(problem)
+    ? { buffer: 'x', bits: 8 * BYTES[xDtype], first: x.offset + begin * weights.k, pitch: weights.k }
+    : { buffer: 'rows', bits: 32, first: 0, pitch: gatheredPitch(problem) };
+  return { ...stridedWindow(caps, { ...place, rows }), begin, X };
+}
+
+/** Values of gather-rows' param X. */
+const GATHERED = { float32: 0, float16: 1, bfloat16: 2 } as const;
+
+/**
+ * A range of rows of x → scratch `rows`, in as many windows of x as it takes; where the layer takes its inputs in another order, a
+ * window holds whole rows.
+ * @throws UnsupportedError
+ */
+export function gather({ problem, caps }: XContext, { begin, count }: Range): Dispatch[] {
+  const { x, xDtype, weights } = problem;
+  const { k, permuted } = weights;
+  const bits = 8 * BYTES[xDtype];
+  const pitch = gatheredPitch(problem) / 4;
+  const out = { buffer: 'rows', offset: 0, size: count * pitch * 16 };
+  const at = (m: number, kk: number): number => {
+    const batch = Math.floor(m / x.batchRows);
+    return x.offset + batch * x.strideB + (m - batch * x.batchRows) * x.strideM + kk * x.strideK;
+  };
+  /** Rows [m, m + rows) of quads [quad, quad + quads) of k. */
+  const part = (m: number, { rows, quad, quads }: { rows: number; quad: number; quads: number }): Dispatch => {
+    const lastK = Math.min(k, 4 * (quad + quads)) - 1;
+    // Batches follow each other, so the corners are the first and the last element.
+    const [low, high] = [at(m, 4 * quad), at(m + rows - 1, lastK)];
+    const { base, ...source } = window(caps, { buffer: 'x', bits, first: low, length: high - low + 1 });
+    return dispatch(caps, {
+      shader: helpers.gatherRows,
+      params: { X: GATHERED[xDtype], PERM: permuted ? 1 : 0 },
+      workgroups: Math.ceil((rows * quads) / 64),
+      uniforms: {
+        m: rows,
+        first_m: m,
+        first_k: 4 * quad,
+        quads,
+        k,
+        base: base + x.offset,
+        batch_rows: x.batchRows,
+        stride_b: x.strideB,
+        stride_m: x.strideM,
+        stride_k: x.strideK,
+        rows_base: (m - begin) * pitch,
+        pitch,
+      },
+      bindings: { x: source, rows: out, ...(permuted && { permutation: permutationSlice(weights) }) },
+    });
+  };
+  const one = part(begin, { rows: count, quad: 0, quads: pitch });
+  if (one.bindings.x!.size <= windowBytes(caps)) return [one];
+  // Too wide for one binding (a long transposed x): one batch at a time, and as many k as fit.
+  const transposed = x.strideK > x.strideM;
+  // Where the layer takes its inputs in another order, any k may be anywhere in a row.
+  if (transposed && permuted) fitting(caps, { what: 'a transposed x whose inputs are permuted', bytes: (k * x.strideK * bits) / 8 });
+  const fit = fitting(caps, { what: 'x', bytes: (4 * Math.max(x.strideK, x.strideM) * bits) / 8 });
+  const quads = transposed && !permuted ? fit : pitch;
+  const parts: Dispatch[] = [];
+  for (let m = begin; m < begin + count; ) {
+    const rows = Math.min(x.batchRows - (m % x.batchRows), begin + count - m);
+    for (const piece of pieces({ end: pitch }, quads)) parts.push(part(m, { rows, quad: piece.begin, quads: piece.count }));
+    m += rows;
+  }
+  return parts;
+}
+
+// ----------------------------------------------------------------------------------------------------------- preparations
+
+/** Words that share a sum of x: those of 32 k, or of the longest run of 2, 4, 8 … of them that groups are whole ones of (lib/blocks.wgsl). */
+function wordsInSum({ weights }: Problem): number {
+  const whole = weights.bits; // words of 32 k
+  const inGroup = groupWords(weights);
+  return weights.groups > 1 ? Math.min(whole, inGroup & -inGroup) : whole;
+}
+const sumsInRow = (problem: Problem): number => Math.ceil(wordsOf(problem.weights.k, problem.weights.bits) / wordsInSum(problem));
+
+export const preparations: Readonly<Record<Before, Preparation>> = {
+  'sum-rows': {
+    bytes: (problem) => ({ xSums: 8 * sumsInRow(problem) }),
+    make({ problem, caps }, { slice: x, first, pitch, rows, X }) {
+      const spans = sumsInRow(problem);
+      const sums = { buffer: 'xSums', offset: 0, size: 8 * rows * spans };
+      const sum = dispatch(caps, {
+        shader: helpers.sumRows,
+        params: { X },
+        workgroups: Math.ceil((rows * spans) / 64),
+        uniforms: {
+          m: rows,
+          x_base: first / 4,
+          x_pitch: pitch / 4,
+          spans,
+          span_quads: (wordsInSum(problem) * widthOf(problem.weights.bits).inWord) / 4,
+        },
+        bindings: { x, sums },
+      });
+      return { dispatches: [sum], bindings: { x_sums: sums } };
+    },
+  },
+  'quantize-rows': {
+    bytes: ({ weights: { k } }, { DIGITS }) => ({ [X_CODES]: 4 * pitchWords(k, DIGITS as Digits) }),
+    make({ problem, caps, params: { DIGITS } }, rows) {
+      const digits = DIGITS as Digits;
+      const pitch = 4 * pitchWords(problem.weights.k, digits);
+      // An x that came quantized has its codes in a buffer of its own, all rows of them.
+      const codes = { buffer: X_CODES, offset: problem.xDigits ? rows.begin * pitch : 0, size: rows.rows * pitch };
+      const dispatches = problem.xDigits ? [] : [quantize({ problem, caps, digits }, rows, codes)];
+      return { dispatches, bindings: { x_codes: codes } };
+    },
+  },
+};
+
+/** Rows of x → their codes. */
+function quantize(
+  { problem, caps, digits }: XContext & { readonly digits: Digits },
+  { slice: x, first, pitch, rows, X }: XRows,
+  codes: Slice,
+): Dispatch {
+  const { k, bits } = problem.weights;
+  const spans = blocksOf(k);
+  return dispatch(caps, {
+    shader: helpers.quantizeRows,
+    params: { X, BITS: bits, DIGITS: digits },
+    workgroups: Math.ceil((rows * spans) / 64),
+    uniforms: { m: rows, x_base: first / 4, x_pitch: pitch / 4, spans },
+    bindings: { x, codes },
+  });
+}
+
+/** Every row of x → `xCodes`, all of it, in as many windows of x as it takes. @throws UnsupportedError */
+export function quantizeAll(
+  { problem, caps }: XContext,
+  digits: Digits,
+): { readonly dispatches: readonly Dispatch[]; readonly scratch: Readonly<Record<string, number>> } {
+  const { m, weights } = problem;
+  const direct = readsInPlace(problem);
+  const what = `quantized x (${m}, ${weights.k})`;
+  const pitch = 4 * pitchWords(weights.k, digits);
+  if (m * pitch > caps.maxBufferSize)
+    throw new UnsupportedError(what, [`needs ${m * pitch} bytes, maxBufferSize is ${caps.maxBufferSize}`]);
+  const rows = Math.min(m, fitting(caps, { what, bytes: Math.max(pitch, rowBytes(problem)) }));
+  const dispatches = [...pieces({ end: m }, rows)].flatMap((range) => {
+    const codes = { buffer: X_CODES, offset: range.begin * pitch, size: range.count * pitch };
+    return [
+      ...(direct ? [] : gather({ problem, caps }, range)),
+      quantize({ problem, caps, digits }, rowsOf({ problem, caps }, range), codes),
+    ];
+  });
+  return { dispatches, scratch: direct ? {} : { rows: rows * gatheredBytes(problem) } };
+}

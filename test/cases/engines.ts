@@ -1,0 +1,102 @@
+// Which cases of the tables each engine runs. In `npm run test:all` all of them. In `npm test` Dawn runs every tile and every pair of values
+// that some case has; the others, whose compilers and drivers differ and whose work is the same, run every kernel and every value. Each has
+// every format. Holds no test.
+import { variantId } from '../../src/kernels/kernel.js';
+import type { Caps } from '../../src/problem/caps.js';
+import { LAVAPIPE, SWIFTSHADER } from '../support/devices.js';
+import { type Case, cases, runsOn } from './cases.js';
+import { type FormatCase, formatCases, type NodeCase, nodeCases } from './format-cases.js';
+import { type MatrixCase, matrixCases, matrixRunsOn } from './matrix-cases.js';
+import { cover, whole, wordsOf } from './slice.js';
+
+export const ENGINES = ['dawn', 'deno', 'chromium', 'chromium-f16', 'firefox'] as const;
+export type Engine = (typeof ENGINES)[number];
+
+export interface Cases {
+  readonly numbers: readonly Case[];
+  readonly matrices: readonly MatrixCase[];
+  readonly formats: readonly FormatCase[];
+  readonly nodes: readonly NodeCase[];
+}
+
+/** The software adapter that an engine has where there is no GPU: a slice must not rest on cases that it cannot run. */
+export const SOFTWARE: Readonly<Record<Engine, Caps>> = {
+  dawn: LAVAPIPE,
+  deno: { ...LAVAPIPE, subgroups: false },
+  chromium: SWIFTSHADER,
+  'chromium-f16': LAVAPIPE,
+  firefox: { ...LAVAPIPE, subgroups: false },
+};
+/** How a slice of an engine is made: see wordsOf. */
+const MEETINGS: Readonly<Record<Engine, readonly ('tile' | 'pairs' | 'kernel pairs')[]>> = {
+  dawn: ['tile', 'pairs'],
+  deno: ['kernel pairs'],
+  chromium: ['kernel pairs'],
+  'chromium-f16': [],
+  firefox: [],
+};
+
+/** The kernel that a case is about; what planning picks is what the software adapter would get. */
+export const kernelOf = ({ force }: Case | MatrixCase): string => force?.kernel ?? 'planned';
+
+/** The values that make a case, by name; sizes in steps. */
+const valuesOf = (c: Case): Readonly<Record<string, unknown>> => ({
+  kernel: kernelOf(c),
+  bits: c.bits,
+  dtype: c.dtype,
+  mode: c.mode,
+  offset: c.offset,
+  bias: c.bias,
+  output: c.quant,
+  packedScale: c.packedScale,
+  weight: c.weight + (c.nz ? ' NZ' : ''),
+  x: c.x,
+  batched: c.batch.length > 0,
+  shifted: c.yOffset > 0,
+  data: c.data,
+  innerPrecise: c.innerPrecise,
+  caps: Object.keys(c.caps).join(),
+});
+const matrixValuesOf = (c: MatrixCase): Readonly<Record<string, unknown>> => ({
+  kernel: kernelOf(c),
+  rows: c.m < 5 ? 'few' : 'many',
+  bits: c.bits,
+  groups: c.groupSize < 32 ? 'small' : c.groupSize < c.k ? 'large' : 'none',
+  shift: c.shift,
+  permuted: c.permuted,
+  scaleDtype: c.scaleDtype,
+  dtype: c.dtype,
+  bias: c.bias,
+  int8: c.int8,
+  exact: c.exact,
+  innerPrecise: c.innerPrecise,
+  caps: Object.keys(c.caps).join(),
+});
+
+function sliceOf<T extends Case | MatrixCase>(
+  engine: Engine,
+  all: readonly T[],
+  { runs, values }: { readonly runs: (c: T, caps: Caps) => boolean; readonly values: (c: T) => Readonly<Record<string, unknown>> },
+): readonly T[] {
+  const meetings = MEETINGS[engine];
+  const words = (c: T): string[] => [
+    ...wordsOf(values(c), 1),
+    ...(meetings.includes('pairs') ? wordsOf(values(c), 2) : []),
+    ...(meetings.includes('kernel pairs') ? wordsOf(values(c), 2).filter((word) => /^kernel=\S+ (bits|dtype|data|shift)=/.test(word)) : []),
+    ...(meetings.includes('tile') && c.force?.tile ? [variantId(c.force.kernel, c.force.tile)] : []),
+  ];
+  const here = all.filter((c) => runs(c, SOFTWARE[engine]));
+  const chosen = new Set(cover(here, words));
+  // What only other devices can run costs nothing here, and is not left out there.
+  return all.filter((c) => chosen.has(c) || !here.includes(c));
+}
+
+export function casesOf(engine: Engine, all: boolean = whole): Cases {
+  const formats = { formats: formatCases, nodes: nodeCases };
+  if (all) return { numbers: cases, matrices: matrixCases, ...formats };
+  return {
+    numbers: sliceOf(engine, cases, { runs: runsOn, values: valuesOf }),
+    matrices: sliceOf(engine, matrixCases, { runs: matrixRunsOn, values: matrixValuesOf }),
+    ...formats,
+  };
+}

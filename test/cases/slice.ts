@@ -1,0 +1,36 @@
+// Which cases `npm test` runs of tables that would take it too long: so many that all words, the values that cases are made of and their
+// pairs, are still in some case. `npm run test:all` runs every case. Holds no test.
+
+/** Is this `npm run test:all`? The one place that asks. */
+export const whole: boolean =
+  (globalThis as { process?: { env: Readonly<Record<string, string | undefined>> } }).process?.env.ANTIQUANT_ALL === '1';
+
+/** `chosen`, and few more of `all`, so that they have every word that `all` have; those with many new ones first. */
+export function cover<T>(all: readonly T[], wordsOf: (one: T) => readonly string[], chosen: readonly T[] = []): T[] {
+  const seen = new Set(chosen.flatMap(wordsOf));
+  const left = all.map((one) => [...new Set(wordsOf(one))]);
+  const out = new Set(chosen);
+  for (let gain = Math.max(0, ...left.map(({ length }) => length)); gain > 0; gain--)
+    all.forEach((one, i) => {
+      left[i] = left[i]!.filter((word) => !seen.has(word));
+      if (left[i]!.length < gain) return;
+      out.add(one);
+      for (const word of left[i]!) seen.add(word);
+    });
+  return [...out];
+}
+
+/** `a=1`, `b=2`: the values of a record; `a=1 b=2`: every two of them; and so on. */
+export function wordsOf(record: Readonly<Record<string, unknown>>, together: 1 | 2 | 3): string[] {
+  const values = Object.entries(record).map(([name, value]) => `${name}=${value}`);
+  const longer = (words: string[], from: number, left: number): string[] =>
+    left === 0 ? [words.join(' ')] : values.slice(from).flatMap((value, i) => longer([...words, value], from + i + 1, left - 1));
+  return longer([], 0, together);
+}
+
+/** Of rows of values: in `npm run test:all` all, in `npm test` so many that every two values that meet in a row still do. */
+export function sliced<T extends Readonly<Record<string, unknown>>>(all: readonly T[]): readonly T[] {
+  if (whole) return all;
+  const chosen = new Set(cover(all, (one) => wordsOf(one, 2)));
+  return all.filter((one) => chosen.has(one));
+}
