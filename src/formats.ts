@@ -70,6 +70,7 @@ export type { LayerForm, LayerToWrite } from './formats/write-layer.js';
 export { torchNpuOutlines, torchNpuTensors } from './formats/write-torch-npu.js';
 export { type LoadOptions, loadLayer } from './layer/load-file.js';
 export { type GpuQuantizeOptions, quantizeOnGpu } from './layer/quantize-weights.js';
+export type { Bits } from './problem/code-width.js';
 export { checkMatrix, dequantize, packCodes, type QuantizedMatrix, simplify } from './problem/matrix.js';
 export { type InWorkerOptions, quantizeInWorker } from './quantize/in-worker.js';
 export type { Activations, Method, Mode, QuantizeOptions, Weights } from './quantize/options.js';

@@ -1,6 +1,7 @@
 // How a tensor lies in its buffer: shape, strides, dtype, format. Class Tensor is a View, and so is what the CPU reference takes.
 import type { DType, Format } from '../dtype.js';
 
+/** Where the elements of a tensor lie in its buffer. A Tensor is one. */
 export interface View {
   readonly shape: readonly number[];
   /** In elements. */
