@@ -15,7 +15,7 @@ const found = import.meta.glob('../shaders/**/*.wgsl', { query: '?raw&readable',
  * console.log(layer.explain(1).wgsl); // with comments
  */
 export const shaders: Readonly<Record<string, string>> = Object.fromEntries(
-  Object.entries(found).map(([path, text]) => [path.replace('../shaders/', ''), text]),
+  Object.entries(found).map(([path, text]) => [path.slice(2), text as string]),
 );
 
 Object.assign(sources, shaders);
