@@ -2,10 +2,7 @@
 
 import { sources } from './wgsl/sources.js';
 
-const found = import.meta.glob('../shaders/**/*.wgsl', { query: '?raw&readable', import: 'default', eager: true }) as Record<
-  string,
-  string
->;
+const found = import.meta.glob('./**/*.wgsl', { base: '../shaders', query: '?raw&readable', import: 'default', eager: true });
 
 /**
  * The text of every file of shaders/, by its path from there. Importing this entry is enough: from then on layers compile these texts,

@@ -101,12 +101,13 @@ try {
     const y = await layer.forward(Tensor.from(device, new Float32Array(32).fill(1), { shape: [1, 32], dtype: 'float32' })).read();
     console.log(JSON.stringify({ wgsl: layer.explain(1).wgsl, key: tuning(device).key, y: [...y] }));
     process.exit(0);`;
-  const [plain, readable] = ['', "import { shaders } from 'antiquant/shaders'; console.assert(shaders['lib/weights.wgsl']);\n"].map(
-    (before) => {
-      writeFileSync(join(home, 'explain.js'), probe(before));
-      return JSON.parse(run(process.execPath, ['explain.js']));
-    },
-  );
+  const [plain, readable] = [
+    '',
+    "import { shaders } from 'antiquant/shaders'; if (!shaders['lib/weights.wgsl']) throw new Error('no lib/weights.wgsl');\n",
+  ].map((before) => {
+    writeFileSync(join(home, 'explain.js'), probe(before));
+    return JSON.parse(run(process.execPath, ['explain.js']));
+  });
   const code = ({ wgsl }) =>
     wgsl
       .split('\n')
