@@ -14,20 +14,25 @@ const file = join(root, 'bench-results', 'size.json');
 /** { limit, history }: bytes that the core may have gzipped, and what it had. */
 export const readHistory = () => JSON.parse(readFileSync(file, 'utf8'));
 
-/** Bytes of a bundle that uses these names of an entry, minified, and gzipped. */
+/** Bytes of a bundle that uses these names of an entry: minified, gzipped, and gzipped what it fetches later, when it is asked for. */
 export async function bundleSize(entry, names) {
   const folder = mkdtempSync(join(tmpdir(), 'antiquant-size-'));
   try {
     const input = join(folder, 'main.js');
-    writeFileSync(input, `import { ${names} } from ${JSON.stringify(entry)};\nglobalThis.used = [${names}];\n`);
+    writeFileSync(input, `import { ${names} } from ${JSON.stringify(entry.replaceAll('\\', '/'))};\nglobalThis.used = [${names}];\n`);
     const { output } = await build({
       root: folder,
       configFile: false,
       logLevel: 'error',
       build: { write: false, target: 'es2022', modulePreload: false, rollupOptions: { input } },
     });
-    const { code } = output.find(({ type }) => type === 'chunk');
-    return { minified: Buffer.byteLength(code), gzip: gzipSync(code, { level: 9 }).length };
+    const sizeOf = (chunks) => chunks.reduce((sum, { code }) => sum + gzipSync(code, { level: 9 }).length, 0);
+    const chunks = output.filter(({ type }) => type === 'chunk');
+    // What loads at once: the entry, and what it imports other than by import().
+    const main = chunks.filter(({ isEntry }) => isEntry);
+    for (const { imports } of main) main.push(...chunks.filter((one) => imports.includes(one.fileName) && !main.includes(one)));
+    const later = chunks.filter((one) => !main.includes(one));
+    return { minified: main.reduce((sum, { code }) => sum + Buffer.byteLength(code), 0), gzip: sizeOf(main), later: sizeOf(later) };
   } finally {
     rmSync(folder, { recursive: true, force: true });
   }
@@ -39,9 +44,11 @@ export const coreSize = (entry) => bundleSize(entry, 'LinearWeightQuant, Tensor'
 if (process.argv[1] && import.meta.url === pathToFileURL(process.argv[1]).href) {
   const run = (program, ...args) => execFileSync(program, args, { cwd: root, encoding: 'utf8' }).trim();
   run(process.execPath, join('node_modules', 'vite', 'bin', 'vite.js'), 'build', '--logLevel', 'error');
-  const { minified, gzip } = await coreSize(join(root, 'dist', 'index.js'));
+  const { minified, gzip, later } = await coreSize(join(root, 'dist', 'index.js'));
   const { limit, history } = readHistory();
-  console.log(`LinearWeightQuant and Tensor: ${minified} bytes minified, ${gzip} gzipped; the limit is ${limit}`);
+  console.log(
+    `LinearWeightQuant and Tensor: ${minified} bytes minified, ${gzip} gzipped; the limit is ${limit}. Tuning fetches ${later} more`,
+  );
   if (process.argv.includes('--record')) {
     const { version } = JSON.parse(readFileSync(join(root, 'package.json'), 'utf8'));
     const entry = {

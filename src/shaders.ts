@@ -2,10 +2,7 @@
 
 import { sources } from './wgsl/sources.js';
 
-const found = import.meta.glob('../shaders/**/*.wgsl', { query: '?raw&readable', import: 'default', eager: true }) as Record<
-  string,
-  string
->;
+const found = import.meta.glob('./**/*.wgsl', { base: '../shaders', query: '?raw&readable', import: 'default', eager: true });
 
 /**
  * The text of every file of shaders/, by its path from there. Importing this entry is enough: from then on layers compile these texts,
@@ -15,7 +12,7 @@ const found = import.meta.glob('../shaders/**/*.wgsl', { query: '?raw&readable',
  * console.log(layer.explain(1).wgsl); // with comments
  */
 export const shaders: Readonly<Record<string, string>> = Object.fromEntries(
-  Object.entries(found).map(([path, text]) => [path.replace('../shaders/', ''), text]),
+  Object.entries(found).map(([path, text]) => [path.slice(2), text as string]),
 );
 
 Object.assign(sources, shaders);

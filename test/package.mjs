@@ -11,7 +11,11 @@ import { bundleSize, coreSize, readHistory } from '../scripts/size.mjs';
 
 const root = dirname(dirname(fileURLToPath(import.meta.url)));
 const home = mkdtempSync(join(tmpdir(), 'antiquant-package-'));
-const run = (program, args, cwd = home) => execFileSync(program, args, { cwd, encoding: 'utf8', stdio: ['ignore', 'pipe', 'inherit'] });
+const windows = process.platform === 'win32';
+/** npm and npx are scripts there, which only a shell starts. */
+const run = (program, args, cwd = home) =>
+  execFileSync(program, args, { cwd, encoding: 'utf8', stdio: ['ignore', 'pipe', 'inherit'], shell: windows && /^np[mx]$/.test(program) });
+const link = (name) => symlinkSync(join(root, 'node_modules', name), join(modules, name), 'junction');
 const modules = join(home, 'node_modules');
 const step = (text) => console.log(`package: ${text}`);
 
@@ -21,7 +25,7 @@ try {
   const version = JSON.parse(readFileSync(join(root, 'package.json'), 'utf8')).version;
   writeFileSync(join(home, 'package.json'), '{ "type": "module" }');
   run('npm', ['install', '--silent', '--offline', '--no-save', '--no-audit', '--no-fund', `./antiquant-${version}.tgz`]);
-  symlinkSync(join(root, 'node_modules', 'webgpu'), join(modules, 'webgpu'));
+  link('webgpu');
 
   // Public names: what each entry exports when it runs and in its declarations. A change of them is a change of test/package-names.json.
   const names = JSON.parse(readFileSync(join(root, 'test', 'package-names.json'), 'utf8'));
@@ -64,7 +68,7 @@ try {
   // The examples, as files of a user's project. Those in a page run in e2e/examples.spec.ts; here they bundle.
   cpSync(join(root, 'examples'), join(home, 'examples'), { recursive: true });
   assert.match(run(process.execPath, ['examples/node-dawn.mjs']), /: 256 of 256 results inside their interval/);
-  symlinkSync(join(root, 'node_modules', 'onnxruntime-web'), join(modules, 'onnxruntime-web'));
+  link('onnxruntime-web');
   const pages = readdirSync(join(home, 'examples')).filter((file) => file.endsWith('.html'));
   await build({
     root: join(home, 'examples'),
@@ -97,12 +101,13 @@ try {
     const y = await layer.forward(Tensor.from(device, new Float32Array(32).fill(1), { shape: [1, 32], dtype: 'float32' })).read();
     console.log(JSON.stringify({ wgsl: layer.explain(1).wgsl, key: tuning(device).key, y: [...y] }));
     process.exit(0);`;
-  const [plain, readable] = ['', "import { shaders } from 'antiquant/shaders'; console.assert(shaders['lib/weights.wgsl']);\n"].map(
-    (before) => {
-      writeFileSync(join(home, 'explain.js'), probe(before));
-      return JSON.parse(run(process.execPath, ['explain.js']));
-    },
-  );
+  const [plain, readable] = [
+    '',
+    "import { shaders } from 'antiquant/shaders'; if (!shaders['lib/weights.wgsl']) throw new Error('no lib/weights.wgsl');\n",
+  ].map((before) => {
+    writeFileSync(join(home, 'explain.js'), probe(before));
+    return JSON.parse(run(process.execPath, ['explain.js']));
+  });
   const code = ({ wgsl }) =>
     wgsl
       .split('\n')

@@ -2,7 +2,7 @@
 import { ArgumentError } from '../errors.js';
 import { problemClass, type Tuned } from '../plan/findings.js';
 import { adapterName, findingsOf } from './device-findings.js';
-import { type Job, measure } from './measure.js';
+import type { Job } from './measure.js';
 import { parseRecords, type Records, storeKey } from './tuning-records.js';
 import { defaultStore, type TuningStore } from './tuning-store.js';
 
@@ -70,6 +70,7 @@ async function measureAndKeep(device: GPUDevice, job: Job, store: TuningStore | 
   const name = problemClass(job.problem, job.caps);
   const known = state.tuned.get(name);
   if (known && !(known.short !== undefined && known.short < job.budgetMs)) return;
+  const { measure } = await import('./measure.js'); // what only tuning needs: bundlers put it into a file of its own
   const found = await measure(device, job);
   if (!found) return;
   adopt(device, { [name]: found }, true);

@@ -1,9 +1,7 @@
 // The text of every file of shaders/, by its path from there. The built package has the texts without comments (strip.ts) until
 // `antiquant/shaders` is imported, which puts the readable ones here.
 
-const found = import.meta.glob('../../shaders/**/*.wgsl', { query: '?raw', import: 'default', eager: true }) as Record<string, string>;
+const found = import.meta.glob('./**/*.wgsl', { base: '../../shaders', query: '?raw', import: 'default', eager: true });
 
 /** Keyed by the path from shaders/. */
-export const sources: Record<string, string> = Object.fromEntries(
-  Object.entries(found).map(([path, text]) => [path.replace('../../shaders/', ''), text]),
-);
+export const sources = Object.fromEntries(Object.entries(found).map(([path, text]) => [path.slice(2), text])) as Record<string, string>;
