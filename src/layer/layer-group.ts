@@ -10,7 +10,7 @@ import { windowBytes } from '../plan/binding.js';
 import { checkX, checkY } from '../problem/checks.js';
 import { widthOf } from '../problem/code-width.js';
 import { keyOf } from '../problem/key.js';
-import { type LayerColumns, outputDtype } from '../problem/problem.js';
+import { type LayerColumns, yDtypeOf } from '../problem/problem.js';
 import { type Call, callInto, callWithOutput, type Input, type Request, run, sharesBuffer } from './calls.js';
 import { joinWeights } from './joined-weights.js';
 import type { LinearWeightQuant } from './linear-weight-quant.js';
@@ -149,7 +149,7 @@ function follow({ members, begins }: Group, layers: readonly LinearWeightQuant[]
   let elements = 0;
   const columns = members.map((i, j): LayerColumns => {
     const { weights, spec } = layers[i]!.loaded;
-    const align = ALIGN_BYTES / BYTES[outputDtype(spec, weights)];
+    const align = ALIGN_BYTES / BYTES[yDtypeOf(spec, weights)];
     const column = { begin: begins[j]!, count: weights.n, yOffset: Math.ceil(elements / align) * align };
     elements = column.yOffset + m * weights.n;
     return column;
@@ -199,7 +199,7 @@ export function forwardMany(layers: readonly LinearWeightQuant[], given: Tensor 
     };
     members.forEach((i, j) => {
       const { spec, weights } = layers[i]!.loaded;
-      const form = { shape: [...input.x.shape.slice(0, -1), weights.n], dtype: outputDtype(spec, weights), offset: columns[j]!.yOffset };
+      const form = { shape: [...input.x.shape.slice(0, -1), weights.n], dtype: yDtypeOf(spec, weights), offset: columns[j]!.yOffset };
       ys[i] = Tensor.own(device, y.buffer, { ...form, release, written });
     });
   }

@@ -17,7 +17,7 @@ import type { Caps } from '../problem/caps.js';
 import { checkOptions, checkOutputs, checkWeights, checkX, checkY } from '../problem/checks.js';
 import type { Bits } from '../problem/code-width.js';
 import { checkMatrix, type QuantizedMatrix } from '../problem/matrix.js';
-import { contiguousX, type LinearOptions, type LinearSpec, makeProblem, outputDtype, type WeightTensors } from '../problem/problem.js';
+import { contiguousX, type LinearOptions, type LinearSpec, makeProblem, type WeightTensors, yDtypeOf } from '../problem/problem.js';
 import { showShape } from '../problem/view.js';
 import type { Params } from '../wgsl/preprocess.js';
 import { callInto, callWithOutput, run, sharesBuffer } from './calls.js';
@@ -175,7 +175,7 @@ export class LinearWeightQuant {
     const { x } = input;
     const { spec, weights } = loaded;
     const rows = checkX(spec, x);
-    const form = { shape: [...x.shape.slice(0, -1), weights.n], dtype: outputDtype(spec, weights) };
+    const form = { shape: [...x.shape.slice(0, -1), weights.n], dtype: yDtypeOf(spec, weights) };
     const size = outputBytes(loaded, rows);
     if (rows.m === 0) {
       const y = takeOutput(loaded, size);

@@ -8,7 +8,7 @@ import type { Force } from '../plan/choose.js';
 import type { Packed } from '../plan/packed-layout.js';
 import { makePlan, type Plan } from '../plan/plan.js';
 import type { Caps } from '../problem/caps.js';
-import { type LinearSpec, outputDtype, type Problem, type Weights } from '../problem/problem.js';
+import { type LinearSpec, type Problem, type Weights, yDtypeOf } from '../problem/problem.js';
 
 /** Several layers' weights in shared buffers, which are freed with the last of the layers. */
 export interface SharedBuffers {
@@ -73,7 +73,7 @@ export function outputBytes(
   { spec, weights, settings: { caps } }: LoadedWeights,
   { m, elements }: { m: number; elements?: number },
 ): number {
-  const size = Math.max(4, wholeWords((elements ?? m * weights.n) * BYTES[outputDtype(spec, weights)]));
+  const size = Math.max(4, wholeWords((elements ?? m * weights.n) * BYTES[yDtypeOf(spec, weights)]));
   if (size > caps.maxBufferSize)
     throw new UnsupportedError(`y (${m}, ${weights.n})`, [`needs ${size} bytes, maxBufferSize is ${caps.maxBufferSize}`]);
   return size;

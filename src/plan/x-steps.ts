@@ -7,7 +7,7 @@ import type { Before } from '../kernels/kernel.js';
 import { readsInPlace, xParam } from '../kernels/operands.js';
 import type { Caps } from '../problem/caps.js';
 import { widthOf, wordsOf } from '../problem/code-width.js';
-import { groupWords, type Problem, type XProblem } from '../problem/problem.js';
+import { groupWords, type Problem, type XProblem, type XView } from '../problem/problem.js';
 import { blocksOf, type Digits, pitchWords } from '../problem/x-codes.js';
 import type { Params } from '../wgsl/preprocess.js';
 import { fitting, pieces, type Range, type Slice, type StridedWindow, stridedWindow, window, windowBytes } from './binding.js';
@@ -78,16 +78,12 @@ export function gather({ problem, caps }: XContext, { begin, count }: Range): Di
   const bits = 8 * BYTES[xDtype];
   const pitch = gatheredPitch(problem) / 4;
   const out = { buffer: 'rows', offset: 0, size: count * pitch * 16 };
-  const at = (m: number, kk: number): number => {
-    const batch = Math.floor(m / x.batchRows);
-    return x.offset + batch * x.strideB + (m - batch * x.batchRows) * x.strideM + kk * x.strideK;
-  };
   /** Rows [m, m + rows) of quads [quad, quad + quads) of k. */
   const part = (m: number, { rows, quad, quads }: { rows: number; quad: number; quads: number }): Dispatch => {
     const lastK = Math.min(k, 4 * (quad + quads)) - 1;
-    // Batches follow each other, so the corners are the first and the last element.
-    const [low, high] = [at(m, 4 * quad), at(m + rows - 1, lastK)];
-    const { base, ...source } = window(caps, { buffer: 'x', bits, first: low, length: high - low + 1 });
+    const [low, high] = cornersOf(x, { begin: m, count: rows });
+    const [first, last] = [low + 4 * quad * x.strideK, high + lastK * x.strideK];
+    const { base, ...source } = window(caps, { buffer: 'x', bits, first, length: last - first + 1 });
     return dispatch(caps, {
       shader: helpers.gatherRows,
       params: { X: GATHERED[xDtype], PERM: permuted ? 1 : 0 },
@@ -115,15 +111,25 @@ export function gather({ problem, caps }: XContext, { begin, count }: Range): Di
   const transposed = x.strideK > x.strideM;
   // Where the layer takes its inputs in another order, any k may be anywhere in a row.
   if (transposed && permuted) fitting(caps, { what: 'a transposed x whose inputs are permuted', bytes: (k * x.strideK * bits) / 8 });
-  const fit = fitting(caps, { what: 'x', bytes: (4 * Math.max(x.strideK, x.strideM) * bits) / 8 });
-  const quads = transposed && !permuted ? fit : pitch;
+  const quads = transposed && !permuted ? fitting(caps, { what: 'x', bytes: (4 * x.strideK * bits) / 8 }) : pitch;
+  const fit = transposed ? x.batchRows : fitting(caps, { what: 'x', bytes: (Math.max(x.strideM, k * x.strideK) * bits) / 8 });
   const parts: Dispatch[] = [];
   for (let m = begin; m < begin + count; ) {
-    const rows = Math.min(x.batchRows - (m % x.batchRows), begin + count - m);
+    const rows = Math.min(x.batchRows - (m % x.batchRows), begin + count - m, fit);
     for (const piece of pieces({ end: pitch }, quads)) parts.push(part(m, { rows, quad: piece.begin, quads: piece.count }));
     m += rows;
   }
   return parts;
+}
+
+/** The lowest and the highest of the first elements of rows, whichever way batches lie. */
+function cornersOf({ offset, batchRows, strideB, strideM }: XView, { begin, count }: Range): readonly [low: number, high: number] {
+  const last = begin + count - 1;
+  const [firstBatch, lastBatch] = [Math.floor(begin / batchRows), Math.floor(last / batchRows)];
+  const at = (batch: number, row: number): number => offset + batch * strideB + row * strideM;
+  const [first, end] = [at(firstBatch, begin % batchRows), at(lastBatch, last % batchRows)];
+  if (firstBatch === lastBatch) return [first, end];
+  return [Math.min(first, at(firstBatch + 1, 0)), Math.max(end, at(lastBatch - 1, batchRows - 1))];
 }
 
 // ----------------------------------------------------------------------------------------------------------- preparations

@@ -5,7 +5,15 @@
 import type { FloatDType } from '../dtype.js';
 import { ArgumentError } from '../errors.js';
 import { widthOfDtype } from './code-width.js';
-import type { ColumnView, LinearOptions, LinearSpec, Operands, WeightTensors, XView } from './problem.js';
+import {
+  type ColumnView,
+  type LinearOptions,
+  type LinearSpec,
+  type Operands,
+  type WeightTensors,
+  type XView,
+  yDtypeOf,
+} from './problem.js';
 import { isContiguous, isTransposed, showShape, type View } from './view.js';
 
 const count = (shape: readonly number[]): number => shape.reduce((a, b) => a * b, 1);
@@ -32,6 +40,7 @@ const OPTIONS: readonly string[] = [
   'quantOffset',
   'antiquantGroupSize',
   'innerPrecise',
+  'outputDtype',
 ];
 
 /** The options with their defaults. @throws ArgumentError */
@@ -46,6 +55,7 @@ export function checkOptions(options: LinearOptions): LinearSpec {
     quantOffset: false,
     antiquantGroupSize: 0,
     innerPrecise: 0,
+    outputDtype: options.dtype ?? 'float16',
     ...Object.fromEntries(Object.entries(options).filter(([, value]) => value !== undefined)),
   } as LinearSpec;
   for (const name of ['inFeatures', 'outFeatures'] as const) {
@@ -57,6 +67,8 @@ export function checkOptions(options: LinearOptions): LinearSpec {
   check(FLOATS.includes(spec.dtype), 'dtype', FLOATS.join(' or '), spec.dtype);
   check(!spec.quantOffset || spec.quantScale, 'quantOffset', 'a quantScale beside it', 'none');
   check(spec.innerPrecise === 0 || spec.innerPrecise === 1, 'innerPrecise', '0 or 1', spec.innerPrecise);
+  const outputs = spec.quantScale ? [spec.dtype] : [...new Set([spec.dtype, 'float32'])];
+  check(outputs.includes(spec.outputDtype), 'outputDtype', `${outputs.join(' or ')} beside ${spec.dtype} x`, spec.outputDtype);
   const { antiquantGroupSize: group, inFeatures: k } = spec;
   const legal = group === 0 || (Number.isInteger(group) && group >= 32 && group % 32 === 0 && group <= k - 1);
   check(legal, 'antiquantGroupSize', `0 or a multiple of 32 from 32 to K - 1 = ${k - 1}`, group);
@@ -164,9 +176,9 @@ export function checkOutputs(
   { bias, quantScale, quantOffset }: Pick<WeightTensors<View>, 'bias' | 'quantScale' | 'quantOffset'>,
 ): Pick<Operands, 'bias' | 'quant'> {
   // bias
-  const biasDtype = dtype === 'bfloat16' ? 'float32' : dtype;
+  const biasDtypes = dtype === 'bfloat16' ? ['float32', 'bfloat16'] : [dtype];
   if (bias) {
-    check(bias.dtype === biasDtype, 'bias', `dtype ${biasDtype} beside ${dtype} x`, bias.dtype);
+    check(biasDtypes.includes(bias.dtype), 'bias', `dtype ${biasDtypes.join(' or ')} beside ${dtype} x`, bias.dtype);
     const forms = [[n], [1, n], [1]];
     check(oneOf(bias.shape, forms), 'bias', `shape ${showShapes(forms)}`, showShape(bias.shape));
     check(isContiguous(bias), 'bias', 'a contiguous tensor', `strides ${showShape(bias.strides)}`);
@@ -203,29 +215,53 @@ export function checkOutputs(
 
 // --------------------------------------------------------------------------------------------------------------- x and y
 
-/** How to read x (…, K) as M rows. @throws ArgumentError */
+/** Dimensions of a shape that are one run: each is the next one's stride times its size apart. Dimensions of one element do not count. */
+function runsOf(shape: readonly number[], strides: readonly number[]): { readonly size: number; readonly stride: number }[] {
+  const runs: { size: number; stride: number }[] = [];
+  for (let i = shape.length - 1; i >= 0; i--) {
+    const [size, stride] = [shape[i]!, strides[i]!];
+    const inner = runs[0];
+    if (size === 1) continue;
+    if (inner && stride === inner.stride * inner.size) inner.size *= size;
+    else runs.unshift({ size, stride });
+  }
+  return runs;
+}
+
+/**
+ * How to read x (…, K) as M rows. Its strides may be any, as long as its rows lie in batches of equal rows: columns of a wider matrix,
+ * every second row, a transposed matrix, one row for all (stride 0).
+ * @throws ArgumentError
+ */
 export function checkX(spec: Pick<LinearSpec, 'inFeatures' | 'dtype'>, x: View): { readonly m: number; readonly view: XView } {
   const { inFeatures: k, dtype } = spec;
   check(x.format === 'ND', 'x', 'format ND', x.format);
   check(x.dtype === dtype, 'x', `dtype ${dtype}`, x.dtype);
   check(x.shape.length >= 1, 'x', `at least one dimension (…, ${k})`, showShape(x.shape));
   check(x.shape.at(-1) === k, 'x', `a last dimension of K = ${k}`, showShape(x.shape));
-  const m = count(x.shape.slice(0, -1));
-  const batchRows = x.shape.at(-2) ?? 1;
-  const contiguous = isContiguous(x);
+  const leading = x.shape.slice(0, -1);
+  const m = count(leading);
+  const [offset, strideK] = [x.offset, k === 1 ? 1 : x.strides.at(-1)!];
+  const batchRows = leading.at(-1) ?? 1;
+  const strideM = batchRows === 1 ? k * strideK : x.strides.at(-2)!;
+  const batches = runsOf(leading.slice(0, -1), x.strides.slice(0, -2));
+  if (batches.length <= 1) {
+    const strideB = batches[0]?.stride ?? batchRows * k;
+    return { m, view: { offset, batchRows, strideB, strideM, strideK } };
+  }
+  const [outer, inner, ...more] = runsOf(leading, x.strides.slice(0, -1));
   check(
-    contiguous || isTransposed(x),
+    inner !== undefined && more.length === 0,
     'x',
-    'a contiguous tensor or one with its last two dimensions transposed',
+    'rows in batches of equal rows; contiguous() makes them so',
     `strides ${showShape(x.strides)}`,
   );
-  const strides = contiguous ? { strideM: k, strideK: 1 } : { strideM: 1, strideK: batchRows };
-  return { m, view: { offset: x.offset, batchRows, strideB: batchRows * k, ...strides } };
+  return { m, view: { offset, batchRows: inner.size, strideB: outer!.stride, strideM: inner.stride, strideK } };
 }
 
 /** @throws ArgumentError if y cannot take the product's m rows. */
 export function checkY(spec: LinearSpec, m: number, y: View): void {
-  const dtype = spec.quantScale ? 'int8' : spec.dtype;
+  const dtype = yDtypeOf(spec, { requantized: spec.quantScale });
   check(y.format === 'ND', 'y', 'format ND', y.format);
   check(y.dtype === dtype, 'y', `dtype ${dtype}`, y.dtype);
   const fits = y.shape.at(-1) === spec.outFeatures && count(y.shape.slice(0, -1)) === m;

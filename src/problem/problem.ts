@@ -20,6 +20,8 @@ export interface LinearOptions {
   readonly antiquantGroupSize?: number;
   /** 0: x is used as it is. 1: kernels may round x to int8 codes, 32 k at a time, where that is faster. */
   readonly innerPrecise?: number;
+  /** Of y: dtype, or float32, which spares a residual stream a rounding. Not beside a quantScale, whose y is int8. */
+  readonly outputDtype?: FloatDType;
 }
 export type LinearSpec = Required<LinearOptions>;
 
@@ -126,7 +128,7 @@ export function makeProblem(
     m,
     weights,
     xDtype: spec.dtype,
-    yDtype: outputDtype(spec, weights),
+    yDtype: yDtypeOf(spec, weights),
     innerPrecise: spec.innerPrecise,
     xDigits,
     x,
@@ -138,8 +140,10 @@ export function makeProblem(
 export type Destination = number | readonly LayerColumns[];
 
 /** The dtype of y. */
-export const outputDtype = ({ dtype }: Pick<LinearSpec, 'dtype'>, { requantized }: Pick<Weights, 'requantized'>): Problem['yDtype'] =>
-  requantized ? 'int8' : dtype;
+export const yDtypeOf = (
+  { outputDtype }: Pick<LinearSpec, 'outputDtype'>,
+  { requantized }: Pick<Weights, 'requantized'>,
+): Problem['yDtype'] => (requantized ? 'int8' : outputDtype);
 
 /** The layout of an x of `m` rows without gaps: what a caller most often has. */
 export const contiguousX = (m: number, k: number): XView => ({ offset: 0, batchRows: m, strideB: m * k, strideM: k, strideK: 1 });

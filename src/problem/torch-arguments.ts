@@ -16,6 +16,8 @@ export interface FunctionalOptions<T> {
   readonly bias?: T | undefined;
   readonly antiquantGroupSize?: number;
   readonly innerPrecise?: number;
+  /** Of y: x's dtype, or float32. */
+  readonly outputDtype?: FloatDType | undefined;
 }
 
 /** Tensors of shape (0,) count as absent where torch has it so. */
@@ -62,6 +64,7 @@ export function functionalSpec<T extends { readonly shape: readonly number[] }>(
     quantOffset: quantOffset !== undefined,
     antiquantGroupSize: given.antiquantGroupSize ?? 0,
     innerPrecise: given.innerPrecise ?? 0,
+    ...(given.outputDtype && { outputDtype: given.outputDtype }),
   });
   const turn = (tensor: T): T => (tensor.shape.length === 2 ? transpose(tensor) : tensor);
   const tensors: WeightTensors<T> = {

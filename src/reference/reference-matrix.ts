@@ -1,5 +1,6 @@
 // The CPU truth for an imported matrix: the sums of reference.ts, over a QuantizedMatrix.
 
+import type { FloatDType } from '../dtype.js';
 import { ArgumentError } from '../errors.js';
 import { type Accuracy, PRECISE } from '../problem/accuracy.js';
 import { checkX } from '../problem/checks.js';
@@ -12,6 +13,7 @@ import { finish, type ReferenceResult } from './sums.js';
  * y = x · Wᵀ + bias for an imported W, summed in float64 and rounded once to x's dtype, or its int8 requantization.
  * @param x (…, K)
  * @param options.bias (N,) @param options.quantScale (N,) or (1,), float32 or int64 @param options.quantOffset as quantScale
+ * @param options.outputDtype of y: x's dtype, or float32
  * @param options.accuracy how the kernel sums whose result is judged (`explain(rows).accuracy`)
  * @throws ArgumentError
  * @example referenceMatrix({ data: x, shape: [1, matrix.k], dtype: 'float32' }, matrix).data
@@ -24,6 +26,7 @@ export function referenceMatrix(
     readonly quantScale?: HostTensor | undefined;
     readonly quantOffset?: HostTensor | undefined;
     readonly accuracy?: Accuracy;
+    readonly outputDtype?: FloatDType;
   } = {},
 ): ReferenceResult {
   checkMatrix(matrix);
@@ -71,7 +74,7 @@ export function referenceMatrix(
     },
     bias: (c) => (biases ? biases[biases.length === 1 ? 0 : c]! : 0),
     shape: [...x.shape.slice(0, -1), n],
-    dtype,
+    dtype: options.outputDtype ?? dtype,
     quant: quantScale && { columns: quantColumns(quantScale, quantOffset), stride: quantScale.data.length === 1 ? 0 : 1 },
   });
 }

@@ -138,7 +138,7 @@ export function reference(
     },
     bias: (c) => (biases ? biases[c * operands.bias!.strideN]! : 0),
     shape: [...x.shape.slice(0, -1), n],
-    dtype: spec.dtype,
+    dtype: spec.outputDtype,
     quant: tensors.quantScale && { columns: quantColumns(tensors.quantScale, tensors.quantOffset), stride: quant!.stride },
   });
 }

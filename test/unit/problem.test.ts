@@ -214,6 +214,11 @@ describe('bias', () => {
     expect(module({ bias: v(shape) })).toMatchObject({ bias: { dtype: 'float16', strideN } });
     expect(functional({ bias: v(shape) })).toMatchObject({ bias: { dtype: 'float16', strideN } });
   });
+  test('may be bfloat16 beside bfloat16', () => {
+    const call = { x: v([M, K], 'bfloat16'), bias: v([N], 'bfloat16') };
+    expect(functional(call)).toMatchObject({ bias: { dtype: 'bfloat16' } });
+    expectArgument(() => functional({ x: v([M, K], 'float32'), bias: v([N], 'bfloat16') }), 'bias', 'float32', 'bfloat16');
+  });
   test('is float32 beside bfloat16 and float32', () => {
     for (const dtype of ['float32', 'bfloat16'] as const) {
       const call = { x: v([M, K], dtype), bias: v([N], 'float32') };
@@ -276,14 +281,26 @@ describe('x and y', () => {
   test('wrong x', () => {
     expectArgument(() => x(v([5, 8], 'float16')), 'x', 'dtype float32', 'float16');
     expectArgument(() => x(v([5, 8], 'float32', 'FRACTAL_NZ')), 'x', 'format ND', 'FRACTAL_NZ');
-    expectArgument(() => x(v([8], 'float32')), 'x', 'at least two dimensions (…, 8)', '(8,)');
     expectArgument(() => x(v([5, 7], 'float32')), 'x', 'K = 8', '(5, 7)');
-    expectArgument(() => x(v([0, 8], 'float32')), 'x', 'at least one row', '(0, 8)');
-    expectArgument(() => x(v([2, 0, 8], 'float32')), 'x', 'at least one row', '(2, 0, 8)');
-    expectArgument(() => x(strided(v([5, 8], 'float32'), [16, 1])), 'x', 'contiguous', 'strides (16, 1)');
-    expectArgument(() => x(strided(v([5, 8], 'float32'), [8, 2])), 'x', 'contiguous', 'strides (8, 2)');
-    expectArgument(() => x(strided(v([3, 5, 8], 'float32'), [8, 24, 1])), 'x', 'contiguous', 'strides (8, 24, 1)'); // other axes swapped
-    expectArgument(() => x(strided(v([2, 5, 8], 'float32'), [80, 1, 5])), 'x', 'contiguous', 'strides (80, 1, 5)'); // gaps between batches
+    const three = strided(v([2, 3, 5, 8], 'float32'), [1000, 50, 9, 1]); // batches of batches
+    expectArgument(() => x(three), 'x', 'rows in batches of equal rows', 'strides (1000, 50, 9, 1)');
+  });
+
+  test('x of any strides', () => {
+    const rows = (shape: readonly number[], strides: readonly number[]) => {
+      const { m, view } = x(strided(v(shape, 'float32'), strides));
+      return [m, view.batchRows, view.strideB, view.strideM, view.strideK];
+    };
+    expect(rows([5, 8], [16, 1])).toEqual([5, 5, 40, 16, 1]); // columns of a wider matrix
+    expect(rows([5, 8], [8, 2])).toEqual([5, 5, 40, 8, 2]); // every second column
+    expect(rows([5, 8], [0, 1])).toEqual([5, 5, 40, 0, 1]); // one row for all
+    expect(rows([3, 5, 8], [8, 24, 1])).toEqual([15, 5, 8, 24, 1]); // other axes swapped
+    expect(rows([2, 5, 8], [80, 1, 5])).toEqual([10, 5, 80, 1, 5]); // gaps between batches
+    expect(rows([2, 3, 5, 8], [240, 80, 16, 1])).toEqual([30, 5, 80, 16, 1]); // batches in a row
+    expect(rows([2, 3, 5, 8], [999, 80, 16, 1])).toEqual([30, 15, 999, 16, 1]); // batches of rows in a row
+    expect(rows([0, 8], [8, 1])[0]).toBe(0);
+    expect(rows([2, 0, 8], [0, 8, 1])[0]).toBe(0);
+    expect(rows([8], [1])).toEqual([1, 1, 8, 8, 1]);
   });
 
   test('y takes the rows in any leading shape', () => {
@@ -322,6 +339,7 @@ describe('options', () => {
       quantOffset: false,
       antiquantGroupSize: 0,
       innerPrecise: 0,
+      outputDtype: 'float16',
     });
   });
   test('undefined is as if it were not there', () => {
@@ -477,9 +495,9 @@ describe('a layer refuses', () => {
   });
 
   test.each([
-    ['bfloat16', 'bfloat16', 'float32'],
-    ['bfloat16', 'float16', 'float32'],
+    ['bfloat16', 'float16', 'float32 or bfloat16'],
     ['float32', 'float16', 'float32'],
+    ['float32', 'bfloat16', 'float32'],
   ] as const)('beside %s x a bias of %s', (dtype, bias, wanted) => {
     expectArgument(() => module({ bias: v([N], bias) }, { dtype }), 'bias', `dtype ${wanted}`, bias);
   });
@@ -490,8 +508,6 @@ describe('the functional form refuses, in the words of (K, N) and (G, N)', () =>
     ['an int8 x', { x: v([M, K], 'int8') }, 'x', 'dtype float32 or float16 or bfloat16', 'int8'],
     ['a 1-D x', { x: v([K]) }, 'x', 'at least two dimensions', '(11264,)'],
     ['an x in NZ', { x: v([M, K], 'float16', 'FRACTAL_NZ') }, 'x', 'format ND', 'FRACTAL_NZ'],
-    ['an x with gaps', { x: strided(v([M, K]), [2 * K, 1]) }, 'x', 'contiguous', 'strides (22528, 1)'],
-    ['no rows', { x: v([0, K]) }, 'x', 'at least one row', '(0, 11264)'],
     ['an empty K', { x: v([M, 0]), weight: v([0, N], 'int8') }, 'inFeatures', 'at least 1', '0'],
     ['another K', { weight: v([K + 1, N], 'int8') }, 'weight', 'K = 11264', 'K = 11265'],
     ['(N, K)', { weight: v([N, K], 'int8') }, 'weight', 'K = 11264', 'K = 1664'],
@@ -545,6 +561,20 @@ test('a problem takes its numbers from operands, options and x', () => {
     innerPrecise: 1,
     x: { offset: 0, batchRows: M, strideB: M * K, strideM: K, strideK: 1 },
     yOffset: 7,
+  });
+});
+
+describe('outputDtype', () => {
+  const options = { inFeatures: K, outFeatures: N };
+  test('is x’s, or float32', () => {
+    expect(checkOptions(options).outputDtype).toBe('float16');
+    expect(checkOptions({ ...options, dtype: 'bfloat16' }).outputDtype).toBe('bfloat16');
+    const spec = checkOptions({ ...options, outputDtype: 'float32' });
+    expect(makeProblem({ spec, weights: module({}) }, { m: 1, x: contiguousX(1, K) }).yDtype).toBe('float32');
+  });
+  test('is nothing else', () => {
+    expectArgument(() => checkOptions({ ...options, outputDtype: 'bfloat16' }), 'outputDtype', 'float16 or float32', 'bfloat16');
+    expectArgument(() => checkOptions({ ...options, quantScale: true, outputDtype: 'float32' }), 'outputDtype', 'float16', 'float32');
   });
 });
 
