@@ -38,6 +38,17 @@ describe.each([...pages, ...forms, ...workflows])('%s', (file) => {
   });
 });
 
+test('README links only to what the package ships', () => {
+  const { files } = JSON.parse(read('package.json')) as { readonly files: readonly string[] };
+  const ships = (path: string): boolean =>
+    files.some((entry) =>
+      entry.endsWith('/*.md') ? dirname(path) === dirname(entry) && path.endsWith('.md') : path === entry || path.startsWith(`${entry}/`),
+    );
+  const links = matches(read('README.md').replace(/```[\s\S]*?```/g, ''), /\]\((?!\w+:|#)([^)#\s]+)[^)]*\)/g);
+  expect(links.length).toBeGreaterThan(5);
+  expect(links.filter((link) => !ships(link))).toEqual([]);
+});
+
 test.each(forms)('%s is an issue form: a name, a description, and fields with ids of their own', (file) => {
   const form = parse(read(file)) as {
     readonly name: string;
