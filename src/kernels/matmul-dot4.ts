@@ -12,7 +12,7 @@ import { codebookRefused, operandBindings, operandUniforms, withinLimit } from '
  */
 const MAX_ROWS_ON_INTEL = 8;
 
-/** From here on matmul-matrix serves, where the device has what it takes. */
+/** From here on matmul-subgroup-matrix serves, where the device has what it takes. */
 const MIN_ROWS_OF_MATRICES = 32;
 
 interface Tile extends Params {
@@ -92,6 +92,7 @@ export const matmulDot4: Kernel = {
   },
   // Of two digits there is nothing to measure: whoever quantizes x chooses them.
   suits: (tile, caps) => !caps.software && caps.dot4 && tile.DIGITS === 1 && tile.LANES! > 4 && (tile.ROWS === 1 || !isIntel(caps)),
+  cost: ({ ROWS, DIGITS }) => ({ rows: ROWS!, columns: 4, k: SPAN, around: SPAN, macs: DIGITS! * ROWS! * 4 * SPAN }),
   // Integer sums are those of codes less the code of weight 0, which a minimum has to make up for.
   accuracy: ({ shift, bits }, { DIGITS }): Accuracy => ({
     codeBias: shift === 'minimum' ? 2 ** (bits - 1) : 0,

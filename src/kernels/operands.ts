@@ -1,6 +1,6 @@
 // The operands that all matmul kernels share: shaders/lib/operands.wgsl and shaders/lib/result.wgsl, seen from TypeScript.
 
-import type { DType } from '../dtype.js';
+import type { DType, FloatDType } from '../dtype.js';
 import type { Caps } from '../problem/caps.js';
 import type { Part, Problem, XOf } from '../problem/problem.js';
 import type { Params } from '../wgsl/preprocess.js';
@@ -15,7 +15,7 @@ export const operandBindings: readonly Binding[] = [
   { name: 'bias', binding: 5, access: 'read' },
   { name: 'quant', binding: 6, access: 'read', when: (params) => params.Y === 3 },
   { name: 'y', binding: 7, access: 'write' },
-  { name: 'codebook', binding: 9, access: 'read', when: (params) => params.TABLE === 1 },
+  { name: 'codebook', binding: 9, access: 'read', when: (params) => params.CODEBOOK === 1 },
 ];
 
 export const operandUniforms = [
@@ -77,6 +77,9 @@ export const readsInPlace = (problem: XOf): boolean => {
 export const xParam = (problem: XOf, caps: Caps): number =>
   !readsInPlace(problem) ? X.float32 : problem.xDtype === 'float16' && !caps.f16 ? X.float16Bits : X[problem.xDtype];
 
+/** The param X of gather-rows, which reads float16 as bits everywhere. */
+export const gatherParam = (xDtype: FloatDType): number => (xDtype === 'float16' ? X.float16Bits : X[xDtype]);
+
 /** Can kernels write y where it is? They write whole quads of a row; otherwise f32 sums pass through round-rows. */
 export const writesInPlace = ({ n, yOffset, parts = [{ begin: 0, count: n, yOffset }] }: Problem): boolean =>
   parts.every((part) => part.count % 4 === 0 && part.yOffset % 4 === 0);
@@ -86,7 +89,7 @@ export const withinLimit = (limit: keyof Caps, need: number, caps: Caps): string
   need <= Number(caps[limit]) ? undefined : `needs ${need}, ${limit} is ${caps[limit]}`;
 
 /** Of workgroup memory, where codes are indices. */
-export const TABLE_BYTES = 64;
+export const CODEBOOK_BYTES = 64;
 
 /** Why a kernel that takes codes for numbers will not do; undefined if it will. */
 export const codebookRefused = ({ codebook }: Problem): string | undefined => (codebook ? 'codes are indices of a codebook' : undefined);
@@ -101,7 +104,7 @@ export function operandParams(problem: Problem, caps: Caps): Params {
     X: xParam(problem, caps),
     SCALE: SCALES[problem.scaleDtype],
     OFFSET: { none: 0, offset: 1, minimum: 2 }[problem.shift],
-    TABLE: problem.codebook ? 1 : 0,
+    CODEBOOK: problem.codebook ? 1 : 0,
     READ,
     Y: writesInPlace(problem) ? Y[problem.yDtype]! : Y.float32!,
   };
@@ -116,10 +119,10 @@ const COMBINATIONS = [
 
 /** What codes mean: numbers, to which something may be added, or indices. */
 const MEANINGS = [
-  { OFFSET: 0, TABLE: 0, bits: [4, 8] },
-  { OFFSET: 1, TABLE: 0, bits: [4, 8] },
-  { OFFSET: 2, TABLE: 0, bits: [4, 8] },
-  { OFFSET: 0, TABLE: 1, bits: [4] },
+  { OFFSET: 0, CODEBOOK: 0, bits: [4, 8] },
+  { OFFSET: 1, CODEBOOK: 0, bits: [4, 8] },
+  { OFFSET: 2, CODEBOOK: 0, bits: [4, 8] },
+  { OFFSET: 0, CODEBOOK: 1, bits: [4] },
 ] as const;
 
 /** Every combination of operand params that a problem can lead to. */

@@ -5,7 +5,7 @@ import { BYTES } from '../dtype.js';
 import { UnsupportedError } from '../errors.js';
 import * as helpers from '../kernels/helpers.js';
 import type { Before } from '../kernels/kernel.js';
-import { readsInPlace, xParam, Y } from '../kernels/operands.js';
+import { gatherParam, readsInPlace, xParam, Y } from '../kernels/operands.js';
 import type { Caps } from '../problem/caps.js';
 import type { Problem, XOf } from '../problem/problem.js';
 import { spansOf as blocksOf, type Digits, pitchWords } from '../problem/x-codes.js';
@@ -65,8 +65,8 @@ export const makers: Readonly<Record<Before, Maker>> = {
           m: count,
           x_base: (x.base + first) / 4,
           x_pitch: pitch / 4,
-          spans,
-          span_quads: (spanWords(problem, packed) * 8) / problem.bits,
+          blocks: spans,
+          block_vec4s: (spanWords(problem, packed) * 8) / problem.bits,
         },
         bindings: { x, sums },
       });
@@ -121,7 +121,7 @@ function quantize(
 ): Step {
   const spans = blocksOf(k);
   return step(caps, helpers.quantizeRows, { X, BITS: bits, DIGITS: digits }, Math.ceil((count * spans) / 64), {
-    uniforms: { m: count, x_base: (x.base + first) / 4, x_pitch: pitch / 4, spans },
+    uniforms: { m: count, x_base: (x.base + first) / 4, x_pitch: pitch / 4, blocks: spans },
     bindings: { x, codes },
   });
 }
@@ -158,29 +158,23 @@ export function gather(problem: XOf, caps: Caps, begin: number, count: number, p
     // Batches follow each other, so the corners are the first and the last element.
     const [low, high] = [at(firstM, firstK), at(firstM + rows - 1, lastK)];
     const source = window(caps, 'x', bits, low, high - low + 1);
-    return step(
-      caps,
-      helpers.gatherRows,
-      { X: xDtype === 'float32' ? 0 : xDtype === 'float16' ? 1 : 2, PERM: permuted ? 1 : 0 },
-      Math.ceil((rows * quads) / 64),
-      {
-        uniforms: {
-          m: rows,
-          first_m: firstM,
-          first_k: firstK,
-          quads,
-          k,
-          base: source.base + x.offset,
-          batch_rows: x.batchRows,
-          stride_b: x.strideB,
-          stride_m: x.strideM,
-          stride_k: x.strideK,
-          rows_base: (firstM - begin) * pitch,
-          pitch,
-        },
-        bindings: { x: source, rows: out, ...(permuted && { permutation: whole(packed!, 'permutation') }) },
+    return step(caps, helpers.gatherRows, { X: gatherParam(xDtype), PERM: permuted ? 1 : 0 }, Math.ceil((rows * quads) / 64), {
+      uniforms: {
+        m: rows,
+        first_m: firstM,
+        first_k: firstK,
+        quads,
+        k,
+        base: source.base + x.offset,
+        batch_rows: x.batchRows,
+        stride_b: x.strideB,
+        stride_m: x.strideM,
+        stride_k: x.strideK,
+        rows_base: (firstM - begin) * pitch,
+        pitch,
       },
-    );
+      bindings: { x: source, rows: out, ...(permuted && { permutation: whole(packed!, 'permutation') }) },
+    });
   };
   const one = part(begin, count, 0, pitch);
   if (one.bindings.x!.size <= windowBytes(caps)) return [one];

@@ -110,7 +110,7 @@ function packValues(
   const source = window(caps, role, 8 * BYTES[scaleDtype], 0, piece.n * groups);
   const made = perQuad * quadsOf(count);
   const pitch = slab.quads * perQuad;
-  return step(caps, repackScale, { SOURCE: SOURCE[scaleDtype], PACKED: sixteen ? 1 : 0 }, Math.ceil((groups * made) / 64), {
+  return step(caps, repackScale, { SOURCE: SOURCE[scaleDtype], SIXTEEN: sixteen ? 1 : 0 }, Math.ceil((groups * made) / 64), {
     uniforms: {
       n: count,
       groups,

@@ -157,7 +157,7 @@ function packColumns(
 ): Step[] {
   const { dtype, strideG, strideN } = columns;
   const sixteen = BYTES[dtype] === 2 && name !== 'bias';
-  const params = { SOURCE: SOURCE[dtype]!, PACKED: sixteen ? 1 : 0 };
+  const params = { SOURCE: SOURCE[dtype]!, SIXTEEN: sixteen ? 1 : 0 };
   const bits = BYTES[dtype] * 8;
   const outPitch = slab.quads * (sixteen ? 2 : 4);
   // (N, G) in memory: a slab's columns are one run. (G, N): cut along the groups. One value or one row: read whole.
@@ -197,7 +197,7 @@ function packQuant(
   const scaleWindow = window(caps, 'quantScale', isPacked ? 64 : 32, scale.offset, length);
   const offsetWindow = hasOffset ? window(caps, 'quantOffset', 32, offset!.offset, length) : undefined;
   const groups = Math.ceil(n / 64);
-  return step(caps, repackQuant, { PACKED: isPacked ? 1 : 0, OFFSET: hasOffset ? 1 : 0 }, groups, {
+  return step(caps, repackQuant, { SOURCE: isPacked ? SOURCE.int64! : SOURCE.float32!, QUANT_OFFSET: hasOffset ? 1 : 0 }, groups, {
     uniforms: {
       n,
       stride,

@@ -234,7 +234,7 @@ function multiply(
         w: whole(packed, `w${i}`),
         scale: whole(packed, `scale${i}`),
         ...(params.OFFSET! > 0 && { offset: whole(packed, `offset${i}`) }),
-        ...(params.TABLE === 1 && { codebook: whole(packed, 'codebook') }),
+        ...(params.CODEBOOK === 1 && { codebook: whole(packed, 'codebook') }),
         bias: whole(packed, 'columnBias'),
         ...(params.Y === 3 && { quant: whole(packed, 'columnQuant') }),
         y: y.window,

@@ -157,7 +157,7 @@ function shape(kernel: Kernel, tile: Params, params: Params, caps: Caps): Proble
       scaleDtype: FLOATS[params.SCALE!]!,
       yDtype: params.Y === 3 ? 'int8' : FLOATS[params.Y!]!,
       shift: (['none', 'offset', 'minimum'] as const)[params.OFFSET!]!,
-      codebook: params.TABLE === 1,
+      codebook: params.CODEBOOK === 1,
       permuted: false,
       bias: true,
       innerPrecise: 1,

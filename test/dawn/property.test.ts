@@ -8,8 +8,8 @@ import { type Case, makeCase } from '../cases/cases.js';
 import { runCase } from '../cases/run-case.js';
 import { gpu } from '../support/dawn.js';
 
-/** matmul-matrix wants a float16 x and matrix units: matrix.test.ts. */
-const ANY_DEVICE = ofNumbers.map(({ name }) => name).filter((name) => name !== 'matmul-matrix');
+/** matmul-subgroup-matrix wants a float16 x and matrix units: matrix.test.ts. */
+const ANY_DEVICE = ofNumbers.map(({ name }) => name).filter((name) => name !== 'matmul-subgroup-matrix');
 
 const drawn: fc.Arbitrary<Case> = fc
   .record({

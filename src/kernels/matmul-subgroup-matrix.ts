@@ -9,7 +9,7 @@ const MIN_ROWS = 32;
 const ROWS = 64;
 const QUADS = 16;
 /** k of a tile. */
-const STEP = 32;
+const TILE_K = 32;
 /** Subgroups that multiply, a strip of the tile each. */
 const STRIPS = 4;
 /** As in the shader: x and w [64][40] as f16, sums [64][68] as f32, and with an offset the sums of 64 rows of x. */
@@ -36,8 +36,8 @@ const show = ({ componentType, resultComponentType, M, N, K }: MatrixConfig): st
 /** Enough lanes for four subgroups, however large the device makes them; undefined if no tile has as many. */
 const lanesFor = (caps: Caps): number | undefined => LANES.find((lanes) => lanes >= STRIPS * caps.maxSubgroupSize);
 
-export const matmulMatrix: Kernel = {
-  name: 'matmul-matrix',
+export const matmulSubgroupMatrix: Kernel = {
+  name: 'matmul-subgroup-matrix',
   bindings: operandBindings,
   uniforms: operandUniforms,
   tiles: SIZES.flatMap((size) => LANES.map((lanes) => ({ ...size, LANES: lanes }))),
@@ -62,12 +62,13 @@ export const matmulMatrix: Kernel = {
     if (tile.LANES! < STRIPS * caps.maxSubgroupSize) {
       return `needs ${STRIPS} subgroups among ${tile.LANES} lanes, maxSubgroupSize is ${caps.maxSubgroupSize}`;
     }
-    if (problem.groupSize % STEP !== 0 && problem.groupSize < problem.k)
-      return `groups of ${problem.groupSize} are not whole steps of ${STEP}`;
+    if (problem.groupSize % TILE_K !== 0 && problem.groupSize < problem.k)
+      return `groups of ${problem.groupSize} are not whole steps of ${TILE_K}`;
     return (
       codebookRefused(problem) ??
       withinLimit('maxComputeInvocationsPerWorkgroup', tile.LANES!, caps) ??
       withinLimit('maxComputeWorkgroupStorageSize', WORKGROUP_BYTES, caps) ?? { rows: ROWS, quads: QUADS }
     );
   },
+  cost: ({ LANES, K_SIZE }) => ({ rows: ROWS / STRIPS, columns: (4 * QUADS * STRIPS) / LANES!, k: K_SIZE!, around: TILE_K }),
 };
