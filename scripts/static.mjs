@@ -48,13 +48,13 @@ const ready = families.filter((name) => {
   return lacking.length === 0;
 });
 if (!parts.matrices)
-  console.error("!!! SKIPPED: static matmul-matrix: missing Mesa's libamdgpu_noop_drm_shim.so (mesa-drm-shim, or AMD_DRM_SHIM)");
+  console.error("!!! SKIPPED: static matmul-subgroup-matrix: missing Mesa's libamdgpu_noop_drm_shim.so (mesa-drm-shim, or AMD_DRM_SHIM)");
 if (ready.length === 0) process.exit(options.has('--check') ? 3 : 1);
 
-const { pickedVariants } = await import('./static/variants.mjs');
+const { pickedVariants, variantId } = await import('./static/variants.mjs');
 const { hotLoop } = await import('./static/assembly.mjs');
 const { plainNames } = await import('./static/spirv-text.mjs');
-const { perMac, writtenWork } = await import('./static/work.mjs');
+const { perMac, withMacs } = await import('./static/work.mjs');
 const folder = mkdtempSync(join(tmpdir(), 'antiquant-static-'));
 const run = (program, args, options) => spawnSync(program, args, { cwd: root, encoding: 'utf8', maxBuffer: 2 ** 30, ...options });
 
@@ -129,10 +129,10 @@ for (const family of ready) {
     family,
     good.map(({ id }) => spirv.get(id).file),
   );
-  good.forEach(({ id, shader, params, dtype, rows }, i) => {
+  good.forEach(({ id, shader, params, cost: said, dtype, rows }, i) => {
     const { stats, subgroup, assembly } = reports[i];
     const sizes = vendor === 'amd' ? AMD(stats, subgroup) : INTEL(stats);
-    const written = writtenWork(shader, params);
+    const written = said && withMacs(said);
     const loop = written && hotLoop(vendor, assembly, subgroup, written.macs);
     const cost = loop && perMac(written, loop);
     const { BITS: bits } = params;
@@ -156,8 +156,8 @@ function printTable(rows) {
   const number = (value) => (Number.isFinite(value) ? value.toFixed(2) : '–');
   const widths = (loads) =>
     [...new Set(loads)].sort((a, b) => b - a).map((bytes) => `${loads.filter((b) => b === bytes).length} × ${bytes} B`);
-  const OPERANDS = ['BITS', 'X', 'SCALE', 'OFFSET', 'TABLE', 'Y'];
-  const tile = (params) => Object.entries(params).flatMap(([key, value]) => (OPERANDS.includes(key) ? [] : [`${key}=${value}`]));
+  const OPERANDS = ['BITS', 'X', 'SCALE', 'OFFSET', 'CODEBOOK', 'READ', 'Y'];
+  const tile = (params) => Object.fromEntries(Object.entries(params).filter(([key]) => !OPERANDS.includes(key)));
   const head = [
     'kernel',
     'M',
@@ -174,7 +174,7 @@ function printTable(rows) {
     'loads',
   ];
   const lines = rows.map((r) => [
-    `${r.kernel} ${tile(r.params).join(' ')}`.trim(),
+    variantId(r.kernel, tile(r.params)),
     r.rows[0] === r.rows[1] ? r.rows[0] : `${r.rows[0]}–${r.rows[1]}`,
     `int${r.bits}`,
     r.dtype,

@@ -10,7 +10,7 @@
 #include "lib/float16.wgsl"
 #include "lib/grid.wgsl"
 
-#param X 0 1 2 // x is: 0 f32, 1 f16, 2 bf16
+#param X 0 2 3 // x is, as in lib/activation.wgsl: 0 f32, 2 f16 as bits, 3 bf16
 #param PERM 0 1 // is there a permutation?
 
 struct Params {
@@ -36,9 +36,7 @@ struct Params {
 #endif
 
 fn element(row: u32, k: u32) -> f32 {
-  if (k >= params.k) {
-    return 0.0;
-  }
+  if (k >= params.k) { return 0.0; }
 #if PERM
   let at = row + permutation[k] * params.stride_k;
 #else
@@ -46,29 +44,23 @@ fn element(row: u32, k: u32) -> f32 {
 #endif
 #if X == 0
   return bitcast<f32>(x[at]);
+#elif X == 2
+  return float_from_half(sixteen_bits(x[at / 2u], at));
+#elif X == 3
+  return float_from_bfloat(sixteen_bits(x[at / 2u], at));
 #else
-  let bits = (x[at / 2u] >> (16u * (at % 2u))) & 0xffffu;
-#if X == 1
-  return float_from_half(bits);
-#else
-  return float_from_bfloat(bits);
-#endif
+#error X must be 0, 2 or 3
 #endif
 }
 
 @compute @workgroup_size(64)
-fn main(
-  @builtin(workgroup_id) workgroup: vec3<u32>,
-  @builtin(num_workgroups) workgroups: vec3<u32>,
-  @builtin(local_invocation_index) lane: u32,
-) {
+fn main(@builtin(workgroup_id) workgroup: vec3u, @builtin(num_workgroups) workgroups: vec3u, @builtin(local_invocation_index) lane: u32) {
   let index = linear_index(workgroup, workgroups) * 64u + lane;
   let i = index / params.quads;
-  if (i >= params.m) {
-    return;
-  }
+  if (i >= params.m) { return; }
   let m = params.first_m + i;
   let k = params.first_k + 4u * (index % params.quads);
   let row = params.base + (m / params.batch_rows) * params.stride_b + (m % params.batch_rows) * params.stride_m;
-  rows[params.rows_base + i * params.pitch + k / 4u] = vec4<f32>(element(row, k), element(row, k + 1u), element(row, k + 2u), element(row, k + 3u));
+  let values = vec4<f32>(element(row, k), element(row, k + 1u), element(row, k + 2u), element(row, k + 3u));
+  rows[params.rows_base + i * params.pitch + k / 4u] = values;
 }

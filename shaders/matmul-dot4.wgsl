@@ -3,7 +3,7 @@
 // the end, in workgroup memory.
 //
 // For innerPrecise = 1: x as int8 codes (quantize-rows), exact integer sums inside a block of 32 k, f32 across blocks.
-// All lanes of a slice read the same x. Operands: lib/operands.wgsl, y: lib/result.wgsl. Any m, n, k; groups of whole blocks.
+// All lanes of a slice read the same x. Groups of whole blocks.
 //
 // codes  [m, pitch]  vec4<u32> (lib/quantized.wgsl). x itself is read only where a result is not finite
 
@@ -12,8 +12,7 @@
 #param SUBGROUPS 0 1 // take the slices of a subgroup one by one, so that compilers know x to be the same for all lanes
 
 #include "lib/dot4-block.wgsl"
-#include "lib/formula.wgsl"
-#include "lib/result.wgsl"
+#include "lib/finish.wgsl"
 #include "lib/grid.wgsl"
 
 #if SUBGROUPS
@@ -24,29 +23,29 @@ var<workgroup> partial: array<vec4<f32>, SLICES * ROWS * LANES>; // by slice, ro
 
 // Rows past the end repeat the last one and are not written.
 fn add_slice(total: ptr<function, Rows>, slice: u32, m: u32, quad: u32) {
-  let spans = (params.words + SPAN_WORDS - 1u) / SPAN_WORDS;
-  let group_spans = (params.group_words + SPAN_WORDS - 1u) / SPAN_WORDS;
-  let pitch = quantized_pitch(spans);
+  let blocks = (params.words + BLOCK_WORDS - 1u) / BLOCK_WORDS;
+  let group_blocks = (params.group_words + BLOCK_WORDS - 1u) / BLOCK_WORDS;
+  let pitch = quantized_pitch(blocks);
   var start: Starts;
-  for (var r = 0u; r < ROWS; r++) {
-    start[r] = min(m + r, params.m - 1u) * pitch;
-  }
-  let slice_spans = (spans + SLICES - 1u) / SLICES;
-  let begin = min(slice * slice_spans, spans);
-  let end = min(begin + slice_spans, spans);
-  let groups_end = (end + group_spans - 1u) / group_spans;
-  for (var group = begin / group_spans; group < groups_end; group++) {
+#repeat r ROWS
+  start[r] = min(m + r, params.m - 1u) * pitch;
+#end
+  let slice_blocks = (blocks + SLICES - 1u) / SLICES;
+  let begin = min(slice * slice_blocks, blocks);
+  let end = min(begin + slice_blocks, blocks);
+  let groups_end = (end + group_blocks - 1u) / group_blocks;
+  for (var group = begin / group_blocks; group < groups_end; group++) {
     let s = read_scale(group, quad);
     let o = read_offset(group, quad, s);
-    let first = max(begin, group * group_spans);
-    let count = min(end, (group + 1u) * group_spans) - first;
+    let first = max(begin, group * group_blocks);
+    let count = min(end, (group + 1u) * group_blocks) - first;
     for (var i = 0u; i < count; i++) {
       add_block(total, start, first + i, quad, s, o);
     }
   }
 }
 
-// Adds the slices' sums and writes them, by all lanes. What is not finite is made again by the formula.
+// Adds the slices' sums and writes them, by all lanes.
 fn write_sums(m: u32, first_quad: u32, index: u32) {
   for (var i = index; i < ROWS * LANES; i += SLICES * LANES) {
     let row = m + i / LANES;
@@ -56,10 +55,7 @@ fn write_sums(m: u32, first_quad: u32, index: u32) {
       for (var slice = 1u; slice < SLICES; slice++) {
         sum += partial[slice * ROWS * LANES + i];
       }
-      if (any_nonfinite(sum)) {
-        sum = formula(row, quad);
-      }
-      write_quad(row, quad, sum);
+      finish_quad(row, quad, sum);
     }
   }
 }
@@ -69,15 +65,11 @@ fn write_sums(m: u32, first_quad: u32, index: u32) {
 #endif
 @compute @workgroup_size(LANES, SLICES)
 fn main(
-  @builtin(workgroup_id) workgroup: vec3<u32>,
-  @builtin(num_workgroups) workgroups: vec3<u32>,
-  @builtin(local_invocation_id) lane: vec3<u32>,
-  @builtin(local_invocation_index) index: u32,
+  @builtin(workgroup_id) workgroup: vec3u, @builtin(num_workgroups) workgroups: vec3u,
+  @builtin(local_invocation_id) lane: vec3u, @builtin(local_invocation_index) index: u32,
 ) {
   let tile = linear_index(workgroup, workgroups);
-  if (tile >= params.tiles) {
-    return;
-  }
+  if (tile >= params.tiles) { return; }
   let m = (tile / params.tiles_n) * ROWS;
   let first_quad = (tile % params.tiles_n) * LANES;
   let quad = min(first_quad + lane.x, params.w_pitch - 1u); // past the end, the last one is repeated and not written
@@ -95,9 +87,9 @@ fn main(
   add_slice(&total, lane.y, m, quad);
 #endif
 
-  for (var r = 0u; r < ROWS; r++) {
-    partial[(lane.y * ROWS + r) * LANES + lane.x] = total[r];
-  }
+#repeat r ROWS
+  partial[(lane.y * ROWS + r) * LANES + lane.x] = total[r];
+#end
   workgroupBarrier(); // all slices have put their sums before anyone adds them
   write_sums(m, first_quad, index);
 }

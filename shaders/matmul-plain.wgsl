@@ -1,7 +1,7 @@
-// y[m, n] = sum over k of x[m, k] · W[k, n] + bias[n], W[k, n] = (q[k, n] + offset[g, n]) · scale[g, n], or as lib/operands.wgsl has it
+// y[m, n] = sum over k of x[m, k] · W[k, n] + bias[n], W as lib/scale.wgsl has it
 // One invocation makes one quad (four adjacent columns) of one row of y, by the formula as it is written.
 //
-// The kernel to read first, and the one that can do every shape. Operands: lib/operands.wgsl, y: lib/result.wgsl. Any m, n, k.
+// The kernel to read first, and the one that can do every shape.
 
 #include "lib/formula.wgsl"
 #include "lib/result.wgsl"
@@ -10,20 +10,12 @@
 const LANES = 64u; // quads of a workgroup
 
 @compute @workgroup_size(LANES)
-fn main(
-  @builtin(workgroup_id) workgroup: vec3<u32>,
-  @builtin(num_workgroups) workgroups: vec3<u32>,
-  @builtin(local_invocation_id) lane: vec3<u32>,
-) {
+fn main(@builtin(workgroup_id) workgroup: vec3u, @builtin(num_workgroups) workgroups: vec3u, @builtin(local_invocation_id) lane: vec3u) {
   let tile = linear_index(workgroup, workgroups);
-  if (tile >= params.tiles) {
-    return;
-  }
-  fill_table(lane.x);
+  if (tile >= params.tiles) { return; }
+  load_codebook(lane.x);
   let m = tile / params.tiles_n;
   let quad = (tile % params.tiles_n) * LANES + lane.x;
-  if (4u * quad >= params.n) {
-    return;
-  }
+  if (4u * quad >= params.n) { return; }
   write_quad(m, quad, formula(m, quad));
 }

@@ -3,17 +3,26 @@
 //
 // For many rows of x on a GPU, without workgroup memory and barriers: each word of weights becomes floats once for all ROWS rows, and x is
 // read at addresses that are the same for all lanes, so that it can lie in scalar registers. Weights are dequantized before they meet x:
-// one more operation a weight, but half the registers of summing codes first. Where rows and columns are too few to fill the device,
-// several workgroups take parts of k, and round-rows adds their sums.
-// Operands: lib/operands.wgsl, y: lib/result.wgsl, codes: lib/lane.wgsl. Any m, n, k; groups of whole words.
+// one more operation a weight, but half the registers of summing codes first.
 
 #param LANES 64 // lanes along n
 
 #include "lib/lane.wgsl"
-#include "lib/formula.wgsl"
-#include "lib/result.wgsl"
+#include "lib/scale.wgsl"
+#include "lib/splits.wgsl"
+#include "lib/finish-rows.wgsl"
 #include "lib/grid.wgsl"
-#include "lib/blocks.wgsl"
+
+fn mac_word(sum: ptr<function, Rows>, start: ptr<function, RowStarts>, word: u32, words: vec4<u32>, affine: Affine) {
+  let planes = planes_of(words);
+  var x_rows: XRows;
+#repeat q 8 / BITS
+  read_x_rows(&x_rows, start, word * WORD_VEC4S + q);
+#repeat i 4
+  mac_code(sum, &x_rows, i, weight_of(planes, 4u * q + i, affine));
+#end
+#end
+}
 
 // What makes weights of codes: scale, and what is added, with BIAS taken out, for even and for odd k.
 struct Affine {
@@ -23,10 +32,12 @@ struct Affine {
 }
 
 fn affine_of(s: vec4<f32>, zero: vec4<f32>) -> Affine {
-#if OFFSET == 2
+#if OFFSET == 0 || OFFSET == 1
+  return Affine(s, s * (zero - vec4<f32>(BIAS.x)), s * (zero - vec4<f32>(BIAS.y)));
+#elif OFFSET == 2
   return Affine(s, zero - s * BIAS.x, zero - s * BIAS.y);
 #else
-  return Affine(s, s * (zero - vec4<f32>(BIAS.x)), s * (zero - vec4<f32>(BIAS.y)));
+#error OFFSET must be 0, 1 or 2
 #endif
 }
 
@@ -34,75 +45,25 @@ fn weight_of(planes: Planes, i: u32, affine: Affine) -> vec4<f32> {
   return fma(affine.scale, code_of(planes, i), select(affine.odd, affine.even, i % 2u == 0u));
 }
 
-fn mac_word(sum: ptr<function, Rows>, start: ptr<function, RowStarts>, word: u32, words: vec4<u32>, affine: Affine) {
-  let planes = planes_of(words);
-  var x_rows: XRows;
-  read_x_rows(&x_rows, start, word * WORD_QUADS);
-  mac_code(sum, &x_rows, 0u, weight_of(planes, 0u, affine));
-  mac_code(sum, &x_rows, 1u, weight_of(planes, 1u, affine));
-  mac_code(sum, &x_rows, 2u, weight_of(planes, 2u, affine));
-  mac_code(sum, &x_rows, 3u, weight_of(planes, 3u, affine));
-#if BITS == 4
-  read_x_rows(&x_rows, start, word * WORD_QUADS + 1u);
-  mac_code(sum, &x_rows, 0u, weight_of(planes, 4u, affine));
-  mac_code(sum, &x_rows, 1u, weight_of(planes, 5u, affine));
-  mac_code(sum, &x_rows, 2u, weight_of(planes, 6u, affine));
-  mac_code(sum, &x_rows, 3u, weight_of(planes, 7u, affine));
-#endif
-}
-
-// Every row takes the place of the one before it.
-fn shift_rows(sum: ptr<function, Rows>) {
-  (*sum)[0] = (*sum)[1];
-  (*sum)[1] = (*sum)[2];
-  (*sum)[2] = (*sum)[3];
-#if ROWS > 4
-  (*sum)[3] = (*sum)[4];
-  (*sum)[4] = (*sum)[5];
-  (*sum)[5] = (*sum)[6];
-  (*sum)[6] = (*sum)[7];
-#endif
-}
-
 @compute @workgroup_size(LANES)
-fn main(
-  @builtin(workgroup_id) workgroup: vec3<u32>,
-  @builtin(num_workgroups) workgroups: vec3<u32>,
-  @builtin(local_invocation_id) lane: vec3<u32>,
-) {
+fn main(@builtin(workgroup_id) workgroup: vec3u, @builtin(num_workgroups) workgroups: vec3u, @builtin(local_invocation_id) lane: vec3u) {
   let tile = linear_index(workgroup, workgroups);
-  if (tile >= params.tiles) {
-    return;
-  }
+  if (tile >= params.tiles) { return; }
   let place = place_of(tile, ROWS);
-  let m = place.m;
   let own_quad = place.tile_n * LANES + lane.x;
   let quad = min(own_quad, (params.n - 1u) / 4u); // past the end the last one again, not written
-  let run = run_at(place.split, place.splits);
-  var start = row_starts(m);
+  var start = row_starts(place.m);
   var sum: Rows;
 
-  let groups = groups_end(run);
-  for (var group = run.begin / params.group_words; group < groups; group++) {
-    let begin = max(run.begin, group * params.group_words);
-    let count = min(run.end, (group + 1u) * params.group_words) - begin;
+  let groups = groups_end(place.run);
+  for (var group = place.run.begin / params.group_words; group < groups; group++) {
+    let words = words_in(place.run, group);
     let affine = affine_of(read_scale(group, quad), read_zero(group, quad));
-    for (var i = 0u; i < count; i++) {
-      mac_word(&sum, &start, begin + i, w[(begin + i) * params.w_pitch + quad], affine);
+    let count = words.end - words.begin;
+    for (var i = 0u; i < count; i++) { // from 0: one instruction less than from words.begin
+      mac_word(&sum, &start, words.begin + i, w[(words.begin + i) * params.w_pitch + quad], affine);
     }
   }
-
-  if (4u * own_quad >= params.n) {
-    return;
-  }
-  // A loop that compilers cannot unroll: rounding all rows at once would take more registers than summing them.
-  let rows = min(ROWS, params.m - m);
-  for (var r = 0u; r < rows; r++) {
-    var row_sum = sum[0];
-    if (any_nonfinite(row_sum)) { // scale · code + scale · zero makes NaN of an infinite scale
-      row_sum = formula_of(m + r, quad, run.begin, run.end);
-    }
-    write_split(place.split, m + r, quad, row_sum);
-    shift_rows(&sum);
-  }
+  if (4u * own_quad >= params.n) { return; }
+  finish_rows(&sum, place, quad);
 }

@@ -1,8 +1,7 @@
 // y[m, n] = sum over groups g of scale[g, n] · (sum over k in g of x[m, k] · code[k, n] + zero[g, n] · sum over k in g of x[m, k]) + bias[n]
 // A workgroup makes ROWS rows × LANES·QUADS quads of y. All lanes walk all of k, a word at a time.
 //
-// For software adapters without subgroups: every lane reads x from storage, and no lane waits for another. The tile in registers:
-// lib/rows.wgsl. Operands: lib/operands.wgsl, y: lib/result.wgsl. Any m, n, k; groups of whole words.
+// For software adapters without subgroups: every lane reads x from storage, and no lane waits for another.
 
 #include "lib/rows.wgsl"
 #include "lib/grid.wgsl"
@@ -11,7 +10,7 @@
 #error matmul-rows writes whole quads: READ must be 4
 #endif
 
-// One word of k: weights read and unpacked once for all rows, each load just before its use: words that wait for others fill registers.
+// One word of k: weights read and unpacked once for all rows, each load just before its use, as words that wait for others fill registers.
 fn mac_word(sum: ptr<function, Tile>, x_sum: ptr<function, RowSums>, start: ptr<function, RowStarts>, places: ptr<function, Places>, word: u32) {
   var x_words: array<XWord, ROWS>;
 #repeat r ROWS
@@ -29,39 +28,25 @@ fn mac_word(sum: ptr<function, Tile>, x_sum: ptr<function, RowSums>, start: ptr<
 }
 
 @compute @workgroup_size(LANES)
-fn main(
-  @builtin(workgroup_id) workgroup: vec3<u32>,
-  @builtin(num_workgroups) workgroups: vec3<u32>,
-  @builtin(local_invocation_id) lane: vec3<u32>,
-) {
+fn main(@builtin(workgroup_id) workgroup: vec3u, @builtin(num_workgroups) workgroups: vec3u, @builtin(local_invocation_index) lane: u32) {
   let tile = linear_index(workgroup, workgroups);
-  if (tile >= params.tiles) {
-    return;
-  }
+  if (tile >= params.tiles) { return; }
   let m = (tile / params.tiles_n) * ROWS;
-  let first_quad = (tile % params.tiles_n) * LANES * QUADS + lane.x;
+  let first_quad = (tile % params.tiles_n) * LANES * QUADS + lane;
   var places = places_from(first_quad);
   var start = row_starts(m);
 
   var x_sum: RowSums;
   var sum: Tile;
   var total: Tile;
-  let groups = (params.words + params.group_words - 1u) / params.group_words;
+  let groups = count_groups();
   for (var group = 0u; group < groups; group++) {
-    let begin = group * params.group_words;
-    let end = min(begin + params.group_words, params.words);
-    for (var word = begin; word < end; word++) {
+    let words = words_of_group(group);
+    for (var word = words.begin; word < words.end; word++) {
       mac_word(&sum, &x_sum, &start, &places, word);
     }
     end_group(&total, &sum, x_sum, group, &places);
     x_sum = RowSums();
   }
-
-  var quads: Quads;
-#repeat r ROWS
-#repeat q LOADS
-  quads[ROWS * q + r] = total[r][q];
-#end
-#end
-  write_quads(&quads, true, m, first_quad);
+  write_tile(&total, true, m, first_quad);
 }

@@ -5,7 +5,7 @@
 // codes  [m, pitch]  vec4<u32>
 //
 // step has 16 bits of mantissa. So it is exactly a power of two where largest is 127 times one, and code · step is exact.
-// A block with an Inf or NaN gets a NaN as its unit; whoever multiplies with it finds that and goes back to x.
+// A block with an Inf or NaN gets a NaN as its unit; the product that meets it is NaN, and is made again from x.
 
 #include "lib/activation.wgsl"
 #include "lib/float16.wgsl"
@@ -16,23 +16,22 @@ struct Params {
   m: u32, // rows of x
   x_base: u32, // vec4 index of x[0, 0]
   x_pitch: u32, // vec4s in a row of x
-  spans: u32, // blocks in a row
+  blocks: u32, // in a row
 }
 
 @group(0) @binding(0) var<uniform> params: Params;
 @group(0) @binding(2) var<storage, read_write> codes: array<vec4<u32>>;
 
-const QUADS = SPAN / 4u;
+const BLOCK_X = 8u; // vec4s of x in a block
 const SMALLEST = 0x1p-110; // below, a step could be subnormal: the block becomes 0
-const NAN_BITS = 0x7fc00000u;
 const ONES = 0x01010101u;
 
-alias Block = array<vec4<f32>, QUADS>;
+alias Block = array<vec4<f32>, BLOCK_X>;
 
 // The codes of the values, in the order of k, and what they leave in place of the values.
-fn digit(values: ptr<function, Block>, steps: f32, step: f32) -> array<u32, QUADS> {
-  var packed: array<u32, QUADS>;
-  for (var q = 0u; q < QUADS; q++) {
+fn digit(values: ptr<function, Block>, steps: f32, step: f32) -> array<u32, BLOCK_X> {
+  var packed: array<u32, BLOCK_X>;
+  for (var q = 0u; q < BLOCK_X; q++) {
     let rounded = clamp(round((*values)[q] * steps), vec4<f32>(-127.0), vec4<f32>(127.0));
     let bytes = vec4<u32>(vec4<i32>(rounded)) & vec4<u32>(0xffu);
     packed[q] = bytes.x | (bytes.y << 8u) | (bytes.z << 16u) | (bytes.w << 24u);
@@ -46,20 +45,20 @@ fn signed_bytes(word: u32) -> vec4<i32> {
 }
 
 // Sums of the codes of even and of odd k.
-fn sums(packed: ptr<function, array<u32, QUADS>>) -> vec2<i32> {
+fn sums(packed: ptr<function, array<u32, BLOCK_X>>) -> vec2<i32> {
   var sum = vec4<i32>(0);
-  for (var q = 0u; q < QUADS; q++) {
+  for (var q = 0u; q < BLOCK_X; q++) {
     sum += signed_bytes((*packed)[q]);
   }
   return sum.xy + sum.zw;
 }
 
-// Writes the codes as the planes of packed words want them, and returns what the product's sum starts from: the planes' own biases,
-// times x (plane() in lib/dot4.wgsl).
-fn put_digit(at: u32, packed: ptr<function, array<u32, QUADS>>, sum: vec2<i32>) -> i32 {
+// Writes the codes as the planes of packed words want them, and returns what the product's sum starts from: the planes' biases,
+// times x (planes_of() in lib/dot4.wgsl).
+fn put_digit(at: u32, packed: ptr<function, array<u32, BLOCK_X>>, sum: vec2<i32>) -> i32 {
 #if BITS == 4
-  var out: array<u32, QUADS>;
-  for (var q = 0u; q < QUADS; q += 2u) {
+  var out: array<u32, BLOCK_X>;
+  for (var q = 0u; q < BLOCK_X; q += 2u) {
     let a = (*packed)[q];
     let b = (*packed)[q + 1u];
     let even = (a & 0xffu) | ((a >> 8u) & 0xff00u) | ((b & 0xffu) << 16u) | ((b << 8u) & 0xff000000u);
@@ -69,10 +68,12 @@ fn put_digit(at: u32, packed: ptr<function, array<u32, QUADS>>, sum: vec2<i32>) 
   codes[at] = vec4<u32>(out[0], out[1], out[2], out[3]);
   codes[at + 1u] = vec4<u32>(out[4], out[5], out[6], out[7]);
   return 112 * sum.x - 15 * sum.y;
-#else
+#elif BITS == 8
   codes[at] = vec4<u32>((*packed)[0], (*packed)[1], (*packed)[2], (*packed)[3]);
   codes[at + 1u] = vec4<u32>((*packed)[4], (*packed)[5], (*packed)[6], (*packed)[7]);
   return 0;
+#else
+#error BITS must be 4 or 8
 #endif
 }
 
@@ -83,23 +84,17 @@ fn negate_bytes(word: u32) -> u32 {
 }
 
 @compute @workgroup_size(64)
-fn main(
-  @builtin(workgroup_id) workgroup: vec3<u32>,
-  @builtin(num_workgroups) workgroups: vec3<u32>,
-  @builtin(local_invocation_index) lane: u32,
-) {
+fn main(@builtin(workgroup_id) workgroup: vec3u, @builtin(num_workgroups) workgroups: vec3u, @builtin(local_invocation_index) lane: u32) {
   let i = linear_index(workgroup, workgroups) * 64u + lane;
-  if (i >= params.m * params.spans) {
-    return;
-  }
-  let m = i / params.spans;
-  let span = i % params.spans;
+  if (i >= params.m * params.blocks) { return; }
+  let m = i / params.blocks;
+  let b = i % params.blocks;
   let row = params.x_base + m * params.x_pitch;
   var values: Block;
   var largest = 0.0;
   var bad = false;
-  for (var q = 0u; q < QUADS; q++) {
-    let at = span * QUADS + q;
+  for (var q = 0u; q < BLOCK_X; q++) {
+    let at = b * BLOCK_X + q;
     if (at < params.x_pitch) {
       let value = read_x(row + at);
       bad |= any_nonfinite(value);
@@ -113,7 +108,7 @@ fn main(
   let usable = largest >= SMALLEST && !bad;
   let steps = select(0.0, 1.0 / step, usable);
 
-  let at = m * quantized_pitch(params.spans) + span * BLOCK;
+  let at = m * quantized_pitch(params.blocks) + b * BLOCK_VEC4S;
   var first = digit(&values, steps, step);
   let first_sum = sums(&first);
   let start = put_digit(at, &first, first_sum);

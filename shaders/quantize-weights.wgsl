@@ -34,21 +34,22 @@ struct Params {
 
 const TOP = (1u << BITS) - 1u;
 const MIDDLE = 1u << (BITS - 1u);
-#if SYMMETRIC == 1
+#if SYMMETRIC
 const STEPS = MIDDLE - 1u;
 #else
 const STEPS = TOP;
 #endif
-const NAN_BITS = 0x7fc00000u;
 const LARGEST_BITS = 0x7e800000u; // 2^126
 
 fn read_w(e: u32) -> f32 {
 #if W == 0
   return bitcast<f32>(w[e]);
 #elif W == 1
-  return float_from_half((w[e / 2u] >> (16u * (e % 2u))) & 0xffffu);
+  return float_from_half(sixteen_bits(w[e / 2u], e));
+#elif W == 2
+  return float_from_bfloat(sixteen_bits(w[e / 2u], e));
 #else
-  return float_from_bfloat((w[e / 2u] >> (16u * (e % 2u))) & 0xffffu);
+#error W must be 0, 1 or 2
 #endif
 }
 
@@ -59,9 +60,7 @@ fn power(e: i32) -> f32 {
 
 // The smallest scale that is at least width / STEPS.
 fn scale_for(width: f32) -> f32 {
-  if (width == 0.0) {
-    return 1.0;
-  }
+  if (width == 0.0) { return 1.0; }
   let half = params.mantissa == 11u;
   let bits = bitcast<u32>(width);
   let e = i32(bits >> 23u) - 158; // width = dividend · 2^e
@@ -69,9 +68,7 @@ fn scale_for(width: f32) -> f32 {
   let quotient = dividend / STEPS; // 24 bits or more
   let last = 31u - countLeadingZeros(quotient);
   let least = select(-100, -24, half);
-  if (i32(last) + e < least) {
-    return power(least);
-  }
+  if (i32(last) + e < least) { return power(least); }
   let unit = max(i32(last) + e + 1 - i32(params.mantissa), select(-127, -24, half));
   let dropped = u32(unit - e);
   let cut = quotient >> dropped;
@@ -102,15 +99,9 @@ fn nearest(size: f32, scale: f32) -> u32 {
 }
 
 @compute @workgroup_size(64)
-fn main(
-  @builtin(workgroup_id) workgroup: vec3<u32>,
-  @builtin(num_workgroups) workgroups: vec3<u32>,
-  @builtin(local_invocation_index) lane: u32,
-) {
+fn main(@builtin(workgroup_id) workgroup: vec3u, @builtin(num_workgroups) workgroups: vec3u, @builtin(local_invocation_index) lane: u32) {
   let index = linear_index(workgroup, workgroups) * 64u + lane;
-  if (index >= params.n * params.groups) {
-    return;
-  }
+  if (index >= params.n * params.groups) { return; }
   let n = index / params.groups;
   let first = (index % params.groups) * params.group_size;
   let last = min(params.k, first + params.group_size);
@@ -124,7 +115,7 @@ fn main(
     low = min(low, value);
     high = max(high, value);
   }
-#if SYMMETRIC == 1
+#if SYMMETRIC
   let scale = scale_for(max(high, -low));
   let zero = MIDDLE;
 #else

@@ -6,10 +6,10 @@
 
 #include "lib/grid.wgsl"
 
-#param PACKED 0 1 // is scale 64-bit packed?
-#param OFFSET 0 1 // is there an offset beside an f32 scale?
+#param SOURCE 0 4 // scale is, as in repack-scale.wgsl: 0 f32, 4 a 64-bit packed scale
+#param QUANT_OFFSET 0 1 // is there an offset beside an f32 scale?
 
-#if PACKED && OFFSET
+#if SOURCE == 4 && QUANT_OFFSET
 #error a 64-bit packed scale holds its own offset
 #endif
 
@@ -23,32 +23,28 @@ struct Params {
 
 @group(0) @binding(0) var<uniform> params: Params;
 @group(0) @binding(1) var<storage, read> scale: array<u32>;
-#if OFFSET
+#if QUANT_OFFSET
 @group(0) @binding(2) var<storage, read> offset: array<u32>;
 #endif
 @group(0) @binding(3) var<storage, read_write> out: array<u32>;
 
 @compute @workgroup_size(64)
-fn main(
-  @builtin(workgroup_id) workgroup: vec3<u32>,
-  @builtin(num_workgroups) workgroups: vec3<u32>,
-  @builtin(local_invocation_index) lane: u32,
-) {
+fn main(@builtin(workgroup_id) workgroup: vec3u, @builtin(num_workgroups) workgroups: vec3u, @builtin(local_invocation_index) lane: u32) {
   let n = linear_index(workgroup, workgroups) * 64u + lane;
-  if (n >= params.n) {
-    return;
-  }
+  if (n >= params.n) { return; }
   let at = params.scale_base + n * params.stride;
-#if PACKED
+#if SOURCE == 4
   out[n] = scale[2u * at] & 0xffffe000u;
   out[params.out_pitch + n] = bitcast<u32>(extractBits(bitcast<i32>(scale[2u * at + 1u]), 5u, 9u)); // bits 37 to 45, signed
-#else
+#elif SOURCE == 0
   out[n] = scale[at] & 0xffffe000u;
-#if OFFSET
+#if QUANT_OFFSET
   let value = bitcast<f32>(offset[params.offset_base + n * params.stride]);
   out[params.out_pitch + n] = bitcast<u32>(i32(round(clamp(value, -256.0, 255.0))));
 #else
   out[params.out_pitch + n] = 0u;
 #endif
+#else
+#error SOURCE must be 0 or 4
 #endif
 }

@@ -2,19 +2,19 @@
 // One invocation makes one u32 of out.
 //
 // source  as elements base + g·stride_g + n·stride_n: f32, f16, bf16, i32, or the 64-bit packed scale of Ascend (its low word)
-// out     [g, n]: f32; or, PACKED, source's own 16 bits, two to a u32
+// out     [g, n]: f32; or, SIXTEEN, the 16 bits of source, two to a u32
 
 #include "lib/float16.wgsl"
 #include "lib/grid.wgsl"
 
 #param SOURCE 0 1 2 3 4 // source is: 0 f32, 1 f16, 2 bf16, 3 i32, 4 a 64-bit packed scale
-#param PACKED 0 1 // keep the 16 bits
+#param SIXTEEN 0 1 // does out keep the 16 bits?
 
-#if PACKED && SOURCE != 1 && SOURCE != 2
-#error PACKED keeps 16-bit elements: SOURCE must be f16 or bf16
+#if SIXTEEN && SOURCE != 1 && SOURCE != 2
+#error SIXTEEN keeps 16-bit elements: SOURCE must be 1 or 2
 #endif
-#if SOURCE == 2 && !PACKED
-#error bf16 keeps its 16 bits: only scales and offsets are bf16
+#if SOURCE == 2 && !SIXTEEN
+#error only scales and offsets are bf16, which keep their 16 bits: SIXTEEN must be 1
 #endif
 
 struct Params {
@@ -34,40 +34,31 @@ struct Params {
 
 // The bits of an element as out has them.
 fn element(g: u32, n: u32) -> u32 {
-  if (n >= params.n) {
-    return 0u;
-  }
+  if (n >= params.n) { return 0u; }
   let at = params.base + g * params.stride_g + n * params.stride_n;
-#if SOURCE == 0
+#if SIXTEEN
+  return sixteen_bits(source[at / 2u], at);
+#elif SOURCE == 0
   return source[at];
+#elif SOURCE == 1
+  return bitcast<u32>(float_from_half(sixteen_bits(source[at / 2u], at)));
 #elif SOURCE == 3
   return bitcast<u32>(f32(bitcast<i32>(source[at])));
 #elif SOURCE == 4
   return source[2u * at] & 0xffffe000u; // 10 bits of mantissa; whatever the low 13 bits hold
 #else
-  let bits = (source[at / 2u] >> (16u * (at % 2u))) & 0xffffu;
-#if PACKED
-  return bits;
-#else
-  return bitcast<u32>(float_from_half(bits));
-#endif
+#error SOURCE must be 0, 1, 2, 3 or 4
 #endif
 }
 
 @compute @workgroup_size(64)
-fn main(
-  @builtin(workgroup_id) workgroup: vec3<u32>,
-  @builtin(num_workgroups) workgroups: vec3<u32>,
-  @builtin(local_invocation_index) lane: u32,
-) {
+fn main(@builtin(workgroup_id) workgroup: vec3u, @builtin(num_workgroups) workgroups: vec3u, @builtin(local_invocation_index) lane: u32) {
   let index = linear_index(workgroup, workgroups) * 64u + lane;
   let g = index / params.out_count;
   let at = index % params.out_count;
-  if (g >= params.groups) {
-    return;
-  }
+  if (g >= params.groups) { return; }
   let to = params.out_base + g * params.out_pitch + at;
-#if PACKED
+#if SIXTEEN
   out[to] = element(g, 2u * at) | (element(g, 2u * at + 1u) << 16u);
 #else
   out[to] = element(g, at);

@@ -2,7 +2,8 @@
 // x is 0 there, so that any code would do.
 // One invocation makes one word.
 //
-// source  weights as int8 or int4 in two's complement, or as unsigned codes, packed as many to a u32 as it holds, as elements e = base + n·stride_n + k·stride_k, or FRACTAL_NZ
+// source  weights as int8 or int4 in two's complement, or as unsigned codes, packed as many to a u32 as it holds, as elements
+//         e = base + n·stride_n + k·stride_k, or FRACTAL_NZ
 // packed  [words, n] u32
 // One dispatch covers the columns and words that one window of source holds; base is relative to that window and may wrap below 0.
 
@@ -30,35 +31,31 @@ struct Params {
 @group(0) @binding(1) var<storage, read> source: array<u32>;
 @group(0) @binding(2) var<storage, read_write> packed: array<u32>;
 
+// Of a matrix in FRACTAL_NZ: tiles of 16 rows × 32 bytes, down the columns of tiles.
+fn nz_element(row: u32, column: u32) -> u32 {
+  const TILE_COLUMNS = 8u * CODES;
+  let in_tile = (row % 16u) * TILE_COLUMNS + column % TILE_COLUMNS;
+  return params.base + ((column / TILE_COLUMNS) * params.tile_rows + row / 16u) * 16u * TILE_COLUMNS + in_tile;
+}
+
 fn element(n: u32, k: u32) -> u32 {
 #if NZ == 0
   return params.base + n * params.stride_n + k * params.stride_k;
+#elif NZ == 1
+  return nz_element(n, k);
+#elif NZ == 2
+  return nz_element(k, n);
 #else
-  const WIDTH = 8u * CODES; // elements of a tile's row: 32 bytes
-#if NZ == 1
-  let row = n;
-  let column = k;
-#else
-  let row = k;
-  let column = n;
-#endif
-  let in_tile = (row % 16u) * WIDTH + column % WIDTH;
-  return params.base + ((column / WIDTH) * params.tile_rows + row / 16u) * 16u * WIDTH + in_tile;
+#error NZ must be 0, 1 or 2
 #endif
 }
 
 @compute @workgroup_size(64)
-fn main(
-  @builtin(workgroup_id) workgroup: vec3<u32>,
-  @builtin(num_workgroups) workgroups: vec3<u32>,
-  @builtin(local_invocation_index) lane: u32,
-) {
+fn main(@builtin(workgroup_id) workgroup: vec3u, @builtin(num_workgroups) workgroups: vec3u, @builtin(local_invocation_index) lane: u32) {
   let index = linear_index(workgroup, workgroups) * 64u + lane;
   let n = index % params.n_count;
   let word = index / params.n_count;
-  if (word >= params.word_count) {
-    return;
-  }
+  if (word >= params.word_count) { return; }
   var codes = 0u;
   for (var i = 0u; i < CODES; i++) {
     let k = (params.word + word) * CODES + i;

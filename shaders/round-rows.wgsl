@@ -1,6 +1,6 @@
 // y = the f32 sums, added up over the splits of k, as they are or rounded to f16 or bf16 or requantized to int8, for a y whose rows are not
 // whole quads and for kernels that split k between workgroups.
-// One invocation makes one u32 of y. Elements of that word which are not y's own keep their bits.
+// One invocation makes one u32 of y. Elements of that word which are not of y keep their bits.
 //
 // sums   [splits, m, pitch] f32, the bias in the first split; added in order, so that y is the same every time
 // quant  [2, n] the output scale (f32 bits), then the output offset (i32), for int8 only
@@ -11,9 +11,9 @@
 
 #param Y 0 1 2 3 // y is: 0 f32, 1 f16, 2 bf16, 3 int8
 
-const WIDTH = array<u32, 4>(1u, 2u, 2u, 4u)[Y]; // elements of a word
-const BITS = 32u / WIDTH;
-const ELEMENT = 0xffffffffu >> (32u - BITS);
+const ELEMENTS = array<u32, 4>(1u, 2u, 2u, 4u)[Y]; // of a word
+const ELEMENT_BITS = 32u / ELEMENTS;
+const ELEMENT_MASK = 0xffffffffu >> (32u - ELEMENT_BITS);
 
 struct Params {
   count: u32, // m · n
@@ -34,19 +34,13 @@ struct Params {
 @group(0) @binding(3) var<storage, read_write> y: array<u32>;
 
 @compute @workgroup_size(64)
-fn main(
-  @builtin(workgroup_id) workgroup: vec3<u32>,
-  @builtin(num_workgroups) workgroups: vec3<u32>,
-  @builtin(local_invocation_index) lane: u32,
-) {
+fn main(@builtin(workgroup_id) workgroup: vec3u, @builtin(num_workgroups) workgroups: vec3u, @builtin(local_invocation_index) lane: u32) {
   let word = params.first_word + linear_index(workgroup, workgroups) * 64u + lane;
-  if (word * WIDTH >= params.first + params.count) {
-    return;
-  }
+  if (word * ELEMENTS >= params.first + params.count) { return; }
   // Element i of the word is sum `at + i`; before the first and past the last one, `at` is no index of sums.
-  let at = word * WIDTH - params.first; // wraps to a large number before the first element
+  let at = word * ELEMENTS - params.first; // wraps to a large number before the first element
   var values = vec4<f32>(0.0);
-  for (var i = 0u; i < WIDTH; i++) {
+  for (var i = 0u; i < ELEMENTS; i++) {
     if (at + i < params.count) {
       let first = ((at + i) / params.n) * params.pitch + (at + i) % params.n;
       var sum = sums[first];
@@ -62,20 +56,22 @@ fn main(
   let rounded = halves_from_floats(values);
 #elif Y == 2
   let rounded = bfloats_from_floats(values);
-#else
+#elif Y == 3
   var scales = vec4<f32>(0.0);
   var offsets = vec4<i32>(0);
-  for (var i = 0u; i < WIDTH; i++) {
+  for (var i = 0u; i < ELEMENTS; i++) {
     let n = (at + i) % params.n;
     scales[i] = bitcast<f32>(quant[n]);
     offsets[i] = bitcast<i32>(quant[params.quant_pitch + n]);
   }
   let rounded = requantize(values, scales, offsets);
+#else
+#error Y must be 0, 1, 2 or 3
 #endif
   var bits = y[word];
-  for (var i = 0u; i < WIDTH; i++) {
+  for (var i = 0u; i < ELEMENTS; i++) {
     if (at + i < params.count) {
-      bits = (bits & ~(ELEMENT << (BITS * i))) | (rounded[i] << (BITS * i));
+      bits = (bits & ~(ELEMENT_MASK << (ELEMENT_BITS * i))) | (rounded[i] << (ELEMENT_BITS * i));
     }
   }
   y[word] = bits;

@@ -210,9 +210,9 @@ test('any kernel and tile can be asked for, and those that cannot run say why', 
   await ready(panel);
   await expect(panel.locator('.source')).toHaveAttribute('data-variant', /matmul-tiled.*ROWS=4/);
 
-  await panel.getByRole('button', { name: 'Show matmul-matrix', exact: true }).click();
-  await expect(kernelOf(panel).or(panel.locator('.notice.bad')).first()).toContainText(/matmul-matrix cannot run here/);
-  await expect(panel.locator('.source')).toHaveAttribute('data-variant', /^matmul-matrix\[/);
+  await panel.getByRole('button', { name: 'Show matmul-subgroup-matrix', exact: true }).click();
+  await expect(kernelOf(panel).or(panel.locator('.notice.bad')).first()).toContainText(/matmul-subgroup-matrix cannot run here/);
+  await expect(panel.locator('.source')).toHaveAttribute('data-variant', /^matmul-subgroup-matrix\[/);
   await expect(panel.locator('.lines')).toContainText('subgroupMatrixMultiplyAccumulate');
   await expect(panel).toContainText('Dispatchednot at all');
   await expect(panel.locator('.compile .job-problem')).toContainText('lacks shader-f16', { timeout: 30_000 });

@@ -6,7 +6,7 @@ const load = async (path) => (await runnerImport(path, { root, configFile: false
 const { makePlan } = await load('/src/plan/plan.ts');
 const { packedLayout } = await load('/src/plan/packed-layout.ts');
 const { kernels } = await load('/src/kernels/index.ts');
-const { variantId } = await load('/src/kernels/kernel.ts');
+export const { variantId } = await load('/src/kernels/kernel.ts');
 const { variantText } = await load('/src/gpu/pipeline.ts');
 const { problemOf, GPU, LEAST } = await load('/test/support/problems.ts');
 
@@ -27,8 +27,11 @@ const MORE = [4, 8].flatMap((bits) => [
   { bits, dtype: 'float32', group: 0, offset: true, quant: true },
 ]);
 
+/** Helpers have none. */
+const costOf = (shader, params) => kernels.find(({ name }) => name === shader)?.cost(params);
+
 /**
- * [{ id, shader, params, code, dtype, rows: [least, most] }] of devices that differ from a GPU with every feature and common limits by
+ * [{ id, shader, params, code, cost, dtype, rows: [least, most] }] of devices that differ from a GPU with every feature and common limits by
  * the caps given; with `more`, in more formats, and of such devices without features too.
  */
 export function pickedVariants(capsList, { more = false } = {}) {
@@ -44,9 +47,10 @@ export function pickedVariants(capsList, { more = false } = {}) {
             for (const { shader, params } of plan.steps) {
               const id = variantId(shader, params);
               const old = found.get(id);
-              if (!old)
-                found.set(id, { id, shader, params, dtype: format.dtype, rows: [m, m], code: variantText({ shader, params }).code });
-              else old.rows = [Math.min(old.rows[0], m), Math.max(old.rows[1], m)];
+              if (!old) {
+                const { code } = variantText({ shader, params });
+                found.set(id, { id, shader, params, code, cost: costOf(shader, params), dtype: format.dtype, rows: [m, m] });
+              } else old.rows = [Math.min(old.rows[0], m), Math.max(old.rows[1], m)];
             }
           }
   const order = new Map(kernels.map(({ name }, i) => [name, i]));

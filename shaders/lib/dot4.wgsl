@@ -4,7 +4,8 @@ requires packed_4x8_integer_dot_product;
 
 #include "lib/quantized.wgsl"
 
-// The words of half a block in four columns, as signed bytes: one for each u32 of codes of x.
+// The words of half a block in four columns, and the same as signed bytes: one plane for each u32 of codes of x.
+alias HalfBlock = array<vec4<u32>, BLOCK_WORDS / 2u>;
 alias Planes = array<vec4<u32>, 4>;
 
 const SIGNS = vec4<u32>(0x80808080u);
@@ -13,15 +14,17 @@ const LOW = vec4<u32>(0x0f0f0f0fu);
 #if BITS == 4
 // A packed word has two planes: the codes of its even k as 15 - code, and those of its odd k as 16 · q + 15. The even ones, as they
 // are, fill the low halves of the odd ones, which spares a shift and a second mask. start takes these biases out again.
-fn planes(w_0: vec4<u32>, w_1: vec4<u32>) -> Planes {
-  let even_0 = ~w_0 & LOW;
-  let even_1 = ~w_1 & LOW;
-  return Planes(even_0, (w_0 ^ SIGNS) + even_0, even_1, (w_1 ^ SIGNS) + even_1);
+fn planes_of(words: HalfBlock) -> Planes {
+  let even_0 = ~words[0] & LOW;
+  let even_1 = ~words[1] & LOW;
+  return Planes(even_0, (words[0] ^ SIGNS) + even_0, even_1, (words[1] ^ SIGNS) + even_1);
+}
+#elif BITS == 8
+fn planes_of(words: HalfBlock) -> Planes {
+  return Planes(words[0] ^ SIGNS, words[1] ^ SIGNS, words[2] ^ SIGNS, words[3] ^ SIGNS);
 }
 #else
-fn planes(w_0: vec4<u32>, w_1: vec4<u32>, w_2: vec4<u32>, w_3: vec4<u32>) -> Planes {
-  return Planes(w_0 ^ SIGNS, w_1 ^ SIGNS, w_2 ^ SIGNS, w_3 ^ SIGNS);
-}
+#error BITS must be 4 or 8
 #endif
 
 fn dots(x: u32, plane: vec4<u32>) -> vec4<i32> {
@@ -33,7 +36,9 @@ fn add_half(sum: vec4<i32>, x: vec4<u32>, p: Planes) -> vec4<i32> {
 #if BITS == 4
   let even = dots(x.x, p[0]) + dots(x.z, p[2]);
   return sum + (even << vec4<u32>(4u)) + dots(x.y, p[1]) + dots(x.w, p[3]);
-#else
+#elif BITS == 8
   return sum + dots(x.x, p[0]) + dots(x.y, p[1]) + dots(x.z, p[2]) + dots(x.w, p[3]);
+#else
+#error BITS must be 4 or 8
 #endif
 }

@@ -2,6 +2,7 @@
 // WGSL leaves rounding, overflow and subnormals of its own conversions to the implementation; results must not depend on it.
 
 const INF_BITS = 0x7f800000u;
+const NAN_BITS = 0x7fc00000u;
 
 // Without branches: this stands many times in a kernel that writes many rows.
 fn halves_from_floats(values: vec4<f32>) -> vec4<u32> {
@@ -25,15 +26,16 @@ fn halves_from_floats(values: vec4<f32>) -> vec4<u32> {
   return sign | select(overflown, vec4<u32>(0x7e00u), magnitude > vec4<u32>(INF_BITS));
 }
 
+// The 16 bits of element `at` of an array, from the u32 that holds it and its neighbour.
+fn sixteen_bits(pair: u32, at: u32) -> u32 {
+  return (pair >> (16u * (at % 2u))) & 0xffffu;
+}
+
 fn float_from_half(half: u32) -> f32 {
   let sign = (half & 0x8000u) << 16u;
   let magnitude = half & 0x7fffu;
-  if (magnitude >= 0x7c00u) {
-    return bitcast<f32>(sign | INF_BITS | ((magnitude & 0x3ffu) << 13u));
-  }
-  if (magnitude < 0x400u) {
-    return bitcast<f32>(sign | bitcast<u32>(f32(magnitude) * 0x1p-24));
-  }
+  if (magnitude >= 0x7c00u) { return bitcast<f32>(sign | INF_BITS | ((magnitude & 0x3ffu) << 13u)); }
+  if (magnitude < 0x400u) { return bitcast<f32>(sign | bitcast<u32>(f32(magnitude) * 0x1p-24)); }
   return bitcast<f32>(sign | ((magnitude << 13u) + 0x38000000u));
 }
 

@@ -1,7 +1,7 @@
 // The sum as the formula writes it: every weight dequantized, then multiplied with x, one k after the other.
-// Slow and right for all inputs: Inf and NaN in x, scale or offset come out as the formula has them. With TABLE, the table is filled.
+// Slow and right for all inputs: Inf and NaN in x, scale or offset come out as the formula has them. A codebook is loaded before.
 
-#include "lib/operands.wgsl"
+#include "lib/scale.wgsl"
 
 fn formula(m: u32, quad: u32) -> vec4<f32> {
   return formula_of(m, quad, 0u, params.words);

@@ -1,38 +1,26 @@
-// What every matmul kernel reads: y[m, n] = sum over k of x[m, k] · W[k, n] + bias[n], where with g = k's group
-// W[k, n] = (q[k, n] + offset[g, n]) · scale[g, n], or code[k, n] · scale[g, n] + minimum[g, n], or table[code[k, n]] · scale[g, n].
+// What every matmul kernel reads besides scales and offsets (lib/scale.wgsl): y[m, n] = sum over k of x[m, k] · W[k, n] + bias[n].
 // One dispatch covers `m` rows of x and the `n` columns of one slab of weights; a quad is four adjacent columns.
 //
-// x       [m, k]        f32, f16 or bf16; k is a whole number of words, so rows are vec4-aligned
-// w       [words, n]    u32 words of packed codes (lib/weights.wgsl), read READ columns at a time
-// scale   [groups, n]   f32, or two f16 or bf16 in a u32
-// offset  [groups, n]   as scale; the minimum where OFFSET is 2
-// bias    [N]           f32, over all slabs; zeros where there is none
+// x     [m, k]      f32, f16 or bf16 (lib/activation.wgsl); k is a whole number of words, so rows are vec4-aligned
+// w     [words, n]  u32 words of packed codes (lib/weights.wgsl), read READ columns at a time
+// bias  [N]         f32, over all slabs; zeros where there is none
 //
 // Rows of w, scale and offset are w_pitch quads long; columns past n have scale 0. Groups are whole words.
 
 #include "lib/weights.wgsl"
 #include "lib/activation.wgsl"
-#include "lib/float16.wgsl"
 
-#param SCALE 0 1 2 // scale and offset are: 0 f32, 1 f16, 2 bf16
-#param OFFSET 0 1 2 // what is added: 0 nothing, 1 offset, to the code before scaling, 2 offset as a minimum, after scaling
 #param READ 1 4 // columns in a load of w, scale and offset: 4 but for adapters that pay for each word
 
 // What a load brings of the columns at an index that counts READ columns.
 #if READ == 4
 alias Words = vec4<u32>;
 alias Columns = vec4<f32>;
-#else
+#elif READ == 1
 alias Words = u32;
 alias Columns = f32;
-#endif
-
-#if SCALE == 0
-alias Scales = Columns;
-#elif READ == 4
-alias Scales = vec2<u32>;
 #else
-alias Scales = u32; // of two columns
+#error READ must be 1 or 4
 #endif
 
 struct Params {
@@ -47,7 +35,7 @@ struct Params {
   column: u32, // this slab's first column of y; a multiple of 4
   y_base: u32, // element index of y[0, 0]
   y_pitch: u32, // elements in a row of y; a multiple of 4
-  part_1: u32, // first column of the second part of y, which is a matrix of its own; beyond all columns where there is none
+  part_1: u32, // first column of the second part of y, which is another matrix; beyond all columns where there is none
   y_base_1: u32,
   y_pitch_1: u32,
   part_2: u32,
@@ -62,30 +50,40 @@ struct Params {
 
 @group(0) @binding(0) var<uniform> params: Params;
 @group(0) @binding(2) var<storage, read> w: array<Words>;
-@group(0) @binding(3) var<storage, read> scale: array<Scales>;
-#if OFFSET
-@group(0) @binding(4) var<storage, read> offset: array<Scales>;
-#endif
 @group(0) @binding(5) var<storage, read> bias: array<vec4<f32>>;
 
 // The x values of one word of k, for the row that starts at vec4 index `row`.
 fn read_x_word(row: u32, word: u32) -> XWord {
-#if BITS == 4
-  return XWord(read_x(row + 2u * word), read_x(row + 2u * word + 1u));
-#else
-  return XWord(read_x(row + word));
-#endif
+  var values: XWord;
+#repeat i 8 / BITS
+  values[i] = read_x(row + WORD_VEC4S * word + i);
+#end
+  return values;
 }
 
 // A word of the codes of a quad, whatever READ is.
 fn read_words(word: u32, quad: u32) -> vec4<u32> {
 #if READ == 4
   return w[word * params.w_pitch + quad];
-#else
+#elif READ == 1
   let at = 4u * (word * params.w_pitch + quad);
   return vec4<u32>(w[at], w[at + 1u], w[at + 2u], w[at + 3u]);
+#else
+#error READ must be 1 or 4
 #endif
 }
 
-#include "lib/table.wgsl"
-#include "lib/scale.wgsl"
+// A run of words.
+struct Run {
+  begin: u32,
+  end: u32,
+}
+
+fn count_groups() -> u32 {
+  return (params.words + params.group_words - 1u) / params.group_words;
+}
+
+fn words_of_group(group: u32) -> Run {
+  let begin = group * params.group_words;
+  return Run(begin, min(begin + params.group_words, params.words));
+}

@@ -1,6 +1,6 @@
-// x as integers: each row is cut into blocks of SPAN consecutive k, each with int8 codes of a step of its own (docs/format.md).
+// x as integers: each row is cut into blocks of 32 consecutive k, and each block has int8 codes with one step (docs/format.md).
 //
-// A block is BLOCK vec4<u32>:
+// A block is BLOCK_VEC4S vec4<u32>:
 //   0, 1   the codes, four to a u32, in the order in which the planes of a packed word want them:
 //          int4 weights: for each word of 8 k first its even k, negated, then its odd k; int8 weights: as k goes
 //   2      unit (f32), start (i32), sum (f32), start of the second digit (i32): what end_block() multiplies and adds
@@ -11,11 +11,10 @@
 
 #param DIGITS 1 2 // int8 digits of an x
 
-const SPAN = 32u; // k of a block
-const SPAN_WORDS = SPAN / CODES; // packed words of a block
-const BLOCK = 1u + 2u * DIGITS; // vec4s of a block
+const BLOCK_VEC4S = 1u + 2u * DIGITS;
 const SECOND = 254.0; // the first digit leaves at most half a step: 127 steps of the second
 
-fn quantized_pitch(spans: u32) -> u32 {
-  return ((spans * BLOCK + 15u) / 16u) * 16u;
+// vec4s in a row of so many blocks.
+fn quantized_pitch(blocks: u32) -> u32 {
+  return ((blocks * BLOCK_VEC4S + 15u) / 16u) * 16u;
 }

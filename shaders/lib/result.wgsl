@@ -14,8 +14,10 @@
 alias Y4 = vec4<f32>;
 #elif Y == 3
 alias Y4 = u32;
-#else
+#elif Y == 1 || Y == 2
 alias Y4 = vec2<u32>;
+#else
+#error Y must be 0, 1, 2 or 3
 #endif
 
 #if Y == 3
@@ -61,9 +63,7 @@ fn write_split(split: u32, m: u32, quad: u32, sum: vec4<f32>) {
 fn put_quad(m: u32, quad: u32, total: vec4<f32>) {
   let column = params.column + 4u * quad;
   let part = part_of(column);
-  if (column - part.begin >= part.pitch) {
-    return;
-  }
+  if (column - part.begin >= part.pitch) { return; }
   let at = part.base + m * part.pitch + column - part.begin;
 #if Y == 0
   y[at / 4u] = total;
@@ -73,10 +73,12 @@ fn put_quad(m: u32, quad: u32, total: vec4<f32>) {
 #elif Y == 2
   let h = bfloats_from_floats(total);
   y[at / 4u] = vec2<u32>(h.x | (h.y << 16u), h.z | (h.w << 16u));
-#else
+#elif Y == 3
   let s = bitcast<vec4<f32>>(quant[column / 4u]);
   let o = bitcast<vec4<i32>>(quant[arrayLength(&quant) / 2u + column / 4u]);
   let q = requantize(total, s, o);
   y[at / 4u] = q.x | (q.y << 8u) | (q.z << 16u) | (q.w << 24u);
+#else
+#error Y must be 0, 1, 2 or 3
 #endif
 }

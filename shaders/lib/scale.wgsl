@@ -1,113 +1,138 @@
-// Scales and offsets of a group, as f32, and what they make of codes. `at` counts what a load brings: READ columns. Part of
-// lib/operands.wgsl, which has the bindings.
+// Scales and offsets of groups, as f32, and what they make of codes. With g the group of k, W[k, n] is one of
+// (q[k, n] + offset[g, n]) · scale[g, n], code[k, n] · scale[g, n] + minimum[g, n], and codebook[code[k, n]] · scale[g, n].
 //
-// A zero is what comes to a code or its sums beside the scale: the offset less the code of weight 0, which is scaled too; or a minimum
-// (OFFSET 2), which is not.
+// scale   [groups, n]  f32, or two f16 or bf16 in a u32
+// offset  [groups, n]  as scale; the minimum where OFFSET is 2
+//
+// An index `at` in a row counts what a load brings: READ columns. `zero` is added to a code: offset - ZERO, before scaling; with
+// OFFSET 2 it is the minimum, added after scaling.
 
-#if READ == 4
-fn widen_scale(s: Scales) -> vec4<f32> {
+#include "lib/operands.wgsl"
+#include "lib/unpack16.wgsl"
+#include "lib/codebook.wgsl"
+
+#param SCALE 0 1 2 // scale and offset are: 0 f32, 1 f16, 2 bf16
+#param OFFSET 0 1 2 // what is added: 0 nothing, 1 offset, to the code before scaling, 2 offset as a minimum, after scaling
+
+#if CODEBOOK && OFFSET
+#error nothing is added to the values of a codebook: OFFSET must be 0
+#endif
+
+// What holds the scales of a load; of one column, two of 16 bits are in a u32.
+#if SCALE == 0
+alias Scales = Columns;
+#elif READ == 4
+alias Scales = vec2<u32>;
+#elif READ == 1
+alias Scales = u32;
+#else
+#error READ must be 1 or 4
+#endif
+
+@group(0) @binding(3) var<storage, read> scale: array<Scales>;
+#if OFFSET
+@group(0) @binding(4) var<storage, read> offset: array<Scales>;
+#endif
+
+// The index in all of scale or offset, and the element of the binding that has it.
+fn scale_index(group: u32, at: u32) -> u32 {
+  return group * params.w_pitch * (4u / READ) + at;
+}
+
+fn scale_slot(index: u32) -> u32 {
+#if READ == 4 || SCALE == 0
+  return index;
+#elif READ == 1
+  return index / 2u;
+#else
+#error READ must be 1 or 4
+#endif
+}
+
+// What is there for the index, as f32.
+fn widen_scale(s: Scales, index: u32) -> Columns {
 #if SCALE == 0
   return s;
-#elif SCALE == 1
-  return vec4<f32>(unpack2x16float(s.x), unpack2x16float(s.y));
+#elif SCALE == 1 && READ == 4
+  return unpack_halves(s);
+#elif SCALE == 2 && READ == 4
+  return unpack_bfloats(s);
+#elif SCALE == 1 && READ == 1
+  return half_in(s, index);
+#elif SCALE == 2 && READ == 1
+  return bfloat_in(s, index);
 #else
-  return bitcast<vec4<f32>>(vec4<u32>(s.x << 16u, s.x & 0xffff0000u, s.y << 16u, s.y & 0xffff0000u));
+#error SCALE must be 0, 1 or 2, and READ 1 or 4
 #endif
 }
 
-fn scale_at(group: u32, at: u32) -> vec4<f32> {
-  return widen_scale(scale[group * params.w_pitch + at]);
-}
-
-fn zero_at(group: u32, at: u32) -> vec4<f32> {
-#if OFFSET == 2
-  return widen_scale(offset[group * params.w_pitch + at]);
-#elif OFFSET
-  return widen_scale(offset[group * params.w_pitch + at]) - vec4<f32>(ZERO);
-#else
-  return vec4<f32>(-ZERO);
-#endif
-}
-
-// Of a quad, whatever READ is.
-fn read_scale(group: u32, quad: u32) -> vec4<f32> {
-  return scale_at(group, quad);
-}
-
-fn read_zero(group: u32, quad: u32) -> vec4<f32> {
-  return zero_at(group, quad);
-}
-#else
-// The scale of one of the columns that share a load.
-fn widen_scale(s: Scales, column: u32) -> f32 {
-#if SCALE == 0
-  return s;
-#elif SCALE == 1
-  let pair = unpack2x16float(s);
-  return select(pair.x, pair.y, column % 2u == 1u);
-#else
-  return bitcast<f32>(select(s << 16u, s & 0xffff0000u, column % 2u == 1u));
-#endif
-}
-
-fn scale_at(group: u32, at: u32) -> f32 {
-  let column = 4u * group * params.w_pitch + at;
-#if SCALE == 0
-  return scale[column];
-#else
-  return widen_scale(scale[column / 2u], column);
-#endif
-}
-
-fn zero_at(group: u32, at: u32) -> f32 {
-#if OFFSET == 2
-  return offset_at(group, at);
-#elif OFFSET
-  return offset_at(group, at) - ZERO;
-#else
-  return -ZERO;
-#endif
+fn scale_at(group: u32, at: u32) -> Columns {
+  let index = scale_index(group, at);
+  return widen_scale(scale[scale_slot(index)], index);
 }
 
 #if OFFSET
-fn offset_at(group: u32, at: u32) -> f32 {
-  let column = 4u * group * params.w_pitch + at;
-#if SCALE == 0
-  return offset[column];
-#else
-  return widen_scale(offset[column / 2u], column);
-#endif
+fn offset_at(group: u32, at: u32) -> Columns {
+  let index = scale_index(group, at);
+  return widen_scale(offset[scale_slot(index)], index);
 }
 #endif
 
-// Of a quad, whatever READ is.
+fn zero_at(group: u32, at: u32) -> Columns {
+#if OFFSET == 0
+  return Columns(-ZERO);
+#elif OFFSET == 1
+  return offset_at(group, at) - Columns(ZERO);
+#elif OFFSET == 2
+  return offset_at(group, at);
+#else
+#error OFFSET must be 0, 1 or 2
+#endif
+}
+
+// Those of a quad, whatever READ is.
 fn read_scale(group: u32, quad: u32) -> vec4<f32> {
+#if READ == 4
+  return scale_at(group, quad);
+#elif READ == 1
   let at = 4u * quad;
   return vec4<f32>(scale_at(group, at), scale_at(group, at + 1u), scale_at(group, at + 2u), scale_at(group, at + 3u));
+#else
+#error READ must be 1 or 4
+#endif
 }
 
 fn read_zero(group: u32, quad: u32) -> vec4<f32> {
+#if READ == 4
+  return zero_at(group, quad);
+#elif READ == 1
   let at = 4u * quad;
   return vec4<f32>(zero_at(group, at), zero_at(group, at + 1u), zero_at(group, at + 2u), zero_at(group, at + 3u));
-}
+#else
+#error READ must be 1 or 4
 #endif
+}
 
-// What code i of each word means: its weight.
+// The weight that code i of each word means.
 fn weight(words: vec4<u32>, i: u32, s: vec4<f32>, zero: vec4<f32>) -> vec4<f32> {
-#if TABLE
+#if CODEBOOK
   return value(words, i) * s;
+#elif OFFSET == 0 || OFFSET == 1
+  return (code(words, i) + zero) * s;
 #elif OFFSET == 2
   return code(words, i) * s + zero;
 #else
-  return (code(words, i) + zero) * s;
+#error OFFSET must be 0, 1 or 2
 #endif
 }
 
 // What a group adds to y, of its sums of x · code and of x: offsets cost nothing in the inner loop.
 fn group_sum(sum: Columns, x_sum: f32, s: Columns, zero: Columns) -> Columns {
-#if OFFSET == 2
+#if OFFSET == 0 || OFFSET == 1
+  return s * (sum + zero * x_sum);
+#elif OFFSET == 2
   return s * sum + zero * x_sum;
 #else
-  return s * (sum + zero * x_sum);
+#error OFFSET must be 0, 1 or 2
 #endif
 }

@@ -30,7 +30,7 @@ export const repackScale: Helper = {
     { name: 'out', binding: 2, access: 'write' },
   ],
   uniforms: ['n', 'groups', 'base', 'stride_g', 'stride_n', 'out_base', 'out_pitch', 'out_count'],
-  variants: [...[0, 1, 3, 4].map((SOURCE) => ({ SOURCE, PACKED: 0 })), { SOURCE: 1, PACKED: 1 }, { SOURCE: 2, PACKED: 1 }],
+  variants: [...[0, 1, 3, 4].map((SOURCE) => ({ SOURCE, SIXTEEN: 0 })), { SOURCE: 1, SIXTEEN: 1 }, { SOURCE: 2, SIXTEEN: 1 }],
 };
 
 export const repackQuant: Helper = {
@@ -38,14 +38,14 @@ export const repackQuant: Helper = {
   bindings: [
     { name: 'params', binding: 0, access: 'uniform' },
     { name: 'scale', binding: 1, access: 'read' },
-    { name: 'offset', binding: 2, access: 'read', when: (params) => params.OFFSET === 1 },
+    { name: 'offset', binding: 2, access: 'read', when: (params) => params.QUANT_OFFSET === 1 },
     { name: 'out', binding: 3, access: 'write' },
   ],
   uniforms: ['n', 'stride', 'scale_base', 'offset_base', 'out_pitch'],
   variants: [
-    { PACKED: 0, OFFSET: 0 },
-    { PACKED: 0, OFFSET: 1 },
-    { PACKED: 1, OFFSET: 0 },
+    { SOURCE: 0, QUANT_OFFSET: 0 },
+    { SOURCE: 0, QUANT_OFFSET: 1 },
+    { SOURCE: 4, QUANT_OFFSET: 0 },
   ],
 };
 
@@ -58,7 +58,7 @@ export const gatherRows: Helper = {
     { name: 'permutation', binding: 3, access: 'read', when: (params) => params.PERM === 1 },
   ],
   uniforms: ['m', 'first_m', 'first_k', 'quads', 'k', 'base', 'batch_rows', 'stride_b', 'stride_m', 'stride_k', 'rows_base', 'pitch'],
-  variants: [0, 1].flatMap((PERM) => [0, 1, 2].map((X) => ({ X, PERM }))),
+  variants: [0, 1].flatMap((PERM) => [0, 2, 3].map((X) => ({ X, PERM }))),
 };
 
 /** X as the kernel that reads the sums: they see the same x. */
@@ -69,7 +69,7 @@ export const sumRows: Helper = {
     { name: 'x', binding: 1, access: 'read' },
     { name: 'sums', binding: 2, access: 'write' },
   ],
-  uniforms: ['m', 'x_base', 'x_pitch', 'spans', 'span_quads'],
+  uniforms: ['m', 'x_base', 'x_pitch', 'blocks', 'block_vec4s'],
   variants: [0, 1, 2, 3].map((X) => ({ X })),
 };
 
@@ -81,7 +81,7 @@ export const quantizeRows: Helper = {
     { name: 'x', binding: 1, access: 'read' },
     { name: 'codes', binding: 2, access: 'write' },
   ],
-  uniforms: ['m', 'x_base', 'x_pitch', 'spans'],
+  uniforms: ['m', 'x_base', 'x_pitch', 'blocks'],
   variants: BITS.flatMap((BITS) => [1, 2].flatMap((DIGITS) => [0, 1, 2, 3].map((X) => ({ BITS, DIGITS, X })))),
 };
 

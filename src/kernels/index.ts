@@ -2,14 +2,14 @@
 import type { Params } from '../wgsl/preprocess.js';
 import { helpers } from './helpers.js';
 import type { Kernel, Shader } from './kernel.js';
+import { matmulCodebook } from './matmul-codebook.js';
 import { matmulDecode } from './matmul-decode.js';
 import { matmulDot4 } from './matmul-dot4.js';
-import { matmulMatrix } from './matmul-matrix.js';
 import { matmulPlain } from './matmul-plain.js';
 import { matmulPrefill } from './matmul-prefill.js';
 import { matmulRows } from './matmul-rows.js';
 import { matmulSubgroup } from './matmul-subgroup.js';
-import { matmulTable } from './matmul-table.js';
+import { matmulSubgroupMatrix } from './matmul-subgroup-matrix.js';
 import { matmulTiled } from './matmul-tiled.js';
 import { operandVariants } from './operands.js';
 
@@ -17,22 +17,22 @@ export const kernels: readonly Kernel[] = [
   matmulDot4,
   matmulSubgroup,
   matmulDecode,
-  matmulMatrix,
+  matmulSubgroupMatrix,
   matmulPrefill,
-  matmulTable,
+  matmulCodebook,
   matmulTiled,
   matmulRows,
   matmulPlain,
 ];
 
 /** Those that take codes for numbers: what a layer of torch's may have. */
-export const ofNumbers: readonly Kernel[] = kernels.filter(({ table }) => table !== 'only');
+export const ofNumbers: readonly Kernel[] = kernels.filter(({ codebook }) => codebook !== 'only');
 
 /** Every shader by its name. */
 export const shaders: ReadonlyMap<string, Shader> = new Map([...kernels, ...helpers].map((shader) => [shader.name, shader]));
 
-/** Can codes mean to a kernel what a variant's TABLE says? */
-const reads = ({ table }: Kernel, { TABLE }: Params): boolean => table === 'also' || (table === 'only') === (TABLE === 1);
+/** Can codes mean to a kernel what a variant's CODEBOOK says? */
+const reads = ({ codebook }: Kernel, { CODEBOOK }: Params): boolean => codebook === 'also' || (codebook === 'only') === (CODEBOOK === 1);
 
 /** The operands that a kernel can have. */
 export const operandsOf = (kernel: Kernel): Params[] => operandVariants().filter((params) => reads(kernel, params));

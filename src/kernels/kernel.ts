@@ -30,11 +30,23 @@ export interface Extent {
 /** The helpers that a kernel may want before it. */
 export type Before = 'sum-rows' | 'quantize-rows';
 
+/** What one round of a kernel's inner loop, as it is written, does for one lane. `npm run static` divides a compiled loop by it. */
+export interface Cost {
+  /** Rows and columns of y, and k: `rows · columns · k` multiply-adds on `columns · k` weights. */
+  readonly rows: number;
+  readonly columns: number;
+  readonly k: number;
+  /** k in a round of the loop around it: a group of 32, or a tile. */
+  readonly around: number;
+  /** Multiply-adds of the round, where they are others than those. A matrix instruction counts as as many as it does. */
+  readonly macs?: number;
+}
+
 export interface Kernel extends Shader {
   /** What a helper makes of x in the same call, for this kernel to read; see around.ts. */
   readonly before?: Before;
-  /** Codes may be indices of a table (TABLE 1): are they always, or may they be numbers too? Without this they are always numbers. */
-  readonly table?: 'only' | 'also';
+  /** Codes may be indices of a codebook (CODEBOOK 1): are they always, or may they be numbers too? Without this they are always numbers. */
+  readonly codebook?: 'only' | 'also';
   /** The params that only this kernel has, in every combination that `choose` or a caller may take. */
   readonly tiles: readonly Params[];
   /** The tile for this problem and adapter, and why; a string says why another kernel should serve. A preference, not an ability. */
@@ -45,6 +57,7 @@ export interface Kernel extends Shader {
   suits?(tile: Params, caps: Caps): boolean;
   /** Into how many parts k goes, each for workgroups of its own that leave f32 sums in scratch memory; 1 without this. */
   splits?(problem: Problem, caps: Caps, tile: Params): number;
+  cost(params: Params): Cost;
   /** How it sums, where that is not plain float32. */
   accuracy?(problem: Problem, params: Params): Accuracy;
 }

@@ -14,15 +14,15 @@ interface Tile extends Params {
   readonly ROWS: number;
   readonly LANES: number;
   readonly SLICES: number;
-  readonly STEP: number;
+  readonly UNROLL: number;
   readonly TRICK: number;
 }
 
 /** Words in flight: as many as leave 12 waves of 64 lanes (AMD) at one row, 8 at four. Sums of bytes need more registers than halves. */
-const STEPS: Readonly<Record<number, readonly [number, number]>> = { 1: [2, 4], 2: [2, 4], 4: [1, 2] };
+const UNROLLS: Readonly<Record<number, readonly [number, number]>> = { 1: [2, 4], 2: [2, 4], 4: [1, 2] };
 
 const tilesOf = (ROWS: number, LANES: number, SLICES: number): Tile[] =>
-  [0, 1].map((TRICK) => ({ ROWS, LANES, SLICES, STEP: STEPS[ROWS]![TRICK]!, TRICK }));
+  [0, 1].map((TRICK) => ({ ROWS, LANES, SLICES, UNROLL: UNROLLS[ROWS]![TRICK]!, TRICK }));
 
 // Slices: with a row of lanes as long as the longest subgroup, a subgroup has one of them. The sums of all slices and rows take 16 kB of
 // workgroup memory or less, the least that devices have.
@@ -50,7 +50,7 @@ export const matmulDecode: Kernel = {
     const rows = intel || problem.m === 1 ? 1 : problem.m === 2 ? 2 : 4;
     // A group of fewer words than are in flight would take them one by one.
     const { groups } = problem.weights;
-    const short = groups > 1 && STEPS[rows]![1] > groupWords(problem.weights);
+    const short = groups > 1 && UNROLLS[rows]![1] > groupWords(problem.weights);
     const trick = prefersTrick(problem, caps) && !short ? 1 : 0;
     const subgroup = Math.min(64, caps.maxSubgroupSize);
     const tile = [...(intel ? [] : SLICED.filter(({ LANES }) => LANES >= subgroup)), ...WHOLE].find(
@@ -70,5 +70,6 @@ export const matmulDecode: Kernel = {
     const { ROWS, LANES, SLICES } = params as Tile;
     return splitsOf(problem, caps, { rows: ROWS, quads: LANES, lanes: LANES * SLICES, slices: SLICES });
   },
+  cost: ({ BITS, ROWS, UNROLL }) => ({ rows: ROWS!, columns: 4, k: (UNROLL! * 32) / BITS!, around: 32 }),
   accuracy: accuracyOf,
 };

@@ -5,7 +5,7 @@ import { widthOf } from '../problem/code-width.js';
 import { BLOCK, type Digits, ROUNDING } from '../problem/x-codes.js';
 import type { Params } from '../wgsl/preprocess.js';
 import type { Kernel } from './kernel.js';
-import { MIN_MATRIX_ROWS } from './matmul-matrix.js';
+import { MIN_MATRIX_ROWS } from './matmul-subgroup-matrix.js';
 import { codebookRefused, groupsRefused, operandBindings, operandUniforms, withinLimit } from './operands.js';
 
 /**
@@ -90,6 +90,7 @@ export const matmulDot4: Kernel = {
   },
   // Of two digits there is nothing to measure: whoever quantizes x chooses them.
   suits: (tile, caps) => !caps.software && caps.dot4 && tile.DIGITS === 1 && tile.LANES! > 4 && (tile.ROWS === 1 || !isIntel(caps)),
+  cost: ({ ROWS, DIGITS }) => ({ rows: ROWS!, columns: 4, k: BLOCK, around: BLOCK, macs: DIGITS! * ROWS! * 4 * BLOCK }),
   // Integer sums are those of codes less the code of weight 0, which a minimum has to make up for.
   accuracy: ({ weights: { shift, bits } }, { DIGITS }): Accuracy => ({
     codeBias: shift === 'minimum' ? widthOf(bits).zero : 0,

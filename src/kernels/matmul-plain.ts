@@ -6,9 +6,10 @@ export const matmulPlain: Kernel = {
   name: 'matmul-plain',
   bindings: operandBindings,
   uniforms: operandUniforms,
-  table: 'also',
+  codebook: 'also',
   tiles: [{}],
   choose: () => ({ tile: {}, why: 'one invocation for four columns of one row, by the formula: serves every shape' }),
   suits: () => false, // it is nowhere the fastest
   fit: () => ({ rows: 1, quads: 64 }),
+  cost: () => ({ rows: 1, columns: 4, k: 1, around: 8 }),
 };

@@ -27,5 +27,7 @@ export const matmulPrefill: Kernel = {
     withinLimit('maxComputeInvocationsPerWorkgroup', tile.LANES!, caps) ?? { rows: tile.ROWS!, quads: tile.LANES! },
   suits: (_tile, caps) => !caps.software && caps.vendor !== 'intel',
   splits: (problem, caps, tile) => splitsOf(problem, caps, { rows: tile.ROWS!, quads: tile.LANES!, lanes: tile.LANES! }),
+  // One more multiply-add a weight dequantizes it.
+  cost: ({ BITS, ROWS }) => ({ rows: ROWS!, columns: 4, k: 32 / BITS!, around: 32, macs: (4 * (ROWS! + 1) * 32) / BITS! }),
   accuracy: accuracyOf,
 };

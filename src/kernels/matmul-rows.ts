@@ -44,4 +44,5 @@ export const matmulRows: Kernel = {
   fit: (problem, caps, tile) =>
     codebookRefused(problem) ??
     withinLimit('maxComputeInvocationsPerWorkgroup', tile.LANES!, caps) ?? { rows: tile.ROWS!, quads: tile.LOADS! * tile.LANES! },
+  cost: ({ BITS, ROWS, LOADS }) => ({ rows: ROWS!, columns: 4 * LOADS!, k: 32 / BITS!, around: 32 }),
 };

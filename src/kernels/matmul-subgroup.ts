@@ -51,4 +51,5 @@ export const matmulSubgroup: Kernel = {
       codebookRefused(problem) ?? { rows: tile.ROWS!, quads: (tile.LOADS! * tile.READ! * tile.LANES!) / 4 }
     );
   },
+  cost: ({ BITS, ROWS, LOADS, READ }) => ({ rows: ROWS!, columns: LOADS! * READ!, k: 32 / BITS!, around: 32 }),
 };

@@ -1,21 +1,21 @@
 // Many rows on a GPU with few registers: x and dequantized weights pass through workgroup memory.
 import type { Problem } from '../problem/problem.js';
 import type { Kernel } from './kernel.js';
-import { operandBindings, operandUniforms, TABLE_BYTES, withinLimit } from './operands.js';
+import { CODEBOOK_BYTES, operandBindings, operandUniforms, withinLimit } from './operands.js';
 import { splitsOf } from './splits.js';
 
 const SIDE = 16;
 const LANES = SIDE * SIDE;
-const STEP = 32;
-/** The tiles of x (16·ROWS rows of 32 k) and of w (32 k of 16 quads): 16 kB, the least that devices have, at 4 rows a lane; and a table. */
+const TILE_K = 32;
+/** The tiles of x (16·ROWS rows of 32 k) and of w (32 k of 16 quads): 16 kB, the least that devices have, at 4 rows a lane; and a codebook. */
 const workgroupBytes = (rows: number, { weights: { codebook } }: Problem): number =>
-  4 * STEP * SIDE * rows + 16 * STEP * SIDE + (codebook ? TABLE_BYTES : 0);
+  4 * TILE_K * SIDE * rows + 16 * TILE_K * SIDE + (codebook ? CODEBOOK_BYTES : 0);
 
 export const matmulTiled: Kernel = {
   name: 'matmul-tiled',
   bindings: operandBindings,
   uniforms: operandUniforms,
-  table: 'also',
+  codebook: 'also',
   // 4 rows × 4 columns a lane are what Intel's 128 registers hold; 8 × 4 spill.
   tiles: [{ ROWS: 1 }, { ROWS: 2 }, { ROWS: 4 }],
   choose(problem, caps) {
@@ -29,4 +29,5 @@ export const matmulTiled: Kernel = {
     withinLimit('maxComputeInvocationsPerWorkgroup', LANES, caps) ??
     withinLimit('maxComputeWorkgroupStorageSize', workgroupBytes(tile.ROWS!, problem), caps) ?? { rows: SIDE * tile.ROWS!, quads: SIDE },
   splits: (problem, caps, tile) => splitsOf(problem, caps, { rows: SIDE * tile.ROWS!, quads: SIDE, lanes: LANES }),
+  cost: ({ ROWS }) => ({ rows: ROWS!, columns: 4, k: 4, around: TILE_K }),
 };

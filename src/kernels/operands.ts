@@ -1,6 +1,6 @@
 // The operands that all matmul kernels share: shaders/lib/operands.wgsl and shaders/lib/result.wgsl, seen from TypeScript.
 
-import type { DType } from '../dtype.js';
+import type { DType, FloatDType } from '../dtype.js';
 import type { Caps } from '../problem/caps.js';
 import { CODE_WIDTHS, CODEBOOK_BITS, widthOf } from '../problem/code-width.js';
 import type { LayerColumns, Problem, Weights, XProblem } from '../problem/problem.js';
@@ -17,7 +17,7 @@ export const operandBindings: readonly Binding[] = [
   { name: 'bias', binding: 5, access: 'read' },
   { name: 'quant', binding: 6, access: 'read', when: (params) => params.Y === 3 },
   { name: 'y', binding: 7, access: 'write' },
-  { name: 'codebook', binding: 9, access: 'read', when: (params) => params.TABLE === 1 },
+  { name: 'codebook', binding: 9, access: 'read', when: (params) => params.CODEBOOK === 1 },
 ];
 
 export const operandUniforms = [
@@ -84,6 +84,9 @@ export const readsInPlace = ({ x, weights: { k, bits, permuted } }: XProblem): b
 export const xParam = (problem: XProblem, caps: Caps): number =>
   !readsInPlace(problem) ? X.float32 : problem.xDtype === 'float16' && !caps.f16 ? X.float16Bits : X[problem.xDtype];
 
+/** The param X of gather-rows, which reads float16 as bits everywhere. */
+export const gatherParam = (xDtype: FloatDType): number => (xDtype === 'float16' ? X.float16Bits : X[xDtype]);
+
 /** Can kernels write y where it is? They write whole quads of a row; otherwise f32 sums pass through round-rows. */
 export const writesInPlace = (problem: Problem): boolean =>
   layersOf(problem).every(({ count, yOffset }) => count % 4 === 0 && yOffset % 4 === 0);
@@ -97,7 +100,7 @@ export const withinLimit = (limit: keyof Caps, need: number, caps: Caps): string
   need <= Number(caps[limit]) ? undefined : `needs ${need}, ${limit} is ${caps[limit]}`;
 
 /** Of workgroup memory, where codes are indices. */
-export const TABLE_BYTES = 64;
+export const CODEBOOK_BYTES = 64;
 
 /** Why a kernel that takes codes for numbers will not do; undefined if it will. */
 export const codebookRefused = ({ weights: { codebook } }: Problem): string | undefined =>
@@ -118,7 +121,7 @@ export function operandParams(problem: Problem, caps: Caps): Params {
     X: xParam(problem, caps),
     SCALE: SCALES[scaleDtype],
     OFFSET: OFFSETS[shift],
-    TABLE: codebook ? 1 : 0,
+    CODEBOOK: codebook ? 1 : 0,
     READ,
     Y: writesInPlace(problem) ? Y[problem.yDtype]! : Y.float32!,
   };
@@ -134,8 +137,8 @@ const COMBINATIONS = [
 /** What codes mean: numbers, to which something may be added, or indices. */
 const BITS = CODE_WIDTHS.map(({ bits }) => bits);
 const MEANINGS = [
-  ...Object.values(OFFSETS).map((OFFSET) => ({ OFFSET, TABLE: 0, bits: BITS })),
-  { OFFSET: 0, TABLE: 1, bits: [CODEBOOK_BITS] },
+  ...Object.values(OFFSETS).map((OFFSET) => ({ OFFSET, CODEBOOK: 0, bits: BITS })),
+  { OFFSET: 0, CODEBOOK: 1, bits: [CODEBOOK_BITS] },
 ];
 
 /** Every combination of operand params that a problem can lead to. */

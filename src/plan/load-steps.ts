@@ -150,7 +150,7 @@ function packColumns(
     });
     return dispatch(caps, {
       shader: repackScale,
-      params: { SOURCE: SOURCE[dtype]!, PACKED: sixteen ? 1 : 0 },
+      params: { SOURCE: SOURCE[dtype]!, SIXTEEN: sixteen ? 1 : 0 },
       workgroups: Math.ceil((piece.count * outPitch) / 64),
       uniforms: {
         n: slab.count,
@@ -181,7 +181,7 @@ function packQuant(
   const { base: offsetBase, ...offsetSlice } = window(caps, { buffer: 'quantOffset', bits: 32, first: offset?.offset ?? 0, length });
   return dispatch(caps, {
     shader: repackQuant,
-    params: { PACKED: packed ? 1 : 0, OFFSET: hasOffset ? 1 : 0 },
+    params: { SOURCE: packed ? SOURCE.int64! : SOURCE.float32!, QUANT_OFFSET: hasOffset ? 1 : 0 },
     workgroups: Math.ceil(n / 64),
     uniforms: {
       n,
@@ -306,7 +306,7 @@ function pieceValues(
   const pitch = slab.quads * perQuad;
   return dispatch(caps, {
     shader: repackScale,
-    params: { SOURCE: SOURCE[scaleDtype]!, PACKED: sixteen ? 1 : 0 },
+    params: { SOURCE: SOURCE[scaleDtype]!, SIXTEEN: sixteen ? 1 : 0 },
     workgroups: Math.ceil((groups * outCount) / 64),
     uniforms: {
       n: count,

@@ -143,7 +143,7 @@ function multiply(
         w: slab.w,
         scale: slab.scale,
         ...(params.OFFSET! > 0 && { offset: slab.offset! }),
-        ...(params.TABLE === 1 && { codebook: codebookSlice }),
+        ...(params.CODEBOOK === 1 && { codebook: codebookSlice }),
         bias: biasSlice(weights),
         ...(params.Y === 3 && { quant: columnQuantSlice(weights) }),
         y: y.slice,

@@ -151,7 +151,7 @@ function shape(kernel: Kernel, { tile, params, caps }: { tile: Params; params: P
         groups: Math.ceil(k / groupSize),
         scaleDtype: FLOATS[params.SCALE!]!,
         shift: (['none', 'offset', 'minimum'] as const)[params.OFFSET!]!,
-        codebook: params.TABLE === 1,
+        codebook: params.CODEBOOK === 1,
         permuted: false,
         biased: true,
         requantized: params.Y === 3,

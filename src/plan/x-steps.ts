@@ -4,7 +4,7 @@ import { BYTES } from '../dtype.js';
 import { UnsupportedError } from '../errors.js';
 import * as helpers from '../kernels/helpers.js';
 import type { Before } from '../kernels/kernel.js';
-import { readsInPlace, xParam } from '../kernels/operands.js';
+import { gatherParam, readsInPlace, xParam } from '../kernels/operands.js';
 import type { Caps } from '../problem/caps.js';
 import { widthOf, wordsOf } from '../problem/code-width.js';
 import { groupWords, type Problem, type XProblem, type XView } from '../problem/problem.js';
@@ -64,9 +64,6 @@ export function rowsOf({ problem, caps }: XContext, { begin, count: rows }: Rang
   return { ...stridedWindow(caps, { ...place, rows }), begin, X };
 }
 
-/** Values of gather-rows' param X. */
-const GATHERED = { float32: 0, float16: 1, bfloat16: 2 } as const;
-
 /**
  * A range of rows of x → scratch `rows`, in as many windows of x as it takes; where the layer takes its inputs in another order, a
  * window holds whole rows.
@@ -86,7 +83,7 @@ export function gather({ problem, caps }: XContext, { begin, count }: Range): Di
     const { base, ...source } = window(caps, { buffer: 'x', bits, first, length: last - first + 1 });
     return dispatch(caps, {
       shader: helpers.gatherRows,
-      params: { X: GATHERED[xDtype], PERM: permuted ? 1 : 0 },
+      params: { X: gatherParam(xDtype), PERM: permuted ? 1 : 0 },
       workgroups: Math.ceil((rows * quads) / 64),
       uniforms: {
         m: rows,
@@ -134,7 +131,7 @@ function cornersOf({ offset, batchRows, strideB, strideM }: XView, { begin, coun
 
 // ----------------------------------------------------------------------------------------------------------- preparations
 
-/** Words that share a sum of x: those of 32 k, or of the longest run of 2, 4, 8 … of them that groups are whole ones of (lib/blocks.wgsl). */
+/** Words that share a sum of x: those of 32 k, or of the longest run of 2, 4, 8 … of them that groups are whole ones of (lib/splits.wgsl). */
 function wordsInSum({ weights }: Problem): number {
   const whole = weights.bits; // words of 32 k
   const inGroup = groupWords(weights);
@@ -146,18 +143,18 @@ export const preparations: Readonly<Record<Before, Preparation>> = {
   'sum-rows': {
     bytes: (problem) => ({ xSums: 8 * sumsInRow(problem) }),
     make({ problem, caps }, { slice: x, first, pitch, rows, X }) {
-      const spans = sumsInRow(problem);
-      const sums = { buffer: 'xSums', offset: 0, size: 8 * rows * spans };
+      const blocks = sumsInRow(problem);
+      const sums = { buffer: 'xSums', offset: 0, size: 8 * rows * blocks };
       const sum = dispatch(caps, {
         shader: helpers.sumRows,
         params: { X },
-        workgroups: Math.ceil((rows * spans) / 64),
+        workgroups: Math.ceil((rows * blocks) / 64),
         uniforms: {
           m: rows,
           x_base: first / 4,
           x_pitch: pitch / 4,
-          spans,
-          span_quads: (wordsInSum(problem) * widthOf(problem.weights.bits).inWord) / 4,
+          blocks,
+          block_vec4s: (wordsInSum(problem) * widthOf(problem.weights.bits).inWord) / 4,
         },
         bindings: { x, sums },
       });
@@ -184,12 +181,12 @@ function quantize(
   codes: Slice,
 ): Dispatch {
   const { k, bits } = problem.weights;
-  const spans = blocksOf(k);
+  const blocks = blocksOf(k);
   return dispatch(caps, {
     shader: helpers.quantizeRows,
     params: { X, BITS: bits, DIGITS: digits },
-    workgroups: Math.ceil((rows * spans) / 64),
-    uniforms: { m: rows, x_base: first / 4, x_pitch: pitch / 4, spans },
+    workgroups: Math.ceil((rows * blocks) / 64),
+    uniforms: { m: rows, x_base: first / 4, x_pitch: pitch / 4, blocks },
     bindings: { x, codes },
   });
 }

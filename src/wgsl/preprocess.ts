@@ -5,8 +5,8 @@
 //
 //   #param NAME v1 v2 …                   an unsigned knob and its legal values; becomes `const NAME = <value>u;`
 //   #include "lib/x.wgsl"                 path from shaders/; pasted once
-//   #if EXPR · #elif EXPR · #else · #endif    over integers and params: ! * / == != < > <= >= && || ( )
-//   #repeat NAME COUNT … #end             the lines COUNT times, each time in a block that begins with `const NAME = 0u;`, `1u`, …
+//   #if EXPR · #elif EXPR · #else · #endif    over integers and params: ! * / + - == != < > <= >= && || ( )
+//   #repeat NAME EXPR … #end              the lines EXPR times, each time in a block that begins with `const NAME = 0u;`, `1u`, …
 //   #error TEXT                           an illegal combination, in words
 
 /** Values of a shader's `#param`s, by name: whole numbers of at least 0. */
@@ -163,6 +163,7 @@ export function preprocess(sources: Readonly<Record<string, string>>, entry: str
     if (!counter || !count) throw new Failure(place, `#repeat needs a snake_case name and a count, got '${argument}'`);
     if (declared.has(counter)) throw new Failure(place, `#repeat ${counter}: the name is taken`);
     const times = evaluate(count, declared, place);
+    if (times < 0) throw new Failure(place, `#repeat ${counter}: '${count}' is ${times}`);
     for (let i = 0; i < times; i++) {
       declared.set(counter, i);
       code.push(`{ const ${counter} = ${i}u;`);
@@ -205,11 +206,12 @@ const LEVELS: readonly Readonly<Record<string, (a: number, b: number) => number>
   { '&&': (a, b) => Number(a !== 0 && b !== 0) },
   { '==': (a, b) => Number(a === b), '!=': (a, b) => Number(a !== b) },
   { '<': (a, b) => Number(a < b), '>': (a, b) => Number(a > b), '<=': (a, b) => Number(a <= b), '>=': (a, b) => Number(a >= b) },
-  { '*': (a, b) => a * b, '/': (a, b) => Math.floor(a / b) },
+  { '+': (a, b) => a + b, '-': (a, b) => a - b },
+  { '*': (a, b) => a * b, '/': (a, b) => a / b },
 ];
 
 function evaluate(text: string, params: ReadonlyMap<string, number>, place: Place): number {
-  const tokens = text.match(/\d+|\w+|==|!=|<=|>=|&&|\|\||[!<>()*/]|\S/g) ?? [];
+  const tokens = text.match(/\d+|\w+|==|!=|<=|>=|&&|\|\||[!<>()*/+-]|\S/g) ?? [];
   let at = 0;
   const primary = (): number => {
     const token = tokens[at++];
@@ -233,6 +235,7 @@ function evaluate(text: string, params: ReadonlyMap<string, number>, place: Plac
     while (at < tokens.length && Object.hasOwn(operators, tokens[at]!)) {
       const apply = operators[tokens[at++]!]!;
       left = apply(left, binary(level + 1));
+      if (!Number.isInteger(left)) throw new Failure(place, `'${text}' is no whole number`);
     }
     return left;
   };

@@ -4,7 +4,7 @@
 import type { FloatDType } from '../../src/dtype.js';
 import { kernels, ofNumbers } from '../../src/kernels/index.js';
 import { variantId } from '../../src/kernels/kernel.js';
-import { hasMatrices } from '../../src/kernels/matmul-matrix.js';
+import { hasMatrices } from '../../src/kernels/matmul-subgroup-matrix.js';
 import type { Force } from '../../src/plan/choose.js';
 import type { Caps } from '../../src/problem/caps.js';
 import type { Params } from '../../src/wgsl/preprocess.js';
@@ -98,7 +98,7 @@ export const makeCase = (change: Partial<Omit<Case, 'name'>>): Case => {
 const DTYPES: readonly FloatDType[] = ['float32', 'float16', 'bfloat16'];
 const BITS = [4, 8] as const;
 /** What x may be for a kernel. */
-const dtypesOf = (kernel: string): readonly FloatDType[] => (kernel === 'matmul-matrix' ? ['float16'] : DTYPES);
+const dtypesOf = (kernel: string): readonly FloatDType[] => (kernel === 'matmul-subgroup-matrix' ? ['float16'] : DTYPES);
 const G32 = { mode: 'group', groupSize: 32 } as const;
 
 /**
@@ -110,7 +110,7 @@ const everyTile: readonly Case[] = ofNumbers.flatMap((kernel) =>
     (kernel.tiles.length > 12 ? [BITS[i % 2]!] : BITS).map((bits, j) => {
       // The tiles share out dtypes, offsets and outputs among them.
       const turn = i + j;
-      const wide = kernel.name === 'matmul-tiled' || kernel.name === 'matmul-matrix';
+      const wide = kernel.name === 'matmul-tiled' || kernel.name === 'matmul-subgroup-matrix';
       const dtypes = dtypesOf(kernel.name);
       return makeCase({
         data: 'exact',
@@ -143,7 +143,7 @@ const everyMode: readonly Case[] = DTYPES.flatMap((dtype) =>
 const withoutF16: readonly Case[] = BITS.flatMap((bits) =>
   (['exact', 'random', 'special'] as const).flatMap((data) =>
     ofNumbers.flatMap(({ name }) =>
-      name === 'matmul-matrix'
+      name === 'matmul-subgroup-matrix'
         ? []
         : makeCase({ dtype: 'float16', bits, data, ...G32, offset: true, caps: { f16: false }, force: { kernel: name }, n: 12 }),
     ),
@@ -203,8 +203,8 @@ const small8 = { maxStorageBufferBindingSize: 8192 };
 const MANY_LANES = { lanes: 2 ** 20 };
 const splits: readonly Case[] = [
   ...[
-    { kernel: 'matmul-decode', tile: { ROWS: 2, LANES: 64, SLICES: 1, STEP: 2, TRICK: 0 } },
-    { kernel: 'matmul-decode', tile: { ROWS: 2, LANES: 64, SLICES: 1, STEP: 4, TRICK: 1 } },
+    { kernel: 'matmul-decode', tile: { ROWS: 2, LANES: 64, SLICES: 1, UNROLL: 2, TRICK: 0 } },
+    { kernel: 'matmul-decode', tile: { ROWS: 2, LANES: 64, SLICES: 1, UNROLL: 4, TRICK: 1 } },
     { kernel: 'matmul-prefill', tile: { ROWS: 4, LANES: 64, TRICK: 0 } },
     { kernel: 'matmul-tiled', tile: { ROWS: 1 } },
   ].flatMap((force: Force) => {
@@ -371,7 +371,7 @@ function tileRuns(tile: Params, caps: Caps): boolean {
   const { LANES = 1, SLICES = 1 } = tile;
   if (LANES * SLICES > caps.maxComputeInvocationsPerWorkgroup) return false;
   // matmul-decode's slices, and matmul-dot4 where it says so.
-  if ((tile.STEP !== undefined && SLICES > 1) || tile.SUBGROUPS === 1) return caps.subgroups;
+  if ((tile.UNROLL !== undefined && SLICES > 1) || tile.SUBGROUPS === 1) return caps.subgroups;
   // Subgroups of another width than the tile's fall back to the formula: one small tile shows it.
   if (tile.WIDTH !== undefined) return caps.subgroups && (tile.WIDTH === caps.maxSubgroupSize || tile.ROWS === 1);
   if (tile.M_SIZE !== undefined) return hasMatrices(caps, tile) && 4 * caps.maxSubgroupSize <= LANES;

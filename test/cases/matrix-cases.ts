@@ -104,7 +104,7 @@ const codebooks = [
         exact,
         scaleDtype: DTYPES[i % 3]!,
         dtype: DTYPES[(i + 1) % 3]!,
-        force: { kernel: 'matmul-table', tile: { ROWS, LANES: 64, TRICK: 0 } },
+        force: { kernel: 'matmul-codebook', tile: { ROWS, LANES: 64, TRICK: 0 } },
       }),
     ),
   ),
@@ -113,7 +113,7 @@ const codebooks = [
     m: 3,
     k: 1000,
     exact: false,
-    force: { kernel: 'matmul-table' },
+    force: { kernel: 'matmul-codebook' },
     caps: { lanes: 2 ** 20, software: false },
   }),
 ];

@@ -17,8 +17,8 @@ const TORCH = [
   { bits: [8], x: [1, 2, 0], scale: [0], y: [1, 0] },
   { bits: [4, 8], x: [3, 0], scale: [2], y: [2, 0, 3] },
 ];
-const isTorch = ({ BITS, X, SCALE, OFFSET, TABLE, Y }: Params): boolean =>
-  TABLE === 0 &&
+const isTorch = ({ BITS, X, SCALE, OFFSET, CODEBOOK, Y }: Params): boolean =>
+  CODEBOOK === 0 &&
   OFFSET! < 2 &&
   TORCH.some(({ bits, x, scale, y }) => bits.includes(BITS!) && x.includes(X!) && scale.includes(SCALE!) && y.includes(Y!));
 

@@ -24,11 +24,11 @@ test.each(runnable.map((c) => [c.name, c] as const))('%s', async (_, c) => {
   ran++;
 });
 
-// A shader that no case reaches is not tested. (Asked of whole runs only; repack shaders run inside load(), in every case; matmul-matrix
-// in matrix.test.ts where the adapter has no matrix units; matmul-table in matrix-cases.test.ts; quantize-weights in quantize-gpu.test.ts.)
-const ELSEWHERE = ['repack', 'repack-scale', 'repack-quant', 'matmul-table', 'quantize-weights'];
+// A shader that no case reaches is not tested. (Asked of whole runs only; repack shaders run inside load(), in every case; matmul-subgroup-matrix
+// in matrix.test.ts where the adapter has no matrix units; matmul-codebook in matrix-cases.test.ts; quantize-weights in quantize-gpu.test.ts.)
+const ELSEWHERE = ['repack', 'repack-scale', 'repack-quant', 'matmul-codebook', 'quantize-weights'];
 afterAll(() => {
   if (ran < runnable.length) return;
-  const elsewhere = [...ELSEWHERE, ...(capsOf(device).subgroupMatrix.length === 0 ? ['matmul-matrix'] : [])];
+  const elsewhere = [...ELSEWHERE, ...(capsOf(device).subgroupMatrix.length === 0 ? ['matmul-subgroup-matrix'] : [])];
   expect([...shaders.keys()].filter((name) => !elsewhere.includes(name) && !reached.has(name))).toEqual([]);
 });

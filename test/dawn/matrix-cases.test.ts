@@ -20,5 +20,5 @@ test.each(runnable.map((c) => [c.name, c] as const))('%s', async (_, c) => {
 
 // The kernel that no layer of torch's has. (Asked of whole runs only.)
 afterAll(() => {
-  if (ran === runnable.length) expect([...reached]).toContain('matmul-table');
+  if (ran === runnable.length) expect([...reached]).toContain('matmul-codebook');
 });

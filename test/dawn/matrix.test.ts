@@ -1,9 +1,9 @@
-// matmul-matrix where no adapter has subgroup matrices: its text with their three operations written out in plain WGSL, on the device that
+// matmul-subgroup-matrix where no adapter has subgroup matrices: its text with their three operations written out in plain WGSL, on the device that
 // is here. What runs is all of the kernel's own work (tiles, offsets, barriers, groups, edges); what does not is the device's matrix unit.
 // Where an adapter has them, the case table runs the kernel as it is.
 import { afterAll, describe, expect, test } from 'vitest';
 import { requestDevice } from '../../src/index.js';
-import { matmulMatrix } from '../../src/kernels/matmul-matrix.js';
+import { matmulSubgroupMatrix } from '../../src/kernels/matmul-subgroup-matrix.js';
 import type { Caps } from '../../src/problem/caps.js';
 import type { Params } from '../../src/wgsl/preprocess.js';
 import { sources } from '../../src/wgsl/sources.js';
@@ -11,7 +11,7 @@ import { type Case, makeCase } from '../cases/cases.js';
 import { runCase } from '../cases/run-case.js';
 import { gpu } from '../support/dawn.js';
 
-const FILE = 'matmul-matrix.wgsl';
+const FILE = 'matmul-subgroup-matrix.wgsl';
 const original = sources[FILE]!;
 
 function replaced(text: string, from: string | RegExp, to: string): string {
@@ -75,15 +75,15 @@ const matrixCase = (change: Partial<Case>, tile: Params, width: number): Case =>
     ...G32,
     data: 'exact',
     ...change,
-    force: { kernel: 'matmul-matrix', tile },
+    force: { kernel: 'matmul-subgroup-matrix', tile },
     caps: pretend(tile, width),
   });
 
 /** As wide as the tile has them, and half: then the second half of them only fills tiles and adds. */
 const WIDTHS = [64, 32];
-const [square] = matmulMatrix.tiles as readonly [Params];
+const [square] = matmulSubgroupMatrix.tiles as readonly [Params];
 const cases: readonly (readonly [number, Case])[] = [
-  ...matmulMatrix.tiles.flatMap((tile) =>
+  ...matmulSubgroupMatrix.tiles.flatMap((tile) =>
     WIDTHS.filter((width) => 4 * width <= tile.LANES!).map((width, i) => {
       const change = (tile.M_SIZE! + tile.N_SIZE!) % 16 === i ? ({ bits: 4, k: 200 } as const) : ({ bits: 8, k: 180, bias: true } as const);
       return [width, matrixCase({ ...change, offset: width === 32 }, tile, width)] as const;
@@ -118,6 +118,6 @@ describe('with its matrix operations written out', async () => {
     own[FILE] = written(original, width);
     const report = await runCase((await devices.get(width))!, c);
     expect(report.failures).toEqual([]);
-    expect(report.variants.some((id) => id.startsWith('matmul-matrix['))).toBe(true);
+    expect(report.variants.some((id) => id.startsWith('matmul-subgroup-matrix['))).toBe(true);
   });
 });

@@ -9,8 +9,8 @@ import { runCase } from '../cases/run-case.js';
 import { whole } from '../cases/slice.js';
 import { gpu } from '../support/dawn.js';
 
-/** matmul-matrix wants a float16 x and matrix units: matrix.test.ts. */
-const ANY_DEVICE = ofNumbers.map(({ name }) => name).filter((name) => name !== 'matmul-matrix');
+/** matmul-subgroup-matrix wants a float16 x and matrix units: matrix.test.ts. */
+const ANY_DEVICE = ofNumbers.map(({ name }) => name).filter((name) => name !== 'matmul-subgroup-matrix');
 
 const drawn: fc.Arbitrary<Case> = fc
   .record({

@@ -44,10 +44,10 @@ const cases: readonly { readonly name: string; readonly matrix: QuantizedMatrix;
 const xs = new Float32Array(rows.length * k).map((_, i) => (i % k === 40 ? rows[Math.floor(i / k)]! : (i % 5) - 2));
 
 for (const { name, matrix, weight } of cases) {
-  const taking = kernels.filter(({ name: kernel, table, tiles }) =>
+  const taking = kernels.filter(({ name: kernel, codebook, tiles }) =>
     matrix.codebook
-      ? table !== undefined
-      : table !== 'only' && tiles[0]!.M_SIZE === undefined && (kernel !== 'matmul-subgroup' || capsOf(device).subgroups),
+      ? codebook !== undefined
+      : codebook !== 'only' && tiles[0]!.M_SIZE === undefined && (kernel !== 'matmul-subgroup' || capsOf(device).subgroups),
   );
   test.each(taking.map((kernel) => kernel.name))(`${name}, %s`, async (kernel) => {
     const plan = { force: { kernel } };

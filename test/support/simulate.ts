@@ -132,10 +132,10 @@ export function runPlan({ problem, packed, caps }: PlanContext, plan: Plan): voi
     } else if (step.shader === 'quantize-rows') {
       must(!problem.xDigits, 'quantize-rows: x came quantized');
       must(step.params.DIGITS === digits && step.params.BITS === bits, 'quantize-rows: codes for another kernel');
-      must(u.spans === blocksOf(k) && invocations(step) >= u.m! * u.spans, 'quantize-rows: too few workgroups');
+      must(u.blocks === blocksOf(k) && invocations(step) >= u.m! * u.blocks, 'quantize-rows: too few workgroups');
       codeBlocks.clear(); // a new chunk of rows
       for (let i = 0; i < u.m!; i++)
-        for (let span = 0; span < u.spans; span++) {
+        for (let span = 0; span < u.blocks; span++) {
           const owners = new Set<string>();
           for (let j = 32 * span; j < Math.min(32 * (span + 1), 4 * u.x_pitch!); j++) {
             const tag = tagOfX(step, 4 * (u.x_base! + i * u.x_pitch!) + j);
@@ -163,12 +163,12 @@ export function runPlan({ problem, packed, caps }: PlanContext, plan: Plan): voi
       sums.clear();
     } else if (step.shader === 'sum-rows') {
       xSums.clear();
-      must(invocations(step) >= u.m! * u.spans!, 'sum-rows: too few workgroups');
-      for (let i = 0; i < u.m! * u.spans!; i++) {
-        const row = 4 * (u.x_base! + Math.floor(i / u.spans!) * u.x_pitch!);
-        const firstK = 4 * u.span_quads! * (i % u.spans!);
-        const lastK = Math.min(firstK + 4 * u.span_quads! - 1, 4 * u.x_pitch! - 1);
-        must(lastK >= firstK && (i % u.spans! < u.spans! - 1 || lastK >= k - 1), 'sum-rows: spans are not k');
+      must(invocations(step) >= u.m! * u.blocks!, 'sum-rows: too few workgroups');
+      for (let i = 0; i < u.m! * u.blocks!; i++) {
+        const row = 4 * (u.x_base! + Math.floor(i / u.blocks!) * u.x_pitch!);
+        const firstK = 4 * u.block_vec4s! * (i % u.blocks!);
+        const lastK = Math.min(firstK + 4 * u.block_vec4s! - 1, 4 * u.x_pitch! - 1);
+        must(lastK >= firstK && (i % u.blocks! < u.blocks! - 1 || lastK >= k - 1), 'sum-rows: spans are not k');
         const inRows = step.bindings.x!.buffer === 'rows';
         const at = absolute(step, 'x', row + firstK, inRows ? 32 : xBits);
         absolute(step, 'x', row + lastK, inRows ? 32 : xBits);
@@ -301,7 +301,7 @@ export function runLoad(
       const [, kind, number] = /^(scale|offset|columnBias)(\d*)$/.exec(out.buffer)!;
       const [columns, name] = columnsOf[kind!]!;
       const slab = kind === 'columnBias' ? { begin: 0, count: n, quads: Math.ceil(n / 4) } : packed.slabs[Number(number)]!;
-      const perWord = step.params.PACKED === 1 ? 2 : 1;
+      const perWord = step.params.SIXTEEN === 1 ? 2 : 1;
       must(
         u.out_pitch! * perWord === 4 * slab.quads && u.out_count === u.out_pitch && u.n === slab.count,
         `${out.buffer}: rows of ${u.out_pitch}`,
@@ -325,9 +325,9 @@ export function runLoad(
       must(step.shader === 'repack-quant', `${step.shader} loads nothing`);
       must(invocations(step) >= n, 'repack-quant: too few workgroups');
       for (let c = 0; c < n; c++) {
-        const scale = absolute(step, 'scale', u.scale_base! + c * u.stride!, step.params.PACKED === 1 ? 64 : 32);
+        const scale = absolute(step, 'scale', u.scale_base! + c * u.stride!, step.params.SOURCE === 4 ? 64 : 32);
         must(scale === views.quantScale!.offset + c * operands.quant!.stride, `quantScale ${c} is read at ${scale}`);
-        if (step.params.OFFSET === 1) {
+        if (step.params.QUANT_OFFSET === 1) {
           const offset = absolute(step, 'offset', u.offset_base! + c * u.stride!, 32);
           must(offset === views.quantOffset!.offset + c * operands.quant!.stride, `quantOffset ${c} is read at ${offset}`);
         }

@@ -151,10 +151,10 @@ describe('the choice', () => {
     const of = (m: number, change: Partial<Caps> = {}, dtype: ProblemSpec['dtype'] = 'float16') => {
       const { kernel, params, why } = plan({ m, ...SHAPE, dtype }, { ...MATRIX_GPU, ...change });
       const { M_SIZE, N_SIZE, K_SIZE, LANES } = params;
-      return { tile: kernel === 'matmul-matrix' ? [M_SIZE, N_SIZE, K_SIZE, LANES] : kernel, why: why.join('\n') };
+      return { tile: kernel === 'matmul-subgroup-matrix' ? [M_SIZE, N_SIZE, K_SIZE, LANES] : kernel, why: why.join('\n') };
     };
     expect([1, 16, 31].map((m) => of(m).tile)).toEqual(['matmul-decode', 'matmul-prefill', 'matmul-prefill']);
-    expect(of(31).why).toMatch(/not matmul-matrix: rows 31: below 32/);
+    expect(of(31).why).toMatch(/not matmul-subgroup-matrix: rows 31: below 32/);
     expect([32, 512].map((m) => of(m).tile)).toEqual([
       [16, 16, 16, 128],
       [16, 16, 16, 128],
@@ -176,20 +176,20 @@ describe('the choice', () => {
     for (const [change, dtype, reason] of refused) {
       const { tile, why } = of(64, change, dtype);
       expect([tile, why]).not.toContainEqual(expect.any(Array));
-      expect(why).toMatch(new RegExp(`not matmul-matrix: .*${reason.source}`));
+      expect(why).toMatch(new RegExp(`not matmul-subgroup-matrix: .*${reason.source}`));
     }
     // Forced, it says the same.
-    const { message } = refusal(() => plan({ m: 64, ...SHAPE, dtype: 'float16' }, GPU, { kernel: 'matmul-matrix' }));
-    expect(message).toMatch(/matmul-matrix: needs subgroup matrices f16 16×16×16 to f32, the device has none$/);
-    const wrong = refusal(() => plan({ m: 64, ...SHAPE }, MATRIX_GPU, { kernel: 'matmul-matrix' }));
-    expect(wrong.message).toMatch(/matmul-matrix: needs a float16 x, got float32$/);
+    const { message } = refusal(() => plan({ m: 64, ...SHAPE, dtype: 'float16' }, GPU, { kernel: 'matmul-subgroup-matrix' }));
+    expect(message).toMatch(/matmul-subgroup-matrix: needs subgroup matrices f16 16×16×16 to f32, the device has none$/);
+    const wrong = refusal(() => plan({ m: 64, ...SHAPE }, MATRIX_GPU, { kernel: 'matmul-subgroup-matrix' }));
+    expect(wrong.message).toMatch(/matmul-subgroup-matrix: needs a float16 x, got float32$/);
   });
 
   test('says why, and why not the ones before', () => {
     const { why } = plan({ m: 128, ...SHAPE }, { ...GPU, lanes: 1 });
     expect(why[0]).toMatch(/^matmul-prefill: .*128/);
     const refused = why.slice(1).map((reason) => /^not ([\w-]+): (.+)$/.exec(reason)?.slice(1) ?? reason);
-    expect(refused.map(([name]) => name)).toEqual(['matmul-dot4', 'matmul-subgroup', 'matmul-decode', 'matmul-matrix']);
+    expect(refused.map(([name]) => name)).toEqual(['matmul-dot4', 'matmul-subgroup', 'matmul-decode', 'matmul-subgroup-matrix']);
     for (const [, reason] of refused) expect(reason!.length).toBeGreaterThan(10);
     expect(plan({ m: 4, ...SHAPE }, { ...GPU, maxComputeWorkgroupStorageSize: 0 }).why.join('\n')).toMatch(
       /^not matmul-decode: no tile of 4 rows /m,
@@ -210,27 +210,27 @@ describe('imported weights', () => {
       }
   });
 
-  test('codebooks: one row in registers for few rows, tiles for more; matmul-table alone on a software adapter', () => {
+  test('codebooks: one row in registers for few rows, tiles for more; matmul-codebook alone on a software adapter', () => {
     const of = (m: number, caps: Caps) => {
       const { kernel, params, main } = plan({ m, ...SHAPE, codebook: true, group: 64 }, caps);
-      expect([params.TABLE, main.bindings.codebook]).toEqual([1, { buffer: 'codebook', offset: 0, size: 64 }]);
+      expect([params.CODEBOOK, main.bindings.codebook]).toEqual([1, { buffer: 'codebook', offset: 0, size: 64 }]);
       return `${kernel} ${params.ROWS}`;
     };
-    const few = [1, 2, 4, 8].map((rows) => `matmul-table ${rows}`);
+    const few = [1, 2, 4, 8].map((rows) => `matmul-codebook ${rows}`);
     for (const caps of GPUS.slice(0, 3)) {
       expect([1, 2, 3, 8].map((m) => of(m, caps))).toEqual(few);
       expect([9, 17, 40].map((m) => of(m, caps))).toEqual(['matmul-tiled 1', 'matmul-tiled 2', 'matmul-tiled 4']);
     }
-    // The table takes the last bytes of a tile of 4 rows.
+    // The codebook takes the last bytes of a tile of 4 rows.
     expect([9, 17, 40].map((m) => of(m, LEAST))).toEqual(['matmul-tiled 1', 'matmul-tiled 2', 'matmul-tiled 2']);
     for (const caps of GPUS.slice(4)) expect([1, 2, 3, 128].map((m) => of(m, caps))).toEqual(few);
     for (const { name } of kernels)
-      if (!['matmul-table', 'matmul-tiled', 'matmul-plain'].includes(name)) {
+      if (!['matmul-codebook', 'matmul-tiled', 'matmul-plain'].includes(name)) {
         const caps = { ...(name === 'matmul-subgroup' ? SWIFTSHADER : MATRIX_GPU) };
         const spec = { m: 40, ...SHAPE, dtype: 'float16', innerPrecise: 1, codebook: true } as const;
         expect(refusal(() => plan(spec, caps, { kernel: name })).message).toContain('codes are indices of a codebook');
       }
-    expect(refusal(() => plan({ m: 1, ...SHAPE }, GPU, { kernel: 'matmul-table' })).message).toContain('codes are numbers');
+    expect(refusal(() => plan({ m: 1, ...SHAPE }, GPU, { kernel: 'matmul-codebook' })).message).toContain('codes are numbers');
   });
 
   test('groups of any whole words are for some kernel other than matmul-plain, on every kind of device', () => {
@@ -245,7 +245,7 @@ describe('imported weights', () => {
     expect(plan({ m: 1, ...SHAPE, group: 16, offset: true }, GPU).kernel).toBe('matmul-decode');
     const refused: readonly (readonly [string, Caps])[] = [
       ['matmul-dot4', GPU],
-      ['matmul-matrix', MATRIX_GPU],
+      ['matmul-subgroup-matrix', MATRIX_GPU],
       ['matmul-subgroup', LAVAPIPE],
     ];
     for (const [kernel, caps] of refused) {
@@ -258,9 +258,9 @@ describe('imported weights', () => {
 
   test('matmul-decode has no more words in flight than a group has', () => {
     const trick = (group: number, bits: 4 | 8) => plan({ m: 1, ...SHAPE, dtype: 'float16', group, bits }, GPU).params;
-    expect(trick(16, 4)).toMatchObject({ TRICK: 0, STEP: 2 });
-    expect(trick(16, 8)).toMatchObject({ TRICK: 1, STEP: 4 });
-    expect(trick(32, 4)).toMatchObject({ TRICK: 1, STEP: 4 });
+    expect(trick(16, 4)).toMatchObject({ TRICK: 0, UNROLL: 2 });
+    expect(trick(16, 8)).toMatchObject({ TRICK: 1, UNROLL: 4 });
+    expect(trick(32, 4)).toMatchObject({ TRICK: 1, UNROLL: 4 });
   });
 
   test('sums of x go over what groups are whole runs of', () => {
@@ -268,11 +268,11 @@ describe('imported weights', () => {
       const { dispatches } = plan({ m: 2, n: 64, k: 480, group, bits, offset: true }, GPU);
       return dispatches.find(({ shader }) => shader === 'sum-rows')!.uniforms;
     };
-    expect(span(0, 4)).toMatchObject({ spans: 15, span_quads: 8 });
-    expect(span(96, 4)).toMatchObject({ spans: 15, span_quads: 8 });
-    expect(span(48, 4)).toMatchObject({ spans: 30, span_quads: 4 });
-    expect(span(40, 4)).toMatchObject({ spans: 60, span_quads: 2 });
-    expect(span(20, 8)).toMatchObject({ spans: 120, span_quads: 1 });
+    expect(span(0, 4)).toMatchObject({ blocks: 15, block_vec4s: 8 });
+    expect(span(96, 4)).toMatchObject({ blocks: 15, block_vec4s: 8 });
+    expect(span(48, 4)).toMatchObject({ blocks: 30, block_vec4s: 4 });
+    expect(span(40, 4)).toMatchObject({ blocks: 60, block_vec4s: 2 });
+    expect(span(20, 8)).toMatchObject({ blocks: 120, block_vec4s: 1 });
   });
 
   test('inputs in another order are gathered, by the layer’s own permutation', () => {
@@ -341,7 +341,7 @@ describe('force', () => {
     for (const { name, tiles } of kernels)
       for (const tile of tiles) {
         const caps = { ...(name === 'matmul-subgroup' ? SWIFTSHADER : MATRIX_GPU), lanes: 1 };
-        const spec = { m: 3, ...SHAPE, dtype: 'float16', innerPrecise: 1, codebook: name === 'matmul-table' } as const;
+        const spec = { m: 3, ...SHAPE, dtype: 'float16', innerPrecise: 1, codebook: name === 'matmul-codebook' } as const;
         const forced = plan(spec, caps, { kernel: name, tile });
         expect(forced.kernel).toBe(name);
         expect(forced.params).toMatchObject(tile);
@@ -497,13 +497,13 @@ describe('plans', () => {
     }));
   /** Those that a kernel is for. */
   const forKernel = (kernel: string, spec: ProblemSpec): ProblemSpec => {
-    const spans = ['matmul-dot4', 'matmul-matrix', 'matmul-subgroup'].includes(kernel);
-    const indices = kernel === 'matmul-table' || (['matmul-plain', 'matmul-tiled'].includes(kernel) && spec.codebook === true);
+    const spans = ['matmul-dot4', 'matmul-subgroup-matrix', 'matmul-subgroup'].includes(kernel);
+    const indices = kernel === 'matmul-codebook' || (['matmul-plain', 'matmul-tiled'].includes(kernel) && spec.codebook === true);
     return {
       ...spec,
       // An x that came quantized is for the kernel that reads codes, and for layers that take its inputs in their order.
       ...(kernel === 'matmul-dot4' ? { innerPrecise: 1, ...(spec.permuted && { xDigits: undefined }) } : { xDigits: undefined }),
-      ...(kernel === 'matmul-matrix' && { dtype: 'float16' }),
+      ...(kernel === 'matmul-subgroup-matrix' && { dtype: 'float16' }),
       ...(spans && spec.group && { group: spec.k > 32 ? 32 : 0 }),
       ...(indices ? { codebook: true, bits: 4, offset: false, minimum: false } : { codebook: false }),
     };

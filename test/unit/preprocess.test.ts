@@ -130,6 +130,12 @@ describe('#if', () => {
     ['3 == 3 == 1', true],
     ['2 != 3 != 0', true],
     ['( ( 1 ) )', true],
+    ['2 + 3 * 4 == 14', true], // * before +
+    ['7 - 2 - 1 == 4', true], // from the left
+    ['8 / 2 / 2 == 2', true],
+    ['1 + 1 < 2', false], // + before <
+    ['0 < 1 - 1 + 1', true],
+    ['A_2/A-1==3', true],
     ['A == 4', true],
     ['A_2 == 16', true],
     ['A < A_2 && A_2 > 15', true],
@@ -230,6 +236,14 @@ describe('#repeat', () => {
     expect(words).toEqual(['same', 'other', 'other', 'same']);
   });
 
+  test('a count of + - * / and params', () => {
+    const times = (count: string, BITS: number): number =>
+      lines(['#param BITS 2 4 8', `#repeat i ${count}`, 'x', '#end'], { BITS }).filter((line) => line === 'x').length;
+    expect([2, 4, 8].map((BITS) => times('8 / BITS', BITS))).toEqual([4, 2, 1]);
+    expect([2, 4, 8].map((BITS) => times('32 / BITS - 1', BITS))).toEqual([15, 7, 3]);
+    expect([2, 4, 8].map((BITS) => times('BITS + 1 // a comment', BITS))).toEqual([3, 5, 9]);
+  });
+
   test('zero times, or in a branch not taken, is nothing', () => {
     expect(lines(['a', '#repeat i 0', 'b', '#end', '#if 0', '#repeat i 2', 'b', '#end', '#endif', 'c'])).toEqual(['a', 'c', '']);
   });
@@ -251,6 +265,8 @@ describe('#repeat', () => {
     [['#repeat N 2', '#end'], "1: #repeat needs a snake_case name and a count, got 'N 2'"],
     [['#repeat i 2', '#repeat i 2', '#end', '#end'], '2: #repeat i: the name is taken'],
     [['#repeat i M', '#end'], '1: M is not a declared param'],
+    [['#repeat i 1 - 2', '#end'], "1: #repeat i: '1 - 2' is -1"],
+    [['#repeat i 1 / 2', '#end'], "1: '1 / 2' is no whole number"],
     [['#repeat i 1', '#if 1', '#end', '#endif'], '2: #if without #endif'],
     [['#if 1', '#repeat i 1', '#endif', '#end'], '3: #endif without #if'],
     [['#repeat i 1', '#end', '#if i', '#endif'], '3: i is not a declared param'],
@@ -299,7 +315,14 @@ describe('errors cite shaders/file:line', () => {
     ['a number with a suffix', ['#if 4u', '#endif'], {}, "shaders/main.wgsl:1: unexpected 'u' in '4u'"],
     ['a ) too many', ['#if (1))', '#endif'], {}, "shaders/main.wgsl:1: unexpected ')' in '(1))'"],
     ['a ) too few', ['#if (1', '#endif'], {}, "shaders/main.wgsl:1: '(1' lacks a )"],
-    ['an unknown operator', ['#if 1 + 1', '#endif'], {}, "shaders/main.wgsl:1: unexpected '+' in '1 + 1'"],
+    ['an unknown operator', ['#if 1 % 1', '#endif'], {}, "shaders/main.wgsl:1: unexpected '%' in '1 % 1'"],
+    [
+      'a division with a rest',
+      ['#param BITS 3', '', '#if 8 / BITS', '#endif'],
+      { BITS: 3 },
+      "shaders/main.wgsl:3: '8 / BITS' is no whole number",
+    ],
+    ['a division by 0', ['#if 1 / 0', '#endif'], {}, "shaders/main.wgsl:1: '1 / 0' is no whole number"],
     ['a single =', ['#if 1 = 1', '#endif'], {}, "shaders/main.wgsl:1: unexpected '=' in '1 = 1'"],
     ['an operator first', ['#if == 1', '#endif'], {}, "shaders/main.wgsl:1: unexpected '==' in '== 1'"],
   ];

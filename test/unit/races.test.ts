@@ -48,7 +48,7 @@ function run(code: string, params: Params, words: number): RaceDetectionResult &
     5: new ArrayBuffer(quads * 16),
     7: new ArrayBuffer(M * N * 4),
     8: new ArrayBuffer(M * Math.ceil(k / 32) * 8),
-    ...(params.TABLE === 1 && { 9: new ArrayBuffer(64) }),
+    ...(params.CODEBOOK === 1 && { 9: new ArrayBuffer(64) }),
   };
   return { ...detectRaces(readable(code), 'main', [1, 1, 1], { 0: buffers }), accesses };
 }
@@ -75,11 +75,11 @@ const slots = (accesses: readonly Access[], buffer: string, kind: string): numbe
 
 /** In `npm run test:all` each of a kernel's tiles below, else the first. */
 const some = <T>(list: readonly T[]): readonly T[] => (whole ? list : list.slice(0, 1));
-const F32 = { X: 0, SCALE: 0, OFFSET: 1, TABLE: 0, READ: 4, Y: 0 };
+const F32 = { X: 0, SCALE: 0, OFFSET: 1, CODEBOOK: 0, READ: 4, Y: 0 };
 describe.each(
   some([
-    { ...F32, BITS: 4, ROWS: 1, LANES: 32, SLICES: 8, STEP: 2, TRICK: 0 },
-    { ...F32, BITS: 8, ROWS: 4, LANES: 64, SLICES: 4, STEP: 2, TRICK: 1 },
+    { ...F32, BITS: 4, ROWS: 1, LANES: 32, SLICES: 8, UNROLL: 2, TRICK: 0 },
+    { ...F32, BITS: 8, ROWS: 4, LANES: 64, SLICES: 4, UNROLL: 2, TRICK: 1 },
   ]),
 )('matmul-decode BITS=$BITS ROWS=$ROWS SLICES=$SLICES', (params) => {
   const { ROWS, LANES, SLICES } = params;
@@ -138,29 +138,29 @@ describe.each(
   });
 
   test('has one if rows of x overlap', () => {
-    expect(raced(run(replaced(code, 'return row * STEP_QUADS + ', 'return row * 3u + '), params, words))).toEqual(['x_tile']);
+    expect(raced(run(replaced(code, 'return row * TILE_VEC4S + ', 'return row * 3u + '), params, words))).toEqual(['x_tile']);
   });
 });
 
 describe.each([
-  { kernel: 'matmul-table', barriers: 1, own: { ROWS: 2, LANES: 64, TRICK: 0 } },
+  { kernel: 'matmul-codebook', barriers: 1, own: { ROWS: 2, LANES: 64, TRICK: 0 } },
   { kernel: 'matmul-plain', barriers: 1, own: {} },
   { kernel: 'matmul-tiled', barriers: 3, own: { ROWS: 1 } },
-])('$kernel with a table', ({ kernel, barriers, own }) => {
-  const params: Params = { ...F32, BITS: 4, OFFSET: 0, TABLE: 1, ...own };
+])('$kernel with a codebook', ({ kernel, barriers, own }) => {
+  const params: Params = { ...F32, BITS: 4, OFFSET: 0, CODEBOOK: 1, ...own };
   const { code } = variantText(kernel, params);
 
-  test('has no race: 16 lanes fill the table before anyone reads it', () => {
+  test('has no race: 16 lanes load the codebook before anyone reads it', () => {
     const { races, errors, accesses } = run(code, params, 4);
     expect({ races, errors }).toEqual({ races: [], errors: [] });
-    const touched = accesses.filter(({ buffer, kind }) => buffer === 'table' && kind === 'write').map(({ byte }) => byte / 4);
+    const touched = accesses.filter(({ buffer, kind }) => buffer === 'codebook_values' && kind === 'write').map(({ byte }) => byte / 4);
     expect(touched.sort((a, b) => a - b)).toEqual(Array.from({ length: 16 }, (_, i) => i));
-    expect(accesses.some(({ buffer, kind }) => buffer === 'table' && kind === 'read')).toBe(true);
+    expect(accesses.some(({ buffer, kind }) => buffer === 'codebook_values' && kind === 'read')).toBe(true);
   });
 
   test('has one without its barrier', () => {
     const texts = withoutEach(code);
     expect(texts).toHaveLength(barriers);
-    expect(raced(run(texts[0]!, params, 4))).toEqual(['table']);
+    expect(raced(run(texts[0]!, params, 4))).toEqual(['codebook_values']);
   });
 });

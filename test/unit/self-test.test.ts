@@ -15,7 +15,7 @@ import { checkBindings } from '../support/simulate.js';
 
 const trialOf = (kernel: string, params: object): Trial => makeTrial({ kernel, params: params as Record<string, number> }, GPU)!;
 const plain = (change: object = {}): Trial =>
-  trialOf('matmul-plain', { BITS: 4, X: 0, SCALE: 0, READ: 4, OFFSET: 1, TABLE: 0, Y: 0, ...change });
+  trialOf('matmul-plain', { BITS: 4, X: 0, SCALE: 0, READ: 4, OFFSET: 1, CODEBOOK: 0, Y: 0, ...change });
 
 describe.each(kernels.map((kernel) => [kernel.name, kernel] as const))('%s', (_, kernel) => {
   /** A device with every kind of subgroup matrix that the kernel's tiles name. */
@@ -32,7 +32,7 @@ describe.each(kernels.map((kernel) => [kernel.name, kernel] as const))('%s', (_,
   /** Would the kernel take an ordinary problem with these params? */
   const takes = (params: Params): boolean => {
     const dtype = (['float32', 'float16', 'float16', 'bfloat16'] as const)[params.X!]!;
-    const { problem } = problemOf({ m: 64, n: 256, k: 512, bits: params.BITS as 4 | 8, dtype, group: 64, codebook: params.TABLE === 1 });
+    const { problem } = problemOf({ m: 64, n: 256, k: 512, bits: params.BITS as 4 | 8, dtype, group: 64, codebook: params.CODEBOOK === 1 });
     return (
       typeof kernel.fit({ ...problem, innerPrecise: 1 }, params.X === 2 ? { ...ALL, f16: false } : ALL, tileOf(kernel, params)!) !==
       'string'
@@ -60,13 +60,13 @@ describe.each(kernels.map((kernel) => [kernel.name, kernel] as const))('%s', (_,
 });
 
 test('the sums are the reference’s, exactly, and small enough to be exact in float32 in any order', () => {
-  const numbers = [4, 8].flatMap((BITS) => [0, 1, 2].map((OFFSET) => ({ BITS, OFFSET, TABLE: 0 })));
-  for (const meaning of [...numbers, { BITS: 4, OFFSET: 0, TABLE: 1 }])
+  const numbers = [4, 8].flatMap((BITS) => [0, 1, 2].map((OFFSET) => ({ BITS, OFFSET, CODEBOOK: 0 })));
+  for (const meaning of [...numbers, { BITS: 4, OFFSET: 0, CODEBOOK: 1 }])
     for (const { problem } of [plain(meaning), trialOf('matmul-tiled', { ...meaning, X: 0, SCALE: 0, READ: 4, Y: 0, ROWS: 4 })]) {
       const { exact } = referenceOf(problem, PRECISE);
       expect(exactSums(problem)).toEqual(exact);
       expect(Math.max(...exact.map(Math.abs))).toBeLessThan(65504);
-      // Σ |x| · (code + |offset - zero|), with what an exponent trick adds to a code, in steps of a quarter. The values of a table are
+      // Σ |x| · (code + |offset - zero|), with what an exponent trick adds to a code, in steps of a quarter. The values of a codebook are
       // halves of numbers below 9.
       const { k } = problem.weights;
       const longest = k * 0.125 * 127 + k * 3;
@@ -116,10 +116,10 @@ describe('a fault', () => {
   test('a name that is no matmul kernel’s has no trial', () => {
     expect(makeTrial({ kernel: 'repack', params: { BITS: 4, NZ: 0 } }, GPU)).toBeUndefined();
     expect(
-      makeTrial({ kernel: 'matmul-tiled', params: { BITS: 4, X: 0, SCALE: 0, READ: 4, OFFSET: 0, TABLE: 0, Y: 0, ROWS: 3 } }, GPU),
+      makeTrial({ kernel: 'matmul-tiled', params: { BITS: 4, X: 0, SCALE: 0, READ: 4, OFFSET: 0, CODEBOOK: 0, Y: 0, ROWS: 3 } }, GPU),
     ).toBeUndefined();
     expect(
-      makeTrial({ kernel: 'matmul-plain', params: { BITS: 4, X: 9, SCALE: 0, READ: 4, OFFSET: 0, TABLE: 0, Y: 0 } }, GPU),
+      makeTrial({ kernel: 'matmul-plain', params: { BITS: 4, X: 9, SCALE: 0, READ: 4, OFFSET: 0, CODEBOOK: 0, Y: 0 } }, GPU),
     ).toBeUndefined();
   });
 });

@@ -135,6 +135,8 @@ describe('a plan', () => {
     const own = idOf(plan(3, GPU, {}));
     for (const one of [
       entry('matmul-magic', {}),
+      entry('matmul-table', { ROWS: 1, LANES: 64, TRICK: 0 }), // today matmul-codebook
+      entry('matmul-decode', { ROWS: 4, LANES: 64, SLICES: 4, STEP: 1, TRICK: 0 }), // today UNROLL
       entry('matmul-tiled', { ROWS: 3 }),
       entry('matmul-rows', { ROWS: 8, LOADS: 4, LANES: 64 }),
     ])
@@ -192,6 +194,23 @@ describe('what is kept', () => {
       expect(storeKey('mesa llvmpipe')).toBe(key);
     } finally {
       texts['lib/weights.wgsl'] = before;
+    }
+    // A file or a tile under another name: what was stored for the old one is never met.
+    delete texts['lib/weights.wgsl'];
+    texts['lib/codes.wgsl'] = before;
+    try {
+      expect(storeKey('mesa llvmpipe')).not.toBe(key);
+    } finally {
+      delete texts['lib/codes.wgsl'];
+      texts['lib/weights.wgsl'] = before;
+    }
+    const [kernel] = kernels as unknown as [{ tiles: unknown }];
+    const { tiles } = kernel;
+    kernel.tiles = [{ OTHER: 1 }];
+    try {
+      expect(storeKey('mesa llvmpipe')).not.toBe(key);
+    } finally {
+      kernel.tiles = tiles;
     }
     expect(storeKey('mesa llvmpipe')).toBe(key);
   });

@@ -14,6 +14,7 @@ import { quantizeSteps } from '../../src/plan/quantize-steps.js';
 import { quantizeAll } from '../../src/plan/x-steps.js';
 import type { View } from '../../src/problem/view.js';
 import { checkForm } from '../../src/quantize/options.js';
+import { preprocess } from '../../src/wgsl/preprocess.js';
 import { sources } from '../../src/wgsl/sources.js';
 import { shownVariants } from '../cases/variants.js';
 import { GPU, LAVAPIPE, LEAST, MATRIX_GPU, type ProblemSpec, problemOf, readable, SWIFTSHADER, variantText } from '../support/problems.js';
@@ -98,6 +99,51 @@ test('every legal value of every #param is used by some variant shown', { timeou
   );
   expect(declared.length).toBeGreaterThan(30);
   expect(declared.filter(([file, pair]) => !used.get(file)?.has(pair)).map((found) => found.join(': '))).toEqual([]);
+});
+
+test('an #if that asks for one of several values has them all, and a last #else that is an #error', () => {
+  // A param of two values may say one and mean the other by #else, but a width of today is one of several tomorrow.
+  const declared = Object.values(sources).flatMap((text) => [...text.matchAll(/^#param (\w+) ([\d ]+)/gm)]);
+  const wide = declared.filter(([, name, values]) => values!.trim().split(' ').length > 2 || ['BITS', 'READ', 'WIDTH'].includes(name!));
+  const several = [...new Set(wide.map(([, name]) => name!))];
+  expect(several).toEqual(expect.arrayContaining(['BITS', 'READ', 'WIDTH', 'X', 'Y', 'SCALE', 'OFFSET', 'SOURCE', 'W', 'NZ']));
+  const asks = new RegExp(`\\b(${several.join('|')}) *[=!]=`);
+  const faults: string[] = [];
+  let asked = 0;
+  for (const [file, text] of Object.entries(sources)) {
+    const lines = text.split('\n');
+    const open: boolean[] = []; // does the chain ask for such a value?
+    for (const [i, line] of lines.entries()) {
+      if (/^\s*#if\b/.test(line)) open.push(asks.test(line));
+      if (/^\s*#elif\b/.test(line)) open.push(open.pop()! || asks.test(line));
+      if (/^\s*#endif\b/.test(line)) open.pop();
+      if (!/^\s*#else\b/.test(line) || !open.at(-1)) continue;
+      asked++;
+      if (!/^\s*#error\b/.test(lines[i + 1]!)) faults.push(`shaders/${file}:${i + 1}`);
+    }
+  }
+  expect(faults).toEqual([]);
+  expect(asked).toBeGreaterThan(20);
+});
+
+test('codes of a width that no kernel knows are an error where the text asks for the width', () => {
+  const wider = Object.fromEntries(
+    Object.entries(sources).map(([file, text]) => [file, text.replace('#param BITS 4 8', '#param BITS 2 4 8')]),
+  );
+  const taken = new Set<string>();
+  for (const { shader, params } of variants) {
+    if (params.BITS === undefined) continue;
+    try {
+      const { places } = preprocess(wider, `${shader.name}.wgsl`, { ...params, BITS: 2 });
+      taken.add(shader.name);
+      for (const file of new Set(places.map((place) => place.file)))
+        if (params.CODEBOOK !== 0 || file !== 'lib/codebook.wgsl') expect(sources[file], file).not.toMatch(/^\s*#(if|elif).*\bBITS\b/m);
+    } catch (error) {
+      expect(String(error)).toMatch(/shaders\/\S+:\d+: .*BITS must be/);
+    }
+  }
+  // What these do with a code goes by arithmetic.
+  expect([...taken].sort()).toEqual(['matmul-plain', 'matmul-subgroup-matrix', 'matmul-tiled', 'quantize-weights', 'repack']);
 });
 
 /** What a kernel would run, asked for by name; nothing where the device has not what it takes. */
@@ -238,7 +284,7 @@ describe('what planning and loading ask for', () => {
 
   test('reaches every combination of operands', { timeout: 60_000 }, () => {
     const operands = (params: Dispatch['params']): string =>
-      ['BITS', 'X', 'SCALE', 'OFFSET', 'TABLE', 'Y'].map((name) => `${name}=${params[name]}`).join(' ');
+      ['BITS', 'X', 'SCALE', 'OFFSET', 'CODEBOOK', 'Y'].map((name) => `${name}=${params[name]}`).join(' ');
     const isKernel = (name: string): boolean => kernels.some((kernel) => kernel.name === name);
     const asked = new Set(dispatches.filter((step) => isKernel(step.shader)).map((step) => operands(step.params)));
     const all = new Set(variants.filter(({ shader }) => isKernel(shader.name)).map(({ params }) => operands(params)));

@@ -44,7 +44,7 @@ export function Form() {
           options={[
             { value: 'number', label: 'a number' },
             { value: 'minimum', label: 'a number above a minimum (GGUF)' },
-            { value: 'table', label: 'an index of 16 values (NF4)' },
+            { value: 'codebook', label: 'an index of 16 values (NF4)' },
           ]}
           {...shared}
         />

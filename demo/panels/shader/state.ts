@@ -28,7 +28,7 @@ export const product = {
 };
 /** What only this panel has. */
 export const more = {
-  codes: urlSignal('shader.codes', choice<ShaderChoice['codes']>('number', ['number', 'minimum', 'table'])),
+  codes: urlSignal('shader.codes', choice<ShaderChoice['codes']>('number', ['number', 'minimum', 'codebook'])),
   transposed: urlSignal('shader.xt', flag(false)),
   permuted: urlSignal('shader.order', flag(false)),
 };

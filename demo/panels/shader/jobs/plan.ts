@@ -35,7 +35,7 @@ export interface ShaderChoice {
   readonly int8Offset: boolean;
   readonly precise: 0 | 1;
   /** What a code means: a number less the code of weight 0, a number above a minimum, or an index of 16 values. */
-  readonly codes: 'number' | 'minimum' | 'table';
+  readonly codes: 'number' | 'minimum' | 'codebook';
   /** x is stored the other way round. */
   readonly transposed: boolean;
   /** Inputs are in another order in the weights than in x. */
@@ -130,7 +130,7 @@ function problemOf(choice: ShaderChoice) {
   const views = viewsOf(choice, imported);
   const checked = checkWeights(spec, views);
   const shift = codes === 'minimum' ? 'minimum' : codes === 'number' && offset ? 'offset' : 'none';
-  const operands: Operands = imported ? { ...checked, bits, shift, codebook: codes === 'table', permuted } : checked;
+  const operands: Operands = imported ? { ...checked, bits, shift, codebook: codes === 'codebook', permuted } : checked;
   const x = choice.transposed ? { ...view([m, k], dtype), strides: [1, m] } : view([m, k], dtype);
   const problem = makeProblem({ spec, weights: operands }, { m, x: checkX(spec, x).view });
   return { problem, operands, views, imported };

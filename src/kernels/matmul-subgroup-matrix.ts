@@ -8,6 +8,8 @@ import { codebookRefused, groupsRefused, operandBindings, operandUniforms, withi
 export const MIN_MATRIX_ROWS = 32;
 const ROWS = 64;
 const QUADS = 16;
+/** k of a tile. */
+const TILE_K = 32;
 /** Subgroups that multiply, a strip of the tile each. */
 const STRIPS = 4;
 /** As in the shader: x and w [64][40] as f16, sums [64][68] as f32, and with an offset the sums of 64 rows of x. */
@@ -34,8 +36,8 @@ const show = ({ componentType, resultComponentType, M, N, K }: MatrixConfig): st
 /** Enough lanes for four subgroups, however large the device makes them; undefined if no tile has as many. */
 const lanesFor = (caps: Caps): number | undefined => LANES.find((lanes) => lanes >= STRIPS * caps.maxSubgroupSize);
 
-export const matmulMatrix: Kernel = {
-  name: 'matmul-matrix',
+export const matmulSubgroupMatrix: Kernel = {
+  name: 'matmul-subgroup-matrix',
   bindings: operandBindings,
   uniforms: operandUniforms,
   tiles: SIZES.flatMap((size) => LANES.map((lanes) => ({ ...size, LANES: lanes }))),
@@ -67,4 +69,5 @@ export const matmulMatrix: Kernel = {
       withinLimit('maxComputeWorkgroupStorageSize', WORKGROUP_BYTES, caps) ?? { rows: ROWS, quads: QUADS }
     );
   },
+  cost: ({ LANES, K_SIZE }) => ({ rows: ROWS / STRIPS, columns: (4 * QUADS * STRIPS) / LANES!, k: K_SIZE!, around: TILE_K }),
 };

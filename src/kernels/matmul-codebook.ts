@@ -1,16 +1,16 @@
 // Weights whose codes are indices of 16 values: few rows of x on a GPU, any number of them on a software adapter.
 import type { Kernel } from './kernel.js';
-import { operandBindings, operandUniforms, TABLE_BYTES, withinLimit } from './operands.js';
+import { CODEBOOK_BYTES, operandBindings, operandUniforms, withinLimit } from './operands.js';
 import { splitsOf } from './splits.js';
 
 /** With more rows, looking each code up once for a tile of matmul-tiled is cheaper. */
 const MAX_ROWS = 8;
 
-export const matmulTable: Kernel = {
-  name: 'matmul-table',
+export const matmulCodebook: Kernel = {
+  name: 'matmul-codebook',
   bindings: operandBindings,
   uniforms: operandUniforms,
-  table: 'only',
+  codebook: 'only',
   tiles: [1, 2, 4, 8].map((ROWS) => ({ ROWS, LANES: 64, TRICK: 0 })),
   choose(problem, caps) {
     if (!caps.software && problem.m > MAX_ROWS) return `rows ${problem.m}: codes are better looked up once for more than ${MAX_ROWS}`;
@@ -21,10 +21,11 @@ export const matmulTable: Kernel = {
     if (!problem.weights.codebook) return 'codes are numbers, no indices of a codebook';
     return (
       withinLimit('maxComputeInvocationsPerWorkgroup', tile.LANES!, caps) ??
-      withinLimit('maxComputeWorkgroupStorageSize', TABLE_BYTES, caps) ?? { rows: tile.ROWS!, quads: tile.LANES! }
+      withinLimit('maxComputeWorkgroupStorageSize', CODEBOOK_BYTES, caps) ?? { rows: tile.ROWS!, quads: tile.LANES! }
     );
   },
   // A software adapter gains nothing by more workgroups, and loses by adding their sums.
   splits: (problem, caps, tile) =>
     caps.software ? 1 : splitsOf(problem, caps, { rows: tile.ROWS!, quads: tile.LANES!, lanes: tile.LANES! }),
+  cost: ({ BITS, ROWS }) => ({ rows: ROWS!, columns: 4, k: 32 / BITS!, around: 32 }),
 };

@@ -1,12 +1,12 @@
 // y[m, n] = sum over groups g of scale[g, n] · (sum over k in g of x[m, k] · code[k, n] + zero[g, n] · sum over k in g of x[m, k]) + bias[n]
-// A workgroup makes 64 rows × 16 quads of y. Each of its first four subgroups multiplies a strip of 16 rows with subgroup matrices.
+// A workgroup makes TILE_M rows × TILE_QUADS quads of y. Each of its first four subgroups multiplies a strip of 16 rows with subgroup matrices.
 //
-// For many rows of a float16 x on a GPU with matrix units. x and the codes pass through workgroup memory as f16, STEP k at a time, and
+// For many rows of a float16 x on a GPU with matrix units. x and the codes pass through workgroup memory as f16, TILE_K k at a time, and
 // both are exact there: a code is an integer of at most 8 bits. A matrix unit multiplies them exactly and adds in f32; a group's sums
 // leave it for workgroup memory, where lanes scale and add them in f32 as the other kernels do. Scaling the weights before the product
 // would round each of them to f16. Without an offset the zero is taken from the codes, and there is no sum of x.
 // Strips, so that all lanes read w at addresses that compilers know: an unknown one costs a check and unaligned reads for each matrix.
-// Operands: lib/operands.wgsl, y: lib/result.wgsl. Any m, n, k; groups of whole STEPs. For Tint only.
+// Groups of whole TILE_Ks. For Tint only.
 
 enable f16;
 enable subgroups;
@@ -17,7 +17,8 @@ enable chromium_experimental_subgroup_matrix;
 #param K_SIZE 8 16 // columns of a matrix of x, rows of one of w
 #param LANES 128 256 // at least four of the largest subgroups
 
-#include "lib/operands.wgsl"
+#include "lib/scale.wgsl"
+#include "lib/float16.wgsl"
 #include "lib/formula.wgsl"
 #include "lib/result.wgsl"
 #include "lib/grid.wgsl"
@@ -26,32 +27,28 @@ alias Left = subgroup_matrix_left<f16, K_SIZE, M_SIZE>; // columns, rows
 alias Right = subgroup_matrix_right<f16, N_SIZE, K_SIZE>;
 alias Result = subgroup_matrix_result<f32, N_SIZE, M_SIZE>;
 
-const ROWS = 64u; // of the tile
-const QUADS = 16u; // of the tile
+const TILE_M = 64u; // of the tile
+const TILE_QUADS = 16u; // of the tile
 const STRIP = 16u; // rows of a subgroup
-const STEP = 32u; // k of a tile
-const FOURS = STEP / 4u; // vec4s of k in a tile
+const TILE_K = 32u; // k of a tile
+const TILE_VEC4S = TILE_K / 4u; // vec4s of k in a tile
 const DOWN = STRIP / M_SIZE; // matrices of a strip, along m
-const ACROSS = 4u * QUADS / N_SIZE; // and along n
-const PARTS = ROWS * QUADS / LANES; // quads of a lane, LANES / QUADS rows apart
+const ACROSS = 4u * TILE_QUADS / N_SIZE; // and along n
+const PARTS = TILE_M * TILE_QUADS / LANES; // quads of a lane, LANES / TILE_QUADS rows apart
 // Elements in a row of a tile and of sums: 16 bytes to spare, so that rows lie in different banks and stay aligned.
-const PITCH = STEP + 8u;
-const SUM_PITCH = 4u * QUADS + 4u;
+const PITCH = TILE_K + 8u;
+const SUM_PITCH = 4u * TILE_QUADS + 4u;
 
-var<workgroup> x_tile: array<f16, ROWS * PITCH>; // [row][k]
-var<workgroup> w_tile: array<f16, 4u * QUADS * PITCH>; // [column][k]: code + SHIFT
-var<workgroup> sums: array<f32, ROWS * SUM_PITCH>; // [row][column], of one group
+var<workgroup> x_tile: array<f16, TILE_M * PITCH>; // [row][k]
+var<workgroup> w_tile: array<f16, 4u * TILE_QUADS * PITCH>; // [column][k]: code + SHIFT
+var<workgroup> sums: array<f32, TILE_M * SUM_PITCH>; // [row][column], of one group
 #if OFFSET
-var<workgroup> x_sums: array<f32, ROWS>; // of one group
+var<workgroup> x_sums: array<f32, TILE_M>; // of one group
 const SHIFT = 0.0;
 const EMPTY = 0u;
 #else
 const SHIFT = -ZERO;
-#if BITS == 4
-const EMPTY = 0x88888888u;
-#else
-const EMPTY = 0x80808080u;
-#endif
+const EMPTY = (0xffffffffu / MASK.x) << (BITS - 1u); // every code is that of weight 0
 #endif
 
 // Four k of a row of x; 0 past the last word. Rows past the end repeat the last one and are not written.
@@ -72,7 +69,7 @@ fn w_words(word: u32, quad: u32) -> vec4<u32> {
 // Adds the tile's k to the sum of a row of x, or begins a new sum.
 fn add_x(row: u32, begins: bool) {
   var sum = select(x_sums[row], 0.0, begins);
-  for (var k = 0u; k < STEP; k++) {
+  for (var k = 0u; k < TILE_K; k++) {
     sum += f32(x_tile[row * PITCH + k]);
   }
   x_sums[row] = sum;
@@ -81,38 +78,36 @@ fn add_x(row: u32, begins: bool) {
 
 @compute @workgroup_size(LANES)
 fn main(
-  @builtin(workgroup_id) workgroup: vec3<u32>,
-  @builtin(num_workgroups) workgroups: vec3<u32>,
+  @builtin(workgroup_id) workgroup: vec3u,
+  @builtin(num_workgroups) workgroups: vec3u,
   @builtin(local_invocation_index) index: u32,
   @builtin(subgroup_id) subgroup: u32,
 ) {
   let tile = linear_index(workgroup, workgroups);
-  if (tile >= params.tiles) {
-    return;
-  }
-  let m = (tile / params.tiles_n) * ROWS;
-  let first_quad = (tile % params.tiles_n) * QUADS;
-  let quad = min(first_quad + index % QUADS, params.w_pitch - 1u);
+  if (tile >= params.tiles) { return; }
+  let m = (tile / params.tiles_n) * TILE_M;
+  let first_quad = (tile % params.tiles_n) * TILE_QUADS;
+  let quad = min(first_quad + index % TILE_QUADS, params.w_pitch - 1u);
   let strip = (subgroup % 4u) * STRIP; // compilers see that it is in range
   var products: array<Result, DOWN * ACROSS>;
   var total: array<vec4<f32>, PARTS>;
 
-  for (var word = 0u; word < params.words; word += STEP / CODES) {
-    for (var t = 0u; t < ROWS * FOURS / LANES; t++) {
-      let row = index / FOURS + t * (LANES / FOURS);
-      let values = x_values(m + row, word * CODES + 4u * (index % FOURS));
-      let at = row * PITCH + 4u * (index % FOURS);
+  for (var word = 0u; word < params.words; word += TILE_K / CODES) {
+    for (var t = 0u; t < TILE_M * TILE_VEC4S / LANES; t++) {
+      let row = index / TILE_VEC4S + t * (LANES / TILE_VEC4S);
+      let values = x_values(m + row, word * CODES + 4u * (index % TILE_VEC4S));
+      let at = row * PITCH + 4u * (index % TILE_VEC4S);
       x_tile[at] = values.x;
       x_tile[at + 1u] = values.y;
       x_tile[at + 2u] = values.z;
       x_tile[at + 3u] = values.w;
     }
-    if (index < FOURS * QUADS) {
-      let k = 4u * (index / QUADS);
+    if (index < TILE_VEC4S * TILE_QUADS) {
+      let k = 4u * (index / TILE_QUADS);
       let words = w_words(word + k / CODES, quad);
       for (var j = 0u; j < 4u; j++) {
         let values = vec4<f16>(code(words, k % CODES + j) + SHIFT);
-        let at = 4u * (index % QUADS) * PITCH + k + j;
+        let at = 4u * (index % TILE_QUADS) * PITCH + k + j;
         w_tile[at] = values.x;
         w_tile[at + PITCH] = values.y;
         w_tile[at + 2u * PITCH] = values.z;
@@ -121,15 +116,15 @@ fn main(
     }
     workgroupBarrier(); // both tiles are whole, and everyone has read the last group's sums, before anyone goes on
 
-    let next = word + STEP / CODES;
+    let next = word + TILE_K / CODES;
     let ends = next >= params.words || next % params.group_words == 0u;
 #if OFFSET
-    if (index < ROWS) {
+    if (index < TILE_M) {
       add_x(index, word % params.group_words == 0u);
     }
 #endif
     if (subgroup < 4u) {
-      for (var k = 0u; k < STEP; k += K_SIZE) {
+      for (var k = 0u; k < TILE_K; k += K_SIZE) {
         var left: array<Left, DOWN>;
         for (var r = 0u; r < DOWN; r++) {
           left[r] = subgroupMatrixLoad<Left, row_major>(&x_tile, (strip + r * M_SIZE) * PITCH + k, PITCH);
@@ -161,8 +156,8 @@ fn main(
       let zero = read_zero(group, quad);
 #endif
       for (var t = 0u; t < PARTS; t++) {
-        let row = index / QUADS + t * (LANES / QUADS);
-        let at = row * SUM_PITCH + 4u * (index % QUADS);
+        let row = index / TILE_QUADS + t * (LANES / TILE_QUADS);
+        let at = row * SUM_PITCH + 4u * (index % TILE_QUADS);
         let sum = vec4<f32>(sums[at], sums[at + 1u], sums[at + 2u], sums[at + 3u]);
 #if OFFSET
         total[t] += group_sum(sum, x_sums[row], s, zero);
@@ -175,15 +170,15 @@ fn main(
 
   var bad = 0u;
   for (var t = 0u; t < PARTS; t++) {
-    let row = m + t * (LANES / QUADS) + index / QUADS;
-    if (row < params.m && 4u * (first_quad + index % QUADS) < params.n) {
+    let row = m + t * (LANES / TILE_QUADS) + index / TILE_QUADS;
+    if (row < params.m && 4u * (first_quad + index % TILE_QUADS) < params.n) {
       write_quad(row, quad, total[t]);
       bad |= u32(any_nonfinite(total[t])) << t;
     }
   }
   // Made again by the formula: the sums of a group make NaN of some infinities.
   while (bad != 0u) {
-    let row = m + firstTrailingBit(bad) * (LANES / QUADS) + index / QUADS;
+    let row = m + firstTrailingBit(bad) * (LANES / TILE_QUADS) + index / TILE_QUADS;
     bad &= bad - 1u;
     write_quad(row, quad, formula(row, quad));
   }

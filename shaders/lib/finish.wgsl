@@ -1,0 +1,23 @@
+// Writes sums that were made group by group. One that is not finite is made again by the formula, because the group algebra makes NaN of
+// some infinities.
+
+#include "lib/float16.wgsl"
+#include "lib/formula.wgsl"
+#include "lib/result.wgsl"
+
+fn finish_quad(row: u32, quad: u32, sum: vec4<f32>) {
+  var finished = sum;
+  if (any_nonfinite(sum)) {
+    finished = formula(row, quad);
+  }
+  write_quad(row, quad, finished);
+}
+
+// Of a sum over the words of `run`, which are split `split` of k.
+fn finish_split(split: u32, row: u32, quad: u32, sum: vec4<f32>, run: Run) {
+  var finished = sum;
+  if (any_nonfinite(sum)) {
+    finished = formula_of(row, quad, run.begin, run.end);
+  }
+  write_split(split, row, quad, finished);
+}
