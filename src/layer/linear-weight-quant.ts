@@ -15,7 +15,7 @@ import type { Accuracy } from '../problem/accuracy.js';
 import type { Caps } from '../problem/caps.js';
 import { checkOptions, checkOutputs, checkWeights, checkX, checkY } from '../problem/checks.js';
 import type { Bits } from '../problem/code-width.js';
-import { checkMatrix, type QuantizedMatrix } from '../problem/matrix.js';
+import { checkMatrix, inFixedMemory, type QuantizedMatrix } from '../problem/matrix.js';
 import { contiguousX, type LinearOptions, type LinearSpec, makeProblem, outputDtype } from '../problem/problem.js';
 import { showShape } from '../problem/view.js';
 import type { Params } from '../wgsl/preprocess.js';
@@ -107,9 +107,10 @@ export class LinearWeightQuant {
    * @throws ArgumentError, UnsupportedError if the device cannot hold it, DeviceLostError
    * @example layer.loadMatrix(importGguf(tensor));
    */
-  loadMatrix(matrix: QuantizedMatrix, outputs: NamedTensors = {}): this {
+  loadMatrix(given: QuantizedMatrix, outputs: NamedTensors = {}): this {
     const { inFeatures: k, outFeatures: n } = this.#spec;
-    checkMatrix(matrix);
+    checkMatrix(given);
+    const matrix = inFixedMemory(given);
     if (matrix.n !== n || matrix.k !== k) throw new ArgumentError('matrix', showShape([n, k]), showShape([matrix.n, matrix.k]));
     const load = this.beginMatrix(matrix, outputs);
     loadPiece(load, matrix);
