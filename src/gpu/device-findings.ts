@@ -20,6 +20,8 @@ export interface State extends Findings {
   readonly reports: SelfTestReport[];
   /** Self-tests by variantId, running or done; they do not reject for wrong results. */
   readonly tests: Map<string, Promise<void>>;
+  /** What went wrong beside products, and makes none of them wrong. */
+  readonly notes: Set<string>;
   /** Goes up whenever a plan may come out otherwise than before. */
   changes: number;
 }
@@ -27,7 +29,10 @@ const states = new WeakMap<GPUDevice, State>();
 
 export function findingsOf(device: GPUDevice): State {
   let state = states.get(device);
-  if (!state) states.set(device, (state = { disabled: new Map(), tuned: new Map(), reports: [], tests: new Map(), changes: 0 }));
+  if (!state) {
+    state = { disabled: new Map(), tuned: new Map(), reports: [], tests: new Map(), notes: new Set(), changes: 0 };
+    states.set(device, state);
+  }
   return state;
 }
 

@@ -1,4 +1,5 @@
 // Measured choices of a device: taken from a store once, measured where they are missing, one at a time, and written back.
+import { showValue } from '../arguments/show-value.js';
 import { ArgumentError } from '../errors.js';
 import { problemClass, type Tuned } from '../plan/findings.js';
 import { adapterName, findingsOf } from './device-findings.js';
@@ -18,13 +19,32 @@ function keyOf(device: GPUDevice): string {
 
 const storeOf = (store: TuningStore | null | undefined): TuningStore | undefined =>
   store === undefined ? defaultStore() : (store ?? undefined);
-const orNothing = async <T>(work: () => Promise<T>): Promise<T | undefined> => {
+/** Milliseconds that a store has to answer in: IndexedDB waits for as long as another tab likes. */
+const PATIENCE_MS = 500;
+/** Stores that did not. They are not asked again. */
+const silent = new WeakSet<TuningStore>();
+
+/** What a store answers. One that fails, or is silent, is done without, which is noted of the device. */
+async function ask<T>(device: GPUDevice, store: TuningStore, question: () => Promise<T>): Promise<T | undefined> {
+  const { notes } = findingsOf(device);
+  const doneWithout = (why: string): undefined => void notes.add(`the store of measured choices ${why}: they are not kept`);
+  if (silent.has(store)) return doneWithout(SILENT);
+  let timer: ReturnType<typeof setTimeout> | undefined;
+  const late = new Promise<'late'>((resolve) => {
+    timer = setTimeout(resolve, PATIENCE_MS, 'late');
+  });
   try {
-    return await work();
-  } catch {
-    return undefined;
+    const answer = await Promise.race([Promise.resolve(question()).then((value) => ({ value })), late]);
+    if (answer !== 'late') return answer.value;
+    silent.add(store);
+    return doneWithout(SILENT);
+  } catch (error) {
+    return doneWithout(`failed (${error instanceof Error ? error.message : showValue(error)})`);
+  } finally {
+    clearTimeout(timer);
   }
-};
+}
+const SILENT = `did not answer within ${PATIENCE_MS / 1000} s`;
 
 const loaded = new WeakMap<GPUDevice, Map<TuningStore, Promise<void>>>();
 
@@ -36,7 +56,7 @@ export function loadTuning(device: GPUDevice, store: TuningStore | null | undefi
   if (!stores) loaded.set(device, (stores = new Map()));
   let reading = stores.get(from);
   if (!reading) {
-    reading = orNothing(() => from.get(keyOf(device))).then((value) => adopt(device, parseRecords(value), false));
+    reading = ask(device, from, () => from.get(keyOf(device))).then((value) => adopt(device, parseRecords(value), false));
     stores.set(from, reading);
   }
   return reading;
@@ -75,10 +95,8 @@ async function measureAndKeep(device: GPUDevice, job: Job, store: TuningStore | 
   adopt(device, { [name]: found }, true);
   const to = storeOf(store);
   if (!to) return;
-  await orNothing(async () => {
-    const kept = parseRecords(await orNothing(() => to.get(keyOf(device))));
-    await to.set(keyOf(device), { ...kept, [name]: found });
-  });
+  const kept = parseRecords(await ask(device, to, () => to.get(keyOf(device))));
+  await ask(device, to, () => to.set(keyOf(device), { ...kept, [name]: found }));
 }
 
 /** What was measured on a device, to look at, to take elsewhere, and to forget. */
@@ -113,7 +131,7 @@ export function tuning(device: GPUDevice): Tuning {
       state.tuned.clear();
       state.changes++;
       const from = storeOf(store);
-      await orNothing(async () => from?.set(key, {}));
+      if (from) await ask(device, from, () => from.set(key, {}));
     },
   };
 }

@@ -53,6 +53,8 @@ export interface Explanation {
   readonly why: readonly string[];
   /** Every dispatch of the call, in order. */
   readonly dispatches: readonly Dispatch[];
+  /** What went wrong on this device and makes no product wrong: measured choices that could not be kept. Each is said once. */
+  readonly notes: readonly string[];
 }
 
 /**
@@ -202,9 +204,11 @@ export class LinearWeightQuant {
     const problem = makeProblem(loaded, { m: checkRows(rows), x: contiguousX(rows, loaded.weights.k) });
     const plan = planFor(loaded, problem);
     const { kernel, params, accuracy, main, dispatches } = plan;
-    const verdicts = survey({ problem, ...loaded.settings, findings: findingsOf(this.device) }, plan);
+    const findings = findingsOf(this.device);
+    const verdicts = survey({ problem, ...loaded.settings, findings }, plan);
     const wgsl = variantText(main).code;
-    return { kernel, params, accuracy, workgroups: main.workgroups, wgsl, verdicts, why: whyOf(plan), dispatches };
+    const notes = [...findings.notes];
+    return { kernel, params, accuracy, workgroups: main.workgroups, wgsl, verdicts, why: whyOf(plan), dispatches, notes };
   }
 
   /** Frees the layer's buffers; outputs that were given out stay. */
