@@ -1,6 +1,6 @@
 // What a caller gave, whatever it is → a value of the type that was asked for, or an ArgumentError. Checks are data: a record of them says
 // what an options object may hold. Nothing here trusts a value: its class may lie, its getters may throw, its arrays may have holes.
-import { ArgumentError } from '../errors.js';
+import { ArgumentError, DeviceLostError } from '../errors.js';
 import { arrayKind, showValue } from './show-value.js';
 
 /** Gives `value` back as what it is. @throws ArgumentError that names it `argument` */
@@ -40,9 +40,12 @@ export function property(of: object, name: PropertyKey, argument: string): unkno
   try {
     return (of as Readonly<Record<PropertyKey, unknown>>)[name];
   } catch (cause) {
-    throw unreadable(argument, cause);
+    throw ours(cause) ? cause : unreadable(argument, cause);
   }
 }
+
+/** A layer's getters say themselves what is wrong. */
+const ours = (error: unknown): boolean => error instanceof ArgumentError || error instanceof DeviceLostError;
 
 function unreadable(argument: string, cause: unknown): ArgumentError {
   const error = new ArgumentError(argument, 'a value that can be read', `an error instead: ${showError(cause)}`);
@@ -59,28 +62,42 @@ function showError(error: unknown): string {
 }
 
 /** What a function that was called with a caller's things answers; what goes wrong inside is the caller's, and told as such. */
-function reading<T>(argument: string, read: () => T): T {
+export function reading<T>(argument: string, read: () => T): T {
   try {
     return read();
   } catch (cause) {
-    throw cause instanceof ArgumentError ? cause : unreadable(argument, cause);
+    throw ours(cause) ? cause : unreadable(argument, cause);
   }
 }
 
-type Checked<Fields> = { readonly [Name in keyof Fields]: Fields[Name] extends Check<infer T> ? T : never };
+type Of<C> = C extends Check<infer T> ? T : never;
+type Absent<Checks> = { [Name in keyof Checks]: undefined extends Of<Checks[Name]> ? Name : never }[keyof Checks];
+type Checked<Checks> = { readonly [Name in Exclude<keyof Checks, Absent<Checks>>]: Of<Checks[Name]> } & {
+  readonly [Name in Absent<Checks>]?: Exclude<Of<Checks[Name]>, undefined>;
+};
 
 /** An object with these fields; others are not looked at. Each is read once: what is given back is plain data. */
-export const record =
-  <const Fields extends Readonly<Record<string, Check<unknown>>>>(fields: Fields): Check<Checked<Fields>> =>
+export const fields =
+  <const Fields extends Readonly<Record<string, Check<unknown>>>>(checks: Fields): Check<Checked<Fields>> =>
   (value, argument) => {
     const given = object(value, argument);
     const out: Record<string, unknown> = {};
-    for (const [name, inner] of Object.entries(fields)) {
+    for (const [name, inner] of Object.entries(checks)) {
       const path = argument === 'options' ? name : `${argument}.${name}`;
       const checked = inner(property(given, name, path), path);
       if (checked !== undefined) out[name] = checked;
     }
     return out as Checked<Fields>;
+  };
+
+/** The same, for options: a name that is none of these is a slip. */
+export const onlyFields =
+  <const Fields extends Readonly<Record<string, Check<unknown>>>>(checks: Fields): Check<Checked<Fields>> =>
+  (value, argument) => {
+    const given = object(value, argument);
+    const unknown = reading(argument, () => Object.keys(given)).find((name) => !Object.hasOwn(checks, name));
+    if (unknown !== undefined) throw new ArgumentError(unknown, Object.keys(checks).join(' or '), 'an unknown option');
+    return fields(checks)(value, argument);
   };
 
 /** An object of any names, as plain data: the own fields of the caller's, each read once. */

@@ -1,5 +1,6 @@
 // What has been found out about a device: variants that failed their self-test, with reports, and measured choices. One state per
 // device, shared by all its layers.
+import { checkDevice } from '../arguments/gpu-objects.js';
 import type { Findings, Tuned } from '../plan/findings.js';
 
 /** A variant that a device cannot be trusted with. */
@@ -58,4 +59,4 @@ export const describe = ({ where, expected, got }: Pick<SelfTestReport, 'where' 
  * report them.
  * @example for (const { variant, where, expected, got, adapter } of selfTestReports(device)) console.warn(variant, where, expected, got, adapter);
  */
-export const selfTestReports = (device: GPUDevice): readonly SelfTestReport[] => [...findingsOf(device).reports];
+export const selfTestReports = (device: GPUDevice): readonly SelfTestReport[] => [...findingsOf(checkDevice(device)).reports];

@@ -1,6 +1,8 @@
 // Measured choices of a device: taken from a store once, measured where they are missing, one at a time, and written back.
+import { type Check, onlyFields, optional, withMethods } from '../arguments/check.js';
+import { sharedMap } from '../arguments/copies.js';
+import { checkDevice } from '../arguments/gpu-objects.js';
 import { showValue } from '../arguments/show-value.js';
-import { ArgumentError } from '../errors.js';
 import { problemClass, type Tuned } from '../plan/findings.js';
 import { adapterName, findingsOf } from './device-findings.js';
 import { type Job, measure } from './measure.js';
@@ -71,11 +73,11 @@ function adopt(device: GPUDevice, records: Records, over: boolean): void {
   }
 }
 
-const queues = new WeakMap<GPUDevice, Promise<unknown>>();
+/** What measures on a device, in all copies of this library: it would be measured, too. */
+const queues = sharedMap<GPUDevice, Promise<unknown>>('measuring');
 
 /** Measures a problem's class, unless it is known; others that measure on this device wait, so that none disturbs another. */
 export async function tune(device: GPUDevice, job: Job, store: TuningStore | null | undefined): Promise<void> {
-  if (!(job.budgetMs > 0)) throw new ArgumentError('budgetMs', 'a number of milliseconds above 0', String(job.budgetMs));
   const before = queues.get(device) ?? Promise.resolve();
   const own = before.then(() => measureAndKeep(device, job, store));
   queues.set(
@@ -99,6 +101,11 @@ async function measureAndKeep(device: GPUDevice, job: Job, store: TuningStore | 
   await ask(device, to, () => to.set(keyOf(device), { ...kept, [name]: found }));
 }
 
+/** A store, or null for none. */
+export const checkStore: Check<TuningStore | null> = (value, argument) =>
+  value === null ? null : withMethods<TuningStore>('a store, with get and set, or null', 'get', 'set')(value, argument);
+const CLEAR = onlyFields({ store: optional(checkStore) });
+
 /** What was measured on a device, to look at, to take elsewhere, and to forget. */
 export interface Tuning {
   /** Names the adapter, the library's version and its kernels' text: choices are good for nothing else. */
@@ -116,7 +123,7 @@ export interface Tuning {
  * @example localStorage.setItem('tuning', JSON.stringify(tuning(device).export()));
  */
 export function tuning(device: GPUDevice): Tuning {
-  const key = keyOf(device);
+  const key = keyOf(checkDevice(device));
   return {
     key,
     export: () => ({ key, choices: Object.fromEntries(findingsOf(device).tuned) }),
@@ -126,7 +133,8 @@ export function tuning(device: GPUDevice): Tuning {
       adopt(device, records, true);
       return Object.keys(records).length;
     },
-    async clear({ store } = {}) {
+    async clear(options = {}) {
+      const { store } = CLEAR(options, 'options');
       const state = findingsOf(device);
       state.tuned.clear();
       state.changes++;

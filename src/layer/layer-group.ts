@@ -1,5 +1,8 @@
 // Several layers that read the same x (Q, K and V; gate and up): one call, one submit, and one dispatch where their formats agree.
 // Layers whose formats agree get their packed weights side by side in shared buffers the first time, so that nothing is held twice.
+
+import { list as listOf } from '../arguments/check.js';
+import { checkPass } from '../arguments/gpu-objects.js';
 import { BYTES } from '../dtype.js';
 import { ArgumentError } from '../errors.js';
 import { encodeInto, submit } from '../gpu/recording.js';
@@ -12,9 +15,9 @@ import { keyOf } from '../problem/key.js';
 import { type LayerColumns, outputDtype } from '../problem/problem.js';
 import { type Call, callInto, callWithOutput, type Input, type Request, sharesBuffer } from './calls.js';
 import { joinWeights } from './joined-weights.js';
-import type { LinearWeightQuant } from './linear-weight-quant.js';
+import { LinearWeightQuant } from './linear-weight-quant.js';
 import { type LoadedWeights, outputBytes, recycle } from './loaded-weights.js';
-import { type PrepareOptions, prepareWeights } from './prepare.js';
+import { checkPrepare, type PrepareOptions, prepareWeights } from './prepare.js';
 import { inputOf, type QuantizedRows } from './quantize-x.js';
 
 /** One dispatch's worth of layers. */
@@ -32,6 +35,8 @@ interface Bundle {
   readonly loaded: readonly LoadedWeights[];
   readonly groups: readonly Group[];
 }
+
+const LAYERS = listOf(LinearWeightQuant.given);
 
 /** Bundles by their first layer. */
 const bundles = new WeakMap<LinearWeightQuant, Bundle[]>();
@@ -135,7 +140,8 @@ export async function prepareMany(
   rows: readonly number[],
   options: PrepareOptions = {},
 ): Promise<void> {
-  for (const { loaded } of bundleOf(layers).groups) await prepareWeights(loaded, rows, options);
+  const checked = checkPrepare(rows, options);
+  for (const { loaded } of bundleOf(LAYERS(layers, 'layers')).groups) await prepareWeights(loaded, ...checked);
 }
 
 /**
@@ -146,7 +152,8 @@ export async function prepareMany(
  * @throws ArgumentError, UnsupportedError, DeviceLostError
  * @example const [q, k, v] = forwardMany([queryLayer, keyLayer, valueLayer], x);
  */
-export function forwardMany(layers: readonly LinearWeightQuant[], given: Tensor | QuantizedRows): Tensor[] {
+export function forwardMany(list: readonly LinearWeightQuant[], given: Tensor | QuantizedRows): Tensor[] {
+  const layers = LAYERS(list, 'layers');
   const bundle = bundleOf(layers);
   const { device } = layers[0]!;
   const { input, rows } = readBy(layers, given);
@@ -185,10 +192,12 @@ export function forwardMany(layers: readonly LinearWeightQuant[], given: Tensor 
  */
 export function encodeMany(
   pass: GPUComputePassEncoder,
-  layers: readonly LinearWeightQuant[],
+  list: readonly LinearWeightQuant[],
   given: Tensor | QuantizedRows,
-  ys: readonly Tensor[],
+  outputs: readonly Tensor[],
 ): void {
+  const layers = LAYERS(list, 'layers');
+  const ys = listOf(Tensor.given)(outputs, 'ys');
   if (ys.length !== layers.length) throw new ArgumentError('ys', `${layers.length} tensors, one for each layer`, String(ys.length));
   const bundle = bundleOf(layers);
   const { input, rows } = readBy(layers, given);
@@ -197,16 +206,17 @@ export function encodeMany(
     checkY(loaded.spec, rows.m, ys[i]!);
     if (sharesBuffer(input, ys[i]!)) throw new ArgumentError(`ys[${i}]`, 'another buffer than x', 'the same one');
   });
+  checkPass(pass);
   for (const { loaded, members, begins } of groupsFor(bundle, rows.m)) {
-    const outputs = members.map((i) => ys[i]!);
-    const { buffer } = outputs[0]!;
-    const together = members.length > 1 && outputs.every((y) => y.buffer === buffer && y.offset % 4 === 0);
+    const own = members.map((i) => ys[i]!);
+    const { buffer } = own[0]!;
+    const together = members.length > 1 && own.every((y) => y.buffer === buffer && y.offset % 4 === 0);
     if (together) {
-      const y = outputs.map((one, j): LayerColumns => ({ begin: begins[j]!, count: one.shape.at(-1)!, yOffset: one.offset }));
+      const y = own.map((one, j): LayerColumns => ({ begin: begins[j]!, count: one.shape.at(-1)!, yOffset: one.offset }));
       encodeInto(pass, callInto(loaded, { input, rows, y }, buffer).recording);
     } else {
       members.forEach((i, j) => {
-        layers[i]!.encode(pass, given, outputs[j]!);
+        layers[i]!.encode(pass, given, own[j]!);
       });
     }
   }

@@ -1,5 +1,8 @@
 // The module: options checked once, weights repacked once by load(), then forward() or encode() any number of times.
 
+import { anything, type Check, dictionary, fields, finiteNumber, flag, onlyFields, optional, text } from '../arguments/check.js';
+import { markOf, notOurs } from '../arguments/copies.js';
+import { checkDevice, checkPass } from '../arguments/gpu-objects.js';
 import { ArgumentError } from '../errors.js';
 import { assertAlive, capsOf } from '../gpu/device.js';
 import { findingsOf } from '../gpu/device-findings.js';
@@ -18,11 +21,12 @@ import type { Bits } from '../problem/code-width.js';
 import { checkMatrix, inFixedMemory, type QuantizedMatrix } from '../problem/matrix.js';
 import { contiguousX, type LinearOptions, type LinearSpec, makeProblem, outputDtype } from '../problem/problem.js';
 import { showShape } from '../problem/view.js';
+import { VERSION } from '../version.js';
 import type { Params } from '../wgsl/preprocess.js';
 import { callInto, callWithOutput, sharesBuffer } from './calls.js';
 import { allocate, type Buffers, beginLoad, fill, finishLoad, type Load, loadPiece } from './load.js';
 import { freeLoaded, type LoadedWeights, makeLoaded, outputBytes, type PlanSettings, planFor, recycle } from './loaded-weights.js';
-import { checkRows, type PrepareOptions, prepareWeights } from './prepare.js';
+import { checkPrepare, checkRows, type PrepareOptions, prepareWeights } from './prepare.js';
 import { inputOf, type QuantizedRows } from './quantize-x.js';
 import { checkNames, fromStateDict, type NamedTensors, OUTPUT_NAMES } from './tensors-by-name.js';
 
@@ -57,6 +61,12 @@ export interface Explanation {
   readonly notes: readonly string[];
 }
 
+const PLAN = onlyFields({
+  force: optional(fields({ kernel: text, tile: optional(dictionary(finiteNumber)) })),
+  caps: anything,
+  selfTest: optional(flag),
+}) as Check<NonNullable<LinearWeightQuantOptions['plan']>>;
+
 /**
  * A linear layer with quantized weights: y = x · ((weight + antiquantOffset) · antiquantScale)ᵀ + bias, or its int8 requantization.
  * The counterpart of torch_npu.contrib.module.LinearWeightQuant.
@@ -77,12 +87,14 @@ export class LinearWeightQuant {
   #destroyed = false;
 
   /** @throws ArgumentError, DeviceLostError */
-  constructor(device: GPUDevice, { plan, ...options }: LinearWeightQuantOptions) {
-    this.#spec = checkOptions(options);
+  constructor(device: GPUDevice, options: LinearWeightQuantOptions) {
+    checkDevice(device);
+    const { plan: asked, ...rest } = dictionary(anything)(options, 'options');
+    this.#spec = checkOptions(rest as unknown as LinearOptions);
+    const { force, caps, selfTest = force === undefined } = optional(PLAN)(asked, 'plan') ?? {};
     assertAlive(device);
     this.device = device;
-    const force = plan?.force;
-    this.#settings = { caps: capsOf(device, plan?.caps), force, selfTest: plan?.selfTest ?? force === undefined };
+    this.#settings = { caps: capsOf(device, caps), force, selfTest };
   }
 
   /**
@@ -154,7 +166,7 @@ export class LinearWeightQuant {
    * @example await layer.prepare([1, 128], { tune: true });
    */
   async prepare(rows: readonly number[], options: PrepareOptions = {}): Promise<void> {
-    await prepareWeights(this.#assertLoaded(), rows, options);
+    await prepareWeights(this.#assertLoaded(), ...checkPrepare(rows, options));
   }
 
   /**
@@ -183,14 +195,14 @@ export class LinearWeightQuant {
    * allocates nothing. x and y may not share a buffer.
    * @throws ArgumentError, UnsupportedError, DeviceLostError
    */
-  encode(pass: GPUComputePassEncoder, given: Tensor | QuantizedRows, y: Tensor): void {
+  encode(pass: GPUComputePassEncoder, given: Tensor | QuantizedRows, output: Tensor): void {
     const loaded = this.#assertLoaded();
     const input = inputOf(given, loaded);
-    y.assertUsable('y', this.device);
+    const y = Tensor.given(output, 'y', this.device);
     const rows = checkX(loaded.spec, input.x);
     checkY(loaded.spec, rows.m, y);
     if (sharesBuffer(input, y)) throw new ArgumentError('y', 'another buffer than x', 'the same one');
-    encodeInto(pass, callInto(loaded, { input, rows, y: y.offset }, y.buffer).recording);
+    encodeInto(checkPass(pass), callInto(loaded, { input, rows, y: y.offset }, y.buffer).recording);
   }
 
   /** Bits of a weight, known from `load` on. @throws ArgumentError */
@@ -215,6 +227,17 @@ export class LinearWeightQuant {
   destroy(): void {
     this.#free();
     this.#destroyed = true;
+  }
+
+  /** @internal The version of the copy of this library that made it. */
+  get [markOf('LinearWeightQuant')](): string {
+    return VERSION;
+  }
+
+  /** @internal What a caller gave as a layer. @throws ArgumentError */
+  static given(value: unknown, argument: string): LinearWeightQuant {
+    if (typeof value === 'object' && value !== null && #loaded in value) return value;
+    throw notOurs(argument, { what: 'LinearWeightQuant', expected: 'a LinearWeightQuant' }, value);
   }
 
   /** @internal What the layer multiplies with. @throws ArgumentError, DeviceLostError */

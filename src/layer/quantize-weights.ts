@@ -1,4 +1,6 @@
 // minmax on the GPU (shaders/quantize-weights.wgsl): for weights that are there already, or too many for patience on the CPU.
+import { anything, type Check, fields } from '../arguments/check.js';
+import { checkDevice } from '../arguments/gpu-objects.js';
 import type { FloatDType } from '../dtype.js';
 import { ArgumentError } from '../errors.js';
 import { BUFFER, makeBuffer } from '../gpu/buffers.js';
@@ -11,6 +13,14 @@ import { wordsOf } from '../problem/code-width.js';
 import { groupsIn, type QuantizedMatrix } from '../problem/matrix.js';
 import { checkForm, type QuantizeOptions, type Settings } from '../quantize/options.js';
 import type { Quantized } from '../quantize/slices.js';
+
+const OPTIONS = fields({
+  bits: anything,
+  mode: anything,
+  groupSize: anything,
+  symmetric: anything,
+  scaleDtype: anything,
+}) as Check<GpuQuantizeOptions>;
 
 /** The options of `quantize` that minmax on the GPU has. */
 export type GpuQuantizeOptions = Pick<QuantizeOptions, 'bits' | 'mode' | 'groupSize' | 'symmetric' | 'scaleDtype'>;
@@ -28,24 +38,25 @@ export async function quantizeOnGpu(
   weights: Tensor,
   options: GpuQuantizeOptions,
 ): Promise<Pick<Quantized, 'matrix' | 'mode'>> {
-  weights.assertUsable('weights', device);
-  const { shape, strides, format, dtype } = weights;
+  checkDevice(device);
+  const tensor = Tensor.given(weights, 'weights', device);
+  const { shape, strides, format, dtype } = tensor;
   if (!SOURCES.includes(dtype as FloatDType)) throw new ArgumentError('weights', `dtype ${SOURCES.join(' or ')}`, dtype);
   const [n = 0, k = 0] = shape;
   if (shape.length !== 2 || format !== 'ND' || strides[1] !== 1 || strides[0] !== k)
     throw new ArgumentError('weights', 'contiguous rows (N, K)', `${format} (${shape.join(', ')}) with strides (${strides.join(', ')})`);
-  const settings = checkForm({ ...options, n, k, method: 'minmax' });
+  const settings = checkForm({ ...OPTIONS(options, 'options'), n, k, method: 'minmax' });
   if (settings.mode === 'tensor') throw new ArgumentError('mode', 'channel or group', 'tensor');
   const { bits, groupSize, symmetric, scaleDtype, mode } = settings;
   const [words, groups] = [n * wordsOf(k, bits), n * groupsIn(settings)];
-  const steps = quantizeSteps(capsOf(device), settings, { dtype: dtype as FloatDType, first: weights.offset });
+  const steps = quantizeSteps(capsOf(device), settings, { dtype: dtype as FloatDType, first: tensor.offset });
 
   const sizes = { codes: 4 * words, grids: 8 * groups };
   const made = Object.entries(sizes).map(([role, size]) => {
     const buffer = makeBuffer(device, { label: `quantize ${role}`, usage: BUFFER.output, size });
     return [role, buffer] as const;
   });
-  const buffers: Readonly<Record<string, GPUBuffer>> = { w: weights.buffer, ...Object.fromEntries(made) };
+  const buffers: Readonly<Record<string, GPUBuffer>> = { w: tensor.buffer, ...Object.fromEntries(made) };
   try {
     const recording = record(device, steps, (role) => buffers[role]!);
     const written = pipelineErrors(device, steps);

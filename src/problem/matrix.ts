@@ -1,6 +1,6 @@
 // The one form that every format is brought into: unsigned codes in words along k, a scale for each group of k, and at most one of a zero
 // point, a minimum and a codebook. Pure; formats/NAME.ts make it, the layer, the reference and the writers take it.
-import { elements, float32s, oneOf, optional, record, refuse, typedArray, wholeNumber } from '../arguments/check.js';
+import { elements, fields, float32s, oneOf, optional, refuse, typedArray, wholeNumber } from '../arguments/check.js';
 import { type FloatDType, firstNotHeld } from '../dtype.js';
 import { ArgumentError } from '../errors.js';
 import { type Bits, CODE_WIDTHS, CODEBOOK_BITS, CODEBOOK_VALUES, widthOf, wordsOf } from './code-width.js';
@@ -41,7 +41,7 @@ export { wordsOf as wordsInRow } from './code-width.js';
 export const groupsIn = ({ k, groupSize }: Pick<QuantizedMatrix, 'k' | 'groupSize'>): number => Math.ceil(k / groupSize);
 
 const SIZES = { n: wholeNumber(1), k: wholeNumber(1), bits: oneOf(...CODE_WIDTHS.map(({ bits }) => bits)) };
-const FIELDS = record({
+const FIELDS = fields({
   ...SIZES,
   codes: typedArray<Uint32Array>('Uint32Array'),
   groupSize: wholeNumber(1),
@@ -159,7 +159,7 @@ export function simplify(matrix: QuantizedMatrix): QuantizedMatrix {
 
 /** Codes (N, K) of 0 … 2^bits - 1, one in an element, → words. @throws ArgumentError */
 export function packCodes(values: ArrayLike<number>, n: number, k: number, bits: Bits): Uint32Array<ArrayBuffer> {
-  record(SIZES)({ n, k, bits }, 'options');
+  fields(SIZES)({ n, k, bits }, 'options');
   const { inWord, mask } = widthOf(bits);
   const given = elements(n * k, `codes for ${showShape([n, k])}`)(values, 'values');
   const words = wordsOf(k, bits);

@@ -140,16 +140,25 @@ describe('Tensor', () => {
     const bad = (data: never, options: object) => () => Tensor.from(device, data, options as never);
     const f = new Float32Array(4) as never;
     expect(bad(f, { shape: [5], dtype: 'float32' })).toThrow('data: expected 5 elements for ND (5,), got 4');
-    expect(bad(f, { shape: [4], dtype: 'int8' })).toThrow('data: expected Int8Array for int8, got Float32Array');
-    expect(bad(f, { shape: [4], dtype: 'float8' })).toThrow(/^dtype: expected .* got float8$/);
+    expect(bad(f, { shape: [4], dtype: 'int8' })).toThrow('data: expected Int8Array for int8, got a Float32Array of 4');
+    expect(bad(f, { shape: [4], dtype: 'float8' })).toThrow(/^dtype: expected .* got "float8"$/);
     expect(bad(f, { shape: [-4], dtype: 'float32' })).toThrow(/^shape: /);
-    expect(bad(f, { shape: [2, 2], dtype: 'float32', format: 'NCHW' })).toThrow('format: expected ND or FRACTAL_NZ, got NCHW');
+    expect(bad(f, { shape: [2, 2], dtype: 'float32', format: 'NCHW' })).toThrow('format: expected ND or FRACTAL_NZ, got "NCHW"');
     expect(bad(f, { shape: [4], dtype: 'float32', format: 'FRACTAL_NZ' })).toThrow(/^shape: /);
     const buffer = device.createBuffer({ size: 16, usage: 0x80 });
     const wrap = (options: object) => () => Tensor.wrap(device, buffer, { shape: [4], dtype: 'float32', ...options } as never);
     expect(wrap({ shape: [5] })).toThrow('buffer: expected at least 20 bytes for (5,) at 0, got 16');
     expect(wrap({ shape: [2], byteOffset: 6 })).toThrow('byteOffset: expected a multiple of 4 for float32, got 6');
     expect(wrap({ strides: [1, 1] })).toThrow(/^strides: /);
+    const holes = (list: number[]) => Object.assign(Array(2), list);
+    expect(wrap({ shape: holes([2]) })).toThrow('shape: expected an array of whole numbers of at least 0, got [2, a hole]');
+    expect(wrap({ shape: [2, 2], strides: holes([2]) })).toThrow(
+      'strides: expected an array of whole numbers of at least 0, got [2, a hole]',
+    );
+    expect(bad(f, { shape: holes([4]), dtype: 'float32' })).toThrow('got [4, a hole]');
+    expect(bad(f, { shape: [2, 2], strides: [1, 2], dtype: 'float32' })).toThrow(
+      'strides: expected none, or those of rows without gaps (2, 1), got (1, 2)',
+    );
     expect(() => Tensor.wrap(device, device.createBuffer({ size: 16, usage: 0x8 }), { shape: [4], dtype: 'float32' })).toThrow(
       /usage STORAGE/,
     );
@@ -237,7 +246,7 @@ describe('a layer', () => {
     await layer.prepare([1, 4]);
     const { createComputePipeline, createComputePipelineAsync } = await countCalls(() => layer.forward(xTensor(4)));
     expect([createComputePipeline, createComputePipelineAsync]).toEqual([0, 0]);
-    await expect(layer.prepare([0])).rejects.toThrow('rows: expected a whole number of at least 1, got 0');
+    await expect(layer.prepare([0])).rejects.toThrow('rows[0]: expected a whole number of at least 1, got 0');
   });
   test('explain does no GPU work', async () => {
     const layer = loadedLayer();
