@@ -102,7 +102,7 @@ export default defineConfig(({ mode }) => ({
         index: here('src/index.ts'),
         formats: here('src/formats.ts'),
         shaders: here('src/shaders.ts'),
-        'quantize/worker': here('src/quantize/worker.ts'),
+        'quantize/antiquant-quantize-worker': here('src/quantize/antiquant-quantize-worker.ts'),
         'cli/main': here('cli/main.ts'),
         'cli/worker': here('cli/worker.ts'),
       },

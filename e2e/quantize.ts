@@ -9,6 +9,8 @@ const [n, k] = [1024, 1024];
 export interface WorkerReport {
   /** Workers that were started. */
   readonly workers: number;
+  /** Why none did it. */
+  readonly noWorker: string | undefined;
   readonly same: boolean;
   /** Rows that were told of, each time. */
   readonly told: readonly number[];
@@ -55,9 +57,9 @@ export async function quantizeAndReport(how: { readonly abortAfter?: number; rea
     const same = ([a, b]: readonly [ArrayLike<number>, ArrayLike<number>]): boolean =>
       a.length === b.length && Array.from(a).every((value, i) => value === b[i]);
     const pairs = (['codes', 'scale', 'zeroPoint'] as const).map((name) => [result.matrix[name]!, wanted.matrix[name]!] as const);
-    return { workers, same: pairs.every(same), told, longest, ms, error: '' };
+    return { workers, noWorker: result.noWorker, same: pairs.every(same), told, longest, ms, error: '' };
   } catch (error) {
-    return { workers, same: false, told, longest, ms: performance.now() - began, error: `${error}` };
+    return { workers, noWorker: undefined, same: false, told, longest, ms: performance.now() - began, error: `${error}` };
   } finally {
     clearInterval(timer);
     globalThis.Worker = Real;

@@ -97,3 +97,23 @@ export function roundTo(value: number, dtype: FloatDType): number {
   const { to, from } = codecs[dtype];
   return from(to(value));
 }
+
+/** Bits of a float32 that have to be 0, and from which magnitude on numbers are too large or not finite. */
+const HELD: Readonly<Record<FloatDType, readonly [rest: number, end: number]>> = {
+  float32: [0, 0x7f800000],
+  float16: [0x1fff, 0x47800000],
+  bfloat16: [0xffff, 0x7f800000],
+};
+
+/** The first of `values` that is not finite, or that the dtype has not exactly; -1 if there is none. */
+export function firstNotHeld(values: Float32Array, dtype: FloatDType): number {
+  const bits = new Uint32Array(values.buffer, values.byteOffset, values.length);
+  const [rest, end] = HELD[dtype];
+  const normal = dtype === 'float16' ? 0x38800000 : 0;
+  for (let i = 0; i < bits.length; i++) {
+    const magnitude = bits[i]! & 0x7fffffff;
+    if (magnitude >= end) return i;
+    if (magnitude >= normal ? (magnitude & rest) !== 0 : fromFloat16Bits(toFloat16Bits(values[i]!)) !== values[i]) return i;
+  }
+  return -1;
+}

@@ -1,5 +1,6 @@
 // What has been found out about a device: variants that failed their self-test, with reports, and measured choices. One state per
 // device, shared by all its layers.
+import { checkDevice } from '../arguments/gpu-objects.js';
 import type { Findings, Tuned } from '../plan/findings.js';
 
 /** A variant that a device cannot be trusted with. */
@@ -20,6 +21,8 @@ export interface State extends Findings {
   readonly reports: SelfTestReport[];
   /** Self-tests by variantId, running or done; they do not reject for wrong results. */
   readonly tests: Map<string, Promise<void>>;
+  /** What went wrong beside products, and makes none of them wrong. */
+  readonly notes: Set<string>;
   /** Goes up whenever a plan may come out otherwise than before. */
   changes: number;
 }
@@ -27,7 +30,10 @@ const states = new WeakMap<GPUDevice, State>();
 
 export function findingsOf(device: GPUDevice): State {
   let state = states.get(device);
-  if (!state) states.set(device, (state = { disabled: new Map(), tuned: new Map(), reports: [], tests: new Map(), changes: 0 }));
+  if (!state) {
+    state = { disabled: new Map(), tuned: new Map(), reports: [], tests: new Map(), notes: new Set(), changes: 0 };
+    states.set(device, state);
+  }
   return state;
 }
 
@@ -53,4 +59,4 @@ export const describe = ({ where, expected, got }: Pick<SelfTestReport, 'where' 
  * report them.
  * @example for (const { variant, where, expected, got, adapter } of selfTestReports(device)) console.warn(variant, where, expected, got, adapter);
  */
-export const selfTestReports = (device: GPUDevice): readonly SelfTestReport[] => [...findingsOf(device).reports];
+export const selfTestReports = (device: GPUDevice): readonly SelfTestReport[] => [...findingsOf(checkDevice(device)).reports];

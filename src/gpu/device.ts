@@ -1,6 +1,11 @@
 // A GPUDevice: asking for one, what it can do (Caps), and whether it is still there.
 
-import { DeviceLostError, UnsupportedError } from '../errors.js';
+import { anything, dictionary, fields, oneOf, optional, refuse } from '../arguments/check.js';
+import { sharedMap } from '../arguments/copies.js';
+import { checkDevice, checkGpu } from '../arguments/gpu-objects.js';
+import { whyNoAdapter, whyNoGpu } from '../arguments/host.js';
+import { showValue } from '../arguments/show-value.js';
+import { ArgumentError, DeviceLostError, UnsupportedError } from '../errors.js';
 import type { Caps, MatrixConfig } from '../problem/caps.js';
 
 /** Features that some kernel can use. */
@@ -17,24 +22,23 @@ const LIMITS = [
   'maxComputeWorkgroupStorageSize',
 ] as const;
 
+const OPTIONS = fields({ gpu: optional(checkGpu), powerPreference: optional(oneOf<GPUPowerPreference>('low-power', 'high-performance')) });
+
 /**
  * A GPUDevice with every optional feature and the largest limits that this library can use. Any other GPUDevice serves too; the
  * library then does without what was not asked for.
  * @param options.gpu default `navigator.gpu`
- * @throws UnsupportedError without WebGPU, without an adapter, or if the adapter gives no device
+ * @throws ArgumentError; UnsupportedError without WebGPU, without an adapter, or if the adapter gives no device
  * @example const device = await requestDevice({ powerPreference: 'high-performance' });
  */
 export async function requestDevice(
   options: { readonly gpu?: GPU; readonly powerPreference?: GPUPowerPreference } = {},
 ): Promise<GPUDevice> {
-  const gpu = options.gpu ?? (globalThis as { navigator?: { gpu?: GPU } }).navigator?.gpu;
-  if (!gpu) {
-    throw new UnsupportedError('WebGPU', [
-      'there is no navigator.gpu: this browser has no WebGPU, it is switched off, or the page is not on https or localhost',
-    ]);
-  }
-  const adapter = await gpu.requestAdapter(options.powerPreference ? { powerPreference: options.powerPreference } : {});
-  if (!adapter) throw new UnsupportedError('WebGPU', ['requestAdapter() found no adapter: no GPU driver that the browser accepts']);
+  const { gpu: given, powerPreference } = OPTIONS(options, 'options');
+  const gpu = given ?? (globalThis as { navigator?: { gpu?: GPU } }).navigator?.gpu;
+  if (!gpu) throw new UnsupportedError('WebGPU', [whyNoGpu()]);
+  const adapter = await gpu.requestAdapter(powerPreference ? { powerPreference } : {});
+  if (!adapter) throw new UnsupportedError('WebGPU', [whyNoAdapter()]);
   const requiredFeatures = FEATURES.filter((name) => adapter.features.has(name)) as GPUFeatureName[];
   const limits = adapter.limits as unknown as Record<string, number>;
   const requiredLimits = Object.fromEntries(LIMITS.map((name) => [name, limits[name]!]));
@@ -47,7 +51,8 @@ export async function requestDevice(
   }
 }
 
-const matrixConfigs = new WeakMap<GPUDevice, readonly MatrixConfig[]>();
+/** Of adapters whose devices were asked for here, or by another copy of this library. */
+const matrixConfigs = sharedMap<GPUDevice, readonly MatrixConfig[]>('matrixConfigs');
 
 /** The experimental part of the adapter's info, as plain data. */
 function readMatrixConfigs(info: unknown): readonly MatrixConfig[] {
@@ -70,6 +75,7 @@ const states = new WeakMap<GPUDevice, State>();
 function stateOf(device: GPUDevice): State {
   let state = states.get(device);
   if (!state) {
+    checkDevice(device);
     const made: State = { caps: readCaps(device), lost: undefined };
     device.lost.then((info) => {
       made.lost = info;
@@ -112,8 +118,18 @@ function readCaps(device: GPUDevice): Caps {
   };
 }
 
-/** What planning knows of `device`, as plain data, less what `pretend` takes away. */
-export const capsOf = (device: GPUDevice, pretend: Partial<Caps> = {}): Caps => ({ ...stateOf(device).caps, ...pretend });
+/** What planning knows of `device`, as plain data, less what `pretend` takes away. @throws ArgumentError */
+export function capsOf(device: GPUDevice, pretend: Partial<Caps> = {}): Caps {
+  const { caps } = stateOf(device);
+  const less = dictionary(anything)(pretend, 'caps');
+  for (const [name, value] of Object.entries(less)) {
+    if (!Object.hasOwn(caps, name)) throw new ArgumentError(`caps.${name}`, Object.keys(caps).join(' or '), 'an unknown name');
+    const own = caps[name as keyof Caps];
+    const like = typeof value === typeof own && Array.isArray(value) === Array.isArray(own) && !Number.isNaN(value);
+    if (!like) refuse(`caps.${name}`, `one like ${showValue(own)}`, value);
+  }
+  return { ...caps, ...less };
+}
 
 /** @throws DeviceLostError */
 export function assertAlive(device: GPUDevice): void {

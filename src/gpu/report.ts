@@ -32,7 +32,7 @@ export function formatReport(device: GPUDevice): string {
   const { navigator } = globalThis as Host;
   const info: Partial<GPUAdapterInfo> = device.adapterInfo ?? {};
   const { software, subgroupMatrix, ...caps } = capsOf(device);
-  const { reports, tests, tuned } = findingsOf(device);
+  const { reports, tests, tuned, notes } = findingsOf(device);
   const matrices = subgroupMatrix.map(
     ({ M, N, K, componentType, resultComponentType }) => `${M}x${N}x${K} ${componentType} to ${resultComponentType}`,
   );
@@ -58,6 +58,7 @@ export function formatReport(device: GPUDevice): string {
           `${problem}: ${variantId(kernel, tile)}, ${ratio.toFixed(2)} of the default's time, among ${candidates}, ${date}`,
       ),
     ),
+    ...(notes.size > 0 ? ['notes:', ...indent([...notes])] : []),
     '',
   ].join('\n');
 }

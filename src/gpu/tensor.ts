@@ -1,8 +1,13 @@
 // A GPUBuffer with a shape, strides, a dtype and a format.
+import { fields, flag, oneOf, onlyFields, optional, reading, sizes, wholeNumber } from '../arguments/check.js';
+import { isCompatible, markOf, notOurs, versionOf } from '../arguments/copies.js';
+import { checkBuffer, checkDevice } from '../arguments/gpu-objects.js';
+import { arrayKind, showValue } from '../arguments/show-value.js';
 import { formatCast, fractalLength } from '../ascend/fractal-nz.js';
 import { BYTES, type DType, decode16, encode16, type Format, wholeWords } from '../dtype.js';
 import { ArgumentError } from '../errors.js';
 import { isTransposed, showShape, type View } from '../problem/view.js';
+import { VERSION } from '../version.js';
 import { BUFFER, makeBuffer, USAGE } from './buffers.js';
 import { assertAlive, whileAlive } from './device.js';
 import { allTaken, guarded, type Taken } from './guard.js';
@@ -49,14 +54,22 @@ interface Init {
 }
 
 const rowMajor = (shape: readonly number[]): number[] => shape.map((_, i) => shape.slice(i + 1).reduce((a, b) => a * b, 1));
-const kindOf = (value: unknown): string => Object.prototype.toString.call(value).slice(8, -1);
 
-function checkForm(shape: readonly number[], dtype: DType, format: Format): void {
-  const legal = Array.isArray(shape) && shape.length >= 1 && shape.every((size) => Number.isSafeInteger(size) && size >= 0);
-  if (!legal)
-    throw new ArgumentError('shape', 'one or more whole numbers of at least 0', Array.isArray(shape) ? showShape(shape) : String(shape));
-  if (!Object.hasOwn(BYTES, dtype)) throw new ArgumentError('dtype', Object.keys(BYTES).join(' or '), String(dtype));
-  if (format !== 'ND' && format !== 'FRACTAL_NZ') throw new ArgumentError('format', 'ND or FRACTAL_NZ', String(format));
+const FORM = {
+  shape: sizes,
+  strides: optional(sizes),
+  dtype: oneOf(...(Object.keys(BYTES) as DType[])),
+  format: optional(oneOf<Format>('ND', 'FRACTAL_NZ')),
+};
+const FROM = fields(FORM);
+const WRAP = onlyFields({ ...FORM, byteOffset: optional(wholeNumber(0)) });
+/** Of another copy of the library: what is public of a tensor. */
+const FOREIGN = fields({ ...FORM, device: checkDevice, strides: sizes, offset: wholeNumber(0), buffer: checkBuffer, destroyed: flag });
+/** Other copies' tensors as ours, over the same buffers. */
+const adopted = new WeakMap<object, Tensor>();
+
+function checkRank(shape: readonly number[], format: Format): void {
+  if (shape.length === 0) throw new ArgumentError('shape', 'one or more whole numbers of at least 0', '[]');
   if (format === 'FRACTAL_NZ' && shape.length < 2)
     throw new ArgumentError('shape', 'two or more dimensions for FRACTAL_NZ', showShape(shape));
 }
@@ -121,12 +134,16 @@ export class Tensor implements View {
   static from(
     device: GPUDevice,
     data: TensorData,
-    { shape, dtype, format = 'ND' }: { readonly shape: readonly number[]; readonly dtype: DType; readonly format?: Format },
+    options: { readonly shape: readonly number[]; readonly dtype: DType; readonly format?: Format },
   ): Tensor {
-    checkForm(shape, dtype, format);
-    const kind = kindOf(data);
-    if (!ACCEPTS[dtype].includes(kind)) throw new ArgumentError('data', `${ACCEPTS[dtype].join(' or ')} for ${dtype}`, kind);
-    const strides = rowMajor(shape);
+    checkDevice(device);
+    const { shape, dtype, format = 'ND', strides = rowMajor(shape) } = FROM(options, 'options');
+    checkRank(shape, format);
+    if (showShape(strides) !== showShape(rowMajor(shape)))
+      throw new ArgumentError('strides', `none, or those of rows without gaps ${showShape(rowMajor(shape))}`, showShape(strides));
+    const kind = arrayKind(data);
+    if (kind === undefined || !ACCEPTS[dtype].includes(kind))
+      throw new ArgumentError('data', `${ACCEPTS[dtype].join(' or ')} for ${dtype}`, showValue(data));
     const length = spanOf({ shape, strides, dtype, format });
     if (data.length !== length)
       throw new ArgumentError('data', `${length} elements for ${format} ${showShape(shape)}`, String(data.length));
@@ -158,13 +175,14 @@ export class Tensor implements View {
       readonly format?: Format;
     },
   ): Tensor {
-    const { shape, dtype, strides = rowMajor(shape), byteOffset = 0, format = 'ND' } = options;
-    checkForm(shape, dtype, format);
-    const whole = strides.length === shape.length && strides.every((stride) => Number.isSafeInteger(stride) && stride >= 0);
-    if (!whole) throw new ArgumentError('strides', `${shape.length} whole numbers of at least 0`, showShape(strides));
-    if (!Number.isSafeInteger(byteOffset) || byteOffset < 0 || byteOffset % BYTES[dtype] !== 0) {
+    checkDevice(device);
+    checkBuffer(buffer);
+    const { shape, dtype, strides = rowMajor(shape), byteOffset = 0, format = 'ND' } = WRAP(options, 'options');
+    checkRank(shape, format);
+    if (strides.length !== shape.length)
+      throw new ArgumentError('strides', `${shape.length} whole numbers of at least 0`, showShape(strides));
+    if (byteOffset % BYTES[dtype] !== 0)
       throw new ArgumentError('byteOffset', `a multiple of ${BYTES[dtype]} for ${dtype}`, String(byteOffset));
-    }
     const end = wholeWords(byteOffset + spanOf({ shape, strides, dtype, format }) * BYTES[dtype]);
     if (buffer.size < end)
       throw new ArgumentError('buffer', `at least ${end} bytes for ${showShape(shape)} at ${byteOffset}`, String(buffer.size));
@@ -248,6 +266,39 @@ export class Tensor implements View {
   /** @internal The tensor is written by other work from now on. */
   writtenBy(work: Taken): void {
     this.#storage.written = work;
+  }
+
+  /** @internal The version of the copy of this library that made it. */
+  get [markOf('Tensor')](): string {
+    return VERSION;
+  }
+
+  /**
+   * @internal What a caller gave as a tensor. One of another copy of this library serves, if that copy's version goes with this one's.
+   * @throws ArgumentError, DeviceLostError
+   */
+  static given(value: unknown, name: string, device?: GPUDevice, expected = 'a Tensor'): Tensor {
+    const own = typeof value === 'object' && value !== null && #storage in value;
+    const tensor = own ? value : Tensor.#adopt(value, name, expected);
+    tensor.assertUsable(name, device);
+    return tensor;
+  }
+
+  static #adopt(value: unknown, name: string, expected: string): Tensor {
+    const version = versionOf(value, 'Tensor', name);
+    if (version === undefined || !isCompatible(version)) throw notOurs(name, { what: 'Tensor', expected }, value);
+    // Ours, but without what is private: frameworks that watch objects make such.
+    if (reading(name, () => value instanceof Tensor))
+      throw new ArgumentError(name, expected, 'a Proxy of a Tensor: give the Tensor itself');
+    const foreign = FOREIGN(value, name);
+    if (foreign.destroyed) throw new ArgumentError(name, 'a live tensor', 'a destroyed one');
+    const known = adopted.get(value as object);
+    if (known) return known;
+    const { device, buffer, shape, strides, dtype, format = 'ND', offset } = foreign;
+    const storage: Storage = { buffer, release: () => {}, written: undefined, destroyed: false };
+    const tensor = new Tensor({ device, storage, shape, strides, dtype, format, offset });
+    adopted.set(value as object, tensor);
+    return tensor;
   }
 
   /** @internal @throws ArgumentError, DeviceLostError */

@@ -1,5 +1,8 @@
 // Measured choices of a device: taken from a store once, measured where they are missing, one at a time, and written back.
-import { ArgumentError } from '../errors.js';
+import { type Check, onlyFields, optional, withMethods } from '../arguments/check.js';
+import { sharedMap } from '../arguments/copies.js';
+import { checkDevice } from '../arguments/gpu-objects.js';
+import { showValue } from '../arguments/show-value.js';
 import { problemClass, type Tuned } from '../plan/findings.js';
 import { adapterName, findingsOf } from './device-findings.js';
 import type { Job } from './measure.js';
@@ -18,13 +21,32 @@ function keyOf(device: GPUDevice): string {
 
 const storeOf = (store: TuningStore | null | undefined): TuningStore | undefined =>
   store === undefined ? defaultStore() : (store ?? undefined);
-const orNothing = async <T>(work: () => Promise<T>): Promise<T | undefined> => {
+/** Milliseconds that a store has to answer in: IndexedDB waits for as long as another tab likes. */
+const PATIENCE_MS = 500;
+/** Stores that did not. They are not asked again. */
+const silent = new WeakSet<TuningStore>();
+
+/** What a store answers. One that fails, or is silent, is done without, which is noted of the device. */
+async function ask<T>(device: GPUDevice, store: TuningStore, question: () => Promise<T>): Promise<T | undefined> {
+  const { notes } = findingsOf(device);
+  const doneWithout = (why: string): undefined => void notes.add(`the store of measured choices ${why}: they are not kept`);
+  if (silent.has(store)) return doneWithout(SILENT);
+  let timer: ReturnType<typeof setTimeout> | undefined;
+  const late = new Promise<'late'>((resolve) => {
+    timer = setTimeout(resolve, PATIENCE_MS, 'late');
+  });
   try {
-    return await work();
-  } catch {
-    return undefined;
+    const answer = await Promise.race([Promise.resolve(question()).then((value) => ({ value })), late]);
+    if (answer !== 'late') return answer.value;
+    silent.add(store);
+    return doneWithout(SILENT);
+  } catch (error) {
+    return doneWithout(`failed (${error instanceof Error ? error.message : showValue(error)})`);
+  } finally {
+    clearTimeout(timer);
   }
-};
+}
+const SILENT = `did not answer within ${PATIENCE_MS / 1000} s`;
 
 const loaded = new WeakMap<GPUDevice, Map<TuningStore, Promise<void>>>();
 
@@ -36,7 +58,7 @@ export function loadTuning(device: GPUDevice, store: TuningStore | null | undefi
   if (!stores) loaded.set(device, (stores = new Map()));
   let reading = stores.get(from);
   if (!reading) {
-    reading = orNothing(() => from.get(keyOf(device))).then((value) => adopt(device, parseRecords(value), false));
+    reading = ask(device, from, () => from.get(keyOf(device))).then((value) => adopt(device, parseRecords(value), false));
     stores.set(from, reading);
   }
   return reading;
@@ -51,11 +73,11 @@ function adopt(device: GPUDevice, records: Records, over: boolean): void {
   }
 }
 
-const queues = new WeakMap<GPUDevice, Promise<unknown>>();
+/** What measures on a device, in all copies of this library: it would be measured, too. */
+const queues = sharedMap<GPUDevice, Promise<unknown>>('measuring');
 
 /** Measures a problem's class, unless it is known; others that measure on this device wait, so that none disturbs another. */
 export async function tune(device: GPUDevice, job: Job, store: TuningStore | null | undefined): Promise<void> {
-  if (!(job.budgetMs > 0)) throw new ArgumentError('budgetMs', 'a number of milliseconds above 0', String(job.budgetMs));
   const before = queues.get(device) ?? Promise.resolve();
   const own = before.then(() => measureAndKeep(device, job, store));
   queues.set(
@@ -76,11 +98,14 @@ async function measureAndKeep(device: GPUDevice, job: Job, store: TuningStore | 
   adopt(device, { [name]: found }, true);
   const to = storeOf(store);
   if (!to) return;
-  await orNothing(async () => {
-    const kept = parseRecords(await orNothing(() => to.get(keyOf(device))));
-    await to.set(keyOf(device), { ...kept, [name]: found });
-  });
+  const kept = parseRecords(await ask(device, to, () => to.get(keyOf(device))));
+  await ask(device, to, () => to.set(keyOf(device), { ...kept, [name]: found }));
 }
+
+/** A store, or null for none. */
+export const checkStore: Check<TuningStore | null> = (value, argument) =>
+  value === null ? null : withMethods<TuningStore>('a store, with get and set, or null', 'get', 'set')(value, argument);
+const CLEAR = onlyFields({ store: optional(checkStore) });
 
 /** What was measured on a device, to look at, to take elsewhere, and to forget. */
 export interface Tuning {
@@ -99,7 +124,7 @@ export interface Tuning {
  * @example localStorage.setItem('tuning', JSON.stringify(tuning(device).export()));
  */
 export function tuning(device: GPUDevice): Tuning {
-  const key = keyOf(device);
+  const key = keyOf(checkDevice(device));
   return {
     key,
     export: () => ({ key, choices: Object.fromEntries(findingsOf(device).tuned) }),
@@ -109,12 +134,13 @@ export function tuning(device: GPUDevice): Tuning {
       adopt(device, records, true);
       return Object.keys(records).length;
     },
-    async clear({ store } = {}) {
+    async clear(options = {}) {
+      const { store } = CLEAR(options, 'options');
       const state = findingsOf(device);
       state.tuned.clear();
       state.changes++;
       const from = storeOf(store);
-      await orNothing(async () => from?.set(key, {}));
+      if (from) await ask(device, from, () => from.set(key, {}));
     },
   };
 }

@@ -1,8 +1,9 @@
 // The functional form: one call with all tensors, as torch has it.
 
-import type { Tensor } from '../gpu/tensor.js';
+import { Tensor } from '../gpu/tensor.js';
 import { checkWeights, checkX } from '../problem/checks.js';
-import { type FunctionalOptions, functionalSpec } from '../problem/torch-arguments.js';
+import type { WeightTensors } from '../problem/problem.js';
+import { type FunctionalOptions, functionalOptions, functionalSpec } from '../problem/torch-arguments.js';
 import { LinearWeightQuant } from './linear-weight-quant.js';
 
 /**
@@ -16,23 +17,24 @@ import { LinearWeightQuant } from './linear-weight-quant.js';
  * @example const y = weightQuantBatchMatmul(x, stored.transpose(), scale, { antiquantGroupSize: 32 });
  */
 export function weightQuantBatchMatmul(x: Tensor, weight: Tensor, antiquantScale: Tensor, options: FunctionalOptions<Tensor> = {}): Tensor {
-  const { device } = x;
-  x.assertUsable('x');
-  const { antiquantOffset, quantScale, quantOffset, bias } = options;
-  const given = { weight, antiquantScale, antiquantOffset, quantScale, quantOffset, bias };
-  for (const [name, tensor] of Object.entries(given)) tensor?.assertUsable(name, device);
+  const input = Tensor.given(x, 'x');
+  const { device } = input;
+  const { antiquantGroupSize, innerPrecise, ...more } = functionalOptions(options);
+  // null is torch's None; functionalSpec says what must be there.
+  const named = Object.entries({ weight, antiquantScale, ...more }).filter(([, tensor]) => tensor !== undefined && tensor !== null);
+  const given = Object.fromEntries(named.map(([name, tensor]) => [name, Tensor.given(tensor, name, device)]));
   const { spec, tensors, views } = functionalSpec(
-    x,
-    { ...options, ...given },
+    input,
+    { ...(given as unknown as WeightTensors<Tensor>), antiquantGroupSize, innerPrecise },
     (_, tensor) => tensor,
     (tensor) => tensor.transpose(),
   );
   checkWeights(spec, views, { flipped: true }); // with messages in the caller's orientation
-  checkX(spec, x);
+  checkX(spec, input);
   const layer = new LinearWeightQuant(device, spec);
   try {
     const entries = Object.entries(tensors).filter(([, tensor]) => tensor !== undefined) as [string, Tensor][];
-    return layer.load(Object.fromEntries(entries)).forward(x);
+    return layer.load(Object.fromEntries(entries)).forward(input);
   } finally {
     layer.destroy(); // what is submitted keeps its buffers until it has run
   }

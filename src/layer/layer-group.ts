@@ -1,5 +1,8 @@
 // Several layers that read the same x (Q, K and V; gate and up): one call, one submit, and one dispatch where their formats agree.
 // Layers whose formats agree get their packed weights side by side in shared buffers the first time, so that nothing is held twice.
+
+import { list as listOf } from '../arguments/check.js';
+import { checkPass } from '../arguments/gpu-objects.js';
 import { BYTES } from '../dtype.js';
 import { ArgumentError } from '../errors.js';
 import { allTaken } from '../gpu/guard.js';
@@ -13,9 +16,9 @@ import { keyOf } from '../problem/key.js';
 import { type LayerColumns, yDtypeOf } from '../problem/problem.js';
 import { type Call, callInto, callWithOutput, type Input, type Request, run, sharesBuffer } from './calls.js';
 import { joinWeights } from './joined-weights.js';
-import type { LinearWeightQuant } from './linear-weight-quant.js';
+import { LinearWeightQuant } from './linear-weight-quant.js';
 import { freeLoaded, type LoadedWeights, type OutputBuffer, outputBytes, recycle } from './loaded-weights.js';
-import { type PrepareOptions, prepareWeights } from './prepare.js';
+import { checkPrepare, type PrepareOptions, prepareWeights } from './prepare.js';
 import { inputOf, type QuantizedRows } from './quantize-x.js';
 
 /** One dispatch's worth of layers. */
@@ -36,6 +39,8 @@ interface Bundle {
   /** Resolves when all weights that can lie side by side do. */
   readonly joined: Promise<unknown>;
 }
+
+const LAYERS = listOf(LinearWeightQuant.given);
 
 /** Bundles by their first layer. */
 const bundles = new WeakMap<LinearWeightQuant, Bundle[]>();
@@ -163,9 +168,10 @@ export async function prepareMany(
   rows: readonly number[],
   options: PrepareOptions = {},
 ): Promise<void> {
-  const bundle = bundleOf(layers);
+  const checked = checkPrepare(rows, options);
+  const bundle = bundleOf(LAYERS(layers, 'layers'));
   await bundle.joined;
-  for (const { loaded } of bundle.groups) await prepareWeights(loaded, rows, options);
+  for (const { loaded } of bundle.groups) await prepareWeights(loaded, ...checked);
 }
 
 /**
@@ -177,7 +183,8 @@ export async function prepareMany(
  * @throws ArgumentError, UnsupportedError, DeviceLostError
  * @example const [q, k, v] = forwardMany([queryLayer, keyLayer, valueLayer], x);
  */
-export function forwardMany(layers: readonly LinearWeightQuant[], given: Tensor | QuantizedRows): Tensor[] {
+export function forwardMany(list: readonly LinearWeightQuant[], given: Tensor | QuantizedRows): Tensor[] {
+  const layers = LAYERS(list, 'layers');
   const bundle = bundleOf(layers);
   const { device } = layers[0]!;
   const { input, rows } = readBy(layers, given);
@@ -233,10 +240,12 @@ function outputOf(
  */
 export function encodeMany(
   pass: GPUComputePassEncoder,
-  layers: readonly LinearWeightQuant[],
+  list: readonly LinearWeightQuant[],
   given: Tensor | QuantizedRows,
-  ys: readonly Tensor[],
+  outputs: readonly Tensor[],
 ): void {
+  const layers = LAYERS(list, 'layers');
+  const ys = listOf(Tensor.given)(outputs, 'ys');
   if (ys.length !== layers.length) throw new ArgumentError('ys', `${layers.length} tensors, one for each layer`, String(ys.length));
   const bundle = bundleOf(layers);
   const { input, rows } = readBy(layers, given);
@@ -245,20 +254,21 @@ export function encodeMany(
     checkY(loaded.spec, rows.m, ys[i]!);
     if (sharesBuffer(input, ys[i]!)) throw new ArgumentError(`ys[${i}]`, 'another buffer than x', 'the same one');
   });
+  checkPass(pass);
   if (rows.m === 0) return;
   for (const { loaded, members, begins } of groupsFor(bundle, rows.m)) {
-    const outputs = members.map((i) => ys[i]!);
-    const { buffer } = outputs[0]!;
-    const together = members.length > 1 && outputs.every((y) => y.buffer === buffer && y.offset % 4 === 0);
+    const own = members.map((i) => ys[i]!);
+    const { buffer } = own[0]!;
+    const together = members.length > 1 && own.every((y) => y.buffer === buffer && y.offset % 4 === 0);
     if (together) {
-      const y = outputs.map((one, j): LayerColumns => ({ begin: begins[j]!, count: one.shape.at(-1)!, yOffset: one.offset }));
+      const y = own.map((one, j): LayerColumns => ({ begin: begins[j]!, count: one.shape.at(-1)!, yOffset: one.offset }));
       const { recording, sound } = callInto(loaded, { input, rows, y }, buffer);
       encodeInto(pass, recording);
       const written = allTaken(input.written, sound);
-      for (const one of outputs) one.writtenBy(written);
+      for (const one of own) one.writtenBy(written);
     } else {
       members.forEach((i, j) => {
-        layers[i]!.encode(pass, given, outputs[j]!);
+        layers[i]!.encode(pass, given, own[j]!);
       });
     }
   }

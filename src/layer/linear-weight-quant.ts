@@ -1,5 +1,8 @@
 // The module: options checked once, weights repacked once by load(), then forward() or encode() any number of times.
 
+import { anything, type Check, dictionary, fields, finiteNumber, flag, onlyFields, optional, text } from '../arguments/check.js';
+import { markOf, notOurs } from '../arguments/copies.js';
+import { checkDevice, checkPass } from '../arguments/gpu-objects.js';
 import { ArgumentError } from '../errors.js';
 import { assertAlive, capsOf } from '../gpu/device.js';
 import { findingsOf } from '../gpu/device-findings.js';
@@ -16,9 +19,10 @@ import type { Accuracy } from '../problem/accuracy.js';
 import type { Caps } from '../problem/caps.js';
 import { checkOptions, checkOutputs, checkWeights, checkX, checkY } from '../problem/checks.js';
 import type { Bits } from '../problem/code-width.js';
-import { checkMatrix, type QuantizedMatrix } from '../problem/matrix.js';
+import { checkMatrix, inFixedMemory, type QuantizedMatrix } from '../problem/matrix.js';
 import { contiguousX, type LinearOptions, type LinearSpec, makeProblem, type WeightTensors, yDtypeOf } from '../problem/problem.js';
 import { showShape } from '../problem/view.js';
+import { VERSION } from '../version.js';
 import type { Params } from '../wgsl/preprocess.js';
 import { callInto, callWithOutput, run, sharesBuffer } from './calls.js';
 import { allocate, type Buffers, beginLoad, fill, finishLoad, type Load, loadPiece, orAbandon } from './load.js';
@@ -32,7 +36,7 @@ import {
   recycle,
   takeOutput,
 } from './loaded-weights.js';
-import { checkRows, type PrepareOptions, prepareWeights } from './prepare.js';
+import { checkPrepare, checkRows, type PrepareOptions, prepareWeights } from './prepare.js';
 import { inputOf, type QuantizedRows } from './quantize-x.js';
 import { checkNames, fromStateDict, type NamedTensors, OUTPUT_NAMES } from './tensors-by-name.js';
 
@@ -63,7 +67,15 @@ export interface Explanation {
   readonly why: readonly string[];
   /** Every dispatch of the call, in order. */
   readonly dispatches: readonly Dispatch[];
+  /** What went wrong on this device and makes no product wrong: measured choices that could not be kept. Each is said once. */
+  readonly notes: readonly string[];
 }
+
+const PLAN = onlyFields({
+  force: optional(fields({ kernel: text, tile: optional(dictionary(finiteNumber)) })),
+  caps: anything,
+  selfTest: optional(flag),
+}) as Check<NonNullable<LinearWeightQuantOptions['plan']>>;
 
 /**
  * A linear layer with quantized weights: y = x · ((weight + antiquantOffset) · antiquantScale)ᵀ + bias, or its int8 requantization.
@@ -85,12 +97,14 @@ export class LinearWeightQuant {
   #destroyed = false;
 
   /** @throws ArgumentError, DeviceLostError */
-  constructor(device: GPUDevice, { plan, ...options }: LinearWeightQuantOptions) {
-    this.#spec = checkOptions(options);
+  constructor(device: GPUDevice, options: LinearWeightQuantOptions) {
+    checkDevice(device);
+    const { plan: asked, ...rest } = dictionary(anything)(options, 'options');
+    this.#spec = checkOptions(rest as unknown as LinearOptions);
+    const { force, caps, selfTest = force === undefined } = optional(PLAN)(asked, 'plan') ?? {};
     assertAlive(device);
     this.device = device;
-    const force = plan?.force;
-    this.#settings = { caps: capsOf(device, plan?.caps), force, selfTest: plan?.selfTest ?? force === undefined };
+    this.#settings = { caps: capsOf(device, caps), force, selfTest };
   }
 
   /**
@@ -117,9 +131,10 @@ export class LinearWeightQuant {
    * @throws ArgumentError, UnsupportedError if the device cannot hold it, DeviceLostError
    * @example layer.loadMatrix(importGguf(tensor));
    */
-  loadMatrix(matrix: QuantizedMatrix, outputs: NamedTensors = {}): this {
+  loadMatrix(given: QuantizedMatrix, outputs: NamedTensors = {}): this {
     const { inFeatures: k, outFeatures: n } = this.#spec;
-    checkMatrix(matrix);
+    checkMatrix(given);
+    const matrix = inFixedMemory(given);
     if (matrix.n !== n || matrix.k !== k) throw new ArgumentError('matrix', showShape([n, k]), showShape([matrix.n, matrix.k]));
     const load = this.beginMatrix(matrix, outputs);
     orAbandon(load, () => loadPiece(load, matrix));
@@ -161,7 +176,7 @@ export class LinearWeightQuant {
    * @example await layer.prepare([1, 128], { tune: true });
    */
   async prepare(rows: readonly number[], options: PrepareOptions = {}): Promise<void> {
-    await prepareWeights(this.#assertLoaded(), rows, options);
+    await prepareWeights(this.#assertLoaded(), ...checkPrepare(rows, options));
   }
 
   /**
@@ -191,13 +206,14 @@ export class LinearWeightQuant {
    * allocates nothing. x and y may not share a buffer.
    * @throws ArgumentError, UnsupportedError, DeviceLostError
    */
-  encode(pass: GPUComputePassEncoder, given: Tensor | QuantizedRows, y: Tensor): void {
+  encode(pass: GPUComputePassEncoder, given: Tensor | QuantizedRows, output: Tensor): void {
     const loaded = this.#assertLoaded();
     const input = inputOf(given, loaded);
-    y.assertUsable('y', this.device);
+    const y = Tensor.given(output, 'y', this.device);
     const rows = checkX(loaded.spec, input.x);
     checkY(loaded.spec, rows.m, y);
     if (sharesBuffer(input, y)) throw new ArgumentError('y', 'another buffer than x', 'the same one');
+    checkPass(pass);
     if (rows.m === 0) return;
     const { recording, sound } = callInto(loaded, { input, rows, y: y.offset }, y.buffer);
     encodeInto(pass, recording);
@@ -215,15 +231,28 @@ export class LinearWeightQuant {
     const problem = makeProblem(loaded, { m: checkRows(rows), x: contiguousX(rows, loaded.weights.k) });
     const plan = planFor(loaded, problem);
     const { kernel, params, accuracy, main, dispatches } = plan;
-    const verdicts = survey({ problem, ...loaded.settings, findings: findingsOf(this.device) }, plan);
+    const findings = findingsOf(this.device);
+    const verdicts = survey({ problem, ...loaded.settings, findings }, plan);
     const wgsl = variantText(main).code;
-    return { kernel, params, accuracy, workgroups: main.workgroups, wgsl, verdicts, why: whyOf(plan), dispatches };
+    const notes = [...findings.notes];
+    return { kernel, params, accuracy, workgroups: main.workgroups, wgsl, verdicts, why: whyOf(plan), dispatches, notes };
   }
 
   /** Frees the layer's buffers; outputs that were given out stay. */
   destroy(): void {
     this.#free();
     this.#destroyed = true;
+  }
+
+  /** @internal The version of the copy of this library that made it. */
+  get [markOf('LinearWeightQuant')](): string {
+    return VERSION;
+  }
+
+  /** @internal What a caller gave as a layer. @throws ArgumentError */
+  static given(value: unknown, argument: string): LinearWeightQuant {
+    if (typeof value === 'object' && value !== null && #loaded in value) return value;
+    throw notOurs(argument, { what: 'LinearWeightQuant', expected: 'a LinearWeightQuant' }, value);
   }
 
   /** @internal What the layer multiplies with. @throws ArgumentError, DeviceLostError */

@@ -4,6 +4,7 @@ import type { LayerSource } from '../formats/layer-source.js';
 import { type ReadOptions, readBias, readPieces } from '../formats/read-layer.js';
 import { whileAlive } from '../gpu/device.js';
 import { Tensor } from '../gpu/tensor.js';
+import { checkMatrix, inFixedMemory } from '../problem/matrix.js';
 import { LinearWeightQuant, type LinearWeightQuantOptions } from './linear-weight-quant.js';
 import { abandonLoad, type Load, loadPiece } from './load.js';
 
@@ -37,8 +38,10 @@ export async function loadLayer(device: GPUDevice, source: LayerSource, options:
   let load: Load | undefined;
   try {
     for await (const piece of readPieces(source, options)) {
-      load ??= layer.beginMatrix(piece.matrix, tensor ? { bias: tensor } : {}, source.groupSize);
-      loadPiece(load, piece.matrix, piece);
+      checkMatrix(piece.matrix); // a source may be the caller's own
+      const matrix = inFixedMemory(piece.matrix);
+      load ??= layer.beginMatrix(matrix, tensor ? { bias: tensor } : {}, source.groupSize);
+      loadPiece(load, matrix, piece);
       await device.queue.onSubmittedWorkDone(); // its staging buffers are free before the next piece is read
     }
     await whileAlive(device, Promise.all(load!.done));

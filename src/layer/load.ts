@@ -20,7 +20,7 @@ import {
 } from '../plan/packed-layout.js';
 import type { Caps } from '../problem/caps.js';
 import { widthOf } from '../problem/code-width.js';
-import { checkMatrix, type QuantizedMatrix, rowsOf } from '../problem/matrix.js';
+import { type QuantizedMatrix, rowsOf } from '../problem/matrix.js';
 import type { Weights } from '../problem/problem.js';
 
 /** A layer's buffers, by role, and what is known to come of filling them. */
@@ -105,9 +105,8 @@ export function beginLoad(
   return { ...made, device, caps, symmetric: weights.shift === 'offset' };
 }
 
-/** Enqueues. @throws ArgumentError if a piece is not what it says, or not of the same kind as the first */
+/** Enqueues a piece that `checkMatrix` has taken. @throws ArgumentError if it is not of the same kind as the first */
 export function loadPiece(load: Load, piece: QuantizedMatrix, corner: Corner = { n: 0, k: 0 }): void {
-  checkMatrix(piece);
   const { device, caps, weights, packed } = load;
   const { bits, scaleDtype, shift } = weightsOf(piece);
   for (const [name, got] of Object.entries({ bits, scaleDtype, shift })) {

@@ -1,9 +1,9 @@
 // What `prepare` does before the first product: compile, test each variant, measure what is asked for; all of it off the main path.
-import { ArgumentError } from '../errors.js';
+import { type Check, flag, list, onlyFields, optional, refuse, wholeNumber } from '../arguments/check.js';
 import { findingsOf } from '../gpu/device-findings.js';
 import { preparePipelines } from '../gpu/pipeline.js';
 import { selfTest } from '../gpu/self-test.js';
-import { BUDGET_MS, loadTuning, tune } from '../gpu/tuning.js';
+import { BUDGET_MS, checkStore, loadTuning, tune } from '../gpu/tuning.js';
 import type { TuningStore } from '../gpu/tuning-store.js';
 import { contiguousX, makeProblem, type Problem } from '../problem/problem.js';
 import { type LoadedWeights, planFor } from './loaded-weights.js';
@@ -19,14 +19,19 @@ export interface PrepareOptions {
 }
 
 /** @throws ArgumentError */
-export function checkRows(rows: number): number {
-  if (!Number.isSafeInteger(rows) || rows < 1) throw new ArgumentError('rows', 'a whole number of at least 1', String(rows));
-  return rows;
+export const checkRows = (rows: unknown): number => wholeNumber(1)(rows, 'rows');
+
+const milliseconds: Check<number> = (value, argument) =>
+  typeof value === 'number' && value > 0 ? value : refuse(argument, 'a number of milliseconds above 0', value);
+const OPTIONS = onlyFields({ tune: optional(flag), budgetMs: optional(milliseconds), store: optional(checkStore) });
+
+/** @throws ArgumentError */
+export function checkPrepare(rows: unknown, options: unknown): readonly [rows: readonly number[], options: PrepareOptions] {
+  return [list(wholeNumber(1))(rows, 'rows'), OPTIONS(options, 'options')];
 }
 
-export async function prepareWeights(loaded: LoadedWeights, list: readonly number[], options: PrepareOptions): Promise<void> {
+export async function prepareWeights(loaded: LoadedWeights, rows: readonly number[], options: PrepareOptions): Promise<void> {
   const { tune: measure = false, budgetMs = BUDGET_MS, store } = options;
-  const rows = list.map(checkRows);
   const { device, packed, settings, buffers, done } = loaded;
   const { caps, force } = settings;
   if (!force) await loadTuning(device, store);

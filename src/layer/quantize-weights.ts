@@ -1,4 +1,6 @@
 // minmax on the GPU (shaders/quantize-weights.wgsl): for weights that are there already, or too many for patience on the CPU.
+import { anything, type Check, fields } from '../arguments/check.js';
+import { checkDevice } from '../arguments/gpu-objects.js';
 import type { FloatDType } from '../dtype.js';
 import { ArgumentError } from '../errors.js';
 import { BUFFER, makeBuffers } from '../gpu/buffers.js';
@@ -12,6 +14,14 @@ import { wordsOf } from '../problem/code-width.js';
 import { groupsIn, type QuantizedMatrix } from '../problem/matrix.js';
 import { checkForm, type QuantizeOptions, type Settings } from '../quantize/options.js';
 import type { Quantized } from '../quantize/slices.js';
+
+const OPTIONS = fields({
+  bits: anything,
+  mode: anything,
+  groupSize: anything,
+  symmetric: anything,
+  scaleDtype: anything,
+}) as Check<GpuQuantizeOptions>;
 
 /** The options of `quantize` that minmax on the GPU has. */
 export type GpuQuantizeOptions = Pick<QuantizeOptions, 'bits' | 'mode' | 'groupSize' | 'symmetric' | 'scaleDtype'>;
@@ -30,17 +40,18 @@ export async function quantizeOnGpu(
   weights: Tensor,
   options: GpuQuantizeOptions,
 ): Promise<Pick<Quantized, 'matrix' | 'mode'>> {
-  weights.assertUsable('weights', device);
-  const { shape, strides, format, dtype } = weights;
+  checkDevice(device);
+  const tensor = Tensor.given(weights, 'weights', device);
+  const { shape, strides, format, dtype } = tensor;
   if (!SOURCES.includes(dtype as FloatDType)) throw new ArgumentError('weights', `dtype ${SOURCES.join(' or ')}`, dtype);
   const [n = 0, k = 0] = shape;
   if (shape.length !== 2 || format !== 'ND' || strides[1] !== 1 || strides[0] !== k)
     throw new ArgumentError('weights', 'contiguous rows (N, K)', `${format} (${shape.join(', ')}) with strides (${strides.join(', ')})`);
-  const settings = checkForm({ ...options, n, k, method: 'minmax' });
+  const settings = checkForm({ ...OPTIONS(options, 'options'), n, k, method: 'minmax' });
   if (settings.mode === 'tensor') throw new ArgumentError('mode', 'channel or group', 'tensor');
   const { bits, groupSize, symmetric, scaleDtype, mode } = settings;
   const [words, groups] = [n * wordsOf(k, bits), n * groupsIn(settings)];
-  const steps = quantizeSteps(capsOf(device), settings, { dtype: dtype as FloatDType, first: weights.offset });
+  const steps = quantizeSteps(capsOf(device), settings, { dtype: dtype as FloatDType, first: tensor.offset });
 
   const sizes = { codes: 4 * words, grids: 8 * groups };
   const inits = Object.entries(sizes).map(([role, size]) => [role, { label: `quantize ${role}`, usage: BUFFER.output, size }] as const);
@@ -48,11 +59,11 @@ export async function quantizeOnGpu(
   const made = allocated.result;
   try {
     const { errors } = guarded(device, 'quantize', () => {
-      const recording = record(device, steps, (role) => made.get(role) ?? weights.buffer);
+      const recording = record(device, steps, (role) => made.get(role) ?? tensor.buffer);
       submit(device, 'antiquant quantize', (pass) => encodeInto(pass, recording));
       recording.uniforms.destroy();
     });
-    const written = allTaken(weights.written, allocated.errors, pipelineErrors(device, steps), errors);
+    const written = allTaken(tensor.written, allocated.errors, pipelineErrors(device, steps), errors);
     const read = [...made].map(async ([role, buffer]) => {
       const values = Tensor.own(device, buffer, { shape: [sizes[role as 'codes'] / 4], dtype: 'int32', release: () => {}, written });
       return new Uint32Array(((await values.read()) as Int32Array).buffer as ArrayBuffer);

@@ -1,5 +1,8 @@
 // x as int8 codes, kept: one quantization for all the layers that read the same x.
 
+import { fields, oneOf, optional } from '../arguments/check.js';
+import { markOf, notOurs, versionOf } from '../arguments/copies.js';
+import { checkPass } from '../arguments/gpu-objects.js';
 import type { FloatDType } from '../dtype.js';
 import { ArgumentError } from '../errors.js';
 import { BUFFER, makeBuffer } from '../gpu/buffers.js';
@@ -11,8 +14,9 @@ import { scratch } from '../gpu/scratch.js';
 import { Tensor } from '../gpu/tensor.js';
 import { quantizeAll, X_CODES } from '../plan/x-steps.js';
 import { checkX, FLOATS } from '../problem/checks.js';
-import { BITS_LISTED, type Bits, isBits } from '../problem/code-width.js';
+import { type Bits, CODE_WIDTHS } from '../problem/code-width.js';
 import { type Digits, decodeQuantized, pitchWords, type QuantizedNumbers } from '../problem/x-codes.js';
+import { VERSION } from '../version.js';
 import type { Input } from './calls.js';
 import type { LoadedWeights } from './loaded-weights.js';
 
@@ -33,6 +37,9 @@ interface Made {
   readonly recording: Recording;
   readonly sound: Taken;
 }
+// A layer will do as options: only these fields are read.
+const OPTIONS = fields({ bits: oneOf(...CODE_WIDTHS.map(({ bits }) => bits)), digits: optional(oneOf<Digits>(1, 2)) });
+
 /** How each was made, to make it again. Only what is here is a QuantizedRows. */
 const made = new WeakMap<QuantizedRows, Made>();
 
@@ -46,11 +53,10 @@ const made = new WeakMap<QuantizedRows, Made>();
  * const q = quantizeRows(x, queries);
  * const [a, b, c] = [queries, keys, values].map((layer) => layer.forward(q));
  */
-export function quantizeRows(x: Tensor, { bits, digits = 1 }: { readonly bits: Bits; readonly digits?: Digits }): QuantizedRows {
-  if (!isBits(bits)) throw new ArgumentError('bits', BITS_LISTED, String(bits));
-  if (digits !== 1 && digits !== 2) throw new ArgumentError('digits', '1 or 2', String(digits));
+export function quantizeRows(given: Tensor, options: { readonly bits: Bits; readonly digits?: Digits }): QuantizedRows {
+  const { bits, digits = 1 } = OPTIONS(options, 'options');
+  const x = Tensor.given(given, 'x');
   if (!FLOATS.includes(x.dtype)) throw new ArgumentError('x', `dtype ${FLOATS.join(' or ')}`, x.dtype);
-  x.assertUsable('x');
   const { device } = x;
   const k = x.shape.at(-1)!;
   const xDtype = x.dtype as FloatDType;
@@ -71,44 +77,48 @@ export function quantizeRows(x: Tensor, { bits, digits = 1 }: { readonly bits: B
   const taken = guardedSubmit(device, what, () => submit(device, 'antiquant quantize', (pass) => encodeInto(pass, recording)));
   const codes = Tensor.own(device, buffer, { shape: [m, pitch], dtype: 'int32', written: allTaken(x.written, sound, taken) });
   const rows: QuantizedRows = { x, codes, bits, digits };
+  Object.defineProperty(rows, markOf('QuantizedRows'), { value: VERSION });
   made.set(rows, { recording, sound });
   return rows;
 }
 
 /** Records into the caller's own pass: the codes of what is in x by then. Allocates nothing. @throws ArgumentError, DeviceLostError */
 export function encodeQuantizeRows(pass: GPUComputePassEncoder, rows: QuantizedRows): void {
-  const { recording, sound } = assertQuantized(rows);
-  encodeInto(pass, recording);
+  const { recording, sound } = assertQuantized(rows, 'rows');
+  encodeInto(checkPass(pass), recording);
   rows.codes.writtenBy(allTaken(rows.x.written, sound));
 }
 
 /** The codes, steps and sums as numbers. @throws ArgumentError, ShaderError, DeviceLostError */
 export async function readQuantizedRows(rows: QuantizedRows): Promise<QuantizedNumbers> {
-  assertQuantized(rows);
+  assertQuantized(rows, 'rows');
   const { x, codes, bits, digits } = rows;
   return decodeQuantized((await codes.read()) as Int32Array, { m: codes.shape[0]!, k: x.shape.at(-1)!, bits, digits });
 }
 
 /** How `rows` is made. @throws ArgumentError, DeviceLostError */
-function assertQuantized(rows: QuantizedRows, device = rows.x.device): Made {
-  const how = made.get(rows);
-  if (!how) throw new ArgumentError('x', 'a Tensor, or what quantizeRows returned', Object.prototype.toString.call(rows));
-  rows.x.assertUsable('x', device);
-  rows.codes.assertUsable('x.codes', device);
-  assertAlive(device);
+function assertQuantized(rows: QuantizedRows, argument: string, device?: GPUDevice): Made {
+  const how = typeof rows === 'object' && rows !== null ? made.get(rows) : undefined;
+  const expected = argument === 'x' ? 'a Tensor, or what quantizeRows returned' : 'what quantizeRows returned';
+  if (!how) throw notOurs(argument, { what: 'QuantizedRows', expected }, rows);
+  rows.x.assertUsable(argument === 'x' ? 'x' : `${argument}.x`, device);
+  rows.codes.assertUsable(`${argument}.codes`, device);
+  assertAlive(rows.x.device);
   return how;
 }
 
 /** @internal x of a product, with its codes if it came with them. @throws ArgumentError, DeviceLostError */
 export function inputOf(given: Tensor | QuantizedRows, { device, weights }: Pick<LoadedWeights, 'device' | 'weights'>): Input {
-  if (given instanceof Tensor) {
-    given.assertUsable('x', device);
-    return { x: given, written: given.written };
+  if (!made.has(given as QuantizedRows)) {
+    const wanted = { what: 'QuantizedRows', expected: 'a Tensor, or what quantizeRows returned' };
+    if (versionOf(given, wanted.what, 'x') !== undefined) throw notOurs('x', wanted, given);
+    const x = Tensor.given(given, 'x', device, wanted.expected);
+    return { x, written: x.written };
   }
-  assertQuantized(given, device);
+  assertQuantized(given as QuantizedRows, 'x', device);
   if (weights.permuted)
     throw new ArgumentError('x', 'a Tensor for a layer whose inputs are permuted', 'codes in the order of its own inputs');
-  const { x, codes, bits, digits } = given;
+  const { x, codes, bits, digits } = given as QuantizedRows;
   if (bits !== weights.bits) throw new ArgumentError('x', `codes ordered for int${weights.bits} weights`, `for int${bits}`);
   return { x, codes, digits, written: codes.written };
 }

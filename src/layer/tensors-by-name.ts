@@ -1,4 +1,5 @@
 // The tensors that a layer is loaded with, by name: which there may be and must be, by the layer's options.
+import { anything, dictionary } from '../arguments/check.js';
 import { ArgumentError } from '../errors.js';
 import { Tensor } from '../gpu/tensor.js';
 import type { LinearSpec, WeightTensors } from '../problem/problem.js';
@@ -16,6 +17,7 @@ const STATE_DICT: Readonly<Record<string, keyof WeightTensors<Tensor>>> = {
   quant_offset: 'quantOffset',
   bias: 'bias',
 };
+const BY_NAME = dictionary(anything);
 type Name = keyof WeightTensors<Tensor>;
 const NAMES: readonly Name[] = Object.values(STATE_DICT);
 /** What becomes of the sums. */
@@ -23,24 +25,24 @@ export const OUTPUT_NAMES: readonly Name[] = ['quantScale', 'quantOffset', 'bias
 
 /** A state dict by our names. @throws ArgumentError */
 export function fromStateDict(dict: NamedTensors): NamedTensors {
-  const entries = Object.entries(dict).map(([name, tensor]) => {
-    const own = STATE_DICT[name];
+  const entries = Object.entries(BY_NAME(dict, 'dict')).map(([name, tensor]) => {
+    const own = Object.hasOwn(STATE_DICT, name) ? STATE_DICT[name] : undefined;
     if (!own) throw new ArgumentError(name, Object.keys(STATE_DICT).join(' or '), 'an unknown name');
     return [own, tensor];
   });
-  return Object.fromEntries(entries);
+  return Object.fromEntries(entries) as NamedTensors;
 }
 
 /** Those of `names` that are given, each usable on `device`, exactly as the options announce. @throws ArgumentError, DeviceLostError */
 export function checkNames(spec: LinearSpec, device: GPUDevice, tensors: NamedTensors, names = NAMES): WeightTensors<Tensor> {
-  const unknown = Object.keys(tensors).find((name) => !names.includes(name as never));
-  if (unknown) throw new ArgumentError(unknown, names.join(' or '), 'an unknown name');
+  const entries = Object.entries(BY_NAME(tensors, 'tensors'));
+  const unknown = entries.find(([name]) => !names.includes(name as never));
+  if (unknown) throw new ArgumentError(unknown[0], names.join(' or '), 'an unknown name');
   // undefined and null (torch's None) are none.
-  const given: Record<string, Tensor | undefined> = Object.fromEntries(Object.entries(tensors).filter(([, tensor]) => tensor ?? false));
-  for (const [name, tensor] of Object.entries(given)) {
-    if (!(tensor instanceof Tensor)) throw new ArgumentError(name, 'a Tensor', Object.prototype.toString.call(tensor));
-    tensor.assertUsable(name, device);
-  }
+  const there = entries.filter(([, tensor]) => tensor !== undefined && tensor !== null);
+  const given: Record<string, Tensor | undefined> = Object.fromEntries(
+    there.map(([name, tensor]) => [name, Tensor.given(tensor, name, device)]),
+  );
   // Empty tensors stand for absent ones here, whatever the options say.
   const empty = ['quantScale', 'bias'].filter((name) => given[name] && !present(given[name]));
   for (const name of empty) given[name] = undefined;

@@ -1,8 +1,9 @@
 // The one form that every format is brought into: unsigned codes in words along k, a scale for each group of k, and at most one of a zero
 // point, a minimum and a codebook. Pure; formats/NAME.ts make it, the layer, the reference and the writers take it.
-import type { FloatDType } from '../dtype.js';
+import { elements, fields, float32s, oneOf, optional, refuse, typedArray, wholeNumber } from '../arguments/check.js';
+import { type FloatDType, firstNotHeld } from '../dtype.js';
 import { ArgumentError } from '../errors.js';
-import { BITS_LISTED, type Bits, CODEBOOK_BITS, CODEBOOK_VALUES, isBits, widthOf, wordsOf } from './code-width.js';
+import { type Bits, CODE_WIDTHS, CODEBOOK_BITS, CODEBOOK_VALUES, widthOf, wordsOf } from './code-width.js';
 import { showShape } from './view.js';
 
 /**
@@ -39,35 +40,84 @@ export interface QuantizedMatrix {
 export { wordsOf as wordsInRow } from './code-width.js';
 export const groupsIn = ({ k, groupSize }: Pick<QuantizedMatrix, 'k' | 'groupSize'>): number => Math.ceil(k / groupSize);
 
-/** @throws ArgumentError if a matrix is not what its fields say. Looks at sizes, not at every code and scale. */
+const SIZES = { n: wholeNumber(1), k: wholeNumber(1), bits: oneOf(...CODE_WIDTHS.map(({ bits }) => bits)) };
+const FIELDS = fields({
+  ...SIZES,
+  codes: typedArray<Uint32Array>('Uint32Array'),
+  groupSize: wholeNumber(1),
+  scale: float32s,
+  scaleDtype: oneOf<FloatDType>('float32', 'float16', 'bfloat16'),
+  zeroPoint: optional(float32s),
+  minimum: optional(float32s),
+  codebook: optional(float32s),
+  permutation: optional(typedArray<Uint32Array>('Uint32Array')),
+});
+
+/**
+ * @throws ArgumentError if a matrix is not what its fields say: kinds and lengths of arrays, values that `scaleDtype` does not hold, inputs
+ *   that a permutation names twice. Every word of codes is some codes: they are not read.
+ */
 export function checkMatrix(matrix: QuantizedMatrix): void {
-  const { n, k, bits, codes, groupSize, scale, zeroPoint, minimum, codebook, permutation } = matrix;
+  const checked = FIELDS(matrix, 'matrix');
+  const { n, k, bits, codes, groupSize, scale, scaleDtype, zeroPoint, minimum, codebook, permutation } = checked;
   const check = (holds: boolean, field: string, expected: string, got: unknown): void => {
     if (!holds) throw new ArgumentError(`matrix.${field}`, expected, String(got));
   };
-  for (const [field, value] of Object.entries({ n, k }))
-    check(Number.isSafeInteger(value) && value >= 1, field, 'a whole number of at least 1', value);
-  check(isBits(bits), 'bits', BITS_LISTED, bits);
-  const { inWord } = widthOf(bits);
-  const whole = Number.isInteger(groupSize) && groupSize >= 1 && (groupSize % inWord === 0 || groupSize === k) && groupSize <= k;
-  check(whole, 'groupSize', `a multiple of ${inWord} up to K = ${k}, or K`, groupSize);
+  const { inWord, zero } = widthOf(bits);
+  check(
+    groupSize <= k && (groupSize % inWord === 0 || groupSize === k),
+    'groupSize',
+    `a multiple of ${inWord} up to K = ${k}, or K`,
+    groupSize,
+  );
   const words = n * wordsOf(k, bits);
   check(codes.length === words, 'codes', `${words} words for ${showShape([n, k])} of ${bits} bits`, codes.length);
-  const values = n * groupsIn(matrix);
+  const groups = groupsIn(checked);
   for (const [field, list] of Object.entries({ scale, zeroPoint, minimum }))
     check(
-      list === undefined || list.length === values,
+      list === undefined || list.length === n * groups,
       field,
-      `${values} values, ${groupsIn(matrix)} for each of ${n} outputs`,
+      `${n * groups} values, ${groups} for each of ${n} outputs`,
       list?.length,
     );
   const shifts = Object.entries({ zeroPoint, minimum, codebook }).flatMap(([field, list]) => (list ? [field] : []));
   check(shifts.length <= 1, shifts[1] ?? '', `none beside ${shifts[0]}`, 'one');
   const indexed = codebook?.length === CODEBOOK_VALUES && bits === CODEBOOK_BITS;
   check(!codebook || indexed, 'codebook', `${CODEBOOK_VALUES} values, for ${CODEBOOK_BITS} bits`, `${codebook?.length} for ${bits} bits`);
-  check(!permutation || permutation.length === k, 'permutation', `${k} inputs`, permutation?.length);
-  const outside = permutation?.findIndex((input) => input >= k) ?? -1;
-  check(outside < 0, `permutation[${outside}]`, `an input below ${k}`, permutation?.[outside]);
+  checkHeld('scale', scale, scaleDtype);
+  if (zeroPoint) checkHeld('zeroPoint', zeroPoint, scaleDtype, zero);
+  if (minimum) checkHeld('minimum', minimum, scaleDtype);
+  if (codebook) checkHeld('codebook', codebook, 'float32');
+  if (permutation) checkPermutation(permutation, k);
+}
+
+/** A matrix whose arrays cannot change their length: browsers upload from no others. */
+export function inFixedMemory(matrix: QuantizedMatrix): QuantizedMatrix {
+  const grows = ({ buffer }: ArrayBufferView): boolean => (buffer as { readonly resizable?: boolean }).resizable === true;
+  const entries = Object.entries(FIELDS(matrix, 'matrix')).map(([field, value]) => {
+    const list = value as Float32Array;
+    return [field, ArrayBuffer.isView(value) && grows(list) ? list.slice() : value];
+  });
+  return Object.fromEntries(entries) as QuantizedMatrix;
+}
+
+/** Are these what kernels will have? Of a zero point, `zero` - it is kept. */
+function checkHeld(field: string, values: Float32Array, dtype: FloatDType, zero?: number): void {
+  const bad = firstNotHeld(zero === undefined ? values : values.map((value) => zero - value), dtype);
+  if (bad < 0) return;
+  const expected = zero === undefined ? `a number that ${dtype} holds` : `a zero point whose distance from ${zero} ${dtype} holds`;
+  throw new ArgumentError(`matrix.${field}[${bad}]`, expected, String(values[bad]));
+}
+
+/** Each input once. */
+function checkPermutation(permutation: Uint32Array, k: number): void {
+  if (permutation.length !== k) throw new ArgumentError('matrix.permutation', `${k} inputs`, String(permutation.length));
+  const seen = new Uint8Array(k);
+  permutation.forEach((input, i) => {
+    if (input >= k) throw new ArgumentError(`matrix.permutation[${i}]`, `an input below ${k}`, String(input));
+    if (seen[input]) throw new ArgumentError(`matrix.permutation[${i}]`, 'each input once', `${input} again`);
+    seen[input] = 1;
+  });
 }
 
 /** Code of output `row` and column `column` of the codes. */
@@ -99,21 +149,26 @@ export function dequantize(matrix: QuantizedMatrix): Float32Array<ArrayBuffer> {
   return out;
 }
 
-/** Without zero points that are all 2^(bits-1): kernels are faster for it, and smaller. */
+/** Without zero points that are all 2^(bits-1): kernels are faster for it, and smaller. @throws ArgumentError */
 export function simplify(matrix: QuantizedMatrix): QuantizedMatrix {
+  FIELDS(matrix, 'matrix');
   const { zero } = widthOf(matrix.bits);
   const { zeroPoint, ...rest } = matrix;
   return zeroPoint?.every((point) => point === zero) ? rest : matrix;
 }
 
-/** Codes (N, K), one in an element, → words. */
+/** Codes (N, K) of 0 … 2^bits - 1, one in an element, → words. @throws ArgumentError */
 export function packCodes(values: ArrayLike<number>, n: number, k: number, bits: Bits): Uint32Array<ArrayBuffer> {
-  const { inWord } = widthOf(bits);
+  fields(SIZES)({ n, k, bits }, 'options');
+  const { inWord, mask } = widthOf(bits);
+  const given = elements(n * k, `codes for ${showShape([n, k])}`)(values, 'values');
   const words = wordsOf(k, bits);
   const out = new Uint32Array(n * words);
   for (let row = 0, i = 0; row < n; row++)
     for (let column = 0; column < k; column++, i++) {
-      out[row * words + Math.floor(column / inWord)]! |= values[i]! << (bits * (column % inWord));
+      const code = given[i];
+      if (!Number.isInteger(code) || (code as number) < 0 || (code as number) > mask) refuse(`values[${i}]`, `a code of 0 … ${mask}`, code);
+      out[row * words + Math.floor(column / inWord)]! |= (code as number) << (bits * (column % inWord));
     }
   return out;
 }

@@ -1,6 +1,7 @@
 // torch's functional view of the operator (weight (K, N), scales (G, N)) in terms of the module's (weight (N, K), scales (N, G)).
 // Pure; shared by the GPU's weightQuantBatchMatmul and the CPU reference.
 
+import { anything, oneOf, onlyFields, optional, wholeNumber } from '../arguments/check.js';
 import type { FloatDType } from '../dtype.js';
 import { ArgumentError } from '../errors.js';
 import { checkOptions, FLOATS } from './checks.js';
@@ -14,11 +15,21 @@ export interface FunctionalOptions<T> {
   readonly quantScale?: T | undefined;
   readonly quantOffset?: T | undefined;
   readonly bias?: T | undefined;
-  readonly antiquantGroupSize?: number;
-  readonly innerPrecise?: number;
+  readonly antiquantGroupSize?: number | undefined;
+  readonly innerPrecise?: number | undefined;
   /** Of y: x's dtype, or float32. */
   readonly outputDtype?: FloatDType | undefined;
 }
+const NAMED = { antiquantOffset: anything, quantScale: anything, quantOffset: anything, bias: anything };
+const OPTIONS = {
+  ...NAMED,
+  antiquantGroupSize: optional(wholeNumber(0)),
+  innerPrecise: optional(oneOf(0, 1)),
+  outputDtype: optional(oneOf<FloatDType>('float32', 'float16', 'bfloat16')),
+};
+
+/** The options as plain data, their tensors not looked at yet. @throws ArgumentError, also for a name that is no option */
+export const functionalOptions = (given: unknown) => onlyFields(OPTIONS)(given, 'options');
 
 /** Tensors of shape (0,) count as absent where torch has it so. */
 export const present = <T extends { readonly shape: readonly number[] }>(tensor: T | null | undefined): T | undefined =>

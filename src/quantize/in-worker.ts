@@ -1,7 +1,9 @@
 // quantize without standing still: in a Worker where there are some, else on the calling thread with pauses.
+import { signal as abortSignal, type Check, callback, flag, onlyFields, optional } from '../arguments/check.js';
+import { showValue } from '../arguments/show-value.js';
 import { ArgumentError } from '../errors.js';
-import type { Answer, Task } from './messages.js';
-import type { QuantizeOptions, Weights } from './options.js';
+import { type Answer, READY, type Ready, type Task } from './messages.js';
+import { checkQuantize, type QuantizeOptions, type Weights } from './options.js';
 import { type Progress, type Quantized, slices } from './slices.js';
 
 /** How a quantization in a worker is watched, ended, and started. */
@@ -13,31 +15,48 @@ export interface InWorkerOptions {
   /** Moves the weights' memory to the worker in place of a copy; the caller's array is then empty. Default false. */
   readonly transfer?: boolean | undefined;
   /**
-   * Starts the worker, for bundlers that do not find `new Worker(new URL(…))` in a package: its script is `antiquant/quantize-worker`.
+   * Starts the worker, for bundlers that do not find `new Worker(new URL(…))` in a package (rollup and esbuild): its script is
+   * `antiquant/quantize-worker`.
    * `false`: no worker. Default: the script beside this one.
    */
   readonly worker?: (() => Worker) | false | undefined;
 }
 
-const ownWorker = (): Worker => new Worker(new URL('./worker.js', import.meta.url), { type: 'module', name: 'antiquant quantize' });
+/** What `quantizeInWorker` made, and where. */
+export interface QuantizedInWorker extends Quantized {
+  /** Why the calling thread did it; absent if a worker did. */
+  readonly noWorker?: string;
+}
+
+const HOW = onlyFields({
+  onProgress: optional(callback),
+  signal: optional(abortSignal),
+  transfer: optional(flag),
+  worker: optional((value, argument) => (value === false ? value : callback(value, argument))),
+}) as Check<InWorkerOptions>;
+
+/** The name is rare: where a bundler leaves the address as it is, it must not be another's script. */
+const ownWorker = (): Worker =>
+  new Worker(new URL('./antiquant-quantize-worker.js', import.meta.url), { type: 'module', name: 'antiquant quantize' });
 
 /**
- * `quantize` in a Worker of its own: the same result, and the calling thread is free. Where there are no Workers (Node), or none can be
- * started, it runs on the calling thread and lets others run every 30 ms.
+ * `quantize` in a Worker of its own: the same result, and the calling thread is free. Where there are no Workers (Node), or none says
+ * within a second that it is this library's, it runs on the calling thread and lets others run every 30 ms; `noWorker` says why.
  * @throws (rejects with) ArgumentError as `quantize`; what `signal` was aborted with
  * @example
  * const { matrix } = await quantizeInWorker(weights, { n, k, bits: 4, groupSize: 128, method: 'mse' }, {
  *   onProgress: ({ done, total }) => (bar.value = done / total), signal: AbortSignal.timeout(60_000),
  * });
  */
-export async function quantizeInWorker(weights: Weights, options: QuantizeOptions, how: InWorkerOptions = {}): Promise<Quantized> {
-  const { signal, onProgress, transfer = false, worker: given } = how;
+export async function quantizeInWorker(weights: Weights, options: QuantizeOptions, how: InWorkerOptions = {}): Promise<QuantizedInWorker> {
+  const { signal, onProgress, transfer = false, worker: given } = HOW(how, 'options');
   signal?.throwIfAborted();
-  const start = given ?? (typeof Worker === 'undefined' ? false : ownWorker);
-  const worker = start && (await startWorker(start, signal));
-  if (!worker) {
+  const { top: _top, middle: _middle, ...checked } = checkQuantize(weights, options); // plain data: it can be sent
+  const start = given ?? (typeof Worker === 'undefined' ? 'there are no Workers here' : ownWorker);
+  const worker = start === false ? 'none was asked for' : typeof start === 'string' ? start : await startWorker(start, signal);
+  if (typeof worker === 'string') {
     signal?.throwIfAborted();
-    return withPauses(weights, options, { signal, onProgress });
+    return { ...(await withPauses(weights, checked, { signal, onProgress })), noWorker: worker };
   }
   let stop = (): void => {};
   try {
@@ -46,14 +65,14 @@ export async function quantizeInWorker(weights: Weights, options: QuantizeOption
       if (signal?.aborted) return stop();
       signal?.addEventListener('abort', stop);
       worker.onerror = ({ message }) => reject(new Error(`the worker: ${message}`));
+      worker.onmessageerror = () => reject(new Error('the worker: a message that cannot be read'));
       worker.onmessage = ({ data }: MessageEvent<Answer>) => {
         if (data.kind === 'progress') onProgress?.({ done: data.done, total: data.total });
         else if (data.kind === 'result') resolve(data.result);
         else if (data.kind === 'refused') reject(new ArgumentError(data.argument, data.expected, data.got));
         else if (data.kind === 'failed') reject(data.error);
       };
-      const task: Task = { weights, options };
-      worker.postMessage(task, transfer ? [weights.buffer as ArrayBuffer] : []);
+      send(worker, { weights, options: checked }, transfer);
     });
   } finally {
     signal?.removeEventListener('abort', stop);
@@ -61,29 +80,56 @@ export async function quantizeInWorker(weights: Weights, options: QuantizeOption
   }
 }
 
-/** A worker whose script runs; undefined if it does not: no such file, or a page that may start none. */
-async function startWorker(start: () => Worker, signal: AbortSignal | undefined): Promise<Worker | undefined> {
+/** Shared memory, and WebAssembly's, cannot be moved: they are copied. */
+function send(worker: Worker, task: Task, transfer: boolean): void {
+  if (transfer) {
+    try {
+      worker.postMessage(task, [task.weights.buffer as ArrayBuffer]);
+      return;
+    } catch {}
+  }
+  worker.postMessage(task, []);
+}
+
+/** Milliseconds in which a worker has to say who it is. */
+const PATIENCE_MS = 1000;
+
+/** What is wrong with the first message of a worker; undefined if it is ours. */
+function strange(data: unknown): string | undefined {
+  const { kind, script, version } = (typeof data === 'object' && data !== null ? data : {}) as Partial<Ready>;
+  if (kind !== READY.kind || script !== READY.script) return "another script lies at the worker's address";
+  return version === READY.version ? undefined : `the worker's script is of version ${version}, and this is ${READY.version}`;
+}
+
+/** A worker that said that it is this library's; or why there is none. */
+async function startWorker(start: () => Worker, signal: AbortSignal | undefined): Promise<Worker | string> {
   let worker: Worker | undefined;
+  let timer: ReturnType<typeof setTimeout> | undefined;
   let stop = (): void => {};
+  let why = 'it was aborted';
   try {
     worker = start();
-    const runs = await new Promise<boolean>((resolve, reject) => {
-      worker!.onmessage = () => resolve(true);
+    const answer = await new Promise<string | undefined>((resolve) => {
+      timer = setTimeout(resolve, PATIENCE_MS, `the worker did not say who it is within ${PATIENCE_MS / 1000} s`);
+      worker!.onmessage = ({ data }) => resolve(strange(data));
       worker!.onerror = (event) => {
-        event.preventDefault?.(); // it has been answered
-        resolve(false);
+        event.preventDefault?.(); // it is told in the result
+        resolve(`the worker did not start: ${event.message || 'its script could not be loaded'}`);
       };
-      stop = () => reject(signal!.reason);
+      stop = () => resolve(why); // the caller looks at its signal next
       signal?.addEventListener('abort', stop);
     });
-    if (runs) return worker;
-  } catch {
-    // The constructor may throw where a page's policy forbids workers. Aborted: the caller looks at its signal next.
+    if (answer === undefined) return worker;
+    why = answer;
+  } catch (error) {
+    // A page's policy forbids workers, or a script of another origin.
+    why = `the worker could not be made: ${error instanceof Error ? error.message : showValue(error)}`;
   } finally {
+    clearTimeout(timer);
     signal?.removeEventListener('abort', stop);
   }
-  worker?.terminate();
-  return undefined;
+  worker?.terminate?.();
+  return why;
 }
 
 /** Milliseconds of work between pauses. */

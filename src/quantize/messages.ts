@@ -1,5 +1,6 @@
 // What a page and its worker say to each other, and the worker's side of it. worker.ts only plugs it in.
 import { ArgumentError } from '../errors.js';
+import { VERSION } from '../version.js';
 import type { QuantizeOptions, Weights } from './options.js';
 import { type Progress, type Quantized, slices } from './slices.js';
 
@@ -9,13 +10,20 @@ export interface Task {
 }
 
 export type Answer =
-  /** The script runs: a task may come. */
-  | { readonly kind: 'ready' }
+  /** This script runs, and none that happens to have its address: a task may come. */
+  | Ready
   | ({ readonly kind: 'progress' } & Progress)
   | { readonly kind: 'result'; readonly result: Quantized }
   /** An ArgumentError in parts, since a clone of an error is of no class; or what else was thrown. */
   | { readonly kind: 'refused'; readonly argument: string; readonly expected: string; readonly got: string }
   | { readonly kind: 'failed'; readonly error: unknown };
+
+export interface Ready {
+  readonly kind: 'ready';
+  readonly script: 'antiquant quantize';
+  readonly version: string;
+}
+export const READY: Ready = { kind: 'ready', script: 'antiquant quantize', version: VERSION };
 
 /** As much of a worker's global scope, or of a MessagePort, as is used. */
 export interface Port {
@@ -36,7 +44,7 @@ export function serve(port: Port): void {
       arrays.flatMap((array) => (array ? [array.buffer as ArrayBuffer] : [])),
     );
   };
-  port.postMessage({ kind: 'ready' }, []);
+  port.postMessage(READY, []);
 }
 
 function run({ weights, options }: Task, tell: (progress: Progress) => void): Answer {

@@ -1,5 +1,19 @@
 // What quantize takes, checked and with every default filled in. Nothing here looks at a weight but at how many there are.
 
+import {
+  anything,
+  dictionary,
+  fields,
+  finiteNumber,
+  flag,
+  float32s,
+  oneOf,
+  optional,
+  property,
+  typedArray,
+  wholeNumber,
+} from '../arguments/check.js';
+import { arrayKind, showValue } from '../arguments/show-value.js';
 import type { FloatDType } from '../dtype.js';
 import { ArgumentError } from '../errors.js';
 import { type Bits, CODE_WIDTHS, widthOf } from '../problem/code-width.js';
@@ -67,70 +81,66 @@ export interface Settings {
   readonly middle: number;
 }
 
-const FLOATS: readonly FloatDType[] = ['float32', 'float16', 'bfloat16'];
-
-function oneOf<T>(name: string, value: T, allowed: readonly T[]): T {
-  if (!allowed.includes(value)) throw new ArgumentError(name, allowed.join(' or '), String(value));
-  return value;
-}
+const float = oneOf<FloatDType>('float32', 'float16', 'bfloat16');
+const OPTIONS = fields({
+  n: wholeNumber(1),
+  k: wholeNumber(1),
+  bits: oneOf(...CODE_WIDTHS.map((width) => width.bits)),
+  mode: optional(oneOf<Mode>('tensor', 'channel', 'group')),
+  groupSize: optional(wholeNumber(1)),
+  symmetric: optional(flag),
+  method: optional(oneOf<Method>('minmax', 'mse', 'hqq')),
+  scaleDtype: optional(float),
+  dtype: optional(float),
+  activations: optional(dictionary(anything)),
+});
 
 /** All but what is said of the weights' and activations' values. @throws ArgumentError */
 export function checkForm(options: QuantizeOptions): Settings {
-  const { n, k, bits, symmetric = false, method = 'minmax', scaleDtype = 'float16', dtype = 'float32', activations } = options;
-  for (const [name, value] of Object.entries({ n, k }))
-    if (!Number.isSafeInteger(value) || value < 1) throw new ArgumentError(name, 'a whole number of at least 1', String(value));
-  oneOf(
-    'bits',
-    bits,
-    CODE_WIDTHS.map((width) => width.bits),
-  );
-  oneOf('symmetric', symmetric, [false, true]);
-  oneOf('method', method, ['minmax', 'mse', 'hqq']);
-  oneOf('scaleDtype', scaleDtype, FLOATS);
-  const mode: Mode = oneOf<Mode>('mode', options.mode ?? (options.groupSize === undefined ? 'channel' : 'group'), [
-    'tensor',
-    'channel',
-    'group',
-  ]);
-  const groupSize = mode === 'group' ? (options.groupSize ?? 128) : k;
+  const given = OPTIONS(options, 'options');
+  const { n, k, bits, symmetric = false, method = 'minmax', scaleDtype = 'float16', dtype = 'float32' } = given;
+  const mode: Mode = given.mode ?? (given.groupSize === undefined ? 'channel' : 'group');
+  const groupSize = mode === 'group' ? (given.groupSize ?? 128) : k;
   const { inWord, mask: top, zero: middle } = widthOf(bits);
-  const whole = Number.isInteger(groupSize) && groupSize >= 1 && groupSize <= k && (groupSize % inWord === 0 || groupSize === k);
+  const whole = groupSize <= k && (groupSize % inWord === 0 || groupSize === k);
   if (!whole) throw new ArgumentError('groupSize', `a multiple of ${inWord} up to K = ${k}, or K`, String(groupSize));
-  if (mode !== 'group' && options.groupSize !== undefined && options.groupSize !== k)
-    throw new ArgumentError('groupSize', `none, or K = ${k}, for mode ${mode}`, String(options.groupSize));
+  if (mode !== 'group' && given.groupSize !== undefined && given.groupSize !== k)
+    throw new ArgumentError('groupSize', `none, or K = ${k}, for mode ${mode}`, String(given.groupSize));
   if (symmetric && method === 'hqq') throw new ArgumentError('symmetric', 'false for hqq, which looks for zero points', 'true');
-  const settled = { n, k, bits, mode, groupSize, symmetric, method, scaleDtype, dtype, activations };
-  return { ...settled, top, middle };
+  const activations = given.activations && checkActivations(given.activations, k);
+  return { n, k, bits, mode, groupSize, symmetric, method, scaleDtype, dtype, activations, top, middle };
 }
+
+const WEIGHTS = typedArray<Weights>('Float32Array', 'Uint16Array');
 
 /** @throws ArgumentError */
 export function checkQuantize(weights: Weights, options: QuantizeOptions): Settings {
   const settings = checkForm(options);
-  const { n, k, activations } = settings;
-  if (!(weights instanceof Float32Array) && !(weights instanceof Uint16Array))
-    throw new ArgumentError('weights', 'a Float32Array or Uint16Array', Object.prototype.toString.call(weights).slice(8, -1));
-  if (weights.length !== n * k) throw new ArgumentError('weights', `${n * k} elements for (${n}, ${k})`, String(weights.length));
-  const isFloat32 = weights instanceof Float32Array;
-  const dtype = options.dtype ?? (isFloat32 ? 'float32' : 'float16');
-  oneOf<FloatDType>('dtype', dtype, isFloat32 ? ['float32'] : ['float16', 'bfloat16']);
-  if (activations) checkActivations(activations, k);
+  const { n, k } = settings;
+  WEIGHTS(weights, 'weights');
+  if (weights.length !== n * k) throw new ArgumentError('weights', `${n * k} elements for (${n}, ${k})`, showValue(weights));
+  const isFloat32 = arrayKind(weights) === 'Float32Array';
+  const said = property(options, 'dtype', 'dtype');
+  const dtype = said === undefined ? (isFloat32 ? 'float32' : 'float16') : settings.dtype;
+  oneOf<FloatDType>(...(isFloat32 ? (['float32'] as const) : (['float16', 'bfloat16'] as const)))(dtype, 'dtype');
   return { ...settings, dtype };
 }
 
-function checkActivations({ damp, ...given }: Activations, k: number): void {
-  const fields = Object.entries(given).filter(([, values]) => values !== undefined);
-  const NAMES = ['meanAbs', 'meanSquare', 'hessian', 'x'];
-  if (fields.length !== 1 || !NAMES.includes(fields[0]![0]))
-    throw new ArgumentError('activations', `one of ${NAMES.join(', ')}`, fields.map(([name]) => name).join(' and ') || 'none');
-  const [name, values] = fields[0] as [string, Float32Array];
+const MEANS: readonly string[] = ['meanAbs', 'meanSquare', 'hessian', 'x'];
+
+function checkActivations({ damp, ...given }: Readonly<Record<string, unknown>>, k: number): Activations {
+  const there = Object.entries(given).filter(([, values]) => values !== undefined);
+  if (there.length !== 1 || !MEANS.includes(there[0]![0]))
+    throw new ArgumentError('activations', `one of ${MEANS.join(', ')}`, there.map(([name]) => name).join(' and ') || 'none');
+  const [name, list] = there[0]!;
   const argument = `activations.${name}`;
-  if (!(values instanceof Float32Array))
-    throw new ArgumentError(argument, 'a Float32Array', Object.prototype.toString.call(values).slice(8, -1));
+  const values = float32s(list, argument);
   const fits = name === 'x' ? values.length > 0 && values.length % k === 0 : values.length === (name === 'hessian' ? k * k : k);
   const expected = name === 'x' ? `rows of ${k} values` : `${name === 'hessian' ? k * k : k} values`;
   if (!fits) throw new ArgumentError(argument, expected, String(values.length));
   const bad = values.findIndex((value) => !Number.isFinite(value) || (value < 0 && name.startsWith('mean')));
   if (bad >= 0) throw new ArgumentError(`${argument}[${bad}]`, 'a finite number, not below 0 if it is a mean', String(values[bad]));
-  if (damp !== undefined && !(Number.isFinite(damp) && damp >= 0))
+  if (damp !== undefined && !(finiteNumber(damp, 'activations.damp') >= 0))
     throw new ArgumentError('activations.damp', 'a finite number of at least 0', String(damp));
+  return { [name]: values, ...(damp !== undefined && { damp: damp as number }) };
 }

@@ -1,7 +1,7 @@
 // Measuring on a real device: what comes of it, that it is kept and found again, and that nothing of it can make a product wrong.
 import { afterEach, beforeEach, expect, test, vi } from 'vitest';
 import { findingsOf } from '../../src/gpu/device-findings.js';
-import { LinearWeightQuant, requestDevice, Tensor, type TuningStore, tuning, UnsupportedError } from '../../src/index.js';
+import { formatReport, LinearWeightQuant, requestDevice, Tensor, type TuningStore, tuning, UnsupportedError } from '../../src/index.js';
 import { gpu } from '../support/dawn.js';
 
 let device: GPUDevice;
@@ -123,6 +123,32 @@ test('a store that is broken is as good as none', async () => {
   const junk: TuningStore = { get: async () => ({ x: { kernel: 5 } }), set: async () => {} };
   for (const store of [broken, throws, junk]) await loaded().prepare([1], { tune: true, store, budgetMs: 10 });
   expect(findingsOf(device).tuned.size).toBe(1);
+  expect(loaded().explain(1).notes).toEqual(['the store of measured choices failed (no): they are not kept']);
+});
+
+test('a store that does not answer is waited for half a second, once, and said in explain()', async () => {
+  const never = () => new Promise<never>(() => {});
+  const forms: readonly TuningStore[] = [
+    { get: vi.fn(never), set: vi.fn(never) },
+    { get: vi.fn(async () => undefined), set: vi.fn(never) },
+  ];
+  const note = 'the store of measured choices did not answer within 0.5 s: they are not kept';
+  for (const store of forms) {
+    const on = await requestDevice({ gpu });
+    const layer = loaded(on);
+    await layer.prepare([1, 2], { store: null });
+    expect(layer.explain(1).notes).toEqual([]);
+    const begin = performance.now();
+    // Numbers of rows of two classes: the second is measured although the store is silent since the first.
+    await layer.prepare([1, 2], { tune: true, store, budgetMs: 1 });
+    await tuning(on).clear({ store });
+    expect(performance.now() - begin).toBeLessThan(20_000);
+    expect([store.get, store.set].map((ask) => vi.mocked(ask).mock.calls.length)).toEqual(store === forms[0] ? [1, 0] : [2, 1]);
+    expect(layer.explain(1).notes).toEqual([note]);
+    expect(formatReport(on)).toContain(note);
+    expect(await numbers(layer.forward(x(1, on)))).toEqual(wanted(1));
+    on.destroy();
+  }
 });
 
 test('measuring keeps to its budget: a larger one measures again', async () => {

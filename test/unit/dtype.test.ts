@@ -4,6 +4,7 @@ import {
   BYTES,
   decode16,
   encode16,
+  firstNotHeld,
   fromBfloat16Bits,
   fromFloat16Bits,
   roundTo,
@@ -160,3 +161,17 @@ test('UNIT_ROUNDOFF is the largest relative error of a rounding near 1', () => {
     expect(roundTo(1 + 2 * u, dtype)).toBe(1 + 2 * u);
   }
 });
+
+test.each(['float32', 'float16', 'bfloat16'] as const)(
+  'which numbers %s holds exactly: those that rounding to it does not change',
+  (dtype) => {
+    const words = new Uint32Array(2 ** 16 * 3);
+    for (let i = 0; i < 2 ** 16; i++) words.set([i << 16, (i << 16) | 0x2000, (i << 16) | 1], 3 * i);
+    const values = new Float32Array(words.buffer);
+    const wrong = [...values].filter((value) => {
+      const held = Number.isFinite(value) && roundTo(value, dtype) === value;
+      return firstNotHeld(Float32Array.of(1, value), dtype) !== (held ? -1 : 1);
+    });
+    expect(wrong).toEqual([]);
+  },
+);

@@ -6,6 +6,7 @@ import { expect, test } from 'vitest';
 /** Lowest first; folders of one row know nothing of each other. */
 const FLOORS: readonly (readonly string[])[] = [
   ['errors.ts', 'dtype.ts', 'version.ts', 'wgsl'],
+  ['arguments'],
   ['problem'],
   ['kernels', 'ascend', 'quantize', 'files'],
   ['formats', 'reference'],

@@ -1,6 +1,15 @@
 // The common form: numbers worked out by hand, what is refused, and the reference over it.
 import { describe, expect, test } from 'vitest';
-import { checkMatrix, codeAt, dequantize, packCodes, type QuantizedMatrix, rowsOf, simplify } from '../../../src/problem/matrix.js';
+import {
+  checkMatrix,
+  codeAt,
+  dequantize,
+  inFixedMemory,
+  packCodes,
+  type QuantizedMatrix,
+  rowsOf,
+  simplify,
+} from '../../../src/problem/matrix.js';
 import { reference } from '../../../src/reference/reference.js';
 import { referenceMatrix } from '../../../src/reference/reference-matrix.js';
 import { expectArgument } from '../../support/expect-argument.js';
@@ -14,6 +23,10 @@ const base: QuantizedMatrix = {
   groupSize: 8,
   scale: new Float32Array([0.5, 2, -1, 4]),
   scaleDtype: 'float32',
+};
+const moved = <T extends Uint32Array>(array: T): T => {
+  structuredClone(array.buffer, { transfer: [array.buffer as ArrayBuffer] });
+  return array;
 };
 const column = (matrix: QuantizedMatrix, row: number): number[] => [...dequantize(matrix).subarray(row * matrix.k, (row + 1) * matrix.k)];
 
@@ -60,6 +73,28 @@ test('codes are packed first in the lowest bits, rows from whole words on', () =
   expect([...packCodes([0, 127, 128, 255, 129], 1, 5, 8)]).toEqual([0xff807f00, 0x81]);
 });
 
+test.each<[string, readonly unknown[], string, string]>([
+  ['n', [[1], 2 ** 53, 1, 4], 'a whole number of at least 1', '9007199254740992'],
+  ['values', [[1, 2], 2 ** 31, 9, 4], '19327352832 codes for (2147483648, 9)', '2'],
+  ['values', [null, 1, 1, 4], 'an object', 'null'],
+  ['values[1]', [[1, 16], 1, 2, 4], 'a code of 0 … 15', '16'],
+  ['values[0]', [[-1, 1], 1, 2, 8], 'a code of 0 … 255', '-1'],
+  ['values[0]', [['1', 1], 1, 2, 8], 'a code of 0 … 255', '"1"'],
+  ['values[1]', [Object.assign(Array(3), { 0: 1, 2: 3 }), 1, 3, 8], 'a code of 0 … 255', 'undefined'],
+  ['bits', [[1], 1, 1, 3], '4 or 8', '3'],
+])('codes are not packed where %s is wrong: %j', (argument, given, expected, got) => {
+  expectArgument(() => packCodes(...(given as Parameters<typeof packCodes>)), argument, expected, got);
+});
+
+test('arrays on memory that can grow are copied to memory that cannot, and others are not', () => {
+  const buffer = new (ArrayBuffer as new (size: number, options: object) => ArrayBuffer)(16, { maxByteLength: 64 });
+  const scale = new Float32Array(buffer);
+  scale.set(base.scale);
+  const fixed = inFixedMemory({ ...base, scale });
+  expect(fixed).toEqual(base);
+  expect([fixed.scale.buffer === buffer, fixed.codes === base.codes]).toEqual([false, true]);
+});
+
 test('zero points that are all 2^(bits-1) are none', () => {
   expect(simplify({ ...base, zeroPoint: new Float32Array(4).fill(8) })).toEqual(base);
   const real = { ...base, zeroPoint: new Float32Array([8, 8, 8, 7]) };
@@ -96,6 +131,25 @@ test.each<[string, Partial<QuantizedMatrix>, string, string]>([
   ['codebook', { codebook: new Float32Array(15) }, '16 values, for 4 bits', '15'],
   ['permutation', { permutation: new Uint32Array(8) }, '9 inputs', '8'],
   ['permutation[3]', { permutation: new Uint32Array([0, 1, 2, 9, 4, 5, 6, 7, 8]) }, 'an input below 9', '9'],
+  ['permutation[1]', { permutation: new Uint32Array(9) }, 'each input once', '0 again'],
+  ['permutation', { permutation: Int32Array.of(0, 1, 2, -1, 4, 5, 6, 7, 8) as never }, 'a Uint32Array', 'an Int32Array of 9'],
+  ['n', { n: '2' as never }, 'a whole number of at least 1', '"2"'],
+  ['bits', { bits: '4' as never }, '4 or 8', '"4"'],
+  ['codes', { codes: new Float32Array(4) as never }, 'a Uint32Array', 'a Float32Array of 4'],
+  ['codes', { codes: [0, 0, 0, 0] as never }, 'a Uint32Array', '[0, 0, 0, 0]'],
+  ['codes', { codes: moved(new Uint32Array(4)) }, '4 words', '0'],
+  ['scale', { scale: new Float64Array(4).fill(1) as never }, 'a Float32Array', 'a Float64Array of 4'],
+  ['scale', { scale: new Proxy(new Float32Array(4), {}) as never }, 'a Float32Array', 'a Float32Array'],
+  ['scale[2]', { scale: new Float32Array([1, 1, Number.NaN, 1]) }, 'a number that float32 holds', 'NaN'],
+  ['scale[1]', { scaleDtype: 'float16', scale: new Float32Array([1, 70000, 1, 1]) }, 'a number that float16 holds', '70000'],
+  ['scale[0]', { scaleDtype: 'float16', scale: new Float32Array([1e-9, 1, 1, 1]) }, 'a number that float16 holds', '1'],
+  ['scale[3]', { scaleDtype: 'bfloat16', scale: new Float32Array([1, 1, 1, 257]) }, 'a number that bfloat16 holds', '257'],
+  ['scaleDtype', { scaleDtype: 'float8' as never }, 'float32 or float16 or bfloat16', '"float8"'],
+  ['zeroPoint', { zeroPoint: new Uint8Array(4) as never }, 'a Float32Array', 'a Uint8Array of 4'],
+  ['zeroPoint[0]', { zeroPoint: new Float32Array(4).fill(Number.POSITIVE_INFINITY) }, 'a zero point whose distance from 8', 'Infinity'],
+  ['zeroPoint[2]', { scaleDtype: 'float16', zeroPoint: new Float32Array([0, 1, 1e5, 2]) }, 'whose distance from 8 float16 holds', '100000'],
+  ['minimum[0]', { minimum: new Float32Array(4).fill(Number.NaN) }, 'a number that float32 holds', 'NaN'],
+  ['codebook[15]', { codebook: Float32Array.from({ length: 16 }, (_, i) => i / (15 - i)) }, 'a number that float32 holds', 'Infinity'],
 ])('%s that does not go with the rest is refused', (field, change, expected, got) => {
   expectArgument(() => checkMatrix({ ...base, ...change }), `matrix.${field}`, expected, got);
 });

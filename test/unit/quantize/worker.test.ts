@@ -1,8 +1,8 @@
 // quantizeInWorker against quantize: with a worker made of a MessageChannel, and without one. e2e/quantize.spec.ts has a browser's.
-import { expect, test } from 'vitest';
+import { expect, test, vi } from 'vitest';
 import { ArgumentError } from '../../../src/errors.js';
 import { quantizeInWorker } from '../../../src/quantize/in-worker.js';
-import { type Port, serve } from '../../../src/quantize/messages.js';
+import { type Port, READY, serve } from '../../../src/quantize/messages.js';
 import type { QuantizeOptions } from '../../../src/quantize/options.js';
 import { quantize } from '../../../src/quantize/quantize.js';
 import { normals } from '../../support/normal-weights.js';
@@ -58,28 +58,73 @@ test('without a worker, others run meanwhile', async () => {
   const work = quantizeInWorker(weights, { ...options, method: 'hqq' }, { onProgress: ({ done }) => seen.push(done) });
   const result = await work;
   clearInterval(timer);
-  expect(result).toEqual(quantize(weights, { ...options, method: 'hqq' }));
+  expect(result).toEqual({ ...quantize(weights, { ...options, method: 'hqq' }), noWorker: 'there are no Workers here' });
   expect(seen.at(-1)).toBe(n);
   expect(others).toBeGreaterThan(0);
 });
 
-test('a worker that cannot start is done without', async () => {
-  const broken = fakeWorker();
+/** A Worker whose script says `first`, if anything, and then nothing. */
+function strangeWorker(first: { readonly message?: unknown; readonly error?: object }) {
+  const worker = {
+    onmessage: null as ((event: object) => unknown) | null,
+    onerror: null as ((event: object) => unknown) | null,
+    postMessage: vi.fn(),
+    terminate: vi.fn(),
+  };
+  setTimeout(() => {
+    if (first.message !== undefined) worker.onmessage!({ data: first.message });
+    if (first.error) worker.onerror!(first.error);
+  });
+  return worker;
+}
+
+test.each<[string, Parameters<typeof strangeWorker>[0], string]>([
+  ['says nothing', {}, 'the worker did not say who it is within 1 s'],
+  ['does not load', { error: {} }, 'the worker did not start: its script could not be loaded'],
+  ['fails at once', { error: { message: 'x is not defined' } }, 'the worker did not start: x is not defined'],
+  ['says something else', { message: { ready: true } }, "another script lies at the worker's address"],
+  ['is ready, as others are', { message: { kind: 'ready' } }, "another script lies at the worker's address"],
+  [
+    'is of another version',
+    { message: { ...READY, version: '9.9.9' } },
+    `the worker's script is of version 9.9.9, and this is ${READY.version}`,
+  ],
+])('a worker whose script %s is done without, which is said', async (_, first, noWorker) => {
   const wanted = quantize(weights, options);
-  const failing = () => {
-    setTimeout(() => broken.onerror!({} as ErrorEvent));
-    return {
-      ...broken,
-      set onerror(handler: never) {
-        broken.onerror = handler;
-      },
-    } as never;
-  };
-  expect(await quantizeInWorker(weights, options, { worker: failing })).toEqual(wanted);
+  const worker = strangeWorker(first);
+  const begin = performance.now();
+  expect(await quantizeInWorker(weights, options, { worker: () => worker as never })).toEqual({ ...wanted, noWorker });
+  expect(performance.now() - begin).toBeLessThan(10_000);
+  expect(worker.postMessage).not.toHaveBeenCalled(); // no script but ours sees the weights
+  expect(worker.terminate).toHaveBeenCalled();
+});
+
+test('a worker that cannot be made is done without, which is said', async () => {
+  const wanted = quantize(weights, options);
   const throwing = () => {
-    throw new Error('not allowed');
+    throw new Error("Failed to construct 'Worker': origin 'null'");
   };
-  expect(await quantizeInWorker(weights, options, { worker: throwing })).toEqual(wanted);
+  const result = await quantizeInWorker(weights, options, { worker: throwing });
+  expect(result).toEqual({ ...wanted, noWorker: "the worker could not be made: Failed to construct 'Worker': origin 'null'" });
+  expect((await quantizeInWorker(weights, options, { worker: false })).noWorker).toBe('none was asked for');
+});
+
+test('a signal that is aborted while a worker starts', async () => {
+  const reason = new Error('enough');
+  const controller = new AbortController();
+  const worker = strangeWorker({});
+  const work = quantizeInWorker(weights, options, { worker: () => worker as never, signal: controller.signal });
+  controller.abort(reason);
+  await expect(work).rejects.toBe(reason);
+  expect(worker.terminate).toHaveBeenCalled();
+});
+
+test('memory that cannot be moved is copied', async () => {
+  const shared = new Float32Array(new SharedArrayBuffer(weights.byteLength));
+  shared.set(weights);
+  const result = await quantizeInWorker(shared, options, { worker: fakeWorker, transfer: true });
+  expect(result).toEqual(quantize(weights, options));
+  expect(shared.length).toBe(n * k);
 });
 
 test.each(['a worker', 'pauses'])('errors and aborts come through %s', async (how) => {
