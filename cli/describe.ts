@@ -1,24 +1,8 @@
 // What this library does with a layer or a tensor of a file: who imports it, and what it is in memory after that. Reads one piece of a layer of
 // each kind, since scales' dtypes, zero points and orders of inputs show only there.
+import { importerOf } from '../src/formats/layer-formats.js';
 import { FormatError, isGgufType, type LayerSource, type QuantizedMatrix, readPieces, type TensorInfo } from '../src/formats.js';
 import { count } from './text.js';
-
-/** By the first words of LayerSource.format. */
-const IMPORTERS: readonly (readonly [format: string, importer: string])[] = [
-  ['GGUF', 'importGguf'],
-  ['GPTQ', 'importGptq'],
-  ['AWQ', 'importAwq'],
-  ['MLC', 'importMlc'],
-  ['compressed-tensors', 'importCompressedTensors'],
-  ['torchao int4 tinygemm', 'importTorchaoTinygemm'],
-  ['torchao int4', 'importTorchaoInt4'],
-  ['torchao int8', 'importTorchaoInt8'],
-  ['HQQ', 'importHqq'],
-  ['bitsandbytes int8', 'importBitsAndBytesInt8'],
-  ['bitsandbytes', 'importBitsAndBytes4'],
-  ['torch_npu', 'importTorchNpu'],
-];
-export const importerOf = (format: string): string => IMPORTERS.find(([start]) => format.startsWith(start))?.[1] ?? 'its LayerSource';
 
 /** What a matrix is beside its codes. */
 export interface InMemory {

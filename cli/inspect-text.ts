@@ -1,6 +1,6 @@
 // An inspection as text: a heading for each thing that this library does, under it the layers or tensors with which it does that. Pure.
 import { wrap } from './command.js';
-import type { InspectedTensor, Inspection } from './inspect.js';
+import type { InspectedTensor, Inspection } from './documents.js';
 import { bytesText, type Column, count, plain, shapeText, table, withoutNumbers } from './text.js';
 
 const COLUMNS: readonly Column[] = [

@@ -1,56 +1,13 @@
 // antiquant inspect FILE: what a model's tensors are, and what this library would do with each.
+
+import { importerOf } from '../src/formats/layer-formats.js';
 import { type FoundLayers, findLayers, layerBytes, type TensorInfo } from '../src/formats.js';
 import type { Command } from './command.js';
-import { importerOf, kindOf, memoryText, type Probed, probe, type Verdict, verdictOf } from './describe.js';
+import { kindOf, memoryText, type Probed, probe, type Verdict, verdictOf } from './describe.js';
+import type { InspectedLayer, InspectedTensor, Inspection } from './documents.js';
 import { EXIT } from './exit.js';
 import { inspectText, tensorsText } from './inspect-text.js';
 import { type Opened, open, sourcesOf } from './open.js';
-
-export interface InspectedLayer {
-  readonly name: string;
-  readonly format: string;
-  readonly n: number;
-  readonly k: number;
-  readonly bits: 4 | 8;
-  readonly groupSize: number;
-  readonly bytes: number;
-  readonly bias: boolean;
-  readonly importer: string;
-  /** Along which axis it is loaded in pieces; null: whole. */
-  readonly cut: 'n' | 'k' | null;
-  /** Null if a piece of such a layer could not be imported: `why` says it. */
-  readonly inMemory: object | null;
-  readonly why: string | null;
-  readonly what: string;
-}
-
-export interface InspectedTensor {
-  readonly name: string;
-  readonly dtype: string;
-  readonly shape: readonly number[];
-  readonly bytes: number;
-  /** Of which layer it is what; or what can be done with it. */
-  readonly what: string;
-}
-
-/** What --json prints. */
-export interface Inspection {
-  readonly command: 'inspect';
-  readonly file: string;
-  readonly kind: string;
-  readonly files: readonly { readonly name: string; readonly bytes: number }[];
-  readonly bytes: number;
-  readonly config: string | null;
-  readonly layers: readonly InspectedLayer[];
-  readonly refused: readonly { readonly name: string; readonly format: string; readonly bytes: number; readonly why: string }[];
-  /** Tensors of no layer, by what can be done with them. */
-  readonly float: readonly InspectedTensor[];
-  readonly unsupported: readonly InspectedTensor[];
-  readonly other: readonly InspectedTensor[];
-  readonly totals: readonly { readonly format: string; readonly count: number; readonly bytes: number }[];
-  /** With --tensors. */
-  readonly tensors?: readonly InspectedTensor[];
-}
 
 const bytesOf = ({ begin, end }: TensorInfo): number => end - begin;
 

@@ -3,9 +3,9 @@
 import { open, readFile, rename, rm, stat, writeFile } from 'node:fs/promises';
 import { basename, dirname, join } from 'node:path';
 import type { Sink, TensorFile } from '../src/formats.js';
+import type { LayerReport } from './documents.js';
 import { UsageError } from './exit.js';
 import { isUrl, sourcesOf } from './open.js';
-import type { LayerReport } from './quantize-layer.js';
 
 export interface RecordedShard {
   readonly bytes: number;

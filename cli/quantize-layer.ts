@@ -10,7 +10,6 @@ import {
   FormatError,
   type Quantized,
   type QuantizeOptions,
-  type QuantizeReport,
   type RawTensor,
   readTensor,
   type TensorToWrite,
@@ -19,6 +18,7 @@ import {
 } from '../src/formats.js';
 import { checkForm } from '../src/quantize/options.js';
 import { reportOf, type Sums } from '../src/quantize/report.js';
+import type { LayerReport } from './documents.js';
 import type { Pool } from './pool.js';
 import type { LayerItem } from './quantize-plan.js';
 import { formOf, type Settings } from './quantize-settings.js';
@@ -27,12 +27,6 @@ import { formOf, type Settings } from './quantize-settings.js';
 const WEIGHTS_AT_ONCE = 2 ** 20;
 /** Zero points of as many outputs share a word. */
 const ROWS = 8;
-
-export interface LayerReport extends QuantizeReport {
-  readonly name: string;
-  readonly n: number;
-  readonly k: number;
-}
 
 export interface Work {
   readonly settings: Settings;

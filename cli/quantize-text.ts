@@ -1,8 +1,8 @@
 // What was quantized, as text: a line for each layer, then what was copied and why. Pure.
 
 import { wrap } from './command.js';
+import type { QuantizeDocument } from './documents.js';
 import { sqnrOf } from './output.js';
-import type { QuantizeDocument } from './quantize.js';
 import { bytesText, type Column, count, decibels, plain, shapeText, table, withoutNumbers } from './text.js';
 
 const COLUMNS: readonly Column[] = [

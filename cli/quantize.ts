@@ -6,34 +6,17 @@ import { ELEMENT_BYTES } from '../src/files/raw-tensor.js';
 import { findLayers, type TensorFile, type TensorToWrite, tensorParts, UnsupportedError, writeSafetensors } from '../src/formats.js';
 import { activationsOf, openActivations } from './activations.js';
 import { type Command, type Io, whole } from './command.js';
+import type { LayerReport, QuantizeDocument } from './documents.js';
 import { EXIT, UsageError } from './exit.js';
 import { type Opened, open, sourcesOf } from './open.js';
 import { earlier, identityOf, type RecordedShard, type RunRecord, writeText, writeWhole } from './output.js';
 import { openPool, type Pool } from './pool.js';
 import { type Bar, progress } from './progress.js';
-import { type LayerReport, layerToWrite } from './quantize-layer.js';
+import { layerToWrite } from './quantize-layer.js';
 import { type CopyItem, type Item, inputBytes, itemsOf, type LayerItem, type Shard, shardsOf } from './quantize-plan.js';
 import { configOf, INDEX, writeRest } from './quantize-rest.js';
 import { OPTIONS, type Settings, settingsJson, settingsOf } from './quantize-settings.js';
 import { quantizeText } from './quantize-text.js';
-
-/** What --json prints. SQNR is null where every weight is exact. */
-export interface QuantizeDocument {
-  readonly command: 'quantize';
-  readonly input: string;
-  readonly output: string;
-  readonly settings: Readonly<Record<string, unknown>>;
-  readonly shards: readonly { readonly name: string; readonly bytes: number; readonly resumed: boolean }[];
-  readonly layers: readonly LayerReport[];
-  /** Matrices of floats that were copied. */
-  readonly copied: readonly { readonly name: string; readonly shape: readonly number[]; readonly why: string }[];
-  readonly otherTensors: number;
-  readonly bytesBefore: number;
-  readonly bytes: number;
-  /** For config.json; null for torch_npu, whose state dicts have none. */
-  readonly quantizationConfig: Readonly<Record<string, unknown>> | null;
-  readonly seconds: number;
-}
 
 /** Each takes some 40 MB; more wait for the file. */
 const MOST_THREADS = 8;

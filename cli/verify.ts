@@ -1,27 +1,12 @@
 // antiquant verify FILE: every quantized layer of a model is imported, and multiplied with random numbers where there is a GPU.
 import { FormatError, findLayers, layerBytes, UnsupportedError } from '../src/formats.js';
 import { type Command, choice, pattern, whole } from './command.js';
+import type { VerifiedLayer, VerifyDocument } from './documents.js';
 import { EXIT } from './exit.js';
 import { open } from './open.js';
 import { progress } from './progress.js';
-import { type VerifiedLayer, verifyLayer } from './verify-layer.js';
+import { verifyLayer } from './verify-layer.js';
 import { verifyText } from './verify-text.js';
-
-/** What --json prints. */
-export interface VerifyDocument {
-  readonly command: 'verify';
-  readonly file: string;
-  /** The adapter; null without one, and why. */
-  readonly gpu: string | null;
-  readonly noGpu: string | null;
-  readonly rows: number;
-  readonly seed: number;
-  readonly dtype: string;
-  readonly layers: readonly VerifiedLayer[];
-  /** Layers that are not what their format says. */
-  readonly refused: readonly { readonly name: string; readonly format: string; readonly why: string }[];
-  readonly ok: boolean;
-}
 
 export const verify: Command = {
   name: 'verify',

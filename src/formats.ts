@@ -52,17 +52,15 @@ export { layerBytes, type Piece, type ReadOptions, readBias, readMatrix, readPie
 export { importTorchNpu, type TorchNpu, type TorchNpuOptions, torchNpuLayer } from './formats/torch-npu.js';
 export {
   importTorchaoInt4,
-  importTorchaoInt8,
   importTorchaoTinygemm,
   type TorchaoInt4,
   type TorchaoInt4Options,
-  type TorchaoInt8,
   type TorchaoTinygemm,
   type TorchaoTinygemmOptions,
   torchaoInt4Layer,
-  torchaoInt8Layer,
   torchaoTinygemmLayer,
-} from './formats/torchao.js';
+} from './formats/torchao-int4.js';
+export { importTorchaoInt8, type TorchaoInt8, torchaoInt8Layer } from './formats/torchao-int8.js';
 export { compressedTensorsConfig, compressedTensorsOutlines, compressedTensorsTensors } from './formats/write-compressed-tensors.js';
 export type { LayerForm, LayerToWrite } from './formats/write-layer.js';
 export { torchNpuOutlines, torchNpuTensors } from './formats/write-torch-npu.js';

@@ -5,6 +5,7 @@ import { asFloats, at, elementsIn, type RawTensor, requireDtype, requireShape } 
 import type { TensorInfo } from '../files/tensor-file.js';
 import type { QuantizedMatrix } from '../problem/matrix.js';
 import { codesOfInt8 } from './code-words.js';
+import type { WeightFormat } from './layer-format.js';
 import { asWholeNumbers, bytesOf, headersOf, type LayerName, present } from './layer-parts.js';
 import type { LayerSource } from './layer-source.js';
 import { requireMatrix } from './sizes.js';
@@ -67,3 +68,17 @@ export function bitsAndBytesInt8Layer(tensors: BitsAndBytesInt8<TensorInfo>, { n
     make: (part) => importBitsAndBytesInt8(part as unknown as BitsAndBytesInt8<RawTensor>),
   };
 }
+
+export const bitsAndBytesFormat: WeightFormat = {
+  rows: [{ format: 'bitsandbytes int8', tensors: '`weight`, `SCB`, `weight_format`', read: 'int8, a scale for each output', exact: '1' }],
+  layers: [
+    {
+      name: 'bitsandbytes int8',
+      importer: 'importBitsAndBytesInt8',
+      required: ['weight', 'SCB'],
+      optional: ['weight_format'],
+      make: ({ weight, SCB, weight_format }, { name, bias }) =>
+        bitsAndBytesInt8Layer({ weight: weight!, SCB: SCB!, weight_format }, { name, bias }),
+    },
+  ],
+};

@@ -7,9 +7,10 @@ import type { QuantizedMatrix } from '../problem/matrix.js';
 import { showShape } from '../problem/problem.js';
 import { padRows, splitNibbles, swapNibbles } from './code-words.js';
 import { type FlatGroups, flatGroups, gcd } from './flat-groups.js';
+import type { LayerFormat, WeightFormat } from './layer-format.js';
 import { bytesOf, headersOf, type LayerName, present } from './layer-parts.js';
 import type { LayerSource } from './layer-source.js';
-import type { QuantState } from './quant-state.js';
+import { parseQuantState, type QuantState } from './quant-state.js';
 
 /** Linear4bit. Names after the weight's own, X.weight.absmax and so on. */
 export interface BitsAndBytes4<T> {
@@ -179,3 +180,32 @@ export function bitsAndBytes4Layer(
     make: (part, size) => importBitsAndBytes4(part as unknown as BitsAndBytes4<RawTensor>, { ...state, shape: [size.n, size.k] }),
   };
 }
+
+const named = (type: 'nf4' | 'fp4'): LayerFormat => {
+  const state = `weight.quant_state.bitsandbytes__${type}`;
+  return {
+    name: `bitsandbytes ${type.toUpperCase()}`,
+    importer: 'importBitsAndBytes4',
+    required: ['weight', 'weight.absmax', 'weight.quant_map', state],
+    optional: ['weight.nested_absmax', 'weight.nested_quant_map'],
+    settings: [state],
+    make(tensors, { name, bias, settings }) {
+      const { [state]: _, ...parts } = tensors;
+      const own = Object.fromEntries(Object.entries(parts).map(([part, info]) => [part.replace('weight.', ''), info]));
+      return bitsAndBytes4Layer(own as unknown as BitsAndBytes4<TensorInfo>, { name, bias, state: parseQuantState(settings[state]!) });
+    },
+  };
+};
+
+export const bitsAndBytes4Format: WeightFormat = {
+  rows: [
+    {
+      format: 'bitsandbytes 4 bits',
+      tensors: '`weight`, `weight.absmax`, `weight.quant_map`, `weight.nested_absmax`, `weight.nested_quant_map`, `weight.quant_state…`',
+      read: 'NF4 and FP4, doubly quantized too',
+      exact: '= , doubly quantized 1',
+    },
+    { format: 'ONNX MatMulBnb4', tensors: '`B`, `absmax` of a node', read: 'NF4 and FP4', exact: '=' },
+  ],
+  layers: [named('nf4'), named('fp4')],
+};

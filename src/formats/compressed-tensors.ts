@@ -5,10 +5,12 @@ import { asFloats, asWords, at, elementsIn, floatDtypeOf, type RawTensor, requir
 import type { TensorInfo } from '../files/tensor-file.js';
 import { type QuantizedMatrix, wordsInRow } from '../problem/matrix.js';
 import { showShape } from '../problem/problem.js';
-import { gatherColumns, sortByGroup } from './act-order.js';
+import { inOrder, sortByGroup } from './act-order.js';
 import { clearTail, codesOfInt8, narrowInt8 } from './code-words.js';
+import type { Found, LayerContext, LayerFormat, WeightFormat } from './layer-format.js';
 import { asWholeNumbers, bytesOf, forOutputs, type Granularity, granularityOf, headersOf, type LayerName, present } from './layer-parts.js';
 import type { LayerSource } from './layer-source.js';
+import { saidGroupSize } from './quantization-config.js';
 import { groupSizeOf, requireMatrix } from './sizes.js';
 
 /** Tensors of a layer, by the format's names. Exactly one of weight_packed (pack-quantized) and weight (int-quantized). */
@@ -133,17 +135,17 @@ export function importCompressedTensors(tensors: CompressedTensors<RawTensor>, o
   const ordered = gIdx && !asWords(gIdx).includes(0xffffffff);
   const permutation = ordered ? sortByGroup(gIdx, { k, groupSize }) : undefined;
   const codes = codesOf(tensors, plan);
-  return {
+  const matrix: QuantizedMatrix = {
     n,
     k,
     bits,
-    codes: permutation ? gatherColumns(codes, { n, k, bits, permutation }) : codes,
+    codes,
     groupSize,
     scale: forOutputs(asFloats(scale), n, granularity),
     scaleDtype: floatDtypeOf(scale.dtype),
     ...(zero && { zeroPoint: zeroPoints(zero, plan) }),
-    ...(permutation && { permutation }),
   };
+  return inOrder(matrix, permutation);
 }
 
 /**
@@ -179,3 +181,50 @@ export function compressedTensorsLayer(
     make: (part, size) => importCompressedTensors(part as unknown as CompressedTensors<RawTensor>, { ...options, ...size, bits }),
   };
 }
+
+function make(tensors: Found, { name, bias, config, settings }: LayerContext): LayerSource {
+  const { weight_shape: _, ...own } = tensors;
+  const { weight_packed: packed, weight_scale, weight } = own;
+  const k = readShape(settings.weight_shape)?.[1];
+  const said = config.bits === 4 || config.bits === 8 ? config.bits : undefined;
+  // Layers may differ: what is said for all of them counts where this one's words agree.
+  const agrees = !packed || k === undefined || (said && wordsInRow(k, said) === packed.shape[1]);
+  const bits = agrees ? said : undefined;
+  const columns = k ?? (packed ? (packed.shape[1]! * 32) / (bits ?? 4) : weight!.shape[1]!);
+  const groupSize = saidGroupSize(config, columns, weight_scale!.shape[1] ?? 1);
+  return compressedTensorsLayer(own as unknown as CompressedTensors<TensorInfo>, { name, bias, k, bits, groupSize });
+}
+const made = { importer: 'importCompressedTensors', make } satisfies Partial<LayerFormat>;
+
+export const compressedTensorsFormat: WeightFormat = {
+  rows: [
+    {
+      format: 'compressed-tensors pack-quantized',
+      tensors: '`weight_packed`, `weight_scale`, `weight_zero_point`, `weight_shape`, `weight_g_idx`',
+      read: '4 and 8 bits',
+      exact: '=',
+    },
+    {
+      format: 'compressed-tensors int-quantized',
+      tensors: '`weight`, `weight_scale`, `weight_zero_point`, `weight_g_idx`',
+      read: 'int8, int4 values in bytes',
+      exact: '=',
+    },
+  ],
+  layers: [
+    {
+      ...made,
+      name: 'compressed-tensors pack-quantized',
+      required: ['weight_packed', 'weight_scale'],
+      optional: ['weight_shape', 'weight_zero_point', 'weight_g_idx'],
+      settings: ['weight_shape'],
+    },
+    {
+      ...made,
+      name: 'compressed-tensors int-quantized',
+      required: ['weight', 'weight_scale'],
+      optional: ['weight_zero_point', 'weight_g_idx'],
+      recognise: ({ weight }) => weight!.dtype === 'I8',
+    },
+  ],
+};

@@ -1,21 +1,17 @@
 // Which tensors of a file are layers, by their names, dtypes and shapes. What each format looks like is in layer-formats.ts; nothing is
 // read here but settings that a format keeps in small tensors.
 import { FormatError } from '../errors.js';
-import type { RawTensor } from '../files/raw-tensor.js';
 import type { TensorFile, TensorInfo } from '../files/tensor-file.js';
 import { showShape } from '../problem/problem.js';
-import { LAYER_FORMATS, type LayerFormat } from './layer-formats.js';
-import type { LayerContext } from './layer-makers.js';
+import type { LayerContext, LayerFormat, LayerHints } from './layer-format.js';
+import { LAYER_FORMATS } from './layer-formats.js';
 import type { LayerSource } from './layer-source.js';
 import { quantizationOf } from './quantization-config.js';
+import { readSettings, type Settings } from './read-settings.js';
 
-export interface FindLayersOptions {
+export interface FindLayersOptions extends LayerHints {
   /** Parsed config.json of the model, or its quantization_config; quantize_config.json; mlc-chat-config.json. */
   readonly config?: unknown;
-  /** For torch_npu's layers: what their state dicts do not say. */
-  readonly torchNpu?: LayerContext['torchNpu'];
-  /** For torchao's plain int4, where the file's metadata does not say that it is Int4Tensor. */
-  readonly torchao?: LayerContext['torchao'];
   readonly signal?: AbortSignal | undefined;
 }
 
@@ -32,8 +28,6 @@ export interface FoundLayers {
   readonly roles: ReadonlyMap<string, string>;
 }
 
-/** No settings are larger than this: what is, is not read. */
-const MOST_BYTES = 65536;
 const FLOATS = ['F16', 'BF16', 'F32'];
 
 interface Claim {
@@ -46,7 +40,7 @@ interface Claim {
 }
 
 /** What is the same for all layers of a file. */
-type FileContext = Omit<LayerContext, 'name' | 'bias'>;
+type FileContext = Omit<LayerContext, 'name' | 'bias' | 'settings'>;
 
 const join = (name: string, part: string): string => (name === '' ? part : `${name}.${part}`);
 
@@ -75,17 +69,17 @@ function claim(
   return undefined;
 }
 
-async function readSettings(info: TensorInfo, signal: AbortSignal | undefined): Promise<RawTensor> {
-  const { name, dtype, shape, source, begin, end } = info;
-  if (end - begin > MOST_BYTES)
-    throw new FormatError({ file: source.name, tensor: name, field: 'size' }, `at most ${MOST_BYTES} bytes of settings`, `${end - begin}`);
-  return { name, file: source.name, dtype, shape, bytes: await source.read(begin, end, signal) };
-}
+/** The tensors that are read before the layer is made. */
+const settingsOf = ({ format, tensors }: Claim): TensorInfo[] => (format.settings ?? []).flatMap((part) => tensors[part] ?? []);
 
 /** The layer, or why it is none. */
-async function make({ format, name, tensors, bias }: Claim, context: FileContext): Promise<LayerSource | FormatError> {
+function make(claim: Claim, context: FileContext, read: Settings): LayerSource | FormatError {
+  const { format, name, tensors, bias } = claim;
   try {
-    const layer = await format.make(tensors, { ...context, name, bias });
+    const settings = Object.fromEntries(
+      Object.entries(tensors).flatMap(([part, info]) => (format.settings?.includes(part) ? [[part, read(info)]] : [])),
+    );
+    const layer = format.make(tensors, { ...context, name, bias, settings });
     if (bias && bias.shape[0] !== layer.n)
       throw new FormatError({ file: bias.source.name, tensor: bias.name, field: 'shape' }, showShape([layer.n]), showShape(bias.shape));
     return layer;
@@ -103,20 +97,14 @@ const isFloatMatrix = ({ dtype, shape }: TensorInfo): boolean => FLOATS.includes
  *
  * Where a file can be read in two ways the configuration decides: GPTQ and AWQ have tensors of the same names, and group sizes that do not
  * divide K are said nowhere else. Without it shapes decide, and what they leave open is refused.
- * @throws FormatError if the file cannot be read; layers that are not what their format says are in `refused`
- * @throws what `signal` was aborted with
+ * @throws what the file's source throws where settings cannot be read; what `signal` was aborted with. Layers that are not what their format
+ * says are in `refused`
  * @example
  * const { layers, refused } = await findLayers(file, { config: JSON.parse(configJson) });
  * for (const { name, format, n, k } of layers) console.log(name, format, n, k);
  */
 export async function findLayers(file: TensorFile, { config, torchNpu, torchao, signal }: FindLayersOptions = {}): Promise<FoundLayers> {
-  const context = {
-    config: quantizationOf(config),
-    metadata: file.metadata,
-    torchNpu,
-    torchao,
-    read: (info: TensorInfo) => readSettings(info, signal),
-  };
+  const context = { config: quantizationOf(config), metadata: file.metadata, torchNpu, torchao };
   const taken = new Set<TensorInfo>();
   const claims: Claim[] = [];
   for (const [first, info] of file.tensors) {
@@ -125,7 +113,8 @@ export async function findLayers(file: TensorFile, { config, torchNpu, torchao, 
     claims.push(found);
     for (const part of found.parts.keys()) taken.add(part);
   }
-  const made = await Promise.all(claims.map(async (one) => [one, await make(one, context)] as const));
+  const read = await readSettings(claims.flatMap(settingsOf), signal);
+  const made = claims.map((one) => [one, make(one, context, read)] as const);
   const layers = made.flatMap(([, layer]) => (layer instanceof FormatError ? [] : [layer]));
   const refused = made.flatMap(([{ name, format }, error]) => (error instanceof FormatError ? [{ name, format: format.name, error }] : []));
   const role = new Map<TensorInfo, string>();

@@ -7,6 +7,7 @@ import type { QuantizedMatrix } from '../problem/matrix.js';
 import { showShape } from '../problem/problem.js';
 import { gatherNibbles, padRows, splitNibbles } from './code-words.js';
 import { flatGroups } from './flat-groups.js';
+import type { WeightFormat } from './layer-format.js';
 import { asWholeNumbers, headersOf, type LayerName } from './layer-parts.js';
 import type { LayerSource } from './layer-source.js';
 
@@ -180,3 +181,28 @@ export function hqqLayer(tensors: Hqq<TensorInfo>, { name, bias, meta }: LayerNa
     make: (part) => importHqq(part as unknown as Hqq<RawTensor>, meta),
   };
 }
+
+const SAVED = ['nbits', 'view_as_float', 'unpack_view_dtype', 'compute_dtype', 'quant_zero', 'quant_scale', 'channel_wise', 'optimize'];
+
+export const hqqFormat: WeightFormat = {
+  rows: [
+    {
+      format: 'HQQ',
+      tensors: '`W_q`, `scale`, `zero`, `shape`, `packing`, `group_size`, `axis`',
+      read: '1, 2, 3, 4 and 8 bits along K',
+      exact: '1',
+    },
+  ],
+  layers: [
+    {
+      name: 'HQQ',
+      importer: 'importHqq',
+      required: ['W_q', 'scale', 'zero', 'shape', 'packing'],
+      optional: ['group_size', 'axis'],
+      settings: ['shape', 'packing', 'group_size', 'axis'],
+      ignored: [...SAVED, 'round_zero', 'offload_meta', 'encoded_state_dict', 'stores_quant_config'],
+      make: ({ W_q, scale, zero }, { name, bias, settings }) =>
+        hqqLayer({ W_q: W_q!, scale: scale!, zero: zero! }, { name, bias, meta: hqqMeta(settings as Parameters<typeof hqqMeta>[0]) }),
+    },
+  ],
+};

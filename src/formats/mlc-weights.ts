@@ -4,9 +4,10 @@ import { FormatError } from '../errors.js';
 import { asFloats, asWords, floatDtypeOf, type RawTensor, requireDtype, requireShape } from '../files/raw-tensor.js';
 import type { TensorInfo } from '../files/tensor-file.js';
 import { type QuantizedMatrix, wordsInRow } from '../problem/matrix.js';
+import { transpose, trim } from './code-words.js';
+import { type WeightFormat, wrong } from './layer-format.js';
 import type { LayerSource } from './layer-source.js';
 import { requireMatrix, type Shaped, where } from './sizes.js';
-import { transpose, trim } from './words.js';
 
 /** By the format's own names. G = ceil(K / group_size), S = the words of a group · G. */
 export interface MlcTensors<T = RawTensor> {
@@ -143,3 +144,33 @@ export function mlcLayer(
     make: (read, size) => importMlc(read as unknown as MlcTensors, { format: options.format, k: size.k }),
   };
 }
+
+export const mlcFormat: WeightFormat = {
+  rows: [
+    {
+      format: 'MLC q4f16_0/1/2, q4f32_1, q4bf16_0/1, q3f16_0/1',
+      tensors: '`q_weight`, `q_scale`',
+      read: '(q − 7) · s, either storage',
+      exact: '=',
+    },
+  ],
+  layers: [
+    {
+      name: 'MLC',
+      importer: 'importMlc',
+      required: ['q_weight', 'q_scale'],
+      optional: [],
+      /** As mlc-chat-config.json says; without it, from shapes and from the bits that the index says a weight has. */
+      make({ q_weight, q_scale }, { name, bias, config, metadata }) {
+        const perWeight = Number(metadata.BitsPerParam);
+        if (!config.mlc && !Number.isFinite(perWeight))
+          throw wrong(q_weight!, 'quantization', 'one said, as mlc-chat-config.json does', 'none');
+        const dtype = ({ F16: 'f16', F32: 'f32', BF16: 'bf16' } as const)[q_scale!.dtype];
+        const guess = `q${perWeight < 4 ? 3 : 4}${dtype}_${q_weight!.shape[0] === q_scale!.shape[0] ? 1 : 0}`;
+        const format = config.mlc ?? guess;
+        if (!Object.hasOwn(MLC_KINDS, format)) throw wrong(q_weight!, 'quantization', Object.keys(MLC_KINDS).join(' or '), format);
+        return mlcLayer({ q_weight: q_weight!, q_scale: q_scale!, bias }, { name, format: format as keyof typeof MLC_KINDS });
+      },
+    },
+  ],
+};

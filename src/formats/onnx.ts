@@ -4,8 +4,9 @@ import { FormatError } from '../errors.js';
 import { asFloats, asWords, at, elementsIn, floatDtypeOf, type RawTensor, requireDtype, requireShape } from '../files/raw-tensor.js';
 import type { QuantizedMatrix } from '../problem/matrix.js';
 import { showShape } from '../problem/problem.js';
-import { gatherColumns, sortByGroup } from './act-order.js';
-import { trim, widen } from './words.js';
+import { inOrder, sortByGroup } from './act-order.js';
+import { trim, widen } from './code-words.js';
+import type { WeightFormat } from './layer-format.js';
 
 /**
  * By the operator's own names; blocks = ceil(K / block_size). Lists of a value for each block may also be flat, as ONNX Runtime takes them.
@@ -104,15 +105,19 @@ export function importMatMulNBits(tensors: MatMulNBitsTensors, attributes: MatMu
   const out = bits === 2 ? 4 : bits;
   const groupSize = Math.min(block, k);
   const permutation = g_idx && sortByGroup(g_idx, { k, groupSize });
-  return {
-    n,
-    k,
-    bits: out,
-    codes: permutation ? gatherColumns(codes, { n, k, bits: out, permutation }) : codes,
-    groupSize,
-    scale: asFloats(scales),
-    scaleDtype: zero_points && !packed ? 'float32' : floatDtypeOf(scales.dtype),
-    zeroPoint: zero_points && (packed ? unpackZeros(zero_points, sizes) : asFloats(zero_points)),
-    permutation,
-  };
+  const scaleDtype = zero_points && !packed ? 'float32' : floatDtypeOf(scales.dtype);
+  const zeroPoint = zero_points && (packed ? unpackZeros(zero_points, sizes) : asFloats(zero_points));
+  return inOrder({ n, k, bits: out, codes, groupSize, scale: asFloats(scales), scaleDtype, zeroPoint }, permutation);
 }
+
+export const onnxFormat: WeightFormat = {
+  rows: [
+    {
+      format: 'ONNX MatMulNBits',
+      tensors: '`B`, `scales`, `zero_points`, `g_idx` of a node',
+      read: '2, 4 and 8 bits; packed or float zero points; ragged K',
+      exact: '= ; float zero points 1',
+    },
+  ],
+  layers: [],
+};

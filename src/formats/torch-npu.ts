@@ -7,11 +7,12 @@ import { asFloats, asWords, at, elementsIn, floatDtypeOf, type RawTensor, requir
 import type { TensorInfo } from '../files/tensor-file.js';
 import type { QuantizedMatrix } from '../problem/matrix.js';
 import { showShape } from '../problem/problem.js';
-import { codesOfInt8, flip, padRows, transposeCodes } from './code-words.js';
+import { codesOfInt8, flip, padRows, transpose, transposeCodes } from './code-words.js';
+import { type WeightFormat, wrong } from './layer-format.js';
 import { bytesOf, forOutputs, granularityOf, headersOf, type LayerName, present } from './layer-parts.js';
 import type { LayerSource } from './layer-source.js';
+import { saidGroupSize } from './quantization-config.js';
 import { groupSizeOf, requireMatrix } from './sizes.js';
-import { transpose } from './words.js';
 
 /** Tensors of a layer, by the module's names. */
 export interface TorchNpu<T> {
@@ -152,3 +153,35 @@ export function torchNpuLayer(tensors: TorchNpu<TensorInfo>, { name, bias, ...op
     make: (part, size) => importTorchNpu(part as unknown as TorchNpu<RawTensor>, { ...options, ...size }),
   };
 }
+
+export const torchNpuFormat: WeightFormat = {
+  rows: [
+    {
+      format: 'torch_npu',
+      tensors: '`weight`, `antiquant_scale`, `antiquant_offset`, `bias`',
+      read: 'int8, int4 in int32, transposed, FRACTAL_NZ (by an option)',
+      exact: '=',
+    },
+  ],
+  layers: [
+    {
+      name: 'torch_npu',
+      importer: 'importTorchNpu',
+      required: ['weight', 'antiquant_scale'],
+      optional: ['antiquant_offset', 'quant_scale', 'quant_offset'],
+      make(tensors, { name, bias, config, torchNpu: options }) {
+        const { weight, antiquant_scale, antiquant_offset, quant_scale } = tensors;
+        if (quant_scale)
+          throw wrong(quant_scale, 'quant_scale', 'none: an int8 output is no part of a matrix (LinearWeightQuant takes it)', 'one');
+        const axis = options?.transposed ? 0 : 1;
+        const k = weight!.shape[axis]! * (weight!.dtype === 'I32' && !options?.transposed ? 8 : 1);
+        const groups = antiquant_scale!.shape.length === 2 ? antiquant_scale!.shape[axis]! : 1;
+        const groupSize = groups === 1 ? undefined : (options?.groupSize ?? saidGroupSize(config, options?.k ?? k, groups));
+        return torchNpuLayer(
+          { weight: weight!, antiquant_scale: antiquant_scale!, antiquant_offset },
+          { ...options, name, bias, groupSize },
+        );
+      },
+    },
+  ],
+};

@@ -8,7 +8,7 @@ import { packedLayout, packSteps } from '../../src/plan/packed-layout.js';
 import { type Force, makePlan, type Plan } from '../../src/plan/plan.js';
 import type { Caps } from '../../src/problem/caps.js';
 import type { Operands, View, XView } from '../../src/problem/problem.js';
-import { expectArgument } from '../support/expect-argument.js';
+import { expectArgument } from '../support/expect-errors.js';
 import { GPU, LAVAPIPE, LEAST, MATRIX_GPU, type ProblemSpec, problemOf, SWIFTSHADER } from '../support/problems.js';
 import { runLoad, runPlan } from '../support/simulate.js';
 

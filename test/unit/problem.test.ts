@@ -15,7 +15,7 @@ import {
   type WeightTensors,
 } from '../../src/problem/problem.js';
 import { type FunctionalOptions, functionalSpec } from '../../src/problem/torch-arguments.js';
-import { expectArgument } from '../support/expect-argument.js';
+import { expectArgument } from '../support/expect-errors.js';
 
 const [M, K, N] = [96, 11264, 1664];
 

@@ -9,7 +9,8 @@ import { bitsAndBytesInt8Layer, importBitsAndBytesInt8 } from '../../../src/form
 import { BNB4_CODES, bitsAndBytes4Layer, importBitsAndBytes4, importMatMulBnb4 } from '../../../src/formats/bitsandbytes4.js';
 import { parseQuantState, type QuantState } from '../../../src/formats/quant-state.js';
 import { dequantize } from '../../../src/problem/matrix.js';
-import { expectFormat, expectWeights, floats, infosOf, randoms, raw, seeds, weightsOf } from '../../support/raw.js';
+import { expectFormat } from '../../support/expect-errors.js';
+import { expectWeights, floats, infosOf, randoms, raw, seeds, weightsOf } from '../../support/tensors.js';
 
 const { fround } = Math;
 

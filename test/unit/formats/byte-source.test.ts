@@ -7,7 +7,7 @@ import { afterAll, afterEach, describe, expect, test } from 'vitest';
 import { UnsupportedError } from '../../../src/errors.js';
 import { byteSource } from '../../../src/files/byte-source.js';
 import { among, siblings } from '../../../src/files/shards.js';
-import { expectFormatError } from '../../support/expect-format-error.js';
+import { expectFormatError } from '../../support/expect-errors.js';
 import { counted } from '../../support/files.js';
 import { type AnswerName, type Server, serve } from '../../support/server.js';
 

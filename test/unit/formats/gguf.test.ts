@@ -7,7 +7,7 @@ import { GGML_TYPES } from '../../../src/files/ggml-types.js';
 import { openGguf } from '../../../src/files/gguf.js';
 import { type GgufArray, isGgufArray, readGgufArray } from '../../../src/files/gguf-values.js';
 import { readTensor } from '../../../src/files/open-file.js';
-import { expectFormatError, type Wanted } from '../../support/expect-format-error.js';
+import { expectFormatError, type Wanted } from '../../support/expect-errors.js';
 import {
   concat,
   counted,

@@ -7,7 +7,7 @@ import { FormatError } from '../../../src/errors.js';
 import { readTensor } from '../../../src/files/open-file.js';
 import { openSafetensors } from '../../../src/files/safetensors.js';
 import { openSafetensorsIndex } from '../../../src/files/safetensors-index.js';
-import { expectFormatError, type Wanted } from '../../support/expect-format-error.js';
+import { expectFormatError, type Wanted } from '../../support/expect-errors.js';
 import { counted, counting, fromMap, makeSafetensors, makeShards, rawSafetensors, utf8 } from '../../support/files.js';
 
 const fixtures = join(import.meta.dirname, '../../fixtures/safetensors');

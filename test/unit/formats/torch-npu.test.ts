@@ -3,7 +3,8 @@ import fc from 'fast-check';
 import { describe, expect, test } from 'vitest';
 import { importTorchNpu, torchNpuLayer } from '../../../src/formats/torch-npu.js';
 import { dequantize } from '../../../src/problem/matrix.js';
-import { expectFormat, expectWeights, floats, infosOf, randoms, raw, seeds, weightsOf } from '../../support/raw.js';
+import { expectFormat } from '../../support/expect-errors.js';
+import { expectWeights, floats, infosOf, randoms, raw, seeds, weightsOf } from '../../support/tensors.js';
 
 /** npu_convert_weight_to_int4pack: eight along the last axis, the first in the lowest bits. */
 const int4Pack = (q: readonly number[]): number[] =>

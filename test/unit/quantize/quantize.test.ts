@@ -6,7 +6,7 @@ import { checkMatrix, codeAt, dequantize } from '../../../src/problem/matrix.js'
 import { hqqObjective } from '../../../src/quantize/hqq.js';
 import type { QuantizeOptions } from '../../../src/quantize/options.js';
 import { quantize } from '../../../src/quantize/quantize.js';
-import { expectArgument } from '../../support/expect-argument.js';
+import { expectArgument } from '../../support/expect-errors.js';
 import { normals } from '../../support/normal-weights.js';
 
 const list = (values: Float32Array | undefined): number[] => Array.from(values ?? []);

@@ -1,0 +1,73 @@
+// What a format says of itself: which tensors, by name, a layer of it consists of, how it is told from others, who makes it, and its row in
+// docs/importing.md. Each importer's file holds its own entry; layer-formats.ts lists them.
+import { FormatError } from '../errors.js';
+import { at, type RawTensor } from '../files/raw-tensor.js';
+import type { TensorFile, TensorInfo } from '../files/tensor-file.js';
+import { headerOf } from './layer-parts.js';
+import type { LayerSource } from './layer-source.js';
+import type { QuantizationConfig } from './quantization-config.js';
+
+/** Tensors of a layer by their parts' names: weight, scales, … */
+export type Found = Readonly<Record<string, TensorInfo>>;
+
+/** What a caller may say of layers, where no file says it. */
+export interface LayerHints {
+  /** For torch_npu's layers. */
+  readonly torchNpu?:
+    | {
+        readonly groupSize?: number | undefined;
+        readonly transposed?: boolean | undefined;
+        readonly format?: 'ND' | 'FRACTAL_NZ' | undefined;
+        readonly n?: number | undefined;
+        readonly k?: number | undefined;
+      }
+    | undefined;
+  /** For torchao's plain int4, where the file's metadata does not say that it is Int4Tensor. */
+  readonly torchao?: { readonly nibbleOrder: 'even-high' | 'even-low'; readonly groupSize?: number | undefined } | undefined;
+}
+
+/** What a format may ask, beside its tensors, to make a layer. */
+export interface LayerContext extends LayerHints {
+  readonly name: string;
+  readonly bias: TensorInfo | undefined;
+  readonly config: QuantizationConfig;
+  readonly metadata: TensorFile['metadata'];
+  /** The tensors of `settings` that the layer has, read. */
+  readonly settings: Readonly<Record<string, RawTensor>>;
+}
+
+export interface LayerFormat {
+  /** The first words of LayerSource.format. */
+  readonly name: string;
+  /** The function that makes a matrix of tensors in memory. */
+  readonly importer: string;
+  /** Tensors of a layer NAME: NAME.weight and so on. */
+  readonly required: readonly string[];
+  readonly optional: readonly string[];
+  /** Those of them that are read before the layer is made: sizes and text of a few bytes. */
+  readonly settings?: readonly string[];
+  /** Tensors that a layer has beside those it is made of, and that do not change its weights. */
+  readonly ignored?: readonly string[];
+  /** Whether such tensors are of this format, by dtypes and shapes. Without it, their names say it. Settings are not read yet. */
+  recognise?(tensors: Found, context: Omit<LayerContext, 'settings'>): boolean;
+  /** @throws FormatError */
+  make(tensors: Found, context: LayerContext): LayerSource;
+}
+
+/** A row of the table of formats in docs/importing.md. */
+export interface FormatRow {
+  readonly format: string;
+  readonly tensors: string;
+  readonly read: string;
+  /** `=`: dequantized values equal the format's definition in float32; `1`: they differ by one rounding at most. */
+  readonly exact: string;
+}
+
+export interface WeightFormat {
+  readonly rows: readonly FormatRow[];
+  readonly layers: readonly LayerFormat[];
+}
+
+/** A FormatError about a tensor that was not read. */
+export const wrong = (info: TensorInfo, field: string, expected: string, got: string): FormatError =>
+  new FormatError(at(headerOf(info), field), expected, got);
