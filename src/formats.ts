@@ -1,10 +1,11 @@
 // antiquant/formats: weights of every common format, from files or from tensors in memory, and weights that are quantized here.
 
 export type { FloatDType } from './dtype.js';
-export { ArgumentError, FormatError, UnsupportedError } from './errors.js';
+export { ArgumentError, FormatError, ReadError, UnsupportedError } from './errors.js';
 export { type ByteSourceOptions, type BytesFrom, byteSource } from './files/byte-source.js';
 export { type GgufOptions, openGguf } from './files/gguf.js';
 export { type GgufArray, isGgufArray, readGgufArray } from './files/gguf-values.js';
+export { parseConfig } from './files/json.js';
 export { openMlc } from './files/mlc-cache.js';
 export {
   type OpenOptions,

@@ -5,8 +5,9 @@ import { type ByteSourceOptions, type BytesFrom, byteSource } from './byte-sourc
 import { openGguf } from './gguf.js';
 import { tensorsOfCache } from './mlc-cache.js';
 import type { RawTensor } from './raw-tensor.js';
+import { readIndex } from './read-index.js';
 import { openSafetensors } from './safetensors.js';
-import { readIndex, tensorsOfIndex } from './safetensors-index.js';
+import { isShard, openShards, tensorsOfIndex } from './safetensors-index.js';
 import { among, type Resolver, siblings } from './shards.js';
 import type { ByteSource, TensorFile, TensorInfo } from './tensor-file.js';
 
@@ -31,9 +32,10 @@ const MISTAKES = [
 const isSource = (from: BytesFrom | ByteSource): from is ByteSource => typeof from === 'object' && 'read' in from && 'size' in from;
 
 /**
- * The tensors of a model: safetensors, model.safetensors.index.json with its shards, GGUF, also split, or MLC's ndarray-cache.json or
- * tensor-cache.json with its shards. Headers are read, tensors are not.
- * @throws FormatError if it is none of these, or not what its format says; UnsupportedError if it cannot be read in parts
+ * The tensors of a model: safetensors, also in numbered files with or without model.safetensors.index.json, GGUF, also split, or MLC's
+ * ndarray-cache.json or tensor-cache.json with its shards. Headers are read, tensors are not.
+ * @throws FormatError if it is none of these, or not what its format says; ReadError if a file cannot be read; UnsupportedError if it
+ * cannot be read in parts
  * @example
  * const file = await openModel('https://example.org/llama/model.safetensors.index.json', { signal });
  * const picked = await openModel(input.files[0], { files: input.files });
@@ -47,10 +49,11 @@ export async function openModel(from: BytesFrom | ByteSource, options: OpenOptio
   const start = Array.from(first, (byte) => String.fromCharCode(byte)).join('');
   if (start.startsWith('GGUF')) return openGguf(source, { resolve, signal });
   // A header's length has 8 bytes, of which the last 4 are 0 up to 4 GB: text and other files do not begin so.
-  if (start.slice(4, 8) === '\0\0\0\0') return openSafetensors(source, { signal });
-  if (/^\s*[{[]/.test(start)) {
+  if (start.slice(4, 8) === '\0\0\0\0')
+    return isShard(file) ? openShards(source, { resolve, signal }) : openSafetensors(source, { signal });
+  if (/^(\u00ef\u00bb\u00bf)?\s*[{[]/.test(start)) {
     const index = await readIndex(source, signal);
-    const open = index.has('weight_map') ? tensorsOfIndex : index.has('records') ? tensorsOfCache : undefined;
+    const open = index.weightMap ? tensorsOfIndex : index.shards ? tensorsOfCache : undefined;
     if (!open) throw new FormatError({ file, field: 'index' }, 'weight_map (safetensors) or records (MLC)', 'neither');
     if (!resolve) throw new FormatError({ file, field: 'shards' }, 'a way to open them: option files or resolve', 'none');
     return open(source, index, { resolve, signal });

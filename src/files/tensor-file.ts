@@ -28,4 +28,6 @@ export interface TensorFile {
   readonly metadata: Readonly<Record<string, unknown>>;
   /** In the order of the file; of shards, in the order of the index. */
   readonly tensors: ReadonlyMap<string, TensorInfo>;
+  /** What was not as it should be, and did not keep the model from being read. */
+  readonly notes?: readonly string[] | undefined;
 }

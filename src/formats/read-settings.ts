@@ -2,6 +2,7 @@
 // wrong while reading is thrown as it is: it says nothing of a layer.
 import { FormatError } from '../errors.js';
 import { byPlace } from '../files/header-checks.js';
+import { paced } from '../files/pace.js';
 import type { RawTensor } from '../files/raw-tensor.js';
 import type { ByteSource, TensorInfo } from '../files/tensor-file.js';
 
@@ -25,7 +26,7 @@ interface Run {
 }
 
 /** Neighbours of one source together. */
-function runsOf(infos: readonly TensorInfo[]): Run[] {
+async function runsOf(infos: readonly TensorInfo[], signal: AbortSignal | undefined): Promise<Run[]> {
   const bySource = new Map<ByteSource, TensorInfo[]>();
   for (const info of infos) {
     const own = bySource.get(info.source);
@@ -35,7 +36,7 @@ function runsOf(infos: readonly TensorInfo[]): Run[] {
   const runs: Run[] = [];
   for (const [source, own] of bySource) {
     let run: Run | undefined;
-    for (const info of byPlace(own)) {
+    for (const info of await paced(byPlace(own), signal)) {
       const { begin, end } = info;
       if (!run || begin - run.end > GAP || end - run.begin > LONGEST) runs.push((run = { source, begin, end, infos: [] }));
       run.infos.push(info);
@@ -48,7 +49,10 @@ function runsOf(infos: readonly TensorInfo[]): Run[] {
 /** @throws what the sources throw, what `signal` was aborted with */
 export async function readSettings(infos: readonly TensorInfo[], signal: AbortSignal | undefined): Promise<Settings> {
   const read = new Map<TensorInfo, Uint8Array>();
-  const runs = runsOf(infos.filter(({ begin, end }) => end - begin <= MOST_BYTES));
+  const runs = await runsOf(
+    infos.filter(({ begin, end }) => end - begin <= MOST_BYTES),
+    signal,
+  );
   let next = 0;
   const take = async (): Promise<void> => {
     while (next < runs.length) {

@@ -1,6 +1,6 @@
 // What an error says: its class, its fields, and that its message holds them.
 import { expect } from 'vitest';
-import { ArgumentError, FormatError } from '../../src/errors.js';
+import { ArgumentError, FormatError, ReadError } from '../../src/errors.js';
 
 /** What `run` throws; fails if it throws nothing, or another class. */
 function thrownBy<T extends Error>(run: () => unknown, type: abstract new (...args: never[]) => T): T {
@@ -58,4 +58,20 @@ export async function expectFormatError(work: Promise<unknown>, wanted: Wanted):
   });
   for (const part of [file, tensor, field, expected, got]) if (part !== undefined) expect(message).toContain(part);
   expect(message.length).toBeLessThan(1000);
+}
+
+/** It rejects with a ReadError of these fields, whose message names the file and holds `reason`. */
+export async function expectReadError(
+  work: Promise<unknown>,
+  { file, reason, ...fields }: { readonly file: string; readonly reason: string; readonly missing?: boolean; readonly status?: number },
+): Promise<void> {
+  const error = await work.then(
+    (value) => expect.fail(`expected a ReadError, got ${String(value)}`),
+    (thrown: unknown) => thrown,
+  );
+  expect(error).toBeInstanceOf(ReadError);
+  expect(error).toMatchObject(fields);
+  expect((error as ReadError).file).toContain(file);
+  expect((error as ReadError).message).toContain(`${file}: cannot be read: `);
+  expect((error as ReadError).message).toContain(reason);
 }
