@@ -40,7 +40,7 @@ export {
   compressedTensorsLayer,
   importCompressedTensors,
 } from './formats/compressed-tensors.js';
-export { type FindLayersOptions, type FoundLayers, findLayers } from './formats/find-layers.js';
+export { type FindLayersOptions, type FoundLayers, findLayers, type NotYet } from './formats/find-layers.js';
 export { type GgufType, type GgufTypeName, ggufLayer, ggufTypes, importGguf, isGgufType } from './formats/gguf-blocks.js';
 export { type GptqLayerOptions, type GptqOptions, type GptqTensors, gptqLayer, importGptq } from './formats/gptq.js';
 export { type Hqq, type HqqMeta, hqqLayer, hqqMeta, importHqq } from './formats/hqq.js';

@@ -108,6 +108,8 @@ export function awqLayer(
 
 /** GPTQ and AWQ share their tensors' names. What the configuration says goes first; else words along N are an eighth of the scales' N. */
 function isAwq({ qweight, scales }: Found, { config }: Pick<LayerContext, 'config'>): boolean {
+  if (config.mlc) return config.mlc.endsWith('autoawq');
+  if (config.method === 'auto-round' && config.packing) return /(^|:)(auto_)?awq$/.test(config.packing);
   if (config.method === 'awq' || config.method === 'gptq') return config.method === 'awq';
   return qweight!.shape[1] !== scales!.shape[1] && qweight!.shape[1]! * 8 === scales!.shape[1];
 }
@@ -118,6 +120,7 @@ export const awqFormat: WeightFormat = {
     {
       name: 'AWQ',
       importer: 'importAwq',
+      methods: ['awq', 'auto-round'],
       required: ['qweight', 'qzeros', 'scales'],
       optional: [],
       recognise: isAwq,

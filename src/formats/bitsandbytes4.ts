@@ -8,7 +8,7 @@ import { showShape } from '../problem/problem.js';
 import { padRows, splitNibbles, swapNibbles } from './code-words.js';
 import { type FlatGroups, flatGroups, gcd } from './flat-groups.js';
 import type { LayerFormat, WeightFormat } from './layer-format.js';
-import { bytesOf, headersOf, type LayerName, present } from './layer-parts.js';
+import { bytesOf, headersOf, type LayerName, present, requireList } from './layer-parts.js';
 import type { LayerSource } from './layer-source.js';
 import { parseQuantState, type QuantState } from './quant-state.js';
 
@@ -40,14 +40,16 @@ export const BNB4_CODES: Readonly<Record<'nf4' | 'fp4', readonly number[]>> = {
 function plan4({ weight, absmax, quant_map, nested_absmax, nested_quant_map }: BitsAndBytes4<RawTensor>, state: QuantState): FlatGroups {
   const [n, k] = state.shape;
   const bytes = Math.ceil((n * k) / 2);
-  if (elementsIn(weight.shape) * (ELEMENT_BYTES[weight.dtype] ?? 0) !== bytes)
+  // (1, bytes) is a matrix that bitsandbytes turns around.
+  const turned = weight.shape.length === 2 && weight.shape[0] === 1 && weight.shape[1] !== 1;
+  if (turned || elementsIn(weight.shape) * (ELEMENT_BYTES[weight.dtype] ?? 0) !== bytes)
     throw new FormatError(
       at(weight, 'shape'),
       `${bytes} bytes for ${showShape([n, k])} of 4 bits`,
       `${weight.dtype} ${showShape(weight.shape)}`,
     );
   const blocks = Math.ceil((n * k) / state.blocksize);
-  if (elementsIn(absmax.shape) !== blocks) throw new FormatError(at(absmax, 'shape'), showShape([blocks]), showShape(absmax.shape));
+  requireList(absmax, blocks, 'one for each block');
   requireShape(quant_map, [16]);
   const nested = absmax.dtype === 'U8';
   if (nested !== (nested_absmax !== undefined) || nested !== (nested_quant_map !== undefined))
@@ -62,8 +64,7 @@ function plan4({ weight, absmax, quant_map, nested_absmax, nested_quant_map }: B
       throw new FormatError(at(absmax, 'quant_state'), 'nested_blocksize and nested_offset for absmax of U8', 'none');
     requireShape(nested_quant_map!, [256]);
     const count = Math.ceil(blocks / size);
-    if (elementsIn(nested_absmax!.shape) !== count)
-      throw new FormatError(at(nested_absmax!, 'shape'), showShape([count]), showShape(nested_absmax!.shape));
+    requireList(nested_absmax!, count, 'one for each block of absmax');
   } else requireDtype(absmax, 'F32', 'F16', 'BF16');
   return flatGroups(weight, { n, k, bits: 4, block: state.blocksize });
 }
@@ -177,7 +178,11 @@ export function bitsAndBytes4Layer(
         }
       : undefined,
     bias,
-    make: (part, size) => importBitsAndBytes4(part as unknown as BitsAndBytes4<RawTensor>, { ...state, shape: [size.n, size.k] }),
+    make(part, size) {
+      const flat = Object.entries(part).map(([name, tensor]) => [name, { ...tensor, shape: [elementsIn(tensor.shape)] }]);
+      const tensors: BitsAndBytes4<RawTensor> = shaped ? Object.fromEntries(flat) : (part as unknown as BitsAndBytes4<RawTensor>);
+      return importBitsAndBytes4(tensors, { ...state, shape: [size.n, size.k] });
+    },
   };
 }
 
@@ -186,6 +191,7 @@ const named = (type: 'nf4' | 'fp4'): LayerFormat => {
   return {
     name: `bitsandbytes ${type.toUpperCase()}`,
     importer: 'importBitsAndBytes4',
+    methods: ['bitsandbytes'],
     required: ['weight', 'weight.absmax', 'weight.quant_map', state],
     optional: ['weight.nested_absmax', 'weight.nested_quant_map'],
     settings: [state],

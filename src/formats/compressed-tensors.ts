@@ -1,14 +1,24 @@
 // compressed-tensors, as vLLM's LLM Compressor saves it: pack-quantized and int-quantized integer weights. Not float8 or float4.
 // Rules: github.com/vllm-project/compressed-tensors, compressors/quantized_compressors/pack_quantized.py and naive_quantized.py.
 import { FormatError } from '../errors.js';
-import { asFloats, asWords, at, elementsIn, floatDtypeOf, type RawTensor, requireDtype, requireShape } from '../files/raw-tensor.js';
+import { asFloats, asWords, at, floatDtypeOf, type RawTensor, requireDtype, requireShape } from '../files/raw-tensor.js';
 import type { TensorInfo } from '../files/tensor-file.js';
 import { type QuantizedMatrix, wordsInRow } from '../problem/matrix.js';
 import { showShape } from '../problem/problem.js';
 import { inOrder, sortByGroup } from './act-order.js';
 import { clearTail, codesOfInt8, narrowInt8 } from './code-words.js';
-import type { Found, LayerContext, LayerFormat, WeightFormat } from './layer-format.js';
-import { asWholeNumbers, bytesOf, forOutputs, type Granularity, granularityOf, headersOf, type LayerName, present } from './layer-parts.js';
+import { type Found, type LayerContext, type LayerFormat, type WeightFormat, wrong } from './layer-format.js';
+import {
+  asWholeNumbers,
+  bytesOf,
+  forOutputs,
+  type Granularity,
+  granularityOf,
+  headersOf,
+  type LayerName,
+  present,
+  requireAlike,
+} from './layer-parts.js';
 import type { LayerSource } from './layer-source.js';
 import { saidGroupSize } from './quantization-config.js';
 import { groupSizeOf, requireMatrix } from './sizes.js';
@@ -89,7 +99,7 @@ function planOf(tensors: CompressedTensors<RawTensor>, options: CompressedTensor
   if (zero) {
     requireDtype(zero, 'I32', 'I8');
     if (zero.dtype === 'I32') requireShape(zero, [wordsInRow(n, bits), groups], `${32 / bits} of ${n} outputs to a word`);
-    else if (elementsIn(zero.shape) !== elementsIn(scale.shape)) requireShape(zero, scale.shape, 'as weight_scale');
+    else requireAlike(zero, scale, n);
   }
   return { n, k, bits, groups, groupSize, granularity };
 }
@@ -185,6 +195,8 @@ export function compressedTensorsLayer(
 function make(tensors: Found, { name, bias, config, settings }: LayerContext): LayerSource {
   const { weight_shape: _, ...own } = tensors;
   const { weight_packed: packed, weight_scale, weight } = own;
+  if (config.transforms)
+    throw wrong(weight_scale!, 'transform_config', 'none: x would have to be transformed first', 'transforms of weights or activations');
   const k = readShape(settings.weight_shape)?.[1];
   const said = config.bits === 4 || config.bits === 8 ? config.bits : undefined;
   // Layers may differ: what is said for all of them counts where this one's words agree.
@@ -194,7 +206,14 @@ function make(tensors: Found, { name, bias, config, settings }: LayerContext): L
   const groupSize = saidGroupSize(config, columns, weight_scale!.shape[1] ?? 1);
   return compressedTensorsLayer(own as unknown as CompressedTensors<TensorInfo>, { name, bias, k, bits, groupSize });
 }
-const made = { importer: 'importCompressedTensors', make } satisfies Partial<LayerFormat>;
+/** Of activations: they change x, if they are used, and not the weights. */
+const ACTIVATIONS = ['input_scale', 'input_zero_point', 'output_scale', 'output_zero_point'];
+const made = {
+  importer: 'importCompressedTensors',
+  methods: ['compressed-tensors'],
+  ignored: ACTIVATIONS,
+  make,
+} satisfies Partial<LayerFormat>;
 
 export const compressedTensorsFormat: WeightFormat = {
   rows: [
@@ -218,6 +237,7 @@ export const compressedTensorsFormat: WeightFormat = {
       required: ['weight_packed', 'weight_scale'],
       optional: ['weight_shape', 'weight_zero_point', 'weight_g_idx'],
       settings: ['weight_shape'],
+      recognise: ({ weight_packed: packed }) => packed!.dtype === 'I32' || packed!.dtype === 'U32',
     },
     {
       ...made,

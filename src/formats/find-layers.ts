@@ -3,9 +3,10 @@
 import { FormatError } from '../errors.js';
 import type { TensorFile, TensorInfo } from '../files/tensor-file.js';
 import { showShape } from '../problem/problem.js';
-import type { LayerContext, LayerFormat, LayerHints } from './layer-format.js';
+import { type Found, type LayerContext, type LayerFormat, type LayerHints, wrong } from './layer-format.js';
 import { LAYER_FORMATS } from './layer-formats.js';
 import type { LayerSource } from './layer-source.js';
+import { LAYOUTS, unknownWeights, whyNotRead } from './layouts.js';
 import { quantizationOf } from './quantization-config.js';
 import { readSettings, type Settings } from './read-settings.js';
 
@@ -13,6 +14,14 @@ export interface FindLayersOptions extends LayerHints {
   /** Parsed config.json of the model, or its quantization_config; quantize_config.json; mlc-chat-config.json. */
   readonly config?: unknown;
   readonly signal?: AbortSignal | undefined;
+}
+
+export interface NotYet {
+  readonly name: string;
+  /** E.g. MLX, EXL2, FP8; or what is known of the tensor. */
+  readonly format: string;
+  readonly why: string;
+  readonly tensors: readonly TensorInfo[];
 }
 
 export interface FoundLayers {
@@ -24,14 +33,16 @@ export interface FoundLayers {
   readonly floats: readonly TensorInfo[];
   /** Layers that have a format's tensors, and are not what it says. */
   readonly refused: readonly { readonly name: string; readonly format: string; readonly error: FormatError }[];
+  /** Quantized weights of layouts that are known by their names and not read, and tensors that can be nothing else. Theirs are in the rest. */
+  readonly notYet: readonly NotYet[];
   /** Of each tensor of the file, what it is, in a few words. */
   readonly roles: ReadonlyMap<string, string>;
 }
 
 const FLOATS = ['F16', 'BF16', 'F32'];
 
-interface Claim {
-  readonly format: LayerFormat;
+interface Claim<T> {
+  readonly format: T;
   readonly name: string;
   readonly tensors: Readonly<Record<string, TensorInfo>>;
   readonly bias: TensorInfo | undefined;
@@ -44,18 +55,25 @@ type FileContext = Omit<LayerContext, 'name' | 'bias' | 'settings'>;
 
 const join = (name: string, part: string): string => (name === '' ? part : `${name}.${part}`);
 
+/** What can be claimed by names. */
+type Named = Pick<LayerFormat, 'name' | 'required' | 'optional' | 'ignored' | 'anyName'> & {
+  recognise?(tensors: Found, context: Omit<LayerContext, 'settings'>): boolean;
+};
+
 /** The layer whose first tensor this is. */
-function claim(
+function claim<T extends Named>(
   first: string,
+  formats: readonly T[],
   { file, taken, context }: { file: TensorFile; taken: ReadonlySet<TensorInfo>; context: FileContext },
-): Claim | undefined {
-  for (const format of LAYER_FORMATS) {
+): Claim<T> | undefined {
+  for (const format of formats) {
     const part = format.required[0]!;
-    if (first !== part && !first.endsWith(`.${part}`)) continue;
-    const name = first.slice(0, -part.length - 1);
+    const named = first === part || first.endsWith(`.${part}`);
+    if (!named && !format.anyName) continue;
+    const name = named ? first.slice(0, -part.length - 1) : first;
     const find = (parts: readonly string[]) =>
       parts.flatMap((own) => {
-        const info = file.tensors.get(join(name, own));
+        const info = file.tensors.get(own === part ? first : join(name, own));
         return info && !taken.has(info) ? [[own, info] as const] : [];
       });
     const required = find(format.required);
@@ -69,13 +87,47 @@ function claim(
   return undefined;
 }
 
+/** All layers of some formats. */
+function claimAll<T extends Named>(formats: readonly T[], file: TensorFile, taken: Set<TensorInfo>, context: FileContext): Claim<T>[] {
+  const claims: Claim<T>[] = [];
+  for (const [first, info] of file.tensors) {
+    const found = taken.has(info) ? undefined : claim(first, formats, { file, taken, context });
+    if (!found) continue;
+    claims.push(found);
+    for (const part of found.parts.keys()) taken.add(part);
+  }
+  return claims;
+}
+
+/** Tensors NAME.* beside a layer NAME that no part of it is: they may change it. */
+function strangersOf(claims: readonly Claim<LayerFormat>[], file: TensorFile, taken: ReadonlySet<TensorInfo>): Map<string, TensorInfo[]> {
+  const names = new Set(claims.map(({ name }) => name));
+  const strangers = new Map<string, TensorInfo[]>();
+  const add = (name: string, info: TensorInfo): void => void strangers.set(name, [...(strangers.get(name) ?? []), info]);
+  for (const [tensor, info] of file.tensors) {
+    if (taken.has(info)) continue;
+    if (names.has('') && !tensor.includes('.')) add('', info);
+    for (let dot = tensor.indexOf('.'); dot >= 0; dot = tensor.indexOf('.', dot + 1))
+      if (names.has(tensor.slice(0, dot))) add(tensor.slice(0, dot), info);
+  }
+  return strangers;
+}
+
 /** The tensors that are read before the layer is made. */
-const settingsOf = ({ format, tensors }: Claim): TensorInfo[] => (format.settings ?? []).flatMap((part) => tensors[part] ?? []);
+const settingsOf = ({ format, tensors }: Claim<LayerFormat>): TensorInfo[] =>
+  (format.settings ?? []).flatMap((part) => tensors[part] ?? []);
 
 /** The layer, or why it is none. */
-function make(claim: Claim, context: FileContext, read: Settings): LayerSource | FormatError {
+function make(claim: Claim<LayerFormat>, context: FileContext, { read, strangers }: { read: Settings; strangers: readonly TensorInfo[] }) {
   const { format, name, tensors, bias } = claim;
+  const { methods } = format;
+  const { method } = context.config;
   try {
+    const [stranger] = strangers;
+    if (stranger)
+      throw wrong(stranger, `beside ${name || 'the layer'}`, `no other tensor of ${format.name}: it may change the weights`, 'this one');
+    if (method !== undefined && !methods.includes(method))
+      throw wrong(tensors[format.required[0]!]!, 'quant_method', methods.join(' or ') || `none for ${format.name}`, method);
     const settings = Object.fromEntries(
       Object.entries(tensors).flatMap(([part, info]) => (format.settings?.includes(part) ? [[part, read(info)]] : [])),
     );
@@ -96,7 +148,8 @@ const isFloatMatrix = ({ dtype, shape }: TensorInfo): boolean => FLOATS.includes
  * and made by `layer.make`; nothing of it is read here, but settings of a few bytes (bitsandbytes, HQQ, compressed-tensors).
  *
  * Where a file can be read in two ways the configuration decides: GPTQ and AWQ have tensors of the same names, and group sizes that do not
- * divide K are said nowhere else. Without it shapes decide, and what they leave open is refused.
+ * divide K are said nowhere else. Without it shapes decide, and what they leave open is refused; so is a layer beside which lie tensors that no
+ * part of it is, and one of a configuration with another quant_method.
  * @throws what the file's source throws where settings cannot be read; what `signal` was aborted with. Layers that are not what their format
  * says are in `refused`
  * @example
@@ -106,15 +159,10 @@ const isFloatMatrix = ({ dtype, shape }: TensorInfo): boolean => FLOATS.includes
 export async function findLayers(file: TensorFile, { config, torchNpu, torchao, signal }: FindLayersOptions = {}): Promise<FoundLayers> {
   const context = { config: quantizationOf(config), metadata: file.metadata, torchNpu, torchao };
   const taken = new Set<TensorInfo>();
-  const claims: Claim[] = [];
-  for (const [first, info] of file.tensors) {
-    const found = taken.has(info) ? undefined : claim(first, { file, taken, context });
-    if (!found) continue;
-    claims.push(found);
-    for (const part of found.parts.keys()) taken.add(part);
-  }
+  const claims = claimAll(LAYER_FORMATS, file, taken, context);
+  const strangers = strangersOf(claims, file, taken);
   const read = await readSettings(claims.flatMap(settingsOf), signal);
-  const made = claims.map((one) => [one, make(one, context, read)] as const);
+  const made = claims.map((one) => [one, make(one, context, { read, strangers: strangers.get(one.name) ?? [] })] as const);
   const layers = made.flatMap(([, layer]) => (layer instanceof FormatError ? [] : [layer]));
   const refused = made.flatMap(([{ name, format }, error]) => (error instanceof FormatError ? [{ name, format: format.name, error }] : []));
   const role = new Map<TensorInfo, string>();
@@ -126,13 +174,29 @@ export async function findLayers(file: TensorFile, { config, torchNpu, torchao, 
       if (!isLayer) lost.add(info);
     }
   const all = [...file.tensors.values()];
+  // What changes a layer that is refused is part of the reason, and no weight of its own.
+  const aside = new Set([...taken, ...[...strangers.values()].flat()]);
+  const notYet: NotYet[] = claimAll(LAYOUTS, file, aside, context).map(({ format, name, parts }) => ({
+    name,
+    format: format.name,
+    why: whyNotRead(format.name),
+    tensors: [...parts.keys()],
+  }));
+  for (const info of all) {
+    const what = aside.has(info) ? undefined : unknownWeights(info);
+    if (what) notYet.push({ name: info.name.replace(/\.weight$/, ''), format: what, why: whyNotRead(what), tensors: [info] });
+  }
+  for (const { format, tensors } of notYet)
+    for (const info of tensors) role.set(info, `${info.dtype} ${showShape(info.shape)}: ${format}, not read yet`);
+  const isPlain = (info: TensorInfo): boolean => !taken.has(info) && !role.has(info) && isFloatMatrix(info);
   const plain = (info: TensorInfo): string =>
     `${info.dtype} ${showShape(info.shape)}: ${isFloatMatrix(info) ? 'not quantized' : 'no layer'}`;
   return {
     layers,
     rest: all.filter((info) => !taken.has(info) || lost.has(info)),
-    floats: all.filter((info) => !taken.has(info) && isFloatMatrix(info)),
+    floats: all.filter(isPlain),
     refused,
+    notYet,
     roles: new Map(all.map((info) => [info.name, role.get(info) ?? plain(info)])),
   };
 }

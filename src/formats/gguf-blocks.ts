@@ -108,9 +108,11 @@ export const ggufFormat: WeightFormat = {
     {
       name: 'GGUF',
       importer: 'importGguf',
+      methods: ['gguf'],
       required: ['weight'],
       optional: [],
-      recognise: ({ weight }) => isGgufType(weight!.dtype) && weight!.shape.length === 2,
+      anyName: true,
+      recognise: ({ weight }) => isGgufType(weight!.dtype) && weight!.shape.length === 2 && !weight!.shape.includes(0),
       make: ({ weight }, { bias }) => ggufLayer(weight!, bias)!,
     },
   ],

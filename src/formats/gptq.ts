@@ -146,13 +146,35 @@ export function gptqLayer(tensors: GptqTensors<TensorInfo> & { readonly bias?: T
 function bitsOf({ qweight, qzeros, scales, g_idx }: Found, { config }: LayerContext): GptqOptions['bits'] {
   const [rows = 0, n = 0] = qweight!.shape;
   const seen = [
-    g_idx && (rows * 32) / g_idx.shape[0]!,
+    g_idx?.shape[0] ? (rows * 32) / g_idx.shape[0] : undefined,
     qzeros && scales!.shape[1] === n ? (qzeros.shape[1]! * 32) / n : undefined,
     config.bits,
   ];
   const bits = seen.find((value) => value === 2 || value === 3 || value === 4 || value === 8);
   if (!bits) throw wrong(qweight!, 'bits', '2, 3, 4 or 8, in the configuration or by g_idx or qzeros', String(config.bits ?? 'none'));
   return bits as GptqOptions['bits'];
+}
+
+/** Of AutoRound's packings, those that store zero points as they are, and those that store zero - 1. auto_round/inference/convert_model.py. */
+const PACKINGS: Readonly<Record<string, GptqOptions['checkpointFormat']>> = {
+  auto_round: 'gptq_v2',
+  'auto_round:gptqmodel': 'gptq_v2',
+  auto: 'gptq',
+  'auto_round:gptq': 'gptq',
+  'auto_round:auto_gptq': 'gptq',
+};
+
+/** What qzeros hold, as far as it is said. */
+function checkpointOf({ qweight }: Found, { config }: LayerContext): GptqOptions['checkpointFormat'] {
+  const { method, packing = 'auto', checkpointFormat = 'gptq', symmetric } = config;
+  const said = method === 'auto-round' ? PACKINGS[packing] : checkpointFormat;
+  if (said !== 'gptq' && said !== 'gptq_v2')
+    throw method === 'auto-round'
+      ? wrong(qweight!, 'packing_format', Object.keys(PACKINGS).join(' or '), packing)
+      : wrong(qweight!, 'checkpoint_format', 'gptq or gptq_v2', checkpointFormat);
+  // Files of symmetric weights say `gptq` and may hold either: importGptq looks. So do files that say nothing.
+  const sure = said === 'gptq_v2' || (symmetric === false && (method === 'auto-round' || config.checkpointFormat !== undefined));
+  return sure ? said : 'auto';
 }
 
 export const gptqFormat: WeightFormat = {
@@ -168,15 +190,15 @@ export const gptqFormat: WeightFormat = {
     {
       name: 'GPTQ',
       importer: 'importGptq',
+      methods: ['gptq', 'gptqmodel', 'auto-round'],
       required: ['qweight', 'scales'],
       optional: ['qzeros', 'g_idx'],
       make(tensors, context) {
         const { name, bias, config } = context;
-        const { qweight, qzeros, scales, g_idx } = tensors as { qweight: TensorInfo; scales: TensorInfo } & Found;
+        const { qweight, qzeros, scales, g_idx: index } = tensors as { qweight: TensorInfo; scales: TensorInfo } & Found;
+        const g_idx = index?.shape.includes(0) ? undefined : index; // GPTQModel's, where there is no order
         const bits = bitsOf(tensors, context);
-        const said = config.checkpointFormat;
-        // Files of symmetric weights say `gptq` and may hold either: importGptq looks.
-        const checkpointFormat = said === 'gptq_v2' ? said : said === 'gptq' && config.symmetric === false ? said : 'auto';
+        const checkpointFormat = checkpointOf(tensors, context);
         const k = g_idx?.shape[0] ?? (qweight.shape[0]! * 32) / bits;
         const groupSize = saidGroupSize(config, k, scales.shape[0]!);
         const { descAct, symmetric } = config;

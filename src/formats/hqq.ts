@@ -8,7 +8,7 @@ import { showShape } from '../problem/problem.js';
 import { gatherNibbles, padRows, splitNibbles } from './code-words.js';
 import { flatGroups } from './flat-groups.js';
 import type { WeightFormat } from './layer-format.js';
-import { asWholeNumbers, headersOf, type LayerName } from './layer-parts.js';
+import { asWholeNumbers, headersOf, type LayerName, requireList } from './layer-parts.js';
 import type { LayerSource } from './layer-source.js';
 
 /** Tensors of a layer, by the format's names. */
@@ -91,7 +91,9 @@ function planOf({ W_q: packed, scale, zero }: Hqq<RawTensor>, { shape: [n, k], p
   if (packing !== '3bit_32' && rows % rule.parts !== 0)
     throw new FormatError(at(packed, 'group_size'), `rows of groups in ${rule.parts} equal parts`, `${rows} rows`);
   const bytes = packedRows * ((n * k) / rows) * rule.bytes;
-  if (elementsIn(packed.shape) * ELEMENT_BYTES[packed.dtype]! !== bytes)
+  // Beside floats whose bytes these are, the shape is that of the codes.
+  const misplaced = !/F/.test(packed.dtype) && packed.shape[0] !== packedRows;
+  if (misplaced || elementsIn(packed.shape) * ELEMENT_BYTES[packed.dtype]! !== bytes)
     throw new FormatError(
       at(packed, 'shape'),
       `${bytes} bytes for ${showShape([n, k])} in ${packing}`,
@@ -100,8 +102,7 @@ function planOf({ W_q: packed, scale, zero }: Hqq<RawTensor>, { shape: [n, k], p
   for (const tensor of [scale, zero]) {
     requireDtype(tensor, 'F16', 'BF16', 'F32');
     const count = (n * k) / block;
-    if (elementsIn(tensor.shape) !== count)
-      throw new FormatError(at(tensor, 'shape'), `${count} values, one for each group`, showShape(tensor.shape));
+    requireList(tensor, count, `${count} values, one for each group`);
   }
   return { n, k, bits, rule, groups, part: packedRows * ((n * k) / rows) };
 }
@@ -197,6 +198,7 @@ export const hqqFormat: WeightFormat = {
     {
       name: 'HQQ',
       importer: 'importHqq',
+      methods: ['hqq'],
       required: ['W_q', 'scale', 'zero', 'shape', 'packing'],
       optional: ['group_size', 'axis'],
       settings: ['shape', 'packing', 'group_size', 'axis'],

@@ -41,12 +41,16 @@ export interface LayerFormat {
   readonly name: string;
   /** The function that makes a matrix of tensors in memory. */
   readonly importer: string;
+  /** What a configuration's quant_method calls it. A layer of a configuration with another method is refused. */
+  readonly methods: readonly string[];
   /** Tensors of a layer NAME: NAME.weight and so on. */
   readonly required: readonly string[];
+  /** A layer is one tensor, the first of the required, whatever its name. */
+  readonly anyName?: boolean;
   readonly optional: readonly string[];
   /** Those of them that are read before the layer is made: sizes and text of a few bytes. */
   readonly settings?: readonly string[];
-  /** Tensors that a layer has beside those it is made of, and that do not change its weights. */
+  /** Tensors that a layer has beside those it is made of, and that do not change its weights. With any other NAME.* it is refused. */
   readonly ignored?: readonly string[];
   /** Whether such tensors are of this format, by dtypes and shapes. Without it, their names say it. Settings are not read yet. */
   recognise?(tensors: Found, context: Omit<LayerContext, 'settings'>): boolean;

@@ -47,10 +47,11 @@ export interface MlcOptions {
   readonly k?: number | undefined;
 }
 
-function sizesOf({ q_weight }: Pick<MlcTensors<Shaped>, 'q_weight'>, { format, k: stated }: MlcOptions) {
+function sizesOf({ q_weight, q_scale }: MlcTensors<Shaped>, { format, k: stated }: MlcOptions) {
   const kind: Kind | undefined = MLC_KINDS[format];
   if (!kind) throw new FormatError(where(q_weight, 'format'), Object.keys(MLC_KINDS).join(', '), String(format));
-  const turned = kind.layout === 'KN';
+  // Embeddings lie (N, K) in every kind.
+  const turned = kind.layout === 'KN' && !(q_scale.shape[0] === q_weight.shape[0] && q_scale.shape[1] !== q_weight.shape[1]);
   const inGroup = kind.group / Math.floor(32 / kind.bits);
   const sizes = requireMatrix(q_weight);
   const [n, perRow] = turned ? [sizes[1], sizes[0]] : sizes;
@@ -158,8 +159,10 @@ export const mlcFormat: WeightFormat = {
     {
       name: 'MLC',
       importer: 'importMlc',
+      methods: [],
       required: ['q_weight', 'q_scale'],
       optional: [],
+      recognise: ({ q_scale }) => ['F16', 'BF16', 'F32'].includes(q_scale!.dtype),
       /** As mlc-chat-config.json says; without it, from shapes and from the bits that the index says a weight has. */
       make({ q_weight, q_scale }, { name, bias, config, metadata }) {
         const perWeight = Number(metadata.BitsPerParam);

@@ -10,6 +10,7 @@ import { type Found, type LayerContext, type WeightFormat, wrong } from './layer
 import { bytesOf, headersOf, type LayerName, present } from './layer-parts.js';
 import type { LayerSource } from './layer-source.js';
 import { groupSizeOf, requireMatrix } from './sizes.js';
+import { savedTensor } from './torchao-int8.js';
 
 /** Int4Tensor; or the plain form of older versions, with scale_and_zero. */
 export interface TorchaoInt4<T> {
@@ -200,23 +201,6 @@ export function torchaoTinygemmLayer(
   };
 }
 
-interface SavedTensor {
-  readonly type?: string | undefined;
-  readonly blockSize?: number | undefined;
-  readonly shape?: readonly number[] | undefined;
-}
-
-/** What torchao's safetensors metadata says of a tensor: JSON under its name. */
-function savedTensor({ metadata, name }: Pick<LayerContext, 'metadata' | 'name'>): SavedTensor {
-  try {
-    const { _type, _data } = JSON.parse(String(metadata[name === '' ? 'weight' : `${name}.weight`]));
-    const numbers = (value: unknown) => (Array.isArray(value) && value.every(Number.isSafeInteger) ? (value as number[]) : undefined);
-    return { type: String(_type), blockSize: numbers(_data?.block_size)?.at(-1), shape: numbers(_data?.shape) };
-  } catch {
-    return {}; // none, or not torchao's
-  }
-}
-
 function makeInt4(tensors: Found, context: LayerContext): LayerSource {
   const { name, bias, torchao } = context;
   const { _weight_qdata: qdata, _weight_scale: scale, _weight_zero_point: zero_point, _weight_scale_and_zero: scale_and_zero } = tensors;
@@ -233,7 +217,7 @@ function makeInt4(tensors: Found, context: LayerContext): LayerSource {
   return torchaoInt4Layer({ qdata: qdata!, scale, zero_point, scale_and_zero }, { name, bias, nibbleOrder, groupSize });
 }
 
-const made = { optional: ['_weight_act_pre_scale'], make: makeInt4 };
+const made = { methods: ['torchao'], optional: ['_weight_act_pre_scale'], make: makeInt4 };
 const both = ['_weight_qdata', '_weight_scale_and_zero'];
 
 export const torchaoInt4Format: WeightFormat = {
@@ -251,6 +235,7 @@ export const torchaoInt4Format: WeightFormat = {
       name: 'torchao int4',
       importer: 'importTorchaoInt4',
       required: ['_weight_qdata', '_weight_scale', '_weight_zero_point'],
+      recognise: (_, context) => !savedTensor(context).type?.startsWith('Intx'),
     },
     {
       ...made,

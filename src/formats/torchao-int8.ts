@@ -4,7 +4,7 @@ import { asFloats, floatDtypeOf, type RawTensor, requireDtype } from '../files/r
 import type { TensorInfo } from '../files/tensor-file.js';
 import type { QuantizedMatrix } from '../problem/matrix.js';
 import { codesOfInt8 } from './code-words.js';
-import type { WeightFormat } from './layer-format.js';
+import type { LayerContext, WeightFormat } from './layer-format.js';
 import { bytesOf, forOutputs, granularityOf, headersOf, type LayerName } from './layer-parts.js';
 import type { LayerSource } from './layer-source.js';
 import { groupSizeOf, requireMatrix } from './sizes.js';
@@ -64,15 +64,33 @@ export function torchaoInt8Layer(tensors: TorchaoInt8<TensorInfo>, { name, bias 
   };
 }
 
+interface SavedTensor {
+  readonly type?: string | undefined;
+  readonly blockSize?: number | undefined;
+  readonly shape?: readonly number[] | undefined;
+}
+
+/** What torchao's safetensors metadata says of a tensor: JSON under its name. */
+export function savedTensor({ metadata, name }: Pick<LayerContext, 'metadata' | 'name'>): SavedTensor {
+  try {
+    const { _type, _data } = JSON.parse(String(metadata[name === '' ? 'weight' : `${name}.weight`]));
+    const numbers = (value: unknown) => (Array.isArray(value) && value.every(Number.isSafeInteger) ? (value as number[]) : undefined);
+    return { type: String(_type), blockSize: numbers(_data?.block_size)?.at(-1), shape: numbers(_data?.shape) };
+  } catch {
+    return {}; // none, or not torchao's
+  }
+}
+
 export const torchaoInt8Format: WeightFormat = {
   rows: [{ format: 'torchao int8', tensors: '`_weight_qdata`, `_weight_scale`', read: 'int8', exact: '=' }],
   layers: [
     {
       name: 'torchao int8',
       importer: 'importTorchaoInt8',
+      methods: ['torchao'],
       required: ['_weight_qdata', '_weight_scale'],
       optional: [],
-      recognise: ({ _weight_qdata: qdata }) => qdata!.dtype === 'I8',
+      recognise: ({ _weight_qdata: qdata }, context) => qdata!.dtype === 'I8' && !savedTensor(context).type?.startsWith('Intx'),
       make: ({ _weight_qdata: qdata, _weight_scale: scale }, { name, bias }) =>
         torchaoInt8Layer({ qdata: qdata!, scale: scale! }, { name, bias }),
     },

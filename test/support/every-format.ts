@@ -91,6 +91,11 @@ export const TENSORS: Readonly<Record<string, readonly RawTensor[]>> = {
     raw('aotile._weight_scale_and_zero', 'BF16', [2, 16, 2], steps(64)),
   ],
   ao8: [raw('ao8._weight_qdata', 'I8', [16, 64], bytes(1024, 14)), raw('ao8._weight_scale', 'F32', [16, 1], steps(16))],
+  slim: [
+    raw('slim.weight', 'I8', [16, 64], bytes(1024, 18)),
+    raw('slim.weight_scale', 'BF16', [16, 1], steps(16)),
+    raw('slim.weight_offset', 'BF16', [16, 1], steps(16)),
+  ],
   npu: [
     raw('npu.weight', 'I32', [16, 8], words(128, 15)),
     raw('npu.antiquant_scale', 'F16', [16, 2], steps(32)),
@@ -127,6 +132,7 @@ export const FORMATS: Readonly<Record<string, string>> = {
   aotile: 'torchao int4 tinygemm',
   ao8: 'torchao int8',
   npu: 'torch_npu int4',
+  slim: 'msModelSlim int8',
 };
 
 const mlc = [{ ...raw('mlc.q_weight', 'I32', [16, 8], words(128, 1)), dtype: 'U32' }, raw('mlc.q_scale', 'F16', [16, 2], steps(32))];

@@ -304,7 +304,7 @@ describe('settings of many layers', () => {
     { name: `l${i}.weight.absmax`, dtype: 'F32', shape: [1], bytes: new Uint8Array(4) },
     { name: `l${i}.weight.quant_map`, dtype: 'F32', shape: [16], bytes: quantMap },
     { name: `l${i}.weight.quant_state.bitsandbytes__nf4`, dtype: 'U8', shape: [state.length], bytes: state },
-    { name: `l${i}.pad`, dtype: 'U8', shape: [70_000], bytes: counted(70_000) },
+    { name: `pad${i}`, dtype: 'U8', shape: [70_000], bytes: counted(70_000) },
   ]).flat();
   const file = async (read: (begin: number, end: number) => Promise<Uint8Array<ArrayBuffer>>) => {
     const bytes = makeSafetensors(tensors);

@@ -147,6 +147,6 @@ export async function openOnnx(source: ByteSource, resolve: Resolver, signal: Ab
     tensors,
     metadata,
     transposed,
-    found: { layers, refused, roles, floats: all.filter(isPlain), rest: all.filter(({ name }) => !taken.has(name)) },
+    found: { layers, refused, notYet: [], roles, floats: all.filter(isPlain), rest: all.filter(({ name }) => !taken.has(name)) },
   };
 }
