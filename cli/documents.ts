@@ -38,6 +38,10 @@ export interface Inspection {
   readonly config: string | null;
   readonly layers: readonly InspectedLayer[];
   readonly refused: readonly { readonly name: string; readonly format: string; readonly bytes: number; readonly why: string }[];
+  /** Quantized weights of layouts that are not read; their tensors are `unsupported`. */
+  readonly notYet: readonly { readonly name: string; readonly format: string; readonly bytes: number; readonly why: string }[];
+  /** What was not as it should be with the files. */
+  readonly notes: readonly string[];
   /** Tensors of no layer, by what can be done with them. */
   readonly float: readonly InspectedTensor[];
   readonly unsupported: readonly InspectedTensor[];
@@ -61,8 +65,10 @@ export interface QuantizeDocument {
   readonly settings: Readonly<Record<string, unknown>>;
   readonly shards: readonly { readonly name: string; readonly bytes: number; readonly resumed: boolean }[];
   readonly layers: readonly LayerReport[];
-  /** Matrices of floats that were copied. */
+  readonly notes: readonly string[];
+  /** Every tensor of floats that stays so. */
   readonly copied: readonly { readonly name: string; readonly shape: readonly number[]; readonly why: string }[];
+  /** Tensors of other dtypes, which are copied too. */
   readonly otherTensors: number;
   readonly bytesBefore: number;
   readonly bytes: number;
@@ -102,6 +108,7 @@ export interface VerifyDocument {
   /** The adapter; null without one, and why. */
   readonly gpu: string | null;
   readonly noGpu: string | null;
+  readonly notes: readonly string[];
   readonly rows: number;
   readonly seed: number;
   readonly dtype: string;

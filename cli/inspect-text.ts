@@ -77,6 +77,15 @@ export function inspectText(document: Inspection, { width, each }: { readonly wi
     const lines = members.map(({ name, why }) => `    ${wrap(plain(`${name}: ${why}`), width, '      ')}\n`);
     part(`${format}: ${count(members.length, 'layer')}, refused`, '', lines.join(''));
   }
+  for (const [format, members] of grouped(document.notYet, (one) => one.format)) {
+    const rows = members.map(({ name, bytes }) => ({ name, shape: '', bytes }));
+    const total = bytesText(members.reduce((sum, { bytes }) => sum + bytes, 0));
+    part(
+      `${plain(format)}: ${count(members.length, 'layer')}, ${total}`,
+      plain(members[0]!.why),
+      list(rows, { width, each, dtype: false }),
+    );
+  }
   const tensors = (title: string, members: readonly InspectedTensor[]): void => {
     for (const [what, some] of grouped(members, (one) => one.what)) {
       const rows = some.map(({ name, dtype, shape, bytes }) => ({ name, dtype, shape: shapeText(shape), bytes }));
@@ -85,7 +94,6 @@ export function inspectText(document: Inspection, { width, each }: { readonly wi
     }
   };
   tensors('Float matrices', document.float);
-  tensors('Unsupported', document.unsupported);
   tensors('Others', document.other);
   const rows = totals.map((one) => [one.format, String(one.count), bytesText(one.bytes)]);
   const columns: Column[] = [

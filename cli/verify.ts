@@ -4,6 +4,7 @@ import { type Command, choice, pattern, whole } from './command.js';
 import type { VerifiedLayer, VerifyDocument } from './documents.js';
 import { EXIT } from './exit.js';
 import { open } from './open.js';
+import { jsonText } from './print.js';
 import { progress } from './progress.js';
 import { verifyLayer } from './verify-layer.js';
 import { verifyText } from './verify-text.js';
@@ -39,7 +40,9 @@ export const verify: Command = {
     if (chosen.length + refused.length === 0)
       throw new UnsupportedError(from, [
         only ? `none of its ${found.layers.length} quantized layers match --layers` : 'it has no quantized layers',
+        ...new Set(found.notYet.map(({ why }) => why)),
       ]);
+    for (const note of file.notes ?? []) io.err(`antiquant: ${note}\n`);
     const gpu = await io.findDevice();
     const device = 'device' in gpu ? gpu.device : undefined;
     const noGpu = 'why' in gpu ? gpu.why : null;
@@ -65,8 +68,20 @@ export const verify: Command = {
     }
     const ok = refused.length === 0 && layers.every((layer) => layer.ok);
     const adapter = 'adapter' in gpu ? gpu.adapter : null;
-    const document: VerifyDocument = { command: 'verify', file: from, gpu: adapter, noGpu, rows, seed, dtype, layers, refused, ok };
-    io.out(given.json ? `${JSON.stringify(document, null, 2)}\n` : verifyText(document, io.columns));
+    const document: VerifyDocument = {
+      command: 'verify',
+      file: from,
+      gpu: adapter,
+      noGpu,
+      notes: file.notes ?? [],
+      rows,
+      seed,
+      dtype,
+      layers,
+      refused,
+      ok,
+    };
+    io.out(given.json ? jsonText(document) : verifyText(document, io.columns));
     return ok ? EXIT.fine : EXIT.finding;
   },
 };

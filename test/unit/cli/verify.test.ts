@@ -145,6 +145,7 @@ test('agreement: the edges of an interval are in it, a step past them is not, Na
     file: 'f',
     gpu: 'adapter',
     noGpu: null,
+    notes: [],
     rows: 2,
     seed: 1,
     dtype: 'float32',
