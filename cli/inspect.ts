@@ -46,7 +46,7 @@ export function inspection(
     return role.includes(', refused: ') && owner !== undefined && lost.has(owner) ? owner : undefined;
   };
   const ofNoLayer = new Set(found.rest);
-  const facts = factsOf(file, config?.value);
+  const facts = factsOf(file, config?.value, found);
   const unread = new Map(found.notYet.flatMap(({ why, tensors: own }) => own.map((info) => [info, why] as const)));
   const verdict = (info: TensorInfo) => verdictOf(info, facts, unread.get(info));
   const lists: Record<Verdict, InspectedTensor[]> = { float: [], unsupported: [], other: [] };

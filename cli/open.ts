@@ -26,13 +26,13 @@ async function inFolder(folder: string): Promise<string> {
   const names = await readdir(folder);
   const known = MODELS.find((name) => names.includes(name));
   if (known) return join(folder, known);
-  const candidates = names.filter((name) => /\.(safetensors|gguf)$/i.test(name)).sort();
+  const candidates = names.filter((name) => /\.(safetensors|gguf|onnx)$/i.test(name)).sort();
   const first = candidates.filter((name) => !/-(?!00001)\d{5}-of-\d{5}\./.test(name)); // of a split file the first part
   if (first.length === 1) return join(folder, first[0]!);
   const index = names.find((name) => name.endsWith('.safetensors.index.json'));
   if (index) return join(folder, index);
   throw new UsageError(
-    `${folder}: expected ${MODELS.join(', ')}, or one .safetensors or .gguf file, got ${first.length === 0 ? 'none of them' : `${first.length}: name one`}`,
+    `${folder}: expected ${MODELS.join(', ')}, or one .safetensors, .gguf or .onnx file, got ${first.length === 0 ? 'none of them' : `${first.length}: name one`}`,
   );
 }
 
@@ -104,7 +104,7 @@ export async function open(
   return {
     file,
     from: isUrl(from) ? nameOfUrl(new URL(from)) : from,
-    config: file.kind === 'gguf' && config === undefined ? undefined : await findConfig(from, config, signal),
+    config: (file.kind === 'gguf' || file.kind === 'onnx') && config === undefined ? undefined : await findConfig(from, config, signal),
   };
 }
 

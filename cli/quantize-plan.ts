@@ -3,7 +3,7 @@
 
 import { ELEMENT_BYTES, elementsIn } from '../src/files/raw-tensor.js';
 import { compressedTensorsOutlines, type TensorFile, type TensorInfo, type TensorOutline, torchNpuOutlines } from '../src/formats.js';
-import { isFloat, type ModelFacts, spared, whyNoLayer } from './floats.js';
+import { isFloat, type ModelFacts, sizesOf, spared, whyNoLayer } from './floats.js';
 import { formOf, type Settings } from './quantize-settings.js';
 
 export interface LayerItem {
@@ -13,6 +13,8 @@ export interface LayerItem {
   readonly n: number;
   readonly k: number;
   readonly weight: TensorInfo;
+  /** The weight lies as (K, N). */
+  readonly turned: boolean;
   /** Written with the layer, where the scheme has a dtype for it; else it is copied as other tensors are. */
   readonly bias: TensorInfo | undefined;
   readonly outlines: readonly TensorOutline[];
@@ -40,8 +42,8 @@ export interface Shard {
  */
 export function whyCopied(info: Pick<TensorInfo, 'name' | 'shape'>, settings: Settings, facts: ModelFacts): string | undefined {
   const { include, exclude, group, bits, scheme } = settings;
-  const { name, shape } = info;
-  const k = shape[1]!;
+  const { name } = info;
+  const { k } = sizesOf(info, facts);
   const never = whyNoLayer(info, facts);
   if (never) return never;
   if (exclude?.test(name)) return '--exclude';
@@ -63,14 +65,14 @@ export function itemsOf(file: TensorFile, settings: Settings, facts: ModelFacts)
     const { name: tensor, dtype, shape } = info;
     if (isLayer(tensor)) {
       const name = tensor.replace(/\.weight$/, '');
-      const [n, k] = shape as [number, number];
+      const { n, k } = sizesOf(info, facts);
       const form = formOf(settings, { n, k });
       const beside = file.tensors.get(`${name}.bias`);
       const bias =
         scheme === 'torch_npu' && beside && isFloat(beside) && beside.shape.length === 1 && beside.shape[0] === n ? beside : undefined;
       const outlines =
         scheme === 'torch_npu' ? torchNpuOutlines(name, form, { bias: bias !== undefined }) : compressedTensorsOutlines(name, form);
-      items.push({ kind: 'layer', name, n, k, weight: info, bias, outlines });
+      items.push({ kind: 'layer', name, n, k, weight: info, turned: facts.transposed.has(tensor), bias, outlines });
     } else items.push({ kind: 'copy', name: tensor, info, why: chosen.get(tensor), outlines: [{ name: tensor, dtype, shape }] });
   }
   const taken = new Set(items.flatMap((item) => (item.kind === 'layer' && item.bias ? [item.bias.name] : [])));

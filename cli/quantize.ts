@@ -4,6 +4,7 @@ import { availableParallelism } from 'node:os';
 import { basename, dirname, join } from 'node:path';
 import { ELEMENT_BYTES } from '../src/files/raw-tensor.js';
 import {
+  type FoundLayers,
   findLayers,
   quantizationOf,
   type TensorFile,
@@ -45,19 +46,20 @@ const placesOf = (out: string): Places =>
     : { folder: out, oneFile: undefined, record: join(out, 'antiquant-quantize.json') };
 
 /** @throws UnsupportedError for a model that is quantized, or has tensors that safetensors has no dtype for */
-async function checkInput({ file, config }: Opened, signal: AbortSignal): Promise<void> {
+async function checkInput({ file, config }: Opened, signal: AbortSignal): Promise<FoundLayers> {
   const { method, mlc, bits } = quantizationOf(config?.value);
   const said = method ?? mlc ?? (bits && `${bits} bits`);
   if (said)
     throw new UnsupportedError(file.name, [
       `${basename(config!.name)} says that it is quantized already (${said}); quantize takes float weights`,
     ]);
-  const { layers, refused, notYet } = await findLayers(file, { signal });
-  const [first] = [...layers, ...refused, ...notYet];
+  const found = await findLayers(file, { signal });
+  const [first] = [...found.layers, ...found.refused, ...found.notYet];
   if (first) throw new UnsupportedError(file.name, [`${first.name} is quantized already (${first.format}); quantize takes float weights`]);
   for (const { name, dtype } of file.tensors.values())
     if (!Object.hasOwn(ELEMENT_BYTES, dtype))
       throw new UnsupportedError(file.name, [`${name} is ${dtype}, which can be neither quantized nor copied`]);
+  return found;
 }
 
 /** Never over the input, whatever the names say. @throws UsageError */
@@ -148,9 +150,9 @@ async function work(
   const { signal } = io;
   const began = performance.now();
   const opened = await open(input, { signal });
-  await checkInput(opened, signal);
+  const found = await checkInput(opened, signal);
   for (const note of opened.file.notes ?? []) io.err(`antiquant: ${note}\n`);
-  const items = itemsOf(opened.file, settings, factsOf(opened.file, opened.config?.value));
+  const items = itemsOf(opened.file, settings, factsOf(opened.file, opened.config?.value, found));
   if (!items.some(isLayer)) throw new UnsupportedError(opened.from, ['no layer to quantize', ...whyNone(items)]);
   const { folder, oneFile, record } = placesOf(output);
   const shards = shardsOf(items, settings.shardBytes, oneFile);

@@ -7,8 +7,8 @@ import type { QuantizedMatrix } from '../problem/matrix.js';
 import { showShape } from '../problem/problem.js';
 import { padRows, splitNibbles, swapNibbles } from './code-words.js';
 import { type FlatGroups, flatGroups, gcd } from './flat-groups.js';
-import type { LayerFormat, WeightFormat } from './layer-format.js';
-import { bytesOf, headersOf, type LayerName, present, requireList } from './layer-parts.js';
+import { attribute, type Found, type FoundNode, type LayerFormat, type WeightFormat } from './layer-format.js';
+import { bytesOf, headerOf, headersOf, type LayerName, present, requireList } from './layer-parts.js';
 import type { LayerSource } from './layer-source.js';
 import { parseQuantState, type QuantState } from './quant-state.js';
 
@@ -186,6 +186,32 @@ export function bitsAndBytes4Layer(
   };
 }
 
+/** The layer that a node of a graph is, read whole. @throws FormatError */
+function nodeLayer(tensors: Found, found: FoundNode): LayerSource {
+  const [N, K, block_size, quant_type] = ['N', 'K', 'block_size', 'quant_type'].map((name) => attribute(found, name)) as [
+    number,
+    number,
+    number,
+    number,
+  ];
+  const attributes = { N, K, block_size, quant_type };
+  for (const [field, value] of Object.entries({ N, K, block_size }))
+    if (value < 1) throw new FormatError({ file: found.file, tensor: found.name, field }, 'a whole number of at least 1', String(value));
+  const { groupSize } = flatGroups(headerOf(tensors.B!), { n: N, k: K, bits: 4, block: block_size });
+  return {
+    name: found.name,
+    format: `MatMulBnb4 ${quant_type === 1 ? 'NF4' : 'FP4'}`,
+    n: N,
+    k: K,
+    bits: 4,
+    groupSize,
+    tensors,
+    cut: undefined,
+    bias: undefined,
+    make: (part) => importMatMulBnb4(part as unknown as { readonly B: RawTensor; readonly absmax: RawTensor }, attributes),
+  };
+}
+
 const named = (type: 'nf4' | 'fp4'): LayerFormat => {
   const state = `weight.quant_state.bitsandbytes__${type}`;
   return {
@@ -214,4 +240,5 @@ export const bitsAndBytes4Format: WeightFormat = {
     { format: 'ONNX MatMulBnb4', tensors: '`B`, `absmax` of a node', read: 'NF4 and FP4', exact: '=' },
   ],
   layers: [named('nf4'), named('fp4')],
+  nodes: [{ op: 'MatMulBnb4', name: 'MatMulBnb4', importer: 'importMatMulBnb4', inputs: ['', 'B', 'absmax'], make: nodeLayer }],
 };

@@ -3,9 +3,10 @@
 import { FormatError } from '../errors.js';
 import type { TensorFile, TensorInfo } from '../files/tensor-file.js';
 import { showShape } from '../problem/problem.js';
+import { findNodes } from './find-nodes.js';
+import type { FoundLayers, NotYet } from './found-layers.js';
 import { type Found, type LayerContext, type LayerFormat, type LayerHints, wrong } from './layer-format.js';
 import { LAYER_FORMATS } from './layer-formats.js';
-import type { LayerSource } from './layer-source.js';
 import { LAYOUTS, unknownWeights, whyNotRead } from './layouts.js';
 import { quantizationOf } from './quantization-config.js';
 import { readSettings, type Settings } from './read-settings.js';
@@ -14,29 +15,6 @@ export interface FindLayersOptions extends LayerHints {
   /** Parsed config.json of the model, or its quantization_config; quantize_config.json; mlc-chat-config.json. */
   readonly config?: unknown;
   readonly signal?: AbortSignal | undefined;
-}
-
-export interface NotYet {
-  readonly name: string;
-  /** E.g. MLX, EXL2, FP8; or what is known of the tensor. */
-  readonly format: string;
-  readonly why: string;
-  readonly tensors: readonly TensorInfo[];
-}
-
-export interface FoundLayers {
-  /** In the order of the file. */
-  readonly layers: readonly LayerSource[];
-  /** Tensors of no layer: norms, biases of other layers, and those of layers that were refused. */
-  readonly rest: readonly TensorInfo[];
-  /** Those of the rest that are float matrices: linear layers or embeddings that are not quantized. */
-  readonly floats: readonly TensorInfo[];
-  /** Layers that have a format's tensors, and are not what it says. */
-  readonly refused: readonly { readonly name: string; readonly format: string; readonly error: FormatError }[];
-  /** Quantized weights of layouts that are known by their names and not read, and tensors that can be nothing else. Theirs are in the rest. */
-  readonly notYet: readonly NotYet[];
-  /** Of each tensor of the file, what it is, in a few words. */
-  readonly roles: ReadonlyMap<string, string>;
 }
 
 const FLOATS = ['F16', 'BF16', 'F32'];
@@ -157,6 +135,7 @@ const isFloatMatrix = ({ dtype, shape }: TensorInfo): boolean => FLOATS.includes
  * for (const { name, format, n, k } of layers) console.log(name, format, n, k);
  */
 export async function findLayers(file: TensorFile, { config, torchNpu, torchao, signal }: FindLayersOptions = {}): Promise<FoundLayers> {
+  if (file.nodes) return findNodes(file);
   const context = { config: quantizationOf(config), metadata: file.metadata, torchNpu, torchao };
   const taken = new Set<TensorInfo>();
   const claims = claimAll(LAYER_FORMATS, file, taken, context);

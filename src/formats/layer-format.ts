@@ -2,7 +2,7 @@
 // docs/importing.md. Each importer's file holds its own entry; layer-formats.ts lists them.
 import { FormatError } from '../errors.js';
 import { at, type RawTensor } from '../files/raw-tensor.js';
-import type { TensorFile, TensorInfo } from '../files/tensor-file.js';
+import type { GraphNode, TensorFile, TensorInfo } from '../files/tensor-file.js';
 import { headerOf } from './layer-parts.js';
 import type { LayerSource } from './layer-source.js';
 import type { QuantizationConfig } from './quantization-config.js';
@@ -67,11 +67,43 @@ export interface FormatRow {
   readonly exact: string;
 }
 
+/** A node of an ONNX graph, with what is known of its inputs and of its use. */
+export interface FoundNode {
+  readonly file: string;
+  readonly node: GraphNode;
+  /** Of the layer that it is. */
+  readonly name: string;
+  /** The constant that input `i` is. */
+  constant(i: number): TensorInfo | undefined;
+  /** How its output is multiplied with: as (K, N), as (N, K), or not. */
+  readonly used: 'KN' | 'NK' | undefined;
+}
+
+export interface NodeFormat {
+  readonly op: string;
+  /** The first words of LayerSource.format. */
+  readonly name: string;
+  readonly importer: string;
+  /** Names of its inputs that may be constants of a layer, in order; `''` for others. */
+  readonly inputs: readonly string[];
+  /** Undefined if it is no layer. @throws FormatError */
+  make(tensors: Found, found: FoundNode): LayerSource | undefined;
+}
+
 export interface WeightFormat {
   readonly rows: readonly FormatRow[];
   readonly layers: readonly LayerFormat[];
+  readonly nodes?: readonly NodeFormat[];
 }
 
 /** A FormatError about a tensor that was not read. */
 export const wrong = (info: TensorInfo, field: string, expected: string, got: string): FormatError =>
   new FormatError(at(headerOf(info), field), expected, got);
+
+/** An attribute of a node that is a whole number of at least 0. @throws FormatError */
+export function attribute({ file, node, name: tensor }: FoundNode, name: string, fallback?: number): number {
+  const value = node.ints.get(name) ?? fallback;
+  if (value === undefined || !Number.isSafeInteger(value) || value < 0)
+    throw new FormatError({ file, tensor, field: name }, 'a whole number', String(value ?? 'none'));
+  return value;
+}

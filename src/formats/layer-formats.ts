@@ -6,9 +6,10 @@ import { compressedTensorsFormat } from './compressed-tensors.js';
 import { ggufFormat } from './gguf-blocks.js';
 import { gptqFormat } from './gptq.js';
 import { hqqFormat } from './hqq.js';
-import type { LayerFormat, WeightFormat } from './layer-format.js';
+import type { LayerFormat, NodeFormat, WeightFormat } from './layer-format.js';
+import { matMulNBitsFormat } from './matmul-nbits.js';
 import { mlcFormat } from './mlc-weights.js';
-import { onnxFormat } from './onnx.js';
+import { qdqFormat } from './qdq.js';
 import { torchNpuFormat } from './torch-npu.js';
 import { torchaoInt4Format } from './torchao-int4.js';
 import { torchaoInt8Format } from './torchao-int8.js';
@@ -25,15 +26,20 @@ export const WEIGHT_FORMATS: readonly WeightFormat[] = [
   torchaoInt4Format,
   torchaoInt8Format,
   mlcFormat,
-  onnxFormat,
+  matMulNBitsFormat,
+  qdqFormat,
   ggufFormat,
 ];
 
 /** The first whose names are all there, and that recognises the tensors, takes them. */
 export const LAYER_FORMATS: readonly LayerFormat[] = WEIGHT_FORMATS.flatMap(({ layers }) => layers);
 
+export const NODE_FORMATS: readonly NodeFormat[] = WEIGHT_FORMATS.flatMap(({ nodes = [] }) => nodes);
+
 /** The function that makes a matrix of the tensors of such a layer. @param format LayerSource.format */
 export function importerOf(format: string): string {
-  const named = LAYER_FORMATS.filter(({ name }) => format.startsWith(name)).sort((a, b) => b.name.length - a.name.length);
+  const named = [...LAYER_FORMATS, ...NODE_FORMATS]
+    .filter(({ name }) => format.startsWith(name))
+    .sort((a, b) => b.name.length - a.name.length);
   return named[0]?.importer ?? 'its LayerSource';
 }

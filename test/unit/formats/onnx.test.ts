@@ -3,7 +3,7 @@ import fc from 'fast-check';
 import { describe, expect, test } from 'vitest';
 import { roundTo } from '../../../src/dtype.js';
 import { FormatError } from '../../../src/errors.js';
-import { importMatMulNBits, type MatMulNBitsAttributes, type MatMulNBitsTensors } from '../../../src/formats/onnx.js';
+import { importMatMulNBits, type MatMulNBitsAttributes, type MatMulNBitsTensors } from '../../../src/formats/matmul-nbits.js';
 import { checkMatrix, codeAt, dequantize } from '../../../src/problem/matrix.js';
 import { matMulNBitsFixtures, readFixture } from '../../support/onnx-fixture.js';
 import { raw } from '../../support/tensors.js';
