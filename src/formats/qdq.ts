@@ -31,12 +31,12 @@ export interface DequantizeLinearOptions {
 }
 
 interface Plan {
+  readonly kind: 'tensor' | 'channel' | 'group';
   readonly n: number;
   readonly k: number;
   readonly bits: 4 | 8;
   readonly groups: number;
   readonly groupSize: number;
-  readonly kind: 'tensor' | 'channel' | 'group';
 }
 
 function planOf(

@@ -32,7 +32,7 @@ export interface QuantizeOptions {
   readonly bits: 4 | 8;
   /** Default `group` where a groupSize is given, else `channel`. */
   readonly mode?: Mode | undefined;
-  /** For `group`: k that share a scale, a multiple of 32 / bits up to K. Default 128. */
+  /** For `group`: k that share a scale, a multiple of 32 / bits up to K. Default 128. 0 without a mode: a scale for each output. */
   readonly groupSize?: number | undefined;
   /** No zero points: codes stand for -(2^(bits-1)-1) … 2^(bits-1)-1. Default false. */
   readonly symmetric?: boolean | undefined;
@@ -80,16 +80,13 @@ export function checkForm(options: QuantizeOptions): Settings {
   oneOf('symmetric', symmetric, [false, true]);
   oneOf('method', method, ['minmax', 'mse', 'hqq']);
   oneOf('scaleDtype', scaleDtype, FLOATS);
-  const mode: Mode = oneOf<Mode>('mode', options.mode ?? (options.groupSize === undefined ? 'channel' : 'group'), [
-    'tensor',
-    'channel',
-    'group',
-  ]);
+  const said = options.groupSize === 0 ? undefined : options.groupSize; // 0, as the command line has it: no groups
+  const mode: Mode = oneOf<Mode>('mode', options.mode ?? (said === undefined ? 'channel' : 'group'), ['tensor', 'channel', 'group']);
   const groupSize = mode === 'group' ? (options.groupSize ?? 128) : k;
   const inWord = 32 / bits;
   const whole = Number.isInteger(groupSize) && groupSize >= 1 && groupSize <= k && (groupSize % inWord === 0 || groupSize === k);
   if (!whole) throw new ArgumentError('groupSize', `a multiple of ${inWord} up to K = ${k}, or K`, String(groupSize));
-  if (mode !== 'group' && options.groupSize !== undefined && options.groupSize !== k)
+  if (mode !== 'group' && said !== undefined && said !== k)
     throw new ArgumentError('groupSize', `none, or K = ${k}, for mode ${mode}`, String(options.groupSize));
   if (symmetric && method === 'hqq') throw new ArgumentError('symmetric', 'false for hqq, which looks for zero points', 'true');
   const settled = { n, k, bits, mode, groupSize, symmetric, method, scaleDtype, dtype, activations };

@@ -183,6 +183,7 @@ describe('hostile files', () => {
     return { ...tensor, bytes: Uint8Array.from(bytes(tensor.bytes.length, seed)) };
   }
   test('mutated tensors make matrices or FormatErrors, and nothing else', async () => {
+    const numRuns = process.env.ANTIQUANT_ALL ? 20_000 : 500;
     let [made, failed] = [0, 0];
     await fc.assert(
       fc.asyncProperty(fc.array(change, { minLength: 1, maxLength: 3 }), async (changes) => {
@@ -211,8 +212,8 @@ describe('hostile files', () => {
           }
         }
       }),
-      { numRuns: 2000 },
+      { numRuns },
     );
-    expect(Math.min(made, failed)).toBeGreaterThan(200);
-  });
+    expect(Math.min(made, failed)).toBeGreaterThan(numRuns / 10);
+  }, 120_000);
 });

