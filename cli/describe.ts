@@ -58,7 +58,8 @@ export async function probe(layers: readonly LayerSource[], signal: AbortSignal)
         break;
       }
     } catch (error) {
-      if (!(error instanceof FormatError)) throw error;
+      // Without a tensor it is the file, which was changed or cut off since, and no layer.
+      if (!(error instanceof FormatError) || error.tensor === undefined) throw error;
       probed.set(kind, { error });
     }
   }

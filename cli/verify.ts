@@ -58,7 +58,8 @@ export const verify: Command = {
         try {
           layers.push(await verifyLayer(layer, { rows, seed, dtype, device, signal }));
         } catch (error) {
-          if (!(error instanceof FormatError)) throw error;
+          // Without a tensor it is the file, which was changed or cut off since, and no layer.
+          if (!(error instanceof FormatError) || error.tensor === undefined) throw error;
           refused.push({ name: layer.name, format: layer.format, why: error.message });
         }
         bar.add(layerBytes(layer), layer.name);

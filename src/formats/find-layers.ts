@@ -1,12 +1,14 @@
 // Which tensors of a file are layers, by their names, dtypes and shapes. What each format looks like is in layer-formats.ts; nothing is
 // read here but settings that a format keeps in small tensors.
 import { FormatError } from '../errors.js';
+import { breather } from '../files/pace.js';
 import type { TensorFile, TensorInfo } from '../files/tensor-file.js';
 import { showShape } from '../problem/problem.js';
 import { findNodes } from './find-nodes.js';
 import type { FoundLayers, NotYet } from './found-layers.js';
 import { type Found, type LayerContext, type LayerFormat, type LayerHints, wrong } from './layer-format.js';
 import { LAYER_FORMATS } from './layer-formats.js';
+import type { LayerSource } from './layer-source.js';
 import { LAYOUTS, unknownWeights, whyNotRead } from './layouts.js';
 import { quantizationOf } from './quantization-config.js';
 import { readSettings, type Settings } from './read-settings.js';
@@ -65,10 +67,19 @@ function claim<T extends Named>(
   return undefined;
 }
 
-/** All layers of some formats. */
-function claimAll<T extends Named>(formats: readonly T[], file: TensorFile, taken: Set<TensorInfo>, context: FileContext): Claim<T>[] {
+/** All layers of some formats. @throws what the signal of `breathe` was aborted with */
+async function claimAll<T extends Named>(
+  formats: readonly T[],
+  {
+    file,
+    taken,
+    context,
+    breathe,
+  }: { file: TensorFile; taken: Set<TensorInfo>; context: FileContext; breathe: ReturnType<typeof breather> },
+): Promise<Claim<T>[]> {
   const claims: Claim<T>[] = [];
   for (const [first, info] of file.tensors) {
+    await breathe();
     const found = taken.has(info) ? undefined : claim(first, formats, { file, taken, context });
     if (!found) continue;
     claims.push(found);
@@ -81,7 +92,11 @@ function claimAll<T extends Named>(formats: readonly T[], file: TensorFile, take
 function strangersOf(claims: readonly Claim<LayerFormat>[], file: TensorFile, taken: ReadonlySet<TensorInfo>): Map<string, TensorInfo[]> {
   const names = new Set(claims.map(({ name }) => name));
   const strangers = new Map<string, TensorInfo[]>();
-  const add = (name: string, info: TensorInfo): void => void strangers.set(name, [...(strangers.get(name) ?? []), info]);
+  const add = (name: string, info: TensorInfo): void => {
+    const own = strangers.get(name);
+    if (own) own.push(info);
+    else strangers.set(name, [info]);
+  };
   for (const [tensor, info] of file.tensors) {
     if (taken.has(info)) continue;
     if (names.has('') && !tensor.includes('.')) add('', info);
@@ -138,10 +153,15 @@ export async function findLayers(file: TensorFile, { config, torchNpu, torchao, 
   if (file.nodes) return findNodes(file);
   const context = { config: quantizationOf(config), metadata: file.metadata, torchNpu, torchao };
   const taken = new Set<TensorInfo>();
-  const claims = claimAll(LAYER_FORMATS, file, taken, context);
+  const breathe = breather(signal);
+  const claims = await claimAll(LAYER_FORMATS, { file, taken, context, breathe });
   const strangers = strangersOf(claims, file, taken);
   const read = await readSettings(claims.flatMap(settingsOf), signal);
-  const made = claims.map((one) => [one, make(one, context, { read, strangers: strangers.get(one.name) ?? [] })] as const);
+  const made: (readonly [Claim<LayerFormat>, LayerSource | FormatError])[] = [];
+  for (const one of claims) {
+    await breathe();
+    made.push([one, make(one, context, { read, strangers: strangers.get(one.name) ?? [] })]);
+  }
   const layers = made.flatMap(([, layer]) => (layer instanceof FormatError ? [] : [layer]));
   const refused = made.flatMap(([{ name, format }, error]) => (error instanceof FormatError ? [{ name, format: format.name, error }] : []));
   const role = new Map<TensorInfo, string>();
@@ -155,7 +175,8 @@ export async function findLayers(file: TensorFile, { config, torchNpu, torchao, 
   const all = [...file.tensors.values()];
   // What changes a layer that is refused is part of the reason, and no weight of its own.
   const aside = new Set([...taken, ...[...strangers.values()].flat()]);
-  const notYet: NotYet[] = claimAll(LAYOUTS, file, aside, context).map(({ format, name, parts }) => ({
+  const unread = await claimAll(LAYOUTS, { file, taken: aside, context, breathe });
+  const notYet: NotYet[] = unread.map(({ format, name, parts }) => ({
     name,
     format: format.name,
     why: whyNotRead(format.name),

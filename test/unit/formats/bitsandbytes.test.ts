@@ -137,6 +137,22 @@ describe('NF4 and FP4', () => {
     );
     expect(pieces).toBeGreaterThan(3);
   });
+  test('a single row of any length; several whose blocks end inside of words are refused', () => {
+    const [k, blocksize] = [93, 64];
+    const code = randoms(5, k, 0, 15);
+    const packed = Array.from({ length: 47 }, (_, i) => (code[2 * i]! << 4) | (code[2 * i + 1] ?? 0));
+    const quant_map = raw('quant_map', 'F32', [16], [...BNB4_CODES.nf4]);
+    const tensors = { weight: raw('weight', 'U8', [47, 1], packed), absmax: raw('absmax', 'F32', [2], [3, 5]), quant_map };
+    const state = { quant_type: 'nf4', blocksize } as const;
+    const expected = code.map((c, i) => fround(fround(BNB4_CODES.nf4[c]!) * (i < 64 ? 3 : 5)));
+    expectWeights(dequantize(importBitsAndBytes4(tensors, { ...state, shape: [1, k] })), expected);
+    const two = {
+      ...tensors,
+      weight: raw('weight', 'U8', [93, 1], [...packed, ...packed].slice(1)),
+      absmax: raw('a', 'F32', [3], [1, 2, 3]),
+    };
+    expectFormat(() => importBitsAndBytes4(two, { ...state, shape: [2, k] }), 'block size', /multiples of 8/);
+  });
 
   test('other storage dtypes hold the same bytes', () => {
     const bytes = raw('weight', 'U8', [8, 1], [1, 2, 3, 4, 5, 6, 7, 8]);

@@ -330,6 +330,21 @@ describe('settings of many layers', () => {
     expect(most).toBe(8);
   });
 
+  test('neighbours are read together', async () => {
+    const apart = tensors.filter(({ name }) => !name.startsWith('pad'));
+    const together = [
+      ...apart.filter(({ name }) => name.includes('quant_state')),
+      ...apart.filter(({ name }) => !name.includes('quant_state')),
+    ];
+    const bytes = makeSafetensors(together);
+    let reads = 0;
+    const source = { name: 'm', size: bytes.length, read: async (begin: number, end: number) => (reads++, bytes.slice(begin, end)) };
+    const opened = await openModel(source);
+    reads = 0;
+    expect((await findLayers(opened)).layers).toHaveLength(224);
+    expect(reads).toBe(1);
+  });
+
   test.each(['EMFILE', 'ECONNRESET', '429'])('%s is thrown as what it is, and refuses no layer', async (code) => {
     let reads = 0;
     const error = new ReadError('m', code, { code });

@@ -1,6 +1,14 @@
 // The files that were chosen → one opened model and a row for each of its tensors. Which of the files is the model's first shows in their
 // names; what they are, in their bytes (src/formats). Everything stays in this Worker: rows are all that the page gets.
-import { FormatError, type FoundLayers, findLayers, openModel, type TensorFile, type TensorInfo } from '../../../../src/formats.js';
+import {
+  FormatError,
+  type FoundLayers,
+  findLayers,
+  openModel,
+  parseConfig,
+  type TensorFile,
+  type TensorInfo,
+} from '../../../../src/formats.js';
 import type { JobContext } from '../../../worker/rpc.js';
 
 /** `layer`: part of a quantized layer. `float`: a float matrix. `refused`: part of a layer that is not what it says. `other`: no layer. */
@@ -72,7 +80,7 @@ async function readConfig(files: readonly File[]): Promise<{ readonly config?: u
       continue;
     }
     try {
-      const config: unknown = JSON.parse(await file.text());
+      const config = parseConfig(await file.text(), { name });
       const says = typeof config === 'object' && config !== null && ('quantization_config' in config || name !== 'config.json');
       last = { config, note: name };
       if (says) return last;
