@@ -6,6 +6,8 @@ import { UsageError } from './exit.js';
 export interface Io {
   readonly out: (text: string) => void;
   readonly err: (text: string) => void;
+  /** err, for what draws a line again; default: err. */
+  readonly draw?: ((text: string) => void) | undefined;
   /** Of a line of out. */
   readonly columns: number;
   /** err is a terminal: lines can be drawn again. */

@@ -1,24 +1,8 @@
 // What this library does with a layer or a tensor of a file: who imports it, and what it is in memory after that. Reads one piece of a layer of
 // each kind, since scales' dtypes, zero points and orders of inputs show only there.
-import { FormatError, isGgufType, type LayerSource, type QuantizedMatrix, readPieces, type TensorInfo } from '../src/formats.js';
-import { count } from './text.js';
-
-/** By the first words of LayerSource.format. */
-const IMPORTERS: readonly (readonly [format: string, importer: string])[] = [
-  ['GGUF', 'importGguf'],
-  ['GPTQ', 'importGptq'],
-  ['AWQ', 'importAwq'],
-  ['MLC', 'importMlc'],
-  ['compressed-tensors', 'importCompressedTensors'],
-  ['torchao int4 tinygemm', 'importTorchaoTinygemm'],
-  ['torchao int4', 'importTorchaoInt4'],
-  ['torchao int8', 'importTorchaoInt8'],
-  ['HQQ', 'importHqq'],
-  ['bitsandbytes int8', 'importBitsAndBytesInt8'],
-  ['bitsandbytes', 'importBitsAndBytes4'],
-  ['torch_npu', 'importTorchNpu'],
-];
-export const importerOf = (format: string): string => IMPORTERS.find(([start]) => format.startsWith(start))?.[1] ?? 'its LayerSource';
+import { importerOf } from '../src/formats/layer-formats.js';
+import { FormatError, type LayerSource, type QuantizedMatrix, readPieces, type TensorInfo } from '../src/formats.js';
+import { isFloat, type ModelFacts, spared, whyNoLayer } from './floats.js';
 
 /** What a matrix is beside its codes. */
 export interface InMemory {
@@ -74,40 +58,27 @@ export async function probe(layers: readonly LayerSource[], signal: AbortSignal)
         break;
       }
     } catch (error) {
-      if (!(error instanceof FormatError)) throw error;
+      // Without a tensor it is the file, which was changed or cut off since, and no layer.
+      if (!(error instanceof FormatError) || error.tensor === undefined) throw error;
       probed.set(kind, { error });
     }
   }
   return probed;
 }
 
-const FLOATS = ['F16', 'BF16', 'F32'];
-const INTEGERS = ['BOOL', 'U8', 'I8', 'U16', 'I16', 'U32', 'I32', 'U64', 'I64', 'F64'];
-export const isFloat = ({ dtype }: Pick<TensorInfo, 'dtype'>): boolean => FLOATS.includes(dtype);
-
-/** Matrices that lose most when they are quantized, for what they save: `quantize` takes them only where --include names them. */
-const SPARED: readonly (readonly [name: RegExp, what: string])[] = [
-  [/(^|[._])(wte|wpe|tok_embd|token_embd|position_embd|embed\w*)([._]|$)/i, 'an embedding'],
-  [/(^|\.)(lm_head|embed_out|output)\.weight$/, 'the head'],
-  [/(^|\.)(gate|router|ffn_gate_inp)\.weight$/, 'a router of experts'],
-  [/norm|(^|[._])ln(_|\d|\.|$)/i, 'a norm'],
-];
-/** What a matrix of this name is, if it is spared. */
-export const spared = (name: string): string | undefined => SPARED.find(([pattern]) => pattern.test(name))?.[1];
-
 export type Verdict = 'float' | 'unsupported' | 'other';
 
-/** Of a tensor that is of no layer: what can be done with it, and in words. */
-export function verdictOf({ name, dtype, shape }: Pick<TensorInfo, 'name' | 'dtype' | 'shape'>): {
-  readonly verdict: Verdict;
-  readonly text: string;
-} {
-  if (isFloat({ dtype }) && shape.length === 2) {
-    const what = spared(name);
-    return { verdict: 'float', text: what ? `float, ${what}: quantize takes it only with --include` : 'float: quantize makes codes of it' };
-  }
-  if (isFloat({ dtype }) || INTEGERS.includes(dtype)) return { verdict: 'other', text: 'no matrix: used as it is' };
-  if (isGgufType(dtype))
-    return { verdict: 'unsupported', text: `unsupported: ${dtype} blocks in ${count(shape.length, 'dimension')}, not 2` };
-  return { verdict: 'unsupported', text: `unsupported: no importer reads ${dtype}` };
+/** Of a tensor that is of no layer: what can be done with it, and in words. @param notYet why it is not read, if it is of a known layout */
+export function verdictOf(
+  info: Pick<TensorInfo, 'name' | 'dtype' | 'shape'>,
+  facts: ModelFacts,
+  notYet: string | undefined,
+): { readonly verdict: Verdict; readonly text: string } {
+  if (notYet) return { verdict: 'unsupported', text: notYet };
+  if (!isFloat(info)) return { verdict: 'other', text: 'no weights: used as it is' };
+  if (info.shape.length < 2) return { verdict: 'other', text: 'no matrix: used as it is' };
+  const why = whyNoLayer(info, facts);
+  if (why) return { verdict: 'float', text: `float, which quantize copies: ${why}` };
+  const what = spared(info, facts);
+  return { verdict: 'float', text: what ? `float, ${what}: quantize takes it only with --include` : 'float: quantize makes codes of it' };
 }

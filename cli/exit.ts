@@ -1,5 +1,5 @@
 // What the process ends with, and what is said of an error: a sentence for people, its parts for programs.
-import { ArgumentError, FormatError, UnsupportedError } from '../src/formats.js';
+import { ArgumentError, FormatError, ReadError, UnsupportedError } from '../src/formats.js';
 
 export const EXIT = {
   fine: 0,
@@ -42,6 +42,10 @@ export function failureOf(error: unknown, signal?: AbortSignal): Failure {
   if (error instanceof FormatError) {
     const { file, tensor, field, expected, got } = error;
     return made(EXIT.format, error.message, { file, tensor, field, expected, got });
+  }
+  if (error instanceof ReadError) {
+    const { file, status, code } = error;
+    return made(EXIT.impossible, error.message, { file, status, code });
   }
   if (error instanceof UnsupportedError) return made(EXIT.impossible, error.message, { reasons: error.reasons });
   if (isSystem(error)) return made(EXIT.impossible, error.message, { code: error.code });

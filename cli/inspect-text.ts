@@ -1,6 +1,6 @@
 // An inspection as text: a heading for each thing that this library does, under it the layers or tensors with which it does that. Pure.
 import { wrap } from './command.js';
-import type { InspectedTensor, Inspection } from './inspect.js';
+import type { InspectedTensor, Inspection } from './documents.js';
 import { bytesText, type Column, count, plain, shapeText, table, withoutNumbers } from './text.js';
 
 const COLUMNS: readonly Column[] = [
@@ -49,7 +49,11 @@ function list(
 /** By a key, in the order of their first members. */
 function grouped<T>(items: readonly T[], key: (item: T) => string): Map<string, T[]> {
   const groups = new Map<string, T[]>();
-  for (const item of items) groups.set(key(item), [...(groups.get(key(item)) ?? []), item]);
+  for (const item of items) {
+    const group = groups.get(key(item));
+    if (group) group.push(item);
+    else groups.set(key(item), [item]);
+  }
   return groups;
 }
 
@@ -77,6 +81,15 @@ export function inspectText(document: Inspection, { width, each }: { readonly wi
     const lines = members.map(({ name, why }) => `    ${wrap(plain(`${name}: ${why}`), width, '      ')}\n`);
     part(`${format}: ${count(members.length, 'layer')}, refused`, '', lines.join(''));
   }
+  for (const [format, members] of grouped(document.notYet, (one) => one.format)) {
+    const rows = members.map(({ name, bytes }) => ({ name, shape: '', bytes }));
+    const total = bytesText(members.reduce((sum, { bytes }) => sum + bytes, 0));
+    part(
+      `${plain(format)}: ${count(members.length, 'layer')}, ${total}`,
+      plain(members[0]!.why),
+      list(rows, { width, each, dtype: false }),
+    );
+  }
   const tensors = (title: string, members: readonly InspectedTensor[]): void => {
     for (const [what, some] of grouped(members, (one) => one.what)) {
       const rows = some.map(({ name, dtype, shape, bytes }) => ({ name, dtype, shape: shapeText(shape), bytes }));
@@ -85,7 +98,6 @@ export function inspectText(document: Inspection, { width, each }: { readonly wi
     }
   };
   tensors('Float matrices', document.float);
-  tensors('Unsupported', document.unsupported);
   tensors('Others', document.other);
   const rows = totals.map((one) => [one.format, String(one.count), bytesText(one.bytes)]);
   const columns: Column[] = [

@@ -1,56 +1,15 @@
 // antiquant inspect FILE: what a model's tensors are, and what this library would do with each.
+
+import { importerOf } from '../src/formats/layer-formats.js';
 import { type FoundLayers, findLayers, layerBytes, type TensorInfo } from '../src/formats.js';
 import type { Command } from './command.js';
-import { importerOf, kindOf, memoryText, type Probed, probe, type Verdict, verdictOf } from './describe.js';
+import { kindOf, memoryText, type Probed, probe, type Verdict, verdictOf } from './describe.js';
+import type { InspectedLayer, InspectedTensor, Inspection } from './documents.js';
 import { EXIT } from './exit.js';
+import { factsOf } from './floats.js';
 import { inspectText, tensorsText } from './inspect-text.js';
 import { type Opened, open, sourcesOf } from './open.js';
-
-export interface InspectedLayer {
-  readonly name: string;
-  readonly format: string;
-  readonly n: number;
-  readonly k: number;
-  readonly bits: 4 | 8;
-  readonly groupSize: number;
-  readonly bytes: number;
-  readonly bias: boolean;
-  readonly importer: string;
-  /** Along which axis it is loaded in pieces; null: whole. */
-  readonly cut: 'n' | 'k' | null;
-  /** Null if a piece of such a layer could not be imported: `why` says it. */
-  readonly inMemory: object | null;
-  readonly why: string | null;
-  readonly what: string;
-}
-
-export interface InspectedTensor {
-  readonly name: string;
-  readonly dtype: string;
-  readonly shape: readonly number[];
-  readonly bytes: number;
-  /** Of which layer it is what; or what can be done with it. */
-  readonly what: string;
-}
-
-/** What --json prints. */
-export interface Inspection {
-  readonly command: 'inspect';
-  readonly file: string;
-  readonly kind: string;
-  readonly files: readonly { readonly name: string; readonly bytes: number }[];
-  readonly bytes: number;
-  readonly config: string | null;
-  readonly layers: readonly InspectedLayer[];
-  readonly refused: readonly { readonly name: string; readonly format: string; readonly bytes: number; readonly why: string }[];
-  /** Tensors of no layer, by what can be done with them. */
-  readonly float: readonly InspectedTensor[];
-  readonly unsupported: readonly InspectedTensor[];
-  readonly other: readonly InspectedTensor[];
-  readonly totals: readonly { readonly format: string; readonly count: number; readonly bytes: number }[];
-  /** With --tensors. */
-  readonly tensors?: readonly InspectedTensor[];
-}
+import { jsonText } from './print.js';
 
 const bytesOf = ({ begin, end }: TensorInfo): number => end - begin;
 
@@ -87,6 +46,9 @@ export function inspection(
     return role.includes(', refused: ') && owner !== undefined && lost.has(owner) ? owner : undefined;
   };
   const ofNoLayer = new Set(found.rest);
+  const facts = factsOf(file, config?.value, found);
+  const unread = new Map(found.notYet.flatMap(({ why, tensors: own }) => own.map((info) => [info, why] as const)));
+  const verdict = (info: TensorInfo) => verdictOf(info, facts, unread.get(info));
   const lists: Record<Verdict, InspectedTensor[]> = { float: [], unsupported: [], other: [] };
   const lostBytes = new Map<string, number>();
   for (const info of found.rest) {
@@ -95,8 +57,8 @@ export function inspection(
       lostBytes.set(owner, (lostBytes.get(owner) ?? 0) + bytesOf(info));
       continue;
     }
-    const { verdict, text } = verdictOf(info);
-    lists[verdict].push({ name: info.name, dtype: info.dtype, shape: info.shape, bytes: bytesOf(info), what: text });
+    const { verdict: which, text } = verdict(info);
+    lists[which].push({ name: info.name, dtype: info.dtype, shape: info.shape, bytes: bytesOf(info), what: text });
   }
   const files = sourcesOf(file);
   const sums = new Map<string, { count: number; bytes: number }>();
@@ -116,6 +78,13 @@ export function inspection(
     config: config?.name ?? null,
     layers,
     refused: found.refused.map(({ name, format, error }) => ({ name, format, bytes: lostBytes.get(name) ?? 0, why: error.message })),
+    notYet: found.notYet.map(({ name, format, why, tensors: own }) => ({
+      name,
+      format,
+      bytes: own.reduce((sum, info) => sum + bytesOf(info), 0),
+      why,
+    })),
+    notes: file.notes ?? [],
     ...lists,
     totals: [...sums].map(([format, sum]) => ({ format, ...sum })),
     ...(tensors && {
@@ -124,7 +93,7 @@ export function inspection(
         dtype: info.dtype,
         shape: info.shape,
         bytes: bytesOf(info),
-        what: ofRefused(info) === undefined && ofNoLayer.has(info) ? verdictOf(info).text : (found.roles.get(info.name) ?? ''),
+        what: ofRefused(info) === undefined && ofNoLayer.has(info) ? verdict(info).text : (found.roles.get(info.name) ?? ''),
       })),
     }),
   };
@@ -147,12 +116,13 @@ export const inspect: Command = {
     'FILE is a path, a URL, or the folder of a model: safetensors, model.safetensors.index.json, GGUF, ndarray-cache.json. Headers are read, settings of a few bytes, and one piece of one layer of each kind.',
     'Ends with 0 also where layers are refused: it is there to tell. `antiquant verify` ends with 1 then.',
   ],
-  async run({ paths, given }, { out, columns, signal }) {
+  async run({ paths, given }, { out, err, columns, signal }) {
     const opened = await open(paths[0]!, { config: given.config as string | undefined, signal });
     const found = await findLayers(opened.file, { config: opened.config?.value, signal });
     const probed = await probe(found.layers, signal);
     const document = inspection(opened, found, { probed, tensors: given.tensors === true });
-    if (given.json) out(`${JSON.stringify(document, null, 2)}\n`);
+    for (const note of document.notes) err(`antiquant: ${note}\n`);
+    if (given.json) out(jsonText(document));
     else out(given.tensors ? tensorsText(document, columns) : inspectText(document, { width: columns, each: given.layers === true }));
     return EXIT.fine;
   },

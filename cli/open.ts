@@ -1,12 +1,14 @@
 // From what people type to a TensorFile and the configuration beside it: a path, a URL, or a folder of a model.
-import { readdir, readFile, stat } from 'node:fs/promises';
+import { readdir, stat } from 'node:fs/promises';
 import { dirname, join } from 'node:path';
-import { FormatError, openModel, quantizationOf, type TensorFile } from '../src/formats.js';
+import { fileURLToPath } from 'node:url';
+import { nameOfUrl } from '../src/files/http-request.js';
+import { byteSource, FormatError, openModel, parseConfig, quantizationOf, ReadError, type TensorFile } from '../src/formats.js';
 import { UsageError } from './exit.js';
 
 export interface Opened {
   readonly file: TensorFile;
-  /** What was opened: a file of the folder, if a folder was given. */
+  /** What was opened: a file of the folder, if a folder was given; of a URL no credentials and no query. */
   readonly from: string;
   /** Parsed, and where it lies. */
   readonly config: { readonly name: string; readonly value: unknown } | undefined;
@@ -24,72 +26,64 @@ async function inFolder(folder: string): Promise<string> {
   const names = await readdir(folder);
   const known = MODELS.find((name) => names.includes(name));
   if (known) return join(folder, known);
-  const candidates = names.filter((name) => /\.(safetensors|gguf)$/i.test(name)).sort();
+  const candidates = names.filter((name) => /\.(safetensors|gguf|onnx)$/i.test(name)).sort();
   const first = candidates.filter((name) => !/-(?!00001)\d{5}-of-\d{5}\./.test(name)); // of a split file the first part
   if (first.length === 1) return join(folder, first[0]!);
   const index = names.find((name) => name.endsWith('.safetensors.index.json'));
   if (index) return join(folder, index);
   throw new UsageError(
-    `${folder}: expected ${MODELS.join(', ')}, or one .safetensors or .gguf file, got ${first.length === 0 ? 'none of them' : `${first.length}: name one`}`,
+    `${folder}: expected ${MODELS.join(', ')}, or one .safetensors, .gguf or .onnx file, got ${first.length === 0 ? 'none of them' : `${first.length}: name one`}`,
   );
 }
 
 /** @throws UsageError if there is nothing of this name */
 async function locate(given: string): Promise<string> {
-  if (isUrl(given)) return given;
+  if (isUrl(given)) {
+    if (!URL.canParse(given)) throw new UsageError('the address: expected a URL, got one that is none'); // it may hold secrets
+    return given;
+  }
+  const path = /^file:/i.test(given) && URL.canParse(given) ? fileURLToPath(given) : given;
   try {
-    return (await stat(given)).isDirectory() ? await inFolder(given) : given;
+    return (await stat(path)).isDirectory() ? await inFolder(path) : path;
   } catch (error) {
-    if ((error as NodeJS.ErrnoException).code === 'ENOENT') throw new UsageError(`${given}: no such file or folder`);
+    if ((error as NodeJS.ErrnoException).code === 'ENOENT') throw new UsageError(`${path}: no such file or folder`);
     throw error;
   }
 }
 
-/** Text of a file beside the model; undefined if there is none. */
-async function beside(from: string, name: string, signal: AbortSignal): Promise<{ name: string; text: string } | undefined> {
-  if (!isUrl(from)) {
-    const path = join(dirname(from), name);
-    try {
-      return (await stat(path)).size <= LONGEST_CONFIG ? { name: path, text: await readFile(path, 'utf8') } : undefined;
-    } catch {
-      return undefined;
-    }
-  }
-  const url = new URL(from);
-  url.pathname = url.pathname.replace(/[^/]*$/, name);
+/** A configuration, and where it lies; undefined if it is not there. @throws whatever keeps it from being read, FormatError */
+async function configAt(from: URL | string, signal: AbortSignal): Promise<{ name: string; value: unknown } | undefined> {
   try {
-    const answer = await fetch(url, { signal });
-    const length = Number(answer.headers.get('Content-Length') ?? 0);
-    return answer.ok && length <= LONGEST_CONFIG ? { name: url.href, text: await answer.text() } : undefined;
-  } catch {
-    signal.throwIfAborted();
-    return undefined;
+    const source = await byteSource(from, { wholeUpTo: LONGEST_CONFIG, signal });
+    const { name, size } = source;
+    if (size > LONGEST_CONFIG)
+      throw new FormatError({ file: name, field: 'size' }, `at most ${LONGEST_CONFIG} for a configuration`, String(size));
+    return { name, value: parseConfig(await source.read(0, size, signal), { name }) };
+  } catch (error) {
+    // Some hosts say "forbidden" of what is not there.
+    if (error instanceof ReadError && (error.missing || error.status === 403)) return undefined;
+    throw error;
   }
 }
 
-/** @throws FormatError */
-function parsed({ name, text }: { readonly name: string; readonly text: string }): { name: string; value: unknown } {
-  try {
-    return { name, value: JSON.parse(text) };
-  } catch (error) {
-    throw new FormatError({ file: name, field: 'JSON' }, 'JSON', (error as Error).message);
-  }
+/** Where a file beside the model would be. */
+function beside(from: string, name: string): URL | string {
+  if (!isUrl(from)) return join(dirname(from), name);
+  const url = new URL(from);
+  url.pathname = url.pathname.replace(/[^/]*$/, name);
+  return url;
 }
 
 async function findConfig(from: string, given: string | undefined, signal: AbortSignal): Promise<Opened['config']> {
   if (given !== undefined) {
-    try {
-      return parsed({ name: given, text: await readFile(given, 'utf8') });
-    } catch (error) {
-      if ((error as NodeJS.ErrnoException).code === 'ENOENT') throw new UsageError(`--config ${given}: no such file`);
-      throw error;
-    }
+    const config = await configAt(given, signal);
+    if (!config) throw new UsageError(`--config ${given}: no such file`);
+    return config;
   }
   let first: Opened['config'];
   for (const name of CONFIGS) {
-    const found = await beside(from, name, signal);
-    if (!found) continue;
-    const config = parsed(found);
+    const config = await configAt(beside(from, name), signal);
+    if (!config) continue;
     const { method, mlc, bits } = quantizationOf(config.value);
     if (method ?? mlc ?? bits) return config;
     first ??= config;
@@ -107,7 +101,11 @@ export async function open(
 ): Promise<Opened> {
   const from = await locate(given);
   const file = await openModel(from, { signal });
-  return { file, from, config: file.kind === 'gguf' && config === undefined ? undefined : await findConfig(from, config, signal) };
+  return {
+    file,
+    from: isUrl(from) ? nameOfUrl(new URL(from)) : from,
+    config: (file.kind === 'gguf' || file.kind === 'onnx') && config === undefined ? undefined : await findConfig(from, config, signal),
+  };
 }
 
 /** The files that a model's tensors lie in, each once. */

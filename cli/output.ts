@@ -1,11 +1,12 @@
 // The files that antiquant quantize leaves: each is written under another name and has its own once it is whole, and a record beside them says
 // what they were made of and how, so that a later run knows which of them it need not make again.
-import { open, readFile, rename, rm, stat, writeFile } from 'node:fs/promises';
+import { randomBytes } from 'node:crypto';
+import { type FileHandle, lstat, open, readFile, rename, rm, stat } from 'node:fs/promises';
 import { basename, dirname, join } from 'node:path';
 import type { Sink, TensorFile } from '../src/formats.js';
+import type { LayerReport } from './documents.js';
 import { UsageError } from './exit.js';
 import { isUrl, sourcesOf } from './open.js';
-import type { LayerReport } from './quantize-layer.js';
 
 export interface RecordedShard {
   readonly bytes: number;
@@ -18,6 +19,8 @@ export interface RunRecord {
   readonly settings: unknown;
   readonly input: readonly { readonly name: string; readonly bytes: number; readonly modified: number | null }[];
   readonly shards: Readonly<Record<string, RecordedShard>>;
+  /** The file that is being written, or was when the run ended. */
+  readonly part?: string | undefined;
 }
 
 /** What the input is, as far as can be seen without reading it. */
@@ -30,12 +33,16 @@ export async function identityOf(file: TensorFile): Promise<RunRecord['input']> 
   );
 }
 
-const partOf = (path: string): string => `${path}.part`;
+/** The name of a file until it is whole: nobody else's, and none that anybody could have prepared. */
+export const partOf = (path: string): string => `${path}.${randomBytes(8).toString('hex')}.part`;
+const PART = /\.[0-9a-f]{16}\.part$/;
 
-/** Writes a file that is there whole or not at all. @returns its size */
-export async function writeWhole(path: string, write: (sink: Sink) => Promise<unknown>): Promise<number> {
-  const part = partOf(path);
-  const handle = await open(part, 'w');
+/** Only where nothing has the name, not even a link: O_CREAT | O_EXCL. */
+const create = (path: string): Promise<FileHandle> => open(path, 'wx');
+
+/** Writes a file that is there whole or not at all; until then it is `part`. @returns its size */
+export async function writeWhole(path: string, part: string, write: (sink: Sink) => Promise<unknown>): Promise<number> {
+  const handle = await create(part);
   try {
     let size = 0;
     await write({
@@ -56,9 +63,29 @@ export async function writeWhole(path: string, write: (sink: Sink) => Promise<un
 }
 
 export const writeText = async (path: string, text: string): Promise<void> => {
-  await writeFile(partOf(path), text);
-  await rename(partOf(path), path);
+  await writeWhole(path, partOf(path), async (sink) => sink.write(new TextEncoder().encode(text)));
 };
+
+/** A record as this program writes it; anything else is none. */
+async function readRecord(path: string): Promise<RunRecord | undefined> {
+  try {
+    const record = JSON.parse(await readFile(path, 'utf8')) as RunRecord;
+    const isShard = (shard: unknown): boolean => {
+      const { bytes, layers } = shard as RecordedShard;
+      return Number.isSafeInteger(bytes) && Array.isArray(layers) && layers.every((layer) => typeof layer?.name === 'string');
+    };
+    return Object.values(record.shards).every(isShard) && Array.isArray(record.input) ? record : undefined;
+  } catch {
+    return undefined; // none, or one that was damaged: the same
+  }
+}
+
+/** What a run that was killed was writing: a file that its record names, in the record's folder. */
+async function removePart(recordPath: string, part: string | undefined): Promise<void> {
+  if (part === undefined || !PART.test(part) || basename(part) !== part) return;
+  const path = join(dirname(recordPath), part);
+  if ((await lstat(path).catch(() => undefined))?.isFile()) await rm(path, { force: true });
+}
 
 const exists = (path: string): Promise<boolean> =>
   stat(path).then(
@@ -79,18 +106,14 @@ export async function earlier(
     others,
     force,
   }: {
-    readonly wanted: Omit<RunRecord, 'shards'>;
+    readonly wanted: Omit<RunRecord, 'shards' | 'part'>;
     readonly paths: ReadonlyMap<string, string>;
     readonly others: readonly string[];
     readonly force: boolean;
   },
 ): Promise<Readonly<Record<string, RecordedShard>>> {
-  let record: RunRecord | undefined;
-  try {
-    record = JSON.parse(await readFile(recordPath, 'utf8')) as RunRecord;
-  } catch {
-    record = undefined; // none, or one that was damaged: the same
-  }
+  const record = await readRecord(recordPath);
+  await removePart(recordPath, record?.part);
   if (force) {
     // What is about to be replaced must not count as done if this run is stopped, nor lie beside what replaces it.
     await rm(recordPath, { force: true });

@@ -1,6 +1,6 @@
 // How far a long task is, on stderr: a line that is drawn again where that is a terminal, else a line for each tenth.
 import type { Io } from './command.js';
-import { bytesText, shorten } from './text.js';
+import { bytesText, plain, shorten } from './text.js';
 
 export interface Bar {
   /** `bytes` more are done; `what` is being done. */
@@ -21,10 +21,14 @@ export function barText(done: number, total: number, { seconds, what, width }: {
   const rate = seconds > 0 ? done / seconds : 0;
   const left = rate > 0 && part < 1 ? `, ${duration((total - done) / rate)} left` : '';
   const text = `[${'#'.repeat(full)}${'-'.repeat(BAR - full)}] ${String(Math.floor(100 * part)).padStart(3)}% ${bytesText(rate)}/s${left} `;
-  return text + shorten(what, Math.max(8, width - text.length - 1));
+  return text + shorten(plain(what), Math.max(8, width - text.length - 1));
 }
 
-export function progress(total: number, { err, live, columns }: Pick<Io, 'err' | 'live' | 'columns'>, now = () => performance.now()): Bar {
+export function progress(
+  total: number,
+  { err, draw = err, live, columns }: Pick<Io, 'err' | 'draw' | 'live' | 'columns'>,
+  now = () => performance.now(),
+): Bar {
   const began = now();
   let done = 0;
   let drawn = Number.NEGATIVE_INFINITY;
@@ -36,14 +40,14 @@ export function progress(total: number, { err, live, columns }: Pick<Io, 'err' |
       if (live) {
         if (now() - drawn < INTERVAL && done < total) return;
         drawn = now();
-        err(`\r${barText(done, total, { seconds, what, width: columns })}\u001b[K`);
+        draw(`\r${barText(done, total, { seconds, what, width: columns })}\u001b[K`);
       } else if (Math.floor((10 * done) / total) > tenth) {
         tenth = Math.floor((10 * done) / total);
         err(`${10 * tenth}%, ${bytesText(done)} of ${bytesText(total)}, ${bytesText(seconds > 0 ? done / seconds : 0)}/s, ${what}\n`);
       }
     },
     end() {
-      if (live && drawn > Number.NEGATIVE_INFINITY) err('\r\u001b[K');
+      if (live && drawn > Number.NEGATIVE_INFINITY) draw('\r\u001b[K');
     },
   };
 }

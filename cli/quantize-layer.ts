@@ -10,7 +10,6 @@ import {
   FormatError,
   type Quantized,
   type QuantizeOptions,
-  type QuantizeReport,
   type RawTensor,
   readTensor,
   type TensorToWrite,
@@ -19,6 +18,7 @@ import {
 } from '../src/formats.js';
 import { checkForm } from '../src/quantize/options.js';
 import { reportOf, type Sums } from '../src/quantize/report.js';
+import type { LayerReport } from './documents.js';
 import type { Pool } from './pool.js';
 import type { LayerItem } from './quantize-plan.js';
 import { formOf, type Settings } from './quantize-settings.js';
@@ -27,12 +27,6 @@ import { formOf, type Settings } from './quantize-settings.js';
 const WEIGHTS_AT_ONCE = 2 ** 20;
 /** Zero points of as many outputs share a word. */
 const ROWS = 8;
-
-export interface LayerReport extends QuantizeReport {
-  readonly name: string;
-  readonly n: number;
-  readonly k: number;
-}
 
 export interface Work {
   readonly settings: Settings;
@@ -105,12 +99,21 @@ export function layerToWrite(item: LayerItem, { settings, activations, pool, sig
   const step = activations?.hessian || activations?.x ? n : Math.max(ROWS, Math.floor(WEIGHTS_AT_ONCE / k / ROWS) * ROWS);
   const kept: Uint8Array[][] = outlines.map(() => []);
 
+  let whole: Weights | undefined;
+  /** Of a weight that lies as (K, N), rows are columns: it is read once, and kept until the layer is written. */
+  const rowsFrom = async (first: number, rows: number): Promise<Weights> => {
+    if (!item.turned) return weightsOf(await readTensor(weight, { begin: first * rowBytes, end: (first + rows) * rowBytes, signal }));
+    const from = (whole ??= weightsOf(await readTensor(weight, { signal })));
+    const out = new (from.constructor as new (length: number) => Weights)(rows * k);
+    for (let column = 0; column < k; column++) for (let row = 0; row < rows; row++) out[row * k + column] = from[column * n + first + row]!;
+    return out;
+  };
   /** Rows from `first`, quantized. */
   const piece = async (first: number): Promise<Quantized> => {
     const rows = Math.min(step, n - first);
-    const read = await readTensor(weight, { begin: first * rowBytes, end: (first + rows) * rowBytes, signal });
+    const weights = await rowsFrom(first, rows);
     try {
-      return await pool.run(weightsOf(read), { ...options, n: rows });
+      return await pool.run(weights, { ...options, n: rows });
     } catch (error) {
       throw inFile(error, item, first);
     }
@@ -130,6 +133,7 @@ export function layerToWrite(item: LayerItem, { settings, activations, pool, sig
       onRead(rows * rowBytes);
       signal.throwIfAborted();
     }
+    whole = undefined;
     onReport({ name, n, k, ...reportOf(sums, checkForm({ ...options, n })) });
   }
   return outlines.map((outline, i) => ({

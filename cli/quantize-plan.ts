@@ -3,7 +3,7 @@
 
 import { ELEMENT_BYTES, elementsIn } from '../src/files/raw-tensor.js';
 import { compressedTensorsOutlines, type TensorFile, type TensorInfo, type TensorOutline, torchNpuOutlines } from '../src/formats.js';
-import { isFloat, spared } from './describe.js';
+import { isFloat, type ModelFacts, sizesOf, spared, whyNoLayer } from './floats.js';
 import { formOf, type Settings } from './quantize-settings.js';
 
 export interface LayerItem {
@@ -13,6 +13,8 @@ export interface LayerItem {
   readonly n: number;
   readonly k: number;
   readonly weight: TensorInfo;
+  /** The weight lies as (K, N). */
+  readonly turned: boolean;
   /** Written with the layer, where the scheme has a dtype for it; else it is copied as other tensors are. */
   readonly bias: TensorInfo | undefined;
   readonly outlines: readonly TensorOutline[];
@@ -21,7 +23,7 @@ export interface CopyItem {
   readonly kind: 'copy';
   readonly name: string;
   readonly info: TensorInfo;
-  /** Why it is no layer; undefined where nobody would expect it to be one. */
+  /** Why it stays a tensor of floats; undefined if it is none. */
   readonly why: string | undefined;
   readonly outlines: readonly TensorOutline[];
 }
@@ -35,43 +37,42 @@ export interface Shard {
 }
 
 /**
- * Why a matrix of floats is copied; undefined if it is quantized. --include and --exclude are heard first; without --include the weights of
+ * Why a tensor of floats is copied; undefined if it is quantized. --include and --exclude are heard first; without --include the weights of
  * linear layers are taken but for those that lose most: embeddings, the head, and routers of experts.
  */
-export function whyCopied({ name, shape }: Pick<TensorInfo, 'name' | 'shape'>, settings: Settings): string | undefined {
+export function whyCopied(info: Pick<TensorInfo, 'name' | 'shape'>, settings: Settings, facts: ModelFacts): string | undefined {
   const { include, exclude, group, bits, scheme } = settings;
-  const k = shape[1]!;
+  const { name } = info;
+  const { k } = sizesOf(info, facts);
+  const never = whyNoLayer(info, facts);
+  if (never) return never;
   if (exclude?.test(name)) return '--exclude';
   if (include && !include.test(name)) return 'not of --include';
-  if (!name.endsWith('.weight')) return 'its name does not end in .weight';
-  const what = include ? undefined : spared(name);
+  const what = include ? undefined : spared(info, facts);
   if (what) return `${what}; --include takes it`;
-  if (shape.some((size) => size === 0)) return 'it is empty';
   if (group > 0 && k % group !== 0) return `K = ${k} is no multiple of --group ${group}`;
   if (scheme === 'torch_npu' && bits === 4 && k % 8 !== 0) return `K = ${k} is no multiple of 8`;
   return undefined;
 }
 
-const isMatrix = (info: TensorInfo): boolean => isFloat(info) && info.shape.length === 2;
-
-export function itemsOf(file: TensorFile, settings: Settings): Item[] {
+export function itemsOf(file: TensorFile, settings: Settings, facts: ModelFacts): Item[] {
   const { scheme } = settings;
   const chosen = new Map<string, string | undefined>();
-  for (const info of file.tensors.values()) if (isMatrix(info)) chosen.set(info.name, whyCopied(info, settings));
+  for (const info of file.tensors.values()) if (isFloat(info)) chosen.set(info.name, whyCopied(info, settings, facts));
   const isLayer = (name: string): boolean => chosen.has(name) && chosen.get(name) === undefined;
   const items: Item[] = [];
   for (const info of file.tensors.values()) {
     const { name: tensor, dtype, shape } = info;
     if (isLayer(tensor)) {
       const name = tensor.replace(/\.weight$/, '');
-      const [n, k] = shape as [number, number];
+      const { n, k } = sizesOf(info, facts);
       const form = formOf(settings, { n, k });
       const beside = file.tensors.get(`${name}.bias`);
       const bias =
         scheme === 'torch_npu' && beside && isFloat(beside) && beside.shape.length === 1 && beside.shape[0] === n ? beside : undefined;
       const outlines =
         scheme === 'torch_npu' ? torchNpuOutlines(name, form, { bias: bias !== undefined }) : compressedTensorsOutlines(name, form);
-      items.push({ kind: 'layer', name, n, k, weight: info, bias, outlines });
+      items.push({ kind: 'layer', name, n, k, weight: info, turned: facts.transposed.has(tensor), bias, outlines });
     } else items.push({ kind: 'copy', name: tensor, info, why: chosen.get(tensor), outlines: [{ name: tensor, dtype, shape }] });
   }
   const taken = new Set(items.flatMap((item) => (item.kind === 'layer' && item.bias ? [item.bias.name] : [])));

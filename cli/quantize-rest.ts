@@ -11,7 +11,9 @@ export const INDEX = 'model.safetensors.index.json';
 
 /** Names of linear layers that stay floats, which the configuration has to name. */
 function ignored(items: readonly Item[]): string[] {
-  const floats = items.flatMap((item) => (item.kind === 'copy' && item.why !== undefined ? [item.name.replace(/\.weight$/, '')] : []));
+  const floats = items.flatMap((item) =>
+    item.kind === 'copy' && item.why !== undefined && item.info.shape.length > 1 ? [item.name.replace(/\.weight$/, '')] : [],
+  );
   const hasHead = floats.includes('lm_head') || items.some((item) => item.kind === 'layer' && item.name === 'lm_head');
   return hasHead ? floats : [...floats, 'lm_head']; // tied to the embeddings, it is a module without a tensor
 }

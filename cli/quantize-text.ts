@@ -1,8 +1,8 @@
 // What was quantized, as text: a line for each layer, then what was copied and why. Pure.
 
 import { wrap } from './command.js';
+import type { QuantizeDocument } from './documents.js';
 import { sqnrOf } from './output.js';
-import type { QuantizeDocument } from './quantize.js';
 import { bytesText, type Column, count, decibels, plain, shapeText, table, withoutNumbers } from './text.js';
 
 const COLUMNS: readonly Column[] = [
@@ -33,9 +33,7 @@ export function quantizeText(document: QuantizeDocument, width: number): string 
       `\nCopied as they are\n${[...reasons].map(([line, times]) => `  ${wrap(`${line}${times > 1 ? ` (× ${times})` : ''}`, width, '    ')}\n`).join('')}`,
     );
   if (otherTensors > 0)
-    parts.push(
-      `${reasons.size > 0 ? '  and' : '\nCopied as they are:'} ${count(otherTensors, 'tensor')} that ${otherTensors === 1 ? 'is' : 'are'} no matrix of floats\n`,
-    );
+    parts.push(`${reasons.size > 0 ? '  and' : '\nCopied as they are:'} ${count(otherTensors, 'tensor')} of other dtypes\n`);
   parts.push(
     `\n${plain(output)}\n${count(shards.length, 'file')}, ${bytesText(bytes)} of ${bytesText(bytesBefore)}, in ${seconds.toFixed(1)} s\n`,
   );

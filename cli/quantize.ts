@@ -1,39 +1,33 @@
 // antiquant quantize IN OUT: float weights → safetensors of codes, a piece of a tensor at a time, a file after the other.
-import { mkdir, realpath } from 'node:fs/promises';
+import { mkdir, realpath, rm } from 'node:fs/promises';
 import { availableParallelism } from 'node:os';
 import { basename, dirname, join } from 'node:path';
 import { ELEMENT_BYTES } from '../src/files/raw-tensor.js';
-import { findLayers, type TensorFile, type TensorToWrite, tensorParts, UnsupportedError, writeSafetensors } from '../src/formats.js';
+import {
+  type FoundLayers,
+  findLayers,
+  quantizationOf,
+  type TensorFile,
+  type TensorToWrite,
+  tensorParts,
+  UnsupportedError,
+  writeSafetensors,
+} from '../src/formats.js';
 import { activationsOf, openActivations } from './activations.js';
 import { type Command, type Io, whole } from './command.js';
+import type { LayerReport, QuantizeDocument } from './documents.js';
 import { EXIT, UsageError } from './exit.js';
+import { factsOf } from './floats.js';
 import { type Opened, open, sourcesOf } from './open.js';
-import { earlier, identityOf, type RecordedShard, type RunRecord, writeText, writeWhole } from './output.js';
+import { earlier, identityOf, partOf, type RecordedShard, type RunRecord, writeText, writeWhole } from './output.js';
 import { openPool, type Pool } from './pool.js';
+import { jsonText } from './print.js';
 import { type Bar, progress } from './progress.js';
-import { type LayerReport, layerToWrite } from './quantize-layer.js';
+import { layerToWrite } from './quantize-layer.js';
 import { type CopyItem, type Item, inputBytes, itemsOf, type LayerItem, type Shard, shardsOf } from './quantize-plan.js';
 import { configOf, INDEX, writeRest } from './quantize-rest.js';
 import { OPTIONS, type Settings, settingsJson, settingsOf } from './quantize-settings.js';
 import { quantizeText } from './quantize-text.js';
-
-/** What --json prints. SQNR is null where every weight is exact. */
-export interface QuantizeDocument {
-  readonly command: 'quantize';
-  readonly input: string;
-  readonly output: string;
-  readonly settings: Readonly<Record<string, unknown>>;
-  readonly shards: readonly { readonly name: string; readonly bytes: number; readonly resumed: boolean }[];
-  readonly layers: readonly LayerReport[];
-  /** Matrices of floats that were copied. */
-  readonly copied: readonly { readonly name: string; readonly shape: readonly number[]; readonly why: string }[];
-  readonly otherTensors: number;
-  readonly bytesBefore: number;
-  readonly bytes: number;
-  /** For config.json; null for torch_npu, whose state dicts have none. */
-  readonly quantizationConfig: Readonly<Record<string, unknown>> | null;
-  readonly seconds: number;
-}
 
 /** Each takes some 40 MB; more wait for the file. */
 const MOST_THREADS = 8;
@@ -52,13 +46,20 @@ const placesOf = (out: string): Places =>
     : { folder: out, oneFile: undefined, record: join(out, 'antiquant-quantize.json') };
 
 /** @throws UnsupportedError for a model that is quantized, or has tensors that safetensors has no dtype for */
-async function checkInput({ file, config }: Opened, signal: AbortSignal): Promise<void> {
-  const { layers, refused } = await findLayers(file, { config: config?.value, signal });
-  const [first] = [...layers, ...refused];
+async function checkInput({ file, config }: Opened, signal: AbortSignal): Promise<FoundLayers> {
+  const { method, mlc, bits } = quantizationOf(config?.value);
+  const said = method ?? mlc ?? (bits && `${bits} bits`);
+  if (said)
+    throw new UnsupportedError(file.name, [
+      `${basename(config!.name)} says that it is quantized already (${said}); quantize takes float weights`,
+    ]);
+  const found = await findLayers(file, { signal });
+  const [first] = [...found.layers, ...found.refused, ...found.notYet];
   if (first) throw new UnsupportedError(file.name, [`${first.name} is quantized already (${first.format}); quantize takes float weights`]);
   for (const { name, dtype } of file.tensors.values())
     if (!Object.hasOwn(ELEMENT_BYTES, dtype))
       throw new UnsupportedError(file.name, [`${name} is ${dtype}, which can be neither quantized nor copied`]);
+  return found;
 }
 
 /** Never over the input, whatever the names say. @throws UsageError */
@@ -84,6 +85,14 @@ const copied = (
 
 const isLayer = (item: Item): item is LayerItem => item.kind === 'layer';
 
+/** The reasons for which matrices are copied, each once with the first that it is for. */
+function whyNone(items: readonly Item[]): string[] {
+  const reasons = new Map<string, string>();
+  for (const item of items)
+    if (!isLayer(item) && item.why && item.info.shape.length > 1 && !reasons.has(item.why)) reasons.set(item.why, item.name);
+  return [...reasons].slice(0, 8).map(([why, name]) => `${name}: ${why}`);
+}
+
 interface ShardWork {
   readonly settings: Settings;
   readonly activations: TensorFile | undefined;
@@ -93,7 +102,12 @@ interface ShardWork {
 }
 
 /** One file, under its own name once it is whole. */
-async function writeShard(path: string, { items }: Shard, { settings, activations, pool, bar, signal }: ShardWork): Promise<RecordedShard> {
+async function writeShard(
+  path: string,
+  part: string,
+  { items }: Shard,
+  { settings, activations, pool, bar, signal }: ShardWork,
+): Promise<RecordedShard> {
   const layers: LayerReport[] = [];
   const tensors: TensorToWrite[] = [];
   for (const item of items) {
@@ -104,7 +118,7 @@ async function writeShard(path: string, { items }: Shard, { settings, activation
         ...(await layerToWriteLater(item, activations, { settings, pool, signal, onRead, onReport: (report) => layers.push(report) })),
       );
   }
-  const bytes = await writeWhole(path, (sink) => writeSafetensors(sink, tensors, { metadata: { format: 'pt' }, signal }));
+  const bytes = await writeWhole(path, part, (sink) => writeSafetensors(sink, tensors, { metadata: { format: 'pt' }, signal }));
   return { bytes, layers };
 }
 
@@ -136,8 +150,10 @@ async function work(
   const { signal } = io;
   const began = performance.now();
   const opened = await open(input, { signal });
-  await checkInput(opened, signal);
-  const items = itemsOf(opened.file, settings);
+  const found = await checkInput(opened, signal);
+  for (const note of opened.file.notes ?? []) io.err(`antiquant: ${note}\n`);
+  const items = itemsOf(opened.file, settings, factsOf(opened.file, opened.config?.value, found));
+  if (!items.some(isLayer)) throw new UnsupportedError(opened.from, ['no layer to quantize', ...whyNone(items)]);
   const { folder, oneFile, record } = placesOf(output);
   const shards = shardsOf(items, settings.shardBytes, oneFile);
   const paths = new Map(shards.map(({ name }) => [name, join(folder, name)]));
@@ -145,7 +161,7 @@ async function work(
   await mkdir(folder, { recursive: true });
   await checkOutput(opened.file, [...paths.values(), ...beside]);
   const activations = settings.activations === undefined ? undefined : await openActivations(settings.activations, signal);
-  const wanted: Omit<RunRecord, 'shards'> = {
+  const wanted: Omit<RunRecord, 'shards' | 'part'> = {
     version: 1,
     settings: settingsJson(settings),
     input: [...(await identityOf(opened.file)), ...(activations ? await identityOf(activations) : [])],
@@ -162,9 +178,17 @@ async function work(
   try {
     for (const shard of todo) {
       signal.throwIfAborted();
-      done[shard.name] = await writeShard(paths.get(shard.name)!, shard, { settings, activations, pool, bar, signal });
+      const path = paths.get(shard.name)!;
+      const part = partOf(path);
+      await writeText(record, `${JSON.stringify({ ...wanted, shards: done, part: basename(part) }, null, 2)}\n`);
+      done[shard.name] = await writeShard(path, part, shard, { settings, activations, pool, bar, signal });
       await writeText(record, `${JSON.stringify({ ...wanted, shards: done }, null, 2)}\n`);
     }
+  } catch (error) {
+    // What was being written is gone; a record of nothing would be all that is left.
+    if (Object.keys(done).length === 0) await rm(record, { force: true });
+    else await writeText(record, `${JSON.stringify({ ...wanted, shards: done }, null, 2)}\n`);
+    throw error;
   } finally {
     bar.end();
     await pool.close();
@@ -177,6 +201,7 @@ async function work(
     input: opened.from,
     output,
     settings: settingsJson(settings),
+    notes: opened.file.notes ?? [],
     shards: shards.map(({ name }) => ({ name, bytes: done[name]!.bytes, resumed: resumed.has(name) })),
     layers: shards.flatMap(({ name }) => done[name]!.layers),
     copied: copies.flatMap(({ name, info, why }) => (why === undefined ? [] : [{ name, shape: info.shape, why }])),
@@ -204,7 +229,7 @@ export const quantize: Command = {
     const settings = settingsOf(given, { oneFile: isFile(output) });
     const threads = whole(given, 'threads', { least: 1, otherwise: Math.min(MOST_THREADS, availableParallelism()) });
     const document = await work(input, output, settings, { io, force: given.force === true, threads });
-    io.out(given.json ? `${JSON.stringify(document, null, 2)}\n` : quantizeText(document, io.columns));
+    io.out(given.json ? jsonText(document) : quantizeText(document, io.columns));
     return EXIT.fine;
   },
 };

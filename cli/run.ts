@@ -3,6 +3,7 @@ import { VERSION } from '../src/version.js';
 import { type Command, helpOf, type Io, readArgs, wrap } from './command.js';
 import { EXIT, failureOf, UsageError } from './exit.js';
 import { inspect } from './inspect.js';
+import { jsonText, safeText } from './print.js';
 import { quantize } from './quantize.js';
 import { verify } from './verify.js';
 
@@ -19,7 +20,14 @@ function help(columns: number): string {
   return `antiquant COMMAND [options]\n\n${lines.join('\n')}\n\nantiquant COMMAND --help tells the options. Exit codes:\n${wrap(codes, columns)}\n`;
 }
 
-export async function run(argv: readonly string[], io: Io): Promise<number> {
+export async function run(argv: readonly string[], given: Io): Promise<number> {
+  // One printer for all: whatever names a file has, no command gets past it.
+  const io: Io = {
+    ...given,
+    out: (text) => given.out(safeText(text)),
+    err: (text) => given.err(safeText(text)),
+    draw: given.draw ?? given.err,
+  };
   const [name, ...rest] = argv;
   const columns = Math.min(100, Math.max(40, io.columns));
   try {
@@ -49,7 +57,7 @@ export async function run(argv: readonly string[], io: Io): Promise<number> {
   } catch (error) {
     const { code, message, error: parts } = failureOf(error, io.signal);
     io.err(`antiquant: ${message}\n`);
-    if (argv.includes('--json')) io.out(`${JSON.stringify({ error: { ...parts, exitCode: code } }, null, 2)}\n`);
+    if (argv.includes('--json')) io.out(jsonText({ error: { ...parts, exitCode: code } }));
     return code;
   }
 }

@@ -59,5 +59,4 @@ export const decibels = (sqnr: number): string => (Number.isFinite(sqnr) ? sqnr.
 /** Names that differ in numbers alone have this in common: model.layers.*.mlp.up_proj. */
 export const withoutNumbers = (name: string): string => name.replace(/(^|[./])\d+(?=$|[./])/g, '$1*');
 
-/** What a name of a file may not do to a terminal. */
-export const plain = (text: string): string => text.replace(/[\p{Cc}\p{Cf}\p{Zl}\p{Zp}]/gu, '�');
+export { printable as plain } from '../src/errors.js';

@@ -22,6 +22,7 @@ import { rowsOf } from '../src/problem/matrix.js';
 import type { HostTensor } from '../src/reference/reference.js';
 import { referenceMatrix } from '../src/reference/reference-matrix.js';
 import type { ReferenceResult } from '../src/reference/sums.js';
+import type { Agreement, VerifiedLayer } from './documents.js';
 
 /** Uniform numbers of [-1, 1); the same for the same seed. */
 export function seeded(seed: number): () => number {
@@ -52,16 +53,6 @@ const hostTensor = (values: Float32Array, shape: readonly number[], dtype: Float
   shape,
   dtype,
 });
-
-export interface Agreement {
-  /** Elements of y outside of their intervals. */
-  readonly outside: number;
-  readonly elements: number;
-  /** Largest |y - exact| as a part of what is allowed there. */
-  readonly worst: number;
-  /** Where that is, and what it is. */
-  readonly at: { readonly row: number; readonly output: number; readonly got: number; readonly low: number; readonly high: number };
-}
 
 /** y against its intervals. Pure. */
 export function agreement(
@@ -148,20 +139,6 @@ export interface VerifyOptions {
   readonly dtype: FloatDType;
   readonly device: GPUDevice | undefined;
   readonly signal: AbortSignal;
-}
-
-export interface VerifiedLayer {
-  readonly name: string;
-  readonly format: string;
-  readonly n: number;
-  readonly k: number;
-  readonly ok: boolean;
-  /** Weights that are not finite. */
-  readonly notFinite: number;
-  /** Null: no writer takes such a matrix. */
-  readonly rewritten: boolean | null;
-  /** Null without a GPU. */
-  readonly gpu: (Agreement & { readonly kernel: string }) | null;
 }
 
 /** @throws FormatError if it cannot be imported, what `signal` was aborted with, and what the GPU says */

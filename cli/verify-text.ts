@@ -1,8 +1,7 @@
 // What was verified, as text. Pure.
 import { wrap } from './command.js';
+import type { VerifiedLayer, VerifyDocument } from './documents.js';
 import { type Column, count, plain, shapeText, table } from './text.js';
-import type { VerifyDocument } from './verify.js';
-import type { VerifiedLayer } from './verify-layer.js';
 
 const NAME: Column = { title: 'layer', align: 'left', flexible: true };
 const SIZE: Column = { title: 'N × K', align: 'left' };

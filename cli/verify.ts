@@ -1,27 +1,13 @@
 // antiquant verify FILE: every quantized layer of a model is imported, and multiplied with random numbers where there is a GPU.
 import { FormatError, findLayers, layerBytes, UnsupportedError } from '../src/formats.js';
 import { type Command, choice, pattern, whole } from './command.js';
+import type { VerifiedLayer, VerifyDocument } from './documents.js';
 import { EXIT } from './exit.js';
 import { open } from './open.js';
+import { jsonText } from './print.js';
 import { progress } from './progress.js';
-import { type VerifiedLayer, verifyLayer } from './verify-layer.js';
+import { verifyLayer } from './verify-layer.js';
 import { verifyText } from './verify-text.js';
-
-/** What --json prints. */
-export interface VerifyDocument {
-  readonly command: 'verify';
-  readonly file: string;
-  /** The adapter; null without one, and why. */
-  readonly gpu: string | null;
-  readonly noGpu: string | null;
-  readonly rows: number;
-  readonly seed: number;
-  readonly dtype: string;
-  readonly layers: readonly VerifiedLayer[];
-  /** Layers that are not what their format says. */
-  readonly refused: readonly { readonly name: string; readonly format: string; readonly why: string }[];
-  readonly ok: boolean;
-}
 
 export const verify: Command = {
   name: 'verify',
@@ -54,7 +40,9 @@ export const verify: Command = {
     if (chosen.length + refused.length === 0)
       throw new UnsupportedError(from, [
         only ? `none of its ${found.layers.length} quantized layers match --layers` : 'it has no quantized layers',
+        ...new Set(found.notYet.map(({ why }) => why)),
       ]);
+    for (const note of file.notes ?? []) io.err(`antiquant: ${note}\n`);
     const gpu = await io.findDevice();
     const device = 'device' in gpu ? gpu.device : undefined;
     const noGpu = 'why' in gpu ? gpu.why : null;
@@ -70,7 +58,8 @@ export const verify: Command = {
         try {
           layers.push(await verifyLayer(layer, { rows, seed, dtype, device, signal }));
         } catch (error) {
-          if (!(error instanceof FormatError)) throw error;
+          // Without a tensor it is the file, which was changed or cut off since, and no layer.
+          if (!(error instanceof FormatError) || error.tensor === undefined) throw error;
           refused.push({ name: layer.name, format: layer.format, why: error.message });
         }
         bar.add(layerBytes(layer), layer.name);
@@ -80,8 +69,20 @@ export const verify: Command = {
     }
     const ok = refused.length === 0 && layers.every((layer) => layer.ok);
     const adapter = 'adapter' in gpu ? gpu.adapter : null;
-    const document: VerifyDocument = { command: 'verify', file: from, gpu: adapter, noGpu, rows, seed, dtype, layers, refused, ok };
-    io.out(given.json ? `${JSON.stringify(document, null, 2)}\n` : verifyText(document, io.columns));
+    const document: VerifyDocument = {
+      command: 'verify',
+      file: from,
+      gpu: adapter,
+      noGpu,
+      notes: file.notes ?? [],
+      rows,
+      seed,
+      dtype,
+      layers,
+      refused,
+      ok,
+    };
+    io.out(given.json ? jsonText(document) : verifyText(document, io.columns));
     return ok ? EXIT.fine : EXIT.finding;
   },
 };

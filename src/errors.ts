@@ -1,4 +1,8 @@
-// The errors of the library. A message always says what it is about, what was expected and what was met instead.
+// The errors of the library. A message always says what it is about, what was expected and what was met instead. Fields hold names as they are;
+// messages hold nothing that could command a terminal or turn its text around.
+
+/** Text of strangers without control characters, escape sequences, line ends and marks of direction: each becomes U+FFFD. */
+export const printable = (text: string): string => text.replace(/[\p{Cc}\p{Cf}\p{Cs}\p{Zl}\p{Zp}]/gu, '\ufffd');
 
 /** The caller's mistake: `argument`, what was `expected`, what was `got`. Thrown before any GPU work. */
 export class ArgumentError extends Error {
@@ -8,7 +12,7 @@ export class ArgumentError extends Error {
     readonly expected: string,
     readonly got: string,
   ) {
-    super(`${argument}: expected ${expected}, got ${got}`);
+    super(printable(`${argument}: expected ${expected}, got ${got}`));
   }
 }
 
@@ -17,7 +21,7 @@ export class UnsupportedError extends Error {
   override readonly name = 'UnsupportedError';
   readonly reasons: readonly string[];
   constructor(what: string, reasons: readonly string[]) {
-    super(`${what}: ${reasons.join('; ')}`);
+    super(printable(`${what}: ${reasons.join('; ')}`));
     this.reasons = reasons;
   }
 }
@@ -66,6 +70,33 @@ export interface FileLocation {
   readonly field: string;
 }
 
+/**
+ * A file could not be read: it is not there (`missing`), or the disk, the network or a server failed. Nothing is known of what it says.
+ * `status` is HTTP's, `code` the system's, e.g. EMFILE.
+ */
+export class ReadError extends Error {
+  override readonly name = 'ReadError';
+  readonly missing: boolean;
+  readonly status: number | undefined;
+  readonly code: string | undefined;
+  constructor(
+    readonly file: string,
+    reason: string,
+    {
+      missing = false,
+      status,
+      code,
+    }: { readonly missing?: boolean; readonly status?: number | undefined; readonly code?: string | undefined } = {},
+  ) {
+    super(printable(`${file}: cannot be read: ${reason}`));
+    this.missing = missing;
+    this.status = status;
+    this.code = code;
+  }
+}
+
+export const isMissing = (error: unknown): boolean => error instanceof ReadError && error.missing;
+
 /** A file of weights, or its tensors, are not what their format says: `file`, `tensor`, `field`, what was `expected`, what was `got`. */
 export class FormatError extends Error {
   override readonly name = 'FormatError';
@@ -77,7 +108,7 @@ export class FormatError extends Error {
     readonly expected: string,
     readonly got: string,
   ) {
-    super(`${[file, tensor, field].filter(Boolean).join(': ')}: expected ${expected}, got ${got}`);
+    super(printable(`${[file, tensor, field].filter(Boolean).join(': ')}: expected ${expected}, got ${got}`));
     this.file = file;
     this.tensor = tensor;
     this.field = field;

@@ -1,11 +1,13 @@
 // antiquant/formats: weights of every common format, from files or from tensors in memory, and weights that are quantized here.
 
 export type { FloatDType } from './dtype.js';
-export { ArgumentError, type FileLocation, FormatError, UnsupportedError } from './errors.js';
+export { ArgumentError, type FileLocation, FormatError, ReadError, UnsupportedError } from './errors.js';
 export { type ByteSourceOptions, type BytesFrom, byteSource } from './files/byte-source.js';
 export { type GgufOptions, openGguf } from './files/gguf.js';
 export { type GgufArray, isGgufArray, readGgufArray } from './files/gguf-values.js';
+export { parseConfig } from './files/json.js';
 export { openMlc } from './files/mlc-cache.js';
+export { openOnnx } from './files/onnx.js';
 export {
   type OpenOptions,
   openModel,
@@ -19,7 +21,7 @@ export { asFloats, asWords, type RawTensor } from './files/raw-tensor.js';
 export { openSafetensors } from './files/safetensors.js';
 export { openSafetensorsIndex, type ShardOptions } from './files/safetensors-index.js';
 export { among, type Resolver, siblings } from './files/shards.js';
-export type { ByteSource, TensorFile, TensorInfo } from './files/tensor-file.js';
+export type { ByteSource, GraphNode, TensorFile, TensorInfo } from './files/tensor-file.js';
 export {
   type Bytes,
   madeTogether,
@@ -39,32 +41,33 @@ export {
   compressedTensorsLayer,
   importCompressedTensors,
 } from './formats/compressed-tensors.js';
-export { type FindLayersOptions, type FoundLayers, findLayers } from './formats/find-layers.js';
+export { type FindLayersOptions, findLayers } from './formats/find-layers.js';
+export type { FoundLayers, NotYet } from './formats/found-layers.js';
 export { type GgufType, type GgufTypeName, ggufLayer, ggufTypes, importGguf, isGgufType } from './formats/gguf-blocks.js';
 export type { BlockShape } from './formats/gguf-words.js';
 export { type GptqLayerOptions, type GptqOptions, type GptqTensors, gptqLayer, importGptq } from './formats/gptq.js';
 export { type Hqq, type HqqMeta, hqqLayer, hqqMeta, importHqq } from './formats/hqq.js';
+export type { LayerHints } from './formats/layer-format.js';
 export type { LayerName } from './formats/layer-parts.js';
 export type { Cut, LayerSource } from './formats/layer-source.js';
+export { importMatMulNBits, type MatMulNBitsAttributes, type MatMulNBitsTensors } from './formats/matmul-nbits.js';
 export { importMlc, MLC_KINDS, type MlcOptions, type MlcTensors, mlcLayer } from './formats/mlc-weights.js';
-export { importMatMulNBits, type MatMulNBitsAttributes, type MatMulNBitsTensors } from './formats/onnx.js';
+export { type DequantizeLinearOptions, type DequantizeLinearTensors, importDequantizeLinear } from './formats/qdq.js';
 export { parseQuantState, type QuantState } from './formats/quant-state.js';
 export { type QuantizationConfig, quantizationOf } from './formats/quantization-config.js';
 export { layerBytes, type Piece, type ReadOptions, readBias, readMatrix, readPieces } from './formats/read-layer.js';
 export { importTorchNpu, type TorchNpu, type TorchNpuOptions, torchNpuLayer } from './formats/torch-npu.js';
 export {
   importTorchaoInt4,
-  importTorchaoInt8,
   importTorchaoTinygemm,
   type TorchaoInt4,
   type TorchaoInt4Options,
-  type TorchaoInt8,
   type TorchaoTinygemm,
   type TorchaoTinygemmOptions,
   torchaoInt4Layer,
-  torchaoInt8Layer,
   torchaoTinygemmLayer,
-} from './formats/torchao.js';
+} from './formats/torchao-int4.js';
+export { importTorchaoInt8, type TorchaoInt8, torchaoInt8Layer } from './formats/torchao-int8.js';
 export { compressedTensorsConfig, compressedTensorsOutlines, compressedTensorsTensors } from './formats/write-compressed-tensors.js';
 export type { LayerForm, LayerToWrite } from './formats/write-layer.js';
 export { torchNpuOutlines, torchNpuTensors } from './formats/write-torch-npu.js';

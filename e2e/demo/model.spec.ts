@@ -6,12 +6,13 @@ import { short } from '../../demo/ui/numbers.js';
 import type { RawTensor } from '../../src/files/raw-tensor.js';
 import { safetensorsHeader } from '../../src/files/write-safetensors.js';
 import { importMatMulBnb4 } from '../../src/formats/bitsandbytes4.js';
-import { importMatMulNBits } from '../../src/formats/onnx.js';
+import { importMatMulNBits } from '../../src/formats/matmul-nbits.js';
 import { compressedTensorsTensors } from '../../src/formats/write-compressed-tensors.js';
 import { dequantize } from '../../src/problem/matrix.js';
 import { quantize } from '../../src/quantize/quantize.js';
+import { type OnnxTensor, onnx } from '../../test/support/onnx-file.js';
 import { expect, test } from './fixture.js';
-import { floats, type GivenFile, given, type OnnxTensor, onnx, safetensors, someWeights } from './model-files.js';
+import { floats, type GivenFile, given, safetensors, someWeights } from './model-files.js';
 
 const fixture = (path: string): Buffer => readFileSync(join(import.meta.dirname, '../../test/fixtures', path));
 const give = (panel: Locator, ...files: readonly GivenFile[]): Promise<void> =>
@@ -315,7 +316,7 @@ test('ONNX: MatMulNBits, MatMulBnb4 with external data, and a float MatMul that 
   );
   const panel = await demo.open('model');
   await give(panel, given('m.onnx', bytes));
-  await expect(panel.getByRole('alert')).toContainText('m.onnx.data: file: expected one of the 1 given, got none of this name.');
+  await expect(panel.getByRole('alert')).toContainText('m.onnx.data: cannot be read: it is not one of the 1 files given');
   await give(panel, given('m.onnx', bytes), given('m.onnx.data', Buffer.concat(external)));
   await expect(file(panel)).toContainText('1 × MatMulNBits, 1 × MatMulBnb4 NF4', { timeout: 30_000 });
   await file(panel).getByText('1 layer was refused').click();

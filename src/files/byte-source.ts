@@ -1,5 +1,6 @@
 // Where bytes come from: memory, a Blob, a URL, a path. One way to ask for a part of any of them. What the bytes mean is other files' matter.
-import { asFormatError, guardedSource } from './guarded-source.js';
+import { ArgumentError } from '../errors.js';
+import { asReadError, guardedSource } from './guarded-source.js';
 import { httpSource } from './http-source.js';
 import { nodeFile, nodeModules } from './node-file.js';
 import type { ByteSource } from './tensor-file.js';
@@ -22,7 +23,10 @@ export interface ByteSourceOptions {
 /** Where a string or URL points to. */
 export function locate(from: URL | string): { readonly url: URL } | { readonly path: string } {
   if (from instanceof URL) return located(from);
-  if (/^(https?|file|blob|data):/i.test(from)) return located(new URL(from));
+  if (/^(https?|file|blob|data):/i.test(from)) {
+    if (!URL.canParse(from)) throw new ArgumentError('address', 'a URL', 'none'); // it may hold secrets
+    return located(new URL(from));
+  }
   const base = (globalThis as { location?: { href: string } }).location?.href;
   return nodeModules() || !base ? { path: from } : { url: new URL(from, base) };
 }
@@ -37,8 +41,9 @@ const located = (url: URL): { url: URL } | { path: string } =>
  * - An http(s) URL: range requests. A server that answers them with the whole file (200) is taken if that is at most `wholeUpTo` bytes.
  * - A path or file: URL, under Node, Deno or Bun: opened for each read.
  *
- * Its `read` throws a FormatError naming the file if the part is not in the file, or fewer bytes come than there were.
- * @throws FormatError if it cannot be opened; UnsupportedError if the server cannot answer for parts of it, or for a path in a browser
+ * Its `read` throws a FormatError naming the file if the part is not in the file, fewer bytes come than there were, or the file was changed
+ * since (size, ETag, time of change); a ReadError if disk, network or server fail. Answers 429 and 503 are waited for, as Retry-After says.
+ * @throws ReadError if it cannot be opened; UnsupportedError if the server cannot answer for parts of it, or for a path in a browser
  * @example
  * const source = await byteSource('https://example.org/model.safetensors', { fetch: (url, init) => fetch(url, { ...init, credentials: 'include' }) });
  * const first = await source.read(0, 8);
@@ -61,7 +66,7 @@ function blobSource(blob: Blob, name: string): ByteSource {
     try {
       return new Uint8Array(await blob.slice(begin, end).arrayBuffer());
     } catch (error) {
-      throw asFormatError(error, { file: name, field: `bytes ${begin} to ${end}` }, 'a file that can be read'); // gone, or changed on disk
+      throw asReadError(error, name, `bytes ${begin} to ${end}`); // gone, or changed on disk
     }
   });
 }

@@ -1,6 +1,7 @@
 // Little-endian numbers and strings one after another from a ByteSource, read in pieces that grow, so that a header of any length takes few
 // requests and no more memory than one piece. Callers ask `has` first and `await fill` only where it says no: most steps then wait for nothing.
 import { FormatError } from '../errors.js';
+import { breather } from './pace.js';
 import type { ByteSource } from './tensor-file.js';
 
 export interface CursorOptions {
@@ -27,6 +28,7 @@ export function openCursor(source: ByteSource, { begin = 0, end = source.size, w
   /** Next byte, within `bytes` or past them. */
   let at = 0;
   let piece = FIRST_PIECE;
+  const breathe = breather(signal);
 
   const step = (count: number): number => {
     at += count;
@@ -43,6 +45,7 @@ export function openCursor(source: ByteSource, { begin = 0, end = source.size, w
     has: (count: number): boolean => at + count <= bytes.length,
     /** @throws FormatError if there are fewer than `count` more bytes. Only so many are kept, beside a piece read ahead. */
     async fill(count: number, field: string): Promise<void> {
+      await breathe();
       if (cursor.has(count)) return;
       if (count > cursor.left)
         throw new FormatError({ file: source.name, field }, `${count} bytes`, `${Math.max(0, cursor.left)} before the end of ${what}`);

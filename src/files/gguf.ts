@@ -10,6 +10,7 @@ import { GGML_TYPES, REMOVED_GGML_TYPES } from './ggml-types.js';
 import { type Budget, headerBudget, typedValue } from './gguf-values.js';
 import { bytesFor, checkApart } from './header-checks.js';
 import { record } from './json.js';
+import { paced } from './pace.js';
 import { openAll, type Resolver } from './shards.js';
 import { clip, show } from './show.js';
 import type { ByteSource, TensorFile, TensorInfo } from './tensor-file.js';
@@ -22,7 +23,7 @@ export interface GgufOptions {
 }
 
 /** Many times what files have, and little enough that a hostile one fills no memory. */
-const MOST = { header: 256 * 2 ** 20, keys: 65_536, tensors: 2 ** 20, name: 65_535, dimensions: 4 };
+const MOST = { header: 256 * 2 ** 20, keys: 65_536, tensors: 2 ** 17, name: 65_535, dimensions: 4 };
 const NO_PAD = 32;
 
 /**
@@ -74,7 +75,7 @@ async function openOne(source: ByteSource, signal: AbortSignal | undefined): Pro
       );
     tensors.set(name, placed);
   }
-  checkApart(tensors.values(), 'offset');
+  await paced(checkApart([...tensors.values()], 'offset'), signal);
   return { kind: 'gguf', name: file, metadata: record(metadata), tensors };
 }
 

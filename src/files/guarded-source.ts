@@ -1,5 +1,5 @@
 // What every ByteSource checks, whatever it reads from: the part lies in the file, as many bytes came as were asked for, nobody has aborted.
-import { FormatError } from '../errors.js';
+import { FormatError, ReadError, UnsupportedError } from '../errors.js';
 import type { ByteSource } from './tensor-file.js';
 
 /** A source whose `readPart` may come back with fewer bytes: that is found here. Never called for an empty part. */
@@ -21,9 +21,27 @@ export function guardedSource(name: string, size: number, readPart: ByteSource['
   };
 }
 
-/** What somebody else's error becomes here: what was aborted with, if it was, else a FormatError with the error's own words. */
-export function asFormatError(error: unknown, at: { readonly file: string; readonly field: string }, expected: string): FormatError {
-  if (error instanceof FormatError) return error;
-  const { message, cause } = error as { message?: string; cause?: { message?: string } };
-  return new FormatError(at, expected, [message ?? String(error), cause?.message].filter(Boolean).join(': '));
+/** More than any part that is read at once, and little enough for an array. */
+const MOST = 2 ** 32;
+
+/** Memory for a part. @throws UnsupportedError if there is none: a size that a server claims is not yet bytes */
+export function memoryFor(bytes: number, file: string): Uint8Array<ArrayBuffer> {
+  const tooLarge = (): UnsupportedError => new UnsupportedError(file, [`${bytes} bytes are too many to be read at once`]);
+  if (bytes > MOST) throw tooLarge();
+  try {
+    return new Uint8Array(bytes);
+  } catch {
+    throw tooLarge();
+  }
+}
+
+const MISSING = ['ENOENT', 'ENOTDIR'];
+
+/** What an error of the system or of fetch becomes here; an error of this library stays what it is. */
+export function asReadError(error: unknown, file: string, what?: string): Error {
+  if (error instanceof FormatError || error instanceof ReadError || error instanceof UnsupportedError) return error;
+  const { message, code, cause } = error as { message?: string; code?: unknown; cause?: { message?: string; code?: unknown } };
+  const reason = [what, message ?? String(error), cause?.message].filter(Boolean).join(': ');
+  const said = [code, cause?.code].find((one): one is string => typeof one === 'string');
+  return new ReadError(file, reason, { code: said, missing: said !== undefined && MISSING.includes(said) });
 }

@@ -3,6 +3,7 @@
 import { type FileLocation, FormatError } from '../errors.js';
 import { showShape } from '../problem/view.js';
 import type { Json } from './json.js';
+import { type Steps, sorted } from './pace.js';
 import { clip, show } from './show.js';
 import type { TensorInfo } from './tensor-file.js';
 
@@ -54,12 +55,13 @@ export function bytesFor(shape: readonly number[], { elements, bytes }: Block, a
 }
 
 /** In the order of their bytes. */
-export const byPlace = (tensors: Iterable<TensorInfo>): TensorInfo[] => [...tensors].sort((a, b) => a.begin - b.begin || a.end - b.end);
+export const byPlace = (tensors: readonly TensorInfo[]): Steps<readonly TensorInfo[]> =>
+  sorted(tensors, (a, b) => a.begin - b.begin || a.end - b.end);
 
 /** Of tensors in one source. @throws FormatError */
-export function checkApart(tensors: Iterable<TensorInfo>, field: string): void {
+export function* checkApart(tensors: readonly TensorInfo[], field: string): Steps<void> {
   let before: TensorInfo | undefined;
-  for (const tensor of byPlace(tensors)) {
+  for (const tensor of yield* byPlace(tensors)) {
     if (before && tensor.begin < before.end)
       throw new FormatError(
         { file: tensor.source.name, tensor: clip(tensor.name), field },

@@ -1,7 +1,8 @@
 // A file behind http(s), read by range requests (RFC 9110, section 14). The first request asks for the file's first bytes and learns its size
-// from Content-Range. What a server says is checked: it may be wrong, or change its mind, and a body is never read past what was asked for.
-import { FormatError, UnsupportedError } from '../errors.js';
-import { asFormatError, guardedSource } from './guarded-source.js';
+// from Content-Range. What a server says is checked: it may be wrong, or change its mind, or the file; a body is never read past what was asked for.
+import { FormatError, ReadError, UnsupportedError } from '../errors.js';
+import { asReadError, guardedSource, memoryFor } from './guarded-source.js';
+import { asking, nameOfUrl } from './http-request.js';
 import type { ByteSource } from './tensor-file.js';
 
 export interface HttpOptions {
@@ -13,29 +14,18 @@ export interface HttpOptions {
 /** Bytes of the first request. They are kept: most headers need no second one. */
 const FIRST = 65_536;
 
-/** Without its query: that may hold a key, and this is for messages. */
-export function nameOfUrl({ origin, pathname, protocol }: URL): string {
-  if (protocol === 'data:' || protocol === 'blob:') return protocol;
-  try {
-    return origin + decodeURIComponent(pathname);
-  } catch {
-    return origin + pathname;
-  }
-}
+/** The pages of one origin may send what they like; to another, a header that is not on its list costs a request of its own, or all of them. */
+const isOwn = ({ origin }: URL): boolean => {
+  const page = (globalThis as { location?: { origin?: string } }).location?.origin;
+  return page === undefined || page === origin;
+};
 
-/** @throws FormatError, UnsupportedError, what `signal` was aborted with */
+/** @throws ReadError, FormatError, UnsupportedError, what `signal` was aborted with */
 export async function httpSource(url: URL, { fetch, wholeUpTo, signal }: HttpOptions): Promise<ByteSource> {
   const file = nameOfUrl(url);
-  const ask = async (init: RequestInit, abort: AbortSignal | undefined): Promise<Response> => {
-    try {
-      return await fetch(url.href, { ...init, signal: abort ?? null });
-    } catch (error) {
-      abort?.throwIfAborted();
-      throw asFormatError(error, { file, field: 'request' }, 'an answer');
-    }
-  };
-  const part = (begin: number, end: number, abort: AbortSignal | undefined) =>
-    ask({ headers: { Range: `bytes=${begin}-${end - 1}` } }, abort);
+  const ask = asking(url, fetch);
+  const part = (begin: number, end: number, abort: AbortSignal | undefined, more: Readonly<Record<string, string>> = {}) =>
+    ask({ headers: { Range: `bytes=${begin}-${end - 1}`, ...more } }, abort);
 
   const first = await part(0, FIRST, signal);
   if (first.status === 416 && /^bytes \*\/0$/.test(first.headers.get('Content-Range') ?? '')) return guardedSource(file, 0, never);
@@ -46,22 +36,38 @@ export async function httpSource(url: URL, { fetch, wholeUpTo, signal }: HttpOpt
   if (first.status !== 206) throw await refused(first, file);
   const size = rangeOf(first, file)?.size ?? (await sizeByHead(() => ask({ method: 'HEAD' }, signal), file));
   const head = await readExactly(first, { file, begin: 0, end: Math.min(FIRST, size), size, signal });
+  const version = versionOf(first);
+  // Servers compare strong tags alone (RFC 9110, section 13.1.5).
+  const ifRange = isOwn(url) && version.ETag && !version.ETag.startsWith('W/') ? { 'If-Range': version.ETag } : {};
 
   return guardedSource(file, size, async (begin, end, abort) => {
     if (end <= head.byteLength) return head.slice(begin, end);
-    const response = await part(begin, end, abort);
-    if (response.status !== 206) throw await refused(response, file);
+    const response = await part(begin, end, abort, ifRange);
+    const changed = Object.entries(versionOf(response)).find(([name, value]) => value && version[name] && value !== version[name]);
+    if (changed) {
+      await drop(response);
+      throw new FormatError({ file, field: changed[0] }, `${version[changed[0]]}, as when it was opened`, changed[1]!);
+    }
+    if (response.status !== 206) throw await refused(response, file, response.status === 200);
     return readExactly(response, { file, begin, end, size, signal: abort });
   });
 }
+
+/** What tells one version of a file from another, as far as it may be seen. */
+const versionOf = ({ headers }: Response): Readonly<Record<string, string | null>> =>
+  Object.fromEntries(['ETag', 'Last-Modified'].map((name) => [name, headers.get(name)]));
 
 const never = async (): Promise<never> => {
   throw new Error('an empty file has no parts');
 };
 
-async function refused(response: Response, file: string): Promise<FormatError> {
+/** @param changed the whole file came where a part was asked for, though parts came before */
+async function refused(response: Response, file: string, changed = false): Promise<Error> {
   await drop(response);
-  return new FormatError({ file, field: 'HTTP status' }, '206, a part of the file', `${response.status} ${response.statusText}`.trim());
+  const { status } = response;
+  const got = `${status} ${response.statusText}`.trim();
+  if (changed) return new FormatError({ file, field: 'HTTP status' }, '206, a part of the file as it was opened', got);
+  return new ReadError(file, `HTTP status ${got}`, { status, missing: status === 404 || status === 410 });
 }
 
 /** Nothing more is downloaded. */
@@ -106,7 +112,7 @@ async function readExactly(response: Response, { file, begin, end, size, signal 
       `bytes ${range.begin}-${range.end - 1}/${range.size ?? '*'}`,
     );
   }
-  const bytes = new Uint8Array(end - begin);
+  const bytes = memoryFor(end - begin, file);
   const at = { file, field: `bytes ${begin} to ${end}` };
   const got = await pump(response, { at, signal, atMost: bytes.length, take: (chunk, place) => bytes.set(chunk, place) });
   if (got > bytes.length) throw new FormatError(at, `${bytes.length} bytes`, 'more');
@@ -134,7 +140,7 @@ async function readWhole(response: Response, { file, atMost, signal }: Whole): P
   const chunks: Uint8Array[] = [];
   const got = await pump(response, { at: { file, field: 'body' }, signal, atMost, take: (chunk) => chunks.push(chunk) });
   if (got > atMost) throw tooLong();
-  const bytes = new Uint8Array(got);
+  const bytes = memoryFor(got, file);
   let place = 0;
   for (const chunk of chunks) {
     bytes.set(chunk, place);
@@ -166,7 +172,7 @@ async function pump(response: Response, { at, signal, atMost, take }: Pump): Pro
     }
   } catch (error) {
     signal?.throwIfAborted();
-    throw asFormatError(error, at, `a body that does not break off after ${got} bytes`);
+    throw asReadError(error, at.file, `the answer breaks off after ${got} bytes`);
   }
   return got;
 }

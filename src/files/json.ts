@@ -1,61 +1,88 @@
-// JSON of strangers. JSON.parse would keep the last of two members with one name and sort names that look like numbers: here duplicates are
-// errors, objects are Maps in the order of the file (so that `__proto__` is a name like others), and nesting is bounded.
+// JSON of strangers, read from its bytes: objects become Maps in the order of the file, so that `__proto__` is a name like others; a name twice
+// is an error; levels and values are counted. What may be long is walked member by member, and never becomes a tree.
 import { type FileLocation, FormatError } from '../errors.js';
+import type { Steps } from './pace.js';
 import { clip } from './show.js';
 
 export type Json = string | number | boolean | null | readonly Json[] | ReadonlyMap<string, Json>;
 
 export interface JsonPlace {
   readonly at: FileLocation & { readonly file: string };
-  /** The tensor that a member belongs to, by the names on the way to it, for messages. */
-  readonly tensorOf?: (path: readonly string[]) => string | undefined;
+  /** As Python's json reads it: also NaN, Infinity and -Infinity, and of two members of a name the last. */
+  readonly python?: boolean;
 }
 
 const DEEPEST = 32;
-const QUOTE = 0x22;
-const BACKSLASH = 0x5c;
-const NUMBER = /-?(?:0|[1-9][0-9]*)(?:\.[0-9]+)?(?:[eE][+-]?[0-9]+)?/y;
-const WORDS: ReadonlyMap<string, boolean | null> = new Map([
-  ['true', true],
-  ['false', false],
-  ['null', null],
-]);
+const MOST_FIELDS = 64;
+const [QUOTE, BACKSLASH, COMMA, COLON, OPEN, CLOSE, LIST, END] = [0x22, 0x5c, 0x2c, 0x3a, 0x7b, 0x7d, 0x5b, 0x5d];
+const NUMBER = /^-?(?:0|[1-9][0-9]*)(?:\.[0-9]+)?(?:[eE][+-]?[0-9]+)?$/;
+const WORDS: readonly (readonly [word: string, meaning: number | boolean | null, python: boolean])[] = [
+  ['true', true, false],
+  ['false', false, false],
+  ['null', null, false],
+  ['NaN', Number.NaN, true],
+  ['Infinity', Number.POSITIVE_INFINITY, true],
+  ['-Infinity', Number.NEGATIVE_INFINITY, true],
+];
 
-/** Bytes of UTF-8 → a value. @throws FormatError, also for what JSON.parse takes: duplicate names, a byte order mark, deep nesting */
-export function parseJson(bytes: Uint8Array, { at, tensorOf }: JsonPlace): Json {
-  let source: string;
-  try {
-    source = new TextDecoder('utf-8', { fatal: true, ignoreBOM: true }).decode(bytes);
-  } catch {
-    throw new FormatError(at, 'UTF-8', 'other bytes');
-  }
-  const path: string[] = [];
+const isDigit = (code: number | undefined): boolean => code !== undefined && code >= 0x30 && code <= 0x39;
+/** A character of numbers and words. */
+const isPart = (code: number | undefined): boolean =>
+  isDigit(code) ||
+  (code !== undefined && ((code | 0x20) >= 0x61 ? (code | 0x20) <= 0x7a : code === 0x2b || code === 0x2d || code === 0x2e));
+
+export type JsonReader = ReturnType<typeof openJson>;
+
+/** A reader of one value that these bytes are. Each of its functions takes what comes next. @throws FormatError if the bytes are no JSON */
+export function openJson(bytes: Uint8Array, { at, python = false }: JsonPlace) {
+  const strict = new TextDecoder('utf-8', { fatal: true, ignoreBOM: true });
+  const loose = new TextDecoder();
   let i = 0;
+  /** Containers around what comes next. */
+  let depth = 0;
 
-  const wrong = (expected: string): FormatError =>
-    new FormatError(at, `JSON, ${expected} at character ${i}`, i < source.length ? JSON.stringify(source.slice(i, i + 12)) : 'its end');
-  const space = (): number => {
+  const wrong = (expected: string): FormatError => {
+    const got = i < bytes.length ? JSON.stringify(loose.decode(bytes.subarray(i, i + 12))) : 'its end';
+    return new FormatError(at, `JSON, ${expected} at byte ${i}`, got);
+  };
+  const space = (): number | undefined => {
     for (;;) {
-      const code = source.charCodeAt(i);
+      const code = bytes[i];
       if (code !== 0x20 && code !== 0x0a && code !== 0x0d && code !== 0x09) return code;
       i++;
+    }
+  };
+  const take = (code: number, expected: string): void => {
+    if (space() !== code) throw wrong(expected);
+    i++;
+  };
+  const decoded = (begin: number, end: number): string => {
+    try {
+      return strict.decode(bytes.subarray(begin, end));
+    } catch {
+      throw new FormatError(at, 'UTF-8', 'other bytes');
     }
   };
   const string = (): string => {
     const begin = i++;
     let escaped = false;
+    /** All bits of its bytes: without the highest, they are ASCII. */
+    let bits = 0;
     for (; ; i++) {
-      const code = source.charCodeAt(i);
+      const code = bytes[i];
       if (code === QUOTE) break;
       if (code === BACKSLASH) {
         escaped = true;
         i++;
-      } else if (!(code >= 0x20)) throw wrong('a character of a string'); // NaN at the end, too
+      } else if (code === undefined || code < 0x20) throw wrong('a character of a string');
+      bits |= code;
     }
     i++;
-    if (!escaped) return source.slice(begin + 1, i - 1);
+    const short = bits < 0x80 && !escaped && i - begin < 256;
+    const text = short ? String.fromCharCode.apply(null, bytes.subarray(begin + 1, i - 1) as never) : decoded(begin + 1, i - 1);
+    if (!escaped) return text;
     try {
-      const read = JSON.parse(source.slice(begin, i)) as string;
+      const read = JSON.parse(`"${text}"`) as string;
       if (!/\p{Cs}/u.test(read)) return read; // \ud800 alone is no character
     } catch {
       // not escaped as it should be
@@ -63,70 +90,161 @@ export function parseJson(bytes: Uint8Array, { at, tensorOf }: JsonPlace): Json 
     i = begin;
     throw wrong('a string');
   };
-  const members = (depth: number): ReadonlyMap<string, Json> => {
-    const out = new Map<string, Json>();
-    i++;
-    if (space() === 0x7d) {
-      i++;
-      return out;
-    }
-    for (;;) {
-      if (space() !== QUOTE) throw wrong('a name in quotes');
-      const name = string();
-      path.push(name);
-      if (out.has(name)) {
-        const tensor = tensorOf?.(path);
-        throw new FormatError({ ...at, tensor: tensor && clip(tensor) }, 'each name once', `${JSON.stringify(clip(name))} twice`);
-      }
-      if (space() !== 0x3a) throw wrong('a colon');
-      i++;
-      out.set(name, value(depth));
-      path.pop();
-      const after = space();
-      if (after !== 0x2c && after !== 0x7d) throw wrong('a comma or }');
-      i++;
-      if (after === 0x7d) return out;
-    }
-  };
-  const items = (depth: number): readonly Json[] => {
-    const out: Json[] = [];
-    i++;
-    if (space() === 0x5d) {
-      i++;
-      return out;
-    }
-    for (;;) {
-      out.push(value(depth));
-      const after = space();
-      if (after !== 0x2c && after !== 0x5d) throw wrong('a comma or ]');
-      i++;
-      if (after === 0x5d) return out;
-    }
-  };
-  const value = (depth: number): Json => {
-    if (depth === DEEPEST) throw wrong(`no more than ${DEEPEST} levels`);
-    const code = space();
-    if (code === 0x7b) return members(depth + 1);
-    if (code === 0x5b) return items(depth + 1);
-    if (code === QUOTE) return string();
-    NUMBER.lastIndex = i;
-    const number = NUMBER.exec(source)?.[0];
-    if (number !== undefined) {
-      i += number.length;
-      return Number(number);
-    }
-    for (const [word, meaning] of WORDS)
-      if (source.startsWith(word, i)) {
-        i += word.length;
-        return meaning;
-      }
+  /** What comes next, other than a container. */
+  const scalar = (): string | number | boolean | null => {
+    if (bytes[i] === QUOTE) return string();
+    const begin = i;
+    // Most are whole numbers: without making text of them.
+    let number = 0;
+    for (; isDigit(bytes[i]); i++) number = 10 * number + bytes[i]! - 0x30;
+    const plain = i > begin && i - begin < 16 && (bytes[begin] !== 0x30 || i - begin === 1);
+    if (plain && !isPart(bytes[i])) return number;
+    while (isPart(bytes[i])) i++;
+    const text = loose.decode(bytes.subarray(begin, i));
+    if (NUMBER.test(text)) return Number(text);
+    const word = WORDS.find(([name, , only]) => name === text && (python || !only));
+    if (word) return word[1];
+    i = begin;
     throw wrong('a value');
   };
+  const isContainer = (code: number | undefined): boolean => code === OPEN || code === LIST;
+  const enter = (): void => {
+    if (++depth > DEEPEST) throw wrong(`no more than ${DEEPEST} levels`);
+    i++;
+  };
+  /** Whether a container has another member. */
+  const more = (close: number, first: boolean): boolean => {
+    const code = space();
+    if (code === close) {
+      i++;
+      depth--;
+      return false;
+    }
+    if (first) return true;
+    take(COMMA, close === CLOSE ? 'a comma or }' : 'a comma or ]');
+    return true;
+  };
+  const nameOf = (): string => {
+    if (space() !== QUOTE) throw wrong('a name in quotes');
+    const name = string();
+    take(COLON, 'a colon');
+    return name;
+  };
+  const twice = (name: string, tensor: string | undefined): FormatError =>
+    new FormatError({ ...at, tensor: tensor && clip(tensor) }, 'each name once', `${JSON.stringify(clip(name))} twice`);
 
-  const result = value(0);
-  space();
-  if (i < source.length) throw wrong('nothing more');
-  return result;
+  const reader = {
+    at,
+    wrong,
+    /** The first byte of what comes next is that of an object. */
+    isObject: (): boolean => space() === OPEN,
+    /** The value, of at most `most` values in it. @param tensor that it says something of, for messages */
+    value(most: number, tensor?: string): Json {
+      let left = most;
+      const any = (): Json => {
+        if (left-- === 0) throw wrong(`no more than ${most} values`);
+        const code = space();
+        if (!isContainer(code)) return scalar();
+        enter();
+        if (code === LIST) {
+          const items: Json[] = [];
+          while (more(END, items.length === 0)) items.push(any());
+          return items;
+        }
+        const members = new Map<string, Json>();
+        while (more(CLOSE, members.size === 0)) {
+          const name = nameOf();
+          if (members.has(name) && !python) throw twice(name, tensor);
+          members.set(name, any());
+        }
+        return members;
+      };
+      return any();
+    },
+    /** The members of an object of few: `each` takes the value of each at once. @param tensor as in `value` */
+    fields(each: (name: string) => void, tensor?: string): void {
+      if (space() !== OPEN) throw wrong('an object');
+      enter();
+      const seen: string[] = [];
+      while (more(CLOSE, seen.length === 0)) {
+        const name = nameOf();
+        if (seen.includes(name)) throw twice(name, tensor);
+        if (seen.push(name) > MOST_FIELDS) throw wrong(`no more than ${MOST_FIELDS} members`);
+        each(name);
+      }
+    },
+    /** The members of an object; `each` takes the value of each, at once or in steps. @param has says whether a name was there before */
+    *members(each: (name: string) => Steps<void> | undefined, has: (name: string) => boolean, tensor = false): Steps<void> {
+      if (space() !== OPEN) throw wrong('an object');
+      enter();
+      for (let first = true; more(CLOSE, first); first = false) {
+        const name = nameOf();
+        if (has(name)) throw twice(name, tensor ? name : undefined);
+        const steps = each(name);
+        if (steps) yield* steps;
+        yield;
+      }
+    },
+    /** The items of an array; `each` takes each, at once or in steps. */
+    *items(each: (index: number) => Steps<void> | undefined): Steps<void> {
+      if (space() !== LIST) throw wrong('an array');
+      enter();
+      for (let index = 0; more(END, index === 0); index++) {
+        const steps = each(index);
+        if (steps) yield* steps;
+        yield;
+      }
+    },
+    /** A value that nobody asks for, whatever its size. */
+    *skip(): Steps<void> {
+      const around: number[] = [];
+      /** The container has no member yet. */
+      let first = false;
+      do {
+        const close = around.at(-1);
+        if (close !== undefined && !more(close, first)) {
+          around.pop();
+          first = false;
+          continue;
+        }
+        if (close === CLOSE) nameOf();
+        const code = space();
+        first = isContainer(code);
+        if (first) {
+          enter();
+          around.push(code === OPEN ? CLOSE : END);
+        } else scalar();
+        yield;
+      } while (around.length > 0);
+    },
+    /** @throws FormatError if anything but space follows */
+    end(): void {
+      space();
+      if (i < bytes.length) throw wrong('nothing more');
+    },
+  };
+  return reader;
+}
+
+/** Without a byte order mark. */
+export const withoutMark = (bytes: Uint8Array): Uint8Array =>
+  bytes[0] === 0xef && bytes[1] === 0xbb && bytes[2] === 0xbf ? bytes.subarray(3) : bytes;
+
+/** Many times what configurations have. */
+const MOST_VALUES = 2 ** 18;
+
+/**
+ * A configuration, as Python's json reads it: bare NaN and Infinity are numbers, of two members of a name the last counts, a byte order mark is
+ * skipped. Objects have no prototype.
+ * @throws FormatError
+ * @example findLayers(file, { config: parseConfig(await (await fetch('config.json')).text()) });
+ */
+export function parseConfig(json: string | Uint8Array, { name = 'configuration' }: { readonly name?: string } = {}): unknown {
+  const bytes = withoutMark(typeof json === 'string' ? new TextEncoder().encode(json) : json);
+  const reader = openJson(bytes, { at: { file: name, field: 'JSON' }, python: true });
+  const value = reader.value(MOST_VALUES);
+  reader.end();
+  return plain(value);
 }
 
 /** Maps → objects without a prototype, so that no name means more than itself. */

@@ -1,11 +1,17 @@
-// A file on disk under Node, Deno or Bun. Opened for each read and closed after it: nothing has to be closed by whoever made the source.
-import { FormatError, UnsupportedError } from '../errors.js';
-import { asFormatError, guardedSource } from './guarded-source.js';
+// A file on disk under Node, Deno or Bun. Opened for each read and closed after it: nothing has to be closed by whoever made the source. A file
+// that was changed since is another file: its size and the time of its last change are looked at after each read.
+import { FormatError, ReadError, UnsupportedError } from '../errors.js';
+import { asReadError, guardedSource, memoryFor } from './guarded-source.js';
 import type { ByteSource } from './tensor-file.js';
 
+interface Stat {
+  readonly size: number;
+  readonly mtimeMs: number;
+  isFile(): boolean;
+}
 /** As much of Node's modules as is used; asked for at run time, so that bundlers see no import. */
 interface Handle {
-  stat(): Promise<{ readonly size: number; isFile(): boolean }>;
+  stat(): Promise<Stat>;
   read(into: Uint8Array, offset: number, length: number, position: number): Promise<{ readonly bytesRead: number }>;
   close(): Promise<void>;
 }
@@ -25,40 +31,44 @@ export function nodeModules(): Modules | undefined {
   return fs && path && url ? ({ fs, path, url } as Modules) : undefined;
 }
 
-/** @throws FormatError if it cannot be read, UnsupportedError where there is no file system */
+/** @throws ReadError if it cannot be read, FormatError if it was changed since, UnsupportedError where there is no file system */
 export async function nodeFile(path: string): Promise<ByteSource> {
   const modules = nodeModules();
   if (!modules) throw new UnsupportedError(path, ['a path needs Node, Deno or Bun; give a File or a URL here']);
-  const within = async <T>(field: string, work: (handle: Handle) => Promise<T>, signal?: AbortSignal): Promise<T> => {
+  const within = async <T>(work: (handle: Handle) => Promise<T>, signal?: AbortSignal): Promise<T> => {
     let handle: Handle | undefined;
     try {
       handle = await modules.fs.open(path);
       return await work(handle);
     } catch (error) {
       signal?.throwIfAborted();
-      throw asFormatError(error, { file: path, field }, 'a file that can be read');
+      throw asReadError(error, path);
     } finally {
       await handle?.close();
     }
   };
-  const size = await within('file', async (handle) => {
+  const { size, mtimeMs } = await within(async (handle) => {
     const stat = await handle.stat();
-    if (!stat.isFile()) throw new FormatError({ file: path, field: 'file' }, 'a file', 'something else, e.g. a folder');
-    return stat.size;
+    if (!stat.isFile()) throw new ReadError(path, 'it is no file, but a folder or something else');
+    return stat;
   });
-  const readPart: ByteSource['read'] = (begin, end, signal) => {
-    const fill = async (handle: Handle): Promise<Uint8Array<ArrayBuffer>> => {
-      const now = (await handle.stat()).size;
-      if (now !== size) throw new FormatError({ file: path, field: 'size' }, `${size}, as when it was opened`, String(now));
-      const bytes = new Uint8Array(end - begin);
+  const unchanged = async (handle: Handle): Promise<void> => {
+    const now = await handle.stat();
+    if (now.size !== size) throw new FormatError({ file: path, field: 'size' }, `${size}, as when it was opened`, String(now.size));
+    if (now.mtimeMs !== mtimeMs)
+      throw new FormatError({ file: path, field: 'time of change' }, 'as when it was opened', 'a later change: it is another file now');
+  };
+  const readPart: ByteSource['read'] = (begin, end, signal) =>
+    within(async (handle) => {
+      await unchanged(handle); // before memory is taken for what may be gone
+      const bytes = memoryFor(end - begin, path);
       let got = 0;
       for (let more = 1; more > 0 && got < bytes.length; got += more) {
         signal?.throwIfAborted();
         more = (await handle.read(bytes, got, Math.min(PIECE, bytes.length - got), begin + got)).bytesRead;
       }
+      await unchanged(handle);
       return bytes.subarray(0, got);
-    };
-    return within(`bytes ${begin} to ${end}`, fill, signal);
-  };
+    }, signal);
   return guardedSource(path, size, readPart);
 }

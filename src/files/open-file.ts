@@ -4,9 +4,11 @@ import { ArgumentError, FormatError } from '../errors.js';
 import { type ByteSourceOptions, type BytesFrom, byteSource } from './byte-source.js';
 import { openGguf } from './gguf.js';
 import { tensorsOfCache } from './mlc-cache.js';
+import { openOnnx } from './onnx.js';
 import type { RawTensor } from './raw-tensor.js';
+import { readIndex } from './read-index.js';
 import { openSafetensors } from './safetensors.js';
-import { readIndex, tensorsOfIndex } from './safetensors-index.js';
+import { isShard, openShards, tensorsOfIndex } from './safetensors-index.js';
 import { among, type Resolver, siblings } from './shards.js';
 import type { ByteSource, TensorFile, TensorInfo } from './tensor-file.js';
 
@@ -29,12 +31,18 @@ const MISTAKES = [
   ['\u001f\u008b', 'a gzip archive'],
 ] as const;
 
+/** ModelProto begins with its version, field 1, in all that write it; the next field is one of its own. */
+const isOnnx = ([key, version = 0, next = 0]: Uint8Array, file: string): boolean =>
+  (key === 0x08 && version >= 1 && version < 32 && [0x12, 0x1a, 0x22, 0x2a, 0x32, 0x3a, 0x42, 0x72].includes(next)) ||
+  /\.onnx$/i.test(file);
+
 const isSource = (from: BytesFrom | ByteSource): from is ByteSource => typeof from === 'object' && 'read' in from && 'size' in from;
 
 /**
- * The tensors of a model: safetensors, model.safetensors.index.json with its shards, GGUF, also split, or MLC's ndarray-cache.json or
- * tensor-cache.json with its shards. Headers are read, tensors are not.
- * @throws FormatError if it is none of these, or not what its format says; UnsupportedError if it cannot be read in parts
+ * The tensors of a model: safetensors, also in numbered files with or without model.safetensors.index.json, GGUF, also split, ONNX, or MLC's
+ * ndarray-cache.json or tensor-cache.json with its shards. Headers are read, tensors are not.
+ * @throws FormatError if it is none of these, or not what its format says; ReadError if a file cannot be read; UnsupportedError if it
+ * cannot be read in parts
  * @example
  * const file = await openModel('https://example.org/llama/model.safetensors.index.json', { signal });
  * const picked = await openModel(input.files[0], { files: input.files });
@@ -48,14 +56,16 @@ export async function openModel(from: BytesFrom | ByteSource, options: OpenOptio
   const start = Array.from(first, (byte) => String.fromCharCode(byte)).join('');
   if (start.startsWith('GGUF')) return openGguf(source, { resolve, signal });
   // A header's length has 8 bytes, of which the last 4 are 0 up to 4 GB: text and other files do not begin so.
-  if (start.slice(4, 8) === '\0\0\0\0') return openSafetensors(source, { signal });
-  if (/^\s*[{[]/.test(start)) {
+  if (start.slice(4, 8) === '\0\0\0\0' && !/\.onnx$/i.test(file))
+    return isShard(file) ? openShards(source, { resolve, signal }) : openSafetensors(source, { signal });
+  if (/^(\u00ef\u00bb\u00bf)?\s*[{[]/.test(start)) {
     const index = await readIndex(source, signal);
-    const open = index.has('weight_map') ? tensorsOfIndex : index.has('records') ? tensorsOfCache : undefined;
+    const open = index.weightMap ? tensorsOfIndex : index.shards ? tensorsOfCache : undefined;
     if (!open) throw new FormatError({ file, field: 'index' }, 'weight_map (safetensors) or records (MLC)', 'neither');
     if (!resolve) throw new FormatError({ file, field: 'shards' }, 'a way to open them: option files or resolve', 'none');
     return open(source, index, { resolve, signal });
   }
+  if (isOnnx(first, file)) return openOnnx(source, { resolve, signal });
   const mistake = MISTAKES.find(([begin]) => start.trimStart().startsWith(begin))?.[1];
   if (mistake) throw new FormatError({ file, field: 'first bytes' }, 'safetensors, GGUF or a JSON index', mistake);
   return openSafetensors(source, { signal });

@@ -1,14 +1,11 @@
-// A model in several safetensors files: model.safetensors.index.json, whose weight_map says which file holds which tensor.
-import { FormatError } from '../errors.js';
-import { object } from './header-checks.js';
-import { type Json, parseJson, plain, record } from './json.js';
+// A model in several safetensors files: model.safetensors.index.json, whose weight_map says which file holds which tensor; or, without an index,
+// files NAME-00001-of-00002.safetensors. What an index says and its files do not have is told in `notes`, where the model can be read all the same.
+import { FormatError, isMissing } from '../errors.js';
+import { type ModelIndex, readIndex } from './read-index.js';
 import { openSafetensors } from './safetensors.js';
-import { checkShardName, openAll, type Resolver } from './shards.js';
-import { clip } from './show.js';
+import { openAll, type Resolver } from './shards.js';
+import { clip, show } from './show.js';
 import type { ByteSource, TensorFile, TensorInfo } from './tensor-file.js';
-
-/** Bytes of an index. Those of the largest models have a few million. */
-export const LONGEST_INDEX = 100_000_000;
 
 /** How the files that an index names are opened. */
 export interface ShardOptions {
@@ -17,18 +14,13 @@ export interface ShardOptions {
   readonly signal?: AbortSignal | undefined;
 }
 
-/** An index as JSON. @throws FormatError */
-export async function readIndex(source: ByteSource, signal?: AbortSignal): Promise<ReadonlyMap<string, Json>> {
-  const { name: file, size } = source;
-  if (size > LONGEST_INDEX) throw new FormatError({ file, field: 'size' }, `at most ${LONGEST_INDEX} for an index`, String(size));
-  const at = { file, field: 'index' };
-  return object(parseJson(await source.read(0, size, signal), { at, tensorOf: ([, name]) => name }), at);
-}
-
 /**
  * The tensors that an index names, from all its files, in the index's order. Tensors that the files have beside these are left out: the index
  * says what the model is. Metadata are the index's own.
- * @throws FormatError if the index or a shard is not what its format says, a shard is not there, or lacks a tensor of the index
+ *
+ * An index of another version of the model is common beside quantized weights. Where none of its files is there, the file of its own name
+ * (model.safetensors) is the model; where its files lack tensors that it names, those that they have are. `notes` say so.
+ * @throws FormatError if the index or a shard is not what its format says; ReadError if a shard is not there
  * @example
  * const index = 'https://example.org/llama/model.safetensors.index.json';
  * const file = await openSafetensorsIndex(await byteSource(index), { resolve: siblings(index)! });
@@ -39,27 +31,99 @@ export async function openSafetensorsIndex(source: ByteSource, { resolve, signal
 
 export async function tensorsOfIndex(
   { name: file }: ByteSource,
-  index: ReadonlyMap<string, Json>,
+  { weightMap, metadata }: ModelIndex,
   { resolve, signal }: ShardOptions,
 ): Promise<TensorFile> {
-  const map = object(index.get('weight_map'), { file, field: 'weight_map' });
-  const shardOf = new Map(
-    [...map].map(([tensor, shard]) => [tensor, checkShardName(shard, { file, tensor: clip(tensor), field: 'weight_map' })]),
-  );
-  const names = [...new Set(shardOf.values())];
-  const opened = await openAll(names, async (name) => openSafetensors(await resolve(name), { signal }), { file, field: 'weight_map' });
-  const shards = new Map(names.map((name, i) => [name, opened[i]!]));
-  const tensors = new Map<string, TensorInfo>();
-  for (const [name, shard] of shardOf) {
-    const info = shards.get(shard)!.tensors.get(name);
-    if (!info) throw new FormatError({ file, tensor: clip(name), field: 'weight_map' }, `a tensor of ${shard}`, 'none of this name there');
-    tensors.set(name, info);
-  }
-  const metadata = index.get('metadata');
-  return {
-    kind: 'safetensors',
-    name: file,
-    metadata: metadata === undefined ? record([]) : (plain(object(metadata, { file, field: 'metadata' })) as Record<string, unknown>),
-    tensors,
+  if (!weightMap) throw new FormatError({ file, field: 'weight_map' }, 'an object', 'nothing');
+  const names = [...new Set(weightMap.values())];
+  const open = async (name: string): Promise<TensorFile | { readonly error: unknown }> => {
+    try {
+      return await openSafetensors(await resolve(name), { signal });
+    } catch (error) {
+      if (isMissing(error)) return { error };
+      throw error;
+    }
   };
+  const opened = await openAll(names, open, { file, field: 'weight_map' });
+  const there = opened.filter((one): one is TensorFile => 'tensors' in one);
+  if (there.length < opened.length) {
+    const { error } = opened.find((one) => 'error' in one) as { readonly error: unknown };
+    if (there.length > 0) throw error;
+    return fileBeside(file, { resolve, signal }, error);
+  }
+  const shards = new Map(names.map((name, i) => [name, there[i]!]));
+  const tensors = new Map<string, TensorInfo>();
+  const lacking: string[] = [];
+  for (const [name, shard] of weightMap) {
+    const info = shards.get(shard)!.tensors.get(name);
+    if (info) tensors.set(name, info);
+    else lacking.push(name);
+  }
+  const base = { kind: 'safetensors', name: file, metadata } as const;
+  if (lacking.length === 0) return { ...base, tensors };
+  const first = `${show(lacking[0])}${lacking.length > 1 ? ` and ${lacking.length - 1} more` : ''}`;
+  const said = `${file} names ${first}, which ${lacking.length > 1 ? 'are' : 'is'} not in its files`;
+  if (there.every((one) => [...one.tensors.keys()].every((name) => tensors.has(name)))) return { ...base, tensors, notes: [said] };
+  return {
+    ...base,
+    tensors: together(there),
+    notes: [`${said}: it is of another version of the model; the tensors of its files are read`],
+  };
+}
+
+/** model.safetensors beside model.safetensors.index.json. @throws `why` if there is none */
+async function fileBeside(index: string, { resolve, signal }: ShardOptions, why: unknown): Promise<TensorFile> {
+  const name = /([^/\\]+)\.index\.json$/.exec(index)?.[1];
+  if (name === undefined) throw why;
+  let source: ByteSource;
+  try {
+    source = await resolve(name);
+  } catch (error) {
+    throw isMissing(error) ? why : error;
+  }
+  const note = `none of the files that ${index} names is there: it is of another version of the model; ${name} is read`;
+  return { ...(await openSafetensors(source, { signal })), notes: [note] };
+}
+
+/** All tensors of some files. @throws FormatError if two have one of the same name */
+function together(files: readonly TensorFile[]): Map<string, TensorInfo> {
+  const tensors = new Map<string, TensorInfo>();
+  for (const { name: file, tensors: own } of files)
+    for (const [name, info] of own) {
+      if (tensors.has(name))
+        throw new FormatError({ file, tensor: clip(name), field: 'name' }, 'a tensor in one of the files', 'a second one');
+      tensors.set(name, info);
+    }
+  return tensors;
+}
+
+/** NAME-00001-of-00002.safetensors. */
+const SHARD = /([^/\\]*)-(\d{5,})-of-(\d{5,})\.safetensors$/;
+
+/** Whether a name says that a file is one of several. */
+export const isShard = (name: string): boolean => Number(SHARD.exec(name)?.[3] ?? 1) > 1;
+
+/**
+ * A model in files that are numbered and have no index, opened by any of them: all tensors of all files.
+ * @throws FormatError if there is no way to the others, or a tensor is in two; ReadError if one is not there
+ */
+export async function openShards(
+  source: ByteSource,
+  { resolve, signal }: { readonly [Key in keyof ShardOptions]: ShardOptions[Key] | undefined },
+): Promise<TensorFile> {
+  const { name: file } = source;
+  const [, stem, no, of] = SHARD.exec(file)!;
+  const field = 'shards';
+  if (!resolve)
+    throw new FormatError(
+      { file, field },
+      `a way to open the other ${Number(of) - 1}: option files or resolve; openSafetensors opens one`,
+      'none',
+    );
+  const numbers = Array.from({ length: Math.min(Number(of), 2 ** 20) }, (_, i) => i + 1);
+  const name = (number: number): string => `${stem}-${String(number).padStart(no!.length, '0')}-of-${of}.safetensors`;
+  const open = async (number: number): Promise<TensorFile> =>
+    openSafetensors(number === Number(no) ? source : await resolve(name(number)), { signal });
+  const files = await openAll(numbers, open, { file, field });
+  return { ...files[0]!, name: file, tensors: together(files) };
 }

@@ -5,22 +5,33 @@
 import { FormatError } from '../errors.js';
 import { showShape } from '../problem/view.js';
 import { type Block, byPlace, bytesFor, list, object, shapeFrom, text, whole } from './header-checks.js';
-import { type Json, parseJson, record } from './json.js';
+import { type Json, type JsonReader, openJson, record } from './json.js';
+import { paced, type Steps } from './pace.js';
 import { ELEMENT_BYTES } from './raw-tensor.js';
 import { clip, show } from './show.js';
 import type { ByteSource, TensorFile, TensorInfo } from './tensor-file.js';
 
 const LONGEST_HEADER = 100_000_000;
+/** More than all tensors of the largest models; one takes some 300 bytes here, and may take 55 in the header. */
+export const MOST_TENSORS = 300_000;
+/** Of __metadata__: torchao has one for each tensor. */
+const MOST_METADATA = 2 ** 17;
+/** Of what is said of a tensor. */
+const MOST_VALUES = 256;
 
 /** Every dtype of the format: those that can be imported, and those that are only told about. */
-const BLOCKS: ReadonlyMap<string, Block> = new Map([
-  ...Object.entries(ELEMENT_BYTES).map(([dtype, bytes]) => [dtype, { elements: 1, bytes }] as const),
-  ...['F8_E8M0', 'F8_E4M3FNUZ', 'F8_E5M2FNUZ'].map((dtype) => [dtype, { elements: 1, bytes: 1 }] as const),
-  ['C64', { elements: 1, bytes: 8 }],
-  ['F4', { elements: 2, bytes: 1 }],
-  ['F6_E2M3', { elements: 4, bytes: 3 }],
-  ['F6_E3M2', { elements: 4, bytes: 3 }],
-]);
+const BLOCKS: ReadonlyMap<string, Block & { readonly dtype: string }> = new Map(
+  (
+    [
+      ...Object.entries(ELEMENT_BYTES).map(([dtype, bytes]) => [dtype, { elements: 1, bytes }] as const),
+      ...['F8_E8M0', 'F8_E4M3FNUZ', 'F8_E5M2FNUZ'].map((dtype) => [dtype, { elements: 1, bytes: 1 }] as const),
+      ['C64', { elements: 1, bytes: 8 }],
+      ['F4', { elements: 2, bytes: 1 }],
+      ['F6_E2M3', { elements: 4, bytes: 3 }],
+      ['F6_E3M2', { elements: 4, bytes: 3 }],
+    ] as const
+  ).map(([dtype, block]) => [dtype, { dtype, ...block }]),
+);
 
 /**
  * The tensors of a safetensors file, by its header alone.
@@ -43,60 +54,104 @@ export async function openSafetensors(
   const at = { file, field: 'header' };
   const bytes = await source.read(8, data, signal);
   if (bytes[0] !== 0x7b) throw new FormatError(at, '{ as its first character', bytes.length ? `byte ${bytes[0]}` : 'no bytes');
-  const header = object(parseJson(bytes, { at, tensorOf: ([name]) => name }), at);
-
-  const tensors = new Map<string, TensorInfo>();
-  for (const [name, entry] of header) if (name !== '__metadata__') tensors.set(name, tensorFrom(entry, { name, source, data }));
-  checkFilled(tensors.values(), { file, data, size });
-  return { kind: 'safetensors', name: file, metadata: metadataFrom(header.get('__metadata__'), file), tensors };
+  return paced(headerFrom(openJson(bytes, { at }), { source, data }), signal);
 }
 
-/** "A special key __metadata__ is allowed to contain free form text-to-text map." */
-function metadataFrom(value: Json | undefined, file: string): Readonly<Record<string, unknown>> {
-  const at = (field: string) => ({ file, field });
-  if (value === undefined) return record([]);
-  const members = object(value, at('__metadata__'));
-  return record([...members].map(([name, member]) => [name, text(member, at(`__metadata__.${clip(name)}`))]));
-}
-
-interface Place {
-  readonly name: string;
+interface Where {
   readonly source: ByteSource;
   /** Where data begin. */
   readonly data: number;
 }
 
-function tensorFrom(entry: Json, { name, source, data }: Place): TensorInfo {
+/** Entry by entry: no more is kept than what becomes of each. */
+function* headerFrom(reader: JsonReader, where: Where): Steps<TensorFile> {
+  const { name: file } = where.source;
+  const tensors = new Map<string, TensorInfo>();
+  const shapes = shared();
+  let metadata: Map<string, string> | undefined;
+  const each = (name: string): Steps<void> | undefined => {
+    if (name === '__metadata__') return metadataFrom(reader, (metadata = new Map()));
+    if (tensors.size === MOST_TENSORS) throw new FormatError({ file, field: 'header' }, `at most ${MOST_TENSORS} tensors`, 'more');
+    tensors.set(name, tensorFrom(reader, { ...where, name, shapes }));
+    return undefined;
+  };
+  yield* reader.members(each, (name) => tensors.has(name) || (metadata !== undefined && name === '__metadata__'), true);
+  reader.end();
+  yield* checkFilled([...tensors.values()], where);
+  return { kind: 'safetensors', name: file, metadata: record(metadata ?? []), tensors };
+}
+
+/** "A special key __metadata__ is allowed to contain free form text-to-text map." null is none. */
+function* metadataFrom(reader: JsonReader, members: Map<string, string>): Steps<void> {
+  const { file } = reader.at;
+  const at = (field: string) => ({ file, field });
+  if (!reader.isObject()) {
+    const value = reader.value(MOST_VALUES);
+    if (value !== null) object(value, at('__metadata__'));
+    return;
+  }
+  const each = (name: string): undefined => {
+    if (members.size === MOST_METADATA) throw new FormatError(at('__metadata__'), `at most ${MOST_METADATA} members`, 'more');
+    members.set(name, text(reader.value(MOST_VALUES), at(`__metadata__.${clip(name)}`)));
+  };
+  yield* reader.members(each, (name) => members.has(name));
+}
+
+function tensorFrom(
+  reader: JsonReader,
+  { name, source, data, shapes }: Where & { readonly name: string; readonly shapes: Shapes },
+): TensorInfo {
   const at = (field: string) => ({ file: source.name, tensor: clip(name), field });
-  const members = object(entry, at('header'));
-  const dtype = text(members.get('dtype'), at('dtype'));
-  const block = BLOCKS.get(dtype);
+  if (!reader.isObject()) object(reader.value(MOST_VALUES), at('header'));
+  let [dtype, shape, offsets]: (Json | undefined)[] = [];
+  reader.fields((field) => {
+    const value = reader.value(MOST_VALUES, name);
+    if (field === 'dtype') dtype = value;
+    else if (field === 'shape') shape = value;
+    else if (field === 'data_offsets') offsets = value;
+  }, name);
+  const block = BLOCKS.get(text(dtype, at('dtype')));
   if (!block) throw new FormatError(at('dtype'), `one of ${[...BLOCKS.keys()].join(', ')}`, show(dtype));
-  const shape = shapeFrom(members.get('shape'), at('shape'));
-  const offsets = list(members.get('data_offsets'), at('data_offsets'));
-  if (offsets.length !== 2) throw new FormatError(at('data_offsets'), '[begin, end]', show(offsets));
-  const [begin, end] = offsets.map((offset, i) => whole(offset, at(`data_offsets[${i}]`))) as [number, number];
+  const sizes = shapes(shapeFrom(shape, at('shape')));
+  const places = list(offsets, at('data_offsets'));
+  if (places.length !== 2) throw new FormatError(at('data_offsets'), '[begin, end]', show(places));
+  const [begin, end] = places.map((offset, i) => whole(offset, at(`data_offsets[${i}]`))) as [number, number];
   const available = source.size - data;
-  if (begin > end || end > available) throw new FormatError(at('data_offsets'), `a part of ${available} bytes of data`, show(offsets));
-  const bytes = bytesFor(shape, block, at('shape'));
+  if (begin > end || end > available) throw new FormatError(at('data_offsets'), `a part of ${available} bytes of data`, show(places));
+  const bytes = bytesFor(sizes, block, at('shape'));
   if (end - begin !== bytes)
-    throw new FormatError(at('data_offsets'), `${bytes} bytes for ${dtype} ${showShape(shape)}`, `${end - begin}, ${show(offsets)}`);
-  return { name, dtype, shape, source, begin: data + begin, end: data + end };
+    throw new FormatError(at('data_offsets'), `${bytes} bytes for ${block.dtype} ${showShape(sizes)}`, `${end - begin}, ${show(places)}`);
+  return { name, dtype: block.dtype, shape: sizes, source, begin: data + begin, end: data + end };
+}
+
+type Shapes = (shape: readonly number[]) => readonly number[];
+
+/** One array for all tensors of a shape: models have few shapes. */
+function shared(): Shapes {
+  const known = new Map<string, readonly number[]>();
+  return (shape) => {
+    const key = shape.join();
+    const found = known.get(key);
+    if (found) return found;
+    if (known.size < MOST_METADATA) known.set(key, shape);
+    return shape;
+  };
 }
 
 /** Sorted by their place, each begins where the one before ends, and the last ends with the file. */
-function checkFilled(tensors: Iterable<TensorInfo>, { file, data, size }: { file: string; data: number; size: number }): void {
+function* checkFilled(tensors: readonly TensorInfo[], { source: { name: file, size }, data }: Where): Steps<void> {
   let end = data;
-  let before = 'the header';
-  for (const tensor of byPlace(tensors)) {
+  let before: TensorInfo | undefined;
+  const shown = (): string => (before ? show(before.name) : 'the header');
+  for (const tensor of yield* byPlace(tensors)) {
     if (tensor.begin !== end)
       throw new FormatError(
         { file, tensor: clip(tensor.name), field: 'data_offsets' },
-        `to begin at ${end - data}, where ${before} ends, without a hole or an overlap`,
+        `to begin at ${end - data}, where ${shown()} ends, without a hole or an overlap`,
         String(tensor.begin - data),
       );
     end = tensor.end;
-    before = show(tensor.name);
+    before = tensor;
   }
-  if (end !== size) throw new FormatError({ file, field: 'size' }, `${end}, where ${before} ends`, String(size));
+  if (end !== size) throw new FormatError({ file, field: 'size' }, `${end}, where ${shown()} ends`, String(size));
 }

@@ -1,5 +1,5 @@
 // Models in several files: how the others are found from one of them. A name in an index is a stranger's: it may only point into the same folder.
-import { type FileLocation, FormatError } from '../errors.js';
+import { type FileLocation, FormatError, ReadError } from '../errors.js';
 import { type ByteSourceOptions, type BytesFrom, byteSource, locate } from './byte-source.js';
 import { nodeModules } from './node-file.js';
 import { show } from './show.js';
@@ -40,21 +40,21 @@ export function among(files: Iterable<File> | ReadonlyMap<string, Blob>, options
     }
   return (name) => {
     const file = byName.get(name);
-    if (!file) throw new FormatError({ file: name, field: 'file' }, `one of the ${byName.size} given`, 'none of this name');
+    if (!file) throw new ReadError(name, `it is not one of the ${byName.size} files given`, { missing: true });
     return byteSource(file, { ...options, name });
   };
 }
 
-/** @throws FormatError for a name that is no plain path into the folder */
+/** A name, without `./` before it. @throws FormatError if it is no plain path into the folder */
 export function checkShardName(
   value: unknown,
   at: { readonly file: string; readonly tensor?: string | undefined; readonly field: string },
 ): string {
   const plain = (part: string): boolean =>
     part !== '' && !/^[. ]+$/.test(part) && !/[\\:*?"<>|\p{Cc}\p{Cs}]/u.test(part) && part.length <= 255;
-  const fits = typeof value === 'string' && value.length <= 1024 && value.split('/').every(plain);
-  if (!fits) throw new FormatError(at, 'the name of a file in the same folder', show(value));
-  return value;
+  const name = typeof value === 'string' ? value.replace(/^(\.\/)+/, '') : '';
+  if (name.length > 1024 || !name.split('/').every(plain)) throw new FormatError(at, 'the name of a file in the same folder', show(value));
+  return name;
 }
 
 /** At most so many files are opened at a time: as many as browsers connect to a host. */

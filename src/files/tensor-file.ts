@@ -22,12 +22,27 @@ export interface TensorInfo {
   readonly end: number;
 }
 
+/** A node of an ONNX graph. */
+export interface GraphNode {
+  readonly name: string;
+  readonly op: string;
+  /** Names of what other nodes make, of the graph's inputs, and of constants; empty for none. */
+  readonly inputs: readonly string[];
+  readonly outputs: readonly string[];
+  /** Attributes that are whole numbers. */
+  readonly ints: ReadonlyMap<string, number>;
+}
+
 /** An open file of weights, or several that make one model: its tensors by name. Their bytes are read later. */
 export interface TensorFile {
-  readonly kind: 'safetensors' | 'gguf' | 'mlc';
+  readonly kind: 'safetensors' | 'gguf' | 'mlc' | 'onnx';
   readonly name: string;
   /** GGUF's key-values, safetensors' __metadata__, or MLC's. */
   readonly metadata: Readonly<Record<string, unknown>>;
   /** In the order of the file; of shards, in the order of the index. */
   readonly tensors: ReadonlyMap<string, TensorInfo>;
+  /** Of ONNX. */
+  readonly nodes?: readonly GraphNode[] | undefined;
+  /** What was not as it should be, and did not keep the model from being read. */
+  readonly notes?: readonly string[] | undefined;
 }

@@ -36,8 +36,12 @@ export function sortByGroup(
   return permutation;
 }
 
+/** The matrix with its columns in the order of the permutation, which it then has; as it is without one. */
+export const inOrder = (matrix: QuantizedMatrix, permutation: Uint32Array | undefined): QuantizedMatrix =>
+  permutation ? { ...matrix, codes: gatherColumns(matrix.codes, { ...matrix, permutation }), permutation } : matrix;
+
 /** Codes whose column c is what column permutation[c] was. */
-export function gatherColumns(
+function gatherColumns(
   codes: Uint32Array,
   { n, k, bits, permutation }: Pick<QuantizedMatrix, 'n' | 'k' | 'bits'> & { readonly permutation: Uint32Array },
 ): Uint32Array<ArrayBuffer> {

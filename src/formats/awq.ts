@@ -4,10 +4,11 @@
 import { asFloats, asWords, floatDtypeOf, type RawTensor, requireShape } from '../files/raw-tensor.js';
 import type { TensorInfo } from '../files/tensor-file.js';
 import { type QuantizedMatrix, wordsInRow } from '../problem/matrix.js';
-import { transposeBlock } from './code-words.js';
+import { transpose, transposeBlock } from './code-words.js';
+import { type Found, type LayerContext, type WeightFormat, wrong } from './layer-format.js';
 import type { LayerSource } from './layer-source.js';
+import { saidGroupSize } from './quantization-config.js';
 import { groupSizeOf, requireMatrix, type Shaped } from './sizes.js';
-import { transpose } from './words.js';
 
 /** By the format's own names. G = ceil(K / groupSize). */
 export interface AwqTensors<T = RawTensor> {
@@ -105,3 +106,31 @@ export function awqLayer(
     make: (read, size) => importAwq(read as unknown as AwqTensors, { groupSize: Math.min(groupSize, size.k) }),
   };
 }
+
+/** GPTQ and AWQ share their tensors' names. What the configuration says goes first; else words along N are an eighth of the scales' N. */
+function isAwq({ qweight, scales }: Found, { config }: Pick<LayerContext, 'config'>): boolean {
+  if (config.mlc) return config.mlc.endsWith('autoawq');
+  if (config.method === 'auto-round' && config.packing) return /(^|:)(auto_)?awq$/.test(config.packing);
+  if (config.method === 'awq' || config.method === 'gptq') return config.method === 'awq';
+  return qweight!.shape[1] !== scales!.shape[1] && qweight!.shape[1]! * 8 === scales!.shape[1];
+}
+
+export const awqFormat: WeightFormat = {
+  rows: [{ format: 'AWQ (GEMM)', tensors: '`qweight`, `qzeros`, `scales`', read: "4 bits, nibbles in AWQ's order along N", exact: '=' }],
+  layers: [
+    {
+      name: 'AWQ',
+      importer: 'importAwq',
+      methods: ['awq', 'auto-round'],
+      required: ['qweight', 'qzeros', 'scales'],
+      optional: [],
+      recognise: isAwq,
+      make({ qweight, qzeros, scales }, { name, bias, config }) {
+        if (config.version !== undefined && config.version !== 'gemm')
+          throw wrong(qweight!, 'version', 'gemm (other versions pack along K)', config.version);
+        const groupSize = saidGroupSize(config, qweight!.shape[0]!, scales!.shape[0]!);
+        return awqLayer({ qweight: qweight!, qzeros: qzeros!, scales: scales!, bias }, { name, groupSize });
+      },
+    },
+  ],
+};

@@ -5,7 +5,8 @@ import { asFloats, at, elementsIn, type RawTensor, requireDtype, requireShape } 
 import type { TensorInfo } from '../files/tensor-file.js';
 import type { QuantizedMatrix } from '../problem/matrix.js';
 import { codesOfInt8 } from './code-words.js';
-import { asWholeNumbers, bytesOf, headersOf, type LayerName, present } from './layer-parts.js';
+import type { WeightFormat } from './layer-format.js';
+import { asWholeNumbers, bytesOf, granularityOf, headersOf, type LayerName, present } from './layer-parts.js';
 import type { LayerSource } from './layer-source.js';
 import { requireMatrix } from './sizes.js';
 
@@ -45,7 +46,8 @@ function planInt8(weight: RawTensor, scb: RawTensor): readonly [number, number] 
   requireDtype(weight, 'I8');
   requireDtype(scb, 'F32', 'F16', 'BF16');
   const [n, k] = requireMatrix(weight);
-  if (elementsIn(scb.shape) !== n) requireShape(scb, [n], 'one for each output');
+  const { groups } = granularityOf(scb, n, { flat: true });
+  if (groups !== 1 || elementsIn(scb.shape) !== n) requireShape(scb, [n], 'one for each output');
   return [n, k];
 }
 
@@ -61,9 +63,24 @@ export function bitsAndBytesInt8Layer(tensors: BitsAndBytesInt8<TensorInfo>, { n
     k,
     bits: 8,
     groupSize: k,
-    tensors: present({ ...tensors }),
+    tensors: present({ ...tensors, SCB: { ...tensors.SCB, shape: [n] } }),
     cut: { axis: 'n', unit: 4, perRow: { weight: 1, SCB: 1, ...(weight_format && { weight_format: 0 }) } },
     bias,
     make: (part) => importBitsAndBytesInt8(part as unknown as BitsAndBytesInt8<RawTensor>),
   };
 }
+
+export const bitsAndBytesFormat: WeightFormat = {
+  rows: [{ format: 'bitsandbytes int8', tensors: '`weight`, `SCB`, `weight_format`', read: 'int8, a scale for each output', exact: '1' }],
+  layers: [
+    {
+      name: 'bitsandbytes int8',
+      importer: 'importBitsAndBytesInt8',
+      methods: ['bitsandbytes'],
+      required: ['weight', 'SCB'],
+      optional: ['weight_format'],
+      make: ({ weight, SCB, weight_format }, { name, bias }) =>
+        bitsAndBytesInt8Layer({ weight: weight!, SCB: SCB!, weight_format }, { name, bias }),
+    },
+  ],
+};

@@ -7,9 +7,10 @@ import type { QuantizedMatrix } from '../problem/matrix.js';
 import { showShape } from '../problem/view.js';
 import { padRows, splitNibbles, swapNibbles } from './code-words.js';
 import { type FlatGroups, flatGroups, gcd } from './flat-groups.js';
-import { bytesOf, headersOf, type LayerName, present } from './layer-parts.js';
+import { attribute, type Found, type FoundNode, type LayerFormat, type WeightFormat } from './layer-format.js';
+import { bytesOf, headerOf, headersOf, type LayerName, present, requireList } from './layer-parts.js';
 import type { LayerSource } from './layer-source.js';
-import type { QuantState } from './quant-state.js';
+import { parseQuantState, type QuantState } from './quant-state.js';
 
 /** Linear4bit. Names after the weight's own, X.weight.absmax and so on. */
 export interface BitsAndBytes4<T> {
@@ -39,14 +40,16 @@ export const BNB4_CODES: Readonly<Record<'nf4' | 'fp4', readonly number[]>> = {
 function plan4({ weight, absmax, quant_map, nested_absmax, nested_quant_map }: BitsAndBytes4<RawTensor>, state: QuantState): FlatGroups {
   const [n, k] = state.shape;
   const bytes = Math.ceil((n * k) / 2);
-  if (elementsIn(weight.shape) * (ELEMENT_BYTES[weight.dtype] ?? 0) !== bytes)
+  // (1, bytes) is a matrix that bitsandbytes turns around.
+  const turned = weight.shape.length === 2 && weight.shape[0] === 1 && weight.shape[1] !== 1;
+  if (turned || elementsIn(weight.shape) * (ELEMENT_BYTES[weight.dtype] ?? 0) !== bytes)
     throw new FormatError(
       at(weight, 'shape'),
       `${bytes} bytes for ${showShape([n, k])} of 4 bits`,
       `${weight.dtype} ${showShape(weight.shape)}`,
     );
   const blocks = Math.ceil((n * k) / state.blocksize);
-  if (elementsIn(absmax.shape) !== blocks) throw new FormatError(at(absmax, 'shape'), showShape([blocks]), showShape(absmax.shape));
+  requireList(absmax, blocks, 'one for each block');
   requireShape(quant_map, [16]);
   const nested = absmax.dtype === 'U8';
   if (nested !== (nested_absmax !== undefined) || nested !== (nested_quant_map !== undefined))
@@ -61,8 +64,7 @@ function plan4({ weight, absmax, quant_map, nested_absmax, nested_quant_map }: B
       throw new FormatError(at(absmax, 'quant_state'), 'nested_blocksize and nested_offset for absmax of U8', 'none');
     requireShape(nested_quant_map!, [256]);
     const count = Math.ceil(blocks / size);
-    if (elementsIn(nested_absmax!.shape) !== count)
-      throw new FormatError(at(nested_absmax!, 'shape'), showShape([count]), showShape(nested_absmax!.shape));
+    requireList(nested_absmax!, count, 'one for each block of absmax');
   } else requireDtype(absmax, 'F32', 'F16', 'BF16');
   return flatGroups(weight, { n, k, bits: 4, block: state.blocksize });
 }
@@ -176,6 +178,67 @@ export function bitsAndBytes4Layer(
         }
       : undefined,
     bias,
-    make: (part, size) => importBitsAndBytes4(part as unknown as BitsAndBytes4<RawTensor>, { ...state, shape: [size.n, size.k] }),
+    make(part, size) {
+      const flat = Object.entries(part).map(([name, tensor]) => [name, { ...tensor, shape: [elementsIn(tensor.shape)] }]);
+      const tensors: BitsAndBytes4<RawTensor> = shaped ? Object.fromEntries(flat) : (part as unknown as BitsAndBytes4<RawTensor>);
+      return importBitsAndBytes4(tensors, { ...state, shape: [size.n, size.k] });
+    },
   };
 }
+
+/** The layer that a node of a graph is, read whole. @throws FormatError */
+function nodeLayer(tensors: Found, found: FoundNode): LayerSource {
+  const [N, K, block_size, quant_type] = ['N', 'K', 'block_size', 'quant_type'].map((name) => attribute(found, name)) as [
+    number,
+    number,
+    number,
+    number,
+  ];
+  const attributes = { N, K, block_size, quant_type };
+  for (const [field, value] of Object.entries({ N, K, block_size }))
+    if (value < 1) throw new FormatError({ file: found.file, tensor: found.name, field }, 'a whole number of at least 1', String(value));
+  const { groupSize } = flatGroups(headerOf(tensors.B!), { n: N, k: K, bits: 4, block: block_size });
+  return {
+    name: found.name,
+    format: `MatMulBnb4 ${quant_type === 1 ? 'NF4' : 'FP4'}`,
+    n: N,
+    k: K,
+    bits: 4,
+    groupSize,
+    tensors,
+    cut: undefined,
+    bias: undefined,
+    make: (part) => importMatMulBnb4(part as unknown as { readonly B: RawTensor; readonly absmax: RawTensor }, attributes),
+  };
+}
+
+const named = (type: 'nf4' | 'fp4'): LayerFormat => {
+  const state = `weight.quant_state.bitsandbytes__${type}`;
+  return {
+    name: `bitsandbytes ${type.toUpperCase()}`,
+    importer: 'importBitsAndBytes4',
+    methods: ['bitsandbytes'],
+    required: ['weight', 'weight.absmax', 'weight.quant_map', state],
+    optional: ['weight.nested_absmax', 'weight.nested_quant_map'],
+    settings: [state],
+    make(tensors, { name, bias, settings }) {
+      const { [state]: _, ...parts } = tensors;
+      const own = Object.fromEntries(Object.entries(parts).map(([part, info]) => [part.replace('weight.', ''), info]));
+      return bitsAndBytes4Layer(own as unknown as BitsAndBytes4<TensorInfo>, { name, bias, state: parseQuantState(settings[state]!) });
+    },
+  };
+};
+
+export const bitsAndBytes4Format: WeightFormat = {
+  rows: [
+    {
+      format: 'bitsandbytes 4 bits',
+      tensors: '`weight`, `weight.absmax`, `weight.quant_map`, `weight.nested_absmax`, `weight.nested_quant_map`, `weight.quant_state…`',
+      read: 'NF4 and FP4, doubly quantized too',
+      exact: '= , doubly quantized 1',
+    },
+    { format: 'ONNX MatMulBnb4', tensors: '`B`, `absmax` of a node', read: 'NF4 and FP4', exact: '=' },
+  ],
+  layers: [named('nf4'), named('fp4')],
+  nodes: [{ op: 'MatMulBnb4', name: 'MatMulBnb4', importer: 'importMatMulBnb4', inputs: ['', 'B', 'absmax'], make: nodeLayer }],
+};

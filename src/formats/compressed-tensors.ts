@@ -1,14 +1,26 @@
 // compressed-tensors, as vLLM's LLM Compressor saves it: pack-quantized and int-quantized integer weights. Not float8 or float4.
 // Rules: github.com/vllm-project/compressed-tensors, compressors/quantized_compressors/pack_quantized.py and naive_quantized.py.
 import { FormatError } from '../errors.js';
-import { asFloats, asWords, at, elementsIn, floatDtypeOf, type RawTensor, requireDtype, requireShape } from '../files/raw-tensor.js';
+import { asFloats, asWords, at, floatDtypeOf, type RawTensor, requireDtype, requireShape } from '../files/raw-tensor.js';
 import type { TensorInfo } from '../files/tensor-file.js';
 import { type QuantizedMatrix, wordsInRow } from '../problem/matrix.js';
 import { showShape } from '../problem/view.js';
-import { gatherColumns, sortByGroup } from './act-order.js';
+import { inOrder, sortByGroup } from './act-order.js';
 import { clearTail, codesOfInt8, narrowInt8 } from './code-words.js';
-import { asWholeNumbers, bytesOf, forOutputs, type Granularity, granularityOf, headersOf, type LayerName, present } from './layer-parts.js';
+import { type Found, type LayerContext, type LayerFormat, type WeightFormat, wrong } from './layer-format.js';
+import {
+  asWholeNumbers,
+  bytesOf,
+  forOutputs,
+  type Granularity,
+  granularityOf,
+  headersOf,
+  type LayerName,
+  present,
+  requireAlike,
+} from './layer-parts.js';
 import type { LayerSource } from './layer-source.js';
+import { saidGroupSize } from './quantization-config.js';
 import { groupSizeOf, requireMatrix } from './sizes.js';
 
 /** Tensors of a layer, by the format's names. Exactly one of weight_packed (pack-quantized) and weight (int-quantized). */
@@ -88,7 +100,7 @@ function planOf(tensors: CompressedTensors<RawTensor>, options: CompressedTensor
   if (zero) {
     requireDtype(zero, 'I32', 'I8');
     if (zero.dtype === 'I32') requireShape(zero, [wordsInRow(n, bits), groups], `${32 / bits} of ${n} outputs to a word`);
-    else if (elementsIn(zero.shape) !== elementsIn(scale.shape)) requireShape(zero, scale.shape, 'as weight_scale');
+    else requireAlike(zero, scale, n);
   }
   return { n, k, bits, groups, groupSize, granularity };
 }
@@ -134,17 +146,17 @@ export function importCompressedTensors(tensors: CompressedTensors<RawTensor>, o
   const ordered = gIdx && !asWords(gIdx).includes(0xffffffff);
   const permutation = ordered ? sortByGroup(gIdx, { k, groupSize }) : undefined;
   const codes = codesOf(tensors, plan);
-  return {
+  const matrix: QuantizedMatrix = {
     n,
     k,
     bits,
-    codes: permutation ? gatherColumns(codes, { n, k, bits, permutation }) : codes,
+    codes,
     groupSize,
     scale: forOutputs(asFloats(scale), n, granularity),
     scaleDtype: floatDtypeOf(scale.dtype),
     ...(zero && { zeroPoint: zeroPoints(zero, plan) }),
-    ...(permutation && { permutation }),
   };
+  return inOrder(matrix, permutation);
 }
 
 /**
@@ -180,3 +192,60 @@ export function compressedTensorsLayer(
     make: (part, size) => importCompressedTensors(part as unknown as CompressedTensors<RawTensor>, { ...options, ...size, bits }),
   };
 }
+
+function make(tensors: Found, { name, bias, config, settings }: LayerContext): LayerSource {
+  const { weight_shape: _, ...own } = tensors;
+  const { weight_packed: packed, weight_scale, weight } = own;
+  if (config.transforms)
+    throw wrong(weight_scale!, 'transform_config', 'none: x would have to be transformed first', 'transforms of weights or activations');
+  const k = readShape(settings.weight_shape)?.[1];
+  const said = config.bits === 4 || config.bits === 8 ? config.bits : undefined;
+  // Layers may differ: what is said for all of them counts where this one's words agree.
+  const agrees = !packed || k === undefined || (said && wordsInRow(k, said) === packed.shape[1]);
+  const bits = agrees ? said : undefined;
+  const columns = k ?? (packed ? (packed.shape[1]! * 32) / (bits ?? 4) : weight!.shape[1]!);
+  const groupSize = saidGroupSize(config, columns, weight_scale!.shape[1] ?? 1);
+  return compressedTensorsLayer(own as unknown as CompressedTensors<TensorInfo>, { name, bias, k, bits, groupSize });
+}
+/** Of activations: they change x, if they are used, and not the weights. */
+const ACTIVATIONS = ['input_scale', 'input_zero_point', 'output_scale', 'output_zero_point'];
+const made = {
+  importer: 'importCompressedTensors',
+  methods: ['compressed-tensors'],
+  ignored: ACTIVATIONS,
+  make,
+} satisfies Partial<LayerFormat>;
+
+export const compressedTensorsFormat: WeightFormat = {
+  rows: [
+    {
+      format: 'compressed-tensors pack-quantized',
+      tensors: '`weight_packed`, `weight_scale`, `weight_zero_point`, `weight_shape`, `weight_g_idx`',
+      read: '4 and 8 bits',
+      exact: '=',
+    },
+    {
+      format: 'compressed-tensors int-quantized',
+      tensors: '`weight`, `weight_scale`, `weight_zero_point`, `weight_g_idx`',
+      read: 'int8, int4 values in bytes',
+      exact: '=',
+    },
+  ],
+  layers: [
+    {
+      ...made,
+      name: 'compressed-tensors pack-quantized',
+      required: ['weight_packed', 'weight_scale'],
+      optional: ['weight_shape', 'weight_zero_point', 'weight_g_idx'],
+      settings: ['weight_shape'],
+      recognise: ({ weight_packed: packed }) => packed!.dtype === 'I32' || packed!.dtype === 'U32',
+    },
+    {
+      ...made,
+      name: 'compressed-tensors int-quantized',
+      required: ['weight', 'weight_scale'],
+      optional: ['weight_zero_point', 'weight_g_idx'],
+      recognise: ({ weight }) => weight!.dtype === 'I8',
+    },
+  ],
+};

@@ -1,47 +1,29 @@
 // Which tensors of a file are layers, by their names, dtypes and shapes. What each format looks like is in layer-formats.ts; nothing is
 // read here but settings that a format keeps in small tensors.
 import { FormatError } from '../errors.js';
-import type { RawTensor } from '../files/raw-tensor.js';
+import { breather } from '../files/pace.js';
 import type { TensorFile, TensorInfo } from '../files/tensor-file.js';
 import { showShape } from '../problem/view.js';
-import { LAYER_FORMATS, type LayerFormat } from './layer-formats.js';
-import type { LayerContext } from './layer-makers.js';
+import { findNodes } from './find-nodes.js';
+import type { FoundLayers, NotYet } from './found-layers.js';
+import { type Found, type LayerContext, type LayerFormat, type LayerHints, wrong } from './layer-format.js';
+import { LAYER_FORMATS } from './layer-formats.js';
 import type { LayerSource } from './layer-source.js';
+import { LAYOUTS, unknownWeights, whyNotRead } from './layouts.js';
 import { quantizationOf } from './quantization-config.js';
-import type { TorchNpuOptions } from './torch-npu.js';
-import type { TorchaoInt4Options } from './torchao.js';
+import { readSettings, type Settings } from './read-settings.js';
 
 /** What the file does not say of its layers. */
-export interface FindLayersOptions {
+export interface FindLayersOptions extends LayerHints {
   /** Parsed config.json of the model, or its quantization_config; quantize_config.json; mlc-chat-config.json. */
   readonly config?: unknown;
-  /** For torch_npu's layers: what their state dicts do not say. */
-  readonly torchNpu?: TorchNpuOptions | undefined;
-  /** For torchao's plain int4, where the file's metadata does not say that it is Int4Tensor. */
-  readonly torchao?: TorchaoInt4Options | undefined;
   readonly signal?: AbortSignal | undefined;
 }
 
-/** The layers of a file, and what its other tensors are. */
-export interface FoundLayers {
-  /** In the order of the file. */
-  readonly layers: readonly LayerSource[];
-  /** Tensors of no layer: norms, biases of other layers, and those of layers that were refused. */
-  readonly rest: readonly TensorInfo[];
-  /** Those of the rest that are float matrices: linear layers or embeddings that are not quantized. */
-  readonly floats: readonly TensorInfo[];
-  /** Layers that have a format's tensors, and are not what it says. */
-  readonly refused: readonly { readonly name: string; readonly format: string; readonly error: FormatError }[];
-  /** Of each tensor of the file, what it is, in a few words. */
-  readonly roles: ReadonlyMap<string, string>;
-}
-
-/** No settings are larger than this: what is, is not read. */
-const MOST_BYTES = 65536;
 const FLOATS = ['F16', 'BF16', 'F32'];
 
-interface Claim {
-  readonly format: LayerFormat;
+interface Claim<T> {
+  readonly format: T;
   readonly name: string;
   readonly tensors: Readonly<Record<string, TensorInfo>>;
   readonly bias: TensorInfo | undefined;
@@ -50,22 +32,29 @@ interface Claim {
 }
 
 /** What is the same for all layers of a file. */
-type FileContext = Omit<LayerContext, 'name' | 'bias'>;
+type FileContext = Omit<LayerContext, 'name' | 'bias' | 'settings'>;
 
 const join = (name: string, part: string): string => (name === '' ? part : `${name}.${part}`);
 
+/** What can be claimed by names. */
+type Named = Pick<LayerFormat, 'name' | 'required' | 'optional' | 'ignored' | 'anyName'> & {
+  recognise?(tensors: Found, context: Omit<LayerContext, 'settings'>): boolean;
+};
+
 /** The layer whose first tensor this is. */
-function claim(
+function claim<T extends Named>(
   first: string,
+  formats: readonly T[],
   { file, taken, context }: { file: TensorFile; taken: ReadonlySet<TensorInfo>; context: FileContext },
-): Claim | undefined {
-  for (const format of LAYER_FORMATS) {
+): Claim<T> | undefined {
+  for (const format of formats) {
     const part = format.required[0]!;
-    if (first !== part && !first.endsWith(`.${part}`)) continue;
-    const name = first.slice(0, -part.length - 1);
+    const named = first === part || first.endsWith(`.${part}`);
+    if (!named && !format.anyName) continue;
+    const name = named ? first.slice(0, -part.length - 1) : first;
     const find = (parts: readonly string[]) =>
       parts.flatMap((own) => {
-        const info = file.tensors.get(join(name, own));
+        const info = file.tensors.get(own === part ? first : join(name, own));
         return info && !taken.has(info) ? [[own, info] as const] : [];
       });
     const required = find(format.required);
@@ -79,17 +68,64 @@ function claim(
   return undefined;
 }
 
-async function readSettings(info: TensorInfo, signal: AbortSignal | undefined): Promise<RawTensor> {
-  const { name, dtype, shape, source, begin, end } = info;
-  if (end - begin > MOST_BYTES)
-    throw new FormatError({ file: source.name, tensor: name, field: 'size' }, `at most ${MOST_BYTES} bytes of settings`, `${end - begin}`);
-  return { name, file: source.name, dtype, shape, bytes: await source.read(begin, end, signal) };
+/** All layers of some formats. @throws what the signal of `breathe` was aborted with */
+async function claimAll<T extends Named>(
+  formats: readonly T[],
+  {
+    file,
+    taken,
+    context,
+    breathe,
+  }: { file: TensorFile; taken: Set<TensorInfo>; context: FileContext; breathe: ReturnType<typeof breather> },
+): Promise<Claim<T>[]> {
+  const claims: Claim<T>[] = [];
+  for (const [first, info] of file.tensors) {
+    await breathe();
+    const found = taken.has(info) ? undefined : claim(first, formats, { file, taken, context });
+    if (!found) continue;
+    claims.push(found);
+    for (const part of found.parts.keys()) taken.add(part);
+  }
+  return claims;
 }
 
+/** Tensors NAME.* beside a layer NAME that no part of it is: they may change it. */
+function strangersOf(claims: readonly Claim<LayerFormat>[], file: TensorFile, taken: ReadonlySet<TensorInfo>): Map<string, TensorInfo[]> {
+  const names = new Set(claims.map(({ name }) => name));
+  const strangers = new Map<string, TensorInfo[]>();
+  const add = (name: string, info: TensorInfo): void => {
+    const own = strangers.get(name);
+    if (own) own.push(info);
+    else strangers.set(name, [info]);
+  };
+  for (const [tensor, info] of file.tensors) {
+    if (taken.has(info)) continue;
+    if (names.has('') && !tensor.includes('.')) add('', info);
+    for (let dot = tensor.indexOf('.'); dot >= 0; dot = tensor.indexOf('.', dot + 1))
+      if (names.has(tensor.slice(0, dot))) add(tensor.slice(0, dot), info);
+  }
+  return strangers;
+}
+
+/** The tensors that are read before the layer is made. */
+const settingsOf = ({ format, tensors }: Claim<LayerFormat>): TensorInfo[] =>
+  (format.settings ?? []).flatMap((part) => tensors[part] ?? []);
+
 /** The layer, or why it is none. */
-async function make({ format, name, tensors, bias }: Claim, context: FileContext): Promise<LayerSource | FormatError> {
+function make(claim: Claim<LayerFormat>, context: FileContext, { read, strangers }: { read: Settings; strangers: readonly TensorInfo[] }) {
+  const { format, name, tensors, bias } = claim;
+  const { methods } = format;
+  const { method } = context.config;
   try {
-    const layer = await format.make(tensors, { ...context, name, bias });
+    const [stranger] = strangers;
+    if (stranger)
+      throw wrong(stranger, `beside ${name || 'the layer'}`, `no other tensor of ${format.name}: it may change the weights`, 'this one');
+    if (method !== undefined && !methods.includes(method))
+      throw wrong(tensors[format.required[0]!]!, 'quant_method', methods.join(' or ') || `none for ${format.name}`, method);
+    const settings = Object.fromEntries(
+      Object.entries(tensors).flatMap(([part, info]) => (format.settings?.includes(part) ? [[part, read(info)]] : [])),
+    );
+    const layer = format.make(tensors, { ...context, name, bias, settings });
     if (bias && bias.shape[0] !== layer.n)
       throw new FormatError({ file: bias.source.name, tensor: bias.name, field: 'shape' }, showShape([layer.n]), showShape(bias.shape));
     return layer;
@@ -106,30 +142,27 @@ const isFloatMatrix = ({ dtype, shape }: TensorInfo): boolean => FLOATS.includes
  * and made by `layer.make`; nothing of it is read here, but settings of a few bytes (bitsandbytes, HQQ, compressed-tensors).
  *
  * Where a file can be read in two ways the configuration decides: GPTQ and AWQ have tensors of the same names, and group sizes that do not
- * divide K are said nowhere else. Without it shapes decide, and what they leave open is refused.
- * @throws FormatError if the file cannot be read; layers that are not what their format says are in `refused`
- * @throws what `signal` was aborted with
+ * divide K are said nowhere else. Without it shapes decide, and what they leave open is refused; so is a layer beside which lie tensors that no
+ * part of it is, and one of a configuration with another quant_method.
+ * @throws what the file's source throws where settings cannot be read; what `signal` was aborted with. Layers that are not what their format
+ * says are in `refused`
  * @example
  * const { layers, refused } = await findLayers(file, { config: JSON.parse(configJson) });
  * for (const { name, format, n, k } of layers) console.log(name, format, n, k);
  */
 export async function findLayers(file: TensorFile, { config, torchNpu, torchao, signal }: FindLayersOptions = {}): Promise<FoundLayers> {
-  const context = {
-    config: quantizationOf(config),
-    metadata: file.metadata,
-    torchNpu,
-    torchao,
-    read: (info: TensorInfo) => readSettings(info, signal),
-  };
+  if (file.nodes) return findNodes(file);
+  const context = { config: quantizationOf(config), metadata: file.metadata, torchNpu, torchao };
   const taken = new Set<TensorInfo>();
-  const claims: Claim[] = [];
-  for (const [first, info] of file.tensors) {
-    const found = taken.has(info) ? undefined : claim(first, { file, taken, context });
-    if (!found) continue;
-    claims.push(found);
-    for (const part of found.parts.keys()) taken.add(part);
+  const breathe = breather(signal);
+  const claims = await claimAll(LAYER_FORMATS, { file, taken, context, breathe });
+  const strangers = strangersOf(claims, file, taken);
+  const read = await readSettings(claims.flatMap(settingsOf), signal);
+  const made: (readonly [Claim<LayerFormat>, LayerSource | FormatError])[] = [];
+  for (const one of claims) {
+    await breathe();
+    made.push([one, make(one, context, { read, strangers: strangers.get(one.name) ?? [] })]);
   }
-  const made = await Promise.all(claims.map(async (one) => [one, await make(one, context)] as const));
   const layers = made.flatMap(([, layer]) => (layer instanceof FormatError ? [] : [layer]));
   const refused = made.flatMap(([{ name, format }, error]) => (error instanceof FormatError ? [{ name, format: format.name, error }] : []));
   const role = new Map<TensorInfo, string>();
@@ -141,13 +174,30 @@ export async function findLayers(file: TensorFile, { config, torchNpu, torchao, 
       if (!isLayer) lost.add(info);
     }
   const all = [...file.tensors.values()];
+  // What changes a layer that is refused is part of the reason, and no weight of its own.
+  const aside = new Set([...taken, ...[...strangers.values()].flat()]);
+  const unread = await claimAll(LAYOUTS, { file, taken: aside, context, breathe });
+  const notYet: NotYet[] = unread.map(({ format, name, parts }) => ({
+    name,
+    format: format.name,
+    why: whyNotRead(format.name),
+    tensors: [...parts.keys()],
+  }));
+  for (const info of all) {
+    const what = aside.has(info) ? undefined : unknownWeights(info);
+    if (what) notYet.push({ name: info.name.replace(/\.weight$/, ''), format: what, why: whyNotRead(what), tensors: [info] });
+  }
+  for (const { format, tensors } of notYet)
+    for (const info of tensors) role.set(info, `${info.dtype} ${showShape(info.shape)}: ${format}, not read yet`);
+  const isPlain = (info: TensorInfo): boolean => !taken.has(info) && !role.has(info) && isFloatMatrix(info);
   const plain = (info: TensorInfo): string =>
     `${info.dtype} ${showShape(info.shape)}: ${isFloatMatrix(info) ? 'not quantized' : 'no layer'}`;
   return {
     layers,
     rest: all.filter((info) => !taken.has(info) || lost.has(info)),
-    floats: all.filter((info) => !taken.has(info) && isFloatMatrix(info)),
+    floats: all.filter(isPlain),
     refused,
+    notYet,
     roles: new Map(all.map((info) => [info.name, role.get(info) ?? plain(info)])),
   };
 }

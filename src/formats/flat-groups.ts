@@ -14,14 +14,16 @@ export function gcd(a: number, b: number): number {
 }
 
 /**
- * Blocks that end inside a row cut that row's groups where they end: the group size is the largest that divides K and the block.
+ * Blocks that end inside a row cut that row's groups where they end: the group size is the largest that divides K and the block, or the block
+ * itself where there is one row.
  * @throws FormatError if that is not a multiple of the codes in a word (nor K)
  */
 export function flatGroups(
   tensor: RawTensor,
   { n, k, bits, block }: { readonly n: number; readonly k: number; readonly bits: 4 | 8; readonly block: number },
 ): FlatGroups {
-  const groupSize = block >= n * k ? k : gcd(k, block);
+  // A single row begins where the first block does.
+  const groupSize = block >= n * k ? k : n === 1 ? block : gcd(k, block);
   const inWord = 32 / bits;
   if (groupSize !== k && groupSize % inWord !== 0) {
     const expected = `blocks that meet rows of K = ${k} at multiples of ${inWord}`;
@@ -31,7 +33,7 @@ export function flatGroups(
     groupSize,
     spread: (values) => {
       if (groupSize === block) return values;
-      const out = new Float32Array((n * k) / groupSize);
+      const out = new Float32Array(n * Math.ceil(k / groupSize));
       for (let i = 0; i < out.length; i++) out[i] = values[Math.floor((i * groupSize) / block)]!;
       return out;
     },

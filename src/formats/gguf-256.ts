@@ -115,6 +115,16 @@ export const Q4_K: BlockType = {
   },
 };
 
+/** Word w of qh and the words w of the four times 32 bytes of qs → words w of codes of 8 bits. */
+function fives(view: DataView, offset: number, codes: Uint32Array, word: number): void {
+  const high = view.getUint32(offset + 16, true);
+  for (let c = 0; c < 4; c++) {
+    const low = view.getUint32(offset + 48 + 32 * c, true);
+    codes[word + 16 * c] = (low & LOW) | (((high >>> (2 * c)) & 0x01010101) << 4);
+    codes[word + 16 * c + 8] = ((low >>> 4) & LOW) | (((high >>> (2 * c + 1)) & 0x01010101) << 4);
+  }
+}
+
 /**
  * W = d · sc · q - dmin · m, q of 5 bits: code = q, minimum = -dmin · m. Equal to the format's definition, in which one rounding is.
  * Block: d, dmin, scales[12] as in Q4_K, qh[32] (bit j of byte l: the fifth bit of code 32j + l), qs[128] as in Q4_K.
@@ -129,15 +139,7 @@ export const Q5_K: BlockType = {
   fill(view, count, { codes, scale, minimum }) {
     for (let i = 0, offset = 0; i < count; i++, offset += 176) {
       sixes(view, offset + 4, half(view, offset), -half(view, offset + 2), scale, minimum, 8 * i);
-      for (let w = 0; w < 8; w++) {
-        const high = view.getUint32(offset + 16 + 4 * w, true);
-        for (let c = 0; c < 4; c++) {
-          const low = view.getUint32(offset + 48 + 32 * c + 4 * w, true);
-          const word = 64 * i + 16 * c + w;
-          codes[word] = (low & LOW) | (((high >>> (2 * c)) & 0x01010101) << 4);
-          codes[word + 8] = ((low >>> 4) & LOW) | (((high >>> (2 * c + 1)) & 0x01010101) << 4);
-        }
-      }
+      for (let w = 0; w < 8; w++) fives(view, offset + 4 * w, codes, 64 * i + w);
     }
   },
 };

@@ -7,6 +7,7 @@ import type { QuantizedMatrix } from '../problem/matrix.js';
 import { IQ4_NL, MXFP4, Q4_0, Q4_1, Q5_0, Q5_1, Q8_0 } from './gguf-32.js';
 import { IQ4_XS, Q2_K, Q3_K, Q4_K, Q5_K, Q6_K } from './gguf-256.js';
 import { type BlockShape, type BlockType, makeMatrix } from './gguf-words.js';
+import type { WeightFormat } from './layer-format.js';
 import type { LayerSource } from './layer-source.js';
 
 /** GGUF's names of the types of blocks that are read. */
@@ -96,3 +97,25 @@ export function ggufLayer(info: TensorInfo, bias?: TensorInfo): LayerSource | un
     },
   };
 }
+
+const gguf = (types: string, read: string) => ({ format: `GGUF ${types}`, tensors: '`weight`, (N, K) of blocks', read, exact: '=' });
+
+export const ggufFormat: WeightFormat = {
+  rows: [
+    gguf('Q4_0, Q5_0, Q8_0, Q3_K, Q6_K', "4 and 8 bits; K-quants' two scales multiplied into one float32"),
+    gguf('Q4_1, Q5_1, Q2_K, Q4_K, Q5_K', 'the same, with a minimum'),
+    gguf('IQ4_NL, IQ4_XS, MXFP4', 'the same, with a codebook'),
+  ],
+  layers: [
+    {
+      name: 'GGUF',
+      importer: 'importGguf',
+      methods: ['gguf'],
+      required: ['weight'],
+      optional: [],
+      anyName: true,
+      recognise: ({ weight }) => isGgufType(weight!.dtype) && weight!.shape.length === 2 && !weight!.shape.includes(0),
+      make: ({ weight }, { bias }) => ggufLayer(weight!, bias)!,
+    },
+  ],
+};

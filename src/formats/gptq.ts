@@ -4,10 +4,12 @@ import { FormatError } from '../errors.js';
 import { asFloats, asWords, at, floatDtypeOf, type RawTensor, requireShape } from '../files/raw-tensor.js';
 import type { TensorInfo } from '../files/tensor-file.js';
 import type { QuantizedMatrix } from '../problem/matrix.js';
-import { gatherColumns, sortByGroup } from './act-order.js';
+import { inOrder, sortByGroup } from './act-order.js';
+import { transpose, valueAt, widen } from './code-words.js';
+import { type Found, type LayerContext, type WeightFormat, wrong } from './layer-format.js';
 import type { LayerSource } from './layer-source.js';
+import { saidGroupSize } from './quantization-config.js';
 import { groupSizeOf, requireMatrix, type Shaped, where } from './sizes.js';
-import { transpose, valueAt, widen } from './words.js';
 
 /** By the format's own names. G = ceil(K / groupSize). */
 export interface GptqTensors<T = RawTensor> {
@@ -84,17 +86,9 @@ export function importGptq(tensors: GptqTensors, options: GptqOptions): Quantize
   const turned = transpose(asWords(qweight), [rows, n]);
   const from = options.bits;
   const codes = from === 2 || from === 3 ? widen(turned, { n, k, from, perRow: rows }) : turned;
-  return {
-    n,
-    k,
-    bits,
-    codes: permutation ? gatherColumns(codes, { n, k, bits, permutation }) : codes,
-    groupSize,
-    scale: transpose(asFloats(scales), [groups, n]),
-    scaleDtype: floatDtypeOf(scales.dtype),
-    zeroPoint: zeroPointsOf(qzeros, { n, groups, options }),
-    permutation,
-  };
+  const scale = transpose(asFloats(scales), [groups, n]);
+  const zeroPoint = zeroPointsOf(qzeros, { n, groups, options });
+  return inOrder({ n, k, bits, codes, groupSize, scale, scaleDtype: floatDtypeOf(scales.dtype), zeroPoint }, permutation);
 }
 
 /** What `quantize_config.json` says of a layer of a file. */
@@ -126,10 +120,10 @@ export function gptqLayer(tensors: GptqTensors<TensorInfo> & { readonly bias?: T
   const { qweight, qzeros, scales, g_idx, bias } = tensors;
   const { n, k, bits, groupSize } = sizesOf(tensors, o);
   const sure = (o.checkpointFormat ?? 'auto') !== 'auto' || o.symmetric === true || !qzeros;
-  const inOrder = !g_idx || o.descAct === false;
+  const ordered = !g_idx || o.descAct === false;
   const inWord = 32 / o.bits;
-  const inPieces = sure && inOrder && groupSize < k && Number.isInteger(inWord) && groupSize % inWord === 0;
-  const perRow = { qweight: inWord, qzeros: groupSize, scales: groupSize, g_idx: 1 };
+  const inPieces = sure && ordered && groupSize < k && Number.isInteger(inWord) && groupSize % inWord === 0;
+  const perRow = { qweight: inWord, ...(qzeros && { qzeros: groupSize }), scales: groupSize, ...(g_idx && { g_idx: 1 }) };
   return {
     name: o.name,
     format: 'GPTQ',
@@ -149,3 +143,69 @@ export function gptqLayer(tensors: GptqTensors<TensorInfo> & { readonly bias?: T
     },
   };
 }
+
+/** bits of GPTQ's words: from tensors that hold K or N otherwise, since layers may differ; or as the configuration says. */
+function bitsOf({ qweight, qzeros, scales, g_idx }: Found, { config }: LayerContext): GptqOptions['bits'] {
+  const [rows = 0, n = 0] = qweight!.shape;
+  const seen = [
+    g_idx?.shape[0] ? (rows * 32) / g_idx.shape[0] : undefined,
+    qzeros && scales!.shape[1] === n ? (qzeros.shape[1]! * 32) / n : undefined,
+    config.bits,
+  ];
+  const bits = seen.find((value) => value === 2 || value === 3 || value === 4 || value === 8);
+  if (!bits) throw wrong(qweight!, 'bits', '2, 3, 4 or 8, in the configuration or by g_idx or qzeros', String(config.bits ?? 'none'));
+  return bits as GptqOptions['bits'];
+}
+
+/** Of AutoRound's packings, those that store zero points as they are, and those that store zero - 1. auto_round/inference/convert_model.py. */
+const PACKINGS: Readonly<Record<string, GptqOptions['checkpointFormat']>> = {
+  auto_round: 'gptq_v2',
+  'auto_round:gptqmodel': 'gptq_v2',
+  auto: 'gptq',
+  'auto_round:gptq': 'gptq',
+  'auto_round:auto_gptq': 'gptq',
+};
+
+/** What qzeros hold, as far as it is said. */
+function checkpointOf({ qweight }: Found, { config }: LayerContext): GptqOptions['checkpointFormat'] {
+  const { method, packing = 'auto', checkpointFormat = 'gptq', symmetric } = config;
+  const said = method === 'auto-round' ? PACKINGS[packing] : checkpointFormat;
+  if (said !== 'gptq' && said !== 'gptq_v2')
+    throw method === 'auto-round'
+      ? wrong(qweight!, 'packing_format', Object.keys(PACKINGS).join(' or '), packing)
+      : wrong(qweight!, 'checkpoint_format', 'gptq or gptq_v2', checkpointFormat);
+  // Files of symmetric weights say `gptq` and may hold either: importGptq looks. So do files that say nothing.
+  const sure = said === 'gptq_v2' || (symmetric === false && (method === 'auto-round' || config.checkpointFormat !== undefined));
+  return sure ? said : 'auto';
+}
+
+export const gptqFormat: WeightFormat = {
+  rows: [
+    {
+      format: 'GPTQ',
+      tensors: '`qweight`, `qzeros`, `scales`, `g_idx`',
+      read: '2, 3, 4 and 8 bits; v1 (zero − 1) and v2; act-order by a permutation',
+      exact: '=',
+    },
+  ],
+  layers: [
+    {
+      name: 'GPTQ',
+      importer: 'importGptq',
+      methods: ['gptq', 'gptqmodel', 'auto-round'],
+      required: ['qweight', 'scales'],
+      optional: ['qzeros', 'g_idx'],
+      make(tensors, context) {
+        const { name, bias, config } = context;
+        const { qweight, qzeros, scales, g_idx: index } = tensors as { qweight: TensorInfo; scales: TensorInfo } & Found;
+        const g_idx = index?.shape.includes(0) ? undefined : index; // GPTQModel's, where there is no order
+        const bits = bitsOf(tensors, context);
+        const checkpointFormat = checkpointOf(tensors, context);
+        const k = g_idx?.shape[0] ?? (qweight.shape[0]! * 32) / bits;
+        const groupSize = saidGroupSize(config, k, scales.shape[0]!);
+        const { descAct, symmetric } = config;
+        return gptqLayer({ qweight, qzeros, scales, g_idx, bias }, { name, bits, groupSize, checkpointFormat, descAct, symmetric });
+      },
+    },
+  ],
+};

@@ -7,7 +7,8 @@ import type { QuantizedMatrix } from '../problem/matrix.js';
 import { showShape } from '../problem/view.js';
 import { gatherNibbles, padRows, splitNibbles } from './code-words.js';
 import { flatGroups } from './flat-groups.js';
-import { asWholeNumbers, headersOf, type LayerName } from './layer-parts.js';
+import type { WeightFormat } from './layer-format.js';
+import { asWholeNumbers, headersOf, type LayerName, requireList } from './layer-parts.js';
 import type { LayerSource } from './layer-source.js';
 
 /** Tensors of a layer, by the format's names. */
@@ -90,7 +91,9 @@ function planOf({ W_q: packed, scale, zero }: Hqq<RawTensor>, { shape: [n, k], p
   if (packing !== '3bit_32' && rows % rule.parts !== 0)
     throw new FormatError(at(packed, 'group_size'), `rows of groups in ${rule.parts} equal parts`, `${rows} rows`);
   const bytes = packedRows * ((n * k) / rows) * rule.bytes;
-  if (elementsIn(packed.shape) * ELEMENT_BYTES[packed.dtype]! !== bytes)
+  // Beside floats whose bytes these are, the shape is that of the codes.
+  const misplaced = !/F/.test(packed.dtype) && packed.shape[0] !== packedRows;
+  if (misplaced || elementsIn(packed.shape) * ELEMENT_BYTES[packed.dtype]! !== bytes)
     throw new FormatError(
       at(packed, 'shape'),
       `${bytes} bytes for ${showShape([n, k])} in ${packing}`,
@@ -99,8 +102,7 @@ function planOf({ W_q: packed, scale, zero }: Hqq<RawTensor>, { shape: [n, k], p
   for (const tensor of [scale, zero]) {
     requireDtype(tensor, 'F16', 'BF16', 'F32');
     const count = (n * k) / block;
-    if (elementsIn(tensor.shape) !== count)
-      throw new FormatError(at(tensor, 'shape'), `${count} values, one for each group`, showShape(tensor.shape));
+    requireList(tensor, count, `${count} values, one for each group`);
   }
   return { n, k, bits, rule, groups, part: packedRows * ((n * k) / rows) };
 }
@@ -180,3 +182,29 @@ export function hqqLayer(tensors: Hqq<TensorInfo>, { name, bias, meta }: LayerNa
     make: (part) => importHqq(part as unknown as Hqq<RawTensor>, meta),
   };
 }
+
+const SAVED = ['nbits', 'view_as_float', 'unpack_view_dtype', 'compute_dtype', 'quant_zero', 'quant_scale', 'channel_wise', 'optimize'];
+
+export const hqqFormat: WeightFormat = {
+  rows: [
+    {
+      format: 'HQQ',
+      tensors: '`W_q`, `scale`, `zero`, `shape`, `packing`, `group_size`, `axis`',
+      read: '1, 2, 3, 4 and 8 bits along K',
+      exact: '1',
+    },
+  ],
+  layers: [
+    {
+      name: 'HQQ',
+      importer: 'importHqq',
+      methods: ['hqq'],
+      required: ['W_q', 'scale', 'zero', 'shape', 'packing'],
+      optional: ['group_size', 'axis'],
+      settings: ['shape', 'packing', 'group_size', 'axis'],
+      ignored: [...SAVED, 'round_zero', 'offload_meta', 'encoded_state_dict', 'stores_quant_config'],
+      make: ({ W_q, scale, zero }, { name, bias, settings }) =>
+        hqqLayer({ W_q: W_q!, scale: scale!, zero: zero! }, { name, bias, meta: hqqMeta(settings as Parameters<typeof hqqMeta>[0]) }),
+    },
+  ],
+};

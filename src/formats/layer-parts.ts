@@ -44,14 +44,43 @@ export function bytesOf(tensor: RawTensor, width = 1): Uint8Array {
 /** What values scales have: one for all, one for each of N outputs, or one for each group of each. */
 export type Granularity = 'tensor' | 'channel' | 'group';
 
-/** (), (1) or (1, 1); (N) or (N, 1); (N, G). @throws FormatError */
-export function granularityOf(tensor: RawTensor, n: number): { readonly granularity: Granularity; readonly groups: number } {
+/**
+ * (), (1) or (1, 1); (N) or (N, 1), where `flat` also (1, N); (N, G).
+ * @throws FormatError
+ */
+export function granularityOf(
+  tensor: RawTensor,
+  n: number,
+  { flat = false }: { readonly flat?: boolean } = {},
+): { readonly granularity: Granularity; readonly groups: number } {
   const { shape } = tensor;
   if (elementsIn(shape) === 1 && (n !== 1 || shape.length < 2)) return { granularity: 'tensor', groups: 1 };
+  if (flat && shape.length === 2 && shape[0] === 1 && shape[1] === n) return { granularity: 'channel', groups: 1 };
   const [rows, groups = 1] = shape;
   if (shape.length < 1 || shape.length > 2 || rows !== n || groups < 1)
     throw new FormatError(at(tensor, 'shape'), `(1), (${n}), (${n}, 1) or (${n}, groups)`, showShape(shape));
   return { granularity: groups === 1 ? 'channel' : 'group', groups };
+}
+
+/** The shape that a tensor of this granularity has for whoever cuts it into rows. */
+export const inRows = <T extends { readonly shape: readonly number[] }>(tensor: T, n: number, granularity: Granularity): T =>
+  granularity === 'channel' ? { ...tensor, shape: [n] } : tensor;
+
+/** `tensor` has the values of `other`, one for one: shapes that have as many elements may mean other places. @throws FormatError */
+export function requireAlike(tensor: RawTensor, other: RawTensor, n: number, options: { readonly flat?: boolean } = {}): void {
+  const [own, wanted] = [tensor, other].map((one) => granularityOf(one, n, options)) as [
+    ReturnType<typeof granularityOf>,
+    ReturnType<typeof granularityOf>,
+  ];
+  if (own.granularity !== wanted.granularity || own.groups !== wanted.groups)
+    throw new FormatError(at(tensor, 'shape'), `${showShape(other.shape)}, as ${other.name}`, showShape(tensor.shape));
+}
+
+/** A list of `count` numbers: (count), or with axes of 1 behind it. @throws FormatError */
+export function requireList(tensor: RawTensor, count: number, what: string): void {
+  const { shape } = tensor;
+  const fits = elementsIn(shape) === count && (shape[0] === count || (count === 1 && shape.length === 0));
+  if (!fits) throw new FormatError(at(tensor, 'shape'), `(${count},), ${what}`, showShape(shape));
 }
 
 /** `values` for each of N outputs: as they are, or the one value N times. */

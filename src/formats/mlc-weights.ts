@@ -4,9 +4,10 @@ import { FormatError } from '../errors.js';
 import { asFloats, asWords, floatDtypeOf, type RawTensor, requireDtype, requireShape } from '../files/raw-tensor.js';
 import type { TensorInfo } from '../files/tensor-file.js';
 import { type QuantizedMatrix, wordsInRow } from '../problem/matrix.js';
+import { transpose, trim } from './code-words.js';
+import { type WeightFormat, wrong } from './layer-format.js';
 import type { LayerSource } from './layer-source.js';
 import { requireMatrix, type Shaped, where } from './sizes.js';
-import { transpose, trim } from './words.js';
 
 /** By the format's own names. G = ceil(K / group_size), S = the words of a group · G. */
 export interface MlcTensors<T = RawTensor> {
@@ -47,10 +48,11 @@ export interface MlcOptions {
   readonly k?: number | undefined;
 }
 
-function sizesOf({ q_weight }: Pick<MlcTensors<Shaped>, 'q_weight'>, { format, k: stated }: MlcOptions) {
+function sizesOf({ q_weight, q_scale }: MlcTensors<Shaped>, { format, k: stated }: MlcOptions) {
   const kind: Kind | undefined = MLC_KINDS[format];
   if (!kind) throw new FormatError(where(q_weight, 'format'), Object.keys(MLC_KINDS).join(', '), String(format));
-  const turned = kind.layout === 'KN';
+  // Embeddings lie (N, K) in every kind.
+  const turned = kind.layout === 'KN' && !(q_scale.shape[0] === q_weight.shape[0] && q_scale.shape[1] !== q_weight.shape[1]);
   const inGroup = kind.group / Math.floor(32 / kind.bits);
   const sizes = requireMatrix(q_weight);
   const [n, perRow] = turned ? [sizes[1], sizes[0]] : sizes;
@@ -144,3 +146,35 @@ export function mlcLayer(
     make: (read, size) => importMlc(read as unknown as MlcTensors, { format: options.format, k: size.k }),
   };
 }
+
+export const mlcFormat: WeightFormat = {
+  rows: [
+    {
+      format: 'MLC q4f16_0/1/2, q4f32_1, q4bf16_0/1, q3f16_0/1',
+      tensors: '`q_weight`, `q_scale`',
+      read: '(q − 7) · s, either storage',
+      exact: '=',
+    },
+  ],
+  layers: [
+    {
+      name: 'MLC',
+      importer: 'importMlc',
+      methods: [],
+      required: ['q_weight', 'q_scale'],
+      optional: [],
+      recognise: ({ q_scale }) => ['F16', 'BF16', 'F32'].includes(q_scale!.dtype),
+      /** As mlc-chat-config.json says; without it, from shapes and from the bits that the index says a weight has. */
+      make({ q_weight, q_scale }, { name, bias, config, metadata }) {
+        const perWeight = Number(metadata.BitsPerParam);
+        if (!config.mlc && !Number.isFinite(perWeight))
+          throw wrong(q_weight!, 'quantization', 'one said, as mlc-chat-config.json does', 'none');
+        const dtype = ({ F16: 'f16', F32: 'f32', BF16: 'bf16' } as const)[q_scale!.dtype];
+        const guess = `q${perWeight < 4 ? 3 : 4}${dtype}_${q_weight!.shape[0] === q_scale!.shape[0] ? 1 : 0}`;
+        const format = config.mlc ?? guess;
+        if (!Object.hasOwn(MLC_KINDS, format)) throw wrong(q_weight!, 'quantization', Object.keys(MLC_KINDS).join(' or '), format);
+        return mlcLayer({ q_weight: q_weight!, q_scale: q_scale!, bias }, { name, format: format as keyof typeof MLC_KINDS });
+      },
+    },
+  ],
+};

@@ -14,6 +14,10 @@ export interface QuantizationConfig {
   readonly checkpointFormat?: string | undefined;
   /** AWQ's, e.g. gemm. */
   readonly version?: string | undefined;
+  /** AutoRound's packing_format. */
+  readonly packing?: string | undefined;
+  /** compressed-tensors' transform_config says something. */
+  readonly transforms: boolean;
   /** MLC's, e.g. q4f16_1. */
   readonly mlc?: string | undefined;
 }
@@ -36,17 +40,29 @@ export function quantizationOf(config: unknown): QuantizationConfig {
     const weights = fields(fields(group)?.weights);
     return weights ? [weights] : [];
   });
-  const sizes = [own.group_size, own.q_group_size, ...groups.map((weights) => weights.group_size)].flatMap((size) => whole(size) ?? []);
+  // GPTQModel's overrides for modules by their names. Which module each is for is not looked up: what they disagree about is not said.
+  const overrides = Object.values(fields(own.dynamic) ?? {}).flatMap((one): Fields[] => [fields(one) ?? {}]);
+  const agreed = (name: string): boolean | undefined =>
+    overrides.every((one) => one[name] === undefined || one[name] === own[name]) ? flag(own[name]) : undefined;
+  const sizes = [own.group_size, own.q_group_size, ...[...groups, ...overrides].map((one) => one.group_size)].flatMap(
+    (size) => whole(size) ?? [],
+  );
+  const mlc = text(root.quantization);
   const bits = new Set(groups.flatMap((weights) => whole(weights.num_bits) ?? []));
   return {
-    method: text(own.quant_method),
+    method: text(own.quant_method)
+      ?.replace(/^intel\//, '')
+      .replace('autoround', 'auto-round')
+      .replace('_', '-'),
     bits: whole(own.bits) ?? whole(own.w_bit) ?? (bits.size === 1 ? [...bits][0] : undefined),
     groupSizes: [...new Set(sizes)],
-    descAct: flag(own.desc_act),
-    symmetric: flag(own.sym),
+    descAct: agreed('desc_act'),
+    symmetric: agreed('sym'),
     checkpointFormat: text(own.checkpoint_format),
-    version: text(own.version),
-    mlc: text(root.quantization),
+    version: mlc ? undefined : text(own.version), // of mlc-chat-config.json it is that file's own
+    packing: text(own.packing_format),
+    transforms: Object.keys(fields(fields(own.transform_config)?.config_groups) ?? fields(own.transform_config) ?? {}).length > 0,
+    mlc,
   };
 }
 

@@ -3,21 +3,32 @@
 import { formatCast } from '../ascend/fractal-nz.js';
 import { decodeQuantParam } from '../ascend/quant-param.js';
 import { FormatError } from '../errors.js';
-import { asFloats, asWords, at, elementsIn, floatDtypeOf, type RawTensor, requireDtype } from '../files/raw-tensor.js';
+import { asFloats, asWords, at, floatDtypeOf, type RawTensor, requireDtype } from '../files/raw-tensor.js';
 import type { TensorInfo } from '../files/tensor-file.js';
 import type { QuantizedMatrix } from '../problem/matrix.js';
 import { showShape } from '../problem/view.js';
-import { codesOfInt8, flip, padRows, transposeCodes } from './code-words.js';
-import { bytesOf, forOutputs, granularityOf, headersOf, type LayerName, present } from './layer-parts.js';
+import { codesOfInt8, flip, padRows, transpose, transposeCodes } from './code-words.js';
+import { type WeightFormat, wrong } from './layer-format.js';
+import {
+  bytesOf,
+  forOutputs,
+  type Granularity,
+  granularityOf,
+  headersOf,
+  inRows,
+  type LayerName,
+  present,
+  requireAlike,
+} from './layer-parts.js';
 import type { LayerSource } from './layer-source.js';
+import { saidGroupSize } from './quantization-config.js';
 import { groupSizeOf, requireMatrix } from './sizes.js';
-import { transpose } from './words.js';
 
 /** Tensors of a layer, by the module's names. */
 export interface TorchNpu<T> {
   /** I8 (N, K), or I32 (N, K / 8): eight q of [-8, 7] in two's complement, the first k in the lowest bits. */
   readonly weight: T;
-  /** F16, BF16 or F32: (1), (N), (N, 1) or (N, G); or I64 or U64, packed by npu_trans_quant_param. */
+  /** F16, BF16 or F32: (1), (N), (N, 1), (1, N) or (N, G); or I64 or U64, packed by npu_trans_quant_param. */
   readonly antiquant_scale: T;
   /** As antiquant_scale; I32 beside a packed one. Without it, 0. */
   readonly antiquant_offset?: T | undefined;
@@ -55,12 +66,12 @@ function planOf({ weight, antiquant_scale: scale, antiquant_offset: offset }: To
   const packed = scale.dtype === 'I64' || scale.dtype === 'U64';
   requireDtype(scale, 'F16', 'BF16', 'F32', 'I64', 'U64');
   const turned = options.transposed && scale.shape.length === 2;
-  const { granularity, groups } = granularityOf(turned ? { ...scale, shape: [...scale.shape].reverse() } : scale, n);
+  const rows = (tensor: RawTensor): RawTensor => (turned ? { ...tensor, shape: [...tensor.shape].reverse() } : tensor);
+  const { granularity, groups } = granularityOf(rows(scale), n, { flat: true });
   const groupSize = groupSizeOf(options.groupSize, { k, bits, groups, scales: scale });
   if (offset) {
     requireDtype(offset, ...(packed ? ['I32'] : ['F16', 'BF16', 'F32']));
-    if (elementsIn(offset.shape) !== elementsIn(scale.shape))
-      throw new FormatError(at(offset, 'shape'), `${showShape(scale.shape)}, as antiquant_scale`, showShape(offset.shape));
+    requireAlike(rows(offset), rows(scale), n, { flat: true });
   }
   return { n, k, bits, granularity, groups, groupSize, packed };
 }
@@ -129,6 +140,17 @@ export function importTorchNpu(tensors: TorchNpu<RawTensor>, options: TorchNpuOp
   };
 }
 
+/** Scales and offsets of (1, N) or (N, 1) as lists of N. */
+const cutInRows = (
+  { weight, antiquant_scale: scale, antiquant_offset: offset }: TorchNpu<TensorInfo>,
+  n: number,
+  granularity: Granularity,
+) => ({
+  weight,
+  antiquant_scale: inRows(scale, n, granularity),
+  antiquant_offset: offset && inRows(offset, n, granularity),
+});
+
 /** A layer of a file, read in pieces along n, unless its weight is stored (K, N) or in tiles. @throws FormatError */
 export function torchNpuLayer(tensors: TorchNpu<TensorInfo>, { name, bias, ...options }: TorchNpuOptions & LayerName): LayerSource {
   const { n, k, bits, groupSize, granularity } = planOf(headersOf({ ...tensors }), options);
@@ -141,7 +163,7 @@ export function torchNpuLayer(tensors: TorchNpu<TensorInfo>, { name, bias, ...op
     k,
     bits,
     groupSize,
-    tensors: present({ ...tensors }),
+    tensors: present(whole ? { ...tensors } : cutInRows(tensors, n, granularity)),
     cut: whole
       ? undefined
       : {
@@ -153,3 +175,58 @@ export function torchNpuLayer(tensors: TorchNpu<TensorInfo>, { name, bias, ...op
     make: (part, size) => importTorchNpu(part as unknown as TorchNpu<RawTensor>, { ...options, ...size }),
   };
 }
+
+const METHODS = ['ascend', 'msmodelslim', 'modelslim'];
+
+export const torchNpuFormat: WeightFormat = {
+  rows: [
+    {
+      format: 'torch_npu',
+      tensors: '`weight`, `antiquant_scale`, `antiquant_offset`, `bias`',
+      read: 'int8, int4 in int32, transposed, FRACTAL_NZ (by an option)',
+      exact: '=',
+    },
+    {
+      format: 'msModelSlim W8A16',
+      tensors: '`weight`, `weight_scale`, `weight_offset`, `bias`',
+      read: 'int8: (q + weight_offset) · weight_scale',
+      exact: '=',
+    },
+  ],
+  layers: [
+    {
+      name: 'msModelSlim',
+      importer: 'importTorchNpu',
+      methods: METHODS,
+      required: ['weight', 'weight_scale', 'weight_offset'],
+      optional: [],
+      recognise: ({ weight }) => weight!.dtype === 'I8',
+      make({ weight, weight_scale, weight_offset }, { name, bias, config }) {
+        const own = { weight: weight!, antiquant_scale: weight_scale!, antiquant_offset: weight_offset! };
+        const [k = 0, groups = 1] = [weight!.shape[1], weight_scale!.shape[1]];
+        const layer = torchNpuLayer(own, { name, bias, groupSize: saidGroupSize(config, k, groups) });
+        return { ...layer, format: 'msModelSlim int8' };
+      },
+    },
+    {
+      name: 'torch_npu',
+      importer: 'importTorchNpu',
+      methods: METHODS,
+      required: ['weight', 'antiquant_scale'],
+      optional: ['antiquant_offset', 'quant_scale', 'quant_offset'],
+      make(tensors, { name, bias, config, torchNpu: options }) {
+        const { weight, antiquant_scale, antiquant_offset, quant_scale } = tensors;
+        if (quant_scale)
+          throw wrong(quant_scale, 'quant_scale', 'none: an int8 output is no part of a matrix (LinearWeightQuant takes it)', 'one');
+        const axis = options?.transposed ? 0 : 1;
+        const k = weight!.shape[axis]! * (weight!.dtype === 'I32' && !options?.transposed ? 8 : 1);
+        const groups = antiquant_scale!.shape.length === 2 ? antiquant_scale!.shape[axis]! : 1;
+        const groupSize = groups === 1 ? undefined : (options?.groupSize ?? saidGroupSize(config, options?.k ?? k, groups));
+        return torchNpuLayer(
+          { weight: weight!, antiquant_scale: antiquant_scale!, antiquant_offset },
+          { ...options, name, bias, groupSize },
+        );
+      },
+    },
+  ],
+};

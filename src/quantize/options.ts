@@ -49,7 +49,7 @@ export interface QuantizeOptions {
   readonly bits: Bits;
   /** Default `group` where a groupSize is given, else `channel`. */
   readonly mode?: Mode | undefined;
-  /** For `group`: k that share a scale, a multiple of 32 / bits up to K. Default 128. */
+  /** For `group`: k that share a scale, a multiple of 32 / bits up to K. Default 128. 0 without a mode: a scale for each output. */
   readonly groupSize?: number | undefined;
   /** No zero points: codes stand for -(2^(bits-1)-1) … 2^(bits-1)-1. Default false. */
   readonly symmetric?: boolean | undefined;
@@ -87,7 +87,7 @@ const OPTIONS = fields({
   k: wholeNumber(1),
   bits: oneOf(...CODE_WIDTHS.map((width) => width.bits)),
   mode: optional(oneOf<Mode>('tensor', 'channel', 'group')),
-  groupSize: optional(wholeNumber(1)),
+  groupSize: optional(wholeNumber(0)),
   symmetric: optional(flag),
   method: optional(oneOf<Method>('minmax', 'mse', 'hqq')),
   scaleDtype: optional(float),
@@ -99,13 +99,14 @@ const OPTIONS = fields({
 export function checkForm(options: QuantizeOptions): Settings {
   const given = OPTIONS(options, 'options');
   const { n, k, bits, symmetric = false, method = 'minmax', scaleDtype = 'float16', dtype = 'float32' } = given;
-  const mode: Mode = given.mode ?? (given.groupSize === undefined ? 'channel' : 'group');
+  const said = given.groupSize === 0 ? undefined : given.groupSize; // 0, as the command line has it: no groups
+  const mode: Mode = given.mode ?? (said === undefined ? 'channel' : 'group');
   const groupSize = mode === 'group' ? (given.groupSize ?? 128) : k;
   const { inWord, mask: top, zero: middle } = widthOf(bits);
-  const whole = groupSize <= k && (groupSize % inWord === 0 || groupSize === k);
+  const whole = groupSize >= 1 && groupSize <= k && (groupSize % inWord === 0 || groupSize === k);
   if (!whole) throw new ArgumentError('groupSize', `a multiple of ${inWord} up to K = ${k}, or K`, String(groupSize));
-  if (mode !== 'group' && given.groupSize !== undefined && given.groupSize !== k)
-    throw new ArgumentError('groupSize', `none, or K = ${k}, for mode ${mode}`, String(given.groupSize));
+  if (mode !== 'group' && said !== undefined && said !== k)
+    throw new ArgumentError('groupSize', `none, or K = ${k}, for mode ${mode}`, String(said));
   if (symmetric && method === 'hqq') throw new ArgumentError('symmetric', 'false for hqq, which looks for zero points', 'true');
   const activations = given.activations && checkActivations(given.activations, k);
   return { n, k, bits, mode, groupSize, symmetric, method, scaleDtype, dtype, activations, top, middle };

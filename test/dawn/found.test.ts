@@ -9,7 +9,7 @@ import { loadLayer } from '../../src/layer/load-file.js';
 import { random } from '../cases/data.js';
 import { gpu } from '../support/dawn.js';
 import { all, FORMATS, fileOf } from '../support/every-format.js';
-import { infosOf, raw } from '../support/raw.js';
+import { infosOf, raw } from '../support/tensors.js';
 
 const device = await requestDevice({ gpu });
 const { layers } = await findLayers(fileOf(all));

@@ -3,17 +3,16 @@ import { describe, expect, test } from 'vitest';
 import { encode16 } from '../../src/dtype.js';
 import { importAwq } from '../../src/formats/awq.js';
 import { gptqLayer, importGptq } from '../../src/formats/gptq.js';
+import { importMatMulNBits } from '../../src/formats/matmul-nbits.js';
 import { importMlc, mlcLayer } from '../../src/formats/mlc-weights.js';
-import { importMatMulNBits } from '../../src/formats/onnx.js';
 import { type HostTensor, referenceMatrix, requestDevice, Tensor } from '../../src/index.js';
 import { loadLayer } from '../../src/layer/load-file.js';
 import type { QuantizedMatrix } from '../../src/problem/matrix.js';
 import { random } from '../cases/data.js';
 import { runMatrix } from '../cases/run-matrix.js';
 import { gpu } from '../support/dawn.js';
-import { infoOf } from '../support/in-pieces.js';
 import { readFixture } from '../support/onnx-fixture.js';
-import { rawOf } from '../support/raw-of.js';
+import { infoOf, raw } from '../support/tensors.js';
 
 const device = await requestDevice({ gpu });
 const asCase = (name: string, dtype: 'float32' | 'float16') =>
@@ -50,25 +49,25 @@ const x: HostTensor = { data: Float32Array.from({ length: 3 * k }, () => next() 
 
 /** Of 4 bits, in groups of 64. */
 const gptq = {
-  qweight: rawOf('qweight', 'I32', [k / 8, n], words((k / 8) * n)),
-  qzeros: rawOf('qzeros', 'I32', [k / 64, n / 8], words((k / 64) * (n / 8))),
-  scales: rawOf('scales', 'F16', [k / 64, n], scalesOf((k / 64) * n)),
+  qweight: raw('qweight', 'I32', [k / 8, n], words((k / 8) * n)),
+  qzeros: raw('qzeros', 'I32', [k / 64, n / 8], words((k / 64) * (n / 8))),
+  scales: raw('scales', 'F16', [k / 64, n], scalesOf((k / 64) * n)),
 };
 const shuffled = Array.from({ length: k }, (_, i) => ({ group: Math.floor(i / 64), key: next() })).sort((a, b) => a.key - b.key);
-const g_idx = rawOf(
+const g_idx = raw(
   'g_idx',
   'I32',
   [k],
   shuffled.map(({ group }) => group),
 );
 const awq = {
-  qweight: rawOf('qweight', 'I32', [k, n / 8], words((k * n) / 8)),
+  qweight: raw('qweight', 'I32', [k, n / 8], words((k * n) / 8)),
   qzeros: gptq.qzeros,
   scales: gptq.scales,
 };
 const mlc = {
-  q_weight: rawOf('q_weight', 'U32', [n, k / 8], words((k / 8) * n)),
-  q_scale: rawOf('q_scale', 'F16', [n, k / 32], scalesOf((k / 32) * n)),
+  q_weight: raw('q_weight', 'U32', [n, k / 8], words((k / 8) * n)),
+  q_scale: raw('q_scale', 'F16', [n, k / 32], scalesOf((k / 32) * n)),
 };
 const matrices: Readonly<Record<string, QuantizedMatrix>> = {
   GPTQ: importGptq(gptq, { bits: 4 }),

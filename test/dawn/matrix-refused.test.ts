@@ -3,7 +3,7 @@ import { afterEach, expect, test, vi } from 'vitest';
 import { LinearWeightQuant, requestDevice, Tensor } from '../../src/index.js';
 import { packCodes, type QuantizedMatrix } from '../../src/problem/matrix.js';
 import { gpu } from '../support/dawn.js';
-import { expectArgument } from '../support/expect-argument.js';
+import { expectArgument } from '../support/expect-errors.js';
 
 const device = await requestDevice({ gpu });
 const [n, k] = [8, 20];

@@ -2,7 +2,9 @@
 
 import type { RawTensor } from '../../src/files/raw-tensor.js';
 import type { TensorFile } from '../../src/files/tensor-file.js';
-import { infoOf, randoms, raw } from './raw.js';
+import type { FindLayersOptions } from '../../src/formats/find-layers.js';
+import { ggufTypes } from '../../src/formats/gguf-blocks.js';
+import { infoOf, randoms, raw } from './tensors.js';
 
 const text = (name: string, value: string): RawTensor =>
   raw(
@@ -58,6 +60,12 @@ export const TENSORS: Readonly<Record<string, readonly RawTensor[]>> = {
       '{"quant_type":"nf4","blocksize":64,"shape":[16,64],"nested_blocksize":256,"nested_offset":0.5}',
     ),
   ],
+  fp4: [
+    raw('fp4.weight', 'U8', [512, 1], bytes(512, 16)),
+    raw('fp4.weight.absmax', 'F32', [16], steps(16)),
+    raw('fp4.weight.quant_map', 'F32', [16], steps(16)),
+    text('fp4.weight.quant_state.bitsandbytes__fp4', '{"quant_type":"fp4","blocksize":64,"shape":[16,64]}'),
+  ],
   bnb8: [
     raw('bnb8.weight', 'I8', [16, 64], bytes(1024, 10)),
     raw('bnb8.SCB', 'F32', [16], steps(16)),
@@ -83,6 +91,11 @@ export const TENSORS: Readonly<Record<string, readonly RawTensor[]>> = {
     raw('aotile._weight_scale_and_zero', 'BF16', [2, 16, 2], steps(64)),
   ],
   ao8: [raw('ao8._weight_qdata', 'I8', [16, 64], bytes(1024, 14)), raw('ao8._weight_scale', 'F32', [16, 1], steps(16))],
+  slim: [
+    raw('slim.weight', 'I8', [16, 64], bytes(1024, 18)),
+    raw('slim.weight_scale', 'BF16', [16, 1], steps(16)),
+    raw('slim.weight_offset', 'BF16', [16, 1], steps(16)),
+  ],
   npu: [
     raw('npu.weight', 'I32', [16, 8], words(128, 15)),
     raw('npu.antiquant_scale', 'F16', [16, 2], steps(32)),
@@ -112,10 +125,26 @@ export const FORMATS: Readonly<Record<string, string>> = {
   packed: 'compressed-tensors pack-quantized',
   int8: 'compressed-tensors int-quantized',
   nf4: 'bitsandbytes NF4',
+  fp4: 'bitsandbytes FP4',
   bnb8: 'bitsandbytes int8',
   hqq: 'HQQ 4bit_u8',
   ao4: 'torchao int4',
   aotile: 'torchao int4 tinygemm',
   ao8: 'torchao int8',
   npu: 'torch_npu int4',
+  slim: 'msModelSlim int8',
 };
+
+const mlc = [{ ...raw('mlc.q_weight', 'I32', [16, 8], words(128, 1)), dtype: 'U32' }, raw('mlc.q_scale', 'F16', [16, 2], steps(32))];
+/** N = 16, K = 256; every number of a block is 0 or a float16 near 1. */
+const gguf = Object.entries(ggufTypes).map(([dtype, { blockSize, bytes: size }]): RawTensor => {
+  const length = (16 * 256 * size) / blockSize;
+  return { name: `${dtype}.weight`, dtype, shape: [16, 256], bytes: Uint8Array.from(bytes(length, 17), (byte) => byte & 0x3b) };
+});
+
+/** Files that together have a layer of every format, with what findLayers is told of each. */
+export const EVERY_FORMAT: readonly { readonly file: TensorFile; readonly options: FindLayersOptions }[] = [
+  { file: fileOf(all), options: {} },
+  { file: fileOf(mlc, { kind: 'mlc', metadata: {} }), options: { config: { quantization: 'q4f16_1' } } },
+  { file: fileOf(gguf, { kind: 'gguf', metadata: {} }), options: {} },
+];

@@ -3,7 +3,7 @@ import { readdirSync, readFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { decode16 } from '../../src/dtype.js';
 import type { RawTensor } from '../../src/files/raw-tensor.js';
-import type { MatMulNBitsAttributes, MatMulNBitsTensors } from '../../src/formats/onnx.js';
+import type { MatMulNBitsAttributes, MatMulNBitsTensors } from '../../src/formats/matmul-nbits.js';
 
 const folder = join(import.meta.dirname, '../fixtures/onnx');
 

@@ -5,7 +5,7 @@ import { formatCast, fractalIndex, fractalLength, tileColumns } from '../../src/
 import { convertWeightToInt4Pack, unpackInt4 } from '../../src/ascend/int4-pack.js';
 import { decodeQuantParam, requantize, roundHalfEven, transQuantParam } from '../../src/ascend/quant-param.js';
 import { type RequantizeVector, requantizeVectors } from '../cases/requantize-vectors.js';
-import { expectArgument } from '../support/expect-argument.js';
+import { expectArgument } from '../support/expect-errors.js';
 
 const INF = Number.POSITIVE_INFINITY;
 

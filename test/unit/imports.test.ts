@@ -1,4 +1,5 @@
-// Imports point one way: a folder of src/ imports only folders that stand before it in this list. Doors are index.ts, formats.ts and shaders.ts.
+// Imports point one way: a folder of src/ imports only folders that stand before it in this list. Doors are index.ts, formats.ts and
+// shaders.ts. Neither in src/ nor in cli/ do files import each other in a circle.
 import { readdirSync, readFileSync } from 'node:fs';
 import { join, posix } from 'node:path';
 import { expect, test } from 'vitest';
@@ -25,19 +26,24 @@ const NEVER: Readonly<Record<string, readonly string[]>> = {
 /** About a dozen; formats/ and files/ have a file for each format. */
 const MOST_FILES = 16;
 
-const root = join(import.meta.dirname, '../../src');
-/** File → the files that it imports or re-exports from, types included, as paths from src/. */
-const imports = new Map<string, readonly string[]>();
-for (const entry of readdirSync(root, { recursive: true, encoding: 'utf8' })) {
-  const file = entry.replaceAll('\\', '/');
-  if (!file.endsWith('.ts')) continue;
-  const text = readFileSync(join(root, file), 'utf8').replace(/\/\*[\s\S]*?\*\/|^\s*\/\/.*$/gm, '');
-  const paths = [...text.matchAll(/(?:\bfrom|\bimport)\s*\(?\s*['"]([^'"]+)['"]/g)].map(([, path]) => path!);
-  imports.set(
-    file,
-    paths.map((path) => (path.startsWith('.') ? posix.join(posix.dirname(file), path).replace(/\.js$/, '.ts') : path)),
-  );
+/** File of a folder → the files that it imports or re-exports from, types included, as paths from that folder. */
+function importsOf(folder: string): Map<string, readonly string[]> {
+  const found = new Map<string, readonly string[]>();
+  for (const entry of readdirSync(folder, { recursive: true, encoding: 'utf8' })) {
+    const file = entry.replaceAll('\\', '/');
+    if (!file.endsWith('.ts')) continue;
+    const text = readFileSync(join(folder, file), 'utf8').replace(/\/\*[\s\S]*?\*\/|^\s*\/\/.*$/gm, '');
+    const paths = [...text.matchAll(/(?:\bfrom|\bimport)\s*\(?\s*['"]([^'"]+)['"]/g)].map(([, path]) => path!);
+    found.set(
+      file,
+      paths.map((path) => (path.startsWith('.') ? posix.join(posix.dirname(file), path).replace(/\.js$/, '.ts') : path)),
+    );
+  }
+  return found;
 }
+
+const root = join(import.meta.dirname, '../../src');
+const imports = importsOf(root);
 
 /** The folder of a path from src/, or the file itself where it stands in none. */
 const room = (path: string): string => path.split('/')[0]!;
@@ -86,7 +92,9 @@ test('only three files know the bundler: two read shaders, one starts a worker',
   expect(files.sort()).toEqual(['quantize/in-worker.ts', 'shaders.ts', 'wgsl/sources.ts']);
 });
 
-test('there are no circles, not even of types', () => {
+test.each(['src', 'cli'])('there are no circles in %s, not even of types', (folder) => {
+  const all = importsOf(join(root, '..', folder));
+  expect(all.size).toBeGreaterThan(10);
   const done = new Set<string>();
   const circles: string[] = [];
   const visit = (file: string, path: readonly string[]): void => {
@@ -95,9 +103,9 @@ test('there are no circles, not even of types', () => {
       return;
     }
     if (done.has(file)) return;
-    for (const next of imports.get(file) ?? []) visit(next, [...path, file]);
+    for (const next of all.get(file) ?? []) visit(next, [...path, file]);
     done.add(file);
   };
-  for (const file of imports.keys()) visit(file, []);
+  for (const file of all.keys()) visit(file, []);
   expect(circles).toEqual([]);
 });

@@ -12,7 +12,7 @@ import { whyOf } from '../../src/plan/why.js';
 import type { Caps } from '../../src/problem/caps.js';
 import type { Operands, XView } from '../../src/problem/problem.js';
 import type { View } from '../../src/problem/view.js';
-import { expectArgument } from '../support/expect-argument.js';
+import { expectArgument } from '../support/expect-errors.js';
 import { GPU, LAVAPIPE, LEAST, MATRIX_GPU, type ProblemSpec, problemOf, SWIFTSHADER } from '../support/problems.js';
 import { runLoad, runPlan, sizesOf } from '../support/simulate.js';
 

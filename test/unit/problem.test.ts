@@ -6,7 +6,7 @@ import { checkOptions, checkWeights, checkX, checkY } from '../../src/problem/ch
 import { contiguousX, type LinearOptions, makeProblem, type Operands, type WeightTensors } from '../../src/problem/problem.js';
 import { type FunctionalOptions, functionalSpec } from '../../src/problem/torch-arguments.js';
 import { isContiguous, isTransposed, showShape, type View } from '../../src/problem/view.js';
-import { expectArgument } from '../support/expect-argument.js';
+import { expectArgument } from '../support/expect-errors.js';
 
 const [M, K, N] = [96, 11264, 1664];
 

@@ -4,7 +4,7 @@ import { type DType, encode16, type FloatDType, toFloat16Bits } from '../../src/
 import type { FunctionalOptions } from '../../src/problem/torch-arguments.js';
 import { type HostData, type HostTensor, reference, rowMajor, transposeHost } from '../../src/reference/reference.js';
 import type { ReferenceResult } from '../../src/reference/sums.js';
-import { expectArgument } from '../support/expect-argument.js';
+import { expectArgument } from '../support/expect-errors.js';
 
 const NAN = Number.NaN;
 const INF = Number.POSITIVE_INFINITY;

@@ -1,6 +1,6 @@
 // antiquant quantize: what it writes is what the library's quantizer and writers make of each layer, whole; runs that were stopped go on; and
 // nothing is overwritten that nobody asked to.
-import { existsSync, mkdirSync, readdirSync, readFileSync, statSync, symlinkSync, truncateSync, writeFileSync } from 'node:fs';
+import { existsSync, mkdirSync, readdirSync, readFileSync, rmSync, statSync, symlinkSync, truncateSync, writeFileSync } from 'node:fs';
 import { expect, test, vi } from 'vitest';
 import { decode16 } from '../../../src/dtype.js';
 import {
@@ -65,7 +65,7 @@ test('a model: linear layers as the library makes them, all else byte for byte, 
     command: 'quantize',
     settings: { bits: 4, group: 64, symmetric: false, method: 'mse', scheme: 'compressed-tensors', dtype: 'float16' },
     shards: [{ name: 'model.safetensors', bytes: statSync(at('out', 'model.safetensors')).size, resumed: false }],
-    otherTensors: 4,
+    otherTensors: 0,
   });
   expect(Object.fromEntries(document.copied.map(({ name, why }: { name: string; why: string }) => [name, why]))).toEqual({
     'model.embed_tokens.weight': 'an embedding; --include takes it',
@@ -73,6 +73,10 @@ test('a model: linear layers as the library makes them, all else byte for byte, 
     'model.layers.1.mlp.gate.weight': 'a router of experts; --include takes it',
     'model.odd.weight': 'K = 100 is no multiple of --group 64',
     'lm_head.weight': 'the head; --include takes it',
+    'model.layers.0.mlp.up_proj.bias': 'no matrix',
+    'model.layers.0.input_layernorm.weight': 'no matrix',
+    'model.layers.1.mlp.up_proj.bias': 'no matrix',
+    'model.layers.1.input_layernorm.weight': 'no matrix',
   });
   const config = JSON.parse(readFileSync(at('out', 'config.json'), 'utf8'));
   expect(config.model_type).toBe('test');
@@ -233,12 +237,18 @@ test('a run that was stopped goes on where it was, and ends with the same bytes'
     if (name.startsWith('model-')) expect(readFileSync(at('stopped', name))).toEqual(readFileSync(at('whole', name)));
   const before = statSync(at('stopped', shards[0]!)).mtimeMs;
 
-  // As a power cut leaves things: half a file under its temporary name.
-  writeFileSync(at('stopped', `${shards.at(-1)}.part`), 'half');
+  // As a power cut leaves things: half a file under its temporary name, which the record has. And one of somebody else.
+  const half = `${shards.at(-1)}.0123456789abcdef.part`;
+  const record = at('stopped', 'antiquant-quantize.json');
+  writeFileSync(record, JSON.stringify({ ...JSON.parse(readFileSync(record, 'utf8')), part: half }));
+  writeFileSync(at('stopped', half), 'half');
+  writeFileSync(at('stopped', `${shards.at(-1)}.part`), 'mine');
   const { code, err, out } = await call([...argv('stopped'), '--json']);
   expect(code, err).toBe(0);
   expect(err).toMatch(new RegExp(`^[2-9] of ${shards.length} files are there from before`));
   expect(statSync(at('stopped', shards[0]!)).mtimeMs).toBe(before);
+  expect(readFileSync(at('stopped', `${shards.at(-1)}.part`), 'utf8')).toBe('mine');
+  rmSync(at('stopped', `${shards.at(-1)}.part`));
   expect(listed(at('stopped'))).toEqual(listed(at('whole')));
   for (const name of listed(at('whole')).filter((one) => one !== 'antiquant-quantize.json'))
     expect(readFileSync(at('stopped', name)), name).toEqual(readFileSync(at('whole', name)));
@@ -295,11 +305,11 @@ test('weights that are not finite: 3, with their place in the file; nothing is l
 
 test('what is quantized already, or can be neither quantized nor copied: 4', async () => {
   expect((await call(['quantize', at('out'), at('twice')])).err).toMatch(
-    /up_proj is quantized already \(compressed-tensors pack-quantized\)/,
+    /config\.json says that it is quantized already \(compressed-tensors\)/,
   );
   const input = put(at('iq.gguf'), makeGguf([{ name: 'a.weight', dtype: 'IQ2_XXS', shape: [4, 256], bytes: new Uint8Array(264) }]));
   const { code, json } = await call(['quantize', input, at('iq-out'), '--json']);
   expect(code).toBe(4);
   expect(json().error).toMatchObject({ name: 'UnsupportedError', exitCode: 4 });
-  expect(json().error.message).toContain('a.weight is IQ2_XXS');
+  expect(json().error.message).toContain('a is quantized already (IQ2_XXS)');
 });

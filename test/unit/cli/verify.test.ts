@@ -7,7 +7,7 @@ import { quantize } from '../../../src/quantize/quantize.js';
 import { call, folder, put, putModel, widest } from '../../support/call-cli.js';
 import { type MadeTensor, makeGguf } from '../../support/files.js';
 import { normals } from '../../support/normal-weights.js';
-import { raw } from '../../support/raw.js';
+import { raw } from '../../support/tensors.js';
 
 const at = folder();
 vi.setConfig({ testTimeout: 60_000 }); // many files are written; machines may be busy
@@ -145,6 +145,7 @@ test('agreement: the edges of an interval are in it, a step past them is not, Na
     file: 'f',
     gpu: 'adapter',
     noGpu: null,
+    notes: [],
     rows: 2,
     seed: 1,
     dtype: 'float32',

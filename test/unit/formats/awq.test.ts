@@ -7,15 +7,14 @@ import { roundTo } from '../../../src/dtype.js';
 import { FormatError } from '../../../src/errors.js';
 import { type AwqTensors, awqLayer, importAwq } from '../../../src/formats/awq.js';
 import { checkMatrix, dequantize } from '../../../src/problem/matrix.js';
-import { infoOf, weightsInPieces } from '../../support/in-pieces.js';
-import { rawOf } from '../../support/raw-of.js';
+import { infoOf, raw, weightsInPieces } from '../../support/tensors.js';
 
 test('words by hand', () => {
   // Outputs 0 to 7 with codes 0 to 7: nibbles, from the lowest, 0 2 4 6 1 3 5 7. With codes 8 to 15: 8 10 12 14 9 11 13 15.
-  const qweight = rawOf('qweight', 'I32', [2, 1], [0x75316420, 0xfdb9eca8 | 0]);
+  const qweight = raw('qweight', 'I32', [2, 1], [0x75316420, 0xfdb9eca8 | 0]);
   // Zero points 1 for output 0, 2 for output 1 (nibble 4), 3 for output 7 (nibble 7), and 0.
-  const qzeros = rawOf('qzeros', 'I32', [1, 1], [0x30020001]);
-  const scales = rawOf('scales', 'F16', [1, 8], [1, 1, 1, 1, 1, 1, 1, 0.5]);
+  const qzeros = raw('qzeros', 'I32', [1, 1], [0x30020001]);
+  const scales = raw('scales', 'F16', [1, 8], [1, 1, 1, 1, 1, 1, 1, 0.5]);
   const matrix = importAwq({ qweight, qzeros, scales });
   checkMatrix(matrix);
   expect(matrix).toMatchObject({ n: 8, k: 2, bits: 4, groupSize: 2, scaleDtype: 'float16' });
@@ -58,14 +57,9 @@ const layers = fc
       return Math.fround(scales[at]! * (codes[column]![row]! - zeros[at]!));
     });
     const tensors = {
-      qweight: rawOf('qweight', 'I32', [k, columns], packRows(codes)),
-      qzeros: rawOf(
-        'qzeros',
-        'I32',
-        [groups, columns],
-        packRows(Array.from({ length: groups }, (_, g) => zeros.slice(g * n, (g + 1) * n))),
-      ),
-      scales: rawOf('scales', dtype, [groups, n], scales),
+      qweight: raw('qweight', 'I32', [k, columns], packRows(codes)),
+      qzeros: raw('qzeros', 'I32', [groups, columns], packRows(Array.from({ length: groups }, (_, g) => zeros.slice(g * n, (g + 1) * n)))),
+      scales: raw('scales', dtype, [groups, n], scales),
     };
     return { n, k, groupSize: group, scaleDtype: as[dtype], weights, tensors };
   });
@@ -96,9 +90,9 @@ test('any shape, group and dtype: import undoes pack, exactly; in pieces along k
 });
 
 describe('refused', () => {
-  const qweight = rawOf('qweight', 'I32', [64, 2], Array(128).fill(0));
-  const qzeros = rawOf('qzeros', 'I32', [2, 2], Array(4).fill(0));
-  const scales = rawOf('scales', 'F16', [2, 16], Array(32).fill(1));
+  const qweight = raw('qweight', 'I32', [64, 2], Array(128).fill(0));
+  const qzeros = raw('qzeros', 'I32', [2, 2], Array(4).fill(0));
+  const scales = raw('scales', 'F16', [2, 16], Array(32).fill(1));
   const cases: readonly [string, Partial<AwqTensors>, number | undefined, RegExp][] = [
     ['qweight of another dtype', { qweight: { ...qweight, dtype: 'I16' } }, 32, /qweight: dtype: expected I32 or U32, got I16/],
     ['qweight of another rank', { qweight: { ...qweight, shape: [128] } }, 32, /qweight: shape: expected two sizes/],
@@ -109,7 +103,7 @@ describe('refused', () => {
     ['scales of another dtype', { scales: { ...scales, dtype: 'I16' } }, 32, /scales: dtype: /],
     [
       'a scale that is not a number',
-      { scales: rawOf('scales', 'F16', [2, 16], [Number.NaN, ...Array(31).fill(1)]) },
+      { scales: raw('scales', 'F16', [2, 16], [Number.NaN, ...Array(31).fill(1)]) },
       32,
       /scales: element 0/,
     ],

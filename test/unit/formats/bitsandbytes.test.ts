@@ -9,7 +9,8 @@ import { bitsAndBytesInt8Layer, importBitsAndBytesInt8 } from '../../../src/form
 import { BNB4_CODES, bitsAndBytes4Layer, importBitsAndBytes4, importMatMulBnb4 } from '../../../src/formats/bitsandbytes4.js';
 import { parseQuantState, type QuantState } from '../../../src/formats/quant-state.js';
 import { dequantize } from '../../../src/problem/matrix.js';
-import { expectFormat, expectWeights, floats, infosOf, randoms, raw, seeds, weightsOf } from '../../support/raw.js';
+import { expectFormat } from '../../support/expect-errors.js';
+import { expectWeights, floats, infosOf, randoms, raw, seeds, weightsOf } from '../../support/tensors.js';
 
 const { fround } = Math;
 
@@ -135,6 +136,22 @@ describe('NF4 and FP4', () => {
       { numRuns: 300 },
     );
     expect(pieces).toBeGreaterThan(3);
+  });
+  test('a single row of any length; several whose blocks end inside of words are refused', () => {
+    const [k, blocksize] = [93, 64];
+    const code = randoms(5, k, 0, 15);
+    const packed = Array.from({ length: 47 }, (_, i) => (code[2 * i]! << 4) | (code[2 * i + 1] ?? 0));
+    const quant_map = raw('quant_map', 'F32', [16], [...BNB4_CODES.nf4]);
+    const tensors = { weight: raw('weight', 'U8', [47, 1], packed), absmax: raw('absmax', 'F32', [2], [3, 5]), quant_map };
+    const state = { quant_type: 'nf4', blocksize } as const;
+    const expected = code.map((c, i) => fround(fround(BNB4_CODES.nf4[c]!) * (i < 64 ? 3 : 5)));
+    expectWeights(dequantize(importBitsAndBytes4(tensors, { ...state, shape: [1, k] })), expected);
+    const two = {
+      ...tensors,
+      weight: raw('weight', 'U8', [93, 1], [...packed, ...packed].slice(1)),
+      absmax: raw('a', 'F32', [3], [1, 2, 3]),
+    };
+    expectFormat(() => importBitsAndBytes4(two, { ...state, shape: [2, k] }), 'block size', /multiples of 8/);
   });
 
   test('other storage dtypes hold the same bytes', () => {

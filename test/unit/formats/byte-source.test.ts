@@ -7,7 +7,7 @@ import { afterAll, afterEach, describe, expect, test } from 'vitest';
 import { UnsupportedError } from '../../../src/errors.js';
 import { byteSource } from '../../../src/files/byte-source.js';
 import { among, siblings } from '../../../src/files/shards.js';
-import { expectFormatError } from '../../support/expect-format-error.js';
+import { expectFormatError, expectReadError } from '../../support/expect-errors.js';
 import { counted } from '../../support/files.js';
 import { type AnswerName, type Server, serve } from '../../support/server.js';
 
@@ -111,11 +111,11 @@ describe('a file on disk', () => {
     truncateSync(shrinking, 1000);
     await expectFormatError(source.read(0, 500), { file: shrinking, field: 'size', expected: `${SIZE}`, got: '1000' });
     rmSync(shrinking);
-    await expectFormatError(source.read(0, 500), { file: shrinking, field: 'bytes 0 to 500', got: 'ENOENT' });
+    await expectReadError(source.read(0, 500), { file: shrinking, reason: 'ENOENT', missing: true });
   });
   test('that is not there, or a folder', async () => {
-    await expectFormatError(byteSource(join(folder, 'none')), { file: 'none', field: 'file', got: 'ENOENT' });
-    await expectFormatError(byteSource(folder), { file: folder, field: 'file', got: 'folder' });
+    await expectReadError(byteSource(join(folder, 'none')), { file: 'none', reason: 'ENOENT', missing: true });
+    await expectReadError(byteSource(folder), { file: folder, reason: 'folder', missing: false });
   });
 });
 
@@ -150,7 +150,6 @@ describe('a server', () => {
   });
 
   const opening: [AnswerName, { field: string; got: string }][] = [
-    ['missing', { field: 'HTTP status', got: '404 Not Found' }],
     ['blind', { field: 'size', got: 'null' }],
     ['nonsense', { field: 'Content-Range', got: 'bytes x-y/z' }],
   ];
@@ -163,7 +162,6 @@ describe('a server', () => {
     ['shrinks', { field: 'Content-Range', expected: '/200000', got: '/199999' }],
     ['short', { field: 'bytes 70000 to 70100', expected: '100 bytes', got: '99' }],
     ['long', { field: 'bytes 70000 to 70100', expected: '100 bytes', got: 'more' }],
-    ['breaksOff', { field: 'bytes 70000 to 70100', expected: 'after 10 bytes', got: 'terminated' }],
   ];
   test.each(reading)('%s', async (answer, wanted) => {
     const source = await byteSource((await server(answer)).url('a%20file.bin'));
@@ -174,10 +172,16 @@ describe('a server', () => {
     await expect(opened).rejects.toBeInstanceOf(UnsupportedError);
     await expect(opened).rejects.toThrow(/200 instead of 206.*199999 bytes/);
   });
+  test('without the file, or that breaks off', async () => {
+    const missing = byteSource((await server('missing')).url('a%20file.bin'));
+    await expectReadError(missing, { file: '/a file.bin', reason: 'HTTP status 404 Not Found', status: 404, missing: true });
+    const source = await byteSource((await server('breaksOff')).url('a%20file.bin'));
+    await expectReadError(source.read(70_000, 70_100), { file: '/a file.bin', reason: 'breaks off after 10 bytes: terminated' });
+  });
   test('that is not there', async () => {
     const { url, close } = await server();
     await close();
-    await expectFormatError(byteSource(url('x')), { field: 'request', expected: 'an answer', got: 'fetch failed' });
+    await expectReadError(byteSource(url('x')), { file: '/x', reason: 'request: fetch failed: connect ECONNREFUSED', missing: false });
   });
   test('that stalls is left when aborted', async () => {
     const source = await byteSource((await server('stalls')).url('a%20file.bin'));
@@ -207,6 +211,10 @@ describe('files beside one', () => {
   });
   test('none beside memory', () => expect([siblings(bytes), siblings(new Blob([]))]).toEqual([undefined, undefined]));
   test('none of that name', async () => {
-    await expectFormatError((async () => among([new File([], 'a')])('b'))(), { file: 'b', field: 'file', expected: 'one of the 1 given' });
+    await expectReadError((async () => among([new File([], 'a')])('b'))(), {
+      file: 'b',
+      reason: 'one of the 1 files given',
+      missing: true,
+    });
   });
 });

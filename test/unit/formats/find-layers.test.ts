@@ -6,11 +6,10 @@ import { FormatError } from '../../../src/errors.js';
 import { openModel } from '../../../src/files/open-file.js';
 import type { RawTensor } from '../../../src/files/raw-tensor.js';
 import { findLayers } from '../../../src/formats/find-layers.js';
-import { LAYER_FORMATS } from '../../../src/formats/layer-formats.js';
 import { quantizationOf } from '../../../src/formats/quantization-config.js';
 import { checkMatrix } from '../../../src/problem/matrix.js';
 import { all, bytes, FORMATS, fileOf, METADATA, OTHERS, steps, TENSORS, words } from '../../support/every-format.js';
-import { raw, seeds, weightsOf } from '../../support/raw.js';
+import { raw, seeds, weightsOf } from '../../support/tensors.js';
 
 describe('a file of every format', () => {
   test('each layer is found, and makes its 16 × 64 weights', async () => {
@@ -19,7 +18,7 @@ describe('a file of every format', () => {
     expect(Object.fromEntries(layers.map(({ name, format }) => [name, format]))).toEqual(FORMATS);
     for (const layer of layers) {
       expect([layer.n, layer.k]).toEqual([16, 64]);
-      if (layer.cut?.axis !== 'k') expect(await weightsOf(layer, 1)).toHaveLength(1024);
+      expect(await weightsOf(layer)).toHaveLength(1024);
     }
     expect(layers.find(({ name }) => name === 'gptq')!.bias?.name).toBe('gptq.bias');
     expect(layers.find(({ name }) => name === 'gptq8')!.bits).toBe(8);
@@ -184,6 +183,7 @@ describe('hostile files', () => {
     return { ...tensor, bytes: Uint8Array.from(bytes(tensor.bytes.length, seed)) };
   }
   test('mutated tensors make matrices or FormatErrors, and nothing else', async () => {
+    const numRuns = process.env.ANTIQUANT_ALL ? 20_000 : 500;
     let [made, failed] = [0, 0];
     await fc.assert(
       fc.asyncProperty(fc.array(change, { minLength: 1, maxLength: 3 }), async (changes) => {
@@ -212,15 +212,8 @@ describe('hostile files', () => {
           }
         }
       }),
-      { numRuns: 2000 },
+      { numRuns },
     );
-    expect(Math.min(made, failed)).toBeGreaterThan(200);
-  });
-});
-
-test('the table names no tensor twice in a format', () => {
-  for (const { required, optional, ignored = [] } of LAYER_FORMATS) {
-    const parts = [...required, ...optional, ...ignored];
-    expect(new Set(parts).size).toBe(parts.length);
-  }
+    expect(Math.min(made, failed)).toBeGreaterThan(numRuns / 10);
+  }, 120_000);
 });

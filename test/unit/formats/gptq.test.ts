@@ -8,8 +8,7 @@ import { FormatError } from '../../../src/errors.js';
 import type { RawTensor } from '../../../src/files/raw-tensor.js';
 import { type GptqOptions, type GptqTensors, gptqLayer, importGptq } from '../../../src/formats/gptq.js';
 import { checkMatrix, dequantize } from '../../../src/problem/matrix.js';
-import { infoOf, weightsInPieces } from '../../support/in-pieces.js';
-import { rawOf } from '../../support/raw-of.js';
+import { infoOf, raw, weightsInPieces } from '../../support/tensors.js';
 
 type Bits = GptqOptions['bits'];
 
@@ -64,21 +63,21 @@ function pack({ n, k, bits, weights, scales, zeros, g_idx }: Layer, stored: (zer
   const qweight = Array.from({ length: rows * n }, (_, i) => columns[i % n]![Math.floor(i / n)]!);
   const qzeros = Array.from({ length: groups }, (_, group) => packList(zeros.slice(group * n, (group + 1) * n).map(stored), bits)).flat();
   return {
-    qweight: rawOf('qweight', 'I32', [rows, n], qweight),
-    qzeros: rawOf('qzeros', 'I32', [groups, Math.ceil((n * bits) / 32)], qzeros),
-    scales: rawOf('scales', dtype, [groups, n], scales),
-    g_idx: rawOf('g_idx', 'I32', [k], g_idx),
+    qweight: raw('qweight', 'I32', [rows, n], qweight),
+    qzeros: raw('qzeros', 'I32', [groups, Math.ceil((n * bits) / 32)], qzeros),
+    scales: raw('scales', dtype, [groups, n], scales),
+    g_idx: raw('g_idx', 'I32', [k], g_idx),
   };
 }
 
 describe('words by hand', () => {
   /** One output whose eight codes are the nibbles of a word, in the company of seven others. */
-  const scales = rawOf('scales', 'F16', [1, 8], [1, 2, 1, 1, 1, 1, 1, 0.5]);
-  const qweight = rawOf('qweight', 'I32', [1, 8], [0x87654321, 0xffffffff | 0, 0, 0, 0, 0, 0, 0x00000001]);
+  const scales = raw('scales', 'F16', [1, 8], [1, 2, 1, 1, 1, 1, 1, 0.5]);
+  const qweight = raw('qweight', 'I32', [1, 8], [0x87654321, 0xffffffff | 0, 0, 0, 0, 0, 0, 0x00000001]);
 
   test('4 bits along K, zero points along N less one', () => {
     // Stored 7 6 0 15 7 7 7 7 for outputs 0 to 7: zero points 8 7 1 0 (16 without its carry) 8 8 8 8.
-    const qzeros = rawOf('qzeros', 'I32', [1, 1], [0x7777f067]);
+    const qzeros = raw('qzeros', 'I32', [1, 1], [0x7777f067]);
     const weights = dequantize(importGptq({ qweight, qzeros, scales }, { bits: 4, checkpointFormat: 'gptq' }));
     const row = (n: number) => Array.from(weights.subarray(n * 8, n * 8 + 8));
     expect(row(0)).toEqual([-7, -6, -5, -4, -3, -2, -1, 0]);
@@ -89,7 +88,7 @@ describe('words by hand', () => {
   });
 
   test('gptq_v2 stores zero points as they are', () => {
-    const qzeros = rawOf('qzeros', 'I32', [1, 1], [0x7777f067]);
+    const qzeros = raw('qzeros', 'I32', [1, 1], [0x7777f067]);
     const { zeroPoint } = importGptq({ qweight, qzeros, scales }, { bits: 4, checkpointFormat: 'gptq_v2' });
     expect(Array.from(zeroPoint!)).toEqual([7, 6, 0, 15, 7, 7, 7, 7]);
   });
@@ -97,13 +96,13 @@ describe('words by hand', () => {
   test('3 bits without gaps: codes 0 to 7, four times', () => {
     // 24 bits of eight codes are 0xfac688; 96 bits of four times that, cut in three. Code 10 is 2: its low bits 10 end word 0, its high
     // bit 0 begins word 1. Code 21 is 5: 1 ends word 1, 10 begins word 2.
-    const packed = rawOf(
+    const packed = raw(
       'qweight',
       'I32',
       [3, 1],
       [0x88fac688, 0xc688fac6, 0xfac688fa].map((word) => word | 0),
     );
-    const one = rawOf('scales', 'F16', [1, 1], [1]);
+    const one = raw('scales', 'F16', [1, 1], [1]);
     const matrix = importGptq({ qweight: packed, scales: one }, { bits: 3 });
     checkMatrix(matrix);
     expect(matrix.bits).toBe(4);
@@ -111,18 +110,18 @@ describe('words by hand', () => {
   });
 
   test('8 bits: four codes in a word', () => {
-    const packed = rawOf('qweight', 'I32', [1, 1], [0xff807f00 | 0]);
-    const one = rawOf('scales', 'F16', [1, 1], [1]);
-    const qzeros = rawOf('qzeros', 'I32', [1, 1], [0x7f]);
+    const packed = raw('qweight', 'I32', [1, 1], [0xff807f00 | 0]);
+    const one = raw('scales', 'F16', [1, 1], [1]);
+    const qzeros = raw('qzeros', 'I32', [1, 1], [0x7f]);
     expect(Array.from(dequantize(importGptq({ qweight: packed, qzeros, scales: one }, { bits: 8 })))).toEqual([-128, -1, 0, 127]);
   });
 });
 
 describe('auto', () => {
-  const qweight = rawOf('qweight', 'I32', [2, 8], Array(16).fill(0));
-  const scales = rawOf('scales', 'F16', [2, 8], Array(16).fill(1));
+  const qweight = raw('qweight', 'I32', [2, 8], Array(16).fill(0));
+  const scales = raw('scales', 'F16', [2, 8], Array(16).fill(1));
   const zerosOf = (words: readonly number[], checkpointFormat?: GptqOptions['checkpointFormat']) => {
-    const qzeros = rawOf('qzeros', 'I32', [2, 1], words);
+    const qzeros = raw('qzeros', 'I32', [2, 1], words);
     return Array.from(importGptq({ qweight, qzeros, scales }, { bits: 4, checkpointFormat }).zeroPoint!);
   };
   test.each([
@@ -195,7 +194,7 @@ test('any shape, bits, group, order and checkpoint format: import undoes pack, e
         });
       } else {
         expect(importGptq({ ...tensors, g_idx: undefined }, options)).toEqual(matrix);
-        const none = rawOf('g_idx', 'I32', [layer.k], Array(layer.k).fill(0));
+        const none = raw('g_idx', 'I32', [layer.k], Array(layer.k).fill(0));
         expect(importGptq({ ...tensors, g_idx: none }, options)).toEqual(matrix);
       }
     }),
@@ -272,22 +271,22 @@ describe('a layer of a file', () => {
   });
 
   test('what is wrong before anything is read names the file', () => {
-    expect(() => gptqLayer(infos(tensors), { ...options, groupSize: 16 })).toThrow(/^memory: scales: shape: expected 4 groups of 16/);
+    expect(() => gptqLayer(infos(tensors), { ...options, groupSize: 16 })).toThrow(/^test: scales: shape: expected 4 groups of 16/);
   });
 
   test('g_idx out of order without desc_act is refused', () => {
     const source = gptqLayer(infos(tensors), { ...options, descAct: false, symmetric: true });
-    const g_idx = rawOf('g_idx', 'I32', [k], [1, ...layer.g_idx.slice(1, -1), 0]);
+    const g_idx = raw('g_idx', 'I32', [k], [1, ...layer.g_idx.slice(1, -1), 0]);
     expect(() => source.make({ ...tensors, g_idx }, { n: 8, k })).toThrow(/g_idx: element 1: expected group 1 without desc_act, got 0/);
   });
 });
 
 describe('refused', () => {
   const n = 8;
-  const qweight = rawOf('qweight', 'I32', [8, n], Array(64).fill(0));
-  const qzeros = rawOf('qzeros', 'I32', [2, 1], [0, 0]);
-  const scales = rawOf('scales', 'F16', [2, n], Array(16).fill(1));
-  const g_idx = (values: readonly number[]) => rawOf('g_idx', 'I32', [values.length], values);
+  const qweight = raw('qweight', 'I32', [8, n], Array(64).fill(0));
+  const qzeros = raw('qzeros', 'I32', [2, 1], [0, 0]);
+  const scales = raw('scales', 'F16', [2, n], Array(16).fill(1));
+  const g_idx = (values: readonly number[]) => raw('g_idx', 'I32', [values.length], values);
   const order = Array.from({ length: 64 }, (_, i) => i >> 5);
   const cases: readonly [string, Partial<GptqTensors>, Partial<GptqOptions>, RegExp][] = [
     ['5 bits', {}, { bits: 5 as 4 }, /qweight: bits: expected 2, 3, 4 or 8, got 5/],
@@ -296,28 +295,18 @@ describe('refused', () => {
     ['qweight of another rank', { qweight: { ...qweight, shape: [64] } }, {}, /qweight: shape: expected two sizes/],
     ['qweight of no rows', { qweight: { ...qweight, shape: [0, 8] } }, {}, /qweight: shape: expected two sizes of at least 1/],
     ['qweight of too few bytes', { qweight: { ...qweight, bytes: qweight.bytes.subarray(4) } }, {}, /qweight: bytes: expected 256/],
-    ['scales for other outputs', { scales: rawOf('scales', 'F16', [2, 4], Array(8).fill(1)) }, {}, /scales: shape: expected \(2, 8\)/],
+    ['scales for other outputs', { scales: raw('scales', 'F16', [2, 4], Array(8).fill(1)) }, {}, /scales: shape: expected \(2, 8\)/],
     ['scales of integers', { scales: { ...scales, dtype: 'I16' } }, {}, /scales: dtype: /],
-    [
-      'a scale that is not a number',
-      { scales: rawOf('scales', 'F16', [2, n], [Number.NaN, ...Array(15).fill(1)]) },
-      {},
-      /scales: element 0/,
-    ],
-    [
-      'an infinite scale',
-      { scales: rawOf('scales', 'F16', [2, n], [...Array(15).fill(1), 1e9]) },
-      {},
-      /scales: element 15: .*got Infinity/,
-    ],
-    ['qzeros of another shape', { qzeros: rawOf('qzeros', 'I32', [2, 2], [0, 0, 0, 0]) }, {}, /qzeros: shape: expected \(2, 1\)/],
+    ['a scale that is not a number', { scales: raw('scales', 'F16', [2, n], [Number.NaN, ...Array(15).fill(1)]) }, {}, /scales: element 0/],
+    ['an infinite scale', { scales: raw('scales', 'F16', [2, n], [...Array(15).fill(1), 1e9]) }, {}, /scales: element 15: .*got Infinity/],
+    ['qzeros of another shape', { qzeros: raw('qzeros', 'I32', [2, 2], [0, 0, 0, 0]) }, {}, /qzeros: shape: expected \(2, 1\)/],
     ['groupSize 0', {}, { groupSize: 0 }, /scales: groupSize: expected a whole number of at least 1, or -1, got 0/],
     ['groupSize -2', {}, { groupSize: -2 }, /groupSize: .*got -2/],
     ['groupSize NaN', {}, { groupSize: Number.NaN }, /groupSize: .*got NaN/],
     ['groupSize 1.5', {}, { groupSize: 1.5 }, /groupSize: .*got 1.5/],
     ['groupSize that gives other groups', {}, { groupSize: 16 }, /scales: shape: expected 4 groups of 16 for K = 64, got 2/],
     ['groupSize of half words', {}, { groupSize: 36 }, /groupSize: expected a multiple of 8, or all of K, got 36/],
-    ['groups that do not divide K', { scales: rawOf('scales', 'F16', [3, n], Array(24).fill(1)) }, {}, /groupSize: expected to be told/],
+    ['groups that do not divide K', { scales: raw('scales', 'F16', [3, n], Array(24).fill(1)) }, {}, /groupSize: expected to be told/],
     ['g_idx past the groups', { g_idx: g_idx([...order.slice(1), 2]) }, {}, /g_idx: element 63: expected a group from 0 to 1, got 2/],
     ['g_idx below 0', { g_idx: g_idx([-1, ...order.slice(1)]) }, {}, /g_idx: element 0: .*got -1/],
     ['g_idx of another length', { g_idx: g_idx(order.slice(1)) }, {}, /g_idx: shape: expected \(64,\)/],

@@ -3,7 +3,8 @@ import fc from 'fast-check';
 import { describe, expect, test } from 'vitest';
 import { hqqLayer, hqqMeta, importHqq } from '../../../src/formats/hqq.js';
 import { dequantize } from '../../../src/problem/matrix.js';
-import { expectFormat, expectWeights, floats, infosOf, randoms, raw, seeds, weightsOf } from '../../support/raw.js';
+import { expectFormat } from '../../support/expect-errors.js';
+import { expectWeights, floats, infosOf, randoms, raw, seeds, weightsOf } from '../../support/tensors.js';
 
 const one = (values: number) => ({
   scale: raw('scale', 'F16', [values, 1], Array(values).fill(1)),

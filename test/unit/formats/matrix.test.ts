@@ -12,7 +12,7 @@ import {
 } from '../../../src/problem/matrix.js';
 import { reference } from '../../../src/reference/reference.js';
 import { referenceMatrix } from '../../../src/reference/reference-matrix.js';
-import { expectArgument } from '../../support/expect-argument.js';
+import { expectArgument } from '../../support/expect-errors.js';
 
 /** Two outputs of nine inputs in groups of 8; codes 0 … 8 and 15 … 7. */
 const base: QuantizedMatrix = {

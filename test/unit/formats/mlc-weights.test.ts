@@ -7,16 +7,15 @@ import { roundTo } from '../../../src/dtype.js';
 import { FormatError } from '../../../src/errors.js';
 import { importMlc, MLC_KINDS, type MlcOptions, type MlcTensors, mlcLayer } from '../../../src/formats/mlc-weights.js';
 import { checkMatrix, codeAt, dequantize } from '../../../src/problem/matrix.js';
-import { infoOf, weightsInPieces } from '../../support/in-pieces.js';
-import { rawOf } from '../../support/raw-of.js';
+import { infoOf, raw, weightsInPieces } from '../../support/tensors.js';
 
 const plain = (values: ArrayLike<number>): number[] => Array.from(values, (value) => value + 0); // -0 is 0.
 
 describe('words by hand', () => {
-  const q_scale = rawOf('q_scale', 'F16', [1, 1], [0.5]);
+  const q_scale = raw('q_scale', 'F16', [1, 1], [0.5]);
 
   test('4 bits: code 7 is zero, and 15 is 8', () => {
-    const q_weight = rawOf('q_weight', 'U32', [1, 4], [0x76543210, 0xfedcba98, 0x77777777, 0x77777777]);
+    const q_weight = raw('q_weight', 'U32', [1, 4], [0x76543210, 0xfedcba98, 0x77777777, 0x77777777]);
     const matrix = importMlc({ q_weight, q_scale }, { format: 'q4f16_1' });
     checkMatrix(matrix);
     expect(matrix.zeroPoint).toBeUndefined();
@@ -26,7 +25,7 @@ describe('words by hand', () => {
 
   test('3 bits: ten codes in a word, code 3 is zero', () => {
     // Codes 0 to 7, 0, 1 from the lowest bits: 0xfac688 and 1 << 27.
-    const q_weight = rawOf('q_weight', 'U32', [1, 4], [0x08fac688, 0, 0, 7 << 27]);
+    const q_weight = raw('q_weight', 'U32', [1, 4], [0x08fac688, 0, 0, 7 << 27]);
     const matrix = importMlc({ q_weight, q_scale }, { format: 'q3f16_1' });
     checkMatrix(matrix);
     const codes = [0, 1, 2, 3, 4, 5, 6, 7, 0, 1, ...Array(29).fill(0), 7];
@@ -74,8 +73,8 @@ const layers = fc
       Array.from({ length: list.length }, (_, i) => list[(i % n) * columns + Math.floor(i / n)]!);
     const turned = layout === 'KN';
     const tensors = {
-      q_weight: rawOf('q_weight', 'U32', turned ? [perRow, n] : [n, perRow], turned ? turn(words, perRow) : words),
-      q_scale: rawOf('q_scale', dtype, turned ? [groups, n] : [n, groups], turned ? turn(scales, groups) : scales),
+      q_weight: raw('q_weight', 'U32', turned ? [perRow, n] : [n, perRow], turned ? turn(words, perRow) : words),
+      q_scale: raw('q_scale', dtype, turned ? [groups, n] : [n, groups], turned ? turn(scales, groups) : scales),
     };
     return { format, n, k, short, weights, tensors, scaleDtype: AS[dtype] };
   });
@@ -114,13 +113,13 @@ test('any kind and shape: import undoes quantize and pack, exactly; in pieces, t
 test('what is read is not written to', () => {
   const bytes = new Uint8Array(new Uint32Array(4).fill(0x12345678).buffer);
   const q_weight = { name: 'q_weight', dtype: 'U32', shape: [1, 4], bytes };
-  importMlc({ q_weight, q_scale: rawOf('q_scale', 'F16', [1, 1], [1]) }, { format: 'q4f16_1' });
+  importMlc({ q_weight, q_scale: raw('q_scale', 'F16', [1, 1], [1]) }, { format: 'q4f16_1' });
   expect(new Uint32Array(bytes.buffer)[0]).toBe(0x12345678);
 });
 
 describe('refused', () => {
-  const q_weight = rawOf('q_weight', 'U32', [2, 8], Array(16).fill(0));
-  const q_scale = rawOf('q_scale', 'F16', [2, 2], [1, 1, 1, 1]);
+  const q_weight = raw('q_weight', 'U32', [2, 8], Array(16).fill(0));
+  const q_scale = raw('q_scale', 'F16', [2, 2], [1, 1, 1, 1]);
   const cases: readonly [string, Partial<MlcTensors>, Partial<MlcOptions>, RegExp][] = [
     ['a quantization of another kind', {}, { format: 'q4f16_ft' as 'q4f16_1' }, /q_weight: format: expected q4f16_0, .*got q4f16_ft/],
     ['q_weight of another dtype', { q_weight: { ...q_weight, dtype: 'U8' } }, {}, /q_weight: dtype: expected I32 or U32, got U8/],
@@ -128,7 +127,7 @@ describe('refused', () => {
     ['q_weight of parts of groups', { q_weight: { ...q_weight, shape: [2, 7] } }, {}, /q_weight: shape: expected groups of 4 words, got 7/],
     ['q_scale of another shape', { q_scale: { ...q_scale, shape: [4, 1] } }, {}, /q_scale: shape: expected \(2, 2\)/],
     ['q_scale of another dtype', { q_scale: { ...q_scale, dtype: 'F32' } }, {}, /q_scale: dtype: expected F16, got F32/],
-    ['a scale that is not a number', { q_scale: rawOf('q_scale', 'F16', [2, 2], [1, Number.NaN, 1, 1]) }, {}, /q_scale: element 1/],
+    ['a scale that is not a number', { q_scale: raw('q_scale', 'F16', [2, 2], [1, Number.NaN, 1, 1]) }, {}, /q_scale: element 1/],
     ['k of more groups', {}, { k: 65 }, /q_weight: k: expected one that 2 groups of 32 hold, got 65/],
     ['k of fewer groups', {}, { k: 32 }, /q_weight: k: .*got 32/],
     ['k that is not whole', {}, { k: 63.5 }, /q_weight: k: .*got 63.5/],

@@ -2,7 +2,7 @@
 import { describe, expect, test } from 'vitest';
 import { openMlc } from '../../../src/files/mlc-cache.js';
 import { readTensor } from '../../../src/files/open-file.js';
-import { expectFormatError, type Wanted } from '../../support/expect-format-error.js';
+import { expectFormatError, type Wanted } from '../../support/expect-errors.js';
 import { counted, counting, fromMap, makeMlc, utf8 } from '../../support/files.js';
 
 const INDEX = 'ndarray-cache.json';

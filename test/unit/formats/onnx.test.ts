@@ -3,10 +3,10 @@ import fc from 'fast-check';
 import { describe, expect, test } from 'vitest';
 import { roundTo } from '../../../src/dtype.js';
 import { FormatError } from '../../../src/errors.js';
-import { importMatMulNBits, type MatMulNBitsAttributes, type MatMulNBitsTensors } from '../../../src/formats/onnx.js';
+import { importMatMulNBits, type MatMulNBitsAttributes, type MatMulNBitsTensors } from '../../../src/formats/matmul-nbits.js';
 import { checkMatrix, codeAt, dequantize } from '../../../src/problem/matrix.js';
 import { matMulNBitsFixtures, readFixture } from '../../support/onnx-fixture.js';
-import { rawOf } from '../../support/raw-of.js';
+import { raw } from '../../support/tensors.js';
 
 test('there are goldens', () => expect(matMulNBitsFixtures.length).toBeGreaterThanOrEqual(13));
 
@@ -54,7 +54,7 @@ test('g_idx sorts the columns, and says which input each is for', () => {
   // In order, or absent, it changes nothing.
   const order = Int32Array.from({ length: K }, (_, k) => Math.floor(k / block_size));
   const plain = importMatMulNBits({ ...tensors, g_idx: undefined }, attributes);
-  const inOrder = importMatMulNBits({ ...tensors, g_idx: rawOf('g_idx', 'I32', [K], order) }, attributes);
+  const inOrder = importMatMulNBits({ ...tensors, g_idx: raw('g_idx', 'I32', [K], order) }, attributes);
   expect(inOrder).toEqual(plain);
   expect(inOrder.permutation).toBeUndefined();
 });
@@ -101,11 +101,11 @@ test('any shape, bits, block and kind of zero points: the weights are scale · (
       });
       const zero_points = {
         none: undefined,
-        packed: rawOf('zero_points', 'U8', seed % 2 ? [N * perRow] : [N, perRow], zeroBytes),
-        float: rawOf('zero_points', dtype, seed % 2 ? [N * blocks] : [N, blocks], zeros),
+        packed: raw('zero_points', 'U8', seed % 2 ? [N * perRow] : [N, perRow], zeroBytes),
+        float: raw('zero_points', dtype, seed % 2 ? [N * blocks] : [N, blocks], zeros),
       }[kind];
-      const B = rawOf('B', 'U8', [N, blocks, (block_size * bits) / 8], pack(codes, size, next(2 ** bits)));
-      const scales = rawOf('scales', dtype, seed % 2 ? [N * blocks] : [N, blocks], scale);
+      const B = raw('B', 'U8', [N, blocks, (block_size * bits) / 8], pack(codes, size, next(2 ** bits)));
+      const scales = raw('scales', dtype, seed % 2 ? [N * blocks] : [N, blocks], scale);
       const matrix = importMatMulNBits({ B, scales, zero_points }, size);
       checkMatrix(matrix);
       expect(matrix.bits).toBe(bits === 8 ? 8 : 4);
@@ -128,9 +128,9 @@ test('any shape, bits, block and kind of zero points: the weights are scale · (
 
 describe('refused', () => {
   const attributes: MatMulNBitsAttributes = { N: 2, K: 40, bits: 4, block_size: 32 };
-  const B = rawOf('B', 'U8', [2, 2, 16], new Uint8Array(64));
-  const scales = rawOf('scales', 'F16', [2, 2], [1, 1, 1, 1]);
-  const g_idx = (values: readonly number[]) => rawOf('g_idx', 'I32', [values.length], values);
+  const B = raw('B', 'U8', [2, 2, 16], new Uint8Array(64));
+  const scales = raw('scales', 'F16', [2, 2], [1, 1, 1, 1]);
+  const g_idx = (values: readonly number[]) => raw('g_idx', 'I32', [values.length], values);
   const order = Array.from({ length: 40 }, (_, k) => Math.floor(k / 32));
   const cases: readonly [string, Partial<MatMulNBitsTensors>, Partial<MatMulNBitsAttributes>, RegExp][] = [
     ['a block that is no power of two', {}, { block_size: 48 }, /B: block_size: expected a power of two of at least 16, got 48/],
@@ -141,18 +141,18 @@ describe('refused', () => {
     ['B of another shape', {}, { K: 70 }, /B: shape: expected \(2, 3, 16\).*got \(2, 2, 16\)/],
     ['B of another dtype', { B: { ...B, dtype: 'I8' } }, {}, /B: dtype: expected U8, got I8/],
     ['B of too few bytes', { B: { ...B, bytes: B.bytes.subarray(1) } }, {}, /B: bytes: expected 64/],
-    ['scales that are not finite', { scales: rawOf('scales', 'F16', [4], [1, 1, Number.NaN, 1]) }, {}, /scales: element 2: .*got NaN/],
+    ['scales that are not finite', { scales: raw('scales', 'F16', [4], [1, 1, Number.NaN, 1]) }, {}, /scales: element 2: .*got NaN/],
     [
       'scales of another shape',
-      { scales: rawOf('scales', 'F16', [2], [1, 1]) },
+      { scales: raw('scales', 'F16', [2], [1, 1]) },
       {},
       /scales: shape: expected \(2, 2\), or flat \(4,\), got \(2,\)/,
     ],
-    ['zero points of another dtype', { zero_points: rawOf('zero_points', 'F32', [4], [1, 1, 1, 1]) }, {}, /expected U8 or F16, got F32/],
-    ['zero points of another shape', { zero_points: rawOf('zero_points', 'U8', [4], [1, 1, 1, 1]) }, {}, /zero_points: shape: /],
+    ['zero points of another dtype', { zero_points: raw('zero_points', 'F32', [4], [1, 1, 1, 1]) }, {}, /expected U8 or F16, got F32/],
+    ['zero points of another shape', { zero_points: raw('zero_points', 'U8', [4], [1, 1, 1, 1]) }, {}, /zero_points: shape: /],
     [
       'zero points that are infinite',
-      { zero_points: rawOf('zero_points', 'F16', [4], [1, Number.POSITIVE_INFINITY, 1, 1]) },
+      { zero_points: raw('zero_points', 'F16', [4], [1, Number.POSITIVE_INFINITY, 1, 1]) },
       {},
       /zero_points: element 1/,
     ],

@@ -6,7 +6,7 @@ import { afterAll, describe, expect, test } from 'vitest';
 import { ArgumentError, FormatError } from '../../../src/errors.js';
 import { openModel, readTensor, tensorParts } from '../../../src/files/open-file.js';
 import type { TensorFile } from '../../../src/files/tensor-file.js';
-import { expectFormatError } from '../../support/expect-format-error.js';
+import { expectFormatError } from '../../support/expect-errors.js';
 import {
   concat,
   counted,

@@ -7,7 +7,7 @@ import { FormatError } from '../../../src/errors.js';
 import { readTensor } from '../../../src/files/open-file.js';
 import { openSafetensors } from '../../../src/files/safetensors.js';
 import { openSafetensorsIndex } from '../../../src/files/safetensors-index.js';
-import { expectFormatError, type Wanted } from '../../support/expect-format-error.js';
+import { expectFormatError, type Wanted } from '../../support/expect-errors.js';
 import { counted, counting, fromMap, makeSafetensors, makeShards, rawSafetensors, utf8 } from '../../support/files.js';
 
 const fixtures = join(import.meta.dirname, '../../fixtures/safetensors');
@@ -79,9 +79,9 @@ const hostile: [string, Uint8Array, Wanted][] = [
   ],
   ['a header of 100 MB and one', rawSafetensors('{}', four, 100_000_001n), { field: 'header length', got: '100000001' }],
   ['a header of nothing', rawSafetensors('', four), { field: 'header', expected: '{', got: 'no bytes' }],
-  ['other bytes than UTF-8', rawSafetensors('{"a\u0000').fill(0xff, 9), { field: 'header', expected: 'UTF-8' }],
+  ['other bytes than UTF-8', rawSafetensors('{"a":1}').fill(0xff, 10, 11), { field: 'header', expected: 'UTF-8' }],
   ['a byte order mark', rawSafetensors('\ufeff{}'), { field: 'header', got: 'byte 239' }],
-  ['no JSON', rawSafetensors('{"a":}'), { field: 'header', expected: 'a value at character 5', got: '"}"' }],
+  ['no JSON', rawSafetensors('{"a":}'), { field: 'header', expected: 'a value at byte 5', got: '"}"' }],
   ['half of it', rawSafetensors('{"a":{"dtype":"U8"'), { field: 'header', got: 'its end' }],
   ['levels without end', rawSafetensors(`{"a":${'['.repeat(1e6)}`), { field: 'header', expected: '32 levels' }],
   [
@@ -192,7 +192,6 @@ describe('in several files', () => {
     ['of nothing', '{"weight_map":{"a":""}}', { tensor: 'a', field: 'weight_map' }],
     ['as a number', '{"weight_map":{"a":1}}', { tensor: 'a', field: 'weight_map', got: '1' }],
     ['twice', `{"weight_map":{"a":"${shard(1)}","a":"${shard(2)}"}}`, { tensor: 'a', field: 'index', got: '"a" twice' }],
-    ['without the tensor', `{"weight_map":{"b":"${shard(1)}"}}`, { tensor: 'b', field: 'weight_map', expected: shard(1) }],
   ];
   test.each(bad)('refused: a shard %s', async (_, text, wanted) => {
     await expectFormatError(open(withIndex(text)), { file: index, ...wanted });

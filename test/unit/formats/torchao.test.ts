@@ -2,16 +2,11 @@
 // lanes as the packing kernel does.
 import fc from 'fast-check';
 import { describe, expect, test } from 'vitest';
-import {
-  importTorchaoInt4,
-  importTorchaoInt8,
-  importTorchaoTinygemm,
-  torchaoInt4Layer,
-  torchaoInt8Layer,
-  torchaoTinygemmLayer,
-} from '../../../src/formats/torchao.js';
+import { importTorchaoInt4, importTorchaoTinygemm, torchaoInt4Layer, torchaoTinygemmLayer } from '../../../src/formats/torchao-int4.js';
+import { importTorchaoInt8, torchaoInt8Layer } from '../../../src/formats/torchao-int8.js';
 import { dequantize } from '../../../src/problem/matrix.js';
-import { expectFormat, expectWeights, floats, infosOf, randoms, raw, seeds, weightsOf } from '../../support/raw.js';
+import { expectFormat } from '../../support/expect-errors.js';
+import { expectWeights, floats, infosOf, randoms, raw, seeds, weightsOf } from '../../support/tensors.js';
 
 const { fround } = Math;
 const turn = (values: readonly number[], columns: number) =>

@@ -14,7 +14,7 @@ import { torchNpuOutlines, torchNpuTensors } from '../../../src/formats/write-to
 import { dequantize, type QuantizedMatrix } from '../../../src/problem/matrix.js';
 import type { QuantizeOptions } from '../../../src/quantize/options.js';
 import { quantize } from '../../../src/quantize/quantize.js';
-import { expectArgument } from '../../support/expect-argument.js';
+import { expectArgument } from '../../support/expect-errors.js';
 import { normals } from '../../support/normal-weights.js';
 
 function memory(): Sink & { bytes(): Uint8Array } {

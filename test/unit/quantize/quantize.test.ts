@@ -6,7 +6,7 @@ import { checkMatrix, codeAt, dequantize } from '../../../src/problem/matrix.js'
 import { hqqObjective } from '../../../src/quantize/hqq.js';
 import type { QuantizeOptions } from '../../../src/quantize/options.js';
 import { quantize } from '../../../src/quantize/quantize.js';
-import { expectArgument } from '../../support/expect-argument.js';
+import { expectArgument } from '../../support/expect-errors.js';
 import { normals } from '../../support/normal-weights.js';
 
 const list = (values: Float32Array | undefined): number[] => Array.from(values ?? []);
@@ -284,4 +284,11 @@ test('slices and rows side by side change nothing: a row alone gives the same co
     expect(alone.codes).toEqual(matrix.codes.slice((row * k) / 8, ((row + 1) * k) / 8));
     expect(alone.scale).toEqual(matrix.scale.slice((row * k) / 128, ((row + 1) * k) / 128));
   }
+});
+
+test('groupSize 0, as the command line has it, is a scale for each output', () => {
+  const weights = normals('zero', 4 * 64);
+  const options = { n: 4, k: 64, bits: 4 } as const;
+  expect(quantize(weights, { ...options, groupSize: 0 })).toEqual(quantize(weights, options));
+  expectArgument(() => quantize(weights, { ...options, mode: 'group', groupSize: 0 }), 'groupSize', 'a multiple of 8', '0');
 });

@@ -1,12 +1,11 @@
 // The files that were chosen → one opened model and a row for each of its tensors. Which of the files is the model's first shows in their
 // names; what they are, in their bytes (src/formats). Everything stays in this Worker: rows are all that the page gets.
 import {
-  among,
-  byteSource,
   FormatError,
   type FoundLayers,
   findLayers,
   openModel,
+  parseConfig,
   type TensorFile,
   type TensorInfo,
 } from '../../../../src/formats.js';
@@ -81,7 +80,7 @@ async function readConfig(files: readonly File[]): Promise<{ readonly config?: u
       continue;
     }
     try {
-      const config: unknown = JSON.parse(await file.text());
+      const config = parseConfig(await file.text(), { name });
       const says = typeof config === 'object' && config !== null && ('quantization_config' in config || name !== 'config.json');
       last = { config, note: name };
       if (says) return last;
@@ -127,28 +126,20 @@ export async function open(files: readonly File[], context: JobContext): Promise
   const { config, note } = await readConfig(files);
   signal.throwIfAborted();
 
-  let file: Pick<TensorFile, 'name' | 'metadata' | 'tensors'> & { readonly kind: string };
-  let found: FoundLayers;
-  let transposed: ReadonlySet<string> = new Set();
-  if (/\.onnx$/i.test(first.name)) {
-    const { openOnnx } = await import('./onnx.js');
-    const onnx = await openOnnx(await byteSource(first), among(files), signal);
-    file = { kind: 'ONNX', name: first.name, metadata: onnx.metadata, tensors: onnx.tensors };
-    ({ found, transposed } = onnx);
-  } else {
-    const several = firsts.length > 1 && first.name.toLowerCase().endsWith('.safetensors');
-    file = several ? await openEach(firsts, signal) : await openModel(first, { files, signal });
-    await context.breathe();
-    progress(undefined, 'Layers are looked for.');
-    found = await findLayers(file as TensorFile, { config, signal });
-  }
+  // Numbered shards are opened together by their first.
+  const several = firsts.length > 1 && first.name.toLowerCase().endsWith('.safetensors') && !/-\d{5,}-of-\d{5,}\./.test(first.name);
+  const file: TensorFile = several ? await openEach(firsts, signal) : await openModel(first, { files, signal });
+  await context.breathe();
+  progress(undefined, 'Layers are looked for.');
+  const found = await findLayers(file, { config, signal });
+  const transposed = found.transposed ?? new Set<string>();
   await context.breathe();
 
   const id = ++last;
   const floats = found.floats.filter(({ shape }) => shape.every((size) => size > 0));
   const opened: OpenedModel = {
     id,
-    kind: file.kind,
+    kind: file.kind === 'onnx' ? 'ONNX' : file.kind,
     name: file.name,
     files: files.length,
     bytes: files.reduce((sum, { size }) => sum + size, 0),

@@ -1,11 +1,15 @@
-// ONNX Runtime's com.microsoft.MatMulNBits: the weights of a node, from its constant inputs. Reads no .onnx file: a caller has the tensors.
+// ONNX Runtime's com.microsoft.MatMulNBits: the weights of a node, from its constant inputs. files/onnx.ts reads the graph.
 // Rule: onnxruntime, docs/ContribOperators.md (com.microsoft.MatMulNBits); its CPU kernels are the tests' goldens.
 import { FormatError } from '../errors.js';
 import { asFloats, asWords, at, elementsIn, floatDtypeOf, type RawTensor, requireDtype, requireShape } from '../files/raw-tensor.js';
+import type { TensorInfo } from '../files/tensor-file.js';
 import type { QuantizedMatrix } from '../problem/matrix.js';
 import { showShape } from '../problem/view.js';
-import { gatherColumns, sortByGroup } from './act-order.js';
-import { trim, widen } from './words.js';
+import { inOrder, sortByGroup } from './act-order.js';
+import { trim, widen } from './code-words.js';
+import { attribute, type Found, type FoundNode, type WeightFormat } from './layer-format.js';
+import { headerOf } from './layer-parts.js';
+import type { LayerSource } from './layer-source.js';
 
 /**
  * By the operator's own names; blocks = ceil(K / block_size). Lists of a value for each block may also be flat, as ONNX Runtime takes them.
@@ -43,7 +47,7 @@ interface Sizes {
   readonly blocks: number;
 }
 
-function sizesOf({ B }: MatMulNBitsTensors, { N: n, K: k, bits = 4, block_size: block }: MatMulNBitsAttributes): Sizes {
+function sizesOf({ B }: Pick<MatMulNBitsTensors, 'B'>, { N: n, K: k, bits = 4, block_size: block }: MatMulNBitsAttributes): Sizes {
   const check = (holds: boolean, field: string, expected: string, got: number): void => {
     if (!holds) throw new FormatError(at(B, field), expected, String(got));
   };
@@ -104,15 +108,63 @@ export function importMatMulNBits(tensors: MatMulNBitsTensors, attributes: MatMu
   const out = bits === 2 ? 4 : bits;
   const groupSize = Math.min(block, k);
   const permutation = g_idx && sortByGroup(g_idx, { k, groupSize });
+  const scaleDtype = zero_points && !packed ? 'float32' : floatDtypeOf(scales.dtype);
+  const zeroPoint = zero_points && (packed ? unpackZeros(zero_points, sizes) : asFloats(zero_points));
+  return inOrder({ n, k, bits: out, codes, groupSize, scale: asFloats(scales), scaleDtype, zeroPoint }, permutation);
+}
+
+/** A row for each of n, if its elements are so many. */
+const inRows = (info: TensorInfo, n: number): TensorInfo | undefined => {
+  const count = elementsIn(info.shape);
+  return info.shape[0] === n ? info : count % n === 0 && info.shape.length === 1 ? { ...info, shape: [n, count / n] } : undefined;
+};
+
+/** The layer that a node of a graph is, read in pieces along n, unless it has a g_idx. @throws FormatError */
+function layerOf({ bias, ...own }: Found, found: FoundNode): LayerSource {
+  const [n, k, block] = (['N', 'K', 'block_size'] as const).map((name) => attribute(found, name)) as [number, number, number];
+  const bits = attribute(found, 'bits', 4) as 2 | 4 | 8;
+  const attributes = { N: n, K: k, bits, block_size: block };
+  sizesOf({ B: headerOf(own.B!) }, attributes);
+  const shape = [n, Math.ceil(k / block), (block * bits) / 8];
+  if (String(own.B!.shape) !== String(shape))
+    throw new FormatError(
+      { file: found.file, tensor: found.name, field: 'B.shape' },
+      `(${shape.join(', ')})`,
+      `(${own.B!.shape.join(', ')})`,
+    );
+  const rows = Object.entries(own).map(([name, info]) => [name, inRows(info, n)] as const);
+  const cuts = !own.g_idx && rows.every(([, info]) => info);
   return {
+    name: found.name,
+    format: 'MatMulNBits',
     n,
     k,
-    bits: out,
-    codes: permutation ? gatherColumns(codes, { n, k, bits: out, permutation }) : codes,
-    groupSize,
-    scale: asFloats(scales),
-    scaleDtype: zero_points && !packed ? 'float32' : floatDtypeOf(scales.dtype),
-    zeroPoint: zero_points && (packed ? unpackZeros(zero_points, sizes) : asFloats(zero_points)),
-    permutation,
+    bits: bits === 8 ? 8 : 4,
+    groupSize: Math.min(block, k),
+    tensors: cuts ? (Object.fromEntries(rows) as Found) : own,
+    cut: cuts ? { axis: 'n', unit: 4, perRow: Object.fromEntries(rows.map(([name]) => [name, 1])) } : undefined,
+    bias,
+    make: (part, size) => importMatMulNBits(part as unknown as MatMulNBitsTensors, { ...attributes, N: size.n }),
   };
 }
+
+export const matMulNBitsFormat: WeightFormat = {
+  rows: [
+    {
+      format: 'ONNX MatMulNBits',
+      tensors: '`B`, `scales`, `zero_points`, `g_idx`, `bias` of a node',
+      read: '2, 4 and 8 bits; packed or float zero points; ragged K',
+      exact: '= ; float zero points 1',
+    },
+  ],
+  layers: [],
+  nodes: [
+    {
+      op: 'MatMulNBits',
+      name: 'MatMulNBits',
+      importer: 'importMatMulNBits',
+      inputs: ['', 'B', 'scales', 'zero_points', 'g_idx', 'bias'],
+      make: layerOf,
+    },
+  ],
+};

@@ -1,22 +1,16 @@
-// torchao's weight-only tensors, as its safetensors support flattens them: int8, and int4 plain or packed for the tinygemm kernels.
-// Rules: github.com/pytorch/ao, quantization/quantize_/workflows/{int4,int8}, prototype/safetensors; pytorch's ATen/native/cuda/int4mm.cu.
+// torchao's int4 weight-only tensors, as its safetensors support flattens them: plain, or packed for the tinygemm kernels.
+// Rules: github.com/pytorch/ao, quantization/quantize_/workflows/int4, prototype/safetensors; pytorch's ATen/native/cuda/int4mm.cu.
 import { FormatError } from '../errors.js';
-import { asFloats, asWords, at, floatDtypeOf, type RawTensor, requireDtype, requireShape } from '../files/raw-tensor.js';
+import { asFloats, asWords, at, type RawTensor, requireDtype, requireShape } from '../files/raw-tensor.js';
 import type { TensorInfo } from '../files/tensor-file.js';
 import type { QuantizedMatrix } from '../problem/matrix.js';
 import { showShape } from '../problem/view.js';
-import { clearTail, codesOfInt8, flip, padRows, spreadNibbles, swapNibbles, transposeBlock } from './code-words.js';
-import { bytesOf, forOutputs, granularityOf, headersOf, type LayerName, present } from './layer-parts.js';
+import { clearTail, flip, padRows, spreadNibbles, swapNibbles, transposeBlock } from './code-words.js';
+import { type Found, type LayerContext, type WeightFormat, wrong } from './layer-format.js';
+import { bytesOf, headersOf, type LayerName, present } from './layer-parts.js';
 import type { LayerSource } from './layer-source.js';
 import { groupSizeOf, requireMatrix } from './sizes.js';
-
-/** Int8Tensor. */
-export interface TorchaoInt8<T> {
-  /** I8 (N, K). */
-  readonly qdata: T;
-  /** F16, BF16 or F32: (N, 1), (N), or (1, 1) for the whole tensor. */
-  readonly scale: T;
-}
+import { savedTensor } from './torchao-int8.js';
 
 /** Int4Tensor; or the plain form of older versions, with scale_and_zero. */
 export interface TorchaoInt4<T> {
@@ -51,28 +45,6 @@ export interface TorchaoTinygemmOptions {
   /** `shape` of the original tensor; without it, the padded one. */
   readonly n?: number | undefined;
   readonly k?: number | undefined;
-}
-
-/**
- * int8 weight-only: W = q · scale, nothing rounded.
- *
- * Rule: torchao's Int8Tensor.
- * @throws FormatError
- * @example importTorchaoInt8({ qdata, scale })
- */
-export function importTorchaoInt8({ qdata, scale }: TorchaoInt8<RawTensor>): QuantizedMatrix {
-  requireDtype(qdata, 'I8');
-  const [n, k] = requireMatrix(qdata);
-  const { granularity, groups } = granularityOf(scale, n);
-  return {
-    n,
-    k,
-    bits: 8,
-    codes: codesOfInt8(bytesOf(qdata), n, k),
-    groupSize: groupSizeOf(undefined, { k, bits: 8, groups, scales: scale }),
-    scale: forOutputs(asFloats(scale), n, granularity),
-    scaleDtype: floatDtypeOf(scale.dtype),
-  };
 }
 
 /** (G, rows), `stride` elements to each from element `first`, → (n, kept): the rest belongs to padding. */
@@ -194,27 +166,6 @@ export function importTorchaoTinygemm(tensors: TorchaoTinygemm<RawTensor>, optio
   return withParameters({ n, k, bits: 4, codes, groupSize }, tensors);
 }
 
-/** A layer of a file, read in pieces along n. @throws FormatError */
-export function torchaoInt8Layer(tensors: TorchaoInt8<TensorInfo>, { name, bias }: LayerName): LayerSource {
-  const { qdata, scale } = headersOf({ ...tensors });
-  requireDtype(qdata, 'I8');
-  requireDtype(scale, 'F16', 'BF16', 'F32');
-  const [n, k] = requireMatrix(qdata);
-  const { granularity, groups } = granularityOf(scale, n);
-  return {
-    name,
-    format: 'torchao int8',
-    n,
-    k,
-    bits: 8,
-    groupSize: groupSizeOf(undefined, { k, bits: 8, groups, scales: scale }),
-    tensors: { ...tensors },
-    cut: { axis: 'n', unit: 4, perRow: { qdata: 1, scale: granularity === 'tensor' ? 0 : 1 } },
-    bias,
-    make: (part) => importTorchaoInt8(part as unknown as TorchaoInt8<RawTensor>),
-  };
-}
-
 /** A layer of a file. Its scales lie (G, N), so it is read whole. @throws FormatError */
 export function torchaoInt4Layer(
   tensors: TorchaoInt4<TensorInfo>,
@@ -251,3 +202,50 @@ export function torchaoTinygemmLayer(
     make: (part) => importTorchaoTinygemm(part as unknown as TorchaoTinygemm<RawTensor>, options),
   };
 }
+
+function makeInt4(tensors: Found, context: LayerContext): LayerSource {
+  const { name, bias, torchao } = context;
+  const { _weight_qdata: qdata, _weight_scale: scale, _weight_zero_point: zero_point, _weight_scale_and_zero: scale_and_zero } = tensors;
+  const { _weight_act_pre_scale: preScale } = tensors;
+  if (preScale) throw wrong(preScale, 'act_pre_scale', 'none: x would have to be scaled first', showShape(preScale.shape));
+  const { type, blockSize, shape } = savedTensor(context);
+  if (qdata!.shape.length === 4)
+    return torchaoTinygemmLayer({ qdata: qdata!, scale_and_zero: scale_and_zero! }, { name, bias, n: shape?.[0], k: shape?.[1] });
+  // Int4Tensor's bytes are always pack_int4's.
+  const nibbleOrder = torchao?.nibbleOrder ?? (type === 'Int4Tensor' ? 'even-low' : undefined);
+  if (!nibbleOrder) throw wrong(qdata!, 'nibbleOrder', 'one said: even-high or even-low, or Int4Tensor in the metadata', type ?? 'none');
+  const groups = (scale ?? scale_and_zero)!.shape[0];
+  const groupSize = groups === 1 ? undefined : (torchao?.groupSize ?? blockSize);
+  return torchaoInt4Layer({ qdata: qdata!, scale, zero_point, scale_and_zero }, { name, bias, nibbleOrder, groupSize });
+}
+
+const made = { methods: ['torchao'], optional: ['_weight_act_pre_scale'], make: makeInt4 };
+const both = ['_weight_qdata', '_weight_scale_and_zero'];
+
+export const torchaoInt4Format: WeightFormat = {
+  rows: [
+    {
+      format: 'torchao int4',
+      tensors: '`_weight_qdata`, `_weight_scale`, `_weight_zero_point`; or `_weight_qdata`, `_weight_scale_and_zero`',
+      read: "plain (`nibbleOrder`) and tinygemm's tiles",
+      exact: '1',
+    },
+  ],
+  layers: [
+    {
+      ...made,
+      name: 'torchao int4',
+      importer: 'importTorchaoInt4',
+      required: ['_weight_qdata', '_weight_scale', '_weight_zero_point'],
+      recognise: (_, context) => !savedTensor(context).type?.startsWith('Intx'),
+    },
+    {
+      ...made,
+      name: 'torchao int4 tinygemm',
+      importer: 'importTorchaoTinygemm',
+      required: both,
+      recognise: ({ _weight_qdata: qdata }) => qdata!.shape.length === 4,
+    },
+    { ...made, name: 'torchao int4', importer: 'importTorchaoInt4', required: both },
+  ],
+};

@@ -1,0 +1,98 @@
+// What a tensor of floats is in its model, by its name, its shape and its use: what quantize takes, and why it leaves the rest. Pure.
+import type { FoundLayers, TensorFile, TensorInfo } from '../src/formats.js';
+
+const FLOATS = ['F16', 'BF16', 'F32'];
+export const isFloat = ({ dtype }: Pick<TensorInfo, 'dtype'>): boolean => FLOATS.includes(dtype);
+
+/** Matrices that lose most when they are quantized, for what they save: `quantize` takes them only where --include names them. */
+const SPARED: readonly (readonly [name: RegExp, what: string])[] = [
+  [
+    /(^|[._])(wte|wpe|tok_embd|token_embd|position_embd|embed\w*)([._]|$)|(^|\.)(emb|shared|relative_attention_bias)\.weight$/i,
+    'an embedding',
+  ],
+  [/(^|\.)(lm_head|embed_out|output|score|classifier|output_projection)\.weight$|^(model\.)?(proj_out|head)\.weight$/, 'the head'],
+  [/(^|\.)(gate|router|router\.\w+|gate\.wg|moe_gate|ffn_gate_inp(_shexp)?|shared_expert_gate)\.weight$/, 'a router of experts'],
+  [/norm|(^|[._])ln(_|\d|\.|$)/i, 'a norm'],
+];
+
+/** What is known of a model beside its tensors' names. */
+export interface ModelFacts {
+  /** Rows of embeddings and heads. */
+  readonly vocabularies: ReadonlySet<number>;
+  /** Rows of routers. */
+  readonly experts: ReadonlySet<number>;
+  /** Names of modules that keep their weights (K, N), as GPT-2's Conv1D does. */
+  readonly turned: ReadonlySet<string>;
+  /** Of ONNX: names of matrices that something is multiplied with, and of those among them that lie as (K, N). */
+  readonly multiplied: ReadonlySet<string> | undefined;
+  readonly transposed: ReadonlySet<string>;
+}
+
+const CONV1D = ['c_attn', 'c_fc', 'c_proj', 'q_attn'];
+const CONV1D_MODELS = ['gpt2', 'openai-gpt', 'imagegpt', 'decision_transformer'];
+const EXPERTS = ['num_experts', 'num_local_experts', 'n_routed_experts', 'moe_num_experts'];
+
+const moduleOf = (name: string): string => name.replace(/\.weight$/, '');
+const leafOf = (name: string): string => moduleOf(name).split('.').at(-1)!;
+
+/** @param config config.json, parsed */
+export function factsOf(file: TensorFile, config: unknown, found: Pick<FoundLayers, 'multiplied' | 'transposed'>): ModelFacts {
+  const root = (typeof config === 'object' && config !== null ? config : {}) as Record<string, unknown>;
+  // Of models of text and something else, the text's is within.
+  const parts = [root, ...Object.values(root).filter((one): one is Record<string, unknown> => typeof one === 'object' && one !== null)];
+  const numbers = (names: readonly string[]): Set<number> =>
+    new Set(
+      parts.flatMap((part) =>
+        names.flatMap((name) => (Number.isSafeInteger(part[name]) && (part[name] as number) > 1 ? [part[name] as number] : [])),
+      ),
+    );
+  const biases = new Map<string, number>();
+  for (const { name, shape } of file.tensors.values())
+    if (name.endsWith('.bias') && shape.length === 1) biases.set(name.replace(/\.bias$/, ''), shape[0]!);
+  const matrices = [...file.tensors.values()].filter((info) => isFloat(info) && info.shape.length === 2);
+  const isTurned = ({ name, shape: [rows, columns] }: TensorInfo): boolean => {
+    const bias = biases.get(moduleOf(name));
+    return bias !== undefined && bias === columns && bias !== rows;
+  };
+  const all =
+    CONV1D_MODELS.includes(String(root.model_type)) || matrices.some((info) => CONV1D.includes(leafOf(info.name)) && isTurned(info));
+  const turned = matrices.filter((info) => isTurned(info) || (all && CONV1D.includes(leafOf(info.name))));
+  return {
+    vocabularies: numbers(['vocab_size']),
+    experts: numbers(EXPERTS),
+    turned: new Set(turned.map(({ name }) => name)),
+    multiplied: found.multiplied,
+    transposed: found.transposed ?? new Set(),
+  };
+}
+
+/** N and K of a matrix, whichever way round it lies. */
+export function sizesOf(
+  { name, shape }: Pick<TensorInfo, 'name' | 'shape'>,
+  { transposed }: ModelFacts,
+): { readonly n: number; readonly k: number } {
+  const [rows = 0, columns = 0] = shape;
+  return transposed.has(name) ? { n: columns, k: rows } : { n: rows, k: columns };
+}
+
+/** What a matrix is, if it is spared. */
+export function spared(info: Pick<TensorInfo, 'name' | 'shape'>, facts: ModelFacts): string | undefined {
+  const { name } = info;
+  const { vocabularies, experts } = facts;
+  const named = SPARED.find(([pattern]) => pattern.test(name))?.[1];
+  const { n: rows } = sizesOf(info, facts);
+  if (named) return named;
+  if (vocabularies.has(rows)) return 'an embedding or the head: a row for each token';
+  if (experts.has(rows)) return 'a router of experts: a row for each';
+  return rows === 1 ? 'a single output' : undefined;
+}
+
+/** Why a tensor of floats is no linear layer's weight, whoever asks for it; undefined if it may be one. */
+export function whyNoLayer({ name, shape }: Pick<TensorInfo, 'name' | 'shape'>, { turned, multiplied }: ModelFacts): string | undefined {
+  if (shape.length < 2) return 'no matrix';
+  if (shape.length > 2) return `${shape.length} dimensions: no matrix, or several in one, which are not quantized yet`;
+  if (shape.includes(0)) return 'it is empty';
+  if (multiplied) return multiplied.has(name) ? undefined : 'no MatMul or Gemm takes it';
+  if (turned.has(name)) return 'it lies as (K, N), as the weights of Conv1D do, which are not quantized yet';
+  return name.endsWith('.weight') ? undefined : 'its name does not end in .weight';
+}

@@ -1,0 +1,85 @@
+// The layers of an ONNX graph: nodes that hold quantized constants, and float constants that MatMul and Gemm multiply with.
+import { FormatError } from '../errors.js';
+import type { GraphNode, TensorFile, TensorInfo } from '../files/tensor-file.js';
+import { showShape } from '../problem/view.js';
+import type { FoundLayers } from './found-layers.js';
+import type { Found, FoundNode, NodeFormat } from './layer-format.js';
+import { NODE_FORMATS } from './layer-formats.js';
+import type { LayerSource } from './layer-source.js';
+import { unknownWeights, whyNotRead } from './layouts.js';
+
+const FLOATS = ['F16', 'BF16', 'F32'];
+
+/** How what a name stands for is multiplied with. */
+function usesOf(nodes: readonly GraphNode[]): (name: string) => 'KN' | 'NK' | undefined {
+  const uses = new Map<string, 'KN' | 'NK'>();
+  const turns = new Map<string, string>();
+  for (const { op, inputs, outputs, ints } of nodes) {
+    if (op === 'MatMul' && inputs[1]) uses.set(inputs[1], 'KN');
+    else if (op === 'Gemm' && inputs[1]) uses.set(inputs[1], ints.get('transB') === 1 ? 'NK' : 'KN');
+    else if (op === 'Transpose' && inputs[0] && outputs[0]) turns.set(inputs[0], outputs[0]);
+  }
+  return (name) => {
+    const turned = uses.get(turns.get(name) ?? '');
+    return uses.get(name) ?? (turned && (turned === 'KN' ? 'NK' : 'KN'));
+  };
+}
+
+/** @throws FormatError for constants that a layer needs and the file does not have */
+function inputsOf({ inputs }: NodeFormat, { file, name, node, constant }: FoundNode, required: number): Found {
+  const found = inputs.flatMap((part, i) => {
+    const given = node.inputs[i];
+    if (!part || (!given && i >= required)) return [];
+    const info = constant(i);
+    if (!info) throw new FormatError({ file, tensor: name, field: part }, 'a constant of the file', given || 'none');
+    return [[part, info] as const];
+  });
+  return Object.fromEntries(found);
+}
+
+export function findNodes(file: TensorFile): FoundLayers {
+  const { nodes = [], tensors } = file;
+  const used = usesOf(nodes);
+  const layers: LayerSource[] = [];
+  const refused: FoundLayers['refused'][number][] = [];
+  const notYet: FoundLayers['notYet'][number][] = [];
+  const roles = new Map<string, string>();
+  const taken = new Set<string>();
+  for (const node of nodes) {
+    const format = NODE_FORMATS.find(({ op }) => op === node.op);
+    if (!format) continue;
+    const name = node.name || node.inputs.find((input) => tensors.has(input)) || node.op;
+    const constant = (i: number): TensorInfo | undefined => tensors.get(node.inputs[i] ?? '');
+    const found: FoundNode = { file: file.name, node, name, constant, used: used(node.outputs[0] ?? '') };
+    const own = node.inputs.filter((input) => tensors.has(input));
+    const required = format.inputs.findIndex((part) => part !== '') + 2;
+    // Activations are dequantized, too: they are no constants.
+    if (own.length === 0 || (format.inputs[0] && !constant(0))) continue;
+    try {
+      const layer = format.make(inputsOf(format, found, required), found);
+      if (!layer) continue;
+      layers.push(layer);
+      // Constants may be shared: what is part of one layer stays so.
+      for (const [part, info] of [...Object.entries(layer.tensors), ...(layer.bias ? [['bias', layer.bias] as const] : [])])
+        roles.set(info.name, `${layer.format}: ${part} of ${name}`);
+      for (const input of own) taken.add(input);
+    } catch (error) {
+      if (!(error instanceof FormatError)) throw error;
+      refused.push({ name, format: format.name, error });
+      for (const input of own) if (!roles.has(input)) roles.set(input, `${format.name}, refused: input of ${name}`);
+    }
+  }
+  const all = [...tensors.values()];
+  const isFloat = ({ name, dtype, shape }: TensorInfo): boolean => FLOATS.includes(dtype) && shape.length === 2 && !roles.has(name);
+  const floats = all.filter(isFloat);
+  for (const info of all) {
+    if (roles.has(info.name)) continue;
+    const what = unknownWeights(info);
+    if (what) notYet.push({ name: info.name, format: what, why: whyNotRead(what), tensors: [info] });
+    const said = what ? `${what}, not read yet` : isFloat(info) ? 'not quantized' : 'no layer';
+    roles.set(info.name, `${info.dtype} ${showShape(info.shape)}: ${said}`);
+  }
+  const transposed = new Set(floats.filter(({ name }) => used(name) === 'KN').map(({ name }) => name));
+  const multiplied = new Set(floats.filter(({ name }) => used(name)).map(({ name }) => name));
+  return { layers, refused, notYet, roles, floats, rest: all.filter(({ name }) => !taken.has(name)), transposed, multiplied };
+}

@@ -1,0 +1,109 @@
+// What a format says of itself: which tensors, by name, a layer of it consists of, how it is told from others, who makes it, and its row in
+// docs/importing.md. Each importer's file holds its own entry; layer-formats.ts lists them.
+import { FormatError } from '../errors.js';
+import { at, type RawTensor } from '../files/raw-tensor.js';
+import type { GraphNode, TensorFile, TensorInfo } from '../files/tensor-file.js';
+import { headerOf } from './layer-parts.js';
+import type { LayerSource } from './layer-source.js';
+import type { QuantizationConfig } from './quantization-config.js';
+
+/** Tensors of a layer by their parts' names: weight, scales, … */
+export type Found = Readonly<Record<string, TensorInfo>>;
+
+/** What a caller may say of layers, where no file says it. */
+export interface LayerHints {
+  /** For torch_npu's layers. */
+  readonly torchNpu?:
+    | {
+        readonly groupSize?: number | undefined;
+        readonly transposed?: boolean | undefined;
+        readonly format?: 'ND' | 'FRACTAL_NZ' | undefined;
+        readonly n?: number | undefined;
+        readonly k?: number | undefined;
+      }
+    | undefined;
+  /** For torchao's plain int4, where the file's metadata does not say that it is Int4Tensor. */
+  readonly torchao?: { readonly nibbleOrder: 'even-high' | 'even-low'; readonly groupSize?: number | undefined } | undefined;
+}
+
+/** What a format may ask, beside its tensors, to make a layer. */
+export interface LayerContext extends LayerHints {
+  readonly name: string;
+  readonly bias: TensorInfo | undefined;
+  readonly config: QuantizationConfig;
+  readonly metadata: TensorFile['metadata'];
+  /** The tensors of `settings` that the layer has, read. */
+  readonly settings: Readonly<Record<string, RawTensor>>;
+}
+
+export interface LayerFormat {
+  /** The first words of LayerSource.format. */
+  readonly name: string;
+  /** The function that makes a matrix of tensors in memory. */
+  readonly importer: string;
+  /** What a configuration's quant_method calls it. A layer of a configuration with another method is refused. */
+  readonly methods: readonly string[];
+  /** Tensors of a layer NAME: NAME.weight and so on. */
+  readonly required: readonly string[];
+  /** A layer is one tensor, the first of the required, whatever its name. */
+  readonly anyName?: boolean;
+  readonly optional: readonly string[];
+  /** Those of them that are read before the layer is made: sizes and text of a few bytes. */
+  readonly settings?: readonly string[];
+  /** Tensors that a layer has beside those it is made of, and that do not change its weights. With any other NAME.* it is refused. */
+  readonly ignored?: readonly string[];
+  /** Whether such tensors are of this format, by dtypes and shapes. Without it, their names say it. Settings are not read yet. */
+  recognise?(tensors: Found, context: Omit<LayerContext, 'settings'>): boolean;
+  /** @throws FormatError */
+  make(tensors: Found, context: LayerContext): LayerSource;
+}
+
+/** A row of the table of formats in docs/importing.md. */
+export interface FormatRow {
+  readonly format: string;
+  readonly tensors: string;
+  readonly read: string;
+  /** `=`: dequantized values equal the format's definition in float32; `1`: they differ by one rounding at most. */
+  readonly exact: string;
+}
+
+/** A node of an ONNX graph, with what is known of its inputs and of its use. */
+export interface FoundNode {
+  readonly file: string;
+  readonly node: GraphNode;
+  /** Of the layer that it is. */
+  readonly name: string;
+  /** The constant that input `i` is. */
+  constant(i: number): TensorInfo | undefined;
+  /** How its output is multiplied with: as (K, N), as (N, K), or not. */
+  readonly used: 'KN' | 'NK' | undefined;
+}
+
+export interface NodeFormat {
+  readonly op: string;
+  /** The first words of LayerSource.format. */
+  readonly name: string;
+  readonly importer: string;
+  /** Names of its inputs that may be constants of a layer, in order; `''` for others. */
+  readonly inputs: readonly string[];
+  /** Undefined if it is no layer. @throws FormatError */
+  make(tensors: Found, found: FoundNode): LayerSource | undefined;
+}
+
+export interface WeightFormat {
+  readonly rows: readonly FormatRow[];
+  readonly layers: readonly LayerFormat[];
+  readonly nodes?: readonly NodeFormat[];
+}
+
+/** A FormatError about a tensor that was not read. */
+export const wrong = (info: TensorInfo, field: string, expected: string, got: string): FormatError =>
+  new FormatError(at(headerOf(info), field), expected, got);
+
+/** An attribute of a node that is a whole number of at least 0. @throws FormatError */
+export function attribute({ file, node, name: tensor }: FoundNode, name: string, fallback?: number): number {
+  const value = node.ints.get(name) ?? fallback;
+  if (value === undefined || !Number.isSafeInteger(value) || value < 0)
+    throw new FormatError({ file, tensor, field: name }, 'a whole number', String(value ?? 'none'));
+  return value;
+}

@@ -1,0 +1,98 @@
+// torchao's int8 weight-only tensors, as its safetensors support flattens them.
+// Rules: github.com/pytorch/ao, quantization/quantize_/workflows/int8, prototype/safetensors.
+import { asFloats, floatDtypeOf, type RawTensor, requireDtype } from '../files/raw-tensor.js';
+import type { TensorInfo } from '../files/tensor-file.js';
+import type { QuantizedMatrix } from '../problem/matrix.js';
+import { codesOfInt8 } from './code-words.js';
+import type { LayerContext, WeightFormat } from './layer-format.js';
+import { bytesOf, forOutputs, granularityOf, headersOf, type LayerName } from './layer-parts.js';
+import type { LayerSource } from './layer-source.js';
+import { groupSizeOf, requireMatrix } from './sizes.js';
+
+/** Int8Tensor. */
+export interface TorchaoInt8<T> {
+  /** I8 (N, K). */
+  readonly qdata: T;
+  /** F16, BF16 or F32: (N, 1), (N), or (1, 1) for the whole tensor. */
+  readonly scale: T;
+}
+
+/** Sizes, after every check that needs no bytes. */
+function planOf({ qdata, scale }: TorchaoInt8<RawTensor>) {
+  requireDtype(qdata, 'I8');
+  requireDtype(scale, 'F16', 'BF16', 'F32');
+  const [n, k] = requireMatrix(qdata);
+  const { granularity, groups } = granularityOf(scale, n);
+  return { n, k, granularity, groupSize: groupSizeOf(undefined, { k, bits: 8, groups, scales: scale }) };
+}
+
+/**
+ * int8 weight-only: W = q · scale, nothing rounded.
+ *
+ * Rule: torchao's Int8Tensor.
+ * @throws FormatError
+ * @example importTorchaoInt8({ qdata, scale })
+ */
+export function importTorchaoInt8(tensors: TorchaoInt8<RawTensor>): QuantizedMatrix {
+  const { n, k, groupSize, granularity } = planOf(tensors);
+  const { qdata, scale } = tensors;
+  return {
+    n,
+    k,
+    bits: 8,
+    codes: codesOfInt8(bytesOf(qdata), n, k),
+    groupSize,
+    scale: forOutputs(asFloats(scale), n, granularity),
+    scaleDtype: floatDtypeOf(scale.dtype),
+  };
+}
+
+/** A layer of a file, read in pieces along n. @throws FormatError */
+export function torchaoInt8Layer(tensors: TorchaoInt8<TensorInfo>, { name, bias }: LayerName): LayerSource {
+  const { n, k, groupSize, granularity } = planOf(headersOf({ ...tensors }));
+  return {
+    name,
+    format: 'torchao int8',
+    n,
+    k,
+    bits: 8,
+    groupSize,
+    tensors: { ...tensors },
+    cut: { axis: 'n', unit: 4, perRow: { qdata: 1, scale: granularity === 'tensor' ? 0 : 1 } },
+    bias,
+    make: (part) => importTorchaoInt8(part as unknown as TorchaoInt8<RawTensor>),
+  };
+}
+
+interface SavedTensor {
+  readonly type?: string | undefined;
+  readonly blockSize?: number | undefined;
+  readonly shape?: readonly number[] | undefined;
+}
+
+/** What torchao's safetensors metadata says of a tensor: JSON under its name. */
+export function savedTensor({ metadata, name }: Pick<LayerContext, 'metadata' | 'name'>): SavedTensor {
+  try {
+    const { _type, _data } = JSON.parse(String(metadata[name === '' ? 'weight' : `${name}.weight`]));
+    const numbers = (value: unknown) => (Array.isArray(value) && value.every(Number.isSafeInteger) ? (value as number[]) : undefined);
+    return { type: String(_type), blockSize: numbers(_data?.block_size)?.at(-1), shape: numbers(_data?.shape) };
+  } catch {
+    return {}; // none, or not torchao's
+  }
+}
+
+export const torchaoInt8Format: WeightFormat = {
+  rows: [{ format: 'torchao int8', tensors: '`_weight_qdata`, `_weight_scale`', read: 'int8', exact: '=' }],
+  layers: [
+    {
+      name: 'torchao int8',
+      importer: 'importTorchaoInt8',
+      methods: ['torchao'],
+      required: ['_weight_qdata', '_weight_scale'],
+      optional: [],
+      recognise: ({ _weight_qdata: qdata }, context) => qdata!.dtype === 'I8' && !savedTensor(context).type?.startsWith('Intx'),
+      make: ({ _weight_qdata: qdata, _weight_scale: scale }, { name, bias }) =>
+        torchaoInt8Layer({ qdata: qdata!, scale: scale! }, { name, bias }),
+    },
+  ],
+};
