@@ -1,15 +1,15 @@
-// A slice of the case tables in headless Firefox, whose compiler is naga: node e2e/firefox.mjs /path/to/firefox PORT. Playwright drives a
+// A slice of the case tables in headless Firefox, whose compiler is naga: node e2e/firefox.mjs /path/to/firefox PORT [REPORT]. Playwright drives a
 // Firefox of its own making alone; puppeteer speaks WebDriver BiDi, which every Firefox knows. The page is the one that the other browsers' tests open.
 //
-// Prints a line for each failure, then the counts. Exit status 3: this Firefox has no WebGPU.
-import { mkdtempSync, rmSync } from 'node:fs';
+// Prints a line for each failure, then the counts; the file REPORT gets the names. Exit status 3: this Firefox has no WebGPU.
+import { mkdtempSync, rmSync, writeFileSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { dirname, join } from 'node:path';
 import { fileURLToPath } from 'node:url';
 import puppeteer from 'puppeteer-core';
 import { createServer } from 'vite';
 
-const [executablePath, port] = process.argv.slice(2);
+const [executablePath, port, report] = process.argv.slice(2);
 const root = dirname(dirname(fileURLToPath(import.meta.url)));
 const home = mkdtempSync(join(tmpdir(), 'antiquant-firefox-'));
 const server = await createServer({
@@ -19,14 +19,16 @@ const server = await createServer({
   server: { port: Number(port), strictPort: true, watch: null, hmr: false },
 });
 let browser;
+const names = [];
 let passed = 0;
 let failed = 0;
 
 /** Runs each of a list by name, by one of the page's functions. */
 async function inTurn(page, list, method) {
   for (const { name } of list) {
+    names.push(name);
     const failures = await page
-      .evaluate((how, one) => globalThis.antiquant[how](one).then((report) => report.failures), method, name)
+      .evaluate((how, one) => globalThis.antiquant[how](one).then((done) => done.failures), method, name)
       .catch((error) => [String(error.message)]);
     if (failures.length === 0) passed++;
     else {
@@ -71,6 +73,7 @@ try {
       'runMatrix',
     );
     await inTurn(page, [...formats, ...nodes], 'runFormat');
+    if (report) writeFileSync(report, JSON.stringify(names));
     console.log(`${passed} passed, ${failed} failed`);
     process.exitCode = failed > 0 || passed === 0 ? 1 : 0;
   }

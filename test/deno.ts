@@ -1,5 +1,5 @@
 // The Deno program: naga (Firefox's compiler) must take every variant shown that a device without `subgroups` can pick, and the case table
-// must pass (test/cases/engines.ts says which of them). Built by `vite build --mode deno`, started by scripts/test.mjs. Prints a line per failure, then the counts.
+// must pass (test/cases/engines.ts says which of them). Built by `vite build --mode deno`, started by scripts/test.mjs. Prints a line per failure, then the counts; a file that is given gets the names.
 
 import { capsOf } from '../src/gpu/device.js';
 import { variantText } from '../src/gpu/pipeline.js';
@@ -17,9 +17,11 @@ const device = await requestDevice(); // throws without an adapter: nothing pass
 const caps = capsOf(device);
 console.log(`deno: ${[device.adapterInfo?.vendor, device.adapterInfo?.description].join(' ')} ${JSON.stringify(caps)}`);
 
+const names: string[] = [];
 let passed = 0;
 let failed = 0;
 const note = (name: string, failures: readonly string[]): void => {
+  names.push(name);
   if (failures.length === 0) passed++;
   else {
     failed++;
@@ -64,4 +66,11 @@ await inTurn(
 await inTurn(formats, (c) => runFormatCase(device, c));
 await inTurn(nodes, (c) => runNodeCase(device, c));
 console.log(`${passed} passed, ${failed} failed`);
-(globalThis as unknown as { Deno: { exit(code: number): never } }).Deno.exit(failed > 0 ? 1 : 0);
+interface DenoGlobal {
+  readonly args: readonly string[];
+  writeTextFileSync(path: string, text: string): void;
+  exit(code: number): never;
+}
+const { Deno } = globalThis as unknown as { readonly Deno: DenoGlobal };
+if (Deno.args[0]) Deno.writeTextFileSync(Deno.args[0], JSON.stringify(names));
+Deno.exit(failed > 0 ? 1 : 0);

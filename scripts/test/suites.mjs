@@ -83,16 +83,18 @@ export const suites = {
     const built = await node([bin('vite/bin/vite.js'), 'build', '--mode', 'deno', '--logLevel', 'error']);
     if (built.status !== 0) return one(built);
     const program = join(root, 'node_modules', '.cache', 'deno', 'deno.js');
-    return ofCounts(await run(deno, ['run', '--unstable-webgpu', '--allow-all', program], graphics().env));
+    return ofCounts(await run(deno, ['run', '--unstable-webgpu', '--allow-all', program, join(reports, 'deno.json')], graphics().env));
   },
   firefox: async ({ node }) => {
     const path = firefox();
     if (!path) return skipped('there is no Firefox; see above');
-    const done = await node([join(root, 'e2e', 'firefox.mjs'), path, String(PORTS.firefox)], graphics().env);
+    const done = await node([join(root, 'e2e', 'firefox.mjs'), path, String(PORTS.firefox), join(reports, 'firefox.json')], graphics().env);
     return done.status === 3 ? skipped(`this Firefox has no WebGPU: ${path}`) : ofCounts(done);
   },
   'demo-f16': (programs) => ofPage(programs, (env) => withF16('demo-f16', programs, env)),
   package: async ({ node }) => one(await node([join(root, 'test', 'package.mjs')], graphics().env)),
+  /** Had what ran every kernel, engine, format and panel? */
+  coverage: async ({ node }) => one(await node([join(root, 'scripts', 'coverage.mjs')])),
 };
 
 /** Finds and installs what suites need, before their time is taken. */

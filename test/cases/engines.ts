@@ -40,7 +40,7 @@ const MEETINGS: Readonly<Record<Engine, readonly ('tile' | 'pairs' | 'kernel pai
 export const kernelOf = ({ force }: Case | MatrixCase): string => force?.kernel ?? 'planned';
 
 /** The values that make a case, by name; sizes in steps. */
-const valuesOf = (c: Case): Readonly<Record<string, unknown>> => ({
+export const valuesOf = (c: Case): Readonly<Record<string, unknown>> => ({
   kernel: kernelOf(c),
   bits: c.bits,
   dtype: c.dtype,

@@ -21,16 +21,16 @@ export function cover<T>(all: readonly T[], wordsOf: (one: T) => readonly string
 }
 
 /** `a=1`, `b=2`: the values of a record; `a=1 b=2`: every two of them; and so on. */
-export function wordsOf(record: Readonly<Record<string, unknown>>, together: 1 | 2 | 3): string[] {
+export function wordsOf(record: object, together: 1 | 2 | 3): string[] {
   const values = Object.entries(record).map(([name, value]) => `${name}=${value}`);
   const longer = (words: string[], from: number, left: number): string[] =>
     left === 0 ? [words.join(' ')] : values.slice(from).flatMap((value, i) => longer([...words, value], from + i + 1, left - 1));
   return longer([], 0, together);
 }
 
-/** Of rows of values: in `npm run test:all` all, in `npm test` so many that every two values that meet in a row still do. */
-export function sliced<T extends Readonly<Record<string, unknown>>>(all: readonly T[]): readonly T[] {
+/** In `npm run test:all` all; in `npm test` so few that every one of their `values` (an object's own, if nothing else is said) still is in one. */
+export function sliced<T extends object>(all: readonly T[], values: (one: T) => object = (one) => one): readonly T[] {
   if (whole) return all;
-  const chosen = new Set(cover(all, (one) => wordsOf(one, 2)));
+  const chosen = new Set(cover(all, (one) => wordsOf(values(one), 1)));
   return all.filter((one) => chosen.has(one));
 }

@@ -8,7 +8,9 @@ import type { Caps } from '../../src/problem/caps.js';
 import type { Params } from '../../src/wgsl/preprocess.js';
 import { sources } from '../../src/wgsl/sources.js';
 import { type Case, makeCase } from '../cases/cases.js';
+import { valuesOf } from '../cases/engines.js';
 import { runCase } from '../cases/run-case.js';
+import { sliced } from '../cases/slice.js';
 import { gpu } from '../support/dawn.js';
 
 const FILE = 'matmul-subgroup-matrix.wgsl';
@@ -82,7 +84,7 @@ const matrixCase = (change: Partial<Case>, tile: Params, width: number): Case =>
 /** As wide as the tile has them, and half: then the second half of them only fills tiles and adds. */
 const WIDTHS = [64, 32];
 const [square] = matmulSubgroupMatrix.tiles as readonly [Params];
-const cases: readonly (readonly [number, Case])[] = [
+const all: readonly (readonly [number, Case])[] = [
   ...matmulSubgroupMatrix.tiles.flatMap((tile) =>
     WIDTHS.filter((width) => 4 * width <= tile.LANES!).map((width, i) => {
       const change = (tile.M_SIZE! + tile.N_SIZE!) % 16 === i ? ({ bits: 4, k: 200 } as const) : ({ bits: 8, k: 180, bias: true } as const);
@@ -105,6 +107,7 @@ const cases: readonly (readonly [number, Case])[] = [
     ] as const
   ).map((change) => [32, matrixCase(change, square, 32)] as const),
 ];
+const cases = sliced(all, ([width, c]) => ({ ...valuesOf(c), width, tile: JSON.stringify(c.force?.tile) }));
 
 describe('with its matrix operations written out', async () => {
   const device = await requestDevice({ gpu });

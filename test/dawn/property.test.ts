@@ -60,6 +60,6 @@ test('any product is within the reference’s interval', { timeout: 3_600_000 /*
     fc.asyncProperty(drawn, async (c) => {
       expect((await runCase(device, c)).failures, c.name).toEqual([]);
     }),
-    { numRuns: Number(process.env.RUNS ?? (whole ? 400 : 15)), seed },
+    { numRuns: Number(process.env.RUNS ?? (whole ? 400 : 8)), seed },
   );
 });

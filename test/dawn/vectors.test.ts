@@ -167,7 +167,8 @@ const all = exactKernels.flatMap(({ name: kernel }) =>
       .map((check) => ({ kernel, vector, check })),
   ),
 );
-test.each(sliced(all))('$kernel vector $vector $check', async ({ kernel, vector, check }) => {
+const titled = sliced(all).map((one) => [`${one.kernel} vector '${one.vector}' ${one.check}`, one] as const);
+test.each(titled)('%s', async (_, { kernel, vector, check }) => {
   await checks[check]!(vectors.find(({ name }) => name === vector)!, kernel);
 });
 

@@ -1,0 +1,79 @@
+// The names of the tests of every suite, { suite: [name] }: from the reports of what last ran, or listed without running.
+import { spawnSync } from 'node:child_process';
+import { existsSync, mkdtempSync, readFileSync, rmSync } from 'node:fs';
+import { tmpdir } from 'node:os';
+import { join } from 'node:path';
+import { runnerImport } from 'vite';
+import { ensureVulkan, root } from '../setup.mjs';
+
+export const load = async (path) => (await runnerImport(path, { root, configFile: false, logLevel: 'error' })).module;
+const bin = (name) => join(root, 'node_modules', ...name.split('/'));
+const VITEST = ['unit', 'dawn'];
+const PLAYWRIGHT = ['chromium', 'chromium-f16', 'demo', 'demo-f16'];
+/** Programs that run tables and little else; their reports are the names. */
+const TABLES = ['deno', 'firefox'];
+
+const specsOf = ({ suites = [], specs = [] }) => [...specs, ...suites.flatMap(specsOf)];
+/** With the file, which is a panel's. What was skipped did not run; of a list nothing did. */
+const ofPlaywright = ({ suites }, { run = true } = {}) =>
+  suites
+    .flatMap(specsOf)
+    .filter(({ tests }) => !run || tests.some(({ status }) => status !== 'skipped'))
+    .map(({ file, title }) => `${file}: ${title}`);
+/** Vitest joins the names of describe and test one way in its report, and another in its list. */
+const plain = (name) => name.replaceAll(' > ', ' ');
+const ofVitest = ({ testResults }) =>
+  testResults.flatMap(({ assertionResults }) =>
+    assertionResults.filter(({ status }) => status === 'passed' || status === 'failed').map(({ fullName }) => plain(fullName)),
+  );
+
+/** What the suites whose reports lie in `folder` ran. */
+export function ran(folder) {
+  const read = (suite) => JSON.parse(readFileSync(join(folder, `${suite}.json`), 'utf8'));
+  const of = (suites, names) =>
+    suites.filter((suite) => existsSync(join(folder, `${suite}.json`))).map((suite) => [suite, names(read(suite))]);
+  return Object.fromEntries([...of(VITEST, ofVitest), ...of(PLAYWRIGHT, ofPlaywright), ...of(TABLES, (names) => names)]);
+}
+
+/** What they would run: `all` in `npm run test:all`. Tables are what the software adapters can run of them. */
+export async function listed({ all }) {
+  const folder = mkdtempSync(join(tmpdir(), 'antiquant-names-'));
+  const env = { ...process.env, ...ensureVulkan().env, ANTIQUANT_ALL: all ? '1' : '' };
+  const node = (args, more = {}) => {
+    const done = spawnSync(process.execPath, args, { cwd: root, env: { ...env, ...more }, encoding: 'utf8', maxBuffer: 2 ** 28 });
+    if (done.status !== 0) throw new Error(`${args.join(' ')}:\n${done.stdout}\n${done.stderr}`);
+  };
+  try {
+    const names = {};
+    for (const suite of VITEST) {
+      const file = join(folder, `${suite}.json`);
+      node([bin('vitest/vitest.mjs'), 'list', '--project', suite, `--json=${file}`]);
+      names[suite] = JSON.parse(readFileSync(file, 'utf8')).map(({ name }) => plain(name));
+    }
+    for (const suite of PLAYWRIGHT) {
+      const file = join(folder, `${suite}.json`);
+      node([bin('@playwright/test/cli.js'), 'test', '--list', '--project', suite, '--reporter=json'], {
+        PLAYWRIGHT_JSON_OUTPUT_NAME: file,
+      });
+      names[suite] = ofPlaywright(JSON.parse(readFileSync(file, 'utf8')), { run: false });
+    }
+    for (const suite of TABLES) names[suite] = (await runnable(suite, all)).map(({ name }) => name);
+    return names;
+  } finally {
+    rmSync(folder, { recursive: true, force: true });
+  }
+}
+
+/** The cases of the tables that an engine's software adapter can run, each with its kernel, where it has one of its own. */
+export async function runnable(engine, all) {
+  const { casesOf, SOFTWARE } = await load('/test/cases/engines.ts');
+  const { runsOn } = await load('/test/cases/cases.ts');
+  const { matrixRunsOn } = await load('/test/cases/matrix-cases.ts');
+  const { numbers, matrices, formats, nodes } = casesOf(engine, all);
+  return [
+    ...numbers.filter((c) => runsOn(c, SOFTWARE[engine])),
+    ...matrices.filter((c) => matrixRunsOn(c, SOFTWARE[engine])),
+    ...formats,
+    ...nodes,
+  ].map(({ name, force }) => ({ name, kernel: force?.kernel }));
+}
