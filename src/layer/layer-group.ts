@@ -14,6 +14,7 @@ import { checkX, checkY } from '../problem/checks.js';
 import { widthOf } from '../problem/code-width.js';
 import { keyOf } from '../problem/key.js';
 import { type LayerColumns, yDtypeOf } from '../problem/problem.js';
+import { isContiguous } from '../problem/view.js';
 import { type Call, callInto, callWithOutput, type Input, type Request, run, sharesBuffer } from './calls.js';
 import { joinWeights } from './joined-weights.js';
 import { LinearWeightQuant } from './linear-weight-quant.js';
@@ -229,7 +230,7 @@ function outputOf(
 ): GroupOutput {
   const { loaded, members } = group;
   const { columns, elements } = follow(group, layers, rows.m);
-  const y = members.length > 1 ? columns : 0;
+  const y = members.length > 1 ? { layers: columns } : {};
   return { loaded, members, columns, ...callWithOutput(loaded, { input, rows, y }, outputBytes(loaded, { m: rows.m, elements })) };
 }
 
@@ -259,10 +260,10 @@ export function encodeMany(
   for (const { loaded, members, begins } of groupsFor(bundle, rows.m)) {
     const own = members.map((i) => ys[i]!);
     const { buffer } = own[0]!;
-    const together = members.length > 1 && own.every((y) => y.buffer === buffer && y.offset % 4 === 0);
+    const together = members.length > 1 && own.every((y) => y.buffer === buffer && y.offset % 4 === 0 && isContiguous(y));
     if (together) {
-      const y = own.map((one, j): LayerColumns => ({ begin: begins[j]!, count: one.shape.at(-1)!, yOffset: one.offset }));
-      const { recording, sound } = callInto(loaded, { input, rows, y }, buffer);
+      const layers = own.map((one, j): LayerColumns => ({ begin: begins[j]!, count: one.shape.at(-1)!, yOffset: one.offset }));
+      const { recording, sound } = callInto(loaded, { input, rows, y: { layers } }, buffer);
       encodeInto(pass, recording);
       const written = allTaken(input.written, sound);
       for (const one of own) one.writtenBy(written);

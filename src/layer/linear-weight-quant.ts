@@ -196,7 +196,7 @@ export class LinearWeightQuant {
       const y = takeOutput(loaded, size);
       return Tensor.own(this.device, y.buffer, { ...form, release: () => recycle(loaded, y), written: allTaken(y.ready, input.written) });
     }
-    const { call, y } = callWithOutput(loaded, { input, rows, y: 0 }, size);
+    const { call, y } = callWithOutput(loaded, { input, rows, y: {} }, size);
     const written = allTaken(y.ready, run(this.device, 'forward', { calls: [call], input }));
     return Tensor.own(this.device, y.buffer, { ...form, release: () => recycle(loaded, y), written });
   }
@@ -211,11 +211,11 @@ export class LinearWeightQuant {
     const input = inputOf(given, loaded);
     const y = Tensor.given(output, 'y', this.device);
     const rows = checkX(loaded.spec, input.x);
-    checkY(loaded.spec, rows.m, y);
+    const place = checkY(loaded.spec, rows.m, y);
     if (sharesBuffer(input, y)) throw new ArgumentError('y', 'another buffer than x', 'the same one');
     checkPass(pass);
     if (rows.m === 0) return;
-    const { recording, sound } = callInto(loaded, { input, rows, y: y.offset }, y.buffer);
+    const { recording, sound } = callInto(loaded, { input, rows, y: place }, y.buffer);
     encodeInto(pass, recording);
     y.writtenBy(allTaken(input.written, sound));
   }

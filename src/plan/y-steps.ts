@@ -1,7 +1,7 @@
 // y after a product: where kernels write it, and float32 sums in scratch memory → a y that kernels cannot write in place. Pure.
 import { BYTES } from '../dtype.js';
 import { roundRows } from '../kernels/helpers.js';
-import { layersOf, Y, type YColumns } from '../kernels/operands.js';
+import { outputsOf, Y, type YColumns } from '../kernels/operands.js';
 import type { Caps } from '../problem/caps.js';
 import type { Problem } from '../problem/problem.js';
 import { type Range, type Slice, window } from './binding.js';
@@ -24,11 +24,11 @@ export interface Output {
 
 /** A range of rows of y itself. Several layers' ys are written whole. */
 export function inPlace({ problem, caps }: YContext, { begin, count }: Range): Output {
-  const layers = layersOf(problem).map((layer) => ({ ...layer, yOffset: layer.yOffset + begin * layer.count }));
+  const layers = outputsOf(problem).map((layer) => ({ ...layer, yOffset: layer.yOffset + begin * layer.pitch }));
   const first = Math.min(...layers.map(({ yOffset }) => yOffset));
-  const end = Math.max(...layers.map((layer) => layer.yOffset + count * layer.count));
+  const end = Math.max(...layers.map((layer) => layer.yOffset + (count - 1) * layer.pitch + layer.count));
   const { base, ...slice } = window(caps, { buffer: 'y', bits: 8 * BYTES[problem.yDtype], first, length: end - first });
-  return { slice, columns: layers.map((layer) => ({ begin: layer.begin, first: base + layer.yOffset, pitch: layer.count })) };
+  return { slice, columns: layers.map((layer) => ({ begin: layer.begin, first: base + layer.yOffset, pitch: layer.pitch })) };
 }
 
 /** Scratch `sums`: rows of whole quads for each of `splits`. */

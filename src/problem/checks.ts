@@ -259,12 +259,19 @@ export function checkX(spec: Pick<LinearSpec, 'inFeatures' | 'dtype'>, x: View):
   return { m, view: { offset, batchRows: inner.size, strideB: outer!.stride, strideM: inner.stride, strideK } };
 }
 
-/** @throws ArgumentError if y cannot take the product's m rows. */
-export function checkY(spec: LinearSpec, m: number, y: View): void {
+/** Where in its buffer y takes the product's m rows. @throws ArgumentError if it cannot */
+export function checkY(spec: LinearSpec, m: number, y: View): { readonly offset: number; readonly pitch: number } {
   const dtype = yDtypeOf(spec, { requantized: spec.quantScale });
+  const { outFeatures: n } = spec;
   check(y.format === 'ND', 'y', 'format ND', y.format);
   check(y.dtype === dtype, 'y', `dtype ${dtype}`, y.dtype);
-  const fits = y.shape.at(-1) === spec.outFeatures && count(y.shape.slice(0, -1)) === m;
-  check(fits, 'y', `shape (…, ${spec.outFeatures}) with ${m} rows`, showShape(y.shape));
-  check(isContiguous(y), 'y', 'a contiguous tensor', `strides ${showShape(y.strides)}`);
+  const fits = y.shape.at(-1) === n && count(y.shape.slice(0, -1)) === m;
+  check(fits, 'y', `shape (…, ${n}) with ${m} rows`, showShape(y.shape));
+  if (isContiguous(y)) return { offset: y.offset, pitch: n };
+  const [run, ...more] = runsOf(y.shape.slice(0, -1), y.strides.slice(0, -1));
+  const apart = more.length === 0 && run !== undefined && run.stride >= n && (n === 1 || y.strides.at(-1) === 1);
+  const quads = apart && n % 4 === 0 && run.stride % 4 === 0 && y.offset % 4 === 0;
+  const wanted = 'a contiguous tensor, or columns of a wider one: N, the distance of rows and the first element multiples of 4';
+  check(quads, 'y', wanted, `strides ${showShape(y.strides)} from element ${y.offset}`);
+  return { offset: y.offset, pitch: run.stride };
 }
