@@ -1,7 +1,7 @@
 // x as int8 codes, products by dot4I8Packed: what innerPrecise = 1 allows, where hardware has such an instruction.
 import type { Accuracy } from '../problem/accuracy.js';
 import type { Caps } from '../problem/caps.js';
-import { type Digits, ROUNDING, SPAN } from '../problem/x-codes.js';
+import { BLOCK, type Digits, ROUNDING } from '../problem/x-codes.js';
 import type { Params } from '../wgsl/preprocess.js';
 import type { Kernel } from './kernel.js';
 import { codebookRefused, operandBindings, operandUniforms, withinLimit } from './operands.js';
@@ -87,17 +87,17 @@ export const matmulDot4: Kernel = {
     const tile = params as Tile;
     if (innerPrecise !== 1 && xDigits === undefined) return 'needs innerPrecise 1, or x as codes';
     if (xDigits !== undefined && xDigits !== tile.DIGITS) return `x has ${xDigits} digits, the tile takes ${tile.DIGITS}`;
-    if (groupSize < k && groupSize % SPAN !== 0) return `groups of ${groupSize} are not whole blocks of ${SPAN}`;
+    if (groupSize < k && groupSize % BLOCK !== 0) return `groups of ${groupSize} are not whole blocks of ${BLOCK}`;
     return codebookRefused(problem) ?? lacks(tile, caps) ?? { rows: tile.ROWS, quads: tile.LANES };
   },
   // Of two digits there is nothing to measure: whoever quantizes x chooses them.
   suits: (tile, caps) => !caps.software && caps.dot4 && tile.DIGITS === 1 && tile.LANES! > 4 && (tile.ROWS === 1 || !isIntel(caps)),
-  cost: ({ ROWS, DIGITS }) => ({ rows: ROWS!, columns: 4, k: SPAN, around: SPAN, macs: DIGITS! * ROWS! * 4 * SPAN }),
+  cost: ({ ROWS, DIGITS }) => ({ rows: ROWS!, columns: 4, k: BLOCK, around: BLOCK, macs: DIGITS! * ROWS! * 4 * BLOCK }),
   // Integer sums are those of codes less the code of weight 0, which a minimum has to make up for.
   accuracy: ({ shift, bits }, { DIGITS }): Accuracy => ({
     codeBias: shift === 'minimum' ? 2 ** (bits - 1) : 0,
     xStep: ROUNDING[DIGITS as Digits],
-    xRun: SPAN,
+    xRun: BLOCK,
     weightStep: 0,
   }),
 };

@@ -10,7 +10,7 @@ interface Choice {
 }
 
 /** k that eight lanes load at a time; four load a word. */
-const SPAN = 32;
+const BLOCK = 32;
 /**
  * Register tiles by lanes of a subgroup. SwiftShader (4) loads four words faster than a vec4, and gains up to 8 rows × 16 columns.
  * lavapipe (8) loads vec4s faster, and loses beyond 32 accumulators: it keeps none in registers then.
@@ -47,8 +47,8 @@ export const matmulSubgroup: Kernel = {
   suits: (tile, caps) => caps.software && tile.WIDTH === caps.minSubgroupSize && tile.WIDTH === caps.maxSubgroupSize,
   fit(problem, caps, tile) {
     if (!caps.subgroups) return 'needs the feature subgroups';
-    if (tile.WIDTH === 8 && problem.groupSize % SPAN !== 0 && problem.groupSize < problem.k)
-      return `groups of ${problem.groupSize} are not whole spans of ${SPAN}`;
+    if (tile.WIDTH === 8 && problem.groupSize % BLOCK !== 0 && problem.groupSize < problem.k)
+      return `groups of ${problem.groupSize} are not whole blocks of ${BLOCK}`;
     return codebookRefused(problem) ?? { rows: tile.ROWS!, quads: (tile.LOADS! * tile.READ! * tile.LANES!) / 4 };
   },
   cost: ({ BITS, ROWS, LOADS, READ }) => ({ rows: ROWS!, columns: LOADS! * READ!, k: 32 / BITS!, around: 32 }),

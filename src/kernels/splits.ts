@@ -1,11 +1,11 @@
-// When workgroups share k: shaders/lib/blocks.wgsl. A small product of few columns would leave most of a GPU idle.
+// When workgroups share k: shaders/lib/splits.wgsl. A small product of few columns would leave most of a GPU idle.
 import type { Caps } from '../problem/caps.js';
 import type { Problem } from '../problem/problem.js';
 import type { Extent } from './kernel.js';
 
-const SPAN = 32;
-/** Spans of k that a lane should have at least: with less, adding the parts up costs more than it gains. */
-const LEAST_SPANS = 4;
+const BLOCK = 32;
+/** Blocks of 32 k that a lane should have at least: with less, adding the parts up costs more than it gains. */
+const LEAST_BLOCKS = 4;
 /** More splits than this and the sums of small products outgrow their weights. Part of the error bound: docs/numerics.md. */
 const MOST_SPLITS = 32;
 
@@ -16,6 +16,6 @@ export function splitsOf(
   { rows, quads, lanes, slices = 1 }: Extent & { readonly lanes: number; readonly slices?: number },
 ): number {
   const busy = Math.ceil(m / rows) * Math.ceil(n / (4 * quads)) * lanes;
-  const spans = Math.floor(Math.ceil(k / SPAN) / (slices * LEAST_SPANS));
-  return Math.max(1, Math.min(Math.floor(caps.lanes / busy), spans, MOST_SPLITS));
+  const blocks = Math.floor(Math.ceil(k / BLOCK) / (slices * LEAST_BLOCKS));
+  return Math.max(1, Math.min(Math.floor(caps.lanes / busy), blocks, MOST_SPLITS));
 }

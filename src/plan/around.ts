@@ -8,7 +8,7 @@ import type { Before } from '../kernels/kernel.js';
 import { gatherParam, readsInPlace, xParam, Y } from '../kernels/operands.js';
 import type { Caps } from '../problem/caps.js';
 import type { Problem, XOf } from '../problem/problem.js';
-import { spansOf as blocksOf, type Digits, pitchWords } from '../problem/x-codes.js';
+import { blocksOf, type Digits, pitchWords } from '../problem/x-codes.js';
 import type { Params } from '../wgsl/preprocess.js';
 import { fitting, pieces, type Slice, type Window, window, windowBytes } from './binding.js';
 import { groupWords, type Packed, whole } from './packed-layout.js';
@@ -46,27 +46,27 @@ interface Maker {
 /** The role that is no scratch where x comes quantized. */
 export const GIVEN = 'xCodes';
 
-/** Words that share a sum of x: those of 32 k, or of the longest run of 2, 4, 8 … of them that groups are whole ones of (lib/blocks.wgsl). */
-function spanWords(problem: Problem, packed: Packed): number {
+/** Words that share a sum of x: those of 32 k, or of the longest run of 2, 4, 8 … of them that groups are whole ones of (lib/splits.wgsl). */
+function sumWords(problem: Problem, packed: Packed): number {
   const whole = problem.bits; // 32 k
   const inGroup = groupWords(problem, packed);
   return inGroup < packed.words ? Math.min(whole, inGroup & -inGroup) : whole;
 }
-const spansOf = (problem: Problem, packed: Packed): number => Math.ceil(packed.words / spanWords(problem, packed));
+const sumsOf = (problem: Problem, packed: Packed): number => Math.ceil(packed.words / sumWords(problem, packed));
 
 export const makers: Readonly<Record<Before, Maker>> = {
   'sum-rows': {
-    bytes: (problem, packed) => ({ xSums: 8 * spansOf(problem, packed) }),
+    bytes: (problem, packed) => ({ xSums: 8 * sumsOf(problem, packed) }),
     make(problem, caps, packed, { window: x, first, pitch, count, X }) {
-      const spans = spansOf(problem, packed);
-      const sums = { buffer: 'xSums', offset: 0, size: 8 * count * spans };
-      const sum = step(caps, helpers.sumRows, { X }, Math.ceil((count * spans) / 64), {
+      const blocks = sumsOf(problem, packed);
+      const sums = { buffer: 'xSums', offset: 0, size: 8 * count * blocks };
+      const sum = step(caps, helpers.sumRows, { X }, Math.ceil((count * blocks) / 64), {
         uniforms: {
           m: count,
           x_base: (x.base + first) / 4,
           x_pitch: pitch / 4,
-          blocks: spans,
-          block_vec4s: (spanWords(problem, packed) * 8) / problem.bits,
+          blocks,
+          block_vec4s: (sumWords(problem, packed) * 8) / problem.bits,
         },
         bindings: { x, sums },
       });
@@ -119,9 +119,9 @@ function quantize(
   { k, bits, digits }: { readonly k: number; readonly bits: number; readonly digits: Digits },
   codes: Slice,
 ): Step {
-  const spans = blocksOf(k);
-  return step(caps, helpers.quantizeRows, { X, BITS: bits, DIGITS: digits }, Math.ceil((count * spans) / 64), {
-    uniforms: { m: count, x_base: (x.base + first) / 4, x_pitch: pitch / 4, blocks: spans },
+  const blocks = blocksOf(k);
+  return step(caps, helpers.quantizeRows, { X, BITS: bits, DIGITS: digits }, Math.ceil((count * blocks) / 64), {
+    uniforms: { m: count, x_base: (x.base + first) / 4, x_pitch: pitch / 4, blocks },
     bindings: { x, codes },
   });
 }

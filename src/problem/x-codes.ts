@@ -1,7 +1,7 @@
 // The layout of x as integers (shaders/lib/quantized.wgsl, docs/format.md), and how far its codes are from x. Pure.
 
 /** k of a block, which has a step of its own. */
-export const SPAN = 32;
+export const BLOCK = 32;
 /** int8 digits of an x: one, or a second one for what the first leaves. */
 export type Digits = 1 | 2;
 
@@ -13,11 +13,11 @@ export const ROUNDING: Readonly<Record<Digits, number>> = {
 };
 
 /** Blocks in a row of k. */
-export const spansOf = (k: number): number => Math.ceil(k / SPAN);
+export const blocksOf = (k: number): number => Math.ceil(k / BLOCK);
 /** u32s of a block: 8 of codes for each digit, and 4 beside them. */
 export const blockWords = (digits: Digits): number => 4 + 8 * digits;
 /** u32s from one row to the next: whole 256 bytes, so that any row may start a binding. */
-export const pitchWords = (k: number, digits: Digits): number => Math.ceil((spansOf(k) * blockWords(digits)) / 64) * 64;
+export const pitchWords = (k: number, digits: Digits): number => Math.ceil((blocksOf(k) * blockWords(digits)) / 64) * 64;
 
 /** Codes and their steps, as numbers. */
 export interface QuantizedNumbers {
@@ -36,20 +36,20 @@ export function decodeQuantized(
 ): QuantizedNumbers {
   const bytes = new Int8Array(words.buffer, words.byteOffset, words.byteLength);
   const floats = new Float32Array(words.buffer, words.byteOffset, words.length);
-  const spans = spansOf(k);
+  const blocks = blocksOf(k);
   const codes = new Int8Array(digits * m * k);
-  const [step, sum] = [new Float32Array(m * spans), new Float32Array(m * spans)];
-  const blockAt = (row: number, span: number): number => row * pitchWords(k, digits) + span * blockWords(digits);
+  const [step, sum] = [new Float32Array(m * blocks), new Float32Array(m * blocks)];
+  const blockAt = (row: number, block: number): number => row * pitchWords(k, digits) + block * blockWords(digits);
   for (let row = 0; row < m; row++) {
-    for (let span = 0; span < spans; span++) {
-      const at = blockAt(row, span);
-      step[row * spans + span] = floats[at + 8]! * (bits === 4 ? 16 : 1);
-      sum[row * spans + span] = floats[at + 10]!;
+    for (let block = 0; block < blocks; block++) {
+      const at = blockAt(row, block);
+      step[row * blocks + block] = floats[at + 8]! * (bits === 4 ? 16 : 1);
+      sum[row * blocks + block] = floats[at + 10]!;
     }
     for (let digit = 0; digit < digits; digit++)
       for (let i = 0; i < k; i++) {
-        const from = 4 * (blockAt(row, Math.floor(i / SPAN)) + 12 * digit);
-        const j = i % SPAN;
+        const from = 4 * (blockAt(row, Math.floor(i / BLOCK)) + 12 * digit);
+        const j = i % BLOCK;
         // int4: of each 8, the even ones first, negated.
         const odd = j % 2;
         const code = bits === 8 ? bytes[from + j]! : (odd ? 1 : -1) * bytes[from + (j - (j % 8)) + 4 * odd + ((j % 8) >> 1)]!;
