@@ -1,5 +1,7 @@
 // A model in several safetensors files: model.safetensors.index.json, whose weight_map says which file holds which tensor.
+
 import { FormatError } from '../errors.js';
+import { byteSource, checkShards, opened, readFrom } from './given.js';
 import { object } from './header-checks.js';
 import { type Json, parseJson, plain, record } from './json.js';
 import { openSafetensors } from './safetensors.js';
@@ -22,7 +24,7 @@ export async function readIndex(source: ByteSource, signal?: AbortSignal): Promi
   const { name: file, size } = source;
   if (size > LONGEST_INDEX) throw new FormatError({ file, field: 'size' }, `at most ${LONGEST_INDEX} for an index`, String(size));
   const at = { file, field: 'index' };
-  return object(parseJson(await source.read(0, size, signal), { at, tensorOf: ([, name]) => name }), at);
+  return object(parseJson(await readFrom(source, 0, size, signal), { at, tensorOf: ([, name]) => name }), at);
 }
 
 /**
@@ -33,7 +35,9 @@ export async function readIndex(source: ByteSource, signal?: AbortSignal): Promi
  * const index = 'https://example.org/llama/model.safetensors.index.json';
  * const file = await openSafetensorsIndex(await byteSource(index), { resolve: siblings(index)! });
  */
-export async function openSafetensorsIndex(source: ByteSource, { resolve, signal }: ShardOptions): Promise<TensorFile> {
+export async function openSafetensorsIndex(source: ByteSource, options: ShardOptions): Promise<TensorFile> {
+  byteSource(source, 'source');
+  const { resolve, signal } = checkShards(options);
   return tensorsOfIndex(source, await readIndex(source, signal), { resolve, signal });
 }
 
@@ -47,8 +51,11 @@ export async function tensorsOfIndex(
     [...map].map(([tensor, shard]) => [tensor, checkShardName(shard, { file, tensor: clip(tensor), field: 'weight_map' })]),
   );
   const names = [...new Set(shardOf.values())];
-  const opened = await openAll(names, async (name) => openSafetensors(await resolve(name), { signal }), { file, field: 'weight_map' });
-  const shards = new Map(names.map((name, i) => [name, opened[i]!]));
+  const files = await openAll(names, async (name) => openSafetensors(await opened(resolve, name), { signal }), {
+    file,
+    field: 'weight_map',
+  });
+  const shards = new Map(names.map((name, i) => [name, files[i]!]));
   const tensors = new Map<string, TensorInfo>();
   for (const [name, shard] of shardOf) {
     const info = shards.get(shard)!.tensors.get(name);

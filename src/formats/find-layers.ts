@@ -1,6 +1,8 @@
 // Which tensors of a file are layers, by their names, dtypes and shapes. What each format looks like is in layer-formats.ts; nothing is
 // read here but settings that a format keeps in small tensors.
+import { anything, fields, signal as isSignal, object, optional } from '../arguments/check.js';
 import { FormatError } from '../errors.js';
+import { readFrom, tensorFile } from '../files/given.js';
 import type { RawTensor } from '../files/raw-tensor.js';
 import type { TensorFile, TensorInfo } from '../files/tensor-file.js';
 import { showShape } from '../problem/view.js';
@@ -83,7 +85,7 @@ async function readSettings(info: TensorInfo, signal: AbortSignal | undefined): 
   const { name, dtype, shape, source, begin, end } = info;
   if (end - begin > MOST_BYTES)
     throw new FormatError({ file: source.name, tensor: name, field: 'size' }, `at most ${MOST_BYTES} bytes of settings`, `${end - begin}`);
-  return { name, file: source.name, dtype, shape, bytes: await source.read(begin, end, signal) };
+  return { name, file: source.name, dtype, shape, bytes: await readFrom(source, begin, end, signal) };
 }
 
 /** The layer, or why it is none. */
@@ -99,6 +101,8 @@ async function make({ format, name, tensors, bias }: Claim, context: FileContext
   }
 }
 
+const OPTIONS = fields({ config: anything, torchNpu: optional(object), torchao: optional(object), signal: optional(isSignal) });
+
 const isFloatMatrix = ({ dtype, shape }: TensorInfo): boolean => FLOATS.includes(dtype) && shape.length === 2;
 
 /**
@@ -113,7 +117,9 @@ const isFloatMatrix = ({ dtype, shape }: TensorInfo): boolean => FLOATS.includes
  * const { layers, refused } = await findLayers(file, { config: JSON.parse(configJson) });
  * for (const { name, format, n, k } of layers) console.log(name, format, n, k);
  */
-export async function findLayers(file: TensorFile, { config, torchNpu, torchao, signal }: FindLayersOptions = {}): Promise<FoundLayers> {
+export async function findLayers(file: TensorFile, options: FindLayersOptions = {}): Promise<FoundLayers> {
+  tensorFile(file, 'file');
+  const { config, torchNpu, torchao, signal } = OPTIONS(options, 'options') as FindLayersOptions;
   const context = {
     config: quantizationOf(config),
     metadata: file.metadata,

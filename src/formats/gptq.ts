@@ -1,10 +1,12 @@
 // GPTQ, as AutoGPTQ, GPTQModel and the files that `quant_method: gptq` names pack it, in both of its checkpoint formats.
 // Rules: AutoGPTQ, nn_modules/qlinear/qlinear_cuda_old.py (pack and forward); gptq_v2: AutoGPTQ pull request 640.
+
 import { FormatError } from '../errors.js';
 import { asFloats, asWords, at, floatDtypeOf, type RawTensor, requireShape } from '../files/raw-tensor.js';
 import type { TensorInfo } from '../files/tensor-file.js';
 import type { QuantizedMatrix } from '../problem/matrix.js';
 import { gatherColumns, sortByGroup } from './act-order.js';
+import { checkImport, checkLayer } from './given.js';
 import type { LayerSource } from './layer-source.js';
 import { groupSizeOf, requireMatrix, type Shaped, where } from './sizes.js';
 import { transpose, valueAt, widen } from './words.js';
@@ -76,6 +78,7 @@ function zeroPointsOf(qzeros: RawTensor | undefined, { n, groups, options }: { n
  * @example const matrix = importGptq({ qweight, qzeros, scales, g_idx }, { bits: 4, groupSize: 128 });
  */
 export function importGptq(tensors: GptqTensors, options: GptqOptions): QuantizedMatrix {
+  checkImport('gptq', tensors, options);
   const { qweight, qzeros, scales, g_idx } = tensors;
   const { n, k, rows, groups, bits, groupSize } = sizesOf(tensors, options);
   requireShape(scales, [groups, n], 'a scale for each group and output');
@@ -123,6 +126,7 @@ function requireOrder(g_idx: RawTensor, { k, groupSize }: { k: number; groupSize
  * @example const source = gptqLayer({ qweight, qzeros, scales, g_idx }, { name: 'model.layers.0.mlp.up_proj', bits: 4, descAct: false });
  */
 export function gptqLayer(tensors: GptqTensors<TensorInfo> & { readonly bias?: TensorInfo | undefined }, o: GptqLayerOptions): LayerSource {
+  checkLayer('gptq', tensors, o);
   const { qweight, qzeros, scales, g_idx, bias } = tensors;
   const { n, k, bits, groupSize } = sizesOf(tensors, o);
   const sure = (o.checkpointFormat ?? 'auto') !== 'auto' || o.symmetric === true || !qzeros;

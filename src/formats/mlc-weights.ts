@@ -1,9 +1,11 @@
 // MLC-LLM's group quantization (q4f16_1 and its relatives): q_weight and q_scale of a layer as a matrix. Reads no shards; mlc.ts does.
 // Rule: mlc-llm, python/mlc_llm/quantization/group_quantization.py and the table in quantization.py.
+
 import { FormatError } from '../errors.js';
 import { asFloats, asWords, floatDtypeOf, type RawTensor, requireDtype, requireShape } from '../files/raw-tensor.js';
 import type { TensorInfo } from '../files/tensor-file.js';
 import { type QuantizedMatrix, wordsInRow } from '../problem/matrix.js';
+import { checkImport, checkLayer } from './given.js';
 import type { LayerSource } from './layer-source.js';
 import { requireMatrix, type Shaped, where } from './sizes.js';
 import { transpose, trim } from './words.js';
@@ -48,7 +50,7 @@ export interface MlcOptions {
 }
 
 function sizesOf({ q_weight }: Pick<MlcTensors<Shaped>, 'q_weight'>, { format, k: stated }: MlcOptions) {
-  const kind: Kind | undefined = MLC_KINDS[format];
+  const kind: Kind | undefined = Object.hasOwn(MLC_KINDS, format) ? MLC_KINDS[format] : undefined;
   if (!kind) throw new FormatError(where(q_weight, 'format'), Object.keys(MLC_KINDS).join(', '), String(format));
   const turned = kind.layout === 'KN';
   const inGroup = kind.group / Math.floor(32 / kind.bits);
@@ -99,6 +101,7 @@ function widenTens(words: Uint32Array, { n, k, perRow }: { n: number; k: number;
  * @example const matrix = importMlc({ q_weight, q_scale }, { format: 'q4f16_1' });
  */
 export function importMlc(tensors: MlcTensors, options: MlcOptions): QuantizedMatrix {
+  checkImport('mlc', tensors, options);
   const { q_weight, q_scale } = tensors;
   const { n, k, perRow, groups, groupSize, kind, turned } = sizesOf(tensors, options);
   requireDtype(q_scale, kind.dtype);
@@ -126,6 +129,7 @@ export function mlcLayer(
   tensors: MlcTensors<TensorInfo> & { readonly bias?: TensorInfo | undefined },
   options: MlcOptions & { readonly name: string },
 ): LayerSource {
+  checkLayer('mlc', tensors, options);
   const { q_weight, q_scale, bias } = tensors;
   const { n, k, groupSize, kind, turned } = sizesOf(tensors, options);
   const whole = k % kind.group === 0;

@@ -1,10 +1,12 @@
 // ONNX Runtime's com.microsoft.MatMulNBits: the weights of a node, from its constant inputs. Reads no .onnx file: a caller has the tensors.
 // Rule: onnxruntime, docs/ContribOperators.md (com.microsoft.MatMulNBits); its CPU kernels are the tests' goldens.
+
 import { FormatError } from '../errors.js';
 import { asFloats, asWords, at, elementsIn, floatDtypeOf, type RawTensor, requireDtype, requireShape } from '../files/raw-tensor.js';
 import type { QuantizedMatrix } from '../problem/matrix.js';
 import { showShape } from '../problem/view.js';
 import { gatherColumns, sortByGroup } from './act-order.js';
+import { checkImport } from './given.js';
 import { trim, widen } from './words.js';
 
 /**
@@ -86,6 +88,7 @@ function unpackZeros(tensor: RawTensor, { n, blocks, bits }: Sizes): Float32Arra
  * const matrix = importMatMulNBits({ B, scales }, { N, K, bits: 4, block_size: 32 });
  */
 export function importMatMulNBits(tensors: MatMulNBitsTensors, attributes: MatMulNBitsAttributes): QuantizedMatrix {
+  checkImport('matMulNBits', tensors, attributes);
   const { B, scales, zero_points, g_idx } = tensors;
   const sizes = sizesOf(tensors, attributes);
   const { n, k, bits, block, blocks } = sizes;

@@ -1,11 +1,13 @@
 // torchao's weight-only tensors, as its safetensors support flattens them: int8, and int4 plain or packed for the tinygemm kernels.
 // Rules: github.com/pytorch/ao, quantization/quantize_/workflows/{int4,int8}, prototype/safetensors; pytorch's ATen/native/cuda/int4mm.cu.
+
 import { FormatError } from '../errors.js';
 import { asFloats, asWords, at, floatDtypeOf, type RawTensor, requireDtype, requireShape } from '../files/raw-tensor.js';
 import type { TensorInfo } from '../files/tensor-file.js';
 import type { QuantizedMatrix } from '../problem/matrix.js';
 import { showShape } from '../problem/view.js';
 import { clearTail, codesOfInt8, flip, padRows, spreadNibbles, swapNibbles, transposeBlock } from './code-words.js';
+import { checkImport, checkLayer } from './given.js';
 import { bytesOf, forOutputs, granularityOf, headersOf, type LayerName, present } from './layer-parts.js';
 import type { LayerSource } from './layer-source.js';
 import { groupSizeOf, requireMatrix } from './sizes.js';
@@ -60,7 +62,9 @@ export interface TorchaoTinygemmOptions {
  * @throws FormatError
  * @example importTorchaoInt8({ qdata, scale })
  */
-export function importTorchaoInt8({ qdata, scale }: TorchaoInt8<RawTensor>): QuantizedMatrix {
+export function importTorchaoInt8(tensors: TorchaoInt8<RawTensor>): QuantizedMatrix {
+  checkImport('torchaoInt8', tensors);
+  const { qdata, scale } = tensors;
   requireDtype(qdata, 'I8');
   const [n, k] = requireMatrix(qdata);
   const { granularity, groups } = granularityOf(scale, n);
@@ -134,6 +138,7 @@ function withParameters(
  * @example importTorchaoInt4({ qdata, scale, zero_point }, { nibbleOrder: 'even-low' })
  */
 export function importTorchaoInt4(tensors: TorchaoInt4<RawTensor>, options: TorchaoInt4Options): QuantizedMatrix {
+  checkImport('torchaoInt4', tensors, options);
   const { nibbleOrder } = options;
   if (nibbleOrder !== 'even-high' && nibbleOrder !== 'even-low')
     throw new FormatError(at(tensors.qdata, 'nibbleOrder'), 'even-high or even-low', String(nibbleOrder));
@@ -173,6 +178,7 @@ function planTinygemm({ qdata, scale_and_zero: both }: TorchaoTinygemm<RawTensor
  * @example importTorchaoTinygemm({ qdata, scale_and_zero }, { n: 4096, k: 4096 })
  */
 export function importTorchaoTinygemm(tensors: TorchaoTinygemm<RawTensor>, options: TorchaoTinygemmOptions = {}): QuantizedMatrix {
+  checkImport('torchaoTinygemm', tensors, options);
   const { n, k, columns, inner, superTiles, groupSize } = planTinygemm(tensors, options);
   const packed = asWords(tensors.qdata);
   const words = Math.ceil(k / 8);
@@ -195,7 +201,9 @@ export function importTorchaoTinygemm(tensors: TorchaoTinygemm<RawTensor>, optio
 }
 
 /** A layer of a file, read in pieces along n. @throws FormatError */
-export function torchaoInt8Layer(tensors: TorchaoInt8<TensorInfo>, { name, bias }: LayerName): LayerSource {
+export function torchaoInt8Layer(tensors: TorchaoInt8<TensorInfo>, options: LayerName): LayerSource {
+  checkLayer('torchaoInt8', tensors, options);
+  const { name, bias } = options;
   const { qdata, scale } = headersOf({ ...tensors });
   requireDtype(qdata, 'I8');
   requireDtype(scale, 'F16', 'BF16', 'F32');
@@ -216,10 +224,9 @@ export function torchaoInt8Layer(tensors: TorchaoInt8<TensorInfo>, { name, bias 
 }
 
 /** A layer of a file. Its scales lie (G, N), so it is read whole. @throws FormatError */
-export function torchaoInt4Layer(
-  tensors: TorchaoInt4<TensorInfo>,
-  { name, bias, ...options }: TorchaoInt4Options & LayerName,
-): LayerSource {
+export function torchaoInt4Layer(tensors: TorchaoInt4<TensorInfo>, given: TorchaoInt4Options & LayerName): LayerSource {
+  checkLayer('torchaoInt4', tensors, given);
+  const { name, bias, ...options } = given;
   return {
     name,
     format: 'torchao int4',
@@ -233,10 +240,9 @@ export function torchaoInt4Layer(
 }
 
 /** A layer of a file. Its scales lie (G, N, 2), so it is read whole. @throws FormatError */
-export function torchaoTinygemmLayer(
-  tensors: TorchaoTinygemm<TensorInfo>,
-  { name, bias, ...options }: TorchaoTinygemmOptions & LayerName,
-): LayerSource {
+export function torchaoTinygemmLayer(tensors: TorchaoTinygemm<TensorInfo>, given: TorchaoTinygemmOptions & LayerName): LayerSource {
+  checkLayer('torchaoTinygemm', tensors, given);
+  const { name, bias, ...options } = given;
   const { n, k, groupSize } = planTinygemm(headersOf({ ...tensors }), options);
   return {
     name,

@@ -77,9 +77,12 @@ function stateOf(device: GPUDevice): State {
   if (!state) {
     checkDevice(device);
     const made: State = { caps: readCaps(device), lost: undefined };
-    device.lost.then((info) => {
-      made.lost = info;
-    });
+    Promise.resolve(device.lost).then(
+      (info) => {
+        made.lost = info;
+      },
+      () => {}, // no GPUDevice's: one that a caller pretends
+    );
     states.set(device, made);
     state = made;
   }

@@ -121,13 +121,13 @@ export class LinearWeightQuant {
    * @throws ArgumentError, UnsupportedError if the device cannot hold it, DeviceLostError
    * @example layer.loadMatrix(importGguf(tensor));
    */
-  loadMatrix(given: QuantizedMatrix, outputs: NamedTensors = {}): this {
+  loadMatrix(matrix: QuantizedMatrix, outputs: NamedTensors = {}): this {
     const { inFeatures: k, outFeatures: n } = this.#spec;
-    checkMatrix(given);
-    const matrix = inFixedMemory(given);
+    checkMatrix(matrix);
+    const fixed = inFixedMemory(matrix);
     if (matrix.n !== n || matrix.k !== k) throw new ArgumentError('matrix', showShape([n, k]), showShape([matrix.n, matrix.k]));
-    const load = this.beginMatrix(matrix, outputs);
-    loadPiece(load, matrix);
+    const load = this.beginMatrix(fixed, outputs);
+    loadPiece(load, fixed);
     this.endMatrix(load);
     return this;
   }
@@ -195,14 +195,14 @@ export class LinearWeightQuant {
    * allocates nothing. x and y may not share a buffer.
    * @throws ArgumentError, UnsupportedError, DeviceLostError
    */
-  encode(pass: GPUComputePassEncoder, given: Tensor | QuantizedRows, output: Tensor): void {
+  encode(pass: GPUComputePassEncoder, given: Tensor | QuantizedRows, y: Tensor): void {
     const loaded = this.#assertLoaded();
     const input = inputOf(given, loaded);
-    const y = Tensor.given(output, 'y', this.device);
+    const output = Tensor.given(y, 'y', this.device);
     const rows = checkX(loaded.spec, input.x);
-    checkY(loaded.spec, rows.m, y);
-    if (sharesBuffer(input, y)) throw new ArgumentError('y', 'another buffer than x', 'the same one');
-    encodeInto(checkPass(pass), callInto(loaded, { input, rows, y: y.offset }, y.buffer).recording);
+    checkY(loaded.spec, rows.m, output);
+    if (sharesBuffer(input, output)) throw new ArgumentError('y', 'another buffer than x', 'the same one');
+    encodeInto(checkPass(pass), callInto(loaded, { input, rows, y: output.offset }, output.buffer).recording);
   }
 
   /** Bits of a weight, known from `load` on. @throws ArgumentError */

@@ -47,27 +47,27 @@ const made = new WeakMap<QuantizedRows, { readonly recording: Recording; readonl
  * const q = quantizeRows(x, queries);
  * const [a, b, c] = [queries, keys, values].map((layer) => layer.forward(q));
  */
-export function quantizeRows(given: Tensor, options: { readonly bits: Bits; readonly digits?: Digits }): QuantizedRows {
+export function quantizeRows(x: Tensor, options: { readonly bits: Bits; readonly digits?: Digits }): QuantizedRows {
   const { bits, digits = 1 } = OPTIONS(options, 'options');
-  const x = Tensor.given(given, 'x');
-  if (!FLOATS.includes(x.dtype)) throw new ArgumentError('x', `dtype ${FLOATS.join(' or ')}`, x.dtype);
-  const { device } = x;
-  const k = x.shape.at(-1)!;
-  const xDtype = x.dtype as FloatDType;
-  const { m, view } = checkX({ inFeatures: k, dtype: xDtype }, x);
+  const own = Tensor.given(x, 'x');
+  if (!FLOATS.includes(own.dtype)) throw new ArgumentError('x', `dtype ${FLOATS.join(' or ')}`, own.dtype);
+  const { device } = own;
+  const k = own.shape.at(-1)!;
+  const xDtype = own.dtype as FloatDType;
+  const { m, view } = checkX({ inFeatures: k, dtype: xDtype }, own);
   const problem = { m, xDtype, x: view, weights: { k, bits, permuted: false } };
   const plan = quantizeAll({ problem, caps: capsOf(device) }, digits);
   const pitch = pitchWords(k, digits);
   const buffer = makeBuffer(device, { label: 'codes of x', usage: BUFFER.output, size: 4 * m * pitch });
   const roles: Readonly<Record<string, GPUBuffer>> = {
-    x: x.buffer,
+    x: own.buffer,
     [X_CODES]: buffer,
     ...Object.fromEntries(Object.entries(plan.scratch).map(([role, size]) => [role, scratch(device, role, size)])),
   };
   const recording = record(device, plan.dispatches, (role) => roles[role]!);
   const written = pipelineErrors(device, plan.dispatches);
   const codes = Tensor.own(device, buffer, { shape: [m, pitch], dtype: 'int32', written });
-  const rows: QuantizedRows = { x, codes, bits, digits };
+  const rows: QuantizedRows = { x: own, codes, bits, digits };
   Object.defineProperty(rows, markOf('QuantizedRows'), { value: VERSION });
   made.set(rows, { recording, written });
   submit(device, 'antiquant quantize', (pass) => encodeInto(pass, recording));

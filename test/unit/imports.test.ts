@@ -32,7 +32,7 @@ for (const entry of readdirSync(root, { recursive: true, encoding: 'utf8' })) {
   const file = entry.replaceAll('\\', '/');
   if (!file.endsWith('.ts')) continue;
   const text = readFileSync(join(root, file), 'utf8').replace(/\/\*[\s\S]*?\*\/|^\s*\/\/.*$/gm, '');
-  const paths = [...text.matchAll(/(?:\bfrom|\bimport)\s*\(?\s*['"]([^'"]+)['"]/g)].map(([, path]) => path!);
+  const paths = [...text.matchAll(/(?<!['"])\b(?:from|import)\s*\(?\s*['"]([^'"]+)['"]/g)].map(([, path]) => path!);
   imports.set(
     file,
     paths.map((path) => (path.startsWith('.') ? posix.join(posix.dirname(file), path).replace(/\.js$/, '.ts') : path)),
