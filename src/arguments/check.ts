@@ -26,7 +26,7 @@ export const wholeNumber = (least: number): Check<number> =>
 export const finiteNumber: Check<number> = check('a finite number', (value) => Number.isFinite(value));
 export const text: Check<string> = check('a string', (value) => typeof value === 'string');
 export const flag: Check<boolean> = check('true or false', (value) => typeof value === 'boolean');
-export const callback: Check<(...given: never[]) => unknown> = check('a function', (value) => typeof value === 'function');
+export const callback: Check<(...given: unknown[]) => unknown> = check('a function', (value) => typeof value === 'function');
 export const oneOf = <const T>(...allowed: readonly T[]): Check<T> =>
   check(allowed.join(' or '), (value) => (allowed as readonly unknown[]).includes(value));
 /** What is passed on and not looked at here. */
@@ -110,12 +110,11 @@ export const dictionary =
     return Object.fromEntries(names.map((name) => [name, inner(property(given, name, name), name)]));
   };
 
-/** An array, or a typed array, without holes, as an array of its own. */
+/** An array, as one of its own. */
 export const list =
   <T>(inner: Check<T>): Check<readonly T[]> =>
   (value, argument) => {
-    const isList = reading(argument, () => Array.isArray(value) || (arrayKind(value) !== undefined && ArrayBuffer.isView(value)));
-    if (!isList) return refuse(argument, 'an array', value);
+    if (!reading(argument, () => Array.isArray(value))) return refuse(argument, 'an array', value);
     const given = value as readonly unknown[];
     const length = wholeNumber(0)(property(given, 'length', argument), `${argument}.length`);
     const out: T[] = [];
@@ -132,6 +131,9 @@ export const elements =
     if (has !== length) return refuse(argument, `${length} ${what}`, typeof has === 'number' ? has : value);
     return arrayKind(value) === undefined ? reading(argument, () => Array.from(value as ArrayLike<unknown>)) : (value as Uint8Array);
   };
+
+/** Numbers of any value. */
+export const number: Check<number> = check('a number', (value) => typeof value === 'number');
 
 /** Sizes of axes, or strides: whole numbers of at least 0. */
 export const sizes: Check<readonly number[]> = (value, argument) => {

@@ -17,7 +17,10 @@ const MISTAKES: readonly (readonly [method: string, got: string])[] = [
 
 function gpuObject(value: unknown, argument: string, expected: string, methods: readonly string[]): void {
   if (typeof value !== 'object' || value === null) throw new ArgumentError(argument, expected, showValue(value));
-  if (methods.every((method) => can(value, method, argument))) return;
+  if (methods.every((method) => can(value, method, argument))) {
+    property(value, 'label', argument); // throws where this is a Proxy, whose methods would throw, too
+    return;
+  }
   const mistake = MISTAKES.find(([method]) => can(value, method, argument));
   throw new ArgumentError(argument, expected, mistake?.[1] ?? showValue(value));
 }

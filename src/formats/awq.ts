@@ -5,6 +5,7 @@ import { asFloats, asWords, floatDtypeOf, type RawTensor, requireShape } from '.
 import type { TensorInfo } from '../files/tensor-file.js';
 import { type QuantizedMatrix, wordsInRow } from '../problem/matrix.js';
 import { transpose, transposeBlock } from './code-words.js';
+import { checkImport, checkLayer } from './given.js';
 import { type Found, type LayerContext, type WeightFormat, wrong } from './layer-format.js';
 import type { LayerSource } from './layer-source.js';
 import { saidGroupSize } from './quantization-config.js';
@@ -65,6 +66,7 @@ function zeroPointsOf(words: Uint32Array, { columns, groups }: { columns: number
  * @example const matrix = importAwq({ qweight, qzeros, scales }, { groupSize: 128 });
  */
 export function importAwq(tensors: AwqTensors, options: AwqOptions = {}): QuantizedMatrix {
+  checkImport('awq', tensors, options);
   const { qweight, qzeros, scales } = tensors;
   const { n, k, columns, groups, groupSize } = sizesOf(tensors, options);
   requireShape(scales, [groups, n], 'a scale for each group and output');
@@ -90,6 +92,7 @@ export function awqLayer(
   tensors: AwqTensors<TensorInfo> & { readonly bias?: TensorInfo | undefined },
   options: AwqOptions & { readonly name: string },
 ): LayerSource {
+  checkLayer('awq', tensors, options);
   const { qweight, qzeros, scales, bias } = tensors;
   const { n, k, groupSize } = sizesOf(tensors, options);
   return {

@@ -1,6 +1,8 @@
 // Which tensors of a file are layers, by their names, dtypes and shapes. What each format looks like is in layer-formats.ts; nothing is
 // read here but settings that a format keeps in small tensors.
+import { anything, fields, signal as isSignal, object, optional } from '../arguments/check.js';
 import { FormatError } from '../errors.js';
+import { tensorFile } from '../files/given.js';
 import { breather } from '../files/pace.js';
 import type { TensorFile, TensorInfo } from '../files/tensor-file.js';
 import { showShape } from '../problem/view.js';
@@ -135,6 +137,8 @@ function make(claim: Claim<LayerFormat>, context: FileContext, { read, strangers
   }
 }
 
+const OPTIONS = fields({ config: anything, torchNpu: optional(object), torchao: optional(object), signal: optional(isSignal) });
+
 const isFloatMatrix = ({ dtype, shape }: TensorInfo): boolean => FLOATS.includes(dtype) && shape.length === 2;
 
 /**
@@ -150,7 +154,9 @@ const isFloatMatrix = ({ dtype, shape }: TensorInfo): boolean => FLOATS.includes
  * const { layers, refused } = await findLayers(file, { config: JSON.parse(configJson) });
  * for (const { name, format, n, k } of layers) console.log(name, format, n, k);
  */
-export async function findLayers(file: TensorFile, { config, torchNpu, torchao, signal }: FindLayersOptions = {}): Promise<FoundLayers> {
+export async function findLayers(file: TensorFile, options: FindLayersOptions = {}): Promise<FoundLayers> {
+  tensorFile(file, 'file');
+  const { config, torchNpu, torchao, signal } = OPTIONS(options, 'options') as FindLayersOptions;
   if (file.nodes) return findNodes(file);
   const context = { config: quantizationOf(config), metadata: file.metadata, torchNpu, torchao };
   const taken = new Set<TensorInfo>();

@@ -1,5 +1,6 @@
 // ONNX Runtime's com.microsoft.MatMulNBits: the weights of a node, from its constant inputs. files/onnx.ts reads the graph.
 // Rule: onnxruntime, docs/ContribOperators.md (com.microsoft.MatMulNBits); its CPU kernels are the tests' goldens.
+
 import { FormatError } from '../errors.js';
 import { asFloats, asWords, at, elementsIn, floatDtypeOf, type RawTensor, requireDtype, requireShape } from '../files/raw-tensor.js';
 import type { TensorInfo } from '../files/tensor-file.js';
@@ -7,6 +8,7 @@ import type { QuantizedMatrix } from '../problem/matrix.js';
 import { showShape } from '../problem/view.js';
 import { inOrder, sortByGroup } from './act-order.js';
 import { trim, widen } from './code-words.js';
+import { checkImport } from './given.js';
 import { attribute, type Found, type FoundNode, type WeightFormat } from './layer-format.js';
 import { headerOf } from './layer-parts.js';
 import type { LayerSource } from './layer-source.js';
@@ -90,6 +92,7 @@ function unpackZeros(tensor: RawTensor, { n, blocks, bits }: Sizes): Float32Arra
  * const matrix = importMatMulNBits({ B, scales }, { N, K, bits: 4, block_size: 32 });
  */
 export function importMatMulNBits(tensors: MatMulNBitsTensors, attributes: MatMulNBitsAttributes): QuantizedMatrix {
+  checkImport('matMulNBits', tensors, attributes);
   const { B, scales, zero_points, g_idx } = tensors;
   const sizes = sizesOf(tensors, attributes);
   const { n, k, bits, block, blocks } = sizes;

@@ -1,5 +1,6 @@
 // State dicts of torch_npu's LinearWeightQuant: int8, or int4 eight to an int32, with scales and offsets that are added before scaling.
 // Rules: Ascend/pytorch, contrib/module/linear_weight_quant.py; op-plugin's npu_weight_quant_batchmatmul and npu_convert_weight_to_int4pack.
+
 import { formatCast } from '../ascend/fractal-nz.js';
 import { decodeQuantParam } from '../ascend/quant-param.js';
 import { FormatError } from '../errors.js';
@@ -8,6 +9,7 @@ import type { TensorInfo } from '../files/tensor-file.js';
 import type { QuantizedMatrix } from '../problem/matrix.js';
 import { showShape } from '../problem/view.js';
 import { codesOfInt8, flip, padRows, transpose, transposeCodes } from './code-words.js';
+import { checkImport, checkLayer } from './given.js';
 import { type WeightFormat, wrong } from './layer-format.js';
 import {
   bytesOf,
@@ -124,6 +126,7 @@ function numbersOf(tensor: RawTensor): Float32Array<ArrayBuffer> {
  * @example importTorchNpu({ weight, antiquant_scale, antiquant_offset }, { groupSize: 128 })
  */
 export function importTorchNpu(tensors: TorchNpu<RawTensor>, options: TorchNpuOptions = {}): QuantizedMatrix {
+  checkImport('torchNpu', tensors, options);
   const { n, k, bits, granularity, groups, groupSize, packed } = planOf(tensors, options);
   const { weight, antiquant_scale: scale, antiquant_offset: offset } = tensors;
   const grouped = (values: Float32Array<ArrayBuffer>) =>
@@ -152,7 +155,9 @@ const cutInRows = (
 });
 
 /** A layer of a file, read in pieces along n, unless its weight is stored (K, N) or in tiles. @throws FormatError */
-export function torchNpuLayer(tensors: TorchNpu<TensorInfo>, { name, bias, ...options }: TorchNpuOptions & LayerName): LayerSource {
+export function torchNpuLayer(tensors: TorchNpu<TensorInfo>, given: TorchNpuOptions & LayerName): LayerSource {
+  checkLayer('torchNpu', tensors, given);
+  const { name, bias, ...options } = given;
   const { n, k, bits, groupSize, granularity } = planOf(headersOf({ ...tensors }), options);
   const whole = options.transposed || options.format === 'FRACTAL_NZ';
   const scales = granularity === 'tensor' ? 0 : 1;

@@ -184,8 +184,8 @@ export async function prepareMany(
  * @throws ArgumentError, UnsupportedError, DeviceLostError
  * @example const [q, k, v] = forwardMany([queryLayer, keyLayer, valueLayer], x);
  */
-export function forwardMany(list: readonly LinearWeightQuant[], given: Tensor | QuantizedRows): Tensor[] {
-  const layers = LAYERS(list, 'layers');
+export function forwardMany(layers: readonly LinearWeightQuant[], given: Tensor | QuantizedRows): Tensor[] {
+  LAYERS(layers, 'layers');
   const bundle = bundleOf(layers);
   const { device } = layers[0]!;
   const { input, rows } = readBy(layers, given);
@@ -241,24 +241,25 @@ function outputOf(
  */
 export function encodeMany(
   pass: GPUComputePassEncoder,
-  list: readonly LinearWeightQuant[],
+  layers: readonly LinearWeightQuant[],
   given: Tensor | QuantizedRows,
-  outputs: readonly Tensor[],
+  ys: readonly Tensor[],
 ): void {
-  const layers = LAYERS(list, 'layers');
-  const ys = listOf(Tensor.given)(outputs, 'ys');
-  if (ys.length !== layers.length) throw new ArgumentError('ys', `${layers.length} tensors, one for each layer`, String(ys.length));
+  LAYERS(layers, 'layers');
+  const outputs = listOf(Tensor.given)(ys, 'ys');
+  if (outputs.length !== layers.length)
+    throw new ArgumentError('ys', `${layers.length} tensors, one for each layer`, String(outputs.length));
   const bundle = bundleOf(layers);
   const { input, rows } = readBy(layers, given);
   layers.forEach(({ loaded }, i) => {
-    ys[i]!.assertUsable(`ys[${i}]`, loaded.device);
-    checkY(loaded.spec, rows.m, ys[i]!);
-    if (sharesBuffer(input, ys[i]!)) throw new ArgumentError(`ys[${i}]`, 'another buffer than x', 'the same one');
+    outputs[i]!.assertUsable(`ys[${i}]`, loaded.device);
+    checkY(loaded.spec, rows.m, outputs[i]!);
+    if (sharesBuffer(input, outputs[i]!)) throw new ArgumentError(`ys[${i}]`, 'another buffer than x', 'the same one');
   });
   checkPass(pass);
   if (rows.m === 0) return;
   for (const { loaded, members, begins } of groupsFor(bundle, rows.m)) {
-    const own = members.map((i) => ys[i]!);
+    const own = members.map((i) => outputs[i]!);
     const { buffer } = own[0]!;
     const together = members.length > 1 && own.every((y) => y.buffer === buffer && y.offset % 4 === 0 && isContiguous(y));
     if (together) {
