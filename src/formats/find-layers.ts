@@ -1,11 +1,13 @@
 // Which tensors of a file are layers, by their names, dtypes and shapes. What each format looks like is in layer-formats.ts; nothing is
 // read here but settings that a format keeps in small tensors.
-import { anything, fields, signal as isSignal, object, optional } from '../arguments/check.js';
+
+import { anything, fields, signal as isSignal, optional } from '../arguments/check.js';
 import { FormatError } from '../errors.js';
 import { readFrom, tensorFile } from '../files/given.js';
 import type { RawTensor } from '../files/raw-tensor.js';
 import type { TensorFile, TensorInfo } from '../files/tensor-file.js';
 import { showShape } from '../problem/view.js';
+import { HINTS } from './given.js';
 import { LAYER_FORMATS, type LayerFormat } from './layer-formats.js';
 import type { LayerContext } from './layer-makers.js';
 import type { LayerSource } from './layer-source.js';
@@ -101,7 +103,7 @@ async function make({ format, name, tensors, bias }: Claim, context: FileContext
   }
 }
 
-const OPTIONS = fields({ config: anything, torchNpu: optional(object), torchao: optional(object), signal: optional(isSignal) });
+const OPTIONS = fields({ config: anything, ...HINTS, signal: optional(isSignal) });
 
 const isFloatMatrix = ({ dtype, shape }: TensorInfo): boolean => FLOATS.includes(dtype) && shape.length === 2;
 

@@ -63,7 +63,7 @@ export interface TorchaoTinygemmOptions {
  * @example importTorchaoInt8({ qdata, scale })
  */
 export function importTorchaoInt8(tensors: TorchaoInt8<RawTensor>): QuantizedMatrix {
-  checkImport('torchaoInt8', tensors);
+  checkImport('torchaoInt8', tensors, {});
   const { qdata, scale } = tensors;
   requireDtype(qdata, 'I8');
   const [n, k] = requireMatrix(qdata);

@@ -148,7 +148,7 @@ export async function prepareMany(
  * x (…, K) through several layers: y[i] = layers[i].forward(x), in one submit, and in one dispatch for up to four layers whose K, bits,
  * groups, dtypes, offset and output kind agree and whose N are multiples of 4. The first such call moves these layers' packed weights
  * side by side on the GPU; passes recorded by `encode` before it must have been submitted. Outputs of one dispatch share a buffer,
- * which goes back to the library when all are destroyed.
+ * which goes back to the library when all are destroyed: where another library takes whole buffers only, give ys of your own to encodeMany.
  * @throws ArgumentError, UnsupportedError, DeviceLostError
  * @example const [q, k, v] = forwardMany([queryLayer, keyLayer, valueLayer], x);
  */
@@ -187,7 +187,8 @@ export function forwardMany(layers: readonly LinearWeightQuant[], given: Tensor 
 
 /**
  * Records the products into the caller's own pass: ys[i] = layers[i].forward(x). Layers whose formats agree take one dispatch if their
- * ys lie in one buffer, each at a multiple of four elements, as those of `forwardMany` do; otherwise one each.
+ * ys lie in one buffer, each at a multiple of four elements, as those of `forwardMany` do; otherwise one each. The pass's pipeline and bind
+ * group 0 are then others, as after `encode`.
  * @throws ArgumentError, UnsupportedError, DeviceLostError
  */
 export function encodeMany(
