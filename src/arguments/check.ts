@@ -10,23 +10,27 @@ export const refuse = (argument: string, expected: string, value: unknown): neve
   throw new ArgumentError(argument, expected, showValue(value));
 };
 
+/* @__NO_SIDE_EFFECTS__ */
 const check =
   <T>(expected: string, holds: (value: unknown) => boolean): Check<T> =>
   (value, argument) =>
     holds(value) ? (value as T) : refuse(argument, expected, value);
 
 /** `undefined` is none. */
+/* @__NO_SIDE_EFFECTS__ */
 export const optional =
   <T>(inner: Check<T>): Check<T | undefined> =>
   (value, argument) =>
     value === undefined ? undefined : inner(value, argument);
 
+/* @__NO_SIDE_EFFECTS__ */
 export const wholeNumber = (least: number): Check<number> =>
   check(`a whole number of at least ${least}`, (value) => Number.isSafeInteger(value) && (value as number) >= least);
 export const finiteNumber: Check<number> = check('a finite number', (value) => Number.isFinite(value));
 export const text: Check<string> = check('a string', (value) => typeof value === 'string');
 export const flag: Check<boolean> = check('true or false', (value) => typeof value === 'boolean');
 export const callback: Check<(...given: unknown[]) => unknown> = check('a function', (value) => typeof value === 'function');
+/* @__NO_SIDE_EFFECTS__ */
 export const oneOf = <const T>(...allowed: readonly T[]): Check<T> =>
   check(allowed.join(' or '), (value) => (allowed as readonly unknown[]).includes(value));
 /** What is passed on and not looked at here. */
@@ -77,6 +81,7 @@ type Checked<Checks> = { readonly [Name in Exclude<keyof Checks, Absent<Checks>>
 };
 
 /** An object with these fields; others are not looked at. Each is read once: what is given back is plain data. */
+/* @__NO_SIDE_EFFECTS__ */
 export const fields =
   <const Fields extends Readonly<Record<string, Check<unknown>>>>(checks: Fields): Check<Checked<Fields>> =>
   (value, argument) => {
@@ -91,6 +96,7 @@ export const fields =
   };
 
 /** The same, for options: a name that is none of these is a slip. */
+/* @__NO_SIDE_EFFECTS__ */
 export const onlyFields =
   <const Fields extends Readonly<Record<string, Check<unknown>>>>(checks: Fields): Check<Checked<Fields>> =>
   (value, argument) => {
@@ -101,6 +107,7 @@ export const onlyFields =
   };
 
 /** An object of any names, as plain data: the own fields of the caller's, each read once. */
+/* @__NO_SIDE_EFFECTS__ */
 export const dictionary =
   <T>(inner: Check<T>): Check<Readonly<Record<string, T>>> =>
   (value, argument) => {
@@ -111,6 +118,7 @@ export const dictionary =
   };
 
 /** An array, as one of its own. */
+/* @__NO_SIDE_EFFECTS__ */
 export const list =
   <T>(inner: Check<T>): Check<readonly T[]> =>
   (value, argument) => {
@@ -123,6 +131,7 @@ export const list =
   };
 
 /** An array, a typed array, or what is like one, of this length: not yet looked at, and as an array of its own unless it is typed. */
+/* @__NO_SIDE_EFFECTS__ */
 export const elements =
   (length: number, what: string): Check<ArrayLike<unknown>> =>
   (value, argument) => {
@@ -144,6 +153,7 @@ export const sizes: Check<readonly number[]> = (value, argument) => {
 };
 
 /** A typed array of one of these kinds, whose memory is there. */
+/* @__NO_SIDE_EFFECTS__ */
 export const typedArray =
   <T extends ArrayBufferView>(...kinds: readonly string[]): Check<T> =>
   (value, argument) => {
@@ -156,6 +166,7 @@ export const float32s: Check<Float32Array> = typedArray('Float32Array');
 export const bytes: Check<Uint8Array> = typedArray('Uint8Array');
 
 /** An object of whose methods these are called. */
+/* @__NO_SIDE_EFFECTS__ */
 export const withMethods =
   <T extends object>(expected: string, ...methods: readonly string[]): Check<T> =>
   (value, argument) => {

@@ -1,7 +1,7 @@
 // WebGPU's objects as callers give them: known by what they can do, since tests, wrappers and other realms have classes of their own. What
 // is next to the right thing (a promise of it, the adapter it comes from) is called by its name.
 import { ArgumentError } from '../errors.js';
-import { finiteNumber, property, withMethods } from './check.js';
+import { finiteNumber, property, reading, withMethods } from './check.js';
 import { showValue } from './show-value.js';
 
 const can = (value: object, method: string, argument: string): boolean => typeof property(value, method, argument) === 'function';
@@ -39,6 +39,7 @@ export function checkDevice(value: unknown, argument = 'device'): GPUDevice {
     ['lost', ['then']],
   ] as const)
     withMethods(`a GPUDevice's ${part}`, ...methods)(property(device, part, argument), `${argument}.${part}`);
+  reading(`${argument}.features`, () => device.features.has('shader-f16'));
   const limits = withMethods(`a GPUDevice's limits`)(property(device, 'limits', argument), `${argument}.limits`);
   finiteNumber(property(limits, 'maxBufferSize', `${argument}.limits`), `${argument}.limits.maxBufferSize`);
   devices.add(device);

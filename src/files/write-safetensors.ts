@@ -63,7 +63,10 @@ function pieces(given: unknown, name: string): Iterable<Uint8Array> | AsyncItera
   if (arrayKind(given) === 'Uint8Array') return [given as Uint8Array];
   const walks = (of: object) =>
     [Symbol.iterator, Symbol.asyncIterator].some((walk) => typeof property(of, walk, `${name}.bytes`) === 'function');
-  if (typeof given !== 'object' || given === null || !walks(given)) return refuse(`${name}.bytes`, 'a Uint8Array, or several', given);
+  // Other typed arrays walk, too, as numbers.
+  const isOther = reading(`${name}.bytes`, () => ArrayBuffer.isView(given) || given instanceof Uint8Array);
+  if (isOther || typeof given !== 'object' || given === null || !walks(given))
+    return refuse(`${name}.bytes`, 'a Uint8Array, or several', given);
   return given as Iterable<Uint8Array>;
 }
 

@@ -30,7 +30,7 @@ export interface BitsAndBytesInt8<T> {
  * @example importBitsAndBytesInt8({ weight, SCB })
  */
 export function importBitsAndBytesInt8(tensors: BitsAndBytesInt8<RawTensor>): QuantizedMatrix {
-  checkImport('bitsAndBytesInt8', tensors);
+  checkImport('bitsAndBytesInt8', tensors, {});
   const { weight, SCB, weight_format: format } = tensors;
   const [n, k] = planInt8(weight, SCB);
   const order = format ? asWholeNumbers(format)[0] : 0;

@@ -96,7 +96,7 @@ const codesOfFlat = (bytes: Uint8Array, n: number, k: number): Uint32Array<Array
  * @example importBitsAndBytes4({ weight, absmax, quant_map }, parseQuantState(state))
  */
 export function importBitsAndBytes4(tensors: BitsAndBytes4<RawTensor>, state: QuantState): QuantizedMatrix {
-  checkImport('bitsAndBytes4', tensors);
+  checkImport('bitsAndBytes4', tensors, {});
   checkState(state, 'state');
   const groups = plan4(tensors, state);
   const [n, k] = state.shape;

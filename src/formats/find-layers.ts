@@ -1,6 +1,7 @@
 // Which tensors of a file are layers, by their names, dtypes and shapes. What each format looks like is in layer-formats.ts; nothing is
 // read here but settings that a format keeps in small tensors.
-import { anything, fields, signal as isSignal, object, optional } from '../arguments/check.js';
+
+import { anything, fields, signal as isSignal, optional } from '../arguments/check.js';
 import { FormatError } from '../errors.js';
 import { tensorFile } from '../files/given.js';
 import { breather } from '../files/pace.js';
@@ -8,6 +9,7 @@ import type { TensorFile, TensorInfo } from '../files/tensor-file.js';
 import { showShape } from '../problem/view.js';
 import { findNodes } from './find-nodes.js';
 import type { FoundLayers, NotYet } from './found-layers.js';
+import { HINTS } from './given.js';
 import { type Found, type LayerContext, type LayerFormat, type LayerHints, wrong } from './layer-format.js';
 import { LAYER_FORMATS } from './layer-formats.js';
 import type { LayerSource } from './layer-source.js';
@@ -137,7 +139,7 @@ function make(claim: Claim<LayerFormat>, context: FileContext, { read, strangers
   }
 }
 
-const OPTIONS = fields({ config: anything, torchNpu: optional(object), torchao: optional(object), signal: optional(isSignal) });
+const OPTIONS = fields({ config: anything, ...HINTS, signal: optional(isSignal) });
 
 const isFloatMatrix = ({ dtype, shape }: TensorInfo): boolean => FLOATS.includes(dtype) && shape.length === 2;
 

@@ -40,6 +40,9 @@ const compressed = { bits: optional(oneOf(4, 8)), groupSize: ofN, n: ofN, k: ofN
 const npu = { groupSize: ofN, transposed: optional(flag), format: optional(text), n: ofN, k: ofN };
 const int4 = { nibbleOrder: optional(text), groupSize: ofN };
 
+/** What a caller may say of layers, where no file says it. */
+export const HINTS = { torchNpu: optional(fields(npu)), torchao: optional(fields(int4)) };
+
 const ROWS = {
   gptq: {
     tensors: [
@@ -96,7 +99,7 @@ function checkTensors(kind: Kind, tensors: unknown, each: Check<unknown>): void 
 }
 
 /** Tensors in memory, and what is said of them. @throws ArgumentError */
-export function checkImport(kind: Kind, tensors: unknown, options: unknown = {}): void {
+export function checkImport(kind: Kind, tensors: unknown, options: unknown): void {
   checkTensors(kind, tensors, rawTensor);
   fields(ROWS[kind].options)(options, 'options');
 }

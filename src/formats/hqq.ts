@@ -58,7 +58,7 @@ const ascii = (tensor: RawTensor): string => String.fromCharCode(...asWholeNumbe
 export function hqqMeta(
   tensors: Readonly<Record<'shape' | 'packing', RawTensor> & Partial<Record<'group_size' | 'axis', RawTensor>>>,
 ): HqqMeta {
-  checkImport('hqqMeta', tensors);
+  checkImport('hqqMeta', tensors, {});
   const { shape, packing, group_size, axis } = tensors;
   const [n, k, ...more] = asWholeNumbers(shape);
   if (!Number.isSafeInteger(n) || !Number.isSafeInteger(k) || n! < 1 || k! < 1 || more.length > 0)
@@ -151,7 +151,7 @@ function exactFrom(middle: number, zeros: Float32Array<ArrayBuffer>): Float32Arr
  * @example importHqq({ W_q, scale, zero }, { shape: [4096, 4096], packing: '4bit_u8', group_size: 64, axis: 1 })
  */
 export function importHqq(tensors: Hqq<RawTensor>, meta: HqqMeta): QuantizedMatrix {
-  checkImport('hqq', tensors);
+  checkImport('hqq', tensors, {});
   checkMeta(meta, 'meta');
   const { n, k, bits, rule, groups, part } = planOf(tensors, meta);
   const bytes = tensors.W_q.bytes;

@@ -108,7 +108,7 @@ function withParameters(
  */
 export function importTorchaoInt4(tensors: TorchaoInt4<RawTensor>, options: TorchaoInt4Options): QuantizedMatrix {
   checkImport('torchaoInt4', tensors, options);
-  const nibbleOrder: unknown = options?.nibbleOrder;
+  const { nibbleOrder } = options;
   if (nibbleOrder !== 'even-high' && nibbleOrder !== 'even-low')
     throw new FormatError(at(tensors.qdata, 'nibbleOrder'), 'even-high or even-low', String(nibbleOrder));
   const { n, k, groupSize } = planInt4(tensors, options);

@@ -35,7 +35,7 @@ function planOf({ qdata, scale }: TorchaoInt8<RawTensor>) {
  * @example importTorchaoInt8({ qdata, scale })
  */
 export function importTorchaoInt8(tensors: TorchaoInt8<RawTensor>): QuantizedMatrix {
-  checkImport('torchaoInt8', tensors);
+  checkImport('torchaoInt8', tensors, {});
   const { n, k, groupSize, granularity } = planOf(tensors);
   const { qdata, scale } = tensors;
   return {

@@ -128,7 +128,8 @@ export function capsOf(device: GPUDevice, pretend: Partial<Caps> = {}): Caps {
   for (const [name, value] of Object.entries(less)) {
     if (!Object.hasOwn(caps, name)) throw new ArgumentError(`caps.${name}`, Object.keys(caps).join(' or '), 'an unknown name');
     const own = caps[name as keyof Caps];
-    const like = typeof value === typeof own && Array.isArray(value) === Array.isArray(own) && !Number.isNaN(value);
+    const isArray = (given: unknown): boolean => reading(`caps.${name}`, () => Array.isArray(given));
+    const like = typeof value === typeof own && isArray(value) === Array.isArray(own) && !Number.isNaN(value);
     if (!like) refuse(`caps.${name}`, `one like ${showValue(own)}`, value);
   }
   return { ...caps, ...less };

@@ -180,7 +180,7 @@ export async function prepareMany(
  * groups, dtypes, offset and output kind agree and whose N are multiples of 4. The first such call begins to move these layers' packed
  * weights side by side on the GPU, and later calls take one dispatch (`prepareMany` waits for it); passes recorded by `encode` before that
  * must have been submitted. Where there is no memory for it, each layer keeps its dispatch. Outputs of one dispatch share a buffer, which
- * goes back to the library when all are destroyed.
+ * goes back to the library when all are destroyed: where another library takes whole buffers only, give ys of your own to encodeMany.
  * @throws ArgumentError, UnsupportedError, DeviceLostError
  * @example const [q, k, v] = forwardMany([queryLayer, keyLayer, valueLayer], x);
  */
@@ -236,7 +236,8 @@ function outputOf(
 
 /**
  * Records the products into the caller's own pass: ys[i] = layers[i].forward(x). Layers whose formats agree take one dispatch if their
- * ys lie in one buffer, each at a multiple of four elements, as those of `forwardMany` do; otherwise one each.
+ * ys lie in one buffer, each at a multiple of four elements, as those of `forwardMany` do; otherwise one each. The pass's pipeline and bind
+ * group 0 are then others, as after `encode`.
  * @throws ArgumentError, UnsupportedError, DeviceLostError
  */
 export function encodeMany(

@@ -203,7 +203,8 @@ export class LinearWeightQuant {
 
   /**
    * Records the product into the caller's own pass: y = forward(x), with y given. With the same buffers and shapes as before it
-   * allocates nothing. x and y may not share a buffer.
+   * allocates nothing. x and y may not share a buffer. It sets the pass's pipeline and bind group 0, and does not set them back: set your own
+   * again before your next dispatch.
    * @throws ArgumentError, UnsupportedError, DeviceLostError
    */
   encode(pass: GPUComputePassEncoder, given: Tensor | QuantizedRows, y: Tensor): void {

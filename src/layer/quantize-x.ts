@@ -82,7 +82,11 @@ export function quantizeRows(x: Tensor, options: { readonly bits: Bits; readonly
   return rows;
 }
 
-/** Records into the caller's own pass: the codes of what is in x by then. Allocates nothing. @throws ArgumentError, DeviceLostError */
+/**
+ * Records into the caller's own pass: the codes of what is in x by then. Allocates nothing. The pass's pipeline and bind group 0 are then
+ * others, as after `encode` of a layer.
+ * @throws ArgumentError, DeviceLostError
+ */
 export function encodeQuantizeRows(pass: GPUComputePassEncoder, rows: QuantizedRows): void {
   const { recording, sound } = assertQuantized(rows, 'rows');
   encodeInto(checkPass(pass), recording);
