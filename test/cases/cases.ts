@@ -7,6 +7,7 @@ import { variantId } from '../../src/kernels/kernel.js';
 import { hasMatrices } from '../../src/kernels/matmul-subgroup-matrix.js';
 import type { Force } from '../../src/plan/choose.js';
 import type { Caps } from '../../src/problem/caps.js';
+import { BITS, type Bits, widthOf } from '../../src/problem/code-width.js';
 import type { Params } from '../../src/wgsl/preprocess.js';
 
 export interface Case {
@@ -16,7 +17,7 @@ export interface Case {
   readonly m: number;
   readonly k: number;
   readonly n: number;
-  readonly bits: 4 | 8;
+  readonly bits: Bits;
   readonly dtype: FloatDType;
   readonly mode: 'tensor' | 'channel' | 'group';
   readonly groupSize: number;
@@ -96,9 +97,13 @@ export const makeCase = (change: Partial<Omit<Case, 'name'>>): Case => {
 };
 
 const DTYPES: readonly FloatDType[] = ['float32', 'float16', 'bfloat16'];
-const BITS = [4, 8] as const;
 /** What x may be for a kernel. */
 const dtypesOf = (kernel: string): readonly FloatDType[] => (kernel === 'matmul-subgroup-matrix' ? ['float16'] : DTYPES);
+/** At least `size`, and what torch can store of such codes. */
+const wholeElements = (size: number, bits: Bits): number => {
+  const { inElement } = widthOf(bits);
+  return Math.ceil(size / inElement) * inElement;
+};
 const G32 = { mode: 'group', groupSize: 32 } as const;
 
 /**
@@ -116,7 +121,7 @@ const everyTile: readonly Case[] = ofNumbers.flatMap((kernel) =>
         data: 'exact',
         force: { kernel: kernel.name, tile },
         m: wide ? 67 : 11,
-        k: bits === 4 ? 200 : 180,
+        k: wholeElements(180, bits),
         n: 84,
         bits,
         dtype: tile.TRICK === 1 ? DTYPES[1 + (turn % 2)]! : dtypes[turn % dtypes.length]!,
@@ -173,7 +178,7 @@ const weights: readonly Case[] = BITS.flatMap((bits) =>
   (['NK', 'KN'] as const).flatMap((weight) =>
     [false, true].flatMap((nz) => [
       makeCase({ bits, weight, nz, data: 'exact', k: 136, n: 40, offset: true }),
-      makeCase({ bits, weight, nz, data: 'exact', k: bits === 4 ? 72 : 71, n: bits === 4 ? 88 : 67, ...G32, dtype: 'float16' }),
+      makeCase({ bits, weight, nz, data: 'exact', k: wholeElements(71, bits), n: wholeElements(67, bits), ...G32, dtype: 'float16' }),
     ]),
   ),
 ).concat(makeCase({ bits: 4, weight: 'KN', k: 45, n: 16, data: 'exact', offset: true, ...G32 }));
@@ -332,7 +337,8 @@ const rounded: readonly Case[] = BITS.flatMap((bits) => {
   const digits = { kernel: ROUNDING, tile: { ROWS: 4, LANES: 32, SLICES: 4, SUBGROUPS: 0, DIGITS: 2 } };
   return [
     makeCase({ bits, force, k: 200, n: 36, dtype: 'float16', mode: 'group', groupSize: 96, offset: true, bias: true }),
-    makeCase({ bits, force: twice, m: 3, k: bits === 4 ? 8 : 33, n: 8, mode: 'tensor', data: 'exact', bias: true }),
+    makeCase({ bits, force: twice, m: 3, k: wholeElements(33, bits), n: 8, mode: 'tensor', data: 'exact', bias: true }),
+    makeCase({ bits, force: twice, m: 3, k: 8, n: 8, mode: 'tensor', data: 'exact', bias: true }),
     makeCase({ bits, force: twice, m: 5, k: 72, n: 7, ...G32, dtype: 'bfloat16', x: 'transposed', data: 'exact', yOffset: 1 }),
     makeCase({ bits, force: twice, m: 9, k: 128, n: 168, batch: [2], ...G32, offset: true, data: 'exact', caps: small }),
     makeCase({ bits, force: digits, m: 5, k: 328, n: 24, offset: true, quant: 'float32+offset' }),

@@ -5,6 +5,7 @@ import { encode16, type FloatDType } from '../../src/dtype.js';
 import { variantId } from '../../src/kernels/kernel.js';
 import type { Force } from '../../src/plan/choose.js';
 import type { Caps } from '../../src/problem/caps.js';
+import { BITS, type Bits, widthOf } from '../../src/problem/code-width.js';
 import { packCodes, type QuantizedMatrix } from '../../src/problem/matrix.js';
 import type { HostTensor } from '../../src/reference/reference.js';
 import { random } from './data.js';
@@ -14,7 +15,7 @@ export interface MatrixCase {
   readonly m: number;
   readonly n: number;
   readonly k: number;
-  readonly bits: 4 | 8;
+  readonly bits: Bits;
   /** K for none. */
   readonly groupSize: number;
   readonly shift: 'none' | 'zero point' | 'minimum' | 'codebook';
@@ -74,10 +75,10 @@ const KERNELS = ['matmul-plain', 'matmul-rows', 'matmul-subgroup', 'matmul-decod
 const ANY_GROUP = ['matmul-plain', 'matmul-rows', 'matmul-decode', 'matmul-prefill', 'matmul-tiled'];
 
 const everyKernel = KERNELS.flatMap((kernel, i) =>
-  [4, 8].flatMap((bits) =>
+  BITS.flatMap((bits) =>
     NUMBERS.map((shift, j) =>
       makeCase({
-        bits: bits as 4 | 8,
+        bits,
         shift,
         scaleDtype: DTYPES[(i + j) % 3]!,
         dtype: DTYPES[(i + 2 * j + 1) % 3]!,
@@ -188,11 +189,13 @@ export function makeMatrix(c: Omit<MatrixCase, 'caps' | 'force'>): {
   const integer = (low: number, high: number): number => low + Math.floor(next() * (high - low + 1));
   const fill = (length: number, make: (i: number) => number): Float32Array => Float32Array.from({ length }, (_, i) => make(i));
   const groups = Math.ceil(k / groupSize);
-  const middle = 2 ** (bits - 1);
+  const { zero: middle, mask } = widthOf(bits);
   // x of magnitude 127 in every block of 32 makes int8 activations exact; a permutation moves them, so there all are.
   const large = (i: number): boolean => c.innerPrecise === 1 && (permuted || (i % k) % 32 === 0);
   const xs = fill(m * k, (i) => (!exact ? next() + next() - 1 : large(i) ? 127 * (i % 2 === 0 ? 1 : -1) : integer(-3, 3)));
-  const codes = Array.from({ length: n * k }, () => (exact && bits === 8 ? integer(120, 136) : integer(0, 2 ** bits - 1)));
+  const codes = Array.from({ length: n * k }, () =>
+    exact ? integer(Math.max(0, middle - 8), Math.min(mask, middle + 8)) : integer(0, mask),
+  );
   const values = fill(n * groups, () => (exact ? [0.5, 1, 2, -1][integer(0, 3)]! : short(0.001 + 0.02 * next(), scaleDtype)));
   const matrix: QuantizedMatrix = {
     n,

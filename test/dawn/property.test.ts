@@ -1,9 +1,11 @@
 // Random shapes, modes, dtypes, layouts and outputs against the reference. On failure fast-check prints the seed and the smallest case;
 // SEED=… runs it again.
+
 import fc from 'fast-check';
 import { expect, test } from 'vitest';
 import { requestDevice } from '../../src/index.js';
 import { ofNumbers } from '../../src/kernels/index.js';
+import { BITS } from '../../src/problem/code-width.js';
 import { type Case, makeCase } from '../cases/cases.js';
 import { runCase } from '../cases/run-case.js';
 import { whole } from '../cases/slice.js';
@@ -18,7 +20,7 @@ const drawn: fc.Arbitrary<Case> = fc
     m: fc.integer({ min: 1, max: 19 }),
     k: fc.integer({ min: 1, max: 170 }),
     n: fc.integer({ min: 1, max: 70 }),
-    bits: fc.constantFrom(4 as const, 8 as const),
+    bits: fc.constantFrom(...BITS),
     dtype: fc.constantFrom('float32' as const, 'float16' as const, 'bfloat16' as const),
     mode: fc.constantFrom('tensor' as const, 'channel' as const, 'group' as const),
     groupSize: fc.constantFrom(32, 64, 96, 128),

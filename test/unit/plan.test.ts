@@ -1,5 +1,6 @@
 // Which kernel is chosen and why; that every element of y is made once from the right x and the right columns, whatever the device's
 // limits; and that what cannot be done is refused with the limit, its value and the need.
+
 import fc from 'fast-check';
 import { describe, expect, test } from 'vitest';
 import { UnsupportedError } from '../../src/errors.js';
@@ -10,6 +11,7 @@ import { packedLayout } from '../../src/plan/packed-layout.js';
 import { makePlan, type Plan } from '../../src/plan/plan.js';
 import { whyOf } from '../../src/plan/why.js';
 import type { Caps } from '../../src/problem/caps.js';
+import { BITS, type Bits } from '../../src/problem/code-width.js';
 import type { Operands, XView } from '../../src/problem/problem.js';
 import type { View } from '../../src/problem/view.js';
 import { expectArgument } from '../support/expect-errors.js';
@@ -235,7 +237,7 @@ describe('imported weights', () => {
 
   test('groups of any whole words are for some kernel other than matmul-plain, on every kind of device', () => {
     for (const caps of GPUS)
-      for (const bits of [4, 8] as const)
+      for (const bits of BITS)
         for (const group of [8, 16, 24, 40, 48])
           for (const m of [1, 3, 17, 64])
             for (const innerPrecise of [0, 1] as const) {
@@ -257,14 +259,14 @@ describe('imported weights', () => {
   });
 
   test('matmul-decode has no more words in flight than a group has', () => {
-    const trick = (group: number, bits: 4 | 8) => plan({ m: 1, ...SHAPE, dtype: 'float16', group, bits }, GPU).params;
+    const trick = (group: number, bits: Bits) => plan({ m: 1, ...SHAPE, dtype: 'float16', group, bits }, GPU).params;
     expect(trick(16, 4)).toMatchObject({ TRICK: 0, UNROLL: 2 });
     expect(trick(16, 8)).toMatchObject({ TRICK: 1, UNROLL: 4 });
     expect(trick(32, 4)).toMatchObject({ TRICK: 1, UNROLL: 4 });
   });
 
   test('sums of x go over what groups are whole runs of', () => {
-    const span = (group: number, bits: 4 | 8) => {
+    const span = (group: number, bits: Bits) => {
       const { dispatches } = plan({ m: 2, n: 64, k: 480, group, bits, offset: true }, GPU);
       return dispatches.find(({ shader }) => shader === 'sum-rows')!.uniforms;
     };
@@ -410,7 +412,7 @@ describe('the packed layout', () => {
       fc.property(
         fc.integer({ min: 1, max: 1000 }),
         fc.integer({ min: 1, max: 500 }),
-        fc.constantFrom<4 | 8>(4, 8),
+        fc.constantFrom(...BITS),
         fc.constantFrom(8192, 16384, 65536),
         fc.boolean(),
         (n, k, bits, limit, quant) => {
@@ -477,7 +479,7 @@ describe('plans', () => {
         m: fc.constant(m),
         k: fc.constantFrom(k, 8 * Math.ceil(k / 8)),
         n: fc.constantFrom(n, 4 * Math.ceil(n / 4)),
-        bits: fc.constantFrom<4 | 8>(4, 8),
+        bits: fc.constantFrom(...BITS),
         dtype: dtypes,
         shift: fc.constantFrom('none', 'offset', 'minimum'),
         codebook: fc.boolean(),
@@ -602,7 +604,7 @@ describe('loads', () => {
   const shapes = fc.record({
     n: fc.integer({ min: 1, max: 90 }),
     k: fc.integer({ min: 1, max: 150 }),
-    bits: fc.constantFrom<4 | 8>(4, 8),
+    bits: fc.constantFrom(...BITS),
     layout: fc.constantFrom<'NK' | 'KN' | 'NZ of NK' | 'NZ of KN'>('NK', 'KN', 'NZ of NK', 'NZ of KN'),
     scales: fc.constantFrom<'tensor' | 'channel' | 'NG' | 'GN'>('tensor', 'channel', 'NG', 'GN'),
     dtype: dtypes,

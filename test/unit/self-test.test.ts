@@ -1,4 +1,5 @@
 // The trials that self-tests run: every variant has one, its numbers are the reference's, and every kind of fault is seen.
+
 import { describe, expect, test } from 'vitest';
 import { encode16 } from '../../src/dtype.js';
 import { allVariants, kernels } from '../../src/kernels/index.js';
@@ -7,6 +8,7 @@ import { tileOf } from '../../src/plan/findings.js';
 import { exactSums, judge, makeTrial, referenceOf, type Trial } from '../../src/plan/trial.js';
 import { PRECISE } from '../../src/problem/accuracy.js';
 import type { Caps } from '../../src/problem/caps.js';
+import type { Bits } from '../../src/problem/code-width.js';
 import type { Params } from '../../src/wgsl/preprocess.js';
 import { whole } from '../cases/slice.js';
 import { shownVariants } from '../cases/variants.js';
@@ -32,7 +34,7 @@ describe.each(kernels.map((kernel) => [kernel.name, kernel] as const))('%s', (_,
   /** Would the kernel take an ordinary problem with these params? */
   const takes = (params: Params): boolean => {
     const dtype = (['float32', 'float16', 'float16', 'bfloat16'] as const)[params.X!]!;
-    const { problem } = problemOf({ m: 64, n: 256, k: 512, bits: params.BITS as 4 | 8, dtype, group: 64, codebook: params.CODEBOOK === 1 });
+    const { problem } = problemOf({ m: 64, n: 256, k: 512, bits: params.BITS as Bits, dtype, group: 64, codebook: params.CODEBOOK === 1 });
     return (
       typeof kernel.fit({ ...problem, innerPrecise: 1 }, params.X === 2 ? { ...ALL, f16: false } : ALL, tileOf(kernel, params)!) !==
       'string'

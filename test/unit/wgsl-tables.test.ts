@@ -1,4 +1,5 @@
 // The tables of src/kernels/ against the shaders they describe, for every variant; and the variants against the planner.
+
 import { describe, expect, test } from 'vitest';
 import { ResourceType, WgslReflect } from 'wgsl_reflect/wgsl_reflect.module.js';
 import type { DType } from '../../src/dtype.js';
@@ -12,6 +13,7 @@ import { packedLayout } from '../../src/plan/packed-layout.js';
 import { makePlan, type PlanContext } from '../../src/plan/plan.js';
 import { quantizeSteps } from '../../src/plan/quantize-steps.js';
 import { quantizeAll } from '../../src/plan/x-steps.js';
+import { BITS } from '../../src/problem/code-width.js';
 import type { View } from '../../src/problem/view.js';
 import { checkForm } from '../../src/quantize/options.js';
 import { preprocess } from '../../src/wgsl/preprocess.js';
@@ -161,7 +163,7 @@ describe('what planning and loading ask for', () => {
   const capsList = [GPU, MATRIX_GPU, { ...GPU, subgroups: false }, { ...GPU, maxSubgroupSize: 128 }, LEAST, SWIFTSHADER, LAVAPIPE];
   const specs: ProblemSpec[] = [];
   for (const dtype of DTYPES)
-    for (const bits of [4, 8] as const)
+    for (const bits of BITS)
       for (const offset of [false, true])
         for (const [n, quant, packedScale] of [
           [64, false, false],
@@ -181,7 +183,7 @@ describe('what planning and loading ask for', () => {
   for (const dtype of DTYPES)
     for (const scaleDtype of DTYPES)
       for (const meaning of [{}, { offset: true }, { minimum: true }, { codebook: true }])
-        for (const bits of 'codebook' in meaning ? ([4] as const) : ([4, 8] as const))
+        for (const bits of 'codebook' in meaning ? ([4] as const) : BITS)
           for (const [n, quant] of [
             [64, false],
             [64, true],
@@ -248,7 +250,7 @@ describe('what planning and loading ask for', () => {
       }
   }
 
-  for (const bits of [4, 8] as const)
+  for (const bits of BITS)
     for (const symmetric of [false, true])
       for (const dtype of DTYPES) dispatches.push(...quantizeSteps(GPU, checkForm({ n: 3, k: 40, bits, symmetric }), { dtype, first: 0 }));
 

@@ -1,4 +1,5 @@
 // quantize → write → open → import gives the same matrix, for what the library's own reader and importers see.
+
 import fc from 'fast-check';
 import { expect, test } from 'vitest';
 import type { FloatDType } from '../../../src/dtype.js';
@@ -13,6 +14,7 @@ import { readMatrix } from '../../../src/formats/read-layer.js';
 import { importTorchNpu } from '../../../src/formats/torch-npu.js';
 import { compressedTensorsConfig, compressedTensorsTensors } from '../../../src/formats/write-compressed-tensors.js';
 import { torchNpuTensors } from '../../../src/formats/write-torch-npu.js';
+import { BITS } from '../../../src/problem/code-width.js';
 import { simplify } from '../../../src/problem/matrix.js';
 import { quantize } from '../../../src/quantize/quantize.js';
 import { normals } from '../../support/normal-weights.js';
@@ -40,7 +42,7 @@ test('the same codes, scales, zero points', async () => {
   const cases = fc.record({
     n: fc.integer({ min: 2, max: 19 }),
     words: fc.integer({ min: 1, max: 12 }),
-    bits: fc.constantFrom(4 as const, 8 as const),
+    bits: fc.constantFrom(...BITS),
     mode: fc.constantFrom('tensor' as const, 'channel' as const, 'group' as const),
     symmetric: fc.boolean(),
     method: fc.constantFrom('minmax' as const, 'mse' as const, 'hqq' as const),

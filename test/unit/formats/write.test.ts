@@ -1,4 +1,5 @@
 // Writers: the bytes of safetensors, and tensors of two schemes, against an independent reading of their rules and words worked by hand.
+
 import fc from 'fast-check';
 import { describe, expect, test } from 'vitest';
 import { decode16, encode16, type FloatDType } from '../../../src/dtype.js';
@@ -11,6 +12,7 @@ import {
 } from '../../../src/formats/write-compressed-tensors.js';
 import { formOf } from '../../../src/formats/write-layer.js';
 import { torchNpuOutlines, torchNpuTensors } from '../../../src/formats/write-torch-npu.js';
+import { BITS } from '../../../src/problem/code-width.js';
 import { dequantize, type QuantizedMatrix } from '../../../src/problem/matrix.js';
 import type { QuantizeOptions } from '../../../src/quantize/options.js';
 import { quantize } from '../../../src/quantize/quantize.js';
@@ -272,7 +274,7 @@ test('quantize → write → read gives the same numbers, and outlines say the s
   const cases = fc.record({
     n: fc.integer({ min: 1, max: 19 }),
     words: fc.integer({ min: 2, max: 20 }),
-    bits: fc.constantFrom(4 as const, 8 as const),
+    bits: fc.constantFrom(...BITS),
     mode: fc.constantFrom('tensor' as const, 'channel' as const, 'group' as const),
     symmetric: fc.boolean(),
     method: fc.constantFrom('minmax' as const, 'mse' as const, 'hqq' as const),

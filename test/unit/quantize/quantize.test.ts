@@ -1,7 +1,9 @@
 // quantize against groups worked by hand, and against the bounds that its rules imply.
+
 import fc from 'fast-check';
 import { describe, expect, test } from 'vitest';
 import { encode16, type FloatDType, roundTo } from '../../../src/dtype.js';
+import { BITS } from '../../../src/problem/code-width.js';
 import { checkMatrix, codeAt, dequantize } from '../../../src/problem/matrix.js';
 import { hqqObjective } from '../../../src/quantize/hqq.js';
 import type { QuantizeOptions } from '../../../src/quantize/options.js';
@@ -153,7 +155,7 @@ const cases = fc.record({
   n: fc.integer({ min: 1, max: 6 }),
   words: fc.integer({ min: 1, max: 12 }),
   extra: fc.integer({ min: 0, max: 3 }),
-  bits: fc.constantFrom(4 as const, 8 as const),
+  bits: fc.constantFrom(...BITS),
   mode: fc.constantFrom('tensor' as const, 'channel' as const, 'group' as const),
   group: fc.integer({ min: 1, max: 3 }),
   symmetric: fc.boolean(),
