@@ -2,7 +2,6 @@
 
 import fc from 'fast-check';
 import { expect, test } from 'vitest';
-import type { FloatDType } from '../../../src/dtype.js';
 import { byteSource } from '../../../src/files/byte-source.js';
 import type { RawTensor } from '../../../src/files/raw-tensor.js';
 import { openSafetensors } from '../../../src/files/safetensors.js';
@@ -14,9 +13,9 @@ import { readMatrix } from '../../../src/formats/read-layer.js';
 import { importTorchNpu } from '../../../src/formats/torch-npu.js';
 import { compressedTensorsConfig, compressedTensorsTensors } from '../../../src/formats/write-compressed-tensors.js';
 import { torchNpuTensors } from '../../../src/formats/write-torch-npu.js';
-import { BITS } from '../../../src/problem/code-width.js';
 import { simplify } from '../../../src/problem/matrix.js';
 import { quantize } from '../../../src/quantize/quantize.js';
+import { drawnForms } from '../../support/drawn-forms.js';
 import { normals } from '../../support/normal-weights.js';
 
 async function written(tensors: Iterable<TensorToWrite>): Promise<TensorFile> {
@@ -39,15 +38,7 @@ async function throughAFile(tensors: Iterable<TensorToWrite>): Promise<never> {
 }
 
 test('the same codes, scales, zero points', async () => {
-  const cases = fc.record({
-    n: fc.integer({ min: 2, max: 19 }),
-    words: fc.integer({ min: 1, max: 12 }),
-    bits: fc.constantFrom(...BITS),
-    mode: fc.constantFrom('tensor' as const, 'channel' as const, 'group' as const),
-    symmetric: fc.boolean(),
-    method: fc.constantFrom('minmax' as const, 'mse' as const, 'hqq' as const),
-    scaleDtype: fc.constantFrom<FloatDType>('float32', 'float16', 'bfloat16'),
-  });
+  const cases = drawnForms({ n: { min: 2, max: 19 }, words: { min: 1, max: 12 } });
   await fc.assert(
     fc.asyncProperty(cases, async ({ n, words, bits, mode, symmetric, method, scaleDtype }) => {
       const k = words * 32 + (mode === 'group' ? 32 : 0);
