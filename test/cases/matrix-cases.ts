@@ -2,12 +2,14 @@
 // every engine share the table, as they share cases.ts.
 
 import { encode16, type FloatDType } from '../../src/dtype.js';
+import { kernels } from '../../src/kernels/index.js';
 import { variantId } from '../../src/kernels/kernel.js';
 import type { Force } from '../../src/plan/choose.js';
 import type { Caps } from '../../src/problem/caps.js';
 import { BITS, type Bits, widthOf } from '../../src/problem/code-width.js';
 import { packCodes, type QuantizedMatrix } from '../../src/problem/matrix.js';
 import type { HostTensor } from '../../src/reference/reference.js';
+import { ofAnyX, ROUNDING, runsOn } from './cases.js';
 import { random } from './data.js';
 
 export interface MatrixCase {
@@ -50,7 +52,7 @@ const DEFAULT: Omit<MatrixCase, 'name'> = {
 };
 
 function makeCase(change: Partial<Omit<MatrixCase, 'name'>>): MatrixCase {
-  const c = { ...DEFAULT, innerPrecise: change.force?.kernel === 'matmul-dot4' ? (1 as const) : (0 as const), ...change };
+  const c = { ...DEFAULT, innerPrecise: change.force?.kernel === ROUNDING ? (1 as const) : (0 as const), ...change };
   const words = [
     `${c.m}·${c.k}·${c.n}`,
     `${c.bits} bits`,
@@ -70,11 +72,10 @@ function makeCase(change: Partial<Omit<MatrixCase, 'name'>>): MatrixCase {
 
 const NUMBERS = ['none', 'zero point', 'minimum'] as const;
 const DTYPES: readonly FloatDType[] = ['float32', 'float16', 'bfloat16'];
-const KERNELS = ['matmul-plain', 'matmul-rows', 'matmul-subgroup', 'matmul-decode', 'matmul-prefill', 'matmul-tiled', 'matmul-dot4'];
 /** Those that take groups of whole words, whatever their size. */
-const ANY_GROUP = ['matmul-plain', 'matmul-rows', 'matmul-decode', 'matmul-prefill', 'matmul-tiled'];
+const ofAnyGroup = ofAnyX.filter(({ tiles, blocks }) => !tiles.some((tile) => blocks?.(tile)));
 
-const everyKernel = KERNELS.flatMap((kernel, i) =>
+const everyKernel = ofAnyX.flatMap(({ name }, i) =>
   BITS.flatMap((bits) =>
     NUMBERS.map((shift, j) =>
       makeCase({
@@ -82,41 +83,55 @@ const everyKernel = KERNELS.flatMap((kernel, i) =>
         shift,
         scaleDtype: DTYPES[(i + j) % 3]!,
         dtype: DTYPES[(i + 2 * j + 1) % 3]!,
-        force: { kernel },
+        force: { kernel: name },
         bias: j === 2,
       }),
     ),
   ),
 );
-const smallGroups = ANY_GROUP.flatMap((kernel, i) =>
+const smallGroups = ofAnyGroup.flatMap(({ name }, i) =>
   [8, 16, 40].map((groupSize, j) =>
-    makeCase({ groupSize, bits: (i + j) % 2 === 0 ? 4 : 8, shift: NUMBERS[(i + j) % 3]!, force: { kernel }, k: 136, dtype: DTYPES[j]! }),
+    makeCase({
+      groupSize,
+      bits: (i + j) % 2 === 0 ? 4 : 8,
+      shift: NUMBERS[(i + j) % 3]!,
+      force: { kernel: name },
+      k: 136,
+      dtype: DTYPES[j]!,
+    }),
   ),
 );
+const ofCodebooks = kernels.filter(({ codebook }) => codebook === 'only');
 const codebooks = [
-  ...['matmul-plain', 'matmul-tiled'].map((kernel) => makeCase({ shift: 'codebook', force: { kernel }, dtype: 'float16' })),
-  ...[1, 2, 4, 8].flatMap((ROWS, i) =>
-    [true, false].map((exact) =>
-      makeCase({
-        shift: 'codebook',
-        m: 9,
-        n: exact ? 20 : 261,
-        groupSize: [64, 32, 16, 8][i]!,
-        exact,
-        scaleDtype: DTYPES[i % 3]!,
-        dtype: DTYPES[(i + 1) % 3]!,
-        force: { kernel: 'matmul-codebook', tile: { ROWS, LANES: 64, TRICK: 0 } },
-      }),
+  ...kernels
+    .filter(({ codebook }) => codebook === 'also')
+    .map(({ name }) => makeCase({ shift: 'codebook', force: { kernel: name }, dtype: 'float16' })),
+  ...ofCodebooks.flatMap(({ name, tiles }) =>
+    tiles.flatMap((tile, i) =>
+      [true, false].map((exact) =>
+        makeCase({
+          shift: 'codebook',
+          m: 9,
+          n: exact ? 20 : 261,
+          groupSize: [64, 32, 16, 8][i % 4]!,
+          exact,
+          scaleDtype: DTYPES[i % 3]!,
+          dtype: DTYPES[(i + 1) % 3]!,
+          force: { kernel: name, tile },
+        }),
+      ),
     ),
   ),
-  makeCase({
-    shift: 'codebook',
-    m: 3,
-    k: 1000,
-    exact: false,
-    force: { kernel: 'matmul-codebook' },
-    caps: { lanes: 2 ** 20, software: false },
-  }),
+  ...ofCodebooks.map(({ name }) =>
+    makeCase({
+      shift: 'codebook',
+      m: 3,
+      k: 1000,
+      exact: false,
+      force: { kernel: name },
+      caps: { lanes: 2 ** 20, software: false },
+    }),
+  ),
 ];
 const planned = [
   ...[1, 5, 33].flatMap((m) =>
@@ -147,7 +162,7 @@ const permutations = DTYPES.flatMap((dtype, i) => [
   makeCase({ permuted: true, dtype, bits: 8, m: 9, k: 77, n: 13, groupSize: 16, exact: false, bias: true }),
 ]).concat(
   makeCase({ permuted: true, m: 70, k: 64, n: 36, caps: { maxStorageBufferBindingSize: 4096 } }),
-  makeCase({ permuted: true, shift: 'minimum', innerPrecise: 1, force: { kernel: 'matmul-dot4' } }),
+  makeCase({ permuted: true, shift: 'minimum', innerPrecise: 1, force: { kernel: ROUNDING } }),
 );
 const outputs = NUMBERS.map((shift) => makeCase({ shift, int8: true, bias: true, bits: 8, n: 17 }));
 const limits = NUMBERS.map((shift) =>
@@ -165,11 +180,7 @@ export const matrixCases: readonly MatrixCase[] = [
 ];
 
 /** Does the device have what a case is about? */
-export const matrixRunsOn = ({ force }: MatrixCase, caps: Caps): boolean =>
-  !(
-    (force?.kernel === 'matmul-subgroup' && !(caps.subgroups && [4, 8].includes(caps.maxSubgroupSize))) ||
-    (force?.kernel === 'matmul-dot4' && !caps.dot4)
-  );
+export const matrixRunsOn = (c: MatrixCase, caps: Caps): boolean => runsOn(c, caps) && (c.force?.kernel !== ROUNDING || caps.dot4);
 
 const PRECISION: Readonly<Record<FloatDType, number>> = { float32: 24, float16: 11, bfloat16: 8 };
 /** A number that a dtype holds. */

@@ -6,7 +6,7 @@ import type { DType } from '../../src/dtype.js';
 import { UnsupportedError } from '../../src/errors.js';
 import { helpers } from '../../src/kernels/helpers.js';
 import { allVariants, kernels, shaders } from '../../src/kernels/index.js';
-import { variantId } from '../../src/kernels/kernel.js';
+import { type Feature, variantId } from '../../src/kernels/kernel.js';
 import type { Dispatch } from '../../src/plan/dispatch.js';
 import { loadSteps } from '../../src/plan/load-steps.js';
 import { packedLayout } from '../../src/plan/packed-layout.js';
@@ -30,7 +30,14 @@ test('no two variants have the same name', () => {
   expect(variantId('a', { B: 1, A: 2 })).toBe('a[A=2,B=1]'); // whatever the order in which params were written down
 });
 
-describe('bindings and Params of every variant shown', () => {
+/** By the words of `enable`. */
+const FEATURES: Readonly<Record<string, Feature>> = {
+  f16: 'shader-f16',
+  subgroups: 'subgroups',
+  chromium_experimental_subgroup_matrix: 'chromium-experimental-subgroup-matrix',
+};
+
+describe('bindings, features and Params of every variant shown', () => {
   test.each([...shaders.keys()])(
     '%s',
     (name) => {
@@ -38,7 +45,13 @@ describe('bindings and Params of every variant shown', () => {
       expect(mine.length).toBeGreaterThan(0);
       for (const { shader, params } of mine) {
         const id = variantId(name, params);
-        const reflected = new WgslReflect(readable(variantText(name, params).code));
+        const { code } = variantText(name, params);
+        const needed = kernels.find((kernel) => kernel.name === name)?.needs?.(params) ?? [];
+        const enabled = [...code.matchAll(/^enable (\w+);/gm)].map(([, extension]) => FEATURES[extension!]);
+        // Where x comes as halves every text enables them.
+        expect(new Set([...enabled, 'shader-f16']), id).toEqual(new Set([...needed, 'shader-f16']));
+        if (needed.includes('shader-f16')) expect(enabled, id).toContain('shader-f16');
+        const reflected = new WgslReflect(readable(code));
         const access = (type: ResourceType, declared: string): string =>
           type === ResourceType.Uniform
             ? 'uniform'
