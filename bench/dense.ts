@@ -1,7 +1,9 @@
 // The same product with float32 weights, by a kernel of the bench's own: what quantization saves, or costs.
+
 import { unpackInt4 } from '../src/ascend/int4-pack.js';
 import { decode16 } from '../src/dtype.js';
 import type { HostTensor } from '../src/index.js';
+import { widthOf } from '../src/problem/code-width.js';
 import { bufferOf, type Contender, type Engine, emptyBuffer, inOnePass, type Operands, ownKernel, readBuffer } from './contender.js';
 import denseCode from './dense.wgsl?raw';
 
@@ -15,7 +17,7 @@ const bytes = (values: Float32Array | Uint32Array): Uint8Array => new Uint8Array
 /** The dequantized weights, (K, N). */
 function dequantize({ session, tensors }: Operands): Float32Array {
   const { k, n, bits, group } = session;
-  const codes = bits === 4 ? unpackInt4(tensors.weight!.data as Int32Array) : (tensors.weight!.data as Int8Array);
+  const codes = widthOf(bits).dtype === 'int32' ? unpackInt4(tensors.weight!.data as Int32Array) : (tensors.weight!.data as Int8Array);
   const scales = floats(tensors.antiquantScale!);
   const offsets = tensors.antiquantOffset && floats(tensors.antiquantOffset);
   const size = group === 0 ? k : group;

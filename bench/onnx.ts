@@ -1,4 +1,5 @@
 // An ONNX model of one MatMulNBits node, as bytes: just enough of the protobuf encoding for that. Field numbers are onnx.proto's.
+import type { Bits } from '../src/problem/code-width.js';
 
 type Field = Uint8Array;
 const text = new TextEncoder();
@@ -45,7 +46,7 @@ const attribute = (name: string, value: number): Uint8Array => message(field(1, 
 export interface MatMulNBits {
   readonly k: number;
   readonly n: number;
-  readonly bits: 4 | 8;
+  readonly bits: Bits;
   /** Weights along K that share a scale; K is a multiple of it. */
   readonly block: number;
   readonly dtype: 'float32' | 'float16';

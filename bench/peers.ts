@@ -1,5 +1,7 @@
 // onnxruntime-web as a contender: its native WebGPU execution provider, the older JSEP one, and its CPU one in WebAssembly.
+
 import { decode16 } from '../src/dtype.js';
+import { type Bits, widthOf } from '../src/problem/code-width.js';
 import { bufferOf, bytesOf, type Contender, type Engine, emptyBuffer, type Operands, readBuffer, rowsOf } from './contender.js';
 import { matMulNBitsModel } from './onnx.js';
 import type { AdapterKind } from './results.js';
@@ -47,7 +49,7 @@ function model({ session, tensors }: Operands, accuracyLevel: 0 | 4): Uint8Array
   const block = group === 0 ? PER_CHANNEL_BLOCK : group;
   const blocks = k / block;
   // Two's complement to unsigned, with the middle as zero: the sign bit of every code turns.
-  const codes = bytesOf(tensors.weight!).map((byte) => byte ^ (bits === 4 ? 0x88 : 0x80));
+  const codes = bytesOf(tensors.weight!).map((byte) => byte ^ (widthOf(bits).signs & 255));
   const perBlock = <T extends Float32Array | Uint16Array>(values: T): T => {
     if (group !== 0) return values;
     const all = new (values.constructor as new (length: number) => T)(n * blocks);
@@ -71,14 +73,13 @@ function model({ session, tensors }: Operands, accuracyLevel: 0 | 4): Uint8Array
 }
 
 /** (q + offset) is (code - (middle - offset)); offsets are whole numbers. */
-function packZeroPoints(offsets: Float32Array, n: number, blocks: number, bits: 4 | 8): Uint8Array {
+function packZeroPoints(offsets: Float32Array, n: number, blocks: number, bits: Bits): Uint8Array {
   const row = Math.ceil((blocks * bits) / 8);
   const out = new Uint8Array(n * row);
   offsets.forEach((offset, i) => {
     const [r, b] = [Math.floor(i / blocks), i % blocks];
-    const zero = 2 ** (bits - 1) - offset;
-    if (bits === 8) out[r * row + b] = zero;
-    else out[r * row + (b >> 1)]! |= zero << (4 * (b & 1));
+    const bit = b * bits;
+    out[r * row + (bit >> 3)]! |= (widthOf(bits).zero - offset) << (bit & 7);
   });
   return out;
 }

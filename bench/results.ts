@@ -1,4 +1,5 @@
 // What a run of the bench leaves behind, as plain data: the JSON file's shape. Nothing here measures or judges; report.ts judges.
+import type { Bits } from '../src/problem/code-width.js';
 
 /** Who made a time. `ours` is the planner's choice; the rest of the library's ways are `ours-other`. */
 export type Family = 'ours' | 'ours-other' | 'ort-gpu' | 'ort-wasm' | 'dense' | 'copy' | 'multiply-add';
@@ -27,7 +28,7 @@ export interface Cell {
   readonly m: number;
   readonly k: number;
   readonly n: number;
-  readonly bits: 4 | 8;
+  readonly bits: Bits;
   /** 0 is per-channel. */
   readonly group: number;
   readonly dtype: 'float32' | 'float16';

@@ -1,5 +1,6 @@
 // What is measured where, as a table. A session is one matrix of weights; all its numbers of rows run on the same weights, so that a
 // peer builds one model for them.
+import { BITS, type Bits } from '../src/problem/code-width.js';
 import type { AdapterKind, Cell } from './results.js';
 
 /**
@@ -14,7 +15,7 @@ export interface Session extends Pick<Cell, 'k' | 'n' | 'bits' | 'group' | 'dtyp
 }
 
 type Row = readonly [
-  bits: 4 | 8,
+  bits: Bits,
   group: number,
   k: number,
   n: number,
@@ -40,7 +41,7 @@ const EVERY: Extra[] = ['without-subgroups', 'kernels', 'dense'];
 
 /** The grid that the targets speak of. The first session also shows every kernel and a dense product. */
 const GRID: readonly Row[] = ([32, 128] as const).flatMap((group) =>
-  ([4, 8] as const).flatMap((bits) =>
+  BITS.flatMap((bits) =>
     MATRICES[group].map(([k, n], i): Row => {
       const plain = bits === 4 && group === 32;
       return [bits, group, k, n, plain ? EVERY_ROW : SOME_ROWS, plain && i === 0 ? { extras: EVERY } : {}];

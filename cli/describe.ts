@@ -1,7 +1,9 @@
 // What this library does with a layer or a tensor of a file: who imports it, and what it is in memory after that. Reads one piece of a layer of
 // each kind, since scales' dtypes, zero points and orders of inputs show only there.
+
 import { importerOf } from '../src/formats/layer-formats.js';
 import { FormatError, type LayerSource, type QuantizedMatrix, readPieces, type TensorInfo } from '../src/formats.js';
+import { widthOf } from '../src/problem/code-width.js';
 import { isFloat, type ModelFacts, spared, whyNoLayer } from './floats.js';
 
 /** What a matrix is beside its codes. */
@@ -14,7 +16,7 @@ export interface InMemory {
 }
 
 export function inMemory({ bits, scaleDtype, zeroPoint, minimum, codebook, permutation }: QuantizedMatrix): InMemory {
-  const needed = zeroPoint && !zeroPoint.every((zero) => zero === 2 ** (bits - 1));
+  const needed = zeroPoint && !zeroPoint.every((zero) => zero === widthOf(bits).zero);
   return {
     scaleDtype,
     zeroPoints: needed ? (zeroPoint.every(Number.isInteger) ? 'whole' : 'float') : 'none',

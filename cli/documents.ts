@@ -1,12 +1,14 @@
 // The documents that commands make: what --json prints, and what texts are made of.
+
 import type { QuantizeReport } from '../src/formats.js';
+import type { Bits } from '../src/problem/code-width.js';
 
 export interface InspectedLayer {
   readonly name: string;
   readonly format: string;
   readonly n: number;
   readonly k: number;
-  readonly bits: 4 | 8;
+  readonly bits: Bits;
   readonly groupSize: number;
   readonly bytes: number;
   readonly bias: boolean;

@@ -3,6 +3,7 @@
 
 import { ELEMENT_BYTES, elementsIn } from '../src/files/raw-tensor.js';
 import { compressedTensorsOutlines, type TensorFile, type TensorInfo, type TensorOutline, torchNpuOutlines } from '../src/formats.js';
+import { widthOf } from '../src/problem/code-width.js';
 import { isFloat, type ModelFacts, sizesOf, spared, whyNoLayer } from './floats.js';
 import { formOf, type Settings } from './quantize-settings.js';
 
@@ -51,7 +52,8 @@ export function whyCopied(info: Pick<TensorInfo, 'name' | 'shape'>, settings: Se
   const what = include ? undefined : spared(info, facts);
   if (what) return `${what}; --include takes it`;
   if (group > 0 && k % group !== 0) return `K = ${k} is no multiple of --group ${group}`;
-  if (scheme === 'torch_npu' && bits === 4 && k % 8 !== 0) return `K = ${k} is no multiple of 8`;
+  const { inElement } = widthOf(bits);
+  if (scheme === 'torch_npu' && k % inElement !== 0) return `K = ${k} is no multiple of ${inElement}`;
   return undefined;
 }
 

@@ -1,12 +1,14 @@
 // The options of antiquant quantize as settings, and what of them must agree. Pure.
+
 import type { FloatDType, LayerForm, Method } from '../src/formats.js';
+import { BITS, type Bits } from '../src/problem/code-width.js';
 import { choice, type Given, type Option, pattern, whole } from './command.js';
 import { UsageError } from './exit.js';
 
 export type Scheme = 'compressed-tensors' | 'torch_npu';
 
 export interface Settings {
-  readonly bits: 4 | 8;
+  readonly bits: Bits;
   /** 0: a scale for each output. */
   readonly group: number;
   readonly symmetric: boolean;
@@ -21,7 +23,7 @@ export interface Settings {
 }
 
 export const OPTIONS: Readonly<Record<string, Option>> = {
-  bits: { type: 'string', value: '4|8', help: 'of a weight; 4' },
+  bits: { type: 'string', value: BITS.join('|'), help: 'of a weight; 4' },
   group: { type: 'string', value: 'N', help: 'inputs that share a scale, a multiple of 32; 0: all of them. 128' },
   symmetric: { type: 'boolean', help: 'no zero points' },
   asymmetric: { type: 'boolean', help: 'zero points; this is so by default' },
@@ -38,7 +40,7 @@ export const OPTIONS: Readonly<Record<string, Option>> = {
 
 /** @throws UsageError */
 export function settingsOf(given: Given, { oneFile }: { readonly oneFile: boolean }): Settings {
-  const bits = Number(choice(given, 'bits', ['4', '8'], '4')) as 4 | 8;
+  const bits = Number(choice(given, 'bits', BITS.map(String), '4')) as Bits;
   const group = whole(given, 'group', { least: 0, otherwise: 128 });
   if (group % 32 !== 0) throw new UsageError(`--group: expected 0 or a multiple of 32, got ${group}`);
   const method = choice(given, 'method', ['minmax', 'mse', 'hqq'], 'minmax');

@@ -1,5 +1,6 @@
 // What antiquant verify does with one layer: its weights are finite, its codes survive being written and read again, and the product on a GPU lies
 // in the interval that docs/numerics.md derives for a correct one.
+
 import type { FloatDType } from '../src/dtype.js';
 import { encode16, roundTo } from '../src/dtype.js';
 import {
@@ -18,6 +19,7 @@ import {
   writeSafetensors,
 } from '../src/formats.js';
 import { Tensor } from '../src/gpu/tensor.js';
+import { widthOf } from '../src/problem/code-width.js';
 import { rowsOf } from '../src/problem/matrix.js';
 import type { HostTensor } from '../src/reference/reference.js';
 import { referenceMatrix } from '../src/reference/reference-matrix.js';
@@ -98,7 +100,7 @@ const same = (a: ArrayLike<number> | undefined, b: ArrayLike<number> | undefined
 /** The same sizes, codes, scales and zero points; none are all 2^(bits-1). Pure. */
 export function sameMatrix(a: QuantizedMatrix, b: QuantizedMatrix): boolean {
   const sizes = a.n === b.n && a.k === b.k && a.bits === b.bits && a.groupSize === b.groupSize;
-  const middle = 2 ** (a.bits - 1);
+  const middle = widthOf(a.bits).zero;
   return sizes && same(a.codes, b.codes, 0) && same(a.scale, b.scale, 0) && same(a.zeroPoint, b.zeroPoint, middle);
 }
 
@@ -114,9 +116,10 @@ export function schemeFor({
 }: QuantizedMatrix): 'compressed-tensors' | 'torch_npu' | { readonly why: string } {
   const kept = Object.entries({ codebook, minimum, permutation }).find(([, value]) => value);
   if (kept) return { why: `no writer holds a ${kept[0]}` };
-  const whole = zeroPoint?.every((zero) => Number.isInteger(zero) && zero >= 0 && zero < 2 ** bits) ?? true;
+  const { mask, inElement } = widthOf(bits);
+  const whole = zeroPoint?.every((zero) => Number.isInteger(zero) && zero >= 0 && zero <= mask) ?? true;
   if (whole && k % groupSize === 0) return 'compressed-tensors';
-  if ((bits === 8 || k % 8 === 0) && (groupSize === k || groupSize % 32 === 0)) return 'torch_npu';
+  if (k % inElement === 0 && (groupSize === k || groupSize % 32 === 0)) return 'torch_npu';
   return { why: 'no writer holds such groups with such zero points' };
 }
 

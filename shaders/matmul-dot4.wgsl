@@ -7,7 +7,7 @@
 //
 // codes  [m, pitch]  vec4<u32> (lib/quantized.wgsl). x itself is read only where a result is not finite
 
-#param LANES 4 32 64 // lanes along n, a quad each
+#param LANES 32 64 // lanes along n, a quad each
 #param SLICES 4 8 16 // parts of k
 #param SUBGROUPS 0 1 // take the slices of a subgroup one by one, so that compilers know x to be the same for all lanes
 

@@ -8,6 +8,7 @@ const { packedLayout } = await load('/src/plan/packed-layout.ts');
 const { kernels } = await load('/src/kernels/index.ts');
 export const { variantId } = await load('/src/kernels/kernel.ts');
 const { variantText } = await load('/src/gpu/pipeline.ts');
+const { BITS } = await load('/src/problem/code-width.ts');
 const { problemOf, GPU, LEAST } = await load('/test/support/problems.ts');
 
 const ROWS = [1, 2, 3, 4, 5, 8, 12, 16, 17, 24, 32, 64, 128, 512];
@@ -17,8 +18,8 @@ const SHAPES = [
   { k: 4864, n: 896 },
 ];
 /** What the table shows; a check also goes through `more`. */
-const FORMATS = [4, 8].flatMap((bits) => ['float32', 'float16'].map((dtype) => ({ bits, dtype, group: 32 })));
-const MORE = [4, 8].flatMap((bits) => [
+const FORMATS = BITS.flatMap((bits) => ['float32', 'float16'].map((dtype) => ({ bits, dtype, group: 32 })));
+const MORE = BITS.flatMap((bits) => [
   ...(bits === 4 ? [{ bits, dtype: 'float16', group: 64, scaleDtype: 'float32', codebook: true }] : []),
   { bits, dtype: 'float16', group: 32, minimum: true },
   { bits, dtype: 'float32', group: 16, scaleDtype: 'float16', minimum: true },

@@ -67,6 +67,7 @@ async function ofPage(programs, suite) {
 
 export const suites = {
   lint: async ({ node }) => one(await node([bin('@biomejs/biome/bin/biome'), 'check', '.'])),
+  repeats: async ({ node }) => one(await node([join(root, 'scripts', 'repeats.mjs')])),
   types: async ({ node }) => one(await node([bin('typescript/bin/tsc'), '-p', '.'])),
   demo: (programs) => ofPage(programs, (env) => inChromium('demo', programs, env)),
   dawn: (programs) => vitest('dawn', programs, graphics().env),

@@ -2,7 +2,8 @@
 // permutation says which input each column is then for, and x is gathered by it. Pure.
 import { FormatError } from '../errors.js';
 import { asWords, at, type RawTensor } from '../files/raw-tensor.js';
-import { type QuantizedMatrix, wordsInRow } from '../problem/matrix.js';
+import { widthOf, wordsOf } from '../problem/code-width.js';
+import type { QuantizedMatrix } from '../problem/matrix.js';
 
 /**
  * The inputs sorted by group, stably; undefined if they are in order already, or if g_idx is all 0 (ExLlama and text-generation-inference
@@ -45,10 +46,9 @@ function gatherColumns(
   codes: Uint32Array,
   { n, k, bits, permutation }: Pick<QuantizedMatrix, 'n' | 'k' | 'bits'> & { readonly permutation: Uint32Array },
 ): Uint32Array<ArrayBuffer> {
-  const inWord = 32 / bits;
+  const { inWord, mask } = widthOf(bits);
   const wordOf = Math.log2(inWord);
-  const words = wordsInRow(k, bits);
-  const mask = 2 ** bits - 1;
+  const words = wordsOf(k, bits);
   const out = new Uint32Array(n * words);
   for (let row = 0, base = 0; row < n; row++, base += words)
     for (let w = 0, to = 0; w < words; w++) {

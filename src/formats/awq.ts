@@ -3,7 +3,8 @@
 
 import { asFloats, asWords, floatDtypeOf, type RawTensor, requireShape } from '../files/raw-tensor.js';
 import type { TensorInfo } from '../files/tensor-file.js';
-import { type QuantizedMatrix, wordsInRow } from '../problem/matrix.js';
+import { wordsOf } from '../problem/code-width.js';
+import type { QuantizedMatrix } from '../problem/matrix.js';
 import { transpose, transposeBlock } from './code-words.js';
 import { checkImport, checkLayer } from './given.js';
 import { type Found, type LayerContext, type WeightFormat, wrong } from './layer-format.js';
@@ -38,7 +39,7 @@ function sizesOf({ qweight, scales }: AwqTensors<Shaped>, { groupSize }: AwqOpti
 
 /** (K, N / 8) words along N → (N, ceil(K / 8)) words along K. */
 function turn(words: Uint32Array, { k, columns }: { k: number; columns: number }): Uint32Array<ArrayBuffer> {
-  const inRow = wordsInRow(k, 4);
+  const inRow = wordsOf(k, 4);
   const out = new Uint32Array(columns * 8 * inRow);
   const a = new Int32Array(8);
   for (let w0 = 0; w0 < inRow; w0 += TILE)

@@ -1,11 +1,11 @@
 // Codes as files pack them → the words of matrix.ts: rows padded to whole words or widened from 2 or 3 bits, signs flipped, nibbles swapped,
 // matrices transposed. Works on whole words; knows no format.
-import { wordsInRow } from '../problem/matrix.js';
+import { type Bits, largestCode, widthOf, wordsOf } from '../problem/code-width.js';
 
 export interface CodeShape {
   readonly n: number;
   readonly k: number;
-  readonly bits: 4 | 8;
+  readonly bits: Bits;
 }
 
 /** (rows, width) bytes → words in memory of their own, each row padded with zeros to whole words. */
@@ -22,7 +22,7 @@ export function padRows(bytes: Uint8Array, rows: number, width: number): Uint32A
 export function clearTail(codes: Uint32Array<ArrayBuffer>, { k, bits }: Pick<CodeShape, 'k' | 'bits'>): Uint32Array<ArrayBuffer> {
   const rest = (k * bits) % 32;
   if (rest === 0) return codes;
-  const words = wordsInRow(k, bits);
+  const words = wordsOf(k, bits);
   const mask = 2 ** rest - 1;
   for (let i = words - 1; i < codes.length; i += words) codes[i]! &= mask;
   return codes;
@@ -43,13 +43,16 @@ export function swapNibbles(codes: Uint32Array<ArrayBuffer>): Uint32Array<ArrayB
   return codes;
 }
 
+/** (N, K) of two's complement, each row whole bytes → codes q + 2^(bits-1). */
+export const codesOfSigned = (bytes: Uint8Array, { n, k, bits }: CodeShape): Uint32Array<ArrayBuffer> =>
+  clearTail(flip(padRows(bytes, n, Math.ceil((k * bits) / 8)), widthOf(bits).signs), { k, bits });
+
 /** int8 (N, K) → codes q + 128. */
-export const codesOfInt8 = (bytes: Uint8Array, n: number, k: number): Uint32Array<ArrayBuffer> =>
-  clearTail(flip(padRows(bytes, n, k), 0x80808080), { k, bits: 8 });
+export const codesOfInt8 = (bytes: Uint8Array, n: number, k: number): Uint32Array<ArrayBuffer> => codesOfSigned(bytes, { n, k, bits: 8 });
 
 /** int8 (N, K) of [-8, 7] → 4-bit codes q + 8, or the index of the first value that is not in the range. */
 export function narrowInt8(bytes: Uint8Array, n: number, k: number): Uint32Array<ArrayBuffer> | number {
-  const words = wordsInRow(k, 4);
+  const words = wordsOf(k, 4);
   const out = new Uint32Array(n * words);
   for (let row = 0, i = 0; row < n; row++)
     for (let column = 0; column < k; column++, i++) {
@@ -66,7 +69,7 @@ export function narrowInt8(bytes: Uint8Array, n: number, k: number): Uint32Array
  */
 export function splitNibbles(nibbles: Uint32Array<ArrayBuffer>, n: number, k: number): Uint32Array<ArrayBuffer> {
   if (k % 8 === 0) return nibbles;
-  const words = wordsInRow(k, 4);
+  const words = wordsOf(k, 4);
   const out = new Uint32Array(n * words);
   for (let row = 0; row < n; row++)
     for (let j = 0; j < words; j++) {
@@ -79,8 +82,8 @@ export function splitNibbles(nibbles: Uint32Array<ArrayBuffer>, n: number, k: nu
 }
 
 /** As many words as a word has codes: code i of word j becomes code j of word i. Halves change places, then quarters, then eighths. */
-export function transposeBlock(block: Int32Array, bits: 4 | 8): void {
-  const size = 32 / bits;
+export function transposeBlock(block: Int32Array, bits: Bits): void {
+  const { inWord: size } = widthOf(bits);
   for (let step = size / 2, mask = 0xffff; step > 0; step >>= 1, mask ^= mask << (bits * step))
     for (let i = 0; i < size; i = (i + step + 1) & ~step) {
       const other = ((block[i]! >>> (bits * step)) ^ block[i + step]!) & mask;
@@ -90,10 +93,10 @@ export function transposeBlock(block: Int32Array, bits: 4 | 8): void {
 }
 
 /** Packed (rows, columns), each row whole words along columns, → (columns, rows), each row whole words along rows. */
-export function transposeCodes(words: Uint32Array, rows: number, columns: number, bits: 4 | 8): Uint32Array<ArrayBuffer> {
-  const inWord = 32 / bits;
-  const wide = wordsInRow(columns, bits);
-  const tall = wordsInRow(rows, bits);
+export function transposeCodes(words: Uint32Array, rows: number, columns: number, bits: Bits): Uint32Array<ArrayBuffer> {
+  const { inWord } = widthOf(bits);
+  const wide = wordsOf(columns, bits);
+  const tall = wordsOf(rows, bits);
   const out = new Uint32Array(columns * tall);
   const block = new Int32Array(inWord);
   for (let first = 0; first < tall; first += TILE)
@@ -144,7 +147,7 @@ export function valueAt(words: Uint32Array, { base, index, bits }: { base: numbe
   const shift = bit & 31;
   const word = base + (bit >>> 5);
   const high = shift + bits > 32 ? words[word + 1]! << (32 - shift) : 0;
-  return ((words[word]! >>> shift) | high) & (2 ** bits - 1);
+  return ((words[word]! >>> shift) | high) & largestCode(bits);
 }
 
 /** Rows of `from` bits → rows of 4 bits, each code plus `add`. Bits past K are dropped. */
@@ -152,9 +155,9 @@ export function widen(
   words: Uint32Array,
   { n, k, from, perRow, add = 0 }: { n: number; k: number; from: 2 | 3; perRow: number; add?: number },
 ): Uint32Array<ArrayBuffer> {
-  const outRow = wordsInRow(k, 4);
+  const outRow = wordsOf(k, 4);
   const out = new Uint32Array(n * outRow);
-  const mask = 2 ** from - 1;
+  const mask = largestCode(from);
   for (let row = 0; row < n; row++)
     for (let w = 0; w < outRow; w++) {
       // Eight codes lie in at most 24 bits: in one word, or across two.
@@ -176,7 +179,7 @@ export function trim(
   words: Uint32Array<ArrayBuffer>,
   { n, k, bits, perRow }: CodeShape & { readonly perRow: number },
 ): Uint32Array<ArrayBuffer> {
-  const inRow = wordsInRow(k, bits);
+  const inRow = wordsOf(k, bits);
   if (perRow === inRow) return clearTail(words, { k, bits });
   const out = new Uint32Array(n * inRow);
   for (let row = 0; row < n; row++) out.set(words.subarray(row * perRow, row * perRow + inRow), row * inRow);

@@ -4,7 +4,8 @@
 import { FormatError } from '../errors.js';
 import { asFloats, asWords, at, floatDtypeOf, type RawTensor, requireDtype, requireShape } from '../files/raw-tensor.js';
 import type { TensorInfo } from '../files/tensor-file.js';
-import { type QuantizedMatrix, wordsInRow } from '../problem/matrix.js';
+import { BITS, type Bits, isBits, widthOf, wordsOf } from '../problem/code-width.js';
+import type { QuantizedMatrix } from '../problem/matrix.js';
 import { showShape } from '../problem/view.js';
 import { inOrder, sortByGroup } from './act-order.js';
 import { clearTail, codesOfInt8, narrowInt8 } from './code-words.js';
@@ -44,7 +45,7 @@ export interface CompressedTensors<T> {
 /** What compressed-tensors' tensors do not say, or say less surely than the configuration. */
 export interface CompressedTensorsOptions {
   /** `num_bits` of the configuration. Without it, what weight_packed and weight_shape go together for; 8 for int-quantized. */
-  readonly bits?: 4 | 8 | undefined;
+  readonly bits?: Bits | undefined;
   /** `group_size` of the configuration. Needed only if the groups do not divide K. */
   readonly groupSize?: number | undefined;
   /** N and K, of these tensors. Without them, what weight_shape says, or else as many as the words hold. */
@@ -55,7 +56,7 @@ export interface CompressedTensorsOptions {
 interface Plan {
   readonly n: number;
   readonly k: number;
-  readonly bits: 4 | 8;
+  readonly bits: Bits;
   readonly groups: number;
   readonly groupSize: number;
   readonly granularity: Granularity;
@@ -69,11 +70,13 @@ function readShape(tensor: RawTensor | undefined): readonly [number, number] | u
   return values as unknown as readonly [number, number];
 }
 
-function bitsOf(packed: RawTensor, words: number, k: number | undefined): 4 | 8 {
-  const fits = ([4, 8] as const).filter((bits) => k !== undefined && wordsInRow(k, bits) === words);
+function bitsOf(packed: RawTensor, words: number, k: number | undefined): Bits {
+  const fits = BITS.filter((bits) => k !== undefined && wordsOf(k, bits) === words);
   if (fits.length === 1) return fits[0]!;
   const expected =
-    k !== undefined && fits.length === 0 ? `words for 4 or 8 bits of K = ${k}` : 'bits to be said, or weight_shape that tells';
+    k !== undefined && fits.length === 0
+      ? `words for ${BITS.join(' or ')} bits of K = ${k}`
+      : 'bits to be said, or weight_shape that tells';
   throw new FormatError(at(packed, 'shape'), expected, showShape(packed.shape));
 }
 
@@ -94,14 +97,14 @@ function planOf(tensors: CompressedTensors<RawTensor>, options: CompressedTensor
   const wanted = options.k ?? said?.[1];
   const bits = options.bits ?? (packed ? bitsOf(packed, width, wanted) : 8);
   const k = packed ? (wanted ?? (width * 32) / bits) : width;
-  if (packed) requireShape(packed, [n, wordsInRow(k, bits)], `for K = ${k} of ${bits} bits`);
+  if (packed) requireShape(packed, [n, wordsOf(k, bits)], `for K = ${k} of ${bits} bits`);
   const expected = [options.n ?? said?.[0] ?? n, wanted ?? k];
   if (expected[0] !== n || expected[1] !== k) throw new FormatError(at(stored, 'shape'), `N, K = ${expected.join(', ')}`, `${n}, ${k}`);
   const { granularity, groups } = granularityOf(scale, n);
   const groupSize = groupSizeOf(options.groupSize, { k, bits, groups, scales: scale });
   if (zero) {
     requireDtype(zero, 'I32', 'I8');
-    if (zero.dtype === 'I32') requireShape(zero, [wordsInRow(n, bits), groups], `${32 / bits} of ${n} outputs to a word`);
+    if (zero.dtype === 'I32') requireShape(zero, [wordsOf(n, bits), groups], `${widthOf(bits).inWord} of ${n} outputs to a word`);
     else requireAlike(zero, scale, n);
   }
   return { n, k, bits, groups, groupSize, granularity };
@@ -110,22 +113,21 @@ function planOf(tensors: CompressedTensors<RawTensor>, options: CompressedTensor
 /** Zero points of codes: (N, G). */
 function zeroPoints(tensor: RawTensor, { n, bits, groups, granularity }: Plan): Float32Array<ArrayBuffer> {
   const out = new Float32Array(n * groups);
-  const middle = 2 ** (bits - 1);
+  const { inWord, mask, zero: middle } = widthOf(bits);
   if (tensor.dtype === 'I8') {
     const values = Float32Array.from(bytesOf(tensor), (byte) => ((byte << 24) >> 24) + middle);
     return forOutputs(values, n, granularity);
   }
   const words = asWords(tensor);
-  const inWord = 32 / bits;
   for (let row = 0; row < n; row++)
     for (let g = 0; g < groups; g++)
-      out[row * groups + g] = (words[Math.floor(row / inWord) * groups + g]! >>> (bits * (row % inWord))) & (2 ** bits - 1);
+      out[row * groups + g] = (words[Math.floor(row / inWord) * groups + g]! >>> (bits * (row % inWord))) & mask;
   return out;
 }
 
 function codesOf({ weight_packed: packed, weight }: CompressedTensors<RawTensor>, { n, k, bits }: Plan): Uint32Array<ArrayBuffer> {
   if (packed) return clearTail(asWords(packed).slice(), { k, bits });
-  if (bits === 8) return codesOfInt8(bytesOf(weight!), n, k);
+  if (widthOf(bits).stored === 'I8') return codesOfInt8(bytesOf(weight!), n, k);
   const codes = narrowInt8(bytesOf(weight!), n, k);
   if (typeof codes === 'number')
     throw new FormatError(at(weight!, `element ${codes}`), 'an int4 of [-8, 7]', String((weight!.bytes[codes]! << 24) >> 24));
@@ -176,7 +178,7 @@ export function compressedTensorsLayer(tensors: CompressedTensors<TensorInfo>, g
     weight_packed: 1,
     weight: 1,
     weight_scale: scaleRows,
-    weight_zero_point: tensors.weight_zero_point?.dtype === 'I32' ? 32 / bits : scaleRows,
+    weight_zero_point: tensors.weight_zero_point?.dtype === 'I32' ? widthOf(bits).inWord : scaleRows,
     weight_g_idx: 0,
   };
   // weight_shape is the whole layer's: k was checked against it by whoever read it, and a part's size comes with the part.
@@ -201,9 +203,9 @@ function make(tensors: Found, { name, bias, config, settings }: LayerContext): L
   if (config.transforms)
     throw wrong(weight_scale!, 'transform_config', 'none: x would have to be transformed first', 'transforms of weights or activations');
   const k = readShape(settings.weight_shape)?.[1];
-  const said = config.bits === 4 || config.bits === 8 ? config.bits : undefined;
+  const said = isBits(config.bits) ? config.bits : undefined;
   // Layers may differ: what is said for all of them counts where this one's words agree.
-  const agrees = !packed || k === undefined || (said && wordsInRow(k, said) === packed.shape[1]);
+  const agrees = !packed || k === undefined || (said && wordsOf(k, said) === packed.shape[1]);
   const bits = agrees ? said : undefined;
   const columns = k ?? (packed ? (packed.shape[1]! * 32) / (bits ?? 4) : weight!.shape[1]!);
   const groupSize = saidGroupSize(config, columns, weight_scale!.shape[1] ?? 1);

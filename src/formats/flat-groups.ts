@@ -1,7 +1,9 @@
 // Groups of a matrix that was laid out as one run of N · K numbers and cut into equal blocks, whatever its rows (HQQ, bitsandbytes): what
 // groups along k these are, row by row.
+
 import { FormatError } from '../errors.js';
 import { at, type RawTensor } from '../files/raw-tensor.js';
+import { type Bits, widthOf } from '../problem/code-width.js';
 
 export interface FlatGroups {
   readonly groupSize: number;
@@ -20,11 +22,11 @@ export function gcd(a: number, b: number): number {
  */
 export function flatGroups(
   tensor: RawTensor,
-  { n, k, bits, block }: { readonly n: number; readonly k: number; readonly bits: 4 | 8; readonly block: number },
+  { n, k, bits, block }: { readonly n: number; readonly k: number; readonly bits: Bits; readonly block: number },
 ): FlatGroups {
   // A single row begins where the first block does.
   const groupSize = block >= n * k ? k : n === 1 ? block : gcd(k, block);
-  const inWord = 32 / bits;
+  const { inWord } = widthOf(bits);
   if (groupSize !== k && groupSize % inWord !== 0) {
     const expected = `blocks that meet rows of K = ${k} at multiples of ${inWord}`;
     throw new FormatError(at(tensor, 'block size'), expected, `${block}, which shares the divisor ${groupSize}`);

@@ -3,6 +3,7 @@
 //
 // For each of them dequantize(matrix) equals ggml's float32 result in every bit: a float16 has 11 bits, a code at most 8, so that d · q is exact
 // in float32, and where a minimum is added there is one rounding, here as there.
+import { widthOf } from '../problem/code-width.js';
 import { type BlockType, half, halfAt, LOW, nibbles } from './gguf-words.js';
 
 const d = halfAt(0);
@@ -82,6 +83,8 @@ export const Q5_1: BlockType = {
   },
 };
 
+const SIGNS = widthOf(8).signs;
+
 /** W = d · q, q of 8 bits with a sign: code = q + 128. Block: d, qs[32] in order. Equal to the format's definition. */
 export const Q8_0: BlockType = {
   ...of32,
@@ -91,7 +94,7 @@ export const Q8_0: BlockType = {
   fill(view, count, { codes, scale }) {
     for (let i = 0, offset = 0; i < count; i++, offset += 34) {
       scale[i] = half(view, offset);
-      for (let word = 0; word < 8; word++) codes[8 * i + word] = view.getUint32(offset + 2 + 4 * word, true) ^ 0x80808080;
+      for (let word = 0; word < 8; word++) codes[8 * i + word] = view.getUint32(offset + 2 + 4 * word, true) ^ SIGNS;
     }
   },
 };

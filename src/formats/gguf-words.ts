@@ -1,8 +1,10 @@
 // What the blocks of GGUF have in common: what a type says of itself, 16-bit floats and nibbles in bytes that are aligned to nothing, and the
 // loop from bytes to a matrix. The types are in gguf-32.ts and gguf-256.ts, their table in gguf-blocks.ts.
+
 import { type FloatDType, fromFloat16Bits } from '../dtype.js';
 import { FormatError } from '../errors.js';
 import { at, type RawTensor } from '../files/raw-tensor.js';
+import type { Bits } from '../problem/code-width.js';
 import type { QuantizedMatrix } from '../problem/matrix.js';
 import { showShape } from '../problem/view.js';
 
@@ -29,7 +31,7 @@ export interface BlockShape {
   /** Of a block. */
   readonly bytes: number;
   /** Of the codes in memory, which the format's 2, 3, 5 and 6 bits are widened to. */
-  readonly bits: 4 | 8;
+  readonly bits: Bits;
   readonly groupSize: number;
   readonly scaleDtype: FloatDType;
   /** W = scale · code + minimum. */

@@ -4,6 +4,7 @@
 import { FormatError } from '../errors.js';
 import { asFloats, asWords, at, floatDtypeOf, type RawTensor, requireShape } from '../files/raw-tensor.js';
 import type { TensorInfo } from '../files/tensor-file.js';
+import { type Bits, codesInWord, largestCode, middleCode } from '../problem/code-width.js';
 import type { QuantizedMatrix } from '../problem/matrix.js';
 import { inOrder, sortByGroup } from './act-order.js';
 import { transpose, valueAt, widen } from './code-words.js';
@@ -42,7 +43,7 @@ export interface GptqOptions {
   readonly checkpointFormat?: 'gptq' | 'gptq_v2' | 'auto' | undefined;
 }
 
-const BITS: Readonly<Record<number, 4 | 8>> = { 2: 4, 3: 4, 4: 4, 8: 8 };
+const BITS: Readonly<Record<number, Bits>> = { 2: 4, 3: 4, 4: 4, 8: 8 };
 
 function sizesOf({ qweight, scales }: GptqTensors<Shaped>, { bits, groupSize }: GptqOptions) {
   const outBits = BITS[bits];
@@ -57,7 +58,7 @@ function sizesOf({ qweight, scales }: GptqTensors<Shaped>, { bits, groupSize }: 
 
 function zeroPointsOf(qzeros: RawTensor | undefined, { n, groups, options }: { n: number; groups: number; options: GptqOptions }) {
   const { bits, checkpointFormat = 'auto' } = options;
-  const middle = 2 ** (bits - 1);
+  const middle = middleCode(bits);
   // Where codes keep their bits, an absent zero point says the same.
   if (qzeros === undefined) return BITS[bits] === bits ? undefined : new Float32Array(n * groups).fill(middle);
   const perRow = Math.ceil((n * bits) / 32);
@@ -68,7 +69,7 @@ function zeroPointsOf(qzeros: RawTensor | undefined, { n, groups, options }: { n
     for (let index = 0; index < n; index++) zeros[index * groups + group] = valueAt(words, { base: group * perRow, index, bits });
   const version = checkpointFormat === 'auto' ? (zeros.every((zero) => zero === middle) ? 'gptq_v2' : 'gptq') : checkpointFormat;
   if (version === 'gptq_v2') return zeros;
-  const mask = 2 ** bits - 1;
+  const mask = largestCode(bits);
   return zeros.map((zero) => (zero + 1) & mask);
 }
 
@@ -125,8 +126,8 @@ export function gptqLayer(tensors: GptqTensors<TensorInfo> & { readonly bias?: T
   const { n, k, bits, groupSize } = sizesOf(tensors, o);
   const sure = (o.checkpointFormat ?? 'auto') !== 'auto' || o.symmetric === true || !qzeros;
   const ordered = !g_idx || o.descAct === false;
-  const inWord = 32 / o.bits;
-  const inPieces = sure && ordered && groupSize < k && Number.isInteger(inWord) && groupSize % inWord === 0;
+  const inWord = codesInWord(o.bits);
+  const inPieces = sure && ordered && groupSize < k && 32 % o.bits === 0 && groupSize % inWord === 0;
   const perRow = { qweight: inWord, ...(qzeros && { qzeros: groupSize }), scales: groupSize, ...(g_idx && { g_idx: 1 }) };
   return {
     name: o.name,

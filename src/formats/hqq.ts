@@ -4,6 +4,7 @@
 import { FormatError } from '../errors.js';
 import { asFloats, at, ELEMENT_BYTES, elementsIn, type RawTensor, requireDtype } from '../files/raw-tensor.js';
 import type { TensorInfo } from '../files/tensor-file.js';
+import { largestCode, middleCode, widthFor } from '../problem/code-width.js';
 import type { QuantizedMatrix } from '../problem/matrix.js';
 import { showShape } from '../problem/view.js';
 import { gatherNibbles, padRows, splitNibbles } from './code-words.js';
@@ -86,7 +87,7 @@ function planOf({ W_q: packed, scale, zero }: Hqq<RawTensor>, { shape: [n, k], p
   const block = whole ? n * k : (group_size ?? k);
   if (!Number.isSafeInteger(block) || block < 1 || (n * k) % block !== 0)
     throw new FormatError(at(packed, 'group_size'), `a divisor of N · K = ${n * k}`, String(block));
-  const bits: 4 | 8 = rule.bits === 8 ? 8 : 4;
+  const { bits } = widthFor(rule.bits);
   const groups = flatGroups(packed, { n, k, bits, block });
   // With one scale for all (channel_wise: false) the matrix is packed as it is, whatever group_size says.
   const rows = whole ? n : (n * k) / block;
@@ -115,7 +116,7 @@ function unpack(bytes: Uint8Array, { bits, parts, bytes: width }: Packing, count
   const quads = padRows(bytes, 1, bytes.byteLength);
   const words = width === 4 ? quads : bytes;
   const out = new Uint32Array(Math.ceil(count / 8));
-  const mask = 2 ** bits - 1;
+  const mask = largestCode(bits);
   for (let p = 0; p < parts; p++) {
     const start = p * words.length;
     const length = Math.min(words.length, count - start);
@@ -157,7 +158,7 @@ export function importHqq(tensors: Hqq<RawTensor>, meta: HqqMeta): QuantizedMatr
   const bytes = tensors.W_q.bytes;
   if (bytes.byteLength !== part * rule.bytes)
     throw new FormatError(at(tensors.W_q, 'bytes'), String(part * rule.bytes), String(bytes.byteLength));
-  const codes = bits === 8 ? padRows(bytes, n, k) : splitNibbles(unpack(bytes, rule, n * k), n, k);
+  const codes = rule.parts === 1 ? padRows(bytes, n, k) : splitNibbles(unpack(bytes, rule, n * k), n, k);
   return {
     n,
     k,
@@ -165,7 +166,7 @@ export function importHqq(tensors: Hqq<RawTensor>, meta: HqqMeta): QuantizedMatr
     codes,
     groupSize: groups.groupSize,
     scale: groups.spread(asFloats(tensors.scale)),
-    zeroPoint: groups.spread(exactFrom(2 ** (bits - 1), asFloats(tensors.zero))),
+    zeroPoint: groups.spread(exactFrom(middleCode(bits), asFloats(tensors.zero))),
     scaleDtype: 'float32',
   };
 }

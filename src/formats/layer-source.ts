@@ -2,6 +2,7 @@
 
 import type { RawTensor } from '../files/raw-tensor.js';
 import type { TensorInfo } from '../files/tensor-file.js';
+import type { Bits } from '../problem/code-width.js';
 import type { QuantizedMatrix } from '../problem/matrix.js';
 
 /** A run of whole rows of every tensor of a layer is the same format for a part of the matrix. This says how to cut. */
@@ -23,7 +24,7 @@ export interface LayerSource {
   readonly n: number;
   readonly k: number;
   /** Of the codes as they are in memory after import. */
-  readonly bits: 4 | 8;
+  readonly bits: Bits;
   readonly groupSize: number;
   /** By the format's own names: qweight, scales, … */
   readonly tensors: Readonly<Record<string, TensorInfo>>;

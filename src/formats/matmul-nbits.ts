@@ -4,6 +4,7 @@
 import { FormatError } from '../errors.js';
 import { asFloats, asWords, at, elementsIn, floatDtypeOf, type RawTensor, requireDtype, requireShape } from '../files/raw-tensor.js';
 import type { TensorInfo } from '../files/tensor-file.js';
+import { largestCode, widthFor } from '../problem/code-width.js';
 import type { QuantizedMatrix } from '../problem/matrix.js';
 import { showShape } from '../problem/view.js';
 import { inOrder, sortByGroup } from './act-order.js';
@@ -73,7 +74,7 @@ function unpackZeros(tensor: RawTensor, { n, blocks, bits }: Sizes): Float32Arra
   const { bytes } = tensor;
   if (bytes.length !== n * perRow) throw new FormatError(at(tensor, 'bytes'), String(n * perRow), String(bytes.length));
   const out = new Float32Array(n * blocks);
-  const mask = 2 ** bits - 1;
+  const mask = largestCode(bits);
   for (let row = 0, i = 0; row < n; row++)
     for (let block = 0, bit = 0; block < blocks; block++, bit += bits, i++)
       out[i] = (bytes[row * perRow + (bit >>> 3)]! >>> (bit & 7)) & mask;
@@ -108,7 +109,7 @@ export function importMatMulNBits(tensors: MatMulNBitsTensors, attributes: MatMu
   const words = asWords({ ...B, dtype: 'U32', shape: [n, perRow] });
   // Codes of 2 bits keep their zero points, or take the one that 4 bits have when none is said.
   const codes = bits === 2 ? widen(words, { n, k, from: 2, perRow, add: zero_points ? 0 : 6 }) : trim(words, { n, k, bits, perRow });
-  const out = bits === 2 ? 4 : bits;
+  const out = widthFor(bits).bits;
   const groupSize = Math.min(block, k);
   const permutation = g_idx && sortByGroup(g_idx, { k, groupSize });
   const scaleDtype = zero_points && !packed ? 'float32' : floatDtypeOf(scales.dtype);
@@ -142,7 +143,7 @@ function layerOf({ bias, ...own }: Found, found: FoundNode): LayerSource {
     format: 'MatMulNBits',
     n,
     k,
-    bits: bits === 8 ? 8 : 4,
+    bits: widthFor(bits).bits,
     groupSize: Math.min(block, k),
     tensors: cuts ? (Object.fromEntries(rows) as Found) : own,
     cut: cuts ? { axis: 'n', unit: 4, perRow: Object.fromEntries(rows.map(([name]) => [name, 1])) } : undefined,

@@ -4,7 +4,8 @@
 import { FormatError } from '../errors.js';
 import { asFloats, asWords, floatDtypeOf, type RawTensor, requireDtype, requireShape } from '../files/raw-tensor.js';
 import type { TensorInfo } from '../files/tensor-file.js';
-import { type QuantizedMatrix, wordsInRow } from '../problem/matrix.js';
+import { codesInWord, wordsOf } from '../problem/code-width.js';
+import type { QuantizedMatrix } from '../problem/matrix.js';
 import { transpose, trim } from './code-words.js';
 import { checkImport, checkLayer } from './given.js';
 import { type WeightFormat, wrong } from './layer-format.js';
@@ -55,7 +56,7 @@ function sizesOf({ q_weight, q_scale }: MlcTensors<Shaped>, { format, k: stated 
   if (!kind) throw new FormatError(where(q_weight, 'format'), Object.keys(MLC_KINDS).join(', '), String(format));
   // Embeddings lie (N, K) in every kind.
   const turned = kind.layout === 'KN' && !(q_scale.shape[0] === q_weight.shape[0] && q_scale.shape[1] !== q_weight.shape[1]);
-  const inGroup = kind.group / Math.floor(32 / kind.bits);
+  const inGroup = kind.group / codesInWord(kind.bits);
   const sizes = requireMatrix(q_weight);
   const [n, perRow] = turned ? [sizes[1], sizes[0]] : sizes;
   const groups = perRow / inGroup;
@@ -81,7 +82,7 @@ function negate(values: Float32Array): Float32Array<ArrayBuffer> {
 
 /** Ten codes of 3 bits in a word → eight of 4, each plus 5: their zero point 3 becomes 8. */
 function widenTens(words: Uint32Array, { n, k, perRow }: { n: number; k: number; perRow: number }): Uint32Array<ArrayBuffer> {
-  const inRow = wordsInRow(k, 4);
+  const inRow = wordsOf(k, 4);
   const out = new Uint32Array(n * inRow);
   for (let row = 0; row < n; row++)
     for (let column = 0, word = row * perRow, from = 0; column < k; column++) {
@@ -110,14 +111,14 @@ export function importMlc(tensors: MlcTensors, options: MlcOptions): QuantizedMa
   requireShape(q_scale, turned ? [groups, n] : [n, groups], 'a scale for each group and output');
   const words = turned ? transpose(asWords(q_weight), [perRow, n]) : asWords(q_weight);
   const scale = turned ? transpose(asFloats(q_scale), [groups, n]) : asFloats(q_scale);
-  const four = kind.bits === 4;
+  const tens = kind.bits === 3; // ten codes in a word
   return {
     n,
     k,
     bits: 4,
-    codes: four ? trim(invert(words), { n, k, bits: 4, perRow }) : widenTens(words, { n, k, perRow }),
+    codes: tens ? widenTens(words, { n, k, perRow }) : trim(invert(words), { n, k, bits: 4, perRow }),
     groupSize,
-    scale: four ? negate(scale) : scale,
+    scale: tens ? scale : negate(scale),
     scaleDtype: floatDtypeOf(q_scale.dtype),
   };
 }
@@ -135,7 +136,7 @@ export function mlcLayer(
   const { q_weight, q_scale, bias } = tensors;
   const { n, k, groupSize, kind, turned } = sizesOf(tensors, options);
   const whole = k % kind.group === 0;
-  const alongK = { axis: 'k', unit: kind.group, perRow: { q_weight: Math.floor(32 / kind.bits), q_scale: kind.group } } as const;
+  const alongK = { axis: 'k', unit: kind.group, perRow: { q_weight: codesInWord(kind.bits), q_scale: kind.group } } as const;
   const alongN = { axis: 'n', unit: 4, perRow: { q_weight: 1, q_scale: 1 } } as const;
   return {
     name: options.name,

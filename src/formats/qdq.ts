@@ -1,8 +1,10 @@
 // ONNX's DequantizeLinear of a constant weight that a MatMul or Gemm takes: int4 or int8, a scale for all, for each output, or for blocks along K.
 // Rule: github.com/onnx/onnx, docs/Operators.md (DequantizeLinear, opset 21; MatMul; Gemm): y = (x - x_zero_point) · x_scale.
+
 import { FormatError } from '../errors.js';
 import { asFloats, at, elementsIn, floatDtypeOf, type RawTensor, requireDtype } from '../files/raw-tensor.js';
 import type { TensorInfo } from '../files/tensor-file.js';
+import { type Bits, widthOf } from '../problem/code-width.js';
 import type { QuantizedMatrix } from '../problem/matrix.js';
 import { showShape } from '../problem/view.js';
 import { clearTail, codesOfInt8, flip, padRows, splitNibbles, transpose, transposeCodes } from './code-words.js';
@@ -36,7 +38,7 @@ interface Plan {
   readonly kind: 'tensor' | 'channel' | 'group';
   readonly n: number;
   readonly k: number;
-  readonly bits: 4 | 8;
+  readonly bits: Bits;
   readonly groups: number;
   readonly groupSize: number;
 }
@@ -77,7 +79,7 @@ function codesOf({ dtype, bytes, name, file }: RawTensor, { n, k, bits }: Plan, 
     if (dtype === 'I8') return codesOfInt8(bytes, rows, columns);
     if (dtype === 'U8') return padRows(bytes, rows, columns);
     const words = splitNibbles(padRows(bytes, 1, size), rows, columns);
-    return dtype === 'I4' ? clearTail(flip(words, 0x88888888), { k: columns, bits: 4 }) : clearTail(words, { k: columns, bits: 4 });
+    return dtype === 'I4' ? clearTail(flip(words, widthOf(4).signs), { k: columns, bits: 4 }) : clearTail(words, { k: columns, bits: 4 });
   };
   return layout === 'NK' ? read() : transposeCodes(read(), rows, columns, bits);
 }
@@ -106,7 +108,7 @@ export function importDequantizeLinear(tensors: DequantizeLinearTensors, options
     if (kind === 'tensor') return new Float32Array(n).fill(values[0]!);
     return kind === 'group' && options.layout === 'KN' ? transpose(values, [groups, n]) : values;
   };
-  const nothing = x.dtype.startsWith('I') ? 2 ** (bits - 1) : 0;
+  const nothing = x.dtype.startsWith('I') ? widthOf(bits).zero : 0;
   return {
     n,
     k,

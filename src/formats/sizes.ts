@@ -1,5 +1,7 @@
 // What the shapes of packed tensors say: rows and columns, and how many k share a scale. Pure; the importers of matrices in groups use it.
+
 import { type FileLocation, FormatError } from '../errors.js';
+import { type Bits, widthOf } from '../problem/code-width.js';
 import { showShape } from '../problem/view.js';
 
 /** What a shape can be asked of: a tensor of a file, read (RawTensor) or not (TensorInfo). */
@@ -28,7 +30,7 @@ export function requireMatrix(tensor: Shaped): readonly [rows: number, columns: 
  */
 export function groupSizeOf(
   stated: number | undefined,
-  { k, groups, bits, scales }: { readonly k: number; readonly groups: number; readonly bits: 4 | 8; readonly scales: Shaped },
+  { k, groups, bits, scales }: { readonly k: number; readonly groups: number; readonly bits: Bits; readonly scales: Shaped },
 ): number {
   const field = where(scales, 'groupSize');
   if (stated === undefined && groups > 1 && k % groups !== 0)
@@ -37,7 +39,7 @@ export function groupSizeOf(
   if (!Number.isSafeInteger(size) || size < 1) throw new FormatError(field, 'a whole number of at least 1, or -1', String(stated));
   if (Math.ceil(k / size) !== groups)
     throw new FormatError(where(scales, 'shape'), `${Math.ceil(k / size)} groups of ${size} for K = ${k}`, `${groups}`);
-  const inWord = 32 / bits;
+  const { inWord } = widthOf(bits);
   if (size < k && size % inWord !== 0) throw new FormatError(field, `a multiple of ${inWord}, or all of K`, String(size));
   return Math.min(size, k);
 }

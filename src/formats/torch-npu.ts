@@ -6,9 +6,10 @@ import { decodeQuantParam } from '../ascend/quant-param.js';
 import { FormatError } from '../errors.js';
 import { asFloats, asWords, at, floatDtypeOf, type RawTensor, requireDtype } from '../files/raw-tensor.js';
 import type { TensorInfo } from '../files/tensor-file.js';
+import { type Bits, CODE_WIDTHS, widthOf } from '../problem/code-width.js';
 import type { QuantizedMatrix } from '../problem/matrix.js';
 import { showShape } from '../problem/view.js';
-import { codesOfInt8, flip, padRows, transpose, transposeCodes } from './code-words.js';
+import { codesOfSigned, transpose, transposeCodes } from './code-words.js';
 import { checkImport, checkLayer } from './given.js';
 import { type WeightFormat, wrong } from './layer-format.js';
 import {
@@ -49,9 +50,8 @@ export interface TorchNpuOptions {
 }
 
 function sizesOf(weight: RawTensor, { transposed = false, format = 'ND', n, k }: TorchNpuOptions) {
-  requireDtype(weight, 'I8', 'I32');
-  const bits: 4 | 8 = weight.dtype === 'I8' ? 8 : 4;
-  const inElement = bits === 4 ? 8 : 1;
+  requireDtype(weight, ...CODE_WIDTHS.map(({ stored }) => stored));
+  const { bits, inElement } = CODE_WIDTHS.find(({ stored }) => stored === weight.dtype)!;
   if (format === 'FRACTAL_NZ') {
     if (!n || !k) throw new FormatError(at(weight, 'n and k'), 'both said, for FRACTAL_NZ', 'none');
     return { n, k, bits };
@@ -81,29 +81,27 @@ function planOf({ weight, antiquant_scale: scale, antiquant_offset: offset }: To
 /** Bytes in rows, whatever the layout; of its own memory. */
 function rowMajor(
   weight: RawTensor,
-  { n, k, bits }: { n: number; k: number; bits: 4 | 8 },
+  { n, k, bits }: { n: number; k: number; bits: Bits },
   { transposed = false, format = 'ND' }: TorchNpuOptions,
 ): Uint8Array {
-  const width = bits === 4 ? 4 : 1;
+  const { array, dtype, inElement } = widthOf(bits);
+  const width = array.BYTES_PER_ELEMENT;
   if (format !== 'FRACTAL_NZ') return bytesOf(weight, width);
-  const inElement = bits === 4 ? 8 : 1;
   const shape = transposed ? [k, Math.ceil(n / inElement)] : [n, Math.ceil(k / inElement)];
   const bytes = weight.bytes.slice();
   const tiles = 32 / width; // elements in a row of a tile
   const expected = Math.ceil(shape[1]! / tiles) * Math.ceil(shape[0]! / 16) * 16 * 32;
   if (bytes.byteLength !== expected)
     throw new FormatError(at(weight, 'bytes'), `${expected} for tiles of ${showShape(shape)}`, String(bytes.byteLength));
-  const data = bits === 4 ? new Int32Array(bytes.buffer) : new Int8Array(bytes.buffer);
-  const cast = formatCast(data, { shape, dtype: bits === 4 ? 'int32' : 'int8', from: 'FRACTAL_NZ', to: 'ND' });
+  const cast = formatCast(new array(bytes.buffer), { shape, dtype, from: 'FRACTAL_NZ', to: 'ND' });
   return new Uint8Array(cast.buffer, cast.byteOffset, cast.byteLength);
 }
 
-function codesOf(weight: RawTensor, plan: { n: number; k: number; bits: 4 | 8 }, options: TorchNpuOptions): Uint32Array<ArrayBuffer> {
+function codesOf(weight: RawTensor, plan: { n: number; k: number; bits: Bits }, options: TorchNpuOptions): Uint32Array<ArrayBuffer> {
   const { n, k, bits } = plan;
   const bytes = rowMajor(weight, plan, options);
-  if (!options.transposed) return bits === 8 ? codesOfInt8(bytes, n, k) : flip(padRows(bytes, n, k / 2), 0x88888888);
-  const words = bits === 8 ? codesOfInt8(bytes, k, n) : flip(padRows(bytes, k, n / 2), 0x88888888);
-  return transposeCodes(words, k, n, bits);
+  const read = (rows: number, columns: number) => codesOfSigned(bytes, { n: rows, k: columns, bits });
+  return options.transposed ? transposeCodes(read(k, n), k, n, bits) : read(n, k);
 }
 
 /** F16, BF16 and F32 as they are; of packed 64-bit scales the number that the operator multiplies with; I32 as it is. */
@@ -139,7 +137,7 @@ export function importTorchNpu(tensors: TorchNpu<RawTensor>, options: TorchNpuOp
     groupSize,
     scale: grouped(numbersOf(scale)),
     scaleDtype: packed ? 'float32' : floatDtypeOf(scale.dtype === offset?.dtype || !offset ? scale.dtype : 'F32'),
-    ...(offset && { zeroPoint: grouped(numbersOf(offset)).map((value) => 2 ** (bits - 1) - value) as Float32Array<ArrayBuffer> }),
+    ...(offset && { zeroPoint: grouped(numbersOf(offset)).map((value) => widthOf(bits).zero - value) as Float32Array<ArrayBuffer> }),
   };
 }
 

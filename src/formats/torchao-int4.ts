@@ -1,8 +1,10 @@
 // torchao's int4 weight-only tensors, as its safetensors support flattens them: plain, or packed for the tinygemm kernels.
 // Rules: github.com/pytorch/ao, quantization/quantize_/workflows/int4, prototype/safetensors; pytorch's ATen/native/cuda/int4mm.cu.
+
 import { FormatError } from '../errors.js';
 import { asFloats, asWords, at, type RawTensor, requireDtype, requireShape } from '../files/raw-tensor.js';
 import type { TensorInfo } from '../files/tensor-file.js';
+import { widthOf } from '../problem/code-width.js';
 import type { QuantizedMatrix } from '../problem/matrix.js';
 import { showShape } from '../problem/view.js';
 import { clearTail, flip, padRows, spreadNibbles, swapNibbles, transposeBlock } from './code-words.js';
@@ -114,7 +116,7 @@ export function importTorchaoInt4(tensors: TorchaoInt4<RawTensor>, options: Torc
   const { n, k, groupSize } = planInt4(tensors, options);
   const words = padRows(bytesOf(tensors.qdata), n, k / 2);
   const codes = nibbleOrder === 'even-high' ? swapNibbles(words) : words;
-  if (tensors.qdata.dtype === 'I8') clearTail(flip(codes, 0x88888888), { k, bits: 4 });
+  if (tensors.qdata.dtype === 'I8') clearTail(flip(codes, widthOf(4).signs), { k, bits: 4 });
   return withParameters({ n, k, bits: 4, codes, groupSize }, tensors);
 }
 

@@ -4,7 +4,8 @@ import { fields, list, optional, text } from '../arguments/check.js';
 import { ArgumentError } from '../errors.js';
 import type { RawTensor } from '../files/raw-tensor.js';
 import type { TensorOutline } from '../files/write-safetensors.js';
-import { packCodes, type QuantizedMatrix, wordsInRow } from '../problem/matrix.js';
+import { widthOf, wordsOf } from '../problem/code-width.js';
+import { packCodes, type QuantizedMatrix } from '../problem/matrix.js';
 import { checkForm, checkToWrite } from './given.js';
 import { checkWritable, FLOAT_NAMES, floatBytes, formOf, groupsOf, type LayerForm, type LayerToWrite, withBytes } from './write-layer.js';
 
@@ -28,23 +29,23 @@ export function compressedTensorsOutlines(name: string, form: LayerForm): Tensor
     throw new ArgumentError('matrix.groupSize', `a divisor of K = ${k}: ${SCHEME} has no short groups`, String(groupSize));
   const groups = groupsOf(form);
   return [
-    { name: `${name}.weight_packed`, dtype: 'I32', shape: [n, wordsInRow(k, bits)] },
+    { name: `${name}.weight_packed`, dtype: 'I32', shape: [n, wordsOf(k, bits)] },
     { name: `${name}.weight_scale`, dtype: FLOAT_NAMES[scaleDtype], shape: [n, groups] },
-    ...(symmetric ? [] : [{ name: `${name}.weight_zero_point`, dtype: 'I32', shape: [wordsInRow(n, bits), groups] }]),
+    ...(symmetric ? [] : [{ name: `${name}.weight_zero_point`, dtype: 'I32', shape: [wordsOf(n, bits), groups] }]),
     { name: `${name}.weight_shape`, dtype: 'I64', shape: [2] },
   ];
 }
 
 /** zero_point + 2^(bits-1), which is zeroPoint, of consecutive outputs in a word. */
 function zeroWords({ n, bits }: QuantizedMatrix, zeroPoint: Float32Array): Uint32Array {
-  const top = 2 ** bits - 1;
+  const { mask: top } = widthOf(bits);
   const bad = zeroPoint.findIndex((zero) => !(Number.isInteger(zero) && zero >= 0 && zero <= top));
   if (bad >= 0)
     throw new ArgumentError(`matrix.zeroPoint[${bad}]`, `a whole number of 0 … ${top}: ${SCHEME} has no others`, String(zeroPoint[bad]));
   const groups = zeroPoint.length / n;
   const byGroup = zeroPoint.map((_, i) => zeroPoint[(i % n) * groups + Math.floor(i / n)]!);
   const packed = packCodes(byGroup, groups, n, bits);
-  const rows = wordsInRow(n, bits);
+  const rows = wordsOf(n, bits);
   return packed.map((_, i) => packed[(i % groups) * rows + Math.floor(i / groups)]!);
 }
 

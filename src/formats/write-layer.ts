@@ -1,15 +1,17 @@
 // What the writers of quantized layers share: what a layer is, what a scheme cannot hold, and numbers as bytes of a dtype without rounding.
+
 import { encode16, type FloatDType, roundTo } from '../dtype.js';
 import { ArgumentError } from '../errors.js';
 import type { RawTensor } from '../files/raw-tensor.js';
 import type { TensorOutline } from '../files/write-safetensors.js';
+import type { Bits } from '../problem/code-width.js';
 import { checkMatrix, groupsIn, type QuantizedMatrix } from '../problem/matrix.js';
 
 /** What the shapes and dtypes of a layer's tensors follow from; known before its weights are quantized. */
 export interface LayerForm {
   readonly n: number;
   readonly k: number;
-  readonly bits: 4 | 8;
+  readonly bits: Bits;
   /** As `quantize` returns it. `tensor`: all scales are the same. */
   readonly mode: 'tensor' | 'channel' | 'group';
   /** Not used unless the mode is `group`. */

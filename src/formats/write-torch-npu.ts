@@ -6,7 +6,8 @@ import { ArgumentError } from '../errors.js';
 import { rawTensor } from '../files/given.js';
 import { asFloats, type RawTensor, requireShape } from '../files/raw-tensor.js';
 import type { TensorOutline } from '../files/write-safetensors.js';
-import { type QuantizedMatrix, wordsInRow } from '../problem/matrix.js';
+import { widthOf, wordsOf } from '../problem/code-width.js';
+import type { QuantizedMatrix } from '../problem/matrix.js';
 import { checkForm, checkToWrite } from './given.js';
 import { checkWritable, FLOAT_NAMES, floatBytes, formOf, groupsOf, type LayerForm, type LayerToWrite, withBytes } from './write-layer.js';
 
@@ -28,13 +29,15 @@ export function torchNpuOutlines(name: string, form: LayerForm, options: { reado
   checkForm(form, 'all');
   const { bias = false } = fields({ bias: optional(flag) })(options, 'options');
   const { n, k, bits, mode, groupSize, symmetric, scaleDtype } = form;
-  if (bits === 4 && k % 8 !== 0) throw new ArgumentError('matrix.k', `a multiple of 8: ${SCHEME} packs eight int4 to an int32`, String(k));
+  const { name: code, stored, inElement } = widthOf(bits);
+  if (k % inElement !== 0)
+    throw new ArgumentError('matrix.k', `a multiple of ${inElement}: ${SCHEME} packs ${inElement} ${code} to an ${stored}`, String(k));
   if (mode === 'group' && (groupSize! % 32 !== 0 || groupSize! >= k))
     throw new ArgumentError('matrix.groupSize', `a multiple of 32 below K = ${k}, as antiquant_group_size is`, String(groupSize));
   const dtype = FLOAT_NAMES[scaleDtype];
   const shape = mode === 'tensor' ? [1] : [n, groupsOf(form)];
   return [
-    { name: `${name}.weight`, ...(bits === 4 ? { dtype: 'I32', shape: [n, k / 8] } : { dtype: 'I8', shape: [n, k] }) },
+    { name: `${name}.weight`, dtype: stored, shape: [n, k / inElement] },
     { name: `${name}.antiquant_scale`, dtype, shape },
     ...(symmetric ? [] : [{ name: `${name}.antiquant_offset`, dtype, shape }]),
     ...(bias ? [{ name: `${name}.bias`, dtype: FLOAT_NAMES[biasDtype(scaleDtype)], shape: [n] }] : []),
@@ -43,9 +46,10 @@ export function torchNpuOutlines(name: string, form: LayerForm, options: { reado
 
 /** Codes - 2^(bits-1) in two's complement: the top bit of each is turned. */
 function weightBytes({ n, k, bits, codes }: QuantizedMatrix): Uint8Array {
-  const turned = codes.map((word) => word ^ (bits === 4 ? 0x88888888 : 0x80808080));
+  const { signs } = widthOf(bits);
+  const turned = codes.map((word) => word ^ signs);
   const bytes = new Uint8Array(turned.buffer);
-  const pitch = 4 * wordsInRow(k, bits);
+  const pitch = 4 * wordsOf(k, bits);
   const width = (k * bits) / 8;
   if (pitch === width) return bytes;
   const out = new Uint8Array(n * width);
@@ -75,7 +79,8 @@ export function torchNpuTensors(name: string, layer: LayerToWrite, options: { re
   const values = form.mode === 'tensor' ? 1 : scale.length;
   const bytes = [weightBytes(matrix), floatBytes(scale.subarray(0, values), scaleDtype, 'scale')];
   if (zeroPoint) {
-    const offsets = zeroPoint.subarray(0, values).map((zero) => 2 ** (bits - 1) - zero);
+    const middle = widthOf(bits).zero;
+    const offsets = zeroPoint.subarray(0, values).map((zero) => middle - zero);
     bytes.push(floatBytes(offsets, scaleDtype, 'zeroPoint'));
   }
   if (bias) {

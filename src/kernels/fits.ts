@@ -1,16 +1,41 @@
-// Can a device run a kernel's tile on a problem? What every kernel asks of a device is asked here; the rest is the kernel's own `fit`.
+// Can a device run a kernel's tile on a problem? What kernels' tables say is asked here, once for all; the rest is the kernel's own `fit`.
 import type { Caps } from '../problem/caps.js';
 import type { Problem } from '../problem/problem.js';
 import type { Params } from '../wgsl/preprocess.js';
-import type { Extent, Kernel, Shader } from './kernel.js';
-import { operandParams, withinLimit } from './operands.js';
+import type { Extent, Feature, Kernel, Shader } from './kernel.js';
+import { codebookRefused, groupsRefused, operandParams, withinLimit } from './operands.js';
 
 /** Storage buffers that a variant binds. */
 export const storageBindings = ({ bindings }: Shader, params: Params): number =>
   bindings.filter(({ access, when }) => access !== 'uniform' && (when?.(params) ?? true)).length;
 
+const HAS: Readonly<Record<Feature, (caps: Caps) => boolean>> = {
+  'shader-f16': ({ f16 }) => f16,
+  subgroups: ({ subgroups }) => subgroups,
+  'chromium-experimental-subgroup-matrix': ({ subgroupMatrix }) => subgroupMatrix.length > 0,
+};
+/** Why a device cannot compile a tile's text; undefined if it can. */
+export function featuresRefused({ needs }: Pick<Kernel, 'needs'>, { caps, tile }: { caps: Caps; tile: Params }): string | undefined {
+  const missing = (needs?.(tile) ?? []).filter((feature) => !HAS[feature](caps));
+  return missing.length > 0 ? `needs the feature${missing.length > 1 ? 's' : ''} ${missing.join(' and ')}` : undefined;
+}
+
+/** Why a kernel takes no such weights or x, by its table; undefined if it does. */
+const operandsRefused = (kernel: Kernel, problem: Problem, tile: Params): string | undefined =>
+  (kernel.blocks?.(tile) ? groupsRefused(problem) : undefined) ??
+  (kernel.codebook === undefined ? codebookRefused(problem) : undefined) ??
+  (kernel.codebook === 'only' && !problem.weights.codebook ? 'codes are numbers, no indices of a codebook' : undefined) ??
+  (kernel.x && !kernel.x.includes(problem.xDtype) ? `needs a ${kernel.x.join(' or ')} x, got ${problem.xDtype}` : undefined);
+
 /** Rows and quads of y that a workgroup makes with `tile`, or what the problem or the device lacks for it. */
 export function extentOf(kernel: Kernel, { problem, caps, tile }: { problem: Problem; caps: Caps; tile: Params }): Extent | string {
   const buffers = storageBindings(kernel, { ...operandParams(problem, caps), ...tile });
-  return withinLimit('maxStorageBuffersPerShaderStage', buffers, caps) ?? kernel.fit(problem, caps, tile);
+  const extent = kernel.fit(problem, caps, tile);
+  if (typeof extent === 'string') return extent; // it says more of a device than the features that are missing
+  return (
+    withinLimit('maxStorageBuffersPerShaderStage', buffers, caps) ??
+    featuresRefused(kernel, { caps, tile }) ??
+    operandsRefused(kernel, problem, tile) ??
+    extent
+  );
 }

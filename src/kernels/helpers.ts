@@ -1,10 +1,7 @@
 // The shaders around a matmul: they bring weights, scales and x into the one layout that kernels read, and round y where it is unaligned.
-import { CODE_WIDTHS } from '../problem/code-width.js';
+import { BITS } from '../problem/code-width.js';
 import type { Params } from '../wgsl/preprocess.js';
 import type { Shader } from './kernel.js';
-
-/** Values of the param BITS. */
-const BITS = CODE_WIDTHS.map(({ bits }) => bits);
 
 /** A helper and all its variants. */
 export interface Helper extends Shader {

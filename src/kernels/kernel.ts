@@ -1,4 +1,6 @@
 // What a kernel is: one table of bindings and uniforms, and one pure function that says how it would do a problem.
+
+import type { FloatDType } from '../dtype.js';
 import type { Accuracy } from '../problem/accuracy.js';
 import type { Caps } from '../problem/caps.js';
 import type { Problem } from '../problem/problem.js';
@@ -42,11 +44,20 @@ export interface Cost {
   readonly macs?: number;
 }
 
+/** Features of WebGPU that a text may `enable`. float16 x and y are read as bits where there is no shader-f16. */
+export type Feature = 'shader-f16' | 'subgroups' | 'chromium-experimental-subgroup-matrix';
+
 export interface Kernel extends Shader {
   /** What a helper makes of x in the same call, for this kernel to read; see around.ts. */
   readonly before?: Before;
   /** Codes may be indices of a codebook (CODEBOOK 1): are they always, or may they be numbers too? Without this they are always numbers. */
   readonly codebook?: 'only' | 'also';
+  /** The dtypes of x that it takes; all without this. */
+  readonly x?: readonly FloatDType[];
+  /** Does a tile take whole blocks of 32 k at a time, so that groups must be such? Without this none does. */
+  blocks?(tile: Params): boolean;
+  /** What a tile's text needs of a device, whatever x is; nothing without this. */
+  needs?(tile: Params): readonly Feature[];
   /** The params that only this kernel has, in every combination that `choose` or a caller may take. */
   readonly tiles: readonly Params[];
   /** The tile for this problem and adapter, and why; a string says why another kernel should serve. A preference, not an ability. */

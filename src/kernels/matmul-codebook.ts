@@ -17,13 +17,9 @@ export const matmulCodebook: Kernel = {
     const tile = this.tiles.find(({ ROWS }) => ROWS! >= problem.m) ?? this.tiles.at(-1)!;
     return { tile, why: `rows ${problem.m}, codes are indices: each is looked up once for ${tile.ROWS} rows in a lane's registers` };
   },
-  fit(problem, caps, tile) {
-    if (!problem.weights.codebook) return 'codes are numbers, no indices of a codebook';
-    return (
-      withinLimit('maxComputeInvocationsPerWorkgroup', tile.LANES!, caps) ??
-      withinLimit('maxComputeWorkgroupStorageSize', CODEBOOK_BYTES, caps) ?? { rows: tile.ROWS!, quads: tile.LANES! }
-    );
-  },
+  fit: (_problem, caps, tile) =>
+    withinLimit('maxComputeInvocationsPerWorkgroup', tile.LANES!, caps) ??
+    withinLimit('maxComputeWorkgroupStorageSize', CODEBOOK_BYTES, caps) ?? { rows: tile.ROWS!, quads: tile.LANES! },
   // A software adapter gains nothing by more workgroups, and loses by adding their sums.
   splits: (problem, caps, tile) =>
     caps.software ? 1 : splitsOf(problem, caps, { rows: tile.ROWS!, quads: tile.LANES!, lanes: tile.LANES! }),

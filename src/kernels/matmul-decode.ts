@@ -4,7 +4,7 @@ import { groupWords } from '../problem/problem.js';
 import type { Params } from '../wgsl/preprocess.js';
 import type { Kernel } from './kernel.js';
 import { accuracyOf, prefersTrick, trickRefused } from './lanes.js';
-import { codebookRefused, operandBindings, operandUniforms, withinLimit } from './operands.js';
+import { operandBindings, operandUniforms, withinLimit } from './operands.js';
 import { splitsOf } from './splits.js';
 
 /** With more rows, registers hold fewer products for each of them than matmul-prefill's. */
@@ -41,6 +41,7 @@ export const matmulDecode: Kernel = {
   bindings: [...operandBindings, { name: 'x_sums', binding: 8, access: 'read' }],
   uniforms: operandUniforms,
   before: 'sum-rows',
+  needs: ({ SLICES }) => (SLICES! > 1 ? ['subgroups'] : []),
   tiles: [...SLICED, ...WHOLE],
   choose(problem, caps) {
     if (caps.software) return 'made for the coalesced loads and scalar registers of a GPU';
@@ -62,7 +63,7 @@ export const matmulDecode: Kernel = {
   },
   fit(problem, caps, params) {
     const tile = params as Tile;
-    return codebookRefused(problem) ?? trickRefused(problem, tile) ?? lacking(tile, caps) ?? { rows: tile.ROWS, quads: tile.LANES };
+    return trickRefused(problem, tile) ?? lacking(tile, caps) ?? { rows: tile.ROWS, quads: tile.LANES };
   },
   // Intel's registers spill with slices or more rows.
   suits: (tile, caps) => !caps.software && (caps.vendor !== 'intel' || (tile.ROWS === 1 && tile.SLICES === 1)),

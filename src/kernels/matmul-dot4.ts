@@ -6,7 +6,7 @@ import { BLOCK, type Digits, ROUNDING } from '../problem/x-codes.js';
 import type { Params } from '../wgsl/preprocess.js';
 import type { Kernel } from './kernel.js';
 import { MIN_MATRIX_ROWS } from './matmul-subgroup-matrix.js';
-import { codebookRefused, groupsRefused, operandBindings, operandUniforms, withinLimit } from './operands.js';
+import { operandBindings, operandUniforms, withinLimit } from './operands.js';
 
 /**
  * Intel's registers hold one row, and spill with two: a few rows are that many passes over the weights, which stay in caches. More
@@ -40,8 +40,6 @@ const LANES: readonly { readonly LANES: number; readonly SUBGROUPS: number }[] =
 const tiles: readonly Tile[] = [
   ...LANES.flatMap((lanes) => SHAPES.map((shape) => ({ ...shape, ...lanes, DIGITS: 1 }))),
   ...LANES.flatMap((lanes) => SHAPES.slice(1).map((shape) => ({ ...shape, ...lanes, DIGITS: 2 }))),
-  // Never chosen: slices shorter than a subgroup show that it may lie across them.
-  { ROWS: 2, LANES: 4, SLICES: 8, SUBGROUPS: 1, DIGITS: 1 },
 ];
 
 /** Bytes of workgroup memory: the sums of all slices. */
@@ -64,6 +62,8 @@ export const matmulDot4: Kernel = {
   bindings: [...operandBindings, { name: 'x_codes', binding: 8, access: 'read' }],
   uniforms: operandUniforms,
   before: 'quantize-rows',
+  blocks: () => true,
+  needs: ({ SUBGROUPS }) => (SUBGROUPS === 1 ? ['subgroups'] : []),
   tiles,
   choose({ m, innerPrecise, xDigits }, caps) {
     if (xDigits === undefined) {
@@ -75,7 +75,7 @@ export const matmulDot4: Kernel = {
     if (xDigits === undefined && isIntel(caps) && m > MAX_ROWS_ON_INTEL)
       return `rows ${m}: more than ${MAX_ROWS_ON_INTEL} passes over the weights`;
     const rows = isIntel(caps) ? 1 : m <= 2 ? m : 4;
-    const fitting = tiles.filter((tile) => tile.ROWS === rows && tile.LANES > 4 && tile.DIGITS === (xDigits ?? 1) && !lacks(tile, caps));
+    const fitting = tiles.filter((tile) => tile.ROWS === rows && tile.DIGITS === (xDigits ?? 1) && !lacks(tile, caps));
     const tile = fitting.find(({ SUBGROUPS }) => SUBGROUPS === (broadcasts(caps) ? 0 : 1)) ?? fitting[0];
     if (!tile) return `no tile of ${rows} rows is within the device's limits`;
     const given = xDigits === undefined ? 'innerPrecise 1' : 'x came quantized';
@@ -86,10 +86,10 @@ export const matmulDot4: Kernel = {
     const tile = params as Tile;
     if (innerPrecise !== 1 && xDigits === undefined) return 'needs innerPrecise 1, or x as codes';
     if (xDigits !== undefined && xDigits !== tile.DIGITS) return `x has ${xDigits} digits, the tile takes ${tile.DIGITS}`;
-    return groupsRefused(problem) ?? codebookRefused(problem) ?? lacks(tile, caps) ?? { rows: tile.ROWS, quads: tile.LANES };
+    return lacks(tile, caps) ?? { rows: tile.ROWS, quads: tile.LANES };
   },
   // Of two digits there is nothing to measure: whoever quantizes x chooses them.
-  suits: (tile, caps) => !caps.software && caps.dot4 && tile.DIGITS === 1 && tile.LANES! > 4 && (tile.ROWS === 1 || !isIntel(caps)),
+  suits: (tile, caps) => !caps.software && caps.dot4 && tile.DIGITS === 1 && (tile.ROWS === 1 || !isIntel(caps)),
   cost: ({ ROWS, DIGITS }) => ({ rows: ROWS!, columns: 4, k: BLOCK, around: BLOCK, macs: DIGITS! * ROWS! * 4 * BLOCK }),
   // Integer sums are those of codes less the code of weight 0, which a minimum has to make up for.
   accuracy: ({ weights: { shift, bits } }, { DIGITS }): Accuracy => ({

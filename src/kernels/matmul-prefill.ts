@@ -1,7 +1,7 @@
 // Many rows of x on a GPU, in registers and without barriers.
 import type { Kernel } from './kernel.js';
 import { accuracyOf, trickRefused } from './lanes.js';
-import { codebookRefused, operandBindings, operandUniforms, withinLimit } from './operands.js';
+import { operandBindings, operandUniforms, withinLimit } from './operands.js';
 import { splitsOf } from './splits.js';
 
 export const matmulPrefill: Kernel = {
@@ -22,7 +22,6 @@ export const matmulPrefill: Kernel = {
     return { tile, why: `rows ${problem.m}, a GPU: ${rows} × 4 of y in a lane's registers, x in scalar registers, no barrier` };
   },
   fit: (problem, caps, tile) =>
-    codebookRefused(problem) ??
     trickRefused(problem, tile) ??
     withinLimit('maxComputeInvocationsPerWorkgroup', tile.LANES!, caps) ?? { rows: tile.ROWS!, quads: tile.LANES! },
   suits: (_tile, caps) => !caps.software && caps.vendor !== 'intel',

@@ -1,7 +1,7 @@
 // Software adapters without subgroups: weights unpacked once for several rows held in registers.
 import type { Params } from '../wgsl/preprocess.js';
 import { type Kernel, variantId } from './kernel.js';
-import { codebookRefused, operandBindings, operandUniforms, withinLimit } from './operands.js';
+import { operandBindings, operandUniforms, withinLimit } from './operands.js';
 
 interface Tile extends Params {
   readonly ROWS: number;
@@ -41,8 +41,7 @@ export const matmulRows: Kernel = {
     return { tile, why: `rows ${problem.m}, a software adapter: ${tile.ROWS} × ${4 * tile.LOADS} of y in registers, no barrier` };
   },
   suits: (_tile, caps) => caps.software,
-  fit: (problem, caps, tile) =>
-    codebookRefused(problem) ??
+  fit: (_problem, caps, tile) =>
     withinLimit('maxComputeInvocationsPerWorkgroup', tile.LANES!, caps) ?? { rows: tile.ROWS!, quads: tile.LOADS! * tile.LANES! },
   cost: ({ BITS, ROWS, LOADS }) => ({ rows: ROWS!, columns: 4 * LOADS!, k: 32 / BITS!, around: 32 }),
 };

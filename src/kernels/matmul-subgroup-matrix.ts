@@ -2,7 +2,7 @@
 import type { Caps, MatrixConfig } from '../problem/caps.js';
 import type { Params } from '../wgsl/preprocess.js';
 import type { Kernel } from './kernel.js';
-import { codebookRefused, groupsRefused, operandBindings, operandUniforms, withinLimit } from './operands.js';
+import { operandBindings, operandUniforms, withinLimit } from './operands.js';
 
 /** Below this many rows, half of a tile or more would be idle. */
 export const MIN_MATRIX_ROWS = 32;
@@ -40,6 +40,9 @@ export const matmulSubgroupMatrix: Kernel = {
   name: 'matmul-subgroup-matrix',
   bindings: operandBindings,
   uniforms: operandUniforms,
+  x: ['float16'],
+  blocks: () => true,
+  needs: () => ['shader-f16', 'subgroups', 'chromium-experimental-subgroup-matrix'],
   tiles: SIZES.flatMap((size) => LANES.map((lanes) => ({ ...size, LANES: lanes }))),
   choose(problem, caps) {
     if (caps.subgroupMatrix.length === 0) return 'the device has no subgroup matrices';
@@ -52,19 +55,15 @@ export const matmulSubgroupMatrix: Kernel = {
     const why = `rows ${problem.m}: subgroup matrices of ${size.M_SIZE}×${size.N_SIZE}×${size.K_SIZE}, tiles of ${ROWS} × ${4 * QUADS}`;
     return { tile: { ...size, LANES: lanes }, why };
   },
-  fit(problem, caps, tile) {
-    if (!caps.f16 || !caps.subgroups) return 'needs the features shader-f16 and subgroups';
+  fit(_problem, caps, tile) {
     if (!hasMatrices(caps, tile)) {
       const has = caps.subgroupMatrix.map(show).join(', ') || 'none';
       return `needs subgroup matrices f16 ${tile.M_SIZE}×${tile.N_SIZE}×${tile.K_SIZE} to f32, the device has ${has}`;
     }
-    if (problem.xDtype !== 'float16') return `needs a float16 x, got ${problem.xDtype}`;
     if (tile.LANES! < STRIPS * caps.maxSubgroupSize) {
       return `needs ${STRIPS} subgroups among ${tile.LANES} lanes, maxSubgroupSize is ${caps.maxSubgroupSize}`;
     }
     return (
-      groupsRefused(problem) ??
-      codebookRefused(problem) ??
       withinLimit('maxComputeInvocationsPerWorkgroup', tile.LANES!, caps) ??
       withinLimit('maxComputeWorkgroupStorageSize', WORKGROUP_BYTES, caps) ?? { rows: ROWS, quads: QUADS }
     );

@@ -1,7 +1,7 @@
 // Software adapters with subgroups: lanes share x among them instead of loading it, since loads are what time goes into there.
 import type { Params } from '../wgsl/preprocess.js';
 import type { Kernel } from './kernel.js';
-import { codebookRefused, groupsRefused, operandBindings, operandUniforms } from './operands.js';
+import { operandBindings, operandUniforms } from './operands.js';
 
 interface Choice {
   /** For problems of up to this many rows. */
@@ -31,6 +31,9 @@ export const matmulSubgroup: Kernel = {
   name: 'matmul-subgroup',
   bindings: operandBindings,
   uniforms: operandUniforms,
+  // Eight lanes load a block of 32 k at a time; four load a word.
+  blocks: ({ WIDTH }) => WIDTH === 8,
+  needs: () => ['subgroups'],
   tiles: Object.values(TABLES).flatMap((table) => table.map(({ tile }) => tile)),
   choose(problem, caps) {
     if (!caps.software) return 'passing x between lanes costs a GPU more than reading it again';
@@ -43,13 +46,6 @@ export const matmulSubgroup: Kernel = {
     };
   },
   suits: (tile, caps) => caps.software && tile.WIDTH === caps.minSubgroupSize && tile.WIDTH === caps.maxSubgroupSize,
-  fit(problem, caps, tile) {
-    if (!caps.subgroups) return 'needs the feature subgroups';
-    // Eight lanes load a block of 32 k at a time; four load a word.
-    return (
-      (tile.WIDTH === 8 ? groupsRefused(problem) : undefined) ??
-      codebookRefused(problem) ?? { rows: tile.ROWS!, quads: (tile.LOADS! * tile.READ! * tile.LANES!) / 4 }
-    );
-  },
+  fit: (_problem, _caps, tile) => ({ rows: tile.ROWS!, quads: (tile.LOADS! * tile.READ! * tile.LANES!) / 4 }),
   cost: ({ BITS, ROWS, LOADS, READ }) => ({ rows: ROWS!, columns: LOADS! * READ!, k: 32 / BITS!, around: 32 }),
 };

@@ -2,7 +2,7 @@
 
 import type { DType, FloatDType } from '../dtype.js';
 import type { Caps } from '../problem/caps.js';
-import { CODE_WIDTHS, CODEBOOK_BITS, widthOf } from '../problem/code-width.js';
+import { BITS, CODEBOOK_BITS, widthOf } from '../problem/code-width.js';
 import type { LayerColumns, Problem, Weights, XProblem } from '../problem/problem.js';
 import { BLOCK } from '../problem/x-codes.js';
 import type { Params } from '../wgsl/preprocess.js';
@@ -140,7 +140,6 @@ const COMBINATIONS = [
 ] as const;
 
 /** What codes mean: numbers, to which something may be added, or indices. */
-const BITS = CODE_WIDTHS.map(({ bits }) => bits);
 const MEANINGS = [
   ...Object.values(OFFSETS).map((OFFSET) => ({ OFFSET, CODEBOOK: 0, bits: BITS })),
   { OFFSET: 0, CODEBOOK: 1, bits: [CODEBOOK_BITS] },

@@ -14,7 +14,7 @@ import { scratch } from '../gpu/scratch.js';
 import { Tensor } from '../gpu/tensor.js';
 import { quantizeAll, X_CODES } from '../plan/x-steps.js';
 import { checkX, FLOATS } from '../problem/checks.js';
-import { type Bits, CODE_WIDTHS } from '../problem/code-width.js';
+import { BITS, type Bits } from '../problem/code-width.js';
 import { type Digits, decodeQuantized, pitchWords, type QuantizedNumbers } from '../problem/x-codes.js';
 import { VERSION } from '../version.js';
 import type { Input } from './calls.js';
@@ -38,7 +38,7 @@ interface Made {
   readonly sound: Taken;
 }
 // A layer will do as options: only these fields are read.
-const OPTIONS = fields({ bits: oneOf(...CODE_WIDTHS.map(({ bits }) => bits)), digits: optional(oneOf<Digits>(1, 2)) });
+const OPTIONS = fields({ bits: oneOf(...BITS), digits: optional(oneOf<Digits>(1, 2)) });
 
 /** How each was made, to make it again. Only what is here is a QuantizedRows. */
 const made = new WeakMap<QuantizedRows, Made>();

@@ -3,7 +3,7 @@
 import { elements, fields, float32s, oneOf, optional, refuse, typedArray, wholeNumber } from '../arguments/check.js';
 import { type FloatDType, firstNotHeld } from '../dtype.js';
 import { ArgumentError } from '../errors.js';
-import { type Bits, CODE_WIDTHS, CODEBOOK_BITS, CODEBOOK_VALUES, widthOf, wordsOf } from './code-width.js';
+import { BITS, type Bits, CODEBOOK_BITS, CODEBOOK_VALUES, widthOf, wordsOf } from './code-width.js';
 import { showShape } from './view.js';
 
 /**
@@ -37,10 +37,9 @@ export interface QuantizedMatrix {
   readonly permutation?: Uint32Array | undefined;
 }
 
-export { wordsOf as wordsInRow } from './code-width.js';
 export const groupsIn = ({ k, groupSize }: Pick<QuantizedMatrix, 'k' | 'groupSize'>): number => Math.ceil(k / groupSize);
 
-const SIZES = { n: wholeNumber(1), k: wholeNumber(1), bits: oneOf(...CODE_WIDTHS.map(({ bits }) => bits)) };
+const SIZES = { n: wholeNumber(1), k: wholeNumber(1), bits: oneOf(...BITS) };
 const FIELDS = fields({
   ...SIZES,
   codes: typedArray<Uint32Array>('Uint32Array'),

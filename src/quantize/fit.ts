@@ -44,6 +44,7 @@ export function fitOf(settings: Settings, importance: Float64Array | undefined):
   if (method === 'hqq') return fitHqq(settings, importance, minmax);
   return (w, begin, end, grid) => {
     const { low, high } = ends(w, begin, end);
+    const weighed = { w, begin, end, top, importance };
     let least = Number.POSITIVE_INFINITY;
     let scale = Number.POSITIVE_INFINITY;
     let zero = settings.middle;
@@ -51,7 +52,7 @@ export function fitOf(settings: Settings, importance: Float64Array | undefined):
     const attempt = (ratio: number): void => {
       between(Math.fround(low * ratio), Math.fround(high * ratio), settings, grid);
       if (grid.scale === Number.POSITIVE_INFINITY || (grid.scale === scale && grid.zero === zero)) return;
-      const error = squaredError(w, begin, end, grid, top, importance);
+      const error = squaredError(weighed, grid);
       if (error >= least) return;
       least = error;
       best = ratio;

@@ -55,15 +55,17 @@ export function encode(w: Float32Array, begin: number, end: number, { scale, zer
   }
 }
 
-/** Σ importance · (w - its nearest on the grid)² of w[begin … end); without importance each counts 1. k is begin's, and wraps at K. */
-export function squaredError(
-  w: Float32Array,
-  begin: number,
-  end: number,
-  { scale, zero }: Grid,
-  top: number,
-  importance: Float64Array | undefined,
-): number {
+/** w[begin … end), which codes of 0 … top are for. Their errors count by the importance of k, each 1 without it; k is begin's, and wraps at K. */
+export interface Weighed {
+  readonly w: Float32Array;
+  readonly begin: number;
+  readonly end: number;
+  readonly top: number;
+  readonly importance: Float64Array | undefined;
+}
+
+/** Σ importance · (w - its nearest on the grid)². */
+export function squaredError({ w, begin, end, top, importance }: Weighed, { scale, zero }: Grid): number {
   const inverse = 1 / scale;
   let sum = 0;
   if (importance) {

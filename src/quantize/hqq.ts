@@ -2,7 +2,7 @@
 // (Mobius Labs, 2023): the scale stays, and the zero makes Σ |w - its nearest on the grid|^0.7 small, so that a few large errors count
 // little. Here errors are counted in steps of the grid, so that the penalty means the same for weights of every size.
 import { roundTo } from '../dtype.js';
-import { type Fit, type Grid, ROUND, scaleFor } from './grid.js';
+import { type Fit, type Grid, ROUND, scaleFor, type Weighed } from './grid.js';
 import type { Settings } from './options.js';
 
 const NORM = 0.7;
@@ -31,7 +31,8 @@ export function fitHqq(settings: Settings, importance: Float64Array | undefined,
   return (w, begin, end, grid) => {
     start(w, begin, end, grid);
     let best: Grid = { ...grid };
-    let least = round(w, begin, end, best, top, importance, PENALTY).sum;
+    const weighed = { w, begin, end, top, importance };
+    let least = round(weighed, best, PENALTY).sum;
     let low = Number.POSITIVE_INFINITY;
     let high = Number.NEGATIVE_INFINITY;
     for (let i = begin; i < end; i++) {
@@ -42,7 +43,7 @@ export function fitHqq(settings: Settings, importance: Float64Array | undefined,
     let zero = holdableZero(-low / scale, settings);
     let before = Number.POSITIVE_INFINITY;
     for (let i = 0, penalty = PENALTY; i < ROUNDS && Number.isFinite(zero); i++, penalty *= GROWTH) {
-      const next = round(w, begin, end, { scale, zero }, top, importance, penalty);
+      const next = round(weighed, { scale, zero }, penalty);
       if (next.sum < least) {
         least = next.sum;
         best = { scale, zero };
@@ -62,12 +63,8 @@ export function fitHqq(settings: Settings, importance: Float64Array | undefined,
  * norm's proximal operator leaves, sign(e) · max(0, |e| - |e|^(0.7-1) / penalty).
  */
 function round(
-  w: Float32Array,
-  begin: number,
-  end: number,
+  { w, begin, end, top, importance }: Weighed,
   { scale, zero }: Grid,
-  top: number,
-  importance: Float64Array | undefined,
   penalty: number,
 ): { readonly sum: number; readonly zero: number } {
   const k = importance?.length ?? 1;
@@ -94,5 +91,4 @@ function round(
 }
 
 /** Σ |w - its nearest on the grid|^0.7. */
-export const hqqObjective = (w: Float32Array, begin: number, end: number, grid: Grid, top: number): number =>
-  round(w, begin, end, grid, top, undefined, PENALTY).sum;
+export const hqqObjective = (weighed: Weighed, grid: Grid): number => round(weighed, grid, PENALTY).sum;

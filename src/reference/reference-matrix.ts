@@ -45,8 +45,8 @@ export function referenceMatrix(
   const groups = groupsIn(matrix);
   const words = wordsOf(k, bits);
   const { inWord, mask, zero: middle } = widthOf(bits);
-  const biases = bias && numbers(bias);
   const { codeBias } = how;
+  const biases = bias && numbers(bias);
   return finish({
     xs,
     m,

@@ -2,11 +2,13 @@
 // A case is data; its name says all of it, so one case can be run again by name.
 
 import type { FloatDType } from '../../src/dtype.js';
+import { featuresRefused } from '../../src/kernels/fits.js';
 import { kernels, ofNumbers } from '../../src/kernels/index.js';
-import { variantId } from '../../src/kernels/kernel.js';
+import { type Kernel, variantId } from '../../src/kernels/kernel.js';
 import { hasMatrices } from '../../src/kernels/matmul-subgroup-matrix.js';
 import type { Force } from '../../src/plan/choose.js';
 import type { Caps } from '../../src/problem/caps.js';
+import { BITS, type Bits, widthOf } from '../../src/problem/code-width.js';
 import type { Params } from '../../src/wgsl/preprocess.js';
 
 export interface Case {
@@ -16,7 +18,7 @@ export interface Case {
   readonly m: number;
   readonly k: number;
   readonly n: number;
-  readonly bits: 4 | 8;
+  readonly bits: Bits;
   readonly dtype: FloatDType;
   readonly mode: 'tensor' | 'channel' | 'group';
   readonly groupSize: number;
@@ -66,7 +68,7 @@ const DEFAULT: Omit<Case, 'name'> = {
 };
 
 /** The kernel that rounds x: only layers with innerPrecise 1 let it. */
-const ROUNDING = 'matmul-dot4';
+export const ROUNDING = kernels.find(({ before }) => before === 'quantize-rows')!.name;
 
 function nameOf(c: Omit<Case, 'name'>): string {
   const shape = [...c.batch, c.m].join('x');
@@ -96,9 +98,14 @@ export const makeCase = (change: Partial<Omit<Case, 'name'>>): Case => {
 };
 
 const DTYPES: readonly FloatDType[] = ['float32', 'float16', 'bfloat16'];
-const BITS = [4, 8] as const;
-/** What x may be for a kernel. */
-const dtypesOf = (kernel: string): readonly FloatDType[] => (kernel === 'matmul-subgroup-matrix' ? ['float16'] : DTYPES);
+const dtypesOf = ({ x = DTYPES }: Kernel): readonly FloatDType[] => x;
+/** Kernels of numbers that take every x. */
+export const ofAnyX: readonly Kernel[] = ofNumbers.filter(({ x }) => x === undefined);
+/** At least `size`, and what torch can store of such codes. */
+export const wholeElements = (size: number, bits: Bits): number => {
+  const { inElement } = widthOf(bits);
+  return Math.ceil(size / inElement) * inElement;
+};
 const G32 = { mode: 'group', groupSize: 32 } as const;
 
 /**
@@ -110,13 +117,12 @@ const everyTile: readonly Case[] = ofNumbers.flatMap((kernel) =>
     (kernel.tiles.length > 12 ? [BITS[i % 2]!] : BITS).map((bits, j) => {
       // The tiles share out dtypes, offsets and outputs among them.
       const turn = i + j;
-      const wide = kernel.name === 'matmul-tiled' || kernel.name === 'matmul-subgroup-matrix';
-      const dtypes = dtypesOf(kernel.name);
+      const dtypes = dtypesOf(kernel);
       return makeCase({
         data: 'exact',
         force: { kernel: kernel.name, tile },
-        m: wide ? 67 : 11,
-        k: bits === 4 ? 200 : 180,
+        m: 67,
+        k: wholeElements(180, bits),
         n: 84,
         bits,
         dtype: tile.TRICK === 1 ? DTYPES[1 + (turn % 2)]! : dtypes[turn % dtypes.length]!,
@@ -142,10 +148,8 @@ const everyMode: readonly Case[] = DTYPES.flatMap((dtype) =>
 
 const withoutF16: readonly Case[] = BITS.flatMap((bits) =>
   (['exact', 'random', 'special'] as const).flatMap((data) =>
-    ofNumbers.flatMap(({ name }) =>
-      name === 'matmul-subgroup-matrix'
-        ? []
-        : makeCase({ dtype: 'float16', bits, data, ...G32, offset: true, caps: { f16: false }, force: { kernel: name }, n: 12 }),
+    ofAnyX.map(({ name }) =>
+      makeCase({ dtype: 'float16', bits, data, ...G32, offset: true, caps: { f16: false }, force: { kernel: name }, n: 12 }),
     ),
   ),
 );
@@ -173,7 +177,7 @@ const weights: readonly Case[] = BITS.flatMap((bits) =>
   (['NK', 'KN'] as const).flatMap((weight) =>
     [false, true].flatMap((nz) => [
       makeCase({ bits, weight, nz, data: 'exact', k: 136, n: 40, offset: true }),
-      makeCase({ bits, weight, nz, data: 'exact', k: bits === 4 ? 72 : 71, n: bits === 4 ? 88 : 67, ...G32, dtype: 'float16' }),
+      makeCase({ bits, weight, nz, data: 'exact', k: wholeElements(71, bits), n: wholeElements(67, bits), ...G32, dtype: 'float16' }),
     ]),
   ),
 ).concat(makeCase({ bits: 4, weight: 'KN', k: 45, n: 16, data: 'exact', offset: true, ...G32 }));
@@ -272,24 +276,26 @@ const limits: readonly Case[] = [
   // Helpers fold their grids too.
   makeCase({ k: 8, n: 300, bits: 4, quant: 'float32+offset', bias: true, data: 'exact', caps: { maxComputeWorkgroupsPerDimension: 4 } }),
   makeCase({ k: 8, n: 301, bits: 8, x: 'transposed', dtype: 'float16', data: 'exact', caps: { maxComputeWorkgroupsPerDimension: 4 } }),
-  ...ofNumbers.map(({ name }) =>
+  ...ofNumbers.map((kernel) =>
     makeCase({
       m: 70,
       k: 32,
       n: 300,
       bits: 4,
       data: 'exact',
-      dtype: dtypesOf(name)[0]!,
-      force: { kernel: name },
+      dtype: dtypesOf(kernel)[0]!,
+      force: { kernel: kernel.name },
       caps: { maxComputeWorkgroupsPerDimension: 40 },
     }),
   ),
 ];
 
 /** NaN, ±Inf and overflow go where the formula sends them, in every kernel. */
-const special: readonly Case[] = ofNumbers.flatMap(({ name }) =>
-  dtypesOf(name).flatMap((dtype) =>
-    BITS.map((bits) => makeCase({ dtype, bits, data: 'special', offset: true, bias: true, ...G32, n: 24, m: 4, force: { kernel: name } })),
+const special: readonly Case[] = ofNumbers.flatMap((kernel) =>
+  dtypesOf(kernel).flatMap((dtype) =>
+    BITS.map((bits) =>
+      makeCase({ dtype, bits, data: 'special', offset: true, bias: true, ...G32, n: 24, m: 4, force: { kernel: kernel.name } }),
+    ),
   ),
 );
 const specialOutputs: readonly Case[] = [
@@ -332,7 +338,8 @@ const rounded: readonly Case[] = BITS.flatMap((bits) => {
   const digits = { kernel: ROUNDING, tile: { ROWS: 4, LANES: 32, SLICES: 4, SUBGROUPS: 0, DIGITS: 2 } };
   return [
     makeCase({ bits, force, k: 200, n: 36, dtype: 'float16', mode: 'group', groupSize: 96, offset: true, bias: true }),
-    makeCase({ bits, force: twice, m: 3, k: bits === 4 ? 8 : 33, n: 8, mode: 'tensor', data: 'exact', bias: true }),
+    makeCase({ bits, force: twice, m: 3, k: wholeElements(33, bits), n: 8, mode: 'tensor', data: 'exact', bias: true }),
+    makeCase({ bits, force: twice, m: 3, k: 8, n: 8, mode: 'tensor', data: 'exact', bias: true }),
     makeCase({ bits, force: twice, m: 5, k: 72, n: 7, ...G32, dtype: 'bfloat16', x: 'transposed', data: 'exact', yOffset: 1 }),
     makeCase({ bits, force: twice, m: 9, k: 128, n: 168, batch: [2], ...G32, offset: true, data: 'exact', caps: small }),
     makeCase({ bits, force: digits, m: 5, k: 328, n: 24, offset: true, quant: 'float32+offset' }),
@@ -360,20 +367,20 @@ export const cases: readonly Case[] = [
 ];
 
 /** Can a device with `caps` run a case's forced tile, or any of a forced kernel's, and is it worth it? */
-export function runsOn(c: Case, caps: Caps): boolean {
+export function runsOn(c: Pick<Case, 'force' | 'caps'>, caps: Caps): boolean {
   if (!c.force) return true;
-  const { kernel, tile } = c.force;
-  return (tile ? [tile] : kernels.find(({ name }) => name === kernel)!.tiles).some((one) => tileRuns(one, { ...caps, ...c.caps }));
+  const { force } = c;
+  const kernel = kernels.find(({ name }) => name === force.kernel)!;
+  return (force.tile ? [force.tile] : kernel.tiles).some((tile) => tileRuns(kernel, tile, { ...caps, ...c.caps }));
 }
 
-/** What tiles need of a device, from the params that say so and not from what planning says of them. */
-function tileRuns(tile: Params, caps: Caps): boolean {
+/** What a tile needs of a device, from its table and the params that say so, not from what planning says of it. */
+function tileRuns(kernel: Kernel, tile: Params, caps: Caps): boolean {
   const { LANES = 1, SLICES = 1 } = tile;
   if (LANES * SLICES > caps.maxComputeInvocationsPerWorkgroup) return false;
-  // matmul-decode's slices, and matmul-dot4 where it says so.
-  if ((tile.UNROLL !== undefined && SLICES > 1) || tile.SUBGROUPS === 1) return caps.subgroups;
+  if (featuresRefused(kernel, { caps, tile })) return false;
   // Subgroups of another width than the tile's fall back to the formula: one small tile shows it.
-  if (tile.WIDTH !== undefined) return caps.subgroups && (tile.WIDTH === caps.maxSubgroupSize || tile.ROWS === 1);
+  if (tile.WIDTH !== undefined) return tile.WIDTH === caps.maxSubgroupSize || tile.ROWS === 1;
   if (tile.M_SIZE !== undefined) return hasMatrices(caps, tile) && 4 * caps.maxSubgroupSize <= LANES;
   return true;
 }

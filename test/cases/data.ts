@@ -1,8 +1,10 @@
 // Seeded data for a case, as host tensors in the module's orientation. Pure.
+
 import { formatCast } from '../../src/ascend/fractal-nz.js';
 import { convertWeightToInt4Pack } from '../../src/ascend/int4-pack.js';
 import { transQuantParam } from '../../src/ascend/quant-param.js';
 import { encode16, type FloatDType } from '../../src/dtype.js';
+import { widthOf } from '../../src/problem/code-width.js';
 import { type HostTensor, transposeHost } from '../../src/reference/reference.js';
 import type { Case } from './cases.js';
 
@@ -69,14 +71,15 @@ export function makeData(c: Case): CaseData {
   }
 
   // weight: (N, K) codes, then as the case stores them
-  const [low, high] = exact && c.bits === 8 ? [-9, 9] : c.bits === 8 ? [-128, 127] : [-8, 7];
+  const code = widthOf(c.bits);
+  const [low, high] = [-code.zero, code.mask - code.zero].map((end) => (exact ? Math.max(-9, Math.min(9, end)) : end)) as [number, number];
   const codes = Int8Array.from({ length: c.n * c.k }, () => integer(low, high));
   const matrix = c.weight === 'NK' ? [c.n, c.k] : [c.k, c.n];
   const stored = c.weight === 'NK' ? codes : transposed(codes, c.n, c.k);
   const [words, shape, dtype] =
-    c.bits === 8
-      ? [stored, matrix, 'int8' as const]
-      : [convertWeightToInt4Pack(stored, matrix), [matrix[0]!, matrix[1]! / 8], 'int32' as const];
+    code.dtype === 'int8'
+      ? [stored, matrix, code.dtype]
+      : [convertWeightToInt4Pack(stored, matrix), [matrix[0]!, matrix[1]! / code.inElement], code.dtype];
   const format = c.nz ? 'FRACTAL_NZ' : 'ND';
   const data = c.nz ? formatCast(words, { shape, dtype, from: 'ND', to: 'FRACTAL_NZ' }) : words;
   const asStored: HostTensor = { data, shape, dtype, format };

@@ -1,10 +1,12 @@
 // Every format from the bytes of its tensors to numbers on a device: layers are found, read in small pieces, loaded and multiplied, and the
 // result is held against the reference on the weights as the importer has them. What importers make of bytes is proved in test/unit/formats.
+
 import { encode16, type FloatDType } from '../../src/dtype.js';
 import type { RawTensor } from '../../src/files/raw-tensor.js';
 import type { TensorFile } from '../../src/files/tensor-file.js';
 import type { FindLayersOptions } from '../../src/formats/find-layers.js';
 import { type GgufTypeName, ggufTypes } from '../../src/formats/gguf-blocks.js';
+import type { Bits } from '../../src/problem/code-width.js';
 import { random } from './data.js';
 
 export interface FormatCase {
@@ -93,7 +95,7 @@ const shuffledGroups = Array.from({ length: 96 }, (_, i) => ((i * 37) % 96) % 3)
 const gptqConfig = (bits: number, rest: object) => ({
   quantization_config: { quant_method: 'gptq', bits, group_size: 32, sym: false, ...rest },
 });
-const gptq = (bits: 4 | 8, n: number, k: number) => (make: Make) => [
+const gptq = (bits: Bits, n: number, k: number) => (make: Make) => [
   make.words('qweight', [(k * bits) / 32, n]),
   make.words('qzeros', [Math.ceil(k / 32), (n * bits) / 32]),
   make.floats('scales', [Math.ceil(k / 32), n]),
@@ -214,7 +216,7 @@ export const formatCases: readonly FormatCase[] = [...fromSafetensors, ...fromGg
 /** The tensors of an ONNX node, which has no file of its own here. */
 export interface NodeCase {
   readonly name: string;
-  readonly bits: 4 | 8;
+  readonly bits: Bits;
   readonly k: number;
   readonly block: number;
 }

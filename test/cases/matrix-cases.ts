@@ -2,11 +2,14 @@
 // every engine share the table, as they share cases.ts.
 
 import { encode16, type FloatDType } from '../../src/dtype.js';
+import { kernels } from '../../src/kernels/index.js';
 import { variantId } from '../../src/kernels/kernel.js';
 import type { Force } from '../../src/plan/choose.js';
 import type { Caps } from '../../src/problem/caps.js';
+import { BITS, type Bits, widthOf } from '../../src/problem/code-width.js';
 import { packCodes, type QuantizedMatrix } from '../../src/problem/matrix.js';
 import type { HostTensor } from '../../src/reference/reference.js';
+import { ofAnyX, ROUNDING, runsOn } from './cases.js';
 import { random } from './data.js';
 
 export interface MatrixCase {
@@ -14,7 +17,7 @@ export interface MatrixCase {
   readonly m: number;
   readonly n: number;
   readonly k: number;
-  readonly bits: 4 | 8;
+  readonly bits: Bits;
   /** K for none. */
   readonly groupSize: number;
   readonly shift: 'none' | 'zero point' | 'minimum' | 'codebook';
@@ -49,7 +52,7 @@ const DEFAULT: Omit<MatrixCase, 'name'> = {
 };
 
 function makeCase(change: Partial<Omit<MatrixCase, 'name'>>): MatrixCase {
-  const c = { ...DEFAULT, innerPrecise: change.force?.kernel === 'matmul-dot4' ? (1 as const) : (0 as const), ...change };
+  const c = { ...DEFAULT, innerPrecise: change.force?.kernel === ROUNDING ? (1 as const) : (0 as const), ...change };
   const words = [
     `${c.m}·${c.k}·${c.n}`,
     `${c.bits} bits`,
@@ -69,53 +72,66 @@ function makeCase(change: Partial<Omit<MatrixCase, 'name'>>): MatrixCase {
 
 const NUMBERS = ['none', 'zero point', 'minimum'] as const;
 const DTYPES: readonly FloatDType[] = ['float32', 'float16', 'bfloat16'];
-const KERNELS = ['matmul-plain', 'matmul-rows', 'matmul-subgroup', 'matmul-decode', 'matmul-prefill', 'matmul-tiled', 'matmul-dot4'];
 /** Those that take groups of whole words, whatever their size. */
-const ANY_GROUP = ['matmul-plain', 'matmul-rows', 'matmul-decode', 'matmul-prefill', 'matmul-tiled'];
+const ofAnyGroup = ofAnyX.filter(({ tiles, blocks }) => !tiles.some((tile) => blocks?.(tile)));
 
-const everyKernel = KERNELS.flatMap((kernel, i) =>
-  [4, 8].flatMap((bits) =>
+const everyKernel = ofAnyX.flatMap(({ name }, i) =>
+  BITS.flatMap((bits) =>
     NUMBERS.map((shift, j) =>
       makeCase({
-        bits: bits as 4 | 8,
+        bits,
         shift,
         scaleDtype: DTYPES[(i + j) % 3]!,
         dtype: DTYPES[(i + 2 * j + 1) % 3]!,
-        force: { kernel },
+        force: { kernel: name },
         bias: j === 2,
       }),
     ),
   ),
 );
-const smallGroups = ANY_GROUP.flatMap((kernel, i) =>
+const smallGroups = ofAnyGroup.flatMap(({ name }, i) =>
   [8, 16, 40].map((groupSize, j) =>
-    makeCase({ groupSize, bits: (i + j) % 2 === 0 ? 4 : 8, shift: NUMBERS[(i + j) % 3]!, force: { kernel }, k: 136, dtype: DTYPES[j]! }),
+    makeCase({
+      groupSize,
+      bits: (i + j) % 2 === 0 ? 4 : 8,
+      shift: NUMBERS[(i + j) % 3]!,
+      force: { kernel: name },
+      k: 136,
+      dtype: DTYPES[j]!,
+    }),
   ),
 );
+const ofCodebooks = kernels.filter(({ codebook }) => codebook === 'only');
 const codebooks = [
-  ...['matmul-plain', 'matmul-tiled'].map((kernel) => makeCase({ shift: 'codebook', force: { kernel }, dtype: 'float16' })),
-  ...[1, 2, 4, 8].flatMap((ROWS, i) =>
-    [true, false].map((exact) =>
-      makeCase({
-        shift: 'codebook',
-        m: 9,
-        n: exact ? 20 : 261,
-        groupSize: [64, 32, 16, 8][i]!,
-        exact,
-        scaleDtype: DTYPES[i % 3]!,
-        dtype: DTYPES[(i + 1) % 3]!,
-        force: { kernel: 'matmul-codebook', tile: { ROWS, LANES: 64, TRICK: 0 } },
-      }),
+  ...kernels
+    .filter(({ codebook }) => codebook === 'also')
+    .map(({ name }) => makeCase({ shift: 'codebook', force: { kernel: name }, dtype: 'float16' })),
+  ...ofCodebooks.flatMap(({ name, tiles }) =>
+    tiles.flatMap((tile, i) =>
+      [true, false].map((exact) =>
+        makeCase({
+          shift: 'codebook',
+          m: 9,
+          n: exact ? 20 : 261,
+          groupSize: [64, 32, 16, 8][i % 4]!,
+          exact,
+          scaleDtype: DTYPES[i % 3]!,
+          dtype: DTYPES[(i + 1) % 3]!,
+          force: { kernel: name, tile },
+        }),
+      ),
     ),
   ),
-  makeCase({
-    shift: 'codebook',
-    m: 3,
-    k: 1000,
-    exact: false,
-    force: { kernel: 'matmul-codebook' },
-    caps: { lanes: 2 ** 20, software: false },
-  }),
+  ...ofCodebooks.map(({ name }) =>
+    makeCase({
+      shift: 'codebook',
+      m: 3,
+      k: 1000,
+      exact: false,
+      force: { kernel: name },
+      caps: { lanes: 2 ** 20, software: false },
+    }),
+  ),
 ];
 const planned = [
   ...[1, 5, 33].flatMap((m) =>
@@ -146,7 +162,7 @@ const permutations = DTYPES.flatMap((dtype, i) => [
   makeCase({ permuted: true, dtype, bits: 8, m: 9, k: 77, n: 13, groupSize: 16, exact: false, bias: true }),
 ]).concat(
   makeCase({ permuted: true, m: 70, k: 64, n: 36, caps: { maxStorageBufferBindingSize: 4096 } }),
-  makeCase({ permuted: true, shift: 'minimum', innerPrecise: 1, force: { kernel: 'matmul-dot4' } }),
+  makeCase({ permuted: true, shift: 'minimum', innerPrecise: 1, force: { kernel: ROUNDING } }),
 );
 const outputs = NUMBERS.map((shift) => makeCase({ shift, int8: true, bias: true, bits: 8, n: 17 }));
 const limits = NUMBERS.map((shift) =>
@@ -164,11 +180,7 @@ export const matrixCases: readonly MatrixCase[] = [
 ];
 
 /** Does the device have what a case is about? */
-export const matrixRunsOn = ({ force }: MatrixCase, caps: Caps): boolean =>
-  !(
-    (force?.kernel === 'matmul-subgroup' && !(caps.subgroups && [4, 8].includes(caps.maxSubgroupSize))) ||
-    (force?.kernel === 'matmul-dot4' && !caps.dot4)
-  );
+export const matrixRunsOn = (c: MatrixCase, caps: Caps): boolean => runsOn(c, caps) && (c.force?.kernel !== ROUNDING || caps.dot4);
 
 const PRECISION: Readonly<Record<FloatDType, number>> = { float32: 24, float16: 11, bfloat16: 8 };
 /** A number that a dtype holds. */
@@ -188,11 +200,13 @@ export function makeMatrix(c: Omit<MatrixCase, 'caps' | 'force'>): {
   const integer = (low: number, high: number): number => low + Math.floor(next() * (high - low + 1));
   const fill = (length: number, make: (i: number) => number): Float32Array => Float32Array.from({ length }, (_, i) => make(i));
   const groups = Math.ceil(k / groupSize);
-  const middle = 2 ** (bits - 1);
+  const { zero: middle, mask } = widthOf(bits);
   // x of magnitude 127 in every block of 32 makes int8 activations exact; a permutation moves them, so there all are.
   const large = (i: number): boolean => c.innerPrecise === 1 && (permuted || (i % k) % 32 === 0);
   const xs = fill(m * k, (i) => (!exact ? next() + next() - 1 : large(i) ? 127 * (i % 2 === 0 ? 1 : -1) : integer(-3, 3)));
-  const codes = Array.from({ length: n * k }, () => (exact && bits === 8 ? integer(120, 136) : integer(0, 2 ** bits - 1)));
+  const codes = Array.from({ length: n * k }, () =>
+    exact ? integer(Math.max(0, middle - 8), Math.min(mask, middle + 8)) : integer(0, mask),
+  );
   const values = fill(n * groups, () => (exact ? [0.5, 1, 2, -1][integer(0, 3)]! : short(0.001 + 0.02 * next(), scaleDtype)));
   const matrix: QuantizedMatrix = {
     n,

@@ -108,9 +108,9 @@ export async function multiply(
   return { failures, error };
 }
 
-export async function runCase(device: GPUDevice, c: Case): Promise<CaseReport> {
-  const { x, tensors } = makeData(c);
-  const layer = new LinearWeightQuant(device, {
+/** Without weights. */
+export const layerOf = (device: GPUDevice, c: Case): LinearWeightQuant =>
+  new LinearWeightQuant(device, {
     inFeatures: c.k,
     outFeatures: c.n,
     dtype: c.dtype,
@@ -122,6 +122,10 @@ export async function runCase(device: GPUDevice, c: Case): Promise<CaseReport> {
     innerPrecise: c.innerPrecise,
     plan: { caps: c.caps, ...(c.force && { force: c.force }) },
   });
+
+export async function runCase(device: GPUDevice, c: Case): Promise<CaseReport> {
+  const { x, tensors } = makeData(c);
+  const layer = layerOf(device, c);
   device.pushErrorScope('validation');
   const uploaded = Object.fromEntries(Object.entries(tensors).map(([name, tensor]) => [name, upload(device, tensor)]));
   layer.load(uploaded);

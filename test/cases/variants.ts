@@ -4,18 +4,20 @@
 // In `npm run test:all`: of every tile each combination of operands that torch's layers can have; and of what imported weights add (minima,
 // tables, scales of another dtype than x) so many that every three values of three params meet in one. Of matmul-plain, which has the same
 // text of operands and little else: all.
+
 import { allVariants, kernels, operandsOf } from '../../src/kernels/index.js';
+import { BITS } from '../../src/problem/code-width.js';
 import type { Params } from '../../src/wgsl/preprocess.js';
 import { cover, whole, wordsOf } from './slice.js';
 
 type Variants = ReturnType<typeof allVariants>;
 
 /** Of a layer that `load` made: scales of x's dtype, or float32 ones that came packed in 64 bits. */
-const TORCH = [
-  { bits: [4, 8], x: [0], scale: [0], y: [0, 3] },
-  { bits: [4, 8], x: [1, 2, 0], scale: [1], y: [1, 0, 3] },
+const TORCH: readonly Readonly<Record<'bits' | 'x' | 'scale' | 'y', readonly number[]>>[] = [
+  { bits: BITS, x: [0], scale: [0], y: [0, 3] },
+  { bits: BITS, x: [1, 2, 0], scale: [1], y: [1, 0, 3] },
   { bits: [8], x: [1, 2, 0], scale: [0], y: [1, 0] },
-  { bits: [4, 8], x: [3, 0], scale: [2], y: [2, 0, 3] },
+  { bits: BITS, x: [3, 0], scale: [2], y: [2, 0, 3] },
 ];
 const isTorch = ({ BITS, X, SCALE, OFFSET, CODEBOOK, Y }: Params): boolean =>
   CODEBOOK === 0 &&

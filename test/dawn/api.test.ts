@@ -1,5 +1,5 @@
 // The public API on a real device: tensors, the life of a layer, what is allocated when, and every way in which it can go wrong.
-import { afterEach, beforeEach, describe, expect, test, vi } from 'vitest';
+import { describe, expect, test, vi } from 'vitest';
 import { formatCast } from '../../src/ascend/fractal-nz.js';
 import {
   ArgumentError,
@@ -15,41 +15,24 @@ import {
 } from '../../src/index.js';
 import { sources } from '../../src/wgsl/sources.js';
 import { gpu } from '../support/dawn.js';
+import { deviceForEach } from '../support/fresh-device.js';
+import { codesOf, xOf, yOf } from '../support/small-product.js';
 
 let device: GPUDevice;
-beforeEach(async () => {
-  device = await requestDevice({ gpu });
-});
-afterEach(() => {
-  vi.restoreAllMocks();
-  device.destroy();
+deviceForEach((fresh) => {
+  device = fresh;
 });
 
 const K = 64;
 const N = 8;
-const codes = Int8Array.from({ length: N * K }, (_, i) => ((i * 37) % 17) - 8);
+const PRODUCT = { n: N, k: K, scale: (n: number) => 2 ** -(n % 3) };
+const codes = codesOf(PRODUCT);
 const floats = (length: number, make: (i: number) => number): Float32Array => Float32Array.from({ length }, (_, i) => make(i));
 
 const weightTensor = (on = device): Tensor => Tensor.from(on, codes, { shape: [N, K], dtype: 'int8' });
-const scaleTensor = (on = device): Tensor =>
-  Tensor.from(
-    on,
-    floats(N, (i) => 2 ** -(i % 3)),
-    { shape: [N], dtype: 'float32' },
-  );
-const xTensor = (rows: number, on = device): Tensor =>
-  Tensor.from(
-    on,
-    floats(rows * K, (i) => (i % 7) - 3),
-    { shape: [rows, K], dtype: 'float32' },
-  );
-const wanted = (rows: number): number[] =>
-  Array.from({ length: rows * N }, (_, i) => {
-    const [m, n] = [Math.floor(i / N), i % N];
-    let sum = 0;
-    for (let k = 0; k < K; k++) sum += (((m * K + k) % 7) - 3) * codes[n * K + k]! * 2 ** -(n % 3);
-    return sum;
-  });
+const scaleTensor = (on = device): Tensor => Tensor.from(on, floats(N, PRODUCT.scale), { shape: [N], dtype: 'float32' });
+const xTensor = (rows: number, on = device): Tensor => xOf(on, rows, K);
+const wanted = (rows: number): number[] => yOf(rows, PRODUCT);
 const newLayer = (on = device, change: object = {}): LinearWeightQuant =>
   new LinearWeightQuant(on, { inFeatures: K, outFeatures: N, bias: false, dtype: 'float32', ...change });
 const loadedLayer = (on = device): LinearWeightQuant => newLayer(on).load({ weight: weightTensor(on), antiquantScale: scaleTensor(on) });

@@ -2,7 +2,7 @@
 import { afterAll, expect, test } from 'vitest';
 import { capsOf } from '../../src/gpu/device.js';
 import { requestDevice } from '../../src/index.js';
-import { shaders } from '../../src/kernels/index.js';
+import { kernels, ofNumbers, shaders } from '../../src/kernels/index.js';
 import { runsOn } from '../cases/cases.js';
 import { casesOf } from '../cases/engines.js';
 import { runCase } from '../cases/run-case.js';
@@ -24,11 +24,12 @@ test.each(runnable.map((c) => [c.name, c] as const))('%s', async (_, c) => {
   ran++;
 });
 
-// A shader that no case reaches is not tested. (Asked of whole runs only; repack shaders run inside load(), in every case; matmul-subgroup-matrix
-// in matrix.test.ts where the adapter has no matrix units; matmul-codebook in matrix-cases.test.ts; quantize-weights in quantize-gpu.test.ts.)
-const ELSEWHERE = ['repack', 'repack-scale', 'repack-quant', 'matmul-codebook', 'quantize-weights'];
+// A shader that no case reaches is not tested. (Asked of whole runs only; repack shaders run inside load(), in every case; kernels of codebooks
+// in matrix-cases.test.ts; of matrix units in matrix.test.ts where the adapter has none; quantize-weights in quantize-gpu.test.ts.)
+const ELSEWHERE = ['repack', 'repack-scale', 'repack-quant', 'quantize-weights'];
 afterAll(() => {
   if (ran < runnable.length) return;
-  const elsewhere = [...ELSEWHERE, ...(capsOf(device).subgroupMatrix.length === 0 ? ['matmul-subgroup-matrix'] : [])];
+  const here = ofNumbers.filter(({ name }) => runsOn({ force: { kernel: name }, caps: {} }, capsOf(device)));
+  const elsewhere = [...ELSEWHERE, ...kernels.filter((kernel) => !here.includes(kernel)).map(({ name }) => name)];
   expect([...shaders.keys()].filter((name) => !elsewhere.includes(name) && !reached.has(name))).toEqual([]);
 });

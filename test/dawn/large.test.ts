@@ -1,8 +1,10 @@
 // Sizes beyond the usual limits, for real: an LM head, weights over maxStorageBufferBindingSize, more workgroups than a dispatch has in
 // one dimension. Weights repeat a short pattern, so that every element of y is known without summing.
+
 import { beforeAll, expect, test } from 'vitest';
 import { capsOf } from '../../src/gpu/device.js';
 import { LinearWeightQuant, requestDevice, Tensor } from '../../src/index.js';
+import type { Bits } from '../../src/problem/code-width.js';
 import { gpu } from '../support/dawn.js';
 
 let device: GPUDevice;
@@ -15,7 +17,7 @@ const q = (n: number, k: number): number => (((n % PERIOD) * 3 + k * 5) % 15) - 
 const x = (k: number): number => (k % 5) - 2;
 
 /** Rows of codes (N, K) as int8, or int4 packed along K, one period made and copied on. */
-function weights(n: number, k: number, bits: 4 | 8): Int8Array<ArrayBuffer> | Int32Array<ArrayBuffer> {
+function weights(n: number, k: number, bits: Bits): Int8Array<ArrayBuffer> | Int32Array<ArrayBuffer> {
   const period = bits === 8 ? new Int8Array(PERIOD * k) : new Int32Array((PERIOD * k) / 8);
   for (let c = 0; c < PERIOD; c++)
     for (let i = 0; i < k; i++) {
@@ -27,7 +29,7 @@ function weights(n: number, k: number, bits: 4 | 8): Int8Array<ArrayBuffer> | In
   return all;
 }
 
-async function check(n: number, k: number, bits: 4 | 8, dtype: 'float32' | 'float16', kernel?: string) {
+async function check(n: number, k: number, bits: Bits, dtype: 'float32' | 'float16', kernel?: string) {
   const layer = new LinearWeightQuant(device, {
     inFeatures: k,
     outFeatures: n,

@@ -1,17 +1,15 @@
 // Several layers that read the same x: right in one dispatch, right where they cannot share one, and what happens to their buffers.
-import { afterEach, beforeEach, describe, expect, test, vi } from 'vitest';
+import { describe, expect, test, vi } from 'vitest';
 import { ArgumentError, encodeMany, forwardMany, LinearWeightQuant, prepareMany, requestDevice, Tensor } from '../../src/index.js';
 import { type Case, makeCase } from '../cases/cases.js';
 import { makeData } from '../cases/data.js';
-import { expected, upload } from '../cases/run-case.js';
+import { expected, layerOf, upload } from '../cases/run-case.js';
 import { gpu } from '../support/dawn.js';
+import { deviceForEach } from '../support/fresh-device.js';
 
 let device: GPUDevice;
-beforeEach(async () => {
-  device = await requestDevice({ gpu });
-});
-afterEach(() => {
-  device.destroy();
+deviceForEach((fresh) => {
+  device = fresh;
 });
 
 const BASE = { m: 3, k: 96, data: 'exact', mode: 'group', groupSize: 32, offset: true } as const;
@@ -21,17 +19,7 @@ async function setUp(cases: readonly Case[], { joined = true } = {}) {
   const data = cases.map(makeData);
   const x = data[0]!.x;
   const layers = cases.map((c, i) => {
-    const layer = new LinearWeightQuant(device, {
-      inFeatures: c.k,
-      outFeatures: c.n,
-      dtype: c.dtype,
-      bias: c.bias,
-      antiquantOffset: c.offset,
-      quantScale: c.quant !== 'none',
-      quantOffset: c.quant === 'float32+offset',
-      antiquantGroupSize: c.groupSize,
-      plan: { caps: c.caps, ...(c.force && { force: c.force }) },
-    });
+    const layer = layerOf(device, c);
     return layer.load(Object.fromEntries(Object.entries(data[i]!.tensors).map(([name, tensor]) => [name, upload(device, tensor)])));
   });
   const wants = cases.map((c, i) => [...expected(c, x, data[i]!.tensors).data]);

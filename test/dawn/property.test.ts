@@ -1,16 +1,14 @@
 // Random shapes, modes, dtypes, layouts and outputs against the reference. On failure fast-check prints the seed and the smallest case;
 // SEED=… runs it again.
+
 import fc from 'fast-check';
 import { expect, test } from 'vitest';
 import { requestDevice } from '../../src/index.js';
-import { ofNumbers } from '../../src/kernels/index.js';
-import { type Case, makeCase } from '../cases/cases.js';
+import { BITS } from '../../src/problem/code-width.js';
+import { type Case, makeCase, ofAnyX, wholeElements } from '../cases/cases.js';
 import { runCase } from '../cases/run-case.js';
 import { whole } from '../cases/slice.js';
 import { gpu } from '../support/dawn.js';
-
-/** matmul-subgroup-matrix wants a float16 x and matrix units: matrix.test.ts. */
-const ANY_DEVICE = ofNumbers.map(({ name }) => name).filter((name) => name !== 'matmul-subgroup-matrix');
 
 const drawn: fc.Arbitrary<Case> = fc
   .record({
@@ -18,7 +16,7 @@ const drawn: fc.Arbitrary<Case> = fc
     m: fc.integer({ min: 1, max: 19 }),
     k: fc.integer({ min: 1, max: 170 }),
     n: fc.integer({ min: 1, max: 70 }),
-    bits: fc.constantFrom(4 as const, 8 as const),
+    bits: fc.constantFrom(...BITS),
     dtype: fc.constantFrom('float32' as const, 'float16' as const, 'bfloat16' as const),
     mode: fc.constantFrom('tensor' as const, 'channel' as const, 'group' as const),
     groupSize: fc.constantFrom(32, 64, 96, 128),
@@ -31,14 +29,14 @@ const drawn: fc.Arbitrary<Case> = fc
     x: fc.constantFrom('contiguous' as const, 'transposed' as const, 'offset' as const),
     yOffset: fc.constantFrom(0, 0, 1, 3, 4),
     data: fc.constantFrom('exact' as const, 'random' as const),
-    kernel: fc.constantFrom(undefined, ...ANY_DEVICE),
+    kernel: fc.constantFrom(undefined, ...ofAnyX.map(({ name }) => name)),
     f16: fc.boolean(),
   })
   .map(({ kernel, f16, ...draw }) => {
     // Bring the draw within the operator's rules.
     const packed = draw.packedScale && draw.bits === 8 && draw.dtype === 'float16' && draw.n > 1;
-    const k = draw.bits === 4 && draw.weight === 'NK' ? Math.ceil(draw.k / 8) * 8 : draw.k;
-    const n = draw.bits === 4 && draw.weight === 'KN' ? Math.ceil(draw.n / 8) * 8 : draw.n;
+    const k = draw.weight === 'NK' ? wholeElements(draw.k, draw.bits) : draw.k;
+    const n = draw.weight === 'KN' ? wholeElements(draw.n, draw.bits) : draw.n;
     const group = draw.mode === 'group' && draw.groupSize < k && !packed;
     return makeCase({
       ...draw,

@@ -1,8 +1,10 @@
 // quantizeOnGpu gives what quantize gives, in every bit: codes, scales and zero points.
+
 import { beforeAll, describe, expect, test } from 'vitest';
 import { decode16, encode16, type FloatDType } from '../../src/dtype.js';
 import { capsOf, requestDevice, Tensor } from '../../src/index.js';
 import { type GpuQuantizeOptions, quantizeOnGpu } from '../../src/layer/quantize-weights.js';
+import { BITS } from '../../src/problem/code-width.js';
 import type { QuantizedMatrix } from '../../src/problem/matrix.js';
 import { quantize } from '../../src/quantize/quantize.js';
 import { random } from '../cases/data.js';
@@ -29,7 +31,7 @@ async function both(
   tensor.destroy();
 }
 
-const forms: GpuQuantizeOptions[] = ([4, 8] as const).flatMap((bits) =>
+const forms: GpuQuantizeOptions[] = BITS.flatMap((bits) =>
   [false, true].flatMap((symmetric) => DTYPES.map((scaleDtype) => ({ bits, symmetric, scaleDtype }))),
 );
 
@@ -123,7 +125,7 @@ test('quantized weights run in a layer: minmax from the GPU, and float zero poin
     const c = { name, dtype: 'float32', exact: false, innerPrecise: 0, force: undefined, caps: {} } as const;
     expect((await runMatrix(device, c, { matrix, x })).failures, name).toEqual([]);
   };
-  for (const bits of [4, 8] as const)
+  for (const bits of BITS)
     for (const groupSize of [32, 64, undefined]) {
       const options = { bits, ...(groupSize && { groupSize }) };
       await run(`minmax ${bits} ${groupSize}`, (await quantizeOnGpu(device, weights, options)).matrix);

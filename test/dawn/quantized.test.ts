@@ -1,4 +1,5 @@
 // x as int8 codes: what quantizeRows makes, that layers take it, and how far innerPrecise = 1 is from the formula.
+
 import { beforeAll, describe, expect, test } from 'vitest';
 import type { FloatDType } from '../../src/dtype.js';
 import { encode16, roundTo } from '../../src/dtype.js';
@@ -14,6 +15,7 @@ import {
   requestDevice,
   Tensor,
 } from '../../src/index.js';
+import { BITS } from '../../src/problem/code-width.js';
 import { ROUNDING } from '../../src/problem/x-codes.js';
 import { transposeHost } from '../../src/reference/reference.js';
 import { makeCase } from '../cases/cases.js';
@@ -45,7 +47,7 @@ describe('quantizeRows', () => {
   xs[2 * k + 70] = 2 ** 100;
   xs[2 * k + 5] = -(2 ** -120);
 
-  test.each(([4, 8] as const).flatMap((bits) => ([1, 2] as const).map((digits) => ({ bits, digits }))))(
+  test.each(BITS.flatMap((bits) => ([1, 2] as const).map((digits) => ({ bits, digits }))))(
     'int$bits, $digits digits: every x is within the rounding of its block',
     async ({ bits, digits }) => {
       for (const layout of ['contiguous', 'transposed'] as const) {
@@ -82,7 +84,7 @@ describe('quantizeRows', () => {
       values.map((value, i) => value * scale[Math.floor(i / 64)]!),
       { shape: [3, 64], dtype: 'float32' },
     );
-    for (const bits of [4, 8] as const) {
+    for (const bits of BITS) {
       const { codes, step, sum } = await readQuantizedRows(quantizeRows(x, { bits }));
       expect(Array.from(codes)).toEqual(Array.from(values));
       expect(Array.from(step)).toEqual(scale.flatMap((s) => [s, s]));
@@ -188,7 +190,7 @@ describe('layers take it', () => {
 
 describe('how far innerPrecise = 1 is from the formula, on N(0, 1)', () => {
   const [m, k, n] = [4, 1024, 64];
-  const modes = ([4, 8] as const).flatMap((bits) =>
+  const modes = BITS.flatMap((bits) =>
     [0, 32, 128].flatMap((group) =>
       [false, true].map((offset) => ({ bits, group, offset, dtype: group === 32 ? 'float16' : 'float32' }) as const),
     ),

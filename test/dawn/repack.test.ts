@@ -1,4 +1,5 @@
 // load() fills the packed layout exactly as docs/format.md says: every word, from every accepted source.
+
 import { beforeAll, expect, test } from 'vitest';
 import { fromFloat16Bits } from '../../src/dtype.js';
 import { capsOf } from '../../src/gpu/device.js';
@@ -7,6 +8,7 @@ import { convertWeightToInt4Pack, requestDevice, Tensor } from '../../src/index.
 import { loadSteps } from '../../src/plan/load-steps.js';
 import { packedLayout, slicesOf } from '../../src/plan/packed-layout.js';
 import { checkOptions, checkWeights } from '../../src/problem/checks.js';
+import type { Bits } from '../../src/problem/code-width.js';
 import { makeCase } from '../cases/cases.js';
 import { makeData } from '../cases/data.js';
 import { upload } from '../cases/run-case.js';
@@ -46,7 +48,7 @@ test('the worked word', async () => {
 });
 
 const sources = [4, 8].flatMap((bits) =>
-  (['NK', 'KN'] as const).flatMap((weight) => [false, true].map((nz) => ({ bits: bits as 4 | 8, weight, nz }))),
+  (['NK', 'KN'] as const).flatMap((weight) => [false, true].map((nz) => ({ bits: bits as Bits, weight, nz }))),
 );
 test.each(sources)('int$bits $weight nz $nz, in slabs and windows', async ({ bits, weight, nz }) => {
   const c = makeCase({ bits, weight, nz, k: 136, n: 152, mode: 'group', groupSize: 32, offset: true, data: 'exact' });
@@ -99,7 +101,7 @@ const storedShape = ({
   k,
 }: {
   readonly weight: 'NK' | 'KN';
-  readonly bits: 4 | 8;
+  readonly bits: Bits;
   readonly n: number;
   readonly k: number;
 }): number[] => {

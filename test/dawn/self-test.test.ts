@@ -1,22 +1,19 @@
 // The self-test of every variant passes here and costs little; a broken variant is found, reported, and the next kernel serves.
-import { afterEach, beforeEach, describe, expect, test, vi } from 'vitest';
+import { describe, expect, test } from 'vitest';
 import { capsOf } from '../../src/gpu/device.js';
 import { findingsOf } from '../../src/gpu/device-findings.js';
 import { type MatmulVariant, selfTest } from '../../src/gpu/self-test.js';
-import { DeviceLostError, LinearWeightQuant, requestDevice, ShaderError, selfTestReports, Tensor } from '../../src/index.js';
+import { DeviceLostError, LinearWeightQuant, ShaderError, selfTestReports, Tensor } from '../../src/index.js';
 import { kernels, operandsOf } from '../../src/kernels/index.js';
 import { makeTrial } from '../../src/plan/trial.js';
 import { sources } from '../../src/wgsl/sources.js';
 import { cover, whole, wordsOf } from '../cases/slice.js';
-import { gpu } from '../support/dawn.js';
+import { deviceForEach } from '../support/fresh-device.js';
+import { codesOf, numbersOf, xOf, yOf } from '../support/small-product.js';
 
 let device: GPUDevice;
-beforeEach(async () => {
-  device = await requestDevice({ gpu });
-});
-afterEach(() => {
-  vi.restoreAllMocks();
-  device.destroy();
+deviceForEach((fresh) => {
+  device = fresh;
 });
 
 /**
@@ -41,26 +38,15 @@ const meant = (): MatmulVariant[] => {
 };
 const K = 96;
 const N = 40;
-const codes = Int8Array.from({ length: N * K }, (_, i) => ((i * 37) % 17) - 8);
+const PRODUCT = { n: N, k: K, scale: () => 0.5 };
+const codes = codesOf(PRODUCT);
 const loaded = (options: object = {}): LinearWeightQuant =>
   new LinearWeightQuant(device, { inFeatures: K, outFeatures: N, bias: false, dtype: 'float32', antiquantGroupSize: 32, ...options }).load({
     weight: Tensor.from(device, codes, { shape: [N, K], dtype: 'int8' }),
     antiquantScale: Tensor.from(device, new Float32Array(N * 3).fill(0.5), { shape: [N, 3], dtype: 'float32' }),
   });
-const x = (rows: number): Tensor =>
-  Tensor.from(
-    device,
-    Float32Array.from({ length: rows * K }, (_, i) => (i % 7) - 3),
-    { shape: [rows, K], dtype: 'float32' },
-  );
-const wanted = (rows: number): number[] =>
-  Array.from({ length: rows * N }, (_, i) => {
-    const [m, n] = [Math.floor(i / N), i % N];
-    let sum = 0;
-    for (let k = 0; k < K; k++) sum += (((m * K + k) % 7) - 3) * codes[n * K + k]! * 0.5;
-    return sum;
-  });
-const numbers = async (y: Tensor): Promise<number[]> => Array.from((await y.read()) as Float32Array);
+const x = (rows: number): Tensor => xOf(device, rows, K);
+const wanted = (rows: number): number[] => yOf(rows, PRODUCT);
 
 /** Runs `work` with another text for a kernel: matmul-plain's, which covers other rows and columns than it is asked for; or worse. */
 async function withFault(kernel: string, work: () => Promise<void>, add = ''): Promise<void> {
@@ -112,7 +98,7 @@ describe('a variant that gives wrong numbers', () => {
       const second = layer.explain(4);
       expect(second.kernel).not.toBe(first);
       expect(second.why.join('\n')).toMatch(new RegExp(`not ${first}: failed its self-test on this device: y\\[.*: expected .*, got `));
-      expect(await numbers(layer.forward(x(4)))).toEqual(wanted(4));
+      expect(await numbersOf(layer.forward(x(4)))).toEqual(wanted(4));
       const [report, ...more] = selfTestReports(device);
       expect(more).toEqual([]);
       expect(report!.variant).toContain(`${first}[`);
@@ -133,10 +119,10 @@ describe('a variant that gives wrong numbers', () => {
         new RegExp(`^${first}\\[.*: self-test on .*: y\\[.*: expected .*, got .*; later calls use another kernel`),
       );
       y.destroy(); // its buffer serves again: the recorded call must not
-      expect(await numbers(layer.forward(input))).toEqual(wanted(4));
+      expect(await numbersOf(layer.forward(input))).toEqual(wanted(4));
       expect(layer.explain(4).kernel).not.toBe(first);
       // Other layers of the device know it, too.
-      expect(await numbers(loaded().forward(input))).toEqual(wanted(4));
+      expect(await numbersOf(loaded().forward(input))).toEqual(wanted(4));
       expect(selfTestReports(device)).toHaveLength(1);
     });
   });
@@ -145,10 +131,10 @@ describe('a variant that gives wrong numbers', () => {
     await withFault(first, async () => {
       const untested = loaded({ plan: { selfTest: false } });
       await untested.prepare([4], { store: null });
-      expect(await numbers(untested.forward(x(4)))).not.toEqual(wanted(4));
+      expect(await numbersOf(untested.forward(x(4)))).not.toEqual(wanted(4));
       const forced = loaded({ plan: { force: { kernel: first } } });
       await forced.prepare([4]);
-      expect(await numbers(forced.forward(x(4)))).not.toEqual(wanted(4));
+      expect(await numbersOf(forced.forward(x(4)))).not.toEqual(wanted(4));
       expect(findingsOf(device).tests.size).toBe(0);
       const both = loaded({ plan: { force: { kernel: first }, selfTest: true } });
       await expect(both.prepare([4])).rejects.toThrow(new RegExp(`${first}: failed its self-test on this device`));
@@ -164,7 +150,7 @@ test('a variant that does not compile makes way, too', async () => {
     async () => {
       await layer.prepare([4], { store: null });
       expect(layer.explain(4).kernel).not.toBe(first);
-      expect(await numbers(layer.forward(x(4)))).toEqual(wanted(4));
+      expect(await numbersOf(layer.forward(x(4)))).toEqual(wanted(4));
       expect(selfTestReports(device)[0]).toMatchObject({ expected: 'to compile', got: expect.stringMatching(/shaders\/.*wgsl:\d+/) });
     },
     'const broken: u32 = 1.5;',

@@ -1,39 +1,26 @@
 // Measuring on a real device: what comes of it, that it is kept and found again, and that nothing of it can make a product wrong.
-import { afterEach, beforeEach, expect, test, vi } from 'vitest';
+import { expect, test, vi } from 'vitest';
 import { findingsOf } from '../../src/gpu/device-findings.js';
 import { formatReport, LinearWeightQuant, requestDevice, Tensor, type TuningStore, tuning, UnsupportedError } from '../../src/index.js';
 import { gpu } from '../support/dawn.js';
+import { deviceForEach } from '../support/fresh-device.js';
+import { codesOf, numbersOf, xOf, yOf } from '../support/small-product.js';
 
 let device: GPUDevice;
-beforeEach(async () => {
-  device = await requestDevice({ gpu });
-});
-afterEach(() => {
-  vi.restoreAllMocks();
-  device.destroy();
+deviceForEach((fresh) => {
+  device = fresh;
 });
 
 const [K, N] = [256, 512];
-const codes = Int8Array.from({ length: N * K }, (_, i) => ((i * 37) % 17) - 8);
+const PRODUCT = { n: N, k: K, scale: () => 0.5 };
+const codes = codesOf(PRODUCT);
 const loaded = (on = device): LinearWeightQuant =>
   new LinearWeightQuant(on, { inFeatures: K, outFeatures: N, bias: false, dtype: 'float32', antiquantGroupSize: 32 }).load({
     weight: Tensor.from(on, codes, { shape: [N, K], dtype: 'int8' }),
     antiquantScale: Tensor.from(on, new Float32Array((N * K) / 32).fill(0.5), { shape: [N, K / 32], dtype: 'float32' }),
   });
-const x = (rows: number, on = device): Tensor =>
-  Tensor.from(
-    on,
-    Float32Array.from({ length: rows * K }, (_, i) => (i % 7) - 3),
-    { shape: [rows, K], dtype: 'float32' },
-  );
-const wanted = (rows: number): number[] =>
-  Array.from({ length: rows * N }, (_, i) => {
-    const [m, n] = [Math.floor(i / N), i % N];
-    let sum = 0;
-    for (let k = 0; k < K; k++) sum += (((m * K + k) % 7) - 3) * codes[n * K + k]! * 0.5;
-    return sum;
-  });
-const numbers = async (y: Tensor): Promise<number[]> => Array.from((await y.read()) as Float32Array);
+const x = (rows: number, on = device): Tensor => xOf(on, rows, K);
+const wanted = (rows: number): number[] => yOf(rows, PRODUCT);
 
 function memoryStore(): TuningStore & { readonly values: Map<string, unknown> } {
   const values = new Map<string, unknown>();
@@ -71,7 +58,7 @@ test('is kept, found again by another device, and not measured twice', async () 
   expect(why.join('\n')).toContain('tuned: ');
   if (choice.ratio === 1) expect([kernel, params]).toEqual([own.kernel, own.params]);
   else expect([kernel, params]).toEqual([choice.kernel, { ...params, ...choice.tile }]);
-  expect(await numbers(layer.forward(x(1)))).toEqual(wanted(1));
+  expect(await numbersOf(layer.forward(x(1)))).toEqual(wanted(1));
   expect(await measures(device, () => loaded().prepare([1], { tune: true, store, budgetMs: 1000 }))).toBe(false);
 
   const other = await requestDevice({ gpu });
@@ -80,7 +67,7 @@ test('is kept, found again by another device, and not measured twice', async () 
   expect(await measures(other, () => later.prepare([1], { store }))).toBe(false);
   expect(later.explain(1)).toMatchObject({ kernel, params, why });
   expect(await measures(other, () => later.prepare([1], { tune: true, store, budgetMs: 1000 }))).toBe(false);
-  expect(await numbers(later.forward(x(1, other)))).toEqual(wanted(1));
+  expect(await numbersOf(later.forward(x(1, other)))).toEqual(wanted(1));
   await tuning(other).clear({ store });
   expect([...store.values.values()]).toEqual([{}]);
   expect(later.explain(1).why.join('\n')).not.toContain('tuned: ');
@@ -105,7 +92,7 @@ test('a choice that comes from elsewhere replaces what was recorded; another kin
   const bound = vi.spyOn(device, 'createBindGroup');
   const y = layer.forward(input);
   expect(bound.mock.calls[0]![0].label).toMatch(/^matmul-plain\[/);
-  expect(await numbers(y)).toEqual(wanted(4));
+  expect(await numbersOf(y)).toEqual(wanted(4));
   await tuning(device).clear({ store: null });
   expect(layer.explain(4)).toEqual(own);
 });
@@ -146,7 +133,7 @@ test('a store that does not answer is waited for half a second, once, and said i
     expect([store.get, store.set].map((ask) => vi.mocked(ask).mock.calls.length)).toEqual(store === forms[0] ? [1, 0] : [2, 1]);
     expect(layer.explain(1).notes).toEqual([note]);
     expect(formatReport(on)).toContain(note);
-    expect(await numbers(layer.forward(x(1, on)))).toEqual(wanted(1));
+    expect(await numbersOf(layer.forward(x(1, on)))).toEqual(wanted(1));
     on.destroy();
   }
 });

@@ -1,9 +1,11 @@
 // The operator's exact vectors: every intermediate is exact, so y is equal to the bit, in every kernel that uses x as it is.
+
 import { beforeAll, describe, expect, test } from 'vitest';
 import { encode16 } from '../../src/dtype.js';
 import { convertWeightToInt4Pack, type HostTensor, LinearWeightQuant, requestDevice, Tensor, transQuantParam } from '../../src/index.js';
 import { ofNumbers } from '../../src/kernels/index.js';
 import { PRECISE } from '../../src/problem/accuracy.js';
+import type { Bits } from '../../src/problem/code-width.js';
 import type { Problem } from '../../src/problem/problem.js';
 import { type RequantizeVector, requantizeVectors } from '../cases/requantize-vectors.js';
 import { upload } from '../cases/run-case.js';
@@ -24,7 +26,7 @@ interface Vector {
   readonly m: number;
   readonly k: number;
   readonly n: number;
-  readonly bits: 4 | 8;
+  readonly bits: Bits;
   readonly group: number;
   readonly extras: boolean; // offset and bias
   readonly y: readonly number[];

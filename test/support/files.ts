@@ -14,6 +14,14 @@ export interface MadeTensor {
   readonly bytes: Uint8Array;
 }
 
+/** `bytes` of zeros, whatever the shape would take. */
+export const zeros = (name: string, dtype: string, shape: readonly number[], bytes: number): MadeTensor => ({
+  name,
+  dtype,
+  shape,
+  bytes: new Uint8Array(bytes),
+});
+
 export const utf8 = (text: string): Uint8Array => new TextEncoder().encode(text);
 
 export function concat(parts: readonly Uint8Array[]): Uint8Array<ArrayBuffer> {

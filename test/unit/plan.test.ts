@@ -1,15 +1,18 @@
 // Which kernel is chosen and why; that every element of y is made once from the right x and the right columns, whatever the device's
 // limits; and that what cannot be done is refused with the limit, its value and the need.
+
 import fc from 'fast-check';
 import { describe, expect, test } from 'vitest';
 import { UnsupportedError } from '../../src/errors.js';
 import { kernels } from '../../src/kernels/index.js';
+import type { Kernel } from '../../src/kernels/kernel.js';
 import type { Force } from '../../src/plan/choose.js';
 import { loadSteps } from '../../src/plan/load-steps.js';
 import { packedLayout } from '../../src/plan/packed-layout.js';
 import { makePlan, type Plan } from '../../src/plan/plan.js';
 import { whyOf } from '../../src/plan/why.js';
 import type { Caps } from '../../src/problem/caps.js';
+import { BITS, type Bits } from '../../src/problem/code-width.js';
 import type { Operands, XView } from '../../src/problem/problem.js';
 import type { View } from '../../src/problem/view.js';
 import { expectArgument } from '../support/expect-errors.js';
@@ -169,7 +172,7 @@ describe('the choice', () => {
       [{}, 'float32', /x is float32: only float16/],
       [{}, 'bfloat16', /x is bfloat16: only float16/],
       [{ subgroupMatrix: [halves] }, 'float16', /f16 16×16×16 to f16; f16 to f32 of a known size is needed/],
-      [{ f16: false }, 'float16', /needs the features shader-f16 and subgroups/],
+      [{ f16: false }, 'float16', /needs the feature shader-f16/],
       [{ maxSubgroupSize: 128 }, 'float16', /needs 4 subgroups among 256 lanes, maxSubgroupSize is 128/],
       [{ maxComputeWorkgroupStorageSize: 16384 }, 'float16', /needs 27904, maxComputeWorkgroupStorageSize is 16384/],
     ];
@@ -224,18 +227,16 @@ describe('imported weights', () => {
     // The codebook takes the last bytes of a tile of 4 rows.
     expect([9, 17, 40].map((m) => of(m, LEAST))).toEqual(['matmul-tiled 1', 'matmul-tiled 2', 'matmul-tiled 2']);
     for (const caps of GPUS.slice(4)) expect([1, 2, 3, 128].map((m) => of(m, caps))).toEqual(few);
-    for (const { name } of kernels)
-      if (!['matmul-codebook', 'matmul-tiled', 'matmul-plain'].includes(name)) {
-        const caps = { ...(name === 'matmul-subgroup' ? SWIFTSHADER : MATRIX_GPU) };
-        const spec = { m: 40, ...SHAPE, dtype: 'float16', innerPrecise: 1, codebook: true } as const;
-        expect(refusal(() => plan(spec, caps, { kernel: name })).message).toContain('codes are indices of a codebook');
-      }
+    const spec = { m: 40, ...SHAPE, dtype: 'float16', innerPrecise: 1, codebook: true } as const;
+    for (const { name, codebook } of kernels)
+      if (codebook === undefined)
+        expect(refusal(() => plan(spec, MATRIX_GPU, { kernel: name })).message).toContain('codes are indices of a codebook');
     expect(refusal(() => plan({ m: 1, ...SHAPE }, GPU, { kernel: 'matmul-codebook' })).message).toContain('codes are numbers');
   });
 
   test('groups of any whole words are for some kernel other than matmul-plain, on every kind of device', () => {
     for (const caps of GPUS)
-      for (const bits of [4, 8] as const)
+      for (const bits of BITS)
         for (const group of [8, 16, 24, 40, 48])
           for (const m of [1, 3, 17, 64])
             for (const innerPrecise of [0, 1] as const) {
@@ -257,14 +258,14 @@ describe('imported weights', () => {
   });
 
   test('matmul-decode has no more words in flight than a group has', () => {
-    const trick = (group: number, bits: 4 | 8) => plan({ m: 1, ...SHAPE, dtype: 'float16', group, bits }, GPU).params;
+    const trick = (group: number, bits: Bits) => plan({ m: 1, ...SHAPE, dtype: 'float16', group, bits }, GPU).params;
     expect(trick(16, 4)).toMatchObject({ TRICK: 0, UNROLL: 2 });
     expect(trick(16, 8)).toMatchObject({ TRICK: 1, UNROLL: 4 });
     expect(trick(32, 4)).toMatchObject({ TRICK: 1, UNROLL: 4 });
   });
 
   test('sums of x go over what groups are whole runs of', () => {
-    const span = (group: number, bits: 4 | 8) => {
+    const span = (group: number, bits: Bits) => {
       const { dispatches } = plan({ m: 2, n: 64, k: 480, group, bits, offset: true }, GPU);
       return dispatches.find(({ shader }) => shader === 'sum-rows')!.uniforms;
     };
@@ -410,7 +411,7 @@ describe('the packed layout', () => {
       fc.property(
         fc.integer({ min: 1, max: 1000 }),
         fc.integer({ min: 1, max: 500 }),
-        fc.constantFrom<4 | 8>(4, 8),
+        fc.constantFrom(...BITS),
         fc.constantFrom(8192, 16384, 65536),
         fc.boolean(),
         (n, k, bits, limit, quant) => {
@@ -485,7 +486,7 @@ describe('plans', () => {
         m: fc.constant(m),
         k: fc.constantFrom(k, 8 * Math.ceil(k / 8)),
         n: fc.constantFrom(n, 4 * Math.ceil(n / 4)),
-        bits: fc.constantFrom<4 | 8>(4, 8),
+        bits: fc.constantFrom(...BITS),
         dtype: dtypes,
         shift: fc.constantFrom('none', 'offset', 'minimum'),
         codebook: fc.boolean(),
@@ -507,20 +508,20 @@ describe('plans', () => {
       group: group < spec.k ? group : 0,
     }));
   /** Those that a kernel is for. */
-  const forKernel = (kernel: string, spec: ProblemSpec): ProblemSpec => {
-    const spans = ['matmul-dot4', 'matmul-subgroup-matrix', 'matmul-subgroup'].includes(kernel);
-    const indices = kernel === 'matmul-codebook' || (['matmul-plain', 'matmul-tiled'].includes(kernel) && spec.codebook === true);
+  const forKernel = ({ tiles, x, before, codebook, blocks }: Kernel, spec: ProblemSpec): ProblemSpec => {
+    const inBlocks = tiles.some((tile) => blocks?.(tile));
+    const indices = codebook === 'only' || (codebook === 'also' && spec.codebook === true);
     return {
       ...spec,
       // An x that came quantized is for the kernel that reads codes, and for layers that take its inputs in their order.
-      ...(kernel === 'matmul-dot4' ? { innerPrecise: 1, ...(spec.permuted && { xDigits: undefined }) } : { xDigits: undefined }),
-      ...(kernel === 'matmul-subgroup-matrix' && { dtype: 'float16' }),
-      ...(spans && spec.group && { group: spec.k > 32 ? 32 : 0 }),
+      ...(before === 'quantize-rows' ? { innerPrecise: 1, ...(spec.permuted && { xDigits: undefined }) } : { xDigits: undefined }),
+      ...(x && { dtype: x[0]! }),
+      ...(inBlocks && spec.group && { group: spec.k > 32 ? 32 : 0 }),
       ...(indices ? { codebook: true, bits: 4, offset: false, minimum: false } : { codebook: false }),
     };
   };
 
-  test.each(kernels.map(({ name }) => name))('%s: every element of y is made once, from its own row and column', (kernel) => {
+  test.each(kernels)('$name: every element of y is made once, from its own row and column', (kernel) => {
     fc.assert(
       fc.property(specs, smallCaps, (spec, change) => {
         const caps: Caps = { ...MATRIX_GPU, ...change, ...(change.software && { minSubgroupSize: 8, maxSubgroupSize: 8 }) };
@@ -528,20 +529,20 @@ describe('plans', () => {
         let made: Plan;
         const packed = packedLayout(operands, caps);
         try {
-          made = makePlan({ problem, packed, caps }, { force: { kernel } });
+          made = makePlan({ problem, packed, caps }, { force: { kernel: kernel.name } });
         } catch (error) {
           expect(error).toBeInstanceOf(UnsupportedError);
-          expect((error as Error).message).toMatch(/max\w+ is \d+|needs the features/);
+          expect((error as Error).message).toMatch(/max\w+ is \d+|needs the features?/);
           return;
         }
         runPlan({ problem: problem, packed: packed, caps: caps }, made);
-        expect(made.main.shader).toBe(kernel);
+        expect(made.main.shader).toBe(kernel.name);
         expect(made.dispatches).toContain(made.main);
         seen.planned++;
         seen.slabs += Number(packed.slabs.length > 1);
         seen.gathered += Number('rows' in made.scratch);
         seen.rounded += Number('sums' in made.scratch);
-        seen.chunks += Number(made.dispatches.filter(({ shader }) => shader === kernel).length > packed.slabs.length);
+        seen.chunks += Number(made.dispatches.filter(({ shader }) => shader === kernel.name).length > packed.slabs.length);
         seen.folded += Number(made.dispatches.some(({ workgroups }) => workgroups[1] > 1));
       }),
       { seed: 7, numRuns: 150 },
@@ -613,7 +614,7 @@ describe('loads', () => {
   const shapes = fc.record({
     n: fc.integer({ min: 1, max: 90 }),
     k: fc.integer({ min: 1, max: 150 }),
-    bits: fc.constantFrom<4 | 8>(4, 8),
+    bits: fc.constantFrom(...BITS),
     layout: fc.constantFrom<'NK' | 'KN' | 'NZ of NK' | 'NZ of KN'>('NK', 'KN', 'NZ of NK', 'NZ of KN'),
     scales: fc.constantFrom<'tensor' | 'channel' | 'NG' | 'GN'>('tensor', 'channel', 'NG', 'GN'),
     dtype: dtypes,
@@ -694,7 +695,7 @@ describe('loads', () => {
           dispatches = loadSteps({ operands, packed, caps }, views);
         } catch (error) {
           expect(error).toBeInstanceOf(UnsupportedError);
-          expect((error as Error).message).toMatch(/max\w+ is \d+|needs the features/);
+          expect((error as Error).message).toMatch(/max\w+ is \d+|needs the features?/);
           return;
         }
         runLoad({ operands, packed, caps }, { views, lengths }, dispatches);

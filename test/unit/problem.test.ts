@@ -1,8 +1,10 @@
 // Which arguments are accepted, how each is read, and which are refused with what words: as a layer takes them (weight (N, K)), and as
 // the functional form does (weight (K, N)). The base case is that of the original's own tests: M = 96, K = 11264, N = 1664.
+
 import { describe, expect, test } from 'vitest';
 import type { DType, Format } from '../../src/dtype.js';
 import { checkOptions, checkWeights, checkX, checkY } from '../../src/problem/checks.js';
+import type { Bits } from '../../src/problem/code-width.js';
 import { contiguousX, type LinearOptions, makeProblem, type Operands, type WeightTensors } from '../../src/problem/problem.js';
 import { type FunctionalOptions, functionalSpec } from '../../src/problem/torch-arguments.js';
 import { isContiguous, isTransposed, showShape, type View } from '../../src/problem/view.js';
@@ -74,7 +76,7 @@ describe('weights, and how their codes are found', () => {
     { strideN: K, strideK: 1 },
     { strideN: 1, strideK: N },
   ];
-  test.each<[string, View, 4 | 8, Operands['weight']]>([
+  test.each<[string, View, Bits, Operands['weight']]>([
     ['int8 (N, K)', v([N, K], 'int8'), 8, { nz: 0, ...alongK }],
     ['int8, the transpose of (K, N)', t(v([K, N], 'int8')), 8, { nz: 0, ...alongN }],
     ['int4 along K: int32 (N, K/8)', v([N, K / 8], 'int32'), 4, { nz: 0, ...alongK }],
@@ -343,18 +345,9 @@ describe('options', () => {
   const options = (change: object) => checkOptions({ inFeatures: K, outFeatures: N, ...change });
 
   test('defaults are those of the original, but for the dtype', () => {
-    expect(checkOptions({ inFeatures: 3, outFeatures: 2 })).toEqual({
-      inFeatures: 3,
-      outFeatures: 2,
-      bias: true,
-      dtype: 'float16',
-      antiquantOffset: false,
-      quantScale: false,
-      quantOffset: false,
-      antiquantGroupSize: 0,
-      innerPrecise: 0,
-      outputDtype: 'float16',
-    });
+    const off = { antiquantOffset: false, quantScale: false, quantOffset: false, antiquantGroupSize: 0, innerPrecise: 0 };
+    const given = { inFeatures: 3, outFeatures: 2 };
+    expect(checkOptions(given)).toEqual({ ...given, ...off, bias: true, dtype: 'float16', outputDtype: 'float16' });
   });
   test('undefined is as if it were not there', () => {
     expect(options({ bias: undefined, innerPrecise: undefined })).toMatchObject({ bias: true, innerPrecise: 0 });

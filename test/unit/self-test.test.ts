@@ -1,12 +1,15 @@
 // The trials that self-tests run: every variant has one, its numbers are the reference's, and every kind of fault is seen.
+
 import { describe, expect, test } from 'vitest';
 import { encode16 } from '../../src/dtype.js';
+import { extentOf } from '../../src/kernels/fits.js';
 import { allVariants, kernels } from '../../src/kernels/index.js';
 import { variantId } from '../../src/kernels/kernel.js';
 import { tileOf } from '../../src/plan/findings.js';
 import { exactSums, judge, makeTrial, referenceOf, type Trial } from '../../src/plan/trial.js';
 import { PRECISE } from '../../src/problem/accuracy.js';
 import type { Caps } from '../../src/problem/caps.js';
+import { BITS, type Bits } from '../../src/problem/code-width.js';
 import type { Params } from '../../src/wgsl/preprocess.js';
 import { whole } from '../cases/slice.js';
 import { shownVariants } from '../cases/variants.js';
@@ -32,11 +35,9 @@ describe.each(kernels.map((kernel) => [kernel.name, kernel] as const))('%s', (_,
   /** Would the kernel take an ordinary problem with these params? */
   const takes = (params: Params): boolean => {
     const dtype = (['float32', 'float16', 'float16', 'bfloat16'] as const)[params.X!]!;
-    const { problem } = problemOf({ m: 64, n: 256, k: 512, bits: params.BITS as 4 | 8, dtype, group: 64, codebook: params.CODEBOOK === 1 });
-    return (
-      typeof kernel.fit({ ...problem, innerPrecise: 1 }, params.X === 2 ? { ...ALL, f16: false } : ALL, tileOf(kernel, params)!) !==
-      'string'
-    );
+    const { problem } = problemOf({ m: 64, n: 256, k: 512, bits: params.BITS as Bits, dtype, group: 64, codebook: params.CODEBOOK === 1 });
+    const caps = params.X === 2 ? { ...ALL, f16: false } : ALL;
+    return typeof extentOf(kernel, { problem: { ...problem, innerPrecise: 1 }, caps, tile: tileOf(kernel, params)! }) !== 'string';
   };
   test('every variant has a trial of more than one tile and several groups, within its buffers', { timeout: 60_000 }, () => {
     const list = (whole ? allVariants() : shownVariants()).filter(({ shader }) => shader.name === kernel.name);
@@ -60,7 +61,7 @@ describe.each(kernels.map((kernel) => [kernel.name, kernel] as const))('%s', (_,
 });
 
 test('the sums are the reference’s, exactly, and small enough to be exact in float32 in any order', () => {
-  const numbers = [4, 8].flatMap((BITS) => [0, 1, 2].map((OFFSET) => ({ BITS, OFFSET, CODEBOOK: 0 })));
+  const numbers = BITS.flatMap((BITS) => [0, 1, 2].map((OFFSET) => ({ BITS, OFFSET, CODEBOOK: 0 })));
   for (const meaning of [...numbers, { BITS: 4, OFFSET: 0, CODEBOOK: 1 }])
     for (const { problem } of [plain(meaning), trialOf('matmul-tiled', { ...meaning, X: 0, SCALE: 0, READ: 4, Y: 0, ROWS: 4 })]) {
       const { exact } = referenceOf(problem, PRECISE);

@@ -1,17 +1,19 @@
 // The tables of src/kernels/ against the shaders they describe, for every variant; and the variants against the planner.
+
 import { describe, expect, test } from 'vitest';
 import { ResourceType, WgslReflect } from 'wgsl_reflect/wgsl_reflect.module.js';
 import type { DType } from '../../src/dtype.js';
 import { UnsupportedError } from '../../src/errors.js';
 import { helpers } from '../../src/kernels/helpers.js';
 import { allVariants, kernels, shaders } from '../../src/kernels/index.js';
-import { variantId } from '../../src/kernels/kernel.js';
+import { type Feature, variantId } from '../../src/kernels/kernel.js';
 import type { Dispatch } from '../../src/plan/dispatch.js';
 import { loadSteps } from '../../src/plan/load-steps.js';
 import { packedLayout } from '../../src/plan/packed-layout.js';
 import { makePlan, type PlanContext } from '../../src/plan/plan.js';
 import { quantizeSteps } from '../../src/plan/quantize-steps.js';
 import { quantizeAll } from '../../src/plan/x-steps.js';
+import { BITS } from '../../src/problem/code-width.js';
 import type { View } from '../../src/problem/view.js';
 import { checkForm } from '../../src/quantize/options.js';
 import { preprocess } from '../../src/wgsl/preprocess.js';
@@ -28,7 +30,14 @@ test('no two variants have the same name', () => {
   expect(variantId('a', { B: 1, A: 2 })).toBe('a[A=2,B=1]'); // whatever the order in which params were written down
 });
 
-describe('bindings and Params of every variant shown', () => {
+/** By the words of `enable`. */
+const FEATURES: Readonly<Record<string, Feature>> = {
+  f16: 'shader-f16',
+  subgroups: 'subgroups',
+  chromium_experimental_subgroup_matrix: 'chromium-experimental-subgroup-matrix',
+};
+
+describe('bindings, features and Params of every variant shown', () => {
   test.each([...shaders.keys()])(
     '%s',
     (name) => {
@@ -36,7 +45,13 @@ describe('bindings and Params of every variant shown', () => {
       expect(mine.length).toBeGreaterThan(0);
       for (const { shader, params } of mine) {
         const id = variantId(name, params);
-        const reflected = new WgslReflect(readable(variantText(name, params).code));
+        const { code } = variantText(name, params);
+        const needed = kernels.find((kernel) => kernel.name === name)?.needs?.(params) ?? [];
+        const enabled = [...code.matchAll(/^enable (\w+);/gm)].map(([, extension]) => FEATURES[extension!]);
+        // Where x comes as halves every text enables them.
+        expect(new Set([...enabled, 'shader-f16']), id).toEqual(new Set([...needed, 'shader-f16']));
+        if (needed.includes('shader-f16')) expect(enabled, id).toContain('shader-f16');
+        const reflected = new WgslReflect(readable(code));
         const access = (type: ResourceType, declared: string): string =>
           type === ResourceType.Uniform
             ? 'uniform'
@@ -171,7 +186,7 @@ describe('what planning and loading ask for', () => {
   const capsList = [GPU, MATRIX_GPU, { ...GPU, subgroups: false }, { ...GPU, maxSubgroupSize: 128 }, LEAST, SWIFTSHADER, LAVAPIPE];
   const specs: ProblemSpec[] = [];
   for (const dtype of DTYPES)
-    for (const bits of [4, 8] as const)
+    for (const bits of BITS)
       for (const offset of [false, true])
         for (const [n, quant, packedScale] of [
           [64, false, false],
@@ -191,7 +206,7 @@ describe('what planning and loading ask for', () => {
   for (const dtype of DTYPES)
     for (const scaleDtype of DTYPES)
       for (const meaning of [{}, { offset: true }, { minimum: true }, { codebook: true }])
-        for (const bits of 'codebook' in meaning ? ([4] as const) : ([4, 8] as const))
+        for (const bits of 'codebook' in meaning ? ([4] as const) : BITS)
           for (const [n, quant] of [
             [64, false],
             [64, true],
@@ -258,7 +273,7 @@ describe('what planning and loading ask for', () => {
       }
   }
 
-  for (const bits of [4, 8] as const)
+  for (const bits of BITS)
     for (const symmetric of [false, true])
       for (const dtype of DTYPES) dispatches.push(...quantizeSteps(GPU, checkForm({ n: 3, k: 40, bits, symmetric }), { dtype, first: 0 }));
 

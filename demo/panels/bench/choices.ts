@@ -1,5 +1,7 @@
 // What can be chosen, bound to the URL, and what it comes to as Settings.
+
 import { computed } from '@preact/signals';
+import { BITS, type Bits } from '../../../src/problem/code-width.js';
 import { choice, flag, integer, urlSignal } from '../../app/url-state.js';
 import { ORT_FILES, type OrtBuild, type Settings } from './jobs/settings.js';
 
@@ -47,7 +49,7 @@ export const ownRows = urlSignal('bench.m', integer(16, { min: 1, max: MOST_ROWS
 export const matrix = urlSignal('bench.matrix', choice<MatrixName>('small', names(MATRICES)));
 export const ownK = urlSignal('bench.k', side(3072));
 export const ownN = urlSignal('bench.n', side(1024));
-export const bits = urlSignal('bench.bits', choice<4 | 8>(4, [4, 8]));
+export const bits = urlSignal('bench.bits', choice<Bits>(4, BITS));
 export const group = urlSignal('bench.group', choice<number>(32, GROUPS));
 export const dtype = urlSignal('bench.dtype', choice<Settings['dtype']>('float32', ['float32', 'float16']));
 export const offset = urlSignal('bench.offset', flag(false));

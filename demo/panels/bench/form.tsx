@@ -1,4 +1,5 @@
 // The controls: what is multiplied, against whom it is timed, and how long.
+import { CODE_WIDTHS } from '../../../src/problem/code-width.js';
 import { device } from '../../app/worker.js';
 import { Button } from '../../ui/button.js';
 import { NumberField, Segmented, SelectField, Toggle } from '../../ui/fields.js';
@@ -41,7 +42,7 @@ export function Form({ running, onRun, onTune }: { readonly running: boolean; re
             <NumberField label="N" value={c.ownN} {...c.SIDE} check={(n) => c.tooMany(c.ownK.value, n)} />
           </>
         )}
-        <Segmented label="Bits" value={c.bits} options={[4, 8].map((value) => ({ value: value as 4 | 8, label: `int${value}` }))} />
+        <Segmented label="Bits" value={c.bits} options={CODE_WIDTHS.map(({ bits, name }) => ({ value: bits, label: name }))} />
         <SelectField
           label="Scales"
           value={c.group}

@@ -1,6 +1,8 @@
 // A look at a layer: its codes and scales as histograms, and a part of it as heatmaps.
+
 import { useSignal } from '@preact/signals';
 import { useCallback, useMemo } from 'preact/hooks';
+import { widthOf } from '../../../src/problem/code-width.js';
 import { Button } from '../../ui/button.js';
 import { Chart, type ChartProps } from '../../ui/chart.js';
 import { Facts } from '../../ui/facts.js';
@@ -160,7 +162,7 @@ function Maps({ shown: { part, quantized, n, k } }: { readonly shown: Look }) {
       <div class="columns" style={{ '--least': '22rem' }}>
         <Heatmap title="Weights" data={weights} {...shared} read={read} />
         {codes && quantized && (
-          <Heatmap title="Codes" data={codes} colours="sequential" domain={[0, 2 ** quantized.bits - 1]} {...shared} read={read} />
+          <Heatmap title="Codes" data={codes} colours="sequential" domain={[0, widthOf(quantized.bits).mask]} {...shared} read={read} />
         )}
         {latest && (
           <Heatmap

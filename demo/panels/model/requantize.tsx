@@ -1,4 +1,5 @@
 // Quantizing the chosen layer anew: settings, and what they cost and keep, one row for each attempt.
+import { CODE_WIDTHS } from '../../../src/problem/code-width.js';
 import { Button } from '../../ui/button.js';
 import { Segmented, SelectField, Toggle } from '../../ui/fields.js';
 import { bytes, milliseconds, short } from '../../ui/numbers.js';
@@ -33,7 +34,7 @@ export function Requantize({ kind }: { readonly kind: Target['kind'] }) {
           void requantize();
         }}
       >
-        <Segmented label="Bits" value={bits} options={[4, 8].map((value) => ({ value: value as 4 | 8, label: `int${value}` }))} />
+        <Segmented label="Bits" value={bits} options={CODE_WIDTHS.map(({ bits, name }) => ({ value: bits, label: name }))} />
         <SelectField label="One scale for" value={groups} options={GROUPS.map((value) => ({ value, label: LABELS[value] }))} />
         <Segmented label="Method" value={method} options={METHODS.map((value) => ({ value, label: value }))} />
         <SelectField label="dtype of scales" value={scaleDtype} options={SCALES.map((value) => ({ value, label: value }))} />

@@ -1,5 +1,7 @@
 // What the panel remembers: settings, which are in the URL, and the opened file, the chosen layer and their jobs, which are not.
+
 import { computed, effect, signal } from '@preact/signals';
+import { BITS, type Bits } from '../../../src/problem/code-width.js';
 import { choice, flag, integer, text, urlSignal } from '../../app/url-state.js';
 import { makeJob } from '../../app/use-job.js';
 import type { Requantized } from './jobs/index.js';
@@ -32,7 +34,7 @@ export const descending = urlSignal('model.desc', flag(false));
 
 // -------------------------------------------------------------------------------------------------------------- settings
 
-export const bits = urlSignal('model.bits', choice<4 | 8>(4, [4, 8]));
+export const bits = urlSignal('model.bits', choice<Bits>(4, BITS));
 export const GROUPS = ['tensor', 'channel', '32', '64', '128', '256'] as const;
 export const groups = urlSignal('model.groups', choice<(typeof GROUPS)[number]>('32', GROUPS));
 export const METHODS = ['minmax', 'mse', 'hqq'] as const;

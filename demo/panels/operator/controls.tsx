@@ -1,5 +1,7 @@
 // The form: sizes, weights, numbers, data. What the library refuses is said at the field, in its words; nothing is greyed out for it.
+
 import type { ComponentChildren } from 'preact';
+import { CODE_WIDTHS } from '../../../src/problem/code-width.js';
 import { Button } from '../../ui/button.js';
 import { NumberField, Segmented, SelectField, Toggle } from '../../ui/fields.js';
 import { Progress } from '../../ui/progress.js';
@@ -50,7 +52,7 @@ export function Controls() {
       </div>
       <div class="stack">
         <Group title="Weights">
-          <Segmented label="Codes" value={chosen.bits} options={[4, 8].map((value) => ({ value: value as 4 | 8, label: `int${value}` }))} />
+          <Segmented label="Codes" value={chosen.bits} options={CODE_WIDTHS.map(({ bits, name }) => ({ value: bits, label: name }))} />
           <Segmented
             label="One scale for"
             value={chosen.mode}

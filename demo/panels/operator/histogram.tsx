@@ -1,5 +1,7 @@
 // How often each code occurs.
+
 import { useCallback } from 'preact/hooks';
+import { widthOf } from '../../../src/problem/code-width.js';
 import { Chart, type ChartSize, type Plot } from '../../ui/chart.js';
 import { percent, whole } from '../../ui/numbers.js';
 import type { OperatorRun } from './jobs/index.js';
@@ -32,7 +34,7 @@ export function Histogram({ result: { histogram, choice } }: { readonly result: 
   return (
     <Chart
       title="How often each code occurs"
-      lead={`${used} of ${histogram.length} codes are used. ${2 ** (choice.bits - 1)} stands for 0 where there is no offset.`}
+      lead={`${used} of ${histogram.length} codes are used. ${widthOf(choice.bits).zero} stands for 0 where there is no offset.`}
       draw={draw}
       table={{
         columns: [{ title: 'Code' }, { title: 'Weights', numeric: true }, { title: 'Share', numeric: true }],

@@ -1,6 +1,8 @@
 // Heatmaps of what is in the buffers: the weights as codes, as numbers and their error, moved together; y and its error, moved together.
+
 import { useSignal } from '@preact/signals';
 import { useMemo } from 'preact/hooks';
+import { widthOf } from '../../../src/problem/code-width.js';
 import { type Cell, Heatmap, type View } from '../../ui/heatmap.js';
 import { wholeView } from '../../ui/heatmap-draw.js';
 import { short, whole } from '../../ui/numbers.js';
@@ -17,7 +19,7 @@ export function WeightMaps({ result }: { readonly result: OperatorRun }) {
   const { choice, weights, run } = result;
   const { rows, columns, codes, values, errors, scale, offset, groups, groupSize } = weights;
   const shared = { ...useShared({ rows, columns }), axes: ['n', 'k'] as const };
-  const zero = 2 ** (choice.bits - 1);
+  const { zero, mask } = widthOf(choice.bits);
   const at = (n: number, k: number) => {
     const group = n * groups + Math.floor(k / groupSize);
     return { i: n * columns + k, group: Math.floor(k / groupSize), s: scale[group]!, o: offset?.[group] };
@@ -47,7 +49,7 @@ export function WeightMaps({ result }: { readonly result: OperatorRun }) {
         {cut && ` Of (${whole(choice.n)}, ${whole(choice.k)}) the first (${whole(rows)}, ${whole(columns)}) are drawn.`}
       </p>
       <div class="columns operator-maps">
-        <Heatmap title="Codes" data={codes} colours="sequential" domain={[0, 2 ** choice.bits - 1]} {...shared} read={of} />
+        <Heatmap title="Codes" data={codes} colours="sequential" domain={[0, mask]} {...shared} read={of} />
         <Heatmap title="Dequantized" data={values} {...shared} read={formula} />
         <Heatmap title="Error of the weights" data={errors} reduce="extreme" {...shared} read={before} />
       </div>

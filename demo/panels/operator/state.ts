@@ -1,5 +1,7 @@
 // What is chosen, in the URL; what stands against it, in the library's words; and the job, which outlives the panel's being shown.
+
 import { computed, type Signal } from '@preact/signals';
+import { BITS, type Bits } from '../../../src/problem/code-width.js';
 import { choice, flag, integer, urlSignal } from '../../app/url-state.js';
 import { makeJob } from '../../app/use-job.js';
 import { JobError } from '../../worker/rpc.js';
@@ -11,7 +13,7 @@ export const chosen: Signals = {
   m: urlSignal('operator.m', integer(64, { min: 0, max: MOST.m })),
   k: urlSignal('operator.k', integer(MODEL.k, { min: 0, max: MOST.k })),
   n: urlSignal('operator.n', integer(MODEL.n, { min: 0, max: MOST.n })),
-  bits: urlSignal('operator.bits', choice<Choice['bits']>(4, [4, 8])),
+  bits: urlSignal('operator.bits', choice<Bits>(4, BITS)),
   mode: urlSignal('operator.mode', choice<Choice['mode']>('group', ['tensor', 'channel', 'group'])),
   groupSize: urlSignal('operator.group', integer(32, { min: 1, max: MOST.k })),
   dtype: urlSignal('operator.dtype', choice<Choice['dtype']>('float16', ['float16', 'bfloat16', 'float32'])),

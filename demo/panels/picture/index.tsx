@@ -1,5 +1,7 @@
 // The panel "See quantization": a picture is the weight matrix; what each granularity makes of it, side by side.
+
 import { useEffect } from 'preact/hooks';
+import { CODE_WIDTHS } from '../../../src/problem/code-width.js';
 import './picture.css';
 import { Button } from '../../ui/button.js';
 import { Segmented, Toggle } from '../../ui/fields.js';
@@ -66,7 +68,7 @@ export default function Panel() {
   );
 }
 
-const BITS = [4, 8].map((value) => ({ value: value as 4 | 8, label: `int${value}` }));
+const BITS = CODE_WIDTHS.map(({ bits, name }) => ({ value: bits, label: name }));
 const METHODS = state.METHODS.map((value) => ({ value, label: value }));
 const METHOD_HINTS = {
   minmax: 'The ends of a group are codes.',

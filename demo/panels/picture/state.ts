@@ -1,7 +1,9 @@
 // What the panel holds: settings in the URL, the picture, and what the Worker has made of it. Each mode is made again only if what it depends
 // on has changed: the slider of group sizes leaves the others alone. Results outlive the panel's being shown.
+
 import { computed, effect, signal } from '@preact/signals';
 import type { Method, Mode } from '../../../src/formats.js';
+import { BITS, type Bits } from '../../../src/problem/code-width.js';
 import { type Codec, choice, flag, integer, urlSignal } from '../../app/url-state.js';
 import { makeJob } from '../../app/use-job.js';
 import type { Cell, View } from '../../ui/heatmap.js';
@@ -19,7 +21,7 @@ const groupCodec: Codec<number> = {
 };
 
 export const spot = urlSignal('picture.spot', flag(false));
-export const bits = urlSignal('picture.bits', choice<4 | 8>(4, [4, 8]));
+export const bits = urlSignal('picture.bits', choice<Bits>(4, BITS));
 export const method = urlSignal('picture.method', choice<Method>('minmax', METHODS));
 export const zeroPoints = urlSignal('picture.zeros', flag(true));
 export const basis = urlSignal('picture.x', choice<Basis>('identity', BASES));

@@ -1,5 +1,7 @@
 // What is said of the pictures, from the numbers that were made for them. Pure.
+
 import type { Mode } from '../../../src/formats.js';
+import { widthOf } from '../../../src/problem/code-width.js';
 import { counted, short, whole } from '../../ui/numbers.js';
 import { median } from '../../worker/timing.js';
 import { SPOT } from './jobs/data.js';
@@ -7,8 +9,10 @@ import type { Shown } from './state.js';
 
 export const groupsOf = (columns: number, size: number): string => (size >= columns ? `Groups of ${columns}: a row` : `Groups of ${size}`);
 
+/** From black to white, on most screens. */
+const SHADES = 255;
 /** Steps from the least code to the greatest. */
-const stepsOf = ({ settings: { bits, symmetric } }: Shown): number => 2 ** bits - (symmetric ? 2 : 1);
+const stepsOf = ({ settings: { bits, symmetric } }: Shown): number => widthOf(bits).mask - (symmetric ? 1 : 0);
 /** Scales that reach further than from black to white. */
 const stretched = (one: Shown): number => one.matrix.scale.reduce((sum, scale) => sum + Number(scale * stepsOf(one) > 1.1), 0);
 
@@ -24,14 +28,14 @@ export function whatOneSees({ tensor, channel, group }: Readonly<Record<Mode, Sh
     const [rows, groups] = [stretched(channel), stretched(group)];
     return (
       `One scale for the whole picture must reach the spot, ${SPOT.brightness} times as bright as white: its step is ${step}, ` +
-      `which leaves ${counted(tensor.used, 'code')} of ${2 ** bits} to all from black to white. ` +
+      `which leaves ${counted(tensor.used, 'code')} of ${widthOf(bits).mask + 1} to all from black to white. ` +
       `With a scale for each row, the ${counted(rows, 'row')} through the spot suffer, of ${whole(n)}. ` +
       `In groups of ${groupSize} it is ${counted(groups, 'group')} of ${whole(scales.length)}: the damage stays beside the spot, ${cost}.${inBasis}`
     );
   }
   const finer = tensor.matrix.scale[0]! / median([...scales]);
   return (
-    `One scale for the whole picture makes every step ${step}${bits === 4 ? ': smooth parts turn into bands' : ', finer than most screens show'}. ` +
+    `One scale for the whole picture makes every step ${step}${widthOf(bits).mask < SHADES ? ': smooth parts turn into bands' : ', finer than most screens show'}. ` +
     `Half of the groups of ${groupSize} have a step ${short(finer, 2)} times finer or better, ${cost}.${inBasis} ` +
     'Now add the bright spot.'
   );

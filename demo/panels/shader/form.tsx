@@ -1,5 +1,6 @@
 // What is multiplied, and on what device.
 
+import { CODE_WIDTHS } from '../../../src/problem/code-width.js';
 import { device } from '../../app/worker.js';
 import { NumberField, Segmented, SelectField, Toggle } from '../../ui/fields.js';
 import { DEVICES, type DeviceName } from './jobs/devices.js';
@@ -21,7 +22,7 @@ export function Form() {
         <Segmented
           label="Weights"
           value={product.bits}
-          options={[4, 8].map((value) => ({ value: value as 4 | 8, label: `int${value}` }))}
+          options={CODE_WIDTHS.map(({ bits, name }) => ({ value: bits, label: name }))}
           {...shared}
         />
         <Segmented

@@ -1,5 +1,7 @@
 // What the panel shows, as signals that the URL holds, and the jobs that follow from it. Names that panel "operator" has too mean the same.
+
 import { computed, effect } from '@preact/signals';
+import { BITS, type Bits } from '../../../src/problem/code-width.js';
 import { choice, flag, integer, queryOf, text, urlSignal } from '../../app/url-state.js';
 import { makeJob } from '../../app/use-job.js';
 import { device } from '../../app/worker.js';
@@ -14,7 +16,7 @@ export const product = {
   m: urlSignal('shader.m', integer(64, { min: 1, max: LIMITS.m })),
   k: urlSignal('shader.k', integer(256, { min: 1, max: LIMITS.k })),
   n: urlSignal('shader.n', integer(256, { min: 1, max: LIMITS.n })),
-  bits: urlSignal('shader.bits', choice<4 | 8>(4, [4, 8])),
+  bits: urlSignal('shader.bits', choice<Bits>(4, BITS)),
   mode: urlSignal('shader.mode', choice<ShaderChoice['mode']>('group', ['tensor', 'channel', 'group'])),
   group: urlSignal('shader.group', integer(32, { min: 32, max: LIMITS.k })),
   dtype: urlSignal('shader.dtype', choice<ShaderChoice['dtype']>('float16', ['float16', 'bfloat16', 'float32'])),

@@ -4,19 +4,13 @@ import { expect, test, vi } from 'vitest';
 import { inMemory, memoryText } from '../../../cli/describe.js';
 import { quantize } from '../../../src/quantize/quantize.js';
 import { call, folder, matrix, model, put, putModel, widest } from '../../support/call-cli.js';
-import { type MadeTensor, makeGguf, makeMlc, makeSafetensors, makeShards, rawSafetensors } from '../../support/files.js';
+import { type MadeTensor, makeGguf, makeMlc, makeSafetensors, makeShards, rawSafetensors, zeros } from '../../support/files.js';
 import { normals } from '../../support/normal-weights.js';
 import { serve } from '../../support/server.js';
 import { raw } from '../../support/tensors.js';
 
 const at = folder();
 vi.setConfig({ testTimeout: 60_000 }); // many files are written; machines may be busy
-const zeros = (name: string, dtype: string, shape: readonly number[], bytes: number): MadeTensor => ({
-  name,
-  dtype,
-  shape,
-  bytes: new Uint8Array(bytes),
-});
 const ones = (name: string, shape: readonly number[]): MadeTensor =>
   raw(name, 'F16', shape, Array(shape.reduce((a, b) => a * b, 1)).fill(1));
 const gptq = (name: string): MadeTensor[] => [

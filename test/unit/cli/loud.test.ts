@@ -7,7 +7,7 @@ import { pathToFileURL } from 'node:url';
 import { describe, expect, test, vi } from 'vitest';
 import { encode16 } from '../../../src/dtype.js';
 import { call, folder, matrix, model, put, putModel, widest } from '../../support/call-cli.js';
-import { type MadeTensor, makeGguf, makeSafetensors, makeShards } from '../../support/files.js';
+import { type MadeTensor, makeGguf, makeSafetensors, makeShards, zeros } from '../../support/files.js';
 import { serve } from '../../support/server.js';
 
 const at = folder();
@@ -18,12 +18,6 @@ const put1 = (name: string, tensors: readonly MadeTensor[], config?: string): st
   if (config !== undefined) put(at(name, 'config.json'), config);
   return at(name);
 };
-const zeros = (name: string, dtype: string, shape: readonly number[], bytes: number): MadeTensor => ({
-  name,
-  dtype,
-  shape,
-  bytes: new Uint8Array(bytes),
-});
 let outs = 0;
 const quantize = (input: string, ...flags: string[]) => call(['quantize', input, at(`out-${outs++}`), '--group', '32', '--json', ...flags]);
 

@@ -1,5 +1,6 @@
 // antiquant quantize: what it writes is what the library's quantizer and writers make of each layer, whole; runs that were stopped go on; and
 // nothing is overwritten that nobody asked to.
+
 import { existsSync, mkdirSync, readdirSync, readFileSync, rmSync, statSync, symlinkSync, truncateSync, writeFileSync } from 'node:fs';
 import { expect, test, vi } from 'vitest';
 import { decode16 } from '../../../src/dtype.js';
@@ -15,6 +16,7 @@ import {
   readTensor,
   torchNpuTensors,
 } from '../../../src/formats.js';
+import type { Bits } from '../../../src/problem/code-width.js';
 import { quantize } from '../../../src/quantize/quantize.js';
 import { call, folder, matrix, model, put, putModel, widest } from '../../support/call-cli.js';
 import { type MadeTensor, makeGguf } from '../../support/files.js';
@@ -127,7 +129,7 @@ test.each([
   const { code, err, json } = await call(argv);
   expect(code, err).toBe(0);
   const groups = group === '0' ? {} : { groupSize: Number(group) };
-  const layer = quantize(floatsOf(weight), { n, k, bits: Number(bits) as 4 | 8, method, ...groups });
+  const layer = quantize(floatsOf(weight), { n, k, bits: Number(bits) as Bits, method, ...groups });
   const written = await tensorsOf(path);
   const wanted = scheme === 'torch_npu' ? torchNpuTensors('a', layer, { bias }) : [...compressedTensorsTensors('a', layer), bias];
   expect([...written.keys()]).toEqual(wanted.map(({ name }) => name));

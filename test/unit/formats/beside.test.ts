@@ -147,8 +147,10 @@ const made = (name: string, dtype: string, shape: readonly number[]): RawTensor 
   shape,
   bytes: new Uint8Array(shape.reduce((a, b) => a * b, 1)),
 });
+type Part = readonly [name: string, dtype: string, shape: readonly number[]];
+const fp8 = (...scales: Part[]): [string, Part[]] => ['FP8', [['weight', 'F8_E4M3', [4, 8]], ...scales]];
 describe('layouts that are not read', () => {
-  test.each<[string, readonly (readonly [part: string, dtype: string, shape: readonly number[]])[]]>([
+  test.each<[string, readonly Part[]]>([
     [
       'MLX',
       [
@@ -175,22 +177,9 @@ describe('layouts that are not read', () => {
         ['svh', 'F16', [64]],
       ],
     ],
-    [
-      'FP8',
-      [
-        ['weight', 'F8_E4M3', [4, 8]],
-        ['weight_scale_inv', 'F32', [1, 1]],
-      ],
-    ],
-    [
-      'FP8',
-      [
-        ['weight', 'F8_E4M3', [4, 8]],
-        ['weight_scale', 'F32', []],
-        ['input_scale', 'F32', []],
-      ],
-    ],
-    ['FP8', [['weight', 'F8_E4M3', [4, 8]]]],
+    fp8(['weight_scale_inv', 'F32', [1, 1]]),
+    fp8(['weight_scale', 'F32', []], ['input_scale', 'F32', []]),
+    fp8(),
     [
       'NVFP4',
       [

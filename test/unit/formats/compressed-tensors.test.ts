@@ -1,8 +1,10 @@
 // compressed-tensors: words worked by hand from pack_to_int32's published example, and a slow packer against the importer.
+
 import fc from 'fast-check';
 import { describe, expect, test } from 'vitest';
 import type { RawTensor } from '../../../src/files/raw-tensor.js';
 import { compressedTensorsLayer, importCompressedTensors } from '../../../src/formats/compressed-tensors.js';
+import { BITS } from '../../../src/problem/code-width.js';
 import { dequantize } from '../../../src/problem/matrix.js';
 import { expectFormat } from '../../support/expect-errors.js';
 import { expectWeights, floats, infosOf, randoms, raw, seeds, weightsOf } from '../../support/tensors.js';
@@ -66,7 +68,7 @@ const shapes = fc.record({
   groups: fc.integer({ min: 1, max: 4 }),
   size: fc.constantFrom(8, 16, 32),
   tail: fc.integer({ min: 0, max: 7 }),
-  bits: fc.constantFrom(4 as const, 8 as const),
+  bits: fc.constantFrom(...BITS),
   zero: fc.constantFrom('none', 'packed', 'int8'),
   dtype: fc.constantFrom('F16', 'BF16', 'F32'),
   scheme: fc.constantFrom('group', 'channel', 'tensor'),

@@ -1,7 +1,7 @@
 // quantize → write → open → import gives the same matrix, for what the library's own reader and importers see.
+
 import fc from 'fast-check';
 import { expect, test } from 'vitest';
-import type { FloatDType } from '../../../src/dtype.js';
 import { byteSource } from '../../../src/files/byte-source.js';
 import type { RawTensor } from '../../../src/files/raw-tensor.js';
 import { openSafetensors } from '../../../src/files/safetensors.js';
@@ -15,6 +15,7 @@ import { compressedTensorsConfig, compressedTensorsTensors } from '../../../src/
 import { torchNpuTensors } from '../../../src/formats/write-torch-npu.js';
 import { simplify } from '../../../src/problem/matrix.js';
 import { quantize } from '../../../src/quantize/quantize.js';
+import { drawnForms } from '../../support/drawn-forms.js';
 import { normals } from '../../support/normal-weights.js';
 
 async function written(tensors: Iterable<TensorToWrite>): Promise<TensorFile> {
@@ -37,15 +38,7 @@ async function throughAFile(tensors: Iterable<TensorToWrite>): Promise<never> {
 }
 
 test('the same codes, scales, zero points', async () => {
-  const cases = fc.record({
-    n: fc.integer({ min: 2, max: 19 }),
-    words: fc.integer({ min: 1, max: 12 }),
-    bits: fc.constantFrom(4 as const, 8 as const),
-    mode: fc.constantFrom('tensor' as const, 'channel' as const, 'group' as const),
-    symmetric: fc.boolean(),
-    method: fc.constantFrom('minmax' as const, 'mse' as const, 'hqq' as const),
-    scaleDtype: fc.constantFrom<FloatDType>('float32', 'float16', 'bfloat16'),
-  });
+  const cases = drawnForms({ n: { min: 2, max: 19 }, words: { min: 1, max: 12 } });
   await fc.assert(
     fc.asyncProperty(cases, async ({ n, words, bits, mode, symmetric, method, scaleDtype }) => {
       const k = words * 32 + (mode === 'group' ? 32 : 0);

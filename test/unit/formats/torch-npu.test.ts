@@ -1,7 +1,9 @@
 // torch_npu's LinearWeightQuant: words worked by hand, the exact vector of its own formulas, and a slow packer against the importer.
+
 import fc from 'fast-check';
 import { describe, expect, test } from 'vitest';
 import { importTorchNpu, torchNpuLayer } from '../../../src/formats/torch-npu.js';
+import { BITS } from '../../../src/problem/code-width.js';
 import { dequantize } from '../../../src/problem/matrix.js';
 import { expectFormat } from '../../support/expect-errors.js';
 import { expectWeights, floats, infosOf, randoms, raw, seeds, weightsOf } from '../../support/tensors.js';
@@ -57,7 +59,7 @@ describe('against a slow packer', () => {
     n: fc.integer({ min: 1, max: 5 }),
     k: fc.integer({ min: 1, max: 10 }),
     ragged: fc.integer({ min: 0, max: 7 }),
-    bits: fc.constantFrom(4 as const, 8 as const),
+    bits: fc.constantFrom(...BITS),
     scheme: fc.constantFrom('group', 'channel', 'tensor'),
     offset: fc.boolean(),
     transposed: fc.boolean(),

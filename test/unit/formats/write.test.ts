@@ -1,7 +1,8 @@
 // Writers: the bytes of safetensors, and tensors of two schemes, against an independent reading of their rules and words worked by hand.
+
 import fc from 'fast-check';
 import { describe, expect, test } from 'vitest';
-import { decode16, encode16, type FloatDType } from '../../../src/dtype.js';
+import { decode16, encode16 } from '../../../src/dtype.js';
 import type { RawTensor } from '../../../src/files/raw-tensor.js';
 import { madeTogether, type Sink, safetensorsHeader, writeSafetensors } from '../../../src/files/write-safetensors.js';
 import {
@@ -14,6 +15,7 @@ import { torchNpuOutlines, torchNpuTensors } from '../../../src/formats/write-to
 import { dequantize, type QuantizedMatrix } from '../../../src/problem/matrix.js';
 import type { QuantizeOptions } from '../../../src/quantize/options.js';
 import { quantize } from '../../../src/quantize/quantize.js';
+import { drawnForms } from '../../support/drawn-forms.js';
 import { expectArgument } from '../../support/expect-errors.js';
 import { normals } from '../../support/normal-weights.js';
 
@@ -269,15 +271,7 @@ describe('words worked by hand', () => {
 });
 
 test('quantize → write → read gives the same numbers, and outlines say the same as tensors', async () => {
-  const cases = fc.record({
-    n: fc.integer({ min: 1, max: 19 }),
-    words: fc.integer({ min: 2, max: 20 }),
-    bits: fc.constantFrom(4 as const, 8 as const),
-    mode: fc.constantFrom('tensor' as const, 'channel' as const, 'group' as const),
-    symmetric: fc.boolean(),
-    method: fc.constantFrom('minmax' as const, 'mse' as const, 'hqq' as const),
-    scaleDtype: fc.constantFrom<FloatDType>('float32', 'float16', 'bfloat16'),
-  });
+  const cases = drawnForms({ n: { min: 1, max: 19 }, words: { min: 2, max: 20 } });
   await fc.assert(
     fc.asyncProperty(cases, async ({ n, words, bits, mode, symmetric, method, scaleDtype }) => {
       const k = mode === 'group' ? words * 32 : words * 8;

@@ -1,7 +1,9 @@
 // quantize against groups worked by hand, and against the bounds that its rules imply.
+
 import fc from 'fast-check';
 import { describe, expect, test } from 'vitest';
 import { encode16, type FloatDType, roundTo } from '../../../src/dtype.js';
+import { BITS } from '../../../src/problem/code-width.js';
 import { checkMatrix, codeAt, dequantize } from '../../../src/problem/matrix.js';
 import { hqqObjective } from '../../../src/quantize/hqq.js';
 import type { QuantizeOptions } from '../../../src/quantize/options.js';
@@ -153,7 +155,7 @@ const cases = fc.record({
   n: fc.integer({ min: 1, max: 6 }),
   words: fc.integer({ min: 1, max: 12 }),
   extra: fc.integer({ min: 0, max: 3 }),
-  bits: fc.constantFrom(4 as const, 8 as const),
+  bits: fc.constantFrom(...BITS),
   mode: fc.constantFrom('tensor' as const, 'channel' as const, 'group' as const),
   group: fc.integer({ min: 1, max: 3 }),
   symmetric: fc.boolean(),
@@ -163,6 +165,16 @@ const cases = fc.record({
   shift: fc.constantFrom(0, 3, -0.5),
 });
 type Drawn = typeof cases extends fc.Arbitrary<infer T> ? T : never;
+
+/** Adds up what `count` gives for each of 200 draws. */
+function countIn(count: (drawn: Drawn) => number): number {
+  let sum = 0;
+  const counts = fc.property(cases, (drawn) => {
+    sum += count(drawn);
+  });
+  fc.assert(counts, { numRuns: 200 });
+  return sum;
+}
 
 function made({ seed, n, words, extra, bits, mode, group, symmetric, scaleDtype, dtype, size, shift }: Drawn) {
   const inWord = 32 / bits;
@@ -207,57 +219,53 @@ test('minmax: no error is above half a scale; the scale is of its dtype; the rep
 });
 
 test('mse is never worse than minmax, group by group', () => {
-  let better = 0;
-  fc.assert(
-    fc.property(cases, (drawn) => {
-      const { values, weights, options, n, k } = made(drawn);
-      const [plain, clipped] = (['minmax', 'mse'] as const).map((method) => quantize(weights, { ...options, method }).matrix) as [
-        never,
-        never,
-      ];
-      const [a, b] = [dequantize(plain), dequantize(clipped)];
-      const { groupSize } = clipped as { groupSize: number };
-      const span = drawn.mode === 'tensor' ? n * k : groupSize;
-      for (let row = 0; row < (drawn.mode === 'tensor' ? 1 : n); row++)
-        for (let begin = 0; begin < (drawn.mode === 'tensor' ? 1 : k); begin += span) {
-          const end = drawn.mode === 'tensor' ? n * k : Math.min(k, begin + span);
-          let [plainError, clippedError, size] = [0, 0, 0];
-          for (let i = row * k + begin; i < row * k + end; i++) {
-            plainError += (values[i]! - a[i]!) ** 2;
-            clippedError += (values[i]! - b[i]!) ** 2;
-            size = Math.max(size, Math.abs(values[i]!));
-          }
-          // The search does not round its products to float32, 2^-24 of a weight.
-          expect(clippedError).toBeLessThanOrEqual(plainError + (end - begin) * (2 ** -22 * size) * Math.sqrt(plainError) + 1e-30);
-          if (clippedError < 0.99 * plainError) better++;
+  const better = countIn((drawn) => {
+    let found = 0;
+    const { values, weights, options, n, k } = made(drawn);
+    const [plain, clipped] = (['minmax', 'mse'] as const).map((method) => quantize(weights, { ...options, method }).matrix) as [
+      never,
+      never,
+    ];
+    const [a, b] = [dequantize(plain), dequantize(clipped)];
+    const { groupSize } = clipped as { groupSize: number };
+    const span = drawn.mode === 'tensor' ? n * k : groupSize;
+    for (let row = 0; row < (drawn.mode === 'tensor' ? 1 : n); row++)
+      for (let begin = 0; begin < (drawn.mode === 'tensor' ? 1 : k); begin += span) {
+        const end = drawn.mode === 'tensor' ? n * k : Math.min(k, begin + span);
+        let [plainError, clippedError, size] = [0, 0, 0];
+        for (let i = row * k + begin; i < row * k + end; i++) {
+          plainError += (values[i]! - a[i]!) ** 2;
+          clippedError += (values[i]! - b[i]!) ** 2;
+          size = Math.max(size, Math.abs(values[i]!));
         }
-    }),
-    { numRuns: 200 },
-  );
+        // The search does not round its products to float32, 2^-24 of a weight.
+        expect(clippedError).toBeLessThanOrEqual(plainError + (end - begin) * (2 ** -22 * size) * Math.sqrt(plainError) + 1e-30);
+        if (clippedError < 0.99 * plainError) found++;
+      }
+    return found;
+  });
   expect(better).toBeGreaterThan(100);
 });
 
 test('hqq: zero points that scaleDtype holds, and an objective no larger than that of minmax', () => {
-  let better = 0;
-  fc.assert(
-    fc.property(cases, (drawn) => {
-      const { values, weights, options, k } = made({ ...drawn, symmetric: false, mode: 'group' });
-      const top = 2 ** drawn.bits - 1;
-      const [plain, hqq] = (['minmax', 'hqq'] as const).map((method) => quantize(weights, { ...options, method }).matrix);
-      const groups = Math.ceil(k / hqq!.groupSize);
-      for (let i = 0; i < hqq!.scale.length; i++) {
-        const offset = 2 ** (drawn.bits - 1) - hqq!.zeroPoint![i]!;
-        expect(roundTo(offset, drawn.scaleDtype)).toBe(offset);
-        const begin = Math.floor(i / groups) * k + (i % groups) * hqq!.groupSize;
-        const end = Math.min((Math.floor(i / groups) + 1) * k, begin + hqq!.groupSize);
-        const of = (matrix: typeof plain) =>
-          hqqObjective(values, begin, end, { scale: matrix!.scale[i]!, zero: matrix!.zeroPoint![i]! }, top);
-        expect(of(hqq)).toBeLessThanOrEqual(of(plain));
-        if (of(hqq) < 0.99 * of(plain)) better++;
-      }
-    }),
-    { numRuns: 200 },
-  );
+  const better = countIn((drawn) => {
+    let found = 0;
+    const { values, weights, options, k } = made({ ...drawn, symmetric: false, mode: 'group' });
+    const top = 2 ** drawn.bits - 1;
+    const [plain, hqq] = (['minmax', 'hqq'] as const).map((method) => quantize(weights, { ...options, method }).matrix);
+    const groups = Math.ceil(k / hqq!.groupSize);
+    for (let i = 0; i < hqq!.scale.length; i++) {
+      const offset = 2 ** (drawn.bits - 1) - hqq!.zeroPoint![i]!;
+      expect(roundTo(offset, drawn.scaleDtype)).toBe(offset);
+      const begin = Math.floor(i / groups) * k + (i % groups) * hqq!.groupSize;
+      const end = Math.min((Math.floor(i / groups) + 1) * k, begin + hqq!.groupSize);
+      const of = (matrix: typeof plain) =>
+        hqqObjective({ w: values, begin, end, top, importance: undefined }, { scale: matrix!.scale[i]!, zero: matrix!.zeroPoint![i]! });
+      expect(of(hqq)).toBeLessThanOrEqual(of(plain));
+      if (of(hqq) < 0.99 * of(plain)) found++;
+    }
+    return found;
+  });
   expect(better).toBeGreaterThan(100);
 });
 
@@ -268,7 +276,10 @@ test.each(['float32', 'float16', 'bfloat16'] as const)(
     const w = normals('hqq', n * k);
     const [plain, hqq] = (['minmax', 'hqq'] as const).map((method) => quantize(w, { n, k, bits: 4, method, scaleDtype }).matrix);
     const objective = ({ scale, zeroPoint }: typeof plain & object, row: number): number =>
-      hqqObjective(w, row * k, (row + 1) * k, { scale: scale[row]!, zero: zeroPoint![row]! }, 15);
+      hqqObjective(
+        { w, begin: row * k, end: (row + 1) * k, top: 15, importance: undefined },
+        { scale: scale[row]!, zero: zeroPoint![row]! },
+      );
     const better = Array.from({ length: n }, (_, row) => +(objective(hqq!, row) < 0.99 * objective(plain!, row)));
     expect(better.reduce((a, b) => a + b, 0)).toBeGreaterThan(n / 2);
   },

@@ -1,5 +1,7 @@
 // What the panel "Your GPU, measured" asks for, as plain data that its page and its jobs share. Pure.
+
 import type { Session } from '../../../../bench/shapes.js';
+import type { Bits } from '../../../../src/problem/code-width.js';
 import type { OrtFiles } from '../../../ort.js';
 
 /** onnxruntime-web's providers that can be asked for; each is a build of its own. */
@@ -14,7 +16,7 @@ export interface Settings {
   readonly rows: readonly number[];
   readonly k: number;
   readonly n: number;
-  readonly bits: 4 | 8;
+  readonly bits: Bits;
   /** 0 is per-channel. */
   readonly group: number;
   readonly dtype: 'float32' | 'float16';

@@ -1,5 +1,7 @@
 // What there is to see of a layer: how often each code occurs, how scales are spread, and a part of the matrix with code, scale and value.
+
 import { dequantize, type QuantizedMatrix } from '../../../../src/formats.js';
+import { type Bits, widthOf } from '../../../../src/problem/code-width.js';
 import { codeAt, groupsIn, rowsOf } from '../../../../src/problem/matrix.js';
 import { type JobContext, moved } from '../../../worker/rpc.js';
 import type { Model } from './open.js';
@@ -33,7 +35,7 @@ export interface Look extends Size {
   readonly format: string;
   /** Of quantized layers: how codes become weights. */
   readonly quantized?: {
-    readonly bits: 4 | 8;
+    readonly bits: Bits;
     readonly groupSize: number;
     readonly scaleDtype: string;
     readonly form: Form;
@@ -94,10 +96,9 @@ export function copyPart(
 }
 
 async function countCodes({ n, k, bits, codes }: QuantizedMatrix, context: JobContext): Promise<number[]> {
-  const counts = new Array<number>(2 ** bits).fill(0);
+  const { inWord, mask } = widthOf(bits);
+  const counts = new Array<number>(mask + 1).fill(0);
   const words = codes.length / n;
-  const inWord = 32 / bits;
-  const mask = 2 ** bits - 1;
   const rows = Math.max(1, Math.floor(2 ** 21 / k));
   for (let begin = 0; begin < n; begin += rows) {
     for (let row = begin; row < Math.min(n, begin + rows); row++)

@@ -13,6 +13,7 @@ import {
   Tensor,
   UnsupportedError,
 } from '../../../../src/index.js';
+import type { Bits } from '../../../../src/problem/code-width.js';
 import { rowsOf } from '../../../../src/problem/matrix.js';
 import type { JobContext } from '../../../worker/rpc.js';
 import { type Timing, time, timeInARow } from '../../../worker/timing.js';
@@ -36,7 +37,7 @@ export interface LayerRun {
   readonly k: number;
   readonly bias: boolean;
   /** Of the codes as they are multiplied. */
-  readonly bits: 4 | 8;
+  readonly bits: Bits;
   readonly groupSize: number;
   readonly form: Form;
   readonly permuted: boolean;

@@ -4,6 +4,7 @@
 import type { DType, FloatDType, Format } from '../../../../src/dtype.js';
 import { ArgumentError } from '../../../../src/errors.js';
 import { checkOptions, checkWeights, checkX } from '../../../../src/problem/checks.js';
+import { type Bits, widthOf } from '../../../../src/problem/code-width.js';
 import type { LinearOptions, WeightTensors } from '../../../../src/problem/problem.js';
 import type { View } from '../../../../src/problem/view.js';
 
@@ -11,7 +12,7 @@ export interface Choice {
   readonly m: number;
   readonly k: number;
   readonly n: number;
-  readonly bits: 4 | 8;
+  readonly bits: Bits;
   readonly mode: 'tensor' | 'channel' | 'group';
   /** Of mode `group`. */
   readonly groupSize: number;
@@ -60,12 +61,13 @@ export interface Form {
 export function forms(choice: Choice): { readonly x: Form; readonly tensors: WeightTensors<Form> } {
   const { m, k, n, bits, mode, dtype, scales, format, offset, bias, int8Output, quantOffset } = choice;
   const packed = scales === 'int64';
+  const code = widthOf(bits);
   const shape = mode === 'tensor' ? [1] : mode === 'group' ? [n, groupsOf(choice)] : packed ? [n] : [n, 1];
   const perColumn: Form = { shape: [n], dtype: 'float32' };
   return {
     x: { shape: [m, k], dtype },
     tensors: {
-      weight: bits === 4 ? { shape: [n, Math.ceil(k / 8)], dtype: 'int32', format } : { shape: [n, k], dtype: 'int8', format },
+      weight: { shape: [n, Math.ceil(k / code.inElement)], dtype: code.dtype, format },
       antiquantScale: { shape, dtype: packed ? 'int64' : dtype },
       ...(offset && { antiquantOffset: { shape, dtype: packed ? 'int32' : dtype } }),
       ...(bias && { bias: { shape: [n], dtype: dtype === 'float16' ? 'float16' : 'float32' } }),
@@ -114,7 +116,7 @@ export function fieldOf(argument: string, choice: Choice): Field {
     quantOffset: 'quantOffset',
     innerPrecise: 'innerPrecise',
     // FRACTAL_NZ is refused for what else is chosen; what else is wrong of weights is K.
-    weight: choice.format === 'FRACTAL_NZ' && (choice.bits === 8 || choice.k % 8 === 0) ? 'format' : 'k',
+    weight: choice.format === 'FRACTAL_NZ' && choice.k % widthOf(choice.bits).inElement === 0 ? 'format' : 'k',
   };
   return fields[argument] ?? 'dtype';
 }

@@ -5,6 +5,7 @@ import { formatCast } from '../../../../src/ascend/fractal-nz.js';
 import { transQuantParam } from '../../../../src/ascend/quant-param.js';
 import { BYTES, type FloatDType } from '../../../../src/dtype.js';
 import { torchNpuTensors } from '../../../../src/formats/write-torch-npu.js';
+import { widthOf } from '../../../../src/problem/code-width.js';
 import type { WeightTensors } from '../../../../src/problem/problem.js';
 import type { QuantizeOptions } from '../../../../src/quantize/options.js';
 import { type Quantized, slices } from '../../../../src/quantize/slices.js';
@@ -61,15 +62,13 @@ export function inputsOf(choice: Choice, { x, bias }: Source, layer: Quantized, 
   const { scale, zeroPoint } = layer.matrix;
   const count = mode === 'tensor' ? 1 : scale.length;
   const packed = scales === 'int64';
-  const offsets = zeroPoint?.slice(0, count).map((zero) => 2 ** (bits - 1) - zero) ?? new Float32Array(count);
+  const code = widthOf(bits);
+  const offsets = zeroPoint?.slice(0, count).map((zero) => code.zero - zero) ?? new Float32Array(count);
   const { bytes } = torchNpuTensors('layer', layer)[0]!;
   // An int8 output uses most of its range, and with an offset all columns begin at another code.
   const room = choice.quantOffset ? 100 : 120;
   const data: Readonly<Record<keyof WeightTensors<unknown>, () => HostTensor['data']>> = {
-    weight: () =>
-      bits === 4
-        ? new Int32Array(bytes.buffer, bytes.byteOffset, bytes.byteLength / 4)
-        : new Int8Array(bytes.buffer, bytes.byteOffset, bytes.byteLength),
+    weight: () => new code.array(bytes.buffer as ArrayBuffer, bytes.byteOffset, bytes.byteLength / code.array.BYTES_PER_ELEMENT),
     antiquantScale: () => (packed ? transQuantParam(scale.slice(0, count)) : scale.slice(0, count)),
     antiquantOffset: () => (packed ? Int32Array.from(offsets) : offsets),
     bias: () => bias,

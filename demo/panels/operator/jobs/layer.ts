@@ -100,7 +100,7 @@ export function shownOf(
 }
 
 export function histogram(codes: Uint8Array, bits: Bits): number[] {
-  const counts = new Array<number>(2 ** bits).fill(0);
+  const counts = new Array<number>(widthOf(bits).mask + 1).fill(0);
   for (const code of codes) counts[code]!++;
   return counts;
 }

@@ -1,7 +1,9 @@
 // What the panel "See quantization" computes with: a picture as weights, the matrices x it is multiplied by, and how far two results are apart.
 // Pure. A pixel is a number of 0 (black) to 1 (white); its weight is that less ½, since weights lie around 0. Row n of the picture is output
 // n of the layer and column k its input k, so y[m, n] of x · Wᵀ is shown in row n and column m.
+
 import type { Method, Mode } from '../../../../src/formats.js';
+import type { Bits } from '../../../../src/problem/code-width.js';
 
 export interface Picture {
   /** Another number for another picture. */
@@ -24,7 +26,7 @@ export const MODES: readonly Mode[] = ['tensor', 'channel', 'group'];
 export interface Settings {
   readonly spot: boolean;
   readonly basis: Basis;
-  readonly bits: 4 | 8;
+  readonly bits: Bits;
   readonly method: Method;
   readonly symmetric: boolean;
   /** Pixels of a row that share a scale; K and more stands for K. */

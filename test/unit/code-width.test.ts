@@ -1,0 +1,89 @@
+// The width of codes: what follows from it, and that nothing else in src/, cli/ and demo/ asks how wide a code is.
+import { readdirSync, readFileSync } from 'node:fs';
+import { join } from 'node:path';
+import { expect, test } from 'vitest';
+import { BITS, CODE_WIDTHS, widthFor, widthOf, wordsOf } from '../../src/problem/code-width.js';
+
+/** Lists of the widths, branches on one, and arithmetic that code-width.ts has names for. */
+const ASKS: Readonly<Record<string, RegExp>> = {
+  'a type of the widths': /(?<! \| )\b(?:4 \| 8|8 \| 4)\b(?! \|)/,
+  'a list of the widths': /\[\s*['"]?4['"]?,\s*['"]?8['"]?\s*\]|'4' \| '8'/,
+  'a branch on a width': /\b(?:bits|BITS)\b!? (?:===|!==|<|>|<=|>=) (?:4|8)\b|\b(?:4|8) (?:===|!==) [\w.]*\b(?:bits|BITS)\b/,
+  'codes in a word': /\b32 \/ [\w.]*\b[bB]its\b/,
+  'the largest or the middle code': /\b2 \*\* (?:\([\w.]*\b[bB]its\b|[\w.]*\b[bB]its\b)|\b1 << (?:\([\w.]*\b[bB]its\b|[\w.]*\b[bB]its\b)/,
+  'a mask of signs': /\b0x8{8}\b|\b0x(?:80){4}\b/i,
+};
+
+const codeOf = (file: string): string[] =>
+  readFileSync(file, 'utf8')
+    .replace(/\/\*[\s\S]*?\*\//g, (comment) => comment.replace(/[^\n]/g, ''))
+    .split('\n')
+    .map((line) => line.replace(/(^|\s)\/\/.*$/, ''));
+
+/** What a line asks of a width; undefined if nothing. */
+const asked = (line: string): string | undefined => Object.entries(ASKS).find(([, pattern]) => pattern.test(line))?.[0];
+
+test.each(['src', 'cli', 'demo'])('%s/ asks only code-width.ts how wide a code is', (folder) => {
+  const files = readdirSync(folder, { recursive: true, encoding: 'utf8' }).filter((file) => /\.tsx?$/.test(file));
+  expect(files.length).toBeGreaterThan(10);
+  const found = files
+    .filter((file) => !file.endsWith('code-width.ts'))
+    .flatMap((file) =>
+      codeOf(join(folder, file)).flatMap((line, i) => (asked(line) ? [`${join(folder, file)}:${i + 1} ${asked(line)}`] : [])),
+    );
+  expect(found).toEqual([]);
+});
+
+test.each([
+  ['readonly bits: 4 | 8;', 'a type of the widths'],
+  ['choice<4 | 8>(4)', 'a type of the widths'],
+  ['[4, 8].map((bits) => bits)', 'a list of the widths'],
+  ["['4', '8']", 'a list of the widths'],
+  ['const wide = bits === 8;', 'a branch on a width'],
+  ['if (matrix.bits !== 4) return;', 'a branch on a width'],
+  ['const inWord = 32 / layer.bits;', 'codes in a word'],
+  ['const mask = 2 ** bits - 1;', 'the largest or the middle code'],
+  ['const zero = 2 ** (choice.bits - 1);', 'the largest or the middle code'],
+  ['word ^ 0x88888888', 'a mask of signs'],
+  // The bits of a file's codes are the format's own.
+  ['readonly bits: 2 | 3 | 4 | 8;', undefined],
+  ['readonly bits?: 2 | 4 | 8 | undefined;', undefined],
+  ['const widths = [2, 4, 8];', undefined],
+  ['const { inWord } = widthOf(bits);', undefined],
+])('such a line would be seen: %s', (line, what) => {
+  expect(asked(line)).toBe(what);
+});
+
+test('what follows from a width', () => {
+  expect(BITS).toEqual([4, 8]);
+  expect(widthOf(4)).toMatchObject({
+    name: 'int4',
+    inWord: 8,
+    mask: 15,
+    zero: 8,
+    signs: 0x88888888,
+    dtype: 'int32',
+    stored: 'I32',
+    inElement: 8,
+  });
+  expect(widthOf(8)).toMatchObject({
+    name: 'int8',
+    inWord: 4,
+    mask: 255,
+    zero: 128,
+    signs: 0x80808080,
+    dtype: 'int8',
+    stored: 'I8',
+    inElement: 1,
+  });
+  for (const { bits, array, inElement, inWord, stored } of CODE_WIDTHS) {
+    expect(array.BYTES_PER_ELEMENT * 8).toBe(inElement * bits);
+    expect(stored).toBe(`I${8 * array.BYTES_PER_ELEMENT}`);
+    expect([1, inWord, inWord + 1].map((k) => wordsOf(k, bits))).toEqual([1, 1, 2]);
+  }
+});
+
+test('narrower codes are widened to the next width', () => {
+  expect([1, 2, 3, 4, 5, 8].map((bits) => widthFor(bits).bits)).toEqual([4, 4, 4, 4, 8, 8]);
+  expect(() => widthFor(9)).toThrow(RangeError);
+});
