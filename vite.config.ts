@@ -129,7 +129,7 @@ export default defineConfig(({ mode }) => ({
         test: {
           name: 'dawn',
           include: ['test/dawn/**/*.test.ts'],
-          // One process for all files: Dawn's instance lives as long as it, and one device at a time keeps two cores busy enough.
+          // A process for each file: Dawn's instance lives as long as it. One at a time: compiling takes a core, and other suites the rest.
           pool: 'forks',
           fileParallelism: false,
           testTimeout: 120_000,

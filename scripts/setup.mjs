@@ -20,7 +20,7 @@ const works = (command, ...args) => run(command, args).status === 0;
 /** npm packages, exactly as the lock file has them. */
 export function ensureModules() {
   const stamp = join(root, 'node_modules', '.package-lock.json');
-  const wanted = ['vite', 'vitest', 'typescript', 'webgpu', 'onnxruntime-web'].every((name) =>
+  const wanted = ['vite', 'vitest', 'typescript', 'webgpu', 'onnxruntime-web', 'puppeteer-core'].every((name) =>
     existsSync(join(root, 'node_modules', name)),
   );
   if (existsSync(stamp) && wanted) return;

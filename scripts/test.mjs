@@ -3,16 +3,17 @@
 //   node scripts/test.mjs dawn deno    some suites
 //   node scripts/test.mjs --all        each as a whole: `npm test` runs a slice of the cases, see test/cases/slice.ts
 //
-// As many suites run beside each other as there are cores, up to three. What they print goes to test-results/logs, and of one alone to the terminal too; failures are
-// printed whole. A suite that finds no GPU adapter fails; those that need parts no other machine may have say loudly when they are skipped.
+// As many suites run beside each other as there are cores, up to three. What they print goes to test-results/logs, and of one alone to the
+// terminal too; failures are printed whole. A suite that finds no GPU adapter fails; those that need parts no other machine may have say loudly when they are skipped.
 import { mkdirSync, rmSync, writeFileSync } from 'node:fs';
 import { availableParallelism } from 'node:os';
 import { join, relative } from 'node:path';
 import { ensureModules, root } from './setup.mjs';
 import { programs } from './test/program.mjs';
+import { result } from './test/reports.mjs';
 
 ensureModules();
-const { prepare, reports, suites } = await import('./test/suites.mjs');
+const { prepare, reports, suites } = await import('./test/suites.mjs'); // what it imports may be what was missing
 
 const words = process.argv.slice(2);
 const all = words.includes('--all');
@@ -34,8 +35,8 @@ if (all) process.env.ANTIQUANT_ALL = '1';
 prepare(names);
 
 const LANES = Math.min(availableParallelism(), 3, names.length);
-/** Of a suite whose every test fails, the first say enough. */
-const MOST_FAILURES = 20;
+/** Of a suite whose every test fails, the first say enough; the log has all. */
+const MOST = { failures: 20, lines: 60 };
 const clock = (seconds) => `${Math.round(seconds)} s`;
 const begin = Date.now();
 const ended = new Map();
@@ -45,8 +46,8 @@ async function suite(name) {
   writeFileSync(log, '');
   const start = Date.now();
   const own = programs({ log, echo: names.length === 1 });
-  const came = await suites[name](own);
-  const { passed, failed, skipped, failures, why } = came;
+  const came = await suites[name](own).catch((error) => result(0, 1, 0, [error.stack]));
+  const { passed, failed, skipped, failures, skips } = came;
   const line = [
     name.padEnd(14),
     `${passed} passed, ${failed} failed, ${skipped} skipped`.padEnd(40),
@@ -55,8 +56,9 @@ async function suite(name) {
   ].join('');
   ended.set(name, { ...came, line, cpu: own.cpu() });
   console.log(line.trimEnd());
-  if (why) console.log(`\n!!! SKIPPED: ${name}: ${why}\n`);
-  for (const failure of failures.slice(0, MOST_FAILURES)) console.log(`\nFAIL ${name}: ${failure}\n`);
+  for (const why of skips) console.log(`\n!!! SKIPPED: ${name}: ${why}\n`);
+  for (const failure of failures.slice(0, MOST.failures))
+    console.log(`\nFAIL ${name}: ${failure.split('\n').slice(0, MOST.lines).join('\n')}\n`);
   if (failed > 0) console.log(`${failures.length} failures of ${name}; all that it printed is in ${relative(root, log)}\n`);
 }
 

@@ -27,8 +27,8 @@ alias Left = subgroup_matrix_left<f16, K_SIZE, M_SIZE>; // columns, rows
 alias Right = subgroup_matrix_right<f16, N_SIZE, K_SIZE>;
 alias Result = subgroup_matrix_result<f32, N_SIZE, M_SIZE>;
 
-const TILE_M = 64u; // of the tile
-const TILE_QUADS = 16u; // of the tile
+const TILE_M = 64u; // rows of the tile
+const TILE_QUADS = 16u; // quads of it
 const STRIP = 16u; // rows of a subgroup
 const TILE_K = 32u; // k of a tile
 const TILE_VEC4S = TILE_K / 4u; // vec4s of k in a tile

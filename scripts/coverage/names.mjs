@@ -13,13 +13,17 @@ const PLAYWRIGHT = ['chromium', 'chromium-f16', 'demo', 'demo-f16'];
 /** Programs that run tables and little else; their reports are the names. */
 const TABLES = ['deno', 'firefox'];
 
-const specsOf = ({ suites = [], specs = [] }) => [...specs, ...suites.flatMap(specsOf)];
-/** With the file, which is a panel's. What was skipped did not run; of a list nothing did. */
-const ofPlaywright = ({ suites }, { run = true } = {}) =>
-  suites
-    .flatMap(specsOf)
-    .filter(({ tests }) => !run || tests.some(({ status }) => status !== 'skipped'))
-    .map(({ file, title }) => `${file}: ${title}`);
+/** [the file and the titles of what a test is in, its own, was it skipped?] of every test. */
+const specsOf = ({ suites = [], specs = [] }, outer = []) => [
+  ...specs.map(({ title, tests }) => [...outer, title, tests.every(({ status }) => status === 'skipped')]),
+  ...suites.flatMap((inner) => specsOf(inner, [...outer, inner.title])),
+];
+/** Those of the page with their file, which is a panel's. What was skipped did not run; of a list nothing did. */
+const ofPlaywright = (report, { run = true } = {}) =>
+  specsOf(report).flatMap((parts) => {
+    const [file, ...titles] = parts.slice(0, -1);
+    return run && parts.at(-1) ? [] : `${file.startsWith('demo/') ? `${file}: ` : ''}${titles.join(' ')}`;
+  });
 /** Vitest joins the names of describe and test one way in its report, and another in its list. */
 const plain = (name) => name.replaceAll(' > ', ' ');
 const ofVitest = ({ testResults }) =>
@@ -32,7 +36,11 @@ export function ran(folder) {
   const read = (suite) => JSON.parse(readFileSync(join(folder, `${suite}.json`), 'utf8'));
   const of = (suites, names) =>
     suites.filter((suite) => existsSync(join(folder, `${suite}.json`))).map((suite) => [suite, names(read(suite))]);
-  return Object.fromEntries([...of(VITEST, ofVitest), ...of(PLAYWRIGHT, ofPlaywright), ...of(TABLES, (names) => names)]);
+  return Object.fromEntries([
+    ...of(VITEST, ofVitest),
+    ...of(PLAYWRIGHT, (report) => ofPlaywright(report)),
+    ...of(TABLES, (names) => names),
+  ]);
 }
 
 /** What they would run: `all` in `npm run test:all`. Tables are what the software adapters can run of them. */

@@ -1,17 +1,16 @@
-// What a suite came to, { passed, failed, skipped, failures }, from the JSON reports of Vitest and Playwright, or from counts that a program prints.
+// What a suite came to, { passed, failed, skipped, failures, skips }, from the JSON reports of Vitest and Playwright, or from counts that a program prints.
 import { readFileSync } from 'node:fs';
 import { stripVTControlCharacters } from 'node:util';
 
-export const result = (passed, failed, skipped = 0, failures = []) => ({ passed, failed, skipped, failures });
+/** `failures` are the texts of what failed; `skips` say what was left out and why. */
+export const result = (passed, failed, skipped = 0, failures = [], skips = []) => ({ passed, failed, skipped, failures, skips });
 
 /** One check that holds or not; its output is what failed. */
 export const one = ({ status, output }) => (status === 0 ? result(1, 0) : result(0, 1, 0, [output.trim()]));
 
 /** A run may fail without a failing test: a file that does not load, an error outside of tests. */
-function whole({ status, output }, { passed, failed, skipped, failures }) {
-  if (status === 0 || failed > 0) return result(passed, failed, skipped, failures);
-  return result(passed, 1, skipped, [...failures, tail(output)]);
-}
+const checked = ({ status, output }, came) =>
+  status === 0 || came.failed > 0 ? came : { ...came, failed: 1, failures: [...came.failures, tail(output)] };
 const tail = (output) => stripVTControlCharacters(output).trim().split('\n').slice(-60).join('\n');
 const read = (file) => JSON.parse(readFileSync(file, 'utf8'));
 
@@ -24,7 +23,7 @@ export function ofVitest(done, file) {
         .filter(({ status }) => status === 'failed')
         .map(({ fullName, failureMessages }) => `${name}\n${fullName}\n${failureMessages.join('\n')}`),
     ]);
-    return whole(done, result(numPassedTests, numFailedTests, numPendingTests, failures.map(stripVTControlCharacters)));
+    return checked(done, result(numPassedTests, numFailedTests, numPendingTests, failures.map(stripVTControlCharacters)));
   } catch {
     return result(0, 1, 0, [tail(done.output)]);
   }
@@ -43,16 +42,20 @@ export function ofPlaywright(done, file) {
           .map(({ results }) => `${at}:${line} ${title}\n${results.flatMap((run) => run.errors.map(({ message }) => message)).join('\n')}`),
       );
     failures.push(...errors.map(({ message }) => message));
-    return whole(done, result(stats.expected, stats.unexpected + stats.flaky, stats.skipped, failures.map(stripVTControlCharacters)));
+    return checked(done, result(stats.expected, stats.unexpected + stats.flaky, stats.skipped, failures.map(stripVTControlCharacters)));
   } catch {
     return result(0, 1, 0, [tail(done.output)]);
   }
 }
 
-/** Of a program that prints `N passed, N failed[, N skipped]`, and a line that begins with FAIL, with lines set in below it, for each failure. */
+/**
+ * Of a program that prints `N passed, N failed[, N skipped]`, a line that begins with FAIL, with lines set in below it, for each failure, and
+ * one that begins with `!!! SKIPPED: ` for what it leaves out.
+ */
 export function ofCounts(done) {
   const last = [...done.output.matchAll(/(\d+) passed, (\d+) failed(?:, (\d+) skipped)?/g)].at(-1);
   if (!last) return result(0, 1, 0, [tail(done.output)]);
+  const skips = [...done.output.matchAll(/^!!! SKIPPED: (.*)/gm)].map(([, why]) => why);
   const failures = done.output.match(/^FAIL .*(?:\n[ \t].*)*/gm) ?? [];
-  return whole(done, result(Number(last[1]), Number(last[2]), Number(last[3] ?? 0), failures));
+  return checked(done, result(Number(last[1]), Number(last[2]), Number(last[3] ?? 0), failures, skips));
 }

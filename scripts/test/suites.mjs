@@ -1,5 +1,5 @@
-// Every suite of `npm test`, the longest first: one that is begun last would keep one core busy alone. A suite is given
-// { run, node, echo } of program.mjs, and `all` for `npm run test:all`; it gives what reports.mjs makes.
+// Every suite of `npm test`: the quick ones that say most first, then the longest first, for a long one that is begun last would keep one
+// core busy alone. A suite is given { run, node } of program.mjs, and gives what reports.mjs makes.
 import { join } from 'node:path';
 import { ensureChromium, ensureChromiumF16, ensureFirefox, ensureVulkan, findDeno, root } from '../setup.mjs';
 import { ofCounts, ofPlaywright, ofVitest, one, result } from './reports.mjs';
@@ -11,10 +11,11 @@ const once = (make) => {
   return () => (made ??= make());
 };
 
-/** On a software adapter compiling is what the time goes into, and how fast the products are is nobody's business: LLVM need not optimize. */
+/** On lavapipe compiling is what the time goes into, and how fast the products are is nobody's business: LLVM need not optimize. */
+const QUICK = { GALLIVM_PERF: 'nopt' };
 const graphics = once(() => {
   const { env, adapter } = ensureVulkan();
-  return { adapter, env: adapter?.software ? { ...env, GALLIVM_PERF: 'nopt' } : env };
+  return { adapter, env: adapter?.software ? { ...env, ...QUICK } : env };
 });
 const chromium = once(ensureChromium);
 const firefox = once(ensureFirefox);
@@ -22,9 +23,8 @@ const chromiumF16 = once(() => {
   graphics(); // brings lavapipe where there is no GPU
   return ensureChromiumF16(chromium());
 });
-const skipped = (why) => ({ ...result(0, 0, 1), why });
+const skipped = (why) => ({ ...result(0, 0, 1), skips: [why] });
 
-/** `workers` of Vitest: as many as the lane has cores to itself. */
 async function vitest(project, { node }, env = {}) {
   const file = join(reports, `${project}.json`);
   const args = ['run', '--project', project, '--reporter=default', '--reporter=json', `--outputFile.json=${file}`];
@@ -54,7 +54,7 @@ async function inChromium(project, programs, env = {}) {
 async function withF16(project, programs, env = {}) {
   const { path, missing } = chromiumF16();
   if (!path) return skipped(`no Chromium with shader-f16 can be made here; missing: ${missing.join(', ')}`);
-  return playwright(project, programs, { ...env, CHROMIUM_F16: path });
+  return playwright(project, programs, { ...env, ...QUICK, CHROMIUM_F16: path });
 }
 
 /** The page is built once for the suites that open it. */

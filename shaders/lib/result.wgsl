@@ -1,8 +1,8 @@
 // Writes y: adds the bias, then rounds or requantizes, four adjacent columns of a row at once.
 //
-// y      [m, y_pitch]   f32; or f16, bf16 (two in a u32) or int8 (four in a u32). Rows and the first element are multiples of 4; a y that
-//                       is not so gets its sums as f32 in scratch memory first, from where round-rows brings them to it. Columns of
-//                       several layers go to a matrix for each, a part of y
+// y      [m, y_pitch]   f32; or f16, bf16 (two in a u32) or int8 (four in a u32). Rows may be further apart than they are long. N, the
+//                       distance of rows and the first element are multiples of 4; another y gets its sums as f32 in scratch memory
+//                       first, from where round-rows brings them to it. Columns of several layers go to a matrix for each, a part of y
 // quant  [2, N]         the output scale (f32 bits), then the output offset (i32), for int8 only
 
 #include "lib/operands.wgsl"
@@ -63,7 +63,7 @@ fn write_split(split: u32, m: u32, quad: u32, sum: vec4<f32>) {
 fn put_quad(m: u32, quad: u32, total: vec4<f32>) {
   let column = params.column + 4u * quad;
   let part = part_of(column);
-  if (column - part.begin >= part.pitch) { return; }
+  if (4u * quad >= params.n || column - part.begin >= part.pitch) { return; }
   let at = part.base + m * part.pitch + column - part.begin;
 #if Y == 0
   y[at / 4u] = total;

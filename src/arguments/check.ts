@@ -10,23 +10,27 @@ export const refuse = (argument: string, expected: string, value: unknown): neve
   throw new ArgumentError(argument, expected, showValue(value));
 };
 
+/* @__NO_SIDE_EFFECTS__ */
 const check =
   <T>(expected: string, holds: (value: unknown) => boolean): Check<T> =>
   (value, argument) =>
     holds(value) ? (value as T) : refuse(argument, expected, value);
 
 /** `undefined` is none. */
+/* @__NO_SIDE_EFFECTS__ */
 export const optional =
   <T>(inner: Check<T>): Check<T | undefined> =>
   (value, argument) =>
     value === undefined ? undefined : inner(value, argument);
 
+/* @__NO_SIDE_EFFECTS__ */
 export const wholeNumber = (least: number): Check<number> =>
   check(`a whole number of at least ${least}`, (value) => Number.isSafeInteger(value) && (value as number) >= least);
 export const finiteNumber: Check<number> = check('a finite number', (value) => Number.isFinite(value));
 export const text: Check<string> = check('a string', (value) => typeof value === 'string');
 export const flag: Check<boolean> = check('true or false', (value) => typeof value === 'boolean');
-export const callback: Check<(...given: never[]) => unknown> = check('a function', (value) => typeof value === 'function');
+export const callback: Check<(...given: unknown[]) => unknown> = check('a function', (value) => typeof value === 'function');
+/* @__NO_SIDE_EFFECTS__ */
 export const oneOf = <const T>(...allowed: readonly T[]): Check<T> =>
   check(allowed.join(' or '), (value) => (allowed as readonly unknown[]).includes(value));
 /** What is passed on and not looked at here. */
@@ -77,6 +81,7 @@ type Checked<Checks> = { readonly [Name in Exclude<keyof Checks, Absent<Checks>>
 };
 
 /** An object with these fields; others are not looked at. Each is read once: what is given back is plain data. */
+/* @__NO_SIDE_EFFECTS__ */
 export const fields =
   <const Fields extends Readonly<Record<string, Check<unknown>>>>(checks: Fields): Check<Checked<Fields>> =>
   (value, argument) => {
@@ -91,6 +96,7 @@ export const fields =
   };
 
 /** The same, for options: a name that is none of these is a slip. */
+/* @__NO_SIDE_EFFECTS__ */
 export const onlyFields =
   <const Fields extends Readonly<Record<string, Check<unknown>>>>(checks: Fields): Check<Checked<Fields>> =>
   (value, argument) => {
@@ -101,6 +107,7 @@ export const onlyFields =
   };
 
 /** An object of any names, as plain data: the own fields of the caller's, each read once. */
+/* @__NO_SIDE_EFFECTS__ */
 export const dictionary =
   <T>(inner: Check<T>): Check<Readonly<Record<string, T>>> =>
   (value, argument) => {
@@ -110,12 +117,12 @@ export const dictionary =
     return Object.fromEntries(names.map((name) => [name, inner(property(given, name, name), name)]));
   };
 
-/** An array, or a typed array, without holes, as an array of its own. */
+/** An array, as one of its own. */
+/* @__NO_SIDE_EFFECTS__ */
 export const list =
   <T>(inner: Check<T>): Check<readonly T[]> =>
   (value, argument) => {
-    const isList = reading(argument, () => Array.isArray(value) || (arrayKind(value) !== undefined && ArrayBuffer.isView(value)));
-    if (!isList) return refuse(argument, 'an array', value);
+    if (!reading(argument, () => Array.isArray(value))) return refuse(argument, 'an array', value);
     const given = value as readonly unknown[];
     const length = wholeNumber(0)(property(given, 'length', argument), `${argument}.length`);
     const out: T[] = [];
@@ -124,6 +131,7 @@ export const list =
   };
 
 /** An array, a typed array, or what is like one, of this length: not yet looked at, and as an array of its own unless it is typed. */
+/* @__NO_SIDE_EFFECTS__ */
 export const elements =
   (length: number, what: string): Check<ArrayLike<unknown>> =>
   (value, argument) => {
@@ -132,6 +140,9 @@ export const elements =
     if (has !== length) return refuse(argument, `${length} ${what}`, typeof has === 'number' ? has : value);
     return arrayKind(value) === undefined ? reading(argument, () => Array.from(value as ArrayLike<unknown>)) : (value as Uint8Array);
   };
+
+/** Numbers of any value. */
+export const number: Check<number> = check('a number', (value) => typeof value === 'number');
 
 /** Sizes of axes, or strides: whole numbers of at least 0. */
 export const sizes: Check<readonly number[]> = (value, argument) => {
@@ -142,6 +153,7 @@ export const sizes: Check<readonly number[]> = (value, argument) => {
 };
 
 /** A typed array of one of these kinds, whose memory is there. */
+/* @__NO_SIDE_EFFECTS__ */
 export const typedArray =
   <T extends ArrayBufferView>(...kinds: readonly string[]): Check<T> =>
   (value, argument) => {
@@ -154,6 +166,7 @@ export const float32s: Check<Float32Array> = typedArray('Float32Array');
 export const bytes: Check<Uint8Array> = typedArray('Uint8Array');
 
 /** An object of whose methods these are called. */
+/* @__NO_SIDE_EFFECTS__ */
 export const withMethods =
   <T extends object>(expected: string, ...methods: readonly string[]): Check<T> =>
   (value, argument) => {

@@ -1,7 +1,7 @@
 // WebGPU's objects as callers give them: known by what they can do, since tests, wrappers and other realms have classes of their own. What
 // is next to the right thing (a promise of it, the adapter it comes from) is called by its name.
 import { ArgumentError } from '../errors.js';
-import { finiteNumber, property, withMethods } from './check.js';
+import { finiteNumber, property, reading, withMethods } from './check.js';
 import { showValue } from './show-value.js';
 
 const can = (value: object, method: string, argument: string): boolean => typeof property(value, method, argument) === 'function';
@@ -17,7 +17,10 @@ const MISTAKES: readonly (readonly [method: string, got: string])[] = [
 
 function gpuObject(value: unknown, argument: string, expected: string, methods: readonly string[]): void {
   if (typeof value !== 'object' || value === null) throw new ArgumentError(argument, expected, showValue(value));
-  if (methods.every((method) => can(value, method, argument))) return;
+  if (methods.every((method) => can(value, method, argument))) {
+    property(value, 'label', argument); // throws where this is a Proxy, whose methods would throw, too
+    return;
+  }
   const mistake = MISTAKES.find(([method]) => can(value, method, argument));
   throw new ArgumentError(argument, expected, mistake?.[1] ?? showValue(value));
 }
@@ -36,6 +39,7 @@ export function checkDevice(value: unknown, argument = 'device'): GPUDevice {
     ['lost', ['then']],
   ] as const)
     withMethods(`a GPUDevice's ${part}`, ...methods)(property(device, part, argument), `${argument}.${part}`);
+  reading(`${argument}.features`, () => device.features.has('shader-f16'));
   const limits = withMethods(`a GPUDevice's limits`)(property(device, 'limits', argument), `${argument}.limits`);
   finiteNumber(property(limits, 'maxBufferSize', `${argument}.limits`), `${argument}.limits.maxBufferSize`);
   devices.add(device);

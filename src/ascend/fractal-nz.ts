@@ -1,4 +1,5 @@
 // FRACTAL_NZ, Ascend's tiled matrix layout: tiles of 16 rows × 32 bytes, tile columns outermost, padded with zeros.
+import { fields, oneOf, sizes, typedArray } from '../arguments/check.js';
 import { BYTES, type DType, type Format } from '../dtype.js';
 import { ArgumentError } from '../errors.js';
 import { showShape } from '../problem/view.js';
@@ -25,6 +26,14 @@ export function fractalIndex(r: number, c: number, rows: number, width: number):
 /** The numbers of a tensor of any dtype that has both formats. */
 export type CastData = Int8Array | Uint16Array | Int32Array | Uint32Array | Float32Array;
 
+const format = oneOf<Format>('ND', 'FRACTAL_NZ');
+const CAST = fields({
+  shape: sizes,
+  dtype: oneOf<DType>('int8', 'int32', 'float16', 'bfloat16', 'float32'),
+  from: format,
+  to: format,
+});
+
 /**
  * Converts between row-major (ND) and FRACTAL_NZ storage of a (…, R, C) tensor; leading dimensions stay leading.
  * int32 is packed int4, eight to an element: casting packed words equals packing cast codes.
@@ -36,13 +45,11 @@ export type CastData = Int8Array | Uint16Array | Int32Array | Uint32Array | Floa
  */
 export function formatCast<T extends CastData>(
   data: T,
-  { shape, dtype, from, to }: { readonly shape: readonly number[]; readonly dtype: DType; readonly from: Format; readonly to: Format },
+  options: { readonly shape: readonly number[]; readonly dtype: DType; readonly from: Format; readonly to: Format },
 ): T {
-  for (const [name, format] of Object.entries({ from, to })) {
-    if (format !== 'ND' && format !== 'FRACTAL_NZ') throw new ArgumentError(name, 'ND or FRACTAL_NZ', String(format));
-  }
-  if (!(dtype in BYTES) || dtype === 'int64') throw new ArgumentError('dtype', 'int8, int32, float16, bfloat16 or float32', String(dtype));
-  if (shape.length < 2 || !shape.every((d) => Number.isSafeInteger(d) && d >= 1)) {
+  const { shape, dtype, from, to } = CAST(options, 'options');
+  typedArray('Int8Array', 'Uint16Array', 'Int32Array', 'Uint32Array', 'Float32Array')(data, 'data');
+  if (shape.length < 2 || shape.includes(0)) {
     throw new ArgumentError('shape', 'two or more dimensions of at least 1', showShape(shape));
   }
   const [rows, columns] = shape.slice(-2) as [number, number];

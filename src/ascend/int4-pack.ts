@@ -1,4 +1,5 @@
 // int4 packed eight to an int32, as npu_convert_weight_to_int4pack does it: along the last axis, lowest nibble first.
+import { sizes, typedArray } from '../arguments/check.js';
 import { ArgumentError } from '../errors.js';
 import { showShape } from '../problem/view.js';
 
@@ -12,15 +13,14 @@ import { showShape } from '../problem/view.js';
  * @example convertWeightToInt4Pack(codes, [n, k]) // → Int32Array of n · k / 8 words: weight (N, K/8)
  */
 export function convertWeightToInt4Pack(weight: Int32Array | Int8Array, shape: readonly number[]): Int32Array<ArrayBuffer> {
-  if (!(weight instanceof Int32Array) && !(weight instanceof Int8Array)) {
-    throw new ArgumentError('weight', 'an Int32Array or Int8Array', Object.prototype.toString.call(weight).slice(8, -1));
+  typedArray('Int32Array', 'Int8Array')(weight, 'weight');
+  const given = sizes(shape, 'shape');
+  if ((given.length !== 2 && given.length !== 3) || given.includes(0)) {
+    throw new ArgumentError('shape', 'two or three dimensions of at least 1', showShape(given));
   }
-  if ((shape.length !== 2 && shape.length !== 3) || !shape.every((d) => Number.isSafeInteger(d) && d >= 1)) {
-    throw new ArgumentError('shape', 'two or three dimensions of at least 1', showShape(shape));
-  }
-  if (shape.at(-1)! % 8 !== 0) throw new ArgumentError('shape', 'a last dimension that is a multiple of 8', showShape(shape));
-  const length = shape.reduce((a, b) => a * b, 1);
-  if (weight.length !== length) throw new ArgumentError('weight', `${length} elements for ${showShape(shape)}`, String(weight.length));
+  if (given.at(-1)! % 8 !== 0) throw new ArgumentError('shape', 'a last dimension that is a multiple of 8', showShape(given));
+  const length = given.reduce((a, b) => a * b, 1);
+  if (weight.length !== length) throw new ArgumentError('weight', `${length} elements for ${showShape(given)}`, String(weight.length));
   const words = new Int32Array(length / 8);
   for (let i = 0; i < length; i++) words[i >> 3]! |= (weight[i]! & 15) << (4 * (i & 7));
   return words;

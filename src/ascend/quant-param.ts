@@ -3,6 +3,7 @@
 //   bits 0…31   scale as f32 with 10 bits of mantissa (the low 13 bits clear)
 //   bits 37…45  offset, a 9-bit two's complement integer
 //   bit 46      1: the result is a signed int8
+import { float32s, oneOf, onlyFields, optional } from '../arguments/check.js';
 import { ArgumentError } from '../errors.js';
 
 const float = new Float32Array(1);
@@ -27,6 +28,8 @@ function scaleBits(scale: number, roundMode: number): number {
   return ((bits + 0xfff + ((bits >>> 13) & 1)) & 0xffffe000) >>> 0;
 }
 
+const OPTIONS = onlyFields({ roundMode: optional(oneOf(0, 1)) });
+
 /**
  * Packs an output scale, and an integer offset made from `offset` (nearest even, clamped to [-256, 255]), into the 64-bit form that
  * int8 output uses.
@@ -41,13 +44,12 @@ function scaleBits(scale: number, roundMode: number): number {
 export function transQuantParam(
   scale: Float32Array,
   offset?: Float32Array,
-  { roundMode = 0 }: { readonly roundMode?: number } = {},
+  options: { readonly roundMode?: number } = {},
 ): BigInt64Array<ArrayBuffer> {
-  if (roundMode !== 0 && roundMode !== 1) throw new ArgumentError('roundMode', '0 or 1', String(roundMode));
-  for (const [name, values] of Object.entries({ scale, offset })) {
-    if (values === undefined && name === 'offset') continue;
-    if (!(values instanceof Float32Array))
-      throw new ArgumentError(name, 'a Float32Array', Object.prototype.toString.call(values).slice(8, -1));
+  const { roundMode = 0 } = OPTIONS(options, 'options');
+  for (const [name, given] of Object.entries({ scale, offset })) {
+    if (given === undefined && name === 'offset') continue;
+    const values = float32s(given, name);
     if (values.length === 0) throw new ArgumentError(name, 'at least one element', 'none');
     const bad = values.findIndex((value) => !Number.isFinite(value));
     if (bad >= 0) throw new ArgumentError(`${name}[${bad}]`, 'a finite number', String(values[bad]));

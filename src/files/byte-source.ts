@@ -1,4 +1,6 @@
 // Where bytes come from: memory, a Blob, a URL, a path. One way to ask for a part of any of them. What the bytes mean is other files' matter.
+import { callback, fields, signal as isSignal, optional, reading, text, wholeNumber } from '../arguments/check.js';
+import { arrayKind, showValue } from '../arguments/show-value.js';
 import { ArgumentError } from '../errors.js';
 import { asReadError, guardedSource } from './guarded-source.js';
 import { httpSource } from './http-source.js';
@@ -20,15 +22,40 @@ export interface ByteSourceOptions {
   readonly signal?: AbortSignal | undefined;
 }
 
+/** The options as plain data. @throws ArgumentError */
+export const checkSourceOptions = (options: ByteSourceOptions): ByteSourceOptions => OPTIONS(options, 'options') as ByteSourceOptions;
+const OPTIONS = fields({
+  name: optional(text),
+  fetch: optional(callback),
+  wholeUpTo: optional(wholeNumber(0)),
+  signal: optional(isSignal),
+});
+
+/** `instanceof`, of a proxy that throws too. */
+export const isA = <T>(value: unknown, kind: abstract new (...given: never[]) => T): value is T =>
+  reading('from', () => value instanceof kind);
+
+function memory(from: unknown): Uint8Array {
+  if (arrayKind(from) === 'Uint8Array') return from as Uint8Array;
+  const tag = reading('from', () => Object.prototype.toString.call(from));
+  if (tag !== '[object ArrayBuffer]' && tag !== '[object SharedArrayBuffer]') throw new ArgumentError('from', EXPECTED, showValue(from));
+  return reading('from', () => new Uint8Array(from as ArrayBuffer));
+}
+const EXPECTED = 'an ArrayBuffer, a Uint8Array, a Blob, a URL, or a string';
+
 /** Where a string or URL points to. */
 export function locate(from: URL | string): { readonly url: URL } | { readonly path: string } {
-  if (from instanceof URL) return located(from);
-  if (/^(https?|file|blob|data):/i.test(from)) {
-    if (!URL.canParse(from)) throw new ArgumentError('address', 'a URL', 'none'); // it may hold secrets
-    return located(new URL(from));
-  }
+  if (isA(from, URL)) return located(from);
+  if (/^(https?|file|blob|data):/i.test(from)) return located(parsed(from));
   const base = (globalThis as { location?: { href: string } }).location?.href;
-  return nodeModules() || !base ? { path: from } : { url: new URL(from, base) };
+  return nodeModules() || !base ? { path: from } : { url: parsed(from, base) };
+}
+function parsed(from: string, base?: string): URL {
+  try {
+    return new URL(from, base);
+  } catch {
+    throw new ArgumentError('from', 'a URL', 'text that is none'); // not shown: it may hold secrets
+  }
 }
 const located = (url: URL): { url: URL } | { path: string } =>
   url.protocol === 'file:' ? { path: nodeModules()?.url.fileURLToPath(url) ?? url.pathname } : { url };
@@ -49,11 +76,11 @@ const located = (url: URL): { url: URL } | { path: string } =>
  * const first = await source.read(0, 8);
  */
 export async function byteSource(from: BytesFrom, options: ByteSourceOptions = {}): Promise<ByteSource> {
-  const { fetch = globalThis.fetch, wholeUpTo = 64 * 2 ** 20, signal, name } = options;
+  const { fetch = globalThis.fetch, wholeUpTo = 64 * 2 ** 20, signal, name } = checkSourceOptions(options);
   signal?.throwIfAborted();
-  if (from instanceof Blob) return blobSource(from, name ?? (from as { name?: string }).name ?? 'Blob');
-  if (typeof from !== 'string' && !(from instanceof URL)) {
-    const bytes = from instanceof Uint8Array ? from : new Uint8Array(from);
+  if (isA(from, Blob)) return blobSource(from, name ?? (from as { name?: string }).name ?? 'Blob');
+  if (typeof from !== 'string' && !isA(from, URL)) {
+    const bytes = memory(from);
     return guardedSource(name ?? 'memory', bytes.byteLength, async (begin, end) => new Uint8Array(bytes.subarray(begin, end)));
   }
   const place = locate(from);

@@ -1,6 +1,8 @@
 // Little-endian numbers and strings one after another from a ByteSource, read in pieces that grow, so that a header of any length takes few
 // requests and no more memory than one piece. Callers ask `has` first and `await fill` only where it says no: most steps then wait for nothing.
+
 import { FormatError } from '../errors.js';
+import { readFrom } from './given.js';
 import { breather } from './pace.js';
 import type { ByteSource } from './tensor-file.js';
 
@@ -51,7 +53,7 @@ export function openCursor(source: ByteSource, { begin = 0, end = source.size, w
         throw new FormatError({ file: source.name, field }, `${count} bytes`, `${Math.max(0, cursor.left)} before the end of ${what}`);
       const rest = bytes.subarray(at);
       const from = start + at + rest.length;
-      const fresh = await source.read(from, Math.min(end, Math.max(start + at + count, from + piece)), signal);
+      const fresh = await readFrom(source, from, Math.min(end, Math.max(start + at + count, from + piece)), signal);
       piece = Math.min(2 * piece, LARGEST_PIECE);
       start += at;
       at = 0;

@@ -1,7 +1,10 @@
 // Values of GGUF's key-value pairs. Long arrays, the vocabulary above all, are walked and checked but not kept: a GgufArray says where they are.
 // Types and layout: ggml's docs/gguf.md, enum gguf_metadata_value_type and union gguf_metadata_value_t.
-import { FormatError } from '../errors.js';
+import { fields, reading, text, wholeNumber } from '../arguments/check.js';
+import { showValue } from '../arguments/show-value.js';
+import { ArgumentError, FormatError } from '../errors.js';
 import { type Cursor, openCursor } from './cursor.js';
+import { byteSource, checkSignal } from './given.js';
 import type { ByteSource } from './tensor-file.js';
 
 /** An array of a header that was not kept. readGgufArray reads it. */
@@ -17,7 +20,7 @@ export interface GgufArray {
 
 /** Is a value of GGUF's metadata an array that has not been read? `readGgufArray` reads it. */
 export const isGgufArray = (value: unknown): value is GgufArray =>
-  typeof value === 'object' && value !== null && !Array.isArray(value) && 'of' in value;
+  typeof value === 'object' && value !== null && reading('value', () => !Array.isArray(value) && 'of' in value);
 
 interface Scalar {
   readonly name: string;
@@ -163,14 +166,19 @@ function quick(cursor: Cursor, field: string): number {
   return length;
 }
 
+const ARRAY_GIVEN = fields({ of: text, length: wholeNumber(0), source: byteSource, begin: wholeNumber(0), end: wholeNumber(0) });
+
 /**
  * The elements of a long array, e.g. the words of a vocabulary.
  * @throws FormatError, what `signal` was aborted with
  * @example const words = await readGgufArray(file.metadata['tokenizer.ggml.tokens'] as GgufArray);
  */
 export async function readGgufArray(array: GgufArray, options: { readonly signal?: AbortSignal | undefined } = {}): Promise<unknown[]> {
+  ARRAY_GIVEN(array, 'array');
+  const { signal } = checkSignal(options);
   const { source, begin, end, length } = array;
-  const cursor = openCursor(source, { begin, end, what: 'the array', signal: options.signal });
-  const type = [...SCALARS.keys(), STRING, ARRAY].find((id) => nameOf(id) === array.of)!;
+  const cursor = openCursor(source, { begin, end, what: 'the array', signal });
+  const type = [...SCALARS.keys(), STRING, ARRAY].find((id) => nameOf(id) === array.of);
+  if (type === undefined) throw new ArgumentError('array.of', 'a type of GGUF', showValue(array.of));
   return kept(cursor, { type, length, depth: 1 }, array.of, { each: length, all: length });
 }

@@ -3,11 +3,13 @@
 // Why not @huggingface/gguf as a peer (0.4.6): it takes a URL, or a path under Node, no Blob, no memory and no AbortSignal; looks at no tensor's
 // range, type or overlap; reads zeros past the end of a file; keeps keys in a plain object; and begins a long array anew with each 2 MB it
 // reads. So it is the independent reader that made the golden parse in test/fixtures/gguf instead (scripts/goldens/gguf-container.mjs).
+
 import { FormatError } from '../errors.js';
 import { showShape } from '../problem/view.js';
 import { type Cursor, openCursor } from './cursor.js';
 import { GGML_TYPES, REMOVED_GGML_TYPES } from './ggml-types.js';
 import { type Budget, headerBudget, typedValue } from './gguf-values.js';
+import { byteSource, checkFound, opened } from './given.js';
 import { bytesFor, checkApart } from './header-checks.js';
 import { record } from './json.js';
 import { paced } from './pace.js';
@@ -34,7 +36,9 @@ const NO_PAD = 32;
  * const file = await openGguf(await byteSource('llama-Q4_K_M.gguf'));
  * console.log(file.metadata['general.architecture'], file.tensors.get('blk.0.attn_q.weight'));
  */
-export async function openGguf(source: ByteSource, { resolve, signal }: GgufOptions = {}): Promise<TensorFile> {
+export async function openGguf(source: ByteSource, options: GgufOptions = {}): Promise<TensorFile> {
+  byteSource(source, 'source');
+  const { resolve, signal } = checkFound(options);
   const one = await openOne(source, signal);
   return one.metadata['split.count'] === undefined || one.metadata['split.count'] === 1 ? one : openSplit(one, { source, resolve, signal });
 }
@@ -163,7 +167,7 @@ async function openSplit(one: TensorFile, { source, resolve, signal }: Split): P
     throw new FormatError({ file, field: 'split.count' }, 'a file NAME-00001-of-0000N.gguf, and a way to open the others', show(count));
   const numbers = Array.from({ length: count }, (_, i) => i + 1);
   const openPart = async (number: number): Promise<TensorFile> => {
-    const open = number === Number(no) ? source : await resolve(`${stem}-${String(number).padStart(5, '0')}-of-${of}.gguf`);
+    const open = number === Number(no) ? source : await opened(resolve, `${stem}-${String(number).padStart(5, '0')}-of-${of}.gguf`);
     const part = open === source ? one : await openOne(open, signal);
     for (const [field, expected] of [['split.no', number - 1] as const, ['split.count', count] as const])
       if (part.metadata[field] !== expected) throw new FormatError({ file: part.name, field }, `${expected}`, show(part.metadata[field]));

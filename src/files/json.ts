@@ -1,5 +1,6 @@
 // JSON of strangers, read from its bytes: objects become Maps in the order of the file, so that `__proto__` is a name like others; a name twice
 // is an error; levels and values are counted. What may be long is walked member by member, and never becomes a tree.
+import { bytes as bytesGiven, fields, optional, reading, text } from '../arguments/check.js';
 import { type FileLocation, FormatError } from '../errors.js';
 import type { Steps } from './pace.js';
 import { clip } from './show.js';
@@ -230,6 +231,8 @@ export function openJson(bytes: Uint8Array, { at, python = false }: JsonPlace) {
 export const withoutMark = (bytes: Uint8Array): Uint8Array =>
   bytes[0] === 0xef && bytes[1] === 0xbb && bytes[2] === 0xbf ? bytes.subarray(3) : bytes;
 
+const CONFIG = fields({ name: optional(text) });
+
 /** Many times what configurations have. */
 const MOST_VALUES = 2 ** 18;
 
@@ -239,8 +242,11 @@ const MOST_VALUES = 2 ** 18;
  * @throws FormatError
  * @example findLayers(file, { config: parseConfig(await (await fetch('config.json')).text()) });
  */
-export function parseConfig(json: string | Uint8Array, { name = 'configuration' }: { readonly name?: string } = {}): unknown {
-  const bytes = withoutMark(typeof json === 'string' ? new TextEncoder().encode(json) : json);
+export function parseConfig(json: string | Uint8Array, options: { readonly name?: string } = {}): unknown {
+  const { name = 'configuration' } = CONFIG(options, 'options');
+  const bytes = withoutMark(
+    typeof json === 'string' ? new TextEncoder().encode(json) : reading('json', () => bytesGiven(json, 'json').slice()),
+  );
   const reader = openJson(bytes, { at: { file: name, field: 'JSON' }, python: true });
   const value = reader.value(MOST_VALUES);
   reader.end();

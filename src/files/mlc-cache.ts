@@ -1,8 +1,10 @@
 // MLC's weights (TVM's tensor cache): ndarray-cache.json, or tensor-cache.json as newer versions call it, lists the records of each
 // params_shard_N.bin. The rules are those of TVM's loader, src/runtime/vm/tensor_cache_support.cc, and of its writer, tvm.contrib.tvmjs.
 // The container only: what the tensors mean is mlc-weights.ts's matter.
+
 import { FormatError } from '../errors.js';
 import { showShape } from '../problem/view.js';
+import { byteSource, checkShards, opened } from './given.js';
 import { bytesFor, checkApart } from './header-checks.js';
 import { paced } from './pace.js';
 import { ELEMENT_BYTES } from './raw-tensor.js';
@@ -34,7 +36,9 @@ const DTYPES: ReadonlyMap<string, string> = new Map([
  * const index = 'https://example.org/llama-q4f16_1-MLC/ndarray-cache.json';
  * const file = await openMlc(await byteSource(index), { resolve: siblings(index)! });
  */
-export async function openMlc(source: ByteSource, { resolve, signal }: ShardOptions): Promise<TensorFile> {
+export async function openMlc(source: ByteSource, options: ShardOptions): Promise<TensorFile> {
+  byteSource(source, 'source');
+  const { resolve, signal } = checkShards(options);
   return tensorsOfCache(source, await readIndex(source, signal), { resolve, signal });
 }
 
@@ -49,7 +53,7 @@ export async function tensorsOfCache(
     if (names.has(dataPath)) throw new FormatError({ file, field: `${field}.dataPath` }, 'each shard once', `${show(dataPath)} again`);
     names.add(dataPath);
   }
-  const sources = await openAll(shards, async ({ dataPath }) => resolve(dataPath), { file, field: 'records' });
+  const sources = await openAll(shards, async ({ dataPath }) => opened(resolve, dataPath), { file, field: 'records' });
   const tensors = new Map<string, TensorInfo>();
   for (const [i, { nbytes, records }] of shards.entries()) {
     const source = sources[i]!;

@@ -4,6 +4,7 @@
 import { FormatError } from '../errors.js';
 import { showShape } from '../problem/view.js';
 import { byteSource } from './byte-source.js';
+import { checkFound, byteSource as checkSource, opened as openedBy } from './given.js';
 import { type Field, fieldsOf, type Message, openMessage, textOf, varints } from './protobuf.js';
 import { ELEMENT_BYTES, elementsIn } from './raw-tensor.js';
 import type { ShardOptions } from './safetensors-index.js';
@@ -145,7 +146,7 @@ async function externalOf(
   const location = checkShardName(external.get('location'), at('external_data.location'));
   if (!resolve) throw new FormatError(at('external_data'), 'a way to open it: option files or resolve', location);
   let open = opened.get(location);
-  if (!open) opened.set(location, (open = Promise.resolve(resolve(location))));
+  if (!open) opened.set(location, (open = openedBy(resolve, location)));
   const source = await open;
   const begin = Number(external.get('offset') ?? 0);
   const length = Number(external.get('length') ?? size);
@@ -161,8 +162,10 @@ async function externalOf(
  */
 export async function openOnnx(
   source: ByteSource,
-  { resolve, signal }: { readonly [Key in keyof ShardOptions]?: ShardOptions[Key] | undefined } = {},
+  options: { readonly [Key in keyof ShardOptions]?: ShardOptions[Key] | undefined } = {},
 ): Promise<TensorFile> {
+  checkSource(source, 'source');
+  const { resolve, signal } = checkFound(options);
   const { name: file } = source;
   const message = openMessage(source, 'model', signal);
   const metadata: Record<string, unknown> = {};

@@ -1,8 +1,10 @@
 // A model from wherever it is, whichever of the containers it is: what it is shows in its first bytes, never in its name. And the bytes of its
 // tensors, whole or in pieces of whole rows.
+import { anything, callback, fields, signal as isSignal, optional, property, wholeNumber } from '../arguments/check.js';
 import { ArgumentError, FormatError } from '../errors.js';
 import { type ByteSourceOptions, type BytesFrom, byteSource } from './byte-source.js';
 import { openGguf } from './gguf.js';
+import { byteSource as checkSource, readFrom, tensorInfo } from './given.js';
 import { tensorsOfCache } from './mlc-cache.js';
 import { openOnnx } from './onnx.js';
 import type { RawTensor } from './raw-tensor.js';
@@ -36,7 +38,10 @@ const isOnnx = ([key, version = 0, next = 0]: Uint8Array, file: string): boolean
   (key === 0x08 && version >= 1 && version < 32 && [0x12, 0x1a, 0x22, 0x2a, 0x32, 0x3a, 0x42, 0x72].includes(next)) ||
   /\.onnx$/i.test(file);
 
-const isSource = (from: BytesFrom | ByteSource): from is ByteSource => typeof from === 'object' && 'read' in from && 'size' in from;
+const isSource = (from: BytesFrom | ByteSource): from is ByteSource =>
+  typeof from === 'object' && from !== null && property(from, 'read', 'from') !== undefined;
+
+const OPEN = fields({ files: anything, signal: optional(isSignal), resolve: optional(callback) });
 
 /**
  * The tensors of a model: safetensors, also in numbered files with or without model.safetensors.index.json, GGUF, also split, ONNX, or MLC's
@@ -48,11 +53,12 @@ const isSource = (from: BytesFrom | ByteSource): from is ByteSource => typeof fr
  * const picked = await openModel(input.files[0], { files: input.files });
  */
 export async function openModel(from: BytesFrom | ByteSource, options: OpenOptions = {}): Promise<TensorFile> {
-  const { files, signal } = options;
+  const { files, signal, resolve: own } = OPEN(options, 'options') as OpenOptions;
+  if (isSource(from)) checkSource(from, 'from');
   const source = isSource(from) ? from : await byteSource(from, options);
-  const resolve = options.resolve ?? (files ? among(files, options) : isSource(from) ? undefined : siblings(from, options));
+  const resolve = own ?? (files ? among(files, options) : isSource(from) ? undefined : siblings(from, options));
   const { name: file } = source;
-  const first = await source.read(0, Math.min(source.size, 64), signal);
+  const first = await readFrom(source, 0, Math.min(source.size, 64), signal);
   const start = Array.from(first, (byte) => String.fromCharCode(byte)).join('');
   if (start.startsWith('GGUF')) return openGguf(source, { resolve, signal });
   // A header's length has 8 bytes, of which the last 4 are 0 up to 4 GB: text and other files do not begin so.
@@ -71,6 +77,9 @@ export async function openModel(from: BytesFrom | ByteSource, options: OpenOptio
   return openSafetensors(source, { signal });
 }
 
+const PART = fields({ begin: optional(wholeNumber(0)), end: optional(wholeNumber(0)), signal: optional(isSignal) });
+const PARTS = fields({ bytes: optional(wholeNumber(1)), signal: optional(isSignal) });
+
 /** Which bytes of a tensor are read. */
 export interface ReadTensorOptions {
   /** Of the tensor's bytes, counted from its own first. Whole rows of its first axis. Default: 0. */
@@ -88,10 +97,9 @@ const rowBytes = ({ shape, begin, end }: TensorInfo): number | undefined => (sha
  * @throws ArgumentError if a part is not of whole rows, FormatError if the file ends before, what `signal` was aborted with
  * @example const scales = asFloats(await readTensor(file.tensors.get('model.layers.0.mlp.up_proj.scales')!));
  */
-export async function readTensor(
-  info: TensorInfo,
-  { begin = 0, end = info.end - info.begin, signal }: ReadTensorOptions = {},
-): Promise<RawTensor> {
+export async function readTensor(info: TensorInfo, options: ReadTensorOptions = {}): Promise<RawTensor> {
+  tensorInfo(info, 'info');
+  const { begin = 0, end = info.end - info.begin, signal } = PART(options, 'options');
   const { name, dtype, source, shape } = info;
   const size = info.end - info.begin;
   const row = rowBytes(info);
@@ -100,7 +108,7 @@ export async function readTensor(
     const fits = row !== undefined && row > 0 && begin % row === 0 && end % row === 0 && begin >= 0 && begin <= end && end <= size;
     if (!fits) throw new ArgumentError(`${name}: begin, end`, `whole rows of ${row ?? size} bytes up to ${size}`, `${begin}, ${end}`);
   }
-  const bytes = await source.read(info.begin + begin, info.begin + end, signal);
+  const bytes = await readFrom(source, info.begin + begin, info.begin + end, signal);
   return { name, file: source.name, dtype, shape: part ? [(end - begin) / row!, ...shape.slice(1)] : shape, bytes };
 }
 
@@ -124,14 +132,16 @@ export interface PartsOptions {
  * @throws as readTensor
  * @example for await (const { tensor, done, total } of tensorParts(info)) { use(tensor); show(done / total); }
  */
-export async function* tensorParts(info: TensorInfo, { bytes = 16 * 2 ** 20, signal }: PartsOptions = {}): AsyncGenerator<TensorPart> {
+export async function* tensorParts(info: TensorInfo, options: PartsOptions = {}): AsyncGenerator<TensorPart> {
+  tensorInfo(info, 'info');
+  const { bytes = 16 * 2 ** 20, signal } = PARTS(options, 'options');
   const total = info.end - info.begin;
   const row = rowBytes(info);
   const step = row ? Math.max(1, Math.floor(bytes / row)) * row : total;
   let begin = 0;
   do {
     const done = Math.min(total, begin + step);
-    yield { tensor: await readTensor(info, { begin, end: done, signal }), done, total };
+    yield { tensor: await readTensor(info, { begin, end: done, ...(signal && { signal }) }), done, total };
     begin = done;
   } while (begin < total);
 }

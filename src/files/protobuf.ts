@@ -1,6 +1,7 @@
 // Protobuf messages of strangers, field by field where they lie: what is long is stepped over, never read. Only what ONNX needs: numbers, and
 // where the bytes of everything else are. Rule: protobuf.dev/programming-guides/encoding.
 import { FormatError } from '../errors.js';
+import { readFrom } from './given.js';
 import { breather } from './pace.js';
 import type { ByteSource } from './tensor-file.js';
 
@@ -27,9 +28,9 @@ export interface Message {
 export function openMessage(source: ByteSource, what: string, signal: AbortSignal | undefined): Message {
   let [base, bytes] = [0, new Uint8Array(0)];
   const read = async (begin: number, end: number): Promise<Uint8Array> => {
-    if (end - begin > WINDOW) return source.read(begin, end, signal);
+    if (end - begin > WINDOW) return readFrom(source, begin, end, signal);
     if (begin < base || end > base + bytes.length) {
-      bytes = await source.read(begin, Math.min(source.size, Math.max(end, begin + WINDOW)), signal);
+      bytes = await readFrom(source, begin, Math.min(source.size, Math.max(end, begin + WINDOW)), signal);
       base = begin;
     }
     return bytes.subarray(begin - base, end - base);

@@ -1,7 +1,9 @@
 // A tensor as it lies in a file, and its bytes as numbers. What a file says is checked here before anything is made of it.
+
 import { decode16 } from '../dtype.js';
 import { FormatError } from '../errors.js';
 import { showShape } from '../problem/view.js';
+import { rawTensor } from './given.js';
 
 /** Bytes of an element, by safetensors' names for dtypes. */
 export const ELEMENT_BYTES: Readonly<Record<string, number>> = {
@@ -61,12 +63,14 @@ function aligned(tensor: RawTensor, width: number): ArrayBuffer {
 
 /** I32 or U32 as words. @throws FormatError */
 export function asWords(tensor: RawTensor): Uint32Array<ArrayBuffer> {
+  rawTensor(tensor, 'tensor');
   requireDtype(tensor, 'I32', 'U32');
   return new Uint32Array(aligned(tensor, 4));
 }
 
 /** F16, BF16 or F32 as numbers, without rounding; all finite. @throws FormatError */
 export function asFloats(tensor: RawTensor): Float32Array<ArrayBuffer> {
+  rawTensor(tensor, 'tensor');
   requireDtype(tensor, 'F16', 'BF16', 'F32');
   const values =
     tensor.dtype === 'F32'

@@ -1,6 +1,7 @@
 // The index of a model in several files, as JSON: safetensors' model.safetensors.index.json or MLC's ndarray-cache.json. Which one it is shows in
 // its members. Walked member by member: nothing but names, places and a few metadata is kept.
 import { type FileLocation, FormatError } from '../errors.js';
+import { readFrom } from './given.js';
 import { object, shapeFrom, text, whole } from './header-checks.js';
 import { type Json, type JsonReader, openJson, plain, record, withoutMark } from './json.js';
 import { paced, type Steps } from './pace.js';
@@ -45,7 +46,7 @@ export interface ModelIndex {
 export async function readIndex(source: ByteSource, signal?: AbortSignal): Promise<ModelIndex> {
   const { name: file, size } = source;
   if (size > LONGEST_INDEX) throw new FormatError({ file, field: 'size' }, `at most ${LONGEST_INDEX} for an index`, String(size));
-  const reader = openJson(withoutMark(await source.read(0, size, signal)), { at: { file, field: 'index' } });
+  const reader = openJson(withoutMark(await readFrom(source, 0, size, signal)), { at: { file, field: 'index' } });
   return paced(indexFrom(reader, file), signal);
 }
 

@@ -1,6 +1,7 @@
 // A model in several safetensors files: model.safetensors.index.json, whose weight_map says which file holds which tensor; or, without an index,
 // files NAME-00001-of-00002.safetensors. What an index says and its files do not have is told in `notes`, where the model can be read all the same.
 import { FormatError, isMissing } from '../errors.js';
+import { byteSource, checkShards, opened } from './given.js';
 import { type ModelIndex, readIndex } from './read-index.js';
 import { openSafetensors } from './safetensors.js';
 import { openAll, type Resolver } from './shards.js';
@@ -25,7 +26,9 @@ export interface ShardOptions {
  * const index = 'https://example.org/llama/model.safetensors.index.json';
  * const file = await openSafetensorsIndex(await byteSource(index), { resolve: siblings(index)! });
  */
-export async function openSafetensorsIndex(source: ByteSource, { resolve, signal }: ShardOptions): Promise<TensorFile> {
+export async function openSafetensorsIndex(source: ByteSource, options: ShardOptions): Promise<TensorFile> {
+  byteSource(source, 'source');
+  const { resolve, signal } = checkShards(options);
   return tensorsOfIndex(source, await readIndex(source, signal), { resolve, signal });
 }
 
@@ -38,16 +41,16 @@ export async function tensorsOfIndex(
   const names = [...new Set(weightMap.values())];
   const open = async (name: string): Promise<TensorFile | { readonly error: unknown }> => {
     try {
-      return await openSafetensors(await resolve(name), { signal });
+      return await openSafetensors(await opened(resolve, name), { signal });
     } catch (error) {
       if (isMissing(error)) return { error };
       throw error;
     }
   };
-  const opened = await openAll(names, open, { file, field: 'weight_map' });
-  const there = opened.filter((one): one is TensorFile => 'tensors' in one);
-  if (there.length < opened.length) {
-    const { error } = opened.find((one) => 'error' in one) as { readonly error: unknown };
+  const files = await openAll(names, open, { file, field: 'weight_map' });
+  const there = files.filter((one): one is TensorFile => 'tensors' in one);
+  if (there.length < files.length) {
+    const { error } = files.find((one) => 'error' in one) as { readonly error: unknown };
     if (there.length > 0) throw error;
     return fileBeside(file, { resolve, signal }, error);
   }
@@ -77,7 +80,7 @@ async function fileBeside(index: string, { resolve, signal }: ShardOptions, why:
   if (name === undefined) throw why;
   let source: ByteSource;
   try {
-    source = await resolve(name);
+    source = await opened(resolve, name);
   } catch (error) {
     throw isMissing(error) ? why : error;
   }
@@ -123,7 +126,7 @@ export async function openShards(
   const numbers = Array.from({ length: Math.min(Number(of), 2 ** 20) }, (_, i) => i + 1);
   const name = (number: number): string => `${stem}-${String(number).padStart(no!.length, '0')}-of-${of}.safetensors`;
   const open = async (number: number): Promise<TensorFile> =>
-    openSafetensors(number === Number(no) ? source : await resolve(name(number)), { signal });
+    openSafetensors(number === Number(no) ? source : await opened(resolve, name(number)), { signal });
   const files = await openAll(numbers, open, { file, field });
   return { ...files[0]!, name: file, tensors: together(files) };
 }

@@ -2,8 +2,10 @@
 // The rules are those of the format's description (github.com/huggingface/safetensors, README.md, "Format") and of its reference
 // implementation: a header of at most 100 MB, names once, and tensors that lie one after another from the first byte of data to the last,
 // "no holes", in whatever order the header lists them.
+
 import { FormatError } from '../errors.js';
 import { showShape } from '../problem/view.js';
+import { byteSource, checkSignal, readFrom } from './given.js';
 import { type Block, byPlace, bytesFor, list, object, shapeFrom, text, whole } from './header-checks.js';
 import { type Json, type JsonReader, openJson, record } from './json.js';
 import { paced, type Steps } from './pace.js';
@@ -44,15 +46,16 @@ export async function openSafetensors(
   source: ByteSource,
   options: { readonly signal?: AbortSignal | undefined } = {},
 ): Promise<TensorFile> {
+  byteSource(source, 'source');
   const { name: file, size } = source;
-  const { signal } = options;
+  const { signal } = checkSignal(options);
   if (size < 8) throw new FormatError({ file, field: 'header length' }, '8 bytes', `a file of ${size}`);
-  const length = new DataView((await source.read(0, 8, signal)).buffer).getBigUint64(0, true);
+  const length = new DataView((await readFrom(source, 0, 8, signal)).buffer).getBigUint64(0, true);
   if (length > LONGEST_HEADER) throw new FormatError({ file, field: 'header length' }, `at most ${LONGEST_HEADER}`, String(length));
   const data = 8 + Number(length);
   if (data > size) throw new FormatError({ file, field: 'header length' }, `at most ${size - 8}, what the file has`, String(length));
   const at = { file, field: 'header' };
-  const bytes = await source.read(8, data, signal);
+  const bytes = await readFrom(source, 8, data, signal);
   if (bytes[0] !== 0x7b) throw new FormatError(at, '{ as its first character', bytes.length ? `byte ${bytes[0]}` : 'no bytes');
   return paced(headerFrom(openJson(bytes, { at }), { source, data }), signal);
 }

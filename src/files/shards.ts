@@ -1,6 +1,8 @@
 // Models in several files: how the others are found from one of them. A name in an index is a stranger's: it may only point into the same folder.
-import { type FileLocation, FormatError, ReadError } from '../errors.js';
-import { type ByteSourceOptions, type BytesFrom, byteSource, locate } from './byte-source.js';
+import { reading, text } from '../arguments/check.js';
+import { showValue } from '../arguments/show-value.js';
+import { ArgumentError, type FileLocation, FormatError, ReadError } from '../errors.js';
+import { type ByteSourceOptions, type BytesFrom, byteSource, checkSourceOptions, isA, locate } from './byte-source.js';
 import { nodeModules } from './node-file.js';
 import { show } from './show.js';
 import type { ByteSource } from './tensor-file.js';
@@ -14,7 +16,8 @@ export type Resolver = (name: string) => ByteSource | Promise<ByteSource>;
  * const config = await (await siblings('models/llama/model.safetensors')!('config.json')).read(0, 100);
  */
 export function siblings(from: BytesFrom, options: ByteSourceOptions = {}): Resolver | undefined {
-  if (typeof from !== 'string' && !(from instanceof URL)) return undefined;
+  checkSourceOptions(options);
+  if (typeof from !== 'string' && !isA(from, URL)) return undefined;
   const place = locate(from);
   const rest = { ...options, name: undefined };
   if ('path' in place) {
@@ -30,11 +33,17 @@ export function siblings(from: BytesFrom, options: ByteSourceOptions = {}): Reso
  * @example const resolve = among(input.files);
  */
 export function among(files: Iterable<File> | ReadonlyMap<string, Blob>, options: ByteSourceOptions = {}): Resolver {
+  checkSourceOptions(options);
   const byName = new Map<string, Blob>();
-  if (files instanceof Map) for (const [name, file] of files as Map<string, Blob>) byName.set(name, file);
-  else
+  const all = reading('files', () =>
+    isA(files, Map) ? [...(files as Map<string, Blob>)] : [...(files as Iterable<File>)].map((file) => [file.name, file] as const),
+  );
+  for (const [name, file] of all) {
+    if (!isA(file, Blob)) throw new ArgumentError('files', 'a FileList, Files, or a Map of Blobs', showValue(file));
+    byName.set(text(name, 'files: a name'), file);
+  }
+  if (!isA(files, Map))
     for (const file of files as Iterable<File>) {
-      byName.set(file.name, file);
       const below = file.webkitRelativePath?.split('/').slice(1).join('/');
       if (below) byName.set(below, file);
     }

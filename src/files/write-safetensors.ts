@@ -1,7 +1,24 @@
 // Writes safetensors: the header from names, dtypes and shapes alone, then the data, each tensor when its turn comes. Never a whole file in
 // memory. Rule: github.com/huggingface/safetensors, README.md, "Format".
+import {
+  anything,
+  bytes as bytesCheck,
+  callback,
+  dictionary,
+  fields,
+  list,
+  object,
+  optional,
+  property,
+  reading,
+  refuse,
+  text,
+  withMethods,
+} from '../arguments/check.js';
+import { arrayKind } from '../arguments/show-value.js';
 import { ArgumentError } from '../errors.js';
 import { showShape } from '../problem/view.js';
+import { numbers, watched } from './given.js';
 import { ELEMENT_BYTES, elementsIn, type RawTensor } from './raw-tensor.js';
 
 /** A tensor before there are bytes of it: what the header says. */
@@ -34,7 +51,27 @@ export interface WriteOptions {
 /** Readers of the format refuse longer ones. */
 const LONGEST_HEADER = 100_000_000;
 
-const bytesOf = ({ name, dtype, shape }: TensorOutline): number => {
+const OUTLINE = fields({ name: text, dtype: text, shape: numbers, bytes: anything });
+const WRITE = fields({ ...watched, metadata: anything });
+
+/** What a caller gave to be walked, walked once. @throws ArgumentError */
+const iterated = (given: unknown, argument: string): readonly TensorOutline[] =>
+  reading(argument, () => [...(object(given, argument) as Iterable<TensorOutline>)]);
+
+/** The pieces of a tensor's bytes. @throws ArgumentError */
+function pieces(given: unknown, name: string): Iterable<Uint8Array> | AsyncIterable<Uint8Array> {
+  if (arrayKind(given) === 'Uint8Array') return [given as Uint8Array];
+  const walks = (of: object) =>
+    [Symbol.iterator, Symbol.asyncIterator].some((walk) => typeof property(of, walk, `${name}.bytes`) === 'function');
+  // Other typed arrays walk, too, as numbers.
+  const isOther = reading(`${name}.bytes`, () => ArrayBuffer.isView(given) || given instanceof Uint8Array);
+  if (isOther || typeof given !== 'object' || given === null || !walks(given))
+    return refuse(`${name}.bytes`, 'a Uint8Array, or several', given);
+  return given as Iterable<Uint8Array>;
+}
+
+const bytesOf = (tensor: TensorOutline): number => {
+  const { name, dtype, shape } = OUTLINE(tensor, 'tensor');
   if (!Object.hasOwn(ELEMENT_BYTES, dtype)) throw new ArgumentError(`${name}.dtype`, Object.keys(ELEMENT_BYTES).join(' or '), dtype);
   if (!shape.every((size) => Number.isSafeInteger(size) && size >= 0))
     throw new ArgumentError(`${name}.shape`, 'whole numbers of at least 0', showShape(shape));
@@ -48,11 +85,12 @@ const bytesOf = ({ name, dtype, shape }: TensorOutline): number => {
  * @example await file.write(safetensorsHeader([{ name: 'x', dtype: 'F32', shape: [2] }])); await file.write(new Uint8Array(8));
  */
 export function safetensorsHeader(tensors: Iterable<TensorOutline>, metadata?: Readonly<Record<string, string>>): Uint8Array<ArrayBuffer> {
-  const entries: (readonly [string, unknown])[] = metadata ? [['__metadata__', metadata]] : [];
+  const said = optional(dictionary(text))(metadata, 'metadata');
+  const entries: (readonly [string, unknown])[] = said ? [['__metadata__', said]] : [];
   const names = new Set(['__metadata__']);
   let begin = 0;
-  for (const tensor of tensors) {
-    const { name, dtype, shape } = tensor;
+  for (const tensor of iterated(tensors, 'tensors')) {
+    const { name, dtype, shape } = OUTLINE(tensor, 'tensor');
     if (names.has(name)) throw new ArgumentError('tensors', 'each name once, and none named __metadata__', `${name} again`);
     names.add(name);
     const end = begin + bytesOf(tensor);
@@ -80,8 +118,9 @@ export function safetensorsHeader(tensors: Iterable<TensorOutline>, metadata?: R
  * await writeSafetensors(file, torchNpuTensors('lm_head', quantized), { metadata: { format: 'pt' } });
  */
 export async function writeSafetensors(sink: Sink, tensors: Iterable<TensorToWrite>, options: WriteOptions = {}): Promise<number> {
-  const { metadata, signal, onProgress } = options;
-  const list = [...tensors];
+  withMethods('a sink, with write', 'write')(sink, 'sink');
+  const { metadata, signal, onProgress } = WRITE(options, 'options') as WriteOptions;
+  const list = iterated(tensors, 'tensors') as readonly TensorToWrite[];
   const header = safetensorsHeader(list, metadata);
   const total = list.reduce((sum, tensor) => sum + bytesOf(tensor), header.length);
   let done = 0;
@@ -97,7 +136,8 @@ export async function writeSafetensors(sink: Sink, tensors: Iterable<TensorToWri
     signal?.throwIfAborted();
     const bytes = typeof tensor.bytes === 'function' ? await tensor.bytes() : tensor.bytes;
     let given = 0;
-    for await (const piece of bytes instanceof Uint8Array ? [bytes] : bytes) {
+    for await (const piece of pieces(bytes, tensor.name)) {
+      bytesCheck(piece, `${tensor.name}.bytes`);
       given += piece.byteLength;
       // Before it is written: what comes after would lie in the wrong place.
       if (given > expected) break;
@@ -119,11 +159,12 @@ export function madeTogether(
   make: () => readonly RawTensor[] | Promise<readonly RawTensor[]>,
 ): TensorToWrite[] {
   let made: Promise<readonly RawTensor[]> | undefined;
-  return outlines.map((outline, i) => ({
+  callback(make, 'make');
+  return list(OUTLINE)(outlines, 'outlines').map((outline, i) => ({
     ...outline,
     bytes: async () => {
       made ??= Promise.resolve(make());
-      const tensor = (await made)[i];
+      const tensor = list(OUTLINE)(await made, 'made')[i] as RawTensor | undefined;
       if (i === outlines.length - 1) made = undefined;
       if (tensor?.name !== outline.name) throw new ArgumentError('made', outline.name, tensor?.name ?? 'none');
       return tensor.bytes;

@@ -6,6 +6,7 @@ import type { TensorInfo } from '../files/tensor-file.js';
 import { wordsOf } from '../problem/code-width.js';
 import type { QuantizedMatrix } from '../problem/matrix.js';
 import { transpose, transposeBlock } from './code-words.js';
+import { checkImport, checkLayer } from './given.js';
 import { type Found, type LayerContext, type WeightFormat, wrong } from './layer-format.js';
 import type { LayerSource } from './layer-source.js';
 import { saidGroupSize } from './quantization-config.js';
@@ -66,6 +67,7 @@ function zeroPointsOf(words: Uint32Array, { columns, groups }: { columns: number
  * @example const matrix = importAwq({ qweight, qzeros, scales }, { groupSize: 128 });
  */
 export function importAwq(tensors: AwqTensors, options: AwqOptions = {}): QuantizedMatrix {
+  checkImport('awq', tensors, options);
   const { qweight, qzeros, scales } = tensors;
   const { n, k, columns, groups, groupSize } = sizesOf(tensors, options);
   requireShape(scales, [groups, n], 'a scale for each group and output');
@@ -91,6 +93,7 @@ export function awqLayer(
   tensors: AwqTensors<TensorInfo> & { readonly bias?: TensorInfo | undefined },
   options: AwqOptions & { readonly name: string },
 ): LayerSource {
+  checkLayer('awq', tensors, options);
   const { qweight, qzeros, scales, bias } = tensors;
   const { n, k, groupSize } = sizesOf(tensors, options);
   return {

@@ -1,10 +1,12 @@
 // bitsandbytes' int8 layers, Linear8bitLt: rows of int8 with a scale each. NF4 and FP4 are in bitsandbytes4.ts.
 // Rules: github.com/bitsandbytes-foundation/bitsandbytes, nn/modules.py (Linear8bitLt), utils.py, functional.py (int8_vectorwise_dequant).
+
 import { FormatError } from '../errors.js';
 import { asFloats, at, elementsIn, type RawTensor, requireDtype, requireShape } from '../files/raw-tensor.js';
 import type { TensorInfo } from '../files/tensor-file.js';
 import type { QuantizedMatrix } from '../problem/matrix.js';
 import { codesOfInt8 } from './code-words.js';
+import { checkImport, checkLayer } from './given.js';
 import type { WeightFormat } from './layer-format.js';
 import { asWholeNumbers, bytesOf, granularityOf, headersOf, type LayerName, present } from './layer-parts.js';
 import type { LayerSource } from './layer-source.js';
@@ -27,7 +29,9 @@ export interface BitsAndBytesInt8<T> {
  * @throws FormatError
  * @example importBitsAndBytesInt8({ weight, SCB })
  */
-export function importBitsAndBytesInt8({ weight, SCB, weight_format: format }: BitsAndBytesInt8<RawTensor>): QuantizedMatrix {
+export function importBitsAndBytesInt8(tensors: BitsAndBytesInt8<RawTensor>): QuantizedMatrix {
+  checkImport('bitsAndBytesInt8', tensors, {});
+  const { weight, SCB, weight_format: format } = tensors;
   const [n, k] = planInt8(weight, SCB);
   const order = format ? asWholeNumbers(format)[0] : 0;
   if (order !== 0) throw new FormatError(at(format!, 'value'), '0, rows (1 to 3 are tiles of bitsandbytes before 0.45)', String(order));
@@ -52,7 +56,9 @@ function planInt8(weight: RawTensor, scb: RawTensor): readonly [number, number] 
 }
 
 /** A layer of a file, read in pieces along n. @throws FormatError */
-export function bitsAndBytesInt8Layer(tensors: BitsAndBytesInt8<TensorInfo>, { name, bias }: LayerName): LayerSource {
+export function bitsAndBytesInt8Layer(tensors: BitsAndBytesInt8<TensorInfo>, options: LayerName): LayerSource {
+  checkLayer('bitsAndBytesInt8', tensors, options);
+  const { name, bias } = options;
   const { weight, SCB } = headersOf({ ...tensors });
   const [n, k] = planInt8(weight, SCB);
   const { weight_format } = tensors;

@@ -1,5 +1,6 @@
 // bitsandbytes' NF4 and FP4 layers, Linear4bit, and ONNX's node of the same blocks, MatMulBnb4. int8 is in bitsandbytes.ts.
 // Rules: github.com/bitsandbytes-foundation/bitsandbytes, functional.py (QuantState, dequantize_4bit, get_4bit_type).
+
 import { FormatError } from '../errors.js';
 import { asFloats, at, ELEMENT_BYTES, elementsIn, type RawTensor, requireDtype, requireShape } from '../files/raw-tensor.js';
 import type { TensorInfo } from '../files/tensor-file.js';
@@ -7,6 +8,7 @@ import type { QuantizedMatrix } from '../problem/matrix.js';
 import { showShape } from '../problem/view.js';
 import { padRows, splitNibbles, swapNibbles } from './code-words.js';
 import { type FlatGroups, flatGroups, gcd } from './flat-groups.js';
+import { checkImport, checkLayer, checkState } from './given.js';
 import { attribute, type Found, type FoundNode, type LayerFormat, type WeightFormat } from './layer-format.js';
 import { bytesOf, headerOf, headersOf, type LayerName, present, requireList } from './layer-parts.js';
 import type { LayerSource } from './layer-source.js';
@@ -94,6 +96,8 @@ const codesOfFlat = (bytes: Uint8Array, n: number, k: number): Uint32Array<Array
  * @example importBitsAndBytes4({ weight, absmax, quant_map }, parseQuantState(state))
  */
 export function importBitsAndBytes4(tensors: BitsAndBytes4<RawTensor>, state: QuantState): QuantizedMatrix {
+  checkImport('bitsAndBytes4', tensors, {});
+  checkState(state, 'state');
   const groups = plan4(tensors, state);
   const [n, k] = state.shape;
   return {
@@ -117,9 +121,12 @@ export function importBitsAndBytes4(tensors: BitsAndBytes4<RawTensor>, state: Qu
  * @example importMatMulBnb4({ B, absmax }, { N: 4096, K: 4096, quant_type: 1, block_size: 64 })
  */
 export function importMatMulBnb4(
-  { B, absmax }: { readonly B: RawTensor; readonly absmax: RawTensor },
-  { N, K, quant_type, block_size }: { readonly N: number; readonly K: number; readonly quant_type: number; readonly block_size: number },
+  tensors: { readonly B: RawTensor; readonly absmax: RawTensor },
+  attributes: { readonly N: number; readonly K: number; readonly quant_type: number; readonly block_size: number },
 ): QuantizedMatrix {
+  checkImport('matMulBnb4', tensors, attributes);
+  const { B, absmax } = tensors;
+  const { N, K, quant_type, block_size } = attributes;
   const type = (['fp4', 'nf4'] as const)[quant_type];
   if (!type) throw new FormatError(at(B, 'quant_type'), '0, FP4, or 1, NF4', String(quant_type));
   for (const [field, value] of Object.entries({ N, K, block_size }))
@@ -139,10 +146,10 @@ const inRows = (info: TensorInfo, rows: number): TensorInfo => ({ ...info, shape
  * are whole nested blocks. `state` is what parseQuantState says of its quant_state.
  * @throws FormatError
  */
-export function bitsAndBytes4Layer(
-  tensors: BitsAndBytes4<TensorInfo>,
-  { name, bias, state }: LayerName & { readonly state: QuantState },
-): LayerSource {
+export function bitsAndBytes4Layer(tensors: BitsAndBytes4<TensorInfo>, options: LayerName & { readonly state: QuantState }): LayerSource {
+  checkLayer('bitsAndBytes4', tensors, options);
+  const { name, bias, state } = options;
+  checkState(state, 'state');
   const { groupSize } = plan4(headersOf({ ...tensors }), state);
   const [n, k] = state.shape;
   const { nested_absmax, nested_quant_map } = tensors;

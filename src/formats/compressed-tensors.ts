@@ -1,5 +1,6 @@
 // compressed-tensors, as vLLM's LLM Compressor saves it: pack-quantized and int-quantized integer weights. Not float8 or float4.
 // Rules: github.com/vllm-project/compressed-tensors, compressors/quantized_compressors/pack_quantized.py and naive_quantized.py.
+
 import { FormatError } from '../errors.js';
 import { asFloats, asWords, at, floatDtypeOf, type RawTensor, requireDtype, requireShape } from '../files/raw-tensor.js';
 import type { TensorInfo } from '../files/tensor-file.js';
@@ -8,6 +9,7 @@ import type { QuantizedMatrix } from '../problem/matrix.js';
 import { showShape } from '../problem/view.js';
 import { inOrder, sortByGroup } from './act-order.js';
 import { clearTail, codesOfInt8, narrowInt8 } from './code-words.js';
+import { checkImport, checkLayer } from './given.js';
 import { type Found, type LayerContext, type LayerFormat, type WeightFormat, wrong } from './layer-format.js';
 import {
   asWholeNumbers,
@@ -141,6 +143,7 @@ function codesOf({ weight_packed: packed, weight }: CompressedTensors<RawTensor>
  * @example importCompressedTensors({ weight_packed, weight_scale, weight_shape }, { groupSize: 128 })
  */
 export function importCompressedTensors(tensors: CompressedTensors<RawTensor>, options: CompressedTensorsOptions = {}): QuantizedMatrix {
+  checkImport('compressedTensors', tensors, options);
   const plan = planOf(tensors, options);
   const { n, k, bits, groupSize, granularity } = plan;
   const { weight_scale: scale, weight_zero_point: zero, weight_g_idx: gIdx } = tensors;
@@ -166,10 +169,9 @@ export function importCompressedTensors(tensors: CompressedTensors<RawTensor>, o
  * @throws FormatError
  * @example compressedTensorsLayer({ weight_packed, weight_scale }, { name: 'model.layers.0.mlp.up_proj', bits: 4, k: 4096 })
  */
-export function compressedTensorsLayer(
-  tensors: CompressedTensors<TensorInfo>,
-  { name, bias, ...options }: CompressedTensorsOptions & LayerName,
-): LayerSource {
+export function compressedTensorsLayer(tensors: CompressedTensors<TensorInfo>, given: CompressedTensorsOptions & LayerName): LayerSource {
+  checkLayer('compressedTensors', tensors, given);
+  const { name, bias, ...options } = given;
   const { n, k, bits, groupSize, granularity } = planOf(headersOf({ ...tensors }), options);
   const scaleRows = granularity === 'tensor' ? 0 : 1;
   const perRow = {

@@ -1,11 +1,15 @@
 // Which tensors of a file are layers, by their names, dtypes and shapes. What each format looks like is in layer-formats.ts; nothing is
 // read here but settings that a format keeps in small tensors.
+
+import { anything, fields, signal as isSignal, optional } from '../arguments/check.js';
 import { FormatError } from '../errors.js';
+import { tensorFile } from '../files/given.js';
 import { breather } from '../files/pace.js';
 import type { TensorFile, TensorInfo } from '../files/tensor-file.js';
 import { showShape } from '../problem/view.js';
 import { findNodes } from './find-nodes.js';
 import type { FoundLayers, NotYet } from './found-layers.js';
+import { HINTS } from './given.js';
 import { type Found, type LayerContext, type LayerFormat, type LayerHints, wrong } from './layer-format.js';
 import { LAYER_FORMATS } from './layer-formats.js';
 import type { LayerSource } from './layer-source.js';
@@ -135,6 +139,8 @@ function make(claim: Claim<LayerFormat>, context: FileContext, { read, strangers
   }
 }
 
+const OPTIONS = fields({ config: anything, ...HINTS, signal: optional(isSignal) });
+
 const isFloatMatrix = ({ dtype, shape }: TensorInfo): boolean => FLOATS.includes(dtype) && shape.length === 2;
 
 /**
@@ -150,7 +156,9 @@ const isFloatMatrix = ({ dtype, shape }: TensorInfo): boolean => FLOATS.includes
  * const { layers, refused } = await findLayers(file, { config: JSON.parse(configJson) });
  * for (const { name, format, n, k } of layers) console.log(name, format, n, k);
  */
-export async function findLayers(file: TensorFile, { config, torchNpu, torchao, signal }: FindLayersOptions = {}): Promise<FoundLayers> {
+export async function findLayers(file: TensorFile, options: FindLayersOptions = {}): Promise<FoundLayers> {
+  tensorFile(file, 'file');
+  const { config, torchNpu, torchao, signal } = OPTIONS(options, 'options') as FindLayersOptions;
   if (file.nodes) return findNodes(file);
   const context = { config: quantizationOf(config), metadata: file.metadata, torchNpu, torchao };
   const taken = new Set<TensorInfo>();

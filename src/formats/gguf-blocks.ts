@@ -1,6 +1,8 @@
 // GGUF's tensors of quantized blocks → matrices: the table of types, and a layer of one tensor. The container is gguf.ts's; the layouts are in
 // gguf-32.ts and gguf-256.ts. Blocks lie along K: a tensor is N rows of K / blockSize blocks, and a run of rows is such a tensor again.
 
+import { optional } from '../arguments/check.js';
+import { rawTensor, tensorInfo } from '../files/given.js';
 import { type RawTensor, requireDtype, requireShape } from '../files/raw-tensor.js';
 import type { TensorInfo } from '../files/tensor-file.js';
 import type { QuantizedMatrix } from '../problem/matrix.js';
@@ -52,7 +54,7 @@ export const ggufTypes: Readonly<Record<GgufTypeName, GgufType>> = {
 };
 
 /** Is a GGUF dtype one of `ggufTypes`? */
-export const isGgufType = (dtype: string): dtype is GgufTypeName => Object.hasOwn(ggufTypes, dtype);
+export const isGgufType = (dtype: string): dtype is GgufTypeName => typeof dtype === 'string' && Object.hasOwn(ggufTypes, dtype);
 
 /**
  * A tensor of GGUF blocks as a matrix (N, K). `shape` is row-major, (N, K), which the file itself lists as ne = [K, N]; `dtype` is the type's name.
@@ -65,6 +67,7 @@ export const isGgufType = (dtype: string): dtype is GgufTypeName => Object.hasOw
  * const weights = dequantize(matrix); // float32, as ggml has them
  */
 export function importGguf(tensor: RawTensor): QuantizedMatrix {
+  rawTensor(tensor, 'tensor');
   requireDtype(tensor, ...Object.keys(ggufTypes));
   return ggufTypes[tensor.dtype as GgufTypeName].make(tensor);
 }
@@ -77,6 +80,8 @@ export function importGguf(tensor: RawTensor): QuantizedMatrix {
  * const layer = ggufLayer(file.tensors.get('blk.0.attn_q.weight'), file.tensors.get('blk.0.attn_q.bias'));
  */
 export function ggufLayer(info: TensorInfo, bias?: TensorInfo): LayerSource | undefined {
+  tensorInfo(info, 'info');
+  optional(tensorInfo)(bias, 'bias');
   const { name, dtype, shape } = info;
   const [n, k] = shape;
   if (!isGgufType(dtype) || n === undefined || k === undefined || shape.length !== 2) return undefined;

@@ -8,6 +8,7 @@ import { type Bits, codesInWord, largestCode, middleCode } from '../problem/code
 import type { QuantizedMatrix } from '../problem/matrix.js';
 import { inOrder, sortByGroup } from './act-order.js';
 import { transpose, valueAt, widen } from './code-words.js';
+import { checkImport, checkLayer } from './given.js';
 import { type Found, type LayerContext, type WeightFormat, wrong } from './layer-format.js';
 import type { LayerSource } from './layer-source.js';
 import { saidGroupSize } from './quantization-config.js';
@@ -80,6 +81,7 @@ function zeroPointsOf(qzeros: RawTensor | undefined, { n, groups, options }: { n
  * @example const matrix = importGptq({ qweight, qzeros, scales, g_idx }, { bits: 4, groupSize: 128 });
  */
 export function importGptq(tensors: GptqTensors, options: GptqOptions): QuantizedMatrix {
+  checkImport('gptq', tensors, options);
   const { qweight, qzeros, scales, g_idx } = tensors;
   const { n, k, rows, groups, bits, groupSize } = sizesOf(tensors, options);
   requireShape(scales, [groups, n], 'a scale for each group and output');
@@ -119,6 +121,7 @@ function requireOrder(g_idx: RawTensor, { k, groupSize }: { k: number; groupSize
  * @example const source = gptqLayer({ qweight, qzeros, scales, g_idx }, { name: 'model.layers.0.mlp.up_proj', bits: 4, descAct: false });
  */
 export function gptqLayer(tensors: GptqTensors<TensorInfo> & { readonly bias?: TensorInfo | undefined }, o: GptqLayerOptions): LayerSource {
+  checkLayer('gptq', tensors, o);
   const { qweight, qzeros, scales, g_idx, bias } = tensors;
   const { n, k, bits, groupSize } = sizesOf(tensors, o);
   const sure = (o.checkpointFormat ?? 'auto') !== 'auto' || o.symmetric === true || !qzeros;

@@ -9,6 +9,7 @@ import type { QuantizedMatrix } from '../problem/matrix.js';
 import { showShape } from '../problem/view.js';
 import { gatherNibbles, padRows, splitNibbles } from './code-words.js';
 import { flatGroups } from './flat-groups.js';
+import { checkImport, checkLayer, checkMeta } from './given.js';
 import type { WeightFormat } from './layer-format.js';
 import { asWholeNumbers, headersOf, type LayerName, requireList } from './layer-parts.js';
 import type { LayerSource } from './layer-source.js';
@@ -58,6 +59,7 @@ const ascii = (tensor: RawTensor): string => String.fromCharCode(...asWholeNumbe
 export function hqqMeta(
   tensors: Readonly<Record<'shape' | 'packing', RawTensor> & Partial<Record<'group_size' | 'axis', RawTensor>>>,
 ): HqqMeta {
+  checkImport('hqqMeta', tensors, {});
   const { shape, packing, group_size, axis } = tensors;
   const [n, k, ...more] = asWholeNumbers(shape);
   if (!Number.isSafeInteger(n) || !Number.isSafeInteger(k) || n! < 1 || k! < 1 || more.length > 0)
@@ -150,6 +152,8 @@ function exactFrom(middle: number, zeros: Float32Array<ArrayBuffer>): Float32Arr
  * @example importHqq({ W_q, scale, zero }, { shape: [4096, 4096], packing: '4bit_u8', group_size: 64, axis: 1 })
  */
 export function importHqq(tensors: Hqq<RawTensor>, meta: HqqMeta): QuantizedMatrix {
+  checkImport('hqq', tensors, {});
+  checkMeta(meta, 'meta');
   const { n, k, bits, rule, groups, part } = planOf(tensors, meta);
   const bytes = tensors.W_q.bytes;
   if (bytes.byteLength !== part * rule.bytes)
@@ -168,7 +172,10 @@ export function importHqq(tensors: Hqq<RawTensor>, meta: HqqMeta): QuantizedMatr
 }
 
 /** A layer of a file. Packing puts rows from all over the matrix into one word, so it is read whole. @throws FormatError */
-export function hqqLayer(tensors: Hqq<TensorInfo>, { name, bias, meta }: LayerName & { readonly meta: HqqMeta }): LayerSource {
+export function hqqLayer(tensors: Hqq<TensorInfo>, options: LayerName & { readonly meta: HqqMeta }): LayerSource {
+  checkLayer('hqq', tensors, options);
+  const { name, bias, meta } = options;
+  checkMeta(meta, 'meta');
   const { n, k, bits, groups } = planOf(headersOf({ ...tensors }), meta);
   const { W_q, scale, zero } = tensors;
   return {

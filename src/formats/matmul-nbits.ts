@@ -9,6 +9,7 @@ import type { QuantizedMatrix } from '../problem/matrix.js';
 import { showShape } from '../problem/view.js';
 import { inOrder, sortByGroup } from './act-order.js';
 import { trim, widen } from './code-words.js';
+import { checkImport } from './given.js';
 import { attribute, type Found, type FoundNode, type WeightFormat } from './layer-format.js';
 import { headerOf } from './layer-parts.js';
 import type { LayerSource } from './layer-source.js';
@@ -92,6 +93,7 @@ function unpackZeros(tensor: RawTensor, { n, blocks, bits }: Sizes): Float32Arra
  * const matrix = importMatMulNBits({ B, scales }, { N, K, bits: 4, block_size: 32 });
  */
 export function importMatMulNBits(tensors: MatMulNBitsTensors, attributes: MatMulNBitsAttributes): QuantizedMatrix {
+  checkImport('matMulNBits', tensors, attributes);
   const { B, scales, zero_points, g_idx } = tensors;
   const sizes = sizesOf(tensors, attributes);
   const { n, k, bits, block, blocks } = sizes;

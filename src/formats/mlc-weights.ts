@@ -1,11 +1,13 @@
 // MLC-LLM's group quantization (q4f16_1 and its relatives): q_weight and q_scale of a layer as a matrix. Reads no shards; mlc.ts does.
 // Rule: mlc-llm, python/mlc_llm/quantization/group_quantization.py and the table in quantization.py.
+
 import { FormatError } from '../errors.js';
 import { asFloats, asWords, floatDtypeOf, type RawTensor, requireDtype, requireShape } from '../files/raw-tensor.js';
 import type { TensorInfo } from '../files/tensor-file.js';
 import { codesInWord, wordsOf } from '../problem/code-width.js';
 import type { QuantizedMatrix } from '../problem/matrix.js';
 import { transpose, trim } from './code-words.js';
+import { checkImport, checkLayer } from './given.js';
 import { type WeightFormat, wrong } from './layer-format.js';
 import type { LayerSource } from './layer-source.js';
 import { requireMatrix, type Shaped, where } from './sizes.js';
@@ -50,7 +52,7 @@ export interface MlcOptions {
 }
 
 function sizesOf({ q_weight, q_scale }: MlcTensors<Shaped>, { format, k: stated }: MlcOptions) {
-  const kind: Kind | undefined = MLC_KINDS[format];
+  const kind: Kind | undefined = Object.hasOwn(MLC_KINDS, format) ? MLC_KINDS[format] : undefined;
   if (!kind) throw new FormatError(where(q_weight, 'format'), Object.keys(MLC_KINDS).join(', '), String(format));
   // Embeddings lie (N, K) in every kind.
   const turned = kind.layout === 'KN' && !(q_scale.shape[0] === q_weight.shape[0] && q_scale.shape[1] !== q_weight.shape[1]);
@@ -102,6 +104,7 @@ function widenTens(words: Uint32Array, { n, k, perRow }: { n: number; k: number;
  * @example const matrix = importMlc({ q_weight, q_scale }, { format: 'q4f16_1' });
  */
 export function importMlc(tensors: MlcTensors, options: MlcOptions): QuantizedMatrix {
+  checkImport('mlc', tensors, options);
   const { q_weight, q_scale } = tensors;
   const { n, k, perRow, groups, groupSize, kind, turned } = sizesOf(tensors, options);
   requireDtype(q_scale, kind.dtype);
@@ -129,6 +132,7 @@ export function mlcLayer(
   tensors: MlcTensors<TensorInfo> & { readonly bias?: TensorInfo | undefined },
   options: MlcOptions & { readonly name: string },
 ): LayerSource {
+  checkLayer('mlc', tensors, options);
   const { q_weight, q_scale, bias } = tensors;
   const { n, k, groupSize, kind, turned } = sizesOf(tensors, options);
   const whole = k % kind.group === 0;

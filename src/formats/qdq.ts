@@ -8,6 +8,7 @@ import { type Bits, widthOf } from '../problem/code-width.js';
 import type { QuantizedMatrix } from '../problem/matrix.js';
 import { showShape } from '../problem/view.js';
 import { clearTail, codesOfInt8, flip, padRows, splitNibbles, transpose, transposeCodes } from './code-words.js';
+import { checkImport } from './given.js';
 import { attribute, type Found, type FoundNode, type WeightFormat } from './layer-format.js';
 import { headersOf } from './layer-parts.js';
 import type { LayerSource } from './layer-source.js';
@@ -99,6 +100,7 @@ function zerosOf({ dtype, bytes, shape, name, file }: RawTensor): Float32Array<A
  * @example importDequantizeLinear({ x, x_scale, x_zero_point }, { layout: 'KN', axis: 0, blockSize: 32 })
  */
 export function importDequantizeLinear(tensors: DequantizeLinearTensors, options: DequantizeLinearOptions): QuantizedMatrix {
+  checkImport('dequantizeLinear', tensors, options);
   const plan = planOf(tensors, options);
   const { n, k, bits, groups, groupSize, kind } = plan;
   const { x, x_scale: scale, x_zero_point: zero } = tensors;

@@ -1,6 +1,8 @@
 // What a bitsandbytes Linear4bit says of its blocks: JSON in a tensor of bytes.
 // Rule: github.com/bitsandbytes-foundation/bitsandbytes, functional.py (QuantState.as_dict), utils.py (pack_dict_to_tensor).
+
 import { FormatError } from '../errors.js';
+import { rawTensor } from '../files/given.js';
 import { at, type RawTensor, requireDtype } from '../files/raw-tensor.js';
 import { bytesOf } from './layer-parts.js';
 
@@ -19,6 +21,7 @@ export interface QuantState {
  * @throws FormatError if it is not JSON, or not of a matrix in blocks of NF4 or FP4
  */
 export function parseQuantState(tensor: RawTensor): QuantState {
+  rawTensor(tensor, 'tensor');
   requireDtype(tensor, 'U8');
   const fail = (field: string, expected: string, got: unknown): never => {
     throw new FormatError(at(tensor, field), expected, (JSON.stringify(got) ?? 'none').slice(0, 80));

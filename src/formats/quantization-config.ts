@@ -1,5 +1,6 @@
 // What a model's configuration says of its quantization, in one form: config.json, its quantization_config alone, quantize_config.json or
 // mlc-chat-config.json. Values that are not of the kind they should be count as not said; the tensors then decide.
+import { reading } from '../arguments/check.js';
 
 /** A model's quantization settings, in one form for all formats. */
 export interface QuantizationConfig {
@@ -33,7 +34,9 @@ const whole = (value: unknown): number | undefined => (Number.isSafeInteger(valu
  * @param config parsed JSON of any of the files above; anything else says nothing
  * @example quantizationOf(JSON.parse(configJson)).method // 'gptq'
  */
-export function quantizationOf(config: unknown): QuantizationConfig {
+export const quantizationOf = (config: unknown): QuantizationConfig => reading('config', () => settingsIn(config));
+
+function settingsIn(config: unknown): QuantizationConfig {
   const root = fields(config) ?? {};
   const own = fields(root.quantization_config) ?? fields(root.compression_config) ?? root;
   const groups = Object.values(fields(own.config_groups) ?? {}).flatMap((group): Fields[] => {

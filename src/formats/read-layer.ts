@@ -1,8 +1,11 @@
 // The pieces of a layer in a file: byte ranges of its tensors, read one after the other, each made into a matrix. Pure but for reading.
+import { fields, signal as isSignal, optional, wholeNumber } from '../arguments/check.js';
 import { FormatError } from '../errors.js';
+import { readFrom, watched } from '../files/given.js';
 import { asFloats, type RawTensor } from '../files/raw-tensor.js';
 import type { TensorInfo } from '../files/tensor-file.js';
 import type { QuantizedMatrix } from '../problem/matrix.js';
+import { checkSource } from './given.js';
 import type { LayerSource } from './layer-source.js';
 
 /** How a layer of a file is read. */
@@ -22,24 +25,29 @@ export interface Piece {
 }
 
 const CHUNK_BYTES = 2 ** 24;
+const OPTIONS = fields({ ...watched, chunkBytes: optional(wholeNumber(1)) });
 
 /** Bytes that a layer takes in its file. */
-export const layerBytes = ({ tensors, bias }: LayerSource): number =>
-  [...Object.values(tensors), ...(bias ? [bias] : [])].reduce((sum, { begin, end }) => sum + end - begin, 0);
+export function layerBytes(layer: LayerSource): number {
+  checkSource(layer);
+  const { tensors, bias } = layer;
+  return [...Object.values(tensors), ...(bias ? [bias] : [])].reduce((sum, { begin, end }) => sum + end - begin, 0);
+}
 
 /**
  * The matrix of a layer in pieces of about `chunkBytes` of the file, which together are all of it; in order, each in memory of its own.
  * @throws FormatError; what `signal` was aborted with
  */
 export async function* readPieces(layer: LayerSource, options: ReadOptions = {}): AsyncGenerator<Piece> {
-  const { chunkBytes = CHUNK_BYTES, signal, onProgress } = options;
+  checkSource(layer);
+  const { chunkBytes = CHUNK_BYTES, signal, onProgress } = OPTIONS(options, 'options');
   const { n, k, cut, tensors } = layer;
   const total = layerBytes(layer);
   let done = 0;
   const read = async (info: TensorInfo, first = 0, last = rowsIn(info)): Promise<RawTensor> => {
     signal?.throwIfAborted();
     const row = (info.end - info.begin) / rowsIn(info);
-    const bytes = await info.source.read(info.begin + first * row, info.begin + last * row, signal);
+    const bytes = await readFrom(info.source, info.begin + first * row, info.begin + last * row, signal);
     done += bytes.length;
     onProgress?.(done, total);
     const shape = first === 0 && last === rowsIn(info) ? info.shape : [last - first, ...info.shape.slice(1)];
@@ -81,15 +89,19 @@ const rowsIn = ({ shape }: TensorInfo): number => shape[0] ?? 1;
 
 /** The whole matrix of a layer. @throws FormatError; what `signal` was aborted with */
 export async function readMatrix(layer: LayerSource, options: Omit<ReadOptions, 'chunkBytes'> = {}): Promise<QuantizedMatrix> {
+  checkSource(layer);
   const pieces = readPieces({ ...layer, cut: undefined }, options);
   const { value } = await pieces.next();
   return (value as Piece).matrix;
 }
 
 /** The bias of a layer as numbers; undefined if it has none. @throws FormatError */
-export async function readBias({ n, bias }: LayerSource, signal?: AbortSignal): Promise<Float32Array<ArrayBuffer> | undefined> {
+export async function readBias(layer: LayerSource, signal?: AbortSignal): Promise<Float32Array<ArrayBuffer> | undefined> {
+  checkSource(layer);
+  optional(isSignal)(signal, 'signal');
+  const { n, bias } = layer;
   if (!bias) return undefined;
-  const bytes = await bias.source.read(bias.begin, bias.end, signal);
+  const bytes = await readFrom(bias.source, bias.begin, bias.end, signal);
   const values = asFloats({ name: bias.name, file: bias.source.name, dtype: bias.dtype, shape: bias.shape, bytes });
   if (values.length !== n)
     throw new FormatError({ file: bias.source.name, tensor: bias.name, field: 'shape' }, `(${n},)`, `${values.length} values`);

@@ -1,6 +1,7 @@
 // The small tensors of settings of all layers of a file, read before any layer is made: a few reads at a time, and neighbours in one. What goes
 // wrong while reading is thrown as it is: it says nothing of a layer.
 import { FormatError } from '../errors.js';
+import { readFrom } from '../files/given.js';
 import { byPlace } from '../files/header-checks.js';
 import { paced } from '../files/pace.js';
 import type { RawTensor } from '../files/raw-tensor.js';
@@ -58,7 +59,7 @@ export async function readSettings(infos: readonly TensorInfo[], signal: AbortSi
     while (next < runs.length) {
       const { source, begin, end, infos: own } = runs[next++]!;
       try {
-        const bytes = await source.read(begin, end, signal);
+        const bytes = await readFrom(source, begin, end, signal);
         for (const info of own) read.set(info, bytes.subarray(info.begin - begin, info.end - begin));
       } catch (error) {
         next = runs.length; // nothing more is asked for

@@ -10,6 +10,7 @@ import { type Bits, CODE_WIDTHS, widthOf } from '../problem/code-width.js';
 import type { QuantizedMatrix } from '../problem/matrix.js';
 import { showShape } from '../problem/view.js';
 import { codesOfSigned, transpose, transposeCodes } from './code-words.js';
+import { checkImport, checkLayer } from './given.js';
 import { type WeightFormat, wrong } from './layer-format.js';
 import {
   bytesOf,
@@ -123,6 +124,7 @@ function numbersOf(tensor: RawTensor): Float32Array<ArrayBuffer> {
  * @example importTorchNpu({ weight, antiquant_scale, antiquant_offset }, { groupSize: 128 })
  */
 export function importTorchNpu(tensors: TorchNpu<RawTensor>, options: TorchNpuOptions = {}): QuantizedMatrix {
+  checkImport('torchNpu', tensors, options);
   const { n, k, bits, granularity, groups, groupSize, packed } = planOf(tensors, options);
   const { weight, antiquant_scale: scale, antiquant_offset: offset } = tensors;
   const grouped = (values: Float32Array<ArrayBuffer>) =>
@@ -151,7 +153,9 @@ const cutInRows = (
 });
 
 /** A layer of a file, read in pieces along n, unless its weight is stored (K, N) or in tiles. @throws FormatError */
-export function torchNpuLayer(tensors: TorchNpu<TensorInfo>, { name, bias, ...options }: TorchNpuOptions & LayerName): LayerSource {
+export function torchNpuLayer(tensors: TorchNpu<TensorInfo>, given: TorchNpuOptions & LayerName): LayerSource {
+  checkLayer('torchNpu', tensors, given);
+  const { name, bias, ...options } = given;
   const { n, k, bits, groupSize, granularity } = planOf(headersOf({ ...tensors }), options);
   const whole = options.transposed || options.format === 'FRACTAL_NZ';
   const scales = granularity === 'tensor' ? 0 : 1;

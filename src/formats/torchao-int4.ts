@@ -8,6 +8,7 @@ import { widthOf } from '../problem/code-width.js';
 import type { QuantizedMatrix } from '../problem/matrix.js';
 import { showShape } from '../problem/view.js';
 import { clearTail, flip, padRows, spreadNibbles, swapNibbles, transposeBlock } from './code-words.js';
+import { checkImport, checkLayer } from './given.js';
 import { type Found, type LayerContext, type WeightFormat, wrong } from './layer-format.js';
 import { bytesOf, headersOf, type LayerName, present } from './layer-parts.js';
 import type { LayerSource } from './layer-source.js';
@@ -108,6 +109,7 @@ function withParameters(
  * @example importTorchaoInt4({ qdata, scale, zero_point }, { nibbleOrder: 'even-low' })
  */
 export function importTorchaoInt4(tensors: TorchaoInt4<RawTensor>, options: TorchaoInt4Options): QuantizedMatrix {
+  checkImport('torchaoInt4', tensors, options);
   const { nibbleOrder } = options;
   if (nibbleOrder !== 'even-high' && nibbleOrder !== 'even-low')
     throw new FormatError(at(tensors.qdata, 'nibbleOrder'), 'even-high or even-low', String(nibbleOrder));
@@ -147,6 +149,7 @@ function planTinygemm({ qdata, scale_and_zero: both }: TorchaoTinygemm<RawTensor
  * @example importTorchaoTinygemm({ qdata, scale_and_zero }, { n: 4096, k: 4096 })
  */
 export function importTorchaoTinygemm(tensors: TorchaoTinygemm<RawTensor>, options: TorchaoTinygemmOptions = {}): QuantizedMatrix {
+  checkImport('torchaoTinygemm', tensors, options);
   const { n, k, columns, inner, superTiles, groupSize } = planTinygemm(tensors, options);
   const packed = asWords(tensors.qdata);
   const words = Math.ceil(k / 8);
@@ -169,10 +172,9 @@ export function importTorchaoTinygemm(tensors: TorchaoTinygemm<RawTensor>, optio
 }
 
 /** A layer of a file. Its scales lie (G, N), so it is read whole. @throws FormatError */
-export function torchaoInt4Layer(
-  tensors: TorchaoInt4<TensorInfo>,
-  { name, bias, ...options }: TorchaoInt4Options & LayerName,
-): LayerSource {
+export function torchaoInt4Layer(tensors: TorchaoInt4<TensorInfo>, given: TorchaoInt4Options & LayerName): LayerSource {
+  checkLayer('torchaoInt4', tensors, given);
+  const { name, bias, ...options } = given;
   return {
     name,
     format: 'torchao int4',
@@ -186,10 +188,9 @@ export function torchaoInt4Layer(
 }
 
 /** A layer of a file. Its scales lie (G, N, 2), so it is read whole. @throws FormatError */
-export function torchaoTinygemmLayer(
-  tensors: TorchaoTinygemm<TensorInfo>,
-  { name, bias, ...options }: TorchaoTinygemmOptions & LayerName,
-): LayerSource {
+export function torchaoTinygemmLayer(tensors: TorchaoTinygemm<TensorInfo>, given: TorchaoTinygemmOptions & LayerName): LayerSource {
+  checkLayer('torchaoTinygemm', tensors, given);
+  const { name, bias, ...options } = given;
   const { n, k, groupSize } = planTinygemm(headersOf({ ...tensors }), options);
   return {
     name,

@@ -4,6 +4,7 @@ import { asFloats, floatDtypeOf, type RawTensor, requireDtype } from '../files/r
 import type { TensorInfo } from '../files/tensor-file.js';
 import type { QuantizedMatrix } from '../problem/matrix.js';
 import { codesOfInt8 } from './code-words.js';
+import { checkImport, checkLayer } from './given.js';
 import type { LayerContext, WeightFormat } from './layer-format.js';
 import { bytesOf, forOutputs, granularityOf, headersOf, type LayerName } from './layer-parts.js';
 import type { LayerSource } from './layer-source.js';
@@ -34,6 +35,7 @@ function planOf({ qdata, scale }: TorchaoInt8<RawTensor>) {
  * @example importTorchaoInt8({ qdata, scale })
  */
 export function importTorchaoInt8(tensors: TorchaoInt8<RawTensor>): QuantizedMatrix {
+  checkImport('torchaoInt8', tensors, {});
   const { n, k, groupSize, granularity } = planOf(tensors);
   const { qdata, scale } = tensors;
   return {
@@ -48,7 +50,9 @@ export function importTorchaoInt8(tensors: TorchaoInt8<RawTensor>): QuantizedMat
 }
 
 /** A layer of a file, read in pieces along n. @throws FormatError */
-export function torchaoInt8Layer(tensors: TorchaoInt8<TensorInfo>, { name, bias }: LayerName): LayerSource {
+export function torchaoInt8Layer(tensors: TorchaoInt8<TensorInfo>, options: LayerName): LayerSource {
+  checkLayer('torchaoInt8', tensors, options);
+  const { name, bias } = options;
   const { n, k, groupSize, granularity } = planOf(headersOf({ ...tensors }));
   return {
     name,

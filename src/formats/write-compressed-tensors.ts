@@ -1,10 +1,12 @@
 // A quantized layer as compressed-tensors' pack-quantized, which vLLM and Transformers load, and the configuration that goes with it.
 // Rules: github.com/vllm-project/compressed-tensors, compressors/quantized_compressors/pack_quantized.py, quantization/quant_args.py.
+import { fields, list, optional, text } from '../arguments/check.js';
 import { ArgumentError } from '../errors.js';
 import type { RawTensor } from '../files/raw-tensor.js';
 import type { TensorOutline } from '../files/write-safetensors.js';
 import { widthOf, wordsOf } from '../problem/code-width.js';
 import { packCodes, type QuantizedMatrix } from '../problem/matrix.js';
+import { checkForm, checkToWrite } from './given.js';
 import { checkWritable, FLOAT_NAMES, floatBytes, formOf, groupsOf, type LayerForm, type LayerToWrite, withBytes } from './write-layer.js';
 
 const SCHEME = 'pack-quantized';
@@ -20,6 +22,8 @@ const SCHEME = 'pack-quantized';
  * @throws ArgumentError for groups that do not divide K
  */
 export function compressedTensorsOutlines(name: string, form: LayerForm): TensorOutline[] {
+  text(name, 'name');
+  checkForm(form, 'all');
   const { n, k, bits, mode, groupSize, symmetric, scaleDtype } = form;
   if (mode === 'group' && k % groupSize! !== 0)
     throw new ArgumentError('matrix.groupSize', `a divisor of K = ${k}: ${SCHEME} has no short groups`, String(groupSize));
@@ -55,6 +59,7 @@ function zeroWords({ n, bits }: QuantizedMatrix, zeroPoint: Float32Array): Uint3
  * @example compressedTensorsTensors('model.layers.0.mlp.up_proj', quantize(weights, options))
  */
 export function compressedTensorsTensors(name: string, layer: LayerToWrite): RawTensor[] {
+  checkToWrite(name, layer);
   checkWritable(SCHEME, layer);
   const { matrix } = layer;
   const { n, k, codes, scale, scaleDtype, zeroPoint } = matrix;
@@ -75,8 +80,10 @@ export function compressedTensorsTensors(name: string, layer: LayerToWrite): Raw
  */
 export function compressedTensorsConfig(
   form: Pick<LayerForm, 'bits' | 'mode' | 'groupSize' | 'symmetric'>,
-  { ignore = [] }: { readonly ignore?: readonly string[] } = {},
+  options: { readonly ignore?: readonly string[] } = {},
 ): Readonly<Record<string, unknown>> {
+  checkForm(form, 'settings');
+  const { ignore = [] } = fields({ ignore: optional(list(text)) })(options, 'options');
   const { bits, mode, groupSize, symmetric } = form;
   return {
     quant_method: 'compressed-tensors',

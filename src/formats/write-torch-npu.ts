@@ -1,11 +1,14 @@
 // A quantized layer as a state dict of torch_npu's LinearWeightQuant: W = (q + antiquant_offset) · antiquant_scale.
 // Rules: Ascend/pytorch, contrib/module/linear_weight_quant.py; npu_convert_weight_to_int4pack for the order of int4.
+import { fields, flag, optional, text } from '../arguments/check.js';
 import { type FloatDType, roundTo } from '../dtype.js';
 import { ArgumentError } from '../errors.js';
+import { rawTensor } from '../files/given.js';
 import { asFloats, type RawTensor, requireShape } from '../files/raw-tensor.js';
 import type { TensorOutline } from '../files/write-safetensors.js';
 import { widthOf, wordsOf } from '../problem/code-width.js';
 import type { QuantizedMatrix } from '../problem/matrix.js';
+import { checkForm, checkToWrite } from './given.js';
 import { checkWritable, FLOAT_NAMES, floatBytes, formOf, groupsOf, type LayerForm, type LayerToWrite, withBytes } from './write-layer.js';
 
 const SCHEME = 'a torch_npu state dict';
@@ -21,7 +24,10 @@ const biasDtype = (scaleDtype: FloatDType): FloatDType => (scaleDtype === 'float
  * - `NAME.bias`, if there is one: (N), F16 beside F16 scales, F32 beside others.
  * @throws ArgumentError for a K that is not a multiple of 8 beside 4 bits, or groups that the operator does not take
  */
-export function torchNpuOutlines(name: string, form: LayerForm, { bias = false }: { readonly bias?: boolean } = {}): TensorOutline[] {
+export function torchNpuOutlines(name: string, form: LayerForm, options: { readonly bias?: boolean } = {}): TensorOutline[] {
+  text(name, 'name');
+  checkForm(form, 'all');
+  const { bias = false } = fields({ bias: optional(flag) })(options, 'options');
   const { n, k, bits, mode, groupSize, symmetric, scaleDtype } = form;
   const { name: code, stored, inElement } = widthOf(bits);
   if (k % inElement !== 0)
@@ -63,10 +69,11 @@ function weightBytes({ n, k, bits, codes }: QuantizedMatrix): Uint8Array {
  * @example torchNpuTensors('model.layers.0.mlp.up_proj', quantize(weights, options))
  */
 export function torchNpuTensors(name: string, layer: LayerToWrite, options: { readonly bias?: RawTensor | undefined } = {}): RawTensor[] {
+  checkToWrite(name, layer);
   checkWritable(SCHEME, layer);
   const { matrix } = layer;
   const { n, bits, scaleDtype, scale, zeroPoint } = matrix;
-  const { bias } = options;
+  const { bias } = fields({ bias: optional(rawTensor) })(options, 'options');
   const form = formOf(layer);
   const outlines = torchNpuOutlines(name, form, { bias: bias !== undefined });
   const values = form.mode === 'tensor' ? 1 : scale.length;

@@ -10,8 +10,8 @@ export const BUFFER = {
   /** Weights, copied when layers are joined; tensors, copied by other libraries. */
   weights: USAGE.STORAGE | USAGE.COPY_SRC | USAGE.COPY_DST,
   tensor: USAGE.STORAGE | USAGE.COPY_SRC | USAGE.COPY_DST,
-  /** Written by the GPU and read back. */
-  output: USAGE.STORAGE | USAGE.COPY_SRC,
+  /** Written by the GPU and read back; other libraries copy into it. */
+  output: USAGE.STORAGE | USAGE.COPY_SRC | USAGE.COPY_DST,
   /** Written by the CPU, again and again, and read by the GPU. */
   source: USAGE.STORAGE | USAGE.COPY_DST,
   /** Written by the GPU for the GPU; or filled when it is made, and read by it once. */

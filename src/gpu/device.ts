@@ -1,6 +1,6 @@
 // A GPUDevice: asking for one, what it can do (Caps), and whether it is still there.
 
-import { anything, dictionary, fields, oneOf, optional, refuse } from '../arguments/check.js';
+import { anything, dictionary, fields, oneOf, optional, reading, refuse } from '../arguments/check.js';
 import { sharedMap } from '../arguments/copies.js';
 import { checkDevice, checkGpu } from '../arguments/gpu-objects.js';
 import { whyNoAdapter, whyNoGpu } from '../arguments/host.js';
@@ -76,10 +76,13 @@ function stateOf(device: GPUDevice): State {
   let state = states.get(device);
   if (!state) {
     checkDevice(device);
-    const made: State = { caps: readCaps(device), lost: undefined };
-    device.lost.then((info) => {
-      made.lost = info;
-    });
+    const made: State = { caps: reading('device', () => readCaps(device)), lost: undefined };
+    Promise.resolve(device.lost).then(
+      (info) => {
+        made.lost = info;
+      },
+      () => {}, // no GPUDevice's: one that a caller pretends
+    );
     states.set(device, made);
     state = made;
   }
@@ -125,7 +128,8 @@ export function capsOf(device: GPUDevice, pretend: Partial<Caps> = {}): Caps {
   for (const [name, value] of Object.entries(less)) {
     if (!Object.hasOwn(caps, name)) throw new ArgumentError(`caps.${name}`, Object.keys(caps).join(' or '), 'an unknown name');
     const own = caps[name as keyof Caps];
-    const like = typeof value === typeof own && Array.isArray(value) === Array.isArray(own) && !Number.isNaN(value);
+    const isArray = (given: unknown): boolean => reading(`caps.${name}`, () => Array.isArray(given));
+    const like = typeof value === typeof own && isArray(value) === Array.isArray(own) && !Number.isNaN(value);
     if (!like) refuse(`caps.${name}`, `one like ${showValue(own)}`, value);
   }
   return { ...caps, ...less };

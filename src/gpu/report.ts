@@ -1,5 +1,6 @@
 // What a report about a device needs, as text to paste: which GPU this is, what it can do, and what running on it has taught.
 
+import { checkDevice } from '../arguments/gpu-objects.js';
 import { variantId } from '../kernels/kernel.js';
 import { VERSION } from '../version.js';
 import { capsOf } from './device.js';
@@ -29,6 +30,7 @@ function limitsOf({ limits }: GPUDevice): string[] {
  * @example console.log(formatReport(device));
  */
 export function formatReport(device: GPUDevice): string {
+  checkDevice(device);
   const { navigator } = globalThis as Host;
   const info: Partial<GPUAdapterInfo> = device.adapterInfo ?? {};
   const { software, subgroupMatrix, ...caps } = capsOf(device);

@@ -4,11 +4,13 @@ import { isCompatible, markOf, notOurs, versionOf } from '../arguments/copies.js
 import { checkBuffer, checkDevice } from '../arguments/gpu-objects.js';
 import { arrayKind, showValue } from '../arguments/show-value.js';
 import { formatCast, fractalLength } from '../ascend/fractal-nz.js';
-import { BYTES, type DType, decode16, encode16, type Format, wholeWords } from '../dtype.js';
+import { BYTES, type DType, decode16, encode16, type FloatDType, type Format, wholeWords } from '../dtype.js';
 import { ArgumentError } from '../errors.js';
-import { isTransposed, showShape, type View } from '../problem/view.js';
+import { checkX, FLOATS } from '../problem/checks.js';
+import { isContiguous, isTransposed, showShape, type View } from '../problem/view.js';
 import { VERSION } from '../version.js';
 import { BUFFER, makeBuffer, USAGE } from './buffers.js';
+import { copyRows } from './copy.js';
 import { assertAlive, whileAlive } from './device.js';
 import { allTaken, guarded, type Taken } from './guard.js';
 
@@ -213,6 +215,24 @@ export class Tensor implements View {
     const swap = (list: readonly number[]): number[] => [...list.slice(0, -2), list.at(-1)!, list.at(-2)!];
     const { device, dtype, format, offset } = this;
     return new Tensor({ device, storage: this.#storage, shape: swap(this.shape), strides: swap(this.strides), dtype, format, offset });
+  }
+
+  /**
+   * The same numbers one after the other in row-major order: this tensor if it is so already, else a copy, made on the GPU. Enqueues.
+   * @throws ArgumentError for a tensor that is not of floats, or whose rows are in more than two nested runs; UnsupportedError if a row
+   *   needs a larger binding than there is; DeviceLostError
+   */
+  contiguous(): Tensor {
+    this.assertUsable('tensor');
+    if (this.format === 'ND' && isContiguous(this)) return this;
+    const { device, shape, dtype } = this;
+    if (!FLOATS.includes(dtype)) throw new ArgumentError('tensor', `dtype ${FLOATS.join(' or ')}`, dtype);
+    const xDtype = dtype as FloatDType;
+    const k = shape.at(-1)!;
+    const { m, view: x } = checkX({ inFeatures: k, dtype: xDtype }, this);
+    if (m * k === 0) return Tensor.from(device, new Float32Array(0), { shape, dtype });
+    const { buffer, written } = copyRows(device, this.buffer, { m, k, xDtype, x });
+    return Tensor.own(device, buffer, { shape, dtype, written: allTaken(this.written, written) });
   }
 
   /**

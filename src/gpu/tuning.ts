@@ -1,5 +1,5 @@
 // Measured choices of a device: taken from a store once, measured where they are missing, one at a time, and written back.
-import { type Check, onlyFields, optional, withMethods } from '../arguments/check.js';
+import { anything, type Check, fields, onlyFields, optional, reading, withMethods } from '../arguments/check.js';
 import { sharedMap } from '../arguments/copies.js';
 import { checkDevice } from '../arguments/gpu-objects.js';
 import { showValue } from '../arguments/show-value.js';
@@ -106,6 +106,7 @@ async function measureAndKeep(device: GPUDevice, job: Job, store: TuningStore | 
 export const checkStore: Check<TuningStore | null> = (value, argument) =>
   value === null ? null : withMethods<TuningStore>('a store, with get and set, or null', 'get', 'set')(value, argument);
 const CLEAR = onlyFields({ store: optional(checkStore) });
+const EXPORTED = fields({ key: anything, choices: anything });
 
 /** What was measured on a device, to look at, to take elsewhere, and to forget. */
 export interface Tuning {
@@ -129,8 +130,8 @@ export function tuning(device: GPUDevice): Tuning {
     key,
     export: () => ({ key, choices: Object.fromEntries(findingsOf(device).tuned) }),
     import(exported) {
-      const { key: from, choices } = (exported ?? {}) as { readonly key?: unknown; readonly choices?: unknown };
-      const records = from === key ? parseRecords(choices) : {};
+      const { key: from, choices } = typeof exported === 'object' && exported !== null ? EXPORTED(exported, 'exported') : {};
+      const records = from === key ? reading('exported', () => parseRecords(choices)) : {};
       adopt(device, records, true);
       return Object.keys(records).length;
     },

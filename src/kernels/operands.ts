@@ -74,11 +74,16 @@ const OFFSETS: Readonly<Record<Weights['shift'], number>> = { none: 0, offset: 1
 export const Y: Readonly<Partial<Record<DType, number>>> = { float32: 0, float16: 1, bfloat16: 2, int8: 3 };
 
 /**
- * Can kernels read x where it is? They read whole words of k as vec4s: rows without gaps, a K of whole words, and a first element on a
- * vec4, in the order of the codes. Anything else passes through gather-rows first.
+ * Can kernels read x where it is? They read whole words of k as vec4s: rows that start on vec4s and are the same distance apart, a K of
+ * whole words, in the order of the codes. Anything else passes through gather-rows first.
  */
-export const readsInPlace = ({ x, weights: { k, bits, permuted } }: XProblem): boolean =>
-  !permuted && x.strideK === 1 && x.strideM === k && x.strideB === x.batchRows * k && k % widthOf(bits).inWord === 0 && x.offset % 4 === 0;
+export function readsInPlace({ m, x, weights: { k, bits, permuted } }: XProblem): boolean {
+  const oneRun = m <= x.batchRows || x.strideB === x.batchRows * x.strideM;
+  const aligned = x.strideK === 1 && x.offset % 4 === 0 && k % widthOf(bits).inWord === 0;
+  // What is between rows must not be read with a last block that is short.
+  const apart = x.strideM === k || (x.strideM > k && x.strideM % 4 === 0 && k % BLOCK === 0);
+  return !permuted && oneRun && aligned && apart;
+}
 
 /** The param X of shaders that read x where it is, or as gather-rows left it. */
 export const xParam = (problem: XProblem, caps: Caps): number =>
@@ -89,11 +94,11 @@ export const gatherParam = (xDtype: FloatDType): number => (xDtype === 'float16'
 
 /** Can kernels write y where it is? They write whole quads of a row; otherwise f32 sums pass through round-rows. */
 export const writesInPlace = (problem: Problem): boolean =>
-  layersOf(problem).every(({ count, yOffset }) => count % 4 === 0 && yOffset % 4 === 0);
+  outputsOf(problem).every(({ count, yOffset, pitch }) => count % 4 === 0 && yOffset % 4 === 0 && pitch % 4 === 0);
 
-/** The layers whose columns a problem has; most have one. */
-export const layersOf = ({ weights: { n }, yOffset, layers }: Problem): readonly LayerColumns[] =>
-  layers ?? [{ begin: 0, count: n, yOffset }];
+/** Where the columns of each layer go; most problems have one layer. */
+export const outputsOf = ({ weights: { n }, yOffset, yPitch, layers }: Problem): readonly (LayerColumns & { readonly pitch: number })[] =>
+  layers?.map((layer) => ({ ...layer, pitch: layer.count })) ?? [{ begin: 0, count: n, yOffset, pitch: yPitch }];
 
 /** Why `need` is too much for the device; undefined if it is not. */
 export const withinLimit = (limit: keyof Caps, need: number, caps: Caps): string | undefined =>

@@ -1,4 +1,4 @@
-// When workgroups share k: shaders/lib/blocks.wgsl. A small product of few columns would leave most of a GPU idle.
+// When workgroups share k: shaders/lib/splits.wgsl. A small product of few columns would leave most of a GPU idle.
 import type { Caps } from '../problem/caps.js';
 import type { Problem } from '../problem/problem.js';
 import { blocksOf } from '../problem/x-codes.js';

@@ -14,6 +14,7 @@ import { checkX, checkY } from '../problem/checks.js';
 import { widthOf } from '../problem/code-width.js';
 import { keyOf } from '../problem/key.js';
 import { type LayerColumns, yDtypeOf } from '../problem/problem.js';
+import { isContiguous } from '../problem/view.js';
 import { type Call, callInto, callWithOutput, type Input, type Request, run, sharesBuffer } from './calls.js';
 import { joinWeights } from './joined-weights.js';
 import { LinearWeightQuant } from './linear-weight-quant.js';
@@ -179,12 +180,12 @@ export async function prepareMany(
  * groups, dtypes, offset and output kind agree and whose N are multiples of 4. The first such call begins to move these layers' packed
  * weights side by side on the GPU, and later calls take one dispatch (`prepareMany` waits for it); passes recorded by `encode` before that
  * must have been submitted. Where there is no memory for it, each layer keeps its dispatch. Outputs of one dispatch share a buffer, which
- * goes back to the library when all are destroyed.
+ * goes back to the library when all are destroyed: where another library takes whole buffers only, give ys of your own to encodeMany.
  * @throws ArgumentError, UnsupportedError, DeviceLostError
  * @example const [q, k, v] = forwardMany([queryLayer, keyLayer, valueLayer], x);
  */
-export function forwardMany(list: readonly LinearWeightQuant[], given: Tensor | QuantizedRows): Tensor[] {
-  const layers = LAYERS(list, 'layers');
+export function forwardMany(layers: readonly LinearWeightQuant[], given: Tensor | QuantizedRows): Tensor[] {
+  LAYERS(layers, 'layers');
   const bundle = bundleOf(layers);
   const { device } = layers[0]!;
   const { input, rows } = readBy(layers, given);
@@ -229,40 +230,42 @@ function outputOf(
 ): GroupOutput {
   const { loaded, members } = group;
   const { columns, elements } = follow(group, layers, rows.m);
-  const y = members.length > 1 ? columns : 0;
+  const y = members.length > 1 ? { layers: columns } : {};
   return { loaded, members, columns, ...callWithOutput(loaded, { input, rows, y }, outputBytes(loaded, { m: rows.m, elements })) };
 }
 
 /**
  * Records the products into the caller's own pass: ys[i] = layers[i].forward(x). Layers whose formats agree take one dispatch if their
- * ys lie in one buffer, each at a multiple of four elements, as those of `forwardMany` do; otherwise one each.
+ * ys lie in one buffer, each at a multiple of four elements, as those of `forwardMany` do; otherwise one each. The pass's pipeline and bind
+ * group 0 are then others, as after `encode`.
  * @throws ArgumentError, UnsupportedError, DeviceLostError
  */
 export function encodeMany(
   pass: GPUComputePassEncoder,
-  list: readonly LinearWeightQuant[],
+  layers: readonly LinearWeightQuant[],
   given: Tensor | QuantizedRows,
-  outputs: readonly Tensor[],
+  ys: readonly Tensor[],
 ): void {
-  const layers = LAYERS(list, 'layers');
-  const ys = listOf(Tensor.given)(outputs, 'ys');
-  if (ys.length !== layers.length) throw new ArgumentError('ys', `${layers.length} tensors, one for each layer`, String(ys.length));
+  LAYERS(layers, 'layers');
+  const outputs = listOf(Tensor.given)(ys, 'ys');
+  if (outputs.length !== layers.length)
+    throw new ArgumentError('ys', `${layers.length} tensors, one for each layer`, String(outputs.length));
   const bundle = bundleOf(layers);
   const { input, rows } = readBy(layers, given);
   layers.forEach(({ loaded }, i) => {
-    ys[i]!.assertUsable(`ys[${i}]`, loaded.device);
-    checkY(loaded.spec, rows.m, ys[i]!);
-    if (sharesBuffer(input, ys[i]!)) throw new ArgumentError(`ys[${i}]`, 'another buffer than x', 'the same one');
+    outputs[i]!.assertUsable(`ys[${i}]`, loaded.device);
+    checkY(loaded.spec, rows.m, outputs[i]!);
+    if (sharesBuffer(input, outputs[i]!)) throw new ArgumentError(`ys[${i}]`, 'another buffer than x', 'the same one');
   });
   checkPass(pass);
   if (rows.m === 0) return;
   for (const { loaded, members, begins } of groupsFor(bundle, rows.m)) {
-    const own = members.map((i) => ys[i]!);
+    const own = members.map((i) => outputs[i]!);
     const { buffer } = own[0]!;
-    const together = members.length > 1 && own.every((y) => y.buffer === buffer && y.offset % 4 === 0);
+    const together = members.length > 1 && own.every((y) => y.buffer === buffer && y.offset % 4 === 0 && isContiguous(y));
     if (together) {
-      const y = own.map((one, j): LayerColumns => ({ begin: begins[j]!, count: one.shape.at(-1)!, yOffset: one.offset }));
-      const { recording, sound } = callInto(loaded, { input, rows, y }, buffer);
+      const layers = own.map((one, j): LayerColumns => ({ begin: begins[j]!, count: one.shape.at(-1)!, yOffset: one.offset }));
+      const { recording, sound } = callInto(loaded, { input, rows, y: { layers } }, buffer);
       encodeInto(pass, recording);
       const written = allTaken(input.written, sound);
       for (const one of own) one.writtenBy(written);

@@ -131,13 +131,13 @@ export class LinearWeightQuant {
    * @throws ArgumentError, UnsupportedError if the device cannot hold it, DeviceLostError
    * @example layer.loadMatrix(importGguf(tensor));
    */
-  loadMatrix(given: QuantizedMatrix, outputs: NamedTensors = {}): this {
+  loadMatrix(matrix: QuantizedMatrix, outputs: NamedTensors = {}): this {
     const { inFeatures: k, outFeatures: n } = this.#spec;
-    checkMatrix(given);
-    const matrix = inFixedMemory(given);
+    checkMatrix(matrix);
+    const fixed = inFixedMemory(matrix);
     if (matrix.n !== n || matrix.k !== k) throw new ArgumentError('matrix', showShape([n, k]), showShape([matrix.n, matrix.k]));
-    const load = this.beginMatrix(matrix, outputs);
-    orAbandon(load, () => loadPiece(load, matrix));
+    const load = this.beginMatrix(fixed, outputs);
+    orAbandon(load, () => loadPiece(load, fixed));
     this.endMatrix(load);
     return this;
   }
@@ -196,28 +196,29 @@ export class LinearWeightQuant {
       const y = takeOutput(loaded, size);
       return Tensor.own(this.device, y.buffer, { ...form, release: () => recycle(loaded, y), written: allTaken(y.ready, input.written) });
     }
-    const { call, y } = callWithOutput(loaded, { input, rows, y: 0 }, size);
+    const { call, y } = callWithOutput(loaded, { input, rows, y: {} }, size);
     const written = allTaken(y.ready, run(this.device, 'forward', { calls: [call], input }));
     return Tensor.own(this.device, y.buffer, { ...form, release: () => recycle(loaded, y), written });
   }
 
   /**
    * Records the product into the caller's own pass: y = forward(x), with y given. With the same buffers and shapes as before it
-   * allocates nothing. x and y may not share a buffer.
+   * allocates nothing. x and y may not share a buffer. It sets the pass's pipeline and bind group 0, and does not set them back: set your own
+   * again before your next dispatch.
    * @throws ArgumentError, UnsupportedError, DeviceLostError
    */
-  encode(pass: GPUComputePassEncoder, given: Tensor | QuantizedRows, output: Tensor): void {
+  encode(pass: GPUComputePassEncoder, given: Tensor | QuantizedRows, y: Tensor): void {
     const loaded = this.#assertLoaded();
     const input = inputOf(given, loaded);
-    const y = Tensor.given(output, 'y', this.device);
+    const output = Tensor.given(y, 'y', this.device);
     const rows = checkX(loaded.spec, input.x);
-    checkY(loaded.spec, rows.m, y);
-    if (sharesBuffer(input, y)) throw new ArgumentError('y', 'another buffer than x', 'the same one');
-    checkPass(pass);
+    const place = checkY(loaded.spec, rows.m, output);
+    if (sharesBuffer(input, output)) throw new ArgumentError('y', 'another buffer than x', 'the same one');
+    const into = checkPass(pass);
     if (rows.m === 0) return;
-    const { recording, sound } = callInto(loaded, { input, rows, y: y.offset }, y.buffer);
-    encodeInto(pass, recording);
-    y.writtenBy(allTaken(input.written, sound));
+    const { recording, sound } = callInto(loaded, { input, rows, y: place }, output.buffer);
+    encodeInto(into, recording);
+    output.writtenBy(allTaken(input.written, sound));
   }
 
   /** Bits of a weight, known from `load` on. @throws ArgumentError */

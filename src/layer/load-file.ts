@@ -1,4 +1,6 @@
 // Files → layers on the GPU, a piece at a time: what is in memory is one piece of one layer, whatever the size of the file.
+import { anything, fields, signal as isSignal, optional } from '../arguments/check.js';
+import { checkDevice } from '../arguments/gpu-objects.js';
 import type { FloatDType } from '../dtype.js';
 import type { LayerSource } from '../formats/layer-source.js';
 import { type ReadOptions, readBias, readPieces } from '../formats/read-layer.js';
@@ -14,6 +16,8 @@ export interface LoadOptions extends ReadOptions, Pick<LinearWeightQuantOptions,
   readonly dtype?: FloatDType;
 }
 
+const OPTIONS = fields({ dtype: anything, innerPrecise: anything, plan: anything, signal: optional(isSignal) });
+
 /**
  * A layer of a file (`findLayers`) as a LinearWeightQuant, with the file's bias. Reads the file in pieces and waits for the GPU to take each, so
  * that neither holds more than two of them beside the layer's own buffers. If anything fails, nothing stays on the GPU.
@@ -23,7 +27,8 @@ export interface LoadOptions extends ReadOptions, Pick<LinearWeightQuantOptions,
  * const layer = await loadLayer(device, layers[0], { dtype: 'float16', onProgress: (done, total) => { bar.value = done / total; } });
  */
 export async function loadLayer(device: GPUDevice, source: LayerSource, options: LoadOptions = {}): Promise<LinearWeightQuant> {
-  const { dtype = 'float16', innerPrecise = 0, plan, signal } = options;
+  checkDevice(device);
+  const { dtype = 'float16', innerPrecise = 0, plan, signal } = OPTIONS(options, 'options') as LoadOptions;
   const bias = await readBias(source, signal);
   const { n, k } = source;
   const layer = new LinearWeightQuant(device, {

@@ -53,14 +53,14 @@ const made = new WeakMap<QuantizedRows, Made>();
  * const q = quantizeRows(x, queries);
  * const [a, b, c] = [queries, keys, values].map((layer) => layer.forward(q));
  */
-export function quantizeRows(given: Tensor, options: { readonly bits: Bits; readonly digits?: Digits }): QuantizedRows {
+export function quantizeRows(x: Tensor, options: { readonly bits: Bits; readonly digits?: Digits }): QuantizedRows {
   const { bits, digits = 1 } = OPTIONS(options, 'options');
-  const x = Tensor.given(given, 'x');
-  if (!FLOATS.includes(x.dtype)) throw new ArgumentError('x', `dtype ${FLOATS.join(' or ')}`, x.dtype);
-  const { device } = x;
-  const k = x.shape.at(-1)!;
-  const xDtype = x.dtype as FloatDType;
-  const { m, view } = checkX({ inFeatures: k, dtype: xDtype }, x);
+  const own = Tensor.given(x, 'x');
+  if (!FLOATS.includes(own.dtype)) throw new ArgumentError('x', `dtype ${FLOATS.join(' or ')}`, own.dtype);
+  const { device } = own;
+  const k = own.shape.at(-1)!;
+  const xDtype = own.dtype as FloatDType;
+  const { m, view } = checkX({ inFeatures: k, dtype: xDtype }, own);
   const problem = { m, xDtype, x: view, weights: { k, bits, permuted: false } };
   const plan = quantizeAll({ problem, caps: capsOf(device) }, digits);
   const pitch = pitchWords(k, digits);
@@ -68,21 +68,25 @@ export function quantizeRows(given: Tensor, options: { readonly bits: Bits; read
   const temporary = new Map(Object.entries(plan.scratch).map(([role, size]) => [role, scratch(device, role, size)] as const));
   const prepared = guarded(device, what, () => {
     const buffer = makeBuffer(device, { label: what, usage: BUFFER.output, size: 4 * m * pitch });
-    const own: Readonly<Record<string, GPUBuffer>> = { x: x.buffer, [X_CODES]: buffer };
-    return { buffer, recording: record(device, plan.dispatches, (role) => own[role] ?? temporary.get(role)!.buffer) };
+    const roles: Readonly<Record<string, GPUBuffer>> = { x: own.buffer, [X_CODES]: buffer };
+    return { buffer, recording: record(device, plan.dispatches, (role) => roles[role] ?? temporary.get(role)!.buffer) };
   });
   const { buffer, recording } = prepared.result;
   const memory = [...temporary.values()].map(({ ready }) => ready);
   const sound = allTaken(...memory, pipelineErrors(device, plan.dispatches), prepared.errors);
   const taken = guardedSubmit(device, what, () => submit(device, 'antiquant quantize', (pass) => encodeInto(pass, recording)));
-  const codes = Tensor.own(device, buffer, { shape: [m, pitch], dtype: 'int32', written: allTaken(x.written, sound, taken) });
-  const rows: QuantizedRows = { x, codes, bits, digits };
+  const codes = Tensor.own(device, buffer, { shape: [m, pitch], dtype: 'int32', written: allTaken(own.written, sound, taken) });
+  const rows: QuantizedRows = { x: own, codes, bits, digits };
   Object.defineProperty(rows, markOf('QuantizedRows'), { value: VERSION });
   made.set(rows, { recording, sound });
   return rows;
 }
 
-/** Records into the caller's own pass: the codes of what is in x by then. Allocates nothing. @throws ArgumentError, DeviceLostError */
+/**
+ * Records into the caller's own pass: the codes of what is in x by then. Allocates nothing. The pass's pipeline and bind group 0 are then
+ * others, as after `encode` of a layer.
+ * @throws ArgumentError, DeviceLostError
+ */
 export function encodeQuantizeRows(pass: GPUComputePassEncoder, rows: QuantizedRows): void {
   const { recording, sound } = assertQuantized(rows, 'rows');
   encodeInto(checkPass(pass), recording);

@@ -40,12 +40,12 @@ export function window(caps: Caps, { buffer, bits, first, length }: Elements): W
   return { buffer, offset, size: Math.max(4, end - offset), base: -(offset * 8) / bits };
 }
 
-/** The window of `rows` rows of `pitch` elements, the first of which is element `first`. */
+/** The window of `rows` rows of `width` elements, `pitch` apart, the first of which is element `first`. */
 export function stridedWindow(
   caps: Caps,
-  { rows, pitch, ...elements }: Omit<Elements, 'length'> & Pick<StridedWindow, 'rows' | 'pitch'>,
+  { rows, pitch, width, ...elements }: Omit<Elements, 'length'> & Pick<StridedWindow, 'rows' | 'pitch'> & { readonly width: number },
 ): StridedWindow {
-  const { base, ...slice } = window(caps, { ...elements, length: rows * pitch });
+  const { base, ...slice } = window(caps, { ...elements, length: (rows - 1) * pitch + width });
   return { slice, first: base + elements.first, pitch, rows };
 }
 

@@ -52,8 +52,9 @@ type Answer = { readonly verdict: Verdict; readonly variant?: Variant };
 
 /** All params of a tile on a problem, and its splits of k. Sums that are splits are float32. */
 export function variantOf({ problem, caps }: Pick<ChooseContext, 'problem' | 'caps'>, { kernel, tile }: { kernel: Kernel; tile: Params }) {
-  // Several layers' columns fill a device sooner, and their ys have no place in scratch memory.
-  const splits = problem.layers ? 1 : (kernel.splits?.(problem, caps, tile) ?? 1);
+  // Several layers' columns fill a device sooner, and neither their ys nor one with gaps have a place in scratch memory.
+  const whole = !problem.layers && problem.yPitch === problem.weights.n;
+  const splits = whole ? (kernel.splits?.(problem, caps, tile) ?? 1) : 1;
   const params: Params = { ...operandParams(problem, caps), ...(splits > 1 && { Y: Y.float32! }), ...tile };
   return { kernel, splits, params, accuracy: kernel.accuracy?.(problem, params) ?? PRECISE };
 }

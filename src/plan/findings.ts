@@ -39,7 +39,7 @@ const MANY_ROWS = 1024;
  * as far as the kernel is another for it, which the operand params say. Whether x came quantized does not count: it is not measured.
  */
 export function problemClass(problem: Problem, caps: Caps): string {
-  const { m, x: _x, yOffset: _yOffset, layers: _layers, xDigits: _xDigits, ...rest } = problem;
+  const { m, x: _x, yOffset: _yOffset, yPitch: _yPitch, layers: _layers, xDigits: _xDigits, ...rest } = problem;
   const rows = Math.min(MANY_ROWS, 2 ** Math.ceil(Math.log2(m)));
   return `m<=${rows} ${variantId('', operandParams(problem, caps))} ${keyOf({ ...rest, caps })}`;
 }

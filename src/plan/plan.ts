@@ -62,11 +62,12 @@ export function makePlan(context: PlanContext, { force, findings = NO_FINDINGS }
   const prepared = preparation?.bytes(problem, params) ?? {};
   const sumsRow = splits * sumsPitch(n) * 4;
   const what = `y (${m}, ${n}) from K = ${k}`;
-  const perRow = [rowBytes(problem), n * BYTES[problem.yDtype], ...(direct.y ? [] : [sumsRow]), ...Object.values(prepared)];
+  const perRow = [rowBytes(problem), problem.yPitch * BYTES[problem.yDtype], ...(direct.y ? [] : [sumsRow]), ...Object.values(prepared)];
   const rows = Math.min(m, ...perRow.map((bytes) => fitting(caps, { what, bytes })));
   if (layers && (rows < m || !direct.y)) {
     throw new UnsupportedError(`y (${m}, ${n}) of ${layers.length} layers`, ['layers side by side need one window of whole quads']);
   }
+  if (problem.yPitch !== n && !direct.y) throw new UnsupportedError(what, ['rows of y with gaps between them must be whole quads']);
   const dispatches: Dispatch[] = [];
   let main: Dispatch | undefined;
   for (const range of pieces({ end: m }, rows)) {

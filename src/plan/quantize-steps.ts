@@ -33,7 +33,7 @@ export function quantizeSteps(
   const params = { BITS: bits, W: SOURCES.indexOf(dtype), SYMMETRIC: symmetric ? 1 : 0 };
   return [...pieces({ end: n }, rows)].map(({ begin, count }) => {
     const rowsOf = (buffer: string, bits: number, { pitch, start = 0 }: { pitch: number; start?: number }) =>
-      stridedWindow(caps, { buffer, bits, first: start + begin * pitch, pitch, rows: count });
+      stridedWindow(caps, { buffer, bits, first: start + begin * pitch, pitch, width: pitch, rows: count });
     const w = rowsOf('w', 8 * BYTES[dtype], { pitch: k, start: first });
     const codes = rowsOf('codes', 32, { pitch: words });
     const grids = rowsOf('grids', 64, { pitch: groups });

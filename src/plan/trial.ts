@@ -161,6 +161,7 @@ function shape(kernel: Kernel, { tile, params, caps }: { tile: Params; params: P
       innerPrecise: 1,
       x: contiguousX(m, k),
       yOffset: GUARD,
+      yPitch: n,
     };
   };
   for (const group of GROUP_SIZES)

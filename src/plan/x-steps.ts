@@ -50,17 +50,17 @@ export const X_CODES = 'xCodes';
 const gatheredPitch = ({ weights: { k, bits } }: XProblem): number => wordsOf(k, bits) * widthOf(bits).inWord;
 export const gatheredBytes = (problem: XProblem): number => 4 * gatheredPitch(problem);
 
-/** Bytes of a row of x where kernels read it. */
+/** Bytes from a row of x to the next, where kernels read it. */
 export const rowBytes = (problem: XProblem): number =>
-  readsInPlace(problem) ? problem.weights.k * BYTES[problem.xDtype] : gatheredBytes(problem);
+  readsInPlace(problem) ? problem.x.strideM * BYTES[problem.xDtype] : gatheredBytes(problem);
 
 /** A range of rows of x, where kernels read them. */
 export function rowsOf({ problem, caps }: XContext, { begin, count: rows }: Range): XRows {
   const { x, xDtype, weights } = problem;
   const X = xParam(problem, caps);
   const place = readsInPlace(problem)
-    ? { buffer: 'x', bits: 8 * BYTES[xDtype], first: x.offset + begin * weights.k, pitch: weights.k }
-    : { buffer: 'rows', bits: 32, first: 0, pitch: gatheredPitch(problem) };
+    ? { buffer: 'x', bits: 8 * BYTES[xDtype], first: x.offset + begin * x.strideM, pitch: x.strideM, width: weights.k }
+    : { buffer: 'rows', bits: 32, first: 0, pitch: gatheredPitch(problem), width: gatheredPitch(problem) };
   return { ...stridedWindow(caps, { ...place, rows }), begin, X };
 }
 

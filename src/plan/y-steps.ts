@@ -1,7 +1,7 @@
 // y after a product: where kernels write it, and float32 sums in scratch memory → a y that kernels cannot write in place. Pure.
 import { BYTES } from '../dtype.js';
 import { roundRows } from '../kernels/helpers.js';
-import { layersOf, Y, type YColumns } from '../kernels/operands.js';
+import { outputsOf, Y, type YColumns } from '../kernels/operands.js';
 import type { Caps } from '../problem/caps.js';
 import type { Problem } from '../problem/problem.js';
 import { type Range, type Slice, window } from './binding.js';
@@ -24,11 +24,11 @@ export interface Output {
 
 /** A range of rows of y itself. Several layers' ys are written whole. */
 export function inPlace({ problem, caps }: YContext, { begin, count }: Range): Output {
-  const layers = layersOf(problem).map((layer) => ({ ...layer, yOffset: layer.yOffset + begin * layer.count }));
+  const layers = outputsOf(problem).map((layer) => ({ ...layer, yOffset: layer.yOffset + begin * layer.pitch }));
   const first = Math.min(...layers.map(({ yOffset }) => yOffset));
-  const end = Math.max(...layers.map((layer) => layer.yOffset + count * layer.count));
+  const end = Math.max(...layers.map((layer) => layer.yOffset + (count - 1) * layer.pitch + layer.count));
   const { base, ...slice } = window(caps, { buffer: 'y', bits: 8 * BYTES[problem.yDtype], first, length: end - first });
-  return { slice, columns: layers.map((layer) => ({ begin: layer.begin, first: base + layer.yOffset, pitch: layer.count })) };
+  return { slice, columns: layers.map((layer) => ({ begin: layer.begin, first: base + layer.yOffset, pitch: layer.pitch })) };
 }
 
 /** Scratch `sums`: rows of whole quads for each of `splits`. */
@@ -38,18 +38,38 @@ export function inScratch({ weights: { n } }: Problem, { rows, splits }: { reado
 }
 
 /** Scratch `sums`, of which there are `splits`, → a range of rows of y. */
-export function round({ problem, caps }: YContext, { begin, count, splits }: Range & { readonly splits: number }): Dispatch {
-  const { yDtype, yOffset, weights } = problem;
-  const { n } = weights;
+export function round({ problem, caps }: YContext, range: Range & { readonly splits: number }): Dispatch {
+  const { yDtype: dtype, yOffset: offset, weights } = problem;
+  const quant = dtype === 'int8' ? columnQuantSlice(weights) : undefined;
+  return roundFrom(caps, { from: 'sums', to: { dtype, offset, n: weights.n }, quant, ...range });
+}
+
+/** Rows of float32 in whole quads, in as many splits, → rows of `to`, which lie one after the other. */
+export function roundFrom(
+  caps: Caps,
+  {
+    from,
+    to: { dtype, offset, n },
+    quant,
+    begin,
+    count,
+    splits,
+  }: Range & {
+    readonly from: string;
+    readonly to: { readonly dtype: Problem['yDtype']; readonly offset: number; readonly n: number };
+    readonly quant?: Slice | undefined;
+    readonly splits: number;
+  },
+): Dispatch {
   const pitch = sumsPitch(n);
-  const bits = 8 * BYTES[yDtype];
-  const { base, ...y } = window(caps, { buffer: 'y', bits, first: yOffset + begin * n, length: count * n });
-  const first = base + yOffset + begin * n;
+  const bits = 8 * BYTES[dtype];
+  const { base, ...y } = window(caps, { buffer: 'y', bits, first: offset + begin * n, length: count * n });
+  const first = base + offset + begin * n;
   const firstWord = Math.floor((first * bits) / 32);
   const lastWord = Math.floor(((first + count * n - 1) * bits) / 32);
   return dispatch(caps, {
     shader: roundRows,
-    params: { Y: Y[yDtype]! },
+    params: { Y: Y[dtype]! },
     workgroups: Math.ceil((lastWord - firstWord + 1) / 64),
     uniforms: {
       count: count * n,
@@ -62,8 +82,8 @@ export function round({ problem, caps }: YContext, { begin, count, splits }: Ran
       split_pitch: count * pitch,
     },
     bindings: {
-      sums: { buffer: 'sums', offset: 0, size: splits * count * pitch * 4 },
-      ...(yDtype === 'int8' && { quant: columnQuantSlice(weights) }),
+      sums: { buffer: from, offset: 0, size: splits * count * pitch * 4 },
+      ...(quant && { quant }),
       y,
     },
   });

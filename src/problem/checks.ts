@@ -2,6 +2,7 @@
 //
 // Rules: torch_npu's LinearWeightQuant and npu_weight_quant_batchmatmul on Atlas A2/A3, less their limits on K and N, plus float32 and
 // leading batch dimensions of x.
+import { showValue } from '../arguments/show-value.js';
 import type { FloatDType } from '../dtype.js';
 import { ArgumentError } from '../errors.js';
 import { widthOfDtype } from './code-width.js';
@@ -21,8 +22,8 @@ const same = (a: readonly number[], b: readonly number[]): boolean => a.length =
 const oneOf = (shape: readonly number[], accepted: readonly (readonly number[])[]): boolean => accepted.some((form) => same(form, shape));
 const showShapes = (shapes: readonly (readonly number[])[]): string => [...new Set(shapes.map(showShape))].join(' or ');
 
-function check(condition: boolean, argument: string, expected: string, got: unknown): asserts condition {
-  if (!condition) throw new ArgumentError(argument, expected, String(got));
+function check(condition: boolean, argument: string, expected: string, got: string): asserts condition {
+  if (!condition) throw new ArgumentError(argument, expected, got);
 }
 
 // ---------------------------------------------------------------------------------------------------------------- options
@@ -59,19 +60,19 @@ export function checkOptions(options: LinearOptions): LinearSpec {
     ...Object.fromEntries(Object.entries(options).filter(([, value]) => value !== undefined)),
   } as LinearSpec;
   for (const name of ['inFeatures', 'outFeatures'] as const) {
-    check(Number.isSafeInteger(spec[name]) && spec[name] >= 1, name, 'a whole number of at least 1', spec[name]);
+    check(Number.isSafeInteger(spec[name]) && spec[name] >= 1, name, 'a whole number of at least 1', showValue(spec[name]));
   }
   for (const name of ['bias', 'antiquantOffset', 'quantScale', 'quantOffset'] as const) {
-    check(typeof spec[name] === 'boolean', name, 'true or false', spec[name]);
+    check(typeof spec[name] === 'boolean', name, 'true or false', showValue(spec[name]));
   }
-  check(FLOATS.includes(spec.dtype), 'dtype', FLOATS.join(' or '), spec.dtype);
+  check(FLOATS.includes(spec.dtype), 'dtype', FLOATS.join(' or '), showValue(spec.dtype));
   check(!spec.quantOffset || spec.quantScale, 'quantOffset', 'a quantScale beside it', 'none');
-  check(spec.innerPrecise === 0 || spec.innerPrecise === 1, 'innerPrecise', '0 or 1', spec.innerPrecise);
+  check(spec.innerPrecise === 0 || spec.innerPrecise === 1, 'innerPrecise', '0 or 1', showValue(spec.innerPrecise));
   const outputs = spec.quantScale ? [spec.dtype] : [...new Set([spec.dtype, 'float32'])];
-  check(outputs.includes(spec.outputDtype), 'outputDtype', `${outputs.join(' or ')} beside ${spec.dtype} x`, spec.outputDtype);
+  check(outputs.includes(spec.outputDtype), 'outputDtype', `${outputs.join(' or ')} beside ${spec.dtype} x`, showValue(spec.outputDtype));
   const { antiquantGroupSize: group, inFeatures: k } = spec;
   const legal = group === 0 || (Number.isInteger(group) && group >= 32 && group % 32 === 0 && group <= k - 1);
-  check(legal, 'antiquantGroupSize', `0 or a multiple of 32 from 32 to K - 1 = ${k - 1}`, group);
+  check(legal, 'antiquantGroupSize', `0 or a multiple of 32 from 32 to K - 1 = ${k - 1}`, showValue(group));
   return spec;
 }
 
@@ -127,7 +128,7 @@ export function checkWeights(spec: LinearSpec, views: WeightTensors<View>, { fli
     check(dtype === 'float16', 'antiquantScale', `dtype ${dtype} as x (int64 is for float16 x only)`, 'int64');
     check(!packedCodes, 'antiquantScale', `dtype float16 for ${codeName} weights (int64 is for int8 weights only)`, 'int64');
     check(group === 0, 'antiquantScale', 'dtype float16 with groups (int64 is per-channel only)', 'int64');
-    check(!quantScale, 'quantScale', 'none beside an int64 antiquantScale', quantScale?.dtype);
+    check(!quantScale, 'quantScale', 'none beside an int64 antiquantScale', String(quantScale?.dtype));
   } else {
     check(scale.dtype === dtype, 'antiquantScale', `dtype ${dtype} as x${dtype === 'float16' ? ', or int64' : ''}`, scale.dtype);
   }
@@ -259,12 +260,19 @@ export function checkX(spec: Pick<LinearSpec, 'inFeatures' | 'dtype'>, x: View):
   return { m, view: { offset, batchRows: inner.size, strideB: outer!.stride, strideM: inner.stride, strideK } };
 }
 
-/** @throws ArgumentError if y cannot take the product's m rows. */
-export function checkY(spec: LinearSpec, m: number, y: View): void {
+/** Where in its buffer y takes the product's m rows. @throws ArgumentError if it cannot */
+export function checkY(spec: LinearSpec, m: number, y: View): { readonly offset: number; readonly pitch: number } {
   const dtype = yDtypeOf(spec, { requantized: spec.quantScale });
+  const { outFeatures: n } = spec;
   check(y.format === 'ND', 'y', 'format ND', y.format);
   check(y.dtype === dtype, 'y', `dtype ${dtype}`, y.dtype);
-  const fits = y.shape.at(-1) === spec.outFeatures && count(y.shape.slice(0, -1)) === m;
-  check(fits, 'y', `shape (…, ${spec.outFeatures}) with ${m} rows`, showShape(y.shape));
-  check(isContiguous(y), 'y', 'a contiguous tensor', `strides ${showShape(y.strides)}`);
+  const fits = y.shape.at(-1) === n && count(y.shape.slice(0, -1)) === m;
+  check(fits, 'y', `shape (…, ${n}) with ${m} rows`, showShape(y.shape));
+  if (isContiguous(y)) return { offset: y.offset, pitch: n };
+  const [run, ...more] = runsOf(y.shape.slice(0, -1), y.strides.slice(0, -1));
+  const apart = more.length === 0 && run !== undefined && run.stride >= n && (n === 1 || y.strides.at(-1) === 1);
+  const quads = apart && n % 4 === 0 && run.stride % 4 === 0 && y.offset % 4 === 0;
+  const wanted = 'a contiguous tensor, or columns of a wider one: N, the distance of rows and the first element multiples of 4';
+  check(quads, 'y', wanted, `strides ${showShape(y.strides)} from element ${y.offset}`);
+  return { offset: y.offset, pitch: run.stride };
 }

@@ -57,12 +57,22 @@ const FIELDS = fields({
  *   that a permutation names twice. Every word of codes is some codes: they are not read.
  */
 export function checkMatrix(matrix: QuantizedMatrix): void {
+  checkArrays(matrix);
+  const { bits, scale, scaleDtype, zeroPoint, minimum, codebook } = matrix;
+  checkHeld('scale', scale, scaleDtype);
+  if (zeroPoint) checkHeld('zeroPoint', zeroPoint, scaleDtype, widthOf(bits).zero);
+  if (minimum) checkHeld('minimum', minimum, scaleDtype);
+  if (codebook) checkHeld('codebook', codebook, 'float32');
+}
+
+/** The same, but for values: what is not finite, or not held by `scaleDtype`, is a weight as others are. */
+function checkArrays(matrix: QuantizedMatrix): void {
   const checked = FIELDS(matrix, 'matrix');
-  const { n, k, bits, codes, groupSize, scale, scaleDtype, zeroPoint, minimum, codebook, permutation } = checked;
+  const { n, k, bits, codes, groupSize, scale, zeroPoint, minimum, codebook, permutation } = checked;
   const check = (holds: boolean, field: string, expected: string, got: unknown): void => {
     if (!holds) throw new ArgumentError(`matrix.${field}`, expected, String(got));
   };
-  const { inWord, zero } = widthOf(bits);
+  const { inWord } = widthOf(bits);
   check(
     groupSize <= k && (groupSize % inWord === 0 || groupSize === k),
     'groupSize',
@@ -83,10 +93,6 @@ export function checkMatrix(matrix: QuantizedMatrix): void {
   check(shifts.length <= 1, shifts[1] ?? '', `none beside ${shifts[0]}`, 'one');
   const indexed = codebook?.length === CODEBOOK_VALUES && bits === CODEBOOK_BITS;
   check(!codebook || indexed, 'codebook', `${CODEBOOK_VALUES} values, for ${CODEBOOK_BITS} bits`, `${codebook?.length} for ${bits} bits`);
-  checkHeld('scale', scale, scaleDtype);
-  if (zeroPoint) checkHeld('zeroPoint', zeroPoint, scaleDtype, zero);
-  if (minimum) checkHeld('minimum', minimum, scaleDtype);
-  if (codebook) checkHeld('codebook', codebook, 'float32');
   if (permutation) checkPermutation(permutation, k);
 }
 
@@ -131,7 +137,7 @@ export function codeAt({ codes, k, bits }: Pick<QuantizedMatrix, 'codes' | 'k' |
  * @throws ArgumentError
  */
 export function dequantize(matrix: QuantizedMatrix): Float32Array<ArrayBuffer> {
-  checkMatrix(matrix);
+  checkArrays(matrix);
   const { n, k, bits, codes, groupSize, scale, zeroPoint, minimum, codebook, permutation } = matrix;
   const groups = groupsIn(matrix);
   const words = wordsOf(k, bits);
@@ -150,7 +156,7 @@ export function dequantize(matrix: QuantizedMatrix): Float32Array<ArrayBuffer> {
 
 /** Without zero points that are all 2^(bits-1): kernels are faster for it, and smaller. @throws ArgumentError */
 export function simplify(matrix: QuantizedMatrix): QuantizedMatrix {
-  FIELDS(matrix, 'matrix');
+  checkArrays(matrix);
   const { zero } = widthOf(matrix.bits);
   const { zeroPoint, ...rest } = matrix;
   return zeroPoint?.every((point) => point === zero) ? rest : matrix;

@@ -95,6 +95,8 @@ export interface Problem {
   readonly x: XView;
   /** First element of y, in elements. */
   readonly yOffset: number;
+  /** Elements from a row of y to the next; N where there are no gaps. */
+  readonly yPitch: number;
   /** Where the columns go, if the weights are those of several layers side by side and each layer has a y. */
   readonly layers?: readonly LayerColumns[] | undefined;
 }
@@ -122,7 +124,7 @@ export interface XView {
 /** The problem of multiplying `m` rows, laid out as `x`, into a y that starts at an element, or into several layers' ys. */
 export function makeProblem(
   { spec, weights }: { readonly spec: LinearSpec; readonly weights: Weights },
-  { m, x, y = 0, xDigits }: { readonly m: number; readonly x: XView; readonly y?: Destination; readonly xDigits?: Digits | undefined },
+  { m, x, y = {}, xDigits }: { readonly m: number; readonly x: XView; readonly y?: Destination; readonly xDigits?: Digits | undefined },
 ): Problem {
   return {
     m,
@@ -132,12 +134,18 @@ export function makeProblem(
     innerPrecise: spec.innerPrecise,
     xDigits,
     x,
-    ...(typeof y === 'number' ? { yOffset: y } : { yOffset: 0, layers: y }),
+    yOffset: y.offset ?? 0,
+    yPitch: y.pitch ?? weights.n,
+    layers: y.layers,
   };
 }
 
-/** Where y goes: its first element; or, of several layers side by side, each one's columns. */
-export type Destination = number | readonly LayerColumns[];
+/** Where y goes: its first element and its row length, in elements; or, of several layers side by side, each one's columns. */
+export interface Destination {
+  readonly offset?: number;
+  readonly pitch?: number;
+  readonly layers?: readonly LayerColumns[];
+}
 
 /** The dtype of y. */
 export const yDtypeOf = (

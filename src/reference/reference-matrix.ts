@@ -1,13 +1,16 @@
 // The CPU truth for an imported matrix: the sums of reference.ts, over a QuantizedMatrix.
 
+import { onlyFields, optional } from '../arguments/check.js';
 import type { FloatDType } from '../dtype.js';
 import { ArgumentError } from '../errors.js';
 import { type Accuracy, PRECISE } from '../problem/accuracy.js';
 import { checkX } from '../problem/checks.js';
 import { widthOf, wordsOf } from '../problem/code-width.js';
 import { checkMatrix, groupsIn, type QuantizedMatrix } from '../problem/matrix.js';
-import { type HostTensor, hostView, numbers, quantColumns, readRows } from './reference.js';
+import { accuracy, type HostTensor, hostTensor, hostView, numbers, optionalTensor, quantColumns, readRows } from './reference.js';
 import { finish, type ReferenceResult } from './sums.js';
+
+const OPTIONS = onlyFields({ bias: optionalTensor, quantScale: optionalTensor, quantOffset: optionalTensor, accuracy: optional(accuracy) });
 
 /**
  * y = x · Wᵀ + bias for an imported W, summed in float64 and rounded once to x's dtype, or its int8 requantization.
@@ -31,17 +34,18 @@ export function referenceMatrix(
 ): ReferenceResult {
   checkMatrix(matrix);
   const { n, k, bits, codes, groupSize, scale, zeroPoint, minimum, codebook, permutation } = matrix;
-  const { bias, quantScale, quantOffset, accuracy = PRECISE } = options;
-  const dtype = x.dtype;
+  const { bias, quantScale, quantOffset, accuracy: how = PRECISE } = OPTIONS(options, 'options');
+  const input = hostTensor(x, 'x');
+  const { dtype } = input;
   if (dtype !== 'float32' && dtype !== 'float16' && dtype !== 'bfloat16')
     throw new ArgumentError('x', 'dtype float32, float16 or bfloat16', dtype);
-  const { m, view } = checkX({ inFeatures: k, dtype }, hostView('x', x));
-  const rows = readRows(x, { m, k, view });
+  const { m, view } = checkX({ inFeatures: k, dtype }, hostView('x', input));
+  const rows = readRows(input, { m, k, view });
   const xs = permutation ? gathered(rows, permutation) : rows;
   const groups = groupsIn(matrix);
   const words = wordsOf(k, bits);
   const { inWord, mask, zero: middle } = widthOf(bits);
-  const { codeBias } = accuracy;
+  const { codeBias } = how;
   const biases = bias && numbers(bias);
   return finish({
     xs,
@@ -49,7 +53,7 @@ export function referenceMatrix(
     n,
     k,
     groups,
-    accuracy,
+    accuracy: how,
     column(c, weights, sizes) {
       let largest = 0;
       for (let j = 0; j < k; j++) {
@@ -73,7 +77,7 @@ export function referenceMatrix(
       return largest;
     },
     bias: (c) => (biases ? biases[biases.length === 1 ? 0 : c]! : 0),
-    shape: [...x.shape.slice(0, -1), n],
+    shape: [...input.shape.slice(0, -1), n],
     dtype: options.outputDtype ?? dtype,
     quant: quantScale && { columns: quantColumns(quantScale, quantOffset), stride: quantScale.data.length === 1 ? 0 : 1 },
   });

@@ -1,10 +1,22 @@
 // The CPU truth of the operator: the formula summed in float64 from the same bytes, and how far a float32 kernel may be from it.
 // It shares the argument rules (checks.ts) and nothing else with the GPU path.
 
+import {
+  anything,
+  type Check,
+  fields,
+  finiteNumber,
+  oneOf,
+  onlyFields,
+  optional,
+  sizes,
+  typedArray,
+  wholeNumber,
+} from '../arguments/check.js';
 import { fractalIndex, fractalLength, tileColumns } from '../ascend/fractal-nz.js';
 import { unpackInt4 } from '../ascend/int4-pack.js';
 import { decodeQuantParam, transQuantParam } from '../ascend/quant-param.js';
-import { type DType, decode16, type Format, roundTo } from '../dtype.js';
+import { BYTES, type DType, decode16, type Format, roundTo } from '../dtype.js';
 import { ArgumentError } from '../errors.js';
 import { type Accuracy, PRECISE } from '../problem/accuracy.js';
 import { checkWeights, checkX } from '../problem/checks.js';
@@ -34,6 +46,38 @@ export function transposeHost(tensor: HostTensor): HostTensor {
   const swap = (list: readonly number[]): number[] => [...list.slice(0, -2), list.at(-1)!, list.at(-2)!];
   return { ...tensor, shape: swap(tensor.shape), strides: swap(tensor.strides ?? rowMajor(tensor.shape)) };
 }
+
+/** What data of each dtype are in. */
+const KINDS: Readonly<Record<DType, readonly string[]>> = {
+  float32: ['Float32Array'],
+  float16: ['Uint16Array', 'Float32Array'],
+  bfloat16: ['Uint16Array', 'Float32Array'],
+  int8: ['Int8Array'],
+  int32: ['Int32Array', 'Uint32Array'],
+  int64: ['BigInt64Array', 'BigUint64Array'],
+};
+const TENSOR = fields({
+  data: anything,
+  shape: sizes,
+  dtype: oneOf(...(Object.keys(BYTES) as DType[])),
+  strides: optional(sizes),
+  format: optional(oneOf<Format>('ND', 'FRACTAL_NZ')),
+});
+
+/** What a caller gave as a tensor. @throws ArgumentError */
+export function hostTensor(given: unknown, name: string): HostTensor {
+  const tensor = TENSOR(given, name);
+  const { shape, strides, dtype, format = 'ND' } = tensor;
+  const data = typedArray<HostData>(...KINDS[dtype])(tensor.data, `${name}.data`);
+  if (strides && strides.length !== shape.length) throw new ArgumentError(`${name}.strides`, `${shape.length} strides`, showShape(strides));
+  if (format === 'FRACTAL_NZ' && shape.length < 2)
+    throw new ArgumentError(`${name}.shape`, 'two or more dimensions for FRACTAL_NZ', showShape(shape));
+  return { ...tensor, data };
+}
+/** The same, where undefined and null (torch's None) are none. */
+export const optionalTensor: Check<HostTensor | undefined> = (given, name) =>
+  given === undefined || given === null ? undefined : hostTensor(given, name);
+export const accuracy = fields({ codeBias: finiteNumber, xStep: finiteNumber, xRun: wholeNumber(1), weightStep: finiteNumber });
 
 export const hostView = (name: string, tensor: HostTensor): View => {
   const { data, shape, dtype, strides = rowMajor(shape), format = 'ND' } = tensor;
@@ -87,6 +131,16 @@ function readCodes(weight: HostTensor, { n, k, bits, weight: layout }: Operands)
   return out;
 }
 
+const OPTIONS = onlyFields({
+  antiquantOffset: optionalTensor,
+  quantScale: optionalTensor,
+  quantOffset: optionalTensor,
+  bias: optionalTensor,
+  antiquantGroupSize: optional(wholeNumber(0)),
+  innerPrecise: optional(oneOf(0, 1)),
+  accuracy: optional(accuracy),
+});
+
 /**
  * y = x · ((weight + antiquantOffset) · antiquantScale) + bias, or its int8 requantization, on the CPU: the arguments of
  * `weightQuantBatchMatmul`, as typed arrays. Sums in float64; y is rounded once.
@@ -101,28 +155,30 @@ export function reference(
   x: HostTensor,
   weight: HostTensor,
   antiquantScale: HostTensor,
-  { accuracy = PRECISE, ...options }: FunctionalOptions<HostTensor> & { readonly accuracy?: Accuracy } = {},
+  options: FunctionalOptions<HostTensor> & { readonly accuracy?: Accuracy } = {},
 ): ReferenceResult {
-  const given = { weight, antiquantScale, ...options };
-  const { spec, views, tensors } = functionalSpec(hostView('x', x), given, hostView, transposeHost);
+  const { accuracy: how = PRECISE, ...more } = OPTIONS(options, 'options');
+  const input = hostTensor(x, 'x');
+  const given = { weight: hostTensor(weight, 'weight'), antiquantScale: hostTensor(antiquantScale, 'antiquantScale'), ...more };
+  const { spec, views, tensors } = functionalSpec(hostView('x', input), given, hostView, transposeHost);
   const operands = checkWeights(spec, views, { flipped: true });
-  const { m, view: rows } = checkX(spec, hostView('x', x));
+  const { m, view: rows } = checkX(spec, hostView('x', input));
   const { n, k, groupSize, quant } = operands;
 
-  const xs = readRows(x, { m, k, view: rows });
-  const codes = readCodes(weight, operands);
-  const scales = numbers(antiquantScale);
+  const xs = readRows(input, { m, k, view: rows });
+  const codes = readCodes(given.weight, operands);
+  const scales = numbers(given.antiquantScale);
   const offsets = tensors.antiquantOffset && numbers(tensors.antiquantOffset);
   const biases = tensors.bias && numbers(tensors.bias);
   const { zero: zeroCode } = widthOf(operands.bits);
-  const { codeBias } = accuracy;
+  const { codeBias } = how;
   return finish({
     xs,
     m,
     n,
     k,
     groups: operands.groups,
-    accuracy,
+    accuracy: how,
     column(c, weights, sizes) {
       let largest = 0;
       for (let j = 0; j < k; j++) {
@@ -137,7 +193,7 @@ export function reference(
       return largest;
     },
     bias: (c) => (biases ? biases[c * operands.bias!.strideN]! : 0),
-    shape: [...x.shape.slice(0, -1), n],
+    shape: [...input.shape.slice(0, -1), n],
     dtype: spec.outputDtype,
     quant: tensors.quantScale && { columns: quantColumns(tensors.quantScale, tensors.quantOffset), stride: quant!.stride },
   });

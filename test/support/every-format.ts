@@ -131,8 +131,8 @@ export const FORMATS: Readonly<Record<string, string>> = {
   ao4: 'torchao int4',
   aotile: 'torchao int4 tinygemm',
   ao8: 'torchao int8',
-  npu: 'torch_npu int4',
   slim: 'msModelSlim int8',
+  npu: 'torch_npu int4',
 };
 
 const mlc = [{ ...raw('mlc.q_weight', 'I32', [16, 8], words(128, 1)), dtype: 'U32' }, raw('mlc.q_scale', 'F16', [16, 2], steps(32))];

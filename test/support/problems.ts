@@ -40,6 +40,8 @@ export interface ProblemSpec {
   readonly scaleDtype?: FloatDType;
   readonly x?: XView;
   readonly yOffset?: number;
+  /** N without it. */
+  readonly yPitch?: number | undefined;
   readonly innerPrecise?: 0 | 1;
   /** x comes quantized. */
   readonly xDigits?: 1 | 2 | undefined;
@@ -83,6 +85,7 @@ export function problemOf(spec: ProblemSpec): { readonly problem: Problem; reado
     xDigits: spec.xDigits,
     x: spec.x ?? contiguousX(m, k),
     yOffset,
+    yPitch: spec.yPitch ?? n,
   };
   return { problem, operands };
 }

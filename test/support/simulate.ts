@@ -88,7 +88,7 @@ export function runPlan({ problem, packed, caps }: PlanContext, plan: Plan): voi
   const xTags = new Map<number, string>();
   for (let i = 0; i < m; i++) for (let j = 0; j < k; j++) xTags.set(indexOfX(problem, i, j), `${i},${j}`);
   sizes.x = wholeWords((Math.max(...xTags.keys()) + 1) * BYTES[problem.xDtype]);
-  sizes.y = wholeWords((problem.yOffset + m * n) * BYTES[problem.yDtype]);
+  sizes.y = wholeWords((problem.yOffset + (m - 1) * problem.yPitch + n) * BYTES[problem.yDtype]);
   const codeBlocks = new Tags('blocks of codes'); // by their first byte
   const digits = (plan.params.DIGITS ?? 1) as Digits;
   const codesRow = 4 * pitchWords(k, digits); // bytes of a row of codes
@@ -234,7 +234,7 @@ export function runPlan({ problem, packed, caps }: PlanContext, plan: Plan): voi
   must(y.size === m * n, `${y.size} elements of y, not ${m * n}`);
   for (let i = 0; i < m; i++)
     for (let c = 0; c < n; c++) {
-      const tag = y.get(problem.yOffset + i * n + c);
+      const tag = y.get(problem.yOffset + i * problem.yPitch + c);
       must(tag === `${i},${c}`, `y[${i}, ${c}] is '${tag}'`);
     }
 }

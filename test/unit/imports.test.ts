@@ -33,7 +33,7 @@ function importsOf(folder: string): Map<string, readonly string[]> {
     const file = entry.replaceAll('\\', '/');
     if (!file.endsWith('.ts')) continue;
     const text = readFileSync(join(folder, file), 'utf8').replace(/\/\*[\s\S]*?\*\/|^\s*\/\/.*$/gm, '');
-    const paths = [...text.matchAll(/(?:\bfrom|\bimport)\s*\(?\s*['"]([^'"]+)['"]/g)].map(([, path]) => path!);
+    const paths = [...text.matchAll(/(?<!['"])\b(?:from|import)\s*\(?\s*['"]([^'"]+)['"]/g)].map(([, path]) => path!);
     found.set(
       file,
       paths.map((path) => (path.startsWith('.') ? posix.join(posix.dirname(file), path).replace(/\.js$/, '.ts') : path)),

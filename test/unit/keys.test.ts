@@ -86,6 +86,7 @@ describe('problems that share a measured choice', () => {
       'x.strideM',
       'x.strideK',
       'yOffset',
+      'yPitch',
       'layers.0.begin',
     ]);
   });

@@ -466,11 +466,19 @@ describe('plans', () => {
   const seen = { planned: 0, gathered: 0, rounded: 0, chunks: 0, slabs: 0, folded: 0 };
 
   const xViews = (m: number, k: number): fc.Arbitrary<XView> =>
-    fc.record({ offset: fc.constantFrom(0, 0, 4, 3, 70), transposed: fc.boolean(), batch: fc.constantFrom(1, 1, 2, 3) }).map((x) => {
-      const batchRows = m % x.batch === 0 ? m / x.batch : m;
-      const strides = x.transposed && batchRows > 1 ? { strideM: 1, strideK: batchRows } : { strideM: k, strideK: 1 };
-      return { offset: x.offset, batchRows, strideB: batchRows * k, ...strides };
-    });
+    fc
+      .record({
+        offset: fc.constantFrom(0, 0, 4, 3, 70),
+        transposed: fc.boolean(),
+        batch: fc.constantFrom(1, 1, 2, 3),
+        gap: fc.constantFrom(0, 0, 0, 4, 5), // between rows
+        batchGap: fc.constantFrom(0, 0, 24),
+      })
+      .map((x) => {
+        const batchRows = m % x.batch === 0 ? m / x.batch : m;
+        const strides = x.transposed && batchRows > 1 ? { strideM: 1, strideK: batchRows } : { strideM: k + x.gap, strideK: 1 };
+        return { offset: x.offset, batchRows, strideB: batchRows * (k + (x.transposed ? 0 : x.gap)) + x.batchGap, ...strides };
+      });
   const specs: fc.Arbitrary<ProblemSpec> = fc
     .record({ m: fc.integer({ min: 1, max: 40 }), k: fc.integer({ min: 1, max: 100 }), n: fc.integer({ min: 1, max: 70 }) })
     .chain(({ m, k, n }) =>
@@ -486,12 +494,15 @@ describe('plans', () => {
         quant: fc.boolean(),
         xDigits: fc.constantFrom(undefined, 1 as const, 2 as const),
         yOffset: fc.constantFrom(0, 0, 4, 5),
+        yGap: fc.constantFrom(0, 0, 4),
       }),
     )
     .chain((spec) => fc.record({ spec: fc.constant(spec), x: xViews(spec.m, spec.k), group: fc.constantFrom(0, 32, 16, 8, 40) }))
-    .map(({ spec: { shift, ...spec }, x, group }) => ({
+    .map(({ spec: { shift, yGap, ...spec }, x, group }) => ({
       ...spec,
       x,
+      // Rows with gaps are for a y that is whole quads (checkY).
+      yPitch: spec.n % 4 === 0 && spec.yOffset % 4 === 0 ? spec.n + yGap : spec.n,
       offset: shift === 'offset',
       minimum: shift === 'minimum',
       group: group < spec.k ? group : 0,

@@ -313,6 +313,19 @@ describe('x and y', () => {
     ])
       expect(() => checkY(spec, 30, v(shape, 'float32'))).not.toThrow();
   });
+  test('y with gaps between its rows', () => {
+    const eight = checkOptions({ inFeatures: 8, outFeatures: 8, dtype: 'float32' });
+    const y = (shape: readonly number[], strides: readonly number[], offset = 0) =>
+      checkY(eight, 6, { ...strided(v(shape, 'float32'), strides), offset });
+    expect(y([6, 8], [8, 1])).toEqual({ offset: 0, pitch: 8 });
+    expect(y([6, 8], [20, 1], 4)).toEqual({ offset: 4, pitch: 20 });
+    expect(y([2, 3, 8], [60, 20, 1])).toEqual({ offset: 0, pitch: 20 });
+    expectArgument(() => y([6, 8], [20, 1], 2), 'y', 'multiples of 4', 'from element 2');
+    expectArgument(() => y([6, 8], [18, 1]), 'y', 'multiples of 4', 'strides (18, 1)');
+    expectArgument(() => y([6, 8], [4, 1]), 'y', 'multiples of 4', 'strides (4, 1)'); // rows over each other
+    expectArgument(() => y([6, 8], [20, 2]), 'y', 'multiples of 4', 'strides (20, 2)');
+    expectArgument(() => y([2, 3, 8], [100, 20, 1]), 'y', 'multiples of 4', 'strides (100, 20, 1)');
+  });
   test('wrong y', () => {
     const y = (view: View) => checkY(spec, 30, view);
     expectArgument(() => y(v([30, 6], 'float16')), 'y', 'dtype float32', 'float16');
@@ -321,6 +334,7 @@ describe('x and y', () => {
     expectArgument(() => y(v([30, 7], 'float32')), 'y', '(…, 6)', '(30, 7)');
     expectArgument(() => y(v([6], 'float32')), 'y', '(…, 6)', '(6,)');
     expectArgument(() => y(t(v([6, 30], 'float32'))), 'y', 'contiguous', 'strides (1, 30)');
+    expectArgument(() => y(strided(v([30, 6], 'float32'), [8, 1])), 'y', 'multiples of 4', 'strides (8, 1) from element 0');
     const quantized = checkOptions({ inFeatures: 8, outFeatures: 6, dtype: 'float32', quantScale: true });
     expectArgument(() => checkY(quantized, 30, v([30, 6], 'float32')), 'y', 'dtype int8', 'float32');
     expect(() => checkY(quantized, 30, v([30, 6], 'int8'))).not.toThrow();
@@ -546,7 +560,7 @@ describe('the functional form refuses, in the words of (K, N) and (G, N)', () =>
 test('a problem takes its numbers from operands, options and x', () => {
   const spec = checkOptions({ inFeatures: K, outFeatures: N, innerPrecise: 1, antiquantGroupSize: 32 });
   const operands = module({ antiquantScale: v([N, 352]), antiquantOffset: v([N, 352]), bias: v([N]) }, { antiquantGroupSize: 32 });
-  expect(makeProblem({ spec, weights: operands }, { m: M, x: contiguousX(M, K), y: 7 })).toEqual({
+  expect(makeProblem({ spec, weights: operands }, { m: M, x: contiguousX(M, K), y: { offset: 7 } })).toEqual({
     m: M,
     weights: operands,
     xDtype: 'float16',
@@ -554,6 +568,7 @@ test('a problem takes its numbers from operands, options and x', () => {
     innerPrecise: 1,
     x: { offset: 0, batchRows: M, strideB: M * K, strideM: K, strideK: 1 },
     yOffset: 7,
+    yPitch: N,
   });
 });
 

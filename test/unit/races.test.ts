@@ -86,7 +86,7 @@ describe.each(
   // The tool knows no subgroup operation to end the loop by: each lane takes its slice at once instead.
   const { code: text } = variantText('matmul-decode', params);
   const code = text.replace(/ {2}while \(!done\) \{[\s\S]*?\n {2}\}\n/, '  sum_run(&total, run_at(first_run + lane.y, runs), m, quad);\n');
-  const words = SLICES * params.BITS; // a span for each slice
+  const words = SLICES * params.BITS; // a block for each slice
   if (code === text) throw new Error('the loop over slices is not where it was');
 
   test('has no race: each slice fills slots of its own, and the slices that finish rows read them all', () => {

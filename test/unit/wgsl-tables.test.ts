@@ -161,6 +161,16 @@ test('codes of a width that no kernel knows are an error where the text asks for
   expect([...taken].sort()).toEqual(['matmul-plain', 'matmul-subgroup-matrix', 'matmul-tiled', 'quantize-weights', 'repack']);
 });
 
+test('every tile says what a round of its inner loop does', () => {
+  for (const { name, tiles, cost } of kernels)
+    for (const tile of tiles)
+      for (const BITS of [4, 8]) {
+        const said = cost({ BITS, READ: 4, ...tile });
+        for (const [what, value] of Object.entries(said)) expect(value, `${variantId(name, tile)} ${what}`).toBeGreaterThan(0);
+        expect(Object.values(said).every(Number.isInteger), variantId(name, tile)).toBe(true);
+      }
+});
+
 /** What a kernel would run, asked for by name; nothing where the device has not what it takes. */
 function forced(context: PlanContext, kernel: string): readonly Dispatch[] {
   try {

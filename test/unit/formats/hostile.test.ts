@@ -12,7 +12,7 @@ import { byteSource } from '../../../src/files/byte-source.js';
 import { openModel } from '../../../src/files/open-file.js';
 import { findLayers } from '../../../src/formats/find-layers.js';
 import { expectFormatError, expectReadError } from '../../support/expect-errors.js';
-import { concat, counted, ggufHead, ggufInfo, makeSafetensors, rawSafetensors, u32, u64, utf8 } from '../../support/files.js';
+import { concat, counted, counting, ggufHead, ggufInfo, makeSafetensors, rawSafetensors, u32, u64, utf8 } from '../../support/files.js';
 
 const MB = 2 ** 20;
 /** `unit` as often as it fits in `bytes`. */
@@ -337,19 +337,11 @@ describe('settings of many layers', () => {
       ...apart.filter(({ name }) => !name.includes('quant_state')),
     ];
     const bytes = makeSafetensors(together);
-    let reads = 0;
-    const source = {
-      name: 'm',
-      size: bytes.length,
-      read: async (begin: number, end: number) => {
-        reads++;
-        return bytes.slice(begin, end);
-      },
-    };
+    const source = counting(bytes);
     const opened = await openModel(source);
-    reads = 0;
+    source.asked.reads = 0;
     expect((await findLayers(opened)).layers).toHaveLength(224);
-    expect(reads).toBe(1);
+    expect(source.asked.reads).toBe(1);
   });
 
   test.each(['EMFILE', 'ECONNRESET', '429'])('%s is thrown as what it is, and refuses no layer', async (code) => {

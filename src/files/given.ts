@@ -1,0 +1,92 @@
+// What a caller gives to readers and writers of files, checked for what it is: that a tensor has a shape, that a source can be read. What is
+// in it is the format's matter, and a FormatError's.
+import {
+  bytes,
+  type Check,
+  callback,
+  dictionary,
+  fields,
+  list,
+  number,
+  object,
+  optional,
+  property,
+  signal,
+  text,
+  wholeNumber,
+} from '../arguments/check.js';
+import { ArgumentError, FormatError } from '../errors.js';
+import type { ByteSource } from './tensor-file.js';
+
+/** A shape's numbers: which of them are sizes, the readers of formats say. */
+export const numbers = list(number);
+
+/** A tensor in memory. */
+export const rawTensor = fields({ name: text, file: optional(text), dtype: text, shape: numbers, bytes });
+
+/** What bytes are read from: its name, its size, and a method `read`. */
+export const byteSource = fields({ name: text, size: wholeNumber(0), read: callback });
+
+/** A tensor of a file, not read yet. */
+export const tensorInfo = fields({
+  name: text,
+  dtype: text,
+  shape: numbers,
+  source: byteSource,
+  begin: wholeNumber(0),
+  end: wholeNumber(0),
+});
+
+/** Tensors by name, as an open file has them: a Map, or what is like one. */
+const tensorMap: Check<object> = (value, argument) => {
+  const given = object(value, argument);
+  for (const method of ['get', 'values', Symbol.iterator])
+    if (typeof property(given, method, argument) !== 'function') throw new ArgumentError(argument, 'a Map of tensors', 'something else');
+  let entries: readonly unknown[];
+  try {
+    entries = [...(given as Iterable<unknown>)];
+  } catch {
+    throw new ArgumentError(argument, 'a Map of tensors', 'what cannot be walked');
+  }
+  for (const entry of entries) {
+    const [name, info] = Array.isArray(entry) ? entry : [];
+    tensorInfo(info, `${argument}.get(${JSON.stringify(text(name, `${argument}: a name`))})`);
+  }
+  return given;
+};
+
+/** An open file. */
+export const tensorFile = fields({ name: text, metadata: dictionary((value) => value), tensors: tensorMap });
+
+/** Options that only watch and end what is done. */
+export const watched = { signal: optional(signal), onProgress: optional(callback) };
+
+const resolve = callback as Check<Resolve>;
+type Resolve = (name: string) => Source | Promise<Source>;
+type Source = ReturnType<typeof byteSource> & { read(begin: number, end: number, signal?: AbortSignal): Promise<Uint8Array<ArrayBuffer>> };
+
+/** What a caller's own way to open the other files gave for one of them. @throws ArgumentError */
+export async function opened(resolve: (name: string) => ByteSource | Promise<ByteSource>, name: string): Promise<ByteSource> {
+  const source = await resolve(name);
+  byteSource(source, `resolve(${JSON.stringify(name)})`);
+  return source;
+}
+
+/** How the other files of a model are opened, where there must be a way. @throws ArgumentError */
+export const checkShards = (options: unknown) => fields({ resolve, signal: optional(signal) })(options, 'options');
+/** The same, where there need be none. @throws ArgumentError */
+export const checkFound = (options: unknown) => fields({ resolve: optional(resolve), signal: optional(signal) })(options, 'options');
+/** @throws ArgumentError */
+export const checkSignal = (options: unknown) => fields({ signal: optional(signal) })(options, 'options');
+
+/**
+ * Bytes of a source, which may be of the caller's own making: a Uint8Array in memory of its own, as long as was asked for.
+ * @throws ArgumentError, FormatError, and what the source throws
+ */
+export async function readFrom(source: ByteSource, begin: number, end: number, abort?: AbortSignal): Promise<Uint8Array<ArrayBuffer>> {
+  const read = bytes(await source.read(begin, end, abort), `${source.name}: what read gave`);
+  if (read.length !== end - begin)
+    throw new FormatError({ file: source.name, field: `bytes ${begin} to ${end}` }, `${end - begin} bytes`, String(read.length));
+  const own = read.byteOffset === 0 && read.byteLength === read.buffer.byteLength && read.buffer instanceof ArrayBuffer;
+  return own ? (read as Uint8Array<ArrayBuffer>) : read.slice();
+}

@@ -1,0 +1,151 @@
+// What a caller gives to the functions of each format, checked for what it is before anything looks into it: which tensors there are, and
+// of which kinds options are. The rules of a format, and its FormatErrors, come after. A row is a public function.
+import {
+  type Check,
+  callback,
+  dictionary,
+  fields,
+  flag,
+  number,
+  object,
+  oneOf,
+  optional,
+  sizes,
+  text,
+  wholeNumber,
+} from '../arguments/check.js';
+import { showValue } from '../arguments/show-value.js';
+import { ArgumentError } from '../errors.js';
+import { numbers, rawTensor, tensorInfo } from '../files/given.js';
+
+const ofN = optional(number);
+
+interface Row {
+  /** By the format's own names: those that must be there, and those that may. */
+  readonly tensors: readonly [required: readonly string[], optional: readonly string[]];
+  readonly options: Readonly<Record<string, Check<unknown>>>;
+}
+
+const quantState = fields({
+  quant_type: oneOf('nf4', 'fp4'),
+  blocksize: wholeNumber(1),
+  shape: sizes,
+  nested_blocksize: optional(wholeNumber(1)),
+  nested_offset: optional(number),
+});
+const hqqMeta = fields({ shape: numbers, packing: text, group_size: ofN, axis: number });
+
+const gptq = { bits: number, groupSize: ofN, checkpointFormat: optional(text) };
+const compressed = { bits: optional(oneOf(4, 8)), groupSize: ofN, n: ofN, k: ofN };
+const npu = { groupSize: ofN, transposed: optional(flag), format: optional(text), n: ofN, k: ofN };
+const int4 = { nibbleOrder: optional(text), groupSize: ofN };
+
+/** What a caller may say of layers, where no file says it. */
+export const HINTS = { torchNpu: optional(fields(npu)), torchao: optional(fields(int4)) };
+
+const ROWS = {
+  gptq: {
+    tensors: [
+      ['qweight', 'scales'],
+      ['qzeros', 'g_idx'],
+    ],
+    options: { ...gptq, descAct: optional(flag), symmetric: optional(flag) },
+  },
+  awq: { tensors: [['qweight', 'qzeros', 'scales'], []], options: { groupSize: ofN } },
+  bitsAndBytesInt8: { tensors: [['weight', 'SCB'], ['weight_format']], options: {} },
+  bitsAndBytes4: {
+    tensors: [
+      ['weight', 'absmax', 'quant_map'],
+      ['nested_absmax', 'nested_quant_map'],
+    ],
+    options: {},
+  },
+  compressedTensors: {
+    tensors: [['weight_scale'], ['weight_packed', 'weight', 'weight_zero_point', 'weight_shape', 'weight_g_idx']],
+    options: compressed,
+  },
+  hqq: { tensors: [['W_q', 'scale', 'zero'], []], options: {} },
+  hqqMeta: {
+    tensors: [
+      ['shape', 'packing'],
+      ['group_size', 'axis'],
+    ],
+    options: {},
+  },
+  mlc: { tensors: [['q_weight', 'q_scale'], []], options: { format: text, k: ofN } },
+  matMulNBits: {
+    tensors: [
+      ['B', 'scales'],
+      ['zero_points', 'g_idx'],
+    ],
+    options: { N: number, K: number, bits: ofN, block_size: number },
+  },
+  matMulBnb4: { tensors: [['B', 'absmax'], []], options: { N: number, K: number, quant_type: number, block_size: number } },
+  dequantizeLinear: {
+    tensors: [['x', 'x_scale'], ['x_zero_point']],
+    options: { layout: oneOf('KN', 'NK'), axis: number, blockSize: ofN },
+  },
+  torchNpu: { tensors: [['weight', 'antiquant_scale'], ['antiquant_offset']], options: npu },
+  torchaoInt8: { tensors: [['qdata', 'scale'], []], options: {} },
+  torchaoInt4: { tensors: [['qdata'], ['scale', 'zero_point', 'scale_and_zero']], options: int4 },
+  torchaoTinygemm: { tensors: [['qdata', 'scale_and_zero'], []], options: { n: ofN, k: ofN } },
+} as const satisfies Readonly<Record<string, Row>>;
+type Kind = keyof typeof ROWS;
+
+function checkTensors(kind: Kind, tensors: unknown, each: Check<unknown>): void {
+  const [required, more] = ROWS[kind].tensors;
+  const checks = [...required.map((name) => [name, each]), ...[...more].map((name) => [name, optional(each)])];
+  fields(Object.fromEntries(checks) as Record<string, Check<unknown>>)(tensors, 'tensors');
+}
+
+/** Tensors in memory, and what is said of them. @throws ArgumentError */
+export function checkImport(kind: Kind, tensors: unknown, options: unknown): void {
+  checkTensors(kind, tensors, rawTensor);
+  fields(ROWS[kind].options)(options, 'options');
+}
+
+/** Tensors of a file, a layer's name and bias, and what is said of it. @throws ArgumentError */
+export function checkLayer(kind: Kind, tensors: unknown, options: unknown): void {
+  checkTensors(kind, tensors, tensorInfo);
+  fields({ bias: optional(tensorInfo) })(tensors, 'tensors');
+  fields({ name: text, bias: optional(tensorInfo), ...ROWS[kind].options })(options, 'options');
+}
+
+/** What bitsandbytes and HQQ say of a layer beside its tensors. @throws ArgumentError */
+export const checkState: Check<unknown> = quantState;
+export const checkMeta: Check<unknown> = hqqMeta;
+
+const cut = fields({ axis: oneOf('n', 'k'), unit: wholeNumber(1), perRow: dictionary(wholeNumber(0)) });
+const LAYER = fields({
+  n: wholeNumber(1),
+  k: wholeNumber(1),
+  groupSize: wholeNumber(1),
+  tensors: dictionary(tensorInfo),
+  cut: optional(cut),
+  bias: optional(tensorInfo),
+  make: callback,
+});
+
+/** A layer of a file, which may be of the caller's own making. @throws ArgumentError */
+export function checkSource(source: unknown): void {
+  LAYER(source, 'layer');
+}
+
+const FORM = {
+  bits: oneOf(4, 8),
+  mode: oneOf('tensor', 'channel', 'group'),
+  groupSize: optional(wholeNumber(1)),
+  symmetric: flag,
+} as const;
+const WHOLE_FORM = { ...FORM, n: wholeNumber(1), k: wholeNumber(1), scaleDtype: oneOf('float32', 'float16', 'bfloat16') };
+
+/** The form of a layer to be written. @throws ArgumentError */
+export function checkForm(form: unknown, parts: 'all' | 'settings'): void {
+  const { mode, groupSize } = fields(parts === 'all' ? WHOLE_FORM : FORM)(form, 'form') as { mode: string; groupSize?: number };
+  if (mode === 'group' && groupSize === undefined) throw new ArgumentError('form.groupSize', 'one, for mode group', showValue(groupSize));
+}
+/** A layer to be written, and its name. @throws ArgumentError */
+export function checkToWrite(name: unknown, layer: unknown): void {
+  text(name, 'name');
+  fields({ matrix: object, mode: optional(FORM.mode) })(layer, 'layer');
+}

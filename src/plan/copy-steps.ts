@@ -1,0 +1,28 @@
+// A float tensor of any strides → the same numbers one after the other, through float32 rows in scratch memory. Pure.
+import { BYTES } from '../dtype.js';
+import type { Caps } from '../problem/caps.js';
+import type { XProblem } from '../problem/problem.js';
+import { fitting, pieces } from './binding.js';
+import type { Dispatch } from './dispatch.js';
+import { gather, gatheredBytes } from './x-steps.js';
+import { roundFrom } from './y-steps.js';
+
+/**
+ * Roles: `x`, scratch `rows`, and `y`, whose rows are of x's dtype: float32 holds both 16-bit floats, so no number is rounded.
+ * @throws UnsupportedError if a row needs a larger binding than there is
+ */
+export function copySteps(
+  { m, xDtype, x, k }: Pick<XProblem, 'm' | 'xDtype' | 'x'> & { readonly k: number },
+  caps: Caps,
+): { readonly dispatches: readonly Dispatch[]; readonly scratch: Readonly<Record<string, number>> } {
+  // Rows of whole quads, as those of 8-bit weights are.
+  const problem: XProblem = { m, xDtype, x, weights: { k, bits: 8, permuted: false } };
+  const bytes = Math.max(gatheredBytes(problem), k * BYTES[xDtype]);
+  const rows = Math.min(m, fitting(caps, { what: `a copy of rows of ${k}`, bytes }));
+  const to = { dtype: xDtype, offset: 0, n: k };
+  const dispatches = [...pieces({ end: m }, rows)].flatMap((range) => [
+    ...gather({ problem, caps }, range),
+    roundFrom(caps, { from: 'rows', to, splits: 1, ...range }),
+  ]);
+  return { dispatches, scratch: { rows: rows * gatheredBytes(problem) } };
+}

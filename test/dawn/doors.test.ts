@@ -1,0 +1,159 @@
+// Every public function that needs a GPU is called with wrong arguments, as test/unit/doors.test.ts does with the others.
+import { afterAll, expect, test } from 'vitest';
+import { gptqLayer, loadLayer, quantizeOnGpu } from '../../src/formats.js';
+import {
+  encodeMany,
+  encodeQuantizeRows,
+  forwardMany,
+  LinearWeightQuant,
+  prepareMany,
+  quantizeRows,
+  readQuantizedRows,
+  requestDevice,
+  Tensor,
+  weightQuantBatchMatmul,
+} from '../../src/index.js';
+import { packCodes } from '../../src/problem/matrix.js';
+import { whole } from '../cases/slice.js';
+import { gpu } from '../support/dawn.js';
+import { TENSORS } from '../support/every-format.js';
+import { infoOf } from '../support/tensors.js';
+import { type Doors, door, faultsOf, opens } from '../support/wrong-arguments.js';
+
+const device = await requestDevice({ gpu });
+const errors: string[] = [];
+device.addEventListener('uncapturederror', ({ error }) => errors.push(error.message));
+afterAll(() => device.destroy());
+
+const [K, N] = [64, 8];
+const tensor = (data: Float32Array | Int8Array, shape: readonly number[], dtype: 'float32' | 'int8') =>
+  Tensor.from(device, data, { shape, dtype });
+const x = tensor(new Float32Array(K).fill(1), [1, K], 'float32');
+const y = tensor(new Float32Array(N), [1, N], 'float32');
+const weight = tensor(new Int8Array(N * K).fill(1), [N, K], 'int8');
+const antiquantScale = tensor(new Float32Array([1]), [1], 'float32');
+const bias = tensor(new Float32Array(N), [N], 'float32');
+const buffer = device.createBuffer({ size: 256, usage: 0x80 });
+const options = () => ({ inFeatures: K, outFeatures: N, bias: false, dtype: 'float32' as const, innerPrecise: 0 });
+const layers = [1, 2].map(() => new LinearWeightQuant(device, options()).load({ weight, antiquantScale }));
+const empty = new LinearWeightQuant(device, { ...options(), bias: true });
+const loaded = layers[0]!;
+const rows = quantizeRows(x, loaded);
+const store = { get: async () => undefined, set: async () => {} };
+const matrix = () => ({
+  n: N,
+  k: K,
+  bits: 4 as const,
+  codes: packCodes(new Uint8Array(N * K), N, K, 4),
+  groupSize: 32,
+  scale: new Float32Array(2 * N).fill(1),
+  scaleDtype: 'float32' as const,
+  zeroPoint: new Float32Array(2 * N).fill(3),
+});
+const source = () =>
+  gptqLayer(Object.fromEntries(TENSORS.gptq!.map((one) => [one.name.slice(5), infoOf(one)])) as never, {
+    name: 'gptq',
+    bits: 4,
+    groupSize: 32,
+    checkpointFormat: 'gptq',
+  });
+
+/** A pass for each call that records. What is recorded there is never submitted. */
+const pass = () => device.createCommandEncoder().beginComputePass();
+const DOORS: Doors = {
+  'Tensor.from': door((...args: Parameters<typeof Tensor.from>) => Tensor.from(...args))(() => [
+    device,
+    new Float32Array(4),
+    { shape: [2, 2], dtype: 'float32', format: 'ND' },
+  ]),
+  'Tensor.wrap': door((...args: Parameters<typeof Tensor.wrap>) => Tensor.wrap(...args))(() => [
+    device,
+    buffer,
+    { shape: [2, 2], dtype: 'float32', strides: [2, 1], byteOffset: 16, format: 'ND' },
+  ]),
+  LinearWeightQuant: door((...args: ConstructorParameters<typeof LinearWeightQuant>) => new LinearWeightQuant(...args))(() => [
+    device,
+    {
+      ...options(),
+      antiquantOffset: false,
+      quantScale: false,
+      quantOffset: false,
+      antiquantGroupSize: 32,
+      plan: { force: { kernel: 'matmul-plain', tile: {} }, caps: { f16: false }, selfTest: false },
+    },
+  ]),
+  load: door((tensors: object) => new LinearWeightQuant(device, { ...options(), bias: true }).load(tensors as never))(() => [
+    { weight, antiquantScale, bias },
+  ]),
+  loadStateDict: door((tensors: object) => new LinearWeightQuant(device, { ...options(), bias: true }).loadStateDict(tensors as never))(
+    () => [{ weight, antiquant_scale: antiquantScale, bias }],
+  ),
+  loadMatrix: door((...args: Parameters<LinearWeightQuant['loadMatrix']>) =>
+    new LinearWeightQuant(device, { ...options(), bias: true }).loadMatrix(...args),
+  )(() => [matrix(), { bias }]),
+  forward: door((input: Tensor) => loaded.forward(input))(() => [x]),
+  'forward, of a layer that is not loaded': door((input: Tensor) => empty.forward(input))(() => [x]),
+  encode: door((...args: Parameters<LinearWeightQuant['encode']>) => loaded.encode(...args))(() => [pass(), x, y]),
+  prepare: door((...args: Parameters<LinearWeightQuant['prepare']>) => loaded.prepare(...args))(() => [
+    [1],
+    { tune: false, budgetMs: 1, store },
+  ]),
+  explain: door((count: number) => loaded.explain(count))(() => [1]),
+  'explain, with a kernel asked for': door((force: object) => {
+    const layer = new LinearWeightQuant(device, { ...options(), plan: { force: force as never } }).load({ weight, antiquantScale });
+    try {
+      layer.explain(1);
+    } finally {
+      layer.destroy();
+    }
+  })(() => [{ kernel: 'matmul-plain', tile: {} }]),
+  weightQuantBatchMatmul: door(weightQuantBatchMatmul)(() => [
+    x,
+    weight.transpose(),
+    antiquantScale,
+    { bias, antiquantOffset: antiquantScale, antiquantGroupSize: 0, innerPrecise: 0 },
+  ]),
+  forwardMany: door(forwardMany)(() => [[...layers], x]),
+  encodeMany: door(encodeMany)(() => [pass(), [...layers], x, [y, tensor(new Float32Array(N), [1, N], 'float32')]]),
+  prepareMany: door(prepareMany)(() => [[...layers], [1], { tune: false, budgetMs: 1, store }]),
+  quantizeRows: door(quantizeRows)(() => [x, { bits: 8, digits: 1 }]),
+  encodeQuantizeRows: door(encodeQuantizeRows)(() => [pass(), rows]),
+  readQuantizedRows: door(readQuantizedRows)(() => [rows]),
+  quantizeOnGpu: door(quantizeOnGpu)(() => [
+    device,
+    tensor(new Float32Array(N * K), [N, K], 'float32'),
+    { bits: 4, mode: 'group', groupSize: 32, symmetric: false, scaleDtype: 'float16' },
+  ]),
+  loadLayer: door(loadLayer)(() => [
+    device,
+    { ...source() },
+    {
+      dtype: 'float16',
+      innerPrecise: 0,
+      chunkBytes: 64,
+      signal: new AbortController().signal,
+      onProgress: () => {},
+      plan: { selfTest: false },
+    },
+  ]),
+};
+/** What a call made is freed, but for what all calls use. */
+const kept = new Set<unknown>([x, y, weight, antiquantScale, bias, loaded, ...layers]);
+function clean(result: unknown): void {
+  for (const one of Array.isArray(result) ? result : [result, (result as { codes?: unknown } | undefined)?.codes])
+    if ((one instanceof Tensor || one instanceof LinearWeightQuant) && !kept.has(one)) one.destroy();
+}
+
+test.each(Object.entries(DOORS))('%s takes what it should', async (name, one) => {
+  if (name.includes('not loaded')) await expect(opens(one)).rejects.toThrow('layer: expected loaded weights: call load() first, got none');
+  else await opens(one, clean);
+});
+
+test('wrong arguments', { timeout: 600_000 }, async () => {
+  const faults = await faultsOf(DOORS, whole ? 10_000 : 600, clean);
+  expect([...new Set(faults)]).toEqual([]);
+  await device.queue.onSubmittedWorkDone();
+  expect(errors).toEqual([]);
+  // The device and the layers are as good as before.
+  expect(await loaded.forward(x).read()).toEqual(new Float32Array(N).fill(K));
+});
