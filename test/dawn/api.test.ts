@@ -368,14 +368,14 @@ describe('the device', () => {
 test('a shader that does not compile is cited by file and line, by prepare and by read', async () => {
   const texts = sources as Record<string, string>;
   const before = texts['matmul-rows.wgsl']!;
-  texts['matmul-rows.wgsl'] = before.replace('  write_quads(', '  wrote_quads(');
+  texts['matmul-rows.wgsl'] = before.replace('  write_tile(', '  wrote_tile(');
   try {
-    const line = before.split('\n').findIndex((text) => text.startsWith('  write_quads(')) + 1;
+    const line = before.split('\n').findIndex((text) => text.startsWith('  write_tile(')) + 1;
     const layer = newLayer(device, { plan: { force: { kernel: 'matmul-rows' } } });
     layer.load({ weight: weightTensor(), antiquantScale: scaleTensor() });
     const failure = layer.forward(xTensor(1)).read();
     await expect(failure).rejects.toBeInstanceOf(ShaderError);
-    await expect(failure).rejects.toThrow(new RegExp(`^matmul-rows\\[.*: shaders/matmul-rows\\.wgsl:${line}:\\d+ .*wrote_quads`));
+    await expect(failure).rejects.toThrow(new RegExp(`^matmul-rows\\[.*: shaders/matmul-rows\\.wgsl:${line}:\\d+ .*wrote_tile`));
     await expect(layer.prepare([2])).rejects.toBeInstanceOf(ShaderError);
     expect(() => layer.forward(xTensor(1))).toThrow(ShaderError);
   } finally {
