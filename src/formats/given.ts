@@ -17,6 +17,7 @@ import {
 import { showValue } from '../arguments/show-value.js';
 import { ArgumentError } from '../errors.js';
 import { numbers, rawTensor, tensorInfo } from '../files/given.js';
+import { BITS } from '../problem/code-width.js';
 
 const ofN = optional(number);
 
@@ -36,7 +37,7 @@ const quantState = fields({
 const hqqMeta = fields({ shape: numbers, packing: text, group_size: ofN, axis: number });
 
 const gptq = { bits: number, groupSize: ofN, checkpointFormat: optional(text) };
-const compressed = { bits: optional(oneOf(4, 8)), groupSize: ofN, n: ofN, k: ofN };
+const compressed = { bits: optional(oneOf(...BITS)), groupSize: ofN, n: ofN, k: ofN };
 const npu = { groupSize: ofN, transposed: optional(flag), format: optional(text), n: ofN, k: ofN };
 const int4 = { nibbleOrder: optional(text), groupSize: ofN };
 
@@ -132,7 +133,7 @@ export function checkSource(source: unknown): void {
 }
 
 const FORM = {
-  bits: oneOf(4, 8),
+  bits: oneOf(...BITS),
   mode: oneOf('tensor', 'channel', 'group'),
   groupSize: optional(wholeNumber(1)),
   symmetric: flag,

@@ -7,7 +7,7 @@ import { BITS, CODE_WIDTHS, widthFor, widthOf, wordsOf } from '../../src/problem
 /** Lists of the widths, branches on one, and arithmetic that code-width.ts has names for. */
 const ASKS: Readonly<Record<string, RegExp>> = {
   'a type of the widths': /(?<! \| )\b(?:4 \| 8|8 \| 4)\b(?! \|)/,
-  'a list of the widths': /\[\s*['"]?4['"]?,\s*['"]?8['"]?\s*\]|'4' \| '8'/,
+  'a list of the widths': /(?:\[|oneOf\()\s*['"]?4['"]?,\s*['"]?8['"]?\s*[\])]|'4' \| '8'/,
   'a branch on a width': /\b(?:bits|BITS)\b!? (?:===|!==|<|>|<=|>=) (?:4|8)\b|\b(?:4|8) (?:===|!==) [\w.]*\b(?:bits|BITS)\b/,
   'codes in a word': /\b32 \/ [\w.]*\b[bB]its\b/,
   'the largest or the middle code': /\b2 \*\* (?:\([\w.]*\b[bB]its\b|[\w.]*\b[bB]its\b)|\b1 << (?:\([\w.]*\b[bB]its\b|[\w.]*\b[bB]its\b)/,
@@ -39,6 +39,7 @@ test.each([
   ['choice<4 | 8>(4)', 'a type of the widths'],
   ['[4, 8].map((bits) => bits)', 'a list of the widths'],
   ["['4', '8']", 'a list of the widths'],
+  ['oneOf(4, 8)', 'a list of the widths'],
   ['const wide = bits === 8;', 'a branch on a width'],
   ['if (matrix.bits !== 4) return;', 'a branch on a width'],
   ['const inWord = 32 / layer.bits;', 'codes in a word'],
