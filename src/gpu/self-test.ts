@@ -1,5 +1,5 @@
-// The self-test of a variant, once per device: runs its trial (plan/trial.ts) and disables it if it does not compile, gives a wrong
-// number or writes where it should not.
+// The self-test of a variant, once per device. It runs the trial (plan/trial.ts) and disables the variant if it does not compile, returns a
+// wrong value, leaves y unwritten or writes outside it.
 import { GpuError, ShaderError } from '../errors.js';
 import { type Kernel, variantId } from '../kernels/kernel.js';
 import { judge, makeTrial, type Trial } from '../plan/trial.js';
@@ -18,8 +18,8 @@ export interface MatmulVariant {
 }
 
 /**
- * Tests those that have not been tested on this device; all that wait for the same answer share it. What fails is disabled; only what
- * says nothing of a variant (no memory, a lost device) rejects. Where all have compiled, their work is submitted before this returns.
+ * Tests the variants that are untested on this device, and disables those that fail; concurrent callers share a test. Rejects only for
+ * reasons that are not the variant's: no memory, a lost device. If all have compiled, the work is submitted before this returns.
  */
 export async function selfTest(device: GPUDevice, variants: readonly MatmulVariant[]): Promise<void> {
   const { tests } = findingsOf(device);
@@ -54,7 +54,7 @@ async function run(device: GPUDevice, trials: readonly Trial[]): Promise<void> {
   }
   if (whole.length === 0) return;
   const outcome = await attempt(device, whole);
-  // Work that the device refuses takes all that was submitted beside it along.
+  // If the device refuses one trial, all trials of the same submit fail with it.
   const outcomes =
     typeof outcome === 'string' && whole.length > 1 ? await Promise.all(whole.map((trial) => attempt(device, [trial]))) : undefined;
   for (const [i, trial] of whole.entries()) {
@@ -67,7 +67,7 @@ async function run(device: GPUDevice, trials: readonly Trial[]): Promise<void> {
   }
 }
 
-/** Did everything that the trial runs compile? Disables its variant if not. */
+/** Do all shaders of the trial compile? Disables the variant if not. */
 async function compile(device: GPUDevice, { variant, dispatches }: Trial): Promise<boolean> {
   try {
     await preparePipelines(device, dispatches);
@@ -79,7 +79,7 @@ async function compile(device: GPUDevice, { variant, dispatches }: Trial): Promi
   }
 }
 
-/** The bytes that each trial left in its `y`, by one submit and one mapped buffer; or why the device refused. */
+/** Runs trials in one submit. Returns the bytes of each `y`, or why the device refused. */
 async function attempt(device: GPUDevice, trials: readonly Trial[]): Promise<readonly Uint8Array<ArrayBuffer>[] | string> {
   const made: GPUBuffer[] = [];
   const recordings: Recording[] = [];
