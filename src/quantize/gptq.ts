@@ -1,5 +1,5 @@
 // GPTQ: rounding with error feedback (Frantar et al., 2022), in the form of Chee et al., "QuIP" (2023), which needs no inverse. With
-// H = U · D · Uᵀ, column k is rounded from w[k] + Σ over j < k of (w[j] - ŵ[j]) · U[j, k]; the loss is Σ over k of D[k] · (rounding error)².
+// H = U · D · Uᵀ, column k is rounded from w[k] + Σ over j < k of (w[j] - ŵ[j]) · U[j, k]. The loss is Σ D[k] · (rounding error of k)².
 import { encode, type Fit, type Grid } from './grid.js';
 import type { Factor } from './hessian.js';
 import type { Settings } from './options.js';

@@ -9,8 +9,8 @@ import { type Quantized, slices } from './slices.js';
  * - `mse`: clips minimum and maximum where that reduces the group's squared error, which is never larger than with `minmax`.
  * - `hqq`: a float zero point that reduces Σ |error|^0.7 (Badri and Shaji, 2023). compressed-tensors cannot hold it.
  *
- * `activations` describes the inputs. With means, `mse` and `hqq` weight the errors. With a Hessian or rows of x, the weights after a weight
- * compensate its error (GPTQ: Frantar et al., 2022). Kernels do not need activations.
+ * `activations` describes the inputs. With means, `mse` and `hqq` weight the errors. With a Hessian or rows of x, the weights after a
+ * weight compensate its error (GPTQ: Frantar et al., 2022). Kernels do not need activations.
  *
  * The report describes the result with scales in `scaleDtype`. Use `quantizeInWorker` to keep the calling thread free.
  * @param weights (N, K) row-major: a Float32Array, or the bits of float16 or bfloat16 (`dtype`) in a Uint16Array
