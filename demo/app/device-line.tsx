@@ -1,4 +1,4 @@
-// One line that says which GPU this page uses, or why none; opened, all that the browser tells of it.
+// A line with the GPU of the page, or the reason why there is none. Opened, it shows all that the browser tells about the GPU.
 import { useEffect, useRef } from 'preact/hooks';
 import { Button } from '../ui/button.js';
 import { CopyButton } from '../ui/copy-button.js';

@@ -1,11 +1,11 @@
-// The table of panels: their order, names, and where each is loaded from when it is first shown.
+// The table of panels: order, names, and how each is loaded when it is first shown.
 import type { ComponentType } from 'preact';
 
 export interface PanelEntry {
-  /** In the URL, and of the folder demo/panels/NAME. */
+  /** NAME in the URL and in demo/panels/NAME. */
   readonly name: string;
   readonly title: string;
-  /** What one can do there. */
+  /** A sentence about the panel's use. */
   readonly lead: string;
   readonly load: () => Promise<{ readonly default: ComponentType }>;
 }

@@ -1,4 +1,4 @@
-// Copies a text to the clipboard and says so, also to those who do not see the button.
+// Copies a text to the clipboard and confirms it, also to screen readers.
 import { useState } from 'preact/hooks';
 import { Button } from './button.js';
 

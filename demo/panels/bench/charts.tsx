@@ -1,11 +1,11 @@
-// Three charts of what was measured: every sample, how many times ours the others take, and how much of each limit is reached.
+// Three charts of a measurement: every sample, the others' times relative to ours, and the share of each limit that is reached.
 import { useCallback, useMemo } from 'preact/hooks';
 import type { Cell } from '../../../bench/results.js';
 import { Chart, type ChartSize, type Plot } from '../../ui/chart.js';
 import { milliseconds, percent, short } from '../../ui/numbers.js';
 import { against, counts, limitRate, ours, players, rivals, SERIES, type Series, seriesOf, share, spread } from './figures.js';
 
-/** Told apart by colour and by shape, in every chart of this panel. */
+/** Colours of the series. Every chart of this panel also gives each series a shape. */
 export const RANGE = ['--series-1', '--series-2', '--series-3', '--series-4', '--series-5'].map((name) => `var(${name})`);
 export const SYMBOLS = ['circle', 'triangle', 'square', 'diamond', 'cross'] as const;
 export const scalesOf = (shown: ReadonlySet<Series>) => {
@@ -17,7 +17,7 @@ export const scalesOf = (shown: ReadonlySet<Series>) => {
   };
 };
 export const rowsText = (m: number): string => `M = ${m}`;
-/** Names that leave room on a phone; the legend says whose they are. */
+/** Names that fit a phone; the legend has the series. */
 export const shortName = (name: string): string =>
   name.replace('ort webgpu', 'WebGPU').replace('ort wasm', 'CPU').replace(', level', ' level');
 export const fullName = (name: string): string =>

@@ -1,4 +1,4 @@
-// The controls: what is multiplied, against whom it is timed, and how long.
+// The controls: the product, the contenders, and the duration.
 import { device } from '../../app/worker.js';
 import { Button } from '../../ui/button.js';
 import { NumberField, Segmented, SelectField, Toggle } from '../../ui/fields.js';
@@ -12,7 +12,7 @@ const rowOptions = options(c.ROWS).map(({ value, label }) => {
   return { value, label: only !== undefined && more.length === 0 ? `${label}, ${only}` : label };
 });
 
-/** Of those who take part, limits included, in every product. */
+/** Estimated seconds of all contenders, limits included, over all products. */
 function seconds(): number {
   const { rows, rounds, sample, peers, dense } = c.settings.value;
   const taking = 1 + 2 * peers.length + Number(dense) + LIMITS;

@@ -15,17 +15,17 @@ import { Result } from './result.js';
 import { download, savedOf } from './save.js';
 import { Tuned } from './tuned.js';
 
-/** They outlive the panel's being shown: coming back finds the run under way, or its result. */
+/** Module state: a run continues while the panel is hidden. */
 const run = makeJob('bench.run');
 const tuning = makeJob('bench.tune');
 const forgetting = makeJob('bench.forget');
 const measured = signal<Measured | undefined>(undefined);
-/** The address that chooses what `measured` was measured with. */
+/** URL of the settings of `measured`. */
 const address = signal('');
 const forgotten = signal(false);
 /** Milliseconds of measuring for each number of rows. */
 const TUNE_MS = 800;
-/** Whose progress is shown. */
+/** The job whose progress is shown. */
 const latest = signal<typeof run | typeof tuning>(run);
 
 const linkNow = (): string => new URL(queryOf('bench'), location.href).href;

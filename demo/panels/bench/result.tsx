@@ -1,4 +1,4 @@
-// What a run came to: a card for each product, the charts, every time in tables, and what took part.
+// The result of a run: a card for each product, the charts, tables of all times, and the contenders.
 import type { Cell, Timing } from '../../../bench/results.js';
 import { type Fact, Facts } from '../../ui/facts.js';
 import { Notice } from '../../ui/notice.js';
@@ -9,7 +9,7 @@ import { against, bound, bytesOf, counts, ours, players, rate, rivals, spread, w
 import type { Measured } from './jobs/index.js';
 import { Roofline } from './roofline.js';
 
-/** The slowest sample of ours over its fastest: from here on the reader is told. */
+/** From this ratio of our slowest to our fastest sample on, the page warns. */
 const RESTLESS = 1.5;
 
 export function Result({ measured }: { readonly measured: Measured }) {

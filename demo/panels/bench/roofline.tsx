@@ -1,4 +1,4 @@
-// The roofline: what the measured limits allow at each intensity, and where everyone who multiplied stands below it.
+// The roofline: the rate that the measured limits allow at each intensity, and every contender below it.
 import { useCallback, useMemo } from 'preact/hooks';
 import type { Cell } from '../../../bench/results.js';
 import { Chart, type ChartSize, type Plot } from '../../ui/chart.js';

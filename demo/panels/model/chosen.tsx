@@ -1,4 +1,4 @@
-// The chosen tensor: what it is, and if it is a matrix, a look at it, its re-quantization and its run.
+// The chosen tensor: its description, and for a matrix a view of it, quantizing it again, and running it.
 
 import { Button } from '../../ui/button.js';
 import { type Fact, Facts } from '../../ui/facts.js';

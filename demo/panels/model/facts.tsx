@@ -1,4 +1,4 @@
-// What the opened file is, in a few numbers, and its header's own values.
+// The opened file in a few numbers, and values of its header.
 import { type Fact, Facts } from '../../ui/facts.js';
 import { Notice } from '../../ui/notice.js';
 import { bytes, counted, whole } from '../../ui/numbers.js';

@@ -1,4 +1,4 @@
-// The panel "Bring a model": a file of weights, its tensors, and one of its layers to look at, to quantize anew, and to run.
+// The panel "Bring a model": opens a file of weights, lists its tensors, and shows, quantizes again and runs one of its layers.
 import './model.css';
 import { Button } from '../../ui/button.js';
 import { FileDrop } from '../../ui/file-drop.js';

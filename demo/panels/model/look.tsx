@@ -1,4 +1,4 @@
-// A look at a layer: its codes and scales as histograms, and a part of it as heatmaps.
+// Shows a layer: histograms of its codes and scales, and heatmaps of a part of it.
 import { useSignal } from '@preact/signals';
 import { useCallback, useMemo } from 'preact/hooks';
 import { Button } from '../../ui/button.js';
@@ -139,7 +139,7 @@ function Maps({ shown: { part, quantized, n, k } }: { readonly shown: Look }) {
   const view = useSignal<View>(wholeView(part));
   const cursor = useSignal<Cell | undefined>(undefined);
   const shared = { rows, columns, view, cursor, axes: ['n', 'k'] as const };
-  // The readout of a cell counts from the part's corner: say where it is in the matrix.
+  // A cell's position counts from the part's corner; the readout shows its position in the matrix.
   const place = (r: number, c: number): string => (row + column > 0 ? `(${whole(row + r)}, ${whole(column + c)}) of the matrix, ` : '');
   const read = (r: number, c: number): string => {
     const i = r * columns + c;
@@ -176,7 +176,7 @@ function Maps({ shown: { part, quantized, n, k } }: { readonly shown: Look }) {
   );
 }
 
-/** To the neighbouring part, each way. */
+/** Buttons to the neighbouring parts. */
 function Move({
   part: { row, column, rows, columns },
   size: { n, k },

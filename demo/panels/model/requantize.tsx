@@ -1,4 +1,4 @@
-// Quantizing the chosen layer anew: settings, and what they cost and keep, one row for each attempt.
+// Quantizes the chosen layer again: settings, and a row with error and size for each attempt.
 import { Button } from '../../ui/button.js';
 import { Segmented, SelectField, Toggle } from '../../ui/fields.js';
 import { bytes, milliseconds, short } from '../../ui/numbers.js';

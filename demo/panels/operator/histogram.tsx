@@ -1,4 +1,4 @@
-// How often each code occurs.
+// The histogram of codes.
 import { useCallback } from 'preact/hooks';
 import { Chart, type ChartSize, type Plot } from '../../ui/chart.js';
 import { percent, whole } from '../../ui/numbers.js';

@@ -1,4 +1,4 @@
-// Heatmaps of what is in the buffers: the weights as codes, as numbers and their error, moved together; y and its error, moved together.
+// Heatmaps of the buffers: codes, weights and their errors share one view; y and its error share another.
 import { useSignal } from '@preact/signals';
 import { useMemo } from 'preact/hooks';
 import { type Cell, Heatmap, type View } from '../../ui/heatmap.js';

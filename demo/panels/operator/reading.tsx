@@ -1,4 +1,4 @@
-// What the words of a result mean.
+// Explains the terms of a result.
 import { Facts } from '../../ui/facts.js';
 
 export const Reading = () => (

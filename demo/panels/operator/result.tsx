@@ -1,4 +1,4 @@
-// One run, shown: verdict, error, times, what quantizing costs and saves; then the maps, the codes, the WGSL.
+// Shows a run: verdict, error, times, cost and saving of quantizing; then the maps, the codes, the WGSL.
 import { CodeView } from '../../ui/code-view.js';
 import { type Fact, Facts } from '../../ui/facts.js';
 import { Notice } from '../../ui/notice.js';
@@ -118,7 +118,7 @@ const cpuTime = ({ want }: OperatorRun): Fact => [
   'float64 sums with their bounds, in JavaScript',
 ];
 
-/** The kernel, and where the panel "What runs" tells of this product. */
+/** The kernel, with a link to this product in the panel "What runs". */
 const kernel = ({ choice }: OperatorRun, { plan }: NonNullable<OperatorRun['run']>): Fact => [
   'Kernel',
   <PanelLink key="kernel" panel="shader" state={productState(choice)}>
@@ -138,7 +138,7 @@ const weights = ({ report, outputSqnr }: OperatorRun): Fact[] => [
   ['Bits a weight', report.bitsPerWeight.toFixed(2)],
 ];
 
-/** Bytes against floats, as bars of one scale. */
+/** Bars of the bytes of codes and of floats. */
 function Sizes({ result: { bytes: size } }: { readonly result: OperatorRun }) {
   const own = size.codes + size.scales + size.offsets;
   const parts = [

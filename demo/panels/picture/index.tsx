@@ -1,4 +1,4 @@
-// The panel "See quantization": a picture is the weight matrix; what each granularity makes of it, side by side.
+// The panel "See quantization": a picture is the weight matrix; it is shown quantized in each mode, side by side.
 import { useEffect } from 'preact/hooks';
 import './picture.css';
 import { Button } from '../../ui/button.js';

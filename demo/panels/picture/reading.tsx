@@ -1,4 +1,4 @@
-// All numbers of the three quantizations as a table, and what they are.
+// The table of all numbers of the three quantizations, with explanations.
 import type { Mode } from '../../../src/formats.js';
 import { Facts } from '../../ui/facts.js';
 import { milliseconds, short, whole } from '../../ui/numbers.js';

@@ -1,4 +1,4 @@
-// What is said of the pictures, from the numbers that were made for them. Pure.
+// Sentences about the pictures, from their numbers. Pure.
 import type { Mode } from '../../../src/formats.js';
 import { counted, short, whole } from '../../ui/numbers.js';
 import { median } from '../../worker/timing.js';
@@ -9,10 +9,10 @@ export const groupsOf = (columns: number, size: number): string => (size >= colu
 
 /** Steps from the least code to the greatest. */
 const stepsOf = ({ settings: { bits, symmetric } }: Shown): number => 2 ** bits - (symmetric ? 2 : 1);
-/** Scales that reach further than from black to white. */
+/** Number of scales whose range exceeds black to white. */
 const stretched = (one: Shown): number => one.matrix.scale.reduce((sum, scale) => sum + Number(scale * stepsOf(one) > 1.1), 0);
 
-/** What one sees: two or three sentences. */
+/** Two or three sentences about the visible effects. */
 export function whatOneSees({ tensor, channel, group }: Readonly<Record<Mode, Shown>>): string {
   const { spot, bits, basis } = tensor.settings;
   const { n, groupSize, scale: scales } = group.matrix;

@@ -1,4 +1,4 @@
-// How long this device takes to make a pipeline of the text.
+// Shows the time that this device takes to compile the text.
 import { device } from '../../app/worker.js';
 import { Button } from '../../ui/button.js';
 import { Facts } from '../../ui/facts.js';

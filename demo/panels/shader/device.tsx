@@ -1,4 +1,4 @@
-// What planning knows of the device that the plan is for, and, of this browser's, all features and limits.
+// Shows the caps of the device that the plan is for, and all features and limits of this browser's device.
 import { deviceName } from '../../app/device-line.js';
 import { device } from '../../app/worker.js';
 import { Facts } from '../../ui/facts.js';
@@ -39,7 +39,7 @@ function show(value: Caps[keyof Caps]): string {
     : value.map(({ componentType, resultComponentType, M, N, K }) => `${componentType} ${M}×${N}×${K} → ${resultComponentType}`).join(', ');
 }
 
-/** What WebGPU promises of every device. */
+/** Limits that every WebGPU device has. */
 const PROMISED: Readonly<Record<string, number>> = {
   maxTextureDimension1D: 8192,
   maxTextureDimension2D: 8192,

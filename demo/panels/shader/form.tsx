@@ -1,4 +1,4 @@
-// What is multiplied, and on what device.
+// The controls: the product and the device.
 
 import { device } from '../../app/worker.js';
 import { NumberField, Segmented, SelectField, Toggle } from '../../ui/fields.js';

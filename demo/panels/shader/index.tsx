@@ -1,4 +1,4 @@
-// The panel "What runs": for a product of a choice, the plan and its reasons, every dispatch, the exact WGSL and where it came from.
+// The panel "What runs": the plan of a product with its reasons, every dispatch, and the exact WGSL with the origin of each line.
 import { useEffect } from 'preact/hooks';
 import './shader.css';
 import { JobProblem, Progress } from '../../ui/progress.js';

@@ -1,4 +1,4 @@
-// The plan in a few facts with its reasons, and what every kernel and each of its tiles says to the problem.
+// Shows the plan with its reasons, and the verdicts of every kernel and tile.
 
 import { sentence } from '../../app/sentence.js';
 import { Button } from '../../ui/button.js';

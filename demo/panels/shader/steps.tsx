@@ -1,5 +1,5 @@
-// Every dispatch of the call and of the load, and of the one that is looked at: bindings, uniforms and params, as planned and as
-// wgsl_reflect reads them in the text.
+// Lists every dispatch of the call and of the load. For the chosen one it shows bindings, uniforms and params, as planned and as
+// wgsl_reflect reads them.
 import { Facts } from '../../ui/facts.js';
 import { Notice } from '../../ui/notice.js';
 import { bytes, counted, whole } from '../../ui/numbers.js';
@@ -77,7 +77,7 @@ function StepList({ label, list, steps, more, shown }: ListProps) {
   );
 }
 
-/** The text is that of the step that is shown, and so is what was read in it. */
+/** Details of the dispatch that is shown, with its text's reflection. */
 export function StepDetails({ planned }: { readonly planned: Planned }) {
   const step = shownStep.value?.step;
   const shownText = source.result.value;
@@ -116,7 +116,7 @@ export function StepDetails({ planned }: { readonly planned: Planned }) {
   );
 }
 
-/** With values, if it is the uniforms of a step. */
+/** A struct's fields, with values for the uniforms of a dispatch. */
 const Struct = ({ of, step }: { readonly of: ReflectedStruct; readonly step: Step | undefined }) => (
   <Table
     caption={`struct ${of.name}: ${of.size} bytes, aligned to ${of.align}`}
@@ -137,7 +137,7 @@ const Struct = ({ of, step }: { readonly of: ReflectedStruct; readonly step: Ste
   />
 );
 
-/** As the shader sees it: modulo 2^32. */
+/** The value in the shader: modulo 2^32. */
 const unsigned = (value: number | undefined): string => (value === undefined ? '' : whole(value >>> 0));
 
 const Agreement = ({ read: { differences, bindings, structs } }: { readonly read: Reflection }) =>
