@@ -56,7 +56,7 @@ export function Chart({ title, lead, draw, table }: ChartProps) {
       (plot) => gone || box.current?.replaceChildren(unnamed(now(plot, size))),
       () => {
         loading = undefined;
-        if (!gone) box.current?.replaceChildren('The part that draws charts could not be loaded. The table below has the numbers.');
+        if (!gone) box.current?.replaceChildren('Charts could not be loaded. The table below has the numbers.');
       },
     );
     return () => {

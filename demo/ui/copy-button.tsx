@@ -9,7 +9,7 @@ export function CopyButton({ text, label = 'Copy' }: { readonly text: string | (
       await navigator.clipboard.writeText(typeof text === 'string' ? text : text());
       say('Copied');
     } catch {
-      say('The browser did not allow it');
+      say('The browser refused to copy');
     }
     setTimeout(() => say(''), 2000);
   };

@@ -59,7 +59,7 @@ export function NumberField({ label, value, hint, disabled, onChange, min, max, 
       Number.isNaN(number) || number < min || number > max
         ? `${min} to ${max}`
         : Math.abs((number - min) / step - Math.round((number - min) / step)) > 1e-9
-          ? `${min}, and on by ${step}`
+          ? `${min}, then in steps of ${step}`
           : check?.(number);
     setProblem(wrong && `Expected ${wrong}.`);
     if (wrong || number === value.peek()) return;

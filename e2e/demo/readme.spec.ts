@@ -11,7 +11,7 @@ test('the picture of the README', async ({ demo }, info) => {
   const panel = await demo.open('picture', { spot: 1 });
   await expect(panel.locator('figure[data-mode="group"]')).toContainText('dB', { timeout: 90_000 });
   await expect(panel.locator('.progress')).not.toHaveAttribute('data-running', { timeout: 90_000 });
-  await expect(panel).toContainText('One scale for the whole picture must reach the spot');
+  await expect(panel).toContainText('One scale for the whole picture must cover the spot');
   const path = info.outputPath('page.jpg');
   await page.screenshot({ path, type: 'jpeg', quality: 82 });
   if (process.env.README_PICTURE === '1') copyFileSync(path, join(import.meta.dirname, '../../docs/page.jpg'));

@@ -190,7 +190,7 @@ for (const [gpu, sentence, advice] of [
       for (const name of PANELS) {
         await demo.open(name);
         const alert = demo.page.locator('.masthead').getByRole('alert');
-        await expect(alert).toContainText('No GPU can be used.');
+        await expect(alert).toContainText('No GPU is available.');
         await expect(alert).toContainText(sentence, { ignoreCase: true });
         await expect(alert).toContainText(advice);
       }

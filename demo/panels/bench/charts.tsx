@@ -56,7 +56,7 @@ export function Times({ cells }: { readonly cells: readonly Cell[] }) {
   return (
     <Chart
       title="Every sample"
-      lead="A line for each round, a mark for the median. Lines close together: the machine was quiet."
+      lead="Each line is a round, the mark is the median. Lines close together mean a quiet machine."
       draw={draw}
       table={{
         columns: [{ title: 'Product' }, { title: 'Who' }, ...['Median', 'Least', 'Most'].map((title) => ({ title, numeric: true }))],
@@ -96,7 +96,7 @@ export function Ratios({ cells }: { readonly cells: readonly Cell[] }) {
   return (
     <Chart
       title="The others’ time over ours"
-      lead="Right of 1 antiquant is faster. Each round’s time over ours in the same round: the median, and a line from the least to the most."
+      lead="Right of 1, antiquant is faster. The mark is the median ratio of a contender’s time to ours in the same round; the line spans all rounds."
       draw={draw}
       table={{
         columns: [{ title: 'Product' }, { title: 'Against' }, ...['Median', 'Least', 'Most'].map((title) => ({ title, numeric: true }))],
@@ -150,7 +150,7 @@ export function Shares({ cells }: { readonly cells: readonly Cell[] }) {
   return (
     <Chart
       title="Share of the limit"
-      lead="What antiquant reads and writes, and multiplies and adds, in a second, of what the fastest copy and the fastest multiply-add kernel do in the same round."
+      lead="antiquant’s bytes and multiply-adds a second, as a share of the rates of the fastest copy and the fastest multiply-add kernel in the same round."
       draw={draw}
       table={{
         columns: [{ title: 'Product' }, { title: 'Limit' }, { title: 'Share', numeric: true }, { title: 'The limit does', numeric: true }],

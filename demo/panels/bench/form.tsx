@@ -69,7 +69,7 @@ export function Form({ running, onRun, onTune }: { readonly running: boolean; re
           value={c.peers.wasm}
           hint={`WebAssembly; loads ${c.megabytes(c.sizeOf('wasm'))}${globalThis.crossOriginIsolated ? '' : '; one thread'}`}
         />
-        <Toggle label="the same product, dense in float32" value={c.dense} hint="A kernel of the bench’s own" />
+        <Toggle label="the same product, dense in float32" value={c.dense} hint="A kernel of the bench" />
       </fieldset>
       <fieldset class="controls">
         <legend>How long</legend>
@@ -83,10 +83,10 @@ export function Form({ running, onRun, onTune }: { readonly running: boolean; re
         </Button>
       </fieldset>
       <small>
-        {`Timing alone takes some ${Math.ceil(seconds())} s; data, compiling and checking come on top.`}
+        {`Timing alone takes some ${Math.ceil(seconds())} s; data, compiling and checking take extra time.`}
         {device.value.state === 'ready' &&
           device.value.facts.caps.software &&
-          ' On this software adapter a call can last longer than a sample: count on minutes for large products.'}
+          ' On this software adapter a call can take longer than a sample: large products take minutes.'}
       </small>
       {tooBig && <p class="problem">{`Expected ${tooBig}.`}</p>}
     </form>

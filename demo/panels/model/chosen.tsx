@@ -33,7 +33,7 @@ export function Chosen({ file }: { readonly file: OpenedModel }) {
       )}
       {row.kind === 'refused' && <Notice kind="warn">{`The layer of this tensor was refused. ${row.problem ?? row.role}.`}</Notice>}
       {row.kind === 'other' && (
-        <Notice kind="info">This tensor belongs to no quantized layer and is no float matrix, so there is nothing to run.</Notice>
+        <Notice kind="info">This tensor is neither part of a quantized layer nor a float matrix, so it cannot run.</Notice>
       )}
       {layer && (
         <>

@@ -15,8 +15,8 @@ export default function Panel() {
       <div class="model-open">
         <FileDrop label="Drop a model’s files here, or choose them" multiple onFiles={(files) => void open(files)}>
           safetensors (with shards: all of them and the <code>index.json</code>), GGUF, the files of MLC’s cache, or <code>.onnx</code> with
-          its external data. A <code>config.json</code> beside them says what the tensors leave open.{' '}
-          <strong>Nothing leaves this machine: the files are read in this page, a part at a time.</strong>
+          its external data. A <code>config.json</code> beside them adds the quantization settings.{' '}
+          <strong>Nothing leaves this machine: the files are read in this page, in parts.</strong>
         </FileDrop>
         <p class="model-sample">
           No file at hand?

@@ -21,7 +21,7 @@ const FORMS = {
 export function LookAt({ shown }: { readonly shown: Look }) {
   const { quantized, values, least, most, n, k } = shown;
   return (
-    <section class="stack model-glance" aria-label="The layer as it is">
+    <section class="stack model-glance" aria-label="View of the layer">
       <Facts
         items={[
           ...(quantized

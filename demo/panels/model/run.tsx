@@ -63,7 +63,7 @@ function Result({ result }: { readonly result: LayerRun }) {
               : `${whole(gpu.difference.count - gpu.difference.inside)} of ${whole(gpu.difference.count)} elements are outside their intervals.`}
           </Notice>
         ) : (
-          <Notice kind="info">{`Not run on a GPU: this is the CPU reference alone. ${noGpu}.`}</Notice>
+          <Notice kind="info">{`Not run on a GPU: only the CPU reference ran. ${noGpu}.`}</Notice>
         )}
       </div>
       <div class="columns" style={{ '--least': '24rem' }}>

@@ -190,7 +190,7 @@ function Grid({ rows, labelledBy }: { readonly rows: readonly Row[]; readonly la
           />
         ))}
       </div>
-      {rows.length === 0 && <p class="tensors-none">No tensor is left by this filter.</p>}
+      {rows.length === 0 && <p class="tensors-none">No tensor matches this filter.</p>}
       <p class="unseen" id={`${id}-keys`}>
         Arrow keys, Page Up, Page Down, Home and End move; Enter chooses the tensor.
       </p>

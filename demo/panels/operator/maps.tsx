@@ -43,7 +43,7 @@ export function WeightMaps({ result }: { readonly result: OperatorRun }) {
       <p class="operator-lead">
         {run
           ? 'Codes, scales and offsets are read back from the layer’s buffers on the GPU.'
-          : 'Without a GPU these are the codes that a layer would be given.'}
+          : 'Without a GPU these are the codes that a layer would load.'}
         {cut && ` Of (${whole(choice.n)}, ${whole(choice.k)}) the first (${whole(rows)}, ${whole(columns)}) are drawn.`}
       </p>
       <div class="columns operator-maps">

@@ -32,7 +32,7 @@ export function Result({ result }: { readonly result: OperatorRun }) {
         {run ? (
           <Notice kind={run.difference.inside === run.difference.count ? 'good' : 'bad'}>{verdict(run.difference)}</Notice>
         ) : (
-          <Notice kind="info">{`Not run on a GPU: this is the CPU reference alone. ${noGpu}.`}</Notice>
+          <Notice kind="info">{`Not run on a GPU: only the CPU reference ran. ${noGpu}.`}</Notice>
         )}
       </div>
       <div class="operator-cards">
@@ -94,9 +94,9 @@ function errors(found: Difference, dtype: string): Fact[] {
     [
       'Allowed',
       int8 ? counted(found.bound, 'code') : short(found.bound),
-      `the widest way from the exact sum to an end of its interval${dtype === 'float32' ? `; the farthest element went ${percent(found.share)} of its own` : ''}`,
+      `the largest distance from the exact sum to an end of its interval${dtype === 'float32' ? `; the largest error is ${percent(found.share)} of its bound` : ''}`,
     ],
-    ['Equal', `${whole(found.equal)} of ${whole(found.count)}`, 'elements are the reference, rounded once'],
+    ['Equal', `${whole(found.equal)} of ${whole(found.count)}`, 'elements equal the reference, rounded once'],
   ];
 }
 
@@ -106,7 +106,7 @@ function gpuTime({ by, each, samples, times, call, calls, software }: GpuTime): 
     [
       software ? 'WebGPU, on the CPU' : 'GPU',
       <strong key="time">{milliseconds(each)}</strong>,
-      `${how}: median of ${counted(samples, 'sample')} of ${counted(times, 'product')}${software ? '. The adapter is software: this is no GPU’s time' : ''}`,
+      `${how}: median of ${counted(samples, 'sample')} of ${counted(times, 'product')}${software ? '. The adapter is software: this is not the time of a GPU' : ''}`,
     ],
     ['One call', milliseconds(call), `round trip: from forward() until the queue is done, median of ${calls}`],
   ];

@@ -59,7 +59,7 @@ export function Curve() {
   return (
     <Chart
       title="Every group size"
-      lead="Up is better, left is smaller. Each point of the line is a group size; the ring is the one that is shown."
+      lead="Up is better, left is smaller. Each point of the line is a group size; the ring marks the one that is shown."
       draw={draw}
       table={{
         columns: [{ title: 'Scales' }, { title: 'Bits per weight', numeric: true }, { title: 'PSNR, dB', numeric: true }],

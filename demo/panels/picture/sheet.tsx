@@ -69,7 +69,7 @@ export function Sheet({ job, again }: SheetProps) {
               format={(value) => (value === 0 ? `auto, × ${factor}` : `× ${factor}`)}
             />
             <Legend low={-0.5 / factor} high={0.5 / factor} colours="diverging" />
-            <small>Product less the original’s. The ends of the colours are as far from 0 as gray is from white, over the factor.</small>
+            <small>Product minus the original’s. The first and the last colour are ½, divided by the factor, away from 0.</small>
           </div>
         </figure>
         {MODES.map((mode) => (

@@ -23,10 +23,10 @@ export function whatOneSees({ tensor, channel, group }: Readonly<Record<Mode, Sh
   if (spot) {
     const [rows, groups] = [stretched(channel), stretched(group)];
     return (
-      `One scale for the whole picture must reach the spot, ${SPOT.brightness} times as bright as white: its step is ${step}, ` +
-      `which leaves ${counted(tensor.used, 'code')} of ${2 ** bits} to all from black to white. ` +
+      `One scale for the whole picture must cover the spot, ${SPOT.brightness} times as bright as white: its step is ${step}, ` +
+      `which leaves ${counted(tensor.used, 'code')} of ${2 ** bits} between black and white. ` +
       `With a scale for each row, the ${counted(rows, 'row')} through the spot suffer, of ${whole(n)}. ` +
-      `In groups of ${groupSize} it is ${counted(groups, 'group')} of ${whole(scales.length)}: the damage stays beside the spot, ${cost}.${inBasis}`
+      `In groups of ${groupSize} it is ${counted(groups, 'group')} of ${whole(scales.length)}: the damage stays near the spot, ${cost}.${inBasis}`
     );
   }
   const finer = tensor.matrix.scale[0]! / median([...scales]);
@@ -39,5 +39,5 @@ export function whatOneSees({ tensor, channel, group }: Readonly<Record<Mode, Sh
 const BASIS_WORDS = {
   identity: '',
   blur: ' The blur adds up neighbours, so errors of single weights cancel, as they do in a layer.',
-  dct: ' Rows are seen as their frequencies, the lowest at the left: rounding lays a floor over all of them, and what is weaker than it is lost.',
+  dct: ' Rows are shown as frequencies, the lowest at the left. Rounding adds noise to all of them, and weaker frequencies are lost in it.',
 } as const;

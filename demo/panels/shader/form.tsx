@@ -52,7 +52,7 @@ export function Form() {
           label="innerPrecise"
           value={product.precise}
           options={[
-            { value: 0, label: '0: x as it is' },
+            { value: 0, label: '0: x is not rounded' },
             { value: 1, label: '1: x may be rounded to int8' },
           ]}
           {...shared}
@@ -79,7 +79,7 @@ export function Form() {
       </div>
       <div class="controls shader-device">
         <SelectField
-          label="As it runs on"
+          label="Device of the plan"
           value={asDevice}
           options={[
             { value: 'mine' as const, label: noGpu ? 'this device (it has no GPU)' : 'this device' },

@@ -19,7 +19,7 @@ export default function Panel() {
       <Form />
       <JobProblem job={plan} what="There is no plan for this." />
       {!planned && <Progress job={plan} label="The plan" />}
-      {!planned && plan.status.value === 'idle' && <p class="dim">The plan follows when the browser has said what its GPU can do.</p>}
+      {!planned && plan.status.value === 'idle' && <p class="dim">The plan appears once the browser has opened a GPU device.</p>}
       {planned && (
         <div class="shader-top">
           <div class="stack">

@@ -20,7 +20,7 @@ export function Steps({ planned }: { readonly planned: Planned }) {
     <section class="stack" aria-labelledby="steps-title">
       <div>
         <h3 id="steps-title">Every dispatch</h3>
-        <p class="dim">One compute pass, in this order. Choose one to see what it binds, and its text below.</p>
+        <p class="dim">One compute pass, in this order. Choose a dispatch to see its bindings, and its text below.</p>
       </div>
       <StepList label="The call" list="call" steps={dispatches} more={more} shown={shown?.name} />
       {load.length > 0 ? (
@@ -32,9 +32,7 @@ export function Steps({ planned }: { readonly planned: Planned }) {
           <StepList label="The load" list="load" steps={load} more={moreLoad} shown={shown?.name} />
         </details>
       ) : (
-        <small>
-          Weights of other formats are brought into the layout that kernels read in pieces; those dispatches depend on the file.
-        </small>
+        <small>Weights of other formats are repacked in pieces; those dispatches depend on the file.</small>
       )}
     </section>
   );
@@ -146,7 +144,7 @@ const Agreement = ({ read: { differences, bindings, structs } }: { readonly read
       {`wgsl_reflect reads ${counted(bindings.length, 'binding')} and ${counted(structs.find(({ name }) => name === 'Params')?.members.length ?? 0, 'member')} of Params in this text, which are those of the library’s tables.`}
     </Notice>
   ) : (
-    <Notice kind="bad">{`wgsl_reflect reads something else in this text than the library’s tables say: ${differences.join('; ')}.`}</Notice>
+    <Notice kind="bad">{`wgsl_reflect’s reading of this text differs from the library’s tables: ${differences.join('; ')}.`}</Notice>
   );
 
 function Bindings({ read, step }: { readonly read: Reflection; readonly step: Step | undefined }) {
@@ -185,7 +183,7 @@ function Bindings({ read, step }: { readonly read: Reflection; readonly step: St
 
 const Knobs = ({ text }: { readonly text: ShaderText }) => (
   <Table
-    caption="Params that are filled in"
+    caption="Params of the variant"
     columns={[{ title: 'Param' }, { title: 'Value', numeric: true }, { title: 'Of' }, { title: 'What it is' }]}
     rows={text.knobs.map(({ name, value, legal, remark, line: at }) => [
       <LineButton key="name" at={at} label={`${name}, line ${at}`}>

@@ -114,7 +114,7 @@ async function run({ settings, folder, engine: name }: RunArgs, context: JobCont
       peers.push(build);
     } catch (error) {
       signal.throwIfAborted();
-      notes.push(`onnxruntime-web (${ORT_FILES[build].wasm.file}) is not here: ${(error as Error).message}`);
+      notes.push(`onnxruntime-web (${ORT_FILES[build].wasm.file}) could not be loaded: ${(error as Error).message}`);
     }
   }
 

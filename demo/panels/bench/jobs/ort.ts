@@ -29,13 +29,13 @@ export async function loadOrt(build: OrtBuild, { folder, progress, signal }: Loa
 export async function ortOf(file: string): Promise<Ort> {
   const build = (Object.keys(ORT_FILES) as OrtBuild[]).find((name) => ORT_FILES[name].script.file === file.replace(/\.mjs$/, '.js'));
   const ort = build && loaded.get(build);
-  if (!ort) throw new Error(`${file} was not asked for`);
+  if (!ort) throw new Error(`${file} was not loaded`);
   return ort;
 }
 
 async function download(url: string, size: number, signal: AbortSignal, got: (bytes: number) => void): Promise<ArrayBuffer> {
   const response = await fetch(url, { signal });
-  if (!response.ok || !response.body) throw new Error(`${url} did not come: the server says ${response.status}`);
+  if (!response.ok || !response.body) throw new Error(`${url} could not be loaded: the server answered ${response.status}`);
   const out = new Uint8Array(size);
   let at = 0;
   for (const reader = response.body.getReader(); ; ) {

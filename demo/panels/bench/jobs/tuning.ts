@@ -80,7 +80,7 @@ export async function tune(settings: Settings & { readonly budget: number }, con
     const products: TunedProduct[] = [];
     const unknown: number[] = [];
     for (const [i, m] of session.rows.entries()) {
-      context.progress((i + 0.1) / session.rows.length, `M = ${m}: kernels and tiles are compiled and timed in turns`);
+      context.progress((i + 0.1) / session.rows.length, `M = ${m}: compiling and timing kernels and tiles in turns`);
       await context.breathe();
       await layer.prepare([m]);
       const before = choiceOf(layer, m).tuned;

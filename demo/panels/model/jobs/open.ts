@@ -130,7 +130,7 @@ export async function open(files: readonly File[], context: JobContext): Promise
   const several = firsts.length > 1 && first.name.toLowerCase().endsWith('.safetensors') && !/-\d{5,}-of-\d{5,}\./.test(first.name);
   const file: TensorFile = several ? await openEach(firsts, signal) : await openModel(first, { files, signal });
   await context.breathe();
-  progress(undefined, 'Layers are looked for.');
+  progress(undefined, 'The layers are being found.');
   const found = await findLayers(file, { config, signal });
   const transposed = found.transposed ?? new Set<string>();
   await context.breathe();

@@ -62,7 +62,7 @@ export async function makeSample(context: JobContext): Promise<File> {
     tensors.push(floats(`model.layers.${block}.input_layernorm.weight`, [HIDDEN], new Float32Array(HIDDEN).fill(1)));
     for (const [part, n, k] of shapes) {
       const name = `model.layers.${block}.${part}`;
-      context.progress((block + shapes.findIndex(([one]) => one === part) / shapes.length) / 2, 'The made-up model is quantized.');
+      context.progress((block + shapes.findIndex(([one]) => one === part) / shapes.length) / 2, 'The sample model is being quantized.');
       await context.breathe();
       const weights = makeWeights(n, k, seed++);
       if (part.startsWith('mlp')) {
