@@ -51,7 +51,7 @@ describe('quantize of what is quantized already: 4, and nothing is written', () 
   test('no layer was quantized: 4, with the reasons', async () => {
     const { code, err } = await quantize(put1('none', [matrix('a.weight', [8, 100]), matrix('b.weight', [1, 64])]));
     expect(code).toBe(4);
-    expect(err).toMatch(/no layer to quantize; a\.weight: K = 100 is no multiple of --group 32; b\.weight: a single output/);
+    expect(err).toMatch(/no layer to quantize; a\.weight: K = 100 is not a multiple of --group 32; b\.weight: a single output/);
   });
 });
 

@@ -98,7 +98,7 @@ test('threads make the same bytes; SIGINT and SIGKILL after the first shard leav
     for (const name of left) expect(readFileSync(join(out, name)).equals(readFileSync(at('whole', name))), name).toBe(true);
     const again = await start([...argv(signal), ...threaded]);
     expect(again).toMatchObject({ code: 0 });
-    expect(again.err).toContain(`of 6 files are there from before`);
+    expect(again.err).toContain(`of 6 files are complete from an earlier run`);
     for (const name of names) expect(readFileSync(join(out, name)).equals(readFileSync(at('whole', name))), name).toBe(true);
     expect(readdirSync(out).filter((name) => name.endsWith('.part'))).toEqual([]);
   }
