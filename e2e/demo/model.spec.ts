@@ -1,4 +1,4 @@
-// The panel "Bring a model" on the built page: files of every kind that it takes, what it says of them, and what it does with a layer.
+// The panel "Bring a model" on the built page: files of every kind, their lists of tensors, and looking at, quantizing and running a layer.
 import { readFileSync } from 'node:fs';
 import { join } from 'node:path';
 import type { Locator } from '@playwright/test';

@@ -1,4 +1,4 @@
-// The panel "Operator" on the built page: what every control does, that its numbers are the library's, refusals, the URL, cancelling.
+// The panel "Operator" on the built page: every control, numbers equal to the library's, refusals, the URL, cancelling.
 import type { Locator } from '@playwright/test';
 import { type Choice, refusal } from '../../demo/panels/operator/jobs/choice.js';
 import { decibels } from '../../demo/panels/operator/jobs/compare.js';

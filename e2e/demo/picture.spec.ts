@@ -1,4 +1,4 @@
-// The panel "See quantization" on the built page. What the page should say is computed here by the library, from the same picture.
+// The panel "See quantization" on the built page. The library computes the expected numbers here, from the same picture.
 import type { Locator, Page } from '@playwright/test';
 import {
   distance as distanceOf,

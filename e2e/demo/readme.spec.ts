@@ -1,4 +1,4 @@
-// The picture that the README opens with: test-results has it after every run; README_PICTURE=1 puts it into docs/.
+// The picture of the page's README: every run writes it to test-results; README_PICTURE=1 writes it to docs/.
 import { copyFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { expect, test } from './fixture.js';

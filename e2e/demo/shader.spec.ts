@@ -1,4 +1,4 @@
-// The panel "What runs" on the built page. What it should say is asked of the library here, in Node, from shapes and caps alone.
+// The panel "What runs" on the built page. The library computes the expected plans here, in Node, from shapes and caps.
 import { readFileSync } from 'node:fs';
 import { join } from 'node:path';
 import type { Locator, Page } from '@playwright/test';

@@ -1,4 +1,4 @@
-// The frame of the built page: tabs, URL, theme, device, notices, offline, any path, sizes. The panels have tests of their own.
+// The frame of the built page: tabs, URL, theme, device, notices, offline, any path, sizes. Each panel has another file.
 import { readdirSync, readFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { gzipSync } from 'node:zlib';

@@ -1,4 +1,4 @@
-// The names of the tests of every suite, { suite: [name] }: from the reports of what last ran, or listed without running.
+// The names of the tests of every suite, { suite: [name] }, from the reports of the last run or listed without running.
 import { spawnSync } from 'node:child_process';
 import { existsSync, mkdtempSync, readFileSync, rmSync } from 'node:fs';
 import { tmpdir } from 'node:os';
@@ -10,24 +10,24 @@ export const load = async (path) => (await runnerImport(path, { root, configFile
 const bin = (name) => join(root, 'node_modules', ...name.split('/'));
 const VITEST = ['unit', 'dawn'];
 const PLAYWRIGHT = ['chromium', 'chromium-f16', 'demo', 'demo-f16'];
-/** Programs that run tables and little else; their reports are the names. */
+/** Programs that mainly run tables; their reports are the names. */
 const TABLES = ['deno', 'firefox'];
 
 const specsOf = ({ suites = [], specs = [] }) => [...specs, ...suites.flatMap(specsOf)];
-/** With the file, which is a panel's. What was skipped did not run; of a list nothing did. */
+/** Names with their file, which names the panel. Skipped tests are left out of reports. */
 const ofPlaywright = ({ suites }, { run = true } = {}) =>
   suites
     .flatMap(specsOf)
     .filter(({ tests }) => !run || tests.some(({ status }) => status !== 'skipped'))
     .map(({ file, title }) => `${file}: ${title}`);
-/** Vitest joins the names of describe and test one way in its report, and another in its list. */
+/** Vitest joins the names of describe and test differently in its report and in its list. */
 const plain = (name) => name.replaceAll(' > ', ' ');
 const ofVitest = ({ testResults }) =>
   testResults.flatMap(({ assertionResults }) =>
     assertionResults.filter(({ status }) => status === 'passed' || status === 'failed').map(({ fullName }) => plain(fullName)),
   );
 
-/** What the suites whose reports lie in `folder` ran. */
+/** Names from the suites' reports in `folder`. */
 export function ran(folder) {
   const read = (suite) => JSON.parse(readFileSync(join(folder, `${suite}.json`), 'utf8'));
   const of = (suites, names) =>
@@ -35,7 +35,7 @@ export function ran(folder) {
   return Object.fromEntries([...of(VITEST, ofVitest), ...of(PLAYWRIGHT, ofPlaywright), ...of(TABLES, (names) => names)]);
 }
 
-/** What they would run: `all` in `npm run test:all`. Tables are what the software adapters can run of them. */
+/** Names that would run; with `all` those of `npm run test:all`. Of tables, the cases that software adapters can run. */
 export async function listed({ all }) {
   const folder = mkdtempSync(join(tmpdir(), 'antiquant-names-'));
   const env = { ...process.env, ...ensureVulkan().env, ANTIQUANT_ALL: all ? '1' : '' };
@@ -64,7 +64,7 @@ export async function listed({ all }) {
   }
 }
 
-/** The cases of the tables that an engine's software adapter can run, each with its kernel, where it has one of its own. */
+/** The cases of the tables that an engine's software adapter can run, each with its kernel if it names one. */
 export async function runnable(engine, all) {
   const { casesOf, SOFTWARE } = await load('/test/cases/engines.ts');
   const { runsOn } = await load('/test/cases/cases.ts');

@@ -1,13 +1,14 @@
-// What a suite came to, { passed, failed, skipped, failures }, from the JSON reports of Vitest and Playwright, or from counts that a program prints.
+// Reads a suite's result, { passed, failed, skipped, failures }, from the JSON reports of Vitest and Playwright, or from a program's
+// counts.
 import { readFileSync } from 'node:fs';
 import { stripVTControlCharacters } from 'node:util';
 
 export const result = (passed, failed, skipped = 0, failures = []) => ({ passed, failed, skipped, failures });
 
-/** One check that holds or not; its output is what failed. */
+/** The result of a single check; its output describes the failure. */
 export const one = ({ status, output }) => (status === 0 ? result(1, 0) : result(0, 1, 0, [output.trim()]));
 
-/** A run may fail without a failing test: a file that does not load, an error outside of tests. */
+/** A run may fail without a failing test: a file does not load, or an error occurs outside of tests. */
 function whole({ status, output }, { passed, failed, skipped, failures }) {
   if (status === 0 || failed > 0) return result(passed, failed, skipped, failures);
   return result(passed, 1, skipped, [...failures, tail(output)]);

@@ -11,7 +11,7 @@ const once = (make) => {
   return () => (made ??= make());
 };
 
-/** On a software adapter compiling is what the time goes into, and how fast the products are is nobody's business: LLVM need not optimize. */
+/** On a software adapter compiling takes most of the time and the speed of products does not matter, so LLVM need not optimize. */
 const graphics = once(() => {
   const { env, adapter } = ensureVulkan();
   return { adapter, env: adapter?.software ? { ...env, GALLIVM_PERF: 'nopt' } : env };

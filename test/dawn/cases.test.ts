@@ -1,4 +1,4 @@
-// The case table on Dawn, where shader-f16 is real.
+// The case table on Dawn, which has shader-f16.
 import { afterAll, expect, test } from 'vitest';
 import { capsOf } from '../../src/gpu/device.js';
 import { requestDevice } from '../../src/index.js';
@@ -24,8 +24,9 @@ test.each(runnable.map((c) => [c.name, c] as const))('%s', async (_, c) => {
   ran++;
 });
 
-// A shader that no case reaches is not tested. (Asked of whole runs only; repack shaders run inside load(), in every case; matmul-subgroup-matrix
-// in matrix.test.ts where the adapter has no matrix units; matmul-codebook in matrix-cases.test.ts; quantize-weights in quantize-gpu.test.ts.)
+// A shader that no case reaches is not tested. (Asked of whole runs only; repack shaders run inside load(), in every case;
+// matmul-subgroup-matrix in matrix.test.ts where the adapter has no matrix units; matmul-codebook in matrix-cases.test.ts; quantize-weights
+// in quantize-gpu.test.ts.)
 const ELSEWHERE = ['repack', 'repack-scale', 'repack-quant', 'matmul-codebook', 'quantize-weights'];
 afterAll(() => {
   if (ran < runnable.length) return;

@@ -1,5 +1,5 @@
-// What could be wrong in silence: a model that is quantized already, layers left out without a word, names that command a terminal, links that lead
-// elsewhere, records that were damaged. Each is told, and ends as docs/cli.md says.
+// Faults that must not stay silent: a model that is quantized already, layers that are left out, names with control characters, links to
+// other places, damaged records. Each is reported, with the exit code of docs/cli.md.
 import { existsSync, mkdirSync, readdirSync, readFileSync, symlinkSync, writeFileSync } from 'node:fs';
 import { createServer } from 'node:http';
 import type { AddressInfo } from 'node:net';

@@ -1,4 +1,4 @@
-// The command as a process of its own, built as the package is: signals, pipes, threads, and how much memory a large file takes.
+// The built command as a process: signals, pipes, threads, and memory for a large file.
 import { execFileSync, spawn } from 'node:child_process';
 import { closeSync, existsSync, openSync, readdirSync, readFileSync, writeSync } from 'node:fs';
 import { join } from 'node:path';

@@ -1,5 +1,5 @@
-// antiquant quantize: what it writes is what the library's quantizer and writers make of each layer, whole; runs that were stopped go on; and
-// nothing is overwritten that nobody asked to.
+// antiquant quantize: its output equals that of the library's quantizer and writers; stopped runs continue; files are not overwritten
+// without --force.
 import { existsSync, mkdirSync, readdirSync, readFileSync, rmSync, statSync, symlinkSync, truncateSync, writeFileSync } from 'node:fs';
 import { expect, test, vi } from 'vitest';
 import { decode16 } from '../../../src/dtype.js';

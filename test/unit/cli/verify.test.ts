@@ -1,4 +1,4 @@
-// antiquant verify without a GPU, and how it judges one: what is right passes, and each thing that can be wrong is found.
+// antiquant verify without a GPU, and its judgement of a GPU's results: right layers pass, and every fault is found.
 import { expect, test, vi } from 'vitest';
 import { agreement, notFinite, randomX, rewritten, sameMatrix, schemeFor } from '../../../cli/verify-layer.js';
 import { faults, verifyText } from '../../../cli/verify-text.js';
