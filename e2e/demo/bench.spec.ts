@@ -44,7 +44,7 @@ async function save({ page, panel }: Demo): Promise<Saved> {
 
 test('measures, and shows what the report of the bench says of the raw times', async ({ demo }) => {
   const panel = await demo.open('bench', { ...SMALL, rows: 'all', rounds: 3 });
-  await expect(panel).toContainText('Nothing is sent anywhere.');
+  await expect(panel).toContainText('Nothing is uploaded.');
   await measure(panel, 3);
   await expect(panel).toContainText('the times are not those of a GPU');
   const saved = await save(demo);
