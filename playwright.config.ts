@@ -1,6 +1,6 @@
-// Headless Chromium: the case tables and the demo page. `chromium` is the browser as it is (a GPU, or SwiftShader without
-// shader-f16); `chromium-f16` is the one that e2e/chromium-f16 builds, for machines whose Chromium has no shader-f16; `demo` is the
-// page, as it is built, in the browser as it is; `demo-f16` some of it in that one. scripts/test.mjs finds the browsers and sets CHROMIUM and CHROMIUM_F16.
+// Projects in headless Chromium. `chromium`: the case tables in the installed browser (a GPU, or SwiftShader without shader-f16).
+// `chromium-f16`: the tables in the browser that e2e/chromium-f16 builds, for machines whose Chromium has no shader-f16. `demo`: the built
+// page in the installed browser. `demo-f16`: some of its tests in the other one. scripts/test.mjs sets CHROMIUM and CHROMIUM_F16.
 import { defineConfig } from '@playwright/test';
 
 const port = Number(process.env.PORT ?? 4173);
@@ -20,7 +20,7 @@ const browser = (executablePath: string | undefined, extra: readonly string[]) =
 });
 const plain = browser(process.env.CHROMIUM ?? '/usr/bin/chromium', software);
 
-/** Each project has its own server, which is not started where only others are asked for. */
+/** Each project has a server, which starts only if the project runs. */
 const words = process.argv.map((word) => word.replace(/^--project=/, ''));
 const wants = (...names: string[]): boolean =>
   !process.argv.some((word) => word.startsWith('--project')) || names.some((name) => words.includes(name));

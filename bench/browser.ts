@@ -1,4 +1,4 @@
-// The bench in a browser's page (browser.html): scripts/bench.mjs calls `antiquantBench.run`. To measure by hand there is the demo's panel.
+// The bench in a browser's page (browser.html): scripts/bench.mjs calls `antiquantBench.run`. The page's panel measures by hand.
 
 import type { HostResult } from './results.js';
 import { type BenchOptions, openDevice, runHost } from './run.js';

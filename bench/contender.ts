@@ -1,4 +1,4 @@
-// What takes part: something that multiplies `count` times and is done when its promise is. Also the WebGPU plumbing that contenders share.
+// A contender multiplies `count` times and resolves when it is done. This file has its type, and WebGPU helpers that contenders share.
 import type { HostTensor } from '../src/index.js';
 import type { Family } from './results.js';
 import type { Session } from './shapes.js';
@@ -6,16 +6,16 @@ import type { Session } from './shapes.js';
 /** The engine: a browser page, or Node with Dawn. */
 export interface Engine {
   readonly device: GPUDevice;
-  /** Resolves when `device` has done all that was submitted. */
+  /** Resolves when `device` has finished all submitted work. */
   readonly wait: (device: GPUDevice) => Promise<void>;
   /** Loads a file of onnxruntime-web's dist, or rejects. */
   readonly ort: (file: string) => Promise<typeof import('onnxruntime-web')>;
-  /** Where its wasm files are; without it `ort` has told it. */
+  /** Folder of its wasm files; by default `ort` has set it. */
   readonly ortFiles?: string;
   readonly browser: boolean;
 }
 
-/** The session's tensors in memory; x has as many rows as the session's largest M, smaller products take the first ones. */
+/** The session's tensors in memory. x has the rows of the session's largest M; smaller products take the first rows. */
 export interface Operands {
   readonly session: Session;
   readonly x: HostTensor;
@@ -25,9 +25,9 @@ export interface Operands {
 export interface Run {
   readonly detail: string;
   readonly call: (count: number) => Promise<void>;
-  /** y of the last call, (M, N); limits have none. */
+  /** y (M, N) of the last call; limits have no y. */
   readonly read?: () => Promise<ArrayLike<number>>;
-  /** For limits: bytes, or multiply-adds, of a call. */
+  /** For limits: bytes or multiply-adds of a call. */
   readonly work?: number;
   /** Milliseconds after a sample in which its threads may still be busy. */
   readonly settle?: number;
@@ -37,7 +37,7 @@ export interface Run {
 export interface Contender {
   readonly name: string;
   readonly family: Family;
-  /** Everything for products of m rows, compiled; a string says why not. */
+  /** Prepares and compiles products of m rows; a string says why it cannot. */
   readonly prepare: (m: number) => Promise<Run | string>;
   readonly destroy: () => Promise<void>;
 }
@@ -60,7 +60,7 @@ export function bufferOf(device: GPUDevice, bytes: Uint8Array, usage = STORAGE):
 export const emptyBuffer = (device: GPUDevice, size: number): GPUBuffer =>
   device.createBuffer({ size: Math.ceil(size / 16) * 16, usage: STORAGE });
 
-/** The bytes of a buffer of any device. */
+/** Reads the bytes of a buffer of any device. */
 export async function readBuffer(device: GPUDevice, buffer: GPUBuffer, size: number): Promise<ArrayBuffer> {
   const staging = device.createBuffer({ size: Math.ceil(size / 4) * 4, usage: 0x1 | 0x8 }); // MAP_READ, COPY_DST
   const encoder = device.createCommandEncoder();
@@ -72,7 +72,7 @@ export async function readBuffer(device: GPUDevice, buffer: GPUBuffer, size: num
   return bytes;
 }
 
-/** `count` times what `encode` records, in one pass and one submission. */
+/** Submits `count` repetitions of the work that `encode` records, in one pass. */
 export async function inOnePass(engine: Engine, count: number, encode: (pass: GPUComputePassEncoder) => void): Promise<void> {
   const { device } = engine;
   const encoder = device.createCommandEncoder();
@@ -87,12 +87,12 @@ export interface OwnKernel {
   readonly label: string;
   readonly code: string;
   readonly entryPoint: string;
-  /** In the order of their bindings. */
+  /** In order of their bindings. */
   readonly bindings: readonly { readonly type: GPUBufferBindingType; readonly buffer: GPUBuffer }[];
   readonly workgroups: readonly [number, number];
 }
 
-/** One of the bench's own kernels, ready to be dispatched. */
+/** A kernel of the bench, ready to dispatch. */
 export async function ownKernel(device: GPUDevice, kernel: OwnKernel): Promise<(pass: GPUComputePassEncoder) => void> {
   const { label, code, entryPoint, bindings, workgroups } = kernel;
   const layout = device.createBindGroupLayout({

@@ -1,5 +1,5 @@
-// The bench under Dawn for Node: the same contenders without a browser. Started by scripts/bench.mjs, once for each run; talks to it
-// in lines of JSON, { progress } or { result } or { error }.
+// The bench under Dawn for Node: the same contenders without a browser. scripts/bench.mjs starts it for each run and reads its lines of
+// JSON: { progress }, { result } or { error }.
 import { existsSync } from 'node:fs';
 import { join } from 'node:path';
 import { pathToFileURL } from 'node:url';
@@ -36,7 +36,7 @@ GPUQueue.prototype.writeBuffer = function (
 };
 
 const cell = new Int32Array(new SharedArrayBuffer(4));
-/** Dawn for Node polls in every turn of the event loop; on a software adapter that takes a core from the work that it waits for. */
+/** Dawn for Node polls in every turn of the event loop, which takes a core from a software adapter. */
 async function wait(device: GPUDevice): Promise<void> {
   let done = false;
   const work = device.queue.onSubmittedWorkDone().finally(() => {

@@ -1,5 +1,4 @@
-// The same product with float32 weights, by a kernel of the bench's own: what quantization saves, or costs.
-
+// A contender: the same product with float32 weights, by a kernel of the bench. It shows the gain or loss of quantization.
 import { unpackInt4 } from '../src/ascend/int4-pack.js';
 import { decode16 } from '../src/dtype.js';
 import type { HostTensor } from '../src/index.js';

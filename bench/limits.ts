@@ -1,4 +1,4 @@
-// The two limits of an adapter, measured beside the products: how fast it can copy, and how fast it can multiply and add.
+// Contenders for the two limits of an adapter: its rate of copying, and its rate of multiply-adds.
 import { bufferOf, type Contender, type Engine, emptyBuffer, inOnePass, type OwnKernel, ownKernel, type Run } from './contender.js';
 import copyCode from './copy.wgsl?raw';
 import multiplyAddCode from './multiply-add.wgsl?raw';
@@ -22,7 +22,7 @@ async function run(engine: Engine, kernel: OwnKernel, work: number): Promise<Run
   };
 }
 
-/** Copies as many bytes as the weights have, so that caches treat both alike. */
+/** Copies as many bytes as the weights have, so that caches have the same effect. */
 export const copies = (engine: Engine, bytes: number): Contender[] =>
   Object.entries(COPIES).map(([entryPoint, step]) => ({
     name: `copy ${entryPoint}`,

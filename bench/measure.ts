@@ -1,20 +1,20 @@
-// One cell: contenders prepared, checked, calibrated, then timed in turns. Knows nothing of what they compute.
+// Measures one cell: prepares, checks and calibrates contenders, then times them in turns. It does not depend on their computation.
 import type { Contender, Run } from './contender.js';
 import type { Family, Timing } from './results.js';
 
 export interface Pace {
   readonly rounds: number;
-  /** Milliseconds that a sample should last. */
+  /** Milliseconds of a sample. */
   readonly sample: number;
 }
 
-/** Slower than the fastest of its kind by this factor in the warm-up: timed once, then left out of the rounds. */
+/** A contender that is slower than the fastest of its kind by this factor in the warm-up is timed once and left out of the rounds. */
 const HOPELESS = 2;
 const MOST_CALLS = 4000;
 const FEW = 3;
-/** Calls that last so many samples are not tried twice. */
+/** A call that takes this many samples is not tried twice. */
 const LONG = 8;
-/** About how much of a cell's time goes into preparing. */
+/** Approximate share of preparing in a cell's time. */
 const PREPARING = 0.5;
 
 interface Ready {
@@ -39,8 +39,8 @@ async function timed(run: Run, count: number): Promise<number> {
 }
 
 /**
- * As many calls as fill a sample; the last try is the warm-up. One try can be slow by accident, so the faster of two counts. A first
- * call that took far longer than a sample is warm-up enough, compiling included.
+ * Finds the number of calls that fill a sample; the last try is the warm-up. One try can be slow by accident, so the faster of two counts.
+ * A first call that took far longer than a sample, compiling included, is enough of a warm-up.
  */
 async function calibrate(run: Run, sample: number, first: number): Promise<{ readonly count: number; readonly warm: number }> {
   if (first > 2 * LONG * sample) return { count: 1, warm: first };
@@ -58,9 +58,9 @@ export interface CellOptions {
   readonly pace: Pace;
   readonly judge: (family: Family, y: ArrayLike<number>) => Verdict;
   readonly signal: AbortSignal;
-  /** Hears what is being done, and how much of the cell is: 0 to 1. */
+  /** Receives the current step and the cell's progress from 0 to 1. */
   readonly say: (text: string, share: number) => void;
-  /** Hears of what could not take part. */
+  /** Receives the reason why a contender does not take part. */
   readonly note: (text: string) => void;
   readonly inScope: <T>(work: () => Promise<T>) => Promise<T>;
 }

@@ -1,4 +1,4 @@
-// An ONNX model of one MatMulNBits node, as bytes: just enough of the protobuf encoding for that. Field numbers are onnx.proto's.
+// Writes an ONNX model of one MatMulNBits node as bytes, by the part of the protobuf encoding that it needs. Field numbers: onnx.proto.
 import type { Bits } from '../src/problem/code-width.js';
 
 type Field = Uint8Array;

@@ -1,4 +1,4 @@
-// The library as a contender: the planner's choice, single kernels, and devices that are made to do without something.
+// The library as contenders: the planner's choice, single kernels, and devices without some ability.
 
 import { decode16 } from '../src/dtype.js';
 import { LinearWeightQuant, type LinearWeightQuantOptions, Tensor, UnsupportedError } from '../src/index.js';
@@ -29,7 +29,7 @@ export function makeLayer(
   return layer;
 }
 
-/** One way of the library, by its plan options. */
+/** A contender of the library, by its plan options. */
 export function contender(
   engine: Engine,
   operands: Operands,
@@ -78,7 +78,7 @@ export const planned = (engine: Engine, operands: Operands): Contender => conten
 export const withoutSubgroups = (engine: Engine, operands: Operands): Contender =>
   contender(engine, operands, 'antiquant without subgroups', 'ours-other', { caps: { subgroups: false } });
 
-/** Every kernel that can do the problem, with the tile it would choose itself, or with each of its tiles. */
+/** Every kernel that can run the problem, with its preferred tile or with each of its tiles. */
 export const forced = (engine: Engine, operands: Operands, tiles: boolean): Contender[] =>
   ofNumbers.flatMap(({ name, tiles: all }) =>
     (tiles ? all : [undefined]).map((tile) =>
@@ -92,7 +92,7 @@ const CALLS = 500;
 const BATCHES = 7;
 const median = (list: number[]): number => list.sort((a, b) => a - b)[list.length >> 1]!;
 
-/** What a call costs in JavaScript, without the GPU's work: 500 calls of encode into one pass, and of forward, one submission each. */
+/** Cost of a call in JavaScript, without the GPU's work: 500 calls of encode into one pass, and 500 calls of forward. */
 export async function overhead(engine: Engine, operands: Operands): Promise<Overhead> {
   const { device } = engine;
   const { k, n, dtype } = operands.session;

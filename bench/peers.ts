@@ -1,5 +1,4 @@
-// onnxruntime-web as a contender: its native WebGPU execution provider, the older JSEP one, and its CPU one in WebAssembly.
-
+// onnxruntime-web as contenders: its native WebGPU execution provider, the older JSEP one, and its CPU provider in WebAssembly.
 import { decode16 } from '../src/dtype.js';
 import { type Bits, widthOf } from '../src/problem/code-width.js';
 import { bufferOf, bytesOf, type Contender, type Engine, emptyBuffer, type Operands, readBuffer, rowsOf } from './contender.js';
@@ -8,11 +7,11 @@ import type { AdapterKind } from './results.js';
 
 export type Ort = typeof import('onnxruntime-web');
 
-/** Files of the package: each is a build of its own, with its own WebAssembly instance. */
+/** Files of the package. Each is a separate build with a separate WebAssembly instance. */
 const BUILDS = { native: 'ort.webgpu.bundle.min.mjs', jsep: 'ort.bundle.min.mjs', wasm: 'ort.wasm.bundle.min.mjs' } as const;
-/** Threads need memory that is shared, which pages have only if they are isolated from other origins. */
+/** Threads need shared memory, which a page has only if it is isolated from other origins. */
 export const wasmThreads = (): number => (globalThis.crossOriginIsolated === false ? 1 : 2);
-/** Its threads look for work for a while before they sleep; the next contender would miss their core. */
+/** Its threads poll for a while before they sleep; the next contender would lack their cores. */
 const THREADS_SPIN_MS = 50;
 type Build = keyof typeof BUILDS;
 
@@ -31,7 +30,7 @@ function load(engine: Engine, build: Build): Promise<Ort> {
   return made;
 }
 
-/** The package's version, or why it is not here. */
+/** The package's version, or why it is missing. */
 export async function ortVersion(engine: Engine): Promise<string> {
   try {
     return (await load(engine, 'native')).env.versions.web ?? 'unknown';
@@ -40,10 +39,10 @@ export async function ortVersion(engine: Engine): Promise<string> {
   }
 }
 
-/** A block that serves a per-channel scale: its scales are then all equal. 32 is the one with a kernel for many rows. */
+/** Block size for a per-channel scale, with equal scales in a row. 32 has a kernel for many rows. */
 const PER_CHANNEL_BLOCK = 32;
 
-/** Our tensors as MatMulNBits wants them: codes unsigned, zero points integers, one scale a block. */
+/** Our tensors in the form of MatMulNBits: unsigned codes, integer zero points, one scale a block. */
 function model({ session, tensors }: Operands, accuracyLevel: 0 | 4): Uint8Array<ArrayBuffer> {
   const { k, n, bits, group, dtype } = session;
   const block = group === 0 ? PER_CHANNEL_BLOCK : group;
@@ -144,9 +143,9 @@ function gpuPeer(
 }
 
 /**
- * The GPU peers of a session. Those that are known to be far slower than another of them are left out, to save minutes; `all` runs
- * them too. Known: on SwiftShader, level 4 with blocks of 32 and several rows, or of 128 and fewer than 16, and level 0 with blocks of 128 and 16 rows or more;
- * everywhere level 0 with blocks of 128, and in f16, from 128 rows on; JSEP in f32 from 16 rows on.
+ * The GPU peers of a session. Peers that are known to be far slower than another one are left out, to save minutes; `all` runs them too.
+ * Known: on SwiftShader, level 4 with blocks of 32 and several rows, or of 128 and fewer than 16, and level 0 with blocks of 128 and 16
+ * rows or more; everywhere level 0 with blocks of 128, and in f16, from 128 rows on; JSEP in f32 from 16 rows on.
  */
 export function gpuPeers(engine: Engine, operands: Operands, kind: AdapterKind, all: boolean): Contender[] {
   const { bits, group, dtype } = operands.session;
@@ -167,7 +166,7 @@ export function gpuPeers(engine: Engine, operands: Operands, kind: AdapterKind, 
   return peers;
 }
 
-/** The CPU provider, two threads where it may have them: not a rival on the GPU, but what a user may have instead. */
+/** The CPU provider, with two threads if allowed. It is no rival on the GPU, but an alternative for users. */
 export const wasmPeers = (engine: Engine, operands: Operands): Contender[] =>
   ([0, 4] as const).map((accuracyLevel) => {
     const { k, n, dtype } = operands.session;

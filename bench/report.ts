@@ -1,4 +1,4 @@
-// Times → ratios, means, floors and verdicts, as numbers and as text. Pure: it reads what a run left behind and nothing else.
+// Computes ratios, means, floors and verdicts from a run's results, as numbers and as text. Pure.
 import { type BenchResult, type Cell, cellName, type Family, type HostResult, type Timing } from './results.js';
 import { TARGETS, type Target } from './targets.js';
 
@@ -11,14 +11,14 @@ export const least = (list: readonly number[]): number => Math.min(...list);
 export const geometricMean = (list: readonly number[]): number =>
   Math.exp(list.reduce((sum, value) => sum + Math.log(value), 0) / list.length);
 
-/** Right, and timed in every round. */
+/** Was it right, and timed in every round? */
 const counts = (t: Timing): boolean => !t.wrong && !t.dropped;
 const of = (cell: Cell, ...families: Family[]): Timing[] => cell.timings.filter((t) => families.includes(t.family) && counts(t));
 const named = (cell: Cell, name: string): Timing | undefined => cell.timings.find((t) => t.name === name && counts(t));
 
 export const ours = (cell: Cell): Timing | undefined => of(cell, 'ours')[0];
 
-/** The best of `rivals` in each round over `mine` in the same round, then the median over rounds. */
+/** Time of the best of `rivals` divided by `mine` in the same round; the median over rounds. */
 function perRound(
   rivals: readonly Timing[],
   mine: Timing | undefined,
@@ -30,11 +30,11 @@ function perRound(
 }
 const time = (_: Timing, ms: number): number => ms;
 
-/** The fastest right peer's time over ours, round by round; above 1 ours is faster. */
+/** Time of the fastest right peer divided by ours, by round; above 1 ours is faster. */
 export const ratio = (cell: Cell, mine = ours(cell), family: Family = 'ort-gpu'): number | undefined =>
   perRound(of(cell, family), mine, least, time);
 
-/** What ours does in a second, over the most that a limit's kernels do in the same round. */
+/** Our rate divided by the best rate of a limit's kernels in the same round. */
 export function share(cell: Cell, limit: 'copy' | 'multiply-add', mine = ours(cell)): number | undefined {
   if (!mine) return undefined;
   const work = limit === 'copy' ? cell.bytes : cell.m * cell.k * cell.n;
@@ -49,7 +49,7 @@ export const limitRate = (cell: Cell, limit: 'copy' | 'multiply-add'): number =>
 
 export interface Outcome {
   readonly target: Target;
-  /** How many cells it is over; without any it was not measured. */
+  /** Number of cells; 0 if it was not measured. */
   readonly cells: number;
   readonly mean?: number;
   readonly worst?: { readonly value: number; readonly cell: Cell };
@@ -95,11 +95,11 @@ export function outcomeOf(target: Target, hosts: readonly HostResult[]): Outcome
   return { target, cells: values.length, mean, worst, met };
 }
 
-/** The outcomes of all targets that concern an adapter which was measured. */
+/** The outcomes of all targets for measured adapters. */
 export const outcomes = ({ hosts }: BenchResult): Outcome[] =>
   TARGETS.filter(({ kind }) => hosts.some((host) => host.kind === kind)).map((target) => outcomeOf(target, hosts));
 
-/** Wrong answers of the library: cell, contender, what is wrong. */
+/** Wrong answers of the library: cell, contender, fault. */
 export const failures = ({ hosts }: BenchResult): string[] =>
   hosts.flatMap(({ host, cells }) =>
     cells.flatMap((cell) =>

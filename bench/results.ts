@@ -1,7 +1,7 @@
-// What a run of the bench leaves behind, as plain data: the JSON file's shape. Nothing here measures or judges; report.ts judges.
+// The results of a bench run as plain data, which is the form of the JSON file. report.ts computes from it.
 import type { Bits } from '../src/problem/code-width.js';
 
-/** Who made a time. `ours` is the planner's choice; the rest of the library's ways are `ours-other`. */
+/** The family of a contender. `ours` is the planner's choice; other contenders of the library are `ours-other`. */
 export type Family = 'ours' | 'ours-other' | 'ort-gpu' | 'ort-wasm' | 'dense' | 'copy' | 'multiply-add';
 
 export interface Timing {
@@ -11,29 +11,29 @@ export interface Timing {
   readonly detail: string;
   /** Calls in each sample. */
   readonly count: number;
-  /** Milliseconds a call, one for each round; the same index is the same round for every contender of a cell. */
+  /** Milliseconds a call, by round; an index is the same round for every contender of a cell. */
   readonly ms: readonly number[];
-  /** Why there is no time for each round: slower than others by far, or wrong. */
+  /** Why some rounds have no time: far slower than others, or wrong. */
   readonly dropped?: string;
-  /** Largest |y - reference| / largest |reference|, over the rows that were checked. */
+  /** Largest |y - reference| / largest |reference|, over the checked rows. */
   readonly error?: number;
-  /** What is wrong with its answer; it is then no one's rival. */
+  /** The fault of its answer; a wrong contender is not compared. */
   readonly wrong?: string;
   /** For limits: bytes, or multiply-adds, of a call. */
   readonly work?: number;
 }
 
-/** One product, and everyone's times for it. */
+/** One product, with the times of all contenders. */
 export interface Cell {
   readonly m: number;
   readonly k: number;
   readonly n: number;
   readonly bits: Bits;
-  /** 0 is per-channel. */
+  /** 0: per channel. */
   readonly group: number;
   readonly dtype: 'float32' | 'float16';
   readonly offset: boolean;
-  /** Of weights, scales, offsets, x and y: what must be read and written at least. */
+  /** Bytes of weights, scales, offsets, x and y: the least to read and write. */
   readonly bytes: number;
   readonly timings: readonly Timing[];
 }
@@ -44,7 +44,7 @@ export interface Overhead {
   readonly forward: number;
 }
 
-/** swiftshader and lavapipe run on the CPU's cores; anything else is a GPU. */
+/** The adapter. swiftshader and lavapipe run on CPU cores; others are GPUs. */
 export type AdapterKind = 'swiftshader' | 'lavapipe' | 'gpu';
 
 export interface HostResult {
@@ -56,7 +56,7 @@ export interface HostResult {
   readonly engine: string;
   readonly cells: readonly Cell[];
   readonly overhead?: Overhead;
-  /** Peers that did not load, sessions that failed. */
+  /** Peers that did not load, and failed sessions. */
   readonly notes: readonly string[];
   readonly seconds: number;
 }

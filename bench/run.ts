@@ -1,4 +1,4 @@
-// Everything that one host of the bench measures: its sessions, and who takes part in them. Browser and Node both call this.
+// Runs all sessions of one host with their contenders. Browser and Node both call it.
 import type { Contender, Engine, Operands } from './contender.js';
 import { dense } from './dense.js';
 import { copies, multiplyAdds } from './limits.js';
@@ -11,21 +11,21 @@ import { restrict, type Session, select } from './shapes.js';
 
 export interface BenchOptions {
   readonly mode: 'quick' | 'full';
-  /** Cells whose name it matches; all without it. */
+  /** Runs the cells whose names match; default all. */
   readonly only?: string;
-  /** `all`: peers that are known to be slow, too. `none`: the library and the limits alone. */
+  /** `all`: also peers that are known to be slow. `none`: only the library and the limits. */
   readonly peers?: 'all' | 'none';
-  /** `kernels`: each kernel in every cell. `tiles`: each of their tiles. */
+  /** `kernels`: each kernel in every cell. `tiles`: each tile of each kernel. */
   readonly force?: 'kernels' | 'tiles';
   readonly rounds?: number;
-  /** Only the sessions with GPU peers, or only those with the CPU peer: a browser is better started for each. */
+  /** Only sessions with GPU peers, or only those with the CPU peer; a new browser for each is more reliable. */
   readonly part?: 'gpu' | 'cpu';
 }
 
 const PACE: Readonly<Record<BenchOptions['mode'], Pace>> = { quick: { rounds: 3, sample: 25 }, full: { rounds: 5, sample: 40 } };
 const WARM_UP_MS = { quick: 1500, full: 5000 };
 
-/** Chromium says SwiftShader of whatever its software adapter is; SwiftShader itself has no shader-f16. */
+/** Chromium names any software adapter SwiftShader. The real SwiftShader has no shader-f16. */
 export function kindOf({ adapterInfo, features }: Pick<GPUDevice, 'adapterInfo' | 'features'>): AdapterKind {
   const { vendor, architecture, device, description } = adapterInfo;
   const text = `${vendor} ${architecture} ${device} ${description}`;
@@ -33,7 +33,7 @@ export function kindOf({ adapterInfo, features }: Pick<GPUDevice, 'adapterInfo' 
   return /swiftshader/i.test(text) ? (features.has('shader-f16') ? 'lavapipe' : 'swiftshader') : 'gpu';
 }
 
-/** A device with all that the adapter has, so that no peer lacks what it would have asked for. */
+/** A device with all features and limits of the adapter, so that no peer lacks one. */
 export async function openDevice(gpu: GPU): Promise<GPUDevice> {
   const adapter = await gpu.requestAdapter({ powerPreference: 'high-performance' });
   if (!adapter) throw new Error('no WebGPU adapter: nothing can be measured');

@@ -1,5 +1,5 @@
-// Sessions, one after the other: data and truth, contenders, and each product of theirs measured. What is measured, and against whom, is
-// the caller's choice: run.ts is one host of the bench, demo/panels/bench/jobs/index.ts the page that people look at.
+// Runs sessions one after another: makes data and truth, prepares contenders, measures each product. The caller chooses products and
+// contenders: run.ts for a host of the bench, demo/panels/bench/jobs/index.ts for the page.
 
 import { BYTES } from '../src/dtype.js';
 import { makeCase } from '../test/cases/cases.js';
@@ -11,10 +11,10 @@ import type { Session } from './shapes.js';
 import { check, PEER_TOLERANCE, type Truth, truthOf } from './truth.js';
 
 export interface Progress {
-  /** Cells done and to do. */
+  /** Finished cells and all cells. */
   readonly done: number;
   readonly total: number;
-  /** How much of the cell under way is done, 0 to 1. */
+  /** Progress of the current cell, 0 to 1. */
   readonly share: number;
   readonly text: string;
   readonly cell?: Cell;
@@ -23,15 +23,15 @@ export interface Progress {
 export interface Work {
   readonly sessions: readonly Session[];
   readonly pace: Pace;
-  /** Who takes part in a session; they are destroyed after it. */
+  /** The contenders of a session; they are destroyed after it. */
   readonly contenders: (operands: Operands) => readonly Contender[];
-  /** Milliseconds for which a peer's WebAssembly is used before anything is timed, so that the engine has compiled what is hot. */
+  /** Milliseconds of warming up a peer's WebAssembly before timing, so that the engine has compiled its hot code. */
   readonly warmUp: number;
   readonly report: (progress: Progress) => void;
-  /** Hears of what could not take part. */
+  /** Receives the reason why a contender does not take part. */
   readonly note: (text: string) => void;
   readonly signal: AbortSignal;
-  /** Lets messages in before work that holds the thread. */
+  /** Pauses for messages before work that blocks the thread. */
   readonly breathe?: () => Promise<void>;
 }
 
@@ -46,7 +46,7 @@ export function operandsOf(session: Session): Operands {
 export const weightBytes = ({ tensors }: Operands): number =>
   Object.values(tensors).reduce((sum, tensor) => sum + bytesOf(tensor).length, 0);
 
-/** Runs a contender for a while: engines compile WebAssembly again and again while it is young. */
+/** Warms up a contender: engines compile new WebAssembly in several stages. */
 async function warmUp(contender: Contender | undefined, ms: number, signal: AbortSignal): Promise<void> {
   const run = await contender?.prepare(1);
   if (!run || typeof run === 'string') return;
@@ -59,7 +59,7 @@ async function warmUp(contender: Contender | undefined, ms: number, signal: Abor
 
 const own = (family: Family): boolean => family === 'ours' || family === 'ours-other';
 
-/** A wrong peer is no rival; a wrong answer of ours is a failure. */
+/** A wrong peer is left out; a wrong answer of ours is a failure. */
 const judgeBy =
   (truth: Truth, m: number, n: number) =>
   (family: Family, y: ArrayLike<number>): Verdict => {

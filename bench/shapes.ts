@@ -1,11 +1,10 @@
-// What is measured where, as a table. A session is one matrix of weights; all its numbers of rows run on the same weights, so that a
-// peer builds one model for them.
+// The table of sessions. A session has one matrix of weights for all its numbers of rows, so that a peer builds one model.
 import { BITS, type Bits } from '../src/problem/code-width.js';
 import type { AdapterKind, Cell } from './results.js';
 
 /**
- * What a session measures beside the planner's choice, the peers, and (at M = 1 and M ≥ 128) the limits. With `wasm` the CPU peer takes
- * the place of the GPU peers and limits: its threads would take cores from them.
+ * Additional contenders of a session beside the planner's choice, the peers, and (at M = 1 and M ≥ 128) the limits. With `wasm` the CPU
+ * peer replaces the GPU peers and limits, since its threads would take cores from them.
  */
 export type Extra = 'kernels' | 'without-subgroups' | 'dense' | 'wasm';
 
@@ -34,12 +33,12 @@ const MATRICES = {
     [4864, 896],
   ],
 } as const;
-/** Two and eight rows do not depend on the format: one shows them. */
+/** Two and eight rows do not depend on the format, so one session has them. */
 const EVERY_ROW = [1, 2, 4, 8, 16, 128];
 const SOME_ROWS = [1, 4, 16, 128];
 const EVERY: Extra[] = ['without-subgroups', 'kernels', 'dense'];
 
-/** The grid that the targets speak of. The first session also shows every kernel and a dense product. */
+/** The grid of the targets. The first session also has every kernel and a dense product. */
 const GRID: readonly Row[] = ([32, 128] as const).flatMap((group) =>
   BITS.flatMap((bits) =>
     MATRICES[group].map(([k, n], i): Row => {
@@ -48,7 +47,7 @@ const GRID: readonly Row[] = ([32, 128] as const).flatMap((group) =>
     }),
   ),
 );
-/** One look at everything else: small and large matrices, offsets, per-channel scales, many rows. */
+/** Other products: small and large matrices, offsets, per-channel scales, many rows. */
 const SPOTS: readonly Row[] = [
   [4, 32, 1024, 1024, [1, 16, 128]],
   [4, 32, 2048, 8192, [1, 4]],
@@ -62,7 +61,7 @@ const QUICK: readonly Row[] = [
   [4, 32, 2048, 2048, [1, 4, 16, 128]],
   [8, 128, 4864, 896, [1, 4]],
 ];
-/** In a browser, whose threads it wants. The last session, since its threads stay. */
+/** For browsers, which have threads. It is the last session, since its threads stay. */
 const WASM: Row = [4, 32, 2048, 2048, [1, 4, 16, 128], { extras: ['wasm'] }];
 
 const session = ([bits, group, k, n, rows, { offset = false, extras = [] } = {}]: Row, dtype: Session['dtype']): Session => ({
@@ -80,13 +79,13 @@ export interface Selection {
   readonly mode: 'quick' | 'full';
   readonly kind: AdapterKind;
   readonly f16: boolean;
-  /** A browser: has the wasm peer. */
+  /** Is the host a browser? It then has the wasm peer. */
   readonly browser: boolean;
 }
 
 /**
  * The sessions of one host. On lavapipe the two hosts share the work: the browser takes float16 and the wasm peer, Dawn takes float32.
- * A GPU takes both wherever it is.
+ * A GPU runs both on either host.
  */
 export function select({ mode, kind, f16, browser }: Selection): Session[] {
   const table = mode === 'quick' ? QUICK : [...GRID, ...SPOTS];
@@ -96,6 +95,6 @@ export function select({ mode, kind, f16, browser }: Selection): Session[] {
   return [...dtypes.flatMap((dtype) => table.map((row) => session(row, dtype))), ...wasm];
 }
 
-/** Does a name of `cellName` belong to the run? */
+/** Is a cell of this name part of the run? */
 export const restrict = (sessions: readonly Session[], wanted: (session: Session, m: number) => boolean): Session[] =>
   sessions.map((one) => ({ ...one, rows: one.rows.filter((m) => wanted(one, m)) })).filter(({ rows }) => rows.length > 0);

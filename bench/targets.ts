@@ -1,5 +1,5 @@
-// What the bench must show: the ratio to the fastest right onnxruntime-web GPU variant, the share of the adapter's limits, and accuracy.
-// A target is a filter over cells and a number; report.ts works them out.
+// The targets of the bench: the ratio to the fastest right onnxruntime-web GPU variant, the share of the adapter's limits, and accuracy.
+// A target is a filter of cells and a number; report.ts evaluates it.
 import type { AdapterKind, Cell } from './results.js';
 
 export type Quantity =
@@ -17,9 +17,9 @@ export interface Target {
   readonly kind: AdapterKind;
   readonly quantity: Quantity;
   readonly cells: (cell: Cell) => boolean;
-  /** The geometric mean over cells must be at least this; for errors and M=4 / M=1 the worst cell at most. */
+  /** Least geometric mean over cells; for errors and M=4 / M=1 the largest value of any cell. */
   readonly mean: number;
-  /** No cell below this. */
+  /** Least value of any cell. */
   readonly floor?: number;
 }
 

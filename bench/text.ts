@@ -1,4 +1,4 @@
-// The report as text: one table for each host, and the targets last. Pure.
+// The report as text: a table for each host, then the targets. Pure.
 import { failures, least, limitRate, median, type Outcome, ours, outcomes, ratio, share } from './report.js';
 import { type BenchResult, type Cell, cellName, type HostResult, type Timing } from './results.js';
 
@@ -21,7 +21,7 @@ export const percent = (value: number | undefined): string => (value === undefin
 const ms = (value: number): string => (value < 10 ? value.toFixed(3) : value.toFixed(1));
 const error = (value: number | undefined): string => (value === undefined ? NONE : value.toExponential(0));
 
-/** The fastest right one of a family, by its median. */
+/** The fastest right contender of a family, by its median. */
 export const fastest = (cell: Cell, family: Timing['family']): Timing | undefined =>
   cell.timings.filter((t) => t.family === family && !t.wrong && !t.dropped).sort((a, b) => median(a.ms) - median(b.ms))[0];
 
@@ -59,7 +59,7 @@ const CELL_COLUMNS: readonly Column[] = [
   ['kernel', 'left'],
 ];
 
-/** Everyone else of a cell who was timed: the library's other ways, wasm, dense, and the peers that were not the fastest. */
+/** The other timed contenders of a cell: the library's other variants, wasm, dense, and slower peers. */
 function others(cell: Cell): string[][] {
   const best = fastest(cell, 'ort-gpu') ?? fastest(cell, 'ort-wasm');
   return cell.timings

@@ -1,19 +1,19 @@
-// Is an answer right? A few rows, all columns, against the library's float64 reference.
+// Checks an answer: a few rows and all columns against the library's float64 reference.
 
 import type { ReferenceResult } from '../src/index.js';
 import { expected } from '../test/cases/run-case.js';
 import { bytesOf, type Operands } from './contender.js';
 
 export interface Truth {
-  /** Rows of x that `result` has, ascending. */
+  /** Rows of x in `result`, ascending. */
   readonly rows: readonly number[];
   readonly result: ReferenceResult;
 }
 
-/** Peers beyond this share of the largest value are wrong; half precision sums of theirs reach a third of it. */
+/** A peer's error beyond this share of the largest value is wrong; peers that sum in half precision reach a third of it. */
 export const PEER_TOLERANCE = 2e-2;
 
-/** The first rows, the last of each product, and some between. */
+/** Rows to check: the first ones, the last of each product, and some between. */
 export function sampleRows(products: readonly number[]): number[] {
   const most = Math.max(...products);
   const some = [0, 1, 2, 3, ...products.map((m) => m - 1), Math.floor(most * 0.37), Math.floor(most * 0.61)];
@@ -32,7 +32,7 @@ export function truthOf(operands: Operands): Truth {
   return { rows, result: expected({ groupSize: session.group }, { ...x, data, shape: [rows.length, session.k] }, tensors) };
 }
 
-/** Error of the sampled rows of y (m, n) relative to the largest value, and how many elements a correct kernel cannot give. */
+/** Error of the checked rows of y (m, n) relative to the largest value, and the number of elements outside their intervals. */
 export function check(
   { rows, result }: Truth,
   y: ArrayLike<number>,

@@ -1,9 +1,9 @@
-// A file of what is known of the inputs of layers, for antiquant quantize --activations: safetensors whose tensors are named after the layers.
+// Reads the file of --activations: safetensors with statistics of layers' inputs, in tensors named LAYER.FIELD.
 
 import { at } from '../src/files/raw-tensor.js';
 import { type Activations, asFloats, FormatError, openModel, readTensor, type TensorFile } from '../src/formats.js';
 
-/** LAYER.mean_abs and so on; of several the last of these counts. */
+/** Names of fields; of several fields of a layer the last in this list counts. */
 const FIELDS = [
   ['mean_abs', 'meanAbs', (k: number) => [k]],
   ['mean_square', 'meanSquare', (k: number) => [k]],
@@ -13,7 +13,7 @@ const FIELDS = [
 
 export const openActivations = (path: string, signal: AbortSignal): Promise<TensorFile> => openModel(path, { signal });
 
-/** Of one layer; undefined if the file has nothing of it. @throws FormatError for another shape */
+/** The activations of a layer; undefined if the file has none. @throws FormatError for another shape */
 export async function activationsOf(
   file: TensorFile | undefined,
   { name, k }: { readonly name: string; readonly k: number },

@@ -1,14 +1,14 @@
-// What a command is: its options as a table, from which arguments are read and help is written. No command is defined here.
+// The type of a command. Its table of options is used to read arguments and to write help.
 import { type ParseArgsConfig, parseArgs } from 'node:util';
 import { UsageError } from './exit.js';
 
-/** Where a command writes and what it is stopped by. */
+/** A command's output, abort signal and surroundings. */
 export interface Io {
   readonly out: (text: string) => void;
   readonly err: (text: string) => void;
-  /** err, for what draws a line again; default: err. */
+  /** Like err, for lines that are drawn again; default: err. */
   readonly draw?: ((text: string) => void) | undefined;
-  /** Of a line of out. */
+  /** Width of a line of out. */
   readonly columns: number;
   /** err is a terminal: lines can be drawn again. */
   readonly live: boolean;
@@ -19,18 +19,18 @@ export interface Io {
 
 export interface Option {
   readonly type: 'string' | 'boolean';
-  /** What stands for its value in help. */
+  /** Placeholder of its value in help. */
   readonly value?: string;
   readonly help: string;
 }
 
-/** Options that were given; of a string its text. */
+/** Options on the command line; a string option has its text. */
 export type Given = Readonly<Record<string, string | boolean | undefined>>;
 
 export interface Command {
   readonly name: string;
   readonly summary: string;
-  /** Names of the positional arguments, all required. */
+  /** Names of the positional arguments. All are required. */
   readonly takes: readonly string[];
   readonly options: Readonly<Record<string, Option>>;
   /** Paragraphs after the options. */
@@ -40,7 +40,7 @@ export interface Command {
 }
 
 const COMMON: Readonly<Record<string, Option>> = {
-  json: { type: 'boolean', help: 'one JSON document on stdout, errors as { error } too' },
+  json: { type: 'boolean', help: 'prints one JSON document on stdout, also for errors: { error }' },
   help: { type: 'boolean', help: 'this text' },
 };
 
@@ -82,14 +82,14 @@ export function helpOf(command: Command, width = 80): string {
   return `antiquant ${command.name} ${command.takes.join(' ')} [options]\n\n${wrap(command.summary, width)}\n\n${lines.join('\n')}\n${notes.join('')}`;
 }
 
-/** One of a list. @throws UsageError */
+/** An option with a value from a list. @throws UsageError */
 export function choice<T extends string>(given: Given, name: string, allowed: readonly T[], otherwise: T): T {
   const value = given[name] ?? otherwise;
   if (!allowed.includes(value as T)) throw new UsageError(`--${name}: expected ${allowed.join(' or ')}, got ${value}`);
   return value as T;
 }
 
-/** A whole number; with k, M or G behind it that many. @throws UsageError */
+/** An option with a whole number, with k, M or G as units. @throws UsageError */
 export function whole(given: Given, name: string, { least, otherwise }: { readonly least: number; readonly otherwise: number }): number {
   const text = given[name];
   if (text === undefined) return otherwise;

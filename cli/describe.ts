@@ -1,12 +1,11 @@
-// What this library does with a layer or a tensor of a file: who imports it, and what it is in memory after that. Reads one piece of a layer of
-// each kind, since scales' dtypes, zero points and orders of inputs show only there.
-
+// Describes a layer or tensor of a file: its importer and its form in memory. It reads one piece of a layer of each kind, which shows the
+// scales' dtype, zero points and the order of inputs.
 import { importerOf } from '../src/formats/layer-formats.js';
 import { FormatError, type LayerSource, type QuantizedMatrix, readPieces, type TensorInfo } from '../src/formats.js';
 import { widthOf } from '../src/problem/code-width.js';
 import { isFloat, type ModelFacts, spared, whyNoLayer } from './floats.js';
 
-/** What a matrix is beside its codes. */
+/** The form of a matrix beside its codes. */
 export interface InMemory {
   readonly scaleDtype: QuantizedMatrix['scaleDtype'];
   readonly zeroPoints: 'none' | 'whole' | 'float';
@@ -44,11 +43,11 @@ export const memoryText = (
 
 export type Probed = { readonly memory: InMemory } | { readonly error: FormatError };
 
-/** Layers of one kind have tensors of the same dtypes and shapes. */
+/** The key of a kind: layers of one kind have tensors of the same dtypes and shapes. */
 export const kindOf = ({ format, n, k, bits, groupSize, tensors }: LayerSource): string =>
   JSON.stringify([format, n, k, bits, groupSize, Object.entries(tensors).map(([name, { dtype, shape }]) => [name, dtype, shape])]);
 
-/** The first piece of a layer of each kind. @throws what `signal` was aborted with */
+/** Reads the first piece of a layer of each kind. @throws the reason of `signal` */
 export async function probe(layers: readonly LayerSource[], signal: AbortSignal): Promise<ReadonlyMap<string, Probed>> {
   const probed = new Map<string, Probed>();
   for (const layer of layers) {
@@ -60,7 +59,7 @@ export async function probe(layers: readonly LayerSource[], signal: AbortSignal)
         break;
       }
     } catch (error) {
-      // Without a tensor it is the file, which was changed or cut off since, and no layer.
+      // An error without a tensor concerns the file, which was changed or cut off, not the layer.
       if (!(error instanceof FormatError) || error.tensor === undefined) throw error;
       probed.set(kind, { error });
     }
@@ -70,7 +69,7 @@ export async function probe(layers: readonly LayerSource[], signal: AbortSignal)
 
 export type Verdict = 'float' | 'unsupported' | 'other';
 
-/** Of a tensor that is of no layer: what can be done with it, and in words. @param notYet why it is not read, if it is of a known layout */
+/** The verdict on a tensor of no layer, also in words. @param notYet why it is not read, if its layout is known */
 export function verdictOf(
   info: Pick<TensorInfo, 'name' | 'dtype' | 'shape'>,
   facts: ModelFacts,

@@ -1,5 +1,4 @@
-// The documents that commands make: what --json prints, and what texts are made of.
-
+// The documents that commands make. --json prints them; texts are made from them.
 import type { QuantizeReport } from '../src/formats.js';
 import type { Bits } from '../src/problem/code-width.js';
 
@@ -13,9 +12,9 @@ export interface InspectedLayer {
   readonly bytes: number;
   readonly bias: boolean;
   readonly importer: string;
-  /** Along which axis it is loaded in pieces; null: whole. */
+  /** Axis along which it is loaded in pieces; null: in one piece. */
   readonly cut: 'n' | 'k' | null;
-  /** Null if a piece of such a layer could not be imported: `why` says it. */
+  /** Null if a piece of such a layer could not be imported; `why` has the reason. */
   readonly inMemory: object | null;
   readonly why: string | null;
   readonly what: string;
@@ -26,11 +25,11 @@ export interface InspectedTensor {
   readonly dtype: string;
   readonly shape: readonly number[];
   readonly bytes: number;
-  /** Of which layer it is what; or what can be done with it. */
+  /** Its part in a layer, or the verdict on it. */
   readonly what: string;
 }
 
-/** What --json prints. */
+/** The document of inspect. */
 export interface Inspection {
   readonly command: 'inspect';
   readonly file: string;
@@ -42,9 +41,9 @@ export interface Inspection {
   readonly refused: readonly { readonly name: string; readonly format: string; readonly bytes: number; readonly why: string }[];
   /** Quantized weights of layouts that are not read; their tensors are `unsupported`. */
   readonly notYet: readonly { readonly name: string; readonly format: string; readonly bytes: number; readonly why: string }[];
-  /** What was not as it should be with the files. */
+  /** Faults of the files that did not prevent reading. */
   readonly notes: readonly string[];
-  /** Tensors of no layer, by what can be done with them. */
+  /** Tensors of no layer, by verdict. */
   readonly float: readonly InspectedTensor[];
   readonly unsupported: readonly InspectedTensor[];
   readonly other: readonly InspectedTensor[];
@@ -59,7 +58,7 @@ export interface LayerReport extends QuantizeReport {
   readonly k: number;
 }
 
-/** What --json prints. SQNR is null where every weight is exact. */
+/** The document of quantize. SQNR is null if every weight is exact. */
 export interface QuantizeDocument {
   readonly command: 'quantize';
   readonly input: string;
@@ -68,24 +67,24 @@ export interface QuantizeDocument {
   readonly shards: readonly { readonly name: string; readonly bytes: number; readonly resumed: boolean }[];
   readonly layers: readonly LayerReport[];
   readonly notes: readonly string[];
-  /** Every tensor of floats that stays so. */
+  /** Every float tensor that is copied. */
   readonly copied: readonly { readonly name: string; readonly shape: readonly number[]; readonly why: string }[];
   /** Tensors of other dtypes, which are copied too. */
   readonly otherTensors: number;
   readonly bytesBefore: number;
   readonly bytes: number;
-  /** For config.json; null for torch_npu, whose state dicts have none. */
+  /** quantization_config of config.json; null for torch_npu, which has none. */
   readonly quantizationConfig: Readonly<Record<string, unknown>> | null;
   readonly seconds: number;
 }
 
 export interface Agreement {
-  /** Elements of y outside of their intervals. */
+  /** Elements of y outside their intervals. */
   readonly outside: number;
   readonly elements: number;
-  /** Largest |y - exact| as a part of what is allowed there. */
+  /** Largest |y - exact| divided by the allowed error. */
   readonly worst: number;
-  /** Where that is, and what it is. */
+  /** The element of that error. */
   readonly at: { readonly row: number; readonly output: number; readonly got: number; readonly low: number; readonly high: number };
 }
 
@@ -103,11 +102,11 @@ export interface VerifiedLayer {
   readonly gpu: (Agreement & { readonly kernel: string }) | null;
 }
 
-/** What --json prints. */
+/** The document of verify. */
 export interface VerifyDocument {
   readonly command: 'verify';
   readonly file: string;
-  /** The adapter; null without one, and why. */
+  /** The adapter; null without one. */
   readonly gpu: string | null;
   readonly noGpu: string | null;
   readonly notes: readonly string[];
@@ -115,7 +114,7 @@ export interface VerifyDocument {
   readonly seed: number;
   readonly dtype: string;
   readonly layers: readonly VerifiedLayer[];
-  /** Layers that are not what their format says. */
+  /** Layers that contradict their format. */
   readonly refused: readonly { readonly name: string; readonly format: string; readonly why: string }[];
   readonly ok: boolean;
 }

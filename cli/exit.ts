@@ -1,16 +1,16 @@
-// What the process ends with, and what is said of an error: a sentence for people, its parts for programs.
+// Exit codes, and errors as a sentence for people and as fields for programs.
 import { ArgumentError, FormatError, ReadError, UnsupportedError } from '../src/formats.js';
 
 export const EXIT = {
   fine: 0,
-  /** What was looked for was found: a layer that is not what it should be. */
+  /** verify found a wrong or refused layer. */
   finding: 1,
   usage: 2,
-  /** A file is not what it says. */
+  /** A file contradicts its format. */
   format: 3,
-  /** Cannot be done here: no GPU, no space, no permission, weights that are quantized already. */
+  /** Not possible here: no GPU, no space, no permission, weights that are quantized already. */
   impossible: 4,
-  /** As shells have it for SIGINT. */
+  /** The shells' code for SIGINT. */
   interrupted: 130,
 } as const;
 
@@ -33,7 +33,7 @@ export function failureOf(error: unknown, signal?: AbortSignal): Failure {
     const name = error instanceof Error ? error.name : 'Error';
     return { code, message, error: { name, message, ...parts } };
   };
-  if (signal?.aborted) return made(EXIT.interrupted, 'stopped; the same command goes on where this one was');
+  if (signal?.aborted) return made(EXIT.interrupted, 'stopped; the same command continues');
   if (error instanceof UsageError) return made(EXIT.usage, error.message);
   if (error instanceof ArgumentError) {
     const { argument, expected, got } = error;

@@ -1,10 +1,10 @@
-// What a tensor of floats is in its model, by its name, its shape and its use: what quantize takes, and why it leaves the rest. Pure.
+// Classifies float tensors by name, shape and use: which of them quantize takes, and why it leaves the others. Pure.
 import type { FoundLayers, TensorFile, TensorInfo } from '../src/formats.js';
 
 const FLOATS = ['F16', 'BF16', 'F32'];
 export const isFloat = ({ dtype }: Pick<TensorInfo, 'dtype'>): boolean => FLOATS.includes(dtype);
 
-/** Matrices that lose most when they are quantized, for what they save: `quantize` takes them only where --include names them. */
+/** Matrices whose quantization loses much and saves little: `quantize` takes them only if --include names them. */
 const SPARED: readonly (readonly [name: RegExp, what: string])[] = [
   [
     /(^|[._])(wte|wpe|tok_embd|token_embd|position_embd|embed\w*)([._]|$)|(^|\.)(emb|shared|relative_attention_bias)\.weight$/i,
@@ -15,15 +15,15 @@ const SPARED: readonly (readonly [name: RegExp, what: string])[] = [
   [/norm|(^|[._])ln(_|\d|\.|$)/i, 'a norm'],
 ];
 
-/** What is known of a model beside its tensors' names. */
+/** Facts about a model beside its tensors' names. */
 export interface ModelFacts {
   /** Rows of embeddings and heads. */
   readonly vocabularies: ReadonlySet<number>;
   /** Rows of routers. */
   readonly experts: ReadonlySet<number>;
-  /** Names of modules that keep their weights (K, N), as GPT-2's Conv1D does. */
+  /** Names of modules with weights (K, N), like GPT-2's Conv1D. */
   readonly turned: ReadonlySet<string>;
-  /** Of ONNX: names of matrices that something is multiplied with, and of those among them that lie as (K, N). */
+  /** For ONNX: names of matrices that MatMul or Gemm takes. */
   readonly multiplied: ReadonlySet<string> | undefined;
   readonly transposed: ReadonlySet<string>;
 }
@@ -38,7 +38,7 @@ const leafOf = (name: string): string => moduleOf(name).split('.').at(-1)!;
 /** @param config config.json, parsed */
 export function factsOf(file: TensorFile, config: unknown, found: Pick<FoundLayers, 'multiplied' | 'transposed'>): ModelFacts {
   const root = (typeof config === 'object' && config !== null ? config : {}) as Record<string, unknown>;
-  // Of models of text and something else, the text's is within.
+  // Multimodal models have the text model's configuration inside.
   const parts = [root, ...Object.values(root).filter((one): one is Record<string, unknown> => typeof one === 'object' && one !== null)];
   const numbers = (names: readonly string[]): Set<number> =>
     new Set(
@@ -66,7 +66,7 @@ export function factsOf(file: TensorFile, config: unknown, found: Pick<FoundLaye
   };
 }
 
-/** N and K of a matrix, whichever way round it lies. */
+/** N and K of a matrix, stored as (N, K) or (K, N). */
 export function sizesOf(
   { name, shape }: Pick<TensorInfo, 'name' | 'shape'>,
   { transposed }: ModelFacts,
@@ -75,7 +75,7 @@ export function sizesOf(
   return transposed.has(name) ? { n: columns, k: rows } : { n: rows, k: columns };
 }
 
-/** What a matrix is, if it is spared. */
+/** The kind of a spared matrix; undefined if it is not spared. */
 export function spared(info: Pick<TensorInfo, 'name' | 'shape'>, facts: ModelFacts): string | undefined {
   const { name } = info;
   const { vocabularies, experts } = facts;
@@ -87,7 +87,7 @@ export function spared(info: Pick<TensorInfo, 'name' | 'shape'>, facts: ModelFac
   return rows === 1 ? 'a single output' : undefined;
 }
 
-/** Why a tensor of floats is no linear layer's weight, whoever asks for it; undefined if it may be one. */
+/** Why a float tensor cannot be a linear layer's weight; undefined if it can. */
 export function whyNoLayer({ name, shape }: Pick<TensorInfo, 'name' | 'shape'>, { turned, multiplied }: ModelFacts): string | undefined {
   if (shape.length < 2) return 'no matrix';
   if (shape.length > 2) return `${shape.length} dimensions: no matrix, or several in one, which are not quantized yet`;

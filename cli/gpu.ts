@@ -1,4 +1,4 @@
-// A GPU in Node, if the optional package `webgpu` (Dawn) is installed: beside this package, or where the command runs.
+// Finds a GPU in Node by the optional package `webgpu` (Dawn), installed beside this package or where the command runs.
 import { createRequire } from 'node:module';
 import { join } from 'node:path';
 import { pathToFileURL } from 'node:url';
@@ -23,7 +23,7 @@ async function dawn(): Promise<Dawn | undefined> {
   }
 }
 
-/** Dawn ends with its GPU object: it is kept as long as the process lives. */
+/** Dawn ends with its GPU object, so it stays referenced until the process ends. */
 let gpu: GPU | undefined;
 
 /** A device, or why there is none. */

@@ -1,4 +1,4 @@
-// An inspection as text: a heading for each thing that this library does, under it the layers or tensors with which it does that. Pure.
+// An inspection as text: a heading for each importer or verdict, with its layers or tensors. Pure.
 import { wrap } from './command.js';
 import type { InspectedTensor, Inspection } from './documents.js';
 import { bytesText, type Column, count, plain, shapeText, table, withoutNumbers } from './text.js';
@@ -19,7 +19,7 @@ interface Row {
   readonly bytes: number;
 }
 
-/** Rows whose names differ in numbers alone become one, with how many they were and the sum of their bytes. */
+/** Merges rows whose names differ only in numbers, with their count and the sum of their bytes. */
 export function merged(rows: readonly Row[]): (Row & { readonly times: number })[] {
   const lines = new Map<string, Row & { times: number }>();
   for (const row of rows) {
@@ -46,7 +46,7 @@ function list(
   return table(dtype ? COLUMNS : WITHOUT_DTYPE, cells, { width, indent: '    ', titles: false });
 }
 
-/** By a key, in the order of their first members. */
+/** Groups items by a key, in order of their first members. */
 function grouped<T>(items: readonly T[], key: (item: T) => string): Map<string, T[]> {
   const groups = new Map<string, T[]>();
   for (const item of items) {
@@ -109,7 +109,7 @@ export function inspectText(document: Inspection, { width, each }: { readonly wi
   return parts.join('');
 }
 
-/** Every tensor in a line. */
+/** A line for every tensor. */
 export function tensorsText(document: Inspection, width: number): string {
   const rows = document.tensors!.map(({ name, dtype, shape, bytes, what }) => [
     plain(name),

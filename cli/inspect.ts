@@ -1,4 +1,4 @@
-// antiquant inspect FILE: what a model's tensors are, and what this library would do with each.
+// antiquant inspect FILE: lists a model's tensors, and what this library does with each.
 
 import { importerOf } from '../src/formats/layer-formats.js';
 import { type FoundLayers, findLayers, layerBytes, type TensorInfo } from '../src/formats.js';
@@ -13,7 +13,7 @@ import { jsonText } from './print.js';
 
 const bytesOf = ({ begin, end }: TensorInfo): number => end - begin;
 
-/** The document, of what was found. Pure. */
+/** The document of the found layers and tensors. Pure. */
 export function inspection(
   { file, from, config }: Opened,
   found: FoundLayers,
@@ -101,20 +101,20 @@ export function inspection(
 
 export const inspect: Command = {
   name: 'inspect',
-  summary: 'Says what the tensors of a model are, and what this library does with each.',
+  summary: 'Lists a model’s tensors, and what this library does with each.',
   takes: ['FILE'],
   options: {
-    tensors: { type: 'boolean', help: 'every tensor with its dtype and shape' },
-    layers: { type: 'boolean', help: 'every layer in a line of its own; by default those that differ in numbers share one' },
+    tensors: { type: 'boolean', help: 'lists every tensor with its dtype and shape' },
+    layers: { type: 'boolean', help: 'prints a line for every layer; by default layers whose names differ only in numbers share one' },
     config: {
       type: 'string',
       value: 'FILE',
-      help: 'what says how the model is quantized; default: config.json, quantize_config.json or mlc-chat-config.json beside it',
+      help: 'configuration of the quantization; default: config.json, quantize_config.json or mlc-chat-config.json beside FILE',
     },
   },
   notes: [
-    'FILE is a path, a URL, or the folder of a model: safetensors, model.safetensors.index.json, GGUF, ndarray-cache.json. Headers are read, settings of a few bytes, and one piece of one layer of each kind.',
-    'Ends with 0 also where layers are refused: it is there to tell. `antiquant verify` ends with 1 then.',
+    'FILE is a path, a URL, or the folder of a model: safetensors, model.safetensors.index.json, GGUF, ndarray-cache.json. Reads headers, settings of a few bytes, and one piece of one layer of each kind.',
+    'Ends with 0 even if layers are refused; `antiquant verify` then ends with 1.',
   ],
   async run({ paths, given }, { out, err, columns, signal }) {
     const opened = await open(paths[0]!, { config: given.config as string | undefined, signal });

@@ -1,5 +1,5 @@
 #!/usr/bin/env node
-// The process: arguments in, an exit code out, Ctrl-C. What commands do is in run.ts and the files that it names.
+// The process: passes arguments to run.ts, handles Ctrl-C, and sets the exit code.
 import { EXIT } from './exit.js';
 import { findDevice } from './gpu.js';
 import { run } from './run.js';
@@ -9,7 +9,7 @@ const stop = (): void => {
   process.exitCode = EXIT.interrupted;
   controller.abort(new DOMException('stopped by a signal', 'AbortError'));
 };
-// Once: whoever presses Ctrl-C again does not want to wait.
+// Handled once: a second Ctrl-C ends the process at once.
 process.once('SIGINT', stop);
 process.once('SIGTERM', stop);
 process.stdout.on('error', (error: NodeJS.ErrnoException) => {
@@ -25,6 +25,6 @@ const code = await run(process.argv.slice(2), {
   signal: controller.signal,
   findDevice,
 });
-// What was written is written; a GPU's threads would keep the process alive.
+// All output is written; a GPU's threads would keep the process alive.
 await new Promise((resolve) => process.stdout.write('', resolve));
 process.exit(code);

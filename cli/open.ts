@@ -1,4 +1,4 @@
-// From what people type to a TensorFile and the configuration beside it: a path, a URL, or a folder of a model.
+// Opens a path, a URL or a model's folder as a TensorFile, with the configuration beside it.
 import { readdir, stat } from 'node:fs/promises';
 import { dirname, join } from 'node:path';
 import { fileURLToPath } from 'node:url';
@@ -8,15 +8,15 @@ import { UsageError } from './exit.js';
 
 export interface Opened {
   readonly file: TensorFile;
-  /** What was opened: a file of the folder, if a folder was given; of a URL no credentials and no query. */
+  /** The opened file; for a folder, the file in it; a URL without credentials and query. */
   readonly from: string;
-  /** Parsed, and where it lies. */
+  /** The parsed configuration and its place. */
   readonly config: { readonly name: string; readonly value: unknown } | undefined;
 }
 
-/** In a folder, the first of these is the model. */
+/** Names of a folder's model; the first that exists counts. */
 const MODELS = ['model.safetensors.index.json', 'ndarray-cache.json', 'tensor-cache.json', 'model.safetensors'];
-/** The first that says something of a quantization counts; else the first there is. */
+/** Names of configurations. The first that describes a quantization counts; else the first that exists. */
 const CONFIGS = ['config.json', 'quantize_config.json', 'quant_config.json', 'mlc-chat-config.json'];
 const LONGEST_CONFIG = 16 * 2 ** 20;
 
@@ -27,7 +27,7 @@ async function inFolder(folder: string): Promise<string> {
   const known = MODELS.find((name) => names.includes(name));
   if (known) return join(folder, known);
   const candidates = names.filter((name) => /\.(safetensors|gguf|onnx)$/i.test(name)).sort();
-  const first = candidates.filter((name) => !/-(?!00001)\d{5}-of-\d{5}\./.test(name)); // of a split file the first part
+  const first = candidates.filter((name) => !/-(?!00001)\d{5}-of-\d{5}\./.test(name)); // the first part of a split file
   if (first.length === 1) return join(folder, first[0]!);
   const index = names.find((name) => name.endsWith('.safetensors.index.json'));
   if (index) return join(folder, index);
@@ -36,7 +36,7 @@ async function inFolder(folder: string): Promise<string> {
   );
 }
 
-/** @throws UsageError if there is nothing of this name */
+/** @throws UsageError if there is no such file or folder */
 async function locate(given: string): Promise<string> {
   if (isUrl(given)) {
     if (!URL.canParse(given)) throw new UsageError('the address: expected a URL, got one that is none'); // it may hold secrets
@@ -51,7 +51,7 @@ async function locate(given: string): Promise<string> {
   }
 }
 
-/** A configuration, and where it lies; undefined if it is not there. @throws whatever keeps it from being read, FormatError */
+/** Reads a configuration; undefined if the file is missing. @throws ReadError, FormatError */
 async function configAt(from: URL | string, signal: AbortSignal): Promise<{ name: string; value: unknown } | undefined> {
   try {
     const source = await byteSource(from, { wholeUpTo: LONGEST_CONFIG, signal });
@@ -60,13 +60,13 @@ async function configAt(from: URL | string, signal: AbortSignal): Promise<{ name
       throw new FormatError({ file: name, field: 'size' }, `at most ${LONGEST_CONFIG} for a configuration`, String(size));
     return { name, value: parseConfig(await source.read(0, size, signal), { name }) };
   } catch (error) {
-    // Some hosts say "forbidden" of what is not there.
+    // Some hosts answer "forbidden" for a missing file.
     if (error instanceof ReadError && (error.missing || error.status === 403)) return undefined;
     throw error;
   }
 }
 
-/** Where a file beside the model would be. */
+/** The place of a file beside the model. */
 function beside(from: string, name: string): URL | string {
   if (!isUrl(from)) return join(dirname(from), name);
   const url = new URL(from);
@@ -92,7 +92,7 @@ async function findConfig(from: string, given: string | undefined, signal: Abort
 }
 
 /**
- * @param config a file that says how the model is quantized; default: those beside it
+ * @param config a file with the configuration; default: the file beside the model
  * @throws UsageError, FormatError, UnsupportedError
  */
 export async function open(
@@ -108,7 +108,7 @@ export async function open(
   };
 }
 
-/** The files that a model's tensors lie in, each once. */
+/** The files of a model's tensors, each once. */
 export function sourcesOf(file: TensorFile): { readonly name: string; readonly bytes: number }[] {
   const sources = new Map([...file.tensors.values()].map(({ source }) => [source.name, source.size]));
   return [...sources].map(([name, bytes]) => ({ name, bytes }));

@@ -1,5 +1,5 @@
-// The files that antiquant quantize leaves: each is written under another name and has its own once it is whole, and a record beside them says
-// what they were made of and how, so that a later run knows which of them it need not make again.
+// Writes the files of antiquant quantize: each under a temporary name, renamed when it is complete. A record beside them holds input and
+// options, so that a later run continues.
 import { randomBytes } from 'node:crypto';
 import { type FileHandle, lstat, open, readFile, rename, rm, stat } from 'node:fs/promises';
 import { basename, dirname, join } from 'node:path';
@@ -13,17 +13,17 @@ export interface RecordedShard {
   readonly layers: readonly LayerReport[];
 }
 
-/** The JSON beside the output. Infinity is null in it. */
+/** The record: JSON beside the output, with null for Infinity. */
 export interface RunRecord {
   readonly version: 1;
   readonly settings: unknown;
   readonly input: readonly { readonly name: string; readonly bytes: number; readonly modified: number | null }[];
   readonly shards: Readonly<Record<string, RecordedShard>>;
-  /** The file that is being written, or was when the run ended. */
+  /** The file that is being written, or was at the end of the run. */
   readonly part?: string | undefined;
 }
 
-/** What the input is, as far as can be seen without reading it. */
+/** The identity of the input: names, sizes and times of change. */
 export async function identityOf(file: TensorFile): Promise<RunRecord['input']> {
   return Promise.all(
     sourcesOf(file).map(async ({ name, bytes }) => {
@@ -33,14 +33,14 @@ export async function identityOf(file: TensorFile): Promise<RunRecord['input']> 
   );
 }
 
-/** The name of a file until it is whole: nobody else's, and none that anybody could have prepared. */
+/** A temporary name for a file, which nobody can predict. */
 export const partOf = (path: string): string => `${path}.${randomBytes(8).toString('hex')}.part`;
 const PART = /\.[0-9a-f]{16}\.part$/;
 
-/** Only where nothing has the name, not even a link: O_CREAT | O_EXCL. */
+/** Creates a file where nothing has the name, not even a link: O_CREAT | O_EXCL. */
 const create = (path: string): Promise<FileHandle> => open(path, 'wx');
 
-/** Writes a file that is there whole or not at all; until then it is `part`. @returns its size */
+/** Writes a file as `part` and renames it when it is complete. @returns its size */
 export async function writeWhole(path: string, part: string, write: (sink: Sink) => Promise<unknown>): Promise<number> {
   const handle = await create(part);
   try {
@@ -66,7 +66,7 @@ export const writeText = async (path: string, text: string): Promise<void> => {
   await writeWhole(path, partOf(path), async (sink) => sink.write(new TextEncoder().encode(text)));
 };
 
-/** A record as this program writes it; anything else is none. */
+/** Reads a record; undefined if it is missing or invalid. */
 async function readRecord(path: string): Promise<RunRecord | undefined> {
   try {
     const record = JSON.parse(await readFile(path, 'utf8')) as RunRecord;
@@ -76,11 +76,11 @@ async function readRecord(path: string): Promise<RunRecord | undefined> {
     };
     return Object.values(record.shards).every(isShard) && Array.isArray(record.input) ? record : undefined;
   } catch {
-    return undefined; // none, or one that was damaged: the same
+    return undefined; // missing or damaged
   }
 }
 
-/** What a run that was killed was writing: a file that its record names, in the record's folder. */
+/** Removes the part that a killed run was writing, which its record names, in the record's folder. */
 async function removePart(recordPath: string, part: string | undefined): Promise<void> {
   if (part === undefined || !PART.test(part) || basename(part) !== part) return;
   const path = join(dirname(recordPath), part);
@@ -94,9 +94,9 @@ const exists = (path: string): Promise<boolean> =>
   );
 
 /**
- * The shards of an earlier run that need not be made again.
- * @param paths of all shards, by name; `others` will be written, too
- * @throws UsageError if there are files that another run made, or nobody knows who
+ * The complete shards of an earlier run with the same input and options.
+ * @param paths paths of all shards, by name; `others` will be written too
+ * @throws UsageError if there are files of another run or of unknown origin
  */
 export async function earlier(
   recordPath: string,
@@ -115,7 +115,7 @@ export async function earlier(
   const record = await readRecord(recordPath);
   await removePart(recordPath, record?.part);
   if (force) {
-    // What is about to be replaced must not count as done if this run is stopped, nor lie beside what replaces it.
+    // Files of an earlier run that will be replaced are removed first, so that they do not count as finished if this run is stopped.
     await rm(recordPath, { force: true });
     const old = Object.keys(record?.shards ?? {}).filter((name) => paths.has(name) || /^model(-\d{5}-of-\d{5})?\.safetensors$/.test(name));
     for (const name of old) await rm(join(dirname(recordPath), name), { force: true });

@@ -1,4 +1,4 @@
-// Threads that quantize, each a piece of a layer at a time; or this thread, where one is enough.
+// A pool of threads that quantize, each one piece of a layer at a time; or the calling thread if one is enough.
 import { existsSync } from 'node:fs';
 import { fileURLToPath } from 'node:url';
 import { Worker } from 'node:worker_threads';
@@ -6,21 +6,21 @@ import { ArgumentError, type Quantized, type QuantizeOptions, quantize, type Wei
 import type { Answer, Task } from '../src/quantize/messages.js';
 
 export interface Pool {
-  /** Pieces that are worth having in work at once. */
+  /** Useful number of pieces in work at once. */
   readonly size: number;
   /** Takes the weights' memory. @throws ArgumentError as `quantize` */
   run(weights: Weights, options: QuantizeOptions): Promise<Quantized>;
   close(): Promise<void>;
 }
 
-/** Beside this file in the package; sources have none, and do without threads. */
+/** URL of this file. In the package, the worker's script is beside it; sources run without threads. */
 const here = import.meta.url;
 const SCRIPT = fileURLToPath(new URL('worker.js', here));
 
 const HERE: Pool = {
   size: 1,
   run: async (weights, options) => {
-    await new Promise((resolve) => setImmediate(resolve)); // lets signals through
+    await new Promise((resolve) => setImmediate(resolve)); // lets signals arrive
     return quantize(weights, options);
   },
   close: async () => {},
@@ -33,7 +33,7 @@ function ask(worker: Worker, task: Task): Promise<Quantized> {
       end();
     };
     const onError = (error: unknown): void => settle(() => reject(error));
-    const onExit = (): void => onError(new Error('a thread has ended')); // as close() does to it
+    const onExit = (): void => onError(new Error('a thread has ended')); // also after close()
     const onMessage = (answer: Answer): void => {
       if (answer.kind === 'result') settle(() => resolve(answer.result));
       else if (answer.kind === 'refused') settle(() => reject(new ArgumentError(answer.argument, answer.expected, answer.got)));
@@ -59,7 +59,7 @@ export function openPool(threads: number): Pool {
     return worker;
   };
   return {
-    size: threads + 1, // one is read while the others are in work
+    size: threads + 1, // one piece is read while the others are in work
     async run(weights, options) {
       const worker = await take();
       try {

@@ -1,11 +1,11 @@
-// How far a long task is, on stderr: a line that is drawn again where that is a terminal, else a line for each tenth.
+// Progress on stderr: one line that is drawn again on a terminal, else a line for each tenth.
 import type { Io } from './command.js';
 import { bytesText, plain, shorten } from './text.js';
 
 export interface Bar {
-  /** `bytes` more are done; `what` is being done. */
+  /** Adds finished `bytes`; `what` names the current step. */
   add(bytes: number, what: string): void;
-  /** Takes the line away. */
+  /** Removes the line. */
   end(): void;
 }
 

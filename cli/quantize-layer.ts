@@ -1,5 +1,5 @@
-// One layer from the input's floats to the output's tensors, some rows at a time: codes are written as they are made; scales and zero points,
-// some hundredths of them, wait until it is their turn.
+// Quantizes one layer from the input's floats to the output's tensors, some rows at a time. Codes are written at once; scales and zero
+// points, a few per cent of the bytes, wait in memory.
 
 import { floatDtypeOf } from '../src/files/raw-tensor.js';
 import {
@@ -23,7 +23,7 @@ import type { Pool } from './pool.js';
 import type { LayerItem } from './quantize-plan.js';
 import { formOf, type Settings } from './quantize-settings.js';
 
-/** Weights of the rows that are quantized at once. */
+/** Number of weights that are quantized at once. */
 const WEIGHTS_AT_ONCE = 2 ** 20;
 /** Zero points of as many outputs share a word. */
 const ROWS = 8;
@@ -33,7 +33,7 @@ export interface Work {
   readonly activations: Activations | undefined;
   readonly pool: Pool;
   readonly signal: AbortSignal;
-  /** Bytes of the input that were used up. */
+  /** Reports bytes of the input that were read. */
   readonly onRead: (bytes: number) => void;
   readonly onReport: (report: LayerReport) => void;
 }
@@ -45,7 +45,7 @@ function weightsOf({ dtype, bytes }: RawTensor): Weights {
     : new Uint16Array(own.buffer, own.byteOffset, own.byteLength / 2);
 }
 
-/** Of rows from `first`: an error about a weight becomes one about the file. */
+/** Turns an error about a weight into one about the file; `first` is the first row. */
 function inFile(error: unknown, { weight }: LayerItem, first: number): unknown {
   const [, row, rest] = (error instanceof ArgumentError && /^weights\[(\d+)(.*)$/.exec(error.argument)) || [];
   if (row === undefined) return error;
@@ -56,12 +56,12 @@ function inFile(error: unknown, { weight }: LayerItem, first: number): unknown {
 function addTo(sums: Sums, { matrix, report: { sqnr, rmse, maxError } }: Quantized): void {
   const errors = rmse * rmse * matrix.n * matrix.k;
   sums.errors += errors;
-  // Where nothing was lost, the codes tell what there was.
+  // Without any loss, the bits follow from the codes.
   sums.squares += errors === 0 ? dequantize(matrix).reduce((sum, value) => sum + value * value, 0) : errors * 10 ** (sqnr / 10);
   sums.largest = Math.max(sums.largest, maxError);
 }
 
-/** Pieces of `step` rows, in order, some of them in work ahead of the one that is awaited. */
+/** Yields pieces of `step` rows in order; later pieces are in work meanwhile. */
 async function* inOrder(
   { n, step, ahead }: { readonly n: number; readonly step: number; readonly ahead: number },
   piece: (first: number) => Promise<Quantized>,
@@ -70,7 +70,7 @@ async function* inOrder(
   for (let next = 0; next < n || pending.length > 0; ) {
     for (; next < n && pending.length < ahead; next += step) {
       const layer = piece(next);
-      layer.catch(() => {}); // is told when its turn comes, or not at all if one before it failed
+      layer.catch(() => {}); // reported in order, or not at all after an earlier failure
       pending.push({ first: next, layer });
     }
     const { first, layer } = pending.shift()!;
@@ -78,7 +78,7 @@ async function* inOrder(
   }
 }
 
-/** The layer's tensors, to be written in this order. */
+/** The layer's tensors, in the order of writing. */
 export function layerToWrite(item: LayerItem, { settings, activations, pool, signal, onRead, onReport }: Work): TensorToWrite[] {
   const { name, n, k, weight, bias, outlines } = item;
   const { bits, method, symmetric, dtype: scaleDtype, scheme } = settings;
@@ -95,12 +95,12 @@ export function layerToWrite(item: LayerItem, { settings, activations, pool, sig
     activations,
   };
   const rowBytes = (weight.end - weight.begin) / n;
-  // A Hessian's factor serves all rows: it is made once.
+  // All rows share the factor of the Hessian, which is computed once.
   const step = activations?.hessian || activations?.x ? n : Math.max(ROWS, Math.floor(WEIGHTS_AT_ONCE / k / ROWS) * ROWS);
   const kept: Uint8Array[][] = outlines.map(() => []);
 
   let whole: Weights | undefined;
-  /** Of a weight that lies as (K, N), rows are columns: it is read once, and kept until the layer is written. */
+  /** Reads rows. A weight stored as (K, N) is read once, transposed, and stays in memory until the layer is written. */
   const rowsFrom = async (first: number, rows: number): Promise<Weights> => {
     if (!item.turned) return weightsOf(await readTensor(weight, { begin: first * rowBytes, end: (first + rows) * rowBytes, signal }));
     const from = (whole ??= weightsOf(await readTensor(weight, { signal })));

@@ -1,5 +1,5 @@
-// What antiquant quantize will write, known from headers alone: which tensors become layers of codes, which are copied and why, and which file
-// each goes into. Pure; the same for the same input and settings, so that a run can go on where another stopped.
+// Plans the output of antiquant quantize from headers: which tensors are quantized, which are copied and why, and the file of each. Pure;
+// the same input and settings give the same plan, so that a run can continue another one.
 
 import { ELEMENT_BYTES, elementsIn } from '../src/files/raw-tensor.js';
 import { compressedTensorsOutlines, type TensorFile, type TensorInfo, type TensorOutline, torchNpuOutlines } from '../src/formats.js';
@@ -14,9 +14,9 @@ export interface LayerItem {
   readonly n: number;
   readonly k: number;
   readonly weight: TensorInfo;
-  /** The weight lies as (K, N). */
+  /** The weight is stored as (K, N). */
   readonly turned: boolean;
-  /** Written with the layer, where the scheme has a dtype for it; else it is copied as other tensors are. */
+  /** Written with the layer if the scheme has a dtype for it; else it is copied like other tensors. */
   readonly bias: TensorInfo | undefined;
   readonly outlines: readonly TensorOutline[];
 }
@@ -24,7 +24,7 @@ export interface CopyItem {
   readonly kind: 'copy';
   readonly name: string;
   readonly info: TensorInfo;
-  /** Why it stays a tensor of floats; undefined if it is none. */
+  /** Why it stays a float tensor; undefined if it is not one. */
   readonly why: string | undefined;
   readonly outlines: readonly TensorOutline[];
 }
@@ -33,13 +33,13 @@ export type Item = LayerItem | CopyItem;
 export interface Shard {
   readonly name: string;
   readonly items: readonly Item[];
-  /** Of its tensors. */
+  /** Bytes of its tensors. */
   readonly bytes: number;
 }
 
 /**
- * Why a tensor of floats is copied; undefined if it is quantized. --include and --exclude are heard first; without --include the weights of
- * linear layers are taken but for those that lose most: embeddings, the head, and routers of experts.
+ * Why a float tensor is copied; undefined if it is quantized. --include and --exclude come first. Without --include, weights of linear
+ * layers are quantized, except embeddings, the head and routers of experts.
  */
 export function whyCopied(info: Pick<TensorInfo, 'name' | 'shape'>, settings: Settings, facts: ModelFacts): string | undefined {
   const { include, exclude, group, bits, scheme } = settings;
@@ -84,7 +84,7 @@ export function itemsOf(file: TensorFile, settings: Settings, facts: ModelFacts)
 export const outlineBytes = (outlines: readonly TensorOutline[]): number =>
   outlines.reduce((sum, { dtype, shape }) => sum + elementsIn(shape) * (ELEMENT_BYTES[dtype] ?? 0), 0);
 
-/** Items in their order into files of at most `shardBytes`, at least one in each. A layer's tensors stay together. */
+/** Distributes items in order to files of at most `shardBytes`, at least one item each. A layer's tensors stay together. */
 export function shardsOf(items: readonly Item[], shardBytes: number, oneFile?: string): Shard[] {
   const runs: { items: Item[]; bytes: number }[] = [];
   for (const item of items) {
@@ -102,7 +102,7 @@ export function shardsOf(items: readonly Item[], shardBytes: number, oneFile?: s
   return runs.map((run, i) => ({ name: oneFile ?? name(i), ...run }));
 }
 
-/** Bytes of the input that an item is made of: the measure of progress. */
+/** Bytes of an item's input: the measure of progress. */
 export const inputBytes = (item: Item): number => {
   const { begin, end } = item.kind === 'layer' ? item.weight : item.info;
   return end - begin;

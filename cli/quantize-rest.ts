@@ -1,4 +1,4 @@
-// What lies beside the shards of a quantized model: the index, and config.json with what it says of the quantization.
+// Writes the files beside the shards of a quantized model: the index, and config.json with its quantization_config.
 import { rm } from 'node:fs/promises';
 import { basename, join } from 'node:path';
 import { compressedTensorsConfig } from '../src/formats.js';
@@ -9,13 +9,13 @@ import type { Settings } from './quantize-settings.js';
 
 export const INDEX = 'model.safetensors.index.json';
 
-/** Names of linear layers that stay floats, which the configuration has to name. */
+/** Names of linear layers that stay floats; the configuration must list them. */
 function ignored(items: readonly Item[]): string[] {
   const floats = items.flatMap((item) =>
     item.kind === 'copy' && item.why !== undefined && item.info.shape.length > 1 ? [item.name.replace(/\.weight$/, '')] : [],
   );
   const hasHead = floats.includes('lm_head') || items.some((item) => item.kind === 'layer' && item.name === 'lm_head');
-  return hasHead ? floats : [...floats, 'lm_head']; // tied to the embeddings, it is a module without a tensor
+  return hasHead ? floats : [...floats, 'lm_head']; // a head that is tied to the embeddings has no tensor
 }
 
 /** quantization_config; null for torch_npu, which has none. Pure. */
@@ -34,7 +34,7 @@ export async function writeRest(
   }: { readonly shards: readonly Shard[]; readonly config: Opened['config']; readonly quantization: ReturnType<typeof configOf> },
 ): Promise<void> {
   if (shards.length === 1)
-    await rm(join(folder, INDEX), { force: true }); // of an earlier run, by --force
+    await rm(join(folder, INDEX), { force: true }); // the index of an earlier run
   else {
     const map = shards.flatMap(({ name, items }) => items.flatMap(({ outlines }) => outlines.map((outline) => [outline.name, name])));
     const total = shards.reduce((sum, { bytes }) => sum + bytes, 0);

@@ -1,5 +1,4 @@
-// The options of antiquant quantize as settings, and what of them must agree. Pure.
-
+// Reads the options of antiquant quantize as settings, and checks combinations. Pure.
 import type { FloatDType, LayerForm, Method } from '../src/formats.js';
 import { BITS, type Bits } from '../src/problem/code-width.js';
 import { choice, type Given, type Option, pattern, whole } from './command.js';
@@ -26,16 +25,16 @@ export const OPTIONS: Readonly<Record<string, Option>> = {
   bits: { type: 'string', value: BITS.join('|'), help: 'of a weight; 4' },
   group: { type: 'string', value: 'N', help: 'inputs that share a scale, a multiple of 32; 0: all of them. 128' },
   symmetric: { type: 'boolean', help: 'no zero points' },
-  asymmetric: { type: 'boolean', help: 'zero points; this is so by default' },
-  method: { type: 'string', value: 'minmax|mse|hqq', help: 'how scales are chosen; minmax. hqq takes --scheme torch_npu' },
-  scheme: { type: 'string', value: 'NAME', help: 'compressed-tensors (pack-quantized, by default) or torch_npu' },
-  dtype: { type: 'string', value: 'NAME', help: 'of scales: float16 (by default), bfloat16 or float32' },
-  include: { type: 'string', value: 'REGEX', help: 'quantize the matrices whose names match, and no others' },
-  exclude: { type: 'string', value: 'REGEX', help: 'copy the matrices whose names match' },
-  'shard-bytes': { type: 'string', value: 'N', help: 'most bytes of a file of OUT, e.g. 2G; 5G' },
-  activations: { type: 'string', value: 'FILE', help: 'safetensors with what is known of the inputs, see below' },
-  threads: { type: 'string', value: 'N', help: 'that quantize; as many as there are processors, up to 8' },
-  force: { type: 'boolean', help: 'begin anew, over what an earlier run left in OUT' },
+  asymmetric: { type: 'boolean', help: 'with zero points (default)' },
+  method: { type: 'string', value: 'minmax|mse|hqq', help: 'how scales are chosen (default minmax); hqq needs --scheme torch_npu' },
+  scheme: { type: 'string', value: 'NAME', help: 'compressed-tensors (pack-quantized; default) or torch_npu' },
+  dtype: { type: 'string', value: 'NAME', help: 'dtype of scales: float16 (default), bfloat16 or float32' },
+  include: { type: 'string', value: 'REGEX', help: 'quantizes exactly the matrices whose names match' },
+  exclude: { type: 'string', value: 'REGEX', help: 'copies the matrices whose names match' },
+  'shard-bytes': { type: 'string', value: 'N', help: 'largest file of OUT, e.g. 2G; default 5G' },
+  activations: { type: 'string', value: 'FILE', help: 'safetensors with statistics of the inputs, see below' },
+  threads: { type: 'string', value: 'N', help: 'number of threads; default: as many as processors, up to 8' },
+  force: { type: 'boolean', help: 'starts again and replaces the files of an earlier run in OUT' },
 };
 
 /** @throws UsageError */
@@ -67,13 +66,13 @@ export function settingsOf(given: Given, { oneFile }: { readonly oneFile: boolea
   };
 }
 
-/** What a layer of this size becomes. */
+/** The written form of a layer of this size. */
 export function formOf({ bits, group, symmetric, dtype }: Settings, { n, k }: { readonly n: number; readonly k: number }): LayerForm {
   const grouped = group > 0 && group < k;
   return { n, k, bits, mode: grouped ? 'group' : 'channel', groupSize: grouped ? group : undefined, symmetric, scaleDtype: dtype };
 }
 
-/** Settings as JSON, to be kept beside what was written with them. */
+/** Settings as JSON, for the record beside the output. */
 export const settingsJson = ({ include, exclude, shardBytes, ...rest }: Settings): Readonly<Record<string, unknown>> => ({
   ...rest,
   activations: rest.activations ?? null,

@@ -1,4 +1,4 @@
-// What was quantized, as text: a line for each layer, then what was copied and why. Pure.
+// The result of quantize as text: a line for each layer, then the copied tensors with reasons. Pure.
 
 import { wrap } from './command.js';
 import type { QuantizeDocument } from './documents.js';

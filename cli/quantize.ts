@@ -1,4 +1,4 @@
-// antiquant quantize IN OUT: float weights → safetensors of codes, a piece of a tensor at a time, a file after the other.
+// antiquant quantize IN OUT: float weights → safetensors of codes, piece by piece, file by file.
 import { mkdir, realpath, rm } from 'node:fs/promises';
 import { availableParallelism } from 'node:os';
 import { basename, dirname, join } from 'node:path';
@@ -29,7 +29,7 @@ import { configOf, INDEX, writeRest } from './quantize-rest.js';
 import { OPTIONS, type Settings, settingsJson, settingsOf } from './quantize-settings.js';
 import { quantizeText } from './quantize-text.js';
 
-/** Each takes some 40 MB; more wait for the file. */
+/** Each thread takes some 40 MB; more threads would wait for the file. */
 const MOST_THREADS = 8;
 
 const isFile = (out: string): boolean => /\.safetensors$/i.test(out);
@@ -45,7 +45,7 @@ const placesOf = (out: string): Places =>
     ? { folder: dirname(out), oneFile: basename(out), record: `${out}.antiquant.json` }
     : { folder: out, oneFile: undefined, record: join(out, 'antiquant-quantize.json') };
 
-/** @throws UnsupportedError for a model that is quantized, or has tensors that safetensors has no dtype for */
+/** @throws UnsupportedError for a quantized model, or for tensors whose dtype safetensors lacks */
 async function checkInput({ file, config }: Opened, signal: AbortSignal): Promise<FoundLayers> {
   const { method, mlc, bits } = quantizationOf(config?.value);
   const said = method ?? mlc ?? (bits && `${bits} bits`);
@@ -62,7 +62,7 @@ async function checkInput({ file, config }: Opened, signal: AbortSignal): Promis
   return found;
 }
 
-/** Never over the input, whatever the names say. @throws UsageError */
+/** Checks that no output file is a file of the input. @throws UsageError */
 async function checkOutput(file: TensorFile, paths: readonly string[]): Promise<void> {
   const real = (path: string): Promise<string> => realpath(path).catch(() => path);
   const inputs = new Set(await Promise.all([file.name, ...sourcesOf(file).map(({ name }) => name)].map(real)));
@@ -85,7 +85,7 @@ const copied = (
 
 const isLayer = (item: Item): item is LayerItem => item.kind === 'layer';
 
-/** The reasons for which matrices are copied, each once with the first that it is for. */
+/** The reasons for copying matrices, each once with its first matrix. */
 function whyNone(items: readonly Item[]): string[] {
   const reasons = new Map<string, string>();
   for (const item of items)
@@ -101,7 +101,7 @@ interface ShardWork {
   readonly signal: AbortSignal;
 }
 
-/** One file, under its own name once it is whole. */
+/** Writes one file under a temporary name and renames it. */
 async function writeShard(
   path: string,
   part: string,
@@ -122,7 +122,7 @@ async function writeShard(
   return { bytes, layers };
 }
 
-/** Activations are read when the layer's turn comes: of all layers together they may be large. */
+/** Reads a layer's activations just before it is quantized: those of all layers may be large. */
 async function layerToWriteLater(
   item: LayerItem,
   activations: TensorFile | undefined,
@@ -169,7 +169,7 @@ async function work(
   const done = { ...(await earlier(record, { wanted, paths, others: beside, force })) };
   const resumed = new Set(Object.keys(done));
   const todo = shards.filter(({ name }) => !resumed.has(name));
-  if (resumed.size > 0) io.err(`${resumed.size} of ${shards.length} files are there from before\n`);
+  if (resumed.size > 0) io.err(`${resumed.size} of ${shards.length} files are complete from an earlier run\n`);
   const pool = openPool(threads);
   const bar = progress(
     todo.flatMap(({ items }) => items).reduce((sum, item) => sum + inputBytes(item), 0),
@@ -185,7 +185,7 @@ async function work(
       await writeText(record, `${JSON.stringify({ ...wanted, shards: done }, null, 2)}\n`);
     }
   } catch (error) {
-    // What was being written is gone; a record of nothing would be all that is left.
+    // The part was removed; without any complete file the record goes too.
     if (Object.keys(done).length === 0) await rm(record, { force: true });
     else await writeText(record, `${JSON.stringify({ ...wanted, shards: done }, null, 2)}\n`);
     throw error;
@@ -220,9 +220,9 @@ export const quantize: Command = {
   options: OPTIONS,
   notes: [
     'IN: safetensors, also in shards, or GGUF, of F16, BF16 or F32; a path, a URL, or a folder. OUT: a folder, or one file that ends in .safetensors. IN is never changed.',
-    'Quantized are matrices named *.weight, without embeddings, the head (lm_head, output), norms and routers of experts, whose loss costs most for what they save; --include REGEX takes those that it matches, whatever they are. Matrices whose K the groups do not divide are copied, as all else is.',
-    'A run that was stopped goes on at the first file that is not whole, if IN and the options are the same. config.json is copied; with compressed-tensors it says how the model is quantized. Tokenizers and other files are not copied.',
-    '--activations: safetensors with tensors LAYER.mean_abs (K) or LAYER.mean_square (K), which weight errors, or LAYER.hessian (K, K) or LAYER.x (rows, K), by which each weight makes good for errors before it (GPTQ). Layers that the file does not have are quantized without.',
+    'It quantizes matrices named *.weight, except embeddings, the head (lm_head, output), norms and routers of experts, whose quantization loses much and saves little. --include REGEX quantizes exactly the matrices that match. Matrices whose K is not a multiple of the group are copied, like all other tensors.',
+    'The same command continues a stopped run at the first incomplete file, if IN and the options are the same. config.json is copied; with compressed-tensors it gets a quantization_config. Tokenizers and other files are not copied.',
+    '--activations: safetensors with tensors LAYER.mean_abs (K) or LAYER.mean_square (K), which weight the errors, or LAYER.hessian (K, K) or LAYER.x (rows, K), with which each weight compensates errors before it (GPTQ). Layers that are missing in the file are quantized without activations.',
   ],
   async run({ paths, given }, io) {
     const [input, output] = paths as [string, string];

@@ -1,4 +1,4 @@
-// One command line from its words to its exit code: finds the command, shows help, says what went wrong.
+// Runs a command line: finds the command, shows help, prints errors, returns the exit code.
 import { VERSION } from '../src/version.js';
 import { type Command, helpOf, type Io, readArgs, wrap } from './command.js';
 import { EXIT, failureOf, UsageError } from './exit.js';
@@ -14,14 +14,14 @@ function help(columns: number): string {
     ({ name, takes, summary }) => `  ${`${name} ${takes.join(' ')}`.padEnd(18)}${wrap(summary, columns, ' '.repeat(20))}`,
   );
   const codes = [
-    '0 all is well; 1 verify found a layer that is not as it should be; 2 the command line is wrong; 3 a file is not what it says;',
-    '4 it cannot be done here; 130 it was stopped.',
+    '0 success; 1 verify found a wrong or refused layer; 2 the command line is wrong; 3 a file contradicts its format;',
+    '4 not possible here; 130 stopped.',
   ].join(' ');
-  return `antiquant COMMAND [options]\n\n${lines.join('\n')}\n\nantiquant COMMAND --help tells the options. Exit codes:\n${wrap(codes, columns)}\n`;
+  return `antiquant COMMAND [options]\n\n${lines.join('\n')}\n\nantiquant COMMAND --help lists the options. Exit codes:\n${wrap(codes, columns)}\n`;
 }
 
 export async function run(argv: readonly string[], given: Io): Promise<number> {
-  // One printer for all: whatever names a file has, no command gets past it.
+  // All commands print through safeText, since files may contain any name.
   const io: Io = {
     ...given,
     out: (text) => given.out(safeText(text)),

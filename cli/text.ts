@@ -3,11 +3,11 @@
 export interface Column {
   readonly title: string;
   readonly align: 'left' | 'right';
-  /** Shortened in the middle where a line would be too wide. */
+  /** Shortened in the middle if the line is too wide. */
   readonly flexible?: boolean;
 }
 
-/** `model.layers.10.self_attn.q_proj` in 20 → `model.lay….q_proj`, with more of the end than of the beginning. */
+/** Shortens `model.layers.10.self_attn.q_proj` to 20 as `model.lay….q_proj`: more of the end than of the beginning. */
 export function shorten(text: string, width: number): string {
   if (text.length <= width) return text;
   const head = Math.floor((width - 1) / 3);
@@ -56,7 +56,7 @@ export const shapeText = (shape: readonly number[]): string => (shape.length ===
 export const count = (number: number, what: string, plural = `${what}s`): string => `${number} ${number === 1 ? what : plural}`;
 export const decibels = (sqnr: number): string => (Number.isFinite(sqnr) ? sqnr.toFixed(2) : sqnr > 0 ? 'exact' : String(sqnr));
 
-/** Names that differ in numbers alone have this in common: model.layers.*.mlp.up_proj. */
+/** Replaces numbers of a name by *: model.layers.*.mlp.up_proj. */
 export const withoutNumbers = (name: string): string => name.replace(/(^|[./])\d+(?=$|[./])/g, '$1*');
 
 export { printable as plain } from '../src/errors.js';

@@ -1,6 +1,5 @@
-// What antiquant verify does with one layer: its weights are finite, its codes survive being written and read again, and the product on a GPU lies
-// in the interval that docs/numerics.md derives for a correct one.
-
+// Verifies one layer: weights are finite, codes are the same after writing and reading, and the product on a GPU lies in the interval of
+// correct results (docs/numerics.md).
 import type { FloatDType } from '../src/dtype.js';
 import { encode16, roundTo } from '../src/dtype.js';
 import {
@@ -37,11 +36,11 @@ export function seeded(seed: number): () => number {
   };
 }
 
-/** What a seed of a layer is: the same whichever layers are looked at. */
+/** The seed of a layer, independent of the other layers. */
 export const seedOf = (name: string, seed: number): number =>
   [...name].reduce((sum, letter) => Math.imul(sum ^ letter.codePointAt(0)!, 0x01000193), seed + 0x811c9dc5);
 
-/** Numbers that the dtype holds. */
+/** Random numbers that are exact in the dtype. */
 export function randomX(
   name: string,
   { seed, rows, k, dtype }: { readonly seed: number; readonly rows: number; readonly k: number; readonly dtype: FloatDType },
@@ -56,7 +55,7 @@ const hostTensor = (values: Float32Array, shape: readonly number[], dtype: Float
   dtype,
 });
 
-/** y against its intervals. Pure. */
+/** Compares y with its intervals. Pure. */
 export function agreement(
   y: ArrayLike<number>,
   { exact, low, high }: Pick<ReferenceResult, 'exact' | 'low' | 'high'>,
@@ -80,7 +79,7 @@ export function agreement(
   };
 }
 
-/** Weights that are not finite, though codes and scales are: products beyond float32. */
+/** Number of weights beyond float32; codes and scales are finite. */
 export function notFinite(matrix: QuantizedMatrix): number {
   let bad = 0;
   for (const { matrix: part } of rowsOf(matrix, 2 ** 20)) {
@@ -97,14 +96,14 @@ const same = (a: ArrayLike<number> | undefined, b: ArrayLike<number> | undefined
   return true;
 };
 
-/** The same sizes, codes, scales and zero points; none are all 2^(bits-1). Pure. */
+/** Are sizes, codes, scales and zero points equal? Absent zero points count as 2^(bits-1). Pure. */
 export function sameMatrix(a: QuantizedMatrix, b: QuantizedMatrix): boolean {
   const sizes = a.n === b.n && a.k === b.k && a.bits === b.bits && a.groupSize === b.groupSize;
   const middle = widthOf(a.bits).zero;
   return sizes && same(a.codes, b.codes, 0) && same(a.scale, b.scale, 0) && same(a.zeroPoint, b.zeroPoint, middle);
 }
 
-/** The scheme that can hold such a matrix; or why none can. */
+/** The scheme that can hold such a matrix, or why no scheme can. */
 export function schemeFor({
   bits,
   k,
@@ -123,7 +122,7 @@ export function schemeFor({
   return { why: 'no writer holds such groups with such zero points' };
 }
 
-/** Whether the matrix is the same after a file was written of it and read. A reason, if no writer takes it. */
+/** Is the matrix the same after writing and reading it? A reason, if no writer takes it. */
 export async function rewritten(matrix: QuantizedMatrix): Promise<boolean | { readonly why: string }> {
   const scheme = schemeFor(matrix);
   if (typeof scheme === 'object') return scheme;
@@ -144,7 +143,7 @@ export interface VerifyOptions {
   readonly signal: AbortSignal;
 }
 
-/** @throws FormatError if it cannot be imported, what `signal` was aborted with, and what the GPU says */
+/** @throws FormatError if it cannot be imported, the reason of `signal`, errors of the GPU */
 export async function verifyLayer(source: LayerSource, { rows, seed, dtype, device, signal }: VerifyOptions): Promise<VerifiedLayer> {
   const { name, format, n, k } = source;
   const matrix = await readMatrix(source, { signal });
@@ -163,7 +162,7 @@ async function onGpu(
   const { name, n, k } = source;
   const values = randomX(name, { seed, rows, k, dtype });
   const bias = await readBias(source, signal);
-  const layer = await loadLayer(device, source, { dtype, signal }); // as a user would, not from `matrix`
+  const layer = await loadLayer(device, source, { dtype, signal }); // from the file, like a user, not from `matrix`
   try {
     const { kernel, accuracy } = layer.explain(rows);
     const x = Tensor.from(device, values, { shape: [rows, k], dtype });

@@ -1,4 +1,4 @@
-// What was verified, as text. Pure.
+// The result of verify as text. Pure.
 import { wrap } from './command.js';
 import type { VerifiedLayer, VerifyDocument } from './documents.js';
 import { type Column, count, plain, shapeText, table } from './text.js';
@@ -7,7 +7,7 @@ const NAME: Column = { title: 'layer', align: 'left', flexible: true };
 const SIZE: Column = { title: 'N × K', align: 'left' };
 const left = (title: string): Column => ({ title, align: 'left' });
 
-/** What is wrong with a layer, in words. */
+/** The faults of a layer in words. */
 export function faults({ notFinite, rewritten, gpu }: VerifiedLayer): string[] {
   const words: string[] = [];
   if (notFinite > 0) words.push(`${count(notFinite, 'weight')} not finite`);
@@ -24,7 +24,7 @@ const again = ({ rewritten }: VerifiedLayer): string => (rewritten === null ? '-
 
 export function verifyText(document: VerifyDocument, width: number): string {
   const { file, gpu, noGpu, rows, dtype, layers, refused } = document;
-  const where = gpu === null ? `no GPU (${noGpu}): importers and writers alone are verified` : `${gpu}; ${count(rows, 'row')} of ${dtype}`;
+  const where = gpu === null ? `no GPU (${noGpu}): only importers and writers are verified` : `${gpu}; ${count(rows, 'row')} of ${dtype}`;
   const columns = [NAME, SIZE, left('rewritten'), ...(gpu === null ? [] : [left('of the bound')]), left('')];
   const lines = layers.map((layer) => [
     plain(layer.name),

@@ -1,4 +1,4 @@
-// antiquant verify FILE: every quantized layer of a model is imported, and multiplied with random numbers where there is a GPU.
+// antiquant verify FILE: imports every quantized layer of a model, and multiplies it with random x if there is a GPU.
 import { FormatError, findLayers, layerBytes, UnsupportedError } from '../src/formats.js';
 import { type Command, choice, pattern, whole } from './command.js';
 import type { VerifiedLayer, VerifyDocument } from './documents.js';
@@ -14,16 +14,16 @@ export const verify: Command = {
   summary: 'Imports each layer, and compares its product with random x on the GPU with that of the reference.',
   takes: ['FILE'],
   options: {
-    layers: { type: 'string', value: 'REGEX', help: 'those whose names match; default: all' },
+    layers: { type: 'string', value: 'REGEX', help: 'verifies the layers whose names match; default: all' },
     rows: { type: 'string', value: 'N', help: 'of x; 4' },
-    dtype: { type: 'string', value: 'NAME', help: 'of x and y: float32 (by default, the strictest), float16 or bfloat16' },
+    dtype: { type: 'string', value: 'NAME', help: 'dtype of x and y: float32 (default, the strictest), float16 or bfloat16' },
     seed: { type: 'string', value: 'N', help: 'of x; 1' },
-    gpu: { type: 'boolean', help: 'without a GPU, end with 4' },
-    config: { type: 'string', value: 'FILE', help: 'what says how the model is quantized; default: what lies beside it' },
+    gpu: { type: 'boolean', help: 'ends with 4 if there is no GPU' },
+    config: { type: 'string', value: 'FILE', help: 'configuration of the quantization; default: the file beside FILE' },
   },
   notes: [
-    'Of each layer: every weight is finite; written and read again, it has the same codes, scales and zero points (where a writer takes it); and with a GPU (the package webgpu, if it is installed), every element of y lies in the interval in which a correct float32 kernel can be (docs/numerics.md).',
-    'Ends with 1 if a layer does not hold, or is refused by its importer. One layer at a time is in memory, twice.',
+    'Checks of each layer: every weight is finite; written and read again, it has the same codes, scales and zero points (if a writer takes it); and with a GPU (by the package webgpu, if installed), every element of y lies in the interval of correct float32 results (docs/numerics.md).',
+    'Ends with 1 if a layer is wrong or refused. Memory holds one layer at a time, twice.',
   ],
   async run({ paths, given }, io) {
     const { signal } = io;
@@ -58,7 +58,7 @@ export const verify: Command = {
         try {
           layers.push(await verifyLayer(layer, { rows, seed, dtype, device, signal }));
         } catch (error) {
-          // Without a tensor it is the file, which was changed or cut off since, and no layer.
+          // An error without a tensor concerns the file, which was changed or cut off, not the layer.
           if (!(error instanceof FormatError) || error.tensor === undefined) throw error;
           refused.push({ name: layer.name, format: layer.format, why: error.message });
         }

@@ -1,4 +1,4 @@
-// The page's entry: styles, the app, and, on a built site, the service worker that keeps it for a reload without a network.
+// The page's entry: styles, the app and, on a built site, the service worker, which makes the page work offline.
 import './ui/tokens.css';
 import './ui/base.css';
 import './ui/ui.css';
@@ -12,6 +12,6 @@ bindUrl(PANELS.map(({ name }) => name));
 render(<App />, document.getElementById('app')!);
 
 if (import.meta.env.PROD && navigator.serviceWorker) {
-  // After the page has what it needs: the worker fetches every panel for later.
-  addEventListener('load', () => navigator.serviceWorker.register('./sw.js').catch(() => {})); // a page that is only read online works too
+  // After loading, since the service worker fetches every panel.
+  addEventListener('load', () => navigator.serviceWorker.register('./sw.js').catch(() => {})); // without it the page works online only
 }

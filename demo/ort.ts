@@ -1,10 +1,10 @@
-// onnxruntime-web's files beside the built page, in ort/: the panel that measures loads them when its reader asks, and nothing else does.
-// Scripts end in .js, since some static servers do not know .mjs. Used by vite.config.ts only.
+// Copies onnxruntime-web's files to ort/ of the built page; the bench panel loads them on demand. Scripts end in .js, since some static
+// servers do not know .mjs. Only vite.config.ts uses this file.
 import { createReadStream, existsSync, readFileSync, statSync } from 'node:fs';
 import { basename, join } from 'node:path';
 import type { Plugin } from 'vite';
 
-/** Of each build of onnxruntime-web, its script (without .mjs) and its WebAssembly. */
+/** Script (without .mjs) and WebAssembly of each build of onnxruntime-web. */
 const BUILDS = {
   webgpu: ['ort.webgpu.bundle.min', 'ort-wasm-simd-threaded.asyncify.wasm'],
   wasm: ['ort.wasm.bundle.min', 'ort-wasm-simd-threaded.wasm'],
@@ -15,7 +15,7 @@ export interface OrtFile {
   readonly file: string;
   readonly bytes: number;
 }
-/** What the page knows of them, as __ORT_FILES__. */
+/** The files' names and sizes; the page has them as __ORT_FILES__. */
 export type OrtFiles = Readonly<Record<keyof typeof BUILDS, { readonly script: OrtFile; readonly wasm: OrtFile }>>;
 
 export function ort(root: string): Plugin {

@@ -1,12 +1,11 @@
-// What the build of the page adds to it: the documents, so that they lie beside the page wherever it is put, and the service worker with its
-// list of files. Used by vite.config.ts only.
+// Adds the documents and the service worker with its list of files to the built page. Only vite.config.ts uses this file.
 import { createHash } from 'node:crypto';
 import { readdirSync, readFileSync } from 'node:fs';
 import { join } from 'node:path';
 import type { Plugin } from 'vite';
 import { ORT_FOLDER } from './ort.js';
 
-/** Files above this are kept when they are first used, not ahead of it: bytes. */
+/** Files of more bytes are cached at their first use, not at installation. */
 const LARGE = 1_500_000;
 
 const DOCUMENTS = ['README.md', 'ARCHITECTURE.md', 'CHANGELOG.md', 'LICENSE', 'shaders/README.md'];

@@ -1,9 +1,9 @@
-// The service worker of the built site: what was loaded once works without a network. demo/site.ts puts VERSION and FILES before this text.
+// The service worker of the built site, which makes it work offline. demo/site.ts puts VERSION and FILES before this text.
 //
-// By hand rather than by a generator: the whole of it is three rules, and every file but the page has its hash in its name.
-//   install   keeps every file of the build in a cache of this version (FILES leaves out what is large)
+// It is written by hand: it has three rules, and every file but the page has a hash in its name.
+//   install   caches every file of the build for this version (FILES leaves out large files)
 //   page      from the network; from the cache if the network does not answer
-//   others    from the cache; else from the network, and kept, so that large files work offline once they were used
+//   others    from the cache; else from the network, then cached, so that large files work offline after their first use
 /* global VERSION, FILES */
 const PREFIX = 'antiquant-';
 const NAME = PREFIX + VERSION;
@@ -14,7 +14,7 @@ self.addEventListener('install', (event) => {
 });
 
 self.addEventListener('activate', (event) => {
-  // The version before stays: a page of it may still be open and load a panel.
+  // Keeps the previous version: a page of it may still be open and load a panel.
   const tidy = async () => {
     const old = (await caches.keys()).filter((name) => name.startsWith(PREFIX) && name !== NAME);
     await Promise.all(old.slice(0, -1).map((name) => caches.delete(name)));

@@ -1,4 +1,4 @@
-// Every example of examples/ does what it says: those in a page here, node-dawn.mjs by test/package.mjs.
+// Runs every example of examples/: pages here, node-dawn.mjs in test/package.mjs.
 import { readdirSync, readFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { expect, type Page, test } from '@playwright/test';

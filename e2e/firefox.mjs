@@ -1,7 +1,8 @@
-// A slice of the case tables in headless Firefox, whose compiler is naga: node e2e/firefox.mjs /path/to/firefox PORT [REPORT]. Playwright drives a
-// Firefox of its own making alone; puppeteer speaks WebDriver BiDi, which every Firefox knows. The page is the one that the other browsers' tests open.
+// Runs a slice of the case tables in headless Firefox, whose compiler is naga: node e2e/firefox.mjs /path/to/firefox PORT [REPORT].
+// Playwright needs a patched Firefox; puppeteer speaks WebDriver BiDi, which every Firefox knows. The page is that of the other browsers'
+// tests.
 //
-// Prints a line for each failure, then the counts; the file REPORT gets the names. Exit status 3: this Firefox has no WebGPU.
+// Prints a line for each failure, then the counts, and writes the names to REPORT. Exit status 3: this Firefox has no WebGPU.
 import { mkdtempSync, rmSync, writeFileSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { dirname, join } from 'node:path';

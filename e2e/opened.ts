@@ -1,4 +1,4 @@
-// One browser page for all tests of a file, with a device open in it.
+// One browser page with an open device for all tests of a file.
 import { test as base, type Page } from '@playwright/test';
 import type { TestPage } from './page.js';
 

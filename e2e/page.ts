@@ -1,4 +1,4 @@
-// The page that the specs drive: opens a device, runs a case by its name, prepares a layer, quantizes weights.
+// The test page: opens a device, runs a case by its name, prepares a layer, quantizes weights.
 import { capsOf } from '../src/gpu/device.js';
 import { requestDevice } from '../src/index.js';
 import { cases } from '../test/cases/cases.js';

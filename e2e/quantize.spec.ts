@@ -1,4 +1,4 @@
-// quantizeInWorker in a browser: in a worker of its own, the same numbers, the page free meanwhile.
+// quantizeInWorker in a browser: it runs in a worker, gives the numbers of `quantize`, and leaves the page responsive.
 import { expect, type Page, test } from '@playwright/test';
 import type { TestPage } from './page.js';
 

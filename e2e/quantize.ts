@@ -1,4 +1,4 @@
-// What quantize.spec.ts asks of the test page: weights quantized in this browser's worker, beside the same on the page's own thread.
+// The test page's part of quantize.spec.ts: quantizes weights in this browser's worker and on the page's thread.
 import { type InWorkerOptions, quantizeInWorker } from '../src/quantize/in-worker.js';
 import type { QuantizeOptions } from '../src/quantize/options.js';
 import { quantize } from '../src/quantize/quantize.js';

@@ -1,4 +1,4 @@
-// The tables in the browser as it is: a GPU, or SwiftShader.
+// The tables in the installed browser: on a GPU, or on SwiftShader.
 import { testTable } from './table.js';
 
 testTable('chromium');

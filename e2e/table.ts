@@ -1,4 +1,4 @@
-// The case table, imported matrices and every format in a headless browser: from bytes to numbers on the adapter. One page for all.
+// Runs the case table, imported matrices and every format in one page of a headless browser.
 import { expect } from '@playwright/test';
 import { runsOn } from '../test/cases/cases.js';
 import { casesOf, type Engine } from '../test/cases/engines.js';

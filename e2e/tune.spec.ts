@@ -1,4 +1,4 @@
-// Measured choices in a browser's IndexedDB: made once, found again after a reload; and nothing without storage.
+// Measured choices in a browser's IndexedDB: they are measured once and found after a reload; without storage there are none.
 import { expect, type Page, test } from '@playwright/test';
 import type { TestPage } from './page.js';
 

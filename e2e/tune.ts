@@ -1,4 +1,4 @@
-// What tune.spec.ts asks of the test page: a layer prepared in this browser, with what was measured and what the self-test cost.
+// The test page's part of tune.spec.ts: prepares a layer; returns the measured choices and the time of the self-test.
 import { findingsOf } from '../src/gpu/device-findings.js';
 import { selfTest } from '../src/gpu/self-test.js';
 import { LinearWeightQuant, type PrepareOptions, requestDevice, selfTestReports, Tensor, tuning } from '../src/index.js';

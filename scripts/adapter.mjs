@@ -1,4 +1,4 @@
-// Prints, as one line of JSON, the adapter that Dawn for Node finds; null without one. Run as a child: a driver may crash.
+// Prints the adapter that Dawn for Node finds as one line of JSON; null without one. It runs as a child, since a driver may crash.
 import { create, globals } from 'webgpu';
 
 Object.assign(globalThis, globals);

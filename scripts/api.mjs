@@ -1,6 +1,6 @@
-// `npm run api`: writes docs/api-reference.md and test/package-names.json from the declarations that the package ships. Every export of
-// every entry is in them, with its docstring. `readApi` also finds what a reader would miss: exports without a docstring, and types that
-// a public signature names and no entry exports; test/unit/api.test.ts fails on both. The parser is Vite's own.
+// `npm run api`: writes docs/api-reference.md and test/package-names.json from the package's declarations: every export of every entry with
+// its docstring. `readApi` also finds exports without a docstring, and types of public signatures that no entry exports;
+// test/unit/api.test.ts fails on both. The parser is Vite's.
 import { execFileSync } from 'node:child_process';
 import { existsSync, mkdtempSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
 import { tmpdir } from 'node:os';
@@ -48,7 +48,7 @@ function parse(folder, file) {
   return { declared, imported, exported };
 }
 
-/** Names of types, and of what else a declaration refers to, less its own type parameters. */
+/** Names that a declaration refers to, without its type parameters. */
 function references(node, own = new Set()) {
   if (Array.isArray(node)) return node.flatMap((one) => references(one, own));
   if (typeof node !== 'object' || node === null) return [];
@@ -62,7 +62,7 @@ function references(node, own = new Set()) {
   return [...path, ...inside, ...(direct && !names.has(direct.name) ? [direct.name] : [])];
 }
 
-/** All that a folder of declarations exports, by entry: [{ entry, items: [{ name, kind, doc, parts }] }], and what is missing. */
+/** All exports of a folder of declarations, by entry: [{ entry, items: [{ name, kind, doc, parts }] }], and the missing ones. */
 export function readApi(folder, manifest = json(join(root, 'package.json'))) {
   const files = new Map();
   const fileOf = (file) => files.get(file) ?? files.set(file, parse(folder, file)).get(file);
@@ -100,7 +100,7 @@ export function readApi(folder, manifest = json(join(root, 'package.json'))) {
 }
 const byName = (a, b) => (a.name.toLowerCase() < b.name.toLowerCase() ? -1 : 1);
 
-/** The public names, a type marked as one: what test/package-names.json holds. */
+/** The public names for test/package-names.json; types are marked. */
 export const namesOf = ({ entries }) =>
   Object.fromEntries(entries.map(({ entry, items }) => [entry, items.map(({ name, kind }) => (kind === 'type' ? `type ${name}` : name))]));
 
@@ -151,7 +151,7 @@ export function markdown({ entries }) {
   return `${out.filter(Boolean).join('\n\n')}\n`;
 }
 
-/** The declarations of src/, as the package gets them, in a folder that `use` may read. */
+/** Generates the package's declarations of src/ in a temporary folder for `use`. */
 export function withDeclarations(use) {
   const folder = mkdtempSync(join(tmpdir(), 'antiquant-api-'));
   try {
@@ -163,7 +163,7 @@ export function withDeclarations(use) {
   }
 }
 
-/** What `npm run api` writes: path from the root → text. */
+/** The files of `npm run api`: path from the root → text. */
 export const outputs = (api) => ({
   'docs/api-reference.md': markdown(api),
   'test/package-names.json': `${JSON.stringify(namesOf(api), null, 2)}\n`,

@@ -1,5 +1,5 @@
-// `npm run bench`: times the library, its peers and the adapter's limits in every host of this machine, prints tables and the targets,
-// and writes everything to a JSON file. Ends with 0 unless an answer was wrong or a host did not run.
+// `npm run bench`: times the library, its peers and the adapter's limits in every host of this machine, prints tables and targets, and
+// writes a JSON file. It fails if an answer was wrong or a host did not run.
 import { execFileSync, spawn, spawnSync } from 'node:child_process';
 import { existsSync, mkdirSync, readFileSync, writeFileSync } from 'node:fs';
 import { cpus, release, type as systemType, totalmem } from 'node:os';
@@ -69,7 +69,7 @@ const vite = join(root, 'node_modules', 'vite', 'bin', 'vite.js');
 const built = join(root, 'node_modules', '.cache', 'bench');
 const peerFiles = join(root, 'node_modules', 'onnxruntime-web', 'dist');
 
-/** On a bare machine the programs that were built elsewhere are enough. */
+/** On a machine without the tools, prebuilt programs are enough. */
 if (existsSync(vite) || !existsSync(join(built, 'dawn.js'))) {
   ensureModules();
   const done = spawnSync(process.execPath, [vite, 'build', '--mode', 'bench', '--logLevel', 'error'], { cwd: root, stdio: 'inherit' });
@@ -85,7 +85,7 @@ if (given.report) {
   process.exit(0);
 }
 
-/** The page's server, when it answers. */
+/** Starts the page's server and waits until it answers. */
 async function serve() {
   const args = [vite, '--mode', 'bench', '--port', String(port), '--strictPort', '--logLevel', 'error'];
   const server = spawn(process.execPath, args, { cwd: root, stdio: ['ignore', 'inherit', 'inherit'] });
@@ -187,7 +187,7 @@ const hosts = {
   },
   dawn: inDawn,
 };
-/** Where there is a GPU, the software adapter in a browser says nothing; where there is no vite, nothing serves a page. */
+/** The hosts to run: no software adapter in a browser if there is a GPU, and no browser without vite. */
 const present = () => (existsSync(vite) ? (realGpu() ? ['chromium', 'dawn'] : Object.keys(hosts)) : ['dawn']);
 const asked = given.hosts?.split(',') ?? present();
 for (const host of asked) if (!(host in hosts)) fail(`--hosts: expected some of ${Object.keys(hosts).join(', ')}, got ${host}`);

@@ -1,9 +1,9 @@
-// Which kernels and formats the tests run in each engine, and which panels in each browser; fails if one is missing.
+// Lists the kernels and formats that the tests run in each engine, and the panels in each browser; fails if one is missing.
 //
-//   node scripts/coverage.mjs                  of what ran last (test-results/reports)
-//   node scripts/coverage.mjs --list [--all]   of what `npm test` (or `npm run test:all`) would run
-//   … --save FILE                              the names of all tests into FILE
-//   … --against FILE …                         what such files have and this has not
+//   node scripts/coverage.mjs                  for the last run (test-results/reports)
+//   node scripts/coverage.mjs --list [--all]   for the tests of `npm test` (or `npm run test:all`), without running them
+//   … --save FILE                              writes the names of all tests to FILE
+//   … --against FILE …                         prints names that are in these files and not here
 //
 // `npm test` ends with the first.
 import { existsSync, readFileSync, writeFileSync } from 'node:fs';
@@ -22,7 +22,7 @@ const { PANELS } = await load('/demo/app/panels.ts');
 const missing = [];
 const has = (text, word) => new RegExp(`(^|[^\\w-])${word}($|[^\\w-])`).test(text);
 
-/** A table of counts; `needs` says whether a zero is a hole. */
+/** A table of counts; `needs` tells whether a zero is an error. */
 function table(title, rows, columns, { count, needs }) {
   const cells = rows.map((row) => [row, ...columns.map((column) => count(row, column))]);
   const width = Math.max(...rows.map(({ length }) => length), title.length);

@@ -1,8 +1,8 @@
-// What each way of quantizing costs and gives, on weights and inputs made here from fixed seeds: node scripts/quantize-report.mjs
+// Compares the quantizers on weights and inputs from fixed seeds: node scripts/quantize-report.mjs
 //
-// Weights (512, 1024): normal, one in 500 five times as large. Inputs: 128 directions mixed into 1024 inputs, with noise of their own, and
-// every 32nd input ten times as large. 2048 rows are what quantizers are told of; outputs are compared on 512 others.
-// `node scripts/quantize-report.mjs --speed` quantizes (4096, 4096) instead and prints seconds; `--speed --gptq` with a Hessian, for minutes.
+// Weights (512, 1024): normal, one in 500 five times as large. Inputs: 128 directions mixed into 1024 inputs, plus noise; every 32nd input
+// is ten times as large. Quantizers get 2048 rows; outputs are compared on 512 other rows. `node scripts/quantize-report.mjs --speed`
+// quantizes (4096, 4096) instead and prints seconds; `--speed --gptq` adds a Hessian and takes minutes.
 import { runnerImport } from 'vite';
 import { root } from './setup.mjs';
 

@@ -1,5 +1,5 @@
-// `node scripts/release-check.mjs v1.2.3`: may this tree be published under this tag? The tag, package.json, src/version.ts and CHANGELOG.md name one version,
-// and package.json says where the source lies.
+// `node scripts/release-check.mjs v1.2.3`: checks that the tag, package.json, src/version.ts and CHANGELOG.md name one version, and that
+// package.json names the repository.
 import { readFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { fileURLToPath } from 'node:url';

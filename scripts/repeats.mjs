@@ -1,5 +1,5 @@
-// Finds text that stands twice: SIZE or more lines, blank ones not counted, that are equal after trimming. `npm run repeats` prints each
-// pair of places and ends with 1 if there is any; `npm run repeats -- shaders` looks into these folders only. Imports are not looked at.
+// Finds duplicated text: SIZE or more equal lines after trimming, without blank lines and imports. `npm run repeats` prints each pair of
+// places and ends with 1 if there is one; `npm run repeats -- shaders` searches these folders only.
 import { readdirSync, readFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { root } from './setup.mjs';
@@ -21,7 +21,7 @@ function linesOf(file) {
   return lines;
 }
 
-/** Pairs of places, each as long as it can be: [{ a, b, size }], places being { file, at } in lines that count. */
+/** Longest pairs of places: [{ a, b, size }]; a place is { file, at } in lines that count. */
 function repeatsIn(files) {
   const seen = new Map(); // window → the places where it begins
   const pairs = [];

@@ -1,8 +1,8 @@
-// Finds what the project needs beside its npm packages, and installs it where the machine has apt and we may use it.
-// `node scripts/setup.mjs` does all of it and prints what there is; the other scripts call the parts that they need.
+// Finds the programs that the project needs beside its npm packages, and installs missing ones where apt is available.
+// `node scripts/setup.mjs` does all of it and prints the result; other scripts call the parts that they need.
 //
-// Nothing here changes the machine's own apt configuration: Mesa 25 comes from bookworm-backports through a private source list
-// that names the machine's own mirror and keyring.
+// The machine's apt configuration stays unchanged: Mesa 25 comes from bookworm-backports through a private source list with the machine's
+// mirror and keyring.
 import { execFileSync, spawnSync } from 'node:child_process';
 import { existsSync, mkdirSync, mkdtempSync, readdirSync, readFileSync, realpathSync, writeFileSync } from 'node:fs';
 import { tmpdir } from 'node:os';
@@ -17,7 +17,7 @@ const run = (command, args, options = {}) =>
 
 const works = (command, ...args) => run(command, args).status === 0;
 
-/** npm packages, exactly as the lock file has them. */
+/** Installs npm packages by the lock file. */
 export function ensureModules() {
   const stamp = join(root, 'node_modules', '.package-lock.json');
   const wanted = ['vite', 'vitest', 'typescript', 'webgpu', 'onnxruntime-web', 'puppeteer-core'].every((name) =>
@@ -47,7 +47,7 @@ function apt(packages, options = []) {
   return done.status === 0;
 }
 
-/** apt options that add bookworm-backports beside the machine's own sources, in a folder of our own. */
+/** apt options that add bookworm-backports to the machine's sources, in a private folder. */
 function backports() {
   const parts = '/etc/apt/sources.list.d';
   const release = existsSync('/etc/os-release') ? readFileSync('/etc/os-release', 'utf8') : '';
@@ -128,7 +128,7 @@ const driverEnv = (json) => {
   return { VK_DRIVER_FILES: json, VK_ICD_FILENAMES: json, XDG_RUNTIME_DIR: process.env.XDG_RUNTIME_DIR ?? home };
 };
 
-/** What Dawn for Node finds under these variables: { vendor, architecture, description, software, features } or null. */
+/** The adapter of Dawn for Node under these variables: { vendor, architecture, description, software, features } or null. */
 function probe(env) {
   const found = run(process.execPath, [join(root, 'scripts', 'adapter.mjs')], { env: { ...process.env, ...env }, timeout: 60_000 });
   try {
@@ -138,7 +138,7 @@ function probe(env) {
   }
 }
 
-/** Environment under which Dawn for Node has an adapter: the machine's GPU where there is one, else Mesa 25's lavapipe. */
+/** Environment in which Dawn for Node has an adapter: the machine's GPU, or without one Mesa 25's lavapipe. */
 export function ensureVulkan() {
   const own = probe({});
   if (own && !own.software) return { env: {}, adapter: own };
@@ -157,8 +157,8 @@ export function ensureVulkan() {
 }
 
 /**
- * A Chromium whose WebGPU has shader-f16, on a machine whose own has not: Debian's, with lavapipe behind its software adapter.
- * Returns { path } or { missing } (the parts that are not there).
+ * A Chromium with shader-f16 for machines whose Chromium lacks it: Debian's, with lavapipe as its software adapter.
+ * Returns { path } or { missing } with the missing parts.
  */
 export function ensureChromiumF16(chromium) {
   const missing = [];
@@ -179,7 +179,7 @@ export function ensureChromiumF16(chromium) {
   return { path: join(folder, 'chromium') };
 }
 
-/** Mesa's no-op AMD card, on which Dawn itself runs and has subgroup matrices. Debian's mesa-drm-shim has it. */
+/** Mesa's no-op AMD card, on which Dawn runs and has subgroup matrices. It is in Debian's mesa-drm-shim. */
 function amdShim() {
   const places = [process.env.AMD_DRM_SHIM, '/usr/lib/x86_64-linux-gnu/libamdgpu_noop_drm_shim.so'];
   const find = () => places.find((path) => path && existsSync(path));
@@ -189,8 +189,8 @@ function amdShim() {
 }
 
 /**
- * What scripts/static.mjs needs: a C compiler, an assembler of SPIR-V, Mesa's drivers. Returns { cc, dawn, matrices, amd, intel, missing }:
- * the environment for Dawn and whether subgroup matrices are there, the environments for each vendor's driver, and what each vendor lacks.
+ * Programs for scripts/static.mjs: a C compiler, an assembler of SPIR-V, Mesa's drivers. Returns { cc, dawn, matrices, amd, intel, missing
+ * }: the environment for Dawn, whether it has subgroup matrices, the environment for each vendor's driver, and each vendor's missing parts.
  */
 export function ensureStatic() {
   const header = () => existsSync('/usr/include/vulkan/vulkan.h');
@@ -222,7 +222,7 @@ export function ensureStatic() {
   };
 }
 
-/** npm does not run the packages' own install steps everywhere; Deno's binary is a package beside it. */
+/** npm does not run install scripts everywhere; Deno's binary is in a separate package. */
 export function findDeno() {
   const platform = { linux: 'linux', darwin: 'darwin', win32: 'win32' }[process.platform];
   const cpu = { x64: 'x64', arm64: 'arm64' }[process.arch];

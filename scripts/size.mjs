@@ -1,5 +1,5 @@
-// `npm run size`: builds the package and prints what it costs a page: LinearWeightQuant and Tensor, bundled and minified as a user's
-// bundler does it, and gzipped. `--record` adds the figures to bench-results/size.json; test/package.mjs holds the package to its limit.
+// `npm run size`: builds the package and prints its bytes in a page: LinearWeightQuant and Tensor, bundled, minified and gzipped.
+// `--record` adds the figures to bench-results/size.json; test/package.mjs checks the limit.
 import { execFileSync } from 'node:child_process';
 import { mkdtempSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
 import { tmpdir } from 'node:os';
@@ -11,10 +11,10 @@ import { build } from 'vite';
 const root = dirname(dirname(fileURLToPath(import.meta.url)));
 const file = join(root, 'bench-results', 'size.json');
 
-/** { limit, history }: bytes that the core may have gzipped, and what it had. */
+/** { limit, history }: most gzipped bytes of the core, and earlier figures. */
 export const readHistory = () => JSON.parse(readFileSync(file, 'utf8'));
 
-/** Bytes of a bundle that uses these names of an entry: minified, gzipped, and gzipped what it fetches later, when it is asked for. */
+/** Bytes of a bundle that uses these names of an entry: minified, gzipped, and gzipped parts that load on demand. */
 export async function bundleSize(entry, names) {
   const folder = mkdtempSync(join(tmpdir(), 'antiquant-size-'));
   try {
@@ -38,7 +38,7 @@ export async function bundleSize(entry, names) {
   }
 }
 
-/** What a page pays for one layer. */
+/** Bytes of a page with one layer. */
 export const coreSize = (entry) => bundleSize(entry, 'LinearWeightQuant, Tensor');
 
 if (process.argv[1] && import.meta.url === pathToFileURL(process.argv[1]).href) {

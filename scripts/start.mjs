@@ -1,4 +1,4 @@
-// `npm start`: installs what is missing, builds the demo page and serves it. PORT chooses the port.
+// `npm start`: installs missing packages, builds the page and starts a server for it. PORT sets the port.
 import { spawn, spawnSync } from 'node:child_process';
 import { join } from 'node:path';
 import { ensureModules, root } from './setup.mjs';

@@ -1,13 +1,13 @@
-// What real GPU compilers make of the kernels, on a machine without a GPU: `npm run static`.
+// `npm run static`: compiles the kernels with real GPU compilers, without a GPU, and counts instructions and registers.
 //
 //   npm run static                     a table of every variant that planning picks on a GPU, for each family
 //   npm run static -- --json           the same as JSON
-//   npm run static -- --check          more formats; fails on any spill and any scratch memory
+//   npm run static -- --check          more formats; fails on spills and scratch memory
 //   npm run static -- matmul-rows --family navi31,dg2      one kernel, these families
 //
-// WGSL → SPIR-V by Dawn (scripts/static/spirv.mjs) → machine code by Mesa's own drivers without hardware: RADV for AMD, ANV for Intel
+// WGSL → SPIR-V by Dawn (scripts/static/spirv.mjs) → machine code by Mesa's drivers without hardware: RADV for AMD, ANV for Intel
 // over a no-op DRM shim that INTEL_DRM_SHIM names (Mesa builds it with -Dtools=drm-shim,intel; Debian does not ship it).
-// Instruction counts rank kernels; they know nothing of caches and bandwidth, so they do not predict time.
+// Instruction counts rank kernels. They ignore caches and bandwidth, so they do not predict time.
 import { execFileSync, spawnSync } from 'node:child_process';
 import { existsSync, mkdirSync, mkdtempSync, rmSync, statSync } from 'node:fs';
 import { tmpdir } from 'node:os';
@@ -16,7 +16,7 @@ import { ensureModules, ensureStatic, root } from './setup.mjs';
 
 const AMD_CAPS = { vendor: 'amd', minSubgroupSize: 32, maxSubgroupSize: 64 };
 const WMMA = [{ componentType: 'f16', resultComponentType: 'f32', M: 16, N: 16, K: 16 }];
-/** `caps`: what planning sees of such a device, and `matrices` of its subgroup matrices. `subgroup`: the size that Dawn asks of the driver. */
+/** `caps`: the device's caps, with `matrices` as its subgroup matrices. `subgroup`: the size that Dawn requests from the driver. */
 const FAMILIES = {
   navi31: { vendor: 'amd', subgroup: 64, env: { RADV_FORCE_FAMILY: 'navi31' }, caps: AMD_CAPS, matrices: WMMA },
   navi21: { vendor: 'amd', subgroup: 64, env: { RADV_FORCE_FAMILY: 'navi21' }, caps: AMD_CAPS },

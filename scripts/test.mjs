@@ -1,7 +1,7 @@
-// `npm test`: installs what is missing, runs every suite, and ends with the time of each and `N passed, N failed`.
+// `npm test`: installs missing programs, runs every suite, and prints the time of each and `N passed, N failed`.
 //
 //   node scripts/test.mjs dawn deno    some suites
-//   node scripts/test.mjs --all        each as a whole: `npm test` runs a slice of the cases, see test/cases/slice.ts
+//   node scripts/test.mjs --all        every case; `npm test` runs a slice of them, see test/cases/slice.ts
 //
 // As many suites run beside each other as there are cores, up to three. What they print goes to test-results/logs, and of one alone to the
 // terminal too; failures are printed whole. A suite that finds no GPU adapter fails; those that need parts no other machine may have say loudly when they are skipped.
@@ -23,7 +23,7 @@ if (unknown.length > 0) {
   console.error(`no suite ${unknown.join(', ')}; there are ${Object.keys(suites).join(', ')}`);
   process.exit(2);
 }
-/** Looks at what the others ran. */
+/** Checks the tests that the others ran. */
 const LAST = 'coverage';
 const names = Object.keys(suites).filter((name) => (asked.length === 0 ? name !== LAST : asked.includes(name)));
 const logs = join(root, 'test-results', 'logs');

@@ -1,8 +1,8 @@
-// Element types, and conversions between numbers and the bits of float16 and bfloat16. Pure; knows nothing of GPUs.
+// Element types, and conversions between numbers and the bits of float16 and bfloat16. Pure.
 
-/** What tensors may hold. int32 is packed int4, eight to an element; int64 is an output scale (`transQuantParam`). */
+/** Dtypes of tensors. int32 holds packed int4, eight to an element; int64 holds an output scale (`transQuantParam`). */
 export type DType = 'float32' | 'float16' | 'bfloat16' | 'int8' | 'int32' | 'int64';
-/** What activations, scales and offsets may be. */
+/** Dtypes of activations, scales and offsets. */
 export type FloatDType = 'float32' | 'float16' | 'bfloat16';
 /** ND is row-major; FRACTAL_NZ is the tiled weight layout of ascend/fractal-nz.ts. */
 export type Format = 'ND' | 'FRACTAL_NZ';
@@ -12,7 +12,7 @@ export const BYTES: Readonly<Record<DType, number>> = { float32: 4, float16: 2, 
 /** Unit roundoff: half the distance from 1 to the next number. */
 export const UNIT_ROUNDOFF: Readonly<Record<FloatDType, number>> = { float32: 2 ** -24, float16: 2 ** -11, bfloat16: 2 ** -8 };
 
-/** `bytes` rounded up to whole 4-byte words, and at least one: what a storage buffer needs. */
+/** `bytes` rounded up to whole 4-byte words, at least one: the least size of a storage buffer. */
 export const wholeWords = (bytes: number): number => Math.max(4, Math.ceil(bytes / 4) * 4);
 
 const float = new Float32Array(1);
@@ -39,7 +39,7 @@ export function toFloat16Bits(value: number): number {
   return sign | (half + (rest > middle || (rest === middle && (half & 1) === 1) ? 1 : 0));
 }
 
-/** The number that 16 bits of float16 stand for; exact. */
+/** The number of 16 bits of float16; exact. */
 export function fromFloat16Bits(bits: number): number {
   const sign = bits & 0x8000 ? -1 : 1;
   const exponent = (bits >>> 10) & 31;
@@ -57,7 +57,7 @@ export function toBfloat16Bits(value: number): number {
   return ((bits + 0x7fff + ((bits >>> 16) & 1)) >>> 16) & 0xffff;
 }
 
-/** The number that 16 bits of bfloat16 stand for; exact. */
+/** The number of 16 bits of bfloat16; exact. */
 export function fromBfloat16Bits(bits: number): number {
   floatBits[0] = bits << 16;
   return float[0]!;
@@ -76,7 +76,7 @@ export function encode16(values: ArrayLike<number>, dtype: 'float16' | 'bfloat16
   return bits;
 }
 
-/** The numbers that 16-bit patterns stand for. */
+/** The numbers of 16-bit patterns; exact. */
 export function decode16(bits: Uint16Array, dtype: 'float16' | 'bfloat16'): Float32Array<ArrayBuffer> {
   const values = new Float32Array(bits.length);
   if (dtype === 'bfloat16') {
@@ -88,7 +88,7 @@ export function decode16(bits: Uint16Array, dtype: 'float16' | 'bfloat16'): Floa
   for (let i = 0; i < bits.length; i++) values[i] = halves[bits[i]!]!;
   return values;
 }
-/** Every float16, by its bits: files of weights have millions of them. */
+/** Table of every float16 by its bits; files of weights have millions of them. */
 let halves: Float32Array | undefined;
 
 /** `value` rounded once to `dtype`, as a number. */
@@ -98,14 +98,14 @@ export function roundTo(value: number, dtype: FloatDType): number {
   return from(to(value));
 }
 
-/** Bits of a float32 that have to be 0, and from which magnitude on numbers are too large or not finite. */
+/** For each dtype the bits of a float32 that must be 0, and the magnitude from which numbers are too large or not finite. */
 const HELD: Readonly<Record<FloatDType, readonly [rest: number, end: number]>> = {
   float32: [0, 0x7f800000],
   float16: [0x1fff, 0x47800000],
   bfloat16: [0xffff, 0x7f800000],
 };
 
-/** The first of `values` that is not finite, or that the dtype has not exactly; -1 if there is none. */
+/** Index of the first value that is not finite or not exact in the dtype; -1 if there is none. */
 export function firstNotHeld(values: Float32Array, dtype: FloatDType): number {
   const bits = new Uint32Array(values.buffer, values.byteOffset, values.length);
   const [rest, end] = HELD[dtype];

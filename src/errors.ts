@@ -1,10 +1,10 @@
-// The errors of the library. A message always says what it is about, what was expected and what was met instead. Fields hold names as they are;
-// messages hold nothing that could command a terminal or turn its text around.
+// The errors of the library. A message says the name, what was expected and what was got. Fields hold names unchanged; messages hold no
+// control characters, which could command a terminal.
 
-/** Text of strangers without control characters, escape sequences, line ends and marks of direction: each becomes U+FFFD. */
+/** Replaces control characters, line ends and marks of direction in a text by U+FFFD. */
 export const printable = (text: string): string => text.replace(/[\p{Cc}\p{Cf}\p{Cs}\p{Zl}\p{Zp}]/gu, '\ufffd');
 
-/** The caller's mistake: `argument`, what was `expected`, what was `got`. Thrown before any GPU work. */
+/** The caller's mistake: the `argument`, what was `expected` and what was `got`. Thrown before any GPU work. */
 export class ArgumentError extends Error {
   override readonly name = 'ArgumentError';
   constructor(
@@ -16,7 +16,7 @@ export class ArgumentError extends Error {
   }
 }
 
-/** This device, adapter or browser cannot do it. `reasons` holds one sentence for each thing that stands in the way. */
+/** This device, adapter or browser cannot do it, or has no memory for it. `reasons` holds a sentence for each obstacle. */
 export class UnsupportedError extends Error {
   override readonly name = 'UnsupportedError';
   readonly reasons: readonly string[];
@@ -27,8 +27,8 @@ export class UnsupportedError extends Error {
 }
 
 /**
- * A shader of this library was refused by the browser's compiler (`messages` cite `shaders/file:line:column`), or gave a wrong result in
- * its self-test on this device: a bug here or there.
+ * A shader does not compile (`messages` cite `shaders/file:line:column`), or gave a wrong result in its self-test on this device. It is a
+ * bug of this library or of the browser.
  */
 export class ShaderError extends Error {
   override readonly name = 'ShaderError';
@@ -41,8 +41,8 @@ export class ShaderError extends Error {
 }
 
 /**
- * The GPU refused work: `what` it was, and what the browser `said`. The result does not exist: a buffer was destroyed, mapped or another
- * device's when the work was submitted, or was never made.
+ * The GPU refused work, so there is no result. `what` names the work, `said` is the browser's message. Usual causes: a buffer was
+ * destroyed, mapped or of another device when the work was submitted, or was never made.
  */
 export class GpuError extends Error {
   override readonly name = 'GpuError';
@@ -54,7 +54,7 @@ export class GpuError extends Error {
   }
 }
 
-/** The GPUDevice is gone; nothing made on it can be used. Make a device again and load the layers again. */
+/** The GPUDevice is lost, with everything made on it. Make a new device and load the layers again. */
 export class DeviceLostError extends Error {
   override readonly name = 'DeviceLostError';
   constructor(reason: string, message: string) {
@@ -62,17 +62,17 @@ export class DeviceLostError extends Error {
   }
 }
 
-/** Where in a file of weights something is wrong. */
+/** A place in a file of weights. */
 export interface FileLocation {
   readonly file?: string | undefined;
   readonly tensor?: string | undefined;
-  /** The header's, the tensor's or the configuration's own name for it. */
+  /** Name of the field in the header, the tensor or the configuration. */
   readonly field: string;
 }
 
 /**
- * A file could not be read: it is not there (`missing`), or the disk, the network or a server failed. Nothing is known of what it says.
- * `status` is HTTP's, `code` the system's, e.g. EMFILE.
+ * A file cannot be read: it is `missing`, or the disk, the network or a server failed. `status` is the HTTP status, `code` the system's
+ * error code, e.g. EMFILE.
  */
 export class ReadError extends Error {
   override readonly name = 'ReadError';
@@ -97,7 +97,7 @@ export class ReadError extends Error {
 
 export const isMissing = (error: unknown): boolean => error instanceof ReadError && error.missing;
 
-/** A file of weights, or its tensors, are not what their format says: `file`, `tensor`, `field`, what was `expected`, what was `got`. */
+/** A file of weights or its tensors contradict their format: `file`, `tensor`, `field`, what was `expected` and what was `got`. */
 export class FormatError extends Error {
   override readonly name = 'FormatError';
   readonly file: string | undefined;

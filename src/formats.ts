@@ -1,4 +1,4 @@
-// antiquant/formats: weights of every common format, from files or from tensors in memory, and weights that are quantized here.
+// antiquant/formats: reads quantized weights from files or memory, and quantizes weights.
 
 export type { FloatDType } from './dtype.js';
 export { ArgumentError, type FileLocation, FormatError, ReadError, UnsupportedError } from './errors.js';

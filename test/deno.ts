@@ -1,5 +1,6 @@
-// The Deno program: naga (Firefox's compiler) must take every variant shown that a device without `subgroups` can pick, and the case table
-// must pass (test/cases/engines.ts says which of them). Built by `vite build --mode deno`, started by scripts/test.mjs. Prints a line per failure, then the counts; a file that is given gets the names.
+// The Deno program: naga (Firefox's compiler) must take every selected variant that a device without `subgroups` can use, and the cases of
+// test/cases/engines.ts must pass. `vite build --mode deno` builds it, scripts/test.mjs starts it. Prints a line for each failure, then the
+// counts, and writes the names to a given file.
 
 import { capsOf } from '../src/gpu/device.js';
 import { variantText } from '../src/gpu/pipeline.js';

@@ -1,4 +1,4 @@
-// The package as a user gets it: packed, unpacked elsewhere, imported, type-checked, its README example run, and tree-shaken.
+// Tests the package: packs it, unpacks it elsewhere, imports it, checks types, runs the README's example, and shakes the tree.
 import assert from 'node:assert/strict';
 import { execFileSync } from 'node:child_process';
 import { cpSync, existsSync, mkdtempSync, readdirSync, readFileSync, rmSync, symlinkSync, writeFileSync } from 'node:fs';

@@ -1,4 +1,4 @@
-// The frame around the panels: name, theme, device, tabs, notices, and the outlet for the panel that the URL names.
+// The page's frame: name, theme, device, tabs, notices, and the panel that the URL names.
 import { useEffect, useRef } from 'preact/hooks';
 import { Button } from '../ui/button.js';
 import { Segmented } from '../ui/fields.js';
@@ -46,7 +46,7 @@ export function App() {
   );
 }
 
-/** Links, so that they can be opened elsewhere; the arrow keys, Home and End move between them as between tabs. */
+/** Tabs as links, which can be opened in another window. Arrow keys, Home and End move between them. */
 function Tabs() {
   const move = (event: KeyboardEvent): void => {
     const links = [...(event.currentTarget as HTMLElement).querySelectorAll('a')];
@@ -60,7 +60,7 @@ function Tabs() {
   const nav = useRef<HTMLElement>(null);
   const shown = panel.value;
   useEffect(() => {
-    // On a phone the tab may lie outside of the row.
+    // On a phone the tab may be outside the visible part of the row.
     nav.current?.querySelector(`[data-tab="${shown}"]`)?.scrollIntoView({ block: 'nearest', inline: 'nearest' });
   }, [shown]);
   return (

@@ -1,4 +1,4 @@
-// One line that says which GPU this page uses, or why none; opened, all that the browser tells of it.
+// A line with the GPU of the page, or the reason why there is none. Opened, it shows all that the browser tells about the GPU.
 import { useEffect, useRef } from 'preact/hooks';
 import { Button } from '../ui/button.js';
 import { CopyButton } from '../ui/copy-button.js';
@@ -9,7 +9,7 @@ import { sentence } from './sentence.js';
 import { device, openDevice } from './worker.js';
 
 export const deviceName = ({ vendor, architecture, device: name, description }: DeviceFacts): string =>
-  description || [vendor, architecture, name].filter(Boolean).join(' ') || 'an adapter that the browser does not name';
+  description || [vendor, architecture, name].filter(Boolean).join(' ') || 'an adapter without a name';
 
 export function DeviceLine() {
   const now = device.value;
@@ -58,9 +58,9 @@ export function DeviceLine() {
         <span class="device-open">Details</span>
       </summary>
       {/* biome-ignore lint/a11y/noNoninteractiveTabindex: what scrolls must be reachable by keys */}
-      <section class="device-facts" tabIndex={0} aria-label="What the browser tells of the GPU">
+      <section class="device-facts" tabIndex={0} aria-label="Facts about the GPU">
         {facts.caps.software && (
-          <p>This is a software adapter: the CPU runs the shaders. Results are checked all the same; the times say nothing about GPUs.</p>
+          <p>This is a software adapter: the CPU runs the shaders. Results are checked, but times say nothing about GPUs.</p>
         )}
         <p class="device-report">
           <CopyButton text={facts.report} label="Copy a report" />
@@ -101,7 +101,7 @@ function NoDevice({ reason, webgpu }: { readonly reason: string; readonly webgpu
     <div class="device" data-state="none" role="alert">
       <p>
         <span class="dot" aria-hidden="true" />
-        <strong>No GPU can be used.</strong> {sentence(reason)} The CPU reference runs without one.
+        <strong>No GPU is available.</strong> {sentence(reason)} The CPU reference runs without one.
       </p>
       <p>
         {webgpu

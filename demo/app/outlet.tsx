@@ -1,4 +1,4 @@
-// Loads a panel and shows it; until then its title and the outline of what comes, and a sentence if it does not come or breaks.
+// Loads and shows a panel. Until then it shows the title and a placeholder; if loading or the panel fails, a sentence.
 import type { ComponentType } from 'preact';
 import { useEffect, useErrorBoundary, useState } from 'preact/hooks';
 import { Button } from '../ui/button.js';

@@ -1,11 +1,11 @@
-// The table of panels: their order, names, and where each is loaded from when it is first shown.
+// The table of panels: order, names, and how each is loaded when it is first shown.
 import type { ComponentType } from 'preact';
 
 export interface PanelEntry {
-  /** In the URL, and of the folder demo/panels/NAME. */
+  /** NAME in the URL and in demo/panels/NAME. */
   readonly name: string;
   readonly title: string;
-  /** What one can do there. */
+  /** A sentence about the panel's use. */
   readonly lead: string;
   readonly load: () => Promise<{ readonly default: ComponentType }>;
 }
@@ -14,19 +14,19 @@ export const PANELS: readonly PanelEntry[] = [
   {
     name: 'operator',
     title: 'Operator',
-    lead: 'Run one product on your GPU and on the CPU reference, and see how far apart they are.',
+    lead: 'Run one product on your GPU and on the CPU reference, and compare the results.',
     load: () => import('../panels/operator/index.js'),
   },
   {
     name: 'picture',
     title: 'See quantization',
-    lead: 'A picture is the weight matrix: see what every bit width and group size does to it.',
+    lead: 'A picture is the weight matrix: see the effect of bit width and group size.',
     load: () => import('../panels/picture/index.js'),
   },
   {
     name: 'shader',
     title: 'What runs',
-    lead: 'The plan, its reasons, and the exact shader that your GPU gets.',
+    lead: 'The plan, its reasons, and the exact shader that runs on your GPU.',
     load: () => import('../panels/shader/index.js'),
   },
   {
@@ -38,7 +38,7 @@ export const PANELS: readonly PanelEntry[] = [
   {
     name: 'model',
     title: 'Bring a model',
-    lead: 'Open a file of weights. It is read in this page and goes nowhere.',
+    lead: 'Open a file of weights. It is read in this page and not uploaded.',
     load: () => import('../panels/model/index.js'),
   },
 ];

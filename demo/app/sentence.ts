@@ -1,7 +1,7 @@
 // Errors as sentences: a capital, a full stop, no stack.
 
 export function sentence(error: unknown): string {
-  const text = (error instanceof Error ? error.message : String(error)).trim() || 'Something failed and did not say what';
+  const text = (error instanceof Error ? error.message : String(error)).trim() || 'An error without a message occurred';
   const first = text[0]!;
   // Names of arguments and files keep their case: only a plain word gets a capital.
   const start = /^[a-z]+ /.test(text) ? first.toUpperCase() : first;

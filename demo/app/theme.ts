@@ -1,11 +1,11 @@
-// Light or dark: the system's, or the reader's choice, which this browser keeps. The colours themselves stand in ui/tokens.css.
+// The theme: the system's, or the reader's choice, which this browser stores. ui/tokens.css has the colours.
 import { computed, effect, signal } from '@preact/signals';
 
 export const THEMES = ['auto', 'light', 'dark'] as const;
 export type Theme = (typeof THEMES)[number];
 const KEY = 'antiquant-theme';
 
-/** Storage may be forbidden. */
+/** The stored choice. Storage may be forbidden. */
 const stored = (): Theme => {
   try {
     return THEMES.find((name) => name === localStorage.getItem(KEY)) ?? 'auto';
@@ -21,7 +21,7 @@ query.addEventListener('change', ({ matches }) => {
   system.value = matches;
 });
 
-/** Is what is shown now dark? For canvases and charts; CSS needs it not. */
+/** Is the current theme dark? For canvases and charts; CSS does not need it. */
 export const dark = computed(() => (theme.value === 'auto' ? system.value : theme.value === 'dark'));
 
 effect(() => {
@@ -32,6 +32,6 @@ effect(() => {
     if (now === 'auto') localStorage.removeItem(KEY);
     else localStorage.setItem(KEY, now);
   } catch {
-    // Then the choice lasts as long as the page.
+    // Without storage, the choice lasts as long as the page.
   }
 });

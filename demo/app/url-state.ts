@@ -1,11 +1,11 @@
-// State in the URL. A signal made by urlSignal('PANEL.KEY', codec) reads its first value from ?panel=PANEL&KEY=…, is written back (by
-// replaceState, only where it differs from the default) while its panel is shown, and follows back and forward.
-// A value that the codec does not take falls back to the default. Values of panels that are not shown stay in memory.
+// State in the URL. urlSignal('PANEL.KEY', codec) makes a signal that starts with the value in ?panel=PANEL&KEY=…. While its panel is
+// shown, values other than the default are written to the URL by replaceState, and the signal follows back and forward. A value that the
+// codec refuses becomes the default. Values of hidden panels stay in memory.
 import { effect, type Signal, signal } from '@preact/signals';
 
 export interface Codec<T> {
   readonly default: T;
-  /** The value that a text means, or undefined if it means none. */
+  /** The value of a text; undefined if the text is invalid. */
   parse(text: string): T | undefined;
   format(value: T): string;
 }
@@ -28,7 +28,7 @@ export const number = (value: number, { min, max }: Range): Codec<number> => ({
   parse: (text) => (text.trim() !== '' && Number(text) >= min && Number(text) <= max ? Number(text) : undefined),
   format: String,
 });
-/** One of a list of texts or numbers. */
+/** A text or number from a list. */
 export const choice = <const T extends string | number>(value: NoInfer<T>, values: readonly T[]): Codec<T> => ({
   default: value,
   parse: (text) => values.find((one) => String(one) === text),
@@ -52,12 +52,12 @@ export const text = (value: string, most = 200): Codec<string> => ({
 interface Bound {
   readonly panel: string;
   readonly key: string;
-  /** What the URL should say; undefined for the default. */
+  /** Text for the URL; undefined for the default. */
   write(): string | undefined;
   read(given: string | null): void;
 }
 const bounds: Bound[] = [];
-/** A signal that counts what was bound, so that the effect below sees signals of panels that load later. */
+/** The number of bound signals. Through it the effect below sees signals of panels that load later. */
 const bound = signal(0);
 const RESERVED = ['panel', 'debug'];
 
@@ -66,7 +66,7 @@ export const panel: Signal<string> = signal('');
 let panels: readonly string[] = [];
 
 /**
- * @param name 'PANEL.KEY'; KEY stands in the URL while PANEL is shown
+ * @param name 'PANEL.KEY'; the URL has KEY while PANEL is shown
  * @example const rows = urlSignal('operator.m', integer(1, { min: 1, max: 4096 }));
  */
 export function urlSignal<T>(name: string, codec: Codec<T>): Signal<T> {
@@ -90,7 +90,7 @@ export function urlSignal<T>(name: string, codec: Codec<T>): Signal<T> {
   return value;
 }
 
-/** Whatever the panel's signals are now, as a query. Inside of an effect or component it follows them. */
+/** The panel's current signals as a query. An effect or component that calls it follows them. */
 export function queryOf(owner: string): string {
   void bound.value;
   const query = new URLSearchParams();
@@ -109,7 +109,7 @@ const panelOf = (query: URLSearchParams): string => {
 };
 
 let timer: ReturnType<typeof setTimeout> | undefined;
-/** Keys of the URL that no signal has claimed yet: the panel that owns them may still be loading. */
+/** Keys of the URL that no signal has claimed yet; their panel may still be loading. */
 let unclaimed: ReadonlySet<string> = new Set();
 function writeNow(): void {
   clearTimeout(timer);
@@ -148,7 +148,7 @@ export function bindUrl(names: readonly string[]): void {
   effect(() => {
     queryOf(panel.value);
     if (first) first = false;
-    // Browsers refuse more than some 100 changes in half a minute, and a slider makes them in one.
+    // Browsers refuse more than some 100 changes in half a minute; a slider makes them within a second.
     else timer ??= setTimeout(writeNow, 200);
   });
 }

@@ -1,4 +1,4 @@
-// One job of a panel as signals: what it does, how far it is, its result or why there is none. Starting it again cancels the run before.
+// A panel's job as signals: progress, result and error. Starting it again cancels the run before.
 import { type ReadonlySignal, signal } from '@preact/signals';
 import type { JobArgs, JobName, JobPart, JobResult } from '../worker/jobs.js';
 import { isAbort } from '../worker/rpc.js';
@@ -6,11 +6,11 @@ import { call } from './worker.js';
 
 export interface RunningJob<Name extends JobName> {
   readonly status: ReadonlySignal<'idle' | 'running' | 'done' | 'failed' | 'cancelled'>;
-  /** 0 to 1; undefined where nobody knows. */
+  /** Progress from 0 to 1; undefined if unknown. */
   readonly fraction: ReadonlySignal<number | undefined>;
-  /** What is being done, in a few words. */
+  /** The current step in a few words. */
   readonly doing: ReadonlySignal<string>;
-  /** Of the last run that succeeded; it stays while the next one runs. */
+  /** Result of the last successful run; it stays while the next one runs. */
   readonly result: ReadonlySignal<JobResult<Name> | undefined>;
   readonly error: ReadonlySignal<unknown>;
   /** Resolves with the result, or with undefined if it failed or was cancelled (`status` and `error` say which). Never rejects. */
@@ -22,7 +22,7 @@ export interface JobOptions<Name extends JobName> {
   readonly transfer?: readonly Transferable[];
 }
 
-/** Outside of components, or for a job that outlives its panel's being shown. */
+/** For use outside of components, or for a job that continues while its panel is hidden. */
 export function makeJob<Name extends JobName>(name: Name): RunningJob<Name> {
   const status = signal<'idle' | 'running' | 'done' | 'failed' | 'cancelled'>('idle');
   const fraction = signal<number | undefined>(undefined);

@@ -1,10 +1,10 @@
-// The page's line to its Worker: typed calls, and the device's state as a signal. The Worker starts with the first import of this file.
+// The page's connection to its Worker: typed calls, and the device's state as a signal. Importing this file starts the Worker.
 import { signal } from '@preact/signals';
 import type { JobArgs, JobName, JobPart, JobResult } from '../worker/jobs.js';
 import { type CallOptions, type DeviceState, pageEnd } from '../worker/rpc.js';
 import { dismiss, notify } from './notices.js';
 
-/** What the page knows of the GPU. */
+/** State of the GPU device. */
 export const device = signal<DeviceState>({ state: 'opening' });
 
 const end = pageEnd(new Worker(new URL('../worker/worker.ts', import.meta.url), { type: 'module', name: 'antiquant' }), {
@@ -16,7 +16,7 @@ const end = pageEnd(new Worker(new URL('../worker/worker.ts', import.meta.url), 
 });
 
 /**
- * Runs a job in the Worker; its types are those of the function in demo/panels/PANEL/jobs/.
+ * Runs a job in the Worker. Its types are those of the function in demo/panels/PANEL/jobs/.
  * Rejects with signal.reason when `signal` aborts, with a JobError (name, sentence and fields as thrown) when the job throws.
  */
 export const call = <Name extends JobName>(
@@ -25,7 +25,7 @@ export const call = <Name extends JobName>(
   options: CallOptions<JobPart<Name>> = {},
 ): Promise<JobResult<Name>> => end.call(name, args, options as CallOptions) as Promise<JobResult<Name>>;
 
-/** Opens the device, or opens it again after a loss. */
+/** Opens the device, also again after a loss. */
 export const openDevice = (): void => end.send({ kind: 'open-device' });
 
 /** Loses the device on purpose; tests do it through `antiquantDebug`, which a page with `?debug` has. */

@@ -1,4 +1,4 @@
-// Buttons. `primary` for the one thing that a form is for; `plain` for everything else; `quiet` without a frame.
+// Buttons: `primary` for a form's main action, `plain` for others, `quiet` without a frame.
 import type { ComponentChildren } from 'preact';
 
 export interface ButtonProps {
@@ -8,7 +8,7 @@ export interface ButtonProps {
   /** `submit` in a form. */
   readonly type?: 'button' | 'submit';
   readonly disabled?: boolean;
-  /** For a button whose text is a sign. */
+  /** Accessible name of a button whose text is a symbol. */
   readonly label?: string;
   readonly pressed?: boolean;
 }

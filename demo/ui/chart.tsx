@@ -1,4 +1,4 @@
-// A chart by Observable Plot, which is loaded with the first one, in a figure with a title and the same numbers as a table.
+// A chart by Observable Plot, which is loaded with the first chart, in a figure with a title and a table of the same numbers.
 
 import type * as PlotModule from '@observablehq/plot';
 import { useSignal, useSignalEffect } from '@preact/signals';
@@ -10,15 +10,15 @@ import { type Column, Table } from './table.js';
 
 export type Plot = typeof PlotModule;
 export interface ChartSize {
-  /** In CSS pixels, of the room that the chart has. */
+  /** Available width in CSS pixels. */
   readonly width: number;
   readonly dark: boolean;
 }
 export interface ChartProps {
   readonly title: string;
-  /** What is to be seen in it, in a sentence; it is also the picture's description. */
+  /** A sentence about the chart; also its accessible description. */
   readonly lead?: string;
-  /** Draws the chart; called again when its function, the room or the theme changes, so keep it stable (useCallback). */
+  /** Draws the chart. Called again when the function, the width or the theme changes, so keep it stable (useCallback). */
   readonly draw: (plot: Plot, size: ChartSize) => Element;
   /** The same as numbers. */
   readonly table: { readonly columns: readonly Column[]; readonly rows: readonly (readonly ComponentChildren[])[] };
@@ -27,7 +27,7 @@ export interface ChartProps {
 let loading: Promise<Plot> | undefined;
 const loadPlot = (): Promise<Plot> => (loading ??= import('@observablehq/plot'));
 
-/** The picture has a name as a whole; Plot also names its groups, which have no role that takes one. */
+/** Removes the names of Plot's groups, which have no role that takes a name. */
 function unnamed(drawn: Element): Element {
   for (const part of drawn.querySelectorAll('g[aria-label]')) part.removeAttribute('aria-label');
   return drawn;
@@ -56,7 +56,7 @@ export function Chart({ title, lead, draw, table }: ChartProps) {
       (plot) => gone || box.current?.replaceChildren(unnamed(now(plot, size))),
       () => {
         loading = undefined;
-        if (!gone) box.current?.replaceChildren('The part that draws charts could not be loaded. The table below has the numbers.');
+        if (!gone) box.current?.replaceChildren('Charts could not be loaded. The table below has the numbers.');
       },
     );
     return () => {

@@ -1,4 +1,4 @@
-// WGSL with colours, line numbers and, for each line, a remark (where it comes from). Plain text until the highlighter has loaded, and after.
+// Shows WGSL with colours, line numbers and a remark for each line, such as its origin. It is plain text until the highlighter has loaded.
 import { useEffect, useState } from 'preact/hooks';
 import './code-view.css';
 import { CopyButton } from './copy-button.js';
@@ -10,7 +10,7 @@ export interface CodeViewProps {
   readonly code: string;
   /** A remark for each line, such as `lib/rows.wgsl:31`; undefined for none. */
   readonly remarks?: readonly (string | undefined)[];
-  /** Lines that stand out, from 1. */
+  /** Marked lines, from 1. */
   readonly marked?: ReadonlySet<number>;
 }
 

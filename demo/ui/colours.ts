@@ -1,5 +1,5 @@
-// Colour maps for heatmaps, safe for the colour-blind: `diverging` (blue through neutral to orange, around 0), `sequential` (dark blue
-// through green to yellow) and `gray`. A map is 256 packed pixels; the diverging one has a neutral middle that suits the theme.
+// Colour maps for heatmaps, safe for the colour-blind: `diverging` (blue, neutral, orange around 0), `sequential` (dark blue, green,
+// yellow) and `gray`. A map is 256 packed pixels. The neutral middle of `diverging` depends on the theme.
 
 export type ColourMap = 'diverging' | 'sequential' | 'gray';
 
@@ -19,7 +19,7 @@ const STOPS: Readonly<Record<ColourMap, { readonly light: readonly string[]; rea
 };
 
 const cache = new Map<string, Uint32Array>();
-/** 256 pixels as ImageData holds them: red in the lowest byte. */
+/** 256 pixels in ImageData's form: red in the lowest byte. */
 export function pixelsOf(map: ColourMap, dark: boolean): Uint32Array {
   const key = `${map} ${dark}`;
   let found = cache.get(key);
@@ -36,6 +36,6 @@ export function pixelsOf(map: ColourMap, dark: boolean): Uint32Array {
   return found;
 }
 
-/** For a legend: the map as a CSS gradient. */
+/** The map as a CSS gradient, for a legend. */
 export const gradientOf = (map: ColourMap, dark: boolean): string =>
   `linear-gradient(to right, ${STOPS[map][dark ? 'dark' : 'light'].join(', ')})`;

@@ -1,4 +1,4 @@
-// Copies a text to the clipboard and says so, also to those who do not see the button.
+// Copies a text to the clipboard and confirms it, also to screen readers.
 import { useState } from 'preact/hooks';
 import { Button } from './button.js';
 
@@ -9,7 +9,7 @@ export function CopyButton({ text, label = 'Copy' }: { readonly text: string | (
       await navigator.clipboard.writeText(typeof text === 'string' ? text : text());
       say('Copied');
     } catch {
-      say('The browser did not allow it');
+      say('The browser refused to copy');
     }
     setTimeout(() => say(''), 2000);
   };

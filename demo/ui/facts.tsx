@@ -1,4 +1,4 @@
-// Names and values, side by side where there is room.
+// Names and values, side by side if the width allows.
 import type { ComponentChildren } from 'preact';
 
 /** A name, its value, and a remark. */

@@ -1,4 +1,4 @@
-// Controls of a form, each bound to a signal and with a label: NumberField, SelectField, Segmented, Toggle, Slider. All are native inputs.
+// Form controls with labels, bound to signals: NumberField, SelectField, Segmented, Toggle, Slider. All are native inputs.
 import type { Signal } from '@preact/signals';
 import type { ComponentChildren } from 'preact';
 import { useId, useState } from 'preact/hooks';
@@ -9,7 +9,7 @@ interface Common<T> {
   /** A few words below the control. */
   readonly hint?: ComponentChildren;
   readonly disabled?: boolean;
-  /** After the signal has the reader's value. */
+  /** Called after the signal has the new value. */
   readonly onChange?: (value: T) => void;
 }
 export interface Option<T> {
@@ -45,11 +45,11 @@ export interface NumberProps extends Common<number> {
   readonly max: number;
   readonly step?: number;
   readonly unit?: string;
-  /** Why a number that is in range and in step will not do, in a few words; undefined if it will. */
+  /** Why a number that is in range and in step is refused, in a few words; undefined if it is accepted. */
   readonly check?: (value: number) => string | undefined;
 }
 
-/** A number that is taken over when it is complete: on Enter, on leaving the field, by the arrows. What does not fit is said, not taken. */
+/** A number. The signal changes on Enter, on leaving the field, and by the arrows. An invalid number is reported and not taken. */
 export function NumberField({ label, value, hint, disabled, onChange, min, max, step = 1, unit, check }: NumberProps) {
   const id = useId();
   const [problem, setProblem] = useState<string | undefined>();
@@ -59,7 +59,7 @@ export function NumberField({ label, value, hint, disabled, onChange, min, max, 
       Number.isNaN(number) || number < min || number > max
         ? `${min} to ${max}`
         : Math.abs((number - min) / step - Math.round((number - min) / step)) > 1e-9
-          ? `${min}, and on by ${step}`
+          ? `${min}, then in steps of ${step}`
           : check?.(number);
     setProblem(wrong && `Expected ${wrong}.`);
     if (wrong || number === value.peek()) return;
@@ -92,7 +92,7 @@ export interface SliderProps extends Common<number> {
   readonly min: number;
   readonly max: number;
   readonly step?: number;
-  /** The number as it is shown and read out. */
+  /** Text of the number, shown and read out. */
   readonly format?: (value: number) => string;
 }
 
@@ -161,7 +161,7 @@ export interface SegmentedProps<T> extends ChoiceProps<T> {
   readonly compact?: boolean;
 }
 
-/** A few choices side by side: radio buttons underneath, so the arrow keys move between them. */
+/** A few choices side by side. They are radio buttons, so the arrow keys move between them. */
 export function Segmented<T extends string | number>(props: SegmentedProps<T>) {
   const { label, value, hint, disabled, onChange, options, hideLabel, compact } = props;
   const id = useId();

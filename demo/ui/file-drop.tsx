@@ -1,10 +1,10 @@
-// A place to drop files on, which is also a button to choose them. The files stay on this machine; the sentence of the panel says so.
+// A drop area for files, which is also a button to choose them. The files stay on this machine.
 import type { ComponentChildren } from 'preact';
 import { useId, useState } from 'preact/hooks';
 
 export interface FileDropProps {
   readonly label: string;
-  /** As of <input accept>. */
+  /** The attribute accept of <input>. */
   readonly accept?: string;
   readonly multiple?: boolean;
   readonly onFiles: (files: readonly File[]) => void;

@@ -1,7 +1,7 @@
-// Draws the visible part of a matrix into pixels, whatever its size: one look-up a pixel, not one draw a cell. Pure but for the buffer.
+// Draws the visible part of a matrix of any size into pixels, by one look-up for each pixel. Pure but for the buffer.
 //
-// Where several cells share a pixel, `sample` shows the one in the middle and `extreme` the one farthest from `centre`, found
-// in a pyramid of halved matrices that is made once: a single outlier in millions of cells stays visible.
+// Where several cells share a pixel, `sample` shows the middle cell and `extreme` the cell farthest from `centre`, so that one outlier
+// among millions stays visible. It is found in a pyramid of halved matrices, which is made once.
 
 export type Numbers = Float32Array | Float64Array | Uint8Array | Int8Array | Int32Array | Uint16Array;
 export interface Matrix {
@@ -9,7 +9,7 @@ export interface Matrix {
   readonly rows: number;
   readonly columns: number;
 }
-/** The part that is shown, in cells. */
+/** The visible part, in cells. */
 export interface View {
   readonly left: number;
   readonly top: number;
@@ -17,7 +17,7 @@ export interface View {
   readonly height: number;
 }
 export interface Level extends Matrix {
-  /** Cells of the matrix that one of these stands for, down and across. */
+  /** Cells of the matrix that one cell of the level covers, down and across. */
   readonly down: number;
   readonly across: number;
 }
@@ -27,7 +27,7 @@ export const wholeView = ({ rows, columns }: Pick<Matrix, 'rows' | 'columns'>): 
 /** The matrix as one level. */
 export const single = (matrix: Matrix): Level[] => [{ ...matrix, down: 1, across: 1 }];
 
-/** An axis this short is not halved: a strip of few rows keeps them. */
+/** An axis up to this length is not halved: a strip of few rows keeps its rows. */
 const SHORT = 32;
 /** The matrix, and halves of it until both axes are short. */
 export function pyramid(matrix: Matrix, centre: number): Level[] {
@@ -38,7 +38,7 @@ export function pyramid(matrix: Matrix, centre: number): Level[] {
     const [r2, c2] = [rows > SHORT ? 2 : 1, columns > SHORT ? 2 : 1];
     const [halfRows, halfColumns] = [Math.floor(rows / r2), Math.floor(columns / c2)];
     const half = new Float32Array(halfRows * halfColumns);
-    // A last odd row or column goes to the one before: none may be narrower than a pixel.
+    // An odd last row or column is merged into the one before, so that none is narrower than a pixel.
     for (let r = 0; r < halfRows; r++) {
       const end = r === halfRows - 1 ? rows : (r + 1) * r2;
       for (let c = 0; c < halfColumns; c++) {
@@ -62,7 +62,7 @@ export function pyramid(matrix: Matrix, centre: number): Level[] {
   }
 }
 
-/** `levels`: `single` for `sample`, a `pyramid` for `extreme`. Numbers from low to high run over the 256 colours; NaN is clear. */
+/** `levels`: `single` for `sample`, a `pyramid` for `extreme`. Numbers from low to high map to the 256 colours; NaN is transparent. */
 export function paint(
   pixels: Uint32Array,
   {
@@ -83,7 +83,7 @@ export function paint(
     readonly high: number;
   },
 ): void {
-  // The first level of which no pixel leaves a cell out; the matrix itself once each cell has a pixel.
+  // The first level where every cell reaches a pixel; the matrix itself if each cell has a pixel.
   const whole = (cells: number): number => (cells > 1.0001 ? cells : 1);
   const [cellsDown, cellsAcross] = [whole(view.height / height), whole(view.width / width)];
   const {
@@ -114,7 +114,7 @@ export function paint(
   }
 }
 
-/** Smallest and largest finite number; [0, 0] of none. */
+/** Smallest and largest finite number; [0, 0] if there is none. */
 export function extent(data: Numbers): readonly [number, number] {
   let low = Infinity;
   let high = -Infinity;
@@ -126,14 +126,14 @@ export function extent(data: Numbers): readonly [number, number] {
   return low <= high ? [low, high] : [0, 0];
 }
 
-/** At least a few cells, and inside of the matrix. */
+/** Limits a view to at least a few cells, inside the matrix. */
 export function clampView({ left, top, width, height }: View, { rows, columns }: Pick<Matrix, 'rows' | 'columns'>): View {
   const w = Math.min(columns, Math.max(Math.min(4, columns), width));
   const h = Math.min(rows, Math.max(Math.min(4, rows), height));
   return { left: Math.min(columns - w, Math.max(0, left)), top: Math.min(rows - h, Math.max(0, top)), width: w, height: h };
 }
 
-/** `factor` below 1 shows less; (x, y) of [0, 1] is what stays in place. */
+/** `factor` below 1 shows less; the point (x, y) in [0, 1] stays in place. */
 export const zoomed = (view: View, factor: number, { x, y }: { readonly x: number; readonly y: number }): View => ({
   left: view.left + x * view.width * (1 - factor),
   top: view.top + y * view.height * (1 - factor),

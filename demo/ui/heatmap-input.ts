@@ -1,4 +1,4 @@
-// What pointers and keys do to a heatmap: hover and arrows move the cursor, drag, two fingers, wheel and keys move and zoom the view.
+// Input of a heatmap: hovering and arrows move the cursor; dragging, two fingers, wheel and keys move and zoom the view.
 import type { Signal } from '@preact/signals';
 import { clampView, type Matrix, type View, wholeView, zoomed } from './heatmap-draw.js';
 
@@ -13,7 +13,7 @@ interface Parts {
   readonly size: () => Size;
 }
 
-/** Listens on the canvas until the function that comes back is called. */
+/** Listens on the canvas until the returned function is called. */
 export function listen(canvas: HTMLCanvasElement, { view, cursor, size }: Parts): () => void {
   const set = (next: View): void => {
     view.value = clampView(next, size());
@@ -53,7 +53,7 @@ export function listen(canvas: HTMLCanvasElement, { view, cursor, size }: Parts)
   const leave = (event: PointerEvent): void => {
     if (event.pointerType === 'mouse' && document.activeElement !== canvas) cursor.value = undefined;
   };
-  // A page must scroll past a heatmap: the wheel is its own only once it has been chosen, or with Ctrl, which is also what a pinch on a pad sends.
+  // The page must scroll past a heatmap, so the wheel zooms only with focus or with Ctrl, which a pinch on a touchpad sends too.
   const wheel = (event: WheelEvent): void => {
     if (!event.ctrlKey && document.activeElement !== canvas) return;
     event.preventDefault();
@@ -111,7 +111,7 @@ const STEPS: Readonly<Record<string, readonly [number, number]>> = {
   ArrowDown: [0, 1],
 };
 
-/** Around a cell, or the middle. */
+/** Zooms around a cell or the middle. */
 export function zoomBy(view: Signal<View>, size: Size, factor: number, cell?: Cell): void {
   const { left, top, width, height } = view.peek();
   const inside = (share: number): number => (share >= 0 && share <= 1 ? share : 0.5);

@@ -1,5 +1,5 @@
-// A matrix of up to 4096 × 4096 numbers as colours on a canvas: zoom, move, a cursor with a readout, a legend. Heatmaps that share
-// `view` and `cursor` move together. Colours stand in colours.ts, the pixels are made in heatmap-draw.ts, keys and pointers in heatmap-input.ts.
+// A heatmap of up to 4096 × 4096 numbers on a canvas, with zoom, a cursor with a readout, and a legend. Heatmaps that share `view` and
+// `cursor` move together. colours.ts has the colours, heatmap-draw.ts makes the pixels, heatmap-input.ts handles keys and pointers.
 import { type Signal, useSignal, useSignalEffect } from '@preact/signals';
 import { useEffect, useId, useMemo, useRef } from 'preact/hooks';
 import './heatmap.css';
@@ -21,15 +21,15 @@ export interface HeatmapProps {
   readonly columns: number;
   /** `diverging` is symmetric around 0. */
   readonly colours?: ColourMap;
-  /** The numbers at both ends of the colours; those of the data without it. */
+  /** The numbers of the first and the last colour. Default: the extent of the data. */
   readonly domain?: readonly [number, number] | undefined;
-  /** What several cells in one pixel show: the one in the middle, or the one farthest from 0 (for errors: an outlier stays visible). */
+  /** The cell that a pixel of several cells shows: the middle one, or the one farthest from 0 (for errors, so that outliers show). */
   readonly reduce?: 'sample' | 'extreme';
-  /** What is said of a cell, after its row and column; its number without it. */
+  /** Readout of a cell after its row and column. Default: its number. */
   readonly read?: (row: number, column: number) => string;
-  /** What rows and columns are called: `['n', 'k']`. */
+  /** Names of rows and columns: `['n', 'k']`. */
   readonly axes?: readonly [string, string];
-  /** To share with others of the same size. */
+  /** Shared with other heatmaps of the same size. */
   readonly view?: Signal<View>;
   readonly cursor?: Signal<Cell | undefined>;
 }
@@ -57,7 +57,7 @@ export function Heatmap(props: HeatmapProps) {
     return reduce === 'extreme' ? pyramid(matrix, 0) : single(matrix);
   }, [data, rows, columns, reduce]);
 
-  // Another matrix size is another view; the same size keeps the reader's place.
+  // A matrix of another size resets the view; the same size keeps it.
   if (size.current.rows !== rows || size.current.columns !== columns) {
     size.current = { rows, columns };
     view.value = wholeView({ rows, columns });
@@ -86,7 +86,7 @@ export function Heatmap(props: HeatmapProps) {
     const now = { ...drawn.value, width, height, view: view.value, colours: pixelsOf(drawn.value.colours, dark.value) };
     const context = canvas.current?.getContext('2d');
     if (!context || width === 0 || height === 0) return;
-    // One drawing a frame, however many moves there were.
+    // Draws at most once a frame.
     const frame = requestAnimationFrame(() => {
       Object.assign(context.canvas, { width, height });
       const image = context.createImageData(width, height);
@@ -105,7 +105,7 @@ export function Heatmap(props: HeatmapProps) {
   const readout = said && `${axes[0]} ${whole(cell.row)}, ${axes[1]} ${whole(cell.column)}: ${said}`;
   const zoomedIn = view.value.width < columns || view.value.height < rows;
   const all = { rows, columns };
-  // Long strips are drawn taller or wider than their cells.
+  // Long strips are drawn thicker than their cells.
   const aspect = Math.min(8, Math.max(0.5, columns / rows));
 
   return (
@@ -162,7 +162,7 @@ export function Heatmap(props: HeatmapProps) {
   );
 }
 
-/** A frame around the cell that the cursor is on. */
+/** A frame around the cell under the cursor. */
 function Cursor({ view, cursor }: { readonly view: Signal<View>; readonly cursor: Signal<Cell | undefined> }) {
   const cell = cursor.value;
   const { left, top, width, height } = view.value;

@@ -1,4 +1,4 @@
-// Shiki with the WGSL grammar and two themes, by regular expressions of JavaScript; loaded by the first CodeView.
+// Shiki with the WGSL grammar and two themes, on JavaScript's regular expressions. The first CodeView loads it.
 import { createHighlighterCore } from 'shiki/core';
 import { createJavaScriptRegexEngine } from 'shiki/engine/javascript';
 import wgsl from 'shiki/langs/wgsl.mjs';
@@ -14,7 +14,7 @@ export interface Piece {
 
 const highlighter = createHighlighterCore({ langs: [wgsl], themes: [lightTheme, darkTheme], engine: createJavaScriptRegexEngine() });
 
-/** Lines of pieces; together they are the code. */
+/** Highlights code: for each line its pieces with colours. */
 export async function highlight(code: string): Promise<Piece[][]> {
   const shiki = await highlighter;
   const { tokens } = shiki.codeToTokens(code, {

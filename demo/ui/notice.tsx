@@ -1,4 +1,4 @@
-// A sentence that stands out: information, a warning, a failure, or that all is well. What announces it is the region around it.
+// A highlighted sentence: information, warning, failure or success. The live region around it announces it.
 import type { ComponentChildren } from 'preact';
 
 export interface NoticeProps {

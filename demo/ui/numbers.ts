@@ -1,9 +1,9 @@
-// Numbers as text, the same way everywhere on the page.
+// Formats numbers for the page.
 
 export const whole = (value: number): string => value.toLocaleString('en', { maximumFractionDigits: 0 });
 
 const SUPERSCRIPTS = '⁰¹²³⁴⁵⁶⁷⁸⁹';
-/** A few digits (three); a power of ten below a thousandth and from a hundred thousand on. */
+/** Three digits; with a power of ten below a thousandth and from a hundred thousand on. */
 export function short(value: number, digits = 3): string {
   if (!Number.isFinite(value)) return Number.isNaN(value) ? 'NaN' : value > 0 ? '∞' : '−∞';
   const size = Math.abs(value);
@@ -22,7 +22,7 @@ export const milliseconds = (value: number): string =>
         ? `${value.toFixed(1)} ms`
         : `${whole(value)} ms`;
 
-/** 1024 of each make one of the next. */
+/** Bytes in units of 1024. */
 export function bytes(count: number): string {
   const units = ['B', 'KiB', 'MiB', 'GiB', 'TiB'];
   let [value, unit] = [count, 0];

@@ -1,4 +1,4 @@
-// A link to another panel, with state of its own, followed in the page, so that what is open stays open. With a modifier it is any link.
+// A link to another panel with some state. It opens inside the page, so that open files stay open. With a modifier key it is a plain link.
 import type { ComponentChildren } from 'preact';
 
 export function PanelLink({
@@ -7,7 +7,7 @@ export function PanelLink({
   children,
 }: {
   readonly panel: string;
-  /** By the URL's own keys. */
+  /** State by the keys of the URL. */
   readonly state: Readonly<Record<string, string | number | boolean>>;
   readonly children: ComponentChildren;
 }) {

@@ -1,4 +1,4 @@
-// How far a job is, what it does, and a button to cancel it; nothing while it does not run. Errors of the job are told by JobProblem.
+// Progress of a running job with a button to cancel it. JobProblem shows its errors.
 import { sentence } from '../app/sentence.js';
 import type { RunningJob } from '../app/use-job.js';
 import type { JobName } from '../worker/jobs.js';
@@ -7,7 +7,7 @@ import { Notice } from './notice.js';
 
 type JobState = Pick<RunningJob<JobName>, 'status' | 'fraction' | 'doing' | 'error' | 'cancel'>;
 
-/** @param label what runs, for those who hear it */
+/** @param label accessible name of the progress bar */
 export function Progress({ job, label }: { readonly job: JobState; readonly label: string }) {
   const running = job.status.value === 'running';
   const fraction = job.fraction.value;
@@ -28,7 +28,7 @@ export function Progress({ job, label }: { readonly job: JobState; readonly labe
   );
 }
 
-/** Why the last run gave nothing. */
+/** The error of the last run. */
 export function JobProblem({ job, what }: { readonly job: JobState; readonly what: string }) {
   return (
     <div class="job-problem" role="alert">

@@ -1,9 +1,9 @@
-// A small table with a caption; numbers to the right. For hundreds of rows use a list of its own.
+// A small table with a caption. It is not for hundreds of rows.
 import type { ComponentChildren } from 'preact';
 
 export interface Column {
   readonly title: string;
-  /** Numbers stand to the right, in figures of one width. */
+  /** Numbers are aligned to the right, in figures of one width. */
   readonly numeric?: boolean;
 }
 export interface TableProps {

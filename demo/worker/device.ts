@@ -1,4 +1,4 @@
-// The one GPUDevice of the page, in the Worker: opened when first asked for, opened again after a loss, lent to one job at a time.
+// The page's GPUDevice, in the Worker. It is opened at its first use, opened again after a loss, and lent to one job at a time.
 import { DeviceLostError, UnsupportedError } from '../../src/errors.js';
 import { capsOf, requestDevice } from '../../src/gpu/device.js';
 import { formatReport } from '../../src/gpu/report.js';
@@ -8,9 +8,9 @@ import { roundTrip } from './timing.js';
 export interface DeviceHolder {
   /** Opens the device if there is none. @throws UnsupportedError */
   open(): Promise<GPUDevice>;
-  /** Waits for its turn, then opens. Call `release` when the job has ended. `onLost` is called if the device goes before. */
+  /** Waits for its turn and opens the device. Call `release` at the end of the job. `onLost` is called if the device is lost before. */
   lend(signal: AbortSignal, onLost: (error: DeviceLostError) => void): Promise<{ readonly device: GPUDevice; release(): void }>;
-  /** On purpose, for tests. */
+  /** Loses the device, for tests. */
   destroy(): void;
 }
 
@@ -25,7 +25,7 @@ export function holdDevice(tell: (state: DeviceState) => void, trouble: (text: s
     if (state.state === 'ready') facts = state.facts;
     tell(state);
   };
-  /** After a job: self-tests and measured choices may have come. */
+  /** Sends the report after a job, which may have added self-tests and measured choices. */
   const tellReport = (device: GPUDevice): void => {
     const report = formatReport(device);
     if (facts && device === current && report !== facts.report) told({ state: 'ready', facts: { ...facts, report } });

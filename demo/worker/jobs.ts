@@ -1,7 +1,7 @@
-// The table of jobs: panel → its file, loaded when the panel first calls. A job's name is 'PANEL.JOB', as in call('operator.run', …).
+// The table of jobs: panel → its file, which the panel's first call loads. A job's name is 'PANEL.JOB', as in call('operator.run', …).
 //
 // A file of jobs exports `jobs`, an object of functions (args, context: JobContext<Part>) => Promise<result or moved(result, buffers)>.
-// The types of a call follow from it: JobArgs, JobResult and JobPart below. The page imports this file for its types alone.
+// The types of a call follow from it: JobArgs, JobResult and JobPart below. The page imports only types from this file.
 import type { Job, JobContext, Unmoved } from './rpc.js';
 
 export const tables = {
@@ -23,7 +23,7 @@ export type JobArgs<Name extends JobName> = JobOf<Name> extends (args: infer Arg
 export type JobResult<Name extends JobName> = JobOf<Name> extends (...args: never[]) => Promise<infer Result> ? Unmoved<Result> : never;
 export type JobPart<Name extends JobName> = JobOf<Name> extends (args: never, context: JobContext<infer Part>) => unknown ? Part : never;
 
-/** @throws Error for a name that no table has */
+/** @throws Error for an unknown name */
 export async function findJob(name: string): Promise<Job> {
   const [panel, key] = name.split('.') as [string, string];
   const load = Object.hasOwn(tables, panel) ? tables[panel as keyof typeof tables] : undefined;

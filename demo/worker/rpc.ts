@@ -1,36 +1,36 @@
-// The two ends of the line between the page and its Worker. The page has one Worker and one GPUDevice, which lives in it.
+// The two ends of the connection between the page and its Worker. The page has one Worker, which has one GPUDevice.
 //
 // The page:    const result = await call('operator.run', args, { signal, onProgress, onPart });
-//              Aborting `signal` rejects the call at once (with signal.reason) and aborts the job's own signal.
+//              Aborting `signal` rejects the call at once (with signal.reason) and aborts the job's signal.
 // The Worker:  a job is (args, context) => Promise<result>, found in the tables of jobs.ts; see JobContext below.
-// Results are copied; `moved(result, [buffers])` hands buffers over instead. Arguments likewise by the option `transfer`.
+// Results are copied; `moved(result, [buffers])` transfers buffers instead. For arguments, use the option `transfer`.
 // Errors cross as { name, message, fields } and come back as a JobError with the same name, sentence and fields.
-// This file has no state of its own beyond the calls under way; demo/app/worker.ts starts the Worker, demo/worker/worker.ts is it.
+// demo/app/worker.ts starts the Worker; demo/worker/worker.ts is its script.
 
 // ------------------------------------------------------------------------------------------------------------- what a job is
 
 export interface JobContext<Part = never> {
   /**
-   * The one GPUDevice, opened when it is first asked for and again after a loss. Only one job has it at a time, from this call until the job
-   * ends; the others wait here. So ask for it late, after what the CPU can do without it; a job that never asks never waits.
-   * @throws UnsupportedError without WebGPU, and DeviceLostError (for the whole job) if the device goes while the job has it
+   * The GPUDevice, opened at its first use and again after a loss. One job has it at a time, from this call until the job ends; others wait
+   * here. So call it late, after the work on the CPU. A job that never calls it never waits.
+   * @throws UnsupportedError without WebGPU; DeviceLostError, for the job, if the device is lost while the job has it
    */
   device(): Promise<GPUDevice>;
-  /** Aborted when the page cancels, or when the device that this job has is lost. */
+  /** Aborted when the page cancels, or when the job's device is lost. */
   readonly signal: AbortSignal;
-  /** What is being done, in a few words, and how much of all is done: 0 to 1, or undefined if nobody knows. */
+  /** Reports the current step in a few words and the progress from 0 to 1, or undefined if unknown. */
   progress(fraction: number | undefined, text: string): void;
-  /** Part of the result, ahead of the rest; the page's `onPart` gets it. */
+  /** Sends a part of the result ahead of the rest to the page's `onPart`. */
   part(value: Part | Moved<Part>): void;
-  /** Lets messages in, so that a cancel can arrive, and throws if one did. Long loops of the CPU await it every 20 to 50 ms. */
+  /** Pauses, so that a cancel can arrive, and throws if one did. Long loops on the CPU await it every 20 to 50 ms. */
   breathe(): Promise<void>;
 }
 
-/** `Part` is what the job sends ahead of its result, if it does. Args, results and parts must survive structured cloning. */
+/** A job. `Part` is the type of parts that it sends ahead of its result. Args, results and parts must survive structured cloning. */
 // biome-ignore lint/suspicious/noExplicitAny: a job of any types
 export type Job = (args: any, context: JobContext<any>) => Promise<unknown>;
 
-/** A value, and the buffers in it that are handed over rather than copied. */
+/** A value with buffers that are transferred instead of copied. */
 export class Moved<T> {
   constructor(
     readonly value: T,
@@ -42,7 +42,7 @@ export type Unmoved<T> = T extends Moved<infer Value> ? Value : T;
 
 // ---------------------------------------------------------------------------------------------------------- what is said
 
-/** What the page may know of the device. `lost` and `none` carry a sentence without its full stop. */
+/** The device's state on the page. `lost` and `none` have a sentence without its full stop. */
 export type DeviceState =
   | { readonly state: 'opening' }
   | { readonly state: 'ready'; readonly facts: DeviceFacts }
@@ -59,9 +59,9 @@ export interface DeviceFacts {
   /** WGSL language features of the browser. */
   readonly language: readonly string[];
   readonly caps: import('../../src/index.js').Caps;
-  /** Milliseconds from submitting nothing until the queue is done, the median of several: part of every time that is measured. */
+  /** Median milliseconds from an empty submit until the queue is done; every measured time contains it. */
   readonly roundTrip: number;
-  /** `formatReport` as it was after the last job: a text to paste. */
+  /** `formatReport` after the last job. */
   readonly report: string;
 }
 
@@ -87,7 +87,7 @@ export type ToPage =
 
 // --------------------------------------------------------------------------------------------------------------- errors
 
-/** An error of a job, on the page: `name` and `fields` are those of the error that was thrown in the Worker. */
+/** An error of a job on the page, with `name` and `fields` of the error in the Worker. */
 export class JobError extends Error {
   readonly fields: Readonly<Record<string, unknown>>;
   constructor({ name, message, fields }: ErrorMessage) {
@@ -128,7 +128,7 @@ export interface PageEnd {
   send(message: ToWorker): void;
 }
 
-/** The page's end. `onMessage` gets what is not about a call; `onFailure` a sentence if the Worker itself fails. */
+/** The page's end. `onMessage` gets messages that belong to no call; `onFailure` a sentence if the Worker fails. */
 export function pageEnd(
   worker: Worker,
   { onMessage, onFailure }: { onMessage: (message: ToPage) => void; onFailure: (text: string) => void },

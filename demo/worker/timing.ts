@@ -1,11 +1,11 @@
-// How long a product takes, by the clock of the Worker: from the call until the queue reports that its work is done. Browsers round clocks
-// to 0.1 ms or coarser and the round trip is part of each time, so what is short is also called many times before one wait.
+// Times a product by the Worker's clock, from the call until the queue is done. Browsers round clocks to 0.1 ms or more, and each time
+// contains the round trip, so short products are also timed in a row with one wait.
 
 export interface Timing {
   /** Median, in milliseconds. */
   readonly median: number;
   readonly runs: number;
-  /** Milliseconds of each of `calls` that are submitted together, for those that are short beside a round trip. */
+  /** Milliseconds of each of `calls` submitted together, if a call is short compared with the round trip. */
   readonly inARow?: { readonly calls: number; readonly each: number };
 }
 
@@ -38,6 +38,6 @@ export async function timeInARow(device: GPUDevice, call: () => void): Promise<N
   return { calls: CALLS, each: median(each) };
 }
 
-/** What submitting nothing and waiting for it takes: the part of every time that is not the product. */
+/** Time of an empty submit: the part of every time that is not the product. */
 export const roundTrip = (device: GPUDevice): Promise<Timing> =>
   time(device, () => device.queue.submit([device.createCommandEncoder().finish()]));

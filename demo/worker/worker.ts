@@ -1,4 +1,4 @@
-// The Worker's entry: runs jobs by their names, lends them the device, and sends what they say. The page starts it in demo/app/worker.ts.
+// The Worker's entry: runs jobs by name, lends them the device, and sends their messages. demo/app/worker.ts starts it.
 import { holdDevice } from './device.js';
 import { findJob } from './jobs.js';
 import { errorMessage, Moved, type ToPage, type ToWorker } from './rpc.js';
@@ -10,7 +10,7 @@ const holder = holdDevice(
 );
 const running = new Map<number, AbortController>();
 
-/** A task of its own, as a message of the page is: what arrived before it is handled first. */
+/** Posts a task to the event loop: messages that arrived before are handled first. */
 const channel = new MessageChannel();
 const waiting: (() => void)[] = [];
 channel.port1.onmessage = () => waiting.shift()?.();
@@ -41,7 +41,7 @@ async function run(id: number, name: string, args: unknown): Promise<void> {
         device: async () => (await (lent ??= holder.lend(signal, (error) => control.abort(error)))).device,
       }),
     );
-    // The device goes to the next job when this one has really ended, however soon the page heard of a cancel or a loss.
+    // The next job gets the device when this one has really ended, even after a cancel or a loss.
     const release = (): Promise<void> | undefined => lent?.then((got) => got.release()).catch(() => {});
     work.then(release, release);
     said('result', await Promise.race([work, aborted]));
@@ -56,6 +56,6 @@ self.onmessage = ({ data }: MessageEvent<ToWorker>) => {
   if (data.kind === 'call') void run(data.id, data.name, data.args);
   else if (data.kind === 'cancel') running.get(data.id)?.abort(new DOMException('The job was cancelled', 'AbortError'));
   else if (data.kind === 'open-device')
-    holder.open().catch(() => {}); // told as a state
+    holder.open().catch(() => {}); // the device's state reports it
   else holder.destroy();
 };

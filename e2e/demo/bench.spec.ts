@@ -44,9 +44,9 @@ async function save({ page, panel }: Demo): Promise<Saved> {
 
 test('measures, and shows what the report of the bench says of the raw times', async ({ demo }) => {
   const panel = await demo.open('bench', { ...SMALL, rows: 'all', rounds: 3 });
-  await expect(panel).toContainText('Nothing is sent anywhere.');
+  await expect(panel).toContainText('Nothing is uploaded.');
   await measure(panel, 3);
-  await expect(panel).toContainText('nobody’s performance');
+  await expect(panel).toContainText('the times are not those of a GPU');
   const saved = await save(demo);
   expect(saved).toMatchObject({ schema: 1, mode: 'custom', software: true });
   expect(saved.settings).toMatchObject({ rows: [1, 8, 128], k: 512, n: 256, bits: 4, group: 32, rounds: 3, peers: [], dense: true });
@@ -108,7 +108,7 @@ test('every control reaches the run, and the URL', async ({ demo }) => {
   await panel.getByLabel('K', { exact: true }).fill('256');
   await panel.getByLabel('N', { exact: true }).fill('300');
   await panel.getByLabel('N', { exact: true }).press('Enter');
-  await expect(panel).toContainText('Expected 128, and on by 128.');
+  await expect(panel).toContainText('Expected 128, then in steps of 128.');
   await panel.getByLabel('N', { exact: true }).fill('384');
   await panel.getByLabel('N', { exact: true }).blur();
   await expect(panel).not.toContainText('Expected 128');
@@ -176,7 +176,7 @@ test('tuning says what won, keeps it, and forgets it', async ({ demo }) => {
   expect(timings.find(({ family }) => family === 'ours')!.detail).toContain('ROWS=8');
   expect(timings.find(({ name }) => name === 'antiquant, not tuned')!.detail).toContain('ROWS=4');
   await panel.getByRole('button', { name: 'Forget all' }).click();
-  await expect(panel).toContainText('are forgotten.');
+  await expect(panel).toContainText('are deleted.');
   await panel.getByRole('button', { name: 'Tune for these products' }).click();
   await expect(table.getByRole('row').nth(1)).toContainText('now', { timeout: TIMEOUT });
 });
@@ -197,7 +197,7 @@ test.describe('without a GPU', () => {
   test.use({ gpu: 'none', serviceWorkers: 'block' });
   test('says so', async ({ demo }) => {
     const panel = await demo.open('bench');
-    await expect(panel).toContainText('Nothing can be timed here without WebGPU.');
+    await expect(panel).toContainText('Timing needs WebGPU');
     await demo.axe();
   });
 });

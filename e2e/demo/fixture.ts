@@ -1,6 +1,6 @@
-// What the tests of the page share: `test` fails on any console error, unhandled rejection, failed request, or message of a Worker's
-// error; `open` shows a panel of the built site; axe, screenshots and the loss of the device are one call each. In `npm test` axe looks at
-// each panel once in each theme, and pictures are taken then alone: both take seconds. `npm run test:all` does so wherever a test asks.
+// The fixture of the page's tests. `test` fails on any console error, unhandled rejection, failed request, or error of a Worker. `open`
+// shows a panel of the built site; axe, screenshots and the loss of the device are one call each. `npm test` runs axe and screenshots once
+// for each panel and theme, since both take seconds; `npm run test:all` runs them at every call.
 import { AxeBuilder } from '@axe-core/playwright';
 import { test as base, type ConsoleMessage, expect, type Locator, type Page } from '@playwright/test';
 import { PANELS } from '../../demo/app/panels.js';
@@ -19,8 +19,8 @@ export interface Demo {
   /** In `npm run test:all`: axe-core over the whole page as it is, but for what follows the first lines of a code view: more of the same, and slow. Fails with what it found. */
   axe(): Promise<void>;
   /**
-   * No sideways scrolling at three widths in both themes. In `npm run test:all`, and where `name` is a panel's: axe-core, and pictures of each
-   * under test-results, as NAME-THEME-WIDTH.png.
+   * No sideways scrolling at three widths in both themes. In `npm run test:all`, and where `name` is a panel's: axe-core, and pictures of
+   * each under test-results, as NAME-THEME-WIDTH.png.
    */
   screenshots(name: string): Promise<void>;
   /** Destroys the GPUDevice in the Worker; the page must have been opened by `open`. */

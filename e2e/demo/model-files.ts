@@ -1,4 +1,4 @@
-// Files for the tests of the panel "Bring a model", made in memory: safetensors by the library's own writers. ONNX: test/support/onnx-file.ts.
+// Files in memory for the tests of the panel "Bring a model": safetensors by the library's writers. ONNX: test/support/onnx-file.ts.
 import { type TensorToWrite, writeSafetensors } from '../../src/files/write-safetensors.js';
 
 export interface GivenFile {

@@ -1,4 +1,4 @@
-// The panel "Bring a model" on the built page: files of every kind that it takes, what it says of them, and what it does with a layer.
+// The panel "Bring a model" on the built page: files of every kind, their lists of tensors, and looking at, quantizing and running a layer.
 import { readFileSync } from 'node:fs';
 import { join } from 'node:path';
 import type { Locator } from '@playwright/test';
@@ -18,7 +18,7 @@ const fixture = (path: string): Buffer => readFileSync(join(import.meta.dirname,
 const give = (panel: Locator, ...files: readonly GivenFile[]): Promise<void> =>
   panel.getByLabel('Drop a model’s files here').setInputFiles([...files]);
 const file = (panel: Locator): Locator => panel.getByRole('region', { name: 'The file' });
-const look = (panel: Locator): Locator => panel.getByRole('region', { name: 'The layer as it is' });
+const look = (panel: Locator): Locator => panel.getByRole('region', { name: 'View of the layer' });
 const grid = (panel: Locator): Locator => panel.getByRole('grid', { name: 'Tensors' });
 const pick = (panel: Locator, name: string): Promise<void> => grid(panel).getByRole('row').filter({ hasText: name }).first().click();
 const quantizeButton = (panel: Locator): Locator => panel.getByRole('button', { name: 'Quantize', exact: true });
@@ -72,7 +72,7 @@ test('the made-up file: listed, looked at, quantized anew, run', async ({ demo }
   await demo.page.keyboard.press('Home');
   await demo.page.keyboard.press('ArrowDown');
   await demo.page.keyboard.press(' ');
-  await expect(panel.getByRole('article')).toContainText('no float matrix, so there is nothing to run.');
+  await expect(panel.getByRole('article')).toContainText('nor a float matrix, so it cannot run.');
 });
 
 test('it looks as it should, and axe finds nothing, before and after', async ({ demo }) => {
@@ -131,7 +131,7 @@ test('numbers are those of the library: floats, and codes that are quantized aga
   // Groups that do not fit are refused in the library's words, and nothing else is lost.
   await panel.getByLabel('One scale for').selectOption('256 inputs');
   await quantizeButton(panel).click();
-  await expect(panel.getByRole('alert').filter({ hasText: 'It was not quantized.' })).toContainText(
+  await expect(panel.getByRole('alert').filter({ hasText: 'Quantizing did not finish.' })).toContainText(
     'groupSize: expected a multiple of 4 up to K = 160',
   );
   await panel.getByLabel('One scale for').selectOption('32 inputs');
@@ -228,7 +228,7 @@ test('100,000 tensors scroll, filter and sort, by mouse and by keys', async ({ d
   await panel.getByRole('columnheader', { name: 'Bytes' }).getByRole('button').click();
   await expect(rows.first()).toContainText('block.777.norm');
   await panel.getByRole('radio', { name: 'Quantized 0' }).check();
-  await expect(list).toContainText('No tensor is left by this filter.');
+  await expect(list).toContainText('No tensor matches this filter.');
   await demo.axe();
 });
 
@@ -439,7 +439,7 @@ test.describe('without a GPU', () => {
     const panel = await demo.open('model', { sample: 1 });
     await expect(look(panel)).toBeVisible({ timeout: 60_000 });
     await runButton(panel).click();
-    await expect(panel).toContainText('Not run on a GPU: this is the CPU reference alone.', { timeout: 60_000 });
+    await expect(panel).toContainText('Not run on a GPU: only the CPU reference ran.', { timeout: 60_000 });
     await expect(panel.getByRole('table', { name: 'First elements of y' })).toContainText(/-?\d\.\d{5}/);
   });
 });

@@ -1,4 +1,4 @@
-// The panel "Operator" on the built page: what every control does, that its numbers are the library's, refusals, the URL, cancelling.
+// The panel "Operator" on the built page: every control, numbers equal to the library's, refusals, the URL, cancelling.
 import type { Locator } from '@playwright/test';
 import { type Choice, refusal } from '../../demo/panels/operator/jobs/choice.js';
 import { decibels } from '../../demo/panels/operator/jobs/compare.js';
@@ -63,7 +63,7 @@ test('the first product agrees with the reference, and everything of it is shown
   await expect(panel.getByText('Codes, scales and offsets are read back from the layer’s buffers')).toBeVisible();
   await expect(
     panel
-      .getByRole('img', { name: /^How often each code occurs/ })
+      .getByRole('img', { name: /^Histogram of codes/ })
       .locator('svg')
       .first(),
   ).toBeVisible();
@@ -329,8 +329,8 @@ for (const gpu of ['none', 'no-adapter'] as const) {
     test.use({ gpu, serviceWorkers: 'block' });
     test('the reference runs alone', async ({ demo }) => {
       const panel = await demo.open('operator');
-      await expect(panel).toContainText('this is the CPU reference alone', TIMEOUT);
-      await expect(panel).toContainText('Without a GPU these are the codes that a layer would be given.');
+      await expect(panel).toContainText('only the CPU reference ran', TIMEOUT);
+      await expect(panel).toContainText('Without a GPU these are the codes that a layer would load.');
       await expect(panel.getByRole('application', { name: /^y of the CPU reference/ })).toBeVisible();
       await panel.locator('summary', { hasText: 'First elements of y' }).click();
       await expect(panel.getByRole('table', { name: /^First elements/ })).toContainText(/-?\d\.\d{5}/);

@@ -1,4 +1,4 @@
-// The panel "See quantization" on the built page. What the page should say is computed here by the library, from the same picture.
+// The panel "See quantization" on the built page. The library computes the expected numbers here, from the same picture.
 import type { Locator, Page } from '@playwright/test';
 import {
   distance as distanceOf,
@@ -234,7 +234,7 @@ test('the visitor’s own picture, of any size, and what is none', async ({ demo
   await check(panel, {});
   const sent: string[] = [];
   page.on('request', (request) => sent.push(`${request.method()} ${request.url()}`));
-  await panel.getByText('Use a picture of your own').click();
+  await panel.getByText('Use your picture').click();
   const input = panel.getByLabel('Drop a picture, or choose one');
   await input.setInputFiles({ name: 'stripes.png', mimeType: 'image/png', buffer: await file(page, 300, 70) });
   await expect(panel).toContainText('Your picture: stripes.png', slow);
@@ -276,7 +276,7 @@ for (const gpu of ['none', 'no-adapter'] as const) {
     test('the CPU reference multiplies', async ({ demo }) => {
       const panel = await demo.open('picture');
       const begin = Date.now();
-      await expect(panel).toContainText('these are products of the CPU reference', { timeout: 100_000 });
+      await expect(panel).toContainText('the CPU reference made these products', { timeout: 100_000 });
       await check(panel, {});
       console.log(`${Date.now() - begin} ms on the CPU`);
     });

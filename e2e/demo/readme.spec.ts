@@ -1,4 +1,4 @@
-// The picture that the README opens with: test-results has it after every run; README_PICTURE=1 puts it into docs/.
+// The picture of the page's README: every run writes it to test-results; README_PICTURE=1 writes it to docs/.
 import { copyFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { expect, test } from './fixture.js';
@@ -11,7 +11,7 @@ test('the picture of the README', async ({ demo }, info) => {
   const panel = await demo.open('picture', { spot: 1 });
   await expect(panel.locator('figure[data-mode="group"]')).toContainText('dB', { timeout: 90_000 });
   await expect(panel.locator('.progress')).not.toHaveAttribute('data-running', { timeout: 90_000 });
-  await expect(panel).toContainText('One scale for the whole picture must reach the spot');
+  await expect(panel).toContainText('One scale for the whole picture must cover the spot');
   const path = info.outputPath('page.jpg');
   await page.screenshot({ path, type: 'jpeg', quality: 82 });
   if (process.env.README_PICTURE === '1') copyFileSync(path, join(import.meta.dirname, '../../docs/page.jpg'));

@@ -1,4 +1,4 @@
-// The device's details give a report to paste, with what jobs have found out since.
+// The device's details contain a report to paste, with the findings of later jobs.
 import { expect, test } from './fixture.js';
 
 test('a report of the device is copied, and has the self-tests of the products that ran', async ({ demo, context }) => {

@@ -1,4 +1,4 @@
-// The panel "What runs" on the built page. What it should say is asked of the library here, in Node, from shapes and caps alone.
+// The panel "What runs" on the built page. The library computes the expected plans here, in Node, from shapes and caps.
 import { readFileSync } from 'node:fs';
 import { join } from 'node:path';
 import type { Locator, Page } from '@playwright/test';
@@ -109,7 +109,7 @@ test('the plan, its reasons, its dispatches and its text are the library’s', a
   // Params and uniforms, with their values.
   for (const [name, value] of Object.entries(plan.main.params))
     await expect(
-      panel.getByRole('table', { name: 'Params that are filled in' }).getByRole('row', { name: new RegExp(`^${name}, line`) }),
+      panel.getByRole('table', { name: 'Params of the variant' }).getByRole('row', { name: new RegExp(`^${name}, line`) }),
     ).toContainText(`${name}${value}`);
   for (const [i, [name, value]] of Object.entries(plan.main.uniforms).entries()) {
     const row = panel
@@ -293,7 +293,7 @@ test('other devices get the plans that the library makes for them', async ({ dem
   const panel = await demo.open('shader', { m: 1, k: 4096, n: 4096 });
   await ready(panel);
   for (const [name, { caps }] of Object.entries(library.devices)) {
-    await panel.getByLabel('As it runs on').selectOption(name);
+    await panel.getByLabel('Device of the plan').selectOption(name);
     await expect(page).toHaveURL(new RegExp(`device=${name}`));
     const plan = library.planOf({ m: 1, n: 4096, k: 4096, bits: 4, dtype: 'float16', group: 32, offset: true }, caps);
     await expect(panel.getByRole('table', { name: /^As if on/ })).toBeVisible();
@@ -328,7 +328,7 @@ test('the device’s features and limits are the browser’s', async ({ demo }) 
   const { page } = demo;
   const panel = await demo.open('shader');
   await ready(panel);
-  await panel.getByText(/^All that the browser says/).click();
+  await panel.getByText(/^All that the browser tells/).click();
   const table = panel.getByRole('table', { name: /^Limits of the device/ });
   const want = await page.evaluate(async () => {
     const { limits } = (await navigator.gpu.requestAdapter())!;
@@ -372,7 +372,7 @@ for (const gpu of ['none', 'no-adapter'] as const) {
       await expect(panel).toContainText('Without a GPU here');
       await expectPlan(panel, library.planOf(spec, library.devices.least!.caps));
       await expect(panel).toContainText('There is no GPU here to compile for.');
-      await panel.getByLabel('As it runs on').selectOption('amd');
+      await panel.getByLabel('Device of the plan').selectOption('amd');
       await expect(panel.locator('.source')).toHaveAttribute('data-variant', /^matmul-decode\[/);
       await expectPlan(panel, library.planOf(spec, library.devices.amd!.caps));
       if (gpu === 'none') await demo.screenshots('shader-no-gpu');

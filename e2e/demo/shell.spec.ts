@@ -1,4 +1,4 @@
-// The frame of the built page: tabs, URL, theme, device, notices, offline, any path, sizes. The panels have tests of their own.
+// The frame of the built page: tabs, URL, theme, device, notices, offline, any path, sizes. Each panel has another file.
 import { readdirSync, readFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { gzipSync } from 'node:zlib';
@@ -190,7 +190,7 @@ for (const [gpu, sentence, advice] of [
       for (const name of PANELS) {
         await demo.open(name);
         const alert = demo.page.locator('.masthead').getByRole('alert');
-        await expect(alert).toContainText('No GPU can be used.');
+        await expect(alert).toContainText('No GPU is available.');
         await expect(alert).toContainText(sentence, { ignoreCase: true });
         await expect(alert).toContainText(advice);
       }

@@ -1,4 +1,4 @@
-// The names of the tests of every suite, { suite: [name] }: from the reports of what last ran, or listed without running.
+// The names of the tests of every suite, { suite: [name] }, from the reports of the last run or listed without running.
 import { spawnSync } from 'node:child_process';
 import { existsSync, mkdtempSync, readFileSync, rmSync } from 'node:fs';
 import { tmpdir } from 'node:os';
@@ -10,7 +10,7 @@ export const load = async (path) => (await runnerImport(path, { root, configFile
 const bin = (name) => join(root, 'node_modules', ...name.split('/'));
 const VITEST = ['unit', 'dawn'];
 const PLAYWRIGHT = ['chromium', 'chromium-f16', 'demo', 'demo-f16'];
-/** Programs that run tables and little else; their reports are the names. */
+/** Programs that mainly run tables; their reports are the names. */
 const TABLES = ['deno', 'firefox'];
 
 /** [the file and the titles of what a test is in, its own, was it skipped?] of every test. */
@@ -24,14 +24,14 @@ const ofPlaywright = (report, { run = true } = {}) =>
     const [file, ...titles] = parts.slice(0, -1);
     return run && parts.at(-1) ? [] : `${file.startsWith('demo/') ? `${file}: ` : ''}${titles.join(' ')}`;
   });
-/** Vitest joins the names of describe and test one way in its report, and another in its list. */
+/** Vitest joins the names of describe and test differently in its report and in its list. */
 const plain = (name) => name.replaceAll(' > ', ' ');
 const ofVitest = ({ testResults }) =>
   testResults.flatMap(({ assertionResults }) =>
     assertionResults.filter(({ status }) => status === 'passed' || status === 'failed').map(({ fullName }) => plain(fullName)),
   );
 
-/** What the suites whose reports lie in `folder` ran. */
+/** Names from the suites' reports in `folder`. */
 export function ran(folder) {
   const read = (suite) => JSON.parse(readFileSync(join(folder, `${suite}.json`), 'utf8'));
   const of = (suites, names) =>
@@ -43,7 +43,7 @@ export function ran(folder) {
   ]);
 }
 
-/** What they would run: `all` in `npm run test:all`. Tables are what the software adapters can run of them. */
+/** Names that would run; with `all` those of `npm run test:all`. Of tables, the cases that software adapters can run. */
 export async function listed({ all }) {
   const folder = mkdtempSync(join(tmpdir(), 'antiquant-names-'));
   const env = { ...process.env, ...ensureVulkan().env, ANTIQUANT_ALL: all ? '1' : '' };
@@ -72,7 +72,7 @@ export async function listed({ all }) {
   }
 }
 
-/** The cases of the tables that an engine's software adapter can run, each with its kernel, where it has one of its own. */
+/** The cases of the tables that an engine's software adapter can run, each with its kernel if it names one. */
 export async function runnable(engine, all) {
   const { casesOf, SOFTWARE } = await load('/test/cases/engines.ts');
   const { runsOn } = await load('/test/cases/cases.ts');

@@ -1,5 +1,5 @@
-// What @huggingface/gguf reads in the files that gguf-container.py wrote → test/fixtures/gguf/parse.json. See gguf-container.py for how to run both.
-// Integers past 2^53 and counts are bigint there: they are written as text with an n.
+// Writes test/fixtures/gguf/parse.json: @huggingface/gguf's reading of the files of gguf-container.py, which says how to run both.
+// Integers past 2^53 and counts are bigint: they are written as text with an n.
 import { readdirSync, writeFileSync } from 'node:fs';
 import { createRequire } from 'node:module';
 import { join } from 'node:path';

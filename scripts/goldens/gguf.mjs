@@ -1,13 +1,13 @@
-// Makes test/fixtures/gguf/TYPE.bin: random blocks of each GGUF type, and the numbers that llama.cpp reads in them.
+// Writes test/fixtures/gguf/TYPE.bin: random blocks of each GGUF type, and llama.cpp's numbers for them.
 //
 //   npm install --prefix node_modules/.cache/goldens --ignore-scripts --no-save node-llama-cpp @node-llama-cpp/linux-x64
 //   node scripts/goldens/gguf.mjs
 //
-// For each type it writes a llama model whose token embeddings have that type, and asks llama.cpp for the embedding of each token. A product would
-// quantize its activations; looking up an embedding (get_rows) does not: it dequantizes the row to float32. The one layer has weights of 0 and
-// adds 0. Then y = x / sqrt(mean(x²) + ε) · w. With ε = 2^60 and |x| < 2^14 the root's argument rounds to ε, so that with w = 2^30 every step is a
-// product by a power of two, and y = x. Rows of float32 with odd bits go the same way first and must come back unchanged, which shows it.
-// So the comparison needs no bound: values are equal (of zeros, the sign is lost).
+// For each type it writes a llama model whose token embeddings have that type, and gets the embedding of each token from llama.cpp. A
+// product would quantize its activations, but an embedding (get_rows) is only dequantized to float32. The one layer has weights of 0 and
+// adds 0. Then y = x / sqrt(mean(x²) + ε) · w. With ε = 2^60 and |x| < 2^14 the root's argument rounds to ε, so that with w = 2^30 every
+// step is a product by a power of two, and y = x. To prove it, rows of float32 with odd bits are sent first and must come back unchanged.
+// So the comparison needs no bound: values are equal (zeros lose their sign).
 import { mkdirSync, mkdtempSync, rmSync, writeFileSync } from 'node:fs';
 import { createRequire } from 'node:module';
 import { tmpdir } from 'node:os';
@@ -71,7 +71,7 @@ const string = (value) => Buffer.concat([u64(Buffer.byteLength(value)), Buffer.f
 const list = (type, items) => Buffer.concat([u32(9), u32(type), u64(items.length), ...items]);
 const align = (bytes) => Buffer.concat([bytes, Buffer.alloc(-bytes.length & 31)]);
 
-/** A file of GGUF 3: a llama of one layer that adds nothing. */
+/** A GGUF 3 file: a llama with one layer that adds 0. */
 function model(id, embeddings) {
   const pairs = {
     'general.architecture': Buffer.concat([u32(8), string('llama')]),
@@ -121,7 +121,7 @@ function model(id, embeddings) {
 const llama = await getLlama({ gpu: false, build: 'never', logLevel: LlamaLogLevel.error });
 const folder = mkdtempSync(join(tmpdir(), 'gguf-'));
 
-/** What llama.cpp reads in the rows. */
+/** llama.cpp's numbers for the rows. */
 async function rowsBy(id, embeddings) {
   const path = join(folder, `${id}.gguf`);
   writeFileSync(path, model(id, Buffer.from(embeddings.buffer)));

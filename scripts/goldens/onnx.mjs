@@ -1,16 +1,15 @@
-// Goldens of ONNX Runtime's own kernels: what MatMulNBits and MatMulBnb4 make of packed weights. Writes test/fixtures/onnx/*.json.
+// Writes test/fixtures/onnx/*.json: results of ONNX Runtime's MatMulNBits and MatMulBnb4 on packed weights.
 //
 //   mkdir -p node_modules/.cache/goldens
 //   npm install --prefix node_modules/.cache/goldens --ignore-scripts --no-save onnxruntime-node@1.30.0
 //   node scripts/goldens/onnx.mjs
 //
-// Each model is one node, run by the CPU provider. With x = the identity, y is the dequantized matrix, transposed.
-// In every fixture: `op` and `attributes` are the node's; `tensors` its inputs after x by the operator's own names, each
-// { type, dims, base64 } (little-endian); `weights` the dequantized (N, K) as { type, base64 }, row-major; `x` (3, K) and `y` (3, N) a product.
-// MatMulNBits (nbits-*.json): B, scales, zero_points, g_idx; attributes K, N, bits, block_size, accuracy_level.
-// The CPU provider knows no float zero points for 8 bits.
-// MatMulBnb4 (bnb4-*.json): B, uint8 (ceil(N·K / 2)), the even flat index of (N, K) in the high nibble; absmax, float32
-// (ceil(N·K / block_size)), a scale for each run of the flat matrix; attributes K, N, block_size, quant_type (0: FP4, 1: NF4).
+// Each model is one node, run by the CPU provider. With x = the identity, y is the dequantized matrix, transposed. In every fixture: `op`
+// and `attributes` are the node's; `tensors` its inputs after x by the operator's names, each { type, dims, base64 } (little-endian);
+// `weights` the dequantized (N, K) as { type, base64 }, row-major; `x` (3, K) and `y` (3, N) a product. MatMulNBits (nbits-*.json): B,
+// scales, zero_points, g_idx; attributes K, N, bits, block_size, accuracy_level. The CPU provider has no float zero points for 8 bits.
+// MatMulBnb4 (bnb4-*.json): B, uint8 (ceil(N·K / 2)), the even flat index of (N, K) in the high nibble; absmax, float32 (ceil(N·K /
+// block_size)), a scale for each run of the flat matrix; attributes K, N, block_size, quant_type (0: FP4, 1: NF4).
 import { mkdirSync, writeFileSync } from 'node:fs';
 import { createRequire } from 'node:module';
 import { join } from 'node:path';

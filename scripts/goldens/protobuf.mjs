@@ -1,4 +1,4 @@
-// Just enough of onnx.proto to write a model of one node, with weights as initializers. Field numbers are onnx.proto's.
+// Writes an ONNX model of one node with weights as initializers. Field numbers: onnx.proto.
 const text = new TextEncoder();
 
 function varint(value) {
@@ -30,7 +30,7 @@ const valueInfo = (name, { type, dims }) =>
 
 /**
  * A model of one com.microsoft node: `x` → `y`.
- * `inputs`: the node's inputs after x, in its order, each `{ name, type, dims, bytes }`, or undefined for one left out.
+ * `inputs`: the node's inputs after x, in order, each `{ name, type, dims, bytes }`, or undefined for an absent one.
  */
 export function oneNode({ op, attributes, inputs, x, y }) {
   const given = inputs.filter(Boolean);

@@ -1,4 +1,4 @@
-// Writes examples/relu.onnx, h = relu(x) of 64 columns: `node scripts/goldens/relu-onnx.mjs`. Field numbers are onnx.proto's.
+// Writes examples/relu.onnx, h = relu(x) of 64 columns: `node scripts/goldens/relu-onnx.mjs`. Field numbers: onnx.proto.
 import { writeFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { PbfWriter } from 'pbf';

@@ -1,8 +1,8 @@
-// Reads a driver's assembly: its loops, and what one iteration of the loop that does the work costs.
+// Reads a driver's assembly: finds its loops, and the instructions of one iteration of the main loop.
 
 const AMD_BYTES = { u8: 1, b32: 4, b64: 8, b96: 12, b128: 16, dword: 4, dwordx2: 8, dwordx3: 12, dwordx4: 16 };
 
-/** How to read one line: a label, or an instruction with what it jumps to, whether the vector unit runs it, its multiply-adds and loads. */
+/** Readers of one line: a label, or an instruction with its jump target, whether the vector unit runs it, its multiply-adds and loads. */
 const readers = {
   amd(line, subgroup) {
     const label = /^(BB\d+):/.exec(line)?.[1];

@@ -1,4 +1,4 @@
-// SPIR-V text as an assembler of 2023 takes it: what was named later is given by its number.
+// Rewrites SPIR-V text for an assembler of 2023: newer opcodes become numbers.
 
 /** Opcodes of SPV_KHR_cooperative_matrix. */
 const MATRIX = {

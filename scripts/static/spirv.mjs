@@ -1,5 +1,5 @@
-// WGSL → SPIR-V text, as Dawn's compiler writes it for Vulkan. Run as a child under the Vulkan variables of some adapter, with
-// [{ id, code }] on its input; prints Dawn's dump of each pipeline after a line `@@ id`, or `@@ id !` and the reason.
+// WGSL → SPIR-V text by Dawn's compiler for Vulkan. It runs as a child with the Vulkan variables of an adapter and reads [{ id, code }]
+// from stdin. It prints Dawn's dump of each pipeline after a line `@@ id`, or `@@ id !` and the reason.
 import { readFileSync, writeSync } from 'node:fs';
 import { create, globals } from 'webgpu';
 

@@ -1,4 +1,4 @@
-// Which variants the planner picks on a GPU of some kind, and for which rows.
+// Lists the variants that planning picks for a kind of GPU, with their numbers of rows.
 import { runnerImport } from 'vite';
 import { root } from '../setup.mjs';
 
@@ -17,7 +17,7 @@ const SHAPES = [
   { k: 896, n: 4864 },
   { k: 4864, n: 896 },
 ];
-/** What the table shows; a check also goes through `more`. */
+/** Formats of the table; `--check` adds `more`. */
 const FORMATS = BITS.flatMap((bits) => ['float32', 'float16'].map((dtype) => ({ bits, dtype, group: 32 })));
 const MORE = BITS.flatMap((bits) => [
   ...(bits === 4 ? [{ bits, dtype: 'float16', group: 64, scaleDtype: 'float32', codebook: true }] : []),
@@ -28,12 +28,12 @@ const MORE = BITS.flatMap((bits) => [
   { bits, dtype: 'float32', group: 0, offset: true, quant: true },
 ]);
 
-/** Helpers have none. */
+/** Helpers have no cost. */
 const costOf = (shader, params) => kernels.find(({ name }) => name === shader)?.cost(params);
 
 /**
- * [{ id, shader, params, code, cost, dtype, rows: [least, most] }] of devices that differ from a GPU with every feature and common limits by
- * the caps given; with `more`, in more formats, and of such devices without features too.
+ * [{ id, shader, params, code, cost, dtype, rows: [least, most] }] for a GPU with every feature and common limits, changed by the given
+ * caps; with `more` for more formats, and also without features.
  */
 export function pickedVariants(capsList, { more = false } = {}) {
   const found = new Map();

@@ -1,11 +1,10 @@
-// A compiled loop beside what the kernel says that one round of it does (`cost` in src/kernels/): compilers may unroll, so the loop that
-// they made is some multiple of it, found from its multiply-adds. A matrix instruction counts as one, though it takes as many cycles as
-// dozens.
+// Compares a compiled loop with the kernel's `cost` (src/kernels/). A compiler may unroll, so its loop is a multiple of the kernel's, found
+// by its multiply-adds. A matrix instruction counts as one, although it takes dozens of cycles.
 
-/** A kernel's cost with the multiply-adds that make it. */
+/** A kernel's cost with its multiply-adds. */
 export const withMacs = (cost) => ({ macs: cost.rows * cost.columns * cost.k, ...cost });
 
-/** Vector instructions for each multiply-add of y: of the hot loop alone, and with its share of the loop around it. */
+/** Vector instructions for each multiply-add of y: in the inner loop, and with its share of the outer loop. */
 export function perMac({ rows, columns, k, around, macs }, loop) {
   const unrolled = Math.max(1, Math.round(loop.hot.macs / macs));
   const inner = loop.hot.alu / (rows * columns * k * unrolled);

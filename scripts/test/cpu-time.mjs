@@ -1,11 +1,10 @@
-// The processor time of a program and of all that it starts, on Linux: browsers and workers are processes of their own, and not all of
-// them are waited for by their parents, so /proc is read while they run.
+// Processor time of a program and its child processes, on Linux. Not all parents wait for their children, so /proc is read while they run.
 import { readdirSync, readFileSync } from 'node:fs';
 
 const TICKS = 100; // a second has as many, in /proc
 const EVERY = 250; // ms
 
-/** Of every process: its parent, and the ticks that it and its ended children took. */
+/** For every process: its parent, and the ticks of it and of its ended children. */
 function processes() {
   const found = new Map();
   for (const name of readdirSync('/proc')) {
@@ -22,7 +21,7 @@ function processes() {
   return found;
 }
 
-/** Counts from now on; `stop()` gives seconds, or undefined on another system. */
+/** Starts counting; `stop()` returns seconds, or undefined on other systems. */
 export function cpuTime(pid) {
   if (process.platform !== 'linux') return { stop: () => undefined };
   const family = new Set([pid]);

@@ -1,10 +1,10 @@
-// A program of a suite: its output goes into the suite's log, and to the terminal where `echo` asks for it; its processor time is counted.
+// Runs a suite's program: its output goes to the suite's log, with `echo` also to the terminal; its processor time is counted.
 import { spawn } from 'node:child_process';
 import { appendFileSync } from 'node:fs';
 import { root } from '../setup.mjs';
 import { cpuTime } from './cpu-time.mjs';
 
-/** Runs programs one after the other for one suite; `cpu()` gives the seconds of all that have ended, or undefined where none can be told. */
+/** Runs a suite's programs one after another; `cpu()` returns the seconds of those that have ended, or undefined if unknown. */
 export function programs({ log, echo }) {
   let seconds = 0;
   const say = (text) => {

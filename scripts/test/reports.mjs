@@ -5,10 +5,10 @@ import { stripVTControlCharacters } from 'node:util';
 /** `failures` are the texts of what failed; `skips` say what was left out and why. */
 export const result = (passed, failed, skipped = 0, failures = [], skips = []) => ({ passed, failed, skipped, failures, skips });
 
-/** One check that holds or not; its output is what failed. */
+/** The result of a single check; its output describes the failure. */
 export const one = ({ status, output }) => (status === 0 ? result(1, 0) : result(0, 1, 0, [output.trim()]));
 
-/** A run may fail without a failing test: a file that does not load, an error outside of tests. */
+/** A run may fail without a failing test: a file does not load, or an error occurs outside of tests. */
 const checked = ({ status, output }, came) =>
   status === 0 || came.failed > 0 ? came : { ...came, failed: 1, failures: [...came.failures, tail(output)] };
 const tail = (output) => stripVTControlCharacters(output).trim().split('\n').slice(-60).join('\n');

@@ -1,9 +1,9 @@
-// What a caller gave, whatever it is → a value of the type that was asked for, or an ArgumentError. Checks are data: a record of them says
-// what an options object may hold. Nothing here trusts a value: its class may lie, its getters may throw, its arrays may have holes.
+// Checks of a caller's arguments: a Check returns the value with its type, or throws an ArgumentError. A record of checks describes an
+// options object. No value is trusted: its class may lie, its getters may throw, its arrays may have holes.
 import { ArgumentError, DeviceLostError } from '../errors.js';
 import { arrayKind, article, showValue } from './show-value.js';
 
-/** Gives `value` back as what it is. @throws ArgumentError that names it `argument` */
+/** Returns `value` with its type. @throws ArgumentError that names it `argument` */
 export type Check<T> = (value: unknown, argument: string) => T;
 
 export const refuse = (argument: string, expected: string, value: unknown): never => {
@@ -16,7 +16,7 @@ const check =
   (value, argument) =>
     holds(value) ? (value as T) : refuse(argument, expected, value);
 
-/** `undefined` is none. */
+/** Accepts `undefined` too. */
 /* @__NO_SIDE_EFFECTS__ */
 export const optional =
   <T>(inner: Check<T>): Check<T | undefined> =>
@@ -33,7 +33,7 @@ export const callback: Check<(...given: unknown[]) => unknown> = check('a functi
 /* @__NO_SIDE_EFFECTS__ */
 export const oneOf = <const T>(...allowed: readonly T[]): Check<T> =>
   check(allowed.join(' or '), (value) => (allowed as readonly unknown[]).includes(value));
-/** What is passed on and not looked at here. */
+/** Accepts any value; another check follows later. */
 export const anything: Check<unknown> = (value) => value;
 
 const isObject = (value: unknown): value is object => typeof value === 'object' && value !== null;
@@ -48,7 +48,7 @@ export function property(of: object, name: PropertyKey, argument: string): unkno
   }
 }
 
-/** A layer's getters say themselves what is wrong. */
+/** Errors that a layer's getters throw need no translation. */
 const ours = (error: unknown): boolean => error instanceof ArgumentError || error instanceof DeviceLostError;
 
 function unreadable(argument: string, cause: unknown): ArgumentError {
@@ -65,7 +65,7 @@ function showError(error: unknown): string {
   }
 }
 
-/** What a function that was called with a caller's things answers; what goes wrong inside is the caller's, and told as such. */
+/** Runs code of the caller's; an error inside becomes an ArgumentError. */
 export function reading<T>(argument: string, read: () => T): T {
   try {
     return read();
@@ -80,7 +80,7 @@ type Checked<Checks> = { readonly [Name in Exclude<keyof Checks, Absent<Checks>>
   readonly [Name in Absent<Checks>]?: Exclude<Of<Checks[Name]>, undefined>;
 };
 
-/** An object with these fields; others are not looked at. Each is read once: what is given back is plain data. */
+/** An object with these fields; other fields are ignored. Each field is read once, and the result is plain data. */
 /* @__NO_SIDE_EFFECTS__ */
 export const fields =
   <const Fields extends Readonly<Record<string, Check<unknown>>>>(checks: Fields): Check<Checked<Fields>> =>
@@ -95,7 +95,7 @@ export const fields =
     return out as Checked<Fields>;
   };
 
-/** The same, for options: a name that is none of these is a slip. */
+/** The same for options: an unknown name is an error. */
 /* @__NO_SIDE_EFFECTS__ */
 export const onlyFields =
   <const Fields extends Readonly<Record<string, Check<unknown>>>>(checks: Fields): Check<Checked<Fields>> =>
@@ -106,14 +106,14 @@ export const onlyFields =
     return fields(checks)(value, argument);
   };
 
-/** An object of any names, as plain data: the own fields of the caller's, each read once. */
+/** An object with any names, as plain data. Each field is read once. */
 /* @__NO_SIDE_EFFECTS__ */
 export const dictionary =
   <T>(inner: Check<T>): Check<Readonly<Record<string, T>>> =>
   (value, argument) => {
     const given = object(value, argument);
     const names = reading(argument, () => Object.keys(given));
-    // __proto__ is a name as others are.
+    // __proto__ is a name like any other.
     return Object.fromEntries(names.map((name) => [name, inner(property(given, name, name), name)]));
   };
 
@@ -130,7 +130,7 @@ export const list =
     return out;
   };
 
-/** An array, a typed array, or what is like one, of this length: not yet looked at, and as an array of its own unless it is typed. */
+/** An array, typed array or array-like of this length; elements are not checked. Copied to a new array unless it is typed. */
 /* @__NO_SIDE_EFFECTS__ */
 export const elements =
   (length: number, what: string): Check<ArrayLike<unknown>> =>
@@ -152,7 +152,7 @@ export const sizes: Check<readonly number[]> = (value, argument) => {
   return holds ? (copy as number[]) : refuse(argument, 'an array of whole numbers of at least 0', value);
 };
 
-/** A typed array of one of these kinds, whose memory is there. */
+/** A typed array of one of these kinds, not detached. */
 /* @__NO_SIDE_EFFECTS__ */
 export const typedArray =
   <T extends ArrayBufferView>(...kinds: readonly string[]): Check<T> =>
@@ -165,7 +165,7 @@ export const typedArray =
 export const float32s: Check<Float32Array> = typedArray('Float32Array');
 export const bytes: Check<Uint8Array> = typedArray('Uint8Array');
 
-/** An object of whose methods these are called. */
+/** An object with these methods. */
 /* @__NO_SIDE_EFFECTS__ */
 export const withMethods =
   <T extends object>(expected: string, ...methods: readonly string[]): Check<T> =>
@@ -175,5 +175,5 @@ export const withMethods =
     return lacks === undefined ? (value as T) : refuse(argument, expected, value);
   };
 
-/** A signal that a caller aborts by. */
+/** An AbortSignal. */
 export const signal: Check<AbortSignal> = withMethods('an AbortSignal', 'throwIfAborted', 'addEventListener', 'removeEventListener');

@@ -1,17 +1,17 @@
-// Several copies of this library on one page: a dependency of a dependency has its own, or a module was reloaded. Each has classes and
-// caches of its own. What they must know of each other goes through registered symbols.
+// Several copies of this library may be on one page, through dependencies or a reloaded module. Each copy has separate classes and caches.
+// Registered symbols carry the facts that copies share.
 import { ArgumentError } from '../errors.js';
 import { VERSION } from '../version.js';
 import { property } from './check.js';
 import { showValue } from './show-value.js';
 
-/** The property that holds, on what a copy makes, that copy's version. */
+/** The property of an object that holds the version of the copy that made it. */
 export const markOf = (what: string): symbol => Symbol.for(`antiquant.${what}`);
 
-/** What of a version has to agree for its objects to be used here: the major one, or the minor one before 1.0. */
+/** The part of a version that must agree for objects to be exchanged: the major version, or the minor one before 1.0. */
 const apiOf = (version: string): string => /^(0\.\d+|\d+)/.exec(version)?.[0] ?? version;
 
-/** The version of the copy that made `value`; undefined if none did. */
+/** The version of the copy that made `value`; undefined if no copy made it. */
 export function versionOf(value: unknown, what: string, argument: string): string | undefined {
   if (typeof value !== 'object' || value === null) return undefined;
   const version = property(value, markOf(what), argument);
@@ -20,7 +20,7 @@ export function versionOf(value: unknown, what: string, argument: string): strin
 
 export const isCompatible = (version: string): boolean => apiOf(version) === apiOf(VERSION);
 
-/** That `value`, which is none of this copy's own, was refused. */
+/** The error for a `value` that this copy did not make. */
 export function notOurs(
   argument: string,
   { what, expected }: { readonly what: string; readonly expected: string },
@@ -34,7 +34,7 @@ export function notOurs(
   return new ArgumentError(argument, expected, got);
 }
 
-/** A WeakMap that all copies have in common: what is said of a device once holds for each of them. Its values' form may never change. */
+/** A WeakMap that all copies share. The form of its values may never change. */
 export function sharedMap<Key extends WeakKey, Value>(what: string): WeakMap<Key, Value> {
   const global = globalThis as { [mark: symbol]: WeakMap<Key, Value> | undefined };
   return (global[markOf(what)] ??= new WeakMap());

@@ -1,12 +1,12 @@
-// WebGPU's objects as callers give them: known by what they can do, since tests, wrappers and other realms have classes of their own. What
-// is next to the right thing (a promise of it, the adapter it comes from) is called by its name.
+// Checks of WebGPU objects. They are recognized by their methods, since tests, wrappers and other realms have other classes. Common
+// mistakes (a promise of the device, its adapter) get a message that names them.
 import { ArgumentError } from '../errors.js';
 import { finiteNumber, property, reading, withMethods } from './check.js';
 import { showValue } from './show-value.js';
 
 const can = (value: object, method: string, argument: string): boolean => typeof property(value, method, argument) === 'function';
 
-/** What may be given by mistake, by a method that only it has, and how to come from it to the right thing. */
+/** Common mistakes: a method that only the wrong object has, and the message's `got`. */
 const MISTAKES: readonly (readonly [method: string, got: string])[] = [
   ['then', 'a promise of one: await it'],
   ['requestDevice', 'a GPUAdapter: await requestDevice() of antiquant, or of the adapter'],
@@ -25,7 +25,7 @@ function gpuObject(value: unknown, argument: string, expected: string, methods: 
   throw new ArgumentError(argument, expected, mistake?.[1] ?? showValue(value));
 }
 
-/** Checked once: devices go through every door, at every call. */
+/** Devices that were checked; every call checks its device. */
 const devices = new WeakSet<object>();
 
 /** @throws ArgumentError if `value` is no GPUDevice */
@@ -59,7 +59,7 @@ export function checkBuffer(value: unknown, argument = 'buffer'): GPUBuffer {
   return value as GPUBuffer;
 }
 
-/** navigator.gpu, or another. @throws ArgumentError */
+/** navigator.gpu or another GPU object. @throws ArgumentError */
 export function checkGpu(value: unknown, argument = 'gpu'): GPU {
   gpuObject(value, argument, 'a GPU, as navigator.gpu is', ['requestAdapter']);
   return value as GPU;

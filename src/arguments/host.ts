@@ -1,6 +1,6 @@
-// Which program this is, for messages about what it lacks. Nothing else may depend on it.
+// Recognizes the program (browser, Node, Deno, Bun, …) for error messages. Nothing else may depend on it.
 
-/** As much of a global scope as tells programs apart. */
+/** The globals that tell programs apart. */
 export interface Host {
   readonly process?: { readonly versions?: { readonly node?: string; readonly electron?: string } };
   readonly Deno?: unknown;
@@ -15,7 +15,7 @@ function kindOf(host: Host): Kind {
   if (host.Deno !== undefined) return 'deno';
   if (host.Bun !== undefined) return 'bun';
   const { node, electron } = host.process?.versions ?? {};
-  // Programs for servers have pretended documents at times, and Electron's pages have Node's process.
+  // Server programs may have a fake document, and Electron's pages have Node's process.
   if (node !== undefined && electron === undefined) return 'node';
   if (host.document === undefined && host.WorkerGlobalScope === undefined) return 'other';
   return host.isSecureContext === false ? 'insecure page' : 'browser';

@@ -1,4 +1,4 @@
-// A value that a caller gave, for messages: short, and never a second error, whatever the value is.
+// Shows a caller's value in a message: short, and without ever throwing.
 
 const LONGEST = 80;
 const MOST = 8;
@@ -8,10 +8,10 @@ const tagOf = Object.getOwnPropertyDescriptor(Object.getPrototypeOf(Uint8Array.p
   this: unknown,
 ) => string | undefined;
 
-/** Float32Array, Uint8Array, …: what a typed array is, of whichever realm. Undefined for all else, proxies of typed arrays too. */
+/** The kind of a typed array of any realm: Float32Array, Uint8Array, … Undefined for other values and for proxies. */
 export const arrayKind = (value: unknown): string | undefined => tagOf.call(value);
 
-/** Has the memory of this view been moved away? */
+/** Is the view's buffer detached? */
 function isGone(view: ArrayBufferView): boolean {
   try {
     return !new Uint8Array(view.buffer); // throws on a detached buffer
@@ -55,10 +55,10 @@ function shown(value: unknown): string {
   return classOf(value);
 }
 
-/** An array's elements are shown one level deep. */
+/** Shows an array's elements one level deep. */
 const inside = (value: unknown): string => (Array.isArray(value) ? 'an array' : shown(value));
 
-/** For a message's `got`. */
+/** A value as a message's `got`. */
 export function showValue(value: unknown): string {
   try {
     return shown(value);

@@ -6,7 +6,7 @@ import { showShape } from '../problem/view.js';
 
 const TILE_ROWS = 16;
 
-/** Elements in a row of a tile: 32 bytes of int8, float16, bfloat16 or int32 (64 packed int4); 16 of float32, as npu_format_cast has it. */
+/** Elements in a row of a tile: 32 bytes of int8, float16, bfloat16 or int32 (64 packed int4); 16 of float32, as in npu_format_cast. */
 export const tileColumns = (dtype: DType): number => (dtype === 'float32' ? 16 : 32 / BYTES[dtype]);
 
 /** Elements of the padded storage of a (…, R, C) matrix. */
@@ -17,13 +17,13 @@ export function fractalLength(shape: readonly number[], dtype: DType): number {
   return batch * Math.ceil(columns / width) * Math.ceil(rows / TILE_ROWS) * TILE_ROWS * width;
 }
 
-/** Where element (r, c) of a matrix with `rows` rows lies. */
+/** Index of element (r, c) of a matrix with `rows` rows. */
 export function fractalIndex(r: number, c: number, rows: number, width: number): number {
   const tile = Math.floor(c / width) * Math.ceil(rows / TILE_ROWS) + Math.floor(r / TILE_ROWS);
   return (tile * TILE_ROWS + (r % TILE_ROWS)) * width + (c % width);
 }
 
-/** The numbers of a tensor of any dtype that has both formats. */
+/** Data of a dtype that has both formats. */
 export type CastData = Int8Array | Uint16Array | Int32Array | Uint32Array | Float32Array;
 
 const format = oneOf<Format>('ND', 'FRACTAL_NZ');

@@ -1,4 +1,4 @@
-// int4 packed eight to an int32, as npu_convert_weight_to_int4pack does it: along the last axis, lowest nibble first.
+// Packs int4 eight to an int32, as npu_convert_weight_to_int4pack does: along the last axis, lowest nibble first.
 import { sizes, typedArray } from '../arguments/check.js';
 import { ArgumentError } from '../errors.js';
 import { showShape } from '../problem/view.js';

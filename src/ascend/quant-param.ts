@@ -36,9 +36,9 @@ const OPTIONS = onlyFields({ roundMode: optional(oneOf(0, 1)) });
  *
  * Rule: torch_npu.npu_trans_quant_param, aclnnTransQuantParamV2.
  * @param scale one element, or one for each column
- * @param offset as many elements as scale; or either has one, and serves for all
+ * @param offset as many elements as scale; one element of either counts for all of the other
  * @param options.roundMode 0 cuts the scale's mantissa to 10 bits, 1 rounds it to nearest even (and subnormals to 0)
- * @throws ArgumentError for NaN, ±Inf, lengths that do not go together, or another roundMode
+ * @throws ArgumentError for NaN, ±Inf, different lengths, or another roundMode
  * @example transQuantParam(new Float32Array([1])) // → [0x40003F800000n]
  */
 export function transQuantParam(
@@ -68,7 +68,7 @@ export function transQuantParam(
   return new BigInt64Array(words.buffer);
 }
 
-/** Scale and offset of a 64-bit packed scale; the scale's low 13 bits are masked, whoever packed it. */
+/** Scale and offset of a 64-bit packed scale. The scale's low 13 bits are always masked. */
 export function decodeQuantParam(packed: bigint): { readonly scale: number; readonly offset: number } {
   const value = BigInt.asUintN(64, packed);
   bitsOf[0] = Number(value & 0xffffe000n);
@@ -76,7 +76,7 @@ export function decodeQuantParam(packed: bigint): { readonly scale: number; read
 }
 
 /**
- * int8 of an f32 sum, as the hardware makes it: scale, round to nearest even, clamp to 9 bits, add the offset, clamp to 8.
+ * Turns an f32 sum into int8 as the hardware does: scale, round to nearest even, clamp to 9 bits, add the offset, clamp to 8 bits.
  * NaN gives 0.
  */
 export function requantize(sum: number, scale: number, offset: number): number {

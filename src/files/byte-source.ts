@@ -1,4 +1,4 @@
-// Where bytes come from: memory, a Blob, a URL, a path. One way to ask for a part of any of them. What the bytes mean is other files' matter.
+// byteSource: one interface to read parts of memory, a Blob, a URL or a path.
 import { callback, fields, signal as isSignal, optional, reading, text, wholeNumber } from '../arguments/check.js';
 import { arrayKind, showValue } from '../arguments/show-value.js';
 import { ArgumentError } from '../errors.js';
@@ -7,18 +7,18 @@ import { httpSource } from './http-source.js';
 import { nodeFile, nodeModules } from './node-file.js';
 import type { ByteSource } from './tensor-file.js';
 
-/** A string is a path where there is a file system, and a URL, perhaps relative to the page, elsewhere. */
+/** Sources of bytes. A string is a path where there is a file system; elsewhere it is a URL, absolute or relative to the page. */
 export type BytesFrom = ArrayBuffer | Uint8Array | Blob | URL | string;
 
-/** How bytes are fetched, and what messages call them. */
+/** How bytes are fetched, and their name in messages. */
 export interface ByteSourceOptions {
-  /** For messages, and to find the other files of a split GGUF. Default: the path, the URL without its query, the File's name, or `memory`. */
+  /** Name in messages; also finds the files of a split GGUF. Default: the path, the URL without query, the File's name, or `memory`. */
   readonly name?: string | undefined;
-  /** Default: the global one. Yours may add headers, count, or retry. */
+  /** Default: the global fetch. Another one may add headers, count or retry. */
   readonly fetch?: typeof globalThis.fetch | undefined;
-  /** Bytes of a file that is read whole, and kept in memory, where a server does not know range requests. Default: 64 MiB. */
+  /** Largest file, in bytes, that is kept in memory if the server does not know range requests. Default: 64 MiB. */
   readonly wholeUpTo?: number | undefined;
-  /** For the requests that learn the size. Each read takes its own. */
+  /** Aborts the requests that learn the size. Each read takes another signal. */
   readonly signal?: AbortSignal | undefined;
 }
 
@@ -43,7 +43,7 @@ function memory(from: unknown): Uint8Array {
 }
 const EXPECTED = 'an ArrayBuffer, a Uint8Array, a Blob, a URL, or a string';
 
-/** Where a string or URL points to. */
+/** The URL or path of a string or URL. */
 export function locate(from: URL | string): { readonly url: URL } | { readonly path: string } {
   if (isA(from, URL)) return located(from);
   if (/^(https?|file|blob|data):/i.test(from)) return located(parsed(from));
@@ -61,15 +61,15 @@ const located = (url: URL): { url: URL } | { path: string } =>
   url.protocol === 'file:' ? { path: nodeModules()?.url.fileURLToPath(url) ?? url.pathname } : { url };
 
 /**
- * Bytes that can be read in parts.
+ * Makes a source whose bytes can be read in parts.
  *
  * - ArrayBuffer, Uint8Array: parts are copies.
- * - Blob, File: sliced; nothing is read before it is asked for.
- * - An http(s) URL: range requests. A server that answers them with the whole file (200) is taken if that is at most `wholeUpTo` bytes.
- * - A path or file: URL, under Node, Deno or Bun: opened for each read.
+ * - Blob, File: parts are sliced and read on demand.
+ * - An http(s) URL: range requests. If a server answers with the complete file (200), it may have at most `wholeUpTo` bytes.
+ * - A path or file: URL, under Node, Deno or Bun: the file is opened for each read.
  *
- * Its `read` throws a FormatError naming the file if the part is not in the file, fewer bytes come than there were, or the file was changed
- * since (size, ETag, time of change); a ReadError if disk, network or server fail. Answers 429 and 503 are waited for, as Retry-After says.
+ * `read` throws a FormatError with the file's name if the part lies outside the file, too few bytes come, or the file has changed (size,
+ * ETag, time of change); a ReadError if disk, network or server fail. After a 429 or 503 it waits as Retry-After says and asks again.
  * @throws ReadError if it cannot be opened; UnsupportedError if the server cannot answer for parts of it, or for a path in a browser
  * @example
  * const source = await byteSource('https://example.org/model.safetensors', { fetch: (url, init) => fetch(url, { ...init, credentials: 'include' }) });

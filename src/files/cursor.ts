@@ -1,6 +1,5 @@
-// Little-endian numbers and strings one after another from a ByteSource, read in pieces that grow, so that a header of any length takes few
-// requests and no more memory than one piece. Callers ask `has` first and `await fill` only where it says no: most steps then wait for nothing.
-
+// Reads little-endian numbers and strings in sequence from a ByteSource, in growing pieces: a header of any length takes few requests and
+// the memory of one piece. Callers ask `has` first and await `fill` only if it says no, so that most steps need no promise.
 import { FormatError } from '../errors.js';
 import { readFrom } from './given.js';
 import { breather } from './pace.js';
@@ -8,9 +7,9 @@ import type { ByteSource } from './tensor-file.js';
 
 export interface CursorOptions {
   readonly begin?: number;
-  /** Nothing is read from here on. Default: the source's end. */
+  /** End of reading. Default: the source's end. */
   readonly end?: number;
-  /** What is said to have no more bytes. */
+  /** Name in the error about missing bytes. */
   readonly what: string;
   readonly signal?: AbortSignal | undefined;
 }
@@ -25,7 +24,7 @@ export function openCursor(source: ByteSource, { begin = 0, end = source.size, w
   const strict = new TextDecoder('utf-8', { ignoreBOM: true, fatal: true });
   let bytes = new Uint8Array(0);
   let view = new DataView(bytes.buffer);
-  /** Where `bytes` begin in the source. */
+  /** Position of `bytes` in the source. */
   let start = begin;
   /** Next byte, within `bytes` or past them. */
   let at = 0;
@@ -45,7 +44,7 @@ export function openCursor(source: ByteSource, { begin = 0, end = source.size, w
       return end - start - at;
     },
     has: (count: number): boolean => at + count <= bytes.length,
-    /** @throws FormatError if there are fewer than `count` more bytes. Only so many are kept, beside a piece read ahead. */
+    /** Reads at least `count` more bytes. @throws FormatError if there are fewer */
     async fill(count: number, field: string): Promise<void> {
       await breathe();
       if (cursor.has(count)) return;
@@ -62,11 +61,11 @@ export function openCursor(source: ByteSource, { begin = 0, end = source.size, w
       bytes.set(fresh, rest.length);
       view = new DataView(bytes.buffer);
     },
-    /** Past bytes that need not be looked at; the caller knows that they are there. */
+    /** Skips bytes that the caller knows to be there. */
     skip: (count: number): void => {
       at += count;
     },
-    /** The view, and where in it `count` bytes are, which are then behind. */
+    /** Takes `count` bytes: returns the view and their position in it. */
     take: (count: number): readonly [DataView, number] => [view, step(count)],
     u32: (): number => view.getUint32(step(4), true),
     /** @throws FormatError from 2^53 on */
@@ -77,9 +76,9 @@ export function openCursor(source: ByteSource, { begin = 0, end = source.size, w
         throw new FormatError({ file: source.name, field }, 'a number below 2^53', String(view.getBigUint64(place, true)));
       return view.getUint32(place, true) + high * 2 ** 32;
     },
-    /** Bytes that are no UTF-8 become U+FFFD. */
+    /** Invalid UTF-8 becomes U+FFFD. */
     utf8: (count: number): string => decoder.decode(bytes.subarray(step(count), at)),
-    /** Undefined if it is no UTF-8. */
+    /** Undefined for invalid UTF-8. */
     strictUtf8(count: number): string | undefined {
       const part = bytes.subarray(step(count), at);
       try {

@@ -1,5 +1,5 @@
-// Every type that a tensor of a GGUF file can have: ggml's number, its name, elements and bytes of a block. What blocks mean is gguf-blocks.ts's
-// matter; here they give a tensor's bytes. Source: ggml/include/ggml.h (enum ggml_type) and the block structs of ggml/src/ggml-common.h.
+// Every type of a tensor in GGUF: ggml's number, name, elements and bytes of a block. formats/gguf-blocks.ts decodes blocks.
+// Source: ggml/include/ggml.h (enum ggml_type) and the block structs of ggml/src/ggml-common.h.
 import type { Block } from './header-checks.js';
 
 export interface GgmlType extends Block {
@@ -48,7 +48,7 @@ export const GGML_TYPES: ReadonlyMap<number, GgmlType> = new Map(
   TABLE.map(([id, name, elements, bytes]) => [id, { name, elements, bytes }]),
 );
 
-/** Types that ggml had and took away: their numbers are not used again. */
+/** Types that ggml has removed. Their numbers are not used again. */
 export const REMOVED_GGML_TYPES: ReadonlyMap<number, string> = new Map([
   [4, 'Q4_2'],
   [5, 'Q4_3'],

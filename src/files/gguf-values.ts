@@ -1,5 +1,5 @@
-// Values of GGUF's key-value pairs. Long arrays, the vocabulary above all, are walked and checked but not kept: a GgufArray says where they are.
-// Types and layout: ggml's docs/gguf.md, enum gguf_metadata_value_type and union gguf_metadata_value_t.
+// Reads values of GGUF's key-value pairs. Long arrays, such as the vocabulary, are checked but not stored: a GgufArray has their position.
+// Source: ggml's docs/gguf.md, enum gguf_metadata_value_type and union gguf_metadata_value_t.
 import { fields, reading, text, wholeNumber } from '../arguments/check.js';
 import { showValue } from '../arguments/show-value.js';
 import { ArgumentError, FormatError } from '../errors.js';
@@ -7,18 +7,18 @@ import { type Cursor, openCursor } from './cursor.js';
 import { byteSource, checkSignal } from './given.js';
 import type { ByteSource } from './tensor-file.js';
 
-/** An array of a header that was not kept. readGgufArray reads it. */
+/** A long array of a header, by its position. readGgufArray reads it. */
 export interface GgufArray {
-  /** The elements' type: UINT8, …, STRING, ARRAY. */
+  /** Type of the elements: UINT8, …, STRING, ARRAY. */
   readonly of: string;
   readonly length: number;
   readonly source: ByteSource;
-  /** Where its elements lie in the source. */
+  /** Position of its elements in the source. */
   readonly begin: number;
   readonly end: number;
 }
 
-/** Is a value of GGUF's metadata an array that has not been read? `readGgufArray` reads it. */
+/** Is a value of GGUF's metadata a GgufArray, which `readGgufArray` reads? */
 export const isGgufArray = (value: unknown): value is GgufArray =>
   typeof value === 'object' && value !== null && reading('value', () => !Array.isArray(value) && 'of' in value);
 
@@ -48,20 +48,20 @@ const narrow = (value: bigint): number | bigint => (Number.isSafeInteger(Number(
 
 const nameOf = (type: number): string | undefined =>
   SCALARS.get(type)?.name ?? (type === STRING ? 'STRING' : type === ARRAY ? 'ARRAY' : undefined);
-/** No element of the type takes fewer: an array's length is held against the bytes that are left before anything is made of it. */
+/** Least bytes of an element. An array's length is compared with the remaining bytes before memory is allocated. */
 const fewest = (type: number): number => SCALARS.get(type)?.bytes ?? (type === STRING ? 8 : 12);
 
 const LONGEST_STRING = 16 * 2 ** 20;
 const DEEPEST = 8;
 
-/** How much is kept: arrays of up to `each` elements, `all` elements together. */
+/** Elements to store: arrays of up to `each` elements, and `all` elements together. */
 export interface Budget {
   readonly each: number;
   all: number;
 }
 export const headerBudget = (): Budget => ({ each: 1024, all: 2 ** 20 });
 
-/** A value type, checked. */
+/** Reads and checks a value type. */
 async function typeFrom(cursor: Cursor, field: string): Promise<number> {
   if (!cursor.has(4)) await cursor.fill(4, field);
   const type = cursor.u32();
@@ -69,7 +69,7 @@ async function typeFrom(cursor: Cursor, field: string): Promise<number> {
   return type;
 }
 
-/** The type of a value and the value. @throws FormatError */
+/** Reads a value's type and the value. @throws FormatError */
 export async function typedValue(
   cursor: Cursor,
   field: string,
@@ -149,7 +149,7 @@ async function kept(cursor: Cursor, { type, length, depth }: Elements, field: st
   return out;
 }
 
-/** Its elements are gone by, and all there. */
+/** Skips an array's elements, and checks that all are there. */
 async function passed(cursor: Cursor, { type, length, depth }: Elements, field: string): Promise<void> {
   const bytes = SCALARS.get(type)?.bytes;
   if (bytes !== undefined) cursor.skip(length * bytes);
@@ -158,7 +158,7 @@ async function passed(cursor: Cursor, { type, length, depth }: Elements, field: 
   else for (let i = 0; i < length; i++) await passed(cursor, await elementsOf(cursor, field, depth + 1), field);
 }
 
-/** As stringLength, for a length that was read already: without a promise for each word of a vocabulary. */
+/** stringLength without a promise, for bytes that are in memory: a vocabulary has many words. */
 function quick(cursor: Cursor, field: string): number {
   const length = cursor.u64(field);
   if (length > cursor.left)
@@ -169,8 +169,8 @@ function quick(cursor: Cursor, field: string): number {
 const ARRAY_GIVEN = fields({ of: text, length: wholeNumber(0), source: byteSource, begin: wholeNumber(0), end: wholeNumber(0) });
 
 /**
- * The elements of a long array, e.g. the words of a vocabulary.
- * @throws FormatError, what `signal` was aborted with
+ * Reads the elements of a long array, e.g. the words of a vocabulary.
+ * @throws FormatError, ReadError, the reason of `signal`
  * @example const words = await readGgufArray(file.metadata['tokenizer.ggml.tokens'] as GgufArray);
  */
 export async function readGgufArray(array: GgufArray, options: { readonly signal?: AbortSignal | undefined } = {}): Promise<unknown[]> {

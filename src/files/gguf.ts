@@ -1,9 +1,8 @@
-// GGUF files, versions 2 and 3, little-endian: key-values and where the tensors are, never the tensors; also split into several files. The
-// rules are those of ggml's docs/gguf.md, and of ggml's own reader (src/gguf.cpp) where that says less.
-// Why not @huggingface/gguf as a peer (0.4.6): it takes a URL, or a path under Node, no Blob, no memory and no AbortSignal; looks at no tensor's
-// range, type or overlap; reads zeros past the end of a file; keeps keys in a plain object; and begins a long array anew with each 2 MB it
-// reads. So it is the independent reader that made the golden parse in test/fixtures/gguf instead (scripts/goldens/gguf-container.mjs).
-
+// Reads headers of GGUF files (versions 2 and 3, little-endian, also split): key-values and the positions of tensors. Rules: ggml's
+// docs/gguf.md, and ggml's reader (src/gguf.cpp) where the document says less.
+// Why not @huggingface/gguf (0.4.6): it takes a URL, or a path under Node, but no Blob, memory or AbortSignal. It checks no tensor's range,
+// type or overlap, reads zeros past the end of a file, stores keys in a plain object, and restarts a long array with each 2 MB it reads.
+// It made the golden parse in test/fixtures/gguf instead (scripts/goldens/gguf-container.mjs).
 import { FormatError } from '../errors.js';
 import { showShape } from '../problem/view.js';
 import { type Cursor, openCursor } from './cursor.js';
@@ -17,21 +16,21 @@ import { openAll, type Resolver } from './shards.js';
 import { clip, show } from './show.js';
 import type { ByteSource, TensorFile, TensorInfo } from './tensor-file.js';
 
-/** For a model in several files. */
+/** Options for a model in several files. */
 export interface GgufOptions {
   /** Opens the other files of a split model, NAME-00002-of-00003.gguf. */
   readonly resolve?: Resolver | undefined;
   readonly signal?: AbortSignal | undefined;
 }
 
-/** Many times what files have, and little enough that a hostile one fills no memory. */
+/** Limits: many times the numbers of real files, and small enough that a hostile file does not fill the memory. */
 const MOST = { header: 256 * 2 ** 20, keys: 65_536, tensors: 2 ** 17, name: 65_535, dimensions: 4 };
 const NO_PAD = 32;
 
 /**
- * The tensors of a GGUF file, or of all files of a split one, by their headers alone. `metadata` holds the key-values by their keys: numbers
- * (bigint past 2^53), strings, booleans, arrays; arrays of more than 1024 elements as GgufArray. Shapes are row-major: GGUF's, reversed.
- * @throws FormatError if a header is not what the format's rules say, or for version 1 and for big-endian files
+ * Opens a GGUF file, or all files of a split one; reads headers only. `metadata` holds the key-values by key: numbers (bigint past 2^53),
+ * strings, booleans, arrays; arrays of more than 1024 elements as GgufArray. Shapes are row-major, the reverse of GGUF's.
+ * @throws FormatError if a header breaks the format's rules, for version 1 and for big-endian files
  * @example
  * const file = await openGguf(await byteSource('llama-Q4_K_M.gguf'));
  * console.log(file.metadata['general.architecture'], file.tensors.get('blk.0.attn_q.weight'));
@@ -93,7 +92,7 @@ function atMost(value: number, most: number, at: { readonly file: string; readon
   if (value > most) throw new FormatError(at, `at most ${most}`, String(value));
 }
 
-/** gguf_string_t of a key or tensor: not empty, UTF-8. */
+/** Reads the name of a key or tensor, a gguf_string_t: UTF-8, not empty. */
 async function name(cursor: Cursor, field: string): Promise<string> {
   const at = { file: cursor.source.name, field };
   await cursor.fill(8, field);
@@ -119,7 +118,7 @@ async function keyValue(cursor: Cursor, field: string, { metadata, types, budget
   types.set(key, type);
 }
 
-/** "It must be a multiple of 8. … If the alignment is not specified, assume it is 32." ggml wants a power of two. */
+/** "It must be a multiple of 8. … If the alignment is not specified, assume it is 32." ggml requires a power of two. */
 function alignmentFrom(metadata: ReadonlyMap<string, unknown>, types: ReadonlyMap<string, string>, file: string): number {
   const key = 'general.alignment';
   if (!metadata.has(key)) return NO_PAD;
@@ -129,7 +128,7 @@ function alignmentFrom(metadata: ReadonlyMap<string, unknown>, types: ReadonlyMa
   return value;
 }
 
-/** gguf_tensor_info_t; begin and end are still counted from where data begin. */
+/** Reads a gguf_tensor_info_t; begin and end are relative to the start of the data. */
 async function tensorInfo(cursor: Cursor, field: string, alignment: number): Promise<TensorInfo> {
   const { source } = cursor;
   const own = await name(cursor, `${field}.name`);
@@ -158,7 +157,7 @@ interface Split extends GgufOptions {
   readonly source: ByteSource;
 }
 
-/** llama.cpp's gguf-split: each file says split.no and split.count, and all have one name but for the number. */
+/** Opens all files of llama.cpp's gguf-split: each has split.no and split.count, and names differ in the number only. */
 async function openSplit(one: TensorFile, { source, resolve, signal }: Split): Promise<TensorFile> {
   const { name: file, metadata } = one;
   const count = metadata['split.count'];

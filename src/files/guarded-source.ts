@@ -1,8 +1,8 @@
-// What every ByteSource checks, whatever it reads from: the part lies in the file, as many bytes came as were asked for, nobody has aborted.
+// Checks of every ByteSource: the part lies in the file, all bytes came, the signal is not aborted.
 import { FormatError, ReadError, UnsupportedError } from '../errors.js';
 import type { ByteSource } from './tensor-file.js';
 
-/** A source whose `readPart` may come back with fewer bytes: that is found here. Never called for an empty part. */
+/** A source with checks around `readPart`, which may return fewer bytes. It is not called for an empty part. */
 export function guardedSource(name: string, size: number, readPart: ByteSource['read']): ByteSource {
   return {
     name,
@@ -21,10 +21,10 @@ export function guardedSource(name: string, size: number, readPart: ByteSource['
   };
 }
 
-/** More than any part that is read at once, and little enough for an array. */
+/** Largest part: more than any part that is read at once, and small enough for an array. */
 const MOST = 2 ** 32;
 
-/** Memory for a part. @throws UnsupportedError if there is none: a size that a server claims is not yet bytes */
+/** Allocates memory for a part. @throws UnsupportedError if there is none: a server may claim any size */
 export function memoryFor(bytes: number, file: string): Uint8Array<ArrayBuffer> {
   const tooLarge = (): UnsupportedError => new UnsupportedError(file, [`${bytes} bytes are too many to be read at once`]);
   if (bytes > MOST) throw tooLarge();
@@ -37,7 +37,7 @@ export function memoryFor(bytes: number, file: string): Uint8Array<ArrayBuffer> 
 
 const MISSING = ['ENOENT', 'ENOTDIR'];
 
-/** What an error of the system or of fetch becomes here; an error of this library stays what it is. */
+/** Turns an error of the system or of fetch into a ReadError; an error of this library stays the same. */
 export function asReadError(error: unknown, file: string, what?: string): Error {
   if (error instanceof FormatError || error instanceof ReadError || error instanceof UnsupportedError) return error;
   const { message, code, cause } = error as { message?: string; code?: unknown; cause?: { message?: string; code?: unknown } };

@@ -1,5 +1,5 @@
-// What every header of tensors is checked for: whole numbers, shapes, bytes for a shape, ranges that do not overlap. The formats' own rules are
-// in their own files. Numbers come from strangers: nothing here multiplies past 2^53 or copies a long text into a message.
+// Checks of headers that all containers share: whole numbers, shapes, bytes of a shape, ranges that do not overlap. Headers are not
+// trusted: nothing here multiplies past 2^53 or copies a long text into a message.
 import { type FileLocation, FormatError } from '../errors.js';
 import { showShape } from '../problem/view.js';
 import type { Json } from './json.js';
@@ -7,7 +7,7 @@ import { type Steps, sorted } from './pace.js';
 import { clip, show } from './show.js';
 import type { TensorInfo } from './tensor-file.js';
 
-/** @throws FormatError if it is no whole number from 0 to 2^53 - 1 */
+/** @throws FormatError unless it is a whole number from 0 to 2^53 - 1 */
 export function whole(value: unknown, at: FileLocation, expected = 'a whole number below 2^53'): number {
   if (typeof value !== 'number' || !Number.isSafeInteger(value) || value < 0) throw new FormatError(at, expected, show(value));
   return value + 0; // -0 → 0
@@ -35,13 +35,13 @@ export function list(value: Json | undefined, at: FileLocation): readonly Json[]
 export const shapeFrom = (value: Json | undefined, at: FileLocation): number[] =>
   list(value, at).map((size, i) => whole(size, { ...at, field: `${at.field}[${i}]` }));
 
-/** So many elements take so many bytes, and no part of them is stored alone. */
+/** A dtype's storage: a block of `elements` takes `bytes`. */
 export interface Block {
   readonly elements: number;
   readonly bytes: number;
 }
 
-/** Bytes of a tensor. @throws FormatError if they, or the elements, cannot be counted below 2^53, or are no whole blocks */
+/** Bytes of a tensor. @throws FormatError if elements or bytes reach 2^53, or do not fill whole blocks */
 export function bytesFor(shape: readonly number[], { elements, bytes }: Block, at: FileLocation): number {
   let count = 1;
   for (const size of shape) {
@@ -54,11 +54,11 @@ export function bytesFor(shape: readonly number[], { elements, bytes }: Block, a
   return total;
 }
 
-/** In the order of their bytes. */
+/** Tensors sorted by position. */
 export const byPlace = (tensors: readonly TensorInfo[]): Steps<readonly TensorInfo[]> =>
   sorted(tensors, (a, b) => a.begin - b.begin || a.end - b.end);
 
-/** Of tensors in one source. @throws FormatError */
+/** Checks that tensors of one source do not overlap. @throws FormatError */
 export function* checkApart(tensors: readonly TensorInfo[], field: string): Steps<void> {
   let before: TensorInfo | undefined;
   for (const tensor of yield* byPlace(tensors)) {

@@ -1,8 +1,8 @@
-// Requests to one URL: credentials in a header rather than in the address, hosts that say "later" asked again when they say, and errors that name
-// the address without its secrets.
+// Requests to one URL. Credentials go into a header, answers 429 and 503 are asked again after Retry-After, and errors name the URL without
+// secrets.
 import { asReadError } from './guarded-source.js';
 
-/** Without credentials and query: those may be secrets, and this is for messages. */
+/** The URL in messages, without credentials and query, which may be secrets. */
 export function nameOfUrl({ origin, pathname, protocol }: URL): string {
   if (protocol === 'data:' || protocol === 'blob:') return protocol;
   try {
@@ -14,13 +14,13 @@ export function nameOfUrl({ origin, pathname, protocol }: URL): string {
 
 export type Ask = (init: RequestInit, signal: AbortSignal | undefined) => Promise<Response>;
 
-/** Answers that mean "later". */
+/** Statuses that ask to try again later. */
 const LATER = [429, 503];
 const TRIES = 5;
-/** Nobody is waited for longer. */
+/** Longest wait in milliseconds. */
 const LONGEST_WAIT = 60_000;
 
-/** Milliseconds that an answer asks to wait: Retry-After in seconds or as a date; without it, more from try to try. */
+/** Milliseconds to wait: Retry-After in seconds or as a date; without it, longer with each try. */
 function waitOf(response: Response, before: number): number {
   const said = response.headers.get('Retry-After') ?? '';
   const wait = /^\d+$/.test(said) ? Number(said) * 1000 : Date.parse(said) - Date.now();
@@ -40,7 +40,7 @@ const sleep = (ms: number, signal: AbortSignal | undefined): Promise<void> =>
     signal?.addEventListener('abort', stop, { once: true });
   });
 
-/** @throws (the function) ReadError without an answer, what `signal` was aborted with */
+/** @throws (the function) ReadError without an answer, the reason of `signal` */
 export function asking(url: URL, fetch: typeof globalThis.fetch): Ask {
   const file = nameOfUrl(url);
   const bare = new URL(url);

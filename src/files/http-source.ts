@@ -1,5 +1,5 @@
-// A file behind http(s), read by range requests (RFC 9110, section 14). The first request asks for the file's first bytes and learns its size
-// from Content-Range. What a server says is checked: it may be wrong, or change its mind, or the file; a body is never read past what was asked for.
+// Reads a file over http(s) by range requests (RFC 9110, section 14). The first request reads the first bytes and learns the size from
+// Content-Range. Answers are checked, since a server may be wrong or the file may change; a body is not read past the requested range.
 import { FormatError, ReadError, UnsupportedError } from '../errors.js';
 import { asReadError, guardedSource, memoryFor } from './guarded-source.js';
 import { asking, nameOfUrl } from './http-request.js';
@@ -11,16 +11,16 @@ export interface HttpOptions {
   readonly signal: AbortSignal | undefined;
 }
 
-/** Bytes of the first request. They are kept: most headers need no second one. */
+/** Bytes of the first request. They stay in memory, and most headers need no second request. */
 const FIRST = 65_536;
 
-/** The pages of one origin may send what they like; to another, a header that is not on its list costs a request of its own, or all of them. */
+/** Is the URL of the page's origin? For other origins, unlisted headers cost a preflight request, or fail. */
 const isOwn = ({ origin }: URL): boolean => {
   const page = (globalThis as { location?: { origin?: string } }).location?.origin;
   return page === undefined || page === origin;
 };
 
-/** @throws ReadError, FormatError, UnsupportedError, what `signal` was aborted with */
+/** @throws ReadError, FormatError, UnsupportedError, the reason of `signal` */
 export async function httpSource(url: URL, { fetch, wholeUpTo, signal }: HttpOptions): Promise<ByteSource> {
   const file = nameOfUrl(url);
   const ask = asking(url, fetch);
@@ -37,7 +37,7 @@ export async function httpSource(url: URL, { fetch, wholeUpTo, signal }: HttpOpt
   const size = rangeOf(first, file)?.size ?? (await sizeByHead(() => ask({ method: 'HEAD' }, signal), file));
   const head = await readExactly(first, { file, begin: 0, end: Math.min(FIRST, size), size, signal });
   const version = versionOf(first);
-  // Servers compare strong tags alone (RFC 9110, section 13.1.5).
+  // Servers compare strong tags only (RFC 9110, section 13.1.5).
   const ifRange = isOwn(url) && version.ETag && !version.ETag.startsWith('W/') ? { 'If-Range': version.ETag } : {};
 
   return guardedSource(file, size, async (begin, end, abort) => {
@@ -53,7 +53,7 @@ export async function httpSource(url: URL, { fetch, wholeUpTo, signal }: HttpOpt
   });
 }
 
-/** What tells one version of a file from another, as far as it may be seen. */
+/** The headers that identify a version of a file, where the page may read them. */
 const versionOf = ({ headers }: Response): Readonly<Record<string, string | null>> =>
   Object.fromEntries(['ETag', 'Last-Modified'].map((name) => [name, headers.get(name)]));
 
@@ -61,7 +61,7 @@ const never = async (): Promise<never> => {
   throw new Error('an empty file has no parts');
 };
 
-/** @param changed the whole file came where a part was asked for, though parts came before */
+/** @param changed the complete file came instead of a part, although parts came before */
 async function refused(response: Response, file: string, changed = false): Promise<Error> {
   await drop(response);
   const { status } = response;
@@ -70,10 +70,10 @@ async function refused(response: Response, file: string, changed = false): Promi
   return new ReadError(file, `HTTP status ${got}`, { status, missing: status === 404 || status === 410 });
 }
 
-/** Nothing more is downloaded. */
+/** Stops the download. */
 const drop = async (response: Response): Promise<void> => response.body?.cancel().catch(() => undefined);
 
-/** Undefined where a page of another origin may not see it (Access-Control-Expose-Headers). */
+/** The range of an answer; undefined if a page of another origin may not read it (Access-Control-Expose-Headers). */
 function rangeOf(response: Response, file: string): { begin: number; end: number; size: number | undefined } | undefined {
   const text = response.headers.get('Content-Range');
   if (text === null) return undefined;
@@ -116,7 +116,7 @@ async function readExactly(response: Response, { file, begin, end, size, signal 
   const at = { file, field: `bytes ${begin} to ${end}` };
   const got = await pump(response, { at, signal, atMost: bytes.length, take: (chunk, place) => bytes.set(chunk, place) });
   if (got > bytes.length) throw new FormatError(at, `${bytes.length} bytes`, 'more');
-  return bytes.subarray(0, got); // a guarded source finds what is missing
+  return bytes.subarray(0, got); // guardedSource reports missing bytes
 }
 
 interface Whole {
@@ -125,7 +125,7 @@ interface Whole {
   readonly signal: AbortSignal | undefined;
 }
 
-/** The body of a server that does not know ranges. */
+/** Reads the complete body of a server that does not know ranges. */
 async function readWhole(response: Response, { file, atMost, signal }: Whole): Promise<Uint8Array<ArrayBuffer>> {
   const tooLong = (): UnsupportedError =>
     new UnsupportedError(file, [
@@ -156,7 +156,7 @@ interface Pump {
   readonly take: (chunk: Uint8Array, place: number) => void;
 }
 
-/** Hands on the body as it comes. Returns its bytes; stops, and returns more than atMost, if there are more. */
+/** Passes on the body in chunks. Returns the number of bytes; if there are more than atMost, stops and returns more than atMost. */
 async function pump(response: Response, { at, signal, atMost, take }: Pump): Promise<number> {
   const reader = response.body?.getReader();
   let got = 0;

@@ -1,5 +1,5 @@
-// JSON of strangers, read from its bytes: objects become Maps in the order of the file, so that `__proto__` is a name like others; a name twice
-// is an error; levels and values are counted. What may be long is walked member by member, and never becomes a tree.
+// Reads untrusted JSON from bytes. Objects become Maps in the file's order, so that `__proto__` is a plain name; a repeated name is an
+// error; levels and values are limited. Long objects are read member by member without building a tree.
 import { bytes as bytesGiven, fields, optional, reading, text } from '../arguments/check.js';
 import { type FileLocation, FormatError } from '../errors.js';
 import type { Steps } from './pace.js';
@@ -9,7 +9,7 @@ export type Json = string | number | boolean | null | readonly Json[] | Readonly
 
 export interface JsonPlace {
   readonly at: FileLocation & { readonly file: string };
-  /** As Python's json reads it: also NaN, Infinity and -Infinity, and of two members of a name the last. */
+  /** Read like Python's json: with NaN, Infinity and -Infinity; of two members of one name the last counts. */
   readonly python?: boolean;
 }
 
@@ -34,12 +34,12 @@ const isPart = (code: number | undefined): boolean =>
 
 export type JsonReader = ReturnType<typeof openJson>;
 
-/** A reader of one value that these bytes are. Each of its functions takes what comes next. @throws FormatError if the bytes are no JSON */
+/** A reader of one value. Each function takes the next part of the bytes. @throws FormatError for invalid JSON */
 export function openJson(bytes: Uint8Array, { at, python = false }: JsonPlace) {
   const strict = new TextDecoder('utf-8', { fatal: true, ignoreBOM: true });
   const loose = new TextDecoder();
   let i = 0;
-  /** Containers around what comes next. */
+  /** Number of open containers. */
   let depth = 0;
 
   const wrong = (expected: string): FormatError => {
@@ -67,7 +67,7 @@ export function openJson(bytes: Uint8Array, { at, python = false }: JsonPlace) {
   const string = (): string => {
     const begin = i++;
     let escaped = false;
-    /** All bits of its bytes: without the highest, they are ASCII. */
+    /** OR of all bytes: without the highest bit, the text is ASCII. */
     let bits = 0;
     for (; ; i++) {
       const code = bytes[i];
@@ -86,16 +86,16 @@ export function openJson(bytes: Uint8Array, { at, python = false }: JsonPlace) {
       const read = JSON.parse(`"${text}"`) as string;
       if (!/\p{Cs}/u.test(read)) return read; // \ud800 alone is no character
     } catch {
-      // not escaped as it should be
+      // a wrong escape
     }
     i = begin;
     throw wrong('a string');
   };
-  /** What comes next, other than a container. */
+  /** The next value, which is not a container. */
   const scalar = (): string | number | boolean | null => {
     if (bytes[i] === QUOTE) return string();
     const begin = i;
-    // Most are whole numbers: without making text of them.
+    // Most are whole numbers, which need no text.
     let number = 0;
     for (; isDigit(bytes[i]); i++) number = 10 * number + bytes[i]! - 0x30;
     const plain = i > begin && i - begin < 16 && (bytes[begin] !== 0x30 || i - begin === 1);
@@ -113,7 +113,7 @@ export function openJson(bytes: Uint8Array, { at, python = false }: JsonPlace) {
     if (++depth > DEEPEST) throw wrong(`no more than ${DEEPEST} levels`);
     i++;
   };
-  /** Whether a container has another member. */
+  /** Does the container have another member? */
   const more = (close: number, first: boolean): boolean => {
     const code = space();
     if (code === close) {
@@ -137,9 +137,9 @@ export function openJson(bytes: Uint8Array, { at, python = false }: JsonPlace) {
   const reader = {
     at,
     wrong,
-    /** The first byte of what comes next is that of an object. */
+    /** Is the next value an object? */
     isObject: (): boolean => space() === OPEN,
-    /** The value, of at most `most` values in it. @param tensor that it says something of, for messages */
+    /** The next value, with at most `most` values inside. @param tensor the tensor it describes, for messages */
     value(most: number, tensor?: string): Json {
       let left = most;
       const any = (): Json => {
@@ -162,7 +162,7 @@ export function openJson(bytes: Uint8Array, { at, python = false }: JsonPlace) {
       };
       return any();
     },
-    /** The members of an object of few: `each` takes the value of each at once. @param tensor as in `value` */
+    /** Reads the members of a short object: `each` reads each value. @param tensor as in `value` */
     fields(each: (name: string) => void, tensor?: string): void {
       if (space() !== OPEN) throw wrong('an object');
       enter();
@@ -174,7 +174,7 @@ export function openJson(bytes: Uint8Array, { at, python = false }: JsonPlace) {
         each(name);
       }
     },
-    /** The members of an object; `each` takes the value of each, at once or in steps. @param has says whether a name was there before */
+    /** Reads the members of an object; `each` reads each value, at once or in steps. @param has tells whether a name came before */
     *members(each: (name: string) => Steps<void> | undefined, has: (name: string) => boolean, tensor = false): Steps<void> {
       if (space() !== OPEN) throw wrong('an object');
       enter();
@@ -186,7 +186,7 @@ export function openJson(bytes: Uint8Array, { at, python = false }: JsonPlace) {
         yield;
       }
     },
-    /** The items of an array; `each` takes each, at once or in steps. */
+    /** Reads the items of an array; `each` reads each, at once or in steps. */
     *items(each: (index: number) => Steps<void> | undefined): Steps<void> {
       if (space() !== LIST) throw wrong('an array');
       enter();
@@ -196,7 +196,7 @@ export function openJson(bytes: Uint8Array, { at, python = false }: JsonPlace) {
         yield;
       }
     },
-    /** A value that nobody asks for, whatever its size. */
+    /** Skips a value of any size. */
     *skip(): Steps<void> {
       const around: number[] = [];
       /** The container has no member yet. */
@@ -218,7 +218,7 @@ export function openJson(bytes: Uint8Array, { at, python = false }: JsonPlace) {
         yield;
       } while (around.length > 0);
     },
-    /** @throws FormatError if anything but space follows */
+    /** @throws FormatError if anything but white space follows */
     end(): void {
       space();
       if (i < bytes.length) throw wrong('nothing more');
@@ -227,18 +227,18 @@ export function openJson(bytes: Uint8Array, { at, python = false }: JsonPlace) {
   return reader;
 }
 
-/** Without a byte order mark. */
+/** Removes a byte order mark. */
 export const withoutMark = (bytes: Uint8Array): Uint8Array =>
   bytes[0] === 0xef && bytes[1] === 0xbb && bytes[2] === 0xbf ? bytes.subarray(3) : bytes;
 
 const CONFIG = fields({ name: optional(text) });
 
-/** Many times what configurations have. */
+/** Limit of values: many times those of real configurations. */
 const MOST_VALUES = 2 ** 18;
 
 /**
- * A configuration, as Python's json reads it: bare NaN and Infinity are numbers, of two members of a name the last counts, a byte order mark is
- * skipped. Objects have no prototype.
+ * Parses a configuration like Python's json: bare NaN and Infinity are numbers, of two members of one name the last counts, a byte order
+ * mark is skipped. Objects have no prototype.
  * @throws FormatError
  * @example findLayers(file, { config: parseConfig(await (await fetch('config.json')).text()) });
  */
@@ -253,7 +253,7 @@ export function parseConfig(json: string | Uint8Array, options: { readonly name?
   return plain(value);
 }
 
-/** Maps → objects without a prototype, so that no name means more than itself. */
+/** Maps → objects without a prototype, so that no name has a special meaning. */
 export function plain(value: Json): unknown {
   if (Array.isArray(value)) return value.map(plain);
   return value instanceof Map ? record([...value].map(([name, member]) => [name, plain(member)])) : value;

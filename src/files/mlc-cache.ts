@@ -1,7 +1,6 @@
-// MLC's weights (TVM's tensor cache): ndarray-cache.json, or tensor-cache.json as newer versions call it, lists the records of each
-// params_shard_N.bin. The rules are those of TVM's loader, src/runtime/vm/tensor_cache_support.cc, and of its writer, tvm.contrib.tvmjs.
-// The container only: what the tensors mean is mlc-weights.ts's matter.
-
+// Opens MLC's weights (TVM's tensor cache): ndarray-cache.json, in newer versions tensor-cache.json, lists the records of each
+// params_shard_N.bin. Rules: TVM's loader, src/runtime/vm/tensor_cache_support.cc, and its writer, tvm.contrib.tvmjs.
+// formats/mlc-weights.ts decodes the tensors.
 import { FormatError } from '../errors.js';
 import { showShape } from '../problem/view.js';
 import { byteSource, checkShards, opened } from './given.js';
@@ -29,9 +28,9 @@ const DTYPES: ReadonlyMap<string, string> = new Map([
 ]);
 
 /**
- * The tensors of an MLC model, in the order of its index. A record of dtype float32 and format f32-to-bf16 is BF16: those are its bytes. Format
- * f32-to-bf16 on any other dtype changes nothing: the writer puts it on every record.
- * @throws FormatError if the index or the size of a shard is not what the format says; ReadError if a shard is not there
+ * Opens an MLC model; tensors come in the order of its index. A record of dtype float32 and format f32-to-bf16 holds BF16 bytes. On other
+ * dtypes the format f32-to-bf16 means nothing: the writer puts it on every record.
+ * @throws FormatError if the index or the size of a shard breaks the format; ReadError if a shard is missing
  * @example
  * const index = 'https://example.org/llama-q4f16_1-MLC/ndarray-cache.json';
  * const file = await openMlc(await byteSource(index), { resolve: siblings(index)! });

@@ -1,5 +1,5 @@
-// A file on disk under Node, Deno or Bun. Opened for each read and closed after it: nothing has to be closed by whoever made the source. A file
-// that was changed since is another file: its size and the time of its last change are looked at after each read.
+// Reads a file on disk under Node, Deno or Bun. It is opened for each read and closed after it, so that the caller has nothing to close. A
+// change of its size or its time of change is an error; both are checked after each read.
 import { FormatError, ReadError, UnsupportedError } from '../errors.js';
 import { asReadError, guardedSource, memoryFor } from './guarded-source.js';
 import type { ByteSource } from './tensor-file.js';
@@ -9,7 +9,7 @@ interface Stat {
   readonly mtimeMs: number;
   isFile(): boolean;
 }
-/** As much of Node's modules as is used; asked for at run time, so that bundlers see no import. */
+/** The parts of Node that are used. They are looked up at run time, so that bundlers see no import. */
 interface Handle {
   stat(): Promise<Stat>;
   read(into: Uint8Array, offset: number, length: number, position: number): Promise<{ readonly bytesRead: number }>;
@@ -21,17 +21,17 @@ interface Modules {
   readonly url: { fileURLToPath(url: URL): string };
 }
 
-/** A read is cut into pieces, so that it can be aborted. */
+/** Bytes of a piece: reads are cut into pieces, between which they can be aborted. */
 const PIECE = 8 * 2 ** 20;
 
-/** Undefined in browsers. */
+/** Node's modules; undefined in browsers. */
 export function nodeModules(): Modules | undefined {
   const load = (globalThis as { process?: { getBuiltinModule?(name: string): unknown } }).process?.getBuiltinModule;
   const [fs, path, url] = ['node:fs/promises', 'node:path', 'node:url'].map((name) => load?.(name));
   return fs && path && url ? ({ fs, path, url } as Modules) : undefined;
 }
 
-/** @throws ReadError if it cannot be read, FormatError if it was changed since, UnsupportedError where there is no file system */
+/** @throws ReadError if it cannot be read, FormatError if it has changed, UnsupportedError without a file system */
 export async function nodeFile(path: string): Promise<ByteSource> {
   const modules = nodeModules();
   if (!modules) throw new UnsupportedError(path, ['a path needs Node, Deno or Bun; give a File or a URL here']);
@@ -60,7 +60,7 @@ export async function nodeFile(path: string): Promise<ByteSource> {
   };
   const readPart: ByteSource['read'] = (begin, end, signal) =>
     within(async (handle) => {
-      await unchanged(handle); // before memory is taken for what may be gone
+      await unchanged(handle); // before memory is allocated
       const bytes = memoryFor(end - begin, path);
       let got = 0;
       for (let more = 1; more > 0 && got < bytes.length; got += more) {

@@ -1,6 +1,5 @@
-// ONNX models: the nodes of the graph with their whole-number attributes, and where the bytes of its constants lie, in the file or in files beside
-// it. Nothing else is read, so that gigabytes stay where they are. What nodes make of constants is src/formats' matter.
-// Rule: github.com/onnx/onnx, onnx/onnx.proto; numbers of fields below are its.
+// Opens ONNX models: reads the graph's nodes with their whole-number attributes, and the positions of constants in the file or in files
+// beside it. formats/ decodes the nodes' constants. Rule: github.com/onnx/onnx, onnx/onnx.proto, which has the numbers of fields below.
 import { FormatError } from '../errors.js';
 import { showShape } from '../problem/view.js';
 import { byteSource } from './byte-source.js';
@@ -12,7 +11,7 @@ import { checkShardName } from './shards.js';
 import { clip } from './show.js';
 import type { ByteSource, GraphNode, TensorFile, TensorInfo } from './tensor-file.js';
 
-/** TensorProto.DataType, by safetensors' names. Of U4 and I4 two lie in a byte, the first in the low nibble. */
+/** TensorProto.DataType → safetensors' names. A byte holds two of U4 or I4, the first in the low nibble. */
 const DTYPES: Readonly<Record<number, string>> = {
   1: 'F32',
   2: 'U8',
@@ -32,7 +31,7 @@ const DTYPES: Readonly<Record<number, string>> = {
   21: 'U4',
   22: 'I4',
 };
-/** Nodes and lists of numbers are never longer: a Constant with its tensor may be, and is no layer. */
+/** Longest node or list of numbers that is read. A Constant with its tensor may be longer; it is not a layer. */
 const LONGEST = 2 ** 22;
 const MOST = { nodes: 2 ** 18, tensors: 300_000, dimensions: 8 };
 
@@ -99,7 +98,7 @@ interface Place extends Partial<Record<'resolve', ShardOptions['resolve'] | unde
   readonly opened: Map<string, Promise<ByteSource>>;
 }
 
-/** Where a constant lies; undefined for dtypes that no layer has (text, complex numbers). @throws FormatError, ReadError */
+/** The position of a constant; undefined for dtypes that no layer has (text, complex numbers). @throws FormatError, ReadError */
 async function infoOf(head: Head, place: Place): Promise<TensorInfo | undefined> {
   const { message, source } = place;
   const { name, shape, external } = head;
@@ -156,8 +155,8 @@ async function externalOf(
 }
 
 /**
- * The constants of an ONNX model as tensors, and its nodes. Constants in files beside it (external data) are looked for by `resolve`.
- * @throws FormatError if it is no ONNX model, or not what it says; ReadError if a file of external data is not there
+ * Opens an ONNX model: its constants as tensors, and its nodes. `resolve` opens files of external data.
+ * @throws FormatError if it is not an ONNX model or contradicts the format; ReadError if a file of external data is missing
  * @example const file = await openOnnx(await byteSource('model.onnx'), { resolve: siblings('model.onnx') });
  */
 export async function openOnnx(

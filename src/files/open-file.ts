@@ -1,5 +1,5 @@
-// A model from wherever it is, whichever of the containers it is: what it is shows in its first bytes, never in its name. And the bytes of its
-// tensors, whole or in pieces of whole rows.
+// openModel: opens a model in any container, from memory, a Blob, a URL or a path. Its first bytes tell the container. readTensor and
+// tensorParts read a tensor's bytes, all at once or in pieces of whole rows.
 import { anything, callback, fields, signal as isSignal, optional, property, wholeNumber } from '../arguments/check.js';
 import { ArgumentError, FormatError } from '../errors.js';
 import { type ByteSourceOptions, type BytesFrom, byteSource } from './byte-source.js';
@@ -16,13 +16,13 @@ import type { ByteSource, TensorFile, TensorInfo } from './tensor-file.js';
 
 /** How a model's files are found and fetched. */
 export interface OpenOptions extends ByteSourceOptions {
-  /** Of a page: the files among which those of a model in several files are, e.g. an <input multiple>'s. */
+  /** Files of a page that contain the model's other files, e.g. of an <input multiple>. */
   readonly files?: Iterable<File> | ReadonlyMap<string, Blob> | undefined;
-  /** Yours, to open the other files of a model in several. Default: `files`, or what lies beside a path or URL. */
+  /** Opens the other files of a model in several files. Default: `files`, or the files beside the path or URL. */
   readonly resolve?: Resolver | undefined;
 }
 
-/** What people open by mistake, by its first bytes. */
+/** Files that people open by mistake, by their first bytes. */
 const MISTAKES = [
   ['PK\u0003\u0004', "a zip archive, perhaps torch's .pt, .pth or .bin: save it as safetensors"],
   ['\u0080', "a Python pickle, perhaps torch's: save it as safetensors"],
@@ -33,7 +33,7 @@ const MISTAKES = [
   ['\u001f\u008b', 'a gzip archive'],
 ] as const;
 
-/** ModelProto begins with its version, field 1, in all that write it; the next field is one of its own. */
+/** All writers begin ModelProto with its version, field 1; another field of ModelProto follows. */
 const isOnnx = ([key, version = 0, next = 0]: Uint8Array, file: string): boolean =>
   (key === 0x08 && version >= 1 && version < 32 && [0x12, 0x1a, 0x22, 0x2a, 0x32, 0x3a, 0x42, 0x72].includes(next)) ||
   /\.onnx$/i.test(file);
@@ -44,9 +44,9 @@ const isSource = (from: BytesFrom | ByteSource): from is ByteSource =>
 const OPEN = fields({ files: anything, signal: optional(isSignal), resolve: optional(callback) });
 
 /**
- * The tensors of a model: safetensors, also in numbered files with or without model.safetensors.index.json, GGUF, also split, ONNX, or MLC's
- * ndarray-cache.json or tensor-cache.json with its shards. Headers are read, tensors are not.
- * @throws FormatError if it is none of these, or not what its format says; ReadError if a file cannot be read; UnsupportedError if it
+ * Opens a model: safetensors, also in numbered files with or without model.safetensors.index.json, GGUF, also split, ONNX, or MLC's
+ * ndarray-cache.json or tensor-cache.json with its shards. It reads headers, not tensors.
+ * @throws FormatError for any other file, or one that contradicts its format; ReadError if a file cannot be read; UnsupportedError if it
  * cannot be read in parts
  * @example
  * const file = await openModel('https://example.org/llama/model.safetensors.index.json', { signal });
@@ -61,7 +61,7 @@ export async function openModel(from: BytesFrom | ByteSource, options: OpenOptio
   const first = await readFrom(source, 0, Math.min(source.size, 64), signal);
   const start = Array.from(first, (byte) => String.fromCharCode(byte)).join('');
   if (start.startsWith('GGUF')) return openGguf(source, { resolve, signal });
-  // A header's length has 8 bytes, of which the last 4 are 0 up to 4 GB: text and other files do not begin so.
+  // A header's length has 8 bytes, and up to 4 GB the last 4 are 0. Text and other files do not begin like this.
   if (start.slice(4, 8) === '\0\0\0\0' && !/\.onnx$/i.test(file))
     return isShard(file) ? openShards(source, { resolve, signal }) : openSafetensors(source, { signal });
   if (/^(\u00ef\u00bb\u00bf)?\s*[{[]/.test(start)) {
@@ -80,21 +80,21 @@ export async function openModel(from: BytesFrom | ByteSource, options: OpenOptio
 const PART = fields({ begin: optional(wholeNumber(0)), end: optional(wholeNumber(0)), signal: optional(isSignal) });
 const PARTS = fields({ bytes: optional(wholeNumber(1)), signal: optional(isSignal) });
 
-/** Which bytes of a tensor are read. */
+/** The range of a tensor's bytes to read. */
 export interface ReadTensorOptions {
-  /** Of the tensor's bytes, counted from its own first. Whole rows of its first axis. Default: 0. */
+  /** First byte, relative to the tensor. Ranges are whole rows of the first axis. Default: 0. */
   readonly begin?: number | undefined;
-  /** Default: its end. */
+  /** End, relative to the tensor. Default: the tensor's end. */
   readonly end?: number | undefined;
   readonly signal?: AbortSignal | undefined;
 }
 
-/** Bytes of a row of a tensor's first axis. Undefined if there are no rows to cut between. */
+/** Bytes of a row of a tensor's first axis; undefined if there are no rows. */
 const rowBytes = ({ shape, begin, end }: TensorInfo): number | undefined => (shape[0] ? (end - begin) / shape[0] : undefined);
 
 /**
- * A tensor's bytes, or those of some of its rows: the shape's first axis is then shorter.
- * @throws ArgumentError if a part is not of whole rows, FormatError if the file ends before, what `signal` was aborted with
+ * Reads a tensor, or a range of its rows, which has a shorter first axis.
+ * @throws ArgumentError if a range is not whole rows, FormatError if the file ends before, ReadError, the reason of `signal`
  * @example const scales = asFloats(await readTensor(file.tensors.get('model.layers.0.mlp.up_proj.scales')!));
  */
 export async function readTensor(info: TensorInfo, options: ReadTensorOptions = {}): Promise<RawTensor> {
@@ -112,7 +112,7 @@ export async function readTensor(info: TensorInfo, options: ReadTensorOptions = 
   return { name, file: source.name, dtype, shape: part ? [(end - begin) / row!, ...shape.slice(1)] : shape, bytes };
 }
 
-/** Whole rows of a tensor, and how far they go. */
+/** Some rows of a tensor, and the progress of reading. */
 export interface TensorPart {
   readonly tensor: RawTensor;
   /** Bytes of the tensor up to the end of this part. */
@@ -120,15 +120,15 @@ export interface TensorPart {
   readonly total: number;
 }
 
-/** How large the parts of a tensor are. */
+/** Size of a tensor's parts. */
 export interface PartsOptions {
-  /** A part is as many rows as fit, and one at least. Default: 16 MiB. */
+  /** A part has as many rows as fit, at least one. Default: 16 MiB. */
   readonly bytes?: number | undefined;
   readonly signal?: AbortSignal | undefined;
 }
 
 /**
- * A tensor in parts of whole rows, so that no more than one of them is in memory.
+ * Reads a tensor in parts of whole rows, one after another.
  * @throws as readTensor
  * @example for await (const { tensor, done, total } of tensorParts(info)) { use(tensor); show(done / total); }
  */

@@ -1,8 +1,8 @@
-// Long work on the thread of a page or server, in slices: others run between them, and an abort is heard. Headers of strangers may have 100 MB.
+// Cuts long work on the calling thread into slices. Other work runs between them, and an abort takes effect. A header may have 100 MB.
 
 const SLICE = 20; // ms
 
-/** Waits, if the slice is over, and hears the signal. */
+/** A function that waits if the slice is over, and checks the signal. */
 export function breather(signal: AbortSignal | undefined): () => Promise<void> | undefined {
   let began = performance.now();
   const rest = async (): Promise<void> => {
@@ -13,10 +13,10 @@ export function breather(signal: AbortSignal | undefined): () => Promise<void> |
   return () => (performance.now() - began < SLICE ? undefined : rest());
 }
 
-/** Work that may be put down wherever it yields. */
+/** Work that can pause wherever it yields. */
 export type Steps<T> = Generator<undefined, T, undefined>;
 
-/** Does the work. @throws what it throws, what `signal` was aborted with */
+/** Runs the work. @throws its errors, the reason of `signal` */
 export async function paced<T>(steps: Steps<T>, signal: AbortSignal | undefined): Promise<T> {
   const breathe = breather(signal);
   for (;;) {
@@ -28,7 +28,7 @@ export async function paced<T>(steps: Steps<T>, signal: AbortSignal | undefined)
 
 const RUN = 4096;
 
-/** Sorted, stably; `items` itself if they are in order. */
+/** Sorts stably; returns `items` if they are in order already. */
 export function* sorted<T>(items: readonly T[], compare: (a: T, b: T) => number): Steps<readonly T[]> {
   if (items.every((item, i) => i === 0 || compare(items[i - 1]!, item) <= 0)) return items;
   let runs: T[][] = [];

@@ -1,5 +1,5 @@
-// Protobuf messages of strangers, field by field where they lie: what is long is stepped over, never read. Only what ONNX needs: numbers, and
-// where the bytes of everything else are. Rule: protobuf.dev/programming-guides/encoding.
+// Reads untrusted Protobuf messages field by field. It returns numbers, and the positions of all other values, which it skips; ONNX needs
+// no more. Rule: protobuf.dev/programming-guides/encoding.
 import { FormatError } from '../errors.js';
 import { readFrom } from './given.js';
 import { breather } from './pace.js';
@@ -7,10 +7,10 @@ import type { ByteSource } from './tensor-file.js';
 
 export interface Field {
   readonly number: number;
-  /** Of the value: where it lies; nowhere, if it is a number. */
+  /** Position of the value; empty if it is a number. */
   readonly begin: number;
   readonly end: number;
-  /** A number, as a signed 64-bit one. */
+  /** A number, read as signed 64 bits. */
   readonly value: number;
 }
 
@@ -24,7 +24,7 @@ export interface Message {
   breathe(): Promise<void> | undefined;
 }
 
-/** A message that is a whole file; small reads come from a window that is read ahead. */
+/** A file that is one message. Small reads come from a window that is read ahead. */
 export function openMessage(source: ByteSource, what: string, signal: AbortSignal | undefined): Message {
   let [base, bytes] = [0, new Uint8Array(0)];
   const read = async (begin: number, end: number): Promise<Uint8Array> => {
@@ -38,7 +38,7 @@ export function openMessage(source: ByteSource, what: string, signal: AbortSigna
   return { file: source.name, what, read, breathe: breather(signal) };
 }
 
-/** A varint and the place behind it; undefined if there is none. */
+/** A varint and the position after it; undefined if there is none. */
 function varint(bytes: Uint8Array, at: number): readonly [value: number, next: number] | undefined {
   let [low, high] = [0, 0];
   for (let i = 0; i < 10; i++) {
@@ -52,7 +52,7 @@ function varint(bytes: Uint8Array, at: number): readonly [value: number, next: n
   return undefined;
 }
 
-/** Numbers one after another. @throws FormatError */
+/** All varints of packed bytes. @throws FormatError */
 export function varints(bytes: Uint8Array, { file, what }: Pick<Message, 'file' | 'what'>): number[] {
   const values: number[] = [];
   for (let at = 0; at < bytes.length; ) {
@@ -64,10 +64,10 @@ export function varints(bytes: Uint8Array, { file, what }: Pick<Message, 'file' 
   return values;
 }
 
-/** Bytes of a value behind its key, by the key's type; undefined: the length comes first. */
+/** Bytes of a value by the wire type of its key; undefined if a length comes first. */
 const FIXED: Readonly<Record<number, number>> = { 1: 8, 5: 4 };
 
-/** The fields of a message that lies at [begin, end). @throws FormatError */
+/** The fields of a message at [begin, end). @throws FormatError */
 export async function* fieldsOf({ read, file, what, breathe }: Message, begin: number, end: number): AsyncGenerator<Field> {
   for (let at = begin; at < end; ) {
     await breathe();

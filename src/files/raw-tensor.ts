@@ -1,11 +1,10 @@
-// A tensor as it lies in a file, and its bytes as numbers. What a file says is checked here before anything is made of it.
-
+// RawTensor: a tensor's bytes as stored in a file. asWords and asFloats check them and turn them into numbers.
 import { decode16 } from '../dtype.js';
 import { FormatError } from '../errors.js';
 import { showShape } from '../problem/view.js';
 import { rawTensor } from './given.js';
 
-/** Bytes of an element, by safetensors' names for dtypes. */
+/** Bytes of an element, by safetensors' dtype. */
 export const ELEMENT_BYTES: Readonly<Record<string, number>> = {
   BOOL: 1,
   U8: 1,
@@ -24,7 +23,7 @@ export const ELEMENT_BYTES: Readonly<Record<string, number>> = {
   F64: 8,
 };
 
-/** A tensor's bytes as its file has them. */
+/** A tensor with its bytes as stored in a file. */
 export interface RawTensor {
   readonly name: string;
   readonly file?: string | undefined;
@@ -51,7 +50,7 @@ export function requireDtype(tensor: RawTensor, ...dtypes: readonly string[]): v
 
 export const at = ({ file, name }: Pick<RawTensor, 'file' | 'name'>, field: string) => ({ file, tensor: name, field });
 
-/** The bytes at an address that views of wider elements can have; copied if they are not. */
+/** A buffer aligned for elements of `width` bytes; a copy if the bytes are not aligned. */
 function aligned(tensor: RawTensor, width: number): ArrayBuffer {
   const { bytes, shape } = tensor;
   const length = elementsIn(shape) * width;
@@ -82,6 +81,6 @@ export function asFloats(tensor: RawTensor): Float32Array<ArrayBuffer> {
   return values;
 }
 
-/** The dtype of kernels that holds such a tensor's numbers. */
+/** The kernels' dtype for a file's dtype. */
 export const floatDtypeOf = (dtype: string): 'float16' | 'bfloat16' | 'float32' =>
   dtype === 'F16' ? 'float16' : dtype === 'BF16' ? 'bfloat16' : 'float32';

@@ -1,5 +1,5 @@
-// The index of a model in several files, as JSON: safetensors' model.safetensors.index.json or MLC's ndarray-cache.json. Which one it is shows in
-// its members. Walked member by member: nothing but names, places and a few metadata is kept.
+// Reads the JSON index of a model in several files: safetensors' model.safetensors.index.json or MLC's ndarray-cache.json. Its members tell
+// which one it is. Only names, positions and some metadata are stored.
 import { type FileLocation, FormatError } from '../errors.js';
 import { readFrom } from './given.js';
 import { object, shapeFrom, text, whole } from './header-checks.js';
@@ -10,7 +10,7 @@ import { checkShardName } from './shards.js';
 import { clip, show } from './show.js';
 import type { ByteSource } from './tensor-file.js';
 
-/** Bytes of an index. Those of the largest models have a few million. */
+/** Most bytes of an index. Those of the largest models have a few million. */
 export const LONGEST_INDEX = 100_000_000;
 const MOST_VALUES = 256;
 const MOST_METADATA = 4096;
@@ -19,7 +19,7 @@ const MOST_METADATA = 4096;
 export interface CacheRecord {
   readonly name: string;
   readonly field: string;
-  /** TVM's name. */
+  /** TVM's name of the dtype. */
   readonly dtype: string;
   readonly format: string;
   readonly shape: readonly number[];
@@ -42,7 +42,7 @@ export interface ModelIndex {
   readonly shards?: readonly CacheShard[] | undefined;
 }
 
-/** @throws FormatError, what `signal` was aborted with */
+/** @throws FormatError, the reason of `signal` */
 export async function readIndex(source: ByteSource, signal?: AbortSignal): Promise<ModelIndex> {
   const { name: file, size } = source;
   if (size > LONGEST_INDEX) throw new FormatError({ file, field: 'size' }, `at most ${LONGEST_INDEX} for an index`, String(size));
@@ -81,7 +81,7 @@ function* weightsFrom(reader: JsonReader, file: string, map: Map<string, string>
     if (map.size === MOST_TENSORS) throw tooMany({ file, field: 'weight_map' });
     const shard = checkShardName(reader.value(MOST_VALUES), at);
     if (!names.has(shard)) names.set(shard, shard);
-    map.set(name, names.get(shard)!); // one text for all tensors of a shard
+    map.set(name, names.get(shard)!); // one string for all tensors of a shard
   };
   yield* reader.members(each, (name) => map.has(name), true);
 }

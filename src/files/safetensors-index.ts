@@ -1,5 +1,5 @@
-// A model in several safetensors files: model.safetensors.index.json, whose weight_map says which file holds which tensor; or, without an index,
-// files NAME-00001-of-00002.safetensors. What an index says and its files do not have is told in `notes`, where the model can be read all the same.
+// Opens a model in several safetensors files: by model.safetensors.index.json, whose weight_map gives each tensor's file, or without an
+// index as NAME-00001-of-00002.safetensors. If files and index differ but the model can be read, `notes` say so.
 import { FormatError, isMissing } from '../errors.js';
 import { byteSource, checkShards, opened } from './given.js';
 import { type ModelIndex, readIndex } from './read-index.js';
@@ -10,18 +10,18 @@ import type { ByteSource, TensorFile, TensorInfo } from './tensor-file.js';
 
 /** How the files that an index names are opened. */
 export interface ShardOptions {
-  /** Opens a file beside the index (siblings, among, or yours). */
+  /** Opens a file beside the index (siblings, among, or another function). */
   readonly resolve: Resolver;
   readonly signal?: AbortSignal | undefined;
 }
 
 /**
- * The tensors that an index names, from all its files, in the index's order. Tensors that the files have beside these are left out: the index
- * says what the model is. Metadata are the index's own.
+ * Opens all files of an index. Tensors are those of the index, in its order; other tensors of the files are left out. Metadata are the
+ * index's.
  *
- * An index of another version of the model is common beside quantized weights. Where none of its files is there, the file of its own name
- * (model.safetensors) is the model; where its files lack tensors that it names, those that they have are. `notes` say so.
- * @throws FormatError if the index or a shard is not what its format says; ReadError if a shard is not there
+ * An index of another version of the model is common beside quantized weights. If none of its files exists, the file that has its name
+ * (model.safetensors) is the model. If its files lack tensors of the index, the model is the files' tensors. `notes` say so.
+ * @throws FormatError if the index or a shard breaks its format; ReadError if a shard is missing
  * @example
  * const index = 'https://example.org/llama/model.safetensors.index.json';
  * const file = await openSafetensorsIndex(await byteSource(index), { resolve: siblings(index)! });
@@ -88,7 +88,7 @@ async function fileBeside(index: string, { resolve, signal }: ShardOptions, why:
   return { ...(await openSafetensors(source, { signal })), notes: [note] };
 }
 
-/** All tensors of some files. @throws FormatError if two have one of the same name */
+/** All tensors of some files. @throws FormatError if a name occurs twice */
 function together(files: readonly TensorFile[]): Map<string, TensorInfo> {
   const tensors = new Map<string, TensorInfo>();
   for (const { name: file, tensors: own } of files)
@@ -103,12 +103,12 @@ function together(files: readonly TensorFile[]): Map<string, TensorInfo> {
 /** NAME-00001-of-00002.safetensors. */
 const SHARD = /([^/\\]*)-(\d{5,})-of-(\d{5,})\.safetensors$/;
 
-/** Whether a name says that a file is one of several. */
+/** Does the name say that the file is one of several? */
 export const isShard = (name: string): boolean => Number(SHARD.exec(name)?.[3] ?? 1) > 1;
 
 /**
- * A model in files that are numbered and have no index, opened by any of them: all tensors of all files.
- * @throws FormatError if there is no way to the others, or a tensor is in two; ReadError if one is not there
+ * Opens a model in numbered files without an index, from any one of them, with all tensors of all files.
+ * @throws FormatError without a resolver, or if a tensor is in two files; ReadError if a file is missing
  */
 export async function openShards(
   source: ByteSource,

@@ -1,8 +1,6 @@
-// One safetensors file: 8 bytes with the header's length, the header as JSON, the data. Only the header is read.
-// The rules are those of the format's description (github.com/huggingface/safetensors, README.md, "Format") and of its reference
-// implementation: a header of at most 100 MB, names once, and tensors that lie one after another from the first byte of data to the last,
-// "no holes", in whatever order the header lists them.
-
+// Reads the header of a safetensors file: 8 bytes with the header's length, the header as JSON, the data. Rules: the format's description
+// (github.com/huggingface/safetensors, README.md, "Format") and its reference implementation. The header has at most 100 MB and names each
+// tensor once. Tensors fill the data from the first byte to the last without holes, in any order.
 import { FormatError } from '../errors.js';
 import { showShape } from '../problem/view.js';
 import { byteSource, checkSignal, readFrom } from './given.js';
@@ -14,14 +12,14 @@ import { clip, show } from './show.js';
 import type { ByteSource, TensorFile, TensorInfo } from './tensor-file.js';
 
 const LONGEST_HEADER = 100_000_000;
-/** More than all tensors of the largest models; one takes some 300 bytes here, and may take 55 in the header. */
+/** More tensors than in the largest models. One takes some 300 bytes of memory, and as little as 55 bytes of the header. */
 export const MOST_TENSORS = 300_000;
-/** Of __metadata__: torchao has one for each tensor. */
+/** Most entries of __metadata__: torchao has one for each tensor. */
 const MOST_METADATA = 2 ** 17;
-/** Of what is said of a tensor. */
+/** Most values in a tensor's entry. */
 const MOST_VALUES = 256;
 
-/** Every dtype of the format: those that can be imported, and those that are only told about. */
+/** Every dtype of the format, also those that cannot be imported. */
 const BLOCKS: ReadonlyMap<string, Block & { readonly dtype: string }> = new Map(
   (
     [
@@ -36,8 +34,8 @@ const BLOCKS: ReadonlyMap<string, Block & { readonly dtype: string }> = new Map(
 );
 
 /**
- * The tensors of a safetensors file, by its header alone.
- * @throws FormatError if the header is not what the format's rules say
+ * Opens a safetensors file; reads the header only.
+ * @throws FormatError if the header breaks the format's rules
  * @example
  * const file = await openSafetensors(await byteSource('model.safetensors'));
  * for (const { name, dtype, shape } of file.tensors.values()) console.log(name, dtype, shape);
@@ -62,11 +60,11 @@ export async function openSafetensors(
 
 interface Where {
   readonly source: ByteSource;
-  /** Where data begin. */
+  /** Start of the data. */
   readonly data: number;
 }
 
-/** Entry by entry: no more is kept than what becomes of each. */
+/** Reads the header entry by entry, so that memory holds only the results. */
 function* headerFrom(reader: JsonReader, where: Where): Steps<TensorFile> {
   const { name: file } = where.source;
   const tensors = new Map<string, TensorInfo>();
@@ -84,7 +82,7 @@ function* headerFrom(reader: JsonReader, where: Where): Steps<TensorFile> {
   return { kind: 'safetensors', name: file, metadata: record(metadata ?? []), tensors };
 }
 
-/** "A special key __metadata__ is allowed to contain free form text-to-text map." null is none. */
+/** "A special key __metadata__ is allowed to contain free form text-to-text map." null counts as absent. */
 function* metadataFrom(reader: JsonReader, members: Map<string, string>): Steps<void> {
   const { file } = reader.at;
   const at = (field: string) => ({ file, field });
@@ -129,7 +127,7 @@ function tensorFrom(
 
 type Shapes = (shape: readonly number[]) => readonly number[];
 
-/** One array for all tensors of a shape: models have few shapes. */
+/** Shares one array between tensors of one shape: models have few shapes. */
 function shared(): Shapes {
   const known = new Map<string, readonly number[]>();
   return (shape) => {
@@ -141,7 +139,7 @@ function shared(): Shapes {
   };
 }
 
-/** Sorted by their place, each begins where the one before ends, and the last ends with the file. */
+/** Checks that each tensor, sorted by position, begins at the end of the one before, and that the last ends with the file. */
 function* checkFilled(tensors: readonly TensorInfo[], { source: { name: file, size }, data }: Where): Steps<void> {
   let end = data;
   let before: TensorInfo | undefined;

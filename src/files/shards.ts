@@ -1,4 +1,4 @@
-// Models in several files: how the others are found from one of them. A name in an index is a stranger's: it may only point into the same folder.
+// Finds and opens the other files of a model in several files. Names in an index are not trusted: they may only point into the same folder.
 import { reading, text } from '../arguments/check.js';
 import { showValue } from '../arguments/show-value.js';
 import { ArgumentError, type FileLocation, FormatError, ReadError } from '../errors.js';
@@ -7,11 +7,11 @@ import { nodeModules } from './node-file.js';
 import { show } from './show.js';
 import type { ByteSource } from './tensor-file.js';
 
-/** The file of this name beside the first one. The name was checked: `a.bin` or `folder/a.bin`, never out of the folder. */
+/** Opens a file by its name beside the first one. The name was checked: `a.bin` or `folder/a.bin`, inside the folder. */
 export type Resolver = (name: string) => ByteSource | Promise<ByteSource>;
 
 /**
- * Finds files beside a path or URL. Undefined for what has no place: memory and Blobs.
+ * Finds files beside a path or URL. Undefined for memory and Blobs.
  * @example
  * const config = await (await siblings('models/llama/model.safetensors')!('config.json')).read(0, 100);
  */
@@ -28,8 +28,8 @@ export function siblings(from: BytesFrom, options: ByteSourceOptions = {}): Reso
 }
 
 /**
- * Finds files among those that a page was given: an <input multiple>'s FileList, dropped Files, or a Map of names.
- * A File of a folder is found by its place in it (webkitRelativePath, below the folder) or by its name.
+ * Finds files among those of a page: the FileList of an <input multiple>, dropped Files, or a Map of names.
+ * A File of a folder is found by its path in the folder (webkitRelativePath) or by its name.
  * @example const resolve = among(input.files);
  */
 export function among(files: Iterable<File> | ReadonlyMap<string, Blob>, options: ByteSourceOptions = {}): Resolver {
@@ -54,7 +54,7 @@ export function among(files: Iterable<File> | ReadonlyMap<string, Blob>, options
   };
 }
 
-/** A name, without `./` before it. @throws FormatError if it is no plain path into the folder */
+/** The name without a leading `./`. @throws FormatError unless it is a plain path inside the folder */
 export function checkShardName(
   value: unknown,
   at: { readonly file: string; readonly tensor?: string | undefined; readonly field: string },
@@ -66,12 +66,12 @@ export function checkShardName(
   return name;
 }
 
-/** At most so many files are opened at a time: as many as browsers connect to a host. */
+/** Files that are opened at once: browsers open as many connections to a host. */
 const AT_ONCE = 6;
-/** Several times what the largest models have: MLC's have one for each 32 MB. */
+/** Limit: several times the shards of the largest models; MLC has one for each 32 MB. */
 const MOST_SHARDS = 20_000;
 
-/** Opens all shards, in their order; the first that fails ends it. @throws FormatError also if they are absurdly many */
+/** Opens all shards, in order; the first error ends it. @throws FormatError also for more than MOST_SHARDS */
 export async function openAll<T, U>(items: readonly T[], open: (item: T) => Promise<U>, at: FileLocation): Promise<U[]> {
   if (items.length > MOST_SHARDS) throw new FormatError(at, `at most ${MOST_SHARDS} shards`, String(items.length));
   const opened: U[] = [];

@@ -1,9 +1,9 @@
-// Values of strangers in messages: never long, whatever they are.
+// Shows untrusted values in messages, always short.
 
 const LONGEST = 80;
 export const clip = (text: string): string => (text.length > LONGEST ? `${text.slice(0, LONGEST)}…` : text);
 
-/** A value of a header, for messages. */
+/** A value of a header for a message. */
 export function show(value: unknown): string {
   if (value === undefined) return 'nothing';
   if (typeof value === 'string') return JSON.stringify(clip(value));

@@ -1,23 +1,23 @@
-// What readers of files give: tensors by name, and their bytes when asked for. Nothing here reads; safetensors.ts, gguf.ts and mlc.ts do.
+// The types of an open file: tensors by name, with bytes that are read on demand.
 
-/** Bytes that can be read in parts: memory, a Blob, a URL, a file on disk (byte-source.ts). */
+/** A source of bytes that can be read in parts: memory, a Blob, a URL, a file on disk (byte-source.ts). */
 export interface ByteSource {
   /** For messages. */
   readonly name: string;
   readonly size: number;
-  /** Bytes [begin, end), in memory of their own. @throws FormatError if there are fewer, what `signal` was aborted with */
+  /** Reads bytes [begin, end) into new memory. @throws FormatError if there are fewer, ReadError, the reason of `signal` */
   read(begin: number, end: number, signal?: AbortSignal): Promise<Uint8Array<ArrayBuffer>>;
 }
 
-/** A tensor of a file: its header, and where its bytes lie. */
+/** A tensor of a file: dtype, shape and the position of its bytes. */
 export interface TensorInfo {
   readonly name: string;
-  /** safetensors' name for it, e.g. F16; or GGUF's, e.g. Q4_K. */
+  /** safetensors' name, e.g. F16; or GGUF's, e.g. Q4_K. */
   readonly dtype: string;
-  /** Row-major, outermost first: (N, K) for a linear layer. (GGUF itself lists them innermost first.) */
+  /** Row-major, outermost first: (N, K) for a linear layer. (GGUF lists dimensions innermost first.) */
   readonly shape: readonly number[];
   readonly source: ByteSource;
-  /** Where its bytes lie in the source. */
+  /** Position of its bytes in the source. */
   readonly begin: number;
   readonly end: number;
 }
@@ -26,14 +26,14 @@ export interface TensorInfo {
 export interface GraphNode {
   readonly name: string;
   readonly op: string;
-  /** Names of what other nodes make, of the graph's inputs, and of constants; empty for none. */
+  /** Names of other nodes' outputs, of the graph's inputs, and of constants; empty for an absent input. */
   readonly inputs: readonly string[];
   readonly outputs: readonly string[];
   /** Attributes that are whole numbers. */
   readonly ints: ReadonlyMap<string, number>;
 }
 
-/** An open file of weights, or several that make one model: its tensors by name. Their bytes are read later. */
+/** An open model in one or several files: its tensors by name. Their bytes are read on demand. */
 export interface TensorFile {
   readonly kind: 'safetensors' | 'gguf' | 'mlc' | 'onnx';
   readonly name: string;
@@ -41,8 +41,8 @@ export interface TensorFile {
   readonly metadata: Readonly<Record<string, unknown>>;
   /** In the order of the file; of shards, in the order of the index. */
   readonly tensors: ReadonlyMap<string, TensorInfo>;
-  /** Of ONNX. */
+  /** The graph's nodes, for ONNX. */
   readonly nodes?: readonly GraphNode[] | undefined;
-  /** What was not as it should be, and did not keep the model from being read. */
+  /** Faults of the files that did not prevent reading the model. */
   readonly notes?: readonly string[] | undefined;
 }

@@ -1,5 +1,5 @@
-// Writes safetensors: the header from names, dtypes and shapes alone, then the data, each tensor when its turn comes. Never a whole file in
-// memory. Rule: github.com/huggingface/safetensors, README.md, "Format".
+// Writes safetensors: first the header from names, dtypes and shapes, then each tensor in turn, so that memory never holds the complete
+// file. Rule: github.com/huggingface/safetensors, README.md, "Format".
 import {
   anything,
   bytes as bytesCheck,
@@ -21,34 +21,34 @@ import { showShape } from '../problem/view.js';
 import { numbers, watched } from './given.js';
 import { ELEMENT_BYTES, elementsIn, type RawTensor } from './raw-tensor.js';
 
-/** A tensor before there are bytes of it: what the header says. */
+/** A tensor's entry in the header. */
 export type TensorOutline = Pick<RawTensor, 'name' | 'dtype' | 'shape'>;
 
 /** Little-endian, row-major; in one piece or several. */
 export type Bytes = Uint8Array | Iterable<Uint8Array> | AsyncIterable<Uint8Array>;
 
-/** A tensor's header, and its bytes or what makes them. */
+/** A tensor's entry in the header, with its bytes or a function that makes them. */
 export interface TensorToWrite extends TensorOutline {
-  /** Asked for when its turn comes, once. */
+  /** A function is called once, when the tensor is written. */
   readonly bytes: Uint8Array | (() => Bytes | Promise<Bytes>);
 }
 
-/** Where bytes go, in order: a file, a stream's writer, a list. */
+/** Takes bytes in order: a file, a stream's writer, a list. */
 export interface Sink {
   write(bytes: Uint8Array): unknown;
 }
 
-/** The file's metadata, and how writing is watched and ended. */
+/** The file's metadata, and progress and abort of writing. */
 export interface WriteOptions {
-  /** Text for text: `__metadata__`. */
+  /** `__metadata__`, from text to text. */
   readonly metadata?: Readonly<Record<string, string>> | undefined;
-  /** Looked at before each piece. */
+  /** Checked before each piece. */
   readonly signal?: AbortSignal | undefined;
   /** After each piece, in bytes of the file. */
   readonly onProgress?: ((progress: { readonly done: number; readonly total: number }) => void) | undefined;
 }
 
-/** Readers of the format refuse longer ones. */
+/** Readers of the format refuse longer headers. */
 const LONGEST_HEADER = 100_000_000;
 
 const OUTLINE = fields({ name: text, dtype: text, shape: numbers, bytes: anything });
@@ -79,8 +79,8 @@ const bytesOf = (tensor: TensorOutline): number => {
 };
 
 /**
- * The first bytes of a safetensors file: 8 with the length of the header, the header as JSON, spaces up to a multiple of 8. Data follow in
- * the order of `tensors`, without a gap.
+ * The first bytes of a safetensors file: 8 bytes with the header's length, the header as JSON, spaces up to a multiple of 8. Data follow in
+ * the order of `tensors`, without gaps.
  * @throws ArgumentError for an unknown dtype, a name twice, or a header of more than 100 MB
  * @example await file.write(safetensorsHeader([{ name: 'x', dtype: 'F32', shape: [2] }])); await file.write(new Uint8Array(8));
  */
@@ -97,7 +97,7 @@ export function safetensorsHeader(tensors: Iterable<TensorOutline>, metadata?: R
     entries.push([name, { dtype, shape, data_offsets: [begin, end] }]);
     begin = end;
   }
-  // Not through an object: its keys would be sorted if they are whole numbers, and __proto__ is no key.
+  // An object would sort keys that are whole numbers, and could not have the key __proto__.
   const json = new TextEncoder().encode(
     `{${entries.map(([name, entry]) => `${JSON.stringify(name)}:${JSON.stringify(entry)}`).join(',')}}`,
   );
@@ -110,9 +110,9 @@ export function safetensorsHeader(tensors: Iterable<TensorOutline>, metadata?: R
 }
 
 /**
- * Writes a whole file to `sink`, waiting for each write. Returns the file's size in bytes.
- * @throws ArgumentError as safetensorsHeader, or if a tensor's bytes are not as many as its shape says; what `signal` was aborted with;
- *   what the sink or a tensor throws. The file is then not whole.
+ * Writes a file to `sink` and waits for each write. Returns the file's size in bytes.
+ * @throws ArgumentError as safetensorsHeader, or if a tensor's bytes do not fit its shape; the reason of `signal`; errors of the sink or of
+ *   a tensor. The file is then incomplete.
  * @example
  * const file = await open('model.safetensors', 'w'); // node:fs/promises
  * await writeSafetensors(file, torchNpuTensors('lm_head', quantized), { metadata: { format: 'pt' } });
@@ -139,7 +139,7 @@ export async function writeSafetensors(sink: Sink, tensors: Iterable<TensorToWri
     for await (const piece of pieces(bytes, tensor.name)) {
       bytesCheck(piece, `${tensor.name}.bytes`);
       given += piece.byteLength;
-      // Before it is written: what comes after would lie in the wrong place.
+      // Checked before writing: the following tensors would be in the wrong place.
       if (given > expected) break;
       await put(piece);
     }
@@ -150,8 +150,8 @@ export async function writeSafetensors(sink: Sink, tensors: Iterable<TensorToWri
 }
 
 /**
- * Tensors that are made together, of a layer that is quantized when the first of them is written and let go with the last.
- * @param make gives them in the order of `outlines`
+ * Tensors of one layer that are made together: `make` runs when the first of them is written, and its result is dropped after the last.
+ * @param make returns the tensors in the order of `outlines`
  * @example madeTogether(torchNpuOutlines(name, form), async () => torchNpuTensors(name, await quantizeInWorker(await load(), options)))
  */
 export function madeTogether(

@@ -1,14 +1,14 @@
-// Act-order: inputs that belong to groups in no order (g_idx). Columns of codes are sorted by group, so that groups lie together; the
-// permutation says which input each column is then for, and x is gathered by it. Pure.
+// Act-order: g_idx assigns inputs to groups in any order. Columns of codes are sorted by group, so that groups are contiguous; a
+// permutation gives the input of each column, and x is gathered by it. Pure.
 import { FormatError } from '../errors.js';
 import { asWords, at, type RawTensor } from '../files/raw-tensor.js';
 import { widthOf, wordsOf } from '../problem/code-width.js';
 import type { QuantizedMatrix } from '../problem/matrix.js';
 
 /**
- * The inputs sorted by group, stably; undefined if they are in order already, or if g_idx is all 0 (ExLlama and text-generation-inference
- * read that as none). Every group must hold groupSize inputs, and the last the rest: quantizers that order inputs by importance cut that
- * order into groups (AutoGPTQ: g_idx[perm[i]] = i / group_size), so other counts mean that the file is damaged or cut.
+ * Sorts the inputs by group, stably. Undefined if they are in order already, or if g_idx is all 0, which ExLlama and
+ * text-generation-inference read as absent. Every group must have groupSize inputs, and the last the rest: quantizers cut their order of
+ * inputs into groups (AutoGPTQ: g_idx[perm[i]] = i / group_size), so other counts mean that the file is damaged.
  * @throws FormatError if a group does not exist, or holds more or fewer inputs
  */
 export function sortByGroup(
@@ -37,11 +37,11 @@ export function sortByGroup(
   return permutation;
 }
 
-/** The matrix with its columns in the order of the permutation, which it then has; as it is without one. */
+/** The matrix with its columns in the order of the permutation, which is added to it; without one, the same matrix. */
 export const inOrder = (matrix: QuantizedMatrix, permutation: Uint32Array | undefined): QuantizedMatrix =>
   permutation ? { ...matrix, codes: gatherColumns(matrix.codes, { ...matrix, permutation }), permutation } : matrix;
 
-/** Codes whose column c is what column permutation[c] was. */
+/** Codes whose column c is column permutation[c] of the input. */
 function gatherColumns(
   codes: Uint32Array,
   { n, k, bits, permutation }: Pick<QuantizedMatrix, 'n' | 'k' | 'bits'> & { readonly permutation: Uint32Array },

@@ -1,5 +1,5 @@
-// AWQ, as AutoAWQ's GEMM version packs it (`quant_method: awq`, `version: gemm`): eight outputs in a word, in an order of its own.
-// Rule: AutoAWQ, awq/modules/linear/gemm.py (from_linear) and awq/utils/packing_utils.py. The GEMV versions pack along K, and are others.
+// AWQ in AutoAWQ's GEMM packing (`quant_method: awq`, `version: gemm`): eight outputs in a word, in AWQ's order. The GEMV versions, which
+// pack along K, are not read. Rule: AutoAWQ, awq/modules/linear/gemm.py (from_linear) and awq/utils/packing_utils.py.
 
 import { asFloats, asWords, floatDtypeOf, type RawTensor, requireShape } from '../files/raw-tensor.js';
 import type { TensorInfo } from '../files/tensor-file.js';
@@ -12,19 +12,19 @@ import type { LayerSource } from './layer-source.js';
 import { saidGroupSize } from './quantization-config.js';
 import { groupSizeOf, requireMatrix, type Shaped } from './sizes.js';
 
-/** By the format's own names. G = ceil(K / groupSize). */
+/** Tensors of a layer, by the format's names. G = ceil(K / groupSize). */
 export interface AwqTensors<T = RawTensor> {
   /** int32 (K, N / 8): nibble i of word c, from the lowest bits, is the code of output 8 c + ORDER[i]. */
   readonly qweight: T;
-  /** int32 (G, N / 8): zero points as they are, in the same order. */
+  /** int32 (G, N / 8): zero points in the same order. */
   readonly qzeros: T;
   /** float16, bfloat16 or float32 (G, N). */
   readonly scales: T;
 }
 
-/** What AWQ's tensors do not say. */
+/** Settings that AWQ's tensors leave open. */
 export interface AwqOptions {
-  /** `q_group_size` (`group_size`) of the configuration; -1: K. Without it, K / G, which must be whole. */
+  /** `q_group_size` (`group_size`) of the configuration; -1: K. Default: K / G, which must be a whole number. */
   readonly groupSize?: number | undefined;
 }
 
@@ -62,8 +62,8 @@ function zeroPointsOf(words: Uint32Array, { columns, groups }: { columns: number
 }
 
 /**
- * AWQ tensors of a layer as a matrix: W[n, k] = scales[g, n] · (code[k, n] - zero[g, n]), held exactly.
- * @throws FormatError if shapes, dtypes or bytes are not as AwqTensors says, or a scale is not finite
+ * Imports AWQ tensors of a layer: W[n, k] = scales[g, n] · (code[k, n] - zero[g, n]), without rounding.
+ * @throws FormatError if shapes, dtypes or bytes differ from AwqTensors, or a scale is not finite
  * @example const matrix = importAwq({ qweight, qzeros, scales }, { groupSize: 128 });
  */
 export function importAwq(tensors: AwqTensors, options: AwqOptions = {}): QuantizedMatrix {
@@ -106,12 +106,12 @@ export function awqLayer(
     tensors: { qweight, qzeros, scales },
     cut: groupSize < k ? { axis: 'k', unit: groupSize, perRow: { qweight: 1, qzeros: groupSize, scales: groupSize } } : undefined,
     bias,
-    // The last piece may be less than a group.
+    // The last piece may be shorter than a group.
     make: (read, size) => importAwq(read as unknown as AwqTensors, { groupSize: Math.min(groupSize, size.k) }),
   };
 }
 
-/** GPTQ and AWQ share their tensors' names. What the configuration says goes first; else words along N are an eighth of the scales' N. */
+/** GPTQ and AWQ share their tensors' names. The configuration decides; without it, AWQ's words along N are an eighth of the scales' N. */
 function isAwq({ qweight, scales }: Found, { config }: Pick<LayerContext, 'config'>): boolean {
   if (config.mlc) return config.mlc.endsWith('autoawq');
   if (config.method === 'auto-round' && config.packing) return /(^|:)(auto_)?awq$/.test(config.packing);

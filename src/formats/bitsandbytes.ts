@@ -1,4 +1,4 @@
-// bitsandbytes' int8 layers, Linear8bitLt: rows of int8 with a scale each. NF4 and FP4 are in bitsandbytes4.ts.
+// bitsandbytes' int8 layers (Linear8bitLt): rows of int8, each with a scale. bitsandbytes4.ts has NF4 and FP4.
 // Rules: github.com/bitsandbytes-foundation/bitsandbytes, nn/modules.py (Linear8bitLt), utils.py, functional.py (int8_vectorwise_dequant).
 
 import { FormatError } from '../errors.js';
@@ -12,18 +12,18 @@ import { asWholeNumbers, bytesOf, granularityOf, headersOf, type LayerName, pres
 import type { LayerSource } from './layer-source.js';
 import { requireMatrix } from './sizes.js';
 
-/** Linear8bitLt. */
+/** Tensors of a Linear8bitLt, by the format's names. */
 export interface BitsAndBytesInt8<T> {
   /** I8 (N, K). */
   readonly weight: T;
-  /** F32 (N): the row's largest |W|, which code 127 stands for. */
+  /** F32 (N): the row's largest |W|, which is the value of code 127. */
   readonly SCB: T;
-  /** U8 (): 0, rows. Tiles for old GPUs are 1 to 3. */
+  /** U8 (): 0 for rows; 1 to 3, tiles for old GPUs, are refused. */
   readonly weight_format?: T | undefined;
 }
 
 /**
- * int8: W = q · SCB / 127. `scale` is SCB / 127, rounded once to float32.
+ * Imports an int8 layer: W = q · SCB / 127. `scale` is SCB / 127, rounded once to float32.
  *
  * Rule: bitsandbytes' int8_vectorwise_dequant; LINEAR_8BIT_WEIGHTS_FORMAT_MAPPING.
  * @throws FormatError

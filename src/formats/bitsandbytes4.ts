@@ -1,4 +1,4 @@
-// bitsandbytes' NF4 and FP4 layers, Linear4bit, and ONNX's node of the same blocks, MatMulBnb4. int8 is in bitsandbytes.ts.
+// bitsandbytes' NF4 and FP4 layers (Linear4bit), and ONNX's node with the same blocks, MatMulBnb4. bitsandbytes.ts has int8.
 // Rules: github.com/bitsandbytes-foundation/bitsandbytes, functional.py (QuantState, dequantize_4bit, get_4bit_type).
 
 import { FormatError } from '../errors.js';
@@ -14,21 +14,21 @@ import { bytesOf, headerOf, headersOf, type LayerName, present, requireList } fr
 import type { LayerSource } from './layer-source.js';
 import { parseQuantState, type QuantState } from './quant-state.js';
 
-/** Linear4bit. Names after the weight's own, X.weight.absmax and so on. */
+/** Tensors of a Linear4bit; a name X.weight.absmax is `absmax` here. */
 export interface BitsAndBytes4<T> {
   /** ceil(N · K / 2) bytes of any dtype and shape: element 2i of W, flattened, in the high nibble of byte i. */
   readonly weight: T;
-  /** F32: one for each block. U8 with double quantization. */
+  /** F32: the scale of each block. U8 codes with double quantization. */
   readonly absmax: T;
-  /** F32 (16): what the codes stand for. */
+  /** F32 (16): the values of the codes. */
   readonly quant_map: T;
-  /** F32: one for each nested_blocksize elements of absmax. */
+  /** F32: the scale of each nested_blocksize elements of absmax. */
   readonly nested_absmax?: T | undefined;
-  /** F32 (256): what the codes of absmax stand for. */
+  /** F32 (256): the values of absmax's codes. */
   readonly nested_quant_map?: T | undefined;
 }
 
-/** bitsandbytes' tables of codes, as float32. */
+/** bitsandbytes' codebooks as float32. */
 export const BNB4_CODES: Readonly<Record<'nf4' | 'fp4', readonly number[]>> = {
   nf4: [
     -1, -0.6961928009986877, -0.5250730514526367, -0.39491748809814453, -0.28444138169288635, -0.18477343022823334, -0.09105003625154495, 0,
@@ -38,11 +38,11 @@ export const BNB4_CODES: Readonly<Record<'nf4' | 'fp4', readonly number[]>> = {
   fp4: [0, 0.0625 / 12, 8 / 12, 1, 4 / 12, 6 / 12, 2 / 12, 3 / 12, -0, -0.0625 / 12, -8 / 12, -1, -4 / 12, -6 / 12, -2 / 12, -3 / 12],
 };
 
-/** Blocks, after every check that needs no bytes. */
+/** The groups of a layer, after all checks of headers. */
 function plan4({ weight, absmax, quant_map, nested_absmax, nested_quant_map }: BitsAndBytes4<RawTensor>, state: QuantState): FlatGroups {
   const [n, k] = state.shape;
   const bytes = Math.ceil((n * k) / 2);
-  // (1, bytes) is a matrix that bitsandbytes turns around.
+  // bitsandbytes transposes a matrix of shape (1, bytes).
   const turned = weight.shape.length === 2 && weight.shape[0] === 1 && weight.shape[1] !== 1;
   if (turned || elementsIn(weight.shape) * (ELEMENT_BYTES[weight.dtype] ?? 0) !== bytes)
     throw new FormatError(
@@ -71,7 +71,7 @@ function plan4({ weight, absmax, quant_map, nested_absmax, nested_quant_map }: B
   return flatGroups(weight, { n, k, bits: 4, block: state.blocksize });
 }
 
-/** absmax as numbers; of double quantization: nested_quant_map[code] · nested_absmax + nested_offset, both steps in float32, as dequantize_4bit. */
+/** absmax as numbers. Double quantization: nested_quant_map[code] · nested_absmax + nested_offset in float32, as in dequantize_4bit. */
 function scalesOf({ absmax, nested_absmax, nested_quant_map }: BitsAndBytes4<RawTensor>, state: QuantState): Float32Array<ArrayBuffer> {
   if (absmax.dtype !== 'U8') return asFloats(absmax);
   const codes = bytesOf(absmax);
@@ -84,15 +84,16 @@ function scalesOf({ absmax, nested_absmax, nested_quant_map }: BitsAndBytes4<Raw
   return out;
 }
 
-/** Bytes with the first of two elements in the high nibble, rows not padded → words. */
+/** Bytes with the first of two elements in the high nibble, without padding of rows → words. */
 const codesOfFlat = (bytes: Uint8Array, n: number, k: number): Uint32Array<ArrayBuffer> =>
   splitNibbles(swapNibbles(padRows(bytes, 1, bytes.byteLength)), n, k);
 
 /**
- * NF4 or FP4: W = quant_map[code] · absmax. Nothing is rounded, but the scales of double quantization where bitsandbytes rounds them, to float32.
+ * Imports an NF4 or FP4 layer: W = quant_map[code] · absmax, without rounding. Scales of double quantization are rounded to float32 as by
+ * bitsandbytes.
  *
  * Rule: bitsandbytes' dequantize_4bit, QuantState.
- * @throws FormatError; also if blocks meet rows at no whole word of codes
+ * @throws FormatError, also if a block ends inside a word of codes of a row, in a matrix of several rows
  * @example importBitsAndBytes4({ weight, absmax, quant_map }, parseQuantState(state))
  */
 export function importBitsAndBytes4(tensors: BitsAndBytes4<RawTensor>, state: QuantState): QuantizedMatrix {
@@ -113,7 +114,7 @@ export function importBitsAndBytes4(tensors: BitsAndBytes4<RawTensor>, state: Qu
 }
 
 /**
- * The weight of ONNX's com.microsoft.MatMulBnb4, from its inputs and attributes: W = table[code] · absmax, nothing rounded.
+ * Imports the weight of ONNX's com.microsoft.MatMulBnb4 from its inputs and attributes: W = table[code] · absmax, without rounding.
  *
  * Rule: onnxruntime's docs/ContribOperators.md and blockwise_quant_block_bnb4.h. quant_type 0 is FP4, 1 NF4.
  * @param tensors B: U8, ceil(N · K / 2) bytes. absmax: F32, F16 or BF16, ceil(N · K / block_size)
@@ -138,12 +139,12 @@ export function importMatMulBnb4(
   return importBitsAndBytes4({ weight: B, absmax, quant_map }, { quant_type: type, blocksize: block_size, shape: [N, K] });
 }
 
-/** The same bytes as rows of other sizes: (rows, bytes / rows). */
+/** The same bytes with the shape (rows, bytes / rows). */
 const inRows = (info: TensorInfo, rows: number): TensorInfo => ({ ...info, shape: [rows, elementsIn(info.shape) / rows] });
 
 /**
- * A layer of a file, read in pieces along n where its rows are whole bytes and whole blocks, and with double quantization where some rows
- * are whole nested blocks. `state` is what parseQuantState says of its quant_state.
+ * A layer of a file. It is read in pieces along n if rows are whole bytes and whole blocks, and with double quantization if some number of
+ * rows is whole nested blocks. `state` is the result of parseQuantState.
  * @throws FormatError
  */
 export function bitsAndBytes4Layer(tensors: BitsAndBytes4<TensorInfo>, options: LayerName & { readonly state: QuantState }): LayerSource {
@@ -154,7 +155,7 @@ export function bitsAndBytes4Layer(tensors: BitsAndBytes4<TensorInfo>, options: 
   const [n, k] = state.shape;
   const { nested_absmax, nested_quant_map } = tensors;
   const perRow = k / state.blocksize;
-  // n that are whole blocks of absmax.
+  // Number of rows that fill whole blocks of absmax.
   const nestedRows = nested_absmax ? state.nested_blocksize! / gcd(state.nested_blocksize!, perRow) : 1;
   const cuts = k % 2 === 0 && Number.isInteger(perRow) && n % nestedRows === 0;
   const weight = { ...tensors.weight, dtype: 'U8', shape: [Math.ceil((n * k) / 2), 1] };
@@ -193,7 +194,7 @@ export function bitsAndBytes4Layer(tensors: BitsAndBytes4<TensorInfo>, options: 
   };
 }
 
-/** The layer that a node of a graph is, read whole. @throws FormatError */
+/** The layer of an ONNX node, read in one piece. @throws FormatError */
 function nodeLayer(tensors: Found, found: FoundNode): LayerSource {
   const [N, K, block_size, quant_type] = ['N', 'K', 'block_size', 'quant_type'].map((name) => attribute(found, name)) as [
     number,

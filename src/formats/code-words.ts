@@ -1,5 +1,5 @@
-// Codes as files pack them → the words of matrix.ts: rows padded to whole words or widened from 2 or 3 bits, signs flipped, nibbles swapped,
-// matrices transposed. Works on whole words; knows no format.
+// Converts codes from files' packings to the words of problem/matrix.ts: pads rows to whole words, widens 2 and 3 bits, flips signs, swaps
+// nibbles, transposes matrices. Functions work on whole words and are independent of formats.
 import { type Bits, largestCode, widthOf, wordsOf } from '../problem/code-width.js';
 
 export interface CodeShape {
@@ -8,7 +8,7 @@ export interface CodeShape {
   readonly bits: Bits;
 }
 
-/** (rows, width) bytes → words in memory of their own, each row padded with zeros to whole words. */
+/** (rows, width) bytes → new words, each row padded with zeros to whole words. */
 export function padRows(bytes: Uint8Array, rows: number, width: number): Uint32Array<ArrayBuffer> {
   const words = Math.ceil(width / 4);
   const out = new Uint32Array(rows * words);
@@ -18,7 +18,7 @@ export function padRows(bytes: Uint8Array, rows: number, width: number): Uint32A
   return out;
 }
 
-/** Makes codes past K 0, in place. */
+/** Sets codes past K to 0, in place. */
 export function clearTail(codes: Uint32Array<ArrayBuffer>, { k, bits }: Pick<CodeShape, 'k' | 'bits'>): Uint32Array<ArrayBuffer> {
   const rest = (k * bits) % 32;
   if (rest === 0) return codes;
@@ -50,7 +50,7 @@ export const codesOfSigned = (bytes: Uint8Array, { n, k, bits }: CodeShape): Uin
 /** int8 (N, K) → codes q + 128. */
 export const codesOfInt8 = (bytes: Uint8Array, n: number, k: number): Uint32Array<ArrayBuffer> => codesOfSigned(bytes, { n, k, bits: 8 });
 
-/** int8 (N, K) of [-8, 7] → 4-bit codes q + 8, or the index of the first value that is not in the range. */
+/** int8 (N, K) of [-8, 7] → 4-bit codes q + 8, or the index of the first value outside the range. */
 export function narrowInt8(bytes: Uint8Array, n: number, k: number): Uint32Array<ArrayBuffer> | number {
   const words = wordsOf(k, 4);
   const out = new Uint32Array(n * words);
@@ -64,8 +64,8 @@ export function narrowInt8(bytes: Uint8Array, n: number, k: number): Uint32Array
 }
 
 /**
- * Codes stored as one run of N · K nibbles, without padding between rows, → words: as they are if rows are whole words. `nibbles` holds
- * nibble i in bits 4 · (i mod 8) of word floor(i / 8).
+ * One run of N · K nibbles, without padding between rows → words; unchanged if rows are whole words. Nibble i is in bits 4 · (i mod 8) of
+ * word floor(i / 8).
  */
 export function splitNibbles(nibbles: Uint32Array<ArrayBuffer>, n: number, k: number): Uint32Array<ArrayBuffer> {
   if (k % 8 === 0) return nibbles;
@@ -81,7 +81,7 @@ export function splitNibbles(nibbles: Uint32Array<ArrayBuffer>, n: number, k: nu
   return clearTail(out, { k, bits: 4 });
 }
 
-/** As many words as a word has codes: code i of word j becomes code j of word i. Halves change places, then quarters, then eighths. */
+/** Transposes as many words as a word has codes: code i of word j becomes code j of word i. It swaps halves, quarters, eighths. */
 export function transposeBlock(block: Int32Array, bits: Bits): void {
   const { inWord: size } = widthOf(bits);
   for (let step = size / 2, mask = 0xffff; step > 0; step >>= 1, mask ^= mask << (bits * step))
@@ -112,14 +112,14 @@ export function transposeCodes(words: Uint32Array, rows: number, columns: number
   return out;
 }
 
-/** Low nibbles of four bytes → the low 16 bits; the high ones are not read. */
+/** Low nibbles of four bytes → the low 16 bits; high nibbles are ignored. */
 export function gatherNibbles(word: number): number {
   const low = word & 0x0f0f0f0f;
   const pairs = (low | (low >>> 4)) & 0x00ff00ff;
   return (pairs | (pairs >>> 8)) & 0xffff;
 }
 
-/** Nibbles of the low 16 bits → those of four bytes. */
+/** Nibbles of the low 16 bits → low nibbles of four bytes. */
 export function spreadNibbles(word: number): number {
   const pairs = ((word & 0xff00) << 8) | (word & 0xff);
   return ((pairs << 4) | pairs) & 0x0f0f0f0f;
@@ -128,7 +128,7 @@ export function spreadNibbles(word: number): number {
 type List = Uint32Array<ArrayBuffer> | Float32Array<ArrayBuffer>;
 const TILE = 16; // words in a cache line of 64 bytes
 
-/** (rows, columns) → (columns, rows). In tiles, since rows of a power of two would push each other out of the cache. */
+/** Transposes (rows, columns) in tiles, since rows of a power of two would evict each other from the cache. */
 export function transpose<T extends List>(values: T, [rows, columns]: readonly [number, number]): T {
   const out = new (values.constructor as new (length: number) => T)(values.length);
   for (let r0 = 0; r0 < rows; r0 += TILE) {
@@ -141,7 +141,7 @@ export function transpose<T extends List>(values: T, [rows, columns]: readonly [
   return out;
 }
 
-/** Value `index` of a row of values of `bits`, the first in the lowest bits of words that start at `base`; it may lie across two words. */
+/** Value `index` of a row of `bits`-bit values from word `base` on, the first in the lowest bits; a value may span two words. */
 export function valueAt(words: Uint32Array, { base, index, bits }: { base: number; index: number; bits: number }): number {
   const bit = index * bits;
   const shift = bit & 31;
@@ -160,7 +160,7 @@ export function widen(
   const mask = largestCode(from);
   for (let row = 0; row < n; row++)
     for (let w = 0; w < outRow; w++) {
-      // Eight codes lie in at most 24 bits: in one word, or across two.
+      // Eight codes have at most 24 bits: in one word or across two.
       const bit = w * 8 * from;
       const at = row * perRow + (bit >>> 5);
       const shift = bit & 31;
@@ -174,7 +174,7 @@ export function widen(
   return out;
 }
 
-/** Rows of `perRow` words → rows of just the words of K codes, whose bits past K are 0. The same array if nothing is to be done. */
+/** Cuts rows of `perRow` words to the words of K codes and clears bits past K. Returns the same array if nothing changes. */
 export function trim(
   words: Uint32Array<ArrayBuffer>,
   { n, k, bits, perRow }: CodeShape & { readonly perRow: number },

@@ -1,4 +1,4 @@
-// compressed-tensors, as vLLM's LLM Compressor saves it: pack-quantized and int-quantized integer weights. Not float8 or float4.
+// compressed-tensors of vLLM's LLM Compressor: pack-quantized and int-quantized integer weights, not float8 or float4.
 // Rules: github.com/vllm-project/compressed-tensors, compressors/quantized_compressors/pack_quantized.py and naive_quantized.py.
 
 import { FormatError } from '../errors.js';
@@ -38,17 +38,17 @@ export interface CompressedTensors<T> {
   readonly weight_zero_point?: T | undefined;
   /** I64 or I32 (2): N, K. */
   readonly weight_shape?: T | undefined;
-  /** I32 (K): the group of each input, where activation order made groups of inputs that are not neighbours. -1 in it: it was not used. */
+  /** I32 (K): the group of each input, for activation order. With a -1 it is unused. */
   readonly weight_g_idx?: T | undefined;
 }
 
-/** What compressed-tensors' tensors do not say, or say less surely than the configuration. */
+/** Settings that compressed-tensors' tensors leave open, or that the configuration knows better. */
 export interface CompressedTensorsOptions {
-  /** `num_bits` of the configuration. Without it, what weight_packed and weight_shape go together for; 8 for int-quantized. */
+  /** `num_bits` of the configuration. Default: the bits that fit weight_packed and weight_shape; 8 for int-quantized. */
   readonly bits?: Bits | undefined;
-  /** `group_size` of the configuration. Needed only if the groups do not divide K. */
+  /** `group_size` of the configuration. Needed only if K is not a multiple of it. */
   readonly groupSize?: number | undefined;
-  /** N and K, of these tensors. Without them, what weight_shape says, or else as many as the words hold. */
+  /** N and K of these tensors. Default: weight_shape, or else the number of codes in the words. */
   readonly n?: number | undefined;
   readonly k?: number | undefined;
 }
@@ -80,7 +80,7 @@ function bitsOf(packed: RawTensor, words: number, k: number | undefined): Bits {
   throw new FormatError(at(packed, 'shape'), expected, showShape(packed.shape));
 }
 
-/** Sizes, after every check that needs no bytes. */
+/** The sizes, after all checks of headers. */
 function planOf(tensors: CompressedTensors<RawTensor>, options: CompressedTensorsOptions): Plan {
   const { weight_packed: packed, weight, weight_scale: scale, weight_zero_point: zero } = tensors;
   const stored = packed ?? weight;
@@ -135,11 +135,11 @@ function codesOf({ weight_packed: packed, weight }: CompressedTensors<RawTensor>
 }
 
 /**
- * Tensors of a pack-quantized or int-quantized layer → the matrix. W = (q - zero_point) · scale, and nothing is rounded: zeroPoint is
- * zero_point + 2^(bits-1). Inputs in activation order are sorted by their groups, and `permutation` says how.
+ * Imports a pack-quantized or int-quantized layer: W = (q - zero_point) · scale, without rounding. zeroPoint is zero_point + 2^(bits-1).
+ * Inputs in activation order are sorted by group, and `permutation` gives the order.
  *
  * Rule: compressed-tensors' pack_to_int32, dequantize_weight.
- * @throws FormatError if dtypes, shapes, sizes, scales or groups are not those of the format
+ * @throws FormatError if dtypes, shapes, sizes, scales or groups break the format
  * @example importCompressedTensors({ weight_packed, weight_scale, weight_shape }, { groupSize: 128 })
  */
 export function importCompressedTensors(tensors: CompressedTensors<RawTensor>, options: CompressedTensorsOptions = {}): QuantizedMatrix {
@@ -165,7 +165,7 @@ export function importCompressedTensors(tensors: CompressedTensors<RawTensor>, o
 }
 
 /**
- * A layer of a file, read in pieces along n. K is not in the shapes of pack-quantized tensors if the last word is not full: say `k`.
+ * A layer of a file, read in pieces along n. Pass `k` for pack-quantized tensors whose last word is not full: their shapes do not hold K.
  * @throws FormatError
  * @example compressedTensorsLayer({ weight_packed, weight_scale }, { name: 'model.layers.0.mlp.up_proj', bits: 4, k: 4096 })
  */
@@ -181,7 +181,7 @@ export function compressedTensorsLayer(tensors: CompressedTensors<TensorInfo>, g
     weight_zero_point: tensors.weight_zero_point?.dtype === 'I32' ? widthOf(bits).inWord : scaleRows,
     weight_g_idx: 0,
   };
-  // weight_shape is the whole layer's: k was checked against it by whoever read it, and a part's size comes with the part.
+  // weight_shape describes the complete layer. Its K was checked before; a part's size comes with the part.
   const { weight_shape: _, ...read } = tensors;
   return {
     name,
@@ -204,14 +204,14 @@ function make(tensors: Found, { name, bias, config, settings }: LayerContext): L
     throw wrong(weight_scale!, 'transform_config', 'none: x would have to be transformed first', 'transforms of weights or activations');
   const k = readShape(settings.weight_shape)?.[1];
   const said = isBits(config.bits) ? config.bits : undefined;
-  // Layers may differ: what is said for all of them counts where this one's words agree.
+  // Layers may differ: a setting for all layers counts if this layer's words agree with it.
   const agrees = !packed || k === undefined || (said && wordsOf(k, said) === packed.shape[1]);
   const bits = agrees ? said : undefined;
   const columns = k ?? (packed ? (packed.shape[1]! * 32) / (bits ?? 4) : weight!.shape[1]!);
   const groupSize = saidGroupSize(config, columns, weight_scale!.shape[1] ?? 1);
   return compressedTensorsLayer(own as unknown as CompressedTensors<TensorInfo>, { name, bias, k, bits, groupSize });
 }
-/** Of activations: they change x, if they are used, and not the weights. */
+/** Tensors about activations. They concern x, not the weights. */
 const ACTIVATIONS = ['input_scale', 'input_zero_point', 'output_scale', 'output_zero_point'];
 const made = {
   importer: 'importCompressedTensors',

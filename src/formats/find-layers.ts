@@ -1,5 +1,5 @@
-// Which tensors of a file are layers, by their names, dtypes and shapes. What each format looks like is in layer-formats.ts; nothing is
-// read here but settings that a format keeps in small tensors.
+// findLayers: finds the layers of a file by tensors' names, dtypes and shapes, through the entries of layer-formats.ts. It reads only
+// settings that a format stores in small tensors.
 
 import { anything, fields, signal as isSignal, optional } from '../arguments/check.js';
 import { FormatError } from '../errors.js';
@@ -17,7 +17,7 @@ import { LAYOUTS, unknownWeights, whyNotRead } from './layouts.js';
 import { quantizationOf } from './quantization-config.js';
 import { readSettings, type Settings } from './read-settings.js';
 
-/** What the file does not say of its layers. */
+/** Settings that the file leaves open. */
 export interface FindLayersOptions extends LayerHints {
   /** Parsed config.json of the model, or its quantization_config; quantize_config.json; mlc-chat-config.json. */
   readonly config?: unknown;
@@ -31,21 +31,21 @@ interface Claim<T> {
   readonly name: string;
   readonly tensors: Readonly<Record<string, TensorInfo>>;
   readonly bias: TensorInfo | undefined;
-  /** Every tensor that is the layer's, and its part: `bias` and settings too. */
+  /** Every tensor of the layer with its part, `bias` and settings included. */
   readonly parts: ReadonlyMap<TensorInfo, string>;
 }
 
-/** What is the same for all layers of a file. */
+/** The context that all layers of a file share. */
 type FileContext = Omit<LayerContext, 'name' | 'bias' | 'settings'>;
 
 const join = (name: string, part: string): string => (name === '' ? part : `${name}.${part}`);
 
-/** What can be claimed by names. */
+/** A format that claims tensors by name. */
 type Named = Pick<LayerFormat, 'name' | 'required' | 'optional' | 'ignored' | 'anyName'> & {
   recognise?(tensors: Found, context: Omit<LayerContext, 'settings'>): boolean;
 };
 
-/** The layer whose first tensor this is. */
+/** The layer with this first tensor. */
 function claim<T extends Named>(
   first: string,
   formats: readonly T[],
@@ -72,7 +72,7 @@ function claim<T extends Named>(
   return undefined;
 }
 
-/** All layers of some formats. @throws what the signal of `breathe` was aborted with */
+/** All layers of some formats. @throws the reason of `breathe`'s signal */
 async function claimAll<T extends Named>(
   formats: readonly T[],
   {
@@ -93,7 +93,7 @@ async function claimAll<T extends Named>(
   return claims;
 }
 
-/** Tensors NAME.* beside a layer NAME that no part of it is: they may change it. */
+/** Tensors NAME.* that are no part of the layer NAME and may change it. */
 function strangersOf(claims: readonly Claim<LayerFormat>[], file: TensorFile, taken: ReadonlySet<TensorInfo>): Map<string, TensorInfo[]> {
   const names = new Set(claims.map(({ name }) => name));
   const strangers = new Map<string, TensorInfo[]>();
@@ -111,11 +111,11 @@ function strangersOf(claims: readonly Claim<LayerFormat>[], file: TensorFile, ta
   return strangers;
 }
 
-/** The tensors that are read before the layer is made. */
+/** The tensors of settings, which are read before the layer is made. */
 const settingsOf = ({ format, tensors }: Claim<LayerFormat>): TensorInfo[] =>
   (format.settings ?? []).flatMap((part) => tensors[part] ?? []);
 
-/** The layer, or why it is none. */
+/** The layer, or the error that refuses it. */
 function make(claim: Claim<LayerFormat>, context: FileContext, { read, strangers }: { read: Settings; strangers: readonly TensorInfo[] }) {
   const { format, name, tensors, bias } = claim;
   const { methods } = format;
@@ -144,14 +144,13 @@ const OPTIONS = fields({ config: anything, ...HINTS, signal: optional(isSignal) 
 const isFloatMatrix = ({ dtype, shape }: TensorInfo): boolean => FLOATS.includes(dtype) && shape.length === 2;
 
 /**
- * The quantized layers of a file of any format that this library reads, and what every other tensor is. A layer is read by `layer.tensors`
- * and made by `layer.make`; nothing of it is read here, but settings of a few bytes (bitsandbytes, HQQ, compressed-tensors).
+ * Finds the quantized layers of a file in all formats of this library, and describes every other tensor. It reads headers, and settings of
+ * a few bytes (bitsandbytes, HQQ, compressed-tensors); `readPieces` and `loadLayer` read the layers.
  *
- * Where a file can be read in two ways the configuration decides: GPTQ and AWQ have tensors of the same names, and group sizes that do not
- * divide K are said nowhere else. Without it shapes decide, and what they leave open is refused; so is a layer beside which lie tensors that no
- * part of it is, and one of a configuration with another quant_method.
- * @throws what the file's source throws where settings cannot be read; what `signal` was aborted with. Layers that are not what their format
- * says are in `refused`
+ * If a file is ambiguous the configuration decides: GPTQ and AWQ share names of tensors, and only the configuration has a group size that
+ * does not divide K. Without it shapes decide, and ambiguous layers are refused. A layer is also refused beside tensors NAME.* that are no
+ * part of it, and under a configuration with another quant_method.
+ * @throws ReadError or FormatError if settings cannot be read; the reason of `signal`. Layers that contradict their format are in `refused`
  * @example
  * const { layers, refused } = await findLayers(file, { config: JSON.parse(configJson) });
  * for (const { name, format, n, k } of layers) console.log(name, format, n, k);
@@ -182,7 +181,7 @@ export async function findLayers(file: TensorFile, options: FindLayersOptions = 
       if (!isLayer) lost.add(info);
     }
   const all = [...file.tensors.values()];
-  // What changes a layer that is refused is part of the reason, and no weight of its own.
+  // Tensors that make a layer refused are part of the reason, not separate weights.
   const aside = new Set([...taken, ...[...strangers.values()].flat()]);
   const unread = await claimAll(LAYOUTS, { file, taken: aside, context, breathe });
   const notYet: NotYet[] = unread.map(({ format, name, parts }) => ({

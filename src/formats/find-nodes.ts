@@ -1,4 +1,4 @@
-// The layers of an ONNX graph: nodes that hold quantized constants, and float constants that MatMul and Gemm multiply with.
+// Finds the layers of an ONNX graph: nodes with quantized constants, and float constants of MatMul and Gemm.
 import { FormatError } from '../errors.js';
 import type { GraphNode, TensorFile, TensorInfo } from '../files/tensor-file.js';
 import { showShape } from '../problem/view.js';
@@ -10,7 +10,7 @@ import { unknownWeights, whyNotRead } from './layouts.js';
 
 const FLOATS = ['F16', 'BF16', 'F32'];
 
-/** How what a name stands for is multiplied with. */
+/** How a named value is used as a weight: as (K, N), as (N, K), or not. */
 function usesOf(nodes: readonly GraphNode[]): (name: string) => 'KN' | 'NK' | undefined {
   const uses = new Map<string, 'KN' | 'NK'>();
   const turns = new Map<string, string>();
@@ -25,7 +25,7 @@ function usesOf(nodes: readonly GraphNode[]): (name: string) => 'KN' | 'NK' | un
   };
 }
 
-/** @throws FormatError for constants that a layer needs and the file does not have */
+/** @throws FormatError if a constant of the layer is missing */
 function inputsOf({ inputs }: NodeFormat, { file, name, node, constant }: FoundNode, required: number): Found {
   const found = inputs.flatMap((part, i) => {
     const given = node.inputs[i];
@@ -53,13 +53,13 @@ export function findNodes(file: TensorFile): FoundLayers {
     const found: FoundNode = { file: file.name, node, name, constant, used: used(node.outputs[0] ?? '') };
     const own = node.inputs.filter((input) => tensors.has(input));
     const required = format.inputs.findIndex((part) => part !== '') + 2;
-    // Activations are dequantized, too: they are no constants.
+    // DequantizeLinear also takes activations, which are not constants.
     if (own.length === 0 || (format.inputs[0] && !constant(0))) continue;
     try {
       const layer = format.make(inputsOf(format, found, required), found);
       if (!layer) continue;
       layers.push(layer);
-      // Constants may be shared: what is part of one layer stays so.
+      // Layers may share a constant; it stays with the first layer.
       for (const [part, info] of [...Object.entries(layer.tensors), ...(layer.bias ? [['bias', layer.bias] as const] : [])])
         roles.set(info.name, `${layer.format}: ${part} of ${name}`);
       for (const input of own) taken.add(input);

@@ -1,6 +1,4 @@
-// Groups of a matrix that was laid out as one run of N · K numbers and cut into equal blocks, whatever its rows (HQQ, bitsandbytes): what
-// groups along k these are, row by row.
-
+// Groups along k of a matrix that was quantized as one run of N · K numbers in equal blocks, independent of its rows (HQQ, bitsandbytes).
 import { FormatError } from '../errors.js';
 import { at, type RawTensor } from '../files/raw-tensor.js';
 import { type Bits, widthOf } from '../problem/code-width.js';
@@ -16,15 +14,15 @@ export function gcd(a: number, b: number): number {
 }
 
 /**
- * Blocks that end inside a row cut that row's groups where they end: the group size is the largest that divides K and the block, or the block
- * itself where there is one row.
+ * A block may end inside a row. The group size is therefore the greatest common divisor of K and the block, or the block if there is one
+ * row.
  * @throws FormatError if that is not a multiple of the codes in a word (nor K)
  */
 export function flatGroups(
   tensor: RawTensor,
   { n, k, bits, block }: { readonly n: number; readonly k: number; readonly bits: Bits; readonly block: number },
 ): FlatGroups {
-  // A single row begins where the first block does.
+  // A single row starts with a block.
   const groupSize = block >= n * k ? k : n === 1 ? block : gcd(k, block);
   const { inWord } = widthOf(bits);
   if (groupSize !== k && groupSize % inWord !== 0) {

@@ -1,4 +1,4 @@
-// What is found in a file: its layers, and what every other tensor is.
+// The result of findLayers: a file's layers, and descriptions of its other tensors.
 import type { FormatError } from '../errors.js';
 import type { TensorInfo } from '../files/tensor-file.js';
 import type { LayerSource } from './layer-source.js';
@@ -6,27 +6,27 @@ import type { LayerSource } from './layer-source.js';
 /** A weight in a layout that is known and not read yet. */
 export interface NotYet {
   readonly name: string;
-  /** E.g. MLX, EXL2, FP8; or what is known of the tensor. */
+  /** E.g. MLX, EXL2, FP8; or a description of the tensor. */
   readonly format: string;
   readonly why: string;
   readonly tensors: readonly TensorInfo[];
 }
 
-/** The layers of a file, and what its other tensors are. */
+/** The layers of a file, and descriptions of its other tensors. */
 export interface FoundLayers {
   /** In the order of the file. */
   readonly layers: readonly LayerSource[];
-  /** Tensors of no layer: norms, biases of other layers, and those of layers that were refused. */
+  /** Tensors of no layer: norms, biases of other layers, and tensors of refused layers. */
   readonly rest: readonly TensorInfo[];
-  /** Those of the rest that are float matrices: linear layers or embeddings that are not quantized. */
+  /** The float matrices of the rest: linear layers or embeddings that are not quantized. */
   readonly floats: readonly TensorInfo[];
-  /** Layers that have a format's tensors, and are not what it says. */
+  /** Layers that have a format's tensors and contradict the format. */
   readonly refused: readonly { readonly name: string; readonly format: string; readonly error: FormatError }[];
-  /** Quantized weights of layouts that are known by their names and not read, and tensors that can be nothing else. Theirs are in the rest. */
+  /** Quantized weights in layouts that are known and not read, and other tensors that must be quantized. Their tensors are in the rest. */
   readonly notYet: readonly NotYet[];
-  /** Of each tensor of the file, what it is, in a few words. */
+  /** A description of each tensor of the file in a few words. */
   readonly roles: ReadonlyMap<string, string>;
-  /** Of ONNX: names of float matrices that lie as (K, N), and of all that are multiplied with. */
+  /** For ONNX: names of float matrices stored as (K, N), and of all matrices of MatMul and Gemm. */
   readonly transposed?: ReadonlySet<string> | undefined;
   readonly multiplied?: ReadonlySet<string> | undefined;
 }

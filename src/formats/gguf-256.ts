@@ -1,8 +1,8 @@
-// The types of GGUF whose blocks are 256 k: groups of 16 or 32 have scales of 4, 6 or 8 bits, in units of a float16 for the block. Layouts:
-// block_q4_K and its like in ggml-common.h, and dequantize_row_* in ggml-quants.c.
+// GGUF's types with blocks of 256 k: groups of 16 or 32 k have scales of 4, 6 or 8 bits, in units of the block's float16. Layouts:
+// block_q4_K and similar structs of ggml-common.h, and dequantize_row_* of ggml-quants.c.
 //
-// The two levels of scales are multiplied out: d · sc has at most 18 bits, which float32 holds. For each type dequantize(matrix) equals ggml's
-// float32 result in every bit: d · sc · q has at most 23 bits and is exact, and where a minimum is taken away there is one rounding, here as there.
+// The two levels of scales are multiplied: d · sc has at most 18 bits and is exact in float32. For each type dequantize(matrix) equals
+// ggml's float32 result in every bit: d · sc · q has at most 23 bits and is exact; subtracting a minimum rounds once, here and in ggml.
 import { iq4Values } from './gguf-32.js';
 import { type BlockType, half, halfAt, LOW, nibbles, weave } from './gguf-words.js';
 
@@ -78,8 +78,8 @@ export const Q3_K: BlockType = {
 };
 
 /**
- * Eight sc and eight m of 6 bits in 12 bytes b: sc[j] and m[j] are the low six bits of b[j] and b[j + 4]; sc[j + 4] and m[j + 4] have the nibbles of
- * b[j + 8], the low one and the high one, under the high two bits of b[j] and b[j + 4].
+ * Eight sc and eight m of 6 bits in 12 bytes b: sc[j] and m[j] are the low six bits of b[j] and b[j + 4]; sc[j + 4] and m[j + 4] have the
+ * nibbles of b[j + 8], the low one and the high one, under the high two bits of b[j] and b[j + 4].
  */
 function sixes(view: DataView, offset: number, d: number, less: number, scale: Float32Array, minimum: Float32Array, group: number): void {
   const first = view.getUint32(offset, true);
@@ -145,9 +145,10 @@ export const Q5_K: BlockType = {
 };
 
 /**
- * W = d · sc · (q - 32), q of 6 bits, sc of 8 bits with a sign: scale = d · sc, code = q + 96, whose zero is 128. Equal to the format's definition.
- * Block: ql[128], qh[64], scales[16] for 16 k each, d. Of each 128 codes, 64 bytes of ql hold the low nibbles: code l and l + 32 in the low ones,
- * l + 64 and l + 96 in the high ones; bits 2j and 2j + 1 of byte l of 32 bytes of qh are the high bits of code 32j + l.
+ * W = d · sc · (q - 32), q of 6 bits, sc of 8 bits with a sign: scale = d · sc, code = q + 96, whose zero is 128. Equal to the format's
+ * definition.
+ * Block: ql[128], qh[64], scales[16] for 16 k each, d. Of each 128 codes, 64 bytes of ql hold the low nibbles: code l and l + 32 in the low
+ * ones, l + 64 and l + 96 in the high ones; bits 2j and 2j + 1 of byte l of 32 bytes of qh are the high bits of code 32j + l.
  */
 export const Q6_K: BlockType = {
   ...of256,
@@ -177,8 +178,8 @@ export const Q6_K: BlockType = {
 
 /**
  * W = d · (sc - 32) · kvalues_iq4nl[q]: a codebook, scale = d · (sc - 32). Equal to the format's definition.
- * Block: d, scales_h of 16 bits, scales_l[4], qs[128]. sc[j] of 6 bits for 32 k each: nibble j of scales_l under bits 2j and 2j + 1 of scales_h.
- * Each 16 bytes of qs as in Q4_0.
+ * Block: d, scales_h of 16 bits, scales_l[4], qs[128]. sc[j] of 6 bits for 32 k each: nibble j of scales_l under bits 2j and 2j + 1 of
+ * scales_h. Each 16 bytes of qs as in Q4_0.
  */
 export const IQ4_XS: BlockType = {
   ...of256,

@@ -1,8 +1,8 @@
-// The types of GGUF whose blocks are 32 k with a scale of their own. Layouts: block_q4_0 and its like in ggml-common.h, and dequantize_row_* in
-// ggml-quants.c. In all of them byte j of qs holds code j in its low nibble and code j + 16 in its high one, but for Q8_0.
+// GGUF's types with blocks of 32 k and one scale a block. Layouts: block_q4_0 and similar structs of ggml-common.h, and dequantize_row_* of
+// ggml-quants.c. Byte j of qs has code j in its low nibble and code j + 16 in its high nibble, except in Q8_0.
 //
-// For each of them dequantize(matrix) equals ggml's float32 result in every bit: a float16 has 11 bits, a code at most 8, so that d · q is exact
-// in float32, and where a minimum is added there is one rounding, here as there.
+// For each type dequantize(matrix) equals ggml's float32 result in every bit: a float16 has 11 bits and a code at most 8, so that d · q is
+// exact in float32; adding a minimum rounds once, here and in ggml.
 import { widthOf } from '../problem/code-width.js';
 import { type BlockType, half, halfAt, LOW, nibbles } from './gguf-words.js';
 
@@ -113,8 +113,9 @@ const POWERS = Float32Array.from({ length: 256 }, (_, e) => (e === 255 ? Number.
 const power = (view: DataView, offset: number): number => POWERS[view.getUint8(offset)]!;
 
 /**
- * W = 2^(e - 127) · E2M1[q]: a codebook. Block: e, qs[16]. Equal to the format's definition (ggml doubles the values and halves the scale), down to
- * the scales of e = 0 that are no normal float32 and that a GPU may take as 0. ggml takes e = 255 for 2^128; the standard says NaN: refused.
+ * W = 2^(e - 127) · E2M1[q]: a codebook. Block: e, qs[16]. Equal to the format's definition (ggml doubles the values and halves the scale),
+ * down to the scales of e = 0 that are no normal float32 and that a GPU may take as 0. ggml takes e = 255 for 2^128; the standard says NaN:
+ * refused.
  */
 export const MXFP4: BlockType = {
   ...of32,

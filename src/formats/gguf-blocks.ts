@@ -1,5 +1,5 @@
-// GGUF's tensors of quantized blocks → matrices: the table of types, and a layer of one tensor. The container is gguf.ts's; the layouts are in
-// gguf-32.ts and gguf-256.ts. Blocks lie along K: a tensor is N rows of K / blockSize blocks, and a run of rows is such a tensor again.
+// Imports GGUF's tensors of quantized blocks: the table of types, and a layer of one tensor. gguf-32.ts and gguf-256.ts have the layouts,
+// files/gguf.ts the container. A tensor is N rows of K / blockSize blocks, so a run of rows is such a tensor again.
 
 import { optional } from '../arguments/check.js';
 import { rawTensor, tensorInfo } from '../files/given.js';
@@ -12,7 +12,7 @@ import { type BlockShape, type BlockType, makeMatrix } from './gguf-words.js';
 import type { WeightFormat } from './layer-format.js';
 import type { LayerSource } from './layer-source.js';
 
-/** GGUF's names of the types of blocks that are read. */
+/** GGUF's names of the supported types of blocks. */
 export type GgufTypeName =
   | 'Q4_0'
   | 'Q4_1'
@@ -28,7 +28,7 @@ export type GgufTypeName =
   | 'IQ4_XS'
   | 'MXFP4';
 
-/** What is known of a type before its bytes are read, and how they become a matrix. */
+/** A type of blocks, with its importer. */
 export interface GgufType extends BlockShape {
   /** @throws FormatError */
   make(tensor: RawTensor): QuantizedMatrix;
@@ -36,7 +36,7 @@ export interface GgufType extends BlockShape {
 
 const withMake = (type: BlockType): GgufType => ({ ...type, make: (tensor) => makeMatrix(type, tensor) });
 
-/** Every type of blocks that is read, by GGUF's name for it. For all of them dequantized values equal ggml's float32 values, bit for bit. */
+/** The supported types of blocks, by GGUF's name. Dequantized values equal ggml's float32 values, bit for bit. */
 export const ggufTypes: Readonly<Record<GgufTypeName, GgufType>> = {
   Q4_0: withMake(Q4_0),
   Q4_1: withMake(Q4_1),
@@ -57,8 +57,8 @@ export const ggufTypes: Readonly<Record<GgufTypeName, GgufType>> = {
 export const isGgufType = (dtype: string): dtype is GgufTypeName => typeof dtype === 'string' && Object.hasOwn(ggufTypes, dtype);
 
 /**
- * A tensor of GGUF blocks as a matrix (N, K). `shape` is row-major, (N, K), which the file itself lists as ne = [K, N]; `dtype` is the type's name.
- * Rule: ggml-common.h for the layouts, dequantize_row_* of ggml-quants.c for what they mean.
+ * Imports a tensor of GGUF blocks. `shape` is row-major, (N, K), while the file lists ne = [K, N]; `dtype` is the type's name.
+ * Rule: ggml-common.h for the layouts, dequantize_row_* of ggml-quants.c for the values.
  *
  * @throws FormatError for another dtype, a shape that is not two sizes, a K that is not whole blocks, a wrong number of bytes, and a scale or
  * minimum (d, dmin, m, e) that is not finite, with the block's index
@@ -73,8 +73,8 @@ export function importGguf(tensor: RawTensor): QuantizedMatrix {
 }
 
 /**
- * The layer that a tensor of blocks is, named without `.weight`; undefined for other dtypes and for tensors that are not (N, K).
- * It is cut along n, between any four rows: no row knows of another.
+ * The layer of a tensor of blocks, named without `.weight`; undefined for other dtypes and for tensors that are not (N, K).
+ * It is cut along n at any multiple of four rows, since rows are independent.
  *
  * @example
  * const layer = ggufLayer(file.tensors.get('blk.0.attn_q.weight'), file.tensors.get('blk.0.attn_q.bias'));

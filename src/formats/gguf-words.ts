@@ -1,6 +1,5 @@
-// What the blocks of GGUF have in common: what a type says of itself, 16-bit floats and nibbles in bytes that are aligned to nothing, and the
-// loop from bytes to a matrix. The types are in gguf-32.ts and gguf-256.ts, their table in gguf-blocks.ts.
-
+// Code that all types of GGUF's blocks share: the description of a type, unaligned 16-bit floats and nibbles, and the loop from bytes to a
+// matrix. gguf-32.ts and gguf-256.ts have the types, gguf-blocks.ts their table.
 import { type FloatDType, fromFloat16Bits } from '../dtype.js';
 import { FormatError } from '../errors.js';
 import { at, type RawTensor } from '../files/raw-tensor.js';
@@ -8,15 +7,15 @@ import type { Bits } from '../problem/code-width.js';
 import type { QuantizedMatrix } from '../problem/matrix.js';
 import { showShape } from '../problem/view.js';
 
-/** Where the blocks of a tensor go. Rows are whole blocks and whole words, so block b starts at word and group b times those of one. */
+/** Outputs of a tensor's blocks. Rows are whole blocks and whole words, so block b starts at b times a block's words and groups. */
 export interface Parts {
   readonly codes: Uint32Array;
   readonly scale: Float32Array;
-  /** Of no length for types without. */
+  /** Empty for types without a minimum. */
   readonly minimum: Float32Array;
 }
 
-/** A number in a block: its place, and how messages read it there. */
+/** A number in a block: its offset, and a reader for messages. */
 export interface BlockField {
   readonly at: number;
   read(view: DataView, at: number): number;
@@ -24,32 +23,32 @@ export interface BlockField {
 
 export const halfAt = (offset: number): BlockField => ({ at: offset, read: (view, at) => fromFloat16Bits(view.getUint16(at, true)) });
 
-/** A type of GGUF's blocks: what a block holds, and what it becomes. */
+/** A type of GGUF's blocks: sizes of a block, and its form in memory. */
 export interface BlockShape {
   /** k in a block: QK of ggml-common.h. */
   readonly blockSize: number;
-  /** Of a block. */
+  /** Bytes of a block. */
   readonly bytes: number;
-  /** Of the codes in memory, which the format's 2, 3, 5 and 6 bits are widened to. */
+  /** Bits of the codes in memory; the format's 2, 3, 5 and 6 bits are widened. */
   readonly bits: Bits;
   readonly groupSize: number;
   readonly scaleDtype: FloatDType;
   /** W = scale · code + minimum. */
   readonly hasMinimum: boolean;
-  /** The values of codes that are indices. */
+  /** Values of the codes, if they are indices. */
   readonly codebook?: Float32Array;
 }
 
 export interface BlockType extends BlockShape {
-  /** By the format's own names. They must be finite. */
+  /** Fields by the format's names. They must be finite. */
   readonly fields: Readonly<Record<string, BlockField>>;
   fill(view: DataView, count: number, parts: Parts): void;
 }
 
-/** Unit of the fraction, by the exponent's five bits; Inf and NaN become NaN. */
+/** Unit of the fraction by the exponent's five bits; NaN for Inf and NaN. */
 const UNIT = Float64Array.from({ length: 32 }, (_, exponent) => (exponent === 31 ? Number.NaN : 2 ** (Math.max(exponent, 1) - 25)));
 
-/** The float16 at a byte offset; NaN for what is not finite. Exact. A power of 2 from a table: `**` is slow, and this runs for each block. */
+/** The float16 at a byte offset, exact; NaN if it is not finite. Powers of 2 come from a table, since `**` is slow. */
 export function half(view: DataView, offset: number): number {
   const bits = view.getUint16(offset, true);
   const exponent = (bits >>> 10) & 31;
@@ -68,7 +67,7 @@ export function weave(a: number, b: number): number {
 
 export const LOW = 0x0f0f0f0f;
 
-/** `count` · 8 bytes: their low nibbles, in order, are `count` words of codes from `word` on, and their high nibbles the next. */
+/** Splits `count` · 8 bytes: low nibbles become `count` words of codes from `word` on, high nibbles the next `count` words. */
 export function nibbles(view: DataView, offset: number, codes: Uint32Array, word: number, count: 2 | 4): void {
   for (let i = 0; i < count; i++) {
     const a = view.getUint32(offset + 8 * i, true);
@@ -78,7 +77,7 @@ export function nibbles(view: DataView, offset: number, codes: Uint32Array, word
   }
 }
 
-/** @throws FormatError if the tensor is not whole blocks of `type`, or a number in them is not finite. */
+/** @throws FormatError if the tensor is not whole blocks of `type`, or a number in a block is not finite. */
 export function makeMatrix(type: BlockType, tensor: RawTensor): QuantizedMatrix {
   const { blockSize, bits, groupSize, scaleDtype, hasMinimum, codebook } = type;
   const { shape, bytes } = tensor;
@@ -107,7 +106,7 @@ export function makeMatrix(type: BlockType, tensor: RawTensor): QuantizedMatrix 
   return { n, k, bits, codes, groupSize, scale, scaleDtype, ...(hasMinimum && { minimum }), ...(codebook && { codebook }) };
 }
 
-/** A product with a number that is not finite is not finite either, so a bad group leads to the field. */
+/** The error for a group that is not finite: it finds the field of the block that is not finite. */
 function notFinite(type: BlockType, tensor: RawTensor, view: DataView, block: number): FormatError {
   const values = Object.entries(type.fields).map(([name, field]) => [name, field.read(view, block * type.bytes + field.at)] as const);
   const [name, value] = values.find(([, read]) => !Number.isFinite(read)) ?? ['a scale', Number.NaN];

@@ -1,4 +1,4 @@
-// GPTQ, as AutoGPTQ, GPTQModel and the files that `quant_method: gptq` names pack it, in both of its checkpoint formats.
+// GPTQ (`quant_method: gptq`) as AutoGPTQ and GPTQModel pack it, in both checkpoint formats.
 // Rules: AutoGPTQ, nn_modules/qlinear/qlinear_cuda_old.py (pack and forward); gptq_v2: AutoGPTQ pull request 640.
 
 import { FormatError } from '../errors.js';
@@ -14,7 +14,7 @@ import type { LayerSource } from './layer-source.js';
 import { saidGroupSize } from './quantization-config.js';
 import { groupSizeOf, requireMatrix, type Shaped, where } from './sizes.js';
 
-/** By the format's own names. G = ceil(K / groupSize). */
+/** Tensors of a layer, by the format's names. G = ceil(K / groupSize). */
 export interface GptqTensors<T = RawTensor> {
   /** int32 (K · bits / 32, N): codes packed along K, the first k in the lowest bits; of 3 bits, 32 codes in three words without gaps. */
   readonly qweight: T;
@@ -26,19 +26,18 @@ export interface GptqTensors<T = RawTensor> {
   readonly g_idx?: T | undefined;
 }
 
-/** What GPTQ's tensors do not say. */
+/** Settings that GPTQ's tensors leave open. */
 export interface GptqOptions {
-  /** `bits` of quantize_config.json. 2 and 3 are widened to 4, with the same weights. */
+  /** `bits` of quantize_config.json. 2 and 3 are widened to 4; the weights stay the same. */
   readonly bits: 2 | 3 | 4 | 8;
-  /** `group_size` of quantize_config.json; -1: K. Without it, K / G, which must be whole. */
+  /** `group_size` of quantize_config.json; -1: K. Default: K / G, which must be a whole number. */
   readonly groupSize?: number | undefined;
   /**
-   * What qzeros hold. `gptq` (v1): zero - 1, of `bits` bits, so 1 is added and what carries out is dropped; `gptq_v2`: the zero point
-   * itself. `auto` (the default): v2 if every stored value is 2^(bits-1), else v1. Some files of symmetric weights say `gptq` and store
-   * 2^(bits-1) (vLLM pull request 38966), while v1 stores 2^(bits-1) - 1 for them; a v1 file whose every zero point is 2^(bits-1) + 1 is
-   * the one case that `auto` gets wrong among v1's. An asymmetric v2 file cannot be told from v1: say `gptq_v2`, as its
-   * `checkpoint_format` does. GPTQModel subtracts 1 from whole words of a v1 file, so that there a zero point of 0 borrows from the next one;
-   * that is read as AutoGPTQ's kernels read it, each value for itself.
+   * Form of qzeros. `gptq` (v1): zero - 1 in `bits` bits; 1 is added and the carry dropped. `gptq_v2`: the zero point. `auto` (default): v2
+   * if every stored value is 2^(bits-1), else v1. Some files of symmetric weights say `gptq` and store 2^(bits-1) (vLLM pull request
+   * 38966), while v1 stores 2^(bits-1) - 1. The only v1 file that `auto` reads wrongly has 2^(bits-1) + 1 as every zero point. An
+   * asymmetric v2 file looks like v1: pass `gptq_v2`, which is its `checkpoint_format`. GPTQModel subtracts 1 from whole words of a v1
+   * file, so that a zero point of 0 borrows from the next one; it is read like AutoGPTQ's kernels do, each value separately.
    */
   readonly checkpointFormat?: 'gptq' | 'gptq_v2' | 'auto' | undefined;
 }
@@ -59,7 +58,7 @@ function sizesOf({ qweight, scales }: GptqTensors<Shaped>, { bits, groupSize }: 
 function zeroPointsOf(qzeros: RawTensor | undefined, { n, groups, options }: { n: number; groups: number; options: GptqOptions }) {
   const { bits, checkpointFormat = 'auto' } = options;
   const middle = middleCode(bits);
-  // Where codes keep their bits, an absent zero point says the same.
+  // If codes keep their bits, an absent zero point means the same.
   if (qzeros === undefined) return BITS[bits] === bits ? undefined : new Float32Array(n * groups).fill(middle);
   const perRow = Math.ceil((n * bits) / 32);
   requireShape(qzeros, [groups, perRow], 'zero points packed along N');
@@ -74,10 +73,10 @@ function zeroPointsOf(qzeros: RawTensor | undefined, { n, groups, options }: { n
 }
 
 /**
- * GPTQ tensors of a layer as a matrix: W[n, k] = scales[g_idx[k], n] · (code[k, n] - zero[g_idx[k], n]), held exactly. Columns of an
- * act-order layer (`desc_act`) are sorted by group, and `permutation` says which input each is for.
- * @throws FormatError if shapes, dtypes or bytes are not as GptqTensors says, a scale is not finite, g_idx names a group that does not
- * exist, or groups are not groupSize inputs each
+ * Imports GPTQ tensors of a layer: W[n, k] = scales[g_idx[k], n] · (code[k, n] - zero[g_idx[k], n]), without rounding. Columns of an
+ * act-order layer (`desc_act`) are sorted by group, and `permutation` gives the input of each.
+ * @throws FormatError if shapes, dtypes or bytes differ from GptqTensors, a scale is not finite, g_idx names a group that does not exist, or
+ * a group does not have groupSize inputs
  * @example const matrix = importGptq({ qweight, qzeros, scales, g_idx }, { bits: 4, groupSize: 128 });
  */
 export function importGptq(tensors: GptqTensors, options: GptqOptions): QuantizedMatrix {
@@ -95,16 +94,16 @@ export function importGptq(tensors: GptqTensors, options: GptqOptions): Quantize
   return inOrder({ n, k, bits, codes, groupSize, scale, scaleDtype: floatDtypeOf(scales.dtype), zeroPoint }, permutation);
 }
 
-/** What `quantize_config.json` says of a layer of a file. */
+/** Settings of a layer of a file from `quantize_config.json`. */
 export interface GptqLayerOptions extends GptqOptions {
   readonly name: string;
-  /** `desc_act` of quantize_config.json. Only where it is false is g_idx known to be k / groupSize before it is read. */
+  /** `desc_act` of quantize_config.json. If it is false, g_idx is known to be k / groupSize before it is read. */
   readonly descAct?: boolean | undefined;
-  /** `sym` of quantize_config.json. Only where it is true do all parts of qzeros tell the same checkpoint format. */
+  /** `sym` of quantize_config.json. If it is true, all parts of qzeros show the same checkpoint format. */
   readonly symmetric?: boolean | undefined;
 }
 
-/** g_idx of a part of a layer that is in order, or of the whole. @throws FormatError */
+/** Checks that g_idx of a part, or of the layer, is in order. @throws FormatError */
 function requireOrder(g_idx: RawTensor, { k, groupSize }: { k: number; groupSize: number }): void {
   requireShape(g_idx, [k], 'a group for each input');
   const index = asWords(g_idx);
@@ -115,8 +114,8 @@ function requireOrder(g_idx: RawTensor, { k, groupSize }: { k: number; groupSize
 }
 
 /**
- * A GPTQ layer of a file. It can be read in pieces along k where the configuration says that g_idx is in order, and the checkpoint format
- * is said or the same for every piece.
+ * A GPTQ layer of a file. It is read in pieces along k if the configuration says that g_idx is in order, and the checkpoint format is given
+ * or the same for every piece.
  * @throws FormatError
  * @example const source = gptqLayer({ qweight, qzeros, scales, g_idx }, { name: 'model.layers.0.mlp.up_proj', bits: 4, descAct: false });
  */
@@ -142,14 +141,14 @@ export function gptqLayer(tensors: GptqTensors<TensorInfo> & { readonly bias?: T
     make(read, size) {
       const { g_idx: order, ...rest } = read as unknown as GptqTensors;
       if (inPieces && order) requireOrder(order, { k: size.k, groupSize });
-      // The last piece may be less than a group.
+      // The last piece may be shorter than a group.
       const options = { ...o, groupSize: Math.min(groupSize, size.k) };
       return importGptq(inPieces ? rest : { ...rest, g_idx: order }, options);
     },
   };
 }
 
-/** bits of GPTQ's words: from tensors that hold K or N otherwise, since layers may differ; or as the configuration says. */
+/** Bits of GPTQ's codes: from other tensors that hold K or N, since layers may differ; or from the configuration. */
 function bitsOf({ qweight, qzeros, scales, g_idx }: Found, { config }: LayerContext): GptqOptions['bits'] {
   const [rows = 0, n = 0] = qweight!.shape;
   const seen = [
@@ -162,7 +161,7 @@ function bitsOf({ qweight, qzeros, scales, g_idx }: Found, { config }: LayerCont
   return bits as GptqOptions['bits'];
 }
 
-/** Of AutoRound's packings, those that store zero points as they are, and those that store zero - 1. auto_round/inference/convert_model.py. */
+/** AutoRound's packings, with the form of their zero points. auto_round/inference/convert_model.py. */
 const PACKINGS: Readonly<Record<string, GptqOptions['checkpointFormat']>> = {
   auto_round: 'gptq_v2',
   'auto_round:gptqmodel': 'gptq_v2',
@@ -171,7 +170,7 @@ const PACKINGS: Readonly<Record<string, GptqOptions['checkpointFormat']>> = {
   'auto_round:auto_gptq': 'gptq',
 };
 
-/** What qzeros hold, as far as it is said. */
+/** The form of qzeros, if the configuration has it. */
 function checkpointOf({ qweight }: Found, { config }: LayerContext): GptqOptions['checkpointFormat'] {
   const { method, packing = 'auto', checkpointFormat = 'gptq', symmetric } = config;
   const said = method === 'auto-round' ? PACKINGS[packing] : checkpointFormat;
@@ -179,7 +178,7 @@ function checkpointOf({ qweight }: Found, { config }: LayerContext): GptqOptions
     throw method === 'auto-round'
       ? wrong(qweight!, 'packing_format', Object.keys(PACKINGS).join(' or '), packing)
       : wrong(qweight!, 'checkpoint_format', 'gptq or gptq_v2', checkpointFormat);
-  // Files of symmetric weights say `gptq` and may hold either: importGptq looks. So do files that say nothing.
+  // Files of symmetric weights say `gptq` and may have either form, as may files without a setting: importGptq looks at the values.
   const sure = said === 'gptq_v2' || (symmetric === false && (method === 'auto-round' || config.checkpointFormat !== undefined));
   return sure ? said : 'auto';
 }
@@ -203,7 +202,7 @@ export const gptqFormat: WeightFormat = {
       make(tensors, context) {
         const { name, bias, config } = context;
         const { qweight, qzeros, scales, g_idx: index } = tensors as { qweight: TensorInfo; scales: TensorInfo } & Found;
-        const g_idx = index?.shape.includes(0) ? undefined : index; // GPTQModel's, where there is no order
+        const g_idx = index?.shape.includes(0) ? undefined : index; // GPTQModel writes an empty one without act-order
         const bits = bitsOf(tensors, context);
         const checkpointFormat = checkpointOf(tensors, context);
         const k = g_idx?.shape[0] ?? (qweight.shape[0]! * 32) / bits;

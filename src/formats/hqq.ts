@@ -1,4 +1,4 @@
-// HQQ, half-quadratic quantization: W_q of 1 to 8 bits with a zero point that is a float. Groups along k (axis 1) only.
+// HQQ, half-quadratic quantization: codes of 1 to 8 bits with float zero points. Only groups along k (axis 1).
 // Rules: github.com/mobiusml/hqq, core/quantize.py (Quantizer, HQQLinear.state_dict) and core/bitpack.py.
 
 import { FormatError } from '../errors.js';
@@ -16,20 +16,20 @@ import type { LayerSource } from './layer-source.js';
 
 /** Tensors of a layer, by the format's names. */
 export interface Hqq<T> {
-  /** Packed codes of the grouped matrix (N · K / group_size, group_size): U8, or I32 for 3 bits, or floats whose bytes these are. */
+  /** Packed codes of the grouped matrix (N · K / group_size, group_size): U8, or I32 for 3 bits, or the same bytes as floats. */
   readonly W_q: T;
   /** F16, BF16 or F32: one for each row of the grouped matrix, or one for all. */
   readonly scale: T;
-  /** As scale; the code that stands for 0, not rounded. */
+  /** As scale; the code of weight 0, a float. */
   readonly zero: T;
 }
 
-/** What state_dict saves beside them, as small tensors: hqqMeta reads it. */
+/** Settings that state_dict saves as small tensors; hqqMeta reads them. */
 export interface HqqMeta {
   /** `shape`: N, K. */
   readonly shape: readonly [number, number];
   readonly packing: string;
-  /** Without it, a group is a row. */
+  /** Default: a group is a row. */
   readonly group_size?: number | undefined;
   readonly axis: number;
 }
@@ -37,11 +37,11 @@ export interface HqqMeta {
 interface Packing {
   readonly bits: number;
   readonly parts: number;
-  /** Of a packed word. */
+  /** Bytes of a packed word. */
   readonly bytes: 1 | 4;
 }
 
-/** Part p of a packed word holds rows p · (packed rows) and so on of the grouped matrix; the first part lies in the highest bits. */
+/** Part p of packed row r is row p · (packed rows) + r of the grouped matrix; the first part is in the highest bits. */
 const PACKINGS: Readonly<Record<string, Packing>> = {
   '8bit_u8': { bits: 8, parts: 1, bytes: 1 },
   '4bit_u8': { bits: 4, parts: 2, bytes: 1 },
@@ -53,7 +53,7 @@ const PACKINGS: Readonly<Record<string, Packing>> = {
 const ascii = (tensor: RawTensor): string => String.fromCharCode(...asWholeNumbers(tensor));
 
 /**
- * The settings that HQQ saves as tensors: integers as U8, I32 or I64, text as U8 of its letters.
+ * Reads the settings that HQQ saves as tensors: integers as U8, I32 or I64, text as U8 of its letters.
  * @throws FormatError
  */
 export function hqqMeta(
@@ -68,7 +68,7 @@ export function hqqMeta(
     shape: [n!, k!],
     packing: ascii(packing),
     group_size: group_size && asWholeNumbers(group_size)[0],
-    axis: axis ? asWholeNumbers(axis)[0]! : 0, // HQQ's own default
+    axis: axis ? asWholeNumbers(axis)[0]! : 0, // HQQ's default
   };
 }
 
@@ -77,7 +77,7 @@ function planOf({ W_q: packed, scale, zero }: Hqq<RawTensor>, { shape: [n, k], p
   if (!rule) throw new FormatError(at(packed, 'packing'), Object.keys(PACKINGS).join(' or '), packing);
   requireDtype(packed, ...(rule.bytes === 1 ? ['U8'] : ['I32']), 'F16', 'BF16', 'F32'); // floats: view_as_float
   const whole = elementsIn(scale.shape) === 1;
-  // Along axis 0 a group is a column of W.reshape(group_size, -1): each k has scales of its own, and none are shared along k.
+  // Along axis 0 a group is a column of W.reshape(group_size, -1), so no scale is shared along k.
   if (axis !== 1 && !whole)
     throw new FormatError(
       at(packed, 'axis'),
@@ -89,13 +89,13 @@ function planOf({ W_q: packed, scale, zero }: Hqq<RawTensor>, { shape: [n, k], p
     throw new FormatError(at(packed, 'group_size'), `a divisor of N · K = ${n * k}`, String(block));
   const { bits } = widthFor(rule.bits);
   const groups = flatGroups(packed, { n, k, bits, block });
-  // With one scale for all (channel_wise: false) the matrix is packed as it is, whatever group_size says.
+  // With one scale for all (channel_wise: false) the matrix is packed without groups, whatever group_size says.
   const rows = whole ? n : (n * k) / block;
   const packedRows = Math.ceil(rows / rule.parts);
   if (packing !== '3bit_32' && rows % rule.parts !== 0)
     throw new FormatError(at(packed, 'group_size'), `rows of groups in ${rule.parts} equal parts`, `${rows} rows`);
   const bytes = packedRows * ((n * k) / rows) * rule.bytes;
-  // Beside floats whose bytes these are, the shape is that of the codes.
+  // If codes are stored as floats, the shape is that of the codes.
   const misplaced = !/F/.test(packed.dtype) && packed.shape[0] !== packedRows;
   if (misplaced || elementsIn(packed.shape) * ELEMENT_BYTES[packed.dtype]! !== bytes)
     throw new FormatError(
@@ -111,7 +111,7 @@ function planOf({ W_q: packed, scale, zero }: Hqq<RawTensor>, { shape: [n, k], p
   return { n, k, bits, rule, groups, part: packedRows * ((n * k) / rows) };
 }
 
-/** Packed bytes or words → nibbles, one run without padding; part p of every word is `words.length` nibbles of it. */
+/** Packed bytes or words → one run of nibbles without padding; part p of all words gives `words.length` nibbles. */
 function unpack(bytes: Uint8Array, { bits, parts, bytes: width }: Packing, count: number): Uint32Array<ArrayBuffer> {
   const quads = padRows(bytes, 1, bytes.byteLength);
   const words = width === 4 ? quads : bytes;
@@ -122,7 +122,7 @@ function unpack(bytes: Uint8Array, { bits, parts, bytes: width }: Packing, count
     const length = Math.min(words.length, count - start);
     const shift = bits * (parts - 1 - p);
     let i = 0;
-    // Eight at once where the part begins at a word of `out`.
+    // Eight at once if the part starts at a word of `out`.
     if (start % 8 === 0 && width === 1)
       for (const masks = mask * 0x01010101; i + 8 <= length; i += 8) {
         const low = (quads[i >>> 2]! >>> shift) & masks;
@@ -134,7 +134,7 @@ function unpack(bytes: Uint8Array, { bits, parts, bytes: width }: Packing, count
   return out;
 }
 
-/** Zero points whose distance from the middle code is a float32. */
+/** Rounds zero points so that middle - zero is a float32. */
 function exactFrom(middle: number, zeros: Float32Array<ArrayBuffer>): Float32Array<ArrayBuffer> {
   const out = new Float32Array(zeros.length);
   for (let i = 0; i < out.length; i++) out[i] = middle - Math.fround(middle - zeros[i]!);
@@ -142,10 +142,9 @@ function exactFrom(middle: number, zeros: Float32Array<ArrayBuffer>): Float32Arr
 }
 
 /**
- * Tensors of an HQQ layer → the matrix: W = (code - zero) · scale, with a zero point that is a float. It is kept but for one rounding:
- * 2^(bits-1) - zero is a float32, which changes float16 zeros not at all unless they are below 2^-10 (128 and 8 bits: 2^-6). Codes of 1, 2 and
- * 3 bits become 4, those of 5 and 6 bits (which HQQ stores in whole bytes) 8. HQQ itself rounds (code - zero) and the product to its
- * compute_dtype; here the weight is rounded once.
+ * Imports an HQQ layer: W = (code - zero) · scale, with a float zero point. 2^(bits-1) - zero is rounded to float32, which changes float16
+ * zeros only if they are below 2^-10 (8 bits: 2^-6). Codes of 1, 2 and 3 bits become 4 bits; those of 5 and 6 bits, which HQQ stores in
+ * bytes, become 8. HQQ rounds (code - zero) and the product to its compute_dtype; here the weight is rounded once.
  *
  * Rule: HQQ's Quantizer.dequantize and BitPack.
  * @throws FormatError
@@ -171,7 +170,7 @@ export function importHqq(tensors: Hqq<RawTensor>, meta: HqqMeta): QuantizedMatr
   };
 }
 
-/** A layer of a file. Packing puts rows from all over the matrix into one word, so it is read whole. @throws FormatError */
+/** A layer of a file. A word has codes of distant rows, so the layer is read in one piece. @throws FormatError */
 export function hqqLayer(tensors: Hqq<TensorInfo>, options: LayerName & { readonly meta: HqqMeta }): LayerSource {
   checkLayer('hqq', tensors, options);
   const { name, bias, meta } = options;

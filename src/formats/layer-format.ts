@@ -1,5 +1,5 @@
-// What a format says of itself: which tensors, by name, a layer of it consists of, how it is told from others, who makes it, and its row in
-// docs/importing.md. Each importer's file holds its own entry; layer-formats.ts lists them.
+// The type of a format's entry: the tensors of a layer by name, how to recognize them, the importer, and the rows in docs/importing.md.
+// Each importer's file has its entry; layer-formats.ts lists them.
 import { FormatError } from '../errors.js';
 import { at, type RawTensor } from '../files/raw-tensor.js';
 import type { GraphNode, TensorFile, TensorInfo } from '../files/tensor-file.js';
@@ -10,7 +10,7 @@ import type { QuantizationConfig } from './quantization-config.js';
 /** Tensors of a layer by their parts' names: weight, scales, … */
 export type Found = Readonly<Record<string, TensorInfo>>;
 
-/** What a caller may say of layers, where no file says it. */
+/** A caller's settings of layers, where the file has none. */
 export interface LayerHints {
   /** For torch_npu's layers. */
   readonly torchNpu?:
@@ -26,33 +26,33 @@ export interface LayerHints {
   readonly torchao?: { readonly nibbleOrder: 'even-high' | 'even-low'; readonly groupSize?: number | undefined } | undefined;
 }
 
-/** What a format may ask, beside its tensors, to make a layer. */
+/** The context in which a format makes a layer, beside its tensors. */
 export interface LayerContext extends LayerHints {
   readonly name: string;
   readonly bias: TensorInfo | undefined;
   readonly config: QuantizationConfig;
   readonly metadata: TensorFile['metadata'];
-  /** The tensors of `settings` that the layer has, read. */
+  /** The layer's tensors of `settings`, read. */
   readonly settings: Readonly<Record<string, RawTensor>>;
 }
 
 export interface LayerFormat {
   /** The first words of LayerSource.format. */
   readonly name: string;
-  /** The function that makes a matrix of tensors in memory. */
+  /** Name of the importer of tensors in memory. */
   readonly importer: string;
-  /** What a configuration's quant_method calls it. A layer of a configuration with another method is refused. */
+  /** Values of quant_method for the format. With another method, a layer is refused. */
   readonly methods: readonly string[];
   /** Tensors of a layer NAME: NAME.weight and so on. */
   readonly required: readonly string[];
-  /** A layer is one tensor, the first of the required, whatever its name. */
+  /** A layer is one tensor of any name, the first of `required`. */
   readonly anyName?: boolean;
   readonly optional: readonly string[];
-  /** Those of them that are read before the layer is made: sizes and text of a few bytes. */
+  /** Tensors that are read before the layer is made: sizes and text of a few bytes. */
   readonly settings?: readonly string[];
-  /** Tensors that a layer has beside those it is made of, and that do not change its weights. With any other NAME.* it is refused. */
+  /** Further tensors of a layer that do not change its weights. With any other NAME.* the layer is refused. */
   readonly ignored?: readonly string[];
-  /** Whether such tensors are of this format, by dtypes and shapes. Without it, their names say it. Settings are not read yet. */
+  /** Are these tensors of this format, by dtypes and shapes? Without it, names decide. Settings are not read yet. */
   recognise?(tensors: Found, context: Omit<LayerContext, 'settings'>): boolean;
   /** @throws FormatError */
   make(tensors: Found, context: LayerContext): LayerSource;
@@ -67,15 +67,15 @@ export interface FormatRow {
   readonly exact: string;
 }
 
-/** A node of an ONNX graph, with what is known of its inputs and of its use. */
+/** A node of an ONNX graph, with its constants and its use. */
 export interface FoundNode {
   readonly file: string;
   readonly node: GraphNode;
-  /** Of the layer that it is. */
+  /** Name of the layer. */
   readonly name: string;
-  /** The constant that input `i` is. */
+  /** The constant of input `i`. */
   constant(i: number): TensorInfo | undefined;
-  /** How its output is multiplied with: as (K, N), as (N, K), or not. */
+  /** Use of its output as a weight: as (K, N), as (N, K), or not. */
   readonly used: 'KN' | 'NK' | undefined;
 }
 
@@ -86,7 +86,7 @@ export interface NodeFormat {
   readonly importer: string;
   /** Names of its inputs that may be constants of a layer, in order; `''` for others. */
   readonly inputs: readonly string[];
-  /** Undefined if it is no layer. @throws FormatError */
+  /** Undefined if it is not a layer. @throws FormatError */
   make(tensors: Found, found: FoundNode): LayerSource | undefined;
 }
 
@@ -96,11 +96,11 @@ export interface WeightFormat {
   readonly nodes?: readonly NodeFormat[];
 }
 
-/** A FormatError about a tensor that was not read. */
+/** A FormatError about a tensor's header. */
 export const wrong = (info: TensorInfo, field: string, expected: string, got: string): FormatError =>
   new FormatError(at(headerOf(info), field), expected, got);
 
-/** An attribute of a node that is a whole number of at least 0. @throws FormatError */
+/** An attribute of a node, a whole number of at least 0. @throws FormatError */
 export function attribute({ file, node, name: tensor }: FoundNode, name: string, fallback?: number): number {
   const value = node.ints.get(name) ?? fallback;
   if (value === undefined || !Number.isSafeInteger(value) || value < 0)

@@ -1,4 +1,4 @@
-// The formats of weights that are read. A format is one file with its entry, and one line here.
+// The list of formats. A format is one file with its entry, and one line here.
 import { awqFormat } from './awq.js';
 import { bitsAndBytesFormat } from './bitsandbytes.js';
 import { bitsAndBytes4Format } from './bitsandbytes4.js';
@@ -14,7 +14,7 @@ import { torchNpuFormat } from './torch-npu.js';
 import { torchaoInt4Format } from './torchao-int4.js';
 import { torchaoInt8Format } from './torchao-int8.js';
 
-/** In the order in which they are tried. */
+/** The formats in the order of trying. */
 export const WEIGHT_FORMATS: readonly WeightFormat[] = [
   bitsAndBytes4Format,
   bitsAndBytesFormat,
@@ -31,12 +31,12 @@ export const WEIGHT_FORMATS: readonly WeightFormat[] = [
   ggufFormat,
 ];
 
-/** The first whose names are all there, and that recognises the tensors, takes them. */
+/** The first entry whose required tensors exist, and that recognises them, takes them. */
 export const LAYER_FORMATS: readonly LayerFormat[] = WEIGHT_FORMATS.flatMap(({ layers }) => layers);
 
 export const NODE_FORMATS: readonly NodeFormat[] = WEIGHT_FORMATS.flatMap(({ nodes = [] }) => nodes);
 
-/** The function that makes a matrix of the tensors of such a layer. @param format LayerSource.format */
+/** Name of the importer of a layer. @param format LayerSource.format */
 export function importerOf(format: string): string {
   const named = [...LAYER_FORMATS, ...NODE_FORMATS]
     .filter(({ name }) => format.startsWith(name))

@@ -1,11 +1,10 @@
-// What the importers of files of named tensors check alike: sizes of groups, scales in their several shapes, groups in act-order, and
-// a tensor's header before its bytes are read. Formats differ in what they make of these; that is in their own files.
+// Checks that importers share: sizes of groups, scales in several shapes, and a tensor's header before its bytes are read.
 import { FormatError } from '../errors.js';
 import { asFloats, at, elementsIn, type RawTensor, requireDtype } from '../files/raw-tensor.js';
 import type { TensorInfo } from '../files/tensor-file.js';
 import { showShape } from '../problem/view.js';
 
-/** Of a layer that the file holds, beside its own tensors. */
+/** Name and bias of a layer of a file. */
 export interface LayerName {
   readonly name: string;
   readonly bias?: TensorInfo | undefined;
@@ -13,7 +12,7 @@ export interface LayerName {
 
 const NO_BYTES = new Uint8Array(0);
 
-/** What is known of a tensor before it is read, for the same checks. */
+/** A tensor's header as a RawTensor without bytes, for the same checks. */
 export const headerOf = ({ name, dtype, shape, source }: TensorInfo): RawTensor => ({
   name,
   file: source.name,
@@ -22,7 +21,7 @@ export const headerOf = ({ name, dtype, shape, source }: TensorInfo): RawTensor 
   bytes: NO_BYTES,
 });
 
-/** Those of the tensors that are there. */
+/** The tensors that are not undefined. */
 export function present<T>(tensors: Readonly<Record<string, T | undefined>>): Record<string, T> {
   return Object.fromEntries(Object.entries(tensors).filter(([, tensor]) => tensor !== undefined)) as Record<string, T>;
 }
@@ -33,7 +32,7 @@ export function headersOf<T extends Readonly<Record<string, TensorInfo | undefin
   };
 }
 
-/** The bytes of int8, uint8 or whatever, as many as the shape says. @throws FormatError */
+/** The bytes of a tensor, after comparing their number with the shape. @throws FormatError */
 export function bytesOf(tensor: RawTensor, width = 1): Uint8Array {
   const length = elementsIn(tensor.shape) * width;
   if (tensor.bytes.byteLength !== length)
@@ -41,7 +40,7 @@ export function bytesOf(tensor: RawTensor, width = 1): Uint8Array {
   return tensor.bytes;
 }
 
-/** What values scales have: one for all, one for each of N outputs, or one for each group of each. */
+/** Number of scales: one for all weights, one for each of N outputs, or one for each group of each output. */
 export type Granularity = 'tensor' | 'channel' | 'group';
 
 /**
@@ -62,11 +61,11 @@ export function granularityOf(
   return { granularity: groups === 1 ? 'channel' : 'group', groups };
 }
 
-/** The shape that a tensor of this granularity has for whoever cuts it into rows. */
+/** The tensor with a shape that can be cut into rows. */
 export const inRows = <T extends { readonly shape: readonly number[] }>(tensor: T, n: number, granularity: Granularity): T =>
   granularity === 'channel' ? { ...tensor, shape: [n] } : tensor;
 
-/** `tensor` has the values of `other`, one for one: shapes that have as many elements may mean other places. @throws FormatError */
+/** Checks that `tensor` has a value for each value of `other`, by shape, not by number of elements. @throws FormatError */
 export function requireAlike(tensor: RawTensor, other: RawTensor, n: number, options: { readonly flat?: boolean } = {}): void {
   const [own, wanted] = [tensor, other].map((one) => granularityOf(one, n, options)) as [
     ReturnType<typeof granularityOf>,
@@ -83,11 +82,11 @@ export function requireList(tensor: RawTensor, count: number, what: string): voi
   if (!fits) throw new FormatError(at(tensor, 'shape'), `(${count},), ${what}`, showShape(shape));
 }
 
-/** `values` for each of N outputs: as they are, or the one value N times. */
+/** Values for each of N outputs; one value is repeated N times. */
 export const forOutputs = (values: Float32Array<ArrayBuffer>, n: number, granularity: Granularity): Float32Array<ArrayBuffer> =>
   granularity === 'tensor' ? new Float32Array(n).fill(values[0]!) : values;
 
-/** One whole number, of any integer dtype, or a float that is one. @throws FormatError */
+/** Whole numbers of any integer dtype, or of floats that are whole. @throws FormatError */
 export function asWholeNumbers(tensor: RawTensor): number[] {
   requireDtype(tensor, 'U8', 'I8', 'I16', 'U16', 'I32', 'U32', 'I64', 'U64', 'F32');
   if (tensor.dtype === 'F32') return [...asFloats(tensor)];

@@ -1,5 +1,5 @@
-// Layouts of quantized weights that are known and not read: what their tensors are called, so that a file of them is told for what it is, and
-// nobody takes its tensors for floats, or quantizes them again.
+// Layouts of quantized weights that are known and not read, by names of their tensors. A file in such a layout is named, and its tensors
+// are not taken for floats.
 import type { TensorInfo } from '../files/tensor-file.js';
 import { isGgufType } from './gguf-blocks.js';
 import type { Found } from './layer-format.js';
@@ -20,7 +20,7 @@ const weightIs =
     dtypes.includes(weight!.dtype) || (dtypes.includes('F8') && isFloat8(weight!));
 const inputs = ['input_scale', 'output_scale', 'input_global_scale'];
 
-/** In the order in which they are tried, after all formats that are read. */
+/** The layouts in the order of trying, after all formats. */
 export const LAYOUTS: readonly Layout[] = [
   { name: 'MLX', required: ['weight', 'scales'], optional: ['biases'], recognise: weightIs('U32') },
   {
@@ -74,14 +74,14 @@ export const LAYOUTS: readonly Layout[] = [
   { name: 'MXFP4 experts', required: ['down_proj_blocks', 'down_proj_scales'], optional: [] },
 ];
 
-/** What is said of a layer of such a layout. */
+/** The message about a layer in such a layout. */
 export const whyNotRead = (name: string): string =>
   `${name} is not read yet; take a file of it in another format, or quantize the floats that it was made of`;
 
-/** Dtypes of indices, masks and counters, which are no weights. */
+/** Dtypes of indices, masks and counters, which are not weights. */
 const COUNTERS = ['BOOL', 'I64', 'U64', 'I16', 'U16', 'F64', 'C64'];
 
-/** Of a tensor of no layer and no known layout: what it is, if it has the dtype and shape of quantized weights. */
+/** Describes a tensor of no known layout that has the dtype and shape of quantized weights; undefined for others. */
 export function unknownWeights({ name, dtype, shape }: TensorInfo): string | undefined {
   const sizes = shape.filter((size) => size !== 1).length;
   if (

@@ -1,4 +1,4 @@
-// ONNX Runtime's com.microsoft.MatMulNBits: the weights of a node, from its constant inputs. files/onnx.ts reads the graph.
+// Imports the weights of ONNX Runtime's com.microsoft.MatMulNBits from a node's constant inputs. files/onnx.ts reads the graph.
 // Rule: onnxruntime, docs/ContribOperators.md (com.microsoft.MatMulNBits); its CPU kernels are the tests' goldens.
 
 import { FormatError } from '../errors.js';
@@ -15,8 +15,8 @@ import { headerOf } from './layer-parts.js';
 import type { LayerSource } from './layer-source.js';
 
 /**
- * By the operator's own names; blocks = ceil(K / block_size). Lists of a value for each block may also be flat, as ONNX Runtime takes them.
- * The node's `bias` (N) is not of the matrix: give it to the layer.
+ * Inputs by the operator's names; blocks = ceil(K / block_size). Tensors with a value for each block may also be flat, as in ONNX Runtime.
+ * The node's `bias` (N) is not part of the matrix: pass it to the layer.
  */
 export interface MatMulNBitsTensors {
   /** uint8 (N, blocks, block_size · bits / 8): codes along K, the first k in the lowest bits. Codes past K are ignored. */
@@ -24,7 +24,7 @@ export interface MatMulNBitsTensors {
   /** float32, float16 or bfloat16 (N, blocks). */
   readonly scales: RawTensor;
   /**
-   * uint8 (N, ceil(blocks · bits / 8)): packed like B, each row from a byte of its own; or the dtype of scales (N, blocks): one number each.
+   * uint8 (N, ceil(blocks · bits / 8)): packed like B, each row starting at a byte; or the dtype of scales (N, blocks): unpacked numbers.
    * Absent: 2^(bits-1).
    */
   readonly zero_points?: RawTensor | undefined;
@@ -32,11 +32,11 @@ export interface MatMulNBitsTensors {
   readonly g_idx?: RawTensor | undefined;
 }
 
-/** The node's attributes. accuracy_level is a hint for its kernels, and says nothing of the weights. */
+/** The node's attributes. accuracy_level is a hint for its kernels and does not concern the weights. */
 export interface MatMulNBitsAttributes {
   readonly N: number;
   readonly K: number;
-  /** 4 by default; 2 is widened to 4, with the same weights. */
+  /** Default 4. 2 is widened to 4; the weights stay the same. */
   readonly bits?: 2 | 4 | 8 | undefined;
   /** A power of two of at least 16. */
   readonly block_size: number;
@@ -82,11 +82,11 @@ function unpackZeros(tensor: RawTensor, { n, blocks, bits }: Sizes): Float32Arra
 }
 
 /**
- * The constant inputs of a MatMulNBits node as a matrix: W[n, k] = scales[n, b] · (code[n, k] - zero[n, b]) with b = floor(k / block_size),
- * held exactly. With zero points that are no integers the scales' dtype is float32, since 2^(bits-1) - zero seldom fits 16 bits; of a
- * zero point below 2^-11 it is then rounded once, to float32.
- * @throws FormatError if shapes, dtypes, bytes or attributes are not as said above, a scale or zero point is not finite, or g_idx names a
- * block that does not exist or gives one more or fewer than block_size k
+ * Imports the constant inputs of a MatMulNBits node: W[n, k] = scales[n, b] · (code[n, k] - zero[n, b]) with b = floor(k / block_size),
+ * without rounding. With float zero points scaleDtype is float32, since 2^(bits-1) - zero seldom fits 16 bits; it is rounded once to
+ * float32 if the zero point is below 2^-11.
+ * @throws FormatError if shapes, dtypes, bytes or attributes break these rules, a scale or zero point is not finite, or g_idx names a block that
+ * does not exist or gives a block another number than block_size k
  * @example
  * const B = { name: 'B', dtype: 'U8', shape: [N, K / 32, 16], bytes: codes };
  * const scales = { name: 'scales', dtype: 'F32', shape: [N, K / 32], bytes: new Uint8Array(floats.buffer) };
@@ -107,7 +107,7 @@ export function importMatMulNBits(tensors: MatMulNBitsTensors, attributes: MatMu
 
   const perRow = (blocks * block * bits) / 32;
   const words = asWords({ ...B, dtype: 'U32', shape: [n, perRow] });
-  // Codes of 2 bits keep their zero points, or take the one that 4 bits have when none is said.
+  // Codes of 2 bits keep their zero points; without them, that of 4 bits.
   const codes = bits === 2 ? widen(words, { n, k, from: 2, perRow, add: zero_points ? 0 : 6 }) : trim(words, { n, k, bits, perRow });
   const out = widthFor(bits).bits;
   const groupSize = Math.min(block, k);
@@ -117,13 +117,13 @@ export function importMatMulNBits(tensors: MatMulNBitsTensors, attributes: MatMu
   return inOrder({ n, k, bits: out, codes, groupSize, scale: asFloats(scales), scaleDtype, zeroPoint }, permutation);
 }
 
-/** A row for each of n, if its elements are so many. */
+/** The tensor with a row for each n, if its number of elements allows. */
 const inRows = (info: TensorInfo, n: number): TensorInfo | undefined => {
   const count = elementsIn(info.shape);
   return info.shape[0] === n ? info : count % n === 0 && info.shape.length === 1 ? { ...info, shape: [n, count / n] } : undefined;
 };
 
-/** The layer that a node of a graph is, read in pieces along n, unless it has a g_idx. @throws FormatError */
+/** The layer of an ONNX node, read in pieces along n unless it has a g_idx. @throws FormatError */
 function layerOf({ bias, ...own }: Found, found: FoundNode): LayerSource {
   const [n, k, block] = (['N', 'K', 'block_size'] as const).map((name) => attribute(found, name)) as [number, number, number];
   const bits = attribute(found, 'bits', 4) as 2 | 4 | 8;

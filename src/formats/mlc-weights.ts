@@ -1,4 +1,4 @@
-// MLC-LLM's group quantization (q4f16_1 and its relatives): q_weight and q_scale of a layer as a matrix. Reads no shards; mlc.ts does.
+// Imports MLC-LLM's group quantization (q4f16_1 and others) from q_weight and q_scale. files/mlc-cache.ts opens the shards.
 // Rule: mlc-llm, python/mlc_llm/quantization/group_quantization.py and the table in quantization.py.
 
 import { FormatError } from '../errors.js';
@@ -12,9 +12,9 @@ import { type WeightFormat, wrong } from './layer-format.js';
 import type { LayerSource } from './layer-source.js';
 import { requireMatrix, type Shaped, where } from './sizes.js';
 
-/** By the format's own names. G = ceil(K / group_size), S = the words of a group · G. */
+/** Tensors of a layer, by the format's names. G = ceil(K / group_size), S = G · words of a group. */
 export interface MlcTensors<T = RawTensor> {
-  /** uint32 (N, S), or (S, N) where linear_weight_layout is KN: codes along K, the first k in the lowest bits. */
+  /** uint32 (N, S), or (S, N) if linear_weight_layout is KN: codes along K, the first k in the lowest bits. */
   readonly q_weight: T;
   /** The model's dtype (N, G), or (G, N). */
   readonly q_scale: T;
@@ -27,11 +27,11 @@ interface Kind {
   readonly group: number;
   /** linear_weight_layout. */
   readonly layout: 'NK' | 'KN';
-  /** model_dtype, as a file of weights calls it. */
+  /** model_dtype by safetensors' name. */
   readonly dtype: 'F16' | 'BF16' | 'F32';
 }
 
-/** `quantization` of mlc-chat-config.json → what it means for a linear layer. */
+/** `quantization` of mlc-chat-config.json → the settings of a linear layer. */
 export const MLC_KINDS = {
   q4f16_0: { bits: 4, group: 32, layout: 'KN', dtype: 'F16' },
   q4f16_1: { bits: 4, group: 32, layout: 'NK', dtype: 'F16' },
@@ -43,18 +43,18 @@ export const MLC_KINDS = {
   q3f16_1: { bits: 3, group: 40, layout: 'NK', dtype: 'F16' },
 } as const satisfies Record<string, Kind>;
 
-/** What MLC's tensors do not say. */
+/** Settings that MLC's tensors leave open. */
 export interface MlcOptions {
   /** `quantization` of mlc-chat-config.json. */
   readonly format: keyof typeof MLC_KINDS;
-  /** K, where it is no multiple of group_size; the tensors are padded to whole groups. */
+  /** K, if it is not a multiple of group_size; the tensors are padded to whole groups. */
   readonly k?: number | undefined;
 }
 
 function sizesOf({ q_weight, q_scale }: MlcTensors<Shaped>, { format, k: stated }: MlcOptions) {
   const kind: Kind | undefined = Object.hasOwn(MLC_KINDS, format) ? MLC_KINDS[format] : undefined;
   if (!kind) throw new FormatError(where(q_weight, 'format'), Object.keys(MLC_KINDS).join(', '), String(format));
-  // Embeddings lie (N, K) in every kind.
+  // Embeddings are (N, K) in every kind.
   const turned = kind.layout === 'KN' && !(q_scale.shape[0] === q_weight.shape[0] && q_scale.shape[1] !== q_weight.shape[1]);
   const inGroup = kind.group / codesInWord(kind.bits);
   const sizes = requireMatrix(q_weight);
@@ -80,7 +80,7 @@ function negate(values: Float32Array): Float32Array<ArrayBuffer> {
   return out;
 }
 
-/** Ten codes of 3 bits in a word → eight of 4, each plus 5: their zero point 3 becomes 8. */
+/** Words of ten 3-bit codes → words of eight 4-bit codes plus 5, so that the zero point 3 becomes 8. */
 function widenTens(words: Uint32Array, { n, k, perRow }: { n: number; k: number; perRow: number }): Uint32Array<ArrayBuffer> {
   const inRow = wordsOf(k, 4);
   const out = new Uint32Array(n * inRow);
@@ -97,10 +97,10 @@ function widenTens(words: Uint32Array, { n, k, perRow }: { n: number; k: number;
 }
 
 /**
- * MLC tensors of a layer as a matrix: W[n, k] = q_scale[n, g] · (code[n, k] - max_int_value), held exactly and without zero points.
- * With 4 bits max_int_value is 7, so that q_scale · (code - 7) = -q_scale · ((15 - code) - 8): codes are inverted and scales negated,
- * which is also right for a code of 15 (MLC's own quantizer makes none).
- * @throws FormatError if shapes, dtypes or bytes are not as MlcTensors says, or a scale is not finite
+ * Imports MLC tensors of a layer: W[n, k] = q_scale[n, g] · (code[n, k] - max_int_value), without rounding and without zero points. With 4
+ * bits max_int_value is 7, and q_scale · (code - 7) = -q_scale · ((15 - code) - 8): codes are inverted and scales negated. This is also
+ * right for a code of 15, which MLC's quantizer does not make.
+ * @throws FormatError if shapes, dtypes or bytes differ from MlcTensors, or a scale is not finite
  * @example const matrix = importMlc({ q_weight, q_scale }, { format: 'q4f16_1' });
  */
 export function importMlc(tensors: MlcTensors, options: MlcOptions): QuantizedMatrix {
@@ -124,7 +124,7 @@ export function importMlc(tensors: MlcTensors, options: MlcOptions): QuantizedMa
 }
 
 /**
- * An MLC layer of a file. It can be read in pieces: along n, or along k where the layout is KN and groups are whole.
+ * An MLC layer of a file. It is read in pieces along n, or along k if the layout is KN and groups are whole.
  * @throws FormatError
  * @example const source = mlcLayer({ q_weight, q_scale }, { name: 'model.layers.0.mlp.down_proj', format: 'q4f16_1' });
  */
@@ -169,7 +169,7 @@ export const mlcFormat: WeightFormat = {
       required: ['q_weight', 'q_scale'],
       optional: [],
       recognise: ({ q_scale }) => ['F16', 'BF16', 'F32'].includes(q_scale!.dtype),
-      /** As mlc-chat-config.json says; without it, from shapes and from the bits that the index says a weight has. */
+      /** The kind comes from mlc-chat-config.json; without it, from shapes and the index's bits of a weight. */
       make({ q_weight, q_scale }, { name, bias, config, metadata }) {
         const perWeight = Number(metadata.BitsPerParam);
         if (!config.mlc && !Number.isFinite(perWeight))

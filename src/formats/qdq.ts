@@ -1,4 +1,5 @@
-// ONNX's DequantizeLinear of a constant weight that a MatMul or Gemm takes: int4 or int8, a scale for all, for each output, or for blocks along K.
+// Imports ONNX's DequantizeLinear of a constant weight of MatMul or Gemm: int4 or int8, one scale, a scale for each output, or blocks along
+// K.
 // Rule: github.com/onnx/onnx, docs/Operators.md (DequantizeLinear, opset 21; MatMul; Gemm): y = (x - x_zero_point) · x_scale.
 
 import { FormatError } from '../errors.js';
@@ -18,19 +19,19 @@ import { groupSizeOf, requireMatrix } from './sizes.js';
 export interface DequantizeLinearTensors<T = RawTensor> {
   /** I4, U4 (two in a byte, the first in the low nibble), I8 or U8: (K, N), or (N, K). */
   readonly x: T;
-  /** F32, F16 or BF16: (), (1), (N), or blocks: as x, with K / block in the place of K. */
+  /** F32, F16 or BF16: (), (1), (N); for blocks the shape of x with K / block instead of K. */
   readonly x_scale: T;
   /** As x_scale, of x's dtype. Without it, 0. */
   readonly x_zero_point?: T | undefined;
 }
 
-/** How the tensors of a DequantizeLinear node are to be read as a weight. */
+/** How to read the tensors of a DequantizeLinear node as a weight. */
 export interface DequantizeLinearOptions {
-  /** Which axes x has: KN for MatMul and Gemm, NK for Gemm with transB. */
+  /** Axes of x: KN for MatMul and Gemm, NK for Gemm with transB. */
   readonly layout: 'KN' | 'NK';
-  /** The operator's: the axis of N where a scale is for each output, that of K where blocks are. */
+  /** The operator's axis: that of N for a scale for each output, that of K for blocks. */
   readonly axis: number;
-  /** The operator's: K that share a scale; 0: all. */
+  /** The operator's block_size: k that share a scale; 0: all. */
   readonly blockSize?: number | undefined;
 }
 
@@ -95,8 +96,8 @@ function zerosOf({ dtype, bytes, shape, name, file }: RawTensor): Float32Array<A
 }
 
 /**
- * The constant inputs of a DequantizeLinear as the matrix that a MatMul of it multiplies with, held exactly.
- * @throws FormatError if dtypes, shapes or bytes are not those of the operator, or a scale is not finite
+ * Imports the constant inputs of a DequantizeLinear as the weight of a MatMul, without rounding.
+ * @throws FormatError if dtypes, shapes or bytes break the operator's rules, or a scale is not finite
  * @example importDequantizeLinear({ x, x_scale, x_zero_point }, { layout: 'KN', axis: 0, blockSize: 32 })
  */
 export function importDequantizeLinear(tensors: DequantizeLinearTensors, options: DequantizeLinearOptions): QuantizedMatrix {
@@ -121,7 +122,7 @@ export function importDequantizeLinear(tensors: DequantizeLinearTensors, options
   };
 }
 
-/** The layer that a node of a graph is, read whole; undefined if nothing multiplies with it. @throws FormatError */
+/** The layer of an ONNX node, read in one piece; undefined if no MatMul or Gemm takes it. @throws FormatError */
 function layerOf(tensors: Found, found: FoundNode): LayerSource | undefined {
   const own = tensors as unknown as DequantizeLinearTensors<TensorInfo>;
   if (!found.used || own.x.shape.length !== 2) return undefined;

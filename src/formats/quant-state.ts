@@ -1,4 +1,4 @@
-// What a bitsandbytes Linear4bit says of its blocks: JSON in a tensor of bytes.
+// The quant_state of a bitsandbytes Linear4bit: JSON in a tensor of bytes.
 // Rule: github.com/bitsandbytes-foundation/bitsandbytes, functional.py (QuantState.as_dict), utils.py (pack_dict_to_tensor).
 
 import { FormatError } from '../errors.js';
@@ -6,7 +6,7 @@ import { rawTensor } from '../files/given.js';
 import { at, type RawTensor, requireDtype } from '../files/raw-tensor.js';
 import { bytesOf } from './layer-parts.js';
 
-/** What the JSON in X.weight.quant_state.bitsandbytes__nf4 (or fp4) says. */
+/** The JSON in X.weight.quant_state.bitsandbytes__nf4 (or fp4). */
 export interface QuantState {
   readonly quant_type: 'nf4' | 'fp4';
   readonly blocksize: number;
@@ -17,8 +17,8 @@ export interface QuantState {
 }
 
 /**
- * The JSON that a Linear4bit saves as bytes.
- * @throws FormatError if it is not JSON, or not of a matrix in blocks of NF4 or FP4
+ * Parses the JSON that a Linear4bit saves as bytes.
+ * @throws FormatError if it is not JSON, or does not describe a matrix in blocks of NF4 or FP4
  */
 export function parseQuantState(tensor: RawTensor): QuantState {
   rawTensor(tensor, 'tensor');

@@ -1,5 +1,5 @@
-// What a model's configuration says of its quantization, in one form: config.json, its quantization_config alone, quantize_config.json or
-// mlc-chat-config.json. Values that are not of the kind they should be count as not said; the tensors then decide.
+// Reads a model's quantization settings in one form: from config.json, its quantization_config, quantize_config.json or
+// mlc-chat-config.json. A value of the wrong type counts as absent; the tensors then decide.
 import { reading } from '../arguments/check.js';
 
 /** A model's quantization settings, in one form for all formats. */
@@ -7,19 +7,19 @@ export interface QuantizationConfig {
   /** quant_method, e.g. gptq, awq, compressed-tensors, bitsandbytes, hqq, torchao. */
   readonly method?: string | undefined;
   readonly bits?: number | undefined;
-  /** group_size or q_group_size; of compressed-tensors those of all its config_groups. */
+  /** group_size or q_group_size; for compressed-tensors those of all config_groups. */
   readonly groupSizes: readonly number[];
   readonly descAct?: boolean | undefined;
   readonly symmetric?: boolean | undefined;
-  /** GPTQ's. */
+  /** GPTQ's checkpoint_format. */
   readonly checkpointFormat?: string | undefined;
-  /** AWQ's, e.g. gemm. */
+  /** AWQ's version, e.g. gemm. */
   readonly version?: string | undefined;
   /** AutoRound's packing_format. */
   readonly packing?: string | undefined;
-  /** compressed-tensors' transform_config says something. */
+  /** compressed-tensors' transform_config is not empty. */
   readonly transforms: boolean;
-  /** MLC's, e.g. q4f16_1. */
+  /** MLC's quantization, e.g. q4f16_1. */
   readonly mlc?: string | undefined;
 }
 
@@ -31,7 +31,9 @@ const flag = (value: unknown): boolean | undefined => (typeof value === 'boolean
 const whole = (value: unknown): number | undefined => (Number.isSafeInteger(value) ? (value as number) : undefined);
 
 /**
- * @param config parsed JSON of any of the files above; anything else says nothing
+ * Reads the quantization settings of a configuration.
+ * @param config parsed JSON of any of these files: config.json, its quantization_config, quantize_config.json, mlc-chat-config.json; any other
+ *   value gives no settings
  * @example quantizationOf(JSON.parse(configJson)).method // 'gptq'
  */
 export const quantizationOf = (config: unknown): QuantizationConfig => reading('config', () => settingsIn(config));
@@ -43,7 +45,7 @@ function settingsIn(config: unknown): QuantizationConfig {
     const weights = fields(fields(group)?.weights);
     return weights ? [weights] : [];
   });
-  // GPTQModel's overrides for modules by their names. Which module each is for is not looked up: what they disagree about is not said.
+  // GPTQModel overrides settings of modules by name. Names are not matched; a setting on which overrides differ counts as absent.
   const overrides = Object.values(fields(own.dynamic) ?? {}).flatMap((one): Fields[] => [fields(one) ?? {}]);
   const agreed = (name: string): boolean | undefined =>
     overrides.every((one) => one[name] === undefined || one[name] === own[name]) ? flag(own[name]) : undefined;
@@ -62,13 +64,13 @@ function settingsIn(config: unknown): QuantizationConfig {
     descAct: agreed('desc_act'),
     symmetric: agreed('sym'),
     checkpointFormat: text(own.checkpoint_format),
-    version: mlc ? undefined : text(own.version), // of mlc-chat-config.json it is that file's own
+    version: mlc ? undefined : text(own.version), // in mlc-chat-config.json it is the file's version
     packing: text(own.packing_format),
     transforms: Object.keys(fields(fields(own.transform_config)?.config_groups) ?? fields(own.transform_config) ?? {}).length > 0,
     mlc,
   };
 }
 
-/** The group size that the configuration says and that makes `groups` of K; undefined if it says none. One group needs none. */
+/** The configuration's group size that cuts K into `groups`; undefined without one. One group needs none. */
 export const saidGroupSize = ({ groupSizes }: QuantizationConfig, k: number, groups: number): number | undefined =>
   groups === 1 ? undefined : groupSizes.find((size) => size >= 1 && Math.ceil(k / size) === groups);

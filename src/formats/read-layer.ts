@@ -1,4 +1,4 @@
-// The pieces of a layer in a file: byte ranges of its tensors, read one after the other, each made into a matrix. Pure but for reading.
+// Reads a layer of a file in pieces: byte ranges of its tensors, each imported as a matrix.
 import { fields, signal as isSignal, optional, wholeNumber } from '../arguments/check.js';
 import { FormatError } from '../errors.js';
 import { readFrom, watched } from '../files/given.js';
@@ -10,14 +10,14 @@ import type { LayerSource } from './layer-source.js';
 
 /** How a layer of a file is read. */
 export interface ReadOptions {
-  /** Bytes of a file that are read at once, about; 16 MiB. A layer whose tensors cannot be cut is read whole. */
+  /** Approximate bytes of a piece; default 16 MiB. A layer that cannot be cut is read in one piece. */
   readonly chunkBytes?: number | undefined;
   readonly signal?: AbortSignal | undefined;
-  /** Bytes of the layer that have been read, and all of them. */
+  /** Receives the bytes of the layer that have been read, and their total. */
   readonly onProgress?: ((done: number, total: number) => void) | undefined;
 }
 
-/** A piece of a matrix, and where its first code lies in the whole. */
+/** A piece of a matrix, and the position of its first code. */
 export interface Piece {
   readonly matrix: QuantizedMatrix;
   readonly n: number;
@@ -27,7 +27,7 @@ export interface Piece {
 const CHUNK_BYTES = 2 ** 24;
 const OPTIONS = fields({ ...watched, chunkBytes: optional(wholeNumber(1)) });
 
-/** Bytes that a layer takes in its file. */
+/** Bytes of a layer in its file. */
 export function layerBytes(layer: LayerSource): number {
   checkSource(layer);
   const { tensors, bias } = layer;
@@ -35,8 +35,8 @@ export function layerBytes(layer: LayerSource): number {
 }
 
 /**
- * The matrix of a layer in pieces of about `chunkBytes` of the file, which together are all of it; in order, each in memory of its own.
- * @throws FormatError; what `signal` was aborted with
+ * Reads the matrix of a layer in order, in pieces of about `chunkBytes` of the file. Each piece has new memory.
+ * @throws FormatError, ReadError, the reason of `signal`
  */
 export async function* readPieces(layer: LayerSource, options: ReadOptions = {}): AsyncGenerator<Piece> {
   checkSource(layer);
@@ -61,7 +61,7 @@ export async function* readPieces(layer: LayerSource, options: ReadOptions = {})
     return;
   }
   const length = cut.axis === 'n' ? n : k;
-  // What is read whole is read once.
+  // Tensors that are not cut are read once.
   const kept: [string, RawTensor][] = [];
   for (const [name, info] of entries) if (!cut.perRow[name]) kept.push([name, await read(info)]);
   const walked = entries.filter(([name]) => cut.perRow[name]);
@@ -87,7 +87,7 @@ export async function* readPieces(layer: LayerSource, options: ReadOptions = {})
 
 const rowsIn = ({ shape }: TensorInfo): number => shape[0] ?? 1;
 
-/** The whole matrix of a layer. @throws FormatError; what `signal` was aborted with */
+/** Reads the matrix of a layer. @throws FormatError, ReadError, the reason of `signal` */
 export async function readMatrix(layer: LayerSource, options: Omit<ReadOptions, 'chunkBytes'> = {}): Promise<QuantizedMatrix> {
   checkSource(layer);
   const pieces = readPieces({ ...layer, cut: undefined }, options);
@@ -95,7 +95,7 @@ export async function readMatrix(layer: LayerSource, options: Omit<ReadOptions, 
   return (value as Piece).matrix;
 }
 
-/** The bias of a layer as numbers; undefined if it has none. @throws FormatError */
+/** Reads the bias of a layer; undefined if it has none. @throws FormatError, ReadError */
 export async function readBias(layer: LayerSource, signal?: AbortSignal): Promise<Float32Array<ArrayBuffer> | undefined> {
   checkSource(layer);
   optional(isSignal)(signal, 'signal');

@@ -1,5 +1,5 @@
-// The small tensors of settings of all layers of a file, read before any layer is made: a few reads at a time, and neighbours in one. What goes
-// wrong while reading is thrown as it is: it says nothing of a layer.
+// Reads the small tensors with settings of all layers of a file: a few reads at a time, neighbours in one read. Errors of reading are
+// thrown, since they do not concern a layer.
 import { FormatError } from '../errors.js';
 import { readFrom } from '../files/given.js';
 import { byPlace } from '../files/header-checks.js';
@@ -7,16 +7,16 @@ import { paced } from '../files/pace.js';
 import type { RawTensor } from '../files/raw-tensor.js';
 import type { ByteSource, TensorInfo } from '../files/tensor-file.js';
 
-/** No settings are larger than this: what is, is not read. */
+/** Largest settings that are read. */
 const MOST_BYTES = 65_536;
-/** Reads at once: a host that allows few connections answers them, and files on disk stay far below what a process may open. */
+/** Reads at once: few enough for hosts with few connections and for a process's limit of open files. */
 const AT_ONCE = 8;
-/** Bytes between two tensors that are read too, rather than asking twice. */
+/** A gap of at most so many bytes between two tensors is read too, to save a request. */
 const GAP = 65_536;
-/** Bytes of a read of several. */
+/** Most bytes of a read of several tensors. */
 const LONGEST = 2 ** 20;
 
-/** One of the tensors, as it was read. @throws FormatError if it is larger than settings are */
+/** Returns a tensor that was read. @throws FormatError if it is larger than MOST_BYTES */
 export type Settings = (info: TensorInfo) => RawTensor;
 
 interface Run {
@@ -26,7 +26,7 @@ interface Run {
   readonly infos: TensorInfo[];
 }
 
-/** Neighbours of one source together. */
+/** Runs of neighbouring tensors of one source. */
 async function runsOf(infos: readonly TensorInfo[], signal: AbortSignal | undefined): Promise<Run[]> {
   const bySource = new Map<ByteSource, TensorInfo[]>();
   for (const info of infos) {
@@ -47,7 +47,7 @@ async function runsOf(infos: readonly TensorInfo[], signal: AbortSignal | undefi
   return runs;
 }
 
-/** @throws what the sources throw, what `signal` was aborted with */
+/** @throws errors of the sources, the reason of `signal` */
 export async function readSettings(infos: readonly TensorInfo[], signal: AbortSignal | undefined): Promise<Settings> {
   const read = new Map<TensorInfo, Uint8Array>();
   const runs = await runsOf(
@@ -62,7 +62,7 @@ export async function readSettings(infos: readonly TensorInfo[], signal: AbortSi
         const bytes = await readFrom(source, begin, end, signal);
         for (const info of own) read.set(info, bytes.subarray(info.begin - begin, info.end - begin));
       } catch (error) {
-        next = runs.length; // nothing more is asked for
+        next = runs.length; // starts no further read
         throw error;
       }
     }

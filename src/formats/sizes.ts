@@ -1,10 +1,9 @@
-// What the shapes of packed tensors say: rows and columns, and how many k share a scale. Pure; the importers of matrices in groups use it.
-
+// Reads sizes from shapes of packed tensors: rows and columns, and the group size. Pure.
 import { type FileLocation, FormatError } from '../errors.js';
 import { type Bits, widthOf } from '../problem/code-width.js';
 import { showShape } from '../problem/view.js';
 
-/** What a shape can be asked of: a tensor of a file, read (RawTensor) or not (TensorInfo). */
+/** Anything with a shape: a tensor of a file, read (RawTensor) or not (TensorInfo). */
 export interface Shaped {
   readonly name: string;
   readonly shape: readonly number[];
@@ -14,7 +13,7 @@ export interface Shaped {
 
 export const where = ({ name, file, source }: Shaped, field: string): FileLocation => ({ file: file ?? source?.name, tensor: name, field });
 
-/** Rows and columns. @throws FormatError if it is no matrix, or an empty one */
+/** Rows and columns. @throws FormatError unless it is a matrix that is not empty */
 export function requireMatrix(tensor: Shaped): readonly [rows: number, columns: number] {
   const { shape } = tensor;
   const [rows = 0, columns = 0] = shape;
@@ -24,9 +23,8 @@ export function requireMatrix(tensor: Shaped): readonly [rows: number, columns: 
 }
 
 /**
- * The k that share a scale. `stated` is the configuration's group_size, where -1 means all of K; without it the scales' number of groups
- * must tell.
- * @throws FormatError if the two do not agree, or groups are no whole words of codes
+ * The k that share a scale. `stated` is the configuration's group_size, where -1 means K; without it the number of groups decides.
+ * @throws FormatError if the two contradict each other, or groups are not whole words of codes
  */
 export function groupSizeOf(
   stated: number | undefined,

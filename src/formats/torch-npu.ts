@@ -1,6 +1,7 @@
-// State dicts of torch_npu's LinearWeightQuant: int8, or int4 eight to an int32, with scales and offsets that are added before scaling.
-// Rules: Ascend/pytorch, contrib/module/linear_weight_quant.py; op-plugin's npu_weight_quant_batchmatmul and npu_convert_weight_to_int4pack.
-
+// Imports state dicts of torch_npu's LinearWeightQuant: int8, or int4 eight to an int32, with scales, and offsets that are added before
+// scaling.
+// Rules: Ascend/pytorch, contrib/module/linear_weight_quant.py; op-plugin's npu_weight_quant_batchmatmul and
+// npu_convert_weight_to_int4pack.
 import { formatCast } from '../ascend/fractal-nz.js';
 import { decodeQuantParam } from '../ascend/quant-param.js';
 import { FormatError } from '../errors.js';
@@ -37,13 +38,13 @@ export interface TorchNpu<T> {
   readonly antiquant_offset?: T | undefined;
 }
 
-/** What a torch_npu state dict does not say. */
+/** Settings that a torch_npu state dict leaves open. */
 export interface TorchNpuOptions {
-  /** antiquant_group_size of the module. Needed only if the groups do not divide K. */
+  /** antiquant_group_size of the module. Needed only if K is not a multiple of it. */
   readonly groupSize?: number | undefined;
   /** The weight is stored (K, N) or (K, N / 8), and scales (1, N) or (G, N). */
   readonly transposed?: boolean | undefined;
-  /** The weight's bytes are in Ascend's tiles (npu_format_cast to 29). Its shape does not say so, nor n and k: say them. */
+  /** FRACTAL_NZ: the weight's bytes are in Ascend's tiles (npu_format_cast to 29), which its shape does not show; pass n and k too. */
   readonly format?: 'ND' | 'FRACTAL_NZ' | undefined;
   readonly n?: number | undefined;
   readonly k?: number | undefined;
@@ -78,7 +79,7 @@ function planOf({ weight, antiquant_scale: scale, antiquant_offset: offset }: To
   return { n, k, bits, granularity, groups, groupSize, packed };
 }
 
-/** Bytes in rows, whatever the layout; of its own memory. */
+/** The weight's bytes in rows, for any layout, in new memory. */
 function rowMajor(
   weight: RawTensor,
   { n, k, bits }: { n: number; k: number; bits: Bits },
@@ -104,7 +105,7 @@ function codesOf(weight: RawTensor, plan: { n: number; k: number; bits: Bits }, 
   return options.transposed ? transposeCodes(read(k, n), k, n, bits) : read(n, k);
 }
 
-/** F16, BF16 and F32 as they are; of packed 64-bit scales the number that the operator multiplies with; I32 as it is. */
+/** F16, BF16, F32 and I32 as numbers; a packed 64-bit scale as the factor of the operator. */
 function numbersOf(tensor: RawTensor): Float32Array<ArrayBuffer> {
   if (tensor.dtype === 'I32') return Float32Array.from(new Int32Array(asWords(tensor).buffer));
   if (tensor.dtype !== 'I64' && tensor.dtype !== 'U64') return asFloats(tensor);
@@ -116,8 +117,8 @@ function numbersOf(tensor: RawTensor): Float32Array<ArrayBuffer> {
 }
 
 /**
- * A state dict of LinearWeightQuant → the matrix: W = (q + antiquant_offset) · antiquant_scale. zeroPoint is 2^(bits-1) - antiquant_offset,
- * exact for the whole numbers that offsets are, rounded once to float32 if they are not.
+ * Imports a state dict of LinearWeightQuant: W = (q + antiquant_offset) · antiquant_scale. zeroPoint is 2^(bits-1) - antiquant_offset:
+ * exact for whole numbers, else rounded once to float32.
  *
  * Rule: torch_npu.npu_weight_quant_batchmatmul; npu_trans_quant_param for 64-bit scales; npu_format_cast for tiles.
  * @throws FormatError
@@ -152,7 +153,7 @@ const cutInRows = (
   antiquant_offset: offset && inRows(offset, n, granularity),
 });
 
-/** A layer of a file, read in pieces along n, unless its weight is stored (K, N) or in tiles. @throws FormatError */
+/** A layer of a file, read in pieces along n unless its weight is stored (K, N) or in tiles. @throws FormatError */
 export function torchNpuLayer(tensors: TorchNpu<TensorInfo>, given: TorchNpuOptions & LayerName): LayerSource {
   checkLayer('torchNpu', tensors, given);
   const { name, bias, ...options } = given;

@@ -1,4 +1,4 @@
-// torchao's int4 weight-only tensors, as its safetensors support flattens them: plain, or packed for the tinygemm kernels.
+// Imports torchao's int4 weight-only tensors in the names of its safetensors support: plain, or packed for the tinygemm kernels.
 // Rules: github.com/pytorch/ao, quantization/quantize_/workflows/int4, prototype/safetensors; pytorch's ATen/native/cuda/int4mm.cu.
 
 import { FormatError } from '../errors.js';
@@ -15,7 +15,7 @@ import type { LayerSource } from './layer-source.js';
 import { groupSizeOf, requireMatrix } from './sizes.js';
 import { savedTensor } from './torchao-int8.js';
 
-/** Int4Tensor; or the plain form of older versions, with scale_and_zero. */
+/** Tensors of an Int4Tensor, or of the plain form of older versions with scale_and_zero. */
 export interface TorchaoInt4<T> {
   /** Two codes to a byte. U8: codes 0…15; I8: q of [-8, 7] in two's complement. (N, K / 2) */
   readonly qdata: T;
@@ -27,15 +27,15 @@ export interface TorchaoInt4<T> {
   readonly scale_and_zero?: T | undefined;
 }
 
-/** What torchao's plain int4 tensors do not say. */
+/** Settings that torchao's plain int4 tensors leave open. */
 export interface TorchaoInt4Options {
-  /** Which nibble of a byte holds the even k. Versions differ, and nothing in the tensors says: Int4Tensor has it low, plain forms before high. */
+  /** The nibble of a byte with the even k. Tensors do not show it: it is low in Int4Tensor, high in older plain forms. */
   readonly nibbleOrder: 'even-high' | 'even-low';
-  /** block_size[1]. Needed only if the groups do not divide K. */
+  /** block_size[1]. Needed only if K is not a multiple of it. */
   readonly groupSize?: number | undefined;
 }
 
-/** Int4TilePackedTo4dTensor. */
+/** Tensors of an Int4TilePackedTo4dTensor. */
 export interface TorchaoTinygemm<T> {
   /** I32 (N / 8, K / (16 · innerKTiles), 32, innerKTiles / 2), N and K padded. */
   readonly qdata: T;
@@ -43,14 +43,14 @@ export interface TorchaoTinygemm<T> {
   readonly scale_and_zero: T;
 }
 
-/** The sizes of the weights before they were padded to tiles. */
+/** The weights' sizes without padding. */
 export interface TorchaoTinygemmOptions {
-  /** `shape` of the original tensor; without it, the padded one. */
+  /** `shape` of the original tensor; default: the padded shape. */
   readonly n?: number | undefined;
   readonly k?: number | undefined;
 }
 
-/** (G, rows), `stride` elements to each from element `first`, → (n, kept): the rest belongs to padding. */
+/** (G, rows), with `stride` elements each from element `first` on → (n, kept), without padding. */
 function pick(
   values: Float32Array,
   rows: number,
@@ -102,7 +102,8 @@ function withParameters(
 }
 
 /**
- * int4 weight-only, two codes to a byte: W = (code - 8) · scale + zero. `minimum` is zero - 8 · scale, rounded once to float32.
+ * Imports int4 weight-only tensors, two codes to a byte: W = (code - 8) · scale + zero. `minimum` is zero - 8 · scale, rounded once to
+ * float32.
  *
  * Rule: torchao's Int4Tensor, and pack_int4 and int4_row_quantize_zp of fbgemm_gpu that make its data.
  * @throws FormatError
@@ -140,9 +141,10 @@ function planTinygemm({ qdata, scale_and_zero: both }: TorchaoTinygemm<RawTensor
 }
 
 /**
- * int4 weight-only in the layout of CUDA's tinygemm kernels: W = (code - 8) · scale + zero, `minimum` rounded once to float32.
- * Word (t, s, lane, i) is of output 8 · t + lane / 4. With k0 = 32 · (s · innerKTiles / 2 + i) + 2 · (lane mod 4), its nibbles, the lowest first,
- * are k0, k0 + 8, k0 + 16, k0 + 24, then the same + 1. What ROCm packs has the same shape and another order; it cannot be told apart.
+ * Imports int4 weight-only tensors in the layout of CUDA's tinygemm kernels: W = (code - 8) · scale + zero, `minimum` rounded once to
+ * float32. Word (t, s, lane, i) belongs to output 8 · t + lane / 4. With k0 = 32 · (s · innerKTiles / 2 + i) + 2 · (lane mod 4), its
+ * nibbles, lowest first, are k0, k0 + 8, k0 + 16, k0 + 24, then the same + 1. ROCm's packing has the same shape and another order, and
+ * cannot be recognized.
  *
  * Rule: matrix_to_m16n8k16_Bint4_layout in pytorch's int4mm.cu, and the packing of bytes in Int4TilePackedTo4dTensor.from_hp.
  * @throws FormatError
@@ -157,7 +159,7 @@ export function importTorchaoTinygemm(tensors: TorchaoTinygemm<RawTensor>, optio
   const lanes = new Int32Array(4);
   for (let row = 0; row < n; row++)
     for (let block = 0; block < columns / 32; block++) {
-      // 32 k of one output: one word of each of four lanes, whose byte j is then of word j.
+      // 32 k of one output: one word of each of four lanes; byte j of each goes to word j.
       const start = (((row >>> 3) * superTiles + Math.floor(block / inner)) * 32 + 4 * (row & 7)) * inner + (block % inner);
       for (let lane = 0; lane < 4; lane++) {
         const word = packed[start + lane * inner]!;
@@ -171,7 +173,7 @@ export function importTorchaoTinygemm(tensors: TorchaoTinygemm<RawTensor>, optio
   return withParameters({ n, k, bits: 4, codes, groupSize }, tensors);
 }
 
-/** A layer of a file. Its scales lie (G, N), so it is read whole. @throws FormatError */
+/** A layer of a file. Its scales are (G, N), so it is read in one piece. @throws FormatError */
 export function torchaoInt4Layer(tensors: TorchaoInt4<TensorInfo>, given: TorchaoInt4Options & LayerName): LayerSource {
   checkLayer('torchaoInt4', tensors, given);
   const { name, bias, ...options } = given;
@@ -187,7 +189,7 @@ export function torchaoInt4Layer(tensors: TorchaoInt4<TensorInfo>, given: Torcha
   };
 }
 
-/** A layer of a file. Its scales lie (G, N, 2), so it is read whole. @throws FormatError */
+/** A layer of a file. Its scales are (G, N, 2), so it is read in one piece. @throws FormatError */
 export function torchaoTinygemmLayer(tensors: TorchaoTinygemm<TensorInfo>, given: TorchaoTinygemmOptions & LayerName): LayerSource {
   checkLayer('torchaoTinygemm', tensors, given);
   const { name, bias, ...options } = given;

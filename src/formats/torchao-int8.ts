@@ -1,4 +1,4 @@
-// torchao's int8 weight-only tensors, as its safetensors support flattens them.
+// Imports torchao's int8 weight-only tensors in the names of its safetensors support.
 // Rules: github.com/pytorch/ao, quantization/quantize_/workflows/int8, prototype/safetensors.
 import { asFloats, floatDtypeOf, type RawTensor, requireDtype } from '../files/raw-tensor.js';
 import type { TensorInfo } from '../files/tensor-file.js';
@@ -10,7 +10,7 @@ import { bytesOf, forOutputs, granularityOf, headersOf, type LayerName } from '.
 import type { LayerSource } from './layer-source.js';
 import { groupSizeOf, requireMatrix } from './sizes.js';
 
-/** Int8Tensor. */
+/** Tensors of an Int8Tensor. */
 export interface TorchaoInt8<T> {
   /** I8 (N, K). */
   readonly qdata: T;
@@ -18,7 +18,7 @@ export interface TorchaoInt8<T> {
   readonly scale: T;
 }
 
-/** Sizes, after every check that needs no bytes. */
+/** The sizes, after all checks of headers. */
 function planOf({ qdata, scale }: TorchaoInt8<RawTensor>) {
   requireDtype(qdata, 'I8');
   requireDtype(scale, 'F16', 'BF16', 'F32');
@@ -28,7 +28,7 @@ function planOf({ qdata, scale }: TorchaoInt8<RawTensor>) {
 }
 
 /**
- * int8 weight-only: W = q · scale, nothing rounded.
+ * Imports int8 weight-only tensors: W = q · scale, without rounding.
  *
  * Rule: torchao's Int8Tensor.
  * @throws FormatError
@@ -74,14 +74,14 @@ interface SavedTensor {
   readonly shape?: readonly number[] | undefined;
 }
 
-/** What torchao's safetensors metadata says of a tensor: JSON under its name. */
+/** torchao's metadata of a tensor: JSON under its name in the safetensors metadata. */
 export function savedTensor({ metadata, name }: Pick<LayerContext, 'metadata' | 'name'>): SavedTensor {
   try {
     const { _type, _data } = JSON.parse(String(metadata[name === '' ? 'weight' : `${name}.weight`]));
     const numbers = (value: unknown) => (Array.isArray(value) && value.every(Number.isSafeInteger) ? (value as number[]) : undefined);
     return { type: String(_type), blockSize: numbers(_data?.block_size)?.at(-1), shape: numbers(_data?.shape) };
   } catch {
-    return {}; // none, or not torchao's
+    return {}; // absent, or not torchao's
   }
 }
 

@@ -1,4 +1,4 @@
-// A quantized layer as compressed-tensors' pack-quantized, which vLLM and Transformers load, and the configuration that goes with it.
+// Writes a quantized layer as compressed-tensors' pack-quantized, which vLLM and Transformers load, with its configuration.
 // Rules: github.com/vllm-project/compressed-tensors, compressors/quantized_compressors/pack_quantized.py, quantization/quant_args.py.
 import { fields, list, optional, text } from '../arguments/check.js';
 import { ArgumentError } from '../errors.js';
@@ -12,11 +12,11 @@ import { checkWritable, FLOAT_NAMES, floatBytes, formOf, groupsOf, type LayerFor
 const SCHEME = 'pack-quantized';
 
 /**
- * Names, dtypes and shapes of a layer's tensors, before there is one:
+ * Names, dtypes and shapes of a layer's tensors, known before quantizing:
  *
  * - `NAME.weight_packed`: I32 (N, ceil(K · bits / 32));
  * - `NAME.weight_scale`: (N, K / groupSize) of scaleDtype; one column without groups. Mode `tensor` is written as one scale a row, since
- *   readers of pack-quantized know channels and groups;
+ *   readers of pack-quantized only know channels and groups;
  * - `NAME.weight_zero_point`, unless symmetric: I32 (ceil(N · bits / 32), K / groupSize), packed along N;
  * - `NAME.weight_shape`: I64 (2).
  * @throws ArgumentError for groups that do not divide K
@@ -50,10 +50,10 @@ function zeroWords({ n, bits }: QuantizedMatrix, zeroPoint: Float32Array): Uint3
 }
 
 /**
- * A quantized layer → the tensors of compressedTensorsOutlines with their bytes; exact. The words are those of the matrix: the format's
- * stored code is q + 2^(bits-1). A bias stays as it was, beside them.
+ * The tensors of compressedTensorsOutlines with the bytes of a quantized layer, without rounding. The words are those of the matrix, since
+ * the format stores q + 2^(bits-1). A bias is written separately and unchanged.
  * @param name of the layer, before `.weight_packed`
- * @param layer what `quantize` returned, or { matrix }
+ * @param layer the result of `quantize`, or { matrix }
  * @throws ArgumentError for a codebook, a minimum, a permutation, zero points that are not codes (`hqq`), groups that do not divide K, or
  *   scales that scaleDtype does not hold
  * @example compressedTensorsTensors('model.layers.0.mlp.up_proj', quantize(weights, options))
@@ -74,8 +74,8 @@ export function compressedTensorsTensors(name: string, layer: LayerToWrite): Raw
 }
 
 /**
- * `quantization_config` of config.json for layers that were all quantized in one way.
- * @param options.ignore names of linear layers that were not, e.g. lm_head; `re:` before a regular expression
+ * `quantization_config` of config.json for layers that were quantized with the same settings.
+ * @param options.ignore names of linear layers that stay floats, e.g. lm_head; `re:` before a regular expression
  * @example config.quantization_config = compressedTensorsConfig({ bits: 4, mode: 'group', groupSize: 128, symmetric: true }, { ignore: ['lm_head'] });
  */
 export function compressedTensorsConfig(

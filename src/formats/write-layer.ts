@@ -1,5 +1,4 @@
-// What the writers of quantized layers share: what a layer is, what a scheme cannot hold, and numbers as bytes of a dtype without rounding.
-
+// Code that the writers of quantized layers share: types, checks for a scheme, and numbers as bytes of a dtype without rounding.
 import { encode16, type FloatDType, roundTo } from '../dtype.js';
 import { ArgumentError } from '../errors.js';
 import type { RawTensor } from '../files/raw-tensor.js';
@@ -7,27 +6,27 @@ import type { TensorOutline } from '../files/write-safetensors.js';
 import type { Bits } from '../problem/code-width.js';
 import { checkMatrix, groupsIn, type QuantizedMatrix } from '../problem/matrix.js';
 
-/** What the shapes and dtypes of a layer's tensors follow from; known before its weights are quantized. */
+/** The settings that determine shapes and dtypes of a layer's tensors, known before quantizing. */
 export interface LayerForm {
   readonly n: number;
   readonly k: number;
   readonly bits: Bits;
-  /** As `quantize` returns it. `tensor`: all scales are the same. */
+  /** The mode of `quantize`. `tensor`: all scales are the same. */
   readonly mode: 'tensor' | 'channel' | 'group';
-  /** Not used unless the mode is `group`. */
+  /** For mode `group`. */
   readonly groupSize?: number | undefined;
-  /** No zero points. */
+  /** Without zero points. */
   readonly symmetric: boolean;
   readonly scaleDtype: FloatDType;
 }
 
-/** A quantized layer: what `quantize` returns. A matrix that was imported has no mode: `group`, or `channel` if there is one group. */
+/** A quantized layer: the result of `quantize`, or a matrix. Without a mode it is `group`, or `channel` if there is one group. */
 export interface LayerToWrite {
   readonly matrix: QuantizedMatrix;
   readonly mode?: LayerForm['mode'] | undefined;
 }
 
-/** By safetensors' names. */
+/** safetensors' names of the dtypes. */
 export const FLOAT_NAMES: Readonly<Record<FloatDType, string>> = { float32: 'F32', float16: 'F16', bfloat16: 'BF16' };
 
 export function formOf({ matrix, mode }: LayerToWrite): LayerForm {
@@ -38,7 +37,7 @@ export function formOf({ matrix, mode }: LayerToWrite): LayerForm {
 /** Scales of a row: 1 unless the mode is `group`. */
 export const groupsOf = ({ mode, k, groupSize }: LayerForm): number => (mode === 'group' ? Math.ceil(k / groupSize!) : 1);
 
-/** Zero points are offsets or integers of a scheme; what has no place in any of them is refused. @throws ArgumentError */
+/** Refuses fields that no scheme holds: a codebook, a minimum, a permutation. @throws ArgumentError */
 export function checkWritable(scheme: string, layer: LayerToWrite): void {
   const { matrix, mode } = layer;
   checkMatrix(matrix);
@@ -51,7 +50,7 @@ export function checkWritable(scheme: string, layer: LayerToWrite): void {
   if (mode === 'tensor' && !same) throw new ArgumentError('mode', 'channel, for a matrix whose rows have different scales', mode);
 }
 
-/** @throws ArgumentError if one would be rounded */
+/** Numbers as bytes. @throws ArgumentError if one would be rounded */
 export function floatBytes(values: Float32Array, dtype: FloatDType, field: string): Uint8Array {
   const bad = values.findIndex((value) => roundTo(value, dtype) !== value);
   if (bad >= 0) throw new ArgumentError(`matrix.${field}[${bad}]`, `a number that ${dtype} holds`, String(values[bad]));
@@ -59,6 +58,6 @@ export function floatBytes(values: Float32Array, dtype: FloatDType, field: strin
   return new Uint8Array(bits.buffer, bits.byteOffset, bits.byteLength);
 }
 
-/** The outlines with the bytes of each, in order. */
+/** Combines the outlines with the bytes of each, in order. */
 export const withBytes = (outlines: readonly TensorOutline[], bytes: readonly Uint8Array[]): RawTensor[] =>
   outlines.map((outline, i) => ({ ...outline, bytes: bytes[i]! }));

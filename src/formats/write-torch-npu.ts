@@ -1,4 +1,4 @@
-// A quantized layer as a state dict of torch_npu's LinearWeightQuant: W = (q + antiquant_offset) · antiquant_scale.
+// Writes a quantized layer as a state dict of torch_npu's LinearWeightQuant: W = (q + antiquant_offset) · antiquant_scale.
 // Rules: Ascend/pytorch, contrib/module/linear_weight_quant.py; npu_convert_weight_to_int4pack for the order of int4.
 import { fields, flag, optional, text } from '../arguments/check.js';
 import { type FloatDType, roundTo } from '../dtype.js';
@@ -13,16 +13,16 @@ import { checkWritable, FLOAT_NAMES, floatBytes, formOf, groupsOf, type LayerFor
 
 const SCHEME = 'a torch_npu state dict';
 
-/** float16 beside float16 scales, float32 beside others: what the operator takes. */
+/** The bias's dtype that the operator takes: float16 beside float16 scales, float32 beside others. */
 const biasDtype = (scaleDtype: FloatDType): FloatDType => (scaleDtype === 'float16' ? 'float16' : 'float32');
 
 /**
- * Names, dtypes and shapes of a layer's tensors, before there is one:
+ * Names, dtypes and shapes of a layer's tensors, known before quantizing:
  *
  * - `NAME.weight`: I8 (N, K), or I32 (N, K / 8) for 4 bits;
  * - `NAME.antiquant_scale`, and `NAME.antiquant_offset` unless symmetric: (1), (N, 1) or (N, ceil(K / groupSize)) of scaleDtype;
  * - `NAME.bias`, if there is one: (N), F16 beside F16 scales, F32 beside others.
- * @throws ArgumentError for a K that is not a multiple of 8 beside 4 bits, or groups that the operator does not take
+ * @throws ArgumentError with 4 bits for a K that is not a multiple of 8, or for groups that the operator does not take
  */
 export function torchNpuOutlines(name: string, form: LayerForm, options: { readonly bias?: boolean } = {}): TensorOutline[] {
   text(name, 'name');
@@ -44,7 +44,7 @@ export function torchNpuOutlines(name: string, form: LayerForm, options: { reado
   ];
 }
 
-/** Codes - 2^(bits-1) in two's complement: the top bit of each is turned. */
+/** Codes minus 2^(bits-1) in two's complement, by flipping the top bit of each. */
 function weightBytes({ n, k, bits, codes }: QuantizedMatrix): Uint8Array {
   const { signs } = widthOf(bits);
   const turned = codes.map((word) => word ^ signs);
@@ -58,14 +58,14 @@ function weightBytes({ n, k, bits, codes }: QuantizedMatrix): Uint8Array {
 }
 
 /**
- * A quantized layer → the tensors of torchNpuOutlines with their bytes. q = code - 2^(bits-1), antiquant_offset = 2^(bits-1) - zeroPoint;
- * float zero points (`hqq`) are float offsets. Nothing is rounded but a bias of another dtype.
+ * The tensors of torchNpuOutlines with the bytes of a quantized layer. q = code - 2^(bits-1), antiquant_offset = 2^(bits-1) - zeroPoint;
+ * float zero points (`hqq`) become float offsets. Only a bias of another dtype is rounded.
  *
- * antiquant_group_size is no part of a state dict. Where groups do not divide K a reader must be told it.
+ * A state dict does not hold antiquant_group_size. Pass it to the reader if groups do not divide K.
  * @param name of the layer, before `.weight`
- * @param layer what `quantize` returned, or { matrix }
+ * @param layer the result of `quantize`, or { matrix }
  * @param options.bias (N): F16, BF16 or F32
- * @throws ArgumentError for a codebook, a minimum, a permutation, what torchNpuOutlines refuses, or numbers that scaleDtype does not hold
+ * @throws ArgumentError as torchNpuOutlines, and for a codebook, a minimum, a permutation, or numbers that scaleDtype does not hold
  * @example torchNpuTensors('model.layers.0.mlp.up_proj', quantize(weights, options))
  */
 export function torchNpuTensors(name: string, layer: LayerToWrite, options: { readonly bias?: RawTensor | undefined } = {}): RawTensor[] {

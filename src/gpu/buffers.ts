@@ -1,11 +1,11 @@
-// The one place that makes GPU buffers.
+// Makes GPU buffers; no other file calls createBuffer.
 import { wholeWords } from '../dtype.js';
 import { UnsupportedError } from '../errors.js';
 
-/** GPUBufferUsage, which not every engine has as a global. */
+/** GPUBufferUsage; not every engine has the global. */
 export const USAGE = { MAP_READ: 0x1, COPY_SRC: 0x4, COPY_DST: 0x8, UNIFORM: 0x40, STORAGE: 0x80, QUERY_RESOLVE: 0x200 } as const;
 
-/** Usages by what a buffer is for. */
+/** Usages by purpose. */
 export const BUFFER = {
   /** Weights, copied when layers are joined; tensors, copied by other libraries. */
   weights: USAGE.STORAGE | USAGE.COPY_SRC | USAGE.COPY_DST,
@@ -14,13 +14,13 @@ export const BUFFER = {
   output: USAGE.STORAGE | USAGE.COPY_SRC | USAGE.COPY_DST,
   /** Written by the CPU, again and again, and read by the GPU. */
   source: USAGE.STORAGE | USAGE.COPY_DST,
-  /** Written by the GPU for the GPU; or filled when it is made, and read by it once. */
+  /** Written and read by the GPU; or filled at creation and read by the GPU once. */
   scratch: USAGE.STORAGE,
   uniforms: USAGE.UNIFORM,
   staging: USAGE.MAP_READ | USAGE.COPY_DST,
 } as const;
 
-/** What `data` may be: bytes go to the GPU as they are. */
+/** Any view of bytes; they go to the GPU unchanged. */
 export type BufferData = Pick<Uint8Array, 'buffer' | 'byteOffset' | 'byteLength'>;
 
 export type BufferInit = { readonly label: string; readonly usage: GPUBufferUsageFlags } & (
@@ -29,10 +29,10 @@ export type BufferInit = { readonly label: string; readonly usage: GPUBufferUsag
 );
 
 /**
- * A buffer of `size` bytes, or one that holds `data`, up to the next whole word. Called inside an error scope (guard.ts), or by what
- * opens one: a GPU that has no memory for it says so there.
- * @param init.label what it is for, without the library's name
- * @throws UnsupportedError if the device allows no buffer as large, or there is no memory to fill it from
+ * Makes a buffer of `size` bytes, or one with `data`, rounded up to whole words. Call it inside an error scope (guard.ts), which reports a
+ * lack of GPU memory.
+ * @param init.label purpose of the buffer, without the library's name
+ * @throws UnsupportedError if the device allows no buffer of this size, or mapping it needs more memory than there is
  */
 export function makeBuffer(device: GPUDevice, init: BufferInit): GPUBuffer {
   const { label, usage } = init;
@@ -54,7 +54,7 @@ export function makeBuffer(device: GPUDevice, init: BufferInit): GPUBuffer {
   }
 }
 
-/** Buffers by role: all of them, or none. @throws UnsupportedError */
+/** Makes all buffers, by role, or none. @throws UnsupportedError */
 export function makeBuffers(device: GPUDevice, inits: Iterable<readonly [role: string, init: BufferInit]>): Map<string, GPUBuffer> {
   const buffers = new Map<string, GPUBuffer>();
   try {

@@ -1,13 +1,12 @@
-// What has been found out about a device: variants that failed their self-test, with reports, and measured choices. One state per
-// device, shared by all its layers.
+// Findings about a device: variants that failed their self-test, with reports, and measured choices. All layers of a device share them.
 import { checkDevice } from '../arguments/gpu-objects.js';
 import type { Findings, Tuned } from '../plan/findings.js';
 
-/** A variant that a device cannot be trusted with. */
+/** A variant that failed its self-test on a device. */
 export interface SelfTestReport {
-  /** Its name, as in `explain`'s steps, labels and errors. */
+  /** The variant's id, as in labels and errors. */
   readonly variant: string;
-  /** The first thing that was wrong, what was expected there and what was got. */
+  /** Place of the first fault. */
   readonly where: string;
   readonly expected: string;
   readonly got: string;
@@ -19,11 +18,11 @@ export interface State extends Findings {
   readonly disabled: Map<string, string>;
   readonly tuned: Map<string, Tuned>;
   readonly reports: SelfTestReport[];
-  /** Self-tests by variantId, running or done; they do not reject for wrong results. */
+  /** Self-tests by variantId, running or done. They do not reject for wrong results. */
   readonly tests: Map<string, Promise<void>>;
-  /** What went wrong beside products, and makes none of them wrong. */
+  /** Problems that make no product wrong. */
   readonly notes: Set<string>;
-  /** Goes up whenever a plan may come out otherwise than before. */
+  /** Incremented whenever planning may give another plan. */
   changes: number;
 }
 const states = new WeakMap<GPUDevice, State>();
@@ -42,7 +41,7 @@ export function adapterName(device: GPUDevice): string {
   return [info.vendor, info.architecture, info.device, info.description].join(' ').replace(/\s+/g, ' ').trim();
 }
 
-/** No plan on `device` takes this variant from now on. */
+/** From now on no plan on `device` uses this variant. */
 export function disable(device: GPUDevice, report: Omit<SelfTestReport, 'adapter'>): void {
   const state = findingsOf(device);
   if (state.disabled.has(report.variant)) return;
@@ -55,8 +54,7 @@ export const describe = ({ where, expected, got }: Pick<SelfTestReport, 'where' 
   `${where}: expected ${expected}, got ${got}`;
 
 /**
- * The variants that failed their self-test on `device` and are not used there: what was expected, what was got, on which adapter. Please
- * report them.
+ * The variants that failed their self-test on `device` and are not used there, with the expected and the actual value. Please report them.
  * @example for (const { variant, where, expected, got, adapter } of selfTestReports(device)) console.warn(variant, where, expected, got, adapter);
  */
 export const selfTestReports = (device: GPUDevice): readonly SelfTestReport[] => [...findingsOf(checkDevice(device)).reports];

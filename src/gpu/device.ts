@@ -1,4 +1,4 @@
-// A GPUDevice: asking for one, what it can do (Caps), and whether it is still there.
+// Requests a GPUDevice, reads its Caps, and checks that it is not lost.
 
 import { anything, dictionary, fields, oneOf, optional, reading, refuse } from '../arguments/check.js';
 import { sharedMap } from '../arguments/copies.js';
@@ -8,10 +8,10 @@ import { showValue } from '../arguments/show-value.js';
 import { ArgumentError, DeviceLostError, UnsupportedError } from '../errors.js';
 import type { Caps, MatrixConfig } from '../problem/caps.js';
 
-/** Features that some kernel can use. */
+/** The experimental feature of matmul-subgroup-matrix. */
 const SUBGROUP_MATRIX = 'chromium-experimental-subgroup-matrix';
 const FEATURES: readonly string[] = ['shader-f16', 'subgroups', 'timestamp-query', SUBGROUP_MATRIX];
-/** Limits that bound what the library can do; each is asked for as large as the adapter has it. */
+/** Limits that bound the library; each is requested as large as the adapter has it. */
 const LIMITS = [
   'maxBufferSize',
   'maxStorageBufferBindingSize',
@@ -25,8 +25,8 @@ const LIMITS = [
 const OPTIONS = fields({ gpu: optional(checkGpu), powerPreference: optional(oneOf<GPUPowerPreference>('low-power', 'high-performance')) });
 
 /**
- * A GPUDevice with every optional feature and the largest limits that this library can use. Any other GPUDevice serves too; the
- * library then does without what was not asked for.
+ * Requests a GPUDevice with every optional feature and the largest limits that this library can use. Any other GPUDevice works too, within
+ * its features and limits.
  * @param options.gpu default `navigator.gpu`
  * @throws ArgumentError; UnsupportedError without WebGPU, without an adapter, or if the adapter gives no device
  * @example const device = await requestDevice({ powerPreference: 'high-performance' });
@@ -44,14 +44,14 @@ export async function requestDevice(
   const requiredLimits = Object.fromEntries(LIMITS.map((name) => [name, limits[name]!]));
   try {
     const device = await adapter.requestDevice({ requiredFeatures, requiredLimits });
-    matrixConfigs.set(device, readMatrixConfigs(adapter.info)); // a device's own info may lack them
+    matrixConfigs.set(device, readMatrixConfigs(adapter.info)); // device.adapterInfo may lack them
     return device;
   } catch (error) {
     throw new UnsupportedError('WebGPU', [`requestDevice() failed: ${(error as Error).message}`]);
   }
 }
 
-/** Of adapters whose devices were asked for here, or by another copy of this library. */
+/** Subgroup matrices of devices that this library, or another copy of it, requested. */
 const matrixConfigs = sharedMap<GPUDevice, readonly MatrixConfig[]>('matrixConfigs');
 
 /** The experimental part of the adapter's info, as plain data. */
@@ -89,9 +89,9 @@ function stateOf(device: GPUDevice): State {
   return state;
 }
 
-/** Some engines give a vendor's PCI number for its name. */
+/** Some engines give a vendor's PCI number in place of its name. */
 const VENDORS: Readonly<Record<string, string>> = { 4098: 'amd', 4203: 'apple', 4318: 'nvidia', 32902: 'intel' };
-// 64 cores with 512 invocations each. A GPU with fewer loses little by it, one with more is filled by all but the smallest products.
+// 64 cores with 512 invocations each. A smaller GPU loses little by it; all but the smallest products fill a larger one.
 const LANES = 32768;
 const SOFTWARE = /swiftshader|llvmpipe|lavapipe|software|basic render|\bwarp\b/i;
 
@@ -99,7 +99,7 @@ function readCaps(device: GPUDevice): Caps {
   const { limits, features } = device;
   const info: Partial<GPUAdapterInfo> = device.adapterInfo ?? {};
   const names = [info.vendor, info.architecture, info.device, info.description].join(' ');
-  // A device does not know its language. Every engine we know has packed products, so they are assumed where nobody says otherwise.
+  // A device does not tell its language features. Every known engine has packed products, so they are assumed without other information.
   const language = (globalThis as { navigator?: { gpu?: GPU } }).navigator?.gpu?.wgslLanguageFeatures;
   return {
     f16: features.has('shader-f16'),
@@ -121,7 +121,7 @@ function readCaps(device: GPUDevice): Caps {
   };
 }
 
-/** What planning knows of `device`, as plain data, less what `pretend` takes away. @throws ArgumentError */
+/** The caps of `device` as plain data; `pretend` overrides them. @throws ArgumentError */
 export function capsOf(device: GPUDevice, pretend: Partial<Caps> = {}): Caps {
   const { caps } = stateOf(device);
   const less = dictionary(anything)(pretend, 'caps');
@@ -141,13 +141,13 @@ export function assertAlive(device: GPUDevice): void {
   if (lost) throw new DeviceLostError(lost.reason, lost.message);
 }
 
-/** Waits for GPU work; if the device goes while it waits, the error is a DeviceLostError. */
+/** Waits for GPU work. Rejects with a DeviceLostError if the device is lost meanwhile. */
 export async function whileAlive<T>(device: GPUDevice, work: Promise<T>): Promise<T> {
   assertAlive(device);
   try {
     return await work;
   } catch (error) {
-    // A lost device rejects its work first and says so a moment later.
+    // A lost device rejects its work first, and resolves `lost` a moment later.
     await Promise.race([device.lost, new Promise((resolve) => setTimeout(resolve, 100))]);
     assertAlive(device);
     throw error;

@@ -1,7 +1,7 @@
-// Error scopes around GPU work: what the GPU says of it becomes a typed error, and never an answer.
+// Error scopes around GPU work: an error of the GPU becomes a typed error.
 import { GpuError, UnsupportedError } from '../errors.js';
 
-/** Rejects with what the GPU said; resolves when it has taken the work. */
+/** Resolves when the GPU has taken the work; rejects with a typed error if it refused. */
 export type Taken = Promise<void>;
 
 export interface Guarded<T> {
@@ -15,8 +15,8 @@ const quiet = (verdict: Taken): Taken => {
 };
 
 /**
- * Makes GPU objects and submits work. `errors` rejects with an UnsupportedError if there was no memory, a GpuError if the GPU refused.
- * What `work` throws itself is thrown.
+ * Runs `work`, which makes GPU objects and submits. `errors` rejects with an UnsupportedError if there was no memory, with a GpuError if
+ * the GPU refused. An exception of `work` is passed on.
  * @param what names the work in errors
  */
 export function guarded<T>(device: GPUDevice, what: string, work: () => T): Guarded<T> {
@@ -31,14 +31,14 @@ export function guarded<T>(device: GPUDevice, what: string, work: () => T): Guar
     scopes.catch(() => {}); // of a lost device, which every wait on it reports
   }
   const errors = scopes.then(([invalid, memory]) => {
-    // An object for which there is no memory is invalid in all that uses it.
+    // An object without memory also makes everything that uses it invalid: memory is the cause.
     if (memory) throw new UnsupportedError(what, [`no GPU memory: ${memory.message}`]);
     if (invalid) throw new GpuError(what, invalid.message);
   });
   return { result, errors: quiet(errors) };
 }
 
-/** A submit of work whose objects are known to be sound: one scope, and nothing else, since this is on every call's path. */
+/** Submits work whose objects were checked before. It opens one scope only, since every call runs it. */
 export function guardedSubmit(device: GPUDevice, what: string, submit: () => void): Taken {
   device.pushErrorScope('validation');
   let scope: Promise<GPUError | null>;
@@ -54,7 +54,7 @@ export function guardedSubmit(device: GPUDevice, what: string, submit: () => voi
   );
 }
 
-/** Resolves when all have; rejects with the first of the list that does. Causes come before what follows from them. */
+/** Resolves when all have. Rejects with the first of the list that rejects: list causes before their effects. */
 export const allTaken = (...list: readonly (Taken | undefined)[]): Taken =>
   quiet(
     (async () => {

@@ -1,4 +1,4 @@
-// Variants → compute pipelines: one cache per device, keyed by variantId; compile errors become ShaderErrors that cite shaders/.
+// Variants → compute pipelines, cached per device by variantId. Compile errors become ShaderErrors that cite files of shaders/.
 import { ShaderError } from '../errors.js';
 import { shaders } from '../kernels/index.js';
 import { type Shader, variantId } from '../kernels/kernel.js';
@@ -18,7 +18,7 @@ interface Entry {
 }
 const caches = new WeakMap<GPUDevice, Map<string, Entry>>();
 
-/** The text of a variant, and where in shaders/ each of its lines stands. */
+/** The text of a variant, and the place in shaders/ of each line. */
 export const variantText = ({ shader, params }: Variant): Preprocessed => preprocess(sources, `${shader}.wgsl`, params);
 
 function cacheOf(device: GPUDevice): Map<string, Entry> {
@@ -87,7 +87,7 @@ function start(device: GPUDevice, variant: Variant, wait: boolean): Entry {
   return entry;
 }
 
-/** A pipeline at once; compiles on the spot if `prepare` has not. Errors found later reach `pipelineErrors`. @throws ShaderError */
+/** A pipeline, compiled now if `prepare` did not. Errors found later reach `pipelineErrors`. @throws ShaderError */
 export function pipelineOf(device: GPUDevice, variant: Variant): GPUComputePipeline {
   const cache = cacheOf(device);
   const id = variantId(variant.shader, variant.params);
@@ -97,7 +97,7 @@ export function pipelineOf(device: GPUDevice, variant: Variant): GPUComputePipel
   return entry.pipeline!;
 }
 
-/** Are there pipelines for all of these, so that `pipelineOf` does not compile? */
+/** Are all these variants compiled? */
 export function haveCompiled(device: GPUDevice, variants: Iterable<Variant>): boolean {
   const cache = cacheOf(device);
   for (const { shader, params } of variants) if (!cache.get(variantId(shader, params))?.pipeline) return false;

@@ -1,4 +1,4 @@
-// Dispatches → bind groups → a compute pass. Everything that a call needs is made once and kept; encoding it again allocates nothing.
+// Recordings: pipelines, bind groups and uniforms of dispatches, made once. Encoding a recording again allocates nothing.
 import { shaders } from '../kernels/index.js';
 import type { Dispatch } from '../plan/dispatch.js';
 import { BUFFER, makeBuffer } from './buffers.js';
@@ -14,9 +14,9 @@ export interface Recording {
   readonly uniforms: GPUBuffer;
 }
 
-const ALIGN = 256; // the largest minUniformBufferOffsetAlignment there is
+const ALIGN = 256; // the largest minUniformBufferOffsetAlignment that WebGPU allows
 
-/** Binds the buffers of dispatches, found by role, and writes their uniforms into one buffer. @throws ShaderError */
+/** Binds the dispatches' buffers by role and writes their uniforms into one buffer. @throws ShaderError */
 export function record(device: GPUDevice, dispatches: readonly Dispatch[], buffer: (role: string) => GPUBuffer): Recording {
   const pipelines = dispatches.map((dispatch) => pipelineOf(device, dispatch));
   const words = new Uint32Array((ALIGN / 4) * dispatches.length);
@@ -51,7 +51,7 @@ export function encodeInto(pass: GPUComputePassEncoder, { dispatches }: Recordin
   }
 }
 
-/** One pass, one submit. */
+/** Encodes one pass and submits it. */
 export function submit(device: GPUDevice, label: string, encode: (pass: GPUComputePassEncoder) => void): void {
   const encoder = device.createCommandEncoder({ label });
   const pass = encoder.beginComputePass({ label });

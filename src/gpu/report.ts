@@ -1,4 +1,4 @@
-// What a report about a device needs, as text to paste: which GPU this is, what it can do, and what running on it has taught.
+// Text about a device for a report: the GPU, its features and limits, and the findings about it.
 
 import { checkDevice } from '../arguments/gpu-objects.js';
 import { variantId } from '../kernels/kernel.js';
@@ -25,8 +25,8 @@ function limitsOf({ limits }: GPUDevice): string[] {
 
 /**
  * Plain text about a device, to paste into a report: the library's version, the browser, the adapter and whether it is software, features,
- * limits, caps, variants that failed their self-test, measured choices. It holds nothing of your data, and nothing that a page's scripts
- * could not read. No GPU work; a lost device will do.
+ * limits, caps, variants that failed their self-test, measured choices. It holds none of your data, and only facts that any script of the
+ * page can read. It does no GPU work and works on a lost device.
  * @example console.log(formatReport(device));
  */
 export function formatReport(device: GPUDevice): string {

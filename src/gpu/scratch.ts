@@ -1,18 +1,18 @@
-// Scratch buffers: one of each role per device, grown as needed and shared by all layers. Dispatches run in order, so a buffer is
-// free again when the next call writes it.
+// Scratch buffers: one for each role and device, grown as needed and shared by all layers. Dispatches run in order, so the next call may
+// overwrite a buffer.
 import { BUFFER, makeBuffer } from './buffers.js';
 import { guarded, type Taken } from './guard.js';
 
 export interface Scratch {
   readonly buffer: GPUBuffer;
-  /** Rejects if there was no memory for it; the pool has forgotten it then. */
+  /** Rejects if there was no memory for it; the pool then drops the buffer. */
   readonly ready: Taken;
 }
 const pools = new WeakMap<GPUDevice, Map<string, Scratch>>();
 
 /**
- * A buffer of at least `size` bytes. One that was too small is left to the garbage collector: a recorded pass may still use it.
- * @throws UnsupportedError if the device allows no buffer as large
+ * A buffer of at least `size` bytes. A buffer that was too small is left to the garbage collector: a recorded pass may still use it.
+ * @throws UnsupportedError if the device allows no buffer of this size
  */
 export function scratch(device: GPUDevice, role: string, size: number): Scratch {
   let pool = pools.get(device);
@@ -30,5 +30,5 @@ export function scratch(device: GPUDevice, role: string, size: number): Scratch 
   return entry;
 }
 
-/** The buffer that a role has now, if it has one. */
+/** The current buffer of a role, if there is one. */
 export const scratchNow = (device: GPUDevice, role: string): GPUBuffer | undefined => pools.get(device)?.get(role)?.buffer;

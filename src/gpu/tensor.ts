@@ -1,4 +1,4 @@
-// A GPUBuffer with a shape, strides, a dtype and a format.
+// Tensor: a GPUBuffer with a shape, strides, a dtype and a format.
 import { fields, flag, oneOf, onlyFields, optional, reading, sizes, wholeNumber } from '../arguments/check.js';
 import { isCompatible, markOf, notOurs, versionOf } from '../arguments/copies.js';
 import { checkBuffer, checkDevice } from '../arguments/gpu-objects.js';
@@ -14,7 +14,7 @@ import { copyRows } from './copy.js';
 import { assertAlive, whileAlive } from './device.js';
 import { allTaken, guarded, type Taken } from './guard.js';
 
-/** What `Tensor.from` takes. Float16Array where the engine has it. */
+/** Data for `Tensor.from`. Float16Array where the engine has it. */
 export type TensorData =
   | Float32Array
   | Uint16Array
@@ -25,7 +25,7 @@ export type TensorData =
   | BigUint64Array
   | { readonly [Symbol.toStringTag]: 'Float16Array'; readonly length: number; readonly buffer: ArrayBufferLike };
 
-/** Kinds of data that may become each dtype. */
+/** Kinds of data that each dtype accepts. */
 const ACCEPTS: Readonly<Record<DType, readonly string[]>> = {
   float32: ['Float32Array'],
   float16: ['Float32Array', 'Uint16Array', 'Float16Array'],
@@ -40,7 +40,7 @@ interface Storage {
   readonly buffer: GPUBuffer;
   /** What `destroy` does; nothing for a wrapped buffer. */
   readonly release: () => void;
-  /** Rejects if the work that writes this tensor was not done: refused, without memory, or with a shader that does not compile. */
+  /** Rejects if the work that writes this tensor failed: refused, without memory, or with a shader that does not compile. */
   written: Taken | undefined;
   destroyed: boolean;
 }
@@ -65,9 +65,9 @@ const FORM = {
 };
 const FROM = fields(FORM);
 const WRAP = onlyFields({ ...FORM, byteOffset: optional(wholeNumber(0)) });
-/** Of another copy of the library: what is public of a tensor. */
+/** The public fields of a tensor of another copy of the library. */
 const FOREIGN = fields({ ...FORM, device: checkDevice, strides: sizes, offset: wholeNumber(0), buffer: checkBuffer, destroyed: flag });
-/** Other copies' tensors as ours, over the same buffers. */
+/** Tensors of other copies → tensors of this copy over the same buffers. */
 const adopted = new WeakMap<object, Tensor>();
 
 function checkRank(shape: readonly number[], format: Format): void {
@@ -83,13 +83,13 @@ function spanOf({ shape, strides, dtype, format }: Pick<View, 'shape' | 'strides
   return 1 + shape.reduce((sum, size, i) => sum + (size - 1) * strides[i]!, 0);
 }
 
-/** The shape of the matrix that is in memory, of which this is perhaps the transpose. */
+/** The shape of the matrix in memory; the tensor may be its transpose. */
 function storedShape({ shape, strides }: Pick<View, 'shape' | 'strides'>): readonly number[] {
   return isTransposed({ shape, strides }) ? [...shape.slice(0, -2), shape.at(-1)!, shape.at(-2)!] : shape;
 }
 
 /**
- * A tensor on the GPU. Made by `Tensor.from` (copies data to the GPU), `Tensor.wrap` (the caller's own buffer) or a layer's `forward`.
+ * A tensor on the GPU. Made by `Tensor.from` (copies data to the GPU), `Tensor.wrap` (wraps the caller's buffer) or a layer's `forward`.
  * @example const x = Tensor.from(device, new Float32Array(4 * 64), { shape: [4, 64], dtype: 'float16' });
  */
 export class Tensor implements View {
@@ -131,7 +131,7 @@ export class Tensor implements View {
    * @param data Float32Array (rounded to nearest even for float16 and bfloat16), Float16Array, Uint16Array (raw bits of float16 or
    *   bfloat16), Int8Array, Int32Array or Uint32Array, BigInt64Array or BigUint64Array
    * @param options.shape row-major; for FRACTAL_NZ the logical shape, while data is the padded storage
-   * @throws ArgumentError, UnsupportedError if the device allows no buffer as large, DeviceLostError
+   * @throws ArgumentError, UnsupportedError if the device allows no buffer of this size, DeviceLostError
    */
   static from(
     device: GPUDevice,
@@ -160,7 +160,7 @@ export class Tensor implements View {
   }
 
   /**
-   * The caller's own buffer as a tensor; nothing is copied, and `destroy` leaves the buffer alone. It needs the usage STORAGE, and
+   * Wraps the caller's buffer without a copy; `destroy` leaves the buffer alone. It needs the usage STORAGE, and
    * COPY_SRC for `read`. Its size must reach the end of the 4-byte word that holds the last element.
    * @param options.strides in elements; row-major without it
    * @param options.byteOffset a multiple of the element's size
@@ -195,8 +195,8 @@ export class Tensor implements View {
   }
 
   /**
-   * @internal A tensor over a buffer of the library's own.
-   * @param init.release what `destroy` does; it frees the buffer without it
+   * @internal A tensor over a buffer of the library.
+   * @param init.release called by `destroy`; without it `destroy` frees the buffer
    */
   static own(
     device: GPUDevice,
@@ -209,7 +209,7 @@ export class Tensor implements View {
     return new Tensor({ device, storage, shape: [...shape], strides: rowMajor(shape), dtype, format, offset });
   }
 
-  /** The last two dimensions swapped: a view of the same buffer. @throws ArgumentError for fewer than two dimensions */
+  /** A view of the same buffer with the last two dimensions swapped. @throws ArgumentError for fewer than two dimensions */
   transpose(): Tensor {
     if (this.shape.length < 2) throw new ArgumentError('tensor', 'two or more dimensions to transpose', showShape(this.shape));
     const swap = (list: readonly number[]): number[] => [...list.slice(0, -2), list.at(-1)!, list.at(-2)!];
@@ -236,10 +236,9 @@ export class Tensor implements View {
   }
 
   /**
-   * The elements in row-major order of `shape`, whatever the strides and the format: float16 and bfloat16 as numbers, int64 as
-   * BigInt64Array.
-   * @throws ArgumentError if destroyed or its buffer cannot be copied from, ShaderError if what writes it did not compile,
-   *   GpuError if the GPU refused what writes it or the copy, UnsupportedError if there was no memory for either, DeviceLostError
+   * Reads the elements in row-major order of `shape`, for any strides and format: float16 and bfloat16 as numbers, int64 as BigInt64Array.
+   * @throws ArgumentError if the tensor is destroyed or its buffer cannot be copied, ShaderError if the shader that writes it did not
+   *   compile, GpuError if the GPU refused that work or the copy, UnsupportedError if there was no memory for either, DeviceLostError
    */
   async read(): Promise<Float32Array | Int8Array | Int32Array | BigInt64Array> {
     this.assertUsable('tensor');
@@ -261,7 +260,7 @@ export class Tensor implements View {
       return { staging, mapped: staging.mapAsync(1 /* GPUMapMode.READ */) };
     });
     const { staging, mapped } = result;
-    mapped.catch(() => {}); // what refused the copy says it better
+    mapped.catch(() => {}); // the error scope says more
     try {
       await whileAlive(device, allTaken(this.#storage.written, errors, mapped));
       const bytes = staging.getMappedRange().slice(this.byteOffset - begin, this.byteOffset - begin + span * BYTES[dtype]);
@@ -278,12 +277,12 @@ export class Tensor implements View {
     this.#storage.release();
   }
 
-  /** @internal Rejects if what is in the tensor was not written; undefined where that is the caller's to know. */
+  /** @internal Rejects if the work that writes the tensor failed; undefined if only the caller can know. */
   get written(): Taken | undefined {
     return this.#storage.written;
   }
 
-  /** @internal The tensor is written by other work from now on. */
+  /** @internal From now on other work writes the tensor. */
   writtenBy(work: Taken): void {
     this.#storage.written = work;
   }
@@ -294,7 +293,7 @@ export class Tensor implements View {
   }
 
   /**
-   * @internal What a caller gave as a tensor. One of another copy of this library serves, if that copy's version goes with this one's.
+   * @internal Checks that a caller's value is a tensor. Takes one of another copy of this library if the versions are compatible.
    * @throws ArgumentError, DeviceLostError
    */
   static given(value: unknown, name: string, device?: GPUDevice, expected = 'a Tensor'): Tensor {
@@ -307,7 +306,7 @@ export class Tensor implements View {
   static #adopt(value: unknown, name: string, expected: string): Tensor {
     const version = versionOf(value, 'Tensor', name);
     if (version === undefined || !isCompatible(version)) throw notOurs(name, { what: 'Tensor', expected }, value);
-    // Ours, but without what is private: frameworks that watch objects make such.
+    // A tensor of this copy without its private fields: a proxy, as reactive frameworks make them.
     if (reading(name, () => value instanceof Tensor))
       throw new ArgumentError(name, expected, 'a Proxy of a Tensor: give the Tensor itself');
     const foreign = FOREIGN(value, name);
@@ -347,7 +346,7 @@ function decode(bytes: ArrayBuffer, dtype: DType): Decoded {
   }
 }
 
-/** Memory order → row-major order of the shape, and 16-bit floats → numbers. */
+/** Reorders memory order to row-major order of the shape, and turns 16-bit floats into numbers. */
 function inOrder(tensor: Tensor, stored: Decoded): Float32Array | Int8Array | Int32Array | BigInt64Array {
   const { shape, dtype, format } = tensor;
   let strides = tensor.strides;

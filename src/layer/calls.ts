@@ -1,4 +1,4 @@
-// Recorded calls, used again when a call has the same problem and the same buffers. The weights know nothing of them.
+// The call cache: a recorded call is used again for the same problem and the same buffers.
 import { findingsOf } from '../gpu/device-findings.js';
 import { allTaken, guarded, guardedSubmit, type Taken } from '../gpu/guard.js';
 import { pipelineErrors } from '../gpu/pipeline.js';
@@ -14,23 +14,23 @@ import { type Destination, makeProblem, type Problem } from '../problem/problem.
 import type { Digits } from '../problem/x-codes.js';
 import { keptOutput, type LoadedWeights, type OutputBuffer, planFor, recycle, takeOutput } from './loaded-weights.js';
 
-/** What is multiplied: x, and its codes if it came quantized. */
+/** x, and its codes if it came quantized. */
 export interface Input {
   readonly x: Tensor;
   readonly codes?: Tensor;
   readonly digits?: Digits;
-  /** Rejects if x or its codes were not written. */
+  /** Rejects if the work that writes x or its codes failed. */
   readonly written: Taken | undefined;
 }
 
-/** Would writing y overwrite what is read? */
+/** Does y share a buffer with x or its codes? */
 export const sharesBuffer = ({ x, codes }: Input, y: Tensor): boolean => y.buffer === x.buffer || y.buffer === codes?.buffer;
 
-/** One product to be recorded or found. */
+/** A product to record, or to find in the cache. */
 export interface Request {
   readonly input: Input;
   readonly rows: ReturnType<typeof checkX>;
-  /** Where in y's buffer the product goes. */
+  /** Position of the product in y's buffer. */
   readonly y: Destination;
 }
 
@@ -42,14 +42,14 @@ export interface Call {
 interface KeptCall extends Call {
   readonly problem: Problem;
   readonly scratch: ReadonlyMap<string, GPUBuffer>;
-  /** `changes` of the device's findings when it was planned. */
+  /** `changes` of the device's findings at planning. */
   readonly changes: number;
 }
 
-/** The caller's buffers of a call, by role. All of them are its key. */
+/** A call's buffers from the caller, by role. All of them are part of the key. */
 type Bound = Readonly<Record<string, GPUBuffer>>;
 
-/** A call is forgotten with any of its buffers: each buffer of `Bound` leads, weakly, to the next. */
+/** Each buffer of `Bound` leads weakly to the next, so that a call is dropped with any of its buffers. */
 interface Node {
   readonly next: WeakMap<GPUBuffer, Node>;
   call?: KeptCall;
@@ -84,7 +84,7 @@ export function callInto(loaded: LoadedWeights, request: Request, y: GPUBuffer):
 }
 
 /**
- * The recorded call into an output buffer of `size` bytes, which was given back or is new. What cannot be planned allocates nothing.
+ * The recorded call into an output buffer of `size` bytes, recycled or new. A call that cannot be planned allocates nothing.
  * @throws UnsupportedError, ShaderError
  */
 export function callWithOutput(loaded: LoadedWeights, request: Request, size: number): { readonly call: Call; readonly y: OutputBuffer } {
@@ -118,7 +118,7 @@ function makeCall(loaded: LoadedWeights, { problem, bound, plan }: { problem: Pr
   const { result: recording, errors } = guarded(device, plan.kernel, () => record(device, plan.dispatches, find));
   const tested = settings.selfTest ? selfTested(device, plan) : undefined;
   const memory = made.map(([, { ready }]) => ready);
-  // What is wrong with a shader says more than that its bindings are refused.
+  // A shader's error says more than the refusal of its bindings.
   const sound = allTaken(done, pipelineErrors(device, plan.dispatches), tested, ...memory, errors);
   const call: KeptCall = { problem, recording, scratch: temporary, changes, sound };
   const node = nodeOf(loaded, bound);
@@ -130,7 +130,7 @@ function makeCall(loaded: LoadedWeights, { problem, bound, plan }: { problem: Pr
 }
 
 /**
- * Submits calls in one pass. The promise rejects if what they read was not written, if one is not sound, or if the GPU refuses.
+ * Submits calls in one pass. The promise rejects if their inputs were not written, if a call is not sound, or if the GPU refuses.
  * @param label names the pass
  */
 export function run(device: GPUDevice, label: string, { calls, input }: { readonly calls: readonly Call[]; readonly input: Input }): Taken {
@@ -139,11 +139,11 @@ export function run(device: GPUDevice, label: string, { calls, input }: { readon
       for (const { recording } of calls) encodeInto(pass, recording);
     });
   });
-  // What was wrong before the submit says more than that the GPU refused it.
+  // An earlier error says more than the GPU's refusal of the submit.
   return allTaken(input.written, ...calls.map(({ sound }) => sound), taken);
 }
 
-/** Scratch buffers are shared: another call may have grown them, which replaces them. */
+/** Are the recorded scratch buffers still current? Another call may have replaced them by larger ones. */
 function scratchStands(device: GPUDevice, { scratch: used }: KeptCall): boolean {
   for (const [role, buffer] of used) if (scratchNow(device, role) !== buffer) return false;
   return true;

@@ -1,4 +1,4 @@
-// The functional form: one call with all tensors, as torch has it.
+// The functional form: one call with all tensors, as in torch.
 
 import { Tensor } from '../gpu/tensor.js';
 import { checkWeights, checkX } from '../problem/checks.js';
@@ -7,8 +7,8 @@ import { type FunctionalOptions, functionalOptions, functionalSpec } from '../pr
 import { LinearWeightQuant } from './linear-weight-quant.js';
 
 /**
- * x (…, K) · ((weight + antiquantOffset) · antiquantScale) + bias → (…, N), of x's dtype, or int8 with a quantScale. Enqueues and does
- * not wait. Repacks the weight at every call: for weights that are used again, make a `LinearWeightQuant`.
+ * y = x (…, K) · ((weight + antiquantOffset) · antiquantScale) + bias. y (…, N) has x's dtype, is float32 with `outputDtype`, or int8 with
+ * a quantScale. Enqueues and does not wait. Repacks the weight at every call: for repeated use, make a `LinearWeightQuant`.
  *
  * Rule: torch_npu.npu_weight_quant_batchmatmul.
  * @param weight (K, N) int8, or (K, N/8) int32 holding eight int4; (N, K) storage is passed as its `.transpose()`
@@ -29,13 +29,13 @@ export function weightQuantBatchMatmul(x: Tensor, weight: Tensor, antiquantScale
     (_, tensor) => tensor,
     (tensor) => tensor.transpose(),
   );
-  checkWeights(spec, views, { flipped: true }); // with messages in the caller's orientation
+  checkWeights(spec, views, { flipped: true }); // so that messages have the caller's orientation
   checkX(spec, input);
   const layer = new LinearWeightQuant(device, spec);
   try {
     const entries = Object.entries(tensors).filter(([, tensor]) => tensor !== undefined) as [string, Tensor][];
     return layer.load(Object.fromEntries(entries)).forward(input);
   } finally {
-    layer.destroy(); // what is submitted keeps its buffers until it has run
+    layer.destroy(); // submitted work keeps its buffers until it has run
   }
 }

@@ -1,4 +1,4 @@
-// Packed weights of several layers in one set of buffers, column after column, so that one dispatch multiplies x with all of them.
+// Copies the packed weights of several layers side by side into shared buffers, so that one dispatch multiplies x with all of them.
 import { BUFFER, makeBuffers } from '../gpu/buffers.js';
 import { allTaken, guarded, type Taken } from '../gpu/guard.js';
 import type { Slice } from '../plan/binding.js';
@@ -6,17 +6,17 @@ import { besides, biasSlice, columnQuantSlice, type Packed, packedLayout, slices
 import type { Weights } from '../problem/problem.js';
 import { freeLoaded, type LoadedWeights, makeLoaded, type SharedBuffers } from './loaded-weights.js';
 
-/** Each layer starts at a multiple of so many columns: its part of every buffer can then be bound on its own (256 bytes of halves). */
+/** A layer's first column is a multiple of this: its part of every buffer can then be bound alone (256 bytes of halves). */
 const ALIGN_COLUMNS = 128;
 
 export interface JoinedWeights {
-  /** All columns, with gaps between the layers' where they do not end at a multiple. */
+  /** The columns of all layers, with gaps where a layer does not end at a multiple. */
   readonly joint: LoadedWeights;
-  /** The layers' own, in the shared buffers. */
+  /** Each layer's weights, as parts of the shared buffers. */
   readonly moved: readonly LoadedWeights[];
   /** First column of each. */
   readonly begins: readonly number[];
-  /** Rejects if there is no memory for them, or the GPU refused the copies: the layers are then better left where they are. */
+  /** Rejects if there is no memory for the copies or the GPU refused them; the layers then stay where they are. */
   readonly ready: Taken;
 }
 
@@ -28,7 +28,7 @@ interface QuadRows {
   readonly pitch: number;
 }
 
-/** The buffers of weights of one slab: those that joined layers share, and those of columns, which stay each layer's own. */
+/** The buffers of weights of one slab: those that joined layers share, and bias and output scale, which stay with each layer. */
 function quadRows(weights: Weights, { words, slabs }: Packed): { readonly shared: QuadRows[]; readonly columns: QuadRows[] } {
   const { w, scale, offset, pitch, quads } = slabs[0]!;
   return {
@@ -43,7 +43,7 @@ function quadRows(weights: Weights, { words, slabs }: Packed): { readonly shared
   };
 }
 
-/** Weights of one format and one slab each, joined; undefined if together they do not fit a binding. Enqueues copies. */
+/** Joins weights of one format and one slab each; undefined if they do not fit one binding together. Enqueues copies. */
 export function joinWeights(layers: readonly LoadedWeights[]): JoinedWeights | undefined {
   const [first] = layers as [LoadedWeights];
   const { device, settings } = first;
@@ -73,7 +73,7 @@ export function joinWeights(layers: readonly LoadedWeights[]): JoinedWeights | u
     users: layers.length,
     close: () => freeLoaded(joint),
   };
-  // Bias and output scale stay each layer's own: kernels see those of all columns.
+  // Each layer keeps its bias and output scale; the joint buffers have copies for all columns.
   const moved = layers.map((own, i): LoadedWeights => {
     const place = besides(own.packed, packed, { begin: begins[i]!, groups: weights.groups });
     const both = new Map([...own.buffers, ...roles.map((role) => [role, buffers.get(role)!] as const)]);
@@ -82,7 +82,7 @@ export function joinWeights(layers: readonly LoadedWeights[]): JoinedWeights | u
   return { joint, moved, begins, ready: done };
 }
 
-/** Every layer's columns into the joint buffers. */
+/** Copies every layer's columns into the joint buffers. */
 function copyColumns(
   device: GPUDevice,
   {

@@ -1,5 +1,5 @@
-// Several layers that read the same x (Q, K and V; gate and up): one call, one submit, and one dispatch where their formats agree.
-// Layers whose formats agree get their packed weights side by side in shared buffers the first time, so that nothing is held twice.
+// Multiplies one x with several layers (Q, K and V; gate and up): one call, one submit, and one dispatch where their formats agree. The
+// first call starts to copy such layers' weights side by side; later calls take one dispatch.
 
 import { list as listOf } from '../arguments/check.js';
 import { checkPass } from '../arguments/gpu-objects.js';
@@ -22,22 +22,22 @@ import { freeLoaded, type LoadedWeights, type OutputBuffer, outputBytes, recycle
 import { checkPrepare, type PrepareOptions, prepareWeights } from './prepare.js';
 import { inputOf, type QuantizedRows } from './quantize-x.js';
 
-/** One dispatch's worth of layers. */
+/** Layers that share a dispatch. */
 interface Group {
-  /** Which of the layers. */
+  /** Indices of the layers. */
   readonly members: readonly number[];
-  /** Their columns side by side, or the only member's own. */
+  /** The members' weights side by side, or the weights of the only member. */
   readonly loaded: LoadedWeights;
   /** First column of each. */
   readonly begins: readonly number[];
 }
-/** Layers that were multiplied together, and how they are now. */
+/** Layers that are multiplied together, and their groups. */
 interface Bundle {
   readonly layers: readonly LinearWeightQuant[];
-  /** The layers' weights that the groups are made of; a layer that is loaded again or moved has others. */
+  /** The layers' weights when the groups were made. A layer that was loaded again or moved has others. */
   readonly loaded: LoadedWeights[];
   groups: readonly Group[];
-  /** Resolves when all weights that can lie side by side do. */
+  /** Resolves when all weights that can be side by side are. */
   readonly joined: Promise<unknown>;
 }
 
@@ -47,9 +47,8 @@ const LAYERS = listOf(LinearWeightQuant.given);
 const bundles = new WeakMap<LinearWeightQuant, Bundle[]>();
 
 /**
- * Layers with the same key can share a dispatch: everything about them is the same but for their columns. How many columns there are
- * is each layer's own, and so is whether they have a bias: a layer without one has zeros in its place. `mode` says nothing that the
- * groups do not.
+ * The key of layers that can share a dispatch. It leaves out the number of columns, and the bias: a layer without one has zeros instead.
+ * `mode` follows from the groups.
  */
 export function dispatchKey({ spec, weights, settings }: Pick<LoadedWeights, 'spec' | 'weights' | 'settings'>): string {
   const { outFeatures: _n, bias: _bias, antiquantOffset: _offset, antiquantGroupSize: _group, quantOffset: _quant, ...options } = spec;
@@ -57,16 +56,15 @@ export function dispatchKey({ spec, weights, settings }: Pick<LoadedWeights, 'sp
   return keyOf({ options, format, settings });
 }
 
-/** Must a layer have a dispatch for itself? */
+/** Does a layer need a separate dispatch? */
 function standsAlone({ weights: { n, codebook, permuted }, packed, shared }: LoadedWeights): boolean {
-  // A layer that lies beside others already stays there; rows of y that are no whole quads need a dispatch of their own.
-  // Codebooks and permutations of x are each layer's own.
+  // A layer that was joined before stays there. Rows of y must be whole quads. A codebook and a permutation belong to one layer.
   return shared !== undefined || n % 4 !== 0 || codebook || permuted || packed.slabs.length > 1;
 }
 
 const single = (loaded: LoadedWeights, i: number): Group => ({ members: [i], loaded, begins: [0] });
 
-/** Which layers can share a dispatch: runs of as many as one may hold. */
+/** The layers that can share a dispatch, in runs of at most MAX_LAYERS. */
 function runsOf(layers: readonly LinearWeightQuant[]): number[][] {
   const byKey = new Map<string, number[][]>();
   layers.forEach((layer, i) => {
@@ -81,7 +79,7 @@ function runsOf(layers: readonly LinearWeightQuant[]): number[][] {
   return [...byKey.values()].flat();
 }
 
-/** Starts with a dispatch for each layer, and joins weights as soon as the GPU has taken them side by side. */
+/** A bundle with a dispatch for each layer. Groups join once the GPU has taken the copies side by side. */
 function makeBundle(layers: readonly LinearWeightQuant[]): Bundle {
   const loaded = layers.map((layer) => layer.loaded);
   const runs = runsOf(layers).filter(({ length }) => length > 1);
@@ -89,7 +87,7 @@ function makeBundle(layers: readonly LinearWeightQuant[]): Bundle {
   return Object.assign(bundle, { joined: Promise.all(runs.map((members) => join(bundle, members))) });
 }
 
-/** Brings members side by side, unless there is no memory for it or a member has changed meanwhile: they then stay as they are. */
+/** Joins members, unless there is no memory for it or a member has changed meanwhile. */
 async function join(bundle: Bundle, members: readonly number[]): Promise<void> {
   const own = members.map((i) => bundle.loaded[i]!);
   const joined = joinWeights(own);
@@ -114,7 +112,7 @@ function bundleOf(layers: readonly LinearWeightQuant[]): Bundle {
   const [first] = layers;
   if (!first) throw new ArgumentError('layers', 'at least one layer', 'none');
   for (const layer of layers) layer.loaded; // throws if one is destroyed or not loaded
-  // Bundles of layers that were destroyed, loaded again or moved since are forgotten.
+  // Drops bundles whose layers were destroyed, loaded again or moved since.
   const current = (bundles.get(first) ?? []).filter(({ layers: list, loaded }) => list.every((layer, i) => loaded[i] === layer.current));
   let bundle = current.find(({ layers: list }) => list.length === layers.length && list.every((layer, i) => layer === layers[i]));
   if (!bundle) {
@@ -126,18 +124,18 @@ function bundleOf(layers: readonly LinearWeightQuant[]): Bundle {
   return bundle;
 }
 
-/** A bundle's groups for `m` rows: apart where one window does not hold what they read or write. */
+/** A bundle's groups for `m` rows. A group is split where x or y exceeds one window. */
 function groupsFor({ groups, loaded }: Bundle, m: number): readonly Group[] {
   return groups.flatMap((group): readonly Group[] => {
     const { weights, packed, settings } = group.loaded;
-    // Bytes of a row of x, its codes or y, at most.
+    // An upper bound of the bytes of a row of x, its codes or y.
     const row = Math.max(ALIGN_BYTES, 4 * Math.max(weights.n, packed.words * widthOf(weights.bits).inWord));
     if (group.members.length === 1 || m * row <= windowBytes(settings.caps)) return [group];
     return group.members.map((i) => single(loaded[i]!, i));
   });
 }
 
-/** x for all of them, checked against each. @throws ArgumentError, DeviceLostError */
+/** Checks x for each layer. @throws ArgumentError, DeviceLostError */
 function readBy(
   layers: readonly LinearWeightQuant[],
   given: Tensor | QuantizedRows,
@@ -147,10 +145,10 @@ function readBy(
   return { input, rows };
 }
 
-/** Bytes between the starts of outputs in one buffer: every layer's y can be bound on its own. */
+/** Outputs in one buffer start at multiples of this, so that every layer's y can be bound alone. */
 const ALIGN_BYTES = 256;
 
-/** The members' columns and where each one's y starts when they follow each other in one buffer; `elements` is past the last. */
+/** The members' columns and the start of each y in one buffer; `elements` is the end of the last. */
 function follow({ members, begins }: Group, layers: readonly LinearWeightQuant[], m: number) {
   let elements = 0;
   const columns = members.map((i, j): LayerColumns => {
@@ -163,7 +161,10 @@ function follow({ members, begins }: Group, layers: readonly LinearWeightQuant[]
   return { columns, elements };
 }
 
-/** Brings the layers' weights together, and prepares each dispatch as `LinearWeightQuant.prepare` does. @throws ShaderError */
+/**
+ * Waits until the layers' weights are side by side where that is possible, and prepares each dispatch as `LinearWeightQuant.prepare` does.
+ * @throws ArgumentError, UnsupportedError, ShaderError, DeviceLostError
+ */
 export async function prepareMany(
   layers: readonly LinearWeightQuant[],
   rows: readonly number[],
@@ -198,7 +199,7 @@ export function forwardMany(layers: readonly LinearWeightQuant[], given: Tensor 
     throw error;
   }
   const taken = run(device, 'forwardMany', { calls: outputs.map(({ call }) => call), input });
-  const written = allTaken(...outputs.map(({ y }) => y.ready), taken); // one submit: what refuses one output refuses all
+  const written = allTaken(...outputs.map(({ y }) => y.ready), taken); // one submit: an error of one output is an error of all
   const ys: Tensor[] = [];
   for (const { members, columns, loaded, y } of outputs) {
     let users = members.length;
@@ -214,7 +215,7 @@ export function forwardMany(layers: readonly LinearWeightQuant[], given: Tensor 
   return ys;
 }
 
-/** A group's recorded call and the buffer that it writes. */
+/** A group's recorded call and its output buffer. */
 interface GroupOutput {
   readonly loaded: LoadedWeights;
   readonly members: readonly number[];
@@ -235,8 +236,8 @@ function outputOf(
 }
 
 /**
- * Records the products into the caller's own pass: ys[i] = layers[i].forward(x). Layers whose formats agree take one dispatch if their
- * ys lie in one buffer, each at a multiple of four elements, as those of `forwardMany` do; otherwise one each. The pass's pipeline and bind
+ * Records the products into the caller's pass: ys[i] = layers[i].forward(x). Layers that can share a dispatch do so if their ys lie in one
+ * buffer, each at a multiple of four elements, like outputs of `forwardMany`; otherwise each takes one dispatch. The pass's pipeline and bind
  * group 0 are then others, as after `encode`.
  * @throws ArgumentError, UnsupportedError, DeviceLostError
  */

@@ -1,4 +1,4 @@
-// The module: options checked once, weights repacked once by load(), then forward() or encode() any number of times.
+// LinearWeightQuant, the module: load() repacks the weights once; then forward() and encode() run any number of times.
 
 import { anything, type Check, dictionary, fields, finiteNumber, flag, onlyFields, optional, text } from '../arguments/check.js';
 import { markOf, notOurs } from '../arguments/copies.js';
@@ -40,34 +40,34 @@ import { checkPrepare, checkRows, type PrepareOptions, prepareWeights } from './
 import { inputOf, type QuantizedRows } from './quantize-x.js';
 import { checkNames, fromStateDict, type NamedTensors, OUTPUT_NAMES } from './tensors-by-name.js';
 
-/** The options of torch_npu's LinearWeightQuant, and what tests and comparisons may ask of planning. */
+/** The options of torch_npu's LinearWeightQuant, and settings of planning for tests and comparisons. */
 export interface LinearWeightQuantOptions extends LinearOptions {
   readonly plan?: {
-    /** For tests, benches and comparisons: a kernel to use whatever the planner thinks, or measuring found. */
+    /** Use this kernel, before the planner's and any measured choice. For tests, benches and comparisons. */
     readonly force?: Force;
-    /** Abilities of the device to do without. */
+    /** Overrides of the device's caps, to do without an ability. */
     readonly caps?: Partial<Caps>;
     /** Test each variant of a kernel once on each device before its results count; default true, false with a `force`. */
     readonly selfTest?: boolean;
   };
 }
 
-/** How a product of so many rows is made: the kernel, why it was chosen, its text, and every dispatch. */
+/** How a layer multiplies x of some number of rows: the kernel, the reasons for it, its text, and every dispatch. */
 export interface Explanation {
   readonly kernel: string;
   readonly params: Params;
   readonly workgroups: readonly [number, number];
-  /** How it sums; the reference's interval takes it. */
+  /** What the kernel rounds; the reference's interval takes it. */
   readonly accuracy: Accuracy;
-  /** The text that runs. */
+  /** The WGSL that runs. */
   readonly wgsl: string;
-  /** What each kernel says to these rows, in planning's order: one is chosen or tuned. */
+  /** Each kernel's verdict on these rows, in planning's order. One is chosen or tuned. */
   readonly verdicts: readonly Verdict[];
-  /** The same in words: why this kernel, what stands around it, and why none of the kernels asked before it. */
+  /** The verdicts in words: why this kernel runs, which helpers run around it, and why kernels asked before it do not run. */
   readonly why: readonly string[];
   /** Every dispatch of the call, in order. */
   readonly dispatches: readonly Dispatch[];
-  /** What went wrong on this device and makes no product wrong: measured choices that could not be kept. Each is said once. */
+  /** Problems of this device that make no product wrong, e.g. measured choices that could not be stored. Each is listed once. */
   readonly notes: readonly string[];
 }
 
@@ -79,7 +79,7 @@ const PLAN = onlyFields({
 
 /**
  * A linear layer with quantized weights: y = x · ((weight + antiquantOffset) · antiquantScale)ᵀ + bias, or its int8 requantization.
- * The counterpart of torch_npu.contrib.module.LinearWeightQuant.
+ * Rules and names are those of torch_npu.contrib.module.LinearWeightQuant.
  *
  * weight (N, K) int8, or int32 (N, K/8) holding eight int4; antiquantScale and antiquantOffset (1,), (N,), (N, 1), (1, N), or (N, G)
  * with G = ceil(K / antiquantGroupSize); quantScale (1,), (N,), (1, N) float32 or int64; bias (1,), (N,), (1, N).
@@ -108,7 +108,7 @@ export class LinearWeightQuant {
   }
 
   /**
-   * Repacks the weights on the GPU into the layer's own buffers. Enqueues; the caller's tensors may be destroyed afterwards.
+   * Repacks the weights on the GPU into the layer's buffers. Enqueues; the caller's tensors may be destroyed afterwards.
    * @throws ArgumentError, UnsupportedError if the device cannot hold them, DeviceLostError
    */
   load(tensors: NamedTensors): this {
@@ -118,7 +118,7 @@ export class LinearWeightQuant {
     const { caps } = this.#settings;
     const packed = packedLayout(operands, caps);
     const dispatches = loadSteps({ operands, packed, caps }, { ...given });
-    for (const one of dispatches) pipelineOf(this.device, one); // throws, if one did not compile before, while nothing is allocated
+    for (const one of dispatches) pipelineOf(this.device, one); // throws, before anything is allocated, if one is known not to compile
     const made = allocate(this.device, { weights: operands, packed });
     orAbandon(made, () => this.#fill(made, dispatches, given));
     this.#adopt(made);
@@ -126,8 +126,8 @@ export class LinearWeightQuant {
   }
 
   /**
-   * `load` for a matrix of another format (`antiquant/formats`), whatever its bits, groups, zero points, minimums or codebook: what the
-   * options say of antiquantOffset and antiquantGroupSize is for `load` only. bias may be float32 beside x of any dtype.
+   * `load` for an imported matrix (`antiquant/formats`) of any bits and groups, with zero points, minimums or a codebook. It ignores the
+   * options antiquantOffset and antiquantGroupSize. bias may be float32 beside x of any dtype.
    * @throws ArgumentError, UnsupportedError if the device cannot hold it, DeviceLostError
    * @example layer.loadMatrix(importGguf(tensor));
    */
@@ -142,7 +142,7 @@ export class LinearWeightQuant {
     return this;
   }
 
-  /** @internal The buffers of a matrix, of which `first` is the first piece; its bias and output scale are in them. */
+  /** @internal Allocates the buffers of a matrix, whose first piece is `first`, and fills in bias and output scale. */
   beginMatrix(first: QuantizedMatrix, outputs: NamedTensors, groupSize = first.groupSize): Load {
     this.#assertUsable();
     const { inFeatures: k, outFeatures: n, dtype } = this.#spec;
@@ -157,22 +157,25 @@ export class LinearWeightQuant {
     return load;
   }
 
-  /** @internal All pieces are there. */
+  /** @internal Ends a load after its last piece. */
   endMatrix(load: Load): void {
     this.#assertUsable();
     this.#adopt(finishLoad(load));
   }
 
-  /** `load` by torch's names: weight, antiquant_scale, antiquant_offset, quant_scale, quant_offset, bias. */
+  /**
+   * `load` by torch's names: weight, antiquant_scale, antiquant_offset, quant_scale, quant_offset, bias.
+   * @throws as `load`
+   */
   loadStateDict(dict: NamedTensors): this {
     return this.load(fromStateDict(dict));
   }
 
   /**
-   * Compiles, in parallel and off the main path, all that products of these numbers of rows will need, and tests each variant once on
-   * this device; what fails is not used (`selfTestReports`). Brings stored choices of an earlier `tune` into memory. With `tune` it
-   * measures what is not known yet, on this layer's weights; layers of the same shapes and types share what comes of it.
-   * @throws ArgumentError, UnsupportedError if nothing is left that works, ShaderError, DeviceLostError
+   * Compiles all shaders for products of these numbers of rows, in parallel, and tests each variant once on this device. Variants that fail
+   * are not used (`selfTestReports`). Reads stored choices of an earlier `tune`. With `tune` it measures choices that are not known yet, on
+   * this layer's weights; layers of the same shapes and dtypes share them.
+   * @throws ArgumentError, UnsupportedError if no kernel works or there was no memory, GpuError, ShaderError, DeviceLostError
    * @example await layer.prepare([1, 128], { tune: true });
    */
   async prepare(rows: readonly number[], options: PrepareOptions = {}): Promise<void> {
@@ -180,8 +183,9 @@ export class LinearWeightQuant {
   }
 
   /**
-   * x (…, K), or its codes → y (…, N), of x's dtype, or int8 with a quantScale. Enqueues and does not wait; errors that only the GPU
-   * can find reach `read`. Destroying y gives its buffer back to the layer, so that the next call of this size allocates nothing.
+   * x (…, K), or its codes → y (…, N). y has x's dtype, is float32 with `outputDtype`, or int8 with a quantScale. Enqueues and does not
+   * wait; errors that only the GPU can find reach `read`. Destroying y gives its buffer back to the layer, so that the next call of this
+   * size allocates nothing.
    * @throws ArgumentError, UnsupportedError, DeviceLostError
    */
   forward(given: Tensor | QuantizedRows): Tensor {
@@ -202,8 +206,8 @@ export class LinearWeightQuant {
   }
 
   /**
-   * Records the product into the caller's own pass: y = forward(x), with y given. With the same buffers and shapes as before it
-   * allocates nothing. x and y may not share a buffer. It sets the pass's pipeline and bind group 0, and does not set them back: set your own
+   * Records y = forward(x) into the caller's pass. With the same buffers and shapes as before it allocates nothing. x and y may not share
+   * a buffer. It sets the pass's pipeline and bind group 0, and does not set them back: set your own
    * again before your next dispatch.
    * @throws ArgumentError, UnsupportedError, DeviceLostError
    */
@@ -221,12 +225,12 @@ export class LinearWeightQuant {
     output.writtenBy(allTaken(input.written, sound));
   }
 
-  /** Bits of a weight, known from `load` on. @throws ArgumentError */
+  /** Bits of a code; known once the layer is loaded. @throws ArgumentError */
   get bits(): Bits {
     return this.#assertLoaded().weights.bits;
   }
 
-  /** How a contiguous x of `rows` rows would be multiplied, and why so. No GPU work. @throws ArgumentError, UnsupportedError */
+  /** How the layer multiplies a contiguous x of `rows` rows, and why. No GPU work. @throws ArgumentError, UnsupportedError */
   explain(rows: number): Explanation {
     const loaded = this.#assertLoaded();
     const problem = makeProblem(loaded, { m: checkRows(rows), x: contiguousX(rows, loaded.weights.k) });
@@ -239,7 +243,7 @@ export class LinearWeightQuant {
     return { kernel, params, accuracy, workgroups: main.workgroups, wgsl, verdicts, why: whyOf(plan), dispatches, notes };
   }
 
-  /** Frees the layer's buffers; outputs that were given out stay. */
+  /** Frees the layer's buffers. Its outputs stay. */
   destroy(): void {
     this.#free();
     this.#destroyed = true;
@@ -250,13 +254,13 @@ export class LinearWeightQuant {
     return VERSION;
   }
 
-  /** @internal What a caller gave as a layer. @throws ArgumentError */
+  /** @internal Checks that a caller's value is a layer. @throws ArgumentError */
   static given(value: unknown, argument: string): LinearWeightQuant {
     if (typeof value === 'object' && value !== null && #loaded in value) return value;
     throw notOurs(argument, { what: 'LinearWeightQuant', expected: 'a LinearWeightQuant' }, value);
   }
 
-  /** @internal What the layer multiplies with. @throws ArgumentError, DeviceLostError */
+  /** @internal The loaded weights. @throws ArgumentError, DeviceLostError */
   get loaded(): LoadedWeights {
     return this.#assertLoaded();
   }
@@ -266,7 +270,7 @@ export class LinearWeightQuant {
     return this.#loaded;
   }
 
-  /** @internal The same weights in another place; the buffers that they leave are freed. */
+  /** @internal Replaces the weights by the same weights in other buffers, and frees the old buffers. */
   move(to: LoadedWeights): void {
     freeLoaded(this.loaded, to);
     this.#loaded = to;
@@ -284,7 +288,7 @@ export class LinearWeightQuant {
   #adopt({ weights, packed, buffers, done: pending }: Buffers): void {
     this.#free();
     const done = allTaken(...pending); // reported by prepare() and by reading an output
-    const spec = { ...this.#spec, quantScale: weights.requantized }; // as the options, less what came as an empty tensor
+    const spec = { ...this.#spec, quantScale: weights.requantized }; // false if quantScale was an empty tensor
     const { device } = this;
     this.#loaded = makeLoaded({ device, spec, weights, packed, settings: this.#settings, buffers, shared: undefined, done });
   }

@@ -1,4 +1,4 @@
-// Files → layers on the GPU, a piece at a time: what is in memory is one piece of one layer, whatever the size of the file.
+// Loads a layer of a file onto the GPU, piece by piece. Memory holds one piece of one layer, for files of any size.
 import { anything, fields, signal as isSignal, optional } from '../arguments/check.js';
 import { checkDevice } from '../arguments/gpu-objects.js';
 import type { FloatDType } from '../dtype.js';
@@ -10,18 +10,18 @@ import { checkMatrix, inFixedMemory } from '../problem/matrix.js';
 import { LinearWeightQuant, type LinearWeightQuantOptions } from './linear-weight-quant.js';
 import { abandonLoad, type Load, loadPiece } from './load.js';
 
-/** How a layer of a file is read, and what it computes with. */
+/** How a layer of a file is read and multiplied. */
 export interface LoadOptions extends ReadOptions, Pick<LinearWeightQuantOptions, 'innerPrecise' | 'plan'> {
-  /** Of x and y: float16, whatever the file's scales are, since kernels read scales of any dtype. */
+  /** Dtype of x and y; default float16. The file's scales may have any dtype. */
   readonly dtype?: FloatDType;
 }
 
 const OPTIONS = fields({ dtype: anything, innerPrecise: anything, plan: anything, signal: optional(isSignal) });
 
 /**
- * A layer of a file (`findLayers`) as a LinearWeightQuant, with the file's bias. Reads the file in pieces and waits for the GPU to take each, so
- * that neither holds more than two of them beside the layer's own buffers. If anything fails, nothing stays on the GPU.
- * @throws FormatError, UnsupportedError, DeviceLostError; what `signal` was aborted with
+ * Loads a layer of a file (`findLayers`) as a LinearWeightQuant, with the file's bias. Reads the file in pieces and waits until the GPU has
+ * taken each: neither holds more than two pieces beside the layer's buffers. If a step fails, the buffers are freed.
+ * @throws ArgumentError, FormatError, ReadError, UnsupportedError, GpuError, DeviceLostError; the reason of `signal`
  * @example
  * const { layers } = await findLayers(await openModel(file));
  * const layer = await loadLayer(device, layers[0], { dtype: 'float16', onProgress: (done, total) => { bar.value = done / total; } });
@@ -43,7 +43,7 @@ export async function loadLayer(device: GPUDevice, source: LayerSource, options:
   let load: Load | undefined;
   try {
     for await (const piece of readPieces(source, options)) {
-      checkMatrix(piece.matrix); // a source may be the caller's own
+      checkMatrix(piece.matrix); // the caller may have made the source
       const matrix = inFixedMemory(piece.matrix);
       load ??= layer.beginMatrix(matrix, tensor ? { bias: tensor } : {}, source.groupSize);
       loadPiece(load, matrix, piece);

@@ -1,4 +1,4 @@
-// Imported matrices into packed buffers, in one piece or in many. Nothing is left on the GPU of a load that is abandoned.
+// Repacks imported matrices into packed buffers, in one piece or several. An abandoned load frees its buffers.
 
 import { wholeWords } from '../dtype.js';
 import { ArgumentError } from '../errors.js';
@@ -23,7 +23,7 @@ import { widthOf } from '../problem/code-width.js';
 import { type QuantizedMatrix, rowsOf } from '../problem/matrix.js';
 import type { Weights } from '../problem/problem.js';
 
-/** A layer's buffers, by role, and what is known to come of filling them. */
+/** A layer's buffers by role, with the errors of filling them. */
 export interface Buffers {
   readonly weights: Weights;
   readonly packed: Packed;
@@ -35,14 +35,14 @@ export interface Buffers {
 export interface Load extends Buffers {
   readonly device: GPUDevice;
   readonly caps: Caps;
-  /** So far every zero point was that of no offset. */
+  /** Every zero point so far was 2^(bits-1). */
   symmetric: boolean;
 }
 
-/** Codes of a matrix that are uploaded at once. */
+/** Bytes of codes that are uploaded at once. */
 const PIECE_BYTES = 2 ** 25;
 
-/** Buffers for a layer's packed weights, not filled. */
+/** Allocates the buffers of a layer's packed weights. */
 export function allocate(device: GPUDevice, { weights, packed }: Pick<Buffers, 'weights' | 'packed'>): Buffers {
   const inits = slicesOf(weights, packed).map(({ buffer, size }) => [buffer, { label: buffer, usage: BUFFER.weights, size }] as const);
   const what = `weights of ${packedBytes(weights, packed)} bytes`;
@@ -77,7 +77,7 @@ export function fill(
 }
 
 /**
- * Allocates for a matrix of `size`, of which `first` is a piece or the whole.
+ * Allocates for a matrix of `size`; `first` is a piece of it or all of it.
  * @throws UnsupportedError if the device cannot hold it
  */
 export function beginLoad(
@@ -105,7 +105,7 @@ export function beginLoad(
   return { ...made, device, caps, symmetric: weights.shift === 'offset' };
 }
 
-/** Enqueues a piece that `checkMatrix` has taken. @throws ArgumentError if it is not of the same kind as the first */
+/** Enqueues a piece that passed `checkMatrix`. @throws ArgumentError if it differs in kind from the first */
 export function loadPiece(load: Load, piece: QuantizedMatrix, corner: Corner = { n: 0, k: 0 }): void {
   const { device, caps, weights, packed } = load;
   const { bits, scaleDtype, shift } = weightsOf(piece);
@@ -116,7 +116,7 @@ export function loadPiece(load: Load, piece: QuantizedMatrix, corner: Corner = {
   }
   const { zero } = widthOf(bits);
   if (load.symmetric) load.symmetric = piece.zeroPoint?.every((point) => point === zero) ?? false;
-  // One set of buffers takes every run of rows in turn: the GPU reads one before the next is written to them.
+  // One set of buffers takes the runs of rows in turn: the GPU reads a run before the next one overwrites it.
   let sources: Map<string, GPUBuffer> | undefined;
   try {
     for (const part of rowsOf(piece, Math.min(PIECE_BYTES, windowBytes(caps)))) {
@@ -135,11 +135,11 @@ export function loadPiece(load: Load, piece: QuantizedMatrix, corner: Corner = {
       fill(device, load, { dispatches, sources: (role) => sources!.get(role)! });
     }
   } finally {
-    for (const buffer of sources?.values() ?? []) buffer.destroy(); // what was submitted still reads them
+    for (const buffer of sources?.values() ?? []) buffer.destroy(); // submitted work still reads them
   }
 }
 
-/** All bytes of `data`. The queue takes whole words: the last 1 to 3 bytes go in a word of their own. */
+/** Writes all bytes of `data`. The queue takes whole words, so the last 1 to 3 bytes are written as a separate word. */
 function write(
   device: GPUDevice,
   buffer: GPUBuffer,
@@ -153,7 +153,7 @@ function write(
   device.queue.writeBuffer(buffer, words, last);
 }
 
-/** The layer's weights once all pieces are in. Zero points that turned out to be none are dropped: products are faster for it. */
+/** Ends a load. Zero points that are all 2^(bits-1) are dropped: products are faster without. */
 export function finishLoad({ weights, packed, buffers, done, symmetric }: Load): Buffers {
   if (!symmetric) return { weights, packed, buffers, done };
   const less = withoutOffsets(packed);
@@ -168,7 +168,7 @@ export function abandonLoad({ buffers }: Buffers): void {
   for (const buffer of buffers.values()) buffer.destroy();
 }
 
-/** Does a part of a load. If that throws, nothing of the load stays on the GPU. */
+/** Runs a part of a load. If it throws, the load's buffers are freed. */
 export function orAbandon(load: Buffers, work: () => void): void {
   try {
     work();

@@ -1,4 +1,4 @@
-// Weights on the GPU, one layer's or several layers' side by side, and the output buffers that come back to them. Calls are calls.ts.
+// Weights on the GPU, of one layer or of several side by side, and the pool of their output buffers.
 import { BYTES, wholeWords } from '../dtype.js';
 import { UnsupportedError } from '../errors.js';
 import { BUFFER, makeBuffer } from '../gpu/buffers.js';
@@ -10,14 +10,14 @@ import { makePlan, type Plan } from '../plan/plan.js';
 import type { Caps } from '../problem/caps.js';
 import { type LinearSpec, type Problem, type Weights, yDtypeOf } from '../problem/problem.js';
 
-/** Several layers' weights in shared buffers, which are freed with the last of the layers. */
+/** Buffers that several layers share; they are freed with the last of the layers. */
 export interface SharedBuffers {
   readonly buffers: readonly GPUBuffer[];
   users: number;
   close(): void;
 }
 
-/** How a layer wants its products planned and checked. */
+/** A layer's settings of planning and self-tests. */
 export interface PlanSettings {
   readonly caps: Caps;
   readonly force: Force | undefined;
@@ -33,11 +33,11 @@ export interface LoadedWeights {
   readonly settings: PlanSettings;
   /** By role. */
   readonly buffers: ReadonlyMap<string, GPUBuffer>;
-  /** Those of `buffers` that other layers use too. */
+  /** The part of `buffers` that other layers use too. */
   readonly shared: SharedBuffers | undefined;
-  /** Rejects if the weights could not be brought here: a shader that does not compile, no memory, work that the GPU refused. */
+  /** Rejects if loading failed: a shader does not compile, no memory, or the GPU refused. */
   readonly done: Taken;
-  /** Buffers that outputs gave back, by their size. */
+  /** Output buffers to use again, by size. */
   readonly outputs: Map<number, OutputBuffer[]>;
   freed: boolean;
 }
@@ -50,7 +50,7 @@ export const makeLoaded = (init: Omit<LoadedWeights, 'outputs' | 'freed'>): Load
   freed: false,
 });
 
-/** Frees its buffers, less those that others use, or `next`, which takes its place; outputs that were given out stay. */
+/** Frees the buffers, except those that other layers or `next` (its replacement) use. Outputs in use stay. */
 export function freeLoaded(loaded: LoadedWeights, next?: LoadedWeights): void {
   const { buffers, shared, outputs } = loaded;
   const used = new Set([...(shared?.buffers ?? []), ...(next?.buffers.values() ?? [])]);
@@ -61,14 +61,14 @@ export function freeLoaded(loaded: LoadedWeights, next?: LoadedWeights): void {
   if (shared && --shared.users === 0) shared.close();
 }
 
-/** How a problem with these weights is multiplied. A kernel that is asked for without a self-test is taken whatever is known of it. */
+/** Plans a problem with these weights. A forced kernel without a self-test is used even if it is disabled. */
 export function planFor({ device, packed, settings }: LoadedWeights, problem: Problem): Plan {
   const { caps, force, selfTest } = settings;
   const findings = force && !selfTest ? undefined : findingsOf(device);
   return makePlan({ problem, packed, caps }, { force, findings });
 }
 
-/** Bytes of an output of `m` rows; of `elements`, where parts of it have gaps between them. @throws UnsupportedError */
+/** Bytes of an output of `m` rows, or of `elements` where it has gaps. @throws UnsupportedError */
 export function outputBytes(
   { spec, weights, settings: { caps } }: LoadedWeights,
   { m, elements }: { m: number; elements?: number },
@@ -79,17 +79,17 @@ export function outputBytes(
   return size;
 }
 
-/** A buffer for outputs. */
+/** An output buffer. */
 export interface OutputBuffer {
   readonly buffer: GPUBuffer;
-  /** Rejects if there was no memory for it; it is not kept then. */
+  /** Rejects if there was no memory for it; the buffer is then not used again. */
   readonly ready: Taken;
 }
 
-/** An output buffer of `size` bytes that was given back, if there is one. It stays with the weights until `takeOutput`. */
+/** A free output buffer of `size` bytes, if there is one. It stays in the pool until `takeOutput`. */
 export const keptOutput = ({ outputs }: LoadedWeights, size: number): OutputBuffer | undefined => outputs.get(size)?.at(-1);
 
-/** The output buffer that `keptOutput` showed, or a new one. @throws UnsupportedError */
+/** The output buffer that `keptOutput` returns, or a new one. @throws UnsupportedError */
 export function takeOutput({ device, outputs }: LoadedWeights, size: number): OutputBuffer {
   const kept = outputs.get(size)?.pop();
   if (kept) return kept;
@@ -103,7 +103,7 @@ export function takeOutput({ device, outputs }: LoadedWeights, size: number): Ou
   return made;
 }
 
-/** Takes an output buffer back, or frees it. */
+/** Puts an output buffer back into the pool, or frees it. */
 export function recycle({ outputs, freed }: LoadedWeights, output: OutputBuffer): void {
   const { size } = output.buffer;
   const kept = outputs.get(size) ?? [];

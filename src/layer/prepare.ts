@@ -1,4 +1,4 @@
-// What `prepare` does before the first product: compile, test each variant, measure what is asked for; all of it off the main path.
+// `prepare`: compiles, tests each variant, and measures, all before the first product.
 import { type Check, flag, list, onlyFields, optional, refuse, wholeNumber } from '../arguments/check.js';
 import { findingsOf } from '../gpu/device-findings.js';
 import { loadOwn } from '../gpu/own-file.js';
@@ -8,13 +8,13 @@ import { contiguousX, makeProblem, type Problem } from '../problem/problem.js';
 import { checkStore, type TuningStore } from '../tuning/store.js';
 import { type LoadedWeights, planFor } from './loaded-weights.js';
 
-/** What `prepare` does beside compiling and testing. */
+/** Options of `prepare`. */
 export interface PrepareOptions {
-  /** Measure which kernel is fastest for these numbers of rows, unless that is known; default false. */
+  /** Measure the fastest kernel for these numbers of rows, unless it is known; default false. */
   readonly tune?: boolean;
   /** Milliseconds to measure for each number of rows, compiling not counted; default 200. */
   readonly budgetMs?: number;
-  /** Where measured choices are kept; default IndexedDB, or a file under Node; null for nowhere. */
+  /** Store of measured choices; default IndexedDB, or a file under Node; null for no store. */
   readonly store?: TuningStore | null;
 }
 
@@ -52,10 +52,10 @@ export async function prepareWeights(loaded: LoadedWeights, rows: readonly numbe
   await done;
 }
 
-/** The product of `m` rows without gaps. */
+/** The product with a contiguous x of `m` rows. */
 const problemOf = (loaded: LoadedWeights, m: number): Problem => makeProblem(loaded, { m, x: contiguousX(m, loaded.weights.k) });
 
-/** Until every plan is of variants that work here: one that fails its self-test makes way for the next. */
+/** Repeats until every plan's variant works here: a variant that fails its self-test is replaced by the next. */
 async function compile(loaded: LoadedWeights, rows: readonly number[]): Promise<void> {
   const { device, settings } = loaded;
   const findings = findingsOf(device);
@@ -66,7 +66,7 @@ async function compile(loaded: LoadedWeights, rows: readonly number[]): Promise<
       device,
       plans.flatMap(({ dispatches }) => dispatches),
     );
-    compiled.catch(() => {}); // awaited below, unless the self-test says it better
+    compiled.catch(() => {}); // awaited below, unless the self-test disables the variant
     if (settings.selfTest) await selfTest(device, plans);
     if (findings.changes === changes) return compiled;
   }

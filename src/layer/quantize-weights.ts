@@ -1,4 +1,4 @@
-// minmax on the GPU (shaders/quantize-weights.wgsl): for weights that are there already, or too many for patience on the CPU.
+// quantizeOnGpu: minmax on the GPU (shaders/quantize-weights.wgsl), for weights that are there already, or for large ones.
 import { anything, type Check, fields } from '../arguments/check.js';
 import { checkDevice } from '../arguments/gpu-objects.js';
 import type { FloatDType } from '../dtype.js';
@@ -23,14 +23,14 @@ const OPTIONS = fields({
   scaleDtype: anything,
 }) as Check<GpuQuantizeOptions>;
 
-/** The options of `quantize` that minmax on the GPU has. */
+/** The options of `quantize` that `quantizeOnGpu` takes. */
 export type GpuQuantizeOptions = Pick<QuantizeOptions, 'bits' | 'mode' | 'groupSize' | 'symmetric' | 'scaleDtype'>;
 
 /**
- * minmax of weights (N, K) that are on the GPU; the result is read back, and is the same, in every bit, as that of `quantize`. It goes
- * into a layer as any other matrix does, and to writers. No report: that would need the weights.
- * @param weights (N, K) float32, float16 or bfloat16, contiguous; any byte offset. Not changed
- * @param options as `quantize` has them; mode `tensor` is not there
+ * Quantizes weights (N, K) on the GPU by minmax and reads the result back. It equals the result of `quantize` in every bit. There is no
+ * report, which would need the weights on the CPU.
+ * @param weights (N, K) float32, float16 or bfloat16, contiguous; any byte offset. They stay unchanged
+ * @param options those of `quantize`, without mode `tensor`
  * @throws ArgumentError as `quantize`, UnsupportedError if a row needs a larger binding than there is, ShaderError,
  *   GpuError, DeviceLostError
  * @example const { matrix } = await quantizeOnGpu(device, weights, { bits: 4, groupSize: 128 });

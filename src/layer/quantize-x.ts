@@ -1,4 +1,4 @@
-// x as int8 codes, kept: one quantization for all the layers that read the same x.
+// quantizeRows: quantizes x to int8 codes once for all layers that read it.
 
 import { fields, oneOf, optional } from '../arguments/check.js';
 import { markOf, notOurs, versionOf } from '../arguments/copies.js';
@@ -20,35 +20,35 @@ import { VERSION } from '../version.js';
 import type { Input } from './calls.js';
 import type { LoadedWeights } from './loaded-weights.js';
 
-/** An x (…, K) with its codes on the GPU; what `forward` and `encode` of a layer take in place of x. */
+/** An x (…, K) with its codes on the GPU. `forward` and `encode` of a layer take it in place of x. */
 export interface QuantizedRows {
-  /** What was quantized. It stays in use: results that are not finite are made again from it. */
+  /** The tensor that was quantized. It stays in use: results that are not finite are computed again from it. */
   readonly x: Tensor;
   /** (M, pitch) int32 words: blocks of 32 k, with their codes, step and sum (docs/format.md). */
   readonly codes: Tensor;
-  /** Of the weights for which the codes are ordered. */
+  /** Bits of the weights; the order of the codes depends on them. */
   readonly bits: Bits;
   /** int8 digits of an x. */
   readonly digits: Digits;
 }
 
-/** What makes the codes, and whether it can. */
+/** The recording that makes the codes, and its errors. */
 interface Made {
   readonly recording: Recording;
   readonly sound: Taken;
 }
-// A layer will do as options: only these fields are read.
+// Only these fields are read, so a layer may be passed as options.
 const OPTIONS = fields({ bits: oneOf(...BITS), digits: optional(oneOf<Digits>(1, 2)) });
 
-/** How each was made, to make it again. Only what is here is a QuantizedRows. */
+/** The recording of each QuantizedRows. A value that is missing here is not a QuantizedRows. */
 const made = new WeakMap<QuantizedRows, Made>();
 
 /**
- * Rounds x (…, K) to int8 codes, each 32 k of a row with a step of their own: largest |x| / 127. Enqueues and does not wait. The codes
- * serve every layer of `bits`-bit weights and K inputs, whatever its groups. `codes.destroy()` frees them; x must outlive them, unchanged.
- * @param options.bits of the weights to come: 4 or 8; a layer that is loaded will do as `options`
+ * Rounds x (…, K) to int8 codes. Every 32 k of a row have one step: largest |x| / 127. Enqueues and does not wait. The codes fit every
+ * layer of `bits`-bit weights and K inputs, for any groups. `codes.destroy()` frees them; keep x unchanged until then.
+ * @param options.bits bits of the weights, 4 or 8; a loaded layer may be passed as `options`
  * @param options.digits 1: |x - codes| ≤ 0.4 % of the block's largest |x|; 2: 0.0016 %, for twice the products
- * @throws ArgumentError, UnsupportedError if the codes need a larger buffer than there is, DeviceLostError
+ * @throws ArgumentError, UnsupportedError if the codes exceed the device's largest buffer, DeviceLostError
  * @example
  * const q = quantizeRows(x, queries);
  * const [a, b, c] = [queries, keys, values].map((layer) => layer.forward(q));
@@ -100,7 +100,7 @@ export async function readQuantizedRows(rows: QuantizedRows): Promise<QuantizedN
   return decodeQuantized((await codes.read()) as Int32Array, { m: codes.shape[0]!, k: x.shape.at(-1)!, bits, digits });
 }
 
-/** How `rows` is made. @throws ArgumentError, DeviceLostError */
+/** The recording of `rows`. @throws ArgumentError, DeviceLostError */
 function assertQuantized(rows: QuantizedRows, argument: string, device?: GPUDevice): Made {
   const how = typeof rows === 'object' && rows !== null ? made.get(rows) : undefined;
   const expected = argument === 'x' ? 'a Tensor, or what quantizeRows returned' : 'what quantizeRows returned';
@@ -111,7 +111,7 @@ function assertQuantized(rows: QuantizedRows, argument: string, device?: GPUDevi
   return how;
 }
 
-/** @internal x of a product, with its codes if it came with them. @throws ArgumentError, DeviceLostError */
+/** @internal The x of a product, with its codes if it came quantized. @throws ArgumentError, DeviceLostError */
 export function inputOf(given: Tensor | QuantizedRows, { device, weights }: Pick<LoadedWeights, 'device' | 'weights'>): Input {
   if (!made.has(given as QuantizedRows)) {
     const wanted = { what: 'QuantizedRows', expected: 'a Tensor, or what quantizeRows returned' };

@@ -1,4 +1,4 @@
-// The tensors that a layer is loaded with, by name: which there may be and must be, by the layer's options.
+// Checks the named tensors of `load`: which are allowed and which are required follows from the layer's options.
 import { anything, dictionary } from '../arguments/check.js';
 import { ArgumentError } from '../errors.js';
 import { Tensor } from '../gpu/tensor.js';
@@ -8,7 +8,7 @@ import { present } from '../problem/torch-arguments.js';
 /** Tensors by the names that a layer's options announce: weight, antiquantScale, antiquantOffset, quantScale, quantOffset, bias. */
 export type NamedTensors = Readonly<Record<string, Tensor>>;
 
-/** torch's names for what `load` takes. */
+/** torch's names of the tensors. */
 const STATE_DICT: Readonly<Record<string, keyof WeightTensors<Tensor>>> = {
   weight: 'weight',
   antiquant_scale: 'antiquantScale',
@@ -20,10 +20,10 @@ const STATE_DICT: Readonly<Record<string, keyof WeightTensors<Tensor>>> = {
 const BY_NAME = dictionary(anything);
 type Name = keyof WeightTensors<Tensor>;
 const NAMES: readonly Name[] = Object.values(STATE_DICT);
-/** What becomes of the sums. */
+/** Names of bias and output scale. */
 export const OUTPUT_NAMES: readonly Name[] = ['quantScale', 'quantOffset', 'bias'];
 
-/** A state dict by our names. @throws ArgumentError */
+/** Renames a state dict's tensors. @throws ArgumentError */
 export function fromStateDict(dict: NamedTensors): NamedTensors {
   const entries = Object.entries(BY_NAME(dict, 'dict')).map(([name, tensor]) => {
     const own = Object.hasOwn(STATE_DICT, name) ? STATE_DICT[name] : undefined;
@@ -33,17 +33,17 @@ export function fromStateDict(dict: NamedTensors): NamedTensors {
   return Object.fromEntries(entries) as NamedTensors;
 }
 
-/** Those of `names` that are given, each usable on `device`, exactly as the options announce. @throws ArgumentError, DeviceLostError */
+/** The given tensors of `names`, each usable on `device`, exactly as the options announce. @throws ArgumentError, DeviceLostError */
 export function checkNames(spec: LinearSpec, device: GPUDevice, tensors: NamedTensors, names = NAMES): WeightTensors<Tensor> {
   const entries = Object.entries(BY_NAME(tensors, 'tensors'));
   const unknown = entries.find(([name]) => !names.includes(name as never));
   if (unknown) throw new ArgumentError(unknown[0], names.join(' or '), 'an unknown name');
-  // undefined and null (torch's None) are none.
+  // undefined and null (torch's None) count as absent.
   const there = entries.filter(([, tensor]) => tensor !== undefined && tensor !== null);
   const given: Record<string, Tensor | undefined> = Object.fromEntries(
     there.map(([name, tensor]) => [name, Tensor.given(tensor, name, device)]),
   );
-  // Empty tensors stand for absent ones here, whatever the options say.
+  // Empty tensors count as absent here, whatever the options say.
   const empty = ['quantScale', 'bias'].filter((name) => given[name] && !present(given[name]));
   for (const name of empty) given[name] = undefined;
   const { bias, antiquantOffset, quantScale, quantOffset } = spec;

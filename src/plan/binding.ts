@@ -1,21 +1,21 @@
-// What a dispatch binds. A binding starts at a multiple of the device's alignment and is no larger than its limit. A window is the part
-// of a buffer that holds the elements that are needed: it starts at or before the first of them.
+// Slices and windows of buffers. A binding starts at a multiple of the device's alignment and has at most the limit's size. A window is the
+// slice that holds the needed elements; it starts at or before the first of them. Pure.
 import { UnsupportedError } from '../errors.js';
 import type { Caps } from '../problem/caps.js';
 
 /** A range of a buffer that a dispatch binds. */
 export interface Slice {
-  /** The buffer by its role: a tensor's, or one of the layer's. */
+  /** Role of the buffer: a tensor or one of the layer's buffers. */
   readonly buffer: string;
   /** In bytes. */
   readonly offset: number;
   readonly size: number;
 }
 export interface Window extends Slice {
-  /** Index, counted from the start of the window, of the buffer's element 0; negative when that lies before the window. */
+  /** Index of the buffer's element 0, counted from the start of the window; negative if it lies before the window. */
   readonly base: number;
 }
-/** Rows of elements in a part of a buffer. */
+/** Rows of elements in a slice. */
 export interface StridedWindow {
   readonly slice: Slice;
   /** First element of row 0, counted from the start of the slice. */
@@ -49,14 +49,14 @@ export function stridedWindow(
   return { slice, first: base + elements.first, pitch, rows };
 }
 
-/** No window is larger, so that indices of int4 codes stay below 2^32. */
+/** Largest window in bytes: indices of int4 codes then stay below 2^32. */
 const MAX_WINDOW = 2 ** 30;
 
-/** Bytes that a window may need at most, whatever its start: what is left of the limit after alignment. */
+/** Bytes of elements that fit a window wherever it starts: the limit minus the alignment. */
 export const windowBytes = (caps: Caps): number =>
   Math.min(caps.maxStorageBufferBindingSize, MAX_WINDOW) - caps.minStorageBufferOffsetAlignment;
 
-/** How many units of `bytes` fit in a window. @param what names them in the error @throws UnsupportedError if not even one */
+/** How many units of `bytes` fit in a window. @param what names them in the error @throws UnsupportedError if none fits */
 export function fitting(caps: Caps, { what, bytes }: { readonly what: string; readonly bytes: number }): number {
   const fit = Math.floor(windowBytes(caps) / bytes);
   if (fit < 1) {

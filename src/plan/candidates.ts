@@ -1,4 +1,4 @@
-// Which kernels and tiles are worth measuring for a problem, the most promising first. Pure.
+// Lists the kernels and tiles to measure for a problem, the most promising first. Pure.
 
 import { extentOf } from '../kernels/fits.js';
 import { kernels } from '../kernels/index.js';
@@ -16,10 +16,10 @@ export interface Candidate {
   readonly plan: Plan;
 }
 
-/** No more are compiled and measured for one problem, the planner's own choice included. */
+/** Most candidates for one problem, the planner's choice included. */
 export const MOST_CANDIDATES = 16;
 
-/** A tile should not make more than twice the rows there are, nor so few that weights are read again more often than this. */
+/** A tile should compute at most twice the rows there are, and weights should be read at most this many times. */
 const MOST_WASTE = 2;
 const MOST_PASSES = 8;
 const ROWS_THAT_MATTER = 32;
@@ -30,9 +30,9 @@ const worthwhile = (m: number, rows: number): boolean => {
 };
 
 /**
- * The planner's own choice first, then what other kernels would choose, then the tiles of kernels that would take the problem, then
- * those of kernels that would rather not, as far as they were made for such devices; of each kernel the tiles nearest to the number of
- * rows first. None that is disabled, nor one that sums less exactly than the layer allows.
+ * In this order: the planner's choice, the choices of other kernels, other tiles of kernels that accept the problem, and tiles of kernels
+ * that decline it, as far as they suit the device. Within a kernel, tiles nearest to the number of rows come first. Disabled variants and
+ * those that round more than the layer allows are left out.
  */
 export function candidates(context: PlanContext, { disabled }: Findings = NO_FINDINGS): Candidate[] {
   const { problem, caps } = context;
@@ -51,7 +51,7 @@ export function candidates(context: PlanContext, { disabled }: Findings = NO_FIN
 
 const nameOf = ({ kernel, params }: Plan): string => variantId(kernel, params);
 
-/** A kernel's tiles that are worth measuring; rank 0 is its own choice, 1 others where it would serve, 2 where it would rather not. */
+/** A kernel's tiles to measure. rank 0: the kernel's choice; 1: other tiles of a kernel that accepts; 2: tiles of one that declines. */
 function tilesOf(kernel: Kernel, problem: Problem, caps: Caps) {
   const chosen = kernel.choose(problem, caps);
   const own = typeof chosen === 'string' ? undefined : variantId('', chosen.tile);

@@ -1,4 +1,4 @@
-// Which kernel and tile multiply a problem, and what the other kernels say to it: verdicts as data. Pure.
+// Chooses the kernel and tile for a problem, and records every kernel's verdict as data. Pure.
 import { ArgumentError, UnsupportedError } from '../errors.js';
 import { extentOf } from '../kernels/fits.js';
 import { kernels } from '../kernels/index.js';
@@ -11,19 +11,19 @@ import type { Problem } from '../problem/problem.js';
 import type { Params } from '../wgsl/preprocess.js';
 import { accurateEnough, type Findings, problemClass, type Tuned } from './findings.js';
 
-/** Take this kernel, and these of its tiles; for tests, benches and comparisons. */
+/** Use this kernel, and this tile of it. For tests, benches and comparisons. */
 export interface Force {
   readonly kernel: string;
   readonly tile?: Params;
 }
 
-/** What a kernel says to a problem. */
+/** A kernel's answer to a problem. */
 export interface Verdict {
   readonly kernel: string;
   /**
-   * chosen: it runs. tuned: it runs, because measuring found it the fastest. able: it would run if those before it did not.
-   * declined: it could run, but another should. refused: the problem or the device lacks something. disabled: its variant failed its
-   * self-test on this device.
+   * chosen: it runs. tuned: it runs, because measuring found it the fastest. able: it would run if no kernel before it did.
+   * declined: it could run, but another kernel should. refused: the problem or the device lacks something. disabled: its variant failed
+   * its self-test on this device.
    */
   readonly verdict: 'chosen' | 'tuned' | 'able' | 'declined' | 'refused' | 'disabled';
   readonly reason: string;
@@ -42,15 +42,15 @@ export interface Choice {
   readonly params: Params;
   readonly accuracy: Accuracy;
   readonly extent: Extent;
-  /** Into how many splits k goes, each for workgroups of its own. */
+  /** Number of splits of k. Each split has its workgroups. */
   readonly splits: number;
-  /** Of the kernels that were asked, in planning's order. The last one runs. */
+  /** Verdicts of the kernels that were asked, in planning's order. The last one runs. */
   readonly verdicts: readonly Verdict[];
 }
 type Variant = Omit<Choice, 'verdicts'>;
 type Answer = { readonly verdict: Verdict; readonly variant?: Variant };
 
-/** All params of a tile on a problem, and its splits of k. Sums that are splits are float32. */
+/** All params of a tile for a problem, and its splits of k. Splits give float32 sums. */
 export function variantOf({ problem, caps }: Pick<ChooseContext, 'problem' | 'caps'>, { kernel, tile }: { kernel: Kernel; tile: Params }) {
   // Several layers' columns fill a device sooner, and neither their ys nor one with gaps have a place in scratch memory.
   const whole = !problem.layers && problem.yPitch === problem.weights.n;
@@ -70,11 +70,11 @@ export function tryTile(context: ChooseContext, { kernel, tile }: { kernel: Kern
   return broken ? refuse('disabled', broken) : { ...refuse('able', ''), variant };
 }
 
-/** The first tile that fits; one that does not says why. */
+/** The first tile that fits; if none fits, the first tile, which then says why. */
 const anyTile = (kernel: Kernel, { problem, caps }: ChooseContext): Params =>
   kernel.tiles.find((tile) => typeof extentOf(kernel, { problem, caps, tile }) !== 'string') ?? kernel.tiles[0]!;
 
-/** What a kernel says: its own choice of a tile, or the one that is forced. */
+/** A kernel's answer with its choice of a tile, or with the forced tile. */
 function ask(kernel: Kernel, context: ChooseContext): Answer {
   const { problem, caps, force } = context;
   const own = kernel.choose(problem, caps);
@@ -86,7 +86,7 @@ function ask(kernel: Kernel, context: ChooseContext): Answer {
   return variant ? { variant, verdict: { ...verdict, reason } } : { verdict };
 }
 
-/** The faster variant that measuring found, if this device can still run it. */
+/** The measured choice, if it beats the planner's and this device can still run it. */
 function measured(context: ChooseContext, found: Tuned): Answer | undefined {
   const kernel = kernels.find(({ name }) => name === found.kernel);
   const tile = kernel?.tiles.find((one) => sameData(one, found.tile));
@@ -137,7 +137,7 @@ export function choose(context: ChooseContext): Choice {
   throw new UnsupportedError(`y (${m}, ${weights.n}) from K = ${weights.k}`, reasons);
 }
 
-/** What every kernel says, those behind the chosen one too. @param ran what `choose` came to, if it did not throw */
+/** The verdicts of all kernels, also of those after the chosen one. @param ran the result of `choose`, if it did not throw */
 export function survey(context: ChooseContext, ran: Pick<Choice, 'verdicts'> | undefined): readonly Verdict[] {
   const said = new Map(ran?.verdicts.map((verdict) => [verdict.kernel, verdict]));
   return kernels.map((kernel) => said.get(kernel.name) ?? ask(kernel, { ...context, force: undefined }).verdict);

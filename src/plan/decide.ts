@@ -1,11 +1,11 @@
-// From times to a choice. Pure.
+// Decides from measured times whether a candidate replaces the planner's choice. Pure.
 
-/** A candidate whose best round takes this many times as long as the fastest one's is not measured again. */
+/** A candidate is dropped if its best round takes this many times the fastest candidate's best. */
 export const HOPELESS = 1.5;
-/** What a candidate must be faster by, in the median of the rounds and of all but a quarter of them at all. */
+/** A candidate must be faster by this share in the median of the rounds, and faster at all in three quarters of them. */
 const MARGIN = 0.03;
 const SURE_ROUNDS = 0.75;
-/** Fewer rounds say nothing. */
+/** With fewer rounds there is no decision. */
 export const LEAST_ROUNDS = 3;
 
 const median = (values: readonly number[]): number => {
@@ -15,10 +15,10 @@ const median = (values: readonly number[]): number => {
 };
 
 /**
- * Which candidate takes the place of the first one, and its time as a share of the first one's.
- * @param times of each candidate its time in each round, in any unit; all have round 0, one that was dropped has fewer. Times of a round
- *   are compared with each other only: a machine that is busy is busy for all.
- * @returns undefined if too few rounds were run to tell
+ * Which candidate replaces the first one, and the ratio of its time to the first one's.
+ * @param times for each candidate its time in each round, in any unit. All have round 0; dropped candidates have fewer rounds. Only times
+ *   of the same round are compared, since a busy machine slows all candidates of a round.
+ * @returns undefined after too few rounds
  */
 export function decide(times: readonly (readonly number[])[]): { readonly index: number; readonly ratio: number } | undefined {
   const own = times[0]!;
@@ -34,7 +34,7 @@ export function decide(times: readonly (readonly number[])[]): { readonly index:
   return best;
 }
 
-/** Which of the candidates that are still measured stay so, by their best rounds; the first always does. */
+/** Drops candidates by their best rounds; the first one always stays. */
 export function survivors(times: readonly (readonly number[])[], active: readonly number[]): number[] {
   const best = active.map((index) => Math.min(...times[index]!));
   const fastest = Math.min(...best);

@@ -1,5 +1,5 @@
-// What running on a device has taught, as plain data for planning: variants that may not be used there, and which kernel measuring
-// chose for which class of problems. Pure.
+// Findings about a device, as plain data for planning: variants that failed their self-test, and measured choices for classes of problems.
+// Pure.
 
 import { type Kernel, variantId } from '../kernels/kernel.js';
 import { operandParams } from '../kernels/operands.js';
@@ -9,24 +9,24 @@ import { keyOf } from '../problem/key.js';
 import type { Problem } from '../problem/problem.js';
 import type { Params } from '../wgsl/preprocess.js';
 
-/** What measuring a class of problems came to. */
+/** The measured choice for a class of problems. */
 export interface Tuned {
   readonly kernel: string;
   readonly tile: Params;
-  /** Its time as a share of that of the planner's own choice; 1 where it is that choice. */
+  /** Its time divided by that of the planner's choice; 1 if it is that choice. */
   readonly ratio: number;
   /** How many kernels and tiles were compared. */
   readonly candidates: number;
   /** YYYY-MM-DD */
   readonly date: string;
-  /** Milliseconds of a budget that ended before enough was known: a larger one measures again. */
+  /** Milliseconds of a budget that was too short to decide; a larger budget measures again. */
   readonly short?: number;
 }
 
 export interface Findings {
   /** variantId → why it may not be used. */
   readonly disabled: ReadonlyMap<string, string>;
-  /** problemClass → what was measured. */
+  /** problemClass → measured choice. */
   readonly tuned: ReadonlyMap<string, Tuned>;
 }
 export const NO_FINDINGS: Findings = { disabled: new Map(), tuned: new Map() };
@@ -34,9 +34,9 @@ export const NO_FINDINGS: Findings = { disabled: new Map(), tuned: new Map() };
 const MANY_ROWS = 1024;
 
 /**
- * Problems that share a measured choice: everything about them and the device, but for these. Rows up to the same power of two are one
- * (tiles have 1, 2, 4, 8 … rows, so they cost about the same number of tiles); from 513 rows on all are. Where x and y lie counts only
- * as far as the kernel is another for it, which the operand params say. Whether x came quantized does not count: it is not measured.
+ * The key of problems that share a measured choice. It holds all of the problem and the device, with three exceptions. Rows up to the same
+ * power of two are one class, because tiles have 1, 2, 4, 8 … rows; all from 513 on are one. The position of x and y counts only through
+ * the operand params. Whether x came quantized does not count: such calls are not measured.
  */
 export function problemClass(problem: Problem, caps: Caps): string {
   const { m, x: _x, yOffset: _yOffset, yPitch: _yPitch, layers: _layers, xDigits: _xDigits, ...rest } = problem;
@@ -44,10 +44,10 @@ export function problemClass(problem: Problem, caps: Caps): string {
   return `m<=${rows} ${variantId('', operandParams(problem, caps))} ${keyOf({ ...rest, caps })}`;
 }
 
-/** May a layer use a kernel that sums like this? With innerPrecise 0 neither x nor weights may be rounded. */
+/** May a layer use a kernel with this accuracy? With innerPrecise 0 neither x nor weights may be rounded. */
 export const accurateEnough = ({ innerPrecise }: Problem, accuracy: Accuracy): boolean =>
   innerPrecise === 1 || (accuracy.xStep === 0 && accuracy.weightStep === 0);
 
-/** The params of a variant that only its kernel has; undefined if it has no such tile. */
+/** The tile among a variant's params; undefined if the kernel has no such tile. */
 export const tileOf = (kernel: Kernel, params: Params): Params | undefined =>
   kernel.tiles.find((tile) => Object.entries(tile).every(([name, value]) => params[name] === value));

@@ -1,5 +1,5 @@
-// The dispatches that bring weights into the packed layout: a caller's tensors, whose roles are those of WeightTensors, or a piece of an
-// imported matrix (roles `codes`, `scales`, `shifts`, uploaded by layer/load.ts). Pure.
+// The dispatches that repack weights into the packed layout. Sources are a caller's tensors (roles of WeightTensors) or a piece of an
+// imported matrix (roles `codes`, `scales`, `shifts`, which layer/load.ts uploads). Pure.
 import { BYTES, type DType, encode16, type FloatDType } from '../dtype.js';
 import { repack, repackQuant, repackScale } from '../kernels/helpers.js';
 import type { Caps } from '../problem/caps.js';
@@ -22,7 +22,7 @@ interface LoadContext {
 
 // ---------------------------------------------------------------------------------------------------------------- tensors
 
-/** The dispatches that bring a layer's tensors into its packed buffers. @throws UnsupportedError */
+/** The dispatches that repack a layer's tensors. @throws UnsupportedError */
 export function loadSteps(context: LoadContext, views: Views): Dispatch[] {
   const { operands, packed, caps } = context;
   const { groups } = operands;
@@ -38,7 +38,7 @@ export function loadSteps(context: LoadContext, views: Views): Dispatch[] {
   ];
 }
 
-/** Those that bring bias and output scale. */
+/** The dispatches that repack bias and output scale. */
 export function outputSteps(outputs: Pick<Operands, 'n' | 'bias' | 'quant'>, caps: Caps, views: Views): Dispatch[] {
   const { n, bias, quant } = outputs;
   const slab = { begin: 0, count: n, quads: quadsOf(n) };
@@ -48,7 +48,7 @@ export function outputSteps(outputs: Pick<Operands, 'n' | 'bias' | 'quant'>, cap
   ];
 }
 
-/** How a weight tensor can be cut into windows: along n or k, in units of `unit` of them, each `length` codes long in memory. */
+/** How to cut a weight tensor into windows: along n or k, in multiples of `unit`; each unit is `length` codes long in memory. */
 function cutOf({ n, k, bits, weight }: Operands) {
   const { inWord } = widthOf(bits);
   const tile = 8 * inWord; // columns of a FRACTAL_NZ tile: 32 bytes
@@ -66,7 +66,7 @@ function cutOf({ n, k, bits, weight }: Operands) {
   }
 }
 
-/** Weight codes: the source is cut along its slow axis, and every piece fills a rectangle of [words, n]. */
+/** Repacks codes. The source is cut along its slow axis; every piece fills a rectangle of [words, n]. */
 function packWeight({ operands, packed, caps }: LoadContext, view: View, slab: Slab): Dispatch[] {
   const { k, bits, weight } = operands;
   const { inWord, inElement, zero } = widthOf(bits);
@@ -112,7 +112,7 @@ function packWeight({ operands, packed, caps }: LoadContext, view: View, slab: S
 /** Values of repack-scale's param SOURCE. */
 const SOURCE: Readonly<Partial<Record<DType, number>>> = { float32: 0, float16: 1, bfloat16: 2, int32: 3, int64: 4 };
 
-/** A scale, offset or bias of (G, n) into [groups, quads]; 16-bit ones keep their bits, except the bias. */
+/** Repacks a scale, offset or bias (G, n) into [groups, quads]. 16-bit values keep their bits, except in the bias. */
 function packColumns(
   caps: Caps,
   {
@@ -134,7 +134,7 @@ function packColumns(
   const sixteen = BYTES[dtype] === 2 && name !== 'bias';
   const bits = BYTES[dtype] * 8;
   const outPitch = slab.quads * (sixteen ? 2 : 4);
-  // (N, G) in memory: a slab's columns are one run. (G, N): cut along the groups. One value or one row: read whole.
+  // (N, G) in memory: a slab's columns are one run. (G, N): cut along the groups. One value or one row: one window.
   const perGroup = strideG > strideN;
   const start = view.offset + (perGroup ? 0 : slab.begin * strideN);
   const length = (groups - 1) * strideG + ((perGroup ? slab.begin : 0) + slab.count - 1) * strideN + 1;
@@ -196,13 +196,13 @@ function packQuant(
 
 // --------------------------------------------------------------------------------------------------------------- matrices
 
-/** Where a piece's first code lies in the whole matrix: n a multiple of 4, k one of whole words and groups. */
+/** Position of a piece's first code in the matrix: n is a multiple of 4, k of whole words and groups. */
 export interface Corner {
   readonly n: number;
   readonly k: number;
 }
 
-/** A piece of a matrix, and the weights that it is a piece of. */
+/** A piece of a matrix, and the weights that it belongs to. */
 interface PieceContext {
   readonly piece: QuantizedMatrix;
   readonly corner: Corner;
@@ -210,16 +210,16 @@ interface PieceContext {
   readonly caps: Caps;
 }
 
-/** Columns of a piece that lie in a slab. */
+/** The columns of a piece that lie in a slab. */
 interface Columns {
   readonly slab: Slab;
-  /** The first, counted in the piece; and in the slab. */
+  /** First column, counted in the piece and in the slab. */
   readonly first: number;
   readonly at: number;
   readonly count: number;
 }
 
-/** What a layer is by the matrix it has, or by a first piece of it and the size of the whole. */
+/** The Weights of a matrix, from the matrix or from a first piece and the matrix's size. */
 export function weightsOf(
   matrix: QuantizedMatrix,
   { n, k, groupSize }: Pick<QuantizedMatrix, 'n' | 'k' | 'groupSize'> = matrix,
@@ -240,7 +240,7 @@ export function weightsOf(
   };
 }
 
-/** What the dispatches read, by role: codes as they are, scale and shift in the matrix's scaleDtype. */
+/** The arrays that the dispatches read, by role: codes, and scale and shift in the matrix's scaleDtype. */
 export function pieceData(matrix: QuantizedMatrix): Readonly<Record<string, Uint32Array | Uint16Array | Float32Array>> {
   const { bits, codes, scale, zeroPoint, minimum, scaleDtype } = matrix;
   const { zero } = widthOf(bits);
@@ -251,7 +251,7 @@ export function pieceData(matrix: QuantizedMatrix): Readonly<Record<string, Uint
 const encode = (values: Float32Array, dtype: FloatDType): Float32Array | Uint16Array =>
   dtype === 'float32' ? values : encode16(values, dtype);
 
-/** The dispatches that bring a piece into the packed buffers. */
+/** The dispatches that repack a piece. */
 export function pieceSteps(context: PieceContext, { slabs }: Packed): Dispatch[] {
   const { piece, corner } = context;
   return slabs.flatMap((slab) => {
@@ -285,7 +285,7 @@ function pieceCodes({ piece: { n, k, bits }, corner, caps }: PieceContext, { sla
       stride_n: words * inWord,
       stride_k: 1,
       tile_rows: 0,
-      flip: 0, // codes are unsigned as they are
+      flip: 0, // codes are unsigned already
       packed_base: (corner.k / inWord) * slab.quads * 4 + at,
       packed_pitch: slab.quads * 4,
     },

@@ -1,5 +1,5 @@
-// The packed layout that every kernel reads (docs/format.md): which buffers a layer's weights have, their sizes, and where a slab lies in
-// them. A slab is a run of columns whose words fit one binding; small weights are one slab. No other file spells a buffer's role. Pure.
+// The packed layout that every kernel reads (docs/format.md): a layer's buffers, their sizes, and each slab's slices. A slab is a run of
+// columns whose words fit one binding; small weights are one slab. No other file spells a buffer's role. Pure.
 import { BYTES } from '../dtype.js';
 import { UnsupportedError } from '../errors.js';
 import type { Caps } from '../problem/caps.js';
@@ -13,13 +13,13 @@ export interface Slab {
   readonly count: number;
   /** Quads (four columns) of it. */
   readonly quads: number;
-  /** Quads from a row to the next: more than `quads` where other layers' columns lie beside. */
+  /** Quads from a row to the next: more than `quads` if other layers' columns share the row. */
   readonly pitch: number;
   /** [words, pitch] quads of codes. */
   readonly w: Slice;
   /** [groups, pitch] quads. */
   readonly scale: Slice;
-  /** As scale: what is added to a code before it is scaled, or a minimum after. */
+  /** Same shape as scale: an offset, added before scaling, or a minimum, added after. */
   readonly offset: Slice | undefined;
 }
 export interface Packed {
@@ -30,13 +30,13 @@ export interface Packed {
 
 export const quadsOf = (columns: number): number => Math.ceil(columns / 4);
 
-// What a layer has once, whatever its slabs.
+// Buffers that a layer has once, for all its slabs.
 export const biasSlice = ({ n }: Pick<Weights, 'n'>): Slice => ({ buffer: 'columnBias', offset: 0, size: quadsOf(n) * 16 });
 export const columnQuantSlice = ({ n }: Pick<Weights, 'n'>): Slice => ({ buffer: 'columnQuant', offset: 0, size: quadsOf(n) * 32 });
 export const codebookSlice: Slice = { buffer: 'codebook', offset: 0, size: 64 };
 export const permutationSlice = ({ k }: Pick<Weights, 'k'>): Slice => ({ buffer: 'permutation', offset: 0, size: 4 * k });
 
-/** Slabs of a layer's packed weights. @throws UnsupportedError if four columns do not fit a binding, or a row of columns does not */
+/** Cuts a layer's weights into slabs. @throws UnsupportedError if four columns, or one row of all columns, exceed a binding */
 export function packedLayout(weights: Weights, caps: Caps): Packed {
   const { n, k, bits, groups, scaleDtype, shift, requantized } = weights;
   const words = wordsOf(k, bits);
@@ -63,7 +63,7 @@ export function packedLayout(weights: Weights, caps: Caps): Packed {
   return { words, slabs };
 }
 
-/** Every part of a layer's own buffers. */
+/** All slices of a layer's buffers. */
 export const slicesOf = (weights: Weights, { slabs }: Packed): readonly Slice[] => [
   biasSlice(weights),
   ...slabs.flatMap(({ w, scale, offset }) => (offset ? [w, scale, offset] : [w, scale])),
@@ -72,19 +72,19 @@ export const slicesOf = (weights: Weights, { slabs }: Packed): readonly Slice[] 
   ...(weights.permuted ? [permutationSlice(weights)] : []),
 ];
 
-/** Bytes of packed weights, with all that goes with them. */
+/** Bytes of all buffers of a layer. */
 export const packedBytes = (weights: Weights, packed: Packed): number => slicesOf(weights, packed).reduce((sum, { size }) => sum + size, 0);
 
-/** The same without offsets, and the slices that are no longer needed. */
+/** The layout without offsets, and the slices that it drops. */
 export const withoutOffsets = (packed: Packed): { readonly packed: Packed; readonly dropped: readonly Slice[] } => ({
   packed: { ...packed, slabs: packed.slabs.map((slab) => ({ ...slab, offset: undefined })) },
   dropped: packed.slabs.flatMap(({ offset }) => (offset ? [offset] : [])),
 });
 
-/** The weights of a layer of one slab among those of several: their slab, and this layer's first column in it. */
+/** The slab of one layer inside the joint slab of several layers. */
 export function besides(own: Packed, joint: Packed, { begin, groups }: { readonly begin: number; readonly groups: number }): Packed {
   const [slab, shared] = [own.slabs[0]!, joint.slabs[0]!];
-  /** From the layer's first quad of row 0 to the end of all rows. */
+  /** From the layer's first quad in row 0 to the end of the last row. */
   const from = (slice: Slice, rows: number): Slice => {
     const offset = (begin / 4) * (slice.size / (rows * shared.pitch));
     return { buffer: slice.buffer, offset, size: slice.size - offset };

@@ -1,4 +1,4 @@
-// Problem + Caps → Plan: which kernel with which numbers, and every dispatch that makes y. Pure, synchronous, plain data.
+// Problem + Caps → Plan: the kernel, its params, and every dispatch that makes y. Pure.
 
 import { BYTES } from '../dtype.js';
 import { UnsupportedError } from '../errors.js';
@@ -15,7 +15,7 @@ import { biasSlice, codebookSlice, columnQuantSlice, type Packed } from './packe
 import { gather, gatheredBytes, NOTHING, type Prepared, preparations, rowBytes, rowsOf, X_CODES, type XRows } from './x-steps.js';
 import { inPlace, inScratch, type Output, round, sumsPitch } from './y-steps.js';
 
-/** A dispatch beside the product, and why it is there. */
+/** A helper dispatch around the product, and its reason. */
 export interface Aside {
   readonly shader: 'gather-rows' | 'round-rows';
   readonly reason: string;
@@ -25,23 +25,23 @@ export interface Plan {
   readonly kernel: string;
   readonly params: Params;
   readonly accuracy: Accuracy;
-  /** Of the kernels that were asked, in planning's order. The last one runs. */
+  /** Verdicts of the kernels that were asked, in planning's order. The last one runs. */
   readonly verdicts: readonly Verdict[];
   readonly asides: readonly Aside[];
-  /** In the order of execution. The first that runs `kernel` is `main`. */
+  /** In order of execution. `main` is the first that runs `kernel`. */
   readonly dispatches: readonly Dispatch[];
   readonly main: Dispatch;
-  /** Bytes of the device's scratch buffers that the dispatches use, by role. */
+  /** Bytes of scratch buffers, by role. */
   readonly scratch: Readonly<Record<string, number>>;
 }
 
 export interface PlanOptions {
   readonly force?: Force | undefined;
-  /** What is known of the device beyond `caps`; with a `force` only what is disabled counts. */
+  /** Findings about the device; with a `force` only disabled variants count. */
   readonly findings?: Findings | undefined;
 }
 
-/** What is multiplied, where its weights lie, and on what device. */
+/** A problem, the layout of its weights, and the device's caps. */
 export interface PlanContext {
   readonly problem: Problem;
   readonly packed: Packed;
@@ -49,7 +49,7 @@ export interface PlanContext {
 }
 
 /**
- * @throws UnsupportedError naming the limit, its value and the need; ArgumentError if `force` names no kernel
+ * @throws UnsupportedError with the limit, its value and the need; ArgumentError if `force` names no kernel
  */
 export function makePlan(context: PlanContext, { force, findings = NO_FINDINGS }: PlanOptions = {}): Plan {
   const { problem, caps } = context;
@@ -110,7 +110,7 @@ function asidesOf(problem: Problem, splits: number): readonly Aside[] {
   ];
 }
 
-/** The products of rows of x with every slab. */
+/** The dispatches that multiply rows of x with every slab. */
 function multiply(
   { problem, packed, caps }: PlanContext,
   { kernel, params, extent, splits }: Choice,

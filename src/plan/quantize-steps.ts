@@ -1,4 +1,4 @@
-// The dispatches of quantize-weights for a matrix that is on the GPU. Pure.
+// The dispatches of quantize-weights for a matrix on the GPU. Pure.
 
 import { BYTES, type FloatDType } from '../dtype.js';
 import { UnsupportedError } from '../errors.js';
@@ -11,11 +11,11 @@ import type { Settings } from '../quantize/options.js';
 import { fitting, pieces, stridedWindow } from './binding.js';
 import { type Dispatch, dispatch } from './dispatch.js';
 
-/** By the shader's W. */
+/** Dtypes by the values of the param W. */
 export const SOURCES: readonly FloatDType[] = ['float32', 'float16', 'bfloat16'];
 
 /**
- * Roles: `w`, whose element `first` is the first weight, `codes` and `grids`. As many dispatches as it takes for each to bind whole rows.
+ * Roles: `w`, whose element `first` is the first weight, `codes` and `grids`. Each dispatch binds whole rows.
  * @throws UnsupportedError
  */
 export function quantizeSteps(

@@ -1,8 +1,8 @@
-// The small product that shows whether a variant of a matmul kernel works on a device: its plan, the bytes of every buffer, and what y
-// must hold. Pure; gpu/self-test.ts runs it.
+// The trial of a variant: a small product that tests a matmul kernel on a device. It has a plan, the bytes of every buffer, and the
+// expected y. Pure; gpu/self-test.ts runs it.
 //
-// All values are small integers and powers of two, and every run of 8 x has a ±127, so that even int8 activations are exact: what a
-// kernel gives is compared with ===, for one that may round x or weights within its interval.
+// All values are small integers and powers of two, and every 8 adjacent x contain a ±127, so that int8 activations are exact too. Results
+// are compared with ===; for a kernel that may round x or weights, with its interval.
 
 import { requantize } from '../ascend/quant-param.js';
 import { BYTES, decode16, encode16, type FloatDType, roundTo, wholeWords } from '../dtype.js';
@@ -31,7 +31,7 @@ export interface Trial {
   readonly problem: Problem;
   readonly accuracy: Accuracy;
   readonly dispatches: readonly Dispatch[];
-  /** What each buffer holds before, by role; `y` is poison. */
+  /** Initial bytes of each buffer, by role; `y` is poison. */
   readonly contents: ReadonlyMap<string, Uint8Array<ArrayBuffer>>;
 }
 export interface Fault {
@@ -41,7 +41,7 @@ export interface Fault {
 }
 
 const FLOATS: readonly FloatDType[] = ['float32', 'float16', 'bfloat16'];
-/** By the values of the params X, SCALE and Y. */
+/** Dtypes by the values of the params X, SCALE and Y. */
 const X: readonly FloatDType[] = ['float32', 'float16', 'float16', 'bfloat16'];
 const FLOAT16_BITS = 2;
 const GUARD = 4; // elements of poison before y; as many words after it
@@ -55,7 +55,7 @@ const NOISE = Uint32Array.from({ length: 4096 }, (_, i) => {
   t = Math.imul(t ^ (t >>> 15), 0x2c1b3c6d);
   return t ^ (t >>> 13);
 });
-const STRIDE = 521; // more than any k here, so that no row or column is a part of its neighbour
+const STRIDE = 521; // more than any k here, so that no row or column repeats its neighbour
 const noise = (row: number, column: number, salt: number): number => NOISE[(row * STRIDE + column + 1031 * salt) % NOISE.length]!;
 
 const SCALES = [0.5, 1, 0.25, -1];
@@ -63,9 +63,9 @@ const xAt = (m: number, k: number): number => {
   const t = noise(m, k, 1);
   return k % 8 === m % 8 ? (t % 2 === 0 ? 127 : -127) : (t % 7) - 3;
 };
-/** 16 values of a codebook, halves of small whole numbers in no order. */
+/** 16 values of a codebook: halves of small whole numbers, unordered. */
 const VALUES = Float32Array.from({ length: 16 }, (_, i) => ((7 * i + 3) % 16) / 2 - 3.5);
-/** q: the code less that of weight 0. */
+/** q: the code minus the code of weight 0. */
 const codeAt = (n: number, k: number, bits: Bits): number => {
   const { mask, zero } = widthOf(bits);
   const t = noise(n, k, 2);
@@ -74,7 +74,7 @@ const codeAt = (n: number, k: number, bits: Bits): number => {
 };
 const scaleAt = (n: number, g: number): number => SCALES[noise(n, g, 3) % 4]!;
 const offsetAt = (n: number, g: number): number => (noise(n, g, 4) % 7) - 3;
-/** The weight of code 0; that of the middle code is small, as with an offset. */
+/** The weight of code 0. The weight of the middle code is small, as with an offset. */
 const minimumAt = (n: number, g: number, bits: Bits): number => offsetAt(n, g) - scaleAt(n, g) * widthOf(bits).zero;
 const biasAt = (n: number): number => ((noise(n, 0, 5) % 17) - 8) / 2;
 const quantAt = (n: number) => ({ scale: 2 ** -(3 + (noise(n, 0, 6) % 4)), offset: (noise(n, 0, 7) % 41) - 20 });
@@ -132,16 +132,16 @@ function packedContents({ weights, yDtype }: Problem): Readonly<Record<string, U
 
 // ------------------------------------------------------------------------------------------------------------------ shape
 
-/** First one of whole words that is none of 32 k. */
+/** Group sizes to try. The first is whole words but not a multiple of 32 k. */
 const GROUP_SIZES = [48, 32, 64, 128, 256, Number.POSITIVE_INFINITY];
-/** k past the last whole group, down to none for a kernel that takes only whole ones. */
+/** k past the last whole group; 0 for kernels that take only whole groups. */
 const RAGGED = [8, 32, 0];
 const ROWS = [2, 1, 17, 65, 129];
 
-/** A small problem with these operands that the kernel takes: more than a tile of rows and of columns, several groups, the last one short. */
+/** A small problem that the kernel accepts: more than one tile of rows and columns, several groups, the last one short. */
 function shape(kernel: Kernel, { tile, params, caps }: { tile: Params; params: Params; caps: Caps }): Problem | undefined {
   const make = (m: number, n: number, group: number, ragged: number): Problem => {
-    const wanted = m * n <= 1024 ? 224 : 96; // k: less where there is much of y
+    const wanted = m * n <= 1024 ? 224 : 96; // k: smaller for a large y
     const whole = Number.isFinite(group) ? group * Math.max(ragged > 0 ? 1 : 2, Math.floor(wanted / group)) : 96;
     const k = whole + ragged;
     const groupSize = Math.min(group, k);
@@ -188,13 +188,13 @@ function shape(kernel: Kernel, { tile, params, caps }: { tile: Params; params: P
 
 // ------------------------------------------------------------------------------------------------------------------ trial
 
-/** The trial of a variant; undefined if it is none of a matmul kernel's, or no small problem suits it. */
+/** The trial of a variant; undefined if it is not of a matmul kernel, or no small problem suits it. */
 export function makeTrial({ kernel: name, params }: MatmulVariant, device: Caps): Trial | undefined {
   const kernel = kernels.find((one) => one.name === name);
   const tile = kernel && tileOf(kernel, params);
   const known = X[params.X!] && FLOATS[params.SCALE!] && params.OFFSET! <= 2 && params.Y! <= 3;
   if (!tile || !known) return undefined;
-  // One lane fills the device: k is not split, and y is what the variant writes.
+  // One lane fills the device, so k is not split and the variant writes y itself.
   const caps = { ...device, lanes: 1, ...(params.X === FLOAT16_BITS && { f16: false }) };
   const problem = shape(kernel, { tile, params, caps });
   if (!problem) return undefined;
@@ -210,7 +210,7 @@ export function makeTrial({ kernel: name, params }: MatmulVariant, device: Caps)
   return { variant, problem, accuracy: plan.accuracy, dispatches: plan.dispatches, contents };
 }
 
-/** What is wrong with the bytes that a trial left in `y`; undefined if nothing is. */
+/** The first fault in the bytes that a trial left in `y`; undefined if there is none. */
 export function judge({ problem, accuracy }: Trial, bytes: Uint8Array<ArrayBuffer>): Fault | undefined {
   const { m, weights, yDtype } = problem;
   const { n } = weights;
@@ -248,7 +248,7 @@ export function judge({ problem, accuracy }: Trial, bytes: Uint8Array<ArrayBuffe
   return undefined;
 }
 
-/** The sums, bias included: no number here is rounded, in whatever order it is made. A test holds them against the reference. */
+/** The exact sums, bias included: nothing here is rounded, in any order of summing. A test compares them with the reference. */
 export function exactSums({ m, weights }: Problem): Float64Array {
   const { n, k, groupSize } = weights;
   const x = matrix(new Int8Array(m * k), k, xAt);

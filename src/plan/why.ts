@@ -1,7 +1,7 @@
-// Verdicts and asides of a plan as sentences for people. Programs take the data.
+// Turns a plan's verdicts and asides into sentences for people. Programs read the data.
 import type { Plan } from './plan.js';
 
-/** Why this kernel; what stands around it; and why none of the kernels that were asked before it. */
+/** Why this kernel runs, which helpers run around it, and why kernels asked before it do not run. */
 export function whyOf({ verdicts, asides }: Pick<Plan, 'verdicts' | 'asides'>): string[] {
   const { kernel, verdict, reason } = verdicts.at(-1)!;
   return [

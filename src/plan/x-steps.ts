@@ -1,4 +1,4 @@
-// x before a product: gathered into rows that kernels can read, and what a kernel wants made of it first (sums, integer codes). Pure.
+// Dispatches on x before a product: gather x into rows that kernels can read; compute sums or integer codes of x. Pure.
 
 import { BYTES } from '../dtype.js';
 import { UnsupportedError } from '../errors.js';
@@ -14,21 +14,21 @@ import { fitting, pieces, type Range, type Slice, type StridedWindow, stridedWin
 import { type Dispatch, dispatch } from './dispatch.js';
 import { permutationSlice } from './packed-layout.js';
 
-/** What reading x is planned from. */
+/** What planning the read of x depends on. */
 export interface XContext {
   readonly problem: XProblem;
   readonly caps: Caps;
 }
 
-/** Rows of x as kernels read them: in place, or as gather-rows left them. */
+/** Rows of x as kernels read them: in place, or gathered. */
 export interface XRows extends StridedWindow {
-  /** The row of the whole x that comes first here. */
+  /** Index in x of the first row. */
   readonly begin: number;
-  /** The param X of the shaders that read them. */
+  /** Param X of the shaders that read the rows. */
   readonly X: number;
 }
 
-/** What a helper makes of rows of x for a kernel: the dispatches that make it, and the kernel's bindings to it. */
+/** Sums or codes of x for a kernel: the dispatches that compute them, and the kernel's bindings to them. */
 export interface Prepared {
   readonly dispatches: readonly Dispatch[];
   readonly bindings: Readonly<Record<string, Slice>>;
@@ -41,12 +41,12 @@ interface Preparation {
   make(context: { readonly problem: Problem; readonly caps: Caps; readonly params: Params }, rows: XRows): Prepared;
 }
 
-/** The role of the codes of x. It is no scratch where x comes quantized. */
+/** The role of the codes of x. It is a scratch buffer unless x comes quantized. */
 export const X_CODES = 'xCodes';
 
 // ------------------------------------------------------------------------------------------------------------------- rows
 
-/** Elements and bytes of a row as gather-rows leaves it: whole words of k, as float32. */
+/** Elements of a gathered row: k padded to whole words. */
 const gatheredPitch = ({ weights: { k, bits } }: XProblem): number => wordsOf(k, bits) * widthOf(bits).inWord;
 export const gatheredBytes = (problem: XProblem): number => 4 * gatheredPitch(problem);
 
@@ -54,7 +54,7 @@ export const gatheredBytes = (problem: XProblem): number => 4 * gatheredPitch(pr
 export const rowBytes = (problem: XProblem): number =>
   readsInPlace(problem) ? problem.x.strideM * BYTES[problem.xDtype] : gatheredBytes(problem);
 
-/** A range of rows of x, where kernels read them. */
+/** A range of rows of x, as kernels read them. */
 export function rowsOf({ problem, caps }: XContext, { begin, count: rows }: Range): XRows {
   const { x, xDtype, weights } = problem;
   const X = xParam(problem, caps);
@@ -65,8 +65,7 @@ export function rowsOf({ problem, caps }: XContext, { begin, count: rows }: Rang
 }
 
 /**
- * A range of rows of x → scratch `rows`, in as many windows of x as it takes; where the layer takes its inputs in another order, a
- * window holds whole rows.
+ * Gathers a range of rows of x into scratch `rows`, one dispatch for each window of x. With a permutation, a window holds whole rows.
  * @throws UnsupportedError
  */
 export function gather({ problem, caps }: XContext, { begin, count }: Range): Dispatch[] {
@@ -104,9 +103,9 @@ export function gather({ problem, caps }: XContext, { begin, count }: Range): Di
   };
   const one = part(begin, { rows: count, quad: 0, quads: pitch });
   if (one.bindings.x!.size <= windowBytes(caps)) return [one];
-  // Too wide for one binding (a long transposed x): one batch at a time, and as many k as fit.
+  // Too wide for one binding (a long transposed x): take one batch at a time, and as many k as fit.
   const transposed = x.strideK > x.strideM;
-  // Where the layer takes its inputs in another order, any k may be anywhere in a row.
+  // With a permutation, any k may be anywhere in a row.
   if (transposed && permuted) fitting(caps, { what: 'a transposed x whose inputs are permuted', bytes: (k * x.strideK * bits) / 8 });
   const quads = transposed && !permuted ? fitting(caps, { what: 'x', bytes: (4 * x.strideK * bits) / 8 }) : pitch;
   const fit = transposed ? x.batchRows : fitting(caps, { what: 'x', bytes: (Math.max(x.strideM, k * x.strideK) * bits) / 8 });
@@ -119,7 +118,7 @@ export function gather({ problem, caps }: XContext, { begin, count }: Range): Di
   return parts;
 }
 
-/** The lowest and the highest of the first elements of rows, whichever way batches lie. */
+/** The lowest and the highest first element of the rows. */
 function cornersOf({ offset, batchRows, strideB, strideM }: XView, { begin, count }: Range): readonly [low: number, high: number] {
   const last = begin + count - 1;
   const [firstBatch, lastBatch] = [Math.floor(begin / batchRows), Math.floor(last / batchRows)];
@@ -131,7 +130,7 @@ function cornersOf({ offset, batchRows, strideB, strideM }: XView, { begin, coun
 
 // ----------------------------------------------------------------------------------------------------------- preparations
 
-/** Words that share a sum of x: those of 32 k, or of the longest run of 2, 4, 8 … of them that groups are whole ones of (lib/splits.wgsl). */
+/** Words that share a sum of x: those of 32 k, but at most the largest power of two that divides a group's words (lib/splits.wgsl). */
 function wordsInSum({ weights }: Problem): number {
   const whole = weights.bits; // words of 32 k
   const inGroup = groupWords(weights);
@@ -166,7 +165,7 @@ export const preparations: Readonly<Record<Before, Preparation>> = {
     make({ problem, caps, params: { DIGITS } }, rows) {
       const digits = DIGITS as Digits;
       const pitch = 4 * pitchWords(problem.weights.k, digits);
-      // An x that came quantized has its codes in a buffer of its own, all rows of them.
+      // A quantized x has a separate buffer with the codes of all rows.
       const codes = { buffer: X_CODES, offset: problem.xDigits ? rows.begin * pitch : 0, size: rows.rows * pitch };
       const dispatches = problem.xDigits ? [] : [quantize({ problem, caps, digits }, rows, codes)];
       return { dispatches, bindings: { x_codes: codes } };
@@ -174,7 +173,7 @@ export const preparations: Readonly<Record<Before, Preparation>> = {
   },
 };
 
-/** Rows of x → their codes. */
+/** Computes the codes of rows of x. */
 function quantize(
   { problem, caps, digits }: XContext & { readonly digits: Digits },
   { slice: x, first, pitch, rows, X }: XRows,
@@ -191,7 +190,7 @@ function quantize(
   });
 }
 
-/** Every row of x → `xCodes`, all of it, in as many windows of x as it takes. @throws UnsupportedError */
+/** Computes the codes of all rows of x into `xCodes`, one dispatch for each window of x. @throws UnsupportedError */
 export function quantizeAll(
   { problem, caps }: XContext,
   digits: Digits,

@@ -1,4 +1,4 @@
-// y after a product: where kernels write it, and float32 sums in scratch memory → a y that kernels cannot write in place. Pure.
+// Where a product writes y: in place, or as float32 sums in scratch memory that round-rows turns into y. Pure.
 import { BYTES } from '../dtype.js';
 import { roundRows } from '../kernels/helpers.js';
 import { outputsOf, Y, type YColumns } from '../kernels/operands.js';
@@ -16,13 +16,13 @@ interface YContext {
 /** Elements in a row of scratch `sums`: whole quads. */
 export const sumsPitch = (n: number): number => Math.ceil(n / 4) * 4;
 
-/** What a product binds as y, and where in it the columns of each layer go. */
+/** The slice that a product binds as y, and where each layer's columns start in it. */
 export interface Output {
   readonly slice: Slice;
   readonly columns: readonly YColumns[];
 }
 
-/** A range of rows of y itself. Several layers' ys are written whole. */
+/** A range of rows of y, written in place. ys of several layers are written in one range. */
 export function inPlace({ problem, caps }: YContext, { begin, count }: Range): Output {
   const layers = outputsOf(problem).map((layer) => ({ ...layer, yOffset: layer.yOffset + begin * layer.pitch }));
   const first = Math.min(...layers.map(({ yOffset }) => yOffset));
@@ -37,7 +37,7 @@ export function inScratch({ weights: { n } }: Problem, { rows, splits }: { reado
   return { slice: { buffer: 'sums', offset: 0, size: splits * rows * pitch * 4 }, columns: [{ begin: 0, first: 0, pitch }] };
 }
 
-/** Scratch `sums`, of which there are `splits`, → a range of rows of y. */
+/** Adds the `splits` of scratch `sums` and rounds them to a range of rows of y. */
 export function round({ problem, caps }: YContext, range: Range & { readonly splits: number }): Dispatch {
   const { yDtype: dtype, yOffset: offset, weights } = problem;
   const quant = dtype === 'int8' ? columnQuantSlice(weights) : undefined;

@@ -1,15 +1,15 @@
-// How a kernel sums, as far as the error bound needs it; docs/numerics.md turns it into an interval.
+// What a kernel rounds, as input of the error bound (docs/numerics.md).
 
-/** How a kernel sums: what it rounds beside float32 sums. The interval of correct results follows from it (docs/numerics.md). */
+/** What a kernel rounds beside its float32 sums. The interval of correct results follows from it (docs/numerics.md). */
 export interface Accuracy {
-  /** Added to every code before it meets x, and taken out again by the sum of x: the price is that much more to round. */
+  /** A constant added to every code, and taken out again by the sum of x. It makes sums larger, and so their rounding. */
   readonly codeBias: number;
-  /** x is rounded to integers of a step that is at most this share of the largest |x| of its run of `xRun` k; 0: x is used as it is. */
+  /** x is rounded to multiples of a step: at most this share of the largest |x| among `xRun` adjacent k. 0: x is not rounded. */
   readonly xStep: number;
   readonly xRun: number;
-  /** A dequantized weight is rounded by at most this share of itself; 0: not at all. */
+  /** A dequantized weight is rounded by at most this share of its value. 0: it is not rounded. */
   readonly weightStep: number;
 }
 
-/** float32 all the way. */
+/** Everything in float32. */
 export const PRECISE: Accuracy = { codeBias: 0, xStep: 0, xRun: 1, weightStep: 0 };

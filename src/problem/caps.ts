@@ -1,4 +1,4 @@
-// What a device can do, as plain data: all that planning knows of a GPU.
+// Caps: what a device can do, as plain data. Planning knows nothing else of a GPU.
 
 /** One kind of subgroup matrix: (M, K) times (K, N) of one type into (M, N) of another. */
 export interface MatrixConfig {
@@ -9,7 +9,7 @@ export interface MatrixConfig {
   readonly K: number;
 }
 
-/** What a device can do, as planning sees it. */
+/** What a device can do: all that planning knows of it. */
 export interface Caps {
   /** `shader-f16` is enabled on the device. */
   readonly f16: boolean;
@@ -17,11 +17,11 @@ export interface Caps {
   readonly subgroups: boolean;
   /** What `chromium-experimental-subgroup-matrix` can multiply; empty where it is not enabled on the device. */
   readonly subgroupMatrix: readonly MatrixConfig[];
-  /** As the adapter names it, in lower case: 'amd', 'apple', 'intel', 'nvidia', …; may be empty. */
+  /** The adapter's vendor in lower case: 'amd', 'apple', 'intel', 'nvidia', …; may be empty. */
   readonly vendor: string;
-  /** Invocations that it takes to keep the device busy. WebGPU does not tell: a guess. */
+  /** Number of invocations that keep the device busy. A guess: WebGPU does not tell. */
   readonly lanes: number;
-  /** A software adapter runs on the CPU's cores: no barriers, no workgroup memory, more work per invocation. */
+  /** A software adapter, which runs on CPU cores: kernels avoid barriers and workgroup memory and do more work per invocation. */
   readonly software: boolean;
   /** The hardware multiplies int8 four at a time (`dot4I8Packed`). */
   readonly dot4: boolean;

@@ -1,7 +1,7 @@
-// The caller's arguments → plain numbers, or an ArgumentError. Every rule about shapes, dtypes and layouts is here; no GPU.
+// Checks the caller's arguments and returns plain numbers. All rules about shapes, dtypes and layouts are here. Pure.
 //
-// Rules: torch_npu's LinearWeightQuant and npu_weight_quant_batchmatmul on Atlas A2/A3, less their limits on K and N, plus float32 and
-// leading batch dimensions of x.
+// Rules: torch_npu's LinearWeightQuant and npu_weight_quant_batchmatmul on Atlas A2/A3, without their limits on K and N, with float32 and
+// with leading batch dimensions of x.
 import { showValue } from '../arguments/show-value.js';
 import type { FloatDType } from '../dtype.js';
 import { ArgumentError } from '../errors.js';
@@ -80,7 +80,7 @@ export function checkOptions(options: LinearOptions): LinearSpec {
 
 /**
  * A layer's weights in the module's orientation: weight (N, K), scales (N, G).
- * @param flipped the caller speaks of (K, N) and (G, N); messages then do too
+ * @param flipped messages speak of (K, N) and (G, N), as the caller does
  * @throws ArgumentError
  */
 export function checkWeights(spec: LinearSpec, views: WeightTensors<View>, { flipped = false } = {}): Operands {
@@ -102,7 +102,7 @@ export function checkWeights(spec: LinearSpec, views: WeightTensors<View>, { fli
   const packedCodes = inElement > 1;
   const transposed = isTransposed(weight);
   check(transposed || isContiguous(weight), 'weight', 'a contiguous tensor or the transpose of one', `strides ${show(weight.strides)}`);
-  // Codes of which several are in an element are packed along the axis that is contiguous in memory. A single element may be either.
+  // Packed codes follow the axis that is contiguous in memory. A single element may be packed along either.
   const alongK: readonly number[] = [n, k / inElement];
   const alongN: readonly number[] = [n / inElement, k];
   const single = same(weight.shape, [1, 1]);
@@ -157,7 +157,7 @@ export function checkWeights(spec: LinearSpec, views: WeightTensors<View>, { fli
     mode,
     groupSize: group || k,
     groups,
-    // The packed layout keeps scales as they came; 64-bit packed ones, whose exponent no half holds, as float32.
+    // The packed layout keeps the scales' dtype. 64-bit packed scales become float32, because no half holds their exponent.
     scaleDtype: packedScale ? 'float32' : (scale.dtype as FloatDType),
     shift: offset ? 'offset' : 'none',
     codebook: false,
@@ -171,7 +171,7 @@ export function checkWeights(spec: LinearSpec, views: WeightTensors<View>, { fli
   };
 }
 
-/** What becomes of the sums: bias, and the scale of an int8 output. @throws ArgumentError */
+/** Bias and the scale of an int8 output. @throws ArgumentError */
 export function checkOutputs(
   { outFeatures: n, dtype }: Pick<LinearSpec, 'outFeatures' | 'dtype'>,
   { bias, quantScale, quantOffset }: Pick<WeightTensors<View>, 'bias' | 'quantScale' | 'quantOffset'>,
@@ -216,7 +216,7 @@ export function checkOutputs(
 
 // --------------------------------------------------------------------------------------------------------------- x and y
 
-/** Dimensions of a shape that are one run: each is the next one's stride times its size apart. Dimensions of one element do not count. */
+/** Merges adjacent dimensions where stride = inner stride · inner size. Drops dimensions of one element. */
 function runsOf(shape: readonly number[], strides: readonly number[]): { readonly size: number; readonly stride: number }[] {
   const runs: { size: number; stride: number }[] = [];
   for (let i = shape.length - 1; i >= 0; i--) {
@@ -230,8 +230,8 @@ function runsOf(shape: readonly number[], strides: readonly number[]): { readonl
 }
 
 /**
- * How to read x (…, K) as M rows. Its strides may be any, as long as its rows lie in batches of equal rows: columns of a wider matrix,
- * every second row, a transposed matrix, one row for all (stride 0).
+ * How to read x (…, K) as M rows. Strides may be any if the rows form batches of equal rows: columns of a wider matrix, every second row,
+ * a transposed matrix, one row repeated (stride 0).
  * @throws ArgumentError
  */
 export function checkX(spec: Pick<LinearSpec, 'inFeatures' | 'dtype'>, x: View): { readonly m: number; readonly view: XView } {

@@ -1,4 +1,4 @@
-// The width of a weight's code, and everything that follows from it. Nothing else in src/ asks how wide a code is.
+// The widths of codes (bits), and all numbers that depend on them. No other file in src/ lists the widths.
 
 /** Bits of a code. */
 export type Bits = 4 | 8;
@@ -9,11 +9,11 @@ export interface CodeWidth {
   readonly name: string;
   /** Codes in a u32 word. */
   readonly inWord: number;
-  /** The largest code, which is also the mask of its bits. */
+  /** The largest code and the mask of its bits. */
   readonly mask: number;
   /** The code of weight 0 where there is no zero point: 2^(bits - 1). */
   readonly zero: number;
-  /** XOR with it turns a word of signed codes into one of unsigned codes. */
+  /** XOR with it turns a word of signed codes into unsigned codes. */
   readonly signs: number;
   /** torch's tensor of such codes: its dtype, what safetensors calls that, its array here, and how many codes an element holds. */
   readonly dtype: 'int8' | 'int32';
@@ -43,7 +43,7 @@ const WIDTHS: Readonly<Record<Bits, CodeWidth>> = {
 export const CODE_WIDTHS: readonly CodeWidth[] = Object.values(WIDTHS);
 export const BITS: readonly Bits[] = CODE_WIDTHS.map(({ bits }) => bits);
 
-/** The width of a torch tensor's codes; undefined if its dtype is none of theirs. */
+/** The width of a torch tensor's codes; undefined for any other dtype. */
 export const widthOfDtype = (dtype: string): CodeWidth | undefined => CODE_WIDTHS.find((one) => one.dtype === dtype);
 
 /** The narrowest width that holds codes of `bits` bits: what a file's 2 or 3 bits are widened to. */
@@ -56,7 +56,7 @@ export const widthFor = (bits: number): CodeWidth => {
 export const isBits = (value: unknown): value is Bits => Object.hasOwn(WIDTHS, String(value)) && typeof value === 'number';
 export const widthOf = (bits: Bits): CodeWidth => WIDTHS[bits];
 
-/** The width of codes that are indices of a codebook, and how many values it has. */
+/** The width of codes that are indices of a codebook. */
 export const CODEBOOK_BITS: Bits = 4;
 export const CODEBOOK_VALUES = 16;
 

@@ -1,9 +1,9 @@
-// Cache keys. A key is made of all fields of the plain data that it stands for, so that a new field is in it by itself. Who wants two
-// different things to share a key takes fields out of the data first, by name, and says why.
+// Cache keys. A key holds all fields of plain data, so a new field is part of it automatically. A caller that wants different data to share
+// a key removes fields first, by name, and says why.
 
 type Plain = string | number | boolean | bigint | null | undefined | object;
 
-/** Text that two pieces of plain data share only if they are equal. Fields that are undefined count as absent; their order does not count. */
+/** A text that is equal for equal data only. An undefined field counts as absent; the order of fields does not count. */
 export function keyOf(data: Plain): string {
   if (Array.isArray(data)) return `[${data.map(keyOf).join(' ')}]`;
   if (typeof data !== 'object' || data === null) return typeof data === 'string' ? JSON.stringify(data) : String(data);
@@ -14,7 +14,7 @@ export function keyOf(data: Plain): string {
     .join(' ')}}`;
 }
 
-/** `keyOf(a) === keyOf(b)`, without making text: for what is asked at every call. */
+/** `keyOf(a) === keyOf(b)` without making texts: it runs at every call. */
 export function sameData(a: Plain, b: Plain): boolean {
   if (a === b) return true;
   if (typeof a !== 'object' || typeof b !== 'object' || a === null || b === null) return Number.isNaN(a) && Number.isNaN(b);

@@ -1,5 +1,5 @@
-// The one form that every format is brought into: unsigned codes in words along k, a scale for each group of k, and at most one of a zero
-// point, a minimum and a codebook. Pure; formats/NAME.ts make it, the layer, the reference and the writers take it.
+// QuantizedMatrix, the form that every format is converted to: unsigned codes in words along k, a scale for each group of k, and at most
+// one of zero point, minimum and codebook. formats/ makes it; the layer, the reference and the writers take it. Pure.
 import { elements, fields, float32s, oneOf, optional, refuse, typedArray, wholeNumber } from '../arguments/check.js';
 import { type FloatDType, firstNotHeld } from '../dtype.js';
 import { ArgumentError } from '../errors.js';
@@ -33,7 +33,7 @@ export interface QuantizedMatrix {
   readonly minimum?: Float32Array | undefined;
   /** 16 finite values, for 4 bits. */
   readonly codebook?: Float32Array | undefined;
-  /** (K): the input that column k of the codes is for. Without it, input k. */
+  /** (K): column k of the codes multiplies input permutation[k]. Without it, input k. */
   readonly permutation?: Uint32Array | undefined;
 }
 
@@ -53,8 +53,8 @@ const FIELDS = fields({
 });
 
 /**
- * @throws ArgumentError if a matrix is not what its fields say: kinds and lengths of arrays, values that `scaleDtype` does not hold, inputs
- *   that a permutation names twice. Every word of codes is some codes: they are not read.
+ * @throws ArgumentError if arrays have the wrong kind or length, `scaleDtype` does not hold a value, or a permutation names an input twice.
+ *   Codes are not read: every word is valid.
  */
 export function checkMatrix(matrix: QuantizedMatrix): void {
   checkArrays(matrix);
@@ -96,7 +96,7 @@ function checkArrays(matrix: QuantizedMatrix): void {
   if (permutation) checkPermutation(permutation, k);
 }
 
-/** A matrix whose arrays cannot change their length: browsers upload from no others. */
+/** The matrix in arrays of fixed length: browsers upload from no others. */
 export function inFixedMemory(matrix: QuantizedMatrix): QuantizedMatrix {
   const grows = ({ buffer }: ArrayBufferView): boolean => (buffer as { readonly resizable?: boolean }).resizable === true;
   const entries = Object.entries(FIELDS(matrix, 'matrix')).map(([field, value]) => {
@@ -106,7 +106,7 @@ export function inFixedMemory(matrix: QuantizedMatrix): QuantizedMatrix {
   return Object.fromEntries(entries) as QuantizedMatrix;
 }
 
-/** Are these what kernels will have? Of a zero point, `zero` - it is kept. */
+/** Does `dtype` hold these values? A zero point is stored as `zero` - value. */
 function checkHeld(field: string, values: Float32Array, dtype: FloatDType, zero?: number): void {
   const bad = firstNotHeld(zero === undefined ? values : values.map((value) => zero - value), dtype);
   if (bad < 0) return;
@@ -114,7 +114,7 @@ function checkHeld(field: string, values: Float32Array, dtype: FloatDType, zero?
   throw new ArgumentError(`matrix.${field}[${bad}]`, expected, String(values[bad]));
 }
 
-/** Each input once. */
+/** Checks that the permutation names each input once. */
 function checkPermutation(permutation: Uint32Array, k: number): void {
   if (permutation.length !== k) throw new ArgumentError('matrix.permutation', `${k} inputs`, String(permutation.length));
   const seen = new Uint8Array(k);
@@ -154,7 +154,7 @@ export function dequantize(matrix: QuantizedMatrix): Float32Array<ArrayBuffer> {
   return out;
 }
 
-/** Without zero points that are all 2^(bits-1): kernels are faster for it, and smaller. @throws ArgumentError */
+/** Drops zero points if all are 2^(bits-1): kernels are faster without. @throws ArgumentError */
 export function simplify(matrix: QuantizedMatrix): QuantizedMatrix {
   checkArrays(matrix);
   const { zero } = widthOf(matrix.bits);
@@ -162,7 +162,7 @@ export function simplify(matrix: QuantizedMatrix): QuantizedMatrix {
   return zeroPoint?.every((point) => point === zero) ? rest : matrix;
 }
 
-/** Codes (N, K) of 0 … 2^bits - 1, one in an element, → words. @throws ArgumentError */
+/** Codes (N, K) of 0 … 2^bits - 1, one an element → words. @throws ArgumentError */
 export function packCodes(values: ArrayLike<number>, n: number, k: number, bits: Bits): Uint32Array<ArrayBuffer> {
   fields(SIZES)({ n, k, bits }, 'options');
   const { inWord, mask } = widthOf(bits);
@@ -178,7 +178,7 @@ export function packCodes(values: ArrayLike<number>, n: number, k: number, bits:
   return out;
 }
 
-/** A matrix in runs of rows whose codes take `bytes` at most: views, nothing is copied. */
+/** Cuts a matrix into runs of rows whose codes take at most `bytes`. The pieces are views; nothing is copied. */
 export function* rowsOf(matrix: QuantizedMatrix, bytes: number): Generator<{ readonly matrix: QuantizedMatrix; readonly begin: number }> {
   const { n, k, bits, codes, scale, zeroPoint, minimum } = matrix;
   const words = wordsOf(k, bits);

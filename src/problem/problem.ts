@@ -1,5 +1,5 @@
-// What is to be multiplied, as plain data: a layer's options, its weights, and the Problem that planning gets. checks.ts makes the
-// first two from the caller's arguments.
+// A product as plain data: a layer's options, its weights, and the Problem that planning takes. checks.ts makes the first two from the
+// caller's arguments.
 import type { DType, FloatDType } from '../dtype.js';
 import { type Bits, wordsOf } from './code-width.js';
 import type { Digits } from './x-codes.js';
@@ -11,7 +11,7 @@ export interface LinearOptions {
   /** N. */
   readonly outFeatures: number;
   readonly bias?: boolean;
-  /** Of x, y and the scales. */
+  /** Dtype of x, y and the scales. */
   readonly dtype?: FloatDType;
   readonly antiquantOffset?: boolean;
   readonly quantScale?: boolean;
@@ -20,7 +20,7 @@ export interface LinearOptions {
   readonly antiquantGroupSize?: number;
   /** 0: x is used as it is. 1: kernels may round x to int8 codes, 32 k at a time, where that is faster. */
   readonly innerPrecise?: number;
-  /** Of y: dtype, or float32, which spares a residual stream a rounding. Not beside a quantScale, whose y is int8. */
+  /** Dtype of y: `dtype`, or float32, which saves a residual stream one rounding. Not with a quantScale, whose y is int8. */
   readonly outputDtype?: FloatDType;
 }
 export type LinearSpec = Required<LinearOptions>;
@@ -32,22 +32,22 @@ export interface ColumnView {
   readonly strideN: number;
 }
 
-/** A layer's weights: what they mean. */
+/** A layer's weights: sizes, dtypes and the formula that they follow. */
 export interface Weights {
   readonly n: number;
   readonly k: number;
   readonly bits: Bits;
   readonly mode: 'tensor' | 'channel' | 'group';
-  /** K where there are no groups; else whole words of codes. */
+  /** A number of whole words of codes; K without groups. */
   readonly groupSize: number;
   readonly groups: number;
-  /** As the packed layout keeps scale and offset. */
+  /** Dtype of scale and offset in the packed layout. */
   readonly scaleDtype: FloatDType;
-  /** What is added: an offset to a code before it is scaled, or a minimum after. */
+  /** offset: added to a code before scaling. minimum: added after scaling. */
   readonly shift: 'none' | 'offset' | 'minimum';
-  /** Codes are indices of 16 values. */
+  /** Codes are indices of a codebook. */
   readonly codebook: boolean;
-  /** Column k of the codes meets another k of x. */
+  /** The codes' order of k differs from x's. */
   readonly permuted: boolean;
   readonly biased: boolean;
   /** y is int8. */
@@ -69,11 +69,11 @@ export interface Operands extends Weights {
   readonly quant: { readonly packed: boolean; readonly stride: 0 | 1; readonly offset: boolean } | undefined;
 }
 
-/** u32 words of codes in a group; all of a column's where there are no groups. */
+/** u32 words of codes in a group; without groups, in a column. */
 export const groupWords = ({ groupSize, k, bits }: Pick<Weights, 'groupSize' | 'k' | 'bits'>): number =>
   wordsOf(Math.min(groupSize, k), bits);
 
-/** What a layer is loaded with, as tensors or as views of them. */
+/** The tensors that a layer is loaded from, or views of them. */
 export interface WeightTensors<T> {
   readonly weight: T;
   readonly antiquantScale: T;
@@ -83,33 +83,33 @@ export interface WeightTensors<T> {
   readonly bias?: T | undefined;
 }
 
-/** One product to be planned. */
+/** One product to plan. */
 export interface Problem {
   readonly m: number;
   readonly weights: Weights;
   readonly xDtype: FloatDType;
   readonly yDtype: FloatDType | 'int8';
   readonly innerPrecise: number;
-  /** x comes quantized, with so many digits, beside its own elements. */
+  /** Digits of x's codes, if x comes quantized. Its elements come too. */
   readonly xDigits?: Digits | undefined;
   readonly x: XView;
   /** First element of y, in elements. */
   readonly yOffset: number;
   /** Elements from a row of y to the next; N where there are no gaps. */
   readonly yPitch: number;
-  /** Where the columns go, if the weights are those of several layers side by side and each layer has a y. */
+  /** Each layer's columns and y, if the weights are those of several layers side by side. */
   readonly layers?: readonly LayerColumns[] | undefined;
 }
 
-/** A layer's columns among those of several, and its y: a matrix of `count` columns that starts at element `yOffset`. */
+/** A layer's columns among those of several layers, and its y: a matrix of `count` columns that starts at element `yOffset`. */
 export interface LayerColumns {
-  /** First column; multiples of 128, between which the last columns of a layer may leave some that belong to no layer. */
+  /** First column, a multiple of 128. Columns between two layers belong to no layer. */
   readonly begin: number;
   readonly count: number;
   readonly yOffset: number;
 }
 
-/** As much of a problem as reading x takes. */
+/** The part of a problem that reading x depends on. */
 export type XProblem = Pick<Problem, 'm' | 'xDtype' | 'x'> & { readonly weights: Pick<Weights, 'k' | 'bits' | 'permuted'> };
 
 /** Element offset + b·strideB + i·strideM + k·strideK of row m = b·batchRows + i. */
@@ -153,5 +153,5 @@ export const yDtypeOf = (
   { requantized }: Pick<Weights, 'requantized'>,
 ): Problem['yDtype'] => (requantized ? 'int8' : outputDtype);
 
-/** The layout of an x of `m` rows without gaps: what a caller most often has. */
+/** The view of a contiguous x of `m` rows. */
 export const contiguousX = (m: number, k: number): XView => ({ offset: 0, batchRows: m, strideB: m * k, strideM: k, strideK: 1 });

@@ -1,5 +1,5 @@
-// torch's functional view of the operator (weight (K, N), scales (G, N)) in terms of the module's (weight (N, K), scales (N, G)).
-// Pure; shared by the GPU's weightQuantBatchMatmul and the CPU reference.
+// Turns the functional form's arguments (weight (K, N), scales (G, N)) into the module's (weight (N, K), scales (N, G)).
+// Pure; weightQuantBatchMatmul and the CPU reference share it.
 
 import { anything, oneOf, onlyFields, optional, wholeNumber } from '../arguments/check.js';
 import type { FloatDType } from '../dtype.js';
@@ -17,7 +17,7 @@ export interface FunctionalOptions<T> {
   readonly bias?: T | undefined;
   readonly antiquantGroupSize?: number | undefined;
   readonly innerPrecise?: number | undefined;
-  /** Of y: x's dtype, or float32. */
+  /** Dtype of y: x's, or float32. */
   readonly outputDtype?: FloatDType | undefined;
 }
 const NAMED = { antiquantOffset: anything, quantScale: anything, quantOffset: anything, bias: anything };
@@ -28,15 +28,15 @@ const OPTIONS = {
   outputDtype: optional(oneOf<FloatDType>('float32', 'float16', 'bfloat16')),
 };
 
-/** The options as plain data, their tensors not looked at yet. @throws ArgumentError, also for a name that is no option */
+/** The options as plain data; tensors are not checked yet. @throws ArgumentError, also for an unknown name */
 export const functionalOptions = (given: unknown) => onlyFields(OPTIONS)(given, 'options');
 
-/** Tensors of shape (0,) count as absent where torch has it so. */
+/** A tensor of shape (0,) counts as absent, as in torch. */
 export const present = <T extends { readonly shape: readonly number[] }>(tensor: T | null | undefined): T | undefined =>
   !tensor || (tensor.shape.length === 1 && tensor.shape[0] === 0) ? undefined : tensor;
 
 /**
- * The layer that a functional call describes: its options, its tensors turned to the module's orientation, and their views.
+ * The layer of a functional call: its options, its tensors in the module's orientation, and their views.
  * @throws ArgumentError
  */
 export function functionalSpec<T extends { readonly shape: readonly number[] }>(
@@ -58,7 +58,7 @@ export function functionalSpec<T extends { readonly shape: readonly number[] }>(
   const stored = view('weight', weight);
   if (stored.shape.length !== 2) throw new ArgumentError('weight', 'two dimensions (K, N)', showShape(stored.shape));
   const { inElement = 1 } = widthOfDtype(stored.dtype) ?? {};
-  // An int32 holds eight int4 along the axis that is contiguous in memory; a single word is whichever fits K.
+  // An int32 holds eight int4 along the axis that is contiguous in memory. For a single word, K decides the axis.
   const single = stored.shape[0] === 1 && stored.shape[1] === 1 && k === inElement;
   const alongK = inElement > 1 && (isTransposed(stored) || single);
   const [rows, columns] = stored.shape as [number, number];

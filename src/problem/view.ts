@@ -1,4 +1,4 @@
-// How a tensor lies in its buffer: shape, strides, dtype, format. Class Tensor is a View, and so is what the CPU reference takes.
+// A view: shape, strides, dtype, format and first element of a tensor. A Tensor is a View, and the CPU reference takes views.
 import type { DType, Format } from '../dtype.js';
 
 /** Where the elements of a tensor lie in its buffer. A Tensor is one. */

@@ -1,9 +1,9 @@
-// The layout of x as integers (shaders/lib/quantized.wgsl, docs/format.md), and how far its codes are from x. Pure.
+// The layout of x as integer codes (shaders/lib/quantized.wgsl, docs/format.md), and the error of the codes. Pure.
 import type { Bits } from './code-width.js';
 
-/** k of a block, which has a step of its own. */
+/** k in a block. Each block has one step. */
 export const BLOCK = 32;
-/** int8 digits of an x: one, or a second one for what the first leaves. */
+/** int8 digits of an x. The second digit holds the rounding error of the first. */
 export type Digits = 1 | 2;
 
 const UNIT = 2 ** -24;
@@ -15,9 +15,9 @@ export const ROUNDING: Readonly<Record<Digits, number>> = {
 
 /** Blocks in a row of k. */
 export const blocksOf = (k: number): number => Math.ceil(k / BLOCK);
-/** u32s of a block: 8 of codes for each digit, and 4 beside them. */
+/** u32s of a block: 8 of codes for each digit, and 4 more. */
 export const blockWords = (digits: Digits): number => 4 + 8 * digits;
-/** u32s from one row to the next: whole 256 bytes, so that any row may start a binding. */
+/** u32s from one row to the next: a multiple of 256 bytes, so that any row may start a binding. */
 export const pitchWords = (k: number, digits: Digits): number => Math.ceil((blocksOf(k) * blockWords(digits)) / 64) * 64;
 
 /** Codes and their steps, as numbers. */
@@ -26,11 +26,11 @@ export interface QuantizedNumbers {
   readonly codes: Int8Array;
   /** (M, blocks), NaN where x is not finite. */
   readonly step: Float32Array;
-  /** (M, blocks): the sum of the block's x, as its codes have it. */
+  /** (M, blocks): step times the sum of the block's codes. */
   readonly sum: Float32Array;
 }
 
-/** How the codes of a block lie beside weights of a width: the unit of the step, the byte of code j, and its sign there. */
+/** The order of a block's codes for each width of weights: the unit of the step, the byte of code j, and its sign. */
 const ORDERS: Readonly<Record<Bits, { readonly unit: number; byteOf(j: number): number; signOf(j: number): number }>> = {
   // Of each 8, the even ones first, negated.
   4: { unit: 16, byteOf: (j) => j - (j % 8) + 4 * (j % 2) + ((j % 8) >> 1), signOf: (j) => (j % 2 === 1 ? 1 : -1) },

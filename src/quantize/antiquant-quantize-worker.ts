@@ -1,4 +1,4 @@
-// The script of quantizeInWorker's worker. It is loaded by its address, not imported.
+// The script of quantizeInWorker's worker. It is loaded by its URL, not imported.
 import { type Port, serve } from './messages.js';
 
 serve(globalThis as unknown as Port);

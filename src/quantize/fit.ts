@@ -1,9 +1,9 @@
-// The grid of a group by its ends (minmax), or by the clipped ends that leave the least squared error (mse).
+// Fits a group's grid to its minimum and maximum (minmax), or to clipped ones with the least squared error (mse).
 import { type Fit, type Grid, scaleFor, squaredError } from './grid.js';
 import { fitHqq } from './hqq.js';
 import type { Settings } from './options.js';
 
-/** The smallest and the largest, and 0 counts: its code is then exact. */
+/** The minimum and the maximum of the weights and 0. Including 0 makes its code exact. */
 export function ends(w: Float32Array, begin: number, end: number): { readonly low: number; readonly high: number } {
   let low = 0;
   let high = 0;
@@ -17,7 +17,7 @@ export function ends(w: Float32Array, begin: number, end: number): { readonly lo
 
 type Rule = Pick<Settings, 'symmetric' | 'top' | 'middle' | 'scaleDtype'>;
 
-/** Ends → grid. Asymmetric: scale = (high - low) / top, zero = -low / scale. Symmetric: scale = largest / (middle - 1), no zero. */
+/** low, high → grid. Asymmetric: scale = (high - low) / top, zero = -low / scale. Symmetric: scale = largest / (middle - 1), no zero. */
 function between(low: number, high: number, { symmetric, top, middle, scaleDtype }: Rule, grid: Grid): void {
   if (symmetric) {
     grid.scale = scaleFor(Math.max(-low, high), middle - 1, scaleDtype);
@@ -30,7 +30,7 @@ function between(low: number, high: number, { symmetric, top, middle, scaleDtype
   }
 }
 
-/** The ends are multiplied by 1, 0.94, …, 0.28, and then by what lies 0.04 and 0.02 around the best of these. */
+/** Ratios of clipping: 1, 0.94, …, 0.28, and then those 0.04 and 0.02 around the best of these. */
 const COARSE = Array.from({ length: 13 }, (_, i) => (50 - 3 * i) / 50);
 const FINE = [-0.04, -0.02, 0.02, 0.04];
 

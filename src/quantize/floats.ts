@@ -1,12 +1,12 @@
-// Weights as float32 numbers: a part at a time, quickly, and none that is not a number of moderate size.
+// Reads a range of the weights as float32. Rejects NaN, Inf and anything beyond 2^126.
 import { decode16 } from '../dtype.js';
 import { ArgumentError } from '../errors.js';
 import type { Settings, Weights } from './options.js';
 
-/** Beyond, a group's width or its rounded ends would be no float32. */
+/** Beyond it, a group's width or its rounded minimum and maximum would exceed float32. */
 export const LARGEST = 2 ** 126;
 
-/** Weights [begin, end) as numbers; of float32 a view of the same memory. @throws ArgumentError naming the first that is unusable */
+/** Weights [begin, end) as numbers; for float32 a view of the same memory. @throws ArgumentError with the first bad weight */
 export function floats(weights: Weights, { dtype, k }: Pick<Settings, 'dtype' | 'k'>, begin: number, end: number): Float32Array {
   const part = weights.subarray(begin, end);
   const values = dtype === 'float32' ? (part as Float32Array) : decode16(part as Uint16Array, dtype);

@@ -1,15 +1,16 @@
-// Rounding with error feedback, after Frantar et al., "GPTQ" (2022), in the form of Chee et al., "QuIP" (2023), which needs no inverse: with
-// H = U · D · Uᵀ, column k is rounded from w[k] + Σ over j < k of (w[j] - ŵ[j]) · U[j, k], and the loss is Σ over k of D[k] · (what is left)².
+// GPTQ: rounding with error feedback (Frantar et al., 2022), in the form of Chee et al., "QuIP" (2023), which needs no inverse. With
+// H = U · D · Uᵀ, column k is rounded from w[k] + Σ over j < k of (w[j] - ŵ[j]) · U[j, k]. The loss is Σ D[k] · (rounding error of k)².
 import { encode, type Fit, type Grid } from './grid.js';
 import type { Factor } from './hessian.js';
 import type { Settings } from './options.js';
 
-/** Rows that are rounded side by side: a coefficient is loaded once for all of them. */
+/** Rows that are rounded together: each coefficient is loaded once for all of them. */
 export const LANES = 4;
 
 /**
- * Codes of `rows` ≤ LANES rows of w (…, K). A group's grid is fitted to its corrected weights when its turn comes; `fixed` serves every group.
- * @param done gets each row's groups, and the grid of each
+ * Computes the codes of `rows` ≤ LANES rows of w (…, K). A group's grid is fitted to its corrected weights, unless `fixed` is the grid of
+ * all groups.
+ * @param done receives the grid of each group of each row
  */
 export function roundWithFeedback(
   w: Float32Array,
@@ -26,7 +27,7 @@ export function roundWithFeedback(
   const grids = corrected.map((): Grid => ({ scale: 1, zero: 0, ...fixed }));
   for (let begin = 0; begin < k; begin += groupSize) {
     const end = Math.min(k, begin + groupSize);
-    // A grid must fit what the group's columns will be, as far as that is known: without the errors made inside the group.
+    // The grid is fitted to the group's columns as corrected so far: errors inside the group are not known yet.
     for (let column = begin; begin > 0 && column < end; column++) {
       dots(left, feedback, column * k, 0, begin, sums);
       for (let lane = 0; lane < rows; lane++) corrected[lane]![column]! += sums[lane]!;

@@ -1,19 +1,19 @@
-// A group's grid, the numbers scale · (code - zero), and the codes that are nearest on it. The rule for the scale is exact arithmetic, so
-// that shaders/quantize-weights.wgsl follows it bit for bit.
+// A group's grid, which is the numbers scale · (code - zero), and the nearest codes on it. The scale is computed exactly, so that
+// shaders/quantize-weights.wgsl gives the same bits.
 import type { FloatDType } from '../dtype.js';
 
-/** Filled in by whoever chooses it. */
+/** Scale and zero point of a group; a Fit fills it in. */
 export interface Grid {
   scale: number;
   /** A whole number of 0 … top for minmax and mse, any for hqq. */
   zero: number;
 }
 
-/** Finds the grid for w[begin … end). With importance (K), w holds whole rows of K. */
+/** Fits a grid to w[begin … end). With importance (K), w holds whole rows of K. */
 export type Fit = (w: Float32Array, begin: number, end: number, grid: Grid) => void;
 
 export const MANTISSA: Readonly<Record<FloatDType, number>> = { float32: 24, float16: 11, bfloat16: 8 };
-/** Below the smallest scale a quotient or a product could be subnormal. 2^-24 is the smallest float16. */
+/** Least and largest scale. Below the least, a quotient or product could be subnormal. 2^-24 is the smallest float16. */
 const LIMITS: Readonly<Record<FloatDType, { readonly least: number; readonly most: number }>> = {
   float32: { least: 2 ** -100, most: 2 ** 127 },
   bfloat16: { least: 2 ** -100, most: 2 ** 127 },
@@ -22,15 +22,15 @@ const LIMITS: Readonly<Record<FloatDType, { readonly least: number; readonly mos
 
 const double = new Float64Array(1);
 const words = new Uint32Array(double.buffer);
-/** 2^e ≤ value < 2^(e+1), for normal doubles on machines that are little-endian, as all that run WebAssembly are. */
+/** e with 2^e ≤ value < 2^(e+1), for normal doubles on little-endian machines. */
 function exponentOf(value: number): number {
   double[0] = value;
   return ((words[1]! >>> 20) & 0x7ff) - 1023;
 }
 
 /**
- * The smallest number of `dtype` that is at least width / steps; 1 for a width of 0. Rounding up keeps both ends of the group within half
- * a step of a code; Infinity where the dtype has no such number.
+ * The smallest number of `dtype` that is at least width / steps; 1 for a width of 0; Infinity if the dtype has no such number. Rounding up
+ * keeps the group's minimum and maximum within half a step of a code.
  */
 export function scaleFor(width: number, steps: number, dtype: FloatDType): number {
   if (width === 0) return 1;
@@ -42,10 +42,10 @@ export function scaleFor(width: number, steps: number, dtype: FloatDType): numbe
   return scale > most ? Number.POSITIVE_INFINITY : scale;
 }
 
-/** Adding and taking away 1.5 · 2^52 leaves the nearest whole number, ties to even. */
+/** Adding and subtracting 1.5 · 2^52 rounds to the nearest whole number, ties to even. */
 export const ROUND = 1.5 * 2 ** 52;
 
-/** Codes of w[begin … end) to out[at …): the nearest on the grid. Quotients of float32 are never rounded to a tie that they are not. */
+/** Writes the nearest codes of w[begin … end) to out[at …). A quotient of float32 numbers never rounds to a false tie. */
 export function encode(w: Float32Array, begin: number, end: number, { scale, zero }: Grid, top: number, out: Uint8Array, at: number): void {
   const whole = Math.round(zero);
   const rest = zero - whole;

@@ -1,18 +1,18 @@
-// What GPTQ needs of the inputs: with H = mean of xᵀ·x, damped, the unit upper triangular U and the diagonal D of H = U · D · Uᵀ.
-// The loss of an error e of a row of weights is e · H · eᵀ; with U it falls apart into one term for each k (gptq.ts).
+// GPTQ's statistics of the inputs: H = mean of xᵀ·x, damped, factored as U · D · Uᵀ with U unit upper triangular and D diagonal.
+// An error e of a row of weights has the loss e · H · eᵀ, which U splits into one term for each k (gptq.ts).
 import { ArgumentError } from '../errors.js';
 import type { Activations } from './options.js';
 
 export interface Factor {
-  /** (K, K): entry [k, j] is U[j, k], for j < k. A row is what column k has to make good for each column before it. */
+  /** (K, K): entry [k, j] is U[j, k], for j < k. Row k has the weights by which column k compensates the errors before it. */
   readonly feedback: Float32Array;
-  /** D: what an error of column k costs once the columns after it have made good for it what they can. */
+  /** D: the loss of an error of column k after compensation in the columns behind it. */
   readonly cost: Float64Array;
 }
 
-/** Rows between two yields are so many that each stretch of work takes some milliseconds. */
+/** Products between two yields: some milliseconds of work. */
 const STRETCH = 2 ** 24;
-/** Rows that are multiplied side by side: what they share is loaded once. */
+/** Rows that are multiplied together: shared operands are loaded once. */
 const SIDE = 4;
 
 /** (K, K) of rows of x (M, K): xᵀ·x / M. Yields between stretches of work. */
@@ -21,7 +21,7 @@ export function* hessianOf(x: Float32Array, k: number): Generator<void, Float32A
   const sums = new Float64Array(k * k);
   const stretch = SIDE * Math.max(1, Math.floor(STRETCH / (SIDE * k * k)));
   for (let row = 0; row < m; row += SIDE) {
-    // Rows past the last are read as the first, times 0.
+    // Rows past the last are read as the first row, times 0.
     const [a, b, c, d] = Array.from({ length: SIDE }, (_, i) => (row + i < m ? (row + i) * k : 0)) as [number, number, number, number];
     const [ofB, ofC, ofD] = [1, 2, 3].map((i) => (row + i < m ? 1 / m : 0)) as [number, number, number];
     for (let i = 0, to = 0; i < k; i++, to += k) {
@@ -37,8 +37,8 @@ export function* hessianOf(x: Float32Array, k: number): Generator<void, Float32A
 
 /**
  * H = V · Vᵀ with V upper triangular, from the last column to the first; U is V with each column divided by its diagonal.
- * An input that is always 0 gets a diagonal of 1: its weights are rounded and nothing else hears of it.
- * @throws ArgumentError if H, damped, is not positive definite
+ * An input that is always 0 gets a diagonal of 1: its errors do not affect other columns.
+ * @throws ArgumentError if the damped H is not positive definite
  */
 export function* factorOf(hessian: Float32Array, k: number, damp = 0.01): Generator<void, Factor> {
   let mean = 0;
@@ -94,7 +94,7 @@ export function* factorOf(hessian: Float32Array, k: number, damp = 0.01): Genera
   return { feedback, cost };
 }
 
-/** (K): what an error of each input costs, from means. */
+/** (K): weight of each input's errors, from means. */
 export function importanceOf({ meanAbs, meanSquare }: Activations): Float64Array | undefined {
   if (meanSquare) return Float64Array.from(meanSquare);
   return meanAbs && Float64Array.from(meanAbs, (value) => value * value);

@@ -1,6 +1,6 @@
-// A float zero point by half-quadratic splitting, after Badri and Shaji, "Half-Quadratic Quantization of Large Machine Learning Models"
-// (Mobius Labs, 2023): the scale stays, and the zero makes Σ |w - its nearest on the grid|^0.7 small, so that a few large errors count
-// little. Here errors are counted in steps of the grid, so that the penalty means the same for weights of every size.
+// HQQ: a float zero point by half-quadratic splitting (Badri and Shaji, "Half-Quadratic Quantization of Large Machine Learning Models",
+// Mobius Labs, 2023). The scale stays; the zero point reduces Σ |w - its nearest on the grid|^0.7, where a few large errors count little.
+// Errors are measured in steps of the grid here, so that the penalty does not depend on the size of the weights.
 import { roundTo } from '../dtype.js';
 import { type Fit, type Grid, ROUND, scaleFor, type Weighed } from './grid.js';
 import type { Settings } from './options.js';
@@ -10,22 +10,22 @@ const NORM = 0.7;
 const PENALTY = 10;
 const GROWTH = 1.01;
 const ROUNDS = 20;
-/** A round that gains less is the last. */
+/** A round that improves by a smaller share is the last. */
 const GAIN = 1e-4;
 
-/** size^0.7 at 0, 1/4096, …, 1: what lies between is drawn straight. `**` would be most of the time. */
+/** A table of size^0.7 at 0, 1/4096, …, 1, interpolated linearly. `**` would take most of the time. */
 const CELLS = 4096;
 let table: Float64Array | undefined;
 const powers = (): Float64Array => (table ??= Float64Array.from({ length: CELLS + 2 }, (_, i) => (i / CELLS) ** NORM));
 
-/** The nearest zero for which middle - zero is a number of the dtype and no float32 is rounded on the way; NaN if there is none. */
+/** The nearest zero point for which middle - zero is exact in the dtype and no float32 is rounded; NaN if there is none. */
 export function holdableZero(zero: number, { middle, scaleDtype }: Pick<Settings, 'middle' | 'scaleDtype'>): number {
   const offset = roundTo(Math.round((middle - zero) * 4096) / 4096, scaleDtype);
   const held = Math.fround(middle - offset);
   return Number.isFinite(held) && roundTo(middle - held, scaleDtype) === middle - held ? held : Number.NaN;
 }
 
-/** `start` is kept where no float zero has a smaller sum. */
+/** Improves the grid of `start`; keeps it if no float zero point has a smaller sum. */
 export function fitHqq(settings: Settings, importance: Float64Array | undefined, start: Fit): Fit {
   const { top, scaleDtype } = settings;
   return (w, begin, end, grid) => {
@@ -59,8 +59,8 @@ export function fitHqq(settings: Settings, importance: Float64Array | undefined,
 }
 
 /**
- * Σ |error|^0.7 with a grid, and the zero after it: the mean of code - (w - kept) / scale, where `kept` is the part of the error that the
- * norm's proximal operator leaves, sign(e) · max(0, |e| - |e|^(0.7-1) / penalty).
+ * One round: Σ |error|^0.7 of a grid, and the next zero point, which is the mean of code - (w - kept) / scale. `kept` is the proximal
+ * operator of the norm, sign(e) · max(0, |e| - |e|^(0.7-1) / penalty).
  */
 function round(
   { w, begin, end, top, importance }: Weighed,

@@ -1,4 +1,4 @@
-// quantize without standing still: in a Worker where there are some, else on the calling thread with pauses.
+// quantizeInWorker: `quantize` in a Worker if one starts, else on the calling thread with pauses.
 import { signal as abortSignal, type Check, callback, flag, onlyFields, optional } from '../arguments/check.js';
 import { showValue } from '../arguments/show-value.js';
 import { ArgumentError } from '../errors.js';
@@ -6,25 +6,24 @@ import { type Answer, READY, type Ready, type Task } from './messages.js';
 import { checkQuantize, type QuantizeOptions, type Weights } from './options.js';
 import { type Progress, type Quantized, slices } from './slices.js';
 
-/** How a quantization in a worker is watched, ended, and started. */
+/** Progress, abort and start of a quantization in a worker. */
 export interface InWorkerOptions {
-  /** Some twenty times a second at most, and once all rows are done. */
+  /** Called at most some twenty times a second, and after the last row. */
   readonly onProgress?: ((progress: Progress) => void) | undefined;
   /** Ends the worker. */
   readonly signal?: AbortSignal | undefined;
-  /** Moves the weights' memory to the worker in place of a copy; the caller's array is then empty. Default false. */
+  /** Transfers the weights' memory to the worker instead of copying; the caller's array is then empty. Default false. */
   readonly transfer?: boolean | undefined;
   /**
-   * Starts the worker, for bundlers that do not find `new Worker(new URL(…))` in a package (rollup and esbuild): its script is
-   * `antiquant/quantize-worker`.
-   * `false`: no worker. Default: the script beside this one.
+   * Starts the worker, for bundlers that do not find `new Worker(new URL(…))` in a package (rollup and esbuild). The script is
+   * `antiquant/quantize-worker`. `false`: no worker. Default: the script beside this one.
    */
   readonly worker?: (() => Worker) | false | undefined;
 }
 
-/** What `quantizeInWorker` made, and where. */
+/** The result of `quantizeInWorker`. */
 export interface QuantizedInWorker extends Quantized {
-  /** Why the calling thread did it; absent if a worker did. */
+  /** Why the calling thread did the work; absent if a worker did. */
   readonly noWorker?: string;
 }
 
@@ -35,14 +34,14 @@ const HOW = onlyFields({
   worker: optional((value, argument) => (value === false ? value : callback(value, argument))),
 }) as Check<InWorkerOptions>;
 
-/** The name is rare: where a bundler leaves the address as it is, it must not be another's script. */
+/** The script's name is rare, so that a URL which a bundler left unchanged does not load another script. */
 const ownWorker = (): Worker =>
   new Worker(new URL('./antiquant-quantize-worker.js', import.meta.url), { type: 'module', name: 'antiquant quantize' });
 
 /**
- * `quantize` in a Worker of its own: the same result, and the calling thread is free. Where there are no Workers (Node), or none says
- * within a second that it is this library's, it runs on the calling thread and lets others run every 30 ms; `noWorker` says why.
- * @throws (rejects with) ArgumentError as `quantize`; what `signal` was aborted with
+ * Runs `quantize` in a new Worker, with the same result. If there are no Workers (Node), or none of this library's answers within a second,
+ * it runs on the calling thread and pauses every 30 ms; `noWorker` says why.
+ * @throws (rejects with) ArgumentError as `quantize`; the reason of `signal`
  * @example
  * const { matrix } = await quantizeInWorker(weights, { n, k, bits: 4, groupSize: 128, method: 'mse' }, {
  *   onProgress: ({ done, total }) => (bar.value = done / total), signal: AbortSignal.timeout(60_000),
@@ -51,7 +50,7 @@ const ownWorker = (): Worker =>
 export async function quantizeInWorker(weights: Weights, options: QuantizeOptions, how: InWorkerOptions = {}): Promise<QuantizedInWorker> {
   const { signal, onProgress, transfer = false, worker: given } = HOW(how, 'options');
   signal?.throwIfAborted();
-  const { top: _top, middle: _middle, ...checked } = checkQuantize(weights, options); // plain data: it can be sent
+  const { top: _top, middle: _middle, ...checked } = checkQuantize(weights, options); // plain data, which can be posted
   const start = given ?? (typeof Worker === 'undefined' ? 'there are no Workers here' : ownWorker);
   const worker = start === false ? 'none was asked for' : typeof start === 'string' ? start : await startWorker(start, signal);
   if (typeof worker === 'string') {
@@ -80,7 +79,7 @@ export async function quantizeInWorker(weights: Weights, options: QuantizeOption
   }
 }
 
-/** Shared memory, and WebAssembly's, cannot be moved: they are copied. */
+/** Posts the task. Shared memory and WebAssembly's cannot be transferred, so they are copied. */
 function send(worker: Worker, task: Task, transfer: boolean): void {
   if (transfer) {
     try {
@@ -91,17 +90,17 @@ function send(worker: Worker, task: Task, transfer: boolean): void {
   worker.postMessage(task, []);
 }
 
-/** Milliseconds in which a worker has to say who it is. */
+/** Milliseconds for a worker's first message. */
 const PATIENCE_MS = 1000;
 
-/** What is wrong with the first message of a worker; undefined if it is ours. */
+/** Why a worker's first message is wrong; undefined if the worker is this library's. */
 function strange(data: unknown): string | undefined {
   const { kind, script, version } = (typeof data === 'object' && data !== null ? data : {}) as Partial<Ready>;
   if (kind !== READY.kind || script !== READY.script) return "another script lies at the worker's address";
   return version === READY.version ? undefined : `the worker's script is of version ${version}, and this is ${READY.version}`;
 }
 
-/** A worker that said that it is this library's; or why there is none. */
+/** A worker of this library, or why there is none. */
 async function startWorker(start: () => Worker, signal: AbortSignal | undefined): Promise<Worker | string> {
   let worker: Worker | undefined;
   let timer: ReturnType<typeof setTimeout> | undefined;
@@ -113,7 +112,7 @@ async function startWorker(start: () => Worker, signal: AbortSignal | undefined)
       timer = setTimeout(resolve, PATIENCE_MS, `the worker did not say who it is within ${PATIENCE_MS / 1000} s`);
       worker!.onmessage = ({ data }) => resolve(strange(data));
       worker!.onerror = (event) => {
-        event.preventDefault?.(); // it is told in the result
+        event.preventDefault?.(); // the result says it
         resolve(`the worker did not start: ${event.message || 'its script could not be loaded'}`);
       };
       stop = () => resolve(why); // the caller looks at its signal next

@@ -1,4 +1,4 @@
-// What a page and its worker say to each other, and the worker's side of it. worker.ts only plugs it in.
+// The messages between a page and its worker, and the worker's side.
 import { ArgumentError } from '../errors.js';
 import { VERSION } from '../version.js';
 import type { QuantizeOptions, Weights } from './options.js';
@@ -10,11 +10,11 @@ export interface Task {
 }
 
 export type Answer =
-  /** This script runs, and none that happens to have its address: a task may come. */
+  /** Tells the page that this library's script runs and takes a task. */
   | Ready
   | ({ readonly kind: 'progress' } & Progress)
   | { readonly kind: 'result'; readonly result: Quantized }
-  /** An ArgumentError in parts, since a clone of an error is of no class; or what else was thrown. */
+  /** The fields of an ArgumentError, since a cloned error loses its class; or another error. */
   | { readonly kind: 'refused'; readonly argument: string; readonly expected: string; readonly got: string }
   | { readonly kind: 'failed'; readonly error: unknown };
 
@@ -25,7 +25,7 @@ export interface Ready {
 }
 export const READY: Ready = { kind: 'ready', script: 'antiquant quantize', version: VERSION };
 
-/** As much of a worker's global scope, or of a MessagePort, as is used. */
+/** The parts of a worker's global scope, or of a MessagePort, that are used. */
 export interface Port {
   postMessage(message: Answer, transfer: Transferable[]): void;
   onmessage: ((event: MessageEvent) => unknown) | null;

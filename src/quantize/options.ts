@@ -1,4 +1,4 @@
-// What quantize takes, checked and with every default filled in. Nothing here looks at a weight but at how many there are.
+// Options of `quantize`: checks them and fills in defaults. It does not read weights, only their number.
 
 import {
   anything,
@@ -18,7 +18,7 @@ import type { FloatDType } from '../dtype.js';
 import { ArgumentError } from '../errors.js';
 import { type Bits, CODE_WIDTHS, widthOf } from '../problem/code-width.js';
 
-/** What shares a scale: the whole matrix, an output (a row of weights), or `groupSize` inputs of an output. */
+/** The weights that share a scale: all, those of an output (a row), or `groupSize` inputs of an output. */
 export type Mode = 'tensor' | 'channel' | 'group';
 /** How the scale and the zero point of a group are chosen; docs/quantizers.md. */
 export type Method = 'minmax' | 'mse' | 'hqq';
@@ -26,28 +26,28 @@ export type Method = 'minmax' | 'mse' | 'hqq';
 /** float32 numbers, or the bits of float16 or bfloat16. */
 export type Weights = Float32Array | Uint16Array;
 
-/** What is known of the inputs x of the layer; exactly one of the four. docs/quantizers.md says what each buys. */
+/** Statistics of the layer's inputs x: exactly one of the first four. docs/quantizers.md compares them. */
 export interface Activations {
   /** (K): mean of |x[k]|. Squared, it weights the errors. */
   readonly meanAbs?: Float32Array | undefined;
   /** (K): mean of x[k]². It weights the errors. */
   readonly meanSquare?: Float32Array | undefined;
-  /** (K, K), symmetric: sum or mean of xᵀ·x. Each weight's error is made good by the weights after it. */
+  /** (K, K), symmetric: sum or mean of xᵀ·x. The weights after a weight compensate its error (GPTQ). */
   readonly hessian?: Float32Array | undefined;
-  /** (M, K), rows of x: the Hessian is made of them. */
+  /** (M, K): rows of x, from which the Hessian is computed. */
   readonly x?: Float32Array | undefined;
-  /** With a Hessian: the part of its mean diagonal that is added to every entry of its diagonal. Default 0.01. */
+  /** With a Hessian: the share of its mean diagonal that is added to the diagonal. Default 0.01. */
   readonly damp?: number | undefined;
 }
 
-/** What `quantize` makes: sizes, bits, groups, method. */
+/** Options of `quantize`: sizes, bits, groups, method. */
 export interface QuantizeOptions {
   /** Outputs. */
   readonly n: number;
   /** Inputs. */
   readonly k: number;
   readonly bits: Bits;
-  /** Default `group` where a groupSize is given, else `channel`. */
+  /** Default `group` if a groupSize is given, else `channel`. */
   readonly mode?: Mode | undefined;
   /** For `group`: k that share a scale, a multiple of 32 / bits up to K. Default 128. 0 without a mode: a scale for each output. */
   readonly groupSize?: number | undefined;
@@ -55,14 +55,14 @@ export interface QuantizeOptions {
   readonly symmetric?: boolean | undefined;
   /** Default `minmax`. */
   readonly method?: Method | undefined;
-  /** Scales are rounded to it before codes are made. Default float16. */
+  /** Dtype to which scales are rounded before codes are computed. Default float16. */
   readonly scaleDtype?: FloatDType | undefined;
-  /** Of weights given as bits. Default float32 for a Float32Array, float16 for a Uint16Array. */
+  /** Dtype of the weights. Default float32 for a Float32Array, float16 for a Uint16Array. */
   readonly dtype?: FloatDType | undefined;
   readonly activations?: Activations | undefined;
 }
 
-/** The options without gaps, and the numbers that follow from them. */
+/** The options with defaults, and numbers that follow from them. */
 export interface Settings {
   readonly n: number;
   readonly k: number;
@@ -77,7 +77,7 @@ export interface Settings {
   readonly activations: Activations | undefined;
   /** The largest code. */
   readonly top: number;
-  /** 2^(bits-1): the zero point where there is none. */
+  /** 2^(bits-1): the code of weight 0 without a zero point. */
   readonly middle: number;
 }
 
@@ -95,11 +95,11 @@ const OPTIONS = fields({
   activations: optional(dictionary(anything)),
 });
 
-/** All but what is said of the weights' and activations' values. @throws ArgumentError */
+/** Checks all but the weights and the activations' values. @throws ArgumentError */
 export function checkForm(options: QuantizeOptions): Settings {
   const given = OPTIONS(options, 'options');
   const { n, k, bits, symmetric = false, method = 'minmax', scaleDtype = 'float16', dtype = 'float32' } = given;
-  const said = given.groupSize === 0 ? undefined : given.groupSize; // 0, as the command line has it: no groups
+  const said = given.groupSize === 0 ? undefined : given.groupSize; // 0 means no groups, as on the command line
   const mode: Mode = given.mode ?? (said === undefined ? 'channel' : 'group');
   const groupSize = mode === 'group' ? (given.groupSize ?? 128) : k;
   const { inWord, mask: top, zero: middle } = widthOf(bits);

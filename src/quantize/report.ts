@@ -1,24 +1,24 @@
-// How far the numbers of a quantized matrix are from the weights they stand for.
+// The report of a quantization: errors of the quantized weights, and their bytes.
 import { BYTES } from '../dtype.js';
 import type { Settings } from './options.js';
 
-/** How close quantized weights are to the floats, and what they take. */
+/** Errors of quantized weights, and their bytes. */
 export interface QuantizeReport {
-  /** Signal to quantization noise, 10 · log10(Σ w² / Σ (w - ŵ)²) in dB; Infinity where every ŵ is its w. */
+  /** Signal to quantization noise, 10 · log10(Σ w² / Σ (w - ŵ)²) in dB; Infinity if there is no error. */
   readonly sqnr: number;
   /** Largest |w - ŵ|. */
   readonly maxError: number;
   /** Root of the mean of (w - ŵ)². */
   readonly rmse: number;
-  /** Of codes, scales and offsets as a layer holds them, in scaleDtype. */
+  /** Bytes of codes, scales and offsets in a layer, in scaleDtype. */
   readonly bytes: number;
-  /** Of the weights, in their own dtype. */
+  /** Bytes of the weights in their dtype. */
   readonly bytesBefore: number;
   /** 8 · bytes / (N · K). */
   readonly bitsPerWeight: number;
 }
 
-/** What a run of weights adds to a report. */
+/** Sums over a run of weights, for a report. */
 export interface Sums {
   squares: number;
   errors: number;

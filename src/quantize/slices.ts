@@ -1,5 +1,5 @@
-// The work itself, as a generator: it yields after each stretch of some milliseconds, so that callers can report, stop, or let others run.
-// quantize.ts runs it to the end, worker.ts and in-worker.ts with progress.
+// Quantizes as a generator, which yields after some milliseconds of work. Callers can then report progress, stop, or let other work run.
+// quantize.ts runs it to the end; the worker and in-worker.ts report progress.
 
 import { ArgumentError } from '../errors.js';
 import { widthOf } from '../problem/code-width.js';
@@ -12,23 +12,23 @@ import { type Factor, factorOf, hessianOf, importanceOf } from './hessian.js';
 import { checkQuantize, type Method, type Mode, type QuantizeOptions, type Settings, type Weights } from './options.js';
 import { addErrors, type QuantizeReport, reportOf, type Sums } from './report.js';
 
-/** Quantized weights, and how close they are. */
+/** Quantized weights with their report. */
 export interface Quantized {
   readonly matrix: QuantizedMatrix;
-  /** What a scale is for. A matrix has a scale for each row even of mode `tensor`; writers then write one. */
+  /** The weights that share a scale. A matrix of mode `tensor` holds the same scale for each row; writers then write one. */
   readonly mode: Mode;
   readonly report: QuantizeReport;
 }
 
-/** How far a quantization has come. */
+/** Progress of a quantization. */
 export interface Progress {
-  /** Rows of weights that are done. */
+  /** Finished rows of weights. */
   readonly done: number;
   /** N. */
   readonly total: number;
 }
 
-/** Weights in a stretch. With error feedback, products in one. */
+/** Weights between two yields; with error feedback, products. */
 const STRETCH: Readonly<Record<Method, number>> = { minmax: 2 ** 18, mse: 2 ** 16, hqq: 2 ** 14 };
 const PRODUCTS = 2 ** 24;
 
@@ -112,7 +112,7 @@ function roundEach(
     }
 }
 
-/** A row of codes, one in a byte, → words. */
+/** Packs a row of codes, one a byte, into words. */
 function packRow(bytes: Uint8Array, begin: number, { k, bits }: Settings, out: Uint32Array, at: number): void {
   const { inWord } = widthOf(bits);
   for (let i = 0, word = at; i < k; word++) {

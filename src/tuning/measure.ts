@@ -1,4 +1,4 @@
-// Times the candidates for one problem on the layer's own weights, in turn and round by round, within a budget.
+// Times the candidates for one problem on the layer's weights, in turn, round by round, within a budget.
 
 import { BYTES, encode16, wholeWords } from '../dtype.js';
 import { ShaderError } from '../errors.js';
@@ -21,21 +21,20 @@ import { makeStopwatch, type Stopwatch } from './stopwatch.js';
 export interface Job extends PlanContext {
   /** The layer's packed weights, by role. */
   readonly buffers: ReadonlyMap<string, GPUBuffer>;
-  /** Milliseconds for measuring; compiling comes on top, and ends the search when it has taken this many times as long. */
+  /** Milliseconds for measuring, compiling not counted. The search ends after COMPILING budgets, compiling included. */
   readonly budgetMs: number;
 }
 const COMPILING = 20;
-/** Compiled at once. */
+/** Candidates compiled at once. */
 const BATCH = 4;
 /**
- * A sample should last this many milliseconds, by as many executions as that takes: browsers round timestamps to 0.1 ms, and a submit has
- * its price.
+ * Least milliseconds of a sample; it repeats the work to reach them. Browsers round timestamps to 0.1 ms, and a submit costs time.
  */
 const SAMPLE = 5;
 const MOST_EXECUTIONS = 64;
 const MOST_ROUNDS = 9;
 
-/** x to multiply with: noise, since some devices are faster on zeros. */
+/** An x of noise, since some devices are faster on zeros. */
 function makeX(device: GPUDevice, { m, weights: { k }, xDtype }: Problem): GPUBuffer {
   const bytes = new Uint8Array(wholeWords(m * k * BYTES[xDtype]));
   const noise = Float32Array.from({ length: 4096 }, (_, i) => (((i * 7919) % 4001) - 2000) / 1000);
@@ -49,12 +48,12 @@ interface Runner {
   readonly recording: Recording;
   /** Executions in a sample. */
   readonly count: number;
-  /** Milliseconds of a sample, submit and wait included, when it was last seen. */
+  /** Milliseconds of the last sample, submit and wait included. */
   cost: number;
 }
 
 /**
- * The kernel and tile that is fastest on this device, or the planner's own if none is clearly faster; undefined if none works.
+ * The fastest kernel and tile on this device, or the planner's choice if none is clearly faster; undefined if none works.
  * @throws UnsupportedError if there is no memory to measure with, DeviceLostError
  */
 export async function measure(device: GPUDevice, job: Job): Promise<Tuned | undefined> {
@@ -88,7 +87,7 @@ export async function measure(device: GPUDevice, job: Job): Promise<Tuned | unde
       (runners.length === 0 || (used < job.budgetMs / 2 && performance.now() - started < COMPILING * job.budgetMs))
     ) {
       const batch = await usable(device, waiting.splice(0, BATCH));
-      await whileAlive(device, device.queue.onSubmittedWorkDone()); // what others left to do is not on the budget
+      await whileAlive(device, device.queue.onSubmittedWorkDone()); // earlier work is not on the budget
       for (const candidate of batch) {
         if (used >= job.budgetMs) break;
         const recording = record(device, candidate.plan.dispatches, find(candidate.plan));
@@ -101,7 +100,7 @@ export async function measure(device: GPUDevice, job: Job): Promise<Tuned | unde
     }
     let active = runners.map((_, index) => index);
     for (let round = 0; round < MOST_ROUNDS && used + costs(active) <= job.budgetMs; round++) {
-      // Back and forth, so that none is always after the same one.
+      // Back and forth, so that no candidate always follows the same one.
       for (const index of round % 2 === 0 ? active : [...active].reverse()) {
         const runner = runners[index]!;
         const { result, cost } = await spend(watch!.time(runner.recording, runner.count));
@@ -130,7 +129,7 @@ export async function measure(device: GPUDevice, job: Job): Promise<Tuned | unde
   }
 }
 
-/** Those that compile and pass their self-test. */
+/** The candidates that compile and pass their self-test. */
 async function usable(device: GPUDevice, some: readonly Candidate[]): Promise<Candidate[]> {
   const compiled = some.map(({ plan }) =>
     preparePipelines(device, plan.dispatches).catch((error) => {

@@ -1,5 +1,5 @@
-// Measured choices as they are stored: under a key that names the adapter, the library's version and the text of its kernels, so that
-// another driver's, version's or build's are never met. Pure.
+// The stored form of measured choices. Their key names the adapter, the library's version and a hash of the kernels' text, so that choices
+// of another adapter or build are never used. Pure.
 
 import { kernels } from '../kernels/index.js';
 import { variantId } from '../kernels/kernel.js';
@@ -8,7 +8,7 @@ import { VERSION } from '../version.js';
 import { sources } from '../wgsl/sources.js';
 import { strip } from '../wgsl/strip.js';
 
-/** problemClass → what was measured. */
+/** problemClass → measured choice. */
 export type Records = Readonly<Record<string, Tuned>>;
 
 /** FNV-1a over UTF-16 units, two of them side by side: 64 bits as 16 hexadecimal digits. */
@@ -16,18 +16,18 @@ function hash(texts: readonly string[]): string {
   let [a, b] = [0x811c9dc5, 0x9747b28c];
   for (const text of texts)
     for (let i = 0; i <= text.length; i++) {
-      const unit = i < text.length ? text.charCodeAt(i) : 0x10000; // where a text ends
+      const unit = i < text.length ? text.charCodeAt(i) : 0x10000; // marks the end of a text
       a = Math.imul(a ^ unit, 0x01000193);
       b = Math.imul(b ^ unit, 0x01000197);
     }
   return [a, b].map((half) => (half >>> 0).toString(16).padStart(8, '0')).join('');
 }
 
-/** The key of an adapter's choices. */
+/** The key of an adapter's measured choices. */
 export function storeKey(adapter: string): string {
   const texts = Object.keys(sources)
     .sort()
-    .flatMap((name) => [name, strip(sources[name]!)]); // comments time nothing, and the package leaves them out
+    .flatMap((name) => [name, strip(sources[name]!)]); // comments do not count, and the package leaves them out
   const tiles = kernels.flatMap(({ name, tiles }) => tiles.map((tile) => variantId(name, tile)));
   return `antiquant ${VERSION} ${hash([...texts, ...tiles])} ${adapter}`;
 }
@@ -35,7 +35,7 @@ export function storeKey(adapter: string): string {
 const isRecord = (value: unknown): value is Record<string, unknown> => typeof value === 'object' && value !== null && !Array.isArray(value);
 const isNumber = (value: unknown): value is number => typeof value === 'number' && Number.isFinite(value);
 
-/** What of a stored value is a measured choice; a foreign or broken one holds none. */
+/** The valid choices of a stored value; a foreign or broken value has none. */
 export function parseRecords(value: unknown): Records {
   if (!isRecord(value)) return {};
   const sound = (entry: unknown): entry is Tuned =>

@@ -1,4 +1,4 @@
-// How long work takes on a device: by its own timestamps where it has them and they agree with the clock, else by the clock.
+// Times work on a device: by GPU timestamps where there are any and they agree with the clock, else by the clock.
 import { UnsupportedError } from '../errors.js';
 import { BUFFER, makeBuffer, USAGE } from '../gpu/buffers.js';
 import { whileAlive } from '../gpu/device.js';
@@ -27,7 +27,7 @@ function makeClock(device: GPUDevice): Clock | undefined {
   };
 }
 
-/** Runs `times` executions; milliseconds by the clock, and by timestamps where there are any. */
+/** Runs the work `times` times. Returns milliseconds by the clock, and by timestamps where there are any. */
 async function run(device: GPUDevice, clock: Clock | undefined, recording: Recording, times: number): Promise<readonly [number, number]> {
   device.pushErrorScope('validation');
   const encoder = device.createCommandEncoder({ label: 'antiquant stopwatch' });
@@ -55,10 +55,10 @@ async function run(device: GPUDevice, clock: Clock | undefined, recording: Recor
   return [wall, own];
 }
 
-/** Timestamps may not claim more than the clock saw, nor nothing. */
+/** Timestamps must be above 0 and at most the clock's time. */
 const sane = (wall: number, own: number): boolean => own > 0 && own <= 1.02 * wall + 0.1;
 
-/** @param example work to try the timestamps on; what it first costs (a lazy compiler, fresh memory) is paid here */
+/** @param example work to try the timestamps on; it also warms up the compiler and memory */
 export async function makeStopwatch(device: GPUDevice, example: Recording): Promise<Stopwatch> {
   const { result: clock, errors } = guarded(device, 'tuning', () => makeClock(device));
   await errors;

@@ -1,5 +1,5 @@
-// Where measured choices are kept between runs: IndexedDB in browsers and their workers, a JSON file under Node, Deno and Bun, nothing
-// elsewhere. A store that cannot be opened, read or written is as good as none: what is missing is measured again.
+// Stores of measured choices between runs: IndexedDB in browsers and their workers, a JSON file under Node, Deno and Bun, none elsewhere.
+// If a store cannot be opened, read or written, choices are measured again.
 import { optional, text } from '../arguments/check.js';
 import type { TuningStore } from './store.js';
 
@@ -31,7 +31,7 @@ export function indexedDbStore(factory: IDBFactory = indexedDB): TuningStore {
   };
 }
 
-/** As much of Node's process and modules as is used; asked for at run time, so that bundlers see no import. */
+/** The parts of Node that are used. They are looked up at run time, so that bundlers see no import. */
 interface Host {
   readonly env: Readonly<Record<string, string | undefined>>;
   readonly pid: number;
@@ -55,7 +55,7 @@ function modules(): Modules | undefined {
 }
 
 /**
- * One JSON file for all keys, written whole under another name first, so that a reader never sees half of it.
+ * A store in one JSON file for all keys. It is written under a temporary name and renamed, so that a reader never sees half of it.
  * @param file default: antiquant/tuning.json in $XDG_CACHE_HOME, ~/Library/Caches, %LOCALAPPDATA% or ~/.cache
  */
 export function fileStore(file?: string): TuningStore {
@@ -95,12 +95,12 @@ export function fileStore(file?: string): TuningStore {
 }
 
 let standard: TuningStore | undefined;
-/** The store of this kind of program; undefined where there is none. */
+/** The default store of this program; undefined if there is none. */
 export function defaultStore(): TuningStore | undefined {
   try {
     standard ??= typeof indexedDB === 'undefined' ? modules() && fileStore() : indexedDbStore();
   } catch {
-    return undefined; // a page that may not ask
+    return undefined; // the page may not use IndexedDB
   }
   return standard;
 }

@@ -1,4 +1,4 @@
-// Measured choices of a device: taken from a store once, measured where they are missing, one at a time, and written back.
+// Measured choices of a device: read from a store once, measured where they are missing, one at a time, and written back.
 import { anything, fields, onlyFields, optional, reading } from '../arguments/check.js';
 import { sharedMap } from '../arguments/copies.js';
 import { checkDevice } from '../arguments/gpu-objects.js';
@@ -19,12 +19,12 @@ function keyOf(device: GPUDevice): string {
 
 const storeOf = (store: TuningStore | null | undefined): TuningStore | undefined =>
   store === undefined ? defaultStore() : (store ?? undefined);
-/** Milliseconds that a store has to answer in: IndexedDB waits for as long as another tab likes. */
+/** Milliseconds that a store may take to answer: another tab can block IndexedDB for any time. */
 const PATIENCE_MS = 500;
-/** Stores that did not. They are not asked again. */
+/** Stores that did not answer. They are not asked again. */
 const silent = new WeakSet<TuningStore>();
 
-/** What a store answers. One that fails, or is silent, is done without, which is noted of the device. */
+/** A store's answer. If it fails or does not answer, the result is undefined and the device gets a note. */
 async function ask<T>(device: GPUDevice, store: TuningStore, question: () => Promise<T>): Promise<T | undefined> {
   const { notes } = findingsOf(device);
   const doneWithout = (why: string): undefined => void notes.add(`the store of measured choices ${why}: they are not kept`);
@@ -48,7 +48,7 @@ const SILENT = `did not answer within ${PATIENCE_MS / 1000} s`;
 
 const loaded = new WeakMap<GPUDevice, Map<TuningStore, Promise<void>>>();
 
-/** Brings what `store` holds for this device into memory, once; what was measured since stays. */
+/** Reads the choices for this device from `store`, once. Choices that were measured since stay. */
 export function loadTuning(device: GPUDevice, store: TuningStore | null | undefined): Promise<void> {
   const from = storeOf(store);
   if (!from) return Promise.resolve();
@@ -71,10 +71,10 @@ function adopt(device: GPUDevice, records: Records, over: boolean): void {
   }
 }
 
-/** What measures on a device, in all copies of this library: it would be measured, too. */
+/** Queues of measuring, by device, shared by all copies of this library: two at once would disturb each other. */
 const queues = sharedMap<GPUDevice, Promise<unknown>>('measuring');
 
-/** Measures a problem's class, unless it is known; others that measure on this device wait, so that none disturbs another. */
+/** Measures a problem's class unless its choice is known. Measurements on a device run one after another. */
 export async function tune(device: GPUDevice, job: Job, store: TuningStore | null | undefined): Promise<void> {
   const before = queues.get(device) ?? Promise.resolve();
   const own = before.then(() => measureAndKeep(device, job, store));
@@ -102,13 +102,13 @@ async function measureAndKeep(device: GPUDevice, job: Job, store: TuningStore | 
 const CLEAR = onlyFields({ store: optional(checkStore) });
 const EXPORTED = fields({ key: anything, choices: anything });
 
-/** What was measured on a device, to look at, to take elsewhere, and to forget. */
+/** The measured choices of a device: export, import and clear. */
 export interface Tuning {
-  /** Names the adapter, the library's version and its kernels' text: choices are good for nothing else. */
+  /** Names the adapter, the library's version and a hash of the kernels' text. Choices are valid for this key only. */
   readonly key: string;
-  /** By class of problems. Plain JSON. */
+  /** Plain JSON; choices by class of problems. */
   export(): { readonly key: string; readonly choices: Readonly<Record<string, Tuned>> };
-  /** Takes what `export` gave on the same kind of device; returns how many choices that were, 0 if they are another key's. */
+  /** Takes choices of `export`. Returns their number; 0 if they have another key. */
   import(exported: unknown): number;
   /** Forgets all choices, in memory and in the store (default: IndexedDB, a file under Node). */
   clear(options?: { readonly store?: TuningStore | null }): Promise<void>;

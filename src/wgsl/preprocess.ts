@@ -1,9 +1,9 @@
-// Turns a file of shaders/ and a set of params into the WGSL text that runs. Pure.
+// The preprocessor: a file of shaders/ and a set of params → the WGSL text that runs. Pure.
 //
-// Six directives, no substitution: params and counters reach WGSL only as a `const`, so the text that runs is the file less the branches
-// not taken, plus included files, repeated lines and the `const` lines. Whatever is unknown is an error that starts with shaders/file:line.
+// It has six directives and no substitution. Params and counters become `const` lines. So the text that runs is the file without the
+// branches not taken, with included files, repeated lines and `const` lines. An unknown name is an error that starts with the line's place.
 //
-//   #param NAME v1 v2 …                   an unsigned knob and its legal values; becomes `const NAME = <value>u;`
+//   #param NAME v1 v2 …                   an unsigned param and its legal values; becomes `const NAME = <value>u;`
 //   #include "lib/x.wgsl"                 path from shaders/; pasted once
 //   #if EXPR · #elif EXPR · #else · #endif    over integers and params: ! * / + - == != < > <= >= && || ( )
 //   #repeat NAME EXPR … #end              the lines EXPR times, each time in a block that begins with `const NAME = 0u;`, `1u`, …
@@ -11,7 +11,7 @@
 
 /** Values of a shader's `#param`s, by name: whole numbers of at least 0. */
 export type Params = Readonly<Record<string, number>>;
-/** Where a line of the output came from. */
+/** Source of a line of the output. */
 export interface Place {
   readonly file: string;
   readonly line: number;
@@ -41,7 +41,7 @@ class Failure extends Error {
 }
 
 /**
- * The WGSL of `entry` for `params`, with a place in shaders/ for every line.
+ * Returns the WGSL of `entry` for `params`, and the place in shaders/ of every line.
  * @param sources path from shaders/ → text
  * @throws Error whose message starts with `shaders/file:line:`
  */
@@ -61,7 +61,7 @@ export function preprocess(sources: Readonly<Record<string, string>>, entry: str
     walk(file, lines, 0, lines.length);
   };
 
-  /** Lines [begin, end) of a file: all of it, or what stands between #repeat and #end. */
+  /** Processes lines [begin, end) of a file: all of it, or the lines between #repeat and #end. */
   const walk = (file: string, lines: readonly string[], begin: number, end: number): void => {
     const open: Branch[] = [];
     const live = (): boolean => open.every((branch) => branch.active);
@@ -75,7 +75,7 @@ export function preprocess(sources: Readonly<Record<string, string>>, entry: str
           if (!hoisted.has(line.trim())) hoisted.set(line.trim(), place);
           continue;
         }
-        if (line === '' && code.at(-1) === '') continue; // where a stripped text has lost a comment
+        if (line === '' && code.at(-1) === '') continue; // a stripped comment leaves an empty line
         code.push(line);
         places.push(place);
         continue;
@@ -157,7 +157,7 @@ export function preprocess(sources: Readonly<Record<string, string>>, entry: str
     if (unclosed) throw new Failure(unclosed.opened, '#if without #endif');
   };
 
-  /** Pastes what stands between #repeat at `place` and #end at line index `last` as often as it says. */
+  /** Repeats the lines between #repeat at `place` and #end at line index `last`. */
   const repeat = (argument: string, place: Place, lines: readonly string[], last: number): void => {
     const [, counter, count] = /^([a-z]\w*)\s+(.+)$/.exec(argument) ?? [];
     if (!counter || !count) throw new Failure(place, `#repeat needs a snake_case name and a count, got '${argument}'`);
@@ -200,7 +200,7 @@ function endOfRepeat(lines: readonly string[], begin: number, end: number): numb
 /** Are all branches around the innermost one kept? */
 const outerLive = (open: readonly Branch[]): boolean => open.slice(0, -1).every((branch) => branch.active);
 
-// Binary operators by how tightly they bind, loosest first.
+// Binary operators by precedence, loosest first.
 const LEVELS: readonly Readonly<Record<string, (a: number, b: number) => number>>[] = [
   { '||': (a, b) => Number(a !== 0 || b !== 0) },
   { '&&': (a, b) => Number(a !== 0 && b !== 0) },

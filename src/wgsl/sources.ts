@@ -1,5 +1,5 @@
-// The text of every file of shaders/, by its path from there. The built package has the texts without comments (strip.ts) until
-// `antiquant/shaders` is imported, which puts the readable ones here.
+// The text of every file of shaders/, by its path from shaders/. The built package has the texts without comments (strip.ts);
+// importing `antiquant/shaders` replaces them by the texts with comments.
 
 const found = import.meta.glob('./**/*.wgsl', { base: '../../shaders', query: '?raw', import: 'default', eager: true });
 

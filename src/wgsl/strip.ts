@@ -1,5 +1,5 @@
-// A shader's text without its comments, as the package carries it. Every line stays where it is, and so does every column: what a
-// compiler says of the stripped text holds for the file in shaders/. Pure.
+// Removes the comments of a shader, as the package carries it. Lines and columns stay, so a compiler's messages fit the file in shaders/.
+// Pure.
 
-/** Comments to the end of a line are the only ones that shaders/ has; a test holds it to that. */
+/** shaders/ has only comments to the end of a line; a test checks it. */
 export const strip = (text: string): string => text.replace(/[ \t]*\/\/.*$/gm, '');

@@ -1,5 +1,5 @@
-// The case table: what is multiplied, how it lies in memory, and which kernel must do it. Tests on every engine and the bench share it.
-// A case is data; its name says all of it, so one case can be run again by name.
+// The case table: products, their layouts in memory, and the kernel that must run. Tests on every engine and the bench share it.
+// A case is plain data, and its name contains all of it, so that a case can be run by name.
 
 import type { FloatDType } from '../../src/dtype.js';
 import { featuresRefused } from '../../src/kernels/fits.js';

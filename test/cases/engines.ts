@@ -1,6 +1,6 @@
-// Which cases of the tables each engine runs. In `npm run test:all` all of them. In `npm test` Dawn runs every tile and every pair of values
-// that some case has; the others, whose compilers and drivers differ and whose work is the same, run every kernel and every value. Each has
-// every format. Holds no test.
+// The cases of the tables that each engine runs. `npm run test:all` runs all. In `npm test` Dawn runs every tile and every pair of values
+// that occurs in a case; other engines, which differ in compiler and driver only, run every kernel and every value. Each runs every format.
+// Holds no test.
 import { variantId } from '../../src/kernels/kernel.js';
 import type { Caps } from '../../src/problem/caps.js';
 import { LAVAPIPE, SWIFTSHADER } from '../support/devices.js';

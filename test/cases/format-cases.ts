@@ -1,6 +1,5 @@
-// Every format from the bytes of its tensors to numbers on a device: layers are found, read in small pieces, loaded and multiplied, and the
-// result is held against the reference on the weights as the importer has them. What importers make of bytes is proved in test/unit/formats.
-
+// The table of formats: a layer of each format is found, read in small pieces, loaded and multiplied, and y is compared with the reference
+// on the imported weights. test/unit/formats tests the importers.
 import { encode16, type FloatDType } from '../../src/dtype.js';
 import type { RawTensor } from '../../src/files/raw-tensor.js';
 import type { TensorFile } from '../../src/files/tensor-file.js';

@@ -1,5 +1,5 @@
-// Imported matrices (src/formats/matrix.ts) on a device: everything that the common form can say, in every kernel that takes it. Tests on
-// every engine share the table, as they share cases.ts.
+// The table of imported matrices (src/problem/matrix.ts): every feature of the common form in every kernel that takes it. Tests on every
+// engine share it.
 
 import { encode16, type FloatDType } from '../../src/dtype.js';
 import { kernels } from '../../src/kernels/index.js';

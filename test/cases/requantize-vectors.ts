@@ -1,4 +1,4 @@
-// Sums, output scales and offsets, and the int8 that the hardware makes of them: rounding and the 9-bit clamp come before the offset.
+// Sums, output scales and offsets with the hardware's int8 results: rounding and the 9-bit clamp come before the offset.
 // Naive rounding after adding the offset gives 2, 127, 100 and -128 for the fifth to the eighth.
 
 export type RequantizeVector = readonly [sum: number, scale: number, offset: number, code: number];

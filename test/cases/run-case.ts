@@ -1,4 +1,4 @@
-// Runs one case on one device and compares with the CPU reference. Knows no engine: Dawn, Chromium and Deno all call this.
+// Runs one case on a device and compares y with the CPU reference. Dawn, browsers and Deno all call it.
 
 import { BYTES, decode16 } from '../../src/dtype.js';
 import { type HostTensor, LinearWeightQuant, type ReferenceResult, reference, Tensor } from '../../src/index.js';

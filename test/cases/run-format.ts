@@ -1,4 +1,4 @@
-// Runs a format's case on a device: from bytes through a layer source, in pieces, to numbers held against the CPU reference.
+// Runs a format's case on a device: from bytes through a layer source, in pieces, to y, which is compared with the CPU reference.
 import { encode16, type FloatDType } from '../../src/dtype.js';
 import {
   byteSource,

@@ -1,4 +1,4 @@
-// Runs imported matrices on a device and compares with the CPU reference. Knows no engine.
+// Runs imported matrices on a device and compares y with the CPU reference. Every engine calls it.
 
 import { type HostTensor, LinearWeightQuant, referenceMatrix } from '../../src/index.js';
 import { variantId } from '../../src/kernels/kernel.js';

@@ -1,5 +1,5 @@
-// Which cases `npm test` runs of tables that would take it too long: so many that all words, the values that cases are made of and their
-// pairs, are still in some case. `npm run test:all` runs every case. Holds no test.
+// Selects cases of long tables for `npm test`, so that every word (a value of a case) and every pair of words still occurs in some case.
+// `npm run test:all` runs every case. Holds no test.
 
 /** Is this `npm run test:all`? The one place that asks. */
 export const whole: boolean =

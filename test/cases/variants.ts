@@ -1,10 +1,9 @@
-// Which variants the compilers are shown: all that planning can ask for would take them too long. Holds no test.
+// Selects the variants that compilers must take: all that planning can pick would take too long. Holds no test.
 //
-// In `npm test`: of every kernel so many that every two values of two params, the tile being one, meet in one; of the helpers all.
-// In `npm run test:all`: of every tile each combination of operands that torch's layers can have; and of what imported weights add (minima,
-// tables, scales of another dtype than x) so many that every three values of three params meet in one. Of matmul-plain, which has the same
-// text of operands and little else: all.
-
+// `npm test`: for every kernel, every pair of values of two params occurs in some variant (the tile counts as one param); all helpers. `npm
+// run test:all`: for every tile, all combinations of operands of torch's layers; for imported weights (minimums, codebooks, scales of
+// another dtype than x), every three values of three params occur in some variant. For matmul-plain, which is mostly the text of the
+// operands: all variants.
 import { allVariants, kernels, operandsOf } from '../../src/kernels/index.js';
 import { BITS } from '../../src/problem/code-width.js';
 import type { Params } from '../../src/wgsl/preprocess.js';

@@ -1,4 +1,4 @@
-// The public API on a real device: tensors, the life of a layer, what is allocated when, and every way in which it can go wrong.
+// The public API on a real device: tensors, the life of a layer, allocations, and every error.
 import { describe, expect, test, vi } from 'vitest';
 import { formatCast } from '../../src/ascend/fractal-nz.js';
 import {

@@ -1,4 +1,4 @@
-// The case table on Dawn, where shader-f16 is real.
+// The case table on Dawn, which has shader-f16.
 import { afterAll, expect, test } from 'vitest';
 import { capsOf } from '../../src/gpu/device.js';
 import { requestDevice } from '../../src/index.js';

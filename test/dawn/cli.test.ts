@@ -1,4 +1,4 @@
-// antiquant verify with a GPU: what quantize wrote is multiplied as the reference says, and one wrong code on the way to the GPU is found.
+// antiquant verify with a GPU: quantize's output passes, and one wrong code on the way to the GPU is found.
 import { expect, test } from 'vitest';
 import { findDevice } from '../../cli/gpu.js';
 import { verifyLayer } from '../../cli/verify-layer.js';

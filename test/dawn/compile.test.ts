@@ -1,4 +1,4 @@
-// Tint takes every variant that it is shown of every shader.
+// Tint takes every selected variant of every shader.
 import { expect, test } from 'vitest';
 import { capsOf } from '../../src/gpu/device.js';
 import { variantText } from '../../src/gpu/pipeline.js';

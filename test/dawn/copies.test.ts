@@ -1,4 +1,4 @@
-// Two copies of the library on one device, as a page has them by a nested dependency or a reloaded module.
+// Two copies of the library on one device, as on a page with a nested dependency or a reloaded module.
 import { afterAll, expect, test, vi } from 'vitest';
 import { gpu } from '../support/dawn.js';
 

@@ -1,4 +1,4 @@
-// Every format from bytes to numbers on Dawn.
+// The table of formats on Dawn.
 import { expect, test } from 'vitest';
 import { requestDevice } from '../../src/index.js';
 import { casesOf } from '../cases/engines.js';

@@ -1,4 +1,4 @@
-// A small file of every format that find-layers.ts knows, from its bytes to y on Dawn: each layer loaded in pieces as small as it can be cut.
+// A small file of every format that find-layers.ts knows, from its bytes to y on Dawn. Each layer is loaded in the smallest pieces.
 import { expect, test } from 'vitest';
 import { BNB4_CODES, bitsAndBytes4Layer } from '../../src/formats/bitsandbytes4.js';
 import { findLayers } from '../../src/formats/find-layers.js';

@@ -1,5 +1,5 @@
-// The original's own goldens: they round every dequantized weight to x's dtype before the product. We do not, so we are closer to the
-// formula; docs/numerics.md derives how far the two may be apart, element by element and in the norm.
+// torch_npu's goldens round every dequantized weight to x's dtype before the product; this library does not, and is closer to the formula.
+// docs/numerics.md derives the largest difference, element by element and in the norm.
 import { beforeAll, describe, expect, test } from 'vitest';
 import { encode16, roundTo, UNIT_ROUNDOFF } from '../../src/dtype.js';
 import { LinearWeightQuant, requestDevice, Tensor } from '../../src/index.js';

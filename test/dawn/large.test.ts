@@ -1,6 +1,5 @@
-// Sizes beyond the usual limits, for real: an LM head, weights over maxStorageBufferBindingSize, more workgroups than a dispatch has in
-// one dimension. Weights repeat a short pattern, so that every element of y is known without summing.
-
+// Sizes beyond the usual limits: an LM head, weights over maxStorageBufferBindingSize, more workgroups than a dispatch allows in one
+// dimension. Weights repeat a short pattern, so that every element of y is known without summing.
 import { beforeAll, expect, test } from 'vitest';
 import { capsOf } from '../../src/gpu/device.js';
 import { LinearWeightQuant, requestDevice, Tensor } from '../../src/index.js';

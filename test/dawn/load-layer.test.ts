@@ -1,4 +1,4 @@
-// loadLayer when something stops it: what is left on the GPU is nothing, and what it says is why.
+// loadLayer after an error or an abort: nothing stays on the GPU, and the error says why.
 import { afterEach, beforeEach, expect, test } from 'vitest';
 import { byteSource, FormatError, findLayers, type LayerSource, loadLayer, type TensorFile } from '../../src/formats.js';
 import { requestDevice } from '../../src/index.js';

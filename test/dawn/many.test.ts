@@ -1,4 +1,4 @@
-// Several layers that read the same x: right in one dispatch, right where they cannot share one, and what happens to their buffers.
+// forwardMany and its like: results in a shared dispatch and in separate ones, and the life of the buffers.
 import { describe, expect, test, vi } from 'vitest';
 import { ArgumentError, encodeMany, forwardMany, LinearWeightQuant, prepareMany, requestDevice, Tensor } from '../../src/index.js';
 import { type Case, makeCase } from '../cases/cases.js';

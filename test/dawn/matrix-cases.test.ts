@@ -1,4 +1,4 @@
-// Imported matrices on Dawn, where shader-f16 is real.
+// The table of imported matrices on Dawn, which has shader-f16.
 import { afterAll, expect, test } from 'vitest';
 import { capsOf, requestDevice } from '../../src/index.js';
 import { kernels } from '../../src/kernels/index.js';

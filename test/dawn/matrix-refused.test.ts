@@ -1,4 +1,4 @@
-// loadMatrix takes a matrix that is what it says, or refuses it before anything is on the GPU: never a number made of other bytes.
+// loadMatrix refuses an inconsistent matrix before any GPU work, and never computes with wrong bytes.
 import { afterEach, expect, test, vi } from 'vitest';
 import { LinearWeightQuant, requestDevice, Tensor } from '../../src/index.js';
 import { packCodes, type QuantizedMatrix } from '../../src/problem/matrix.js';

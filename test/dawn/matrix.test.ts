@@ -1,6 +1,5 @@
-// matmul-subgroup-matrix where no adapter has subgroup matrices: its text with their three operations written out in plain WGSL, on the device that
-// is here. What runs is all of the kernel's own work (tiles, offsets, barriers, groups, edges); what does not is the device's matrix unit.
-// Where an adapter has them, the case table runs the kernel as it is.
+// matmul-subgroup-matrix without subgroup matrices: its three matrix operations are replaced by plain WGSL, so that all other parts run
+// (tiles, offsets, barriers, groups, edges), but not a matrix unit. Where an adapter has subgroup matrices, the case table runs the kernel.
 import { afterAll, describe, expect, test } from 'vitest';
 import { requestDevice } from '../../src/index.js';
 import { matmulSubgroupMatrix } from '../../src/kernels/matmul-subgroup-matrix.js';

@@ -1,5 +1,4 @@
-// quantizeOnGpu gives what quantize gives, in every bit: codes, scales and zero points.
-
+// quantizeOnGpu equals quantize in every bit: codes, scales and zero points.
 import { beforeAll, describe, expect, test } from 'vitest';
 import { decode16, encode16, type FloatDType } from '../../src/dtype.js';
 import { capsOf, requestDevice, Tensor } from '../../src/index.js';

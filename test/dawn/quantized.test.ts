@@ -1,5 +1,4 @@
-// x as int8 codes: what quantizeRows makes, that layers take it, and how far innerPrecise = 1 is from the formula.
-
+// x as int8 codes: the result of quantizeRows, its use by layers, and the error of innerPrecise = 1.
 import { beforeAll, describe, expect, test } from 'vitest';
 import type { FloatDType } from '../../src/dtype.js';
 import { encode16, roundTo } from '../../src/dtype.js';

@@ -1,5 +1,4 @@
-// Work that the GPU refuses, and memory that it does not have, end in a typed error: never in an old answer, in zeros or in a pool that
-// spoils later calls.
+// Refused work and a lack of memory end in a typed error, never in an old result, in zeros or in errors of later calls.
 import { afterEach, beforeEach, describe, expect, test } from 'vitest';
 import { dequantize, quantizeOnGpu } from '../../src/formats.js';
 import {

@@ -1,5 +1,4 @@
-// load() fills the packed layout exactly as docs/format.md says: every word, from every accepted source.
-
+// load() fills every word of the packed layout by docs/format.md, from every accepted source.
 import { beforeAll, expect, test } from 'vitest';
 import { fromFloat16Bits } from '../../src/dtype.js';
 import { capsOf } from '../../src/gpu/device.js';

@@ -1,4 +1,4 @@
-// formatReport names the device, and after work on it also what failed there and what was measured.
+// formatReport names the device, failed self-tests and measured choices.
 import { afterAll, expect, test } from 'vitest';
 import { disable } from '../../src/gpu/device-findings.js';
 import { capsOf, formatReport, LinearWeightQuant, requestDevice, Tensor, tuning } from '../../src/index.js';

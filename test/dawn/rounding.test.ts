@@ -1,4 +1,4 @@
-// y's rounding, over many sums that are known exactly: nearest even, ±Inf past the largest, subnormals and NaN kept.
+// Rounding of y over many exact sums: to nearest even, ±Inf beyond the largest, subnormals and NaN unchanged.
 import { beforeAll, expect, test } from 'vitest';
 import { encode16, toBfloat16Bits, toFloat16Bits } from '../../src/dtype.js';
 import { LinearWeightQuant, requestDevice, Tensor } from '../../src/index.js';

@@ -1,4 +1,4 @@
-// The self-test of every variant passes here and costs little; a broken variant is found, reported, and the next kernel serves.
+// The self-test of every variant passes and takes little time; a broken variant is found and reported, and the next kernel is used.
 import { describe, expect, test } from 'vitest';
 import { capsOf } from '../../src/gpu/device.js';
 import { findingsOf } from '../../src/gpu/device-findings.js';

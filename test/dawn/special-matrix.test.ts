@@ -1,5 +1,4 @@
-// Infinities and NaN in x meet imported weights as the formula has them, in every kernel; and x as codes is not for a layer that takes its
-// inputs in another order.
+// Infinities and NaN in x give the formula's results with imported weights, in every kernel; a layer with a permutation refuses codes of x.
 import { expect, test } from 'vitest';
 import { ArgumentError, capsOf, LinearWeightQuant, quantizeRows, requestDevice, Tensor } from '../../src/index.js';
 import { kernels } from '../../src/kernels/index.js';

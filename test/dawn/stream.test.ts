@@ -1,5 +1,5 @@
-// A checkpoint of 1 GiB (in `npm test` a quarter of it) from disk to the GPU: what is in memory beside the layers' own buffers stays small. The adapter here is software, so
-// that its buffers are in this process's memory too, and are taken off.
+// Loads a checkpoint of 1 GiB (in `npm test` a quarter of it) from disk to the GPU; memory beside the layers' buffers stays small. A
+// software adapter's buffers are in this process's memory and are subtracted.
 import { mkdtemp, open, rm } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';

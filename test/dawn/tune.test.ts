@@ -1,4 +1,4 @@
-// Measuring on a real device: what comes of it, that it is kept and found again, and that nothing of it can make a product wrong.
+// Tuning on a real device: choices are measured, stored and found again, and never make a product wrong.
 import { expect, test, vi } from 'vitest';
 import { findingsOf } from '../../src/gpu/device-findings.js';
 import { formatReport, LinearWeightQuant, requestDevice, Tensor, type TuningStore, tuning, UnsupportedError } from '../../src/index.js';

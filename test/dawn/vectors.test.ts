@@ -1,5 +1,4 @@
-// The operator's exact vectors: every intermediate is exact, so y is equal to the bit, in every kernel that uses x as it is.
-
+// The operator's exact vectors: every intermediate is exact, so y is equal in every bit in every kernel that does not round x.
 import { beforeAll, describe, expect, test } from 'vitest';
 import { encode16 } from '../../src/dtype.js';
 import { convertWeightToInt4Pack, type HostTensor, LinearWeightQuant, requestDevice, Tensor, transQuantParam } from '../../src/index.js';

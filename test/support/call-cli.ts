@@ -1,4 +1,4 @@
-// Commands run in this process, with what they write kept; and small models for them. Holds no test.
+// Runs commands in this process and returns their output; makes small models for them. Holds no test.
 import { mkdtempSync, rmSync, writeFileSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';

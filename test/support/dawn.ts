@@ -1,4 +1,4 @@
-// Dawn for Node as `navigator.gpu`. Without an adapter every test that asks for a device fails: nothing passes on nothing.
+// Dawn for Node as `navigator.gpu`. Without an adapter every test that requests a device fails.
 import { create, globals } from 'webgpu';
 
 Object.assign(globalThis, globals);

@@ -1,4 +1,4 @@
-// What planning knows of kinds of devices. Imports no shader, so that the tests of browsers can read it, too. Holds no test.
+// Caps of kinds of devices. Imports no shader, so that browser tests can use it. Holds no test.
 import type { Caps } from '../../src/problem/caps.js';
 
 /** A GPU that can do everything. */

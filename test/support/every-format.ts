@@ -1,4 +1,4 @@
-// A small file of every format that find-layers.ts knows by names, random but for its settings, and what it should find.
+// A small file of every format that find-layers.ts recognizes by names, with random data, and the expected layers.
 
 import type { RawTensor } from '../../src/files/raw-tensor.js';
 import type { TensorFile } from '../../src/files/tensor-file.js';

@@ -1,4 +1,4 @@
-// What an error says: its class, its fields, and that its message holds them.
+// Expectations about errors: class, fields, and a message that contains the fields.
 import { expect } from 'vitest';
 import { ArgumentError, FormatError, ReadError } from '../../src/errors.js';
 

@@ -1,5 +1,5 @@
-// Tiny writers of the containers, for tests of everything that reads them, and sources that count and misbehave. Not the library's writers:
-// these also write what no file should have.
+// Small writers of the containers for tests of readers, and sources that count and misbehave. Unlike the library's writers they also write
+// invalid files.
 import { GGML_TYPES } from '../../src/files/ggml-types.js';
 import { guardedSource } from '../../src/files/guarded-source.js';
 import type { Resolver } from '../../src/files/shards.js';

@@ -1,5 +1,5 @@
-// What blocks of GGUF mean, one weight at a time, in the order of ggml's float32 operations (dequantize_row_* of ggml-quants.c). Slow, written
-// from the layouts of ggml-common.h and not from src/formats: bits are looked up where the struct says that they are.
+// Decodes blocks of GGUF one weight at a time, in the order of ggml's float32 operations (dequantize_row_* of ggml-quants.c). It is slow
+// and independent of src/formats: it follows the structs of ggml-common.h.
 import { fromFloat16Bits } from '../../src/dtype.js';
 
 const f = Math.fround;

@@ -1,4 +1,4 @@
-// Ways in which bytes become wrong: anywhere, in numbers, and in JSON that stays JSON as often as not.
+// Mutations of bytes: anywhere, in numbers, and in JSON, which often stays valid.
 import fc from 'fast-check';
 import { concat, rawSafetensors, utf8 } from './files.js';
 

@@ -1,4 +1,4 @@
-// ONNX files, made in memory by pbf: for tests of everything that reads them.
+// Makes ONNX files in memory by pbf, for tests of readers.
 import { PbfWriter } from 'pbf';
 
 export interface OnnxTensor {

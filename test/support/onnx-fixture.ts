@@ -1,4 +1,4 @@
-// The fixtures of scripts/goldens/onnx.mjs: a node's tensors, and what ONNX Runtime made of them.
+// Reads the fixtures of scripts/goldens/onnx.mjs: a node's tensors, and ONNX Runtime's results.
 import { readdirSync, readFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { decode16 } from '../../src/dtype.js';

@@ -1,4 +1,4 @@
-// Texts of variants as wgsl_reflect can read them, and problems for the planner. Shared by tests; holds no test.
+// Texts of variants for wgsl_reflect, and problems for the planner. Holds no test.
 
 import type { FloatDType } from '../../src/dtype.js';
 import type { Bits } from '../../src/problem/code-width.js';

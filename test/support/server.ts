@@ -1,4 +1,4 @@
-// A loopback server of files, with ranges as RFC 9110 has them, and with the ways that servers get them wrong.
+// A loopback server of files with ranges by RFC 9110, and with common faults of servers.
 import { createServer, type IncomingMessage, type ServerResponse } from 'node:http';
 import type { AddressInfo } from 'node:net';
 

@@ -1,5 +1,5 @@
-// Plans and loads carried out on tags instead of numbers: where every element that a dispatch touches comes from and goes to. It models
-// what the shaders do with their uniforms, in plain loops, and throws where an access leaves its binding or an element is not the right one.
+// Executes plans and loads on tags instead of numbers: a tag names the element that a dispatch reads or writes. Plain loops model the
+// shaders' use of their uniforms. It throws if an access leaves its binding or hits a wrong element.
 
 import { BYTES, wholeWords } from '../../src/dtype.js';
 import { kernels } from '../../src/kernels/index.js';

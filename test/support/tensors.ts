@@ -1,4 +1,4 @@
-// Tensors for tests of importers, layers read in pieces as their cuts say, and random numbers. No packing here: each format's test packs by itself.
+// Tensors for tests of importers, layers read in pieces, and random numbers. Each format's test has its packer.
 import fc from 'fast-check';
 import { expect } from 'vitest';
 import { encode16 } from '../../src/dtype.js';

@@ -1,4 +1,4 @@
-// wgsl_reflect's main file is CommonJS that Node takes for an ES module, so tests import the ES module by its path. Same types.
+// Types of wgsl_reflect's ES module, which tests import by its path: Node takes the CommonJS main file for an ES module.
 declare module 'wgsl_reflect/wgsl_reflect.module.js' {
   export * from 'wgsl_reflect';
 }

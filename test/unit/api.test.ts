@@ -1,5 +1,5 @@
-// docs/api-reference.md holds every export of every entry, each with a docstring, and no public signature names a type that no entry
-// exports. test/package-names.json holds the public names, so that a change of them is seen.
+// docs/api-reference.md has every export of every entry with a docstring, and every type of a public signature is exported.
+// test/package-names.json has the public names, so that a change of them shows.
 import { mkdtempSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';

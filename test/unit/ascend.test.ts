@@ -1,5 +1,4 @@
-// Ascend's own data formats: int4 words, FRACTAL_NZ, the 64-bit packed scale and the int8 output stage. All numbers are written down,
-// none is computed by the code under test.
+// Ascend's data formats: int4 words, FRACTAL_NZ, the 64-bit packed scale and the int8 output stage. All expected numbers are literals.
 import { describe, expect, test } from 'vitest';
 import { formatCast, fractalIndex, fractalLength, tileColumns } from '../../src/ascend/fractal-nz.js';
 import { convertWeightToInt4Pack, unpackInt4 } from '../../src/ascend/int4-pack.js';

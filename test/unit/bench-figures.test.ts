@@ -1,4 +1,4 @@
-// What the page shows of the bench's times: rounds against themselves, and the roof.
+// The page's figures of the bench: ratios within rounds, and the roofline.
 import { expect, test } from 'vitest';
 import type { Cell, Timing } from '../../bench/results.js';
 import { against, bound, bytesOf, players, rivals, roofOf } from '../../demo/panels/bench/figures.js';

@@ -1,4 +1,4 @@
-// The bench's arithmetic and words: ratios by round, means and floors, verdicts, tables.
+// The bench's report: ratios by round, means and floors, verdicts, tables.
 import { describe, expect, test } from 'vitest';
 import { failures, geometricMean, median, outcomeOf, ratio, share } from '../../bench/report.js';
 import { type BenchResult, type Cell, cellName, type HostResult, type Timing } from '../../bench/results.js';

@@ -1,4 +1,4 @@
-// What the bench selects, what it checks of an answer, and the model that it makes for its peer.
+// The bench's sessions, its check of answers, and the ONNX model for its peer.
 import { describe, expect, test } from 'vitest';
 import { matMulNBitsModel } from '../../bench/onnx.js';
 import { cellName } from '../../bench/results.js';

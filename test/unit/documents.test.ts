@@ -1,4 +1,4 @@
-// What documents and workflows tell people and runners to do is there: commands, suites, files, links.
+// Commands, suites, files and links that documents and workflows name exist.
 import { existsSync, readdirSync, readFileSync } from 'node:fs';
 import { dirname, join } from 'node:path';
 import { describe, expect, test } from 'vitest';

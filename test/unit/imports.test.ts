@@ -1,5 +1,5 @@
-// Imports point one way: a folder of src/ imports only folders that stand before it in this list. Doors are index.ts, formats.ts and
-// shaders.ts. Neither in src/ nor in cli/ do files import each other in a circle.
+// Imports point one way: a folder of src/ imports only folders before it in this list; the entries are index.ts, formats.ts and shaders.ts.
+// There are no circles in src/ and cli/.
 import { readdirSync, readFileSync } from 'node:fs';
 import { join, posix } from 'node:path';
 import { expect, test } from 'vitest';

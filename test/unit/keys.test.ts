@@ -1,4 +1,4 @@
-// Every cache key is made of all the data that it stands for: each field is changed in turn, and the key must change with it.
+// Cache keys contain all data: each field is changed in turn, and the key must change.
 import { describe, expect, test } from 'vitest';
 import { dispatchKey } from '../../src/layer/layer-group.js';
 import { problemClass } from '../../src/plan/findings.js';

@@ -1,6 +1,5 @@
-// Which kernel is chosen and why; that every element of y is made once from the right x and the right columns, whatever the device's
-// limits; and that what cannot be done is refused with the limit, its value and the need.
-
+// Planning: the chosen kernel and the reason; every element of y is made once from the right x and columns within any device's limits;
+// impossible problems are refused with the limit, its value and the need.
 import fc from 'fast-check';
 import { describe, expect, test } from 'vitest';
 import { UnsupportedError } from '../../src/errors.js';

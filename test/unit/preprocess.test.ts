@@ -1,4 +1,4 @@
-// The six directives of src/wgsl/preprocess.ts, and every way to get them wrong.
+// The six directives of src/wgsl/preprocess.ts, and every error in their use.
 import { describe, expect, test } from 'vitest';
 import { type Params, type Preprocessed, preprocess } from '../../src/wgsl/preprocess.js';
 

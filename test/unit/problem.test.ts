@@ -1,6 +1,5 @@
-// Which arguments are accepted, how each is read, and which are refused with what words: as a layer takes them (weight (N, K)), and as
-// the functional form does (weight (K, N)). The base case is that of the original's own tests: M = 96, K = 11264, N = 1664.
-
+// Arguments: which are accepted, how each is read, and the errors of others, for a layer (weight (N, K)) and for the functional form
+// (weight (K, N)). The base case is that of torch_npu's tests: M = 96, K = 11264, N = 1664.
 import { describe, expect, test } from 'vitest';
 import type { DType, Format } from '../../src/dtype.js';
 import { checkOptions, checkWeights, checkX, checkY } from '../../src/problem/checks.js';

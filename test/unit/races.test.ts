@@ -1,10 +1,10 @@
-// Every barrier is needed, and no two lanes of a workgroup meet in memory between two barriers: wgsl_reflect's detectRaces runs all
-// lanes of a workgroup on the CPU and compares what they touched.
+// Every barrier is needed, and no two lanes of a workgroup access the same address between two barriers. wgsl_reflect's detectRaces runs
+// all lanes of a workgroup on the CPU and compares their accesses.
 //
-// What it can be asked: the addresses that our kernels touch, and their order. The tests hold these against what the shaders must touch
-// too, because the tool is known to get per-lane arguments of some helper functions wrong.
-// What it cannot: any number (it computes wrong sums, so y is never looked at here); f16 (X=1); subgroup operations, which it takes for
-// the identity (SUBGROUPS=1); races between workgroups; and uniform control flow, unless a lane ends before a barrier.
+// The tool finds the addresses that our kernels access, and their order. The tests also compare these with the expected addresses, because
+// the tool gets per-lane arguments of some helper functions wrong.
+// It cannot check: any number (its sums are wrong, so y is not compared here); f16 (X=1); subgroup operations, which it takes for the
+// identity (SUBGROUPS=1); races between workgroups; uniform control flow, unless a lane ends before a barrier.
 import { afterEach, describe, expect, test, vi } from 'vitest';
 import { detectRaces, MemoryTracker, type RaceDetectionResult } from 'wgsl_reflect/wgsl_reflect.module.js';
 import { operandUniforms, yUniforms } from '../../src/kernels/operands.js';

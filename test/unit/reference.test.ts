@@ -1,4 +1,4 @@
-// The CPU reference against numbers that were worked out by hand, exact vectors, and plain loops over logical matrices.
+// The CPU reference against numbers worked out by hand, exact vectors, and plain loops over logical matrices.
 import { describe, expect, test } from 'vitest';
 import { type DType, encode16, type FloatDType, toFloat16Bits } from '../../src/dtype.js';
 import type { FunctionalOptions } from '../../src/problem/torch-arguments.js';

@@ -1,5 +1,4 @@
-// The trials that self-tests run: every variant has one, its numbers are the reference's, and every kind of fault is seen.
-
+// Trials: every variant has one, its numbers equal the reference's, and every kind of fault is found.
 import { describe, expect, test } from 'vitest';
 import { encode16 } from '../../src/dtype.js';
 import { extentOf } from '../../src/kernels/fits.js';

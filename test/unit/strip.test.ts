@@ -1,4 +1,4 @@
-// What the package carries of shaders/: the same lines and columns less the comments, which preprocess to the same code.
+// Stripped shaders: the same lines and columns without comments, which preprocess to the same code.
 import { expect, test } from 'vitest';
 import { allVariants, shaders } from '../../src/kernels/index.js';
 import { type Params, preprocess } from '../../src/wgsl/preprocess.js';

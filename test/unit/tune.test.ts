@@ -1,4 +1,4 @@
-// Which candidates are measured, how times become a choice, what a plan makes of choices and of disabled variants, and what is kept.
+// Tuning: the measured candidates, the choice from times, plans with measured choices and disabled variants, and stored records.
 import { mkdtempSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';

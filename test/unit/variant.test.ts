@@ -1,4 +1,4 @@
-// An id of a variant finds it, as everything prints it and in no other spelling; an unknown one finds those that are like it.
+// A variant is found by its id in its one spelling; an unknown id lists similar ones.
 import { expect, test } from 'vitest';
 import { findVariant } from '../../scripts/variant/find.js';
 import { allVariants, shaders } from '../../src/kernels/index.js';

@@ -1,5 +1,4 @@
-// The tables of src/kernels/ against the shaders they describe, for every variant; and the variants against the planner.
-
+// The tables of src/kernels/ against their shaders, for every variant; and the variants against the planner.
 import { describe, expect, test } from 'vitest';
 import { ResourceType, WgslReflect } from 'wgsl_reflect/wgsl_reflect.module.js';
 import type { DType } from '../../src/dtype.js';

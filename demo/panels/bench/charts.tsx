@@ -1,11 +1,11 @@
-// Three charts of what was measured: every sample, how many times ours the others take, and how much of each limit is reached.
+// Three charts of a measurement: every sample, the others' times relative to ours, and the share of each limit that is reached.
 import { useCallback, useMemo } from 'preact/hooks';
 import type { Cell } from '../../../bench/results.js';
 import { Chart, type ChartSize, type Plot } from '../../ui/chart.js';
 import { milliseconds, percent, short } from '../../ui/numbers.js';
 import { against, counts, limitRate, ours, players, rivals, SERIES, type Series, seriesOf, share, spread } from './figures.js';
 
-/** Told apart by colour and by shape, in every chart of this panel. */
+/** Colours of the series. Every chart of this panel also gives each series a shape. */
 export const RANGE = ['--series-1', '--series-2', '--series-3', '--series-4', '--series-5'].map((name) => `var(${name})`);
 export const SYMBOLS = ['circle', 'triangle', 'square', 'diamond', 'cross'] as const;
 export const scalesOf = (shown: ReadonlySet<Series>) => {
@@ -17,7 +17,7 @@ export const scalesOf = (shown: ReadonlySet<Series>) => {
   };
 };
 export const rowsText = (m: number): string => `M = ${m}`;
-/** Names that leave room on a phone; the legend says whose they are. */
+/** Names that fit a phone; the legend has the series. */
 export const shortName = (name: string): string =>
   name.replace('ort webgpu', 'WebGPU').replace('ort wasm', 'CPU').replace(', level', ' level');
 export const fullName = (name: string): string =>
@@ -56,7 +56,7 @@ export function Times({ cells }: { readonly cells: readonly Cell[] }) {
   return (
     <Chart
       title="Every sample"
-      lead="A line for each round, a mark for the median. Lines close together: the machine was quiet."
+      lead="Each line is a round, the mark is the median. Lines close together mean a quiet machine."
       draw={draw}
       table={{
         columns: [{ title: 'Product' }, { title: 'Who' }, ...['Median', 'Least', 'Most'].map((title) => ({ title, numeric: true }))],
@@ -96,7 +96,7 @@ export function Ratios({ cells }: { readonly cells: readonly Cell[] }) {
   return (
     <Chart
       title="The others’ time over ours"
-      lead="Right of 1 antiquant is faster. Each round’s time over ours in the same round: the median, and a line from the least to the most."
+      lead="Right of 1, antiquant is faster. The mark is the median ratio of a contender’s time to ours in the same round; the line spans all rounds."
       draw={draw}
       table={{
         columns: [{ title: 'Product' }, { title: 'Against' }, ...['Median', 'Least', 'Most'].map((title) => ({ title, numeric: true }))],
@@ -150,7 +150,7 @@ export function Shares({ cells }: { readonly cells: readonly Cell[] }) {
   return (
     <Chart
       title="Share of the limit"
-      lead="What antiquant reads and writes, and multiplies and adds, in a second, of what the fastest copy and the fastest multiply-add kernel do in the same round."
+      lead="antiquant’s bytes and multiply-adds a second, as a share of the rates of the fastest copy and the fastest multiply-add kernel in the same round."
       draw={draw}
       table={{
         columns: [{ title: 'Product' }, { title: 'Limit' }, { title: 'Share', numeric: true }, { title: 'The limit does', numeric: true }],

@@ -1,11 +1,10 @@
-// What can be chosen, bound to the URL, and what it comes to as Settings.
-
+// The panel's choices, bound to the URL, and the Settings that follow from them.
 import { computed } from '@preact/signals';
 import { BITS, type Bits } from '../../../src/problem/code-width.js';
 import { choice, flag, integer, urlSignal } from '../../app/url-state.js';
 import { ORT_FILES, type OrtBuild, type Settings } from './jobs/settings.js';
 
-/** Rows of x, by what they are met in. */
+/** Rows of x, by use. */
 export const ROWS = {
   all: { label: 'all three', rows: [1, 8, 128] },
   decode: { label: 'decode', rows: [1] },
@@ -15,7 +14,7 @@ export const ROWS = {
 } as const satisfies Record<string, { readonly label: string; readonly rows: readonly number[] }>;
 export type RowsName = keyof typeof ROWS;
 
-/** K × N, as layers of language models have them. */
+/** K × N of layers of language models. */
 export const MATRICES = {
   tiny: { label: '1024 × 1024', k: 1024, n: 1024 },
   small: { label: '2048 × 2048, attention of a 1B model', k: 2048, n: 2048 },
@@ -28,7 +27,7 @@ export type MatrixName = keyof typeof MATRICES;
 
 export const MOST_ROWS = 2048;
 export const SIDE = { min: 128, max: 16384, step: 128 } as const;
-/** Data and reference are the CPU's, which takes seconds for so many weights. */
+/** Most weights: the CPU makes data and reference, which takes seconds for so many. */
 const MOST_WEIGHTS = 2 ** 26;
 export const GROUPS = [32, 64, 128, 0] as const;
 export const ROUNDS = { min: 3, max: 50 } as const;
@@ -64,7 +63,7 @@ function flagSignal(name: string) {
   return urlSignal(name, flag(false));
 }
 
-/** Why a K and N cannot be taken together. */
+/** Why K and N are too large together. */
 export const tooMany = (k: number, n: number): string | undefined =>
   k * n > MOST_WEIGHTS ? `K × N of at most ${MOST_WEIGHTS / 2 ** 20} Mi weights` : undefined;
 

@@ -1,4 +1,4 @@
-// From a cell's times to what is shown of them. The rules are bench/report.ts's: rounds are compared with themselves, then the median. Pure.
+// Computes figures from a cell's times, by the rules of bench/report.ts: ratios within a round, then the median. Pure.
 import { least, limitRate, median, ours, ratio, share } from '../../../bench/report.js';
 import type { Cell, Timing } from '../../../bench/results.js';
 
@@ -11,7 +11,7 @@ const SERIES_OF: Readonly<Partial<Record<Timing['family'], Series>>> = {
   'ort-wasm': 'onnxruntime-web, CPU',
   dense: 'dense f32',
 };
-/** Who a time belongs to in charts; limits are no one. */
+/** The series of a time in charts; limits have no series. */
 export const seriesOf = ({ family }: Timing): Series | undefined => SERIES_OF[family];
 
 export interface Spread {
@@ -21,9 +21,9 @@ export interface Spread {
 }
 export const spread = (list: readonly number[]): Spread => ({ median: median(list), least: least(list), most: Math.max(...list) });
 
-/** Timed in every round, and right. */
+/** Was it timed in every round, and right? */
 export const counts = (t: Timing): boolean => !t.wrong && !t.dropped;
-/** All that multiply, ours first. */
+/** All contenders that multiply, ours first. */
 export const players = (cell: Cell): Timing[] =>
   cell.timings.filter((t) => seriesOf(t)).sort((a, b) => Number(b.family === 'ours') - Number(a.family === 'ours'));
 export const rivals = (cell: Cell): Timing[] => players(cell).filter((t) => t.family !== 'ours' && counts(t));
@@ -36,11 +36,11 @@ export function against(cell: Cell, rival: Timing): Spread | undefined {
 
 /** Multiply-adds of the product. */
 export const workOf = ({ m, k, n }: Cell): number => m * k * n;
-/** What it must read and write at least: the dense product's weights are float32. */
+/** Least bytes to read and write: the dense product's weights are float32. */
 export const bytesOf = (cell: Cell, t: Timing): number =>
   t.family === 'dense' ? 4 * (cell.k * cell.n + cell.m * (cell.k + cell.n)) : cell.bytes;
 
-/** Per second, by the median. */
+/** Amount per second, by the median time. */
 export const rate = (amount: number, t: Timing): number => (1000 * amount) / median(t.ms);
 
 export interface Roof {
@@ -49,18 +49,18 @@ export interface Roof {
   /** Multiply-adds a second. */
   readonly multiplyAdd: number;
 }
-/** The fastest that any cell saw of each limit; undefined if one was not measured. */
+/** The best of each limit over all cells; undefined if a limit was not measured. */
 export function roofOf(cells: readonly Cell[]): Roof | undefined {
   const copy = Math.max(0, ...cells.map((cell) => limitRate(cell, 'copy')));
   const multiplyAdd = Math.max(0, ...cells.map((cell) => limitRate(cell, 'multiply-add')));
   return copy > 0 && multiplyAdd > 0 ? { copy, multiplyAdd } : undefined;
 }
 
-/** What limits a product of this intensity (multiply-adds a byte), and how much of it ours reaches. */
+/** The limit of a product of this intensity (multiply-adds a byte), and the share of it that ours reaches. */
 export function bound(cell: Cell): { readonly limit: 'copy' | 'multiply-add'; readonly share: number } | undefined {
   const [copy, adds] = [share(cell, 'copy'), share(cell, 'multiply-add')];
   if (copy === undefined || adds === undefined) return undefined;
-  // The one that leaves less room.
+  // The lower of the two limits.
   return copy >= adds ? { limit: 'copy', share: copy } : { limit: 'multiply-add', share: adds };
 }
 

@@ -1,4 +1,4 @@
-// The controls: what is multiplied, against whom it is timed, and how long.
+// The controls: the product, the contenders, and the duration.
 import { CODE_WIDTHS } from '../../../src/problem/code-width.js';
 import { device } from '../../app/worker.js';
 import { Button } from '../../ui/button.js';
@@ -13,7 +13,7 @@ const rowOptions = options(c.ROWS).map(({ value, label }) => {
   return { value, label: only !== undefined && more.length === 0 ? `${label}, ${only}` : label };
 });
 
-/** Of those who take part, limits included, in every product. */
+/** Estimated seconds of all contenders, limits included, over all products. */
 function seconds(): number {
   const { rows, rounds, sample, peers, dense } = c.settings.value;
   const taking = 1 + 2 * peers.length + Number(dense) + LIMITS;
@@ -70,7 +70,7 @@ export function Form({ running, onRun, onTune }: { readonly running: boolean; re
           value={c.peers.wasm}
           hint={`WebAssembly; loads ${c.megabytes(c.sizeOf('wasm'))}${globalThis.crossOriginIsolated ? '' : '; one thread'}`}
         />
-        <Toggle label="the same product, dense in float32" value={c.dense} hint="A kernel of the bench’s own" />
+        <Toggle label="the same product, dense in float32" value={c.dense} hint="A kernel of the bench" />
       </fieldset>
       <fieldset class="controls">
         <legend>How long</legend>
@@ -84,10 +84,10 @@ export function Form({ running, onRun, onTune }: { readonly running: boolean; re
         </Button>
       </fieldset>
       <small>
-        {`Timing alone takes some ${Math.ceil(seconds())} s; data, compiling and checking come on top.`}
+        {`Timing alone takes some ${Math.ceil(seconds())} s; data, compiling and checking take extra time.`}
         {device.value.state === 'ready' &&
           device.value.facts.caps.software &&
-          ' On this software adapter a call can last longer than a sample: count on minutes for large products.'}
+          ' On this software adapter a call can take longer than a sample: large products take minutes.'}
       </small>
       {tooBig && <p class="problem">{`Expected ${tooBig}.`}</p>}
     </form>

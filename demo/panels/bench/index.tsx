@@ -15,17 +15,17 @@ import { Result } from './result.js';
 import { download, savedOf } from './save.js';
 import { Tuned } from './tuned.js';
 
-/** They outlive the panel's being shown: coming back finds the run under way, or its result. */
+/** Module state: a run continues while the panel is hidden. */
 const run = makeJob('bench.run');
 const tuning = makeJob('bench.tune');
 const forgetting = makeJob('bench.forget');
 const measured = signal<Measured | undefined>(undefined);
-/** The address that chooses what `measured` was measured with. */
+/** URL of the settings of `measured`. */
 const address = signal('');
 const forgotten = signal(false);
 /** Milliseconds of measuring for each number of rows. */
 const TUNE_MS = 800;
-/** Whose progress is shown. */
+/** The job whose progress is shown. */
 const latest = signal<typeof run | typeof tuning>(run);
 
 const linkNow = (): string => new URL(queryOf('bench'), location.href).href;
@@ -60,7 +60,7 @@ export default function Panel() {
   if (device.value.state === 'none' && !now) {
     return (
       <Notice kind="info">
-        Nothing can be timed here without WebGPU. The panel <a href={queryOf('operator')}>Operator</a> runs the CPU reference.
+        Timing needs WebGPU, which this browser lacks. The panel <a href={queryOf('operator')}>Operator</a> runs the CPU reference.
       </Notice>
     );
   }
@@ -75,14 +75,14 @@ export default function Panel() {
         )}
         <JobProblem job={run} what="The measurement did not finish." />
         <JobProblem job={tuning} what="Tuning did not finish." />
-        <JobProblem job={forgetting} what="The choices could not be forgotten." />
-        <div role="status">{forgotten.value && <Notice kind="good">All tuned choices of this adapter are forgotten.</Notice>}</div>
+        <JobProblem job={forgetting} what="The choices could not be deleted." />
+        <div role="status">{forgotten.value && <Notice kind="good">All tuned choices of this adapter are deleted.</Notice>}</div>
       </div>
       {tuned && <Tuned result={tuned} busy={running} onForget={forget} />}
       {!now && run.status.value === 'idle' && <Before />}
       {now && (
         <>
-          {stopped && <Notice kind="info">The run did not come to its end: what follows is what had been measured until then.</Notice>}
+          {stopped && <Notice kind="info">The run did not finish. These are the results until then.</Notice>}
           <Result measured={now} />
           <p class="bench-take">
             <Button
@@ -100,8 +100,7 @@ export default function Panel() {
 
 const Before = () => (
   <p class="bench-before">
-    Everyone multiplies the same x with the same weights on this machine, in turns; answers are checked against the reference before
-    anything is timed. Beside them two kernels find the machine’s limits: how fast it copies, and how fast it multiplies and adds. Nothing
-    is sent anywhere.
+    All contenders multiply the same x with the same weights on this machine, in turns. Answers are checked against the reference before
+    timing. Two more kernels measure the machine’s limits: how fast it copies, and how fast it multiplies and adds. Nothing is uploaded.
   </p>
 );

@@ -1,4 +1,4 @@
-// What a run came to: a card for each product, the charts, every time in tables, and what took part.
+// The result of a run: a card for each product, the charts, tables of all times, and the contenders.
 import type { Cell, Timing } from '../../../bench/results.js';
 import { type Fact, Facts } from '../../ui/facts.js';
 import { Notice } from '../../ui/notice.js';
@@ -9,7 +9,7 @@ import { against, bound, bytesOf, counts, ours, players, rate, rivals, spread, w
 import type { Measured } from './jobs/index.js';
 import { Roofline } from './roofline.js';
 
-/** The slowest sample of ours over its fastest: from here on the reader is told. */
+/** From this ratio of our slowest to our fastest sample on, the page warns. */
 const RESTLESS = 1.5;
 
 export function Result({ measured }: { readonly measured: Measured }) {
@@ -22,7 +22,7 @@ export function Result({ measured }: { readonly measured: Measured }) {
     <article class="stack" data-cells={cells.length}>
       {software && (
         <Notice kind="warn">
-          This is a software adapter: the CPU runs the shaders. These times are nobody’s performance; the answers are checked all the same.
+          This is a software adapter: the CPU runs the shaders. The answers are checked, but the times are not those of a GPU.
         </Notice>
       )}
       {ownWrong.map(({ m, t }) => (
@@ -30,7 +30,7 @@ export function Result({ measured }: { readonly measured: Measured }) {
       ))}
       {unquiet >= RESTLESS && (
         <Notice kind="info">
-          {`Samples of the same product differ by up to ${short(unquiet, 2)} ×: something else was at work on this machine. Medians of a quiet one are surer.`}
+          {`Samples of the same product differ by up to ${short(unquiet, 2)} ×: this machine had other work. Medians of a quiet machine are more reliable.`}
         </Notice>
       )}
       <div class="columns bench-heads" style={{ '--least': '15rem' }}>
@@ -88,7 +88,7 @@ function Head({ cell }: { readonly cell: Cell }) {
           <code>{mine.detail}</code>
         </>
       ) : (
-        <p>No time: the product could not be made here. See the notes below.</p>
+        <p>Not timed: the product could not run here. See the notes below.</p>
       )}
     </section>
   );
@@ -157,12 +157,12 @@ function factsOf({ settings, host, versions, isolated, checked }: Measured): Fac
     [
       'Checked before timing',
       `${counted(checked.rows, 'row')} of y, all ${whole(n)} columns, against the float64 reference`,
-      `Ours must be inside the interval of every element; others within ${short(checked.tolerance)} of the largest element. What is wrong is not timed.`,
+      `Ours must be inside the interval of every element; others within ${short(checked.tolerance)} of the largest element. A wrong contender is not timed.`,
     ],
     [
       'Timed in turns',
       `${rounds} rounds; samples of about ${sample} ms`,
-      'In a round everyone has one sample, another one first in each. A sample is as many calls as fill it, and one wait at its end. Weights, x and y stay on the GPU.',
+      'In a round each contender has one sample; the first contender changes. A sample is several calls and one wait. Weights, x and y stay on the GPU.',
     ],
     [
       'onnxruntime-web',

@@ -1,4 +1,4 @@
-// The roofline: what the measured limits allow at each intensity, and where everyone who multiplied stands below it.
+// The roofline: the rate that the measured limits allow at each intensity, and every contender below it.
 import { useCallback, useMemo } from 'preact/hooks';
 import type { Cell } from '../../../bench/results.js';
 import { Chart, type ChartSize, type Plot } from '../../ui/chart.js';
@@ -105,7 +105,7 @@ export function Roofline({ cells }: { readonly cells: readonly Cell[] }) {
   return (
     <Chart
       title="Under the roof"
-      lead="Left of the ridge bytes are the limit, right of it multiply-adds; both lines are measured on this machine. Further right: more rows for each byte of weights, or fewer bits."
+      lead="Left of the ridge bytes are the limit, right of it multiply-adds. Both lines are measured on this machine. More rows and fewer bits move a product to the right."
       draw={draw}
       table={{
         columns: [

@@ -1,4 +1,4 @@
-// A measurement to take away: the report that `npm run bench -- --report FILE` reads, with the settings and the link that repeats it.
+// Saves a measurement as the report that `npm run bench -- --report FILE` reads, with the settings and a link that repeats it.
 import type { BenchResult } from '../../../bench/results.js';
 import type { Measured } from './jobs/index.js';
 import type { Settings } from './jobs/settings.js';

@@ -1,4 +1,4 @@
-// What tuning found: for each number of rows the kernel and tile that won, by how much, and that it is kept.
+// The result of tuning: for each number of rows the fastest kernel and tile, and its gain.
 import { Button } from '../../ui/button.js';
 import { Notice } from '../../ui/notice.js';
 import { counted, short } from '../../ui/numbers.js';
@@ -29,10 +29,10 @@ export function Tuned({ result, busy, onForget }: { readonly result: TuneResult;
         ])}
       />
       {unknown.length > 0 && (
-        <Notice kind="info">{`For M = ${unknown.join(', ')} there is only one way, or nothing could be measured.`}</Notice>
+        <Notice kind="info">{`For M = ${unknown.join(', ')} there is only one candidate, or measuring failed.`}</Notice>
       )}
       <p>
-        {`${counted(kept, 'choice')} of this adapter ${kept === 1 ? 'is' : 'are'} kept by the library in this browser, for every page and panel here that prepares such a product; the next measurement uses ${kept === 1 ? 'it' : 'them'}.`}{' '}
+        {`${counted(kept, 'choice')} of this adapter ${kept === 1 ? 'is' : 'are'} stored in this browser, for every page and panel of this site that prepares such a product; the next measurement uses ${kept === 1 ? 'it' : 'them'}.`}{' '}
         <Button kind="quiet" onClick={onForget} disabled={busy}>
           Forget all
         </Button>

@@ -1,4 +1,4 @@
-// The chosen tensor: what it is, and if it is a matrix, a look at it, its re-quantization and its run.
+// The chosen tensor: its description, and for a matrix a view of it, quantizing it again, and running it.
 
 import { Button } from '../../ui/button.js';
 import { type Fact, Facts } from '../../ui/facts.js';
@@ -33,7 +33,7 @@ export function Chosen({ file }: { readonly file: OpenedModel }) {
       )}
       {row.kind === 'refused' && <Notice kind="warn">{`The layer of this tensor was refused. ${row.problem ?? row.role}.`}</Notice>}
       {row.kind === 'other' && (
-        <Notice kind="info">This tensor belongs to no quantized layer and is no float matrix, so there is nothing to run.</Notice>
+        <Notice kind="info">This tensor is neither part of a quantized layer nor a float matrix, so it cannot run.</Notice>
       )}
       {layer && (
         <>

@@ -1,4 +1,4 @@
-// What the opened file is, in a few numbers, and its header's own values.
+// The opened file in a few numbers, and values of its header.
 import { type Fact, Facts } from '../../ui/facts.js';
 import { Notice } from '../../ui/notice.js';
 import { bytes, counted, whole } from '../../ui/numbers.js';
@@ -31,7 +31,7 @@ export function ModelFacts({ file }: { readonly file: OpenedModel }) {
     [
       'Quantized layers',
       whole(layers.length),
-      layers.length > 0 ? `${counts(layers)}; ${whole(weightsIn(layers))} weights` : 'none of a format that this library reads',
+      layers.length > 0 ? `${counts(layers)}; ${whole(weightsIn(layers))} weights` : 'none in a format that this library reads',
     ],
     ['Float matrices', whole(floats.length), floats.length > 0 ? `${counts(floats)}; ${whole(weightsIn(floats))} weights` : undefined],
     ...(config ? [['Configuration', config] as const] : []),

@@ -1,4 +1,4 @@
-// The panel "Bring a model": a file of weights, its tensors, and one of its layers to look at, to quantize anew, and to run.
+// The panel "Bring a model": opens a file of weights, lists its tensors, and shows, quantizes again and runs one of its layers.
 import './model.css';
 import { Button } from '../../ui/button.js';
 import { FileDrop } from '../../ui/file-drop.js';
@@ -15,8 +15,8 @@ export default function Panel() {
       <div class="model-open">
         <FileDrop label="Drop a model’s files here, or choose them" multiple onFiles={(files) => void open(files)}>
           safetensors (with shards: all of them and the <code>index.json</code>), GGUF, the files of MLC’s cache, or <code>.onnx</code> with
-          its external data. A <code>config.json</code> beside them says what the tensors leave open.{' '}
-          <strong>Nothing leaves this machine: the files are read in this page, a part at a time.</strong>
+          its external data. A <code>config.json</code> beside them adds the quantization settings.{' '}
+          <strong>Nothing leaves this machine: the files are read in this page, in parts.</strong>
         </FileDrop>
         <p class="model-sample">
           No file at hand?

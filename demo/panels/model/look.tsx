@@ -1,5 +1,4 @@
-// A look at a layer: its codes and scales as histograms, and a part of it as heatmaps.
-
+// Shows a layer: histograms of its codes and scales, and heatmaps of a part of it.
 import { useSignal } from '@preact/signals';
 import { useCallback, useMemo } from 'preact/hooks';
 import { widthOf } from '../../../src/problem/code-width.js';
@@ -23,7 +22,7 @@ const FORMS = {
 export function LookAt({ shown }: { readonly shown: Look }) {
   const { quantized, values, least, most, n, k } = shown;
   return (
-    <section class="stack model-glance" aria-label="The layer as it is">
+    <section class="stack model-glance" aria-label="View of the layer">
       <Facts
         items={[
           ...(quantized
@@ -141,7 +140,7 @@ function Maps({ shown: { part, quantized, n, k } }: { readonly shown: Look }) {
   const view = useSignal<View>(wholeView(part));
   const cursor = useSignal<Cell | undefined>(undefined);
   const shared = { rows, columns, view, cursor, axes: ['n', 'k'] as const };
-  // The readout of a cell counts from the part's corner: say where it is in the matrix.
+  // A cell's position counts from the part's corner; the readout shows its position in the matrix.
   const place = (r: number, c: number): string => (row + column > 0 ? `(${whole(row + r)}, ${whole(column + c)}) of the matrix, ` : '');
   const read = (r: number, c: number): string => {
     const i = r * columns + c;
@@ -178,7 +177,7 @@ function Maps({ shown: { part, quantized, n, k } }: { readonly shown: Look }) {
   );
 }
 
-/** To the neighbouring part, each way. */
+/** Buttons to the neighbouring parts. */
 function Move({
   part: { row, column, rows, columns },
   size: { n, k },

@@ -1,4 +1,4 @@
-// Which rows of the list are shown, and in which order. Pure.
+// Filters and sorts the rows of the list. Pure.
 import type { Kind, Row } from './jobs/open.js';
 import type { SortBy } from './state.js';
 

@@ -1,4 +1,4 @@
-// Quantizing the chosen layer anew: settings, and what they cost and keep, one row for each attempt.
+// Quantizes the chosen layer again: settings, and a row with error and size for each attempt.
 import { CODE_WIDTHS } from '../../../src/problem/code-width.js';
 import { Button } from '../../ui/button.js';
 import { Segmented, SelectField, Toggle } from '../../ui/fields.js';
@@ -24,8 +24,8 @@ export function Requantize({ kind }: { readonly kind: Target['kind'] }) {
       <h3 id="requantize-title">Quantize it anew</h3>
       <p>
         {kind === 'layer'
-          ? 'The weights that the file’s codes stand for are quantized again; the ratio is of signal to what this second step adds.'
-          : 'The file’s floats are quantized; the ratio is of signal to what this takes away.'}
+          ? 'The weights of the file’s codes are quantized again. The ratio is signal to the noise of this second quantization.'
+          : 'The file’s floats are quantized. The ratio is signal to the noise of quantizing.'}
       </p>
       <form
         class="controls"
@@ -45,7 +45,7 @@ export function Requantize({ kind }: { readonly kind: Target['kind'] }) {
       </form>
       <div class="model-job">
         <Progress job={requantizing} label="Quantizing the layer" />
-        <JobProblem job={requantizing} what="It was not quantized." />
+        <JobProblem job={requantizing} what="Quantizing did not finish." />
       </div>
       {attempts.value.length > 0 && (
         <Table

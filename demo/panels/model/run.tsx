@@ -1,4 +1,4 @@
-// Running the chosen layer: x from a seed, the GPU against the reference, the time, and what ran.
+// Runs the chosen layer: x from a seed, the GPU's y against the reference, the time, and the kernel.
 import { Button } from '../../ui/button.js';
 import { CodeView } from '../../ui/code-view.js';
 import { type Fact, Facts } from '../../ui/facts.js';
@@ -63,7 +63,7 @@ function Result({ result }: { readonly result: LayerRun }) {
               : `${whole(gpu.difference.count - gpu.difference.inside)} of ${whole(gpu.difference.count)} elements are outside their intervals.`}
           </Notice>
         ) : (
-          <Notice kind="info">{`Not run on a GPU: this is the CPU reference alone. ${noGpu}.`}</Notice>
+          <Notice kind="info">{`Not run on a GPU: only the CPU reference ran. ${noGpu}.`}</Notice>
         )}
       </div>
       <div class="columns" style={{ '--least': '24rem' }}>
@@ -126,7 +126,7 @@ function factsOf(result: LayerRun): Fact[] {
   ];
 }
 
-/** A link to the panel "What runs" with a product of this shape and form; followed in the page, so that the file stays open. */
+/** A link to the panel "What runs" with a product of this shape. It opens inside the page, so that the file stays open. */
 function WhatRuns({ result: { args, n, k, bits, groupSize, form, permuted, bias } }: { readonly result: LayerRun }) {
   const codes = { symmetric: 'number', 'zero points': 'number', minimums: 'minimum', codebook: 'codebook' }[form];
   const state = {

@@ -1,5 +1,4 @@
-// What the panel remembers: settings, which are in the URL, and the opened file, the chosen layer and their jobs, which are not.
-
+// The panel's state: settings in the URL; the opened file, the chosen layer and their jobs in memory.
 import { computed, effect, signal } from '@preact/signals';
 import { BITS, type Bits } from '../../../src/problem/code-width.js';
 import { choice, flag, integer, text, urlSignal } from '../../app/url-state.js';
@@ -46,7 +45,7 @@ export const ROWS = [1, 4, 16, 64] as const;
 export const m = urlSignal('model.m', choice<(typeof ROWS)[number]>(1, ROWS));
 export const dtype = urlSignal('model.dtype', choice<(typeof SCALES)[number]>('float16', SCALES));
 export const seed = urlSignal('model.seed', integer(1, { min: 0, max: 2 ** 31 - 1 }));
-/** The made-up file is the page's own, so the URL may say that it is open. */
+/** Is the sample model open? It is part of the page, so the URL can say so. */
 export const sample = urlSignal('model.sample', flag(false));
 
 export const settings = computed<Settings>(() => {
@@ -69,7 +68,7 @@ export const requantizing = makeJob('model.requantize');
 export const running = makeJob('model.run');
 
 export const model = signal<OpenedModel | undefined>(undefined);
-/** The row that was chosen, by its name. */
+/** The chosen row. */
 export const chosen = signal<Row | undefined>(undefined);
 export const target = computed<Target | undefined>(() => {
   const [row, file] = [chosen.value, model.value];
@@ -77,12 +76,12 @@ export const target = computed<Target | undefined>(() => {
     ? { model: file.id, kind: row.kind, index: row.index }
     : undefined;
 });
-/** The corner of the part of the matrix that is shown. */
+/** First row and column of the part that is shown. */
 export const corner = signal({ row: 0, column: 0 });
-/** Of the chosen layer, newest first. */
+/** Attempts for the chosen layer, newest first. */
 export const attempts = signal<readonly Requantized[]>([]);
 
-/** Weights that are read without being asked for. */
+/** Up to so many weights, a chosen layer is read at once. */
 const EAGER = 2 ** 26;
 
 const same = (a: Target | undefined, b: Target | undefined): boolean => JSON.stringify(a) === JSON.stringify(b);
@@ -132,7 +131,7 @@ export async function open(files: readonly File[]): Promise<void> {
   if (first) choose(first);
 }
 
-// A link with sample=1 opens it, once the panel is there.
+// A link with sample=1 opens the sample model once the panel is loaded.
 effect(() => {
   if (sample.value && !model.peek() && opening.status.peek() === 'idle') void open([]);
 });

@@ -1,5 +1,5 @@
-// The list of tensors: a grid of which only the rows in sight are in the page, so that 100,000 scroll as ten do. One stop for Tab; arrows,
-// Page Up and Down, Home and End move, Enter and a click choose. Headings sort.
+// The list of tensors: a grid whose visible rows alone are in the page, so that 100,000 rows scroll well. It is one stop for Tab. Arrows,
+// Page Up and Down, Home and End move; Enter and a click choose; headings sort.
 // biome-ignore-all lint/a11y/useSemanticElements: a table's rows cannot be placed where they would be if all were there
 // biome-ignore-all lint/a11y/useFocusableInteractive: the grid has the focus, and names the row that is active
 import { useSignal } from '@preact/signals';
@@ -70,7 +70,7 @@ export function Tensors({ file }: { readonly file: OpenedModel }) {
 }
 
 function sort(by: SortBy): void {
-  // Once up, once down, then the file's own order.
+  // Ascending, descending, then the file's order.
   if (sortBy.peek() !== by) [sortBy.value, descending.value] = [by, false];
   else if (!descending.peek()) descending.value = true;
   else [sortBy.value, descending.value] = ['file', false];
@@ -79,7 +79,7 @@ function sort(by: SortBy): void {
 function Grid({ rows, labelledBy }: { readonly rows: readonly Row[]; readonly labelledBy: string }) {
   const id = useId();
   const grid = useRef<HTMLDivElement>(null);
-  /** Pixels: of a row, of the heading, of what is seen. */
+  /** Heights in pixels: of a row, of the heading, of the visible part. */
   const sizes = useSignal({ row: 32, head: 32, height: 400 });
   const top = useSignal(0);
   const active = useSignal(0);
@@ -95,7 +95,7 @@ function Grid({ rows, labelledBy }: { readonly rows: readonly Row[]; readonly la
     watch.observe(element);
     return () => watch.disconnect();
   }, [sizes]);
-  // Another filter or order begins at its top, with the chosen row where it is in it.
+  // With another filter or order, the list starts at its top and the chosen row moves with it.
   useEffect(() => {
     grid.current!.scrollTop = top.value = 0;
     active.value = Math.max(0, rows.indexOf(chosen.peek()!));
@@ -147,7 +147,7 @@ function Grid({ rows, labelledBy }: { readonly rows: readonly Row[]; readonly la
       aria-colcount={HEADINGS.length}
       aria-activedescendant={rows.length > 0 && inSight ? `${id}-${active.value}` : undefined}
       onScroll={({ currentTarget: { scrollTop } }) => {
-        // In steps of some rows, so that most movements draw nothing.
+        // Rounded to some rows, so that most scrolling redraws nothing.
         const step = 4 * height;
         const to = Math.floor(scrollTop / step) * step;
         if (to !== top.peek()) top.value = to;
@@ -190,7 +190,7 @@ function Grid({ rows, labelledBy }: { readonly rows: readonly Row[]; readonly la
           />
         ))}
       </div>
-      {rows.length === 0 && <p class="tensors-none">No tensor is left by this filter.</p>}
+      {rows.length === 0 && <p class="tensors-none">No tensor matches this filter.</p>}
       <p class="unseen" id={`${id}-keys`}>
         Arrow keys, Page Up, Page Down, Home and End move; Enter chooses the tensor.
       </p>

@@ -1,5 +1,5 @@
-// The form: sizes, weights, numbers, data. What the library refuses is said at the field, in its words; nothing is greyed out for it.
-
+// The form: sizes, weights, numbers, data. A refusal of the library is shown at its field, in the library's words; no control is disabled
+// for it.
 import type { ComponentChildren } from 'preact';
 import { CODE_WIDTHS } from '../../../src/problem/code-width.js';
 import { Button } from '../../ui/button.js';

@@ -1,5 +1,4 @@
-// How often each code occurs.
-
+// The histogram of codes.
 import { useCallback } from 'preact/hooks';
 import { widthOf } from '../../../src/problem/code-width.js';
 import { Chart, type ChartSize, type Plot } from '../../ui/chart.js';

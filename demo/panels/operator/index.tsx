@@ -1,4 +1,4 @@
-// The panel "Operator": one product of a choice, on the CPU reference and on the GPU, and how far apart they are.
+// The panel "Operator": one product on the CPU reference and on the GPU, and the difference.
 import { effect } from '@preact/signals';
 import { useEffect } from 'preact/hooks';
 import './operator.css';
@@ -9,7 +9,7 @@ import { Result } from './result.js';
 import { job, problem, same, wanted } from './state.js';
 
 export default function Panel() {
-  // A change of any control runs anew; so does the first showing. What is refused stops what runs.
+  // The first display and any change of a control start a run. A refused choice cancels it.
   useEffect(
     () =>
       effect(() => {

@@ -1,5 +1,4 @@
-// Heatmaps of what is in the buffers: the weights as codes, as numbers and their error, moved together; y and its error, moved together.
-
+// Heatmaps of the buffers: codes, weights and their errors share one view; y and its error share another.
 import { useSignal } from '@preact/signals';
 import { useMemo } from 'preact/hooks';
 import { widthOf } from '../../../src/problem/code-width.js';
@@ -45,7 +44,7 @@ export function WeightMaps({ result }: { readonly result: OperatorRun }) {
       <p class="operator-lead">
         {run
           ? 'Codes, scales and offsets are read back from the layer’s buffers on the GPU.'
-          : 'Without a GPU these are the codes that a layer would be given.'}
+          : 'Without a GPU these are the codes that a layer would load.'}
         {cut && ` Of (${whole(choice.n)}, ${whole(choice.k)}) the first (${whole(rows)}, ${whole(columns)}) are drawn.`}
       </p>
       <div class="columns operator-maps">

@@ -1,4 +1,4 @@
-// One run, shown: verdict, error, times, what quantizing costs and saves; then the maps, the codes, the WGSL.
+// Shows a run: verdict, error, times, cost and saving of quantizing; then the maps, the codes, the WGSL.
 import { CodeView } from '../../ui/code-view.js';
 import { type Fact, Facts } from '../../ui/facts.js';
 import { Notice } from '../../ui/notice.js';
@@ -32,7 +32,7 @@ export function Result({ result }: { readonly result: OperatorRun }) {
         {run ? (
           <Notice kind={run.difference.inside === run.difference.count ? 'good' : 'bad'}>{verdict(run.difference)}</Notice>
         ) : (
-          <Notice kind="info">{`Not run on a GPU: this is the CPU reference alone. ${noGpu}.`}</Notice>
+          <Notice kind="info">{`Not run on a GPU: only the CPU reference ran. ${noGpu}.`}</Notice>
         )}
       </div>
       <div class="operator-cards">
@@ -94,9 +94,9 @@ function errors(found: Difference, dtype: string): Fact[] {
     [
       'Allowed',
       int8 ? counted(found.bound, 'code') : short(found.bound),
-      `the widest way from the exact sum to an end of its interval${dtype === 'float32' ? `; the farthest element went ${percent(found.share)} of its own` : ''}`,
+      `the largest distance from the exact sum to an end of its interval${dtype === 'float32' ? `; the largest error is ${percent(found.share)} of its bound` : ''}`,
     ],
-    ['Equal', `${whole(found.equal)} of ${whole(found.count)}`, 'elements are the reference, rounded once'],
+    ['Equal', `${whole(found.equal)} of ${whole(found.count)}`, 'elements equal the reference, rounded once'],
   ];
 }
 
@@ -106,7 +106,7 @@ function gpuTime({ by, each, samples, times, call, calls, software }: GpuTime): 
     [
       software ? 'WebGPU, on the CPU' : 'GPU',
       <strong key="time">{milliseconds(each)}</strong>,
-      `${how}: median of ${counted(samples, 'sample')} of ${counted(times, 'product')}${software ? '. The adapter is software: this is no GPU’s time' : ''}`,
+      `${how}: median of ${counted(samples, 'sample')} of ${counted(times, 'product')}${software ? '. The adapter is software: this is not the time of a GPU' : ''}`,
     ],
     ['One call', milliseconds(call), `round trip: from forward() until the queue is done, median of ${calls}`],
   ];
@@ -118,7 +118,7 @@ const cpuTime = ({ want }: OperatorRun): Fact => [
   'float64 sums with their bounds, in JavaScript',
 ];
 
-/** The kernel, and where the panel "What runs" tells of this product. */
+/** The kernel, with a link to this product in the panel "What runs". */
 const kernel = ({ choice }: OperatorRun, { plan }: NonNullable<OperatorRun['run']>): Fact => [
   'Kernel',
   <PanelLink key="kernel" panel="shader" state={productState(choice)}>
@@ -138,7 +138,7 @@ const weights = ({ report, outputSqnr }: OperatorRun): Fact[] => [
   ['Bits a weight', report.bitsPerWeight.toFixed(2)],
 ];
 
-/** Bytes against floats, as bars of one scale. */
+/** Bars of the bytes of codes and of floats. */
 function Sizes({ result: { bytes: size } }: { readonly result: OperatorRun }) {
   const own = size.codes + size.scales + size.offsets;
   const parts = [

@@ -1,5 +1,4 @@
-// What is chosen, in the URL; what stands against it, in the library's words; and the job, which outlives the panel's being shown.
-
+// The panel's state: the choice in the URL, the library's refusal of it, and the job, which continues while the panel is hidden.
 import { computed, type Signal } from '@preact/signals';
 import { BITS, type Bits } from '../../../src/problem/code-width.js';
 import { choice, flag, integer, urlSignal } from '../../app/url-state.js';
@@ -29,7 +28,7 @@ export const chosen: Signals = {
 };
 const names = Object.keys(chosen) as (keyof Choice)[];
 
-/** The whole choice; follows every control. */
+/** The choice; it follows every control. */
 export const wanted = computed(() => Object.fromEntries(names.map((name) => [name, chosen[name].value])) as unknown as Choice);
 
 export const job = makeJob('operator.run');
@@ -38,11 +37,11 @@ export interface Problem {
   readonly field: Field;
   /** A sentence. */
   readonly text: string;
-  /** The library says so; else this page does. */
+  /** The library refuses it; else the page does. */
   readonly library: boolean;
 }
 
-/** Why the choice cannot run, and at which field that is said. */
+/** Why the choice cannot run, and the field that shows it. */
 export const problem = computed((): Problem | undefined => {
   const now = wanted.value;
   const refused = refusal(now);
@@ -53,7 +52,7 @@ export const problem = computed((): Problem | undefined => {
   return undefined;
 });
 
-/** What is said at a field: the choice's problem, or, from a run that failed, the argument that the library refused. */
+/** Text at a field: the choice's problem, or the argument that the library refused in the last run. */
 export function saidAt(field: Field): string | undefined {
   if (problem.value) return problem.value.field === field ? problem.value.text : undefined;
   const thrown = job.status.value === 'failed' ? job.error.value : undefined;

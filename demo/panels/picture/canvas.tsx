@@ -1,5 +1,5 @@
-// A matrix as a picture: averaged where it is shown smaller than it is, in squares where it is larger. All pictures share one view and one
-// cursor; a frame marks the weights that share a scale with the one beneath the cursor.
+// Draws a matrix as a picture: pixels are averaged where it is reduced, squares where it is enlarged. All pictures share one view and one
+// cursor. A frame marks the weights that share a scale with the weight under the cursor.
 import { useSignal, useSignalEffect } from '@preact/signals';
 import { useEffect, useMemo, useRef } from 'preact/hooks';
 import { dark } from '../../app/theme.js';
@@ -13,11 +13,11 @@ export interface PictureProps {
   readonly rows: number;
   readonly columns: number;
   readonly colours: ColourMap;
-  /** The numbers at both ends of the colours. */
+  /** The numbers of the first and the last colour. */
   readonly domain: readonly [number, number];
-  /** Weights of a row that share a scale; all of all rows if it is more than a row. */
+  /** Weights of a row that share a scale; if larger than a row, all weights share one. */
   readonly share?: number | undefined;
-  /** Keys move the cursor and the view. Without it, it is an image that pointers may move. */
+  /** Keys move the cursor and the view. Without it, only pointers do. */
   readonly keys?: boolean;
 }
 

@@ -1,4 +1,4 @@
-// What every group size buys and costs: PSNR of the weights over bits per weight.
+// The chart of all group sizes: PSNR of the weights over bits per weight.
 import { useCallback } from 'preact/hooks';
 import { Chart, type ChartSize, type Plot } from '../../ui/chart.js';
 import type { Point } from './jobs/index.js';
@@ -7,7 +7,7 @@ import { shown, sweeping } from './state.js';
 const nameOf = ({ mode, groupSize }: Point): string => (mode === 'group' ? `groups of ${groupSize}` : `per ${mode}`);
 const SERIES = { tensor: 'var(--series-2)', channel: 'var(--series-3)', group: 'var(--series-1)' } as const;
 
-/** Those whose names do not run into each other, from the largest groups on. */
+/** Points whose labels do not overlap, from the largest groups on. */
 function apart(groups: readonly Point[]): Point[] {
   const kept: Point[] = [];
   for (const one of groups.toReversed()) if (one.bitsPerWeight - (kept.at(-1)?.bitsPerWeight ?? 0) > 0.1) kept.push(one);
@@ -59,7 +59,7 @@ export function Curve() {
   return (
     <Chart
       title="Every group size"
-      lead="Up is better, left is smaller. Each point of the line is a group size; the ring is the one that is shown."
+      lead="Up is better, left is smaller. Each point of the line is a group size; the ring marks the one that is shown."
       draw={draw}
       table={{
         columns: [{ title: 'Scales' }, { title: 'Bits per weight', numeric: true }, { title: 'PSNR, dB', numeric: true }],

@@ -1,5 +1,4 @@
-// The panel "See quantization": a picture is the weight matrix; what each granularity makes of it, side by side.
-
+// The panel "See quantization": a picture is the weight matrix; it is shown quantized in each mode, side by side.
 import { useEffect } from 'preact/hooks';
 import { CODE_WIDTHS } from '../../../src/problem/code-width.js';
 import './picture.css';
@@ -34,12 +33,10 @@ export default function Panel() {
           <Segmented label="Multiplied by x" value={basis} options={XS} hint={X_HINTS[basis.value]} />
         </div>
         <details>
-          <summary>
-            {picture.value && picture.value.id !== BUILT_IN ? `Your picture: ${picture.value.name}` : 'Use a picture of your own'}
-          </summary>
+          <summary>{picture.value && picture.value.id !== BUILT_IN ? `Your picture: ${picture.value.name}` : 'Use your picture'}</summary>
           <div class="picture-own">
             <FileDrop label="Drop a picture, or choose one" accept="image/*" onFiles={([file]) => file && void state.showFile(file)}>
-              {`It stays in this page and goes nowhere. It is made gray, and at most ${LARGEST_SIDE} pixels wide and high.`}
+              {`It stays in this page and is not uploaded. It is converted to gray and to at most ${LARGEST_SIDE} pixels in width and height.`}
             </FileDrop>
             {picture.value && picture.value.id !== BUILT_IN && (
               <Button onClick={() => void state.showBuiltIn()}>Back to the page’s picture</Button>
@@ -48,9 +45,9 @@ export default function Panel() {
         </details>
       </div>
       <JobProblem job={opening} what="The picture could not be opened." />
-      <JobProblem job={building} what="There is no picture." />
+      <JobProblem job={building} what="The picture could not be drawn." />
       <JobProblem job={running} what="The run did not finish." />
-      {noGpu && <Notice kind="info">{`Not run on a GPU: these are products of the CPU reference. ${noGpu}.`}</Notice>}
+      {noGpu && <Notice kind="info">{`Not run on a GPU: the CPU reference made these products. ${noGpu}.`}</Notice>}
       {tensor && channel && group && (
         <p class="picture-sees" role="status">
           {whatOneSees({ tensor, channel, group })}
@@ -71,9 +68,9 @@ export default function Panel() {
 const BITS = CODE_WIDTHS.map(({ bits, name }) => ({ value: bits, label: name }));
 const METHODS = state.METHODS.map((value) => ({ value, label: value }));
 const METHOD_HINTS = {
-  minmax: 'The ends of a group are codes.',
-  mse: 'Ends are clipped where that makes the squared error smaller.',
-  hqq: 'Zero points that are not whole make large errors few.',
+  minmax: 'Codes span a group’s least and greatest weight.',
+  mse: 'The range is clipped where that reduces the squared error.',
+  hqq: 'Float zero points make large errors rare.',
 } as const;
 const XS = [
   { value: 'identity', label: 'identity' },
@@ -81,7 +78,7 @@ const XS = [
   { value: 'dct', label: 'DCT' },
 ] as const;
 const X_HINTS = {
-  identity: 'y is the weights themselves.',
+  identity: 'y equals the weights.',
   blur: `A Gaussian of ${BLUR} pixels, along the rows.`,
   dct: 'y is the frequencies of the rows.',
 } as const;

@@ -1,4 +1,4 @@
-// All numbers of the three quantizations as a table, and what they are.
+// The table of all numbers of the three quantizations, with explanations.
 import type { Mode } from '../../../src/formats.js';
 import { Facts } from '../../ui/facts.js';
 import { milliseconds, short, whole } from '../../ui/numbers.js';
@@ -41,19 +41,19 @@ export const Reading = () => (
       items={[
         [
           'The weights',
-          'A pixel of 0 (black) to 1 (white), less ½, is a weight: row n of the picture has the weights of output n, column k those for input k. quantize() makes codes, scales and zero points of them, with scales in float16; a layer takes them by loadMatrix().',
+          'A weight is a pixel from 0 (black) to 1 (white), minus ½. Row n of the picture has the weights of output n, column k those of input k. quantize() turns them into codes, float16 scales and zero points; loadMatrix() loads these into a layer.',
         ],
         [
           'The product',
-          `y = x · Wᵀ, in float32, on your GPU. With x the identity, y is the weights as the layer has them. The blur is a Gaussian of ${BLUR} pixels along the rows. The DCT has cosines of all frequencies in its rows; its pictures show |y|, from −80 dB (dark) to 20 dB.`,
+          `y = x · Wᵀ, in float32, on your GPU. With the identity as x, y equals the layer’s weights. The blur is a Gaussian of ${BLUR} pixels along the rows. The DCT has cosines of all frequencies in its rows; its pictures show |y|, from −80 dB (dark) to 20 dB.`,
         ],
         [
           'PSNR',
-          'Ten times the logarithm of 1 over the mean squared difference between what the GPU returned and the same product of weights that are not quantized, summed in float64. The 1 is black to white. Every 6 dB halve the difference.',
+          'Ten times the logarithm of 1 over the mean squared difference between the GPU’s product and the product of unquantized weights, summed in float64. The 1 is the range from black to white. 6 dB more is half the difference.',
         ],
         [
           'Bytes',
-          'Codes, scales and zero points as the layer holds them, by quantize()’s report. A matrix that has one scale is counted with one scale.',
+          'Bytes of codes, scales and zero points in the layer, from the report of quantize(). A matrix with one scale counts one scale.',
         ],
         [
           'The bright spot',

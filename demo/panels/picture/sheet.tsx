@@ -1,4 +1,4 @@
-// The four pictures beside each other, their numbers, and what is wrong with each.
+// The four pictures side by side, with their numbers and errors.
 import type { ComponentProps } from 'preact';
 import { useMemo } from 'preact/hooks';
 import type { Mode } from '../../../src/formats.js';
@@ -21,11 +21,11 @@ const { amplify, cursor, exponent, original, picture, shown, view } = state;
 
 interface SheetProps {
   readonly job: ComponentProps<typeof Progress>['job'];
-  /** For a run that ended early. */
+  /** Runs again after a run that ended early. */
   readonly again: (() => void) | undefined;
 }
 
-/** Ends of the colours for frequencies. */
+/** dB of the first and the last colour for frequencies. */
 const DECIBELS = [-80, 20] as const;
 
 export function Sheet({ job, again }: SheetProps) {
@@ -69,7 +69,7 @@ export function Sheet({ job, again }: SheetProps) {
               format={(value) => (value === 0 ? `auto, × ${factor}` : `× ${factor}`)}
             />
             <Legend low={-0.5 / factor} high={0.5 / factor} colours="diverging" />
-            <small>Product less the original’s. The ends of the colours are as far from 0 as gray is from white, over the factor.</small>
+            <small>Product minus the original’s. The first and the last colour are ½, divided by the factor, away from 0.</small>
           </div>
         </figure>
         {MODES.map((mode) => (
@@ -80,7 +80,7 @@ export function Sheet({ job, again }: SheetProps) {
   );
 }
 
-/** The power of two that makes the largest root mean square error a quarter of black to white, or a little less. */
+/** The power of two that scales the largest root mean square error to at most a quarter of the range. */
 function chosenFactor(): number {
   const worst = Math.max(...MODES.map((mode) => shown.value[mode]?.rmse ?? 0));
   return worst > 0 ? 2 ** Math.min(8, Math.max(0, Math.floor(Math.log2(0.25 / worst)))) : 1;

@@ -1,6 +1,5 @@
-// What the panel holds: settings in the URL, the picture, and what the Worker has made of it. Each mode is made again only if what it depends
-// on has changed: the slider of group sizes leaves the others alone. Results outlive the panel's being shown.
-
+// The panel's state: settings in the URL, the picture, and results of the Worker. A mode is computed again only if its settings change: the
+// slider of group sizes does not affect the other modes. Results stay while the panel is hidden.
 import { computed, effect, signal } from '@preact/signals';
 import type { Method, Mode } from '../../../src/formats.js';
 import { BITS, type Bits } from '../../../src/problem/code-width.js';
@@ -13,7 +12,7 @@ import type { Original, Part, Variant } from './jobs/index.js';
 export const METHODS = ['minmax', 'mse', 'hqq'] as const satisfies readonly Method[];
 const LEAST = 8;
 export const sizeOf = (exponent: number): number => LEAST * 2 ** exponent;
-/** Group sizes are powers of two; in the URL stands the size. */
+/** Group sizes are powers of two; the URL has the size. */
 const groupCodec: Codec<number> = {
   default: 2,
   parse: (text) => [0, 1, 2, 3, 4, 5, 6].find((exponent) => String(sizeOf(exponent)) === text),
@@ -25,9 +24,9 @@ export const bits = urlSignal('picture.bits', choice<Bits>(4, BITS));
 export const method = urlSignal('picture.method', choice<Method>('minmax', METHODS));
 export const zeroPoints = urlSignal('picture.zeros', flag(true));
 export const basis = urlSignal('picture.x', choice<Basis>('identity', BASES));
-/** Of the group size: 8, 16, … */
+/** Exponent of the group size (8, 16, …). */
 export const exponent = urlSignal('picture.group', groupCodec);
-/** Of the factor on differences, a power of two; 0 chooses one. */
+/** Exponent of the factor on differences; 0 chooses a factor. */
 export const amplify = urlSignal('picture.amplify', integer(0, { min: 0, max: 9 }));
 
 export const picture = signal<Picture | undefined>(undefined);
@@ -57,7 +56,7 @@ function keyOf(mode: Mode, of: Picture, wanted: Settings): string {
 export const building = makeJob('picture.builtIn');
 export const opening = makeJob('picture.open');
 export const running = makeJob('picture.run');
-/** All group sizes at once, for the chart; made when nothing else is to be done. */
+/** All group sizes for the chart; computed last. */
 export const sweeping = makeJob('picture.sweep');
 let swept = '';
 function sweep(): void {
@@ -94,7 +93,7 @@ export async function showFile(file: File): Promise<void> {
   if (got) show(got);
 }
 
-/** Makes what is not there yet. */
+/** Computes missing results. */
 export function run(): void {
   const of = picture.peek();
   const wanted = settings.peek();
@@ -103,7 +102,7 @@ export function run(): void {
     return;
   }
   const missing = MODES.filter((mode) => shown.peek()[mode]?.key !== keyOf(mode, of, wanted));
-  // With nothing to make, a run takes the place of one for settings that have been left again.
+  // If nothing is missing, this cancels a run for settings that are no longer chosen.
   if (missing.length === 0 && running.status.peek() !== 'running' && running.status.peek() !== 'cancelled') return;
   const onPart = (part: Part): void => {
     if ('original' in part) {
@@ -119,7 +118,7 @@ export function run(): void {
 
 /** Milliseconds that a control must rest before its change runs. */
 const REST = 60;
-/** Follows the picture and the settings until the function that comes back is called. */
+/** Follows the picture and the settings until the returned function is called. */
 export function follow(): () => void {
   let timer: ReturnType<typeof setTimeout> | undefined;
   const stop = effect(() => {

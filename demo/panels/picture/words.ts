@@ -1,5 +1,4 @@
-// What is said of the pictures, from the numbers that were made for them. Pure.
-
+// Sentences about the pictures, from their numbers. Pure.
 import type { Mode } from '../../../src/formats.js';
 import { widthOf } from '../../../src/problem/code-width.js';
 import { counted, short, whole } from '../../ui/numbers.js';
@@ -13,10 +12,10 @@ export const groupsOf = (columns: number, size: number): string => (size >= colu
 const SHADES = 255;
 /** Steps from the least code to the greatest. */
 const stepsOf = ({ settings: { bits, symmetric } }: Shown): number => widthOf(bits).mask - (symmetric ? 1 : 0);
-/** Scales that reach further than from black to white. */
+/** Number of scales whose range exceeds black to white. */
 const stretched = (one: Shown): number => one.matrix.scale.reduce((sum, scale) => sum + Number(scale * stepsOf(one) > 1.1), 0);
 
-/** What one sees: two or three sentences. */
+/** Two or three sentences about the visible effects. */
 export function whatOneSees({ tensor, channel, group }: Readonly<Record<Mode, Shown>>): string {
   const { spot, bits, basis } = tensor.settings;
   const { n, groupSize, scale: scales } = group.matrix;
@@ -30,7 +29,7 @@ export function whatOneSees({ tensor, channel, group }: Readonly<Record<Mode, Sh
       `One scale for the whole picture must reach the spot, ${SPOT.brightness} times as bright as white: its step is ${step}, ` +
       `which leaves ${counted(tensor.used, 'code')} of ${widthOf(bits).mask + 1} to all from black to white. ` +
       `With a scale for each row, the ${counted(rows, 'row')} through the spot suffer, of ${whole(n)}. ` +
-      `In groups of ${groupSize} it is ${counted(groups, 'group')} of ${whole(scales.length)}: the damage stays beside the spot, ${cost}.${inBasis}`
+      `In groups of ${groupSize} it is ${counted(groups, 'group')} of ${whole(scales.length)}: the damage stays near the spot, ${cost}.${inBasis}`
     );
   }
   const finer = tensor.matrix.scale[0]! / median([...scales]);
@@ -43,5 +42,5 @@ export function whatOneSees({ tensor, channel, group }: Readonly<Record<Mode, Sh
 const BASIS_WORDS = {
   identity: '',
   blur: ' The blur adds up neighbours, so errors of single weights cancel, as they do in a layer.',
-  dct: ' Rows are seen as their frequencies, the lowest at the left: rounding lays a floor over all of them, and what is weaker than it is lost.',
+  dct: ' Rows are shown as frequencies, the lowest at the left. Rounding adds noise to all of them, and weaker frequencies are lost in it.',
 } as const;

@@ -1,4 +1,4 @@
-// How long this device takes to make a pipeline of the text.
+// Shows the time that this device takes to compile the text.
 import { device } from '../../app/worker.js';
 import { Button } from '../../ui/button.js';
 import { Facts } from '../../ui/facts.js';
@@ -26,7 +26,7 @@ export function CompileTime() {
       {ready ? (
         <>
           <Progress job={compilation} label="Compiling" />
-          <JobProblem job={compilation} what="This text did not become a pipeline here." />
+          <JobProblem job={compilation} what="This text did not compile here." />
           {mine && (
             <Facts
               items={[
@@ -37,9 +37,8 @@ export function CompileTime() {
           )}
           <small>
             On this device{otherDevice.value ? ', though the plan is for another' : ''}
-            {software ? ', a software adapter' : ''}. Cold: the text with a comment that the browser has never seen, so that nothing it
-            keeps by the text helps; a driver that keeps machine code may still know it. Warm: the text as it is, right after it was
-            compiled.
+            {software ? ', a software adapter' : ''}. Cold: the text with a new comment, so that the browser’s caches do not help; a
+            driver’s cache of machine code still may. Warm: the unchanged text, compiled again.
           </small>
         </>
       ) : (

@@ -1,4 +1,4 @@
-// What planning knows of the device that the plan is for, and, of this browser's, all features and limits.
+// Shows the caps of the device that the plan is for, and all features and limits of this browser's device.
 import { deviceName } from '../../app/device-line.js';
 import { device } from '../../app/worker.js';
 import { Facts } from '../../ui/facts.js';
@@ -24,9 +24,9 @@ const MEANING: Readonly<Record<keyof Caps, string>> = {
   maxBufferSize: 'bytes of a buffer',
   maxStorageBufferBindingSize: 'bytes of a binding; longer operands go in several dispatches',
   maxStorageBuffersPerShaderStage: 'storage buffers that a dispatch binds',
-  minStorageBufferOffsetAlignment: 'bytes to which a binding begins',
+  minStorageBufferOffsetAlignment: 'a binding starts at a multiple of these bytes',
   maxComputeWorkgroupsPerDimension: 'above it a grid is folded',
-  maxComputeInvocationsPerWorkgroup: 'what a tile may have',
+  maxComputeInvocationsPerWorkgroup: 'invocations of a tile, at most',
   maxComputeWorkgroupStorageSize: 'bytes that a workgroup shares',
 };
 
@@ -39,7 +39,7 @@ function show(value: Caps[keyof Caps]): string {
     : value.map(({ componentType, resultComponentType, M, N, K }) => `${componentType} ${M}×${N}×${K} → ${resultComponentType}`).join(', ');
 }
 
-/** What WebGPU promises of every device. */
+/** Limits that every WebGPU device has. */
 const PROMISED: Readonly<Record<string, number>> = {
   maxTextureDimension1D: 8192,
   maxTextureDimension2D: 8192,
@@ -84,7 +84,7 @@ export function DevicePart({ planned }: { readonly planned: Planned }) {
     <section class="stack wide-table" aria-labelledby="device-title">
       <div>
         <h3 id="device-title">The device</h3>
-        <p class="dim">All that planning knows of {other ? `“${name}”` : 'this one'}; nothing else of a device changes a plan.</p>
+        <p class="dim">All that planning knows of {other ? `“${name}”` : 'this device'}; plans depend on nothing else of a device.</p>
       </div>
       <Table
         caption={other ? `As if on: ${name}` : 'This device'}
@@ -120,7 +120,7 @@ function Browser({ facts }: { readonly facts: DeviceFacts }) {
   const limits = Object.entries(facts.limits).sort(([a], [b]) => (a < b ? -1 : 1));
   return (
     <details>
-      <summary>All that the browser says of this one: {deviceName(facts)}</summary>
+      <summary>All that the browser tells about this device: {deviceName(facts)}</summary>
       <div class="stack">
         <Facts
           items={[

@@ -1,4 +1,4 @@
-// What is multiplied, and on what device.
+// The controls: the product and the device.
 
 import { CODE_WIDTHS } from '../../../src/problem/code-width.js';
 import { device } from '../../app/worker.js';
@@ -53,7 +53,7 @@ export function Form() {
           label="innerPrecise"
           value={product.precise}
           options={[
-            { value: 0, label: '0: x as it is' },
+            { value: 0, label: '0: x is not rounded' },
             { value: 1, label: '1: x may be rounded to int8' },
           ]}
           {...shared}
@@ -80,7 +80,7 @@ export function Form() {
       </div>
       <div class="controls shader-device">
         <SelectField
-          label="As it runs on"
+          label="Device of the plan"
           value={asDevice}
           options={[
             { value: 'mine' as const, label: noGpu ? 'this device (it has no GPU)' : 'this device' },

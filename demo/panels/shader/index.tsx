@@ -1,4 +1,4 @@
-// The panel "What runs": for a product of a choice, the plan and its reasons, every dispatch, the exact WGSL and where it came from.
+// The panel "What runs": the plan of a product with its reasons, every dispatch, and the exact WGSL with the origin of each line.
 import { useEffect } from 'preact/hooks';
 import './shader.css';
 import { JobProblem, Progress } from '../../ui/progress.js';
@@ -19,7 +19,7 @@ export default function Panel() {
       <Form />
       <JobProblem job={plan} what="There is no plan for this." />
       {!planned && <Progress job={plan} label="The plan" />}
-      {!planned && plan.status.value === 'idle' && <p class="dim">The plan follows when the browser has said what its GPU can do.</p>}
+      {!planned && plan.status.value === 'idle' && <p class="dim">The plan appears once the browser has opened a GPU device.</p>}
       {planned && (
         <div class="shader-top">
           <div class="stack">

@@ -1,4 +1,4 @@
-// The plan in a few facts with its reasons, and what every kernel and each of its tiles says to the problem.
+// Shows the plan with its reasons, and the verdicts of every kernel and tile.
 
 import { sentence } from '../../app/sentence.js';
 import { Button } from '../../ui/button.js';
@@ -28,8 +28,8 @@ export function PlanFacts({ planned }: { readonly planned: Planned }) {
       {plan && forced && (
         <Notice kind="info">
           {plan.kernel === own
-            ? 'This is what was asked for; the planner takes the same kernel.'
-            : `This was asked for. The planner takes ${own ?? 'no kernel'}.`}
+            ? 'This kernel was chosen by hand; the planner takes the same one.'
+            : `This kernel was chosen by hand. The planner takes ${own ?? 'no kernel'}.`}
           <Button onClick={() => force('')}>Back to the planner’s choice</Button>
         </Notice>
       )}
@@ -59,7 +59,7 @@ function facts({ problem, dispatches, more, main, bytes: packed }: Planned, plan
     [
       'Sums',
       xStep > 0 ? 'integers, of x rounded to int8' : 'float32',
-      codeBias > 0 ? `codes carry up to ${whole(codeBias)} more, which the sum of x takes out again` : undefined,
+      codeBias > 0 ? `codes are up to ${whole(codeBias)} larger, which the sum of x takes out again` : undefined,
     ],
     ['Packed weights', bytes(packed), `${bytes(2 * n * k)} in float16`],
     ['Scratch memory', scratch.length > 0 ? scratch.map(([role, size]) => `${role} ${bytes(size)}`).join(', ') : 'none'],
@@ -79,7 +79,7 @@ function runs(names: readonly string[]): string {
 
 // --------------------------------------------------------------------------------------------------------------- kernels
 
-const STATES = { runs: 'runs', next: 'would serve', declines: 'declines', cannot: 'cannot' } as const;
+const STATES = { runs: 'runs', next: 'would run', declines: 'declines', cannot: 'cannot' } as const;
 
 export function Kernels({ planned }: { readonly planned: Planned }) {
   const { verdicts } = planned;
@@ -89,8 +89,7 @@ export function Kernels({ planned }: { readonly planned: Planned }) {
       <div>
         <h3 id="kernels-title">All kernels</h3>
         <p class="dim">
-          In the order in which planning asks them: the first that says yes runs. Show any of them, whatever it says;{' '}
-          {counted(verdicts.length, 'kernel')},{' '}
+          In planning’s order: the first that accepts runs. Show any of them, whatever its verdict; {counted(verdicts.length, 'kernel')},{' '}
           {counted(
             verdicts.reduce((sum, { tiles }) => sum + tiles.length, 0),
             'tile',

@@ -1,5 +1,5 @@
-// The text that runs: coloured, in pieces by the file of shaders/ that each line came from, with both line numbers, and an outline of its
-// functions. A line that the URL names stands out and is scrolled to.
+// Shows the text that runs: highlighted, in sections by file of shaders/, with both line numbers, and an outline of its functions. A line
+// that the URL names is marked and scrolled into view.
 import { useSignalEffect } from '@preact/signals';
 import { useEffect, useMemo, useRef, useState } from 'preact/hooks';
 import { Button } from '../../ui/button.js';
@@ -142,7 +142,7 @@ function Lines({ text }: { readonly text: ShaderText }) {
       data-coloured={lines ? '' : undefined}
       style={{ '--digits': String(plain.length).length }}
       onPointerOver={({ target }) => {
-        // Made when it is needed: the query holds all that is chosen.
+        // Computed on demand: the query holds all settings.
         const link = (target as Element).closest<HTMLAnchorElement>('a[data-to]');
         if (link) link.href = lineQuery(Number(link.dataset.to));
       }}
@@ -183,7 +183,7 @@ function runsOf(places: ShaderText['places']): { readonly file: string; readonly
   return runs;
 }
 
-/** Lines that are made together when they come into sight: thousands of coloured pieces would make the whole page slow. */
+/** Lines that are rendered together when they come into view: thousands of highlighted pieces at once would slow the page down. */
 const BLOCK = 32;
 const blocksOf = (begin: number, end: number) =>
   Array.from({ length: Math.ceil((end - begin) / BLOCK) }, (_, i) => ({
@@ -240,7 +240,7 @@ function Block({ begin, end, plain, lines, places }: BlockProps) {
   );
 }
 
-/** Brings a line, and the box that it is in, into sight if it is not. Lines of a block are equally high, seen or not. */
+/** Scrolls a line and its box into view. Lines of a block have the same height, rendered or not. */
 function scrollTo(section: HTMLElement, at: number): void {
   const block = [...section.querySelectorAll<HTMLElement>('.lines-block')].find(
     ({ dataset }) => Number(dataset.begin) < at && at <= Number(dataset.end),

@@ -1,5 +1,4 @@
-// What the panel shows, as signals that the URL holds, and the jobs that follow from it. Names that panel "operator" has too mean the same.
-
+// The panel's state: choices as signals in the URL, and the jobs that follow from them. Keys that the panel "Operator" shares mean the same.
 import { computed, effect } from '@preact/signals';
 import { BITS, type Bits } from '../../../src/problem/code-width.js';
 import { choice, flag, integer, queryOf, text, urlSignal } from '../../app/url-state.js';
@@ -28,7 +27,7 @@ export const product = {
   int8offset: urlSignal('shader.int8offset', flag(false)),
   precise: urlSignal('shader.precise', choice<0 | 1>(0, [0, 1])),
 };
-/** What only this panel has. */
+/** Choices that only this panel has. */
 export const more = {
   codes: urlSignal('shader.codes', choice<ShaderChoice['codes']>('number', ['number', 'minimum', 'codebook'])),
   transposed: urlSignal('shader.xt', flag(false)),
@@ -38,15 +37,15 @@ export const asDevice = urlSignal(
   'shader.device',
   choice<'mine' | DeviceName>('mine', ['mine', ...(Object.keys(DEVICES) as DeviceName[])]),
 );
-/** A kernel that is asked for, and one of its tiles as NAME=VALUE,…; empty for the planner's. */
+/** A forced kernel, and one of its tiles as NAME=VALUE,…; empty for the planner's choice. */
 export const kernel = urlSignal('shader.kernel', text('', 40));
 export const tile = urlSignal('shader.tile', text('', 200));
-/** `call-1`, `load-0`; empty for the product itself. */
+/** The dispatch that is shown: `call-1`, `load-0`; empty for the product. */
 export const stepName = urlSignal('shader.step', text('', 20));
-/** A line of the text that stands out; 0 for none. */
+/** The marked line of the text; 0 for none. */
 export const line = urlSignal('shader.line', integer(0, { min: 0, max: 9999 }));
 
-/** Another text is shown: its lines are others. */
+/** Resets the marked line for another text. */
 export function changed(): void {
   line.value = 0;
 }
@@ -57,7 +56,7 @@ export function force(name: string, of = ''): void {
   changed();
 }
 
-/** What is shown for another device than this browser's: because it was asked for, or because there is none here. */
+/** The device of the plan if it is not this browser's: by choice, or because there is none here. */
 export const otherDevice = computed<DeviceName | undefined>(() =>
   asDevice.value !== 'mine' ? asDevice.value : device.value.state === 'none' ? 'least' : undefined,
 );
@@ -102,7 +101,7 @@ export const source = makeJob('shader.text');
 export const reflection = makeJob('shader.reflect');
 export const compilation = makeJob('shader.compile');
 
-/** The step that is shown, by its place in the call or in the load. */
+/** The dispatch that is shown, by its index in the call or in the load. */
 export const shownStep = computed(() => {
   const planned = plan.result.value;
   if (!planned) return undefined;
@@ -116,10 +115,10 @@ const variant = computed<Variant | undefined>(() => {
   const found = shownStep.value?.step ?? plan.result.value?.variant;
   return found && { shader: found.shader, params: found.params };
 });
-/** As text: a plan that comes out the same leaves what is shown of the text alone. */
+/** As text, so that an equal plan does not render the text again. */
 const variantKey = computed(() => JSON.stringify(variant.value));
 
-/** While the panel is shown: plans what is chosen, and fetches the text of the step that is looked at. */
+/** While the panel is shown: plans the choice and fetches the text of the dispatch that is shown. */
 export function follow(): () => void {
   let timer: ReturnType<typeof setTimeout> | undefined;
   const stops = [
@@ -127,7 +126,7 @@ export function follow(): () => void {
       const other = otherDevice.value;
       const { state } = device.value;
       const args = { choice: chosen.value, ...(other && { caps: DEVICES[other].caps }) };
-      // The job itself opens a device that was lost.
+      // The job opens a lost device again.
       if (other || (state !== 'opening' && state !== 'none')) void plan.run(args);
     }),
     effect(() => {
@@ -139,7 +138,7 @@ export function follow(): () => void {
     effect(() => {
       clearTimeout(timer);
       if (variantKey.value === undefined || device.value.state !== 'ready') return;
-      // Not for every digit that is typed.
+      // Delayed, so that not every typed digit plans.
       timer = setTimeout(measure, 300);
     }),
   ];
@@ -155,7 +154,7 @@ export function measure(): void {
   if (wanted) void compilation.run(wanted);
 }
 
-/** The same product in panel "operator", all of it said; undefined if it is none of that panel's. */
+/** The query of the same product in the panel "Operator"; undefined if that panel cannot show it. */
 export function operatorQuery(): string | undefined {
   const { m, k, n } = product;
   if (m.value > MOST.m || k.value > MOST.k || n.value > MOST.n) return undefined;
@@ -169,7 +168,7 @@ export function operatorQuery(): string | undefined {
   if (k.value > MODEL.k || n.value > MODEL.n) query.set('data', 'random');
   return `?${query}`;
 }
-/** This panel as it is, at a line. */
+/** The query of this panel's current state, with a marked line. */
 export function lineQuery(at: number): string {
   const query = new URLSearchParams(queryOf('shader'));
   query.set('line', String(at));

@@ -1,5 +1,5 @@
-// Every dispatch of the call and of the load, and of the one that is looked at: bindings, uniforms and params, as planned and as
-// wgsl_reflect reads them in the text.
+// Lists every dispatch of the call and of the load. For the chosen one it shows bindings, uniforms and params, as planned and as
+// wgsl_reflect reads them.
 import { Facts } from '../../ui/facts.js';
 import { Notice } from '../../ui/notice.js';
 import { bytes, counted, whole } from '../../ui/numbers.js';
@@ -20,7 +20,7 @@ export function Steps({ planned }: { readonly planned: Planned }) {
     <section class="stack" aria-labelledby="steps-title">
       <div>
         <h3 id="steps-title">Every dispatch</h3>
-        <p class="dim">One compute pass, in this order. Choose one to see what it binds, and its text below.</p>
+        <p class="dim">One compute pass, in this order. Choose a dispatch to see its bindings, and its text below.</p>
       </div>
       <StepList label="The call" list="call" steps={dispatches} more={more} shown={shown?.name} />
       {load.length > 0 ? (
@@ -32,9 +32,7 @@ export function Steps({ planned }: { readonly planned: Planned }) {
           <StepList label="The load" list="load" steps={load} more={moreLoad} shown={shown?.name} />
         </details>
       ) : (
-        <small>
-          Weights of other formats are brought into the layout that kernels read in pieces; those dispatches depend on the file.
-        </small>
+        <small>Weights of other formats are repacked in pieces; those dispatches depend on the file.</small>
       )}
     </section>
   );
@@ -77,7 +75,7 @@ function StepList({ label, list, steps, more, shown }: ListProps) {
   );
 }
 
-/** The text is that of the step that is shown, and so is what was read in it. */
+/** Details of the dispatch that is shown, with its text's reflection. */
 export function StepDetails({ planned }: { readonly planned: Planned }) {
   const step = shownStep.value?.step;
   const shownText = source.result.value;
@@ -116,7 +114,7 @@ export function StepDetails({ planned }: { readonly planned: Planned }) {
   );
 }
 
-/** With values, if it is the uniforms of a step. */
+/** A struct's fields, with values for the uniforms of a dispatch. */
 const Struct = ({ of, step }: { readonly of: ReflectedStruct; readonly step: Step | undefined }) => (
   <Table
     caption={`struct ${of.name}: ${of.size} bytes, aligned to ${of.align}`}
@@ -137,7 +135,7 @@ const Struct = ({ of, step }: { readonly of: ReflectedStruct; readonly step: Ste
   />
 );
 
-/** As the shader sees it: modulo 2^32. */
+/** The value in the shader: modulo 2^32. */
 const unsigned = (value: number | undefined): string => (value === undefined ? '' : whole(value >>> 0));
 
 const Agreement = ({ read: { differences, bindings, structs } }: { readonly read: Reflection }) =>
@@ -146,7 +144,7 @@ const Agreement = ({ read: { differences, bindings, structs } }: { readonly read
       {`wgsl_reflect reads ${counted(bindings.length, 'binding')} and ${counted(structs.find(({ name }) => name === 'Params')?.members.length ?? 0, 'member')} of Params in this text, which are those of the library’s tables.`}
     </Notice>
   ) : (
-    <Notice kind="bad">{`wgsl_reflect reads something else in this text than the library’s tables say: ${differences.join('; ')}.`}</Notice>
+    <Notice kind="bad">{`wgsl_reflect’s reading of this text differs from the library’s tables: ${differences.join('; ')}.`}</Notice>
   );
 
 function Bindings({ read, step }: { readonly read: Reflection; readonly step: Step | undefined }) {
@@ -185,7 +183,7 @@ function Bindings({ read, step }: { readonly read: Reflection; readonly step: St
 
 const Knobs = ({ text }: { readonly text: ShaderText }) => (
   <Table
-    caption="Params that are filled in"
+    caption="Params of the variant"
     columns={[{ title: 'Param' }, { title: 'Value', numeric: true }, { title: 'Of' }, { title: 'What it is' }]}
     rows={text.knobs.map(({ name, value, legal, remark, line: at }) => [
       <LineButton key="name" at={at} label={`${name}, line ${at}`}>

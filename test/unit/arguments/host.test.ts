@@ -1,4 +1,4 @@
-// What is said where there is no WebGPU goes with the program: a server that renders pages is told nothing of browsers.
+// Without WebGPU, the message depends on the program: a server that renders pages gets no advice about browsers.
 import { expect, test } from 'vitest';
 import { type Host, whyNoAdapter, whyNoGpu } from '../../../src/arguments/host.js';
 import { requestDevice, UnsupportedError } from '../../../src/index.js';

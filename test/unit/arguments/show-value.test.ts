@@ -1,4 +1,4 @@
-// What messages say of values that callers gave: always something, and never an error of its own.
+// Callers' values in messages: showing them never throws.
 import { runInNewContext } from 'node:vm';
 import { expect, test } from 'vitest';
 import { arrayKind, showValue } from '../../../src/arguments/show-value.js';

@@ -1,4 +1,4 @@
-// Arguments, help, exit codes, and the parts of which text is made.
+// Arguments, help, exit codes, and text output.
 import { expect, test } from 'vitest';
 import { merged } from '../../../cli/inspect-text.js';
 import { barText, progress } from '../../../cli/progress.js';

@@ -1,4 +1,4 @@
-// antiquant inspect on small files of every container: what is said of each tensor, as text and as JSON, and of files that are not what they say.
+// antiquant inspect on small files of every container: each tensor as text and as JSON, and files that contradict their format.
 import { mkdirSync } from 'node:fs';
 import { expect, test, vi } from 'vitest';
 import { inMemory, memoryText } from '../../../cli/describe.js';

@@ -1,5 +1,5 @@
-// What could be wrong in silence: a model that is quantized already, layers left out without a word, names that command a terminal, links that lead
-// elsewhere, records that were damaged. Each is told, and ends as docs/cli.md says.
+// Faults that must not stay silent: a model that is quantized already, layers that are left out, names with control characters, links to
+// other places, damaged records. Each is reported, with the exit code of docs/cli.md.
 import { existsSync, mkdirSync, readdirSync, readFileSync, symlinkSync, writeFileSync } from 'node:fs';
 import { createServer } from 'node:http';
 import type { AddressInfo } from 'node:net';
@@ -45,7 +45,7 @@ describe('quantize of what is quantized already: 4, and nothing is written', () 
   test('no layer was quantized: 4, with the reasons', async () => {
     const { code, err } = await quantize(put1('none', [matrix('a.weight', [8, 100]), matrix('b.weight', [1, 64])]));
     expect(code).toBe(4);
-    expect(err).toMatch(/no layer to quantize; a\.weight: K = 100 is no multiple of --group 32; b\.weight: a single output/);
+    expect(err).toMatch(/no layer to quantize; a\.weight: K = 100 is not a multiple of --group 32; b\.weight: a single output/);
   });
 });
 

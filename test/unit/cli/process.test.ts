@@ -1,4 +1,4 @@
-// The command as a process of its own, built as the package is: signals, pipes, threads, and how much memory a large file takes.
+// The built command as a process: signals, pipes, threads, and memory for a large file.
 import { execFileSync, spawn } from 'node:child_process';
 import { closeSync, existsSync, openSync, readdirSync, readFileSync, writeSync } from 'node:fs';
 import { join } from 'node:path';
@@ -98,7 +98,7 @@ test('threads make the same bytes; SIGINT and SIGKILL after the first shard leav
     for (const name of left) expect(readFileSync(join(out, name)).equals(readFileSync(at('whole', name))), name).toBe(true);
     const again = await start([...argv(signal), ...threaded]);
     expect(again).toMatchObject({ code: 0 });
-    expect(again.err).toContain(`of 6 files are there from before`);
+    expect(again.err).toContain(`of 6 files are complete from an earlier run`);
     for (const name of names) expect(readFileSync(join(out, name)).equals(readFileSync(at('whole', name))), name).toBe(true);
     expect(readdirSync(out).filter((name) => name.endsWith('.part'))).toEqual([]);
   }

@@ -1,6 +1,5 @@
-// antiquant quantize: what it writes is what the library's quantizer and writers make of each layer, whole; runs that were stopped go on; and
-// nothing is overwritten that nobody asked to.
-
+// antiquant quantize: its output equals that of the library's quantizer and writers; stopped runs continue; files are not overwritten
+// without --force.
 import { existsSync, mkdirSync, readdirSync, readFileSync, rmSync, statSync, symlinkSync, truncateSync, writeFileSync } from 'node:fs';
 import { expect, test, vi } from 'vitest';
 import { decode16 } from '../../../src/dtype.js';
@@ -73,7 +72,7 @@ test('a model: linear layers as the library makes them, all else byte for byte, 
     'model.embed_tokens.weight': 'an embedding; --include takes it',
     'model.layers.0.mlp.gate.weight': 'a router of experts; --include takes it',
     'model.layers.1.mlp.gate.weight': 'a router of experts; --include takes it',
-    'model.odd.weight': 'K = 100 is no multiple of --group 64',
+    'model.odd.weight': 'K = 100 is not a multiple of --group 64',
     'lm_head.weight': 'the head; --include takes it',
     'model.layers.0.mlp.up_proj.bias': 'no matrix',
     'model.layers.0.input_layernorm.weight': 'no matrix',
@@ -247,7 +246,7 @@ test('a run that was stopped goes on where it was, and ends with the same bytes'
   writeFileSync(at('stopped', `${shards.at(-1)}.part`), 'mine');
   const { code, err, out } = await call([...argv('stopped'), '--json']);
   expect(code, err).toBe(0);
-  expect(err).toMatch(new RegExp(`^[2-9] of ${shards.length} files are there from before`));
+  expect(err).toMatch(new RegExp(`^[2-9] of ${shards.length} files are complete from an earlier run`));
   expect(statSync(at('stopped', shards[0]!)).mtimeMs).toBe(before);
   expect(readFileSync(at('stopped', `${shards.at(-1)}.part`), 'utf8')).toBe('mine');
   rmSync(at('stopped', `${shards.at(-1)}.part`));

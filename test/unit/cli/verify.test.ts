@@ -1,4 +1,4 @@
-// antiquant verify without a GPU, and how it judges one: what is right passes, and each thing that can be wrong is found.
+// antiquant verify without a GPU, and its judgement of a GPU's results: right layers pass, and every fault is found.
 import { expect, test, vi } from 'vitest';
 import { agreement, notFinite, randomX, rewritten, sameMatrix, schemeFor } from '../../../cli/verify-layer.js';
 import { faults, verifyText } from '../../../cli/verify-text.js';
@@ -31,7 +31,7 @@ test('layers that hold: 0; --layers chooses; the text fits', async () => {
   const { code, out } = await call(['verify', path]);
   expect(code).toBe(0);
   expect(widest(out)).toBeLessThanOrEqual(80);
-  expect(out).toMatch(/no GPU \(this test has none\): importers and writers alone are verified/);
+  expect(out).toMatch(/no GPU \(this test has none\): only importers and writers are verified/);
   expect(out).toMatch(/a\.0 +8 × 32 +same +ok\na\.1/);
   expect(out).toContain('2 layers right, 0 wrong, 0 refused');
   expect((await call(['verify', path, '--layers', '1$', '--json'])).json().layers.map(({ name }: { name: string }) => name)).toEqual([

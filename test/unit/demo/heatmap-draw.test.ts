@@ -1,4 +1,4 @@
-// The pixels of a heatmap: which cell each shows, at any zoom, and that an outlier is seen from afar.
+// The pixels of a heatmap: the cell that each shows at any zoom, and visible outliers.
 import { expect, test } from 'vitest';
 import { clampView, extent, type Level, type Matrix, paint, pyramid, single, wholeView, zoomed } from '../../../demo/ui/heatmap-draw.js';
 

@@ -1,4 +1,4 @@
-// The page's end of the line to the Worker: results, progress, errors with their fields, cancelling, and a Worker that fails.
+// The page's end of the connection to the Worker: results, progress, errors with fields, cancelling, and a Worker that fails.
 import { expect, test } from 'vitest';
 import { errorMessage, JobError, pageEnd, type ToPage, type ToWorker } from '../../../demo/worker/rpc.js';
 import { ArgumentError } from '../../../src/errors.js';

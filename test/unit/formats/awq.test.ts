@@ -1,6 +1,6 @@
-// AWQ: words worked by hand from AutoAWQ's rule, a slow packer written from its packing side, and what is refused.
+// AWQ: words worked by hand from AutoAWQ's rule, a slow packer written from its packing code, and refusals.
 // AutoAWQ, awq/modules/linear/gemm.py, from_linear(): for i: qweight[:, col] |= intweight[:, col · 8 + order_map[i]] << (4 · i), with
-// order_map = [0, 2, 4, 6, 1, 3, 5, 7]; qzeros the same, from the zero points as they are.
+// order_map = [0, 2, 4, 6, 1, 3, 5, 7]; qzeros the same, from unchanged zero points.
 import fc from 'fast-check';
 import { describe, expect, test } from 'vitest';
 import { roundTo } from '../../../src/dtype.js';

@@ -1,5 +1,5 @@
-// What lies beside a layer, and what the configuration says of all of them: read where it is known, else a refusal that names it. And quantized
-// weights of layouts that are not read: told by name, never taken for something else.
+// Other tensors beside a layer, and settings of the configuration: known ones are read, others refuse the layer by name. Quantized weights
+// of layouts that are not read are listed by name and never taken for another format.
 import { describe, expect, test } from 'vitest';
 import type { RawTensor } from '../../../src/files/raw-tensor.js';
 import { type FindLayersOptions, findLayers } from '../../../src/formats/find-layers.js';

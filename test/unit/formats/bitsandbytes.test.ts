@@ -1,5 +1,5 @@
-// bitsandbytes: goldens of ONNX Runtime's MatMulBnb4 (the weights that it multiplied with), bytes worked by hand, and a slow packer with
-// double quantization against the importer.
+// bitsandbytes: goldens of ONNX Runtime's MatMulBnb4 (its dequantized weights), bytes worked by hand, and a slow packer with double
+// quantization against the importer.
 import { readdirSync, readFileSync } from 'node:fs';
 import { join } from 'node:path';
 import fc from 'fast-check';

@@ -1,4 +1,4 @@
-// Each kind of source: parts are what they should be, whatever goes wrong is a FormatError with the file's name, and aborting ends a read.
+// Each kind of source: parts are right, a failure is a FormatError or ReadError with the file's name, and aborting ends a read.
 import { mkdtempSync, rmSync, truncateSync, writeFileSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';

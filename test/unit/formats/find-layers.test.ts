@@ -1,5 +1,4 @@
-// Which tensors of a file are layers: a small file of every format, with and without a configuration, and hostile variations of it, which
-// may be refused in words and in no other way.
+// findLayers on a small file of every format, with and without a configuration, and on hostile variations, which end in a typed refusal.
 import fc from 'fast-check';
 import { describe, expect, test } from 'vitest';
 import { FormatError } from '../../../src/errors.js';

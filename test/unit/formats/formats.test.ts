@@ -1,4 +1,4 @@
-// A format is one file: whatever else has to know of it, the list, the public door, the fixtures and the documentation, is held against its entry.
+// A format is one file: its entry is compared with the list, the public exports, the fixtures and the documentation.
 import { readFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { describe, expect, test } from 'vitest';

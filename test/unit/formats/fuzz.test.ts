@@ -1,5 +1,5 @@
-// Valid files of every container, mutated: what comes out is a TensorFile whose tensors lie in their files, or a FormatError. Nothing else is
-// thrown, no byte is asked for that is not there, and no more are than the files have.
+// Mutated files of every container give a TensorFile whose tensors lie inside their files, or a FormatError. No other error is thrown, and
+// no byte outside the files is read.
 import fc from 'fast-check';
 import { describe, expect, test } from 'vitest';
 import { FormatError } from '../../../src/errors.js';

@@ -1,5 +1,5 @@
-// GGUF's blocks as matrices: against llama.cpp's own numbers (scripts/goldens/gguf.mjs), against a slow decoder on random blocks of every kind of
-// float16, and what is refused.
+// GGUF's blocks as matrices: against llama.cpp's numbers (scripts/goldens/gguf.mjs), against a slow decoder on random blocks with every
+// kind of float16, and refusals.
 import { readFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { describe, expect, test } from 'vitest';

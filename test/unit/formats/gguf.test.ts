@@ -1,4 +1,4 @@
-// The reader of GGUF against files that llama.cpp's own writer made and a second reader parsed (scripts/goldens/gguf-container.py and .mjs), and
+// The reader of GGUF against files of llama.cpp's writer that a second reader parsed (scripts/goldens/gguf-container.py and .mjs), and
 // hostile headers one by one.
 import { readdirSync, readFileSync } from 'node:fs';
 import { join } from 'node:path';

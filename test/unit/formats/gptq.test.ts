@@ -1,6 +1,6 @@
-// GPTQ: words worked by hand from AutoGPTQ's rule, a slow packer written from its packing side, and what is refused.
-// AutoGPTQ, nn_modules/qlinear/qlinear_cuda_old.py, pack(): qweight[row] |= intweight[j] << (bits · (j - i)); qzeros[:, col] |= (zeros - 1)[:, j]
-// << (bits · (j - i)); 3 bits: 10 codes, the 11th split 2 + 1, 10 codes, the 22nd split 1 + 2, 10 codes.
+// GPTQ: words worked by hand from AutoGPTQ's rule, a slow packer written from its packing code, and refusals. AutoGPTQ,
+// nn_modules/qlinear/qlinear_cuda_old.py, pack(): qweight[row] |= intweight[j] << (bits · (j - i)); qzeros[:, col] |= (zeros - 1)[:, j] <<
+// (bits · (j - i)); 3 bits: 10 codes, the 11th split 2 + 1, 10 codes, the 22nd split 1 + 2, 10 codes.
 import fc from 'fast-check';
 import { describe, expect, test } from 'vitest';
 import { roundTo } from '../../../src/dtype.js';

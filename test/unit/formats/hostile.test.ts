@@ -1,5 +1,5 @@
-// Files made to harm: headers that would become many times their size in memory, or hold the thread while nobody hears an abort; sizes that
-// nobody has; files that change while they are read; addresses with secrets.
+// Hostile files: headers that would take many times their size in memory or block the thread against an abort; impossible sizes; files that
+// change while they are read; URLs with secrets.
 import { execFileSync } from 'node:child_process';
 import { mkdtempSync, rmSync, utimesSync, writeFileSync } from 'node:fs';
 import { createServer } from 'node:http';

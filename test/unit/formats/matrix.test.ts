@@ -1,4 +1,4 @@
-// The common form: numbers worked out by hand, what is refused, and the reference over it.
+// QuantizedMatrix: numbers worked out by hand, refusals, and the reference on it.
 import { describe, expect, test } from 'vitest';
 import {
   checkMatrix,

@@ -1,6 +1,6 @@
-// MLC: words worked by hand from MLC-LLM's rule, a slow quantizer and packer written from its packing side, and what is refused.
-// mlc-llm, quantization/group_quantization.py, _quantize(): scale = max |w| of a group / max_int, code = min(max(round(w / scale + max_int),
-// 0), 2 · max_int); utils.py, pack_weight(): sum of code[i · per + r] << (r · bits), 0 past K. max_int = 2^(bits-1) - 1.
+// MLC: words worked by hand from MLC-LLM's rule, a slow quantizer and packer written from its packing code, and refusals. mlc-llm,
+// quantization/group_quantization.py, _quantize(): scale = max |w| of a group / max_int, code = min(max(round(w / scale + max_int), 0), 2 ·
+// max_int); utils.py, pack_weight(): sum of code[i · per + r] << (r · bits), 0 past K. max_int = 2^(bits-1) - 1.
 import fc from 'fast-check';
 import { describe, expect, test } from 'vitest';
 import { roundTo } from '../../../src/dtype.js';

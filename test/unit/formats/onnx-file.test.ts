@@ -1,5 +1,5 @@
-// ONNX files: what openModel and findLayers make of their nodes and constants, held against ONNX Runtime's goldens and numbers worked by hand; and
-// bytes that are no such file.
+// ONNX files: openModel's and findLayers' reading of nodes and constants, compared with ONNX Runtime's goldens and numbers worked by hand;
+// and invalid files.
 import { readdirSync, readFileSync } from 'node:fs';
 import { join } from 'node:path';
 import fc from 'fast-check';

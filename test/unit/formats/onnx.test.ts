@@ -1,4 +1,4 @@
-// MatMulNBits against ONNX Runtime's CPU kernels (scripts/goldens/onnx.mjs made the fixtures), and what is refused.
+// MatMulNBits against ONNX Runtime's CPU kernels (scripts/goldens/onnx.mjs made the fixtures), and refusals.
 import fc from 'fast-check';
 import { describe, expect, test } from 'vitest';
 import { roundTo } from '../../../src/dtype.js';

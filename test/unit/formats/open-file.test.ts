@@ -1,4 +1,4 @@
-// Whatever a model is and wherever it lies, openModel finds out by its first bytes; and tensors are read whole or by rows.
+// openModel recognizes every container from every source by its first bytes; tensors are read at once or by rows.
 import { mkdtempSync, rmSync, writeFileSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';

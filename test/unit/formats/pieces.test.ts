@@ -1,5 +1,5 @@
-// Whole and in pieces, a layer is the same: for a layer of every format, whatever the size of its pieces and the shapes of its tensors. A tensor of
-// another shape with as many elements has its values in other places: it is refused, unless the shapes differ in axes of one element alone.
+// A layer in pieces equals the layer at once, for every format, any size of pieces and all shapes of tensors. A tensor of another shape
+// with the same number of elements is refused, unless the shapes differ only in axes of one element.
 import fc from 'fast-check';
 import { describe, expect, test } from 'vitest';
 import { FormatError } from '../../../src/errors.js';

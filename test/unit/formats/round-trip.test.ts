@@ -1,5 +1,4 @@
-// quantize → write → open → import gives the same matrix, for what the library's own reader and importers see.
-
+// quantize → write → open → import by the library gives the same matrix.
 import fc from 'fast-check';
 import { expect, test } from 'vitest';
 import { byteSource } from '../../../src/files/byte-source.js';

@@ -1,5 +1,5 @@
-// The reader of safetensors against files of the reference implementation (scripts/goldens/safetensors-container.py made them, and says which
-// headers the reference takes), and hostile headers one by one.
+// The reader of safetensors against files of the reference implementation (by scripts/goldens/safetensors-container.py, with the
+// reference's verdict on each header), and hostile headers one by one.
 import { readFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { describe, expect, test } from 'vitest';

@@ -1,5 +1,5 @@
-// Models in several files as they lie about: shards without an index, an index of another version of the model, names and metadata as other
-// programs write them. What is there is read, what is missing is named, and what was not as it should be is told.
+// Models in several files as they occur: shards without an index, an index of another version of the model, names and metadata of other
+// programs. Existing tensors are read, missing files are named, and faults are noted.
 import { mkdirSync, mkdtempSync, rmSync, writeFileSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';

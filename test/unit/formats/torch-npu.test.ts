@@ -1,5 +1,4 @@
-// torch_npu's LinearWeightQuant: words worked by hand, the exact vector of its own formulas, and a slow packer against the importer.
-
+// torch_npu's LinearWeightQuant: words worked by hand, the exact vector of its formulas, and a slow packer against the importer.
 import fc from 'fast-check';
 import { describe, expect, test } from 'vitest';
 import { importTorchNpu, torchNpuLayer } from '../../../src/formats/torch-npu.js';

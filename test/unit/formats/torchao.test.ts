@@ -1,5 +1,5 @@
-// torchao: bytes worked by hand from pack_int4 and Int4TilePackedTo4dTensor, a slow packer for each form, and for tinygemm one that walks
-// lanes as the packing kernel does.
+// torchao: bytes worked by hand from pack_int4 and Int4TilePackedTo4dTensor, and a slow packer for each form; for tinygemm it walks lanes
+// like the packing kernel.
 import fc from 'fast-check';
 import { describe, expect, test } from 'vitest';
 import { importTorchaoInt4, importTorchaoTinygemm, torchaoInt4Layer, torchaoTinygemmLayer } from '../../../src/formats/torchao-int4.js';
@@ -141,7 +141,8 @@ function packTinygemm(code: readonly number[], n: number, k: number, innerKTiles
 
 describe('int4, tinygemm', () => {
   test('a word by hand', () => {
-    // Row 0 holds codes k mod 16, the other rows 0. Lane 1 of the first 32 k reads bytes 1, 5, 9 and 13: k = 2, 10, 18, 26, then 3, 11, 19, 27.
+    // Row 0 holds codes k mod 16, the other rows 0. Lane 1 of the first 32 k reads bytes 1, 5, 9 and 13: k = 2, 10, 18, 26, then 3, 11, 19,
+    // 27.
     const words = Array<number>(32).fill(0);
     words[0] = 0x91918080 | 0;
     words[1] = 0xb3b3a2a2 | 0;

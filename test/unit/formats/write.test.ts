@@ -1,5 +1,4 @@
-// Writers: the bytes of safetensors, and tensors of two schemes, against an independent reading of their rules and words worked by hand.
-
+// Writers: bytes of safetensors and tensors of two schemes, against an independent implementation of their rules and words worked by hand.
 import fc from 'fast-check';
 import { describe, expect, test } from 'vitest';
 import { decode16, encode16 } from '../../../src/dtype.js';

@@ -1,4 +1,4 @@
-// What is known of x makes the outputs better; error feedback is GPTQ's.
+// Activations improve the outputs; error feedback equals GPTQ's.
 import { describe, expect, test } from 'vitest';
 import { dequantize } from '../../../src/problem/matrix.js';
 import { factorOf, hessianOf } from '../../../src/quantize/hessian.js';

@@ -1,5 +1,4 @@
-// quantize against groups worked by hand, and against the bounds that its rules imply.
-
+// quantize against groups worked by hand, and against the bounds of its rules.
 import fc from 'fast-check';
 import { describe, expect, test } from 'vitest';
 import { encode16, type FloatDType, roundTo } from '../../../src/dtype.js';

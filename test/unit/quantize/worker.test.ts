@@ -1,4 +1,5 @@
-// quantizeInWorker against quantize: with a worker made of a MessageChannel, and without one. e2e/quantize.spec.ts has a browser's.
+// quantizeInWorker against quantize, with a worker made from a MessageChannel and without one. e2e/quantize.spec.ts uses a browser's
+// worker.
 import { expect, test, vi } from 'vitest';
 import { ArgumentError } from '../../../src/errors.js';
 import { quantizeInWorker } from '../../../src/quantize/in-worker.js';

@@ -18,12 +18,12 @@ import { tune, untuned } from './tuning.js';
 
 export interface Measured {
   readonly settings: Settings;
-  /** As `npm run bench` writes them; `cells` grows while the run goes on. */
+  /** The form that `npm run bench` writes; `cells` grows during the run. */
   readonly host: HostResult;
   readonly versions: Readonly<Record<string, string>>;
-  /** The times are those of the CPU's cores. */
+  /** The adapter is software: times are those of CPU cores. */
   readonly software: boolean;
-  /** How answers were checked before they were timed: so many rows of y, and how far others than ours may be off. */
+  /** The check of answers before timing: rows of y that are compared, and the tolerance for contenders other than ours. */
   readonly checked: { readonly rows: number; readonly tolerance: number };
   /** Is the page isolated, so that WebAssembly may have threads? */
   readonly isolated: boolean;
@@ -31,12 +31,12 @@ export interface Measured {
 }
 
 const WARM_UP_MS = 1000;
-/** How much of a run's progress is given to loading. */
+/** Share of a run's progress for loading. */
 const LOADING = 0.2;
 
 /**
- * A device of the bench's own, with all that the adapter has, so that no peer lacks what it would have asked for; kept from run to run,
- * since onnxruntime-web holds on to it.
+ * A separate device for the bench, with all features and limits of the adapter, so that no peer lacks one. It stays open between runs,
+ * since onnxruntime-web keeps using it.
  */
 let opened: Promise<GPUDevice> | undefined;
 async function benchDevice(lent: GPUDevice): Promise<GPUDevice> {
@@ -55,9 +55,9 @@ async function benchDevice(lent: GPUDevice): Promise<GPUDevice> {
   }
 }
 
-/** The limits beside every product: the page draws a roof, which has two sides. */
+/** Measures the limits beside every product, since the page draws a roofline. */
 const everywhere = (contender: Contender, m: number): Contender => ({ ...contender, prepare: () => contender.prepare(m) });
-/** Says why one does not take part. */
+/** Notes why a contender does not take part. */
 const aloud = (contender: Contender, note: (text: string) => void): Contender => ({
   ...contender,
   prepare: async (m) => {
@@ -75,7 +75,7 @@ function contendersOf(
   note: (text: string) => void,
 ) {
   const has = (build: OrtBuild): boolean => peers.includes(build);
-  // The older JSEP provider is a third build of its own, on a device of its own: `npm run bench` has it, the page does not.
+  // The older JSEP provider needs a third build and a separate device: `npm run bench` has it, the page does not.
   const gpu = has('webgpu') ? gpuPeers(engine, operands, kind, false).filter(({ name }) => name !== 'ort jsep') : [];
   return [
     planned(engine, operands),
@@ -89,9 +89,9 @@ function contendersOf(
 
 interface RunArgs {
   readonly settings: Settings;
-  /** Where onnxruntime-web's files are. */
+  /** Folder of onnxruntime-web's files. */
   readonly folder: string;
-  /** What the browser calls itself. */
+  /** The browser's user agent. */
   readonly engine: string;
 }
 
@@ -114,7 +114,7 @@ async function run({ settings, folder, engine: name }: RunArgs, context: JobCont
       peers.push(build);
     } catch (error) {
       signal.throwIfAborted();
-      notes.push(`onnxruntime-web (${ORT_FILES[build].wasm.file}) is not here: ${(error as Error).message}`);
+      notes.push(`onnxruntime-web (${ORT_FILES[build].wasm.file}) could not be loaded: ${(error as Error).message}`);
     }
   }
 
@@ -172,7 +172,7 @@ async function run({ settings, folder, engine: name }: RunArgs, context: JobCont
   return soFar();
 }
 
-/** What was found on one device is told to the bench's own. */
+/** Copies the findings about a device to the bench's device. */
 async function share(from: GPUDevice): Promise<void> {
   const own = await opened;
   if (!own) return;
@@ -187,7 +187,7 @@ export const jobs = {
     await share(await context.device());
     return result;
   },
-  /** Forgets every measured choice for this adapter, in memory and in the browser's store. */
+  /** Deletes every measured choice for this adapter, in memory and in the browser's store. */
   forget: async (_: null, context: JobContext): Promise<number> => {
     const device = await context.device();
     await loadTuning(device, undefined);

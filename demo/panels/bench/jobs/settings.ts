@@ -1,10 +1,9 @@
-// What the panel "Your GPU, measured" asks for, as plain data that its page and its jobs share. Pure.
-
+// Settings of the panel "Your GPU, measured" as plain data, which page and jobs share. Pure.
 import type { Session } from '../../../../bench/shapes.js';
 import type { Bits } from '../../../../src/problem/code-width.js';
 import type { OrtFiles } from '../../../ort.js';
 
-/** onnxruntime-web's providers that can be asked for; each is a build of its own. */
+/** onnxruntime-web's providers on offer; each is a separate build. */
 export type OrtBuild = keyof OrtFiles;
 export const ORT_BUILDS: readonly OrtBuild[] = ['webgpu', 'wasm'];
 
@@ -12,17 +11,17 @@ declare const __ORT_FILES__: OrtFiles;
 export const ORT_FILES: OrtFiles = __ORT_FILES__;
 
 export interface Settings {
-  /** One product each, all on the same weights; ascending. */
+  /** Ascending; one product for each, all with the same weights. */
   readonly rows: readonly number[];
   readonly k: number;
   readonly n: number;
   readonly bits: Bits;
-  /** 0 is per-channel. */
+  /** 0: per channel. */
   readonly group: number;
   readonly dtype: 'float32' | 'float16';
   readonly offset: boolean;
   readonly rounds: number;
-  /** Milliseconds that a sample should last. */
+  /** Milliseconds of a sample. */
   readonly sample: number;
   readonly peers: readonly OrtBuild[];
   readonly dense: boolean;

@@ -1,5 +1,5 @@
-// What the library's tuning knows of the bench's products, and measuring it. The choices themselves are the library's: prepare() makes and
-// keeps them, tuning() forgets them.
+// Tuning of the bench's products: shows measured choices and measures missing ones. The library's prepare() makes and stores them,
+// tuning() deletes them.
 
 import type { Contender, Engine, Operands } from '../../../../bench/contender.js';
 import { contender, makeLayer } from '../../../../bench/ours.js';
@@ -13,7 +13,7 @@ import { contiguousX, makeProblem } from '../../../../src/problem/problem.js';
 import type { JobContext } from '../../../worker/rpc.js';
 import { type Settings, sessionOf } from './settings.js';
 
-/** The planner's own choice for m rows, and what measuring found, if it did. */
+/** The planner's choice for m rows, and the measured choice if there is one. */
 function choiceOf(layer: LinearWeightQuant, m: number): { readonly own: Candidate; readonly tuned: Tuned | undefined } {
   const { device, weights, packed, settings } = layer.loaded;
   const { caps } = settings;
@@ -23,7 +23,7 @@ function choiceOf(layer: LinearWeightQuant, m: number): { readonly own: Candidat
   return { own: own!, tuned: tuned.get(problemClass(problem, caps)) };
 }
 
-/** The planner's own choice beside the tuned one, where that is another. */
+/** The planner's choice as a contender, where it differs from the tuned one. */
 export function untuned(engine: Engine, operands: Operands): Contender {
   const made: Contender[] = [];
   return {
@@ -50,24 +50,24 @@ export function untuned(engine: Engine, operands: Operands): Contender {
 
 export interface TunedProduct {
   readonly m: number;
-  /** The planner's own choice: kernel and tile, as one name. */
+  /** The planner's choice: kernel and tile, as one name. */
   readonly own: string;
   readonly chosen: string;
-  /** The chosen one's time as a share of the own one's. */
+  /** Time of the measured choice divided by that of the planner's choice. */
   readonly ratio: number;
   readonly candidates: number;
   readonly date: string;
-  /** Measured before, and kept. */
+  /** Measured earlier and stored. */
   readonly known: boolean;
-  /** The budget ended before enough was known. */
+  /** The budget was too short to decide. */
   readonly short: boolean;
 }
 export interface TuneResult {
   readonly settings: Settings;
   readonly products: readonly TunedProduct[];
-  /** Rows for which nothing could be measured. */
+  /** Rows for which no choice could be measured. */
   readonly unknown: readonly number[];
-  /** How many choices are kept for this adapter, whatever their shapes. */
+  /** Number of stored choices for this adapter, of all shapes. */
   readonly kept: number;
 }
 
@@ -80,7 +80,7 @@ export async function tune(settings: Settings & { readonly budget: number }, con
     const products: TunedProduct[] = [];
     const unknown: number[] = [];
     for (const [i, m] of session.rows.entries()) {
-      context.progress((i + 0.1) / session.rows.length, `M = ${m}: kernels and tiles are compiled and timed in turns`);
+      context.progress((i + 0.1) / session.rows.length, `M = ${m}: compiling and timing kernels and tiles in turns`);
       await context.breathe();
       await layer.prepare([m]);
       const before = choiceOf(layer, m).tuned;

@@ -1,5 +1,5 @@
-// The jobs of the panel "Bring a model": open files, look at a layer, quantize it anew, run it. One model is open at a time, and it stays
-// here: the page gets rows, counts and small parts.
+// The jobs of the panel "Bring a model": open files, look at a layer, quantize it again, run it. One model is open at a time. It stays in
+// the Worker; the page gets rows, counts and small parts.
 
 import { dequantize, type QuantizeReport } from '../../../../src/formats.js';
 import { rowsOf } from '../../../../src/problem/matrix.js';
@@ -20,7 +20,7 @@ function modelOf({ model }: Target): Model {
 export interface RequantizeArgs {
   readonly target: Target;
   readonly settings: Settings;
-  /** The corner of the part whose errors are wanted. */
+  /** First row of the part whose errors are returned. */
   readonly row: number;
   readonly column: number;
 }
@@ -28,7 +28,7 @@ export interface Requantized extends Size {
   readonly args: RequantizeArgs;
   readonly report: QuantizeReport;
   readonly milliseconds: number;
-  /** New value less the old one, of the part that `look` shows for the same corner. */
+  /** New value minus old value, for the part that `look` shows at the same corner. */
   readonly error: Float32Array<ArrayBuffer>;
 }
 
@@ -49,7 +49,7 @@ async function requantize(args: RequantizeArgs, context: JobContext) {
 }
 
 export const jobs = {
-  /** No files: the made-up one. @throws FormatError */
+  /** Opens files; without files, the sample model. @throws FormatError */
   open: async ({ files }: { readonly files: readonly File[] }, context: JobContext): Promise<OpenedModel> => {
     const { model, opened } = await openFiles(files.length > 0 ? files : [await makeSample(context)], context);
     forget();

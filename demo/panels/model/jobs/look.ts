@@ -1,5 +1,4 @@
-// What there is to see of a layer: how often each code occurs, how scales are spread, and a part of the matrix with code, scale and value.
-
+// Data about a layer to show: counts of codes, a histogram of scales, and a part of the matrix with code, scale and value.
 import { dequantize, type QuantizedMatrix } from '../../../../src/formats.js';
 import { type Bits, widthOf } from '../../../../src/problem/code-width.js';
 import { codeAt, groupsIn, rowsOf } from '../../../../src/problem/matrix.js';
@@ -7,18 +6,18 @@ import { type JobContext, moved } from '../../../worker/rpc.js';
 import type { Model } from './open.js';
 import { matrixOf, type Rows, type Size, sizeOf, type Target, weightsOf } from './weights.js';
 
-/** How codes become weights. */
+/** The formula from codes to weights. */
 export type Form = 'zero points' | 'minimums' | 'codebook' | 'symmetric';
 export const formOf = ({ minimum, codebook, zeroPoint }: QuantizedMatrix): Form =>
   codebook ? 'codebook' : minimum ? 'minimums' : zeroPoint ? 'zero points' : 'symmetric';
 
-/** Equal steps from `low` to `high`. */
+/** A histogram with equal steps from `low` to `high`. */
 export interface Spread {
   readonly low: number;
   readonly high: number;
   readonly counts: readonly number[];
 }
-/** A rectangle of the matrix, in the order of outputs and inputs. */
+/** A rectangle of the matrix, in order of outputs and inputs. */
 export interface Part {
   readonly row: number;
   readonly column: number;
@@ -76,13 +75,13 @@ function ends(values: Float32Array, [low, high]: readonly [number, number] = [In
   return [least, most];
 }
 
-/** The rectangle, moved so that it lies in the matrix. */
+/** The rectangle, moved inside the matrix. */
 export function placeOf({ n, k }: Size, { row, column }: Pick<LookArgs, 'row' | 'column'>): Omit<Part, 'weights'> {
   const [rows, columns] = [Math.min(n, MOST), Math.min(k, 2 * MOST)];
   return { rows, columns, row: Math.min(row, n - rows), column: Math.min(column, k - columns) };
 }
 
-/** Copies what of these rows lies in the part. */
+/** Copies the values of these rows that lie in the part. */
 export function copyPart(
   out: Float32Array,
   { row, column, rows, columns }: Omit<Part, 'weights'>,

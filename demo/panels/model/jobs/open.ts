@@ -1,5 +1,5 @@
-// The files that were chosen → one opened model and a row for each of its tensors. Which of the files is the model's first shows in their
-// names; what they are, in their bytes (src/formats). Everything stays in this Worker: rows are all that the page gets.
+// Opens the chosen files as one model, with a row for each tensor. Names tell the first file, bytes tell the container. The model stays in
+// this Worker; the page gets the rows.
 import {
   FormatError,
   type FoundLayers,
@@ -11,7 +11,7 @@ import {
 } from '../../../../src/formats.js';
 import type { JobContext } from '../../../worker/rpc.js';
 
-/** `layer`: part of a quantized layer. `float`: a float matrix. `refused`: part of a layer that is not what it says. `other`: no layer. */
+/** `layer`: part of a quantized layer. `float`: a float matrix. `refused`: part of a refused layer. `other`: any other tensor. */
 export type Kind = 'layer' | 'float' | 'refused' | 'other';
 
 export interface Row {
@@ -20,11 +20,11 @@ export interface Row {
   readonly shape: readonly number[];
   readonly bytes: number;
   readonly kind: Kind;
-  /** In a few words, by findLayers. */
+  /** The tensor's role in a few words, from findLayers. */
   readonly role: string;
-  /** The same, less what the other columns say. */
+  /** The role without what other columns show. */
   readonly what: string;
-  /** Of `layers` or `floats`. */
+  /** Index in `layers` or `floats`. */
   readonly index?: number | undefined;
   /** Why it was refused. */
   readonly problem?: string | undefined;
@@ -38,18 +38,18 @@ export interface LayerFacts {
 }
 
 export interface OpenedModel {
-  /** Other jobs name it by this. */
+  /** Other jobs name the model by this. */
   readonly id: number;
   readonly kind: string;
   readonly name: string;
   readonly files: number;
-  /** Of all files that were given. */
+  /** Bytes of all files. */
   readonly bytes: number;
   readonly rows: readonly Row[];
   readonly layers: readonly LayerFacts[];
   readonly floats: readonly LayerFacts[];
   readonly refused: readonly { readonly name: string; readonly format: string; readonly problem: string }[];
-  /** The configuration that was used: its file's name, or why it could not be. */
+  /** File name of the configuration, or why it could not be used. */
   readonly config?: string | undefined;
   /** Single values of the header. */
   readonly metadata: readonly (readonly [name: string, value: string])[];
@@ -59,17 +59,17 @@ export interface Model {
   readonly id: number;
   readonly found: FoundLayers;
   readonly floats: readonly TensorInfo[];
-  /** Names of float matrices that lie as (K, N). */
+  /** Names of float matrices that are stored as (K, N). */
   readonly transposed: ReadonlySet<string>;
 }
 
 const CONFIGS = ['config.json', 'quantize_config.json', 'quant_config.json', 'mlc-chat-config.json'];
 const INDEX = /(\.index|ndarray-cache|tensor-cache)\.json$/i;
-/** The first file of a model, by likelihood. */
+/** Patterns of a model's first file, the likeliest first. */
 const FIRST = [/(ndarray-cache|tensor-cache)\.json$/i, INDEX, /\.gguf$/i, /\.onnx$/i, /\.safetensors$/i, /^(?!.*\.(json|txt|md)$)/i, /./];
 const LARGEST_CONFIG = 2 ** 24;
 
-/** Of the configurations that were given the one that says how weights were quantized. */
+/** Reads the configuration that describes the quantization. */
 async function readConfig(files: readonly File[]): Promise<{ readonly config?: unknown; readonly note?: string }> {
   let last: { config?: unknown; note?: string } = {};
   for (const name of CONFIGS) {
@@ -126,11 +126,11 @@ export async function open(files: readonly File[], context: JobContext): Promise
   const { config, note } = await readConfig(files);
   signal.throwIfAborted();
 
-  // Numbered shards are opened together by their first.
+  // The first of numbered shards opens all of them.
   const several = firsts.length > 1 && first.name.toLowerCase().endsWith('.safetensors') && !/-\d{5,}-of-\d{5,}\./.test(first.name);
   const file: TensorFile = several ? await openEach(firsts, signal) : await openModel(first, { files, signal });
   await context.breathe();
-  progress(undefined, 'Layers are looked for.');
+  progress(undefined, 'The layers are being found.');
   const found = await findLayers(file, { config, signal });
   const transposed = found.transposed ?? new Set<string>();
   await context.breathe();
@@ -158,7 +158,7 @@ export async function open(files: readonly File[], context: JobContext): Promise
   return { model: { id, found, floats, transposed }, opened };
 }
 
-/** N and K of a float matrix, whichever way round it lies. */
+/** N and K of a float matrix, stored as (N, K) or (K, N). */
 export function sizesOf({ name, shape }: TensorInfo, transposed: ReadonlySet<string>): { readonly n: number; readonly k: number } {
   const [rows, columns] = shape as readonly [number, number];
   return transposed.has(name) ? { n: columns, k: rows } : { n: rows, k: columns };

@@ -1,5 +1,5 @@
-// One layer of the opened file as a product: loaded onto the GPU the way the library does it, run with random x, and compared with the
-// reference on the CPU. A float matrix is quantized first. Without a GPU the reference runs alone.
+// Runs one layer of the opened file: loads it by loadLayer, multiplies it with random x, and compares y with the CPU reference. A float
+// matrix is quantized first. Without a GPU only the reference runs.
 
 import { loadLayer, type QuantizedMatrix, readBias } from '../../../../src/formats.js';
 import {
@@ -36,7 +36,7 @@ export interface LayerRun {
   readonly n: number;
   readonly k: number;
   readonly bias: boolean;
-  /** Of the codes as they are multiplied. */
+  /** Bits of the codes that are multiplied. */
   readonly bits: Bits;
   readonly groupSize: number;
   readonly form: Form;
@@ -57,7 +57,7 @@ export interface LayerRun {
   readonly noGpu?: string;
 }
 
-/** Near normal, from a seed: the sum of four uniform numbers (mulberry32), less their mean. */
+/** Nearly normal numbers from a seed: the sum of four uniform numbers (mulberry32) minus their mean. */
 function randomX(count: number, seed: number): Float32Array {
   let state = seed;
   const next = (): number => {
@@ -76,7 +76,7 @@ interface Product {
   readonly bias: Float32Array | undefined;
 }
 
-/** referenceMatrix, some outputs at a time: the same numbers, with pauses. */
+/** referenceMatrix over some outputs at a time, with pauses; the numbers are the same. */
 async function referenceOf(
   { matrix, x, m, bias }: Product,
   accuracy: Explanation['accuracy'] | undefined,
@@ -133,7 +133,7 @@ export async function run(model: Model, args: RunArgs, context: JobContext): Pro
     ? await loadLayer(device, source, {
         dtype,
         signal: context.signal,
-        onProgress: (done, total) => context.progress(0.2 + (0.2 * done) / total, 'The layer goes to the GPU.'),
+        onProgress: (done, total) => context.progress(0.2 + (0.2 * done) / total, 'The layer is loaded onto the GPU.'),
       })
     : new LinearWeightQuant(device, { inFeatures: k, outFeatures: n, dtype, bias: false }).loadMatrix(matrix);
   await device.queue.onSubmittedWorkDone();

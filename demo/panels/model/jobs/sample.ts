@@ -1,5 +1,5 @@
-// A made-up model, written by the library's own writers into a safetensors file in memory: two small blocks with layers of two formats, an
-// embedding and a head that are not quantized, and one layer that is broken on purpose. It goes the way of every file from there.
+// The sample model: a safetensors file in memory, written by the library. It has two small blocks with layers of two formats, a float
+// embedding and head, and one layer that is broken on purpose. It is opened like any other file.
 
 import { encode16 } from '../../../../src/dtype.js';
 import {
@@ -27,7 +27,7 @@ function noise(seed: number): () => number {
   };
 }
 
-/** Waves of a few patterns under noise, and a few inputs that count four times as much: what makes groups worth their scales. */
+/** A few wave patterns with noise, and a few inputs that are four times as large, so that groups make a difference. */
 function makeWeights(n: number, k: number, seed: number): Float32Array {
   const next = noise(seed);
   const waves = Array.from({ length: 3 }, () => ({ rows: 4 * next(), columns: 9 * next(), size: 0.02 * (1 + next()) }));
@@ -45,7 +45,7 @@ const floats = (name: string, shape: readonly number[], values: Float32Array): R
   return { name, dtype: 'F16', shape, bytes: new Uint8Array(bits.buffer, bits.byteOffset, bits.byteLength) };
 };
 
-/** Under 3 MB; made in some tenths of a second. */
+/** Makes the file, under 3 MB, in some tenths of a second. */
 export async function makeSample(context: JobContext): Promise<File> {
   const tensors: TensorToWrite[] = [floats('model.embed_tokens.weight', [WORDS, HIDDEN], makeWeights(WORDS, HIDDEN, 1))];
   const shapes = [
@@ -62,7 +62,7 @@ export async function makeSample(context: JobContext): Promise<File> {
     tensors.push(floats(`model.layers.${block}.input_layernorm.weight`, [HIDDEN], new Float32Array(HIDDEN).fill(1)));
     for (const [part, n, k] of shapes) {
       const name = `model.layers.${block}.${part}`;
-      context.progress((block + shapes.findIndex(([one]) => one === part) / shapes.length) / 2, 'The made-up model is quantized.');
+      context.progress((block + shapes.findIndex(([one]) => one === part) / shapes.length) / 2, 'The sample model is being quantized.');
       await context.breathe();
       const weights = makeWeights(n, k, seed++);
       if (part.startsWith('mlp')) {
@@ -74,7 +74,7 @@ export async function makeSample(context: JobContext): Promise<File> {
     }
   }
   tensors.push(floats('lm_head.weight', [WORDS, HIDDEN], makeWeights(WORDS, HIDDEN, 90)));
-  // One layer whose scales are for other outputs: refused, with the reason.
+  // One layer with scales for another number of outputs: it is refused with the reason.
   for (const tensor of compressedTensorsTensors(
     'model.broken_on_purpose',
     quantize(makeWeights(64, 64, 91), { n: 64, k: 64, bits: 4, groupSize: 32 }),

@@ -1,5 +1,5 @@
-// The weights of a chosen layer or float matrix: its codes, or its floats some rows at a time; and the same quantized anew, with pauses.
-// What was read or made last is kept while it is not too large, since looking, quantizing and running want the same.
+// Reads the weights of a chosen layer or float matrix, as codes or as floats of some rows at a time, and quantizes them again with pauses.
+// The last result stays in memory if it is not too large, since looking, quantizing and running use the same.
 import { asFloats, dequantize, type QuantizedMatrix, type QuantizeReport, readMatrix, readTensor } from '../../../../src/formats.js';
 import { rowsOf } from '../../../../src/problem/matrix.js';
 import type { QuantizeOptions } from '../../../../src/quantize/options.js';
@@ -25,9 +25,9 @@ export interface Rows {
 }
 export type Settings = Pick<QuantizeOptions, 'bits' | 'mode' | 'groupSize' | 'symmetric' | 'method' | 'scaleDtype'>;
 
-/** Weights that are in memory as floats at once. */
+/** Most float weights in memory at once. */
 const AT_ONCE = 2 ** 22;
-/** Bytes of codes that are kept. */
+/** Most bytes of codes that stay in memory. */
 const KEPT = 2 ** 28;
 
 interface Kept {
@@ -48,7 +48,7 @@ export function sizeOf(model: Model, { kind, index }: Target): Size {
   return { n, k };
 }
 
-/** The matrix of a layer as it is in the file. `share` of the job's progress. @throws FormatError */
+/** Reads the matrix of a layer; it takes `share` of the job's progress. @throws FormatError */
 export async function matrixOf(model: Model, target: Target, context: JobContext, share = 1): Promise<QuantizedMatrix> {
   const key = JSON.stringify(target);
   if (kept?.key === key) return kept.matrix;
@@ -62,7 +62,7 @@ export async function matrixOf(model: Model, target: Target, context: JobContext
   return matrix;
 }
 
-/** (rows, columns) → its columns [begin, end) as rows. */
+/** Columns [begin, end) of a matrix (rows, columns), as rows. */
 function columnsOf(values: Float32Array, { n, k }: Size, begin: number, end: number): Float32Array<ArrayBuffer> {
   const out = new Float32Array((end - begin) * k);
   for (let row = 0; row < k; row++)
@@ -98,7 +98,7 @@ export async function* weightsOf(model: Model, target: Target, context: JobConte
 export interface Made {
   readonly matrix: QuantizedMatrix;
   readonly report: QuantizeReport;
-  /** Of quantizing alone. */
+  /** Milliseconds of quantizing, without reading. */
   readonly milliseconds: number;
 }
 let made: (Made & { readonly key: string }) | undefined;
@@ -106,14 +106,14 @@ let made: (Made & { readonly key: string }) | undefined;
 /** Milliseconds of work between pauses. */
 const TURN = 30;
 
-/** The weights quantized with these settings, as `quantize` does it. @throws ArgumentError, FormatError */
+/** Quantizes the weights as `quantize` does. @throws ArgumentError, FormatError */
 export async function quantized(model: Model, target: Target, settings: Settings, context: JobContext, share = 1): Promise<Made> {
   const key = JSON.stringify([target, settings]);
   if (made?.key === key) return made;
   const size = sizeOf(model, target);
   const parts: { readonly begin: number; readonly n: number; readonly matrix: QuantizedMatrix; readonly report: QuantizeReport }[] = [];
   let [squares, milliseconds] = [0, 0];
-  // A scale for the whole matrix needs the whole matrix.
+  // One scale for the matrix needs all weights at once.
   for await (const { begin, n, weights } of weightsOf(
     model,
     target,

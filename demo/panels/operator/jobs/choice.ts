@@ -1,5 +1,5 @@
-// What the panel "Operator" lets one choose, as plain data, and what the library says of a choice: its own rules on options and on the
-// shapes, dtypes and formats of tensors, asked before there are any. Pure; the page and the Worker both import it.
+// A choice of the panel "Operator" as plain data, and its check by the library's rules on options, shapes, dtypes and formats, before any
+// tensor exists. Pure; the page and the Worker import it.
 
 import type { DType, FloatDType, Format } from '../../../../src/dtype.js';
 import { ArgumentError } from '../../../../src/errors.js';
@@ -14,7 +14,7 @@ export interface Choice {
   readonly n: number;
   readonly bits: Bits;
   readonly mode: 'tensor' | 'channel' | 'group';
-  /** Of mode `group`. */
+  /** For mode `group`. */
   readonly groupSize: number;
   readonly dtype: FloatDType;
   /** dtype of antiquantScale. */
@@ -26,14 +26,14 @@ export interface Choice {
   readonly quantOffset: boolean;
   readonly innerPrecise: number;
   readonly data: Data;
-  /** Of data `random`. */
+  /** For data `random`. */
   readonly seed: number;
 }
 export type Data = 'model' | 'dct' | 'random';
 
 /** (N, K) of the trained layer that the page carries: scripts/train-demo-model.mjs. */
 export const MODEL = { n: 256, k: 256 } as const;
-/** What the page takes on: beyond, the reference in JavaScript takes minutes. */
+/** Largest sizes: beyond them, the reference in JavaScript takes minutes. */
 export const MOST = { m: 1024, k: 8192, n: 8192 } as const;
 
 export const groupSizeOf = ({ mode, groupSize }: Choice): number => (mode === 'group' ? groupSize : 0);
@@ -85,7 +85,7 @@ const viewOf = ({ shape, dtype, format = 'ND' }: Form): View => ({
   offset: 0,
 });
 
-/** The library's own refusal of a choice, or undefined: the same checks that the layer and the reference make. */
+/** The library's refusal of a choice, or undefined: the checks of the layer and the reference. */
 export function refusal(choice: Choice): ArgumentError | undefined {
   try {
     const spec = checkOptions(layerOptions(choice));
@@ -115,7 +115,7 @@ export function fieldOf(argument: string, choice: Choice): Field {
     quantScale: 'int8Output',
     quantOffset: 'quantOffset',
     innerPrecise: 'innerPrecise',
-    // FRACTAL_NZ is refused for what else is chosen; what else is wrong of weights is K.
+    // A refused FRACTAL_NZ concerns the format; any other error about weights concerns K.
     weight: choice.format === 'FRACTAL_NZ' && choice.k % widthOf(choice.bits).inElement === 0 ? 'format' : 'k',
   };
   return fields[argument] ?? 'dtype';

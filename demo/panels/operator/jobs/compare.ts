@@ -1,4 +1,4 @@
-// How far the GPU's y is from the reference, element by element, against the interval that the library derives.
+// Compares the GPU's y with the reference and its interval, element by element.
 import type { ReferenceResult } from '../../../../src/reference/sums.js';
 
 export interface Difference {
@@ -11,11 +11,11 @@ export interface Difference {
   readonly error: number;
   /** Root of the mean of (y - exact)². */
   readonly rms: number;
-  /** The largest error of the reference itself: what rounding y once costs. */
+  /** The largest error of the reference, from rounding y once. */
   readonly rounding: number;
-  /** The largest distance from exact to an end of its interval. */
+  /** Largest distance from exact to an end of its interval. */
   readonly bound: number;
-  /** Of the way from exact to the end of its interval, the largest share that an element went. */
+  /** Largest error as a share of the distance from exact to the end of its interval. */
   readonly share: number;
   /** Largest |exact|, or |code|. */
   readonly size: number;
@@ -42,7 +42,7 @@ export function difference(y: ArrayLike<number>, { data, exact, low, high, dtype
   return { count: data.length, inside, equal, error, rms: Math.sqrt(squares / Math.max(1, data.length)), rounding, bound, share, size };
 }
 
-/** Signal to noise in dB; Infinity where they are equal. */
+/** Signal to noise in dB; Infinity if they are equal. */
 export function decibels(signal: ArrayLike<number>, other: ArrayLike<number>): number {
   let [squares, errors] = [0, 0];
   for (let i = 0; i < signal.length; i++) {

@@ -1,5 +1,5 @@
-// The numbers that the panel "Operator" multiplies: weights (N, K), x (M, K) and bias (N) as floats. A seeded random matrix, the basis of the
-// discrete cosine transform, or a trained layer that the page carries with inputs that the model met (scripts/train-demo-model.mjs).
+// Makes the data of the panel "Operator": weights (N, K), x (M, K) and bias (N) as floats. They are a seeded random matrix, the basis of
+// the discrete cosine transform, or a trained layer with inputs of its model (scripts/train-demo-model.mjs).
 import { decode16 } from '../../../../src/dtype.js';
 import type { JobContext } from '../../../worker/rpc.js';
 import type { Choice } from './choice.js';
@@ -24,7 +24,7 @@ function uniform(seed: number): () => number {
 /** Normal numbers by Box and Muller. */
 const normal = (next: () => number): number => Math.sqrt(-2 * Math.log(1 - next())) * Math.cos(2 * Math.PI * next());
 
-/** A matrix of `number(row, column)`; lets messages in every million of them. */
+/** A matrix of `number(row, column)`, with a pause for messages after every million. */
 async function matrix(
   [rows, columns]: readonly [number, number],
   number: (row: number, column: number) => number,
@@ -52,7 +52,7 @@ async function random({ m, k, n, seed }: Choice, context: Breathe): Promise<Sour
   return { x, bias, weights: await matrix([n, k], weight, context) };
 }
 
-/** Row n of the weights is the cosine of frequency n; row m of x a cosine too, whose frequency rises with m: y has a ridge. */
+/** Row n of the weights is the cosine of frequency n. Row m of x is a cosine whose frequency rises with m, so y has a ridge. */
 async function dct({ m, k, n }: Choice, context: Breathe): Promise<Source> {
   const cosines = Float64Array.from({ length: 4 * k }, (_, i) => Math.cos((Math.PI * i) / (2 * k)));
   const basis = (row: number, i: number): number => Math.sqrt((row === 0 ? 1 : 2) / k) * cosines[((2 * i + 1) * row) % (4 * k)]!;
@@ -84,7 +84,7 @@ const fetchModel = (): NonNullable<typeof loaded> =>
     throw error;
   }));
 
-/** The first rows and columns of the trained layer, and its inputs at the first characters of a text that it did not learn. */
+/** The first rows and columns of the trained layer, and its inputs for a text that was not in its training data. */
 async function trained({ m, k, n }: Choice): Promise<Source> {
   const { model, values } = await fetchModel();
   const { characters, context, width, hidden, text } = model;
@@ -98,6 +98,6 @@ async function trained({ m, k, n }: Choice): Promise<Source> {
   return { weights, x, bias: values.slice(biases, biases + n) };
 }
 
-/** @throws Error if the embedded matrix does not come */
+/** @throws Error if the trained layer cannot be loaded */
 export const sourceOf = (choice: Choice, context: Breathe): Promise<Source> =>
   ({ random, dct, model: trained })[choice.data](choice, context);

@@ -1,4 +1,4 @@
-// The layer on the GPU: loaded, compiled, run and read back, its weights read back too, and timed.
+// Runs the layer on the GPU: loads, compiles, multiplies, reads back y and the weights, and measures times.
 import type { DType, Format } from '../../../../src/dtype.js';
 import { record } from '../../../../src/gpu/recording.js';
 import { scratch } from '../../../../src/gpu/scratch.js';
@@ -13,17 +13,17 @@ import { type Inputs, inFormat } from './inputs.js';
 import { type Codes, codesOfLayer } from './layer.js';
 
 export interface GpuTime {
-  /** What the products alone took: by the GPU's own timestamps, or by the clock from submitting many until they are done. */
+  /** How `each` was measured: by GPU timestamps, or by the clock from submitting many products until they are done. */
   readonly by: 'timestamps' | 'clock';
-  /** Median, in milliseconds of one product. */
+  /** Median milliseconds of one product. */
   readonly each: number;
   readonly samples: number;
   /** Products in a sample. */
   readonly times: number;
-  /** Median milliseconds from the call of forward() until the queue is done: with the round trip. */
+  /** Median milliseconds from the call of forward() until the queue is done, round trip included. */
   readonly call: number;
   readonly calls: number;
-  /** The adapter is software: the time is that of the CPU's cores. */
+  /** The adapter is software: times are those of CPU cores. */
   readonly software: boolean;
 }
 export interface GpuRun {
@@ -43,7 +43,7 @@ const upload = (
   }: { readonly data: HostTensor['data']; readonly shape: readonly number[]; readonly dtype: DType; readonly format?: Format },
 ): Tensor => Tensor.from(device, data as TensorData, { shape, dtype, format });
 
-/** A sample lasts some milliseconds, by as many products as that takes: browsers round timestamps to 0.1 ms. */
+/** A sample repeats the product for some milliseconds, since browsers round timestamps to 0.1 ms. */
 const [SAMPLE, MOST_PRODUCTS, SAMPLES] = [8, 64, 7];
 
 async function timeOf(layer: LinearWeightQuant, x: Tensor, y: Tensor, rows: number, { breathe }: JobContext): Promise<GpuTime> {

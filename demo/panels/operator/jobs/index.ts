@@ -1,5 +1,5 @@
-// The job of the panel "Operator": one product of a choice, its weights quantized here, on the GPU where there is one and on the CPU
-// reference; how far apart they are, how long each took, and the numbers that the panel draws.
+// The job of the panel "Operator": quantizes the weights and multiplies, on the GPU if there is one and on the CPU reference. Returns the
+// difference, the times, and the numbers that the panel draws.
 import { UnsupportedError } from '../../../../src/errors.js';
 import type { Explanation } from '../../../../src/layer/linear-weight-quant.js';
 import type { QuantizeReport } from '../../../../src/quantize/report.js';
@@ -12,7 +12,7 @@ import { type Bytes, bytesOf, inputsOf, quantized, quantizeOptions } from './inp
 import { codesOfMatrix, histogram, type Shown, shownOf } from './layer.js';
 import { plainProduct, referenceOf } from './reference.js';
 
-/** The same weights with scales for more or fewer of them. */
+/** The same weights with another number of scales. */
 export interface Alternative {
   readonly mode: Choice['mode'];
   readonly groupSize: number | undefined;
@@ -24,20 +24,20 @@ export interface OperatorRun {
   readonly choice: Choice;
   readonly report: QuantizeReport;
   readonly alternatives: readonly Alternative[];
-  /** Of y: the exact sums of the quantized weights against those of the weights before. dB */
+  /** dB of y: the exact sums with quantized weights against those with the original weights. */
   readonly outputSqnr: number;
   readonly bytes: Bytes;
   readonly weights: Shown;
-  /** Elements of each code. */
+  /** Number of weights of each code. */
   readonly histogram: readonly number[];
-  /** By the reference: y rounded once, the exact sums, and the interval of each. */
+  /** The reference's y, exact sums and intervals. */
   readonly want: Awaited<ReturnType<typeof referenceOf>>;
   /** Undefined without a GPU; `noGpu` says why. */
   readonly run?: { readonly y: GpuRun['y']; readonly plan: Explanation; readonly time: GpuTime; readonly difference: Difference };
   readonly noGpu?: string;
 }
 
-/** Weights that are quantized in other ways for comparison, at most. */
+/** Most weights that are quantized in other modes for comparison. */
 const COMPARED = 2 ** 22;
 
 async function alternativesOf(choice: Choice, weights: Float32Array, context: JobContext): Promise<Alternative[]> {

@@ -1,5 +1,5 @@
-// The weights of a choice quantized by the library, and every tensor that the layer and the reference then take, as host tensors in the
-// layer's orientation: weight (N, K), scales (1,), (N,), (N, 1) or (N, G).
+// Quantizes the weights of a choice, and makes the tensors of the layer and the reference as host tensors in the layer's orientation:
+// weight (N, K), scales (1,), (N,), (N, 1) or (N, G).
 
 import { formatCast } from '../../../../src/ascend/fractal-nz.js';
 import { transQuantParam } from '../../../../src/ascend/quant-param.js';
@@ -14,7 +14,7 @@ import type { JobContext } from '../../../worker/rpc.js';
 import { type Choice, type Form, forms } from './choice.js';
 import type { Source } from './data.js';
 
-/** `quantize` in stretches of some milliseconds. */
+/** `quantize` with pauses after some milliseconds. */
 export async function quantized(
   weights: Float32Array,
   options: QuantizeOptions,
@@ -30,7 +30,7 @@ export async function quantized(
   }
 }
 
-/** A 64-bit packed scale has the 10 bits of mantissa that a float16 has. */
+/** Dtype of the scales: a 64-bit packed scale has 10 bits of mantissa, like float16. */
 export const scaleDtype = ({ scales, dtype }: Choice): FloatDType => (scales === 'int64' ? 'float16' : dtype);
 
 export const quantizeOptions = (choice: Choice): QuantizeOptions => ({
@@ -45,11 +45,11 @@ export const quantizeOptions = (choice: Choice): QuantizeOptions => ({
 
 export interface Inputs {
   readonly x: HostTensor;
-  /** By the names that `load` takes; the weight is ND, whatever the choice's format. */
+  /** By the names of `load`. The weight is ND for any format of the choice. */
   readonly tensors: WeightTensors<HostTensor>;
 }
 
-/** Largest |y| of each column of the unquantized product: what an int8 output is calibrated by. */
+/** Largest |y| of each column of the unquantized product; it calibrates an int8 output. */
 function largestOf(plain: Float64Array, n: number): Float64Array {
   const largest = new Float64Array(n);
   for (let i = 0; i < plain.length; i++) largest[i % n] = Math.max(largest[i % n]!, Math.abs(plain[i]!));
@@ -65,7 +65,7 @@ export function inputsOf(choice: Choice, { x, bias }: Source, layer: Quantized, 
   const code = widthOf(bits);
   const offsets = zeroPoint?.slice(0, count).map((zero) => code.zero - zero) ?? new Float32Array(count);
   const { bytes } = torchNpuTensors('layer', layer)[0]!;
-  // An int8 output uses most of its range, and with an offset all columns begin at another code.
+  // An int8 output should use most of its range; an offset shifts the codes of all columns.
   const room = choice.quantOffset ? 100 : 120;
   const data: Readonly<Record<keyof WeightTensors<unknown>, () => HostTensor['data']>> = {
     weight: () => new code.array(bytes.buffer as ArrayBuffer, bytes.byteOffset, bytes.byteLength / code.array.BYTES_PER_ELEMENT),
@@ -96,7 +96,7 @@ export interface Bytes {
   readonly float16: number;
   readonly float32: number;
 }
-/** Of what `load` is given, and of the same matrix in floats. */
+/** Bytes of the tensors of `load`, and of the matrix in floats. */
 export function bytesOf({ n, k }: Choice, { weight, antiquantScale, antiquantOffset }: WeightTensors<HostTensor>): Bytes {
   const size = (tensor: HostTensor | undefined): number => (tensor ? tensor.data.length * BYTES[tensor.dtype] : 0);
   return { codes: size(weight), scales: size(antiquantScale), offsets: size(antiquantOffset), float16: 2 * n * k, float32: 4 * n * k };

@@ -1,5 +1,5 @@
-// A loaded layer's weights as they lie in its buffers on the GPU (docs/format.md), read back and unpacked for people to look at; without a
-// GPU, those of the quantized matrix.
+// Reads a loaded layer's packed weights back from the GPU (docs/format.md) and unpacks them for display. Without a GPU it takes those of
+// the quantized matrix.
 
 import { Tensor } from '../../../../src/gpu/tensor.js';
 import type { LinearWeightQuant } from '../../../../src/layer/linear-weight-quant.js';
@@ -53,13 +53,13 @@ export function codesOfMatrix(matrix: QuantizedMatrix): Codes {
 }
 
 export interface Shown {
-  /** What of the matrix is shown: its first rows and columns. */
+  /** The part that is shown: the first rows and columns. */
   readonly rows: number;
   readonly columns: number;
   readonly codes: Uint8Array;
   /** (code - 2^(bits-1) + offset) · scale. */
   readonly values: Float32Array;
-  /** Less the weight before it was quantized. */
+  /** Value minus original weight. */
   readonly errors: Float32Array;
   readonly scale: Float32Array;
   readonly offset: Float32Array | undefined;
@@ -67,7 +67,7 @@ export interface Shown {
   readonly groupSize: number;
 }
 
-/** Rows and columns that are drawn at most. */
+/** Most rows and columns that are drawn. */
 const DRAWN = 2048;
 
 export function shownOf(

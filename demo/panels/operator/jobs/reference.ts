@@ -1,5 +1,4 @@
-// The library's CPU reference over a few columns at a time, so that it can be followed and cancelled, and the product of the weights as they
-// were before they were quantized.
+// Runs the library's CPU reference over a few columns at a time, for progress and cancelling, and multiplies with the unquantized weights.
 import type { Accuracy } from '../../../../src/problem/accuracy.js';
 import type { HostTensor } from '../../../../src/reference/reference.js';
 import { reference } from '../../../../src/reference/reference.js';
@@ -12,14 +11,14 @@ import type { Inputs } from './inputs.js';
 type Breathe = Pick<JobContext, 'breathe'>;
 type Output = Omit<ReferenceResult, 'shape'>;
 
-/** Products in a stretch: some 20 ms. */
+/** Multiply-adds between two pauses: some 20 ms. */
 const STRETCH = 8e6;
 const stretch = (m: number, k: number): number => Math.max(1, Math.floor(STRETCH / Math.max(1, m * k)));
 
-/** Rows [begin, end) of a tensor with one for each column of y, the other way round: the functional form has (K, N) and (G, N). */
+/** Rows [begin, end) of a tensor with a row for each column of y, transposed: the functional form has (K, N) and (G, N). */
 function part(tensor: HostTensor, n: number, begin: number, end: number): HostTensor {
   const { shape, data } = tensor;
-  if (shape[0] !== n || (n === 1 && shape.length === 1)) return tensor; // one for all
+  if (shape[0] !== n || (n === 1 && shape.length === 1)) return tensor; // one value for all columns
   const width = shape[1] ?? 1;
   const cut = data.subarray(begin * width, end * width);
   return shape.length === 1

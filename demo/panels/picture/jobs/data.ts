@@ -1,12 +1,11 @@
-// What the panel "See quantization" computes with: a picture as weights, the matrices x it is multiplied by, and how far two results are apart.
-// Pure. A pixel is a number of 0 (black) to 1 (white); its weight is that less ½, since weights lie around 0. Row n of the picture is output
-// n of the layer and column k its input k, so y[m, n] of x · Wᵀ is shown in row n and column m.
-
+// Data of the panel "See quantization": a picture as weights, the matrices x, and the error between two results. A pixel is a number from
+// 0 (black) to 1 (white), and its weight is the pixel minus ½. Row n of the picture is output n of the layer and column k is input k, so
+// y[m, n] of x · Wᵀ is shown in row n and column m. Pure.
 import type { Method, Mode } from '../../../../src/formats.js';
 import type { Bits } from '../../../../src/problem/code-width.js';
 
 export interface Picture {
-  /** Another number for another picture. */
+  /** Identifies the picture. */
   readonly id: number;
   readonly name: string;
   readonly rows: number;
@@ -15,11 +14,11 @@ export interface Picture {
   readonly pixels: Float32Array<ArrayBuffer>;
 }
 export const BUILT_IN = 0;
-/** Larger pictures are made smaller: the longer side, in pixels. */
+/** Larger pictures are reduced to this longer side, in pixels. */
 export const LARGEST_SIDE = 512;
 
 export const BASES = ['identity', 'blur', 'dct'] as const;
-/** What x is. */
+/** The matrix x. */
 export type Basis = (typeof BASES)[number];
 export const MODES: readonly Mode[] = ['tensor', 'channel', 'group'];
 
@@ -29,7 +28,7 @@ export interface Settings {
   readonly bits: Bits;
   readonly method: Method;
   readonly symmetric: boolean;
-  /** Pixels of a row that share a scale; K and more stands for K. */
+  /** Pixels of a row that share a scale; larger numbers count as K. */
   readonly groupSize: number;
 }
 
@@ -40,10 +39,10 @@ export function sizesFor(k: number): number[] {
   return [...sizes, k];
 }
 
-/** How many times white the spot is, and how far it reaches: the distance, in pixels, at which it has fallen to 61 %. */
+/** The bright spot: brightness in units of white, spread as the distance in pixels at which it falls to 61 %. */
 export const SPOT = { brightness: 8, spread: 3, row: 0.2, column: 0.75 } as const;
 
-/** The weights: pixels less ½, with the spot if it is asked for. */
+/** The weights: pixels minus ½, with or without the spot. */
 export function weightsOf({ rows, columns, pixels }: Picture, spot: boolean): Float32Array<ArrayBuffer> {
   const weights = pixels.map((value) => value - 0.5);
   if (!spot) return weights;
@@ -87,11 +86,11 @@ export function turned(values: ArrayLike<number>, rows: number, columns: number)
   return out;
 }
 
-/** The product of weights that are not quantized, as the picture lies: summed in float64, a row of it at each step. */
+/** The product of unquantized weights, oriented like the picture, summed in float64; one row at each step. */
 export function* exactProduct(x: Float32Array, weights: Float32Array, k: number): Generator<number, Float32Array<ArrayBuffer>> {
   const rows = weights.length / k;
   const out = new Float32Array(weights.length);
-  // What is 0 in x, as most of it is, is passed over.
+  // Zeros of x are skipped; most of x is 0.
   const ends = Array.from({ length: k }, (_, m) => {
     const row = x.subarray(m * k, (m + 1) * k);
     return [row.findIndex((value) => value !== 0), row.findLastIndex((value) => value !== 0) + 1] as const;

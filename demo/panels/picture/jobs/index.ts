@@ -1,5 +1,5 @@
-// The jobs of the panel "See quantization": the page's picture, or the visitor's own, as numbers; and its quantization in each mode,
-// multiplied by x on the GPU. Without one the CPU reference multiplies.
+// The jobs of the panel "See quantization": read the page's or the visitor's picture as numbers; quantize it in each mode and multiply it
+// with x on the GPU, or without one on the CPU reference.
 import { ArgumentError, type Mode, type QuantizedMatrix, type QuantizeReport } from '../../../../src/formats.js';
 import { LinearWeightQuant, referenceMatrix, Tensor, UnsupportedError } from '../../../../src/index.js';
 import { codeAt } from '../../../../src/problem/matrix.js';
@@ -23,10 +23,10 @@ import { SCENE_SIZE, scene } from './scene.js';
 
 export interface Wanted extends Settings {
   readonly picture: Picture;
-  /** Those to make; the page keeps the others. */
+  /** Modes to compute; the page has the others. */
   readonly modes: readonly Mode[];
 }
-/** What no code has touched: the weights, and the product with x in float64. */
+/** The unquantized weights, and their product with x in float64. */
 export interface Original {
   readonly weights: Float32Array;
   readonly exact: Float32Array;
@@ -34,13 +34,13 @@ export interface Original {
 export interface Variant extends Distance {
   readonly mode: Mode;
   readonly matrix: QuantizedMatrix;
-  /** Of the weights, as quantize gives it. */
+  /** The report of quantize. */
   readonly report: QuantizeReport;
-  /** What the GPU gave, as the picture lies. */
+  /** The result, oriented like the picture. */
   readonly y: Float32Array;
-  /** How many codes the weights from black to white have. */
+  /** Number of codes between black and white. */
   readonly used: number;
-  /** Milliseconds of quantize on the CPU, with the pauses in which messages are let in. */
+  /** Milliseconds of quantize on the CPU, pauses included. */
   readonly quantizeTime: number;
   /** The kernel that ran; without a GPU, why not. */
   readonly ran: { readonly kernel: string } | { readonly noGpu: string };
@@ -49,7 +49,7 @@ export type Part = { readonly original: Original } | { readonly variant: Variant
 
 type Context = JobContext<Part>;
 
-/** Runs a long loop, and lets messages in every 20 ms. */
+/** Runs a long loop with a pause for messages every 20 ms. */
 async function through<Step, Result>(
   work: Generator<Step, Result>,
   context: JobContext<never>,
@@ -75,7 +75,7 @@ async function builtIn(_: undefined, context: JobContext): Promise<Picture> {
   return built;
 }
 
-/** @throws ArgumentError for a file that holds no picture */
+/** @throws ArgumentError for a file without a picture */
 async function open({ file, id }: { readonly file: File; readonly id: number }, { progress, signal }: JobContext) {
   progress(undefined, 'The picture is read.');
   const image = await createImageBitmap(file).catch(() => {
@@ -85,7 +85,7 @@ async function open({ file, id }: { readonly file: File; readonly id: number }, 
   const shrunk = Math.min(1, LARGEST_SIDE / Math.max(image.width, image.height));
   const [columns, rows] = [image.width, image.height].map((side) => Math.max(1, Math.round(side * shrunk))) as [number, number];
   const paper = new OffscreenCanvas(columns, rows).getContext('2d')!;
-  paper.fillStyle = '#fff'; // beneath what is transparent
+  paper.fillStyle = '#fff'; // background of transparent pixels
   paper.fillRect(0, 0, columns, rows);
   paper.imageSmoothingQuality = 'high';
   paper.drawImage(image, 0, 0, columns, rows);
@@ -198,7 +198,7 @@ async function run(wanted: Wanted, context: Context): Promise<void> {
   }
 }
 
-/** One point of what quantize() gives for all group sizes. */
+/** The result of quantize() for one group size. */
 export interface Point {
   readonly mode: Mode;
   readonly groupSize: number;

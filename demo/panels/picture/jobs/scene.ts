@@ -1,5 +1,5 @@
-// The picture that the page carries: balls on a tiled floor under an evening sky, and a line of text, traced once when it is asked for.
-// It has what rounding shows on: long gradients, fine texture, sharp edges, a highlight. Numbers of 0 (black) to 1 (white), by rows.
+// The page's picture: balls on a tiled floor under an evening sky, and a line of text, ray-traced once on demand. It has features that show
+// rounding: long gradients, fine texture, sharp edges, a highlight. Numbers from 0 (black) to 1 (white), by rows.
 
 export const SCENE_SIZE = 512;
 
@@ -20,7 +20,7 @@ const smooth = (from: number, to: number, value: number): number => {
 
 // --------------------------------------------------------------------------------------------------------------- texture
 
-/** The same number of [0, 1) for the same whole x, y. */
+/** A number of [0, 1) that depends on the whole numbers x, y. */
 function hash(x: number, y: number): number {
   let h = Math.imul(x, 0x27d4eb2d) ^ Math.imul(y, 0x165667b1);
   h = Math.imul(h ^ (h >>> 15), 0x2c1b3c6d);
@@ -34,7 +34,7 @@ function noise(x: number, y: number): number {
   const below = hash(i, j + 1) + u * (hash(i + 1, j + 1) - hash(i, j + 1));
   return above + v * (below - above);
 }
-/** Of 0 to 1, rough at every size. */
+/** Fractal noise from 0 to 1. */
 function rough(x: number, y: number, octaves: number): number {
   let sum = 0;
   for (let i = 0, size = 1; i < octaves; i++, size *= 2) sum += noise(x * size + 17 * i, y * size) / (2 * size);
@@ -71,7 +71,7 @@ function reach(from: Vector, direction: Vector, { centre, radius }: Ball): numbe
   return inside > 0 && middle > Math.sqrt(inside) + 1e-4 ? middle - Math.sqrt(inside) : 0;
 }
 
-/** 1 in the sun; the edge of a shadow is wider, the farther away the ball is. */
+/** 1 in the sun, 0 in shadow; the edge of a shadow gets wider with the ball's distance. */
 function lit(at: Vector): number {
   let light = 1;
   for (const { centre, radius } of BALLS) {
@@ -120,7 +120,7 @@ function trace(from: Vector, direction: Vector, depth = 0): number {
 
 // ------------------------------------------------------------------------------------------------------------------- text
 
-/** Letters of 5 × 7 dots, and what hangs below; a row in each number. */
+/** Letters of 5 × 7 dots with descenders; each number is a row. */
 const LETTERS: Readonly<Record<string, readonly number[]>> = {
   a: [0, 0, 14, 1, 15, 17, 15],
   n: [0, 0, 22, 25, 17, 17, 17],
@@ -142,7 +142,7 @@ function write(pixels: Float32Array, text: string, { x, y, size, ink }: { x: num
       }
 }
 
-/** A few rows at a time, so that whoever asked can let others run in between: yields the share that is done. */
+/** Traces the picture. Yields the finished share after a few rows, so that the caller can pause. */
 export function* scene(): Generator<number, Float32Array<ArrayBuffer>> {
   const size = SCENE_SIZE;
   const ray = (column: number, row: number): number => trace(EYE, unit([column / size - 0.5, 0.42 - row / size, 0.95]));
@@ -157,7 +157,7 @@ export function* scene(): Generator<number, Float32Array<ArrayBuffer>> {
       const i = row * size + column;
       const here = once[i]!;
       const differs = (j: number): boolean => Math.abs((once[j] ?? here) - here) > 0.05;
-      // Four rays more where an edge runs.
+      // Four more rays at edges.
       if (differs(i - 1) || differs(i + 1) || differs(i - size) || differs(i + size)) {
         let sum = here;
         for (const dy of [0.2, 0.8]) for (const dx of [0.2, 0.8]) sum += ray(column + dx, row + dy);

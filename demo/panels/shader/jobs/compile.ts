@@ -1,4 +1,4 @@
-// How long this device takes to compile a variant's text into a pipeline. Nothing of it reaches the library's own cache of pipelines.
+// Measures how long this device takes to compile a variant's text into a pipeline, without the library's cache of pipelines.
 import { ShaderError } from '../../../../src/errors.js';
 import { variantText } from '../../../../src/gpu/pipeline.js';
 import { shaders } from '../../../../src/kernels/index.js';
@@ -9,36 +9,36 @@ import type { Variant } from './text.js';
 
 /** Milliseconds of one compilation. */
 interface Compilation {
-  /** From createShaderModule until getCompilationInfo answers: the browser has read and checked the text. */
+  /** From createShaderModule until getCompilationInfo resolves: the browser has parsed and checked the text. */
   readonly module: number;
-  /** From createComputePipelineAsync until it resolves: browser and driver have made machine code. */
+  /** From createComputePipelineAsync until it resolves: browser and driver have generated machine code. */
   readonly pipeline: number;
 }
 export interface Times {
-  /** Of the whole. */
+  /** Median of the total. */
   readonly median: number;
   readonly least: number;
   readonly most: number;
-  /** Of the run whose whole is the median. */
+  /** The run whose total is the median. */
   readonly at: Compilation;
 }
 export interface Compiled {
   readonly id: string;
   readonly runs: number;
-  /** Texts that this browser has never seen: each ends with a comment of its own. */
+  /** Texts that are new to the browser: each ends with a unique comment. */
   readonly cold: Times;
-  /** The text as it is, after it was compiled once. */
+  /** The unchanged text, compiled again. */
   readonly warm: Times;
 }
 
-/** Features that a text enables, by the name that devices know them by. */
+/** WGSL's names of features → WebGPU's. */
 const FEATURES: Readonly<Record<string, string>> = {
   f16: 'shader-f16',
   subgroups: 'subgroups',
   chromium_experimental_subgroup_matrix: 'chromium-experimental-subgroup-matrix',
 };
 
-/** What a text needs of a device. */
+/** The features that a text needs. */
 export const featuresOf = (code: string): readonly string[] =>
   [...code.matchAll(/^\s*enable (\w+);/gm)].map(([, name]) => FEATURES[name!] ?? name!);
 
@@ -52,7 +52,7 @@ function timesOf(runs: readonly Compilation[]): Times {
   return { median: middle, least: Math.min(...totals), most: Math.max(...totals), at: runs.find((run) => whole(run) === middle)! };
 }
 
-/** @throws ShaderError with the compiler's words */
+/** @throws ShaderError with the compiler's message */
 export async function compile(device: GPUDevice, variant: Variant, context: JobContext): Promise<Compiled> {
   const { shader, params } = variant;
   const id = variantId(shader, params);

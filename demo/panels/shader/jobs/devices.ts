@@ -1,8 +1,8 @@
-// Devices that a plan can be made for without having them: what planning would see of each. Sizes of subgroups and abilities are those
-// that such adapters have; buffers and limits are taken from the one list or the other below. Plain data; the page reads it too.
+// Caps of common devices, for plans without having the device. Subgroup sizes and abilities are those of such adapters; limits come from
+// LEAST or LARGE below. Plain data; the page reads it too.
 import type { Caps } from '../../../../src/problem/caps.js';
 
-/** What every WebGPU device has. */
+/** Caps of every WebGPU device. */
 const LEAST: Caps = {
   f16: false,
   subgroups: false,

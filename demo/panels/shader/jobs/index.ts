@@ -1,4 +1,4 @@
-// The jobs of the panel "shader": a plan for a choice, a variant's text and what wgsl_reflect reads in it, and how long it compiles.
+// The jobs of the panel "What runs": plan a choice, read a variant's text with wgsl_reflect, and measure its compilation.
 
 import { capsOf } from '../../../../src/gpu/device.js';
 import { findingsOf } from '../../../../src/gpu/device-findings.js';
@@ -10,11 +10,11 @@ import { type Reflection, reflect, type ShaderText, textOf, type Variant } from 
 
 export interface PlanArgs {
   readonly choice: ShaderChoice;
-  /** Of another device; without them, this one's, with what has been found out about it. */
+  /** Caps of another device. Without them, those of this device, with its findings. */
   readonly caps?: Caps;
 }
 
-/** The device that was lent last, while it lives. Planning only reads what is known of it, so it need not wait for its turn each time. */
+/** The device of the last job, while it lives. Planning only reads its caps and findings, so it does not wait for its turn. */
 let last: GPUDevice | undefined;
 async function lent(context: JobContext): Promise<GPUDevice> {
   context.progress(undefined, 'Waiting for the GPU, which other work may have');

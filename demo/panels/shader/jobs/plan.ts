@@ -1,4 +1,4 @@
-// A choice of shapes, types and device → the library's own plan of it, and what every kernel would say. Pure; no weights are made.
+// Plans a choice of shapes, dtypes and device by the library, and collects every kernel's verdict. Pure; it needs no weights.
 
 import type { DType, FloatDType } from '../../../../src/dtype.js';
 import { UnsupportedError } from '../../../../src/errors.js';
@@ -34,30 +34,30 @@ export interface ShaderChoice {
   readonly int8: boolean;
   readonly int8Offset: boolean;
   readonly precise: 0 | 1;
-  /** What a code means: a number less the code of weight 0, a number above a minimum, or an index of 16 values. */
+  /** Meaning of a code: a number relative to the code of weight 0, a number above a minimum, or an index of 16 values. */
   readonly codes: 'number' | 'minimum' | 'codebook';
-  /** x is stored the other way round. */
+  /** x is stored transposed. */
   readonly transposed: boolean;
-  /** Inputs are in another order in the weights than in x. */
+  /** The order of inputs in the weights differs from x's. */
   readonly permuted: boolean;
   readonly force?: Force;
 }
 
-/** What a kernel and each of its tiles say to the problem. */
+/** Verdicts of a kernel and its tiles. */
 export interface KernelVerdict {
   readonly kernel: string;
-  /** Is it what runs; would it run if the ones before it did not; would another be better; or can it not? */
+  /** runs: it runs. next: it would run if no kernel before it did. declines: another kernel is better. cannot: it is not able to run. */
   readonly state: 'runs' | 'next' | 'declines' | 'cannot';
   readonly reason: string;
   readonly tiles: readonly TileVerdict[];
 }
 export interface TileVerdict {
   readonly tile: Params;
-  /** The one that runs, or that this kernel would take. */
+  /** The tile that runs, or that this kernel would choose. */
   readonly preferred: boolean;
-  /** Rows and columns of y that a workgroup makes. */
+  /** Rows and columns of y that a workgroup computes. */
   readonly makes?: { readonly rows: number; readonly columns: number };
-  /** What the problem or the device lacks. */
+  /** The missing property of the problem or the device. */
   readonly lacks?: string;
 }
 
@@ -65,23 +65,23 @@ export interface Planned {
   readonly choice: ShaderChoice;
   readonly problem: Problem;
   readonly caps: Caps;
-  /** Undefined where the device cannot do it; `refusal` says why. */
+  /** Undefined if the device cannot run it; `refusal` says why. */
   readonly plan?: Omit<Plan, 'dispatches' | 'main'>;
   /** The plan's reasons as sentences. */
   readonly why: readonly string[];
   readonly refusal?: string;
-  /** The first ones of the call, all of it where `more` is 0. */
+  /** The first dispatches of the call; all of them if `more` is 0. */
   readonly dispatches: readonly Dispatch[];
   readonly more: number;
-  /** Where in `dispatches` the product is. */
+  /** Index of the product in `dispatches`. */
   readonly main: number;
-  /** What brings weights into the layout that kernels read, once. Weights of other formats come in pieces, whose dispatches depend on the file. */
+  /** The dispatches that repack the weights once. Weights of other formats come in pieces, whose dispatches depend on the file. */
   readonly load: readonly Dispatch[];
   readonly moreLoad: number;
-  /** What the planner takes if nothing is asked for. */
+  /** The planner's choice without a forced kernel. */
   readonly own?: string;
   readonly verdicts: readonly KernelVerdict[];
-  /** A text to show though it cannot run. */
+  /** A text to show even if it cannot run. */
   readonly variant?: { readonly shader: string; readonly params: Params };
   /** Bytes of the packed weights: codes, scales, offsets, bias. */
   readonly bytes: number;
@@ -95,7 +95,7 @@ const view = (shape: readonly number[], dtype: DType): View => {
   return { shape, strides, dtype, format: 'ND', offset: 0 };
 };
 
-/** Tensors as `load` would get them, less their elements; of other formats' weights what `loadMatrix` makes of them. */
+/** Views of the tensors of `load`, without elements; for other formats those of `loadMatrix`. */
 function viewsOf(choice: ShaderChoice, imported: boolean): WeightTensors<View> {
   const { n, k, bits, mode, group, dtype, scales, format, offset, bias, int8, int8Offset } = choice;
   const shape = { tensor: [1], channel: [n], group: [n, Math.ceil(k / group)] }[mode];
@@ -112,7 +112,7 @@ function viewsOf(choice: ShaderChoice, imported: boolean): WeightTensors<View> {
   };
 }
 
-/** @throws ArgumentError for what the layer would not take */
+/** @throws ArgumentError if the layer refuses the choice */
 function problemOf(choice: ShaderChoice) {
   const { m, n, k, mode, group, dtype, offset, bias, int8, int8Offset, precise, codes, permuted, bits } = choice;
   const imported = codes !== 'number' || permuted;
@@ -136,7 +136,7 @@ function problemOf(choice: ShaderChoice) {
   return { problem, operands, views, imported };
 }
 
-/** A verdict in the page's words; a kernel whose every tile lacks something cannot, whatever it prefers. */
+/** A verdict as the page's state. A kernel whose tiles all lack something cannot run, even if it only declines. */
 const stateOf = (verdict: Verdict['verdict'], tiles: readonly TileVerdict[]): KernelVerdict['state'] => {
   if (verdict === 'chosen' || verdict === 'tuned') return 'runs';
   if (verdict === 'able') return 'next';
@@ -156,7 +156,7 @@ function kernelVerdict(kernel: Kernel, { verdict, reason }: Verdict, context: Ch
   return { kernel: kernel.name, state: stateOf(verdict, tiles), reason, tiles };
 }
 
-/** Why a plan cannot be made; other errors are thrown. */
+/** A plan, or the UnsupportedError of planning; other errors are thrown. */
 function attempt(make: () => Plan): Plan | UnsupportedError {
   try {
     return make();
@@ -167,8 +167,8 @@ function attempt(make: () => Plan): Plan | UnsupportedError {
 }
 
 /**
- * @param known what is known of the device beyond `caps`
- * @throws ArgumentError for what the layer would not take
+ * @param known findings about the device
+ * @throws ArgumentError if the layer refuses the choice
  */
 export function planChoice(choice: ShaderChoice, caps: Caps, known: Findings = NO_FINDINGS): Planned {
   const { problem, operands, views, imported } = problemOf(choice);
@@ -184,7 +184,7 @@ export function planChoice(choice: ShaderChoice, caps: Caps, known: Findings = N
   if (packed instanceof Error) return { ...nothing, refusal: packed.message };
   const { force } = choice;
   const own = attempt(() => makePlan({ problem, packed, caps }, { findings: known }));
-  // A kernel that is asked for is taken whatever is known of it, as by a layer.
+  // As in a layer, a forced kernel ignores findings.
   const plan = force ? attempt(() => makePlan({ problem, packed, caps }, { force })) : own;
   const made = plan instanceof Error ? undefined : plan;
   const { dispatches: _all, main: _main, ...rest } = made ?? ({} as Plan);

@@ -1,4 +1,4 @@
-// The text of a variant, where each line came from, and what wgsl_reflect reads in it beside what the library's tables say.
+// The text of a variant, the origin of each line, and wgsl_reflect's reading of it compared with the library's tables.
 import { variantText } from '../../../../src/gpu/pipeline.js';
 import { shaders } from '../../../../src/kernels/index.js';
 import { variantId } from '../../../../src/kernels/kernel.js';
@@ -10,7 +10,7 @@ export interface Variant {
   readonly params: Params;
 }
 
-/** A #param of the files that make the text. */
+/** A #param of the text's files. */
 export interface Knob {
   readonly name: string;
   readonly value: number;
@@ -47,7 +47,7 @@ export interface ReflectedBinding {
   readonly name: string;
   readonly type: string;
   readonly access: string;
-  /** Bytes of a struct, or of an element of an array. */
+  /** Bytes of a struct or of an array's element. */
   readonly size: number;
   readonly line: number;
 }
@@ -68,7 +68,7 @@ export interface ReflectedFunction {
   /** In the text, from 1. */
   readonly line: number;
   readonly end: number;
-  /** Is it called, from main on? */
+  /** Does main call it, directly or indirectly? */
   readonly used: boolean;
   readonly entry: boolean;
 }
@@ -77,13 +77,13 @@ export interface Reflection {
   readonly bindings: readonly ReflectedBinding[];
   readonly structs: readonly ReflectedStruct[];
   readonly functions: readonly ReflectedFunction[];
-  /** Of main; undefined if it is not made of constants that can be read. */
+  /** Workgroup size of main; undefined if it cannot be read as constants. */
   readonly workgroup?: readonly number[];
-  /** Where it and the library's tables differ, which they never should. */
+  /** Differences between the text and the library's tables; there should be none. */
   readonly differences: readonly string[];
 }
 
-/** wgsl_reflect takes `workgroup` for a keyword everywhere, and knows no subgroup matrices. Lines stay where they are. */
+/** wgsl_reflect takes `workgroup` for a keyword everywhere and does not know subgroup matrices. The replacement keeps all lines. */
 const NAME = 'workgroup_index';
 const readable = (code: string): string =>
   code
@@ -91,13 +91,13 @@ const readable = (code: string): string =>
     .replace(/subgroup_matrix_\w+<(\w+), \w+, \w+>/g, 'array<$1, 1>')
     .replace(/(subgroupMatrix(?:Load|Store))<[^>]*>/g, '$1');
 
-/** An unsigned constant of the text, or what it says itself. */
+/** The value of an unsigned constant or literal. */
 function constant(word: string, code: string): number {
   if (/^\d+u?$/.test(word)) return Number.parseInt(word, 10);
   return Number(new RegExp(`^const ${word}(?:\\s*:\\s*u32)? = (\\d+)u?;`, 'm').exec(code)?.[1] ?? Number.NaN);
 }
 
-/** As WGSL writes it: an array that ends with its buffer has no count. */
+/** The type in WGSL's spelling: a runtime-sized array has no count. */
 const typeName = (type: { getTypeName(): string }): string => type.getTypeName().replaceAll(', 0>', '>');
 
 export async function reflect(variant: Variant): Promise<Reflection> {
