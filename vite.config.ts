@@ -1,5 +1,5 @@
 // One configuration for the package (default), the demo page (--mode demo), the browser tests' page (--mode e2e), the Deno test
-// program (--mode deno), and the bench (--mode bench: its page is served, its Node programs are built).
+// program (--mode deno), and the bench (--mode bench: a server for its page, and its Node programs).
 import { createReadStream, existsSync, readFileSync } from 'node:fs';
 import { basename, join, resolve } from 'node:path';
 import type { Plugin } from 'vite';
@@ -10,10 +10,10 @@ import { strip } from './src/wgsl/strip.js';
 
 const here = (path: string): string => resolve(import.meta.dirname ?? '.', path);
 
-/** Threads of WebAssembly need a page, and workers, that are isolated from other origins. */
+/** Threads of WebAssembly need a page and workers that are isolated from other origins. */
 const isolation = { 'Cross-Origin-Opener-Policy': 'same-origin', 'Cross-Origin-Embedder-Policy': 'require-corp' };
 
-/** onnxruntime-web's files at /ort/, as they are: its workers and WebAssembly find each other by their own addresses. */
+/** onnxruntime-web's unchanged files at /ort/: its workers and WebAssembly find each other by URL. */
 const peerFiles: Plugin = {
   name: 'peer-files',
   configureServer(server) {
@@ -27,7 +27,7 @@ const peerFiles: Plugin = {
   },
 };
 
-/** Within a line, so that source maps stay as they are. */
+/** Replacements inside a line, so that source maps stay valid. */
 const changed = (code: string, from: RegExp, to: string) => (from.test(code) ? { code: code.replace(from, to), map: null } : null);
 
 /**
@@ -41,7 +41,7 @@ const workerAddress: Plugin = {
   renderChunk: (code) => changed(code, /new Worker\(new URL\(\s*\/\* @vite-ignore \*\/\s*/, 'new Worker(new URL('),
 };
 
-/** The package's shaders without comments; `?raw&readable`, which src/shaders.ts alone asks for, has them. */
+/** The package's shaders without comments; `?raw&readable`, which only src/shaders.ts uses, keeps the comments. */
 const strippedShaders: Plugin = {
   name: 'stripped-shaders',
   enforce: 'pre',

@@ -105,7 +105,7 @@ function gpuPeer(
   let device = engine.device;
   const create = async () => {
     ort = await load(engine, build);
-    // The native provider takes our device, and every check that it can leave out is left out. JSEP makes a device of its own.
+    // The native provider takes our device, without optional checks. JSEP makes another device.
     const provider = build === 'native' ? { name: 'webgpu' as const, device, validationMode: 'disabled' as const } : ('webgpu' as const);
     const made = await ort.InferenceSession.create(model(operands, accuracyLevel), {
       executionProviders: [provider],

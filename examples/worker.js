@@ -1,4 +1,4 @@
-// The worker of worker.html: makes the layer once, answers each x with its y, and hands the numbers over instead of copying them.
+// The worker of worker.html: makes the layer once, answers each x with its y, and transfers the numbers instead of copying them.
 import { LinearWeightQuant, requestDevice, Tensor } from 'antiquant';
 
 const [K, N] = [64, 8];

@@ -89,7 +89,7 @@ try {
   execFileSync(process.execPath, [join(root, 'node_modules', 'typescript', 'bin', 'tsc'), '-p', home], { stdio: 'inherit' });
   step('its types are sound for a user, without skipLibCheck');
 
-  // Comments of shaders come with an entry of their own; where a line stands is known without them.
+  // Comments of shaders are in a separate entry; places of lines are known without them.
   const probe = (before) => `${before}import './browser.js';
     import { LinearWeightQuant, requestDevice, Tensor, tuning } from 'antiquant';
     const device = await requestDevice();

@@ -40,7 +40,7 @@ export class Moved<T> {
 export const moved = <T>(value: T, buffers: readonly Transferable[]): Moved<T> => new Moved(value, buffers);
 export type Unmoved<T> = T extends Moved<infer Value> ? Value : T;
 
-// ---------------------------------------------------------------------------------------------------------- what is said
+// --------------------------------------------------------------------------------------------------------------- messages
 
 /** The device's state on the page. `lost` and `none` have a sentence without its full stop. */
 export type DeviceState =

@@ -21,7 +21,7 @@ const { getLlama, LlamaLogLevel } = await import(pathToFileURL(from.resolve('nod
 const WIDTH = 256;
 const BYTES = Array.from({ length: 256 }, (_, byte) => `<0x${byte.toString(16).toUpperCase().padStart(2, '0')}>`);
 const TOKENS = ['<unk>', '<s>', '</s>', ...BYTES]; // the least that a vocabulary must have
-const ROWS = 2; // that are asked for; the rest of the vocabulary's rows are zeros
+const ROWS = 2; // rows to read; other rows of the vocabulary are zeros
 
 // id of enum ggml_type, elements and bytes of a block, where its float16 fields are, and its byte that is an exponent (ggml-common.h).
 const TYPES = {

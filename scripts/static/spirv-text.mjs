@@ -18,7 +18,7 @@ function rawMatrix(line) {
     .split(/\s+/)
     .map((word) => NUMBERS[word] ?? word);
   if (result) operands.splice(name.startsWith('OpType') ? 0 : 1, 0, result);
-  // A list of operands goes on over the end of its line, unless something without any comes between.
+  // A list of operands may continue on the next line.
   return `${name.startsWith('OpType') ? '' : 'OpNop\n'}!${(operands.length + 1) * 65536 + MATRIX[name]} ${operands.join(' ')}`;
 }
 

@@ -42,7 +42,7 @@ export function cpuTime(pid) {
       if (all.has(one)) now += all.get(one).ticks;
       else family.delete(one); // its number may be another's later
     }
-    // An ended child's ticks go to its parent; those of one that nobody waited for are gone, and stay counted.
+    // An ended child's ticks go to its parent if it waits for it. Other ended children keep their last count.
     total += Math.max(0, now - before);
     before = now;
   };

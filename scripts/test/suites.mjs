@@ -43,7 +43,7 @@ async function playwright(project, { node }, env) {
   );
 }
 
-/** In the browser as it is. */
+/** In the installed browser. */
 async function inChromium(project, programs, env = {}) {
   const path = chromium();
   if (!path) return result(0, 1, 0, ['there is no Chromium; see above']);

@@ -24,8 +24,8 @@ function kindOf(host: Host): Kind {
 const DAWN = 'requestDevice({ gpu: create([]) }), with create of the npm package webgpu, has one';
 const NO_GPU: Readonly<Record<Kind, string>> = {
   deno: 'there is no navigator.gpu: run Deno with --unstable-webgpu',
-  bun: `there is no navigator.gpu: Bun has no WebGPU of its own; ${DAWN}`,
-  node: `there is no navigator.gpu: Node has no WebGPU of its own; ${DAWN}`,
+  bun: `there is no navigator.gpu: Bun has no WebGPU; ${DAWN}`,
+  node: `there is no navigator.gpu: Node has no WebGPU; ${DAWN}`,
   'insecure page': 'there is no navigator.gpu: the page is not on https or localhost',
   browser: 'there is no navigator.gpu: this browser has no WebGPU, or it is switched off',
   other: 'there is no navigator.gpu here; give requestDevice({ gpu }) if you have a GPU object, or call it where pages are shown',

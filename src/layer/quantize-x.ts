@@ -120,8 +120,7 @@ export function inputOf(given: Tensor | QuantizedRows, { device, weights }: Pick
     return { x, written: x.written };
   }
   assertQuantized(given as QuantizedRows, 'x', device);
-  if (weights.permuted)
-    throw new ArgumentError('x', 'a Tensor for a layer whose inputs are permuted', 'codes in the order of its own inputs');
+  if (weights.permuted) throw new ArgumentError('x', 'a Tensor for a layer whose inputs are permuted', 'codes of x in its own order');
   const { x, codes, bits, digits } = given as QuantizedRows;
   if (bits !== weights.bits) throw new ArgumentError('x', `codes ordered for int${weights.bits} weights`, `for int${bits}`);
   return { x, codes, digits, written: codes.written };

@@ -18,7 +18,7 @@ export interface LinearOptions {
   readonly quantOffset?: boolean;
   /** Rows of w that share a scale; 0 for one scale per column or one for all. */
   readonly antiquantGroupSize?: number;
-  /** 0: x is used as it is. 1: kernels may round x to int8 codes, 32 k at a time, where that is faster. */
+  /** 0: x is not rounded. 1: kernels may round x to int8 codes, 32 k at a time, where that is faster. */
   readonly innerPrecise?: number;
   /** Dtype of y: `dtype`, or float32, which saves a residual stream one rounding. Not with a quantScale, whose y is int8. */
   readonly outputDtype?: FloatDType;

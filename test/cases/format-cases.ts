@@ -212,7 +212,7 @@ const fromGguf: readonly FormatCase[] = (Object.keys(ggufTypes) as GgufTypeName[
 
 export const formatCases: readonly FormatCase[] = [...fromSafetensors, ...fromGguf];
 
-/** The tensors of an ONNX node, which has no file of its own here. */
+/** The tensors of an ONNX node; there is no file of it here. */
 export interface NodeCase {
   readonly name: string;
   readonly bits: Bits;

@@ -60,7 +60,7 @@ test.each([
   elsewhere.destroy();
 });
 
-test('what another copy made and cannot serve is refused by its name', async () => {
+test('unusable objects of another copy are refused by name', async () => {
   const layer = layerOf(ours);
   const told = (version: string) =>
     `one of another copy of antiquant, version ${version}: this is 0.1.0; let one copy make both (npm ls antiquant lists them)`;

@@ -94,7 +94,7 @@ describe('several dispatches, the same answers', () => {
     expect(dispatches((pass) => encodeMany(pass, layers, x, ys))).toBe(groups);
   });
 
-  test('outputs in buffers of their own', async () => {
+  test('outputs in separate buffers', async () => {
     const { layers, x, wants } = await setUp(cases([64, 32]));
     const ys = layers.map((layer) => layer.forward(x));
     expect(dispatches((pass) => encodeMany(pass, layers, x, ys))).toBe(2);

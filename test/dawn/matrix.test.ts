@@ -114,7 +114,7 @@ describe('with its matrix operations written out', async () => {
   afterAll(() => {
     own[FILE] = original;
   });
-  // A pipeline is kept under its variant's name, so each width of subgroups gets a device of its own.
+  // Pipelines are cached by the variant's id, so each width of subgroups gets another device.
   const devices = new Map([...WIDTHS].map((width) => [width, width === 32 ? Promise.resolve(device) : requestDevice({ gpu })]));
   test.each(cases.map(([width, c]) => [`subgroups of ${width}: ${c.name}`, width, c] as const))('%s', async (_, width, c) => {
     own[FILE] = written(original, width);

@@ -73,5 +73,5 @@ test('x as codes is refused where inputs are permuted', () => {
   const x = Tensor.from(device, new Float32Array(k), { shape: [1, k], dtype: 'float32' });
   const refused = () => layer.forward(quantizeRows(x, layer));
   expect(refused).toThrow(ArgumentError);
-  expect(refused).toThrow(/^x: expected a Tensor for a layer whose inputs are permuted, got codes in the order of its own inputs/);
+  expect(refused).toThrow(/^x: expected a Tensor for a layer whose inputs are permuted, got codes of x in its own order/);
 });

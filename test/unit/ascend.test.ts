@@ -219,7 +219,7 @@ describe('the 64-bit packed scale', () => {
     }
   });
 
-  test('one element serves for all of the other', () => {
+  test('one element counts for all of the other', () => {
     const [three, one] = [Float32Array.of(1, 2, 4), Float32Array.of(5)];
     const decoded = (scale: Float32Array, offset?: Float32Array) => Array.from(transQuantParam(scale, offset), decodeQuantParam);
     expect(decoded(three, one)).toEqual([1, 2, 4].map((scale) => ({ scale, offset: 5 })));

@@ -115,7 +115,7 @@ describe('a target', () => {
     const most: Target = { ...target, quantity: 'M=4 / M=1', cells: (c) => c.m === 4, mean: 1.6 };
     expect(outcomeOf(most, [host(cells)])).toMatchObject({ met: true, worst: { value: 1.5 } });
   });
-  test('every one of the table has a name of its own', () => {
+  test('names of the table are unique', () => {
     const names = TARGETS.map(({ where, what, quantity }) => `${where} ${what} ${quantity}`);
     expect(new Set(names).size).toBe(names.length);
   });

@@ -49,7 +49,7 @@ test('README links only to what the package ships', () => {
   expect(links.filter((link) => !ships(link))).toEqual([]);
 });
 
-test.each(forms)('%s is an issue form: a name, a description, and fields with ids of their own', (file) => {
+test.each(forms)('%s is an issue form: a name, a description, and fields with unique ids', (file) => {
   const form = parse(read(file)) as {
     readonly name: string;
     readonly description: string;

@@ -89,7 +89,7 @@ describe.each(
   const words = SLICES * params.BITS; // a block for each slice
   if (code === text) throw new Error('the loop over slices is not where it was');
 
-  test('has no race: each slice fills slots of its own, and the slices that finish rows read them all', () => {
+  test('has no race: each slice fills its slots, and the slices that finish rows read them all', () => {
     const { races, errors, accesses } = run(code, params, words);
     expect({ races, errors }).toEqual({ races: [], errors: [] });
     expect(slots(accesses, 'sums', 'write')).toEqual(Array.from({ length: SLICES * ROWS * LANES }, (_, i) => i));

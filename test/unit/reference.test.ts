@@ -65,7 +65,7 @@ describe('by hand', () => {
     expect([...reference(x, weight, host([0.25], [1]), options).data]).toEqual([102.5, 102.25]);
   });
 
-  test('groups: each 32 rows have a scale of their own, and the last group may be short', () => {
+  test('groups: each 32 rows have a scale, and the last group may be short', () => {
     const ones = host(
       matrix(1, 70, () => 1),
       [1, 70],

@@ -223,7 +223,7 @@ describe('what planning and loading ask for', () => {
     for (const caps of [GPU, LEAST, SWIFTSHADER, LAVAPIPE]) {
       const packed = packedLayout(operands, caps);
       const plan = makePlan({ problem, packed, caps });
-      if (plan.kernel === 'matmul-plain') throw new Error(`only matmul-plain serves ${JSON.stringify(spec)}`);
+      if (plan.kernel === 'matmul-plain') throw new Error(`only matmul-plain runs ${JSON.stringify(spec)}`);
       dispatches.push(...plan.dispatches);
       for (const { name } of kernels) dispatches.push(...forced({ problem, packed, caps }, name));
       dispatches.push(...forced({ problem: { ...problem, innerPrecise: 1 }, packed, caps }, 'matmul-dot4'));

@@ -25,7 +25,7 @@ test('requestDevice, as it is called here', async () => {
   const here = await requestDevice().catch((error: unknown) => error);
   expect(here).toBeInstanceOf(UnsupportedError);
   expect((here as Error).message).toBe(
-    'WebGPU: there is no navigator.gpu: Node has no WebGPU of its own; requestDevice({ gpu: create([]) }), with create of the npm package webgpu, has one',
+    'WebGPU: there is no navigator.gpu: Node has no WebGPU; requestDevice({ gpu: create([]) }), with create of the npm package webgpu, has one',
   );
   const none = await requestDevice({ gpu: { requestAdapter: async () => null } as unknown as GPU }).catch((error: unknown) => error);
   expect((none as Error).message).toContain('WebGPU: requestAdapter() found no adapter: no GPU driver was found');
