@@ -47,7 +47,7 @@ if (process.argv[1] && import.meta.url === pathToFileURL(process.argv[1]).href) 
   const { minified, gzip, later } = await coreSize(join(root, 'dist', 'index.js'));
   const { limit, history } = readHistory();
   console.log(
-    `LinearWeightQuant and Tensor: ${minified} bytes minified, ${gzip} gzipped; the limit is ${limit}. Tuning fetches ${later} more`,
+    `LinearWeightQuant and Tensor: ${minified} bytes minified, ${gzip} gzipped; the limit is ${limit}. The first self-test and tuning fetch ${later} more`,
   );
   if (process.argv.includes('--record')) {
     const { version } = JSON.parse(readFileSync(join(root, 'package.json'), 'utf8'));

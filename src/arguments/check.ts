@@ -1,7 +1,7 @@
 // What a caller gave, whatever it is → a value of the type that was asked for, or an ArgumentError. Checks are data: a record of them says
 // what an options object may hold. Nothing here trusts a value: its class may lie, its getters may throw, its arrays may have holes.
 import { ArgumentError, DeviceLostError } from '../errors.js';
-import { arrayKind, showValue } from './show-value.js';
+import { arrayKind, article, showValue } from './show-value.js';
 
 /** Gives `value` back as what it is. @throws ArgumentError that names it `argument` */
 export type Check<T> = (value: unknown, argument: string) => T;
@@ -158,7 +158,7 @@ export const typedArray =
   <T extends ArrayBufferView>(...kinds: readonly string[]): Check<T> =>
   (value, argument) => {
     const kind = arrayKind(value);
-    if (kind === undefined || !kinds.includes(kind)) return refuse(argument, `a ${kinds.join(' or ')}`, value);
+    if (kind === undefined || !kinds.includes(kind)) return refuse(argument, article(kinds.join(' or ')), value);
     return value as T;
   };
 

@@ -20,7 +20,8 @@ function isGone(view: ArrayBufferView): boolean {
   }
 }
 
-const article = (name: string): string => `${/^[AEIO]/.test(name) ? 'an' : 'a'} ${name}`;
+/** With `a` or `an` before it. */
+export const article = (name: string): string => `${/^[AEIO]/.test(name) ? 'an' : 'a'} ${name}`;
 
 /** `a Promise`, `a GPUAdapter`, `an object`: the class of an object, by its constructor. */
 function classOf(value: object): string {

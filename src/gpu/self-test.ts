@@ -1,41 +1,33 @@
-// The self-test of a variant, once per device: runs its trial (plan/trial.ts) and disables it if it does not compile, gives a wrong
-// number or writes where it should not.
-import { GpuError, ShaderError } from '../errors.js';
-import { type Kernel, variantId } from '../kernels/kernel.js';
-import { judge, makeTrial, type Trial } from '../plan/trial.js';
-import type { Params } from '../wgsl/preprocess.js';
-import { BUFFER, type BufferInit, makeBuffer } from './buffers.js';
-import { capsOf, whileAlive } from './device.js';
-import { describe, disable, findingsOf } from './device-findings.js';
-import { allTaken, guarded } from './guard.js';
-import { haveCompiled, preparePipelines } from './pipeline.js';
-import { encodeInto, type Recording, record } from './recording.js';
+// The self-test of a variant, once per device: its trial runs (run-trials.ts), and what fails is disabled.
+import { ShaderError } from '../errors.js';
+import { variantId } from '../kernels/kernel.js';
+import type { MatmulVariant } from '../plan/trial.js';
+import { describe, findingsOf } from './device-findings.js';
+import { loadOwn } from './own-file.js';
 
-/** A variant of a matmul kernel; a Plan is one. */
-export interface MatmulVariant {
-  readonly kernel: Kernel['name'];
-  readonly params: Params;
-}
+const trials = () => loadOwn('the self-test', () => import('./run-trials.js'));
 
 /**
  * Tests those that have not been tested on this device; all that wait for the same answer share it. What fails is disabled; only what
- * says nothing of a variant (no memory, a lost device) rejects. Where all have compiled, their work is submitted before this returns.
+ * says nothing of a variant (no memory, a lost device, a file of this library that cannot be loaded) rejects.
  */
 export async function selfTest(device: GPUDevice, variants: readonly MatmulVariant[]): Promise<void> {
   const { tests } = findingsOf(device);
-  const ids = variants.map(({ kernel, params }) => variantId(kernel, params));
-  const trials = variants
-    .filter((_, i) => !tests.has(ids[i]!) && ids.indexOf(ids[i]!) === i)
-    .map((variant) => makeTrial(variant, capsOf(device)));
-  const fresh = trials.filter((trial) => trial !== undefined);
+  const byId = new Map(variants.map((variant) => [variantId(variant.kernel, variant.params), variant]));
+  const fresh = [...byId].filter(([id]) => !tests.has(id));
   if (fresh.length > 0) {
-    const done = run(device, fresh);
-    for (const { variant } of fresh) tests.set(variant, done);
+    const done = trials().then(({ runTrials }) =>
+      runTrials(
+        device,
+        fresh.map(([, variant]) => variant),
+      ),
+    );
+    for (const [id] of fresh) tests.set(id, done);
     done.catch(() => {
-      for (const { variant } of fresh) tests.delete(variant); // tested again at the next use
+      for (const [id] of fresh) tests.delete(id); // tested again at the next use
     });
   }
-  await Promise.all(ids.map((id) => tests.get(id)));
+  await Promise.all([...byId.keys()].map((id) => tests.get(id)));
 }
 
 /** Resolves when a variant is known to work. @throws ShaderError if it does not */
@@ -44,84 +36,4 @@ export async function selfTested(device: GPUDevice, variant: MatmulVariant): Pro
   const id = variantId(variant.kernel, variant.params);
   const report = findingsOf(device).reports.find((one) => one.variant === id);
   if (report) throw new ShaderError(id, [`self-test on ${report.adapter}: ${describe(report)}; later calls use another kernel`]);
-}
-
-async function run(device: GPUDevice, trials: readonly Trial[]): Promise<void> {
-  let whole = trials;
-  if (!trials.every(({ dispatches }) => haveCompiled(device, dispatches))) {
-    const compiled = await Promise.all(trials.map((trial) => compile(device, trial)));
-    whole = trials.filter((_, i) => compiled[i]);
-  }
-  if (whole.length === 0) return;
-  const outcome = await attempt(device, whole);
-  // Work that the device refuses takes all that was submitted beside it along.
-  const outcomes =
-    typeof outcome === 'string' && whole.length > 1 ? await Promise.all(whole.map((trial) => attempt(device, [trial]))) : undefined;
-  for (const [i, trial] of whole.entries()) {
-    const result = outcomes ? outcomes[i]! : outcome;
-    const fault =
-      typeof result === 'string'
-        ? { where: 'its dispatch', expected: 'to be valid', got: result }
-        : judge(trial, result[outcomes ? 0 : i]!);
-    if (fault && (await compile(device, trial))) disable(device, { variant: trial.variant, ...fault });
-  }
-}
-
-/** Did everything that the trial runs compile? Disables its variant if not. */
-async function compile(device: GPUDevice, { variant, dispatches }: Trial): Promise<boolean> {
-  try {
-    await preparePipelines(device, dispatches);
-    return true;
-  } catch (error) {
-    if (!(error instanceof ShaderError)) throw error;
-    disable(device, { variant, where: error.variant, expected: 'to compile', got: error.messages.join('\n') });
-    return false;
-  }
-}
-
-/** The bytes that each trial left in its `y`, by one submit and one mapped buffer; or why the device refused. */
-async function attempt(device: GPUDevice, trials: readonly Trial[]): Promise<readonly Uint8Array<ArrayBuffer>[] | string> {
-  const made: GPUBuffer[] = [];
-  const recordings: Recording[] = [];
-  const buffer = (init: BufferInit): GPUBuffer => {
-    const one = makeBuffer(device, { ...init, label: `self-test ${init.label}` });
-    made.push(one);
-    return one;
-  };
-  const sizes = trials.map(({ contents }) => contents.get('y')!.length);
-  const total = sizes.reduce((a, b) => a + b, 0);
-  try {
-    const { result, errors } = guarded(device, 'self-test', () => {
-      const staging = buffer({ label: 'read', usage: BUFFER.staging, size: total });
-      const encoder = device.createCommandEncoder({ label: 'antiquant self-test' });
-      const pass = encoder.beginComputePass({ label: 'antiquant self-test' });
-      const ys = trials.map(({ contents, dispatches }) => {
-        const buffers = new Map([...contents].map(([role, bytes]) => [role, buffer({ label: role, usage: BUFFER.output, data: bytes })]));
-        const recording = record(device, dispatches, (role) => buffers.get(role)!);
-        recordings.push(recording);
-        encodeInto(pass, recording);
-        return buffers.get('y')!;
-      });
-      pass.end();
-      let at = 0;
-      for (const y of ys) {
-        encoder.copyBufferToBuffer(y, 0, staging, at, y.size);
-        at += y.size;
-      }
-      device.queue.submit([encoder.finish()]);
-      return { staging, mapped: staging.mapAsync(1 /* GPUMapMode.READ */) };
-    });
-    const { staging, mapped } = result;
-    mapped.catch(() => {}); // what refused the work says it better
-    await whileAlive(device, allTaken(errors, mapped));
-    const bytes = new Uint8Array(staging.getMappedRange().slice(0));
-    let from = 0;
-    return sizes.map((size) => bytes.slice(from, (from += size)));
-  } catch (error) {
-    if (error instanceof GpuError) return error.said;
-    throw error;
-  } finally {
-    for (const one of made) one.destroy();
-    for (const { uniforms } of recordings) uniforms.destroy();
-  }
 }

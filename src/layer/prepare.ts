@@ -1,11 +1,11 @@
 // What `prepare` does before the first product: compile, test each variant, measure what is asked for; all of it off the main path.
 import { type Check, flag, list, onlyFields, optional, refuse, wholeNumber } from '../arguments/check.js';
 import { findingsOf } from '../gpu/device-findings.js';
+import { loadOwn } from '../gpu/own-file.js';
 import { preparePipelines } from '../gpu/pipeline.js';
 import { selfTest } from '../gpu/self-test.js';
-import { BUDGET_MS, checkStore, loadTuning, tune } from '../gpu/tuning.js';
-import type { TuningStore } from '../gpu/tuning-store.js';
 import { contiguousX, makeProblem, type Problem } from '../problem/problem.js';
+import { checkStore, type TuningStore } from '../tuning/store.js';
 import { type LoadedWeights, planFor } from './loaded-weights.js';
 
 /** What `prepare` does beside compiling and testing. */
@@ -30,13 +30,19 @@ export function checkPrepare(rows: unknown, options: unknown): readonly [rows: r
   return [list(wholeNumber(1))(rows, 'rows'), OPTIONS(options, 'options')];
 }
 
+/** Milliseconds for measuring one number of rows. */
+const BUDGET_MS = 200;
+/** Bundlers put it into a file of its own, with what it imports. */
+const tuning = () => loadOwn('tuning', () => import('../tuning/tuning.js'));
+
 export async function prepareWeights(loaded: LoadedWeights, rows: readonly number[], options: PrepareOptions): Promise<void> {
   const { tune: measure = false, budgetMs = BUDGET_MS, store } = options;
   const { device, packed, settings, buffers, done } = loaded;
   const { caps, force } = settings;
-  if (!force) await loadTuning(device, store);
+  if (!force && store !== null) await (await tuning()).loadTuning(device, store);
   await compile(loaded, rows);
   if (measure && !force) {
+    const { tune } = await tuning();
     for (const m of rows) {
       const problem = problemOf(loaded, m);
       await tune(device, { problem, packed, caps, buffers, budgetMs }, store);

@@ -21,6 +21,11 @@ import { tileOf } from './findings.js';
 import { packedLayout } from './packed-layout.js';
 import { makePlan } from './plan.js';
 
+/** A variant of a matmul kernel; a Plan is one. */
+export interface MatmulVariant {
+  readonly kernel: Kernel['name'];
+  readonly params: Params;
+}
 export interface Trial {
   readonly variant: string;
   readonly problem: Problem;
@@ -184,7 +189,7 @@ function shape(kernel: Kernel, { tile, params, caps }: { tile: Params; params: P
 // ------------------------------------------------------------------------------------------------------------------ trial
 
 /** The trial of a variant; undefined if it is none of a matmul kernel's, or no small problem suits it. */
-export function makeTrial({ kernel: name, params }: { readonly kernel: string; readonly params: Params }, device: Caps): Trial | undefined {
+export function makeTrial({ kernel: name, params }: MatmulVariant, device: Caps): Trial | undefined {
   const kernel = kernels.find((one) => one.name === name);
   const tile = kernel && tileOf(kernel, params);
   const known = X[params.X!] && FLOATS[params.SCALE!] && params.OFFSET! <= 2 && params.Y! <= 3;

@@ -2,9 +2,10 @@
 import { describe, expect, test } from 'vitest';
 import { capsOf } from '../../src/gpu/device.js';
 import { findingsOf } from '../../src/gpu/device-findings.js';
-import { type MatmulVariant, selfTest } from '../../src/gpu/self-test.js';
+import { selfTest } from '../../src/gpu/self-test.js';
 import { DeviceLostError, LinearWeightQuant, ShaderError, selfTestReports, Tensor } from '../../src/index.js';
 import { kernels, operandsOf } from '../../src/kernels/index.js';
+import type { MatmulVariant } from '../../src/plan/trial.js';
 import { makeTrial } from '../../src/plan/trial.js';
 import { sources } from '../../src/wgsl/sources.js';
 import { cover, whole, wordsOf } from '../cases/slice.js';

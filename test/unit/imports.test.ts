@@ -13,6 +13,7 @@ const FLOORS: readonly (readonly string[])[] = [
   ['formats', 'reference'],
   ['plan'],
   ['gpu'],
+  ['tuning'],
   ['layer'],
   ['index.ts', 'formats.ts', 'shaders.ts'],
 ];
@@ -22,6 +23,7 @@ const NEVER: Readonly<Record<string, readonly string[]>> = {
   formats: ['kernels', 'wgsl'],
   plan: ['files', 'formats'],
   gpu: ['files', 'formats', 'reference', 'quantize'],
+  tuning: ['files', 'formats', 'reference', 'quantize'],
 };
 /** About a dozen, but where each kernel, format or container has a file. */
 const MOST_FILES = 16;
@@ -78,13 +80,13 @@ test('a folder has about a dozen files', () => {
   expect(large.map(([name, files]) => `${name} has ${files.length}`)).toEqual([]);
 });
 
-test('only gpu/ and layer/ call a GPUDevice', () => {
+test('only gpu/, tuning/ and layer/ call a GPUDevice', () => {
   const files = [...imports.keys()].filter((file) =>
     /\.(create(Buffer|BindGroup|ShaderModule|ComputePipeline|CommandEncoder)\w*|queue|pushErrorScope)\b/.test(
       readFileSync(join(root, file), 'utf8'),
     ),
   );
-  expect(files.filter((file) => !['gpu', 'layer'].includes(room(file)))).toEqual([]);
+  expect(files.filter((file) => !['gpu', 'tuning', 'layer'].includes(room(file)))).toEqual([]);
 });
 
 test('only three files know the bundler: two read shaders, one starts a worker', () => {

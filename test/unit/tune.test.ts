@@ -3,8 +3,6 @@ import { mkdtempSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { afterEach, describe, expect, test, vi } from 'vitest';
-import { parseRecords, storeKey } from '../../src/gpu/tuning-records.js';
-import { defaultStore, fileStore } from '../../src/gpu/tuning-store.js';
 import { kernels } from '../../src/kernels/index.js';
 import { variantId } from '../../src/kernels/kernel.js';
 import { candidates, MOST_CANDIDATES } from '../../src/plan/candidates.js';
@@ -13,6 +11,8 @@ import { type Findings, NO_FINDINGS, problemClass, type Tuned } from '../../src/
 import { packedLayout } from '../../src/plan/packed-layout.js';
 import { makePlan } from '../../src/plan/plan.js';
 import type { Caps } from '../../src/problem/caps.js';
+import { parseRecords, storeKey } from '../../src/tuning/records.js';
+import { defaultStore, fileStore } from '../../src/tuning/stores.js';
 import { VERSION } from '../../src/version.js';
 import { sources } from '../../src/wgsl/sources.js';
 import { GPU, LAVAPIPE, type ProblemSpec, problemOf, SWIFTSHADER } from '../support/problems.js';

@@ -8,8 +8,8 @@ import type { AdapterKind, Cell, HostResult } from '../../../../bench/results.js
 import { kindOf, openDevice } from '../../../../bench/run.js';
 import { measureSessions, weightBytes } from '../../../../bench/sessions.js';
 import { PEER_TOLERANCE, sampleRows } from '../../../../bench/truth.js';
-import { loadTuning } from '../../../../src/gpu/tuning.js';
 import { capsOf, DeviceLostError, tuning } from '../../../../src/index.js';
+import { loadTuning } from '../../../../src/tuning/tuning.js';
 import { VERSION } from '../../../../src/version.js';
 import type { JobContext } from '../../../worker/rpc.js';
 import { loadOrt, ortOf } from './ort.js';

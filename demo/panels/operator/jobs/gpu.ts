@@ -2,10 +2,10 @@
 import type { DType, Format } from '../../../../src/dtype.js';
 import { record } from '../../../../src/gpu/recording.js';
 import { scratch } from '../../../../src/gpu/scratch.js';
-import { makeStopwatch } from '../../../../src/gpu/stopwatch.js';
 import { capsOf, type Explanation, type HostTensor, LinearWeightQuant, Tensor, type TensorData } from '../../../../src/index.js';
 import { planFor } from '../../../../src/layer/loaded-weights.js';
 import { contiguousX, makeProblem } from '../../../../src/problem/problem.js';
+import { makeStopwatch } from '../../../../src/tuning/stopwatch.js';
 import type { JobContext } from '../../../worker/rpc.js';
 import { median, time } from '../../../worker/timing.js';
 import { type Choice, layerOptions } from './choice.js';

@@ -1,9 +1,9 @@
 // How long work takes on a device: by its own timestamps where it has them and they agree with the clock, else by the clock.
 import { UnsupportedError } from '../errors.js';
-import { BUFFER, makeBuffer, USAGE } from './buffers.js';
-import { whileAlive } from './device.js';
-import { guarded } from './guard.js';
-import { encodeInto, type Recording } from './recording.js';
+import { BUFFER, makeBuffer, USAGE } from '../gpu/buffers.js';
+import { whileAlive } from '../gpu/device.js';
+import { guarded } from '../gpu/guard.js';
+import { encodeInto, type Recording } from '../gpu/recording.js';
 
 export interface Stopwatch {
   readonly by: 'timestamps' | 'clock';

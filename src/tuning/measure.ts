@@ -2,20 +2,20 @@
 
 import { BYTES, encode16, wholeWords } from '../dtype.js';
 import { ShaderError } from '../errors.js';
+import { BUFFER, makeBuffer } from '../gpu/buffers.js';
+import { whileAlive } from '../gpu/device.js';
+import { findingsOf } from '../gpu/device-findings.js';
+import { allTaken, guarded } from '../gpu/guard.js';
+import { preparePipelines } from '../gpu/pipeline.js';
+import { type Recording, record } from '../gpu/recording.js';
+import { scratch } from '../gpu/scratch.js';
+import { selfTest } from '../gpu/self-test.js';
 import { variantId } from '../kernels/kernel.js';
 import { type Candidate, candidates } from '../plan/candidates.js';
 import { decide, LEAST_ROUNDS, survivors } from '../plan/decide.js';
 import type { Tuned } from '../plan/findings.js';
 import type { PlanContext } from '../plan/plan.js';
 import type { Problem } from '../problem/problem.js';
-import { BUFFER, makeBuffer } from './buffers.js';
-import { whileAlive } from './device.js';
-import { findingsOf } from './device-findings.js';
-import { allTaken, guarded } from './guard.js';
-import { preparePipelines } from './pipeline.js';
-import { type Recording, record } from './recording.js';
-import { scratch } from './scratch.js';
-import { selfTest } from './self-test.js';
 import { makeStopwatch, type Stopwatch } from './stopwatch.js';
 
 export interface Job extends PlanContext {

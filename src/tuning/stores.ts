@@ -1,15 +1,7 @@
 // Where measured choices are kept between runs: IndexedDB in browsers and their workers, a JSON file under Node, Deno and Bun, nothing
 // elsewhere. A store that cannot be opened, read or written is as good as none: what is missing is measured again.
 import { optional, text } from '../arguments/check.js';
-
-/**
- * A place for JSON values. Yours may be anything; what it throws, and what it has not answered after half a second, is taken as `not there`,
- * and `explain(rows).notes` says so.
- */
-export interface TuningStore {
-  get(key: string): Promise<unknown>;
-  set(key: string, value: unknown): Promise<void>;
-}
+import type { TuningStore } from './store.js';
 
 const DATABASE = 'antiquant';
 const TABLE = 'tuning';

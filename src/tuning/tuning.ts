@@ -1,16 +1,14 @@
 // Measured choices of a device: taken from a store once, measured where they are missing, one at a time, and written back.
-import { anything, type Check, fields, onlyFields, optional, reading, withMethods } from '../arguments/check.js';
+import { anything, fields, onlyFields, optional, reading } from '../arguments/check.js';
 import { sharedMap } from '../arguments/copies.js';
 import { checkDevice } from '../arguments/gpu-objects.js';
 import { showValue } from '../arguments/show-value.js';
+import { adapterName, findingsOf } from '../gpu/device-findings.js';
 import { problemClass, type Tuned } from '../plan/findings.js';
-import { adapterName, findingsOf } from './device-findings.js';
-import type { Job } from './measure.js';
-import { parseRecords, type Records, storeKey } from './tuning-records.js';
-import { defaultStore, type TuningStore } from './tuning-store.js';
-
-/** Milliseconds for measuring one number of rows. */
-export const BUDGET_MS = 200;
+import { type Job, measure } from './measure.js';
+import { parseRecords, type Records, storeKey } from './records.js';
+import { checkStore, type TuningStore } from './store.js';
+import { defaultStore } from './stores.js';
 
 const keys = new WeakMap<GPUDevice, string>();
 function keyOf(device: GPUDevice): string {
@@ -92,7 +90,6 @@ async function measureAndKeep(device: GPUDevice, job: Job, store: TuningStore | 
   const name = problemClass(job.problem, job.caps);
   const known = state.tuned.get(name);
   if (known && !(known.short !== undefined && known.short < job.budgetMs)) return;
-  const { measure } = await import('./measure.js'); // what only tuning needs: bundlers put it into a file of its own
   const found = await measure(device, job);
   if (!found) return;
   adopt(device, { [name]: found }, true);
@@ -102,9 +99,6 @@ async function measureAndKeep(device: GPUDevice, job: Job, store: TuningStore | 
   await ask(device, to, () => to.set(keyOf(device), { ...kept, [name]: found }));
 }
 
-/** A store, or null for none. */
-export const checkStore: Check<TuningStore | null> = (value, argument) =>
-  value === null ? null : withMethods<TuningStore>('a store, with get and set, or null', 'get', 'set')(value, argument);
 const CLEAR = onlyFields({ store: optional(checkStore) });
 const EXPORTED = fields({ key: anything, choices: anything });
 
