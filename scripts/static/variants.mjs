@@ -43,8 +43,8 @@ export function pickedVariants(capsList, { more = false } = {}) {
         for (const shape of SHAPES)
           for (const m of ROWS) {
             const { problem, operands } = problemOf({ m, ...shape, ...format });
-            const plan = makePlan({ ...problem, innerPrecise }, packedLayout(operands, device), device);
-            for (const { shader, params } of plan.steps) {
+            const plan = makePlan({ problem: { ...problem, innerPrecise }, packed: packedLayout(operands, device), caps: device });
+            for (const { shader, params } of plan.dispatches) {
               const id = variantId(shader, params);
               const old = found.get(id);
               if (!old) {
