@@ -1,4 +1,5 @@
 // Weights whose codes are indices of 16 values: few rows of x on a GPU, any number of them on a software adapter.
+import { ONE_SUM } from '../problem/accuracy.js';
 import type { Kernel } from './kernel.js';
 import { CODEBOOK_BYTES, operandBindings, operandUniforms, withinLimit } from './operands.js';
 import { splitsOf } from './splits.js';
@@ -28,4 +29,5 @@ export const matmulCodebook: Kernel = {
   splits: (problem, caps, tile) =>
     caps.software ? 1 : splitsOf(problem, caps, { rows: tile.ROWS!, quads: tile.LANES!, lanes: tile.LANES! }),
   cost: ({ BITS, ROWS }) => ({ rows: ROWS!, columns: 4, k: 32 / BITS!, around: 32 }),
+  accuracy: () => ONE_SUM,
 };

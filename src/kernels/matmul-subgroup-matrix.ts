@@ -1,4 +1,5 @@
 // Many rows of a float16 x on a GPU with matrix units: exact f16 products by subgroup matrices, scaled and added up in f32.
+import { ONE_SUM } from '../problem/accuracy.js';
 import type { Caps, MatrixConfig } from '../problem/caps.js';
 import type { Params } from '../wgsl/preprocess.js';
 import type { Kernel } from './kernel.js';
@@ -70,4 +71,5 @@ export const matmulSubgroupMatrix: Kernel = {
     );
   },
   cost: ({ LANES, K_SIZE }) => ({ rows: ROWS / STRIPS, columns: (4 * QUADS * STRIPS) / LANES!, k: K_SIZE!, around: TILE_K }),
+  accuracy: () => ONE_SUM,
 };

@@ -1,4 +1,5 @@
 // Many rows on a GPU with few registers: x and dequantized weights pass through workgroup memory.
+import { ONE_SUM } from '../problem/accuracy.js';
 import type { Problem } from '../problem/problem.js';
 import type { Kernel } from './kernel.js';
 import { CODEBOOK_BYTES, operandBindings, operandUniforms, withinLimit } from './operands.js';
@@ -30,4 +31,5 @@ export const matmulTiled: Kernel = {
     withinLimit('maxComputeWorkgroupStorageSize', workgroupBytes(tile.ROWS!, problem), caps) ?? { rows: SIDE * tile.ROWS!, quads: SIDE },
   splits: (problem, caps, tile) => splitsOf(problem, caps, { rows: SIDE * tile.ROWS!, quads: SIDE, lanes: LANES }),
   cost: ({ ROWS }) => ({ rows: ROWS!, columns: 4, k: 4, around: TILE_K }),
+  accuracy: () => ONE_SUM,
 };

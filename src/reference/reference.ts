@@ -122,19 +122,18 @@ export function reference(
     n,
     k,
     groups: operands.groups,
+    groupSize,
     accuracy,
-    column(c, weights, sizes) {
-      let largest = 0;
+    column(c, { weights, sizes, scales: columnScales }) {
       for (let j = 0; j < k; j++) {
         const g = Math.floor(j / groupSize);
         const s = scales[g * operands.scale.strideG + c * operands.scale.strideN]!;
         const o = offsets ? offsets[g * operands.offset!.strideG + c * operands.offset!.strideN]! : 0;
         const q = codes[c * k + j]!;
         weights[j] = (q + o) * s;
-        sizes[j] = (q + zeroCode + codeBias + Math.abs(o - zeroCode - codeBias)) * Math.abs(s);
-        largest = Math.max(largest, Math.abs(s));
+        sizes[j] = Math.abs(weights[j]!) + (zeroCode + codeBias) * Math.abs(s);
+        columnScales[j] = s;
       }
-      return largest;
     },
     bias: (c) => (biases ? biases[c * operands.bias!.strideN]! : 0),
     shape: [...x.shape.slice(0, -1), n],
