@@ -1,9 +1,9 @@
-// y[m, n] = sum over groups g of scale[g, n] · (sum over k in g of x[m, k] · code[k, n] + zero[g, n] · sum over k in g of x[m, k]) + bias[n]
+// y[m, n] = sum over blocks b of scale[g, n] · (sum over k in b of x[m, k] · code[k, n] + zero[g, n] · sum over k in b of x[m, k]) + bias[n]
 // A workgroup makes ROWS rows × LANES quads of y, or a part of their sums over k. k is cut into runs of whole blocks of 32 k: SLICES rows
 // of lanes take one each and add them up at the end.
 //
 // For few rows of x on a GPU: neighbouring lanes read neighbouring 16 bytes of w, UNROLL words ahead; x is read at an address that a whole
-// subgroup shares, so it takes no registers of the lanes; offsets meet sums of x that sum-rows has made, once a group.
+// subgroup shares, so it takes no registers of the lanes; offsets meet sums of x that sum-rows has made.
 // Right for subgroups of any size, whichever lanes they are.
 //
 // x_sums  [m, blocks]  (the sum of x over the block, the part of it from even k); a block is 32 k or less (block_shift)
@@ -37,7 +37,7 @@ fn mac_word(sum: ptr<function, Rows>, start: ptr<function, RowStarts>, word: u32
 #end
 }
 
-// Products of the words [begin, end) of one group.
+// Products of the words [begin, end) of one block.
 fn mac_words(sum: ptr<function, Rows>, start: ptr<function, RowStarts>, begin: u32, end: u32, quad: u32) {
   let rounds = (end - begin) / UNROLL;
   for (var i = 0u; i < rounds; i++) {
@@ -51,36 +51,32 @@ fn mac_words(sum: ptr<function, Rows>, start: ptr<function, RowStarts>, begin: u
     mac_word(sum, start, word + j, words[j]);
 #end
   }
-  for (var word = begin + rounds * UNROLL; word < end; word++) { // only where K ends
+  for (var word = begin + rounds * UNROLL; word < end; word++) { // only where a group or K ends
     mac_word(sum, start, word, w[word * params.w_pitch + quad]);
   }
 }
 
 alias RowSums = array<vec2<f32>, ROWS>; // as in x_sums
 
-// The sums of x over the words [begin, end) of one group, for all rows.
-fn sums_of_x(m: u32, begin: u32, end: u32) -> RowSums {
-  let shift = block_shift();
-  let round_up = (1u << shift) - 1u;
-  let blocks = (params.words + round_up) >> shift;
-  let first = begin >> shift;
-  let count = ((end + round_up) >> shift) - first;
-  var sum: RowSums;
-  for (var i = 0u; i < count; i++) {
-#repeat r ROWS
-    sum[r] += x_sums[min(m + r, params.m - 1u) * blocks + first + i];
-#end
-  }
-  return sum;
+// What the sum of a block begins with: zero · the sum of x, less what BIAS in its codes will add (that of odd k for all, and what even k
+// have more). So no sum grows larger than its terms.
+fn begin_row(x_sum: vec2<f32>, zero: vec4<f32>) -> vec4<f32> {
+  let even = vec4<f32>((BIAS.y - BIAS.x) * x_sum.y);
+#if OFFSET == 0 || OFFSET == 1
+  return fma(zero - vec4<f32>(BIAS.y), vec4<f32>(x_sum.x), even);
+#elif OFFSET == 2
+  return even - vec4<f32>(BIAS.y * x_sum.x);
+#else
+#error OFFSET must be 0, 1 or 2
+#endif
 }
 
-// What a group adds to a row. sum has BIAS in its codes: that of odd k for all, and what even k have more.
+// What the block adds to a row. A minimum is not scaled.
 fn end_row(total: vec4<f32>, sum: vec4<f32>, x_sum: vec2<f32>, s: vec4<f32>, zero: vec4<f32>) -> vec4<f32> {
-  let odd = sum - vec4<f32>((BIAS.x - BIAS.y) * x_sum.y);
 #if OFFSET == 0 || OFFSET == 1
-  return fma(s, fma(zero - vec4<f32>(BIAS.y), vec4<f32>(x_sum.x), odd), total);
+  return fma(s, sum, total);
 #elif OFFSET == 2
-  return fma(zero, vec4<f32>(x_sum.x), fma(s, odd - vec4<f32>(BIAS.y * x_sum.x), total));
+  return fma(zero, vec4<f32>(x_sum.x), fma(s, sum, total));
 #else
 #error OFFSET must be 0, 1 or 2
 #endif
@@ -89,18 +85,26 @@ fn end_row(total: vec4<f32>, sum: vec4<f32>, x_sum: vec2<f32>, s: vec4<f32>, zer
 // total = the sums over one run of k.
 fn sum_run(total: ptr<function, Rows>, run: Run, m: u32, quad: u32) {
   var start = row_starts(m);
+  let shift = block_shift();
+  let length = 1u << shift; // words of a block
+  let blocks = (params.words + length - 1u) >> shift;
   let groups = groups_end(run);
   for (var group = run.begin / params.group_words; group < groups; group++) {
     let words = words_in(run, group);
-    let raw_scale = scale[scale_index(group, quad)]; // on its way while the words come
-    var sum = Rows(); // said in words: a compiler was seen to keep what the last group left
-    mac_words(&sum, &start, words.begin, words.end, quad);
-    let s = widen_scale(raw_scale, quad);
+    let s = read_scale(group, quad);
     let zero = read_zero(group, quad);
-    let x_sum = sums_of_x(m, words.begin, words.end);
+    for (var begin = words.begin; begin < words.end; begin += length) {
+      var x_sum: RowSums;
+      var sum: Rows;
 #repeat r ROWS
-    (*total)[r] = end_row((*total)[r], sum[r], x_sum[r], s, zero);
+      x_sum[r] = x_sums[min(m + r, params.m - 1u) * blocks + (begin >> shift)];
+      sum[r] = begin_row(x_sum[r], zero);
 #end
+      mac_words(&sum, &start, begin, min(begin + length, words.end), quad);
+#repeat r ROWS
+      (*total)[r] = end_row((*total)[r], sum[r], x_sum[r], s, zero);
+#end
+    }
   }
 }
 

@@ -1,5 +1,5 @@
-// y[m, n] = sum over groups g of scale[g, n] · (sum over k in g of x[m, k] · code[k, n] + zero[g, n] · sum over k in g of x[m, k]) + bias[n]
-// A workgroup makes ROWS rows × LANES·QUADS quads of y. All lanes walk all of k, a word at a time.
+// y[m, n] = sum over blocks b of scale[g, n] · (sum over k in b of x[m, k] · code[k, n] + zero[g, n] · sum over k in b of x[m, k]) + bias[n]
+// A workgroup makes ROWS rows × LANES·QUADS quads of y. All lanes walk all of k, a word at a time. A block is 32 k, or what a group has left.
 //
 // For software adapters without subgroups: every lane reads x from storage, and no lane waits for another.
 
@@ -39,14 +39,14 @@ fn main(@builtin(workgroup_id) workgroup: vec3u, @builtin(num_workgroups) workgr
   var x_sum: RowSums;
   var sum: Tile;
   var total: Tile;
-  let groups = count_groups();
-  for (var group = 0u; group < groups; group++) {
-    let words = words_of_group(group);
-    for (var word = words.begin; word < words.end; word++) {
+  var current = first_block();
+  while (is_within(current)) {
+    for (var word = current.words.begin; word < current.words.end; word++) {
       mac_word(&sum, &x_sum, &start, &places, word);
     }
-    end_group(&total, &sum, x_sum, group, &places);
+    end_block(&total, &sum, x_sum, current.group, &places);
     x_sum = RowSums();
+    current = next_block(current);
   }
   write_tile(&total, true, m, first_quad);
 }

@@ -4,7 +4,8 @@
 // For many rows of a float16 x on a GPU with matrix units. x and the codes pass through workgroup memory as f16, TILE_K k at a time, and
 // both are exact there: a code is an integer of at most 8 bits. A matrix unit multiplies them exactly and adds in f32; a group's sums
 // leave it for workgroup memory, where lanes scale and add them in f32 as the other kernels do. Scaling the weights before the product
-// would round each of them to f16. Without an offset the zero is taken from the codes, and there is no sum of x.
+// would round each of them to f16. What is added to a code is added before the product as far as it is an integer that keeps the code
+// exact; the rest meets the sum of x. So no sum is much larger than its weights, and without an offset there is no sum of x.
 // Strips, so that all lanes read w at addresses that compilers know: an unknown one costs a check and unaligned reads for each matrix.
 // Groups of whole TILE_Ks. For Tint only.
 
@@ -40,16 +41,13 @@ const PITCH = TILE_K + 8u;
 const SUM_PITCH = 4u * TILE_QUADS + 4u;
 
 var<workgroup> x_tile: array<f16, TILE_M * PITCH>; // [row][k]
-var<workgroup> w_tile: array<f16, 4u * TILE_QUADS * PITCH>; // [column][k]: code + SHIFT
+var<workgroup> w_tile: array<f16, 4u * TILE_QUADS * PITCH>; // [column][k]: code + shift
 var<workgroup> sums: array<f32, TILE_M * SUM_PITCH>; // [row][column], of one group
 #if OFFSET
 var<workgroup> x_sums: array<f32, TILE_M>; // of one group
-const SHIFT = 0.0;
-const EMPTY = 0u;
-#else
-const SHIFT = -ZERO;
-const EMPTY = (0xffffffffu / MASK.x) << (BITS - 1u); // every code is that of weight 0
 #endif
+const EMPTY = (0xffffffffu / MASK.x) << (BITS - 1u); // every code is that of weight 0
+const MOST_SHIFT = 1024.0; // a code and it are an integer below 2048, which f16 holds
 
 // Four k of a row of x; 0 past the last word. Rows past the end repeat the last one and are not written.
 fn x_values(row: u32, k: u32) -> vec4<f16> {
@@ -65,7 +63,33 @@ fn w_words(word: u32, quad: u32) -> vec4<u32> {
   return select(vec4<u32>(EMPTY), w[min(word, params.words - 1u) * params.w_pitch + quad], word < params.words);
 }
 
+// The integer that is added to codes before the product. Where a scale is 0, any will do.
+fn shift_of(group: u32, quad: u32) -> vec4<f32> {
+#if OFFSET == 0
+  return vec4<f32>(-ZERO);
+#elif OFFSET == 1
+  return clamp(round(read_zero(group, quad)), vec4<f32>(-MOST_SHIFT), vec4<f32>(MOST_SHIFT));
+#elif OFFSET == 2
+  let s = read_scale(group, quad);
+  let codes = select(read_zero(group, quad) / s, vec4<f32>(0.0), s == vec4<f32>(0.0));
+  return clamp(round(codes), vec4<f32>(-MOST_SHIFT), vec4<f32>(MOST_SHIFT));
+#else
+#error OFFSET must be 0, 1 or 2
+#endif
+}
+
 #if OFFSET
+// What it leaves, for the sum of x.
+fn rest_of(zero: vec4<f32>, s: vec4<f32>, shift: vec4<f32>) -> vec4<f32> {
+#if OFFSET == 1
+  return zero - shift;
+#elif OFFSET == 2
+  return fma(-s, shift, zero);
+#else
+#error OFFSET must be 0, 1 or 2
+#endif
+}
+
 // Adds the tile's k to the sum of a row of x, or begins a new sum.
 fn add_x(row: u32, begins: bool) {
   var sum = select(x_sums[row], 0.0, begins);
@@ -105,8 +129,9 @@ fn main(
     if (index < TILE_VEC4S * TILE_QUADS) {
       let k = 4u * (index / TILE_QUADS);
       let words = w_words(word + k / CODES, quad);
+      let shift = shift_of(word / params.group_words, quad);
       for (var j = 0u; j < 4u; j++) {
-        let values = vec4<f16>(code(words, k % CODES + j) + SHIFT);
+        let values = vec4<f16>(code(words, k % CODES + j) + shift);
         let at = 4u * (index % TILE_QUADS) * PITCH + k + j;
         w_tile[at] = values.x;
         w_tile[at + PITCH] = values.y;
@@ -153,14 +178,14 @@ fn main(
       let group = word / params.group_words;
       let s = read_scale(group, quad);
 #if OFFSET
-      let zero = read_zero(group, quad);
+      let rest = rest_of(read_zero(group, quad), s, shift_of(group, quad));
 #endif
       for (var t = 0u; t < PARTS; t++) {
         let row = index / TILE_QUADS + t * (LANES / TILE_QUADS);
         let at = row * SUM_PITCH + 4u * (index % TILE_QUADS);
         let sum = vec4<f32>(sums[at], sums[at + 1u], sums[at + 2u], sums[at + 3u]);
 #if OFFSET
-        total[t] += group_sum(sum, x_sums[row], s, zero);
+        total[t] += block_sum(sum, x_sums[row], s, rest);
 #else
         total[t] += sum * s;
 #endif

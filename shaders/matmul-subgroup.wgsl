@@ -1,5 +1,6 @@
-// y[m, n] = sum over groups g of scale[g, n] · (sum over k in g of x[m, k] · code[k, n] + zero[g, n] · sum over k in g of x[m, k]) + bias[n]
+// y[m, n] = sum over blocks b of scale[g, n] · (sum over k in b of x[m, k] · code[k, n] + zero[g, n] · sum over k in b of x[m, k]) + bias[n]
 // A workgroup makes ROWS rows × LANES·QUADS quads of y. All lanes walk all of k, SHARED_WORDS words of it at a time.
+// A block is 32 k, or what a group has left.
 //
 // For software adapters, where every load costs as much as dozens of multiply-adds and lanes pass values round for almost nothing: each
 // lane loads its share of these words of x, and all lanes get all of them from each other. Subgroups of 4 lanes share by
@@ -21,7 +22,7 @@
 
 enable subgroups;
 
-// What a lane holds of a row of x: its share of some words, and the sum of all that it held in this group.
+// What a lane holds of a row of x: its share of some words, and the sum of all that it held in this block.
 struct Own {
   share: Share,
   sum: f32,
@@ -97,22 +98,26 @@ fn main(
   var own: OwnRows;
   var sum: Tile;
   var total: Tile;
-  let groups = count_groups();
-  for (var group = 0u; group < groups; group++) {
-    let words = words_of_group(group);
-    for (var word = words.begin; word < words.end; word += SHARED_WORDS) {
-      load_own(&own, &start, word, seat);
+  var current = first_block();
+  while (is_within(current)) {
 #if WIDTH == 4
-      mac_word(&sum, &own, &places, word, 0u); // no loop: SwiftShader unrolls none
+    for (var word = current.words.begin; word < current.words.end; word++) { // no loop over what is shared: SwiftShader unrolls none
+      load_own(&own, &start, word, seat);
+      mac_word(&sum, &own, &places, word, 0u);
+    }
+    end_block(&total, &sum, end_sums(&own), current.group, &places);
 #elif WIDTH == 8
-      for (var j = 0u; j < SHARED_WORDS; j++) {
-        mac_word(&sum, &own, &places, min(word + j, params.words - 1u), j); // words past the end meet zeros of x
-      }
+    load_own(&own, &start, current.words.begin, seat); // a whole block
+    let x_sum = end_sums(&own);
+    begin_block(&sum, x_sum, current.group, &places);
+    for (var j = 0u; j < SHARED_WORDS; j++) {
+      mac_word(&sum, &own, &places, min(current.words.begin + j, params.words - 1u), j); // words past the end meet zeros of x
+    }
+    end_begun(&total, &sum, x_sum, current.group, &places);
 #else
 #error WIDTH must be 4 or 8
 #endif
-    }
-    end_group(&total, &sum, end_sums(&own), group, &places);
+    current = next_block(current);
   }
   write_shared(&total, m, tile_n, lane, subgroup_lane, subgroup_size);
 }

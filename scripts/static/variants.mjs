@@ -6,6 +6,7 @@ const load = async (path) => (await runnerImport(path, { root, configFile: false
 const { makePlan } = await load('/src/plan/plan.ts');
 const { packedLayout } = await load('/src/plan/packed-layout.ts');
 const { kernels } = await load('/src/kernels/index.ts');
+const { costs } = await load('/src/kernels/costs.ts');
 export const { variantId } = await load('/src/kernels/kernel.ts');
 const { variantText } = await load('/src/gpu/pipeline.ts');
 const { BITS } = await load('/src/problem/code-width.ts');
@@ -29,7 +30,7 @@ const MORE = BITS.flatMap((bits) => [
 ]);
 
 /** Helpers have no cost. */
-const costOf = (shader, params) => kernels.find(({ name }) => name === shader)?.cost(params);
+const costOf = (shader, params) => costs[shader]?.(params);
 
 /**
  * [{ id, shader, params, code, cost, dtype, rows: [least, most] }] for a GPU with every feature and common limits, changed by the given
@@ -44,8 +45,8 @@ export function pickedVariants(capsList, { more = false } = {}) {
         for (const shape of SHAPES)
           for (const m of ROWS) {
             const { problem, operands } = problemOf({ m, ...shape, ...format });
-            const plan = makePlan({ ...problem, innerPrecise }, packedLayout(operands, device), device);
-            for (const { shader, params } of plan.steps) {
+            const plan = makePlan({ problem: { ...problem, innerPrecise }, packed: packedLayout(operands, device), caps: device });
+            for (const { shader, params } of plan.dispatches) {
               const id = variantId(shader, params);
               const old = found.get(id);
               if (!old) {

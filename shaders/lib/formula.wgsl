@@ -1,4 +1,5 @@
-// The sum as the formula writes it: every weight dequantized, then multiplied with x, one k after the other.
+// The sum as the formula writes it: every weight dequantized, then multiplied with x, one k after the other. Every 32 k their sum goes to
+// the total, so that the chain of roundings is short.
 // Slow and right for all inputs: Inf and NaN in x, scale or offset come out as the formula has them. A codebook is loaded before.
 
 #include "lib/scale.wgsl"
@@ -9,6 +10,7 @@ fn formula(m: u32, quad: u32) -> vec4<f32> {
 
 // The part of it that words [begin, end) make.
 fn formula_of(m: u32, quad: u32, begin: u32, end: u32) -> vec4<f32> {
+  var total = vec4<f32>(0.0);
   var sum = vec4<f32>(0.0);
   let row = params.x_base + m * params.x_pitch;
   for (var word = begin; word < end; word++) {
@@ -21,6 +23,10 @@ fn formula_of(m: u32, quad: u32, begin: u32, end: u32) -> vec4<f32> {
       let at = row + (word * CODES + i) / 4u;
       sum += read_x(at)[i % 4u] * weight(words, i, s, zero);
     }
+    if ((word + 1u) % BLOCK_WORDS == 0u) {
+      total += sum;
+      sum = vec4<f32>(0.0);
+    }
   }
-  return sum;
+  return total + sum;
 }

@@ -78,12 +78,3 @@ struct Run {
   begin: u32,
   end: u32,
 }
-
-fn count_groups() -> u32 {
-  return (params.words + params.group_words - 1u) / params.group_words;
-}
-
-fn words_of_group(group: u32) -> Run {
-  let begin = group * params.group_words;
-  return Run(begin, min(begin + params.group_words, params.words));
-}

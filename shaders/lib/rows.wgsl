@@ -1,4 +1,4 @@
-// A tile of y in registers: ROWS rows × LOADS·READ columns of a lane, summed group by group. Shared by the kernels of software adapters,
+// A tile of y in registers: ROWS rows × LOADS·READ columns of a lane, summed block by block. Shared by the kernels of software adapters,
 // which differ in where x comes from: matmul-rows (storage) and matmul-subgroup (the other lanes of a subgroup).
 //
 // A register holds what one load of w brings: a quad (READ 4) or a column (READ 1).
@@ -14,7 +14,7 @@
 const QUADS = LOADS * READ / 4u; // quads of y that a lane writes, in each row
 
 alias Tile = array<array<Columns, LOADS>, ROWS>;
-alias RowSums = array<f32, ROWS>; // sum of x over the group, in each row
+alias RowSums = array<f32, ROWS>; // sum of x over the block, in each row
 alias Quads = array<vec4<f32>, ROWS * QUADS>; // what a lane writes: quad q of row r at ROWS · q + r; quads are LANES apart
 alias Places = array<u32, LOADS>; // where a lane loads in a row of w, in READ columns
 
@@ -27,13 +27,60 @@ fn places_from(first: u32) -> Places {
   return places;
 }
 
-// total += what the group adds, and sum starts anew.
-fn end_group(total: ptr<function, Tile>, sum: ptr<function, Tile>, x_sum: RowSums, group: u32, places: ptr<function, Places>) {
+// A block: 32 k of a group, or what is left of it.
+struct Block {
+  words: Run,
+  group: u32,
+  group_end: u32, // the word after the group
+}
+
+fn block_at(begin: u32, group: u32, group_end: u32) -> Block {
+  return Block(Run(begin, min(begin + BLOCK_WORDS, group_end)), group, group_end);
+}
+
+fn first_block() -> Block {
+  return block_at(0u, 0u, min(params.group_words, params.words));
+}
+
+// Is it one, or past the last?
+fn is_within(b: Block) -> bool {
+  return b.words.begin < params.words;
+}
+
+fn next_block(b: Block) -> Block {
+  let ends = b.words.end == b.group_end;
+  let group_end = select(b.group_end, min(b.group_end + params.group_words, params.words), ends);
+  return block_at(b.words.end, b.group + u32(ends), group_end);
+}
+
+// Begins the sums of a block whose sum of x is known.
+fn begin_block(sum: ptr<function, Tile>, x_sum: RowSums, group: u32, places: ptr<function, Places>) {
+#repeat i LOADS
+  let zero = zero_at(group, (*places)[i]);
+#repeat r ROWS
+  (*sum)[r][i] = first_sum(x_sum[r], zero);
+#end
+#end
+}
+
+// total += what a block adds that began so.
+fn end_begun(total: ptr<function, Tile>, sum: ptr<function, Tile>, x_sum: RowSums, group: u32, places: ptr<function, Places>) {
 #repeat i LOADS
   let s = scale_at(group, (*places)[i]);
   let zero = zero_at(group, (*places)[i]);
 #repeat r ROWS
-  (*total)[r][i] += group_sum((*sum)[r][i], x_sum[r], s, zero);
+  (*total)[r][i] += begun_sum((*sum)[r][i], x_sum[r], s, zero);
+#end
+#end
+}
+
+// total += what the block adds, and sum starts anew.
+fn end_block(total: ptr<function, Tile>, sum: ptr<function, Tile>, x_sum: RowSums, group: u32, places: ptr<function, Places>) {
+#repeat i LOADS
+  let s = scale_at(group, (*places)[i]);
+  let zero = zero_at(group, (*places)[i]);
+#repeat r ROWS
+  (*total)[r][i] += block_sum((*sum)[r][i], x_sum[r], s, zero);
   (*sum)[r][i] = Columns();
 #end
 #end

@@ -126,13 +126,17 @@ fn weight(words: vec4<u32>, i: u32, s: vec4<f32>, zero: vec4<f32>) -> vec4<f32> 
 #endif
 }
 
-// What a group adds to y, of its sums of x · code and of x: offsets cost nothing in the inner loop.
-fn group_sum(sum: Columns, x_sum: f32, s: Columns, zero: Columns) -> Columns {
+// block_sum: what a block adds to y, of its sums of x · code and of x. Offsets cost nothing in the inner loop.
+// first_sum, begun_sum: the same in two parts, where the sum of x is known before the products: what their sum begins with, and what the
+// whole of it adds.
 #if OFFSET == 0 || OFFSET == 1
-  return s * (sum + zero * x_sum);
+fn block_sum(sum: Columns, x_sum: f32, s: Columns, zero: Columns) -> Columns { return s * (sum + zero * x_sum); }
+fn first_sum(x_sum: f32, zero: Columns) -> Columns { return zero * x_sum; }
+fn begun_sum(sum: Columns, x_sum: f32, s: Columns, zero: Columns) -> Columns { return s * sum; }
 #elif OFFSET == 2
-  return s * sum + zero * x_sum;
+fn block_sum(sum: Columns, x_sum: f32, s: Columns, zero: Columns) -> Columns { return s * sum + zero * x_sum; }
+fn first_sum(x_sum: f32, zero: Columns) -> Columns { return Columns(); }
+fn begun_sum(sum: Columns, x_sum: f32, s: Columns, zero: Columns) -> Columns { return s * sum + zero * x_sum; }
 #else
 #error OFFSET must be 0, 1 or 2
 #endif
-}

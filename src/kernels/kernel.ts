@@ -44,11 +44,14 @@ export interface Cost {
   readonly macs?: number;
 }
 
+/** Beside each kernel, and not part of it: pages do without. costs.ts has all. */
+export type CostOf = (params: Params) => Cost;
+
 /** Features of WebGPU that a text may `enable`. float16 x and y are read as bits where there is no shader-f16. */
 export type Feature = 'shader-f16' | 'subgroups' | 'chromium-experimental-subgroup-matrix';
 
 export interface Kernel extends Shader {
-  /** What a helper makes of x in the same call, for this kernel to read; see around.ts. */
+  /** What a helper makes of x in the same call, for this kernel to read; see plan/x-steps.ts. */
   readonly before?: Before;
   /** Codes may be indices of a codebook (CODEBOOK 1): are they always, or may they be numbers too? Without this they are always numbers. */
   readonly codebook?: 'only' | 'also';
@@ -68,7 +71,6 @@ export interface Kernel extends Shader {
   suits?(tile: Params, caps: Caps): boolean;
   /** Into how many parts k goes, each for workgroups of its own that leave f32 sums in scratch memory; 1 without this. */
   splits?(problem: Problem, caps: Caps, tile: Params): number;
-  cost(params: Params): Cost;
   /** How it sums, where that is not plain float32. */
   accuracy?(problem: Problem, params: Params): Accuracy;
 }

@@ -1,5 +1,5 @@
 // How codes become floats in the kernels that keep a tile of y in each lane's registers on a GPU: shaders/lib/lane.wgsl.
-import { type Accuracy, PRECISE } from '../problem/accuracy.js';
+import type { Accuracy } from '../problem/accuracy.js';
 import type { Caps } from '../problem/caps.js';
 import type { Problem } from '../problem/problem.js';
 import type { Params } from '../wgsl/preprocess.js';
@@ -15,4 +15,4 @@ export const trickRefused = (problem: Problem, tile: Params): string | undefined
   tile.TRICK === 1 && problem.xDtype === 'float32' ? 'TRICK=1 costs more digits than float32 has to spare' : undefined;
 
 /** With TRICK, codes carry at most 1024 more. */
-export const accuracyOf = (_problem: Problem, { TRICK }: Params): Accuracy => (TRICK === 1 ? { ...PRECISE, codeBias: 1024 } : PRECISE);
+export const withTrick = (accuracy: Accuracy, { TRICK }: Params): Accuracy => (TRICK === 1 ? { ...accuracy, codeBias: 1024 } : accuracy);

@@ -1,5 +1,6 @@
 // Weights whose codes are indices of 16 values: few rows of x on a GPU, any number of them on a software adapter.
-import type { Kernel } from './kernel.js';
+import { ONE_SUM } from '../problem/accuracy.js';
+import type { CostOf, Kernel } from './kernel.js';
 import { CODEBOOK_BYTES, operandBindings, operandUniforms, withinLimit } from './operands.js';
 import { splitsOf } from './splits.js';
 
@@ -23,5 +24,7 @@ export const matmulCodebook: Kernel = {
   // A software adapter gains nothing by more workgroups, and loses by adding their sums.
   splits: (problem, caps, tile) =>
     caps.software ? 1 : splitsOf(problem, caps, { rows: tile.ROWS!, quads: tile.LANES!, lanes: tile.LANES! }),
-  cost: ({ BITS, ROWS }) => ({ rows: ROWS!, columns: 4, k: 32 / BITS!, around: 32 }),
+  accuracy: () => ONE_SUM,
 };
+
+export const cost: CostOf = ({ BITS, ROWS }) => ({ rows: ROWS!, columns: 4, k: 32 / BITS!, around: 32 });

@@ -1,9 +1,10 @@
 // Few rows of x on a GPU: every byte of weights is read once, 16 at a time, k in slices and splits so that the whole device reads.
+import { PRECISE } from '../problem/accuracy.js';
 import type { Caps } from '../problem/caps.js';
 import { groupWords } from '../problem/problem.js';
 import type { Params } from '../wgsl/preprocess.js';
-import type { Kernel } from './kernel.js';
-import { accuracyOf, prefersTrick, trickRefused } from './lanes.js';
+import type { CostOf, Kernel } from './kernel.js';
+import { prefersTrick, trickRefused, withTrick } from './lanes.js';
 import { operandBindings, operandUniforms, withinLimit } from './operands.js';
 import { splitsOf } from './splits.js';
 
@@ -71,6 +72,7 @@ export const matmulDecode: Kernel = {
     const { ROWS, LANES, SLICES } = params as Tile;
     return splitsOf(problem, caps, { rows: ROWS, quads: LANES, lanes: LANES * SLICES, slices: SLICES });
   },
-  cost: ({ BITS, ROWS, UNROLL }) => ({ rows: ROWS!, columns: 4, k: (UNROLL! * 32) / BITS!, around: 32 }),
-  accuracy: accuracyOf,
+  accuracy: (_problem, params) => withTrick(PRECISE, params),
 };
+
+export const cost: CostOf = ({ BITS, ROWS, UNROLL }) => ({ rows: ROWS!, columns: 4, k: (UNROLL! * 32) / BITS!, around: 32 });

@@ -1,10 +1,9 @@
 // x as int8 codes, products by dot4I8Packed: what innerPrecise = 1 allows, where hardware has such an instruction.
-import type { Accuracy } from '../problem/accuracy.js';
+import { PRECISE } from '../problem/accuracy.js';
 import type { Caps } from '../problem/caps.js';
-import { widthOf } from '../problem/code-width.js';
 import { BLOCK, type Digits, ROUNDING } from '../problem/x-codes.js';
 import type { Params } from '../wgsl/preprocess.js';
-import type { Kernel } from './kernel.js';
+import type { CostOf, Kernel } from './kernel.js';
 import { MIN_MATRIX_ROWS } from './matmul-subgroup-matrix.js';
 import { operandBindings, operandUniforms, withinLimit } from './operands.js';
 
@@ -90,12 +89,7 @@ export const matmulDot4: Kernel = {
   },
   // Of two digits there is nothing to measure: whoever quantizes x chooses them.
   suits: (tile, caps) => !caps.software && caps.dot4 && tile.DIGITS === 1 && (tile.ROWS === 1 || !isIntel(caps)),
-  cost: ({ ROWS, DIGITS }) => ({ rows: ROWS!, columns: 4, k: BLOCK, around: BLOCK, macs: DIGITS! * ROWS! * 4 * BLOCK }),
-  // Integer sums are those of codes less the code of weight 0, which a minimum has to make up for.
-  accuracy: ({ weights: { shift, bits } }, { DIGITS }): Accuracy => ({
-    codeBias: shift === 'minimum' ? widthOf(bits).zero : 0,
-    xStep: ROUNDING[DIGITS as Digits],
-    xRun: BLOCK,
-    weightStep: 0,
-  }),
+  accuracy: (_problem, { DIGITS }) => ({ ...PRECISE, xStep: ROUNDING[DIGITS as Digits], xRun: BLOCK }),
 };
+
+export const cost: CostOf = ({ ROWS, DIGITS }) => ({ rows: ROWS!, columns: 4, k: BLOCK, around: BLOCK, macs: DIGITS! * ROWS! * 4 * BLOCK });

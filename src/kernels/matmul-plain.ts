@@ -1,5 +1,5 @@
 // Any shape, by the formula as written; the one that every device can run.
-import type { Kernel } from './kernel.js';
+import type { CostOf, Kernel } from './kernel.js';
 import { operandBindings, operandUniforms } from './operands.js';
 
 export const matmulPlain: Kernel = {
@@ -11,5 +11,6 @@ export const matmulPlain: Kernel = {
   choose: () => ({ tile: {}, why: 'one invocation for four columns of one row, by the formula: serves every shape' }),
   suits: () => false, // it is nowhere the fastest
   fit: () => ({ rows: 1, quads: 64 }),
-  cost: () => ({ rows: 1, columns: 4, k: 1, around: 8 }),
 };
+
+export const cost: CostOf = () => ({ rows: 1, columns: 4, k: 1, around: 8 });

@@ -1,6 +1,7 @@
 // Many rows of x on a GPU, in registers and without barriers.
-import type { Kernel } from './kernel.js';
-import { accuracyOf, trickRefused } from './lanes.js';
+import { ONE_SUM } from '../problem/accuracy.js';
+import type { CostOf, Kernel } from './kernel.js';
+import { trickRefused, withTrick } from './lanes.js';
 import { operandBindings, operandUniforms, withinLimit } from './operands.js';
 import { splitsOf } from './splits.js';
 
@@ -27,6 +28,13 @@ export const matmulPrefill: Kernel = {
   suits: (_tile, caps) => !caps.software && caps.vendor !== 'intel',
   splits: (problem, caps, tile) => splitsOf(problem, caps, { rows: tile.ROWS!, quads: tile.LANES!, lanes: tile.LANES! }),
   // One more multiply-add a weight dequantizes it.
-  cost: ({ BITS, ROWS }) => ({ rows: ROWS!, columns: 4, k: 32 / BITS!, around: 32, macs: (4 * (ROWS! + 1) * 32) / BITS! }),
-  accuracy: accuracyOf,
+  accuracy: (_problem, params) => withTrick(ONE_SUM, params),
 };
+
+export const cost: CostOf = ({ BITS, ROWS }) => ({
+  rows: ROWS!,
+  columns: 4,
+  k: 32 / BITS!,
+  around: 32,
+  macs: (4 * (ROWS! + 1) * 32) / BITS!,
+});

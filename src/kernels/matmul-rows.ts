@@ -1,6 +1,6 @@
 // Software adapters without subgroups: weights unpacked once for several rows held in registers.
 import type { Params } from '../wgsl/preprocess.js';
-import { type Kernel, variantId } from './kernel.js';
+import { type CostOf, type Kernel, variantId } from './kernel.js';
 import { operandBindings, operandUniforms, withinLimit } from './operands.js';
 
 interface Tile extends Params {
@@ -43,5 +43,6 @@ export const matmulRows: Kernel = {
   suits: (_tile, caps) => caps.software,
   fit: (_problem, caps, tile) =>
     withinLimit('maxComputeInvocationsPerWorkgroup', tile.LANES!, caps) ?? { rows: tile.ROWS!, quads: tile.LOADS! * tile.LANES! },
-  cost: ({ BITS, ROWS, LOADS }) => ({ rows: ROWS!, columns: 4 * LOADS!, k: 32 / BITS!, around: 32 }),
 };
+
+export const cost: CostOf = ({ BITS, ROWS, LOADS }) => ({ rows: ROWS!, columns: 4 * LOADS!, k: 32 / BITS!, around: 32 });

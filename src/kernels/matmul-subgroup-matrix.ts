@@ -1,7 +1,8 @@
 // Many rows of a float16 x on a GPU with matrix units: exact f16 products by subgroup matrices, scaled and added up in f32.
+import { ONE_SUM } from '../problem/accuracy.js';
 import type { Caps, MatrixConfig } from '../problem/caps.js';
 import type { Params } from '../wgsl/preprocess.js';
-import type { Kernel } from './kernel.js';
+import type { CostOf, Kernel } from './kernel.js';
 import { operandBindings, operandUniforms, withinLimit } from './operands.js';
 
 /** Below this many rows, half of a tile or more would be idle. */
@@ -68,5 +69,12 @@ export const matmulSubgroupMatrix: Kernel = {
       withinLimit('maxComputeWorkgroupStorageSize', WORKGROUP_BYTES, caps) ?? { rows: ROWS, quads: QUADS }
     );
   },
-  cost: ({ LANES, K_SIZE }) => ({ rows: ROWS / STRIPS, columns: (4 * QUADS * STRIPS) / LANES!, k: K_SIZE!, around: TILE_K }),
+  accuracy: () => ONE_SUM,
 };
+
+export const cost: CostOf = ({ LANES, K_SIZE }) => ({
+  rows: ROWS / STRIPS,
+  columns: (4 * QUADS * STRIPS) / LANES!,
+  k: K_SIZE!,
+  around: TILE_K,
+});

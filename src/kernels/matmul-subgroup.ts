@@ -1,6 +1,6 @@
 // Software adapters with subgroups: lanes share x among them instead of loading it, since loads are what time goes into there.
 import type { Params } from '../wgsl/preprocess.js';
-import type { Kernel } from './kernel.js';
+import type { CostOf, Kernel } from './kernel.js';
 import { operandBindings, operandUniforms } from './operands.js';
 
 interface Choice {
@@ -47,5 +47,6 @@ export const matmulSubgroup: Kernel = {
   },
   suits: (tile, caps) => caps.software && tile.WIDTH === caps.minSubgroupSize && tile.WIDTH === caps.maxSubgroupSize,
   fit: (_problem, _caps, tile) => ({ rows: tile.ROWS!, quads: (tile.LOADS! * tile.READ! * tile.LANES!) / 4 }),
-  cost: ({ BITS, ROWS, LOADS, READ }) => ({ rows: ROWS!, columns: LOADS! * READ!, k: 32 / BITS!, around: 32 }),
 };
+
+export const cost: CostOf = ({ BITS, ROWS, LOADS, READ }) => ({ rows: ROWS!, columns: LOADS! * READ!, k: 32 / BITS!, around: 32 });

@@ -1,6 +1,7 @@
 // Many rows on a GPU with few registers: x and dequantized weights pass through workgroup memory.
+import { ONE_SUM } from '../problem/accuracy.js';
 import type { Problem } from '../problem/problem.js';
-import type { Kernel } from './kernel.js';
+import type { CostOf, Kernel } from './kernel.js';
 import { CODEBOOK_BYTES, operandBindings, operandUniforms, withinLimit } from './operands.js';
 import { splitsOf } from './splits.js';
 
@@ -29,5 +30,7 @@ export const matmulTiled: Kernel = {
     withinLimit('maxComputeInvocationsPerWorkgroup', LANES, caps) ??
     withinLimit('maxComputeWorkgroupStorageSize', workgroupBytes(tile.ROWS!, problem), caps) ?? { rows: SIDE * tile.ROWS!, quads: SIDE },
   splits: (problem, caps, tile) => splitsOf(problem, caps, { rows: SIDE * tile.ROWS!, quads: SIDE, lanes: LANES }),
-  cost: ({ ROWS }) => ({ rows: ROWS!, columns: 4, k: 4, around: TILE_K }),
+  accuracy: () => ONE_SUM,
 };
+
+export const cost: CostOf = ({ ROWS }) => ({ rows: ROWS!, columns: 4, k: 4, around: TILE_K });

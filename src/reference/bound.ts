@@ -1,21 +1,49 @@
-// How far a float32 kernel of this library may be from the exact sum. docs/numerics.md derives it.
+// How far a kernel of this library may be from the exact sum. docs/numerics.md derives it.
 
 const UNIT = 2 ** -24;
-/** Roundings that every product meets outside the chains over k and over the groups. */
-const FIXED_ROUNDINGS = 64;
+/** Roundings of numbers as large as codes: within a block of 32 k, whose sum of codes has the sum of x taken off at its end. */
+const OF_CODES = 48;
+/** Roundings of numbers as large as sums of weights, beside one for each block: scale, slices and splits of k, the bias. */
+const FIXED = 64;
+/** The bias goes to the first split of k, to which the others are added. */
+const OF_BIAS = 34;
+/** Below it, a device may take a float for 0. */
+const LEAST_NORMAL = 2 ** -126;
+
+/** What a row of x and a column of weights are made of, added up over k. */
+export interface Sizes {
+  /** Σ |x| (|W| + (2^(bits-1) + codeBias) |scale| + |minimum|); of a codebook, Σ |x| |W|. */
+  readonly codes: number;
+  /** Σ |x| |W| */
+  readonly weights: number;
+  /** |bias| */
+  readonly bias: number;
+  /** What rounding x or weights may move the sum by. */
+  readonly rounded: number;
+  /** What flushing subnormals may move the sum by: see `flushedBy`. */
+  readonly flushed: number;
+}
+
+/** |y - exact| before y is rounded. @param chain additions of sums of weights: one for each block, or each k */
+export function errorBound({ codes, weights, bias, rounded, flushed }: Sizes, chain: number): number {
+  const moved = OF_CODES * (codes + rounded) + (chain + FIXED) * (weights + rounded) + OF_BIAS * bias;
+  // Roundings of roundings, too.
+  return rounded + (UNIT / (1 - (chain + FIXED) * UNIT)) * moved + flushed;
+}
+
+/** Blocks that kernels settle: 32 k, or less where groups are no whole ones; where a kernel does not, each k. */
+export function chainOf({ k, groups, groupSize, sumRun }: { k: number; groups: number; groupSize: number; sumRun: number }): number {
+  if (sumRun > k) return k;
+  let run = 32;
+  if (groups > 1) while (groupSize % run !== 0) run /= 2;
+  return Math.ceil(k / Math.min(run, sumRun));
+}
 
 /**
- * |y - exact| ≤ γ · Σ |x| · (code + |offset - zero|) · |scale| + |bias|, with γ = c·u / (1 - c·u), c the longest chain of roundings,
- * plus what flushing subnormals to zero can lose.
- * @param size Σ |x| · (code + |offset - zero|) · |scale| + |bias|
+ * What a term may lose where a device takes subnormals for 0, as [loss, loss for each |x|]: of an x that meets a code in its place, of
+ * products and weights; and the whole term if its scale is one.
  */
-export function errorBound(sum: {
-  readonly k: number;
-  readonly groups: number;
-  readonly size: number;
-  readonly largestScale: number;
-}): number {
-  const chain = (sum.k + sum.groups + FIXED_ROUNDINGS) * UNIT;
-  const flushed = sum.k * 2 ** -94 * Math.max(1, sum.largestScale);
-  return (chain / (1 - chain)) * sum.size + flushed;
-}
+export const flushedBy = (weight: number, scale: number): readonly [fixed: number, ofX: number] => {
+  const each = 4 * LEAST_NORMAL * (1 + Math.abs(scale) + Math.abs(weight));
+  return [2 ** -94 * Math.abs(scale) + each, each + (Math.abs(scale) < LEAST_NORMAL ? Math.abs(weight) : 0)];
+};

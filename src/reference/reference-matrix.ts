@@ -53,9 +53,9 @@ export function referenceMatrix(
     n,
     k,
     groups,
+    groupSize,
     accuracy: how,
-    column(c, weights, sizes) {
-      let largest = 0;
+    column(c, { weights, sizes, scales }) {
       for (let j = 0; j < k; j++) {
         const at = c * groups + Math.floor(j / groupSize);
         const s = scale[at]!;
@@ -65,16 +65,15 @@ export function referenceMatrix(
           sizes[j] = Math.abs(weights[j]!);
         } else if (minimum) {
           weights[j] = s * code + minimum[at]!;
-          sizes[j] = Math.abs(s) * (code + 2 * codeBias) + Math.abs(minimum[at]!);
+          sizes[j] = Math.abs(weights[j]!) + (middle + codeBias) * Math.abs(s) + Math.abs(minimum[at]!);
         } else {
           // Kernels have 2^(bits-1) - zero point, rounded to float32.
           const zero = zeroPoint ? middle - Math.fround(middle - zeroPoint[at]!) : middle;
           weights[j] = s * (code - zero);
-          sizes[j] = Math.abs(s) * (code + codeBias + Math.abs(zero + codeBias));
+          sizes[j] = Math.abs(weights[j]!) + (middle + codeBias) * Math.abs(s);
         }
-        largest = Math.max(largest, Math.abs(s));
+        scales[j] = s;
       }
-      return largest;
     },
     bias: (c) => (biases ? biases[biases.length === 1 ? 0 : c]! : 0),
     shape: [...input.shape.slice(0, -1), n],

@@ -77,7 +77,8 @@ export function hostTensor(given: unknown, name: string): HostTensor {
 /** The same, where undefined and null (torch's None) are none. */
 export const optionalTensor: Check<HostTensor | undefined> = (given, name) =>
   given === undefined || given === null ? undefined : hostTensor(given, name);
-export const accuracy = fields({ codeBias: finiteNumber, xStep: finiteNumber, xRun: wholeNumber(1), weightStep: finiteNumber });
+const sumRun: Check<number> = (value, argument) => (value === Number.POSITIVE_INFINITY ? value : wholeNumber(1)(value, argument));
+export const accuracy = fields({ codeBias: finiteNumber, xStep: finiteNumber, xRun: wholeNumber(1), sumRun, weightStep: finiteNumber });
 
 export const hostView = (name: string, tensor: HostTensor): View => {
   const { data, shape, dtype, strides = rowMajor(shape), format = 'ND' } = tensor;
@@ -178,19 +179,18 @@ export function reference(
     n,
     k,
     groups: operands.groups,
+    groupSize,
     accuracy: how,
-    column(c, weights, sizes) {
-      let largest = 0;
+    column(c, { weights, sizes, scales: columnScales }) {
       for (let j = 0; j < k; j++) {
         const g = Math.floor(j / groupSize);
         const s = scales[g * operands.scale.strideG + c * operands.scale.strideN]!;
         const o = offsets ? offsets[g * operands.offset!.strideG + c * operands.offset!.strideN]! : 0;
         const q = codes[c * k + j]!;
         weights[j] = (q + o) * s;
-        sizes[j] = (q + zeroCode + codeBias + Math.abs(o - zeroCode - codeBias)) * Math.abs(s);
-        largest = Math.max(largest, Math.abs(s));
+        sizes[j] = Math.abs(weights[j]!) + (zeroCode + codeBias) * Math.abs(s);
+        columnScales[j] = s;
       }
-      return largest;
     },
     bias: (c) => (biases ? biases[c * operands.bias!.strideN]! : 0),
     shape: [...input.shape.slice(0, -1), n],

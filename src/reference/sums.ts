@@ -3,7 +3,7 @@
 import { requantize } from '../ascend/quant-param.js';
 import { type FloatDType, roundTo } from '../dtype.js';
 import type { Accuracy } from '../problem/accuracy.js';
-import { errorBound } from './bound.js';
+import { chainOf, errorBound, flushedBy } from './bound.js';
 
 /** y of the CPU reference, with the interval in which a correct GPU result lies. */
 export interface ReferenceResult {
@@ -25,38 +25,57 @@ export interface Sums {
   readonly n: number;
   readonly k: number;
   readonly groups: number;
+  readonly groupSize: number;
   readonly accuracy: Accuracy;
-  /** Fills W(k) of column c and what a kernel adds up for each at most; gives the largest |scale|. */
-  column(c: number, weights: Float64Array, sizes: Float64Array): number;
+  /** Fills the column c. */
+  column(c: number, column: Column): void;
   bias(c: number): number;
   readonly shape: readonly number[];
   readonly dtype: FloatDType;
   readonly quant: { readonly columns: readonly { readonly scale: number; readonly offset: number }[]; readonly stride: 0 | 1 } | undefined;
 }
 
-export function finish({ xs, m, n, k, groups, accuracy, column, bias, shape, dtype, quant }: Sums): ReferenceResult {
+/** A column of weights, by k. */
+export interface Column {
+  /** W */
+  readonly weights: Float64Array;
+  /** What kernels add up for it at most: |W| + (2^(bits-1) + codeBias) |scale| + |minimum|; of a codebook |W|. */
+  readonly sizes: Float64Array;
+  readonly scales: Float64Array;
+}
+
+export function finish({ xs, m, n, k, groups, groupSize, accuracy, column, bias, shape, dtype, quant }: Sums): ReferenceResult {
   const exact = new Float64Array(m * n);
   const bound = new Float64Array(m * n);
-  const weights = new Float64Array(k);
-  const sizes = new Float64Array(k);
-  const { weightStep } = accuracy;
+  const [weights, sizes, scales] = [new Float64Array(k), new Float64Array(k), new Float64Array(k)];
+  const flushedX = new Float64Array(k);
+  const { weightStep, sumRun } = accuracy;
+  const chain = chainOf({ k, groups, groupSize, sumRun });
   const xSteps = roundingOfX(xs, m, k, accuracy);
   for (let c = 0; c < n; c++) {
-    const largestScale = column(c, weights, sizes);
+    column(c, { weights, sizes, scales });
+    let flushed = 0;
+    for (let j = 0; j < k; j++) {
+      const [fixed, ofX] = flushedBy(weights[j]!, scales[j]!);
+      flushed += fixed;
+      flushedX[j] = ofX;
+    }
     const b = bias(c);
     for (let i = 0; i < m; i++) {
       let sum = 0;
-      let size = Math.abs(b);
-      let rounded = 0; // what rounding x and the weights may move the sum by
+      const size = { codes: 0, weights: 0, bias: Math.abs(b), rounded: 0, flushed };
       for (let j = 0; j < k; j++) {
         const value = xs[i * k + j]!;
         sum += value * weights[j]!;
-        size += Math.abs(value) * sizes[j]!;
-        if (xSteps) rounded += xSteps[i * k + j]! * Math.abs(weights[j]!);
-        if (weightStep > 0) rounded += Math.abs(value) * weightStep * Math.abs(weights[j]!);
+        const magnitude = Math.abs(value);
+        size.codes += magnitude * sizes[j]!;
+        size.weights += magnitude * Math.abs(weights[j]!);
+        size.flushed += magnitude * flushedX[j]!;
+        if (xSteps) size.rounded += xSteps[i * k + j]! * Math.abs(weights[j]!);
+        if (weightStep > 0) size.rounded += magnitude * weightStep * Math.abs(weights[j]!);
       }
       exact[i * n + c] = sum + b;
-      bound[i * n + c] = rounded + errorBound({ k, groups, size: size + rounded, largestScale });
+      bound[i * n + c] = errorBound(size, chain);
     }
   }
 

@@ -67,7 +67,7 @@ export const OPERATOR: Doors = {
       quantOffset: { data: new Float32Array(2).fill(1), shape: [2], dtype: 'float32' },
       antiquantGroupSize: 0,
       innerPrecise: 0,
-      accuracy: { codeBias: 0, xStep: 0, xRun: 1, weightStep: 0 },
+      accuracy: { codeBias: 0, xStep: 0, xRun: 1, sumRun: 32, weightStep: 0 },
     },
   ]),
   referenceMatrix: door(library.referenceMatrix)(() => [
@@ -77,7 +77,7 @@ export const OPERATOR: Doors = {
       bias: bias(),
       quantScale: { data: new Float32Array(2).fill(1), shape: [2], dtype: 'float32' },
       quantOffset: { data: new Float32Array(2).fill(1), shape: [2], dtype: 'float32' },
-      accuracy: { codeBias: 0, xStep: 0, xRun: 1, weightStep: 0 },
+      accuracy: { codeBias: 0, xStep: 0, xRun: 1, sumRun: 32, weightStep: 0 },
     },
   ]),
   requestDevice: door(library.requestDevice)(() => [

@@ -14,6 +14,7 @@ import {
   requestDevice,
   Tensor,
 } from '../../src/index.js';
+import { PRECISE } from '../../src/problem/accuracy.js';
 import { BITS } from '../../src/problem/code-width.js';
 import { ROUNDING } from '../../src/problem/x-codes.js';
 import { transposeHost } from '../../src/reference/reference.js';
@@ -126,7 +127,7 @@ describe('layers take it', () => {
     const layer = new LinearWeightQuant(device, { ...options, plan: { force: { kernel: force } } });
     return layer.load(Object.fromEntries(Object.entries(tensors).map(([name, tensor]) => [name, upload(device, tensor)])));
   };
-  const want = (digits: 1 | 2) => expected(c, x, tensors, { codeBias: 0, weightStep: 0, xRun: 32, xStep: ROUNDING[digits] });
+  const want = (digits: 1 | 2) => expected(c, x, tensors, { ...PRECISE, xRun: 32, xStep: ROUNDING[digits] });
   const check = async (y: Tensor, digits: 1 | 2) => {
     expect(compare(c, (await y.read()) as Float32Array, want(digits)).wrong).toEqual([]);
   };
@@ -171,7 +172,7 @@ describe('layers take it', () => {
     const layer = new LinearWeightQuant(device, { inFeatures: 77, outFeatures: 13, dtype: 'float32', bias: false, antiquantOffset: true });
     layer.load(Object.fromEntries(Object.entries(data.tensors).map(([name, tensor]) => [name, upload(device, tensor)])));
     const y = (await layer.forward(quantizeRows(upload(device, data.x), layer)).read()) as Float32Array;
-    const bound = expected(odd, data.x, data.tensors, { codeBias: 0, weightStep: 0, xRun: 32, xStep: ROUNDING[1] });
+    const bound = expected(odd, data.x, data.tensors, { ...PRECISE, xRun: 32, xStep: ROUNDING[1] });
     expect(compare(odd, y, bound).wrong).toEqual([]);
   });
 

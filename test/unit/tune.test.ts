@@ -10,6 +10,7 @@ import { decide, survivors } from '../../src/plan/decide.js';
 import { type Findings, NO_FINDINGS, problemClass, type Tuned } from '../../src/plan/findings.js';
 import { packedLayout } from '../../src/plan/packed-layout.js';
 import { makePlan } from '../../src/plan/plan.js';
+import { PRECISE } from '../../src/problem/accuracy.js';
 import type { Caps } from '../../src/problem/caps.js';
 import { parseRecords, storeKey } from '../../src/tuning/records.js';
 import { defaultStore, fileStore } from '../../src/tuning/stores.js';
@@ -53,7 +54,7 @@ describe('candidates', () => {
     expect(idOf(without[0]!.plan)).toBe(idOf(plan(4, GPU, { disabled: new Map([[own!, 'broken']]) })));
     // A kernel that rounds x is only for innerPrecise 1.
     const kernel = kernels.find(({ name }) => second!.startsWith(name))!;
-    const rounding = { codeBias: 0, xStep: 1 / 254, xRun: 32, weightStep: 0 };
+    const rounding = { ...PRECISE, xStep: 1 / 254, xRun: 32 };
     Object.assign(kernel, { accuracy: () => rounding });
     try {
       const names = (innerPrecise: number) =>

@@ -3,6 +3,7 @@ import { describe, expect, test } from 'vitest';
 import { ResourceType, WgslReflect } from 'wgsl_reflect/wgsl_reflect.module.js';
 import type { DType } from '../../src/dtype.js';
 import { UnsupportedError } from '../../src/errors.js';
+import { costs } from '../../src/kernels/costs.js';
 import { helpers } from '../../src/kernels/helpers.js';
 import { allVariants, kernels, shaders } from '../../src/kernels/index.js';
 import { type Feature, variantId } from '../../src/kernels/kernel.js';
@@ -161,10 +162,11 @@ test('codes of a width that no kernel knows are an error where the text asks for
 });
 
 test('every tile says what a round of its inner loop does', () => {
-  for (const { name, tiles, cost } of kernels)
+  expect(Object.keys(costs).sort()).toEqual(kernels.map(({ name }) => name).sort());
+  for (const { name, tiles } of kernels)
     for (const tile of tiles)
       for (const BITS of [4, 8]) {
-        const said = cost({ BITS, READ: 4, ...tile });
+        const said = costs[name]!({ BITS, READ: 4, ...tile });
         for (const [what, value] of Object.entries(said)) expect(value, `${variantId(name, tile)} ${what}`).toBeGreaterThan(0);
         expect(Object.values(said).every(Number.isInteger), variantId(name, tile)).toBe(true);
       }
