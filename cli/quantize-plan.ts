@@ -51,7 +51,7 @@ export function whyCopied(info: Pick<TensorInfo, 'name' | 'shape'>, settings: Se
   if (include && !include.test(name)) return 'not of --include';
   const what = include ? undefined : spared(info, facts);
   if (what) return `${what}; --include takes it`;
-  if (group > 0 && k % group !== 0) return `K = ${k} is no multiple of --group ${group}`;
+  if (group > 0 && k % group !== 0) return `K = ${k} is not a multiple of --group ${group}`;
   const { inElement } = widthOf(bits);
   if (scheme === 'torch_npu' && k % inElement !== 0) return `K = ${k} is no multiple of ${inElement}`;
   return undefined;

@@ -23,7 +23,7 @@ export interface Settings {
 
 export const OPTIONS: Readonly<Record<string, Option>> = {
   bits: { type: 'string', value: BITS.join('|'), help: 'of a weight; 4' },
-  group: { type: 'string', value: 'N', help: 'inputs that share a scale, a multiple of 32; 0: all of them. 128' },
+  group: { type: 'string', value: 'N', help: 'inputs that share a scale: a multiple of 32; 0: all inputs. Default 128' },
   symmetric: { type: 'boolean', help: 'no zero points' },
   asymmetric: { type: 'boolean', help: 'with zero points (default)' },
   method: { type: 'string', value: 'minmax|mse|hqq', help: 'how scales are chosen (default minmax); hqq needs --scheme torch_npu' },

@@ -117,7 +117,7 @@ export const dictionary =
     return Object.fromEntries(names.map((name) => [name, inner(property(given, name, name), name)]));
   };
 
-/** An array, as one of its own. */
+/** An array, copied to a new array. */
 /* @__NO_SIDE_EFFECTS__ */
 export const list =
   <T>(inner: Check<T>): Check<readonly T[]> =>

@@ -1,5 +1,5 @@
-// What a caller gives to readers and writers of files, checked for what it is: that a tensor has a shape, that a source can be read. What is
-// in it is the format's matter, and a FormatError's.
+// Checks of arguments of readers and writers of files: types of tensors, sources and options. The contents are checked by the formats, with
+// FormatErrors.
 import {
   bytes,
   type Check,
@@ -18,16 +18,16 @@ import {
 import { ArgumentError, FormatError } from '../errors.js';
 import type { ByteSource } from './tensor-file.js';
 
-/** A shape's numbers: which of them are sizes, the readers of formats say. */
+/** The numbers of a shape; readers of formats check that they are sizes. */
 export const numbers = list(number);
 
 /** A tensor in memory. */
 export const rawTensor = fields({ name: text, file: optional(text), dtype: text, shape: numbers, bytes });
 
-/** What bytes are read from: its name, its size, and a method `read`. */
+/** A source of bytes: name, size, and a method `read`. */
 export const byteSource = fields({ name: text, size: wholeNumber(0), read: callback });
 
-/** A tensor of a file, not read yet. */
+/** A tensor of a file, by its header. */
 export const tensorInfo = fields({
   name: text,
   dtype: text,
@@ -37,7 +37,7 @@ export const tensorInfo = fields({
   end: wholeNumber(0),
 });
 
-/** Tensors by name, as an open file has them: a Map, or what is like one. */
+/** Tensors by name: a Map or an object with its methods. */
 const tensorMap: Check<object> = (value, argument) => {
   const given = object(value, argument);
   for (const method of ['get', 'values', Symbol.iterator])
@@ -58,30 +58,31 @@ const tensorMap: Check<object> = (value, argument) => {
 /** An open file. */
 export const tensorFile = fields({ name: text, metadata: dictionary((value) => value), tensors: tensorMap });
 
-/** Options that only watch and end what is done. */
+/** Options for progress and abort. */
 export const watched = { signal: optional(signal), onProgress: optional(callback) };
 
 const resolve = callback as Check<Resolve>;
 type Resolve = (name: string) => Source | Promise<Source>;
 type Source = ReturnType<typeof byteSource> & { read(begin: number, end: number, signal?: AbortSignal): Promise<Uint8Array<ArrayBuffer>> };
 
-/** What a caller's own way to open the other files gave for one of them. @throws ArgumentError */
+/** Opens a file by the caller's resolver, and checks the source. @throws ArgumentError */
 export async function opened(resolve: (name: string) => ByteSource | Promise<ByteSource>, name: string): Promise<ByteSource> {
   const source = await resolve(name);
   byteSource(source, `resolve(${JSON.stringify(name)})`);
   return source;
 }
 
-/** How the other files of a model are opened, where there must be a way. @throws ArgumentError */
+/** Options with a required resolver. @throws ArgumentError */
 export const checkShards = (options: unknown) => fields({ resolve, signal: optional(signal) })(options, 'options');
-/** The same, where there need be none. @throws ArgumentError */
+/** Options with an optional resolver. @throws ArgumentError */
 export const checkFound = (options: unknown) => fields({ resolve: optional(resolve), signal: optional(signal) })(options, 'options');
 /** @throws ArgumentError */
 export const checkSignal = (options: unknown) => fields({ signal: optional(signal) })(options, 'options');
 
 /**
- * Bytes of a source, which may be of the caller's own making: a Uint8Array in memory of its own, as long as was asked for.
- * @throws ArgumentError, FormatError, and what the source throws
+ * Reads bytes of a source, which the caller may have made, and checks that they are a Uint8Array of the requested length in separate
+ * memory.
+ * @throws ArgumentError, FormatError, errors of the source
  */
 export async function readFrom(source: ByteSource, begin: number, end: number, abort?: AbortSignal): Promise<Uint8Array<ArrayBuffer>> {
   const read = bytes(await source.read(begin, end, abort), `${source.name}: what read gave`);

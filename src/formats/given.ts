@@ -1,5 +1,5 @@
-// What a caller gives to the functions of each format, checked for what it is before anything looks into it: which tensors there are, and
-// of which kinds options are. The rules of a format, and its FormatErrors, come after. A row is a public function.
+// Checks of arguments of the formats' functions: which tensors there are, and the types of options. The rules of a format, with
+// FormatErrors, follow later. A row is a public function.
 import {
   type Check,
   callback,
@@ -22,7 +22,7 @@ import { BITS } from '../problem/code-width.js';
 const ofN = optional(number);
 
 interface Row {
-  /** By the format's own names: those that must be there, and those that may. */
+  /** Required and optional tensors, by the format's names. */
   readonly tensors: readonly [required: readonly string[], optional: readonly string[]];
   readonly options: Readonly<Record<string, Check<unknown>>>;
 }
@@ -41,7 +41,7 @@ const compressed = { bits: optional(oneOf(...BITS)), groupSize: ofN, n: ofN, k: 
 const npu = { groupSize: ofN, transposed: optional(flag), format: optional(text), n: ofN, k: ofN };
 const int4 = { nibbleOrder: optional(text), groupSize: ofN };
 
-/** What a caller may say of layers, where no file says it. */
+/** A caller's settings of layers, where the file has none. */
 export const HINTS = { torchNpu: optional(fields(npu)), torchao: optional(fields(int4)) };
 
 const ROWS = {
@@ -99,20 +99,20 @@ function checkTensors(kind: Kind, tensors: unknown, each: Check<unknown>): void 
   fields(Object.fromEntries(checks) as Record<string, Check<unknown>>)(tensors, 'tensors');
 }
 
-/** Tensors in memory, and what is said of them. @throws ArgumentError */
+/** Checks tensors in memory and options. @throws ArgumentError */
 export function checkImport(kind: Kind, tensors: unknown, options: unknown): void {
   checkTensors(kind, tensors, rawTensor);
   fields(ROWS[kind].options)(options, 'options');
 }
 
-/** Tensors of a file, a layer's name and bias, and what is said of it. @throws ArgumentError */
+/** Checks tensors of a file, a layer's name and bias, and options. @throws ArgumentError */
 export function checkLayer(kind: Kind, tensors: unknown, options: unknown): void {
   checkTensors(kind, tensors, tensorInfo);
   fields({ bias: optional(tensorInfo) })(tensors, 'tensors');
   fields({ name: text, bias: optional(tensorInfo), ...ROWS[kind].options })(options, 'options');
 }
 
-/** What bitsandbytes and HQQ say of a layer beside its tensors. @throws ArgumentError */
+/** Checks the settings of bitsandbytes and HQQ. @throws ArgumentError */
 export const checkState: Check<unknown> = quantState;
 export const checkMeta: Check<unknown> = hqqMeta;
 
@@ -127,7 +127,7 @@ const LAYER = fields({
   make: callback,
 });
 
-/** A layer of a file, which may be of the caller's own making. @throws ArgumentError */
+/** Checks a layer of a file, which the caller may have made. @throws ArgumentError */
 export function checkSource(source: unknown): void {
   LAYER(source, 'layer');
 }
@@ -140,12 +140,12 @@ const FORM = {
 } as const;
 const WHOLE_FORM = { ...FORM, n: wholeNumber(1), k: wholeNumber(1), scaleDtype: oneOf('float32', 'float16', 'bfloat16') };
 
-/** The form of a layer to be written. @throws ArgumentError */
+/** Checks the form of a layer to write. @throws ArgumentError */
 export function checkForm(form: unknown, parts: 'all' | 'settings'): void {
   const { mode, groupSize } = fields(parts === 'all' ? WHOLE_FORM : FORM)(form, 'form') as { mode: string; groupSize?: number };
   if (mode === 'group' && groupSize === undefined) throw new ArgumentError('form.groupSize', 'one, for mode group', showValue(groupSize));
 }
-/** A layer to be written, and its name. @throws ArgumentError */
+/** Checks a layer to write, and its name. @throws ArgumentError */
 export function checkToWrite(name: unknown, layer: unknown): void {
   text(name, 'name');
   fields({ matrix: object, mode: optional(FORM.mode) })(layer, 'layer');

@@ -1,4 +1,4 @@
-// Copies made on the GPU.
+// Copies tensors on the GPU.
 import { BYTES, wholeWords } from '../dtype.js';
 import { copySteps } from '../plan/copy-steps.js';
 import { BUFFER, makeBuffer } from './buffers.js';
@@ -8,7 +8,7 @@ import { pipelineErrors } from './pipeline.js';
 import { encodeInto, record, submit } from './recording.js';
 import { scratch } from './scratch.js';
 
-/** Rows of floats, wherever they lie in `buffer`, in a new buffer, one after the other. Enqueues. @throws UnsupportedError */
+/** Copies rows of floats from anywhere in `buffer` to a new contiguous buffer. Enqueues. @throws UnsupportedError */
 export function copyRows(
   device: GPUDevice,
   buffer: GPUBuffer,

@@ -1,7 +1,7 @@
-// Files of this library that are fetched when they are first needed.
+// Loads files of this library on demand.
 import { ReadError } from '../errors.js';
 
-/** What `from` imports. A page that has gone offline since cannot. @throws ReadError */
+/** Imports a file by `from`. @throws ReadError, e.g. if the page is offline */
 export async function loadOwn<T>(what: string, from: () => Promise<T>): Promise<T> {
   try {
     return await from();

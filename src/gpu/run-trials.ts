@@ -1,5 +1,5 @@
-// Runs trials (plan/trial.ts) and disables a variant that does not compile, gives a wrong number or writes where it should not. self-test.ts
-// imports this file when the first variant is tested: bundlers put it, the trials and the reference into a file of their own.
+// Runs trials (plan/trial.ts), and disables a variant that does not compile, returns a wrong value, leaves y unwritten or writes outside it.
+// self-test.ts imports this file on demand: bundlers put it, the trials and the reference into a separate file.
 import { GpuError, ShaderError } from '../errors.js';
 import { judge, type MatmulVariant, makeTrial, type Trial } from '../plan/trial.js';
 import { BUFFER, type BufferInit, makeBuffer } from './buffers.js';
@@ -9,7 +9,7 @@ import { allTaken, guarded } from './guard.js';
 import { haveCompiled, preparePipelines } from './pipeline.js';
 import { encodeInto, type Recording, record } from './recording.js';
 
-/** Runs the trials of some variants, and disables those that fail. Rejects only for what says nothing of a variant: no memory, a lost device. */
+/** Runs trials, and disables variants that fail. Rejects only for reasons that are not the variants': no memory, a lost device. */
 export async function runTrials(device: GPUDevice, variants: readonly MatmulVariant[]): Promise<void> {
   const trials = variants.flatMap((variant) => makeTrial(variant, capsOf(device)) ?? []);
   let whole = trials;
@@ -19,7 +19,7 @@ export async function runTrials(device: GPUDevice, variants: readonly MatmulVari
   }
   if (whole.length === 0) return;
   const outcome = await attempt(device, whole);
-  // Work that the device refuses takes all that was submitted beside it along.
+  // If the device refuses one trial, all trials of the same submit fail with it.
   const outcomes =
     typeof outcome === 'string' && whole.length > 1 ? await Promise.all(whole.map((trial) => attempt(device, [trial]))) : undefined;
   for (const [i, trial] of whole.entries()) {
@@ -32,7 +32,7 @@ export async function runTrials(device: GPUDevice, variants: readonly MatmulVari
   }
 }
 
-/** Did everything that the trial runs compile? Disables its variant if not. */
+/** Do all shaders of the trial compile? Disables the variant if not. */
 async function compile(device: GPUDevice, { variant, dispatches }: Trial): Promise<boolean> {
   try {
     await preparePipelines(device, dispatches);
@@ -44,7 +44,7 @@ async function compile(device: GPUDevice, { variant, dispatches }: Trial): Promi
   }
 }
 
-/** The bytes that each trial left in its `y`, by one submit and one mapped buffer; or why the device refused. */
+/** Runs trials in one submit. Returns the bytes of each `y`, or why the device refused. */
 async function attempt(device: GPUDevice, trials: readonly Trial[]): Promise<readonly Uint8Array<ArrayBuffer>[] | string> {
   const made: GPUBuffer[] = [];
   const recordings: Recording[] = [];
@@ -77,7 +77,7 @@ async function attempt(device: GPUDevice, trials: readonly Trial[]): Promise<rea
       return { staging, mapped: staging.mapAsync(1 /* GPUMapMode.READ */) };
     });
     const { staging, mapped } = result;
-    mapped.catch(() => {}); // what refused the work says it better
+    mapped.catch(() => {}); // the error scope says more
     await whileAlive(device, allTaken(errors, mapped));
     const bytes = new Uint8Array(staging.getMappedRange().slice(0));
     let from = 0;

@@ -1,4 +1,4 @@
-// The self-test of a variant, once per device: its trial runs (run-trials.ts), and what fails is disabled.
+// The self-test of a variant, once per device: runs its trial (run-trials.ts), which disables a variant that fails.
 import { ShaderError } from '../errors.js';
 import { variantId } from '../kernels/kernel.js';
 import type { MatmulVariant } from '../plan/trial.js';
@@ -8,8 +8,8 @@ import { loadOwn } from './own-file.js';
 const trials = () => loadOwn('the self-test', () => import('./run-trials.js'));
 
 /**
- * Tests those that have not been tested on this device; all that wait for the same answer share it. What fails is disabled; only what
- * says nothing of a variant (no memory, a lost device, a file of this library that cannot be loaded) rejects.
+ * Tests the variants that are untested on this device, and disables those that fail; concurrent callers share a test. Rejects only for
+ * reasons that are not the variant's: no memory, a lost device, a file of this library that cannot be loaded.
  */
 export async function selfTest(device: GPUDevice, variants: readonly MatmulVariant[]): Promise<void> {
   const { tests } = findingsOf(device);

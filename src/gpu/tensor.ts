@@ -218,9 +218,9 @@ export class Tensor implements View {
   }
 
   /**
-   * The same numbers one after the other in row-major order: this tensor if it is so already, else a copy, made on the GPU. Enqueues.
-   * @throws ArgumentError for a tensor that is not of floats, or whose rows are in more than two nested runs; UnsupportedError if a row
-   *   needs a larger binding than there is; DeviceLostError
+   * The same numbers in row-major order: this tensor if it is contiguous, else a copy on the GPU. Enqueues.
+   * @throws ArgumentError for a tensor that is not of floats, or whose rows are not in batches of equal rows; UnsupportedError if a row
+   *   exceeds a binding; DeviceLostError
    */
   contiguous(): Tensor {
     this.assertUsable('tensor');

@@ -177,11 +177,11 @@ export async function prepareMany(
 }
 
 /**
- * x (…, K) through several layers: y[i] = layers[i].forward(x), in one submit, and in one dispatch for up to four layers whose K, bits,
- * groups, dtypes, offset and output kind agree and whose N are multiples of 4. The first such call begins to move these layers' packed
- * weights side by side on the GPU, and later calls take one dispatch (`prepareMany` waits for it); passes recorded by `encode` before that
- * must have been submitted. Where there is no memory for it, each layer keeps its dispatch. Outputs of one dispatch share a buffer, which
- * goes back to the library when all are destroyed: where another library takes whole buffers only, give ys of your own to encodeMany.
+ * Multiplies x (…, K) with several layers in one submit: y[i] = layers[i].forward(x). Up to four layers share a dispatch if their K, bits,
+ * groups, dtypes, offset and output kind agree and their N are multiples of 4. The first call starts to copy their packed weights side by
+ * side; calls take one dispatch once the GPU has taken the copies (`prepareMany` waits for it). Submit passes that `encode` recorded
+ * before. Where there is no memory for the copies, each layer keeps its dispatch. Outputs of one dispatch share a buffer, which goes back
+ * to the library when all are destroyed. For a library that takes complete buffers only, pass separate ys to encodeMany.
  * @throws ArgumentError, UnsupportedError, DeviceLostError
  * @example const [q, k, v] = forwardMany([queryLayer, keyLayer, valueLayer], x);
  */

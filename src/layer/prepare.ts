@@ -32,7 +32,7 @@ export function checkPrepare(rows: unknown, options: unknown): readonly [rows: r
 
 /** Milliseconds for measuring one number of rows. */
 const BUDGET_MS = 200;
-/** Bundlers put it into a file of its own, with what it imports. */
+/** Bundlers put it into a separate file, with its imports. */
 const tuning = () => loadOwn('tuning', () => import('../tuning/tuning.js'));
 
 export async function prepareWeights(loaded: LoadedWeights, rows: readonly number[], options: PrepareOptions): Promise<void> {

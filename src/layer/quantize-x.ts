@@ -83,7 +83,7 @@ export function quantizeRows(x: Tensor, options: { readonly bits: Bits; readonly
 }
 
 /**
- * Records into the caller's own pass: the codes of what is in x by then. Allocates nothing. The pass's pipeline and bind group 0 are then
+ * Records into the caller's pass: quantizes the x of that time. Allocates nothing. The pass's pipeline and bind group 0 are then
  * others, as after `encode` of a layer.
  * @throws ArgumentError, DeviceLostError
  */

@@ -1,4 +1,4 @@
-// A float tensor of any strides → the same numbers one after the other, through float32 rows in scratch memory. Pure.
+// The dispatches that make a float tensor of any strides contiguous, through float32 rows in scratch memory. Pure.
 import { BYTES } from '../dtype.js';
 import type { Caps } from '../problem/caps.js';
 import type { XProblem } from '../problem/problem.js';
@@ -9,13 +9,13 @@ import { roundFrom } from './y-steps.js';
 
 /**
  * Roles: `x`, scratch `rows`, and `y`, whose rows are of x's dtype: float32 holds both 16-bit floats, so no number is rounded.
- * @throws UnsupportedError if a row needs a larger binding than there is
+ * @throws UnsupportedError if a row exceeds a binding
  */
 export function copySteps(
   { m, xDtype, x, k }: Pick<XProblem, 'm' | 'xDtype' | 'x'> & { readonly k: number },
   caps: Caps,
 ): { readonly dispatches: readonly Dispatch[]; readonly scratch: Readonly<Record<string, number>> } {
-  // Rows of whole quads, as those of 8-bit weights are.
+  // Rows of whole quads, like those of 8-bit weights.
   const problem: XProblem = { m, xDtype, x, weights: { k, bits: 8, permuted: false } };
   const bytes = Math.max(gatheredBytes(problem), k * BYTES[xDtype]);
   const rows = Math.min(m, fitting(caps, { what: `a copy of rows of ${k}`, bytes }));

@@ -1,9 +1,9 @@
-// What a store of measured choices is. stores.ts has those of browsers and of Node.
+// The type of a store of measured choices. stores.ts has the stores of browsers and of Node.
 import { type Check, withMethods } from '../arguments/check.js';
 
 /**
- * A place for JSON values. Yours may be anything; what it throws, and what it has not answered after half a second, is taken as `not there`,
- * and `explain(rows).notes` says so.
+ * A store of JSON values by key. If it throws, or does not answer within half a second, the value counts as absent, and
+ * `explain(rows).notes` says so.
  */
 export interface TuningStore {
   get(key: string): Promise<unknown>;

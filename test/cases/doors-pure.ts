@@ -1,4 +1,4 @@
-// Every public function that needs no GPU, with arguments that it takes. test/unit/doors.test.ts holds the list complete.
+// Every public function that needs no GPU, with valid arguments. test/unit/doors.test.ts checks that the list is complete.
 
 import type { RawTensor } from '../../src/files/raw-tensor.js';
 import type { ByteSource, TensorInfo } from '../../src/files/tensor-file.js';

@@ -24,8 +24,9 @@ test.each(runnable.map((c) => [c.name, c] as const))('%s', async (_, c) => {
   ran++;
 });
 
-// A shader that no case reaches is not tested. (Asked of whole runs only; repack shaders run inside load(), in every case; kernels of codebooks
-// in matrix-cases.test.ts; of matrix units in matrix.test.ts where the adapter has none; quantize-weights in quantize-gpu.test.ts.)
+// A shader that no case reaches is not tested. (Asked of whole runs only; repack shaders run inside load(), in every case; kernels of
+// codebooks in matrix-cases.test.ts; of matrix units in matrix.test.ts where the adapter has none; quantize-weights in
+// quantize-gpu.test.ts.)
 const ELSEWHERE = ['repack', 'repack-scale', 'repack-quant', 'quantize-weights'];
 afterAll(() => {
   if (ran < runnable.length) return;

@@ -1,4 +1,4 @@
-// Every public function that needs a GPU is called with wrong arguments, as test/unit/doors.test.ts does with the others.
+// Calls every public function that needs a GPU with wrong arguments; test/unit/doors.test.ts calls the others.
 import { afterAll, expect, test } from 'vitest';
 import { gptqLayer, loadLayer, quantizeOnGpu } from '../../src/formats.js';
 import {

@@ -119,7 +119,7 @@ describe('a variant that gives wrong numbers', () => {
       await expect(wrong).rejects.toThrow(
         new RegExp(`^${first}\\[.*: self-test on .*: y\\[.*: expected .*, got .*; later calls use another kernel`),
       );
-      y.destroy(); // its buffer serves again: the recorded call must not
+      y.destroy(); // its buffer is used again; the recorded call must not be
       expect(await numbersOf(layer.forward(input))).toEqual(wanted(4));
       expect(layer.explain(4).kernel).not.toBe(first);
       // Other layers of the device know it, too.

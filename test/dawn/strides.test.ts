@@ -1,5 +1,5 @@
-// x and y of any strides: columns of a wider matrix, every second row, one row for all, padded rows; read and written in place or gathered,
-// and nothing beside y touched.
+// x and y of any strides: columns of a wider matrix, every second row, one row repeated, padded rows; in place or gathered. Memory outside
+// y stays unchanged.
 import { afterAll, beforeAll, describe, expect, test } from 'vitest';
 import { LinearWeightQuant, requestDevice, Tensor } from '../../src/index.js';
 import { whole } from '../cases/slice.js';

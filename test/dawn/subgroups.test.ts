@@ -1,6 +1,5 @@
-// Subgroups that lie across the slices of a workgroup. matmul-dot4 takes the slices of a subgroup one by one, whichever lanes WGSL lets a
-// device put together; its tiles have slices of 32 lanes and more, and most subgroups lie in one. A tile that only this test adds has
-// slices of four lanes.
+// Subgroups that span several slices of a workgroup. matmul-dot4 takes the slices of a subgroup one by one, for any lanes that a device
+// puts into it. Its tiles have slices of 32 lanes and more, which contain most subgroups; this test adds a tile with slices of four lanes.
 import { afterEach, beforeEach, expect, test } from 'vitest';
 import { capsOf } from '../../src/gpu/device.js';
 import { kernels } from '../../src/kernels/index.js';

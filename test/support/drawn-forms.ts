@@ -1,4 +1,4 @@
-// What fast-check draws for a matrix that is quantized and written. Holds no test.
+// fast-check's generators for a matrix that is quantized and written. Holds no test.
 import fc from 'fast-check';
 import type { FloatDType } from '../../src/dtype.js';
 import { BITS } from '../../src/problem/code-width.js';

@@ -1,4 +1,4 @@
-// A product of whole numbers, small enough to be added up by hand: x, codes and the y that belongs to them. Holds no test.
+// A small product of whole numbers, worked out by hand: x, codes and the expected y. Holds no test.
 import { Tensor } from '../../src/index.js';
 
 export interface Product {

@@ -1,5 +1,5 @@
-// Calls of public functions with one thing wrong: a part of valid arguments, at any depth, replaced by a value of another kind. What comes
-// of it is an answer, where the value happens to be one, or an error of the library's own: no raw TypeError, and no waiting for ever.
+// Calls public functions with one wrong argument: a part of valid arguments, at any depth, is replaced by a value of another kind. The call
+// must return, if the value happens to be valid, or throw an error of the library: no raw TypeError, and no endless wait.
 import { ArgumentError, DeviceLostError, FormatError, GpuError, ReadError, ShaderError, UnsupportedError } from '../../src/errors.js';
 import { random } from '../cases/data.js';
 

@@ -1,4 +1,4 @@
-// The width of codes: what follows from it, and that nothing else in src/, cli/ and demo/ asks how wide a code is.
+// The widths of codes and the numbers that depend on them; no other file of src/, cli/ and demo/ compares a width.
 import { readdirSync, readFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { expect, test } from 'vitest';

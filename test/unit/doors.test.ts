@@ -1,5 +1,5 @@
-// Every public function is called with wrong arguments: an error of the library's own comes of it, or an answer. `npm run test:all` makes
-// many more calls, and test/dawn/doors.test.ts those that need a GPU.
+// Calls every public function with wrong arguments: the result is an error of the library, or an answer. `npm run test:all` makes many more
+// calls; test/dawn/doors.test.ts calls the functions that need a GPU.
 import { describe, expect, test } from 'vitest';
 import * as formats from '../../src/formats.js';
 import * as library from '../../src/index.js';

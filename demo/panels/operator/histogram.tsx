@@ -32,8 +32,8 @@ export function Histogram({ result: { histogram, choice } }: { readonly result: 
   const used = histogram.filter((count) => count > 0).length;
   return (
     <Chart
-      title="How often each code occurs"
-      lead={`${used} of ${histogram.length} codes are used. ${widthOf(choice.bits).zero} stands for 0 where there is no offset.`}
+      title="Histogram of codes"
+      lead={`${used} of ${histogram.length} codes are used. ${widthOf(choice.bits).zero} is the code of 0 without an offset.`}
       draw={draw}
       table={{
         columns: [{ title: 'Code' }, { title: 'Weights', numeric: true }, { title: 'Share', numeric: true }],

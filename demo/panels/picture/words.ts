@@ -26,7 +26,7 @@ export function whatOneSees({ tensor, channel, group }: Readonly<Record<Mode, Sh
   if (spot) {
     const [rows, groups] = [stretched(channel), stretched(group)];
     return (
-      `One scale for the whole picture must reach the spot, ${SPOT.brightness} times as bright as white: its step is ${step}, ` +
+      `One scale for the whole picture must cover the spot, ${SPOT.brightness} times as bright as white: its step is ${step}, ` +
       `which leaves ${counted(tensor.used, 'code')} of ${widthOf(bits).mask + 1} to all from black to white. ` +
       `With a scale for each row, the ${counted(rows, 'row')} through the spot suffer, of ${whole(n)}. ` +
       `In groups of ${groupSize} it is ${counted(groups, 'group')} of ${whole(scales.length)}: the damage stays near the spot, ${cost}.${inBasis}`
