@@ -5,7 +5,7 @@
 // too, because the tool is known to get per-lane arguments of some helper functions wrong.
 // What it cannot: any number (it computes wrong sums, so y is never looked at here); f16 (X=1); subgroup operations, which it takes for
 // the identity (SUBGROUPS=1); races between workgroups; and uniform control flow, unless a lane ends before a barrier.
-import { afterEach, describe, expect, test, vi } from 'vitest';
+import { afterEach, describe, expect, test } from 'vitest';
 import { detectRaces, MemoryTracker, type RaceDetectionResult } from 'wgsl_reflect/wgsl_reflect.module.js';
 import { operandUniforms, placeUniforms } from '../../src/kernels/operands.js';
 import type { Params } from '../../src/wgsl/preprocess.js';
@@ -19,7 +19,6 @@ interface Access {
   readonly lane: number;
 }
 
-vi.setConfig({ testTimeout: 30_000 });
 const record = MemoryTracker.prototype.record;
 const M = 2;
 const N = 8;
