@@ -5,7 +5,7 @@
 // the tool gets per-lane arguments of some helper functions wrong.
 // It cannot check: any number (its sums are wrong, so y is not compared here); f16 (X=1); subgroup operations, which it takes for the
 // identity (SUBGROUPS=1); races between workgroups; uniform control flow, unless a lane ends before a barrier.
-import { afterEach, describe, expect, test, vi } from 'vitest';
+import { afterEach, describe, expect, test } from 'vitest';
 import { detectRaces, MemoryTracker, type RaceDetectionResult } from 'wgsl_reflect/wgsl_reflect.module.js';
 import { operandUniforms, yUniforms } from '../../src/kernels/operands.js';
 import type { Params } from '../../src/wgsl/preprocess.js';
@@ -19,7 +19,6 @@ interface Access {
   readonly lane: number;
 }
 
-vi.setConfig({ testTimeout: 30_000 });
 const record = MemoryTracker.prototype.record;
 const M = 2;
 const N = 8;

@@ -38,7 +38,7 @@ describe.each(kernels.map((kernel) => [kernel.name, kernel] as const))('%s', (_,
     const caps = params.X === 2 ? { ...ALL, f16: false } : ALL;
     return typeof extentOf(kernel, { problem: { ...problem, innerPrecise: 1 }, caps, tile: tileOf(kernel, params)! }) !== 'string';
   };
-  test('every variant has a trial of more than one tile and several groups, within its buffers', { timeout: 60_000 }, () => {
+  test('every variant has a trial of more than one tile and several groups, within its buffers', () => {
     const list = (whole ? allVariants() : shownVariants()).filter(({ shader }) => shader.name === kernel.name);
     expect(list.length).toBeGreaterThan(0);
     for (const { params } of list) {

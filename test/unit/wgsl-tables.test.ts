@@ -38,54 +38,44 @@ const FEATURES: Readonly<Record<string, Feature>> = {
 };
 
 describe('bindings, features and Params of every variant shown', () => {
-  test.each([...shaders.keys()])(
-    '%s',
-    (name) => {
-      const mine = variants.filter(({ shader }) => shader.name === name);
-      expect(mine.length).toBeGreaterThan(0);
-      for (const { shader, params } of mine) {
-        const id = variantId(name, params);
-        const { code } = variantText(name, params);
-        const needed = kernels.find((kernel) => kernel.name === name)?.needs?.(params) ?? [];
-        const enabled = [...code.matchAll(/^enable (\w+);/gm)].map(([, extension]) => FEATURES[extension!]);
-        // Where x comes as halves every text enables them.
-        expect(new Set([...enabled, 'shader-f16']), id).toEqual(new Set([...needed, 'shader-f16']));
-        if (needed.includes('shader-f16')) expect(enabled, id).toContain('shader-f16');
-        const reflected = new WgslReflect(readable(code));
-        const access = (type: ResourceType, declared: string): string =>
-          type === ResourceType.Uniform
-            ? 'uniform'
-            : type === ResourceType.Storage
-              ? declared === 'read_write'
-                ? 'write'
-                : declared
-              : '?';
-        const found = [...reflected.uniforms, ...reflected.storage, ...reflected.textures, ...reflected.samplers].map((variable) => ({
-          name: variable.name,
-          group: variable.group,
-          binding: variable.binding,
-          access: access(variable.resourceType, variable.access),
-        }));
-        const wanted = shader.bindings
-          .filter(({ when }) => when?.(params) ?? true)
-          .map((binding) => ({ name: binding.name, group: 0, binding: binding.binding, access: binding.access }));
-        expect(
-          found.sort((a, b) => a.binding - b.binding),
-          id,
-        ).toEqual(wanted);
-        const members = reflected.uniforms[0]!.members!.map((member) => [member.name, member.type.name, member.offset]);
-        expect(members, id).toEqual(shader.uniforms.map((uniform, i) => [uniform, 'u32', 4 * i]));
-        expect(
-          reflected.entry.compute.map((entry) => entry.name),
-          id,
-        ).toEqual(['main']);
-      }
-    },
-    180_000,
-  );
+  test.each([...shaders.keys()])('%s', (name) => {
+    const mine = variants.filter(({ shader }) => shader.name === name);
+    expect(mine.length).toBeGreaterThan(0);
+    for (const { shader, params } of mine) {
+      const id = variantId(name, params);
+      const { code } = variantText(name, params);
+      const needed = kernels.find((kernel) => kernel.name === name)?.needs?.(params) ?? [];
+      const enabled = [...code.matchAll(/^enable (\w+);/gm)].map(([, extension]) => FEATURES[extension!]);
+      // Where x comes as halves every text enables them.
+      expect(new Set([...enabled, 'shader-f16']), id).toEqual(new Set([...needed, 'shader-f16']));
+      if (needed.includes('shader-f16')) expect(enabled, id).toContain('shader-f16');
+      const reflected = new WgslReflect(readable(code));
+      const access = (type: ResourceType, declared: string): string =>
+        type === ResourceType.Uniform ? 'uniform' : type === ResourceType.Storage ? (declared === 'read_write' ? 'write' : declared) : '?';
+      const found = [...reflected.uniforms, ...reflected.storage, ...reflected.textures, ...reflected.samplers].map((variable) => ({
+        name: variable.name,
+        group: variable.group,
+        binding: variable.binding,
+        access: access(variable.resourceType, variable.access),
+      }));
+      const wanted = shader.bindings
+        .filter(({ when }) => when?.(params) ?? true)
+        .map((binding) => ({ name: binding.name, group: 0, binding: binding.binding, access: binding.access }));
+      expect(
+        found.sort((a, b) => a.binding - b.binding),
+        id,
+      ).toEqual(wanted);
+      const members = reflected.uniforms[0]!.members!.map((member) => [member.name, member.type.name, member.offset]);
+      expect(members, id).toEqual(shader.uniforms.map((uniform, i) => [uniform, 'u32', 4 * i]));
+      expect(
+        reflected.entry.compute.map((entry) => entry.name),
+        id,
+      ).toEqual(['main']);
+    }
+  });
 });
 
-test('every file of shaders/ is part of some variant shown', { timeout: 180_000 }, () => {
+test('every file of shaders/ is part of some variant shown', () => {
   const used = new Set(variants.flatMap(({ shader, params }) => variantText(shader.name, params).places.map(({ file }) => file)));
   expect(Object.keys(sources).filter((file) => !used.has(file))).toEqual([]);
   expect([...shaders.keys()].map((name) => `${name}.wgsl`).sort()).toEqual(
@@ -95,7 +85,7 @@ test('every file of shaders/ is part of some variant shown', { timeout: 180_000 
   );
 });
 
-test('every legal value of every #param is used by some variant shown', { timeout: 180_000 }, () => {
+test('every legal value of every #param is used by some variant shown', () => {
   const used = new Map<string, Set<string>>(); // by file, of all the shaders that include it
   for (const { shader, params } of variants) {
     for (const { file } of variantText(shader.name, params).places) {
@@ -278,13 +268,13 @@ describe('what planning and loading ask for', () => {
     for (const symmetric of [false, true])
       for (const dtype of DTYPES) dispatches.push(...quantizeSteps(GPU, checkForm({ n: 3, k: 40, bits, symmetric }), { dtype, first: 0 }));
 
-  test('is always one of allVariants()', { timeout: 60_000 }, () => {
+  test('is always one of allVariants()', () => {
     const asked = new Set(dispatches.map((step) => variantId(step.shader, step.params)));
     expect([...asked].filter((id) => !known.has(id))).toEqual([]);
     expect(asked.size).toBeGreaterThan(200);
   });
 
-  test('binds exactly what the shader has, and gives every uniform a whole number', { timeout: 60_000 }, () => {
+  test('binds exactly what the shader has, and gives every uniform a whole number', () => {
     const faults = new Set<string>();
     for (const step of dispatches) {
       const shader = shaders.get(step.shader)!;
@@ -302,13 +292,13 @@ describe('what planning and loading ask for', () => {
   });
 
   // A helper variant that nothing asks for is dead code, and one that no test on a GPU can reach.
-  test('reaches every variant of the helpers', { timeout: 60_000 }, () => {
+  test('reaches every variant of the helpers', () => {
     const asked = new Set(dispatches.map((step) => variantId(step.shader, step.params)));
     const all = helpers.flatMap(({ name, variants: list }) => list.map((params) => variantId(name, params)));
     expect(all.filter((id) => !asked.has(id))).toEqual([]);
   });
 
-  test('reaches every combination of operands', { timeout: 60_000 }, () => {
+  test('reaches every combination of operands', () => {
     const operands = (params: Dispatch['params']): string =>
       ['BITS', 'X', 'SCALE', 'OFFSET', 'CODEBOOK', 'Y'].map((name) => `${name}=${params[name]}`).join(' ');
     const isKernel = (name: string): boolean => kernels.some((kernel) => kernel.name === name);
