@@ -209,7 +209,6 @@ const REFUSED: readonly (readonly [Partial<Choice>, string])[] = [
   [{ groupSize: 160 }, 'Group size'],
   [{ k: 100 }, 'K, inputs'],
   [{ k: 0 }, 'K, inputs'],
-  [{ m: 0 }, 'M, rows of x'],
   [{ n: 0 }, 'N, outputs'],
   [{ scales: 'int64' }, 'Scales'],
   [{ scales: 'int64', bits: 8 }, 'Scales'],

@@ -45,7 +45,7 @@ export function Controls() {
           </p>
         </Group>
         <Group title="Sizes">
-          <NumberField label="M, rows of x" value={chosen.m} min={0} max={MOST.m} hint={at('m')} />
+          <NumberField label="M, rows of x" value={chosen.m} min={1} max={MOST.m} hint={at('m')} />
           <NumberField label="K, inputs" value={chosen.k} min={0} max={MOST.k} hint={at('k')} />
           <NumberField label="N, outputs" value={chosen.n} min={0} max={MOST.n} hint={at('n')} />
         </Group>

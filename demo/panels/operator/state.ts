@@ -9,7 +9,7 @@ import { type Choice, type Field, fieldOf, MODEL, MOST, refusal } from './jobs/c
 type Signals = { readonly [Name in keyof Choice]: Signal<Choice[Name]> };
 
 export const chosen: Signals = {
-  m: urlSignal('operator.m', integer(64, { min: 0, max: MOST.m })),
+  m: urlSignal('operator.m', integer(64, { min: 1, max: MOST.m })),
   k: urlSignal('operator.k', integer(MODEL.k, { min: 0, max: MOST.k })),
   n: urlSignal('operator.n', integer(MODEL.n, { min: 0, max: MOST.n })),
   bits: urlSignal('operator.bits', choice<Bits>(4, BITS)),
