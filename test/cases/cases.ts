@@ -34,8 +34,11 @@ export interface Case {
   readonly x: 'contiguous' | 'transposed' | 'offset';
   /** y starts this many elements into its buffer. */
   readonly yOffset: number;
-  /** exact: small integers whose sums are exact in any order. special: NaN, infinities, overflow, subnormals. */
-  readonly data: 'exact' | 'random' | 'special';
+  /**
+   * exact: small integers whose sums are exact in any order. special: NaN, infinities, overflow, subnormals. Of x: sigmoid in (0, 1), relu
+   * half zeros, sparse nearly all, equal one value, huge far from 1. zero weights: all of them.
+   */
+  readonly data: 'exact' | 'random' | 'special' | 'sigmoid' | 'relu' | 'sparse' | 'equal' | 'huge' | 'zero weights';
   readonly force: Force | undefined;
   /** 1 allows kernels that round x to integers. Their exact cases have an x that this leaves as it is. */
   readonly innerPrecise: 0 | 1;

@@ -51,7 +51,7 @@ export function makeData(c: Case): CaseData {
   const biasDtype = c.dtype === 'bfloat16' ? 'float32' : c.dtype;
 
   // x
-  const xs = fill(rows * c.k, () => (exact ? integer(-3, 3) : normal()));
+  const xs = fill(rows * c.k, () => (exact ? integer(-3, 3) : ofKind(c, normal(), next)));
   const groups = c.mode === 'group' ? Math.ceil(c.k / c.groupSize) : 1;
   // ±127 in every block of 32: then a step is 1, and the codes are x itself.
   if (exact && c.innerPrecise === 1)
@@ -73,7 +73,7 @@ export function makeData(c: Case): CaseData {
   // weight: (N, K) codes, then as the case stores them
   const code = widthOf(c.bits);
   const [low, high] = [-code.zero, code.mask - code.zero].map((end) => (exact ? Math.max(-9, Math.min(9, end)) : end)) as [number, number];
-  const codes = Int8Array.from({ length: c.n * c.k }, () => integer(low, high));
+  const codes = Int8Array.from({ length: c.n * c.k }, () => (c.data === 'zero weights' ? 0 : integer(low, high)));
   const matrix = c.weight === 'NK' ? [c.n, c.k] : [c.k, c.n];
   const stored = c.weight === 'NK' ? codes : transposed(codes, c.n, c.k);
   const [words, shape, dtype] =
@@ -120,6 +120,24 @@ export function makeData(c: Case): CaseData {
       ...(c.quant === 'float32+offset' && { quantOffset: { data: quantOffsets, shape: quantShape, dtype: 'float32' as const } }),
     },
   };
+}
+
+/** What a case's kind of data makes of a normal number. */
+function ofKind({ data, dtype }: Case, value: number, next: () => number): number {
+  switch (data) {
+    case 'sigmoid':
+      return 1 / (1 + Math.exp(-4 * value));
+    case 'relu':
+      return Math.max(0, value);
+    case 'sparse':
+      return next() < 0.03 ? 8 * value : 0;
+    case 'equal':
+      return 1 / 3;
+    case 'huge':
+      return value * (dtype === 'float16' ? 1e3 : 1e30);
+    default:
+      return value;
+  }
 }
 
 /** A row each for: an infinity, both infinities, products beyond the largest half, subnormals, a NaN, and plain numbers. */

@@ -14,7 +14,7 @@ const drawn: fc.Arbitrary<Case> = fc
   .record({
     batch: fc.constantFrom([], [], [2], [1, 3]),
     m: fc.integer({ min: 1, max: 19 }),
-    k: fc.integer({ min: 1, max: 170 }),
+    k: fc.oneof(fc.integer({ min: 1, max: 170 }), fc.integer({ min: 1000, max: 2100 })),
     n: fc.integer({ min: 1, max: 70 }),
     bits: fc.constantFrom(...BITS),
     dtype: fc.constantFrom('float32' as const, 'float16' as const, 'bfloat16' as const),
@@ -28,7 +28,7 @@ const drawn: fc.Arbitrary<Case> = fc
     nz: fc.constantFrom(false, false, true),
     x: fc.constantFrom('contiguous' as const, 'transposed' as const, 'offset' as const),
     yOffset: fc.constantFrom(0, 0, 1, 3, 4),
-    data: fc.constantFrom('exact' as const, 'random' as const),
+    data: fc.constantFrom<Case['data'][]>('exact', 'random', 'sigmoid', 'relu', 'sparse', 'equal', 'huge', 'zero weights'),
     kernel: fc.constantFrom(undefined, ...ofAnyX.map(({ name }) => name)),
     f16: fc.boolean(),
   })

@@ -468,6 +468,33 @@ describe('the interval of right answers', () => {
     expect(width(1024)).toBeGreaterThan(width(8));
   });
 
+  test('is 48 roundings of codes and K/32 + 64 of sums of weights, however long the sum', () => {
+    const k = 4096;
+    const x = Float32Array.from({ length: k }, (_, i) => (i % 7) / 7);
+    const w = Int8Array.from({ length: k }, (_, i) => (i % 255) - 127);
+    const s = Math.fround(0.01);
+    const { low, high, exact } = reference(host(x, [1, k]), host(w, [k, 1], 'int8'), host([s], [1]));
+    let [codes, weights] = [0, 0];
+    for (let j = 0; j < k; j++) {
+      const value = x[j]!;
+      codes += value * (Math.abs(w[j]! * s) + 128 * s);
+      weights += value * Math.abs(w[j]! * s);
+    }
+    const allowed = 2 ** -24 * (48 * codes + (k / 32 + 64) * weights + 2 * Math.abs(exact[0]!));
+    expect(high[0]! - exact[0]!).toBeLessThanOrEqual(allowed * 1.001);
+    expect(exact[0]! - low[0]!).toBeLessThanOrEqual(allowed * 1.001);
+    expect(high[0]! - low[0]!).toBeGreaterThan(allowed);
+  });
+
+  test('holds what a device gives that takes a subnormal scale for 0, beside a huge x', () => {
+    const s = Math.fround(2 ** -130);
+    const y = reference(host([2 ** 127, 2 ** 127], [1, 2]), host([100, 27], [2, 1], 'int8'), host([s], [1]));
+    expect(y.data[0]).toBe(127 / 8);
+    expect(y.low[0]!).toBeLessThanOrEqual(0);
+    const plain = reference(host([1, 1], [1, 2]), host([100, 27], [2, 1], 'int8'), host([0.125], [1]));
+    expect(plain.low[0]!).toBeGreaterThan(127 / 8 - 1e-3);
+  });
+
   test('of an int8 at a tie holds both neighbours, whatever the sign of the scale', () => {
     const y = (scale: number) =>
       reference(host([2.5], [1, 1]), host([1], [1, 1], 'int8'), host([1], [1]), { quantScale: host([scale], [1]) });
