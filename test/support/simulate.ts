@@ -71,7 +71,7 @@ const indexOfX = ({ x }: Problem, m: number, k: number): number =>
 const inputOf = ({ weights: { k, permuted } }: Problem, column: number): number => (permuted ? k - 1 - column : column);
 
 /** Words that share a sum of x: those of 32 k, or of the longest power of two of k that a group has whole ones of. */
-export function spanWords({ weights: { bits, groups, groupSize } }: Problem): number {
+export function sumWords({ weights: { bits, groups, groupSize } }: Problem): number {
   let words = bits;
   while (groups > 1 && groupSize % (words * (32 / bits)) !== 0) words /= 2;
   return words;
@@ -95,7 +95,7 @@ export function runPlan({ problem, packed, caps }: PlanContext, plan: Plan): voi
   if (problem.xDigits) {
     sizes.xCodes = m * codesRow; // they came with x
     for (let i = 0; i < m; i++)
-      for (let span = 0; span < blocksOf(k); span++) codeBlocks.put(i * codesRow + 4 * span * blockWords(digits), `${i},${span}`);
+      for (let block = 0; block < blocksOf(k); block++) codeBlocks.put(i * codesRow + 4 * block * blockWords(digits), `${i},${block}`);
   }
   const rows = new Tags('rows');
   const sums = new Tags('sums');
@@ -135,17 +135,17 @@ export function runPlan({ problem, packed, caps }: PlanContext, plan: Plan): voi
       must(u.blocks === blocksOf(k) && invocations(step) >= u.m! * u.blocks, 'quantize-rows: too few workgroups');
       codeBlocks.clear(); // a new chunk of rows
       for (let i = 0; i < u.m!; i++)
-        for (let span = 0; span < u.blocks; span++) {
+        for (let block = 0; block < u.blocks; block++) {
           const owners = new Set<string>();
-          for (let j = 32 * span; j < Math.min(32 * (span + 1), 4 * u.x_pitch!); j++) {
+          for (let j = 32 * block; j < Math.min(32 * (block + 1), 4 * u.x_pitch!); j++) {
             const tag = tagOfX(step, 4 * (u.x_base! + i * u.x_pitch!) + j);
             must(j < k ? tag?.split(',')[1] === String(inputOf(problem, j)) : tag === '0', `quantize-rows reads '${tag}' for k ${j}`);
             if (j < k) owners.add(tag!.split(',')[0]!);
           }
           must(owners.size === 1, 'quantize-rows: a block of several rows');
-          const at = i * codesRow + 4 * span * blockWords(digits);
+          const at = i * codesRow + 4 * block * blockWords(digits);
           must(at + 4 * blockWords(digits) <= step.bindings.codes!.size, 'quantize-rows: a block beyond the binding');
-          codeBlocks.put(step.bindings.codes!.offset + at, `${[...owners][0]},${span}`);
+          codeBlocks.put(step.bindings.codes!.offset + at, `${[...owners][0]},${block}`);
         }
     } else if (step.shader === 'round-rows') {
       must(invocations(step) * (32 / yBits) >= u.first! + u.count! - u.first_word! * (32 / yBits), 'round-rows: too few workgroups');
@@ -168,7 +168,7 @@ export function runPlan({ problem, packed, caps }: PlanContext, plan: Plan): voi
         const row = 4 * (u.x_base! + Math.floor(i / u.blocks!) * u.x_pitch!);
         const firstK = 4 * u.block_vec4s! * (i % u.blocks!);
         const lastK = Math.min(firstK + 4 * u.block_vec4s! - 1, 4 * u.x_pitch! - 1);
-        must(lastK >= firstK && (i % u.blocks! < u.blocks! - 1 || lastK >= k - 1), 'sum-rows: spans are not k');
+        must(lastK >= firstK && (i % u.blocks! < u.blocks! - 1 || lastK >= k - 1), 'sum-rows: blocks are not k');
         const inRows = step.bindings.x!.buffer === 'rows';
         const at = absolute(step, 'x', row + firstK, inRows ? 32 : xBits);
         absolute(step, 'x', row + lastK, inRows ? 32 : xBits);
@@ -207,16 +207,19 @@ export function runPlan({ problem, packed, caps }: PlanContext, plan: Plan): voi
           } else must(tag === '0', `beyond k there is '${tag}'`);
         }
         must(tagged.size === 1, 'a row of several rows');
-        const spanK = spanWords(problem) * codes;
-        const spans = Math.ceil(u.words / spanWords(problem));
-        for (let span = 0; step.bindings.x_sums && span < spans; span++) {
-          const want = `${[...tagged][0]},${inputOf(problem, span * spanK)}`;
-          must(xSums.get(i * spans + span) === want, `sum ${span} of row ${i} begins at ${xSums.get(i * spans + span)}, not ${want}`);
+        const sumK = sumWords(problem) * codes;
+        const sumsOfRow = Math.ceil(u.words / sumWords(problem));
+        for (let block = 0; step.bindings.x_sums && block < sumsOfRow; block++) {
+          const want = `${[...tagged][0]},${inputOf(problem, block * sumK)}`;
+          must(
+            xSums.get(i * sumsOfRow + block) === want,
+            `sum ${block} of row ${i} begins at ${xSums.get(i * sumsOfRow + block)}, not ${want}`,
+          );
         }
         if (step.bindings.x_codes)
-          for (let span = 0; span < blocksOf(k); span++) {
-            const tag = codeBlocks.get(step.bindings.x_codes.offset + i * codesRow + 4 * span * blockWords(digits));
-            must(tag === `${[...tagged][0]},${span}`, `x_codes[${i}, ${span}] is '${tag}'`);
+          for (let block = 0; block < blocksOf(k); block++) {
+            const tag = codeBlocks.get(step.bindings.x_codes.offset + i * codesRow + 4 * block * blockWords(digits));
+            must(tag === `${[...tagged][0]},${block}`, `x_codes[${i}, ${block}] is '${tag}'`);
           }
         for (let c = 0; c < u.n!; c++) {
           const at = absolute(step, 'y', u.y_base! + i * u.y_pitch! + u.column! + c, scratchY ? 32 : yBits);

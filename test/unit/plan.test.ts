@@ -68,7 +68,7 @@ describe('the choice', () => {
       const { dispatches } = plan({ m, n: 2048, k: 2048, ...change }, caps);
       return dispatches.find(({ shader }) => shader === 'round-rows')?.uniforms.splits ?? 0;
     };
-    // 2048 columns are 512 lanes, 4096 in 8 slices; 64 spans of k are 8 for each slice, of which a lane should have 4.
+    // 2048 columns are 512 lanes, 4096 in 8 slices; 64 blocks of k are 8 for each slice, of which a lane should have 4.
     expect(splits(1, GPU)).toBe(2);
     expect(splits(1, { ...GPU, lanes: 8191 })).toBe(0);
     expect(splits(8, GPU)).toBe(16);
@@ -264,15 +264,15 @@ describe('imported weights', () => {
   });
 
   test('sums of x go over what groups are whole runs of', () => {
-    const span = (group: number, bits: Bits) => {
+    const sums = (group: number, bits: Bits) => {
       const { dispatches } = plan({ m: 2, n: 64, k: 480, group, bits, offset: true }, GPU);
       return dispatches.find(({ shader }) => shader === 'sum-rows')!.uniforms;
     };
-    expect(span(0, 4)).toMatchObject({ blocks: 15, block_vec4s: 8 });
-    expect(span(96, 4)).toMatchObject({ blocks: 15, block_vec4s: 8 });
-    expect(span(48, 4)).toMatchObject({ blocks: 30, block_vec4s: 4 });
-    expect(span(40, 4)).toMatchObject({ blocks: 60, block_vec4s: 2 });
-    expect(span(20, 8)).toMatchObject({ blocks: 120, block_vec4s: 1 });
+    expect(sums(0, 4)).toMatchObject({ blocks: 15, block_vec4s: 8 });
+    expect(sums(96, 4)).toMatchObject({ blocks: 15, block_vec4s: 8 });
+    expect(sums(48, 4)).toMatchObject({ blocks: 30, block_vec4s: 4 });
+    expect(sums(40, 4)).toMatchObject({ blocks: 60, block_vec4s: 2 });
+    expect(sums(20, 8)).toMatchObject({ blocks: 120, block_vec4s: 1 });
   });
 
   test('inputs in another order are gathered, by the layer’s own permutation', () => {
