@@ -84,8 +84,22 @@ test(`${whole ? '1 GiB needs' : '256 MiB need'} less than 200 MB beside the GPU 
     };
     return buffer;
   };
-  const config = { quantization_config: { quant_method: 'gptq', bits: 4, group_size: 128, desc_act: false, checkpoint_format: 'gptq' } };
-  const { layers } = await findLayers(await openModel(path), { config });
+  // A configuration speaks for all layers of a file, so each kind is found under its own.
+  const file = await openModel(path);
+  const configs = [
+    undefined, // bitsandbytes needs none
+    { quant_method: 'gptq', bits: 4, group_size: 128, desc_act: false, checkpoint_format: 'gptq' },
+    {
+      quant_method: 'compressed-tensors',
+      format: 'pack-quantized',
+      config_groups: {
+        group_0: { targets: ['Linear'], weights: { num_bits: 4, type: 'int', symmetric: true, strategy: 'group', group_size: 128 } },
+      },
+    },
+  ];
+  const found = await Promise.all(configs.map((config) => findLayers(file, { config: config && { quantization_config: config } })));
+  const layers = found.flatMap((one) => one.layers);
+  expect(new Set(layers.map(({ format }) => format)).size).toBe(3);
   expect(layers.length).toBeGreaterThan(whole ? 30 : 5);
   // The first layer compiles the shaders that all of them share.
   (await loadLayer(device, layers[1]!, { dtype: 'float32' })).destroy();
