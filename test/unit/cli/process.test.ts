@@ -90,7 +90,7 @@ test('threads make the same bytes; SIGINT and SIGKILL after the first shard leav
     const out = at(signal);
     const killed = await start([...argv(signal), ...threaded], { watch: (kill) => existsSync(join(out, names[0]!)) && kill(signal) });
     expect(killed).toMatchObject(signal === 'SIGINT' ? { code: 130, signal: null } : { code: null, signal });
-    if (signal === 'SIGINT') expect(killed.err).toContain('stopped; the same command goes on');
+    if (signal === 'SIGINT') expect(killed.err).toContain('stopped; the same command continues');
     const left = readdirSync(out).filter((name) => name.endsWith('.safetensors'));
     expect(left.length).toBeGreaterThan(0);
     expect(left.length).toBeLessThan(6);
