@@ -385,14 +385,14 @@ test('files that are none, cut off or hostile end in a sentence, and the page st
 });
 
 test('long work is cancelled, and the next begins', async ({ demo }) => {
-  const [n, k] = [2048, 1024];
+  const [n, k] = [6144, 1024];
   const panel = await demo.open('model', { method: 'hqq' });
   await give(panel, await safetensors('large.safetensors', [floats('large.weight', [n, k], someWeights(n * k, 1))]));
   await expect(look(panel)).toBeVisible({ timeout: 60_000 });
   await quantizeButton(panel).click();
   const card = panel.getByRole('region', { name: 'Quantize it anew' });
   await expect(card.getByRole('progressbar')).toBeVisible();
-  await expect(card.locator('.progress-text')).toContainText(/Row \d+ of 2048/, { timeout: 30_000 });
+  await expect(card.locator('.progress-text')).toContainText(/Row \d+ of 6144/, { timeout: 30_000 });
   await card.getByRole('button', { name: 'Cancel' }).click();
   await expect(card.locator('.progress-text')).toHaveText('Cancelled.');
   await panel.getByRole('radio', { name: 'minmax' }).check();

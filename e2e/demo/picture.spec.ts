@@ -232,6 +232,7 @@ test('the visitor’s own picture, of any size, and what is none', async ({ demo
   const { page } = demo;
   const panel = await demo.open('picture');
   await check(panel, {});
+  await expect(panel.locator('.chart-box svg')).toBeVisible(slow); // its code comes last
   const sent: string[] = [];
   page.on('request', (request) => sent.push(`${request.method()} ${request.url()}`));
   await panel.getByText('Use your picture').click();
