@@ -3,16 +3,16 @@ import { fields, flag, oneOf, onlyFields, optional, reading, sizes, wholeNumber 
 import { isCompatible, markOf, notOurs, versionOf } from '../arguments/copies.js';
 import { checkBuffer, checkDevice } from '../arguments/gpu-objects.js';
 import { arrayKind, showValue } from '../arguments/show-value.js';
-import { formatCast, fractalLength } from '../ascend/fractal-nz.js';
-import { BYTES, type DType, decode16, encode16, type FloatDType, type Format, wholeWords } from '../dtype.js';
+import { BYTES, type DType, encode16, type FloatDType, type Format, wholeWords } from '../dtype.js';
 import { ArgumentError } from '../errors.js';
 import { checkX, FLOATS } from '../problem/checks.js';
-import { isContiguous, isTransposed, showShape, type View } from '../problem/view.js';
+import { isContiguous, showShape, type View } from '../problem/view.js';
 import { VERSION } from '../version.js';
 import { BUFFER, makeBuffer, USAGE } from './buffers.js';
 import { copyRows } from './copy.js';
 import { assertAlive, whileAlive } from './device.js';
 import { allTaken, guarded, type Taken } from './guard.js';
+import { rowMajor, spanOf, valuesOf } from './tensor-memory.js';
 
 /** Data for `Tensor.from`. Float16Array where the engine has it. */
 export type TensorData =
@@ -55,8 +55,6 @@ interface Init {
   readonly offset: number;
 }
 
-const rowMajor = (shape: readonly number[]): number[] => shape.map((_, i) => shape.slice(i + 1).reduce((a, b) => a * b, 1));
-
 const FORM = {
   shape: sizes,
   strides: optional(sizes),
@@ -74,18 +72,6 @@ function checkRank(shape: readonly number[], format: Format): void {
   if (shape.length === 0) throw new ArgumentError('shape', 'one or more whole numbers of at least 0', '[]');
   if (format === 'FRACTAL_NZ' && shape.length < 2)
     throw new ArgumentError('shape', 'two or more dimensions for FRACTAL_NZ', showShape(shape));
-}
-
-/** Elements from the first to the last one used. */
-function spanOf({ shape, strides, dtype, format }: Pick<View, 'shape' | 'strides' | 'dtype' | 'format'>): number {
-  if (shape.includes(0)) return 0;
-  if (format === 'FRACTAL_NZ') return fractalLength(storedShape({ shape, strides }), dtype);
-  return 1 + shape.reduce((sum, size, i) => sum + (size - 1) * strides[i]!, 0);
-}
-
-/** The shape of the matrix in memory; the tensor may be its transpose. */
-function storedShape({ shape, strides }: Pick<View, 'shape' | 'strides'>): readonly number[] {
-  return isTransposed({ shape, strides }) ? [...shape.slice(0, -2), shape.at(-1)!, shape.at(-2)!] : shape;
 }
 
 /**
@@ -250,7 +236,7 @@ export class Tensor implements View {
     const size = wholeWords(this.byteOffset - begin + span * BYTES[dtype]);
     if (span === 0) {
       await whileAlive(device, Promise.resolve(this.#storage.written));
-      return inOrder(this, decode(new ArrayBuffer(0), dtype));
+      return valuesOf(this, new ArrayBuffer(0));
     }
     const { result, errors } = guarded(device, 'read', () => {
       const staging = makeBuffer(device, { label: 'read', usage: BUFFER.staging, size });
@@ -264,7 +250,7 @@ export class Tensor implements View {
     try {
       await whileAlive(device, allTaken(this.#storage.written, errors, mapped));
       const bytes = staging.getMappedRange().slice(this.byteOffset - begin, this.byteOffset - begin + span * BYTES[dtype]);
-      return inOrder(this, decode(bytes, dtype));
+      return valuesOf(this, bytes);
     } finally {
       staging.destroy();
     }
@@ -326,53 +312,4 @@ export class Tensor implements View {
     if (this.device !== device) throw new ArgumentError(name, "a tensor of the layer's device", 'one of another device');
     assertAlive(device);
   }
-}
-
-type Decoded = Float32Array | Uint16Array | Int8Array | Int32Array | BigInt64Array;
-
-function decode(bytes: ArrayBuffer, dtype: DType): Decoded {
-  switch (dtype) {
-    case 'float32':
-      return new Float32Array(bytes);
-    case 'float16':
-    case 'bfloat16':
-      return new Uint16Array(bytes);
-    case 'int8':
-      return new Int8Array(bytes);
-    case 'int32':
-      return new Int32Array(bytes);
-    case 'int64':
-      return new BigInt64Array(bytes);
-  }
-}
-
-/** Reorders memory order to row-major order of the shape, and turns 16-bit floats into numbers. */
-function inOrder(tensor: Tensor, stored: Decoded): Float32Array | Int8Array | Int32Array | BigInt64Array {
-  const { shape, dtype, format } = tensor;
-  let strides = tensor.strides;
-  let flat = stored;
-  if (format === 'FRACTAL_NZ' && !(stored instanceof BigInt64Array)) {
-    const matrix = storedShape(tensor);
-    flat = formatCast(stored, { shape: matrix, dtype, from: 'FRACTAL_NZ', to: 'ND' });
-    strides = matrix === shape ? rowMajor(matrix) : [...rowMajor(matrix).slice(0, -2), 1, matrix.at(-1)!];
-  }
-  const length = shape.reduce((a, b) => a * b, 1);
-  const ordered = strides.every((stride, i) => stride === rowMajor(shape)[i]) ? flat : reorder(flat, shape, strides, length);
-  return ordered instanceof Uint16Array ? decode16(ordered, dtype as 'float16' | 'bfloat16') : ordered;
-}
-
-function reorder(flat: Decoded, shape: readonly number[], strides: readonly number[], length: number): Decoded {
-  const out = new (flat.constructor as new (length: number) => Decoded)(length);
-  const index = shape.map(() => 0);
-  let at = 0;
-  for (let i = 0; i < length; i++) {
-    out[i] = flat[at]!;
-    for (let d = shape.length - 1; d >= 0; d--) {
-      at += strides[d]!;
-      if (++index[d]! < shape[d]!) break;
-      at -= index[d]! * strides[d]!;
-      index[d] = 0;
-    }
-  }
-  return out;
 }

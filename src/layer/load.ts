@@ -8,7 +8,6 @@ import { pipelineErrors } from '../gpu/pipeline.js';
 import { encodeInto, record, submit } from '../gpu/recording.js';
 import { type Slice, windowBytes } from '../plan/binding.js';
 import type { Dispatch } from '../plan/dispatch.js';
-import { type Corner, pieceData, pieceSteps, weightsOf } from '../plan/load-steps.js';
 import {
   codebookSlice,
   type Packed,
@@ -18,6 +17,7 @@ import {
   slicesOf,
   withoutOffsets,
 } from '../plan/packed-layout.js';
+import { type Corner, pieceData, pieceSteps, weightsOf } from '../plan/piece-steps.js';
 import type { Caps } from '../problem/caps.js';
 import { widthOf } from '../problem/code-width.js';
 import { type QuantizedMatrix, rowsOf } from '../problem/matrix.js';
