@@ -1,7 +1,7 @@
 // Shows untrusted values in messages, always short.
+import { clip } from '../arguments/show-value.js';
 
-const LONGEST = 80;
-export const clip = (text: string): string => (text.length > LONGEST ? `${text.slice(0, LONGEST)}…` : text);
+export { clip };
 
 /** A value of a header for a message. */
 export function show(value: unknown): string {
