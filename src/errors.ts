@@ -71,7 +71,7 @@ export interface FileLocation {
 }
 
 /**
- * A file cannot be read: it is `missing`, or the disk, the network or a server failed. `status` is the HTTP status, `code` the system's
+ * A file, of weights or of this library, cannot be read: it is `missing`, or the disk, the network or a server failed. `status` is the HTTP status, `code` the system's
  * error code, e.g. EMFILE.
  */
 export class ReadError extends Error {

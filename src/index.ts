@@ -4,7 +4,7 @@ export { type CastData, formatCast } from './ascend/fractal-nz.js';
 export { convertWeightToInt4Pack } from './ascend/int4-pack.js';
 export { transQuantParam } from './ascend/quant-param.js';
 export type { DType, FloatDType, Format } from './dtype.js';
-export { ArgumentError, DeviceLostError, GpuError, ShaderError, UnsupportedError } from './errors.js';
+export { ArgumentError, DeviceLostError, GpuError, ReadError, ShaderError, UnsupportedError } from './errors.js';
 export { capsOf, requestDevice } from './gpu/device.js';
 export { type SelfTestReport, selfTestReports } from './gpu/device-findings.js';
 export { formatReport } from './gpu/report.js';

@@ -224,7 +224,8 @@ export class Tensor implements View {
   /**
    * Reads the elements in row-major order of `shape`, for any strides and format: float16 and bfloat16 as numbers, int64 as BigInt64Array.
    * @throws ArgumentError if the tensor is destroyed or its buffer cannot be copied, ShaderError if the shader that writes it did not
-   *   compile, GpuError if the GPU refused that work or the copy, UnsupportedError if there was no memory for either, DeviceLostError
+   *   compile, GpuError if the GPU refused that work or the copy, UnsupportedError if there was no memory for either, DeviceLostError,
+   *   ReadError if the file of the self-test of a layer's first call cannot be loaded
    */
   async read(): Promise<Float32Array | Int8Array | Int32Array | BigInt64Array> {
     this.assertUsable('tensor');

@@ -175,7 +175,8 @@ export class LinearWeightQuant {
    * Compiles all shaders for products of these numbers of rows, in parallel, and tests each variant once on this device. Variants that fail
    * are not used (`selfTestReports`). Reads stored choices of an earlier `tune`. With `tune` it measures choices that are not known yet, on
    * this layer's weights; layers of the same shapes and dtypes share them.
-   * @throws ArgumentError, UnsupportedError if no kernel works or there was no memory, GpuError, ShaderError, DeviceLostError
+   * @throws ArgumentError, UnsupportedError if no kernel works or there was no memory, GpuError, ShaderError, DeviceLostError, ReadError if
+   *   the files of self-tests or tuning cannot be loaded
    * @example await layer.prepare([1, 128], { tune: true });
    */
   async prepare(rows: readonly number[], options: PrepareOptions = {}): Promise<void> {
