@@ -113,3 +113,11 @@ export const test = base.extend<Options & { demo: Demo }>({
     expect(problems).toEqual([]);
   },
 });
+
+/** Begins work and cancels it by the button in `within`. A fast machine may end it before the click: then it begins anew. */
+export async function cancelled(within: Locator, begin: () => Promise<void>): Promise<void> {
+  await expect(async () => {
+    await begin();
+    await within.getByRole('button', { name: 'Cancel' }).click({ timeout: 2000 });
+  }).toPass({ timeout: 60_000 });
+}

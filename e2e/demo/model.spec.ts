@@ -11,7 +11,7 @@ import { compressedTensorsTensors } from '../../src/formats/write-compressed-ten
 import { dequantize } from '../../src/problem/matrix.js';
 import { quantize } from '../../src/quantize/quantize.js';
 import { type OnnxTensor, onnx } from '../../test/support/onnx-file.js';
-import { expect, test } from './fixture.js';
+import { cancelled, expect, test } from './fixture.js';
 import { floats, type GivenFile, given, safetensors, someWeights } from './model-files.js';
 
 const fixture = (path: string): Buffer => readFileSync(join(import.meta.dirname, '../../test/fixtures', path));
@@ -398,9 +398,8 @@ test('long work is cancelled, and the next begins', async ({ demo }) => {
   await panel.getByRole('radio', { name: 'minmax' }).check();
   await quantizeButton(panel).click();
   await expect(panel.getByRole('row', { name: 'int4, groups of 32, minmax' })).toContainText('dB', { timeout: 60_000 });
-  await runButton(panel).click();
   const running = panel.getByRole('region', { name: 'Run it' });
-  await running.getByRole('button', { name: 'Cancel' }).click();
+  await cancelled(running, () => runButton(panel).click());
   await expect(running.locator('.progress-text')).toHaveText('Cancelled.');
   await runButton(panel).click();
   await ran(panel, n);

@@ -4,7 +4,7 @@ import { join } from 'node:path';
 import { gzipSync } from 'node:zlib';
 import type { Locator } from '@playwright/test';
 import { whole } from '../../test/cases/slice.js';
-import { expect, test } from './fixture.js';
+import { cancelled, expect, test } from './fixture.js';
 
 const PANELS = ['operator', 'picture', 'shader', 'bench', 'model'] as const;
 const TITLES = ['Operator', 'See quantization', 'What runs', 'Your GPU, measured', 'Bring a model'] as const;
@@ -158,8 +158,7 @@ test('a device that is lost in the middle of a run ends the run with a sentence'
 test('a run is cancelled, and another takes its place', async ({ demo }) => {
   const panel = await demo.open('operator');
   await expect(panel).toContainText('inside their intervals', { timeout: 60_000 });
-  await panel.getByRole('button', { name: 'Run again' }).click();
-  await panel.getByRole('button', { name: 'Cancel' }).click();
+  await cancelled(panel, () => panel.getByRole('button', { name: 'Run again' }).click());
   await expect(panel.locator('.progress-text')).toHaveText('Cancelled.');
   await setRows(panel, 16);
   await setRows(panel, 4);
