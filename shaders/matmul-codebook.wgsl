@@ -16,9 +16,9 @@
 #error matmul-codebook looks codes up: CODEBOOK must be 1, and TRICK is for numbers
 #endif
 
-fn mac_word(sum: ptr<function, Rows>, start: ptr<function, RowStarts>, word: u32, words: vec4<u32>, s: vec4<f32>) {
+fn mac_word(sum: ptr<function, Rows>, start: ptr<function, RowStarts>, word: u32, words: Quad, s: vec4<f32>) {
   var x_rows: XRows;
-#repeat q 8 / BITS
+#repeat q CODES / 4
   read_x_rows(&x_rows, start, word * WORD_VEC4S + q);
 #repeat i 4
   mac_code(sum, &x_rows, i, value(words, 4u * q + i) * s);
@@ -39,9 +39,9 @@ fn main(@builtin(workgroup_id) workgroup: vec3u, @builtin(num_workgroups) workgr
   let groups = groups_end(place.run);
   for (var group = place.run.begin / params.group_words; group < groups; group++) {
     let words = words_in(place.run, group);
-    let s = read_scale(group, quad);
+    let s = scale_at(group, quad, unit_at(group, quad));
     for (var word = words.begin; word < words.end; word++) {
-      mac_word(&sum, &start, word, w[word * params.w_pitch + quad], s);
+      mac_word(&sum, &start, word, read_quad(word, quad), s);
     }
   }
   finish_rows(&sum, place, quad);

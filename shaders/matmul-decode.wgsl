@@ -10,7 +10,7 @@
 
 #param LANES 32 64 // lanes along n
 #param SLICES 1 4 8 // parts of k in a workgroup; more than 1 need subgroups
-#param UNROLL 1 2 4 // words of w in flight; x of all of them lies in scalar registers, so that fewer fit with more rows
+#param UNROLL 1 2 4 // low words of w in flight, under one high word; x of all of them lies in scalar registers, so that fewer fit with more rows
 
 #include "lib/lane.wgsl"
 #include "lib/scale.wgsl"
@@ -20,16 +20,20 @@
 #include "lib/result.wgsl"
 #include "lib/grid.wgsl"
 
+#if HIGH && UNROLL * HIGH > LOW || UNROLL > LOW
+#error words in flight share a block and a high word: UNROLL must be less
+#endif
+
 #if SLICES > 1
 enable subgroups;
 #endif
 
 @group(0) @binding(8) var<storage, read> x_sums: array<vec2<f32>>;
 
-fn mac_word(sum: ptr<function, Rows>, start: ptr<function, RowStarts>, word: u32, words: vec4<u32>) {
+fn mac_word(sum: ptr<function, Rows>, start: ptr<function, RowStarts>, word: u32, words: Quad) {
   let planes = planes_of(words);
   var x_rows: XRows;
-#repeat q 8 / BITS
+#repeat q CODES / 4
   read_x_rows(&x_rows, start, word * WORD_VEC4S + q);
 #repeat i 4
   mac_code(sum, &x_rows, i, code_of(planes, 4u * q + i));
@@ -42,17 +46,24 @@ fn mac_words(sum: ptr<function, Rows>, start: ptr<function, RowStarts>, begin: u
   let rounds = (end - begin) / UNROLL;
   for (var i = 0u; i < rounds; i++) {
     let word = begin + i * UNROLL;
-    let at = word * params.w_pitch + quad;
-    var words: array<vec4<u32>, UNROLL>;
+    let at = low_row(word) * params.w_pitch + quad;
+    var words: array<Quad, UNROLL>;
+#if HIGH
+    let high = w[high_row(word) * params.w_pitch + quad]; // of all of them
+#repeat j UNROLL
+    words[j] = Quad(w[at + j * params.w_pitch], high >> vec4<u32>(high_shift(word + j)));
+#end
+#else
 #repeat j UNROLL
     words[j] = w[at + j * params.w_pitch];
 #end
+#endif
 #repeat j UNROLL
     mac_word(sum, start, word + j, words[j]);
 #end
   }
   for (var word = begin + rounds * UNROLL; word < end; word++) { // only where a group or K ends
-    mac_word(sum, start, word, w[word * params.w_pitch + quad]);
+    mac_word(sum, start, word, read_quad(word, quad));
   }
 }
 
@@ -62,23 +73,19 @@ alias RowSums = array<vec2<f32>, ROWS>; // as in x_sums
 // have more). So no sum grows larger than its terms.
 fn begin_row(x_sum: vec2<f32>, zero: vec4<f32>) -> vec4<f32> {
   let even = vec4<f32>((BIAS.y - BIAS.x) * x_sum.y);
-#if OFFSET == 0 || OFFSET == 1
-  return fma(zero - vec4<f32>(BIAS.y), vec4<f32>(x_sum.x), even);
-#elif OFFSET == 2
+#if OFFSET == 2
   return even - vec4<f32>(BIAS.y * x_sum.x);
-#else
-#error OFFSET must be 0, 1 or 2
+#elif OFFSET != 2
+  return fma(zero - vec4<f32>(BIAS.y), vec4<f32>(x_sum.x), even);
 #endif
 }
 
 // What the block adds to a row. A minimum is not scaled.
 fn end_row(total: vec4<f32>, sum: vec4<f32>, x_sum: vec2<f32>, s: vec4<f32>, zero: vec4<f32>) -> vec4<f32> {
-#if OFFSET == 0 || OFFSET == 1
-  return fma(s, sum, total);
-#elif OFFSET == 2
+#if OFFSET == 2
   return fma(zero, vec4<f32>(x_sum.x), fma(s, sum, total));
-#else
-#error OFFSET must be 0, 1 or 2
+#elif OFFSET != 2
+  return fma(s, sum, total);
 #endif
 }
 
@@ -89,10 +96,15 @@ fn sum_run(total: ptr<function, Rows>, run: Run, m: u32, quad: u32) {
   let length = 1u << shift; // words of a block
   let blocks = (params.words + length - 1u) >> shift;
   let groups = groups_end(run);
-  for (var group = run.begin / params.group_words; group < groups; group++) {
+  let first = run.begin / params.group_words;
+  var unit = unit_at(first, quad);
+  for (var group = first; group < groups; group++) {
     let words = words_in(run, group);
-    let s = read_scale(group, quad);
-    let zero = read_zero(group, quad);
+    if (begins_unit(group)) {
+      unit = unit_at(group, quad);
+    }
+    let s = scale_at(group, quad, unit);
+    let zero = zero_at(group, quad, unit);
     for (var begin = words.begin; begin < words.end; begin += length) {
       var x_sum: RowSums;
       var sum: Rows;

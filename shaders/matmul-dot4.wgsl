@@ -3,7 +3,7 @@
 // the end, in workgroup memory.
 //
 // For innerPrecise = 1: x as int8 codes (quantize-rows), exact integer sums inside a block of 32 k, f32 across blocks.
-// All lanes of a slice read the same x. Groups of whole blocks.
+// All lanes of a slice read the same x. Groups of whole blocks, or (HALF) of 16 k: then a round of the loop takes two of them.
 //
 // codes  [m, pitch]  vec4<u32> (lib/quantized.wgsl). x itself is read only where a result is not finite
 
@@ -34,13 +34,20 @@ fn add_slice(total: ptr<function, Rows>, slice: u32, m: u32, quad: u32) {
   let begin = min(slice * slice_blocks, blocks);
   let end = min(begin + slice_blocks, blocks);
   let groups_end = (end + group_blocks - 1u) / group_blocks;
-  for (var group = begin / group_blocks; group < groups_end; group++) {
-    let s = read_scale(group, quad);
-    let o = read_offset(group, quad, s);
+  let first_group = begin / group_blocks;
+  var unit = unit_at(first_group << HALF, quad);
+  for (var group = first_group; group < groups_end; group++) {
+    if (begins_unit(group << HALF)) {
+      unit = unit_at(group << HALF, quad);
+    }
+    var affine: array<Affine, 1u + HALF>;
+#repeat h 1 + HALF
+    affine[h] = centred(affine_of((group << HALF) + h, quad, unit));
+#end
     let first = max(begin, group * group_blocks);
     let count = min(end, (group + 1u) * group_blocks) - first;
     for (var i = 0u; i < count; i++) {
-      add_block(total, start, first + i, quad, s, o);
+      add_block(total, start, first + i, quad, affine);
     }
   }
 }

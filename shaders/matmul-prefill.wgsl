@@ -13,10 +13,10 @@
 #include "lib/finish-rows.wgsl"
 #include "lib/grid.wgsl"
 
-fn mac_word(sum: ptr<function, Rows>, start: ptr<function, RowStarts>, word: u32, words: vec4<u32>, affine: Affine) {
+fn mac_word(sum: ptr<function, Rows>, start: ptr<function, RowStarts>, word: u32, words: Quad, affine: Fused) {
   let planes = planes_of(words);
   var x_rows: XRows;
-#repeat q 8 / BITS
+#repeat q CODES / 4
   read_x_rows(&x_rows, start, word * WORD_VEC4S + q);
 #repeat i 4
   mac_code(sum, &x_rows, i, weight_of(planes, 4u * q + i, affine));
@@ -25,23 +25,23 @@ fn mac_word(sum: ptr<function, Rows>, start: ptr<function, RowStarts>, word: u32
 }
 
 // What makes weights of codes: scale, and what is added, with BIAS taken out, for even and for odd k.
-struct Affine {
+struct Fused {
   scale: vec4<f32>,
   even: vec4<f32>,
   odd: vec4<f32>,
 }
 
-fn affine_of(s: vec4<f32>, zero: vec4<f32>) -> Affine {
-#if OFFSET == 0 || OFFSET == 1
-  return Affine(s, s * (zero - vec4<f32>(BIAS.x)), s * (zero - vec4<f32>(BIAS.y)));
-#elif OFFSET == 2
-  return Affine(s, zero - s * BIAS.x, zero - s * BIAS.y);
-#else
-#error OFFSET must be 0, 1 or 2
+fn fuse(affine: Affine) -> Fused {
+  let s = affine.scale;
+  let zero = affine.zero;
+#if OFFSET == 2
+  return Fused(s, zero - s * BIAS.x, zero - s * BIAS.y);
+#elif OFFSET != 2
+  return Fused(s, s * (zero - vec4<f32>(BIAS.x)), s * (zero - vec4<f32>(BIAS.y)));
 #endif
 }
 
-fn weight_of(planes: Planes, i: u32, affine: Affine) -> vec4<f32> {
+fn weight_of(planes: Planes, i: u32, affine: Fused) -> vec4<f32> {
   return fma(affine.scale, code_of(planes, i), select(affine.odd, affine.even, i % 2u == 0u));
 }
 
@@ -58,10 +58,10 @@ fn main(@builtin(workgroup_id) workgroup: vec3u, @builtin(num_workgroups) workgr
   let groups = groups_end(place.run);
   for (var group = place.run.begin / params.group_words; group < groups; group++) {
     let words = words_in(place.run, group);
-    let affine = affine_of(read_scale(group, quad), read_zero(group, quad));
+    let affine = fuse(read_affine(group, quad));
     let count = words.end - words.begin;
     for (var i = 0u; i < count; i++) { // from 0: one instruction less than from words.begin
-      mac_word(&sum, &start, words.begin + i, w[(words.begin + i) * params.w_pitch + quad], affine);
+      mac_word(&sum, &start, words.begin + i, read_quad(words.begin + i, quad), affine);
     }
   }
   if (4u * own_quad >= params.n) { return; }

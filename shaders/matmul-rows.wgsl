@@ -18,9 +18,8 @@ fn mac_word(sum: ptr<function, Tile>, x_sum: ptr<function, RowSums>, start: ptr<
   (*x_sum)[r] += sum_word(x_word);
   x_words[r] = x_in_place(x_word);
 #end
-  let row = word * params.w_pitch;
 #repeat i LOADS
-  let codes = codes_in_place(w[row + (*places)[i]]);
+  let codes = codes_in_place(read_columns(word, (*places)[i]));
 #repeat r ROWS
   (*sum)[r][i] = mac((*sum)[r][i], x_words[r], codes);
 #end
@@ -39,12 +38,14 @@ fn main(@builtin(workgroup_id) workgroup: vec3u, @builtin(num_workgroups) workgr
   var x_sum: RowSums;
   var sum: Tile;
   var total: Tile;
+  var units: Units;
   var current = first_block();
   while (is_within(current)) {
+    load_units(&units, current.group, &places);
     for (var word = current.words.begin; word < current.words.end; word++) {
       mac_word(&sum, &x_sum, &start, &places, word);
     }
-    end_block(&total, &sum, x_sum, current.group, &places);
+    end_block(&total, &sum, x_sum, current.group, &places, &units);
     x_sum = RowSums();
     current = next_block(current);
   }

@@ -46,7 +46,6 @@ var<workgroup> sums: array<f32, TILE_M * SUM_PITCH>; // [row][column], of one gr
 #if OFFSET
 var<workgroup> x_sums: array<f32, TILE_M>; // of one group
 #endif
-const EMPTY = (0xffffffffu / MASK.x) << (BITS - 1u); // every code is that of weight 0
 const MOST_SHIFT = 1024.0; // a code and it are an integer below 2048, which f16 holds
 
 // Four k of a row of x; 0 past the last word. Rows past the end repeat the last one and are not written.
@@ -58,35 +57,28 @@ fn x_values(row: u32, k: u32) -> vec4<f16> {
   return values;
 }
 
-// A word of w in each column of a quad; after the last one, words whose codes come out as 0.
-fn w_words(word: u32, quad: u32) -> vec4<u32> {
-  return select(vec4<u32>(EMPTY), w[min(word, params.words - 1u) * params.w_pitch + quad], word < params.words);
-}
-
 // The integer that is added to codes before the product. Where a scale is 0, any will do.
-fn shift_of(group: u32, quad: u32) -> vec4<f32> {
+fn shift_of(affine: Affine) -> vec4<f32> {
 #if OFFSET == 0
   return vec4<f32>(-ZERO);
-#elif OFFSET == 1
-  return clamp(round(read_zero(group, quad)), vec4<f32>(-MOST_SHIFT), vec4<f32>(MOST_SHIFT));
+#elif OFFSET == 1 || OFFSET == 3 || OFFSET == 4
+  return clamp(round(affine.zero), vec4<f32>(-MOST_SHIFT), vec4<f32>(MOST_SHIFT));
 #elif OFFSET == 2
-  let s = read_scale(group, quad);
-  let codes = select(read_zero(group, quad) / s, vec4<f32>(0.0), s == vec4<f32>(0.0));
+  let s = affine.scale;
+  let codes = select(affine.zero / s, vec4<f32>(0.0), s == vec4<f32>(0.0));
   return clamp(round(codes), vec4<f32>(-MOST_SHIFT), vec4<f32>(MOST_SHIFT));
 #else
-#error OFFSET must be 0, 1 or 2
+#error OFFSET must be 0, 1, 2, 3 or 4
 #endif
 }
 
 #if OFFSET
 // What it leaves, for the sum of x.
-fn rest_of(zero: vec4<f32>, s: vec4<f32>, shift: vec4<f32>) -> vec4<f32> {
-#if OFFSET == 1
-  return zero - shift;
-#elif OFFSET == 2
-  return fma(-s, shift, zero);
-#else
-#error OFFSET must be 0, 1 or 2
+fn rest_of(affine: Affine, shift: vec4<f32>) -> vec4<f32> {
+#if OFFSET == 2
+  return fma(-affine.scale, shift, affine.zero);
+#elif OFFSET != 2
+  return affine.zero - shift;
 #endif
 }
 
@@ -128,8 +120,8 @@ fn main(
     }
     if (index < TILE_VEC4S * TILE_QUADS) {
       let k = 4u * (index / TILE_QUADS);
-      let words = w_words(word + k / CODES, quad);
-      let shift = shift_of(word / params.group_words, quad);
+      let words = read_quad(min(word + k / CODES, params.words - 1u), quad); // after the last one, x is 0
+      let shift = shift_of(read_affine(word / params.group_words, quad));
       for (var j = 0u; j < 4u; j++) {
         let values = vec4<f16>(code(words, k % CODES + j) + shift);
         let at = 4u * (index % TILE_QUADS) * PITCH + k + j;
@@ -176,18 +168,18 @@ fn main(
     workgroupBarrier(); // the group's sums are whole, and everyone has read the tiles, before the next ones replace them
     if (ends) {
       let group = word / params.group_words;
-      let s = read_scale(group, quad);
+      let affine = read_affine(group, quad);
 #if OFFSET
-      let rest = rest_of(read_zero(group, quad), s, shift_of(group, quad));
+      let rest = rest_of(affine, shift_of(affine));
 #endif
       for (var t = 0u; t < PARTS; t++) {
         let row = index / TILE_QUADS + t * (LANES / TILE_QUADS);
         let at = row * SUM_PITCH + 4u * (index % TILE_QUADS);
         let sum = vec4<f32>(sums[at], sums[at + 1u], sums[at + 2u], sums[at + 3u]);
 #if OFFSET
-        total[t] += block_sum(sum, x_sums[row], s, rest);
+        total[t] += block_sum(sum, x_sums[row], affine.scale, rest);
 #else
-        total[t] += sum * s;
+        total[t] += sum * affine.scale;
 #endif
       }
     }

@@ -1,14 +1,15 @@
 // y[m, n] = sum over blocks b of scale[g, n] · (sum over k in b of x[m, k] · code[k, n] + zero[g, n] · sum over k in b of x[m, k]) + bias[n]
 // A workgroup makes ROWS rows × LANES·QUADS quads of y. All lanes walk all of k, SHARED_WORDS words of it at a time.
-// A block is 32 k, or what a group has left.
+// A block is 32 k, or what a group has left; with HALF it has two groups.
 //
 // For software adapters, where every load costs as much as dozens of multiply-adds and lanes pass values round for almost nothing: each
 // lane loads its share of these words of x, and all lanes get all of them from each other. Subgroups of 4 lanes share by
 // lib/subgroup-4.wgsl, of 8 by lib/subgroup-8.wgsl; both have the same functions.
 // Right for subgroups of WIDTH lanes, whichever lanes they are; where they turn out longer or shorter, y is made by the formula.
-// Groups of whole SHARED_WORDS.
+// Groups of whole SHARED_WORDS, or of half as many.
 
 #param WIDTH 4 8 // lanes of a subgroup
+#param HALF 0 1 // groups are: 0 whole blocks, or with WIDTH 4 any; 1 of 16 k, two in a block
 
 #include "lib/rows.wgsl"
 #include "lib/grid.wgsl"
@@ -39,10 +40,9 @@ fn load_own(own: ptr<function, OwnRows>, start: ptr<function, RowStarts>, word: 
 
 // One word of weights, read and unpacked once for all rows; its x is word j of those that are shared.
 fn mac_word(sum: ptr<function, Tile>, own: ptr<function, OwnRows>, places: ptr<function, Places>, word: u32, j: u32) {
-  let row = word * params.w_pitch * (4u / READ);
-  var words: array<Words, LOADS>; // all are loaded before any is unpacked
+  var words: array<Columned, LOADS>; // all are loaded before any is unpacked
 #repeat i LOADS
-  words[i] = w[row + (*places)[i]];
+  words[i] = read_columns(word, (*places)[i]);
 #end
   var codes: array<Codes, LOADS>;
 #repeat i LOADS
@@ -56,12 +56,15 @@ fn mac_word(sum: ptr<function, Tile>, own: ptr<function, OwnRows>, places: ptr<f
 #end
 }
 
-// The sum over all lanes of the subgroup. (Software adapters make subgroupAdd() of loops over the lanes.)
-fn over_subgroup(own: f32) -> f32 {
+// The sum over the lanes that hold a group's part of a block: all of the subgroup, or with HALF four lanes, the first or the last.
+// (Software adapters make subgroupAdd() of loops over the lanes.)
+fn over_lanes(own: f32, half: u32) -> f32 {
   let pairs = own + subgroupShuffleXor(own, 1u);
   let fours = pairs + subgroupShuffleXor(pairs, 2u);
 #if WIDTH == 4
   return fours;
+#elif WIDTH == 8 && HALF
+  return subgroupShuffle(fours, 4u * half);
 #elif WIDTH == 8
   return fours + subgroupShuffleXor(fours, 4u);
 #else
@@ -69,14 +72,40 @@ fn over_subgroup(own: f32) -> f32 {
 #endif
 }
 
-fn end_sums(own: ptr<function, OwnRows>) -> RowSums {
+fn sums_of(own: ptr<function, OwnRows>, half: u32) -> RowSums {
   var x_sum: RowSums;
 #repeat r ROWS
-  x_sum[r] = over_subgroup((*own)[r].sum);
-  (*own)[r].sum = 0.0;
+  x_sum[r] = over_lanes((*own)[r].sum, half);
 #end
   return x_sum;
 }
+
+fn forget_sums(own: ptr<function, OwnRows>) {
+#repeat r ROWS
+  (*own)[r].sum = 0.0;
+#end
+}
+
+#if WIDTH == 8
+// Words [begin, begin + count) of the block whose first word is `first`: those of a group.
+struct GroupPart {
+  first: u32,
+  begin: u32,
+  count: u32,
+  group: u32,
+}
+
+fn add_part(
+  total: ptr<function, Tile>, own: ptr<function, OwnRows>, places: ptr<function, Places>, units: ptr<function, Units>, part: GroupPart, x_sum: RowSums,
+) {
+  var sum: Tile;
+  begin_block(&sum, x_sum, part.group, places, units);
+  for (var j = part.begin; j < part.begin + part.count; j++) {
+    mac_word(&sum, own, places, min(part.first + j, params.words - 1u), j); // words past the end meet zeros of x
+  }
+  end_begun(total, &sum, x_sum, part.group, places, units);
+}
+#endif
 
 @compute @workgroup_size(LANES)
 fn main(
@@ -98,26 +127,40 @@ fn main(
   var own: OwnRows;
   var sum: Tile;
   var total: Tile;
+  var units: Units;
+#if WIDTH == 4
   var current = first_block();
   while (is_within(current)) {
-#if WIDTH == 4
+    load_units(&units, current.group, &places);
     for (var word = current.words.begin; word < current.words.end; word++) { // no loop over what is shared: SwiftShader unrolls none
       load_own(&own, &start, word, seat);
       mac_word(&sum, &own, &places, word, 0u);
     }
-    end_block(&total, &sum, end_sums(&own), current.group, &places);
-#elif WIDTH == 8
-    load_own(&own, &start, current.words.begin, seat); // a whole block
-    let x_sum = end_sums(&own);
-    begin_block(&sum, x_sum, current.group, &places);
-    for (var j = 0u; j < SHARED_WORDS; j++) {
-      mac_word(&sum, &own, &places, min(current.words.begin + j, params.words - 1u), j); // words past the end meet zeros of x
+    end_block(&total, &sum, sums_of(&own, 0u), current.group, &places, &units);
+    forget_sums(&own);
+    current = next_block(current);
+  }
+#elif WIDTH == 8 && HALF
+  for (var first = 0u; first < params.words; first += BLOCK_WORDS) {
+    load_own(&own, &start, first, seat);
+    let group = 2u * first / BLOCK_WORDS;
+    load_units(&units, group, &places);
+    for (var half = 0u; half < 2u; half++) {
+      add_part(&total, &own, &places, &units, GroupPart(first, half * BLOCK_WORDS / 2u, BLOCK_WORDS / 2u, group + half), sums_of(&own, half));
     }
-    end_begun(&total, &sum, x_sum, current.group, &places);
+    forget_sums(&own);
+  }
+#elif WIDTH == 8
+  var current = first_block();
+  while (is_within(current)) {
+    load_own(&own, &start, current.words.begin, seat); // a whole block
+    load_units(&units, current.group, &places);
+    add_part(&total, &own, &places, &units, GroupPart(current.words.begin, 0u, BLOCK_WORDS, current.group), sums_of(&own, 0u));
+    forget_sums(&own);
+    current = next_block(current);
+  }
 #else
 #error WIDTH must be 4 or 8
 #endif
-    current = next_block(current);
-  }
   write_shared(&total, m, tile_n, lane, subgroup_lane, subgroup_size);
 }

@@ -25,8 +25,8 @@ fn x_slot(row: u32, k4: u32) -> u32 {
 }
 
 // W of code i of each word; 0 past the last k, where an infinite scale must not meet a 0 of x.
-fn weight_within(words: vec4<u32>, i: u32, k: u32, s: vec4<f32>, zero: vec4<f32>) -> vec4<f32> {
-  return select(vec4<f32>(0.0), weight(words, i, s, zero), k < params.k);
+fn weight_within(words: Quad, i: u32, k: u32, affine: Affine) -> vec4<f32> {
+  return select(vec4<f32>(0.0), weight(words, i, affine), k < params.k);
 }
 
 // Fills both tiles with the k from `begin` on, as far as `end`.
@@ -42,11 +42,10 @@ fn fill_tiles(index: u32, m: u32, first_quad: u32, begin: u32, end: u32) {
   if (k < end) {
     let quad = min(first_quad + index % SIDE, (params.n - 1u) / 4u);
     let word = k / CODES;
-    let words = w[word * params.w_pitch + quad];
-    let zero = read_zero(word / params.group_words, quad);
-    let s = read_scale(word / params.group_words, quad);
-    w_tile[2u * index - index % SIDE] = weight_within(words, k % CODES, k, s, zero);
-    w_tile[2u * index - index % SIDE + SIDE] = weight_within(words, k % CODES + 1u, k + 1u, s, zero);
+    let words = read_quad(word, quad);
+    let affine = read_affine(word / params.group_words, quad);
+    w_tile[2u * index - index % SIDE] = weight_within(words, k % CODES, k, affine);
+    w_tile[2u * index - index % SIDE + SIDE] = weight_within(words, k % CODES + 1u, k + 1u, affine);
   }
 }
 

@@ -44,20 +44,31 @@ fn signed_bytes(word: u32) -> vec4<i32> {
   return vec4<i32>(bitcast<i32>(word << 24u), bitcast<i32>(word << 16u), bitcast<i32>(word << 8u), bitcast<i32>(word)) >> vec4<u32>(24u);
 }
 
-// Sums of the codes of even and of odd k.
-fn sums(packed: ptr<function, array<u32, BLOCK_X>>) -> vec2<i32> {
+// Sums of the codes of even and of odd k, in half `half` of the block.
+fn sums(packed: ptr<function, array<u32, BLOCK_X>>, half: u32) -> vec2<i32> {
   var sum = vec4<i32>(0);
-  for (var q = 0u; q < BLOCK_X; q++) {
-    sum += signed_bytes((*packed)[q]);
+  for (var q = 0u; q < BLOCK_X / 2u; q++) {
+    sum += signed_bytes((*packed)[half * BLOCK_X / 2u + q]);
   }
   return sum.xy + sum.zw;
 }
 
-// Writes the codes as the planes of packed words want them, and returns what the product's sum starts from: the planes' biases,
-// times x (planes_of() in lib/dot4.wgsl).
-fn put_digit(at: u32, packed: ptr<function, array<u32, BLOCK_X>>, sum: vec2<i32>) -> i32 {
-#if BITS == 4
+#if BITS != 4
+// Every PARTS-th code from code p of the u32s on that begin at `first`: byte b is that of code PARTS · b + p.
+fn every(packed: ptr<function, array<u32, BLOCK_X>>, first: u32, p: u32) -> u32 {
+  var bytes = 0u;
+#repeat b 4
+  let i = PARTS * b + p;
+  bytes |= (((*packed)[first + i / 4u] >> (8u * (i % 4u))) & 0xffu) << (8u * b);
+#end
+  return bytes;
+}
+#endif
+
+// Writes the codes as the planes of packed words want them (planes_of() in lib/dot4.wgsl).
+fn put_digit(at: u32, packed: ptr<function, array<u32, BLOCK_X>>) {
   var out: array<u32, BLOCK_X>;
+#if BITS == 4
   for (var q = 0u; q < BLOCK_X; q += 2u) {
     let a = (*packed)[q];
     let b = (*packed)[q + 1u];
@@ -65,16 +76,20 @@ fn put_digit(at: u32, packed: ptr<function, array<u32, BLOCK_X>>, sum: vec2<i32>
     out[q] = negate_bytes(even);
     out[q + 1u] = ((a >> 8u) & 0xffu) | ((a >> 16u) & 0xff00u) | ((b << 8u) & 0xff0000u) | (b & 0xff000000u);
   }
+#elif BITS != 4
+#repeat j LOW
+#repeat p PARTS
+  out[PARTS * j + p] = every(packed, PARTS * j, p);
+#end
+#end
+#endif
   codes[at] = vec4<u32>(out[0], out[1], out[2], out[3]);
   codes[at + 1u] = vec4<u32>(out[4], out[5], out[6], out[7]);
-  return 112 * sum.x - 15 * sum.y;
-#elif BITS == 8
-  codes[at] = vec4<u32>((*packed)[0], (*packed)[1], (*packed)[2], (*packed)[3]);
-  codes[at + 1u] = vec4<u32>((*packed)[4], (*packed)[5], (*packed)[6], (*packed)[7]);
-  return 0;
-#else
-#error BITS must be 4 or 8
-#endif
+}
+
+// What a sum of 4-bit products starts from: the planes' biases, times x.
+fn start_of(sum: vec2<i32>) -> u32 {
+  return bitcast<u32>(112 * sum.x - 15 * sum.y);
 }
 
 // -b for each signed byte b: its complement plus one, without a carry between bytes.
@@ -110,19 +125,25 @@ fn main(@builtin(workgroup_id) workgroup: vec3u, @builtin(num_workgroups) workgr
 
   let at = m * quantized_pitch(params.blocks) + b * BLOCK_VEC4S;
   var first = digit(&values, steps, step);
-  let first_sum = sums(&first);
-  let start = put_digit(at, &first, first_sum);
-  var sum = f32(first_sum.x + first_sum.y);
+  put_digit(at, &first);
+  let first_sums = array<vec2<i32>, 2>(sums(&first, 0u), sums(&first, 1u));
+  var totals = vec2<f32>(f32(first_sums[0].x + first_sums[0].y), f32(first_sums[1].x + first_sums[1].y)); // of the halves
 #if DIGITS == 2
   var second = digit(&values, steps * SECOND, 0.0);
-  let second_sum = sums(&second);
-  let second_start = put_digit(at + 3u, &second, second_sum);
-  sum += f32(second_sum.x + second_sum.y) * (1.0 / SECOND);
-#else
-  let second_start = 0;
+  put_digit(at + 3u, &second);
+  let second_sums = array<vec2<i32>, 2>(sums(&second, 0u), sums(&second, 1u));
+  totals += vec2<f32>(f32(second_sums[0].x + second_sums[0].y), f32(second_sums[1].x + second_sums[1].y)) * (1.0 / SECOND);
 #endif
   // int4: the product's sum comes out 16 times as large.
   let unit = select(0u, bitcast<u32>(step * select(1.0, 0x1p-4, BITS == 4u)), usable);
   let marked = select(unit, NAN_BITS, bad);
-  codes[at + 2u] = vec4<u32>(marked, bitcast<u32>(start), bitcast<u32>(select(0.0, step * sum, usable)), bitcast<u32>(second_start));
+  let halves = bitcast<vec2<u32>>(select(vec2<f32>(0.0), step * totals, usable));
+  let whole = bitcast<u32>(select(0.0, step * (totals.x + totals.y), usable));
+#if BITS != 4
+  codes[at + 2u] = vec4<u32>(marked, halves.x, whole, halves.y);
+#elif DIGITS == 2
+  codes[at + 2u] = vec4<u32>(marked, start_of(first_sums[0] + first_sums[1]), whole, start_of(second_sums[0] + second_sums[1]));
+#else
+  codes[at + 2u] = vec4<u32>(marked, start_of(first_sums[0] + first_sums[1]), whole, 0u);
+#endif
 }

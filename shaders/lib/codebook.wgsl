@@ -26,14 +26,14 @@ fn load_codebook(lane: u32) {
 }
 
 // What code i of each word stands for.
-fn value(words: vec4<u32>, i: u32) -> vec4<f32> {
+fn value(words: Quad, i: u32) -> vec4<f32> {
   let at = (words >> vec4<u32>(BITS * i)) & MASK;
   return vec4<f32>(codebook_values[at.x], codebook_values[at.y], codebook_values[at.z], codebook_values[at.w]);
 }
 #else
 fn load_codebook(lane: u32) {}
 
-fn value(words: vec4<u32>, i: u32) -> vec4<f32> {
+fn value(words: Quad, i: u32) -> vec4<f32> {
   return code(words, i);
 }
 #endif

@@ -14,14 +14,12 @@ fn formula_of(m: u32, quad: u32, begin: u32, end: u32) -> vec4<f32> {
   var sum = vec4<f32>(0.0);
   let row = params.x_base + m * params.x_pitch;
   for (var word = begin; word < end; word++) {
-    let group = word / params.group_words;
-    let s = read_scale(group, quad);
-    let zero = read_zero(group, quad);
-    let words = read_words(word, quad);
+    let affine = read_affine(word / params.group_words, quad);
+    let words = read_quad(word, quad);
     let count = min(CODES, params.k - word * CODES); // the last word may be short
     for (var i = 0u; i < count; i++) {
       let at = row + (word * CODES + i) / 4u;
-      sum += read_x(at)[i % 4u] * weight(words, i, s, zero);
+      sum += read_x(at)[i % 4u] * weight(words, i, affine);
     }
     if ((word + 1u) % BLOCK_WORDS == 0u) {
       total += sum;

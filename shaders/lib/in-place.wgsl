@@ -30,9 +30,51 @@ const LAST_FACTOR = 1.0 / f32(1u << (32u - BITS));
 #error READ must be 1 or 4
 #endif
 
+#if LOW == 2
+// The inverse of what a code of byte `i` is multiplied by.
+fn byte_factor(i: u32) -> f32 {
+  return select(select(1.0, 0x1p-8, i == 1u), select(0x1p-16, 0x1p-24, i == 3u), i >= 2u);
+}
+#endif
+
+#if HIGH
+// A low word and its high word in READ columns: code i is byte i / PARTS of part i % PARTS, and no byte is so large that a masked word is
+// negative.
+struct Columned {
+  low: Words,
+  high: Words,
+}
+fn codes_in_place(words: Columned) -> Codes {
+  var codes: Codes;
+#repeat p PARTS
+  const LOW_BYTES = 0x01010101u * ((1u << LOW) - 1u);
+  const HIGH_BYTES = 0x01010101u * (((1u << HIGH) - 1u) << LOW);
+#if p == 0
+  let over = words.high << Words(LOW);
+#else
+  let over = words.high >> Words(LOW * (p - 1u));
+#endif
+  let bytes = ((words.low >> Words(LOW * p)) & Words(LOW_BYTES)) | (over & Words(HIGH_BYTES));
+#repeat b CODES / PARTS
+  codes[PARTS * b + p] = in_place(bytes, 0xffu << (8u * b));
+#end
+#end
+  return codes;
+}
+
+// The inverse of the powers of two that codes_in_place() leaves in the codes, for vec4 `part` of a low word of x.
+fn in_place_factors(part: u32) -> vec4<f32> {
+#if PARTS == 4
+  return vec4<f32>(byte_factor(part));
+#elif PARTS == 2
+  return select(vec4<f32>(1.0, 1.0, 0x1p-8, 0x1p-8), vec4<f32>(0x1p-16, 0x1p-16, 0x1p-24, 0x1p-24), part == 1u);
+#endif
+}
+#else
+alias Columned = Words;
 fn codes_in_place(words: Words) -> Codes {
   var codes: Codes;
-#repeat i 32 / BITS - 1
+#repeat i CODES - 1
   codes[i] = in_place(words, MASK.x << (BITS * i));
 #end
   codes[CODES - 1u] = last_code(words);
@@ -41,18 +83,31 @@ fn codes_in_place(words: Words) -> Codes {
 
 // The inverse of the powers of two that codes_in_place() leaves in the codes, for vec4 `part` of a word of x.
 fn in_place_factors(part: u32) -> vec4<f32> {
-#if BITS == 4
+#if BITS == 2
+  return byte_factor(part) * vec4<f32>(1.0, 0x1p-2, 0x1p-4, select(0x1p-6, 0x1p24 * LAST_FACTOR, part == 3u));
+#elif BITS == 4
   return select(vec4<f32>(1.0, 0x1p-4, 0x1p-8, 0x1p-12), vec4<f32>(0x1p-16, 0x1p-20, 0x1p-24, LAST_FACTOR), part == 1u);
 #elif BITS == 8
   return vec4<f32>(1.0, 0x1p-8, 0x1p-16, LAST_FACTOR);
 #else
-#error BITS must be 4 or 8
+#error BITS must be 2, 4 or 8
+#endif
+}
+#endif
+
+// The word of so many columns that begin at an index of READ columns.
+fn read_columns(word: u32, at: u32) -> Columned {
+  let pitch = params.w_pitch * (4u / READ);
+#if HIGH
+  return Columned(w[low_row(word) * pitch + at], w[high_row(word) * pitch + at] >> Words(high_shift(word)));
+#else
+  return w[low_row(word) * pitch + at];
 #endif
 }
 
 fn x_in_place(x: XWord) -> XWord {
   var scaled: XWord;
-#repeat q 8 / BITS
+#repeat q CODES / 4
   scaled[q] = x[q] * in_place_factors(q);
 #end
   return scaled;
@@ -61,7 +116,7 @@ fn x_in_place(x: XWord) -> XWord {
 // sum + the products of one row of x with one word of READ columns, in the order of k.
 fn mac(sum: Columns, x: XWord, c: Codes) -> Columns {
   var total = sum;
-#repeat q 8 / BITS
+#repeat q CODES / 4
   total = total + x[q].x * c[4u * q] + x[q].y * c[4u * q + 1u] + x[q].z * c[4u * q + 2u] + x[q].w * c[4u * q + 3u];
 #end
   return total;

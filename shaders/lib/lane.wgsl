@@ -9,53 +9,60 @@
 
 #param TRICK 0 1 // codes become floats by: 0 conversion of bytes, 1 the exponent of a half
 
-// What TRICK adds to codes of even and of odd k.
-#if !TRICK
-const BIAS = vec2<f32>(0.0, 0.0);
-#elif BITS == 4
-const BIAS = vec2<f32>(1024.0, 64.0);
-#elif BITS == 8
-const BIAS = vec2<f32>(1024.0, 1024.0);
+#if TRICK
+#let PLANES CODES / 2
 #else
-#error BITS must be 4 or 8
+#let PLANES PARTS
 #endif
 
-#if TRICK
-const PLANES = CODES / 2u;
+// What TRICK adds to codes of even and of odd k: codes of up to 6 bits lie in place, those of odd k LOW bits further up in their halves.
+#if !TRICK
+const BIAS = vec2<f32>(0.0, 0.0);
+#elif LOW == 2
+const BIAS = vec2<f32>(1024.0, 256.0);
+const ODD = 0x5c005c00u;
+#elif LOW == 4
+const BIAS = vec2<f32>(1024.0, 64.0);
+const ODD = 0x54005400u;
+#elif LOW == 8
+const BIAS = vec2<f32>(1024.0, 1024.0);
 #else
-const PLANES = CODES / 4u;
+#error LOW must be 2, 4 or 8
 #endif
+const EVEN = 0x64006400u;
 
 alias Planes = array<vec4<u32>, PLANES>;
 alias Rows = array<vec4<f32>, ROWS>; // one quad of y in each row
 alias XRows = array<vec4<f32>, ROWS>; // four k of x in each row
 
 // Code i is part i / PLANES of plane i % PLANES.
-fn planes_of(words: vec4<u32>) -> Planes {
-#if TRICK && BITS == 4
-  let high = words >> vec4<u32>(8u);
-  return Planes(even_halves(words), odd_halves(words), even_halves(high), odd_halves(high));
-#elif TRICK && BITS == 8
-  let mask = vec4<u32>(0x00ff00ffu);
-  let exponent = vec4<u32>(0x64006400u);
-  return Planes((words & mask) | exponent, ((words >> vec4<u32>(8u)) & mask) | exponent);
-#elif BITS == 4
-  return Planes(words & vec4<u32>(0x0f0f0f0fu), (words >> vec4<u32>(4u)) & vec4<u32>(0x0f0f0f0fu));
-#elif BITS == 8
-  return Planes(words);
+fn planes_of(words: Quad) -> Planes {
+  var planes: Planes;
+#if !TRICK
+#repeat p PLANES
+  planes[p] = bytes_of(words, p);
+#end
+#elif LOW == 8
+  planes[0] = (words & vec4<u32>(0x00ff00ffu)) | vec4<u32>(EVEN);
+  planes[1] = ((words >> vec4<u32>(8u)) & vec4<u32>(0x00ff00ffu)) | vec4<u32>(EVEN);
 #else
-#error BITS must be 4 or 8
+  const LOW_HALVES = 0x00010001u * ((1u << LOW) - 1u);
+#repeat q PLANES / 2
+#if HIGH
+  const HIGH_HALVES = 0x00010001u * (((1u << HIGH) - 1u) << LOW);
+  let low = words.low >> vec4<u32>(2u * LOW * q);
+  let high = over(words, 2u * q);
+  planes[2u * q] = (low & vec4<u32>(LOW_HALVES)) | ((high & vec4<u32>(HIGH_HALVES)) | vec4<u32>(EVEN));
+  planes[2u * q + 1u] = (low & vec4<u32>(LOW_HALVES << LOW)) | ((high & vec4<u32>(HIGH_HALVES << LOW)) | vec4<u32>(ODD));
+#else
+  let low = words >> vec4<u32>(2u * LOW * q);
+  planes[2u * q] = (low & vec4<u32>(LOW_HALVES)) | vec4<u32>(EVEN);
+  planes[2u * q + 1u] = (low & vec4<u32>(LOW_HALVES << LOW)) | vec4<u32>(ODD);
 #endif
-}
-
-#if TRICK && BITS == 4
-fn even_halves(words: vec4<u32>) -> vec4<u32> {
-  return (words & vec4<u32>(0x000f000fu)) | vec4<u32>(0x64006400u);
-}
-fn odd_halves(words: vec4<u32>) -> vec4<u32> {
-  return (words & vec4<u32>(0x00f000f0u)) | vec4<u32>(0x54005400u);
-}
+#end
 #endif
+  return planes;
+}
 
 // Code i of a word, with BIAS.
 fn code_of(planes: Planes, i: u32) -> vec4<f32> {

@@ -2,10 +2,10 @@
 // One dispatch covers `m` rows of x and the `n` columns of one slab of weights; a quad is four adjacent columns.
 //
 // x     [m, k]      f32, f16 or bf16 (lib/activation.wgsl); k is a whole number of words, so rows are vec4-aligned
-// w     [words, n]  u32 words of packed codes (lib/weights.wgsl), read READ columns at a time
+// w     [rows, n]   u32 words of packed codes (lib/weights.wgsl), read READ columns at a time
 // bias  [N]         f32, over all slabs; zeros where there is none
 //
-// Rows of w, scale and offset are w_pitch quads long; columns past n have scale 0. Groups are whole words.
+// Rows of w, scale and offset are w_pitch quads long; columns past n have scale 0. Groups are whole low words.
 
 #include "lib/weights.wgsl"
 #include "lib/activation.wgsl"
@@ -27,8 +27,8 @@ struct Params {
   m: u32, // rows of x in this dispatch
   n: u32, // columns in this slab
   k: u32, // length of the sum; x is 0 from here to the end of the last word
-  words: u32, // words along k
-  group_words: u32, // words in a group; all of them where there are no groups
+  words: u32, // low words along k
+  group_words: u32, // low words in a group; all of them where there are no groups
   w_pitch: u32, // quads in a row of w, scale, offset
   x_base: u32, // vec4 index of x[0, 0]
   x_pitch: u32, // vec4s in a row of x
@@ -55,21 +55,29 @@ struct Params {
 // The x values of one word of k, for the row that starts at vec4 index `row`.
 fn read_x_word(row: u32, word: u32) -> XWord {
   var values: XWord;
-#repeat i 8 / BITS
+#repeat i CODES / 4
   values[i] = read_x(row + WORD_VEC4S * word + i);
 #end
   return values;
 }
 
-// A word of the codes of a quad, whatever READ is.
-fn read_words(word: u32, quad: u32) -> vec4<u32> {
+// A row of w in the columns of a quad, whatever READ is.
+fn row_of_quad(row: u32, quad: u32) -> vec4<u32> {
 #if READ == 4
-  return w[word * params.w_pitch + quad];
+  return w[row * params.w_pitch + quad];
 #elif READ == 1
-  let at = 4u * (word * params.w_pitch + quad);
+  let at = 4u * (row * params.w_pitch + quad);
   return vec4<u32>(w[at], w[at + 1u], w[at + 2u], w[at + 3u]);
 #else
 #error READ must be 1 or 4
+#endif
+}
+
+fn read_quad(word: u32, quad: u32) -> Quad {
+#if HIGH
+  return Quad(row_of_quad(low_row(word), quad), row_of_quad(high_row(word), quad) >> vec4<u32>(high_shift(word)));
+#else
+  return row_of_quad(low_row(word), quad);
 #endif
 }
 

@@ -2,8 +2,9 @@
 //
 // A block is BLOCK_VEC4S vec4<u32>:
 //   0, 1   the codes, four to a u32, in the order in which the planes of a packed word want them:
-//          int4 weights: for each word of 8 k first its even k, negated, then its odd k; int8 weights: as k goes
-//   2      unit (f32), start (i32), sum (f32), start of the second digit (i32): what end_block() multiplies and adds
+//          of each low word its parts, a u32 each; of 4 bits those of even k negated
+//   2      unit (f32), the sum of the first 16 k, of all, of the others (f32): what end_part() multiplies and adds. Of 4 bits in place of the
+//          sums of 16 k what the sums of products start from, of each digit (i32)
 //   3, 4   DIGITS == 2: codes of what the first digit leaves, in steps SECOND times as fine
 // Rows are padded to 256 bytes, so that every row may start a binding. Blocks are whole: past the last k, codes are 0.
 

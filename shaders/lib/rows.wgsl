@@ -16,6 +16,7 @@ const QUADS = LOADS * READ / 4u; // quads of y that a lane writes, in each row
 alias Tile = array<array<Columns, LOADS>, ROWS>;
 alias RowSums = array<f32, ROWS>; // sum of x over the block, in each row
 alias Quads = array<vec4<f32>, ROWS * QUADS>; // what a lane writes: quad q of row r at ROWS · q + r; quads are LANES apart
+alias Units = array<Unit, LOADS>; // of the scales of what it loads
 alias Places = array<u32, LOADS>; // where a lane loads in a row of w, in READ columns
 
 // Columns past the end repeat the last ones and are not written.
@@ -53,10 +54,21 @@ fn next_block(b: Block) -> Block {
   return block_at(b.words.end, b.group + u32(ends), group_end);
 }
 
-// Begins the sums of a block whose sum of x is known.
-fn begin_block(sum: ptr<function, Tile>, x_sum: RowSums, group: u32, places: ptr<function, Places>) {
+// Loads the units of a group, where it is the first of them.
+fn load_units(units: ptr<function, Units>, group: u32, places: ptr<function, Places>) {
+#if UNITS
+  if (begins_unit(group)) {
 #repeat i LOADS
-  let zero = zero_at(group, (*places)[i]);
+    (*units)[i] = unit_at(group, (*places)[i]);
+#end
+  }
+#endif
+}
+
+// Begins the sums of a block whose sum of x is known.
+fn begin_block(sum: ptr<function, Tile>, x_sum: RowSums, group: u32, places: ptr<function, Places>, units: ptr<function, Units>) {
+#repeat i LOADS
+  let zero = zero_at(group, (*places)[i], (*units)[i]);
 #repeat r ROWS
   (*sum)[r][i] = first_sum(x_sum[r], zero);
 #end
@@ -64,10 +76,12 @@ fn begin_block(sum: ptr<function, Tile>, x_sum: RowSums, group: u32, places: ptr
 }
 
 // total += what a block adds that began so.
-fn end_begun(total: ptr<function, Tile>, sum: ptr<function, Tile>, x_sum: RowSums, group: u32, places: ptr<function, Places>) {
+fn end_begun(
+  total: ptr<function, Tile>, sum: ptr<function, Tile>, x_sum: RowSums, group: u32, places: ptr<function, Places>, units: ptr<function, Units>,
+) {
 #repeat i LOADS
-  let s = scale_at(group, (*places)[i]);
-  let zero = zero_at(group, (*places)[i]);
+  let s = scale_at(group, (*places)[i], (*units)[i]);
+  let zero = zero_at(group, (*places)[i], (*units)[i]);
 #repeat r ROWS
   (*total)[r][i] += begun_sum((*sum)[r][i], x_sum[r], s, zero);
 #end
@@ -75,10 +89,12 @@ fn end_begun(total: ptr<function, Tile>, sum: ptr<function, Tile>, x_sum: RowSum
 }
 
 // total += what the block adds, and sum starts anew.
-fn end_block(total: ptr<function, Tile>, sum: ptr<function, Tile>, x_sum: RowSums, group: u32, places: ptr<function, Places>) {
+fn end_block(
+  total: ptr<function, Tile>, sum: ptr<function, Tile>, x_sum: RowSums, group: u32, places: ptr<function, Places>, units: ptr<function, Units>,
+) {
 #repeat i LOADS
-  let s = scale_at(group, (*places)[i]);
-  let zero = zero_at(group, (*places)[i]);
+  let s = scale_at(group, (*places)[i], (*units)[i]);
+  let zero = zero_at(group, (*places)[i], (*units)[i]);
 #repeat r ROWS
   (*total)[r][i] += block_sum((*sum)[r][i], x_sum[r], s, zero);
   (*sum)[r][i] = Columns();

@@ -12,12 +12,14 @@ enable subgroups;
 const SHARED_WORDS = 1u; // more make SwiftShader slower, whose code is then too long
 const VALUES = CODES / 4u; // that a lane loads
 
-#if BITS == 4
+#if CODES == 16
+alias Share = vec4<f32>;
+#elif CODES == 8
 alias Share = vec2<f32>;
-#elif BITS == 8
+#elif CODES == 4
 alias Share = f32;
 #else
-#error BITS must be 4 or 8
+#error CODES must be 4, 8 or 16
 #endif
 
 alias Seat = u32; // where a lane's values begin in a word
@@ -29,22 +31,26 @@ fn seat_of(subgroup_lane: u32) -> Seat {
 // A lane's values of a word, for the row that starts at vec4 index `row`.
 fn load_share(row: u32, word: u32, seat: Seat) -> Share {
   let first = 4u * row + (word * CODES + seat);
-#if BITS == 4
+#if CODES == 16
+  return read_x(first / 4u);
+#elif CODES == 8
   return Share(read_x_value(first), read_x_value(first + 1u));
-#elif BITS == 8
+#elif CODES == 4
   return read_x_value(first);
 #else
-#error BITS must be 4 or 8
+#error CODES must be 4, 8 or 16
 #endif
 }
 
 fn sum_share(share: Share) -> f32 {
-#if BITS == 4
+#if CODES == 16
+  return (share.x + share.y) + (share.z + share.w);
+#elif CODES == 8
   return share.x + share.y;
-#elif BITS == 8
+#elif CODES == 4
   return share;
 #else
-#error BITS must be 4 or 8
+#error CODES must be 4, 8 or 16
 #endif
 }
 
@@ -59,12 +65,14 @@ fn shared_word(own: Share, j: u32) -> XWord {
   let b = subgroupBroadcast(own, 1u);
   let c = subgroupBroadcast(own, 2u);
   let d = subgroupBroadcast(own, 3u);
-#if BITS == 4
+#if CODES == 16
+  return x_in_place(XWord(a, b, c, d));
+#elif CODES == 8
   return x_in_place(XWord(vec4<f32>(a, b), vec4<f32>(c, d)));
-#elif BITS == 8
+#elif CODES == 4
   return x_in_place(XWord(vec4<f32>(a, b, c, d)));
 #else
-#error BITS must be 4 or 8
+#error CODES must be 4, 8 or 16
 #endif
 }
 

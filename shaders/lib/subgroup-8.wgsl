@@ -42,7 +42,7 @@ fn ready_share(share: Share, seat: Seat) -> Share {
 // Word j of those that the lanes hold together.
 fn shared_word(own: Share, j: u32) -> XWord {
   var values: XWord;
-#repeat i 8 / BITS
+#repeat i CODES / 4
   values[i] = subgroupShuffle(own, j * WORD_VEC4S + i);
 #end
   return values;

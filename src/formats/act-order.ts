@@ -46,7 +46,7 @@ function gatherColumns(
   codes: Uint32Array,
   { n, k, bits, permutation }: Pick<QuantizedMatrix, 'n' | 'k' | 'bits'> & { readonly permutation: Uint32Array },
 ): Uint32Array<ArrayBuffer> {
-  const { inWord, mask } = widthOf(bits);
+  const { inWord, mask, slot } = widthOf(bits);
   const wordOf = Math.log2(inWord);
   const words = wordsOf(k, bits);
   const out = new Uint32Array(n * words);
@@ -54,9 +54,9 @@ function gatherColumns(
     for (let w = 0, to = 0; w < words; w++) {
       const end = Math.min(k, to + inWord);
       let word = 0;
-      for (let shift = 0; to < end; to++, shift += bits) {
+      for (let shift = 0; to < end; to++, shift += slot) {
         const column = permutation[to]!;
-        word |= ((codes[base + (column >>> wordOf)]! >>> (bits * (column & (inWord - 1)))) & mask) << shift;
+        word |= ((codes[base + (column >>> wordOf)]! >>> (slot * (column & (inWord - 1)))) & mask) << shift;
       }
       out[base + w] = word;
     }

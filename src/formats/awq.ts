@@ -81,6 +81,7 @@ export function importAwq(tensors: AwqTensors, options: AwqOptions = {}): Quanti
     scale: transpose(asFloats(scales), [groups, n]),
     scaleDtype: floatDtypeOf(scales.dtype),
     zeroPoint: zeroPointsOf(asWords(qzeros), { columns, groups }),
+    zeroPointDtype: 'uint8',
   };
 }
 

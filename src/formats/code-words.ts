@@ -1,11 +1,11 @@
-// Converts codes from files' packings to the words of problem/matrix.ts: pads rows to whole words, widens 2 and 3 bits, flips signs, swaps
+// Converts codes from files' packings to the words of problem/matrix.ts: pads rows to whole words, spreads 2 and 3 bits over nibbles, flips signs, swaps
 // nibbles, transposes matrices. Functions work on whole words and are independent of formats.
-import { type Bits, largestCode, widthOf, wordsOf } from '../problem/code-width.js';
+import { type Bits, type CodeBits, largestCode, widthOf, wordsOf } from '../problem/code-width.js';
 
 export interface CodeShape {
   readonly n: number;
   readonly k: number;
-  readonly bits: Bits;
+  readonly bits: CodeBits;
 }
 
 /** (rows, width) bytes → new words, each row padded with zeros to whole words. */
@@ -20,7 +20,7 @@ export function padRows(bytes: Uint8Array, rows: number, width: number): Uint32A
 
 /** Sets codes past K to 0, in place. */
 export function clearTail(codes: Uint32Array<ArrayBuffer>, { k, bits }: Pick<CodeShape, 'k' | 'bits'>): Uint32Array<ArrayBuffer> {
-  const rest = (k * bits) % 32;
+  const rest = (k * widthOf(bits).slot) % 32;
   if (rest === 0) return codes;
   const words = wordsOf(k, bits);
   const mask = 2 ** rest - 1;
@@ -150,10 +150,10 @@ export function valueAt(words: Uint32Array, { base, index, bits }: { base: numbe
   return ((words[word]! >>> shift) | high) & largestCode(bits);
 }
 
-/** Rows of `from` bits → rows of 4 bits, each code plus `add`. Bits past K are dropped. */
+/** Rows of codes of `from` bits without gaps → rows of nibbles. Bits past K are dropped. */
 export function widen(
   words: Uint32Array,
-  { n, k, from, perRow, add = 0 }: { n: number; k: number; from: 2 | 3; perRow: number; add?: number },
+  { n, k, from, perRow }: { n: number; k: number; from: 2 | 3; perRow: number },
 ): Uint32Array<ArrayBuffer> {
   const outRow = wordsOf(k, 4);
   const out = new Uint32Array(n * outRow);
@@ -168,7 +168,7 @@ export function widen(
       const run = (words[at]! >>> shift) | (last ? words[at + 1]! << (32 - shift) : 0);
       const count = Math.min(8, k - w * 8);
       let word = 0;
-      for (let i = 0; i < count; i++) word |= (((run >>> (i * from)) & mask) + add) << (4 * i);
+      for (let i = 0; i < count; i++) word |= ((run >>> (i * from)) & mask) << (4 * i);
       out[row * outRow + w] = word;
     }
   return out;

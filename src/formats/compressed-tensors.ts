@@ -159,7 +159,7 @@ export function importCompressedTensors(tensors: CompressedTensors<RawTensor>, o
     groupSize,
     scale: forOutputs(asFloats(scale), n, granularity),
     scaleDtype: floatDtypeOf(scale.dtype),
-    ...(zero && { zeroPoint: zeroPoints(zero, plan) }),
+    ...(zero && { zeroPoint: zeroPoints(zero, plan), zeroPointDtype: 'uint8' }),
   };
   return inOrder(matrix, permutation);
 }

@@ -1,7 +1,7 @@
 // Groups along k of a matrix that was quantized as one run of N · K numbers in equal blocks, independent of its rows (HQQ, bitsandbytes).
 import { FormatError } from '../errors.js';
 import { at, type RawTensor } from '../files/raw-tensor.js';
-import { type Bits, widthOf } from '../problem/code-width.js';
+import { type CodeBits, widthOf } from '../problem/code-width.js';
 
 export interface FlatGroups {
   readonly groupSize: number;
@@ -20,7 +20,7 @@ export function gcd(a: number, b: number): number {
  */
 export function flatGroups(
   tensor: RawTensor,
-  { n, k, bits, block }: { readonly n: number; readonly k: number; readonly bits: Bits; readonly block: number },
+  { n, k, bits, block }: { readonly n: number; readonly k: number; readonly bits: CodeBits; readonly block: number },
 ): FlatGroups {
   // A single row starts with a block.
   const groupSize = block >= n * k ? k : n === 1 ? block : gcd(k, block);

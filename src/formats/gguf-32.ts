@@ -43,42 +43,42 @@ export const Q4_1: BlockType = {
 /** Bits 0 … 3 of `bits` as bit 4 of four bytes. */
 const fifth = (bits: number): number => ((bits & 15) * 0x02040810) & 0x10101010;
 
-/** qh (bit j for code j) and qs[16] → 32 codes of 8 bits, each the code of 5 bits plus a byte of `more`. */
-function fives(view: DataView, offset: number, codes: Uint32Array, word: number, more: number): void {
+/** qh (bit j for code j) and qs[16] → 32 codes of 5 bits. */
+function fives(view: DataView, offset: number, codes: Uint32Array, word: number): void {
   const high = view.getUint32(offset, true);
   for (let i = 0; i < 4; i++) {
     const low = view.getUint32(offset + 4 + 4 * i, true);
-    codes[word + i] = ((low & LOW) | fifth(high >>> (4 * i))) + more;
-    codes[word + 4 + i] = (((low >>> 4) & LOW) | fifth(high >>> (16 + 4 * i))) + more;
+    codes[word + i] = (low & LOW) | fifth(high >>> (4 * i));
+    codes[word + 4 + i] = ((low >>> 4) & LOW) | fifth(high >>> (16 + 4 * i));
   }
 }
 
-/** W = d · (q - 16), q of 5 bits: code = q + 112, whose zero is 128. Block: d, qh[4], qs[16]. Equal to the format's definition. */
+/** W = d · (q - 16), q of 5 bits. Block: d, qh[4], qs[16]. Equal to the format's definition. */
 export const Q5_0: BlockType = {
   ...of32,
   bytes: 22,
-  bits: 8,
+  bits: 5,
   fields: { d },
   fill(view, count, { codes, scale }) {
     for (let i = 0, offset = 0; i < count; i++, offset += 22) {
       scale[i] = half(view, offset);
-      fives(view, offset + 2, codes, 8 * i, 0x70707070);
+      fives(view, offset + 2, codes, 8 * i);
     }
   },
 };
 
-/** W = d · q + m, q of 5 bits: code = q, minimum = m. Block: d, m, qh[4], qs[16]. Equal to the format's definition, in which one rounding is. */
+/** W = d · q + m, q of 5 bits: minimum = m. Block: d, m, qh[4], qs[16]. Equal to the format's definition, in which one rounding is. */
 export const Q5_1: BlockType = {
   ...of32,
   bytes: 24,
-  bits: 8,
+  bits: 5,
   hasMinimum: true,
   fields: { d, m },
   fill(view, count, { codes, scale, minimum }) {
     for (let i = 0, offset = 0; i < count; i++, offset += 24) {
       scale[i] = half(view, offset);
       minimum[i] = half(view, offset + 2);
-      fives(view, offset + 4, codes, 8 * i, 0);
+      fives(view, offset + 4, codes, 8 * i);
     }
   },
 };
@@ -122,6 +122,7 @@ export const MXFP4: BlockType = {
   bytes: 17,
   bits: 4,
   scaleDtype: 'float32',
+  scaleKind: 'e8m0',
   codebook: fp4Values,
   fields: { e: { at: 0, read: power } },
   fill(view, count, { codes, scale }) {

@@ -3,9 +3,11 @@
 import { type FloatDType, fromFloat16Bits } from '../dtype.js';
 import { FormatError } from '../errors.js';
 import { at, type RawTensor } from '../files/raw-tensor.js';
-import type { Bits } from '../problem/code-width.js';
+import { type CodeBits, widthOf } from '../problem/code-width.js';
 import type { QuantizedMatrix } from '../problem/matrix.js';
+import type { NarrowScale } from '../problem/narrow-scales.js';
 import { showShape } from '../problem/view.js';
+import { hasUnits } from '../problem/weight-format.js';
 
 /** Outputs of a tensor's blocks. Rows are whole blocks and whole words, so block b starts at b times a block's words and groups. */
 export interface Parts {
@@ -13,6 +15,9 @@ export interface Parts {
   readonly scale: Float32Array;
   /** Empty for types without a minimum. */
   readonly minimum: Float32Array;
+  /** Units of scales and of minima, one a block; empty where scales have no units. */
+  readonly unit: Float32Array;
+  readonly minimumUnit: Float32Array;
 }
 
 /** A number in a block: its offset, and a reader for messages. */
@@ -29,10 +34,11 @@ export interface BlockShape {
   readonly blockSize: number;
   /** Bytes of a block. */
   readonly bytes: number;
-  /** Bits of the codes in memory; the format's 2, 3, 5 and 6 bits are widened. */
-  readonly bits: Bits;
+  readonly bits: CodeBits;
   readonly groupSize: number;
   readonly scaleDtype: FloatDType;
+  /** The scales' narrow form. */
+  readonly scaleKind?: NarrowScale;
   /** W = scale · code + minimum. */
   readonly hasMinimum: boolean;
   /** Values of the codes, if they are indices. */
@@ -79,7 +85,7 @@ export function nibbles(view: DataView, offset: number, codes: Uint32Array, word
 
 /** @throws FormatError if the tensor is not whole blocks of `type`, or a number in a block is not finite. */
 export function makeMatrix(type: BlockType, tensor: RawTensor): QuantizedMatrix {
-  const { blockSize, bits, groupSize, scaleDtype, hasMinimum, codebook } = type;
+  const { blockSize, bits, groupSize, scaleDtype, scaleKind, hasMinimum, codebook } = type;
   const { shape, bytes } = tensor;
   const [n = 0, k = 0] = shape;
   const whole = shape.length === 2 && shape.every((size) => Number.isSafeInteger(size) && size >= 1);
@@ -96,14 +102,23 @@ export function makeMatrix(type: BlockType, tensor: RawTensor): QuantizedMatrix 
 
   const view = new DataView(bytes.buffer, bytes.byteOffset, bytes.byteLength);
   const groups = count * (blockSize / groupSize);
-  const codes = new Uint32Array((count * blockSize * bits) / 32);
+  const codes = new Uint32Array((count * blockSize * widthOf(bits).slot) / 32);
   const scale = new Float32Array(groups);
   const minimum = new Float32Array(hasMinimum ? groups : 0);
-  type.fill(view, count, { codes, scale, minimum });
+  const units = scaleKind && hasUnits(scaleKind);
+  const unit = new Float32Array(units ? count : 0);
+  const minimumUnit = new Float32Array(units && hasMinimum ? count : 0);
+  type.fill(view, count, { codes, scale, minimum, unit, minimumUnit });
   for (let i = 0; i < groups; i++)
     if (!Number.isFinite(scale[i]!) || (hasMinimum && !Number.isFinite(minimum[i]!)))
       throw notFinite(type, tensor, view, Math.floor((i * groupSize) / blockSize));
-  return { n, k, bits, codes, groupSize, scale, scaleDtype, ...(hasMinimum && { minimum }), ...(codebook && { codebook }) };
+  const scaleForm = scaleKind && { kind: scaleKind, ...(units && { unit }), ...(units && hasMinimum && { minimumUnit }) };
+  return {
+    ...{ n, k, bits, codes, groupSize, scale, scaleDtype },
+    ...(scaleForm && { scaleForm }),
+    ...(hasMinimum && { minimum }),
+    ...(codebook && { codebook }),
+  };
 }
 
 /** The error for a group that is not finite: it finds the field of the block that is not finite. */

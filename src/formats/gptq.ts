@@ -4,7 +4,7 @@
 import { FormatError } from '../errors.js';
 import { asFloats, asWords, at, floatDtypeOf, type RawTensor, requireShape } from '../files/raw-tensor.js';
 import type { TensorInfo } from '../files/tensor-file.js';
-import { type Bits, codesInWord, largestCode, middleCode } from '../problem/code-width.js';
+import { BLOCK, codesInWord, largestCode, middleCode } from '../problem/code-width.js';
 import type { QuantizedMatrix } from '../problem/matrix.js';
 import { inOrder, sortByGroup } from './act-order.js';
 import { transpose, valueAt, widen } from './code-words.js';
@@ -28,7 +28,7 @@ export interface GptqTensors<T = RawTensor> {
 
 /** Settings that GPTQ's tensors leave open. */
 export interface GptqOptions {
-  /** `bits` of quantize_config.json. 2 and 3 are widened to 4; the weights stay the same. */
+  /** `bits` of quantize_config.json. */
   readonly bits: 2 | 3 | 4 | 8;
   /** `group_size` of quantize_config.json; -1: K. Default: K / G, which must be a whole number. */
   readonly groupSize?: number | undefined;
@@ -42,24 +42,22 @@ export interface GptqOptions {
   readonly checkpointFormat?: 'gptq' | 'gptq_v2' | 'auto' | undefined;
 }
 
-const BITS: Readonly<Record<number, Bits>> = { 2: 4, 3: 4, 4: 4, 8: 8 };
+const BITS: readonly number[] = [2, 3, 4, 8] satisfies GptqOptions['bits'][];
 
 function sizesOf({ qweight, scales }: GptqTensors<Shaped>, { bits, groupSize }: GptqOptions) {
-  const outBits = BITS[bits];
-  if (outBits === undefined) throw new FormatError(where(qweight, 'bits'), '2, 3, 4 or 8', String(bits));
+  if (!BITS.includes(bits)) throw new FormatError(where(qweight, 'bits'), '2, 3, 4 or 8', String(bits));
   const [rows, n] = requireMatrix(qweight);
   if ((rows * 32) % bits !== 0)
     throw new FormatError(where(qweight, 'shape'), `rows of whole codes, 3 words for 32 of them`, `${rows} rows for ${bits} bits`);
   const k = (rows * 32) / bits;
   const [groups] = requireMatrix(scales);
-  return { n, k, rows, groups, bits: outBits, groupSize: groupSizeOf(groupSize, { k, groups, bits: outBits, scales }) };
+  return { n, k, rows, groups, bits, groupSize: groupSizeOf(groupSize, { k, groups, bits, scales }) };
 }
 
 function zeroPointsOf(qzeros: RawTensor | undefined, { n, groups, options }: { n: number; groups: number; options: GptqOptions }) {
   const { bits, checkpointFormat = 'auto' } = options;
   const middle = middleCode(bits);
-  // If codes keep their bits, an absent zero point means the same.
-  if (qzeros === undefined) return BITS[bits] === bits ? undefined : new Float32Array(n * groups).fill(middle);
+  if (qzeros === undefined) return undefined;
   const perRow = Math.ceil((n * bits) / 32);
   requireShape(qzeros, [groups, perRow], 'zero points packed along N');
   const words = asWords(qzeros);
@@ -91,7 +89,8 @@ export function importGptq(tensors: GptqTensors, options: GptqOptions): Quantize
   const codes = from === 2 || from === 3 ? widen(turned, { n, k, from, perRow: rows }) : turned;
   const scale = transpose(asFloats(scales), [groups, n]);
   const zeroPoint = zeroPointsOf(qzeros, { n, groups, options });
-  return inOrder({ n, k, bits, codes, groupSize, scale, scaleDtype: floatDtypeOf(scales.dtype), zeroPoint }, permutation);
+  const zeros = zeroPoint && ({ zeroPoint, zeroPointDtype: 'uint8' } as const);
+  return inOrder({ n, k, bits, codes, groupSize, scale, scaleDtype: floatDtypeOf(scales.dtype), ...zeros }, permutation);
 }
 
 /** Settings of a layer of a file from `quantize_config.json`. */
@@ -136,7 +135,7 @@ export function gptqLayer(tensors: GptqTensors<TensorInfo> & { readonly bias?: T
     bits,
     groupSize,
     tensors: { qweight, ...(qzeros && { qzeros }), scales, ...(g_idx && { g_idx }) },
-    cut: inPieces ? { axis: 'k', unit: groupSize, perRow } : undefined,
+    cut: inPieces ? { axis: 'k', unit: groupSize % BLOCK === 0 ? groupSize : groupSize * BLOCK, perRow } : undefined, // whole blocks of the packed layout
     bias,
     make(read, size) {
       const { g_idx: order, ...rest } = read as unknown as GptqTensors;

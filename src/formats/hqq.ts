@@ -2,9 +2,9 @@
 // Rules: github.com/mobiusml/hqq, core/quantize.py (Quantizer, HQQLinear.state_dict) and core/bitpack.py.
 
 import { FormatError } from '../errors.js';
-import { asFloats, at, ELEMENT_BYTES, elementsIn, type RawTensor, requireDtype } from '../files/raw-tensor.js';
+import { asFloats, at, ELEMENT_BYTES, elementsIn, floatDtypeOf, type RawTensor, requireDtype } from '../files/raw-tensor.js';
 import type { TensorInfo } from '../files/tensor-file.js';
-import { largestCode, middleCode, widthFor } from '../problem/code-width.js';
+import { type CodeBits, largestCode, middleCode, widthFor } from '../problem/code-width.js';
 import type { QuantizedMatrix } from '../problem/matrix.js';
 import { showShape } from '../problem/view.js';
 import { gatherNibbles, padRows, splitNibbles } from './code-words.js';
@@ -141,10 +141,20 @@ function exactFrom(middle: number, zeros: Float32Array<ArrayBuffer>): Float32Arr
   return out;
 }
 
+/** Zero points in their own dtype, if that is the scales' too. */
+function zeroPoints(
+  { scale, zero }: Hqq<RawTensor>,
+  { bits, spread }: { readonly bits: CodeBits; readonly spread: (values: Float32Array<ArrayBuffer>) => Float32Array },
+): Pick<QuantizedMatrix, 'zeroPoint' | 'zeroPointDtype' | 'scaleDtype'> {
+  const zeros = asFloats(zero);
+  if (scale.dtype !== zero.dtype) return { zeroPoint: spread(exactFrom(middleCode(bits), zeros)), scaleDtype: 'float32' };
+  const dtype = floatDtypeOf(scale.dtype);
+  return { zeroPoint: spread(zeros), zeroPointDtype: dtype, scaleDtype: dtype };
+}
+
 /**
- * Imports an HQQ layer: W = (code - zero) · scale, with a float zero point. 2^(bits-1) - zero is rounded to float32, which changes float16
- * zeros only if they are below 2^-10 (8 bits: 2^-6). Codes of 1, 2 and 3 bits become 4 bits; those of 5 and 6 bits, which HQQ stores in
- * bytes, become 8. HQQ rounds (code - zero) and the product to its compute_dtype; here the weight is rounded once.
+ * Imports an HQQ layer: W = (code - zero) · scale, with a float zero point. Zero points stay as they are if
+ * they have the scales' dtype; otherwise 2^(bits-1) - zero is rounded to float32. Codes of 1 bit become 2 bits. HQQ rounds (code - zero) and the product to its compute_dtype; here the weight is rounded once.
  *
  * Rule: HQQ's Quantizer.dequantize and BitPack.
  * @throws FormatError
@@ -165,8 +175,7 @@ export function importHqq(tensors: Hqq<RawTensor>, meta: HqqMeta): QuantizedMatr
     codes,
     groupSize: groups.groupSize,
     scale: groups.spread(asFloats(tensors.scale)),
-    zeroPoint: groups.spread(exactFrom(middleCode(bits), asFloats(tensors.zero))),
-    scaleDtype: 'float32',
+    ...zeroPoints(tensors, { bits, spread: groups.spread }),
   };
 }
 

@@ -3,7 +3,7 @@
 
 import type { RawTensor } from '../files/raw-tensor.js';
 import type { TensorInfo } from '../files/tensor-file.js';
-import type { Bits } from '../problem/code-width.js';
+import type { CodeBits } from '../problem/code-width.js';
 import type { QuantizedMatrix } from '../problem/matrix.js';
 
 /** How to cut a layer: a run of whole rows of every tensor is a part of the matrix in the same format. */
@@ -25,7 +25,7 @@ export interface LayerSource {
   readonly n: number;
   readonly k: number;
   /** Bits of the codes after import. */
-  readonly bits: Bits;
+  readonly bits: CodeBits;
   readonly groupSize: number;
   /** By the format's names: qweight, scales, … */
   readonly tensors: Readonly<Record<string, TensorInfo>>;

@@ -4,7 +4,7 @@
 import { FormatError } from '../errors.js';
 import { asFloats, asWords, at, elementsIn, floatDtypeOf, type RawTensor, requireDtype, requireShape } from '../files/raw-tensor.js';
 import type { TensorInfo } from '../files/tensor-file.js';
-import { largestCode, widthFor } from '../problem/code-width.js';
+import { largestCode } from '../problem/code-width.js';
 import type { QuantizedMatrix } from '../problem/matrix.js';
 import { showShape } from '../problem/view.js';
 import { inOrder, sortByGroup } from './act-order.js';
@@ -36,7 +36,7 @@ export interface MatMulNBitsTensors {
 export interface MatMulNBitsAttributes {
   readonly N: number;
   readonly K: number;
-  /** Default 4. 2 is widened to 4; the weights stay the same. */
+  /** Default 4. */
   readonly bits?: 2 | 4 | 8 | undefined;
   /** A power of two of at least 16. */
   readonly block_size: number;
@@ -83,8 +83,7 @@ function unpackZeros(tensor: RawTensor, { n, blocks, bits }: Sizes): Float32Arra
 
 /**
  * Imports the constant inputs of a MatMulNBits node: W[n, k] = scales[n, b] · (code[n, k] - zero[n, b]) with b = floor(k / block_size),
- * without rounding. With float zero points scaleDtype is float32, since 2^(bits-1) - zero seldom fits 16 bits; it is rounded once to
- * float32 if the zero point is below 2^-11.
+ * without rounding. Float zero points stay as they are.
  * @throws FormatError if shapes, dtypes, bytes or attributes break these rules, a scale or zero point is not finite, or g_idx names a block that
  * does not exist or gives a block another number than block_size k
  * @example
@@ -107,14 +106,13 @@ export function importMatMulNBits(tensors: MatMulNBitsTensors, attributes: MatMu
 
   const perRow = (blocks * block * bits) / 32;
   const words = asWords({ ...B, dtype: 'U32', shape: [n, perRow] });
-  // Codes of 2 bits keep their zero points; without them, that of 4 bits.
-  const codes = bits === 2 ? widen(words, { n, k, from: 2, perRow, add: zero_points ? 0 : 6 }) : trim(words, { n, k, bits, perRow });
-  const out = widthFor(bits).bits;
+  const codes = bits === 2 ? widen(words, { n, k, from: 2, perRow }) : trim(words, { n, k, bits, perRow });
   const groupSize = Math.min(block, k);
   const permutation = g_idx && sortByGroup(g_idx, { k, groupSize });
-  const scaleDtype = zero_points && !packed ? 'float32' : floatDtypeOf(scales.dtype);
+  const scaleDtype = floatDtypeOf(scales.dtype);
   const zeroPoint = zero_points && (packed ? unpackZeros(zero_points, sizes) : asFloats(zero_points));
-  return inOrder({ n, k, bits: out, codes, groupSize, scale: asFloats(scales), scaleDtype, zeroPoint }, permutation);
+  const zeros = zeroPoint && ({ zeroPoint, zeroPointDtype: packed ? 'uint8' : scaleDtype } as const);
+  return inOrder({ n, k, bits, codes, groupSize, scale: asFloats(scales), scaleDtype, ...zeros }, permutation);
 }
 
 /** The tensor with a row for each n, if its number of elements allows. */
@@ -143,7 +141,7 @@ function layerOf({ bias, ...own }: Found, found: FoundNode): LayerSource {
     format: 'MatMulNBits',
     n,
     k,
-    bits: widthFor(bits).bits,
+    bits,
     groupSize: Math.min(block, k),
     tensors: cuts ? (Object.fromEntries(rows) as Found) : own,
     cut: cuts ? { axis: 'n', unit: 4, perRow: Object.fromEntries(rows.map(([name]) => [name, 1])) } : undefined,
@@ -158,7 +156,7 @@ export const matMulNBitsFormat: WeightFormat = {
       format: 'ONNX MatMulNBits',
       tensors: '`B`, `scales`, `zero_points`, `g_idx`, `bias` of a node',
       read: '2, 4 and 8 bits; packed or float zero points; ragged K',
-      exact: '= ; float zero points 1',
+      exact: '=',
     },
   ],
   layers: [],

@@ -80,13 +80,13 @@ function negate(values: Float32Array): Float32Array<ArrayBuffer> {
   return out;
 }
 
-/** Words of ten 3-bit codes → words of eight 4-bit codes plus 5, so that the zero point 3 becomes 8. */
-function widenTens(words: Uint32Array, { n, k, perRow }: { n: number; k: number; perRow: number }): Uint32Array<ArrayBuffer> {
+/** Words of ten 3-bit codes → nibbles of 7 - code. */
+function invertTens(words: Uint32Array, { n, k, perRow }: { n: number; k: number; perRow: number }): Uint32Array<ArrayBuffer> {
   const inRow = wordsOf(k, 4);
   const out = new Uint32Array(n * inRow);
   for (let row = 0; row < n; row++)
     for (let column = 0, word = row * perRow, from = 0; column < k; column++) {
-      out[row * inRow + (column >>> 3)]! |= (((words[word]! >>> from) & 7) + 5) << (4 * (column & 7));
+      out[row * inRow + (column >>> 3)]! |= (~(words[word]! >>> from) & 7) << (4 * (column & 7));
       from += 3;
       if (from === 30) {
         from = 0;
@@ -98,8 +98,8 @@ function widenTens(words: Uint32Array, { n, k, perRow }: { n: number; k: number;
 
 /**
  * Imports MLC tensors of a layer: W[n, k] = q_scale[n, g] · (code[n, k] - max_int_value), without rounding and without zero points. With 4
- * bits max_int_value is 7, and q_scale · (code - 7) = -q_scale · ((15 - code) - 8): codes are inverted and scales negated. This is also
- * right for a code of 15, which MLC's quantizer does not make.
+ * bits max_int_value is 7, and q_scale · (code - 7) = -q_scale · ((15 - code) - 8); with 3 bits q_scale · (code - 3) = -q_scale ·
+ * ((7 - code) - 4): codes are inverted and scales negated. This is also right for the largest code, which MLC's quantizer does not make.
  * @throws FormatError if shapes, dtypes or bytes differ from MlcTensors, or a scale is not finite
  * @example const matrix = importMlc({ q_weight, q_scale }, { format: 'q4f16_1' });
  */
@@ -115,10 +115,10 @@ export function importMlc(tensors: MlcTensors, options: MlcOptions): QuantizedMa
   return {
     n,
     k,
-    bits: 4,
-    codes: tens ? widenTens(words, { n, k, perRow }) : trim(invert(words), { n, k, bits: 4, perRow }),
+    bits: kind.bits,
+    codes: tens ? invertTens(words, { n, k, perRow }) : trim(invert(words), { n, k, bits: 4, perRow }),
     groupSize,
-    scale: tens ? scale : negate(scale),
+    scale: negate(scale),
     scaleDtype: floatDtypeOf(q_scale.dtype),
   };
 }
@@ -143,7 +143,7 @@ export function mlcLayer(
     format: `MLC ${options.format}`,
     n,
     k,
-    bits: 4,
+    bits: kind.bits,
     groupSize,
     tensors: { q_weight, q_scale },
     cut: turned ? (whole ? alongK : undefined) : alongN,

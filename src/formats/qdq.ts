@@ -119,6 +119,7 @@ export function importDequantizeLinear(tensors: DequantizeLinearTensors, options
     scale: placed(asFloats(scale)),
     scaleDtype: floatDtypeOf(scale.dtype),
     zeroPoint: zero ? placed(zerosOf(zero)) : new Float32Array(n * groups).fill(nothing),
+    zeroPointDtype: 'uint8',
   };
 }
 

@@ -1,6 +1,6 @@
 // Reads sizes from shapes of packed tensors: rows and columns, and the group size. Pure.
 import { type FileLocation, FormatError } from '../errors.js';
-import { type Bits, widthOf } from '../problem/code-width.js';
+import { type CodeBits, widthOf } from '../problem/code-width.js';
 import { showShape } from '../problem/view.js';
 
 /** Anything with a shape: a tensor of a file, read (RawTensor) or not (TensorInfo). */
@@ -28,7 +28,7 @@ export function requireMatrix(tensor: Shaped): readonly [rows: number, columns: 
  */
 export function groupSizeOf(
   stated: number | undefined,
-  { k, groups, bits, scales }: { readonly k: number; readonly groups: number; readonly bits: Bits; readonly scales: Shaped },
+  { k, groups, bits, scales }: { readonly k: number; readonly groups: number; readonly bits: CodeBits; readonly scales: Shaped },
 ): number {
   const field = where(scales, 'groupSize');
   if (stated === undefined && groups > 1 && k % groups !== 0)

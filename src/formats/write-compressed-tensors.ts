@@ -7,7 +7,17 @@ import type { TensorOutline } from '../files/write-safetensors.js';
 import { widthOf, wordsOf } from '../problem/code-width.js';
 import { packCodes, type QuantizedMatrix } from '../problem/matrix.js';
 import { checkForm, checkToWrite } from './given.js';
-import { checkWritable, FLOAT_NAMES, floatBytes, formOf, groupsOf, type LayerForm, type LayerToWrite, withBytes } from './write-layer.js';
+import {
+  checkWritable,
+  FLOAT_NAMES,
+  floatBytes,
+  formOf,
+  groupsOf,
+  inSlots,
+  type LayerForm,
+  type LayerToWrite,
+  withBytes,
+} from './write-layer.js';
 
 const SCHEME = 'pack-quantized';
 
@@ -61,7 +71,7 @@ function zeroWords({ n, bits }: QuantizedMatrix, zeroPoint: Float32Array): Uint3
 export function compressedTensorsTensors(name: string, layer: LayerToWrite): RawTensor[] {
   checkToWrite(name, layer);
   checkWritable(SCHEME, layer);
-  const { matrix } = layer;
+  const matrix = inSlots(layer.matrix);
   const { n, k, codes, scale, scaleDtype, zeroPoint } = matrix;
   const outlines = compressedTensorsOutlines(name, formOf(layer));
   const bytesOf = (words: Uint32Array | BigInt64Array): Uint8Array => new Uint8Array(words.buffer, words.byteOffset, words.byteLength);

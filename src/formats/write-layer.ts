@@ -3,8 +3,9 @@ import { encode16, type FloatDType, roundTo } from '../dtype.js';
 import { ArgumentError } from '../errors.js';
 import type { RawTensor } from '../files/raw-tensor.js';
 import type { TensorOutline } from '../files/write-safetensors.js';
-import type { Bits } from '../problem/code-width.js';
+import { type Bits, isBits, widthOf } from '../problem/code-width.js';
 import { checkMatrix, groupsIn, type QuantizedMatrix } from '../problem/matrix.js';
+import { clearTail } from './code-words.js';
 
 /** The settings that determine shapes and dtypes of a layer's tensors, known before quantizing. */
 export interface LayerForm {
@@ -31,7 +32,10 @@ export const FLOAT_NAMES: Readonly<Record<FloatDType, string>> = { float32: 'F32
 
 export function formOf({ matrix, mode }: LayerToWrite): LayerForm {
   const { n, k, bits, groupSize, scaleDtype, zeroPoint } = matrix;
-  return { n, k, bits, mode: mode ?? (groupSize === k ? 'channel' : 'group'), groupSize, symmetric: !zeroPoint, scaleDtype };
+  return {
+    ...{ n, k, bits: widthOf(bits).slot, groupSize, symmetric: !zeroPoint, scaleDtype },
+    mode: mode ?? (groupSize === k ? 'channel' : 'group'),
+  };
 }
 
 /** Scales of a row: 1 unless the mode is `group`. */
@@ -61,3 +65,16 @@ export function floatBytes(values: Float32Array, dtype: FloatDType, field: strin
 /** Combines the outlines with the bytes of each, in order. */
 export const withBytes = (outlines: readonly TensorOutline[], bytes: readonly Uint8Array[]): RawTensor[] =>
   outlines.map((outline, i) => ({ ...outline, bytes: bytes[i]! }));
+
+/**
+ * The matrix with codes that fill their slots, for schemes that know no others: 2 and 3 bits as 4, 5 and 6 as 8. The weights stay the same.
+ */
+export function inSlots(matrix: QuantizedMatrix): QuantizedMatrix & { readonly bits: Bits } {
+  const { k, bits, codes, zeroPoint } = matrix;
+  const { slot, zero, inWord } = widthOf(bits);
+  if (isBits(bits)) return { ...matrix, bits };
+  if (zeroPoint) return { ...matrix, bits: slot };
+  const lift = widthOf(slot).zero - zero;
+  const added = Array.from({ length: inWord }, (_, i) => lift * 2 ** (slot * i)).reduce((a, b) => a + b, 0);
+  return { ...matrix, bits: slot, codes: clearTail(codes.map((word) => word + added) as Uint32Array<ArrayBuffer>, { k, bits: slot }) };
+}

@@ -9,7 +9,17 @@ import type { TensorOutline } from '../files/write-safetensors.js';
 import { widthOf, wordsOf } from '../problem/code-width.js';
 import type { QuantizedMatrix } from '../problem/matrix.js';
 import { checkForm, checkToWrite } from './given.js';
-import { checkWritable, FLOAT_NAMES, floatBytes, formOf, groupsOf, type LayerForm, type LayerToWrite, withBytes } from './write-layer.js';
+import {
+  checkWritable,
+  FLOAT_NAMES,
+  floatBytes,
+  formOf,
+  groupsOf,
+  inSlots,
+  type LayerForm,
+  type LayerToWrite,
+  withBytes,
+} from './write-layer.js';
 
 const SCHEME = 'a torch_npu state dict';
 
@@ -71,7 +81,7 @@ function weightBytes({ n, k, bits, codes }: QuantizedMatrix): Uint8Array {
 export function torchNpuTensors(name: string, layer: LayerToWrite, options: { readonly bias?: RawTensor | undefined } = {}): RawTensor[] {
   checkToWrite(name, layer);
   checkWritable(SCHEME, layer);
-  const { matrix } = layer;
+  const matrix = inSlots(layer.matrix);
   const { n, bits, scaleDtype, scale, zeroPoint } = matrix;
   const { bias } = fields({ bias: optional(rawTensor) })(options, 'options');
   const form = formOf(layer);

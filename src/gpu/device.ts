@@ -99,6 +99,7 @@ function readCaps(device: GPUDevice): Caps {
   const { limits, features } = device;
   const info: Partial<GPUAdapterInfo> = device.adapterInfo ?? {};
   const names = [info.vendor, info.architecture, info.device, info.description].join(' ');
+  const software = info.isFallbackAdapter === true || SOFTWARE.test(names);
   // A device does not tell its language features. Every known engine has packed products, so they are assumed without other information.
   const language = (globalThis as { navigator?: { gpu?: GPU } }).navigator?.gpu?.wgslLanguageFeatures;
   return {
@@ -107,7 +108,8 @@ function readCaps(device: GPUDevice): Caps {
     subgroupMatrix: (features as ReadonlySet<string>).has(SUBGROUP_MATRIX) ? (matrixConfigs.get(device) ?? readMatrixConfigs(info)) : [],
     vendor: VENDORS[info.vendor ?? ''] ?? (info.vendor ?? '').toLowerCase(),
     lanes: LANES,
-    software: info.isFallbackAdapter === true || SOFTWARE.test(names),
+    software,
+    wideCodes: software,
     dot4: (language?.has('packed_4x8_integer_dot_product') ?? true) && !/apple/i.test(names),
     minSubgroupSize: info.subgroupMinSize ?? 4,
     maxSubgroupSize: info.subgroupMaxSize ?? 128,

@@ -22,7 +22,7 @@ export function featuresRefused({ needs }: Pick<Kernel, 'needs'>, { caps, tile }
 
 /** Why a kernel takes no such weights or x, by its table; undefined if it does. */
 const operandsRefused = (kernel: Kernel, problem: Problem, tile: Params): string | undefined =>
-  (kernel.blocks?.(tile) ? groupsRefused(problem) : undefined) ??
+  groupsRefused(problem, kernel.groups?.(tile) ?? 'words') ??
   (kernel.codebook === undefined ? codebookRefused(problem) : undefined) ??
   (kernel.codebook === 'only' && !problem.weights.codebook ? 'codes are numbers, no indices of a codebook' : undefined) ??
   (kernel.x && !kernel.x.includes(problem.xDtype) ? `needs a ${kernel.x.join(' or ')} x, got ${problem.xDtype}` : undefined);

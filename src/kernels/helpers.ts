@@ -1,5 +1,5 @@
 // The shaders around a matmul: they bring weights, scales and x into the one layout that kernels read, and round y where it is unaligned.
-import { BITS } from '../problem/code-width.js';
+import { BITS, CODE_BITS, isBits } from '../problem/code-width.js';
 import type { Params } from '../wgsl/preprocess.js';
 import type { Shader } from './kernel.js';
 
@@ -15,8 +15,22 @@ export const repack: Helper = {
     { name: 'source', binding: 1, access: 'read' },
     { name: 'packed', binding: 2, access: 'write' },
   ],
-  uniforms: ['n_count', 'word_count', 'n', 'word', 'k', 'base', 'stride_n', 'stride_k', 'tile_rows', 'packed_base', 'packed_pitch', 'flip'],
-  variants: BITS.flatMap((BITS) => [0, 1, 2].map((NZ) => ({ BITS, NZ }))),
+  uniforms: [
+    'n_count',
+    'row_count',
+    'n',
+    'row',
+    'k',
+    'base',
+    'stride_n',
+    'stride_k',
+    'tile_rows',
+    'packed_base',
+    'packed_pitch',
+    'flip',
+    'lift',
+  ],
+  variants: CODE_BITS.flatMap((BITS) => (isBits(BITS) ? [0, 1, 2] : [0]).map((NZ) => ({ BITS, NZ }))),
 };
 
 export const repackScale: Helper = {
@@ -26,8 +40,12 @@ export const repackScale: Helper = {
     { name: 'source', binding: 1, access: 'read' },
     { name: 'out', binding: 2, access: 'write' },
   ],
-  uniforms: ['n', 'groups', 'base', 'stride_g', 'stride_n', 'out_base', 'out_pitch', 'out_count'],
-  variants: [...[0, 1, 3, 4].map((SOURCE) => ({ SOURCE, SIXTEEN: 0 })), { SOURCE: 1, SIXTEEN: 1 }, { SOURCE: 2, SIXTEEN: 1 }],
+  uniforms: ['n', 'groups', 'base', 'stride_g', 'stride_n', 'out_base', 'out_pitch', 'out_count', 'out_step'],
+  variants: [
+    ...[0, 1, 3, 4].map((SOURCE) => ({ SOURCE, ELEMENT: 32 })),
+    ...[1, 2].map((SOURCE) => ({ SOURCE, ELEMENT: 16 })),
+    { SOURCE: 5, ELEMENT: 8 },
+  ],
 };
 
 export const repackQuant: Helper = {
@@ -79,7 +97,7 @@ export const quantizeRows: Helper = {
     { name: 'codes', binding: 2, access: 'write' },
   ],
   uniforms: ['m', 'x_base', 'x_pitch', 'blocks'],
-  variants: BITS.flatMap((BITS) => [1, 2].flatMap((DIGITS) => [0, 1, 2, 3].map((X) => ({ BITS, DIGITS, X })))),
+  variants: CODE_BITS.flatMap((BITS) => [1, 2].flatMap((DIGITS) => [0, 1, 2, 3].map((X) => ({ BITS, DIGITS, X })))),
 };
 
 export const roundRows: Helper = {

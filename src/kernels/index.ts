@@ -42,7 +42,8 @@ export function allVariants(): { readonly shader: Shader; readonly params: Param
   return [
     ...kernels.flatMap((shader) => {
       const operands = operandsOf(shader);
-      return shader.tiles.flatMap((tile) => operands.map((params) => ({ shader, params: { ...params, ...tile } })));
+      const variants = shader.tiles.flatMap((tile) => operands.map((params) => ({ shader, params: { ...params, ...tile } })));
+      return variants.filter(({ params }) => !shader.excludes?.(params));
     }),
     ...helpers.flatMap((shader) => shader.variants.map((params) => ({ shader, params }))),
   ];

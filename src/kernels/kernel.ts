@@ -57,8 +57,10 @@ export interface Kernel extends Shader {
   readonly codebook?: 'only' | 'also';
   /** The dtypes of x that it takes; all without this. */
   readonly x?: readonly FloatDType[];
-  /** Does a tile take whole blocks of 32 k at a time, so that groups must be such? Without this none does. */
-  blocks?(tile: Params): boolean;
+  /** Groups that a tile takes: of whole low words, of whole blocks of 32 k, or halves of one. Words without this. */
+  groups?(tile: Params): 'words' | 'blocks' | 'halves';
+  /** Does its text refuse these operands with this tile? Such variants do not exist; without this there are none. */
+  excludes?(params: Params): boolean;
   /** What a tile's text needs of a device, whatever x is; nothing without this. */
   needs?(tile: Params): readonly Feature[];
   /** The params that only this kernel has, in every combination that `choose` or a caller may take. */

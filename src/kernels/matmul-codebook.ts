@@ -1,7 +1,7 @@
 // Weights whose codes are indices of 16 values: few rows of x on a GPU, any number of them on a software adapter.
 import { ONE_SUM } from '../problem/accuracy.js';
 import type { CostOf, Kernel } from './kernel.js';
-import { CODEBOOK_BYTES, operandBindings, operandUniforms, withinLimit } from './operands.js';
+import { CODEBOOK_BYTES, codesInLow, operandBindings, operandUniforms, withinLimit } from './operands.js';
 import { splitsOf } from './splits.js';
 
 /** With more rows, looking each code up once for a tile of matmul-tiled is cheaper. */
@@ -27,4 +27,4 @@ export const matmulCodebook: Kernel = {
   accuracy: () => ONE_SUM,
 };
 
-export const cost: CostOf = ({ BITS, ROWS }) => ({ rows: ROWS!, columns: 4, k: 32 / BITS!, around: 32 });
+export const cost: CostOf = ({ BITS, ROWS }) => ({ rows: ROWS!, columns: 4, k: codesInLow(BITS!), around: 32 });

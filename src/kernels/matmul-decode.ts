@@ -1,11 +1,12 @@
 // Few rows of x on a GPU: every byte of weights is read once, 16 at a time, k in slices and splits so that the whole device reads.
 import { PRECISE } from '../problem/accuracy.js';
 import type { Caps } from '../problem/caps.js';
-import { groupWords } from '../problem/problem.js';
+import { type CodeBits, widthOf } from '../problem/code-width.js';
+import { groupWords, type Problem } from '../problem/problem.js';
 import type { Params } from '../wgsl/preprocess.js';
 import type { CostOf, Kernel } from './kernel.js';
 import { prefersTrick, trickRefused, withTrick } from './lanes.js';
-import { operandBindings, operandUniforms, withinLimit } from './operands.js';
+import { codesInLow, operandBindings, operandUniforms, withinLimit } from './operands.js';
 import { splitsOf } from './splits.js';
 
 /** With more rows, registers hold fewer products for each of them than matmul-prefill's. */
@@ -19,11 +20,28 @@ interface Tile extends Params {
   readonly TRICK: number;
 }
 
-/** Words in flight: as many as leave 12 waves of 64 lanes (AMD) at one row, 8 at four. Sums of bytes need more registers than halves. */
-const UNROLLS: Readonly<Record<number, readonly [number, number]>> = { 1: [2, 4], 2: [2, 4], 4: [1, 2] };
+/** Most words in flight: as many as leave 12 waves of 64 lanes (AMD) at one row, 8 at four. Sums of bytes need more registers than halves. */
+const UNROLLS: Readonly<Record<number, readonly [number, number]>> = { 1: [4, 4], 2: [2, 4], 4: [1, 2] };
+/** Bytes of more words leave fewer waves, except those under one high word. */
+const MOST_BYTES = 2;
 
 const tilesOf = (ROWS: number, LANES: number, SLICES: number): Tile[] =>
-  [0, 1].map((TRICK) => ({ ROWS, LANES, SLICES, UNROLL: UNROLLS[ROWS]![TRICK]!, TRICK }));
+  [0, 1].flatMap((TRICK) =>
+    [4, 2, 1].filter((UNROLL) => UNROLL <= UNROLLS[ROWS]![TRICK]!).map((UNROLL) => ({ ROWS, LANES, SLICES, UNROLL, TRICK })),
+  );
+
+/** Low words under a high word; all of them where there is none. */
+function sharing(held: CodeBits): number {
+  const { low, high } = widthOf(held);
+  return high > 0 ? low / high : low;
+}
+
+/** Words in flight for a problem: those of a high word and of a group, so that none are taken one by one. */
+function inFlight({ weights }: Problem, { ROWS, TRICK }: Pick<Tile, 'ROWS' | 'TRICK'>): number {
+  const most = Math.min(UNROLLS[ROWS]![TRICK]!, TRICK === 0 && widthOf(weights.held).high === 0 ? MOST_BYTES : 4, sharing(weights.held));
+  return weights.groups > 1 ? Math.min(most, largestPower(groupWords(weights))) : most;
+}
+const largestPower = (words: number): number => 2 ** Math.floor(Math.log2(words));
 
 // Slices: with a row of lanes as long as the longest subgroup, a subgroup has one of them. The sums of all slices and rows take 16 kB of
 // workgroup memory or less, the least that devices have.
@@ -42,6 +60,7 @@ export const matmulDecode: Kernel = {
   bindings: [...operandBindings, { name: 'x_sums', binding: 8, access: 'read' }],
   uniforms: operandUniforms,
   before: 'sum-rows',
+  excludes: ({ BITS, UNROLL }) => UNROLL! > sharing(BITS as CodeBits),
   needs: ({ SLICES }) => (SLICES! > 1 ? ['subgroups'] : []),
   tiles: [...SLICED, ...WHOLE],
   choose(problem, caps) {
@@ -50,13 +69,11 @@ export const matmulDecode: Kernel = {
     const intel = caps.vendor === 'intel';
     // Intel's 128 registers hold one row of four columns, or none without spilling; slices cost it registers too.
     const rows = intel || problem.m === 1 ? 1 : problem.m === 2 ? 2 : 4;
-    // A group of fewer words than are in flight would take them one by one.
-    const { groups } = problem.weights;
-    const short = groups > 1 && UNROLLS[rows]![1] > groupWords(problem.weights);
-    const trick = prefersTrick(problem, caps) && !short ? 1 : 0;
+    const trick = prefersTrick(problem, caps) ? 1 : 0;
+    const unroll = inFlight(problem, { ROWS: rows, TRICK: trick });
     const subgroup = Math.min(64, caps.maxSubgroupSize);
     const tile = [...(intel ? [] : SLICED.filter(({ LANES }) => LANES >= subgroup)), ...WHOLE].find(
-      (one) => one.ROWS === rows && one.TRICK === trick && !lacking(one, caps),
+      (one) => one.ROWS === rows && one.TRICK === trick && one.UNROLL === unroll && !lacking(one, caps),
     );
     if (!tile) return `no tile of ${rows} rows is within the device's limits`;
     const slices = tile.SLICES > 1 ? `, k in ${tile.SLICES} slices of a workgroup` : '';
@@ -64,7 +81,8 @@ export const matmulDecode: Kernel = {
   },
   fit(problem, caps, params) {
     const tile = params as Tile;
-    return trickRefused(problem, tile) ?? lacking(tile, caps) ?? { rows: tile.ROWS, quads: tile.LANES };
+    const apart = tile.UNROLL > sharing(problem.weights.held) ? `UNROLL=${tile.UNROLL} words do not share a block or a high word` : undefined;
+    return apart ?? trickRefused(problem, tile) ?? lacking(tile, caps) ?? { rows: tile.ROWS, quads: tile.LANES };
   },
   // Intel's registers spill with slices or more rows.
   suits: (tile, caps) => !caps.software && (caps.vendor !== 'intel' || (tile.ROWS === 1 && tile.SLICES === 1)),
@@ -75,4 +93,4 @@ export const matmulDecode: Kernel = {
   accuracy: (_problem, params) => withTrick(PRECISE, params),
 };
 
-export const cost: CostOf = ({ BITS, ROWS, UNROLL }) => ({ rows: ROWS!, columns: 4, k: (UNROLL! * 32) / BITS!, around: 32 });
+export const cost: CostOf = ({ BITS, ROWS, UNROLL }) => ({ rows: ROWS!, columns: 4, k: UNROLL! * codesInLow(BITS!), around: 32 });

@@ -1,11 +1,12 @@
 // x as int8 codes, products by dot4I8Packed: what innerPrecise = 1 allows, where hardware has such an instruction.
 import { PRECISE } from '../problem/accuracy.js';
 import type { Caps } from '../problem/caps.js';
-import { BLOCK, type Digits, ROUNDING } from '../problem/x-codes.js';
+import { BLOCK } from '../problem/code-width.js';
+import { type Digits, ROUNDING } from '../problem/x-codes.js';
 import type { Params } from '../wgsl/preprocess.js';
 import type { CostOf, Kernel } from './kernel.js';
 import { MIN_MATRIX_ROWS } from './matmul-subgroup-matrix.js';
-import { operandBindings, operandUniforms, withinLimit } from './operands.js';
+import { hasHalves, operandBindings, operandUniforms, withinLimit } from './operands.js';
 
 /**
  * Intel's registers hold one row, and spill with two: a few rows are that many passes over the weights, which stay in caches. More
@@ -19,6 +20,7 @@ interface Tile extends Params {
   readonly SLICES: number;
   readonly SUBGROUPS: number;
   readonly DIGITS: number;
+  readonly HALF: number;
 }
 
 /**
@@ -36,10 +38,12 @@ const LANES: readonly { readonly LANES: number; readonly SUBGROUPS: number }[] =
   { LANES: 64, SUBGROUPS: 1 },
   { LANES: 32, SUBGROUPS: 0 },
 ];
-const tiles: readonly Tile[] = [
-  ...LANES.flatMap((lanes) => SHAPES.map((shape) => ({ ...shape, ...lanes, DIGITS: 1 }))),
-  ...LANES.flatMap((lanes) => SHAPES.slice(1).map((shape) => ({ ...shape, ...lanes, DIGITS: 2 }))),
-];
+const tiles: readonly Tile[] = [0, 1].flatMap((HALF) => [
+  ...LANES.flatMap((lanes) => SHAPES.map((shape) => ({ ...shape, ...lanes, DIGITS: 1, HALF }))),
+  ...LANES.flatMap((lanes) => SHAPES.slice(1).map((shape) => ({ ...shape, ...lanes, DIGITS: 2, HALF }))),
+]);
+/** Codes of 4 bits have biases that are taken out of whole blocks. */
+const BIASED_BITS = 4;
 
 /** Bytes of workgroup memory: the sums of all slices. */
 const workgroupBytes = ({ ROWS, LANES: lanes, SLICES }: Tile): number => 16 * SLICES * ROWS * lanes;
@@ -61,10 +65,12 @@ export const matmulDot4: Kernel = {
   bindings: [...operandBindings, { name: 'x_codes', binding: 8, access: 'read' }],
   uniforms: operandUniforms,
   before: 'quantize-rows',
-  blocks: () => true,
+  groups: ({ HALF }) => (HALF === 1 ? 'halves' : 'blocks'),
+  excludes: ({ HALF, BITS }) => HALF === 1 && BITS === BIASED_BITS,
   needs: ({ SUBGROUPS }) => (SUBGROUPS === 1 ? ['subgroups'] : []),
   tiles,
-  choose({ m, innerPrecise, xDigits }, caps) {
+  choose(problem, caps) {
+    const { m, innerPrecise, xDigits } = problem;
     if (xDigits === undefined) {
       if (innerPrecise !== 1) return 'innerPrecise 0: x is not rounded';
       if (caps.software) return 'a software adapter makes integer products one by one';
@@ -74,7 +80,10 @@ export const matmulDot4: Kernel = {
     if (xDigits === undefined && isIntel(caps) && m > MAX_ROWS_ON_INTEL)
       return `rows ${m}: more than ${MAX_ROWS_ON_INTEL} passes over the weights`;
     const rows = isIntel(caps) ? 1 : m <= 2 ? m : 4;
-    const fitting = tiles.filter((tile) => tile.ROWS === rows && tile.DIGITS === (xDigits ?? 1) && !lacks(tile, caps));
+    const half = hasHalves(problem) ? 1 : 0;
+    const fitting = tiles.filter(
+      (tile) => tile.HALF === half && tile.ROWS === rows && tile.DIGITS === (xDigits ?? 1) && !lacks(tile, caps),
+    );
     const tile = fitting.find(({ SUBGROUPS }) => SUBGROUPS === (broadcasts(caps) ? 0 : 1)) ?? fitting[0];
     if (!tile) return `no tile of ${rows} rows is within the device's limits`;
     const given = xDigits === undefined ? 'innerPrecise 1' : 'x came quantized';
@@ -84,6 +93,8 @@ export const matmulDot4: Kernel = {
     const { innerPrecise, xDigits } = problem;
     const tile = params as Tile;
     if (innerPrecise !== 1 && xDigits === undefined) return 'needs innerPrecise 1, or x as codes';
+    if (tile.HALF === 1 && problem.weights.held === BIASED_BITS)
+      return 'codes of 4 bits have biases of whole blocks, HALF=1 ends the sums of halves';
     if (xDigits !== undefined && xDigits !== tile.DIGITS) return `x has ${xDigits} digits, the tile takes ${tile.DIGITS}`;
     return lacks(tile, caps) ?? { rows: tile.ROWS, quads: tile.LANES };
   },

@@ -2,7 +2,7 @@
 import { ONE_SUM } from '../problem/accuracy.js';
 import type { CostOf, Kernel } from './kernel.js';
 import { trickRefused, withTrick } from './lanes.js';
-import { operandBindings, operandUniforms, withinLimit } from './operands.js';
+import { codesInLow, operandBindings, operandUniforms, withinLimit } from './operands.js';
 import { splitsOf } from './splits.js';
 
 export const matmulPrefill: Kernel = {
@@ -34,7 +34,7 @@ export const matmulPrefill: Kernel = {
 export const cost: CostOf = ({ BITS, ROWS }) => ({
   rows: ROWS!,
   columns: 4,
-  k: 32 / BITS!,
+  k: codesInLow(BITS!),
   around: 32,
-  macs: (4 * (ROWS! + 1) * 32) / BITS!,
+  macs: 4 * (ROWS! + 1) * codesInLow(BITS!),
 });

@@ -1,7 +1,7 @@
 // Software adapters without subgroups: weights unpacked once for several rows held in registers.
 import type { Params } from '../wgsl/preprocess.js';
 import { type CostOf, type Kernel, variantId } from './kernel.js';
-import { operandBindings, operandUniforms, withinLimit } from './operands.js';
+import { codesInLow, operandBindings, operandUniforms, withinLimit } from './operands.js';
 
 interface Tile extends Params {
   readonly ROWS: number;
@@ -45,4 +45,4 @@ export const matmulRows: Kernel = {
     withinLimit('maxComputeInvocationsPerWorkgroup', tile.LANES!, caps) ?? { rows: tile.ROWS!, quads: tile.LOADS! * tile.LANES! },
 };
 
-export const cost: CostOf = ({ BITS, ROWS, LOADS }) => ({ rows: ROWS!, columns: 4 * LOADS!, k: 32 / BITS!, around: 32 });
+export const cost: CostOf = ({ BITS, ROWS, LOADS }) => ({ rows: ROWS!, columns: 4 * LOADS!, k: codesInLow(BITS!), around: 32 });

@@ -42,7 +42,7 @@ export const matmulSubgroupMatrix: Kernel = {
   bindings: operandBindings,
   uniforms: operandUniforms,
   x: ['float16'],
-  blocks: () => true,
+  groups: () => 'blocks',
   needs: () => ['shader-f16', 'subgroups', 'chromium-experimental-subgroup-matrix'],
   tiles: SIZES.flatMap((size) => LANES.map((lanes) => ({ ...size, LANES: lanes }))),
   choose(problem, caps) {

@@ -1,7 +1,7 @@
 // Software adapters with subgroups: lanes share x among them instead of loading it, since loads are what time goes into there.
 import type { Params } from '../wgsl/preprocess.js';
 import type { CostOf, Kernel } from './kernel.js';
-import { operandBindings, operandUniforms } from './operands.js';
+import { codesInLow, hasHalves, operandBindings, operandUniforms } from './operands.js';
 
 interface Choice {
   /** For problems of up to this many rows. */
@@ -15,31 +15,34 @@ interface Choice {
  */
 const TABLES: Readonly<Record<number, readonly Choice[]>> = {
   4: [
-    { upTo: 1, tile: { WIDTH: 4, READ: 1, ROWS: 1, LOADS: 16, LANES: 8 } },
-    { upTo: 2, tile: { WIDTH: 4, READ: 1, ROWS: 2, LOADS: 16, LANES: 8 } },
-    { upTo: 4, tile: { WIDTH: 4, READ: 1, ROWS: 4, LOADS: 16, LANES: 8 } },
-    { upTo: Number.POSITIVE_INFINITY, tile: { WIDTH: 4, READ: 1, ROWS: 8, LOADS: 16, LANES: 8 } },
+    { upTo: 1, tile: { WIDTH: 4, READ: 1, HALF: 0, ROWS: 1, LOADS: 16, LANES: 8 } },
+    { upTo: 2, tile: { WIDTH: 4, READ: 1, HALF: 0, ROWS: 2, LOADS: 16, LANES: 8 } },
+    { upTo: 4, tile: { WIDTH: 4, READ: 1, HALF: 0, ROWS: 4, LOADS: 16, LANES: 8 } },
+    { upTo: Number.POSITIVE_INFINITY, tile: { WIDTH: 4, READ: 1, HALF: 0, ROWS: 8, LOADS: 16, LANES: 8 } },
   ],
   8: [
-    { upTo: 1, tile: { WIDTH: 8, READ: 4, ROWS: 1, LOADS: 4, LANES: 8 } },
-    { upTo: 2, tile: { WIDTH: 8, READ: 4, ROWS: 2, LOADS: 2, LANES: 16 } },
-    { upTo: Number.POSITIVE_INFINITY, tile: { WIDTH: 8, READ: 4, ROWS: 4, LOADS: 2, LANES: 16 } },
+    { upTo: 1, tile: { WIDTH: 8, READ: 4, HALF: 0, ROWS: 1, LOADS: 4, LANES: 8 } },
+    { upTo: 2, tile: { WIDTH: 8, READ: 4, HALF: 0, ROWS: 2, LOADS: 2, LANES: 16 } },
+    { upTo: Number.POSITIVE_INFINITY, tile: { WIDTH: 8, READ: 4, HALF: 0, ROWS: 4, LOADS: 2, LANES: 16 } },
   ],
 };
+
+const halved = (tile: Params): Params => ({ ...tile, HALF: 1 });
 
 export const matmulSubgroup: Kernel = {
   name: 'matmul-subgroup',
   bindings: operandBindings,
   uniforms: operandUniforms,
   // Eight lanes load a block of 32 k at a time; four load a word.
-  blocks: ({ WIDTH }) => WIDTH === 8,
+  groups: ({ WIDTH, HALF }) => (WIDTH === 4 ? 'words' : HALF === 1 ? 'halves' : 'blocks'),
   needs: () => ['subgroups'],
-  tiles: Object.values(TABLES).flatMap((table) => table.map(({ tile }) => tile)),
+  tiles: Object.values(TABLES).flatMap((table) => table.flatMap(({ tile }) => (tile.WIDTH === 8 ? [tile, halved(tile)] : [tile]))),
   choose(problem, caps) {
     if (!caps.software) return 'passing x between lanes costs a GPU more than reading it again';
     const table = caps.minSubgroupSize === caps.maxSubgroupSize ? TABLES[caps.maxSubgroupSize] : undefined;
     if (!table) return `made for subgroups of 4 or of 8, the device has ${caps.minSubgroupSize} to ${caps.maxSubgroupSize}`;
-    const { tile } = table.find(({ upTo }) => problem.m <= upTo)!;
+    const { tile: whole } = table.find(({ upTo }) => problem.m <= upTo)!;
+    const tile = whole.WIDTH === 8 && hasHalves(problem) ? halved(whole) : whole;
     return {
       tile,
       why: `rows ${problem.m}, a software adapter: ${tile.ROWS} × ${tile.LOADS! * tile.READ!} of y in registers, x shared by ${tile.WIDTH} lanes`,
@@ -49,4 +52,4 @@ export const matmulSubgroup: Kernel = {
   fit: (_problem, _caps, tile) => ({ rows: tile.ROWS!, quads: (tile.LOADS! * tile.READ! * tile.LANES!) / 4 }),
 };
 
-export const cost: CostOf = ({ BITS, ROWS, LOADS, READ }) => ({ rows: ROWS!, columns: LOADS! * READ!, k: 32 / BITS!, around: 32 });
+export const cost: CostOf = ({ BITS, ROWS, LOADS, READ }) => ({ rows: ROWS!, columns: LOADS! * READ!, k: codesInLow(BITS!), around: 32 });

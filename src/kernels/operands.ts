@@ -2,18 +2,22 @@
 
 import type { DType, FloatDType } from '../dtype.js';
 import type { Caps } from '../problem/caps.js';
-import { BITS, CODEBOOK_BITS, widthOf } from '../problem/code-width.js';
-import type { LayerColumns, Problem, Weights, XProblem } from '../problem/problem.js';
-import { BLOCK } from '../problem/x-codes.js';
+import { BLOCK, type CodeBits, widthOf } from '../problem/code-width.js';
+import type { LayerColumns, Problem, XProblem } from '../problem/problem.js';
+import { LEGAL_FORMATS, SCALE_FORMS, SHIFTS } from '../problem/weight-format.js';
 import type { Params } from '../wgsl/preprocess.js';
 import { type Binding, variantId } from './kernel.js';
+
+/** Is there a buffer `offset`: of what is added, or of units of scales? */
+export const hasOffset = ({ OFFSET, SCALE }: Params): boolean => OFFSET! > 0 || TWO_LEVELS.includes(SCALE!);
+const TWO_LEVELS = Object.values(SCALE_FORMS).flatMap(({ param, unitBits }) => (unitBits > 0 ? [param] : []));
 
 export const operandBindings: readonly Binding[] = [
   { name: 'params', binding: 0, access: 'uniform' },
   { name: 'x', binding: 1, access: 'read' },
   { name: 'w', binding: 2, access: 'read' },
   { name: 'scale', binding: 3, access: 'read' },
-  { name: 'offset', binding: 4, access: 'read', when: (params) => params.OFFSET! > 0 },
+  { name: 'offset', binding: 4, access: 'read', when: hasOffset },
   { name: 'bias', binding: 5, access: 'read' },
   { name: 'quant', binding: 6, access: 'read', when: (params) => params.Y === 3 },
   { name: 'y', binding: 7, access: 'write' },
@@ -67,19 +71,17 @@ export function yUniforms(layers: readonly YColumns[]): Readonly<Record<string, 
   return uniforms;
 }
 
-/** Values of the params X, SCALE and Y. */
+/** Values of the params X and Y. */
 const X = { float32: 0, float16: 1, float16Bits: 2, bfloat16: 3 } as const;
-const SCALES = { float32: 0, float16: 1, bfloat16: 2 } as const;
-const OFFSETS: Readonly<Record<Weights['shift'], number>> = { none: 0, offset: 1, minimum: 2 };
 export const Y: Readonly<Partial<Record<DType, number>>> = { float32: 0, float16: 1, bfloat16: 2, int8: 3 };
 
 /**
  * Can kernels read x where it is? They read whole words of k as vec4s: rows that start on vec4s and are the same distance apart, a K of
  * whole words, in the order of the codes. Anything else passes through gather-rows first.
  */
-export function readsInPlace({ m, x, weights: { k, bits, permuted } }: XProblem): boolean {
+export function readsInPlace({ m, x, weights: { k, held, permuted } }: XProblem): boolean {
   const oneRun = m <= x.batchRows || x.strideB === x.batchRows * x.strideM;
-  const aligned = x.strideK === 1 && x.offset % 4 === 0 && k % widthOf(bits).inWord === 0;
+  const aligned = x.strideK === 1 && x.offset % 4 === 0 && k % widthOf(held).inLow === 0;
   // What is between rows must not be read with a last block that is short.
   const apart = x.strideM === k || (x.strideM > k && x.strideM % 4 === 0 && k % BLOCK === 0);
   return !permuted && oneRun && aligned && apart;
@@ -111,21 +113,31 @@ export const CODEBOOK_BYTES = 64;
 export const codebookRefused = ({ weights: { codebook } }: Problem): string | undefined =>
   codebook ? 'codes are indices of a codebook' : undefined;
 
-/** Why a kernel that takes whole blocks of 32 k at a time will not do; undefined if it will. */
-export const groupsRefused = ({ weights: { groups, groupSize } }: Problem): string | undefined =>
-  groups > 1 && groupSize % BLOCK !== 0 ? `groups of ${groupSize} are not whole blocks of ${BLOCK}` : undefined;
+/** Are groups halves of a block of 32 k? */
+export const hasHalves = ({ weights: { groups, groupSize } }: Pick<Problem, 'weights'>): boolean => groups > 1 && groupSize === BLOCK / 2;
+
+/** Why a kernel that takes such groups will not do; undefined if it will. */
+export function groupsRefused(problem: Problem, taken: 'words' | 'blocks' | 'halves'): string | undefined {
+  const { groups, groupSize } = problem.weights;
+  if (taken === 'halves') return hasHalves(problem) ? undefined : `groups of ${groupSize} are not halves of a block of ${BLOCK}`;
+  if (taken === 'words' || groups === 1 || groupSize % BLOCK === 0) return undefined;
+  return `groups of ${groupSize} are not whole blocks of ${BLOCK}`;
+}
+
+/** Codes in a low word, by the param BITS. */
+export const codesInLow = (BITS: number): number => widthOf(BITS as CodeBits).inLow;
 
 /** Columns in a load of w, scale and offset. A kernel's tile may say otherwise. */
 const READ = 4;
 
 /** The operand params for a problem. */
 export function operandParams(problem: Problem, caps: Caps): Params {
-  const { bits, scaleDtype, shift, codebook } = problem.weights;
+  const { held, scaleDtype, shift, codebook } = problem.weights;
   return {
-    BITS: bits,
+    BITS: held,
     X: xParam(problem, caps),
-    SCALE: SCALES[scaleDtype],
-    OFFSET: OFFSETS[shift],
+    SCALE: SCALE_FORMS[scaleDtype].param,
+    OFFSET: SHIFTS[shift],
     CODEBOOK: codebook ? 1 : 0,
     READ,
     Y: writesInPlace(problem) ? Y[problem.yDtype]! : Y.float32!,
@@ -139,23 +151,16 @@ const COMBINATIONS = [
   { x: [3, 0], y: [2, 0, 3] },
 ] as const;
 
-/** What codes mean: numbers, to which something may be added, or indices. */
-const MEANINGS = [
-  ...Object.values(OFFSETS).map((OFFSET) => ({ OFFSET, CODEBOOK: 0, bits: BITS })),
-  { OFFSET: 0, CODEBOOK: 1, bits: [CODEBOOK_BITS] },
-];
-
 /** Every combination of operand params that a problem can lead to. */
 export function operandVariants(): Params[] {
   const variants = new Map<string, Params>();
-  for (const { x, y } of COMBINATIONS)
-    for (const { bits, ...meaning } of MEANINGS)
-      for (const BITS of bits)
-        for (const X of x)
-          for (const SCALE of Object.values(SCALES))
-            for (const Y of y) {
-              const params = { BITS, X, SCALE, ...meaning, READ, Y };
-              variants.set(variantId('', params), params);
-            }
+  for (const { held: BITS, scaleDtype, shift, codebook } of LEGAL_FORMATS)
+    for (const { x, y } of COMBINATIONS)
+      for (const X of x)
+        for (const Y of y) {
+          const weights = { BITS, SCALE: SCALE_FORMS[scaleDtype].param, OFFSET: SHIFTS[shift], CODEBOOK: codebook ? 1 : 0 };
+          const params = { ...weights, X, READ, Y };
+          variants.set(variantId('', params), params);
+        }
   return [...variants.values()];
 }

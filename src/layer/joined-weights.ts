@@ -4,10 +4,14 @@ import { allTaken, guarded, type Taken } from '../gpu/guard.js';
 import type { Slice } from '../plan/binding.js';
 import { besides, biasSlice, columnQuantSlice, type Packed, packedLayout, slicesOf } from '../plan/packed-layout.js';
 import type { Weights } from '../problem/problem.js';
+import { offsetBits, offsetRows, SCALE_FORMS } from '../problem/weight-format.js';
 import { freeLoaded, type LoadedWeights, makeLoaded, type SharedBuffers } from './loaded-weights.js';
 
-/** A layer's first column is a multiple of this: its part of every buffer can then be bound alone (256 bytes of halves). */
-const ALIGN_COLUMNS = 128;
+/** A layer's part of every buffer starts at a multiple of this many bytes, so that it can be bound alone. */
+const ALIGN_BYTES = 256;
+/** Its first column is then a multiple of this: the narrowest elements are bytes or halves. */
+const alignColumns = (weights: Weights): number =>
+  (8 * ALIGN_BYTES) / Math.min(16, SCALE_FORMS[weights.scaleDtype].bits, offsetBits(weights) || 16);
 
 export interface JoinedWeights {
   /** The columns of all layers, with gaps where a layer does not end at a multiple. */
@@ -29,12 +33,13 @@ interface QuadRows {
 }
 
 /** The buffers of weights of one slab: those that joined layers share, and bias and output scale, which stay with each layer. */
-function quadRows(weights: Weights, { words, slabs }: Packed): { readonly shared: QuadRows[]; readonly columns: QuadRows[] } {
+function quadRows(weights: Weights, { rows, slabs }: Packed): { readonly shared: QuadRows[]; readonly columns: QuadRows[] } {
   const { w, scale, offset, pitch, quads } = slabs[0]!;
   return {
     shared: [
-      { slice: w, rows: words, pitch },
-      ...[scale, offset].flatMap((slice) => (slice ? [{ slice, rows: weights.groups, pitch }] : [])),
+      { slice: w, rows, pitch },
+      { slice: scale, rows: weights.groups, pitch },
+      ...(offset ? [{ slice: offset, rows: offsetRows(weights), pitch }] : []),
     ],
     columns: [
       { slice: biasSlice(weights), rows: 1, pitch: quads },
@@ -47,9 +52,10 @@ function quadRows(weights: Weights, { words, slabs }: Packed): { readonly shared
 export function joinWeights(layers: readonly LoadedWeights[]): JoinedWeights | undefined {
   const [first] = layers as [LoadedWeights];
   const { device, settings } = first;
+  const align = alignColumns(first.weights);
   let n = 0;
   const begins = layers.map(({ weights }) => {
-    const begin = Math.ceil(n / ALIGN_COLUMNS) * ALIGN_COLUMNS;
+    const begin = Math.ceil(n / align) * align;
     n = begin + weights.n;
     return begin;
   });
@@ -75,7 +81,7 @@ export function joinWeights(layers: readonly LoadedWeights[]): JoinedWeights | u
   };
   // Each layer keeps its bias and output scale; the joint buffers have copies for all columns.
   const moved = layers.map((own, i): LoadedWeights => {
-    const place = besides(own.packed, packed, { begin: begins[i]!, groups: weights.groups });
+    const place = besides(own.packed, packed, { begin: begins[i]!, weights });
     const both = new Map([...own.buffers, ...roles.map((role) => [role, buffers.get(role)!] as const)]);
     return makeLoaded({ ...own, packed: place, buffers: both, shared });
   });

@@ -129,7 +129,7 @@ function groupsFor({ groups, loaded }: Bundle, m: number): readonly Group[] {
   return groups.flatMap((group): readonly Group[] => {
     const { weights, packed, settings } = group.loaded;
     // An upper bound of the bytes of a row of x, its codes or y.
-    const row = Math.max(ALIGN_BYTES, 4 * Math.max(weights.n, packed.words * widthOf(weights.bits).inWord));
+    const row = Math.max(ALIGN_BYTES, 4 * Math.max(weights.n, packed.words * widthOf(weights.held).inLow));
     if (group.members.length === 1 || m * row <= windowBytes(settings.caps)) return [group];
     return group.members.map((i) => single(loaded[i]!, i));
   });

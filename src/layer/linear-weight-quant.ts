@@ -18,7 +18,7 @@ import { whyOf } from '../plan/why.js';
 import type { Accuracy } from '../problem/accuracy.js';
 import type { Caps } from '../problem/caps.js';
 import { checkOptions, checkOutputs, checkWeights, checkX, checkY } from '../problem/checks.js';
-import type { Bits } from '../problem/code-width.js';
+import type { CodeBits } from '../problem/code-width.js';
 import { checkMatrix, inFixedMemory, type QuantizedMatrix } from '../problem/matrix.js';
 import { contiguousX, type LinearOptions, type LinearSpec, makeProblem, type WeightTensors, yDtypeOf } from '../problem/problem.js';
 import { showShape } from '../problem/view.js';
@@ -226,9 +226,14 @@ export class LinearWeightQuant {
     output.writtenBy(allTaken(input.written, sound));
   }
 
-  /** Bits of a code; known once the layer is loaded. @throws ArgumentError */
-  get bits(): Bits {
+  /** Bits of a code in the file; known once the layer is loaded. @throws ArgumentError */
+  get bits(): CodeBits {
     return this.#assertLoaded().weights.bits;
+  }
+
+  /** Bits that a code is held in; known once the layer is loaded. @throws ArgumentError */
+  get held(): CodeBits {
+    return this.#assertLoaded().weights.held;
   }
 
   /** How the layer multiplies a contiguous x of `rows` rows, and why. No GPU work. @throws ArgumentError, UnsupportedError */

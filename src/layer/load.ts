@@ -17,7 +17,7 @@ import {
   slicesOf,
   withoutOffsets,
 } from '../plan/packed-layout.js';
-import { type Corner, pieceData, pieceSteps, weightsOf } from '../plan/piece-steps.js';
+import { type Corner, pieceSteps, valuesOf, weightsOf } from '../plan/piece-steps.js';
 import type { Caps } from '../problem/caps.js';
 import { widthOf } from '../problem/code-width.js';
 import { type QuantizedMatrix, rowsOf } from '../problem/matrix.js';
@@ -92,7 +92,7 @@ export function beginLoad(
     readonly size?: Pick<QuantizedMatrix, 'n' | 'k' | 'groupSize'>;
   },
 ): Load {
-  const weights: Weights = { ...weightsOf(first, size), ...outputs };
+  const weights: Weights = { ...weightsOf(first, size, caps), ...outputs };
   const made = allocate(device, { weights, packed: packedLayout(weights, caps) });
   const { errors } = guarded(device, 'load', () => {
     const write = ({ buffer }: Slice, data: Float32Array | Uint32Array | undefined): void => {
@@ -102,14 +102,16 @@ export function beginLoad(
     write(permutationSlice(weights), first.permutation);
   });
   made.done.push(errors);
-  return { ...made, device, caps, symmetric: weights.shift === 'offset' };
+  // A zero point that is no byte stays where codes are as in the file.
+  const droppable = weights.shift === 'offset' || weights.shift === 'zero8' || (weights.shift === 'zero' && weights.held === weights.bits);
+  return { ...made, device, caps, symmetric: droppable };
 }
 
 /** Enqueues a piece that passed `checkMatrix`. @throws ArgumentError if it differs in kind from the first */
 export function loadPiece(load: Load, piece: QuantizedMatrix, corner: Corner = { n: 0, k: 0 }): void {
   const { device, caps, weights, packed } = load;
-  const { bits, scaleDtype, shift } = weightsOf(piece);
-  for (const [name, got] of Object.entries({ bits, scaleDtype, shift })) {
+  const { bits, held, scaleDtype, shift } = weightsOf(piece, { ...weights, n: piece.n }, caps);
+  for (const [name, got] of Object.entries({ bits, held, scaleDtype, shift })) {
     const expected = weights[name as 'bits'];
     if (got !== expected)
       throw new ArgumentError(`matrix: ${name} of the piece at (${corner.n}, ${corner.k})`, String(expected), String(got));
@@ -120,7 +122,8 @@ export function loadPiece(load: Load, piece: QuantizedMatrix, corner: Corner = {
   let sources: Map<string, GPUBuffer> | undefined;
   try {
     for (const part of rowsOf(piece, Math.min(PIECE_BYTES, windowBytes(caps)))) {
-      const data = Object.entries(pieceData(part.matrix));
+      const values = valuesOf(part.matrix, weights);
+      const data = [['codes', part.matrix.codes] as const, ...Object.entries(values).map(([role, { data }]) => [role, data] as const)];
       const { errors } = guarded(device, 'load', () => {
         // The first run of rows is the longest.
         sources ??= makeBuffers(
@@ -131,7 +134,7 @@ export function loadPiece(load: Load, piece: QuantizedMatrix, corner: Corner = {
       });
       load.done.push(errors);
       const at = { n: corner.n + part.begin, k: corner.k };
-      const dispatches = pieceSteps({ piece: part.matrix, corner: at, weights, caps }, packed);
+      const dispatches = pieceSteps({ piece: part.matrix, values, corner: at, weights, caps }, packed);
       fill(device, load, { dispatches, sources: (role) => sources!.get(role)! });
     }
   } finally {
@@ -143,7 +146,7 @@ export function loadPiece(load: Load, piece: QuantizedMatrix, corner: Corner = {
 function write(
   device: GPUDevice,
   buffer: GPUBuffer,
-  { buffer: bytes, byteOffset, byteLength }: Uint32Array | Uint16Array | Float32Array,
+  { buffer: bytes, byteOffset, byteLength }: Uint32Array | Uint16Array | Float32Array | Uint8Array,
 ): void {
   const words = byteLength - (byteLength % 4);
   device.queue.writeBuffer(buffer, 0, bytes, byteOffset, words);

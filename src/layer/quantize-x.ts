@@ -14,7 +14,7 @@ import { scratch } from '../gpu/scratch.js';
 import { Tensor } from '../gpu/tensor.js';
 import { quantizeAll, X_CODES } from '../plan/x-steps.js';
 import { checkX, FLOATS } from '../problem/checks.js';
-import { BITS, type Bits } from '../problem/code-width.js';
+import { CODE_BITS, type CodeBits } from '../problem/code-width.js';
 import { type Digits, decodeQuantized, pitchWords, type QuantizedNumbers } from '../problem/x-codes.js';
 import { VERSION } from '../version.js';
 import type { Input } from './calls.js';
@@ -26,8 +26,8 @@ export interface QuantizedRows {
   readonly x: Tensor;
   /** (M, pitch) int32 words: blocks of 32 k, with their codes, step and sum (docs/format.md). */
   readonly codes: Tensor;
-  /** Bits of the weights; the order of the codes depends on them. */
-  readonly bits: Bits;
+  /** Bits that the weights' codes are held in; the order of the codes of x depends on them. */
+  readonly held: CodeBits;
   /** int8 digits of an x. */
   readonly digits: Digits;
 }
@@ -38,30 +38,30 @@ interface Made {
   readonly sound: Taken;
 }
 // Only these fields are read, so a layer may be passed as options.
-const OPTIONS = fields({ bits: oneOf(...BITS), digits: optional(oneOf<Digits>(1, 2)) });
+const OPTIONS = fields({ held: oneOf(...CODE_BITS), digits: optional(oneOf<Digits>(1, 2)) });
 
 /** The recording of each QuantizedRows. A value that is missing here is not a QuantizedRows. */
 const made = new WeakMap<QuantizedRows, Made>();
 
 /**
  * Rounds x (…, K) to int8 codes. Every 32 k of a row have one step: largest |x| / 127. Enqueues and does not wait. The codes fit every
- * layer of `bits`-bit weights and K inputs, for any groups. `codes.destroy()` frees them; keep x unchanged until then.
- * @param options.bits bits of the weights, 4 or 8; a loaded layer may be passed as `options`
+ * layer of K inputs that holds its codes in `held` bits, for any groups. `codes.destroy()` frees them; keep x unchanged until then.
+ * @param options.held bits that the layers hold a code in (`layer.held`); a loaded layer may be passed as `options`
  * @param options.digits 1: |x - codes| ≤ 0.4 % of the block's largest |x|; 2: 0.0016 %, for twice the products
  * @throws ArgumentError, UnsupportedError if the codes exceed the device's largest buffer, DeviceLostError
  * @example
  * const q = quantizeRows(x, queries);
  * const [a, b, c] = [queries, keys, values].map((layer) => layer.forward(q));
  */
-export function quantizeRows(x: Tensor, options: { readonly bits: Bits; readonly digits?: Digits }): QuantizedRows {
-  const { bits, digits = 1 } = OPTIONS(options, 'options');
+export function quantizeRows(x: Tensor, options: { readonly held: CodeBits; readonly digits?: Digits }): QuantizedRows {
+  const { held, digits = 1 } = OPTIONS(options, 'options');
   const own = Tensor.given(x, 'x');
   if (!FLOATS.includes(own.dtype)) throw new ArgumentError('x', `dtype ${FLOATS.join(' or ')}`, own.dtype);
   const { device } = own;
   const k = own.shape.at(-1)!;
   const xDtype = own.dtype as FloatDType;
   const { m, view } = checkX({ inFeatures: k, dtype: xDtype }, own);
-  const problem = { m, xDtype, x: view, weights: { k, bits, permuted: false } };
+  const problem = { m, xDtype, x: view, weights: { k, held, permuted: false } };
   const plan = quantizeAll({ problem, caps: capsOf(device) }, digits);
   const pitch = pitchWords(k, digits);
   const what = 'codes of x';
@@ -76,7 +76,7 @@ export function quantizeRows(x: Tensor, options: { readonly bits: Bits; readonly
   const sound = allTaken(...memory, pipelineErrors(device, plan.dispatches), prepared.errors);
   const taken = guardedSubmit(device, what, () => submit(device, 'antiquant quantize', (pass) => encodeInto(pass, recording)));
   const codes = Tensor.own(device, buffer, { shape: [m, pitch], dtype: 'int32', written: allTaken(own.written, sound, taken) });
-  const rows: QuantizedRows = { x: own, codes, bits, digits };
+  const rows: QuantizedRows = { x: own, codes, held, digits };
   Object.defineProperty(rows, markOf('QuantizedRows'), { value: VERSION });
   made.set(rows, { recording, sound });
   return rows;
@@ -96,8 +96,8 @@ export function encodeQuantizeRows(pass: GPUComputePassEncoder, rows: QuantizedR
 /** The codes, steps and sums as numbers. @throws ArgumentError, ShaderError, DeviceLostError */
 export async function readQuantizedRows(rows: QuantizedRows): Promise<QuantizedNumbers> {
   assertQuantized(rows, 'rows');
-  const { x, codes, bits, digits } = rows;
-  return decodeQuantized((await codes.read()) as Int32Array, { m: codes.shape[0]!, k: x.shape.at(-1)!, bits, digits });
+  const { x, codes, held, digits } = rows;
+  return decodeQuantized((await codes.read()) as Int32Array, { m: codes.shape[0]!, k: x.shape.at(-1)!, held, digits });
 }
 
 /** The recording of `rows`. @throws ArgumentError, DeviceLostError */
@@ -121,7 +121,7 @@ export function inputOf(given: Tensor | QuantizedRows, { device, weights }: Pick
   }
   assertQuantized(given as QuantizedRows, 'x', device);
   if (weights.permuted) throw new ArgumentError('x', 'a Tensor for a layer whose inputs are permuted', 'codes of x in its own order');
-  const { x, codes, bits, digits } = given as QuantizedRows;
-  if (bits !== weights.bits) throw new ArgumentError('x', `codes ordered for int${weights.bits} weights`, `for int${bits}`);
+  const { x, codes, held, digits } = given as QuantizedRows;
+  if (held !== weights.held) throw new ArgumentError('x', `codes ordered for weights held in ${weights.held} bits`, `for ${held} bits`);
   return { x, codes, digits, written: codes.written };
 }

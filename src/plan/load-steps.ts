@@ -65,7 +65,7 @@ function cutOf({ n, k, bits, weight }: Operands) {
 /** Repacks codes. The source is cut along its slow axis; every piece fills a rectangle of [words, n]. */
 function packWeight({ operands, packed, caps }: LoadContext, view: View, slab: Slab): Dispatch[] {
   const { k, bits, weight } = operands;
-  const { inWord, inElement, zero } = widthOf(bits);
+  const { inWord, inElement, zero } = widthOf(bits); // codes fill their slots, so that rows of words are words of the source
   const first = view.offset * inElement;
   const { axis, unit, length, total, tileRows } = cutOf(operands);
   const fit = fitting(caps, { what: 'weight', bytes: (length * bits) / 8 });
@@ -88,9 +88,9 @@ function packWeight({ operands, packed, caps }: LoadContext, view: View, slab: S
       workgroups: Math.ceil(((n1 - n0) * (word1 - word0)) / 64),
       uniforms: {
         n_count: n1 - n0,
-        word_count: word1 - word0,
+        row_count: word1 - word0,
         n: n0,
-        word: word0,
+        row: word0,
         k,
         base: base + first,
         stride_n: weight.strideN,
@@ -99,6 +99,7 @@ function packWeight({ operands, packed, caps }: LoadContext, view: View, slab: S
         packed_base: word0 * slab.quads * 4 + (n0 - slab.begin),
         packed_pitch: slab.quads * 4,
         flip: zero,
+        lift: 0,
       },
       bindings: { source, packed: slab.w },
     });
@@ -106,6 +107,7 @@ function packWeight({ operands, packed, caps }: LoadContext, view: View, slab: S
 }
 
 /** Values of repack-scale's param SOURCE. */
+export const BYTES_SOURCE = 5;
 export const SOURCE: Readonly<Partial<Record<DType, number>>> = { float32: 0, float16: 1, bfloat16: 2, int32: 3, int64: 4 };
 
 /** Repacks a scale, offset or bias (G, n) into [groups, quads]. 16-bit values keep their bits, except in the bias. */
@@ -146,7 +148,7 @@ function packColumns(
     });
     return dispatch(caps, {
       shader: repackScale,
-      params: { SOURCE: SOURCE[dtype]!, SIXTEEN: sixteen ? 1 : 0 },
+      params: { SOURCE: SOURCE[dtype]!, ELEMENT: sixteen ? 16 : 32 },
       workgroups: Math.ceil((piece.count * outPitch) / 64),
       uniforms: {
         n: slab.count,
@@ -157,6 +159,7 @@ function packColumns(
         out_base: piece.begin * outPitch,
         out_pitch: outPitch,
         out_count: outPitch,
+        out_step: 1,
       },
       bindings: { source, out },
     });

@@ -1,10 +1,10 @@
 // The packed layout that every kernel reads (docs/format.md): a layer's buffers, their sizes, and each slab's slices. A slab is a run of
 // columns whose words fit one binding; small weights are one slab. No other file spells a buffer's role. Pure.
-import { BYTES } from '../dtype.js';
 import { UnsupportedError } from '../errors.js';
 import type { Caps } from '../problem/caps.js';
-import { wordsOf } from '../problem/code-width.js';
+import { lowWords, rowsOfWords } from '../problem/code-width.js';
 import type { Weights } from '../problem/problem.js';
+import { offsetBits, offsetRows, SCALE_FORMS } from '../problem/weight-format.js';
 import { pieces, type Slice } from './binding.js';
 
 export interface Slab {
@@ -15,16 +15,18 @@ export interface Slab {
   readonly quads: number;
   /** Quads from a row to the next: more than `quads` if other layers' columns share the row. */
   readonly pitch: number;
-  /** [words, pitch] quads of codes. */
+  /** [rows, pitch] quads of words of codes. */
   readonly w: Slice;
   /** [groups, pitch] quads. */
   readonly scale: Slice;
-  /** Same shape as scale: an offset, added before scaling, or a minimum, added after. */
+  /** What is added, [groups, pitch] quads; or units of scales, [K / 256, pitch] quads. */
   readonly offset: Slice | undefined;
 }
 export interface Packed {
-  /** u32 words along k. */
+  /** Low words of codes along k. */
   readonly words: number;
+  /** Rows of words of codes. */
+  readonly rows: number;
   readonly slabs: readonly Slab[];
 }
 
@@ -38,29 +40,29 @@ export const permutationSlice = ({ k }: Pick<Weights, 'k'>): Slice => ({ buffer:
 
 /** Cuts a layer's weights into slabs. @throws UnsupportedError if four columns, or one row of all columns, exceed a binding */
 export function packedLayout(weights: Weights, caps: Caps): Packed {
-  const { n, k, bits, groups, scaleDtype, shift, requantized } = weights;
-  const words = wordsOf(k, bits);
+  const { n, k, held, groups, scaleDtype, requantized } = weights;
+  const rows = rowsOfWords(k, held);
   const largest = Math.min(caps.maxStorageBufferBindingSize, caps.maxBufferSize);
   const limit = `the smaller of maxStorageBufferBindingSize (${caps.maxStorageBufferBindingSize}) and maxBufferSize (${caps.maxBufferSize}) is ${largest}`;
-  const fit = Math.floor(largest / (words * 16));
-  if (fit < 1) throw new UnsupportedError(`weights with K = ${k}`, [`four columns need ${words * 16} bytes, ${limit}`]);
+  const fit = Math.floor(largest / (rows * 16));
+  if (fit < 1) throw new UnsupportedError(`weights with K = ${k}`, [`four columns need ${rows * 16} bytes, ${limit}`]);
   const columns = { bias: biasSlice(weights), ...(requantized && { quantScale: columnQuantSlice(weights) }) };
   for (const [name, { size }] of Object.entries(columns)) {
     if (size > largest) throw new UnsupportedError(`${name} of ${n} columns`, [`needs ${size} bytes, ${limit}`]);
   }
   const slabs = [...pieces({ end: quadsOf(n) }, fit)].map(({ begin, count: quads }, i): Slab => {
-    const perGroup = groups * quads * 4 * BYTES[scaleDtype];
+    const ofQuad = offsetBits(weights) / 2; // bytes
     return {
       begin: 4 * begin,
       count: Math.min(4 * quads, n - 4 * begin),
       quads,
       pitch: quads,
-      w: { buffer: `w${i}`, offset: 0, size: words * quads * 16 },
-      scale: { buffer: `scale${i}`, offset: 0, size: perGroup },
-      offset: shift === 'none' ? undefined : { buffer: `offset${i}`, offset: 0, size: perGroup },
+      w: { buffer: `w${i}`, offset: 0, size: rows * quads * 16 },
+      scale: { buffer: `scale${i}`, offset: 0, size: (groups * quads * SCALE_FORMS[scaleDtype].bits) / 2 },
+      offset: ofQuad === 0 ? undefined : { buffer: `offset${i}`, offset: 0, size: offsetRows(weights) * quads * ofQuad },
     };
   });
-  return { words, slabs };
+  return { words: lowWords(k, held), rows, slabs };
 }
 
 /** All slices of a layer's buffers. */
@@ -82,14 +84,14 @@ export const withoutOffsets = (packed: Packed): { readonly packed: Packed; reado
 });
 
 /** The slab of one layer inside the joint slab of several layers. */
-export function besides(own: Packed, joint: Packed, { begin, groups }: { readonly begin: number; readonly groups: number }): Packed {
+export function besides(own: Packed, joint: Packed, { begin, weights }: { readonly begin: number; readonly weights: Weights }): Packed {
   const [slab, shared] = [own.slabs[0]!, joint.slabs[0]!];
   /** From the layer's first quad in row 0 to the end of the last row. */
   const from = (slice: Slice, rows: number): Slice => {
     const offset = (begin / 4) * (slice.size / (rows * shared.pitch));
     return { buffer: slice.buffer, offset, size: slice.size - offset };
   };
-  const offset = shared.offset && from(shared.offset, groups);
-  const [w, scale] = [from(shared.w, joint.words), from(shared.scale, groups)];
+  const offset = shared.offset && from(shared.offset, offsetRows(weights));
+  const [w, scale] = [from(shared.w, joint.rows), from(shared.scale, weights.groups)];
   return { ...own, slabs: [{ ...slab, pitch: shared.pitch, w, scale, offset }] };
 }

@@ -2,7 +2,7 @@
 
 import { BYTES } from '../dtype.js';
 import { UnsupportedError } from '../errors.js';
-import { readsInPlace, writesInPlace, yUniforms } from '../kernels/operands.js';
+import { hasOffset, readsInPlace, writesInPlace, yUniforms } from '../kernels/operands.js';
 import type { Accuracy } from '../problem/accuracy.js';
 import type { Caps } from '../problem/caps.js';
 import { groupWords, type Problem } from '../problem/problem.js';
@@ -143,7 +143,7 @@ function multiply(
         ...extra.bindings,
         w: slab.w,
         scale: slab.scale,
-        ...(params.OFFSET! > 0 && { offset: slab.offset! }),
+        ...(hasOffset(params) && { offset: slab.offset! }),
         ...(params.CODEBOOK === 1 && { codebook: codebookSlice }),
         bias: biasSlice(weights),
         ...(params.Y === 3 && { quant: columnQuantSlice(weights) }),

@@ -11,9 +11,19 @@ import { kernels } from '../kernels/index.js';
 import { type Extent, type Kernel, variantId } from '../kernels/kernel.js';
 import type { Accuracy } from '../problem/accuracy.js';
 import type { Caps } from '../problem/caps.js';
-import { type Bits, widthOf } from '../problem/code-width.js';
+import { rowsOfWords, widthOf } from '../problem/code-width.js';
 import { packCodes, type QuantizedMatrix } from '../problem/matrix.js';
 import { contiguousX, type Problem, type Weights } from '../problem/problem.js';
+import {
+  hasUnits,
+  isFloatDtype,
+  LEGAL_FORMATS,
+  SCALE_FORMS,
+  type ScaleDType,
+  SHIFTS,
+  UNIT_K,
+  type WeightFormat,
+} from '../problem/weight-format.js';
 import { referenceMatrix } from '../reference/reference-matrix.js';
 import type { Params } from '../wgsl/preprocess.js';
 import type { Dispatch } from './dispatch.js';
@@ -58,7 +68,6 @@ const NOISE = Uint32Array.from({ length: 4096 }, (_, i) => {
 const STRIDE = 521; // more than any k here, so that no row or column repeats its neighbour
 const noise = (row: number, column: number, salt: number): number => NOISE[(row * STRIDE + column + 1031 * salt) % NOISE.length]!;
 
-const SCALES = [0.5, 1, 0.25, -1];
 const xAt = (m: number, k: number): number => {
   const t = noise(m, k, 1);
   return k % 8 === m % 8 ? (t % 2 === 0 ? 127 : -127) : (t % 7) - 3;
@@ -66,27 +75,48 @@ const xAt = (m: number, k: number): number => {
 /** 16 values of a codebook: halves of small whole numbers, unordered. */
 const VALUES = Float32Array.from({ length: 16 }, (_, i) => ((7 * i + 3) % 16) / 2 - 3.5);
 /** q: the code minus the code of weight 0. */
-const codeAt = (n: number, k: number, bits: Bits): number => {
-  const { mask, zero } = widthOf(bits);
+const codeAt = (n: number, k: number, { held }: Weights): number => {
+  const { mask, zero } = widthOf(held);
   const t = noise(n, k, 2);
-  if (mask < 32) return (t & mask) - zero;
+  if (mask < 128) return (t & mask) - zero;
   return t % 32 === 0 ? ((t >>> 8) & mask) - zero : ((t >>> 8) % 19) - 9; // sums stay below 2^24
 };
-const scaleAt = (n: number, g: number): number => SCALES[noise(n, g, 3) % 4]!;
+/** Scales as whole numbers of a unit, by form. */
+const LEVELS: Readonly<Record<ScaleDType, readonly number[]>> = {
+  float32: [2, 4, 1, -4],
+  float16: [2, 4, 1, -4],
+  bfloat16: [2, 4, 1, -4],
+  int8: [2, 4, 1, -4],
+  uint8: [2, 4, 1, 3],
+  uint4: [2, 4, 1, 3],
+  e8m0: [2, 4, 1, 8],
+  e4m3: [2, 4, 1, 3],
+};
+/** In every third column a subnormal float16: a device that takes it for 0 reads such units wrongly. */
+const unitAt = (n: number, { scaleDtype }: Weights): number => (hasUnits(scaleDtype) && n % 3 === 1 ? 2 ** -20 : 0.25);
+const levelAt = (n: number, g: number, { scaleDtype }: Weights): number => LEVELS[scaleDtype][noise(n, g, 3) % 4]!;
+const scaleAt = (n: number, g: number, weights: Weights): number => unitAt(n, weights) * levelAt(n, g, weights);
 const offsetAt = (n: number, g: number): number => (noise(n, g, 4) % 7) - 3;
-/** The weight of code 0. The weight of the middle code is small, as with an offset. */
-const minimumAt = (n: number, g: number, bits: Bits): number => offsetAt(n, g) - scaleAt(n, g) * widthOf(bits).zero;
+const zeroPointAt = (n: number, g: number, { held }: Weights): number => widthOf(held).zero - offsetAt(n, g);
+const minimumUnitAt = (n: number, weights: Weights): number => -2 * unitAt(n, weights);
+const minimumLevelAt = (n: number, g: number): number => noise(n, g, 4) % 16;
+/** The weight of code 0. Where it is a float, the weight of the middle code is small, as with an offset. */
+const minimumAt = (n: number, g: number, weights: Weights): number =>
+  hasUnits(weights.scaleDtype)
+    ? minimumUnitAt(n, weights) * minimumLevelAt(n, g)
+    : offsetAt(n, g) - scaleAt(n, g, weights) * widthOf(weights.held).zero;
 const biasAt = (n: number): number => ((noise(n, 0, 5) % 17) - 8) / 2;
 const quantAt = (n: number) => ({ scale: 2 ** -(3 + (noise(n, 0, 6) % 4)), offset: (noise(n, 0, 7) % 41) - 20 });
 
-/** W, a whole number of eighths. */
-function weightAt({ bits, groupSize, shift, codebook }: Weights, n: number, k: number): number {
+/** W, a whole number of eighths, or of 2^-23. */
+function weightAt(weights: Weights, n: number, k: number): number {
+  const { held, groupSize, shift, codebook } = weights;
   const g = Math.floor(k / groupSize);
-  const q = codeAt(n, k, bits);
-  const { zero } = widthOf(bits);
-  if (codebook) return scaleAt(n, g) * VALUES[q + zero]!;
-  if (shift === 'minimum') return scaleAt(n, g) * (q + zero) + minimumAt(n, g, bits);
-  return scaleAt(n, g) * (q + (shift === 'offset' ? offsetAt(n, g) : 0));
+  const q = codeAt(n, k, weights);
+  const { zero } = widthOf(held);
+  if (codebook) return scaleAt(n, g, weights) * VALUES[q + zero]!;
+  if (shift === 'minimum') return scaleAt(n, g, weights) * (q + zero) + minimumAt(n, g, weights);
+  return scaleAt(n, g, weights) * (q + (shift === 'none' ? 0 : offsetAt(n, g)));
 }
 
 /** Row by row. (Typed arrays' `from` with a function takes ten times as long.) */
@@ -97,49 +127,114 @@ function matrix<T extends Float32Array | Int8Array>(values: T, columns: number, 
 const floatBytes = (values: Float32Array<ArrayBuffer>, dtype: FloatDType): Uint8Array<ArrayBuffer> =>
   new Uint8Array((dtype === 'float32' ? values : encode16(values, dtype)).buffer);
 
+/** Words of codes, (rows, columns): low parts, and high parts over them (docs/format.md). */
+function packedWords(weights: Weights, columns: number): Uint32Array<ArrayBuffer> {
+  const { n, k, held } = weights;
+  const { low, high, inLow, zero } = widthOf(held);
+  const w = new Uint32Array(rowsOfWords(k, held) * columns);
+  for (let j = 0; j < k; j++) {
+    const word = Math.floor(j / inLow);
+    const [row, shift] = [high > 0 ? Math.floor(word / low) * held + (word % low) : word, low * (j % inLow)];
+    const inBlock = ((word % low) * high) / low; // the high word, and the place in it
+    const [highRow, highShift] = [
+      Math.floor(word / low) * held + low + Math.floor(inBlock),
+      high > 0 ? shift + high * (word % (low / high)) : 0,
+    ];
+    for (let i = 0; i < n; i++) {
+      const code = codeAt(i, j, weights) + zero;
+      w[row * columns + i]! |= (code & (2 ** low - 1)) << shift;
+      if (high > 0) w[highRow * columns + i]! |= (code >>> low) << highShift;
+    }
+  }
+  return w;
+}
+
 /** The packed buffers of docs/format.md. */
 function packedContents({ weights, yDtype }: Problem): Readonly<Record<string, Uint8Array<ArrayBuffer>>> {
-  const { n, k, bits, groups, scaleDtype, shift, codebook } = weights;
+  const { n, k, groups, scaleDtype, shift, codebook } = weights;
   const columns = Math.ceil(n / 4) * 4;
-  const { inWord, zero } = widthOf(bits);
-  const w = new Uint32Array((k / inWord) * columns);
-  for (let j = 0; j < k; j++) {
-    const [row, shift] = [Math.floor(j / inWord) * columns, bits * (j % inWord)];
-    for (let i = 0; i < n; i++) w[row + i]! |= (codeAt(i, j, bits) + zero) << shift;
-  }
+  const table = (rows: number, at: (n: number, g: number) => number, of = columns) =>
+    matrix(new Float32Array(rows * of), of, (g, i) => (i < n ? at(i, g) : 0));
+  const bytes = (rows: number, at: (n: number, g: number) => number) => Uint8Array.from(table(rows, at));
   const perGroup = (at: (n: number, g: number) => number): Uint8Array<ArrayBuffer> =>
+    isFloatDtype(scaleDtype) ? floatBytes(table(groups, at), scaleDtype) : bytes(groups, at);
+  const level = (i: number, g: number): number => levelAt(i, g, weights) & 255;
+  const units = Math.ceil(k / UNIT_K);
+  const unit = (i: number): number => unitAt(i, weights);
+  const offset: Readonly<Record<typeof shift, () => Uint8Array<ArrayBuffer> | undefined>> = {
+    none: () => undefined,
+    offset: () => perGroup(offsetAt),
+    minimum: () => perGroup((i, g) => minimumAt(i, g, weights)),
+    zero: () => perGroup((i, g) => zeroPointAt(i, g, weights)),
+    zero8: () => bytes(groups, (i, g) => zeroPointAt(i, g, weights)),
+  };
+  /** Units of scales and of minima, next to each other. */
+  const pairs = () =>
     floatBytes(
-      matrix(new Float32Array(groups * columns), columns, (g, i) => (i < n ? at(i, g) : 0)),
-      scaleDtype,
+      Float32Array.from({ length: 2 * units * columns }, (_, i) => {
+        const column = (i >> 1) % columns;
+        return column >= n ? 0 : i % 2 === 0 ? unit(column) : minimumUnitAt(column, weights);
+      }),
+      'float16',
     );
+  /** Bytes of a quad's scales, then those of its minima. */
+  const both = () =>
+    Uint8Array.from({ length: 2 * groups * columns }, (_, i) => {
+      const g = Math.floor(i / (2 * columns));
+      const column = 4 * Math.floor((i % (2 * columns)) / 8) + (i % 4);
+      return column >= n ? 0 : i % 8 < 4 ? level(column, g) : minimumLevelAt(column, g);
+    });
+  const forms: Readonly<Record<ScaleDType, () => readonly [scale: Uint8Array<ArrayBuffer>, offset: Uint8Array<ArrayBuffer> | undefined]>> =
+    {
+      float32: () => [perGroup((i, g) => scaleAt(i, g, weights)), offset[shift]()],
+      float16: () => [perGroup((i, g) => scaleAt(i, g, weights)), offset[shift]()],
+      bfloat16: () => [perGroup((i, g) => scaleAt(i, g, weights)), offset[shift]()],
+      int8: () => [bytes(groups, level), floatBytes(table(units, unit), 'float16')],
+      uint8: () => [both(), pairs()],
+      uint4: () => [bytes(groups, (i, g) => level(i, g) | (minimumLevelAt(i, g) << 4)), pairs()],
+      e8m0: () => [bytes(groups, (i, g) => 127 + Math.log2(scaleAt(i, g, weights))), undefined],
+      e4m3: () => [bytes(groups, (i, g) => E4M3[levelAt(i, g, weights) - 1]!), undefined],
+    };
+  const [scale0, offset0] = forms[scaleDtype]();
   const quants = new DataView(new ArrayBuffer(8 * columns));
   for (let i = 0; i < n; i++) {
     quants.setFloat32(4 * i, quantAt(i).scale, true);
     quants.setInt32(4 * (columns + i), quantAt(i).offset, true);
   }
   return {
-    w0: new Uint8Array(w.buffer),
-    scale0: perGroup(scaleAt),
-    ...(shift !== 'none' && { offset0: perGroup(shift === 'offset' ? offsetAt : (i, g) => minimumAt(i, g, bits)) }),
-    columnBias: floatBytes(
-      matrix(new Float32Array(columns), columns, (_, i) => biasAt(i)),
-      'float32',
-    ),
+    w0: new Uint8Array(packedWords(weights, columns).buffer),
+    scale0,
+    ...(offset0 && { offset0 }),
+    columnBias: floatBytes(table(1, biasAt), 'float32'),
     ...(yDtype === 'int8' && { columnQuant: new Uint8Array(quants.buffer) }),
     ...(codebook && { codebook: new Uint8Array(VALUES.slice().buffer) }),
   };
 }
+/** Quarters 1 to 4 as e4m3. */
+const E4M3 = [0x28, 0x30, 0x34, 0x38];
 
 // ------------------------------------------------------------------------------------------------------------------ shape
 
 /** Group sizes to try. The first is whole words but not a multiple of 32 k. */
 const GROUP_SIZES = [48, 32, 64, 128, 256, Number.POSITIVE_INFINITY];
+/** The same where groups share a unit of 256 k. */
+const IN_UNITS = [16, 32, 64, 128, 256];
 /** k past the last whole group; 0 for kernels that take only whole groups. */
-const RAGGED = [8, 32, 0];
+const RAGGED = [16, 8, 32, 0];
 const ROWS = [2, 1, 17, 65, 129];
+
+/** The format of weights that a variant reads. */
+function formatOf({ BITS, SCALE, OFFSET, CODEBOOK }: Params): WeightFormat {
+  const found = LEGAL_FORMATS.find(
+    ({ held, scaleDtype, shift, codebook }) =>
+      held === BITS && SCALE_FORMS[scaleDtype].param === SCALE && SHIFTS[shift] === OFFSET && codebook === (CODEBOOK === 1),
+  )!;
+  return { ...found, bits: found.held };
+}
 
 /** A small problem that the kernel accepts: more than one tile of rows and columns, several groups, the last one short. */
 function shape(kernel: Kernel, { tile, params, caps }: { tile: Params; params: Params; caps: Caps }): Problem | undefined {
+  const format = formatOf(params);
   const make = (m: number, n: number, group: number, ragged: number): Problem => {
     const wanted = m * n <= 1024 ? 224 : 96; // k: smaller for a large y
     const whole = Number.isFinite(group) ? group * Math.max(ragged > 0 ? 1 : 2, Math.floor(wanted / group)) : 96;
@@ -150,13 +245,10 @@ function shape(kernel: Kernel, { tile, params, caps }: { tile: Params; params: P
       weights: {
         n,
         k,
-        bits: params.BITS as Bits,
+        ...format,
         mode: groupSize < k ? 'group' : 'channel',
         groupSize,
         groups: Math.ceil(k / groupSize),
-        scaleDtype: FLOATS[params.SCALE!]!,
-        shift: (['none', 'offset', 'minimum'] as const)[params.OFFSET!]!,
-        codebook: params.CODEBOOK === 1,
         permuted: false,
         biased: true,
         requantized: params.Y === 3,
@@ -169,7 +261,8 @@ function shape(kernel: Kernel, { tile, params, caps }: { tile: Params; params: P
       yPitch: n,
     };
   };
-  for (const group of GROUP_SIZES)
+  const sizes = hasUnits(format.scaleDtype) ? IN_UNITS : GROUP_SIZES;
+  for (const group of sizes)
     for (const ragged of RAGGED)
       for (const m of ROWS) {
         const extent = (problem: Problem) => extentOf(kernel, { problem, caps, tile });
@@ -192,7 +285,7 @@ function shape(kernel: Kernel, { tile, params, caps }: { tile: Params; params: P
 export function makeTrial({ kernel: name, params }: MatmulVariant, device: Caps): Trial | undefined {
   const kernel = kernels.find((one) => one.name === name);
   const tile = kernel && tileOf(kernel, params);
-  const known = X[params.X!] && FLOATS[params.SCALE!] && params.OFFSET! <= 2 && params.Y! <= 3;
+  const known = X[params.X!] && params.Y! <= 3;
   if (!tile || !known) return undefined;
   // One lane fills the device, so k is not split and the variant writes y itself.
   const caps = { ...device, lanes: 1, ...(params.X === FLOAT16_BITS && { f16: false }) };
@@ -268,7 +361,7 @@ export function exactSums({ m, weights }: Problem): Float64Array {
 
 /** The reference's answer, from a matrix that holds the same numbers. */
 export function referenceOf({ m, weights }: Problem, accuracy: Accuracy) {
-  const { n, k, bits, groupSize, groups, shift, codebook } = weights;
+  const { n, k, held: bits, groupSize, groups, shift, codebook } = weights;
   const tensor = (rows: number, columns: number, at: (row: number, column: number) => number) => ({
     data: matrix(new Float32Array(rows * columns), columns, at),
     shape: [rows, columns],
@@ -281,16 +374,16 @@ export function referenceOf({ m, weights }: Problem, accuracy: Accuracy) {
     k,
     bits,
     codes: packCodes(
-      matrix(new Float32Array(n * k), k, (i, j) => codeAt(i, j, bits) + zero),
+      matrix(new Float32Array(n * k), k, (i, j) => codeAt(i, j, weights) + zero),
       n,
       k,
       bits,
     ),
     groupSize,
-    scale: grouped(scaleAt),
+    scale: grouped((i, g) => scaleAt(i, g, weights)),
     scaleDtype: 'float32',
-    ...(shift === 'offset' && { zeroPoint: grouped((i, g) => zero - offsetAt(i, g)) }),
-    ...(shift === 'minimum' && { minimum: grouped((i, g) => minimumAt(i, g, bits)) }),
+    ...(shift !== 'none' && shift !== 'minimum' && { zeroPoint: grouped((i, g) => zeroPointAt(i, g, weights)) }),
+    ...(shift === 'minimum' && { minimum: grouped((i, g) => minimumAt(i, g, weights)) }),
     ...(codebook && { codebook: VALUES }),
   };
   return referenceMatrix(tensor(m, k, xAt), same, { bias: { ...tensor(1, n, (_, i) => biasAt(i)), shape: [n] }, accuracy });

@@ -6,7 +6,7 @@ import * as helpers from '../kernels/helpers.js';
 import type { Before } from '../kernels/kernel.js';
 import { gatherParam, readsInPlace, xParam } from '../kernels/operands.js';
 import type { Caps } from '../problem/caps.js';
-import { widthOf, wordsOf } from '../problem/code-width.js';
+import { lowWords, widthOf } from '../problem/code-width.js';
 import { groupWords, type Problem, type XProblem, type XView } from '../problem/problem.js';
 import { blocksOf, type Digits, pitchWords } from '../problem/x-codes.js';
 import type { Params } from '../wgsl/preprocess.js';
@@ -47,7 +47,7 @@ export const X_CODES = 'xCodes';
 // ------------------------------------------------------------------------------------------------------------------- rows
 
 /** Elements of a gathered row: k padded to whole words. */
-const gatheredPitch = ({ weights: { k, bits } }: XProblem): number => wordsOf(k, bits) * widthOf(bits).inWord;
+const gatheredPitch = ({ weights: { k, held } }: XProblem): number => lowWords(k, held) * widthOf(held).inLow;
 export const gatheredBytes = (problem: XProblem): number => 4 * gatheredPitch(problem);
 
 /** Bytes from a row of x to the next, where kernels read it. */
@@ -132,11 +132,11 @@ function cornersOf({ offset, batchRows, strideB, strideM }: XView, { begin, coun
 
 /** Words that share a sum of x: those of 32 k, but at most the largest power of two that divides a group's words (lib/splits.wgsl). */
 function wordsInSum({ weights }: Problem): number {
-  const whole = weights.bits; // words of 32 k
+  const whole = widthOf(weights.held).low; // words of 32 k
   const inGroup = groupWords(weights);
   return weights.groups > 1 ? Math.min(whole, inGroup & -inGroup) : whole;
 }
-const sumsInRow = (problem: Problem): number => Math.ceil(wordsOf(problem.weights.k, problem.weights.bits) / wordsInSum(problem));
+const sumsInRow = (problem: Problem): number => Math.ceil(lowWords(problem.weights.k, problem.weights.held) / wordsInSum(problem));
 
 export const preparations: Readonly<Record<Before, Preparation>> = {
   'sum-rows': {
@@ -153,7 +153,7 @@ export const preparations: Readonly<Record<Before, Preparation>> = {
           x_base: first / 4,
           x_pitch: pitch / 4,
           blocks,
-          block_vec4s: (wordsInSum(problem) * widthOf(problem.weights.bits).inWord) / 4,
+          block_vec4s: (wordsInSum(problem) * widthOf(problem.weights.held).inLow) / 4,
         },
         bindings: { x, sums },
       });
@@ -179,11 +179,11 @@ function quantize(
   { slice: x, first, pitch, rows, X }: XRows,
   codes: Slice,
 ): Dispatch {
-  const { k, bits } = problem.weights;
+  const { k, held } = problem.weights;
   const blocks = blocksOf(k);
   return dispatch(caps, {
     shader: helpers.quantizeRows,
-    params: { X, BITS: bits, DIGITS: digits },
+    params: { X, BITS: held, DIGITS: digits },
     workgroups: Math.ceil((rows * blocks) / 64),
     uniforms: { m: rows, x_base: first / 4, x_pitch: pitch / 4, blocks },
     bindings: { x, codes },

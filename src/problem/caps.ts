@@ -23,6 +23,8 @@ export interface Caps {
   readonly lanes: number;
   /** A software adapter, which runs on CPU cores: kernels avoid barriers and workgroup memory and do more work per invocation. */
   readonly software: boolean;
+  /** Codes of 3 and 6 bits are held in 4 and 8: where time counts for more than memory. */
+  readonly wideCodes: boolean;
   /** The hardware multiplies int8 four at a time (`dot4I8Packed`). */
   readonly dot4: boolean;
   readonly minSubgroupSize: number;

@@ -154,6 +154,7 @@ export function checkWeights(spec: LinearSpec, views: WeightTensors<View>, { fli
     n,
     k,
     bits,
+    held: bits,
     mode,
     groupSize: group || k,
     groups,

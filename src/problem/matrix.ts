@@ -3,8 +3,10 @@
 import { elements, fields, float32s, oneOf, optional, refuse, typedArray, wholeNumber } from '../arguments/check.js';
 import { type FloatDType, firstNotHeld } from '../dtype.js';
 import { ArgumentError } from '../errors.js';
-import { BITS, type Bits, CODEBOOK_BITS, CODEBOOK_VALUES, widthOf, wordsOf } from './code-width.js';
+import { CODE_BITS, CODEBOOK_BITS, CODEBOOK_VALUES, type CodeBits, widthOf, wordsOf } from './code-width.js';
+import { firstNotNarrow, NARROW_SCALES, type NarrowScale } from './narrow-scales.js';
 import { showShape } from './view.js';
+import { hasUnits, UNIT_K } from './weight-format.js';
 
 /**
  * A weight matrix (N, K) as codes. With g = floor(k / groupSize), G = ceil(K / groupSize):
@@ -18,17 +20,22 @@ export interface QuantizedMatrix {
   readonly n: number;
   /** K, inputs. */
   readonly k: number;
-  readonly bits: Bits;
-  /** (N, ceil(K · bits / 32)): unsigned codes, 32 / bits in a word, the first k in the lowest bits. Codes past K are 0. */
+  /** Of a code: those of the file. */
+  readonly bits: CodeBits;
+  /** (N, words): unsigned codes, the first k in the lowest bits. Codes of up to 4 bits lie in nibbles, 8 in a word; others in bytes, 4 in a word. Codes past K are 0. */
   readonly codes: Uint32Array;
-  /** k that share a scale: a multiple of 32 / bits, or K. */
+  /** k that share a scale: a whole number of words of codes, or K. */
   readonly groupSize: number;
   /** (N, G), finite. */
   readonly scale: Float32Array;
   /** The dtype that holds scale, 2^(bits-1) - zeroPoint and minimum without rounding them. The same for all pieces of a matrix. */
   readonly scaleDtype: FloatDType;
+  /** A form of the scales, and of the minimum, that takes fewer bits and loses nothing. The same kind for all pieces of a matrix. */
+  readonly scaleForm?: ScaleForm | undefined;
   /** (N, G), finite. */
   readonly zeroPoint?: Float32Array | undefined;
+  /** The dtype that holds the zero points themselves. Without it 2^(bits-1) - zeroPoint is held, as scaleDtype. */
+  readonly zeroPointDtype?: 'uint8' | FloatDType | undefined;
   /** (N, G), finite: the weight of code 0. */
   readonly minimum?: Float32Array | undefined;
   /** 16 finite values, for 4 bits. */
@@ -37,16 +44,35 @@ export interface QuantizedMatrix {
   readonly permutation?: Uint32Array | undefined;
 }
 
+/**
+ * Scales in fewer bits. int8, uint8, uint4: each is a unit times a whole number of that type, and so is the minimum of uint8 and uint4. e8m0:
+ * powers of two from 2^-127 on. e4m3: floats of 4 bits of exponent and 3 of fraction, without a sign.
+ */
+export interface ScaleForm {
+  readonly kind: NarrowScale;
+  /** (N, ceil(K / 256)), beside whole numbers: float16 values. */
+  readonly unit?: Float32Array | undefined;
+  /** The same of the minimum: beside uint8 and uint4. */
+  readonly minimumUnit?: Float32Array | undefined;
+}
+
 export const groupsIn = ({ k, groupSize }: Pick<QuantizedMatrix, 'k' | 'groupSize'>): number => Math.ceil(k / groupSize);
 
-const SIZES = { n: wholeNumber(1), k: wholeNumber(1), bits: oneOf(...BITS) };
+const SIZES = { n: wholeNumber(1), k: wholeNumber(1), bits: oneOf(...CODE_BITS) };
+const SCALE_FORM = fields({
+  kind: oneOf(...NARROW_SCALES),
+  unit: optional(float32s),
+  minimumUnit: optional(float32s),
+});
 const FIELDS = fields({
   ...SIZES,
   codes: typedArray<Uint32Array>('Uint32Array'),
   groupSize: wholeNumber(1),
   scale: float32s,
   scaleDtype: oneOf<FloatDType>('float32', 'float16', 'bfloat16'),
+  scaleForm: optional(SCALE_FORM),
   zeroPoint: optional(float32s),
+  zeroPointDtype: optional(oneOf<'uint8' | FloatDType>('uint8', 'float32', 'float16', 'bfloat16')),
   minimum: optional(float32s),
   codebook: optional(float32s),
   permutation: optional(typedArray<Uint32Array>('Uint32Array')),
@@ -58,9 +84,12 @@ const FIELDS = fields({
  */
 export function checkMatrix(matrix: QuantizedMatrix): void {
   checkArrays(matrix);
-  const { bits, scale, scaleDtype, zeroPoint, minimum, codebook } = matrix;
+  const { bits, scale, scaleDtype, scaleForm, zeroPoint, zeroPointDtype, minimum, codebook } = matrix;
   checkHeld('scale', scale, scaleDtype);
-  if (zeroPoint) checkHeld('zeroPoint', zeroPoint, scaleDtype, widthOf(bits).zero);
+  if (scaleForm) checkForm(matrix, scaleForm);
+  if (zeroPointDtype === 'uint8') checkBytes(zeroPoint);
+  else if (zeroPointDtype && zeroPoint) checkHeld('zeroPoint', zeroPoint, zeroPointDtype);
+  else if (zeroPoint) checkHeld('zeroPoint', zeroPoint, scaleDtype, widthOf(bits).zero);
   if (minimum) checkHeld('minimum', minimum, scaleDtype);
   if (codebook) checkHeld('codebook', codebook, 'float32');
 }
@@ -114,6 +143,38 @@ function checkHeld(field: string, values: Float32Array, dtype: FloatDType, zero?
   throw new ArgumentError(`matrix.${field}[${bad}]`, expected, String(values[bad]));
 }
 
+/** Is every scale, and every minimum, what its form holds? */
+function checkForm(matrix: QuantizedMatrix, { kind, unit, minimumUnit }: ScaleForm): void {
+  const { n, k, scale, minimum, zeroPoint, codebook, groupSize } = matrix;
+  const refuseForm = (field: string, expected: string, got: unknown) => refuse(`matrix.scaleForm${field}`, expected, got);
+  const units = n * Math.ceil(k / UNIT_K);
+  const paired = kind === 'uint8' || kind === 'uint4';
+  for (const [field, list, wanted] of [
+    ['.unit', unit, hasUnits(kind)],
+    ['.minimumUnit', minimumUnit, paired],
+  ] as const) {
+    const expected = wanted ? `${units} values, one for ${UNIT_K} k of each output` : `none beside ${kind}`;
+    if (wanted ? list?.length !== units : list !== undefined) refuseForm(field, expected, list?.length);
+    if (list) checkHeld(`scaleForm${field}`, list, 'float16');
+  }
+  if (zeroPoint || paired !== (minimum !== undefined) || (paired && codebook))
+    refuseForm('.kind', paired ? 'one beside a minimum' : 'one without a zero point or minimum', kind);
+  if (hasUnits(kind) && UNIT_K % groupSize !== 0) refuseForm('.kind', `groups that divide ${UNIT_K}`, groupSize);
+  for (const [field, values, of] of [
+    ['scale', scale, unit],
+    ['minimum', minimum, minimumUnit],
+  ] as const) {
+    const bad = values ? firstNotNarrow(kind, { values, unit: of, perOutput: groupsIn(matrix), perUnit: UNIT_K / groupSize }) : -1;
+    if (bad >= 0) refuse(`matrix.${field}[${bad}]`, `a number that ${kind} holds`, values![bad]);
+  }
+}
+
+/** Are these zero points bytes? */
+function checkBytes(zeroPoint: Float32Array | undefined): void {
+  const bad = zeroPoint ? zeroPoint.findIndex((value) => !Number.isInteger(value) || value < 0 || value > 255) : -1;
+  if (bad >= 0) refuse(`matrix.zeroPoint[${bad}]`, 'a whole number of 0 … 255', zeroPoint![bad]);
+}
+
 /** Checks that the permutation names each input once. */
 function checkPermutation(permutation: Uint32Array, k: number): void {
   if (permutation.length !== k) throw new ArgumentError('matrix.permutation', `${k} inputs`, String(permutation.length));
@@ -127,9 +188,9 @@ function checkPermutation(permutation: Uint32Array, k: number): void {
 
 /** Code of output `row` and column `column` of the codes. */
 export function codeAt({ codes, k, bits }: Pick<QuantizedMatrix, 'codes' | 'k' | 'bits'>, row: number, column: number): number {
-  const { inWord, mask } = widthOf(bits);
+  const { inWord, mask, slot } = widthOf(bits);
   const word = codes[row * wordsOf(k, bits) + Math.floor(column / inWord)]!;
-  return (word >>> (bits * (column % inWord))) & mask;
+  return (word >>> (slot * (column % inWord))) & mask;
 }
 
 /**
@@ -141,12 +202,12 @@ export function dequantize(matrix: QuantizedMatrix): Float32Array<ArrayBuffer> {
   const { n, k, bits, codes, groupSize, scale, zeroPoint, minimum, codebook, permutation } = matrix;
   const groups = groupsIn(matrix);
   const words = wordsOf(k, bits);
-  const { inWord, mask, zero: middle } = widthOf(bits);
+  const { inWord, mask, slot, zero: middle } = widthOf(bits);
   const out = new Float32Array(n * k);
   for (let row = 0; row < n; row++)
     for (let column = 0; column < k; column++) {
       const at = row * groups + Math.floor(column / groupSize);
-      const code = (codes[row * words + Math.floor(column / inWord)]! >>> (bits * (column % inWord))) & mask;
+      const code = (codes[row * words + Math.floor(column / inWord)]! >>> (slot * (column % inWord))) & mask;
       const s = scale[at]!;
       const value = codebook ? s * codebook[code]! : minimum ? s * code + minimum[at]! : s * (code - (zeroPoint?.[at] ?? middle));
       out[row * k + (permutation?.[column] ?? column)] = value;
@@ -158,14 +219,14 @@ export function dequantize(matrix: QuantizedMatrix): Float32Array<ArrayBuffer> {
 export function simplify(matrix: QuantizedMatrix): QuantizedMatrix {
   checkArrays(matrix);
   const { zero } = widthOf(matrix.bits);
-  const { zeroPoint, ...rest } = matrix;
+  const { zeroPoint, zeroPointDtype: _, ...rest } = matrix;
   return zeroPoint?.every((point) => point === zero) ? rest : matrix;
 }
 
 /** Codes (N, K) of 0 … 2^bits - 1, one an element → words. @throws ArgumentError */
-export function packCodes(values: ArrayLike<number>, n: number, k: number, bits: Bits): Uint32Array<ArrayBuffer> {
+export function packCodes(values: ArrayLike<number>, n: number, k: number, bits: CodeBits): Uint32Array<ArrayBuffer> {
   fields(SIZES)({ n, k, bits }, 'options');
-  const { inWord, mask } = widthOf(bits);
+  const { inWord, mask, slot } = widthOf(bits);
   const given = elements(n * k, `codes for ${showShape([n, k])}`)(values, 'values');
   const words = wordsOf(k, bits);
   const out = new Uint32Array(n * words);
@@ -173,20 +234,19 @@ export function packCodes(values: ArrayLike<number>, n: number, k: number, bits:
     for (let column = 0; column < k; column++, i++) {
       const code = given[i];
       if (!Number.isInteger(code) || (code as number) < 0 || (code as number) > mask) refuse(`values[${i}]`, `a code of 0 … ${mask}`, code);
-      out[row * words + Math.floor(column / inWord)]! |= (code as number) << (bits * (column % inWord));
+      out[row * words + Math.floor(column / inWord)]! |= (code as number) << (slot * (column % inWord));
     }
   return out;
 }
 
 /** Cuts a matrix into runs of rows whose codes take at most `bytes`. The pieces are views; nothing is copied. */
 export function* rowsOf(matrix: QuantizedMatrix, bytes: number): Generator<{ readonly matrix: QuantizedMatrix; readonly begin: number }> {
-  const { n, k, bits, codes, scale, zeroPoint, minimum } = matrix;
+  const { n, k, bits, codes, scale, scaleForm, zeroPoint, minimum } = matrix;
   const words = wordsOf(k, bits);
-  const groups = scale.length / n;
   const rows = Math.max(4, Math.floor(bytes / (4 * words) / 4) * 4);
   for (let begin = 0; begin < n; begin += rows) {
     const end = Math.min(n, begin + rows);
-    const run = (values: Float32Array | undefined) => values?.subarray(begin * groups, end * groups);
+    const run = (values: Float32Array | undefined) => values?.subarray((begin * values.length) / n, (end * values.length) / n);
     yield {
       begin,
       matrix: {
@@ -194,6 +254,7 @@ export function* rowsOf(matrix: QuantizedMatrix, bytes: number): Generator<{ rea
         n: end - begin,
         codes: codes.subarray(begin * words, end * words),
         scale: run(scale)!,
+        scaleForm: scaleForm && { ...scaleForm, unit: run(scaleForm.unit), minimumUnit: run(scaleForm.minimumUnit) },
         zeroPoint: run(zeroPoint),
         minimum: run(minimum),
       },

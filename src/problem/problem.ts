@@ -1,7 +1,8 @@
 // A product as plain data: a layer's options, its weights, and the Problem that planning takes. checks.ts makes the first two from the
 // caller's arguments.
 import type { DType, FloatDType } from '../dtype.js';
-import { type Bits, wordsOf } from './code-width.js';
+import { type Bits, lowWords } from './code-width.js';
+import type { WeightFormat } from './weight-format.js';
 import type { Digits } from './x-codes.js';
 
 /** The options of torch_npu's LinearWeightQuant, by their camelCase names. */
@@ -33,20 +34,13 @@ export interface ColumnView {
 }
 
 /** A layer's weights: sizes, dtypes and the formula that they follow. */
-export interface Weights {
+export interface Weights extends WeightFormat {
   readonly n: number;
   readonly k: number;
-  readonly bits: Bits;
   readonly mode: 'tensor' | 'channel' | 'group';
   /** A number of whole words of codes; K without groups. */
   readonly groupSize: number;
   readonly groups: number;
-  /** Dtype of scale and offset in the packed layout. */
-  readonly scaleDtype: FloatDType;
-  /** offset: added to a code before scaling. minimum: added after scaling. */
-  readonly shift: 'none' | 'offset' | 'minimum';
-  /** Codes are indices of a codebook. */
-  readonly codebook: boolean;
   /** The codes' order of k differs from x's. */
   readonly permuted: boolean;
   readonly biased: boolean;
@@ -55,7 +49,10 @@ export interface Weights {
 }
 
 /** A layer's weights, and how to read each of the caller's tensors. */
+/** Weights of torch's tensors: their codes fill their slots. */
 export interface Operands extends Weights {
+  readonly bits: Bits;
+  readonly scaleDtype: FloatDType;
   readonly weight: {
     /** 0 strided, 1 FRACTAL_NZ of (N, K), 2 FRACTAL_NZ of (K, N). */
     readonly nz: 0 | 1 | 2;
@@ -69,9 +66,9 @@ export interface Operands extends Weights {
   readonly quant: { readonly packed: boolean; readonly stride: 0 | 1; readonly offset: boolean } | undefined;
 }
 
-/** u32 words of codes in a group; without groups, in a column. */
-export const groupWords = ({ groupSize, k, bits }: Pick<Weights, 'groupSize' | 'k' | 'bits'>): number =>
-  wordsOf(Math.min(groupSize, k), bits);
+/** Low words of codes in a group; without groups, in a column. */
+export const groupWords = ({ groupSize, k, held }: Pick<Weights, 'groupSize' | 'k' | 'held'>): number =>
+  lowWords(Math.min(groupSize, k), held);
 
 /** The tensors that a layer is loaded from, or views of them. */
 export interface WeightTensors<T> {
@@ -110,7 +107,7 @@ export interface LayerColumns {
 }
 
 /** The part of a problem that reading x depends on. */
-export type XProblem = Pick<Problem, 'm' | 'xDtype' | 'x'> & { readonly weights: Pick<Weights, 'k' | 'bits' | 'permuted'> };
+export type XProblem = Pick<Problem, 'm' | 'xDtype' | 'x'> & { readonly weights: Pick<Weights, 'k' | 'held' | 'permuted'> };
 
 /** Element offset + b·strideB + i·strideM + k·strideK of row m = b·batchRows + i. */
 export interface XView {

@@ -1,8 +1,6 @@
 // The layout of x as integer codes (shaders/lib/quantized.wgsl, docs/format.md), and the error of the codes. Pure.
-import type { Bits } from './code-width.js';
+import { BLOCK, type CodeBits } from './code-width.js';
 
-/** k in a block. Each block has one step. */
-export const BLOCK = 32;
 /** int8 digits of an x. The second digit holds the rounding error of the first. */
 export type Digits = 1 | 2;
 
@@ -30,21 +28,36 @@ export interface QuantizedNumbers {
   readonly sum: Float32Array;
 }
 
-/** The order of a block's codes for each width of weights: the unit of the step, the byte of code j, and its sign. */
-const ORDERS: Readonly<Record<Bits, { readonly unit: number; byteOf(j: number): number; signOf(j: number): number }>> = {
-  // Of each 8, the even ones first, negated.
-  4: { unit: 16, byteOf: (j) => j - (j % 8) + 4 * (j % 2) + ((j % 8) >> 1), signOf: (j) => (j % 2 === 1 ? 1 : -1) },
-  8: { unit: 1, byteOf: (j) => j, signOf: () => 1 },
+/** How codes lie in a block for weights of a width: the unit of the step, the byte of code j, and its sign. */
+interface Order {
+  readonly unit: number;
+  byteOf(j: number): number;
+  signOf(j: number): number;
+}
+/** Byte planes of words of `codes` codes: those of every `parts`-th k follow each other. */
+const planes = (codes: number, parts: number): Order => ({
+  unit: 1,
+  byteOf: (j) => j - (j % codes) + 4 * (j % parts) + Math.floor((j % codes) / parts),
+  signOf: () => 1,
+});
+const ORDERS: Readonly<Record<CodeBits, Order>> = {
+  2: planes(16, 4),
+  3: planes(16, 4),
+  // The even ones are negated.
+  4: { ...planes(8, 2), unit: 16, signOf: (j) => (j % 2 === 1 ? 1 : -1) },
+  5: planes(8, 2),
+  6: planes(8, 2),
+  8: planes(4, 1),
 };
 
 /** The words of `quantizeRows` as numbers. */
 export function decodeQuantized(
   words: Int32Array,
-  { m, k, bits, digits }: { readonly m: number; readonly k: number; readonly bits: Bits; readonly digits: Digits },
+  { m, k, held, digits }: { readonly m: number; readonly k: number; readonly held: CodeBits; readonly digits: Digits },
 ): QuantizedNumbers {
   const bytes = new Int8Array(words.buffer, words.byteOffset, words.byteLength);
   const floats = new Float32Array(words.buffer, words.byteOffset, words.length);
-  const order = ORDERS[bits];
+  const order = ORDERS[held];
   const blocks = blocksOf(k);
   const codes = new Int8Array(digits * m * k);
   const [step, sum] = [new Float32Array(m * blocks), new Float32Array(m * blocks)];

@@ -33,7 +33,7 @@ export function referenceMatrix(
   } = {},
 ): ReferenceResult {
   checkMatrix(matrix);
-  const { n, k, bits, codes, groupSize, scale, zeroPoint, minimum, codebook, permutation } = matrix;
+  const { n, k, bits, codes, groupSize, scale, zeroPoint, zeroPointDtype, minimum, codebook, permutation } = matrix;
   const { bias, quantScale, quantOffset, accuracy: how = PRECISE } = OPTIONS(options, 'options');
   const input = hostTensor(x, 'x');
   const { dtype } = input;
@@ -44,7 +44,7 @@ export function referenceMatrix(
   const xs = permutation ? gathered(rows, permutation) : rows;
   const groups = groupsIn(matrix);
   const words = wordsOf(k, bits);
-  const { inWord, mask, zero: middle } = widthOf(bits);
+  const { inWord, mask, slot, zero: middle } = widthOf(bits);
   const { codeBias } = how;
   const biases = bias && numbers(bias);
   return finish({
@@ -59,7 +59,7 @@ export function referenceMatrix(
       for (let j = 0; j < k; j++) {
         const at = c * groups + Math.floor(j / groupSize);
         const s = scale[at]!;
-        const code = (codes[c * words + Math.floor(j / inWord)]! >>> (bits * (j % inWord))) & mask;
+        const code = (codes[c * words + Math.floor(j / inWord)]! >>> (slot * (j % inWord))) & mask;
         if (codebook) {
           weights[j] = s * codebook[code]!;
           sizes[j] = Math.abs(weights[j]!);
@@ -67,8 +67,9 @@ export function referenceMatrix(
           weights[j] = s * code + minimum[at]!;
           sizes[j] = Math.abs(weights[j]!) + (middle + codeBias) * Math.abs(s) + Math.abs(minimum[at]!);
         } else {
-          // Kernels have 2^(bits-1) - zero point, rounded to float32.
-          const zero = zeroPoint ? middle - Math.fround(middle - zeroPoint[at]!) : middle;
+          // Without a dtype of the zero points' own, kernels have 2^(bits-1) - zero point, rounded to float32.
+          const point = zeroPoint?.[at] ?? middle;
+          const zero = zeroPointDtype ? point : middle - Math.fround(middle - point);
           weights[j] = s * (code - zero);
           sizes[j] = Math.abs(weights[j]!) + (middle + codeBias) * Math.abs(s);
         }

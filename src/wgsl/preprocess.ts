@@ -1,9 +1,10 @@
 // The preprocessor: a file of shaders/ and a set of params → the WGSL text that runs. Pure.
 //
-// It has six directives and no substitution. Params and counters become `const` lines. So the text that runs is the file without the
+// It has seven directives and no substitution. Params and counters become `const` lines. So the text that runs is the file without the
 // branches not taken, with included files, repeated lines and `const` lines. An unknown name is an error that starts with the line's place.
 //
 //   #param NAME v1 v2 …                   an unsigned param and its legal values; becomes `const NAME = <value>u;`
+//   #let NAME EXPR                        a number that follows from params; becomes `const NAME = <value>u;`
 //   #include "lib/x.wgsl"                 path from shaders/; pasted once
 //   #if EXPR · #elif EXPR · #else · #endif    over integers and params: ! * / + - == != < > <= >= && || ( )
 //   #repeat NAME EXPR … #end              the lines EXPR times, each time in a block that begins with `const NAME = 0u;`, `1u`, …
@@ -138,6 +139,18 @@ export function preprocess(sources: Readonly<Record<string, string>>, entry: str
           declared.set(param, value);
           const comment = raw.slice(argument.length).trim();
           code.push(`const ${param} = ${value}u;${comment ? ` ${comment}` : ''}`);
+          places.push(place);
+          continue;
+        }
+        case 'let': {
+          const [, derived, text] = /^([A-Z][A-Z0-9_]*)\s+(.+)$/.exec(argument) ?? [];
+          if (!derived || !text) throw new Failure(place, `#let needs an UPPER_SNAKE name and a value, got '${argument}'`);
+          if (declared.has(derived)) throw new Failure(place, `#let ${derived} is declared twice`);
+          const value = evaluate(text, declared, place);
+          if (value < 0) throw new Failure(place, `#let ${derived}: '${text}' is ${value}`);
+          declared.set(derived, value);
+          const comment = raw.slice(argument.length).trim();
+          code.push(`const ${derived} = ${value}u;${comment ? ` ${comment}` : ''}`);
           places.push(place);
           continue;
         }

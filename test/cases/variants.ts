@@ -31,7 +31,9 @@ export function shownVariants(): Variants {
     const kernel = kernels.find(({ name }) => name === shader.name);
     if (!kernel || (whole && kernel.name === 'matmul-plain')) return mine;
     // A tile counts as one param.
-    const tiled = operandsOf(kernel).flatMap((params) => kernel.tiles.map((_, TILE) => ({ ...params, TILE })));
+    const tiled = operandsOf(kernel)
+      .flatMap((params) => kernel.tiles.map((_, TILE) => ({ ...params, TILE })))
+      .filter(({ TILE, ...params }) => !kernel.excludes?.({ ...params, ...kernel.tiles[TILE!] }));
     const shown = whole
       ? cover(tiled, (params) => wordsOf(params, 3), tiled.filter(isTorch))
       : cover(tiled, (params) => wordsOf(params, 2));

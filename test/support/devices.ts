@@ -9,6 +9,7 @@ export const GPU: Caps = {
   vendor: '',
   lanes: 32768,
   software: false,
+  wideCodes: false,
   dot4: true,
   minSubgroupSize: 32,
   maxSubgroupSize: 32,
@@ -42,5 +43,5 @@ export const LEAST: Caps = {
   maxComputeInvocationsPerWorkgroup: 256,
   maxComputeWorkgroupStorageSize: 16384,
 };
-export const SWIFTSHADER: Caps = { ...LEAST, f16: true, subgroups: true, software: true, minSubgroupSize: 4, maxSubgroupSize: 4 };
-export const LAVAPIPE: Caps = { ...LEAST, f16: true, subgroups: true, software: true, minSubgroupSize: 8, maxSubgroupSize: 8 };
+export const SWIFTSHADER: Caps = { ...LEAST, f16: true, subgroups: true, software: true, wideCodes: true, minSubgroupSize: 4, maxSubgroupSize: 4 };
+export const LAVAPIPE: Caps = { ...LEAST, f16: true, subgroups: true, software: true, wideCodes: true, minSubgroupSize: 8, maxSubgroupSize: 8 };

@@ -61,6 +61,7 @@ export function problemOf(spec: ProblemSpec): { readonly problem: Problem; reado
     n,
     k,
     bits,
+    held: bits,
     mode,
     groupSize,
     groups,

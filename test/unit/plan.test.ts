@@ -456,6 +456,7 @@ const smallCaps = fc.record({
   minStorageBufferOffsetAlignment: fc.constantFrom(32, 256),
   maxComputeWorkgroupsPerDimension: fc.constantFrom(7, 65535),
   software: fc.boolean(),
+  wideCodes: fc.boolean(),
   f16: fc.boolean(),
 });
 const dtypes = fc.constantFrom('float32', 'float16', 'bfloat16') as fc.Arbitrary<'float32' | 'float16' | 'bfloat16'>;
@@ -507,8 +508,8 @@ describe('plans', () => {
       group: group < spec.k ? group : 0,
     }));
   /** Those that a kernel is for. */
-  const forKernel = ({ tiles, x, before, codebook, blocks }: Kernel, spec: ProblemSpec): ProblemSpec => {
-    const inBlocks = tiles.some((tile) => blocks?.(tile));
+  const forKernel = ({ tiles, x, before, codebook, groups }: Kernel, spec: ProblemSpec): ProblemSpec => {
+    const inBlocks = tiles.every((tile) => (groups?.(tile) ?? 'words') !== 'words');
     const indices = codebook === 'only' || (codebook === 'also' && spec.codebook === true);
     return {
       ...spec,
@@ -649,6 +650,7 @@ describe('loads', () => {
           n,
           k,
           bits,
+          held: bits,
           mode: grouped ? 'group' : scales === 'tensor' ? 'tensor' : 'channel',
           groupSize: grouped ? 32 : k,
           groups,

@@ -47,6 +47,7 @@ describe('the base case', () => {
     n: N,
     k: K,
     bits: 8,
+    held: 8,
     mode: 'channel',
     groupSize: K,
     groups: 1,

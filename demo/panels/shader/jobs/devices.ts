@@ -10,6 +10,7 @@ const LEAST: Caps = {
   vendor: '',
   lanes: 32768,
   software: false,
+  wideCodes: false,
   dot4: true,
   minSubgroupSize: 4,
   maxSubgroupSize: 128,
@@ -51,10 +52,10 @@ export const DEVICES = {
   intel: { label: 'Intel', caps: { ...LARGE, vendor: 'intel', minSubgroupSize: 8 } },
   apple: { label: 'Apple', caps: { ...LARGE, vendor: 'apple', dot4: false } },
   matrix: { label: 'A GPU with subgroup matrices', caps: { ...LARGE, subgroupMatrix: MATRICES } },
-  swiftshader: { label: 'SwiftShader, on a CPU', caps: { ...LEAST, subgroups: true, software: true, maxSubgroupSize: 4 } },
+  swiftshader: { label: 'SwiftShader, on a CPU', caps: { ...LEAST, subgroups: true, software: true, wideCodes: true, maxSubgroupSize: 4 } },
   lavapipe: {
     label: 'lavapipe, on a CPU',
-    caps: { ...LEAST, f16: true, subgroups: true, software: true, minSubgroupSize: 8, maxSubgroupSize: 8 },
+    caps: { ...LEAST, f16: true, subgroups: true, software: true, wideCodes: true, minSubgroupSize: 8, maxSubgroupSize: 8 },
   },
 } as const satisfies Record<string, OtherDevice>;
 export type DeviceName = keyof typeof DEVICES;

@@ -1,0 +1,111 @@
+// How a layer's weights lie in memory: widths of codes, forms of scales, what is added, and what of it is legal together. Pure.
+import type { FloatDType } from '../dtype.js';
+import { CODE_BITS, CODEBOOK_BITS, type CodeBits, widthOf } from './code-width.js';
+
+/**
+ * How a group's scale is held. Floats as they are; e8m0, the exponent of a power of two, and e4m3, a positive float of 8 bits, in a byte.
+ * In two levels: a whole number times a unit, a float16 for each 256 k. int8: a signed byte. uint8: a byte, and one for the minimum. uint4:
+ * 4 bits, and 4 for the minimum. A minimum has a unit too.
+ */
+export type ScaleDType = FloatDType | LevelDType | 'e8m0' | 'e4m3';
+export type LevelDType = 'int8' | 'uint8' | 'uint4';
+
+/** k that share a unit. */
+export const UNIT_K = 256;
+
+/** What is added: an offset to a code before scaling; a minimum after it; or a zero point taken off the code, as a float or as a byte. */
+export type Shift = 'none' | 'offset' | 'minimum' | 'zero' | 'zero8';
+
+/** One way to hold weights. */
+export interface WeightFormat {
+  /** Bits of a code in the file. */
+  readonly bits: CodeBits;
+  /** Bits of a code in memory: those of the file, or more. */
+  readonly held: CodeBits;
+  readonly scaleDtype: ScaleDType;
+  readonly shift: Shift;
+  /** Codes are indices of a codebook. */
+  readonly codebook: boolean;
+}
+
+interface ScaleForm {
+  /** The param SCALE. */
+  readonly param: number;
+  /** Bits of a group's scale, of a column; with its minimum where they lie together. */
+  readonly bits: number;
+  /** Bits of the units of 256 k, of a column. */
+  readonly unitBits: number;
+}
+
+export const SCALE_FORMS: Readonly<Record<ScaleDType, ScaleForm>> = {
+  float32: { param: 0, bits: 32, unitBits: 0 },
+  float16: { param: 1, bits: 16, unitBits: 0 },
+  bfloat16: { param: 2, bits: 16, unitBits: 0 },
+  int8: { param: 3, bits: 8, unitBits: 16 },
+  uint8: { param: 3, bits: 16, unitBits: 32 },
+  uint4: { param: 4, bits: 8, unitBits: 32 },
+  e8m0: { param: 5, bits: 8, unitBits: 0 },
+  e4m3: { param: 6, bits: 8, unitBits: 0 },
+};
+
+/** The param OFFSET. */
+export const SHIFTS: Readonly<Record<Shift, number>> = { none: 0, offset: 1, minimum: 2, zero: 3, zero8: 4 };
+
+export const isFloatDtype = (dtype: ScaleDType): dtype is FloatDType => SCALE_FORMS[dtype].unitBits === 0 && SCALE_FORMS[dtype].bits > 8;
+export const hasUnits = (dtype: ScaleDType): dtype is LevelDType => SCALE_FORMS[dtype].unitBits > 0;
+
+const FLOATS: readonly ScaleDType[] = ['float32', 'float16', 'bfloat16'];
+
+/** What kernels can read: widths, scales and shifts that belong together. */
+const LEGAL: readonly {
+  readonly held: readonly CodeBits[];
+  readonly scales: readonly ScaleDType[];
+  readonly shifts: readonly Shift[];
+  readonly codebook?: true;
+}[] = [
+  { held: CODE_BITS, scales: FLOATS, shifts: ['none', 'offset', 'minimum', 'zero', 'zero8'] },
+  { held: [3, 4, 6, 8], scales: ['int8'], shifts: ['none'] }, // Q3_K, Q6_K
+  { held: [4, 5], scales: ['uint8'], shifts: ['minimum'] }, // Q4_K, Q5_K
+  { held: [2], scales: ['uint4'], shifts: ['minimum'] }, // Q2_K
+  { held: [CODEBOOK_BITS], scales: [...FLOATS, 'int8', 'e8m0', 'e4m3'], shifts: ['none'], codebook: true }, // NF4; IQ4_XS; MXFP4; NVFP4
+];
+type LegalFormat = Omit<WeightFormat, 'bits'>;
+export const LEGAL_FORMATS: readonly LegalFormat[] = LEGAL.flatMap(({ held: widths, scales, shifts, codebook = false }) =>
+  widths.flatMap((held) => scales.flatMap((scaleDtype) => shifts.map((shift) => ({ held, scaleDtype, shift, codebook })))),
+);
+export const isLegal = ({ held, scaleDtype, shift, codebook }: LegalFormat): boolean =>
+  LEGAL_FORMATS.some((one) => one.held === held && one.scaleDtype === scaleDtype && one.shift === shift && one.codebook === codebook);
+
+/** Bits of a column in a row of the buffer `offset`; 0 if there is none. Its rows are groups, or units where scales have two levels. */
+export function offsetBits({ scaleDtype, shift }: Pick<WeightFormat, 'scaleDtype' | 'shift'>): number {
+  const { bits, unitBits } = SCALE_FORMS[scaleDtype];
+  return unitBits > 0 ? unitBits : shift === 'none' ? 0 : shift === 'zero8' ? 8 : bits;
+}
+
+/** Rows of it. */
+export const offsetRows = ({
+  k,
+  groups,
+  scaleDtype,
+}: Pick<WeightFormat, 'scaleDtype'> & { readonly k: number; readonly groups: number }): number =>
+  hasUnits(scaleDtype) ? Math.ceil(k / UNIT_K) : groups;
+
+/** What is added to codes that are held in more bits than the file's, so that the middle of both is the code of weight 0. */
+export const liftOf = ({ bits, held, shift, codebook }: Pick<WeightFormat, 'bits' | 'held' | 'shift' | 'codebook'>): number =>
+  codebook || shift === 'minimum' || shift === 'zero' ? 0 : widthOf(held).zero - widthOf(bits).zero;
+
+/** Bits a weight of codes, scales and what is added, padding aside. */
+export function bitsPerWeight(format: Pick<WeightFormat, 'held' | 'scaleDtype' | 'shift'>, groupSize: number): number {
+  const rows = hasUnits(format.scaleDtype) ? UNIT_K : groupSize;
+  return format.held + SCALE_FORMS[format.scaleDtype].bits / groupSize + offsetBits(format) / rows;
+}
+
+/**
+ * The bits that codes are held in. Groups must be whole low words. A software adapter pays for high parts by time: 3 bits are held as 4 there,
+ * and 6 as 8, unless narrow codes are asked for.
+ */
+export function heldBits(bits: CodeBits, { groupSize, whole, wide }: { groupSize: number; whole: boolean; wide: boolean }): CodeBits {
+  const wanted = wide ? (WIDER[bits] ?? bits) : bits;
+  return whole || groupSize % widthOf(wanted).inLow === 0 ? wanted : widthOf(wanted).slot;
+}
+const WIDER: Readonly<Partial<Record<CodeBits, CodeBits>>> = { 3: 4, 6: 8 };
