@@ -97,7 +97,10 @@ const unitAt = (n: number, { scaleDtype }: Weights): number => (hasUnits(scaleDt
 const levelAt = (n: number, g: number, { scaleDtype }: Weights): number => LEVELS[scaleDtype][noise(n, g, 3) % 4]!;
 const scaleAt = (n: number, g: number, weights: Weights): number => unitAt(n, weights) * levelAt(n, g, weights);
 const offsetAt = (n: number, g: number): number => (noise(n, g, 4) % 7) - 3;
-const zeroPointAt = (n: number, g: number, { held }: Weights): number => widthOf(held).zero - offsetAt(n, g);
+/** Of a zero point too: no byte is less than 0. */
+const addedAt = (n: number, g: number, { held, shift }: Weights): number =>
+  shift === 'zero8' ? Math.min(widthOf(held).zero, offsetAt(n, g)) : offsetAt(n, g);
+const zeroPointAt = (n: number, g: number, weights: Weights): number => widthOf(weights.held).zero - addedAt(n, g, weights);
 const minimumUnitAt = (n: number, weights: Weights): number => -2 * unitAt(n, weights);
 const minimumLevelAt = (n: number, g: number): number => noise(n, g, 4) % 16;
 /** The weight of code 0. Where it is a float, the weight of the middle code is small, as with an offset. */
@@ -116,7 +119,7 @@ function weightAt(weights: Weights, n: number, k: number): number {
   const { zero } = widthOf(held);
   if (codebook) return scaleAt(n, g, weights) * VALUES[q + zero]!;
   if (shift === 'minimum') return scaleAt(n, g, weights) * (q + zero) + minimumAt(n, g, weights);
-  return scaleAt(n, g, weights) * (q + (shift === 'none' ? 0 : offsetAt(n, g)));
+  return scaleAt(n, g, weights) * (q + (shift === 'none' ? 0 : addedAt(n, g, weights)));
 }
 
 /** Row by row. (Typed arrays' `from` with a function takes ten times as long.) */
