@@ -4,7 +4,10 @@ import type { FloatDType } from '../../src/dtype.js';
 import type { Bits } from '../../src/problem/code-width.js';
 import { type ColumnView, contiguousX, type Operands, type Problem, type XView } from '../../src/problem/problem.js';
 import { type Params, type Preprocessed, preprocess } from '../../src/wgsl/preprocess.js';
+import { addQuantizeText } from '../../src/wgsl/quantize-text.js';
 import { sources } from '../../src/wgsl/sources.js';
+
+addQuantizeText();
 
 export { GPU, LAVAPIPE, LEAST, MATRIX_GPU, SWIFTSHADER } from './devices.js';
 
