@@ -5,14 +5,19 @@
 // offset  [groups, n]  as scale; the minimum where OFFSET is 2
 //
 // An index `at` in a row counts what a load brings: READ columns. `zero` is added to a code: offset - ZERO, before scaling; with
-// OFFSET 2 it is the minimum, added after scaling.
+// OFFSET 2 it is the minimum, added after scaling. With ROUND it is the offset alone, since q + offset is then rounded once.
 
 #include "lib/operands.wgsl"
 #include "lib/unpack16.wgsl"
 #include "lib/codebook.wgsl"
 
 #param SCALE 0 1 2 // scale and offset are: 0 f32, 1 f16, 2 bf16
+#param ROUND 0 1 2 // a weight is rounded: 0 not at all, 1 to f16, 2 to bf16
 #param OFFSET 0 1 2 // what is added: 0 nothing, 1 offset, to the code before scaling, 2 offset as a minimum, after scaling
+
+#if ROUND
+#include "lib/float16.wgsl"
+#endif
 
 #if CODEBOOK && OFFSET
 #error nothing is added to the values of a codebook: OFFSET must be 0
@@ -81,8 +86,10 @@ fn offset_at(group: u32, at: u32) -> Columns {
 fn zero_at(group: u32, at: u32) -> Columns {
 #if OFFSET == 0
   return Columns(-ZERO);
-#elif OFFSET == 1
+#elif OFFSET == 1 && !ROUND
   return offset_at(group, at) - Columns(ZERO);
+#elif OFFSET == 1
+  return offset_at(group, at);
 #elif OFFSET == 2
   return offset_at(group, at);
 #else
@@ -115,16 +122,35 @@ fn read_zero(group: u32, quad: u32) -> vec4<f32> {
 
 // The weight that code i of each word means.
 fn weight(words: vec4<u32>, i: u32, s: vec4<f32>, zero: vec4<f32>) -> vec4<f32> {
+  return weight_of_value(value(words, i), s, zero);
+}
+
+fn weight_of_value(v: vec4<f32>, s: vec4<f32>, zero: vec4<f32>) -> vec4<f32> {
 #if CODEBOOK
-  return value(words, i) * s;
+  return rounded(v * s);
+#elif OFFSET == 1 && ROUND
+  let q = vec4<f32>(vec4<i32>(v) - i32(ZERO)); // as integers: no compiler then adds zero to ZERO first, which may round
+  return rounded(rounded(q + zero) * s);
 #elif OFFSET == 0 || OFFSET == 1
-  return (code(words, i) + zero) * s;
+  return rounded((v + zero) * s);
 #elif OFFSET == 2
-  return code(words, i) * s + zero;
+  return rounded(rounded(v * s) + zero);
 #else
 #error OFFSET must be 0, 1 or 2
 #endif
 }
+
+// A part of a weight, rounded to x's dtype if that is asked for. By integers: the result must not depend on the device's conversions, and
+// no compiler can fuse what is before it with what is behind it.
+#if ROUND == 0
+fn rounded(v: vec4<f32>) -> vec4<f32> { return v; }
+#elif ROUND == 1
+fn rounded(v: vec4<f32>) -> vec4<f32> { return floats_from_halves(halves_from_floats(v)); }
+#elif ROUND == 2
+fn rounded(v: vec4<f32>) -> vec4<f32> { return bitcast<vec4<f32>>(bfloats_from_floats(v) << vec4<u32>(16u)); }
+#else
+#error ROUND must be 0, 1 or 2
+#endif
 
 // block_sum: what a block adds to y, of its sums of x · code and of x. Offsets cost nothing in the inner loop.
 // first_sum, begun_sum: the same in two parts, where the sum of x is known before the products: what their sum begins with, and what the

@@ -35,7 +35,8 @@ export const shaders: ReadonlyMap<string, Shader> = new Map([...kernels, ...help
 const reads = ({ codebook }: Kernel, { CODEBOOK }: Params): boolean => codebook === 'also' || (codebook === 'only') === (CODEBOOK === 1);
 
 /** The operands that a kernel can have. */
-export const operandsOf = (kernel: Kernel): Params[] => operandVariants().filter((params) => reads(kernel, params));
+export const operandsOf = (kernel: Kernel): Params[] =>
+  operandVariants().filter((params) => reads(kernel, params) && (kernel.rounds || params.ROUND === 0));
 
 /** Every variant that planning, loading or a caller can ask for. */
 export function allVariants(): { readonly shader: Shader; readonly params: Params }[] {

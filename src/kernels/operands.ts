@@ -67,7 +67,7 @@ export function yUniforms(layers: readonly YColumns[]): Readonly<Record<string, 
   return uniforms;
 }
 
-/** Values of the params X, SCALE and Y. */
+/** Values of the params X, SCALE (and ROUND) and Y. */
 const X = { float32: 0, float16: 1, float16Bits: 2, bfloat16: 3 } as const;
 const SCALES = { float32: 0, float16: 1, bfloat16: 2 } as const;
 const OFFSETS: Readonly<Record<Weights['shift'], number>> = { none: 0, offset: 1, minimum: 2 };
@@ -126,17 +126,21 @@ export function operandParams(problem: Problem, caps: Caps): Params {
     X: xParam(problem, caps),
     SCALE: SCALES[scaleDtype],
     OFFSET: OFFSETS[shift],
+    ROUND: SCALES[problem.weightDtype],
     CODEBOOK: codebook ? 1 : 0,
     READ,
     Y: writesInPlace(problem) ? Y[problem.yDtype]! : Y.float32!,
   };
 }
 
-/** What X and Y can be together, by x's dtype: X is 0 after gather-rows, Y is 0 before round-rows. Scales may be of any dtype. */
+/**
+ * What X, Y and ROUND can be together, by x's dtype: X is 0 after gather-rows, Y is 0 before round-rows, ROUND is 0 without
+ * weightRounding. Scales may be of any dtype.
+ */
 const COMBINATIONS = [
-  { x: [0], y: [0, 3] },
-  { x: [1, 2, 0], y: [1, 0, 3] },
-  { x: [3, 0], y: [2, 0, 3] },
+  { x: [0], y: [0, 3], round: [0] },
+  { x: [1, 2, 0], y: [1, 0, 3], round: [0, 1] },
+  { x: [3, 0], y: [2, 0, 3], round: [0, 2] },
 ] as const;
 
 /** What codes mean: numbers, to which something may be added, or indices. */
@@ -148,14 +152,15 @@ const MEANINGS = [
 /** Every combination of operand params that a problem can lead to. */
 export function operandVariants(): Params[] {
   const variants = new Map<string, Params>();
-  for (const { x, y } of COMBINATIONS)
+  for (const { x, y, round } of COMBINATIONS)
     for (const { bits, ...meaning } of MEANINGS)
       for (const BITS of bits)
         for (const X of x)
           for (const SCALE of Object.values(SCALES))
-            for (const Y of y) {
-              const params = { BITS, X, SCALE, ...meaning, READ, Y };
-              variants.set(variantId('', params), params);
-            }
+            for (const Y of y)
+              for (const ROUND of round) {
+                const params = { BITS, X, SCALE, ...meaning, ROUND, READ, Y };
+                variants.set(variantId('', params), params);
+              }
   return [...variants.values()];
 }

@@ -111,7 +111,14 @@ const DOORS: Doors = {
     x,
     weight.transpose(),
     antiquantScale,
-    { bias, antiquantOffset: antiquantScale, antiquantGroupSize: 0, innerPrecise: 0 },
+    {
+      bias,
+      antiquantOffset: antiquantScale,
+      antiquantGroupSize: 0,
+      innerPrecise: 0,
+      weightRounding: 'dtype' as const,
+      outputDtype: 'float32' as const,
+    },
   ]),
   forwardMany: door(forwardMany)(() => [[...layers], x]),
   encodeMany: door(encodeMany)(() => [pass(), [...layers], x, [y, tensor(new Float32Array(N), [1, N], 'float32')]]),
@@ -130,6 +137,7 @@ const DOORS: Doors = {
     {
       dtype: 'float16',
       innerPrecise: 0,
+      weightRounding: 'dtype',
       chunkBytes: 64,
       signal: new AbortController().signal,
       onProgress: () => {},

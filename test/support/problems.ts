@@ -46,6 +46,8 @@ export interface ProblemSpec {
   /** N without it. */
   readonly yPitch?: number | undefined;
   readonly innerPrecise?: 0 | 1;
+  /** Weights are rounded to x's dtype. */
+  readonly rounded?: boolean;
   /** x comes quantized. */
   readonly xDigits?: 1 | 2 | undefined;
 }
@@ -85,6 +87,7 @@ export function problemOf(spec: ProblemSpec): { readonly problem: Problem; reado
     xDtype: dtype,
     yDtype: quant ? 'int8' : dtype,
     innerPrecise: spec.innerPrecise ?? 0,
+    weightDtype: spec.rounded ? dtype : 'float32',
     xDigits: spec.xDigits,
     x: spec.x ?? contiguousX(m, k),
     yOffset,
