@@ -1,5 +1,6 @@
 // The matmul kernels, in the order in which planning asks them, and every shader with all its variants.
 import type { Params } from '../wgsl/preprocess.js';
+import { helperVariants } from './helper-variants.js';
 import { helpers } from './helpers.js';
 import type { Kernel, Shader } from './kernel.js';
 import { matmulCodebook } from './matmul-codebook.js';
@@ -45,6 +46,6 @@ export function allVariants(): { readonly shader: Shader; readonly params: Param
       const operands = operandsOf(shader);
       return shader.tiles.flatMap((tile) => operands.map((params) => ({ shader, params: { ...params, ...tile } })));
     }),
-    ...helpers.flatMap((shader) => shader.variants.map((params) => ({ shader, params }))),
+    ...helpers.flatMap((shader) => helperVariants[shader.name]!.map((params) => ({ shader, params }))),
   ];
 }

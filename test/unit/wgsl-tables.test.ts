@@ -4,7 +4,7 @@ import { ResourceType, WgslReflect } from 'wgsl_reflect/wgsl_reflect.module.js';
 import type { DType } from '../../src/dtype.js';
 import { UnsupportedError } from '../../src/errors.js';
 import { costs } from '../../src/kernels/costs.js';
-import { helpers } from '../../src/kernels/helpers.js';
+import { helperVariants } from '../../src/kernels/helper-variants.js';
 import { allVariants, kernels, shaders } from '../../src/kernels/index.js';
 import { type Feature, variantId } from '../../src/kernels/kernel.js';
 import type { Dispatch } from '../../src/plan/dispatch.js';
@@ -303,7 +303,7 @@ describe('what planning and loading ask for', () => {
   // A helper variant that nothing asks for is dead code, and one that no test on a GPU can reach.
   test('reaches every variant of the helpers', () => {
     const asked = new Set(dispatches.map((step) => variantId(step.shader, step.params)));
-    const all = helpers.flatMap(({ name, variants: list }) => list.map((params) => variantId(name, params)));
+    const all = Object.entries(helperVariants).flatMap(([name, list]) => list.map((params) => variantId(name, params)));
     expect(all.filter((id) => !asked.has(id))).toEqual([]);
   });
 

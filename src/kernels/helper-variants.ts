@@ -1,0 +1,20 @@
+// All variants of the helper shaders: what compilers and tests must take. Beside the table of helpers, and not part of it: pages do without.
+import { BITS } from '../problem/code-width.js';
+import type { Params } from '../wgsl/preprocess.js';
+
+/** By name of the shader. */
+export const helperVariants: Readonly<Record<string, readonly Params[]>> = {
+  repack: BITS.flatMap((BITS) => [0, 1, 2].map((NZ) => ({ BITS, NZ }))),
+  'repack-scale': [...[0, 1, 3, 4].map((SOURCE) => ({ SOURCE, SIXTEEN: 0 })), { SOURCE: 1, SIXTEEN: 1 }, { SOURCE: 2, SIXTEEN: 1 }],
+  'repack-quant': [
+    { SOURCE: 0, QUANT_OFFSET: 0 },
+    { SOURCE: 0, QUANT_OFFSET: 1 },
+    { SOURCE: 4, QUANT_OFFSET: 0 },
+  ],
+  'gather-rows': [0, 1].flatMap((PERM) => [0, 2, 3].map((X) => ({ X, PERM }))),
+  // X as the kernel that reads the sums or the codes: they see the same x.
+  'sum-rows': [0, 1, 2, 3].map((X) => ({ X })),
+  'quantize-rows': BITS.flatMap((BITS) => [1, 2].flatMap((DIGITS) => [0, 1, 2, 3].map((X) => ({ BITS, DIGITS, X })))),
+  'round-rows': [0, 1, 2, 3].map((Y) => ({ Y })),
+  'quantize-weights': BITS.flatMap((BITS) => [0, 1, 2].flatMap((W) => [0, 1].map((SYMMETRIC) => ({ BITS, W, SYMMETRIC })))),
+};
