@@ -1,13 +1,13 @@
 // The documents that commands make. --json prints them; texts are made from them.
 import type { QuantizeReport } from '../src/formats.js';
-import type { Bits } from '../src/problem/code-width.js';
+import type { CodeBits } from '../src/problem/code-width.js';
 
 export interface InspectedLayer {
   readonly name: string;
   readonly format: string;
   readonly n: number;
   readonly k: number;
-  readonly bits: Bits;
+  readonly bits: CodeBits;
   readonly groupSize: number;
   readonly bytes: number;
   readonly bias: boolean;

@@ -21,7 +21,7 @@ fn mac_word(sum: ptr<function, Rows>, start: ptr<function, RowStarts>, word: u32
 #repeat q CODES / 4
   read_x_rows(&x_rows, start, word * WORD_VEC4S + q);
 #repeat i 4
-  mac_code(sum, &x_rows, i, value(words, 4u * q + i) * s);
+  mac_code(sum, &x_rows, i, weight_of_value(value(words, 4u * q + i), s, vec4<f32>(0.0)));
 #end
 #end
 }

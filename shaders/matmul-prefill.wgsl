@@ -24,7 +24,7 @@ fn mac_word(sum: ptr<function, Rows>, start: ptr<function, RowStarts>, word: u32
 #end
 }
 
-// What makes weights of codes: scale, and what is added, with BIAS taken out, for even and for odd k.
+// What makes weights of codes: scale, and what is added, with BIAS taken out, for even and for odd k. Rounded weights are made step by step.
 struct Fused {
   scale: vec4<f32>,
   even: vec4<f32>,
@@ -34,7 +34,9 @@ struct Fused {
 fn fuse(affine: Affine) -> Fused {
   let s = affine.scale;
   let zero = affine.zero;
-#if OFFSET == 2
+#if ROUND
+  return Fused(s, zero, zero);
+#elif OFFSET == 2
   return Fused(s, zero - s * BIAS.x, zero - s * BIAS.y);
 #elif OFFSET != 2
   return Fused(s, s * (zero - vec4<f32>(BIAS.x)), s * (zero - vec4<f32>(BIAS.y)));
@@ -42,7 +44,11 @@ fn fuse(affine: Affine) -> Fused {
 }
 
 fn weight_of(planes: Planes, i: u32, affine: Fused) -> vec4<f32> {
+#if ROUND
+  return weight_of_value(code_of(planes, i) - select(BIAS.y, BIAS.x, i % 2u == 0u), affine.scale, affine.even);
+#else
   return fma(affine.scale, code_of(planes, i), select(affine.odd, affine.even, i % 2u == 0u));
+#endif
 }
 
 @compute @workgroup_size(LANES)

@@ -3,6 +3,9 @@ import { variantText } from '../../src/gpu/pipeline.js';
 import { allVariants } from '../../src/kernels/index.js';
 import { variantId } from '../../src/kernels/kernel.js';
 import type { Params } from '../../src/wgsl/preprocess.js';
+import { addQuantizeText } from '../../src/wgsl/quantize-text.js';
+
+addQuantizeText();
 
 export interface Found {
   readonly id: string;

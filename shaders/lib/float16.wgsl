@@ -31,12 +31,18 @@ fn sixteen_bits(pair: u32, at: u32) -> u32 {
   return (pair >> (16u * (at % 2u))) & 0xffffu;
 }
 
+fn floats_from_halves(halves: vec4<u32>) -> vec4<f32> {
+  let sign = (halves & vec4<u32>(0x8000u)) << vec4<u32>(16u);
+  let magnitude = halves & vec4<u32>(0x7fffu);
+  let normal = (magnitude << vec4<u32>(13u)) + vec4<u32>(0x38000000u);
+  let nonfinite = vec4<u32>(INF_BITS) | normal;
+  let subnormal = bitcast<vec4<u32>>(vec4<f32>(magnitude) * 0x1p-24);
+  let finite = select(normal, subnormal, magnitude < vec4<u32>(0x400u));
+  return bitcast<vec4<f32>>(sign | select(finite, nonfinite, magnitude >= vec4<u32>(0x7c00u)));
+}
+
 fn float_from_half(half: u32) -> f32 {
-  let sign = (half & 0x8000u) << 16u;
-  let magnitude = half & 0x7fffu;
-  if (magnitude >= 0x7c00u) { return bitcast<f32>(sign | INF_BITS | ((magnitude & 0x3ffu) << 13u)); }
-  if (magnitude < 0x400u) { return bitcast<f32>(sign | bitcast<u32>(f32(magnitude) * 0x1p-24)); }
-  return bitcast<f32>(sign | ((magnitude << 13u) + 0x38000000u));
+  return floats_from_halves(vec4<u32>(half)).x;
 }
 
 fn bfloats_from_floats(values: vec4<f32>) -> vec4<u32> {

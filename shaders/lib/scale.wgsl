@@ -17,10 +17,15 @@
 #include "lib/codebook.wgsl"
 
 #param SCALE 0 1 2 3 4 5 6 // a scale is: 0 f32, 1 f16, 2 bf16, 3 a byte or 4 four bits times a unit, 5 e8m0, 6 e4m3
+#param ROUND 0 1 2 // a weight is rounded: 0 not at all, 1 to f16, 2 to bf16
 #param OFFSET 0 1 2 3 4 // what is added: 0 nothing; before scaling 1 an offset, 3 less a zero point, 4 less one in a byte; 2 a minimum after it
 #let UNITS (SCALE == 3) + (SCALE == 4)
 #let PAIRED (SCALE == 3) * (OFFSET == 2) // does a minimum lie beside each scale?
 #let IN_U32 (SCALE == 0) + 2 * (SCALE == 1) + 2 * (SCALE == 2) // floats in a u32
+
+#if ROUND
+#include "lib/float16.wgsl"
+#endif
 
 #if CODEBOOK && OFFSET
 #error nothing is added to the values of a codebook: OFFSET must be 0
@@ -176,11 +181,14 @@ fn scale_at(group: u32, at: u32, unit: Unit) -> Columns {
 #endif
 }
 
-// What is added to a code before scaling, less ZERO or the zero point; with OFFSET 2, to the weight after it.
+// What is added to a code before scaling, less ZERO or the zero point; with OFFSET 2, to the weight after it. With ROUND an offset is alone, since
+// q + offset is then rounded once.
 fn zero_at(group: u32, at: u32, unit: Unit) -> Columns {
   let index = scale_index(group, at);
 #if OFFSET == 0
   return Columns(-ZERO);
+#elif OFFSET == 1 && ROUND
+  return floats_at(offset[slot(index, IN_U32)], index);
 #elif OFFSET == 1
   return floats_at(offset[slot(index, IN_U32)], index) - Columns(ZERO);
 #elif PAIRED && READ == 4
@@ -228,14 +236,33 @@ fn read_affine(group: u32, quad: u32) -> Affine {
 
 // The weight that code i of each word means.
 fn weight(words: Quad, i: u32, affine: Affine) -> vec4<f32> {
+  return weight_of_value(value(words, i), affine.scale, affine.zero);
+}
+
+fn weight_of_value(v: vec4<f32>, s: vec4<f32>, zero: vec4<f32>) -> vec4<f32> {
 #if CODEBOOK
-  return value(words, i) * affine.scale;
+  return rounded(v * s);
+#elif OFFSET == 1 && ROUND
+  let q = vec4<f32>(vec4<i32>(v) - i32(ZERO)); // as integers: no compiler then adds zero to ZERO first, which may round
+  return rounded(rounded(q + zero) * s);
 #elif OFFSET == 2
-  return code(words, i) * affine.scale + affine.zero;
+  return rounded(rounded(v * s) + zero);
 #else
-  return (code(words, i) + affine.zero) * affine.scale;
+  return rounded(rounded(v + zero) * s);
 #endif
 }
+
+// A part of a weight, rounded to x's dtype if that is asked for. By integers: the result must not depend on the device's conversions, and
+// no compiler can fuse what is before it with what is behind it.
+#if ROUND == 0
+fn rounded(v: vec4<f32>) -> vec4<f32> { return v; }
+#elif ROUND == 1
+fn rounded(v: vec4<f32>) -> vec4<f32> { return floats_from_halves(halves_from_floats(v)); }
+#elif ROUND == 2
+fn rounded(v: vec4<f32>) -> vec4<f32> { return bitcast<vec4<f32>>(bfloats_from_floats(v) << vec4<u32>(16u)); }
+#else
+#error ROUND must be 0, 1 or 2
+#endif
 
 // block_sum: what a block adds to y, of its sums of x · code and of x. Offsets cost nothing in the inner loop.
 // first_sum, begun_sum: the same in two parts, where the sum of x is known before the products: what their sum begins with, and what the

@@ -25,6 +25,9 @@ const operandsRefused = (kernel: Kernel, problem: Problem, tile: Params): string
   groupsRefused(problem, kernel.groups?.(tile) ?? 'words') ??
   (kernel.codebook === undefined ? codebookRefused(problem) : undefined) ??
   (kernel.codebook === 'only' && !problem.weights.codebook ? 'codes are numbers, no indices of a codebook' : undefined) ??
+  (!kernel.rounds && problem.weightDtype !== 'float32'
+    ? `codes meet x before they are weights here: there is no weight to round to ${problem.weightDtype}`
+    : undefined) ??
   (kernel.x && !kernel.x.includes(problem.xDtype) ? `needs a ${kernel.x.join(' or ')} x, got ${problem.xDtype}` : undefined);
 
 /** Rows and quads of y that a workgroup makes with `tile`, or what the problem or the device lacks for it. */

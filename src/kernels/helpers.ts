@@ -1,14 +1,7 @@
 // The shaders around a matmul: they bring weights, scales and x into the one layout that kernels read, and round y where it is unaligned.
-import { BITS, CODE_BITS, isBits } from '../problem/code-width.js';
-import type { Params } from '../wgsl/preprocess.js';
 import type { Shader } from './kernel.js';
 
-/** A helper and all its variants. */
-export interface Helper extends Shader {
-  readonly variants: readonly Params[];
-}
-
-export const repack: Helper = {
+export const repack: Shader = {
   name: 'repack',
   bindings: [
     { name: 'params', binding: 0, access: 'uniform' },
@@ -30,10 +23,9 @@ export const repack: Helper = {
     'flip',
     'lift',
   ],
-  variants: CODE_BITS.flatMap((BITS) => (isBits(BITS) ? [0, 1, 2] : [0]).map((NZ) => ({ BITS, NZ }))),
 };
 
-export const repackScale: Helper = {
+export const repackScale: Shader = {
   name: 'repack-scale',
   bindings: [
     { name: 'params', binding: 0, access: 'uniform' },
@@ -41,14 +33,9 @@ export const repackScale: Helper = {
     { name: 'out', binding: 2, access: 'write' },
   ],
   uniforms: ['n', 'groups', 'base', 'stride_g', 'stride_n', 'out_base', 'out_pitch', 'out_count', 'out_step'],
-  variants: [
-    ...[0, 1, 3, 4].map((SOURCE) => ({ SOURCE, ELEMENT: 32 })),
-    ...[1, 2].map((SOURCE) => ({ SOURCE, ELEMENT: 16 })),
-    { SOURCE: 5, ELEMENT: 8 },
-  ],
 };
 
-export const repackQuant: Helper = {
+export const repackQuant: Shader = {
   name: 'repack-quant',
   bindings: [
     { name: 'params', binding: 0, access: 'uniform' },
@@ -57,14 +44,9 @@ export const repackQuant: Helper = {
     { name: 'out', binding: 3, access: 'write' },
   ],
   uniforms: ['n', 'stride', 'scale_base', 'offset_base', 'out_pitch'],
-  variants: [
-    { SOURCE: 0, QUANT_OFFSET: 0 },
-    { SOURCE: 0, QUANT_OFFSET: 1 },
-    { SOURCE: 4, QUANT_OFFSET: 0 },
-  ],
 };
 
-export const gatherRows: Helper = {
+export const gatherRows: Shader = {
   name: 'gather-rows',
   bindings: [
     { name: 'params', binding: 0, access: 'uniform' },
@@ -73,11 +55,9 @@ export const gatherRows: Helper = {
     { name: 'permutation', binding: 3, access: 'read', when: (params) => params.PERM === 1 },
   ],
   uniforms: ['m', 'first_m', 'first_k', 'quads', 'k', 'base', 'batch_rows', 'stride_b', 'stride_m', 'stride_k', 'rows_base', 'pitch'],
-  variants: [0, 1].flatMap((PERM) => [0, 2, 3].map((X) => ({ X, PERM }))),
 };
 
-/** X as the kernel that reads the sums: they see the same x. */
-export const sumRows: Helper = {
+export const sumRows: Shader = {
   name: 'sum-rows',
   bindings: [
     { name: 'params', binding: 0, access: 'uniform' },
@@ -85,11 +65,9 @@ export const sumRows: Helper = {
     { name: 'sums', binding: 2, access: 'write' },
   ],
   uniforms: ['m', 'x_base', 'x_pitch', 'blocks', 'block_vec4s'],
-  variants: [0, 1, 2, 3].map((X) => ({ X })),
 };
 
-/** X as the kernel that reads the codes: they see the same x. */
-export const quantizeRows: Helper = {
+export const quantizeRows: Shader = {
   name: 'quantize-rows',
   bindings: [
     { name: 'params', binding: 0, access: 'uniform' },
@@ -97,10 +75,9 @@ export const quantizeRows: Helper = {
     { name: 'codes', binding: 2, access: 'write' },
   ],
   uniforms: ['m', 'x_base', 'x_pitch', 'blocks'],
-  variants: CODE_BITS.flatMap((BITS) => [1, 2].flatMap((DIGITS) => [0, 1, 2, 3].map((X) => ({ BITS, DIGITS, X })))),
 };
 
-export const roundRows: Helper = {
+export const roundRows: Shader = {
   name: 'round-rows',
   bindings: [
     { name: 'params', binding: 0, access: 'uniform' },
@@ -109,11 +86,10 @@ export const roundRows: Helper = {
     { name: 'y', binding: 3, access: 'write' },
   ],
   uniforms: ['count', 'n', 'pitch', 'first', 'first_word', 'quant_pitch', 'splits', 'split_pitch'],
-  variants: [0, 1, 2, 3].map((Y) => ({ Y })),
 };
 
 /** Weights as floats → codes, for src/quantize/gpu.ts. */
-export const quantizeWeights: Helper = {
+export const quantizeWeights: Shader = {
   name: 'quantize-weights',
   bindings: [
     { name: 'params', binding: 0, access: 'uniform' },
@@ -122,7 +98,6 @@ export const quantizeWeights: Helper = {
     { name: 'grids', binding: 3, access: 'write' },
   ],
   uniforms: ['n', 'k', 'group_size', 'groups', 'words', 'mantissa', 'w_base', 'codes_base', 'grids_base'],
-  variants: BITS.flatMap((BITS) => [0, 1, 2].flatMap((W) => [0, 1].map((SYMMETRIC) => ({ BITS, W, SYMMETRIC })))),
 };
 
-export const helpers: readonly Helper[] = [repack, repackScale, repackQuant, gatherRows, sumRows, quantizeRows, roundRows, quantizeWeights];
+export const helpers: readonly Shader[] = [repack, repackScale, repackQuant, gatherRows, sumRows, quantizeRows, roundRows, quantizeWeights];

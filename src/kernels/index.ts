@@ -1,5 +1,6 @@
 // The matmul kernels, in the order in which planning asks them, and every shader with all its variants.
 import type { Params } from '../wgsl/preprocess.js';
+import { helperVariants } from './helper-variants.js';
 import { helpers } from './helpers.js';
 import type { Kernel, Shader } from './kernel.js';
 import { matmulCodebook } from './matmul-codebook.js';
@@ -35,7 +36,8 @@ export const shaders: ReadonlyMap<string, Shader> = new Map([...kernels, ...help
 const reads = ({ codebook }: Kernel, { CODEBOOK }: Params): boolean => codebook === 'also' || (codebook === 'only') === (CODEBOOK === 1);
 
 /** The operands that a kernel can have. */
-export const operandsOf = (kernel: Kernel): Params[] => operandVariants().filter((params) => reads(kernel, params));
+export const operandsOf = (kernel: Kernel): Params[] =>
+  operandVariants().filter((params) => reads(kernel, params) && (kernel.rounds || params.ROUND === 0));
 
 /** Every variant that planning, loading or a caller can ask for. */
 export function allVariants(): { readonly shader: Shader; readonly params: Params }[] {
@@ -45,6 +47,6 @@ export function allVariants(): { readonly shader: Shader; readonly params: Param
       const variants = shader.tiles.flatMap((tile) => operands.map((params) => ({ shader, params: { ...params, ...tile } })));
       return variants.filter(({ params }) => !shader.excludes?.(params));
     }),
-    ...helpers.flatMap((shader) => shader.variants.map((params) => ({ shader, params }))),
+    ...helpers.flatMap((shader) => helperVariants[shader.name]!.map((params) => ({ shader, params }))),
   ];
 }

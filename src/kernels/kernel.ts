@@ -55,6 +55,8 @@ export interface Kernel extends Shader {
   readonly before?: Before;
   /** Codes may be indices of a codebook (CODEBOOK 1): are they always, or may they be numbers too? Without this they are always numbers. */
   readonly codebook?: 'only' | 'also';
+  /** Does it round dequantized weights where that is asked for? Only kernels that make weights before they meet x can. */
+  readonly rounds?: boolean;
   /** The dtypes of x that it takes; all without this. */
   readonly x?: readonly FloatDType[];
   /** Groups that a tile takes: of whole low words, of whole blocks of 32 k, or halves of one. Words without this. */

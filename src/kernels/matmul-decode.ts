@@ -81,7 +81,8 @@ export const matmulDecode: Kernel = {
   },
   fit(problem, caps, params) {
     const tile = params as Tile;
-    const apart = tile.UNROLL > sharing(problem.weights.held) ? `UNROLL=${tile.UNROLL} words do not share a block or a high word` : undefined;
+    const apart =
+      tile.UNROLL > sharing(problem.weights.held) ? `UNROLL=${tile.UNROLL} words do not share a block or a high word` : undefined;
     return apart ?? trickRefused(problem, tile) ?? lacking(tile, caps) ?? { rows: tile.ROWS, quads: tile.LANES };
   },
   // Intel's registers spill with slices or more rows.

@@ -6,6 +6,7 @@ export const matmulPlain: Kernel = {
   name: 'matmul-plain',
   bindings: operandBindings,
   uniforms: operandUniforms,
+  rounds: true,
   codebook: 'also',
   tiles: [{}],
   choose: () => ({ tile: {}, why: 'one invocation for four columns of one row, by the formula: serves every shape' }),

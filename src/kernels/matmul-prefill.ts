@@ -9,6 +9,7 @@ export const matmulPrefill: Kernel = {
   name: 'matmul-prefill',
   bindings: operandBindings,
   uniforms: operandUniforms,
+  rounds: true,
   // 8 rows × 4 columns: 60 registers, 12 waves of 64 lanes on AMD. TRICK saves a tenth of the operations and costs two waves.
   tiles: [
     { ROWS: 8, LANES: 64, TRICK: 0 },

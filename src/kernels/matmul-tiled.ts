@@ -16,6 +16,7 @@ export const matmulTiled: Kernel = {
   name: 'matmul-tiled',
   bindings: operandBindings,
   uniforms: operandUniforms,
+  rounds: true,
   codebook: 'also',
   // 4 rows × 4 columns a lane are what Intel's 128 registers hold; 8 × 4 spill.
   tiles: [{ ROWS: 1 }, { ROWS: 2 }, { ROWS: 4 }],

@@ -138,29 +138,34 @@ export function operandParams(problem: Problem, caps: Caps): Params {
     X: xParam(problem, caps),
     SCALE: SCALE_FORMS[scaleDtype].param,
     OFFSET: SHIFTS[shift],
+    ROUND: SCALE_FORMS[problem.weightDtype].param,
     CODEBOOK: codebook ? 1 : 0,
     READ,
     Y: writesInPlace(problem) ? Y[problem.yDtype]! : Y.float32!,
   };
 }
 
-/** What X and Y can be together, by x's dtype: X is 0 after gather-rows, Y is 0 before round-rows. Scales may be of any dtype. */
+/**
+ * What X, Y and ROUND can be together, by x's dtype: X is 0 after gather-rows, Y is 0 before round-rows, ROUND is 0 without
+ * weightRounding. Scales may be of any dtype.
+ */
 const COMBINATIONS = [
-  { x: [0], y: [0, 3] },
-  { x: [1, 2, 0], y: [1, 0, 3] },
-  { x: [3, 0], y: [2, 0, 3] },
+  { x: [0], y: [0, 3], round: [0] },
+  { x: [1, 2, 0], y: [1, 0, 3], round: [0, 1] },
+  { x: [3, 0], y: [2, 0, 3], round: [0, 2] },
 ] as const;
 
 /** Every combination of operand params that a problem can lead to. */
 export function operandVariants(): Params[] {
   const variants = new Map<string, Params>();
   for (const { held: BITS, scaleDtype, shift, codebook } of LEGAL_FORMATS)
-    for (const { x, y } of COMBINATIONS)
+    for (const { x, y, round } of COMBINATIONS)
       for (const X of x)
-        for (const Y of y) {
-          const weights = { BITS, SCALE: SCALE_FORMS[scaleDtype].param, OFFSET: SHIFTS[shift], CODEBOOK: codebook ? 1 : 0 };
-          const params = { ...weights, X, READ, Y };
-          variants.set(variantId('', params), params);
-        }
+        for (const Y of y)
+          for (const ROUND of round) {
+            const weights = { BITS, SCALE: SCALE_FORMS[scaleDtype].param, OFFSET: SHIFTS[shift], CODEBOOK: codebook ? 1 : 0 };
+            const params = { ...weights, X, ROUND, READ, Y };
+            variants.set(variantId('', params), params);
+          }
   return [...variants.values()];
 }

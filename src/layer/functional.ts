@@ -19,13 +19,13 @@ import { LinearWeightQuant } from './linear-weight-quant.js';
 export function weightQuantBatchMatmul(x: Tensor, weight: Tensor, antiquantScale: Tensor, options: FunctionalOptions<Tensor> = {}): Tensor {
   const input = Tensor.given(x, 'x');
   const { device } = input;
-  const { antiquantGroupSize, innerPrecise, ...more } = functionalOptions(options);
+  const { antiquantGroupSize, innerPrecise, weightRounding, outputDtype, ...more } = functionalOptions(options);
   // null is torch's None; functionalSpec says what must be there.
   const named = Object.entries({ weight, antiquantScale, ...more }).filter(([, tensor]) => tensor !== undefined && tensor !== null);
   const given = Object.fromEntries(named.map(([name, tensor]) => [name, Tensor.given(tensor, name, device)]));
   const { spec, tensors, views } = functionalSpec(
     input,
-    { ...(given as unknown as WeightTensors<Tensor>), antiquantGroupSize, innerPrecise },
+    { ...(given as unknown as WeightTensors<Tensor>), antiquantGroupSize, innerPrecise, weightRounding, outputDtype },
     (_, tensor) => tensor,
     (tensor) => tensor.transpose(),
   );

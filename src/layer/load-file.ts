@@ -11,12 +11,12 @@ import { LinearWeightQuant, type LinearWeightQuantOptions } from './linear-weigh
 import { abandonLoad, type Load, loadPiece } from './load.js';
 
 /** How a layer of a file is read and multiplied. */
-export interface LoadOptions extends ReadOptions, Pick<LinearWeightQuantOptions, 'innerPrecise' | 'plan'> {
+export interface LoadOptions extends ReadOptions, Pick<LinearWeightQuantOptions, 'innerPrecise' | 'weightRounding' | 'plan'> {
   /** Dtype of x and y; default float16. The file's scales may have any dtype. */
   readonly dtype?: FloatDType;
 }
 
-const OPTIONS = fields({ dtype: anything, innerPrecise: anything, plan: anything, signal: optional(isSignal) });
+const OPTIONS = fields({ dtype: anything, innerPrecise: anything, weightRounding: anything, plan: anything, signal: optional(isSignal) });
 
 /**
  * Loads a layer of a file (`findLayers`) as a LinearWeightQuant, with the file's bias. Reads the file in pieces and waits until the GPU has
@@ -28,7 +28,7 @@ const OPTIONS = fields({ dtype: anything, innerPrecise: anything, plan: anything
  */
 export async function loadLayer(device: GPUDevice, source: LayerSource, options: LoadOptions = {}): Promise<LinearWeightQuant> {
   checkDevice(device);
-  const { dtype = 'float16', innerPrecise = 0, plan, signal } = OPTIONS(options, 'options') as LoadOptions;
+  const { dtype = 'float16', innerPrecise = 0, weightRounding = 'none', plan, signal } = OPTIONS(options, 'options') as LoadOptions;
   const bias = await readBias(source, signal);
   const { n, k } = source;
   const layer = new LinearWeightQuant(device, {
@@ -37,6 +37,7 @@ export async function loadLayer(device: GPUDevice, source: LayerSource, options:
     dtype,
     bias: bias !== undefined,
     innerPrecise,
+    weightRounding,
     ...(plan && { plan }),
   });
   const tensor = bias && Tensor.from(device, bias, { shape: [n], dtype: 'float32' });

@@ -6,6 +6,7 @@ import { ArgumentError } from '../errors.js';
 import { BUFFER, makeBuffers } from '../gpu/buffers.js';
 import { capsOf } from '../gpu/device.js';
 import { allTaken, guarded } from '../gpu/guard.js';
+import { loadOwn } from '../gpu/own-file.js';
 import { pipelineErrors } from '../gpu/pipeline.js';
 import { encodeInto, record, submit } from '../gpu/recording.js';
 import { Tensor } from '../gpu/tensor.js';
@@ -31,8 +32,8 @@ export type GpuQuantizeOptions = Pick<QuantizeOptions, 'bits' | 'mode' | 'groupS
  * report, which would need the weights on the CPU.
  * @param weights (N, K) float32, float16 or bfloat16, contiguous; any byte offset. They stay unchanged
  * @param options those of `quantize`, without mode `tensor`
- * @throws ArgumentError as `quantize`, UnsupportedError if a row needs a larger binding than there is, ShaderError,
- *   GpuError, DeviceLostError
+ * @throws ArgumentError as `quantize`, UnsupportedError if a row needs a larger binding than there is, ReadError if the shader cannot be
+ *   fetched, ShaderError, GpuError, DeviceLostError
  * @example const { matrix } = await quantizeOnGpu(device, weights, { bits: 4, groupSize: 128 });
  */
 export async function quantizeOnGpu(
@@ -51,6 +52,9 @@ export async function quantizeOnGpu(
   if (settings.mode === 'tensor') throw new ArgumentError('mode', 'channel or group', 'tensor');
   const { bits, groupSize, symmetric, scaleDtype, mode } = settings;
   const [words, groups] = [n * wordsOf(k, bits), n * groupsIn(settings)];
+  const { addQuantizeText } = await loadOwn('quantizing', () => import('../wgsl/quantize-text.js'));
+  addQuantizeText();
+  tensor.assertUsable('weights', device); // it may have been destroyed meanwhile
   const steps = quantizeSteps(capsOf(device), settings, { dtype: dtype as FloatDType, first: tensor.offset });
 
   const sizes = { codes: 4 * words, grids: 8 * groups };

@@ -1,7 +1,7 @@
 // The trial of a variant: a small product that tests a matmul kernel on a device. It has a plan, the bytes of every buffer, and the
 // expected y. Pure; gpu/self-test.ts runs it.
 //
-// All values are small integers and powers of two, and every 8 adjacent x contain a ±127, so that int8 activations are exact too. Results
+// All values are small integers and powers of two, weights below 2^8 steps, and every 8 adjacent x contain a ±127, so that int8 activations are exact too. Results
 // are compared with ===; for a kernel that may round x or weights, with its interval.
 
 import { requantize } from '../ascend/quant-param.js';
@@ -51,7 +51,7 @@ export interface Fault {
 }
 
 const FLOATS: readonly FloatDType[] = ['float32', 'float16', 'bfloat16'];
-/** Dtypes by the values of the params X, SCALE and Y. */
+/** Dtypes by the values of the params X, SCALE, ROUND and Y. */
 const X: readonly FloatDType[] = ['float32', 'float16', 'float16', 'bfloat16'];
 const FLOAT16_BITS = 2;
 const GUARD = 4; // elements of poison before y; as many words after it
@@ -259,6 +259,7 @@ function shape(kernel: Kernel, { tile, params, caps }: { tile: Params; params: P
       xDtype: X[params.X!]!,
       yDtype: params.Y === 3 ? 'int8' : FLOATS[params.Y!]!,
       innerPrecise: 1,
+      weightDtype: FLOATS[params.ROUND!]!,
       x: contiguousX(m, k),
       yOffset: GUARD,
       yPitch: n,
@@ -288,7 +289,7 @@ function shape(kernel: Kernel, { tile, params, caps }: { tile: Params; params: P
 export function makeTrial({ kernel: name, params }: MatmulVariant, device: Caps): Trial | undefined {
   const kernel = kernels.find((one) => one.name === name);
   const tile = kernel && tileOf(kernel, params);
-  const known = X[params.X!] && params.Y! <= 3;
+  const known = X[params.X!] && FLOATS[params.ROUND!] && params.Y! <= 3;
   if (!tile || !known) return undefined;
   // One lane fills the device, so k is not split and the variant writes y itself.
   const caps = { ...device, lanes: 1, ...(params.X === FLOAT16_BITS && { f16: false }) };

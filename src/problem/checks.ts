@@ -31,6 +31,9 @@ function check(condition: boolean, argument: string, expected: string, got: stri
 /** Dtypes of x. */
 export const FLOATS: readonly string[] = ['float32', 'float16', 'bfloat16'];
 
+/** Roundings of dequantized weights. */
+export const ROUNDINGS: readonly NonNullable<LinearOptions['weightRounding']>[] = ['none', 'dtype'];
+
 const OPTIONS: readonly string[] = [
   'inFeatures',
   'outFeatures',
@@ -41,6 +44,7 @@ const OPTIONS: readonly string[] = [
   'quantOffset',
   'antiquantGroupSize',
   'innerPrecise',
+  'weightRounding',
   'outputDtype',
 ];
 
@@ -56,6 +60,7 @@ export function checkOptions(options: LinearOptions): LinearSpec {
     quantOffset: false,
     antiquantGroupSize: 0,
     innerPrecise: 0,
+    weightRounding: 'none',
     outputDtype: options.dtype ?? 'float16',
     ...Object.fromEntries(Object.entries(options).filter(([, value]) => value !== undefined)),
   } as LinearSpec;
@@ -68,6 +73,7 @@ export function checkOptions(options: LinearOptions): LinearSpec {
   check(FLOATS.includes(spec.dtype), 'dtype', FLOATS.join(' or '), showValue(spec.dtype));
   check(!spec.quantOffset || spec.quantScale, 'quantOffset', 'a quantScale beside it', 'none');
   check(spec.innerPrecise === 0 || spec.innerPrecise === 1, 'innerPrecise', '0 or 1', showValue(spec.innerPrecise));
+  check(ROUNDINGS.includes(spec.weightRounding), 'weightRounding', ROUNDINGS.join(' or '), showValue(spec.weightRounding));
   const outputs = spec.quantScale ? [spec.dtype] : [...new Set([spec.dtype, 'float32'])];
   check(outputs.includes(spec.outputDtype), 'outputDtype', `${outputs.join(' or ')} beside ${spec.dtype} x`, showValue(spec.outputDtype));
   const { antiquantGroupSize: group, inFeatures: k } = spec;

@@ -21,6 +21,10 @@ export interface LinearOptions {
   readonly antiquantGroupSize?: number;
   /** 0: x is not rounded. 1: kernels may round x to int8 codes, 32 k at a time, where that is faster. */
   readonly innerPrecise?: number;
+  /**
+   * dtype: each dequantized weight is rounded to `dtype`, as the original's golden does: W = t(t(weight + offset) · scale). none: it is not.
+   */
+  readonly weightRounding?: 'none' | 'dtype';
   /** Dtype of y: `dtype`, or float32, which saves a residual stream one rounding. Not with a quantScale, whose y is int8. */
   readonly outputDtype?: FloatDType;
 }
@@ -87,6 +91,8 @@ export interface Problem {
   readonly xDtype: FloatDType;
   readonly yDtype: FloatDType | 'int8';
   readonly innerPrecise: number;
+  /** What dequantized weights are rounded to; float32: they are not rounded. */
+  readonly weightDtype: FloatDType;
   /** Digits of x's codes, if x comes quantized. Its elements come too. */
   readonly xDigits?: Digits | undefined;
   readonly x: XView;
@@ -129,6 +135,7 @@ export function makeProblem(
     xDtype: spec.dtype,
     yDtype: yDtypeOf(spec, weights),
     innerPrecise: spec.innerPrecise,
+    weightDtype: weightDtypeOf(spec),
     xDigits,
     x,
     yOffset: y.offset ?? 0,
@@ -143,6 +150,10 @@ export interface Destination {
   readonly pitch?: number;
   readonly layers?: readonly LayerColumns[];
 }
+
+/** What dequantized weights are rounded to; float32: they are not rounded. */
+export const weightDtypeOf = ({ dtype, weightRounding }: Pick<LinearSpec, 'dtype' | 'weightRounding'>): FloatDType =>
+  weightRounding === 'dtype' ? dtype : 'float32';
 
 /** The dtype of y. */
 export const yDtypeOf = (

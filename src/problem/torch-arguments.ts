@@ -4,9 +4,9 @@
 import { anything, oneOf, onlyFields, optional, wholeNumber } from '../arguments/check.js';
 import type { FloatDType } from '../dtype.js';
 import { ArgumentError } from '../errors.js';
-import { checkOptions, FLOATS } from './checks.js';
+import { checkOptions, FLOATS, ROUNDINGS } from './checks.js';
 import { widthOfDtype } from './code-width.js';
-import type { LinearSpec, WeightTensors } from './problem.js';
+import type { LinearOptions, LinearSpec, WeightTensors } from './problem.js';
 import { isTransposed, showShape, type View } from './view.js';
 
 /** The optional arguments of npu_weight_quant_batchmatmul, by their camelCase names. `T` is a tensor: on the GPU, or in memory. */
@@ -17,15 +17,22 @@ export interface FunctionalOptions<T> {
   readonly bias?: T | undefined;
   readonly antiquantGroupSize?: number | undefined;
   readonly innerPrecise?: number | undefined;
+  /** dtype: each dequantized weight is rounded to x's dtype. */
+  readonly weightRounding?: LinearOptions['weightRounding'] | undefined;
   /** Dtype of y: x's, or float32. */
   readonly outputDtype?: FloatDType | undefined;
 }
 const NAMED = { antiquantOffset: anything, quantScale: anything, quantOffset: anything, bias: anything };
+/** The options that the CPU reference of an imported matrix takes, too. */
+export const NUMERIC = {
+  weightRounding: optional(oneOf(...ROUNDINGS)),
+  outputDtype: optional(oneOf<FloatDType>('float32', 'float16', 'bfloat16')),
+};
 const OPTIONS = {
   ...NAMED,
+  ...NUMERIC,
   antiquantGroupSize: optional(wholeNumber(0)),
   innerPrecise: optional(oneOf(0, 1)),
-  outputDtype: optional(oneOf<FloatDType>('float32', 'float16', 'bfloat16')),
 };
 
 /** The options as plain data; tensors are not checked yet. @throws ArgumentError, also for an unknown name */
@@ -75,6 +82,7 @@ export function functionalSpec<T extends { readonly shape: readonly number[] }>(
     quantOffset: quantOffset !== undefined,
     antiquantGroupSize: given.antiquantGroupSize ?? 0,
     innerPrecise: given.innerPrecise ?? 0,
+    ...(given.weightRounding && { weightRounding: given.weightRounding }),
     ...(given.outputDtype && { outputDtype: given.outputDtype }),
   });
   const turn = (tensor: T): T => (tensor.shape.length === 2 ? transpose(tensor) : tensor);

@@ -7,16 +7,35 @@ import { type Accuracy, PRECISE } from '../problem/accuracy.js';
 import { checkX } from '../problem/checks.js';
 import { widthOf, wordsOf } from '../problem/code-width.js';
 import { checkMatrix, groupsIn, type QuantizedMatrix } from '../problem/matrix.js';
-import { accuracy, type HostTensor, hostTensor, hostView, numbers, optionalTensor, quantColumns, readRows } from './reference.js';
+import { type LinearOptions, weightDtypeOf } from '../problem/problem.js';
+import { NUMERIC } from '../problem/torch-arguments.js';
+import {
+  accuracy,
+  type HostTensor,
+  hostTensor,
+  hostView,
+  numbers,
+  optionalTensor,
+  quantColumns,
+  readRows,
+  weightRounder,
+} from './reference.js';
 import { finish, type ReferenceResult } from './sums.js';
 
-const OPTIONS = onlyFields({ bias: optionalTensor, quantScale: optionalTensor, quantOffset: optionalTensor, accuracy: optional(accuracy) });
+const OPTIONS = onlyFields({
+  bias: optionalTensor,
+  quantScale: optionalTensor,
+  quantOffset: optionalTensor,
+  ...NUMERIC,
+  accuracy: optional(accuracy),
+});
 
 /**
  * y = x · Wᵀ + bias for an imported W, summed in float64 and rounded once to x's dtype, or its int8 requantization.
  * @param x (…, K)
  * @param options.bias (N,) @param options.quantScale (N,) or (1,), float32 or int64 @param options.quantOffset as quantScale
  * @param options.outputDtype of y: x's dtype, or float32
+ * @param options.weightRounding dtype: each weight is rounded to x's dtype, as `weightRounding` of a layer does
  * @param options.accuracy how the kernel sums whose result is judged (`explain(rows).accuracy`)
  * @throws ArgumentError
  * @example referenceMatrix({ data: x, shape: [1, matrix.k], dtype: 'float32' }, matrix).data
@@ -28,13 +47,14 @@ export function referenceMatrix(
     readonly bias?: HostTensor | undefined;
     readonly quantScale?: HostTensor | undefined;
     readonly quantOffset?: HostTensor | undefined;
+    readonly weightRounding?: LinearOptions['weightRounding'];
     readonly accuracy?: Accuracy;
     readonly outputDtype?: FloatDType;
   } = {},
 ): ReferenceResult {
   checkMatrix(matrix);
   const { n, k, bits, codes, groupSize, scale, zeroPoint, zeroPointDtype, minimum, codebook, permutation } = matrix;
-  const { bias, quantScale, quantOffset, accuracy: how = PRECISE } = OPTIONS(options, 'options');
+  const { bias, quantScale, quantOffset, weightRounding = 'none', outputDtype, accuracy: how = PRECISE } = OPTIONS(options, 'options');
   const input = hostTensor(x, 'x');
   const { dtype } = input;
   if (dtype !== 'float32' && dtype !== 'float16' && dtype !== 'bfloat16')
@@ -46,6 +66,7 @@ export function referenceMatrix(
   const words = wordsOf(k, bits);
   const { inWord, mask, slot, zero: middle } = widthOf(bits);
   const { codeBias } = how;
+  const rounded = weightRounder(weightDtypeOf({ dtype, weightRounding }));
   const biases = bias && numbers(bias);
   return finish({
     xs,
@@ -61,16 +82,16 @@ export function referenceMatrix(
         const s = scale[at]!;
         const code = (codes[c * words + Math.floor(j / inWord)]! >>> (slot * (j % inWord))) & mask;
         if (codebook) {
-          weights[j] = s * codebook[code]!;
+          weights[j] = rounded(s * codebook[code]!);
           sizes[j] = Math.abs(weights[j]!);
         } else if (minimum) {
-          weights[j] = s * code + minimum[at]!;
+          weights[j] = rounded(rounded(s * code) + minimum[at]!);
           sizes[j] = Math.abs(weights[j]!) + (middle + codeBias) * Math.abs(s) + Math.abs(minimum[at]!);
         } else {
           // Without a dtype of the zero points' own, kernels have 2^(bits-1) - zero point, rounded to float32.
           const point = zeroPoint?.[at] ?? middle;
           const zero = zeroPointDtype ? point : middle - Math.fround(middle - point);
-          weights[j] = s * (code - zero);
+          weights[j] = rounded(s * rounded(code - zero));
           sizes[j] = Math.abs(weights[j]!) + (middle + codeBias) * Math.abs(s);
         }
         scales[j] = s;
@@ -78,7 +99,7 @@ export function referenceMatrix(
     },
     bias: (c) => (biases ? biases[biases.length === 1 ? 0 : c]! : 0),
     shape: [...input.shape.slice(0, -1), n],
-    dtype: options.outputDtype ?? dtype,
+    dtype: outputDtype ?? dtype,
     quant: quantScale && { columns: quantColumns(quantScale, quantOffset), stride: quantScale.data.length === 1 ? 0 : 1 },
   });
 }

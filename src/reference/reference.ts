@@ -16,13 +16,13 @@ import {
 import { fractalIndex, fractalLength, tileColumns } from '../ascend/fractal-nz.js';
 import { unpackInt4 } from '../ascend/int4-pack.js';
 import { decodeQuantParam, transQuantParam } from '../ascend/quant-param.js';
-import { BYTES, type DType, decode16, type Format, roundTo } from '../dtype.js';
+import { BYTES, type DType, decode16, type FloatDType, type Format, roundTo } from '../dtype.js';
 import { ArgumentError } from '../errors.js';
 import { type Accuracy, PRECISE } from '../problem/accuracy.js';
 import { checkWeights, checkX } from '../problem/checks.js';
 import { widthOf } from '../problem/code-width.js';
-import type { Operands, XView } from '../problem/problem.js';
-import { type FunctionalOptions, functionalSpec } from '../problem/torch-arguments.js';
+import { type Operands, weightDtypeOf, type XView } from '../problem/problem.js';
+import { type FunctionalOptions, functionalSpec, NUMERIC } from '../problem/torch-arguments.js';
 import { isTransposed, showShape, type View } from '../problem/view.js';
 import { finish, type ReferenceResult } from './sums.js';
 
@@ -90,6 +90,10 @@ export const hostView = (name: string, tensor: HostTensor): View => {
   return { shape, strides, dtype, format, offset: 0 };
 };
 
+/** What is done to each part of a weight: float32 means nothing. Kernels round the float32 sum or product to the dtype, and so does this. */
+export const weightRounder = (dtype: FloatDType): ((part: number) => number) =>
+  dtype === 'float32' ? (part) => part : (part) => roundTo(part, dtype);
+
 /** Every element as a number, in memory order. */
 export function numbers({ data, dtype }: HostTensor): ArrayLike<number> {
   if (dtype === 'float16' || dtype === 'bfloat16') {
@@ -139,6 +143,7 @@ const OPTIONS = onlyFields({
   bias: optionalTensor,
   antiquantGroupSize: optional(wholeNumber(0)),
   innerPrecise: optional(oneOf(0, 1)),
+  ...NUMERIC,
   accuracy: optional(accuracy),
 });
 
@@ -173,6 +178,7 @@ export function reference(
   const biases = tensors.bias && numbers(tensors.bias);
   const { zero: zeroCode } = widthOf(operands.bits);
   const { codeBias } = how;
+  const rounded = weightRounder(weightDtypeOf(spec));
   return finish({
     xs,
     m,
@@ -187,7 +193,7 @@ export function reference(
         const s = scales[g * operands.scale.strideG + c * operands.scale.strideN]!;
         const o = offsets ? offsets[g * operands.offset!.strideG + c * operands.offset!.strideN]! : 0;
         const q = codes[c * k + j]!;
-        weights[j] = (q + o) * s;
+        weights[j] = rounded(rounded(q + o) * s);
         sizes[j] = Math.abs(weights[j]!) + (zeroCode + codeBias) * Math.abs(s);
         columnScales[j] = s;
       }

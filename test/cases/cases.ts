@@ -42,6 +42,7 @@ export interface Case {
   readonly force: Force | undefined;
   /** 1 allows kernels that round x to integers. Their exact cases have an x that this leaves as it is. */
   readonly innerPrecise: 0 | 1;
+  readonly weightRounding: 'none' | 'dtype';
   /** Abilities of the device that are taken away. */
   readonly caps: Partial<Caps>;
 }
@@ -67,6 +68,7 @@ const DEFAULT: Omit<Case, 'name'> = {
   data: 'random',
   force: undefined,
   innerPrecise: 0,
+  weightRounding: 'none',
   caps: {},
 };
 
@@ -89,6 +91,7 @@ function nameOf(c: Omit<Case, 'name'>): string {
     c.yOffset > 0 && `y at ${c.yOffset}`,
     c.data,
     c.innerPrecise === 1 && c.force?.kernel !== ROUNDING && 'innerPrecise 1',
+    c.weightRounding === 'dtype' && 'weights rounded',
     c.force && variantId(c.force.kernel, c.force.tile ?? {}),
     ...Object.entries(c.caps).map(([name, value]) => `${name}=${typeof value === 'object' ? JSON.stringify(value) : value}`),
   ];
@@ -350,6 +353,39 @@ const rounded: readonly Case[] = BITS.flatMap((bits) => {
   ];
 });
 
+/** Weights rounded to x's dtype: by each kernel that can, in every dtype, and as planned for software and for GPUs. */
+const weightsRounded: readonly Case[] = (['float16', 'bfloat16'] as const).flatMap((dtype, i) => {
+  const weightRounding = 'dtype';
+  return [
+    ...ofNumbers
+      .filter(({ rounds }) => rounds)
+      .flatMap(({ name }) =>
+        (['exact', 'random', 'special'] as const).map((data, j) =>
+          makeCase({
+            weightRounding,
+            dtype,
+            data,
+            bits: BITS[(i + j) % 2]!,
+            k: 72,
+            n: 24,
+            m: 5,
+            offset: j < 2,
+            bias: true,
+            ...G32,
+            force: { kernel: name },
+          }),
+        ),
+      ),
+    ...[1, 18].flatMap((m) =>
+      [{}, { software: false }, { software: false, vendor: 'intel' }].map((caps, j) =>
+        makeCase({ weightRounding, dtype, m, k: 200, n: 67, bits: BITS[j % 2]!, offset: j !== 1, ...G32, caps }),
+      ),
+    ),
+    makeCase({ weightRounding, dtype, m: 3, x: 'transposed', offset: true, quant: 'float32+offset', caps: { f16: false } }),
+    makeCase({ weightRounding, dtype, m: 5, k: 520, n: 68, offset: true, ...G32, force: { kernel: 'matmul-prefill' }, caps: MANY_LANES }),
+  ];
+});
+
 export const cases: readonly Case[] = [
   ...everyTile,
   ...rounded,
@@ -365,6 +401,7 @@ export const cases: readonly Case[] = [
   ...limits,
   ...special,
   ...specialOutputs,
+  ...weightsRounded,
   ...upstream,
   ...models,
 ];

@@ -55,6 +55,7 @@ export const valuesOf = (c: Case): Readonly<Record<string, unknown>> => ({
   shifted: c.yOffset > 0,
   data: c.data,
   innerPrecise: c.innerPrecise,
+  weightRounding: c.weightRounding,
   caps: Object.keys(c.caps).join(),
 });
 const matrixValuesOf = (c: MatrixCase): Readonly<Record<string, unknown>> => ({
@@ -70,6 +71,7 @@ const matrixValuesOf = (c: MatrixCase): Readonly<Record<string, unknown>> => ({
   int8: c.int8,
   exact: c.exact,
   innerPrecise: c.innerPrecise,
+  weightRounding: c.weightRounding,
   caps: Object.keys(c.caps).join(),
 });
 

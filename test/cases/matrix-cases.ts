@@ -29,6 +29,7 @@ export interface MatrixCase {
   readonly int8: boolean;
   readonly exact: boolean;
   readonly innerPrecise: 0 | 1;
+  readonly weightRounding: 'none' | 'dtype';
   readonly force: Force | undefined;
   readonly caps: Partial<Caps>;
 }
@@ -47,6 +48,7 @@ const DEFAULT: Omit<MatrixCase, 'name'> = {
   int8: false,
   exact: true,
   innerPrecise: 0,
+  weightRounding: 'none',
   force: undefined,
   caps: {},
 };
@@ -64,6 +66,7 @@ function makeCase(change: Partial<Omit<MatrixCase, 'name'>>): MatrixCase {
     c.bias && 'bias',
     c.int8 && 'int8 out',
     c.exact ? 'exact' : 'random',
+    c.weightRounding === 'dtype' && 'weights rounded',
     c.force && variantId(c.force.kernel, c.force.tile ?? {}),
     ...Object.entries(c.caps).map(([name, value]) => `${name}=${value}`),
   ];
@@ -169,6 +172,27 @@ const limits = NUMBERS.map((shift) =>
   makeCase({ shift, m: 9, k: 136, n: 172, groupSize: 16, scaleDtype: 'float16', caps: { maxStorageBufferBindingSize: 4096 } }),
 );
 
+const weightsRounded = kernels
+  .filter(({ rounds }) => rounds)
+  .flatMap(({ name, codebook }) =>
+    ([...NUMBERS, 'codebook'] as const)
+      .filter((shift) => (shift === 'codebook' ? codebook !== undefined : codebook !== 'only'))
+      .flatMap((shift, i) =>
+        [true, false].map((exact) =>
+          makeCase({
+            weightRounding: 'dtype',
+            shift,
+            exact,
+            k: exact ? 120 : 16,
+            groupSize: 8,
+            dtype: DTYPES[1 + ((i + (exact ? 1 : 0)) % 2)]!,
+            scaleDtype: DTYPES[i % 3]!,
+            force: { kernel: name },
+          }),
+        ),
+      ),
+  );
+
 export const matrixCases: readonly MatrixCase[] = [
   ...everyKernel,
   ...smallGroups,
@@ -177,6 +201,7 @@ export const matrixCases: readonly MatrixCase[] = [
   ...permutations,
   ...outputs,
   ...limits,
+  ...weightsRounded,
 ];
 
 /** Does the device have what a case is about? */

@@ -36,7 +36,7 @@ export function upload(device: GPUDevice, { data, shape, dtype, strides, format 
 
 /** The reference's answer for module-oriented tensors. */
 export function expected(
-  c: Pick<Case, 'groupSize'>,
+  c: Pick<Case, 'groupSize'> & Partial<Pick<Case, 'weightRounding'>>,
   x: HostTensor,
   tensors: Readonly<Record<string, HostTensor>>,
   accuracy: Accuracy = PRECISE,
@@ -52,6 +52,7 @@ export function expected(
     ...rest,
     ...(antiquantOffset && { antiquantOffset: flat(antiquantOffset) }),
     antiquantGroupSize: c.groupSize,
+    weightRounding: c.weightRounding,
     accuracy,
   });
 }
@@ -120,6 +121,7 @@ export const layerOf = (device: GPUDevice, c: Case): LinearWeightQuant =>
     quantOffset: c.quant === 'float32+offset',
     antiquantGroupSize: c.groupSize,
     innerPrecise: c.innerPrecise,
+    weightRounding: c.weightRounding,
     plan: { caps: c.caps, ...(c.force && { force: c.force }) },
   });
 

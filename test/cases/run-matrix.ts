@@ -13,7 +13,7 @@ export async function runMatrixCase(device: GPUDevice, c: MatrixCase): Promise<C
 /** A matrix, whatever made it, on a device against the reference. */
 export async function runMatrix(
   device: GPUDevice,
-  c: Pick<MatrixCase, 'name' | 'dtype' | 'exact' | 'innerPrecise' | 'force' | 'caps'>,
+  c: Pick<MatrixCase, 'name' | 'dtype' | 'exact' | 'innerPrecise' | 'force' | 'caps'> & Partial<Pick<MatrixCase, 'weightRounding'>>,
   {
     matrix,
     x,
@@ -28,6 +28,7 @@ export async function runMatrix(
     bias: bias !== undefined,
     quantScale: quantScale !== undefined,
     innerPrecise: c.innerPrecise,
+    weightRounding: c.weightRounding ?? 'none',
     plan: { caps: c.caps, ...(c.force && { force: c.force }) },
   });
   device.pushErrorScope('validation');
@@ -35,7 +36,7 @@ export async function runMatrix(
   layer.loadMatrix(matrix, uploaded);
   for (const tensor of Object.values(uploaded)) tensor.buffer.destroy();
   const { accuracy, dispatches } = layer.explain(x.shape[0]!);
-  const want = referenceMatrix(x, matrix, { bias, quantScale, accuracy });
+  const want = referenceMatrix(x, matrix, { bias, quantScale, accuracy, weightRounding: c.weightRounding ?? 'none' });
   const { failures, error } = await multiply(device, layer, { x, lead: 0, want, yOffset: 0, exact: c.exact });
   const invalid = await device.popErrorScope();
   if (invalid) failures.push(`validation: ${invalid.message}`);

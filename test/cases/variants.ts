@@ -7,7 +7,10 @@
 import { allVariants, kernels, operandsOf } from '../../src/kernels/index.js';
 import { BITS } from '../../src/problem/code-width.js';
 import type { Params } from '../../src/wgsl/preprocess.js';
+import { addQuantizeText } from '../../src/wgsl/quantize-text.js';
 import { cover, whole, wordsOf } from './slice.js';
+
+addQuantizeText(); // to compile it, too
 
 type Variants = ReturnType<typeof allVariants>;
 

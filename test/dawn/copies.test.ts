@@ -66,7 +66,7 @@ test('unusable objects of another copy are refused by name', async () => {
     `one of another copy of antiquant, version ${version}: this is 0.1.0; let one copy make both (npm ls antiquant lists them)`;
   expect(() => layer.forward(xOf(old))).toThrow(`x: expected a Tensor, or what quantizeRows returned, got ${told('1.0.0')}`);
   expect(() => layer.load({ weight: xOf(old) })).toThrow(`weight: expected a Tensor, got ${told('1.0.0')}`);
-  const rows = theirs.quantizeRows(xOf(theirs), { bits: 8 });
+  const rows = theirs.quantizeRows(xOf(theirs), { held: 8 });
   expect(() => layer.forward(rows as never)).toThrow(`x: expected a Tensor, or what quantizeRows returned, got ${told('0.1.0')}`);
   expect(() => ours.forwardMany([layer, layerOf(theirs) as never], xOf(ours))).toThrow(
     `layers[1]: expected a LinearWeightQuant, got ${told('0.1.0')}`,

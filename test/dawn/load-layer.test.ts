@@ -56,6 +56,18 @@ test('a whole load leaves the layer’s own buffers, and progress ends at the en
   expect(alive.size).toBe(0);
 });
 
+test('weights are rounded to the dtype if that is asked for', async () => {
+  const options = { ...PIECES, dtype: 'float16', plan: { selfTest: false } } as const;
+  for (const [weightRounding, ROUND] of [
+    ['dtype', 1],
+    ['none', 0],
+  ] as const) {
+    const loaded = await loadLayer(device, await layer(), { ...options, weightRounding });
+    expect(loaded.explain(1).params).toMatchObject({ ROUND });
+    loaded.destroy();
+  }
+});
+
 test('aborted between pieces: the reason, and no buffer', async () => {
   const abort = new AbortController();
   const reason = new Error('enough');

@@ -54,7 +54,7 @@ describe('quantizeRows', () => {
         const stored = layout === 'contiguous' ? xs : Float32Array.from(xs, (_, i) => xs[(i % m) * k + Math.floor(i / m)]!);
         const host: HostTensor = { data: stored, shape: layout === 'contiguous' ? [m, k] : [k, m], dtype: 'float32' };
         const x = upload(device, layout === 'contiguous' ? host : transposeHost(host));
-        const { codes, step, sum } = await readQuantizedRows(quantizeRows(x, { bits, digits }));
+        const { codes, step, sum } = await readQuantizedRows(quantizeRows(x, { held: bits, digits }));
         expect(step).toHaveLength(3 * m);
         for (let row = 0; row < m; row++)
           for (let block = 0; block < 3; block++) {
@@ -85,7 +85,7 @@ describe('quantizeRows', () => {
       { shape: [3, 64], dtype: 'float32' },
     );
     for (const bits of BITS) {
-      const { codes, step, sum } = await readQuantizedRows(quantizeRows(x, { bits }));
+      const { codes, step, sum } = await readQuantizedRows(quantizeRows(x, { held: bits }));
       expect(Array.from(codes)).toEqual(Array.from(values));
       expect(Array.from(step)).toEqual(scale.flatMap((s) => [s, s]));
       const sums = Array.from({ length: 6 }, (_, i) => values.slice(32 * i, 32 * i + 32).reduce((a, b) => a + b, 0) * scale[i >> 1]!);
@@ -97,17 +97,17 @@ describe('quantizeRows', () => {
     const values = new Float32Array(96).fill(1);
     values[40] = Number.NaN;
     values[70] = Number.NEGATIVE_INFINITY;
-    const { step } = await readQuantizedRows(quantizeRows(Tensor.from(device, values, { shape: [1, 96], dtype: 'float32' }), { bits: 8 }));
+    const { step } = await readQuantizedRows(quantizeRows(Tensor.from(device, values, { shape: [1, 96], dtype: 'float32' }), { held: 8 }));
     expect(step[0]).toBeCloseTo(1 / 127, 6);
     expect(Array.from(step.slice(1))).toEqual([Number.NaN, Number.NaN]);
   });
 
   test('what it refuses', () => {
     const x = Tensor.from(device, new Float32Array(64), { shape: [1, 64], dtype: 'float32' });
-    expect(() => quantizeRows(x, { bits: 3 as 4 })).toThrow(/bits: expected 4 or 8, got 3/);
-    expect(() => quantizeRows(x, { bits: 4, digits: 3 as 2 })).toThrow(/digits: expected 1 or 2, got 3/);
+    expect(() => quantizeRows(x, { held: 3 as 4 })).toThrow(/bits: expected 4 or 8, got 3/);
+    expect(() => quantizeRows(x, { held: 4, digits: 3 as 2 })).toThrow(/digits: expected 1 or 2, got 3/);
     const codes = Tensor.from(device, new Int8Array(64), { shape: [1, 64], dtype: 'int8' });
-    expect(() => quantizeRows(codes, { bits: 4 })).toThrow(/x: expected dtype float32 or float16 or bfloat16, got int8/);
+    expect(() => quantizeRows(codes, { held: 4 })).toThrow(/x: expected dtype float32 or float16 or bfloat16, got int8/);
   });
 });
 
@@ -147,8 +147,8 @@ describe('layers take it', () => {
     const layer = new LinearWeightQuant(device, { ...options, innerPrecise: 0 });
     layer.load(Object.fromEntries(Object.entries(tensors).map(([name, tensor]) => [name, upload(device, tensor)])));
     const input = upload(device, x);
-    await check(layer.forward(quantizeRows(input, { bits: 4, digits: 2 })), 2);
-    await check(layer.forward(quantizeRows(input, { bits: 4 })), 1);
+    await check(layer.forward(quantizeRows(input, { held: 4, digits: 2 })), 2);
+    await check(layer.forward(quantizeRows(input, { held: 4 })), 1);
   });
 
   test('encode, and encodeQuantizeRows for the next x in the same buffer', async () => {
@@ -178,7 +178,7 @@ describe('layers take it', () => {
 
   test('what they refuse', () => {
     const layer = layerOf();
-    const q = quantizeRows(upload(device, x), { bits: 8 });
+    const q = quantizeRows(upload(device, x), { held: 8 });
     expect(() => layer.forward(q)).toThrow(/x: expected codes ordered for int4 weights, got for int8/);
     expect(() => layer.forward({ ...q } as QuantizedRows)).toThrow(/x: expected a Tensor, or what quantizeRows returned/);
     const short = quantizeRows(Tensor.from(device, new Float32Array(64), { shape: [1, 64], dtype: 'float16' }), layer);
@@ -227,7 +227,7 @@ describe('how far innerPrecise = 1 is from the formula, on N(0, 1)', () => {
         ...{ inFeatures: k, outFeatures: n, bias: false, dtype, antiquantOffset: offset, antiquantGroupSize: group },
       });
       layer.load(Object.fromEntries(Object.entries(tensors).map(([name, tensor]) => [name, upload(device, tensor)])));
-      const y = (await layer.forward(quantizeRows(upload(device, x), { bits, digits })).read()) as Float32Array;
+      const y = (await layer.forward(quantizeRows(upload(device, x), { held: bits, digits })).read()) as Float32Array;
       const size = Math.hypot(...exact);
       error.push(Math.hypot(...y.map((value, i) => value - exact[i]!)) / size);
     }

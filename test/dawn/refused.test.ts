@@ -108,7 +108,7 @@ describe('a refused submit is not an answer', () => {
     const x = xTensor();
     x.buffer.destroy();
     await expect(next.forward(layer.forward(x)).read()).rejects.toThrow(GpuError);
-    await expect(readQuantizedRows(quantizeRows(x, { bits: 8 }))).rejects.toThrow(GpuError);
+    await expect(readQuantizedRows(quantizeRows(x, { held: 8 }))).rejects.toThrow(GpuError);
     for (const y of forwardMany([layer, newLayer().load(tensors())], x)) await expect(y.read()).rejects.toThrow(GpuError);
     await expect(x.read()).rejects.toThrow(GpuError);
     await expect(quantizeOnGpu(device, x, { bits: 4, groupSize: 32 })).rejects.toThrow(GpuError);
@@ -233,7 +233,7 @@ describe.each(['throws', 'reports'] as const)('no memory for the n-th buffer, fo
       weights.destroy();
     },
     async quantizeRows(on) {
-      const { step } = await readQuantizedRows(quantizeRows(xTensor(on), { bits: 4 }));
+      const { step } = await readQuantizedRows(quantizeRows(xTensor(on), { held: 4 }));
       expect(step.every((one) => one > 0)).toBe(true);
     },
   };

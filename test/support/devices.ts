@@ -43,5 +43,21 @@ export const LEAST: Caps = {
   maxComputeInvocationsPerWorkgroup: 256,
   maxComputeWorkgroupStorageSize: 16384,
 };
-export const SWIFTSHADER: Caps = { ...LEAST, f16: true, subgroups: true, software: true, wideCodes: true, minSubgroupSize: 4, maxSubgroupSize: 4 };
-export const LAVAPIPE: Caps = { ...LEAST, f16: true, subgroups: true, software: true, wideCodes: true, minSubgroupSize: 8, maxSubgroupSize: 8 };
+export const SWIFTSHADER: Caps = {
+  ...LEAST,
+  f16: true,
+  subgroups: true,
+  software: true,
+  wideCodes: true,
+  minSubgroupSize: 4,
+  maxSubgroupSize: 4,
+};
+export const LAVAPIPE: Caps = {
+  ...LEAST,
+  f16: true,
+  subgroups: true,
+  software: true,
+  wideCodes: true,
+  minSubgroupSize: 8,
+  maxSubgroupSize: 8,
+};

@@ -4,7 +4,10 @@ import type { FloatDType } from '../../src/dtype.js';
 import type { Bits } from '../../src/problem/code-width.js';
 import { type ColumnView, contiguousX, type Operands, type Problem, type XView } from '../../src/problem/problem.js';
 import { type Params, type Preprocessed, preprocess } from '../../src/wgsl/preprocess.js';
+import { addQuantizeText } from '../../src/wgsl/quantize-text.js';
 import { sources } from '../../src/wgsl/sources.js';
+
+addQuantizeText();
 
 export { GPU, LAVAPIPE, LEAST, MATRIX_GPU, SWIFTSHADER } from './devices.js';
 
@@ -43,6 +46,8 @@ export interface ProblemSpec {
   /** N without it. */
   readonly yPitch?: number | undefined;
   readonly innerPrecise?: 0 | 1;
+  /** Weights are rounded to x's dtype. */
+  readonly rounded?: boolean;
   /** x comes quantized. */
   readonly xDigits?: 1 | 2 | undefined;
 }
@@ -83,6 +88,7 @@ export function problemOf(spec: ProblemSpec): { readonly problem: Problem; reado
     xDtype: dtype,
     yDtype: quant ? 'int8' : dtype,
     innerPrecise: spec.innerPrecise ?? 0,
+    weightDtype: spec.rounded ? dtype : 'float32',
     xDigits: spec.xDigits,
     x: spec.x ?? contiguousX(m, k),
     yOffset,

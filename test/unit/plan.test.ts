@@ -256,6 +256,29 @@ describe('imported weights', () => {
     expect(plan({ m: 40, ...SHAPE, group: 16 }, SWIFTSHADER).kernel).toBe('matmul-subgroup');
   });
 
+  test('rounded weights are for kernels that dequantize before the product, on every kind of device; the others say why not', () => {
+    const spec = (m: number) => ({ m, ...SHAPE, dtype: 'bfloat16', group: 64, rounded: true }) as const;
+    const of = (caps: Caps): string[] =>
+      [1, 3, 17, 128].map((m) => {
+        const { kernel, params } = plan(spec(m), caps);
+        expect(params.ROUND).toBe(2);
+        return kernel;
+      });
+    for (const caps of [GPU, MATRIX_GPU]) expect(of(caps)).toEqual(Array(4).fill('matmul-prefill'));
+    expect(of({ ...GPU, vendor: 'intel' })).toEqual(Array(4).fill('matmul-tiled'));
+    for (const caps of [SWIFTSHADER, LAVAPIPE]) expect(of(caps)).toEqual(Array(4).fill('matmul-plain'));
+    for (const m of [1, 40]) expect(plan({ ...spec(m), codebook: true }, GPU).params.ROUND).toBe(2);
+    expect(plan(spec(1), GPU).why.join('\n')).toContain(
+      'not matmul-decode: codes meet x before they are weights here: there is no weight to round to bfloat16',
+    );
+    for (const { name, rounds, codebook } of kernels)
+      if (!rounds && codebook === undefined) {
+        const asked = { ...spec(40), dtype: 'float16', innerPrecise: 1 } as const;
+        expect(refusal(() => plan(asked, MATRIX_GPU, { kernel: name })).message).toMatch(/no weight to round to float16/);
+      }
+    expect(plan({ ...spec(1), dtype: 'float32' }, GPU)).toMatchObject({ kernel: 'matmul-decode', params: { ROUND: 0 } });
+  });
+
   test('matmul-decode has no more words in flight than a group has', () => {
     const trick = (group: number, bits: Bits) => plan({ m: 1, ...SHAPE, dtype: 'float16', group, bits }, GPU).params;
     expect(trick(16, 4)).toMatchObject({ TRICK: 0, UNROLL: 2 });

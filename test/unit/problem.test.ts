@@ -1,6 +1,7 @@
 // Arguments: which are accepted, how each is read, and the errors of others, for a layer (weight (N, K)) and for the functional form
 // (weight (K, N)). The base case is that of torch_npu's tests: M = 96, K = 11264, N = 1664.
 import { describe, expect, test } from 'vitest';
+import { showValue } from '../../src/arguments/show-value.js';
 import type { DType, Format } from '../../src/dtype.js';
 import { checkOptions, checkWeights, checkX, checkY } from '../../src/problem/checks.js';
 import type { Bits } from '../../src/problem/code-width.js';
@@ -347,7 +348,8 @@ describe('options', () => {
   test('defaults are those of the original, but for the dtype', () => {
     const off = { antiquantOffset: false, quantScale: false, quantOffset: false, antiquantGroupSize: 0, innerPrecise: 0 };
     const given = { inFeatures: 3, outFeatures: 2 };
-    expect(checkOptions(given)).toEqual({ ...given, ...off, bias: true, dtype: 'float16', outputDtype: 'float16' });
+    const rest = { bias: true, dtype: 'float16', weightRounding: 'none', outputDtype: 'float16' };
+    expect(checkOptions(given)).toEqual({ ...given, ...off, ...rest });
   });
   test('undefined is as if it were not there', () => {
     expect(options({ bias: undefined, innerPrecise: undefined })).toMatchObject({ bias: true, innerPrecise: 0 });
@@ -566,9 +568,32 @@ test('a problem takes its numbers from operands, options and x', () => {
     xDtype: 'float16',
     yDtype: 'float16',
     innerPrecise: 1,
+    weightDtype: 'float32',
     x: { offset: 0, batchRows: M, strideB: M * K, strideM: K, strideK: 1 },
     yOffset: 7,
     yPitch: N,
+  });
+});
+
+describe('weightRounding', () => {
+  const options = { inFeatures: K, outFeatures: N };
+  const roundedTo = (change: object) => {
+    const spec = checkOptions({ ...options, ...change });
+    return makeProblem({ spec, weights: module({}) }, { m: 1, x: contiguousX(1, K) }).weightDtype;
+  };
+  test('none: weights are not rounded; dtype: to the dtype of x, which is nothing where that is float32', () => {
+    expect(roundedTo({})).toBe('float32');
+    expect(roundedTo({ weightRounding: 'none' })).toBe('float32');
+    for (const dtype of ['float16', 'bfloat16', 'float32'] as const) expect(roundedTo({ weightRounding: 'dtype', dtype })).toBe(dtype);
+  });
+  test('is nothing else', () => {
+    for (const wrong of ['float16', '', null, 1, true])
+      expectArgument(
+        () => checkOptions({ ...options, weightRounding: wrong as 'none' }),
+        'weightRounding',
+        'none or dtype',
+        showValue(wrong),
+      );
   });
 });
 

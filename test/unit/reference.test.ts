@@ -1,8 +1,9 @@
 // The CPU reference against numbers worked out by hand, exact vectors, and plain loops over logical matrices.
 import { describe, expect, test } from 'vitest';
-import { type DType, encode16, type FloatDType, toFloat16Bits } from '../../src/dtype.js';
+import { type DType, decode16, encode16, type FloatDType, roundTo, toFloat16Bits } from '../../src/dtype.js';
 import type { FunctionalOptions } from '../../src/problem/torch-arguments.js';
 import { type HostData, type HostTensor, reference, rowMajor, transposeHost } from '../../src/reference/reference.js';
+import { referenceMatrix } from '../../src/reference/reference-matrix.js';
 import type { ReferenceResult } from '../../src/reference/sums.js';
 import { expectArgument } from '../support/expect-errors.js';
 
@@ -330,6 +331,53 @@ describe('dtypes', () => {
     const { exact, data } = reference(host([1], [1, 1], 'float16'), host([64], [1, 1], 'int8'), scale, { antiquantOffset: offset });
     expect(exact[0]).toBe((64 - 1.3037109375) * (1395 / 131072));
     expect(toFloat16Bits(data[0]!)).toBe(0x3957); // 0x3956 with the roundings between
+  });
+
+  // x is 1, so y is W. As bits: code, offset, scale, and W by two roundings.
+  test.each([
+    ['float16', 64, 0xbd37, 0x2173, 0x3956],
+    ['float16', -123, 0xc069, 0x26e2, 0xc2bb],
+    ['bfloat16', -74, 0x407f, 0x3b30, 0xbe40],
+    ['bfloat16', 35, 0x3ffb, 0x3c11, 0x3ea8],
+  ] as const)('weightRounding rounds weight + offset, then its product with the scale: %s %i', (dtype, code, offset, scale, rounded) => {
+    const y = (weightRounding: 'none' | 'dtype', outputDtype: FloatDType) =>
+      reference(
+        { data: encode16([1], dtype), shape: [1, 1], dtype },
+        host([code], [1, 1], 'int8'),
+        { data: Uint16Array.of(scale), shape: [1], dtype },
+        { antiquantOffset: { data: Uint16Array.of(offset), shape: [1], dtype }, weightRounding, outputDtype },
+      );
+    const [want] = decode16(Uint16Array.of(rounded), dtype);
+    const { exact, low, high } = y('dtype', 'float32');
+    expect(exact[0]).toBe(want);
+    expect(high[0]! - low[0]!).toBeLessThan(1e-4 * Math.abs(want!)); // it holds no weight rounded otherwise
+    expect(y('none', 'float32').exact[0]).not.toBe(want);
+    expect(y('none', dtype).data[0]).not.toBe(want); // one rounding
+  });
+
+  test('weightRounding changes nothing for float32', () => {
+    const y = (weightRounding: 'none' | 'dtype') =>
+      reference(host([0.1, 0.7], [1, 2]), host([3, -5], [2, 1], 'int8'), host([0.3], [1]), {
+        antiquantOffset: host([0.1], [1]),
+        weightRounding,
+      });
+    expect(y('dtype')).toEqual(y('none'));
+  });
+
+  test('weightRounding of imported matrices: value · scale; code · scale, then with the minimum; code - zero point, then · scale', () => {
+    const form = { n: 1, k: 1, bits: 4, codes: Uint32Array.of(3), groupSize: 1, scaleDtype: 'float32' } as const;
+    const [scale, value, minimum] = [Math.fround(1 / 3), Math.fround(0.7), Math.fround(0.123456)];
+    const of = (more: object): number =>
+      referenceMatrix(
+        { data: encode16([1], 'float16'), shape: [1, 1], dtype: 'float16' },
+        { ...form, scale: Float32Array.of(scale), ...more },
+        { weightRounding: 'dtype', outputDtype: 'float32' },
+      ).exact[0]!;
+    const half = (v: number): number => roundTo(v, 'float16');
+    expect(of({})).toBe(half(-5 * scale));
+    expect(of({ zeroPoint: Float32Array.of(2.7) })).toBe(half(half(3 - 8 + Math.fround(8 - Math.fround(2.7))) * scale));
+    expect(of({ minimum: Float32Array.of(minimum) })).toBe(half(half(3 * scale) + minimum));
+    expect(of({ codebook: new Float32Array(16).fill(value) })).toBe(half(value * scale));
   });
 
   test('a packed scale counts with 10 bits of mantissa, and its offsets are int32', () => {

@@ -17,7 +17,7 @@ import { checkBindings } from '../support/simulate.js';
 
 const trialOf = (kernel: string, params: object): Trial => makeTrial({ kernel, params: params as Record<string, number> }, GPU)!;
 const plain = (change: object = {}): Trial =>
-  trialOf('matmul-plain', { BITS: 4, X: 0, SCALE: 0, READ: 4, OFFSET: 1, CODEBOOK: 0, Y: 0, ...change });
+  trialOf('matmul-plain', { BITS: 4, X: 0, SCALE: 0, READ: 4, ROUND: 0, OFFSET: 1, CODEBOOK: 0, Y: 0, ...change });
 
 describe.each(kernels.map((kernel) => [kernel.name, kernel] as const))('%s', (_, kernel) => {
   /** A device with every kind of subgroup matrix that the kernel's tiles name. */
@@ -62,7 +62,7 @@ describe.each(kernels.map((kernel) => [kernel.name, kernel] as const))('%s', (_,
 test('the sums are the reference’s, exactly, and small enough to be exact in float32 in any order', () => {
   const numbers = BITS.flatMap((BITS) => [0, 1, 2].map((OFFSET) => ({ BITS, OFFSET, CODEBOOK: 0 })));
   for (const meaning of [...numbers, { BITS: 4, OFFSET: 0, CODEBOOK: 1 }])
-    for (const { problem } of [plain(meaning), trialOf('matmul-tiled', { ...meaning, X: 0, SCALE: 0, READ: 4, Y: 0, ROWS: 4 })]) {
+    for (const { problem } of [plain(meaning), trialOf('matmul-tiled', { ...meaning, X: 0, SCALE: 0, READ: 4, ROUND: 0, Y: 0, ROWS: 4 })]) {
       const { exact } = referenceOf(problem, PRECISE);
       expect(exactSums(problem)).toEqual(exact);
       expect(Math.max(...exact.map(Math.abs))).toBeLessThan(65504);
@@ -116,10 +116,13 @@ describe('a fault', () => {
   test('a name that is no matmul kernel’s has no trial', () => {
     expect(makeTrial({ kernel: 'repack', params: { BITS: 4, NZ: 0 } }, GPU)).toBeUndefined();
     expect(
-      makeTrial({ kernel: 'matmul-tiled', params: { BITS: 4, X: 0, SCALE: 0, READ: 4, OFFSET: 0, CODEBOOK: 0, Y: 0, ROWS: 3 } }, GPU),
+      makeTrial(
+        { kernel: 'matmul-tiled', params: { BITS: 4, X: 0, SCALE: 0, READ: 4, ROUND: 0, OFFSET: 0, CODEBOOK: 0, Y: 0, ROWS: 3 } },
+        GPU,
+      ),
     ).toBeUndefined();
     expect(
-      makeTrial({ kernel: 'matmul-plain', params: { BITS: 4, X: 9, SCALE: 0, READ: 4, OFFSET: 0, CODEBOOK: 0, Y: 0 } }, GPU),
+      makeTrial({ kernel: 'matmul-plain', params: { BITS: 4, X: 9, SCALE: 0, READ: 4, ROUND: 0, OFFSET: 0, CODEBOOK: 0, Y: 0 } }, GPU),
     ).toBeUndefined();
   });
 });

@@ -4,7 +4,7 @@ import { ResourceType, WgslReflect } from 'wgsl_reflect/wgsl_reflect.module.js';
 import type { DType } from '../../src/dtype.js';
 import { UnsupportedError } from '../../src/errors.js';
 import { costs } from '../../src/kernels/costs.js';
-import { helpers } from '../../src/kernels/helpers.js';
+import { helperVariants } from '../../src/kernels/helper-variants.js';
 import { allVariants, kernels, shaders } from '../../src/kernels/index.js';
 import { type Feature, variantId } from '../../src/kernels/kernel.js';
 import type { Dispatch } from '../../src/plan/dispatch.js';
@@ -194,6 +194,7 @@ describe('what planning and loading ask for', () => {
           }
   // What imported weights are besides: scales of another dtype than x, minima, codebooks, groups of fewer k, inputs in another order.
   const imported: ProblemSpec[] = [];
+  const rounded: ProblemSpec[] = [];
   for (const dtype of DTYPES)
     for (const scaleDtype of DTYPES)
       for (const meaning of [{}, { offset: true }, { minimum: true }, { codebook: true }])
@@ -209,7 +210,18 @@ describe('what planning and loading ask for', () => {
               [67, 3, false],
             ] as const)
               imported.push({ m, n, k, bits, dtype, scaleDtype, ...meaning, quant, permuted, group: 16 });
+  // Rounded weights have the operands of others, each with ROUND.
+  for (const spec of [...specs, ...imported]) {
+    if (spec.dtype !== 'float32' && spec.m < 4) rounded.push({ ...spec, rounded: true });
+  }
   const dispatches: Dispatch[] = [];
+  for (const spec of rounded) {
+    const { problem, operands } = problemOf(spec);
+    for (const caps of [GPU, LEAST]) {
+      const packed = packedLayout(operands, caps);
+      for (const { name } of kernels.filter(({ rounds }) => rounds)) dispatches.push(...forced({ problem, packed, caps }, name));
+    }
+  }
   for (const spec of imported) {
     const { problem, operands } = problemOf(spec);
     for (const caps of [GPU, LEAST, SWIFTSHADER, LAVAPIPE]) {
@@ -227,11 +239,8 @@ describe('what planning and loading ask for', () => {
       const packed = packedLayout(operands, caps);
       dispatches.push(...makePlan({ problem, packed, caps }).dispatches);
       for (const { name } of kernels) dispatches.push(...forced({ problem, packed, caps }, name));
-      const rounded = { ...problem, innerPrecise: 1 };
-      dispatches.push(
-        ...makePlan({ problem: rounded, packed, caps }).dispatches,
-        ...forced({ problem: rounded, packed, caps }, 'matmul-dot4'),
-      );
+      const fast = { ...problem, innerPrecise: 1 };
+      dispatches.push(...makePlan({ problem: fast, packed, caps }).dispatches, ...forced({ problem: fast, packed, caps }, 'matmul-dot4'));
       for (const digits of [1, 2] as const) {
         dispatches.push(...makePlan({ problem: { ...problem, xDigits: digits }, packed, caps }).dispatches);
         dispatches.push(...quantizeAll({ problem, caps }, digits).dispatches);
@@ -294,13 +303,13 @@ describe('what planning and loading ask for', () => {
   // A helper variant that nothing asks for is dead code, and one that no test on a GPU can reach.
   test('reaches every variant of the helpers', () => {
     const asked = new Set(dispatches.map((step) => variantId(step.shader, step.params)));
-    const all = helpers.flatMap(({ name, variants: list }) => list.map((params) => variantId(name, params)));
+    const all = Object.entries(helperVariants).flatMap(([name, list]) => list.map((params) => variantId(name, params)));
     expect(all.filter((id) => !asked.has(id))).toEqual([]);
   });
 
   test('reaches every combination of operands', () => {
     const operands = (params: Dispatch['params']): string =>
-      ['BITS', 'X', 'SCALE', 'OFFSET', 'CODEBOOK', 'Y'].map((name) => `${name}=${params[name]}`).join(' ');
+      ['BITS', 'X', 'SCALE', 'OFFSET', 'CODEBOOK', 'ROUND', 'Y'].map((name) => `${name}=${params[name]}`).join(' ');
     const isKernel = (name: string): boolean => kernels.some((kernel) => kernel.name === name);
     const asked = new Set(dispatches.filter((step) => isKernel(step.shader)).map((step) => operands(step.params)));
     const all = new Set(variants.filter(({ shader }) => isKernel(shader.name)).map(({ params }) => operands(params)));

@@ -1,6 +1,6 @@
 // Data about a layer to show: counts of codes, a histogram of scales, and a part of the matrix with code, scale and value.
 import { dequantize, type QuantizedMatrix } from '../../../../src/formats.js';
-import { type Bits, widthOf } from '../../../../src/problem/code-width.js';
+import { type CodeBits, widthOf } from '../../../../src/problem/code-width.js';
 import { codeAt, groupsIn, rowsOf } from '../../../../src/problem/matrix.js';
 import { type JobContext, moved } from '../../../worker/rpc.js';
 import type { Model } from './open.js';
@@ -34,7 +34,7 @@ export interface Look extends Size {
   readonly format: string;
   /** Of quantized layers: how codes become weights. */
   readonly quantized?: {
-    readonly bits: Bits;
+    readonly bits: CodeBits;
     readonly groupSize: number;
     readonly scaleDtype: string;
     readonly form: Form;
@@ -95,7 +95,7 @@ export function copyPart(
 }
 
 async function countCodes({ n, k, bits, codes }: QuantizedMatrix, context: JobContext): Promise<number[]> {
-  const { inWord, mask } = widthOf(bits);
+  const { inWord, mask, slot } = widthOf(bits);
   const counts = new Array<number>(mask + 1).fill(0);
   const words = codes.length / n;
   const rows = Math.max(1, Math.floor(2 ** 21 / k));
@@ -103,7 +103,7 @@ async function countCodes({ n, k, bits, codes }: QuantizedMatrix, context: JobCo
     for (let row = begin; row < Math.min(n, begin + rows); row++)
       for (let word = 0, left = k; word < words; word++, left -= inWord) {
         const value = codes[row * words + word]!;
-        for (let i = 0; i < Math.min(inWord, left); i++) counts[(value >>> (bits * i)) & mask]!++;
+        for (let i = 0; i < Math.min(inWord, left); i++) counts[(value >>> (slot * i)) & mask]!++;
       }
     context.progress(0.6 + (0.3 * begin) / n, 'Codes are counted.');
     await context.breathe();

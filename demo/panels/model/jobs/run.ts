@@ -13,7 +13,7 @@ import {
   Tensor,
   UnsupportedError,
 } from '../../../../src/index.js';
-import type { Bits } from '../../../../src/problem/code-width.js';
+import type { CodeBits } from '../../../../src/problem/code-width.js';
 import { rowsOf } from '../../../../src/problem/matrix.js';
 import type { JobContext } from '../../../worker/rpc.js';
 import { type Timing, time, timeInARow } from '../../../worker/timing.js';
@@ -37,7 +37,7 @@ export interface LayerRun {
   readonly k: number;
   readonly bias: boolean;
   /** Bits of the codes that are multiplied. */
-  readonly bits: Bits;
+  readonly bits: CodeBits;
   readonly groupSize: number;
   readonly form: Form;
   readonly permuted: boolean;

@@ -1,6 +1,7 @@
 // Reads a loaded layer's packed weights back from the GPU (docs/format.md) and unpacks them for display. Without a GPU it takes those of
 // the quantized matrix.
 
+import type { FloatDType } from '../../../../src/dtype.js';
 import { Tensor } from '../../../../src/gpu/tensor.js';
 import type { LinearWeightQuant } from '../../../../src/layer/linear-weight-quant.js';
 import type { Slice } from '../../../../src/plan/binding.js';
@@ -21,7 +22,8 @@ export interface Codes {
 /** @throws DeviceLostError */
 export async function codesOfLayer(layer: LinearWeightQuant): Promise<Codes> {
   const { device, buffers, packed, weights } = layer.loaded;
-  const { n, k, bits, groups, groupSize, scaleDtype, shift } = weights;
+  const { n, k, bits, groups, groupSize, shift } = weights;
+  const scaleDtype = weights.scaleDtype as FloatDType; // torch's have no others
   const codes = new Uint8Array(n * k);
   const scale = new Float32Array(n * groups);
   const offset = shift === 'offset' ? new Float32Array(n * groups) : undefined;
@@ -45,10 +47,10 @@ export async function codesOfLayer(layer: LinearWeightQuant): Promise<Codes> {
 export function codesOfMatrix(matrix: QuantizedMatrix): Codes {
   const { n, k, bits, codes: words, scale, zeroPoint, groupSize } = matrix;
   const codes = new Uint8Array(n * k);
-  const { inWord, mask, zero: middle } = widthOf(bits);
+  const { inWord, mask, slot, zero: middle } = widthOf(bits);
   const inRow = wordsOf(k, bits);
   for (let row = 0; row < n; row++)
-    for (let j = 0; j < k; j++) codes[row * k + j] = (words[row * inRow + Math.floor(j / inWord)]! >>> (bits * (j % inWord))) & mask;
+    for (let j = 0; j < k; j++) codes[row * k + j] = (words[row * inRow + Math.floor(j / inWord)]! >>> (slot * (j % inWord))) & mask;
   return { codes, scale, offset: zeroPoint?.map((zero) => middle - zero), groups: groupsIn(matrix), groupSize };
 }
 

@@ -1,0 +1,24 @@
+// All variants of the helper shaders: what compilers and tests must take. Beside the table of helpers, and not part of it: pages do without.
+import { BITS, CODE_BITS, isBits } from '../problem/code-width.js';
+import type { Params } from '../wgsl/preprocess.js';
+
+/** By name of the shader. */
+export const helperVariants: Readonly<Record<string, readonly Params[]>> = {
+  repack: CODE_BITS.flatMap((BITS) => (isBits(BITS) ? [0, 1, 2] : [0]).map((NZ) => ({ BITS, NZ }))),
+  'repack-scale': [
+    ...[0, 1, 3, 4].map((SOURCE) => ({ SOURCE, ELEMENT: 32 })),
+    ...[1, 2].map((SOURCE) => ({ SOURCE, ELEMENT: 16 })),
+    { SOURCE: 5, ELEMENT: 8 },
+  ],
+  'repack-quant': [
+    { SOURCE: 0, QUANT_OFFSET: 0 },
+    { SOURCE: 0, QUANT_OFFSET: 1 },
+    { SOURCE: 4, QUANT_OFFSET: 0 },
+  ],
+  'gather-rows': [0, 1].flatMap((PERM) => [0, 2, 3].map((X) => ({ X, PERM }))),
+  // X as the kernel that reads the sums or the codes: they see the same x.
+  'sum-rows': [0, 1, 2, 3].map((X) => ({ X })),
+  'quantize-rows': CODE_BITS.flatMap((BITS) => [1, 2].flatMap((DIGITS) => [0, 1, 2, 3].map((X) => ({ BITS, DIGITS, X })))),
+  'round-rows': [0, 1, 2, 3].map((Y) => ({ Y })),
+  'quantize-weights': BITS.flatMap((BITS) => [0, 1, 2].flatMap((W) => [0, 1].map((SYMMETRIC) => ({ BITS, W, SYMMETRIC })))),
+};
