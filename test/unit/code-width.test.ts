@@ -84,7 +84,7 @@ test('what follows from a width', () => {
   }
 });
 
-test('narrower codes are widened to the next width', () => {
-  expect([1, 2, 3, 4, 5, 8].map((bits) => widthFor(bits).bits)).toEqual([4, 4, 4, 4, 8, 8]);
+test('a width that no format of ours has is held by the next one', () => {
+  expect([1, 2, 3, 4, 5, 8].map((bits) => widthFor(bits).bits)).toEqual([2, 2, 3, 4, 5, 8]);
   expect(() => widthFor(9)).toThrow(RangeError);
 });
