@@ -1,4 +1,5 @@
 // Software adapters with subgroups: lanes share x among them instead of loading it, since loads are what time goes into there.
+import { widthOf } from '../problem/code-width.js';
 import type { Params } from '../wgsl/preprocess.js';
 import type { CostOf, Kernel } from './kernel.js';
 import { codesInLow, hasHalves, operandBindings, operandUniforms } from './operands.js';
@@ -27,6 +28,9 @@ const TABLES: Readonly<Record<number, readonly Choice[]>> = {
   ],
 };
 
+/** Bits of codes so narrow that two words hold a block. */
+const NARROW = 2;
+
 const halved = (tile: Params): Params => ({ ...tile, HALF: 1 });
 
 export const matmulSubgroup: Kernel = {
@@ -42,7 +46,10 @@ export const matmulSubgroup: Kernel = {
     const table = caps.minSubgroupSize === caps.maxSubgroupSize ? TABLES[caps.maxSubgroupSize] : undefined;
     if (!table) return `made for subgroups of 4 or of 8, the device has ${caps.minSubgroupSize} to ${caps.maxSubgroupSize}`;
     const { tile: whole } = table.find(({ upTo }) => problem.m <= upTo)!;
-    const tile = whole.WIDTH === 8 && hasHalves(problem) ? halved(whole) : whole;
+    const halves = whole.WIDTH === 8 && hasHalves(problem);
+    if (halves && problem.m === 1 && widthOf(problem.weights.held).low > NARROW)
+      return 'one row of groups of 16: sums of x for each cost more than reading x again';
+    const tile = halves ? halved(whole) : whole;
     return {
       tile,
       why: `rows ${problem.m}, a software adapter: ${tile.ROWS} × ${tile.LOADS! * tile.READ!} of y in registers, x shared by ${tile.WIDTH} lanes`,

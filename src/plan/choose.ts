@@ -8,6 +8,7 @@ import { type Accuracy, PRECISE } from '../problem/accuracy.js';
 import type { Caps } from '../problem/caps.js';
 import { sameData } from '../problem/key.js';
 import type { Problem } from '../problem/problem.js';
+import { liftOf } from '../problem/weight-format.js';
 import type { Params } from '../wgsl/preprocess.js';
 import { accurateEnough, type Findings, problemClass, type Tuned } from './findings.js';
 
@@ -56,7 +57,9 @@ export function variantOf({ problem, caps }: Pick<ChooseContext, 'problem' | 'ca
   const whole = !problem.layers && problem.yPitch === problem.weights.n;
   const splits = whole ? (kernel.splits?.(problem, caps, tile) ?? 1) : 1;
   const params: Params = { ...operandParams(problem, caps), ...(splits > 1 && { Y: Y.float32! }), ...tile };
-  return { kernel, splits, params, accuracy: kernel.accuracy?.(problem, params) ?? PRECISE };
+  const own = kernel.accuracy?.(problem, params) ?? PRECISE;
+  const lift = liftOf(problem.weights);
+  return { kernel, splits, params, accuracy: lift > 0 ? { ...own, codeBias: own.codeBias + lift } : own };
 }
 
 /** A tile as a variant, or why it cannot run here. */

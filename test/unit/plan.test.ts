@@ -257,6 +257,7 @@ describe('imported weights', () => {
     const halves = (kernel: string, bits: Bits) => () =>
       plan({ m: 2, ...SHAPE, dtype: 'float16', innerPrecise: 1, group: 16, bits }, MATRIX_GPU, { kernel });
     expect(halves('matmul-dot4', 8)()).toMatchObject({ params: { HALF: 1 } });
+    expect(plan({ m: 1, ...SHAPE, group: 16 }, LAVAPIPE).kernel).toBe('matmul-rows');
     expect(plan({ m: 2, ...SHAPE, group: 16 }, LAVAPIPE)).toMatchObject({ kernel: 'matmul-subgroup', params: { HALF: 1 } });
     for (const kernel of ['matmul-dot4', 'matmul-subgroup-matrix'])
       expect(refusal(halves(kernel, 4)).message).toMatch(/groups of 16 are not whole/);
