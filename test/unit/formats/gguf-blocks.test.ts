@@ -153,7 +153,7 @@ describe('a layer', () => {
       format: 'GGUF Q6_K',
       n: 12,
       k: 512,
-      bits: 8,
+      bits: 6,
       groupSize: 16,
       tensors: { weight },
       bias,

@@ -105,7 +105,8 @@ describe('words by hand', () => {
     const one = raw('scales', 'F16', [1, 1], [1]);
     const matrix = importGptq({ qweight: packed, scales: one }, { bits: 3 });
     checkMatrix(matrix);
-    expect(matrix.bits).toBe(4);
+    expect(matrix.bits).toBe(3);
+    expect(matrix.codes).toEqual(new Uint32Array(4).fill(0x76543210));
     expect(Array.from(dequantize(matrix))).toEqual(Array.from({ length: 32 }, (_, i) => (i % 8) - 4));
   });
 
@@ -234,10 +235,10 @@ describe('a layer of a file', () => {
         const tensors = withIndex ? { ...rest, g_idx } : rest;
         const options = { name: 'up', bits: layer.bits, groupSize: layer.groupSize, checkpointFormat: 'gptq_v2' as const };
         const source = gptqLayer(infos(tensors), { ...options, descAct: !layer.trivial });
-        expect(source).toMatchObject({ name: 'up', format: 'GPTQ', n: layer.n, k: layer.k, bits: layer.bits === 8 ? 8 : 4 });
+        expect(source).toMatchObject({ name: 'up', format: 'GPTQ', n: layer.n, k: layer.k, bits: layer.bits });
         if (!withIndex && !layer.trivial) return;
         expect(differs(dequantize(source.make(tensors, layer)), layer.weights)).toBe(-1);
-        if (source.cut) expect(source.cut.unit % (32 / source.bits)).toBe(0);
+        if (source.cut) expect(source.cut.unit % 32).toBe(0); // whole blocks of the packed layout
         const parts = await weightsInPieces(source, chunkBytes);
         expect(differs(parts.weights, layer.weights)).toBe(-1);
         if (parts.pieces > 1) cut++;
