@@ -51,10 +51,9 @@ export const SCALE_FORMS: Readonly<Record<ScaleDType, ScaleForm>> = {
 /** The param OFFSET. */
 export const SHIFTS: Readonly<Record<Shift, number>> = { none: 0, offset: 1, minimum: 2, zero: 3, zero8: 4 };
 
-export const isFloatDtype = (dtype: ScaleDType): dtype is FloatDType => SCALE_FORMS[dtype].unitBits === 0 && SCALE_FORMS[dtype].bits > 8;
-export const hasUnits = (dtype: ScaleDType): dtype is LevelDType => SCALE_FORMS[dtype].unitBits > 0;
-
 const FLOATS: readonly ScaleDType[] = ['float32', 'float16', 'bfloat16'];
+export const isFloatDtype = (dtype: ScaleDType): dtype is FloatDType => FLOATS.includes(dtype);
+export const hasUnits = (dtype: ScaleDType): dtype is LevelDType => SCALE_FORMS[dtype].unitBits > 0;
 
 /** What kernels can read: widths, scales and shifts that belong together. */
 const LEGAL: readonly {
