@@ -141,9 +141,12 @@ fn main(@builtin(workgroup_id) workgroup: vec3u, @builtin(num_workgroups) workgr
   let whole = bitcast<u32>(select(0.0, step * (totals.x + totals.y), usable));
 #if BITS != 4
   codes[at + 2u] = vec4<u32>(marked, halves.x, whole, halves.y);
-#elif DIGITS == 2
-  codes[at + 2u] = vec4<u32>(marked, start_of(first_sums[0] + first_sums[1]), whole, start_of(second_sums[0] + second_sums[1]));
+#elif BITS == 4
+#if DIGITS == 2
+  let second_start = start_of(second_sums[0] + second_sums[1]);
 #else
-  codes[at + 2u] = vec4<u32>(marked, start_of(first_sums[0] + first_sums[1]), whole, 0u);
+  let second_start = 0u;
+#endif
+  codes[at + 2u] = vec4<u32>(marked, start_of(first_sums[0] + first_sums[1]), whole, second_start);
 #endif
 }

@@ -58,13 +58,15 @@ fn element(n: u32, k: u32) -> u32 {
 fn code_at(n: u32, k: u32) -> u32 {
   if (k >= params.k) { return u32(ZERO); }
   let at = element(params.n + n, k);
-  return ((extractBits(source[at / SLOTS], SLOT * (at % SLOTS), SLOT) ^ params.flip) + params.lift) & MASK.x;
+  let shift = SLOT * (at % SLOTS);
+  let code = (source[at / SLOTS] >> shift) & ((1u << SLOT) - 1u);
+  return ((code ^ params.flip) + params.lift) & MASK.x;
 }
 
 fn low_word(n: u32, first: u32) -> u32 {
   var word = 0u;
   for (var i = 0u; i < CODES; i++) {
-    word |= (code_at(n, first + i) & ((1u << LOW) - 1u)) << (LOW * i);
+    word |= extractBits(code_at(n, first + i), 0u, LOW) << (LOW * i);
   }
   return word;
 }
@@ -85,13 +87,16 @@ fn main(@builtin(workgroup_id) workgroup: vec3u, @builtin(num_workgroups) workgr
   let n = index % params.n_count;
   if (index / params.n_count >= params.row_count) { return; }
   let row = params.row + index / params.n_count;
-  let block = 32u * (row / BITS);
-  let in_block = row % BITS;
+  let first = 32u * (row / BITS); // k of the block
+  let inside = row % BITS;
+  let at = params.packed_base + (row - params.row) * params.packed_pitch + n;
 #if HIGH
-  if (in_block >= LOW) {
-    packed[params.packed_base + (row - params.row) * params.packed_pitch + n] = high_word(n, block + (in_block - LOW) * CODES * HIGH_WORDS);
+  if (inside >= LOW) {
+    let of_high = first + (inside - LOW) * (CODES * HIGH_WORDS);
+    packed[at] = high_word(n, of_high);
     return;
   }
 #endif
-  packed[params.packed_base + (row - params.row) * params.packed_pitch + n] = low_word(n, block + in_block * CODES);
+  let of_low = first + inside * CODES;
+  packed[at] = low_word(n, of_low);
 }

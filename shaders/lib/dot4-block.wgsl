@@ -58,9 +58,9 @@ fn end_part(total: vec4<f32>, at: u32, part: u32, sum: vec4<f32>, affine: Affine
   let products = sum * bitcast<f32>(record.x);
 #if OFFSET == 2
   return total + affine.scale * products + affine.zero * bitcast<f32>(record[part]);
-#elif OFFSET || !SIGNED
+#elif OFFSET != 2 && (OFFSET || !SIGNED)
   return total + affine.scale * (products + affine.zero * bitcast<f32>(record[part]));
-#else
+#elif OFFSET != 2
   return total + affine.scale * products;
 #endif
 }
@@ -101,11 +101,11 @@ fn add_block(total: ptr<function, Rows>, start: Starts, b: u32, quad: u32, affin
 
 // What meets the integer sums of a group. Those of q, not of codes, have the weight of q = 0 as a minimum.
 fn centred(affine: Affine) -> Affine {
-#if SIGNED && OFFSET == 2
-  return Affine(affine.scale, affine.zero + affine.scale * ZERO);
-#elif SIGNED && OFFSET != 2
-  return Affine(affine.scale, affine.zero + ZERO);
-#else
+#if !SIGNED
   return affine;
+#elif OFFSET == 2
+  return Affine(affine.scale, affine.zero + affine.scale * ZERO);
+#elif OFFSET != 2
+  return Affine(affine.scale, affine.zero + ZERO);
 #endif
 }

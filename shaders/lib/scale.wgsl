@@ -58,7 +58,7 @@ alias Offsets = Words;
 alias Offsets = Halves;
 #elif OFFSET == 4
 alias Offsets = u32;
-#else
+#elif OFFSET != 4
 alias Offsets = Scales;
 #endif
 
@@ -247,7 +247,7 @@ fn weight_of_value(v: vec4<f32>, s: vec4<f32>, zero: vec4<f32>) -> vec4<f32> {
   return rounded(rounded(q + zero) * s);
 #elif OFFSET == 2
   return rounded(rounded(v * s) + zero);
-#else
+#elif OFFSET != 2
   return rounded(rounded(v + zero) * s);
 #endif
 }

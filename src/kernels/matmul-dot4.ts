@@ -80,7 +80,7 @@ export const matmulDot4: Kernel = {
     if (xDigits === undefined && isIntel(caps) && m > MAX_ROWS_ON_INTEL)
       return `rows ${m}: more than ${MAX_ROWS_ON_INTEL} passes over the weights`;
     const rows = isIntel(caps) ? 1 : m <= 2 ? m : 4;
-    const half = hasHalves(problem) ? 1 : 0;
+    const half = hasHalves(problem) && problem.weights.held !== BIASED_BITS ? 1 : 0;
     const fitting = tiles.filter(
       (tile) => tile.HALF === half && tile.ROWS === rows && tile.DIGITS === (xDigits ?? 1) && !lacks(tile, caps),
     );

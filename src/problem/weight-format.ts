@@ -51,8 +51,8 @@ export const SCALE_FORMS: Readonly<Record<ScaleDType, ScaleForm>> = {
 /** The param OFFSET. */
 export const SHIFTS: Readonly<Record<Shift, number>> = { none: 0, offset: 1, minimum: 2, zero: 3, zero8: 4 };
 
-const FLOATS: readonly ScaleDType[] = ['float32', 'float16', 'bfloat16'];
-export const isFloatDtype = (dtype: ScaleDType): dtype is FloatDType => FLOATS.includes(dtype);
+const FLOATS: readonly FloatDType[] = ['float32', 'float16', 'bfloat16'];
+export const isFloatDtype = (dtype: ScaleDType): dtype is FloatDType => (FLOATS as readonly ScaleDType[]).includes(dtype);
 export const hasUnits = (dtype: ScaleDType): dtype is LevelDType => SCALE_FORMS[dtype].unitBits > 0;
 
 /** What kernels can read: widths, scales and shifts that belong together. */

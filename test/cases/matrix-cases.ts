@@ -76,7 +76,7 @@ function makeCase(change: Partial<Omit<MatrixCase, 'name'>>): MatrixCase {
 const NUMBERS = ['none', 'zero point', 'minimum'] as const;
 const DTYPES: readonly FloatDType[] = ['float32', 'float16', 'bfloat16'];
 /** Those that take groups of whole words, whatever their size. */
-const ofAnyGroup = ofAnyX.filter(({ tiles, groups }) => tiles.some((tile) => (groups?.(tile) ?? 'words') === 'words'));
+const ofAnyGroup = ofAnyX.filter(({ tiles, groups }) => tiles.every((tile) => (groups?.(tile) ?? 'words') === 'words'));
 
 const everyKernel = ofAnyX.flatMap(({ name }, i) =>
   BITS.flatMap((bits) =>

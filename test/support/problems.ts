@@ -3,6 +3,7 @@
 import type { FloatDType } from '../../src/dtype.js';
 import type { Bits } from '../../src/problem/code-width.js';
 import { type ColumnView, contiguousX, type Operands, type Problem, type XView } from '../../src/problem/problem.js';
+import type { WeightFormat } from '../../src/problem/weight-format.js';
 import { type Params, type Preprocessed, preprocess } from '../../src/wgsl/preprocess.js';
 import { addQuantizeText } from '../../src/wgsl/quantize-text.js';
 import { sources } from '../../src/wgsl/sources.js';
@@ -45,6 +46,8 @@ export interface ProblemSpec {
   readonly yOffset?: number;
   /** N without it. */
   readonly yPitch?: number | undefined;
+  /** How weights are held, where that is not as torch's are. */
+  readonly format?: Partial<WeightFormat>;
   readonly innerPrecise?: 0 | 1;
   /** Weights are rounded to x's dtype. */
   readonly rounded?: boolean;
@@ -62,7 +65,7 @@ export function problemOf(spec: ProblemSpec): { readonly problem: Problem; reado
   const mode = group > 0 ? 'group' : 'channel';
   const columns = (column: ColumnView['dtype']): ColumnView =>
     group > 0 ? { dtype: column, strideG: 1, strideN: groups } : { dtype: column, strideG: 0, strideN: 1 };
-  const operands: Operands = {
+  const operands = {
     n,
     k,
     bits,
@@ -73,6 +76,7 @@ export function problemOf(spec: ProblemSpec): { readonly problem: Problem; reado
     scaleDtype,
     shift,
     codebook,
+    ...spec.format,
     permuted,
     biased: false,
     requantized: quant,
@@ -81,7 +85,7 @@ export function problemOf(spec: ProblemSpec): { readonly problem: Problem; reado
     offset: offset ? columns(packedScale ? 'int32' : dtype) : undefined,
     bias: undefined,
     quant: quant ? { packed: false, stride: 1, offset: false } : undefined,
-  };
+  } as Operands; // of other formats than torch's only the Weights count
   const problem: Problem = {
     m,
     weights: operands,

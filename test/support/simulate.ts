@@ -276,14 +276,14 @@ export function runLoad(
       const out = step.bindings.packed!;
       const index = Number(out.buffer.slice(1));
       const slab = packed.slabs[index]!;
-      must(invocations(step) >= u.n_count! * u.word_count!, 'repack: too few workgroups');
+      must(invocations(step) >= u.n_count! * u.row_count!, 'repack: too few workgroups');
       const first = views.weight!.offset * (bits === 4 ? 8 : 1);
-      for (let word = 0; word < u.word_count!; word++)
+      for (let word = 0; word < u.row_count!; word++)
         for (let c = 0; c < u.n_count!; c++) {
           const column = u.n! + c;
           must(column >= slab.begin && column < slab.begin + slab.count, `column ${column} in slab ${index}`);
           for (let i = 0; i < codes; i++) {
-            const row = (u.word! + word) * codes + i;
+            const row = (u.row! + word) * codes + i;
             if (row >= u.k!) continue;
             // What the shader computes, against the definition.
             const width = 8 * codes;
@@ -296,7 +296,7 @@ export function runLoad(
             must(found === indexOfCode(operands, column, row), `code (${column}, ${row}) is read at ${found}`);
           }
           const at = absolute(step, 'packed', u.packed_base! + word * u.packed_pitch! + c, 32);
-          must(at === (u.word! + word) * 4 * slab.quads + column - slab.begin, `word (${u.word! + word}, ${column}) goes to ${at}`);
+          must(at === (u.row! + word) * 4 * slab.quads + column - slab.begin, `word (${u.row! + word}, ${column}) goes to ${at}`);
           filled.get(out.buffer)!.put(at, '');
         }
     } else if (step.shader === 'repack-scale') {
@@ -304,9 +304,9 @@ export function runLoad(
       const [, kind, number] = /^(scale|offset|columnBias)(\d*)$/.exec(out.buffer)!;
       const [columns, name] = columnsOf[kind!]!;
       const slab = kind === 'columnBias' ? { begin: 0, count: n, quads: Math.ceil(n / 4) } : packed.slabs[Number(number)]!;
-      const perWord = step.params.SIXTEEN === 1 ? 2 : 1;
+      const perWord = step.params.ELEMENT === 16 ? 2 : 1;
       must(
-        u.out_pitch! * perWord === 4 * slab.quads && u.out_count === u.out_pitch && u.n === slab.count,
+        u.out_pitch! * perWord === 4 * slab.quads && u.out_count === u.out_pitch && u.out_step === 1 && u.n === slab.count,
         `${out.buffer}: rows of ${u.out_pitch}`,
       );
       must(invocations(step) >= u.groups! * u.out_pitch!, 'repack-scale: too few workgroups');

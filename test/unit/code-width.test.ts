@@ -104,7 +104,7 @@ test.each([
   },
 );
 
-test('other numbers of bits have the next width', () => {
+test('a width that no format of ours has is held by the next one', () => {
   expect([1, 2, 3, 4, 5, 6, 7, 8].map((bits) => widthFor(bits).bits)).toEqual([2, 2, 3, 4, 5, 6, 8, 8]);
   expect(() => widthFor(9)).toThrow(RangeError);
 });

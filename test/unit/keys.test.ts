@@ -12,7 +12,9 @@ const isData = (value: unknown): value is Data => typeof value === 'object' && v
 
 /** Another legal value of the same kind. */
 const other = (name: string, value: unknown): unknown => {
-  if (name === 'bits') return value === 4 ? 8 : 4;
+  if (name === 'bits' || name === 'held') return value === 4 ? 8 : 4;
+  if (name === 'scaleDtype' || name === 'weightDtype') return value === 'bfloat16' ? 'float16' : 'bfloat16';
+  if (name === 'shift') return value === 'zero' ? 'offset' : 'zero';
   if (typeof value === 'number') return value + 1;
   if (typeof value === 'boolean') return !value;
   if (value === undefined) return 1;

@@ -240,7 +240,8 @@ describe('imported weights', () => {
           for (const m of [1, 3, 17, 64])
             for (const innerPrecise of [0, 1] as const) {
               const { kernel, why } = plan({ m, ...SHAPE, dtype: 'float16', bits, group, innerPrecise }, caps);
-              expect(kernel, why.join()).not.toMatch(/plain|dot4|matrix/);
+              // Halves of a block are dot4's where codes have no biases.
+              expect(kernel, why.join()).not.toMatch(group === 16 && bits === 8 ? /plain|matrix/ : /plain|dot4|matrix/);
             }
     expect(plan({ m: 1, ...SHAPE, group: 16, offset: true }, GPU).kernel).toBe('matmul-decode');
     const refused: readonly (readonly [string, Caps])[] = [
@@ -249,9 +250,16 @@ describe('imported weights', () => {
       ['matmul-subgroup', LAVAPIPE],
     ];
     for (const [kernel, caps] of refused) {
-      const spec = { m: 40, ...SHAPE, dtype: 'float16', innerPrecise: 1, group: 16 } as const;
-      expect(refusal(() => plan(spec, caps, { kernel })).message).toMatch(/groups of 16 are not whole \w+ of 32/);
+      const spec = { m: 40, ...SHAPE, dtype: 'float16', innerPrecise: 1, group: 24 } as const;
+      expect(refusal(() => plan(spec, caps, { kernel })).message).toMatch(/groups of 24 are not whole \w+ of 32/);
     }
+    // Halves of a block: but for the biases of 4 bits in matmul-dot4, and for matrices.
+    const halves = (kernel: string, bits: Bits) => () =>
+      plan({ m: 2, ...SHAPE, dtype: 'float16', innerPrecise: 1, group: 16, bits }, MATRIX_GPU, { kernel });
+    expect(halves('matmul-dot4', 8)()).toMatchObject({ params: { HALF: 1 } });
+    expect(plan({ m: 2, ...SHAPE, group: 16 }, LAVAPIPE)).toMatchObject({ kernel: 'matmul-subgroup', params: { HALF: 1 } });
+    for (const kernel of ['matmul-dot4', 'matmul-subgroup-matrix'])
+      expect(refusal(halves(kernel, 4)).message).toMatch(/groups of 16 are not whole/);
     // Four lanes load a word at a time.
     expect(plan({ m: 40, ...SHAPE, group: 16 }, SWIFTSHADER).kernel).toBe('matmul-subgroup');
   });
@@ -281,7 +289,9 @@ describe('imported weights', () => {
 
   test('matmul-decode has no more words in flight than a group has', () => {
     const trick = (group: number, bits: Bits) => plan({ m: 1, ...SHAPE, dtype: 'float16', group, bits }, GPU).params;
-    expect(trick(16, 4)).toMatchObject({ TRICK: 0, UNROLL: 2 });
+    expect(trick(16, 4)).toMatchObject({ TRICK: 1, UNROLL: 2 });
+    expect(trick(8, 4)).toMatchObject({ TRICK: 1, UNROLL: 1 });
+    expect(trick(24, 4)).toMatchObject({ TRICK: 1, UNROLL: 2 });
     expect(trick(16, 8)).toMatchObject({ TRICK: 1, UNROLL: 4 });
     expect(trick(32, 4)).toMatchObject({ TRICK: 1, UNROLL: 4 });
   });
@@ -364,7 +374,8 @@ describe('force', () => {
     for (const { name, tiles } of kernels)
       for (const tile of tiles) {
         const caps = { ...(name === 'matmul-subgroup' ? SWIFTSHADER : MATRIX_GPU), lanes: 1 };
-        const spec = { m: 3, ...SHAPE, dtype: 'float16', innerPrecise: 1, codebook: name === 'matmul-codebook' } as const;
+        const halves = tile.HALF === 1 ? ({ group: 16, bits: 8 } as const) : {};
+        const spec = { m: 3, ...SHAPE, dtype: 'float16', innerPrecise: 1, codebook: name === 'matmul-codebook', ...halves } as const;
         const forced = plan(spec, caps, { kernel: name, tile });
         expect(forced.kernel).toBe(name);
         expect(forced.params).toMatchObject(tile);
@@ -532,7 +543,7 @@ describe('plans', () => {
     }));
   /** Those that a kernel is for. */
   const forKernel = ({ tiles, x, before, codebook, groups }: Kernel, spec: ProblemSpec): ProblemSpec => {
-    const inBlocks = tiles.every((tile) => (groups?.(tile) ?? 'words') !== 'words');
+    const inBlocks = tiles.some((tile) => (groups?.(tile) ?? 'words') !== 'words');
     const indices = codebook === 'only' || (codebook === 'also' && spec.codebook === true);
     return {
       ...spec,

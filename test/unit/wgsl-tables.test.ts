@@ -10,11 +10,15 @@ import { type Feature, variantId } from '../../src/kernels/kernel.js';
 import type { Dispatch } from '../../src/plan/dispatch.js';
 import { loadSteps } from '../../src/plan/load-steps.js';
 import { packedLayout } from '../../src/plan/packed-layout.js';
+import { pieceSteps, valuesOf } from '../../src/plan/piece-steps.js';
 import { makePlan, type PlanContext } from '../../src/plan/plan.js';
 import { quantizeSteps } from '../../src/plan/quantize-steps.js';
 import { quantizeAll } from '../../src/plan/x-steps.js';
-import { BITS } from '../../src/problem/code-width.js';
+import { BITS, CODE_BITS, wordsOf } from '../../src/problem/code-width.js';
+import type { QuantizedMatrix } from '../../src/problem/matrix.js';
+import type { Weights } from '../../src/problem/problem.js';
 import type { View } from '../../src/problem/view.js';
+import { hasUnits, isFloatDtype, LEGAL_FORMATS } from '../../src/problem/weight-format.js';
 import { checkForm } from '../../src/quantize/options.js';
 import { preprocess } from '../../src/wgsl/preprocess.js';
 import { sources } from '../../src/wgsl/sources.js';
@@ -131,31 +135,17 @@ test('an #if that asks for one of several values has them all, and a last #else 
   expect(asked).toBeGreaterThan(20);
 });
 
-test('codes of a width that no kernel knows are an error where the text asks for the width', () => {
-  const wider = Object.fromEntries(
-    Object.entries(sources).map(([file, text]) => [file, text.replace('#param BITS 4 8', '#param BITS 2 4 8')]),
-  );
-  const taken = new Set<string>();
-  for (const { shader, params } of variants) {
-    if (params.BITS === undefined) continue;
-    try {
-      const { places } = preprocess(wider, `${shader.name}.wgsl`, { ...params, BITS: 2 });
-      taken.add(shader.name);
-      for (const file of new Set(places.map((place) => place.file)))
-        if (params.CODEBOOK !== 0 || file !== 'lib/codebook.wgsl') expect(sources[file], file).not.toMatch(/^\s*#(if|elif).*\bBITS\b/m);
-    } catch (error) {
-      expect(String(error)).toMatch(/shaders\/\S+:\d+: .*BITS must be/);
-    }
-  }
-  // What these do with a code goes by arithmetic.
-  expect([...taken].sort()).toEqual(['matmul-plain', 'matmul-subgroup-matrix', 'matmul-tiled', 'quantize-weights', 'repack']);
+test('codes of a width that no kernel knows are refused', () => {
+  for (const { shader, params } of variants)
+    if (params.BITS !== undefined && shader.name !== 'quantize-weights')
+      expect(() => preprocess(sources, `${shader.name}.wgsl`, { ...params, BITS: 7 })).toThrow(/BITS must be one of 2 3 4 5 6 8, got 7/);
 });
 
 test('every tile says what a round of its inner loop does', () => {
   expect(Object.keys(costs).sort()).toEqual(kernels.map(({ name }) => name).sort());
   for (const { name, tiles } of kernels)
     for (const tile of tiles)
-      for (const BITS of [4, 8]) {
+      for (const BITS of CODE_BITS) {
         const said = costs[name]!({ BITS, READ: 4, ...tile });
         for (const [what, value] of Object.entries(said)) expect(value, `${variantId(name, tile)} ${what}`).toBeGreaterThan(0);
         expect(Object.values(said).every(Number.isInteger), variantId(name, tile)).toBe(true);
@@ -170,6 +160,25 @@ function forced(context: PlanContext, kernel: string): readonly Dispatch[] {
     if (error instanceof UnsupportedError) return [];
     throw error;
   }
+}
+
+/** A matrix of zeros that is held so. */
+function matrixOf({ n, k, bits, groupSize, scaleDtype, shift, codebook }: Weights): QuantizedMatrix {
+  const groups = n * Math.ceil(k / groupSize);
+  const narrow = !isFloatDtype(scaleDtype);
+  const units = () => new Float32Array(n * Math.ceil(k / 256));
+  return {
+    ...{ n, k, bits, groupSize },
+    codes: new Uint32Array(n * wordsOf(k, bits)),
+    scale: new Float32Array(groups).fill(scaleDtype === 'e8m0' ? 1 : 0),
+    scaleDtype: narrow ? 'float32' : scaleDtype,
+    ...(narrow && {
+      scaleForm: { kind: scaleDtype, ...(hasUnits(scaleDtype) && { unit: units() }), ...(shift === 'minimum' && { minimumUnit: units() }) },
+    }),
+    ...(shift === 'minimum' && { minimum: new Float32Array(groups) }),
+    ...(['offset', 'zero', 'zero8'].includes(shift) && { zeroPoint: new Float32Array(groups) }),
+    ...(codebook && { codebook: new Float32Array(16) }),
+  };
 }
 
 describe('what planning and loading ask for', () => {
@@ -221,6 +230,38 @@ describe('what planning and loading ask for', () => {
       const packed = packedLayout(operands, caps);
       for (const { name } of kernels.filter(({ rounds }) => rounds)) dispatches.push(...forced({ problem, packed, caps }, name));
     }
+  }
+  // Every format of weights, in groups of half a block and of a whole one.
+  const held = LEGAL_FORMATS.flatMap((format) =>
+    DTYPES.flatMap((dtype) =>
+      [16, 32].flatMap((group) =>
+        [false, true].flatMap((quant) =>
+          [false, true].flatMap((permuted) =>
+            [3, 260].map(
+              (n): ProblemSpec => ({ ...{ m: 1, k: 256, n, dtype, group, quant, permuted }, format: { ...format, bits: format.held } }),
+            ),
+          ),
+        ),
+      ),
+    ),
+  );
+  for (const spec of held) {
+    const { problem, operands } = problemOf(spec);
+    for (const caps of [GPU, { ...GPU, f16: false }, LAVAPIPE]) {
+      const packed = packedLayout(operands, caps);
+      dispatches.push(...makePlan({ problem, packed, caps }).dispatches, ...forced({ problem, packed, caps }, 'matmul-plain'));
+      if (problem.yDtype === 'float32' || spec.n === 260)
+        for (const digits of [1, 2] as const) dispatches.push(...quantizeAll({ problem, caps }, digits).dispatches);
+      for (const round of ['float16', 'bfloat16'] as const)
+        if (round === problem.xDtype)
+          for (const name of ['matmul-plain', 'matmul-tiled'])
+            dispatches.push(...forced({ problem: { ...problem, weightDtype: round }, packed, caps }, name));
+    }
+    const weights = { ...operands, n: spec.n };
+    const matrix = matrixOf(weights);
+    const packed = packedLayout(weights, GPU);
+    const piece = { piece: matrix, values: valuesOf(matrix, weights), corner: { n: 0, k: 0 }, weights, caps: GPU };
+    dispatches.push(...pieceSteps(piece, packed));
   }
   for (const spec of imported) {
     const { problem, operands } = problemOf(spec);
