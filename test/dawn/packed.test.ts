@@ -88,7 +88,7 @@ function matrixOf(bits: CodeBits, { scaleDtype = 'float32', kind, shift, codeboo
 async function loaded(matrix: QuantizedMatrix, wideCodes: boolean) {
   const options = { inFeatures: matrix.k, outFeatures: matrix.n, bias: false, dtype: 'float32' as const, plan: { caps: { wideCodes } } };
   const layer = new LinearWeightQuant(device, options);
-  await layer.loadMatrix(matrix).ready;
+  layer.loadMatrix(matrix);
   const words: Record<string, Uint32Array> = {};
   for (const [role, buffer] of layer.loaded.buffers) {
     const read = (await Tensor.wrap(device, buffer, { shape: [buffer.size / 4], dtype: 'int32' }).read()) as Int32Array;
