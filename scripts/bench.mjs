@@ -25,6 +25,8 @@ one process, with data on the GPU; checks every answer. Without options: everyth
   --tiles          each tile of each kernel in every product
   --out FILE       the JSON file; default bench-results/DATE-COMMIT.json
   --report FILES   measures nothing: prints the report of one or more JSON files, put together
+  --against COMMIT measures this tree against a commit, in turns, on weights as GGUF files have them (scripts/bench/against.mjs); takes
+                   --only (a type, e.g. Q4_K) and --rounds (default 15)
   --help           this text
 
 PORT chooses the port that the browser's page is served at, default 4192. The panel “Your GPU, measured” of the page (npm start) measures by hand.
@@ -42,6 +44,7 @@ const { values: given, positionals } = parseArgs({
     tiles: { type: 'boolean' },
     out: { type: 'string' },
     report: { type: 'boolean' },
+    against: { type: 'string' },
     help: { type: 'boolean' },
   },
 });
@@ -64,6 +67,8 @@ const options = {
   ...((given.kernels || given.tiles) && { force: given.tiles ? 'tiles' : 'kernels' }),
   ...(given.rounds && { rounds: Number(given.rounds) }),
 };
+if (given.against) await (await import('./bench/against-commit.mjs')).compare(given.against, given);
+
 const port = Number(process.env.PORT ?? 4192);
 const vite = join(root, 'node_modules', 'vite', 'bin', 'vite.js');
 const built = join(root, 'node_modules', '.cache', 'bench');

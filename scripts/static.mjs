@@ -2,6 +2,7 @@
 //
 //   npm run static                     a table of every variant that planning picks on a GPU, for each family
 //   npm run static -- --json           the same as JSON
+//   npm run static -- --narrow         the same table of weights as GGUF, GPTQ and HQQ files have them
 //   npm run static -- --check          more formats; fails on spills and scratch memory
 //   npm run static -- matmul-rows --family navi31,dg2      one kernel, these families
 //
@@ -118,7 +119,7 @@ let tried = 0;
 for (const family of ready) {
   const { vendor, caps, matrices } = FAMILIES[family];
   const devices = [caps, ...(matrices && parts.matrices ? [{ ...caps, subgroupMatrix: matrices }] : [])];
-  const variants = pickedVariants(devices, { more: options.has('--check') }).filter(
+  const variants = pickedVariants(devices, { more: options.has('--check'), narrow: options.has('--narrow') }).filter(
     ({ shader }) => only.length === 0 || only.includes(shader),
   );
   tried += variants.length;
@@ -129,14 +130,14 @@ for (const family of ready) {
     family,
     good.map(({ id }) => spirv.get(id).file),
   );
-  good.forEach(({ id, shader, params, cost: said, dtype, rows }, i) => {
+  good.forEach(({ id, shader, params, cost: said, dtype, name, rows }, i) => {
     const { stats, subgroup, assembly } = reports[i];
     const sizes = vendor === 'amd' ? AMD(stats, subgroup) : INTEL(stats);
     const written = said && withMacs(said);
     const loop = written && hotLoop(vendor, assembly, subgroup, written.macs);
     const cost = loop && perMac(written, loop);
     const { BITS: bits } = params;
-    results.push({ id, kernel: shader, params, bits, dtype, rows, family, ...sizes, ...cost, loads: loop?.hot.loads ?? [] });
+    results.push({ id, kernel: shader, params, bits, dtype, name, rows, family, ...sizes, ...cost, loads: loop?.hot.loads ?? [] });
     if (sizes.spills > 0 || sizes.scratch > 0) faults.push(`${family} ${id}: ${sizes.spills} spills, ${sizes.scratch} bytes of scratch`);
   });
 }
@@ -156,7 +157,7 @@ function printTable(rows) {
   const number = (value) => (Number.isFinite(value) ? value.toFixed(2) : '–');
   const widths = (loads) =>
     [...new Set(loads)].sort((a, b) => b - a).map((bytes) => `${loads.filter((b) => b === bytes).length} × ${bytes} B`);
-  const OPERANDS = ['BITS', 'X', 'SCALE', 'OFFSET', 'CODEBOOK', 'READ', 'Y'];
+  const OPERANDS = ['BITS', 'X', 'SCALE', 'OFFSET', 'CODEBOOK', 'ROUND', 'READ', 'Y'];
   const tile = (params) => Object.fromEntries(Object.entries(params).filter(([key]) => !OPERANDS.includes(key)));
   const head = [
     'kernel',
@@ -176,7 +177,7 @@ function printTable(rows) {
   const lines = rows.map((r) => [
     variantId(r.kernel, tile(r.params)),
     r.rows[0] === r.rows[1] ? r.rows[0] : `${r.rows[0]}–${r.rows[1]}`,
-    `int${r.bits}`,
+    r.name ?? `int${r.bits}`,
     r.dtype,
     r.family,
     number(r.all * r.tileRows),

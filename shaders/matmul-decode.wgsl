@@ -51,7 +51,7 @@ fn mac_words(sum: ptr<function, Rows>, start: ptr<function, RowStarts>, begin: u
 #if HIGH
     let high = w[high_row(word) * params.w_pitch + quad]; // of all of them
 #repeat j UNROLL
-    words[j] = Quad(w[at + j * params.w_pitch], high >> vec4<u32>(high_shift(word + j)));
+    words[j] = Quad(w[at + j * params.w_pitch], high, high_shift(word) + HIGH * j);
 #end
 #else
 #repeat j UNROLL

@@ -45,7 +45,7 @@ fn main(@builtin(workgroup_id) workgroup: vec3u, @builtin(num_workgroups) workgr
     for (var word = current.words.begin; word < current.words.end; word++) {
       mac_word(&sum, &x_sum, &start, &places, word);
     }
-    end_block(&total, &sum, x_sum, current.group, &places, &units);
+    end_block(&total, &sum, false, x_sum, current.group, &places, &units);
     x_sum = RowSums();
     current = next_block(current);
   }

@@ -103,17 +103,14 @@ fn add_part(
   for (var j = part.begin; j < part.begin + part.count; j++) {
     mac_word(&sum, own, places, min(part.first + j, params.words - 1u), j); // words past the end meet zeros of x
   }
-  end_begun(total, &sum, x_sum, part.group, places, units);
+  end_block(total, &sum, true, x_sum, part.group, places, units);
 }
 #endif
 
 @compute @workgroup_size(LANES)
 fn main(
-  @builtin(workgroup_id) workgroup: vec3u,
-  @builtin(num_workgroups) workgroups: vec3u,
-  @builtin(local_invocation_id) local: vec3u,
-  @builtin(subgroup_invocation_id) subgroup_lane: u32,
-  @builtin(subgroup_size) subgroup_size: u32,
+  @builtin(workgroup_id) workgroup: vec3u, @builtin(num_workgroups) workgroups: vec3u, @builtin(local_invocation_id) local: vec3u,
+  @builtin(subgroup_invocation_id) subgroup_lane: u32, @builtin(subgroup_size) subgroup_size: u32,
 ) {
   let tile = linear_index(workgroup, workgroups);
   if (tile >= params.tiles) { return; }
@@ -136,7 +133,7 @@ fn main(
       load_own(&own, &start, word, seat);
       mac_word(&sum, &own, &places, word, 0u);
     }
-    end_block(&total, &sum, sums_of(&own, 0u), current.group, &places, &units);
+    end_block(&total, &sum, false, sums_of(&own, 0u), current.group, &places, &units);
     forget_sums(&own);
     current = next_block(current);
   }

@@ -29,18 +29,33 @@ const MORE = BITS.flatMap((bits) => [
   { bits, dtype: 'float32', group: 0, offset: true, quant: true },
 ]);
 
+/** Weights as files have them: the table of `--narrow`. */
+const files = {
+  Q4_K: { bits: 4, group: 32, format: { held: 4, scaleDtype: 'uint8', shift: 'minimum' } },
+  Q5_K: { bits: 5, group: 32, format: { held: 5, scaleDtype: 'uint8', shift: 'minimum' } },
+  Q6_K: { bits: 6, group: 16, format: { held: 6, scaleDtype: 'int8' } },
+  Q3_K: { bits: 3, group: 16, format: { held: 3, scaleDtype: 'int8' } },
+  Q2_K: { bits: 2, group: 16, format: { held: 2, scaleDtype: 'uint4', shift: 'minimum' } },
+  Q5_0: { bits: 5, group: 32, format: { held: 5, scaleDtype: 'float16' } },
+  'GPTQ 4': { bits: 4, group: 128, format: { held: 4, scaleDtype: 'float16', shift: 'zero8' } },
+  'HQQ 3': { bits: 3, group: 64, format: { held: 3, scaleDtype: 'float16', shift: 'zero' } },
+};
+const NARROW = Object.entries(files).flatMap(([name, { bits, format, ...rest }]) =>
+  ['float32', 'float16'].map((dtype) => ({ name, dtype, bits, ...rest, format: { bits, ...format } })),
+);
+
 /** Helpers have no cost. */
 const costOf = (shader, params) => costs[shader]?.(params);
 
 /**
- * [{ id, shader, params, code, cost, dtype, rows: [least, most] }] for a GPU with every feature and common limits, changed by the given
+ * [{ id, shader, params, code, cost, dtype, name, rows: [least, most] }] for a GPU with every feature and common limits, changed by the given
  * caps; with `more` for more formats, and also without features.
  */
-export function pickedVariants(capsList, { more = false } = {}) {
+export function pickedVariants(capsList, { more = false, narrow = false } = {}) {
   const found = new Map();
   const bare = { ...LEAST, ...capsList[0], f16: false, subgroups: false };
   for (const device of [...capsList.map((caps) => ({ ...GPU, ...caps })), ...(more ? [bare] : [])])
-    for (const format of more ? [...FORMATS, ...MORE] : FORMATS)
+    for (const { name, ...format } of narrow ? NARROW : more ? [...FORMATS, ...MORE, ...NARROW] : FORMATS)
       for (const innerPrecise of [0, 1])
         for (const shape of SHAPES)
           for (const m of ROWS) {
@@ -51,7 +66,7 @@ export function pickedVariants(capsList, { more = false } = {}) {
               const old = found.get(id);
               if (!old) {
                 const { code } = variantText({ shader, params });
-                found.set(id, { id, shader, params, code, cost: costOf(shader, params), dtype: format.dtype, rows: [m, m] });
+                found.set(id, { id, shader, params, code, cost: costOf(shader, params), dtype: format.dtype, name, rows: [m, m] });
               } else old.rows = [Math.min(old.rows[0], m), Math.max(old.rows[1], m)];
             }
           }

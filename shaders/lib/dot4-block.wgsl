@@ -23,7 +23,7 @@ fn load_half(b: u32, h: u32, quad: u32) -> HalfBlock {
 #if HIGH
   let high = w[high_row(first) * params.w_pitch + quad]; // of all of them
 #repeat i LOW / 2
-  words[i] = Quad(w[(low_row(first) + i) * params.w_pitch + quad], high >> vec4<u32>(high_shift(first + i)));
+  words[i] = Quad(w[(low_row(first) + i) * params.w_pitch + quad], high, high_shift(h * LOW / 2u + i));
 #end
 #else
 #repeat i LOW / 2
@@ -55,13 +55,14 @@ fn add_halves(sums: ptr<function, Sums>, start: Starts, at: u32, p: Planes) {
 // `part` is where the sum of x is in vec4 2: 2 of a block, 1 and 3 of its halves.
 fn end_part(total: vec4<f32>, at: u32, part: u32, sum: vec4<f32>, affine: Affine) -> vec4<f32> {
   let record = x_codes[at + 2u];
-  let products = sum * bitcast<f32>(record.x);
+  let unit = vec4<f32>(bitcast<f32>(record.x));
+  let x_sum = vec4<f32>(bitcast<f32>(record[part]));
 #if OFFSET == 2
-  return total + affine.scale * products + affine.zero * bitcast<f32>(record[part]);
+  return fma(affine.scale, sum * unit, fma(affine.zero, x_sum, total));
 #elif OFFSET != 2 && (OFFSET || !SIGNED)
-  return total + affine.scale * (products + affine.zero * bitcast<f32>(record[part]));
+  return fma(affine.scale, fma(sum, unit, affine.zero * x_sum), total);
 #elif OFFSET != 2
-  return total + affine.scale * products;
+  return fma(affine.scale, sum * unit, total);
 #endif
 }
 

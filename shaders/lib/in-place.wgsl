@@ -43,6 +43,7 @@ fn byte_factor(i: u32) -> f32 {
 struct Columned {
   low: Words,
   high: Words,
+  shift: u32, // as in a Quad
 }
 fn codes_in_place(words: Columned) -> Codes {
   var codes: Codes;
@@ -50,9 +51,9 @@ fn codes_in_place(words: Columned) -> Codes {
   const LOW_BYTES = 0x01010101u * ((1u << LOW) - 1u);
   const HIGH_BYTES = 0x01010101u * (((1u << HIGH) - 1u) << LOW);
 #if p == 0
-  let over = words.high << Words(LOW);
+  let over = words.high << Words(LOW - words.shift);
 #else
-  let over = words.high >> Words(LOW * (p - 1u));
+  let over = words.high >> Words(LOW * (p - 1u) + words.shift);
 #endif
   let bytes = ((words.low >> Words(LOW * p)) & Words(LOW_BYTES)) | (over & Words(HIGH_BYTES));
 #repeat b CODES / PARTS
@@ -99,7 +100,7 @@ fn in_place_factors(part: u32) -> vec4<f32> {
 fn read_columns(word: u32, at: u32) -> Columned {
   let pitch = params.w_pitch * (4u / READ);
 #if HIGH
-  return Columned(w[low_row(word) * pitch + at], w[high_row(word) * pitch + at] >> Words(high_shift(word)));
+  return Columned(w[low_row(word) * pitch + at], w[high_row(word) * pitch + at], high_shift(word));
 #else
   return w[low_row(word) * pitch + at];
 #endif

@@ -75,7 +75,7 @@ fn row_of_quad(row: u32, quad: u32) -> vec4<u32> {
 
 fn read_quad(word: u32, quad: u32) -> Quad {
 #if HIGH
-  return Quad(row_of_quad(low_row(word), quad), row_of_quad(high_row(word), quad) >> vec4<u32>(high_shift(word)));
+  return Quad(row_of_quad(low_row(word), quad), row_of_quad(high_row(word), quad), high_shift(word));
 #else
   return row_of_quad(low_row(word), quad);
 #endif

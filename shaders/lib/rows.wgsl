@@ -75,28 +75,20 @@ fn begin_block(sum: ptr<function, Tile>, x_sum: RowSums, group: u32, places: ptr
 #end
 }
 
-// total += what a block adds that began so.
-fn end_begun(
-  total: ptr<function, Tile>, sum: ptr<function, Tile>, x_sum: RowSums, group: u32, places: ptr<function, Places>, units: ptr<function, Units>,
-) {
-#repeat i LOADS
-  let s = scale_at(group, (*places)[i], (*units)[i]);
-  let zero = zero_at(group, (*places)[i], (*units)[i]);
-#repeat r ROWS
-  (*total)[r][i] += begun_sum((*sum)[r][i], x_sum[r], s, zero);
-#end
-#end
-}
-
-// total += what the block adds, and sum starts anew.
+// total += what the block adds, and sum starts anew. Has it `begun` so?
 fn end_block(
-  total: ptr<function, Tile>, sum: ptr<function, Tile>, x_sum: RowSums, group: u32, places: ptr<function, Places>, units: ptr<function, Units>,
+  total: ptr<function, Tile>, sum: ptr<function, Tile>, begun: bool,
+  x_sum: RowSums, group: u32, places: ptr<function, Places>, units: ptr<function, Units>,
 ) {
 #repeat i LOADS
   let s = scale_at(group, (*places)[i], (*units)[i]);
   let zero = zero_at(group, (*places)[i], (*units)[i]);
 #repeat r ROWS
-  (*total)[r][i] += block_sum((*sum)[r][i], x_sum[r], s, zero);
+  if (begun) {
+    (*total)[r][i] += begun_sum((*sum)[r][i], x_sum[r], s, zero);
+  } else {
+    (*total)[r][i] += block_sum((*sum)[r][i], x_sum[r], s, zero);
+  }
   (*sum)[r][i] = Columns();
 #end
 #end

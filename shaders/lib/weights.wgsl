@@ -3,7 +3,7 @@
 // high part of code i of low word j lies in bits LOW·i + HIGH·(j mod LOW/HIGH) of high word j·HIGH/LOW: over its low part, but for a shift
 // that is the same for the whole word.
 //
-// A word of four adjacent columns is a Quad: their low words, and with HIGH their high words, shifted so.
+// A word of four adjacent columns is a Quad: their low words, and with HIGH their high words and that shift.
 
 #param BITS 2 3 4 5 6 8 // bits of a code
 #let LOW 2 + 2 * (BITS >= 4) + 4 * (BITS >= 8) // of them in a low word
@@ -22,6 +22,7 @@ alias XWord = array<vec4<f32>, WORD_VEC4S>; // the x values that meet a low word
 struct Quad {
   low: vec4<u32>,
   high: vec4<u32>,
+  shift: u32,
 }
 const HIGH_WORDS = LOW / HIGH; // low words that share a high word
 
@@ -36,12 +37,12 @@ fn high_shift(word: u32) -> u32 {
   return HIGH * (word % HIGH_WORDS);
 }
 
-// The high parts, those of code i over its low part once that is shifted down by LOW·i.
+// The high parts, that of code i over its low part once that is shifted down by LOW·i; around it are those of other words.
 fn over(words: Quad, i: u32) -> vec4<u32> {
   if (i == 0u) {
-    return words.high << vec4<u32>(LOW);
+    return words.high << vec4<u32>(LOW - words.shift);
   }
-  return words.high >> vec4<u32>(LOW * (i - 1u));
+  return words.high >> vec4<u32>(LOW * (i - 1u) + words.shift);
 }
 #else
 alias Quad = vec4<u32>;

@@ -3,6 +3,7 @@ import { PRECISE } from '../problem/accuracy.js';
 import type { Caps } from '../problem/caps.js';
 import { type CodeBits, widthOf } from '../problem/code-width.js';
 import { groupWords, type Problem } from '../problem/problem.js';
+import { hasUnits } from '../problem/weight-format.js';
 import type { Params } from '../wgsl/preprocess.js';
 import type { CostOf, Kernel } from './kernel.js';
 import { prefersTrick, trickRefused, withTrick } from './lanes.js';
@@ -22,8 +23,8 @@ interface Tile extends Params {
 
 /** Most words in flight: as many as leave 12 waves of 64 lanes (AMD) at one row, 8 at four. Sums of bytes need more registers than halves. */
 const UNROLLS: Readonly<Record<number, readonly [number, number]>> = { 1: [4, 4], 2: [2, 4], 4: [1, 2] };
-/** Bytes of more words leave fewer waves, except those under one high word. */
-const MOST_BYTES = 2;
+/** More words leave fewer waves where they are bytes of whole codes, or where units of scales and minima take registers beside high parts. */
+const FEWER = 2;
 
 const tilesOf = (ROWS: number, LANES: number, SLICES: number): Tile[] =>
   [0, 1].flatMap((TRICK) =>
@@ -38,7 +39,10 @@ function sharing(held: CodeBits): number {
 
 /** Words in flight for a problem: those of a high word and of a group, so that none are taken one by one. */
 function inFlight({ weights }: Problem, { ROWS, TRICK }: Pick<Tile, 'ROWS' | 'TRICK'>): number {
-  const most = Math.min(UNROLLS[ROWS]![TRICK]!, TRICK === 0 && widthOf(weights.held).high === 0 ? MOST_BYTES : 4, sharing(weights.held));
+  const { held, scaleDtype, shift } = weights;
+  const bytes = TRICK === 0 && widthOf(held).high === 0;
+  const registers = hasUnits(scaleDtype) && shift === 'minimum' && widthOf(held).high > 0;
+  const most = Math.min(UNROLLS[ROWS]![TRICK]!, bytes || registers ? FEWER : 4, sharing(held));
   return weights.groups > 1 ? Math.min(most, largestPower(groupWords(weights))) : most;
 }
 const largestPower = (words: number): number => 2 ** Math.floor(Math.log2(words));

@@ -22,6 +22,7 @@ import type { CodeBits } from '../problem/code-width.js';
 import { checkMatrix, inFixedMemory, type QuantizedMatrix } from '../problem/matrix.js';
 import { contiguousX, type LinearOptions, type LinearSpec, makeProblem, type WeightTensors, yDtypeOf } from '../problem/problem.js';
 import { showShape } from '../problem/view.js';
+import type { WeightFormat } from '../problem/weight-format.js';
 import { VERSION } from '../version.js';
 import type { Params } from '../wgsl/preprocess.js';
 import { callInto, callWithOutput, run, sharesBuffer } from './calls.js';
@@ -52,6 +53,12 @@ export interface LinearWeightQuantOptions extends LinearOptions {
   };
 }
 
+/** A layer's weights in GPU memory (docs/format.md). */
+export interface HeldWeights extends WeightFormat {
+  /** Bits a weight of codes, scales and what is added, from the sizes of their buffers: padding counts. */
+  readonly bitsPerWeight: number;
+}
+
 /** How a layer multiplies x of some number of rows: the kernel, the reasons for it, its text, and every dispatch. */
 export interface Explanation {
   readonly kernel: string;
@@ -67,6 +74,8 @@ export interface Explanation {
   readonly why: readonly string[];
   /** Every dispatch of the call, in order. */
   readonly dispatches: readonly Dispatch[];
+  /** How the weights are held. */
+  readonly weights: HeldWeights;
   /** Problems of this device that make no product wrong, e.g. measured choices that could not be stored. Each is listed once. */
   readonly notes: readonly string[];
 }
@@ -246,7 +255,8 @@ export class LinearWeightQuant {
     const verdicts = survey({ problem, ...loaded.settings, findings }, plan);
     const wgsl = variantText(main).code;
     const notes = [...findings.notes];
-    return { kernel, params, accuracy, workgroups: main.workgroups, wgsl, verdicts, why: whyOf(plan), dispatches, notes };
+    const weights = heldOf(loaded);
+    return { kernel, params, accuracy, workgroups: main.workgroups, wgsl, verdicts, why: whyOf(plan), dispatches, weights, notes };
   }
 
   /** Frees the layer's buffers. Its outputs stay. */
@@ -314,4 +324,10 @@ export class LinearWeightQuant {
     if (!this.#loaded) throw new ArgumentError('layer', 'loaded weights: call load() first', 'none');
     return this.#loaded;
   }
+}
+
+function heldOf({ weights, packed }: LoadedWeights): HeldWeights {
+  const { n, k, bits, held, scaleDtype, shift, codebook } = weights;
+  const bytes = packed.slabs.reduce((sum, { w, scale, offset }) => sum + w.size + scale.size + (offset?.size ?? 0), 0);
+  return { bits, held, scaleDtype, shift, codebook, bitsPerWeight: (8 * bytes) / (n * k) };
 }

@@ -109,10 +109,13 @@ const bytes = (data: Uint8Array, perQuad = 1, first = 0): Pick<Values, 'data' | 
 });
 
 /** Everything that the dispatches read besides codes, by role. */
-export function valuesOf(matrix: QuantizedMatrix, weights: Pick<Weights, keyof WeightFormat>): Readonly<Record<string, Values>> {
+export function valuesOf(
+  matrix: QuantizedMatrix,
+  weights: Pick<Weights, keyof WeightFormat | 'groupSize'>,
+): Readonly<Record<string, Values>> {
   const { k, groupSize, scale, scaleForm, zeroPoint, minimum } = matrix;
   const { scaleDtype, shift } = weights;
-  const groups = { perOutput: groupsIn(matrix), each: groupSize };
+  const groups = { perOutput: groupsIn(matrix), each: weights.groupSize }; // the last piece may be shorter than a group
   const [scales, offsets] = [
     { out: 'scale', ...groups },
     { out: 'offset', ...groups },

@@ -2,6 +2,7 @@
 import { hasUnits, type ScaleDType } from './weight-format.js';
 
 export const NARROW_SCALES = ['int8', 'uint8', 'uint4', 'e8m0', 'e4m3'] as const satisfies readonly ScaleDType[];
+/** Forms of scales in a byte or less. */
 export type NarrowScale = (typeof NARROW_SCALES)[number];
 
 /** Values of groups, (outputs, perOutput); `perUnit` groups of an output share a unit. */

@@ -8,6 +8,7 @@ import { CODE_BITS, CODEBOOK_BITS, type CodeBits, widthOf } from './code-width.j
  * 4 bits, and 4 for the minimum. A minimum has a unit too.
  */
 export type ScaleDType = FloatDType | LevelDType | 'e8m0' | 'e4m3';
+/** Whole numbers of a unit. */
 export type LevelDType = 'int8' | 'uint8' | 'uint4';
 
 /** k that share a unit. */

@@ -1,0 +1,34 @@
+// Builds a commit beside this tree, and runs against.mjs with both.
+import { execFileSync, spawnSync } from 'node:child_process';
+import { existsSync, symlinkSync } from 'node:fs';
+import { join } from 'node:path';
+import { ensureModules, ensureVulkan, root } from '../setup.mjs';
+
+const git = (...words) => execFileSync('git', words, { cwd: root, encoding: 'utf8' }).trim();
+
+function build(folder) {
+  const vite = join(root, 'node_modules', 'vite', 'bin', 'vite.js');
+  const done = spawnSync(process.execPath, [vite, 'build', '--logLevel', 'error'], { cwd: folder, stdio: 'inherit' });
+  if (done.status !== 0) process.exit(1);
+  return join(folder, 'dist');
+}
+
+/** Does not return. @param commit whatever git calls one */
+export async function compare(commit, { only, rounds }) {
+  ensureModules();
+  const { env } = ensureVulkan();
+  const name = git('rev-parse', '--short', commit);
+  const folder = join(root, 'node_modules', '.cache', 'against', name);
+  if (!existsSync(folder)) git('worktree', 'add', '--detach', folder, name);
+  if (!existsSync(join(folder, 'node_modules'))) symlinkSync(join(root, 'node_modules'), join(folder, 'node_modules'));
+  const there = existsSync(join(folder, 'dist', 'index.js')) ? join(folder, 'dist') : build(folder);
+  const options = { here: build(root), there, ...(only && { only }), ...(rounds && { rounds: Number(rounds) }) };
+  console.log(`this tree against ${name}\n`);
+  const program = join(root, 'scripts', 'bench', 'against.mjs');
+  const done = spawnSync(process.execPath, [program, JSON.stringify(options)], {
+    cwd: root,
+    stdio: 'inherit',
+    env: { ...process.env, ...env },
+  });
+  process.exit(done.status ?? 1);
+}
