@@ -2,9 +2,11 @@
 // packer that was written from that page.
 import { afterAll, beforeAll, expect, test } from 'vitest';
 import { type FloatDType, roundTo } from '../../src/dtype.js';
+import { capsOf } from '../../src/gpu/device.js';
 import { LinearWeightQuant, requestDevice, Tensor } from '../../src/index.js';
+import { beginLoad, finishLoad, loadPiece } from '../../src/layer/load.js';
 import { CODE_BITS, type CodeBits } from '../../src/problem/code-width.js';
-import { checkMatrix, packCodes, type QuantizedMatrix, type ScaleForm } from '../../src/problem/matrix.js';
+import { checkMatrix, codeAt, packCodes, type QuantizedMatrix, type ScaleForm } from '../../src/problem/matrix.js';
 import { LEGAL_FORMATS, SCALE_FORMS, SHIFTS } from '../../src/problem/weight-format.js';
 import { gpu } from '../support/dawn.js';
 import { packByFormat } from '../support/pack-by-format.js';
@@ -84,16 +86,18 @@ function matrixOf(bits: CodeBits, { scaleDtype = 'float32', kind, shift, codeboo
   return matrix;
 }
 
+async function wordsOf(buffer: GPUBuffer): Promise<Uint32Array> {
+  const read = (await Tensor.wrap(device, buffer, { shape: [buffer.size / 4], dtype: 'int32' }).read()) as Int32Array;
+  return new Uint32Array(read.buffer);
+}
+
 /** The layer's buffers, read back. */
 async function loaded(matrix: QuantizedMatrix, wideCodes: boolean) {
   const options = { inFeatures: matrix.k, outFeatures: matrix.n, bias: false, dtype: 'float32' as const, plan: { caps: { wideCodes } } };
   const layer = new LinearWeightQuant(device, options);
   layer.loadMatrix(matrix);
   const words: Record<string, Uint32Array> = {};
-  for (const [role, buffer] of layer.loaded.buffers) {
-    const read = (await Tensor.wrap(device, buffer, { shape: [buffer.size / 4], dtype: 'int32' }).read()) as Int32Array;
-    words[role] = new Uint32Array(read.buffer);
-  }
+  for (const [role, buffer] of layer.loaded.buffers) words[role] = await wordsOf(buffer);
   const { weights } = layer.loaded;
   layer.destroy();
   return { words, weights };
@@ -143,6 +147,54 @@ test('groups that are no whole words of narrow codes, and one group of all k', a
         const { words } = await loaded(matrix, wide);
         expect(differences(words, packByFormat(matrix, { wideCodes: wide }).buffers)).toEqual([]);
       }
+});
+
+/** k of `from` … `to` of a matrix. Groups of a piece that is shorter than one are as long as the piece. */
+function cut(matrix: QuantizedMatrix, from: number, to: number): QuantizedMatrix {
+  const { n, k, bits, groupSize, scale, scaleForm, zeroPoint, minimum } = matrix;
+  const run = (list: Float32Array | undefined, each: number) => {
+    const per = Math.ceil(k / each);
+    return (
+      list &&
+      Float32Array.from(
+        Array.from({ length: n }, (_, row) => [...list.slice(row * per + from / each, row * per + Math.ceil(to / each))]).flat(),
+      )
+    );
+  };
+  const codes = Array.from({ length: n * (to - from) }, (_, i) => codeAt(matrix, Math.floor(i / (to - from)), from + (i % (to - from))));
+  const { kind, unit, minimumUnit } = scaleForm ?? {};
+  return {
+    ...{ ...matrix, k: to - from, groupSize: Math.min(groupSize, to - from), codes: packCodes(codes, n, to - from, bits) },
+    scale: run(scale, groupSize)!,
+    zeroPoint: run(zeroPoint, groupSize),
+    minimum: run(minimum, groupSize),
+    scaleForm: kind && { kind, unit: run(unit, 256), minimumUnit: run(minimumUnit, 256) },
+  };
+}
+
+test.each(FORMS.map((form) => [form.name, form] as const))('%s, in pieces along k, the last shorter than a group', async (_, form) => {
+  for (const bits of form.codebook ? ([4] as const) : CODE_BITS)
+    for (const wideCodes of [false, true]) {
+      const matrix = matrixOf(bits, form, { n: 6, k: 520, groupSize: 32 });
+      const load = beginLoad(device, cut(matrix, 0, 256), {
+        caps: { ...capsOf(device), wideCodes },
+        size: matrix,
+        biased: false,
+        requantized: false,
+      });
+      for (const [from, to] of [
+        [0, 256],
+        [256, 512],
+        [512, 520],
+      ] as const)
+        loadPiece(load, cut(matrix, from, to), { n: 0, k: from });
+      const words: Record<string, Uint32Array> = {};
+      for (const [role, buffer] of finishLoad(load).buffers) {
+        words[role] = await wordsOf(buffer);
+        buffer.destroy();
+      }
+      expect(differences(words, packByFormat(matrix, { wideCodes }).buffers)).toEqual([]);
+    }
 });
 
 test('every form that kernels read was packed', () => {

@@ -271,6 +271,21 @@ describe('a layer of a file', () => {
     expect(cutOf({ descAct: false, symmetric: true })).toEqual({ axis: 'k', unit: 32, perRow });
   });
 
+  // Whole groups, and whole blocks of 32 k: their least common multiple.
+  test.each([
+    [4, 8, 32],
+    [4, 24, 96],
+    [2, 48, 96],
+    [8, 20, 160],
+    [4, 128, 128],
+  ] as const)('%i bits in groups of %i are cut at multiples of %i', (bits, groupSize, unit) => {
+    const [n, k] = [8, 960];
+    const groups = Math.ceil(k / groupSize);
+    const qweight = raw('qweight', 'I32', [(k * bits) / 32, n], Array((n * k * bits) / 32).fill(0));
+    const scales = raw('scales', 'F16', [groups, n], Array(groups * n).fill(1));
+    expect(gptqLayer(infos({ qweight, scales }), { name: 'up', bits, groupSize }).cut).toMatchObject({ axis: 'k', unit });
+  });
+
   test('what is wrong before anything is read names the file', () => {
     expect(() => gptqLayer(infos(tensors), { ...options, groupSize: 16 })).toThrow(/^test: scales: shape: expected 4 groups of 16/);
   });
