@@ -2,22 +2,30 @@
 // scales' dtype, zero points and the order of inputs.
 import { importerOf } from '../src/formats/layer-formats.js';
 import { FormatError, type LayerSource, type QuantizedMatrix, readPieces, type TensorInfo } from '../src/formats.js';
+import { packedBytes, packedLayout } from '../src/plan/packed-layout.js';
+import { weightsOf } from '../src/plan/piece-steps.js';
+import type { Caps } from '../src/problem/caps.js';
 import { widthOf } from '../src/problem/code-width.js';
+import { simplify } from '../src/problem/matrix.js';
+import { hasUnits } from '../src/problem/weight-format.js';
 import { isFloat, type ModelFacts, spared, whyNoLayer } from './floats.js';
 
 /** The form of a matrix beside its codes. */
 export interface InMemory {
   readonly scaleDtype: QuantizedMatrix['scaleDtype'];
+  /** The narrow form of scales; null: they are held as scaleDtype. */
+  readonly scaleForm: NonNullable<QuantizedMatrix['scaleForm']>['kind'] | null;
   readonly zeroPoints: 'none' | 'whole' | 'float';
   readonly minimum: boolean;
   readonly codebook: boolean;
   readonly permutation: boolean;
 }
 
-export function inMemory({ bits, scaleDtype, zeroPoint, minimum, codebook, permutation }: QuantizedMatrix): InMemory {
+export function inMemory({ bits, scaleDtype, scaleForm, zeroPoint, minimum, codebook, permutation }: QuantizedMatrix): InMemory {
   const needed = zeroPoint && !zeroPoint.every((zero) => zero === widthOf(bits).zero);
   return {
     scaleDtype,
+    scaleForm: scaleForm?.kind ?? null,
     zeroPoints: needed ? (zeroPoint.every(Number.isInteger) ? 'whole' : 'float') : 'none',
     minimum: minimum !== undefined,
     codebook: codebook !== undefined,
@@ -27,12 +35,12 @@ export function inMemory({ bits, scaleDtype, zeroPoint, minimum, codebook, permu
 
 export const memoryText = (
   { bits, groupSize, k, format }: Pick<LayerSource, 'bits' | 'groupSize' | 'k' | 'format'>,
-  { scaleDtype, zeroPoints, minimum, codebook, permutation }: InMemory,
+  { scaleDtype, scaleForm, zeroPoints, minimum, codebook, permutation }: InMemory,
 ): string =>
   [
     `${importerOf(format)} → ${bits}-bit codes`,
     groupSize === k ? 'a scale for each output' : `groups of ${groupSize}`,
-    `${scaleDtype} scales`,
+    scaleForm ? `${scaleForm} scales${hasUnits(scaleForm) ? ' in float16 units' : ''}` : `${scaleDtype} scales`,
     zeroPoints === 'none' ? '' : zeroPoints === 'whole' ? 'zero points' : 'zero points that are floats',
     minimum ? 'minima' : '',
     codebook ? 'a codebook' : '',
@@ -41,7 +49,20 @@ export const memoryText = (
     .filter(Boolean)
     .join(', ');
 
-export type Probed = { readonly memory: InMemory } | { readonly error: FormatError };
+/** A GPU, of which only limits matter here. */
+const GPU: Pick<Caps, 'wideCodes' | 'maxBufferSize' | 'maxStorageBufferBindingSize'> = {
+  wideCodes: false,
+  maxBufferSize: Number.POSITIVE_INFINITY,
+  maxStorageBufferBindingSize: Number.POSITIVE_INFINITY,
+};
+
+/** Bits a weight of a layer's buffers on a GPU, by a piece of its matrix. */
+export function gpuBits(piece: QuantizedMatrix, { n, k, groupSize }: Pick<LayerSource, 'n' | 'k' | 'groupSize'>): number {
+  const weights = { ...weightsOf(simplify(piece), { n, k, groupSize }, GPU), biased: false, requantized: false };
+  return (8 * packedBytes(weights, packedLayout(weights, GPU as Caps))) / (n * k);
+}
+
+export type Probed = { readonly memory: InMemory; readonly bits: number } | { readonly error: FormatError };
 
 /** The key of a kind: layers of one kind have tensors of the same dtypes and shapes. */
 export const kindOf = ({ format, n, k, bits, groupSize, tensors }: LayerSource): string =>
@@ -55,7 +76,7 @@ export async function probe(layers: readonly LayerSource[], signal: AbortSignal)
     if (probed.has(kind)) continue;
     try {
       for await (const { matrix } of readPieces(layer, { chunkBytes: 1, signal })) {
-        probed.set(kind, { memory: inMemory(matrix) });
+        probed.set(kind, { memory: inMemory(matrix), bits: gpuBits(matrix, layer) });
         break;
       }
     } catch (error) {

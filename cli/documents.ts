@@ -10,6 +10,9 @@ export interface InspectedLayer {
   readonly bits: CodeBits;
   readonly groupSize: number;
   readonly bytes: number;
+  /** Bits a weight of the file, and of a GPU's buffers; null if a piece could not be imported. */
+  readonly bitsInFile: number;
+  readonly bitsInMemory: number | null;
   readonly bias: boolean;
   readonly importer: string;
   /** Axis along which it is loaded in pieces; null: in one piece. */

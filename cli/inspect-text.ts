@@ -1,6 +1,6 @@
 // An inspection as text: a heading for each importer or verdict, with its layers or tensors. Pure.
 import { wrap } from './command.js';
-import type { InspectedTensor, Inspection } from './documents.js';
+import type { InspectedLayer, InspectedTensor, Inspection } from './documents.js';
 import { bytesText, type Column, count, plain, shapeText, table, withoutNumbers } from './text.js';
 
 const COLUMNS: readonly Column[] = [
@@ -57,6 +57,15 @@ function grouped<T>(items: readonly T[], key: (item: T) => string): Map<string, 
   return groups;
 }
 
+/** Bits a weight of several layers together; empty if they could not be imported. */
+function bitsText(layers: readonly InspectedLayer[]): string {
+  const sum = (of: (layer: InspectedLayer) => number): number => layers.reduce((total, one) => total + of(one) * one.n * one.k, 0);
+  const weights = sum(() => 1);
+  if (layers.some(({ bitsInMemory }) => bitsInMemory === null)) return '';
+  const [file, memory] = [sum(({ bitsInFile }) => bitsInFile), sum(({ bitsInMemory }) => bitsInMemory!)];
+  return `; ${(file / weights).toFixed(2)} bits a weight in the file, ${(memory / weights).toFixed(2)} in GPU memory`;
+}
+
 function head({ file, kind, files, bytes, config }: Inspection, width: number): string {
   const what = `${kind}, ${count(files.length, 'file')}, ${bytesText(bytes)}${config === null ? '' : `; configuration: ${config.split('/').at(-1)}`}`;
   return `${wrap(plain(file), width)}\n${what}\n`;
@@ -73,7 +82,7 @@ export function inspectText(document: Inspection, { width, each }: { readonly wi
     const rows = members.map(({ name, n, k, bytes }) => ({ name, shape: shapeText([n, k]), bytes }));
     part(
       `${format}: ${count(members.length, 'layer')}, ${bytesText(members.reduce((sum, { bytes }) => sum + bytes, 0))}`,
-      plain(what),
+      plain(what) + bitsText(members),
       list(rows, { width, each, dtype: false }),
     );
   }

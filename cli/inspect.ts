@@ -31,6 +31,8 @@ export function inspection(
       bits,
       groupSize,
       bytes: layerBytes(layer),
+      bitsInFile: (8 * layerBytes(layer)) / (n * k),
+      bitsInMemory: ok ? made.bits : null,
       bias: bias !== undefined,
       importer: importerOf(format),
       cut: cut?.axis ?? null,

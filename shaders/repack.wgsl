@@ -27,6 +27,7 @@ struct Params {
   tile_rows: u32, // FRACTAL_NZ: tiles of 16 rows along the matrix
   packed_base: u32, // index of the first word made here
   packed_pitch: u32, // words in a row of packed
+  mask: u32, // the bits of a code in source; what is above them in its slot is dropped
   flip: u32, // turns an element into a code by exclusive or: ZERO in two's complement, 0 where it is a code
   lift: u32, // is added to a code
 }
@@ -59,7 +60,7 @@ fn code_at(n: u32, k: u32) -> u32 {
   if (k >= params.k) { return u32(ZERO); }
   let at = element(params.n + n, k);
   let shift = SLOT * (at % SLOTS);
-  let code = (source[at / SLOTS] >> shift) & ((1u << SLOT) - 1u);
+  let code = (source[at / SLOTS] >> shift) & params.mask;
   return ((code ^ params.flip) + params.lift) & MASK.x;
 }
 

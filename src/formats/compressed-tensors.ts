@@ -116,6 +116,9 @@ function zeroPoints(tensor: RawTensor, { n, bits, groups, granularity }: Plan): 
   const { inWord, mask, zero: middle } = widthOf(bits);
   if (tensor.dtype === 'I8') {
     const values = Float32Array.from(bytesOf(tensor), (byte) => ((byte << 24) >> 24) + middle);
+    const bad = values.findIndex((value) => value < 0 || value > mask);
+    if (bad >= 0)
+      throw new FormatError(at(tensor, `element ${bad}`), `a zero point of [${-middle}, ${mask - middle}]`, `${values[bad]! - middle}`);
     return forOutputs(values, n, granularity);
   }
   const words = asWords(tensor);

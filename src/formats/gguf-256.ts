@@ -1,8 +1,9 @@
 // GGUF's types with blocks of 256 k: groups of 16 or 32 k have scales of 4, 6 or 8 bits, in units of the block's float16. Layouts:
 // block_q4_K and similar structs of ggml-common.h, and dequantize_row_* of ggml-quants.c.
 //
-// The two levels of scales are multiplied, and kept beside: d · sc has at most 18 bits and is exact in float32. For each type dequantize(matrix) equals
-// ggml's float32 result in every bit: d · sc · q has at most 23 bits and is exact; subtracting a minimum rounds once, here and in ggml.
+// A scale is the product of its two levels, which are kept beside: d · sc has at most 18 bits and is exact in float32. For each type
+// dequantize(matrix) equals ggml's float32 result in every bit: d · sc · q has at most 23 bits and is exact; subtracting a minimum rounds once,
+// here and in ggml.
 import { iq4Values } from './gguf-32.js';
 import { type BlockType, half, halfAt, LOW, nibbles, type Parts, weave } from './gguf-words.js';
 

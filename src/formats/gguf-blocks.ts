@@ -107,9 +107,9 @@ const gguf = (types: string, read: string) => ({ format: `GGUF ${types}`, tensor
 
 export const ggufFormat: WeightFormat = {
   rows: [
-    gguf('Q4_0, Q5_0, Q8_0, Q3_K, Q6_K', "4 and 8 bits; K-quants' two scales multiplied into one float32"),
-    gguf('Q4_1, Q5_1, Q2_K, Q4_K, Q5_K', 'the same, with a minimum'),
-    gguf('IQ4_NL, IQ4_XS, MXFP4', 'the same, with a codebook'),
+    gguf('Q4_0, Q5_0, Q8_0, Q3_K, Q6_K', "3, 4, 5, 6 and 8 bits; K-quants' scales in two levels"),
+    gguf('Q4_1, Q5_1, Q2_K, Q4_K, Q5_K', '2, 4 and 5 bits; the same, with a minimum'),
+    gguf('IQ4_NL, IQ4_XS, MXFP4', '4 bits; the same, with a codebook'),
   ],
   layers: [
     {

@@ -8,6 +8,7 @@ import { BLOCK, codesInWord, largestCode, middleCode } from '../problem/code-wid
 import type { QuantizedMatrix } from '../problem/matrix.js';
 import { inOrder, sortByGroup } from './act-order.js';
 import { transpose, valueAt, widen } from './code-words.js';
+import { gcd } from './flat-groups.js';
 import { checkImport, checkLayer } from './given.js';
 import { type Found, type LayerContext, type WeightFormat, wrong } from './layer-format.js';
 import type { LayerSource } from './layer-source.js';
@@ -135,7 +136,7 @@ export function gptqLayer(tensors: GptqTensors<TensorInfo> & { readonly bias?: T
     bits,
     groupSize,
     tensors: { qweight, ...(qzeros && { qzeros }), scales, ...(g_idx && { g_idx }) },
-    cut: inPieces ? { axis: 'k', unit: groupSize % BLOCK === 0 ? groupSize : groupSize * BLOCK, perRow } : undefined, // whole blocks of the packed layout
+    cut: inPieces ? { axis: 'k', unit: (groupSize * BLOCK) / gcd(groupSize, BLOCK), perRow } : undefined, // whole groups, and whole blocks of the packed layout
     bias,
     make(read, size) {
       const { g_idx: order, ...rest } = read as unknown as GptqTensors;

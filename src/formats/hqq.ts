@@ -153,8 +153,9 @@ function zeroPoints(
 }
 
 /**
- * Imports an HQQ layer: W = (code - zero) · scale, with a float zero point. Zero points stay as they are if
- * they have the scales' dtype; otherwise 2^(bits-1) - zero is rounded to float32. Codes of 1 bit become 2 bits. HQQ rounds (code - zero) and the product to its compute_dtype; here the weight is rounded once.
+ * Imports an HQQ layer: W = (code - zero) · scale, with a float zero point. Zero points stay as they are if they have the scales' dtype;
+ * otherwise 2^(bits-1) - zero is rounded to float32. Codes of 1 bit become 2 bits. HQQ rounds (code - zero) and the product to its
+ * compute_dtype; here the weight is rounded once.
  *
  * Rule: HQQ's Quantizer.dequantize and BitPack.
  * @throws FormatError

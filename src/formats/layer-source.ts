@@ -10,7 +10,7 @@ import type { QuantizedMatrix } from '../problem/matrix.js';
 export interface Cut {
   /** The axis of the matrix that corresponds to the tensors' first axis. */
   readonly axis: 'n' | 'k';
-  /** n or k that stay together: whole words, groups and blocks. A multiple of 4 for n, of groupSize and 32 / bits for k. */
+  /** n or k that stay together: whole words, groups and blocks. A multiple of 4 for n, of groupSize for k. */
   readonly unit: number;
   /** n or k in a row of each tensor, e.g. 8 for words packed along this axis, groupSize for scales; 0: the tensor is not cut. */
   readonly perRow: Readonly<Record<string, number>>;
@@ -24,7 +24,7 @@ export interface LayerSource {
   readonly format: string;
   readonly n: number;
   readonly k: number;
-  /** Bits of the codes after import. */
+  /** Bits of the codes: those of the file, but 2 for 1. */
   readonly bits: CodeBits;
   readonly groupSize: number;
   /** By the format's names: qweight, scales, … */

@@ -70,10 +70,10 @@ export const withBytes = (outlines: readonly TensorOutline[], bytes: readonly Ui
  * The matrix with codes that fill their slots, for schemes that know no others: 2 and 3 bits as 4, 5 and 6 as 8. The weights stay the same.
  */
 export function inSlots(matrix: QuantizedMatrix): QuantizedMatrix & { readonly bits: Bits } {
-  const { k, bits, codes, zeroPoint } = matrix;
+  const { k, bits, codes, zeroPoint, minimum } = matrix;
   const { slot, zero, inWord } = widthOf(bits);
   if (isBits(bits)) return { ...matrix, bits };
-  if (zeroPoint) return { ...matrix, bits: slot };
+  if (zeroPoint || minimum) return { ...matrix, bits: slot }; // code 0 keeps its meaning
   const lift = widthOf(slot).zero - zero;
   const added = Array.from({ length: inWord }, (_, i) => lift * 2 ** (slot * i)).reduce((a, b) => a + b, 0);
   return { ...matrix, bits: slot, codes: clearTail(codes.map((word) => word + added) as Uint32Array<ArrayBuffer>, { k, bits: slot }) };

@@ -20,6 +20,7 @@ export const repack: Shader = {
     'tile_rows',
     'packed_base',
     'packed_pitch',
+    'mask',
     'flip',
     'lift',
   ],

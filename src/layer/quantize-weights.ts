@@ -82,7 +82,8 @@ export async function quantizeOnGpu(
     const scale = new Float32Array(scaleBits.buffer);
     const bad = scale.findIndex((value) => !Number.isFinite(value));
     if (bad >= 0) throw unusable(settings, bad, scale[bad]!);
-    const matrix: QuantizedMatrix = { n, k, bits, codes, groupSize, scale, scaleDtype, ...(symmetric ? {} : { zeroPoint }) };
+    const zeros = symmetric ? {} : ({ zeroPoint, zeroPointDtype: 'uint8' } as const);
+    const matrix: QuantizedMatrix = { n, k, bits, codes, groupSize, scale, scaleDtype, ...zeros };
     return { matrix, mode };
   } finally {
     for (const buffer of made.values()) buffer.destroy();

@@ -65,7 +65,7 @@ function cutOf({ n, k, bits, weight }: Operands) {
 /** Repacks codes. The source is cut along its slow axis; every piece fills a rectangle of [words, n]. */
 function packWeight({ operands, packed, caps }: LoadContext, view: View, slab: Slab): Dispatch[] {
   const { k, bits, weight } = operands;
-  const { inWord, inElement, zero } = widthOf(bits); // codes fill their slots, so that rows of words are words of the source
+  const { inWord, inElement, mask, zero } = widthOf(bits); // codes fill their slots, so that rows of words are words of the source
   const first = view.offset * inElement;
   const { axis, unit, length, total, tileRows } = cutOf(operands);
   const fit = fitting(caps, { what: 'weight', bytes: (length * bits) / 8 });
@@ -98,6 +98,7 @@ function packWeight({ operands, packed, caps }: LoadContext, view: View, slab: S
         tile_rows: tileRows,
         packed_base: word0 * slab.quads * 4 + (n0 - slab.begin),
         packed_pitch: slab.quads * 4,
+        mask,
         flip: zero,
         lift: 0,
       },

@@ -109,10 +109,13 @@ const bytes = (data: Uint8Array, perQuad = 1, first = 0): Pick<Values, 'data' | 
 });
 
 /** Everything that the dispatches read besides codes, by role. */
-export function valuesOf(matrix: QuantizedMatrix, weights: Pick<Weights, keyof WeightFormat>): Readonly<Record<string, Values>> {
+export function valuesOf(
+  matrix: QuantizedMatrix,
+  weights: Pick<Weights, keyof WeightFormat | 'groupSize'>,
+): Readonly<Record<string, Values>> {
   const { k, groupSize, scale, scaleForm, zeroPoint, minimum } = matrix;
   const { scaleDtype, shift } = weights;
-  const groups = { perOutput: groupsIn(matrix), each: groupSize };
+  const groups = { perOutput: groupsIn(matrix), each: weights.groupSize }; // the last piece may be shorter than a group
   const [scales, offsets] = [
     { out: 'scale', ...groups },
     { out: 'offset', ...groups },
@@ -162,7 +165,7 @@ export function pieceSteps(context: PieceContext, { slabs }: Packed): Dispatch[]
 }
 
 function pieceCodes({ piece: { n, k, bits }, corner, weights, caps }: PieceContext, { slab, first, at, count }: Columns): Dispatch {
-  const { inWord } = widthOf(bits);
+  const { inWord, mask } = widthOf(bits);
   const words = wordsOf(k, bits);
   const rows = rowsOfWords(k, weights.held);
   const { base, ...source } = window(caps, { buffer: 'codes', bits: 32, first: 0, length: n * words });
@@ -180,6 +183,7 @@ function pieceCodes({ piece: { n, k, bits }, corner, weights, caps }: PieceConte
       stride_n: words * inWord,
       stride_k: 1,
       tile_rows: 0,
+      mask,
       flip: 0, // codes are unsigned already
       lift: liftOf(weights),
       packed_base: rowsOfWords(corner.k, weights.held) * slab.quads * 4 + at,

@@ -34,7 +34,7 @@ export interface QuantizedMatrix {
   readonly scaleForm?: ScaleForm | undefined;
   /** (N, G), finite. */
   readonly zeroPoint?: Float32Array | undefined;
-  /** The dtype that holds the zero points themselves. Without it 2^(bits-1) - zeroPoint is held, as scaleDtype. */
+  /** The dtype that holds the zero points themselves; uint8: each is a code. Without it 2^(bits-1) - zeroPoint is held, as scaleDtype. */
   readonly zeroPointDtype?: 'uint8' | FloatDType | undefined;
   /** (N, G), finite: the weight of code 0. */
   readonly minimum?: Float32Array | undefined;
@@ -87,7 +87,7 @@ export function checkMatrix(matrix: QuantizedMatrix): void {
   const { bits, scale, scaleDtype, scaleForm, zeroPoint, zeroPointDtype, minimum, codebook } = matrix;
   checkHeld('scale', scale, scaleDtype);
   if (scaleForm) checkForm(matrix, scaleForm);
-  if (zeroPointDtype === 'uint8') checkBytes(zeroPoint);
+  if (zeroPointDtype === 'uint8') checkCodes(zeroPoint, widthOf(bits).mask);
   else if (zeroPointDtype && zeroPoint) checkHeld('zeroPoint', zeroPoint, zeroPointDtype);
   else if (zeroPoint) checkHeld('zeroPoint', zeroPoint, scaleDtype, widthOf(bits).zero);
   if (minimum) checkHeld('minimum', minimum, scaleDtype);
@@ -169,10 +169,10 @@ function checkForm(matrix: QuantizedMatrix, { kind, unit, minimumUnit }: ScaleFo
   }
 }
 
-/** Are these zero points bytes? */
-function checkBytes(zeroPoint: Float32Array | undefined): void {
-  const bad = zeroPoint ? zeroPoint.findIndex((value) => !Number.isInteger(value) || value < 0 || value > 255) : -1;
-  if (bad >= 0) refuse(`matrix.zeroPoint[${bad}]`, 'a whole number of 0 … 255', zeroPoint![bad]);
+/** Are these zero points codes? A byte holds them then even where codes are lifted to more bits. */
+function checkCodes(zeroPoint: Float32Array | undefined, most: number): void {
+  const bad = zeroPoint ? zeroPoint.findIndex((value) => !Number.isInteger(value) || value < 0 || value > most) : -1;
+  if (bad >= 0) refuse(`matrix.zeroPoint[${bad}]`, `a whole number of 0 … ${most}`, zeroPoint![bad]);
 }
 
 /** Checks that the permutation names each input once. */

@@ -1,9 +1,9 @@
 // Scales in a byte or less: what each form holds, and its bytes. Pure.
-import type { FloatDType } from '../dtype.js';
-import { hasUnits, type ScaleDType } from './weight-format.js';
+
+import { hasUnits } from './weight-format.js';
 
 /** Forms of scales in a byte or less. */
-export type NarrowScale = Exclude<ScaleDType, FloatDType>;
+export type NarrowScale = 'int8' | 'uint8' | 'uint4' | 'e8m0' | 'e4m3';
 export const NARROW_SCALES: readonly NarrowScale[] = ['int8', 'uint8', 'uint4', 'e8m0', 'e4m3'];
 
 /** Values of groups, (outputs, perOutput); `perUnit` groups of an output share a unit. */

@@ -10,7 +10,7 @@ export interface QuantizeReport {
   readonly maxError: number;
   /** Root of the mean of (w - ŵ)². */
   readonly rmse: number;
-  /** Bytes of codes, scales and offsets in a layer, in scaleDtype. */
+  /** Bytes of codes, scales and zero points in a layer. */
   readonly bytes: number;
   /** Bytes of the weights in their dtype. */
   readonly bytesBefore: number;
@@ -49,9 +49,10 @@ export function addErrors(
 }
 
 export function reportOf({ squares, errors, largest }: Sums, settings: Settings): QuantizeReport {
-  const { n, k, bits, mode, groupSize, symmetric, scaleDtype, dtype } = settings;
+  const { n, k, bits, mode, groupSize, symmetric, scaleDtype, dtype, method } = settings;
   const scales = mode === 'tensor' ? 1 : n * Math.ceil(k / groupSize);
-  const bytes = 4 * n * Math.ceil((k * bits) / 32) + scales * BYTES[scaleDtype] * (symmetric ? 1 : 2);
+  const ofZero = symmetric ? 0 : method === 'hqq' ? BYTES[scaleDtype] : 1; // whole zero points are bytes
+  const bytes = 4 * n * Math.ceil((k * bits) / 32) + scales * (BYTES[scaleDtype] + ofZero);
   return {
     sqnr: errors === 0 ? Number.POSITIVE_INFINITY : 10 * Math.log10(squares / errors),
     maxError: largest,

@@ -75,7 +75,8 @@ export function* slices(weights: Weights, options: QuantizeOptions): Generator<P
     }
     yield { done: first + count, total: n };
   }
-  const matrix: QuantizedMatrix = { n, k, bits, codes, groupSize, scale, scaleDtype, ...(zeroPoint && { zeroPoint }) };
+  const zeros = zeroPoint && { zeroPoint, ...(settings.method !== 'hqq' && ({ zeroPointDtype: 'uint8' } as const)) };
+  const matrix: QuantizedMatrix = { n, k, bits, codes, groupSize, scale, scaleDtype, ...zeros };
   return { matrix, mode, report: reportOf(sums, settings) };
 }
 

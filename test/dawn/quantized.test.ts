@@ -104,7 +104,7 @@ describe('quantizeRows', () => {
 
   test('what it refuses', () => {
     const x = Tensor.from(device, new Float32Array(64), { shape: [1, 64], dtype: 'float32' });
-    expect(() => quantizeRows(x, { held: 3 as 4 })).toThrow(/bits: expected 4 or 8, got 3/);
+    expect(() => quantizeRows(x, { held: 7 as 4 })).toThrow(/held: expected 2 or 3 or 4 or 5 or 6 or 8, got 7/);
     expect(() => quantizeRows(x, { held: 4, digits: 3 as 2 })).toThrow(/digits: expected 1 or 2, got 3/);
     const codes = Tensor.from(device, new Int8Array(64), { shape: [1, 64], dtype: 'int8' });
     expect(() => quantizeRows(codes, { held: 4 })).toThrow(/x: expected dtype float32 or float16 or bfloat16, got int8/);
@@ -179,7 +179,7 @@ describe('layers take it', () => {
   test('what they refuse', () => {
     const layer = layerOf();
     const q = quantizeRows(upload(device, x), { held: 8 });
-    expect(() => layer.forward(q)).toThrow(/x: expected codes ordered for int4 weights, got for int8/);
+    expect(() => layer.forward(q)).toThrow(/x: expected codes ordered for weights held in 4 bits, got for 8 bits/);
     expect(() => layer.forward({ ...q } as QuantizedRows)).toThrow(/x: expected a Tensor, or what quantizeRows returned/);
     const short = quantizeRows(Tensor.from(device, new Float32Array(64), { shape: [1, 64], dtype: 'float16' }), layer);
     expect(() => layer.forward(short)).toThrow(/a last dimension of K = 160/);

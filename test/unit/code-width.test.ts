@@ -2,7 +2,7 @@
 import { readdirSync, readFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { expect, test } from 'vitest';
-import { BITS, CODE_WIDTHS, widthFor, widthOf, wordsOf } from '../../src/problem/code-width.js';
+import { BITS, CODE_BITS, CODE_WIDTHS, lowWords, rowsOfWords, widthFor, widthOf, wordsOf } from '../../src/problem/code-width.js';
 
 /** Lists of the widths, branches on one, and arithmetic that code-width.ts has names for. */
 const ASKS: Readonly<Record<string, RegExp>> = {
@@ -57,6 +57,7 @@ test.each([
 
 test('what follows from a width', () => {
   expect(BITS).toEqual([4, 8]);
+  expect(CODE_BITS).toEqual([2, 3, 4, 5, 6, 8]);
   expect(widthOf(4)).toMatchObject({
     name: 'int4',
     inWord: 8,
@@ -84,7 +85,26 @@ test('what follows from a width', () => {
   }
 });
 
+test.each([
+  // bits, slot, low, high, codes in a low word, largest code, code of weight 0, signs of a word
+  [2, 4, 2, 0, 16, 3, 2, 0x22222222],
+  [3, 4, 2, 1, 16, 7, 4, 0x44444444],
+  [4, 4, 4, 0, 8, 15, 8, 0x88888888],
+  [5, 8, 4, 1, 8, 31, 16, 0x10101010],
+  [6, 8, 4, 2, 8, 63, 32, 0x20202020],
+  [8, 8, 8, 0, 4, 255, 128, 0x80808080],
+] as const)(
+  '%i bits lie in slots of %i in the caller’s memory, as %i + %i in the packed layout',
+  (bits, slot, low, high, inLow, ...more) => {
+    const [mask, zero, signs] = more;
+    expect(widthOf(bits)).toMatchObject({ bits, slot, inWord: 32 / slot, low, high, inLow, mask, zero, signs });
+    // A block of 32 k has as many words as a code has bits; widths without high parts have no blocks.
+    expect([1, 31, 32, 33].map((k) => rowsOfWords(k, bits))).toEqual([high ? bits : 1, bits, bits, high ? 2 * bits : bits + 1]);
+    expect([1, inLow, inLow + 1].map((k) => lowWords(k, bits))).toEqual([1, 1, 2]);
+  },
+);
+
 test('a width that no format of ours has is held by the next one', () => {
-  expect([1, 2, 3, 4, 5, 8].map((bits) => widthFor(bits).bits)).toEqual([2, 2, 3, 4, 5, 8]);
+  expect([1, 2, 3, 4, 5, 6, 7, 8].map((bits) => widthFor(bits).bits)).toEqual([2, 2, 3, 4, 5, 6, 8, 8]);
   expect(() => widthFor(9)).toThrow(RangeError);
 });

@@ -1,7 +1,7 @@
 // antiquant inspect on small files of every container: each tensor as text and as JSON, and files that contradict their format.
 import { mkdirSync } from 'node:fs';
 import { expect, test, vi } from 'vitest';
-import { inMemory, memoryText } from '../../../cli/describe.js';
+import { gpuBits, inMemory, memoryText } from '../../../cli/describe.js';
 import { quantize } from '../../../src/quantize/quantize.js';
 import { call, folder, matrix, model, put, putModel, widest } from '../../support/call-cli.js';
 import { type MadeTensor, makeGguf, makeMlc, makeSafetensors, makeShards, rawSafetensors, zeros } from '../../support/files.js';
@@ -57,7 +57,7 @@ test('a folder of a quantized model, with its configuration', async () => {
   expect(out).toContain('safetensors, 2 files');
   expect(out).toContain('configuration: config.json');
   expect(out).toMatch(
-    /GPTQ: 2 layers, 1\.18 kB\n {2}importGptq → 4-bit codes, groups of 32, float16 scales, zero points\n {4}model\.layers\.\*\.up_proj +× 2 +16 × 64/,
+    /GPTQ: 2 layers, 1\.18 kB\n {2}importGptq → 4-bit codes, groups of 32, float16 scales, zero points; 4\.63 bits\n {2}a weight in the file, 5\.25 in GPU memory\n {4}model\.layers\.\*\.up_proj +× 2 +16 × 64/,
   );
   const json = (await call(['inspect', at('gptq'), '--json', '--tensors'])).json();
   expect(json.layers).toHaveLength(2);
@@ -69,10 +69,13 @@ test('a folder of a quantized model, with its configuration', async () => {
     bits: 4,
     groupSize: 32,
     bytes: 592,
+    bitsInFile: (8 * 592) / 1024,
+    // Codes, float16 scales and bytes of zero points of two groups, a float32 of bias.
+    bitsInMemory: 4 + (2 * 16 + 2 * 8 + 32) / 64,
     bias: false,
     importer: 'importGptq',
     cut: json.layers[0].cut, // the importer's matter
-    inMemory: { scaleDtype: 'float16', zeroPoints: 'whole', minimum: false, codebook: false, permutation: false },
+    inMemory: { scaleDtype: 'float16', scaleForm: null, zeroPoints: 'whole', minimum: false, codebook: false, permutation: false },
     why: null,
     what: 'importGptq → 4-bit codes, groups of 32, float16 scales, zero points',
   });
@@ -112,10 +115,13 @@ test('GGUF: blocks that are read, blocks that are not, floats', async () => {
     ]),
   );
   const { out } = await call(['inspect', path]);
-  expect(out).toMatch(/GGUF Q4_K: 2 layers.*\n {2}importGguf → 4-bit codes, groups of 32, float\d+ scales, minima/);
+  expect(out).toMatch(
+    /GGUF Q4_K: 2 layers.*\n {2}importGguf → 4-bit codes, groups of 32, uint8 scales in float16 units, minima;\n {2}4\.50 bits a weight in the file, 4\.75 in GPU memory/,
+  );
   expect(out).toMatch(/IQ2_XXS: 1 layer, 264 B\n {2}IQ2_XXS is not read yet/);
   const json = (await call(['inspect', path, '--json'])).json();
-  expect(json.layers[0].inMemory.minimum).toBe(true);
+  expect(json.layers[0].inMemory).toMatchObject({ scaleForm: 'uint8', minimum: true });
+  expect(json.layers[0]).toMatchObject({ bits: 4, bitsInFile: 4.5, bitsInMemory: 4.625 + 32 / 256 });
   expect(json.totals.map(({ format, count }: { format: string; count: number }) => [format, count])).toEqual([
     ['GGUF Q4_K', 2],
     ['F32', 1],
@@ -126,7 +132,7 @@ test('GGUF: blocks that are read, blocks that are not, floats', async () => {
 test('what is in memory, of each kind of matrix', () => {
   const matrix = (method: 'minmax' | 'hqq', symmetric = false) =>
     quantize(normals('kinds', 4 * 64), { n: 4, k: 64, bits: 4, method, symmetric }).matrix;
-  const none = { scaleDtype: 'float16', zeroPoints: 'none', minimum: false, codebook: false, permutation: false };
+  const none = { scaleDtype: 'float16', scaleForm: null, zeroPoints: 'none', minimum: false, codebook: false, permutation: false };
   expect(inMemory(matrix('minmax', true))).toEqual(none);
   expect(inMemory({ ...matrix('minmax', true), zeroPoint: new Float32Array(4).fill(8) })).toEqual(none);
   expect(inMemory(matrix('minmax'))).toEqual({ ...none, zeroPoints: 'whole' });
@@ -136,6 +142,18 @@ test('what is in memory, of each kind of matrix', () => {
   expect(memoryText({ bits: 4, groupSize: 64, k: 64, format: 'bitsandbytes NF4' }, inMemory(more))).toBe(
     'importBitsAndBytes4 → 4-bit codes, a scale for each output, float16 scales, a codebook, inputs in the order of their groups',
   );
+});
+
+test('bits a weight in GPU memory are those of its buffers', () => {
+  const [n, k] = [6, 1024];
+  const matrixOf = (symmetric: boolean) => quantize(normals('bits', n * k), { n, k, bits: 4, groupSize: 128, symmetric }).matrix;
+  const size = { n, k, groupSize: 128 };
+  // Eight columns, since they are padded to whole quads; four bytes of bias for each.
+  const padded = 8 / n;
+  expect(gpuBits(matrixOf(true), size)).toBeCloseTo(padded * (4 + 16 / 128 + 32 / k), 12);
+  expect(gpuBits(matrixOf(false), size)).toBeCloseTo(padded * (4 + 24 / 128 + 32 / k), 12);
+  // Zero points that are all 8 are dropped.
+  expect(gpuBits({ ...matrixOf(false), zeroPoint: new Float32Array(48).fill(8) }, size)).toBeCloseTo(padded * (4 + 16 / 128 + 32 / k), 12);
 });
 
 test('MLC in a folder', async () => {

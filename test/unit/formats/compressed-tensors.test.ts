@@ -172,6 +172,14 @@ describe('refusals', () => {
       () => importCompressedTensors({ ...good(), weight_scale: raw('s', 'F16', [2, 2], [1, Number.NaN, 1, 1]) }, four),
       'element 1',
     ));
+  test('int8 zero points that are no codes', () => {
+    const zero = (value: number) => ({ weight_zero_point: raw('z', 'I8', [2, 1], [-8, value]) });
+    const given = { weight: raw('w', 'I8', [2, 8], Array(16).fill(0)), weight_scale: raw('s', 'F16', [2, 1], [1, 1]) };
+    for (const value of [8, -9, -128, 127])
+      expectFormat(() => importCompressedTensors({ ...given, ...zero(value) }, { bits: 4 }), 'element 1', 'a zero point of [-8, 7]');
+    expect([...importCompressedTensors({ ...given, ...zero(7) }, { bits: 4 }).zeroPoint!]).toEqual([0, 15]);
+    expect([...importCompressedTensors({ ...given, ...zero(127) }, { bits: 8 }).zeroPoint!]).toEqual([120, 255]);
+  });
   test('bits that nothing says', () => expectFormat(() => importCompressedTensors(good()), 'shape', /weight_shape/));
   test('a weight_shape of other words', () =>
     expectFormat(() => importCompressedTensors({ ...good(), weight_shape: raw('h', 'I64', [2], [2, 40]) }), 'shape'));

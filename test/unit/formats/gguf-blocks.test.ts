@@ -8,7 +8,8 @@ import { FormatError } from '../../../src/errors.js';
 import type { RawTensor } from '../../../src/files/raw-tensor.js';
 import type { TensorInfo } from '../../../src/files/tensor-file.js';
 import { type GgufTypeName, ggufLayer, ggufTypes, importGguf } from '../../../src/formats/gguf-blocks.js';
-import { codeAt, dequantize } from '../../../src/problem/matrix.js';
+import { checkMatrix, codeAt, dequantize } from '../../../src/problem/matrix.js';
+import { narrowBytes } from '../../../src/problem/narrow-scales.js';
 import { decode, meanings } from '../../support/gguf-decoder.js';
 
 const names = Object.keys(ggufTypes) as GgufTypeName[];
@@ -47,6 +48,17 @@ function randomBlocks(name: string, count: number): Uint8Array {
   return out;
 }
 
+/** Narrow forms of scales; the other types keep the float16 of their blocks. */
+const KINDS: Readonly<Partial<Record<GgufTypeName, string>>> = {
+  Q2_K: 'uint4',
+  Q3_K: 'int8',
+  Q4_K: 'uint8',
+  Q5_K: 'uint8',
+  Q6_K: 'int8',
+  IQ4_XS: 'int8',
+  MXFP4: 'e8m0',
+};
+
 test('the slow decoder knows every type', () => {
   expect(Object.keys(meanings).sort()).toEqual([...names].sort());
 });
@@ -77,6 +89,35 @@ describe.each(names)('%s', (name) => {
     expect(difference(dequantize(matrix), decode(name, bytes), { bits: true })).toBeUndefined();
     for (const list of [matrix.scale, matrix.minimum ?? []])
       expect(Array.from(list, (value) => roundTo(value, matrix.scaleDtype)).every((value, i) => value === list[i])).toBe(true);
+  });
+
+  test('its narrow form of scales is they, in every bit', () => {
+    const { size, bytes: length, halves } = meanings[name]!;
+    const bytes = randomBlocks(name, 3 * 40);
+    // Units that are subnormal float16 in every third block; the least of them in the first.
+    for (const half of halves)
+      for (let block = 0; block < 120; block += 3) bytes.set([Math.floor(255 * random()) + 1, (block % 2) << 7], block * length + half);
+    for (const half of halves) bytes.set([1, 0], half);
+    const matrix = importGguf(tensor(name, [3, 40 * size], bytes));
+    checkMatrix(matrix);
+    expect(matrix.scaleForm?.kind).toBe(KINDS[name]);
+    if (!matrix.scaleForm) return;
+    const { scaleForm, scale, minimum, groupSize } = matrix;
+    const perOutput = (40 * size) / groupSize;
+    for (const [values, unit] of [
+      [scale, scaleForm.unit],
+      [minimum, scaleForm.minimumUnit],
+    ] as const) {
+      expect(unit?.length).toBe(values && name !== 'MXFP4' ? 120 : undefined);
+      if (!values) continue;
+      const levels = narrowBytes(scaleForm.kind, { values, unit, perOutput, perUnit: size / groupSize });
+      const same = Float32Array.from(values, (_, i) => {
+        const level = scaleForm.kind === 'int8' ? (levels[i]! << 24) >> 24 : levels[i]!;
+        return unit ? level * unit[Math.floor((i * groupSize) / size)]! : 2 ** (level - 127);
+      });
+      // A level of 0 gives a zero of its unit's sign, or of the other: both are 0 in every product.
+      expect(difference(same, values)).toBeUndefined();
+    }
   });
 
   test('refuses a number that is not finite, and names its block', () => {
@@ -153,7 +194,7 @@ describe('a layer', () => {
       format: 'GGUF Q6_K',
       n: 12,
       k: 512,
-      bits: 8,
+      bits: 6,
       groupSize: 16,
       tensors: { weight },
       bias,

@@ -105,7 +105,8 @@ describe('words by hand', () => {
     const one = raw('scales', 'F16', [1, 1], [1]);
     const matrix = importGptq({ qweight: packed, scales: one }, { bits: 3 });
     checkMatrix(matrix);
-    expect(matrix.bits).toBe(4);
+    expect(matrix.bits).toBe(3);
+    expect(matrix.codes).toEqual(new Uint32Array(4).fill(0x76543210));
     expect(Array.from(dequantize(matrix))).toEqual(Array.from({ length: 32 }, (_, i) => (i % 8) - 4));
   });
 
@@ -234,10 +235,10 @@ describe('a layer of a file', () => {
         const tensors = withIndex ? { ...rest, g_idx } : rest;
         const options = { name: 'up', bits: layer.bits, groupSize: layer.groupSize, checkpointFormat: 'gptq_v2' as const };
         const source = gptqLayer(infos(tensors), { ...options, descAct: !layer.trivial });
-        expect(source).toMatchObject({ name: 'up', format: 'GPTQ', n: layer.n, k: layer.k, bits: layer.bits === 8 ? 8 : 4 });
+        expect(source).toMatchObject({ name: 'up', format: 'GPTQ', n: layer.n, k: layer.k, bits: layer.bits });
         if (!withIndex && !layer.trivial) return;
         expect(differs(dequantize(source.make(tensors, layer)), layer.weights)).toBe(-1);
-        if (source.cut) expect(source.cut.unit % (32 / source.bits)).toBe(0);
+        if (source.cut) expect(source.cut.unit % 32).toBe(0); // whole blocks of the packed layout
         const parts = await weightsInPieces(source, chunkBytes);
         expect(differs(parts.weights, layer.weights)).toBe(-1);
         if (parts.pieces > 1) cut++;
@@ -268,6 +269,21 @@ describe('a layer of a file', () => {
     const perRow = { qweight: 8, qzeros: 32, scales: 32, g_idx: 1 };
     expect(cutOf({ descAct: false, checkpointFormat: 'gptq' })).toEqual({ axis: 'k', unit: 32, perRow });
     expect(cutOf({ descAct: false, symmetric: true })).toEqual({ axis: 'k', unit: 32, perRow });
+  });
+
+  // Whole groups, and whole blocks of 32 k: their least common multiple.
+  test.each([
+    [4, 8, 32],
+    [4, 24, 96],
+    [2, 48, 96],
+    [8, 20, 160],
+    [4, 128, 128],
+  ] as const)('%i bits in groups of %i are cut at multiples of %i', (bits, groupSize, unit) => {
+    const [n, k] = [8, 960];
+    const groups = Math.ceil(k / groupSize);
+    const qweight = raw('qweight', 'I32', [(k * bits) / 32, n], Array((n * k * bits) / 32).fill(0));
+    const scales = raw('scales', 'F16', [groups, n], Array(groups * n).fill(1));
+    expect(gptqLayer(infos({ qweight, scales }), { name: 'up', bits, groupSize }).cut).toMatchObject({ axis: 'k', unit });
   });
 
   test('what is wrong before anything is read names the file', () => {

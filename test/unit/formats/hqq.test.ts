@@ -2,7 +2,7 @@
 import fc from 'fast-check';
 import { describe, expect, test } from 'vitest';
 import { hqqLayer, hqqMeta, importHqq } from '../../../src/formats/hqq.js';
-import { dequantize } from '../../../src/problem/matrix.js';
+import { checkMatrix, dequantize } from '../../../src/problem/matrix.js';
 import { expectFormat } from '../../support/expect-errors.js';
 import { expectWeights, floats, infosOf, randoms, raw, seeds, weightsOf } from '../../support/tensors.js';
 
@@ -41,23 +41,37 @@ describe('bytes', () => {
     const zero = raw('zero', 'F16', [1, 1], [7.1171875]);
     const matrix = importHqq({ W_q: raw('W_q', 'U8', [1, 8], [0, 1, 2, 3, 4, 200, 254, 255]), scale, zero }, meta(1, 8, '8bit_u8'));
     expect([...dequantize(matrix)]).toEqual([0, 1, 2, 3, 4, 200, 254, 255].map((code) => (code - 7.1171875) * 0.25));
-    expect([matrix.bits, matrix.scaleDtype]).toEqual([8, 'float32']);
+    expect([matrix.bits, matrix.scaleDtype, matrix.zeroPointDtype]).toEqual([8, 'float16', 'float16']);
+    expect([...matrix.zeroPoint!]).toEqual([7.1171875]);
   });
 });
 
-test('zero points keep a distance from the middle that is a float32, and change by no more than half its last place', () => {
+test('zero points of the scales’ dtype stay as they are', () => {
   const given = [1.1, 0.003, -3.3, 7.7, 8.1, 4000.7, 1e-9].map(Math.fround);
   const scale = raw('scale', 'F32', [7, 1], Array(7).fill(1));
   const W_q = raw('W_q', 'U8', [7, 8], Array(56).fill(0));
-  const { zeroPoint } = importHqq({ W_q, scale, zero: raw('zero', 'F32', [7, 1], given) }, meta(7, 8, '8bit_u8'));
+  const matrix = importHqq({ W_q, scale, zero: raw('zero', 'F32', [7, 1], given) }, meta(7, 8, '8bit_u8'));
+  checkMatrix(matrix);
+  expect([matrix.scaleDtype, matrix.zeroPointDtype]).toEqual(['float32', 'float32']);
+  expect([...matrix.zeroPoint!]).toEqual(given);
+});
+
+test('others keep a distance from the middle that is a float32, and change by no more than half its last place', () => {
+  const given = [1.1, 0.003, -3.3, 7.7, 8.1, 4000.7, 1e-9].map(Math.fround);
+  const scale = raw('scale', 'F16', [7, 1], Array(7).fill(1));
+  const W_q = raw('W_q', 'U8', [7, 8], Array(56).fill(0));
+  const matrix = importHqq({ W_q, scale, zero: raw('zero', 'F32', [7, 1], given) }, meta(7, 8, '8bit_u8'));
+  checkMatrix(matrix);
+  const { zeroPoint, zeroPointDtype, scaleDtype } = matrix;
+  expect([scaleDtype, zeroPointDtype]).toEqual(['float32', undefined]);
   zeroPoint!.forEach((zero, i) => {
     expect(Math.fround(128 - zero)).toBe(128 - zero);
     expect(Math.abs(zero - given[i]!)).toBeLessThanOrEqual(Math.abs(128 - given[i]!) * 2 ** -24);
   });
 });
 
-test('float16 zero points of 2^-10 and above are kept as they are, with 4 bits', () => {
-  const given = [2 ** -10, 2 ** -10 + 2 ** -20, 1.0009765625, 7.99609375, 15.9921875, -0.5];
+test('float16 zero points are kept as they are, with 4 bits', () => {
+  const given = [2 ** -24, 2 ** -10 + 2 ** -20, 1.0009765625, 7.99609375, 15.9921875, -0.5];
   const four = { scale: raw('scale', 'F16', [6, 1], Array(6).fill(1)), zero: raw('zero', 'F16', [6, 1], given) };
   expect([...importHqq({ W_q: raw('W_q', 'U8', [3, 8], Array(24).fill(0)), ...four }, meta(6, 8, '4bit_u8')).zeroPoint!]).toEqual(given);
 });

@@ -66,11 +66,39 @@ describe('dequantize', () => {
     expect(column(matrix, 0)).toEqual([-128, -1, 0, 127, 3]);
     expect(codeAt(matrix, 0, 3)).toBe(255);
   });
+  test.each([
+    [2, 2],
+    [3, 4],
+    [5, 16],
+    [6, 32],
+  ] as const)('%i bits: code %i is 0, and bits above a code are none of it', (bits, middle) => {
+    const inWord = bits < 4 ? 8 : 4;
+    const [largest, above] = [2 * middle - 1, 2 ** (32 / inWord) - 2 * middle];
+    const codes = Uint32Array.of(0 + 2 ** (32 / inWord) * (above + largest), middle);
+    const matrix: QuantizedMatrix = {
+      n: 1,
+      k: inWord + 1,
+      bits,
+      codes,
+      groupSize: inWord,
+      scale: Float32Array.of(1, 3),
+      scaleDtype: 'float32',
+    };
+    expect(column(matrix, 0).slice(0, 2)).toEqual([-middle, middle - 1]);
+    expect(column(matrix, 0).at(-1)).toBe(0);
+    expect(column({ ...matrix, minimum: Float32Array.of(0.5, -3) }, 0).at(-1)).toBe(3 * middle - 3);
+    expect(codeAt(matrix, 0, 1)).toBe(largest);
+  });
 });
 
 test('codes are packed first in the lowest bits, rows from whole words on', () => {
   expect([...packCodes([0, 1, 2, 3, 4, 5, 6, 7, 8, 15, 14, 13, 12, 11, 10, 9, 8, 7], 2, 9, 4)]).toEqual([...base.codes]);
   expect([...packCodes([0, 127, 128, 255, 129], 1, 5, 8)]).toEqual([0xff807f00, 0x81]);
+  // 2 and 3 bits lie in nibbles, 5 and 6 in bytes.
+  expect([...packCodes([0, 1, 2, 3, 3, 2, 1, 0, 3], 1, 9, 2)]).toEqual([0x01233210, 3]);
+  expect([...packCodes([0, 1, 2, 3, 4, 5, 6, 7, 7], 1, 9, 3)]).toEqual([0x76543210, 7]);
+  expect([...packCodes([0, 16, 31, 1, 30], 1, 5, 5)]).toEqual([0x011f1000, 30]);
+  expect([...packCodes([0, 32, 63, 1, 62], 1, 5, 6)]).toEqual([0x013f2000, 62]);
 });
 
 test.each<[string, readonly unknown[], string, string]>([
@@ -81,7 +109,9 @@ test.each<[string, readonly unknown[], string, string]>([
   ['values[0]', [[-1, 1], 1, 2, 8], 'a code of 0 … 255', '-1'],
   ['values[0]', [['1', 1], 1, 2, 8], 'a code of 0 … 255', '"1"'],
   ['values[1]', [Object.assign(Array(3), { 0: 1, 2: 3 }), 1, 3, 8], 'a code of 0 … 255', 'undefined'],
-  ['bits', [[1], 1, 1, 3], '4 or 8', '3'],
+  ['values[1]', [[7, 8], 1, 2, 3], 'a code of 0 … 7', '8'],
+  ['values[0]', [[64], 1, 1, 6], 'a code of 0 … 63', '64'],
+  ['bits', [[1], 1, 1, 7], '2 or 3 or 4 or 5 or 6 or 8', '7'],
 ])('codes are not packed where %s is wrong: %j', (argument, given, expected, got) => {
   expectArgument(() => packCodes(...(given as Parameters<typeof packCodes>)), argument, expected, got);
 });
@@ -121,7 +151,8 @@ test('runs of rows are views of the same memory, and together the matrix', () =>
 
 test.each<[string, Partial<QuantizedMatrix>, string, string]>([
   ['n', { n: 0 }, 'a whole number of at least 1', '0'],
-  ['bits', { bits: 3 as never }, '4 or 8', '3'],
+  ['bits', { bits: 7 as never }, '2 or 3 or 4 or 5 or 6 or 8', '7'],
+  ['bits', { bits: 1 as never }, '2 or 3 or 4 or 5 or 6 or 8', '1'],
   ['groupSize', { groupSize: 4 }, 'a multiple of 8 up to K = 9, or K', '4'],
   ['groupSize', { groupSize: 16 }, 'a multiple of 8 up to K = 9, or K', '16'],
   ['codes', { codes: new Uint32Array(3) }, '4 words for (2, 9) of 4 bits', '3'],
@@ -134,7 +165,7 @@ test.each<[string, Partial<QuantizedMatrix>, string, string]>([
   ['permutation[1]', { permutation: new Uint32Array(9) }, 'each input once', '0 again'],
   ['permutation', { permutation: Int32Array.of(0, 1, 2, -1, 4, 5, 6, 7, 8) as never }, 'a Uint32Array', 'an Int32Array of 9'],
   ['n', { n: '2' as never }, 'a whole number of at least 1', '"2"'],
-  ['bits', { bits: '4' as never }, '4 or 8', '"4"'],
+  ['bits', { bits: '4' as never }, '2 or 3 or 4 or 5 or 6 or 8', '"4"'],
   ['codes', { codes: new Float32Array(4) as never }, 'a Uint32Array', 'a Float32Array of 4'],
   ['codes', { codes: [0, 0, 0, 0] as never }, 'a Uint32Array', '[0, 0, 0, 0]'],
   ['codes', { codes: moved(new Uint32Array(4)) }, '4 words', '0'],
@@ -152,6 +183,29 @@ test.each<[string, Partial<QuantizedMatrix>, string, string]>([
   ['codebook[15]', { codebook: Float32Array.from({ length: 16 }, (_, i) => i / (15 - i)) }, 'a number that float32 holds', 'Infinity'],
 ])('%s that does not go with the rest is refused', (field, change, expected, got) => {
   expectArgument(() => checkMatrix({ ...base, ...change }), `matrix.${field}`, expected, got);
+});
+
+test.each<['uint8' | 'float32' | 'float16' | 'bfloat16', number, string]>([
+  ['uint8', -1, 'a whole number of 0 … 15'],
+  ['uint8', 16, 'a whole number of 0 … 15'],
+  ['uint8', 256, 'a whole number of 0 … 15'],
+  ['uint8', 0.5, 'a whole number of 0 … 15'],
+  ['uint8', Number.NaN, 'a whole number of 0 … 15'],
+  ['float16', 1 + 2 ** -11, 'a number that float16 holds'],
+  ['bfloat16', 257, 'a number that bfloat16 holds'],
+  ['float32', Number.POSITIVE_INFINITY, 'a number that float32 holds'],
+])('a zero point that %s does not hold is refused: %d', (zeroPointDtype, bad, expected) => {
+  const given = { ...base, zeroPointDtype, zeroPoint: Float32Array.of(0, 15, bad, 8) };
+  expectArgument(() => checkMatrix(given), 'matrix.zeroPoint[2]', expected, String(bad));
+  expect(() => checkMatrix({ ...given, zeroPoint: Float32Array.of(0, 15, 7, 8) })).not.toThrow();
+});
+
+test('zero points of a dtype are held themselves, others as their distance from the middle', () => {
+  // 8 - 0.0001 is no float16.
+  const zeroPoint = new Float32Array(4).fill(Math.fround(2 ** -14));
+  const given: QuantizedMatrix = { ...base, scaleDtype: 'float16', zeroPoint };
+  expectArgument(() => checkMatrix(given), 'matrix.zeroPoint[0]', 'whose distance from 8 float16 holds', String(2 ** -14));
+  expect(() => checkMatrix({ ...given, zeroPointDtype: 'float16' })).not.toThrow();
 });
 
 describe('the reference', () => {

@@ -29,7 +29,9 @@ describe('words by hand', () => {
     const matrix = importMlc({ q_weight, q_scale }, { format: 'q3f16_1' });
     checkMatrix(matrix);
     const codes = [0, 1, 2, 3, 4, 5, 6, 7, 0, 1, ...Array(29).fill(0), 7];
-    expect(matrix).toMatchObject({ k: 40, bits: 4, groupSize: 40 });
+    expect(matrix).toMatchObject({ k: 40, bits: 3, groupSize: 40, scale: Float32Array.of(-0.5) });
+    // 7 - code, in nibbles: 7 … 0, 7, 6, then 7 where code is 0, and 0 at last.
+    expect(matrix.codes).toEqual(Uint32Array.of(0x01234567, 0x77777767, 0x77777777, 0x77777777, 0x07777777));
     expect(plain(dequantize(matrix))).toEqual(codes.map((code) => (code - 3) / 2));
   });
 });
@@ -91,7 +93,7 @@ test('any kind and shape: import undoes quantize and pack, exactly; in pieces, t
       async ({ format, n, k, short, weights, tensors, scaleDtype }, chunkBytes) => {
         const matrix = importMlc(tensors, { format, k });
         checkMatrix(matrix);
-        expect(matrix).toMatchObject({ n, k, bits: 4, scaleDtype });
+        expect(matrix).toMatchObject({ n, k, bits: MLC_KINDS[format].bits, scaleDtype });
         expect(matrix.zeroPoint).toBeUndefined();
         expect(same(dequantize(matrix), weights)).toBe(true);
         for (let column = k; column % 8 !== 0; column++) expect(codeAt(matrix, n - 1, column)).toBe(0);

@@ -12,7 +12,7 @@ import { readMatrix } from '../../../src/formats/read-layer.js';
 import { importTorchNpu } from '../../../src/formats/torch-npu.js';
 import { compressedTensorsConfig, compressedTensorsTensors } from '../../../src/formats/write-compressed-tensors.js';
 import { torchNpuTensors } from '../../../src/formats/write-torch-npu.js';
-import { simplify } from '../../../src/problem/matrix.js';
+import { type QuantizedMatrix, simplify } from '../../../src/problem/matrix.js';
 import { quantize } from '../../../src/quantize/quantize.js';
 import { drawnForms } from '../../support/drawn-forms.js';
 import { normals } from '../../support/normal-weights.js';
@@ -36,6 +36,9 @@ async function throughAFile(tensors: Iterable<TensorToWrite>): Promise<never> {
   return Object.fromEntries(await Promise.all(read)) as never;
 }
 
+/** torch_npu's offsets are floats: that zero points are whole is not in the file. */
+const asOffsets = ({ zeroPointDtype: _, ...rest }: QuantizedMatrix): QuantizedMatrix => rest;
+
 test('the same codes, scales, zero points', async () => {
   const cases = drawnForms({ n: { min: 2, max: 19 }, words: { min: 1, max: 12 } });
   await fc.assert(
@@ -46,7 +49,7 @@ test('the same codes, scales, zero points', async () => {
       const options = { n, k, bits, mode, groupSize, method, scaleDtype, symmetric: symmetric && method !== 'hqq' };
       const layer = quantize(weights, options);
       const wanted = simplify(layer.matrix);
-      expect(simplify(importTorchNpu(await throughAFile(torchNpuTensors('a.b', layer))))).toEqual(wanted);
+      expect(simplify(importTorchNpu(await throughAFile(torchNpuTensors('a.b', layer))))).toEqual(asOffsets(wanted));
       if (method !== 'hqq')
         expect(simplify(importCompressedTensors(await throughAFile(compressedTensorsTensors('a.b', layer))))).toEqual(wanted);
     }),
@@ -62,14 +65,14 @@ test('findLayers finds them by their names, and by the configuration that was wr
       const made = layers.map((name) => ({ name, layer: quantize(normals(name, 16 * 96), options) }));
       const config = { quantization_config: compressedTensorsConfig({ ...options, mode: made[0]!.layer.mode }) };
       const files = [
-        { tensors: made.flatMap(({ name, layer }) => torchNpuTensors(name, layer)), options: {} },
-        { tensors: made.flatMap(({ name, layer }) => compressedTensorsTensors(name, layer)), options: { config } },
+        { tensors: made.flatMap(({ name, layer }) => torchNpuTensors(name, layer)), options: {}, keeps: asOffsets },
+        { tensors: made.flatMap(({ name, layer }) => compressedTensorsTensors(name, layer)), options: { config }, keeps: simplify },
       ];
-      for (const { tensors, options } of files) {
+      for (const { tensors, options, keeps } of files) {
         const found = await findLayers(await written(tensors), options);
         expect(found.layers.map(({ name }) => name)).toEqual(layers);
         for (const [i, source] of found.layers.entries())
-          expect(simplify(await readMatrix(source))).toEqual(simplify(made[i]!.layer.matrix));
+          expect(simplify(await readMatrix(source))).toEqual(keeps(simplify(made[i]!.layer.matrix)));
       }
     }
 });

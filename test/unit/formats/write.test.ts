@@ -9,14 +9,16 @@ import {
   compressedTensorsOutlines,
   compressedTensorsTensors,
 } from '../../../src/formats/write-compressed-tensors.js';
-import { formOf } from '../../../src/formats/write-layer.js';
+import { formOf, inSlots } from '../../../src/formats/write-layer.js';
 import { torchNpuOutlines, torchNpuTensors } from '../../../src/formats/write-torch-npu.js';
-import { dequantize, type QuantizedMatrix } from '../../../src/problem/matrix.js';
+import { CODE_BITS } from '../../../src/problem/code-width.js';
+import { checkMatrix, codeAt, dequantize, packCodes, type QuantizedMatrix } from '../../../src/problem/matrix.js';
 import type { QuantizeOptions } from '../../../src/quantize/options.js';
 import { quantize } from '../../../src/quantize/quantize.js';
 import { drawnForms } from '../../support/drawn-forms.js';
 import { expectArgument } from '../../support/expect-errors.js';
 import { normals } from '../../support/normal-weights.js';
+import { randoms } from '../../support/tensors.js';
 
 function memory(): Sink & { bytes(): Uint8Array } {
   const pieces: number[] = [];
@@ -220,6 +222,15 @@ describe('words worked by hand', () => {
     expect(words(tensors.weight_shape!)).toEqual(['2', '0', '8', '0']);
   });
 
+  test('narrow codes are written as 4 or 8 bits', () => {
+    // Codes 0 … 7 of 3 bits are q = -4 … 3, which nibbles of two's complement or of q + 8 hold.
+    const matrix: QuantizedMatrix = {
+      ...{ n: 1, k: 8, bits: 3, codes: Uint32Array.of(0x76543210), groupSize: 8, scale: Float32Array.of(0.5), scaleDtype: 'float16' },
+    };
+    expect(words(byName(torchNpuTensors('layer', { matrix })).weight!)).toEqual(['3210fedc']);
+    expect(words(byName(compressedTensorsTensors('layer', { matrix })).weight_packed!)).toEqual(['ba987654']);
+  });
+
   test('what a scheme cannot hold', () => {
     const both = (broken: object, argument: string, expected: string): void => {
       const layer = { matrix: { ...matrix, ...broken } };
@@ -266,6 +277,33 @@ describe('words worked by hand', () => {
     });
     const channel = compressedTensorsConfig({ bits: 8, mode: 'tensor', symmetric: false });
     expect(channel).toMatchObject({ config_groups: { group_0: { weights: { num_bits: 8, strategy: 'channel', group_size: null } } } });
+  });
+});
+
+describe.each(CODE_BITS)('a matrix of %i bits in codes that fill their slots', (bits) => {
+  const [n, k, slot] = [3, 21, bits > 4 ? 8 : 4];
+  const [largest, lift] = [2 ** bits - 1, 2 ** (slot - 1) - 2 ** (bits - 1)];
+  const given: QuantizedMatrix = {
+    ...{ n, k, bits, groupSize: 8 },
+    codes: packCodes([0, largest, ...randoms(bits, n * k - 2, 0, largest)], n, k, bits),
+    scale: Float32Array.from({ length: 9 }, (_, i) => (i - 4) / 8),
+    scaleDtype: 'float16',
+  };
+  test.each<[string, Partial<QuantizedMatrix>, number]>([
+    ['alone', {}, lift],
+    ['whole zero points', { zeroPoint: new Float32Array(9).map((_, i) => Math.min(i, largest)), zeroPointDtype: 'uint8' }, 0],
+    ['float zero points', { zeroPoint: new Float32Array(9).fill(1.25), zeroPointDtype: 'float16' }, 0],
+    ['a minimum', { minimum: new Float32Array(9).fill(-0.5) }, 0],
+  ])('%s: has the same weights', (_, more, raised) => {
+    const matrix = { ...given, ...more };
+    const before = matrix.codes.slice();
+    const wide = inSlots(matrix);
+    checkMatrix(wide);
+    expect(wide.bits).toBe(slot);
+    expect(matrix.codes).toEqual(before);
+    expect([...dequantize(wide)]).toEqual([...dequantize(matrix)]);
+    expect([codeAt(wide, 0, 0), codeAt(wide, 0, 1)]).toEqual([raised, largest + raised]);
+    for (let row = 0; row < n; row++) for (let past = k; past < 24; past++) expect(codeAt({ ...wide, k: 24 }, row, past)).toBe(0);
   });
 });
 

@@ -20,10 +20,11 @@ describe('groups worked by hand', () => {
     expect(matrix.codes).toEqual(Uint32Array.of(0xf6432210));
     expect(list(matrix.scale)).toEqual([0.5]);
     expect(list(matrix.zeroPoint)).toEqual([2]);
+    expect(matrix.zeroPointDtype).toBe('uint8');
     expect(report.maxError).toBe(0.25);
     expect(report.rmse).toBe(Math.sqrt(0.0625 / 8));
     expect(report.sqnr).toBeCloseTo(10 * Math.log10((1 + 0.25 + 0.0625 + 0.25 + 1 + 4 + 42.25) / 0.0625), 12);
-    expect(report).toMatchObject({ bytes: 4 + 2 + 2, bytesBefore: 32, bitsPerWeight: 8 });
+    expect(report).toMatchObject({ bytes: 4 + 2 + 1, bytesBefore: 32, bitsPerWeight: 7 });
   });
 
   test('symmetric: ±7 are codes of scale 1, ties go to even', () => {
@@ -62,7 +63,7 @@ describe('groups worked by hand', () => {
     expect(list(matrix.zeroPoint)).toEqual([8, 8]); // 7.5 to even
     expect(codeAt(matrix, 1, 7)).toBe(0); // -7.5 to even is -8
     expect(codeAt(matrix, 0, 3)).toBe(15); // 7.5 to even is 8: cut
-    expect(report.bytes).toBe(8 + 4);
+    expect(report.bytes).toBe(8 + 2 + 1);
   });
 
   test('GPTQ: what is left of one column goes to the next', () => {
