@@ -35,7 +35,7 @@ const TILE_K = 32u; // k of a tile
 const TILE_VEC4S = TILE_K / 4u; // vec4s of k in a tile
 const DOWN = STRIP / M_SIZE; // matrices of a strip, along m
 const ACROSS = 4u * TILE_QUADS / N_SIZE; // and along n
-const PARTS = TILE_M * TILE_QUADS / LANES; // quads of a lane, LANES / TILE_QUADS rows apart
+const OWN_QUADS = TILE_M * TILE_QUADS / LANES; // quads of a lane, LANES / TILE_QUADS rows apart
 // Elements in a row of a tile and of sums: 16 bytes to spare, so that rows lie in different banks and stay aligned.
 const PITCH = TILE_K + 8u;
 const SUM_PITCH = 4u * TILE_QUADS + 4u;
@@ -106,7 +106,7 @@ fn main(
   let quad = min(first_quad + index % TILE_QUADS, params.w_pitch - 1u);
   let strip = (subgroup % 4u) * STRIP; // compilers see that it is in range
   var products: array<Result, DOWN * ACROSS>;
-  var total: array<vec4<f32>, PARTS>;
+  var total: array<vec4<f32>, OWN_QUADS>;
 
   for (var word = 0u; word < params.words; word += TILE_K / CODES) {
     for (var t = 0u; t < TILE_M * TILE_VEC4S / LANES; t++) {
@@ -172,7 +172,7 @@ fn main(
 #if OFFSET
       let rest = rest_of(affine, shift_of(affine));
 #endif
-      for (var t = 0u; t < PARTS; t++) {
+      for (var t = 0u; t < OWN_QUADS; t++) {
         let row = index / TILE_QUADS + t * (LANES / TILE_QUADS);
         let at = row * SUM_PITCH + 4u * (index % TILE_QUADS);
         let sum = vec4<f32>(sums[at], sums[at + 1u], sums[at + 2u], sums[at + 3u]);
@@ -186,7 +186,7 @@ fn main(
   }
 
   var bad = 0u;
-  for (var t = 0u; t < PARTS; t++) {
+  for (var t = 0u; t < OWN_QUADS; t++) {
     let row = m + t * (LANES / TILE_QUADS) + index / TILE_QUADS;
     if (row < params.m && 4u * (first_quad + index % TILE_QUADS) < params.n) {
       write_quad(row, quad, total[t]);
