@@ -38,6 +38,8 @@ const TYPES = {
   IQ4_NL: { id: 20, block: 32, bytes: 18, halves: [0] },
   IQ4_XS: { id: 23, block: 256, bytes: 136, halves: [0] },
   MXFP4: { id: 39, block: 32, bytes: 17, halves: [], exponent: 0 },
+  TQ1_0: { id: 34, block: 256, bytes: 54, halves: [52] },
+  TQ2_0: { id: 35, block: 256, bytes: 66, halves: [64] },
 };
 
 let state = 0x9e3779b9;

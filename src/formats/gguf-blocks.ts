@@ -8,6 +8,7 @@ import type { TensorInfo } from '../files/tensor-file.js';
 import type { QuantizedMatrix } from '../problem/matrix.js';
 import { IQ4_NL, MXFP4, Q4_0, Q4_1, Q5_0, Q5_1, Q8_0 } from './gguf-32.js';
 import { IQ4_XS, Q2_K, Q3_K, Q4_K, Q5_K, Q6_K } from './gguf-256.js';
+import { TQ1_0, TQ2_0 } from './gguf-ternary.js';
 import { type BlockShape, type BlockType, makeMatrix } from './gguf-words.js';
 import type { WeightFormat } from './layer-format.js';
 import type { LayerSource } from './layer-source.js';
@@ -26,7 +27,9 @@ export type GgufTypeName =
   | 'Q6_K'
   | 'IQ4_NL'
   | 'IQ4_XS'
-  | 'MXFP4';
+  | 'MXFP4'
+  | 'TQ1_0'
+  | 'TQ2_0';
 
 /** A type of blocks, with its importer. */
 export interface GgufType extends BlockShape {
@@ -36,7 +39,7 @@ export interface GgufType extends BlockShape {
 
 const withMake = (type: BlockType): GgufType => ({ ...type, make: (tensor) => makeMatrix(type, tensor) });
 
-/** The supported types of blocks, by GGUF's name. Dequantized values equal ggml's float32 values, bit for bit. */
+/** The supported types of blocks, by GGUF's name. Dequantized values equal ggml's float32 values, bit for bit but for the sign of a ternary 0. */
 export const ggufTypes: Readonly<Record<GgufTypeName, GgufType>> = {
   Q4_0: withMake(Q4_0),
   Q4_1: withMake(Q4_1),
@@ -51,6 +54,8 @@ export const ggufTypes: Readonly<Record<GgufTypeName, GgufType>> = {
   IQ4_NL: withMake(IQ4_NL),
   IQ4_XS: withMake(IQ4_XS),
   MXFP4: withMake(MXFP4),
+  TQ1_0: withMake(TQ1_0),
+  TQ2_0: withMake(TQ2_0),
 };
 
 /** Is a GGUF dtype one of `ggufTypes`? */
@@ -110,6 +115,7 @@ export const ggufFormat: WeightFormat = {
     gguf('Q4_0, Q5_0, Q8_0, Q3_K, Q6_K', "3, 4, 5, 6 and 8 bits; K-quants' scales in two levels"),
     gguf('Q4_1, Q5_1, Q2_K, Q4_K, Q5_K', '2, 4 and 5 bits; the same, with a minimum'),
     gguf('IQ4_NL, IQ4_XS, MXFP4', '4 bits; the same, with a codebook'),
+    gguf('TQ1_0, TQ2_0', '−d, 0 and d in 2 bits'),
   ],
   layers: [
     {

@@ -195,9 +195,18 @@ function ggufBlocks(make: Make, type: GgufTypeName): RawTensor {
   for (let block = 0; block < 26; block++) {
     const at = block * bytes;
     // d comes first or last, dmin or m after it; MXFP4 has an exponent.
-    const halves = { Q2_K: [80, 82], Q3_K: [108], Q6_K: [208], Q4_1: [0, 2], Q5_1: [0, 2], Q4_K: [0, 2], Q5_K: [0, 2], MXFP4: [] }[
-      type as string
-    ] ?? [0];
+    const halves = {
+      Q2_K: [80, 82],
+      Q3_K: [108],
+      Q6_K: [208],
+      Q4_1: [0, 2],
+      Q5_1: [0, 2],
+      Q4_K: [0, 2],
+      Q5_K: [0, 2],
+      MXFP4: [],
+      TQ1_0: [52],
+      TQ2_0: [64],
+    }[type as string] ?? [0];
     for (const half of halves) raw.bytes[at + half + 1] = 0x1c + (raw.bytes[at + half + 1]! % 12);
     if (type === 'MXFP4') raw.bytes[at] = 118 + (raw.bytes[at]! % 6);
   }

@@ -47,7 +47,21 @@ interface Meaning {
   weight(block: Uint8Array, e: number): number;
 }
 
+/** Digit n of a byte in base 3, as ggml takes it. */
+const trit = (byte: number, n: number): number => Math.floor((((byte * 3 ** n) % 256) * 3) / 256);
+
 export const meanings: Readonly<Record<string, Meaning>> = {
+  TQ1_0: {
+    size: 256,
+    bytes: 54,
+    halves: [52],
+    weight(b, e) {
+      const [first, bytes, at] = e < 160 ? [0, 32, 0] : e < 240 ? [160, 16, 32] : [240, 4, 48];
+      const inside = e - first!;
+      return mul(trit(b[at! + (inside % bytes!)]!, Math.floor(inside / bytes!)) - 1, half(b, 52));
+    },
+  },
+  TQ2_0: { size: 256, bytes: 66, halves: [64], weight: (b, e) => mul(two256(b, 0, e) - 1, half(b, 64)) },
   Q4_0: { size: 32, bytes: 18, halves: [0], weight: (b, e) => mul(nibble32(b, 2, e) - 8, half(b, 0)) },
   Q4_1: { size: 32, bytes: 20, halves: [0, 2], weight: (b, e) => add(mul(nibble32(b, 4, e), half(b, 0)), half(b, 2)) },
   Q5_0: { size: 32, bytes: 22, halves: [0], weight: (b, e) => mul(five(b, 2, e) - 16, half(b, 0)) },
