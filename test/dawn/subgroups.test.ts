@@ -10,7 +10,7 @@ import { makeCase, ROUNDING } from '../cases/cases.js';
 import { runCase } from '../cases/run-case.js';
 import { deviceForEach } from '../support/fresh-device.js';
 
-const TILE = { ROWS: 2, LANES: 4, SLICES: 8, SUBGROUPS: 1, DIGITS: 1 };
+const TILE = { ROWS: 2, LANES: 4, SLICES: 8, SUBGROUPS: 1, DIGITS: 1, HALF: 0 };
 const FILE = `${ROUNDING}.wgsl`;
 const texts = sources as Record<string, string>;
 const tiles = kernels.find(({ name }) => name === ROUNDING)!.tiles as Params[];
