@@ -37,7 +37,39 @@ fn byte_factor(i: u32) -> f32 {
 }
 #endif
 
-#if HIGH
+#if CODEBOOK
+alias Columned = Words;
+
+// What the code in the lowest bits stands for; of E2M1 twice that.
+fn value_of(word: u32) -> f32 {
+#if TABLE
+  return passed_round(word);
+#elif E2M1
+  return twice_e2m1(word);
+#endif
+}
+fn codes_in_place(words: Words) -> Codes {
+  var codes: Codes;
+#repeat i CODES
+  let at = words >> Words(BITS * i);
+#if READ == 4
+  codes[i] = vec4<f32>(value_of(at.x), value_of(at.y), value_of(at.z), value_of(at.w));
+#elif READ == 1
+  codes[i] = value_of(at);
+#else
+#error READ must be 1 or 4
+#endif
+#end
+  return codes;
+}
+fn in_place_factors(part: u32) -> vec4<f32> {
+#if TABLE
+  return vec4<f32>(1.0);
+#elif E2M1
+  return vec4<f32>(0.5);
+#endif
+}
+#elif HIGH
 // A low word and its high word in READ columns: code i is byte i / PARTS of part i % PARTS, and no byte is so large that a masked word is
 // negative.
 struct Columned {

@@ -36,6 +36,7 @@ export const matmulSubgroup: Kernel = {
   // Eight lanes load a block of 32 k at a time; four load a word.
   groups: ({ WIDTH, HALF }) => (WIDTH === 4 ? 'words' : HALF === 1 ? 'halves' : 'blocks'),
   needs: () => ['subgroups'],
+  codebooks: ['none', 'table', 'e2m1'],
   tiles: Object.values(TABLES).flatMap((table) => table.flatMap(({ tile }) => (tile.WIDTH === 8 ? [tile, halved(tile)] : [tile]))),
   choose(problem, caps) {
     if (!caps.software) return 'passing x between lanes costs a GPU more than reading it again';

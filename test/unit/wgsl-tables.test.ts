@@ -197,7 +197,7 @@ describe('what planning and loading ask for', () => {
   const rounded: ProblemSpec[] = [];
   for (const dtype of DTYPES)
     for (const scaleDtype of DTYPES)
-      for (const meaning of [{}, { offset: true }, { minimum: true }, { codebook: true }])
+      for (const meaning of [{}, { offset: true }, { minimum: true }, { codebook: 'table' }, { codebook: 'e2m1' }] as const)
         for (const bits of 'codebook' in meaning ? ([4] as const) : BITS)
           for (const [n, quant] of [
             [64, false],
