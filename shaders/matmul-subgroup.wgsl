@@ -21,6 +21,9 @@
 #error WIDTH must be 4 or 8
 #endif
 #include "lib/subgroup-table.wgsl"
+#if TABLE && WIDTH != 8
+#error a table of values is passed round by 8 lanes: WIDTH must be 8
+#endif
 
 enable subgroups;
 

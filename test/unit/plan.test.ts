@@ -255,7 +255,12 @@ describe('imported weights', () => {
       for (const codebook of ['table', 'e2m1'] as const)
         for (const m of [1, 3, 128])
           for (const caps of [SWIFTSHADER, LAVAPIPE])
-            expect(plan({ m, ...SHAPE, codebook, group: 64 }, caps).kernel).toBe('matmul-subgroup');
+            expect(plan({ m, ...SHAPE, codebook, group: 64 }, caps).kernel).toBe(
+              caps === SWIFTSHADER && codebook === 'table' ? 'matmul-codebook' : 'matmul-subgroup',
+            );
+      const four = { ROWS: 1, WIDTH: 4, READ: 1, HALF: 0, LOADS: 16, LANES: 8 };
+      const forced = () => plan({ m: 1, ...SHAPE, codebook: 'table' }, SWIFTSHADER, { kernel: 'matmul-subgroup', tile: four });
+      expect(refusal(forced).message).toContain('a table of values is passed round by 8 lanes');
       expect([1, 2, 3, 128].map((m) => of(m, OLD))).toEqual([1, 2, 4, 8].map((rows) => `matmul-codebook ${rows}`));
       expect(of(1, OLD, 'e2m1')).toBe('matmul-rows 1');
     });
