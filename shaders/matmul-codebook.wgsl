@@ -1,8 +1,8 @@
 // y[m, n] = sum over k of x[m, k] · W[k, n] + bias[n], W[k, n] = scale[g, n] · codebook[code[k, n]]
 // A workgroup makes ROWS rows × LANES quads of y, or a part of their sums over k; a lane makes ROWS rows of one quad.
 //
-// For weights whose codes are indices, and few rows of x: each word is looked up and scaled once for all ROWS rows, and x is read at
-// addresses that are the same for all lanes, so that it can lie in scalar registers.
+// For weights whose codes are indices of a table, and some rows of x: each word is looked up and scaled once for all ROWS rows, and x is
+// read at addresses that are the same for all lanes, so that it can lie in scalar registers.
 
 #param LANES 64 // lanes along n
 

@@ -3,7 +3,7 @@
 // of lanes take one each and add them up at the end.
 //
 // For few rows of x on a GPU: neighbouring lanes read neighbouring 16 bytes of w, UNROLL words ahead; x is read at an address that a whole
-// subgroup shares, so it takes no registers of the lanes; offsets meet sums of x that sum-rows has made.
+// subgroup shares, so it takes no registers of the lanes; offsets meet sums of x that sum-rows has made, and values of a codebook none.
 // Right for subgroups of any size, whichever lanes they are.
 //
 // x_sums  [m, blocks]  (the sum of x over the block, the part of it from even k); a block is 32 k or less (block_shift)

@@ -21,9 +21,6 @@
 #error WIDTH must be 4 or 8
 #endif
 #include "lib/subgroup-table.wgsl"
-#if TABLE && WIDTH != 8
-#error a table of values is passed round by 8 lanes: WIDTH must be 8
-#endif
 
 enable subgroups;
 
@@ -127,7 +124,7 @@ fn main(
   var places = places_from(tile_n * LANES * LOADS + lane);
   var start = row_starts(m);
   let seat = seat_of(subgroup_lane);
-  load_table(subgroup_lane);
+  load_values(subgroup_lane);
 
   var own: OwnRows;
   var sum: Tile;

@@ -21,10 +21,14 @@ fn value(words: Quad, i: u32) -> vec4<f32> {
   return vec4<f32>(codebook[at.x], codebook[at.y], codebook[at.z], codebook[at.w]);
 }
 #elif E2M1
-// Twice what the lowest four bits stand for: a whole number, which is a nibble of a constant, with the sign put on.
+// Twice what the lowest four bits stand for: a whole number, which is a nibble of a constant, and a sign.
 fn twice_e2m1(word: u32) -> f32 {
   let magnitude = (0xc8643210u >> ((word << 2u) & 28u)) & 15u;
-  return bitcast<f32>(bitcast<u32>(f32(bitcast<i32>(magnitude))) | ((word << 28u) & 0x80000000u));
+  return with_sign(f32(bitcast<i32>(magnitude)), word);
+}
+
+fn with_sign(magnitude: f32, word: u32) -> f32 {
+  return bitcast<f32>(bitcast<u32>(magnitude) | ((word << 28u) & 0x80000000u));
 }
 
 fn value(words: Quad, i: u32) -> vec4<f32> {

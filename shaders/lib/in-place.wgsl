@@ -1,5 +1,6 @@
 // Codes unpacked without shifting them down: code i of a word comes times 2^(BITS·i). x_in_place() takes the factor out of x instead, once
-// for all columns; multiplying by a power of two is exact. Two operations a code: software adapters feel every one of them.
+// for all columns; multiplying by a power of two is exact. Two operations a code: software adapters feel every one of them. Where codes are
+// indices, their values take the place of codes.
 
 #include "lib/operands.wgsl"
 
@@ -40,14 +41,7 @@ fn byte_factor(i: u32) -> f32 {
 #if CODEBOOK
 alias Columned = Words;
 
-// What the code in the lowest bits stands for; of E2M1 twice that.
-fn value_of(word: u32) -> f32 {
-#if TABLE
-  return passed_round(word);
-#elif E2M1
-  return twice_e2m1(word);
-#endif
-}
+// Values; twice them with E2M1. The kernel has value_of(), of the code in the lowest bits.
 fn codes_in_place(words: Words) -> Codes {
   var codes: Codes;
 #repeat i CODES

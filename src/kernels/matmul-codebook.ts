@@ -1,4 +1,4 @@
-// Weights whose codes are indices of 16 values: few rows of x on a GPU, any number of them on a software adapter.
+// Weights whose codes are indices of 16 values: 5 to 8 rows of x on a GPU, any number of them on a software adapter without subgroups of 8.
 import { ONE_SUM } from '../problem/accuracy.js';
 import type { CostOf, Kernel } from './kernel.js';
 import { codesInLow, operandBindings, operandUniforms, tableBytes, withinLimit } from './operands.js';

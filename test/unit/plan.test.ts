@@ -15,7 +15,7 @@ import type { Caps } from '../../src/problem/caps.js';
 import { BITS, type Bits } from '../../src/problem/code-width.js';
 import type { Operands, XView } from '../../src/problem/problem.js';
 import type { View } from '../../src/problem/view.js';
-import type { Codebook } from '../../src/problem/weight-format.js';
+import { type Codebook, codebookOf, E2M1_VALUES } from '../../src/problem/weight-format.js';
 import { expectArgument } from '../support/expect-errors.js';
 import { GPU, LAVAPIPE, LEAST, MATRIX_GPU, type ProblemSpec, problemOf, SWIFTSHADER } from '../support/problems.js';
 import { runLoad, runPlan, sizesOf } from '../support/simulate.js';
@@ -220,6 +220,13 @@ describe('imported weights', () => {
       return `${kernel} ${params.ROWS}`;
     };
     const OLD = { ...LAVAPIPE, subgroups: false };
+    test('E2M1 is known by its values, whatever the sign of a 0', () => {
+      expect(codebookOf(undefined)).toBe('none');
+      expect(codebookOf(E2M1_VALUES)).toBe('e2m1');
+      expect(codebookOf(E2M1_VALUES.map((value, i) => (i === 8 ? -0 : value)))).toBe('e2m1');
+      for (let code = 0; code < 16; code++)
+        expect(codebookOf(E2M1_VALUES.map((value, i) => (i === code ? value + 1 : value)))).toBe('table');
+    });
     test('a table is a buffer of 16 values; E2M1 has none', () => {
       for (const caps of GPUS)
         for (const m of [1, 3, 8, 40]) {
