@@ -1,8 +1,8 @@
 // y[m, n] = sum over k of x[m, k] · W[k, n] + bias[n], W[k, n] = scale[g, n] · codebook[code[k, n]]
 // A workgroup makes ROWS rows × LANES quads of y, or a part of their sums over k; a lane makes ROWS rows of one quad.
 //
-// For weights whose codes are indices, and few rows of x: each word is looked up and scaled once for all ROWS rows, and x is read at
-// addresses that are the same for all lanes, so that it can lie in scalar registers.
+// For weights whose codes are indices of a table, and some rows of x: each word is looked up and scaled once for all ROWS rows, and x is
+// read at addresses that are the same for all lanes, so that it can lie in scalar registers.
 
 #param LANES 64 // lanes along n
 
@@ -12,7 +12,7 @@
 #include "lib/finish-rows.wgsl"
 #include "lib/grid.wgsl"
 
-#if !CODEBOOK || TRICK
+#if !TABLE || TRICK
 #error matmul-codebook looks codes up: CODEBOOK must be 1, and TRICK is for numbers
 #endif
 
@@ -21,7 +21,7 @@ fn mac_word(sum: ptr<function, Rows>, start: ptr<function, RowStarts>, word: u32
 #repeat q CODES / 4
   read_x_rows(&x_rows, start, word * WORD_VEC4S + q);
 #repeat i 4
-  mac_code(sum, &x_rows, i, weight_of_value(value(words, 4u * q + i), s, vec4<f32>(0.0)));
+  mac_code(sum, &x_rows, i, weight_of_value(looked_up(words, 4u * q + i), s, vec4<f32>(0.0)));
 #end
 #end
 }
@@ -30,7 +30,7 @@ fn mac_word(sum: ptr<function, Rows>, start: ptr<function, RowStarts>, word: u32
 fn main(@builtin(workgroup_id) workgroup: vec3u, @builtin(num_workgroups) workgroups: vec3u, @builtin(local_invocation_id) lane: vec3u) {
   let tile = linear_index(workgroup, workgroups);
   if (tile >= params.tiles) { return; }
-  load_codebook(lane.x);
+  load_table(lane.x);
   let place = place_of(tile, ROWS);
   let quad = place.tile_n * LANES + lane.x;
   if (4u * quad >= params.n) { return; }

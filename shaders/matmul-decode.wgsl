@@ -3,7 +3,7 @@
 // of lanes take one each and add them up at the end.
 //
 // For few rows of x on a GPU: neighbouring lanes read neighbouring 16 bytes of w, UNROLL words ahead; x is read at an address that a whole
-// subgroup shares, so it takes no registers of the lanes; offsets meet sums of x that sum-rows has made.
+// subgroup shares, so it takes no registers of the lanes; offsets meet sums of x that sum-rows has made, and values of a codebook none.
 // Right for subgroups of any size, whichever lanes they are.
 //
 // x_sums  [m, blocks]  (the sum of x over the block, the part of it from even k); a block is 32 k or less (block_shift)
@@ -28,7 +28,9 @@
 enable subgroups;
 #endif
 
+#if !CODEBOOK
 @group(0) @binding(8) var<storage, read> x_sums: array<vec2<f32>>;
+#endif
 
 fn mac_word(sum: ptr<function, Rows>, start: ptr<function, RowStarts>, word: u32, words: Quad) {
   let planes = planes_of(words);
@@ -69,6 +71,14 @@ fn mac_words(sum: ptr<function, Rows>, start: ptr<function, RowStarts>, begin: u
 
 alias RowSums = array<vec2<f32>, ROWS>; // as in x_sums
 
+fn x_sum_at(i: u32) -> vec2<f32> {
+#if CODEBOOK
+  return vec2<f32>(); // values need none
+#else
+  return x_sums[i];
+#endif
+}
+
 // What the sum of a block begins with: zero · the sum of x, less what BIAS in its codes will add (that of odd k for all, and what even k
 // have more). So no sum grows larger than its terms.
 fn begin_row(x_sum: vec2<f32>, zero: vec4<f32>) -> vec4<f32> {
@@ -103,13 +113,13 @@ fn sum_run(total: ptr<function, Rows>, run: Run, m: u32, quad: u32) {
     if (begins_unit(group)) {
       unit = unit_at(group, quad);
     }
-    let s = scale_at(group, quad, unit);
+    let s = in_units(scale_at(group, quad, unit));
     let zero = zero_at(group, quad, unit);
     for (var begin = words.begin; begin < words.end; begin += length) {
       var x_sum: RowSums;
       var sum: Rows;
 #repeat r ROWS
-      x_sum[r] = x_sums[min(m + r, params.m - 1u) * blocks + (begin >> shift)];
+      x_sum[r] = x_sum_at(min(m + r, params.m - 1u) * blocks + (begin >> shift));
       sum[r] = begin_row(x_sum[r], zero);
 #end
       mac_words(&sum, &start, begin, min(begin + length, words.end), quad);
@@ -129,6 +139,7 @@ var<workgroup> sums: array<vec4<f32>, SLICES * ROWS * LANES>; // of every slice,
 fn main(@builtin(workgroup_id) workgroup: vec3u, @builtin(num_workgroups) workgroups: vec3u, @builtin(local_invocation_id) lane: vec3u) {
   let tile = linear_index(workgroup, workgroups);
   if (tile >= params.tiles) { return; }
+  load_table(lane.y * LANES + lane.x);
   let place = place_of(tile, ROWS);
   let m = place.m;
   let own_quad = place.tile_n * LANES + lane.x;

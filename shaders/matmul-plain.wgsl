@@ -13,7 +13,6 @@ const LANES = 64u; // quads of a workgroup
 fn main(@builtin(workgroup_id) workgroup: vec3u, @builtin(num_workgroups) workgroups: vec3u, @builtin(local_invocation_id) lane: vec3u) {
   let tile = linear_index(workgroup, workgroups);
   if (tile >= params.tiles) { return; }
-  load_codebook(lane.x);
   let m = tile / params.tiles_n;
   let quad = (tile % params.tiles_n) * LANES + lane.x;
   if (4u * quad >= params.n) { return; }

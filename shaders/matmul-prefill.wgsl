@@ -34,7 +34,9 @@ struct Fused {
 fn fuse(affine: Affine) -> Fused {
   let s = affine.scale;
   let zero = affine.zero;
-#if ROUND
+#if CODEBOOK
+  return Fused(in_units(s), zero, zero);
+#elif ROUND
   return Fused(s, zero, zero);
 #elif OFFSET == 2
   return Fused(s, zero - s * BIAS.x, zero - s * BIAS.y);
@@ -44,7 +46,9 @@ fn fuse(affine: Affine) -> Fused {
 }
 
 fn weight_of(planes: Planes, i: u32, affine: Fused) -> vec4<f32> {
-#if ROUND
+#if CODEBOOK
+  return rounded(affine.scale * code_of(planes, i));
+#elif ROUND
   return weight_of_value(code_of(planes, i) - select(BIAS.y, BIAS.x, i % 2u == 0u), affine.scale, affine.even);
 #else
   return fma(affine.scale, code_of(planes, i), select(affine.odd, affine.even, i % 2u == 0u));

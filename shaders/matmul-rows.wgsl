@@ -10,6 +10,10 @@
 #error matmul-rows writes whole quads: READ must be 4
 #endif
 
+#if E2M1
+fn value_of(word: u32) -> f32 { return twice_e2m1(word); }
+#endif
+
 // One word of k: weights read and unpacked once for all rows, each load just before its use, as words that wait for others fill registers.
 fn mac_word(sum: ptr<function, Tile>, x_sum: ptr<function, RowSums>, start: ptr<function, RowStarts>, places: ptr<function, Places>, word: u32) {
   var x_words: array<XWord, ROWS>;

@@ -20,6 +20,7 @@
 #else
 #error WIDTH must be 4 or 8
 #endif
+#include "lib/subgroup-table.wgsl"
 
 enable subgroups;
 
@@ -120,6 +121,7 @@ fn main(
   var places = places_from(tile_n * LANES * LOADS + lane);
   var start = row_starts(m);
   let seat = seat_of(subgroup_lane);
+  load_values(subgroup_lane);
 
   var own: OwnRows;
   var sum: Tile;

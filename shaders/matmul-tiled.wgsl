@@ -8,6 +8,7 @@
 #param ROWS 1 2 4 // rows of y of a lane
 
 #include "lib/scale.wgsl"
+#include "lib/table.wgsl"
 #include "lib/result.wgsl"
 #include "lib/splits.wgsl"
 #include "lib/grid.wgsl"
@@ -26,7 +27,8 @@ fn x_slot(row: u32, k4: u32) -> u32 {
 
 // W of code i of each word; 0 past the last k, where an infinite scale must not meet a 0 of x.
 fn weight_within(words: Quad, i: u32, k: u32, affine: Affine) -> vec4<f32> {
-  return select(vec4<f32>(0.0), weight(words, i, affine), k < params.k);
+  let v = weight_of_value(looked_up(words, i), affine.scale, affine.zero);
+  return select(vec4<f32>(0.0), v, k < params.k);
 }
 
 // Fills both tiles with the k from `begin` on, as far as `end`.
@@ -58,7 +60,7 @@ fn main(
 ) {
   let tile = linear_index(workgroup, workgroups);
   if (tile >= params.tiles) { return; }
-  load_codebook(index);
+  load_table(index);
   let place = place_of(tile, SIDE * ROWS);
   let first_quad = place.tile_n * SIDE;
   let end = place.run.end * CODES;

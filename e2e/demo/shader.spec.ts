@@ -164,13 +164,13 @@ test('every control of the product changes the plan as the library would', async
   // A codebook is of int4.
   await panel.getByRole('radio', { name: 'int4', exact: true }).check();
   await panel.getByLabel('A code is').selectOption('an index of 16 values (NF4)');
-  await expectPlan(panel, library.planOf({ ...spec, bits: 4, minimum: false, codebook: true }, caps));
+  await expectPlan(panel, library.planOf({ ...spec, bits: 4, minimum: false, codebook: 'table' }, caps));
   // All of it is in the URL.
   await page.waitForTimeout(300);
   const url = page.url();
   await page.reload();
   await ready(panel);
-  await expectPlan(panel, library.planOf({ ...spec, bits: 4, minimum: false, codebook: true }, caps));
+  await expectPlan(panel, library.planOf({ ...spec, bits: 4, minimum: false, codebook: 'table' }, caps));
   expect(page.url()).toBe(url);
 });
 

@@ -21,7 +21,8 @@ const SHAPES = [
 /** Formats of the table; `--check` adds `more`. */
 const FORMATS = BITS.flatMap((bits) => ['float32', 'float16'].map((dtype) => ({ bits, dtype, group: 32 })));
 const MORE = BITS.flatMap((bits) => [
-  ...(bits === 4 ? [{ bits, dtype: 'float16', group: 64, scaleDtype: 'float32', codebook: true }] : []),
+  ...(bits === 4 ? [{ bits, dtype: 'float16', group: 64, scaleDtype: 'float32', codebook: 'table' }] : []),
+  ...(bits === 4 ? [{ bits, dtype: 'float16', group: 32, scaleDtype: 'e8m0', codebook: 'e2m1' }] : []),
   { bits, dtype: 'float16', group: 32, minimum: true },
   { bits, dtype: 'float32', group: 16, scaleDtype: 'float16', minimum: true },
   { bits, dtype: 'bfloat16', group: 32, offset: true },

@@ -1,38 +1,41 @@
-// What a code stands for: itself, or with CODEBOOK the value that it is the index of (NF4, FP4).
+// What a code stands for: itself, or the value that it is the index of: of 16 in a buffer (NF4, IQ4), or of E2M1 (MXFP4, NVFP4).
 //
 // codebook  [16]  f32
-//
-// Values are looked up in workgroup memory: compilers put a constant array that data index into slow memory of each lane. There the 16
-// lie in 16 banks, so that lanes which ask for different ones need not wait for each other.
 
 #include "lib/weights.wgsl"
 
-#param CODEBOOK 0 1 // codes are: 0 numbers, 1 indices
+#param CODEBOOK 0 1 2 // codes are: 0 numbers, 1 indices of a table of values, 2 E2M1
+#let TABLE CODEBOOK == 1
+#let E2M1 CODEBOOK == 2
 
-#if CODEBOOK
-#if BITS != 4
+#if CODEBOOK && BITS != 4
 #error a codebook has 16 values: BITS must be 4
 #endif
+
+#if TABLE
 @group(0) @binding(9) var<storage, read> codebook: array<f32>;
 
-var<workgroup> codebook_values: array<f32, 16>;
-
-// For all lanes of a workgroup of 16 or more, before any of them ends.
-fn load_codebook(lane: u32) {
-  if (lane < 16u) {
-    codebook_values[lane] = codebook[lane];
-  }
-  workgroupBarrier(); // all values are there before anyone looks one up
-}
-
-// What code i of each word stands for.
+// What code i of each word stands for, read where it lies. Kernels bring the table nearer for all but the formula.
 fn value(words: Quad, i: u32) -> vec4<f32> {
   let at = (words >> vec4<u32>(BITS * i)) & MASK;
-  return vec4<f32>(codebook_values[at.x], codebook_values[at.y], codebook_values[at.z], codebook_values[at.w]);
+  return vec4<f32>(codebook[at.x], codebook[at.y], codebook[at.z], codebook[at.w]);
+}
+#elif E2M1
+// Twice what the lowest four bits stand for: a whole number, which is a nibble of a constant, and a sign.
+fn twice_e2m1(word: u32) -> f32 {
+  let magnitude = (0xc8643210u >> ((word << 2u) & 28u)) & 15u;
+  return with_sign(f32(bitcast<i32>(magnitude)), word);
+}
+
+fn with_sign(magnitude: f32, word: u32) -> f32 {
+  return bitcast<f32>(bitcast<u32>(magnitude) | ((word << 28u) & 0x80000000u));
+}
+
+fn value(words: Quad, i: u32) -> vec4<f32> {
+  let at = words >> vec4<u32>(BITS * i);
+  return 0.5 * vec4<f32>(twice_e2m1(at.x), twice_e2m1(at.y), twice_e2m1(at.z), twice_e2m1(at.w));
 }
 #else
-fn load_codebook(lane: u32) {}
-
 fn value(words: Quad, i: u32) -> vec4<f32> {
   return code(words, i);
 }

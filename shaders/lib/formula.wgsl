@@ -1,6 +1,6 @@
 // The sum as the formula writes it: every weight dequantized, then multiplied with x, one k after the other. Every 32 k their sum goes to
 // the total, so that the chain of roundings is short.
-// Slow and right for all inputs: Inf and NaN in x, scale or offset come out as the formula has them. A codebook is loaded before.
+// Slow and right for all inputs: Inf and NaN in x, scale or offset come out as the formula has them.
 
 #include "lib/scale.wgsl"
 

@@ -1,5 +1,6 @@
 // Codes unpacked without shifting them down: code i of a word comes times 2^(BITS·i). x_in_place() takes the factor out of x instead, once
-// for all columns; multiplying by a power of two is exact. Two operations a code: software adapters feel every one of them.
+// for all columns; multiplying by a power of two is exact. Two operations a code: software adapters feel every one of them. Where codes are
+// indices, their values take the place of codes.
 
 #include "lib/operands.wgsl"
 
@@ -37,7 +38,32 @@ fn byte_factor(i: u32) -> f32 {
 }
 #endif
 
-#if HIGH
+#if CODEBOOK
+alias Columned = Words;
+
+// Values; twice them with E2M1. The kernel has value_of(), of the code in the lowest bits.
+fn codes_in_place(words: Words) -> Codes {
+  var codes: Codes;
+#repeat i CODES
+  let at = words >> Words(BITS * i);
+#if READ == 4
+  codes[i] = vec4<f32>(value_of(at.x), value_of(at.y), value_of(at.z), value_of(at.w));
+#elif READ == 1
+  codes[i] = value_of(at);
+#else
+#error READ must be 1 or 4
+#endif
+#end
+  return codes;
+}
+fn in_place_factors(part: u32) -> vec4<f32> {
+#if TABLE
+  return vec4<f32>(1.0);
+#elif E2M1
+  return vec4<f32>(0.5);
+#endif
+}
+#elif HIGH
 // A low word and its high word in READ columns: code i is byte i / PARTS of part i % PARTS, and no byte is so large that a masked word is
 // negative.
 struct Columned {

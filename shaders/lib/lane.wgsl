@@ -4,12 +4,21 @@
 //   TRICK=0  a byte of a plane is a code; GPUs convert a byte to f32 in one instruction.
 //   TRICK=1  a half of a plane is a code under the exponent of 2^10 or 2^6, which makes it the half 1024 + code or 64 + code. GPUs that
 //            multiply halves into f32 sums take it as it is: no conversion at all. What is added comes off again by the sums of x.
+// Values of a codebook take the place of codes. With E2M1 a half of a plane is the value under the exponent of a half, exactly, in units of
+// 2^-14: 0.5 is subnormal there. A table is looked up.
 
 #include "lib/row-starts.wgsl"
+#include "lib/table.wgsl"
 
 #param TRICK 0 1 // codes become floats by: 0 conversion of bytes, 1 the exponent of a half
 
-#if TRICK
+#if CODEBOOK && TRICK
+#error values of a codebook are floats as they are: TRICK must be 0
+#endif
+#let HALVES TRICK + E2M1 // is a half of a plane a code, or a byte of it?
+#if TABLE
+#let PLANES 1
+#elif HALVES
 #let PLANES CODES / 2
 #else
 #let PLANES PARTS
@@ -38,7 +47,18 @@ alias XRows = array<vec4<f32>, ROWS>; // four k of x in each row
 // Code i is part i / PLANES of plane i % PLANES.
 fn planes_of(words: Quad) -> Planes {
   var planes: Planes;
-#if !TRICK
+#if TABLE
+  planes[0] = words;
+#elif E2M1
+#repeat p PLANES
+#if p < 3
+  let exponents = words << vec4<u32>(9u - BITS * p);
+#else
+  let exponents = words >> vec4<u32>(BITS * p - 9u);
+#endif
+  planes[p] = ((words << vec4<u32>(12u - BITS * p)) & vec4<u32>(0x80008000u)) | (exponents & vec4<u32>(0x0e000e00u));
+#end
+#elif !TRICK
 #repeat p PLANES
   planes[p] = bytes_of(words, p);
 #end
@@ -64,11 +84,22 @@ fn planes_of(words: Quad) -> Planes {
   return planes;
 }
 
+// A scale for what code_of() makes.
+fn in_units(s: vec4<f32>) -> vec4<f32> {
+#if E2M1
+  return s * 0x1p14;
+#else
+  return s;
+#endif
+}
+
 // Code i of a word, with BIAS.
 fn code_of(planes: Planes, i: u32) -> vec4<f32> {
   let plane = planes[i % PLANES];
   let at = i / PLANES;
-#if TRICK
+#if TABLE
+  return looked_up(plane, at);
+#elif HALVES
   return vec4<f32>(unpack2x16float(plane.x)[at], unpack2x16float(plane.y)[at], unpack2x16float(plane.z)[at], unpack2x16float(plane.w)[at]);
 #else
   return vec4<f32>((plane >> vec4<u32>(8u * at)) & vec4<u32>(0xffu));

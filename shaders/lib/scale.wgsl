@@ -185,7 +185,9 @@ fn scale_at(group: u32, at: u32, unit: Unit) -> Columns {
 // q + offset is then rounded once.
 fn zero_at(group: u32, at: u32, unit: Unit) -> Columns {
   let index = scale_index(group, at);
-#if OFFSET == 0
+#if CODEBOOK
+  return Columns();
+#elif OFFSET == 0
   return Columns(-ZERO);
 #elif OFFSET == 1 && ROUND
   return floats_at(offset[slot(index, IN_U32)], index);
@@ -266,8 +268,12 @@ fn rounded(v: vec4<f32>) -> vec4<f32> { return bitcast<vec4<f32>>(bfloats_from_f
 
 // block_sum: what a block adds to y, of its sums of x · code and of x. Offsets cost nothing in the inner loop.
 // first_sum, begun_sum: the same in two parts, where the sum of x is known before the products: what their sum begins with, and what the
-// whole of it adds.
-#if OFFSET == 2
+// whole of it adds. Values of a codebook need no sum of x.
+#if CODEBOOK
+fn block_sum(sum: Columns, x_sum: f32, s: Columns, zero: Columns) -> Columns { return s * sum; }
+fn first_sum(x_sum: f32, zero: Columns) -> Columns { return Columns(); }
+fn begun_sum(sum: Columns, x_sum: f32, s: Columns, zero: Columns) -> Columns { return s * sum; }
+#elif OFFSET == 2
 fn block_sum(sum: Columns, x_sum: f32, s: Columns, zero: Columns) -> Columns { return s * sum + zero * x_sum; }
 fn first_sum(x_sum: f32, zero: Columns) -> Columns { return Columns(); }
 fn begun_sum(sum: Columns, x_sum: f32, s: Columns, zero: Columns) -> Columns { return s * sum + zero * x_sum; }

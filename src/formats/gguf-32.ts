@@ -4,6 +4,7 @@
 // For each type dequantize(matrix) equals ggml's float32 result in every bit: a float16 has 11 bits and a code at most 8, so that d · q is
 // exact in float32; adding a minimum rounds once, here and in ggml.
 import { widthOf } from '../problem/code-width.js';
+import { E2M1_VALUES } from '../problem/weight-format.js';
 import { type BlockType, half, halfAt, LOW, nibbles } from './gguf-words.js';
 
 const d = halfAt(0);
@@ -106,7 +107,6 @@ export const iq4Values = Float32Array.of(-127, -104, -83, -65, -49, -35, -22, -1
 export const IQ4_NL: BlockType = { ...Q4_0, codebook: iq4Values };
 
 /** Values of E2M1: a sign, two bits of exponent with a bias of 1, one of fraction (OCP Microscaling Formats 1.0). As in ggml, -0 is 0. */
-const fp4Values = Float32Array.of(0, 0.5, 1, 1.5, 2, 3, 4, 6, 0, -0.5, -1, -1.5, -2, -3, -4, -6);
 
 /** E8M0: 2^(e - 127), and NaN for 255 (OCP Microscaling Formats 1.0). */
 const POWERS = Float32Array.from({ length: 256 }, (_, e) => (e === 255 ? Number.NaN : 2 ** (e - 127)));
@@ -123,7 +123,7 @@ export const MXFP4: BlockType = {
   bits: 4,
   scaleDtype: 'float32',
   scaleKind: 'e8m0',
-  codebook: fp4Values,
+  codebook: E2M1_VALUES,
   fields: { e: { at: 0, read: power } },
   fill(view, count, { codes, scale }) {
     for (let i = 0, offset = 0; i < count; i++, offset += 17) {

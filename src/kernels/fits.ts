@@ -23,8 +23,7 @@ export function featuresRefused({ needs }: Pick<Kernel, 'needs'>, { caps, tile }
 /** Why a kernel takes no such weights or x, by its table; undefined if it does. */
 const operandsRefused = (kernel: Kernel, problem: Problem, tile: Params): string | undefined =>
   groupsRefused(problem, kernel.groups?.(tile) ?? 'words') ??
-  (kernel.codebook === undefined ? codebookRefused(problem) : undefined) ??
-  (kernel.codebook === 'only' && !problem.weights.codebook ? 'codes are numbers, no indices of a codebook' : undefined) ??
+  codebookRefused(problem, kernel) ??
   (!kernel.rounds && problem.weightDtype !== 'float32'
     ? `codes meet x before they are weights here: there is no weight to round to ${problem.weightDtype}`
     : undefined) ??

@@ -1,4 +1,5 @@
 // The matmul kernels, in the order in which planning asks them, and every shader with all its variants.
+import { CODEBOOKS } from '../problem/weight-format.js';
 import type { Params } from '../wgsl/preprocess.js';
 import { helperVariants } from './helper-variants.js';
 import { helpers } from './helpers.js';
@@ -12,7 +13,7 @@ import { matmulRows } from './matmul-rows.js';
 import { matmulSubgroup } from './matmul-subgroup.js';
 import { matmulSubgroupMatrix } from './matmul-subgroup-matrix.js';
 import { matmulTiled } from './matmul-tiled.js';
-import { operandVariants } from './operands.js';
+import { codebooksOf, operandVariants } from './operands.js';
 
 export const kernels: readonly Kernel[] = [
   matmulDot4,
@@ -27,17 +28,16 @@ export const kernels: readonly Kernel[] = [
 ];
 
 /** Those that take codes for numbers: what a layer of torch's may have. */
-export const ofNumbers: readonly Kernel[] = kernels.filter(({ codebook }) => codebook !== 'only');
+export const ofNumbers: readonly Kernel[] = kernels.filter((kernel) => codebooksOf(kernel).includes('none'));
 
 /** Every shader by its name. */
 export const shaders: ReadonlyMap<string, Shader> = new Map([...kernels, ...helpers].map((shader) => [shader.name, shader]));
 
-/** Can codes mean to a kernel what a variant's CODEBOOK says? */
-const reads = ({ codebook }: Kernel, { CODEBOOK }: Params): boolean => codebook === 'also' || (codebook === 'only') === (CODEBOOK === 1);
-
 /** The operands that a kernel can have. */
 export const operandsOf = (kernel: Kernel): Params[] =>
-  operandVariants().filter((params) => reads(kernel, params) && (kernel.rounds || params.ROUND === 0));
+  operandVariants().filter(
+    ({ CODEBOOK, ROUND }) => codebooksOf(kernel).some((one) => CODEBOOKS[one] === CODEBOOK) && (kernel.rounds || ROUND === 0),
+  );
 
 /** Every variant that planning, loading or a caller can ask for. */
 export function allVariants(): { readonly shader: Shader; readonly params: Params }[] {

@@ -4,6 +4,7 @@ import type { FloatDType } from '../dtype.js';
 import type { Accuracy } from '../problem/accuracy.js';
 import type { Caps } from '../problem/caps.js';
 import type { Problem } from '../problem/problem.js';
+import type { Codebook } from '../problem/weight-format.js';
 import type { Params } from '../wgsl/preprocess.js';
 
 export interface Binding {
@@ -53,8 +54,8 @@ export type Feature = 'shader-f16' | 'subgroups' | 'chromium-experimental-subgro
 export interface Kernel extends Shader {
   /** What a helper makes of x in the same call, for this kernel to read; see plan/x-steps.ts. */
   readonly before?: Before;
-  /** Codes may be indices of a codebook (CODEBOOK 1): are they always, or may they be numbers too? Without this they are always numbers. */
-  readonly codebook?: 'only' | 'also';
+  /** What codes may mean; numbers alone without this. */
+  readonly codebooks?: readonly Codebook[];
   /** Does it round dequantized weights where that is asked for? Only kernels that make weights before they meet x can. */
   readonly rounds?: boolean;
   /** The dtypes of x that it takes; all without this. */

@@ -3,11 +3,11 @@ import { PRECISE } from '../problem/accuracy.js';
 import type { Caps } from '../problem/caps.js';
 import { type CodeBits, widthOf } from '../problem/code-width.js';
 import { groupWords, type Problem } from '../problem/problem.js';
-import { hasUnits } from '../problem/weight-format.js';
+import { CODEBOOKS, hasUnits } from '../problem/weight-format.js';
 import type { Params } from '../wgsl/preprocess.js';
 import type { CostOf, Kernel } from './kernel.js';
 import { prefersTrick, trickRefused, withTrick } from './lanes.js';
-import { codesInLow, operandBindings, operandUniforms, withinLimit } from './operands.js';
+import { codesInLow, operandBindings, operandUniforms, tableBytes, withinLimit } from './operands.js';
 import { splitsOf } from './splits.js';
 
 /** With more rows, registers hold fewer products for each of them than matmul-prefill's. */
@@ -54,17 +54,18 @@ const SLICED = [...tilesOf(1, 32, 8), ...tilesOf(1, 64, 8), ...tilesOf(2, 64, 4)
 const WHOLE = [...tilesOf(1, 64, 1), ...tilesOf(2, 64, 1), ...tilesOf(4, 64, 1)];
 
 /** Why `tile` cannot run here; undefined if it can. */
-const lacking = ({ ROWS, LANES, SLICES }: Tile, caps: Caps): string | undefined =>
+const lacking = ({ ROWS, LANES, SLICES }: Tile, problem: Problem, caps: Caps): string | undefined =>
   (SLICES > 1 && !caps.subgroups ? 'SLICES above 1 need the feature subgroups' : undefined) ??
   withinLimit('maxComputeInvocationsPerWorkgroup', LANES * SLICES, caps) ??
-  withinLimit('maxComputeWorkgroupStorageSize', 16 * SLICES * ROWS * LANES, caps);
+  withinLimit('maxComputeWorkgroupStorageSize', 16 * SLICES * ROWS * LANES + tableBytes(problem), caps);
 
 export const matmulDecode: Kernel = {
   name: 'matmul-decode',
-  bindings: [...operandBindings, { name: 'x_sums', binding: 8, access: 'read' }],
+  bindings: [...operandBindings, { name: 'x_sums', binding: 8, access: 'read', when: ({ CODEBOOK }) => CODEBOOK === CODEBOOKS.none }],
   uniforms: operandUniforms,
   before: 'sum-rows',
-  excludes: ({ BITS, UNROLL }) => UNROLL! > sharing(BITS as CodeBits),
+  codebooks: ['none', 'table', 'e2m1'],
+  excludes: ({ BITS, UNROLL, TRICK, CODEBOOK }) => UNROLL! > sharing(BITS as CodeBits) || (TRICK === 1 && CODEBOOK !== CODEBOOKS.none),
   needs: ({ SLICES }) => (SLICES! > 1 ? ['subgroups'] : []),
   tiles: [...SLICED, ...WHOLE],
   choose(problem, caps) {
@@ -77,7 +78,7 @@ export const matmulDecode: Kernel = {
     const unroll = inFlight(problem, { ROWS: rows, TRICK: trick });
     const subgroup = Math.min(64, caps.maxSubgroupSize);
     const tile = [...(intel ? [] : SLICED.filter(({ LANES }) => LANES >= subgroup)), ...WHOLE].find(
-      (one) => one.ROWS === rows && one.TRICK === trick && one.UNROLL === unroll && !lacking(one, caps),
+      (one) => one.ROWS === rows && one.TRICK === trick && one.UNROLL === unroll && !lacking(one, problem, caps),
     );
     if (!tile) return `no tile of ${rows} rows is within the device's limits`;
     const slices = tile.SLICES > 1 ? `, k in ${tile.SLICES} slices of a workgroup` : '';
@@ -87,7 +88,7 @@ export const matmulDecode: Kernel = {
     const tile = params as Tile;
     const apart =
       tile.UNROLL > sharing(problem.weights.held) ? `UNROLL=${tile.UNROLL} words do not share a block or a high word` : undefined;
-    return apart ?? trickRefused(problem, tile) ?? lacking(tile, caps) ?? { rows: tile.ROWS, quads: tile.LANES };
+    return apart ?? trickRefused(problem, tile) ?? lacking(tile, problem, caps) ?? { rows: tile.ROWS, quads: tile.LANES };
   },
   // Intel's registers spill with slices or more rows.
   suits: (tile, caps) => !caps.software && (caps.vendor !== 'intel' || (tile.ROWS === 1 && tile.SLICES === 1)),

@@ -1,5 +1,6 @@
 // Many rows of x on a GPU, in registers and without barriers.
 import { ONE_SUM } from '../problem/accuracy.js';
+import { CODEBOOKS } from '../problem/weight-format.js';
 import type { CostOf, Kernel } from './kernel.js';
 import { trickRefused, withTrick } from './lanes.js';
 import { codesInLow, operandBindings, operandUniforms, withinLimit } from './operands.js';
@@ -10,6 +11,8 @@ export const matmulPrefill: Kernel = {
   bindings: operandBindings,
   uniforms: operandUniforms,
   rounds: true,
+  codebooks: ['none', 'e2m1'],
+  excludes: ({ TRICK, CODEBOOK }) => TRICK === 1 && CODEBOOK !== CODEBOOKS.none,
   // 8 rows × 4 columns: 60 registers, 12 waves of 64 lanes on AMD. TRICK saves a tenth of the operations and costs two waves.
   tiles: [
     { ROWS: 8, LANES: 64, TRICK: 0 },

@@ -1,5 +1,6 @@
 // Software adapters with subgroups: lanes share x among them instead of loading it, since loads are what time goes into there.
 import { widthOf } from '../problem/code-width.js';
+import { CODEBOOKS } from '../problem/weight-format.js';
 import type { Params } from '../wgsl/preprocess.js';
 import type { CostOf, Kernel } from './kernel.js';
 import { codesInLow, hasHalves, operandBindings, operandUniforms } from './operands.js';
@@ -30,6 +31,8 @@ const TABLES: Readonly<Record<number, readonly Choice[]>> = {
 
 /** Bits of codes so narrow that two words hold a block. */
 const NARROW = 2;
+/** Four lanes hold four values each, and SwiftShader takes 1.4 times as long to pass them round as to look them up in memory. */
+const TABLE_TAKES_8 = 'a table of values is passed round by 8 lanes';
 
 const halved = (tile: Params): Params => ({ ...tile, HALF: 1 });
 
@@ -39,15 +42,19 @@ export const matmulSubgroup: Kernel = {
   uniforms: operandUniforms,
   // Eight lanes load a block of 32 k at a time; four load a word.
   groups: ({ WIDTH, HALF }) => (WIDTH === 4 ? 'words' : HALF === 1 ? 'halves' : 'blocks'),
+  excludes: ({ WIDTH, CODEBOOK }) => WIDTH === 4 && CODEBOOK === CODEBOOKS.table,
   needs: () => ['subgroups'],
+  codebooks: ['none', 'table', 'e2m1'],
   tiles: Object.values(TABLES).flatMap((table) => table.flatMap(({ tile }) => (tile.WIDTH === 8 ? [tile, halved(tile)] : [tile]))),
   choose(problem, caps) {
     if (!caps.software) return 'passing x between lanes costs a GPU more than reading it again';
     const table = caps.minSubgroupSize === caps.maxSubgroupSize ? TABLES[caps.maxSubgroupSize] : undefined;
     if (!table) return `made for subgroups of 4 or of 8, the device has ${caps.minSubgroupSize} to ${caps.maxSubgroupSize}`;
+    if (caps.maxSubgroupSize === 4 && problem.weights.codebook === 'table') return TABLE_TAKES_8;
     const { tile: whole } = table.find(({ upTo }) => problem.m <= upTo)!;
     const halves = whole.WIDTH === 8 && hasHalves(problem);
-    if (halves && problem.m === 1 && widthOf(problem.weights.held).low > NARROW)
+    const { held, codebook } = problem.weights;
+    if (halves && problem.m === 1 && codebook === 'none' && widthOf(held).low > NARROW)
       return 'one row of groups of 16: sums of x for each cost more than reading x again';
     const tile = halves ? halved(whole) : whole;
     return {
@@ -56,7 +63,8 @@ export const matmulSubgroup: Kernel = {
     };
   },
   suits: (tile, caps) => caps.software && tile.WIDTH === caps.minSubgroupSize && tile.WIDTH === caps.maxSubgroupSize,
-  fit: (_problem, _caps, tile) => ({ rows: tile.ROWS!, quads: (tile.LOADS! * tile.READ! * tile.LANES!) / 4 }),
+  fit: ({ weights: { codebook } }, _caps, tile) =>
+    tile.WIDTH === 4 && codebook === 'table' ? TABLE_TAKES_8 : { rows: tile.ROWS!, quads: (tile.LOADS! * tile.READ! * tile.LANES!) / 4 },
 };
 
 export const cost: CostOf = ({ BITS, ROWS, LOADS, READ }) => ({ rows: ROWS!, columns: LOADS! * READ!, k: codesInLow(BITS!), around: 32 });

@@ -2,22 +2,21 @@
 import { ONE_SUM } from '../problem/accuracy.js';
 import type { Problem } from '../problem/problem.js';
 import type { CostOf, Kernel } from './kernel.js';
-import { CODEBOOK_BYTES, operandBindings, operandUniforms, withinLimit } from './operands.js';
+import { operandBindings, operandUniforms, tableBytes, withinLimit } from './operands.js';
 import { splitsOf } from './splits.js';
 
 const SIDE = 16;
 const LANES = SIDE * SIDE;
 const TILE_K = 32;
-/** The tiles of x (16·ROWS rows of 32 k) and of w (32 k of 16 quads): 16 kB, the least that devices have, at 4 rows a lane; and a codebook. */
-const workgroupBytes = (rows: number, { weights: { codebook } }: Problem): number =>
-  4 * TILE_K * SIDE * rows + 16 * TILE_K * SIDE + (codebook ? CODEBOOK_BYTES : 0);
+/** The tiles of x (16·ROWS rows of 32 k) and of w (32 k of 16 quads): 16 kB, the least that devices have, at 4 rows a lane; and a table. */
+const workgroupBytes = (rows: number, problem: Problem): number => 4 * TILE_K * SIDE * rows + 16 * TILE_K * SIDE + tableBytes(problem);
 
 export const matmulTiled: Kernel = {
   name: 'matmul-tiled',
   bindings: operandBindings,
   uniforms: operandUniforms,
   rounds: true,
-  codebook: 'also',
+  codebooks: ['none', 'table', 'e2m1'],
   // 4 rows × 4 columns a lane are what Intel's 128 registers hold; 8 × 4 spill.
   tiles: [{ ROWS: 1 }, { ROWS: 2 }, { ROWS: 4 }],
   choose(problem, caps) {

@@ -4,9 +4,9 @@ import type { DType, FloatDType } from '../dtype.js';
 import type { Caps } from '../problem/caps.js';
 import { BLOCK, type CodeBits, widthOf } from '../problem/code-width.js';
 import type { LayerColumns, Problem, XProblem } from '../problem/problem.js';
-import { LEGAL_FORMATS, SCALE_FORMS, SHIFTS } from '../problem/weight-format.js';
+import { CODEBOOKS, type Codebook, LEGAL_FORMATS, SCALE_FORMS, SHIFTS } from '../problem/weight-format.js';
 import type { Params } from '../wgsl/preprocess.js';
-import { type Binding, variantId } from './kernel.js';
+import { type Binding, type Kernel, variantId } from './kernel.js';
 
 /** Is there a buffer `offset`: of what is added, or of units of scales? */
 export const hasOffset = ({ OFFSET, SCALE }: Params): boolean => OFFSET! > 0 || TWO_LEVELS.includes(SCALE!);
@@ -21,7 +21,7 @@ export const operandBindings: readonly Binding[] = [
   { name: 'bias', binding: 5, access: 'read' },
   { name: 'quant', binding: 6, access: 'read', when: (params) => params.Y === 3 },
   { name: 'y', binding: 7, access: 'write' },
-  { name: 'codebook', binding: 9, access: 'read', when: (params) => params.CODEBOOK === 1 },
+  { name: 'codebook', binding: 9, access: 'read', when: ({ CODEBOOK }) => CODEBOOK === CODEBOOKS.table },
 ];
 
 export const operandUniforms = [
@@ -106,12 +106,19 @@ export const outputsOf = ({ weights: { n }, yOffset, yPitch, layers }: Problem):
 export const withinLimit = (limit: keyof Caps, need: number, caps: Caps): string | undefined =>
   need <= Number(caps[limit]) ? undefined : `needs ${need}, ${limit} is ${caps[limit]}`;
 
-/** Of workgroup memory, where codes are indices. */
-export const CODEBOOK_BYTES = 64;
+/** Of workgroup memory, where kernels keep a table of values in it. */
+export const tableBytes = ({ weights: { codebook } }: Problem): number => (codebook === 'table' ? 64 : 0);
 
-/** Why a kernel that takes codes for numbers will not do; undefined if it will. */
-export const codebookRefused = ({ weights: { codebook } }: Problem): string | undefined =>
-  codebook ? 'codes are indices of a codebook' : undefined;
+/** What codes may mean to a kernel. */
+export const codebooksOf = ({ codebooks }: Pick<Kernel, 'codebooks'>): readonly Codebook[] => codebooks ?? ['none'];
+const MEANINGS: Readonly<Record<Codebook, string>> = {
+  none: 'codes are numbers, no indices of a codebook',
+  table: 'codes are indices of a codebook',
+  e2m1: 'codes are E2M1, indices of a codebook',
+};
+/** Why a kernel will not do for what the codes mean; undefined if it will. */
+export const codebookRefused = ({ weights: { codebook } }: Problem, kernel: Pick<Kernel, 'codebooks'>): string | undefined =>
+  codebooksOf(kernel).includes(codebook) ? undefined : MEANINGS[codebook];
 
 /** Are groups halves of a block of 32 k? */
 export const hasHalves = ({ weights: { groups, groupSize } }: Pick<Problem, 'weights'>): boolean => groups > 1 && groupSize === BLOCK / 2;
@@ -139,7 +146,7 @@ export function operandParams(problem: Problem, caps: Caps): Params {
     SCALE: SCALE_FORMS[scaleDtype].param,
     OFFSET: SHIFTS[shift],
     ROUND: SCALE_FORMS[problem.weightDtype].param,
-    CODEBOOK: codebook ? 1 : 0,
+    CODEBOOK: CODEBOOKS[codebook],
     READ,
     Y: writesInPlace(problem) ? Y[problem.yDtype]! : Y.float32!,
   };
@@ -163,7 +170,7 @@ export function operandVariants(): Params[] {
       for (const X of x)
         for (const Y of y)
           for (const ROUND of round) {
-            const weights = { BITS, SCALE: SCALE_FORMS[scaleDtype].param, OFFSET: SHIFTS[shift], CODEBOOK: codebook ? 1 : 0 };
+            const weights = { BITS, SCALE: SCALE_FORMS[scaleDtype].param, OFFSET: SHIFTS[shift], CODEBOOK: CODEBOOKS[codebook] };
             const params = { ...weights, X, ROUND, READ, Y };
             variants.set(variantId('', params), params);
           }

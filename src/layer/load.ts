@@ -98,7 +98,7 @@ export function beginLoad(
     const write = ({ buffer }: Slice, data: Float32Array | Uint32Array | undefined): void => {
       if (data) device.queue.writeBuffer(made.buffers.get(buffer)!, 0, data.buffer, data.byteOffset, data.byteLength);
     };
-    write(codebookSlice, first.codebook);
+    if (weights.codebook === 'table') write(codebookSlice, first.codebook);
     write(permutationSlice(weights), first.permutation);
   });
   made.done.push(errors);
@@ -110,8 +110,8 @@ export function beginLoad(
 /** Enqueues a piece that passed `checkMatrix`. @throws ArgumentError if it differs in kind from the first */
 export function loadPiece(load: Load, piece: QuantizedMatrix, corner: Corner = { n: 0, k: 0 }): void {
   const { device, caps, weights, packed } = load;
-  const { bits, held, scaleDtype, shift } = weightsOf(piece, { ...weights, n: piece.n }, caps);
-  for (const [name, got] of Object.entries({ bits, held, scaleDtype, shift })) {
+  const { bits, held, scaleDtype, shift, codebook } = weightsOf(piece, { ...weights, n: piece.n }, caps);
+  for (const [name, got] of Object.entries({ bits, held, scaleDtype, shift, codebook })) {
     const expected = weights[name as 'bits'];
     if (got !== expected)
       throw new ArgumentError(`matrix: ${name} of the piece at (${corner.n}, ${corner.k})`, String(expected), String(got));

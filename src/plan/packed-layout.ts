@@ -70,7 +70,7 @@ export const slicesOf = (weights: Weights, { slabs }: Packed): readonly Slice[] 
   biasSlice(weights),
   ...slabs.flatMap(({ w, scale, offset }) => (offset ? [w, scale, offset] : [w, scale])),
   ...(weights.requantized ? [columnQuantSlice(weights)] : []),
-  ...(weights.codebook ? [codebookSlice] : []),
+  ...(weights.codebook === 'table' ? [codebookSlice] : []),
   ...(weights.permuted ? [permutationSlice(weights)] : []),
 ];
 

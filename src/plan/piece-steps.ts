@@ -7,7 +7,7 @@ import { rowsOfWords, widthOf, wordsOf } from '../problem/code-width.js';
 import { groupsIn, type QuantizedMatrix } from '../problem/matrix.js';
 import { narrowBytes } from '../problem/narrow-scales.js';
 import type { Weights } from '../problem/problem.js';
-import { hasUnits, heldBits, isFloatDtype, isLegal, liftOf, UNIT_K, type WeightFormat } from '../problem/weight-format.js';
+import { codebookOf, hasUnits, heldBits, isFloatDtype, isLegal, liftOf, UNIT_K, type WeightFormat } from '../problem/weight-format.js';
 import { window } from './binding.js';
 import { type Dispatch, dispatch } from './dispatch.js';
 import { BYTES_SOURCE, SOURCE } from './load-steps.js';
@@ -61,8 +61,7 @@ function formatOf(
   { bits, scaleDtype, scaleForm, zeroPoint, zeroPointDtype, minimum, codebook }: QuantizedMatrix,
   groups: { readonly groupSize: number; readonly whole: boolean; readonly wide: boolean },
 ): WeightFormat {
-  const indexed = codebook !== undefined;
-  const held = indexed ? bits : heldBits(bits, groups);
+  const held = codebook ? bits : heldBits(bits, groups);
   const shift = minimum
     ? 'minimum'
     : !zeroPoint
@@ -72,7 +71,7 @@ function formatOf(
         : zeroPointDtype === scaleDtype
           ? 'zero'
           : 'offset';
-  const format = { bits, held, scaleDtype, shift, codebook: indexed } as const;
+  const format = { bits, held, scaleDtype, shift, codebook: codebookOf(codebook) } as const;
   const narrow = scaleForm && { ...format, scaleDtype: scaleForm.kind };
   return narrow && isLegal(narrow) ? narrow : format;
 }

@@ -144,7 +144,7 @@ function multiply(
         w: slab.w,
         scale: slab.scale,
         ...(hasOffset(params) && { offset: slab.offset! }),
-        ...(params.CODEBOOK === 1 && { codebook: codebookSlice }),
+        ...(weights.codebook === 'table' && { codebook: codebookSlice }),
         bias: biasSlice(weights),
         ...(params.Y === 3 && { quant: columnQuantSlice(weights) }),
         y: y.slice,

@@ -15,6 +15,9 @@ import { rowsOfWords, widthOf } from '../problem/code-width.js';
 import { packCodes, type QuantizedMatrix } from '../problem/matrix.js';
 import { contiguousX, type Problem, type Weights } from '../problem/problem.js';
 import {
+  CODEBOOKS,
+  type Codebook,
+  E2M1_VALUES,
   hasUnits,
   isFloatDtype,
   LEGAL_FORMATS,
@@ -72,8 +75,11 @@ const xAt = (m: number, k: number): number => {
   const t = noise(m, k, 1);
   return k % 8 === m % 8 ? (t % 2 === 0 ? 127 : -127) : (t % 7) - 3;
 };
-/** 16 values of a codebook: halves of small whole numbers, unordered. */
-const VALUES = Float32Array.from({ length: 16 }, (_, i) => ((7 * i + 3) % 16) / 2 - 3.5);
+/** 16 values of a codebook: halves of small whole numbers. Those of a table are unordered. */
+const VALUES: Readonly<Partial<Record<Codebook, Float32Array<ArrayBuffer>>>> = {
+  table: Float32Array.from({ length: 16 }, (_, i) => ((7 * i + 3) % 16) / 2 - 3.5),
+  e2m1: E2M1_VALUES,
+};
 /** q: the code minus the code of weight 0. */
 const codeAt = (n: number, k: number, { held }: Weights): number => {
   const { mask, zero } = widthOf(held);
@@ -117,7 +123,8 @@ function weightAt(weights: Weights, n: number, k: number): number {
   const g = Math.floor(k / groupSize);
   const q = codeAt(n, k, weights);
   const { zero } = widthOf(held);
-  if (codebook) return scaleAt(n, g, weights) * VALUES[q + zero]!;
+  const values = VALUES[codebook];
+  if (values) return scaleAt(n, g, weights) * values[q + zero]!;
   if (shift === 'minimum') return scaleAt(n, g, weights) * (q + zero) + minimumAt(n, g, weights);
   return scaleAt(n, g, weights) * (q + (shift === 'none' ? 0 : addedAt(n, g, weights)));
 }
@@ -210,7 +217,7 @@ function packedContents({ weights, yDtype }: Problem): Readonly<Record<string, U
     ...(offset0 && { offset0 }),
     columnBias: floatBytes(table(1, biasAt), 'float32'),
     ...(yDtype === 'int8' && { columnQuant: new Uint8Array(quants.buffer) }),
-    ...(codebook && { codebook: new Uint8Array(VALUES.slice().buffer) }),
+    ...(codebook === 'table' && { codebook: new Uint8Array(VALUES.table!.slice().buffer) }),
   };
 }
 /** Quarters 1 to 4 as e4m3. */
@@ -230,7 +237,7 @@ const ROWS = [2, 1, 17, 65, 129];
 function formatOf({ BITS, SCALE, OFFSET, CODEBOOK }: Params): WeightFormat {
   const found = LEGAL_FORMATS.find(
     ({ held, scaleDtype, shift, codebook }) =>
-      held === BITS && SCALE_FORMS[scaleDtype].param === SCALE && SHIFTS[shift] === OFFSET && codebook === (CODEBOOK === 1),
+      held === BITS && SCALE_FORMS[scaleDtype].param === SCALE && SHIFTS[shift] === OFFSET && CODEBOOKS[codebook] === CODEBOOK,
   )!;
   return { ...found, bits: found.held };
 }
@@ -388,7 +395,7 @@ export function referenceOf({ m, weights }: Problem, accuracy: Accuracy) {
     scaleDtype: 'float32',
     ...(shift !== 'none' && shift !== 'minimum' && { zeroPoint: grouped((i, g) => zeroPointAt(i, g, weights)) }),
     ...(shift === 'minimum' && { minimum: grouped((i, g) => minimumAt(i, g, weights)) }),
-    ...(codebook && { codebook: VALUES }),
+    ...(codebook !== 'none' && { codebook: VALUES[codebook]! }),
   };
   return referenceMatrix(tensor(m, k, xAt), same, { bias: { ...tensor(1, n, (_, i) => biasAt(i)), shape: [n] }, accuracy });
 }

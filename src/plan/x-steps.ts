@@ -136,12 +136,15 @@ function wordsInSum({ weights }: Problem): number {
   const inGroup = groupWords(weights);
   return weights.groups > 1 ? Math.min(whole, inGroup & -inGroup) : whole;
 }
+/** Values of a codebook need no sums of x. */
+const needsSums = ({ weights: { codebook } }: Problem): boolean => codebook === 'none';
 const sumsInRow = (problem: Problem): number => Math.ceil(lowWords(problem.weights.k, problem.weights.held) / wordsInSum(problem));
 
 export const preparations: Readonly<Record<Before, Preparation>> = {
   'sum-rows': {
-    bytes: (problem) => ({ xSums: 8 * sumsInRow(problem) }),
+    bytes: (problem): Readonly<Record<string, number>> => (needsSums(problem) ? { xSums: 8 * sumsInRow(problem) } : {}),
     make({ problem, caps }, { slice: x, first, pitch, rows, X }) {
+      if (!needsSums(problem)) return NOTHING;
       const blocks = sumsInRow(problem);
       const sums = { buffer: 'xSums', offset: 0, size: 8 * rows * blocks };
       const sum = dispatch(caps, {

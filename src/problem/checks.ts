@@ -167,7 +167,7 @@ export function checkWeights(spec: LinearSpec, views: WeightTensors<View>, { fli
     // The packed layout keeps the scales' dtype. 64-bit packed scales become float32, because no half holds their exponent.
     scaleDtype: packedScale ? 'float32' : (scale.dtype as FloatDType),
     shift: offset ? 'offset' : 'none',
-    codebook: false,
+    codebook: 'none',
     permuted: false,
     biased: views.bias !== undefined,
     requantized: quantScale !== undefined,

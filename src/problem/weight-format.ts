@@ -17,6 +17,19 @@ export const UNIT_K = 256;
 /** What is added: an offset to a code before scaling; a minimum after it; or a zero point taken off the code, as a float or as a byte. */
 export type Shift = 'none' | 'offset' | 'minimum' | 'zero' | 'zero8';
 
+/** What a code means: a number, or an index of 16 values. Those of E2M1 need no buffer: kernels know them. */
+export type Codebook = 'none' | 'table' | 'e2m1';
+
+/** The param CODEBOOK. */
+export const CODEBOOKS: Readonly<Record<Codebook, number>> = { none: 0, table: 1, e2m1: 2 };
+
+/** E2M1: a sign, 2 bits of exponent, 1 of fraction (OCP Microscaling Formats 1.0). */
+export const E2M1_VALUES = Float32Array.of(0, 0.5, 1, 1.5, 2, 3, 4, 6, 0, -0.5, -1, -1.5, -2, -3, -4, -6);
+
+/** What codes mean that are indices of these values; a 0 may have a sign. */
+export const codebookOf = (values: Float32Array | undefined): Codebook =>
+  !values ? 'none' : values.every((value, i) => value === E2M1_VALUES[i]) ? 'e2m1' : 'table';
+
 /** One way to hold weights. */
 export interface WeightFormat {
   /** Bits of a code in the file. */
@@ -25,8 +38,7 @@ export interface WeightFormat {
   readonly held: CodeBits;
   readonly scaleDtype: ScaleDType;
   readonly shift: Shift;
-  /** Codes are indices of a codebook. */
-  readonly codebook: boolean;
+  readonly codebook: Codebook;
 }
 
 interface ScaleForm {
@@ -61,16 +73,17 @@ const LEGAL: readonly {
   readonly held: readonly CodeBits[];
   readonly scales: readonly ScaleDType[];
   readonly shifts: readonly Shift[];
-  readonly codebook?: true;
+  readonly codebook?: Codebook;
 }[] = [
   { held: CODE_BITS, scales: FLOATS, shifts: ['none', 'offset', 'minimum', 'zero', 'zero8'] },
   { held: [3, 4, 6, 8], scales: ['int8'], shifts: ['none'] }, // Q3_K, Q6_K
   { held: [4, 5], scales: ['uint8'], shifts: ['minimum'] }, // Q4_K, Q5_K
   { held: [2], scales: ['uint4'], shifts: ['minimum'] }, // Q2_K
-  { held: [CODEBOOK_BITS], scales: [...FLOATS, 'int8', 'e8m0', 'e4m3'], shifts: ['none'], codebook: true }, // NF4; IQ4_XS; MXFP4; NVFP4
+  { held: [CODEBOOK_BITS], scales: [...FLOATS, 'int8', 'e8m0', 'e4m3'], shifts: ['none'], codebook: 'table' }, // NF4; IQ4_XS
+  { held: [CODEBOOK_BITS], scales: [...FLOATS, 'e8m0', 'e4m3'], shifts: ['none'], codebook: 'e2m1' }, // MXFP4; NVFP4
 ];
 type LegalFormat = Omit<WeightFormat, 'bits'>;
-export const LEGAL_FORMATS: readonly LegalFormat[] = LEGAL.flatMap(({ held: widths, scales, shifts, codebook = false }) =>
+export const LEGAL_FORMATS: readonly LegalFormat[] = LEGAL.flatMap(({ held: widths, scales, shifts, codebook = 'none' }) =>
   widths.flatMap((held) => scales.flatMap((scaleDtype) => shifts.map((shift) => ({ held, scaleDtype, shift, codebook })))),
 );
 export const isLegal = ({ held, scaleDtype, shift, codebook }: LegalFormat): boolean =>
@@ -92,7 +105,7 @@ export const offsetRows = ({
 
 /** What is added to codes that are held in more bits than the file's, so that the middle of both is the code of weight 0. */
 export const liftOf = ({ bits, held, shift, codebook }: Pick<WeightFormat, 'bits' | 'held' | 'shift' | 'codebook'>): number =>
-  codebook || shift === 'minimum' || shift === 'zero' ? 0 : widthOf(held).zero - widthOf(bits).zero;
+  codebook !== 'none' || shift === 'minimum' || shift === 'zero' ? 0 : widthOf(held).zero - widthOf(bits).zero;
 
 /** Bits a weight of codes, scales and what is added, padding aside. */
 export function bitsPerWeight(format: Pick<WeightFormat, 'held' | 'scaleDtype' | 'shift'>, groupSize: number): number {

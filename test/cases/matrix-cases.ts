@@ -2,12 +2,14 @@
 // engine share it.
 
 import { encode16, type FloatDType } from '../../src/dtype.js';
-import { kernels } from '../../src/kernels/index.js';
+import { kernels, ofNumbers } from '../../src/kernels/index.js';
 import { variantId } from '../../src/kernels/kernel.js';
+import { codebooksOf } from '../../src/kernels/operands.js';
 import type { Force } from '../../src/plan/choose.js';
 import type { Caps } from '../../src/problem/caps.js';
 import { BITS, type Bits, widthOf } from '../../src/problem/code-width.js';
 import { packCodes, type QuantizedMatrix } from '../../src/problem/matrix.js';
+import { type Codebook, E2M1_VALUES } from '../../src/problem/weight-format.js';
 import type { HostTensor } from '../../src/reference/reference.js';
 import { ofAnyX, ROUNDING, runsOn } from './cases.js';
 import { random } from './data.js';
@@ -20,7 +22,7 @@ export interface MatrixCase {
   readonly bits: Bits;
   /** K for none. */
   readonly groupSize: number;
-  readonly shift: 'none' | 'zero point' | 'minimum' | 'codebook';
+  readonly shift: 'none' | 'zero point' | 'minimum' | 'codebook' | 'E2M1';
   readonly permuted: boolean;
   readonly scaleDtype: FloatDType;
   /** Of x and y. */
@@ -104,11 +106,20 @@ const smallGroups = ofAnyGroup.flatMap(({ name }, i) =>
     }),
   ),
 );
-const ofCodebooks = kernels.filter(({ codebook }) => codebook === 'only');
+const CODEBOOKS = [
+  ['codebook', 'table'],
+  ['E2M1', 'e2m1'],
+] as const;
+const ofCodebooks = kernels.filter((kernel) => !ofNumbers.includes(kernel));
 const codebooks = [
-  ...kernels
-    .filter(({ codebook }) => codebook === 'also')
-    .map(({ name }) => makeCase({ shift: 'codebook', force: { kernel: name }, dtype: 'float16' })),
+  ...CODEBOOKS.flatMap(([shift, meaning]) =>
+    ofNumbers
+      .filter((kernel) => codebooksOf(kernel).includes(meaning))
+      .flatMap(({ name }) => [
+        makeCase({ shift, force: { kernel: name }, dtype: 'float16', k: 128 }),
+        makeCase({ shift, force: { kernel: name }, exact: false, n: 37, k: 224, m: 5 }),
+      ]),
+  ),
   ...ofCodebooks.flatMap(({ name, tiles }) =>
     tiles.flatMap((tile, i) =>
       [true, false].map((exact) =>
@@ -139,7 +150,7 @@ const codebooks = [
 const planned = [
   ...[1, 5, 33].flatMap((m) =>
     [16, 32, 1000].flatMap((groupSize) =>
-      ([...NUMBERS, 'codebook'] as const).map((shift, i) =>
+      ([...NUMBERS, 'codebook', 'E2M1'] as const).map((shift, i) =>
         makeCase({
           m,
           n: 37,
@@ -147,7 +158,7 @@ const planned = [
           groupSize: Math.min(groupSize, 200),
           shift,
           exact: false,
-          bits: shift === 'codebook' || i % 2 === 0 ? 4 : 8,
+          bits: shift === 'codebook' || shift === 'E2M1' || i % 2 === 0 ? 4 : 8,
           dtype: DTYPES[(m + i) % 3]!,
         }),
       ),
@@ -155,7 +166,7 @@ const planned = [
   ),
   // As a GPU would do it, made with the device at hand.
   ...[1, 3, 18].flatMap((m) =>
-    (['minimum', 'codebook'] as const).map((shift) =>
+    (['minimum', 'codebook', 'E2M1'] as const).map((shift) =>
       makeCase({ m, n: 260, k: 1024, groupSize: 16, shift, exact: false, dtype: 'float16', caps: { software: false } }),
     ),
   ),
@@ -174,9 +185,9 @@ const limits = NUMBERS.map((shift) =>
 
 const weightsRounded = kernels
   .filter(({ rounds }) => rounds)
-  .flatMap(({ name, codebook }) =>
-    ([...NUMBERS, 'codebook'] as const)
-      .filter((shift) => (shift === 'codebook' ? codebook !== undefined : codebook !== 'only'))
+  .flatMap(({ name, ...kernel }) =>
+    ([...NUMBERS, 'codebook', 'E2M1'] as const)
+      .filter((shift) => codebooksOf(kernel).includes(new Map<string, Codebook>(CODEBOOKS).get(shift) ?? 'none'))
       .flatMap((shift, i) =>
         [true, false].map((exact) =>
           makeCase({
@@ -244,6 +255,7 @@ export function makeMatrix(c: Omit<MatrixCase, 'caps' | 'force'>): {
     ...(shift === 'zero point' && { zeroPoint: fill(n * groups, () => middle + integer(-5, 5)) }),
     ...(shift === 'minimum' && { minimum: fill(n * groups, () => (exact ? integer(-12, 12) / 4 : short(-0.1 * next(), scaleDtype))) }),
     ...(shift === 'codebook' && { codebook: fill(16, (i) => (exact ? i - 5 : Math.tanh((i - 7.3) / 5))) }),
+    ...(shift === 'E2M1' && { codebook: E2M1_VALUES }),
     ...(permuted && { permutation: Uint32Array.from(shuffled(k, next)) }),
   };
   const host = (data: Float32Array, shape: readonly number[], type: FloatDType): HostTensor => ({

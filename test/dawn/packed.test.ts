@@ -24,8 +24,10 @@ interface Form {
   readonly scaleDtype?: FloatDType | undefined;
   readonly kind?: ScaleForm['kind'];
   readonly shift?: 'minimum' | 'zeros' | 'offsets' | 'bytes' | undefined;
-  readonly codebook?: true;
+  readonly codebook?: readonly number[];
 }
+const ANY = Array.from({ length: 16 }, (_, i) => (i - 5) / 4);
+const E2M1 = [0, 0.5, 1, 1.5, 2, 3, 4, 6, 0, -0.5, -1, -1.5, -2, -3, -4, -6];
 const FORMS: readonly Form[] = [
   ...(['float32', 'float16', 'bfloat16'] as const).flatMap((scaleDtype) =>
     ([undefined, 'minimum', 'zeros', 'offsets', 'bytes'] as const).map((shift) => ({
@@ -37,10 +39,12 @@ const FORMS: readonly Form[] = [
   { name: 'int8 levels', kind: 'int8' },
   { name: 'uint8 levels', kind: 'uint8', shift: 'minimum' },
   { name: 'uint4 levels', kind: 'uint4', shift: 'minimum' },
-  { name: 'float16 of a codebook', scaleDtype: 'float16', codebook: true },
-  { name: 'int8 levels of a codebook', kind: 'int8', codebook: true },
-  { name: 'e8m0 of a codebook', kind: 'e8m0', codebook: true },
-  { name: 'e4m3 of a codebook', kind: 'e4m3', codebook: true },
+  { name: 'float16 of a codebook', scaleDtype: 'float16', codebook: ANY },
+  { name: 'int8 levels of a codebook', kind: 'int8', codebook: ANY },
+  { name: 'e8m0 of a codebook', kind: 'e8m0', codebook: ANY },
+  { name: 'e8m0 of E2M1', kind: 'e8m0', codebook: E2M1 },
+  { name: 'e4m3 of E2M1', kind: 'e4m3', codebook: E2M1 },
+  { name: 'e4m3 of a codebook', kind: 'e4m3', codebook: ANY },
 ];
 const RANGES: Readonly<Record<string, readonly [number, number]>> = { int8: [-128, 127], uint8: [0, 255], uint4: [0, 15] };
 
@@ -80,7 +84,7 @@ function matrixOf(bits: CodeBits, { scaleDtype = 'float32', kind, shift, codeboo
     ...(shift === 'bytes' && { zeroPoint: Float32Array.from(draw(5, 0, largest)), zeroPointDtype: 'uint8' }),
     ...(shift === 'zeros' && { zeroPoint: floats(5), zeroPointDtype: scaleDtype }),
     ...(shift === 'offsets' && { zeroPoint: Float32Array.from(draw(5, 0, largest)) }),
-    ...(codebook && { codebook: Float32Array.from({ length: 16 }, (_, i) => (i - 5) / 4) }),
+    ...(codebook && { codebook: Float32Array.from(codebook) }),
   };
   checkMatrix(matrix);
   return matrix;
@@ -199,7 +203,9 @@ test.each(FORMS.map((form) => [form.name, form] as const))('%s, in pieces along 
 
 test('every form that kernels read was packed', () => {
   const all = LEGAL_FORMATS.map(({ held, scaleDtype, shift, codebook }) => [held, scaleDtype, shift, codebook].join());
-  // A codebook with float scales of the other dtypes differs in nothing that is packed.
+  // A codebook with scales of other forms differs in nothing that is packed.
   const rest = all.filter((one) => !seen.has(one));
-  expect(rest).toEqual(['4,float32,none,true', '4,bfloat16,none,true']);
+  const floats = (kind: string, dtypes: readonly string[]) => dtypes.map((dtype) => `4,${dtype},none,${kind}`);
+  const expected = [...floats('table', ['float32', 'bfloat16']), ...floats('e2m1', ['float32', 'float16', 'bfloat16', 'int8'])];
+  expect(rest.sort()).toEqual(expected.sort());
 });

@@ -2,7 +2,9 @@
 import { expect, test } from 'vitest';
 import { ArgumentError, capsOf, LinearWeightQuant, quantizeRows, requestDevice, Tensor } from '../../src/index.js';
 import { kernels } from '../../src/kernels/index.js';
+import { codebooksOf } from '../../src/kernels/operands.js';
 import { packCodes, type QuantizedMatrix } from '../../src/problem/matrix.js';
+import { codebookOf, E2M1_VALUES } from '../../src/problem/weight-format.js';
 import { gpu } from '../support/dawn.js';
 
 const device = await requestDevice({ gpu });
@@ -39,14 +41,21 @@ const cases: readonly { readonly name: string; readonly matrix: QuantizedMatrix;
     matrix: { ...base, codebook: Float32Array.from({ length: 16 }, (_, i) => valueAt(i)) },
     weight: (c, j) => scaleAt(c, Math.floor(j / groupSize)) * valueAt(codeAt(c, j)),
   },
+  {
+    name: 'E2M1',
+    matrix: { ...base, codebook: E2M1_VALUES },
+    weight: (c, j) => scaleAt(c, Math.floor(j / groupSize)) * E2M1_VALUES[codeAt(c, j)]!,
+  },
 ];
 const xs = new Float32Array(rows.length * k).map((_, i) => (i % k === 40 ? rows[Math.floor(i / k)]! : (i % 5) - 2));
 
 for (const { name, matrix, weight } of cases) {
-  const taking = kernels.filter(({ name: kernel, codebook, tiles }) =>
-    matrix.codebook
-      ? codebook !== undefined
-      : codebook !== 'only' && tiles[0]!.M_SIZE === undefined && (kernel !== 'matmul-subgroup' || capsOf(device).subgroups),
+  const meaning = codebookOf(matrix.codebook);
+  const taking = kernels.filter(
+    (kernel) =>
+      codebooksOf(kernel).includes(meaning) &&
+      kernel.tiles[0]!.M_SIZE === undefined &&
+      (kernel.name !== 'matmul-subgroup' || capsOf(device).subgroups),
   );
   test.each(taking.map((kernel) => kernel.name))(`${name}, %s`, async (kernel) => {
     const plan = { force: { kernel } };

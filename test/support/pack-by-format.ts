@@ -44,6 +44,13 @@ export function packColumn(codes: readonly number[], held: number): number[] {
 }
 
 /** "Held bits". */
+/** A sign, two bits of exponent with a bias of 1, one of fraction. */
+const isE2M1 = (values: Float32Array): boolean =>
+  values.every(
+    (value, i) =>
+      Math.abs(value) === (i % 8 < 2 ? (i % 8) / 2 : (1 + (i % 2) / 2) * 2 ** (((i % 8) >> 1) - 1)) && (value === 0 || value < 0 === i > 7),
+  );
+
 function heldBits(bits: number, { k, groupSize, codebook }: QuantizedMatrix, wideCodes: boolean): number {
   if (codebook) return 4;
   const wanted = wideCodes ? ({ 3: 4, 6: 8 }[bits] ?? bits) : bits;
@@ -153,7 +160,7 @@ export function packByFormat(matrix: QuantizedMatrix, { wideCodes }: { readonly 
       scale0,
       ...(offset0 && { offset0 }),
       columnBias: new Uint32Array(C),
-      ...(codebook && { codebook: new Uint32Array(codebook.slice().buffer) }),
+      ...(codebook && !isE2M1(codebook) && { codebook: new Uint32Array(codebook.slice().buffer) }),
     },
   };
 }

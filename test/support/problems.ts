@@ -3,7 +3,7 @@
 import type { FloatDType } from '../../src/dtype.js';
 import type { Bits } from '../../src/problem/code-width.js';
 import { type ColumnView, contiguousX, type Operands, type Problem, type XView } from '../../src/problem/problem.js';
-import type { WeightFormat } from '../../src/problem/weight-format.js';
+import type { Codebook, WeightFormat } from '../../src/problem/weight-format.js';
 import { type Params, type Preprocessed, preprocess } from '../../src/wgsl/preprocess.js';
 import { addQuantizeText } from '../../src/wgsl/quantize-text.js';
 import { sources } from '../../src/wgsl/sources.js';
@@ -36,7 +36,7 @@ export interface ProblemSpec {
   /** Instead of an offset. */
   readonly minimum?: boolean;
   /** Codes are indices of one. */
-  readonly codebook?: boolean;
+  readonly codebook?: Codebook;
   readonly permuted?: boolean;
   readonly quant?: boolean;
   readonly packedScale?: boolean;
@@ -58,7 +58,7 @@ export interface ProblemSpec {
 /** A problem and the operands it comes from, with weights (N, K) and scales (N, G). */
 export function problemOf(spec: ProblemSpec): { readonly problem: Problem; readonly operands: Operands } {
   const { m, n, k, bits = 4, dtype = 'float32', group = 0, offset = false, quant = false, packedScale = false, yOffset = 0 } = spec;
-  const { minimum = false, codebook = false, permuted = false, scaleDtype = packedScale ? 'float32' : dtype } = spec;
+  const { minimum = false, codebook = 'none', permuted = false, scaleDtype = packedScale ? 'float32' : dtype } = spec;
   const shift = offset ? 'offset' : minimum ? 'minimum' : 'none';
   const groups = group > 0 ? Math.ceil(k / group) : 1;
   const groupSize = group || k;

@@ -185,7 +185,7 @@ export function runPlan({ problem, packed, caps }: PlanContext, plan: Plan): voi
       must(Number.isInteger(splits) && splits >= 1, `${splits} tiles for each block of rows and columns`);
       must(splits === 1 || step.bindings.y!.buffer === 'sums', 'splits that nobody adds up');
       must(step.workgroups[0] * step.workgroups[1] >= u.tiles!, 'too few workgroups');
-      if (weights.codebook) must(step.bindings.codebook!.size === 64, 'no codebook');
+      if (weights.codebook === 'table') must(step.bindings.codebook!.size === 64, 'no codebook');
       must(u.n! <= 4 * u.w_pitch! && 4 * u.w_pitch! - u.n! < 4, `n ${u.n} in ${u.w_pitch} quads`);
       must(u.words === packed.words && u.k === k, 'another k');
       must(u.group_words === (weights.groups > 1 ? weights.groupSize / codes : packed.words), `groups of ${u.group_words} words`);

@@ -13,7 +13,7 @@ import { importMlc } from '../../src/formats/mlc-weights.js';
 import { weightsOf } from '../../src/plan/piece-steps.js';
 import { CODE_BITS, widthOf } from '../../src/problem/code-width.js';
 import type { QuantizedMatrix } from '../../src/problem/matrix.js';
-import { bitsPerWeight, heldBits, LEGAL_FORMATS, SCALE_FORMS, SHIFTS } from '../../src/problem/weight-format.js';
+import { bitsPerWeight, type Codebook, heldBits, LEGAL_FORMATS, SCALE_FORMS, SHIFTS } from '../../src/problem/weight-format.js';
 import { packColumn } from '../support/pack-by-format.js';
 import { raw } from '../support/tensors.js';
 
@@ -64,10 +64,11 @@ test('what goes together', () => {
   const spread = (cell: string, all: readonly number[]): number[] => (cell === 'any' ? [...all] : cell.split(', ').map(Number));
   const said = new Set<string>();
   for (const [scales, widths, shifts] of tableOf('SCALE | held | OFFSET')) {
-    const codebook = widths!.endsWith(', with a codebook');
+    const kinds: readonly Codebook[] = widths!.endsWith(', with a codebook') ? ['table', 'e2m1'] : ['none'];
     for (const scale of scales!.split(', '))
       for (const held of spread(widths!.replace(', with a codebook', ''), CODE_BITS))
-        for (const shift of spread(shifts!, Object.values(SHIFTS))) said.add([scale, held, shift, codebook].join());
+        for (const shift of spread(shifts!, Object.values(SHIFTS)))
+          for (const codebook of kinds) said.add([scale, held, shift, codebook].join());
   }
   const legal = LEGAL_FORMATS.map(({ held, scaleDtype, shift, codebook }) =>
     [SCALE_FORMS[scaleDtype].param, held, SHIFTS[shift], codebook].join(),

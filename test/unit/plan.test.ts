@@ -3,8 +3,9 @@
 import fc from 'fast-check';
 import { describe, expect, test } from 'vitest';
 import { UnsupportedError } from '../../src/errors.js';
-import { kernels } from '../../src/kernels/index.js';
+import { kernels, ofNumbers } from '../../src/kernels/index.js';
 import type { Kernel } from '../../src/kernels/kernel.js';
+import { codebooksOf } from '../../src/kernels/operands.js';
 import type { Force } from '../../src/plan/choose.js';
 import { loadSteps } from '../../src/plan/load-steps.js';
 import { packedLayout } from '../../src/plan/packed-layout.js';
@@ -14,6 +15,7 @@ import type { Caps } from '../../src/problem/caps.js';
 import { BITS, type Bits } from '../../src/problem/code-width.js';
 import type { Operands, XView } from '../../src/problem/problem.js';
 import type { View } from '../../src/problem/view.js';
+import { type Codebook, codebookOf, E2M1_VALUES } from '../../src/problem/weight-format.js';
 import { expectArgument } from '../support/expect-errors.js';
 import { GPU, LAVAPIPE, LEAST, MATRIX_GPU, type ProblemSpec, problemOf, SWIFTSHADER } from '../support/problems.js';
 import { runLoad, runPlan, sizesOf } from '../support/simulate.js';
@@ -212,25 +214,79 @@ describe('imported weights', () => {
       }
   });
 
-  test('codebooks: one row in registers for few rows, tiles for more; matmul-codebook alone on a software adapter', () => {
-    const of = (m: number, caps: Caps) => {
-      const { kernel, params, main } = plan({ m, ...SHAPE, codebook: true, group: 64 }, caps);
-      expect([params.CODEBOOK, main.bindings.codebook]).toEqual([1, { buffer: 'codebook', offset: 0, size: 64 }]);
+  describe('codebooks', () => {
+    const of = (m: number, caps: Caps, codebook: Codebook = 'table') => {
+      const { kernel, params } = plan({ m, ...SHAPE, codebook, group: 64 }, caps);
       return `${kernel} ${params.ROWS}`;
     };
-    const few = [1, 2, 4, 8].map((rows) => `matmul-codebook ${rows}`);
-    for (const caps of GPUS.slice(0, 3)) {
-      expect([1, 2, 3, 8].map((m) => of(m, caps))).toEqual(few);
-      expect([9, 17, 40].map((m) => of(m, caps))).toEqual(['matmul-tiled 1', 'matmul-tiled 2', 'matmul-tiled 4']);
-    }
-    // The codebook takes the last bytes of a tile of 4 rows.
-    expect([9, 17, 40].map((m) => of(m, LEAST))).toEqual(['matmul-tiled 1', 'matmul-tiled 2', 'matmul-tiled 2']);
-    for (const caps of GPUS.slice(4)) expect([1, 2, 3, 128].map((m) => of(m, caps))).toEqual(few);
-    const spec = { m: 40, ...SHAPE, dtype: 'float16', innerPrecise: 1, codebook: true } as const;
-    for (const { name, codebook } of kernels)
-      if (codebook === undefined)
-        expect(refusal(() => plan(spec, MATRIX_GPU, { kernel: name })).message).toContain('codes are indices of a codebook');
-    expect(refusal(() => plan({ m: 1, ...SHAPE }, GPU, { kernel: 'matmul-codebook' })).message).toContain('codes are numbers');
+    const OLD = { ...LAVAPIPE, subgroups: false };
+    test('E2M1 is known by its values, whatever the sign of a 0', () => {
+      expect(codebookOf(undefined)).toBe('none');
+      expect(codebookOf(E2M1_VALUES)).toBe('e2m1');
+      expect(codebookOf(E2M1_VALUES.map((value, i) => (i === 8 ? -0 : value)))).toBe('e2m1');
+      for (let code = 0; code < 16; code++)
+        expect(codebookOf(E2M1_VALUES.map((value, i) => (i === code ? value + 1 : value)))).toBe('table');
+    });
+    test('a table is a buffer of 16 values; E2M1 has none', () => {
+      for (const caps of GPUS)
+        for (const m of [1, 3, 8, 40]) {
+          const table = plan({ m, ...SHAPE, codebook: 'table', group: 64 }, caps);
+          expect([table.params.CODEBOOK, table.main.bindings.codebook]).toEqual([1, { buffer: 'codebook', offset: 0, size: 64 }]);
+          const e2m1 = plan({ m, ...SHAPE, codebook: 'e2m1', group: 64 }, caps);
+          expect([e2m1.params.CODEBOOK, e2m1.main.bindings.codebook]).toEqual([2, undefined]);
+          for (const { dispatches } of [table, e2m1]) expect(dispatches.some(({ shader }) => shader === 'sum-rows')).toBe(false);
+        }
+    });
+    test('a table, on GPUs: matmul-decode for few rows, then one lookup for 8 rows, then tiles', () => {
+      for (const caps of GPUS.slice(0, 2)) {
+        expect([1, 2, 3].map((m) => of(m, caps))).toEqual(['matmul-decode 1', 'matmul-decode 2', 'matmul-decode 4']);
+        expect([5, 8, 9, 17].map((m) => of(m, caps))).toEqual([
+          'matmul-codebook 8',
+          'matmul-codebook 8',
+          'matmul-tiled 1',
+          'matmul-tiled 2',
+        ]);
+        expect(of(40, caps)).toBe('matmul-tiled 4');
+      }
+      // The table takes the last bytes of a tile of 4 rows.
+      expect(of(40, LEAST)).toBe('matmul-tiled 2');
+    });
+    test('E2M1, on GPUs: as numbers, but never TRICK', () => {
+      for (const m of [1, 2, 3, 8, 40]) {
+        const { kernel, params } = plan({ m, ...SHAPE, dtype: 'float16', codebook: 'e2m1', group: 64 }, GPU);
+        expect([kernel, params.TRICK]).toEqual([m < 5 ? 'matmul-decode' : 'matmul-prefill', 0]);
+      }
+      expect(of(40, { ...GPU, vendor: 'intel' }, 'e2m1')).toBe('matmul-tiled 4');
+    });
+    test('on software adapters: in the lanes of a subgroup, or by a kernel without', () => {
+      for (const codebook of ['table', 'e2m1'] as const)
+        for (const m of [1, 3, 128])
+          for (const caps of [SWIFTSHADER, LAVAPIPE])
+            expect(plan({ m, ...SHAPE, codebook, group: 64 }, caps).kernel).toBe(
+              caps === SWIFTSHADER && codebook === 'table' ? 'matmul-codebook' : 'matmul-subgroup',
+            );
+      const four = { ROWS: 1, WIDTH: 4, READ: 1, HALF: 0, LOADS: 16, LANES: 8 };
+      const forced = () => plan({ m: 1, ...SHAPE, codebook: 'table' }, SWIFTSHADER, { kernel: 'matmul-subgroup', tile: four });
+      expect(refusal(forced).message).toContain('a table of values is passed round by 8 lanes');
+      expect([1, 2, 3, 128].map((m) => of(m, OLD))).toEqual([1, 2, 4, 8].map((rows) => `matmul-codebook ${rows}`));
+      expect(of(1, OLD, 'e2m1')).toBe('matmul-rows 1');
+    });
+    test('kernels that take no such codes say so', () => {
+      const spec = { m: 40, ...SHAPE, dtype: 'float16', innerPrecise: 1 } as const;
+      const taken = (codebook: Codebook) => kernels.filter((kernel) => codebooksOf(kernel).includes(codebook)).map(({ name }) => name);
+      for (const [codebook, words] of [
+        ['none', 'codes are numbers'],
+        ['table', 'codes are indices of a codebook'],
+        ['e2m1', 'codes are E2M1'],
+      ] as const)
+        for (const { name } of kernels)
+          if (!taken(codebook).includes(name))
+            expect(refusal(() => plan({ ...spec, codebook }, MATRIX_GPU, { kernel: name })).message).toContain(words);
+      expect(refusal(() => plan({ ...spec, codebook: 'e2m1' }, GPU, { kernel: 'matmul-decode', tile: TRICKED })).message).toContain(
+        'TRICK=1 is for codes that are numbers',
+      );
+    });
+    const TRICKED = { ROWS: 1, LANES: 64, SLICES: 8, UNROLL: 2, TRICK: 1 };
   });
 
   test('groups of any whole words are for some kernel other than matmul-plain, on every kind of device', () => {
@@ -276,12 +332,12 @@ describe('imported weights', () => {
     for (const caps of [GPU, MATRIX_GPU]) expect(of(caps)).toEqual(Array(4).fill('matmul-prefill'));
     expect(of({ ...GPU, vendor: 'intel' })).toEqual(Array(4).fill('matmul-tiled'));
     for (const caps of [SWIFTSHADER, LAVAPIPE]) expect(of(caps)).toEqual(Array(4).fill('matmul-plain'));
-    for (const m of [1, 40]) expect(plan({ ...spec(m), codebook: true }, GPU).params.ROUND).toBe(2);
+    for (const m of [1, 40]) expect(plan({ ...spec(m), codebook: 'table' }, GPU).params.ROUND).toBe(2);
     expect(plan(spec(1), GPU).why.join('\n')).toContain(
       'not matmul-decode: codes meet x before they are weights here: there is no weight to round to bfloat16',
     );
-    for (const { name, rounds, codebook } of kernels)
-      if (!rounds && codebook === undefined) {
+    for (const { name, rounds } of ofNumbers)
+      if (!rounds) {
         const asked = { ...spec(40), dtype: 'float16', innerPrecise: 1 } as const;
         expect(refusal(() => plan(asked, MATRIX_GPU, { kernel: name })).message).toMatch(/no weight to round to float16/);
       }
@@ -376,7 +432,8 @@ describe('force', () => {
       for (const tile of tiles) {
         const caps = { ...(name === 'matmul-subgroup' ? SWIFTSHADER : MATRIX_GPU), lanes: 1 };
         const halves = tile.HALF === 1 ? ({ group: 16, bits: 8 } as const) : {};
-        const spec = { m: 3, ...SHAPE, dtype: 'float16', innerPrecise: 1, codebook: name === 'matmul-codebook', ...halves } as const;
+        const codebook = name === 'matmul-codebook' ? 'table' : 'none';
+        const spec = { m: 3, ...SHAPE, dtype: 'float16', innerPrecise: 1, codebook, ...halves } as const;
         const forced = plan(spec, caps, { kernel: name, tile });
         expect(forced.kernel).toBe(name);
         expect(forced.params).toMatchObject(tile);
@@ -524,7 +581,7 @@ describe('plans', () => {
         bits: fc.constantFrom(...BITS),
         dtype: dtypes,
         shift: fc.constantFrom('none', 'offset', 'minimum'),
-        codebook: fc.boolean(),
+        codebook: fc.constantFrom<Codebook>('none', 'table', 'e2m1'),
         permuted: fc.constantFrom(false, false, true),
         quant: fc.boolean(),
         xDigits: fc.constantFrom(undefined, 1 as const, 2 as const),
@@ -543,16 +600,18 @@ describe('plans', () => {
       group: group < spec.k ? group : 0,
     }));
   /** Those that a kernel is for. */
-  const forKernel = ({ tiles, x, before, codebook, groups }: Kernel, spec: ProblemSpec): ProblemSpec => {
+  const forKernel = ({ tiles, x, before, groups, ...kernel }: Kernel, spec: ProblemSpec): ProblemSpec => {
     const inBlocks = tiles.some((tile) => (groups?.(tile) ?? 'words') !== 'words');
-    const indices = codebook === 'only' || (codebook === 'also' && spec.codebook === true);
+    const taken = codebooksOf(kernel);
+    const codebook = taken.find((one) => one === spec.codebook) ?? taken[0]!;
     return {
       ...spec,
       // An x that came quantized is for the kernel that reads codes, and for layers that take its inputs in their order.
       ...(before === 'quantize-rows' ? { innerPrecise: 1, ...(spec.permuted && { xDigits: undefined }) } : { xDigits: undefined }),
       ...(x && { dtype: x[0]! }),
       ...(inBlocks && spec.group && { group: spec.k > 32 ? 32 : 0 }),
-      ...(indices ? { codebook: true, bits: 4, offset: false, minimum: false } : { codebook: false }),
+      codebook,
+      ...(codebook !== 'none' && { bits: 4, offset: false, minimum: false }),
     };
   };
 
@@ -691,7 +750,7 @@ describe('loads', () => {
           groups,
           scaleDtype: int64 ? 'float32' : shape.dtype,
           shift: shape.offset ? 'offset' : 'none',
-          codebook: false,
+          codebook: 'none',
           permuted: false,
           biased: shape.bias !== 'none',
           requantized: shape.quant !== 'none',

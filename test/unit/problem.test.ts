@@ -54,7 +54,7 @@ describe('the base case', () => {
     groups: 1,
     scaleDtype: 'float16',
     shift: 'none',
-    codebook: false,
+    codebook: 'none',
     permuted: false,
     biased: false,
     requantized: false,

@@ -143,23 +143,22 @@ describe.each(
 
 describe.each([
   { kernel: 'matmul-codebook', barriers: 1, own: { ROWS: 2, LANES: 64, TRICK: 0 } },
-  { kernel: 'matmul-plain', barriers: 1, own: {} },
   { kernel: 'matmul-tiled', barriers: 3, own: { ROWS: 1 } },
 ])('$kernel with a codebook', ({ kernel, barriers, own }) => {
   const params: Params = { ...F32, BITS: 4, OFFSET: 0, CODEBOOK: 1, ...own };
   const { code } = variantText(kernel, params);
 
-  test('has no race: 16 lanes load the codebook before anyone reads it', () => {
+  test('has no race: 16 lanes load the table before anyone reads it', () => {
     const { races, errors, accesses } = run(code, params, 4);
     expect({ races, errors }).toEqual({ races: [], errors: [] });
-    const touched = accesses.filter(({ buffer, kind }) => buffer === 'codebook_values' && kind === 'write').map(({ byte }) => byte / 4);
+    const touched = accesses.filter(({ buffer, kind }) => buffer === 'table' && kind === 'write').map(({ byte }) => byte / 4);
     expect(touched.sort((a, b) => a - b)).toEqual(Array.from({ length: 16 }, (_, i) => i));
-    expect(accesses.some(({ buffer, kind }) => buffer === 'codebook_values' && kind === 'read')).toBe(true);
+    expect(accesses.some(({ buffer, kind }) => buffer === 'table' && kind === 'read')).toBe(true);
   });
 
   test('has one without its barrier', () => {
     const texts = withoutEach(code);
     expect(texts).toHaveLength(barriers);
-    expect(raced(run(texts[0]!, params, 4))).toEqual(['codebook_values']);
+    expect(raced(run(texts[0]!, params, 4))).toEqual(['table']);
   });
 });

@@ -34,7 +34,15 @@ describe.each(kernels.map((kernel) => [kernel.name, kernel] as const))('%s', (_,
   /** Would the kernel take an ordinary problem with these params? */
   const takes = (params: Params): boolean => {
     const dtype = (['float32', 'float16', 'float16', 'bfloat16'] as const)[params.X!]!;
-    const { problem } = problemOf({ m: 64, n: 256, k: 512, bits: params.BITS as Bits, dtype, group: 64, codebook: params.CODEBOOK === 1 });
+    const { problem } = problemOf({
+      m: 64,
+      n: 256,
+      k: 512,
+      bits: params.BITS as Bits,
+      dtype,
+      group: 64,
+      codebook: (['none', 'table', 'e2m1'] as const)[params.CODEBOOK!]!,
+    });
     const caps = params.X === 2 ? { ...ALL, f16: false } : ALL;
     return typeof extentOf(kernel, { problem: { ...problem, innerPrecise: 1 }, caps, tile: tileOf(kernel, params)! }) !== 'string';
   };
@@ -61,7 +69,7 @@ describe.each(kernels.map((kernel) => [kernel.name, kernel] as const))('%s', (_,
 
 test('the sums are the reference’s, exactly, and small enough to be exact in float32 in any order', () => {
   const numbers = BITS.flatMap((BITS) => [0, 1, 2].map((OFFSET) => ({ BITS, OFFSET, CODEBOOK: 0 })));
-  for (const meaning of [...numbers, { BITS: 4, OFFSET: 0, CODEBOOK: 1 }])
+  for (const meaning of [...numbers, { BITS: 4, OFFSET: 0, CODEBOOK: 1 }, { BITS: 4, OFFSET: 0, CODEBOOK: 2 }])
     for (const { problem } of [plain(meaning), trialOf('matmul-tiled', { ...meaning, X: 0, SCALE: 0, READ: 4, ROUND: 0, Y: 0, ROWS: 4 })]) {
       const { exact } = referenceOf(problem, PRECISE);
       expect(exactSums(problem)).toEqual(exact);

@@ -3,6 +3,7 @@ import { describe, expect, test } from 'vitest';
 import { CODE_BITS, type CodeBits } from '../../src/problem/code-width.js';
 import {
   bitsPerWeight,
+  type Codebook,
   hasUnits,
   heldBits,
   isFloatDtype,
@@ -57,7 +58,7 @@ test.each<[CodeBits, CodeBits, number]>([
   [6, 8, 96],
   [8, 8, 0],
 ])('codes of %i bits that are held in %i are raised by %i', (bits, held, lift) => {
-  const raised = (shift: Shift, codebook = false) => liftOf({ bits, held, shift, codebook });
+  const raised = (shift: Shift, codebook: Codebook = 'none') => liftOf({ bits, held, shift, codebook });
   expect(ALL_SHIFTS.map((shift) => [shift, raised(shift)])).toEqual([
     ['none', lift],
     ['offset', lift],
@@ -65,12 +66,12 @@ test.each<[CodeBits, CodeBits, number]>([
     ['zero', 0],
     ['zero8', lift],
   ]);
-  expect(raised('none', true)).toBe(0);
+  expect(raised('none', 'table')).toBe(0);
 });
 
 test('what kernels can read', () => {
-  const expected = (held: CodeBits, scaleDtype: ScaleDType, shift: Shift, codebook: boolean): boolean => {
-    if (codebook) return held === 4 && shift === 'none' && scaleDtype !== 'uint8' && scaleDtype !== 'uint4';
+  const expected = (held: CodeBits, scaleDtype: ScaleDType, shift: Shift, codebook: Codebook): boolean => {
+    if (codebook !== 'none') return held === 4 && shift === 'none' && scaleDtype !== 'uint8' && scaleDtype !== 'uint4';
     if (FLOATS.includes(scaleDtype)) return true;
     if (scaleDtype === 'int8') return shift === 'none' && [3, 4, 6, 8].includes(held);
     if (scaleDtype === 'uint8') return shift === 'minimum' && [4, 5].includes(held);
@@ -80,7 +81,7 @@ test('what kernels can read', () => {
   for (const held of CODE_BITS)
     for (const scaleDtype of SCALES)
       for (const shift of ALL_SHIFTS)
-        for (const codebook of [false, true]) {
+        for (const codebook of ['none', 'table', 'e2m1'] as const) {
           const legal = isLegal({ held, scaleDtype, shift, codebook });
           expect(legal, `${held} ${scaleDtype} ${shift} ${codebook}`).toBe(expected(held, scaleDtype, shift, codebook));
           if (legal) count++;
