@@ -25,7 +25,7 @@ export type { Bits, CodeBits } from './problem/code-width.js';
 export type { LinearOptions } from './problem/problem.js';
 export type { FunctionalOptions } from './problem/torch-arguments.js';
 export type { View } from './problem/view.js';
-export type { LevelDType, ScaleDType, Shift, WeightFormat } from './problem/weight-format.js';
+export type { Codebook, LevelDType, ScaleDType, Shift, WeightFormat } from './problem/weight-format.js';
 export type { Digits, QuantizedNumbers } from './problem/x-codes.js';
 export { type HostData, type HostTensor, reference } from './reference/reference.js';
 export { referenceMatrix } from './reference/reference-matrix.js';

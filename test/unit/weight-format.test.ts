@@ -71,7 +71,8 @@ test.each<[CodeBits, CodeBits, number]>([
 
 test('what kernels can read', () => {
   const expected = (held: CodeBits, scaleDtype: ScaleDType, shift: Shift, codebook: Codebook): boolean => {
-    if (codebook !== 'none') return held === 4 && shift === 'none' && scaleDtype !== 'uint8' && scaleDtype !== 'uint4';
+    if (codebook === 'e2m1') return held === 4 && shift === 'none' && !hasUnits(scaleDtype);
+    if (codebook === 'table') return held === 4 && shift === 'none' && scaleDtype !== 'uint8' && scaleDtype !== 'uint4';
     if (FLOATS.includes(scaleDtype)) return true;
     if (scaleDtype === 'int8') return shift === 'none' && [3, 4, 6, 8].includes(held);
     if (scaleDtype === 'uint8') return shift === 'minimum' && [4, 5].includes(held);
