@@ -39,12 +39,30 @@ fn load_own(own: ptr<function, OwnRows>, start: ptr<function, RowStarts>, word: 
 #end
 }
 
-// One word of weights, read and unpacked once for all rows; its x is word j of those that are shared.
-fn mac_word(sum: ptr<function, Tile>, own: ptr<function, OwnRows>, places: ptr<function, Places>, word: u32, j: u32) {
-  var words: array<Columned, LOADS>; // all are loaded before any is unpacked
+alias Loaded = array<Columned, LOADS>;
+
+// One word of weights: all loads before any is unpacked. A high word is loaded once for its low words, or where they begin.
+fn load_words(words: ptr<function, Loaded>, places: ptr<function, Places>, word: u32, begins: bool) {
+#if HIGH
+  let pitch = params.w_pitch * (4u / READ);
+  if (begins || word % HIGH_WORDS == 0u) {
 #repeat i LOADS
-  words[i] = read_columns(word, (*places)[i]);
+    (*words)[i].high = w[high_row(word) * pitch + (*places)[i]];
 #end
+  }
+#repeat i LOADS
+  (*words)[i].low = w[low_row(word) * pitch + (*places)[i]];
+  (*words)[i].shift = high_shift(word);
+#end
+#else
+#repeat i LOADS
+  (*words)[i] = read_columns(word, (*places)[i]);
+#end
+#endif
+}
+
+// Unpacks it once for all rows; its x is word j of those that are shared.
+fn mac_word(sum: ptr<function, Tile>, own: ptr<function, OwnRows>, words: Loaded, j: u32) {
   var codes: array<Codes, LOADS>;
 #repeat i LOADS
   codes[i] = codes_in_place(words[i]);
@@ -100,9 +118,11 @@ fn add_part(
   total: ptr<function, Tile>, own: ptr<function, OwnRows>, places: ptr<function, Places>, units: ptr<function, Units>, part: GroupPart, x_sum: RowSums,
 ) {
   var sum: Tile;
+  var words: Loaded;
   begin_block(&sum, x_sum, part.group, places, units);
   for (var j = part.begin; j < part.begin + part.count; j++) {
-    mac_word(&sum, own, places, min(part.first + j, params.words - 1u), j); // words past the end meet zeros of x
+    load_words(&words, places, min(part.first + j, params.words - 1u), j == part.begin); // words past the end meet zeros of x
+    mac_word(&sum, own, words, j);
   }
   end_block(total, &sum, true, x_sum, part.group, places, units);
 }
@@ -131,9 +151,11 @@ fn main(
   var current = first_block();
   while (is_within(current)) {
     load_units(&units, current.group, &places);
+    var words: Loaded;
     for (var word = current.words.begin; word < current.words.end; word++) { // no loop over what is shared: SwiftShader unrolls none
       load_own(&own, &start, word, seat);
-      mac_word(&sum, &own, &places, word, 0u);
+      load_words(&words, &places, word, word == current.words.begin);
+      mac_word(&sum, &own, words, 0u);
     }
     end_block(&total, &sum, false, sums_of(&own, 0u), current.group, &places, &units);
     forget_sums(&own);

@@ -101,7 +101,7 @@ for (const dtype of Object.keys(BLOCKS).filter((name) => !only || new RegExp(onl
       const difference = now.y.reduce((max, value, i) => Math.max(max, Math.abs(value - then.y[i])), 0) / scale;
       if (!(difference < 1e-4)) wrong++;
       const once = Math.max(await time(now, 1), 0.2);
-      const count = Math.max(1, Math.round(30 / once));
+      const count = Math.max(1, Math.round(100 / once));
       const ratios = [];
       for (let round = 0; round < rounds; round++) {
         const order = round % 2 ? [now, then] : [then, now];

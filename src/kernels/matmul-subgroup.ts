@@ -34,7 +34,11 @@ const NARROW = 2;
 /** Four lanes hold four values each, and SwiftShader takes 1.4 times as long to pass them round as to look them up in memory. */
 const TABLE_TAKES_8 = 'a table of values is passed round by 8 lanes';
 
+/** For one row of codes that are not taken in place by one mask: with more columns, their parts do not stay in registers. */
+const FEWER_COLUMNS: Params = { WIDTH: 8, READ: 4, HALF: 0, ROWS: 1, LOADS: 2, LANES: 8 };
+
 const halved = (tile: Params): Params => ({ ...tile, HALF: 1 });
+const same = (tile: Params): Params => tile;
 
 export const matmulSubgroup: Kernel = {
   name: 'matmul-subgroup',
@@ -45,7 +49,9 @@ export const matmulSubgroup: Kernel = {
   excludes: ({ WIDTH, CODEBOOK }) => WIDTH === 4 && CODEBOOK === CODEBOOKS.table,
   needs: () => ['subgroups'],
   codebooks: ['none', 'table', 'e2m1'],
-  tiles: Object.values(TABLES).flatMap((table) => table.flatMap(({ tile }) => (tile.WIDTH === 8 ? [tile, halved(tile)] : [tile]))),
+  tiles: [...Object.values(TABLES).flatMap((table) => table.map(({ tile }) => tile)), FEWER_COLUMNS].flatMap((tile) =>
+    tile.WIDTH === 8 ? [tile, halved(tile)] : [tile],
+  ),
   choose(problem, caps) {
     if (!caps.software) return 'passing x between lanes costs a GPU more than reading it again';
     const table = caps.minSubgroupSize === caps.maxSubgroupSize ? TABLES[caps.maxSubgroupSize] : undefined;
@@ -56,7 +62,8 @@ export const matmulSubgroup: Kernel = {
     const { held, codebook } = problem.weights;
     if (halves && problem.m === 1 && codebook === 'none' && widthOf(held).low > NARROW)
       return 'one row of groups of 16: sums of x for each cost more than reading x again';
-    const tile = halves ? halved(whole) : whole;
+    const inPlace = codebook !== 'none' || widthOf(held).slot === held;
+    const tile = (halves ? halved : same)(whole.WIDTH === 8 && problem.m === 1 && !inPlace ? FEWER_COLUMNS : whole);
     return {
       tile,
       why: `rows ${problem.m}, a software adapter: ${tile.ROWS} × ${tile.LOADS! * tile.READ!} of y in registers, x shared by ${tile.WIDTH} lanes`,
