@@ -147,10 +147,10 @@ function layerOf(tensors: Found, found: FoundNode): LayerSource | undefined {
 export const qdqFormat: WeightFormat = {
   rows: [
     {
+      exact: '=',
       format: 'ONNX DequantizeLinear',
       tensors: '`x`, `x_scale`, `x_zero_point` of a node',
       read: 'int4, uint4, int8, uint8 before a MatMul or Gemm; scales for all, for outputs, for blocks',
-      exact: '=',
     },
   ],
   layers: [],
