@@ -51,6 +51,7 @@ export function preprocess(sources: Readonly<Record<string, string>>, entry: str
   const places: Place[] = [];
   const hoisted = new Map<string, Place>();
   const declared = new Map<string, number>();
+  const lets = new Set<string>();
   const included = new Set<string>();
 
   const paste = (file: string, from: Place): void => {
@@ -149,6 +150,7 @@ export function preprocess(sources: Readonly<Record<string, string>>, entry: str
           const value = evaluate(text, declared, place);
           if (value < 0) throw new Failure(place, `#let ${derived}: '${text}' is ${value}`);
           declared.set(derived, value);
+          lets.add(derived);
           const comment = raw.slice(argument.length).trim();
           code.push(`const ${derived} = ${value}u;${comment ? ` ${comment}` : ''}`);
           places.push(place);
@@ -191,7 +193,7 @@ export function preprocess(sources: Readonly<Record<string, string>>, entry: str
   const start = { file: entry, line: 0 };
   paste(entry, start);
   for (const name of Object.keys(params)) {
-    if (!declared.has(name)) throw new Failure(start, `param ${name} is not declared`);
+    if (!declared.has(name) || lets.has(name)) throw new Failure(start, `param ${name} is not declared`);
   }
   return {
     code: [...hoisted.keys(), ...code, ''].join('\n'),

@@ -1,4 +1,4 @@
-// The six directives of src/wgsl/preprocess.ts, and every error in their use.
+// The seven directives of src/wgsl/preprocess.ts, and every error in their use.
 import { describe, expect, test } from 'vitest';
 import { type Params, type Preprocessed, preprocess } from '../../src/wgsl/preprocess.js';
 
@@ -52,6 +52,41 @@ describe('#param', () => {
 
   test('in a branch that is not taken it declares nothing', () => {
     expect(lines(['#if 0', '#param A 1', '#endif', 'x'])).toEqual(['x', '']);
+  });
+});
+
+describe('#let', () => {
+  const source = ['#param BITS 2 4 8', '#let LOW 2 + 2 * (BITS >= 4) + 4 * (BITS >= 8) // in a low word', '#if LOW == 4', 'four', '#endif'];
+
+  test('becomes an unsigned const with its comment, and is a name in #if, #repeat and other #lets', () => {
+    expect(lines(source, { BITS: 4 })).toEqual(['const BITS = 4u;', 'const LOW = 4u; // in a low word', 'four', '']);
+    expect(lines(source, { BITS: 8 })).toEqual(['const BITS = 8u;', 'const LOW = 8u; // in a low word', '']);
+    const more = ['#param A 3', '#let B A - 1', '#let C B * B', '#repeat i B', 'x', '#end'];
+    expect(lines(more, { A: 3 })).toEqual([
+      'const A = 3u;',
+      'const B = 2u;',
+      'const C = 4u;',
+      '{ const i = 0u;',
+      'x',
+      '}',
+      '{ const i = 1u;',
+      'x',
+      '}',
+      '',
+    ]);
+  });
+
+  test('in a branch that is not taken it declares nothing', () => {
+    expect(lines(['#if 0', '#let A 1', '#endif', '#let A 2'])).toEqual(['const A = 2u;', '']);
+  });
+
+  test('what is wrong with it', () => {
+    expect(messageOf(['#let a 1'])).toMatch(/main.wgsl:1: #let needs an UPPER_SNAKE name and a value, got 'a 1'/);
+    expect(messageOf(['#let A'])).toMatch(/main.wgsl:1: #let needs an UPPER_SNAKE name and a value/);
+    expect(messageOf(['#let A 1', '#let A 2'])).toMatch(/main.wgsl:2: #let A is declared twice/);
+    expect(messageOf(['#let A 1 - 2'])).toMatch(/main.wgsl:1: #let A: '1 - 2' is -1/);
+    expect(messageOf(['#let A B'])).toMatch(/main.wgsl:1: B is not a declared param/);
+    expect(messageOf(['#let A 1'], { A: 1 })).toMatch(/param A is/);
   });
 });
 
