@@ -1,4 +1,6 @@
 // Runs the chosen layer: x from a seed, the GPU's y against the reference, the time, and the kernel.
+import type { HeldWeights } from '../../../src/layer/linear-weight-quant.js';
+import { widthOf } from '../../../src/problem/code-width.js';
 import { Button } from '../../ui/button.js';
 import { CodeView } from '../../ui/code-view.js';
 import { type Fact, Facts } from '../../ui/facts.js';
@@ -87,6 +89,15 @@ function Result({ result }: { readonly result: LayerRun }) {
   );
 }
 
+const bitsOf = ({ bitsPerWeight }: HeldWeights): string => `${bitsPerWeight.toFixed(2)} in GPU memory`;
+
+const heldOf = ({ fileBits }: LayerRun, { bits, held, scaleDtype }: HeldWeights): string =>
+  [
+    ...(fileBits === undefined ? [] : [`${fileBits.toFixed(2)} in the file`]),
+    held === bits ? `codes of ${bits}` : `codes of ${bits} held in ${held}, which is faster here`,
+    `scales as ${scaleDtype}`,
+  ].join('; ');
+
 function factsOf(result: LayerRun): Fact[] {
   const { gpu, referenceTime } = result;
   const reference: Fact = ['Reference', milliseconds(referenceTime), 'on the CPU'];
@@ -104,6 +115,7 @@ function factsOf(result: LayerRun): Fact[] {
       <strong key="time">{milliseconds(time.median)}</strong>,
       `${software ? 'on the CPU (software adapter), ' : ''}median of ${time.runs}${row}`,
     ],
+    ['Bits a weight', bitsOf(plan.weights), heldOf(result, plan.weights)],
     ['Loading', milliseconds(loadTime), 'from the file onto the GPU, compiling included'],
     reference,
     [
@@ -133,7 +145,7 @@ function WhatRuns({ result: { args, n, k, bits, groupSize, form, permuted, bias 
     m: args.m,
     n,
     k,
-    bits,
+    bits: widthOf(bits).slot, // the panel knows torch's widths
     ...(groupSize === k ? { mode: 'channel' } : { mode: 'group', group: groupSize }),
     dtype: args.dtype,
     codes,

@@ -1,7 +1,7 @@
 // Runs one layer of the opened file: loads it by loadLayer, multiplies it with random x, and compares y with the CPU reference. A float
 // matrix is quantized first. Without a GPU only the reference runs.
 
-import { loadLayer, type QuantizedMatrix, readBias } from '../../../../src/formats.js';
+import { layerBytes, loadLayer, type QuantizedMatrix, readBias } from '../../../../src/formats.js';
 import {
   capsOf,
   type Explanation,
@@ -38,6 +38,8 @@ export interface LayerRun {
   readonly bias: boolean;
   /** Bits of the codes that are multiplied. */
   readonly bits: CodeBits;
+  /** Bits a weight in the file, scales and all; undefined for a float matrix. */
+  readonly fileBits?: number;
   readonly groupSize: number;
   readonly form: Form;
   readonly permuted: boolean;
@@ -110,7 +112,10 @@ export async function run(model: Model, args: RunArgs, context: JobContext): Pro
   const x: HostTensor = { data: randomX(m * k, seed), shape: [m, k], dtype };
   const product: Product = { matrix, x, m, bias };
   const { bits, groupSize, permutation } = matrix;
-  const plain = { args, n, k, bias: bias !== undefined, bits, groupSize, form: formOf(matrix), permuted: permutation !== undefined };
+  const plain = {
+    ...{ args, n, k, bias: bias !== undefined, bits, groupSize, form: formOf(matrix), permuted: permutation !== undefined },
+    ...(source && { fileBits: (8 * layerBytes(source)) / (n * k) }),
+  };
   const timed = async (accuracy?: Explanation['accuracy']) => {
     const begin = performance.now();
     const want = await referenceOf(product, accuracy, context);
