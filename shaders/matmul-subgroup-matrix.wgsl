@@ -109,6 +109,7 @@ fn main(
   var total: array<vec4<f32>, OWN_QUADS>;
 
   for (var word = 0u; word < params.words; word += TILE_K / CODES) {
+    let affine = read_affine(word / params.group_words, quad);
     for (var t = 0u; t < TILE_M * TILE_VEC4S / LANES; t++) {
       let row = index / TILE_VEC4S + t * (LANES / TILE_VEC4S);
       let values = x_values(m + row, word * CODES + 4u * (index % TILE_VEC4S));
@@ -121,7 +122,7 @@ fn main(
     if (index < TILE_VEC4S * TILE_QUADS) {
       let k = 4u * (index / TILE_QUADS);
       let words = read_quad(min(word + k / CODES, params.words - 1u), quad); // after the last one, x is 0
-      let shift = shift_of(read_affine(word / params.group_words, quad));
+      let shift = shift_of(affine);
       for (var j = 0u; j < 4u; j++) {
         let values = vec4<f16>(code(words, k % CODES + j) + shift);
         let at = 4u * (index % TILE_QUADS) * PITCH + k + j;
@@ -167,8 +168,6 @@ fn main(
     }
     workgroupBarrier(); // the group's sums are whole, and everyone has read the tiles, before the next ones replace them
     if (ends) {
-      let group = word / params.group_words;
-      let affine = read_affine(group, quad);
 #if OFFSET
       let rest = rest_of(affine, shift_of(affine));
 #endif

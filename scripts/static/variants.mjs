@@ -39,6 +39,9 @@ const files = {
   Q2_K: { bits: 2, group: 16, format: { held: 2, scaleDtype: 'uint4', shift: 'minimum' } },
   Q5_0: { bits: 5, group: 32, format: { held: 5, scaleDtype: 'float16' } },
   'GPTQ 4': { bits: 4, group: 128, format: { held: 4, scaleDtype: 'float16', shift: 'zero8' } },
+  MXFP4: { bits: 4, group: 32, format: { held: 4, scaleDtype: 'e8m0', codebook: 'e2m1' } },
+  IQ4_XS: { bits: 4, group: 32, format: { held: 4, scaleDtype: 'int8', codebook: 'table' } },
+  NF4: { bits: 4, group: 64, format: { held: 4, scaleDtype: 'float32', codebook: 'table' } },
   'HQQ 3': { bits: 3, group: 64, format: { held: 3, scaleDtype: 'float16', shift: 'zero' } },
 };
 const NARROW = Object.entries(files).flatMap(([name, { bits, format, ...rest }]) =>

@@ -39,10 +39,9 @@ fn high_shift(word: u32) -> u32 {
 
 // The high parts, that of code i over its low part once that is shifted down by LOW·i; around it are those of other words.
 fn over(words: Quad, i: u32) -> vec4<u32> {
-  if (i == 0u) {
-    return words.high << vec4<u32>(LOW - words.shift);
-  }
-  return words.high >> vec4<u32>(LOW * (i - 1u) + words.shift);
+  let up = words.high << vec4<u32>(LOW - words.shift);
+  let down = words.high >> vec4<u32>(LOW * (max(i, 1u) - 1u) + words.shift);
+  return select(down, up, i == 0u);
 }
 #else
 alias Quad = vec4<u32>;

@@ -1,6 +1,7 @@
 // Many rows of a float16 x on a GPU with matrix units: exact f16 products by subgroup matrices, scaled and added up in f32.
 import { ONE_SUM } from '../problem/accuracy.js';
 import type { Caps, MatrixConfig } from '../problem/caps.js';
+import { type CodeBits, widthOf } from '../problem/code-width.js';
 import type { Params } from '../wgsl/preprocess.js';
 import type { CostOf, Kernel } from './kernel.js';
 import { operandBindings, operandUniforms, withinLimit } from './operands.js';
@@ -31,6 +32,8 @@ export const hasMatrices = (caps: Pick<Caps, 'subgroupMatrix'>, tile: Params): b
       componentType === 'f16' && resultComponentType === 'f32' && M === tile.M_SIZE && N === tile.N_SIZE && K === tile.K_SIZE,
   );
 
+const hasHighParts = (held: CodeBits): boolean => widthOf(held).high > 0;
+
 const show = ({ componentType, resultComponentType, M, N, K }: MatrixConfig): string =>
   `${componentType} ${M}×${N}×${K} to ${resultComponentType}`;
 
@@ -43,6 +46,8 @@ export const matmulSubgroupMatrix: Kernel = {
   uniforms: operandUniforms,
   x: ['float16'],
   groups: () => 'blocks',
+  // Mesa 25 stops while it compiles this kernel for some of them.
+  excludes: ({ BITS }) => hasHighParts(BITS as CodeBits),
   needs: () => ['shader-f16', 'subgroups', 'chromium-experimental-subgroup-matrix'],
   tiles: SIZES.flatMap((size) => LANES.map((lanes) => ({ ...size, LANES: lanes }))),
   choose(problem, caps) {
@@ -56,7 +61,9 @@ export const matmulSubgroupMatrix: Kernel = {
     const why = `rows ${problem.m}: subgroup matrices of ${size.M_SIZE}×${size.N_SIZE}×${size.K_SIZE}, tiles of ${ROWS} × ${4 * QUADS}`;
     return { tile: { ...size, LANES: lanes }, why };
   },
-  fit(_problem, caps, tile) {
+  fit(problem, caps, tile) {
+    const { held } = problem.weights;
+    if (hasHighParts(held)) return `codes of ${held} bits have high parts, which a compiler of matrices stopped at`;
     if (!hasMatrices(caps, tile)) {
       const has = caps.subgroupMatrix.map(show).join(', ') || 'none';
       return `needs subgroup matrices f16 ${tile.M_SIZE}×${tile.N_SIZE}×${tile.K_SIZE} to f32, the device has ${has}`;
