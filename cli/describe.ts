@@ -50,8 +50,9 @@ export const memoryText = (
     .join(', ');
 
 /** A GPU, of which only limits matter here. */
-const GPU: Pick<Caps, 'wideCodes' | 'maxBufferSize' | 'maxStorageBufferBindingSize'> = {
+const GPU: Pick<Caps, 'wideCodes' | 'scaleUnits' | 'maxBufferSize' | 'maxStorageBufferBindingSize'> = {
   wideCodes: false,
+  scaleUnits: true,
   maxBufferSize: Number.POSITIVE_INFINITY,
   maxStorageBufferBindingSize: Number.POSITIVE_INFINITY,
 };

@@ -20,6 +20,8 @@ export interface State extends Findings {
   readonly reports: SelfTestReport[];
   /** Self-tests by variantId, running or done. They do not reject for wrong results. */
   readonly tests: Map<string, Promise<void>>;
+  /** A trial with scales of two levels failed: layers loaded from now on hold such scales as float32. */
+  unitsFail: boolean;
   /** Problems that make no product wrong. */
   readonly notes: Set<string>;
   /** Incremented whenever planning may give another plan. */
@@ -30,7 +32,7 @@ const states = new WeakMap<GPUDevice, State>();
 export function findingsOf(device: GPUDevice): State {
   let state = states.get(device);
   if (!state) {
-    state = { disabled: new Map(), tuned: new Map(), reports: [], tests: new Map(), notes: new Set(), changes: 0 };
+    state = { disabled: new Map(), tuned: new Map(), reports: [], tests: new Map(), unitsFail: false, notes: new Set(), changes: 0 };
     states.set(device, state);
   }
   return state;
@@ -48,6 +50,13 @@ export function disable(device: GPUDevice, report: Omit<SelfTestReport, 'adapter
   state.disabled.set(report.variant, `failed its self-test on this device: ${describe(report)}`);
   state.reports.push({ ...report, adapter: adapterName(device) });
   state.changes++;
+}
+
+/** Layers that are loaded on `device` from now on hold scales of two levels as float32. */
+export function holdScalesWide(device: GPUDevice): void {
+  const state = findingsOf(device);
+  state.unitsFail = true;
+  state.notes.add('scales of two levels failed a self-test: layers that are loaded from now on hold them as float32');
 }
 
 export const describe = ({ where, expected, got }: Pick<SelfTestReport, 'where' | 'expected' | 'got'>): string =>

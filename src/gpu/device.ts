@@ -110,6 +110,7 @@ function readCaps(device: GPUDevice): Caps {
     lanes: LANES,
     software,
     wideCodes: software,
+    scaleUnits: true,
     dot4: (language?.has('packed_4x8_integer_dot_product') ?? true) && !/apple/i.test(names),
     minSubgroupSize: info.subgroupMinSize ?? 4,
     maxSubgroupSize: info.subgroupMaxSize ?? 128,

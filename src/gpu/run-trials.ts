@@ -2,9 +2,10 @@
 // self-test.ts imports this file on demand: bundlers put it, the trials and the reference into a separate file.
 import { GpuError, ShaderError } from '../errors.js';
 import { judge, type MatmulVariant, makeTrial, type Trial } from '../plan/trial.js';
+import { hasUnits } from '../problem/weight-format.js';
 import { BUFFER, type BufferInit, makeBuffer } from './buffers.js';
 import { capsOf, whileAlive } from './device.js';
-import { disable } from './device-findings.js';
+import { disable, holdScalesWide } from './device-findings.js';
 import { allTaken, guarded } from './guard.js';
 import { haveCompiled, preparePipelines } from './pipeline.js';
 import { encodeInto, type Recording, record } from './recording.js';
@@ -28,7 +29,9 @@ export async function runTrials(device: GPUDevice, variants: readonly MatmulVari
       typeof result === 'string'
         ? { where: 'its dispatch', expected: 'to be valid', got: result }
         : judge(trial, result[outcomes ? 0 : i]!);
-    if (fault && (await compile(device, trial))) disable(device, { variant: trial.variant, ...fault });
+    if (!fault || !(await compile(device, trial))) continue;
+    disable(device, { variant: trial.variant, ...fault });
+    if (hasUnits(trial.problem.weights.scaleDtype)) holdScalesWide(device);
   }
 }
 

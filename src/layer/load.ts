@@ -3,6 +3,7 @@
 import { wholeWords } from '../dtype.js';
 import { ArgumentError } from '../errors.js';
 import { BUFFER, makeBuffers } from '../gpu/buffers.js';
+import { findingsOf } from '../gpu/device-findings.js';
 import { allTaken, guarded, type Taken } from '../gpu/guard.js';
 import { pipelineErrors } from '../gpu/pipeline.js';
 import { encodeInto, record, submit } from '../gpu/recording.js';
@@ -84,7 +85,7 @@ export function beginLoad(
   device: GPUDevice,
   first: QuantizedMatrix,
   {
-    caps,
+    caps: own,
     size = first,
     ...outputs
   }: Pick<Weights, 'biased' | 'requantized'> & {
@@ -92,6 +93,7 @@ export function beginLoad(
     readonly size?: Pick<QuantizedMatrix, 'n' | 'k' | 'groupSize'>;
   },
 ): Load {
+  const caps = { ...own, scaleUnits: own.scaleUnits && !findingsOf(device).unitsFail };
   const weights: Weights = { ...weightsOf(first, size, caps), ...outputs };
   const made = allocate(device, { weights, packed: packedLayout(weights, caps) });
   const { errors } = guarded(device, 'load', () => {

@@ -42,13 +42,13 @@ interface Columns {
 export function weightsOf(
   matrix: QuantizedMatrix,
   { n, k, groupSize }: Pick<QuantizedMatrix, 'n' | 'k' | 'groupSize'>,
-  { wideCodes }: Pick<Caps, 'wideCodes'>,
+  { wideCodes, scaleUnits }: Pick<Caps, 'wideCodes' | 'scaleUnits'>,
 ): Omit<Weights, 'biased' | 'requantized'> {
   const groups = Math.ceil(k / groupSize);
   return {
     n,
     k,
-    ...formatOf(matrix, { groupSize, whole: groups === 1, wide: wideCodes }),
+    ...formatOf(matrix, { groupSize, whole: groups === 1, wide: wideCodes, scaleUnits }),
     mode: groups > 1 ? 'group' : 'channel',
     groupSize: groups > 1 ? groupSize : k,
     groups,
@@ -59,7 +59,7 @@ export function weightsOf(
 /** How a matrix is held: in its narrow form of scales, if kernels can read that. */
 function formatOf(
   { bits, scaleDtype, scaleForm, zeroPoint, zeroPointDtype, minimum, codebook }: QuantizedMatrix,
-  groups: { readonly groupSize: number; readonly whole: boolean; readonly wide: boolean },
+  groups: { readonly groupSize: number; readonly whole: boolean; readonly wide: boolean; readonly scaleUnits: boolean },
 ): WeightFormat {
   const held = codebook ? bits : heldBits(bits, groups);
   const shift = minimum
@@ -72,7 +72,7 @@ function formatOf(
           ? 'zero'
           : 'offset';
   const format = { bits, held, scaleDtype, shift, codebook: codebookOf(codebook) } as const;
-  const narrow = scaleForm && { ...format, scaleDtype: scaleForm.kind };
+  const narrow = scaleForm && (groups.scaleUnits || !hasUnits(scaleForm.kind)) && { ...format, scaleDtype: scaleForm.kind };
   return narrow && isLegal(narrow) ? narrow : format;
 }
 

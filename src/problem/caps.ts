@@ -25,6 +25,8 @@ export interface Caps {
   readonly software: boolean;
   /** Codes of 3 and 6 bits are held in 4 and 8: where time counts for more than memory. */
   readonly wideCodes: boolean;
+  /** Scales of two levels are held as such; otherwise as float32: for a device that takes subnormal halves for 0. */
+  readonly scaleUnits: boolean;
   /** The hardware multiplies int8 four at a time (`dot4I8Packed`). */
   readonly dot4: boolean;
   readonly minSubgroupSize: number;

@@ -14,7 +14,8 @@ import { gpu } from '../support/dawn.js';
 
 /** Q3_K, Q5_K, Q2_K; 6 bits with zero points of a byte; codebooks. */
 const isTypical = ({ BITS, SCALE, OFFSET, CODEBOOK, TRICK = 0 }: Params): boolean =>
-  TRICK === 0 && ((SCALE! > 2 && (BITS! < 4 || BITS === 5)) || (BITS === 6 && SCALE === 1 && OFFSET === 4) || (CODEBOOK! > 0 && SCALE === 5));
+  TRICK === 0 &&
+  ((SCALE! > 2 && (BITS! < 4 || BITS === 5)) || (BITS === 6 && SCALE === 1 && OFFSET === 4) || (CODEBOOK! > 0 && SCALE === 5));
 
 test.each(kernels.map(({ name }) => name))(
   '%s',

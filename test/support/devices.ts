@@ -10,6 +10,7 @@ export const GPU: Caps = {
   lanes: 32768,
   software: false,
   wideCodes: false,
+  scaleUnits: true,
   dot4: true,
   minSubgroupSize: 32,
   maxSubgroupSize: 32,

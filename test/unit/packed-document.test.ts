@@ -169,7 +169,7 @@ describe('bits a weight', () => {
       layers.map(({ tensors, matrix }) => {
         const { n, k, groupSize } = matrix;
         const inFile = tensors.reduce((sum, one) => sum + 8 * one.bytes.length, 0) / (n * k);
-        return [format, show(inFile), show(bitsPerWeight(weightsOf(matrix, matrix, { wideCodes: false }), groupSize))];
+        return [format, show(inFile), show(bitsPerWeight(weightsOf(matrix, matrix, { wideCodes: false, scaleUnits: true }), groupSize))];
       }),
     );
     const distinct = [...new Map(rows.map((row) => [row.join(' | '), row])).values()];

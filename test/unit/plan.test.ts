@@ -549,6 +549,7 @@ const smallCaps = fc.record({
   maxComputeWorkgroupsPerDimension: fc.constantFrom(7, 65535),
   software: fc.boolean(),
   wideCodes: fc.boolean(),
+  scaleUnits: fc.boolean(),
   f16: fc.boolean(),
 });
 const dtypes = fc.constantFrom('float32', 'float16', 'bfloat16') as fc.Arbitrary<'float32' | 'float16' | 'bfloat16'>;

@@ -18,6 +18,7 @@ const MEANING: Readonly<Record<keyof Caps, string>> = {
   vendor: 'decides what registers hold',
   lanes: 'invocations that keep it busy, a guess',
   software: 'the CPU runs the shaders',
+  scaleUnits: 'scales of two levels are held as such',
   wideCodes: 'codes of 3 and 6 bits are held in 4 and 8',
   dot4: 'four int8 products an instruction',
   minSubgroupSize: 'lanes of the shortest subgroup',

@@ -11,6 +11,7 @@ const LEAST: Caps = {
   lanes: 32768,
   software: false,
   wideCodes: false,
+  scaleUnits: true,
   dot4: true,
   minSubgroupSize: 4,
   maxSubgroupSize: 128,
