@@ -41,7 +41,7 @@ test.each(kernels.map(({ name }) => name))(
     await selfTest(device, picked);
     const faults = findingsOf(device).reports.map(({ variant, where, expected, got }) => `${variant}: ${where} ${expected}, got ${got}`);
     expect(faults).toEqual([]);
-    if (caps.subgroupMatrix.length > 0 || name !== 'matmul-subgroup-matrix') expect(picked.length).toBeGreaterThan(1);
+    if (caps.subgroupMatrix.length > 0 || name !== 'matmul-subgroup-matrix') expect(picked.length).toBeGreaterThan(0);
     device.destroy();
   },
   600_000,
