@@ -53,7 +53,7 @@ try {
   step('npx antiquant inspects, quantizes and verifies');
 
   writeFileSync(join(home, 'shader.js'), "console.log(import.meta.resolve('antiquant/shaders/lib/weights.wgsl'));");
-  assert.match(readFileSync(new URL(run(process.execPath, ['shader.js']).trim()), 'utf8'), /#param BITS 4 8/);
+  assert.match(readFileSync(new URL(run(process.execPath, ['shader.js']).trim()), 'utf8'), /#param BITS 2 3 4 5 6 8/);
   step('shaders are published');
 
   // The README's example, as it stands, with Dawn as the browser.

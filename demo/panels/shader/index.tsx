@@ -38,6 +38,7 @@ export default function Panel() {
           </div>
         </div>
       )}
+      {planned && <JobProblem job={source} what="There is no text for this." />}
       {planned && text && (
         <>
           <div class="card">
