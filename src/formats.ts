@@ -52,6 +52,7 @@ export type { LayerName } from './formats/layer-parts.js';
 export type { Cut, LayerSource } from './formats/layer-source.js';
 export { importMatMulNBits, type MatMulNBitsAttributes, type MatMulNBitsTensors } from './formats/matmul-nbits.js';
 export { importMlc, MLC_KINDS, type MlcOptions, type MlcTensors, mlcLayer } from './formats/mlc-weights.js';
+export { importMlx, type MlxOptions, type MlxTensors, mlxLayer } from './formats/mlx.js';
 export { type DequantizeLinearOptions, type DequantizeLinearTensors, importDequantizeLinear } from './formats/qdq.js';
 export { parseQuantState, type QuantState } from './formats/quant-state.js';
 export { type QuantizationConfig, quantizationOf } from './formats/quantization-config.js';

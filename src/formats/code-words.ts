@@ -1,4 +1,4 @@
-// Converts codes from files' packings to the words of problem/matrix.ts: pads rows to whole words, spreads 2 and 3 bits over nibbles, flips signs, swaps
+// Converts codes from files' packings to the words of problem/matrix.ts: pads rows to whole words, spreads codes without gaps over nibbles and bytes, flips signs, swaps
 // nibbles, transposes matrices. Functions work on whole words and are independent of formats.
 import { type Bits, type CodeBits, largestCode, widthOf, wordsOf } from '../problem/code-width.js';
 
@@ -150,25 +150,25 @@ export function valueAt(words: Uint32Array, { base, index, bits }: { base: numbe
   return ((words[word]! >>> shift) | high) & largestCode(bits);
 }
 
-/** Rows of codes of `from` bits without gaps → rows of nibbles. Bits past K are dropped. */
+/** Rows of codes of `from` bits without gaps → rows of nibbles or bytes, as their width has them. Bits past K are dropped. */
 export function widen(
   words: Uint32Array,
-  { n, k, from, perRow }: { n: number; k: number; from: 2 | 3; perRow: number },
+  { n, k, from, perRow }: { n: number; k: number; from: CodeBits; perRow: number },
 ): Uint32Array<ArrayBuffer> {
-  const outRow = wordsOf(k, 4);
+  const { inWord, mask, slot } = widthOf(from);
+  const outRow = wordsOf(k, from);
   const out = new Uint32Array(n * outRow);
-  const mask = largestCode(from);
   for (let row = 0; row < n; row++)
     for (let w = 0; w < outRow; w++) {
-      // Eight codes have at most 24 bits: in one word or across two.
-      const bit = w * 8 * from;
+      // The codes of a word have at most 24 bits, in one word of the file or across two; those of 4 and 8 bits fill one.
+      const bit = w * inWord * from;
       const at = row * perRow + (bit >>> 5);
       const shift = bit & 31;
-      const last = shift + 8 * from > 32 && (bit >>> 5) + 1 < perRow;
+      const last = shift + inWord * from > 32 && (bit >>> 5) + 1 < perRow;
       const run = (words[at]! >>> shift) | (last ? words[at + 1]! << (32 - shift) : 0);
-      const count = Math.min(8, k - w * 8);
+      const count = Math.min(inWord, k - w * inWord);
       let word = 0;
-      for (let i = 0; i < count; i++) word |= ((run >>> (i * from)) & mask) << (4 * i);
+      for (let i = 0; i < count; i++) word |= ((run >>> (i * from)) & mask) << (slot * i);
       out[row * outRow + w] = word;
     }
   return out;

@@ -6,7 +6,7 @@ import type { LayerSource } from './layer-source.js';
 /** A weight in a layout that is known and not read yet. */
 export interface NotYet {
   readonly name: string;
-  /** E.g. MLX, EXL2, FP8; or a description of the tensor. */
+  /** E.g. EXL2, FP8; or a description of the tensor. */
   readonly format: string;
   readonly why: string;
   readonly tensors: readonly TensorInfo[];

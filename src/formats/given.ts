@@ -74,6 +74,7 @@ const ROWS = {
     options: {},
   },
   mlc: { tensors: [['q_weight', 'q_scale'], []], options: { format: text, k: ofN } },
+  mlx: { tensors: [['weight', 'scales', 'biases'], []], options: { bits: ofN, groupSize: ofN } },
   matMulNBits: {
     tensors: [
       ['B', 'scales'],

@@ -9,6 +9,7 @@ import { hqqFormat } from './hqq.js';
 import type { LayerFormat, NodeFormat, WeightFormat } from './layer-format.js';
 import { matMulNBitsFormat } from './matmul-nbits.js';
 import { mlcFormat } from './mlc-weights.js';
+import { mlxFormat } from './mlx.js';
 import { qdqFormat } from './qdq.js';
 import { torchNpuFormat } from './torch-npu.js';
 import { torchaoInt4Format } from './torchao-int4.js';
@@ -26,6 +27,7 @@ export const WEIGHT_FORMATS: readonly WeightFormat[] = [
   torchaoInt4Format,
   torchaoInt8Format,
   mlcFormat,
+  mlxFormat,
   matMulNBitsFormat,
   qdqFormat,
   ggufFormat,

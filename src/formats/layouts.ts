@@ -22,7 +22,6 @@ const inputs = ['input_scale', 'output_scale', 'input_global_scale'];
 
 /** The layouts in the order of trying, after all formats. */
 export const LAYOUTS: readonly Layout[] = [
-  { name: 'MLX', required: ['weight', 'scales'], optional: ['biases'], recognise: weightIs('U32') },
   {
     name: 'EXL2',
     required: ['q_weight', 'q_scale'],

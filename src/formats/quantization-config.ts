@@ -1,5 +1,5 @@
 // Reads a model's quantization settings in one form: from config.json, its quantization_config, quantize_config.json or
-// mlc-chat-config.json. A value of the wrong type counts as absent; the tensors then decide.
+// mlc-chat-config.json; MLX has `quantization` in config.json. A value of the wrong type counts as absent; the tensors then decide.
 import { reading } from '../arguments/check.js';
 
 /** A model's quantization settings, in one form for all formats. */
@@ -21,6 +21,13 @@ export interface QuantizationConfig {
   readonly transforms: boolean;
   /** MLC's quantization, e.g. q4f16_1. */
   readonly mlc?: string | undefined;
+  /** MLX's mode, e.g. affine. */
+  readonly mode?: string | undefined;
+  /** MLX's settings of layers by name, in place of the model's; false: the layer is not quantized. */
+  readonly layers: ReadonlyMap<
+    string,
+    false | { readonly bits?: number | undefined; readonly groupSize?: number | undefined; readonly mode?: string | undefined }
+  >;
 }
 
 type Fields = Readonly<Record<string, unknown>>;
@@ -38,9 +45,26 @@ const whole = (value: unknown): number | undefined => (Number.isSafeInteger(valu
  */
 export const quantizationOf = (config: unknown): QuantizationConfig => reading('config', () => settingsIn(config));
 
+/** Settings that MLX has for a model and for a layer. */
+const formIn = (own: Fields) => ({ bits: whole(own.bits), groupSize: whole(own.group_size), mode: text(own.mode) });
+const isForm = (own: Fields | undefined): boolean => own !== undefined && Object.values(formIn(own)).some((value) => value !== undefined);
+
+/** The settings of layers, which lie among the model's by the layers' names. */
+function layersIn(own: Fields): QuantizationConfig['layers'] {
+  const layers = new Map<string, false | ReturnType<typeof formIn>>();
+  for (const [name, value] of Object.entries(own)) {
+    const layer = fields(value);
+    if (value === false) layers.set(name, value);
+    else if (layer && isForm(layer)) layers.set(name, formIn(layer));
+  }
+  return layers;
+}
+
 function settingsIn(config: unknown): QuantizationConfig {
   const root = fields(config) ?? {};
-  const own = fields(root.quantization_config) ?? fields(root.compression_config) ?? root;
+  // MLX writes `quantization` and copies it to quantization_config; a model may have kept one of what it was made of.
+  const mlx = isForm(fields(root.quantization)) ? fields(root.quantization) : undefined;
+  const own = mlx ?? fields(root.quantization_config) ?? fields(root.compression_config) ?? root;
   const groups = Object.values(fields(own.config_groups) ?? {}).flatMap((group): Fields[] => {
     const weights = fields(fields(group)?.weights);
     return weights ? [weights] : [];
@@ -68,6 +92,8 @@ function settingsIn(config: unknown): QuantizationConfig {
     packing: text(own.packing_format),
     transforms: Object.keys(fields(fields(own.transform_config)?.config_groups) ?? fields(own.transform_config) ?? {}).length > 0,
     mlc,
+    mode: text(own.mode),
+    layers: layersIn(own),
   };
 }
 

@@ -184,6 +184,7 @@ const importers: Doors = {
   ]),
   importHqq: door(formats.importHqq)(() => [pick(own('hqq'), 'W_q', 'scale', 'zero'), meta()]),
   importMlc: door(formats.importMlc)(() => [mlcTensors(), { format: 'q4f16_1', k: 32 }]),
+  importMlx: door(formats.importMlx)(() => [own('mlx') as never, { bits: 3, groupSize: 32 }]),
   importMatMulNBits: door(formats.importMatMulNBits)(() => [{ ...onnx().tensors }, { ...onnx().attributes }]),
   importTorchNpu: door(formats.importTorchNpu)(() => [
     own('npu') as never,
@@ -211,6 +212,7 @@ const layers: Doors = {
     { q_weight: infoOf(mlcTensors().q_weight), q_scale: infoOf(mlcTensors().q_scale) },
     { name: 'a', format: 'q4f16_1', k: 32 },
   ]),
+  mlxLayer: door(formats.mlxLayer)(() => [infos('mlx') as never, { ...named('a'), bits: 3, groupSize: 32 }]),
   torchNpuLayer: door(formats.torchNpuLayer)(() => [
     infos('npu') as never,
     { ...named('a'), groupSize: 32, transposed: false, format: 'ND', n: 16, k: 64 },

@@ -114,6 +114,14 @@ const bnb = (type: 'nf4' | 'fp4', n: number, k: number) => (make: Make) => [
   ),
 ];
 
+const mlx =
+  (bits: number, { n, k, group, dtype }: { n: number; k: number; group: number; dtype: string }) =>
+  (make: Make) => [
+    make.words('weight', [n, (k * bits) / 32], 'U32'),
+    make.floats('scales', [n, k / group], dtype),
+    make.floats('biases', [n, k / group], dtype),
+  ];
+
 const fromSafetensors: readonly FormatCase[] = [
   safetensors('GPTQ 4 bits, v1, a short last group', { config: gptqConfig(4, { checkpoint_format: 'gptq' }), tensors: gptq(4, 24, 104) }),
   safetensors('GPTQ 8 bits, v2', { config: gptqConfig(8, { checkpoint_format: 'gptq_v2' }), tensors: gptq(8, 20, 76), dtype: 'float32' }),
@@ -178,6 +186,15 @@ const fromSafetensors: readonly FormatCase[] = [
     dtype: 'float32',
   }),
   safetensors('torch_npu int8', { tensors: (make) => [make.bytes('weight', [13, 70], 'I8'), make.floats('antiquant_scale', [13])] }),
+  safetensors('MLX 4 bits, groups of 64, bias', {
+    config: { quantization: { group_size: 64, bits: 4 } },
+    tensors: (make) => [...mlx(4, { n: 13, k: 192, group: 64, dtype: 'F16' })(make), make.floats('bias', [13])],
+  }),
+  safetensors('MLX 6 bits for this layer', {
+    dtype: 'bfloat16',
+    config: { quantization: { group_size: 64, bits: 4, layer: { group_size: 32, bits: 6 } } },
+    tensors: mlx(6, { n: 20, k: 96, group: 32, dtype: 'BF16' }),
+  }),
   {
     name: 'MLC q4f16_1',
     kind: 'mlc',

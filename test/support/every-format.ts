@@ -96,6 +96,12 @@ export const TENSORS: Readonly<Record<string, readonly RawTensor[]>> = {
     raw('slim.weight_scale', 'BF16', [16, 1], steps(16)),
     raw('slim.weight_offset', 'BF16', [16, 1], steps(16)),
   ],
+  // Of 3 bits: no other width and group size has 96 bits for a scale.
+  mlx: [
+    raw('mlx.weight', 'U32', [16, 6], words(96, 19)),
+    raw('mlx.scales', 'BF16', [16, 2], steps(32)),
+    raw('mlx.biases', 'BF16', [16, 2], steps(32)),
+  ],
   npu: [
     raw('npu.weight', 'I32', [16, 8], words(128, 15)),
     raw('npu.antiquant_scale', 'F16', [16, 2], steps(32)),
@@ -132,6 +138,7 @@ export const FORMATS: Readonly<Record<string, string>> = {
   aotile: 'torchao int4 tinygemm',
   ao8: 'torchao int8',
   slim: 'msModelSlim int8',
+  mlx: 'MLX',
   npu: 'torch_npu int4',
 };
 

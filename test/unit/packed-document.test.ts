@@ -10,6 +10,7 @@ import { importGptq } from '../../src/formats/gptq.js';
 import { importHqq } from '../../src/formats/hqq.js';
 import { importMatMulNBits } from '../../src/formats/matmul-nbits.js';
 import { importMlc } from '../../src/formats/mlc-weights.js';
+import { importMlx } from '../../src/formats/mlx.js';
 import { weightsOf } from '../../src/plan/piece-steps.js';
 import { CODE_BITS, widthOf } from '../../src/problem/code-width.js';
 import type { QuantizedMatrix } from '../../src/problem/matrix.js';
@@ -125,6 +126,11 @@ describe('bits a weight', () => {
     expect(128 / 32).toBe(format === 'q4f16_1' ? group / 8 : group / 10); // words of a group
     return { tensors: [q_weight, q_scale], matrix: importMlc({ q_weight, q_scale }, { format }) };
   };
+  const mlx = (bits: QuantizedMatrix['bits']): Layer => {
+    const weight = raw('weight', 'U32', [4, 32 * bits], new Uint32Array(128 * bits));
+    const [scales, biases] = [ones('scales', 'F16', [4, 16]), ones('biases', 'F16', [4, 16])];
+    return { tensors: [weight, scales, biases], matrix: importMlx({ weight, scales, biases }, { bits }) };
+  };
   const nf4 = (): Layer => {
     const [weight, absmax, quant_map] = [bytes('weight', 'U8', [2048, 1]), ones('absmax', 'F32', [64]), ones('quant_map', 'F32', [16])];
     const matrix = importBitsAndBytes4({ weight, absmax, quant_map }, { quant_type: 'nf4', blocksize: 64, shape: [4, 1024] });
@@ -161,6 +167,12 @@ describe('bits a weight', () => {
     ['HQQ 1, the same', hqq('1bit_u8', 8)],
     ['bitsandbytes NF4, blocks of 64, f32 absmax', nf4()],
     ['MLC q3f16_1', mlc('q3f16_1', 40)],
+    ['MLX 2, groups of 64, f16', mlx(2)],
+    ['MLX 3, the same', mlx(3)],
+    ['MLX 4, the same', mlx(4)],
+    ['MLX 5, the same', mlx(5)],
+    ['MLX 6, the same', mlx(6)],
+    ['MLX 8, the same', mlx(8)],
   ];
   const show = (bits: number): string => `${Number(bits.toFixed(4))}`;
 

@@ -115,20 +115,20 @@ describe('what quantize takes', () => {
 describe('inspect', () => {
   test('layouts that are not read are told by name, and their scales are no matrices for quantize', async () => {
     const tensors = [
-      zeros('l.0.weight', 'U32', [32, 8], 1024),
+      zeros('l.0.weight', 'U8', [32, 32], 1024),
       matrix('l.0.scales', [32, 2]),
-      matrix('l.0.biases', [32, 2]),
+      matrix('l.0.tables', [32, 2]),
       matrix('x.weight', [2, 4, 8]),
     ];
-    const { code, out, json } = await call(['inspect', put1('mlx', tensors)]);
+    const { code, out, json } = await call(['inspect', put1('higgs', tensors)]);
     expect(code).toBe(0);
-    expect(out).toMatch(/MLX: 1 layer, 1\.28 kB\n {2}MLX is not read yet; /);
+    expect(out).toMatch(/HIGGS: 1 layer, 1\.28 kB\n {2}HIGGS is not read yet; /);
     expect(out).not.toContain('makes codes of it');
     expect(out).toContain('which quantize copies: 3 dimensions');
     expect(json).toThrow();
-    const document = (await call(['inspect', at('mlx'), '--json'])).json();
-    expect(document.notYet).toEqual([{ name: 'l.0', format: 'MLX', bytes: 1280, why: expect.stringContaining('MLX is not read yet') }]);
-    expect(document.unsupported.map(({ name }: { name: string }) => name)).toEqual(['l.0.weight', 'l.0.scales', 'l.0.biases']);
+    const document = (await call(['inspect', at('higgs'), '--json'])).json();
+    expect(document.notYet).toEqual([{ name: 'l.0', format: 'HIGGS', bytes: 1280, why: expect.stringContaining('HIGGS is not read yet') }]);
+    expect(document.unsupported.map(({ name }: { name: string }) => name)).toEqual(['l.0.weight', 'l.0.scales', 'l.0.tables']);
   });
   test('a GGUF with experts, and with an empty tensor', async () => {
     const path = put(

@@ -152,14 +152,6 @@ const fp8 = (...scales: Part[]): [string, Part[]] => ['FP8', [['weight', 'F8_E4M
 describe('layouts that are not read', () => {
   test.each<[string, readonly Part[]]>([
     [
-      'MLX',
-      [
-        ['weight', 'U32', [4, 8]],
-        ['scales', 'F16', [4, 1]],
-        ['biases', 'F16', [4, 1]],
-      ],
-    ],
-    [
       'EXL2',
       [
         ['q_weight', 'I32', [8, 8]],
