@@ -130,7 +130,9 @@ function problemOf(choice: ShaderChoice) {
   const views = viewsOf(choice, imported);
   const checked = checkWeights(spec, views);
   const shift = codes === 'minimum' ? 'minimum' : codes === 'number' && offset ? 'offset' : 'none';
-  const operands: Operands = imported ? { ...checked, bits, held: bits, shift, codebook: codes === 'codebook' ? 'table' : 'none', permuted } : checked;
+  const operands: Operands = imported
+    ? { ...checked, bits, held: bits, shift, codebook: codes === 'codebook' ? 'table' : 'none', permuted }
+    : checked;
   const x = choice.transposed ? { ...view([m, k], dtype), strides: [1, m] } : view([m, k], dtype);
   const problem = makeProblem({ spec, weights: operands }, { m, x: checkX(spec, x).view });
   return { problem, operands, views, imported };
