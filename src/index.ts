@@ -21,7 +21,7 @@ export type { Dispatch } from './plan/dispatch.js';
 export type { Tuned } from './plan/findings.js';
 export type { Accuracy } from './problem/accuracy.js';
 export type { Caps, MatrixConfig } from './problem/caps.js';
-export type { Bits, CodeBits } from './problem/code-width.js';
+export type { Bits, CodeBits, FileBits } from './problem/code-width.js';
 export type { LinearOptions } from './problem/problem.js';
 export type { FunctionalOptions } from './problem/torch-arguments.js';
 export type { View } from './problem/view.js';

@@ -1,6 +1,6 @@
 // Converts codes from files' packings to the words of problem/matrix.ts: pads rows to whole words, spreads codes without gaps over nibbles and bytes, flips signs, swaps
 // nibbles, transposes matrices. Functions work on whole words and are independent of formats.
-import { type Bits, type CodeBits, largestCode, widthOf, wordsOf } from '../problem/code-width.js';
+import { type Bits, type CodeBits, codesInWord, largestCode, widthOf, wordsOf } from '../problem/code-width.js';
 
 export interface CodeShape {
   readonly n: number;
@@ -50,15 +50,16 @@ export const codesOfSigned = (bytes: Uint8Array, { n, k, bits }: CodeShape): Uin
 /** int8 (N, K) → codes q + 128. */
 export const codesOfInt8 = (bytes: Uint8Array, n: number, k: number): Uint32Array<ArrayBuffer> => codesOfSigned(bytes, { n, k, bits: 8 });
 
-/** int8 (N, K) of [-8, 7] → 4-bit codes q + 8, or the index of the first value outside the range. */
-export function narrowInt8(bytes: Uint8Array, n: number, k: number): Uint32Array<ArrayBuffer> | number {
-  const words = wordsOf(k, 4);
+/** int8 (N, K) → codes q + 2^(bits-1), or the index of the first value outside [-2^(bits-1), 2^(bits-1) - 1]. */
+export function narrowInt8(bytes: Uint8Array, { n, k, bits }: CodeShape): Uint32Array<ArrayBuffer> | number {
+  const { inWord, slot, mask, zero } = widthOf(bits);
+  const words = wordsOf(k, bits);
   const out = new Uint32Array(n * words);
   for (let row = 0, i = 0; row < n; row++)
     for (let column = 0; column < k; column++, i++) {
-      const code = (bytes[i]! + 8) & 255;
-      if (code > 15) return i;
-      out[row * words + (column >>> 3)]! |= code << (4 * (column & 7));
+      const code = (bytes[i]! + zero) & 255;
+      if (code > mask) return i;
+      out[row * words + Math.floor(column / inWord)]! |= code << (slot * (column % inWord));
     }
   return out;
 }
@@ -170,6 +171,31 @@ export function widen(
       let word = 0;
       for (let i = 0; i < count; i++) word |= ((run >>> (i * from)) & mask) << (slot * i);
       out[row * outRow + w] = word;
+    }
+  return out;
+}
+
+/**
+ * Rows of `perRow` words that hold floor(32 / from) codes each, the first in the lowest bits → rows of nibbles or bytes, as the width `bits`
+ * has them. Codes past K are dropped.
+ */
+export function spreadWords(
+  words: Uint32Array,
+  { n, k, from, perRow, bits }: CodeShape & { readonly from: number; readonly perRow: number },
+): Uint32Array<ArrayBuffer> {
+  const { inWord, slot } = widthOf(bits);
+  const perWord = codesInWord(from);
+  const outRow = wordsOf(k, bits);
+  const mask = largestCode(from);
+  const out = new Uint32Array(n * outRow);
+  for (let row = 0; row < n; row++)
+    for (let column = 0, word = row * perRow, shift = 0; column < k; column++) {
+      out[row * outRow + Math.floor(column / inWord)]! |= ((words[word]! >>> shift) & mask) << (slot * (column % inWord));
+      shift += from;
+      if (shift === from * perWord) {
+        shift = 0;
+        word++;
+      }
     }
   return out;
 }

@@ -4,11 +4,22 @@
 import { FormatError } from '../errors.js';
 import { asFloats, asWords, at, floatDtypeOf, type RawTensor, requireDtype, requireShape } from '../files/raw-tensor.js';
 import type { TensorInfo } from '../files/tensor-file.js';
-import { BITS, type Bits, isBits, widthOf, wordsOf } from '../problem/code-width.js';
+import {
+  type CodeBits,
+  codesInWord,
+  FILE_BITS,
+  type FileBits,
+  isBits,
+  largestCode,
+  middleCode,
+  widthFor,
+  widthOf,
+} from '../problem/code-width.js';
 import type { QuantizedMatrix } from '../problem/matrix.js';
 import { showShape } from '../problem/view.js';
 import { inOrder, sortByGroup } from './act-order.js';
-import { clearTail, codesOfInt8, narrowInt8 } from './code-words.js';
+import { clearTail, codesOfInt8, narrowInt8, spreadWords } from './code-words.js';
+import { gcd } from './flat-groups.js';
 import { checkImport, checkLayer } from './given.js';
 import { type Found, type LayerContext, type LayerFormat, type WeightFormat, wrong } from './layer-format.js';
 import {
@@ -28,13 +39,13 @@ import { groupSizeOf, requireMatrix } from './sizes.js';
 
 /** Tensors of a layer, by the format's names. Exactly one of weight_packed (pack-quantized) and weight (int-quantized). */
 export interface CompressedTensors<T> {
-  /** I32 (N, ceil(K · bits / 32)): q + 2^(bits-1), the first k in the lowest bits. */
+  /** I32 (N, ceil(K / C)), C = floor(32 / bits) codes in a word: q + 2^(bits-1), the first k in the lowest bits. */
   readonly weight_packed?: T | undefined;
   /** I8 (N, K). */
   readonly weight?: T | undefined;
   /** F16, BF16 or F32: (1), (N, 1) or (N, G). */
   readonly weight_scale: T;
-  /** I32 (ceil(N · bits / 32), G): zero + 2^(bits-1), packed along N; or I8 of the scale's shape. Without it, 0. */
+  /** I32 (ceil(N / C), G): zero + 2^(bits-1), packed along N; or I8 of the scale's shape. Without it, 0. */
   readonly weight_zero_point?: T | undefined;
   /** I64 or I32 (2): N, K. */
   readonly weight_shape?: T | undefined;
@@ -45,7 +56,7 @@ export interface CompressedTensors<T> {
 /** Settings that compressed-tensors' tensors leave open, or that the configuration knows better. */
 export interface CompressedTensorsOptions {
   /** `num_bits` of the configuration. Default: the bits that fit weight_packed and weight_shape; 8 for int-quantized. */
-  readonly bits?: Bits | undefined;
+  readonly bits?: FileBits | undefined;
   /** `group_size` of the configuration. Needed only if K is not a multiple of it. */
   readonly groupSize?: number | undefined;
   /** N and K of these tensors. Default: weight_shape, or else the number of codes in the words. */
@@ -56,11 +67,20 @@ export interface CompressedTensorsOptions {
 interface Plan {
   readonly n: number;
   readonly k: number;
-  readonly bits: Bits;
+  /** Bits of the file's codes. */
+  readonly fileBits: FileBits;
+  /** Other bits that nothing but the values of the words excludes. */
+  readonly others: readonly FileBits[];
+  /** Bits of the matrix. */
+  readonly bits: CodeBits;
   readonly groups: number;
   readonly groupSize: number;
   readonly granularity: Granularity;
 }
+
+const wordsOf = (k: number, bits: number): number => Math.ceil(k / codesInWord(bits));
+/** Bits of a word that have codes. */
+const usedBits = (bits: number): number => bits * codesInWord(bits);
 
 function readShape(tensor: RawTensor | undefined): readonly [number, number] | undefined {
   if (!tensor || tensor.bytes.byteLength === 0) return undefined;
@@ -70,12 +90,17 @@ function readShape(tensor: RawTensor | undefined): readonly [number, number] | u
   return values as unknown as readonly [number, number];
 }
 
-function bitsOf(packed: RawTensor, words: number, k: number | undefined): Bits {
-  const fits = BITS.filter((bits) => k !== undefined && wordsOf(k, bits) === words);
-  if (fits.length === 1) return fits[0]!;
+/**
+ * The bits that words of this shape may have. If several have the shape, it is the width without empty bits in a word, and `others` are those
+ * of which the values have to show that they are not.
+ */
+function bitsOf(packed: RawTensor, words: number, k: number | undefined): Pick<Plan, 'fileBits' | 'others'> {
+  const fits = FILE_BITS.filter((bits) => k !== undefined && wordsOf(k, bits) === words);
+  const full = fits.length === 1 ? fits : fits.filter((bits) => usedBits(bits) === 32);
+  if (full.length === 1) return { fileBits: full[0]!, others: fits.filter((bits) => bits !== full[0]) };
   const expected =
     k !== undefined && fits.length === 0
-      ? `words for ${BITS.join(' or ')} bits of K = ${k}`
+      ? `words for ${FILE_BITS.join(' or ')} bits of K = ${k}`
       : 'bits to be said, or weight_shape that tells';
   throw new FormatError(at(packed, 'shape'), expected, showShape(packed.shape));
 }
@@ -95,50 +120,83 @@ function planOf(tensors: CompressedTensors<RawTensor>, options: CompressedTensor
   const [n, width] = requireMatrix(stored);
   const said = readShape(tensors.weight_shape);
   const wanted = options.k ?? said?.[1];
-  const bits = options.bits ?? (packed ? bitsOf(packed, width, wanted) : 8);
-  const k = packed ? (wanted ?? (width * 32) / bits) : width;
-  if (packed) requireShape(packed, [n, wordsOf(k, bits)], `for K = ${k} of ${bits} bits`);
+  const known = { fileBits: options.bits ?? 8, others: [] };
+  const { fileBits, others } = packed && options.bits === undefined ? bitsOf(packed, width, wanted) : known;
+  const { bits } = widthFor(fileBits);
+  const k = packed ? (wanted ?? width * codesInWord(fileBits)) : width;
+  if (packed) requireShape(packed, [n, wordsOf(k, fileBits)], `for K = ${k} of ${fileBits} bits`);
   const expected = [options.n ?? said?.[0] ?? n, wanted ?? k];
   if (expected[0] !== n || expected[1] !== k) throw new FormatError(at(stored, 'shape'), `N, K = ${expected.join(', ')}`, `${n}, ${k}`);
   const { granularity, groups } = granularityOf(scale, n);
   const groupSize = groupSizeOf(options.groupSize, { k, bits, groups, scales: scale });
   if (zero) {
     requireDtype(zero, 'I32', 'I8');
-    if (zero.dtype === 'I32') requireShape(zero, [wordsOf(n, bits), groups], `${widthOf(bits).inWord} of ${n} outputs to a word`);
+    if (zero.dtype === 'I32') requireShape(zero, [wordsOf(n, fileBits), groups], `${codesInWord(fileBits)} of ${n} outputs to a word`);
     else requireAlike(zero, scale, n);
   }
-  return { n, k, bits, groups, groupSize, granularity };
+  return { n, k, fileBits, others, bits, groups, groupSize, granularity };
 }
 
-/** Zero points of codes: (N, G). */
-function zeroPoints(tensor: RawTensor, { n, bits, groups, granularity }: Plan): Float32Array<ArrayBuffer> {
-  const out = new Float32Array(n * groups);
-  const { inWord, mask, zero: middle } = widthOf(bits);
+/** The matrix's code less the file's: 64 of 7 bits, else 0. */
+const lift = ({ fileBits, bits }: Plan): number => middleCode(bits) - middleCode(fileBits);
+
+/** Zero points of the matrix's codes: (N, G). */
+function zeroPoints(tensor: RawTensor, plan: Plan): Float32Array<ArrayBuffer> {
+  const { n, fileBits, bits, groups, granularity } = plan;
   if (tensor.dtype === 'I8') {
+    const { mask, zero: middle } = widthOf(bits);
     const values = Float32Array.from(bytesOf(tensor), (byte) => ((byte << 24) >> 24) + middle);
     const bad = values.findIndex((value) => value < 0 || value > mask);
     if (bad >= 0)
       throw new FormatError(at(tensor, `element ${bad}`), `a zero point of [${-middle}, ${mask - middle}]`, `${values[bad]! - middle}`);
     return forOutputs(values, n, granularity);
   }
+  const out = new Float32Array(n * groups);
   const words = asWords(tensor);
+  const inWord = codesInWord(fileBits);
   for (let row = 0; row < n; row++)
-    for (let g = 0; g < groups; g++)
-      out[row * groups + g] = (words[Math.floor(row / inWord) * groups + g]! >>> (bits * (row % inWord))) & mask;
+    for (let g = 0; g < groups; g++) {
+      const code = (words[Math.floor(row / inWord) * groups + g]! >>> (fileBits * (row % inWord))) & largestCode(fileBits);
+      out[row * groups + g] = code + lift(plan);
+    }
   return out;
 }
 
-function codesOf({ weight_packed: packed, weight }: CompressedTensors<RawTensor>, { n, k, bits }: Plan): Uint32Array<ArrayBuffer> {
-  if (packed) return clearTail(asWords(packed).slice(), { k, bits });
-  if (widthOf(bits).stored === 'I8') return codesOfInt8(bytesOf(weight!), n, k);
-  const codes = narrowInt8(bytesOf(weight!), n, k);
-  if (typeof codes === 'number')
-    throw new FormatError(at(weight!, `element ${codes}`), 'an int4 of [-8, 7]', String((weight!.bytes[codes]! << 24) >> 24));
+/** Words of 3, 5, 6 and 7 bits have empty bits at their top. Words that use these are not of such bits. */
+function excludeOthers(packed: RawTensor, words: Uint32Array, { fileBits, others }: Plan): void {
+  const used = Math.max(0, ...others.map(usedBits));
+  if (used > 0 && words.every((word) => word >>> used === 0))
+    throw new FormatError(at(packed, 'bits'), `bits to be said: ${[...others, fileBits].join(' or ')}`, 'none');
+}
+
+function packedCodes(packed: RawTensor, plan: Plan): Uint32Array<ArrayBuffer> {
+  const { n, k, fileBits, bits } = plan;
+  const words = asWords(packed);
+  excludeOthers(packed, words, plan);
+  if (isBits(fileBits)) return clearTail(words.slice(), { k, bits });
+  const codes = spreadWords(words, { n, k, from: fileBits, perRow: wordsOf(k, fileBits), bits });
+  const added = lift(plan);
+  if (added === 0) return codes;
+  for (let i = 0; i < codes.length; i++) codes[i] = codes[i]! + added * 0x01010101;
+  return clearTail(codes, { k, bits });
+}
+
+function codesOf({ weight_packed: packed, weight }: CompressedTensors<RawTensor>, plan: Plan): Uint32Array<ArrayBuffer> {
+  const { n, k, bits } = plan;
+  if (packed) return packedCodes(packed, plan);
+  const bytes = bytesOf(weight!);
+  if (widthOf(bits).mask === 255) return codesOfInt8(bytes, n, k); // every int8 is a code
+  const codes = narrowInt8(bytes, { n, k, bits });
+  if (typeof codes === 'number') {
+    const { name, zero } = widthOf(bits);
+    throw new FormatError(at(weight!, `element ${codes}`), `an ${name} of [${-zero}, ${zero - 1}]`, String((bytes[codes]! << 24) >> 24));
+  }
   return codes;
 }
 
 /**
  * Imports a pack-quantized or int-quantized layer: W = (q - zero_point) · scale, without rounding. zeroPoint is zero_point + 2^(bits-1).
+ * Codes of 7 bits become codes of 8.
  * Inputs in activation order are sorted by group, and `permutation` gives the order.
  *
  * Rule: compressed-tensors' pack_to_int32, dequantize_weight.
@@ -175,15 +233,18 @@ export function importCompressedTensors(tensors: CompressedTensors<RawTensor>, o
 export function compressedTensorsLayer(tensors: CompressedTensors<TensorInfo>, given: CompressedTensorsOptions & LayerName): LayerSource {
   checkLayer('compressedTensors', tensors, given);
   const { name, bias, ...options } = given;
-  const { n, k, bits, groupSize, granularity } = planOf(headersOf({ ...tensors }), options);
+  const { n, k, fileBits, others, bits, groupSize, granularity } = planOf(headersOf({ ...tensors }), options);
   const scaleRows = granularity === 'tensor' ? 0 : 1;
+  const zeroRows = tensors.weight_zero_point?.dtype === 'I32' ? codesInWord(fileBits) : scaleRows;
   const perRow = {
     weight_packed: 1,
     weight: 1,
     weight_scale: scaleRows,
-    weight_zero_point: tensors.weight_zero_point?.dtype === 'I32' ? widthOf(bits).inWord : scaleRows,
+    weight_zero_point: zeroRows,
     weight_g_idx: 0,
   };
+  const inZeros = Math.max(zeroRows, 1);
+  const unit = (8 * inZeros) / gcd(8, inZeros);
   // weight_shape describes the complete layer. Its K was checked before; a part's size comes with the part.
   const { weight_shape: _, ...read } = tensors;
   return {
@@ -194,9 +255,14 @@ export function compressedTensorsLayer(tensors: CompressedTensors<TensorInfo>, g
     bits,
     groupSize,
     tensors: present({ ...read }),
-    cut: { axis: 'n', unit: 8, perRow: Object.fromEntries(Object.entries(perRow).filter(([key]) => key in read)) },
+    cut: { axis: 'n', unit, perRow: Object.fromEntries(Object.entries(perRow).filter(([key]) => key in read)) },
     bias,
-    make: (part, size) => importCompressedTensors(part as unknown as CompressedTensors<RawTensor>, { ...options, ...size, bits }),
+    make: (part, size) =>
+      importCompressedTensors(part as unknown as CompressedTensors<RawTensor>, {
+        ...options,
+        ...size,
+        bits: others.length > 0 ? undefined : fileBits,
+      }),
   };
 }
 
@@ -206,11 +272,11 @@ function make(tensors: Found, { name, bias, config, settings }: LayerContext): L
   if (config.transforms)
     throw wrong(weight_scale!, 'transform_config', 'none: x would have to be transformed first', 'transforms of weights or activations');
   const k = readShape(settings.weight_shape)?.[1];
-  const said = isBits(config.bits) ? config.bits : undefined;
+  const said = FILE_BITS.find((bits) => bits === config.bits);
   // Layers may differ: a setting for all layers counts if this layer's words agree with it.
   const agrees = !packed || k === undefined || (said && wordsOf(k, said) === packed.shape[1]);
   const bits = agrees ? said : undefined;
-  const columns = k ?? (packed ? (packed.shape[1]! * 32) / (bits ?? 4) : weight!.shape[1]!);
+  const columns = k ?? (packed ? packed.shape[1]! * codesInWord(bits ?? 4) : weight!.shape[1]!);
   const groupSize = saidGroupSize(config, columns, weight_scale!.shape[1] ?? 1);
   return compressedTensorsLayer(own as unknown as CompressedTensors<TensorInfo>, { name, bias, k, bits, groupSize });
 }
@@ -228,13 +294,13 @@ export const compressedTensorsFormat: WeightFormat = {
     {
       format: 'compressed-tensors pack-quantized',
       tensors: '`weight_packed`, `weight_scale`, `weight_zero_point`, `weight_shape`, `weight_g_idx`',
-      read: '4 and 8 bits',
+      read: '2, 3, 4, 5, 6 and 8 bits; 7 as 8',
       exact: '=',
     },
     {
       format: 'compressed-tensors int-quantized',
       tensors: '`weight`, `weight_scale`, `weight_zero_point`, `weight_g_idx`',
-      read: 'int8, int4 values in bytes',
+      read: 'int8, and values of 2, 3, 4, 5 and 6 bits in bytes; 7 as 8',
       exact: '=',
     },
   ],

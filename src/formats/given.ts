@@ -17,7 +17,7 @@ import {
 import { showValue } from '../arguments/show-value.js';
 import { ArgumentError } from '../errors.js';
 import { numbers, rawTensor, tensorInfo } from '../files/given.js';
-import { BITS } from '../problem/code-width.js';
+import { BITS, FILE_BITS } from '../problem/code-width.js';
 
 const ofN = optional(number);
 
@@ -37,7 +37,7 @@ const quantState = fields({
 const hqqMeta = fields({ shape: numbers, packing: text, group_size: ofN, axis: number });
 
 const gptq = { bits: number, groupSize: ofN, checkpointFormat: optional(text) };
-const compressed = { bits: optional(oneOf(...BITS)), groupSize: ofN, n: ofN, k: ofN };
+const compressed = { bits: optional(oneOf(...FILE_BITS)), groupSize: ofN, n: ofN, k: ofN };
 const npu = { groupSize: ofN, transposed: optional(flag), format: optional(text), n: ofN, k: ofN };
 const int4 = { nibbleOrder: optional(text), groupSize: ofN };
 

@@ -24,7 +24,7 @@ export interface LayerSource {
   readonly format: string;
   readonly n: number;
   readonly k: number;
-  /** Bits of the codes: those of the file, but 2 for 1. */
+  /** Bits of the codes: those of the file, but 2 for 1 and 8 for 7. */
   readonly bits: CodeBits;
   readonly groupSize: number;
   /** By the format's names: qweight, scales, … */

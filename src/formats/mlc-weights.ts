@@ -4,9 +4,9 @@
 import { FormatError } from '../errors.js';
 import { asFloats, asWords, floatDtypeOf, type RawTensor, requireDtype, requireShape } from '../files/raw-tensor.js';
 import type { TensorInfo } from '../files/tensor-file.js';
-import { codesInWord, wordsOf } from '../problem/code-width.js';
+import { codesInWord, isBits, largestCode } from '../problem/code-width.js';
 import type { QuantizedMatrix } from '../problem/matrix.js';
-import { transpose, trim } from './code-words.js';
+import { clearTail, flip, spreadWords, transpose, trim } from './code-words.js';
 import { checkImport, checkLayer } from './given.js';
 import { type WeightFormat, wrong } from './layer-format.js';
 import type { LayerSource } from './layer-source.js';
@@ -67,32 +67,15 @@ function sizesOf({ q_weight, q_scale }: MlcTensors<Shaped>, { format, k: stated 
   return { n, k, perRow, groups, groupSize: Math.min(kind.group, k), kind, turned };
 }
 
-/** 15 - code of every code of 4 bits. */
-function invert(words: Uint32Array): Uint32Array<ArrayBuffer> {
-  const out = new Uint32Array(words.length);
-  for (let i = 0; i < words.length; i++) out[i] = ~words[i]!;
-  return out;
+/** Every row's words → nibbles of 2^bits - 1 - code. */
+function invert(words: Uint32Array<ArrayBuffer>, { n, k, bits, perRow }: { n: number; k: number; bits: Kind['bits']; perRow: number }) {
+  const nibbles = isBits(bits) ? trim(words.slice(), { n, k, bits, perRow }) : spreadWords(words, { n, k, from: bits, perRow, bits });
+  return clearTail(flip(nibbles, largestCode(bits) * 0x11111111), { k, bits });
 }
 
 function negate(values: Float32Array): Float32Array<ArrayBuffer> {
   const out = new Float32Array(values.length);
   for (let i = 0; i < values.length; i++) out[i] = -values[i]!;
-  return out;
-}
-
-/** Words of ten 3-bit codes → nibbles of 7 - code. */
-function invertTens(words: Uint32Array, { n, k, perRow }: { n: number; k: number; perRow: number }): Uint32Array<ArrayBuffer> {
-  const inRow = wordsOf(k, 4);
-  const out = new Uint32Array(n * inRow);
-  for (let row = 0; row < n; row++)
-    for (let column = 0, word = row * perRow, from = 0; column < k; column++) {
-      out[row * inRow + (column >>> 3)]! |= (~(words[word]! >>> from) & 7) << (4 * (column & 7));
-      from += 3;
-      if (from === 30) {
-        from = 0;
-        word++;
-      }
-    }
   return out;
 }
 
@@ -111,12 +94,11 @@ export function importMlc(tensors: MlcTensors, options: MlcOptions): QuantizedMa
   requireShape(q_scale, turned ? [groups, n] : [n, groups], 'a scale for each group and output');
   const words = turned ? transpose(asWords(q_weight), [perRow, n]) : asWords(q_weight);
   const scale = turned ? transpose(asFloats(q_scale), [groups, n]) : asFloats(q_scale);
-  const tens = kind.bits === 3; // ten codes in a word
   return {
     n,
     k,
     bits: kind.bits,
-    codes: tens ? invertTens(words, { n, k, perRow }) : trim(invert(words), { n, k, bits: 4, perRow }),
+    codes: invert(words, { n, k, bits: kind.bits, perRow }),
     groupSize,
     scale: negate(scale),
     scaleDtype: floatDtypeOf(q_scale.dtype),

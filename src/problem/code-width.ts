@@ -81,6 +81,10 @@ export const widthFor = (bits: number): CodeWidth => {
 export const isBits = (value: unknown): value is Bits => CODE_WIDTHS.some(({ bits }) => bits === value);
 export const widthOf = <B extends CodeBits>(bits: B): CodeWidth<B> => WIDTHS[bits] as CodeWidth<B>;
 
+/** Bits that a file's codes may have. Codes of 7 bits become codes of 8. */
+export type FileBits = CodeBits | 7;
+export const FILE_BITS: readonly FileBits[] = [...CODE_BITS, 7 as const].sort((a, b) => a - b);
+
 /** The width of codes that are indices of a codebook. */
 export const CODEBOOK_BITS: Bits = 4;
 export const CODEBOOK_VALUES = 16;

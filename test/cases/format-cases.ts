@@ -145,6 +145,18 @@ const fromSafetensors: readonly FormatCase[] = [
       make.numbers('weight_shape', [2], 'I64', [13, 104]),
     ],
   }),
+  safetensors('compressed-tensors pack-quantized, 3 bits, zero points', {
+    dtype: 'bfloat16',
+    config: {
+      quantization_config: { quant_method: 'compressed-tensors', config_groups: { group_0: { weights: { num_bits: 3, group_size: 32 } } } },
+    },
+    tensors: (make) => [
+      make.words('weight_packed', [13, 11]),
+      make.floats('weight_scale', [13, 4], 'BF16'),
+      make.words('weight_zero_point', [2, 4]),
+      make.numbers('weight_shape', [2], 'I64', [13, 104]),
+    ],
+  }),
   safetensors('compressed-tensors int-quantized', {
     tensors: (make) => [make.bytes('weight', [13, 77], 'I8'), make.floats('weight_scale', [13, 1], 'BF16')],
   }),

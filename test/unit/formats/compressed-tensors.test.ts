@@ -4,7 +4,7 @@ import fc from 'fast-check';
 import { describe, expect, test } from 'vitest';
 import type { RawTensor } from '../../../src/files/raw-tensor.js';
 import { compressedTensorsLayer, importCompressedTensors } from '../../../src/formats/compressed-tensors.js';
-import { BITS } from '../../../src/problem/code-width.js';
+import { FILE_BITS } from '../../../src/problem/code-width.js';
 import { dequantize } from '../../../src/problem/matrix.js';
 import { expectFormat } from '../../support/expect-errors.js';
 import { expectWeights, floats, infosOf, randoms, raw, seeds, weightsOf } from '../../support/tensors.js';
@@ -13,9 +13,10 @@ import { expectWeights, floats, infosOf, randoms, raw, seeds, weightsOf } from '
 function packRows(rows: readonly (readonly number[])[], bits: number): number[] {
   return rows.flatMap((row) => {
     const words: number[] = [];
-    for (let i = 0; i < row.length; i += 32 / bits) {
+    const inWord = Math.floor(32 / bits);
+    for (let i = 0; i < row.length; i += inWord) {
       let word = 0n;
-      row.slice(i, i + 32 / bits).forEach((q, j) => {
+      row.slice(i, i + inWord).forEach((q, j) => {
         word += BigInt(q + 2 ** (bits - 1)) << BigInt(bits * j);
       });
       words.push(Number(BigInt.asIntN(32, word)));
@@ -49,6 +50,38 @@ describe('words', () => {
     expect(matrix.scaleDtype).toBe('float16');
   });
 
+  test('3 bits: ten codes in a word, two bits empty', () => {
+    // Codes 0 to 7, 7, 4 fill 30 bits of the first word; code 1 is in the second. The two empty bits are not read.
+    const words = [0, 1, 2, 3, 4, 5, 6, 7, 7, 4].reduce((word, code, i) => word | (code << (3 * i)), 0x40000000);
+    const matrix = importCompressedTensors(
+      { weight_packed: raw('w', 'I32', [1, 2], [words, 1]), weight_scale: raw('s', 'F16', [1, 1], [1]) },
+      { bits: 3, k: 11 },
+    );
+    expect([...dequantize(matrix)]).toEqual([-4, -3, -2, -1, 0, 1, 2, 3, 3, 0, -3]);
+    expect([...matrix.codes]).toEqual([0x76543210, 0x147]);
+    expect(matrix.bits).toBe(3);
+  });
+
+  test('7 bits become 8: -64, 0, 63 and a zero point of -64 to 63', () => {
+    const words = [0, 64, 127, 65].reduce((word, code, i) => word | (code << (7 * i)), 0);
+    const tensors = { weight_packed: raw('w', 'I32', [1, 1], [words]), weight_scale: raw('s', 'F16', [1, 1], [1]) };
+    const matrix = importCompressedTensors(tensors, { bits: 7 });
+    expect([...dequantize(matrix)]).toEqual([-64, 0, 63, 1]);
+    expect(matrix.bits).toBe(8);
+    const shifted = importCompressedTensors({ ...tensors, weight_zero_point: raw('z', 'I32', [1, 1], [127]) }, { bits: 7 });
+    expect([...dequantize(shifted)]).toEqual([-127, -63, 0, -62]);
+  });
+
+  test('words of 7 and of 8 bits have one shape: without bits only words that cannot have 7 are read', () => {
+    const tensors = (words: readonly number[]) => ({
+      weight_packed: raw('w', 'I32', [1, 8], words),
+      weight_scale: raw('s', 'F16', [1, 1], [1]),
+      weight_shape: raw('weight_shape', 'I64', [2], [1, 32]),
+    });
+    expect(importCompressedTensors(tensors([0x80808080 | 0, 0, 0, 0, 0, 0, 0, 0])).bits).toBe(8);
+    expectFormat(() => importCompressedTensors(tensors([0x0fffffff, 0, 0, 0, 0, 0, 0, 0])), 'bits', 'bits to be said: 7 or 8');
+  });
+
   test('zero points are packed along N', () => {
     // Rows 0 and 1 with zeros -3 and 2: codes 5 and 10 in one word, 0xa5; codes past N are 0.
     const matrix = importCompressedTensors(
@@ -64,11 +97,11 @@ describe('words', () => {
 });
 
 const shapes = fc.record({
-  n: fc.integer({ min: 1, max: 19 }),
+  n: fc.integer({ min: 1, max: 90 }),
   groups: fc.integer({ min: 1, max: 4 }),
   size: fc.constantFrom(8, 16, 32),
   tail: fc.integer({ min: 0, max: 7 }),
-  bits: fc.constantFrom(...BITS),
+  bits: fc.constantFrom(...FILE_BITS),
   zero: fc.constantFrom('none', 'packed', 'int8'),
   dtype: fc.constantFrom('F16', 'BF16', 'F32'),
   scheme: fc.constantFrom('group', 'channel', 'tensor'),
@@ -93,7 +126,7 @@ describe('against a slow packer', () => {
         const tensors = {
           ...(kind === 'int'
             ? { weight: raw('weight', 'I8', [n, k], q) }
-            : { weight_packed: raw('weight_packed', 'I32', [n, Math.ceil((k * bits) / 32)], packRows(grid(q, k), bits)) }),
+            : { weight_packed: raw('weight_packed', 'I32', [n, Math.ceil(k / Math.floor(32 / bits))], packRows(grid(q, k), bits)) }),
           weight_scale: raw('weight_scale', dtype, scaleShape, scale),
           weight_zero_point:
             zeros &&
@@ -102,8 +135,8 @@ describe('against a slow packer', () => {
               : raw(
                   'weight_zero_point',
                   'I32',
-                  [Math.ceil((n * bits) / 32), groups],
-                  turn(grid(packRows(turn(grid(zeros, groups)), bits), Math.ceil((n * bits) / 32))).flat(),
+                  [Math.ceil(n / Math.floor(32 / bits)), groups],
+                  turn(grid(packRows(turn(grid(zeros, groups)), bits), Math.ceil(n / Math.floor(32 / bits)))).flat(),
                 )),
         };
         const at = (i: number) => (scheme === 'tensor' ? 0 : Math.floor(i / k) * groups + Math.floor((i % k) / groupSize));
@@ -160,9 +193,28 @@ describe('refusals', () => {
   });
   const four = { bits: 4 } as const;
   test('weight_shape tells the bits', () => {
-    const shaped = (k: number) => ({ ...good(), weight_shape: raw('h', 'I64', [2], [2, k]) });
-    expect(importCompressedTensors(shaped(32)).bits).toBe(4);
-    expect(importCompressedTensors(shaped(16)).bits).toBe(8);
+    for (const [bits, words] of [
+      [2, 4],
+      [3, 7],
+      [4, 8],
+      [5, 11],
+      [6, 13],
+      [8, 16],
+    ] as const) {
+      const weight_packed = raw('w', 'I32', [2, words], Array(2 * words).fill(-1));
+      expect(importCompressedTensors({ ...good(), weight_packed, weight_shape: raw('h', 'I64', [2], [2, 64]) }).bits).toBe(bits);
+    }
+    // 32 inputs of 3 and of 4 bits both take 4 words. Words of 3 bits have two empty bits.
+    const shaped = (value: number) => ({
+      ...good(),
+      weight_packed: raw('w', 'I32', [2, 4], [value, 2, 3, 4, 5, 6, 7, 8]),
+      weight_shape: raw('h', 'I64', [2], [2, 32]),
+    });
+    expect(importCompressedTensors(shaped(0x40000000)).bits).toBe(4);
+    expectFormat(() => importCompressedTensors(shaped(0x3fffffff)), 'bits', 'bits to be said: 3 or 4');
+    // 8 inputs of 2, 3 and 4 bits take one word.
+    const one = { weight_packed: raw('w', 'I32', [1, 1], [-1]), weight_scale: raw('s', 'F16', [1, 1], [1]) };
+    expectFormat(() => importCompressedTensors({ ...one, weight_shape: raw('h', 'I64', [2], [1, 8]) }), 'shape', /bits to be said/);
   });
   test('the good one is taken', () => expect(importCompressedTensors(good(), four).groupSize).toBe(16));
   test('a wrong dtype', () =>
@@ -182,9 +234,13 @@ describe('refusals', () => {
   });
   test('bits that nothing says', () => expectFormat(() => importCompressedTensors(good()), 'shape', /weight_shape/));
   test('a weight_shape of other words', () =>
-    expectFormat(() => importCompressedTensors({ ...good(), weight_shape: raw('h', 'I64', [2], [2, 40]) }), 'shape'));
+    expectFormat(
+      () => importCompressedTensors({ ...good(), weight_shape: raw('h', 'I64', [2], [2, 65]) }),
+      'shape',
+      /2 or 3 or 4 or 5 or 6 or 7 or 8 bits/,
+    ));
   test('a weight_shape of another N', () =>
-    expectFormat(() => importCompressedTensors({ ...good(), weight_shape: raw('h', 'I64', [2], [3, 32]) }), 'shape', 'N, K = 3, 32'));
+    expectFormat(() => importCompressedTensors({ ...good(), weight_shape: raw('h', 'I64', [2], [3, 32]) }, four), 'shape', 'N, K = 3, 32'));
   test('groups that do not fit', () => {
     expectFormat(() => importCompressedTensors(good(), { ...four, groupSize: 8 }), 'shape', '4 groups of 8');
     expectFormat(
