@@ -106,11 +106,12 @@ fn forget_sums(own: ptr<function, OwnRows>) {
 }
 
 #if WIDTH == 8
-// Words [begin, begin + count) of the block whose first word is `first`: those of a group.
+const PART_WORDS = BLOCK_WORDS / (1u + HALF); // low words of a group in a block
+
+// Words [begin, begin + PART_WORDS) of the block whose first word is `first`: those of a group.
 struct GroupPart {
   first: u32,
   begin: u32,
-  count: u32,
   group: u32,
 }
 
@@ -120,8 +121,9 @@ fn add_part(
   var sum: Tile;
   var words: Loaded;
   begin_block(&sum, x_sum, part.group, places, units);
-  for (var j = part.begin; j < part.begin + part.count; j++) {
-    load_words(&words, places, min(part.first + j, params.words - 1u), j == part.begin); // words past the end meet zeros of x
+  for (var i = 0u; i < PART_WORDS; i++) {
+    let j = part.begin + i;
+    load_words(&words, places, min(part.first + j, params.words - 1u), i == 0u); // words past the end meet zeros of x
     mac_word(&sum, own, words, j);
   }
   end_block(total, &sum, true, x_sum, part.group, places, units);
@@ -167,7 +169,7 @@ fn main(
     let group = 2u * first / BLOCK_WORDS;
     load_units(&units, group, &places);
     for (var half = 0u; half < 2u; half++) {
-      add_part(&total, &own, &places, &units, GroupPart(first, half * BLOCK_WORDS / 2u, BLOCK_WORDS / 2u, group + half), sums_of(&own, half));
+      add_part(&total, &own, &places, &units, GroupPart(first, half * PART_WORDS, group + half), sums_of(&own, half));
     }
     forget_sums(&own);
   }
@@ -176,7 +178,7 @@ fn main(
   while (is_within(current)) {
     load_own(&own, &start, current.words.begin, seat); // a whole block
     load_units(&units, current.group, &places);
-    add_part(&total, &own, &places, &units, GroupPart(current.words.begin, 0u, BLOCK_WORDS, current.group), sums_of(&own, 0u));
+    add_part(&total, &own, &places, &units, GroupPart(current.words.begin, 0u, current.group), sums_of(&own, 0u));
     forget_sums(&own);
     current = next_block(current);
   }
