@@ -29,8 +29,8 @@ const TABLES: Readonly<Record<number, readonly Choice[]>> = {
   ],
 };
 
-/** Bits of codes so narrow that two words hold a block. */
-const NARROW = 2;
+/** Bits of a low word's codes, up to which one row of groups of 16 is faster here than by matmul-rows. */
+const NARROW = 4;
 /** Four lanes hold four values each, and SwiftShader takes 1.4 times as long to pass them round as to look them up in memory. */
 const TABLE_TAKES_8 = 'a table of values is passed round by 8 lanes';
 

@@ -313,8 +313,14 @@ describe('imported weights', () => {
     const halves = (kernel: string, bits: Bits) => () =>
       plan({ m: 2, ...SHAPE, dtype: 'float16', innerPrecise: 1, group: 16, bits }, MATRIX_GPU, { kernel });
     expect(halves('matmul-dot4', 8)()).toMatchObject({ params: { HALF: 1 } });
-    expect(plan({ m: 1, ...SHAPE, group: 16 }, LAVAPIPE).kernel).toBe('matmul-rows');
-    expect(plan({ m: 2, ...SHAPE, group: 16 }, LAVAPIPE)).toMatchObject({ kernel: 'matmul-subgroup', params: { HALF: 1 } });
+    // One row of bytes is matmul-rows', by measurement.
+    expect(plan({ m: 1, ...SHAPE, group: 16, bits: 8 }, LAVAPIPE).kernel).toBe('matmul-rows');
+    for (const [m, bits] of [
+      [1, 4],
+      [2, 4],
+      [2, 8],
+    ] as const)
+      expect(plan({ m, ...SHAPE, group: 16, bits }, LAVAPIPE)).toMatchObject({ kernel: 'matmul-subgroup', params: { HALF: 1 } });
     for (const kernel of ['matmul-dot4', 'matmul-subgroup-matrix'])
       expect(refusal(halves(kernel, 4)).message).toMatch(/groups of 16 are not whole/);
     // Four lanes load a word at a time.
