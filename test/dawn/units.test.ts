@@ -25,7 +25,7 @@ function tensorOf(dtype: string, { tiny = false, n = N, k = K } = {}) {
 const layerOf = (device: GPUDevice, caps: object = {}, { n = N, k = K } = {}) =>
   new LinearWeightQuant(device, { inFeatures: k, outFeatures: n, bias: false, dtype: 'float32', plan: { caps } });
 
-/** Bits a weight that issue and study ask for. */
+/** The most bits that a weight may take. */
 const MOST: readonly (readonly [string, number])[] = [
   ['Q4_K', 4.63],
   ['Q5_K', 5.63],

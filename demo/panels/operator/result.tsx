@@ -132,10 +132,14 @@ const productState = ({ m, k, n, bits, mode, groupSize, dtype, scales, format, o
   ...{ int8: rest.int8Output, int8offset: rest.quantOffset, precise: rest.innerPrecise },
 });
 
-const weights = ({ report, outputSqnr }: OperatorRun): Fact[] => [
+const weights = ({ report, outputSqnr, bytes: size, choice: { n, k } }: OperatorRun): Fact[] => [
   ['Signal to noise', <strong key="sqnr">{decibels(report.sqnr)}</strong>, `of the weights; ${decibels(outputSqnr)} of y`],
   ['Largest error', short(report.maxError), `of a weight; RMS ${short(report.rmse)}`],
-  ['Bits a weight', report.bitsPerWeight.toFixed(2)],
+  [
+    'Bits a weight',
+    report.bitsPerWeight.toFixed(2),
+    `in a file; ${((8 * (size.codes + size.scales + size.offsets)) / (n * k)).toFixed(2)} in the tensors below`,
+  ],
 ];
 
 /** Bars of the bytes of codes and of floats. */
