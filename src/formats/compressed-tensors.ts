@@ -4,35 +4,15 @@
 import { FormatError } from '../errors.js';
 import { asFloats, asWords, at, floatDtypeOf, type RawTensor, requireDtype, requireShape } from '../files/raw-tensor.js';
 import type { TensorInfo } from '../files/tensor-file.js';
-import {
-  type CodeBits,
-  codesInWord,
-  FILE_BITS,
-  type FileBits,
-  isBits,
-  largestCode,
-  middleCode,
-  widthFor,
-  widthOf,
-} from '../problem/code-width.js';
+import { codesInWord, FILE_BITS, type FileBits, widthFor } from '../problem/code-width.js';
 import type { QuantizedMatrix } from '../problem/matrix.js';
 import { showShape } from '../problem/view.js';
 import { inOrder, sortByGroup } from './act-order.js';
-import { clearTail, codesOfInt8, narrowInt8, spreadWords } from './code-words.js';
+import { type CompressedPlan, codesOf, usedBits, wordsOf, zeroPoints } from './compressed-codes.js';
 import { gcd } from './flat-groups.js';
 import { checkImport, checkLayer } from './given.js';
 import { type Found, type LayerContext, type LayerFormat, type WeightFormat, wrong } from './layer-format.js';
-import {
-  asWholeNumbers,
-  bytesOf,
-  forOutputs,
-  type Granularity,
-  granularityOf,
-  headersOf,
-  type LayerName,
-  present,
-  requireAlike,
-} from './layer-parts.js';
+import { asWholeNumbers, forOutputs, granularityOf, headersOf, type LayerName, present, requireAlike } from './layer-parts.js';
 import type { LayerSource } from './layer-source.js';
 import { saidGroupSize } from './quantization-config.js';
 import { groupSizeOf, requireMatrix } from './sizes.js';
@@ -64,24 +44,6 @@ export interface CompressedTensorsOptions {
   readonly k?: number | undefined;
 }
 
-interface Plan {
-  readonly n: number;
-  readonly k: number;
-  /** Bits of the file's codes. */
-  readonly fileBits: FileBits;
-  /** Other bits that nothing but the values of the words excludes. */
-  readonly others: readonly FileBits[];
-  /** Bits of the matrix. */
-  readonly bits: CodeBits;
-  readonly groups: number;
-  readonly groupSize: number;
-  readonly granularity: Granularity;
-}
-
-const wordsOf = (k: number, bits: number): number => Math.ceil(k / codesInWord(bits));
-/** Bits of a word that have codes. */
-const usedBits = (bits: number): number => bits * codesInWord(bits);
-
 function readShape(tensor: RawTensor | undefined): readonly [number, number] | undefined {
   if (!tensor || tensor.bytes.byteLength === 0) return undefined;
   const values = asWholeNumbers(tensor);
@@ -94,7 +56,7 @@ function readShape(tensor: RawTensor | undefined): readonly [number, number] | u
  * The bits that words of this shape may have. If several have the shape, it is the width without empty bits in a word, and `others` are those
  * of which the values have to show that they are not.
  */
-function bitsOf(packed: RawTensor, words: number, k: number | undefined): Pick<Plan, 'fileBits' | 'others'> {
+function bitsOf(packed: RawTensor, words: number, k: number | undefined): Pick<CompressedPlan, 'fileBits' | 'others'> {
   const fits = FILE_BITS.filter((bits) => k !== undefined && wordsOf(k, bits) === words);
   const full = fits.length === 1 ? fits : fits.filter((bits) => usedBits(bits) === 32);
   if (full.length === 1) return { fileBits: full[0]!, others: fits.filter((bits) => bits !== full[0]) };
@@ -106,7 +68,7 @@ function bitsOf(packed: RawTensor, words: number, k: number | undefined): Pick<P
 }
 
 /** The sizes, after all checks of headers. */
-function planOf(tensors: CompressedTensors<RawTensor>, options: CompressedTensorsOptions): Plan {
+function planOf(tensors: CompressedTensors<RawTensor>, options: CompressedTensorsOptions): CompressedPlan {
   const { weight_packed: packed, weight, weight_scale: scale, weight_zero_point: zero } = tensors;
   const stored = packed ?? weight;
   if (!stored || (packed && weight))
@@ -135,63 +97,6 @@ function planOf(tensors: CompressedTensors<RawTensor>, options: CompressedTensor
     else requireAlike(zero, scale, n);
   }
   return { n, k, fileBits, others, bits, groups, groupSize, granularity };
-}
-
-/** The matrix's code less the file's: 64 of 7 bits, else 0. */
-const lift = ({ fileBits, bits }: Plan): number => middleCode(bits) - middleCode(fileBits);
-
-/** Zero points of the matrix's codes: (N, G). */
-function zeroPoints(tensor: RawTensor, plan: Plan): Float32Array<ArrayBuffer> {
-  const { n, fileBits, bits, groups, granularity } = plan;
-  if (tensor.dtype === 'I8') {
-    const { mask, zero: middle } = widthOf(bits);
-    const values = Float32Array.from(bytesOf(tensor), (byte) => ((byte << 24) >> 24) + middle);
-    const bad = values.findIndex((value) => value < 0 || value > mask);
-    if (bad >= 0)
-      throw new FormatError(at(tensor, `element ${bad}`), `a zero point of [${-middle}, ${mask - middle}]`, `${values[bad]! - middle}`);
-    return forOutputs(values, n, granularity);
-  }
-  const out = new Float32Array(n * groups);
-  const words = asWords(tensor);
-  const inWord = codesInWord(fileBits);
-  for (let row = 0; row < n; row++)
-    for (let g = 0; g < groups; g++) {
-      const code = (words[Math.floor(row / inWord) * groups + g]! >>> (fileBits * (row % inWord))) & largestCode(fileBits);
-      out[row * groups + g] = code + lift(plan);
-    }
-  return out;
-}
-
-/** Words of 3, 5, 6 and 7 bits have empty bits at their top. Words that use these are not of such bits. */
-function excludeOthers(packed: RawTensor, words: Uint32Array, { fileBits, others }: Plan): void {
-  const used = Math.max(0, ...others.map(usedBits));
-  if (used > 0 && words.every((word) => word >>> used === 0))
-    throw new FormatError(at(packed, 'bits'), `bits to be said: ${[...others, fileBits].join(' or ')}`, 'none');
-}
-
-function packedCodes(packed: RawTensor, plan: Plan): Uint32Array<ArrayBuffer> {
-  const { n, k, fileBits, bits } = plan;
-  const words = asWords(packed);
-  excludeOthers(packed, words, plan);
-  if (isBits(fileBits)) return clearTail(words.slice(), { k, bits });
-  const codes = spreadWords(words, { n, k, from: fileBits, perRow: wordsOf(k, fileBits), bits });
-  const added = lift(plan);
-  if (added === 0) return codes;
-  for (let i = 0; i < codes.length; i++) codes[i] = codes[i]! + added * 0x01010101;
-  return clearTail(codes, { k, bits });
-}
-
-function codesOf({ weight_packed: packed, weight }: CompressedTensors<RawTensor>, plan: Plan): Uint32Array<ArrayBuffer> {
-  const { n, k, bits } = plan;
-  if (packed) return packedCodes(packed, plan);
-  const bytes = bytesOf(weight!);
-  if (widthOf(bits).mask === 255) return codesOfInt8(bytes, n, k); // every int8 is a code
-  const codes = narrowInt8(bytes, { n, k, bits });
-  if (typeof codes === 'number') {
-    const { name, zero } = widthOf(bits);
-    throw new FormatError(at(weight!, `element ${codes}`), `an ${name} of [${-zero}, ${zero - 1}]`, String((bytes[codes]! << 24) >> 24));
-  }
-  return codes;
 }
 
 /**

@@ -61,7 +61,7 @@ export const matmulSubgroup: Kernel = {
     const halves = whole.WIDTH === 8 && hasHalves(problem);
     const { held, codebook } = problem.weights;
     if (halves && problem.m === 1 && codebook === 'none' && widthOf(held).low > NARROW)
-      return 'one row of groups of 16: sums of x for each cost more than reading x again';
+      return 'one row of 8-bit codes in groups of 16: sums of x for each cost more than reading x again';
     const inPlace = codebook !== 'none' || widthOf(held).slot === held;
     const tile = (halves ? halved : same)(whole.WIDTH === 8 && problem.m === 1 && !inPlace ? FEWER_COLUMNS : whole);
     return {
