@@ -32,14 +32,18 @@ const lift = ({ fileBits, bits }: CompressedPlan): number => middleCode(bits) - 
 
 /** Zero points of the matrix's codes: (N, G). */
 export function zeroPoints(tensor: RawTensor, plan: CompressedPlan): Float32Array<ArrayBuffer> {
-  const { n, fileBits, bits, groups, granularity } = plan;
+  const { n, fileBits, groups, granularity } = plan;
   if (tensor.dtype === 'I8') {
-    const { mask, zero: middle } = widthOf(bits);
+    const [middle, mask] = [middleCode(fileBits), largestCode(fileBits)];
     const values = Float32Array.from(bytesOf(tensor), (byte) => ((byte << 24) >> 24) + middle);
     const bad = values.findIndex((value) => value < 0 || value > mask);
     if (bad >= 0)
       throw new FormatError(at(tensor, `element ${bad}`), `a zero point of [${-middle}, ${mask - middle}]`, `${values[bad]! - middle}`);
-    return forOutputs(values, n, granularity);
+    return forOutputs(
+      values.map((value) => value + lift(plan)),
+      n,
+      granularity,
+    );
   }
   const out = new Float32Array(n * groups);
   const words = asWords(tensor);

@@ -70,6 +70,10 @@ describe('words', () => {
     expect(matrix.bits).toBe(8);
     const shifted = importCompressedTensors({ ...tensors, weight_zero_point: raw('z', 'I32', [1, 1], [127]) }, { bits: 7 });
     expect([...dequantize(shifted)]).toEqual([-127, -63, 0, -62]);
+    const byte = (value: number) =>
+      importCompressedTensors({ ...tensors, weight_zero_point: raw('z', 'I8', [1, 1], [value]) }, { bits: 7 });
+    expect([...dequantize(byte(63))]).toEqual([-127, -63, 0, -62]);
+    expectFormat(() => byte(64), 'element 0', 'a zero point of [-64, 63]');
   });
 
   test('words of 7 and of 8 bits have one shape: without bits only words that cannot have 7 are read', () => {
