@@ -33,8 +33,8 @@ fn main(@builtin(workgroup_id) workgroup: vec3u, @builtin(num_workgroups) workgr
   load_table(lane.x);
   let place = place_of(tile, ROWS);
   let quad = place.tile_n * LANES + lane.x;
-  if (4u * quad >= params.n) { return; }
-  var start = row_starts(place.m);
+  if (place.rows.begin >= place.rows.end || 4u * quad >= params.n) { return; }
+  var start = row_starts(place.rows.begin);
   var sum: Rows;
   let groups = groups_end(place.run);
   for (var group = place.run.begin / params.group_words; group < groups; group++) {

@@ -48,10 +48,10 @@ fn mac_words(sum: ptr<function, Rows>, start: ptr<function, RowStarts>, begin: u
   let rounds = (end - begin) / UNROLL;
   for (var i = 0u; i < rounds; i++) {
     let word = begin + i * UNROLL;
-    let at = low_row(word) * params.w_pitch + quad;
+    let at = w_row(low_row(word)) + quad;
     var words: array<Quad, UNROLL>;
 #if HIGH
-    let high = w[high_row(word) * params.w_pitch + quad]; // of all of them
+    let high = w[w_row(high_row(word)) + quad]; // of all of them
 #repeat j UNROLL
     words[j] = Quad(w[at + j * params.w_pitch], high, high_shift(word) + HIGH * j);
 #end
@@ -119,7 +119,7 @@ fn sum_run(total: ptr<function, Rows>, run: Run, m: u32, quad: u32) {
       var x_sum: RowSums;
       var sum: Rows;
 #repeat r ROWS
-      x_sum[r] = x_sum_at(min(m + r, params.m - 1u) * blocks + (begin >> shift));
+      x_sum[r] = x_sum_at(x_row(min(m + r, end_row() - 1u)) * blocks + (begin >> shift));
       sum[r] = begin_row(x_sum[r], zero);
 #end
       mac_words(&sum, &start, begin, min(begin + length, words.end), quad);
@@ -141,7 +141,10 @@ fn main(@builtin(workgroup_id) workgroup: vec3u, @builtin(num_workgroups) workgr
   if (tile >= params.tiles) { return; }
   load_table(lane.y * LANES + lane.x);
   let place = place_of(tile, ROWS);
-  let m = place.m;
+  let m = place.rows.begin;
+#if EXPERTS
+  if (m >= place.rows.end) { return; }
+#endif
   let own_quad = place.tile_n * LANES + lane.x;
   let quad = min(own_quad, (params.n - 1u) / 4u); // past the end the last one again, not written
   let first_run = place.split * SLICES;
@@ -172,7 +175,7 @@ fn main(@builtin(workgroup_id) workgroup: vec3u, @builtin(num_workgroups) workgr
 #endif
   if (4u * own_quad >= params.n) { return; }
   // The rows are finished by different slices, in a loop that holds no row in registers.
-  for (var r = lane.y; r < min(ROWS, params.m - m); r += SLICES) {
+  for (var r = lane.y; r < min(ROWS, end_row() - m); r += SLICES) {
     var sum = sums[r * LANES + lane.x];
     for (var slice = 1u; slice < SLICES; slice++) {
       sum += sums[(slice * ROWS + r) * LANES + lane.x];

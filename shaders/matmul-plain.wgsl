@@ -13,8 +13,8 @@ const LANES = 64u; // quads of a workgroup
 fn main(@builtin(workgroup_id) workgroup: vec3u, @builtin(num_workgroups) workgroups: vec3u, @builtin(local_invocation_id) lane: vec3u) {
   let tile = linear_index(workgroup, workgroups);
   if (tile >= params.tiles) { return; }
-  let m = tile / params.tiles_n;
+  let rows = rows_of(tile / params.tiles_n, 1u);
   let quad = (tile % params.tiles_n) * LANES + lane.x;
-  if (4u * quad >= params.n) { return; }
-  write_quad(m, quad, formula(m, quad));
+  if (rows.begin >= rows.end || 4u * quad >= params.n) { return; }
+  write_quad(rows.begin, quad, formula(rows.begin, quad));
 }

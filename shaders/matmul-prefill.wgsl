@@ -62,7 +62,10 @@ fn main(@builtin(workgroup_id) workgroup: vec3u, @builtin(num_workgroups) workgr
   let place = place_of(tile, ROWS);
   let own_quad = place.tile_n * LANES + lane.x;
   let quad = min(own_quad, (params.n - 1u) / 4u); // past the end the last one again, not written
-  var start = row_starts(place.m);
+#if EXPERTS
+  if (place.rows.begin >= place.rows.end) { return; }
+#endif
+  var start = row_starts(place.rows.begin);
   var sum: Rows;
 
   let groups = groups_end(place.run);

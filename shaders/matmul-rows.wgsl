@@ -34,7 +34,11 @@ fn mac_word(sum: ptr<function, Tile>, x_sum: ptr<function, RowSums>, start: ptr<
 fn main(@builtin(workgroup_id) workgroup: vec3u, @builtin(num_workgroups) workgroups: vec3u, @builtin(local_invocation_index) lane: u32) {
   let tile = linear_index(workgroup, workgroups);
   if (tile >= params.tiles) { return; }
-  let m = (tile / params.tiles_n) * ROWS;
+  let rows = rows_of(tile / params.tiles_n, ROWS);
+#if EXPERTS
+  if (rows.begin >= rows.end) { return; }
+#endif
+  let m = rows.begin;
   let first_quad = (tile % params.tiles_n) * LANES * QUADS + lane;
   var places = places_from(first_quad);
   var start = row_starts(m);

@@ -44,14 +44,13 @@ alias Loaded = array<Columned, LOADS>;
 // One word of weights: all loads before any is unpacked. A high word is loaded once for its low words, or where they begin.
 fn load_words(words: ptr<function, Loaded>, places: ptr<function, Places>, word: u32, begins: bool) {
 #if HIGH
-  let pitch = params.w_pitch * (4u / READ);
   if (begins || word % HIGH_WORDS == 0u) {
 #repeat i LOADS
-    (*words)[i].high = w[high_row(word) * pitch + (*places)[i]];
+    (*words)[i].high = w[w_row(high_row(word)) + (*places)[i]];
 #end
   }
 #repeat i LOADS
-  (*words)[i].low = w[low_row(word) * pitch + (*places)[i]];
+  (*words)[i].low = w[w_row(low_row(word)) + (*places)[i]];
   (*words)[i].shift = high_shift(word);
 #end
 #else
@@ -138,7 +137,11 @@ fn main(
   let tile = linear_index(workgroup, workgroups);
   if (tile >= params.tiles) { return; }
   let lane = local.x;
-  let m = (tile / params.tiles_n) * ROWS;
+  let rows = rows_of(tile / params.tiles_n, ROWS);
+#if EXPERTS
+  if (rows.begin >= rows.end) { return; }
+#endif
+  let m = rows.begin;
   let tile_n = tile % params.tiles_n;
   var places = places_from(tile_n * LANES * LOADS + lane);
   var start = row_starts(m);

@@ -67,7 +67,7 @@ fn main(
   var sum: array<vec4<f32>, ROWS>;
 
   for (var k = place.run.begin * CODES; k < end; k += TILE_K) {
-    fill_tiles(index, place.m, first_quad, k, end);
+    fill_tiles(index, place.rows.begin, first_quad, k, end);
     workgroupBarrier(); // both tiles are whole before anyone reads them
     let quads = min(TILE_K, end - k) / 4u; // not a constant: unrolled as a whole, the loop takes more registers than there are
     for (var k4 = 0u; k4 < TILE_VEC4S; k4++) {
@@ -89,7 +89,7 @@ fn main(
   let quad = first_quad + lane.x;
   if (4u * quad >= params.n) { return; }
 #repeat r ROWS
-  let row = place.m + lane.y + r * SIDE;
+  let row = place.rows.begin + lane.y + r * SIDE;
   if (row < params.m) {
     write_split(place.split, row, quad, sum[r]);
   }

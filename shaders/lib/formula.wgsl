@@ -12,7 +12,7 @@ fn formula(m: u32, quad: u32) -> vec4<f32> {
 fn formula_of(m: u32, quad: u32, begin: u32, end: u32) -> vec4<f32> {
   var total = vec4<f32>(0.0);
   var sum = vec4<f32>(0.0);
-  let row = params.x_base + m * params.x_pitch;
+  let row = params.x_base + x_row(m) * params.x_pitch;
   for (var word = begin; word < end; word++) {
     let affine = read_affine(word / params.group_words, quad);
     let words = read_quad(word, quad);

@@ -124,11 +124,10 @@ fn in_place_factors(part: u32) -> vec4<f32> {
 
 // The word of so many columns that begin at an index of READ columns.
 fn read_columns(word: u32, at: u32) -> Columned {
-  let pitch = params.w_pitch * (4u / READ);
 #if HIGH
-  return Columned(w[low_row(word) * pitch + at], w[high_row(word) * pitch + at], high_shift(word));
+  return Columned(w[w_row(low_row(word)) + at], w[w_row(high_row(word)) + at], high_shift(word));
 #else
-  return w[low_row(word) * pitch + at];
+  return w[w_row(low_row(word)) + at];
 #endif
 }
 

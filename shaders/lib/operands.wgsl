@@ -5,10 +5,12 @@
 // w     [rows, n]   u32 words of packed codes (lib/weights.wgsl), read READ columns at a time
 // bias  [N]         f32, over all slabs; zeros where there is none
 //
-// Rows of w, scale and offset are w_pitch quads long; columns past n have scale 0. Groups are whole low words.
+// Rows of w, scale and offset are w_pitch quads long; columns past n have scale 0. Groups are whole low words. With EXPERTS the matrices of a
+// binding begin w_step, scale_step, offset_step and bias_step quads apart.
 
 #include "lib/weights.wgsl"
 #include "lib/activation.wgsl"
+#include "lib/experts.wgsl"
 
 #param READ 1 4 // columns in a load of w, scale and offset: 4 but for adapters that pay for each word
 
@@ -46,6 +48,14 @@ struct Params {
   y_pitch_3: u32,
   tiles_n: u32, // workgroups along n
   tiles: u32, // workgroups that have work
+  experts: u32, // matrices; the following are of EXPERTS alone
+  first_expert: u32, // the first in the bindings
+  bound_experts: u32, // how many are there; one more where the pairs without an expert count
+  per_row: u32, // pairs of a row of x
+  w_step: u32, // quads from a matrix to the next
+  scale_step: u32,
+  offset_step: u32,
+  bias_step: u32,
 }
 
 @group(0) @binding(0) var<uniform> params: Params;
@@ -61,12 +71,17 @@ fn read_x_word(row: u32, word: u32) -> XWord {
   return values;
 }
 
+// Where a row of w begins, in READ columns.
+fn w_row(row: u32) -> u32 {
+  return (matrix() * params.w_step + row * params.w_pitch) * (4u / READ);
+}
+
 // A row of w in the columns of a quad, whatever READ is.
 fn row_of_quad(row: u32, quad: u32) -> vec4<u32> {
 #if READ == 4
-  return w[row * params.w_pitch + quad];
+  return w[w_row(row) + quad];
 #elif READ == 1
-  let at = 4u * (row * params.w_pitch + quad);
+  let at = w_row(row) + 4u * quad;
   return vec4<u32>(w[at], w[at + 1u], w[at + 2u], w[at + 3u]);
 #else
 #error READ must be 1 or 4

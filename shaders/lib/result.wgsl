@@ -46,9 +46,10 @@ fn part_of(column: u32) -> Part {
   return part;
 }
 
-// sum is without the bias. Columns between two parts are nobody's.
+// sum is without the bias, m a position in the order of rows. Columns between two parts are nobody's.
 fn write_quad(m: u32, quad: u32, sum: vec4<f32>) {
-  put_quad(m, quad, sum + bias[(params.column + 4u * quad) / 4u]);
+  let total = sum + bias[matrix() * params.bias_step + params.column / 4u + quad];
+  put_quad(y_row(m), quad, select(total, vec4<f32>(), is_zero()));
 }
 
 // Split `split` of a sum over k: y is then [splits, m, y_pitch] f32, for round-rows to add. Split 0 has the bias.
@@ -60,6 +61,7 @@ fn write_split(split: u32, m: u32, quad: u32, sum: vec4<f32>) {
   }
 }
 
+// m is the row of y.
 fn put_quad(m: u32, quad: u32, total: vec4<f32>) {
   let column = params.column + 4u * quad;
   let part = part_of(column);

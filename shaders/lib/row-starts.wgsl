@@ -10,7 +10,7 @@ alias RowStarts = array<u32, ROWS>; // vec4 index of the first x, in each row
 fn row_starts(m: u32) -> RowStarts {
   var start: RowStarts;
 #repeat r ROWS
-  start[r] = params.x_base + min(m + r, params.m - 1u) * params.x_pitch;
+  start[r] = params.x_base + x_row(min(m + r, end_row() - 1u)) * params.x_pitch;
 #end
   return start;
 }

@@ -99,7 +99,7 @@ fn write_quads(quads: ptr<function, Quads>, right: bool, m: u32, first_quad: u32
   for (var i = 0u; i < ROWS * QUADS; i++) {
     let row = m + i % ROWS;
     let quad = first_quad + (i / ROWS) * LANES;
-    if (row < params.m && 4u * quad < params.n) {
+    if (row < end_row() && 4u * quad < params.n) {
       var sum = (*quads)[i];
       if (!right || any_nonfinite(sum)) { // as in finish_quad(), in one branch
         sum = formula(row, quad);

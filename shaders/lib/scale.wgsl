@@ -69,7 +69,10 @@ alias Offsets = Scales;
 
 // The index in all of scale or offset, and the element of the binding that has it where a u32 holds several columns.
 fn scale_index(row: u32, at: u32) -> u32 {
-  return row * params.w_pitch * (4u / READ) + at;
+  return (matrix() * params.scale_step + row * params.w_pitch) * (4u / READ) + at;
+}
+fn offset_index(row: u32, at: u32) -> u32 {
+  return (matrix() * params.offset_step + row * params.w_pitch) * (4u / READ) + at;
 }
 fn slot(index: u32, columns: u32) -> u32 {
 #if READ == 4
@@ -110,7 +113,7 @@ struct Unit {
 
 fn unit_at(group: u32, at: u32) -> Unit {
 #if UNITS
-  let index = scale_index(group * params.group_words / (256u / CODES), at);
+  let index = offset_index(group * params.group_words / (256u / CODES), at);
 #if !OFFSET
   return Unit(halves_at(offset[slot(index, 2u)], index), Columns());
 #elif READ == 4
@@ -184,7 +187,11 @@ fn scale_at(group: u32, at: u32, unit: Unit) -> Columns {
 // What is added to a code before scaling, less ZERO or the zero point; with OFFSET 2, to the weight after it. With ROUND an offset is alone, since
 // q + offset is then rounded once.
 fn zero_at(group: u32, at: u32, unit: Unit) -> Columns {
+#if UNITS
   let index = scale_index(group, at);
+#else
+  let index = offset_index(group, at);
+#endif
 #if CODEBOOK
   return Columns();
 #elif OFFSET == 0

@@ -5,18 +5,22 @@
 
 struct Place {
   tile_n: u32,
-  m: u32, // the first row
+  rows: RowRun,
   split: u32,
   splits: u32,
   run: Run, // the words of the split
 }
 
 fn place_of(tile: u32, rows: u32) -> Place {
+#if EXPERTS
+  return Place(tile % params.tiles_n, rows_of(tile / params.tiles_n, rows), 0u, 1u, run_at(0u, 1u));
+#else
   let tiles_m = (params.m + rows - 1u) / rows;
   let index = tile / params.tiles_n;
   let split = index / tiles_m;
   let splits = params.tiles / (params.tiles_n * tiles_m);
-  return Place(tile % params.tiles_n, (index % tiles_m) * rows, split, splits, run_at(split, splits));
+  return Place(tile % params.tiles_n, rows_of(index % tiles_m, rows), split, splits, run_at(split, splits));
+#endif
 }
 
 // Run `index` of so many of k.

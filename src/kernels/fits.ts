@@ -24,6 +24,7 @@ export function featuresRefused({ needs }: Pick<Kernel, 'needs'>, { caps, tile }
 const operandsRefused = (kernel: Kernel, problem: Problem, tile: Params): string | undefined =>
   groupsRefused(problem, kernel.groups?.(tile) ?? 'words') ??
   codebookRefused(problem, kernel) ??
+  (problem.experts && !kernel.experts ? 'its weights are those of one matrix' : undefined) ??
   (!kernel.rounds && problem.weightDtype !== 'float32'
     ? `codes meet x before they are weights here: there is no weight to round to ${problem.weightDtype}`
     : undefined) ??

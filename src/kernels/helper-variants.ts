@@ -20,5 +20,6 @@ export const helperVariants: Readonly<Record<string, readonly Params[]>> = {
   'sum-rows': [0, 1, 2, 3].map((X) => ({ X })),
   'quantize-rows': CODE_BITS.flatMap((BITS) => [1, 2].flatMap((DIGITS) => [0, 1, 2, 3].map((X) => ({ BITS, DIGITS, X })))),
   'round-rows': [0, 1, 2, 3].map((Y) => ({ Y })),
+  'sort-pairs': [{}],
   'quantize-weights': BITS.flatMap((BITS) => [0, 1, 2].flatMap((W) => [0, 1].map((SYMMETRIC) => ({ BITS, W, SYMMETRIC })))),
 };

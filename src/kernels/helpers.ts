@@ -89,6 +89,16 @@ export const roundRows: Shader = {
   uniforms: ['count', 'n', 'pitch', 'first', 'first_word', 'quant_pitch', 'splits', 'split_pitch'],
 };
 
+export const sortPairs: Shader = {
+  name: 'sort-pairs',
+  bindings: [
+    { name: 'params', binding: 0, access: 'uniform' },
+    { name: 'ids', binding: 1, access: 'read' },
+    { name: 'sorted', binding: 2, access: 'write' },
+  ],
+  uniforms: ['pairs', 'experts', 'base'],
+};
+
 /** Weights as floats → codes, for src/quantize/gpu.ts. */
 export const quantizeWeights: Shader = {
   name: 'quantize-weights',
@@ -101,4 +111,14 @@ export const quantizeWeights: Shader = {
   uniforms: ['n', 'k', 'group_size', 'groups', 'words', 'mantissa', 'w_base', 'codes_base', 'grids_base'],
 };
 
-export const helpers: readonly Shader[] = [repack, repackScale, repackQuant, gatherRows, sumRows, quantizeRows, roundRows, quantizeWeights];
+export const helpers: readonly Shader[] = [
+  repack,
+  repackScale,
+  repackQuant,
+  gatherRows,
+  sumRows,
+  quantizeRows,
+  roundRows,
+  sortPairs,
+  quantizeWeights,
+];

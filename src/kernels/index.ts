@@ -36,7 +36,8 @@ export const shaders: ReadonlyMap<string, Shader> = new Map([...kernels, ...help
 /** The operands that a kernel can have. */
 export const operandsOf = (kernel: Kernel): Params[] =>
   operandVariants().filter(
-    ({ CODEBOOK, ROUND }) => codebooksOf(kernel).some((one) => CODEBOOKS[one] === CODEBOOK) && (kernel.rounds || ROUND === 0),
+    ({ CODEBOOK, ROUND, EXPERTS }) =>
+      codebooksOf(kernel).some((one) => CODEBOOKS[one] === CODEBOOK) && (kernel.rounds || ROUND === 0) && (kernel.experts || EXPERTS === 0),
   );
 
 /** Every variant that planning, loading or a caller can ask for. */

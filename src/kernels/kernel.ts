@@ -56,6 +56,8 @@ export interface Kernel extends Shader {
   readonly before?: Before;
   /** What codes may mean; numbers alone without this. */
   readonly codebooks?: readonly Codebook[];
+  /** Can its weights be those of many matrices (the param EXPERTS)? */
+  readonly experts?: boolean;
   /** Does it round dequantized weights where that is asked for? Only kernels that make weights before they meet x can. */
   readonly rounds?: boolean;
   /** The dtypes of x that it takes; all without this. */

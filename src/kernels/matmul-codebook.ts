@@ -11,6 +11,7 @@ export const matmulCodebook: Kernel = {
   name: 'matmul-codebook',
   bindings: operandBindings,
   uniforms: operandUniforms,
+  experts: true,
   rounds: true,
   codebooks: ['table'],
   tiles: [1, 2, 4, 8].map((ROWS) => ({ ROWS, LANES: 64, TRICK: 0 })),

@@ -63,6 +63,7 @@ export const matmulDecode: Kernel = {
   name: 'matmul-decode',
   bindings: [...operandBindings, { name: 'x_sums', binding: 8, access: 'read', when: ({ CODEBOOK }) => CODEBOOK === CODEBOOKS.none }],
   uniforms: operandUniforms,
+  experts: true,
   before: 'sum-rows',
   codebooks: ['none', 'table', 'e2m1'],
   excludes: ({ BITS, UNROLL, TRICK, CODEBOOK }) => UNROLL! > sharing(BITS as CodeBits) || (TRICK === 1 && CODEBOOK !== CODEBOOKS.none),

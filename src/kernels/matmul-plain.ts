@@ -6,6 +6,7 @@ export const matmulPlain: Kernel = {
   name: 'matmul-plain',
   bindings: operandBindings,
   uniforms: operandUniforms,
+  experts: true,
   rounds: true,
   codebooks: ['none', 'table', 'e2m1'],
   tiles: [{}],

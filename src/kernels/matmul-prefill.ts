@@ -10,6 +10,7 @@ export const matmulPrefill: Kernel = {
   name: 'matmul-prefill',
   bindings: operandBindings,
   uniforms: operandUniforms,
+  experts: true,
   rounds: true,
   codebooks: ['none', 'e2m1'],
   excludes: ({ TRICK, CODEBOOK }) => TRICK === 1 && CODEBOOK !== CODEBOOKS.none,

@@ -34,6 +34,7 @@ export const matmulRows: Kernel = {
   name: 'matmul-rows',
   bindings: operandBindings,
   uniforms: operandUniforms,
+  experts: true,
   codebooks: ['none', 'e2m1'],
   tiles: distinct([...SOFTWARE_4, ...SOFTWARE_8].map(({ tile }) => tile)),
   choose(problem, caps) {

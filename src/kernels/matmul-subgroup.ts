@@ -44,6 +44,7 @@ export const matmulSubgroup: Kernel = {
   name: 'matmul-subgroup',
   bindings: operandBindings,
   uniforms: operandUniforms,
+  experts: true,
   // Eight lanes load a block of 32 k at a time; four load a word.
   groups: ({ WIDTH, HALF }) => (WIDTH === 4 ? 'words' : HALF === 1 ? 'halves' : 'blocks'),
   excludes: ({ WIDTH, CODEBOOK }) => WIDTH === 4 && CODEBOOK === CODEBOOKS.table,

@@ -22,6 +22,7 @@ export const operandBindings: readonly Binding[] = [
   { name: 'quant', binding: 6, access: 'read', when: (params) => params.Y === 3 },
   { name: 'y', binding: 7, access: 'write' },
   { name: 'codebook', binding: 9, access: 'read', when: ({ CODEBOOK }) => CODEBOOK === CODEBOOKS.table },
+  { name: 'sorted', binding: 10, access: 'read', when: ({ EXPERTS }) => EXPERTS === 1 },
 ];
 
 export const operandUniforms = [
@@ -47,6 +48,14 @@ export const operandUniforms = [
   'y_pitch_3',
   'tiles_n',
   'tiles',
+  'experts',
+  'first_expert',
+  'bound_experts',
+  'per_row',
+  'w_step',
+  'scale_step',
+  'offset_step',
+  'bias_step',
 ] as const;
 
 /** Layers whose columns a dispatch may hold side by side. */
@@ -73,7 +82,8 @@ export function yUniforms(layers: readonly YColumns[]): Readonly<Record<string, 
 
 /** Values of the params X and Y. */
 const X = { float32: 0, float16: 1, float16Bits: 2, bfloat16: 3 } as const;
-export const Y: Readonly<Partial<Record<DType, number>>> = { float32: 0, float16: 1, bfloat16: 2, int8: 3 };
+const INT8 = 3;
+export const Y: Readonly<Partial<Record<DType, number>>> = { float32: 0, float16: 1, bfloat16: 2, int8: INT8 };
 
 /**
  * Can kernels read x where it is? They read whole words of k as vec4s: rows that start on vec4s and are the same distance apart, a K of
@@ -147,6 +157,7 @@ export function operandParams(problem: Problem, caps: Caps): Params {
     OFFSET: SHIFTS[shift],
     ROUND: SCALE_FORMS[problem.weightDtype].param,
     CODEBOOK: CODEBOOKS[codebook],
+    EXPERTS: problem.experts ? 1 : 0,
     READ,
     Y: writesInPlace(problem) ? Y[problem.yDtype]! : Y.float32!,
   };
@@ -162,17 +173,18 @@ const COMBINATIONS = [
   { x: [3, 0], y: [2, 0, 3], round: [0, 2] },
 ] as const;
 
-/** Every combination of operand params that a problem can lead to. */
+/** Every combination of operand params that a problem can lead to. Experts have neither int8 output nor weightRounding. */
 export function operandVariants(): Params[] {
   const variants = new Map<string, Params>();
   for (const { held: BITS, scaleDtype, shift, codebook } of LEGAL_FORMATS)
     for (const { x, y, round } of COMBINATIONS)
       for (const X of x)
         for (const Y of y)
-          for (const ROUND of round) {
-            const weights = { BITS, SCALE: SCALE_FORMS[scaleDtype].param, OFFSET: SHIFTS[shift], CODEBOOK: CODEBOOKS[codebook] };
-            const params = { ...weights, X, ROUND, READ, Y };
-            variants.set(variantId('', params), params);
-          }
+          for (const ROUND of round)
+            for (const EXPERTS of ROUND > 0 || Y === INT8 ? [0] : [0, 1]) {
+              const weights = { BITS, SCALE: SCALE_FORMS[scaleDtype].param, OFFSET: SHIFTS[shift], CODEBOOK: CODEBOOKS[codebook] };
+              const params = { ...weights, X, ROUND, EXPERTS, READ, Y };
+              variants.set(variantId('', params), params);
+            }
   return [...variants.values()];
 }

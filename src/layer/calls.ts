@@ -6,25 +6,30 @@ import { encodeInto, type Recording, record, submit } from '../gpu/recording.js'
 import { scratch, scratchNow } from '../gpu/scratch.js';
 import { selfTested } from '../gpu/self-test.js';
 import type { Tensor } from '../gpu/tensor.js';
+import type { IDS, SORTED } from '../plan/pair-steps.js';
 import type { Plan } from '../plan/plan.js';
 import { X_CODES } from '../plan/x-steps.js';
 import type { checkX } from '../problem/checks.js';
+import type { ExpertPairs } from '../problem/experts.js';
 import { sameData } from '../problem/key.js';
 import { type Destination, makeProblem, type Problem } from '../problem/problem.js';
 import type { Digits } from '../problem/x-codes.js';
 import { keptOutput, type LoadedWeights, type OutputBuffer, planFor, recycle, takeOutput } from './loaded-weights.js';
 
-/** x, and its codes if it came quantized. */
+/** x, with its codes if it came quantized, and with its experts if there are many matrices. */
 export interface Input {
   readonly x: Tensor;
   readonly codes?: Tensor;
   readonly digits?: Digits;
-  /** Rejects if the work that writes x or its codes failed. */
+  /** Ids of experts, or pairs that came sorted. */
+  readonly pairs?: { readonly role: typeof IDS | typeof SORTED; readonly tensor: Tensor; readonly experts: ExpertPairs };
+  /** Rejects if the work that writes any of them failed. */
   readonly written: Taken | undefined;
 }
 
-/** Does y share a buffer with x or its codes? */
-export const sharesBuffer = ({ x, codes }: Input, y: Tensor): boolean => y.buffer === x.buffer || y.buffer === codes?.buffer;
+/** Does y share a buffer with what is read? */
+export const sharesBuffer = ({ x, codes, pairs }: Input, y: Tensor): boolean =>
+  [x, codes, pairs?.tensor].some((tensor) => tensor?.buffer === y.buffer);
 
 /** A product to record, or to find in the cache. */
 export interface Request {
@@ -70,11 +75,15 @@ function nodeOf(loaded: LoadedWeights, bound: Bound): Node {
   return node;
 }
 
-const boundOf = ({ input: { x, codes } }: Request, y: GPUBuffer): Bound =>
-  codes ? { x: x.buffer, [X_CODES]: codes.buffer, y } : { x: x.buffer, y };
+const boundOf = ({ input: { x, codes, pairs } }: Request, y: GPUBuffer): Bound => ({
+  x: x.buffer,
+  ...(codes && { [X_CODES]: codes.buffer }),
+  ...(pairs && { [pairs.role]: pairs.tensor.buffer }),
+  y,
+});
 
 const problemOf = ({ spec, weights }: LoadedWeights, { input, rows: { m, view }, y }: Request): Problem =>
-  makeProblem({ spec, weights }, { m, x: view, y, xDigits: input.digits });
+  makeProblem({ spec, weights }, { m, x: view, y, xDigits: input.digits, experts: input.pairs?.experts });
 
 /** The recorded call into the buffer `y`. @throws UnsupportedError, ShaderError */
 export function callInto(loaded: LoadedWeights, request: Request, y: GPUBuffer): Call {

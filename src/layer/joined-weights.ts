@@ -2,7 +2,7 @@
 import { BUFFER, makeBuffers } from '../gpu/buffers.js';
 import { allTaken, guarded, type Taken } from '../gpu/guard.js';
 import type { Slice } from '../plan/binding.js';
-import { besides, biasSlice, columnQuantSlice, type Packed, packedLayout, slicesOf } from '../plan/packed-layout.js';
+import { besides, columnQuantSlice, type Packed, packedLayout, slicesOf } from '../plan/packed-layout.js';
 import type { Weights } from '../problem/problem.js';
 import { offsetBits, offsetRows, SCALE_FORMS } from '../problem/weight-format.js';
 import { freeLoaded, type LoadedWeights, makeLoaded, type SharedBuffers } from './loaded-weights.js';
@@ -33,7 +33,7 @@ interface QuadRows {
 }
 
 /** The buffers of weights of one slab: those that joined layers share, and bias and output scale, which stay with each layer. */
-function quadRows(weights: Weights, { rows, slabs }: Packed): { readonly shared: QuadRows[]; readonly columns: QuadRows[] } {
+function quadRows(weights: Weights, { rows, bias, slabs }: Packed): { readonly shared: QuadRows[]; readonly columns: QuadRows[] } {
   const { w, scale, offset, pitch, quads } = slabs[0]!;
   return {
     shared: [
@@ -42,7 +42,7 @@ function quadRows(weights: Weights, { rows, slabs }: Packed): { readonly shared:
       ...(offset ? [{ slice: offset, rows: offsetRows(weights), pitch }] : []),
     ],
     columns: [
-      { slice: biasSlice(weights), rows: 1, pitch: quads },
+      { slice: bias, rows: 1, pitch: quads },
       ...(weights.requantized ? [{ slice: columnQuantSlice(weights), rows: 2, pitch: quads }] : []),
     ],
   };

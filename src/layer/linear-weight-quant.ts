@@ -1,90 +1,36 @@
 // LinearWeightQuant, the module: load() repacks the weights once; then forward() and encode() run any number of times.
 
-import { anything, type Check, dictionary, fields, finiteNumber, flag, onlyFields, optional, text } from '../arguments/check.js';
+import { anything, dictionary } from '../arguments/check.js';
 import { markOf, notOurs } from '../arguments/copies.js';
 import { checkDevice, checkPass } from '../arguments/gpu-objects.js';
 import { ArgumentError } from '../errors.js';
-import { assertAlive, capsOf } from '../gpu/device.js';
-import { findingsOf } from '../gpu/device-findings.js';
+import { assertAlive } from '../gpu/device.js';
 import { allTaken } from '../gpu/guard.js';
-import { pipelineOf, variantText } from '../gpu/pipeline.js';
+import { pipelineOf } from '../gpu/pipeline.js';
 import { encodeInto } from '../gpu/recording.js';
 import { Tensor } from '../gpu/tensor.js';
-import { type Force, survey, type Verdict } from '../plan/choose.js';
 import type { Dispatch } from '../plan/dispatch.js';
 import { loadSteps, outputSteps } from '../plan/load-steps.js';
 import { packedLayout } from '../plan/packed-layout.js';
-import { whyOf } from '../plan/why.js';
-import type { Accuracy } from '../problem/accuracy.js';
-import type { Caps } from '../problem/caps.js';
 import { checkOptions, checkOutputs, checkWeights, checkX, checkY } from '../problem/checks.js';
 import type { CodeBits } from '../problem/code-width.js';
 import { checkMatrix, inFixedMemory, type QuantizedMatrix } from '../problem/matrix.js';
 import { contiguousX, type LinearOptions, type LinearSpec, makeProblem, type WeightTensors, yDtypeOf } from '../problem/problem.js';
 import { showShape } from '../problem/view.js';
-import type { WeightFormat } from '../problem/weight-format.js';
 import { VERSION } from '../version.js';
-import type { Params } from '../wgsl/preprocess.js';
 import { callInto, callWithOutput, run, sharesBuffer } from './calls.js';
+import { type Explanation, explain } from './explain.js';
 import { allocate, type Buffers, beginLoad, fill, finishLoad, type Load, loadPiece, orAbandon } from './load.js';
-import {
-  freeLoaded,
-  type LoadedWeights,
-  makeLoaded,
-  outputBytes,
-  type PlanSettings,
-  planFor,
-  recycle,
-  takeOutput,
-} from './loaded-weights.js';
+import { freeLoaded, type LoadedWeights, makeLoaded, outputBytes, type PlanSettings, recycle, takeOutput } from './loaded-weights.js';
+import { checkPlan, type PlanningOptions, settingsOf } from './planning-options.js';
 import { checkPrepare, checkRows, type PrepareOptions, prepareWeights } from './prepare.js';
 import { inputOf, type QuantizedRows } from './quantize-x.js';
 import { checkNames, fromStateDict, type NamedTensors, OUTPUT_NAMES } from './tensors-by-name.js';
 
 /** The options of torch_npu's LinearWeightQuant, and settings of planning for tests and comparisons. */
 export interface LinearWeightQuantOptions extends LinearOptions {
-  readonly plan?: {
-    /** Use this kernel, before the planner's and any measured choice. For tests, benches and comparisons. */
-    readonly force?: Force;
-    /** Overrides of the device's caps, to do without an ability. */
-    readonly caps?: Partial<Caps>;
-    /** Test each variant of a kernel once on each device before its results count; default true, false with a `force`. */
-    readonly selfTest?: boolean;
-  };
+  readonly plan?: PlanningOptions;
 }
-
-/** A layer's weights in GPU memory (docs/format.md). */
-export interface HeldWeights extends WeightFormat {
-  /** Bits a weight of codes, scales and what is added, from the sizes of their buffers: padding counts. */
-  readonly bitsPerWeight: number;
-}
-
-/** How a layer multiplies x of some number of rows: the kernel, the reasons for it, its text, and every dispatch. */
-export interface Explanation {
-  readonly kernel: string;
-  readonly params: Params;
-  readonly workgroups: readonly [number, number];
-  /** What the kernel rounds; the reference's interval takes it. */
-  readonly accuracy: Accuracy;
-  /** The WGSL that runs. */
-  readonly wgsl: string;
-  /** Each kernel's verdict on these rows, in planning's order. One is chosen or tuned. */
-  readonly verdicts: readonly Verdict[];
-  /** The verdicts in words: why this kernel runs, which helpers run around it, and why kernels asked before it do not run. */
-  readonly why: readonly string[];
-  /** Every dispatch of the call, in order. */
-  readonly dispatches: readonly Dispatch[];
-  /** How the weights are held. */
-  readonly weights: HeldWeights;
-  /** Problems of this device that make no product wrong, e.g. measured choices that could not be stored. Each is listed once. */
-  readonly notes: readonly string[];
-}
-
-const PLAN = onlyFields({
-  force: optional(fields({ kernel: text, tile: optional(dictionary(finiteNumber)) })),
-  caps: anything,
-  selfTest: optional(flag),
-}) as Check<NonNullable<LinearWeightQuantOptions['plan']>>;
 
 /**
  * A linear layer with quantized weights: y = x · ((weight + antiquantOffset) · antiquantScale)ᵀ + bias, or its int8 requantization.
@@ -110,10 +56,10 @@ export class LinearWeightQuant {
     checkDevice(device);
     const { plan: asked, ...rest } = dictionary(anything)(options, 'options');
     this.#spec = checkOptions(rest as unknown as LinearOptions);
-    const { force, caps, selfTest = force === undefined } = optional(PLAN)(asked, 'plan') ?? {};
+    const plan = checkPlan(asked);
     assertAlive(device);
     this.device = device;
-    this.#settings = { caps: capsOf(device, caps), force, selfTest };
+    this.#settings = settingsOf(device, plan);
   }
 
   /**
@@ -161,7 +107,7 @@ export class LinearWeightQuant {
     const of = { size: { n, k, groupSize }, biased: columns.bias !== undefined, requantized: columns.quant !== undefined };
     const { caps } = this.#settings;
     const load = beginLoad(device, first, { caps, ...of });
-    const dispatches = outputSteps({ n, ...columns }, caps, { ...given });
+    const dispatches = outputSteps({ n, ...columns }, load.packed, { caps, views: { ...given } });
     if (dispatches.length > 0) orAbandon(load, () => this.#fill(load, dispatches, given));
     return load;
   }
@@ -249,14 +195,7 @@ export class LinearWeightQuant {
   explain(rows: number): Explanation {
     const loaded = this.#assertLoaded();
     const problem = makeProblem(loaded, { m: checkRows(rows), x: contiguousX(rows, loaded.weights.k) });
-    const plan = planFor(loaded, problem);
-    const { kernel, params, accuracy, main, dispatches } = plan;
-    const findings = findingsOf(this.device);
-    const verdicts = survey({ problem, ...loaded.settings, findings }, plan);
-    const wgsl = variantText(main).code;
-    const notes = [...findings.notes];
-    const weights = heldOf(loaded);
-    return { kernel, params, accuracy, workgroups: main.workgroups, wgsl, verdicts, why: whyOf(plan), dispatches, weights, notes };
+    return explain(loaded, problem);
   }
 
   /** Frees the layer's buffers. Its outputs stay. */
@@ -324,10 +263,4 @@ export class LinearWeightQuant {
     if (!this.#loaded) throw new ArgumentError('layer', 'loaded weights: call load() first', 'none');
     return this.#loaded;
   }
-}
-
-function heldOf({ weights, packed }: LoadedWeights): HeldWeights {
-  const { n, k, bits, held, scaleDtype, shift, codebook } = weights;
-  const bytes = packed.slabs.reduce((sum, { w, scale, offset }) => sum + w.size + scale.size + (offset?.size ?? 0), 0);
-  return { bits, held, scaleDtype, shift, codebook, bitsPerWeight: (8 * bytes) / (n * k) };
 }

@@ -36,6 +36,8 @@ export interface Buffers {
 export interface Load extends Buffers {
   readonly device: GPUDevice;
   readonly caps: Caps;
+  /** Of the first piece. */
+  readonly codebook: Float32Array | undefined;
   /** Every zero point so far was 2^(bits-1). */
   symmetric: boolean;
 }
@@ -79,6 +81,7 @@ export function fill(
 
 /**
  * Allocates for a matrix of `size`; `first` is a piece of it or all of it.
+ * @param of.layout the layout, if not that of one matrix
  * @throws UnsupportedError if the device cannot hold it
  */
 export function beginLoad(
@@ -87,15 +90,17 @@ export function beginLoad(
   {
     caps: own,
     size = first,
+    layout = packedLayout,
     ...outputs
   }: Pick<Weights, 'biased' | 'requantized'> & {
     readonly caps: Caps;
     readonly size?: Pick<QuantizedMatrix, 'n' | 'k' | 'groupSize'>;
+    readonly layout?: (weights: Weights, caps: Caps) => Packed;
   },
 ): Load {
   const caps = { ...own, scaleUnits: own.scaleUnits && !findingsOf(device).unitsFail };
   const weights: Weights = { ...weightsOf(first, size, caps), ...outputs };
-  const made = allocate(device, { weights, packed: packedLayout(weights, caps) });
+  const made = allocate(device, { weights, packed: layout(weights, caps) });
   const { errors } = guarded(device, 'load', () => {
     const write = ({ buffer }: Slice, data: Float32Array | Uint32Array | undefined): void => {
       if (data) device.queue.writeBuffer(made.buffers.get(buffer)!, 0, data.buffer, data.byteOffset, data.byteLength);
@@ -106,12 +111,16 @@ export function beginLoad(
   made.done.push(errors);
   // A zero point that is no byte stays where codes are as in the file.
   const droppable = weights.shift === 'offset' || weights.shift === 'zero8' || (weights.shift === 'zero' && weights.held === weights.bits);
-  return { ...made, device, caps, symmetric: droppable };
+  return { ...made, device, caps, codebook: first.codebook, symmetric: droppable };
 }
 
-/** Enqueues a piece that passed `checkMatrix`. @throws ArgumentError if it differs in kind from the first */
-export function loadPiece(load: Load, piece: QuantizedMatrix, corner: Corner = { n: 0, k: 0 }): void {
-  const { device, caps, weights, packed } = load;
+/**
+ * Enqueues a piece that passed `checkMatrix`.
+ * @param packed where it goes, if not to the load's one matrix
+ * @throws ArgumentError if it differs in kind from the first
+ */
+export function loadPiece(load: Load, piece: QuantizedMatrix, corner: Corner = { n: 0, k: 0 }, packed: Packed = load.packed): void {
+  const { device, caps, weights } = load;
   const { bits, held, scaleDtype, shift, codebook } = weightsOf(piece, { ...weights, n: piece.n }, caps);
   for (const [name, got] of Object.entries({ bits, held, scaleDtype, shift, codebook })) {
     const expected = weights[name as 'bits'];

@@ -40,14 +40,12 @@ export async function prepareWeights(loaded: LoadedWeights, rows: readonly numbe
   const { device, packed, settings, buffers, done } = loaded;
   const { caps, force } = settings;
   if (!force && store !== null) await (await tuning()).loadTuning(device, store);
-  await compile(loaded, rows);
+  const problems = rows.map((m) => problemOf(loaded, m));
+  await compile(loaded, problems);
   if (measure && !force) {
     const { tune } = await tuning();
-    for (const m of rows) {
-      const problem = problemOf(loaded, m);
-      await tune(device, { problem, packed, caps, buffers, budgetMs }, store);
-    }
-    await compile(loaded, rows);
+    for (const problem of problems) await tune(device, { problem, packed, caps, buffers, budgetMs }, store);
+    await compile(loaded, problems);
   }
   await done;
 }
@@ -55,13 +53,19 @@ export async function prepareWeights(loaded: LoadedWeights, rows: readonly numbe
 /** The product with a contiguous x of `m` rows. */
 const problemOf = (loaded: LoadedWeights, m: number): Problem => makeProblem(loaded, { m, x: contiguousX(m, loaded.weights.k) });
 
+/** Compiles and tests what these problems run. */
+export async function preparePlans(loaded: LoadedWeights, problems: readonly Problem[]): Promise<void> {
+  await compile(loaded, problems);
+  await loaded.done;
+}
+
 /** Repeats until every plan's variant works here: a variant that fails its self-test is replaced by the next. */
-async function compile(loaded: LoadedWeights, rows: readonly number[]): Promise<void> {
+async function compile(loaded: LoadedWeights, problems: readonly Problem[]): Promise<void> {
   const { device, settings } = loaded;
   const findings = findingsOf(device);
   for (;;) {
     const { changes } = findings;
-    const plans = rows.map((m) => planFor(loaded, problemOf(loaded, m)));
+    const plans = problems.map((problem) => planFor(loaded, problem));
     const compiled = preparePipelines(
       device,
       plans.flatMap(({ dispatches }) => dispatches),

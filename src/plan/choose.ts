@@ -6,8 +6,9 @@ import { type Extent, type Kernel, variantId } from '../kernels/kernel.js';
 import { operandParams, Y } from '../kernels/operands.js';
 import { type Accuracy, PRECISE } from '../problem/accuracy.js';
 import type { Caps } from '../problem/caps.js';
+import { rowsOfExpert } from '../problem/experts.js';
 import { sameData } from '../problem/key.js';
-import type { Problem } from '../problem/problem.js';
+import { type Problem, rowsOfY } from '../problem/problem.js';
 import { liftOf } from '../problem/weight-format.js';
 import type { Params } from '../wgsl/preprocess.js';
 import { accurateEnough, type Findings, problemClass, type Tuned } from './findings.js';
@@ -54,7 +55,7 @@ type Answer = { readonly verdict: Verdict; readonly variant?: Variant };
 /** All params of a tile for a problem, and its splits of k. Splits give float32 sums. */
 export function variantOf({ problem, caps }: Pick<ChooseContext, 'problem' | 'caps'>, { kernel, tile }: { kernel: Kernel; tile: Params }) {
   // Several layers' columns fill a device sooner, and neither their ys nor one with gaps have a place in scratch memory.
-  const whole = !problem.layers && problem.yPitch === problem.weights.n;
+  const whole = !problem.layers && !problem.experts && problem.yPitch === problem.weights.n;
   const splits = whole ? (kernel.splits?.(problem, caps, tile) ?? 1) : 1;
   const params: Params = { ...operandParams(problem, caps), ...(splits > 1 && { Y: Y.float32! }), ...tile };
   const own = kernel.accuracy?.(problem, params) ?? PRECISE;
@@ -77,10 +78,14 @@ export function tryTile(context: ChooseContext, { kernel, tile }: { kernel: Kern
 const anyTile = (kernel: Kernel, { problem, caps }: ChooseContext): Params =>
   kernel.tiles.find((tile) => typeof extentOf(kernel, { problem, caps, tile }) !== 'string') ?? kernel.tiles[0]!;
 
+/** What a matrix of many has to do on average: kernels choose their tiles for it. */
+const asOneMatrix = (problem: Problem): Problem =>
+  problem.experts ? { ...problem, m: rowsOfExpert(rowsOfY(problem), problem.experts.count) } : problem;
+
 /** A kernel's answer with its choice of a tile, or with the forced tile. */
 function ask(kernel: Kernel, context: ChooseContext): Answer {
   const { problem, caps, force } = context;
-  const own = kernel.choose(problem, caps);
+  const own = kernel.choose(asOneMatrix(problem), caps);
   const declined = typeof own === 'string';
   if (declined && !force) return { verdict: { kernel: kernel.name, verdict: 'declined', reason: own } };
   const tile = force?.tile ?? (declined ? anyTile(kernel, context) : own.tile);
@@ -101,7 +106,7 @@ function measured(context: ChooseContext, found: Tuned): Answer | undefined {
 }
 
 const tunedFor = ({ problem, caps, force, findings }: ChooseContext): Tuned | undefined =>
-  force || problem.xDigits || findings.tuned.size === 0 ? undefined : findings.tuned.get(problemClass(problem, caps));
+  force || problem.xDigits || problem.experts || findings.tuned.size === 0 ? undefined : findings.tuned.get(problemClass(problem, caps));
 
 /** The kernels that may be asked. @throws ArgumentError if `force` names none, or no tile of it */
 function askable(force: Force | undefined): readonly Kernel[] {

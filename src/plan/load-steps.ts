@@ -7,7 +7,7 @@ import type { ColumnView, Operands } from '../problem/problem.js';
 import type { View } from '../problem/view.js';
 import { fitting, pieces, type Slice, window } from './binding.js';
 import { type Dispatch, dispatch } from './dispatch.js';
-import { biasSlice, columnQuantSlice, type Packed, quadsOf, type Slab } from './packed-layout.js';
+import { columnQuantSlice, type Packed, quadsOf, type Slab } from './packed-layout.js';
 
 /** Tensors by role. */
 export type Views = Readonly<Record<string, View | undefined>>;
@@ -30,16 +30,20 @@ export function loadSteps(context: LoadContext, views: Views): Dispatch[] {
       ...perGroup('antiquantScale', operands.scale, slab, slab.scale),
       ...(operands.offset ? perGroup('antiquantOffset', operands.offset, slab, slab.offset!) : []),
     ]),
-    ...outputSteps(operands, caps, views),
+    ...outputSteps(operands, packed, { caps, views }),
   ];
 }
 
 /** The dispatches that repack bias and output scale. */
-export function outputSteps(outputs: Pick<Operands, 'n' | 'bias' | 'quant'>, caps: Caps, views: Views): Dispatch[] {
+export function outputSteps(
+  outputs: Pick<Operands, 'n' | 'bias' | 'quant'>,
+  { bias: out }: Pick<Packed, 'bias'>,
+  { caps, views }: { readonly caps: Caps; readonly views: Views },
+): Dispatch[] {
   const { n, bias, quant } = outputs;
   const slab = { begin: 0, count: n, quads: quadsOf(n) };
   return [
-    ...(bias ? packColumns(caps, { name: 'bias', view: views.bias!, columns: bias, groups: 1, slab, out: biasSlice(outputs) }) : []),
+    ...(bias ? packColumns(caps, { name: 'bias', view: views.bias!, columns: bias, groups: 1, slab, out }) : []),
     ...(quant ? [packQuant(caps, { n, quant, scale: views.quantScale!, offset: views.quantOffset })] : []),
   ];
 }

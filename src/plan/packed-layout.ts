@@ -5,7 +5,7 @@ import type { Caps } from '../problem/caps.js';
 import { lowWords, rowsOfWords } from '../problem/code-width.js';
 import type { Weights } from '../problem/problem.js';
 import { offsetBits, offsetRows, SCALE_FORMS } from '../problem/weight-format.js';
-import { pieces, type Slice } from './binding.js';
+import { pieces, type Range, type Slice } from './binding.js';
 
 export interface Slab {
   /** First column; a multiple of 4. */
@@ -21,13 +21,27 @@ export interface Slab {
   readonly scale: Slice;
   /** What is added, [groups, pitch] quads; or units of scales, [K / 256, pitch] quads. */
   readonly offset: Slice | undefined;
+  /** The matrices in it, if there are many of them under each other. */
+  readonly experts?: Range | undefined;
 }
 export interface Packed {
   /** Low words of codes along k. */
   readonly words: number;
   /** Rows of words of codes. */
   readonly rows: number;
+  readonly bias: Slice;
   readonly slabs: readonly Slab[];
+  /** Of many matrices. */
+  readonly experts?: ExpertSteps | undefined;
+}
+
+/** Quads from a matrix to the next, in each buffer. */
+export interface ExpertSteps {
+  readonly count: number;
+  readonly w: number;
+  readonly scale: number;
+  readonly offset: number;
+  readonly bias: number;
 }
 
 export const quadsOf = (columns: number): number => Math.ceil(columns / 4);
@@ -62,12 +76,12 @@ export function packedLayout(weights: Weights, caps: Caps): Packed {
       offset: ofQuad === 0 ? undefined : { buffer: `offset${i}`, offset: 0, size: offsetRows(weights) * quads * ofQuad },
     };
   });
-  return { words: lowWords(k, held), rows, slabs };
+  return { words: lowWords(k, held), rows, bias: biasSlice(weights), slabs };
 }
 
 /** All slices of a layer's buffers. */
-export const slicesOf = (weights: Weights, { slabs }: Packed): readonly Slice[] => [
-  biasSlice(weights),
+export const slicesOf = (weights: Weights, { bias, slabs }: Packed): readonly Slice[] => [
+  bias,
   ...slabs.flatMap(({ w, scale, offset }) => (offset ? [w, scale, offset] : [w, scale])),
   ...(weights.requantized ? [columnQuantSlice(weights)] : []),
   ...(weights.codebook === 'table' ? [codebookSlice] : []),

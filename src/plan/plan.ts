@@ -5,13 +5,15 @@ import { UnsupportedError } from '../errors.js';
 import { hasOffset, readsInPlace, writesInPlace, yUniforms } from '../kernels/operands.js';
 import type { Accuracy } from '../problem/accuracy.js';
 import type { Caps } from '../problem/caps.js';
-import { groupWords, type Problem } from '../problem/problem.js';
+import { blocksBound, sortedWords } from '../problem/experts.js';
+import { groupWords, type Problem, rowsOfY } from '../problem/problem.js';
 import type { Params } from '../wgsl/preprocess.js';
 import { fitting, pieces } from './binding.js';
 import { type Choice, choose, type Force, type Verdict } from './choose.js';
 import { type Dispatch, dispatch } from './dispatch.js';
 import { type Findings, NO_FINDINGS } from './findings.js';
-import { biasSlice, codebookSlice, columnQuantSlice, type Packed } from './packed-layout.js';
+import { codebookSlice, columnQuantSlice, type Packed } from './packed-layout.js';
+import { expertUniforms, SORTED, sortedBinding, sortStep } from './pair-steps.js';
 import { gather, gatheredBytes, NOTHING, type Prepared, preparations, rowBytes, rowsOf, X_CODES, type XRows } from './x-steps.js';
 import { inPlace, inScratch, type Output, round, sumsPitch } from './y-steps.js';
 
@@ -54,31 +56,37 @@ export interface PlanContext {
 export function makePlan(context: PlanContext, { force, findings = NO_FINDINGS }: PlanOptions = {}): Plan {
   const { problem, caps } = context;
   const choice = choose({ problem, caps, force, findings });
-  const { m, weights, layers } = problem;
+  const { m, weights, layers, experts } = problem;
+  const perRow = experts?.perRow ?? 1; // rows of y for a row of x
   const { n, k } = weights;
   const { splits, params } = choice;
   const direct = { x: readsInPlace(problem), y: writesInPlace(problem) && splits === 1 };
   const preparation = choice.kernel.before && preparations[choice.kernel.before];
   const prepared = preparation?.bytes(problem, params) ?? {};
-  const sumsRow = splits * sumsPitch(n) * 4;
-  const what = `y (${m}, ${n}) from K = ${k}`;
-  const perRow = [rowBytes(problem), problem.yPitch * BYTES[problem.yDtype], ...(direct.y ? [] : [sumsRow]), ...Object.values(prepared)];
-  const rows = Math.min(m, ...perRow.map((bytes) => fitting(caps, { what, bytes })));
+  const sumsRow = perRow * splits * sumsPitch(n) * 4;
+  const what = `y (${rowsOfY(problem)}, ${n}) from K = ${k}`;
+  const yRow = perRow * problem.yPitch * BYTES[problem.yDtype];
+  const inRow = [rowBytes(problem), yRow, ...(direct.y ? [] : [sumsRow]), ...Object.values(prepared)];
+  const rows = Math.min(m, ...inRow.map((bytes) => fitting(caps, { what, bytes })));
+  if (experts && rows < m)
+    throw new UnsupportedError(what, [`${m} rows of x meet their experts at once, and a binding holds ${rows}: multiply fewer at a time`]);
   if (layers && (rows < m || !direct.y)) {
     throw new UnsupportedError(`y (${m}, ${n}) of ${layers.length} layers`, ['layers side by side need one window of whole quads']);
   }
   if (problem.yPitch !== n && !direct.y) throw new UnsupportedError(what, ['rows of y with gaps between them must be whole quads']);
   const dispatches: Dispatch[] = [];
+  if (experts?.ids !== undefined) dispatches.push(sortStep(caps, { pairs: m * perRow, experts: experts.count, ids: experts.ids }));
   let main: Dispatch | undefined;
   for (const range of pieces({ end: m }, rows)) {
     if (!direct.x) dispatches.push(...gather(context, range));
     const x = rowsOf(context, range);
     const extra = preparation?.make({ problem, caps, params }, x) ?? NOTHING;
-    const y = direct.y ? inPlace(context, range) : inScratch(problem, { rows: range.count, splits });
+    const ofY = { begin: perRow * range.begin, count: perRow * range.count };
+    const y = direct.y ? inPlace(context, ofY) : inScratch(problem, { rows: ofY.count, splits });
     const products = multiply(context, choice, { x, y, extra });
     main ??= products[0];
     dispatches.push(...extra.dispatches, ...products);
-    if (!direct.y) dispatches.push(round(context, { ...range, splits }));
+    if (!direct.y) dispatches.push(round(context, { ...ofY, splits }));
   }
   return {
     kernel: choice.kernel.name,
@@ -91,6 +99,7 @@ export function makePlan(context: PlanContext, { force, findings = NO_FINDINGS }
     scratch: {
       ...(!direct.x && { rows: rows * gatheredBytes(problem) }),
       ...(!direct.y && { sums: rows * sumsRow }),
+      ...(experts?.ids !== undefined && { [SORTED]: 4 * sortedWords(m * perRow, experts.count) }),
       ...Object.fromEntries(
         Object.entries(prepared).flatMap(([role, bytes]) => (problem.xDigits && role === X_CODES ? [] : [[role, rows * bytes]])),
       ),
@@ -116,10 +125,12 @@ function multiply(
   { kernel, params, extent, splits }: Choice,
   { x, y, extra }: { readonly x: XRows; readonly y: Output; readonly extra: Prepared },
 ): Dispatch[] {
-  const { weights } = problem;
+  const { weights, experts } = problem;
+  const pairs = x.rows * (experts?.perRow ?? 1);
+  const blocks = experts ? blocksBound(pairs, experts.count, extent.rows) : Math.ceil(x.rows / extent.rows);
   return packed.slabs.map((slab) => {
     const tilesN = Math.ceil(slab.quads / extent.quads);
-    const tiles = tilesN * Math.ceil(x.rows / extent.rows) * splits;
+    const tiles = tilesN * blocks * splits;
     return dispatch(caps, {
       shader: kernel,
       params,
@@ -137,6 +148,7 @@ function multiply(
         ...yUniforms(y.columns),
         tiles_n: tilesN,
         tiles,
+        ...expertUniforms(experts, packed, slab),
       },
       bindings: {
         x: x.slice,
@@ -145,7 +157,8 @@ function multiply(
         scale: slab.scale,
         ...(hasOffset(params) && { offset: slab.offset! }),
         ...(weights.codebook === 'table' && { codebook: codebookSlice }),
-        bias: biasSlice(weights),
+        bias: packed.bias,
+        ...sortedBinding(pairs, experts),
         ...(params.Y === 3 && { quant: columnQuantSlice(weights) }),
         y: y.slice,
       },

@@ -2,6 +2,7 @@
 // caller's arguments.
 import type { DType, FloatDType } from '../dtype.js';
 import { type Bits, lowWords } from './code-width.js';
+import type { ExpertPairs } from './experts.js';
 import type { WeightFormat } from './weight-format.js';
 import type { Digits } from './x-codes.js';
 
@@ -86,6 +87,7 @@ export interface WeightTensors<T> {
 
 /** One product to plan. */
 export interface Problem {
+  /** Rows of x. */
   readonly m: number;
   readonly weights: Weights;
   readonly xDtype: FloatDType;
@@ -102,7 +104,12 @@ export interface Problem {
   readonly yPitch: number;
   /** Each layer's columns and y, if the weights are those of several layers side by side. */
   readonly layers?: readonly LayerColumns[] | undefined;
+  /** The matrices that rows of x meet, if there are many. y has a row for each pair. */
+  readonly experts?: ExpertPairs | undefined;
 }
+
+/** Rows of y. */
+export const rowsOfY = ({ m, experts }: Pick<Problem, 'm' | 'experts'>): number => m * (experts?.perRow ?? 1);
 
 /** A layer's columns among those of several layers, and its y: a matrix of `count` columns that starts at element `yOffset`. */
 export interface LayerColumns {
@@ -127,7 +134,19 @@ export interface XView {
 /** The problem of multiplying `m` rows, laid out as `x`, into a y that starts at an element, or into several layers' ys. */
 export function makeProblem(
   { spec, weights }: { readonly spec: LinearSpec; readonly weights: Weights },
-  { m, x, y = {}, xDigits }: { readonly m: number; readonly x: XView; readonly y?: Destination; readonly xDigits?: Digits | undefined },
+  {
+    m,
+    x,
+    y = {},
+    xDigits,
+    experts,
+  }: {
+    readonly m: number;
+    readonly x: XView;
+    readonly y?: Destination;
+    readonly xDigits?: Digits | undefined;
+    readonly experts?: ExpertPairs | undefined;
+  },
 ): Problem {
   return {
     m,
@@ -141,6 +160,7 @@ export function makeProblem(
     yOffset: y.offset ?? 0,
     yPitch: y.pitch ?? weights.n,
     layers: y.layers,
+    experts,
   };
 }
 

@@ -15,6 +15,8 @@ const FLOORS: readonly (readonly string[])[] = [
   ['gpu'],
   ['tuning'],
   ['layer'],
+  ['experts'],
+  ['functional'],
   ['index.ts', 'formats.ts', 'shaders.ts'],
 ];
 /** Lower folders that a folder has no business with. */

@@ -1,5 +1,5 @@
 // Runs the chosen layer: x from a seed, the GPU's y against the reference, the time, and the kernel.
-import type { HeldWeights } from '../../../src/layer/linear-weight-quant.js';
+import type { HeldWeights } from '../../../src/layer/explain.js';
 import { widthOf } from '../../../src/problem/code-width.js';
 import { Button } from '../../ui/button.js';
 import { CodeView } from '../../ui/code-view.js';

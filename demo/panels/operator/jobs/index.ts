@@ -1,7 +1,7 @@
 // The job of the panel "Operator": quantizes the weights and multiplies, on the GPU if there is one and on the CPU reference. Returns the
 // difference, the times, and the numbers that the panel draws.
 import { UnsupportedError } from '../../../../src/errors.js';
-import type { Explanation } from '../../../../src/layer/linear-weight-quant.js';
+import type { Explanation } from '../../../../src/layer/explain.js';
 import type { QuantizeReport } from '../../../../src/quantize/report.js';
 import { type JobContext, type Moved, moved } from '../../../worker/rpc.js';
 import { type Choice, refusal } from './choice.js';

@@ -1,10 +1,10 @@
 // The functional form: one call with all tensors, as in torch.
 
 import { Tensor } from '../gpu/tensor.js';
+import { LinearWeightQuant } from '../layer/linear-weight-quant.js';
 import { checkWeights, checkX } from '../problem/checks.js';
 import type { WeightTensors } from '../problem/problem.js';
 import { type FunctionalOptions, functionalOptions, functionalSpec } from '../problem/torch-arguments.js';
-import { LinearWeightQuant } from './linear-weight-quant.js';
 
 /**
  * y = x (…, K) · ((weight + antiquantOffset) · antiquantScale) + bias. y (…, N) has x's dtype, is float32 with `outputDtype`, or int8 with

@@ -1,0 +1,66 @@
+// Which rows of y a workgroup makes, which rows of x they read, and where its weights are.
+//
+// Without EXPERTS row m of y is row m of x, and there is one matrix. With EXPERTS the weights are those of many matrices under each other, and
+// row p of y is pair p: row p / per_row of x times the matrix ids[p]. sort-pairs has sorted the pairs by matrix, so that a workgroup makes
+// up to `rows` rows of one matrix. Pairs whose id names no matrix come last; their rows of y are zeros.
+//
+// sorted  [5 · (experts + 2) + pairs]: for blocks of 1, 2, 4 and 8 rows a list: how many blocks there are before each expert, before the
+//         pairs without an expert, and in all; a list that only sort-pairs reads; then the pairs in their order
+
+#param EXPERTS 0 1 // weights are: 0 one matrix, 1 those of many
+
+// Positions of rows, in the order in which workgroups take them.
+struct RowRun {
+  begin: u32,
+  end: u32,
+}
+
+#if EXPERTS
+@group(0) @binding(10) var<storage, read> sorted: array<u32>;
+
+var<private> expert: u32; // the workgroup's
+var<private> rows_end: u32; // the position after the last of its expert's pairs
+
+// The length of a list.
+fn in_list() -> u32 { return params.experts + 2u; }
+
+// Block `block` of `rows` rows, and the other rows of its expert behind it. Nothing, if there is no such block, or if its matrix is in another
+// binding. (The result says where it ends, because compilers take what private variables hold for different in each lane.)
+fn rows_of(block: u32, rows: u32) -> RowRun {
+  let list = firstTrailingBit(rows) * in_list();
+  if (block >= sorted[list + params.experts + 1u]) { return RowRun(); }
+  var low = 0u;
+  var high = params.experts + 1u;
+  while (high - low > 1u) { // the last expert with no more blocks before it
+    let middle = (low + high) / 2u;
+    if (sorted[list + middle] <= block) {
+      low = middle;
+    } else {
+      high = middle;
+    }
+  }
+  if (low - params.first_expert >= params.bound_experts) { return RowRun(); }
+  expert = low;
+  rows_end = sorted[low + 1u];
+  return RowRun(sorted[low] + (block - sorted[list + low]) * rows, sorted[low + 1u]);
+}
+
+fn end_row() -> u32 { return rows_end; }
+
+fn pair_at(row: u32) -> u32 { return sorted[5u * in_list() + row]; }
+fn x_row(row: u32) -> u32 { return pair_at(row) / params.per_row; }
+fn y_row(row: u32) -> u32 { return pair_at(row); }
+
+// Has the workgroup no matrix? It reads the first one then, and writes zeros.
+fn is_zero() -> bool { return expert == params.experts; }
+
+// The matrix's place in the binding.
+fn matrix() -> u32 { return select(expert - params.first_expert, 0u, is_zero()); }
+#else
+fn rows_of(block: u32, rows: u32) -> RowRun { return RowRun(block * rows, params.m); }
+fn end_row() -> u32 { return params.m; }
+fn x_row(row: u32) -> u32 { return row; }
+fn y_row(row: u32) -> u32 { return row; }
+fn is_zero() -> bool { return false; }
+fn matrix() -> u32 { return 0u; }
+#endif
