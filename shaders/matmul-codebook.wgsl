@@ -34,7 +34,7 @@ fn main(@builtin(workgroup_id) workgroup: vec3u, @builtin(num_workgroups) workgr
   let place = place_of(tile, ROWS);
   let quad = place.tile_n * LANES + lane.x;
   if (place.rows.begin >= place.rows.end || 4u * quad >= params.n) { return; }
-  var start = row_starts(place.rows.begin);
+  var start = row_starts(place.rows);
   var sum: Rows;
   let groups = groups_end(place.run);
   for (var group = place.run.begin / params.group_words; group < groups; group++) {

@@ -100,8 +100,8 @@ fn end_row(total: vec4<f32>, sum: vec4<f32>, x_sum: vec2<f32>, s: vec4<f32>, zer
 }
 
 // total = the sums over one run of k.
-fn sum_run(total: ptr<function, Rows>, run: Run, m: u32, quad: u32) {
-  var start = row_starts(m);
+fn sum_run(total: ptr<function, Rows>, run: Run, rows: RowRun, quad: u32) {
+  var start = row_starts(rows);
   let shift = block_shift();
   let length = 1u << shift; // words of a block
   let blocks = (params.words + length - 1u) >> shift;
@@ -119,7 +119,8 @@ fn sum_run(total: ptr<function, Rows>, run: Run, m: u32, quad: u32) {
       var x_sum: RowSums;
       var sum: Rows;
 #repeat r ROWS
-      x_sum[r] = x_sum_at(x_row(min(m + r, end_row() - 1u)) * blocks + (begin >> shift));
+      let row = x_row(min(rows.begin + r, rows.end - 1u));
+      x_sum[r] = x_sum_at(row * blocks + (begin >> shift));
       sum[r] = begin_row(x_sum[r], zero);
 #end
       mac_words(&sum, &start, begin, min(begin + length, words.end), quad);
@@ -141,9 +142,9 @@ fn main(@builtin(workgroup_id) workgroup: vec3u, @builtin(num_workgroups) workgr
   if (tile >= params.tiles) { return; }
   load_table(lane.y * LANES + lane.x);
   let place = place_of(tile, ROWS);
-  let m = place.rows.begin;
+  let rows = place.rows;
 #if EXPERTS
-  if (m >= place.rows.end) { return; }
+  if (rows.begin >= rows.end) { return; }
 #endif
   let own_quad = place.tile_n * LANES + lane.x;
   let quad = min(own_quad, (params.n - 1u) / 4u); // past the end the last one again, not written
@@ -158,12 +159,12 @@ fn main(@builtin(workgroup_id) workgroup: vec3u, @builtin(num_workgroups) workgr
   while (!done) {
     let slice = subgroupBroadcastFirst(lane.y);
     if (slice == lane.y) {
-      sum_run(&total, run_at(first_run + slice, runs), m, quad);
+      sum_run(&total, run_at(first_run + slice, runs), rows, quad);
       done = true;
     }
   }
 #else
-  sum_run(&total, run_at(first_run, runs), m, quad);
+  sum_run(&total, run_at(first_run, runs), rows, quad);
 #endif
 
   let slot = lane.y * ROWS * LANES + lane.x;
@@ -174,8 +175,9 @@ fn main(@builtin(workgroup_id) workgroup: vec3u, @builtin(num_workgroups) workgr
   workgroupBarrier(); // all slices have put their sums before anyone adds them up
 #endif
   if (4u * own_quad >= params.n) { return; }
+  let count = min(ROWS, rows.end - rows.begin);
   // The rows are finished by different slices, in a loop that holds no row in registers.
-  for (var r = lane.y; r < min(ROWS, end_row() - m); r += SLICES) {
+  for (var r = lane.y; r < count; r += SLICES) {
     var sum = sums[r * LANES + lane.x];
     for (var slice = 1u; slice < SLICES; slice++) {
       sum += sums[(slice * ROWS + r) * LANES + lane.x];
@@ -183,8 +185,8 @@ fn main(@builtin(workgroup_id) workgroup: vec3u, @builtin(num_workgroups) workgr
     if (any_nonfinite(sum)) { // the group algebra makes NaN of some infinities
       let first = run_at(first_run, runs);
       let last = run_at(first_run + SLICES - 1u, runs);
-      sum = formula_of(m + r, quad, first.begin, last.end);
+      sum = formula_of(rows.begin + r, quad, first.begin, last.end);
     }
-    write_split(place.split, m + r, quad, sum);
+    write_split(place.split, rows.begin + r, quad, sum);
   }
 }

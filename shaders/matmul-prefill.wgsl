@@ -65,7 +65,7 @@ fn main(@builtin(workgroup_id) workgroup: vec3u, @builtin(num_workgroups) workgr
 #if EXPERTS
   if (place.rows.begin >= place.rows.end) { return; }
 #endif
-  var start = row_starts(place.rows.begin);
+  var start = row_starts(place.rows);
   var sum: Rows;
 
   let groups = groups_end(place.run);

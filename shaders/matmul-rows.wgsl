@@ -38,10 +38,9 @@ fn main(@builtin(workgroup_id) workgroup: vec3u, @builtin(num_workgroups) workgr
 #if EXPERTS
   if (rows.begin >= rows.end) { return; }
 #endif
-  let m = rows.begin;
   let first_quad = (tile % params.tiles_n) * LANES * QUADS + lane;
   var places = places_from(first_quad);
-  var start = row_starts(m);
+  var start = row_starts(rows);
 
   var x_sum: RowSums;
   var sum: Tile;
@@ -57,5 +56,5 @@ fn main(@builtin(workgroup_id) workgroup: vec3u, @builtin(num_workgroups) workgr
     x_sum = RowSums();
     current = next_block(current);
   }
-  write_tile(&total, true, m, first_quad);
+  write_tile(&total, true, rows, first_quad);
 }

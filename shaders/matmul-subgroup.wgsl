@@ -141,10 +141,9 @@ fn main(
 #if EXPERTS
   if (rows.begin >= rows.end) { return; }
 #endif
-  let m = rows.begin;
   let tile_n = tile % params.tiles_n;
   var places = places_from(tile_n * LANES * LOADS + lane);
-  var start = row_starts(m);
+  var start = row_starts(rows);
   let seat = seat_of(subgroup_lane);
   load_values(subgroup_lane);
 
@@ -188,5 +187,5 @@ fn main(
 #else
 #error WIDTH must be 4 or 8
 #endif
-  write_shared(&total, m, tile_n, lane, subgroup_lane, subgroup_size);
+  write_shared(&total, rows, tile_n, lane, subgroup_lane, subgroup_size);
 }

@@ -47,28 +47,33 @@ fn main(@builtin(local_invocation_index) lane: u32) {
 
   // Each lane adds up a run of experts; then what the lanes before it have.
   let run = (in_list + LANES - 1u) / LANES;
-  let begin = min(lane * run, in_list);
-  let end = min(begin + run, in_list);
   var own: vec4<u32>;
-  for (var i = begin; i < end; i++) {
-    own += blocks_of(atomicLoad(&sorted[own_list + i]));
+  for (var j = 0u; j < run; j++) {
+    let i = lane * run + j;
+    if (i < in_list) {
+      own += blocks_of(atomicLoad(&sorted[own_list + i]));
+    }
   }
   sums[lane] = own;
-  for (var step = 1u; step < LANES; step *= 2u) {
-    workgroupBarrier(); // all sums of the last step are there before anyone reads them
-    let before = select(vec4<u32>(), sums[max(lane, step) - step], lane >= step);
+  workgroupBarrier(); // all sums are there before anyone reads them
+  for (var reach = 1u; reach < LANES; reach *= 2u) {
+    let before = select(vec4<u32>(), sums[max(lane, reach) - reach], lane >= reach);
     workgroupBarrier(); // everyone has read them before they are replaced
     sums[lane] += before;
+    workgroupBarrier(); // all sums of this round are there before anyone reads them
   }
   var total = sums[lane] - own;
-  for (var i = begin; i < end; i++) {
-    let blocks = blocks_of(atomicLoad(&sorted[own_list + i]));
-    atomicStore(&sorted[own_list + i], total.x);
-    atomicStore(&sorted[i], total.x);
-    atomicStore(&sorted[in_list + i], total.y);
-    atomicStore(&sorted[2u * in_list + i], total.z);
-    atomicStore(&sorted[3u * in_list + i], total.w);
-    total += blocks;
+  for (var j = 0u; j < run; j++) {
+    let i = lane * run + j;
+    if (i < in_list) {
+      let blocks = blocks_of(atomicLoad(&sorted[own_list + i]));
+      atomicStore(&sorted[own_list + i], total.x);
+      atomicStore(&sorted[i], total.x);
+      atomicStore(&sorted[in_list + i], total.y);
+      atomicStore(&sorted[2u * in_list + i], total.z);
+      atomicStore(&sorted[3u * in_list + i], total.w);
+      total += blocks;
+    }
   }
   storageBarrier(); // the lists are whole before pairs are placed by them
   for (var pair = lane; pair < params.pairs; pair += LANES) {

@@ -5,7 +5,7 @@ import { adapterName } from '../../src/gpu/device-findings.js';
 import { preparePipelines } from '../../src/gpu/pipeline.js';
 import { selfTested } from '../../src/gpu/self-test.js';
 import { kernels } from '../../src/kernels/index.js';
-import { makeTrial } from '../../src/plan/trial.js';
+import { makeTrial } from '../../src/trial/trial.js';
 import type { Found } from './find.js';
 
 export { findVariant } from './find.js';

@@ -19,21 +19,20 @@ struct RowRun {
 @group(0) @binding(10) var<storage, read> sorted: array<u32>;
 
 var<private> expert: u32; // the workgroup's
-var<private> rows_end: u32; // the position after the last of its expert's pairs
 
 // The length of a list.
 fn in_list() -> u32 { return params.experts + 2u; }
 
-// Block `block` of `rows` rows, and the other rows of its expert behind it. Nothing, if there is no such block, or if its matrix is in another
-// binding. (The result says where it ends, because compilers take what private variables hold for different in each lane.)
-fn rows_of(block: u32, rows: u32) -> RowRun {
+// Block `index` of `rows` rows, and the other rows of its expert behind it. Nothing, if there is no such block, or if its matrix is in another
+// binding.
+fn rows_of(index: u32, rows: u32) -> RowRun {
   let list = firstTrailingBit(rows) * in_list();
-  if (block >= sorted[list + params.experts + 1u]) { return RowRun(); }
+  if (index >= sorted[list + params.experts + 1u]) { return RowRun(); }
   var low = 0u;
   var high = params.experts + 1u;
   while (high - low > 1u) { // the last expert with no more blocks before it
     let middle = (low + high) / 2u;
-    if (sorted[list + middle] <= block) {
+    if (sorted[list + middle] <= index) {
       low = middle;
     } else {
       high = middle;
@@ -41,11 +40,8 @@ fn rows_of(block: u32, rows: u32) -> RowRun {
   }
   if (low - params.first_expert >= params.bound_experts) { return RowRun(); }
   expert = low;
-  rows_end = sorted[low + 1u];
-  return RowRun(sorted[low] + (block - sorted[list + low]) * rows, sorted[low + 1u]);
+  return RowRun(sorted[low] + (index - sorted[list + low]) * rows, sorted[low + 1u]);
 }
-
-fn end_row() -> u32 { return rows_end; }
 
 fn pair_at(row: u32) -> u32 { return sorted[5u * in_list() + row]; }
 fn x_row(row: u32) -> u32 { return pair_at(row) / params.per_row; }
@@ -57,8 +53,7 @@ fn is_zero() -> bool { return expert == params.experts; }
 // The matrix's place in the binding.
 fn matrix() -> u32 { return select(expert - params.first_expert, 0u, is_zero()); }
 #else
-fn rows_of(block: u32, rows: u32) -> RowRun { return RowRun(block * rows, params.m); }
-fn end_row() -> u32 { return params.m; }
+fn rows_of(index: u32, rows: u32) -> RowRun { return RowRun(index * rows, params.m); }
 fn x_row(row: u32) -> u32 { return row; }
 fn y_row(row: u32) -> u32 { return row; }
 fn is_zero() -> bool { return false; }

@@ -7,10 +7,11 @@
 alias RowStarts = array<u32, ROWS>; // vec4 index of the first x, in each row
 
 // Rows past the end repeat the last one and are not written.
-fn row_starts(m: u32) -> RowStarts {
+fn row_starts(rows: RowRun) -> RowStarts {
   var start: RowStarts;
 #repeat r ROWS
-  start[r] = params.x_base + x_row(min(m + r, end_row() - 1u)) * params.x_pitch;
+  let row = x_row(min(rows.begin + r, rows.end - 1u));
+  start[r] = params.x_base + row * params.x_pitch;
 #end
   return start;
 }

@@ -95,11 +95,11 @@ fn end_block(
 }
 
 // Writes those of a lane's quads that lie in y. Those that are not `right` are made by the formula.
-fn write_quads(quads: ptr<function, Quads>, right: bool, m: u32, first_quad: u32) {
+fn write_quads(quads: ptr<function, Quads>, right: bool, rows: RowRun, first_quad: u32) {
   for (var i = 0u; i < ROWS * QUADS; i++) {
-    let row = m + i % ROWS;
+    let row = rows.begin + i % ROWS;
     let quad = first_quad + (i / ROWS) * LANES;
-    if (row < end_row() && 4u * quad < params.n) {
+    if (row < rows.end && 4u * quad < params.n) {
       var sum = (*quads)[i];
       if (!right || any_nonfinite(sum)) { // as in finish_quad(), in one branch
         sum = formula(row, quad);
@@ -111,13 +111,13 @@ fn write_quads(quads: ptr<function, Quads>, right: bool, m: u32, first_quad: u32
 
 #if READ == 4
 // Writes a tile whose registers are quads.
-fn write_tile(total: ptr<function, Tile>, right: bool, m: u32, first_quad: u32) {
+fn write_tile(total: ptr<function, Tile>, right: bool, rows: RowRun, first_quad: u32) {
   var quads: Quads;
 #repeat r ROWS
 #repeat q LOADS
   quads[ROWS * q + r] = (*total)[r][q];
 #end
 #end
-  write_quads(&quads, right, m, first_quad);
+  write_quads(&quads, right, rows, first_quad);
 }
 #endif

@@ -93,7 +93,7 @@ fn quad_for(lane: u32, columns: vec4<f32>) -> vec4<f32> {
 
 // Each lane writes the quads of every fourth register. Where a quad is not spread over the four lanes of a subgroup in their order, the
 // formula makes it.
-fn write_shared(total: ptr<function, Tile>, m: u32, tile_n: u32, lane: u32, subgroup_lane: u32, subgroup_size: u32) {
+fn write_shared(total: ptr<function, Tile>, rows: RowRun, tile_n: u32, lane: u32, subgroup_lane: u32, subgroup_size: u32) {
   var quads: Quads;
 #repeat r ROWS
 #repeat q LOADS / 4
@@ -103,5 +103,5 @@ fn write_shared(total: ptr<function, Tile>, m: u32, tile_n: u32, lane: u32, subg
 #end
   let in_order = (subgroup_lane == lane % 4u) & (subgroupBroadcast(lane, 0u) == lane - lane % 4u);
   let first_quad = tile_n * LANES * QUADS + (lane % 4u) * (LANES / 4u) + lane / 4u;
-  write_quads(&quads, subgroupAll((subgroup_size == 4u) & in_order), m, first_quad);
+  write_quads(&quads, subgroupAll((subgroup_size == 4u) & in_order), rows, first_quad);
 }

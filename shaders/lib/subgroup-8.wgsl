@@ -48,6 +48,6 @@ fn shared_word(own: Share, j: u32) -> XWord {
   return values;
 }
 
-fn write_shared(total: ptr<function, Tile>, m: u32, tile_n: u32, lane: u32, subgroup_lane: u32, subgroup_size: u32) {
-  write_tile(total, subgroup_size == 8u, m, tile_n * LANES * QUADS + lane);
+fn write_shared(total: ptr<function, Tile>, rows: RowRun, tile_n: u32, lane: u32, subgroup_lane: u32, subgroup_size: u32) {
+  write_tile(total, subgroup_size == 8u, rows, tile_n * LANES * QUADS + lane);
 }

@@ -1,8 +1,9 @@
 // Runs trials (plan/trial.ts), and disables a variant that does not compile, returns a wrong value, leaves y unwritten or writes outside it.
 // self-test.ts imports this file on demand: bundlers put it, the trials and the reference into a separate file.
 import { GpuError, ShaderError } from '../errors.js';
-import { judge, type MatmulVariant, makeTrial, type Trial } from '../plan/trial.js';
 import { hasUnits } from '../problem/weight-format.js';
+import { judge } from '../trial/judge.js';
+import { type MatmulVariant, makeTrial, type Trial } from '../trial/trial.js';
 import { BUFFER, type BufferInit, makeBuffer } from './buffers.js';
 import { capsOf, whileAlive } from './device.js';
 import { disable, holdScalesWide } from './device-findings.js';

@@ -1,7 +1,7 @@
 // The self-test of a variant, once per device: runs its trial (run-trials.ts), which disables a variant that fails.
 import { ShaderError } from '../errors.js';
 import { variantId } from '../kernels/kernel.js';
-import type { MatmulVariant } from '../plan/trial.js';
+import type { MatmulVariant } from '../trial/trial.js';
 import { describe, findingsOf } from './device-findings.js';
 import { loadOwn } from './own-file.js';
 

@@ -5,7 +5,7 @@ import { type CodeBits, widthOf } from '../problem/code-width.js';
 import { groupWords, type Problem } from '../problem/problem.js';
 import { CODEBOOKS, hasUnits } from '../problem/weight-format.js';
 import type { Params } from '../wgsl/preprocess.js';
-import type { CostOf, Kernel } from './kernel.js';
+import type { Binding, CostOf, Kernel } from './kernel.js';
 import { prefersTrick, trickRefused, withTrick } from './lanes.js';
 import { codesInLow, operandBindings, operandUniforms, tableBytes, withinLimit } from './operands.js';
 import { splitsOf } from './splits.js';
@@ -59,9 +59,11 @@ const lacking = ({ ROWS, LANES, SLICES }: Tile, problem: Problem, caps: Caps): s
   withinLimit('maxComputeInvocationsPerWorkgroup', LANES * SLICES, caps) ??
   withinLimit('maxComputeWorkgroupStorageSize', 16 * SLICES * ROWS * LANES + tableBytes(problem), caps);
 
+const X_SUMS: Binding = { name: 'x_sums', binding: 8, access: 'read', when: ({ CODEBOOK }) => CODEBOOK === CODEBOOKS.none };
+
 export const matmulDecode: Kernel = {
   name: 'matmul-decode',
-  bindings: [...operandBindings, { name: 'x_sums', binding: 8, access: 'read', when: ({ CODEBOOK }) => CODEBOOK === CODEBOOKS.none }],
+  bindings: [...operandBindings, X_SUMS].sort((a, b) => a.binding - b.binding),
   uniforms: operandUniforms,
   experts: true,
   before: 'sum-rows',

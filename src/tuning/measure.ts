@@ -11,11 +11,11 @@ import { type Recording, record } from '../gpu/recording.js';
 import { scratch } from '../gpu/scratch.js';
 import { selfTest } from '../gpu/self-test.js';
 import { variantId } from '../kernels/kernel.js';
-import { type Candidate, candidates } from '../plan/candidates.js';
-import { decide, LEAST_ROUNDS, survivors } from '../plan/decide.js';
 import type { Tuned } from '../plan/findings.js';
 import type { PlanContext } from '../plan/plan.js';
 import type { Problem } from '../problem/problem.js';
+import { type Candidate, candidates } from './candidates.js';
+import { decide, LEAST_ROUNDS, survivors } from './decide.js';
 import { makeStopwatch, type Stopwatch } from './stopwatch.js';
 
 export interface Job extends PlanContext {

@@ -14,11 +14,23 @@ afterAll(() => device.destroy());
 test('first', async () => {
   const [E, N, K, M, T] = [8, 64, 128, 5, 2];
   const next = random('experts');
-  const matrices = Array.from({ length: E }, (): QuantizedMatrix => ({
-    n: N, k: K, bits: 4, groupSize: 32, scaleDtype: 'float32',
-    codes: packCodes(Array.from({ length: N * K }, () => Math.floor(next() * 16)), N, K, 4),
-    scale: Float32Array.from({ length: (N * K) / 32 }, () => 2 ** -Math.floor(next() * 4)),
-  }));
+  const matrices = Array.from(
+    { length: E },
+    (): QuantizedMatrix => ({
+      n: N,
+      k: K,
+      bits: 4,
+      groupSize: 32,
+      scaleDtype: 'float32',
+      codes: packCodes(
+        Array.from({ length: N * K }, () => Math.floor(next() * 16)),
+        N,
+        K,
+        4,
+      ),
+      scale: Float32Array.from({ length: (N * K) / 32 }, () => 2 ** -Math.floor(next() * 4)),
+    }),
+  );
   const experts = new ExpertLayers(device, { experts: E, inFeatures: K, outFeatures: N, bias: false, dtype: 'float32' });
   experts.loadMatrices(matrices);
   const x = Float32Array.from({ length: M * K }, () => Math.floor(next() * 9) - 4);
@@ -28,8 +40,11 @@ test('first', async () => {
   const y = (await forwardExperts(experts, xs, { ids }).read()) as Float32Array;
   console.log(experts.explain(M, T).why, [...list]);
   const sorted = sortPairs(ids, E);
-  console.log([...(await sorted.sorted.read() as Int32Array)]);
-  { const zero = Array.from({length: M*T}, (_, p) => y.subarray(p*N, p*N+N).every((v) => v === 0)); console.log(zero.map(Number)); }
+  console.log([...((await sorted.sorted.read()) as Int32Array)]);
+  {
+    const zero = Array.from({ length: M * T }, (_, p) => y.subarray(p * N, p * N + N).every((v) => v === 0));
+    console.log(zero.map(Number));
+  }
   console.log(await readPairCounts(sorted));
   const y2 = (await forwardExperts(experts, xs, { sorted }).read()) as Float32Array;
   expect(y2).toEqual(y);

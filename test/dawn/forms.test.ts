@@ -7,7 +7,7 @@ import { findingsOf } from '../../src/gpu/device-findings.js';
 import { selfTest } from '../../src/gpu/self-test.js';
 import { requestDevice } from '../../src/index.js';
 import { kernels, operandsOf } from '../../src/kernels/index.js';
-import { makeTrial } from '../../src/plan/trial.js';
+import { makeTrial } from '../../src/trial/trial.js';
 import type { Params } from '../../src/wgsl/preprocess.js';
 import { cover, whole, wordsOf } from '../cases/slice.js';
 import { gpu } from '../support/dawn.js';

@@ -12,6 +12,7 @@ const FLOORS: readonly (readonly string[])[] = [
   ['kernels', 'ascend', 'quantize', 'files'],
   ['formats', 'reference'],
   ['plan'],
+  ['trial'],
   ['gpu'],
   ['tuning'],
   ['layer'],
@@ -24,6 +25,7 @@ const NEVER: Readonly<Record<string, readonly string[]>> = {
   reference: ['files', 'formats', 'kernels', 'quantize', 'wgsl'],
   formats: ['kernels', 'wgsl'],
   plan: ['files', 'formats'],
+  trial: ['files', 'formats'],
   gpu: ['files', 'formats', 'reference', 'quantize'],
   tuning: ['files', 'formats', 'reference', 'quantize'],
 };

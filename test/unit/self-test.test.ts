@@ -5,10 +5,11 @@ import { extentOf } from '../../src/kernels/fits.js';
 import { allVariants, kernels } from '../../src/kernels/index.js';
 import { variantId } from '../../src/kernels/kernel.js';
 import { tileOf } from '../../src/plan/findings.js';
-import { exactSums, judge, makeTrial, referenceOf, type Trial } from '../../src/plan/trial.js';
 import { PRECISE } from '../../src/problem/accuracy.js';
 import type { Caps } from '../../src/problem/caps.js';
 import { BITS, type Bits } from '../../src/problem/code-width.js';
+import { exactSums, judge, referenceOf } from '../../src/trial/judge.js';
+import { makeTrial, type Trial } from '../../src/trial/trial.js';
 import type { Params } from '../../src/wgsl/preprocess.js';
 import { whole } from '../cases/slice.js';
 import { shownVariants } from '../cases/variants.js';
@@ -17,7 +18,7 @@ import { checkBindings } from '../support/simulate.js';
 
 const trialOf = (kernel: string, params: object): Trial => makeTrial({ kernel, params: params as Record<string, number> }, GPU)!;
 const plain = (change: object = {}): Trial =>
-  trialOf('matmul-plain', { BITS: 4, X: 0, SCALE: 0, READ: 4, ROUND: 0, OFFSET: 1, CODEBOOK: 0, Y: 0, ...change });
+  trialOf('matmul-plain', { BITS: 4, X: 0, SCALE: 0, READ: 4, ROUND: 0, OFFSET: 1, CODEBOOK: 0, EXPERTS: 0, Y: 0, ...change });
 
 describe.each(kernels.map((kernel) => [kernel.name, kernel] as const))('%s', (_, kernel) => {
   /** A device with every kind of subgroup matrix that the kernel's tiles name. */
@@ -70,7 +71,10 @@ describe.each(kernels.map((kernel) => [kernel.name, kernel] as const))('%s', (_,
 test('the sums are the reference’s, exactly, and small enough to be exact in float32 in any order', () => {
   const numbers = BITS.flatMap((BITS) => [0, 1, 2].map((OFFSET) => ({ BITS, OFFSET, CODEBOOK: 0 })));
   for (const meaning of [...numbers, { BITS: 4, OFFSET: 0, CODEBOOK: 1 }, { BITS: 4, OFFSET: 0, CODEBOOK: 2 }])
-    for (const { problem } of [plain(meaning), trialOf('matmul-tiled', { ...meaning, X: 0, SCALE: 0, READ: 4, ROUND: 0, Y: 0, ROWS: 4 })]) {
+    for (const { problem } of [
+      plain(meaning),
+      trialOf('matmul-tiled', { ...meaning, X: 0, SCALE: 0, READ: 4, ROUND: 0, EXPERTS: 0, Y: 0, ROWS: 4 }),
+    ]) {
       const { exact } = referenceOf(problem, PRECISE);
       expect(exactSums(problem)).toEqual(exact);
       expect(Math.max(...exact.map(Math.abs))).toBeLessThan(65504);
@@ -125,12 +129,18 @@ describe('a fault', () => {
     expect(makeTrial({ kernel: 'repack', params: { BITS: 4, NZ: 0 } }, GPU)).toBeUndefined();
     expect(
       makeTrial(
-        { kernel: 'matmul-tiled', params: { BITS: 4, X: 0, SCALE: 0, READ: 4, ROUND: 0, OFFSET: 0, CODEBOOK: 0, Y: 0, ROWS: 3 } },
+        {
+          kernel: 'matmul-tiled',
+          params: { BITS: 4, X: 0, SCALE: 0, READ: 4, ROUND: 0, OFFSET: 0, CODEBOOK: 0, EXPERTS: 0, Y: 0, ROWS: 3 },
+        },
         GPU,
       ),
     ).toBeUndefined();
     expect(
-      makeTrial({ kernel: 'matmul-plain', params: { BITS: 4, X: 9, SCALE: 0, READ: 4, ROUND: 0, OFFSET: 0, CODEBOOK: 0, Y: 0 } }, GPU),
+      makeTrial(
+        { kernel: 'matmul-plain', params: { BITS: 4, X: 9, SCALE: 0, READ: 4, ROUND: 0, OFFSET: 0, CODEBOOK: 0, EXPERTS: 0, Y: 0 } },
+        GPU,
+      ),
     ).toBeUndefined();
   });
 });

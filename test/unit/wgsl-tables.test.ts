@@ -10,6 +10,7 @@ import { type Feature, variantId } from '../../src/kernels/kernel.js';
 import type { Dispatch } from '../../src/plan/dispatch.js';
 import { loadSteps } from '../../src/plan/load-steps.js';
 import { packedLayout } from '../../src/plan/packed-layout.js';
+import { sortStep } from '../../src/plan/pair-steps.js';
 import { pieceSteps, valuesOf } from '../../src/plan/piece-steps.js';
 import { makePlan, type PlanContext } from '../../src/plan/plan.js';
 import { quantizeSteps } from '../../src/plan/quantize-steps.js';
@@ -317,6 +318,8 @@ describe('what planning and loading ask for', () => {
   for (const bits of BITS)
     for (const symmetric of [false, true])
       for (const dtype of DTYPES) dispatches.push(...quantizeSteps(GPU, checkForm({ n: 3, k: 40, bits, symmetric }), { dtype, first: 0 }));
+
+  dispatches.push(sortStep(GPU, { pairs: 6, experts: 4, ids: 3 }));
 
   test('is always one of allVariants()', () => {
     const asked = new Set(dispatches.map((step) => variantId(step.shader, step.params)));

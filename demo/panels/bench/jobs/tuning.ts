@@ -7,9 +7,9 @@ import { operandsOf } from '../../../../bench/sessions.js';
 import { findingsOf } from '../../../../src/gpu/device-findings.js';
 import { type LinearWeightQuant, tuning } from '../../../../src/index.js';
 import { variantId } from '../../../../src/kernels/kernel.js';
-import { type Candidate, candidates } from '../../../../src/plan/candidates.js';
 import { problemClass, type Tuned } from '../../../../src/plan/findings.js';
 import { contiguousX, makeProblem } from '../../../../src/problem/problem.js';
+import { type Candidate, candidates } from '../../../../src/tuning/candidates.js';
 import type { JobContext } from '../../../worker/rpc.js';
 import { type Settings, sessionOf } from './settings.js';
 

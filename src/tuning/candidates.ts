@@ -3,12 +3,12 @@
 import { extentOf } from '../kernels/fits.js';
 import { kernels } from '../kernels/index.js';
 import { type Kernel, variantId } from '../kernels/kernel.js';
+import { variantOf } from '../plan/choose.js';
+import { accurateEnough, type Findings, NO_FINDINGS, tileOf } from '../plan/findings.js';
+import { makePlan, type Plan, type PlanContext } from '../plan/plan.js';
 import type { Caps } from '../problem/caps.js';
 import type { Problem } from '../problem/problem.js';
 import type { Params } from '../wgsl/preprocess.js';
-import { variantOf } from './choose.js';
-import { accurateEnough, type Findings, NO_FINDINGS, tileOf } from './findings.js';
-import { makePlan, type Plan, type PlanContext } from './plan.js';
 
 export interface Candidate {
   readonly kernel: string;
