@@ -260,6 +260,7 @@ function shape(kernel: Kernel, { tile, params, caps }: { tile: Params; params: P
         groupSize,
         groups: Math.ceil(k / groupSize),
         permuted: false,
+        inputScaled: false,
         biased: true,
         requantized: params.Y === 3,
       },
