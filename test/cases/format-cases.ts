@@ -186,6 +186,16 @@ const fromSafetensors: readonly FormatCase[] = [
       make.floats('_weight_zero_point', [3, 20], 'BF16'),
     ],
   }),
+  safetensors('torchao int4, scaled inputs', {
+    dtype: 'bfloat16',
+    metadata: { 'layer.weight': '{"_type":"Int4Tensor","_data":{"block_size":[1,32],"shape":[20,96]}}' },
+    tensors: (make) => [
+      make.bytes('_weight_qdata', [20, 48], 'I8'),
+      make.floats('_weight_scale', [3, 20], 'BF16'),
+      make.floats('_weight_zero_point', [3, 20], 'BF16'),
+      make.floats('_weight_act_pre_scale', [96], 'BF16'),
+    ],
+  }),
   safetensors('torchao int4 tinygemm', {
     tensors: (make) => [make.words('_weight_qdata', [2, 1, 32, 2]), make.floats('_weight_scale_and_zero', [2, 16, 2], 'BF16')],
   }),
