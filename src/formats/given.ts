@@ -87,6 +87,7 @@ const ROWS = {
     tensors: [['x', 'x_scale'], ['x_zero_point']],
     options: { layout: oneOf('KN', 'NK'), axis: number, blockSize: ofN },
   },
+  modelOptInt4: { tensors: [['weight', 'weight_scale'], ['pre_quant_scale']], options: {} },
   torchNpu: { tensors: [['weight', 'antiquant_scale'], ['antiquant_offset']], options: npu },
   torchaoInt8: { tensors: [['qdata', 'scale'], ['act_pre_scale']], options: {} },
   torchaoInt4: { tensors: [['qdata'], ['scale', 'zero_point', 'scale_and_zero', 'act_pre_scale']], options: int4 },

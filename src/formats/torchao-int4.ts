@@ -9,11 +9,12 @@ import type { QuantizedMatrix } from '../problem/matrix.js';
 import { showShape } from '../problem/view.js';
 import { clearTail, flip, padRows, spreadNibbles, swapNibbles, transposeBlock } from './code-words.js';
 import { checkImport, checkLayer } from './given.js';
+import { inputScaleOf, requireInputScale } from './input-scales.js';
 import { type Found, type LayerContext, type WeightFormat, wrong } from './layer-format.js';
 import { bytesOf, headersOf, type LayerName, present } from './layer-parts.js';
 import type { LayerSource } from './layer-source.js';
 import { groupSizeOf, requireMatrix } from './sizes.js';
-import { inputScaleOf, requirePreScale, savedTensor } from './torchao-int8.js';
+import { savedTensor } from './torchao-int8.js';
 
 /** Tensors of an Int4Tensor, or of the plain form of older versions with scale_and_zero. */
 export interface TorchaoInt4<T> {
@@ -85,7 +86,7 @@ function planInt4(tensors: TorchaoInt4<RawTensor>, { groupSize: said }: TorchaoI
   requireDtype(tensors.qdata, 'U8', 'I8');
   const [n, half] = requireMatrix(tensors.qdata);
   const { tensor, groups } = groupCount(tensors, n);
-  requirePreScale(tensors, 2 * half);
+  requireInputScale(tensors.act_pre_scale, 2 * half);
   return { n, k: 2 * half, groupSize: groupSizeOf(said, { k: 2 * half, bits: 4, groups, scales: tensor }) };
 }
 
@@ -103,7 +104,7 @@ function withParameters(
   for (let i = 0; i < minimum.length; i++) minimum[i] = minimum[i]! - 8 * scale[i]!;
   if (!minimum.every(Number.isFinite))
     throw new FormatError(at((both ?? zeros)!, 'values'), 'zero - 8 · scale in the range of float32', 'more');
-  return { ...matrix, scale, minimum, scaleDtype: 'float32', ...inputScaleOf(tensors, matrix.k) };
+  return { ...matrix, scale, minimum, scaleDtype: 'float32', ...inputScaleOf(tensors.act_pre_scale, matrix.k) };
 }
 
 /**
@@ -143,7 +144,7 @@ function planTinygemm(tensors: TorchaoTinygemm<RawTensor>, { n: saidN, k: saidK 
   const [n, k] = [saidN ?? rows, saidK ?? columns];
   if (n > rows || n < 1 || k > columns || k < 1)
     throw new FormatError(at(qdata, 'shape'), `at least N, K = ${n}, ${k}`, `${rows}, ${columns}`);
-  requirePreScale(tensors, k);
+  requireInputScale(tensors.act_pre_scale, k);
   return { n, k, columns, inner, superTiles, groupSize: Math.min(wholeGroup, k) };
 }
 

@@ -1,12 +1,11 @@
 // Imports torchao's int8 weight-only tensors in the names of its safetensors support.
 // Rules: github.com/pytorch/ao, quantization/quantize_/workflows/int8, prototype/safetensors.
-import { FormatError } from '../errors.js';
-import { asFloats, at, elementsIn, floatDtypeOf, type RawTensor, requireDtype } from '../files/raw-tensor.js';
+import { asFloats, floatDtypeOf, type RawTensor, requireDtype } from '../files/raw-tensor.js';
 import type { TensorInfo } from '../files/tensor-file.js';
 import type { QuantizedMatrix } from '../problem/matrix.js';
-import { showShape } from '../problem/view.js';
 import { codesOfInt8 } from './code-words.js';
 import { checkImport, checkLayer } from './given.js';
+import { inputScaleOf, requireInputScale } from './input-scales.js';
 import type { LayerContext, WeightFormat } from './layer-format.js';
 import { bytesOf, forOutputs, granularityOf, headersOf, type LayerName, present } from './layer-parts.js';
 import type { LayerSource } from './layer-source.js';
@@ -22,26 +21,6 @@ export interface TorchaoInt8<T> {
   readonly act_pre_scale?: T | undefined;
 }
 
-/** Checks the shape of torchao's scales for x: (K), (1, K), or one number. @throws FormatError */
-export function requirePreScale({ act_pre_scale: tensor }: { readonly act_pre_scale?: RawTensor | undefined }, k: number): void {
-  if (!tensor) return;
-  requireDtype(tensor, 'F16', 'BF16', 'F32');
-  const { shape } = tensor;
-  const count = elementsIn(shape);
-  if (shape.length > 2 || (count !== 1 && (count !== k || shape.at(-1) !== k)))
-    throw new FormatError(at(tensor, 'shape'), `(${k},), (1, ${k}) or one number`, showShape(shape));
-}
-
-/** The scales of the inputs: torchao multiplies x by them, and rounds the products to x's dtype, which is not done here. */
-export function inputScaleOf(
-  { act_pre_scale: tensor }: { readonly act_pre_scale?: RawTensor | undefined },
-  k: number,
-): Pick<QuantizedMatrix, 'inputScale'> {
-  if (!tensor) return {};
-  const values = asFloats(tensor);
-  return { inputScale: values.length === k ? values : new Float32Array(k).fill(values[0]!) };
-}
-
 /** The sizes, after all checks of headers. */
 function planOf(tensors: TorchaoInt8<RawTensor>) {
   const { qdata, scale } = tensors;
@@ -49,7 +28,7 @@ function planOf(tensors: TorchaoInt8<RawTensor>) {
   requireDtype(scale, 'F16', 'BF16', 'F32');
   const [n, k] = requireMatrix(qdata);
   const { granularity, groups } = granularityOf(scale, n);
-  requirePreScale(tensors, k);
+  requireInputScale(tensors.act_pre_scale, k);
   return { n, k, granularity, groupSize: groupSizeOf(undefined, { k, bits: 8, groups, scales: scale }) };
 }
 
@@ -72,7 +51,7 @@ export function importTorchaoInt8(tensors: TorchaoInt8<RawTensor>): QuantizedMat
     groupSize,
     scale: forOutputs(asFloats(scale), n, granularity),
     scaleDtype: floatDtypeOf(scale.dtype),
-    ...inputScaleOf(tensors, k),
+    ...inputScaleOf(tensors.act_pre_scale, k),
   };
 }
 

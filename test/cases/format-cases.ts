@@ -194,6 +194,14 @@ const fromSafetensors: readonly FormatCase[] = [
   safetensors('torchao int4 tinygemm', {
     tensors: (make) => [make.words('_weight_qdata', [2, 1, 32, 2]), make.floats('_weight_scale_and_zero', [2, 16, 2], 'BF16')],
   }),
+  safetensors('ModelOpt int4, a short last word', {
+    config: { quantization_config: { quant_method: 'modelopt', quant_algo: 'W4A16_AWQ' } },
+    tensors: (make) => [
+      make.bytes('weight', [11, 36]),
+      make.floats('weight_scale', [22, 1], 'BF16'),
+      make.floats('pre_quant_scale', [36], 'BF16'),
+    ],
+  }),
   safetensors('torchao int8', {
     tensors: (make) => [make.bytes('_weight_qdata', [13, 70], 'I8'), make.floats('_weight_scale', [13, 1], 'F32')],
   }),
