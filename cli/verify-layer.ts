@@ -115,7 +115,7 @@ export function schemeFor({
   inputScale,
 }: QuantizedMatrix): 'compressed-tensors' | 'torch_npu' | { readonly why: string } {
   const kept = Object.entries({ codebook, minimum, permutation, inputScale }).find(([, value]) => value);
-  if (kept) return { why: `no writer holds ${kept[0]}` };
+  if (kept) return { why: `no writer holds ${kept[0] === 'inputScale' ? 'an' : 'a'} ${kept[0]}` };
   const { mask, inElement } = widthOf(bits);
   const whole = zeroPoint?.every((zero) => Number.isInteger(zero) && zero >= 0 && zero <= mask) ?? true;
   if (whole && k % groupSize === 0) return 'compressed-tensors';
