@@ -19,9 +19,19 @@ export interface InMemory {
   readonly minimum: boolean;
   readonly codebook: boolean;
   readonly permutation: boolean;
+  readonly inputScale: boolean;
 }
 
-export function inMemory({ bits, scaleDtype, scaleForm, zeroPoint, minimum, codebook, permutation }: QuantizedMatrix): InMemory {
+export function inMemory({
+  bits,
+  scaleDtype,
+  scaleForm,
+  zeroPoint,
+  minimum,
+  codebook,
+  permutation,
+  inputScale,
+}: QuantizedMatrix): InMemory {
   const needed = zeroPoint && !zeroPoint.every((zero) => zero === widthOf(bits).zero);
   return {
     scaleDtype,
@@ -30,12 +40,13 @@ export function inMemory({ bits, scaleDtype, scaleForm, zeroPoint, minimum, code
     minimum: minimum !== undefined,
     codebook: codebook !== undefined,
     permutation: permutation !== undefined,
+    inputScale: inputScale !== undefined,
   };
 }
 
 export const memoryText = (
   { bits, groupSize, k, format }: Pick<LayerSource, 'bits' | 'groupSize' | 'k' | 'format'>,
-  { scaleDtype, scaleForm, zeroPoints, minimum, codebook, permutation }: InMemory,
+  { scaleDtype, scaleForm, zeroPoints, minimum, codebook, permutation, inputScale }: InMemory,
 ): string =>
   [
     `${importerOf(format)} → ${bits}-bit codes`,
@@ -45,6 +56,7 @@ export const memoryText = (
     minimum ? 'minima' : '',
     codebook ? 'a codebook' : '',
     permutation ? 'inputs in the order of their groups' : '',
+    inputScale ? 'a scale for each input' : '',
   ]
     .filter(Boolean)
     .join(', ');

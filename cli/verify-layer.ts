@@ -112,9 +112,10 @@ export function schemeFor({
   codebook,
   minimum,
   permutation,
+  inputScale,
 }: QuantizedMatrix): 'compressed-tensors' | 'torch_npu' | { readonly why: string } {
-  const kept = Object.entries({ codebook, minimum, permutation }).find(([, value]) => value);
-  if (kept) return { why: `no writer holds a ${kept[0]}` };
+  const kept = Object.entries({ codebook, minimum, permutation, inputScale }).find(([, value]) => value);
+  if (kept) return { why: `no writer holds ${kept[0] === 'inputScale' ? 'an' : 'a'} ${kept[0]}` };
   const { mask, inElement } = widthOf(bits);
   const whole = zeroPoint?.every((zero) => Number.isInteger(zero) && zero >= 0 && zero <= mask) ?? true;
   if (whole && k % groupSize === 0) return 'compressed-tensors';

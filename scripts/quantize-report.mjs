@@ -1,7 +1,7 @@
 // Compares the quantizers on weights and inputs from fixed seeds: node scripts/quantize-report.mjs
 //
 // Weights (512, 1024): normal, one in 500 five times as large. Inputs: 128 directions mixed into 1024 inputs, plus noise; every 32nd input
-// is ten times as large. Quantizers get 2048 rows; outputs are compared on 512 other rows. `node scripts/quantize-report.mjs --speed`
+// is ten times as large. `search` looks for an inputScale. Quantizers get 2048 rows; outputs are compared on 512 other rows. `node scripts/quantize-report.mjs --speed`
 // quantizes (4096, 4096) instead and prints seconds; `--speed --gptq` adds a Hessian and takes minutes.
 import { runnerImport } from 'vite';
 import { root } from './setup.mjs';
@@ -38,13 +38,16 @@ function report() {
   const methods = {
     minmax: { method: 'minmax' },
     mse: { method: 'mse' },
+    'minmax, search': { method: 'minmax', activations: { meanSquare }, inputScale: 'search' },
     hqq: { method: 'hqq' },
     'mse, meanSquare': { method: 'mse', activations: { meanSquare } },
+    'mse, meanSquare, search': { method: 'mse', activations: { meanSquare }, inputScale: 'search' },
     'minmax, x': { method: 'minmax', activations: { x } },
     'mse, x': { method: 'mse', activations: { x } },
     'hqq, x': { method: 'hqq', activations: { x } },
+    'mse, x, search': { method: 'mse', activations: { x }, inputScale: 'search' },
   };
-  const widths = [30, 16, 8, 12, 12, 8];
+  const widths = [30, 24, 8, 12, 12, 8];
   print(['form', 'method', 'bits/w', 'weights dB', 'outputs dB', 'ms'], widths);
   for (const [form, options] of Object.entries(forms))
     for (const [name, method] of Object.entries(methods)) {

@@ -1,9 +1,11 @@
 // rows[m, k] = x[m, k] as f32, or x[m, permutation[k]], for an x that the matmul kernels cannot read in place: transposed, not aligned to
-// their vec4s, or in another order than the weights' codes.
+// their vec4s, or in another order than the weights' codes. Or that times the scale of its input: once here, and not in every kernel, each
+// of whose workgroups would multiply it again.
 // One invocation makes four k of one row.
 //
 // x            element base + b·stride_b + i·stride_m + k·stride_k, where m = b·batch_rows + i: f32, f16 or bf16
 // permutation  [k] u32, below k
+// input_scale  [k] f32, in the order of x
 // rows         [m, 4·pitch] f32; 0 from the last k on
 // One dispatch covers the k that one window of x holds; base is relative to that window and may wrap below 0.
 
@@ -12,6 +14,7 @@
 
 #param X 0 2 3 // x is, as in lib/activation.wgsl: 0 f32, 2 f16 as bits, 3 bf16
 #param PERM 0 1 // is there a permutation?
+#param SCALED 0 1 // has each input a scale?
 
 struct Params {
   m: u32, // rows of this dispatch
@@ -34,14 +37,11 @@ struct Params {
 #if PERM
 @group(0) @binding(3) var<storage, read> permutation: array<u32>;
 #endif
-
-fn element(row: u32, k: u32) -> f32 {
-  if (k >= params.k) { return 0.0; }
-#if PERM
-  let at = row + permutation[k] * params.stride_k;
-#else
-  let at = row + k * params.stride_k;
+#if SCALED
+@group(0) @binding(4) var<storage, read> input_scale: array<f32>;
 #endif
+
+fn element_at(at: u32) -> f32 {
 #if X == 0
   return bitcast<f32>(x[at]);
 #elif X == 2
@@ -50,6 +50,21 @@ fn element(row: u32, k: u32) -> f32 {
   return float_from_bfloat(sixteen_bits(x[at / 2u], at));
 #else
 #error X must be 0, 2 or 3
+#endif
+}
+
+fn element(row: u32, k: u32) -> f32 {
+  if (k >= params.k) { return 0.0; }
+#if PERM
+  let input = permutation[k];
+#else
+  let input = k;
+#endif
+  let value = element_at(row + input * params.stride_k);
+#if SCALED
+  return value * input_scale[input];
+#else
+  return value;
 #endif
 }
 

@@ -53,6 +53,7 @@ export type { Cut, LayerSource } from './formats/layer-source.js';
 export { importMatMulNBits, type MatMulNBitsAttributes, type MatMulNBitsTensors } from './formats/matmul-nbits.js';
 export { importMlc, MLC_KINDS, type MlcOptions, type MlcTensors, mlcLayer } from './formats/mlc-weights.js';
 export { importMlx, type MlxOptions, type MlxTensors, mlxLayer } from './formats/mlx.js';
+export { importModelOptInt4, type ModelOptInt4, modelOptInt4Layer } from './formats/modelopt.js';
 export { type DequantizeLinearOptions, type DequantizeLinearTensors, importDequantizeLinear } from './formats/qdq.js';
 export { parseQuantState, type QuantState } from './formats/quant-state.js';
 export { type QuantizationConfig, quantizationOf } from './formats/quantization-config.js';

@@ -148,6 +148,7 @@ test('every control of the product changes the plan as the library would', async
     [{ m: 5 }, () => fill('Rows of x (m)', 5), /[?&]m=5\b/],
     [{ x: { offset: 0, batchRows: 5, strideB: 5 * 512, strideM: 1, strideK: 5 } }, () => panel.getByLabel('x transposed').check(), /xt=1/],
     [{ permuted: true }, () => panel.getByLabel(/act-order/).check(), /order=1/],
+    [{ inputScaled: true }, () => panel.getByLabel('a scale for each input').check(), /scaled=1/],
     [{ minimum: true }, () => panel.getByLabel('A code is').selectOption('a number above a minimum (GGUF)'), /codes=minimum/],
   ];
   for (const [change, act, inUrl] of changes) {

@@ -162,7 +162,8 @@ export class ExpertLayers {
   addMatrix({ load, layout }: ExpertLoad, expert: number, { matrix, n, k }: { matrix: QuantizedMatrix; n: number; k: number }): void {
     const { inFeatures, outFeatures } = this.#spec;
     const what = `the matrix of expert ${expert}`;
-    if (matrix.permutation) throw new UnsupportedError(what, ['its inputs are permuted: every expert would read another x']);
+    for (const [name, value] of Object.entries({ permutation: matrix.permutation, inputScale: matrix.inputScale }))
+      if (value) throw new UnsupportedError(what, [`it has a ${name}: every expert would read another x`]);
     if (n + matrix.n > outFeatures || k + matrix.k > inFeatures)
       throw new ArgumentError(what, showShape([outFeatures, inFeatures]), showShape([n + matrix.n, k + matrix.k]));
     const { codebook } = load;

@@ -87,10 +87,11 @@ const ROWS = {
     tensors: [['x', 'x_scale'], ['x_zero_point']],
     options: { layout: oneOf('KN', 'NK'), axis: number, blockSize: ofN },
   },
+  modelOptInt4: { tensors: [['weight', 'weight_scale'], ['pre_quant_scale']], options: {} },
   torchNpu: { tensors: [['weight', 'antiquant_scale'], ['antiquant_offset']], options: npu },
-  torchaoInt8: { tensors: [['qdata', 'scale'], []], options: {} },
-  torchaoInt4: { tensors: [['qdata'], ['scale', 'zero_point', 'scale_and_zero']], options: int4 },
-  torchaoTinygemm: { tensors: [['qdata', 'scale_and_zero'], []], options: { n: ofN, k: ofN } },
+  torchaoInt8: { tensors: [['qdata', 'scale'], ['act_pre_scale']], options: {} },
+  torchaoInt4: { tensors: [['qdata'], ['scale', 'zero_point', 'scale_and_zero', 'act_pre_scale']], options: int4 },
+  torchaoTinygemm: { tensors: [['qdata', 'scale_and_zero'], ['act_pre_scale']], options: { n: ofN, k: ofN } },
 } as const satisfies Readonly<Record<string, Row>>;
 type Kind = keyof typeof ROWS;
 

@@ -10,6 +10,7 @@ import type { LayerFormat, NodeFormat, WeightFormat } from './layer-format.js';
 import { matMulNBitsFormat } from './matmul-nbits.js';
 import { mlcFormat } from './mlc-weights.js';
 import { mlxFormat } from './mlx.js';
+import { modelOptFormat } from './modelopt.js';
 import { qdqFormat } from './qdq.js';
 import { torchNpuFormat } from './torch-npu.js';
 import { torchaoInt4Format } from './torchao-int4.js';
@@ -23,6 +24,7 @@ export const WEIGHT_FORMATS: readonly WeightFormat[] = [
   gptqFormat,
   torchNpuFormat,
   compressedTensorsFormat,
+  modelOptFormat,
   hqqFormat,
   torchaoInt4Format,
   torchaoInt8Format,

@@ -9,6 +9,7 @@ import type { QuantizedMatrix } from '../problem/matrix.js';
 import { showShape } from '../problem/view.js';
 import { clearTail, flip, padRows, spreadNibbles, swapNibbles, transposeBlock } from './code-words.js';
 import { checkImport, checkLayer } from './given.js';
+import { inputScaleOf, requireInputScale } from './input-scales.js';
 import { type Found, type LayerContext, type WeightFormat, wrong } from './layer-format.js';
 import { bytesOf, headersOf, type LayerName, present } from './layer-parts.js';
 import type { LayerSource } from './layer-source.js';
@@ -25,6 +26,8 @@ export interface TorchaoInt4<T> {
   readonly zero_point?: T | undefined;
   /** BF16 (G, N, 2): scale, then the weight of code 8. */
   readonly scale_and_zero?: T | undefined;
+  /** What x is multiplied by: (K), or one number for all inputs. */
+  readonly act_pre_scale?: T | undefined;
 }
 
 /** Settings that torchao's plain int4 tensors leave open. */
@@ -41,6 +44,8 @@ export interface TorchaoTinygemm<T> {
   readonly qdata: T;
   /** BF16 (G, N, 2): scale, then the weight of code 8. */
   readonly scale_and_zero: T;
+  /** As of TorchaoInt4. */
+  readonly act_pre_scale?: T | undefined;
 }
 
 /** The weights' sizes without padding. */
@@ -81,10 +86,11 @@ function planInt4(tensors: TorchaoInt4<RawTensor>, { groupSize: said }: TorchaoI
   requireDtype(tensors.qdata, 'U8', 'I8');
   const [n, half] = requireMatrix(tensors.qdata);
   const { tensor, groups } = groupCount(tensors, n);
+  requireInputScale(tensors.act_pre_scale, 2 * half);
   return { n, k: 2 * half, groupSize: groupSizeOf(said, { k: 2 * half, bits: 4, groups, scales: tensor }) };
 }
 
-/** The matrix with its scales, and minimum = zero - 8 · scale. */
+/** The matrix with its scales, those of inputs too, and minimum = zero - 8 · scale. */
 function withParameters(
   matrix: Omit<QuantizedMatrix, 'scale' | 'scaleDtype'>,
   tensors: Omit<TorchaoInt4<RawTensor>, 'qdata'>,
@@ -98,7 +104,7 @@ function withParameters(
   for (let i = 0; i < minimum.length; i++) minimum[i] = minimum[i]! - 8 * scale[i]!;
   if (!minimum.every(Number.isFinite))
     throw new FormatError(at((both ?? zeros)!, 'values'), 'zero - 8 · scale in the range of float32', 'more');
-  return { ...matrix, scale, minimum, scaleDtype: 'float32' };
+  return { ...matrix, scale, minimum, scaleDtype: 'float32', ...inputScaleOf(tensors.act_pre_scale, matrix.k) };
 }
 
 /**
@@ -121,7 +127,8 @@ export function importTorchaoInt4(tensors: TorchaoInt4<RawTensor>, options: Torc
   return withParameters({ n, k, bits: 4, codes, groupSize }, tensors);
 }
 
-function planTinygemm({ qdata, scale_and_zero: both }: TorchaoTinygemm<RawTensor>, { n: saidN, k: saidK }: TorchaoTinygemmOptions) {
+function planTinygemm(tensors: TorchaoTinygemm<RawTensor>, { n: saidN, k: saidK }: TorchaoTinygemmOptions) {
+  const { qdata, scale_and_zero: both } = tensors;
   requireDtype(qdata, 'I32', 'U32');
   const [tiles = 0, superTiles = 0, lanes, inner = 0] = qdata.shape;
   if (qdata.shape.length !== 4 || lanes !== 32 || ![1, 2, 4].includes(inner) || tiles < 1 || superTiles < 1)
@@ -137,6 +144,7 @@ function planTinygemm({ qdata, scale_and_zero: both }: TorchaoTinygemm<RawTensor
   const [n, k] = [saidN ?? rows, saidK ?? columns];
   if (n > rows || n < 1 || k > columns || k < 1)
     throw new FormatError(at(qdata, 'shape'), `at least N, K = ${n}, ${k}`, `${rows}, ${columns}`);
+  requireInputScale(tensors.act_pre_scale, k);
   return { n, k, columns, inner, superTiles, groupSize: Math.min(wholeGroup, k) };
 }
 
@@ -201,7 +209,7 @@ export function torchaoTinygemmLayer(tensors: TorchaoTinygemm<TensorInfo>, given
     k,
     bits: 4,
     groupSize,
-    tensors: { ...tensors },
+    tensors: present({ ...tensors }),
     cut: undefined,
     bias,
     make: (part) => importTorchaoTinygemm(part as unknown as TorchaoTinygemm<RawTensor>, options),
@@ -211,17 +219,19 @@ export function torchaoTinygemmLayer(tensors: TorchaoTinygemm<TensorInfo>, given
 function makeInt4(tensors: Found, context: LayerContext): LayerSource {
   const { name, bias, torchao } = context;
   const { _weight_qdata: qdata, _weight_scale: scale, _weight_zero_point: zero_point, _weight_scale_and_zero: scale_and_zero } = tensors;
-  const { _weight_act_pre_scale: preScale } = tensors;
-  if (preScale) throw wrong(preScale, 'act_pre_scale', 'none: x would have to be scaled first', showShape(preScale.shape));
+  const { _weight_act_pre_scale: act_pre_scale } = tensors;
   const { type, blockSize, shape } = savedTensor(context);
   if (qdata!.shape.length === 4)
-    return torchaoTinygemmLayer({ qdata: qdata!, scale_and_zero: scale_and_zero! }, { name, bias, n: shape?.[0], k: shape?.[1] });
+    return torchaoTinygemmLayer(
+      { qdata: qdata!, scale_and_zero: scale_and_zero!, act_pre_scale },
+      { name, bias, n: shape?.[0], k: shape?.[1] },
+    );
   // Int4Tensor's bytes are always pack_int4's.
   const nibbleOrder = torchao?.nibbleOrder ?? (type === 'Int4Tensor' ? 'even-low' : undefined);
   if (!nibbleOrder) throw wrong(qdata!, 'nibbleOrder', 'one said: even-high or even-low, or Int4Tensor in the metadata', type ?? 'none');
   const groups = (scale ?? scale_and_zero)!.shape[0];
   const groupSize = groups === 1 ? undefined : (torchao?.groupSize ?? blockSize);
-  return torchaoInt4Layer({ qdata: qdata!, scale, zero_point, scale_and_zero }, { name, bias, nibbleOrder, groupSize });
+  return torchaoInt4Layer({ qdata: qdata!, scale, zero_point, scale_and_zero, act_pre_scale }, { name, bias, nibbleOrder, groupSize });
 }
 
 const made = { methods: ['torchao'], optional: ['_weight_act_pre_scale'], make: makeInt4 };
@@ -231,8 +241,9 @@ export const torchaoInt4Format: WeightFormat = {
   rows: [
     {
       format: 'torchao int4',
-      tensors: '`_weight_qdata`, `_weight_scale`, `_weight_zero_point`; or `_weight_qdata`, `_weight_scale_and_zero`',
-      read: "plain (`nibbleOrder`) and tinygemm's tiles",
+      tensors:
+        '`_weight_qdata`, `_weight_scale`, `_weight_zero_point`; or `_weight_qdata`, `_weight_scale_and_zero`; `_weight_act_pre_scale`',
+      read: "plain (`nibbleOrder`) and tinygemm's tiles, with a scale for each input",
       exact: '1',
     },
   ],

@@ -5,8 +5,9 @@ import type { TensorInfo } from '../files/tensor-file.js';
 import type { QuantizedMatrix } from '../problem/matrix.js';
 import { codesOfInt8 } from './code-words.js';
 import { checkImport, checkLayer } from './given.js';
+import { inputScaleOf, requireInputScale } from './input-scales.js';
 import type { LayerContext, WeightFormat } from './layer-format.js';
-import { bytesOf, forOutputs, granularityOf, headersOf, type LayerName } from './layer-parts.js';
+import { bytesOf, forOutputs, granularityOf, headersOf, type LayerName, present } from './layer-parts.js';
 import type { LayerSource } from './layer-source.js';
 import { groupSizeOf, requireMatrix } from './sizes.js';
 
@@ -16,14 +17,18 @@ export interface TorchaoInt8<T> {
   readonly qdata: T;
   /** F16, BF16 or F32: (N, 1), (N), or (1, 1) for the whole tensor. */
   readonly scale: T;
+  /** What x is multiplied by: (K), or one number for all inputs. */
+  readonly act_pre_scale?: T | undefined;
 }
 
 /** The sizes, after all checks of headers. */
-function planOf({ qdata, scale }: TorchaoInt8<RawTensor>) {
+function planOf(tensors: TorchaoInt8<RawTensor>) {
+  const { qdata, scale } = tensors;
   requireDtype(qdata, 'I8');
   requireDtype(scale, 'F16', 'BF16', 'F32');
   const [n, k] = requireMatrix(qdata);
   const { granularity, groups } = granularityOf(scale, n);
+  requireInputScale(tensors.act_pre_scale, k);
   return { n, k, granularity, groupSize: groupSizeOf(undefined, { k, bits: 8, groups, scales: scale }) };
 }
 
@@ -46,6 +51,7 @@ export function importTorchaoInt8(tensors: TorchaoInt8<RawTensor>): QuantizedMat
     groupSize,
     scale: forOutputs(asFloats(scale), n, granularity),
     scaleDtype: floatDtypeOf(scale.dtype),
+    ...inputScaleOf(tensors.act_pre_scale, k),
   };
 }
 
@@ -61,8 +67,12 @@ export function torchaoInt8Layer(tensors: TorchaoInt8<TensorInfo>, options: Laye
     k,
     bits: 8,
     groupSize,
-    tensors: { ...tensors },
-    cut: { axis: 'n', unit: 4, perRow: { qdata: 1, scale: granularity === 'tensor' ? 0 : 1 } },
+    tensors: present({ ...tensors }),
+    cut: {
+      axis: 'n',
+      unit: 4,
+      perRow: { qdata: 1, scale: granularity === 'tensor' ? 0 : 1, ...(tensors.act_pre_scale && { act_pre_scale: 0 }) },
+    },
     bias,
     make: (part) => importTorchaoInt8(part as unknown as TorchaoInt8<RawTensor>),
   };
@@ -86,17 +96,24 @@ export function savedTensor({ metadata, name }: Pick<LayerContext, 'metadata' | 
 }
 
 export const torchaoInt8Format: WeightFormat = {
-  rows: [{ format: 'torchao int8', tensors: '`_weight_qdata`, `_weight_scale`', read: 'int8', exact: '=' }],
+  rows: [
+    {
+      format: 'torchao int8',
+      tensors: '`_weight_qdata`, `_weight_scale`, `_weight_act_pre_scale`',
+      read: 'int8, with a scale for each input',
+      exact: '=',
+    },
+  ],
   layers: [
     {
       name: 'torchao int8',
       importer: 'importTorchaoInt8',
       methods: ['torchao'],
       required: ['_weight_qdata', '_weight_scale'],
-      optional: [],
+      optional: ['_weight_act_pre_scale'],
       recognise: ({ _weight_qdata: qdata }, context) => qdata!.dtype === 'I8' && !savedTensor(context).type?.startsWith('Intx'),
-      make: ({ _weight_qdata: qdata, _weight_scale: scale }, { name, bias }) =>
-        torchaoInt8Layer({ qdata: qdata!, scale: scale! }, { name, bias }),
+      make: ({ _weight_qdata: qdata, _weight_scale: scale, _weight_act_pre_scale: act_pre_scale }, { name, bias }) =>
+        torchaoInt8Layer({ qdata: qdata!, scale: scale!, act_pre_scale }, { name, bias }),
     },
   ],
 };

@@ -64,7 +64,7 @@ function zeroWords({ n, bits }: QuantizedMatrix, zeroPoint: Float32Array): Uint3
  * the format stores q + 2^(bits-1). A bias is written separately and unchanged.
  * @param name of the layer, before `.weight_packed`
  * @param layer the result of `quantize`, or { matrix }
- * @throws ArgumentError for a codebook, a minimum, a permutation, zero points that are not codes (`hqq`), groups that do not divide K, or
+ * @throws ArgumentError for a codebook, a minimum, a permutation, scales of inputs, zero points that are not codes (`hqq`), groups that do not divide K, or
  *   scales that scaleDtype does not hold
  * @example compressedTensorsTensors('model.layers.0.mlp.up_proj', quantize(weights, options))
  */

@@ -75,7 +75,7 @@ function weightBytes({ n, k, bits, codes }: QuantizedMatrix): Uint8Array {
  * @param name of the layer, before `.weight`
  * @param layer the result of `quantize`, or { matrix }
  * @param options.bias (N): F16, BF16 or F32
- * @throws ArgumentError as torchNpuOutlines, and for a codebook, a minimum, a permutation, or numbers that scaleDtype does not hold
+ * @throws ArgumentError as torchNpuOutlines, and for a codebook, a minimum, a permutation, scales of inputs, or numbers that scaleDtype does not hold
  * @example torchNpuTensors('model.layers.0.mlp.up_proj', quantize(weights, options))
  */
 export function torchNpuTensors(name: string, layer: LayerToWrite, options: { readonly bias?: RawTensor | undefined } = {}): RawTensor[] {

@@ -54,6 +54,7 @@ export const gatherRows: Shader = {
     { name: 'x', binding: 1, access: 'read' },
     { name: 'rows', binding: 2, access: 'write' },
     { name: 'permutation', binding: 3, access: 'read', when: (params) => params.PERM === 1 },
+    { name: 'input_scale', binding: 4, access: 'read', when: (params) => params.SCALED === 1 },
   ],
   uniforms: ['m', 'first_m', 'first_k', 'quads', 'k', 'base', 'batch_rows', 'stride_b', 'stride_m', 'stride_k', 'rows_base', 'pitch'],
 };

@@ -57,9 +57,9 @@ export function dispatchKey({ spec, weights, settings }: Pick<LoadedWeights, 'sp
 }
 
 /** Does a layer need a separate dispatch? */
-function standsAlone({ weights: { n, codebook, permuted }, packed, shared }: LoadedWeights): boolean {
-  // A layer that was joined before stays there. Rows of y must be whole quads. A table of values and a permutation belong to one layer.
-  return shared !== undefined || n % 4 !== 0 || codebook === 'table' || permuted || packed.slabs.length > 1;
+function standsAlone({ weights: { n, codebook, permuted, inputScaled }, packed, shared }: LoadedWeights): boolean {
+  // A layer that was joined before stays there. Rows of y must be whole quads. A table of values, a permutation and scales of inputs belong to one layer.
+  return shared !== undefined || n % 4 !== 0 || codebook === 'table' || permuted || inputScaled || packed.slabs.length > 1;
 }
 
 const single = (loaded: LoadedWeights, i: number): Group => ({ members: [i], loaded, begins: [0] });

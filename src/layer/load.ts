@@ -11,6 +11,7 @@ import { type Slice, windowBytes } from '../plan/binding.js';
 import type { Dispatch } from '../plan/dispatch.js';
 import {
   codebookSlice,
+  inputScaleSlice,
   type Packed,
   packedBytes,
   packedLayout,
@@ -101,17 +102,26 @@ export function beginLoad(
   const caps = { ...own, scaleUnits: own.scaleUnits && !findingsOf(device).unitsFail };
   const weights: Weights = { ...weightsOf(first, size, caps), ...outputs };
   const made = allocate(device, { weights, packed: layout(weights, caps) });
-  const { errors } = guarded(device, 'load', () => {
-    const write = ({ buffer }: Slice, data: Float32Array | Uint32Array | undefined): void => {
-      if (data) device.queue.writeBuffer(made.buffers.get(buffer)!, 0, data.buffer, data.byteOffset, data.byteLength);
-    };
-    if (weights.codebook === 'table') write(codebookSlice, first.codebook);
-    write(permutationSlice(weights), first.permutation);
-  });
-  made.done.push(errors);
+  if (weights.codebook === 'table') upload(device, made, codebookSlice, first.codebook);
+  upload(device, made, permutationSlice(weights), first.permutation);
   // A zero point that is no byte stays where codes are as in the file.
   const droppable = weights.shift === 'offset' || weights.shift === 'zero8' || (weights.shift === 'zero' && weights.held === weights.bits);
   return { ...made, device, caps, codebook: first.codebook, symmetric: droppable };
+}
+
+/** Writes values that dispatches do not repack into a layer's buffer, from byte `at` on. */
+function upload(
+  device: GPUDevice,
+  { buffers, done }: Buffers,
+  { buffer }: Slice,
+  data: Float32Array | Uint32Array | undefined,
+  at = 0,
+): void {
+  if (!data) return;
+  const { errors } = guarded(device, 'load', () =>
+    device.queue.writeBuffer(buffers.get(buffer)!, at, data.buffer, data.byteOffset, data.byteLength),
+  );
+  done.push(errors);
 }
 
 /**
@@ -121,12 +131,14 @@ export function beginLoad(
  */
 export function loadPiece(load: Load, piece: QuantizedMatrix, corner: Corner = { n: 0, k: 0 }, packed: Packed = load.packed): void {
   const { device, caps, weights } = load;
-  const { bits, held, scaleDtype, shift, codebook } = weightsOf(piece, { ...weights, n: piece.n }, caps);
-  for (const [name, got] of Object.entries({ bits, held, scaleDtype, shift, codebook })) {
+  const { bits, held, scaleDtype, shift, codebook, inputScaled } = weightsOf(piece, { ...weights, n: piece.n }, caps);
+  for (const [name, got] of Object.entries({ bits, held, scaleDtype, shift, codebook, inputScaled })) {
     const expected = weights[name as 'bits'];
     if (got !== expected)
       throw new ArgumentError(`matrix: ${name} of the piece at (${corner.n}, ${corner.k})`, String(expected), String(got));
   }
+  // Pieces of the same k have the same scales of inputs.
+  if (corner.n === 0) upload(device, load, inputScaleSlice(weights), piece.inputScale, 4 * corner.k);
   const { zero } = widthOf(bits);
   if (load.symmetric) load.symmetric = piece.zeroPoint?.every((point) => point === zero) ?? false;
   // One set of buffers takes the runs of rows in turn: the GPU reads a run before the next one overwrites it.

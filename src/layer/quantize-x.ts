@@ -61,7 +61,7 @@ export function quantizeRows(x: Tensor, options: { readonly held: CodeBits; read
   const k = own.shape.at(-1)!;
   const xDtype = own.dtype as FloatDType;
   const { m, view } = checkX({ inFeatures: k, dtype: xDtype }, own);
-  const problem = { m, xDtype, x: view, weights: { k, held, permuted: false } };
+  const problem = { m, xDtype, x: view, weights: { k, held, permuted: false, inputScaled: false } };
   const plan = quantizeAll({ problem, caps: capsOf(device) }, digits);
   const pitch = pitchWords(k, digits);
   const what = 'codes of x';
@@ -121,6 +121,7 @@ export function inputOf(given: Tensor | QuantizedRows, { device, weights }: Pick
   }
   assertQuantized(given as QuantizedRows, 'x', device);
   if (weights.permuted) throw new ArgumentError('x', 'a Tensor for a layer whose inputs are permuted', 'codes of x in its own order');
+  if (weights.inputScaled) throw new ArgumentError('x', 'a Tensor for a layer with a scale for each input', 'codes of x without it');
   const { x, codes, held, digits } = given as QuantizedRows;
   if (held !== weights.held) throw new ArgumentError('x', `codes ordered for weights held in ${weights.held} bits`, `for ${held} bits`);
   return { x, codes, digits, written: codes.written };

@@ -16,7 +16,7 @@ export function copySteps(
   caps: Caps,
 ): { readonly dispatches: readonly Dispatch[]; readonly scratch: Readonly<Record<string, number>> } {
   // Rows of whole quads, like those of 8-bit weights.
-  const problem: XProblem = { m, xDtype, x, weights: { k, held: 8, permuted: false } };
+  const problem: XProblem = { m, xDtype, x, weights: { k, held: 8, permuted: false, inputScaled: false } };
   const bytes = Math.max(gatheredBytes(problem), k * BYTES[xDtype]);
   const rows = Math.min(m, fitting(caps, { what: `a copy of rows of ${k}`, bytes }));
   const to = { dtype: xDtype, offset: 0, n: k };

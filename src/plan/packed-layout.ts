@@ -51,6 +51,7 @@ export const biasSlice = ({ n }: Pick<Weights, 'n'>): Slice => ({ buffer: 'colum
 export const columnQuantSlice = ({ n }: Pick<Weights, 'n'>): Slice => ({ buffer: 'columnQuant', offset: 0, size: quadsOf(n) * 32 });
 export const codebookSlice: Slice = { buffer: 'codebook', offset: 0, size: 64 };
 export const permutationSlice = ({ k }: Pick<Weights, 'k'>): Slice => ({ buffer: 'permutation', offset: 0, size: 4 * k });
+export const inputScaleSlice = ({ k }: Pick<Weights, 'k'>): Slice => ({ buffer: 'inputScale', offset: 0, size: 4 * k });
 
 /** Cuts a layer's weights into slabs. @throws UnsupportedError if four columns, or one row of all columns, exceed a binding */
 export function packedLayout(weights: Weights, caps: Caps): Packed {
@@ -86,6 +87,7 @@ export const slicesOf = (weights: Weights, { bias, slabs }: Packed): readonly Sl
   ...(weights.requantized ? [columnQuantSlice(weights)] : []),
   ...(weights.codebook === 'table' ? [codebookSlice] : []),
   ...(weights.permuted ? [permutationSlice(weights)] : []),
+  ...(weights.inputScaled ? [inputScaleSlice(weights)] : []),
 ];
 
 /** Bytes of all buffers of a layer. */

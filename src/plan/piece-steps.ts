@@ -53,6 +53,7 @@ export function weightsOf(
     groupSize: groups > 1 ? groupSize : k,
     groups,
     permuted: matrix.permutation !== undefined,
+    inputScaled: matrix.inputScale !== undefined,
   };
 }
 

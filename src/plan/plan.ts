@@ -108,9 +108,9 @@ export function makePlan(context: PlanContext, { force, findings = NO_FINDINGS }
 }
 
 function asidesOf(problem: Problem, splits: number): readonly Aside[] {
-  const unread = problem.weights.permuted
-    ? 'the inputs are in another order than those of x'
-    : 'x is transposed, or its rows are not whole words, or it does not start on a vec4';
+  const { permuted, inputScaled } = problem.weights;
+  const ofLayer = [permuted && 'the inputs are in another order than those of x', inputScaled && 'each input has a scale'].filter(Boolean);
+  const unread = ofLayer.join(', and ') || 'x is transposed, or its rows are not whole words, or it does not start on a vec4';
   const shared = `workgroups share k in ${splits} splits, since rows and columns alone do not fill the device`;
   return [
     ...(readsInPlace(problem) ? [] : [{ shader: 'gather-rows' as const, reason: unread }]),

@@ -12,7 +12,7 @@ import { blocksOf, type Digits, pitchWords } from '../problem/x-codes.js';
 import type { Params } from '../wgsl/preprocess.js';
 import { fitting, pieces, type Range, type Slice, type StridedWindow, stridedWindow, window, windowBytes } from './binding.js';
 import { type Dispatch, dispatch } from './dispatch.js';
-import { permutationSlice } from './packed-layout.js';
+import { inputScaleSlice, permutationSlice } from './packed-layout.js';
 
 /** What planning the read of x depends on. */
 export interface XContext {
@@ -65,12 +65,12 @@ export function rowsOf({ problem, caps }: XContext, { begin, count: rows }: Rang
 }
 
 /**
- * Gathers a range of rows of x into scratch `rows`, one dispatch for each window of x. With a permutation, a window holds whole rows.
+ * Gathers a range of rows of x into scratch `rows`, one dispatch for each window of x, and scales each input by its scale, if it has one. With a permutation, a window holds whole rows.
  * @throws UnsupportedError
  */
 export function gather({ problem, caps }: XContext, { begin, count }: Range): Dispatch[] {
   const { x, xDtype, weights } = problem;
-  const { k, permuted } = weights;
+  const { k, permuted, inputScaled } = weights;
   const bits = 8 * BYTES[xDtype];
   const pitch = gatheredPitch(problem) / 4;
   const out = { buffer: 'rows', offset: 0, size: count * pitch * 16 };
@@ -82,7 +82,7 @@ export function gather({ problem, caps }: XContext, { begin, count }: Range): Di
     const { base, ...source } = window(caps, { buffer: 'x', bits, first, length: last - first + 1 });
     return dispatch(caps, {
       shader: helpers.gatherRows,
-      params: { X: gatherParam(xDtype), PERM: permuted ? 1 : 0 },
+      params: { X: gatherParam(xDtype), PERM: permuted ? 1 : 0, SCALED: inputScaled ? 1 : 0 },
       workgroups: Math.ceil((rows * quads) / 64),
       uniforms: {
         m: rows,
@@ -98,7 +98,12 @@ export function gather({ problem, caps }: XContext, { begin, count }: Range): Di
         rows_base: (m - begin) * pitch,
         pitch,
       },
-      bindings: { x: source, rows: out, ...(permuted && { permutation: permutationSlice(weights) }) },
+      bindings: {
+        x: source,
+        rows: out,
+        ...(permuted && { permutation: permutationSlice(weights) }),
+        ...(inputScaled && { input_scale: inputScaleSlice(weights) }),
+      },
     });
   };
   const one = part(begin, { rows: count, quad: 0, quads: pitch });

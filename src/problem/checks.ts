@@ -169,6 +169,7 @@ export function checkWeights(spec: LinearSpec, views: WeightTensors<View>, { fli
     shift: offset ? 'offset' : 'none',
     codebook: 'none',
     permuted: false,
+    inputScaled: false,
     biased: views.bias !== undefined,
     requantized: quantScale !== undefined,
     weight: { nz, ...strides },

@@ -42,6 +42,8 @@ export interface QuantizedMatrix {
   readonly codebook?: Float32Array | undefined;
   /** (K): column k of the codes multiplies input permutation[k]. Without it, input k. */
   readonly permutation?: Uint32Array | undefined;
+  /** (K), finite: input k of x is multiplied by inputScale[k] first. In the order of x, whatever the order of the codes. */
+  readonly inputScale?: Float32Array | undefined;
 }
 
 /**
@@ -76,6 +78,7 @@ const FIELDS = fields({
   minimum: optional(float32s),
   codebook: optional(float32s),
   permutation: optional(typedArray<Uint32Array>('Uint32Array')),
+  inputScale: optional(float32s),
 });
 
 /**
@@ -84,7 +87,7 @@ const FIELDS = fields({
  */
 export function checkMatrix(matrix: QuantizedMatrix): void {
   checkArrays(matrix);
-  const { bits, scale, scaleDtype, scaleForm, zeroPoint, zeroPointDtype, minimum, codebook } = matrix;
+  const { bits, scale, scaleDtype, scaleForm, zeroPoint, zeroPointDtype, minimum, codebook, inputScale } = matrix;
   checkHeld('scale', scale, scaleDtype);
   if (scaleForm) checkForm(matrix, scaleForm);
   if (zeroPointDtype === 'uint8') checkCodes(zeroPoint, widthOf(bits).mask);
@@ -92,12 +95,13 @@ export function checkMatrix(matrix: QuantizedMatrix): void {
   else if (zeroPoint) checkHeld('zeroPoint', zeroPoint, scaleDtype, widthOf(bits).zero);
   if (minimum) checkHeld('minimum', minimum, scaleDtype);
   if (codebook) checkHeld('codebook', codebook, 'float32');
+  if (inputScale) checkHeld('inputScale', inputScale, 'float32');
 }
 
 /** The same, but for values: what is not finite, or not held by `scaleDtype`, is a weight as others are. */
 function checkArrays(matrix: QuantizedMatrix): void {
   const checked = FIELDS(matrix, 'matrix');
-  const { n, k, bits, codes, groupSize, scale, zeroPoint, minimum, codebook, permutation } = checked;
+  const { n, k, bits, codes, groupSize, scale, zeroPoint, minimum, codebook, permutation, inputScale } = checked;
   const check = (holds: boolean, field: string, expected: string, got: unknown): void => {
     if (!holds) throw new ArgumentError(`matrix.${field}`, expected, String(got));
   };
@@ -123,6 +127,7 @@ function checkArrays(matrix: QuantizedMatrix): void {
   const indexed = codebook?.length === CODEBOOK_VALUES && bits === CODEBOOK_BITS;
   check(!codebook || indexed, 'codebook', `${CODEBOOK_VALUES} values, for ${CODEBOOK_BITS} bits`, `${codebook?.length} for ${bits} bits`);
   if (permutation) checkPermutation(permutation, k);
+  check(!inputScale || inputScale.length === k, 'inputScale', `${k} values, one for each input`, inputScale?.length);
 }
 
 /** The matrix in arrays of fixed length: browsers upload from no others. */
@@ -194,12 +199,13 @@ export function codeAt({ codes, k, bits }: Pick<QuantizedMatrix, 'codes' | 'k' |
 }
 
 /**
- * The weights (N, K), each rounded once to float32, in the order of the inputs (a permutation is undone).
+ * The weights (N, K) that x is multiplied by, each rounded once to float32, in the order of the inputs (a permutation is undone). With an
+ * inputScale each is then multiplied by the scale of its input, and rounded once more; a product beyond float32 is infinite.
  * @throws ArgumentError
  */
 export function dequantize(matrix: QuantizedMatrix): Float32Array<ArrayBuffer> {
   checkArrays(matrix);
-  const { n, k, bits, codes, groupSize, scale, zeroPoint, minimum, codebook, permutation } = matrix;
+  const { n, k, bits, codes, groupSize, scale, zeroPoint, minimum, codebook, permutation, inputScale } = matrix;
   const groups = groupsIn(matrix);
   const words = wordsOf(k, bits);
   const { inWord, mask, slot, zero: middle } = widthOf(bits);
@@ -210,7 +216,8 @@ export function dequantize(matrix: QuantizedMatrix): Float32Array<ArrayBuffer> {
       const code = (codes[row * words + Math.floor(column / inWord)]! >>> (slot * (column % inWord))) & mask;
       const s = scale[at]!;
       const value = codebook ? s * codebook[code]! : minimum ? s * code + minimum[at]! : s * (code - (zeroPoint?.[at] ?? middle));
-      out[row * k + (permutation?.[column] ?? column)] = value;
+      const input = permutation?.[column] ?? column;
+      out[row * k + input] = inputScale ? Math.fround(value) * inputScale[input]! : value;
     }
   return out;
 }

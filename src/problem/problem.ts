@@ -48,6 +48,8 @@ export interface Weights extends WeightFormat {
   readonly groups: number;
   /** The codes' order of k differs from x's. */
   readonly permuted: boolean;
+  /** Each input of x has a scale. */
+  readonly inputScaled: boolean;
   readonly biased: boolean;
   /** y is int8. */
   readonly requantized: boolean;
@@ -120,7 +122,7 @@ export interface LayerColumns {
 }
 
 /** The part of a problem that reading x depends on. */
-export type XProblem = Pick<Problem, 'm' | 'xDtype' | 'x'> & { readonly weights: Pick<Weights, 'k' | 'held' | 'permuted'> };
+export type XProblem = Pick<Problem, 'm' | 'xDtype' | 'x'> & { readonly weights: Pick<Weights, 'k' | 'held' | 'permuted' | 'inputScaled'> };
 
 /** Element offset + b·strideB + i·strideM + k·strideK of row m = b·batchRows + i. */
 export interface XView {

@@ -11,18 +11,20 @@ export const LANES = 4;
  * Computes the codes of `rows` ≤ LANES rows of w (…, K). A group's grid is fitted to its corrected weights, unless `fixed` is the grid of
  * all groups.
  * @param done receives the grid of each group of each row
+ * @returns the loss: Σ e · H · eᵀ of the rows' errors e
  */
 export function roundWithFeedback(
   w: Float32Array,
   { rows, first, fixed }: { readonly rows: number; readonly first: number; readonly fixed: Grid | undefined },
   { k, groupSize, top }: Pick<Settings, 'k' | 'groupSize' | 'top'>,
-  { feedback }: Factor,
+  { feedback, cost }: Factor,
   choose: Fit,
   codes: Uint8Array,
   done: (row: number, group: number, grid: Grid) => void,
-): void {
+): number {
   const left = new Float64Array(LANES * k); // w - ŵ, by column and lane
   const sums = new Float64Array(LANES);
+  let loss = 0;
   const corrected = Array.from({ length: rows }, (_, lane) => w.slice((first + lane) * k, (first + lane + 1) * k));
   const grids = corrected.map((): Grid => ({ scale: 1, zero: 0, ...fixed }));
   for (let begin = 0; begin < k; begin += groupSize) {
@@ -43,10 +45,13 @@ export function roundWithFeedback(
         const at = (first + lane) * k + column;
         corrected[lane]![column]! += sums[lane]!;
         encode(corrected[lane]!, column, column + 1, grid, top, codes, at);
-        left[LANES * column + lane] = w[at]! - grid.scale * (codes[at]! - grid.zero);
+        const made = grid.scale * (codes[at]! - grid.zero);
+        left[LANES * column + lane] = w[at]! - made;
+        loss += cost[column]! * (corrected[lane]![column]! - made) ** 2;
       }
     }
   }
+  return loss;
 }
 
 /** sums[lane] = Σ left[j, lane] · feedback[row + j], j in [begin, end). */

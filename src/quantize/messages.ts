@@ -38,7 +38,7 @@ export function serve(port: Port): void {
   port.onmessage = ({ data }) => {
     const answer = run(data as Task, (progress) => port.postMessage({ kind: 'progress', ...progress }, []));
     const matrix = answer.kind === 'result' ? answer.result.matrix : undefined;
-    const arrays = matrix ? [matrix.codes, matrix.scale, matrix.zeroPoint] : [];
+    const arrays = matrix ? [matrix.codes, matrix.scale, matrix.zeroPoint, matrix.inputScale] : [];
     port.postMessage(
       answer,
       arrays.flatMap((array) => (array ? [array.buffer as ArrayBuffer] : [])),

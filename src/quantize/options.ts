@@ -60,6 +60,11 @@ export interface QuantizeOptions {
   /** Dtype of the weights. Default float32 for a Float32Array, float16 for a Uint16Array. */
   readonly dtype?: FloatDType | undefined;
   readonly activations?: Activations | undefined;
+  /**
+   * `search`: scales of the inputs by AWQ's search over the activations. The matrix has their inverse as `inputScale`, if some are better
+   * than none. Default: none.
+   */
+  readonly inputScale?: 'search' | undefined;
 }
 
 /** The options with defaults, and numbers that follow from them. */
@@ -75,6 +80,7 @@ export interface Settings {
   readonly scaleDtype: FloatDType;
   readonly dtype: FloatDType;
   readonly activations: Activations | undefined;
+  readonly inputScale: 'search' | undefined;
   /** The largest code. */
   readonly top: number;
   /** 2^(bits-1): the code of weight 0 without a zero point. */
@@ -93,6 +99,7 @@ const OPTIONS = fields({
   scaleDtype: optional(float),
   dtype: optional(float),
   activations: optional(dictionary(anything)),
+  inputScale: optional(oneOf<'search'>('search')),
 });
 
 /** Checks all but the weights and the activations' values. @throws ArgumentError */
@@ -109,7 +116,9 @@ export function checkForm(options: QuantizeOptions): Settings {
     throw new ArgumentError('groupSize', `none, or K = ${k}, for mode ${mode}`, String(said));
   if (symmetric && method === 'hqq') throw new ArgumentError('symmetric', 'false for hqq, which looks for zero points', 'true');
   const activations = given.activations && checkActivations(given.activations, k);
-  return { n, k, bits, mode, groupSize, symmetric, method, scaleDtype, dtype, activations, top, middle };
+  const { inputScale } = given;
+  if (inputScale && !activations) throw new ArgumentError('activations', "some, for inputScale 'search'", 'none');
+  return { n, k, bits, mode, groupSize, symmetric, method, scaleDtype, dtype, activations, inputScale, top, middle };
 }
 
 const WEIGHTS = typedArray<Weights>('Float32Array', 'Uint16Array');

@@ -10,7 +10,7 @@ export interface QuantizeReport {
   readonly maxError: number;
   /** Root of the mean of (w - ŵ)². */
   readonly rmse: number;
-  /** Bytes of codes, scales and zero points in a layer. */
+  /** Bytes of codes, scales, zero points and an inputScale in a layer. */
   readonly bytes: number;
   /** Bytes of the weights in their dtype. */
   readonly bytesBefore: number;
@@ -34,11 +34,14 @@ export function addErrors(
   at: number,
   scale: number,
   zero: number,
+  /** Of the inputs from `begin` on; absent: 1. */
+  inputScale?: Float32Array,
 ): void {
   let { squares, errors, largest } = sums;
   for (let i = begin, j = at; i < end; i++, j++) {
     const value = w[i]!;
-    const error = Math.abs(value - Math.fround(scale * (codes[j]! - zero)));
+    const made = Math.fround(scale * (codes[j]! - zero));
+    const error = Math.abs(value - (inputScale ? Math.fround(made * inputScale[i - begin]!) : made));
     squares += value * value;
     errors += error * error;
     if (error > largest) largest = error;
@@ -48,11 +51,11 @@ export function addErrors(
   sums.largest = largest;
 }
 
-export function reportOf({ squares, errors, largest }: Sums, settings: Settings): QuantizeReport {
+export function reportOf({ squares, errors, largest }: Sums, settings: Settings, { scaled = false } = {}): QuantizeReport {
   const { n, k, bits, mode, groupSize, symmetric, scaleDtype, dtype, method } = settings;
   const scales = mode === 'tensor' ? 1 : n * Math.ceil(k / groupSize);
   const ofZero = symmetric ? 0 : method === 'hqq' ? BYTES[scaleDtype] : 1; // whole zero points are bytes
-  const bytes = 4 * n * Math.ceil((k * bits) / 32) + scales * (BYTES[scaleDtype] + ofZero);
+  const bytes = 4 * n * Math.ceil((k * bits) / 32) + scales * (BYTES[scaleDtype] + ofZero) + (scaled ? 4 * k : 0);
   return {
     sqnr: errors === 0 ? Number.POSITIVE_INFINITY : 10 * Math.log10(squares / errors),
     maxError: largest,

@@ -9,6 +9,7 @@ import { floats } from './floats.js';
 import { LANES, roundWithFeedback } from './gptq.js';
 import { encode, type Fit, type Grid } from './grid.js';
 import { type Factor, factorOf, hessianOf, importanceOf } from './hessian.js';
+import { type Costs, sampleOf, scaledCosts, scaledRows, searchInputScale } from './input-scale.js';
 import { checkQuantize, type Method, type Mode, type QuantizeOptions, type Settings, type Weights } from './options.js';
 import { addErrors, type QuantizeReport, reportOf, type Sums } from './report.js';
 
@@ -42,42 +43,48 @@ export function* slices(weights: Weights, options: QuantizeOptions): Generator<P
     const hessian = activations.hessian ?? (yield* saying(start, hessianOf(activations.x!, k)));
     factor = yield* saying(start, factorOf(hessian, k, activations.damp));
   }
-  const choose = fitOf(settings, factor?.cost ?? (activations && importanceOf(activations)));
+  const importance = factor?.cost ?? (activations && importanceOf(activations));
+  const given: Costs = { importance, factor };
+  const inputScale = settings.inputScale && (yield* saying(start, search(weights, settings, given)));
+  const costs = inputScale ? scaledCosts(given, inputScale) : given;
+  const choose = fitOf(settings, costs.importance);
   const groups = Math.ceil(k / groupSize);
   const words = Math.ceil((k * bits) / 32);
   const codes = new Uint32Array(n * words);
   const scale = new Float32Array(n * groups);
   const zeroPoint = symmetric ? undefined : new Float32Array(n * groups);
   const sums: Sums = { squares: 0, errors: 0, largest: 0 };
-  const fixed = mode === 'tensor' ? wholeGrid(weights, settings, choose) : undefined;
+  const fixed = mode === 'tensor' ? wholeGrid(weights, settings, choose, inputScale) : undefined;
   const most = Math.min(STRETCH[settings.method] / k, factor ? PRODUCTS / k ** 2 : Number.POSITIVE_INFINITY);
   const rows = Math.max(LANES, Math.floor(most / LANES) * LANES);
   const bytes = new Uint8Array(rows * k);
   for (let first = 0; first < n; first += rows) {
     const count = Math.min(rows, n - first);
-    const w = floats(weights, settings, first * k, (first + count) * k);
+    const own = floats(weights, settings, first * k, (first + count) * k);
+    const w = inputScale ? scaledRows(own, inputScale) : own;
     const keep = (row: number, group: number, grid: Grid): void => {
       if (grid.scale === Number.POSITIVE_INFINITY) throw overflow(settings, first + row, group);
       scale[(first + row) * groups + group] = grid.scale;
       if (zeroPoint) zeroPoint[(first + row) * groups + group] = grid.zero;
     };
-    if (factor)
+    if (costs.factor)
       for (let row = 0; row < count; row += LANES)
-        roundWithFeedback(w, { rows: Math.min(LANES, count - row), first: row, fixed }, settings, factor, choose, bytes, keep);
+        roundWithFeedback(w, { rows: Math.min(LANES, count - row), first: row, fixed }, settings, costs.factor, choose, bytes, keep);
     else roundEach(w, { rows: count, fixed }, settings, choose, bytes, keep);
     for (let row = 0; row < count; row++) {
       for (let group = 0; group < groups; group++) {
         const [begin, end] = [row * k + group * groupSize, row * k + Math.min(k, (group + 1) * groupSize)];
         const at = (first + row) * groups + group;
-        addErrors(sums, w, begin, end, bytes, begin, scale[at]!, zeroPoint?.[at] ?? settings.middle);
+        const zero = zeroPoint?.[at] ?? settings.middle;
+        addErrors(sums, own, begin, end, bytes, begin, scale[at]!, zero, inputScale?.subarray(group * groupSize));
       }
       packRow(bytes, row * k, settings, codes, (first + row) * words);
     }
     yield { done: first + count, total: n };
   }
   const zeros = zeroPoint && { zeroPoint, ...(settings.method !== 'hqq' && ({ zeroPointDtype: 'uint8' } as const)) };
-  const matrix: QuantizedMatrix = { n, k, bits, codes, groupSize, scale, scaleDtype, ...zeros };
-  return { matrix, mode, report: reportOf(sums, settings) };
+  const matrix: QuantizedMatrix = { n, k, bits, codes, groupSize, scale, scaleDtype, ...zeros, ...(inputScale && { inputScale }) };
+  return { matrix, mode, report: reportOf(sums, settings, { scaled: inputScale !== undefined }) };
 }
 
 function* saying<T>(progress: Progress, work: Generator<void, T>): Generator<Progress, T> {
@@ -88,9 +95,19 @@ function* saying<T>(progress: Progress, work: Generator<void, T>): Generator<Pro
   }
 }
 
-function wholeGrid(weights: Weights, settings: Settings, choose: Fit): Grid {
+/** The scales of the inputs, found on some rows of the weights. */
+function search(weights: Weights, settings: Settings, costs: Costs): Generator<void, Float32Array | undefined> {
+  const { n, k, activations } = settings;
+  const sample = sampleOf(n);
+  const rows = new Float32Array(sample.length * k);
+  for (const [i, row] of sample.entries()) rows.set(floats(weights, settings, row * k, (row + 1) * k), i * k);
+  return searchInputScale(rows, { ...settings, activations: activations! }, costs, (importance) => fitOf(settings, importance));
+}
+
+function wholeGrid(weights: Weights, settings: Settings, choose: Fit, inputScale: Float32Array | undefined): Grid {
   const grid = { scale: 1, zero: settings.middle };
-  const all = floats(weights, settings, 0, weights.length);
+  const own = floats(weights, settings, 0, weights.length);
+  const all = inputScale ? scaledRows(own, inputScale) : own;
   choose(all, 0, all.length, grid);
   return grid;
 }

@@ -47,3 +47,16 @@ export const flushedBy = (weight: number, scale: number): readonly [fixed: numbe
   const each = 4 * LEAST_NORMAL * (1 + Math.abs(scale) + Math.abs(weight));
   return [2 ** -94 * Math.abs(scale) + each, each + (Math.abs(scale) < LEAST_NORMAL ? Math.abs(weight) : 0)];
 };
+
+/**
+ * x · scale, which kernels round to float32, and how far they may be from it: a rounding, or all of it where a device may take one of the
+ * three for 0. The product is exact here: 24 and 24 bits. Where float32 has an infinity in its place, so has a kernel.
+ */
+export function scaledX(x: number, scale: number): readonly [value: number, slack: number] {
+  const exact = x * scale;
+  const single = Math.fround(exact);
+  if (!Number.isFinite(single)) return [single, 0];
+  const size = Math.abs(exact);
+  const lost = Math.min(Math.abs(x), Math.abs(scale), size) < LEAST_NORMAL;
+  return [exact, lost ? size : UNIT * size];
+}

@@ -9,6 +9,7 @@ import { widthOf, wordsOf } from '../problem/code-width.js';
 import { checkMatrix, groupsIn, type QuantizedMatrix } from '../problem/matrix.js';
 import { type LinearOptions, weightDtypeOf } from '../problem/problem.js';
 import { NUMERIC } from '../problem/torch-arguments.js';
+import { scaledX } from './bound.js';
 import {
   accuracy,
   type HostTensor,
@@ -31,7 +32,7 @@ const OPTIONS = onlyFields({
 });
 
 /**
- * y = x · Wᵀ + bias for an imported W, summed in float64 and rounded once to x's dtype, or its int8 requantization.
+ * y = (x ∘ inputScale) · Wᵀ + bias for an imported W, summed in float64 and rounded once to x's dtype, or its int8 requantization.
  * @param x (…, K)
  * @param options.bias (N,) @param options.quantScale (N,) or (1,), float32 or int64 @param options.quantOffset as quantScale
  * @param options.outputDtype of y: x's dtype, or float32
@@ -53,7 +54,7 @@ export function referenceMatrix(
   } = {},
 ): ReferenceResult {
   checkMatrix(matrix);
-  const { n, k, bits, codes, groupSize, scale, zeroPoint, zeroPointDtype, minimum, codebook, permutation } = matrix;
+  const { n, k, bits, codes, groupSize, scale, zeroPoint, zeroPointDtype, minimum, codebook, permutation, inputScale } = matrix;
   const { bias, quantScale, quantOffset, weightRounding = 'none', outputDtype, accuracy: how = PRECISE } = OPTIONS(options, 'options');
   const input = hostTensor(x, 'x');
   const { dtype } = input;
@@ -61,7 +62,8 @@ export function referenceMatrix(
     throw new ArgumentError('x', 'dtype float32, float16 or bfloat16', dtype);
   const { m, view } = checkX({ inFeatures: k, dtype }, hostView('x', input));
   const rows = readRows(input, { m, k, view });
-  const xs = permutation ? gathered(rows, permutation) : rows;
+  const scaled = inputScale && scaledRows(rows, inputScale);
+  const inOrder = (values: Float64Array): Float64Array => (permutation ? gathered(values, permutation) : values);
   const groups = groupsIn(matrix);
   const words = wordsOf(k, bits);
   const { inWord, mask, slot, zero: middle } = widthOf(bits);
@@ -69,7 +71,8 @@ export function referenceMatrix(
   const rounded = weightRounder(weightDtypeOf({ dtype, weightRounding }));
   const biases = bias && numbers(bias);
   return finish({
-    xs,
+    xs: inOrder(scaled?.xs ?? rows),
+    xSlack: scaled && inOrder(scaled.slack),
     m,
     n,
     k,
@@ -102,6 +105,14 @@ export function referenceMatrix(
     dtype: outputDtype ?? dtype,
     quant: quantScale && { columns: quantColumns(quantScale, quantOffset), stride: quantScale.data.length === 1 ? 0 : 1 },
   });
+}
+
+/** Every row times the scales of the inputs, and how far kernels may be from it. */
+function scaledRows(rows: Float64Array, inputScale: Float32Array): { readonly xs: Float64Array; readonly slack: Float64Array } {
+  const k = inputScale.length;
+  const [xs, slack] = [new Float64Array(rows.length), new Float64Array(rows.length)];
+  for (let i = 0; i < rows.length; i++) [xs[i], slack[i]] = scaledX(rows[i]!, inputScale[i % k]!);
+  return { xs, slack };
 }
 
 /** Columns of every row as the codes have them. */

@@ -21,6 +21,8 @@ export interface ReferenceResult {
 export interface Sums {
   /** (M, K), in the order of the weights' k. */
   readonly xs: Float64Array;
+  /** By how much each x of a kernel may differ from it; absent if none does. */
+  readonly xSlack?: Float64Array | undefined;
   readonly m: number;
   readonly n: number;
   readonly k: number;
@@ -44,14 +46,14 @@ export interface Column {
   readonly scales: Float64Array;
 }
 
-export function finish({ xs, m, n, k, groups, groupSize, accuracy, column, bias, shape, dtype, quant }: Sums): ReferenceResult {
+export function finish({ xs, xSlack, m, n, k, groups, groupSize, accuracy, column, bias, shape, dtype, quant }: Sums): ReferenceResult {
   const exact = new Float64Array(m * n);
   const bound = new Float64Array(m * n);
   const [weights, sizes, scales] = [new Float64Array(k), new Float64Array(k), new Float64Array(k)];
   const flushedX = new Float64Array(k);
   const { weightStep, sumRun } = accuracy;
   const chain = chainOf({ k, groups, groupSize, sumRun });
-  const xSteps = roundingOfX(xs, m, k, accuracy);
+  const xSteps = roundingOfX({ xs, xSlack, m, k }, accuracy);
   for (let c = 0; c < n; c++) {
     column(c, { weights, sizes, scales });
     let flushed = 0;
@@ -97,15 +99,16 @@ export function finish({ xs, m, n, k, groups, groupSize, accuracy, column, bias,
   return { data, shape, dtype: quant ? 'int8' : dtype, exact, low, high };
 }
 
-/** By how much each x may be rounded; undefined if none is. */
-function roundingOfX(xs: Float64Array, m: number, k: number, { xStep, xRun }: Accuracy): Float64Array | undefined {
-  if (xStep === 0) return undefined;
+/** By how much each x may differ where a kernel multiplies it; undefined if none does. */
+function roundingOfX({ xs, xSlack, m, k }: Pick<Sums, 'xs' | 'xSlack' | 'm' | 'k'>, { xStep, xRun }: Accuracy): Float64Array | undefined {
+  if (xStep === 0) return xSlack;
   const out = new Float64Array(m * k);
   for (let i = 0; i < m; i++)
     for (let begin = 0; begin < k; begin += xRun) {
       const [from, to] = [i * k + begin, i * k + Math.min(k, begin + xRun)];
-      const largest = xs.subarray(from, to).reduce((max, value) => Math.max(max, Math.abs(value)), 0);
-      out.fill(xStep * largest, from, to);
+      let largest = 0;
+      for (let j = from; j < to; j++) largest = Math.max(largest, Math.abs(xs[j]!) + (xSlack?.[j] ?? 0));
+      for (let j = from; j < to; j++) out[j] = xStep * largest + (xSlack?.[j] ?? 0);
     }
   return out;
 }

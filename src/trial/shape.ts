@@ -56,6 +56,7 @@ export function shape(kernel: Kernel, { tile, params, caps }: { tile: Params; pa
         groupSize,
         groups: Math.ceil(k / groupSize),
         permuted: false,
+        inputScaled: false,
         biased: true,
         requantized: params.Y === 3,
       },

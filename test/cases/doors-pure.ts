@@ -191,6 +191,7 @@ const importers: Doors = {
     { groupSize: 32, transposed: false, format: 'ND', n: 16, k: 64 },
   ]),
   importTorchaoInt4: door(formats.importTorchaoInt4)(() => [own('ao4') as never, { nibbleOrder: 'even-low', groupSize: 32 }]),
+  importModelOptInt4: door(formats.importModelOptInt4)(() => [own('opt') as never]),
   importTorchaoInt8: door(formats.importTorchaoInt8)(() => [own('ao8') as never]),
   importTorchaoTinygemm: door(formats.importTorchaoTinygemm)(() => [own('aotile') as never, { n: 16, k: 64 }]),
 };
@@ -221,6 +222,7 @@ const layers: Doors = {
     infos('ao4') as never,
     { ...named('a'), nibbleOrder: 'even-low', groupSize: 32 },
   ]),
+  modelOptInt4Layer: door(formats.modelOptInt4Layer)(() => [infos('opt') as never, named('a')]),
   torchaoInt8Layer: door(formats.torchaoInt8Layer)(() => [infos('ao8') as never, named('a')]),
   torchaoTinygemmLayer: door(formats.torchaoTinygemmLayer)(() => [infos('aotile') as never, { ...named('a'), n: 16, k: 64 }]),
 };

@@ -65,6 +65,7 @@ const matrixValuesOf = (c: MatrixCase): Readonly<Record<string, unknown>> => ({
   groups: c.groupSize < 32 ? 'small' : c.groupSize < c.k ? 'large' : 'none',
   shift: c.shift,
   permuted: c.permuted,
+  scaled: c.scaled,
   scaleDtype: c.scaleDtype,
   dtype: c.dtype,
   bias: c.bias,

@@ -122,6 +122,15 @@ const mlx =
     make.floats('biases', [n, k / group], dtype),
   ];
 
+const torchaoInt4 = {
+  dtype: 'bfloat16' as const,
+  metadata: { 'layer.weight': '{"_type":"Int4Tensor","_data":{"block_size":[1,32],"shape":[20,96]}}' },
+  tensors: (make: Make): readonly RawTensor[] => [
+    make.bytes('_weight_qdata', [20, 48], 'I8'),
+    make.floats('_weight_scale', [3, 20], 'BF16'),
+    make.floats('_weight_zero_point', [3, 20], 'BF16'),
+  ],
+};
 const fromSafetensors: readonly FormatCase[] = [
   safetensors('GPTQ 4 bits, v1, a short last group', { config: gptqConfig(4, { checkpoint_format: 'gptq' }), tensors: gptq(4, 24, 104) }),
   safetensors('GPTQ 8 bits, v2', { config: gptqConfig(8, { checkpoint_format: 'gptq_v2' }), tensors: gptq(8, 20, 76), dtype: 'float32' }),
@@ -177,17 +186,21 @@ const fromSafetensors: readonly FormatCase[] = [
       make.text('packing', '4bit_u8'),
     ],
   }),
-  safetensors('torchao int4', {
-    dtype: 'bfloat16',
-    metadata: { 'layer.weight': '{"_type":"Int4Tensor","_data":{"block_size":[1,32],"shape":[20,96]}}' },
-    tensors: (make) => [
-      make.bytes('_weight_qdata', [20, 48], 'I8'),
-      make.floats('_weight_scale', [3, 20], 'BF16'),
-      make.floats('_weight_zero_point', [3, 20], 'BF16'),
-    ],
+  safetensors('torchao int4', torchaoInt4),
+  safetensors('torchao int4, scaled inputs', {
+    ...torchaoInt4,
+    tensors: (make) => [...torchaoInt4.tensors(make), make.floats('_weight_act_pre_scale', [96], 'BF16')],
   }),
   safetensors('torchao int4 tinygemm', {
     tensors: (make) => [make.words('_weight_qdata', [2, 1, 32, 2]), make.floats('_weight_scale_and_zero', [2, 16, 2], 'BF16')],
+  }),
+  safetensors('ModelOpt int4, a short last word', {
+    config: { quantization_config: { quant_method: 'modelopt', quant_algo: 'W4A16_AWQ' } },
+    tensors: (make) => [
+      make.bytes('weight', [11, 36]),
+      make.floats('weight_scale', [22, 1], 'BF16'),
+      make.floats('pre_quant_scale', [36], 'BF16'),
+    ],
   }),
   safetensors('torchao int8', {
     tensors: (make) => [make.bytes('_weight_qdata', [13, 70], 'I8'), make.floats('_weight_scale', [13, 1], 'F32')],

@@ -24,6 +24,8 @@ export interface MatrixCase {
   readonly groupSize: number;
   readonly shift: 'none' | 'zero point' | 'minimum' | 'codebook' | 'E2M1';
   readonly permuted: boolean;
+  /** Each input has a scale: a power of two in exact cases. */
+  readonly scaled: boolean;
   readonly scaleDtype: FloatDType;
   /** Of x and y. */
   readonly dtype: FloatDType;
@@ -44,6 +46,7 @@ const DEFAULT: Omit<MatrixCase, 'name'> = {
   groupSize: 32,
   shift: 'none',
   permuted: false,
+  scaled: false,
   scaleDtype: 'float32',
   dtype: 'float32',
   bias: false,
@@ -63,6 +66,7 @@ function makeCase(change: Partial<Omit<MatrixCase, 'name'>>): MatrixCase {
     c.groupSize < c.k ? `g${c.groupSize}` : 'no groups',
     c.shift !== 'none' && c.shift,
     c.permuted && 'permuted',
+    c.scaled && 'scaled',
     `${c.scaleDtype} scales`,
     `${c.dtype} x`,
     c.bias && 'bias',
@@ -178,6 +182,15 @@ const permutations = DTYPES.flatMap((dtype, i) => [
   makeCase({ permuted: true, m: 70, k: 64, n: 36, caps: { maxStorageBufferBindingSize: 4096 } }),
   makeCase({ permuted: true, shift: 'minimum', innerPrecise: 1, force: { kernel: ROUNDING } }),
 );
+const scaledInputs = [
+  ...DTYPES.flatMap((dtype, i) => [
+    makeCase({ scaled: true, dtype, scaleDtype: 'float16', shift: NUMBERS[i]!, permuted: i === 0 }),
+    makeCase({ scaled: true, dtype, bits: 8, m: 9, k: 77, n: 13, groupSize: 16, exact: false, bias: true, permuted: i === 1 }),
+  ]),
+  makeCase({ scaled: true, shift: 'codebook', m: 70, k: 64, n: 36, caps: { maxStorageBufferBindingSize: 4096 } }),
+  makeCase({ scaled: true, shift: 'minimum', innerPrecise: 1, exact: false, force: { kernel: ROUNDING } }),
+  makeCase({ scaled: true, dtype: 'float16', weightRounding: 'dtype', shift: 'minimum', exact: false }),
+];
 const outputs = NUMBERS.map((shift) => makeCase({ shift, int8: true, bias: true, bits: 8, n: 17 }));
 const limits = NUMBERS.map((shift) =>
   makeCase({ shift, m: 9, k: 136, n: 172, groupSize: 16, scaleDtype: 'float16', caps: { maxStorageBufferBindingSize: 4096 } }),
@@ -210,6 +223,7 @@ export const matrixCases: readonly MatrixCase[] = [
   ...codebooks,
   ...planned,
   ...permutations,
+  ...scaledInputs,
   ...outputs,
   ...limits,
   ...weightsRounded,
@@ -231,7 +245,7 @@ export function makeMatrix(c: Omit<MatrixCase, 'caps' | 'force'>): {
   readonly x: HostTensor;
   readonly tensors: Readonly<Record<string, HostTensor>>;
 } {
-  const { m, n, k, bits, groupSize, shift, permuted, scaleDtype, dtype, exact } = c;
+  const { m, n, k, bits, groupSize, shift, permuted, scaled, scaleDtype, dtype, exact } = c;
   const next = random(c.name);
   const integer = (low: number, high: number): number => low + Math.floor(next() * (high - low + 1));
   const fill = (length: number, make: (i: number) => number): Float32Array => Float32Array.from({ length }, (_, i) => make(i));
@@ -257,6 +271,7 @@ export function makeMatrix(c: Omit<MatrixCase, 'caps' | 'force'>): {
     ...(shift === 'codebook' && { codebook: fill(16, (i) => (exact ? i - 5 : Math.tanh((i - 7.3) / 5))) }),
     ...(shift === 'E2M1' && { codebook: E2M1_VALUES }),
     ...(permuted && { permutation: Uint32Array.from(shuffled(k, next)) }),
+    ...(scaled && { inputScale: fill(k, () => (exact ? [0.25, 0.5, -1, 2][integer(0, 3)]! : 0.1 + 3 * next())) }),
   };
   const host = (data: Float32Array, shape: readonly number[], type: FloatDType): HostTensor => ({
     data: type === 'float32' ? data : encode16(data, type),

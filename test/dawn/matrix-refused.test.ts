@@ -28,6 +28,8 @@ test.each<[string, Partial<Record<keyof QuantizedMatrix, unknown>>]>([
   ['codes', { codes: Array.from(matrix.codes) }],
   ['zeroPoint', { zeroPoint: new Uint8Array(n * 3).fill(8) }],
   ['permutation', { permutation: Int32Array.from({ length: k }, (_, i) => i - 1) }],
+  ['inputScale', { inputScale: new Float64Array(k).fill(1) }],
+  ['inputScale[1]', { inputScale: new Float32Array(k).map((_, i) => 1 / (1 - i)) }],
   ['scale[0]', { scale: new Float32Array(n * 3).fill(0.1), scaleDtype: 'float16' }],
 ])('%s of %o', async (field, change) => {
   const errors = vi.fn();
@@ -49,7 +51,10 @@ test('arrays on memory that can grow are taken as others are, and codes past K d
   };
   const dirty = matrix.codes.map((word, i) => (i % 3 === 2 ? word | 0xfff00000 : word));
   const permutation = Uint32Array.from({ length: k }, (_, i) => k - 1 - i);
-  for (const change of [{ codes: grown(dirty), scale: grown(matrix.scale) }, { permutation: grown(permutation) }]) {
+  for (const change of [
+    { codes: grown(dirty), scale: grown(matrix.scale) },
+    { permutation: grown(permutation), inputScale: grown(new Float32Array(k).fill(1)) },
+  ]) {
     const layer = layerOf().loadMatrix({ ...matrix, ...change });
     const x = Tensor.from(device, new Float32Array(k).fill(1), { shape: [1, k], dtype: 'float32' });
     expect(Array.from((await layer.forward(x).read()) as Float32Array)).toEqual(Array(n).fill(2 * k));

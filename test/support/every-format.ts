@@ -96,6 +96,11 @@ export const TENSORS: Readonly<Record<string, readonly RawTensor[]>> = {
     raw('slim.weight_scale', 'BF16', [16, 1], steps(16)),
     raw('slim.weight_offset', 'BF16', [16, 1], steps(16)),
   ],
+  opt: [
+    raw('opt.weight', 'U8', [8, 64], bytes(512, 21)),
+    raw('opt.weight_scale', 'BF16', [16, 2], steps(32)),
+    raw('opt.pre_quant_scale', 'BF16', [64], steps(64)),
+  ],
   // Of 3 bits: no other width and group size has 96 bits for a scale.
   mlx: [
     raw('mlx.weight', 'U32', [16, 6], words(96, 19)),
@@ -134,6 +139,7 @@ export const FORMATS: Readonly<Record<string, string>> = {
   fp4: 'bitsandbytes FP4',
   bnb8: 'bitsandbytes int8',
   hqq: 'HQQ 4bit_u8',
+  opt: 'ModelOpt int4',
   ao4: 'torchao int4',
   aotile: 'torchao int4 tinygemm',
   ao8: 'torchao int8',

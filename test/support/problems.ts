@@ -38,6 +38,7 @@ export interface ProblemSpec {
   /** Codes are indices of one. */
   readonly codebook?: Codebook;
   readonly permuted?: boolean;
+  readonly inputScaled?: boolean;
   readonly quant?: boolean;
   readonly packedScale?: boolean;
   /** As x without it. */
@@ -58,7 +59,7 @@ export interface ProblemSpec {
 /** A problem and the operands it comes from, with weights (N, K) and scales (N, G). */
 export function problemOf(spec: ProblemSpec): { readonly problem: Problem; readonly operands: Operands } {
   const { m, n, k, bits = 4, dtype = 'float32', group = 0, offset = false, quant = false, packedScale = false, yOffset = 0 } = spec;
-  const { minimum = false, codebook = 'none', permuted = false, scaleDtype = packedScale ? 'float32' : dtype } = spec;
+  const { minimum = false, codebook = 'none', permuted = false, inputScaled = false, scaleDtype = packedScale ? 'float32' : dtype } = spec;
   const shift = offset ? 'offset' : minimum ? 'minimum' : 'none';
   const groups = group > 0 ? Math.ceil(k / group) : 1;
   const groupSize = group || k;
@@ -78,6 +79,7 @@ export function problemOf(spec: ProblemSpec): { readonly problem: Problem; reado
     codebook,
     ...spec.format,
     permuted,
+    inputScaled,
     biased: false,
     requantized: quant,
     weight: { nz: 0, strideN: k, strideK: 1 },

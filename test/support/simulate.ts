@@ -113,6 +113,7 @@ export function runPlan({ problem, packed, caps }: PlanContext, plan: Plan): voi
     checkBindings(step, caps, sizes);
     const u = step.uniforms;
     if (step.shader === 'gather-rows') {
+      must((step.params.SCALED === 1) === weights.inputScaled, 'gather-rows: scaled inputs of another layer');
       if (before !== step.shader) rows.clear(); // a new chunk of rows
       must(invocations(step) >= u.m! * u.quads!, 'gather-rows: too few workgroups');
       for (let index = 0; index < u.m! * u.quads!; index++) {
@@ -123,6 +124,7 @@ export function runPlan({ problem, packed, caps }: PlanContext, plan: Plan): voi
         for (let j = firstK; j < firstK + 4; j++) {
           const source = step.params.PERM === 1 ? inputOf(problem, j) : j;
           if (step.params.PERM === 1 && j < u.k!) absolute(step, 'permutation', j, 32);
+          if (step.params.SCALED === 1 && j < u.k!) absolute(step, 'input_scale', source, 32);
           const tag = j >= u.k! ? '0' : xTags.get(absolute(step, 'x', at + source * u.stride_k!, xBits));
           must(tag !== undefined, 'gather-rows reads what is not x');
           const out = 4 * (u.rows_base! + i * u.pitch! + Math.floor(j / 4)) + (j % 4);

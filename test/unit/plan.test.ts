@@ -379,6 +379,19 @@ describe('imported weights', () => {
     expect(plan({ m: 2, ...SHAPE, k: 511 }, GPU).dispatches[0]).toMatchObject({ shader: 'gather-rows', params: { PERM: 0 } });
   });
 
+  test('inputs with scales are gathered, and scaled there, by the layer’s own', () => {
+    const { dispatches, why } = plan({ m: 2, ...SHAPE, inputScaled: true }, GPU);
+    expect(dispatches[0]).toMatchObject({ shader: 'gather-rows', params: { PERM: 0, SCALED: 1 } });
+    expect(dispatches[0]!.bindings.input_scale).toEqual({ buffer: 'inputScale', offset: 0, size: 4 * SHAPE.k });
+    expect(dispatches[0]!.bindings.permutation).toBeUndefined();
+    expect(why.join('\n')).toContain('gather-rows first: each input has a scale');
+    expect(dispatches.at(-1)!.bindings.x!.buffer).toBe('rows');
+    const both = plan({ m: 2, ...SHAPE, inputScaled: true, permuted: true }, GPU);
+    expect(both.dispatches[0]).toMatchObject({ shader: 'gather-rows', params: { PERM: 1, SCALED: 1 } });
+    expect(both.why.join('\n')).toContain('gather-rows first: the inputs are in another order than those of x, and each input has a scale');
+    expect(plan({ m: 2, ...SHAPE, k: 511 }, GPU).dispatches[0]).toMatchObject({ params: { SCALED: 0 } });
+  });
+
   test('a transposed x in another order must fit one window, since any k may be anywhere in it', () => {
     const caps = { ...GPU, maxStorageBufferBindingSize: 4096 };
     const x = { offset: 1, batchRows: 200, strideB: 200 * 32, strideM: 1, strideK: 200 };
@@ -590,6 +603,7 @@ describe('plans', () => {
         shift: fc.constantFrom('none', 'offset', 'minimum'),
         codebook: fc.constantFrom<Codebook>('none', 'table', 'e2m1'),
         permuted: fc.constantFrom(false, false, true),
+        inputScaled: fc.constantFrom(false, false, true),
         quant: fc.boolean(),
         xDigits: fc.constantFrom(undefined, 1 as const, 2 as const),
         yOffset: fc.constantFrom(0, 0, 4, 5),
@@ -613,8 +627,10 @@ describe('plans', () => {
     const codebook = taken.find((one) => one === spec.codebook) ?? taken[0]!;
     return {
       ...spec,
-      // An x that came quantized is for the kernel that reads codes, and for layers that take its inputs in their order.
-      ...(before === 'quantize-rows' ? { innerPrecise: 1, ...(spec.permuted && { xDigits: undefined }) } : { xDigits: undefined }),
+      // An x that came quantized is for the kernel that reads codes, and for layers that take its inputs as they are.
+      ...(before === 'quantize-rows'
+        ? { innerPrecise: 1, ...((spec.permuted || spec.inputScaled) && { xDigits: undefined }) }
+        : { xDigits: undefined }),
       ...(x && { dtype: x[0]! }),
       ...(inBlocks && spec.group && { group: spec.k > 32 ? 32 : 0 }),
       codebook,
@@ -759,6 +775,7 @@ describe('loads', () => {
           shift: shape.offset ? 'offset' : 'none',
           codebook: 'none',
           permuted: false,
+          inputScaled: false,
           biased: shape.bias !== 'none',
           requantized: shape.quant !== 'none',
           // A single column is a run along k either way.

@@ -56,6 +56,7 @@ describe('the base case', () => {
     shift: 'none',
     codebook: 'none',
     permuted: false,
+    inputScaled: false,
     biased: false,
     requantized: false,
     weight: { nz: 0, strideN: K, strideK: 1 },

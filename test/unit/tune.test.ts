@@ -149,7 +149,13 @@ describe('a plan', () => {
       makePlan({ problem, packed, caps: GPU }, { force: { kernel: 'matmul-plain' }, findings: { ...NO_FINDINGS, tuned: tuned(tiled) } })
         .kernel,
     ).toBe('matmul-plain');
-    for (const change of [{ permuted: true }, { codebook: 'table' }, { shift: 'minimum' }, { scaleDtype: 'bfloat16' }] as const)
+    for (const change of [
+      { permuted: true },
+      { inputScaled: true },
+      { codebook: 'table' },
+      { shift: 'minimum' },
+      { scaleDtype: 'bfloat16' },
+    ] as const)
       expect(problemClass({ ...problem, ...change }, GPU)).not.toBe(problemClass(problem, GPU));
     expect(problemClass({ ...problem, innerPrecise: 1 }, GPU)).not.toBe(problemClass(problem, GPU));
     expect(problemClass(problem, { ...GPU, subgroups: false })).not.toBe(problemClass(problem, GPU));

@@ -219,7 +219,19 @@ describe('what planning and loading ask for', () => {
               [64, 40, true],
               [67, 3, false],
             ] as const)
-              imported.push({ m, n, k, bits, dtype, scaleDtype, ...meaning, quant, permuted, group: 16 });
+              imported.push({
+                m,
+                n,
+                k,
+                bits,
+                dtype,
+                scaleDtype,
+                ...meaning,
+                quant,
+                permuted,
+                inputScaled: m === 3 || (permuted && quant),
+                group: 16,
+              });
   // Rounded weights have the operands of others, each with ROUND.
   for (const spec of [...specs, ...imported]) {
     if (spec.dtype !== 'float32' && spec.m < 4) rounded.push({ ...spec, rounded: true });

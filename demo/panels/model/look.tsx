@@ -31,7 +31,12 @@ export function LookAt({ shown }: { readonly shown: Look }) {
                 [
                   'Groups',
                   quantized.groupSize === k ? 'one for each output' : `${whole(quantized.groupSize)} inputs`,
-                  quantized.permuted ? 'inputs are in another order than in x (act-order)' : undefined,
+                  [
+                    quantized.permuted && 'inputs are in another order than in x (act-order)',
+                    quantized.inputScaled && 'each input of x has a scale, which is in the weights shown',
+                  ]
+                    .filter(Boolean)
+                    .join('; ') || undefined,
                 ],
               ] as const)
             : []),

@@ -139,7 +139,7 @@ function factsOf(result: LayerRun): Fact[] {
 }
 
 /** A link to the panel "What runs" with a product of this shape. It opens inside the page, so that the file stays open. */
-function WhatRuns({ result: { args, n, k, bits, groupSize, form, permuted, bias } }: { readonly result: LayerRun }) {
+function WhatRuns({ result: { args, n, k, bits, groupSize, form, permuted, inputScaled, bias } }: { readonly result: LayerRun }) {
   const codes = { symmetric: 'number', 'zero points': 'number', minimums: 'minimum', codebook: 'codebook' }[form];
   const state = {
     m: args.m,
@@ -152,6 +152,7 @@ function WhatRuns({ result: { args, n, k, bits, groupSize, form, permuted, bias 
     offset: form === 'zero points',
     bias,
     order: permuted,
+    scaled: inputScaled,
   };
   return (
     <PanelLink panel="shader" state={state}>

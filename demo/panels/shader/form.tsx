@@ -12,7 +12,7 @@ export function Form() {
   const noGpu = device.value.state === 'none';
   const shared = { onChange: changed };
   const operator = operatorQuery();
-  const imported = more.codes.value !== 'number' || more.permuted.value;
+  const imported = more.codes.value !== 'number' || more.permuted.value || more.inputScaled.value;
   return (
     <form class="card shader-form" onSubmit={(event) => event.preventDefault()}>
       <div class="controls">
@@ -77,6 +77,7 @@ export function Form() {
         {product.int8.value && <Toggle label="offset of the output" value={product.int8offset} {...shared} />}
         <Toggle label="x transposed" value={more.transposed} {...shared} />
         <Toggle label="inputs in another order (act-order)" value={more.permuted} {...shared} />
+        <Toggle label="a scale for each input" value={more.inputScaled} {...shared} />
       </div>
       <div class="controls shader-device">
         <SelectField

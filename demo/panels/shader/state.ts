@@ -32,6 +32,7 @@ export const more = {
   codes: urlSignal('shader.codes', choice<ShaderChoice['codes']>('number', ['number', 'minimum', 'codebook'])),
   transposed: urlSignal('shader.xt', flag(false)),
   permuted: urlSignal('shader.order', flag(false)),
+  inputScaled: urlSignal('shader.scaled', flag(false)),
 };
 export const asDevice = urlSignal(
   'shader.device',
@@ -91,6 +92,7 @@ const chosen = computed<ShaderChoice>(() => ({
   codes: more.codes.value,
   transposed: more.transposed.value,
   permuted: more.permuted.value,
+  inputScaled: more.inputScaled.value,
   ...(kernel.value && { force: { kernel: kernel.value, ...(tile.value && { tile: readTile(tile.value) }) } }),
 }));
 
@@ -158,7 +160,7 @@ export function measure(): void {
 export function operatorQuery(): string | undefined {
   const { m, k, n } = product;
   if (m.value > MOST.m || k.value > MOST.k || n.value > MOST.n) return undefined;
-  if (more.codes.value !== 'number' || more.transposed.value || more.permuted.value) return undefined;
+  if (more.codes.value !== 'number' || more.transposed.value || more.permuted.value || more.inputScaled.value) return undefined;
   const query = new URLSearchParams({ panel: 'operator' });
   for (const [name, value] of Object.entries(product)) {
     const now: unknown = value.value;

@@ -75,7 +75,15 @@ test('a folder of a quantized model, with its configuration', async () => {
     bias: false,
     importer: 'importGptq',
     cut: json.layers[0].cut, // the importer's matter
-    inMemory: { scaleDtype: 'float16', scaleForm: null, zeroPoints: 'whole', minimum: false, codebook: false, permutation: false },
+    inMemory: {
+      scaleDtype: 'float16',
+      scaleForm: null,
+      zeroPoints: 'whole',
+      minimum: false,
+      codebook: false,
+      permutation: false,
+      inputScale: false,
+    },
     why: null,
     what: 'importGptq → 4-bit codes, groups of 32, float16 scales, zero points',
   });
@@ -132,15 +140,28 @@ test('GGUF: blocks that are read, blocks that are not, floats', async () => {
 test('what is in memory, of each kind of matrix', () => {
   const matrix = (method: 'minmax' | 'hqq', symmetric = false) =>
     quantize(normals('kinds', 4 * 64), { n: 4, k: 64, bits: 4, method, symmetric }).matrix;
-  const none = { scaleDtype: 'float16', scaleForm: null, zeroPoints: 'none', minimum: false, codebook: false, permutation: false };
+  const none = {
+    scaleDtype: 'float16',
+    scaleForm: null,
+    zeroPoints: 'none',
+    minimum: false,
+    codebook: false,
+    permutation: false,
+    inputScale: false,
+  };
   expect(inMemory(matrix('minmax', true))).toEqual(none);
   expect(inMemory({ ...matrix('minmax', true), zeroPoint: new Float32Array(4).fill(8) })).toEqual(none);
   expect(inMemory(matrix('minmax'))).toEqual({ ...none, zeroPoints: 'whole' });
   expect(inMemory(matrix('hqq'))).toEqual({ ...none, zeroPoints: 'float' });
-  const more = { ...matrix('minmax', true), codebook: new Float32Array(16), permutation: new Uint32Array(64) };
-  expect(inMemory(more)).toEqual({ ...none, codebook: true, permutation: true });
+  const more = {
+    ...matrix('minmax', true),
+    codebook: new Float32Array(16),
+    permutation: new Uint32Array(64),
+    inputScale: new Float32Array(64),
+  };
+  expect(inMemory(more)).toEqual({ ...none, codebook: true, permutation: true, inputScale: true });
   expect(memoryText({ bits: 4, groupSize: 64, k: 64, format: 'bitsandbytes NF4' }, inMemory(more))).toBe(
-    'importBitsAndBytes4 → 4-bit codes, a scale for each output, float16 scales, a codebook, inputs in the order of their groups',
+    'importBitsAndBytes4 → 4-bit codes, a scale for each output, float16 scales, a codebook, inputs in the order of their groups, a scale for each input',
   );
 });
 

@@ -85,6 +85,8 @@ test('rewriting: by compressed-tensors, by torch_npu where zero points are float
   const odd = quantize(normals('odd', 4 * 40), { n: 4, k: 40, bits: 4, groupSize: 16 }).matrix;
   expect(await rewritten(odd)).toEqual({ why: 'no writer holds such groups with such zero points' });
   expect(await rewritten({ ...made({ symmetric: true }), codebook: new Float32Array(16) })).toEqual({ why: 'no writer holds a codebook' });
+  const scaled = { ...made({ symmetric: true }), inputScale: new Float32Array(made().k).fill(1) };
+  expect(await rewritten(scaled)).toEqual({ why: 'no writer holds an inputScale' });
 });
 
 test('matrices differ by any code, scale or zero point', () => {

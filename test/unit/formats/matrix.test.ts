@@ -53,6 +53,22 @@ describe('dequantize', () => {
     const matrix = { ...base, permutation: new Uint32Array([8, 7, 6, 5, 4, 3, 2, 1, 0]) };
     expect(column(matrix, 0)).toEqual([0, -0.5, -1, -1.5, -2, -2.5, -3, -3.5, -4]);
   });
+  test('each input has its scale, in the order of x', () => {
+    const inputScale = Float32Array.of(1, 2, -1, 0.5, 0, 4, 1, 8, 0.25);
+    expect(column({ ...base, inputScale }, 0)).toEqual([-4, -7, 3, -1.25, -0, -6, -1, -4, 0]);
+    const permutation = new Uint32Array([8, 7, 6, 5, 4, 3, 2, 1, 0]);
+    expect(column({ ...base, permutation, inputScale }, 0)).toEqual([0, -1, 1, -0.75, -0, -10, -3, -28, -1]);
+  });
+  test('a weight is rounded before its input’s scale, and their product after it', () => {
+    // 7 · (1 + 2^-23) is no float32; with the scale 3 the two roundings differ from one of the whole product.
+    const [scale, factor] = [1 + 2 ** -23, 3];
+    const matrix = { ...base, scale: new Float32Array(4).fill(scale), inputScale: new Float32Array(9).fill(factor) };
+    const twice = Math.fround(Math.fround(-7 * scale) * factor);
+    expect(column(matrix, 0)[1]).toBe(twice);
+    expect(twice).not.toBe(Math.fround(-7 * scale * factor));
+    const beyond = { ...base, scale: new Float32Array(4).fill(1e30), inputScale: new Float32Array(9).fill(1e30) };
+    expect(column(beyond, 0)[0]).toBe(Number.NEGATIVE_INFINITY);
+  });
   test('8 bits: four codes in a word, code 128 is 0', () => {
     const matrix: QuantizedMatrix = {
       ...base,
@@ -122,11 +138,16 @@ test('arrays on memory that can grow are copied to memory that cannot, and other
   scale.set(base.scale);
   const fixed = inFixedMemory({ ...base, scale });
   expect(fixed).toEqual(base);
+  const inputScale = new Float32Array(new (ArrayBuffer as new (size: number, options: object) => ArrayBuffer)(36, { maxByteLength: 64 }));
+  expect(inFixedMemory({ ...base, inputScale }).inputScale).toEqual(new Float32Array(9));
+  expect(inFixedMemory({ ...base, inputScale }).inputScale!.buffer).not.toBe(inputScale.buffer);
   expect([fixed.scale.buffer === buffer, fixed.codes === base.codes]).toEqual([false, true]);
 });
 
 test('zero points that are all 2^(bits-1) are none', () => {
   expect(simplify({ ...base, zeroPoint: new Float32Array(4).fill(8) })).toEqual(base);
+  const inputScale = new Float32Array(9).fill(3);
+  expect(simplify({ ...base, inputScale, zeroPoint: new Float32Array(4).fill(8) })).toEqual({ ...base, inputScale });
   const real = { ...base, zeroPoint: new Float32Array([8, 8, 8, 7]) };
   expect(simplify(real)).toBe(real);
 });
@@ -138,6 +159,7 @@ test('runs of rows are views of the same memory, and together the matrix', () =>
     codes: new Uint32Array(20).map((_, i) => i),
     scale: new Float32Array(20).map((_, i) => i),
     minimum: new Float32Array(20),
+    inputScale: new Float32Array(9).map((_, i) => i),
   };
   const runs = [...rowsOf(tall, 1)];
   expect(runs.map(({ begin, matrix }) => [begin, matrix.n])).toEqual([
@@ -164,6 +186,10 @@ test.each<[string, Partial<QuantizedMatrix>, string, string]>([
   ['permutation[3]', { permutation: new Uint32Array([0, 1, 2, 9, 4, 5, 6, 7, 8]) }, 'an input below 9', '9'],
   ['permutation[1]', { permutation: new Uint32Array(9) }, 'each input once', '0 again'],
   ['permutation', { permutation: Int32Array.of(0, 1, 2, -1, 4, 5, 6, 7, 8) as never }, 'a Uint32Array', 'an Int32Array of 9'],
+  ['inputScale', { inputScale: new Float32Array(8) }, '9 values, one for each input', '8'],
+  ['inputScale', { inputScale: new Float64Array(9) as never }, 'a Float32Array', 'a Float64Array of 9'],
+  ['inputScale[4]', { inputScale: Float32Array.of(1, 1, 1, 1, Number.NaN, 1, 1, 1, 1) }, 'a number that float32 holds', 'NaN'],
+  ['inputScale[0]', { inputScale: new Float32Array(9).fill(Number.POSITIVE_INFINITY) }, 'a number that float32 holds', 'Infinity'],
   ['n', { n: '2' as never }, 'a whole number of at least 1', '"2"'],
   ['bits', { bits: '4' as never }, '2 or 3 or 4 or 5 or 6 or 8', '"4"'],
   ['codes', { codes: new Float32Array(4) as never }, 'a Uint32Array', 'a Float32Array of 4'],
@@ -220,6 +246,11 @@ describe('the reference', () => {
     ['minimums', { minimum: new Float32Array([1, 0.25, 3, -28]) }],
     ['a codebook', { codebook: Float32Array.from({ length: 16 }, (_, i) => i * i) }],
     ['a permutation', { permutation: new Uint32Array([8, 7, 6, 5, 4, 3, 2, 1, 0]) }],
+    ['scales of inputs', { inputScale: Float32Array.of(1, 2, -1, 0.5, 0, 4, 1, 8, 0.25) }],
+    [
+      'scales of inputs and a permutation',
+      { inputScale: Float32Array.of(1, 2, -1, 0.5, 0, 4, 1, 8, 0.25), permutation: new Uint32Array([2, 7, 6, 5, 4, 3, 8, 1, 0]) },
+    ],
   ])('is x · dequantize(matrix)ᵀ with %s', (_, change) => {
     const { exact, low, high } = referenceMatrix(x, { ...base, ...change });
     expect([...exact]).toEqual(product({ ...base, ...change }));

@@ -2,9 +2,11 @@
 // like the packing kernel.
 import fc from 'fast-check';
 import { describe, expect, test } from 'vitest';
+import { findLayers } from '../../../src/formats/find-layers.js';
 import { importTorchaoInt4, importTorchaoTinygemm, torchaoInt4Layer, torchaoTinygemmLayer } from '../../../src/formats/torchao-int4.js';
 import { importTorchaoInt8, torchaoInt8Layer } from '../../../src/formats/torchao-int8.js';
 import { dequantize } from '../../../src/problem/matrix.js';
+import { fileOf, TENSORS } from '../../support/every-format.js';
 import { expectFormat } from '../../support/expect-errors.js';
 import { expectWeights, floats, infosOf, randoms, raw, seeds, weightsOf } from '../../support/tensors.js';
 
@@ -197,5 +199,65 @@ describe('int4, tinygemm', () => {
     expectFormat(() => make([1, 1, 32, 3]), 'shape', /innerKTiles/);
     expectFormat(() => make([2, 1, 32, 4]), 'shape', /16 outputs/);
     expectFormat(() => make([1, 1, 32, 4], { n: 9 }), 'shape', /9/);
+  });
+});
+
+describe('act_pre_scale: x is multiplied by it', () => {
+  const int8 = { qdata: raw('q', 'I8', [2, 3], [1, 2, 3, -4, 5, -6]), scale: raw('s', 'F32', [2, 1], [1, 2]) };
+  const int4 = {
+    qdata: raw('q', 'I8', [1, 1], [0x78]),
+    scale: raw('s', 'BF16', [1, 1], [1]),
+    zero_point: raw('z', 'BF16', [1, 1], [0.5]),
+  };
+  const order = { nibbleOrder: 'even-low' } as const;
+  test.each<[string, number[], number[], number[]]>([
+    ['for each input', [3], [0.5, 2, -1], [0.5, 2, -1]],
+    ['for each input, in a row', [1, 3], [0.5, 2, -1], [0.5, 2, -1]],
+    ['one for all', [1], [4], [4, 4, 4]],
+    ['one for all, without a size', [], [4], [4, 4, 4]],
+  ])('%s', async (_, shape, given, expected) => {
+    const tensors = { ...int8, act_pre_scale: raw('p', 'BF16', shape, given) };
+    expect([...importTorchaoInt8(tensors).inputScale!]).toEqual(expected);
+    const weights = [1, 2, 3, -8, 10, -12].map((value, i) => value * expected[i % 3]!);
+    expect([...dequantize(importTorchaoInt8(tensors))]).toEqual(weights);
+    expectWeights(await weightsOf(torchaoInt8Layer(infosOf(tensors), { name: 'x' }), 1), weights);
+  });
+  test('of int4: plain, and without the padding of tiles', async () => {
+    const act_pre_scale = raw('p', 'F32', [2], [2, -4]);
+    expect([...dequantize(importTorchaoInt4({ ...int4, act_pre_scale }, order))]).toEqual([-15, -30]);
+    expect(await weightsOf(torchaoInt4Layer(infosOf({ ...int4, act_pre_scale }), { name: 'x', ...order }), 1)).toEqual(
+      Float32Array.of(-15, -30),
+    );
+    const tiles = {
+      qdata: raw('q', 'I32', [1, 1, 32, 1], Array(32).fill(0)),
+      scale_and_zero: raw('sz', 'BF16', [1, 8, 2], Array(16).fill(1)),
+      act_pre_scale: raw('p', 'BF16', [3], [1, 2, 4]),
+    };
+    expect([...dequantize(importTorchaoTinygemm(tiles, { n: 1, k: 3 }))]).toEqual([-7, -14, -28]);
+    expectFormat(() => importTorchaoTinygemm(tiles, { n: 1, k: 4 }), 'shape', '(4,), (1, 4) or one number');
+  });
+  test('others are refused', () => {
+    const of = (shape: number[], values: number[], dtype = 'F32') => ({ ...int8, act_pre_scale: raw('p', dtype, shape, values) });
+    expectFormat(() => importTorchaoInt8(of([2], [1, 1])), 'shape', '(3,), (1, 3) or one number');
+    expectFormat(() => importTorchaoInt8(of([3, 1], [1, 1, 1])), 'shape', '(3,), (1, 3) or one number');
+    expectFormat(() => importTorchaoInt8(of([3], [1, Number.NaN, 1])), 'element 1');
+    expectFormat(() => importTorchaoInt8(of([3], [1, 1, 1], 'I32')), 'dtype');
+  });
+  test('is found beside the layers of a file', async () => {
+    for (const name of ['ao4', 'aotile', 'ao8']) {
+      const more = raw(
+        `${name}._weight_act_pre_scale`,
+        'BF16',
+        [64],
+        Array.from({ length: 64 }, (_, i) => 1 + i / 64),
+      );
+      const { layers, refused } = await findLayers(fileOf([...TENSORS[name]!, more]), {
+        torchao: { nibbleOrder: 'even-low', groupSize: 32 },
+      });
+      expect(refused).toEqual([]);
+      const [plain] = (await findLayers(fileOf(TENSORS[name]!), { torchao: { nibbleOrder: 'even-low', groupSize: 32 } })).layers;
+      const weights = await weightsOf(plain!);
+      expect(await weightsOf(layers[0]!)).toEqual(weights.map((value, i) => value * (1 + (i % 64) / 64)));
+    }
   });
 });

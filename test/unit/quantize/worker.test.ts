@@ -45,6 +45,19 @@ test('a worker gives the same, tells how far it is, and ends', async () => {
   expect(weights.length).toBe(n * k); // a copy was sent
 });
 
+test('a search for scales of inputs too, which are moved back', async () => {
+  const activations = { meanAbs: Float32Array.from({ length: k }, (_, i) => 1 + (i % 7)) };
+  const searched = { ...options, method: 'mse', activations, inputScale: 'search' } as const;
+  const own = weights.map((value, i) => value / (1 + ((i % k) % 7)));
+  const want = quantize(own, searched);
+  expect(want.matrix.inputScale).toHaveLength(k);
+  expect(await quantizeInWorker(own, searched, { worker: fakeWorker })).toEqual(want);
+  expect(await quantizeInWorker(own, searched)).toEqual({ ...want, noWorker: 'there are no Workers here' });
+  const abort = new AbortController();
+  const work = quantizeInWorker(own, searched, { signal: abort.signal, onProgress: ({ done }) => abort.abort(`at ${done}`) });
+  await expect(work).rejects.toBe('at 0'); // while it searches
+});
+
 test('weights are moved where that is asked for', async () => {
   const own = weights.slice();
   const result = await quantizeInWorker(own, options, { worker: fakeWorker, transfer: true });

@@ -39,6 +39,7 @@ export interface Look extends Size {
     readonly scaleDtype: string;
     readonly form: Form;
     readonly permuted: boolean;
+    readonly inputScaled: boolean;
     /** Of code 0, 1, … */
     readonly codes: readonly number[];
     readonly scales: Spread;
@@ -144,13 +145,14 @@ export async function look(model: Model, { target, ...corner }: LookArgs, contex
       await context.breathe();
     }
     const part = partOfMatrix(matrix, place);
-    const { bits, groupSize, scaleDtype, permutation } = matrix;
+    const { bits, groupSize, scaleDtype, permutation, inputScale } = matrix;
     const quantized = {
       bits,
       groupSize,
       scaleDtype,
       form: formOf(matrix),
       permuted: permutation !== undefined,
+      inputScaled: inputScale !== undefined,
       codes,
       scales: spreadOf(matrix.scale, low, high),
     } as const;

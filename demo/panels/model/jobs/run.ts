@@ -43,6 +43,7 @@ export interface LayerRun {
   readonly groupSize: number;
   readonly form: Form;
   readonly permuted: boolean;
+  readonly inputScaled: boolean;
   /** Milliseconds of the reference. */
   readonly referenceTime: number;
   /** The first elements of the first row: reference, low, high, and the GPU's. */
@@ -111,9 +112,10 @@ export async function run(model: Model, args: RunArgs, context: JobContext): Pro
   const bias = source && (await readBias(source, context.signal));
   const x: HostTensor = { data: randomX(m * k, seed), shape: [m, k], dtype };
   const product: Product = { matrix, x, m, bias };
-  const { bits, groupSize, permutation } = matrix;
+  const { bits, groupSize, permutation, inputScale } = matrix;
   const plain = {
     ...{ args, n, k, bias: bias !== undefined, bits, groupSize, form: formOf(matrix), permuted: permutation !== undefined },
+    inputScaled: inputScale !== undefined,
     ...(source && { fileBits: (8 * layerBytes(source)) / (n * k) }),
   };
   const timed = async (accuracy?: Explanation['accuracy']) => {

@@ -40,6 +40,8 @@ export interface ShaderChoice {
   readonly transposed: boolean;
   /** The order of inputs in the weights differs from x's. */
   readonly permuted: boolean;
+  /** Each input of x has a scale. */
+  readonly inputScaled: boolean;
   readonly force?: Force;
 }
 
@@ -114,8 +116,8 @@ function viewsOf(choice: ShaderChoice, imported: boolean): WeightTensors<View> {
 
 /** @throws ArgumentError if the layer refuses the choice */
 function problemOf(choice: ShaderChoice) {
-  const { m, n, k, mode, group, dtype, offset, bias, int8, int8Offset, precise, codes, permuted, bits } = choice;
-  const imported = codes !== 'number' || permuted;
+  const { m, n, k, mode, group, dtype, offset, bias, int8, int8Offset, precise, codes, permuted, inputScaled, bits } = choice;
+  const imported = codes !== 'number' || permuted || inputScaled;
   const spec = checkOptions({
     inFeatures: k,
     outFeatures: n,
@@ -131,7 +133,7 @@ function problemOf(choice: ShaderChoice) {
   const checked = checkWeights(spec, views);
   const shift = codes === 'minimum' ? 'minimum' : codes === 'number' && offset ? 'offset' : 'none';
   const operands: Operands = imported
-    ? { ...checked, bits, held: bits, shift, codebook: codes === 'codebook' ? 'table' : 'none', permuted }
+    ? { ...checked, bits, held: bits, shift, codebook: codes === 'codebook' ? 'table' : 'none', permuted, inputScaled }
     : checked;
   const x = choice.transposed ? { ...view([m, k], dtype), strides: [1, m] } : view([m, k], dtype);
   const problem = makeProblem({ spec, weights: operands }, { m, x: checkX(spec, x).view });
