@@ -2,6 +2,7 @@
 
 export type { FloatDType } from './dtype.js';
 export { ArgumentError, type FileLocation, FormatError, ReadError, UnsupportedError } from './errors.js';
+export { loadExperts } from './experts/load-experts.js';
 export { type ByteSourceOptions, type BytesFrom, byteSource } from './files/byte-source.js';
 export { type GgufOptions, openGguf } from './files/gguf.js';
 export { type GgufArray, isGgufArray, readGgufArray } from './files/gguf-values.js';
@@ -41,6 +42,7 @@ export {
   compressedTensorsLayer,
   importCompressedTensors,
 } from './formats/compressed-tensors.js';
+export { type ExpertSource, partsOf } from './formats/experts.js';
 export { type FindLayersOptions, findLayers } from './formats/find-layers.js';
 export type { FoundLayers, NotYet } from './formats/found-layers.js';
 export { type GgufType, type GgufTypeName, ggufLayer, ggufTypes, importGguf, isGgufType } from './formats/gguf-blocks.js';
@@ -54,6 +56,7 @@ export { importMatMulNBits, type MatMulNBitsAttributes, type MatMulNBitsTensors 
 export { importMlc, MLC_KINDS, type MlcOptions, type MlcTensors, mlcLayer } from './formats/mlc-weights.js';
 export { importMlx, type MlxOptions, type MlxTensors, mlxLayer } from './formats/mlx.js';
 export { importModelOptInt4, type ModelOptInt4, modelOptInt4Layer } from './formats/modelopt.js';
+export { importMxfp4, type Mxfp4Tensors, mxfp4Layer } from './formats/mxfp4.js';
 export { type DequantizeLinearOptions, type DequantizeLinearTensors, importDequantizeLinear } from './formats/qdq.js';
 export { parseQuantState, type QuantState } from './formats/quant-state.js';
 export { type QuantizationConfig, quantizationOf } from './formats/quantization-config.js';

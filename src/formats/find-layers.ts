@@ -7,6 +7,7 @@ import { tensorFile } from '../files/given.js';
 import { breather } from '../files/pace.js';
 import type { TensorFile, TensorInfo } from '../files/tensor-file.js';
 import { showShape } from '../problem/view.js';
+import { asExperts, type ExpertSource, groupExperts, partOf } from './experts.js';
 import { findNodes } from './find-nodes.js';
 import type { FoundLayers, NotYet } from './found-layers.js';
 import { HINTS } from './given.js';
@@ -31,6 +32,8 @@ interface Claim<T> {
   readonly name: string;
   readonly tensors: Readonly<Record<string, TensorInfo>>;
   readonly bias: TensorInfo | undefined;
+  /** Length of the axis in front of every tensor, if there is one. */
+  readonly experts: number | undefined;
   /** Every tensor of the layer with its part, `bias` and settings included. */
   readonly parts: ReadonlyMap<TensorInfo, string>;
 }
@@ -38,10 +41,14 @@ interface Claim<T> {
 /** The context that all layers of a file share. */
 type FileContext = Omit<LayerContext, 'name' | 'bias' | 'settings'>;
 
-const join = (name: string, part: string): string => (name === '' ? part : `${name}.${part}`);
+const join = (name: string, separator: string, part: string): string => (name === '' ? part : `${name}${separator}${part}`);
+
+/** A layer's tensors without their axis of experts: those of one of them. */
+const ofExpert = (tensors: Found, expert: number): Record<string, TensorInfo> =>
+  Object.fromEntries(Object.entries(tensors).map(([part, info]) => [part, partOf(info, expert)]));
 
 /** A format that claims tensors by name. */
-type Named = Pick<LayerFormat, 'name' | 'required' | 'optional' | 'ignored' | 'anyName'> & {
+type Named = Pick<LayerFormat, 'name' | 'required' | 'optional' | 'ignored' | 'anyName' | 'separator' | 'expertRank'> & {
   recognise?(tensors: Found, context: Omit<LayerContext, 'settings'>): boolean;
 };
 
@@ -53,21 +60,27 @@ function claim<T extends Named>(
 ): Claim<T> | undefined {
   for (const format of formats) {
     const part = format.required[0]!;
-    const named = first === part || first.endsWith(`.${part}`);
+    const { separator = '.', expertRank } = format;
+    const named = first === part || first.endsWith(`${separator}${part}`);
     if (!named && !format.anyName) continue;
-    const name = named ? first.slice(0, -part.length - 1) : first;
+    const name = named ? first.slice(0, -part.length - separator.length) : first;
     const find = (parts: readonly string[]) =>
       parts.flatMap((own) => {
-        const info = file.tensors.get(own === part ? first : join(name, own));
+        const info = file.tensors.get(own === part ? first : join(name, separator, own));
         return info && !taken.has(info) ? [[own, info] as const] : [];
       });
     const required = find(format.required);
     if (required.length < format.required.length) continue;
     const tensors = Object.fromEntries([...required, ...find(format.optional)]);
-    const bias = find(['bias']).find(([, info]) => info.shape.length === 1 && FLOATS.includes(info.dtype))?.[1];
-    if (format.recognise && !format.recognise(tensors, { ...context, name, bias })) continue;
+    const { shape } = tensors[part]!;
+    const experts = expertRank !== undefined && shape.length === expertRank + 1 && shape[0]! > 0 ? shape[0] : undefined;
+    const biasRank = experts === undefined ? 1 : 2;
+    const bias = find(['bias']).find(([, info]) => info.shape.length === biasRank && FLOATS.includes(info.dtype))?.[1];
+    if (experts !== undefined && Object.values(tensors).some((info) => info.shape.length < 2)) continue;
+    const one = experts === undefined ? tensors : ofExpert(tensors, 0);
+    if (format.recognise && !format.recognise(one, { ...context, name, bias })) continue;
     const own = [...Object.entries(tensors), ...find(format.ignored ?? []), ...(bias ? [['bias', bias] as const] : [])];
-    return { format, name, tensors, bias, parts: new Map(own.map(([part, info]) => [info, part])) };
+    return { format, name, tensors, bias, experts, parts: new Map(own.map(([part, info]) => [info, part])) };
   }
   return undefined;
 }
@@ -115,9 +128,13 @@ function strangersOf(claims: readonly Claim<LayerFormat>[], file: TensorFile, ta
 const settingsOf = ({ format, tensors }: Claim<LayerFormat>): TensorInfo[] =>
   (format.settings ?? []).flatMap((part) => tensors[part] ?? []);
 
-/** The layer, or the error that refuses it. */
-function make(claim: Claim<LayerFormat>, context: FileContext, { read, strangers }: { read: Settings; strangers: readonly TensorInfo[] }) {
-  const { format, name, tensors, bias } = claim;
+/** The layer or experts, or the error that refuses them. */
+function make(
+  claim: Claim<LayerFormat>,
+  context: FileContext,
+  { read, strangers }: { read: Settings; strangers: readonly TensorInfo[] },
+): LayerSource | ExpertSource | FormatError {
+  const { format, name, tensors, bias, experts } = claim;
   const { methods } = format;
   const { method } = context.config;
   try {
@@ -129,10 +146,25 @@ function make(claim: Claim<LayerFormat>, context: FileContext, { read, strangers
     const settings = Object.fromEntries(
       Object.entries(tensors).flatMap(([part, info]) => (format.settings?.includes(part) ? [[part, read(info)]] : [])),
     );
-    const layer = format.make(tensors, { ...context, name, bias, settings });
-    if (bias && bias.shape[0] !== layer.n)
-      throw new FormatError({ file: bias.source.name, tensor: bias.name, field: 'shape' }, showShape([layer.n]), showShape(bias.shape));
-    return layer;
+    const makeOne = (own: Found, ownBias: TensorInfo | undefined): LayerSource => {
+      const layer = format.make(own, { ...context, name, bias: ownBias, settings });
+      if (ownBias && ownBias.shape[0] !== layer.n)
+        throw new FormatError(
+          { file: ownBias.source.name, tensor: ownBias.name, field: 'shape' },
+          showShape([layer.n]),
+          showShape(ownBias.shape),
+        );
+      return layer;
+    };
+    if (experts === undefined) return makeOne(tensors, bias);
+    for (const info of [...Object.values(tensors), ...(bias ? [bias] : [])])
+      if (info.shape[0] !== experts)
+        throw wrong(info, 'shape', `${experts} experts, as ${tensors[format.required[0]!]!.name}`, showShape(info.shape));
+    const all = Array.from({ length: experts }, (_, expert): LayerSource => {
+      const one = makeOne(ofExpert(tensors, expert), bias && partOf(bias, expert));
+      return { ...one, name: `${name}.${expert}` };
+    });
+    return asExperts(name, all);
   } catch (error) {
     if (error instanceof FormatError) return error;
     throw error;
@@ -165,12 +197,13 @@ export async function findLayers(file: TensorFile, options: FindLayersOptions = 
   const claims = await claimAll(LAYER_FORMATS, { file, taken, context, breathe });
   const strangers = strangersOf(claims, file, taken);
   const read = await readSettings(claims.flatMap(settingsOf), signal);
-  const made: (readonly [Claim<LayerFormat>, LayerSource | FormatError])[] = [];
+  const made: (readonly [Claim<LayerFormat>, LayerSource | ExpertSource | FormatError])[] = [];
   for (const one of claims) {
     await breathe();
     made.push([one, make(one, context, { read, strangers: strangers.get(one.name) ?? [] })]);
   }
-  const layers = made.flatMap(([, layer]) => (layer instanceof FormatError ? [] : [layer]));
+  const layers = made.flatMap(([, layer]) => (layer instanceof FormatError || 'experts' in layer ? [] : [layer]));
+  const experts = made.flatMap(([, layer]) => ('experts' in layer ? [layer] : []));
   const refused = made.flatMap(([{ name, format }, error]) => (error instanceof FormatError ? [{ name, format: format.name, error }] : []));
   const role = new Map<TensorInfo, string>();
   const lost = new Set<TensorInfo>();
@@ -201,6 +234,7 @@ export async function findLayers(file: TensorFile, options: FindLayersOptions = 
     `${info.dtype} ${showShape(info.shape)}: ${isFloatMatrix(info) ? 'not quantized' : 'no layer'}`;
   return {
     layers,
+    experts: [...experts, ...groupExperts(layers)],
     rest: all.filter((info) => !taken.has(info) || lost.has(info)),
     floats: all.filter(isPlain),
     refused,

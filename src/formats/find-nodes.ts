@@ -81,5 +81,5 @@ export function findNodes(file: TensorFile): FoundLayers {
   }
   const transposed = new Set(floats.filter(({ name }) => used(name) === 'KN').map(({ name }) => name));
   const multiplied = new Set(floats.filter(({ name }) => used(name)).map(({ name }) => name));
-  return { layers, refused, notYet, roles, floats, rest: all.filter(({ name }) => !taken.has(name)), transposed, multiplied };
+  return { layers, experts: [], refused, notYet, roles, floats, rest: all.filter(({ name }) => !taken.has(name)), transposed, multiplied };
 }

@@ -1,6 +1,7 @@
 // The result of findLayers: a file's layers, and descriptions of its other tensors.
 import type { FormatError } from '../errors.js';
 import type { TensorInfo } from '../files/tensor-file.js';
+import type { ExpertSource } from './experts.js';
 import type { LayerSource } from './layer-source.js';
 
 /** A weight in a layout that is known and not read yet. */
@@ -16,6 +17,8 @@ export interface NotYet {
 export interface FoundLayers {
   /** In the order of the file. */
   readonly layers: readonly LayerSource[];
+  /** Experts of blocks: tensors with an axis of experts in front, and numbered layers, which are among `layers` too. */
+  readonly experts: readonly ExpertSource[];
   /** Tensors of no layer: norms, biases of other layers, and tensors of refused layers. */
   readonly rest: readonly TensorInfo[];
   /** The float matrices of the rest: linear layers or embeddings that are not quantized. */

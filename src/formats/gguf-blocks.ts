@@ -125,6 +125,7 @@ export const ggufFormat: WeightFormat = {
       required: ['weight'],
       optional: [],
       anyName: true,
+      expertRank: 2,
       recognise: ({ weight }) => isGgufType(weight!.dtype) && weight!.shape.length === 2 && !weight!.shape.includes(0),
       make: ({ weight }, { bias }) => ggufLayer(weight!, bias)!,
     },

@@ -75,6 +75,7 @@ const ROWS = {
   },
   mlc: { tensors: [['q_weight', 'q_scale'], []], options: { format: text, k: ofN } },
   mlx: { tensors: [['weight', 'scales', 'biases'], []], options: { bits: ofN, groupSize: ofN } },
+  mxfp4: { tensors: [['blocks', 'scales'], []], options: {} },
   matMulNBits: {
     tensors: [
       ['B', 'scales'],

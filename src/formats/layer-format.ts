@@ -45,6 +45,10 @@ export interface LayerFormat {
   readonly methods: readonly string[];
   /** Tensors of a layer NAME: NAME.weight and so on. */
   readonly required: readonly string[];
+  /** What stands between a layer's name and a tensor's; a dot without this. */
+  readonly separator?: string;
+  /** Axes of a layer's first tensor, if its tensors may have an axis of experts in front of these. */
+  readonly expertRank?: number;
   /** A layer is one tensor of any name, the first of `required`. */
   readonly anyName?: boolean;
   readonly optional: readonly string[];

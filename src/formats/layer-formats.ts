@@ -11,6 +11,7 @@ import { matMulNBitsFormat } from './matmul-nbits.js';
 import { mlcFormat } from './mlc-weights.js';
 import { mlxFormat } from './mlx.js';
 import { modelOptFormat } from './modelopt.js';
+import { mxfp4Format } from './mxfp4.js';
 import { qdqFormat } from './qdq.js';
 import { torchNpuFormat } from './torch-npu.js';
 import { torchaoInt4Format } from './torchao-int4.js';
@@ -30,6 +31,7 @@ export const WEIGHT_FORMATS: readonly WeightFormat[] = [
   torchaoInt8Format,
   mlcFormat,
   mlxFormat,
+  mxfp4Format,
   matMulNBitsFormat,
   qdqFormat,
   ggufFormat,

@@ -131,6 +131,7 @@ export const mlxFormat: WeightFormat = {
       methods: [],
       required: ['weight', 'scales'],
       optional: ['biases'],
+      expertRank: 2,
       recognise: ({ weight }) => weight!.dtype === 'U32',
       make,
     },

@@ -1,0 +1,104 @@
+// Loads the experts of a block from a file, piece by piece.
+import { anything, fields, signal as isSignal, list, optional } from '../arguments/check.js';
+import { checkDevice } from '../arguments/gpu-objects.js';
+import { ArgumentError } from '../errors.js';
+import { asExperts, type ExpertSource } from '../formats/experts.js';
+import type { LayerSource } from '../formats/layer-source.js';
+import { layerBytes, readBias, readPieces } from '../formats/read-layer.js';
+import { whileAlive } from '../gpu/device.js';
+import { Tensor } from '../gpu/tensor.js';
+import type { LoadOptions } from '../layer/load-file.js';
+import { checkMatrix, inFixedMemory } from '../problem/matrix.js';
+import { showShape } from '../problem/view.js';
+import { ExpertLayers, type ExpertLoad } from './expert-layers.js';
+
+/** How experts of a file are read and multiplied. */
+export type LoadExpertsOptions = Omit<LoadOptions, 'innerPrecise' | 'weightRounding'>;
+
+const OPTIONS = fields({ dtype: anything, plan: anything, signal: optional(isSignal), onProgress: anything });
+
+/** Bytes of a file that may be on their way to the GPU before the next piece is read. */
+const IN_FLIGHT = 2 ** 24;
+
+/**
+ * Loads experts of a file (`findLayers`) as ExpertLayers, with the file's biases. Reads in pieces and waits until the GPU has taken about 16
+ * MiB before it goes on. If a step fails, the buffers are freed.
+ * @param source what `findLayers` lists in `experts`; or the experts' layers, in the order of their ids
+ * @throws ArgumentError, FormatError, ReadError, UnsupportedError, GpuError, DeviceLostError; the reason of `signal`
+ * @example
+ * const { experts } = await findLayers(await openModel(file));
+ * const gates = await loadExperts(device, experts.find(({ name }) => name === 'blk.0.ffn_gate_exps'));
+ */
+export async function loadExperts(
+  device: GPUDevice,
+  source: ExpertSource | readonly LayerSource[],
+  options: LoadExpertsOptions = {},
+): Promise<ExpertLayers> {
+  checkDevice(device);
+  const { dtype = 'float16', plan, signal, onProgress } = OPTIONS(options, 'options') as LoadExpertsOptions;
+  const layers = list<LayerSource>(anything as never)(isList(source) ? source : source?.experts, 'source');
+  const [first] = layers;
+  if (!first) throw new ArgumentError('source', 'at least one expert', 'none');
+  for (const layer of layers) checkAlike(first, layer);
+  const { n, k, groupSize } = asExperts('', layers);
+  const biases = await Promise.all(layers.map((layer) => readBias(layer, signal)));
+  const biased = biases.some((bias) => bias !== undefined);
+  const experts = new ExpertLayers(device, {
+    experts: layers.length,
+    inFeatures: k,
+    outFeatures: n,
+    dtype,
+    bias: biased,
+    ...(plan && { plan }),
+  });
+  const bias = biased ? biasTensor(device, biases, n) : undefined;
+  let load: ExpertLoad | undefined;
+  const total = layers.reduce((sum, layer) => sum + layerBytes(layer), 0);
+  let done = 0;
+  let waiting = 0;
+  try {
+    for (const [expert, layer] of layers.entries()) {
+      const before = done;
+      const progress = (own: number): void => {
+        waiting += before + own - done;
+        done = before + own;
+        onProgress?.(done, total);
+      };
+      for await (const piece of readPieces(layer, { ...options, onProgress: progress })) {
+        checkMatrix(piece.matrix); // the caller may have made the source
+        const matrix = inFixedMemory(piece.matrix);
+        load ??= experts.beginMatrices(matrix, bias ? { bias } : {}, groupSize);
+        experts.addMatrix(load, expert, { ...piece, matrix });
+        if (waiting >= IN_FLIGHT) {
+          await device.queue.onSubmittedWorkDone(); // staging buffers are free before more is read
+          waiting = 0;
+        }
+      }
+    }
+    await whileAlive(device, Promise.all(load!.load.done));
+    signal?.throwIfAborted();
+    experts.endMatrices(load!);
+    return experts;
+  } catch (error) {
+    if (load) experts.abandon(load);
+    experts.destroy();
+    throw error;
+  } finally {
+    bias?.destroy();
+  }
+}
+
+const isList = (source: unknown): source is readonly LayerSource[] => Array.isArray(source);
+
+/** @throws ArgumentError if an expert has another shape or format than the first */
+function checkAlike(first: LayerSource, layer: LayerSource): void {
+  const said = ({ format, n, k, groupSize }: LayerSource): string => `${format} ${showShape([n, k])} in groups of ${groupSize}`;
+  if (said(first) !== said(layer)) throw new ArgumentError(`source: ${layer.name}`, said(first), said(layer));
+}
+
+/** (E, N); zeros for an expert without a bias. */
+function biasTensor(device: GPUDevice, biases: readonly (Float32Array | undefined)[], n: number): Tensor {
+  const data = new Float32Array(biases.length * n);
+  for (const [expert, bias] of biases.entries()) if (bias) data.set(bias, expert * n);
+  return Tensor.from(device, data, { shape: [biases.length, n], dtype: 'float32' });
+}
