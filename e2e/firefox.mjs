@@ -62,7 +62,7 @@ try {
     // Without an adapter this throws: nothing passes on nothing.
     const { adapter, caps } = await page.evaluate(() => globalThis.antiquant.open());
     console.log(`firefox: ${await browser.version()}, ${adapter} ${JSON.stringify(caps)}`);
-    const { numbers, matrices, formats, nodes } = casesOf('firefox');
+    const { numbers, matrices, experts, formats, nodes } = casesOf('firefox');
     await inTurn(
       page,
       numbers.filter((c) => runsOn(c, caps)),
@@ -72,6 +72,11 @@ try {
       page,
       matrices.filter((c) => matrixRunsOn(c, caps)),
       'runMatrix',
+    );
+    await inTurn(
+      page,
+      experts.filter((c) => runsOn(c, caps)),
+      'runExperts',
     );
     await inTurn(page, [...formats, ...nodes], 'runFormat');
     if (report) writeFileSync(report, JSON.stringify(names));

@@ -9,7 +9,7 @@ import type { TestPage } from './page.js';
 type Held = typeof globalThis & { antiquant: TestPage };
 
 export function testTable(engine: Engine): void {
-  const { numbers, matrices, formats, nodes } = casesOf(engine);
+  const { numbers, matrices, experts, formats, nodes } = casesOf(engine);
 
   test('the adapter', async ({ opened }) => {
     console.log(`${engine}: ${opened.adapter} ${JSON.stringify(opened.caps)}`);
@@ -28,6 +28,14 @@ export function testTable(engine: Engine): void {
     test(c.name, async ({ opened: { page, caps } }) => {
       test.skip(!matrixRunsOn(c, caps), 'a kernel for subgroups or packed integers that this device has not');
       const { failures } = await page.evaluate((name) => (globalThis as Held).antiquant.runMatrix(name), c.name);
+      expect(failures).toEqual([]);
+    });
+  }
+
+  for (const c of experts) {
+    test(c.name, async ({ opened: { page, caps } }) => {
+      test.skip(!runsOn(c, caps), 'a tile for subgroups or workgroups that this device has not');
+      const { failures } = await page.evaluate((name) => (globalThis as Held).antiquant.runExperts(name), c.name);
       expect(failures).toEqual([]);
     });
   }

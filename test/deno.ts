@@ -10,6 +10,7 @@ import { runsOn } from './cases/cases.js';
 import { casesOf } from './cases/engines.js';
 import { matrixRunsOn } from './cases/matrix-cases.js';
 import { runCase } from './cases/run-case.js';
+import { runExpertCase } from './cases/run-experts.js';
 import { runFormatCase, runNodeCase } from './cases/run-format.js';
 import { runMatrixCase } from './cases/run-matrix.js';
 import { shownVariants } from './cases/variants.js';
@@ -53,7 +54,7 @@ const inTurn = async <T extends { readonly name: string }>(list: readonly T[], r
     note(c.name, report.failures);
   }
 };
-const { numbers, matrices, formats, nodes } = casesOf('deno');
+const { numbers, matrices, experts, formats, nodes } = casesOf('deno');
 await inTurn(
   numbers.filter((c) => runsOn(c, caps)),
   (c) => runCase(device, c),
@@ -61,6 +62,10 @@ await inTurn(
 await inTurn(
   matrices.filter((c) => matrixRunsOn(c, caps)),
   (c) => runMatrixCase(device, c),
+);
+await inTurn(
+  experts.filter((c) => runsOn(c, caps)),
+  (c) => runExpertCase(device, c),
 );
 await inTurn(formats, (c) => runFormatCase(device, c));
 await inTurn(nodes, (c) => runNodeCase(device, c));

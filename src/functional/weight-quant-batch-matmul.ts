@@ -5,14 +5,17 @@ import { LinearWeightQuant } from '../layer/linear-weight-quant.js';
 import { checkWeights, checkX } from '../problem/checks.js';
 import type { WeightTensors } from '../problem/problem.js';
 import { type FunctionalOptions, functionalOptions, functionalSpec } from '../problem/torch-arguments.js';
+import { isBatched, multiplyBatches } from './batched.js';
 
 /**
  * y = x (…, K) · ((weight + antiquantOffset) · antiquantScale) + bias. y (…, N) has x's dtype, is float32 with `outputDtype`, or int8 with
  * a quantScale. Enqueues and does not wait. Repacks the weight at every call: for repeated use, make a `LinearWeightQuant`.
  *
  * Rule: torch_npu.npu_weight_quant_batchmatmul.
- * @param weight (K, N) int8, or (K, N/8) int32 holding eight int4; (N, K) storage is passed as its `.transpose()`
- * @param antiquantScale (1,), (N,), (1, N), or (G, N) with groups; x's dtype, or int64
+ * @param weight (K, N) int8, or (K, N/8) int32 holding eight int4; (N, K) storage is passed as its `.transpose()`. With an axis of B in front
+ *   each batch of x (B, M, K) has its weight
+ * @param antiquantScale (1,), (N,), (1, N), or (G, N) with groups; x's dtype, or int64. For weights of batches with an axis of B in front, or
+ *   one axis that all batches share; so are antiquantOffset and bias
  * @throws ArgumentError, UnsupportedError, DeviceLostError
  * @example const y = weightQuantBatchMatmul(x, stored.transpose(), scale, { antiquantGroupSize: 32 });
  */
@@ -23,9 +26,11 @@ export function weightQuantBatchMatmul(x: Tensor, weight: Tensor, antiquantScale
   // null is torch's None; functionalSpec says what must be there.
   const named = Object.entries({ weight, antiquantScale, ...more }).filter(([, tensor]) => tensor !== undefined && tensor !== null);
   const given = Object.fromEntries(named.map(([name, tensor]) => [name, Tensor.given(tensor, name, device)]));
+  const numbers = { antiquantGroupSize, innerPrecise, weightRounding, outputDtype };
+  if (isBatched(given)) return multiplyBatches(input, given as unknown as WeightTensors<Tensor>, numbers);
   const { spec, tensors, views } = functionalSpec(
     input,
-    { ...(given as unknown as WeightTensors<Tensor>), antiquantGroupSize, innerPrecise, weightRounding, outputDtype },
+    { ...(given as unknown as WeightTensors<Tensor>), ...numbers },
     (_, tensor) => tensor,
     (tensor) => tensor.transpose(),
   );

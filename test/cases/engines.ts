@@ -5,6 +5,7 @@ import { variantId } from '../../src/kernels/kernel.js';
 import type { Caps } from '../../src/problem/caps.js';
 import { LAVAPIPE, SWIFTSHADER } from '../support/devices.js';
 import { type Case, cases, runsOn } from './cases.js';
+import { type ExpertCase, expertCases } from './expert-cases.js';
 import { type FormatCase, formatCases, type NodeCase, nodeCases } from './format-cases.js';
 import { type MatrixCase, matrixCases, matrixRunsOn } from './matrix-cases.js';
 import { cover, whole, wordsOf } from './slice.js';
@@ -15,6 +16,7 @@ export type Engine = (typeof ENGINES)[number];
 export interface Cases {
   readonly numbers: readonly Case[];
   readonly matrices: readonly MatrixCase[];
+  readonly experts: readonly ExpertCase[];
   readonly formats: readonly FormatCase[];
   readonly nodes: readonly NodeCase[];
 }
@@ -37,7 +39,7 @@ const MEETINGS: Readonly<Record<Engine, readonly ('tile' | 'pairs' | 'kernel pai
 };
 
 /** The kernel that a case is about; what planning picks is what the software adapter would get. */
-export const kernelOf = ({ force }: Case | MatrixCase): string => force?.kernel ?? 'planned';
+export const kernelOf = ({ force }: Pick<Case, 'force'>): string => force?.kernel ?? 'planned';
 
 /** The values that make a case, by name; sizes in steps. */
 export const valuesOf = (c: Case): Readonly<Record<string, unknown>> => ({
@@ -76,7 +78,21 @@ const matrixValuesOf = (c: MatrixCase): Readonly<Record<string, unknown>> => ({
   caps: Object.keys(c.caps).join(),
 });
 
-function sliceOf<T extends Case | MatrixCase>(
+const expertValuesOf = (c: ExpertCase): Readonly<Record<string, unknown>> => ({
+  kernel: kernelOf(c),
+  bits: c.bits,
+  shift: c.shift,
+  dtype: c.dtype,
+  bias: c.bias,
+  own: c.own,
+  ids: c.ids,
+  sorted: c.sorted,
+  exact: c.exact,
+  many: c.experts > 256 || c.m * c.top > 256,
+  caps: Object.keys(c.caps).join(),
+});
+
+function sliceOf<T extends Case | MatrixCase | ExpertCase>(
   engine: Engine,
   all: readonly T[],
   { runs, values }: { readonly runs: (c: T, caps: Caps) => boolean; readonly values: (c: T) => Readonly<Record<string, unknown>> },
@@ -96,10 +112,11 @@ function sliceOf<T extends Case | MatrixCase>(
 
 export function casesOf(engine: Engine, all: boolean = whole): Cases {
   const formats = { formats: formatCases, nodes: nodeCases };
-  if (all) return { numbers: cases, matrices: matrixCases, ...formats };
+  if (all) return { numbers: cases, matrices: matrixCases, experts: expertCases, ...formats };
   return {
     numbers: sliceOf(engine, cases, { runs: runsOn, values: valuesOf }),
     matrices: sliceOf(engine, matrixCases, { runs: matrixRunsOn, values: matrixValuesOf }),
+    experts: sliceOf(engine, expertCases, { runs: runsOn, values: expertValuesOf }),
     ...formats,
   };
 }

@@ -62,7 +62,7 @@ type Want = ReferenceResult;
 /** Multiplies into the middle of a poisoned buffer, and compares: with `exact` to the bit. Gives the error relative to the largest y. */
 export async function multiply(
   device: GPUDevice,
-  layer: LinearWeightQuant,
+  encode: (pass: GPUComputePassEncoder, x: Tensor, y: Tensor) => void,
   {
     x,
     lead,
@@ -84,7 +84,7 @@ export async function multiply(
   const input = upload(device, x, lead);
   const encoder = device.createCommandEncoder();
   const pass = encoder.beginComputePass();
-  layer.encode(pass, input, y);
+  encode(pass, input, y);
   pass.end();
   device.queue.submit([encoder.finish()]);
   const words = await Tensor.wrap(device, buffer, { shape: [total / 4], dtype: 'int32' }).read();
@@ -135,7 +135,7 @@ export async function runCase(device: GPUDevice, c: Case): Promise<CaseReport> {
   const want = expected(c, x, tensors, accuracy);
   for (const tensor of Object.values(uploaded)) tensor.buffer.destroy(); // the layer has its own copy
 
-  const { failures, error } = await multiply(device, layer, {
+  const { failures, error } = await multiply(device, (...given) => layer.encode(...given), {
     x,
     lead: c.x === 'offset' ? 3 : 0,
     want,

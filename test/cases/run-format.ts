@@ -42,7 +42,7 @@ export async function runFormatCase(device: GPUDevice, c: FormatCase): Promise<C
   const x = activations(c.name, matrix, c.dtype);
   const { accuracy, dispatches } = layer.explain(x.shape[0]!);
   const want = referenceMatrix(x, matrix, { accuracy, bias: bias && { data: bias, shape: [matrix.n], dtype: 'float32' } });
-  const { failures, error } = await multiply(device, layer, { x, lead: 0, want, yOffset: 0, exact: false });
+  const { failures, error } = await multiply(device, (...given) => layer.encode(...given), { x, lead: 0, want, yOffset: 0, exact: false });
   const invalid = await device.popErrorScope();
   if (invalid) failures.push(`validation: ${invalid.message}`);
   layer.destroy();

@@ -37,7 +37,13 @@ export async function runMatrix(
   for (const tensor of Object.values(uploaded)) tensor.buffer.destroy();
   const { accuracy, dispatches } = layer.explain(x.shape[0]!);
   const want = referenceMatrix(x, matrix, { bias, quantScale, accuracy, weightRounding: c.weightRounding ?? 'none' });
-  const { failures, error } = await multiply(device, layer, { x, lead: 0, want, yOffset: 0, exact: c.exact });
+  const { failures, error } = await multiply(device, (...given) => layer.encode(...given), {
+    x,
+    lead: 0,
+    want,
+    yOffset: 0,
+    exact: c.exact,
+  });
   const invalid = await device.popErrorScope();
   if (invalid) failures.push(`validation: ${invalid.message}`);
   layer.destroy();
