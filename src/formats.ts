@@ -2,7 +2,7 @@
 
 export type { FloatDType } from './dtype.js';
 export { ArgumentError, type FileLocation, FormatError, ReadError, UnsupportedError } from './errors.js';
-export { loadExperts } from './experts/load-experts.js';
+export { type LoadExpertsOptions, loadExperts } from './experts/load-experts.js';
 export { type ByteSourceOptions, type BytesFrom, byteSource } from './files/byte-source.js';
 export { type GgufOptions, openGguf } from './files/gguf.js';
 export { type GgufArray, isGgufArray, readGgufArray } from './files/gguf-values.js';

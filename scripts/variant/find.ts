@@ -4,8 +4,10 @@ import { allVariants } from '../../src/kernels/index.js';
 import { variantId } from '../../src/kernels/kernel.js';
 import type { Params } from '../../src/wgsl/preprocess.js';
 import { addQuantizeText } from '../../src/wgsl/quantize-text.js';
+import { addSortText } from '../../src/wgsl/sort-text.js';
 
 addQuantizeText();
+addSortText();
 
 export interface Found {
   readonly id: string;

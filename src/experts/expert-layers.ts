@@ -31,6 +31,7 @@ import {
 } from '../problem/problem.js';
 import { showShape, type View } from '../problem/view.js';
 import { VERSION } from '../version.js';
+import { addSortText } from '../wgsl/sort-text.js';
 
 /** The options of a LinearWeightQuant that all experts share, and their number. */
 export interface ExpertLayersOptions
@@ -79,6 +80,7 @@ export class ExpertLayers {
     this.count = wholeNumber(1)(experts, 'experts');
     this.#spec = checkOptions(rest as unknown as LinearOptions);
     const asked = checkPlan(plan);
+    addSortText();
     assertAlive(device);
     this.device = device;
     this.#settings = settingsOf(device, asked);

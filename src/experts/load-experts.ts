@@ -2,6 +2,7 @@
 import { anything, fields, signal as isSignal, list, optional } from '../arguments/check.js';
 import { checkDevice } from '../arguments/gpu-objects.js';
 import { ArgumentError } from '../errors.js';
+import { watched } from '../files/given.js';
 import { asExperts, type ExpertSource } from '../formats/experts.js';
 import type { LayerSource } from '../formats/layer-source.js';
 import { layerBytes, readBias, readPieces } from '../formats/read-layer.js';
@@ -15,7 +16,7 @@ import { ExpertLayers, type ExpertLoad } from './expert-layers.js';
 /** How experts of a file are read and multiplied. */
 export type LoadExpertsOptions = Omit<LoadOptions, 'innerPrecise' | 'weightRounding'>;
 
-const OPTIONS = fields({ dtype: anything, plan: anything, signal: optional(isSignal), onProgress: anything });
+const OPTIONS = fields({ ...watched, dtype: anything, plan: anything });
 
 /** Bytes of a file that may be on their way to the GPU before the next piece is read. */
 const IN_FLIGHT = 2 ** 24;

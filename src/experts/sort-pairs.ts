@@ -14,6 +14,7 @@ import { IDS, sortStep } from '../plan/pair-steps.js';
 import { pairCounts, sortedWords } from '../problem/experts.js';
 import { isContiguous, showShape } from '../problem/view.js';
 import { VERSION } from '../version.js';
+import { addSortText } from '../wgsl/sort-text.js';
 
 /** Ids of experts with their pairs sorted, on the GPU. `forwardExperts` and `encodeExperts` take it in place of ids. */
 export interface SortedPairs {
@@ -53,6 +54,7 @@ export const pairsIn = ({ shape }: Tensor): number => shape.reduce((a, b) => a *
  * const [gate, up] = [gates, ups].map((experts) => forwardExperts(experts, x, { sorted }));
  */
 export function sortPairs(ids: Tensor, experts: number): SortedPairs {
+  addSortText();
   const own = checkIds(ids);
   const count = wholeNumber(1)(experts, 'experts');
   const { device } = own;

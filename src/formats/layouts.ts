@@ -69,8 +69,6 @@ export const LAYOUTS: readonly Layout[] = [
     optional: ['_weight_zero_point', '_weight_act_pre_scale'],
   },
   { name: 'HIGGS', required: ['weight', 'scales'], optional: ['tables', 'tables2'], recognise: weightIs('U8', 'I16') },
-  { name: 'MXFP4 experts', required: ['gate_up_proj_blocks', 'gate_up_proj_scales'], optional: [] },
-  { name: 'MXFP4 experts', required: ['down_proj_blocks', 'down_proj_scales'], optional: [] },
 ];
 
 /** The message about a layer in such a layout. */

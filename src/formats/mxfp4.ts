@@ -85,8 +85,8 @@ export const mxfp4Format: WeightFormat = {
   rows: [
     {
       format: 'MXFP4 of gpt-oss',
-      tensors: '`NAME_blocks`, `NAME_scales`, `NAME_bias`, of all experts',
-      read: 'E2M1 times powers of two; (E, N, K / 32, 16)',
+      tensors: '`blocks`, `scales`, `bias` behind `NAME_`',
+      read: 'experts (E, N, K / 32, 16): E2M1 times powers of two',
       exact: '=',
     },
   ],

@@ -5,6 +5,7 @@ import type { Force } from '../plan/choose.js';
 import type { Caps } from '../problem/caps.js';
 import type { PlanSettings } from './loaded-weights.js';
 
+/** Settings of planning, for tests, benches and comparisons. */
 export interface PlanningOptions {
   /** Use this kernel, before the planner's and any measured choice. For tests, benches and comparisons. */
   readonly force?: Force;

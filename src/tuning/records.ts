@@ -26,7 +26,7 @@ function hash(texts: readonly string[]): string {
 /** The key of an adapter's measured choices. */
 export function storeKey(adapter: string): string {
   const texts = Object.keys(sources)
-    .filter((name) => name !== ON_DEMAND)
+    .filter((name) => !ON_DEMAND.some((one) => one === name))
     .sort()
     .flatMap((name) => [name, strip(sources[name]!)]); // comments do not count, and the package leaves them out
   const tiles = kernels.flatMap(({ name, tiles }) => tiles.map((tile) => variantId(name, tile)));

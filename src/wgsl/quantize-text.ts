@@ -1,9 +1,9 @@
 // The text of the shader that only quantizeOnGpu runs, for layer/quantize-weights.ts to load: pages with layers alone do without it.
-import { ON_DEMAND, sources } from './sources.js';
+import { sources } from './sources.js';
 
 const found = import.meta.glob('./quantize-weights.wgsl', { base: '../../shaders', query: '?raw', import: 'default', eager: true });
 
 /** Puts the text among the others, unless `antiquant/shaders` has. */
 export function addQuantizeText(): void {
-  sources[ON_DEMAND] ??= Object.values(found)[0] as string;
+  sources['quantize-weights.wgsl'] ??= Object.values(found)[0] as string;
 }

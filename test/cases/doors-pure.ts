@@ -185,6 +185,7 @@ const importers: Doors = {
   importHqq: door(formats.importHqq)(() => [pick(own('hqq'), 'W_q', 'scale', 'zero'), meta()]),
   importMlc: door(formats.importMlc)(() => [mlcTensors(), { format: 'q4f16_1', k: 32 }]),
   importMlx: door(formats.importMlx)(() => [own('mlx') as never, { bits: 3, groupSize: 32 }]),
+  importMxfp4: door(formats.importMxfp4)(() => [own('mx') as never]),
   importMatMulNBits: door(formats.importMatMulNBits)(() => [{ ...onnx().tensors }, { ...onnx().attributes }]),
   importTorchNpu: door(formats.importTorchNpu)(() => [
     own('npu') as never,
@@ -214,6 +215,8 @@ const layers: Doors = {
     { name: 'a', format: 'q4f16_1', k: 32 },
   ]),
   mlxLayer: door(formats.mlxLayer)(() => [infos('mlx') as never, { ...named('a'), bits: 3, groupSize: 32 }]),
+  mxfp4Layer: door(formats.mxfp4Layer)(() => [infos('mx') as never, named('a')]),
+  partsOf: door(formats.partsOf)(() => [infos('mx').blocks!]),
   torchNpuLayer: door(formats.torchNpuLayer)(() => [
     infos('npu') as never,
     { ...named('a'), groupSize: 32, transposed: false, format: 'ND', n: 16, k: 64 },

@@ -8,9 +8,11 @@ import { allVariants, kernels, operandsOf } from '../../src/kernels/index.js';
 import { BITS } from '../../src/problem/code-width.js';
 import type { Params } from '../../src/wgsl/preprocess.js';
 import { addQuantizeText } from '../../src/wgsl/quantize-text.js';
+import { addSortText } from '../../src/wgsl/sort-text.js';
 import { cover, whole, wordsOf } from './slice.js';
 
-addQuantizeText(); // to compile it, too
+addQuantizeText(); // to compile them, too
+addSortText();
 
 type Variants = ReturnType<typeof allVariants>;
 

@@ -1,15 +1,21 @@
 // Calls every public function that needs a GPU with wrong arguments; test/unit/doors.test.ts calls the others.
 import { afterAll, expect, test } from 'vitest';
-import { gptqLayer, loadLayer, quantizeOnGpu } from '../../src/formats.js';
+import { gptqLayer, loadExperts, loadLayer, quantizeOnGpu } from '../../src/formats.js';
 import {
+  ExpertLayers,
+  encodeExperts,
   encodeMany,
   encodeQuantizeRows,
+  encodeSortPairs,
+  forwardExperts,
   forwardMany,
   LinearWeightQuant,
   prepareMany,
   quantizeRows,
+  readPairCounts,
   readQuantizedRows,
   requestDevice,
+  sortPairs,
   Tensor,
   weightQuantBatchMatmul,
 } from '../../src/index.js';
@@ -39,6 +45,14 @@ const layers = [1, 2].map(() => new LinearWeightQuant(device, options()).load({ 
 const empty = new LinearWeightQuant(device, { ...options(), bias: true });
 const loaded = layers[0]!;
 const rows = quantizeRows(x, loaded);
+const expertOptions = () => ({ experts: 2, inFeatures: K, outFeatures: N, bias: false, dtype: 'float32' as const });
+const experts = new ExpertLayers(device, expertOptions()).load({
+  weight: tensor(new Int8Array(2 * N * K).fill(1), [2, N, K], 'int8'),
+  antiquantScale: tensor(new Float32Array([1, 1]), [2, 1], 'float32'),
+});
+const ids = Tensor.from(device, Int32Array.of(1, 0), { shape: [1, 2], dtype: 'int32' });
+const pairs = sortPairs(ids, 2);
+const ofPairs = tensor(new Float32Array(2 * N), [1, 2, N], 'float32');
 const store = { get: async () => undefined, set: async () => {} };
 const matrix = () => ({
   n: N,
@@ -131,6 +145,39 @@ const DOORS: Doors = {
     tensor(new Float32Array(N * K), [N, K], 'float32'),
     { bits: 4, mode: 'group', groupSize: 32, symmetric: false, scaleDtype: 'float16' },
   ]),
+  ExpertLayers: door((...args: ConstructorParameters<typeof ExpertLayers>) => new ExpertLayers(...args))(() => [
+    device,
+    {
+      ...expertOptions(),
+      antiquantOffset: false,
+      antiquantGroupSize: 32,
+      outputDtype: 'float32',
+      plan: { force: { kernel: 'matmul-plain', tile: {} }, caps: { f16: false }, selfTest: false },
+    },
+  ]),
+  'load, of experts': door((tensors: object) => new ExpertLayers(device, { ...expertOptions(), bias: true }).load(tensors as never))(() => [
+    {
+      weight: tensor(new Int8Array(2 * N * K).fill(1), [2, N, K], 'int8'),
+      antiquantScale: tensor(new Float32Array([1, 1]), [2, 1], 'float32'),
+      bias: tensor(new Float32Array(2 * N), [2, N], 'float32'),
+    },
+  ]),
+  loadMatrices: door((...args: Parameters<ExpertLayers['loadMatrices']>) =>
+    new ExpertLayers(device, { ...expertOptions(), bias: true }).loadMatrices(...args),
+  )(() => [[matrix(), matrix()], { bias: tensor(new Float32Array(2 * N), [2, N], 'float32') }]),
+  'prepare, of experts': door((...args: Parameters<ExpertLayers['prepare']>) => experts.prepare(...args))(() => [[1], 2]),
+  'explain, of experts': door((...args: Parameters<ExpertLayers['explain']>) => experts.explain(...args))(() => [1, 2]),
+  forwardExperts: door(forwardExperts)(() => [experts, x, { ids }]),
+  'forwardExperts, of sorted pairs': door(forwardExperts)(() => [experts, x, { sorted: pairs }]),
+  encodeExperts: door(encodeExperts)(() => [pass(), experts, x, ofPairs, { ids }]),
+  sortPairs: door(sortPairs)(() => [ids, 2]),
+  encodeSortPairs: door(encodeSortPairs)(() => [pass(), pairs]),
+  readPairCounts: door(readPairCounts)(() => [pairs]),
+  loadExperts: door(loadExperts)(() => [
+    device,
+    [source(), source()],
+    { dtype: 'float16', chunkBytes: 64, signal: new AbortController().signal, onProgress: () => {}, plan: { selfTest: false } },
+  ]),
   loadLayer: door(loadLayer)(() => [
     device,
     { ...source() },
@@ -146,10 +193,11 @@ const DOORS: Doors = {
   ]),
 };
 /** What a call made is freed, but for what all calls use. */
-const kept = new Set<unknown>([x, y, weight, antiquantScale, bias, loaded, ...layers]);
+const kept = new Set<unknown>([x, y, weight, antiquantScale, bias, loaded, ...layers, experts, ids, pairs.sorted, ofPairs]);
 function clean(result: unknown): void {
-  for (const one of Array.isArray(result) ? result : [result, (result as { codes?: unknown } | undefined)?.codes])
-    if ((one instanceof Tensor || one instanceof LinearWeightQuant) && !kept.has(one)) one.destroy();
+  const { codes, sorted } = (result ?? {}) as { codes?: unknown; sorted?: unknown };
+  for (const one of Array.isArray(result) ? result : [result, codes, sorted])
+    if ((one instanceof Tensor || one instanceof LinearWeightQuant || one instanceof ExpertLayers) && !kept.has(one)) one.destroy();
 }
 
 test.each(Object.entries(DOORS))('%s takes what it should', async (name, one) => {

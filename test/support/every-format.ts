@@ -107,6 +107,7 @@ export const TENSORS: Readonly<Record<string, readonly RawTensor[]>> = {
     raw('mlx.scales', 'BF16', [16, 2], steps(32)),
     raw('mlx.biases', 'BF16', [16, 2], steps(32)),
   ],
+  mx: [raw('mx_blocks', 'U8', [16, 2, 16], bytes(512, 22)), raw('mx_scales', 'U8', [16, 2], randoms(23, 32, 120, 130))],
   npu: [
     raw('npu.weight', 'I32', [16, 8], words(128, 15)),
     raw('npu.antiquant_scale', 'F16', [16, 2], steps(32)),
@@ -145,6 +146,7 @@ export const FORMATS: Readonly<Record<string, string>> = {
   ao8: 'torchao int8',
   slim: 'msModelSlim int8',
   mlx: 'MLX',
+  mx: 'MXFP4',
   npu: 'torch_npu int4',
 };
 

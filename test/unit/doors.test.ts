@@ -9,16 +9,23 @@ import { faultsOf, opens } from '../support/wrong-arguments.js';
 
 /** Those of test/dawn/doors.test.ts. */
 const ON_GPU = [
+  'ExpertLayers',
   'LinearWeightQuant',
   'Tensor',
+  'encodeExperts',
   'encodeMany',
   'encodeQuantizeRows',
+  'encodeSortPairs',
+  'forwardExperts',
   'forwardMany',
+  'loadExperts',
   'loadLayer',
   'prepareMany',
   'quantizeOnGpu',
   'quantizeRows',
+  'readPairCounts',
   'readQuantizedRows',
+  'sortPairs',
   'weightQuantBatchMatmul',
 ];
 

@@ -84,18 +84,18 @@ test('a folder has about a dozen files', () => {
   expect(large.map(([name, files]) => `${name} has ${files.length}`)).toEqual([]);
 });
 
-test('only gpu/, tuning/ and layer/ call a GPUDevice', () => {
+test('only gpu/, tuning/, layer/ and experts/ call a GPUDevice', () => {
   const files = [...imports.keys()].filter((file) =>
     /\.(create(Buffer|BindGroup|ShaderModule|ComputePipeline|CommandEncoder)\w*|queue|pushErrorScope)\b/.test(
       readFileSync(join(root, file), 'utf8'),
     ),
   );
-  expect(files.filter((file) => !['gpu', 'tuning', 'layer'].includes(room(file)))).toEqual([]);
+  expect(files.filter((file) => !['gpu', 'tuning', 'layer', 'experts'].includes(room(file)))).toEqual([]);
 });
 
-test('only four files know the bundler: three read shaders, one starts a worker', () => {
+test('only five files know the bundler: four read shaders, one starts a worker', () => {
   const files = [...imports.keys()].filter((file) => readFileSync(join(root, file), 'utf8').includes('import.meta'));
-  expect(files.sort()).toEqual(['quantize/in-worker.ts', 'shaders.ts', 'wgsl/quantize-text.ts', 'wgsl/sources.ts']);
+  expect(files.sort()).toEqual(['quantize/in-worker.ts', 'shaders.ts', 'wgsl/quantize-text.ts', 'wgsl/sort-text.ts', 'wgsl/sources.ts']);
 });
 
 test.each(['src', 'cli'])('there are no circles in %s, not even of types', (folder) => {

@@ -241,16 +241,9 @@ describe('layouts that are not read', () => {
         ['_weight_scale', 'F32', [4, 1]],
       ],
     ],
-    [
-      'MXFP4 experts',
-      [
-        ['down_proj_blocks', 'U8', [2, 4, 1, 16]],
-        ['down_proj_scales', 'U8', [2, 4, 1]],
-      ],
-    ],
     ['I32 of an unknown layout', [['something', 'I32', [4, 8]]]],
     ['IQ2_XXS', [['weight', 'IQ2_XXS', [4, 256]]]],
-    ['Q4_0 of 3 dimensions', [['weight', 'Q4_0', [2, 2, 32]]]],
+    ['Q4_0 of 4 dimensions', [['weight', 'Q4_0', [2, 2, 2, 32]]]],
   ])('%s', async (format, parts) => {
     const tensors = parts.map(([part, dtype, shape]) => made(`a.b.${part}`, dtype, shape));
     const { layers, refused, notYet, floats: plain, rest } = await find([...tensors, made('norm.weight', 'F16', [8])]);

@@ -46,9 +46,9 @@ describe('fixtures', () => {
   test('every format that is found by names has one, which is found as this format', async () => {
     const seen = new Set<string>();
     for (const { file, options } of EVERY_FORMAT) {
-      const { layers, refused } = await findLayers(file, options);
+      const { layers, experts, refused } = await findLayers(file, options);
       expect(refused.map(({ error }) => error.message)).toEqual([]);
-      for (const { format } of layers) {
+      for (const { format } of [...layers, ...experts]) {
         const own = LAYER_FORMATS.filter(({ name }) => format.startsWith(name));
         expect(own.map(({ importer }) => importer)).toContain(importerOf(format));
         seen.add(own.toSorted((a, b) => b.name.length - a.name.length)[0]!.name);
