@@ -27,6 +27,7 @@ one process, with data on the GPU; checks every answer. Without options: everyth
   --report FILES   measures nothing: prints the report of one or more JSON files, put together
   --against COMMIT measures this tree against a commit, in turns, on weights as GGUF files have them (scripts/bench/against.mjs); takes
                    --only (a type, e.g. Q4_K) and --rounds (default 15)
+  --experts        measures forwardExperts against a loop of layers, on Dawn (scripts/bench/experts.mjs); takes --rounds (default 15)
   --help           this text
 
 PORT chooses the port that the browser's page is served at, default 4192. The panel “Your GPU, measured” of the page (npm start) measures by hand.
@@ -45,6 +46,7 @@ const { values: given, positionals } = parseArgs({
     out: { type: 'string' },
     report: { type: 'boolean' },
     against: { type: 'string' },
+    experts: { type: 'boolean' },
     help: { type: 'boolean' },
   },
 });
@@ -67,6 +69,7 @@ const options = {
   ...((given.kernels || given.tiles) && { force: given.tiles ? 'tiles' : 'kernels' }),
   ...(given.rounds && { rounds: Number(given.rounds) }),
 };
+if (given.experts) await (await import('./bench/against-commit.mjs')).compareExperts(given);
 if (given.against) await (await import('./bench/against-commit.mjs')).compare(given.against, given);
 
 const port = Number(process.env.PORT ?? 4192);

@@ -1,4 +1,4 @@
-// Builds a commit beside this tree, and runs against.mjs with both.
+// Builds this tree, and for against.mjs a commit beside it; runs a program that measures in Dawn.
 import { execFileSync, spawnSync } from 'node:child_process';
 import { existsSync, symlinkSync } from 'node:fs';
 import { join } from 'node:path';
@@ -24,7 +24,18 @@ export async function compare(commit, { only, rounds }) {
   const there = existsSync(join(folder, 'dist', 'index.js')) ? join(folder, 'dist') : build(folder);
   const options = { here: build(root), there, ...(only && { only }), ...(rounds && { rounds: Number(rounds) }) };
   console.log(`this tree against ${name}\n`);
-  const program = join(root, 'scripts', 'bench', 'against.mjs');
+  run('against.mjs', { options, env });
+}
+
+/** Does not return. */
+export function compareExperts({ rounds }) {
+  ensureModules();
+  const { env } = ensureVulkan();
+  run('experts.mjs', { options: { here: build(root), ...(rounds && { rounds: Number(rounds) }) }, env });
+}
+
+function run(name, { options, env }) {
+  const program = join(root, 'scripts', 'bench', name);
   const done = spawnSync(process.execPath, [program, JSON.stringify(options)], {
     cwd: root,
     stdio: 'inherit',
