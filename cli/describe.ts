@@ -18,10 +18,13 @@ export interface InMemory {
   readonly zeroPoints: 'none' | 'whole' | 'float';
   readonly minimum: boolean;
   readonly codebook: boolean;
+  /** Codes are floats: which; null: they are numbers. */
+  readonly codeForm: NonNullable<QuantizedMatrix['codeForm']> | null;
   readonly permutation: boolean;
 }
 
-export function inMemory({ bits, scaleDtype, scaleForm, zeroPoint, minimum, codebook, permutation }: QuantizedMatrix): InMemory {
+export function inMemory(matrix: QuantizedMatrix): InMemory {
+  const { bits, scaleDtype, scaleForm, zeroPoint, minimum, codebook, codeForm, permutation } = matrix;
   const needed = zeroPoint && !zeroPoint.every((zero) => zero === widthOf(bits).zero);
   return {
     scaleDtype,
@@ -29,13 +32,14 @@ export function inMemory({ bits, scaleDtype, scaleForm, zeroPoint, minimum, code
     zeroPoints: needed ? (zeroPoint.every(Number.isInteger) ? 'whole' : 'float') : 'none',
     minimum: minimum !== undefined,
     codebook: codebook !== undefined,
+    codeForm: codeForm ?? null,
     permutation: permutation !== undefined,
   };
 }
 
 export const memoryText = (
   { bits, groupSize, k, format }: Pick<LayerSource, 'bits' | 'groupSize' | 'k' | 'format'>,
-  { scaleDtype, scaleForm, zeroPoints, minimum, codebook, permutation }: InMemory,
+  { scaleDtype, scaleForm, zeroPoints, minimum, codebook, codeForm, permutation }: InMemory,
 ): string =>
   [
     `${importerOf(format)} → ${bits}-bit codes`,
@@ -44,6 +48,7 @@ export const memoryText = (
     zeroPoints === 'none' ? '' : zeroPoints === 'whole' ? 'zero points' : 'zero points that are floats',
     minimum ? 'minima' : '',
     codebook ? 'a codebook' : '',
+    codeForm ? `codes that are ${codeForm}` : '',
     permutation ? 'inputs in the order of their groups' : '',
   ]
     .filter(Boolean)

@@ -3,6 +3,7 @@
 // indices, their values take the place of codes.
 
 #include "lib/operands.wgsl"
+#include "lib/codebook.wgsl"
 
 alias Codes = array<Columns, CODES>; // the codes of a word, in each of READ columns
 
@@ -38,7 +39,40 @@ fn byte_factor(i: u32) -> f32 {
 }
 #endif
 
-#if CODEBOOK
+#if E4M3
+alias Columned = Words;
+
+// Values in units of 2^-8: halves, two by two, whose exponent and fraction lie where those of a code are, once it is shifted.
+fn codes_in_place(words: Words) -> Codes {
+  let even = ((words << Words(8u)) & Words(0x80008000u)) | ((words << Words(7u)) & Words(0x3f803f80u));
+  let odd = (words & Words(0x80008000u)) | ((words >> Words(1u)) & Words(0x3f803f80u));
+#if READ == 4
+  let even_x = unpack2x16float(even.x);
+  let even_y = unpack2x16float(even.y);
+  let even_z = unpack2x16float(even.z);
+  let even_w = unpack2x16float(even.w);
+  let odd_x = unpack2x16float(odd.x);
+  let odd_y = unpack2x16float(odd.y);
+  let odd_z = unpack2x16float(odd.z);
+  let odd_w = unpack2x16float(odd.w);
+  return Codes(
+    vec4<f32>(even_x.x, even_y.x, even_z.x, even_w.x),
+    vec4<f32>(odd_x.x, odd_y.x, odd_z.x, odd_w.x),
+    vec4<f32>(even_x.y, even_y.y, even_z.y, even_w.y),
+    vec4<f32>(odd_x.y, odd_y.y, odd_z.y, odd_w.y),
+  );
+#elif READ == 1
+  let evens = unpack2x16float(even);
+  let odds = unpack2x16float(odd);
+  return Codes(evens.x, odds.x, evens.y, odds.y);
+#else
+#error READ must be 1 or 4
+#endif
+}
+fn in_place_factors(part: u32) -> vec4<f32> {
+  return vec4<f32>(256.0);
+}
+#elif CODEBOOK
 alias Columned = Words;
 
 // Values; twice them with E2M1. The kernel has value_of(), of the code in the lowest bits.

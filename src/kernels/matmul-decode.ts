@@ -64,7 +64,7 @@ export const matmulDecode: Kernel = {
   bindings: [...operandBindings, { name: 'x_sums', binding: 8, access: 'read', when: ({ CODEBOOK }) => CODEBOOK === CODEBOOKS.none }],
   uniforms: operandUniforms,
   before: 'sum-rows',
-  codebooks: ['none', 'table', 'e2m1'],
+  codebooks: ['none', 'table', 'e2m1', 'e4m3'],
   excludes: ({ BITS, UNROLL, TRICK, CODEBOOK }) => UNROLL! > sharing(BITS as CodeBits) || (TRICK === 1 && CODEBOOK !== CODEBOOKS.none),
   needs: ({ SLICES }) => (SLICES! > 1 ? ['subgroups'] : []),
   tiles: [...SLICED, ...WHOLE],

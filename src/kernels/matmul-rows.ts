@@ -34,7 +34,7 @@ export const matmulRows: Kernel = {
   name: 'matmul-rows',
   bindings: operandBindings,
   uniforms: operandUniforms,
-  codebooks: ['none', 'e2m1'],
+  codebooks: ['none', 'e2m1', 'e4m3'],
   tiles: distinct([...SOFTWARE_4, ...SOFTWARE_8].map(({ tile }) => tile)),
   choose(problem, caps) {
     if (!caps.software) return 'a GPU gains by scalar registers and many waves, which this does not look for';

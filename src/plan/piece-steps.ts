@@ -58,10 +58,10 @@ export function weightsOf(
 
 /** How a matrix is held: in its narrow form of scales, if kernels can read that. */
 function formatOf(
-  { bits, scaleDtype, scaleForm, zeroPoint, zeroPointDtype, minimum, codebook }: QuantizedMatrix,
+  { bits, scaleDtype, scaleForm, zeroPoint, zeroPointDtype, minimum, codebook, codeForm }: QuantizedMatrix,
   groups: { readonly groupSize: number; readonly whole: boolean; readonly wide: boolean; readonly scaleUnits: boolean },
 ): WeightFormat {
-  const held = codebook ? bits : heldBits(bits, groups);
+  const held = codebook || codeForm ? bits : heldBits(bits, groups);
   const shift = minimum
     ? 'minimum'
     : !zeroPoint
@@ -71,7 +71,7 @@ function formatOf(
         : zeroPointDtype === scaleDtype
           ? 'zero'
           : 'offset';
-  const format = { bits, held, scaleDtype, shift, codebook: codebookOf(codebook) } as const;
+  const format = { bits, held, scaleDtype, shift, codebook: codeForm ?? codebookOf(codebook) } as const;
   const narrow = scaleForm && (groups.scaleUnits || !hasUnits(scaleForm.kind)) && { ...format, scaleDtype: scaleForm.kind };
   return narrow && isLegal(narrow) ? narrow : format;
 }

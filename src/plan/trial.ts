@@ -18,6 +18,7 @@ import {
   CODEBOOKS,
   type Codebook,
   E2M1_VALUES,
+  E4M3_VALUES,
   hasUnits,
   isFloatDtype,
   LEGAL_FORMATS,
@@ -75,15 +76,19 @@ const xAt = (m: number, k: number): number => {
   const t = noise(m, k, 1);
   return k % 8 === m % 8 ? (t % 2 === 0 ? 127 : -127) : (t % 7) - 3;
 };
-/** 16 values of a codebook: halves of small whole numbers. Those of a table are unordered. */
+/** What codes stand for. Of a table halves of small whole numbers, unordered. */
 const VALUES: Readonly<Partial<Record<Codebook, Float32Array<ArrayBuffer>>>> = {
   table: Float32Array.from({ length: 16 }, (_, i) => ((7 * i + 3) % 16) / 2 - 3.5),
   e2m1: E2M1_VALUES,
+  e4m3: E4M3_VALUES,
 };
+/** Sums of whole numbers of 2^-9 stay below 2^24 if floats are less than 1, and few of them less than 16. */
+const [E4M3_OF_1, E4M3_OF_16] = [0x38, 0x58];
 /** q: the code minus the code of weight 0. */
-const codeAt = (n: number, k: number, { held }: Weights): number => {
+const codeAt = (n: number, k: number, { held, codebook }: Weights): number => {
   const { mask, zero } = widthOf(held);
   const t = noise(n, k, 2);
+  if (codebook === 'e4m3') return ((t >>> 8) % (t % 32 === 0 ? E4M3_OF_16 : E4M3_OF_1)) - (t & 64 ? zero : 0);
   if (mask < 128) return (t & mask) - zero;
   return t % 32 === 0 ? ((t >>> 8) & mask) - zero : ((t >>> 8) % 19) - 9; // sums stay below 2^24
 };
@@ -395,7 +400,7 @@ export function referenceOf({ m, weights }: Problem, accuracy: Accuracy) {
     scaleDtype: 'float32',
     ...(shift !== 'none' && shift !== 'minimum' && { zeroPoint: grouped((i, g) => zeroPointAt(i, g, weights)) }),
     ...(shift === 'minimum' && { minimum: grouped((i, g) => minimumAt(i, g, weights)) }),
-    ...(codebook !== 'none' && { codebook: VALUES[codebook]! }),
+    ...(codebook === 'e4m3' ? { codeForm: codebook } : codebook !== 'none' && { codebook: VALUES[codebook]! }),
   };
   return referenceMatrix(tensor(m, k, xAt), same, { bias: { ...tensor(1, n, (_, i) => biasAt(i)), shape: [n] }, accuracy });
 }

@@ -1,6 +1,6 @@
 // How a layer's weights lie in memory: widths of codes, forms of scales, what is added, and what of it is legal together. Pure.
 import type { FloatDType } from '../dtype.js';
-import { CODE_BITS, CODEBOOK_BITS, type CodeBits, widthOf } from './code-width.js';
+import { CODE_BITS, CODEBOOK_BITS, type CodeBits, FLOAT_BITS, widthOf } from './code-width.js';
 
 /**
  * How a group's scale is held. Floats as they are; e8m0, the exponent of a power of two, and e4m3, a positive float of 8 bits, in a byte.
@@ -17,11 +17,11 @@ export const UNIT_K = 256;
 /** What is added: an offset to a code before scaling; a minimum after it; or a zero point taken off the code, as a float or as a byte. */
 export type Shift = 'none' | 'offset' | 'minimum' | 'zero' | 'zero8';
 
-/** What a code means: a number, or an index of 16 values. Those of E2M1 need no buffer: kernels know them. */
-export type Codebook = 'none' | 'table' | 'e2m1';
+/** What a code means: a number, an index of 16 values, or a float of 4 or of 8 bits. Those of E2M1 and E4M3 need no buffer: kernels know them. */
+export type Codebook = 'none' | 'table' | 'e2m1' | 'e4m3';
 
 /** The param CODEBOOK. */
-export const CODEBOOKS: Readonly<Record<Codebook, number>> = { none: 0, table: 1, e2m1: 2 };
+export const CODEBOOKS: Readonly<Record<Codebook, number>> = { none: 0, table: 1, e2m1: 2, e4m3: 3 };
 
 /** E2M1: a sign, 2 bits of exponent, 1 of fraction (OCP Microscaling Formats 1.0). */
 export const E2M1_VALUES = Float32Array.of(0, 0.5, 1, 1.5, 2, 3, 4, 6, 0, -0.5, -1, -1.5, -2, -3, -4, -6);
@@ -29,6 +29,25 @@ export const E2M1_VALUES = Float32Array.of(0, 0.5, 1, 1.5, 2, 3, 4, 6, 0, -0.5, 
 /** What codes mean that are indices of these values; a 0 may have a sign. */
 export const codebookOf = (values: Float32Array | undefined): Codebook =>
   !values ? 'none' : values.every((value, i) => value === E2M1_VALUES[i]) ? 'e2m1' : 'table';
+
+/** Codes that are floats, and no numbers. */
+export type CodeForm = 'e4m3';
+export const CODE_FORMS: readonly CodeForm[] = ['e4m3'];
+
+/** E4M3: a sign, 4 bits of exponent with a bias of 7, 3 of fraction; 127 and 255 are NaN (OCP 8-bit Floating Point 1.0). */
+export const E4M3_VALUES = Float32Array.from({ length: 256 }, (_, code) => {
+  const [exponent, fraction] = [(code >> 3) & 15, code & 7];
+  const magnitude = exponent === 0 ? fraction * 2 ** -9 : (8 + fraction) * 2 ** (exponent - 10);
+  return (code & 127) === 127 ? Number.NaN : code > 127 ? -magnitude : magnitude;
+});
+/** The values that codes stand for, where they are no numbers. */
+export const valuesOfCodes = ({
+  codebook,
+  codeForm,
+}: {
+  readonly codebook?: Float32Array | undefined;
+  readonly codeForm?: CodeForm | undefined;
+}): Float32Array | undefined => (codeForm ? E4M3_VALUES : codebook);
 
 /** One way to hold weights. */
 export interface WeightFormat {
@@ -81,6 +100,7 @@ const LEGAL: readonly {
   { held: [2], scales: ['uint4'], shifts: ['minimum'] }, // Q2_K
   { held: [CODEBOOK_BITS], scales: [...FLOATS, 'int8', 'e8m0', 'e4m3'], shifts: ['none'], codebook: 'table' }, // NF4; IQ4_XS
   { held: [CODEBOOK_BITS], scales: [...FLOATS, 'e8m0', 'e4m3'], shifts: ['none'], codebook: 'e2m1' }, // MXFP4; NVFP4
+  { held: [FLOAT_BITS], scales: [...FLOATS, 'e8m0'], shifts: ['none'], codebook: 'e4m3' }, // FP8; MXFP8
 ];
 type LegalFormat = Omit<WeightFormat, 'bits'>;
 export const LEGAL_FORMATS: readonly LegalFormat[] = LEGAL.flatMap(({ held: widths, scales, shifts, codebook = 'none' }) =>

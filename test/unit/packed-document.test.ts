@@ -65,7 +65,8 @@ test('what goes together', () => {
   const spread = (cell: string, all: readonly number[]): number[] => (cell === 'any' ? [...all] : cell.split(', ').map(Number));
   const said = new Set<string>();
   for (const [scales, widths, shifts] of tableOf('SCALE | held | OFFSET')) {
-    const codebook: Codebook = widths!.endsWith(', with a codebook') ? 'table' : widths!.endsWith(', of E2M1') ? 'e2m1' : 'none';
+    const meanings: Readonly<Record<string, Codebook>> = { 'with a codebook': 'table', 'of E2M1': 'e2m1', 'of E4M3': 'e4m3' };
+    const codebook = meanings[widths!.replace(/^.*?, (?=[a-z])/, '')] ?? 'none';
     for (const scale of scales!.split(', '))
       for (const held of spread(widths!.replace(/, .*[a-z].*/, ''), CODE_BITS))
         for (const shift of spread(shifts!, Object.values(SHIFTS))) said.add([scale, held, shift, codebook].join());

@@ -71,6 +71,7 @@ test.each<[CodeBits, CodeBits, number]>([
 
 test('what kernels can read', () => {
   const expected = (held: CodeBits, scaleDtype: ScaleDType, shift: Shift, codebook: Codebook): boolean => {
+    if (codebook === 'e4m3') return held === 8 && shift === 'none' && (FLOATS.includes(scaleDtype) || scaleDtype === 'e8m0');
     if (codebook === 'e2m1') return held === 4 && shift === 'none' && !hasUnits(scaleDtype);
     if (codebook === 'table') return held === 4 && shift === 'none' && scaleDtype !== 'uint8' && scaleDtype !== 'uint4';
     if (FLOATS.includes(scaleDtype)) return true;
@@ -82,7 +83,7 @@ test('what kernels can read', () => {
   for (const held of CODE_BITS)
     for (const scaleDtype of SCALES)
       for (const shift of ALL_SHIFTS)
-        for (const codebook of ['none', 'table', 'e2m1'] as const) {
+        for (const codebook of ['none', 'table', 'e2m1', 'e4m3'] as const) {
           const legal = isLegal({ held, scaleDtype, shift, codebook });
           expect(legal, `${held} ${scaleDtype} ${shift} ${codebook}`).toBe(expected(held, scaleDtype, shift, codebook));
           if (legal) count++;

@@ -177,7 +177,7 @@ function matrixOf({ n, k, bits, groupSize, scaleDtype, shift, codebook }: Weight
     }),
     ...(shift === 'minimum' && { minimum: new Float32Array(groups) }),
     ...(['offset', 'zero', 'zero8'].includes(shift) && { zeroPoint: new Float32Array(groups) }),
-    ...(codebook !== 'none' && { codebook: new Float32Array(16) }),
+    ...(codebook === 'e4m3' ? { codeForm: codebook } : codebook !== 'none' && { codebook: new Float32Array(16) }),
   };
 }
 
@@ -206,8 +206,15 @@ describe('what planning and loading ask for', () => {
   const rounded: ProblemSpec[] = [];
   for (const dtype of DTYPES)
     for (const scaleDtype of DTYPES)
-      for (const meaning of [{}, { offset: true }, { minimum: true }, { codebook: 'table' }, { codebook: 'e2m1' }] as const)
-        for (const bits of 'codebook' in meaning ? ([4] as const) : BITS)
+      for (const meaning of [
+        {},
+        { offset: true },
+        { minimum: true },
+        { codebook: 'table' },
+        { codebook: 'e2m1' },
+        { codebook: 'e4m3' },
+      ] as const)
+        for (const bits of 'codebook' in meaning ? ([meaning.codebook === 'e4m3' ? 8 : 4] as const) : BITS)
           for (const [n, quant] of [
             [64, false],
             [64, true],

@@ -75,7 +75,15 @@ test('a folder of a quantized model, with its configuration', async () => {
     bias: false,
     importer: 'importGptq',
     cut: json.layers[0].cut, // the importer's matter
-    inMemory: { scaleDtype: 'float16', scaleForm: null, zeroPoints: 'whole', minimum: false, codebook: false, permutation: false },
+    inMemory: {
+      scaleDtype: 'float16',
+      scaleForm: null,
+      zeroPoints: 'whole',
+      minimum: false,
+      codebook: false,
+      codeForm: null,
+      permutation: false,
+    },
     why: null,
     what: 'importGptq → 4-bit codes, groups of 32, float16 scales, zero points',
   });
@@ -132,7 +140,15 @@ test('GGUF: blocks that are read, blocks that are not, floats', async () => {
 test('what is in memory, of each kind of matrix', () => {
   const matrix = (method: 'minmax' | 'hqq', symmetric = false) =>
     quantize(normals('kinds', 4 * 64), { n: 4, k: 64, bits: 4, method, symmetric }).matrix;
-  const none = { scaleDtype: 'float16', scaleForm: null, zeroPoints: 'none', minimum: false, codebook: false, permutation: false };
+  const none = {
+    scaleDtype: 'float16',
+    scaleForm: null,
+    zeroPoints: 'none',
+    minimum: false,
+    codebook: false,
+    codeForm: null,
+    permutation: false,
+  };
   expect(inMemory(matrix('minmax', true))).toEqual(none);
   expect(inMemory({ ...matrix('minmax', true), zeroPoint: new Float32Array(4).fill(8) })).toEqual(none);
   expect(inMemory(matrix('minmax'))).toEqual({ ...none, zeroPoints: 'whole' });
@@ -142,6 +158,9 @@ test('what is in memory, of each kind of matrix', () => {
   expect(memoryText({ bits: 4, groupSize: 64, k: 64, format: 'bitsandbytes NF4' }, inMemory(more))).toBe(
     'importBitsAndBytes4 → 4-bit codes, a scale for each output, float16 scales, a codebook, inputs in the order of their groups',
   );
+  const floats = inMemory({ ...matrix('minmax', true), bits: 8, codeForm: 'e4m3' });
+  expect(floats).toEqual({ ...none, codeForm: 'e4m3' });
+  expect(memoryText({ bits: 8, groupSize: 64, k: 64, format: 'FP8' }, floats)).toContain('float16 scales, codes that are e4m3');
 });
 
 test('bits a weight in GPU memory are those of its buffers', () => {

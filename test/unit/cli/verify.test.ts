@@ -85,6 +85,7 @@ test('rewriting: by compressed-tensors, by torch_npu where zero points are float
   const odd = quantize(normals('odd', 4 * 40), { n: 4, k: 40, bits: 4, groupSize: 16 }).matrix;
   expect(await rewritten(odd)).toEqual({ why: 'no writer holds such groups with such zero points' });
   expect(await rewritten({ ...made({ symmetric: true }), codebook: new Float32Array(16) })).toEqual({ why: 'no writer holds a codebook' });
+  expect(await rewritten({ ...made({ symmetric: true }), codeForm: 'e4m3' })).toEqual({ why: 'no writer holds a codeForm' });
 });
 
 test('matrices differ by any code, scale or zero point', () => {
@@ -97,6 +98,7 @@ test('matrices differ by any code, scale or zero point', () => {
   expect(sameMatrix({ ...matrix, zeroPoint: undefined }, matrix)).toBe(false);
   expect(sameMatrix({ ...matrix, zeroPoint: undefined }, { ...matrix, zeroPoint: matrix.zeroPoint!.map(() => 8) })).toBe(true);
   expect(sameMatrix({ ...matrix, groupSize: 16 }, matrix)).toBe(false);
+  expect(sameMatrix({ ...matrix, codeForm: 'e4m3' }, matrix)).toBe(false);
 });
 
 test('weights that are not finite are counted', () => {
