@@ -43,6 +43,7 @@ export {
 } from './formats/compressed-tensors.js';
 export { type FindLayersOptions, findLayers } from './formats/find-layers.js';
 export type { FoundLayers, NotYet } from './formats/found-layers.js';
+export { type Fp8Options, type Fp8Tensors, fp8Layer, importFp8 } from './formats/fp8.js';
 export { type GgufType, type GgufTypeName, ggufLayer, ggufTypes, importGguf, isGgufType } from './formats/gguf-blocks.js';
 export type { BlockShape } from './formats/gguf-words.js';
 export { type GptqLayerOptions, type GptqOptions, type GptqTensors, gptqLayer, importGptq } from './formats/gptq.js';
@@ -77,6 +78,7 @@ export { type GpuQuantizeOptions, quantizeOnGpu } from './layer/quantize-weights
 export type { Bits } from './problem/code-width.js';
 export { checkMatrix, dequantize, packCodes, type QuantizedMatrix, type ScaleForm, simplify } from './problem/matrix.js';
 export type { NarrowScale } from './problem/narrow-scales.js';
+export type { CodeForm } from './problem/weight-format.js';
 export { type InWorkerOptions, type QuantizedInWorker, quantizeInWorker } from './quantize/in-worker.js';
 export type { Activations, Method, Mode, QuantizeOptions, Weights } from './quantize/options.js';
 export { quantize } from './quantize/quantize.js';

@@ -65,6 +65,7 @@ const ROWS = {
     tensors: [['weight_scale'], ['weight_packed', 'weight', 'weight_zero_point', 'weight_shape', 'weight_g_idx']],
     options: compressed,
   },
+  fp8: { tensors: [['weight'], ['weight_scale', 'weight_scale_inv']], options: { blockSize: optional(sizes), groupSize: ofN } },
   hqq: { tensors: [['W_q', 'scale', 'zero'], []], options: {} },
   hqqMeta: {
     tensors: [

@@ -177,6 +177,7 @@ const importers: Doors = {
     },
     { layout: 'KN', axis: 1, blockSize: 0 },
   ]),
+  importFp8: door(formats.importFp8)(() => [pick(own('fp8'), 'weight', 'weight_scale') as never, { blockSize: [128, 128], groupSize: 32 }]),
   importGguf: door(formats.importGguf)(() => [block()]),
   importGptq: door(formats.importGptq)(() => [
     pick(own('gptq'), 'qweight', 'qzeros', 'scales', 'g_idx'),
@@ -201,6 +202,10 @@ const layers: Doors = {
   compressedTensorsLayer: door(formats.compressedTensorsLayer)(() => [
     infos('packed') as never,
     { ...named('a'), bits: 4, groupSize: 32, n: 16, k: 64 },
+  ]),
+  fp8Layer: door(formats.fp8Layer)(() => [
+    pick(infos('fp8'), 'weight', 'weight_scale') as never,
+    { ...named('a'), blockSize: [128, 128], groupSize: 32 },
   ]),
   ggufLayer: door(formats.ggufLayer)(() => [infoOf(block()), infoOf(raw('b', 'F32', [2], [0, 0]))]),
   gptqLayer: door(formats.gptqLayer)(() => [

@@ -25,6 +25,8 @@ export interface FormatCase {
 interface Make {
   words(name: string, shape: readonly number[], dtype?: string): RawTensor;
   bytes(name: string, shape: readonly number[], dtype?: string): RawTensor;
+  /** F8_E4M3 that are no NaN. */
+  floats8(name: string, shape: readonly number[]): RawTensor;
   /** Between 0.001 and 0.021. */
   floats(name: string, shape: readonly number[], dtype?: string): RawTensor;
   numbers(name: string, shape: readonly number[], dtype: 'I32' | 'I64' | 'F32' | 'F16' | 'BF16', values: readonly number[]): RawTensor;
@@ -57,6 +59,13 @@ export function makers(seed: string): Make {
         dtype,
         shape,
         Uint8Array.from({ length: count(shape) }, () => next() * 256),
+      ),
+    floats8: (name, shape) =>
+      tensor(
+        name,
+        'F8_E4M3',
+        shape,
+        Uint8Array.from({ length: count(shape) }, () => Math.floor(next() * 127) + (next() < 0.5 ? 128 : 0)),
       ),
     floats: (name, shape, dtype = 'F16') =>
       tensor(
@@ -159,6 +168,24 @@ const fromSafetensors: readonly FormatCase[] = [
   }),
   safetensors('compressed-tensors int-quantized', {
     tensors: (make) => [make.bytes('weight', [13, 77], 'I8'), make.floats('weight_scale', [13, 1], 'BF16')],
+  }),
+  safetensors('FP8, a scale for all', {
+    config: { quantization_config: { quant_method: 'fp8', activation_scheme: 'static' } },
+    tensors: (make) => [make.floats8('weight', [13, 70]), make.floats('weight_scale', [], 'F32'), make.floats('input_scale', [], 'F32')],
+  }),
+  safetensors('FP8 of compressed-tensors, a scale for outputs, bias', {
+    dtype: 'bfloat16',
+    config: { quantization_config: { quant_method: 'compressed-tensors', format: 'float-quantized' } },
+    tensors: (make) => [make.floats8('weight', [20, 96]), make.floats('weight_scale', [20, 1], 'BF16'), make.floats('bias', [20], 'BF16')],
+  }),
+  safetensors('FP8, blocks of 128 × 128 that divide neither N nor K', {
+    config: { quantization_config: { quant_method: 'fp8', weight_block_size: [128, 128] } },
+    tensors: (make) => [make.floats8('weight', [140, 300]), make.floats('weight_scale_inv', [2, 3], 'F32')],
+  }),
+  safetensors('FP8, blocks with BF16 scales', {
+    dtype: 'float32',
+    config: { quantization_config: { quant_method: 'fp8', weight_block_size: [128, 128] } },
+    tensors: (make) => [make.floats8('weight', [130, 129]), make.floats('weight_scale_inv', [2, 2], 'BF16')],
   }),
   safetensors('bitsandbytes NF4, blocks that cross rows', { tensors: bnb('nf4', 10, 96) }),
   safetensors('bitsandbytes FP4', { tensors: bnb('fp4', 13, 128), dtype: 'float32' }),

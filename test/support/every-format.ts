@@ -14,6 +14,8 @@ const text = (name: string, value: string): RawTensor =>
     [...value].map((letter) => letter.charCodeAt(0)),
   );
 export const bytes = (length: number, seed: number) => randoms(seed, length, 0, 255);
+/** An e4m3 that is no NaN. */
+const finite = (byte: number) => byte & 0xf7;
 export const words = (length: number, seed: number) => randoms(seed, length, -(2 ** 31), 2 ** 31 - 1);
 /** Scales, zeros and the like: small, exact in every dtype, and not all the same. */
 export const steps = (length: number) => Array.from({ length }, (_, i) => (1 + (i % 7)) / 8);
@@ -49,6 +51,15 @@ export const TENSORS: Readonly<Record<string, readonly RawTensor[]>> = {
     raw('packed.weight_shape', 'I64', [2], [16, 64]),
   ],
   int8: [raw('int8.weight', 'I8', [16, 64], bytes(1024, 7)), raw('int8.weight_scale', 'BF16', [16, 1], steps(16))],
+  fp8: [
+    raw('fp8.weight', 'F8_E4M3', [16, 64], bytes(1024, 20).map(finite)),
+    raw('fp8.weight_scale', 'BF16', [16, 1], steps(16)),
+    raw('fp8.input_scale', 'F32', [], [1]),
+  ],
+  fp8block: [
+    raw('fp8block.weight', 'F8_E4M3', [16, 64], bytes(1024, 21).map(finite)),
+    raw('fp8block.weight_scale_inv', 'F32', [1, 1], [0.125]),
+  ],
   nf4: [
     raw('nf4.weight', 'U8', [512, 1], bytes(512, 8)),
     raw('nf4.weight.absmax', 'U8', [16], bytes(16, 9)),
@@ -130,6 +141,8 @@ export const FORMATS: Readonly<Record<string, string>> = {
   awq: 'AWQ',
   packed: 'compressed-tensors pack-quantized',
   int8: 'compressed-tensors int-quantized',
+  fp8: 'FP8',
+  fp8block: 'FP8',
   nf4: 'bitsandbytes NF4',
   fp4: 'bitsandbytes FP4',
   bnb8: 'bitsandbytes int8',

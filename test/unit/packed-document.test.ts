@@ -5,6 +5,7 @@ import { describe, expect, test } from 'vitest';
 import type { RawTensor } from '../../src/files/raw-tensor.js';
 import { importAwq } from '../../src/formats/awq.js';
 import { importBitsAndBytes4 } from '../../src/formats/bitsandbytes4.js';
+import { importFp8 } from '../../src/formats/fp8.js';
 import { type GgufTypeName, ggufTypes, importGguf } from '../../src/formats/gguf-blocks.js';
 import { importGptq } from '../../src/formats/gptq.js';
 import { importHqq } from '../../src/formats/hqq.js';
@@ -132,6 +133,10 @@ describe('bits a weight', () => {
     const [scales, biases] = [ones('scales', 'F16', [4, 16]), ones('biases', 'F16', [4, 16])];
     return { tensors: [weight, scales, biases], matrix: importMlx({ weight, scales, biases }, { bits }) };
   };
+  const fp8 = (scale: RawTensor): Layer => {
+    const weight = bytes('weight', 'F8_E4M3', [128, 1024]);
+    return { tensors: [weight, scale], matrix: importFp8({ weight, [scale.name]: scale }) };
+  };
   const nf4 = (): Layer => {
     const [weight, absmax, quant_map] = [bytes('weight', 'U8', [2048, 1]), ones('absmax', 'F32', [64]), ones('quant_map', 'F32', [16])];
     const matrix = importBitsAndBytes4({ weight, absmax, quant_map }, { quant_type: 'nf4', blocksize: 64, shape: [4, 1024] });
@@ -174,6 +179,9 @@ describe('bits a weight', () => {
     ['MLX 5, the same', mlx(5)],
     ['MLX 6, the same', mlx(6)],
     ['MLX 8, the same', mlx(8)],
+    ['FP8, blocks of 128 × 128, F32', fp8(ones('weight_scale_inv', 'F32', [1, 8]))],
+    ['FP8, the same, BF16', fp8(ones('weight_scale_inv', 'BF16', [1, 8]))],
+    ['MXFP8, groups of 32', fp8(bytes('weight_scale', 'U8', [128, 32]))],
   ];
   const show = (bits: number): string => `${Number(bits.toFixed(4))}`;
 

@@ -148,7 +148,7 @@ const made = (name: string, dtype: string, shape: readonly number[]): RawTensor 
   bytes: new Uint8Array(shape.reduce((a, b) => a * b, 1)),
 });
 type Part = readonly [name: string, dtype: string, shape: readonly number[]];
-const fp8 = (...scales: Part[]): [string, Part[]] => ['FP8', [['weight', 'F8_E4M3', [4, 8]], ...scales]];
+const fp8 = (dtype: string, ...scales: Part[]): [string, Part[]] => ['FP8', [['weight', dtype, [4, 8]], ...scales]];
 describe('layouts that are not read', () => {
   test.each<[string, readonly Part[]]>([
     [
@@ -169,9 +169,10 @@ describe('layouts that are not read', () => {
         ['svh', 'F16', [64]],
       ],
     ],
-    fp8(['weight_scale_inv', 'F32', [1, 1]]),
-    fp8(['weight_scale', 'F32', []], ['input_scale', 'F32', []]),
-    fp8(),
+    fp8('F8_E5M2', ['weight_scale_inv', 'F32', [1, 1]]),
+    fp8('F8_E4M3FNUZ', ['weight_scale', 'F32', []], ['input_scale', 'F32', []]),
+    fp8('F8_E4M3', ['scale', 'F32', []]),
+    fp8('F8_E4M3'),
     [
       'NVFP4',
       [
