@@ -7,7 +7,7 @@ import { weightsOf } from '../src/plan/piece-steps.js';
 import type { Caps } from '../src/problem/caps.js';
 import { widthOf } from '../src/problem/code-width.js';
 import { simplify } from '../src/problem/matrix.js';
-import { hasUnits } from '../src/problem/weight-format.js';
+import { hasOneUnit, hasUnits } from '../src/problem/weight-format.js';
 import { isFloat, type ModelFacts, spared, whyNoLayer } from './floats.js';
 
 /** The form of a matrix beside its codes. */
@@ -37,6 +37,9 @@ export function inMemory(matrix: QuantizedMatrix): InMemory {
   };
 }
 
+const scalesText = (kind: NonNullable<InMemory['scaleForm']>): string =>
+  hasOneUnit(kind) ? 'e4m3 scales times a float32 of the output' : `${kind} scales${hasUnits(kind) ? ' in float16 units' : ''}`;
+
 export const memoryText = (
   { bits, groupSize, k, format }: Pick<LayerSource, 'bits' | 'groupSize' | 'k' | 'format'>,
   { scaleDtype, scaleForm, zeroPoints, minimum, codebook, codeForm, permutation }: InMemory,
@@ -44,7 +47,7 @@ export const memoryText = (
   [
     `${importerOf(format)} → ${bits}-bit codes`,
     groupSize === k ? 'a scale for each output' : `groups of ${groupSize}`,
-    scaleForm ? `${scaleForm} scales${hasUnits(scaleForm) ? ' in float16 units' : ''}` : `${scaleDtype} scales`,
+    scaleForm ? scalesText(scaleForm) : `${scaleDtype} scales`,
     zeroPoints === 'none' ? '' : zeroPoints === 'whole' ? 'zero points' : 'zero points that are floats',
     minimum ? 'minima' : '',
     codebook ? 'a codebook' : '',

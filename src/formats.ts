@@ -43,6 +43,7 @@ export {
 } from './formats/compressed-tensors.js';
 export { type FindLayersOptions, findLayers } from './formats/find-layers.js';
 export type { FoundLayers, NotYet } from './formats/found-layers.js';
+export { type Fp4Tensors, fp4Layer, importFp4 } from './formats/fp4.js';
 export { type Fp8Options, type Fp8Tensors, fp8Layer, importFp8 } from './formats/fp8.js';
 export { type GgufType, type GgufTypeName, ggufLayer, ggufTypes, importGguf, isGgufType } from './formats/gguf-blocks.js';
 export type { BlockShape } from './formats/gguf-words.js';
@@ -54,6 +55,7 @@ export type { Cut, LayerSource } from './formats/layer-source.js';
 export { importMatMulNBits, type MatMulNBitsAttributes, type MatMulNBitsTensors } from './formats/matmul-nbits.js';
 export { importMlc, MLC_KINDS, type MlcOptions, type MlcTensors, mlcLayer } from './formats/mlc-weights.js';
 export { importMlx, type MlxOptions, type MlxTensors, mlxLayer } from './formats/mlx.js';
+export type { MlxFloats } from './formats/mlx-floats.js';
 export { type DequantizeLinearOptions, type DequantizeLinearTensors, importDequantizeLinear } from './formats/qdq.js';
 export { parseQuantState, type QuantState } from './formats/quant-state.js';
 export { type QuantizationConfig, quantizationOf } from './formats/quantization-config.js';

@@ -65,6 +65,7 @@ const ROWS = {
     tensors: [['weight_scale'], ['weight_packed', 'weight', 'weight_zero_point', 'weight_shape', 'weight_g_idx']],
     options: compressed,
   },
+  fp4: { tensors: [['weight_scale'], ['weight_packed', 'weight', 'weight_scale_2', 'weight_global_scale']], options: {} },
   fp8: { tensors: [['weight'], ['weight_scale', 'weight_scale_inv']], options: { blockSize: optional(sizes), groupSize: ofN } },
   hqq: { tensors: [['W_q', 'scale', 'zero'], []], options: {} },
   hqqMeta: {
@@ -75,7 +76,7 @@ const ROWS = {
     options: {},
   },
   mlc: { tensors: [['q_weight', 'q_scale'], []], options: { format: text, k: ofN } },
-  mlx: { tensors: [['weight', 'scales', 'biases'], []], options: { bits: ofN, groupSize: ofN } },
+  mlx: { tensors: [['weight', 'scales'], ['biases']], options: { bits: ofN, groupSize: ofN, mode: optional(text) } },
   matMulNBits: {
     tensors: [
       ['B', 'scales'],

@@ -3,6 +3,7 @@ import { awqFormat } from './awq.js';
 import { bitsAndBytesFormat } from './bitsandbytes.js';
 import { bitsAndBytes4Format } from './bitsandbytes4.js';
 import { compressedTensorsFormat } from './compressed-tensors.js';
+import { fp4Format } from './fp4.js';
 import { fp8Format } from './fp8.js';
 import { ggufFormat } from './gguf-blocks.js';
 import { gptqFormat } from './gptq.js';
@@ -24,6 +25,7 @@ export const WEIGHT_FORMATS: readonly WeightFormat[] = [
   gptqFormat,
   torchNpuFormat,
   compressedTensorsFormat,
+  fp4Format,
   fp8Format,
   hqqFormat,
   torchaoInt4Format,

@@ -29,7 +29,7 @@ export const LAYOUTS: readonly Layout[] = [
     recognise: ({ q_scale }) => !FLOATS.includes(q_scale!.dtype),
   },
   { name: 'EXL3', required: ['trellis'], optional: ['suh', 'svh', 'su', 'sv', 'mcg', 'mul1'] },
-  { name: 'NVFP4', required: ['weight', 'weight_scale', 'weight_scale_2'], optional: inputs, recognise: weightIs('U8') },
+  { name: 'NVFP4', required: ['weight', 'weight_scale', 'weight_scale_2'], optional: inputs },
   { name: 'NVFP4', required: ['weight_packed', 'weight_scale', 'weight_global_scale'], optional: inputs },
   { name: 'FP4 of compressed-tensors', required: ['weight_packed', 'weight_scale'], optional: inputs },
   { name: 'FP8', required: ['weight', 'weight_scale_inv'], optional: inputs, recognise: weightIs('F8') },

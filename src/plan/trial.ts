@@ -19,6 +19,7 @@ import {
   type Codebook,
   E2M1_VALUES,
   E4M3_VALUES,
+  hasOneUnit,
   hasUnits,
   isFloatDtype,
   LEGAL_FORMATS,
@@ -102,9 +103,11 @@ const LEVELS: Readonly<Record<ScaleDType, readonly number[]>> = {
   uint4: [2, 4, 1, 3],
   e8m0: [2, 4, 1, 8],
   e4m3: [2, 4, 1, 3],
+  'e4m3-unit': [2, 4, 1, 3],
 };
-/** In every third column a subnormal float16: a device that takes it for 0 reads such units wrongly. */
-const unitAt = (n: number, { scaleDtype }: Weights): number => (hasUnits(scaleDtype) && n % 3 === 1 ? 2 ** -20 : 0.25);
+/** In every third column a subnormal float16: a device that takes it for 0 reads such units wrongly. Units of all k differ by column. */
+const unitAt = (n: number, { scaleDtype }: Weights): number =>
+  hasUnits(scaleDtype) && n % 3 === 1 ? 2 ** -20 : hasOneUnit(scaleDtype) ? 2 ** -(2 + (n % 3)) : 0.25;
 const levelAt = (n: number, g: number, { scaleDtype }: Weights): number => LEVELS[scaleDtype][noise(n, g, 3) % 4]!;
 const scaleAt = (n: number, g: number, weights: Weights): number => unitAt(n, weights) * levelAt(n, g, weights);
 const offsetAt = (n: number, g: number): number => (noise(n, g, 4) % 7) - 3;
@@ -209,6 +212,7 @@ function packedContents({ weights, yDtype }: Problem): Readonly<Record<string, U
       uint4: () => [bytes(groups, (i, g) => level(i, g) | (minimumLevelAt(i, g) << 4)), pairs()],
       e8m0: () => [bytes(groups, (i, g) => 127 + Math.log2(scaleAt(i, g, weights))), undefined],
       e4m3: () => [bytes(groups, (i, g) => E4M3[levelAt(i, g, weights) - 1]!), undefined],
+      'e4m3-unit': () => [bytes(groups, (i, g) => E4M3[levelAt(i, g, weights) - 1]! + 0x10), floatBytes(table(1, unit), 'float32')],
     };
   const [scale0, offset0] = forms[scaleDtype]();
   const quants = new DataView(new ArrayBuffer(8 * columns));
@@ -225,7 +229,7 @@ function packedContents({ weights, yDtype }: Problem): Readonly<Record<string, U
     ...(codebook === 'table' && { codebook: new Uint8Array(VALUES.table!.slice().buffer) }),
   };
 }
-/** Quarters 1 to 4 as e4m3. */
+/** Quarters 1 to 4 as e4m3; 16 more is four times as much. */
 const E4M3 = [0x28, 0x30, 0x34, 0x38];
 
 // ------------------------------------------------------------------------------------------------------------------ shape

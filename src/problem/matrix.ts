@@ -6,7 +6,7 @@ import { ArgumentError } from '../errors.js';
 import { CODE_BITS, CODEBOOK_BITS, CODEBOOK_VALUES, type CodeBits, FLOAT_BITS, widthOf, wordsOf } from './code-width.js';
 import { firstNotNarrow, NARROW_SCALES, type NarrowScale } from './narrow-scales.js';
 import { showShape } from './view.js';
-import { CODE_FORMS, type CodeForm, hasUnits, UNIT_K, valuesOfCodes } from './weight-format.js';
+import { CODE_FORMS, type CodeForm, hasOneUnit, hasUnits, UNIT_K, valuesOfCodes } from './weight-format.js';
 
 /**
  * A weight matrix (N, K) as codes. With g = floor(k / groupSize), G = ceil(K / groupSize):
@@ -49,11 +49,12 @@ export interface QuantizedMatrix {
 
 /**
  * Scales in fewer bits. int8, uint8, uint4: each is a unit times a whole number of that type, and so is the minimum of uint8 and uint4. e8m0:
- * powers of two from 2^-127 on. e4m3: floats of 4 bits of exponent and 3 of fraction, without a sign.
+ * powers of two from 2^-127 on. e4m3: floats of 4 bits of exponent and 3 of fraction, without a sign. e4m3-unit: such a float times a unit of
+ * the output, rounded to float32.
  */
 export interface ScaleForm {
   readonly kind: NarrowScale;
-  /** (N, ceil(K / 256)), beside whole numbers: float16 values. */
+  /** (N, ceil(K / 256)), beside whole numbers: float16 values. (N), beside e4m3-unit. */
   readonly unit?: Float32Array | undefined;
   /** The same of the minimum: beside uint8 and uint4. */
   readonly minimumUnit?: Float32Array | undefined;
@@ -133,7 +134,8 @@ function checkArrays(matrix: QuantizedMatrix): void {
 
 /** The first code that is NaN as e4m3; -1 if none is. Four codes at a time: a byte of 127 without its sign, and 1, has its highest bit. */
 export function firstNaN(codes: Uint32Array): number {
-  const word = codes.findIndex((four) => (((four & 0x7f7f7f7f) + 0x01010101) & 0x80808080) !== 0);
+  const { signs } = widthOf(FLOAT_BITS);
+  const word = codes.findIndex((four) => (((four & ~signs) + 0x01010101) & signs) !== 0);
   return word < 0 ? -1 : 4 * word + [0, 1, 2, 3].findIndex((i) => ((codes[word]! >>> (8 * i)) & 127) === 127);
 }
 
@@ -164,15 +166,16 @@ function checkHeld(field: string, values: Float32Array, dtype: FloatDType, zero?
 function checkForm(matrix: QuantizedMatrix, { kind, unit, minimumUnit }: ScaleForm): void {
   const { n, k, scale, minimum, zeroPoint, codebook, codeForm, groupSize } = matrix;
   const refuseForm = (field: string, expected: string, got: unknown) => refuse(`matrix.scaleForm${field}`, expected, got);
-  const units = n * Math.ceil(k / UNIT_K);
+  const one = hasOneUnit(kind);
+  const units = one ? n : n * Math.ceil(k / UNIT_K);
   const paired = kind === 'uint8' || kind === 'uint4';
   for (const [field, list, wanted] of [
-    ['.unit', unit, hasUnits(kind)],
+    ['.unit', unit, one || hasUnits(kind)],
     ['.minimumUnit', minimumUnit, paired],
   ] as const) {
-    const expected = wanted ? `${units} values, one for ${UNIT_K} k of each output` : `none beside ${kind}`;
+    const expected = wanted ? `${units} values, one for ${one ? 'all' : UNIT_K} k of each output` : `none beside ${kind}`;
     if (wanted ? list?.length !== units : list !== undefined) refuseForm(field, expected, list?.length);
-    if (list) checkHeld(`scaleForm${field}`, list, 'float16');
+    if (list) checkHeld(`scaleForm${field}`, list, one ? 'float32' : 'float16');
   }
   if (zeroPoint || paired !== (minimum !== undefined) || (paired && (codebook || codeForm)))
     refuseForm('.kind', paired ? 'one beside a minimum' : 'one without a zero point or minimum', kind);

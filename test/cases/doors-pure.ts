@@ -177,6 +177,7 @@ const importers: Doors = {
     },
     { layout: 'KN', axis: 1, blockSize: 0 },
   ]),
+  importFp4: door(formats.importFp4)(() => [own('nvfp4') as never]),
   importFp8: door(formats.importFp8)(() => [pick(own('fp8'), 'weight', 'weight_scale') as never, { blockSize: [128, 128], groupSize: 32 }]),
   importGguf: door(formats.importGguf)(() => [block()]),
   importGptq: door(formats.importGptq)(() => [
@@ -185,7 +186,7 @@ const importers: Doors = {
   ]),
   importHqq: door(formats.importHqq)(() => [pick(own('hqq'), 'W_q', 'scale', 'zero'), meta()]),
   importMlc: door(formats.importMlc)(() => [mlcTensors(), { format: 'q4f16_1', k: 32 }]),
-  importMlx: door(formats.importMlx)(() => [own('mlx') as never, { bits: 3, groupSize: 32 }]),
+  importMlx: door(formats.importMlx)(() => [own('mlx') as never, { bits: 3, groupSize: 32, mode: 'affine' }]),
   importMatMulNBits: door(formats.importMatMulNBits)(() => [{ ...onnx().tensors }, { ...onnx().attributes }]),
   importTorchNpu: door(formats.importTorchNpu)(() => [
     own('npu') as never,
@@ -203,6 +204,7 @@ const layers: Doors = {
     infos('packed') as never,
     { ...named('a'), bits: 4, groupSize: 32, n: 16, k: 64 },
   ]),
+  fp4Layer: door(formats.fp4Layer)(() => [infos('nvfp4') as never, named('a')]),
   fp8Layer: door(formats.fp8Layer)(() => [
     pick(infos('fp8'), 'weight', 'weight_scale') as never,
     { ...named('a'), blockSize: [128, 128], groupSize: 32 },
@@ -217,7 +219,7 @@ const layers: Doors = {
     { q_weight: infoOf(mlcTensors().q_weight), q_scale: infoOf(mlcTensors().q_scale) },
     { name: 'a', format: 'q4f16_1', k: 32 },
   ]),
-  mlxLayer: door(formats.mlxLayer)(() => [infos('mlx') as never, { ...named('a'), bits: 3, groupSize: 32 }]),
+  mlxLayer: door(formats.mlxLayer)(() => [infos('mlx') as never, { ...named('a'), bits: 3, groupSize: 32, mode: 'affine' }]),
   torchNpuLayer: door(formats.torchNpuLayer)(() => [
     infos('npu') as never,
     { ...named('a'), groupSize: 32, transposed: false, format: 'ND', n: 16, k: 64 },

@@ -131,6 +131,17 @@ const mlx =
     make.floats('biases', [n, k / group], dtype),
   ];
 
+/** From 1 / 16 to 2 or so. */
+const scalesE4m3 = (make: Make, shape: readonly number[]): RawTensor => {
+  const scale = make.bytes('weight_scale', shape, 'F8_E4M3');
+  return { ...scale, bytes: scale.bytes.map((byte) => 0x18 + (byte % 40)) };
+};
+/** 2^-9 to 2^-2, biased by 127. */
+const powersOf = (make: Make, name: string, shape: readonly number[]): RawTensor => {
+  const scale = make.bytes(name, shape);
+  return { ...scale, bytes: scale.bytes.map((byte) => 118 + (byte % 8)) };
+};
+
 const fromSafetensors: readonly FormatCase[] = [
   safetensors('GPTQ 4 bits, v1, a short last group', { config: gptqConfig(4, { checkpoint_format: 'gptq' }), tensors: gptq(4, 24, 104) }),
   safetensors('GPTQ 8 bits, v2', { config: gptqConfig(8, { checkpoint_format: 'gptq_v2' }), tensors: gptq(8, 20, 76), dtype: 'float32' }),
@@ -186,6 +197,47 @@ const fromSafetensors: readonly FormatCase[] = [
     dtype: 'float32',
     config: { quantization_config: { quant_method: 'fp8', weight_block_size: [128, 128] } },
     tensors: (make) => [make.floats8('weight', [130, 129]), make.floats('weight_scale_inv', [2, 2], 'BF16')],
+  }),
+  safetensors('NVFP4 of ModelOpt', {
+    dtype: 'bfloat16',
+    config: { quantization_config: { quant_method: 'modelopt' } },
+    tensors: (make) => [
+      make.bytes('weight', [13, 56]),
+      scalesE4m3(make, [13, 7]),
+      make.floats('weight_scale_2', [], 'F32'),
+      make.floats('input_scale', [], 'F32'),
+    ],
+  }),
+  safetensors('NVFP4 of compressed-tensors', {
+    config: { quantization_config: { quant_method: 'compressed-tensors', format: 'nvfp4-pack-quantized' } },
+    tensors: (make) => [
+      make.bytes('weight_packed', [20, 128]),
+      scalesE4m3(make, [20, 16]),
+      make.numbers('weight_global_scale', [1], 'F32', [1234.5]),
+    ],
+  }),
+  safetensors('MXFP4 of compressed-tensors', {
+    dtype: 'float32',
+    config: { quantization_config: { quant_method: 'compressed-tensors', format: 'mxfp4-pack-quantized' } },
+    tensors: (make) => [make.bytes('weight_packed', [13, 48]), powersOf(make, 'weight_scale', [13, 3])],
+  }),
+  safetensors('MXFP8 of compressed-tensors', {
+    config: { quantization_config: { quant_method: 'compressed-tensors', format: 'mxfp8-quantized' } },
+    tensors: (make) => [make.floats8('weight', [13, 96]), powersOf(make, 'weight_scale', [13, 3])],
+  }),
+  safetensors('MLX nvfp4', {
+    config: { quantization: { group_size: 16, bits: 4, mode: 'nvfp4' } },
+    tensors: (make) => [make.words('weight', [13, 14], 'U32'), { ...scalesE4m3(make, [13, 7]), dtype: 'U8', name: 'layer.scales' }],
+  }),
+  safetensors('MLX mxfp4', {
+    dtype: 'bfloat16',
+    config: { quantization: { group_size: 32, bits: 4, mode: 'mxfp4' } },
+    tensors: (make) => [make.words('weight', [20, 12], 'U32'), powersOf(make, 'scales', [20, 3])],
+  }),
+  safetensors('MLX mxfp8', {
+    dtype: 'float32',
+    config: { quantization: { group_size: 32, bits: 8, mode: 'mxfp8' } },
+    tensors: (make) => [{ ...make.floats8('weight', [13, 96]), dtype: 'U32', shape: [13, 24] }, powersOf(make, 'scales', [13, 3])],
   }),
   safetensors('bitsandbytes NF4, blocks that cross rows', { tensors: bnb('nf4', 10, 96) }),
   safetensors('bitsandbytes FP4', { tensors: bnb('fp4', 13, 128), dtype: 'float32' }),

@@ -46,6 +46,7 @@ const FORMS: readonly Form[] = [
   { name: 'e8m0 of E2M1', kind: 'e8m0', codebook: E2M1 },
   { name: 'e4m3 of E2M1', kind: 'e4m3', codebook: E2M1 },
   { name: 'e4m3 of a codebook', kind: 'e4m3', codebook: ANY },
+  { name: 'e4m3-unit of E2M1', kind: 'e4m3-unit', codebook: E2M1 },
   ...(['float32', 'float16', 'bfloat16'] as const).map((scaleDtype) => ({
     name: `${scaleDtype} of E4M3`,
     scaleDtype,
@@ -60,6 +61,8 @@ interface Sizes {
   readonly k: number;
   readonly groupSize: number;
 }
+
+const e4m3 = (byte: number): number => (byte < 8 ? byte * 2 ** -9 : (8 + (byte % 8)) * 2 ** (Math.floor(byte / 8) - 10));
 
 /** An e4m3 that is no NaN. */
 const finite = (code: number): number => (code % 128 === 127 ? code - 1 : code);
@@ -85,18 +88,24 @@ function matrixOf(
 
   const levels = kind ? RANGES[kind] : undefined;
   const [unit, minimumUnit] = [unitsOf(1), unitsOf(2).map((value) => -value)];
+  /** Units of all k, of 24 digits. */
+  const ones = Float32Array.from(draw(6, 2 ** 23, 2 ** 24 - 1, n), (digits) => digits * 2 ** -34);
   const paired = kind === 'uint8' || kind === 'uint4';
   const scale = levels
     ? products(draw(3, ...levels), unit)
     : kind === 'e8m0'
       ? Float32Array.from(draw(3, -127, 127), (e) => 2 ** e)
       : kind === 'e4m3'
-        ? Float32Array.from(draw(3, 0, 126), (byte) => (byte < 8 ? byte * 2 ** -9 : (8 + (byte % 8)) * 2 ** (Math.floor(byte / 8) - 10)))
-        : floats(3);
+        ? Float32Array.from(draw(3, 0, 126), e4m3)
+        : kind === 'e4m3-unit'
+          ? Float32Array.from(draw(3, 0, 126), (byte, i) => e4m3(byte) * ones[Math.floor(i / groups)]!)
+          : floats(3);
   const matrix: QuantizedMatrix = {
     ...{ n, k, bits, groupSize, scale, scaleDtype },
     codes: packCodes(codeForm ? draw(4, 0, largest, n * k).map(finite) : draw(4, 0, largest, n * k), n, k, bits),
-    ...(kind && { scaleForm: { kind, ...(levels && { unit }), ...(paired && { minimumUnit }) } }),
+    ...(kind && {
+      scaleForm: { kind, ...(levels && { unit }), ...(kind === 'e4m3-unit' && { unit: ones }), ...(paired && { minimumUnit }) },
+    }),
     ...(shift === 'minimum' && { minimum: paired ? products(draw(5, ...levels!), minimumUnit) : floats(5) }),
     ...(shift === 'bytes' && { zeroPoint: Float32Array.from(draw(5, 0, largest)), zeroPointDtype: 'uint8' }),
     ...(shift === 'zeros' && { zeroPoint: floats(5), zeroPointDtype: scaleDtype }),
@@ -190,7 +199,7 @@ function cut(matrix: QuantizedMatrix, from: number, to: number): QuantizedMatrix
     scale: run(scale, groupSize)!,
     zeroPoint: run(zeroPoint, groupSize),
     minimum: run(minimum, groupSize),
-    scaleForm: kind && { kind, unit: run(unit, 256), minimumUnit: run(minimumUnit, 256) },
+    scaleForm: kind && { kind, unit: kind === 'e4m3-unit' ? unit : run(unit, 256), minimumUnit: run(minimumUnit, 256) },
   };
 }
 

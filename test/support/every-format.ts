@@ -60,6 +60,49 @@ export const TENSORS: Readonly<Record<string, readonly RawTensor[]>> = {
     raw('fp8block.weight', 'F8_E4M3', [16, 64], bytes(1024, 21).map(finite)),
     raw('fp8block.weight_scale_inv', 'F32', [1, 1], [0.125]),
   ],
+  nvfp4: [
+    raw('nvfp4.weight', 'U8', [16, 32], bytes(512, 22)),
+    raw(
+      'nvfp4.weight_scale',
+      'F8_E4M3',
+      [16, 4],
+      bytes(64, 23).map((byte) => byte & 0x77),
+    ),
+    raw('nvfp4.weight_scale_2', 'F32', [], [0.01]),
+  ],
+  fp4packed: [
+    raw('fp4packed.weight_packed', 'U8', [16, 32], bytes(512, 24)),
+    raw(
+      'fp4packed.weight_scale',
+      'F8_E4M3',
+      [16, 4],
+      bytes(64, 25).map((byte) => byte & 0x77),
+    ),
+    raw('fp4packed.weight_global_scale', 'F32', [1], [100]),
+  ],
+  mxfp4: [
+    raw('mxfp4.weight_packed', 'U8', [16, 32], bytes(512, 26)),
+    raw(
+      'mxfp4.weight_scale',
+      'U8',
+      [16, 2],
+      bytes(32, 27).map((byte) => 120 + (byte % 8)),
+    ),
+  ],
+  mlxfp8: [
+    raw(
+      'mlxfp8.weight',
+      'U32',
+      [16, 16],
+      words(256, 28).map((word) => word & 0x77f7f7f7),
+    ),
+    raw(
+      'mlxfp8.scales',
+      'U8',
+      [16, 2],
+      bytes(32, 29).map((byte) => 120 + (byte % 8)),
+    ),
+  ],
   nf4: [
     raw('nf4.weight', 'U8', [512, 1], bytes(512, 8)),
     raw('nf4.weight.absmax', 'U8', [16], bytes(16, 9)),
@@ -143,6 +186,10 @@ export const FORMATS: Readonly<Record<string, string>> = {
   int8: 'compressed-tensors int-quantized',
   fp8: 'FP8',
   fp8block: 'FP8',
+  nvfp4: 'NVFP4',
+  fp4packed: 'NVFP4',
+  mxfp4: 'MXFP4',
+  mlxfp8: 'MLX mxfp8',
   nf4: 'bitsandbytes NF4',
   fp4: 'bitsandbytes FP4',
   bnb8: 'bitsandbytes int8',

@@ -5,6 +5,7 @@ import { describe, expect, test } from 'vitest';
 import type { RawTensor } from '../../src/files/raw-tensor.js';
 import { importAwq } from '../../src/formats/awq.js';
 import { importBitsAndBytes4 } from '../../src/formats/bitsandbytes4.js';
+import { importFp4 } from '../../src/formats/fp4.js';
 import { importFp8 } from '../../src/formats/fp8.js';
 import { type GgufTypeName, ggufTypes, importGguf } from '../../src/formats/gguf-blocks.js';
 import { importGptq } from '../../src/formats/gptq.js';
@@ -137,6 +138,19 @@ describe('bits a weight', () => {
     const weight = bytes('weight', 'F8_E4M3', [128, 1024]);
     return { tensors: [weight, scale], matrix: importFp8({ weight, [scale.name]: scale }) };
   };
+  const nvfp4 = (): Layer => {
+    const [weight, weight_scale] = [bytes('weight', 'U8', [4, 512]), bytes('weight_scale', 'F8_E4M3', [4, 64])];
+    const matrix = importFp4({ weight, weight_scale, weight_scale_2: ones('weight_scale_2', 'F32', []) });
+    return { tensors: [weight, weight_scale], matrix }; // a number belongs to the whole layer
+  };
+  const mxfp4 = (): Layer => {
+    const [weight_packed, weight_scale] = [bytes('weight', 'U8', [4, 512]), bytes('weight_scale', 'U8', [4, 32])];
+    return { tensors: [weight_packed, weight_scale], matrix: importFp4({ weight_packed, weight_scale }) };
+  };
+  const mlxFloats = (bits: number, group: number): Layer => {
+    const [weight, scales] = [raw('weight', 'U32', [4, 32 * bits], new Uint32Array(128 * bits)), bytes('scales', 'U8', [4, 1024 / group])];
+    return { tensors: [weight, scales], matrix: importMlx({ weight, scales }) };
+  };
   const nf4 = (): Layer => {
     const [weight, absmax, quant_map] = [bytes('weight', 'U8', [2048, 1]), ones('absmax', 'F32', [64]), ones('quant_map', 'F32', [16])];
     const matrix = importBitsAndBytes4({ weight, absmax, quant_map }, { quant_type: 'nf4', blocksize: 64, shape: [4, 1024] });
@@ -182,6 +196,8 @@ describe('bits a weight', () => {
     ['FP8, blocks of 128 × 128, F32', fp8(ones('weight_scale_inv', 'F32', [1, 8]))],
     ['FP8, the same, BF16', fp8(ones('weight_scale_inv', 'BF16', [1, 8]))],
     ['MXFP8, groups of 32', fp8(bytes('weight_scale', 'U8', [128, 32]))],
+    ['NVFP4, groups of 16; MLX nvfp4', nvfp4(), mlxFloats(4, 16)],
+    ['MXFP4, MLX mxfp4, groups of 32', mxfp4(), mlxFloats(4, 32)],
   ];
   const show = (bits: number): string => `${Number(bits.toFixed(4))}`;
 

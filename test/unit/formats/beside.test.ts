@@ -176,17 +176,16 @@ describe('layouts that are not read', () => {
     [
       'NVFP4',
       [
-        ['weight', 'U8', [4, 8]],
-        ['weight_scale', 'F8_E4M3', [4, 1]],
-        ['weight_scale_2', 'F32', []],
+        ['weight', 'U8', [2, 4, 8]],
+        ['weight_scale', 'F8_E4M3', [2, 4, 1]],
+        ['weight_scale_2', 'F32', [2]],
       ],
     ],
     [
-      'NVFP4',
+      'FP4 of compressed-tensors',
       [
         ['weight_packed', 'U8', [4, 8]],
         ['weight_scale', 'F8_E4M3', [4, 1]],
-        ['weight_global_scale', 'F32', [1]],
       ],
     ],
     [
