@@ -3,7 +3,7 @@
 //
 // codebook  [16]  f32
 
-#include "lib/weights.wgsl"
+#include "lib/operands.wgsl"
 
 #param CODEBOOK 0 1 2 3 // codes are: 0 numbers, 1 indices of a table of values, 2 E2M1, 3 E4M3
 #let TABLE CODEBOOK == 1
@@ -41,6 +41,14 @@ fn value(words: Quad, i: u32) -> vec4<f32> {
   return 0.5 * vec4<f32>(twice_e2m1(at.x), twice_e2m1(at.y), twice_e2m1(at.z), twice_e2m1(at.w));
 }
 #elif E4M3
+// Codes of even and of odd k as halves in units of 2^-8: shifted, a code has its exponent and fraction where those of a half are.
+fn even_halves(words: Words) -> Words {
+  return ((words << Words(8u)) & Words(0x80008000u)) | ((words << Words(7u)) & Words(0x3f803f80u));
+}
+fn odd_halves(words: Words) -> Words {
+  return (words & Words(0x80008000u)) | ((words >> Words(1u)) & Words(0x3f803f80u));
+}
+
 // By the exponent of an f32, but for the exponent 0, whose fraction is a whole number of 2^-9: subnormal halves, which a device may take for 0,
 // have no part in it. A NaN is 480 here; no file with one is loaded.
 fn value(words: Quad, i: u32) -> vec4<f32> {

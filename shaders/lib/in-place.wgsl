@@ -42,32 +42,23 @@ fn byte_factor(i: u32) -> f32 {
 #if E4M3
 alias Columned = Words;
 
-// Values in units of 2^-8: halves, two by two, whose exponent and fraction lie where those of a code are, once it is shifted.
+// Values in units of 2^-8.
 fn codes_in_place(words: Words) -> Codes {
-  let even = ((words << Words(8u)) & Words(0x80008000u)) | ((words << Words(7u)) & Words(0x3f803f80u));
-  let odd = (words & Words(0x80008000u)) | ((words >> Words(1u)) & Words(0x3f803f80u));
+  var codes: Codes;
+  let even = even_halves(words);
+  let odd = odd_halves(words);
+#repeat i 2
 #if READ == 4
-  let even_x = unpack2x16float(even.x);
-  let even_y = unpack2x16float(even.y);
-  let even_z = unpack2x16float(even.z);
-  let even_w = unpack2x16float(even.w);
-  let odd_x = unpack2x16float(odd.x);
-  let odd_y = unpack2x16float(odd.y);
-  let odd_z = unpack2x16float(odd.z);
-  let odd_w = unpack2x16float(odd.w);
-  return Codes(
-    vec4<f32>(even_x.x, even_y.x, even_z.x, even_w.x),
-    vec4<f32>(odd_x.x, odd_y.x, odd_z.x, odd_w.x),
-    vec4<f32>(even_x.y, even_y.y, even_z.y, even_w.y),
-    vec4<f32>(odd_x.y, odd_y.y, odd_z.y, odd_w.y),
-  );
+  codes[2u * i] = vec4<f32>(unpack2x16float(even.x)[i], unpack2x16float(even.y)[i], unpack2x16float(even.z)[i], unpack2x16float(even.w)[i]);
+  codes[2u * i + 1u] = vec4<f32>(unpack2x16float(odd.x)[i], unpack2x16float(odd.y)[i], unpack2x16float(odd.z)[i], unpack2x16float(odd.w)[i]);
 #elif READ == 1
-  let evens = unpack2x16float(even);
-  let odds = unpack2x16float(odd);
-  return Codes(evens.x, odds.x, evens.y, odds.y);
+  codes[2u * i] = unpack2x16float(even)[i];
+  codes[2u * i + 1u] = unpack2x16float(odd)[i];
 #else
 #error READ must be 1 or 4
 #endif
+#end
+  return codes;
 }
 fn in_place_factors(part: u32) -> vec4<f32> {
   return vec4<f32>(256.0);

@@ -59,8 +59,8 @@ fn planes_of(words: Quad) -> Planes {
   planes[p] = ((words << vec4<u32>(12u - BITS * p)) & vec4<u32>(0x80008000u)) | (exponents & vec4<u32>(0x0e000e00u));
 #end
 #elif E4M3
-  planes[0] = ((words << vec4<u32>(8u)) & vec4<u32>(0x80008000u)) | ((words << vec4<u32>(7u)) & vec4<u32>(0x3f803f80u));
-  planes[1] = (words & vec4<u32>(0x80008000u)) | ((words >> vec4<u32>(1u)) & vec4<u32>(0x3f803f80u));
+  planes[0] = even_halves(words);
+  planes[1] = odd_halves(words);
 #elif !TRICK
 #repeat p PLANES
   planes[p] = bytes_of(words, p);

@@ -1,6 +1,6 @@
 // Scales in a byte or less: what each form holds, and its bytes. Pure.
 
-import { hasOneUnit, hasUnits } from './weight-format.js';
+import { E4M3_VALUES, hasOneUnit, hasUnits } from './weight-format.js';
 
 /** Forms of scales in a byte or less. */
 export type NarrowScale = 'int8' | 'uint8' | 'uint4' | 'e8m0' | 'e4m3' | 'e4m3-unit';
@@ -17,7 +17,7 @@ export interface Levels {
 /** The bytes of the floats that e8m0 and e4m3 hold. */
 const FLOATS: Readonly<Record<'e8m0' | 'e4m3', ReadonlyMap<number, number>>> = {
   e8m0: new Map(Array.from({ length: 255 }, (_, e) => [2 ** (e - 127), e])),
-  e4m3: new Map(Array.from({ length: 127 }, (_, b) => [b < 8 ? b * 2 ** -9 : (8 + (b & 7)) * 2 ** ((b >> 3) - 10), b])),
+  e4m3: new Map(Array.from(E4M3_VALUES.subarray(0, 127), (value, b) => [value, b])),
 };
 const RANGES: Readonly<Record<'int8' | 'uint8' | 'uint4', readonly [number, number]>> = {
   int8: [-128, 127],
