@@ -219,6 +219,36 @@ describe('layouts that are not read', () => {
       ],
     ],
     [
+      'VPTQ',
+      [
+        ['indices', 'I16', [1, 2, 8]],
+        ['centroids.weight', 'F16', [1, 2048]],
+        ['res_centroids.weight', 'F16', [1, 2048]],
+        ['perm', 'I16', [8]],
+        ['weight_scale', 'F16', [8]],
+        ['weight_bias', 'F16', [8]],
+      ],
+    ],
+    [
+      'QuIP#',
+      [
+        ['Qidxs', 'I64', [4, 1]],
+        ['SU', 'F16', [64]],
+        ['SV', 'F16', [4]],
+        ['Wscale', 'F32', []],
+        ['codebook_id', 'I64', []],
+      ],
+    ],
+    [
+      'HIGGS',
+      [
+        ['weight', 'I16', [4, 8]],
+        ['scales', 'F16', [4, 1]],
+        ['tables', 'F16', [16]],
+        ['tables2', 'F32', [16, 16, 1]],
+      ],
+    ],
+    [
       'Marlin',
       [
         ['B', 'I32', [4, 8]],
