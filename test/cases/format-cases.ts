@@ -312,10 +312,12 @@ function ggufBlocks(make: Make, type: GgufTypeName): RawTensor {
       Q4_K: [0, 2],
       Q5_K: [0, 2],
       MXFP4: [],
+      NVFP4: [],
       TQ1_0: [52],
       TQ2_0: [64],
     }[type as string] ?? [0];
     for (const half of halves) raw.bytes[at + half + 1] = 0x1c + (raw.bytes[at + half + 1]! % 12);
+    if (type === 'NVFP4') for (let i = 0; i < 4; i++) raw.bytes[at + i] = 0x18 + (raw.bytes[at + i]! % 40);
     if (type === 'MXFP4') raw.bytes[at] = 118 + (raw.bytes[at]! % 6);
   }
   return { ...raw, dtype: type, shape: [13, k] };

@@ -33,6 +33,9 @@ const scaleMin = (b: Uint8Array, at: number, j: number): [number, number] => {
 const IQ4 = [-127, -104, -83, -65, -49, -35, -22, -10, 1, 13, 25, 38, 53, 69, 89, 113];
 const FP4 = [0, 1, 2, 3, 4, 6, 8, 12, 0, -1, -2, -3, -4, -6, -8, -12]; // doubled
 
+/** ggml_ue4m3_to_fp32, before it is halved. */
+const ue4m3 = (byte: number): number => (byte < 8 ? (byte % 8) * 2 ** -9 : (1 + (byte % 8) / 8) * 2 ** (Math.floor(byte / 8) - 7));
+
 const five = (b: Uint8Array, high: number, j: number): number => nibble32(b, high + 4, j) + 16 * bit(b, high, j);
 const superblock = (b: Uint8Array, j: number, q: number): number => {
   const [sc, m] = scaleMin(b, 4, j);
@@ -118,6 +121,23 @@ export const meanings: Readonly<Record<string, Meaning>> = {
       const high = bit(b, 2, 2 * j) + 2 * bit(b, 2, 2 * j + 1);
       return mul(mul(half(b, 0), low + 16 * high - 32), IQ4[nibble32(b, 8 + 16 * j, e % 32)]!);
     },
+  },
+  NVFP4: {
+    size: 64,
+    bytes: 36,
+    halves: [],
+    weight: (b, e) => {
+      const [s, j] = [Math.floor(e / 16), e % 16];
+      const byte = b[4 + 8 * s + (j % 8)]!;
+      return mul(FP4[j < 8 ? byte % 16 : Math.floor(byte / 16)]!, ue4m3(b[s]!) / 2);
+    },
+  },
+  Q1_0: { size: 128, bytes: 18, halves: [0], weight: (b, e) => (bit(b, 2, e) ? half(b, 0) : -half(b, 0)) },
+  Q2_0: {
+    size: 64,
+    bytes: 18,
+    halves: [0],
+    weight: (b, e) => mul((Math.floor(b[2 + Math.floor(e / 4)]! / 4 ** (e % 4)) % 4) - 1, half(b, 0)),
   },
   MXFP4: { size: 32, bytes: 17, halves: [], weight: (b, e) => mul(FP4[nibble32(b, 1, e)]!, 2 ** (b[0]! - 128)) },
 };
