@@ -33,6 +33,7 @@ export {
   writeSafetensors,
 } from './files/write-safetensors.js';
 export { type AwqOptions, type AwqTensors, awqLayer, importAwq } from './formats/awq.js';
+export { type BitNetClass, type BitNetOptions, type BitNetTensors, bitNetLayer, importBitNet } from './formats/bitnet.js';
 export { type BitsAndBytesInt8, bitsAndBytesInt8Layer, importBitsAndBytesInt8 } from './formats/bitsandbytes.js';
 export { type BitsAndBytes4, BNB4_CODES, bitsAndBytes4Layer, importBitsAndBytes4, importMatMulBnb4 } from './formats/bitsandbytes4.js';
 export {
@@ -71,7 +72,7 @@ export {
   torchaoInt4Layer,
   torchaoTinygemmLayer,
 } from './formats/torchao-int4.js';
-export { importTorchaoInt8, type TorchaoInt8, torchaoInt8Layer } from './formats/torchao-int8.js';
+export { importTorchaoInt8, type TorchaoInt8, type TorchaoInt8Options, torchaoInt8Layer } from './formats/torchao-int8.js';
 export { compressedTensorsConfig, compressedTensorsOutlines, compressedTensorsTensors } from './formats/write-compressed-tensors.js';
 export type { LayerForm, LayerToWrite } from './formats/write-layer.js';
 export { torchNpuOutlines, torchNpuTensors } from './formats/write-torch-npu.js';

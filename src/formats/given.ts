@@ -53,6 +53,7 @@ const ROWS = {
     options: { ...gptq, descAct: optional(flag), symmetric: optional(flag) },
   },
   awq: { tensors: [['qweight', 'qzeros', 'scales'], []], options: { groupSize: ofN } },
+  bitNet: { tensors: [['weight', 'weight_scale'], []], options: { linearClass: oneOf('bitlinear', 'autobitlinear') } },
   bitsAndBytesInt8: { tensors: [['weight', 'SCB'], ['weight_format']], options: {} },
   bitsAndBytes4: {
     tensors: [
@@ -90,7 +91,7 @@ const ROWS = {
     options: { layout: oneOf('KN', 'NK'), axis: number, blockSize: ofN },
   },
   torchNpu: { tensors: [['weight', 'antiquant_scale'], ['antiquant_offset']], options: npu },
-  torchaoInt8: { tensors: [['qdata', 'scale'], []], options: {} },
+  torchaoInt8: { tensors: [['qdata', 'scale'], ['zero_point']], options: { bits: ofN } },
   torchaoInt4: { tensors: [['qdata'], ['scale', 'zero_point', 'scale_and_zero']], options: int4 },
   torchaoTinygemm: { tensors: [['qdata', 'scale_and_zero'], []], options: { n: ofN, k: ofN } },
 } as const satisfies Readonly<Record<string, Row>>;

@@ -1,5 +1,6 @@
 // The list of formats. A format is one file with its entry, and one line here.
 import { awqFormat } from './awq.js';
+import { bitNetFormat } from './bitnet.js';
 import { bitsAndBytesFormat } from './bitsandbytes.js';
 import { bitsAndBytes4Format } from './bitsandbytes4.js';
 import { compressedTensorsFormat } from './compressed-tensors.js';
@@ -27,6 +28,7 @@ export const WEIGHT_FORMATS: readonly WeightFormat[] = [
   compressedTensorsFormat,
   fp4Format,
   fp8Format,
+  bitNetFormat,
   hqqFormat,
   torchaoInt4Format,
   torchaoInt8Format,

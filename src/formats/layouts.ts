@@ -36,7 +36,6 @@ export const LAYOUTS: readonly Layout[] = [
   { name: 'FP8', required: ['weight', 'weight_scale'], optional: inputs, recognise: weightIs('F8') },
   { name: 'FP8', required: ['weight', 'scale'], optional: inputs, recognise: weightIs('F8') },
   { name: 'FP8', required: ['weight'], optional: [], recognise: weightIs('F8') },
-  { name: 'BitNet', required: ['weight', 'weight_scale'], optional: [], recognise: weightIs('U8') },
   { name: 'EETQ', required: ['weight', 'weight_scales'], optional: [], recognise: weightIs('I8') },
   {
     name: 'Quanto',

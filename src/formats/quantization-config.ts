@@ -21,6 +21,8 @@ export interface QuantizationConfig {
   readonly packing?: string | undefined;
   /** compressed-tensors' transform_config is not empty. */
   readonly transforms: boolean;
+  /** BitNet's linear_class. */
+  readonly linearClass?: string | undefined;
   /** MLC's quantization, e.g. q4f16_1. */
   readonly mlc?: string | undefined;
   /** MLX's mode, e.g. affine. */
@@ -97,6 +99,7 @@ function settingsIn(config: unknown): QuantizationConfig {
     blockSize: [own, ...groups].map((one) => pair(one.weight_block_size ?? one.block_structure)).find((size) => size),
     packing: text(own.packing_format),
     transforms: Object.keys(fields(fields(own.transform_config)?.config_groups) ?? fields(own.transform_config) ?? {}).length > 0,
+    linearClass: text(own.linear_class),
     mlc,
     mode: text(own.mode),
     layers: layersIn(own),

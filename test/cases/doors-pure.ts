@@ -160,8 +160,11 @@ const onnx = (): { readonly tensors: formats.MatMulNBitsTensors; readonly attrib
 const longArray = (): formats.GgufArray => ({ of: 'UINT8', length: 4, source: source(new Uint8Array(4)), begin: 0, end: 4 });
 const named = (name: string, more: object = {}) => ({ name, bias: infoOf(raw('b', 'F32', [16], Array(16).fill(0))), ...more });
 
+const bitNet = () => ({ weight: raw('w', 'U8', [4, 8], Array(32).fill(1)), weight_scale: raw('s', 'F32', [1], [2]) });
+
 const importers: Doors = {
   importAwq: door(formats.importAwq)(() => [pick(own('awq'), 'qweight', 'qzeros', 'scales'), { groupSize: 32 }]),
+  importBitNet: door(formats.importBitNet)(() => [bitNet() as never, { linearClass: 'bitlinear' }]),
   importBitsAndBytesInt8: door(formats.importBitsAndBytesInt8)(() => [own('bnb8') as never]),
   importBitsAndBytes4: door(formats.importBitsAndBytes4)(() => [nf4(own('nf4')), state()]),
   importMatMulBnb4: door(formats.importMatMulBnb4)(() => [
@@ -193,11 +196,15 @@ const importers: Doors = {
     { groupSize: 32, transposed: false, format: 'ND', n: 16, k: 64 },
   ]),
   importTorchaoInt4: door(formats.importTorchaoInt4)(() => [own('ao4') as never, { nibbleOrder: 'even-low', groupSize: 32 }]),
-  importTorchaoInt8: door(formats.importTorchaoInt8)(() => [own('ao8') as never]),
+  importTorchaoInt8: door(formats.importTorchaoInt8)(() => [own('intx') as never, { bits: 3 }]),
   importTorchaoTinygemm: door(formats.importTorchaoTinygemm)(() => [own('aotile') as never, { n: 16, k: 64 }]),
 };
 const layers: Doors = {
   awqLayer: door(formats.awqLayer)(() => [pick(infos('awq'), 'qweight', 'qzeros', 'scales'), { name: 'a', groupSize: 32 }]),
+  bitNetLayer: door(formats.bitNetLayer)(() => [
+    Object.fromEntries(Object.entries(bitNet()).map(([name, one]) => [name, infoOf(one)])) as never,
+    { ...named('a'), linearClass: 'autobitlinear' },
+  ]),
   bitsAndBytesInt8Layer: door(formats.bitsAndBytesInt8Layer)(() => [infos('bnb8') as never, named('a')]),
   bitsAndBytes4Layer: door(formats.bitsAndBytes4Layer)(() => [nf4(infos('nf4')), { ...named('a'), state: state() }]),
   compressedTensorsLayer: door(formats.compressedTensorsLayer)(() => [
@@ -228,7 +235,7 @@ const layers: Doors = {
     infos('ao4') as never,
     { ...named('a'), nibbleOrder: 'even-low', groupSize: 32 },
   ]),
-  torchaoInt8Layer: door(formats.torchaoInt8Layer)(() => [infos('ao8') as never, named('a')]),
+  torchaoInt8Layer: door(formats.torchaoInt8Layer)(() => [infos('intx') as never, { ...named('a'), bits: 3 }]),
   torchaoTinygemmLayer: door(formats.torchaoTinygemmLayer)(() => [infos('aotile') as never, { ...named('a'), n: 16, k: 64 }]),
 };
 

@@ -142,6 +142,12 @@ const powersOf = (make: Make, name: string, shape: readonly number[]): RawTensor
   return { ...scale, bytes: scale.bytes.map((byte) => 118 + (byte % 8)) };
 };
 
+/** Whole numbers of [-most, most - 1]. */
+const inRange = (tensor: RawTensor, most: number): RawTensor => ({
+  ...tensor,
+  bytes: tensor.bytes.map((byte) => (byte % (2 * most)) - most),
+});
+
 const fromSafetensors: readonly FormatCase[] = [
   safetensors('GPTQ 4 bits, v1, a short last group', { config: gptqConfig(4, { checkpoint_format: 'gptq' }), tensors: gptq(4, 24, 104) }),
   safetensors('GPTQ 8 bits, v2', { config: gptqConfig(8, { checkpoint_format: 'gptq_v2' }), tensors: gptq(8, 20, 76), dtype: 'float32' }),
@@ -270,6 +276,25 @@ const fromSafetensors: readonly FormatCase[] = [
   }),
   safetensors('torchao int8', {
     tensors: (make) => [make.bytes('_weight_qdata', [13, 70], 'I8'), make.floats('_weight_scale', [13, 1], 'F32')],
+  }),
+  safetensors('torchao Intx, 4 bits in bytes', {
+    metadata: {
+      'layer.weight':
+        '{"_type":"IntxUnpackedToInt8Tensor","_data":{"block_size":[1,32],"target_dtype":{"_type":"torch.dtype","_data":"int4"}}}',
+    },
+    tensors: (make) => [
+      inRange(make.bytes('_weight_qdata', [13, 96], 'I8'), 8),
+      make.floats('_weight_scale', [13, 3], 'BF16'),
+      inRange(make.bytes('_weight_zero_point', [13, 3], 'I8'), 8),
+    ],
+  }),
+  safetensors('BitNet', {
+    dtype: 'bfloat16',
+    config: { quantization_config: { quant_method: 'bitnet', linear_class: 'autobitlinear' } },
+    tensors: (make) => {
+      const weight = make.bytes('weight', [5, 96]);
+      return [{ ...weight, bytes: weight.bytes.map((byte) => byte & 0x55) }, make.floats('weight_scale', [1], 'BF16')];
+    },
   }),
   safetensors('torch_npu int4, a short last group', {
     torchNpu: { groupSize: 32 },

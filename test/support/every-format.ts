@@ -60,6 +60,11 @@ export const TENSORS: Readonly<Record<string, readonly RawTensor[]>> = {
     raw('fp8block.weight', 'F8_E4M3', [16, 64], bytes(1024, 21).map(finite)),
     raw('fp8block.weight_scale_inv', 'F32', [1, 1], [0.125]),
   ],
+  intx: [
+    raw('intx._weight_qdata', 'I8', [16, 64], randoms(30, 1024, -4, 3)),
+    raw('intx._weight_scale', 'BF16', [16, 2], steps(32)),
+    raw('intx._weight_zero_point', 'I8', [16, 2], randoms(31, 32, -4, 3)),
+  ],
   nvfp4: [
     raw('nvfp4.weight', 'U8', [16, 32], bytes(512, 22)),
     raw(
@@ -167,7 +172,10 @@ export const OTHERS = [
   raw('model.norm.weight', 'BF16', [8], steps(8)),
   raw('model.lm_head.weight', 'F32', [4, 8], steps(32)),
 ];
-export const METADATA = { 'ao4.weight': '{"_type":"Int4Tensor","_data":{"block_size":[1,32],"shape":[16,64]}}' };
+export const METADATA = {
+  'ao4.weight': '{"_type":"Int4Tensor","_data":{"block_size":[1,32],"shape":[16,64]}}',
+  'intx.weight': '{"_type":"IntxUnpackedToInt8Tensor","_data":{"block_size":[1,32],"target_dtype":{"_type":"torch.dtype","_data":"int3"}}}',
+};
 
 export const fileOf = (tensors: readonly RawTensor[], extra: Partial<TensorFile> = {}): TensorFile => ({
   kind: 'safetensors',
@@ -186,6 +194,7 @@ export const FORMATS: Readonly<Record<string, string>> = {
   int8: 'compressed-tensors int-quantized',
   fp8: 'FP8',
   fp8block: 'FP8',
+  intx: 'torchao Intx',
   nvfp4: 'NVFP4',
   fp4packed: 'NVFP4',
   mxfp4: 'MXFP4',
@@ -202,6 +211,15 @@ export const FORMATS: Readonly<Record<string, string>> = {
   npu: 'torch_npu int4',
 };
 
+const bitnet = [
+  raw(
+    'bitnet.weight',
+    'U8',
+    [4, 64],
+    bytes(256, 32).map((byte) => byte & 0x55),
+  ),
+  raw('bitnet.weight_scale', 'BF16', [1], [0.125]),
+];
 const mlc = [{ ...raw('mlc.q_weight', 'I32', [16, 8], words(128, 1)), dtype: 'U32' }, raw('mlc.q_scale', 'F16', [16, 2], steps(32))];
 /** N = 16, K = 256; every number of a block is 0 or a float16 near 1. */
 const gguf = Object.entries(ggufTypes).map(([dtype, { blockSize, bytes: size }]): RawTensor => {
@@ -213,5 +231,6 @@ const gguf = Object.entries(ggufTypes).map(([dtype, { blockSize, bytes: size }])
 export const EVERY_FORMAT: readonly { readonly file: TensorFile; readonly options: FindLayersOptions }[] = [
   { file: fileOf(all), options: {} },
   { file: fileOf(mlc, { kind: 'mlc', metadata: {} }), options: { config: { quantization: 'q4f16_1' } } },
+  { file: fileOf(bitnet, { metadata: {} }), options: { config: { quant_method: 'bitnet', linear_class: 'autobitlinear' } } },
   { file: fileOf(gguf, { kind: 'gguf', metadata: {} }), options: {} },
 ];

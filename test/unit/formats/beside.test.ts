@@ -204,13 +204,6 @@ describe('layouts that are not read', () => {
       ],
     ],
     [
-      'BitNet',
-      [
-        ['weight', 'U8', [4, 8]],
-        ['weight_scale', 'BF16', [1]],
-      ],
-    ],
-    [
       'AQLM',
       [
         ['codes', 'I8', [4, 8, 1]],
@@ -300,11 +293,10 @@ describe('layouts that are not read', () => {
     expect((await find(none)).notYet).toEqual([]);
   });
   test('Intx of torchao is not taken for int4', async () => {
-    const tensors = ['ao4._weight_qdata', 'ao4._weight_scale', 'ao4._weight_zero_point'];
     const file = fileOf(TENSORS.ao4!, { metadata: { 'ao4.weight': '{"_type":"IntxUnpackedToInt8Tensor","_data":{}}' } });
-    const { layers, notYet } = await findLayers(file, { torchao: { nibbleOrder: 'even-low' } });
-    expect([layers.length, notYet.map(({ format }) => format)]).toEqual([0, ['torchao Intx']]);
-    expect(notYet[0]!.tensors.map(({ name }) => name)).toEqual(tensors);
+    const { layers, refused } = await findLayers(file, { torchao: { nibbleOrder: 'even-low' } });
+    expect(layers).toEqual([]);
+    expect(refused.map(({ format, error }) => [format, error.field])).toEqual([['torchao Intx', 'target_dtype']]);
   });
 });
 
