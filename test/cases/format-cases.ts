@@ -338,6 +338,7 @@ function ggufBlocks(make: Make, type: GgufTypeName): RawTensor {
       Q5_K: [0, 2],
       MXFP4: [],
       NVFP4: [],
+      IQ1_M: [54],
       TQ1_0: [52],
       TQ2_0: [64],
     }[type as string] ?? [0];

@@ -172,6 +172,7 @@ describe('bits a weight', () => {
     ['GGUF IQ4_XS', gguf('IQ4_XS')],
     ['GGUF MXFP4', gguf('MXFP4')],
     ['GGUF NVFP4', gguf('NVFP4')],
+    ...(['IQ1_S', 'IQ1_M', 'IQ2_XXS', 'IQ2_XS', 'IQ2_S', 'IQ3_XXS', 'IQ3_S'] as const).map((type) => [`GGUF ${type}`, gguf(type)] as const),
     ['GGUF Q1_0', gguf('Q1_0')],
     ['GGUF Q2_0', gguf('Q2_0')],
     ['GPTQ 2, groups of 128', gptq(2)],

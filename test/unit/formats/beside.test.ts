@@ -272,7 +272,7 @@ describe('layouts that are not read', () => {
       ],
     ],
     ['I32 of an unknown layout', [['something', 'I32', [4, 8]]]],
-    ['IQ2_XXS', [['weight', 'IQ2_XXS', [4, 256]]]],
+    ['Q8_K', [['weight', 'Q8_K', [4, 256]]]],
     ['Q4_0 of 3 dimensions', [['weight', 'Q4_0', [2, 2, 32]]]],
   ])('%s', async (format, parts) => {
     const tensors = parts.map(([part, dtype, shape]) => made(`a.b.${part}`, dtype, shape));

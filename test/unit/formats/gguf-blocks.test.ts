@@ -1,5 +1,6 @@
 // GGUF's blocks as matrices: against numbers of llama.cpp (scripts/goldens/gguf.mjs) and of gguf-py (gguf-blocks.py), against a slow decoder on random blocks with every
 // kind of float16, and refusals.
+import { createHash } from 'node:crypto';
 import { readFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { describe, expect, test } from 'vitest';
@@ -8,6 +9,7 @@ import { FormatError } from '../../../src/errors.js';
 import type { RawTensor } from '../../../src/files/raw-tensor.js';
 import type { TensorInfo } from '../../../src/files/tensor-file.js';
 import { type GgufTypeName, ggufLayer, ggufTypes, importGguf } from '../../../src/formats/gguf-blocks.js';
+import { type Grid, gridOf } from '../../../src/formats/gguf-iq-grids.js';
 import { checkMatrix, codeAt, dequantize } from '../../../src/problem/matrix.js';
 import { narrowBytes } from '../../../src/problem/narrow-scales.js';
 import { E4M3_VALUES } from '../../../src/problem/weight-format.js';
@@ -45,6 +47,7 @@ function randomBlocks(name: string, count: number): Uint8Array {
   for (let at = 0; at < out.length; at += bytes) {
     for (const half of halves) if ((out[at + half + 1]! & 0x7c) === 0x7c) out[at + half + 1]! &= Math.floor(4 * random()) * 0x40 + 0x3b;
     if (name === 'MXFP4') out[at] = Math.floor(255 * random()); // not 255, NaN
+    if (name === 'IQ1_M') out[at + 55]! &= 0xbf; // d, whose bits lie apart, is finite
     if (name === 'NVFP4') for (let i = 0; i < 4; i++) out[at + i] = Math.floor(127 * random()); // no NaN and no sign
   }
   return out;
@@ -60,7 +63,24 @@ const KINDS: Readonly<Partial<Record<GgufTypeName, string>>> = {
   IQ4_XS: 'int8',
   MXFP4: 'e8m0',
   NVFP4: 'e4m3',
+  IQ1_S: 'int8',
+  IQ1_M: 'int8',
+  IQ2_XXS: 'int8',
+  IQ2_XS: 'int8',
+  IQ2_S: 'int8',
+  IQ3_XXS: 'int8',
+  IQ3_S: 'int8',
 };
+
+test('the grids are those of gguf-py', () => {
+  const wanted = JSON.parse(readFileSync(join(import.meta.dirname, '../../fixtures/gguf/grids.json'), 'utf8')) as Record<string, string>;
+  const own = Object.keys(wanted).map((name) => {
+    const width = name.startsWith('IQ3') ? 4 : 8;
+    const values = [...gridOf(name as Grid)].flatMap((entry) => Array.from({ length: width }, (_, j) => (entry >>> (4 * j)) & 15));
+    return [name, createHash('sha256').update(Uint8Array.from(values)).digest('hex')];
+  });
+  expect(Object.fromEntries(own)).toEqual(wanted);
+});
 
 test('the slow decoder knows every type', () => {
   expect(Object.keys(meanings).sort()).toEqual([...names].sort());
@@ -78,7 +98,7 @@ describe.each(names)('%s', (name) => {
     const blocks = (2 * 256 * type.bytes) / type.blockSize;
     const want = new Float32Array(fixture.buffer.slice(fixture.byteOffset + blocks, fixture.byteOffset + fixture.byteLength));
     expect(want.length).toBe(2 * 256);
-    expect(new Set(want).size).toBeGreaterThan(isTernary(name) ? 3 : 100);
+    expect(new Set(want).size).toBeGreaterThan(isTernary(name) ? 3 : /^IQ[12]/.test(name) ? 30 : 100);
     const matrix = importGguf(tensor(name, [2, 256], fixture.subarray(0, blocks)));
     expect(difference(dequantize(matrix), want)).toBeUndefined();
   });
@@ -116,7 +136,7 @@ describe.each(names)('%s', (name) => {
       [scale, scaleForm.unit],
       [minimum, scaleForm.minimumUnit],
     ] as const) {
-      expect(unit?.length).toBe(values && halves.length > 0 ? 120 : undefined);
+      expect(unit?.length).toBe(values && ['int8', 'uint8', 'uint4'].includes(scaleForm.kind) ? 120 : undefined);
       if (!values) continue;
       const levels = narrowBytes(scaleForm.kind, { values, unit, perOutput, perUnit: size / groupSize });
       const same = Float32Array.from(values, (_, i) => {
@@ -180,7 +200,7 @@ test('MXFP4 refuses the exponent that stands for NaN', () => {
 });
 
 test.each(['F16', 'Q8_1', 'constructor', '__proto__'])('%s is none of the types', (dtype) => {
-  expect(() => importGguf(tensor(dtype, [1, 32], new Uint8Array(34)))).toThrow(/dtype: expected Q4_0 or .* or Q2_0, got /);
+  expect(() => importGguf(tensor(dtype, [1, 32], new Uint8Array(34)))).toThrow(/dtype: expected Q4_0 or .* or IQ3_S, got /);
   expect(ggufLayer(info({ dtype }))).toBeUndefined();
 });
 

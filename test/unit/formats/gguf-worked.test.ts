@@ -252,6 +252,97 @@ const worked: readonly Worked[] = [
     ],
     words: { 0: 0x33330123, 7: 0x23333333 },
   },
+  // Entry 0 of a grid has its least values, entry 1 of IQ2 and IQ3_XXS its third value first. Seven signs of 1 make the eighth negative too.
+  {
+    type: 'IQ2_XXS', // d · (0.5 + level) / 4 · 8, 25 or 43
+    bytes: { 0: ONE, 2: [1], 6: [1], 65: [0xf0] },
+    weights: [
+      [0, 256, 1],
+      [0, 1, -5.375],
+      [7, 8, -1],
+      [224, 256, 31],
+    ],
+    words: { 0: 0x8000000a, 28: 0 },
+  },
+  {
+    type: 'IQ2_XS', // the same; 0x0201 is entry 1 with the signs 1
+    bytes: { 0: ONE, 2: [0x01, 0x02], 66: [0x10], 73: [0x0f] },
+    weights: [
+      [0, 256, 1],
+      [0, 1, -5.375],
+      [7, 8, -1],
+      [16, 32, 3],
+      [224, 240, 31],
+    ],
+    words: { 0: 0x8000000a },
+  },
+  {
+    type: 'IQ2_S', // the same; the last entry is 256: 25 25 25 25 25 8 25 8
+    bytes: { 0: ONE, 2: [1], 34: [0x81], 73: [0x40], 81: [0xf0] },
+    weights: [
+      [0, 256, 1],
+      [0, 1, -5.375],
+      [7, 8, -1],
+      [240, 256, 31],
+      [248, 253, 96.875],
+      [254, 255, 96.875],
+    ],
+    words: { 0: 0x8000000a, 31: 0x01011111 },
+  },
+  {
+    type: 'IQ3_XXS', // d · (0.5 + level) / 2 · 4, 12, …; 20 is the third
+    bytes: { 0: ONE, 2: [1], 66: [1], 97: [0xf0] },
+    weights: [
+      [0, 256, 1],
+      [0, 1, -5],
+      [7, 8, -1],
+      [224, 256, 31],
+    ],
+    words: { 0: 0x8000000a },
+  },
+  {
+    type: 'IQ3_S', // d · (1 + 2 · level) · 1, 3, …; entry 256 is 7 5 9 5
+    bytes: { 0: ONE, 2: [1], 66: [0x02], 74: [0x01], 109: [0xf0] },
+    weights: [
+      [0, 256, 1],
+      [0, 1, -3],
+      [4, 5, 7],
+      [5, 8, 5],
+      [6, 7, 9],
+      [224, 256, 31],
+    ],
+    words: { 0: 0x24230009 },
+  },
+  {
+    type: 'IQ1_S', // d · (1 + 2 · level) · (-1, 0 or 1, and an eighth); entry 1792 is 1 -1 0 1 1 0 0 1
+    bytes: { 0: ONE, 2: [1], 48: [0x00, 0xfe] },
+    weights: [
+      [0, 256, -0.875],
+      [0, 1, 1.125],
+      [224, 256, -16.875], // level 7, an eighth less
+      [248, 256, 13.125],
+      [249, 250, -16.875],
+      [250, 251, -1.875],
+      [253, 255, -1.875],
+    ],
+    words: { 0: 0x00000002, 28: 0x88888888, 31: 0xa99aa98a },
+  },
+  {
+    type: 'IQ1_M', // the same for 16 k; d = 3c00 lies in the highest nibbles of four u16
+    bytes: { 0: [1], 32: [0x80], 47: [0x70], 48: [0x08, 0, 0, 0, 0, 0xc0, 0, 0x3e] },
+    weights: [
+      [0, 256, -0.875],
+      [0, 1, 1.125],
+      [8, 16, -1.125], // an eighth less
+      [16, 32, -2.625], // level 1
+      [240, 256, -13.125], // level 7
+      [248, 256, 16.875],
+      [249, 250, -13.125],
+      [250, 251, 1.875],
+      [253, 255, 1.875],
+    ],
+    words: { 0: 0x00000002, 1: 0x88888888, 31: 0x21122102 },
+  },
 ];
 
 test('every type is worked', () => {
