@@ -42,23 +42,27 @@ fn byte_factor(i: u32) -> f32 {
 #if E4M3
 alias Columned = Words;
 
-// Values in units of 2^-8.
-fn codes_in_place(words: Words) -> Codes {
-  var codes: Codes;
-  let even = even_halves(words);
-  let odd = odd_halves(words);
-#repeat i 2
+// The first half of each pair, and the second.
+fn halves_of(pairs: Words) -> array<Columns, 2> {
 #if READ == 4
-  codes[2u * i] = vec4<f32>(unpack2x16float(even.x)[i], unpack2x16float(even.y)[i], unpack2x16float(even.z)[i], unpack2x16float(even.w)[i]);
-  codes[2u * i + 1u] = vec4<f32>(unpack2x16float(odd.x)[i], unpack2x16float(odd.y)[i], unpack2x16float(odd.z)[i], unpack2x16float(odd.w)[i]);
+  let x = unpack2x16float(pairs.x);
+  let y = unpack2x16float(pairs.y);
+  let z = unpack2x16float(pairs.z);
+  let w = unpack2x16float(pairs.w);
+  return array<Columns, 2>(vec4<f32>(x.x, y.x, z.x, w.x), vec4<f32>(x.y, y.y, z.y, w.y));
 #elif READ == 1
-  codes[2u * i] = unpack2x16float(even)[i];
-  codes[2u * i + 1u] = unpack2x16float(odd)[i];
+  let both = unpack2x16float(pairs);
+  return array<Columns, 2>(both.x, both.y);
 #else
 #error READ must be 1 or 4
 #endif
-#end
-  return codes;
+}
+
+// Values in units of 2^-8.
+fn codes_in_place(words: Words) -> Codes {
+  let even = halves_of(even_halves(words));
+  let odd = halves_of(odd_halves(words));
+  return Codes(even[0], odd[0], even[1], odd[1]);
 }
 fn in_place_factors(part: u32) -> vec4<f32> {
   return vec4<f32>(256.0);

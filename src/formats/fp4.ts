@@ -131,6 +131,30 @@ const isBytes =
   (tensors: Found): boolean =>
     parts.every((part) => tensors[part]!.dtype === 'U8' && tensors[part]!.shape.length === 2);
 
+const LAYERS: readonly LayerFormat[] = [
+  {
+    ...made,
+    name: 'NVFP4',
+    methods: ['modelopt', 'modelopt-fp4'],
+    required: ['weight', 'weight_scale', 'weight_scale_2'],
+    recognise: isBytes('weight'),
+  },
+  {
+    ...made,
+    name: 'NVFP4',
+    methods: ['compressed-tensors'],
+    required: ['weight_packed', 'weight_scale', 'weight_global_scale'],
+    recognise: isBytes('weight_packed'),
+  },
+  {
+    ...made,
+    name: 'MXFP4',
+    methods: ['compressed-tensors'],
+    required: ['weight_packed', 'weight_scale'],
+    recognise: isBytes('weight_packed', 'weight_scale'),
+  },
+];
+
 export const fp4Format: WeightFormat = {
   rows: [
     {
@@ -152,27 +176,5 @@ export const fp4Format: WeightFormat = {
       exact: '=',
     },
   ],
-  layers: [
-    {
-      ...made,
-      name: 'NVFP4',
-      methods: ['modelopt', 'modelopt-fp4'],
-      required: ['weight', 'weight_scale', 'weight_scale_2'],
-      recognise: isBytes('weight'),
-    },
-    {
-      ...made,
-      name: 'NVFP4',
-      methods: ['compressed-tensors'],
-      required: ['weight_packed', 'weight_scale', 'weight_global_scale'],
-      recognise: isBytes('weight_packed'),
-    },
-    {
-      ...made,
-      name: 'MXFP4',
-      methods: ['compressed-tensors'],
-      required: ['weight_packed', 'weight_scale'],
-      recognise: isBytes('weight_packed', 'weight_scale'),
-    },
-  ],
+  layers: LAYERS,
 };
