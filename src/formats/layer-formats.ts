@@ -14,6 +14,7 @@ import { matMulNBitsFormat } from './matmul-nbits.js';
 import { mlcFormat } from './mlc-weights.js';
 import { mlxFormat } from './mlx.js';
 import { qdqFormat } from './qdq.js';
+import { quantoFormat } from './quanto.js';
 import { torchNpuFormat } from './torch-npu.js';
 import { torchaoInt4Format } from './torchao-int4.js';
 import { torchaoInt8Format } from './torchao-int8.js';
@@ -32,6 +33,7 @@ export const WEIGHT_FORMATS: readonly WeightFormat[] = [
   hqqFormat,
   torchaoInt4Format,
   torchaoInt8Format,
+  quantoFormat,
   mlcFormat,
   mlxFormat,
   matMulNBitsFormat,

@@ -65,6 +65,11 @@ export const TENSORS: Readonly<Record<string, readonly RawTensor[]>> = {
     raw('intx._weight_scale', 'BF16', [16, 2], steps(32)),
     raw('intx._weight_zero_point', 'I8', [16, 2], randoms(31, 32, -4, 3)),
   ],
+  quantof8: [
+    raw('quantof8.weight._data', 'F8_E4M3', [16, 64], bytes(1024, 34).map(finite)),
+    raw('quantof8.weight._scale', 'F16', [16, 1], steps(16)),
+  ],
+  quanto: [raw('quanto.weight._data', 'I8', [16, 64], bytes(1024, 33)), raw('quanto.weight._scale', 'F16', [16, 1], steps(16))],
   nvfp4: [
     raw('nvfp4.weight', 'U8', [16, 32], bytes(512, 22)),
     raw(
@@ -195,6 +200,8 @@ export const FORMATS: Readonly<Record<string, string>> = {
   fp8: 'FP8',
   fp8block: 'FP8',
   intx: 'torchao Intx',
+  quantof8: 'Quanto float8',
+  quanto: 'Quanto int8',
   nvfp4: 'NVFP4',
   fp4packed: 'NVFP4',
   mxfp4: 'MXFP4',

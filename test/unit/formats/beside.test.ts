@@ -198,8 +198,9 @@ describe('layouts that are not read', () => {
     [
       'Quanto',
       [
-        ['weight._data', 'I8', [4, 8]],
+        ['weight._data', 'U8', [4, 8]],
         ['weight._scale', 'F16', [4, 1]],
+        ['weight._shift', 'F16', [4, 1]],
         ['input_scale', 'F16', []],
       ],
     ],
