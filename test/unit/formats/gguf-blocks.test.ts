@@ -1,7 +1,7 @@
 // GGUF's blocks as matrices: against numbers of llama.cpp (scripts/goldens/gguf.mjs) and of gguf-py (gguf-blocks.py), against a slow decoder on random blocks with every
 // kind of float16, and refusals.
 import { createHash } from 'node:crypto';
-import { readFileSync } from 'node:fs';
+import { readdirSync, readFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { describe, expect, test } from 'vitest';
 import { roundTo } from '../../../src/dtype.js';
@@ -93,7 +93,11 @@ const NO_GOLDENS = ['Q1_0', 'Q2_0'];
 describe.each(names)('%s', (name) => {
   const type = ggufTypes[name];
 
-  test.skipIf(NO_GOLDENS.includes(name))('equals what llama.cpp or gguf-py reads', () => {
+  test('equals what llama.cpp or gguf-py reads', () => {
+    if (NO_GOLDENS.includes(name)) {
+      expect(readdirSync(join(import.meta.dirname, '../../fixtures/gguf'))).not.toContain(`${name}.bin`);
+      return;
+    }
     const fixture = readFileSync(join(import.meta.dirname, `../../fixtures/gguf/${name}.bin`));
     const blocks = (2 * 256 * type.bytes) / type.blockSize;
     const want = new Float32Array(fixture.buffer.slice(fixture.byteOffset + blocks, fixture.byteOffset + fixture.byteLength));
