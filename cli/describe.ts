@@ -7,7 +7,7 @@ import { weightsOf } from '../src/plan/piece-steps.js';
 import type { Caps } from '../src/problem/caps.js';
 import { widthOf } from '../src/problem/code-width.js';
 import { simplify } from '../src/problem/matrix.js';
-import { hasUnits } from '../src/problem/weight-format.js';
+import { hasOneUnit, hasUnits } from '../src/problem/weight-format.js';
 import { isFloat, type ModelFacts, spared, whyNoLayer } from './floats.js';
 
 /** The form of a matrix beside its codes. */
@@ -18,20 +18,14 @@ export interface InMemory {
   readonly zeroPoints: 'none' | 'whole' | 'float';
   readonly minimum: boolean;
   readonly codebook: boolean;
+  /** Codes are floats: which; null: they are numbers. */
+  readonly codeForm: NonNullable<QuantizedMatrix['codeForm']> | null;
   readonly permutation: boolean;
   readonly inputScale: boolean;
 }
 
-export function inMemory({
-  bits,
-  scaleDtype,
-  scaleForm,
-  zeroPoint,
-  minimum,
-  codebook,
-  permutation,
-  inputScale,
-}: QuantizedMatrix): InMemory {
+export function inMemory(matrix: QuantizedMatrix): InMemory {
+  const { bits, scaleDtype, scaleForm, zeroPoint, minimum, codebook, codeForm, permutation, inputScale } = matrix;
   const needed = zeroPoint && !zeroPoint.every((zero) => zero === widthOf(bits).zero);
   return {
     scaleDtype,
@@ -39,22 +33,27 @@ export function inMemory({
     zeroPoints: needed ? (zeroPoint.every(Number.isInteger) ? 'whole' : 'float') : 'none',
     minimum: minimum !== undefined,
     codebook: codebook !== undefined,
+    codeForm: codeForm ?? null,
     permutation: permutation !== undefined,
     inputScale: inputScale !== undefined,
   };
 }
 
+const scalesText = (kind: NonNullable<InMemory['scaleForm']>): string =>
+  hasOneUnit(kind) ? 'e4m3 scales times a float32 of the output' : `${kind} scales${hasUnits(kind) ? ' in float16 units' : ''}`;
+
 export const memoryText = (
   { bits, groupSize, k, format }: Pick<LayerSource, 'bits' | 'groupSize' | 'k' | 'format'>,
-  { scaleDtype, scaleForm, zeroPoints, minimum, codebook, permutation, inputScale }: InMemory,
+  { scaleDtype, scaleForm, zeroPoints, minimum, codebook, codeForm, permutation, inputScale }: InMemory,
 ): string =>
   [
     `${importerOf(format)} → ${bits}-bit codes`,
     groupSize === k ? 'a scale for each output' : `groups of ${groupSize}`,
-    scaleForm ? `${scaleForm} scales${hasUnits(scaleForm) ? ' in float16 units' : ''}` : `${scaleDtype} scales`,
+    scaleForm ? scalesText(scaleForm) : `${scaleDtype} scales`,
     zeroPoints === 'none' ? '' : zeroPoints === 'whole' ? 'zero points' : 'zero points that are floats',
     minimum ? 'minima' : '',
     codebook ? 'a codebook' : '',
+    codeForm ? `codes that are ${codeForm}` : '',
     permutation ? 'inputs in the order of their groups' : '',
     inputScale ? 'a scale for each input' : '',
   ]

@@ -96,9 +96,9 @@ const same = (a: ArrayLike<number> | undefined, b: ArrayLike<number> | undefined
   return true;
 };
 
-/** Are sizes, codes, scales and zero points equal? Absent zero points count as 2^(bits-1). Pure. */
+/** Are sizes, codes, what these are, scales and zero points equal? Absent zero points count as 2^(bits-1). Pure. */
 export function sameMatrix(a: QuantizedMatrix, b: QuantizedMatrix): boolean {
-  const sizes = a.n === b.n && a.k === b.k && a.bits === b.bits && a.groupSize === b.groupSize;
+  const sizes = a.n === b.n && a.k === b.k && a.bits === b.bits && a.groupSize === b.groupSize && a.codeForm === b.codeForm;
   const middle = widthOf(a.bits).zero;
   return sizes && same(a.codes, b.codes, 0) && same(a.scale, b.scale, 0) && same(a.zeroPoint, b.zeroPoint, middle);
 }
@@ -110,11 +110,12 @@ export function schemeFor({
   groupSize,
   zeroPoint,
   codebook,
+  codeForm,
   minimum,
   permutation,
   inputScale,
 }: QuantizedMatrix): 'compressed-tensors' | 'torch_npu' | { readonly why: string } {
-  const kept = Object.entries({ codebook, minimum, permutation, inputScale }).find(([, value]) => value);
+  const kept = Object.entries({ codebook, codeForm, minimum, permutation, inputScale }).find(([, value]) => value);
   if (kept) return { why: `no writer holds ${kept[0] === 'inputScale' ? 'an' : 'a'} ${kept[0]}` };
   const { mask, inElement } = widthOf(bits);
   const whole = zeroPoint?.every((zero) => Number.isInteger(zero) && zero >= 0 && zero <= mask) ?? true;

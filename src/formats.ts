@@ -34,6 +34,7 @@ export {
   writeSafetensors,
 } from './files/write-safetensors.js';
 export { type AwqOptions, type AwqTensors, awqLayer, importAwq } from './formats/awq.js';
+export { type BitNetClass, type BitNetOptions, type BitNetTensors, bitNetLayer, importBitNet } from './formats/bitnet.js';
 export { type BitsAndBytesInt8, bitsAndBytesInt8Layer, importBitsAndBytesInt8 } from './formats/bitsandbytes.js';
 export { type BitsAndBytes4, BNB4_CODES, bitsAndBytes4Layer, importBitsAndBytes4, importMatMulBnb4 } from './formats/bitsandbytes4.js';
 export {
@@ -45,6 +46,8 @@ export {
 export { type ExpertSource, partsOf } from './formats/experts.js';
 export { type FindLayersOptions, findLayers } from './formats/find-layers.js';
 export type { FoundLayers, NotYet } from './formats/found-layers.js';
+export { type Fp4Tensors, fp4Layer, importFp4 } from './formats/fp4.js';
+export { type Fp8Options, type Fp8Tensors, fp8Layer, importFp8 } from './formats/fp8.js';
 export { type GgufType, type GgufTypeName, ggufLayer, ggufTypes, importGguf, isGgufType } from './formats/gguf-blocks.js';
 export type { BlockShape } from './formats/gguf-words.js';
 export { type GptqLayerOptions, type GptqOptions, type GptqTensors, gptqLayer, importGptq } from './formats/gptq.js';
@@ -55,6 +58,7 @@ export type { Cut, LayerSource } from './formats/layer-source.js';
 export { importMatMulNBits, type MatMulNBitsAttributes, type MatMulNBitsTensors } from './formats/matmul-nbits.js';
 export { importMlc, MLC_KINDS, type MlcOptions, type MlcTensors, mlcLayer } from './formats/mlc-weights.js';
 export { importMlx, type MlxOptions, type MlxTensors, mlxLayer } from './formats/mlx.js';
+export type { MlxFloats } from './formats/mlx-floats.js';
 export { importModelOptInt4, type ModelOptInt4, modelOptInt4Layer } from './formats/modelopt.js';
 export { importMxfp4, type Mxfp4Tensors, mxfp4Layer } from './formats/mxfp4.js';
 export { type DequantizeLinearOptions, type DequantizeLinearTensors, importDequantizeLinear } from './formats/qdq.js';
@@ -72,7 +76,7 @@ export {
   torchaoInt4Layer,
   torchaoTinygemmLayer,
 } from './formats/torchao-int4.js';
-export { importTorchaoInt8, type TorchaoInt8, torchaoInt8Layer } from './formats/torchao-int8.js';
+export { importTorchaoInt8, type TorchaoInt8, type TorchaoInt8Options, torchaoInt8Layer } from './formats/torchao-int8.js';
 export { compressedTensorsConfig, compressedTensorsOutlines, compressedTensorsTensors } from './formats/write-compressed-tensors.js';
 export type { LayerForm, LayerToWrite } from './formats/write-layer.js';
 export { torchNpuOutlines, torchNpuTensors } from './formats/write-torch-npu.js';
@@ -81,6 +85,7 @@ export { type GpuQuantizeOptions, quantizeOnGpu } from './layer/quantize-weights
 export type { Bits } from './problem/code-width.js';
 export { checkMatrix, dequantize, packCodes, type QuantizedMatrix, type ScaleForm, simplify } from './problem/matrix.js';
 export type { NarrowScale } from './problem/narrow-scales.js';
+export type { CodeForm } from './problem/weight-format.js';
 export { type InWorkerOptions, type QuantizedInWorker, quantizeInWorker } from './quantize/in-worker.js';
 export type { Activations, Method, Mode, QuantizeOptions, Weights } from './quantize/options.js';
 export { quantize } from './quantize/quantize.js';

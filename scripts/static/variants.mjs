@@ -23,6 +23,7 @@ const FORMATS = BITS.flatMap((bits) => ['float32', 'float16'].map((dtype) => ({ 
 const MORE = BITS.flatMap((bits) => [
   ...(bits === 4 ? [{ bits, dtype: 'float16', group: 64, scaleDtype: 'float32', codebook: 'table' }] : []),
   ...(bits === 4 ? [{ bits, dtype: 'float16', group: 32, scaleDtype: 'e8m0', codebook: 'e2m1' }] : []),
+  ...(bits === 8 ? [{ bits, dtype: 'bfloat16', group: 128, scaleDtype: 'float32', codebook: 'e4m3' }] : []),
   { bits, dtype: 'float16', group: 32, minimum: true },
   { bits, dtype: 'float32', group: 16, scaleDtype: 'float16', minimum: true },
   { bits, dtype: 'bfloat16', group: 32, offset: true },
@@ -40,6 +41,8 @@ const files = {
   Q5_0: { bits: 5, group: 32, format: { held: 5, scaleDtype: 'float16' } },
   'GPTQ 4': { bits: 4, group: 128, format: { held: 4, scaleDtype: 'float16', shift: 'zero8' } },
   MXFP4: { bits: 4, group: 32, format: { held: 4, scaleDtype: 'e8m0', codebook: 'e2m1' } },
+  NVFP4: { bits: 4, group: 16, format: { held: 4, scaleDtype: 'e4m3-unit', codebook: 'e2m1' } },
+  FP8: { bits: 8, group: 128, format: { held: 8, scaleDtype: 'float32', codebook: 'e4m3' } },
   IQ4_XS: { bits: 4, group: 32, format: { held: 4, scaleDtype: 'int8', codebook: 'table' } },
   NF4: { bits: 4, group: 64, format: { held: 4, scaleDtype: 'float32', codebook: 'table' } },
   'HQQ 3': { bits: 3, group: 64, format: { held: 3, scaleDtype: 'float16', shift: 'zero' } },

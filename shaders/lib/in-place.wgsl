@@ -3,6 +3,7 @@
 // indices, their values take the place of codes.
 
 #include "lib/operands.wgsl"
+#include "lib/codebook.wgsl"
 
 alias Codes = array<Columns, CODES>; // the codes of a word, in each of READ columns
 
@@ -38,7 +39,35 @@ fn byte_factor(i: u32) -> f32 {
 }
 #endif
 
-#if CODEBOOK
+#if E4M3
+alias Columned = Words;
+
+// The first half of each pair, and the second.
+fn halves_of(pairs: Words) -> array<Columns, 2> {
+#if READ == 4
+  let x = unpack2x16float(pairs.x);
+  let y = unpack2x16float(pairs.y);
+  let z = unpack2x16float(pairs.z);
+  let w = unpack2x16float(pairs.w);
+  return array<Columns, 2>(vec4<f32>(x.x, y.x, z.x, w.x), vec4<f32>(x.y, y.y, z.y, w.y));
+#elif READ == 1
+  let both = unpack2x16float(pairs);
+  return array<Columns, 2>(both.x, both.y);
+#else
+#error READ must be 1 or 4
+#endif
+}
+
+// Values in units of 2^-8.
+fn codes_in_place(words: Words) -> Codes {
+  let even = halves_of(even_halves(words));
+  let odd = halves_of(odd_halves(words));
+  return Codes(even[0], odd[0], even[1], odd[1]);
+}
+fn in_place_factors(part: u32) -> vec4<f32> {
+  return vec4<f32>(256.0);
+}
+#elif CODEBOOK
 alias Columned = Words;
 
 // Values; twice them with E2M1. The kernel has value_of(), of the code in the lowest bits.

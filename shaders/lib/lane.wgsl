@@ -4,8 +4,8 @@
 //   TRICK=0  a byte of a plane is a code; GPUs convert a byte to f32 in one instruction.
 //   TRICK=1  a half of a plane is a code under the exponent of 2^10 or 2^6, which makes it the half 1024 + code or 64 + code. GPUs that
 //            multiply halves into f32 sums take it as it is: no conversion at all. What is added comes off again by the sums of x.
-// Values of a codebook take the place of codes. With E2M1 a half of a plane is the value under the exponent of a half, exactly, in units of
-// 2^-14: 0.5 is subnormal there. A table is looked up.
+// Values of a codebook take the place of codes. With E2M1 and E4M3 a half of a plane is the value under the exponent of a half, exactly, in units
+// of 2^-14 and of 2^-8: subnormal halves are among them. A table is looked up.
 
 #include "lib/row-starts.wgsl"
 #include "lib/table.wgsl"
@@ -15,7 +15,7 @@
 #if CODEBOOK && TRICK
 #error values of a codebook are floats as they are: TRICK must be 0
 #endif
-#let HALVES TRICK + E2M1 // is a half of a plane a code, or a byte of it?
+#let HALVES TRICK + E2M1 + E4M3 // is a half of a plane a code, or a byte of it?
 #if TABLE
 #let PLANES 1
 #elif HALVES
@@ -58,6 +58,9 @@ fn planes_of(words: Quad) -> Planes {
 #endif
   planes[p] = ((words << vec4<u32>(12u - BITS * p)) & vec4<u32>(0x80008000u)) | (exponents & vec4<u32>(0x0e000e00u));
 #end
+#elif E4M3
+  planes[0] = even_halves(words);
+  planes[1] = odd_halves(words);
 #elif !TRICK
 #repeat p PLANES
   planes[p] = bytes_of(words, p);
@@ -88,6 +91,8 @@ fn planes_of(words: Quad) -> Planes {
 fn in_units(s: vec4<f32>) -> vec4<f32> {
 #if E2M1
   return s * 0x1p14;
+#elif E4M3
+  return s * 0x1p8;
 #else
   return s;
 #endif

@@ -56,7 +56,7 @@ fn next_block(b: Block) -> Block {
 
 // Loads the units of a group, where it is the first of them.
 fn load_units(units: ptr<function, Units>, group: u32, places: ptr<function, Places>) {
-#if UNITS
+#if UNITS || ONE_UNIT
   if (begins_unit(group)) {
 #repeat i LOADS
     (*units)[i] = unit_at(group, (*places)[i]);

@@ -8,18 +8,21 @@
 // 4       4 bits of a scale under 4 of a minimum,    the same
 //         four in a u32
 // 5 6     e8m0; e4m3, four in a u32
+// 7       e4m3, as 6, times a unit of all k          [1, n]: units, f32
 //
-// With SCALE 3 and 4 a scale is a whole number times the unit of its 256 k, and so is its minimum. Both products are exact in f32.
+// With SCALE 3 and 4 a scale is a whole number times the unit of its 256 k, and so is its minimum. Both products are exact in f32. With SCALE 7
+// the product is rounded once, as the scale of a file is.
 // An index `at` in a row counts what a load brings: READ columns.
 
 #include "lib/operands.wgsl"
 #include "lib/unpack16.wgsl"
 #include "lib/codebook.wgsl"
 
-#param SCALE 0 1 2 3 4 5 6 // a scale is: 0 f32, 1 f16, 2 bf16, 3 a byte or 4 four bits times a unit, 5 e8m0, 6 e4m3
+#param SCALE 0 1 2 3 4 5 6 7 // a scale is: 0 f32, 1 f16, 2 bf16, 3 a byte or 4 four bits times a unit, 5 e8m0, 6 e4m3, 7 e4m3 times a unit of all k
 #param ROUND 0 1 2 // a weight is rounded: 0 not at all, 1 to f16, 2 to bf16
 #param OFFSET 0 1 2 3 4 // what is added: 0 nothing; before scaling 1 an offset, 3 less a zero point, 4 less one in a byte; 2 a minimum after it
 #let UNITS (SCALE == 3) + (SCALE == 4)
+#let ONE_UNIT SCALE == 7
 #let PAIRED (SCALE == 3) * (OFFSET == 2) // does a minimum lie beside each scale?
 #let IN_U32 (SCALE == 0) + 2 * (SCALE == 1) + 2 * (SCALE == 2) // floats in a u32
 
@@ -50,12 +53,14 @@ alias Scales = Halves;
 #elif SCALE > 2
 alias Scales = u32;
 #else
-#error SCALE must be 0, 1, 2, 3, 4, 5 or 6
+#error SCALE must be 0, 1, 2, 3, 4, 5, 6 or 7
 #endif
 #if UNITS && OFFSET
 alias Offsets = Words;
 #elif UNITS
 alias Offsets = Halves;
+#elif ONE_UNIT
+alias Offsets = Columns;
 #elif OFFSET == 4
 alias Offsets = u32;
 #elif OFFSET != 4
@@ -63,7 +68,7 @@ alias Offsets = Scales;
 #endif
 
 @group(0) @binding(3) var<storage, read> scale: array<Scales>;
-#if UNITS || OFFSET
+#if UNITS || ONE_UNIT || OFFSET
 @group(0) @binding(4) var<storage, read> offset: array<Offsets>;
 #endif
 
@@ -112,7 +117,9 @@ struct Unit {
 }
 
 fn unit_at(group: u32, at: u32) -> Unit {
-#if UNITS
+#if ONE_UNIT
+  return Unit(offset[offset_index(0u, at)], Columns());
+#elif UNITS
   let index = offset_index(group * params.group_words / (256u / CODES), at);
 #if !OFFSET
   return Unit(halves_at(offset[slot(index, 2u)], index), Columns());
@@ -138,6 +145,8 @@ fn unit_at(group: u32, at: u32) -> Unit {
 fn begins_unit(group: u32) -> bool {
 #if UNITS
   return (group * params.group_words) % (256u / CODES) == 0u;
+#elif ONE_UNIT
+  return group == 0u;
 #else
   return false;
 #endif
@@ -176,11 +185,16 @@ fn scale_at(group: u32, at: u32, unit: Unit) -> Columns {
   return unit.scale * Columns(bytes_at(scale[slot(index, 4u)] & 0x0f0f0f0fu, index));
 #elif SCALE == 5
   return bitcast<Columns>(bytes_at(scale[slot(index, 4u)], index) << Words(23u));
-#elif SCALE == 6
+#elif SCALE == 6 || SCALE == 7
   let exponents = bytes_at(scale[slot(index, 4u)], index);
-  return select(bitcast<Columns>((exponents << Words(20u)) + Words(0x3c000000u)), Columns(exponents) * 0x1p-9, exponents < Words(8u));
+  let own = select(bitcast<Columns>((exponents << Words(20u)) + Words(0x3c000000u)), Columns(exponents) * 0x1p-9, exponents < Words(8u));
+#if ONE_UNIT
+  return unit.scale * own;
 #else
-#error SCALE must be 0, 1, 2, 3, 4, 5 or 6, and READ 1 or 4
+  return own;
+#endif
+#else
+#error SCALE must be 0, 1, 2, 3, 4, 5, 6 or 7, and READ 1 or 4
 #endif
 }
 

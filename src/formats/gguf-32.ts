@@ -1,11 +1,11 @@
-// GGUF's types with blocks of 32 k and one scale a block. Layouts: block_q4_0 and similar structs of ggml-common.h, and dequantize_row_* of
+// GGUF's types with blocks of 32 k and one scale a block, and NVFP4, of 64 k and four. Layouts: block_q4_0 and similar structs of ggml-common.h, and dequantize_row_* of
 // ggml-quants.c. Byte j of qs has code j in its low nibble and code j + 16 in its high nibble, except in Q8_0.
 //
 // For each type dequantize(matrix) equals ggml's float32 result in every bit: a float16 has 11 bits and a code at most 8, so that d · q is
 // exact in float32; adding a minimum rounds once, here and in ggml.
 import { widthOf } from '../problem/code-width.js';
-import { E2M1_VALUES } from '../problem/weight-format.js';
-import { type BlockType, half, halfAt, LOW, nibbles } from './gguf-words.js';
+import { E2M1_VALUES, E4M3_VALUES } from '../problem/weight-format.js';
+import { type BlockField, type BlockType, half, halfAt, LOW, nibbles } from './gguf-words.js';
 
 const d = halfAt(0);
 const m = halfAt(2);
@@ -130,5 +130,36 @@ export const MXFP4: BlockType = {
       scale[i] = power(view, offset);
       nibbles(view, offset + 1, codes, 4 * i, 2);
     }
+  },
+};
+
+/** A scale of E4M3 without a sign; NaN for a byte that is none. */
+const scaleByte = (view: DataView, offset: number): number => {
+  const byte = view.getUint8(offset);
+  return byte < 127 ? E4M3_VALUES[byte]! : Number.NaN;
+};
+const scaleField = (index: number): BlockField => ({ at: index, read: scaleByte });
+
+/**
+ * W = E4M3 · E2M1[q], a scale for 16 k: a codebook. Block: d[4], qs[32], of which 8 bytes are 16 k as in Q4_0. Equal to the format's definition
+ * (ggml doubles the values and halves the scales). ggml takes the byte 127 for 0; the standard says NaN: refused, as are bytes with a sign. A
+ * tensor NAME.scale beside it is another factor, with which findLayers refuses the layer.
+ */
+export const NVFP4: BlockType = {
+  ...of32,
+  blockSize: 64,
+  groupSize: 16,
+  bytes: 36,
+  bits: 4,
+  scaleDtype: 'float32',
+  scaleKind: 'e4m3',
+  codebook: E2M1_VALUES,
+  fields: { 'd[0]': scaleField(0), 'd[1]': scaleField(1), 'd[2]': scaleField(2), 'd[3]': scaleField(3) },
+  fill(view, count, { codes, scale }) {
+    for (let i = 0, offset = 0; i < count; i++, offset += 36)
+      for (let s = 0; s < 4; s++) {
+        scale[4 * i + s] = scaleByte(view, offset + s);
+        nibbles(view, offset + 4 + 8 * s, codes, 8 * i + 2 * s, 1);
+      }
   },
 };

@@ -6,9 +6,10 @@ import { rawTensor, tensorInfo } from '../files/given.js';
 import { type RawTensor, requireDtype, requireShape } from '../files/raw-tensor.js';
 import type { TensorInfo } from '../files/tensor-file.js';
 import type { QuantizedMatrix } from '../problem/matrix.js';
-import { IQ4_NL, MXFP4, Q4_0, Q4_1, Q5_0, Q5_1, Q8_0 } from './gguf-32.js';
+import { IQ4_NL, MXFP4, NVFP4, Q4_0, Q4_1, Q5_0, Q5_1, Q8_0 } from './gguf-32.js';
 import { IQ4_XS, Q2_K, Q3_K, Q4_K, Q5_K, Q6_K } from './gguf-256.js';
-import { TQ1_0, TQ2_0 } from './gguf-ternary.js';
+import { IQ1_M, IQ1_S, IQ2_S, IQ2_XS, IQ2_XXS, IQ3_S, IQ3_XXS } from './gguf-iq.js';
+import { Q1_0, Q2_0, TQ1_0, TQ2_0 } from './gguf-ternary.js';
 import { type BlockShape, type BlockType, makeMatrix } from './gguf-words.js';
 import type { WeightFormat } from './layer-format.js';
 import type { LayerSource } from './layer-source.js';
@@ -29,7 +30,17 @@ export type GgufTypeName =
   | 'IQ4_XS'
   | 'MXFP4'
   | 'TQ1_0'
-  | 'TQ2_0';
+  | 'TQ2_0'
+  | 'NVFP4'
+  | 'Q1_0'
+  | 'Q2_0'
+  | 'IQ1_S'
+  | 'IQ1_M'
+  | 'IQ2_XXS'
+  | 'IQ2_XS'
+  | 'IQ2_S'
+  | 'IQ3_XXS'
+  | 'IQ3_S';
 
 /** A type of blocks, with its importer. */
 export interface GgufType extends BlockShape {
@@ -56,6 +67,16 @@ export const ggufTypes: Readonly<Record<GgufTypeName, GgufType>> = {
   MXFP4: withMake(MXFP4),
   TQ1_0: withMake(TQ1_0),
   TQ2_0: withMake(TQ2_0),
+  NVFP4: withMake(NVFP4),
+  Q1_0: withMake(Q1_0),
+  Q2_0: withMake(Q2_0),
+  IQ1_S: withMake(IQ1_S),
+  IQ1_M: withMake(IQ1_M),
+  IQ2_XXS: withMake(IQ2_XXS),
+  IQ2_XS: withMake(IQ2_XS),
+  IQ2_S: withMake(IQ2_S),
+  IQ3_XXS: withMake(IQ3_XXS),
+  IQ3_S: withMake(IQ3_S),
 };
 
 /** Is a GGUF dtype one of `ggufTypes`? */
@@ -114,8 +135,10 @@ export const ggufFormat: WeightFormat = {
   rows: [
     gguf('Q4_0, Q5_0, Q8_0, Q3_K, Q6_K', "3, 4, 5, 6 and 8 bits; K-quants' scales in two levels"),
     gguf('Q4_1, Q5_1, Q2_K, Q4_K, Q5_K', '2, 4 and 5 bits; the same, with a minimum'),
-    gguf('IQ4_NL, IQ4_XS, MXFP4', '4 bits; the same, with a codebook'),
+    gguf('IQ4_NL, IQ4_XS, MXFP4, NVFP4', '4 bits; the same, with a codebook'),
     gguf('TQ1_0, TQ2_0', '−d, 0 and d in 2 bits'),
+    gguf('IQ1_S, IQ1_M, IQ2_XXS, IQ2_XS, IQ2_S, IQ3_XXS, IQ3_S', 'a codebook of their 6 to 16 values, in 4 bits'),
+    gguf('Q1_0, Q2_0', '1 bit as −d and d in 2; −d, 0, d and 2d in 2 bits'),
   ],
   layers: [
     {

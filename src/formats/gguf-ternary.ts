@@ -1,5 +1,5 @@
-// GGUF's ternary types: weights of -d, 0 and d, held as codes of 2 bits. Layouts: block_tq1_0 and block_tq2_0 of ggml-common.h, and
-// dequantize_row_* of ggml-quants.c.
+// GGUF's types of one and two bits with one scale a block, held as codes of 2 bits. Layouts: block_tq1_0, block_tq2_0, block_q1_0 and block_q2_0
+// of ggml-common.h, and dequantize_row_* of ggml-quants.c.
 //
 // W = d · (q - 1) = -d · ((3 - q) - 2): codes are inverted and scales negated, so that no zero points are needed. This is also right for a q
 // of 3, which TQ2_0 can hold and ggml does not make. Both equal ggml's float32 result: d · (q - 1) is exact.
@@ -48,6 +48,42 @@ export const TQ2_0: BlockType = {
       for (let byte = 0; byte < 64; byte++) {
         const four = view.getUint8(offset + byte);
         for (let j = 0; j < 4; j++) put(codes, 32 * i, 128 * (byte >>> 5) + 32 * j + (byte & 31), (four >>> (2 * j)) & 3);
+      }
+    }
+  },
+};
+
+/** W = d or -d. Block: d, qs[16]; bit j of qs, the lowest first, is 1 for d. Codes are 3 and 1, which are 1 and -1. */
+export const Q1_0: BlockType = {
+  ...ternary,
+  blockSize: 128,
+  groupSize: 128,
+  bytes: 18,
+  fields: { d: halfAt(0) },
+  fill(view, count, { codes, scale }) {
+    for (let i = 0, offset = 0; i < count; i++, offset += 18) {
+      scale[i] = half(view, offset);
+      for (let byte = 0; byte < 16; byte++) {
+        const bits = view.getUint8(offset + 2 + byte);
+        for (let j = 0; j < 8; j++) codes[16 * i + byte]! |= (1 + 2 * ((bits >>> j) & 1)) << (4 * j);
+      }
+    }
+  },
+};
+
+/** W = d · (q - 1), q of 2 bits, the first in the lowest. Block: d, qs[16]. */
+export const Q2_0: BlockType = {
+  ...ternary,
+  blockSize: 64,
+  groupSize: 64,
+  bytes: 18,
+  fields: { d: halfAt(0) },
+  fill(view, count, { codes, scale }) {
+    for (let i = 0, offset = 0; i < count; i++, offset += 18) {
+      scale[i] = -half(view, offset);
+      for (let byte = 0; byte < 16; byte++) {
+        const four = view.getUint8(offset + 2 + byte);
+        for (let j = 0; j < 4; j++) put(codes, 8 * i, 4 * byte + j, (four >>> (2 * j)) & 3);
       }
     }
   },

@@ -74,7 +74,7 @@ export function weave(a: number, b: number): number {
 export const LOW = 0x0f0f0f0f;
 
 /** Splits `count` · 8 bytes: low nibbles become `count` words of codes from `word` on, high nibbles the next `count` words. */
-export function nibbles(view: DataView, offset: number, codes: Uint32Array, word: number, count: 2 | 4): void {
+export function nibbles(view: DataView, offset: number, codes: Uint32Array, word: number, count: 1 | 2 | 4): void {
   for (let i = 0; i < count; i++) {
     const a = view.getUint32(offset + 8 * i, true);
     const b = view.getUint32(offset + 8 * i + 4, true);

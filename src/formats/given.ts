@@ -53,6 +53,7 @@ const ROWS = {
     options: { ...gptq, descAct: optional(flag), symmetric: optional(flag) },
   },
   awq: { tensors: [['qweight', 'qzeros', 'scales'], []], options: { groupSize: ofN } },
+  bitNet: { tensors: [['weight', 'weight_scale'], []], options: { linearClass: oneOf('bitlinear', 'autobitlinear') } },
   bitsAndBytesInt8: { tensors: [['weight', 'SCB'], ['weight_format']], options: {} },
   bitsAndBytes4: {
     tensors: [
@@ -65,6 +66,8 @@ const ROWS = {
     tensors: [['weight_scale'], ['weight_packed', 'weight', 'weight_zero_point', 'weight_shape', 'weight_g_idx']],
     options: compressed,
   },
+  fp4: { tensors: [['weight_scale'], ['weight_packed', 'weight', 'weight_scale_2', 'weight_global_scale']], options: {} },
+  fp8: { tensors: [['weight'], ['weight_scale', 'weight_scale_inv']], options: { blockSize: optional(sizes), groupSize: ofN } },
   hqq: { tensors: [['W_q', 'scale', 'zero'], []], options: {} },
   hqqMeta: {
     tensors: [
@@ -74,7 +77,7 @@ const ROWS = {
     options: {},
   },
   mlc: { tensors: [['q_weight', 'q_scale'], []], options: { format: text, k: ofN } },
-  mlx: { tensors: [['weight', 'scales', 'biases'], []], options: { bits: ofN, groupSize: ofN } },
+  mlx: { tensors: [['weight', 'scales'], ['biases']], options: { bits: ofN, groupSize: ofN, mode: optional(text) } },
   mxfp4: { tensors: [['blocks', 'scales'], []], options: {} },
   matMulNBits: {
     tensors: [
@@ -90,7 +93,13 @@ const ROWS = {
   },
   modelOptInt4: { tensors: [['weight', 'weight_scale'], ['pre_quant_scale']], options: {} },
   torchNpu: { tensors: [['weight', 'antiquant_scale'], ['antiquant_offset']], options: npu },
-  torchaoInt8: { tensors: [['qdata', 'scale'], ['act_pre_scale']], options: {} },
+  torchaoInt8: {
+    tensors: [
+      ['qdata', 'scale'],
+      ['zero_point', 'act_pre_scale'],
+    ],
+    options: { bits: ofN },
+  },
   torchaoInt4: { tensors: [['qdata'], ['scale', 'zero_point', 'scale_and_zero', 'act_pre_scale']], options: int4 },
   torchaoTinygemm: { tensors: [['qdata', 'scale_and_zero'], ['act_pre_scale']], options: { n: ofN, k: ofN } },
 } as const satisfies Readonly<Record<string, Row>>;

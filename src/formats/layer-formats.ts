@@ -1,8 +1,11 @@
 // The list of formats. A format is one file with its entry, and one line here.
 import { awqFormat } from './awq.js';
+import { bitNetFormat } from './bitnet.js';
 import { bitsAndBytesFormat } from './bitsandbytes.js';
 import { bitsAndBytes4Format } from './bitsandbytes4.js';
 import { compressedTensorsFormat } from './compressed-tensors.js';
+import { fp4Format } from './fp4.js';
+import { fp8Format } from './fp8.js';
 import { ggufFormat } from './gguf-blocks.js';
 import { gptqFormat } from './gptq.js';
 import { hqqFormat } from './hqq.js';
@@ -13,6 +16,7 @@ import { mlxFormat } from './mlx.js';
 import { modelOptFormat } from './modelopt.js';
 import { mxfp4Format } from './mxfp4.js';
 import { qdqFormat } from './qdq.js';
+import { quantoFormat } from './quanto.js';
 import { torchNpuFormat } from './torch-npu.js';
 import { torchaoInt4Format } from './torchao-int4.js';
 import { torchaoInt8Format } from './torchao-int8.js';
@@ -26,9 +30,13 @@ export const WEIGHT_FORMATS: readonly WeightFormat[] = [
   torchNpuFormat,
   compressedTensorsFormat,
   modelOptFormat,
+  fp4Format,
+  fp8Format,
+  bitNetFormat,
   hqqFormat,
   torchaoInt4Format,
   torchaoInt8Format,
+  quantoFormat,
   mlcFormat,
   mlxFormat,
   mxfp4Format,

@@ -1,4 +1,4 @@
-// Imports MLX's affine quantization: the layers of mlx and mlx-lm. Rule: github.com/ml-explore/mlx, mlx.core.quantize, affine_dequantize in
+// Imports MLX's quantization: the layers of mlx and mlx-lm. mlx-floats.ts has the modes whose codes are floats. Rule: github.com/ml-explore/mlx, mlx.core.quantize, affine_dequantize in
 // mlx/ops.cpp, and python/mlx/nn/layers/quantized.py.
 
 import { FormatError } from '../errors.js';
@@ -9,31 +9,34 @@ import type { QuantizedMatrix } from '../problem/matrix.js';
 import { widen } from './code-words.js';
 import { checkImport, checkLayer } from './given.js';
 import { type Found, type LayerContext, type WeightFormat, wrong } from './layer-format.js';
-import { headersOf, type LayerName } from './layer-parts.js';
+import { headersOf, type LayerName, present } from './layer-parts.js';
 import type { LayerSource } from './layer-source.js';
+import { floatsOfGroup, MLX_FLOATS, type MlxFloats, matrixOfFloats } from './mlx-floats.js';
 import { requireMatrix } from './sizes.js';
 
 /** Tensors of a layer, by the format's names. G = K / group_size. */
 export interface MlxTensors<T = RawTensor> {
   /** U32 (N, K · bits / 32): a row is one run of codes without gaps, the first k in the lowest bits. */
   readonly weight: T;
-  /** F16, BF16 or F32 (N, G). */
+  /** Mode affine: F16, BF16 or F32 (N, G). Others: U8 (N, G). */
   readonly scales: T;
-  /** Of the dtype and shape of scales: the weights of code 0. The layer's bias has another name, `bias`. */
-  readonly biases: T;
+  /** Mode affine alone. Of the dtype and shape of scales: the weights of code 0. The layer's bias has another name, `bias`. */
+  readonly biases?: T | undefined;
 }
 
 /** `quantization` of MLX's config.json. Tensors' shapes have bits · group_size alone, so that one of the two is enough. */
 export interface MlxOptions {
   readonly bits?: QuantizedMatrix['bits'] | undefined;
-  /** group_size: 32, 64 or 128. */
+  /** group_size: 32, 64 or 128; 16 in mode nvfp4. */
   readonly groupSize?: number | undefined;
+  /** Default: that of the shapes, where scales are U8; else affine. */
+  readonly mode?: 'affine' | MlxFloats | undefined;
 }
 
 const GROUP_SIZES = [32, 64, 128];
 const FORMS = CODE_BITS.flatMap((bits) => GROUP_SIZES.map((groupSize) => ({ bits, groupSize })));
-/** Modes of another arithmetic, by the bits of a group. Their scales are bytes. */
-const OTHER_MODES: Readonly<Record<number, string>> = { 64: 'nvfp4', 128: 'mxfp4', 256: 'mxfp8' };
+
+const MODES = ['affine', ...(Object.keys(MLX_FLOATS) as MlxFloats[])] as const;
 
 const bitsOfGroup = (perRow: number, groups: number): number => (perRow * 32) / groups;
 
@@ -55,25 +58,42 @@ function formOf(weight: RawTensor, inGroup: number, { bits, groupSize }: MlxOpti
 /** The sizes, after all checks of headers. */
 function sizesOf({ weight, scales, biases }: MlxTensors, options: MlxOptions) {
   requireDtype(weight, 'U32');
-  requireDtype(scales, 'F16', 'BF16', 'F32');
-  requireDtype(biases, scales.dtype);
+  requireDtype(scales, 'F16', 'BF16', 'F32', 'U8');
   const [n, perRow] = requireMatrix(weight);
   const [, groups] = requireMatrix(scales);
   requireShape(scales, [n, groups], 'a scale for each output and group');
+  const inGroup = bitsOfGroup(perRow, groups);
+  const mode = scales.dtype === 'U8' ? floatsOfGroup(scales, inGroup) : ('affine' as const);
+  if ((options.mode ?? mode) !== mode) throw new FormatError(at(scales, 'mode'), `${mode}, as the tensors are`, options.mode!);
+  if (mode !== 'affine') {
+    const { bits, groupSize } = MLX_FLOATS[mode];
+    if (biases) throw new FormatError(at(biases, 'beside it'), 'scales of mode affine', mode);
+    if ((options.bits ?? bits) !== bits || (options.groupSize ?? groupSize) !== groupSize)
+      throw new FormatError(
+        at(weight, 'bits'),
+        `${bits} and ${groupSize} of ${mode}`,
+        `${options.bits ?? bits} and ${options.groupSize ?? groupSize}`,
+      );
+    return { n, k: groups * groupSize, bits, groupSize, perRow, mode };
+  }
+  if (!biases) throw new FormatError(at(scales, 'beside it'), 'biases', 'none');
+  requireDtype(biases, scales.dtype);
   requireShape(biases, [n, groups], 'as scales');
-  const { bits, groupSize } = formOf(weight, bitsOfGroup(perRow, groups), options);
-  return { n, k: groups * groupSize, bits, groupSize, perRow };
+  const { bits, groupSize } = formOf(weight, inGroup, options);
+  return { n, k: groups * groupSize, bits, groupSize, perRow, mode };
 }
 
 /**
- * Imports MLX tensors of a layer: W[n, k] = scales[n, g] · code[n, k] + biases[n, g], without rounding the parts. Only mode affine has them.
- * @throws FormatError if shapes, dtypes or bytes differ from MlxTensors, a scale is not finite, or bits and group_size stay open
+ * Imports MLX tensors of a layer, without rounding the parts. Mode affine: W[n, k] = scales[n, g] · code[n, k] + biases[n, g]. Modes mxfp4 and
+ * nvfp4: scales[n, g] · E2M1; mxfp8: scales[n, g] · E4M3.
+ * @throws FormatError if shapes, dtypes or bytes differ from MlxTensors, a scale or a float is NaN, or bits and group_size stay open
  * @example const matrix = importMlx({ weight, scales, biases }, { bits: 4, groupSize: 64 });
  */
 export function importMlx(tensors: MlxTensors, options: MlxOptions = {}): QuantizedMatrix {
   checkImport('mlx', tensors, options);
   const { weight, scales, biases } = tensors;
-  const { n, k, bits, groupSize, perRow } = sizesOf(tensors, options);
+  const { n, k, bits, groupSize, perRow, mode } = sizesOf(tensors, options);
+  if (mode !== 'affine') return matrixOfFloats(weight, scales, { n, k, mode });
   const words = asWords(weight);
   return {
     n,
@@ -83,7 +103,7 @@ export function importMlx(tensors: MlxTensors, options: MlxOptions = {}): Quanti
     groupSize,
     scale: asFloats(scales),
     scaleDtype: floatDtypeOf(scales.dtype),
-    minimum: asFloats(biases),
+    minimum: asFloats(biases!),
   };
 }
 
@@ -95,18 +115,18 @@ export function importMlx(tensors: MlxTensors, options: MlxOptions = {}): Quanti
 export function mlxLayer(tensors: MlxTensors<TensorInfo>, options: MlxOptions & LayerName): LayerSource {
   checkLayer('mlx', tensors, options);
   const { weight, scales, biases } = tensors;
-  const { n, k, bits, groupSize } = sizesOf(headersOf({ weight, scales, biases }), options);
+  const { n, k, bits, groupSize, mode } = sizesOf(headersOf({ weight, scales, biases }), options);
   return {
     name: options.name,
-    format: 'MLX',
+    format: mode === 'affine' ? 'MLX' : `MLX ${mode}`,
     n,
     k,
     bits,
     groupSize,
-    tensors: { weight, scales, biases },
-    cut: { axis: 'n', unit: 4, perRow: { weight: 1, scales: 1, biases: 1 } },
+    tensors: present({ weight, scales, biases }),
+    cut: { axis: 'n', unit: 4, perRow: { weight: 1, scales: 1, ...(biases && { biases: 1 }) } },
     bias: options.bias,
-    make: (read) => importMlx(read as unknown as MlxTensors, { bits, groupSize }),
+    make: (read) => importMlx(read as unknown as MlxTensors, { bits, groupSize, mode }),
   };
 }
 
@@ -114,16 +134,17 @@ function make({ weight, scales, biases }: Found, { name, bias, config }: LayerCo
   // A layer's own settings replace all of the model's: without a mode they mean affine.
   const said = config.layers.get(name) ?? { bits: config.bits, groupSize: config.groupSizes[0], mode: config.mode };
   if (said === false) throw wrong(weight!, 'quantization', 'floats, as the configuration says false for this layer', weight!.dtype);
-  const bytes = scales!.dtype === 'U8' ? OTHER_MODES[bitsOfGroup(weight!.shape.at(-1)!, scales!.shape.at(-1)!)] : undefined;
-  const mode = bytes ?? said.mode ?? 'affine';
-  if (mode !== 'affine') throw wrong(weight!, 'mode', 'affine', mode);
-  if (!biases) throw wrong(scales!, 'beside it', 'biases', 'none');
   const { bits, groupSize } = said as MlxOptions;
-  return mlxLayer({ weight: weight!, scales: scales!, biases }, { name, bias, bits, groupSize });
+  const mode = MODES.find((one) => one === said.mode);
+  if (said.mode !== undefined && !mode) throw wrong(weight!, 'mode', MODES.join(' or '), said.mode);
+  return mlxLayer({ weight: weight!, scales: scales!, biases }, { name, bias, bits, groupSize, mode });
 }
 
 export const mlxFormat: WeightFormat = {
-  rows: [{ format: 'MLX', tensors: '`weight`, `scales`, `biases`', read: 'mode affine: 2, 3, 4, 5, 6 and 8 bits, q · s + b', exact: '=' }],
+  rows: [
+    { format: 'MLX', tensors: '`weight`, `scales`, `biases`', read: 'mode affine: 2, 3, 4, 5, 6 and 8 bits, q · s + b', exact: '=' },
+    { format: 'MLX mxfp4, nvfp4, mxfp8', tensors: '`weight`, `scales`', read: 'E2M1 or E4M3, scales of a byte for 32 or 16 k', exact: '=' },
+  ],
   layers: [
     {
       name: 'MLX',

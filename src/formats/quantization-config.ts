@@ -15,10 +15,14 @@ export interface QuantizationConfig {
   readonly checkpointFormat?: string | undefined;
   /** AWQ's version, e.g. gemm. */
   readonly version?: string | undefined;
+  /** FP8's weight_block_size, or compressed-tensors' block_structure: of N and of K. */
+  readonly blockSize?: readonly number[] | undefined;
   /** AutoRound's packing_format. */
   readonly packing?: string | undefined;
   /** compressed-tensors' transform_config is not empty. */
   readonly transforms: boolean;
+  /** BitNet's linear_class. */
+  readonly linearClass?: string | undefined;
   /** MLC's quantization, e.g. q4f16_1. */
   readonly mlc?: string | undefined;
   /** MLX's mode, e.g. affine. */
@@ -36,6 +40,9 @@ const fields = (value: unknown): Fields | undefined =>
 const text = (value: unknown): string | undefined => (typeof value === 'string' ? value.toLowerCase() : undefined);
 const flag = (value: unknown): boolean | undefined => (typeof value === 'boolean' ? value : undefined);
 const whole = (value: unknown): number | undefined => (Number.isSafeInteger(value) ? (value as number) : undefined);
+
+const pair = (value: unknown): readonly number[] | undefined =>
+  Array.isArray(value) && value.length === 2 && value.every((size) => Number.isSafeInteger(size) && size >= 1) ? value : undefined;
 
 /**
  * Reads the quantization settings of a configuration.
@@ -89,8 +96,10 @@ function settingsIn(config: unknown): QuantizationConfig {
     symmetric: agreed('sym'),
     checkpointFormat: text(own.checkpoint_format),
     version: mlc ? undefined : text(own.version), // in mlc-chat-config.json it is the file's version
+    blockSize: [own, ...groups].map((one) => pair(one.weight_block_size ?? one.block_structure)).find((size) => size),
     packing: text(own.packing_format),
     transforms: Object.keys(fields(fields(own.transform_config)?.config_groups) ?? fields(own.transform_config) ?? {}).length > 0,
+    linearClass: text(own.linear_class),
     mlc,
     mode: text(own.mode),
     layers: layersIn(own),

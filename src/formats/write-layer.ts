@@ -41,11 +41,11 @@ export function formOf({ matrix, mode }: LayerToWrite): LayerForm {
 /** Scales of a row: 1 unless the mode is `group`. */
 export const groupsOf = ({ mode, k, groupSize }: LayerForm): number => (mode === 'group' ? Math.ceil(k / groupSize!) : 1);
 
-/** Refuses fields that no scheme holds: a codebook, a minimum, a permutation, scales of inputs. @throws ArgumentError */
+/** Refuses fields that no scheme holds: a codebook, codes that are floats, a minimum, a permutation, scales of inputs. @throws ArgumentError */
 export function checkWritable(scheme: string, layer: LayerToWrite): void {
   const { matrix, mode } = layer;
   checkMatrix(matrix);
-  for (const field of ['codebook', 'minimum', 'permutation', 'inputScale'] as const)
+  for (const field of ['codebook', 'codeForm', 'minimum', 'permutation', 'inputScale'] as const)
     if (matrix[field]) throw new ArgumentError(`matrix.${field}`, `none: ${scheme} has no tensor for it`, 'one');
   if (mode !== undefined && mode !== 'group' && groupsIn(matrix) > 1)
     throw new ArgumentError('mode', 'group, for a matrix with groups', mode);

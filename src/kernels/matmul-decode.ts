@@ -67,7 +67,7 @@ export const matmulDecode: Kernel = {
   uniforms: operandUniforms,
   experts: true,
   before: 'sum-rows',
-  codebooks: ['none', 'table', 'e2m1'],
+  codebooks: ['none', 'table', 'e2m1', 'e4m3'],
   excludes: ({ BITS, UNROLL, TRICK, CODEBOOK }) => UNROLL! > sharing(BITS as CodeBits) || (TRICK === 1 && CODEBOOK !== CODEBOOKS.none),
   needs: ({ SLICES }) => (SLICES! > 1 ? ['subgroups'] : []),
   tiles: [...SLICED, ...WHOLE],

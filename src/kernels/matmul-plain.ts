@@ -8,7 +8,7 @@ export const matmulPlain: Kernel = {
   uniforms: operandUniforms,
   experts: true,
   rounds: true,
-  codebooks: ['none', 'table', 'e2m1'],
+  codebooks: ['none', 'table', 'e2m1', 'e4m3'],
   tiles: [{}],
   choose: () => ({ tile: {}, why: 'one invocation for four columns of one row, by the formula: serves every shape' }),
   suits: () => false, // it is nowhere the fastest

@@ -12,7 +12,7 @@ export const matmulPrefill: Kernel = {
   uniforms: operandUniforms,
   experts: true,
   rounds: true,
-  codebooks: ['none', 'e2m1'],
+  codebooks: ['none', 'e2m1', 'e4m3'],
   excludes: ({ TRICK, CODEBOOK }) => TRICK === 1 && CODEBOOK !== CODEBOOKS.none,
   // 8 rows × 4 columns: 60 registers, 12 waves of 64 lanes on AMD. TRICK saves a tenth of the operations and costs two waves.
   tiles: [

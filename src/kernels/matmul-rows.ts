@@ -35,7 +35,7 @@ export const matmulRows: Kernel = {
   bindings: operandBindings,
   uniforms: operandUniforms,
   experts: true,
-  codebooks: ['none', 'e2m1'],
+  codebooks: ['none', 'e2m1', 'e4m3'],
   tiles: distinct([...SOFTWARE_4, ...SOFTWARE_8].map(({ tile }) => tile)),
   choose(problem, caps) {
     if (!caps.software) return 'a GPU gains by scalar registers and many waves, which this does not look for';

@@ -49,7 +49,7 @@ export const matmulSubgroup: Kernel = {
   groups: ({ WIDTH, HALF }) => (WIDTH === 4 ? 'words' : HALF === 1 ? 'halves' : 'blocks'),
   excludes: ({ WIDTH, CODEBOOK }) => WIDTH === 4 && CODEBOOK === CODEBOOKS.table,
   needs: () => ['subgroups'],
-  codebooks: ['none', 'table', 'e2m1'],
+  codebooks: ['none', 'table', 'e2m1', 'e4m3'],
   tiles: [...Object.values(TABLES).flatMap((table) => table.map(({ tile }) => tile)), FEWER_COLUMNS].flatMap((tile) =>
     tile.WIDTH === 8 ? [tile, halved(tile)] : [tile],
   ),

@@ -16,7 +16,7 @@ export const matmulTiled: Kernel = {
   bindings: operandBindings,
   uniforms: operandUniforms,
   rounds: true,
-  codebooks: ['none', 'table', 'e2m1'],
+  codebooks: ['none', 'table', 'e2m1', 'e4m3'],
   // 4 rows × 4 columns a lane are what Intel's 128 registers hold; 8 × 4 spill.
   tiles: [{ ROWS: 1 }, { ROWS: 2 }, { ROWS: 4 }],
   choose(problem, caps) {

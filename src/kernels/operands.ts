@@ -125,6 +125,7 @@ const MEANINGS: Readonly<Record<Codebook, string>> = {
   none: 'codes are numbers, no indices of a codebook',
   table: 'codes are indices of a codebook',
   e2m1: 'codes are E2M1, indices of a codebook',
+  e4m3: 'codes are E4M3, floats of 8 bits',
 };
 /** Why a kernel will not do for what the codes mean; undefined if it will. */
 export const codebookRefused = ({ weights: { codebook } }: Problem, kernel: Pick<Kernel, 'codebooks'>): string | undefined =>

@@ -7,7 +7,17 @@ import { rowsOfWords, widthOf, wordsOf } from '../problem/code-width.js';
 import { groupsIn, type QuantizedMatrix } from '../problem/matrix.js';
 import { narrowBytes } from '../problem/narrow-scales.js';
 import type { Weights } from '../problem/problem.js';
-import { codebookOf, hasUnits, heldBits, isFloatDtype, isLegal, liftOf, UNIT_K, type WeightFormat } from '../problem/weight-format.js';
+import {
+  codebookOf,
+  hasOneUnit,
+  hasUnits,
+  heldBits,
+  isFloatDtype,
+  isLegal,
+  liftOf,
+  UNIT_K,
+  type WeightFormat,
+} from '../problem/weight-format.js';
 import { window } from './binding.js';
 import { type Dispatch, dispatch } from './dispatch.js';
 import { BYTES_SOURCE, SOURCE } from './load-steps.js';
@@ -59,10 +69,10 @@ export function weightsOf(
 
 /** How a matrix is held: in its narrow form of scales, if kernels can read that. */
 function formatOf(
-  { bits, scaleDtype, scaleForm, zeroPoint, zeroPointDtype, minimum, codebook }: QuantizedMatrix,
+  { bits, scaleDtype, scaleForm, zeroPoint, zeroPointDtype, minimum, codebook, codeForm }: QuantizedMatrix,
   groups: { readonly groupSize: number; readonly whole: boolean; readonly wide: boolean; readonly scaleUnits: boolean },
 ): WeightFormat {
-  const held = codebook ? bits : heldBits(bits, groups);
+  const held = codebook || codeForm ? bits : heldBits(bits, groups);
   const shift = minimum
     ? 'minimum'
     : !zeroPoint
@@ -72,7 +82,7 @@ function formatOf(
         : zeroPointDtype === scaleDtype
           ? 'zero'
           : 'offset';
-  const format = { bits, held, scaleDtype, shift, codebook: codebookOf(codebook) } as const;
+  const format = { bits, held, scaleDtype, shift, codebook: codeForm ?? codebookOf(codebook) } as const;
   const narrow = scaleForm && (groups.scaleUnits || !hasUnits(scaleForm.kind)) && { ...format, scaleDtype: scaleForm.kind };
   return narrow && isLegal(narrow) ? narrow : format;
 }
@@ -83,7 +93,7 @@ function formatOf(
 export interface Values {
   readonly data: Uint32Array | Uint16Array | Float32Array | Uint8Array;
   readonly out: 'scale' | 'offset';
-  /** Of an output: values for groups, or for units. */
+  /** Of an output: values for groups, for units, or one. */
   readonly perOutput: number;
   /** k of a value. */
   readonly each: number;
@@ -132,6 +142,10 @@ export function valuesOf(
   const levels = (values: Float32Array, unit: Float32Array | undefined) =>
     narrowBytes(scaleDtype, { values, unit, perOutput: groups.perOutput, perUnit: UNIT_K / groupSize });
   const first = levels(scale, scaleForm!.unit);
+  if (hasOneUnit(scaleDtype)) {
+    const unit = { out: 'offset', perOutput: 1, each: Number.POSITIVE_INFINITY, ...floats(scaleForm!.unit!, 'float32') } as const;
+    return { scales: { ...scales, ...bytes(first) }, units: unit };
+  }
   if (!hasUnits(scaleDtype)) return { scales: { ...scales, ...bytes(first) } };
   const units = { out: 'offset', perOutput: Math.ceil(k / UNIT_K), each: UNIT_K } as const;
   if (scaleDtype === 'int8') return { scales: { ...scales, ...bytes(first) }, units: { ...units, ...floats(scaleForm!.unit!, 'float16') } };

@@ -88,6 +88,8 @@ export const FILE_BITS: readonly FileBits[] = [...CODE_BITS, 7 as const].sort((a
 /** The width of codes that are indices of a codebook. */
 export const CODEBOOK_BITS: Bits = 4;
 export const CODEBOOK_VALUES = 16;
+/** The width of codes that are floats. */
+export const FLOAT_BITS: Bits = 8;
 
 /** u32 words of `k` codes in the caller's memory. */
 export const wordsOf = (k: number, bits: CodeBits): number => Math.ceil(k / WIDTHS[bits].inWord);

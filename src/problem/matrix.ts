@@ -3,17 +3,18 @@
 import { elements, fields, float32s, oneOf, optional, refuse, typedArray, wholeNumber } from '../arguments/check.js';
 import { type FloatDType, firstNotHeld } from '../dtype.js';
 import { ArgumentError } from '../errors.js';
-import { CODE_BITS, CODEBOOK_BITS, CODEBOOK_VALUES, type CodeBits, widthOf, wordsOf } from './code-width.js';
+import { CODE_BITS, CODEBOOK_BITS, CODEBOOK_VALUES, type CodeBits, FLOAT_BITS, widthOf, wordsOf } from './code-width.js';
 import { firstNotNarrow, NARROW_SCALES, type NarrowScale } from './narrow-scales.js';
 import { showShape } from './view.js';
-import { hasUnits, UNIT_K } from './weight-format.js';
+import { CODE_FORMS, type CodeForm, hasOneUnit, hasUnits, UNIT_K, valuesOfCodes } from './weight-format.js';
 
 /**
  * A weight matrix (N, K) as codes. With g = floor(k / groupSize), G = ceil(K / groupSize):
  *
  * - W[n, k] = scale[n, g] · (code[n, k] - zeroPoint[n, g]), where a zeroPoint that is absent is 2^(bits-1);
  * - with a minimum: W[n, k] = scale[n, g] · code[n, k] + minimum[n, g];
- * - with a codebook: W[n, k] = scale[n, g] · codebook[code[n, k]].
+ * - with a codebook: W[n, k] = scale[n, g] · codebook[code[n, k]];
+ * - with a codeForm: W[n, k] = scale[n, g] · the float whose bits are code[n, k].
  */
 export interface QuantizedMatrix {
   /** N, outputs. */
@@ -40,6 +41,8 @@ export interface QuantizedMatrix {
   readonly minimum?: Float32Array | undefined;
   /** 16 finite values, for 4 bits. */
   readonly codebook?: Float32Array | undefined;
+  /** Codes are floats. e4m3: of 8 bits, none of them NaN (127, 255). */
+  readonly codeForm?: CodeForm | undefined;
   /** (K): column k of the codes multiplies input permutation[k]. Without it, input k. */
   readonly permutation?: Uint32Array | undefined;
   /** (K), finite: input k of x is multiplied by inputScale[k] first. In the order of x, whatever the order of the codes. */
@@ -48,11 +51,12 @@ export interface QuantizedMatrix {
 
 /**
  * Scales in fewer bits. int8, uint8, uint4: each is a unit times a whole number of that type, and so is the minimum of uint8 and uint4. e8m0:
- * powers of two from 2^-127 on. e4m3: floats of 4 bits of exponent and 3 of fraction, without a sign.
+ * powers of two from 2^-127 on. e4m3: floats of 4 bits of exponent and 3 of fraction, without a sign. e4m3-unit: such a float times a unit of
+ * the output, rounded to float32.
  */
 export interface ScaleForm {
   readonly kind: NarrowScale;
-  /** (N, ceil(K / 256)), beside whole numbers: float16 values. */
+  /** (N, ceil(K / 256)), beside whole numbers: float16 values. (N), beside e4m3-unit. */
   readonly unit?: Float32Array | undefined;
   /** The same of the minimum: beside uint8 and uint4. */
   readonly minimumUnit?: Float32Array | undefined;
@@ -77,17 +81,19 @@ const FIELDS = fields({
   zeroPointDtype: optional(oneOf<'uint8' | FloatDType>('uint8', 'float32', 'float16', 'bfloat16')),
   minimum: optional(float32s),
   codebook: optional(float32s),
+  codeForm: optional(oneOf(...CODE_FORMS)),
   permutation: optional(typedArray<Uint32Array>('Uint32Array')),
   inputScale: optional(float32s),
 });
 
 /**
  * @throws ArgumentError if arrays have the wrong kind or length, `scaleDtype` does not hold a value, or a permutation names an input twice.
- *   Codes are not read: every word is valid.
+ *   Codes are not read, for every word is valid, but those of a codeForm: none may be NaN.
  */
 export function checkMatrix(matrix: QuantizedMatrix): void {
   checkArrays(matrix);
-  const { bits, scale, scaleDtype, scaleForm, zeroPoint, zeroPointDtype, minimum, codebook, inputScale } = matrix;
+  const { bits, codes, scale, scaleDtype, scaleForm, zeroPoint, zeroPointDtype, minimum, codebook, codeForm, inputScale } = matrix;
+  if (codeForm) checkFinite(codes);
   checkHeld('scale', scale, scaleDtype);
   if (scaleForm) checkForm(matrix, scaleForm);
   if (zeroPointDtype === 'uint8') checkCodes(zeroPoint, widthOf(bits).mask);
@@ -101,7 +107,7 @@ export function checkMatrix(matrix: QuantizedMatrix): void {
 /** The same, but for values: what is not finite, or not held by `scaleDtype`, is a weight as others are. */
 function checkArrays(matrix: QuantizedMatrix): void {
   const checked = FIELDS(matrix, 'matrix');
-  const { n, k, bits, codes, groupSize, scale, zeroPoint, minimum, codebook, permutation, inputScale } = checked;
+  const { n, k, bits, codes, groupSize, scale, zeroPoint, minimum, codebook, codeForm, permutation, inputScale } = checked;
   const check = (holds: boolean, field: string, expected: string, got: unknown): void => {
     if (!holds) throw new ArgumentError(`matrix.${field}`, expected, String(got));
   };
@@ -122,12 +128,25 @@ function checkArrays(matrix: QuantizedMatrix): void {
       `${n * groups} values, ${groups} for each of ${n} outputs`,
       list?.length,
     );
-  const shifts = Object.entries({ zeroPoint, minimum, codebook }).flatMap(([field, list]) => (list ? [field] : []));
+  const shifts = Object.entries({ zeroPoint, minimum, codebook, codeForm }).flatMap(([field, list]) => (list ? [field] : []));
   check(shifts.length <= 1, shifts[1] ?? '', `none beside ${shifts[0]}`, 'one');
   const indexed = codebook?.length === CODEBOOK_VALUES && bits === CODEBOOK_BITS;
   check(!codebook || indexed, 'codebook', `${CODEBOOK_VALUES} values, for ${CODEBOOK_BITS} bits`, `${codebook?.length} for ${bits} bits`);
+  check(!codeForm || bits === FLOAT_BITS, 'codeForm', `none, or ${FLOAT_BITS} bits`, `${codeForm} of ${bits} bits`);
   if (permutation) checkPermutation(permutation, k);
   check(!inputScale || inputScale.length === k, 'inputScale', `${k} values, one for each input`, inputScale?.length);
+}
+
+/** The first code that is NaN as e4m3; -1 if none is. Four codes at a time: a byte of 127 without its sign, and 1, has its highest bit. */
+export function firstNaN(codes: Uint32Array): number {
+  const { signs } = widthOf(FLOAT_BITS);
+  const word = codes.findIndex((four) => (((four & ~signs) + 0x01010101) & signs) !== 0);
+  return word < 0 ? -1 : 4 * word + [0, 1, 2, 3].findIndex((i) => ((codes[word]! >>> (8 * i)) & 127) === 127);
+}
+
+function checkFinite(codes: Uint32Array): void {
+  const bad = firstNaN(codes);
+  if (bad >= 0) refuse(`matrix.codes, code ${bad}`, 'no NaN of e4m3: neither 127 nor 255', (codes[bad >> 2]! >>> (8 * (bad % 4))) & 255);
 }
 
 /** The matrix in arrays of fixed length: browsers upload from no others. */
@@ -150,19 +169,20 @@ function checkHeld(field: string, values: Float32Array, dtype: FloatDType, zero?
 
 /** Is every scale, and every minimum, what its form holds? */
 function checkForm(matrix: QuantizedMatrix, { kind, unit, minimumUnit }: ScaleForm): void {
-  const { n, k, scale, minimum, zeroPoint, codebook, groupSize } = matrix;
+  const { n, k, scale, minimum, zeroPoint, codebook, codeForm, groupSize } = matrix;
   const refuseForm = (field: string, expected: string, got: unknown) => refuse(`matrix.scaleForm${field}`, expected, got);
-  const units = n * Math.ceil(k / UNIT_K);
+  const one = hasOneUnit(kind);
+  const units = one ? n : n * Math.ceil(k / UNIT_K);
   const paired = kind === 'uint8' || kind === 'uint4';
   for (const [field, list, wanted] of [
-    ['.unit', unit, hasUnits(kind)],
+    ['.unit', unit, one || hasUnits(kind)],
     ['.minimumUnit', minimumUnit, paired],
   ] as const) {
-    const expected = wanted ? `${units} values, one for ${UNIT_K} k of each output` : `none beside ${kind}`;
+    const expected = wanted ? `${units} values, one for ${one ? 'all' : UNIT_K} k of each output` : `none beside ${kind}`;
     if (wanted ? list?.length !== units : list !== undefined) refuseForm(field, expected, list?.length);
-    if (list) checkHeld(`scaleForm${field}`, list, 'float16');
+    if (list) checkHeld(`scaleForm${field}`, list, one ? 'float32' : 'float16');
   }
-  if (zeroPoint || paired !== (minimum !== undefined) || (paired && codebook))
+  if (zeroPoint || paired !== (minimum !== undefined) || (paired && (codebook || codeForm)))
     refuseForm('.kind', paired ? 'one beside a minimum' : 'one without a zero point or minimum', kind);
   if (hasUnits(kind) && UNIT_K % groupSize !== 0) refuseForm('.kind', `groups that divide ${UNIT_K}`, groupSize);
   for (const [field, values, of] of [
@@ -205,7 +225,8 @@ export function codeAt({ codes, k, bits }: Pick<QuantizedMatrix, 'codes' | 'k' |
  */
 export function dequantize(matrix: QuantizedMatrix): Float32Array<ArrayBuffer> {
   checkArrays(matrix);
-  const { n, k, bits, codes, groupSize, scale, zeroPoint, minimum, codebook, permutation, inputScale } = matrix;
+  const { n, k, bits, codes, groupSize, scale, zeroPoint, minimum, permutation, inputScale } = matrix;
+  const values = valuesOfCodes(matrix);
   const groups = groupsIn(matrix);
   const words = wordsOf(k, bits);
   const { inWord, mask, slot, zero: middle } = widthOf(bits);
@@ -215,7 +236,7 @@ export function dequantize(matrix: QuantizedMatrix): Float32Array<ArrayBuffer> {
       const at = row * groups + Math.floor(column / groupSize);
       const code = (codes[row * words + Math.floor(column / inWord)]! >>> (slot * (column % inWord))) & mask;
       const s = scale[at]!;
-      const value = codebook ? s * codebook[code]! : minimum ? s * code + minimum[at]! : s * (code - (zeroPoint?.[at] ?? middle));
+      const value = values ? s * values[code]! : minimum ? s * code + minimum[at]! : s * (code - (zeroPoint?.[at] ?? middle));
       const input = permutation?.[column] ?? column;
       out[row * k + input] = inputScale ? Math.fround(value) * inputScale[input]! : value;
     }

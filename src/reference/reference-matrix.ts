@@ -9,6 +9,7 @@ import { widthOf, wordsOf } from '../problem/code-width.js';
 import { checkMatrix, groupsIn, type QuantizedMatrix } from '../problem/matrix.js';
 import { type LinearOptions, weightDtypeOf } from '../problem/problem.js';
 import { NUMERIC } from '../problem/torch-arguments.js';
+import { valuesOfCodes } from '../problem/weight-format.js';
 import { scaledX } from './bound.js';
 import {
   accuracy,
@@ -54,7 +55,8 @@ export function referenceMatrix(
   } = {},
 ): ReferenceResult {
   checkMatrix(matrix);
-  const { n, k, bits, codes, groupSize, scale, zeroPoint, zeroPointDtype, minimum, codebook, permutation, inputScale } = matrix;
+  const { n, k, bits, codes, groupSize, scale, zeroPoint, zeroPointDtype, minimum, permutation, inputScale } = matrix;
+  const values = valuesOfCodes(matrix);
   const { bias, quantScale, quantOffset, weightRounding = 'none', outputDtype, accuracy: how = PRECISE } = OPTIONS(options, 'options');
   const input = hostTensor(x, 'x');
   const { dtype } = input;
@@ -84,8 +86,8 @@ export function referenceMatrix(
         const at = c * groups + Math.floor(j / groupSize);
         const s = scale[at]!;
         const code = (codes[c * words + Math.floor(j / inWord)]! >>> (slot * (j % inWord))) & mask;
-        if (codebook) {
-          weights[j] = rounded(s * codebook[code]!);
+        if (values) {
+          weights[j] = rounded(s * values[code]!);
           sizes[j] = Math.abs(weights[j]!);
         } else if (minimum) {
           weights[j] = rounded(rounded(s * code) + minimum[at]!);

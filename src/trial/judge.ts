@@ -133,7 +133,7 @@ function referenceOfOne({ m, weights }: Problem, accuracy: Accuracy): ReferenceR
     scaleDtype: 'float32',
     ...(shift !== 'none' && shift !== 'minimum' && { zeroPoint: grouped((i, g) => zeroPointAt(i, g, weights)) }),
     ...(shift === 'minimum' && { minimum: grouped((i, g) => minimumAt(i, g, weights)) }),
-    ...(codebook !== 'none' && { codebook: VALUES[codebook]! }),
+    ...(codebook === 'e4m3' ? { codeForm: codebook } : codebook !== 'none' && { codebook: VALUES[codebook]! }),
   };
   return referenceMatrix(tensor(m, k, xAt), same, { bias: { ...tensor(1, n, (_, i) => biasAt(i)), shape: [n] }, accuracy });
 }

@@ -6,7 +6,7 @@
 import { encode16, type FloatDType } from '../dtype.js';
 import { widthOf } from '../problem/code-width.js';
 import type { Weights } from '../problem/problem.js';
-import { type Codebook, E2M1_VALUES, hasUnits, type ScaleDType } from '../problem/weight-format.js';
+import { type Codebook, E2M1_VALUES, E4M3_VALUES, hasOneUnit, hasUnits, type ScaleDType } from '../problem/weight-format.js';
 
 /** Whole numbers that look like noise. */
 const NOISE = Uint32Array.from({ length: 4096 }, (_, i) => {
@@ -21,15 +21,19 @@ export const xAt = (m: number, k: number): number => {
   const t = noise(m, k, 1);
   return k % 8 === m % 8 ? (t % 2 === 0 ? 127 : -127) : (t % 7) - 3;
 };
-/** 16 values of a codebook: halves of small whole numbers. Those of a table are unordered. */
+/** What codes stand for. Of a table halves of small whole numbers, unordered. */
 export const VALUES: Readonly<Partial<Record<Codebook, Float32Array<ArrayBuffer>>>> = {
   table: Float32Array.from({ length: 16 }, (_, i) => ((7 * i + 3) % 16) / 2 - 3.5),
   e2m1: E2M1_VALUES,
+  e4m3: E4M3_VALUES,
 };
+/** Sums of whole numbers of 2^-9 stay below 2^24 if floats are less than 1, and few of them less than 16. */
+const [E4M3_OF_1, E4M3_OF_16] = [0x38, 0x58];
 /** q: the code minus the code of weight 0. */
-export const codeAt = (n: number, k: number, { held }: Weights): number => {
+export const codeAt = (n: number, k: number, { held, codebook }: Weights): number => {
   const { mask, zero } = widthOf(held);
   const t = noise(n, k, 2);
+  if (codebook === 'e4m3') return ((t >>> 8) % (t % 32 === 0 ? E4M3_OF_16 : E4M3_OF_1)) - (t & 64 ? zero : 0);
   if (mask < 128) return (t & mask) - zero;
   return t % 32 === 0 ? ((t >>> 8) & mask) - zero : ((t >>> 8) % 19) - 9; // sums stay below 2^24
 };
@@ -43,9 +47,11 @@ const LEVELS: Readonly<Record<ScaleDType, readonly number[]>> = {
   uint4: [2, 4, 1, 3],
   e8m0: [2, 4, 1, 8],
   e4m3: [2, 4, 1, 3],
+  'e4m3-unit': [2, 4, 1, 3],
 };
-/** In every third column a subnormal float16: a device that takes it for 0 reads such units wrongly. */
-export const unitAt = (n: number, { scaleDtype }: Weights): number => (hasUnits(scaleDtype) && n % 3 === 1 ? 2 ** -20 : 0.25);
+/** In every third column a subnormal float16: a device that takes it for 0 reads such units wrongly. Units of all k differ by column. */
+export const unitAt = (n: number, { scaleDtype }: Weights): number =>
+  hasUnits(scaleDtype) && n % 3 === 1 ? 2 ** -20 : hasOneUnit(scaleDtype) ? 2 ** -(2 + (n % 3)) : 0.25;
 export const levelAt = (n: number, g: number, { scaleDtype }: Weights): number => LEVELS[scaleDtype][noise(n, g, 3) % 4]!;
 export const scaleAt = (n: number, g: number, weights: Weights): number => unitAt(n, weights) * levelAt(n, g, weights);
 export const offsetAt = (n: number, g: number): number => (noise(n, g, 4) % 7) - 3;

@@ -160,8 +160,11 @@ const onnx = (): { readonly tensors: formats.MatMulNBitsTensors; readonly attrib
 const longArray = (): formats.GgufArray => ({ of: 'UINT8', length: 4, source: source(new Uint8Array(4)), begin: 0, end: 4 });
 const named = (name: string, more: object = {}) => ({ name, bias: infoOf(raw('b', 'F32', [16], Array(16).fill(0))), ...more });
 
+const bitNet = () => ({ weight: raw('w', 'U8', [4, 8], Array(32).fill(1)), weight_scale: raw('s', 'F32', [1], [2]) });
+
 const importers: Doors = {
   importAwq: door(formats.importAwq)(() => [pick(own('awq'), 'qweight', 'qzeros', 'scales'), { groupSize: 32 }]),
+  importBitNet: door(formats.importBitNet)(() => [bitNet() as never, { linearClass: 'bitlinear' }]),
   importBitsAndBytesInt8: door(formats.importBitsAndBytesInt8)(() => [own('bnb8') as never]),
   importBitsAndBytes4: door(formats.importBitsAndBytes4)(() => [nf4(own('nf4')), state()]),
   importMatMulBnb4: door(formats.importMatMulBnb4)(() => [
@@ -177,6 +180,8 @@ const importers: Doors = {
     },
     { layout: 'KN', axis: 1, blockSize: 0 },
   ]),
+  importFp4: door(formats.importFp4)(() => [own('nvfp4') as never]),
+  importFp8: door(formats.importFp8)(() => [pick(own('fp8'), 'weight', 'weight_scale') as never, { blockSize: [128, 128], groupSize: 32 }]),
   importGguf: door(formats.importGguf)(() => [block()]),
   importGptq: door(formats.importGptq)(() => [
     pick(own('gptq'), 'qweight', 'qzeros', 'scales', 'g_idx'),
@@ -184,7 +189,7 @@ const importers: Doors = {
   ]),
   importHqq: door(formats.importHqq)(() => [pick(own('hqq'), 'W_q', 'scale', 'zero'), meta()]),
   importMlc: door(formats.importMlc)(() => [mlcTensors(), { format: 'q4f16_1', k: 32 }]),
-  importMlx: door(formats.importMlx)(() => [own('mlx') as never, { bits: 3, groupSize: 32 }]),
+  importMlx: door(formats.importMlx)(() => [own('mlx') as never, { bits: 3, groupSize: 32, mode: 'affine' }]),
   importMxfp4: door(formats.importMxfp4)(() => [own('mx') as never]),
   importMatMulNBits: door(formats.importMatMulNBits)(() => [{ ...onnx().tensors }, { ...onnx().attributes }]),
   importTorchNpu: door(formats.importTorchNpu)(() => [
@@ -193,16 +198,25 @@ const importers: Doors = {
   ]),
   importTorchaoInt4: door(formats.importTorchaoInt4)(() => [own('ao4') as never, { nibbleOrder: 'even-low', groupSize: 32 }]),
   importModelOptInt4: door(formats.importModelOptInt4)(() => [own('opt') as never]),
-  importTorchaoInt8: door(formats.importTorchaoInt8)(() => [own('ao8') as never]),
+  importTorchaoInt8: door(formats.importTorchaoInt8)(() => [own('intx') as never, { bits: 3 }]),
   importTorchaoTinygemm: door(formats.importTorchaoTinygemm)(() => [own('aotile') as never, { n: 16, k: 64 }]),
 };
 const layers: Doors = {
   awqLayer: door(formats.awqLayer)(() => [pick(infos('awq'), 'qweight', 'qzeros', 'scales'), { name: 'a', groupSize: 32 }]),
+  bitNetLayer: door(formats.bitNetLayer)(() => [
+    Object.fromEntries(Object.entries(bitNet()).map(([name, one]) => [name, infoOf(one)])) as never,
+    { ...named('a'), linearClass: 'autobitlinear' },
+  ]),
   bitsAndBytesInt8Layer: door(formats.bitsAndBytesInt8Layer)(() => [infos('bnb8') as never, named('a')]),
   bitsAndBytes4Layer: door(formats.bitsAndBytes4Layer)(() => [nf4(infos('nf4')), { ...named('a'), state: state() }]),
   compressedTensorsLayer: door(formats.compressedTensorsLayer)(() => [
     infos('packed') as never,
     { ...named('a'), bits: 4, groupSize: 32, n: 16, k: 64 },
+  ]),
+  fp4Layer: door(formats.fp4Layer)(() => [infos('nvfp4') as never, named('a')]),
+  fp8Layer: door(formats.fp8Layer)(() => [
+    pick(infos('fp8'), 'weight', 'weight_scale') as never,
+    { ...named('a'), blockSize: [128, 128], groupSize: 32 },
   ]),
   ggufLayer: door(formats.ggufLayer)(() => [infoOf(block()), infoOf(raw('b', 'F32', [2], [0, 0]))]),
   gptqLayer: door(formats.gptqLayer)(() => [
@@ -214,7 +228,7 @@ const layers: Doors = {
     { q_weight: infoOf(mlcTensors().q_weight), q_scale: infoOf(mlcTensors().q_scale) },
     { name: 'a', format: 'q4f16_1', k: 32 },
   ]),
-  mlxLayer: door(formats.mlxLayer)(() => [infos('mlx') as never, { ...named('a'), bits: 3, groupSize: 32 }]),
+  mlxLayer: door(formats.mlxLayer)(() => [infos('mlx') as never, { ...named('a'), bits: 3, groupSize: 32, mode: 'affine' }]),
   mxfp4Layer: door(formats.mxfp4Layer)(() => [infos('mx') as never, named('a')]),
   partsOf: door(formats.partsOf)(() => [infos('mx').blocks!]),
   torchNpuLayer: door(formats.torchNpuLayer)(() => [
@@ -226,7 +240,7 @@ const layers: Doors = {
     { ...named('a'), nibbleOrder: 'even-low', groupSize: 32 },
   ]),
   modelOptInt4Layer: door(formats.modelOptInt4Layer)(() => [infos('opt') as never, named('a')]),
-  torchaoInt8Layer: door(formats.torchaoInt8Layer)(() => [infos('ao8') as never, named('a')]),
+  torchaoInt8Layer: door(formats.torchaoInt8Layer)(() => [infos('intx') as never, { ...named('a'), bits: 3 }]),
   torchaoTinygemmLayer: door(formats.torchaoTinygemmLayer)(() => [infos('aotile') as never, { ...named('a'), n: 16, k: 64 }]),
 };
 

@@ -25,6 +25,8 @@ export interface FormatCase {
 interface Make {
   words(name: string, shape: readonly number[], dtype?: string): RawTensor;
   bytes(name: string, shape: readonly number[], dtype?: string): RawTensor;
+  /** F8_E4M3 that are no NaN. */
+  floats8(name: string, shape: readonly number[]): RawTensor;
   /** Between 0.001 and 0.021. */
   floats(name: string, shape: readonly number[], dtype?: string): RawTensor;
   numbers(name: string, shape: readonly number[], dtype: 'I32' | 'I64' | 'F32' | 'F16' | 'BF16', values: readonly number[]): RawTensor;
@@ -57,6 +59,13 @@ export function makers(seed: string): Make {
         dtype,
         shape,
         Uint8Array.from({ length: count(shape) }, () => next() * 256),
+      ),
+    floats8: (name, shape) =>
+      tensor(
+        name,
+        'F8_E4M3',
+        shape,
+        Uint8Array.from({ length: count(shape) }, () => Math.floor(next() * 127) + (next() < 0.5 ? 128 : 0)),
       ),
     floats: (name, shape, dtype = 'F16') =>
       tensor(
@@ -131,6 +140,23 @@ const torchaoInt4 = {
     make.floats('_weight_zero_point', [3, 20], 'BF16'),
   ],
 };
+/** From 1 / 16 to 2 or so. */
+const scalesE4m3 = (make: Make, shape: readonly number[]): RawTensor => {
+  const scale = make.bytes('weight_scale', shape, 'F8_E4M3');
+  return { ...scale, bytes: scale.bytes.map((byte) => 0x18 + (byte % 40)) };
+};
+/** 2^-9 to 2^-2, biased by 127. */
+const powersOf = (make: Make, name: string, shape: readonly number[]): RawTensor => {
+  const scale = make.bytes(name, shape);
+  return { ...scale, bytes: scale.bytes.map((byte) => 118 + (byte % 8)) };
+};
+
+/** Whole numbers of [-most, most - 1]. */
+const inRange = (tensor: RawTensor, most: number): RawTensor => ({
+  ...tensor,
+  bytes: tensor.bytes.map((byte) => (byte % (2 * most)) - most),
+});
+
 const fromSafetensors: readonly FormatCase[] = [
   safetensors('GPTQ 4 bits, v1, a short last group', { config: gptqConfig(4, { checkpoint_format: 'gptq' }), tensors: gptq(4, 24, 104) }),
   safetensors('GPTQ 8 bits, v2', { config: gptqConfig(8, { checkpoint_format: 'gptq_v2' }), tensors: gptq(8, 20, 76), dtype: 'float32' }),
@@ -169,6 +195,65 @@ const fromSafetensors: readonly FormatCase[] = [
   safetensors('compressed-tensors int-quantized', {
     tensors: (make) => [make.bytes('weight', [13, 77], 'I8'), make.floats('weight_scale', [13, 1], 'BF16')],
   }),
+  safetensors('FP8, a scale for all', {
+    config: { quantization_config: { quant_method: 'fp8', activation_scheme: 'static' } },
+    tensors: (make) => [make.floats8('weight', [13, 70]), make.floats('weight_scale', [], 'F32'), make.floats('input_scale', [], 'F32')],
+  }),
+  safetensors('FP8 of compressed-tensors, a scale for outputs, bias', {
+    dtype: 'bfloat16',
+    config: { quantization_config: { quant_method: 'compressed-tensors', format: 'float-quantized' } },
+    tensors: (make) => [make.floats8('weight', [20, 96]), make.floats('weight_scale', [20, 1], 'BF16'), make.floats('bias', [20], 'BF16')],
+  }),
+  safetensors('FP8, blocks of 128 × 128 that divide neither N nor K', {
+    config: { quantization_config: { quant_method: 'fp8', weight_block_size: [128, 128] } },
+    tensors: (make) => [make.floats8('weight', [140, 300]), make.floats('weight_scale_inv', [2, 3], 'F32')],
+  }),
+  safetensors('FP8, blocks with BF16 scales', {
+    dtype: 'float32',
+    config: { quantization_config: { quant_method: 'fp8', weight_block_size: [128, 128] } },
+    tensors: (make) => [make.floats8('weight', [130, 129]), make.floats('weight_scale_inv', [2, 2], 'BF16')],
+  }),
+  safetensors('NVFP4 of ModelOpt', {
+    dtype: 'bfloat16',
+    config: { quantization_config: { quant_method: 'modelopt' } },
+    tensors: (make) => [
+      make.bytes('weight', [13, 56]),
+      scalesE4m3(make, [13, 7]),
+      make.floats('weight_scale_2', [], 'F32'),
+      make.floats('input_scale', [], 'F32'),
+    ],
+  }),
+  safetensors('NVFP4 of compressed-tensors', {
+    config: { quantization_config: { quant_method: 'compressed-tensors', format: 'nvfp4-pack-quantized' } },
+    tensors: (make) => [
+      make.bytes('weight_packed', [20, 128]),
+      scalesE4m3(make, [20, 16]),
+      make.numbers('weight_global_scale', [1], 'F32', [1234.5]),
+    ],
+  }),
+  safetensors('MXFP4 of compressed-tensors', {
+    dtype: 'float32',
+    config: { quantization_config: { quant_method: 'compressed-tensors', format: 'mxfp4-pack-quantized' } },
+    tensors: (make) => [make.bytes('weight_packed', [13, 48]), powersOf(make, 'weight_scale', [13, 3])],
+  }),
+  safetensors('MXFP8 of compressed-tensors', {
+    config: { quantization_config: { quant_method: 'compressed-tensors', format: 'mxfp8-quantized' } },
+    tensors: (make) => [make.floats8('weight', [13, 96]), powersOf(make, 'weight_scale', [13, 3])],
+  }),
+  safetensors('MLX nvfp4', {
+    config: { quantization: { group_size: 16, bits: 4, mode: 'nvfp4' } },
+    tensors: (make) => [make.words('weight', [13, 14], 'U32'), { ...scalesE4m3(make, [13, 7]), dtype: 'U8', name: 'layer.scales' }],
+  }),
+  safetensors('MLX mxfp4', {
+    dtype: 'bfloat16',
+    config: { quantization: { group_size: 32, bits: 4, mode: 'mxfp4' } },
+    tensors: (make) => [make.words('weight', [20, 12], 'U32'), powersOf(make, 'scales', [20, 3])],
+  }),
+  safetensors('MLX mxfp8', {
+    dtype: 'float32',
+    config: { quantization: { group_size: 32, bits: 8, mode: 'mxfp8' } },
+    tensors: (make) => [{ ...make.floats8('weight', [13, 96]), dtype: 'U32', shape: [13, 24] }, powersOf(make, 'scales', [13, 3])],
+  }),
   safetensors('bitsandbytes NF4, blocks that cross rows', { tensors: bnb('nf4', 10, 96) }),
   safetensors('bitsandbytes FP4', { tensors: bnb('fp4', 13, 128), dtype: 'float32' }),
   safetensors('bitsandbytes int8', {
@@ -204,6 +289,25 @@ const fromSafetensors: readonly FormatCase[] = [
   }),
   safetensors('torchao int8', {
     tensors: (make) => [make.bytes('_weight_qdata', [13, 70], 'I8'), make.floats('_weight_scale', [13, 1], 'F32')],
+  }),
+  safetensors('torchao Intx, 4 bits in bytes', {
+    metadata: {
+      'layer.weight':
+        '{"_type":"IntxUnpackedToInt8Tensor","_data":{"block_size":[1,32],"target_dtype":{"_type":"torch.dtype","_data":"int4"}}}',
+    },
+    tensors: (make) => [
+      inRange(make.bytes('_weight_qdata', [13, 96], 'I8'), 8),
+      make.floats('_weight_scale', [13, 3], 'BF16'),
+      inRange(make.bytes('_weight_zero_point', [13, 3], 'I8'), 8),
+    ],
+  }),
+  safetensors('BitNet', {
+    dtype: 'bfloat16',
+    config: { quantization_config: { quant_method: 'bitnet', linear_class: 'autobitlinear' } },
+    tensors: (make) => {
+      const weight = make.bytes('weight', [5, 96]);
+      return [{ ...weight, bytes: weight.bytes.map((byte) => byte & 0x55) }, make.floats('weight_scale', [1], 'BF16')];
+    },
   }),
   safetensors('torch_npu int4, a short last group', {
     torchNpu: { groupSize: 32 },
@@ -246,10 +350,13 @@ function ggufBlocks(make: Make, type: GgufTypeName): RawTensor {
       Q4_K: [0, 2],
       Q5_K: [0, 2],
       MXFP4: [],
+      NVFP4: [],
+      IQ1_M: [54],
       TQ1_0: [52],
       TQ2_0: [64],
     }[type as string] ?? [0];
     for (const half of halves) raw.bytes[at + half + 1] = 0x1c + (raw.bytes[at + half + 1]! % 12);
+    if (type === 'NVFP4') for (let i = 0; i < 4; i++) raw.bytes[at + i] = 0x18 + (raw.bytes[at + i]! % 40);
     if (type === 'MXFP4') raw.bytes[at] = 118 + (raw.bytes[at]! % 6);
   }
   return { ...raw, dtype: type, shape: [13, k] };

@@ -22,7 +22,7 @@ export interface MatrixCase {
   readonly bits: Bits;
   /** K for none. */
   readonly groupSize: number;
-  readonly shift: 'none' | 'zero point' | 'minimum' | 'codebook' | 'E2M1';
+  readonly shift: 'none' | 'zero point' | 'minimum' | 'codebook' | 'E2M1' | 'E4M3';
   readonly permuted: boolean;
   /** Each input has a scale: a power of two in exact cases. */
   readonly scaled: boolean;
@@ -113,15 +113,17 @@ const smallGroups = ofAnyGroup.flatMap(({ name }, i) =>
 const CODEBOOKS = [
   ['codebook', 'table'],
   ['E2M1', 'e2m1'],
+  ['E4M3', 'e4m3'],
 ] as const;
+const bitsOf = (shift: MatrixCase['shift']): Bits => (shift === 'E4M3' ? 8 : 4);
 const ofCodebooks = kernels.filter((kernel) => !ofNumbers.includes(kernel));
 const codebooks = [
   ...CODEBOOKS.flatMap(([shift, meaning]) =>
     ofNumbers
       .filter((kernel) => codebooksOf(kernel).includes(meaning))
       .flatMap(({ name }) => [
-        makeCase({ shift, force: { kernel: name }, dtype: 'float16', k: 128 }),
-        makeCase({ shift, force: { kernel: name }, exact: false, n: 37, k: 224, m: 5 }),
+        makeCase({ shift, bits: bitsOf(shift), force: { kernel: name }, dtype: 'float16', k: 128 }),
+        makeCase({ shift, bits: bitsOf(shift), force: { kernel: name }, exact: false, n: 37, k: 224, m: 5 }),
       ]),
   ),
   ...ofCodebooks.flatMap(({ name, tiles }) =>
@@ -154,7 +156,7 @@ const codebooks = [
 const planned = [
   ...[1, 5, 33].flatMap((m) =>
     [16, 32, 1000].flatMap((groupSize) =>
-      ([...NUMBERS, 'codebook', 'E2M1'] as const).map((shift, i) =>
+      ([...NUMBERS, 'codebook', 'E2M1', 'E4M3'] as const).map((shift, i) =>
         makeCase({
           m,
           n: 37,
@@ -162,7 +164,7 @@ const planned = [
           groupSize: Math.min(groupSize, 200),
           shift,
           exact: false,
-          bits: shift === 'codebook' || shift === 'E2M1' || i % 2 === 0 ? 4 : 8,
+          bits: shift === 'E4M3' || ((NUMBERS as readonly string[]).includes(shift) && i % 2 !== 0) ? 8 : 4,
           dtype: DTYPES[(m + i) % 3]!,
         }),
       ),
@@ -170,8 +172,18 @@ const planned = [
   ),
   // As a GPU would do it, made with the device at hand.
   ...[1, 3, 18].flatMap((m) =>
-    (['minimum', 'codebook', 'E2M1'] as const).map((shift) =>
-      makeCase({ m, n: 260, k: 1024, groupSize: 16, shift, exact: false, dtype: 'float16', caps: { software: false } }),
+    (['minimum', 'codebook', 'E2M1', 'E4M3'] as const).map((shift) =>
+      makeCase({
+        bits: bitsOf(shift),
+        m,
+        n: 260,
+        k: 1024,
+        groupSize: 16,
+        shift,
+        exact: false,
+        dtype: 'float16',
+        caps: { software: false },
+      }),
     ),
   ),
 ];
@@ -199,13 +211,14 @@ const limits = NUMBERS.map((shift) =>
 const weightsRounded = kernels
   .filter(({ rounds }) => rounds)
   .flatMap(({ name, ...kernel }) =>
-    ([...NUMBERS, 'codebook', 'E2M1'] as const)
+    ([...NUMBERS, 'codebook', 'E2M1', 'E4M3'] as const)
       .filter((shift) => codebooksOf(kernel).includes(new Map<string, Codebook>(CODEBOOKS).get(shift) ?? 'none'))
       .flatMap((shift, i) =>
         [true, false].map((exact) =>
           makeCase({
             weightRounding: 'dtype',
             shift,
+            bits: bitsOf(shift),
             exact,
             k: exact ? 120 : 16,
             groupSize: 8,
@@ -254,9 +267,11 @@ export function makeMatrix(c: Omit<MatrixCase, 'caps' | 'force'>): {
   // x of magnitude 127 in every block of 32 makes int8 activations exact; a permutation moves them, so there all are.
   const large = (i: number): boolean => c.innerPrecise === 1 && (permuted || (i % k) % 32 === 0);
   const xs = fill(m * k, (i) => (!exact ? next() + next() - 1 : large(i) ? 127 * (i % 2 === 0 ? 1 : -1) : integer(-3, 3)));
-  const codes = Array.from({ length: n * k }, () =>
-    exact ? integer(Math.max(0, middle - 8), Math.min(mask, middle + 8)) : integer(0, mask),
-  );
+  const codes = Array.from({ length: n * k }, () => {
+    // Floats from 1 to 3.75 of either sign, whose sums are exact; and all that are no NaN.
+    if (shift === 'E4M3') return (exact ? integer(0x38, 0x47) : integer(0, 126)) + 128 * integer(0, 1);
+    return exact ? integer(Math.max(0, middle - 8), Math.min(mask, middle + 8)) : integer(0, mask);
+  });
   const values = fill(n * groups, () => (exact ? [0.5, 1, 2, -1][integer(0, 3)]! : short(0.001 + 0.02 * next(), scaleDtype)));
   const matrix: QuantizedMatrix = {
     n,
@@ -270,6 +285,7 @@ export function makeMatrix(c: Omit<MatrixCase, 'caps' | 'force'>): {
     ...(shift === 'minimum' && { minimum: fill(n * groups, () => (exact ? integer(-12, 12) / 4 : short(-0.1 * next(), scaleDtype))) }),
     ...(shift === 'codebook' && { codebook: fill(16, (i) => (exact ? i - 5 : Math.tanh((i - 7.3) / 5))) }),
     ...(shift === 'E2M1' && { codebook: E2M1_VALUES }),
+    ...(shift === 'E4M3' && { codeForm: 'e4m3' as const }),
     ...(permuted && { permutation: Uint32Array.from(shuffled(k, next)) }),
     ...(scaled && { inputScale: fill(k, () => (exact ? [0.25, 0.5, -1, 2][integer(0, 3)]! : 0.1 + 3 * next())) }),
   };

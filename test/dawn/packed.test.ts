@@ -25,6 +25,7 @@ interface Form {
   readonly kind?: ScaleForm['kind'];
   readonly shift?: 'minimum' | 'zeros' | 'offsets' | 'bytes' | undefined;
   readonly codebook?: readonly number[];
+  readonly codeForm?: 'e4m3';
 }
 const ANY = Array.from({ length: 16 }, (_, i) => (i - 5) / 4);
 const E2M1 = [0, 0.5, 1, 1.5, 2, 3, 4, 6, 0, -0.5, -1, -1.5, -2, -3, -4, -6];
@@ -45,6 +46,13 @@ const FORMS: readonly Form[] = [
   { name: 'e8m0 of E2M1', kind: 'e8m0', codebook: E2M1 },
   { name: 'e4m3 of E2M1', kind: 'e4m3', codebook: E2M1 },
   { name: 'e4m3 of a codebook', kind: 'e4m3', codebook: ANY },
+  { name: 'e4m3-unit of E2M1', kind: 'e4m3-unit', codebook: E2M1 },
+  ...(['float32', 'float16', 'bfloat16'] as const).map((scaleDtype) => ({
+    name: `${scaleDtype} of E4M3`,
+    scaleDtype,
+    codeForm: 'e4m3' as const,
+  })),
+  { name: 'e8m0 of E4M3', kind: 'e8m0', codeForm: 'e4m3' },
 ];
 const RANGES: Readonly<Record<string, readonly [number, number]>> = { int8: [-128, 127], uint8: [0, 255], uint4: [0, 15] };
 
@@ -54,8 +62,20 @@ interface Sizes {
   readonly groupSize: number;
 }
 
+const e4m3 = (byte: number): number => (byte < 8 ? byte * 2 ** -9 : (8 + (byte % 8)) * 2 ** (Math.floor(byte / 8) - 10));
+
+/** An e4m3 that is no NaN. */
+const finite = (code: number): number => (code % 128 === 127 ? code - 1 : code);
+
+/** The widths that a form has. */
+const widthsOf = ({ codebook, codeForm }: Form): readonly CodeBits[] => (codebook ? [4] : codeForm ? [8] : CODE_BITS);
+
 /** Random codes, scales and what is added. */
-function matrixOf(bits: CodeBits, { scaleDtype = 'float32', kind, shift, codebook }: Form, { n, k, groupSize }: Sizes): QuantizedMatrix {
+function matrixOf(
+  bits: CodeBits,
+  { scaleDtype = 'float32', kind, shift, codebook, codeForm }: Form,
+  { n, k, groupSize }: Sizes,
+): QuantizedMatrix {
   const [groups, units] = [Math.ceil(k / groupSize), Math.ceil(k / 256)];
   const largest = 2 ** bits - 1;
   const draw = (seed: number, low: number, high: number, length = n * groups) => randoms(97 * seed + bits, length, low, high);
@@ -68,23 +88,30 @@ function matrixOf(bits: CodeBits, { scaleDtype = 'float32', kind, shift, codeboo
 
   const levels = kind ? RANGES[kind] : undefined;
   const [unit, minimumUnit] = [unitsOf(1), unitsOf(2).map((value) => -value)];
+  /** Units of all k, of 24 digits. */
+  const ones = Float32Array.from(draw(6, 2 ** 23, 2 ** 24 - 1, n), (digits) => digits * 2 ** -34);
   const paired = kind === 'uint8' || kind === 'uint4';
   const scale = levels
     ? products(draw(3, ...levels), unit)
     : kind === 'e8m0'
       ? Float32Array.from(draw(3, -127, 127), (e) => 2 ** e)
       : kind === 'e4m3'
-        ? Float32Array.from(draw(3, 0, 126), (byte) => (byte < 8 ? byte * 2 ** -9 : (8 + (byte % 8)) * 2 ** (Math.floor(byte / 8) - 10)))
-        : floats(3);
+        ? Float32Array.from(draw(3, 0, 126), e4m3)
+        : kind === 'e4m3-unit'
+          ? Float32Array.from(draw(3, 0, 126), (byte, i) => e4m3(byte) * ones[Math.floor(i / groups)]!)
+          : floats(3);
   const matrix: QuantizedMatrix = {
     ...{ n, k, bits, groupSize, scale, scaleDtype },
-    codes: packCodes(draw(4, 0, largest, n * k), n, k, bits),
-    ...(kind && { scaleForm: { kind, ...(levels && { unit }), ...(paired && { minimumUnit }) } }),
+    codes: packCodes(codeForm ? draw(4, 0, largest, n * k).map(finite) : draw(4, 0, largest, n * k), n, k, bits),
+    ...(kind && {
+      scaleForm: { kind, ...(levels && { unit }), ...(kind === 'e4m3-unit' && { unit: ones }), ...(paired && { minimumUnit }) },
+    }),
     ...(shift === 'minimum' && { minimum: paired ? products(draw(5, ...levels!), minimumUnit) : floats(5) }),
     ...(shift === 'bytes' && { zeroPoint: Float32Array.from(draw(5, 0, largest)), zeroPointDtype: 'uint8' }),
     ...(shift === 'zeros' && { zeroPoint: floats(5), zeroPointDtype: scaleDtype }),
     ...(shift === 'offsets' && { zeroPoint: Float32Array.from(draw(5, 0, largest)) }),
     ...(codebook && { codebook: Float32Array.from(codebook) }),
+    ...(codeForm && { codeForm }),
   };
   checkMatrix(matrix);
   return matrix;
@@ -120,7 +147,7 @@ function differences(got: Readonly<Record<string, Uint32Array>>, want: Readonly<
 
 const seen = new Set<string>();
 const cases = CODE_BITS.flatMap((bits) =>
-  FORMS.filter(({ codebook }) => !codebook || bits === 4).flatMap((form) => [false, true].map((wide) => ({ bits, form, wide }))),
+  FORMS.filter((form) => widthsOf(form).includes(bits)).flatMap((form) => [false, true].map((wide) => ({ bits, form, wide }))),
 );
 // Ragged columns and k: a short last group, a short last unit, a short last word.
 const SIZES: readonly Sizes[] = [
@@ -172,12 +199,12 @@ function cut(matrix: QuantizedMatrix, from: number, to: number): QuantizedMatrix
     scale: run(scale, groupSize)!,
     zeroPoint: run(zeroPoint, groupSize),
     minimum: run(minimum, groupSize),
-    scaleForm: kind && { kind, unit: run(unit, 256), minimumUnit: run(minimumUnit, 256) },
+    scaleForm: kind && { kind, unit: kind === 'e4m3-unit' ? unit : run(unit, 256), minimumUnit: run(minimumUnit, 256) },
   };
 }
 
 test.each(FORMS.map((form) => [form.name, form] as const))('%s, in pieces along k, the last shorter than a group', async (_, form) => {
-  for (const bits of form.codebook ? ([4] as const) : CODE_BITS)
+  for (const bits of widthsOf(form))
     for (const wideCodes of [false, true]) {
       const matrix = matrixOf(bits, form, { n: 6, k: 520, groupSize: 32 });
       const load = beginLoad(device, cut(matrix, 0, 256), {

@@ -4,7 +4,7 @@ import { ArgumentError, capsOf, LinearWeightQuant, quantizeRows, requestDevice, 
 import { kernels } from '../../src/kernels/index.js';
 import { codebooksOf } from '../../src/kernels/operands.js';
 import { packCodes, type QuantizedMatrix } from '../../src/problem/matrix.js';
-import { codebookOf, E2M1_VALUES } from '../../src/problem/weight-format.js';
+import { codebookOf, E2M1_VALUES, E4M3_VALUES } from '../../src/problem/weight-format.js';
 import { gpu } from '../support/dawn.js';
 
 const device = await requestDevice({ gpu });
@@ -29,6 +29,11 @@ const base = {
   scaleDtype: 'float32' as const,
 };
 const minimumAt = (c: number, g: number): number => [-4, 0, 13][(c + 2 * g) % 3]!; // one turns signs round that a scaled one would not
+/** 0 and exact numbers of either sign from 2^-9 to 30. */
+const floats = Array.from(
+  { length: n * k },
+  (_, i) => [0, 0x01, 0x38, 0xb8, 0x40, 0xc4, 0x5f, 0x80][codeAt(Math.floor(i / k), i % k) % 8]!,
+);
 const valueAt = (code: number): number => code - 6; // one of them is 0
 const cases: readonly { readonly name: string; readonly matrix: QuantizedMatrix; readonly weight: (c: number, j: number) => number }[] = [
   {
@@ -46,11 +51,16 @@ const cases: readonly { readonly name: string; readonly matrix: QuantizedMatrix;
     matrix: { ...base, codebook: E2M1_VALUES },
     weight: (c, j) => scaleAt(c, Math.floor(j / groupSize)) * E2M1_VALUES[codeAt(c, j)]!,
   },
+  {
+    name: 'E4M3',
+    matrix: { ...base, bits: 8, codes: packCodes(floats, n, k, 8), codeForm: 'e4m3' },
+    weight: (c, j) => scaleAt(c, Math.floor(j / groupSize)) * E4M3_VALUES[floats[c * k + j]!]!,
+  },
 ];
 const xs = new Float32Array(rows.length * k).map((_, i) => (i % k === 40 ? rows[Math.floor(i / k)]! : (i % 5) - 2));
 
 for (const { name, matrix, weight } of cases) {
-  const meaning = codebookOf(matrix.codebook);
+  const meaning = matrix.codeForm ?? codebookOf(matrix.codebook);
   const taking = kernels.filter(
     (kernel) =>
       codebooksOf(kernel).includes(meaning) &&

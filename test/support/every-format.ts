@@ -14,6 +14,8 @@ const text = (name: string, value: string): RawTensor =>
     [...value].map((letter) => letter.charCodeAt(0)),
   );
 export const bytes = (length: number, seed: number) => randoms(seed, length, 0, 255);
+/** An e4m3 that is no NaN. */
+const finite = (byte: number) => byte & 0xf7;
 export const words = (length: number, seed: number) => randoms(seed, length, -(2 ** 31), 2 ** 31 - 1);
 /** Scales, zeros and the like: small, exact in every dtype, and not all the same. */
 export const steps = (length: number) => Array.from({ length }, (_, i) => (1 + (i % 7)) / 8);
@@ -49,6 +51,68 @@ export const TENSORS: Readonly<Record<string, readonly RawTensor[]>> = {
     raw('packed.weight_shape', 'I64', [2], [16, 64]),
   ],
   int8: [raw('int8.weight', 'I8', [16, 64], bytes(1024, 7)), raw('int8.weight_scale', 'BF16', [16, 1], steps(16))],
+  fp8: [
+    raw('fp8.weight', 'F8_E4M3', [16, 64], bytes(1024, 20).map(finite)),
+    raw('fp8.weight_scale', 'BF16', [16, 1], steps(16)),
+    raw('fp8.input_scale', 'F32', [], [1]),
+  ],
+  fp8block: [
+    raw('fp8block.weight', 'F8_E4M3', [16, 64], bytes(1024, 21).map(finite)),
+    raw('fp8block.weight_scale_inv', 'F32', [1, 1], [0.125]),
+  ],
+  intx: [
+    raw('intx._weight_qdata', 'I8', [16, 64], randoms(30, 1024, -4, 3)),
+    raw('intx._weight_scale', 'BF16', [16, 2], steps(32)),
+    raw('intx._weight_zero_point', 'I8', [16, 2], randoms(31, 32, -4, 3)),
+  ],
+  quantof8: [
+    raw('quantof8.weight._data', 'F8_E4M3', [16, 64], bytes(1024, 34).map(finite)),
+    raw('quantof8.weight._scale', 'F16', [16, 1], steps(16)),
+  ],
+  quanto: [raw('quanto.weight._data', 'I8', [16, 64], bytes(1024, 33)), raw('quanto.weight._scale', 'F16', [16, 1], steps(16))],
+  nvfp4: [
+    raw('nvfp4.weight', 'U8', [16, 32], bytes(512, 22)),
+    raw(
+      'nvfp4.weight_scale',
+      'F8_E4M3',
+      [16, 4],
+      bytes(64, 23).map((byte) => byte & 0x77),
+    ),
+    raw('nvfp4.weight_scale_2', 'F32', [], [0.01]),
+  ],
+  fp4packed: [
+    raw('fp4packed.weight_packed', 'U8', [16, 32], bytes(512, 24)),
+    raw(
+      'fp4packed.weight_scale',
+      'F8_E4M3',
+      [16, 4],
+      bytes(64, 25).map((byte) => byte & 0x77),
+    ),
+    raw('fp4packed.weight_global_scale', 'F32', [1], [100]),
+  ],
+  mxfp4: [
+    raw('mxfp4.weight_packed', 'U8', [16, 32], bytes(512, 26)),
+    raw(
+      'mxfp4.weight_scale',
+      'U8',
+      [16, 2],
+      bytes(32, 27).map((byte) => 120 + (byte % 8)),
+    ),
+  ],
+  mlxfp8: [
+    raw(
+      'mlxfp8.weight',
+      'U32',
+      [16, 16],
+      words(256, 28).map((word) => word & 0x77f7f7f7),
+    ),
+    raw(
+      'mlxfp8.scales',
+      'U8',
+      [16, 2],
+      bytes(32, 29).map((byte) => 120 + (byte % 8)),
+    ),
+  ],
   nf4: [
     raw('nf4.weight', 'U8', [512, 1], bytes(512, 8)),
     raw('nf4.weight.absmax', 'U8', [16], bytes(16, 9)),
@@ -119,7 +183,10 @@ export const OTHERS = [
   raw('model.norm.weight', 'BF16', [8], steps(8)),
   raw('model.lm_head.weight', 'F32', [4, 8], steps(32)),
 ];
-export const METADATA = { 'ao4.weight': '{"_type":"Int4Tensor","_data":{"block_size":[1,32],"shape":[16,64]}}' };
+export const METADATA = {
+  'ao4.weight': '{"_type":"Int4Tensor","_data":{"block_size":[1,32],"shape":[16,64]}}',
+  'intx.weight': '{"_type":"IntxUnpackedToInt8Tensor","_data":{"block_size":[1,32],"target_dtype":{"_type":"torch.dtype","_data":"int3"}}}',
+};
 
 export const fileOf = (tensors: readonly RawTensor[], extra: Partial<TensorFile> = {}): TensorFile => ({
   kind: 'safetensors',
@@ -136,6 +203,15 @@ export const FORMATS: Readonly<Record<string, string>> = {
   awq: 'AWQ',
   packed: 'compressed-tensors pack-quantized',
   int8: 'compressed-tensors int-quantized',
+  fp8: 'FP8',
+  fp8block: 'FP8',
+  intx: 'torchao Intx',
+  quantof8: 'Quanto float8',
+  quanto: 'Quanto int8',
+  nvfp4: 'NVFP4',
+  fp4packed: 'NVFP4',
+  mxfp4: 'MXFP4',
+  mlxfp8: 'MLX mxfp8',
   nf4: 'bitsandbytes NF4',
   fp4: 'bitsandbytes FP4',
   bnb8: 'bitsandbytes int8',
@@ -150,6 +226,15 @@ export const FORMATS: Readonly<Record<string, string>> = {
   npu: 'torch_npu int4',
 };
 
+const bitnet = [
+  raw(
+    'bitnet.weight',
+    'U8',
+    [4, 64],
+    bytes(256, 32).map((byte) => byte & 0x55),
+  ),
+  raw('bitnet.weight_scale', 'BF16', [1], [0.125]),
+];
 const mlc = [{ ...raw('mlc.q_weight', 'I32', [16, 8], words(128, 1)), dtype: 'U32' }, raw('mlc.q_scale', 'F16', [16, 2], steps(32))];
 /** N = 16, K = 256; every number of a block is 0 or a float16 near 1. */
 const gguf = Object.entries(ggufTypes).map(([dtype, { blockSize, bytes: size }]): RawTensor => {
@@ -161,5 +246,6 @@ const gguf = Object.entries(ggufTypes).map(([dtype, { blockSize, bytes: size }])
 export const EVERY_FORMAT: readonly { readonly file: TensorFile; readonly options: FindLayersOptions }[] = [
   { file: fileOf(all), options: {} },
   { file: fileOf(mlc, { kind: 'mlc', metadata: {} }), options: { config: { quantization: 'q4f16_1' } } },
+  { file: fileOf(bitnet, { metadata: {} }), options: { config: { quant_method: 'bitnet', linear_class: 'autobitlinear' } } },
   { file: fileOf(gguf, { kind: 'gguf', metadata: {} }), options: {} },
 ];

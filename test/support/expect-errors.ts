@@ -24,11 +24,12 @@ export function expectArgument(run: () => unknown, argument: string, expected: s
   expect(error.message).toBe(`${argument}: expected ${error.expected}, got ${error.got}`);
 }
 
-/** `run` throws a FormatError about this field. */
-export function expectFormat(run: () => unknown, field: string | RegExp, expected?: string | RegExp): void {
+/** `run` throws a FormatError about this field, and about what was expected and got, where these are said. */
+export function expectFormat(run: () => unknown, field: string | RegExp, expected?: string | RegExp, got?: string): void {
   const error = thrownBy(run, FormatError);
   expect(error.field).toMatch(field);
   if (expected !== undefined) expect(error.expected).toMatch(expected);
+  if (got !== undefined) expect(error.got).toContain(got);
 }
 
 export interface Wanted {

@@ -51,8 +51,9 @@ const isE2M1 = (values: Float32Array): boolean =>
       Math.abs(value) === (i % 8 < 2 ? (i % 8) / 2 : (1 + (i % 2) / 2) * 2 ** (((i % 8) >> 1) - 1)) && (value === 0 || value < 0 === i > 7),
   );
 
-function heldBits(bits: number, { k, groupSize, codebook }: QuantizedMatrix, wideCodes: boolean): number {
+function heldBits(bits: number, { k, groupSize, codebook, codeForm }: QuantizedMatrix, wideCodes: boolean): number {
   if (codebook) return 4;
+  if (codeForm) return 8;
   const wanted = wideCodes ? ({ 3: 4, 6: 8 }[bits] ?? bits) : bits;
   const whole = groupSize === k || groupSize % (32 / PARTS[wanted]![0]) === 0;
   return whole ? wanted : bits <= 4 ? 4 : 8;
@@ -68,13 +69,25 @@ function codeOf({ codes, k, bits }: QuantizedMatrix, n: number, column: number):
 // ----------------------------------------------------------------------------------------------------------------- scales
 
 /** "These go together", of the narrow forms. */
-function fits(kind: string, held: number, { minimum, codebook }: QuantizedMatrix): boolean {
+function fits(kind: string, held: number, { minimum, codebook, codeForm }: QuantizedMatrix): boolean {
+  if (codeForm) return kind === 'e8m0';
+  if (kind === 'e4m3-unit') return codebook !== undefined && isE2M1(codebook);
   if (codebook) return ['int8', 'e8m0', 'e4m3'].includes(kind) && held === 4;
   if (kind === 'int8') return !minimum && [3, 4, 6, 8].includes(held);
   if (kind === 'uint8') return [4, 5].includes(held);
   return kind === 'uint4' && held === 2;
 }
-const SCALE: Readonly<Record<string, number>> = { float32: 0, float16: 1, bfloat16: 2, int8: 3, uint8: 3, uint4: 4, e8m0: 5, e4m3: 6 };
+const SCALE: Readonly<Record<string, number>> = {
+  float32: 0,
+  float16: 1,
+  bfloat16: 2,
+  int8: 3,
+  uint8: 3,
+  uint4: 4,
+  e8m0: 5,
+  e4m3: 6,
+  'e4m3-unit': 7,
+};
 
 const wordsOf = (bytes: readonly number[]): Uint32Array => new Uint32Array(Uint8Array.from(bytes).buffer);
 const floats = (values: readonly number[], dtype: FloatDType): Uint32Array => {
@@ -85,10 +98,10 @@ const half = (value: number): number => encode16(Float32Array.of(value), 'float1
 
 /** The byte of a float. */
 const e8m0 = (scale: number): number => 127 + Math.log2(scale);
-const e4m3 = (scale: number): number => {
+const e4m3 = (scale: number, unit = 1): number => {
   for (let byte = 0; byte < 127; byte++) {
     const value = byte < 8 ? byte * 2 ** -9 : (8 + (byte % 8)) * 2 ** (Math.floor(byte / 8) - 10);
-    if (value === scale) return byte;
+    if (Math.fround(value * unit) === scale) return byte;
   }
   throw new Error(`${scale} is no e4m3`);
 };
@@ -98,7 +111,7 @@ const levelOf = (value: number, unit: number): number => (unit === 0 ? 0 : value
 
 /** The buffers of a matrix, as u32s. */
 export function packByFormat(matrix: QuantizedMatrix, { wideCodes }: { readonly wideCodes: boolean }): PackedByFormat {
-  const { n, k, bits, groupSize, scale, scaleDtype, scaleForm, zeroPoint, zeroPointDtype, minimum, codebook } = matrix;
+  const { n, k, bits, groupSize, scale, scaleDtype, scaleForm, zeroPoint, zeroPointDtype, minimum, codebook, codeForm } = matrix;
   const C = 4 * Math.ceil(n / 4);
   const G = Math.ceil(k / groupSize);
   const U = Math.ceil(k / 256);
@@ -108,7 +121,7 @@ export function packByFormat(matrix: QuantizedMatrix, { wideCodes }: { readonly 
     Array.from({ length: rows * C }, (_, i) => (i % C < n ? at(i % C, Math.floor(i / C)) : 0));
 
   const offsetParam = minimum ? 2 : !zeroPoint ? 0 : zeroPointDtype === 'uint8' ? 4 : zeroPointDtype === scaleDtype ? 3 : 1;
-  const plain = codebook || offsetParam === 2 || offsetParam === 3;
+  const plain = codebook || codeForm || offsetParam === 2 || offsetParam === 3;
   const lift = plain ? 0 : 2 ** (held - 1) - 2 ** (bits - 1);
   const columns = Array.from({ length: n }, (_, row) =>
     packColumn(
@@ -149,6 +162,7 @@ export function packByFormat(matrix: QuantizedMatrix, { wideCodes }: { readonly 
     uint4: () => [bytes((column, g) => level(scale, unit!)(column, g) + 16 * level(minimum!, minimumUnit!)(column, g)), pairs()],
     e8m0: () => [bytes((column, g) => e8m0(of(scale, G)(column, g))), undefined],
     e4m3: () => [bytes((column, g) => e4m3(of(scale, G)(column, g))), undefined],
+    'e4m3-unit': () => [bytes((column, g) => e4m3(of(scale, G)(column, g), unit![column])), floats(table(1, of(unit!, 1)), 'float32')],
   };
   const [scale0, offset0] = forms[kind]?.() ?? [floats(table(G, of(scale, G)), scaleDtype), added()];
   return {

@@ -10,6 +10,8 @@ import { dequantize } from '../../src/problem/matrix.js';
 
 const ENCODE: Readonly<Record<string, (values: ArrayLike<number>) => ArrayBufferView>> = {
   U8: (values) => Uint8Array.from(values),
+  F8_E4M3: (values) => Uint8Array.from(values),
+  F8_E8M0: (values) => Uint8Array.from(values),
   I8: (values) => Int8Array.from(values),
   I32: (values) => Int32Array.from(values),
   U32: (values) => Uint32Array.from(values),

@@ -47,6 +47,17 @@ describe('held', () => {
     expect([values[1], values[8], values[0x38], values[126]]).toEqual([2 ** -9, 2 ** -6, 1, 448]);
     expect([...narrowBytes('e4m3', levels(values))]).toEqual(count(0, 126));
   });
+  test('e4m3-unit: every byte times a unit of 24 digits, rounded to float32', () => {
+    for (const unit of [1, 0xffffff * 2 ** -40, 0x800001 * 2 ** -30, 0xabcdef * 2 ** -33, 1 / 3]) {
+      const of = Math.fround(unit);
+      const values = count(0, 126).map((byte) => Math.fround(e4m3(byte) * of));
+      expect([...narrowBytes('e4m3-unit', levels(values, of))]).toEqual(count(0, 126));
+      // The floats beside one are no level's.
+      const [right] = new Uint32Array(Float32Array.of(values[100]!).buffer);
+      const beside = [...new Float32Array(Uint32Array.of(right! - 1, right! + 1).buffer)];
+      for (const value of beside) expect(firstNotNarrow('e4m3-unit', levels([values[99]!, value], of))).toBe(1);
+    }
+  });
   test.each(LEVEL_KINDS)('%s: of a unit of 0, only 0', (kind) => {
     expect([...narrowBytes(kind, levels([0, -0, 0], 0))]).toEqual([0, 0, 0]);
     expect(firstNotNarrow(kind, levels([0, 2 ** -149], 0))).toBe(1);
@@ -82,6 +93,9 @@ function matrixOf(kind: NarrowScale): QuantizedMatrix & { readonly scaleForm: Sc
   const unit = Float32Array.of(0.5, 2 ** -24, -4, 0.25);
   const minimumUnit = unit.map((value) => -value);
   const hasUnits = kind in LEVELS;
+  // Of 24 digits, so that their products with 1.75 are rounded.
+  const one = Float32Array.of(0xffffff * 2 ** -30, 0x800001 * 2 ** -20);
+  const scaled = () => Float32Array.from({ length: n * groups }, (_, i) => 1.75 * one[Math.floor(i / groups)]!);
   const paired = kind === 'uint8' || kind === 'uint4';
   const of = (units: Float32Array, less: number) =>
     Float32Array.from(
@@ -91,10 +105,10 @@ function matrixOf(kind: NarrowScale): QuantizedMatrix & { readonly scaleForm: Sc
   return {
     ...{ n, k, bits: 4, groupSize },
     codes: new Uint32Array(n * 33).map((_, i) => Math.imul(i, 0x9e3779b1)),
-    scale: hasUnits ? of(unit, 0) : new Float32Array(n * groups).fill(0.25),
+    scale: hasUnits ? of(unit, 0) : kind === 'e4m3-unit' ? scaled() : new Float32Array(n * groups).fill(0.25),
     scaleDtype: 'float32',
     ...(paired && { minimum: of(minimumUnit, 1) }),
-    scaleForm: { kind, ...(hasUnits && { unit }), ...(paired && { minimumUnit }) },
+    scaleForm: { kind, ...(hasUnits ? { unit } : kind === 'e4m3-unit' && { unit: one }), ...(paired && { minimumUnit }) },
   };
 }
 
@@ -126,7 +140,7 @@ test.each(NARROW_SCALES)('runs of rows of %s have their own units, and together 
       [run.scaleForm?.unit, tall.scaleForm?.unit],
       [run.scaleForm?.minimumUnit, tall.scaleForm?.minimumUnit],
     ] as const) {
-      expect(own?.length).toBe(whole && 2 * run.n);
+      expect(own?.length).toBe(whole && (kind === 'e4m3-unit' ? run.n : 2 * run.n));
       expect(own?.buffer).toBe(whole?.buffer);
     }
   }
@@ -134,7 +148,7 @@ test.each(NARROW_SCALES)('runs of rows of %s have their own units, and together 
 });
 
 test.each<[string, NarrowScale, (m: ReturnType<typeof matrixOf>) => object, string, string]>([
-  ['scaleForm.kind', 'int8', () => ({ scaleForm: { kind: 'int4' } }), 'int8 or uint8 or uint4 or e8m0 or e4m3', '"int4"'],
+  ['scaleForm.kind', 'int8', () => ({ scaleForm: { kind: 'int4' } }), 'int8 or uint8 or uint4 or e8m0 or e4m3 or e4m3-unit', '"int4"'],
   ['scaleForm', 'int8', () => ({ scaleForm: 'int8' }), 'an object', '"int8"'],
   ['scaleForm.unit', 'int8', () => ({ scaleForm: { kind: 'int8' } }), '4 values, one for 256 k of each output', 'undefined'],
   ['scaleForm.unit', 'int8', () => ({ scaleForm: { kind: 'int8', unit: new Float32Array(2) } }), '4 values', '2'],
@@ -168,6 +182,16 @@ test.each<[string, NarrowScale, (m: ReturnType<typeof matrixOf>) => object, stri
   ['minimum[0]', 'uint4', ({ minimum }) => ({ minimum: minimum!.with(0, -8) }), 'a number that uint4 holds', '-8'],
   ['scale[3]', 'e8m0', ({ scale }) => ({ scale: scale.with(3, 0) }), 'a number that e8m0 holds', '0'],
   ['scale[3]', 'e4m3', ({ scale }) => ({ scale: scale.with(3, -1) }), 'a number that e4m3 holds', '-1'],
+  ['scaleForm.unit', 'e4m3-unit', () => ({ scaleForm: { kind: 'e4m3-unit' } }), '2 values, one for all k of each output', 'undefined'],
+  [
+    'scaleForm.unit[1]',
+    'e4m3-unit',
+    () => ({ scaleForm: { kind: 'e4m3-unit', unit: Float32Array.of(1, Infinity) } }),
+    'float32 holds',
+    'Infinity',
+  ],
+  ['scale[9]', 'e4m3-unit', ({ scale }) => ({ scale: scale.with(9, scale[0]!) }), 'a number that e4m3-unit holds', ''],
+  ['scale[2]', 'e4m3-unit', ({ scale }) => ({ scale: scale.with(2, -scale[2]!) }), 'a number that e4m3-unit holds', '-'],
 ])('%s of %s that does not go with the rest is refused', (field, kind, change, expected, got) => {
   const given = matrixOf(kind);
   expectArgument(() => checkMatrix({ ...given, ...change(given) } as QuantizedMatrix), `matrix.${field}`, expected, got);

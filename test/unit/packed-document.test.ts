@@ -5,6 +5,8 @@ import { describe, expect, test } from 'vitest';
 import type { RawTensor } from '../../src/files/raw-tensor.js';
 import { importAwq } from '../../src/formats/awq.js';
 import { importBitsAndBytes4 } from '../../src/formats/bitsandbytes4.js';
+import { importFp4 } from '../../src/formats/fp4.js';
+import { importFp8 } from '../../src/formats/fp8.js';
 import { type GgufTypeName, ggufTypes, importGguf } from '../../src/formats/gguf-blocks.js';
 import { importGptq } from '../../src/formats/gptq.js';
 import { importHqq } from '../../src/formats/hqq.js';
@@ -65,7 +67,8 @@ test('what goes together', () => {
   const spread = (cell: string, all: readonly number[]): number[] => (cell === 'any' ? [...all] : cell.split(', ').map(Number));
   const said = new Set<string>();
   for (const [scales, widths, shifts] of tableOf('SCALE | held | OFFSET')) {
-    const codebook: Codebook = widths!.endsWith(', with a codebook') ? 'table' : widths!.endsWith(', of E2M1') ? 'e2m1' : 'none';
+    const meanings: Readonly<Record<string, Codebook>> = { 'with a codebook': 'table', 'of E2M1': 'e2m1', 'of E4M3': 'e4m3' };
+    const codebook = meanings[widths!.replace(/^.*?, (?=[a-z])/, '')] ?? 'none';
     for (const scale of scales!.split(', '))
       for (const held of spread(widths!.replace(/, .*[a-z].*/, ''), CODE_BITS))
         for (const shift of spread(shifts!, Object.values(SHIFTS))) said.add([scale, held, shift, codebook].join());
@@ -131,6 +134,23 @@ describe('bits a weight', () => {
     const [scales, biases] = [ones('scales', 'F16', [4, 16]), ones('biases', 'F16', [4, 16])];
     return { tensors: [weight, scales, biases], matrix: importMlx({ weight, scales, biases }, { bits }) };
   };
+  const fp8 = (scale: RawTensor): Layer => {
+    const weight = bytes('weight', 'F8_E4M3', [128, 1024]);
+    return { tensors: [weight, scale], matrix: importFp8({ weight, [scale.name]: scale }) };
+  };
+  const nvfp4 = (): Layer => {
+    const [weight, weight_scale] = [bytes('weight', 'U8', [4, 512]), bytes('weight_scale', 'F8_E4M3', [4, 64])];
+    const matrix = importFp4({ weight, weight_scale, weight_scale_2: ones('weight_scale_2', 'F32', []) });
+    return { tensors: [weight, weight_scale], matrix }; // a number belongs to the whole layer
+  };
+  const mxfp4 = (): Layer => {
+    const [weight_packed, weight_scale] = [bytes('weight', 'U8', [4, 512]), bytes('weight_scale', 'U8', [4, 32])];
+    return { tensors: [weight_packed, weight_scale], matrix: importFp4({ weight_packed, weight_scale }) };
+  };
+  const mlxFloats = (bits: number, group: number): Layer => {
+    const [weight, scales] = [raw('weight', 'U32', [4, 32 * bits], new Uint32Array(128 * bits)), bytes('scales', 'U8', [4, 1024 / group])];
+    return { tensors: [weight, scales], matrix: importMlx({ weight, scales }) };
+  };
   const nf4 = (): Layer => {
     const [weight, absmax, quant_map] = [bytes('weight', 'U8', [2048, 1]), ones('absmax', 'F32', [64]), ones('quant_map', 'F32', [16])];
     const matrix = importBitsAndBytes4({ weight, absmax, quant_map }, { quant_type: 'nf4', blocksize: 64, shape: [4, 1024] });
@@ -151,6 +171,10 @@ describe('bits a weight', () => {
     ['GGUF Q6_K', gguf('Q6_K')],
     ['GGUF IQ4_XS', gguf('IQ4_XS')],
     ['GGUF MXFP4', gguf('MXFP4')],
+    ['GGUF NVFP4', gguf('NVFP4')],
+    ...(['IQ1_S', 'IQ1_M', 'IQ2_XXS', 'IQ2_XS', 'IQ2_S', 'IQ3_XXS', 'IQ3_S'] as const).map((type) => [`GGUF ${type}`, gguf(type)] as const),
+    ['GGUF Q1_0', gguf('Q1_0')],
+    ['GGUF Q2_0', gguf('Q2_0')],
     ['GPTQ 2, groups of 128', gptq(2)],
     ['GPTQ 3, groups of 128', gptq(3)],
     ['GPTQ 4, AWQ, groups of 128', gptq(4), awq()],
@@ -173,6 +197,11 @@ describe('bits a weight', () => {
     ['MLX 5, the same', mlx(5)],
     ['MLX 6, the same', mlx(6)],
     ['MLX 8, the same', mlx(8)],
+    ['FP8, blocks of 128 × 128, F32', fp8(ones('weight_scale_inv', 'F32', [1, 8]))],
+    ['FP8, the same, BF16', fp8(ones('weight_scale_inv', 'BF16', [1, 8]))],
+    ['MXFP8, groups of 32', fp8(bytes('weight_scale', 'U8', [128, 32]))],
+    ['NVFP4, groups of 16; MLX nvfp4', nvfp4(), mlxFloats(4, 16)],
+    ['MXFP4, MLX mxfp4, groups of 32', mxfp4(), mlxFloats(4, 32)],
   ];
   const show = (bits: number): string => `${Number(bits.toFixed(4))}`;
 

@@ -8,6 +8,7 @@ import { tileOf } from '../../src/plan/findings.js';
 import { PRECISE } from '../../src/problem/accuracy.js';
 import type { Caps } from '../../src/problem/caps.js';
 import { BITS, type Bits } from '../../src/problem/code-width.js';
+import { E4M3_VALUES } from '../../src/problem/weight-format.js';
 import { exactSums, judge, referenceOf } from '../../src/trial/judge.js';
 import { makeTrial, type Trial } from '../../src/trial/trial.js';
 import type { Params } from '../../src/wgsl/preprocess.js';
@@ -42,7 +43,7 @@ describe.each(kernels.map((kernel) => [kernel.name, kernel] as const))('%s', (_,
       bits: params.BITS as Bits,
       dtype,
       group: 64,
-      codebook: (['none', 'table', 'e2m1'] as const)[params.CODEBOOK!]!,
+      codebook: (['none', 'table', 'e2m1', 'e4m3'] as const)[params.CODEBOOK!]!,
     });
     const caps = params.X === 2 ? { ...ALL, f16: false } : ALL;
     return typeof extentOf(kernel, { problem: { ...problem, innerPrecise: 1 }, caps, tile: tileOf(kernel, params)! }) !== 'string';
@@ -68,13 +69,35 @@ describe.each(kernels.map((kernel) => [kernel.name, kernel] as const))('%s', (_,
   });
 });
 
+/** The largest Σ |x| |W| of a float32 trial with codes that are E4M3, in steps of 2^-11, which such codes have with its scales. */
+function largestSum({ problem: { m, weights }, contents }: Trial): number {
+  const { n, k, groupSize } = weights;
+  const pitch = 4 * Math.ceil(n / 4);
+  const [x, scale] = ['x', 'scale0'].map((role) => new Float32Array(contents.get(role)!.buffer)) as [Float32Array, Float32Array];
+  const code = (i: number, j: number): number => contents.get('w0')![4 * (Math.floor(j / 4) * pitch + i) + (j % 4)]!;
+  let most = 0;
+  for (let r = 0; r < m; r++)
+    for (let i = 0; i < n; i++) {
+      let sum = 0;
+      for (let j = 0; j < k; j++) sum += Math.abs(x[r * k + j]! * E4M3_VALUES[code(i, j)]! * scale[Math.floor(j / groupSize) * pitch + i]!);
+      most = Math.max(most, sum);
+    }
+  return most * 2 ** 11;
+}
+
 test('the sums are the reference’s, exactly, and small enough to be exact in float32 in any order', () => {
   const numbers = BITS.flatMap((BITS) => [0, 1, 2].map((OFFSET) => ({ BITS, OFFSET, CODEBOOK: 0 })));
-  for (const meaning of [...numbers, { BITS: 4, OFFSET: 0, CODEBOOK: 1 }, { BITS: 4, OFFSET: 0, CODEBOOK: 2 }])
-    for (const { problem } of [
+  for (const meaning of [
+    ...numbers,
+    { BITS: 4, OFFSET: 0, CODEBOOK: 1 },
+    { BITS: 4, OFFSET: 0, CODEBOOK: 2 },
+    { BITS: 8, OFFSET: 0, CODEBOOK: 3 },
+  ])
+    for (const trial of [
       plain(meaning),
       trialOf('matmul-tiled', { ...meaning, X: 0, SCALE: 0, READ: 4, ROUND: 0, EXPERTS: 0, Y: 0, ROWS: 4 }),
     ]) {
+      const { problem } = trial;
       const { exact } = referenceOf(problem, PRECISE);
       expect(exactSums(problem)).toEqual(exact);
       expect(Math.max(...exact.map(Math.abs))).toBeLessThan(65504);
@@ -83,6 +106,7 @@ test('the sums are the reference’s, exactly, and small enough to be exact in f
       const { k } = problem.weights;
       const longest = k * 0.125 * 127 + k * 3;
       expect(longest * (255 + 131 + 1024)).toBeLessThan(2 ** 24);
+      if (problem.weights.codebook === 'e4m3') expect(largestSum(trial)).toBeLessThan(2 ** 24);
     }
 });
 

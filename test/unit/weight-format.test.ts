@@ -4,6 +4,7 @@ import { CODE_BITS, type CodeBits } from '../../src/problem/code-width.js';
 import {
   bitsPerWeight,
   type Codebook,
+  hasOneUnit,
   hasUnits,
   heldBits,
   isFloatDtype,
@@ -26,6 +27,8 @@ const ALL_SHIFTS = Object.keys(SHIFTS) as Shift[];
 test('every form of scales is floats, levels with units, or bytes that are floats', () => {
   expect(SCALES.filter(isFloatDtype)).toEqual(FLOATS);
   expect(SCALES.filter(hasUnits)).toEqual(['int8', 'uint8', 'uint4']);
+  expect(SCALES.filter(hasOneUnit)).toEqual(['e4m3-unit']);
+  expect(SCALES.filter((dtype) => SCALE_FORMS[dtype].unitBits > 0)).toEqual(['int8', 'uint8', 'uint4', 'e4m3-unit']);
 });
 
 describe('bits in memory', () => {
@@ -71,8 +74,9 @@ test.each<[CodeBits, CodeBits, number]>([
 
 test('what kernels can read', () => {
   const expected = (held: CodeBits, scaleDtype: ScaleDType, shift: Shift, codebook: Codebook): boolean => {
+    if (codebook === 'e4m3') return held === 8 && shift === 'none' && (FLOATS.includes(scaleDtype) || scaleDtype === 'e8m0');
     if (codebook === 'e2m1') return held === 4 && shift === 'none' && !hasUnits(scaleDtype);
-    if (codebook === 'table') return held === 4 && shift === 'none' && scaleDtype !== 'uint8' && scaleDtype !== 'uint4';
+    if (codebook === 'table') return held === 4 && shift === 'none' && !['uint8', 'uint4', 'e4m3-unit'].includes(scaleDtype);
     if (FLOATS.includes(scaleDtype)) return true;
     if (scaleDtype === 'int8') return shift === 'none' && [3, 4, 6, 8].includes(held);
     if (scaleDtype === 'uint8') return shift === 'minimum' && [4, 5].includes(held);
@@ -82,7 +86,7 @@ test('what kernels can read', () => {
   for (const held of CODE_BITS)
     for (const scaleDtype of SCALES)
       for (const shift of ALL_SHIFTS)
-        for (const codebook of ['none', 'table', 'e2m1'] as const) {
+        for (const codebook of ['none', 'table', 'e2m1', 'e4m3'] as const) {
           const legal = isLegal({ held, scaleDtype, shift, codebook });
           expect(legal, `${held} ${scaleDtype} ${shift} ${codebook}`).toBe(expected(held, scaleDtype, shift, codebook));
           if (legal) count++;
@@ -103,6 +107,7 @@ test.each<[Pick<WeightFormat, 'held' | 'scaleDtype' | 'shift'>, number, number, 
   [{ held: 2, scaleDtype: 'uint4', shift: 'minimum' }, 32, 3, 2 + 8 / 32 + 32 / 256],
   [{ held: 4, scaleDtype: 'e8m0', shift: 'none' }, 0, 17, 4 + 8 / 32],
   [{ held: 4, scaleDtype: 'e4m3', shift: 'none' }, 0, 17, 4 + 8 / 32],
+  [{ held: 4, scaleDtype: 'e4m3-unit', shift: 'none' }, 32, 1, 4 + 8 / 32],
 ])('%o', (format, bits, rows, perWeight) => {
   expect(offsetBits(format)).toBe(bits);
   expect(offsetRows({ ...format, k: 520, groups: 17 })).toBe(rows);

@@ -19,7 +19,7 @@ import { BITS, CODE_BITS, wordsOf } from '../../src/problem/code-width.js';
 import type { QuantizedMatrix } from '../../src/problem/matrix.js';
 import type { Weights } from '../../src/problem/problem.js';
 import type { View } from '../../src/problem/view.js';
-import { hasUnits, isFloatDtype, LEGAL_FORMATS } from '../../src/problem/weight-format.js';
+import { hasOneUnit, hasUnits, isFloatDtype, LEGAL_FORMATS } from '../../src/problem/weight-format.js';
 import { checkForm } from '../../src/quantize/options.js';
 import { preprocess } from '../../src/wgsl/preprocess.js';
 import { sources } from '../../src/wgsl/sources.js';
@@ -167,18 +167,22 @@ function forced(context: PlanContext, kernel: string): readonly Dispatch[] {
 function matrixOf({ n, k, bits, groupSize, scaleDtype, shift, codebook }: Weights): QuantizedMatrix {
   const groups = n * Math.ceil(k / groupSize);
   const narrow = !isFloatDtype(scaleDtype);
-  const units = () => new Float32Array(n * Math.ceil(k / 256));
+  const units = () => new Float32Array(hasOneUnit(scaleDtype) ? n : n * Math.ceil(k / 256));
   return {
     ...{ n, k, bits, groupSize },
     codes: new Uint32Array(n * wordsOf(k, bits)),
     scale: new Float32Array(groups).fill(scaleDtype === 'e8m0' ? 1 : 0),
     scaleDtype: narrow ? 'float32' : scaleDtype,
     ...(narrow && {
-      scaleForm: { kind: scaleDtype, ...(hasUnits(scaleDtype) && { unit: units() }), ...(shift === 'minimum' && { minimumUnit: units() }) },
+      scaleForm: {
+        kind: scaleDtype,
+        ...((hasUnits(scaleDtype) || hasOneUnit(scaleDtype)) && { unit: units() }),
+        ...(shift === 'minimum' && { minimumUnit: units() }),
+      },
     }),
     ...(shift === 'minimum' && { minimum: new Float32Array(groups) }),
     ...(['offset', 'zero', 'zero8'].includes(shift) && { zeroPoint: new Float32Array(groups) }),
-    ...(codebook !== 'none' && { codebook: new Float32Array(16) }),
+    ...(codebook === 'e4m3' ? { codeForm: codebook } : codebook !== 'none' && { codebook: new Float32Array(16) }),
   };
 }
 
@@ -207,8 +211,15 @@ describe('what planning and loading ask for', () => {
   const rounded: ProblemSpec[] = [];
   for (const dtype of DTYPES)
     for (const scaleDtype of DTYPES)
-      for (const meaning of [{}, { offset: true }, { minimum: true }, { codebook: 'table' }, { codebook: 'e2m1' }] as const)
-        for (const bits of 'codebook' in meaning ? ([4] as const) : BITS)
+      for (const meaning of [
+        {},
+        { offset: true },
+        { minimum: true },
+        { codebook: 'table' },
+        { codebook: 'e2m1' },
+        { codebook: 'e4m3' },
+      ] as const)
+        for (const bits of 'codebook' in meaning ? ([meaning.codebook === 'e4m3' ? 8 : 4] as const) : BITS)
           for (const [n, quant] of [
             [64, false],
             [64, true],

@@ -17,6 +17,7 @@ const FORMS = {
   'zero points': 'scale · (code − zero point)',
   minimums: 'scale · code + minimum',
   codebook: 'scale · codebook[code]',
+  floats: 'scale · the float that the code is',
 } as const;
 
 export function LookAt({ shown }: { readonly shown: Look }) {

@@ -140,7 +140,7 @@ function factsOf(result: LayerRun): Fact[] {
 
 /** A link to the panel "What runs" with a product of this shape. It opens inside the page, so that the file stays open. */
 function WhatRuns({ result: { args, n, k, bits, groupSize, form, permuted, inputScaled, bias } }: { readonly result: LayerRun }) {
-  const codes = { symmetric: 'number', 'zero points': 'number', minimums: 'minimum', codebook: 'codebook' }[form];
+  const codes = { symmetric: 'number', 'zero points': 'number', minimums: 'minimum', codebook: 'codebook', floats: 'float' }[form];
   const state = {
     m: args.m,
     n,

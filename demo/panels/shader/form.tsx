@@ -46,6 +46,7 @@ export function Form() {
             { value: 'number', label: 'a number' },
             { value: 'minimum', label: 'a number above a minimum (GGUF)' },
             { value: 'codebook', label: 'an index of 16 values (NF4)' },
+            { value: 'float', label: 'a float of 8 bits (FP8)' },
           ]}
           {...shared}
         />

@@ -29,7 +29,7 @@ export const product = {
 };
 /** Choices that only this panel has. */
 export const more = {
-  codes: urlSignal('shader.codes', choice<ShaderChoice['codes']>('number', ['number', 'minimum', 'codebook'])),
+  codes: urlSignal('shader.codes', choice<ShaderChoice['codes']>('number', ['number', 'minimum', 'codebook', 'float'])),
   transposed: urlSignal('shader.xt', flag(false)),
   permuted: urlSignal('shader.order', flag(false)),
   inputScaled: urlSignal('shader.scaled', flag(false)),

@@ -81,6 +81,7 @@ test('a folder of a quantized model, with its configuration', async () => {
       zeroPoints: 'whole',
       minimum: false,
       codebook: false,
+      codeForm: null,
       permutation: false,
       inputScale: false,
     },
@@ -118,7 +119,7 @@ test('GGUF: blocks that are read, blocks that are not, floats', async () => {
     makeGguf([
       zeros('blk.0.attn_q.weight', 'Q4_K', [4, 256], 4 * 144),
       zeros('blk.1.attn_q.weight', 'Q4_K', [4, 256], 4 * 144),
-      zeros('blk.0.attn_k.weight', 'IQ2_XXS', [4, 256], 4 * 66),
+      zeros('blk.0.attn_k.weight', 'Q8_K', [4, 256], 4 * 292),
       matrix('blk.0.ffn_up.weight', [4, 32], 'F32'),
     ]),
   );
@@ -126,14 +127,14 @@ test('GGUF: blocks that are read, blocks that are not, floats', async () => {
   expect(out).toMatch(
     /GGUF Q4_K: 2 layers.*\n {2}importGguf → 4-bit codes, groups of 32, uint8 scales in float16 units, minima;\n {2}4\.50 bits a weight in the file, 4\.75 in GPU memory/,
   );
-  expect(out).toMatch(/IQ2_XXS: 1 layer, 264 B\n {2}IQ2_XXS is not read yet/);
+  expect(out).toMatch(/Q8_K: 1 layer, 1\.17 kB\n {2}Q8_K is not read yet/);
   const json = (await call(['inspect', path, '--json'])).json();
   expect(json.layers[0].inMemory).toMatchObject({ scaleForm: 'uint8', minimum: true });
   expect(json.layers[0]).toMatchObject({ bits: 4, bitsInFile: 4.5, bitsInMemory: 4.625 + 32 / 256 });
   expect(json.totals.map(({ format, count }: { format: string; count: number }) => [format, count])).toEqual([
     ['GGUF Q4_K', 2],
     ['F32', 1],
-    ['IQ2_XXS', 1],
+    ['Q8_K', 1],
   ]);
 });
 
@@ -146,6 +147,7 @@ test('what is in memory, of each kind of matrix', () => {
     zeroPoints: 'none',
     minimum: false,
     codebook: false,
+    codeForm: null,
     permutation: false,
     inputScale: false,
   };
@@ -163,6 +165,9 @@ test('what is in memory, of each kind of matrix', () => {
   expect(memoryText({ bits: 4, groupSize: 64, k: 64, format: 'bitsandbytes NF4' }, inMemory(more))).toBe(
     'importBitsAndBytes4 → 4-bit codes, a scale for each output, float16 scales, a codebook, inputs in the order of their groups, a scale for each input',
   );
+  const floats = inMemory({ ...matrix('minmax', true), bits: 8, codeForm: 'e4m3' });
+  expect(floats).toEqual({ ...none, codeForm: 'e4m3' });
+  expect(memoryText({ bits: 8, groupSize: 64, k: 64, format: 'FP8' }, floats)).toContain('float16 scales, codes that are e4m3');
 });
 
 test('bits a weight in GPU memory are those of its buffers', () => {

@@ -308,9 +308,9 @@ test('what is quantized already, or can be neither quantized nor copied: 4', asy
   expect((await call(['quantize', at('out'), at('twice')])).err).toMatch(
     /config\.json says that it is quantized already \(compressed-tensors\)/,
   );
-  const input = put(at('iq.gguf'), makeGguf([{ name: 'a.weight', dtype: 'IQ2_XXS', shape: [4, 256], bytes: new Uint8Array(264) }]));
-  const { code, json } = await call(['quantize', input, at('iq-out'), '--json']);
+  const input = put(at('q8k.gguf'), makeGguf([{ name: 'a.weight', dtype: 'Q8_K', shape: [4, 256], bytes: new Uint8Array(1168) }]));
+  const { code, json } = await call(['quantize', input, at('q8k-out'), '--json']);
   expect(code).toBe(4);
   expect(json().error).toMatchObject({ name: 'UnsupportedError', exitCode: 4 });
-  expect(json().error.message).toContain('a is quantized already (IQ2_XXS)');
+  expect(json().error.message).toContain('a is quantized already (Q8_K)');
 });

@@ -87,6 +87,7 @@ test('rewriting: by compressed-tensors, by torch_npu where zero points are float
   expect(await rewritten({ ...made({ symmetric: true }), codebook: new Float32Array(16) })).toEqual({ why: 'no writer holds a codebook' });
   const scaled = { ...made({ symmetric: true }), inputScale: new Float32Array(made().k).fill(1) };
   expect(await rewritten(scaled)).toEqual({ why: 'no writer holds an inputScale' });
+  expect(await rewritten({ ...made({ symmetric: true }), codeForm: 'e4m3' })).toEqual({ why: 'no writer holds a codeForm' });
 });
 
 test('matrices differ by any code, scale or zero point', () => {
@@ -99,6 +100,7 @@ test('matrices differ by any code, scale or zero point', () => {
   expect(sameMatrix({ ...matrix, zeroPoint: undefined }, matrix)).toBe(false);
   expect(sameMatrix({ ...matrix, zeroPoint: undefined }, { ...matrix, zeroPoint: matrix.zeroPoint!.map(() => 8) })).toBe(true);
   expect(sameMatrix({ ...matrix, groupSize: 16 }, matrix)).toBe(false);
+  expect(sameMatrix({ ...matrix, codeForm: 'e4m3' }, matrix)).toBe(false);
 });
 
 test('weights that are not finite are counted', () => {

@@ -148,7 +148,7 @@ const made = (name: string, dtype: string, shape: readonly number[]): RawTensor 
   bytes: new Uint8Array(shape.reduce((a, b) => a * b, 1)),
 });
 type Part = readonly [name: string, dtype: string, shape: readonly number[]];
-const fp8 = (...scales: Part[]): [string, Part[]] => ['FP8', [['weight', 'F8_E4M3', [4, 8]], ...scales]];
+const fp8 = (dtype: string, ...scales: Part[]): [string, Part[]] => ['FP8', [['weight', dtype, [4, 8]], ...scales]];
 describe('layouts that are not read', () => {
   test.each<[string, readonly Part[]]>([
     [
@@ -169,23 +169,23 @@ describe('layouts that are not read', () => {
         ['svh', 'F16', [64]],
       ],
     ],
-    fp8(['weight_scale_inv', 'F32', [1, 1]]),
-    fp8(['weight_scale', 'F32', []], ['input_scale', 'F32', []]),
-    fp8(),
+    fp8('F8_E5M2', ['weight_scale_inv', 'F32', [1, 1]]),
+    fp8('F8_E4M3FNUZ', ['weight_scale', 'F32', []], ['input_scale', 'F32', []]),
+    fp8('F8_E4M3', ['scale', 'F32', []]),
+    fp8('F8_E4M3'),
     [
       'NVFP4',
       [
-        ['weight', 'U8', [4, 8]],
-        ['weight_scale', 'F8_E4M3', [4, 1]],
-        ['weight_scale_2', 'F32', []],
+        ['weight', 'U8', [2, 4, 8]],
+        ['weight_scale', 'F8_E4M3', [2, 4, 1]],
+        ['weight_scale_2', 'F32', [2]],
       ],
     ],
     [
-      'NVFP4',
+      'FP4 of compressed-tensors',
       [
         ['weight_packed', 'U8', [4, 8]],
         ['weight_scale', 'F8_E4M3', [4, 1]],
-        ['weight_global_scale', 'F32', [1]],
       ],
     ],
     [
@@ -198,16 +198,10 @@ describe('layouts that are not read', () => {
     [
       'Quanto',
       [
-        ['weight._data', 'I8', [4, 8]],
+        ['weight._data', 'U8', [4, 8]],
         ['weight._scale', 'F16', [4, 1]],
+        ['weight._shift', 'F16', [4, 1]],
         ['input_scale', 'F16', []],
-      ],
-    ],
-    [
-      'BitNet',
-      [
-        ['weight', 'U8', [4, 8]],
-        ['weight_scale', 'BF16', [1]],
       ],
     ],
     [
@@ -216,6 +210,36 @@ describe('layouts that are not read', () => {
         ['codes', 'I8', [4, 8, 1]],
         ['codebooks', 'F16', [1, 256, 1, 8]],
         ['scales', 'F16', [4, 1, 1, 1]],
+      ],
+    ],
+    [
+      'VPTQ',
+      [
+        ['indices', 'I16', [1, 2, 8]],
+        ['centroids.weight', 'F16', [1, 2048]],
+        ['res_centroids.weight', 'F16', [1, 2048]],
+        ['perm', 'I16', [8]],
+        ['weight_scale', 'F16', [8]],
+        ['weight_bias', 'F16', [8]],
+      ],
+    ],
+    [
+      'QuIP#',
+      [
+        ['Qidxs', 'I64', [4, 1]],
+        ['SU', 'F16', [64]],
+        ['SV', 'F16', [4]],
+        ['Wscale', 'F32', []],
+        ['codebook_id', 'I64', []],
+      ],
+    ],
+    [
+      'HIGGS',
+      [
+        ['weight', 'I16', [4, 8]],
+        ['scales', 'F16', [4, 1]],
+        ['tables', 'F16', [16]],
+        ['tables2', 'F32', [16, 16, 1]],
       ],
     ],
     [
@@ -242,7 +266,7 @@ describe('layouts that are not read', () => {
       ],
     ],
     ['I32 of an unknown layout', [['something', 'I32', [4, 8]]]],
-    ['IQ2_XXS', [['weight', 'IQ2_XXS', [4, 256]]]],
+    ['Q8_K', [['weight', 'Q8_K', [4, 256]]]],
     ['Q4_0 of 4 dimensions', [['weight', 'Q4_0', [2, 2, 2, 32]]]],
   ])('%s', async (format, parts) => {
     const tensors = parts.map(([part, dtype, shape]) => made(`a.b.${part}`, dtype, shape));
@@ -263,11 +287,10 @@ describe('layouts that are not read', () => {
     expect((await find(none)).notYet).toEqual([]);
   });
   test('Intx of torchao is not taken for int4', async () => {
-    const tensors = ['ao4._weight_qdata', 'ao4._weight_scale', 'ao4._weight_zero_point'];
     const file = fileOf(TENSORS.ao4!, { metadata: { 'ao4.weight': '{"_type":"IntxUnpackedToInt8Tensor","_data":{}}' } });
-    const { layers, notYet } = await findLayers(file, { torchao: { nibbleOrder: 'even-low' } });
-    expect([layers.length, notYet.map(({ format }) => format)]).toEqual([0, ['torchao Intx']]);
-    expect(notYet[0]!.tensors.map(({ name }) => name)).toEqual(tensors);
+    const { layers, refused } = await findLayers(file, { torchao: { nibbleOrder: 'even-low' } });
+    expect(layers).toEqual([]);
+    expect(refused.map(({ format, error }) => [format, error.field])).toEqual([['torchao Intx', 'target_dtype']]);
   });
 });
 

@@ -24,6 +24,8 @@ const base: QuantizedMatrix = {
   scale: new Float32Array([0.5, 2, -1, 4]),
   scaleDtype: 'float32',
 };
+/** The same sizes with codes of e4m3. */
+const FLOATS = { bits: 8, codes: new Uint32Array(6), codeForm: 'e4m3' } as const;
 const moved = <T extends Uint32Array>(array: T): T => {
   structuredClone(array.buffer, { transfer: [array.buffer as ArrayBuffer] });
   return array;
@@ -81,6 +83,28 @@ describe('dequantize', () => {
     };
     expect(column(matrix, 0)).toEqual([-128, -1, 0, 127, 3]);
     expect(codeAt(matrix, 0, 3)).toBe(255);
+  });
+  test('E4M3: numbers of the OCP specification, and a sign', () => {
+    // 2^-9 is the least of all, 7 · 2^-9 the largest subnormal, 2^-6 the least normal, 448 the largest of all.
+    const worked = [
+      [0x00, 0],
+      [0x01, 2 ** -9],
+      [0x07, 7 * 2 ** -9],
+      [0x08, 2 ** -6],
+      [0x37, 0.9375],
+      [0x38, 1],
+      [0x39, 1.125],
+      [0x45, 3.25],
+      [0x78, 256],
+      [0x7e, 448],
+    ] as const;
+    const codes = worked.flatMap(([code]) => [code, code + 128]);
+    const k = codes.length;
+    const matrix: QuantizedMatrix = {
+      ...{ n: 1, k, bits: 8, codes: packCodes(codes, 1, k, 8), codeForm: 'e4m3', groupSize: k },
+      ...{ scale: Float32Array.of(-3), scaleDtype: 'float32' },
+    };
+    expect(column(matrix, 0)).toEqual(worked.flatMap(([, value]) => [-3 * value, 3 * value]));
   });
   test.each([
     [2, 2],
@@ -182,6 +206,11 @@ test.each<[string, Partial<QuantizedMatrix>, string, string]>([
   ['zeroPoint', { zeroPoint: new Float32Array(2) }, '4 values', '2'],
   ['minimum', { zeroPoint: new Float32Array(4), minimum: new Float32Array(4) }, 'none beside zeroPoint', 'one'],
   ['codebook', { codebook: new Float32Array(15) }, '16 values, for 4 bits', '15'],
+  ['codeForm', { codeForm: 'e4m3' }, 'none, or 8 bits', 'e4m3 of 4 bits'],
+  ['codeForm', { codeForm: 'e5m2' as never }, 'e4m3', '"e5m2"'],
+  ['codeForm', { ...FLOATS, zeroPoint: new Float32Array(4) }, 'none beside zeroPoint', 'one'],
+  ['codes, code 14', { ...FLOATS, codes: Uint32Array.of(0, 0, 0, 0x7f7e00, 0, 0) }, 'no NaN of e4m3: neither 127 nor 255', '127'],
+  ['codes, code 23', { ...FLOATS, codes: Uint32Array.of(0, 0, 0, 0, 0, 0xff000000) }, 'no NaN of e4m3: neither 127 nor 255', '255'],
   ['permutation', { permutation: new Uint32Array(8) }, '9 inputs', '8'],
   ['permutation[3]', { permutation: new Uint32Array([0, 1, 2, 9, 4, 5, 6, 7, 8]) }, 'an input below 9', '9'],
   ['permutation[1]', { permutation: new Uint32Array(9) }, 'each input once', '0 again'],
@@ -245,6 +274,7 @@ describe('the reference', () => {
     ['zero points', { zeroPoint: new Float32Array([0, 8, 15, 6.5]) }],
     ['minimums', { minimum: new Float32Array([1, 0.25, 3, -28]) }],
     ['a codebook', { codebook: Float32Array.from({ length: 16 }, (_, i) => i * i) }],
+    ['floats', { ...FLOATS, codes: Uint32Array.of(0x38b90701, 0x3d42c530, 0x28, 0xb8394c01, 0x3842c580, 0xaf) }],
     ['a permutation', { permutation: new Uint32Array([8, 7, 6, 5, 4, 3, 2, 1, 0]) }],
     ['scales of inputs', { inputScale: Float32Array.of(1, 2, -1, 0.5, 0, 4, 1, 8, 0.25) }],
     [

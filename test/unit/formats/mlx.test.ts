@@ -3,6 +3,7 @@
 import fc from 'fast-check';
 import { describe, expect, test } from 'vitest';
 import { FormatError } from '../../../src/errors.js';
+import type { RawTensor } from '../../../src/files/raw-tensor.js';
 import { findLayers } from '../../../src/formats/find-layers.js';
 import { importMlx, type MlxOptions, type MlxTensors, mlxLayer } from '../../../src/formats/mlx.js';
 import { quantizationOf } from '../../../src/formats/quantization-config.js';
@@ -160,13 +161,38 @@ describe('config.json', () => {
       ['up', 'shape', expect.stringMatching(/groups of 32 or 64 or 128 codes/), '224 bits for each scale'],
     ]);
   });
-  test('modes that are not read are refused by name', async () => {
-    for (const [mode, inGroup] of Object.entries({ nvfp4: 64, mxfp4: 128, mxfp8: 256 })) {
+  test('modes of floats, by their shapes, and as the configuration says', async () => {
+    for (const [mode, inGroup, bits, groupSize] of [
+      ['nvfp4', 64, 4, 16],
+      ['mxfp4', 128, 4, 32],
+      ['mxfp8', 256, 8, 32],
+    ] as const) {
       const [weight] = layer('up', inGroup);
       const tensors = [weight!, raw('up.scales', 'U8', [8, 2], Array(16).fill(1))];
-      for (const config of [undefined, { quantization: { ...quantization, mode } }])
-        expect((await found(tensors, config)).refused).toEqual([['up', 'mode', 'affine', mode]]);
+      const want = { layers: [['up', `MLX ${mode}`, bits, groupSize, 2 * groupSize]], refused: [] };
+      for (const config of [undefined, { quantization: { group_size: groupSize, bits, mode } }])
+        expect(await found(tensors, config)).toEqual(want);
+      const other = mode === 'mxfp4' ? 'nvfp4' : 'mxfp4';
+      for (const said of ['affine', other])
+        expect((await found(tensors, { quantization: { group_size: groupSize, bits, mode: said } })).refused).toEqual([
+          ['up', 'mode', `${mode}, as the tensors are`, said],
+        ]);
+      expect((await found(tensors, { quantization: { group_size: 64, bits, mode } })).refused).toEqual([
+        ['up', 'bits', `${bits} and ${groupSize} of ${mode}`, `${bits} and 64`],
+      ]);
+      expect((await found([...tensors, raw('up.biases', 'F16', [8, 2], Array(16).fill(1))], undefined)).refused).toEqual([
+        ['up', 'beside it', 'scales of mode affine', mode],
+      ]);
+      // A scale of the whole layer, of which the rule is not known here.
+      const whole = [...tensors, raw('up.global_scale', 'F32', [1], [1])];
+      expect((await found(whole, undefined)).refused[0]![1]).toBe('beside up');
     }
+    const [weight] = layer('up', 192);
+    expect((await found([weight!, raw('up.scales', 'U8', [8, 2], Array(16).fill(1))], undefined)).refused).toEqual([
+      ['up', 'shape', 'bits for each scale: 64 for nvfp4 or 128 for mxfp4 or 256 for mxfp8', '192'],
+    ]);
+  });
+  test('modes that are not known are refused by name', async () => {
     expect((await found(layer('up', 256), { quantization: { ...quantization, mode: 'Other' } })).refused[0]).toContain('other');
   });
   test("a layer's settings without a mode mean affine", async () => {
@@ -179,10 +205,12 @@ describe('config.json', () => {
 });
 
 describe('refused', () => {
-  const [weight, scales, biases] = layer('x', 256) as [MlxTensors['weight'], MlxTensors['scales'], MlxTensors['biases']];
+  const [weight, scales, biases] = layer('x', 256) as [RawTensor, RawTensor, RawTensor];
   const cases: readonly [string, Partial<MlxTensors>, MlxOptions, RegExp][] = [
     ['a weight of another dtype', { weight: { ...weight, dtype: 'I32' } }, {}, /x.weight: dtype: expected U32, got I32/],
-    ['scales of another dtype', { scales: { ...scales, dtype: 'U8' } }, {}, /x.scales: dtype: expected F16 or BF16 or F32, got U8/],
+    ['scales of another dtype', { scales: { ...scales, dtype: 'I8' } }, {}, /x.scales: dtype: expected F16 or BF16 or F32 or U8, got I8/],
+    ['no biases', { biases: undefined }, {}, /x.scales: beside it: expected biases, got none/],
+    ['another mode than the tensors have', {}, { mode: 'mxfp4' }, /x.scales: mode: expected affine, as the tensors are, got mxfp4/],
     ['biases of another dtype than scales', { biases: { ...biases, dtype: 'BF16' } }, {}, /x.biases: dtype: expected F16, got BF16/],
     ['a weight of three dimensions', { weight: { ...weight, shape: [1, 8, 16] } }, {}, /x.weight: shape: expected two sizes/],
     ['scales of other outputs', { scales: { ...scales, shape: [2, 8] } }, {}, /x.scales: shape: expected \(8, 8\)/],
@@ -199,5 +227,53 @@ describe('refused', () => {
   });
   test('and the same without the fault is taken', () => {
     expect(importMlx({ weight, scales, biases }, { groupSize: 64 })).toMatchObject({ n: 8, k: 128, bits: 4 });
+  });
+});
+
+describe('floats: bytes by hand, and a slow decoder', () => {
+  const e2m1 = [0, 0.5, 1, 1.5, 2, 3, 4, 6];
+  const decode4 = (code: number) => (code > 7 ? -1 : 1) * e2m1[code % 8]!;
+  const decode8 = (byte: number): number => {
+    const [exponent, fraction] = [Math.floor(byte / 8) % 16, byte % 8];
+    return (byte > 127 ? -1 : 1) * (exponent > 0 ? 2 ** (exponent - 7) * (1 + fraction / 8) : 2 ** -6 * (fraction / 8));
+  };
+  const words = (bytes: readonly number[], n: number) => ({ ...raw('w', 'U8', [], bytes), dtype: 'U32', shape: [n, bytes.length / n / 4] });
+
+  test('nvfp4: a group of 16 with the scale 1.5, 0x3c', () => {
+    // The even k in the low nibble: bytes 10 32 54 76 98 ba dc fe are codes 0 to 15.
+    const weight = words([0x10, 0x32, 0x54, 0x76, 0x98, 0xba, 0xdc, 0xfe], 1);
+    const matrix = importMlx({ weight, scales: raw('s', 'U8', [1, 1], [0x3c]) });
+    expect(matrix).toMatchObject({ n: 1, k: 16, bits: 4, groupSize: 16, scaleForm: { kind: 'e4m3' } });
+    expectWeights(dequantize(matrix), [0, 0.75, 1.5, 2.25, 3, 4.5, 6, 9, -0, -0.75, -1.5, -2.25, -3, -4.5, -6, -9]);
+  });
+  test.each(['nvfp4', 'mxfp4', 'mxfp8'] as const)('%s, whole and in pieces', async (mode) => {
+    const [n, groups, size] = [6, 3, mode === 'nvfp4' ? 16 : 32];
+    const k = groups * size;
+    const of8 = mode === 'mxfp8';
+    const bytes = randoms(11, of8 ? n * k : (n * k) / 2, 0, 255).map((byte) => (of8 && byte % 128 === 127 ? 0 : byte));
+    const scaleBytes = randoms(12, n * groups, mode === 'nvfp4' ? 0 : 120, 126);
+    const tensors = { weight: words(bytes, n), scales: raw('s', 'U8', [n, groups], scaleBytes) };
+    const want = Array.from({ length: n * k }, (_, i) => {
+      const byte = scaleBytes[Math.floor(i / k) * groups + Math.floor((i % k) / size)]!;
+      const value = of8 ? decode8(bytes[i]!) : decode4((bytes[i >> 1]! >> (4 * (i % 2))) & 15);
+      return (mode === 'nvfp4' ? decode8(byte) : 2 ** (byte - 127)) * value;
+    });
+    checkMatrix(importMlx(tensors));
+    expectWeights(dequantize(importMlx(tensors, { mode })), want);
+    expectWeights((await weightsInPieces(mlxLayer(infosOf(tensors), { name: 'x' }))).weights, want);
+  });
+  test('NaN, and a scale with a sign', () => {
+    const of4 = words(Array(16).fill(0), 2);
+    expect(() => importMlx({ weight: of4, scales: raw('s', 'U8', [2, 1], [0x80, 0]) })).toThrow(
+      /s: element 0: expected a scale of E4M3, without a sign/,
+    );
+    expect(() => importMlx({ weight: of4, scales: raw('s', 'U8', [2, 1], [0, 127]) })).toThrow(/s: element 1: .*byte 127/);
+    const of8 = words([...Array(40).fill(0), 255, ...Array(23).fill(0)], 2);
+    expect(() => importMlx({ weight: of8, scales: raw('s', 'U8', [2, 1], [0, 1]) })).toThrow(
+      /w: element 40: expected a finite number, got NaN, byte 255/,
+    );
+    expect(() => importMlx({ weight: words(Array(64).fill(0), 2), scales: raw('s', 'U8', [2, 1], [0, 255]) })).toThrow(
+      /s: element 1: expected a power of two/,
+    );
   });
 });

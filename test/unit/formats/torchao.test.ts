@@ -5,7 +5,7 @@ import { describe, expect, test } from 'vitest';
 import { findLayers } from '../../../src/formats/find-layers.js';
 import { importTorchaoInt4, importTorchaoTinygemm, torchaoInt4Layer, torchaoTinygemmLayer } from '../../../src/formats/torchao-int4.js';
 import { importTorchaoInt8, torchaoInt8Layer } from '../../../src/formats/torchao-int8.js';
-import { dequantize } from '../../../src/problem/matrix.js';
+import { checkMatrix, dequantize } from '../../../src/problem/matrix.js';
 import { fileOf, TENSORS } from '../../support/every-format.js';
 import { expectFormat } from '../../support/expect-errors.js';
 import { expectWeights, floats, infosOf, randoms, raw, seeds, weightsOf } from '../../support/tensors.js';
@@ -36,6 +36,47 @@ describe('int8', () => {
         expectWeights(await weightsOf(torchaoInt8Layer(infosOf(tensors), { name: 'x' }), 1), expected);
       }),
     );
+  });
+  test('Intx: W = (q - zero_point) · scale, of each width, whole and in pieces', async () => {
+    const sizes = [fc.integer({ min: 1, max: 9 }), fc.integer({ min: 1, max: 4 }), fc.integer({ min: 1, max: 8 }), seeds] as const;
+    await fc.assert(
+      fc.asyncProperty(...sizes, async (n, groups, bits, seed) => {
+        const k = 8 * groups;
+        const [least, most] = [-(2 ** (bits - 1)), 2 ** (bits - 1) - 1];
+        const q = randoms(seed, n * k, least, most);
+        const zero = randoms(seed + 1, n * groups, least, most);
+        const scale = floats(seed + 2, n * groups);
+        const tensors = {
+          qdata: raw('qdata', 'I8', [n, k], q),
+          scale: raw('scale', 'BF16', [n, groups], scale),
+          zero_point: raw('zero', 'I8', [n, groups], zero),
+        };
+        const expected = q.map((value, i) => fround((value - zero[Math.floor(i / 8)]!) * scale[Math.floor(i / 8)]!));
+        const matrix = importTorchaoInt8(tensors, { bits });
+        checkMatrix(matrix);
+        expect(matrix.bits).toBe(bits === 1 ? 2 : bits === 7 ? 8 : bits);
+        expectWeights(dequantize(matrix), expected);
+        expectWeights(await weightsOf(torchaoInt8Layer(infosOf(tensors), { name: 'x', bits }), 1), expected);
+      }),
+    );
+  });
+  test('Intx: refusals', () => {
+    const tensors = {
+      qdata: raw('q', 'I8', [1, 8], [0, 1, 2, 3, -4, -3, -2, -1]),
+      scale: raw('s', 'F32', [1, 1], [1]),
+      zero_point: raw('z', 'I8', [1, 1], [0]),
+    };
+    importTorchaoInt8(tensors, { bits: 3 });
+    expectFormat(() => importTorchaoInt8(tensors, { bits: 2 }), 'element 2', 'an int2 of [-2, 1]', '2');
+    expectFormat(() => importTorchaoInt8(tensors, { bits: 9 }), 'target_dtype', 'int1 or int2', 'int9');
+    expectFormat(
+      () => importTorchaoInt8({ ...tensors, zero_point: raw('z', 'I8', [1, 1], [4]) }, { bits: 3 }),
+      'element 0',
+      'a zero point of [-4, 3]',
+      '4',
+    );
+    expectFormat(() => importTorchaoInt8({ ...tensors, zero_point: raw('z', 'F32', [1, 1], [0]) }, { bits: 3 }), 'dtype', 'I8', 'F32');
+    expectFormat(() => importTorchaoInt8({ ...tensors, zero_point: raw('z', 'I8', [1, 2], [0, 0]) }, { bits: 3 }), 'shape');
   });
   test('refusals', () => {
     const scale = raw('s', 'F32', [2], [1, 1]);

@@ -232,6 +232,7 @@ describe('words worked by hand', () => {
   });
 
   test('what a scheme cannot hold', () => {
+    const floats = { zeroPoint: undefined, bits: 8, codes: new Uint32Array(4), codeForm: 'e4m3' };
     const both = (broken: object, argument: string, expected: string): void => {
       const layer = { matrix: { ...matrix, ...broken } };
       expectArgument(() => torchNpuTensors('layer', layer), argument, expected, '');
@@ -240,6 +241,7 @@ describe('words worked by hand', () => {
     both({ zeroPoint: undefined, codebook: new Float32Array(16) }, 'matrix.codebook', 'none');
     both({ zeroPoint: undefined, minimum: new Float32Array(2) }, 'matrix.minimum', 'none');
     both({ inputScale: new Float32Array(8).fill(1) }, 'matrix.inputScale', 'none');
+    both(floats, 'matrix.codeForm', 'none');
     both({ permutation: Uint32Array.from({ length: 8 }, (_, i) => 7 - i) }, 'matrix.permutation', 'none');
     both({ scale: Float32Array.of(0.1, 2) }, 'matrix.scale[0]', 'a number that float16 holds');
     const odd = { ...matrix, k: 7, groupSize: 7 };

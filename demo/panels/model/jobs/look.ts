@@ -7,9 +7,9 @@ import type { Model } from './open.js';
 import { matrixOf, type Rows, type Size, sizeOf, type Target, weightsOf } from './weights.js';
 
 /** The formula from codes to weights. */
-export type Form = 'zero points' | 'minimums' | 'codebook' | 'symmetric';
-export const formOf = ({ minimum, codebook, zeroPoint }: QuantizedMatrix): Form =>
-  codebook ? 'codebook' : minimum ? 'minimums' : zeroPoint ? 'zero points' : 'symmetric';
+export type Form = 'zero points' | 'minimums' | 'codebook' | 'floats' | 'symmetric';
+export const formOf = ({ minimum, codebook, codeForm, zeroPoint }: QuantizedMatrix): Form =>
+  codeForm ? 'floats' : codebook ? 'codebook' : minimum ? 'minimums' : zeroPoint ? 'zero points' : 'symmetric';
 
 /** A histogram with equal steps from `low` to `high`. */
 export interface Spread {

@@ -13,9 +13,10 @@ import { makePlan, type Plan } from '../../../../src/plan/plan.js';
 import { whyOf } from '../../../../src/plan/why.js';
 import type { Caps } from '../../../../src/problem/caps.js';
 import { checkOptions, checkWeights, checkX } from '../../../../src/problem/checks.js';
-import { type Bits, widthOf } from '../../../../src/problem/code-width.js';
+import { type Bits, FLOAT_BITS, widthOf } from '../../../../src/problem/code-width.js';
 import { makeProblem, type Operands, type Problem, type WeightTensors } from '../../../../src/problem/problem.js';
 import type { View } from '../../../../src/problem/view.js';
+import type { Codebook } from '../../../../src/problem/weight-format.js';
 import type { Params } from '../../../../src/wgsl/preprocess.js';
 
 export interface ShaderChoice {
@@ -34,8 +35,8 @@ export interface ShaderChoice {
   readonly int8: boolean;
   readonly int8Offset: boolean;
   readonly precise: 0 | 1;
-  /** Meaning of a code: a number relative to the code of weight 0, a number above a minimum, or an index of 16 values. */
-  readonly codes: 'number' | 'minimum' | 'codebook';
+  /** Meaning of a code: a number relative to the code of weight 0, a number above a minimum, an index of 16 values, or a float of 8 bits. */
+  readonly codes: 'number' | 'minimum' | 'codebook' | 'float';
   /** x is stored transposed. */
   readonly transposed: boolean;
   /** The order of inputs in the weights differs from x's. */
@@ -114,9 +115,17 @@ function viewsOf(choice: ShaderChoice, imported: boolean): WeightTensors<View> {
   };
 }
 
+const CODEBOOK_OF: Readonly<Record<ShaderChoice['codes'], Codebook>> = {
+  number: 'none',
+  minimum: 'none',
+  codebook: 'table',
+  float: 'e4m3',
+};
+
 /** @throws ArgumentError if the layer refuses the choice */
 function problemOf(choice: ShaderChoice) {
-  const { m, n, k, mode, group, dtype, offset, bias, int8, int8Offset, precise, codes, permuted, inputScaled, bits } = choice;
+  const { m, n, k, mode, group, dtype, offset, bias, int8, int8Offset, precise, codes, permuted, inputScaled } = choice;
+  const bits = codes === 'float' ? FLOAT_BITS : choice.bits;
   const imported = codes !== 'number' || permuted || inputScaled;
   const spec = checkOptions({
     inFeatures: k,
@@ -133,7 +142,7 @@ function problemOf(choice: ShaderChoice) {
   const checked = checkWeights(spec, views);
   const shift = codes === 'minimum' ? 'minimum' : codes === 'number' && offset ? 'offset' : 'none';
   const operands: Operands = imported
-    ? { ...checked, bits, held: bits, shift, codebook: codes === 'codebook' ? 'table' : 'none', permuted, inputScaled }
+    ? { ...checked, bits, held: bits, shift, codebook: CODEBOOK_OF[codes], permuted, inputScaled }
     : checked;
   const x = choice.transposed ? { ...view([m, k], dtype), strides: [1, m] } : view([m, k], dtype);
   const problem = makeProblem({ spec, weights: operands }, { m, x: checkX(spec, x).view });
