@@ -10,6 +10,7 @@ import { allTaken } from '../gpu/guard.js';
 import { pipelineOf } from '../gpu/pipeline.js';
 import type { Tensor } from '../gpu/tensor.js';
 import { type Explanation, explain } from '../layer/explain.js';
+import type { GpuPiece } from '../layer/float-pieces.js';
 import { abandonLoad, allocate, type Buffers, beginLoad, fill, finishLoad, type Load, loadPiece, orAbandon } from '../layer/load.js';
 import { freeLoaded, type LoadedWeights, makeLoaded, type PlanSettings } from '../layer/loaded-weights.js';
 import { checkPlan, type PlanningOptions, settingsOf } from '../layer/planning-options.js';
@@ -30,6 +31,7 @@ import {
   type WeightTensors,
 } from '../problem/problem.js';
 import { showShape, type View } from '../problem/view.js';
+import type { QuantizeReport } from '../quantize/report.js';
 import { VERSION } from '../version.js';
 
 /** The options of a LinearWeightQuant that all experts share, and their number. */
@@ -68,6 +70,7 @@ export class ExpertLayers {
   readonly #spec: LinearSpec;
   readonly #settings: PlanSettings;
   #loaded: LoadedWeights | undefined;
+  #report: QuantizeReport | undefined;
   #destroyed = false;
 
   /** @throws ArgumentError, DeviceLostError */
@@ -159,7 +162,7 @@ export class ExpertLayers {
   }
 
   /** @internal Enqueues a piece of an expert's matrix, which passed `checkMatrix`. @throws ArgumentError, UnsupportedError */
-  addMatrix({ load, layout }: ExpertLoad, expert: number, { matrix, n, k }: { matrix: QuantizedMatrix; n: number; k: number }): void {
+  addMatrix({ load, layout }: ExpertLoad, expert: number, { matrix, n, k, codes }: GpuPiece): void {
     const { inFeatures, outFeatures } = this.#spec;
     const what = `the matrix of expert ${expert}`;
     for (const [name, value] of Object.entries({ permutation: matrix.permutation, inputScale: matrix.inputScale }))
@@ -169,13 +172,14 @@ export class ExpertLayers {
     const { codebook } = load;
     if (matrix.codebook?.some((value, i) => value !== codebook?.[i]))
       throw new UnsupportedError(what, ['its codebook differs from the first one']);
-    loadPiece(load, matrix, { n, k }, layout.of(expert));
+    loadPiece(load, matrix, { n, k }, { packed: layout.of(expert), codes });
   }
 
   /** @internal Ends a load after its last piece. */
-  endMatrices({ load }: ExpertLoad): void {
+  endMatrices({ load }: ExpertLoad, report?: QuantizeReport): void {
     this.#assertUsable();
     this.#adopt(finishLoad(load));
+    this.#report = report;
   }
 
   /** @internal Frees the buffers of a load that is not ended. */
@@ -198,6 +202,11 @@ export class ExpertLayers {
   explain(tokens: number, top: number): Explanation {
     const loaded = this.loaded;
     return explain(loaded, this.#problem(loaded, wholeNumber(1)(tokens, 'tokens'), wholeNumber(1)(top, 'top')));
+  }
+
+  /** Errors and bytes of all experts' weights together, if `loadExperts` quantized them; else undefined. */
+  get report(): QuantizeReport | undefined {
+    return this.#report;
   }
 
   /** Frees the buffers. Outputs stay. */
@@ -245,7 +254,7 @@ export class ExpertLayers {
 
   #free(): void {
     if (this.#loaded) freeLoaded(this.#loaded);
-    this.#loaded = undefined;
+    this.#loaded = this.#report = undefined;
   }
 
   #assertUsable(): void {

@@ -17,6 +17,7 @@ import type { CodeBits } from '../problem/code-width.js';
 import { checkMatrix, inFixedMemory, type QuantizedMatrix } from '../problem/matrix.js';
 import { contiguousX, type LinearOptions, type LinearSpec, makeProblem, type WeightTensors, yDtypeOf } from '../problem/problem.js';
 import { showShape } from '../problem/view.js';
+import type { QuantizeReport } from '../quantize/report.js';
 import { VERSION } from '../version.js';
 import { callInto, callWithOutput, run, sharesBuffer } from './calls.js';
 import { type Explanation, explain } from './explain.js';
@@ -49,6 +50,7 @@ export class LinearWeightQuant {
   readonly #spec: LinearSpec;
   readonly #settings: PlanSettings;
   #loaded: LoadedWeights | undefined;
+  #report: QuantizeReport | undefined;
   #destroyed = false;
 
   /** @throws ArgumentError, DeviceLostError */
@@ -113,9 +115,10 @@ export class LinearWeightQuant {
   }
 
   /** @internal Ends a load after its last piece. */
-  endMatrix(load: Load): void {
+  endMatrix(load: Load, report?: QuantizeReport): void {
     this.#assertUsable();
     this.#adopt(finishLoad(load));
+    this.#report = report;
   }
 
   /**
@@ -191,6 +194,11 @@ export class LinearWeightQuant {
     return this.#assertLoaded().weights.held;
   }
 
+  /** Errors and bytes of the weights, if `loadLayer` quantized them; else undefined. */
+  get report(): QuantizeReport | undefined {
+    return this.#report;
+  }
+
   /** How the layer multiplies a contiguous x of `rows` rows, and why. No GPU work. @throws ArgumentError, UnsupportedError */
   explain(rows: number): Explanation {
     const loaded = this.#assertLoaded();
@@ -250,7 +258,7 @@ export class LinearWeightQuant {
 
   #free(): void {
     if (this.#loaded) freeLoaded(this.#loaded);
-    this.#loaded = undefined;
+    this.#loaded = this.#report = undefined;
   }
 
   #assertUsable(): void {
