@@ -1,7 +1,8 @@
 // Calls every public function that needs a GPU with wrong arguments; test/unit/doors.test.ts calls the others.
 import { afterAll, expect, test } from 'vitest';
-import { gptqLayer, loadLayer, quantizeOnGpu } from '../../src/formats.js';
+import { gptqLayer, loadExperts, loadLayer, partsOf, quantizeOnGpu } from '../../src/formats.js';
 import {
+  ExpertLayers,
   encodeMany,
   encodeQuantizeRows,
   forwardMany,
@@ -57,6 +58,9 @@ const source = () =>
     groupSize: 32,
     checkpointFormat: 'gptq',
   });
+
+const floats = (name: string, shape: readonly number[]) =>
+  infoOf({ name, dtype: 'F32', shape, bytes: new Uint8Array(4 * shape.reduce((a, b) => a * b, 1)) });
 
 /** A pass for each call that records. What is recorded there is never submitted. */
 const pass = () => device.createCommandEncoder().beginComputePass();
@@ -144,12 +148,24 @@ const DOORS: Doors = {
       plan: { selfTest: false },
     },
   ]),
+  'loadLayer, of floats': door(loadLayer)(() => [
+    device,
+    floats('w', [N, K]),
+    {
+      chunkBytes: 64,
+      signal: new AbortController().signal,
+      onProgress: () => {},
+      quantize: { bits: 4, mode: 'group', groupSize: 32, symmetric: false, scaleDtype: 'float16' },
+      bias: floats('b', [N]),
+    },
+  ]),
+  'loadExperts, of floats': door(loadExperts)(() => [device, partsOf(floats('w', [2, N, K])), { chunkBytes: 64, quantize: 'int8' }]),
 };
 /** What a call made is freed, but for what all calls use. */
 const kept = new Set<unknown>([x, y, weight, antiquantScale, bias, loaded, ...layers]);
 function clean(result: unknown): void {
   for (const one of Array.isArray(result) ? result : [result, (result as { codes?: unknown } | undefined)?.codes])
-    if ((one instanceof Tensor || one instanceof LinearWeightQuant) && !kept.has(one)) one.destroy();
+    if ((one instanceof Tensor || one instanceof LinearWeightQuant || one instanceof ExpertLayers) && !kept.has(one)) one.destroy();
 }
 
 test.each(Object.entries(DOORS))('%s takes what it should', async (name, one) => {
