@@ -70,7 +70,6 @@ export class ExpertLayers {
   readonly #spec: LinearSpec;
   readonly #settings: PlanSettings;
   #loaded: LoadedWeights | undefined;
-  #report: QuantizeReport | undefined;
   #destroyed = false;
 
   /** @throws ArgumentError, DeviceLostError */
@@ -178,8 +177,7 @@ export class ExpertLayers {
   /** @internal Ends a load after its last piece. */
   endMatrices({ load }: ExpertLoad, report?: QuantizeReport): void {
     this.#assertUsable();
-    this.#adopt(finishLoad(load));
-    this.#report = report;
+    this.#adopt(finishLoad(load, report));
   }
 
   /** @internal Frees the buffers of a load that is not ended. */
@@ -206,7 +204,7 @@ export class ExpertLayers {
 
   /** Errors and bytes of all experts' weights together, if `loadExperts` quantized them; else undefined. */
   get report(): QuantizeReport | undefined {
-    return this.#report;
+    return this.#loaded?.report;
   }
 
   /** Frees the buffers. Outputs stay. */
@@ -245,16 +243,26 @@ export class ExpertLayers {
     fill(this.device, made, { dispatches, sources, written });
   }
 
-  #adopt({ weights, packed, buffers, done: pending }: Buffers): void {
+  #adopt({ weights, packed, buffers, done: pending, report }: Buffers): void {
     this.#free();
     const { device } = this;
     const done = allTaken(...pending); // reported by prepare() and by reading an output
-    this.#loaded = makeLoaded({ device, spec: this.#spec, weights, packed, settings: this.#settings, buffers, shared: undefined, done });
+    this.#loaded = makeLoaded({
+      device,
+      spec: this.#spec,
+      weights,
+      packed,
+      settings: this.#settings,
+      buffers,
+      shared: undefined,
+      done,
+      report,
+    });
   }
 
   #free(): void {
     if (this.#loaded) freeLoaded(this.#loaded);
-    this.#loaded = this.#report = undefined;
+    this.#loaded = undefined;
   }
 
   #assertUsable(): void {

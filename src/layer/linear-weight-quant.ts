@@ -50,7 +50,6 @@ export class LinearWeightQuant {
   readonly #spec: LinearSpec;
   readonly #settings: PlanSettings;
   #loaded: LoadedWeights | undefined;
-  #report: QuantizeReport | undefined;
   #destroyed = false;
 
   /** @throws ArgumentError, DeviceLostError */
@@ -117,8 +116,7 @@ export class LinearWeightQuant {
   /** @internal Ends a load after its last piece. */
   endMatrix(load: Load, report?: QuantizeReport): void {
     this.#assertUsable();
-    this.#adopt(finishLoad(load));
-    this.#report = report;
+    this.#adopt(finishLoad(load, report));
   }
 
   /**
@@ -196,7 +194,7 @@ export class LinearWeightQuant {
 
   /** Errors and bytes of the weights, if `loadLayer` quantized them; else undefined. */
   get report(): QuantizeReport | undefined {
-    return this.#report;
+    return this.#loaded?.report;
   }
 
   /** How the layer multiplies a contiguous x of `rows` rows, and why. No GPU work. @throws ArgumentError, UnsupportedError */
@@ -248,17 +246,17 @@ export class LinearWeightQuant {
     fill(this.device, made, { dispatches, sources, written });
   }
 
-  #adopt({ weights, packed, buffers, done: pending }: Buffers): void {
+  #adopt({ weights, packed, buffers, done: pending, report }: Buffers): void {
     this.#free();
     const done = allTaken(...pending); // reported by prepare() and by reading an output
     const spec = { ...this.#spec, quantScale: weights.requantized }; // false if quantScale was an empty tensor
     const { device } = this;
-    this.#loaded = makeLoaded({ device, spec, weights, packed, settings: this.#settings, buffers, shared: undefined, done });
+    this.#loaded = makeLoaded({ device, spec, weights, packed, settings: this.#settings, buffers, shared: undefined, done, report });
   }
 
   #free(): void {
     if (this.#loaded) freeLoaded(this.#loaded);
-    this.#loaded = this.#report = undefined;
+    this.#loaded = undefined;
   }
 
   #assertUsable(): void {

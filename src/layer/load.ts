@@ -24,6 +24,7 @@ import type { Caps } from '../problem/caps.js';
 import { widthOf } from '../problem/code-width.js';
 import { type QuantizedMatrix, rowsOf } from '../problem/matrix.js';
 import type { Weights } from '../problem/problem.js';
+import type { QuantizeReport } from '../quantize/report.js';
 
 /** A layer's buffers by role, with the errors of filling them. */
 export interface Buffers {
@@ -32,6 +33,8 @@ export interface Buffers {
   readonly buffers: Map<string, GPUBuffer>;
   /** Each rejects if there was no memory, a shader did not compile, or the GPU refused. */
   readonly done: Taken[];
+  /** Of weights that were quantized on their way. */
+  readonly report?: QuantizeReport | undefined;
 }
 
 export interface Load extends Buffers {
@@ -185,14 +188,14 @@ export function write(device: GPUDevice, buffer: GPUBuffer, { buffer: bytes, byt
 }
 
 /** Ends a load. Zero points that are all 2^(bits-1) are dropped: products are faster without. */
-export function finishLoad({ weights, packed, buffers, done, symmetric }: Load): Buffers {
-  if (!symmetric) return { weights, packed, buffers, done };
+export function finishLoad({ weights, packed, buffers, done, symmetric }: Load, report?: QuantizeReport): Buffers {
+  if (!symmetric) return { weights, packed, buffers, done, report };
   const less = withoutOffsets(packed);
   for (const { buffer } of less.dropped) {
     buffers.get(buffer)!.destroy();
     buffers.delete(buffer);
   }
-  return { weights: { ...weights, shift: 'none' }, packed: less.packed, buffers, done };
+  return { weights: { ...weights, shift: 'none' }, packed: less.packed, buffers, done, report };
 }
 
 export function abandonLoad({ buffers }: Buffers): void {

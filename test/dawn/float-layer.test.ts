@@ -20,6 +20,7 @@ import { quantize } from '../../src/quantize/quantize.js';
 import { aliveBuffers } from '../support/alive-buffers.js';
 import { gpu } from '../support/dawn.js';
 import { makeGguf, makeSafetensors } from '../support/files.js';
+import { loseWhile } from '../support/lost-device.js';
 import { normals } from '../support/normal-weights.js';
 import { infoOf } from '../support/tensors.js';
 
@@ -218,13 +219,8 @@ describe('what stays in memory', () => {
   });
 
   test('a device that is lost half-way: its error', async () => {
-    const own = await requestDevice({ gpu });
-    let pieces = 0;
-    const onProgress = (): void => {
-      if (++pieces === 6) own.destroy();
-    };
-    const lost = loadLayer(own, tensor(), { chunkBytes: 16 * 1024, quantize: 'int4', onProgress });
-    await expect(lost).rejects.toThrow(/lost/);
+    const options = { chunkBytes: 16 * 1024, quantize: 'int4' } as const;
+    await expect(loseWhile((own, onProgress) => loadLayer(own, tensor(), { ...options, onProgress }))).rejects.toThrow(/lost/);
   });
 
   test.each([Number.NaN, Number.NEGATIVE_INFINITY])('a weight that is %s in a later piece: a FormatError, and no buffer', async (bad) => {

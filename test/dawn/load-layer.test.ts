@@ -4,6 +4,7 @@ import { byteSource, FormatError, findLayers, type LayerSource, loadLayer, type 
 import { requestDevice } from '../../src/index.js';
 import { aliveBuffers } from '../support/alive-buffers.js';
 import { gpu } from '../support/dawn.js';
+import { loseWhile } from '../support/lost-device.js';
 
 const device = await requestDevice({ gpu });
 const alive = aliveBuffers(device);
@@ -69,10 +70,6 @@ test('a scale that is NaN in a later piece: a FormatError, and no buffer', async
 });
 
 test('a device that is lost half-way: its error', async () => {
-  const own = await requestDevice({ gpu });
-  let pieces = 0;
-  const onProgress = (): void => {
-    if (++pieces === 6) own.destroy();
-  };
-  await expect(loadLayer(own, await layer(), { ...PIECES, onProgress })).rejects.toThrow(/lost/);
+  const source = await layer();
+  await expect(loseWhile((own, onProgress) => loadLayer(own, source, { ...PIECES, onProgress }))).rejects.toThrow(/lost/);
 });
