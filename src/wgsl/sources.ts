@@ -8,7 +8,7 @@ const found = import.meta.glob(['./**/*.wgsl', '!./quantize-weights.wgsl'], {
   eager: true,
 });
 
-/** The file that comes on demand: only quantizeOnGpu needs it. No product depends on it. */
+/** The file that comes on demand: only quantizing float weights needs it. No product depends on it. */
 export const ON_DEMAND = 'quantize-weights.wgsl';
 
 /** Keyed by the path from shaders/. */
