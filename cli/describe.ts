@@ -2,6 +2,7 @@
 // scales' dtype, zero points and the order of inputs.
 import { importerOf } from '../src/formats/layer-formats.js';
 import { FormatError, type LayerSource, type QuantizedMatrix, readPieces, type TensorInfo } from '../src/formats.js';
+import { expertLayout } from '../src/plan/expert-layout.js';
 import { packedBytes, packedLayout } from '../src/plan/packed-layout.js';
 import { weightsOf } from '../src/plan/piece-steps.js';
 import type { Caps } from '../src/problem/caps.js';
@@ -68,13 +69,14 @@ const GPU: Pick<Caps, 'wideCodes' | 'scaleUnits' | 'maxBufferSize' | 'maxStorage
   maxStorageBufferBindingSize: Number.POSITIVE_INFINITY,
 };
 
-/** Bits a weight of a layer's buffers on a GPU, by a piece of its matrix. */
-export function gpuBits(piece: QuantizedMatrix, { n, k, groupSize }: Pick<LayerSource, 'n' | 'k' | 'groupSize'>): number {
+/** Bits a weight of a layer's buffers on a GPU, by a piece of its matrix; or of as many `experts` under each other. */
+export function gpuBits(piece: QuantizedMatrix, { n, k, groupSize }: Pick<LayerSource, 'n' | 'k' | 'groupSize'>, experts?: number): number {
   const weights = { ...weightsOf(simplify(piece), { n, k, groupSize }, GPU), biased: false, requantized: false };
-  return (8 * packedBytes(weights, packedLayout(weights, GPU as Caps))) / (n * k);
+  const packed = experts === undefined ? packedLayout(weights, GPU as Caps) : expertLayout(weights, experts, GPU as Caps).packed;
+  return (8 * packedBytes(weights, packed)) / ((experts ?? 1) * n * k);
 }
 
-export type Probed = { readonly memory: InMemory; readonly bits: number } | { readonly error: FormatError };
+export type Probed = { readonly memory: InMemory; bitsOf(experts?: number): number } | { readonly error: FormatError };
 
 /** The key of a kind: layers of one kind have tensors of the same dtypes and shapes. */
 export const kindOf = ({ format, n, k, bits, groupSize, tensors }: LayerSource): string =>
@@ -88,7 +90,7 @@ export async function probe(layers: readonly LayerSource[], signal: AbortSignal)
     if (probed.has(kind)) continue;
     try {
       for await (const { matrix } of readPieces(layer, { chunkBytes: 1, signal })) {
-        probed.set(kind, { memory: inMemory(matrix), bits: gpuBits(matrix, layer) });
+        probed.set(kind, { memory: inMemory(matrix), bitsOf: (experts) => gpuBits(matrix, layer, experts) });
         break;
       }
     } catch (error) {

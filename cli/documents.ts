@@ -23,6 +23,14 @@ export interface InspectedLayer {
   readonly what: string;
 }
 
+/** The experts of a block. Bytes and bits are those of all of them. */
+export interface InspectedExperts extends Omit<InspectedLayer, 'bias'> {
+  /** E. */
+  readonly experts: number;
+  /** They are among `layers` too: numbers in names make them experts, not an axis of a tensor. */
+  readonly numbered: boolean;
+}
+
 export interface InspectedTensor {
   readonly name: string;
   readonly dtype: string;
@@ -41,6 +49,7 @@ export interface Inspection {
   readonly bytes: number;
   readonly config: string | null;
   readonly layers: readonly InspectedLayer[];
+  readonly experts: readonly InspectedExperts[];
   readonly refused: readonly { readonly name: string; readonly format: string; readonly bytes: number; readonly why: string }[];
   /** Quantized weights of layouts that are not read; their tensors are `unsupported`. */
   readonly notYet: readonly { readonly name: string; readonly format: string; readonly bytes: number; readonly why: string }[];

@@ -1,6 +1,6 @@
 // An inspection as text: a heading for each importer or verdict, with its layers or tensors. Pure.
 import { wrap } from './command.js';
-import type { InspectedLayer, InspectedTensor, Inspection } from './documents.js';
+import type { InspectedExperts, InspectedLayer, InspectedTensor, Inspection } from './documents.js';
 import { bytesText, type Column, count, plain, shapeText, table, withoutNumbers } from './text.js';
 
 const COLUMNS: readonly Column[] = [
@@ -57,9 +57,13 @@ function grouped<T>(items: readonly T[], key: (item: T) => string): Map<string, 
   return groups;
 }
 
+/** A layer, or the experts of a block. */
+type Kind = Omit<InspectedLayer, 'bias'> & Partial<Pick<InspectedExperts, 'experts' | 'numbered'>>;
+
 /** Bits a weight of several layers together; empty if they could not be imported. */
-function bitsText(layers: readonly InspectedLayer[]): string {
-  const sum = (of: (layer: InspectedLayer) => number): number => layers.reduce((total, one) => total + of(one) * one.n * one.k, 0);
+function bitsText(layers: readonly Kind[]): string {
+  const sum = (of: (layer: Kind) => number): number =>
+    layers.reduce((total, one) => total + of(one) * (one.experts ?? 1) * one.n * one.k, 0);
   const weights = sum(() => 1);
   if (layers.some(({ bitsInMemory }) => bitsInMemory === null)) return '';
   const [file, memory] = [sum(({ bitsInFile }) => bitsInFile), sum(({ bitsInMemory }) => bitsInMemory!)];
@@ -72,20 +76,28 @@ function head({ file, kind, files, bytes, config }: Inspection, width: number): 
 }
 
 export function inspectText(document: Inspection, { width, each }: { readonly width: number; readonly each: boolean }): string {
-  const { layers, refused, totals } = document;
+  const { layers, experts, refused, totals } = document;
   const parts: string[] = [head(document, width)];
   const part = (title: string, what: string, rows: string): void => {
     parts.push(`\n${title}\n${what ? `  ${wrap(what, width, '  ')}\n` : ''}${rows}`);
   };
-  for (const [, members] of grouped(layers, ({ format, what, why }) => JSON.stringify([format, why === null ? what : 'refused']))) {
-    const { format, what } = members[0]!;
-    const rows = members.map(({ name, n, k, bytes }) => ({ name, shape: shapeText([n, k]), bytes }));
-    part(
-      `${format}: ${count(members.length, 'layer')}, ${bytesText(members.reduce((sum, { bytes }) => sum + bytes, 0))}`,
-      plain(what) + bitsText(members),
-      list(rows, { width, each, dtype: false }),
-    );
-  }
+  const kinds = (all: readonly Kind[], counted: (members: readonly Kind[]) => string): void => {
+    for (const [, members] of grouped(all, ({ format, what, why, numbered }) =>
+      JSON.stringify([format, why === null ? what : 'refused', numbered]),
+    )) {
+      const { format, what, numbered } = members[0]!;
+      const rows = members.map(({ name, experts, n, k, bytes }) => ({
+        name,
+        shape: shapeText([...(experts ? [experts] : []), n, k]),
+        bytes,
+      }));
+      const bytes = bytesText(members.reduce((sum, one) => sum + one.bytes, 0));
+      const above = numbered ? '; each expert is a layer of those above' : '';
+      part(`${format}: ${counted(members)}, ${bytes}`, plain(what) + bitsText(members) + above, list(rows, { width, each, dtype: false }));
+    }
+  };
+  kinds(layers, ({ length }) => count(length, 'layer'));
+  kinds(experts, ({ length }) => count(length, 'block of experts', 'blocks of experts'));
   for (const [format, members] of grouped(refused, (one) => one.format)) {
     const lines = members.map(({ name, why }) => `    ${wrap(plain(`${name}: ${why}`), width, '      ')}\n`);
     part(`${format}: ${count(members.length, 'layer')}, refused`, '', lines.join(''));

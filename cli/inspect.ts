@@ -1,10 +1,10 @@
 // antiquant inspect FILE: lists a model's tensors, and what this library does with each.
 
 import { importerOf } from '../src/formats/layer-formats.js';
-import { type FoundLayers, findLayers, layerBytes, type TensorInfo } from '../src/formats.js';
+import { type FoundLayers, findLayers, type LayerSource, layerBytes, type TensorInfo } from '../src/formats.js';
 import type { Command } from './command.js';
 import { kindOf, memoryText, type Probed, probe, type Verdict, verdictOf } from './describe.js';
-import type { InspectedLayer, InspectedTensor, Inspection } from './documents.js';
+import type { InspectedExperts, InspectedLayer, InspectedTensor, Inspection } from './documents.js';
 import { EXIT } from './exit.js';
 import { factsOf } from './floats.js';
 import { inspectText, tensorsText } from './inspect-text.js';
@@ -13,34 +13,48 @@ import { jsonText } from './print.js';
 
 const bytesOf = ({ begin, end }: TensorInfo): number => end - begin;
 
+/** What a kind of layers is in the file and in memory; of several experts, all together. */
+function described(layer: LayerSource, probed: ReadonlyMap<string, Probed>, experts?: readonly LayerSource[]) {
+  const { format, n, k, bits, groupSize, cut } = layer;
+  const made = probed.get(kindOf(layer))!;
+  const ok = 'memory' in made;
+  const all = experts ?? [layer];
+  const bytes = all.reduce((sum, one) => sum + layerBytes(one), 0);
+  return {
+    format,
+    n,
+    k,
+    bits,
+    groupSize,
+    bytes,
+    bitsInFile: (8 * bytes) / (all.length * n * k),
+    bitsInMemory: ok ? made.bitsOf(experts?.length) : null,
+    importer: importerOf(format),
+    cut: cut?.axis ?? null,
+    inMemory: ok ? made.memory : null,
+    why: ok ? null : made.error.message,
+    what: ok ? memoryText(layer, made.memory) : `refused: ${made.error.message}`,
+  };
+}
+
 /** The document of the found layers and tensors. Pure. */
 export function inspection(
   { file, from, config }: Opened,
   found: FoundLayers,
   { probed, tensors }: { readonly probed: ReadonlyMap<string, Probed>; readonly tensors: boolean },
 ): Inspection {
-  const layers = found.layers.map((layer): InspectedLayer => {
-    const { name, format, n, k, bits, groupSize, bias, cut } = layer;
-    const made = probed.get(kindOf(layer))!;
-    const ok = 'memory' in made;
-    return {
+  const layers = found.layers.map(
+    (layer): InspectedLayer => ({ name: layer.name, ...described(layer, probed), bias: layer.bias !== undefined }),
+  );
+  const numbered = new Set(found.layers);
+  const experts = found.experts.map(
+    ({ name, experts: all }): InspectedExperts => ({
       name,
-      format,
-      n,
-      k,
-      bits,
-      groupSize,
-      bytes: layerBytes(layer),
-      bitsInFile: (8 * layerBytes(layer)) / (n * k),
-      bitsInMemory: ok ? made.bits : null,
-      bias: bias !== undefined,
-      importer: importerOf(format),
-      cut: cut?.axis ?? null,
-      inMemory: ok ? made.memory : null,
-      why: ok ? null : made.error.message,
-      what: ok ? memoryText(layer, made.memory) : `refused: ${made.error.message}`,
-    };
-  });
+      ...described(all[0]!, probed, all),
+      experts: all.length,
+      numbered: numbered.has(all[0]!),
+    }),
+  );
   const lost = new Set(found.refused.map(({ name }) => name));
   const ofRefused = (info: TensorInfo): string | undefined => {
     const role = found.roles.get(info.name) ?? '';
@@ -68,7 +82,7 @@ export function inspection(
     const sum = sums.get(format) ?? { count: 0, bytes: 0 };
     sums.set(format, { count: sum.count + 1, bytes: sum.bytes + bytes });
   };
-  for (const { format, bytes } of layers) add(format, bytes);
+  for (const { format, bytes } of [...layers, ...experts.filter((one) => !one.numbered)]) add(format, bytes);
   for (const { name, format } of found.refused) add(`${format}, refused`, lostBytes.get(name) ?? 0);
   for (const { dtype, bytes } of Object.values(lists).flat()) add(dtype, bytes);
   return {
@@ -79,6 +93,7 @@ export function inspection(
     bytes: files.reduce((sum, { bytes }) => sum + bytes, 0),
     config: config?.name ?? null,
     layers,
+    experts,
     refused: found.refused.map(({ name, format, error }) => ({ name, format, bytes: lostBytes.get(name) ?? 0, why: error.message })),
     notYet: found.notYet.map(({ name, format, why, tensors: own }) => ({
       name,
@@ -121,7 +136,7 @@ export const inspect: Command = {
   async run({ paths, given }, { out, err, columns, signal }) {
     const opened = await open(paths[0]!, { config: given.config as string | undefined, signal });
     const found = await findLayers(opened.file, { config: opened.config?.value, signal });
-    const probed = await probe(found.layers, signal);
+    const probed = await probe([...found.layers, ...found.experts.map(({ experts }) => experts[0]!)], signal);
     const document = inspection(opened, found, { probed, tensors: given.tensors === true });
     for (const note of document.notes) err(`antiquant: ${note}\n`);
     if (given.json) out(jsonText(document));

@@ -54,7 +54,7 @@ async function checkInput({ file, config }: Opened, signal: AbortSignal): Promis
       `${basename(config!.name)} says that it is quantized already (${said}); quantize takes float weights`,
     ]);
   const found = await findLayers(file, { signal });
-  const [first] = [...found.layers, ...found.refused, ...found.notYet];
+  const [first] = [...found.layers, ...found.experts, ...found.refused, ...found.notYet];
   if (first) throw new UnsupportedError(file.name, [`${first.name} is quantized already (${first.format}); quantize takes float weights`]);
   for (const { name, dtype } of file.tensors.values())
     if (!Object.hasOwn(ELEMENT_BYTES, dtype))

@@ -23,6 +23,7 @@ export const verify: Command = {
   },
   notes: [
     'Checks of each layer: every weight is finite; written and read again, it has the same codes, scales and zero points (if a writer takes it); and with a GPU (by the package webgpu, if installed), every element of y lies in the interval of correct float32 results (docs/numerics.md).',
+    'Experts of a tensor with three dimensions are layers, with their numbers behind its name: NAME.0, NAME.1, ….',
     'Ends with 1 if a layer is wrong or refused. Memory holds one layer at a time, twice.',
   ],
   async run({ paths, given }, io) {
@@ -33,13 +34,14 @@ export const verify: Command = {
     const dtype = choice(given, 'dtype', ['float32', 'float16', 'bfloat16'], 'float32');
     const { file, from, config } = await open(paths[0]!, { config: given.config as string | undefined, signal });
     const found = await findLayers(file, { config: config?.value, signal });
-    const chosen = found.layers.filter(({ name }) => only?.test(name) ?? true);
+    const all = [...new Set([...found.layers, ...found.experts.flatMap(({ experts }) => experts)])]; // numbered experts are layers too
+    const chosen = all.filter(({ name }) => only?.test(name) ?? true);
     const refused = found.refused
       .filter(({ name }) => only?.test(name) ?? true)
       .map(({ name, format, error }) => ({ name, format, why: error.message }));
     if (chosen.length + refused.length === 0)
       throw new UnsupportedError(from, [
-        only ? `none of its ${found.layers.length} quantized layers match --layers` : 'it has no quantized layers',
+        only ? `none of its ${all.length} quantized layers match --layers` : 'it has no quantized layers',
         ...new Set(found.notYet.map(({ why }) => why)),
       ]);
     for (const note of file.notes ?? []) io.err(`antiquant: ${note}\n`);

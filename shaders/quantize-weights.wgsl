@@ -4,6 +4,7 @@
 // w      [n, k]     f32, or f16 or bf16 two to a u32; element e = w_base + n·k + k'
 // codes  [n, words] u32: unsigned, first in the lowest bits, 0 past the last k
 // grids  [n, g]     scale as f32 bits (Inf: float16 has none as large; NaN: a weight is not finite or beyond 2^126), zero
+// sums   [n, g, 3]  Σ w² and Σ (w - ŵ)² in units of scale², so that they stay within f32, and the largest |w - ŵ|; ŵ is what the code stands for
 //
 // WGSL leaves the last bits of a division open. So scales are divided as integers, and a quotient that decides on a code is only a first
 // guess, which a product of integers puts right. Groups start at whole words of codes; the last may be short.
@@ -14,6 +15,7 @@
 
 #param W 0 1 2 // w is: 0 f32, 1 f16, 2 bf16
 #param SYMMETRIC 0 1 // scale = largest |w| / (2^(BITS-1) - 1), zero = 2^(BITS-1)
+#param SUMS 0 1 // make sums
 
 struct Params {
   n: u32, // rows of this dispatch
@@ -25,12 +27,16 @@ struct Params {
   w_base: u32,
   codes_base: u32,
   grids_base: u32,
+  sums_base: u32,
 }
 
 @group(0) @binding(0) var<uniform> params: Params;
 @group(0) @binding(1) var<storage, read> w: array<u32>;
 @group(0) @binding(2) var<storage, read_write> codes: array<u32>;
 @group(0) @binding(3) var<storage, read_write> grids: array<vec2<u32>>;
+#if SUMS
+@group(0) @binding(4) var<storage, read_write> sums: array<f32>;
+#endif
 
 const TOP = (1u << BITS) - 1u;
 const MIDDLE = 1u << (BITS - 1u);
@@ -127,15 +133,37 @@ fn main(@builtin(workgroup_id) workgroup: vec3u, @builtin(num_workgroups) workgr
   let marked = select(select(bitcast<u32>(scale), INF_BITS, overflown), NAN_BITS, bad);
   grids[params.grids_base + index] = vec2<u32>(marked, zero);
 
+#if SUMS
+  var squares = vec2<f32>(); // of w, and of w - ŵ
+  var largest = 0.0;
+#endif
   let words = params.codes_base + n * params.words;
   for (var k = first; k < last && !failed; k += CODES) {
     var word = 0u;
+#if SUMS
+    var of_word = vec2<f32>(); // added up apart: a long sum of small numbers loses less
+#endif
     for (var i = 0u; i < CODES && k + i < last; i++) {
       let value = read_w(row + k + i);
       let size = i32(nearest(value, scale));
       let code = clamp(i32(zero) + select(size, -size, value < 0.0), 0, i32(TOP));
       word |= u32(code) << (BITS * i);
+#if SUMS
+      let error = value - scale * f32(code - i32(zero));
+      let in_scales = vec2<f32>(value, error) / scale;
+      of_word += in_scales * in_scales;
+      largest = max(largest, abs(error));
+#endif
     }
     codes[words + k / CODES] = word;
+#if SUMS
+    squares += of_word;
+#endif
   }
+#if SUMS
+  let out = params.sums_base + 3u * index;
+  sums[out] = squares.x;
+  sums[out + 1u] = squares.y;
+  sums[out + 2u] = largest;
+#endif
 }

@@ -81,11 +81,12 @@ export { compressedTensorsConfig, compressedTensorsOutlines, compressedTensorsTe
 export type { LayerForm, LayerToWrite } from './formats/write-layer.js';
 export { torchNpuOutlines, torchNpuTensors } from './formats/write-torch-npu.js';
 export { type LoadOptions, loadLayer } from './layer/load-file.js';
-export { type GpuQuantizeOptions, quantizeOnGpu } from './layer/quantize-weights.js';
+export { quantizeOnGpu } from './layer/quantize-weights.js';
 export type { Bits } from './problem/code-width.js';
 export { checkMatrix, dequantize, packCodes, type QuantizedMatrix, type ScaleForm, simplify } from './problem/matrix.js';
 export type { NarrowScale } from './problem/narrow-scales.js';
 export type { CodeForm } from './problem/weight-format.js';
+export type { GpuQuantizeOptions, QuantizeForm } from './quantize/gpu-form.js';
 export { type InWorkerOptions, type QuantizedInWorker, quantizeInWorker } from './quantize/in-worker.js';
 export type { Activations, Method, Mode, QuantizeOptions, Weights } from './quantize/options.js';
 export { quantize } from './quantize/quantize.js';

@@ -32,6 +32,7 @@ export type { FunctionalOptions } from './problem/torch-arguments.js';
 export type { View } from './problem/view.js';
 export type { Codebook, LevelDType, ScaleDType, Shift, WeightFormat } from './problem/weight-format.js';
 export type { Digits, QuantizedNumbers } from './problem/x-codes.js';
+export type { QuantizeReport } from './quantize/report.js';
 export { type HostData, type HostTensor, reference } from './reference/reference.js';
 export { referenceMatrix } from './reference/reference-matrix.js';
 export type { ReferenceResult } from './reference/sums.js';

@@ -10,6 +10,7 @@ import { allTaken } from '../gpu/guard.js';
 import { pipelineOf } from '../gpu/pipeline.js';
 import type { Tensor } from '../gpu/tensor.js';
 import { type Explanation, explain } from '../layer/explain.js';
+import type { GpuPiece } from '../layer/float-pieces.js';
 import { abandonLoad, allocate, type Buffers, beginLoad, fill, finishLoad, type Load, loadPiece, orAbandon } from '../layer/load.js';
 import { freeLoaded, type LoadedWeights, makeLoaded, type PlanSettings } from '../layer/loaded-weights.js';
 import { checkPlan, type PlanningOptions, settingsOf } from '../layer/planning-options.js';
@@ -30,6 +31,7 @@ import {
   type WeightTensors,
 } from '../problem/problem.js';
 import { showShape, type View } from '../problem/view.js';
+import type { QuantizeReport } from '../quantize/report.js';
 import { VERSION } from '../version.js';
 import { addSortText } from '../wgsl/sort-text.js';
 
@@ -161,7 +163,7 @@ export class ExpertLayers {
   }
 
   /** @internal Enqueues a piece of an expert's matrix, which passed `checkMatrix`. @throws ArgumentError, UnsupportedError */
-  addMatrix({ load, layout }: ExpertLoad, expert: number, { matrix, n, k }: { matrix: QuantizedMatrix; n: number; k: number }): void {
+  addMatrix({ load, layout }: ExpertLoad, expert: number, { matrix, n, k, codes }: GpuPiece): void {
     const { inFeatures, outFeatures } = this.#spec;
     const what = `the matrix of expert ${expert}`;
     for (const [name, value] of Object.entries({ permutation: matrix.permutation, inputScale: matrix.inputScale }))
@@ -171,13 +173,13 @@ export class ExpertLayers {
     const { codebook } = load;
     if (matrix.codebook?.some((value, i) => value !== codebook?.[i]))
       throw new UnsupportedError(what, ['its codebook differs from the first one']);
-    loadPiece(load, matrix, { n, k }, layout.of(expert));
+    loadPiece(load, matrix, { n, k }, { packed: layout.of(expert), codes });
   }
 
   /** @internal Ends a load after its last piece. */
-  endMatrices({ load }: ExpertLoad): void {
+  endMatrices({ load }: ExpertLoad, report?: QuantizeReport): void {
     this.#assertUsable();
-    this.#adopt(finishLoad(load));
+    this.#adopt(finishLoad(load, report));
   }
 
   /** @internal Frees the buffers of a load that is not ended. */
@@ -200,6 +202,11 @@ export class ExpertLayers {
   explain(tokens: number, top: number): Explanation {
     const loaded = this.loaded;
     return explain(loaded, this.#problem(loaded, wholeNumber(1)(tokens, 'tokens'), wholeNumber(1)(top, 'top')));
+  }
+
+  /** Errors and bytes of all experts' weights together, if `loadExperts` quantized them; else undefined. */
+  get report(): QuantizeReport | undefined {
+    return this.#loaded?.report;
   }
 
   /** Frees the buffers. Outputs stay. */
@@ -238,11 +245,21 @@ export class ExpertLayers {
     fill(this.device, made, { dispatches, sources, written });
   }
 
-  #adopt({ weights, packed, buffers, done: pending }: Buffers): void {
+  #adopt({ weights, packed, buffers, done: pending, report }: Buffers): void {
     this.#free();
     const { device } = this;
     const done = allTaken(...pending); // reported by prepare() and by reading an output
-    this.#loaded = makeLoaded({ device, spec: this.#spec, weights, packed, settings: this.#settings, buffers, shared: undefined, done });
+    this.#loaded = makeLoaded({
+      device,
+      spec: this.#spec,
+      weights,
+      packed,
+      settings: this.#settings,
+      buffers,
+      shared: undefined,
+      done,
+      report,
+    });
   }
 
   #free(): void {

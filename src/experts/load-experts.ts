@@ -1,22 +1,21 @@
 // Loads the experts of a block from a file, piece by piece.
-import { anything, fields, signal as isSignal, list, optional } from '../arguments/check.js';
+import { anything, fields, list } from '../arguments/check.js';
 import { checkDevice } from '../arguments/gpu-objects.js';
 import { ArgumentError } from '../errors.js';
 import { watched } from '../files/given.js';
-import { asExperts, type ExpertSource } from '../formats/experts.js';
+import type { TensorInfo } from '../files/tensor-file.js';
+import type { ExpertSource } from '../formats/experts.js';
 import type { LayerSource } from '../formats/layer-source.js';
-import { layerBytes, readBias, readPieces } from '../formats/read-layer.js';
 import { whileAlive } from '../gpu/device.js';
 import { Tensor } from '../gpu/tensor.js';
 import type { LoadOptions } from '../layer/load-file.js';
-import { checkMatrix, inFixedMemory } from '../problem/matrix.js';
-import { showShape } from '../problem/view.js';
+import { type PieceSource, reportOfAll, sourceOf } from '../layer/piece-source.js';
 import { ExpertLayers, type ExpertLoad } from './expert-layers.js';
 
 /** How experts of a file are read and multiplied. */
-export type LoadExpertsOptions = Omit<LoadOptions, 'innerPrecise' | 'weightRounding'>;
+export type LoadExpertsOptions = Omit<LoadOptions, 'innerPrecise' | 'weightRounding' | 'bias'>;
 
-const OPTIONS = fields({ ...watched, dtype: anything, plan: anything });
+const OPTIONS = fields({ ...watched, dtype: anything, plan: anything, quantize: anything });
 
 /** Bytes of a file that may be on their way to the GPU before the next piece is read. */
 const IN_FLIGHT = 2 ** 24;
@@ -24,7 +23,8 @@ const IN_FLIGHT = 2 ** 24;
 /**
  * Loads experts of a file (`findLayers`) as ExpertLayers, with the file's biases. Reads in pieces and waits until the GPU has taken about 16
  * MiB before it goes on. If a step fails, the buffers are freed.
- * @param source what `findLayers` lists in `experts`; or the experts' layers, in the order of their ids
+ * @param source what `findLayers` lists in `experts`; or the experts' layers, in the order of their ids; or float tensors (N, K), which need
+ *   `quantize`
  * @throws ArgumentError, FormatError, ReadError, UnsupportedError, GpuError, DeviceLostError; the reason of `signal`
  * @example
  * const { experts } = await findLayers(await openModel(file));
@@ -32,17 +32,18 @@ const IN_FLIGHT = 2 ** 24;
  */
 export async function loadExperts(
   device: GPUDevice,
-  source: ExpertSource | readonly LayerSource[],
+  source: ExpertSource | readonly LayerSource[] | readonly TensorInfo[],
   options: LoadExpertsOptions = {},
 ): Promise<ExpertLayers> {
   checkDevice(device);
-  const { dtype = 'float16', plan, signal, onProgress } = OPTIONS(options, 'options') as LoadExpertsOptions;
-  const layers = list<LayerSource>(anything as never)(isList(source) ? source : source?.experts, 'source');
+  const { dtype = 'float16', plan, quantize, signal, onProgress } = OPTIONS(options, 'options') as LoadExpertsOptions;
+  const given = list<LayerSource | TensorInfo>(anything as never)(isList(source) ? source : source?.experts, 'source');
+  const layers = given.map((one) => sourceOf(device, one, { quantize, plan }));
   const [first] = layers;
   if (!first) throw new ArgumentError('source', 'at least one expert', 'none');
   for (const layer of layers) checkAlike(first, layer);
-  const { n, k, groupSize } = asExperts('', layers);
-  const biases = await Promise.all(layers.map((layer) => readBias(layer, signal)));
+  const { n, k, groupSize } = first;
+  const biases = await Promise.all(layers.map((layer) => layer.bias(signal)));
   const biased = biases.some((bias) => bias !== undefined);
   const experts = new ExpertLayers(device, {
     experts: layers.length,
@@ -54,7 +55,7 @@ export async function loadExperts(
   });
   const bias = biased ? biasTensor(device, biases, n) : undefined;
   let load: ExpertLoad | undefined;
-  const total = layers.reduce((sum, layer) => sum + layerBytes(layer), 0);
+  const total = layers.reduce((sum, layer) => sum + layer.bytes, 0);
   let done = 0;
   let waiting = 0;
   try {
@@ -65,11 +66,9 @@ export async function loadExperts(
         done = before + own;
         onProgress?.(done, total);
       };
-      for await (const piece of readPieces(layer, { ...options, onProgress: progress })) {
-        checkMatrix(piece.matrix); // the caller may have made the source
-        const matrix = inFixedMemory(piece.matrix);
-        load ??= experts.beginMatrices(matrix, bias ? { bias } : {}, groupSize);
-        experts.addMatrix(load, expert, { ...piece, matrix });
+      for await (const piece of layer.pieces({ ...options, onProgress: progress })) {
+        load ??= experts.beginMatrices(piece.matrix, bias ? { bias } : {}, groupSize);
+        experts.addMatrix(load, expert, piece);
         if (waiting >= IN_FLIGHT) {
           await device.queue.onSubmittedWorkDone(); // staging buffers are free before more is read
           waiting = 0;
@@ -78,7 +77,7 @@ export async function loadExperts(
     }
     await whileAlive(device, Promise.all(load!.load.done));
     signal?.throwIfAborted();
-    experts.endMatrices(load!);
+    experts.endMatrices(load!, reportOfAll(layers));
     return experts;
   } catch (error) {
     if (load) experts.abandon(load);
@@ -89,12 +88,11 @@ export async function loadExperts(
   }
 }
 
-const isList = (source: unknown): source is readonly LayerSource[] => Array.isArray(source);
+const isList = (source: unknown): source is readonly LayerSource[] | readonly TensorInfo[] => Array.isArray(source);
 
 /** @throws ArgumentError if an expert has another shape or format than the first */
-function checkAlike(first: LayerSource, layer: LayerSource): void {
-  const said = ({ format, n, k, groupSize }: LayerSource): string => `${format} ${showShape([n, k])} in groups of ${groupSize}`;
-  if (said(first) !== said(layer)) throw new ArgumentError(`source: ${layer.name}`, said(first), said(layer));
+function checkAlike({ said }: PieceSource, expert: PieceSource): void {
+  if (said !== expert.said) throw new ArgumentError(`source: ${expert.name}`, said, expert.said);
 }
 
 /** (E, N); zeros for an expert without a bias. */

@@ -20,6 +20,8 @@ export interface TensorInfo {
   /** Position of its bytes in the source. */
   readonly begin: number;
   readonly end: number;
+  /** A matrix that lies as (K, N). `findLayers` says so in `floats`, where the graph of an ONNX model does. */
+  readonly transposed?: boolean | undefined;
 }
 
 /** A node of an ONNX graph. */

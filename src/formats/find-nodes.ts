@@ -71,7 +71,7 @@ export function findNodes(file: TensorFile): FoundLayers {
   }
   const all = [...tensors.values()];
   const isFloat = ({ name, dtype, shape }: TensorInfo): boolean => FLOATS.includes(dtype) && shape.length === 2 && !roles.has(name);
-  const floats = all.filter(isFloat);
+  const floats = all.filter(isFloat).map((info) => (used(info.name) === 'KN' ? { ...info, transposed: true } : info));
   for (const info of all) {
     if (roles.has(info.name)) continue;
     const what = unknownWeights(info);

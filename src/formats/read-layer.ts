@@ -27,11 +27,15 @@ export interface Piece {
 const CHUNK_BYTES = 2 ** 24;
 const OPTIONS = fields({ ...watched, chunkBytes: optional(wholeNumber(1)) });
 
+type Tensors = Pick<LayerSource, 'tensors' | 'bias'>;
+
+const bytesIn = ({ tensors, bias }: Tensors): number =>
+  [...Object.values(tensors), ...(bias ? [bias] : [])].reduce((sum, { begin, end }) => sum + end - begin, 0);
+
 /** Bytes of a layer in its file. */
 export function layerBytes(layer: LayerSource): number {
   checkSource(layer);
-  const { tensors, bias } = layer;
-  return [...Object.values(tensors), ...(bias ? [bias] : [])].reduce((sum, { begin, end }) => sum + end - begin, 0);
+  return bytesIn(layer);
 }
 
 /**
@@ -40,9 +44,30 @@ export function layerBytes(layer: LayerSource): number {
  */
 export async function* readPieces(layer: LayerSource, options: ReadOptions = {}): AsyncGenerator<Piece> {
   checkSource(layer);
+  for await (const { tensors, size, n, k } of readRuns(layer, options)) yield { matrix: layer.make(tensors, size), n, k };
+}
+
+/** Runs of rows of a layer's tensors, with the size of their part of the matrix and the position of its first weight. */
+export interface Run {
+  readonly tensors: Readonly<Record<string, RawTensor>>;
+  readonly size: { readonly n: number; readonly k: number };
+  readonly n: number;
+  readonly k: number;
+}
+
+/**
+ * What `readPieces` imports.
+ * @param most bytes of a run that is longer than a unit, whatever `chunkBytes`
+ * @throws ArgumentError, FormatError, ReadError, the reason of `signal`
+ */
+export async function* readRuns(
+  layer: Tensors & Pick<LayerSource, 'n' | 'k' | 'cut'>,
+  options: ReadOptions,
+  most = Number.POSITIVE_INFINITY,
+): AsyncGenerator<Run> {
   const { chunkBytes = CHUNK_BYTES, signal, onProgress } = OPTIONS(options, 'options');
   const { n, k, cut, tensors } = layer;
-  const total = layerBytes(layer);
+  const total = bytesIn(layer);
   let done = 0;
   const read = async (info: TensorInfo, first = 0, last = rowsIn(info)): Promise<RawTensor> => {
     signal?.throwIfAborted();
@@ -57,7 +82,7 @@ export async function* readPieces(layer: LayerSource, options: ReadOptions = {})
   if (!cut) {
     const whole: [string, RawTensor][] = [];
     for (const [name, info] of entries) whole.push([name, await read(info)]);
-    yield { matrix: layer.make(Object.fromEntries(whole), { n, k }), n: 0, k: 0 };
+    yield { tensors: Object.fromEntries(whole), size: { n, k }, n: 0, k: 0 };
     return;
   }
   const length = cut.axis === 'n' ? n : k;
@@ -71,7 +96,7 @@ export async function* readPieces(layer: LayerSource, options: ReadOptions = {})
       throw new FormatError({ file: info.source.name, tensor: info.name, field: 'shape' }, `${rows} rows`, String(rowsIn(info)));
   }
   const perUnit = walked.reduce((sum, [, info]) => sum + ((info.end - info.begin) / length) * cut.unit, 0);
-  const run = cut.unit * Math.max(1, Math.floor(chunkBytes / perUnit));
+  const run = cut.unit * Math.max(1, Math.floor(Math.min(chunkBytes, most) / perUnit));
   for (let begin = 0; begin < length; begin += run) {
     const end = Math.min(length, begin + run);
     const parts: [string, RawTensor][] = [];
@@ -80,8 +105,8 @@ export async function* readPieces(layer: LayerSource, options: ReadOptions = {})
       parts.push([name, await read(info, Math.floor(begin / per), Math.ceil(end / per))]);
     }
     const size = cut.axis === 'n' ? { n: end - begin, k } : { n, k: end - begin };
-    const matrix = layer.make(Object.fromEntries([...kept, ...parts]), size);
-    yield { matrix, n: cut.axis === 'n' ? begin : 0, k: cut.axis === 'k' ? begin : 0 };
+    const [first, column] = cut.axis === 'n' ? [begin, 0] : [0, begin];
+    yield { tensors: Object.fromEntries([...kept, ...parts]), size, n: first, k: column };
   }
 }
 
@@ -99,7 +124,14 @@ export async function readMatrix(layer: LayerSource, options: Omit<ReadOptions, 
 export async function readBias(layer: LayerSource, signal?: AbortSignal): Promise<Float32Array<ArrayBuffer> | undefined> {
   checkSource(layer);
   optional(isSignal)(signal, 'signal');
-  const { n, bias } = layer;
+  return biasOf(layer, signal);
+}
+
+/** The same of what was checked. */
+export async function biasOf(
+  { n, bias }: Pick<LayerSource, 'n' | 'bias'>,
+  signal: AbortSignal | undefined,
+): Promise<Float32Array<ArrayBuffer> | undefined> {
   if (!bias) return undefined;
   const bytes = await readFrom(bias.source, bias.begin, bias.end, signal);
   const values = asFloats({ name: bias.name, file: bias.source.name, dtype: bias.dtype, shape: bias.shape, bytes });

@@ -21,5 +21,7 @@ export const helperVariants: Readonly<Record<string, readonly Params[]>> = {
   'quantize-rows': CODE_BITS.flatMap((BITS) => [1, 2].flatMap((DIGITS) => [0, 1, 2, 3].map((X) => ({ BITS, DIGITS, X })))),
   'round-rows': [0, 1, 2, 3].map((Y) => ({ Y })),
   'sort-pairs': [{}],
-  'quantize-weights': BITS.flatMap((BITS) => [0, 1, 2].flatMap((W) => [0, 1].map((SYMMETRIC) => ({ BITS, W, SYMMETRIC })))),
+  'quantize-weights': BITS.flatMap((BITS) =>
+    [0, 1, 2].flatMap((W) => [0, 1].flatMap((SYMMETRIC) => [0, 1].map((SUMS) => ({ BITS, W, SYMMETRIC, SUMS })))),
+  ),
 };

@@ -100,7 +100,7 @@ export const sortPairs: Shader = {
   uniforms: ['pairs', 'experts', 'base'],
 };
 
-/** Weights as floats → codes, for src/quantize/gpu.ts. */
+/** Weights as floats → codes, for layer/quantize-weights.ts. */
 export const quantizeWeights: Shader = {
   name: 'quantize-weights',
   bindings: [
@@ -108,8 +108,9 @@ export const quantizeWeights: Shader = {
     { name: 'w', binding: 1, access: 'read' },
     { name: 'codes', binding: 2, access: 'write' },
     { name: 'grids', binding: 3, access: 'write' },
+    { name: 'sums', binding: 4, access: 'write', when: (params) => params.SUMS === 1 },
   ],
-  uniforms: ['n', 'k', 'group_size', 'groups', 'words', 'mantissa', 'w_base', 'codes_base', 'grids_base'],
+  uniforms: ['n', 'k', 'group_size', 'groups', 'words', 'mantissa', 'w_base', 'codes_base', 'grids_base', 'sums_base'],
 };
 
 export const helpers: readonly Shader[] = [

@@ -17,6 +17,7 @@ import type { CodeBits } from '../problem/code-width.js';
 import { checkMatrix, inFixedMemory, type QuantizedMatrix } from '../problem/matrix.js';
 import { contiguousX, type LinearOptions, type LinearSpec, makeProblem, type WeightTensors, yDtypeOf } from '../problem/problem.js';
 import { showShape } from '../problem/view.js';
+import type { QuantizeReport } from '../quantize/report.js';
 import { VERSION } from '../version.js';
 import { callInto, callWithOutput, run, sharesBuffer } from './calls.js';
 import { type Explanation, explain } from './explain.js';
@@ -113,9 +114,9 @@ export class LinearWeightQuant {
   }
 
   /** @internal Ends a load after its last piece. */
-  endMatrix(load: Load): void {
+  endMatrix(load: Load, report?: QuantizeReport): void {
     this.#assertUsable();
-    this.#adopt(finishLoad(load));
+    this.#adopt(finishLoad(load, report));
   }
 
   /**
@@ -191,6 +192,11 @@ export class LinearWeightQuant {
     return this.#assertLoaded().weights.held;
   }
 
+  /** Errors and bytes of the weights, if `loadLayer` quantized them; else undefined. */
+  get report(): QuantizeReport | undefined {
+    return this.#loaded?.report;
+  }
+
   /** How the layer multiplies a contiguous x of `rows` rows, and why. No GPU work. @throws ArgumentError, UnsupportedError */
   explain(rows: number): Explanation {
     const loaded = this.#assertLoaded();
@@ -240,12 +246,12 @@ export class LinearWeightQuant {
     fill(this.device, made, { dispatches, sources, written });
   }
 
-  #adopt({ weights, packed, buffers, done: pending }: Buffers): void {
+  #adopt({ weights, packed, buffers, done: pending, report }: Buffers): void {
     this.#free();
     const done = allTaken(...pending); // reported by prepare() and by reading an output
     const spec = { ...this.#spec, quantScale: weights.requantized }; // false if quantScale was an empty tensor
     const { device } = this;
-    this.#loaded = makeLoaded({ device, spec, weights, packed, settings: this.#settings, buffers, shared: undefined, done });
+    this.#loaded = makeLoaded({ device, spec, weights, packed, settings: this.#settings, buffers, shared: undefined, done, report });
   }
 
   #free(): void {

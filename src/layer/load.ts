@@ -24,6 +24,7 @@ import type { Caps } from '../problem/caps.js';
 import { widthOf } from '../problem/code-width.js';
 import { type QuantizedMatrix, rowsOf } from '../problem/matrix.js';
 import type { Weights } from '../problem/problem.js';
+import type { QuantizeReport } from '../quantize/report.js';
 
 /** A layer's buffers by role, with the errors of filling them. */
 export interface Buffers {
@@ -32,6 +33,8 @@ export interface Buffers {
   readonly buffers: Map<string, GPUBuffer>;
   /** Each rejects if there was no memory, a shader did not compile, or the GPU refused. */
   readonly done: Taken[];
+  /** Of weights that were quantized on their way. */
+  readonly report?: QuantizeReport | undefined;
 }
 
 export interface Load extends Buffers {
@@ -126,10 +129,16 @@ function upload(
 
 /**
  * Enqueues a piece that passed `checkMatrix`.
- * @param packed where it goes, if not to the load's one matrix
+ * @param place.packed where it goes, if not to the load's one matrix
+ * @param place.codes its codes, if they are on the GPU already and fit a binding; the matrix then has none
  * @throws ArgumentError if it differs in kind from the first
  */
-export function loadPiece(load: Load, piece: QuantizedMatrix, corner: Corner = { n: 0, k: 0 }, packed: Packed = load.packed): void {
+export function loadPiece(
+  load: Load,
+  piece: QuantizedMatrix,
+  corner: Corner = { n: 0, k: 0 },
+  { packed = load.packed, codes }: { readonly packed?: Packed; readonly codes?: GPUBuffer | undefined } = {},
+): void {
   const { device, caps, weights } = load;
   const { bits, held, scaleDtype, shift, codebook, inputScaled } = weightsOf(piece, { ...weights, n: piece.n }, caps);
   for (const [name, got] of Object.entries({ bits, held, scaleDtype, shift, codebook, inputScaled })) {
@@ -144,9 +153,10 @@ export function loadPiece(load: Load, piece: QuantizedMatrix, corner: Corner = {
   // One set of buffers takes the runs of rows in turn: the GPU reads a run before the next one overwrites it.
   let sources: Map<string, GPUBuffer> | undefined;
   try {
-    for (const part of rowsOf(piece, Math.min(PIECE_BYTES, windowBytes(caps)))) {
+    for (const part of rowsOf(piece, codes ? Number.POSITIVE_INFINITY : Math.min(PIECE_BYTES, windowBytes(caps)))) {
       const values = valuesOf(part.matrix, weights);
-      const data = [['codes', part.matrix.codes] as const, ...Object.entries(values).map(([role, { data }]) => [role, data] as const)];
+      const data = Object.entries(values).map(([role, { data }]) => [role, data] as readonly [string, Uploaded]);
+      if (!codes) data.unshift(['codes', part.matrix.codes]);
       const { errors } = guarded(device, 'load', () => {
         // The first run of rows is the longest.
         sources ??= makeBuffers(
@@ -158,19 +168,17 @@ export function loadPiece(load: Load, piece: QuantizedMatrix, corner: Corner = {
       load.done.push(errors);
       const at = { n: corner.n + part.begin, k: corner.k };
       const dispatches = pieceSteps({ piece: part.matrix, values, corner: at, weights, caps }, packed);
-      fill(device, load, { dispatches, sources: (role) => sources!.get(role)! });
+      fill(device, load, { dispatches, sources: (role) => sources!.get(role) ?? codes! });
     }
   } finally {
     for (const buffer of sources?.values() ?? []) buffer.destroy(); // submitted work still reads them
   }
 }
 
+type Uploaded = Uint32Array | Uint16Array | Float32Array | Uint8Array;
+
 /** Writes all bytes of `data`. The queue takes whole words, so the last 1 to 3 bytes are written as a separate word. */
-function write(
-  device: GPUDevice,
-  buffer: GPUBuffer,
-  { buffer: bytes, byteOffset, byteLength }: Uint32Array | Uint16Array | Float32Array | Uint8Array,
-): void {
+export function write(device: GPUDevice, buffer: GPUBuffer, { buffer: bytes, byteOffset, byteLength }: Uploaded): void {
   const words = byteLength - (byteLength % 4);
   device.queue.writeBuffer(buffer, 0, bytes, byteOffset, words);
   if (words === byteLength) return;
@@ -180,14 +188,14 @@ function write(
 }
 
 /** Ends a load. Zero points that are all 2^(bits-1) are dropped: products are faster without. */
-export function finishLoad({ weights, packed, buffers, done, symmetric }: Load): Buffers {
-  if (!symmetric) return { weights, packed, buffers, done };
+export function finishLoad({ weights, packed, buffers, done, symmetric }: Load, report?: QuantizeReport): Buffers {
+  if (!symmetric) return { weights, packed, buffers, done, report };
   const less = withoutOffsets(packed);
   for (const { buffer } of less.dropped) {
     buffers.get(buffer)!.destroy();
     buffers.delete(buffer);
   }
-  return { weights: { ...weights, shift: 'none' }, packed: less.packed, buffers, done };
+  return { weights: { ...weights, shift: 'none' }, packed: less.packed, buffers, done, report };
 }
 
 export function abandonLoad({ buffers }: Buffers): void {

@@ -9,6 +9,7 @@ import type { Packed } from '../plan/packed-layout.js';
 import { makePlan, type Plan } from '../plan/plan.js';
 import type { Caps } from '../problem/caps.js';
 import { type LinearSpec, type Problem, type Weights, yDtypeOf } from '../problem/problem.js';
+import type { QuantizeReport } from '../quantize/report.js';
 
 /** Buffers that several layers share; they are freed with the last of the layers. */
 export interface SharedBuffers {
@@ -37,6 +38,8 @@ export interface LoadedWeights {
   readonly shared: SharedBuffers | undefined;
   /** Rejects if loading failed: a shader does not compile, no memory, or the GPU refused. */
   readonly done: Taken;
+  /** Of weights that were quantized while they were loaded. */
+  readonly report: QuantizeReport | undefined;
   /** Output buffers to use again, by size. */
   readonly outputs: Map<number, OutputBuffer[]>;
   freed: boolean;

@@ -1,31 +1,22 @@
-// quantizeOnGpu: minmax on the GPU (shaders/quantize-weights.wgsl), for weights that are there already, or for large ones.
-import { anything, type Check, fields } from '../arguments/check.js';
+// quantizeOnGpu: minmax on the GPU (shaders/quantize-weights.wgsl), for weights that are there already, or for large ones. float-pieces.ts
+// quantizes weights of files by the same steps.
 import { checkDevice } from '../arguments/gpu-objects.js';
 import type { FloatDType } from '../dtype.js';
 import { ArgumentError } from '../errors.js';
 import { BUFFER, makeBuffers } from '../gpu/buffers.js';
 import { capsOf } from '../gpu/device.js';
-import { allTaken, guarded } from '../gpu/guard.js';
+import { allTaken, guarded, type Taken } from '../gpu/guard.js';
 import { loadOwn } from '../gpu/own-file.js';
 import { pipelineErrors } from '../gpu/pipeline.js';
 import { encodeInto, record, submit } from '../gpu/recording.js';
 import { Tensor } from '../gpu/tensor.js';
+import type { Dispatch } from '../plan/dispatch.js';
 import { quantizeSteps, SOURCES } from '../plan/quantize-steps.js';
 import { wordsOf } from '../problem/code-width.js';
 import { groupsIn, type QuantizedMatrix } from '../problem/matrix.js';
-import { checkForm, type QuantizeOptions, type Settings } from '../quantize/options.js';
+import { checkGpuForm, type GpuQuantizeOptions } from '../quantize/gpu-form.js';
+import type { Settings } from '../quantize/options.js';
 import type { Quantized } from '../quantize/slices.js';
-
-const OPTIONS = fields({
-  bits: anything,
-  mode: anything,
-  groupSize: anything,
-  symmetric: anything,
-  scaleDtype: anything,
-}) as Check<GpuQuantizeOptions>;
-
-/** The options of `quantize` that `quantizeOnGpu` takes. */
-export type GpuQuantizeOptions = Pick<QuantizeOptions, 'bits' | 'mode' | 'groupSize' | 'symmetric' | 'scaleDtype'>;
 
 /**
  * Quantizes weights (N, K) on the GPU by minmax and reads the result back. It equals the result of `quantize` in every bit. There is no
@@ -48,12 +39,10 @@ export async function quantizeOnGpu(
   const [n = 0, k = 0] = shape;
   if (shape.length !== 2 || format !== 'ND' || strides[1] !== 1 || strides[0] !== k)
     throw new ArgumentError('weights', 'contiguous rows (N, K)', `${format} (${shape.join(', ')}) with strides (${strides.join(', ')})`);
-  const settings = checkForm({ ...OPTIONS(options, 'options'), n, k, method: 'minmax' });
-  if (settings.mode === 'tensor') throw new ArgumentError('mode', 'channel or group', 'tensor');
-  const { bits, groupSize, symmetric, scaleDtype, mode } = settings;
+  const settings = checkGpuForm(options, { n, k });
+  const { bits, mode } = settings;
   const [words, groups] = [n * wordsOf(k, bits), n * groupsIn(settings)];
-  const { addQuantizeText } = await loadOwn('quantizing', () => import('../wgsl/quantize-text.js'));
-  addQuantizeText();
+  await loadShader();
   tensor.assertUsable('weights', device); // it may have been destroyed meanwhile
   const steps = quantizeSteps(capsOf(device), settings, { dtype: dtype as FloatDType, first: tensor.offset });
 
@@ -62,39 +51,79 @@ export async function quantizeOnGpu(
   const allocated = guarded(device, 'quantize', () => makeBuffers(device, inits));
   const made = allocated.result;
   try {
-    const { errors } = guarded(device, 'quantize', () => {
-      const recording = record(device, steps, (role) => made.get(role) ?? tensor.buffer);
-      submit(device, 'antiquant quantize', (pass) => encodeInto(pass, recording));
-      recording.uniforms.destroy();
-    });
-    const written = allTaken(tensor.written, allocated.errors, pipelineErrors(device, steps), errors);
-    const read = [...made].map(async ([role, buffer]) => {
-      const values = Tensor.own(device, buffer, { shape: [sizes[role as 'codes'] / 4], dtype: 'int32', release: () => {}, written });
-      return new Uint32Array(((await values.read()) as Int32Array).buffer as ArrayBuffer);
-    });
+    const written = run(device, steps, { buffers: (role) => made.get(role) ?? tensor.buffer, after: [tensor.written, allocated.errors] });
+    const read = [...made].map(([role, buffer]) => readWords(device, buffer, { count: sizes[role as 'codes'] / 4, written }));
     const [codes, grids] = (await Promise.all(read)) as [Uint32Array, Uint32Array];
-    const scaleBits = new Uint32Array(groups);
-    const zeroPoint = new Float32Array(groups);
-    for (let i = 0; i < groups; i++) {
-      scaleBits[i] = grids[2 * i]!;
-      zeroPoint[i] = grids[2 * i + 1]!;
-    }
-    const scale = new Float32Array(scaleBits.buffer);
-    const bad = scale.findIndex((value) => !Number.isFinite(value));
+    const { scale, zeroPoint, bad } = gridsOf(grids);
     if (bad >= 0) throw unusable(settings, bad, scale[bad]!);
-    const zeros = symmetric ? {} : ({ zeroPoint, zeroPointDtype: 'uint8' } as const);
-    const matrix: QuantizedMatrix = { n, k, bits, codes, groupSize, scale, scaleDtype, ...zeros };
-    return { matrix, mode };
+    return { matrix: matrixOf(settings, { codes, scale, zeroPoint }), mode };
   } finally {
     for (const buffer of made.values()) buffer.destroy();
   }
 }
 
-function unusable({ k, groupSize, scaleDtype }: Settings, at: number, scale: number): ArgumentError {
-  const groups = Math.ceil(k / groupSize);
-  const begin = (at % groups) * groupSize;
-  const where = `weights[${Math.floor(at / groups)}, ${begin} … ${Math.min(k, begin + groupSize) - 1}]`;
-  return Number.isNaN(scale)
-    ? new ArgumentError(where, 'finite numbers of at most 2^126', 'others')
-    : new ArgumentError(where, `a group whose scale is a ${scaleDtype}`, 'a larger one');
+/** Loads the shader's text, before the first dispatch. @throws ReadError */
+export async function loadShader(): Promise<void> {
+  const { addQuantizeText } = await loadOwn('quantizing', () => import('../wgsl/quantize-text.js'));
+  addQuantizeText();
 }
+
+/** Enqueues the dispatches. @param on.after what fills the buffers that they read @throws ShaderError */
+export function run(
+  device: GPUDevice,
+  steps: readonly Dispatch[],
+  { buffers, after }: { readonly buffers: (role: string) => GPUBuffer; readonly after: readonly (Taken | undefined)[] },
+): Taken {
+  const { errors } = guarded(device, 'quantize', () => {
+    const recording = record(device, steps, buffers);
+    submit(device, 'antiquant quantize', (pass) => encodeInto(pass, recording));
+    recording.uniforms.destroy();
+  });
+  return allTaken(...after, pipelineErrors(device, steps), errors);
+}
+
+/** The first `count` words of a buffer that `written` fills. @throws as `Tensor.read` */
+export async function readWords(
+  device: GPUDevice,
+  buffer: GPUBuffer,
+  { count, written }: { readonly count: number; readonly written: Taken },
+): Promise<Uint32Array<ArrayBuffer>> {
+  const values = Tensor.own(device, buffer, { shape: [count], dtype: 'int32', release: () => {}, written });
+  return new Uint32Array(((await values.read()) as Int32Array<ArrayBuffer>).buffer);
+}
+
+/** Scales and zero points of groups, and the first group that has none: its scale is no number, or is infinite. -1: each has. */
+export function gridsOf(grids: Uint32Array): { readonly scale: Float32Array; readonly zeroPoint: Float32Array; readonly bad: number } {
+  const groups = grids.length / 2;
+  const scaleBits = new Uint32Array(groups);
+  const zeroPoint = new Float32Array(groups);
+  for (let i = 0; i < groups; i++) {
+    scaleBits[i] = grids[2 * i]!;
+    zeroPoint[i] = grids[2 * i + 1]!;
+  }
+  const scale = new Float32Array(scaleBits.buffer);
+  return { scale, zeroPoint, bad: scale.findIndex((value) => !Number.isFinite(value)) };
+}
+
+/** The matrix of these settings. */
+export function matrixOf(
+  { n, k, bits, groupSize, symmetric, scaleDtype }: Settings,
+  { zeroPoint, ...values }: Pick<QuantizedMatrix, 'codes' | 'scale'> & { readonly zeroPoint: Float32Array },
+): QuantizedMatrix {
+  const zeros = symmetric ? {} : ({ zeroPoint, zeroPointDtype: 'uint8' } as const);
+  return { n, k, bits, groupSize, scaleDtype, ...values, ...zeros };
+}
+
+/** The place of a group among the weights. @param first the row of group 0 */
+export function placeOf({ k, groupSize }: Pick<Settings, 'k' | 'groupSize'>, group: number, first = 0): string {
+  const groups = groupsIn({ k, groupSize });
+  const begin = (group % groups) * groupSize;
+  return `[${first + Math.floor(group / groups)}, ${begin} … ${Math.min(k, begin + groupSize) - 1}]`;
+}
+
+/** What weights must be, by the scale that stands for those that are not. */
+export const expectedOf = (scale: number, { scaleDtype }: Pick<Settings, 'scaleDtype'>): readonly [expected: string, got: string] =>
+  Number.isNaN(scale) ? ['finite numbers of at most 2^126', 'others'] : [`a group whose scale is a ${scaleDtype}`, 'a larger one'];
+
+const unusable = (settings: Settings, at: number, scale: number): ArgumentError =>
+  new ArgumentError(`weights${placeOf(settings, at)}`, ...expectedOf(scale, settings));

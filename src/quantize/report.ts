@@ -51,6 +51,16 @@ export function addErrors(
   sums.largest = largest;
 }
 
+/** Adds what shaders/quantize-weights.wgsl has summed up: of each group squares and errors in units of its scale², and the largest error. */
+export function addGroups(sums: Sums, scale: Float32Array, ofGroups: Float32Array): void {
+  for (let i = 0; i < scale.length; i++) {
+    const unit = scale[i]! ** 2;
+    sums.squares += ofGroups[3 * i]! * unit;
+    sums.errors += ofGroups[3 * i + 1]! * unit;
+    sums.largest = Math.max(sums.largest, ofGroups[3 * i + 2]!);
+  }
+}
+
 export function reportOf({ squares, errors, largest }: Sums, settings: Settings, { scaled = false } = {}): QuantizeReport {
   const { n, k, bits, mode, groupSize, symmetric, scaleDtype, dtype, method } = settings;
   const scales = mode === 'tensor' ? 1 : n * Math.ceil(k / groupSize);

@@ -1,4 +1,4 @@
-// The text of the shader that only quantizeOnGpu runs, for layer/quantize-weights.ts to load: pages with layers alone do without it.
+// The text of the shader that quantizes float weights, for layer/quantize-weights.ts to load: pages with quantized layers alone do without it.
 import { sources } from './sources.js';
 
 const found = import.meta.glob('./quantize-weights.wgsl', { base: '../../shaders', query: '?raw', import: 'default', eager: true });

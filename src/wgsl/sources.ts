@@ -9,7 +9,7 @@ const found = import.meta.glob(['./**/*.wgsl', '!./quantize-weights.wgsl', '!./s
   eager: true,
 });
 
-/** The files that come with what needs them: only quantizeOnGpu, and only ExpertLayers do. */
+/** The files that come with what needs them: only quantizing float weights, and only ExpertLayers do. */
 export const ON_DEMAND = ['quantize-weights.wgsl', 'sort-pairs.wgsl'] as const;
 
 /** Keyed by the path from shaders/. */

@@ -1,6 +1,6 @@
 // Calls every public function that needs a GPU with wrong arguments; test/unit/doors.test.ts calls the others.
 import { afterAll, expect, test } from 'vitest';
-import { gptqLayer, loadExperts, loadLayer, quantizeOnGpu } from '../../src/formats.js';
+import { gptqLayer, loadExperts, loadLayer, partsOf, quantizeOnGpu } from '../../src/formats.js';
 import {
   ExpertLayers,
   encodeExperts,
@@ -71,6 +71,9 @@ const source = () =>
     groupSize: 32,
     checkpointFormat: 'gptq',
   });
+
+const floats = (name: string, shape: readonly number[]) =>
+  infoOf({ name, dtype: 'F32', shape, bytes: new Uint8Array(4 * shape.reduce((a, b) => a * b, 1)) });
 
 /** A pass for each call that records. What is recorded there is never submitted. */
 const pass = () => device.createCommandEncoder().beginComputePass();
@@ -191,6 +194,18 @@ const DOORS: Doors = {
       plan: { selfTest: false },
     },
   ]),
+  'loadLayer, of floats': door(loadLayer)(() => [
+    device,
+    floats('w', [N, K]),
+    {
+      chunkBytes: 64,
+      signal: new AbortController().signal,
+      onProgress: () => {},
+      quantize: { bits: 4, mode: 'group', groupSize: 32, symmetric: false, scaleDtype: 'float16' },
+      bias: floats('b', [N]),
+    },
+  ]),
+  'loadExperts, of floats': door(loadExperts)(() => [device, partsOf(floats('w', [2, N, K])), { chunkBytes: 64, quantize: 'int8' }]),
 };
 /** What a call made is freed, but for what all calls use. */
 const kept = new Set<unknown>([x, y, weight, antiquantScale, bias, loaded, ...layers, experts, ids, pairs.sorted, ofPairs]);

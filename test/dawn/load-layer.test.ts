@@ -1,29 +1,13 @@
 // loadLayer after an error or an abort: nothing stays on the GPU, and the error says why.
-import { afterEach, beforeEach, expect, test } from 'vitest';
+import { expect, test } from 'vitest';
 import { byteSource, FormatError, findLayers, type LayerSource, loadLayer, type TensorFile } from '../../src/formats.js';
 import { requestDevice } from '../../src/index.js';
+import { aliveBuffers } from '../support/alive-buffers.js';
 import { gpu } from '../support/dawn.js';
+import { loseWhile } from '../support/lost-device.js';
 
 const device = await requestDevice({ gpu });
-const create = device.createBuffer.bind(device);
-let alive = new Map<GPUBuffer, string>();
-
-beforeEach(() => {
-  alive = new Map();
-  device.createBuffer = (descriptor) => {
-    const buffer = create(descriptor);
-    const destroy = buffer.destroy.bind(buffer);
-    alive.set(buffer, descriptor.label ?? '');
-    buffer.destroy = () => {
-      alive.delete(buffer);
-      destroy();
-    };
-    return buffer;
-  };
-});
-afterEach(() => {
-  device.createBuffer = create;
-});
+const alive = aliveBuffers(device);
 
 /** 64 × 256 int8 with a bias, whose row `bad` has a scale that is no number. */
 async function layer(bad = -1): Promise<LayerSource> {
@@ -48,12 +32,12 @@ const PIECES = { chunkBytes: 2000, dtype: 'float32' } as const;
 test('a whole load leaves the layer’s own buffers, and progress ends at the end', async () => {
   const told: [number, number][] = [];
   const loaded = await loadLayer(device, await layer(), { ...PIECES, onProgress: (done, total) => told.push([done, total]) });
-  expect([...alive.values()].sort()).toEqual(['antiquant columnBias', 'antiquant scale0', 'antiquant w0']);
+  expect(alive.labels()).toEqual(['antiquant columnBias', 'antiquant scale0', 'antiquant w0']);
   expect(told.length).toBeGreaterThan(5);
   expect(told.every(([done, total], i) => total === told[0]![1] && done > (told[i - 1]?.[0] ?? 0))).toBe(true);
   expect(told.at(-1)![0]).toBe(64 * 256 + 64 * 4);
   loaded.destroy();
-  expect(alive.size).toBe(0);
+  expect(alive.labels()).toEqual([]);
 });
 
 test('weights are rounded to the dtype if that is asked for', async () => {
@@ -75,21 +59,17 @@ test('aborted between pieces: the reason, and no buffer', async () => {
     if (done > 8000) abort.abort(reason);
   };
   await expect(loadLayer(device, await layer(), { ...PIECES, onProgress, signal: abort.signal })).rejects.toBe(reason);
-  expect([...alive.values()]).toEqual([]);
+  expect(alive.labels()).toEqual([]);
 });
 
 test('a scale that is NaN in a later piece: a FormatError, and no buffer', async () => {
   const failed = loadLayer(device, await layer(40), PIECES);
   await expect(failed).rejects.toThrow(FormatError);
   await expect(failed).rejects.toThrow('a.weight_scale');
-  expect([...alive.values()]).toEqual([]);
+  expect(alive.labels()).toEqual([]);
 });
 
 test('a device that is lost half-way: its error', async () => {
-  const own = await requestDevice({ gpu });
-  let pieces = 0;
-  const onProgress = (): void => {
-    if (++pieces === 6) own.destroy();
-  };
-  await expect(loadLayer(own, await layer(), { ...PIECES, onProgress })).rejects.toThrow(/lost/);
+  const source = await layer();
+  await expect(loseWhile((own, onProgress) => loadLayer(own, source, { ...PIECES, onProgress }))).rejects.toThrow(/lost/);
 });

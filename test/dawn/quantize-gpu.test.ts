@@ -2,9 +2,10 @@
 import { beforeAll, describe, expect, test } from 'vitest';
 import { decode16, encode16, type FloatDType } from '../../src/dtype.js';
 import { capsOf, requestDevice, Tensor } from '../../src/index.js';
-import { type GpuQuantizeOptions, quantizeOnGpu } from '../../src/layer/quantize-weights.js';
+import { quantizeOnGpu } from '../../src/layer/quantize-weights.js';
 import { BITS } from '../../src/problem/code-width.js';
 import type { QuantizedMatrix } from '../../src/problem/matrix.js';
+import type { GpuQuantizeOptions } from '../../src/quantize/gpu-form.js';
 import { quantize } from '../../src/quantize/quantize.js';
 import { random } from '../cases/data.js';
 import { runMatrix } from '../cases/run-matrix.js';

@@ -340,7 +340,9 @@ describe('what planning and loading ask for', () => {
 
   for (const bits of BITS)
     for (const symmetric of [false, true])
-      for (const dtype of DTYPES) dispatches.push(...quantizeSteps(GPU, checkForm({ n: 3, k: 40, bits, symmetric }), { dtype, first: 0 }));
+      for (const dtype of DTYPES)
+        for (const sums of [false, true])
+          dispatches.push(...quantizeSteps(GPU, checkForm({ n: 3, k: 40, bits, symmetric }), { dtype, first: 0, sums }));
 
   dispatches.push(sortStep(GPU, { pairs: 6, experts: 4, ids: 3 }));
 

@@ -3,7 +3,7 @@
 import { Button } from '../../ui/button.js';
 import { type Fact, Facts } from '../../ui/facts.js';
 import { Notice } from '../../ui/notice.js';
-import { bytes, whole } from '../../ui/numbers.js';
+import { bytes, counted, whole } from '../../ui/numbers.js';
 import { JobProblem, Progress } from '../../ui/progress.js';
 import type { OpenedModel, Row } from './jobs/open.js';
 import { LookAt } from './look.js';
@@ -27,6 +27,7 @@ export function Chosen({ file }: { readonly file: OpenedModel }) {
       {layer ? (
         <p>
           {now.kind === 'layer' ? layer.format : `${layer.format}, not quantized`}: {whole(layer.n)} outputs × {whole(layer.k)} inputs
+          {layer.experts !== undefined && `, the first of ${counted(layer.experts, 'expert')}`}
         </p>
       ) : (
         <Facts items={otherFacts(row)} />

@@ -7,14 +7,15 @@ import type { LayerFacts, OpenedModel } from './jobs/open.js';
 
 const NAMES: Readonly<Record<string, string>> = { safetensors: 'safetensors', gguf: 'GGUF', mlc: 'MLC', ONNX: 'ONNX' };
 
-/** `14 × GGUF Q4_K, 2 × GGUF Q6_K` */
+/** `14 × GGUF Q4_K, 2 × GGUF Q6_K`; experts of a tensor count as the layers that they are. */
 function counts(layers: readonly LayerFacts[]): string {
   const found = new Map<string, number>();
-  for (const { format } of layers) found.set(format, (found.get(format) ?? 0) + 1);
+  for (const { format, experts = 1 } of layers) found.set(format, (found.get(format) ?? 0) + experts);
   return [...found].map(([format, count]) => `${whole(count)} × ${format}`).join(', ');
 }
 
-const weightsIn = (layers: readonly LayerFacts[]): number => layers.reduce((sum, { n, k }) => sum + n * k, 0);
+const weightsIn = (layers: readonly LayerFacts[]): number => layers.reduce((sum, { n, k, experts = 1 }) => sum + experts * n * k, 0);
+const matricesIn = (layers: readonly LayerFacts[]): number => layers.reduce((sum, { experts = 1 }) => sum + experts, 0);
 
 export function ModelFacts({ file }: { readonly file: OpenedModel }) {
   const { layers, floats, refused, rows, metadata, config } = file;
@@ -30,7 +31,7 @@ export function ModelFacts({ file }: { readonly file: OpenedModel }) {
     ['Tensors', whole(rows.length), bytes(total)],
     [
       'Quantized layers',
-      whole(layers.length),
+      whole(matricesIn(layers)),
       layers.length > 0 ? `${counts(layers)}; ${whole(weightsIn(layers))} weights` : 'none in a format that this library reads',
     ],
     ['Float matrices', whole(floats.length), floats.length > 0 ? `${counts(floats)}; ${whole(weightsIn(floats))} weights` : undefined],

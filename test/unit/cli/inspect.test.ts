@@ -138,6 +138,59 @@ test('GGUF: blocks that are read, blocks that are not, floats', async () => {
   ]);
 });
 
+test('experts of a tensor with three dimensions: a line with their number, and their bits in one buffer', async () => {
+  const path = put(
+    at('experts.gguf'),
+    makeGguf([
+      zeros('blk.0.ffn_up_exps.weight', 'Q8_0', [3, 4, 64], 3 * 4 * 68),
+      zeros('blk.1.ffn_up_exps.weight', 'Q8_0', [3, 4, 64], 3 * 4 * 68),
+    ]),
+  );
+  const { code, out } = await call(['inspect', path]);
+  expect(code).toBe(0);
+  expect(widest(out)).toBeLessThanOrEqual(80);
+  // Codes of 4 × 64 bytes, scales of 2 × 4 halves in 256 bytes, a bias of 4 floats in 256: each expert begins at a multiple of them.
+  expect(out).toMatch(/GGUF Q8_0: 2 blocks of experts, 1\.63 kB\n.*8\.50 bits a weight in\s+the file, 24\.00 in GPU memory\n/s);
+  expect(out).toMatch(/\n {4}blk\.\*\.ffn_up_exps +× 2 +3 × 4 × 64 +1\.63 kB\n/);
+  expect(out).toMatch(/\nGGUF Q8_0 +2 +1\.63 kB/);
+  const json = (await call(['inspect', path, '--json'])).json();
+  expect(json.layers).toEqual([]);
+  expect(json.experts).toHaveLength(2);
+  expect(json.experts[0]).toEqual({
+    name: 'blk.0.ffn_up_exps',
+    format: 'GGUF Q8_0',
+    experts: 3,
+    numbered: false,
+    n: 4,
+    k: 64,
+    bits: 8,
+    groupSize: 32,
+    bytes: 3 * 4 * 68,
+    bitsInFile: 8.5,
+    bitsInMemory: (8 * (256 + 256 + 256)) / (4 * 64),
+    importer: 'importGguf',
+    cut: 'n',
+    inMemory: json.experts[0].inMemory,
+    why: null,
+    what: 'importGguf → 8-bit codes, groups of 32, float16 scales',
+  });
+});
+
+test('experts with numbers are layers, and a block beside them; their bytes count once', async () => {
+  const tensors = [0, 1].flatMap((i) => gptq(`layers.0.mlp.experts.${i}.up_proj`));
+  const path = putModel(at('numbered.safetensors'), tensors);
+  const config = put(at('numbered.json'), '{"quant_method":"gptq","bits":4,"group_size":32}');
+  const { out } = await call(['inspect', path, '--config', config]);
+  expect(out).toMatch(/GPTQ: 2 layers, 1\.18 kB/);
+  expect(out).toMatch(
+    /GPTQ: 1 block of experts, 1\.18 kB\n.*each expert is a layer of those\s+above\n {4}layers\.0\.mlp\.experts\.up_proj +2 × 16 × 64/s,
+  );
+  const json = (await call(['inspect', path, '--config', config, '--json'])).json();
+  expect(json.layers).toHaveLength(2);
+  expect(json.experts).toMatchObject([{ name: 'layers.0.mlp.experts.up_proj', experts: 2, numbered: true, bytes: 2 * 592 }]);
+  expect(json.totals).toEqual([{ format: 'GPTQ', count: 2, bytes: 2 * 592 }]);
+});
+
 test('what is in memory, of each kind of matrix', () => {
   const matrix = (method: 'minmax' | 'hqq', symmetric = false) =>
     quantize(normals('kinds', 4 * 64), { n: 4, k: 64, bits: 4, method, symmetric }).matrix;

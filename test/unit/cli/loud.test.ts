@@ -142,9 +142,10 @@ describe('inspect', () => {
     const { code, json } = await call(['inspect', path, '--json']);
     expect(code).toBe(0);
     expect(json().layers.map(({ name }: { name: string }) => name)).toEqual(['blk.0.q']);
-    expect(json().notYet.map(({ name, format }: { name: string; format: string }) => [name, format])).toEqual([
-      ['blk.0.ffn_up_exps', 'Q8_0 of 3 dimensions'],
+    expect(json().experts.map(({ name, experts }: { name: string; experts: number }) => [name, experts])).toEqual([
+      ['blk.0.ffn_up_exps', 2],
     ]);
+    expect(json().notYet).toEqual([]);
   });
 });
 

@@ -313,4 +313,7 @@ test('what is quantized already, or can be neither quantized nor copied: 4', asy
   expect(code).toBe(4);
   expect(json().error).toMatchObject({ name: 'UnsupportedError', exitCode: 4 });
   expect(json().error.message).toContain('a is quantized already (Q8_K)');
+  const experts = { name: 'a_exps.weight', dtype: 'Q8_0', shape: [2, 4, 32], bytes: new Uint8Array(2 * 4 * 34) };
+  const refused = await call(['quantize', put(at('exps.gguf'), makeGguf([experts])), at('exps-out')]);
+  expect([refused.code, refused.err]).toEqual([4, expect.stringContaining('a_exps is quantized already (GGUF Q8_0)')]);
 });

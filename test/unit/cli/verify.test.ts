@@ -73,6 +73,21 @@ test('GGUF with minima has no writer: that is told, and is no fault', async () =
   expect(json().layers[0]).toMatchObject({ ok: true, rewritten: null, notFinite: 0 });
 });
 
+test('experts of a tensor with three dimensions are layers, each by its number', async () => {
+  const bytes = new Uint8Array(3 * 4 * 34);
+  bytes[2 * 4 * 34 + 1] = 0x7e; // the first scale of expert 2 is NaN
+  const path = put(at('experts.gguf'), makeGguf([{ name: 'blk.0.ffn_up_exps.weight', dtype: 'Q8_0', shape: [3, 4, 32], bytes }]));
+  const { code, json } = await call(['verify', path, '--json']);
+  expect(code).toBe(1);
+  expect(json().layers.map(({ name, ok }: { name: string; ok: boolean }) => [name, ok])).toEqual([
+    ['blk.0.ffn_up_exps.0', true],
+    ['blk.0.ffn_up_exps.1', true],
+  ]);
+  expect(json().refused).toMatchObject([{ name: 'blk.0.ffn_up_exps.2', format: 'GGUF Q8_0' }]);
+  const one = await call(['verify', path, '--layers', 'exps\\.1$']);
+  expect([one.code, one.out]).toEqual([0, expect.stringContaining('1 layer right, 0 wrong, 0 refused')]);
+});
+
 test('rewriting: by compressed-tensors, by torch_npu where zero points are floats or groups short, or not at all', async () => {
   const [channel, hqq] = [made({ groupSize: undefined }), made({ method: 'hqq' })];
   const short = quantize(normals('short', 4 * 48), { n: 4, k: 48, bits: 8, groupSize: 32 }).matrix;

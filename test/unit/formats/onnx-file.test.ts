@@ -152,6 +152,7 @@ test('float matrices: those that MatMul takes lie as (K, N)', async () => {
   const { floats: found, transposed, multiplied } = await findLayers(file);
   expect(found.map(({ name }) => name)).toEqual(['wa', 'wb', 'wc']);
   expect([[...transposed!], [...multiplied!]]).toEqual([['wa'], ['wa', 'wb']]);
+  expect(found.map((info) => info.transposed)).toEqual([true, undefined, undefined]); // loadLayer reads this
 });
 
 test('mutated files open, or are refused by a FormatError', async () => {

@@ -135,7 +135,7 @@ export async function look(model: Model, { target, ...corner }: LookArgs, contex
   const size = sizeOf(model, target);
   const place = placeOf(size, corner);
   if (target.kind === 'layer') {
-    const layer = model.found.layers[target.index]!;
+    const layer = model.layers[target.index]!;
     const matrix = await matrixOf(model, target, context, 0.6);
     const codes = await countCodes(matrix, context);
     const [low, high] = ends(matrix.scale);

@@ -4,11 +4,13 @@ import {
   FormatError,
   type FoundLayers,
   findLayers,
+  type LayerSource,
   openModel,
   parseConfig,
   type TensorFile,
   type TensorInfo,
 } from '../../../../src/formats.js';
+import { counted } from '../../../ui/numbers.js';
 import type { JobContext } from '../../../worker/rpc.js';
 
 /** `layer`: part of a quantized layer. `float`: a float matrix. `refused`: part of a refused layer. `other`: any other tensor. */
@@ -35,6 +37,8 @@ export interface LayerFacts {
   readonly format: string;
   readonly n: number;
   readonly k: number;
+  /** Matrices of this size in a tensor of three dimensions; the panel shows the first. */
+  readonly experts?: number | undefined;
 }
 
 export interface OpenedModel {
@@ -57,7 +61,7 @@ export interface OpenedModel {
 
 export interface Model {
   readonly id: number;
-  readonly found: FoundLayers;
+  readonly layers: readonly LayerSource[];
   readonly floats: readonly TensorInfo[];
   /** Names of float matrices that are stored as (K, N). */
   readonly transposed: ReadonlySet<string>;
@@ -137,14 +141,15 @@ export async function open(files: readonly File[], context: JobContext): Promise
 
   const id = ++last;
   const floats = found.floats.filter(({ shape }) => shape.every((size) => size > 0));
+  const layers = listed(found);
   const opened: OpenedModel = {
     id,
     kind: file.kind === 'onnx' ? 'ONNX' : file.kind,
     name: file.name,
     files: files.length,
     bytes: files.reduce((sum, { size }) => sum + size, 0),
-    rows: rowsOf(file.tensors, found, floats),
-    layers: found.layers.map(({ name, format, n, k }) => ({ name, format, n, k })),
+    rows: rowsOf(file.tensors, found, { layers, floats }),
+    layers: layers.map(({ source: { format, n, k }, name, experts }) => ({ name, format, n, k, experts })),
     floats: floats.map((info) => ({ name: info.name, format: info.dtype, ...sizesOf(info, transposed) })),
     refused: found.refused.map(({ name, format, error }) => ({ name, format, problem: error.message })),
     config: note,
@@ -155,7 +160,7 @@ export async function open(files: readonly File[], context: JobContext): Promise
       })
       .slice(0, 200),
   };
-  return { model: { id, found, floats, transposed }, opened };
+  return { model: { id, layers: layers.map(({ source }) => source), floats, transposed }, opened };
 }
 
 /** N and K of a float matrix, stored as (N, K) or (K, N). */
@@ -164,8 +169,29 @@ export function sizesOf({ name, shape }: TensorInfo, transposed: ReadonlySet<str
   return transposed.has(name) ? { n: columns, k: rows } : { n: rows, k: columns };
 }
 
-function rowsOf(tensors: ReadonlyMap<string, TensorInfo>, found: FoundLayers, floats: readonly TensorInfo[]): Row[] {
-  const layerOf = new Map(found.layers.map(({ name, format }, i) => [`${format} of ${name}`, i]));
+interface Listed {
+  readonly name: string;
+  readonly source: LayerSource;
+  readonly experts?: number;
+}
+
+/** The layers, and the first expert of each block that is no layer of its own: those with numbers in their names are layers. */
+function listed({ layers, experts }: FoundLayers): Listed[] {
+  const own = new Set(layers);
+  return [
+    ...layers.map((source) => ({ name: source.name, source })),
+    ...experts
+      .filter(({ experts: [first] }) => !own.has(first!))
+      .map(({ name, experts: all }) => ({ name, source: all[0]!, experts: all.length })),
+  ];
+}
+
+function rowsOf(
+  tensors: ReadonlyMap<string, TensorInfo>,
+  found: FoundLayers,
+  { layers, floats }: { readonly layers: readonly Listed[]; readonly floats: readonly TensorInfo[] },
+): Row[] {
+  const layerOf = new Map(layers.map(({ name, source: { format } }, i) => [`${format} of ${name}`, i]));
   const floatOf = new Map(floats.map(({ name }, i) => [name, i]));
   const problems = new Map(found.refused.map(({ name, format, error }) => [`${format} of ${name}`, error.message]));
   return [...tensors.values()].map((info): Row => {
@@ -175,11 +201,14 @@ function rowsOf(tensors: ReadonlyMap<string, TensorInfo>, found: FoundLayers, fl
     // As findLayers words it: FORMAT: PART of LAYER, FORMAT, refused: PART of LAYER, or DTYPE SHAPE: that it is none.
     const [, format, refused, part, layer] = /^(.*?)(, refused)?: (.*?)(?: of (.*))?$/s.exec(role) ?? [];
     const key = `${format} of ${layer}`;
-    const what = layer === undefined ? (part ?? role) : `${format}${refused ?? ''}: ${part}`;
+    const index = layerOf.get(key);
+    const experts = index === undefined ? undefined : layers[index]!.experts;
+    const many = experts === undefined ? '' : `, ${counted(experts, 'expert')}`;
+    const what = layer === undefined ? (part ?? role) : `${format}${refused ?? ''}${many}: ${part}`;
     const float = floatOf.get(name);
     if (float !== undefined) return { ...row, what, kind: 'float', index: float };
     if (layer === undefined) return { ...row, what, kind: 'other' };
     if (refused) return { ...row, what, kind: 'refused', problem: problems.get(key) };
-    return { ...row, what, kind: 'layer', index: layerOf.get(key) };
+    return { ...row, what, kind: 'layer', index };
   });
 }

@@ -107,7 +107,7 @@ async function referenceOf(
 export async function run(model: Model, args: RunArgs, context: JobContext): Promise<LayerRun> {
   const { target, m, dtype, seed, settings } = args;
   const { n, k } = sizeOf(model, target);
-  const source = target.kind === 'layer' ? model.found.layers[target.index]! : undefined;
+  const source = target.kind === 'layer' ? model.layers[target.index]! : undefined;
   const matrix = source ? await matrixOf(model, target, context, 0.2) : (await quantized(model, target, settings, context, 0.2)).matrix;
   const bias = source && (await readBias(source, context.signal));
   const x: HostTensor = { data: randomX(m * k, seed), shape: [m, k], dtype };

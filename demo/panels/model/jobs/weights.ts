@@ -44,7 +44,7 @@ export const forget = (): void => {
 
 export function sizeOf(model: Model, { kind, index }: Target): Size {
   if (kind === 'float') return sizesOf(model.floats[index]!, model.transposed);
-  const { n, k } = model.found.layers[index]!;
+  const { n, k } = model.layers[index]!;
   return { n, k };
 }
 
@@ -53,7 +53,7 @@ export async function matrixOf(model: Model, target: Target, context: JobContext
   const key = JSON.stringify(target);
   if (kept?.key === key) return kept.matrix;
   const { signal, progress } = context;
-  const matrix = await readMatrix(model.found.layers[target.index]!, {
+  const matrix = await readMatrix(model.layers[target.index]!, {
     signal,
     onProgress: (done, total) => progress((share * done) / total, 'The file is read.'),
   });
