@@ -11,12 +11,11 @@ import { pipelineOf } from '../gpu/pipeline.js';
 import type { Tensor } from '../gpu/tensor.js';
 import { type Explanation, explain } from '../layer/explain.js';
 import type { GpuPiece } from '../layer/float-pieces.js';
-import { abandonLoad, allocate, type Buffers, beginLoad, fill, finishLoad, type Load, loadPiece, orAbandon } from '../layer/load.js';
+import { abandonLoad, allocate, type Buffers, beginLoad, fillFrom, finishLoad, type Load, loadPiece, orAbandon } from '../layer/load.js';
 import { freeLoaded, type LoadedWeights, makeLoaded, type PlanSettings } from '../layer/loaded-weights.js';
 import { checkPlan, type PlanningOptions, settingsOf } from '../layer/planning-options.js';
 import { preparePlans } from '../layer/prepare.js';
 import { checkNames, type NamedTensors } from '../layer/tensors-by-name.js';
-import type { Dispatch } from '../plan/dispatch.js';
 import { type ExpertLayout, expertLayout } from '../plan/expert-layout.js';
 import { loadSteps, outputSteps } from '../plan/load-steps.js';
 import { checkOptions, checkOutputs, checkWeights } from '../problem/checks.js';
@@ -113,7 +112,7 @@ export class ExpertLayers {
     });
     for (const one of dispatches) pipelineOf(this.device, one); // throws before anything is allocated
     const made = allocate(this.device, { weights: operands, packed: layout.packed });
-    orAbandon(made, () => this.#fill(made, dispatches, given));
+    orAbandon(made, () => fillFrom(this.device, made, { dispatches, given }));
     this.#adopt(made);
     return this;
   }
@@ -158,7 +157,7 @@ export class ExpertLayers {
       },
     });
     const dispatches = biases.flatMap((views, expert) => outputSteps({ n, ...columns }, layout!.of(expert), { caps, views: { ...views } }));
-    if (dispatches.length > 0) orAbandon(load, () => this.#fill(load, dispatches, given));
+    if (dispatches.length > 0) orAbandon(load, () => fillFrom(this.device, load, { dispatches, given }));
     return { load, layout: layout! };
   }
 
@@ -211,7 +210,7 @@ export class ExpertLayers {
 
   /** Frees the buffers. Outputs stay. */
   destroy(): void {
-    this.#free();
+    this.#replace(undefined);
     this.#destroyed = true;
   }
 
@@ -239,32 +238,16 @@ export class ExpertLayers {
     return makeProblem(loaded, { m, x: contiguousX(m, loaded.weights.k), experts: { count: this.count, perRow, ids: 0 } });
   }
 
-  #fill(made: Buffers, dispatches: readonly Dispatch[], given: WeightTensors<Tensor>): void {
-    const sources = (role: string): GPUBuffer => given[role as keyof typeof given]!.buffer;
-    const written = Object.values(given).map((tensor: Tensor | undefined) => tensor?.written);
-    fill(this.device, made, { dispatches, sources, written });
-  }
-
   #adopt({ weights, packed, buffers, done: pending, report }: Buffers): void {
-    this.#free();
     const { device } = this;
     const done = allTaken(...pending); // reported by prepare() and by reading an output
-    this.#loaded = makeLoaded({
-      device,
-      spec: this.#spec,
-      weights,
-      packed,
-      settings: this.#settings,
-      buffers,
-      shared: undefined,
-      done,
-      report,
-    });
+    const held = { spec: this.#spec, settings: this.#settings, shared: undefined };
+    this.#replace(makeLoaded({ device, weights, packed, buffers, done, report, ...held }));
   }
 
-  #free(): void {
+  #replace(loaded: LoadedWeights | undefined): void {
     if (this.#loaded) freeLoaded(this.#loaded);
-    this.#loaded = undefined;
+    this.#loaded = loaded;
   }
 
   #assertUsable(): void {

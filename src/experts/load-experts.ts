@@ -11,6 +11,7 @@ import { Tensor } from '../gpu/tensor.js';
 import type { LoadOptions } from '../layer/load-file.js';
 import { type PieceSource, reportOfAll, sourceOf } from '../layer/piece-source.js';
 import { ExpertLayers, type ExpertLoad } from './expert-layers.js';
+import { readingAhead } from './read-ahead.js';
 
 /** How experts of a file are read and multiplied. */
 export type LoadExpertsOptions = Omit<LoadOptions, 'innerPrecise' | 'weightRounding' | 'bias'>;
@@ -38,12 +39,14 @@ export async function loadExperts(
   checkDevice(device);
   const { dtype = 'float16', plan, quantize, signal, onProgress } = OPTIONS(options, 'options') as LoadExpertsOptions;
   const given = list<LayerSource | TensorInfo>(anything as never)(isList(source) ? source : source?.experts, 'source');
-  const layers = given.map((one) => sourceOf(device, one, { quantize, plan }));
+  for (const one of given) sourceOf(device, one, { quantize, plan }); // the caller may have made it
+  const layers = readingAhead(given).map((one) => sourceOf(device, one, { quantize, plan }));
   const [first] = layers;
   if (!first) throw new ArgumentError('source', 'at least one expert', 'none');
   for (const layer of layers) checkAlike(first, layer);
   const { n, k, groupSize } = first;
-  const biases = await Promise.all(layers.map((layer) => layer.bias(signal)));
+  const biases: (Float32Array | undefined)[] = [];
+  for (const layer of layers) biases.push(await layer.bias(signal));
   const biased = biases.some((bias) => bias !== undefined);
   const experts = new ExpertLayers(device, {
     experts: layers.length,

@@ -9,19 +9,18 @@ import { allTaken } from '../gpu/guard.js';
 import { pipelineOf } from '../gpu/pipeline.js';
 import { encodeInto } from '../gpu/recording.js';
 import { Tensor } from '../gpu/tensor.js';
-import type { Dispatch } from '../plan/dispatch.js';
 import { loadSteps, outputSteps } from '../plan/load-steps.js';
 import { packedLayout } from '../plan/packed-layout.js';
 import { checkOptions, checkOutputs, checkWeights, checkX, checkY } from '../problem/checks.js';
 import type { CodeBits } from '../problem/code-width.js';
 import { checkMatrix, inFixedMemory, type QuantizedMatrix } from '../problem/matrix.js';
-import { contiguousX, type LinearOptions, type LinearSpec, makeProblem, type WeightTensors, yDtypeOf } from '../problem/problem.js';
+import { contiguousX, type LinearOptions, type LinearSpec, makeProblem, yDtypeOf } from '../problem/problem.js';
 import { showShape } from '../problem/view.js';
 import type { QuantizeReport } from '../quantize/report.js';
 import { VERSION } from '../version.js';
 import { callInto, callWithOutput, run, sharesBuffer } from './calls.js';
 import { type Explanation, explain } from './explain.js';
-import { allocate, type Buffers, beginLoad, fill, finishLoad, type Load, loadPiece, orAbandon } from './load.js';
+import { allocate, type Buffers, beginLoad, fillFrom, finishLoad, type Load, loadPiece, orAbandon } from './load.js';
 import { freeLoaded, type LoadedWeights, makeLoaded, outputBytes, type PlanSettings, recycle, takeOutput } from './loaded-weights.js';
 import { checkPlan, type PlanningOptions, settingsOf } from './planning-options.js';
 import { checkPrepare, checkRows, type PrepareOptions, prepareWeights } from './prepare.js';
@@ -76,7 +75,7 @@ export class LinearWeightQuant {
     const dispatches = loadSteps({ operands, packed, caps }, { ...given });
     for (const one of dispatches) pipelineOf(this.device, one); // throws, before anything is allocated, if one is known not to compile
     const made = allocate(this.device, { weights: operands, packed });
-    orAbandon(made, () => this.#fill(made, dispatches, given));
+    orAbandon(made, () => fillFrom(this.device, made, { dispatches, given }));
     this.#adopt(made);
     return this;
   }
@@ -109,7 +108,7 @@ export class LinearWeightQuant {
     const { caps } = this.#settings;
     const load = beginLoad(device, first, { caps, ...of });
     const dispatches = outputSteps({ n, ...columns }, load.packed, { caps, views: { ...given } });
-    if (dispatches.length > 0) orAbandon(load, () => this.#fill(load, dispatches, given));
+    if (dispatches.length > 0) orAbandon(load, () => fillFrom(this.device, load, { dispatches, given }));
     return load;
   }
 
@@ -238,13 +237,6 @@ export class LinearWeightQuant {
   }
 
   // ------------------------------------------------------------------------------------------------------------- inside
-
-  /** Fills a layer's buffers from the caller's tensors. */
-  #fill(made: Buffers, dispatches: readonly Dispatch[], given: WeightTensors<Tensor>): void {
-    const sources = (role: string): GPUBuffer => given[role as keyof typeof given]!.buffer;
-    const written = Object.values(given).map((tensor: Tensor | undefined) => tensor?.written);
-    fill(this.device, made, { dispatches, sources, written });
-  }
 
   #adopt({ weights, packed, buffers, done: pending, report }: Buffers): void {
     this.#free();

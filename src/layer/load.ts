@@ -7,6 +7,7 @@ import { findingsOf } from '../gpu/device-findings.js';
 import { allTaken, guarded, type Taken } from '../gpu/guard.js';
 import { pipelineErrors } from '../gpu/pipeline.js';
 import { encodeInto, record, submit } from '../gpu/recording.js';
+import type { Tensor } from '../gpu/tensor.js';
 import { type Slice, windowBytes } from '../plan/binding.js';
 import type { Dispatch } from '../plan/dispatch.js';
 import {
@@ -23,7 +24,7 @@ import { type Corner, pieceSteps, valuesOf, weightsOf } from '../plan/piece-step
 import type { Caps } from '../problem/caps.js';
 import { widthOf } from '../problem/code-width.js';
 import { type QuantizedMatrix, rowsOf } from '../problem/matrix.js';
-import type { Weights } from '../problem/problem.js';
+import type { Weights, WeightTensors } from '../problem/problem.js';
 import type { QuantizeReport } from '../quantize/report.js';
 
 /** A layer's buffers by role, with the errors of filling them. */
@@ -81,6 +82,17 @@ export function fill(
     recording.uniforms.destroy();
   });
   done.push(allTaken(...(written ?? []), pipelineErrors(device, dispatches), errors));
+}
+
+/** `fill` from the caller's tensors, by their names. @throws ShaderError if a dispatch did not compile before */
+export function fillFrom(
+  device: GPUDevice,
+  made: Buffers,
+  { dispatches, given }: { readonly dispatches: readonly Dispatch[]; readonly given: WeightTensors<Tensor> },
+): void {
+  const tensors = new Map(Object.entries(given).filter(([, tensor]) => tensor !== undefined) as [string, Tensor][]);
+  const written = [...tensors.values()].map((tensor) => tensor.written);
+  fill(device, made, { dispatches, sources: (role) => tensors.get(role)!.buffer, written });
 }
 
 /**
