@@ -76,8 +76,9 @@ const ofEachRows = (tiles: readonly Params[]): Params[] => [
   ...new Map([...tiles].reverse().map((tile) => [`${tile.WIDTH} ${tile.HALF} ${tile.ROWS}`, tile])).values(),
 ];
 const DTYPES: readonly FloatDType[] = ['float32', 'float16', 'bfloat16'];
-const SHIFTS = ['none', 'zero point', 'minimum', 'codebook', 'E2M1'] as const;
-const MEANING = { none: 'none', 'zero point': 'none', minimum: 'none', codebook: 'table', E2M1: 'e2m1' } as const;
+const SHIFTS = ['none', 'zero point', 'minimum', 'codebook', 'E2M1', 'E4M3'] as const;
+const MEANING = { none: 'none', 'zero point': 'none', minimum: 'none', codebook: 'table', E2M1: 'e2m1', E4M3: 'e4m3' } as const;
+const FLOATS_OF_8 = 'E4M3';
 
 const everyKernel = kernels
   .filter(({ experts }) => experts)
@@ -85,7 +86,7 @@ const everyKernel = kernels
     SHIFTS.filter((shift) => codebooksOf(kernel).includes(MEANING[shift])).map((shift, j) =>
       makeCase({
         shift,
-        bits: MEANING[shift] === 'none' && (i + j) % 2 === 1 ? 8 : 4,
+        bits: shift === FLOATS_OF_8 || (MEANING[shift] === 'none' && (i + j) % 2 === 1) ? 8 : 4,
         scaleDtype: DTYPES[(i + j) % 3]!,
         dtype: DTYPES[(i + 2 * j + 1) % 3]!,
         bias: j % 2 === 0,

@@ -234,6 +234,33 @@ describe('of a file', () => {
     await compare(await ofFile([0, 1, 2].flatMap(one)));
   });
 
+  test('FP8 in numbered layers, with scales of blocks', async () => {
+    const one = (e: number) => [
+      raw(
+        `mlp.experts.${e}.up_proj.weight`,
+        'F8_E4M3',
+        [8, 256],
+        bytes(2048, e + 1).map((byte) => byte & 0xbf),
+      ),
+      raw(`mlp.experts.${e}.up_proj.weight_scale_inv`, 'F32', [1, 2], [e + 1, 0.5]),
+    ];
+    await compare(await ofFile([0, 1, 2].flatMap(one)));
+  });
+
+  test('NVFP4 in numbered layers, each with a factor', async () => {
+    const one = (e: number) => [
+      raw(`mlp.experts.${e}.up_proj.weight`, 'U8', [8, 32], bytes(256, e + 1)),
+      raw(
+        `mlp.experts.${e}.up_proj.weight_scale`,
+        'F8_E4M3',
+        [8, 4],
+        bytes(32, e + 5).map((byte) => byte & 0x77),
+      ),
+      raw(`mlp.experts.${e}.up_proj.weight_scale_2`, 'F32', [], [0.01 * (e + 1)]),
+    ];
+    await compare(await ofFile([0, 1, 2].flatMap(one)));
+  });
+
   test('a load that fails leaves no buffer', async () => {
     const name = 'mlp.experts.down_proj';
     const scales = Array.from({ length: 4 * 12 }, (_, i) => (i === 40 ? 255 : 127));
