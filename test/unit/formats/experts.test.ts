@@ -4,7 +4,7 @@ import { describe, expect, test } from 'vitest';
 import { FormatError } from '../../../src/errors.js';
 import { partsOf } from '../../../src/formats/experts.js';
 import { findLayers } from '../../../src/formats/find-layers.js';
-import { importGguf } from '../../../src/formats/gguf-blocks.js';
+import { ggufTypes, importGguf } from '../../../src/formats/gguf-blocks.js';
 import { importMxfp4 } from '../../../src/formats/mxfp4.js';
 import { readBias, readMatrix } from '../../../src/formats/read-layer.js';
 import { checkMatrix, dequantize } from '../../../src/problem/matrix.js';
@@ -63,17 +63,16 @@ describe('findLayers', () => {
     expect(roles.get(`${base}.down_proj_bias`)).toBe(`MXFP4: bias of ${base}.down_proj`);
   });
 
-  test('an expert is the part of the file that is its', async () => {
+  test.each(Object.entries(ggufTypes))('an expert of GGUF %s is its part of the file', async (dtype, { blockSize, bytes: inBlock }) => {
     const [count, n, k] = [3, 8, 256];
-    const data = Uint8Array.from(bytes(count * n * 144, 3), (byte) => byte & 0x3b);
-    const tensor = { name: 'blk.3.ffn_up_exps.weight', dtype: 'Q4_K', shape: [count, n, k], bytes: data };
+    const size = (n * k * inBlock) / blockSize;
+    const data = Uint8Array.from(bytes(count * size, 3), (byte) => byte & 0x3b); // every number of a block is finite
+    const tensor = { name: 'blk.3.ffn_up_exps.weight', dtype, shape: [count, n, k], bytes: data };
     const { experts, layers } = await findLayers(fileOf([tensor], { kind: 'gguf' }));
     expect(layers).toEqual([]);
-    expect(experts.map(({ name, format }) => [name, format])).toEqual([['blk.3.ffn_up_exps', 'GGUF Q4_K']]);
-    for (const [e, source] of experts[0]!.experts.entries()) {
-      const bytesOf = data.slice(e * n * 144, (e + 1) * n * 144);
-      expect(await readMatrix(source)).toEqual(importGguf({ ...tensor, shape: [n, k], bytes: bytesOf }));
-    }
+    expect(experts.map(({ name, format }) => [name, format])).toEqual([['blk.3.ffn_up_exps', `GGUF ${dtype}`]]);
+    for (const [e, source] of experts[0]!.experts.entries())
+      expect(await readMatrix(source)).toEqual(importGguf({ ...tensor, shape: [n, k], bytes: data.slice(e * size, (e + 1) * size) }));
   });
 
   test('settings of MLX name the tensor, not one expert', async () => {
