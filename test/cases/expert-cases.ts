@@ -1,11 +1,12 @@
 // The table of experts: every kernel that takes many matrices, every way in which rows meet experts, and edges of ids. Tests on every engine
 // share it.
 import type { FloatDType } from '../../src/dtype.js';
-import { type HostTensor, referenceMatrix } from '../../src/index.js';
 import { kernels } from '../../src/kernels/index.js';
 import { variantId } from '../../src/kernels/kernel.js';
 import { codebooksOf } from '../../src/kernels/operands.js';
 import type { Accuracy } from '../../src/problem/accuracy.js';
+import type { HostTensor } from '../../src/reference/reference.js';
+import { referenceMatrix } from '../../src/reference/reference-matrix.js';
 import type { ReferenceResult } from '../../src/reference/sums.js';
 import type { Params } from '../../src/wgsl/preprocess.js';
 import { random } from './data.js';
