@@ -40,7 +40,7 @@ const OPTIONS = fields({
  * @throws ArgumentError, FormatError, ReadError, UnsupportedError, GpuError, DeviceLostError; the reason of `signal`
  * @example
  * const { layers, floats } = await findLayers(await openModel(file));
- * const layer = await loadLayer(device, layers[0], { dtype: 'float16', onProgress: (done, total) => { bar.value = done / total; } });
+ * const layer = await loadLayer(device, layers[0], { dtype: 'float16', onProgress: ({ done, total }) => { bar.value = done / total; } });
  * const head = await loadLayer(device, floats.find(({ name }) => name === 'lm_head.weight'), { quantize: 'int8' });
  * console.log(head.report.sqnr);
  */
