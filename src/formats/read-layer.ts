@@ -30,13 +30,14 @@ const OPTIONS = fields({ ...watched, chunkBytes: optional(wholeNumber(1)) });
 
 type Tensors = Pick<LayerSource, 'tensors' | 'bias'>;
 
-const bytesIn = ({ tensors, bias }: Tensors): number =>
-  [...Object.values(tensors), ...(bias ? [bias] : [])].reduce((sum, { begin, end }) => sum + end - begin, 0);
+/** Bytes of a layer's tensors without the bias. */
+export const tensorBytes = ({ tensors }: Pick<LayerSource, 'tensors'>): number =>
+  Object.values(tensors).reduce((sum, { begin, end }) => sum + end - begin, 0);
 
 /** Bytes of a layer in its file. */
 export function layerBytes(layer: LayerSource): number {
   checkSource(layer);
-  return bytesIn(layer);
+  return tensorBytes(layer) + (layer.bias ? layer.bias.end - layer.bias.begin : 0);
 }
 
 /**
@@ -68,7 +69,7 @@ export async function* readRuns(
 ): AsyncGenerator<Run> {
   const { chunkBytes = CHUNK_BYTES, signal, onProgress } = OPTIONS(options, 'options');
   const { n, k, cut, tensors } = layer;
-  const total = bytesIn(layer);
+  const total = tensorBytes(layer); // readBias reads the bias
   let done = 0;
   const read = async (info: TensorInfo, first = 0, last = rowsIn(info)): Promise<RawTensor> => {
     signal?.throwIfAborted();
