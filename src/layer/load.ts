@@ -210,7 +210,10 @@ export function write(device: GPUDevice, buffer: GPUBuffer, { buffer: bytes, byt
 }
 
 /** Ends a load. Zero points that are all 2^(bits-1) are dropped: products are faster without. */
-export function finishLoad({ weights, packed, buffers, done, symmetric }: Load, report?: QuantizeReport): Buffers {
+export function finishLoad(
+  { weights, packed, buffers, done, symmetric }: Buffers & Pick<Load, 'symmetric'>,
+  report?: QuantizeReport,
+): Buffers {
   if (!symmetric) return { weights, packed, buffers, done, report };
   const less = withoutOffsets(packed);
   for (const { buffer } of less.dropped) {

@@ -84,13 +84,13 @@ test('a folder has about a dozen files', () => {
   expect(large.map(([name, files]) => `${name} has ${files.length}`)).toEqual([]);
 });
 
-test('only gpu/, tuning/, layer/ and experts/ call a GPUDevice', () => {
+test('only gpu/, tuning/, layer/, experts/ and loading/ call a GPUDevice', () => {
   const files = [...imports.keys()].filter((file) =>
     /\.(create(Buffer|BindGroup|ShaderModule|ComputePipeline|CommandEncoder)\w*|queue|pushErrorScope)\b/.test(
       readFileSync(join(root, file), 'utf8'),
     ),
   );
-  expect(files.filter((file) => !['gpu', 'tuning', 'layer', 'experts'].includes(room(file)))).toEqual([]);
+  expect(files.filter((file) => !['gpu', 'tuning', 'layer', 'experts', 'loading'].includes(room(file)))).toEqual([]);
 });
 
 test('only five files know the bundler: four read shaders, one starts a worker', () => {
