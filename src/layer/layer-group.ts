@@ -203,9 +203,14 @@ export async function prepareMany(
   options: PrepareOptions = {},
 ): Promise<void> {
   const checked = checkPrepare(rows, options);
-  const bundle = bundleOf(LAYERS(layers, 'layers'));
+  for (const loaded of await preparedTogether(LAYERS(layers, 'layers'))) await prepareWeights(loaded, ...checked);
+}
+
+/** The weights that a call multiplies with, once those that can be side by side are. */
+export async function preparedTogether(layers: readonly LinearWeightQuant[]): Promise<readonly LoadedWeights[]> {
+  const bundle = bundleOf(layers);
   await bundle.joined;
-  for (const { loaded } of bundle.groups) await prepareWeights(loaded, ...checked);
+  return bundle.groups.map(({ loaded }) => loaded);
 }
 
 /**
