@@ -1,7 +1,9 @@
 // How large the pieces of a layer are, and whose first pieces are held at once. Pure.
 import { MAX_LAYERS } from '../kernels/operands.js';
 import type { PieceSource } from '../layer/piece-source.js';
+import { wordsOf } from '../problem/code-width.js';
 import type { QuantizedMatrix } from '../problem/matrix.js';
+import { UNIT_K } from '../problem/weight-format.js';
 
 type Size = Pick<PieceSource, 'n' | 'k' | 'groupSize' | 'bits' | 'bytes'>;
 
@@ -12,8 +14,9 @@ export function matrixBytes(matrix: QuantizedMatrix): number {
   return arrays.reduce((sum, array) => sum + (array?.byteLength ?? 0), 0);
 }
 
-/** About the bytes of a layer's matrix: codes, and two floats of each group. */
-const memoryOf = ({ n, k, groupSize, bits }: Size): number => n * k * (bits <= 4 ? 1 / 2 : 1) + 8 * n * Math.ceil(k / groupSize);
+/** The most bytes of a layer's matrix: codes, and two floats of each group and each unit of scales. */
+const memoryOf = ({ n, k, groupSize, bits }: Size): number =>
+  4 * n * wordsOf(k, bits) + 8 * n * (Math.ceil(k / groupSize) + Math.ceil(k / UNIT_K));
 
 /** Bytes of the file that make a piece of at most `piece` bytes, as the file has it and as a matrix. */
 export const chunkBytes = (source: Size, piece: number): number =>
