@@ -94,8 +94,9 @@ class Loader {
     for (const run of runsOfKind(sources, this.#context.traffic.limits.piece)) {
       const members: Member[] = [];
       for (const i of run) members.push(await this.#open(sources[i]!));
-      // By the first pieces; the header does not tell everything.
-      const kinds = members.map(({ kind }) => kind);
+      // By the first pieces, since the header does not tell everything; of floats the first layer's tells all, and the others have no buffers yet.
+      for (const member of members) if (!member.source.quantized || member === members[0]) await member.read();
+      const kinds = members.map((member) => member.kindBy(member.matrix ?? members[0]!.matrix!));
       for (const alike of runsOf(kinds)) {
         const { weights, settings } = kinds[alike[0]!]!;
         const columns = alike.map((j) => kinds[j]!.weights.n);
@@ -117,7 +118,6 @@ class Loader {
     const bias = await source.bias(this.#context.options.signal);
     const member = new Member(this.#context, source, bias);
     this.#members.push(member);
-    await member.read();
     return member;
   }
 

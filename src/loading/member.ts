@@ -10,7 +10,7 @@ import { type PieceSource, reportOfAll } from '../layer/piece-source.js';
 import { checkPlan, settingsOf } from '../layer/planning-options.js';
 import { packedLayout } from '../plan/packed-layout.js';
 import { checkOptions } from '../problem/checks.js';
-import { rowsOf } from '../problem/matrix.js';
+import { type QuantizedMatrix, rowsOf } from '../problem/matrix.js';
 import type { LoadLayersOptions } from './load-layers-options.js';
 import { chunkBytes, matrixBytes } from './piece-size.js';
 import type { Traffic } from './traffic.js';
@@ -40,6 +40,8 @@ export class Member {
   readonly #chunk: number;
   #bias: Tensor | undefined;
   #read = 0;
+  /** Bytes on the GPU that floats are quantized in. */
+  #reserved = 0;
   #next: Arrived | undefined;
   #load: Load | undefined;
 
@@ -66,10 +68,16 @@ export class Member {
     const { traffic } = this.#context;
     const before = this.#read;
     try {
-      // Floats go to the GPU to be quantized before they are a piece.
-      const next = () => this.#pieces.next();
-      const step = await (this.source.quantized ? traffic.during(this.#chunk, next) : next());
-      if (step.done) return false;
+      if (this.source.quantized && this.#reserved === 0) {
+        const bytes = 2 * this.#chunk; // floats, their codes and grids, and what comes back, for all pieces in turn
+        await traffic.reserve(bytes);
+        this.#reserved = bytes;
+      }
+      const step = await this.#pieces.next();
+      if (step.done) {
+        this.#land();
+        return false;
+      }
       const bytes = matrixBytes(step.value.matrix);
       traffic.take(bytes);
       this.#next = { piece: step.value, bytes, file: this.#read - before };
@@ -79,20 +87,26 @@ export class Member {
     }
   }
 
-  /** What the layer is, by its first piece. @throws UnsupportedError */
-  get kind(): Pick<LoadedWeights, 'spec' | 'weights' | 'settings' | 'packed' | 'shared'> {
+  /** The matrix of the piece in the loader's hands. */
+  get matrix(): QuantizedMatrix | undefined {
+    return this.#next?.piece.matrix;
+  }
+
+  /** What the layer is, by its first piece, or by that of a layer that is quantized in the same way. @throws UnsupportedError */
+  kindBy(first: QuantizedMatrix): Pick<LoadedWeights, 'spec' | 'weights' | 'settings' | 'packed' | 'shared'> {
     const { device } = this.#context.traffic;
     const { plan, ...options } = this.#options;
     const settings = settingsOf(device, checkPlan(plan));
     const { caps } = settings;
     const { n, k, groupSize } = this.source;
     const outline = { caps, size: { n, k, groupSize }, biased: this.#bias !== undefined, requantized: false };
-    const { weights } = heldAs(device, this.#next!.piece.matrix, outline);
+    const { weights } = heldAs(device, first, outline);
     return { spec: checkOptions(options), weights, settings, packed: packedLayout(weights, caps), shared: undefined };
   }
 
-  /** Allocates for the layer, whose first piece was read, sends that piece, and reads and sends the others. */
+  /** Allocates for the layer, reads its pieces, of which the first may have been read before, and sends them. */
   async fill(place: Place = {}): Promise<Load> {
+    if (!this.#next) await this.read();
     const bias = this.#bias ? { bias: this.#bias } : {};
     const load = this.layer.beginMatrix(this.#next!.piece.matrix, bias, this.source.groupSize, place);
     this.#load = load;
@@ -115,6 +129,12 @@ export class Member {
     this.#bias?.destroy();
     this.#next = undefined;
     await this.#pieces.return(undefined); // it may have buffers
+    this.#land();
+  }
+
+  #land(): void {
+    if (this.#reserved > 0) this.#context.traffic.land(this.#reserved);
+    this.#reserved = 0;
   }
 
   /** Sends a piece in runs of rows: one that could not be cut in the file is cut here. */

@@ -48,10 +48,21 @@ export class Traffic {
   }
 
   /** Runs `work`, which sends `bytes`, when there is room for them. `taken` runs when the GPU has them. */
-  async send(bytes: number, work: () => void, taken = (): void => {}): Promise<void> {
+  async send(bytes: number, work: () => void, taken?: () => void): Promise<void> {
     await this.room(bytes);
     work();
     this.#fly(bytes);
+    this.land(bytes, taken);
+  }
+
+  /** Waits until there is room, and keeps it until `land`. */
+  async reserve(bytes: number): Promise<void> {
+    await this.room(bytes);
+    this.#fly(bytes);
+  }
+
+  /** These bytes are no longer in flight when the GPU has done what was submitted. */
+  land(bytes: number, taken = (): void => {}): void {
     const { queue } = this.device;
     const settled = queue.onSubmittedWorkDone().catch(() => {}); // of a lost device: `check` says so
     const done = settled.then(() => {
@@ -60,17 +71,6 @@ export class Traffic {
       if (!this.#closed) taken();
     });
     this.#sent.push(done.catch((error) => this.#fail(error)));
-  }
-
-  /** Waits for `work`, which sends `bytes` and waits until the GPU has them. */
-  async during<T>(bytes: number, work: () => Promise<T>): Promise<T> {
-    await this.room(bytes);
-    this.#fly(bytes);
-    try {
-      return await work();
-    } finally {
-      this.inFlight -= bytes;
-    }
   }
 
   /** The load fails with `errors`, at its next step or at the end. */

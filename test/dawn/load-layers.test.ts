@@ -20,7 +20,7 @@ import { aliveBuffers } from '../support/alive-buffers.js';
 import { gpu } from '../support/dawn.js';
 import { dispatches } from '../support/dispatches.js';
 import { loseWhile } from '../support/lost-device.js';
-import { randoms } from '../support/tensors.js';
+import { floats, infoOf, randoms, raw } from '../support/tensors.js';
 
 const device = await requestDevice({ gpu });
 const alive = aliveBuffers(device);
@@ -247,6 +247,27 @@ describe('bytes', () => {
     expect(beside.left).toBeGreaterThan(512 * 1024);
     expect(beside.peak).toBeLessThanOrEqual(beside.left + SMALL.inFlight);
     expect(joined.peak).toBeGreaterThan(2 * 512 * 1024);
+  });
+
+  test('floats that the GPU quantizes: the bits, reports and limits of each alone', async () => {
+    const tensors = [192, 128, 64].map((n) => infoOf(raw(`w${n}`, 'F16', [n, 1024], floats(n, n * 1024))));
+    const options = { ...FLOAT32, quantize: 'int4' } as const;
+    let layers: LinearWeightQuant[] = [];
+    const traffic = new Traffic(device, SMALL);
+    const x = xOf(1024);
+    const apart = await Promise.all(tensors.map((tensor) => loadLayer(device, tensor, options)));
+    await prepareMany(apart, [3]);
+    const { peak, left } = await peakOf(async () => {
+      [layers] = (await loadThrough(traffic, [tensors], options)) as [LinearWeightQuant[]];
+      return [];
+    });
+    expect(await readAll(forwardMany(layers, x))).toEqual(await readAll(forwardMany(apart, x)));
+    expect(layers.map(({ report }) => report)).toEqual(apart.map(({ report }) => report));
+    expect(countOf(layers, x)).toBe(1);
+    expect(peak).toBeLessThanOrEqual(left + SMALL.inFlight);
+    expect(traffic.mostInFlight).toBeLessThanOrEqual(SMALL.inFlight);
+    expect([traffic.inFlight, traffic.hands]).toEqual([0, 0]);
+    destroy([...layers, ...apart]);
   });
 
   test('in flight and in hands are within the limits, and reading goes on while the GPU packs', async () => {
