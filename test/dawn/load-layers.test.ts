@@ -359,6 +359,18 @@ describe('after an error nothing is left, on the GPU and on its way', () => {
     await failing(three, failure, { onProgress });
   });
 
+  test.each(['read', 'pack'])('the same while floats are quantized, at %s', async (at) => {
+    const tensors = [64, 128].map((n) => infoOf(raw(`w${n}`, 'F16', [n, 256], floats(n, n * 256))));
+    const failure = new Error('a bug of the page');
+    const onProgress = ({ phase, done }: Progress): void => {
+      if (phase === at && done > 40_000) throw failure;
+    };
+    const traffic = new Traffic(device, { piece: 4000, inFlight: 12_000 });
+    await expect(loadThrough(traffic, [tensors], { ...FLOAT32, quantize: 'int8', onProgress })).rejects.toBe(failure);
+    expect(alive.labels()).toEqual([]);
+    expect(traffic.inFlight).toBe(0);
+  });
+
   test('no GPU memory for the shared buffers: the error', async () => {
     const create = device.createBuffer;
     device.createBuffer = (descriptor) => {
