@@ -10,6 +10,7 @@ import { whileAlive } from '../gpu/device.js';
 import { Tensor } from '../gpu/tensor.js';
 import type { LoadOptions } from '../layer/load-file.js';
 import { type PieceSource, reportOfAll, sourceOf } from '../layer/piece-source.js';
+import type { Progress } from '../progress.js';
 import { ExpertLayers, type ExpertLoad } from './expert-layers.js';
 import { readingAhead } from './read-ahead.js';
 
@@ -64,10 +65,10 @@ export async function loadExperts(
   try {
     for (const [expert, layer] of layers.entries()) {
       const before = done;
-      const progress = (own: number): void => {
+      const progress = ({ done: own }: Progress): void => {
         waiting += before + own - done;
         done = before + own;
-        onProgress?.(done, total);
+        onProgress?.({ phase: 'read', done, total });
       };
       for await (const piece of layer.pieces({ ...options, onProgress: progress })) {
         load ??= experts.beginMatrices(piece.matrix, bias ? { bias } : {}, groupSize);

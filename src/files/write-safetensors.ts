@@ -1,5 +1,6 @@
 // Writes safetensors: first the header from names, dtypes and shapes, then each tensor in turn, so that memory never holds the complete
 // file. Rule: github.com/huggingface/safetensors, README.md, "Format".
+
 import {
   anything,
   bytes as bytesCheck,
@@ -18,6 +19,7 @@ import {
 import { arrayKind } from '../arguments/show-value.js';
 import { ArgumentError } from '../errors.js';
 import { showShape } from '../problem/view.js';
+import type { Progress } from '../progress.js';
 import { numbers, watched } from './given.js';
 import { ELEMENT_BYTES, elementsIn, type RawTensor } from './raw-tensor.js';
 
@@ -45,7 +47,7 @@ export interface WriteOptions {
   /** Checked before each piece. */
   readonly signal?: AbortSignal | undefined;
   /** After each piece, in bytes of the file. */
-  readonly onProgress?: ((progress: { readonly done: number; readonly total: number }) => void) | undefined;
+  readonly onProgress?: ((progress: Progress) => void) | undefined;
 }
 
 /** Readers of the format refuse longer headers. */
@@ -128,7 +130,7 @@ export async function writeSafetensors(sink: Sink, tensors: Iterable<TensorToWri
     signal?.throwIfAborted();
     await sink.write(piece);
     done += piece.byteLength;
-    onProgress?.({ done, total });
+    onProgress?.({ phase: 'write', done, total });
   };
   await put(header);
   for (const tensor of list) {

@@ -17,7 +17,7 @@ import {
 import { showValue } from '../arguments/show-value.js';
 import { ArgumentError } from '../errors.js';
 import { numbers, rawTensor, tensorInfo } from '../files/given.js';
-import { BITS, FILE_BITS } from '../problem/code-width.js';
+import { BITS, CODE_BITS, FILE_BITS } from '../problem/code-width.js';
 
 const ofN = optional(number);
 
@@ -132,6 +132,7 @@ const cut = fields({ axis: oneOf('n', 'k'), unit: wholeNumber(1), perRow: dictio
 const LAYER = fields({
   n: wholeNumber(1),
   k: wholeNumber(1),
+  bits: oneOf(...CODE_BITS),
   groupSize: wholeNumber(1),
   tensors: dictionary(tensorInfo),
   cut: optional(cut),

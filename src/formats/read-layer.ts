@@ -5,6 +5,7 @@ import { readFrom, watched } from '../files/given.js';
 import { asFloats, type RawTensor } from '../files/raw-tensor.js';
 import type { TensorInfo } from '../files/tensor-file.js';
 import type { QuantizedMatrix } from '../problem/matrix.js';
+import type { Progress } from '../progress.js';
 import { checkSource } from './given.js';
 import type { LayerSource } from './layer-source.js';
 
@@ -13,8 +14,8 @@ export interface ReadOptions {
   /** Approximate bytes of a piece; default 16 MiB. A layer that cannot be cut is read in one piece. */
   readonly chunkBytes?: number | undefined;
   readonly signal?: AbortSignal | undefined;
-  /** Receives the bytes of the layer that have been read, and their total. */
-  readonly onProgress?: ((done: number, total: number) => void) | undefined;
+  /** Receives the bytes of the layer that have been read. */
+  readonly onProgress?: ((progress: Progress) => void) | undefined;
 }
 
 /** A piece of a matrix, and the position of its first code. */
@@ -29,13 +30,14 @@ const OPTIONS = fields({ ...watched, chunkBytes: optional(wholeNumber(1)) });
 
 type Tensors = Pick<LayerSource, 'tensors' | 'bias'>;
 
-const bytesIn = ({ tensors, bias }: Tensors): number =>
-  [...Object.values(tensors), ...(bias ? [bias] : [])].reduce((sum, { begin, end }) => sum + end - begin, 0);
+/** Bytes of a layer's tensors without the bias. */
+export const tensorBytes = ({ tensors }: Pick<LayerSource, 'tensors'>): number =>
+  Object.values(tensors).reduce((sum, { begin, end }) => sum + end - begin, 0);
 
 /** Bytes of a layer in its file. */
 export function layerBytes(layer: LayerSource): number {
   checkSource(layer);
-  return bytesIn(layer);
+  return tensorBytes(layer) + (layer.bias ? layer.bias.end - layer.bias.begin : 0);
 }
 
 /**
@@ -67,14 +69,14 @@ export async function* readRuns(
 ): AsyncGenerator<Run> {
   const { chunkBytes = CHUNK_BYTES, signal, onProgress } = OPTIONS(options, 'options');
   const { n, k, cut, tensors } = layer;
-  const total = bytesIn(layer);
+  const total = tensorBytes(layer); // readBias reads the bias
   let done = 0;
   const read = async (info: TensorInfo, first = 0, last = rowsIn(info)): Promise<RawTensor> => {
     signal?.throwIfAborted();
     const row = (info.end - info.begin) / rowsIn(info);
     const bytes = await readFrom(info.source, info.begin + first * row, info.begin + last * row, signal);
     done += bytes.length;
-    onProgress?.(done, total);
+    onProgress?.({ phase: 'read', done, total });
     const shape = first === 0 && last === rowsIn(info) ? info.shape : [last - first, ...info.shape.slice(1)];
     return { name: info.name, file: info.source.name, dtype: info.dtype, shape, bytes };
   };

@@ -23,7 +23,7 @@ import { checkPrepare, type PrepareOptions, prepareWeights } from './prepare.js'
 import { inputOf, type QuantizedRows } from './quantize-x.js';
 
 /** Layers that share a dispatch. */
-interface Group {
+export interface Group {
   /** Indices of the layers. */
   readonly members: readonly number[];
   /** The members' weights side by side, or the weights of the only member. */
@@ -32,44 +32,60 @@ interface Group {
   readonly begins: readonly number[];
 }
 /** Layers that are multiplied together, and their groups. */
-interface Bundle {
+export interface Bundle {
   readonly layers: readonly LinearWeightQuant[];
   /** The layers' weights when the groups were made. A layer that was loaded again or moved has others. */
   readonly loaded: LoadedWeights[];
   groups: readonly Group[];
-  /** Resolves when all weights that can be side by side are. */
-  readonly joined: Promise<unknown>;
+  /** Resolves when all weights that can be side by side are; undefined before the first call. */
+  joined: Promise<unknown> | undefined;
 }
 
-const LAYERS = listOf(LinearWeightQuant.given);
+/** @internal */
+export const LAYERS = listOf(LinearWeightQuant.given);
 
 /** Bundles by their first layer. */
 const bundles = new WeakMap<LinearWeightQuant, Bundle[]>();
 
+/** What a layer is, before it has buffers. */
+type Kind = Pick<LoadedWeights, 'spec' | 'weights' | 'settings' | 'packed' | 'shared'>;
+
 /**
- * The key of layers that can share a dispatch. It leaves out the number of columns, and the bias: a layer without one has zeros instead.
+ * What layers that share a dispatch agree in. It leaves out the number of columns, and the bias: a layer without one has zeros instead.
  * `mode` follows from the groups.
  */
-export function dispatchKey({ spec, weights, settings }: Pick<LoadedWeights, 'spec' | 'weights' | 'settings'>): string {
+export function dispatchForm({ spec, weights, settings }: Pick<Kind, 'spec' | 'weights' | 'settings'>) {
   const { outFeatures: _n, bias: _bias, antiquantOffset: _offset, antiquantGroupSize: _group, quantOffset: _quant, ...options } = spec;
   const { n: _columns, biased: _biased, mode: _mode, ...format } = weights;
-  return keyOf({ options, format, settings });
+  return { options, format, settings };
 }
 
-/** Does a layer need a separate dispatch? */
-function standsAlone({ weights: { n, codebook, permuted, inputScaled }, packed, shared }: LoadedWeights): boolean {
-  // A layer that was joined before stays there. Rows of y must be whole quads. A table of values, a permutation and scales of inputs belong to one layer.
-  return shared !== undefined || n % 4 !== 0 || codebook === 'table' || permuted || inputScaled || packed.slabs.length > 1;
-}
+export const dispatchKey = (layer: Parameters<typeof dispatchForm>[0]): string => keyOf(dispatchForm(layer));
+
+/** What makes a layer need a separate dispatch. Rows of y must be whole quads. */
+const ALONE = {
+  /** It was joined before, and stays there. */
+  joined: ({ shared }) => shared !== undefined,
+  columns: ({ weights }) => weights.n % 4 !== 0,
+  // What belongs to one layer.
+  table: ({ weights }) => weights.codebook === 'table',
+  permuted: ({ weights }) => weights.permuted,
+  inputScaled: ({ weights }) => weights.inputScaled,
+  slabs: ({ packed }) => packed.slabs.length > 1,
+} as const satisfies Readonly<Record<string, (kind: Kind) => boolean>>;
+
+/** Why a layer needs a separate dispatch; undefined if it does not. */
+export const whyAlone = (kind: Kind): keyof typeof ALONE | undefined =>
+  (Object.keys(ALONE) as (keyof typeof ALONE)[]).find((why) => ALONE[why](kind));
 
 const single = (loaded: LoadedWeights, i: number): Group => ({ members: [i], loaded, begins: [0] });
 
 /** The layers that can share a dispatch, in runs of at most MAX_LAYERS. */
-function runsOf(layers: readonly LinearWeightQuant[]): number[][] {
+export function runsOf(layers: readonly Kind[]): number[][] {
   const byKey = new Map<string, number[][]>();
   layers.forEach((layer, i) => {
-    const alone = standsAlone(layer.loaded) || layers.indexOf(layer) < i;
-    const key = alone ? `alone ${i}` : dispatchKey(layer.loaded);
+    const alone = whyAlone(layer) !== undefined || layers.indexOf(layer) < i;
+    const key = alone ? `alone ${i}` : dispatchKey(layer);
     const runs = byKey.get(key) ?? [];
     const last = runs.at(-1);
     if (last && last.length < MAX_LAYERS) last.push(i);
@@ -79,12 +95,20 @@ function runsOf(layers: readonly LinearWeightQuant[]): number[][] {
   return [...byKey.values()].flat();
 }
 
-/** A bundle with a dispatch for each layer. Groups join once the GPU has taken the copies side by side. */
-function makeBundle(layers: readonly LinearWeightQuant[]): Bundle {
+/** A bundle with a dispatch for each layer, but for those that lie side by side already. */
+function makeBundle(layers: readonly LinearWeightQuant[], together: readonly Group[] = []): Bundle {
   const loaded = layers.map((layer) => layer.loaded);
-  const runs = runsOf(layers).filter(({ length }) => length > 1);
-  const bundle: Bundle = { layers: [...layers], loaded, groups: loaded.map(single), joined: Promise.resolve() };
-  return Object.assign(bundle, { joined: Promise.all(runs.map((members) => join(bundle, members))) });
+  const joined = new Set(together.flatMap(({ members }) => members));
+  const singles = loaded.map(single).filter(({ members }) => !joined.has(members[0]!));
+  return { layers: [...layers], loaded, groups: [...singles, ...together], joined: undefined };
+}
+
+/** The members that can join, and have not. */
+export const joinable = ({ loaded }: Bundle): number[][] => runsOf(loaded).filter(({ length }) => length > 1);
+
+/** Layers that were loaded side by side: their first call takes the groups' dispatches. */
+export function bundleTogether(layers: readonly LinearWeightQuant[], together: readonly Group[]): void {
+  bundles.set(layers[0]!, [...(bundles.get(layers[0]!) ?? []), makeBundle(layers, together)]);
 }
 
 /** Joins members, unless there is no memory for it or a member has changed meanwhile. */
@@ -108,7 +132,8 @@ async function join(bundle: Bundle, members: readonly number[]): Promise<void> {
   bundle.groups = [...others, { members, loaded: joined.joint, begins: joined.begins }];
 }
 
-function bundleOf(layers: readonly LinearWeightQuant[]): Bundle {
+/** The bundle of these layers, kept or new. Its groups are those of now. @throws ArgumentError, DeviceLostError */
+export function bundleFor(layers: readonly LinearWeightQuant[]): Bundle {
   const [first] = layers;
   if (!first) throw new ArgumentError('layers', 'at least one layer', 'none');
   for (const layer of layers) layer.loaded; // throws if one is destroyed or not loaded
@@ -124,8 +149,15 @@ function bundleOf(layers: readonly LinearWeightQuant[]): Bundle {
   return bundle;
 }
 
+/** The same for a call. The first one lets groups join, once the GPU has taken the copies side by side. */
+function bundleOf(layers: readonly LinearWeightQuant[]): Bundle {
+  const bundle = bundleFor(layers);
+  bundle.joined ??= Promise.all(joinable(bundle).map((members) => join(bundle, members)));
+  return bundle;
+}
+
 /** A bundle's groups for `m` rows. A group is split where x or y exceeds one window. */
-function groupsFor({ groups, loaded }: Bundle, m: number): readonly Group[] {
+export function groupsFor({ groups, loaded }: Bundle, m: number): readonly Group[] {
   return groups.flatMap((group): readonly Group[] => {
     const { weights, packed, settings } = group.loaded;
     // An upper bound of the bytes of a row of x, its codes or y.
@@ -149,7 +181,7 @@ function readBy(
 const ALIGN_BYTES = 256;
 
 /** The members' columns and the start of each y in one buffer; `elements` is the end of the last. */
-function follow({ members, begins }: Group, layers: readonly LinearWeightQuant[], m: number) {
+export function follow({ members, begins }: Group, layers: readonly Pick<LinearWeightQuant, 'loaded'>[], m: number) {
   let elements = 0;
   const columns = members.map((i, j): LayerColumns => {
     const { weights, spec } = layers[i]!.loaded;
@@ -171,9 +203,14 @@ export async function prepareMany(
   options: PrepareOptions = {},
 ): Promise<void> {
   const checked = checkPrepare(rows, options);
-  const bundle = bundleOf(LAYERS(layers, 'layers'));
+  for (const loaded of await preparedTogether(LAYERS(layers, 'layers'))) await prepareWeights(loaded, ...checked);
+}
+
+/** The weights that a call multiplies with, once those that can be side by side are. */
+export async function preparedTogether(layers: readonly LinearWeightQuant[]): Promise<readonly LoadedWeights[]> {
+  const bundle = bundleOf(layers);
   await bundle.joined;
-  for (const { loaded } of bundle.groups) await prepareWeights(loaded, ...checked);
+  return bundle.groups.map(({ loaded }) => loaded);
 }
 
 /**

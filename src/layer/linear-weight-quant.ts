@@ -20,7 +20,7 @@ import type { QuantizeReport } from '../quantize/report.js';
 import { VERSION } from '../version.js';
 import { callInto, callWithOutput, run, sharesBuffer } from './calls.js';
 import { type Explanation, explain } from './explain.js';
-import { allocate, type Buffers, beginLoad, fillFrom, finishLoad, type Load, loadPiece, orAbandon } from './load.js';
+import { allocate, type Buffers, beginLoad, fillFrom, finishLoad, type Load, loadPiece, orAbandon, type Place } from './load.js';
 import { freeLoaded, type LoadedWeights, makeLoaded, outputBytes, type PlanSettings, recycle, takeOutput } from './loaded-weights.js';
 import { checkPlan, type PlanningOptions, settingsOf } from './planning-options.js';
 import { checkPrepare, checkRows, type PrepareOptions, prepareWeights } from './prepare.js';
@@ -98,7 +98,7 @@ export class LinearWeightQuant {
   }
 
   /** @internal Allocates the buffers of a matrix, whose first piece is `first`, and fills in bias and output scale. */
-  beginMatrix(first: QuantizedMatrix, outputs: NamedTensors, groupSize = first.groupSize): Load {
+  beginMatrix(first: QuantizedMatrix, outputs: NamedTensors, groupSize = first.groupSize, place: Place = {}): Load {
     this.#assertUsable();
     const { inFeatures: k, outFeatures: n, dtype } = this.#spec;
     const given = checkNames(this.#spec, this.device, outputs, OUTPUT_NAMES);
@@ -106,7 +106,7 @@ export class LinearWeightQuant {
     const { device } = this;
     const of = { size: { n, k, groupSize }, biased: columns.bias !== undefined, requantized: columns.quant !== undefined };
     const { caps } = this.#settings;
-    const load = beginLoad(device, first, { caps, ...of });
+    const load = beginLoad(device, first, { caps, ...of, ...place });
     const dispatches = outputSteps({ n, ...columns }, load.packed, { caps, views: { ...given } });
     if (dispatches.length > 0) orAbandon(load, () => fillFrom(this.device, load, { dispatches, given }));
     return load;

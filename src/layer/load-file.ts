@@ -10,7 +10,7 @@ import { Tensor } from '../gpu/tensor.js';
 import type { QuantizeForm } from '../quantize/gpu-form.js';
 import { LinearWeightQuant, type LinearWeightQuantOptions } from './linear-weight-quant.js';
 import { abandonLoad, type Load, loadPiece } from './load.js';
-import { reportOfAll, sourceOf } from './piece-source.js';
+import { type PieceSource, reportOfAll, sourceOf } from './piece-source.js';
 
 /** How a layer of a file is read and multiplied. */
 export interface LoadOptions extends ReadOptions, Pick<LinearWeightQuantOptions, 'innerPrecise' | 'weightRounding' | 'plan'> {
@@ -32,6 +32,21 @@ const OPTIONS = fields({
   signal: optional(isSignal),
 });
 
+/** The options of a layer of a file. */
+export const optionsFor = (
+  { n, k }: PieceSource,
+  bias: boolean,
+  { dtype = 'float16', innerPrecise = 0, weightRounding = 'none', plan }: LoadOptions,
+): LinearWeightQuantOptions => ({
+  inFeatures: k,
+  outFeatures: n,
+  dtype,
+  bias,
+  innerPrecise,
+  weightRounding,
+  ...(plan && { plan }),
+});
+
 /**
  * Loads a layer of a file (`findLayers`) as a LinearWeightQuant, with the file's bias; or a float matrix, which the GPU quantizes by minmax.
  * Reads the file in pieces and waits until the GPU has taken each: neither holds more than two pieces beside the layer's buffers. If a step
@@ -40,7 +55,7 @@ const OPTIONS = fields({
  * @throws ArgumentError, FormatError, ReadError, UnsupportedError, GpuError, DeviceLostError; the reason of `signal`
  * @example
  * const { layers, floats } = await findLayers(await openModel(file));
- * const layer = await loadLayer(device, layers[0], { dtype: 'float16', onProgress: (done, total) => { bar.value = done / total; } });
+ * const layer = await loadLayer(device, layers[0], { dtype: 'float16', onProgress: ({ done, total }) => { bar.value = done / total; } });
  * const head = await loadLayer(device, floats.find(({ name }) => name === 'lm_head.weight'), { quantize: 'int8' });
  * console.log(head.report.sqnr);
  */
@@ -51,20 +66,11 @@ export async function loadLayer(
 ): Promise<LinearWeightQuant> {
   checkDevice(device);
   const given = OPTIONS(options, 'options') as LoadOptions;
-  const { dtype = 'float16', innerPrecise = 0, weightRounding = 'none', plan, signal } = given;
+  const { signal } = given;
   const from = sourceOf(device, source, given);
   const bias = await from.bias(signal);
-  const { n, k } = from;
-  const layer = new LinearWeightQuant(device, {
-    inFeatures: k,
-    outFeatures: n,
-    dtype,
-    bias: bias !== undefined,
-    innerPrecise,
-    weightRounding,
-    ...(plan && { plan }),
-  });
-  const tensor = bias && Tensor.from(device, bias, { shape: [n], dtype: 'float32' });
+  const layer = new LinearWeightQuant(device, optionsFor(from, bias !== undefined, given));
+  const tensor = bias && Tensor.from(device, bias, { shape: [from.n], dtype: 'float32' });
   let load: Load | undefined;
   try {
     for await (const piece of from.pieces(options)) {

@@ -50,12 +50,17 @@ export interface Load extends Buffers {
 /** Bytes of codes that are uploaded at once. */
 const PIECE_BYTES = 2 ** 25;
 
-/** Allocates the buffers of a layer's packed weights. */
-export function allocate(device: GPUDevice, { weights, packed }: Pick<Buffers, 'weights' | 'packed'>): Buffers {
-  const inits = slicesOf(weights, packed).map(({ buffer, size }) => [buffer, { label: buffer, usage: BUFFER.weights, size }] as const);
+/** Allocates the buffers of a layer's packed weights, but for those that it shares. */
+export function allocate(
+  device: GPUDevice,
+  { weights, packed }: Pick<Buffers, 'weights' | 'packed'>,
+  shared: ReadonlyMap<string, GPUBuffer> = new Map(),
+): Buffers {
+  const own = slicesOf(weights, packed).filter(({ buffer }) => !shared.has(buffer));
+  const inits = own.map(({ buffer, size }) => [buffer, { label: buffer, usage: BUFFER.weights, size }] as const);
   const what = `weights of ${packedBytes(weights, packed)} bytes`;
   const { result: buffers, errors } = guarded(device, what, () => makeBuffers(device, inits));
-  return { weights, packed, buffers, done: [errors] };
+  return { weights, packed, buffers: new Map([...buffers, ...shared]), done: [errors] };
 }
 
 /**
@@ -95,28 +100,33 @@ export function fillFrom(
   fill(device, made, { dispatches, sources: (role) => tensors.get(role)!.buffer, written });
 }
 
-/**
- * Allocates for a matrix of `size`; `first` is a piece of it or all of it.
- * @param of.layout the layout, if not that of one matrix
- * @throws UnsupportedError if the device cannot hold it
- */
-export function beginLoad(
+/** What is loaded, on which device. */
+type Outline = Pick<Weights, 'biased' | 'requantized'> & {
+  readonly caps: Caps;
+  readonly size?: Pick<QuantizedMatrix, 'n' | 'k' | 'groupSize'>;
+};
+
+/** Where a matrix goes, if not to buffers of its own as one matrix. */
+export interface Place {
+  readonly layout?: (weights: Weights, caps: Caps) => Packed;
+  /** Buffers by role that hold other matrices too. */
+  readonly shared?: ReadonlyMap<string, GPUBuffer>;
+}
+
+/** How the device holds a matrix of `size`; `first` is a piece of it or all of it. */
+export function heldAs(
   device: GPUDevice,
   first: QuantizedMatrix,
-  {
-    caps: own,
-    size = first,
-    layout = packedLayout,
-    ...outputs
-  }: Pick<Weights, 'biased' | 'requantized'> & {
-    readonly caps: Caps;
-    readonly size?: Pick<QuantizedMatrix, 'n' | 'k' | 'groupSize'>;
-    readonly layout?: (weights: Weights, caps: Caps) => Packed;
-  },
-): Load {
+  { caps: own, size = first, biased, requantized }: Outline,
+): { readonly weights: Weights; readonly caps: Caps } {
   const caps = { ...own, scaleUnits: own.scaleUnits && !findingsOf(device).unitsFail };
-  const weights: Weights = { ...weightsOf(first, size, caps), ...outputs };
-  const made = allocate(device, { weights, packed: layout(weights, caps) });
+  return { weights: { ...weightsOf(first, size, caps), biased, requantized }, caps };
+}
+
+/** Allocates for a matrix of `size`; `first` is a piece of it or all of it. @throws UnsupportedError if the device cannot hold it */
+export function beginLoad(device: GPUDevice, first: QuantizedMatrix, { layout = packedLayout, shared, ...outline }: Outline & Place): Load {
+  const { weights, caps } = heldAs(device, first, outline);
+  const made = allocate(device, { weights, packed: layout(weights, caps) }, shared);
   if (weights.codebook === 'table') upload(device, made, codebookSlice, first.codebook);
   upload(device, made, permutationSlice(weights), first.permutation);
   // A zero point that is no byte stays where codes are as in the file.
@@ -200,7 +210,10 @@ export function write(device: GPUDevice, buffer: GPUBuffer, { buffer: bytes, byt
 }
 
 /** Ends a load. Zero points that are all 2^(bits-1) are dropped: products are faster without. */
-export function finishLoad({ weights, packed, buffers, done, symmetric }: Load, report?: QuantizeReport): Buffers {
+export function finishLoad(
+  { weights, packed, buffers, done, symmetric }: Buffers & Pick<Load, 'symmetric'>,
+  report?: QuantizeReport,
+): Buffers {
   if (!symmetric) return { weights, packed, buffers, done, report };
   const less = withoutOffsets(packed);
   for (const { buffer } of less.dropped) {

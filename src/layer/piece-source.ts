@@ -6,7 +6,9 @@ import { floatDtypeOf } from '../files/raw-tensor.js';
 import type { TensorInfo } from '../files/tensor-file.js';
 import { checkSource } from '../formats/given.js';
 import type { LayerSource } from '../formats/layer-source.js';
-import { biasOf, layerBytes, type ReadOptions, readPieces } from '../formats/read-layer.js';
+import { biasOf, type ReadOptions, readPieces, tensorBytes } from '../formats/read-layer.js';
+import type { CodeBits } from '../problem/code-width.js';
+import { keyOf } from '../problem/key.js';
 import { checkMatrix, inFixedMemory } from '../problem/matrix.js';
 import { showShape } from '../problem/view.js';
 import { type QuantizeForm, settingsFor } from '../quantize/gpu-form.js';
@@ -21,8 +23,14 @@ export interface PieceSource {
   readonly n: number;
   readonly k: number;
   readonly groupSize: number;
-  /** Of the file. */
+  /** Of its codes. */
+  readonly bits: CodeBits;
+  /** Of the file, without the bias: what `pieces` reads. */
   readonly bytes: number;
+  /** Can it be read in pieces? */
+  readonly cut: boolean;
+  /** Sources of another kind share no dispatch. */
+  readonly kind: string;
   /** What all experts of a block have in common, in words. */
   readonly said: string;
   bias(signal: AbortSignal | undefined): Promise<Float32Array<ArrayBuffer> | undefined>;
@@ -45,7 +53,8 @@ export function sourceOf(device: GPUDevice, source: LayerSource | TensorInfo, op
   return isTensor(source) ? floatSource(device, source, options) : layerSource(source, options);
 }
 
-const isTensor = (source: unknown): source is TensorInfo =>
+/** Is it a tensor, rather than a layer? */
+export const isTensor = (source: unknown): source is TensorInfo =>
   typeof source === 'object' &&
   source !== null &&
   property(source, 'make', 'source') === undefined &&
@@ -55,7 +64,7 @@ const WORDS = fields({ name: optional(text), format: optional(text) });
 
 function layerSource(layer: LayerSource, { quantize, bias }: SourceOptions): PieceSource {
   checkSource(layer);
-  const { n, k, groupSize } = layer;
+  const { n, k, bits, groupSize } = layer;
   const { name = '', format = '' } = WORDS(layer, 'source');
   for (const [option, value] of Object.entries({ quantize, bias }))
     if (value !== undefined) throw new ArgumentError(option, `none, since ${name || 'the layer'} is ${format}`, 'one');
@@ -64,7 +73,10 @@ function layerSource(layer: LayerSource, { quantize, bias }: SourceOptions): Pie
     n,
     k,
     groupSize,
-    bytes: layerBytes(layer),
+    bits,
+    bytes: tensorBytes(layer),
+    cut: layer.cut !== undefined,
+    kind: keyOf({ format, k, bits, groupSize }),
     said: `${format} ${showShape([n, k])} in groups of ${groupSize}`,
     bias: (signal) => biasOf(layer, signal),
     async *pieces(options) {
@@ -93,7 +105,10 @@ function floatSource(device: GPUDevice, info: TensorInfo, { quantize, bias, plan
     n,
     k,
     groupSize,
-    bytes: info.end - info.begin + (bias ? bias.end - bias.begin : 0),
+    bits: settings.bits,
+    bytes: info.end - info.begin,
+    cut: true,
+    kind: keyOf({ ...settings, n: 0 }),
     said: `${stored} ${showShape([n, k])}`,
     bias: (signal) => biasOf({ n, bias }, signal),
     pieces: (options) => floatPieces(device, settingsOf(device, checkPlan(plan)).caps, { info, settings, sums }, options),

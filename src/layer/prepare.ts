@@ -39,7 +39,7 @@ export async function prepareWeights(loaded: LoadedWeights, rows: readonly numbe
   const { tune: measure = false, budgetMs = BUDGET_MS, store } = options;
   const { device, packed, settings, buffers, done } = loaded;
   const { caps, force } = settings;
-  if (!force && store !== null) await (await tuning()).loadTuning(device, store);
+  await readStored(loaded, options);
   const problems = rows.map((m) => problemOf(loaded, m));
   await compile(loaded, problems);
   if (measure && !force) {
@@ -50,8 +50,13 @@ export async function prepareWeights(loaded: LoadedWeights, rows: readonly numbe
   await done;
 }
 
+/** Reads the choices of an earlier tuning. */
+export async function readStored({ device, settings: { force } }: LoadedWeights, { store }: PrepareOptions): Promise<void> {
+  if (!force && store !== null) await (await tuning()).loadTuning(device, store);
+}
+
 /** The product with a contiguous x of `m` rows. */
-const problemOf = (loaded: LoadedWeights, m: number): Problem => makeProblem(loaded, { m, x: contiguousX(m, loaded.weights.k) });
+export const problemOf = (loaded: LoadedWeights, m: number): Problem => makeProblem(loaded, { m, x: contiguousX(m, loaded.weights.k) });
 
 /** Compiles and tests what these problems run. */
 export async function preparePlans(loaded: LoadedWeights, problems: readonly Problem[]): Promise<void> {

@@ -200,8 +200,8 @@ function pieceCodes({ piece: { n, k, bits }, corner, weights, caps }: PieceConte
       mask,
       flip: 0, // codes are unsigned already
       lift: liftOf(weights),
-      packed_base: rowsOfWords(corner.k, weights.held) * slab.quads * 4 + at,
-      packed_pitch: slab.quads * 4,
+      packed_base: rowsOfWords(corner.k, weights.held) * slab.pitch * 4 + at,
+      packed_pitch: slab.pitch * 4,
     },
     bindings: { source, packed: slab.w },
   });
@@ -215,7 +215,7 @@ function pieceValues(
   const { base, ...source } = window(caps, { buffer: role, bits: element, first: 0, length: piece.n * perOutput });
   const step = element === 8 ? perQuad : 1;
   const outCount = (perQuad / step) * quadsOf(count);
-  const pitch = slab.quads * perQuad;
+  const pitch = slab.pitch * perQuad;
   return dispatch(caps, {
     shader: repackScale,
     params: { SOURCE, ELEMENT: element },

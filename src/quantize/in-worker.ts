@@ -2,13 +2,14 @@
 import { signal as abortSignal, type Check, callback, flag, onlyFields, optional } from '../arguments/check.js';
 import { showValue } from '../arguments/show-value.js';
 import { ArgumentError } from '../errors.js';
+import type { Progress } from '../progress.js';
 import { type Answer, READY, type Ready, type Task } from './messages.js';
 import { checkQuantize, type QuantizeOptions, type Weights } from './options.js';
-import { type Progress, type Quantized, slices } from './slices.js';
+import { type Quantized, slices } from './slices.js';
 
 /** Progress, abort and start of a quantization in a worker. */
 export interface InWorkerOptions {
-  /** Called at most some twenty times a second, and after the last row. */
+  /** Called with finished rows at most some twenty times a second, and after the last row. */
   readonly onProgress?: ((progress: Progress) => void) | undefined;
   /** Ends the worker. */
   readonly signal?: AbortSignal | undefined;
@@ -66,7 +67,7 @@ export async function quantizeInWorker(weights: Weights, options: QuantizeOption
       worker.onerror = ({ message }) => reject(new Error(`the worker: ${message}`));
       worker.onmessageerror = () => reject(new Error('the worker: a message that cannot be read'));
       worker.onmessage = ({ data }: MessageEvent<Answer>) => {
-        if (data.kind === 'progress') onProgress?.({ done: data.done, total: data.total });
+        if (data.kind === 'progress') onProgress?.(data.progress);
         else if (data.kind === 'result') resolve(data.result);
         else if (data.kind === 'refused') reject(new ArgumentError(data.argument, data.expected, data.got));
         else if (data.kind === 'failed') reject(data.error);

@@ -1,8 +1,9 @@
 // The messages between a page and its worker, and the worker's side.
 import { ArgumentError } from '../errors.js';
+import type { Progress } from '../progress.js';
 import { VERSION } from '../version.js';
 import type { QuantizeOptions, Weights } from './options.js';
-import { type Progress, type Quantized, slices } from './slices.js';
+import { type Quantized, slices } from './slices.js';
 
 export interface Task {
   readonly weights: Weights;
@@ -12,7 +13,7 @@ export interface Task {
 export type Answer =
   /** Tells the page that this library's script runs and takes a task. */
   | Ready
-  | ({ readonly kind: 'progress' } & Progress)
+  | { readonly kind: 'progress'; readonly progress: Progress }
   | { readonly kind: 'result'; readonly result: Quantized }
   /** The fields of an ArgumentError, since a cloned error loses its class; or another error. */
   | { readonly kind: 'refused'; readonly argument: string; readonly expected: string; readonly got: string }
@@ -36,7 +37,7 @@ const INTERVAL = 50;
 
 export function serve(port: Port): void {
   port.onmessage = ({ data }) => {
-    const answer = run(data as Task, (progress) => port.postMessage({ kind: 'progress', ...progress }, []));
+    const answer = run(data as Task, (progress) => port.postMessage({ kind: 'progress', progress }, []));
     const matrix = answer.kind === 'result' ? answer.result.matrix : undefined;
     const arrays = matrix ? [matrix.codes, matrix.scale, matrix.zeroPoint, matrix.inputScale] : [];
     port.postMessage(

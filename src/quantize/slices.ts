@@ -4,6 +4,7 @@
 import { ArgumentError } from '../errors.js';
 import { widthOf } from '../problem/code-width.js';
 import type { QuantizedMatrix } from '../problem/matrix.js';
+import type { Progress } from '../progress.js';
 import { fitOf } from './fit.js';
 import { floats } from './floats.js';
 import { LANES, roundWithFeedback } from './gptq.js';
@@ -21,14 +22,6 @@ export interface Quantized {
   readonly report: QuantizeReport;
 }
 
-/** Progress of a quantization. */
-export interface Progress {
-  /** Finished rows of weights. */
-  readonly done: number;
-  /** N. */
-  readonly total: number;
-}
-
 /** Weights between two yields; with error feedback, products. */
 const STRETCH: Readonly<Record<Method, number>> = { minmax: 2 ** 18, mse: 2 ** 16, hqq: 2 ** 14 };
 const PRODUCTS = 2 ** 24;
@@ -37,7 +30,7 @@ const PRODUCTS = 2 ** 24;
 export function* slices(weights: Weights, options: QuantizeOptions): Generator<Progress, Quantized> {
   const settings = checkQuantize(weights, options);
   const { n, k, bits, mode, groupSize, symmetric, scaleDtype, activations } = settings;
-  const start = { done: 0, total: n };
+  const start: Progress = { phase: 'quantize', done: 0, total: n };
   let factor: Factor | undefined;
   if (activations?.hessian || activations?.x) {
     const hessian = activations.hessian ?? (yield* saying(start, hessianOf(activations.x!, k)));
@@ -80,7 +73,7 @@ export function* slices(weights: Weights, options: QuantizeOptions): Generator<P
       }
       packRow(bytes, row * k, settings, codes, (first + row) * words);
     }
-    yield { done: first + count, total: n };
+    yield { phase: 'quantize', done: first + count, total: n };
   }
   const zeros = zeroPoint && { zeroPoint, ...(settings.method !== 'hqq' && ({ zeroPointDtype: 'uint8' } as const)) };
   const matrix: QuantizedMatrix = { n, k, bits, codes, groupSize, scale, scaleDtype, ...zeros, ...(inputScale && { inputScale }) };

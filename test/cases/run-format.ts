@@ -18,9 +18,10 @@ import { type FormatCase, makers, type NodeCase } from './format-cases.js';
 import { type CaseReport, multiply } from './run-case.js';
 import { runMatrix } from './run-matrix.js';
 
-async function layerOf(c: FormatCase): Promise<LayerSource> {
+/** The layer of a case, with the numbers of a seed. */
+export async function layerOf(c: FormatCase, seed = c.name): Promise<LayerSource> {
   const entries = await Promise.all(
-    c.tensors(makers(c.name)).map(async ({ name, dtype, shape, bytes }) => {
+    c.tensors(makers(seed)).map(async ({ name, dtype, shape, bytes }) => {
       const source = await byteSource(bytes);
       return [name, { name, dtype, shape, source, begin: 0, end: bytes.length }] as const;
     }),
@@ -49,7 +50,7 @@ export async function runFormatCase(device: GPUDevice, c: FormatCase): Promise<C
   return { name: c.name, variants: dispatches.map((step) => variantId(step.shader, step.params)), failures, error };
 }
 
-function activations(seed: string, { k }: QuantizedMatrix, dtype: FloatDType): HostTensor {
+export function activations(seed: string, { k }: Pick<QuantizedMatrix, 'k'>, dtype: FloatDType): HostTensor {
   const next = random(`x of ${seed}`);
   const values = Float32Array.from({ length: 3 * k }, () => 2 * next() - 1);
   return { data: dtype === 'float32' ? values : encode16(values, dtype), shape: [3, k], dtype };

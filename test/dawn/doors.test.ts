@@ -1,15 +1,17 @@
 // Calls every public function that needs a GPU with wrong arguments; test/unit/doors.test.ts calls the others.
 import { afterAll, expect, test } from 'vitest';
-import { gptqLayer, loadExperts, loadLayer, partsOf, quantizeOnGpu } from '../../src/formats.js';
+import { gptqLayer, loadExperts, loadLayer, loadLayers, partsOf, quantizeOnGpu } from '../../src/formats.js';
 import {
   ExpertLayers,
   encodeExperts,
   encodeMany,
   encodeQuantizeRows,
   encodeSortPairs,
+  explainMany,
   forwardExperts,
   forwardMany,
   LinearWeightQuant,
+  prepareAll,
   prepareMany,
   quantizeRows,
   readPairCounts,
@@ -140,6 +142,8 @@ const DOORS: Doors = {
   forwardMany: door(forwardMany)(() => [[...layers], x]),
   encodeMany: door(encodeMany)(() => [pass(), [...layers], x, [y, tensor(new Float32Array(N), [1, N], 'float32')]]),
   prepareMany: door(prepareMany)(() => [[...layers], [1], { tune: false, budgetMs: 1, store }]),
+  prepareAll: door(prepareAll)(() => [[[...layers], loaded], [1], { tune: false, budgetMs: 1, store, onProgress: () => {} }]),
+  explainMany: door(explainMany)(() => [[...layers], 1]),
   quantizeRows: door(quantizeRows)(() => [x, { held: 8, digits: 1 }]),
   encodeQuantizeRows: door(encodeQuantizeRows)(() => [pass(), rows]),
   readQuantizedRows: door(readQuantizedRows)(() => [rows]),
@@ -194,6 +198,19 @@ const DOORS: Doors = {
       plan: { selfTest: false },
     },
   ]),
+  loadLayers: door(loadLayers)(() => [
+    device,
+    [[{ ...source() }, { ...source() }], floats('w', [N, K])],
+    {
+      dtype: 'float16',
+      innerPrecise: 0,
+      weightRounding: 'dtype',
+      signal: new AbortController().signal,
+      onProgress: () => {},
+      plan: { selfTest: false },
+      quantize: 'int8' as const,
+    },
+  ]),
   'loadLayer, of floats': door(loadLayer)(() => [
     device,
     floats('w', [N, K]),
@@ -211,7 +228,7 @@ const DOORS: Doors = {
 const kept = new Set<unknown>([x, y, weight, antiquantScale, bias, loaded, ...layers, experts, ids, pairs.sorted, ofPairs]);
 function clean(result: unknown): void {
   const { codes, sorted } = (result ?? {}) as { codes?: unknown; sorted?: unknown };
-  for (const one of Array.isArray(result) ? result : [result, codes, sorted])
+  for (const one of Array.isArray(result) ? result.flat() : [result, codes, sorted])
     if ((one instanceof Tensor || one instanceof LinearWeightQuant || one instanceof ExpertLayers) && !kept.has(one)) one.destroy();
 }
 

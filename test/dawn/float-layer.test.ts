@@ -8,6 +8,7 @@ import {
   loadExperts,
   loadLayer,
   openModel,
+  type Progress,
   partsOf,
   type QuantizeForm,
   type QuantizeReport,
@@ -183,7 +184,9 @@ describe('what stays in memory', () => {
 
   test('the layer’s buffers, and a piece beside them; progress ends at the end', async () => {
     const told: [number, number][] = [];
-    const layer = await load(tensor(), { onProgress: (done, total) => told.push([done, total]) });
+    const layer = await load(tensor(), {
+      onProgress: ({ phase, done, total }) => told.push([phase === 'read' ? done : Number.NaN, total]),
+    });
     expect(alive.labels()).toEqual(['antiquant columnBias', 'antiquant offset0', 'antiquant scale0', 'antiquant w0']);
     expect(told).toHaveLength(16);
     expect(told.at(-1)).toEqual([2 * n * k, 2 * n * k]);
@@ -200,7 +203,7 @@ describe('what stays in memory', () => {
   test('aborted between pieces: the reason, and no buffer', async () => {
     const abort = new AbortController();
     const reason = new Error('enough');
-    const onProgress = (done: number): void => {
+    const onProgress = ({ done }: Progress): void => {
       if (done > n * k) abort.abort(reason);
     };
     await expect(load(tensor(), { onProgress, signal: abort.signal })).rejects.toBe(reason);

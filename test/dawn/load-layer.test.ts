@@ -1,6 +1,6 @@
 // loadLayer after an error or an abort: nothing stays on the GPU, and the error says why.
 import { expect, test } from 'vitest';
-import { byteSource, FormatError, findLayers, type LayerSource, loadLayer, type TensorFile } from '../../src/formats.js';
+import { byteSource, FormatError, findLayers, type LayerSource, loadLayer, type Progress, type TensorFile } from '../../src/formats.js';
 import { requestDevice } from '../../src/index.js';
 import { aliveBuffers } from '../support/alive-buffers.js';
 import { gpu } from '../support/dawn.js';
@@ -31,7 +31,10 @@ const PIECES = { chunkBytes: 2000, dtype: 'float32' } as const;
 
 test('a whole load leaves the layer’s own buffers, and progress ends at the end', async () => {
   const told: [number, number][] = [];
-  const loaded = await loadLayer(device, await layer(), { ...PIECES, onProgress: (done, total) => told.push([done, total]) });
+  const loaded = await loadLayer(device, await layer(), {
+    ...PIECES,
+    onProgress: ({ phase, done, total }) => told.push([phase === 'read' ? done : Number.NaN, total]),
+  });
   expect(alive.labels()).toEqual(['antiquant columnBias', 'antiquant scale0', 'antiquant w0']);
   expect(told.length).toBeGreaterThan(5);
   expect(told.every(([done, total], i) => total === told[0]![1] && done > (told[i - 1]?.[0] ?? 0))).toBe(true);
@@ -55,7 +58,7 @@ test('weights are rounded to the dtype if that is asked for', async () => {
 test('aborted between pieces: the reason, and no buffer', async () => {
   const abort = new AbortController();
   const reason = new Error('enough');
-  const onProgress = (done: number): void => {
+  const onProgress = ({ done }: Progress): void => {
     if (done > 8000) abort.abort(reason);
   };
   await expect(loadLayer(device, await layer(), { ...PIECES, onProgress, signal: abort.signal })).rejects.toBe(reason);

@@ -5,6 +5,7 @@ import { type Case, makeCase } from '../cases/cases.js';
 import { makeData } from '../cases/data.js';
 import { expected, layerOf, upload } from '../cases/run-case.js';
 import { gpu } from '../support/dawn.js';
+import { dispatches } from '../support/dispatches.js';
 import { deviceForEach } from '../support/fresh-device.js';
 
 let device: GPUDevice;
@@ -29,13 +30,6 @@ async function setUp(cases: readonly Case[], { joined = true } = {}) {
 const cases = (ns: readonly number[], change: Partial<Case> = {}): Case[] => ns.map((n) => makeCase({ ...BASE, n, ...change }));
 
 const readAll = (ys: readonly Tensor[]): Promise<number[][]> => Promise.all(ys.map(async (y) => [...((await y.read()) as Float32Array)]));
-
-/** Dispatches of a call, by a pass that only counts. */
-function dispatches(encode: (pass: GPUComputePassEncoder) => void): number {
-  const dispatchWorkgroups = vi.fn();
-  encode({ setPipeline() {}, setBindGroup() {}, dispatchWorkgroups } as unknown as GPUComputePassEncoder);
-  return dispatchWorkgroups.mock.calls.length;
-}
 
 describe('one dispatch', () => {
   test.each<[string, readonly number[], Partial<Case>]>([

@@ -6,7 +6,7 @@ import { expect, test } from 'vitest';
 
 /** Lowest first; folders of one row know nothing of each other. */
 const FLOORS: readonly (readonly string[])[] = [
-  ['errors.ts', 'dtype.ts', 'version.ts', 'wgsl'],
+  ['errors.ts', 'dtype.ts', 'version.ts', 'progress.ts', 'wgsl'],
   ['arguments'],
   ['problem'],
   ['kernels', 'ascend', 'quantize', 'files'],
@@ -16,7 +16,7 @@ const FLOORS: readonly (readonly string[])[] = [
   ['gpu'],
   ['tuning'],
   ['layer'],
-  ['experts'],
+  ['experts', 'loading'],
   ['functional'],
   ['index.ts', 'formats.ts', 'shaders.ts'],
 ];
@@ -84,13 +84,13 @@ test('a folder has about a dozen files', () => {
   expect(large.map(([name, files]) => `${name} has ${files.length}`)).toEqual([]);
 });
 
-test('only gpu/, tuning/, layer/ and experts/ call a GPUDevice', () => {
+test('only gpu/, tuning/, layer/, experts/ and loading/ call a GPUDevice', () => {
   const files = [...imports.keys()].filter((file) =>
     /\.(create(Buffer|BindGroup|ShaderModule|ComputePipeline|CommandEncoder)\w*|queue|pushErrorScope)\b/.test(
       readFileSync(join(root, file), 'utf8'),
     ),
   );
-  expect(files.filter((file) => !['gpu', 'tuning', 'layer', 'experts'].includes(room(file)))).toEqual([]);
+  expect(files.filter((file) => !['gpu', 'tuning', 'layer', 'experts', 'loading'].includes(room(file)))).toEqual([]);
 });
 
 test('only five files know the bundler: four read shaders, one starts a worker', () => {

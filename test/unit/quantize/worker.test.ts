@@ -36,7 +36,7 @@ test('a worker gives the same, tells how far it is, and ends', async () => {
   const seen: number[] = [];
   const result = await quantizeInWorker(weights, options, {
     worker: () => worker,
-    onProgress: ({ done, total }) => seen.push(done / total),
+    onProgress: ({ phase, done, total }) => seen.push(phase === 'quantize' ? done / total : Number.NaN),
   });
   expect(result).toEqual(quantize(weights, options));
   expect(seen.at(-1)).toBe(1);

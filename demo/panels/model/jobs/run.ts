@@ -140,7 +140,7 @@ export async function run(model: Model, args: RunArgs, context: JobContext): Pro
     ? await loadLayer(device, source, {
         dtype,
         signal: context.signal,
-        onProgress: (done, total) => context.progress(0.2 + (0.2 * done) / total, 'The layer is loaded onto the GPU.'),
+        onProgress: ({ done, total }) => context.progress(0.2 + (0.2 * done) / total, 'The layer is loaded onto the GPU.'),
       })
     : new LinearWeightQuant(device, { inFeatures: k, outFeatures: n, dtype, bias: false }).loadMatrix(matrix);
   await device.queue.onSubmittedWorkDone();

@@ -55,7 +55,7 @@ export async function matrixOf(model: Model, target: Target, context: JobContext
   const { signal, progress } = context;
   const matrix = await readMatrix(model.layers[target.index]!, {
     signal,
-    onProgress: (done, total) => progress((share * done) / total, 'The file is read.'),
+    onProgress: ({ done, total }) => progress((share * done) / total, 'The file is read.'),
   });
   signal.throwIfAborted();
   keep(key, matrix);
