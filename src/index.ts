@@ -33,6 +33,8 @@ export type { View } from './problem/view.js';
 export type { Codebook, LevelDType, ScaleDType, Shift, WeightFormat } from './problem/weight-format.js';
 export type { Digits, QuantizedNumbers } from './problem/x-codes.js';
 export type { QuantizeReport } from './quantize/report.js';
+export { type Recorded, recordSteps, replay } from './recorded/record-steps.js';
+export type { ForRows, Step } from './recorded/steps.js';
 export { type HostData, type HostTensor, reference } from './reference/reference.js';
 export { referenceMatrix } from './reference/reference-matrix.js';
 export type { ReferenceResult } from './reference/sums.js';

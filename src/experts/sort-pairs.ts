@@ -102,9 +102,9 @@ export async function readPairCounts(pairs: SortedPairs): Promise<Uint32Array> {
 }
 
 /** @internal What `encodeSortPairs` records, of the first `count` ids along their first axis or of all, and the buffers of its roles. */
-export function sortingOf(pairs: SortedPairs, device: GPUDevice, count = pairs.ids.shape[0]!) {
-  const how = assertSorted(pairs, 'pairs', device);
-  const first: SortedPairs = { ...pairs, ids: pairs.ids.first(count, 'pairs.ids') };
+export function sortingOf(pairs: SortedPairs, device: GPUDevice, { argument, count }: { argument: string; count: number | undefined }) {
+  const how = assertSorted(pairs, argument, device);
+  const first: SortedPairs = { ...pairs, ids: pairs.ids.first(count ?? pairs.ids.shape[0]!, `${argument}.ids`) };
   const { ids, experts, sorted } = first;
   const holds = pairsIn(ids);
   made.set(first, { ...how, holds });

@@ -1,6 +1,6 @@
 // The call cache: a recorded call is used again for the same problem and the same buffers.
 import { findingsOf } from '../gpu/device-findings.js';
-import { allTaken, guarded, guardedSubmit, type Taken } from '../gpu/guard.js';
+import { allTaken, guarded, guardedSubmit, quiet, type Taken } from '../gpu/guard.js';
 import { pipelineErrors } from '../gpu/pipeline.js';
 import { encodeInto, type Recording, record, submit } from '../gpu/recording.js';
 import { scratch, scratchNow } from '../gpu/scratch.js';
@@ -143,10 +143,10 @@ function makeCall(loaded: LoadedWeights, { problem, bound, plan }: { problem: Pr
   const temporary = new Map(made.map(([role, { buffer }]) => [role, buffer]));
   const find = (role: string): GPUBuffer => bound[role] ?? temporary.get(role) ?? buffers.get(role)!;
   const { result: recording, errors } = guarded(device, plan.kernel, () => record(device, plan.dispatches, find));
-  const tested = settings.selfTest ? selfTested(device, plan) : undefined;
+  const tested = settings.selfTest ? quiet(selfTested(device, plan)) : undefined;
   const memory = made.map(([, { ready }]) => ready);
   // A shader's error says more than the refusal of its bindings.
-  const sound = allTaken(done, pipelineErrors(device, plan.dispatches), tested, ...memory, errors);
+  const sound = allTaken(done, quiet(pipelineErrors(device, plan.dispatches)), tested, ...memory, errors);
   const call: KeptCall = { problem, recording, scratch: temporary, changes, sound };
   const { calls } = nodeOf(loaded, bound);
   calls.unshift(call);

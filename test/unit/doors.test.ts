@@ -25,6 +25,8 @@ const ON_GPU = [
   'quantizeRows',
   'readPairCounts',
   'readQuantizedRows',
+  'recordSteps',
+  'replay',
   'sortPairs',
   'weightQuantBatchMatmul',
 ];
