@@ -125,7 +125,8 @@ export function callWithOutput(loaded: LoadedWeights, request: Request, size: nu
 function keptCall(loaded: LoadedWeights, problem: Problem, bound: Bound): Call | undefined {
   const { calls } = nodeOf(loaded, bound);
   const { device } = loaded;
-  const at = calls.findIndex((call) => sameData(call.problem, problem));
+  let at = 0;
+  while (at < calls.length && !sameData(calls[at]!.problem, problem)) at++;
   const call = calls[at];
   if (!call) return undefined;
   const stands = call.changes === findingsOf(device).changes && scratchStands(device, call);
