@@ -36,6 +36,8 @@ export type { Codebook, LevelDType, ScaleDType, Shift, WeightFormat } from './pr
 export type { Digits, QuantizedNumbers } from './problem/x-codes.js';
 export type { Phase, Progress } from './progress.js';
 export type { QuantizeReport } from './quantize/report.js';
+export { type Recorded, recordSteps, replay } from './recorded/record-steps.js';
+export type { ForRows, Step } from './recorded/steps.js';
 export { type HostData, type HostTensor, reference } from './reference/reference.js';
 export { referenceMatrix } from './reference/reference-matrix.js';
 export type { ReferenceResult } from './reference/sums.js';

@@ -232,6 +232,11 @@ export class ExpertLayers {
     return this.#loaded;
   }
 
+  /** @internal The same, or undefined for experts that are destroyed or not loaded. */
+  get current(): LoadedWeights | undefined {
+    return this.#loaded;
+  }
+
   // ------------------------------------------------------------------------------------------------------------- inside
 
   #problem(loaded: LoadedWeights, m: number, perRow: number): Problem {

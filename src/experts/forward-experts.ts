@@ -4,9 +4,8 @@ import { anything, onlyFields } from '../arguments/check.js';
 import { checkPass } from '../arguments/gpu-objects.js';
 import { ArgumentError } from '../errors.js';
 import { allTaken } from '../gpu/guard.js';
-import { encodeInto } from '../gpu/recording.js';
 import { Tensor } from '../gpu/tensor.js';
-import { callInto, callWithOutput, type Input, run, sharesBuffer } from '../layer/calls.js';
+import { callWithOutput, encodeProduct, type Input, type Product, run, sharesBuffer } from '../layer/calls.js';
 import { type LoadedWeights, outputBytes, recycle, takeOutput } from '../layer/loaded-weights.js';
 import { IDS, SORTED } from '../plan/pair-steps.js';
 import { checkX, checkY } from '../problem/checks.js';
@@ -36,9 +35,11 @@ function callOf(given: ExpertLayers, tensor: Tensor, routes: Routes): Call {
   const x = Tensor.given(tensor, 'x', device);
   const { ids: asIds, sorted: asSorted } = ROUTES(routes, 'routes') as { ids?: Tensor; sorted?: SortedPairs };
   if ((asIds === undefined) === (asSorted === undefined)) throw new ArgumentError('routes', 'either ids or sorted', 'both or none');
-  const sound = asSorted && assertSorted(asSorted, 'sorted', device).sound;
+  const { sound, holds } = asSorted ? assertSorted(asSorted, 'sorted', device) : {};
   if (asSorted && asSorted.experts !== count) throw new ArgumentError('sorted', `pairs of ${count} experts`, `of ${asSorted.experts}`);
   const ids = asSorted?.ids ?? checkIds(asIds!, device);
+  if (holds !== undefined && holds !== pairsIn(ids))
+    throw new ArgumentError('sorted', `${pairsIn(ids)} sorted pairs: encodeSortPairs sorts all`, `${holds}, which a replay has sorted`);
   const rows = checkX(loaded.spec, x);
   const perRow = perRowOf(x.shape.slice(0, -1), ids.shape);
   const read = asSorted?.sorted ?? ids;
@@ -89,13 +90,16 @@ export function forwardExperts(experts: ExpertLayers, x: Tensor, routes: Routes)
  * @throws ArgumentError, UnsupportedError, DeviceLostError
  */
 export function encodeExperts(pass: GPUComputePassEncoder, experts: ExpertLayers, x: Tensor, y: Tensor, routes: Routes): void {
+  const product = productOf(experts, x, y, routes);
+  const into = checkPass(pass);
+  if (product) encodeProduct(into, product);
+}
+
+/** @internal The product that `encodeExperts` records; undefined for no pairs. @throws ArgumentError, DeviceLostError */
+export function productOf(experts: ExpertLayers, x: Tensor, y: Tensor, routes: Routes): Product | undefined {
   const { loaded, input, rows, pairs } = callOf(experts, x, routes);
   const output = Tensor.given(y, 'y', loaded.device);
   const place = checkY(loaded.spec, pairs, output);
   if (sharesBuffer(input, output)) throw new ArgumentError('y', 'another buffer than x and ids', 'the same one');
-  const into = checkPass(pass);
-  if (pairs === 0) return;
-  const { recording, sound } = callInto(loaded, { input, rows, y: place }, output.buffer);
-  encodeInto(into, recording);
-  output.writtenBy(allTaken(input.written, sound));
+  return pairs === 0 ? undefined : { loaded, request: { input, rows, y: place }, writes: [output] };
 }

@@ -10,7 +10,7 @@ import { allTaken, guarded, guardedSubmit, type Taken } from '../gpu/guard.js';
 import { pipelineErrors } from '../gpu/pipeline.js';
 import { encodeInto, type Recording, record, submit } from '../gpu/recording.js';
 import { Tensor } from '../gpu/tensor.js';
-import { IDS, sortStep } from '../plan/pair-steps.js';
+import { IDS, SORTED, sortStep } from '../plan/pair-steps.js';
 import { pairCounts, sortedWords } from '../problem/experts.js';
 import { isContiguous, showShape } from '../problem/view.js';
 import { VERSION } from '../version.js';
@@ -30,6 +30,8 @@ export interface SortedPairs {
 interface Made {
   readonly recording: Recording;
   readonly sound: Taken;
+  /** How many pairs were sorted last. A replay may have sorted the first of them alone. */
+  holds: number;
 }
 const made = new WeakMap<SortedPairs, Made>();
 
@@ -74,7 +76,7 @@ export function sortPairs(ids: Tensor, experts: number): SortedPairs {
   const sorted = Tensor.own(device, buffer, { shape: [words], dtype: 'int32', written: allTaken(own.written, sound, taken) });
   const result: SortedPairs = { ids: own, experts: count, sorted };
   Object.defineProperty(result, markOf('SortedPairs'), { value: VERSION });
-  made.set(result, { recording, sound });
+  made.set(result, { recording, sound, holds: pairs });
   return result;
 }
 
@@ -83,8 +85,10 @@ export function sortPairs(ids: Tensor, experts: number): SortedPairs {
  * @throws ArgumentError, DeviceLostError
  */
 export function encodeSortPairs(pass: GPUComputePassEncoder, pairs: SortedPairs): void {
-  const { recording, sound } = assertSorted(pairs, 'pairs');
+  const how = assertSorted(pairs, 'pairs');
+  const { recording, sound } = how;
   encodeInto(checkPass(pass), recording);
+  how.holds = pairsIn(pairs.ids);
   pairs.sorted.writtenBy(allTaken(pairs.ids.written, sound));
 }
 
@@ -95,6 +99,26 @@ export function encodeSortPairs(pass: GPUComputePassEncoder, pairs: SortedPairs)
 export async function readPairCounts(pairs: SortedPairs): Promise<Uint32Array> {
   assertSorted(pairs, 'pairs');
   return pairCounts((await pairs.sorted.read()) as Int32Array, pairs.experts);
+}
+
+/** @internal What `encodeSortPairs` records, of the first `count` ids along their first axis or of all, and the buffers of its roles. */
+export function sortingOf(pairs: SortedPairs, device: GPUDevice, { argument, count }: { argument: string; count: number | undefined }) {
+  const how = assertSorted(pairs, argument, device);
+  const first: SortedPairs = { ...pairs, ids: pairs.ids.first(count ?? pairs.ids.shape[0]!, `${argument}.ids`) };
+  const { ids, experts, sorted } = first;
+  const holds = pairsIn(ids);
+  made.set(first, { ...how, holds });
+  const buffers: Readonly<Record<string, GPUBuffer>> = { [IDS]: ids.buffer, [SORTED]: sorted.buffer };
+  return {
+    first,
+    dispatches: [sortStep(capsOf(device), { pairs: holds, experts, ids: ids.offset })],
+    scratch: {},
+    buffer: (role: string): GPUBuffer | undefined => buffers[role],
+    /** To be called when it is encoded. */
+    encoded: (): void => {
+      how.holds = holds;
+    },
+  };
 }
 
 /** @internal The recording of sorted pairs. @throws ArgumentError, DeviceLostError */

@@ -9,7 +9,8 @@ export interface Guarded<T> {
   readonly errors: Taken;
 }
 
-const quiet = (verdict: Taken): Taken => {
+/** A promise whose rejection is no unhandled one. `allTaken` waits for one after the other, and may end before it comes to the last. */
+export const quiet = (verdict: Taken): Taken => {
   verdict.catch(() => {}); // reported where the result is read
   return verdict;
 };

@@ -4,20 +4,25 @@ import type { Dispatch } from '../plan/dispatch.js';
 import { BUFFER, makeBuffer } from './buffers.js';
 import { pipelineOf } from './pipeline.js';
 
-interface Recorded {
+/** A dispatch with its GPU objects. */
+export interface RecordedDispatch {
   readonly pipeline: GPUComputePipeline;
   readonly bindGroup: GPUBindGroup;
   readonly workgroups: readonly [number, number];
 }
 export interface Recording {
-  readonly dispatches: readonly Recorded[];
+  readonly dispatches: readonly RecordedDispatch[];
   readonly uniforms: GPUBuffer;
 }
 
 const ALIGN = 256; // the largest minUniformBufferOffsetAlignment that WebGPU allows
 
-/** Binds the dispatches' buffers by role and writes their uniforms into one buffer. @throws ShaderError */
-export function record(device: GPUDevice, dispatches: readonly Dispatch[], buffer: (role: string) => GPUBuffer): Recording {
+/**
+ * Binds the dispatches' buffers by role and writes their uniforms into one buffer.
+ * @param buffer the buffer that a role of dispatch `i` stands for
+ * @throws ShaderError
+ */
+export function record(device: GPUDevice, dispatches: readonly Dispatch[], buffer: (role: string, i: number) => GPUBuffer): Recording {
   const pipelines = dispatches.map((dispatch) => pipelineOf(device, dispatch));
   const words = new Uint32Array((ALIGN / 4) * dispatches.length);
   dispatches.forEach(({ shader, uniforms }, i) => {
@@ -35,7 +40,7 @@ export function record(device: GPUDevice, dispatches: readonly Dispatch[], buffe
       .map(({ name, binding, access }): GPUBindGroupEntry => {
         if (access === 'uniform') return { binding, resource: { buffer: uniforms, offset: i * ALIGN, size: 4 * shader.uniforms.length } };
         const { buffer: role, offset, size } = bindings[name]!;
-        return { binding, resource: { buffer: buffer(role), offset, size } };
+        return { binding, resource: { buffer: buffer(role, i), offset, size } };
       });
     const bindGroup = device.createBindGroup({ label: pipeline.label, layout: pipeline.getBindGroupLayout(0), entries });
     return { pipeline, bindGroup, workgroups };

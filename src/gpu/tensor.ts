@@ -11,6 +11,7 @@ import { VERSION } from '../version.js';
 import { BUFFER, makeBuffer, USAGE } from './buffers.js';
 import { copyRows } from './copy.js';
 import { assertAlive, whileAlive } from './device.js';
+import { ends } from './ends.js';
 import { allTaken, guarded, type Taken } from './guard.js';
 import { rowMajor, spanOf, valuesOf } from './tensor-memory.js';
 
@@ -261,12 +262,25 @@ export class Tensor implements View {
   destroy(): void {
     if (this.#storage.destroyed) return;
     this.#storage.destroyed = true;
+    ends.count++;
     this.#storage.release();
   }
 
   /** @internal Rejects if the work that writes the tensor failed; undefined if only the caller can know. */
   get written(): Taken | undefined {
     return this.#storage.written;
+  }
+
+  /** @internal What the tensor shares with its views: one for all of them. */
+  get storage(): object {
+    return this.#storage;
+  }
+
+  /** @internal A view of the first `count` along the first axis. @throws ArgumentError if there are fewer */
+  first(count: number, name: string): Tensor {
+    const { device, shape, strides, dtype, format, offset } = this;
+    if (shape[0]! < count) throw new ArgumentError(name, `a first axis of at least ${count}`, showShape(shape));
+    return new Tensor({ device, storage: this.#storage, shape: [count, ...shape.slice(1)], strides, dtype, format, offset });
   }
 
   /** @internal From now on other work writes the tensor. */

@@ -1,6 +1,6 @@
 // The call cache: a recorded call is used again for the same problem and the same buffers.
 import { findingsOf } from '../gpu/device-findings.js';
-import { allTaken, guarded, guardedSubmit, type Taken } from '../gpu/guard.js';
+import { allTaken, guarded, guardedSubmit, quiet, type Taken } from '../gpu/guard.js';
 import { pipelineErrors } from '../gpu/pipeline.js';
 import { encodeInto, type Recording, record, submit } from '../gpu/recording.js';
 import { scratch, scratchNow } from '../gpu/scratch.js';
@@ -39,6 +39,14 @@ export interface Request {
   readonly y: Destination;
 }
 
+/** A product into the caller's tensors, whose arguments were checked. */
+export interface Product {
+  readonly loaded: LoadedWeights;
+  readonly request: Request;
+  /** The tensors that it writes; all lie in one buffer. */
+  readonly writes: readonly [Tensor, ...Tensor[]];
+}
+
 export interface Call {
   readonly recording: Recording;
   /** Rejects if the weights, a shader of the call, its self-test, its memory or its bindings failed. */
@@ -57,14 +65,17 @@ type Bound = Readonly<Record<string, GPUBuffer>>;
 /** Each buffer of `Bound` leads weakly to the next, so that a call is dropped with any of its buffers. */
 interface Node {
   readonly next: WeakMap<GPUBuffer, Node>;
-  call?: KeptCall;
+  /** Of several problems (numbers of rows, strides) with these buffers; the one that was used last comes first. */
+  readonly calls: KeptCall[];
 }
+const KEPT_CALLS = 8; // of the same buffers
+
 const roots = new WeakMap<LoadedWeights, Node>();
 
 function childOf<Key extends object>(nodes: WeakMap<Key, Node>, key: Key): Node {
   const known = nodes.get(key);
   if (known) return known;
-  const node: Node = { next: new WeakMap() };
+  const node: Node = { next: new WeakMap(), calls: [] };
   nodes.set(key, node);
   return node;
 }
@@ -86,7 +97,7 @@ const problemOf = ({ spec, weights }: LoadedWeights, { input, rows: { m, view },
   makeProblem({ spec, weights }, { m, x: view, y, xDigits: input.digits, experts: input.pairs?.experts });
 
 /** The recorded call into the buffer `y`. @throws UnsupportedError, ShaderError */
-export function callInto(loaded: LoadedWeights, request: Request, y: GPUBuffer): Call {
+function callInto(loaded: LoadedWeights, request: Request, y: GPUBuffer): Call {
   const problem = problemOf(loaded, request);
   const bound = boundOf(request, y);
   return keptCall(loaded, problem, bound) ?? makeCall(loaded, { problem, bound, plan: planFor(loaded, problem) });
@@ -112,10 +123,18 @@ export function callWithOutput(loaded: LoadedWeights, request: Request, size: nu
 }
 
 function keptCall(loaded: LoadedWeights, problem: Problem, bound: Bound): Call | undefined {
-  const { call } = nodeOf(loaded, bound);
+  const { calls } = nodeOf(loaded, bound);
   const { device } = loaded;
-  const stands = call && call.changes === findingsOf(device).changes && sameData(call.problem, problem) && scratchStands(device, call);
-  return stands ? call : undefined;
+  let at = 0;
+  while (at < calls.length && !sameData(calls[at]!.problem, problem)) at++;
+  const call = calls[at];
+  if (!call) return undefined;
+  const stands = call.changes === findingsOf(device).changes && scratchStands(device, call);
+  if (stands && at === 0) return call;
+  calls.splice(at, 1);
+  if (!stands) return undefined;
+  calls.unshift(call);
+  return call;
 }
 
 function makeCall(loaded: LoadedWeights, { problem, bound, plan }: { problem: Problem; bound: Bound; plan: Plan }): Call {
@@ -125,17 +144,36 @@ function makeCall(loaded: LoadedWeights, { problem, bound, plan }: { problem: Pr
   const temporary = new Map(made.map(([role, { buffer }]) => [role, buffer]));
   const find = (role: string): GPUBuffer => bound[role] ?? temporary.get(role) ?? buffers.get(role)!;
   const { result: recording, errors } = guarded(device, plan.kernel, () => record(device, plan.dispatches, find));
-  const tested = settings.selfTest ? selfTested(device, plan) : undefined;
+  const tested = settings.selfTest ? quiet(selfTested(device, plan)) : undefined;
   const memory = made.map(([, { ready }]) => ready);
   // A shader's error says more than the refusal of its bindings.
-  const sound = allTaken(done, pipelineErrors(device, plan.dispatches), tested, ...memory, errors);
+  const sound = allTaken(done, quiet(pipelineErrors(device, plan.dispatches)), tested, ...memory, errors);
   const call: KeptCall = { problem, recording, scratch: temporary, changes, sound };
-  const node = nodeOf(loaded, bound);
-  node.call = call;
+  const { calls } = nodeOf(loaded, bound);
+  calls.unshift(call);
+  calls.length = Math.min(calls.length, KEPT_CALLS);
   sound.catch(() => {
-    if (node.call === call) delete node.call; // recorded anew at the next try
+    const at = calls.indexOf(call);
+    if (at >= 0) calls.splice(at, 1); // recorded anew at the next try
   });
   return call;
+}
+
+/** Records a product into the caller's pass, and tells the tensors that it writes. @throws UnsupportedError, ShaderError */
+export function encodeProduct(pass: GPUComputePassEncoder, { loaded, request, writes }: Product): void {
+  const { recording, sound } = callInto(loaded, request, writes[0].buffer);
+  encodeInto(pass, recording);
+  const written = allTaken(request.input.written, sound);
+  for (const one of writes) one.writtenBy(written);
+}
+
+/** The plan of a product, and the buffers that its roles stand for, scratch excepted. @throws UnsupportedError */
+export function planProduct({ loaded, request, writes }: Product): {
+  readonly plan: Plan;
+  readonly buffer: (role: string) => GPUBuffer | undefined;
+} {
+  const bound = boundOf(request, writes[0].buffer);
+  return { plan: planFor(loaded, problemOf(loaded, request)), buffer: (role) => bound[role] ?? loaded.buffers.get(role) };
 }
 
 /**

@@ -6,7 +6,6 @@ import { checkPass } from '../arguments/gpu-objects.js';
 import { BYTES } from '../dtype.js';
 import { ArgumentError } from '../errors.js';
 import { allTaken } from '../gpu/guard.js';
-import { encodeInto } from '../gpu/recording.js';
 import { Tensor } from '../gpu/tensor.js';
 import { MAX_LAYERS } from '../kernels/operands.js';
 import { windowBytes } from '../plan/binding.js';
@@ -15,7 +14,7 @@ import { widthOf } from '../problem/code-width.js';
 import { keyOf } from '../problem/key.js';
 import { type LayerColumns, yDtypeOf } from '../problem/problem.js';
 import { isContiguous } from '../problem/view.js';
-import { type Call, callInto, callWithOutput, type Input, type Request, run, sharesBuffer } from './calls.js';
+import { type Call, callWithOutput, encodeProduct, type Input, type Product, type Request, run, sharesBuffer } from './calls.js';
 import { joinWeights } from './joined-weights.js';
 import { LinearWeightQuant } from './linear-weight-quant.js';
 import { freeLoaded, type LoadedWeights, type OutputBuffer, outputBytes, recycle } from './loaded-weights.js';
@@ -284,6 +283,13 @@ export function encodeMany(
   given: Tensor | QuantizedRows,
   ys: readonly Tensor[],
 ): void {
+  const products = productsOf(layers, given, ys);
+  const into = checkPass(pass);
+  for (const product of products) encodeProduct(into, product);
+}
+
+/** @internal The products that `encodeMany` records: one for each dispatch. @throws ArgumentError, DeviceLostError */
+export function productsOf(layers: readonly LinearWeightQuant[], given: Tensor | QuantizedRows, ys: readonly Tensor[]): readonly Product[] {
   LAYERS(layers, 'layers');
   const outputs = listOf(Tensor.given)(ys, 'ys');
   if (outputs.length !== layers.length)
@@ -295,22 +301,13 @@ export function encodeMany(
     checkY(loaded.spec, rows.m, outputs[i]!);
     if (sharesBuffer(input, outputs[i]!)) throw new ArgumentError(`ys[${i}]`, 'another buffer than x', 'the same one');
   });
-  checkPass(pass);
-  if (rows.m === 0) return;
-  for (const { loaded, members, begins } of groupsFor(bundle, rows.m)) {
-    const own = members.map((i) => outputs[i]!);
-    const { buffer } = own[0]!;
+  if (rows.m === 0) return [];
+  return groupsFor(bundle, rows.m).flatMap(({ loaded, members, begins }): readonly Product[] => {
+    const own = members.map((i) => outputs[i]!) as [Tensor, ...Tensor[]];
+    const { buffer } = own[0];
     const together = members.length > 1 && own.every((y) => y.buffer === buffer && y.offset % 4 === 0 && isContiguous(y));
-    if (together) {
-      const layers = own.map((one, j): LayerColumns => ({ begin: begins[j]!, count: one.shape.at(-1)!, yOffset: one.offset }));
-      const { recording, sound } = callInto(loaded, { input, rows, y: { layers } }, buffer);
-      encodeInto(pass, recording);
-      const written = allTaken(input.written, sound);
-      for (const one of own) one.writtenBy(written);
-    } else {
-      members.forEach((i, j) => {
-        layers[i]!.encode(pass, given, own[j]!);
-      });
-    }
-  }
+    if (!together) return members.map((i, j) => layers[i]!.product(given, own[j]!)!); // there are rows
+    const columns = own.map((one, j): LayerColumns => ({ begin: begins[j]!, count: one.shape.at(-1)!, yOffset: one.offset }));
+    return [{ loaded, request: { input, rows, y: { layers: columns } }, writes: own }];
+  });
 }

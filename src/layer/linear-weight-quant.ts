@@ -7,7 +7,6 @@ import { ArgumentError } from '../errors.js';
 import { assertAlive } from '../gpu/device.js';
 import { allTaken } from '../gpu/guard.js';
 import { pipelineOf } from '../gpu/pipeline.js';
-import { encodeInto } from '../gpu/recording.js';
 import { Tensor } from '../gpu/tensor.js';
 import { loadSteps, outputSteps } from '../plan/load-steps.js';
 import { packedLayout } from '../plan/packed-layout.js';
@@ -18,7 +17,7 @@ import { contiguousX, type LinearOptions, type LinearSpec, makeProblem, yDtypeOf
 import { showShape } from '../problem/view.js';
 import type { QuantizeReport } from '../quantize/report.js';
 import { VERSION } from '../version.js';
-import { callInto, callWithOutput, run, sharesBuffer } from './calls.js';
+import { callWithOutput, encodeProduct, type Product, run, sharesBuffer } from './calls.js';
 import { type Explanation, explain } from './explain.js';
 import { allocate, type Buffers, beginLoad, fillFrom, finishLoad, type Load, loadPiece, orAbandon, type Place } from './load.js';
 import { freeLoaded, type LoadedWeights, makeLoaded, outputBytes, type PlanSettings, recycle, takeOutput } from './loaded-weights.js';
@@ -168,17 +167,9 @@ export class LinearWeightQuant {
    * @throws ArgumentError, UnsupportedError, DeviceLostError
    */
   encode(pass: GPUComputePassEncoder, given: Tensor | QuantizedRows, y: Tensor): void {
-    const loaded = this.#assertLoaded();
-    const input = inputOf(given, loaded);
-    const output = Tensor.given(y, 'y', this.device);
-    const rows = checkX(loaded.spec, input.x);
-    const place = checkY(loaded.spec, rows.m, output);
-    if (sharesBuffer(input, output)) throw new ArgumentError('y', 'another buffer than x', 'the same one');
+    const product = this.product(given, y);
     const into = checkPass(pass);
-    if (rows.m === 0) return;
-    const { recording, sound } = callInto(loaded, { input, rows, y: place }, output.buffer);
-    encodeInto(into, recording);
-    output.writtenBy(allTaken(input.written, sound));
+    if (product) encodeProduct(into, product);
   }
 
   /** Bits of a code in the file; known once the layer is loaded. @throws ArgumentError */
@@ -228,6 +219,17 @@ export class LinearWeightQuant {
   /** @internal The same, or undefined for a layer that is destroyed or not loaded. */
   get current(): LoadedWeights | undefined {
     return this.#loaded;
+  }
+
+  /** @internal The product that `encode` records; undefined for no rows. @throws ArgumentError, DeviceLostError */
+  product(given: Tensor | QuantizedRows, y: Tensor): Product | undefined {
+    const loaded = this.#assertLoaded();
+    const input = inputOf(given, loaded);
+    const output = Tensor.given(y, 'y', this.device);
+    const rows = checkX(loaded.spec, input.x);
+    const place = checkY(loaded.spec, rows.m, output);
+    if (sharesBuffer(input, output)) throw new ArgumentError('y', 'another buffer than x', 'the same one');
+    return rows.m === 0 ? undefined : { loaded, request: { input, rows, y: place }, writes: [output] };
   }
 
   /** @internal Replaces the weights by the same weights in other buffers, and frees the old buffers. */

@@ -3,6 +3,7 @@ import { BYTES, wholeWords } from '../dtype.js';
 import { UnsupportedError } from '../errors.js';
 import { BUFFER, makeBuffer } from '../gpu/buffers.js';
 import { findingsOf } from '../gpu/device-findings.js';
+import { ends } from '../gpu/ends.js';
 import { guarded, type Taken } from '../gpu/guard.js';
 import type { Force } from '../plan/choose.js';
 import type { Packed } from '../plan/packed-layout.js';
@@ -61,6 +62,7 @@ export function freeLoaded(loaded: LoadedWeights, next?: LoadedWeights): void {
   for (const { buffer } of [...outputs.values()].flat()) buffer.destroy();
   outputs.clear();
   loaded.freed = true;
+  ends.count++;
   if (shared && --shared.users === 0) shared.close();
 }
 

@@ -58,12 +58,8 @@ export function quantizeRows(x: Tensor, options: { readonly held: CodeBits; read
   const own = Tensor.given(x, 'x');
   if (!FLOATS.includes(own.dtype)) throw new ArgumentError('x', `dtype ${FLOATS.join(' or ')}`, own.dtype);
   const { device } = own;
-  const k = own.shape.at(-1)!;
-  const xDtype = own.dtype as FloatDType;
-  const { m, view } = checkX({ inFeatures: k, dtype: xDtype }, own);
-  const problem = { m, xDtype, x: view, weights: { k, held, permuted: false, inputScaled: false } };
-  const plan = quantizeAll({ problem, caps: capsOf(device) }, digits);
-  const pitch = pitchWords(k, digits);
+  const { m, ...plan } = planCodes(own, { held, digits });
+  const pitch = pitchWords(own.shape.at(-1)!, digits);
   const what = 'codes of x';
   const temporary = new Map(Object.entries(plan.scratch).map(([role, size]) => [role, scratch(device, role, size)] as const));
   const prepared = guarded(device, what, () => {
@@ -80,6 +76,33 @@ export function quantizeRows(x: Tensor, options: { readonly held: CodeBits; read
   Object.defineProperty(rows, markOf('QuantizedRows'), { value: VERSION });
   made.set(rows, { recording, sound });
   return rows;
+}
+
+/** The dispatches that make the codes of x, of which there are m rows. @throws ArgumentError, UnsupportedError */
+function planCodes(x: Tensor, { held, digits }: Pick<QuantizedRows, 'held' | 'digits'>) {
+  const k = x.shape.at(-1)!;
+  const xDtype = x.dtype as FloatDType;
+  const { m, view } = checkX({ inFeatures: k, dtype: xDtype }, x);
+  const problem = { m, xDtype, x: view, weights: { k, held, permuted: false, inputScaled: false } };
+  return { m, ...quantizeAll({ problem, caps: capsOf(x.device) }, digits) };
+}
+
+/** @internal Is it what `quantizeRows` returned? */
+export const isQuantized = (value: unknown): value is QuantizedRows => made.has(value as QuantizedRows);
+
+/** @internal The same codes, of the first `count` of x along its first axis. @throws ArgumentError, DeviceLostError */
+export function firstQuantized(rows: QuantizedRows, count: number, argument: string): QuantizedRows {
+  const how = assertQuantized(rows, argument);
+  const first: QuantizedRows = { ...rows, x: rows.x.first(count, `${argument}.x`) };
+  made.set(first, how);
+  return first;
+}
+
+/** @internal What `encodeQuantizeRows` records, and the buffers of its roles. @throws ArgumentError, UnsupportedError, DeviceLostError */
+export function quantizingOf(rows: QuantizedRows, device: GPUDevice, argument: string) {
+  assertQuantized(rows, argument, device);
+  const buffers: Readonly<Record<string, GPUBuffer>> = { x: rows.x.buffer, [X_CODES]: rows.codes.buffer };
+  return { ...planCodes(rows.x, rows), buffer: (role: string): GPUBuffer | undefined => buffers[role] };
 }
 
 /**

@@ -215,6 +215,31 @@ describe('a layer', () => {
     layer.forward(turned).destroy();
     expect(await countCalls(() => layer.forward(turned).destroy())).toEqual(NOTHING);
   });
+  test('numbers of rows that take turns on the same buffers are recorded once each; of many, the last ones are kept', async () => {
+    const layer = loadedLayer();
+    const x = xTensor(20);
+    const out = device.createBuffer({ size: 20 * N * 4, usage: 0x80 | 0x4 | 0x8 });
+    const encode = (rows: number): void => {
+      const encoder = device.createCommandEncoder();
+      const pass = encoder.beginComputePass();
+      const cut = (buffer: GPUBuffer, width: number) => Tensor.wrap(device, buffer, { shape: [rows, width], dtype: 'float32' });
+      layer.encode(pass, cut(x.buffer, K), cut(out, N));
+      pass.end();
+      device.queue.submit([encoder.finish()]);
+    };
+    const few = [1, 2, 3, 4, 5, 6, 7, 8];
+    for (const rows of few) encode(rows);
+    expect(await countCalls(() => [...few, ...few].forEach(encode))).toEqual(NOTHING);
+    encode(9); // the ninth: 1, which was used longest ago, makes way
+    expect(await countCalls(() => [...few.slice(1), 9].forEach(encode))).toEqual(NOTHING);
+    expect((await countCalls(() => encode(1))).createBindGroup).toBeGreaterThan(0);
+    for (const rows of [3, 9, 1]) {
+      device.queue.writeBuffer(out, 0, new Float32Array(20 * N).fill(7.5));
+      encode(rows);
+      const y = Tensor.wrap(device, out, { shape: [20, N], dtype: 'float32' });
+      expect(Array.from((await y.read()) as Float32Array)).toEqual([...wanted(rows), ...new Array((20 - rows) * N).fill(7.5)]);
+    }
+  });
   test('a call recorded before scratch memory grew is recorded anew', async () => {
     const layer = loadedLayer();
     const turned = (rows: number): Tensor => {

@@ -71,6 +71,10 @@ test('unusable objects of another copy are refused by name', async () => {
   expect(() => ours.forwardMany([layer, layerOf(theirs) as never], xOf(ours))).toThrow(
     `layers[1]: expected a LinearWeightQuant, got ${told('0.1.0')}`,
   );
+  const [x, y] = [xOf(theirs), ours.Tensor.from(device, new Float32Array(N), { shape: [1, N], dtype: 'float32' })];
+  expect(() => ours.recordSteps(device, [{ layer, x, y }])).toThrow(
+    `steps[0].x: expected a Tensor of this copy of the library, got ${told('0.1.0')}`,
+  );
   expect(() => layer.forward(new Proxy(xOf(ours), {}))).toThrow('got a Proxy of a Tensor: give the Tensor itself');
 });
 

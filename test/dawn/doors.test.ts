@@ -16,6 +16,8 @@ import {
   quantizeRows,
   readPairCounts,
   readQuantizedRows,
+  recordSteps,
+  replay,
   requestDevice,
   sortPairs,
   Tensor,
@@ -55,6 +57,21 @@ const experts = new ExpertLayers(device, expertOptions()).load({
 const ids = Tensor.from(device, Int32Array.of(1, 0), { shape: [1, 2], dtype: 'int32' });
 const pairs = sortPairs(ids, 2);
 const ofPairs = tensor(new Float32Array(2 * N), [1, 2, N], 'float32');
+const own = device.createComputePipeline({
+  layout: 'auto',
+  compute: { module: device.createShaderModule({ code: '@compute @workgroup_size(1) fn main() {}' }) },
+});
+const steps = () => [
+  { layer: loaded, x: rows, y },
+  { layers: [...layers], x, ys: [y, tensor(new Float32Array(N), [1, N], 'float32')] },
+  { experts, x, y: ofPairs, ids },
+  { sort: pairs },
+  { experts, x, y: ofPairs, sorted: pairs },
+  { quantize: rows },
+  { copy: x, y: tensor(new Float32Array(K), [1, K], 'float32') },
+  { pipeline: own, bindGroups: () => [], workgroups: [1, 1] },
+];
+const recorded = recordSteps(device, steps().slice(0, 2), { rows: [1] });
 const store = { get: async () => undefined, set: async () => {} };
 const matrix = () => ({
   n: N,
@@ -152,6 +169,8 @@ const DOORS: Doors = {
     tensor(new Float32Array(N * K), [N, K], 'float32'),
     { bits: 4, mode: 'group', groupSize: 32, symmetric: false, scaleDtype: 'float16' },
   ]),
+  recordSteps: door((...args: Parameters<typeof recordSteps>) => recordSteps(...args).destroy())(() => [device, steps(), { rows: [1] }]),
+  replay: door(replay)(() => [pass(), recorded, 1]),
   ExpertLayers: door((...args: ConstructorParameters<typeof ExpertLayers>) => new ExpertLayers(...args))(() => [
     device,
     {

@@ -28,6 +28,8 @@ const ON_GPU = [
   'quantizeRows',
   'readPairCounts',
   'readQuantizedRows',
+  'recordSteps',
+  'replay',
   'sortPairs',
   'weightQuantBatchMatmul',
 ];

@@ -17,7 +17,7 @@ const FLOORS: readonly (readonly string[])[] = [
   ['tuning'],
   ['layer'],
   ['experts', 'loading'],
-  ['functional'],
+  ['functional', 'recorded'],
   ['index.ts', 'formats.ts', 'shaders.ts'],
 ];
 /** Lower folders that a folder has no business with. */

@@ -1,0 +1,34 @@
+// Steps as callers describe them: plain data.
+import type { ExpertLayers } from '../experts/expert-layers.js';
+import type { SortedPairs } from '../experts/sort-pairs.js';
+import type { Tensor } from '../gpu/tensor.js';
+import type { LinearWeightQuant } from '../layer/linear-weight-quant.js';
+import type { QuantizedRows } from '../layer/quantize-x.js';
+
+/** A value, or a function that gives it for a number of rows; it is called once for each number, by `recordSteps`. */
+export type ForRows<T> = T | ((rows: number) => T);
+
+/**
+ * What `recordSteps` records. The first field says what it is:
+ * `layer` a product, as `layer.encode(pass, x, y)`;
+ * `layers` products that share x, as `encodeMany(pass, layers, x, ys)`;
+ * `experts` products with experts, as `encodeExperts(pass, experts, x, y, { ids })`. `sorted` must be sorted by a step before, of the same recording;
+ * `sort` sorts pairs, as `encodeSortPairs`;
+ * `quantize` quantizes x, as `encodeQuantizeRows`;
+ * `copy` copies floats of any strides into a contiguous y of the same shape and dtype;
+ * `pipeline` a dispatch of your own.
+ */
+export type Step =
+  | { readonly layer: LinearWeightQuant; readonly x: Tensor | QuantizedRows; readonly y: Tensor }
+  | { readonly layers: readonly LinearWeightQuant[]; readonly x: Tensor | QuantizedRows; readonly ys: readonly Tensor[] }
+  | { readonly experts: ExpertLayers; readonly x: Tensor; readonly y: Tensor; readonly ids: Tensor }
+  | { readonly experts: ExpertLayers; readonly x: Tensor; readonly y: Tensor; readonly sorted: SortedPairs }
+  | { readonly sort: SortedPairs }
+  | { readonly quantize: QuantizedRows }
+  | { readonly copy: Tensor; readonly y: Tensor }
+  | {
+      readonly pipeline: GPUComputePipeline;
+      /** Of groups 0, 1, … */
+      readonly bindGroups: ForRows<readonly GPUBindGroup[]>;
+      readonly workgroups: ForRows<readonly number[]>;
+    };
