@@ -9,7 +9,7 @@ export { ExpertLayers, type ExpertLayersOptions } from './experts/expert-layers.
 export { encodeExperts, forwardExperts, type Routes } from './experts/forward-experts.js';
 export { encodeSortPairs, readPairCounts, type SortedPairs, sortPairs } from './experts/sort-pairs.js';
 export { weightQuantBatchMatmul } from './functional/weight-quant-batch-matmul.js';
-export { capsOf, requestDevice } from './gpu/device.js';
+export { capsOf, type DeviceOptions, requestDevice, wantedFeatures, wantedLimits } from './gpu/device.js';
 export { type SelfTestReport, selfTestReports } from './gpu/device-findings.js';
 export { formatReport } from './gpu/report.js';
 export { Tensor, type TensorData } from './gpu/tensor.js';
