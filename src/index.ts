@@ -36,6 +36,7 @@ export type { QuantizeReport } from './quantize/report.js';
 export { type HostData, type HostTensor, reference } from './reference/reference.js';
 export { referenceMatrix } from './reference/reference-matrix.js';
 export type { ReferenceResult } from './reference/sums.js';
+export { encodeGatherRows, type GatherOptions, gatherRows, readOutOfRange } from './rows/gather-rows.js';
 export type { TuningStore } from './tuning/store.js';
 export { fileStore } from './tuning/stores.js';
 export { type Tuning, tuning } from './tuning/tuning.js';
