@@ -16,6 +16,7 @@ export { Tensor, type TensorData } from './gpu/tensor.js';
 export type { Explanation, HeldWeights } from './layer/explain.js';
 export { encodeMany, forwardMany, prepareMany } from './layer/layer-group.js';
 export { LinearWeightQuant, type LinearWeightQuantOptions } from './layer/linear-weight-quant.js';
+export type { PackedSlab, PackedWeights } from './layer/packed-weights.js';
 export type { PlanningOptions } from './layer/planning-options.js';
 export type { PrepareOptions } from './layer/prepare.js';
 export { encodeQuantizeRows, type QuantizedRows, quantizeRows, readQuantizedRows } from './layer/quantize-x.js';
