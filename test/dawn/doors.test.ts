@@ -4,14 +4,17 @@ import { gptqLayer, loadExperts, loadLayer, partsOf, quantizeOnGpu } from '../..
 import {
   ExpertLayers,
   encodeExperts,
+  encodeGatherRows,
   encodeMany,
   encodeQuantizeRows,
   encodeSortPairs,
   forwardExperts,
   forwardMany,
+  gatherRows,
   LinearWeightQuant,
   prepareMany,
   quantizeRows,
+  readOutOfRange,
   readPairCounts,
   readQuantizedRows,
   requestDevice,
@@ -53,6 +56,7 @@ const experts = new ExpertLayers(device, expertOptions()).load({
 const ids = Tensor.from(device, Int32Array.of(1, 0), { shape: [1, 2], dtype: 'int32' });
 const pairs = sortPairs(ids, 2);
 const ofPairs = tensor(new Float32Array(2 * N), [1, 2, N], 'float32');
+const ofRows = tensor(new Float32Array(2 * K), [1, 2, K], 'float32');
 const store = { get: async () => undefined, set: async () => {} };
 const matrix = () => ({
   n: N,
@@ -176,6 +180,9 @@ const DOORS: Doors = {
   sortPairs: door(sortPairs)(() => [ids, 2]),
   encodeSortPairs: door(encodeSortPairs)(() => [pass(), pairs]),
   readPairCounts: door(readPairCounts)(() => [pairs]),
+  gatherRows: door(gatherRows)(() => [loaded, ids, { y: ofRows, dtype: 'float32' as const }]),
+  encodeGatherRows: door(encodeGatherRows)(() => [pass(), loaded, ids, ofRows]),
+  readOutOfRange: door(readOutOfRange)(() => [loaded]),
   loadExperts: door(loadExperts)(() => [
     device,
     [source(), source()],
@@ -208,7 +215,7 @@ const DOORS: Doors = {
   'loadExperts, of floats': door(loadExperts)(() => [device, partsOf(floats('w', [2, N, K])), { chunkBytes: 64, quantize: 'int8' }]),
 };
 /** What a call made is freed, but for what all calls use. */
-const kept = new Set<unknown>([x, y, weight, antiquantScale, bias, loaded, ...layers, experts, ids, pairs.sorted, ofPairs]);
+const kept = new Set<unknown>([x, y, weight, antiquantScale, bias, loaded, ...layers, experts, ids, pairs.sorted, ofPairs, ofRows]);
 function clean(result: unknown): void {
   const { codes, sorted } = (result ?? {}) as { codes?: unknown; sorted?: unknown };
   for (const one of Array.isArray(result) ? result : [result, codes, sorted])
