@@ -3,7 +3,7 @@
 //
 // codebook  [16]  f32
 
-#include "lib/operands.wgsl"
+#include "lib/packed.wgsl"
 
 #param CODEBOOK 0 1 2 3 // codes are: 0 numbers, 1 indices of a table of values, 2 E2M1, 3 E4M3
 #let TABLE CODEBOOK == 1

@@ -52,10 +52,19 @@ fn is_zero() -> bool { return expert == params.experts; }
 
 // The matrix's place in the binding.
 fn matrix() -> u32 { return select(expert - params.first_expert, 0u, is_zero()); }
+
+// Where it begins, in quads.
+fn w_start() -> u32 { return matrix() * params.w_step; }
+fn scale_start() -> u32 { return matrix() * params.scale_step; }
+fn offset_start() -> u32 { return matrix() * params.offset_step; }
+// All matrices have their bias in one binding.
+fn bias_start() -> u32 { return select(expert, 0u, is_zero()) * params.bias_step; }
 #else
+#include "lib/one-matrix.wgsl"
+
 fn rows_of(index: u32, rows: u32) -> RowRun { return RowRun(index * rows, params.m); }
 fn x_row(row: u32) -> u32 { return row; }
 fn y_row(row: u32) -> u32 { return row; }
 fn is_zero() -> bool { return false; }
-fn matrix() -> u32 { return 0u; }
+fn bias_start() -> u32 { return 0u; }
 #endif

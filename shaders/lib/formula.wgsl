@@ -2,6 +2,7 @@
 // the total, so that the chain of roundings is short.
 // Slow and right for all inputs: Inf and NaN in x, scale or offset come out as the formula has them.
 
+#include "lib/operands.wgsl"
 #include "lib/scale.wgsl"
 
 fn formula(m: u32, quad: u32) -> vec4<f32> {

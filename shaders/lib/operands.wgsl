@@ -2,28 +2,15 @@
 // One dispatch covers `m` rows of x and the `n` columns of one slab of weights; a quad is four adjacent columns.
 //
 // x     [m, k]      f32, f16 or bf16 (lib/activation.wgsl); k is a whole number of words, so rows are vec4-aligned
-// w     [rows, n]   u32 words of packed codes (lib/weights.wgsl), read READ columns at a time
+// w     [rows, n]   u32 words of packed codes (lib/packed.wgsl)
 // bias  [N]         f32, over all slabs; zeros where there is none
 //
 // Rows of w, scale and offset are w_pitch quads long; columns past n have scale 0. Groups are whole low words. With EXPERTS the matrices of a
 // binding begin w_step, scale_step, offset_step and bias_step quads apart.
 
-#include "lib/weights.wgsl"
+#include "lib/packed.wgsl"
 #include "lib/activation.wgsl"
 #include "lib/experts.wgsl"
-
-#param READ 1 4 // columns in a load of w, scale and offset: 4 but for adapters that pay for each word
-
-// What a load brings of the columns at an index that counts READ columns.
-#if READ == 4
-alias Words = vec4<u32>;
-alias Columns = vec4<f32>;
-#elif READ == 1
-alias Words = u32;
-alias Columns = f32;
-#else
-#error READ must be 1 or 4
-#endif
 
 struct Params {
   m: u32, // rows of x in this dispatch
@@ -59,7 +46,6 @@ struct Params {
 }
 
 @group(0) @binding(0) var<uniform> params: Params;
-@group(0) @binding(2) var<storage, read> w: array<Words>;
 @group(0) @binding(5) var<storage, read> bias: array<vec4<f32>>;
 
 // The x values of one word of k, for the row that starts at vec4 index `row`.
@@ -69,31 +55,6 @@ fn read_x_word(row: u32, word: u32) -> XWord {
   values[i] = read_x(row + WORD_VEC4S * word + i);
 #end
   return values;
-}
-
-// Where a row of w begins, in READ columns.
-fn w_row(row: u32) -> u32 {
-  return (matrix() * params.w_step + row * params.w_pitch) * (4u / READ);
-}
-
-// A row of w in the columns of a quad, whatever READ is.
-fn row_of_quad(row: u32, quad: u32) -> vec4<u32> {
-#if READ == 4
-  return w[w_row(row) + quad];
-#elif READ == 1
-  let at = w_row(row) + 4u * quad;
-  return vec4<u32>(w[at], w[at + 1u], w[at + 2u], w[at + 3u]);
-#else
-#error READ must be 1 or 4
-#endif
-}
-
-fn read_quad(word: u32, quad: u32) -> Quad {
-#if HIGH
-  return Quad(row_of_quad(low_row(word), quad), row_of_quad(high_row(word), quad), high_shift(word));
-#else
-  return row_of_quad(low_row(word), quad);
-#endif
 }
 
 // A run of words.

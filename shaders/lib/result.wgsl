@@ -48,7 +48,7 @@ fn part_of(column: u32) -> Part {
 
 // sum is without the bias, m a position in the order of rows. Columns between two parts are nobody's.
 fn write_quad(m: u32, quad: u32, sum: vec4<f32>) {
-  let total = sum + bias[matrix() * params.bias_step + params.column / 4u + quad];
+  let total = sum + bias[bias_start() + params.column / 4u + quad];
 #if EXPERTS
   put_quad(y_row(m), quad, select(total, vec4<f32>(), is_zero()));
 #else

@@ -14,7 +14,7 @@
 // the product is rounded once, as the scale of a file is.
 // An index `at` in a row counts what a load brings: READ columns.
 
-#include "lib/operands.wgsl"
+#include "lib/packed.wgsl"
 #include "lib/unpack16.wgsl"
 #include "lib/codebook.wgsl"
 
@@ -74,10 +74,10 @@ alias Offsets = Scales;
 
 // The index in all of scale or offset, and the element of the binding that has it where a u32 holds several columns.
 fn scale_index(row: u32, at: u32) -> u32 {
-  return (matrix() * params.scale_step + row * params.w_pitch) * (4u / READ) + at;
+  return (scale_start() + row * params.w_pitch) * (4u / READ) + at;
 }
 fn offset_index(row: u32, at: u32) -> u32 {
-  return (matrix() * params.offset_step + row * params.w_pitch) * (4u / READ) + at;
+  return (offset_start() + row * params.w_pitch) * (4u / READ) + at;
 }
 fn slot(index: u32, columns: u32) -> u32 {
 #if READ == 4

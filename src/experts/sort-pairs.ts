@@ -11,8 +11,9 @@ import { pipelineErrors } from '../gpu/pipeline.js';
 import { encodeInto, type Recording, record, submit } from '../gpu/recording.js';
 import { Tensor } from '../gpu/tensor.js';
 import { IDS, SORTED, sortStep } from '../plan/pair-steps.js';
+import { checkIds as checkForm } from '../problem/checks.js';
 import { pairCounts, sortedWords } from '../problem/experts.js';
-import { isContiguous, showShape } from '../problem/view.js';
+import { showShape } from '../problem/view.js';
 import { VERSION } from '../version.js';
 import { addSortText } from '../wgsl/sort-text.js';
 
@@ -38,8 +39,7 @@ const made = new WeakMap<SortedPairs, Made>();
 /** Checks a tensor of ids. @throws ArgumentError */
 export function checkIds(given: Tensor, device?: GPUDevice): Tensor {
   const ids = Tensor.given(given, 'ids', device);
-  if (ids.dtype !== 'int32') throw new ArgumentError('ids', 'dtype int32', ids.dtype);
-  if (!isContiguous(ids)) throw new ArgumentError('ids', 'a contiguous tensor', `strides ${showShape(ids.strides)}`);
+  checkForm(ids);
   return ids;
 }
 

@@ -1,6 +1,6 @@
 // Requests a GPUDevice, reads its Caps, and checks that it is not lost.
 
-import { anything, dictionary, fields, oneOf, optional, reading, refuse } from '../arguments/check.js';
+import { anything, dictionary, fields, list, oneOf, optional, reading, refuse, text, wholeNumber } from '../arguments/check.js';
 import { sharedMap } from '../arguments/copies.js';
 import { checkDevice, checkGpu } from '../arguments/gpu-objects.js';
 import { whyNoAdapter, whyNoGpu } from '../arguments/host.js';
@@ -10,9 +10,13 @@ import type { Caps, MatrixConfig } from '../problem/caps.js';
 
 /** The experimental feature of matmul-subgroup-matrix. */
 const SUBGROUP_MATRIX = 'chromium-experimental-subgroup-matrix';
-const FEATURES: readonly string[] = ['shader-f16', 'subgroups', 'timestamp-query', SUBGROUP_MATRIX];
-/** Limits that bound the library; each is requested as large as the adapter has it. */
-const LIMITS = [
+/**
+ * The features that `requestDevice` asks for where the adapter has them. A device that you request yourself serves best with them.
+ * @example requiredFeatures: wantedFeatures.filter((name) => adapter.features.has(name))
+ */
+export const wantedFeatures: readonly string[] = ['shader-f16', 'subgroups', 'timestamp-query', SUBGROUP_MATRIX];
+/** The limits that bound this library. `requestDevice` asks for each as large as the adapter has it. */
+export const wantedLimits: readonly string[] = [
   'maxBufferSize',
   'maxStorageBufferBindingSize',
   'maxStorageBuffersPerShaderStage',
@@ -20,35 +24,65 @@ const LIMITS = [
   'maxComputeWorkgroupSizeX',
   'maxComputeWorkgroupSizeY',
   'maxComputeWorkgroupStorageSize',
-] as const;
+];
 
-const OPTIONS = fields({ gpu: optional(checkGpu), powerPreference: optional(oneOf<GPUPowerPreference>('low-power', 'high-performance')) });
+const OPTIONS = fields({
+  gpu: optional(checkGpu),
+  powerPreference: optional(oneOf<GPUPowerPreference>('low-power', 'high-performance')),
+  requiredFeatures: optional(list(text)),
+  requiredLimits: optional(dictionary(wholeNumber(0))),
+  label: optional(text),
+});
+
+/** What the caller asks of the device besides what this library asks for. */
+export interface DeviceOptions {
+  /** Default `navigator.gpu`. */
+  readonly gpu?: GPU;
+  readonly powerPreference?: GPUPowerPreference;
+  readonly requiredFeatures?: readonly string[];
+  readonly requiredLimits?: Readonly<Record<string, number>>;
+  readonly label?: string;
+}
 
 /**
- * Requests a GPUDevice with every optional feature and the largest limits that this library can use. Any other GPUDevice works too, within
- * its features and limits.
- * @param options.gpu default `navigator.gpu`
- * @throws ArgumentError; UnsupportedError without WebGPU, without an adapter, or if the adapter gives no device
- * @example const device = await requestDevice({ powerPreference: 'high-performance' });
+ * Requests a GPUDevice with every optional feature and the largest limits that this library can use (`wantedFeatures`, `wantedLimits`), and
+ * with those that you require. Any other GPUDevice works too, within its features and limits.
+ * @throws ArgumentError; UnsupportedError without WebGPU, without an adapter, if the adapter lacks what you require, or if it gives no device
+ * @example const device = await requestDevice({ powerPreference: 'high-performance', requiredFeatures: ['float32-filterable'] });
  */
-export async function requestDevice(
-  options: { readonly gpu?: GPU; readonly powerPreference?: GPUPowerPreference } = {},
-): Promise<GPUDevice> {
-  const { gpu: given, powerPreference } = OPTIONS(options, 'options');
+export async function requestDevice(options: DeviceOptions = {}): Promise<GPUDevice> {
+  const { gpu: given, powerPreference, requiredFeatures = [], requiredLimits = {}, label } = OPTIONS(options, 'options');
   const gpu = given ?? (globalThis as { navigator?: { gpu?: GPU } }).navigator?.gpu;
   if (!gpu) throw new UnsupportedError('WebGPU', [whyNoGpu()]);
   const adapter = await gpu.requestAdapter(powerPreference ? { powerPreference } : {});
   if (!adapter) throw new UnsupportedError('WebGPU', [whyNoAdapter()]);
-  const requiredFeatures = FEATURES.filter((name) => adapter.features.has(name)) as GPUFeatureName[];
-  const limits = adapter.limits as unknown as Record<string, number>;
-  const requiredLimits = Object.fromEntries(LIMITS.map((name) => [name, limits[name]!]));
+  const has = adapter.features as ReadonlySet<string>;
+  const limits = adapter.limits as unknown as Readonly<Record<string, number | undefined>>;
+  const lacking = [
+    ...requiredFeatures.filter((name) => !has.has(name)).map((name) => `the adapter has no feature ${name}`),
+    ...Object.entries(requiredLimits).flatMap(([name, need]) => beyond(name, need, limits[name]) ?? []),
+  ];
+  if (lacking.length > 0) throw new UnsupportedError('requestDevice', lacking);
+  const descriptor = {
+    ...(label !== undefined && { label }),
+    requiredFeatures: [...new Set([...wantedFeatures.filter((name) => has.has(name)), ...requiredFeatures])] as GPUFeatureName[],
+    // The adapter's own limits are at least what the caller requires.
+    requiredLimits: { ...requiredLimits, ...Object.fromEntries(wantedLimits.map((name) => [name, limits[name]!])) },
+  };
   try {
-    const device = await adapter.requestDevice({ requiredFeatures, requiredLimits });
+    const device = await adapter.requestDevice(descriptor);
     matrixConfigs.set(device, readMatrixConfigs(adapter.info)); // device.adapterInfo may lack them
     return device;
   } catch (error) {
     throw new UnsupportedError('WebGPU', [`requestDevice() failed: ${(error as Error).message}`]);
   }
+}
+
+/** Why the adapter does not reach a limit; undefined if it does. A limit whose name begins with min is better the smaller it is. */
+function beyond(name: string, need: number, has: number | undefined): string | undefined {
+  if (has === undefined) return `the adapter has no limit ${name}`;
+  const reached = name.startsWith('min') ? need >= has : need <= has;
+  return reached ? undefined : `${name} of ${need} is required, the adapter has ${has}`;
 }
 
 /** Subgroup matrices of devices that this library, or another copy of it, requested. */

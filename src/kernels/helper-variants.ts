@@ -1,6 +1,12 @@
 // All variants of the helper shaders: what compilers and tests must take. Beside the table of helpers, and not part of it: pages do without.
 import { BITS, CODE_BITS, isBits } from '../problem/code-width.js';
+import { LEGAL_FORMATS } from '../problem/weight-format.js';
 import type { Params } from '../wgsl/preprocess.js';
+import { variantId } from './kernel.js';
+import { formatParams } from './operands.js';
+
+/** Formats of weights that differ in params. */
+const FORMATS: readonly Params[] = [...new Map(LEGAL_FORMATS.map(formatParams).map((params) => [variantId('', params), params])).values()];
 
 /** By name of the shader. */
 export const helperVariants: Readonly<Record<string, readonly Params[]>> = {
@@ -21,6 +27,10 @@ export const helperVariants: Readonly<Record<string, readonly Params[]>> = {
   'quantize-rows': CODE_BITS.flatMap((BITS) => [1, 2].flatMap((DIGITS) => [0, 1, 2, 3].map((X) => ({ BITS, DIGITS, X })))),
   'round-rows': [0, 1, 2, 3].map((Y) => ({ Y })),
   'sort-pairs': [{}],
+  'gather-weights': FORMATS.flatMap((format) =>
+    [0, 1, 2].flatMap((Y) => [0, 1].flatMap((PERM) => [0, 1].map((SCALED) => ({ ...format, READ: 1, ROUND: 0, Y, PERM, SCALED })))),
+  ),
+  'count-outside': [{}],
   'quantize-weights': BITS.flatMap((BITS) =>
     [0, 1, 2].flatMap((W) => [0, 1].flatMap((SYMMETRIC) => [0, 1].map((SUMS) => ({ BITS, W, SYMMETRIC, SUMS })))),
   ),

@@ -1,5 +1,8 @@
-// The shaders around a matmul: they bring weights, scales and x into the one layout that kernels read, and round y where it is unaligned.
+// The shaders around a matmul: they bring weights, scales and x into the one layout that kernels read, and round y where it is unaligned. And those that
+// make something else of weights or ids.
+import { CODEBOOKS } from '../problem/weight-format.js';
 import type { Shader } from './kernel.js';
+import { hasOffset } from './operands.js';
 
 export const repack: Shader = {
   name: 'repack',
@@ -100,6 +103,34 @@ export const sortPairs: Shader = {
   uniforms: ['pairs', 'experts', 'base'],
 };
 
+/** Rows of weights → floats, for rows/gather-rows.ts. */
+export const gatherWeights: Shader = {
+  name: 'gather-weights',
+  bindings: [
+    { name: 'params', binding: 0, access: 'uniform' },
+    { name: 'ids', binding: 1, access: 'read' },
+    { name: 'w', binding: 2, access: 'read' },
+    { name: 'scale', binding: 3, access: 'read' },
+    { name: 'offset', binding: 4, access: 'read', when: hasOffset },
+    { name: 'permutation', binding: 5, access: 'read', when: (params) => params.PERM === 1 },
+    { name: 'input_scale', binding: 6, access: 'read', when: (params) => params.SCALED === 1 },
+    { name: 'y', binding: 7, access: 'write' },
+    { name: 'codebook', binding: 9, access: 'read', when: ({ CODEBOOK }) => CODEBOOK === CODEBOOKS.table },
+  ],
+  uniforms: ['count', 'k', 'first', 'first_word', 'ids_base', 'n', 'begin', 'columns', 'w_pitch', 'group_words'],
+};
+
+/** How many ids name no row. */
+export const countOutside: Shader = {
+  name: 'count-outside',
+  bindings: [
+    { name: 'params', binding: 0, access: 'uniform' },
+    { name: 'ids', binding: 1, access: 'read' },
+    { name: 'outside', binding: 2, access: 'write' },
+  ],
+  uniforms: ['count', 'base', 'n'],
+};
+
 /** Weights as floats → codes, for layer/quantize-weights.ts. */
 export const quantizeWeights: Shader = {
   name: 'quantize-weights',
@@ -122,5 +153,7 @@ export const helpers: readonly Shader[] = [
   quantizeRows,
   roundRows,
   sortPairs,
+  gatherWeights,
+  countOutside,
   quantizeWeights,
 ];

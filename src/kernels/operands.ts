@@ -4,7 +4,7 @@ import type { DType, FloatDType } from '../dtype.js';
 import type { Caps } from '../problem/caps.js';
 import { BLOCK, type CodeBits, widthOf } from '../problem/code-width.js';
 import type { LayerColumns, Problem, XProblem } from '../problem/problem.js';
-import { CODEBOOKS, type Codebook, LEGAL_FORMATS, SCALE_FORMS, SHIFTS } from '../problem/weight-format.js';
+import { CODEBOOKS, type Codebook, LEGAL_FORMATS, SCALE_FORMS, SHIFTS, type WeightFormat } from '../problem/weight-format.js';
 import type { Params } from '../wgsl/preprocess.js';
 import { type Binding, type Kernel, variantId } from './kernel.js';
 
@@ -148,16 +148,20 @@ export const codesInLow = (BITS: number): number => widthOf(BITS as CodeBits).in
 /** Columns in a load of w, scale and offset. A kernel's tile may say otherwise. */
 const READ = 4;
 
+/** The params of a format of weights: those of lib/scale.wgsl and of what it includes, but for READ and ROUND. */
+export const formatParams = ({ held, scaleDtype, shift, codebook }: Omit<WeightFormat, 'bits'>): Params => ({
+  BITS: held,
+  SCALE: SCALE_FORMS[scaleDtype].param,
+  OFFSET: SHIFTS[shift],
+  CODEBOOK: CODEBOOKS[codebook],
+});
+
 /** The operand params for a problem. */
 export function operandParams(problem: Problem, caps: Caps): Params {
-  const { held, scaleDtype, shift, codebook } = problem.weights;
   return {
-    BITS: held,
+    ...formatParams(problem.weights),
     X: xParam(problem, caps),
-    SCALE: SCALE_FORMS[scaleDtype].param,
-    OFFSET: SHIFTS[shift],
     ROUND: SCALE_FORMS[problem.weightDtype].param,
-    CODEBOOK: CODEBOOKS[codebook],
     EXPERTS: problem.experts ? 1 : 0,
     READ,
     Y: writesInPlace(problem) ? Y[problem.yDtype]! : Y.float32!,
@@ -177,14 +181,13 @@ const COMBINATIONS = [
 /** Every combination of operand params that a problem can lead to. Experts have neither int8 output nor weightRounding. */
 export function operandVariants(): Params[] {
   const variants = new Map<string, Params>();
-  for (const { held: BITS, scaleDtype, shift, codebook } of LEGAL_FORMATS)
+  for (const format of LEGAL_FORMATS)
     for (const { x, y, round } of COMBINATIONS)
       for (const X of x)
         for (const Y of y)
           for (const ROUND of round)
             for (const EXPERTS of ROUND > 0 || Y === INT8 ? [0] : [0, 1]) {
-              const weights = { BITS, SCALE: SCALE_FORMS[scaleDtype].param, OFFSET: SHIFTS[shift], CODEBOOK: CODEBOOKS[codebook] };
-              const params = { ...weights, X, ROUND, EXPERTS, READ, Y };
+              const params = { ...formatParams(format), X, ROUND, EXPERTS, READ, Y };
               variants.set(variantId('', params), params);
             }
   return [...variants.values()];

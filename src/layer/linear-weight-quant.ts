@@ -21,6 +21,7 @@ import { callWithOutput, encodeProduct, type Product, run, sharesBuffer } from '
 import { type Explanation, explain } from './explain.js';
 import { allocate, type Buffers, beginLoad, fillFrom, finishLoad, type Load, loadPiece, orAbandon, type Place } from './load.js';
 import { freeLoaded, type LoadedWeights, makeLoaded, outputBytes, type PlanSettings, recycle, takeOutput } from './loaded-weights.js';
+import { type PackedWeights, packedOf } from './packed-weights.js';
 import { checkPlan, type PlanningOptions, settingsOf } from './planning-options.js';
 import { checkPrepare, checkRows, type PrepareOptions, prepareWeights } from './prepare.js';
 import { inputOf, type QuantizedRows } from './quantize-x.js';
@@ -180,6 +181,15 @@ export class LinearWeightQuant {
   /** Bits that a code is held in; known once the layer is loaded. @throws ArgumentError */
   get held(): CodeBits {
     return this.#assertLoaded().weights.held;
+  }
+
+  /**
+   * The weights in GPU memory, for kernels of your own that read them (docs/format.md). It is the same object for as long as the weights lie
+   * where they do: a load, or `forwardMany` and `prepareMany`, may move them, and `layer.packed` is then another; the old buffers are destroyed.
+   * @throws ArgumentError if nothing is loaded or the layer is destroyed, DeviceLostError
+   */
+  get packed(): PackedWeights {
+    return packedOf(this.#assertLoaded());
   }
 
   /** Errors and bytes of the weights, if `loadLayer` quantized them; else undefined. */

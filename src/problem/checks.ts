@@ -268,6 +268,25 @@ export function checkX(spec: Pick<LinearSpec, 'inFeatures' | 'dtype'>, x: View):
   return { m, view: { offset, batchRows: inner.size, strideB: outer!.stride, strideM: inner.stride, strideK } };
 }
 
+/** Ids on the GPU. @throws ArgumentError */
+export function checkIds({ dtype, format, shape, strides }: View): void {
+  check(format === 'ND', 'ids', 'format ND', format);
+  check(dtype === 'int32', 'ids', 'dtype int32', dtype);
+  check(isContiguous({ shape, strides }), 'ids', 'a contiguous tensor', `strides ${showShape(strides)}`);
+}
+
+/** A y (…, K) for m rows of weights. @throws ArgumentError */
+export function checkRowsY(
+  { k, m, dtype }: { readonly k: number; readonly m: number; readonly dtype: FloatDType | undefined },
+  y: View,
+): void {
+  check(y.format === 'ND', 'y', 'format ND', y.format);
+  check(dtype ? y.dtype === dtype : FLOATS.includes(y.dtype), 'y', `dtype ${dtype ?? FLOATS.join(' or ')}`, y.dtype);
+  const fits = y.shape.at(-1) === k && count(y.shape.slice(0, -1)) === m;
+  check(fits, 'y', `shape (…, ${k}) with ${m} rows`, showShape(y.shape));
+  check(isContiguous(y), 'y', 'a contiguous tensor', `strides ${showShape(y.strides)}`);
+}
+
 /** Where in its buffer y takes the product's m rows. @throws ArgumentError if it cannot */
 export function checkY(spec: LinearSpec, m: number, y: View): { readonly offset: number; readonly pitch: number } {
   const dtype = yDtypeOf(spec, { requantized: spec.quantScale });

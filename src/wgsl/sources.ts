@@ -1,16 +1,27 @@
-// The text of every file of shaders/, by its path from shaders/, but for those of which each comes with the code that needs it (quantize-text.ts,
-// sort-text.ts). The built package has the texts without comments (strip.ts); importing `antiquant/shaders` replaces them by the texts with
+// The text of every file of shaders/, by its path from shaders/, but for those that come with the code that needs them (quantize-text.ts,
+// sort-text.ts, rows-text.ts). The built package has the texts without comments (strip.ts); importing `antiquant/shaders` replaces them by the texts with
 // comments.
 
-const found = import.meta.glob(['./**/*.wgsl', '!./quantize-weights.wgsl', '!./sort-pairs.wgsl'], {
-  base: '../../shaders',
-  query: '?raw',
-  import: 'default',
-  eager: true,
-});
+const found = import.meta.glob(
+  [
+    './**/*.wgsl',
+    '!./quantize-weights.wgsl',
+    '!./sort-pairs.wgsl',
+    '!./gather-weights.wgsl',
+    '!./count-outside.wgsl',
+    '!./lib/one-weight.wgsl',
+  ],
+  { base: '../../shaders', query: '?raw', import: 'default', eager: true },
+);
 
-/** The files that come with what needs them: only quantizing float weights, and only ExpertLayers do. */
-export const ON_DEMAND = ['quantize-weights.wgsl', 'sort-pairs.wgsl'] as const;
+/** The files that come with what needs them: only quantizing float weights, only ExpertLayers, and only gatherRows do. */
+export const ON_DEMAND = [
+  'quantize-weights.wgsl',
+  'sort-pairs.wgsl',
+  'gather-weights.wgsl',
+  'count-outside.wgsl',
+  'lib/one-weight.wgsl',
+] as const;
 
 /** Keyed by the path from shaders/. */
 export const sources = Object.fromEntries(Object.entries(found).map(([path, text]) => [path.slice(2), text])) as Record<string, string>;

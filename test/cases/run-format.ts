@@ -1,4 +1,5 @@
-// Runs a format's case on a device: from bytes through a layer source, in pieces, to y, which is compared with the CPU reference.
+// Runs a format's case on a device: from bytes through a layer source, in pieces, to y, which is compared with the CPU reference,
+// and to rows of its weights.
 import { encode16, type FloatDType } from '../../src/dtype.js';
 import {
   byteSource,
@@ -17,6 +18,7 @@ import { random } from './data.js';
 import { type FormatCase, makers, type NodeCase } from './format-cases.js';
 import { type CaseReport, multiply } from './run-case.js';
 import { runMatrix } from './run-matrix.js';
+import { rowFaults } from './run-rows.js';
 
 /** The layer of a case, with the numbers of a seed. */
 export async function layerOf(c: FormatCase, seed = c.name): Promise<LayerSource> {
@@ -44,6 +46,7 @@ export async function runFormatCase(device: GPUDevice, c: FormatCase): Promise<C
   const { accuracy, dispatches } = layer.explain(x.shape[0]!);
   const want = referenceMatrix(x, matrix, { accuracy, bias: bias && { data: bias, shape: [matrix.n], dtype: 'float32' } });
   const { failures, error } = await multiply(device, (...given) => layer.encode(...given), { x, lead: 0, want, yOffset: 0, exact: false });
+  failures.push(...(await rowFaults(layer, matrix, c.dtype)));
   const invalid = await device.popErrorScope();
   if (invalid) failures.push(`validation: ${invalid.message}`);
   layer.destroy();

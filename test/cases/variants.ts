@@ -1,17 +1,20 @@
 // Selects the variants that compilers must take: all that planning can pick would take too long. Holds no test.
 //
-// `npm test`: for every kernel, every pair of values of two params occurs in some variant (the tile counts as one param); all helpers. `npm
-// run test:all`: for every tile, all combinations of operands of torch's layers; for imported weights (minimums, codebooks, scales of
+// `npm test`: for every kernel and for gather-weights, every pair of values of two params occurs in some variant (the tile counts as one
+// param); all other helpers. `npm run test:all`: for every tile, all combinations of operands of torch's layers; for imported weights (minimums, codebooks, scales of
 // another dtype than x), every three values of three params occur in some variant. For matmul-plain, which is mostly the text of the
-// operands: all variants.
+// operands: all variants; and so for gather-weights.
+import { gatherWeights } from '../../src/kernels/helpers.js';
 import { allVariants, kernels, operandsOf } from '../../src/kernels/index.js';
 import { BITS } from '../../src/problem/code-width.js';
 import type { Params } from '../../src/wgsl/preprocess.js';
 import { addQuantizeText } from '../../src/wgsl/quantize-text.js';
+import { addRowsText } from '../../src/wgsl/rows-text.js';
 import { addSortText } from '../../src/wgsl/sort-text.js';
 import { cover, whole, wordsOf } from './slice.js';
 
 addQuantizeText(); // to compile them, too
+addRowsText();
 addSortText();
 
 type Variants = ReturnType<typeof allVariants>;
@@ -33,6 +36,13 @@ export function shownVariants(): Variants {
   const all = allVariants();
   return [...new Set(all.map(({ shader }) => shader))].flatMap((shader): Variants => {
     const mine = all.filter((variant) => variant.shader === shader);
+    if (shader === gatherWeights && !whole) {
+      const shown = cover(
+        mine.map(({ params }) => params),
+        (params) => wordsOf(params, 2),
+      );
+      return shown.map((params) => ({ shader, params }));
+    }
     const kernel = kernels.find(({ name }) => name === shader.name);
     if (!kernel || (whole && kernel.name === 'matmul-plain')) return mine;
     // A tile counts as one param.

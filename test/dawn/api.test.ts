@@ -11,6 +11,7 @@ import {
   ShaderError,
   Tensor,
   UnsupportedError,
+  wantedFeatures,
   weightQuantBatchMatmul,
 } from '../../src/index.js';
 import { sources } from '../../src/wgsl/sources.js';
@@ -54,6 +55,20 @@ describe('requestDevice', () => {
     expect(device.features.has('shader-f16')).toBe(adapter.features.has('shader-f16'));
     expect(device.limits.maxStorageBufferBindingSize).toBe(adapter.limits.maxStorageBufferBindingSize);
     expect(device.limits.maxBufferSize).toBe(adapter.limits.maxBufferSize);
+  });
+  test('has what the caller requires besides', async () => {
+    const adapter = (await gpu.requestAdapter())!;
+    const [own] = [...adapter.features].filter((name) => !wantedFeatures.includes(name));
+    const required = { requiredFeatures: [own!], requiredLimits: { maxBindGroups: adapter.limits.maxBindGroups }, label: 'mine' };
+    const mine = await requestDevice({ gpu, ...required });
+    expect(mine.features.has(own!)).toBe(true);
+    expect(mine.limits.maxBindGroups).toBe(adapter.limits.maxBindGroups);
+    expect(mine.limits.maxBufferSize).toBe(adapter.limits.maxBufferSize);
+    expect(mine.label).toBe('mine');
+    mine.destroy();
+    const beyond = adapter.limits.maxBindGroups + 1;
+    const tooMuch = requestDevice({ gpu, requiredLimits: { maxBindGroups: beyond } });
+    await expect(tooMuch).rejects.toThrow(`maxBindGroups of ${beyond} is required, the adapter has ${beyond - 1}`);
   });
   test('without WebGPU, without an adapter, without a device', async () => {
     await expect(requestDevice()).rejects.toThrow(/UnsupportedError|no navigator\.gpu/);

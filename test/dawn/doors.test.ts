@@ -4,16 +4,19 @@ import { gptqLayer, loadExperts, loadLayer, loadLayers, partsOf, quantizeOnGpu }
 import {
   ExpertLayers,
   encodeExperts,
+  encodeGatherRows,
   encodeMany,
   encodeQuantizeRows,
   encodeSortPairs,
   explainMany,
   forwardExperts,
   forwardMany,
+  gatherRows,
   LinearWeightQuant,
   prepareAll,
   prepareMany,
   quantizeRows,
+  readOutOfRange,
   readPairCounts,
   readQuantizedRows,
   recordSteps,
@@ -72,6 +75,7 @@ const steps = () => [
   { pipeline: own, bindGroups: () => [], workgroups: [1, 1] },
 ];
 const recorded = recordSteps(device, steps().slice(0, 2), { rows: [1] });
+const ofRows = tensor(new Float32Array(2 * K), [1, 2, K], 'float32');
 const store = { get: async () => undefined, set: async () => {} };
 const matrix = () => ({
   n: N,
@@ -199,6 +203,9 @@ const DOORS: Doors = {
   sortPairs: door(sortPairs)(() => [ids, 2]),
   encodeSortPairs: door(encodeSortPairs)(() => [pass(), pairs]),
   readPairCounts: door(readPairCounts)(() => [pairs]),
+  gatherRows: door(gatherRows)(() => [loaded, ids, { y: ofRows, dtype: 'float32' as const }]),
+  encodeGatherRows: door(encodeGatherRows)(() => [pass(), loaded, ids, ofRows]),
+  readOutOfRange: door(readOutOfRange)(() => [loaded]),
   loadExperts: door(loadExperts)(() => [
     device,
     [source(), source()],
@@ -244,7 +251,7 @@ const DOORS: Doors = {
   'loadExperts, of floats': door(loadExperts)(() => [device, partsOf(floats('w', [2, N, K])), { chunkBytes: 64, quantize: 'int8' }]),
 };
 /** What a call made is freed, but for what all calls use. */
-const kept = new Set<unknown>([x, y, weight, antiquantScale, bias, loaded, ...layers, experts, ids, pairs.sorted, ofPairs]);
+const kept = new Set<unknown>([x, y, weight, antiquantScale, bias, loaded, ...layers, experts, ids, pairs.sorted, ofPairs, ofRows]);
 function clean(result: unknown): void {
   const { codes, sorted } = (result ?? {}) as { codes?: unknown; sorted?: unknown };
   for (const one of Array.isArray(result) ? result.flat() : [result, codes, sorted])

@@ -6,10 +6,12 @@ import { type ColumnView, contiguousX, type Operands, type Problem, type XView }
 import type { Codebook, WeightFormat } from '../../src/problem/weight-format.js';
 import { type Params, type Preprocessed, preprocess } from '../../src/wgsl/preprocess.js';
 import { addQuantizeText } from '../../src/wgsl/quantize-text.js';
+import { addRowsText } from '../../src/wgsl/rows-text.js';
 import { addSortText } from '../../src/wgsl/sort-text.js';
 import { sources } from '../../src/wgsl/sources.js';
 
 addQuantizeText();
+addRowsText();
 addSortText();
 
 export { GPU, LAVAPIPE, LEAST, MATRIX_GPU, SWIFTSHADER } from './devices.js';

@@ -3,11 +3,13 @@ import { expect, test } from 'vitest';
 import { allVariants, shaders } from '../../src/kernels/index.js';
 import { type Params, preprocess } from '../../src/wgsl/preprocess.js';
 import { addQuantizeText } from '../../src/wgsl/quantize-text.js';
+import { addRowsText } from '../../src/wgsl/rows-text.js';
 import { addSortText } from '../../src/wgsl/sort-text.js';
 import { sources } from '../../src/wgsl/sources.js';
 import { strip } from '../../src/wgsl/strip.js';
 
 addQuantizeText();
+addRowsText();
 addSortText();
 const stripped = Object.fromEntries(Object.entries(sources).map(([file, text]) => [file, strip(text)]));
 const code = (text: string): string[] => text.split('\n').filter((line) => line.trim() !== '');

@@ -14,6 +14,7 @@ import { sortStep } from '../../src/plan/pair-steps.js';
 import { pieceSteps, valuesOf } from '../../src/plan/piece-steps.js';
 import { makePlan, type PlanContext } from '../../src/plan/plan.js';
 import { quantizeSteps } from '../../src/plan/quantize-steps.js';
+import { rowSteps } from '../../src/plan/row-steps.js';
 import { quantizeAll } from '../../src/plan/x-steps.js';
 import { BITS, CODE_BITS, wordsOf } from '../../src/problem/code-width.js';
 import type { QuantizedMatrix } from '../../src/problem/matrix.js';
@@ -286,6 +287,11 @@ describe('what planning and loading ask for', () => {
     const packed = packedLayout(weights, GPU);
     const piece = { piece: matrix, values: valuesOf(matrix, weights), corner: { n: 0, k: 0 }, weights, caps: GPU };
     dispatches.push(...pieceSteps(piece, packed));
+    if (spec.group === 32)
+      for (const inputScaled of [false, true]) {
+        const asked = { m: 3, ids: 1, y: 2, yDtype: problem.xDtype };
+        dispatches.push(...rowSteps({ weights: { ...weights, inputScaled }, packed, caps: GPU }, asked));
+      }
   }
   for (const spec of imported) {
     const { problem, operands } = problemOf(spec);
