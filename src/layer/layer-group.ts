@@ -180,7 +180,7 @@ function readBy(
 const ALIGN_BYTES = 256;
 
 /** The members' columns and the start of each y in one buffer; `elements` is the end of the last. */
-export function follow({ members, begins }: Group, layers: readonly Pick<LinearWeightQuant, 'loaded'>[], m: number) {
+export function follow({ members, begins }: Group, layers: readonly { readonly loaded: LoadedWeights }[], m: number) {
   let elements = 0;
   const columns = members.map((i, j): LayerColumns => {
     const { weights, spec } = layers[i]!.loaded;
