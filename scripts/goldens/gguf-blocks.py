@@ -2,8 +2,8 @@
 # its grids, each value as its number. gguf.mjs has the types that node-llama-cpp's llama.cpp knows; the form of the files is the same: two
 # rows of 256 weights, then their float32 values.
 #
-#   python3 -m venv /tmp/goldens && /tmp/goldens/bin/pip install gguf==0.19.0
-#   /tmp/goldens/bin/python scripts/goldens/gguf-blocks.py
+#   python3 -m venv goldens && goldens/bin/pip install gguf==0.19.0
+#   goldens/bin/python scripts/goldens/gguf-blocks.py
 import hashlib
 import json
 from pathlib import Path

@@ -23,13 +23,15 @@ export function expertLayout(weights: Weights, count: number, caps: Caps): Exper
   /** Bytes from a matrix to the next. */
   const step = (slice: Slice | undefined): number => (slice ? Math.ceil(slice.size / ALIGN_BYTES) * ALIGN_BYTES : 0);
   const largest = Math.min(caps.maxStorageBufferBindingSize, caps.maxBufferSize);
-  const needs = one.slabs.length > 1 ? 'more than a binding for a matrix' : `${count * step(one.bias)} bytes for all biases`;
-  if (one.slabs.length > 1 || count * step(one.bias) > largest)
+  // Limits need not be multiples of the alignment: a matrix may fit where its step does not.
+  const fit = Math.floor(largest / Math.max(step(slab.w), step(slab.scale), step(slab.offset)));
+  const tooLarge = one.slabs.length > 1 || fit < 1;
+  if (tooLarge || count * step(one.bias) > largest) {
+    const needs = tooLarge ? 'more than a binding for a matrix' : `${count * step(one.bias)} bytes for all biases`;
     throw new UnsupportedError(`${count} matrices (${weights.n}, ${weights.k})`, [
       `needs ${needs}, the smaller of maxStorageBufferBindingSize and maxBufferSize is ${largest}`,
     ]);
-  // A matrix fits, so that its step does: limits are multiples of the alignment.
-  const fit = Math.floor(largest / Math.max(step(slab.w), step(slab.scale), step(slab.offset)));
+  }
   const slabs = [...pieces({ end: count }, fit)].map((experts, i): Slab => {
     const all = (name: string, slice: Slice): Slice => ({ buffer: `${name}${i}`, offset: 0, size: experts.count * step(slice) });
     const offset = slab.offset && all('offset', slab.offset);

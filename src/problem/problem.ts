@@ -55,8 +55,7 @@ export interface Weights extends WeightFormat {
   readonly requantized: boolean;
 }
 
-/** A layer's weights, and how to read each of the caller's tensors. */
-/** Weights of torch's tensors: their codes fill their slots. */
+/** Weights of torch's tensors, whose codes fill their slots, and how to read each tensor. */
 export interface Operands extends Weights {
   readonly bits: Bits;
   readonly scaleDtype: FloatDType;

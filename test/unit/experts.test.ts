@@ -87,6 +87,9 @@ describe('the layout', () => {
   });
   test('is refused if a matrix, or all biases, exceed a binding', () => {
     expect(() => expertLayout(weights, 7, { ...GPU, maxStorageBufferBindingSize: 1024 })).toThrow(UnsupportedError);
+    // 1200 bytes of words for 20 columns of 120 k fit; the 1280 to the next matrix do not.
+    const ragged = { ...weights, k: 120 };
+    expect(() => expertLayout(ragged, 7, { ...GPU, maxStorageBufferBindingSize: 1276 })).toThrow('more than a binding for a matrix');
     expect(() => expertLayout(weights, 1000, { ...GPU, maxStorageBufferBindingSize: 65536 })).toThrow('bytes for all biases');
   });
 });
