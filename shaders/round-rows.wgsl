@@ -1,4 +1,4 @@
-// y = the f32 sums, added up over the splits of k, as they are or rounded to f16 or bf16 or requantized to int8, for a y whose rows are not
+// y = the f32 sums, or what y holds and they, added up over the splits of k, as they are or rounded to f16 or bf16 or requantized to int8, for a y whose rows are not
 // whole quads and for kernels that split k between workgroups.
 // One invocation makes one u32 of y. Elements of that word which are not of y keep their bits.
 //
@@ -7,6 +7,7 @@
 // y      element `first` on: f32, f16 or bf16 (two in a u32) or int8 (four in a u32)
 
 #include "lib/requantize.wgsl"
+#include "lib/unpack16.wgsl"
 #include "lib/grid.wgsl"
 
 #param Y 0 1 2 3 // y is: 0 f32, 1 f16, 2 bf16, 3 int8
@@ -24,6 +25,7 @@ struct Params {
   quant_pitch: u32, // u32s in a row of quant
   splits: u32,
   split_pitch: u32, // f32s in a split
+  adds: u32, // 1: they are added to what y holds
 }
 
 @group(0) @binding(0) var<uniform> params: Params;
@@ -32,6 +34,21 @@ struct Params {
 @group(0) @binding(2) var<storage, read> quant: array<u32>;
 #endif
 @group(0) @binding(3) var<storage, read_write> y: array<u32>;
+
+// Element i of a word of y. An int8 y is never added to.
+fn held(word: u32, i: u32) -> f32 {
+#if Y == 0
+  return bitcast<f32>(word);
+#elif Y == 1
+  return half_in(word, i);
+#elif Y == 2
+  return bfloat_in(word, i);
+#elif Y == 3
+  return 0.0;
+#else
+#error Y must be 0, 1, 2 or 3
+#endif
+}
 
 @compute @workgroup_size(64)
 fn main(@builtin(workgroup_id) workgroup: vec3u, @builtin(num_workgroups) workgroups: vec3u, @builtin(local_invocation_index) lane: u32) {
@@ -46,6 +63,9 @@ fn main(@builtin(workgroup_id) workgroup: vec3u, @builtin(num_workgroups) workgr
       var sum = sums[first];
       for (var split = 1u; split < params.splits; split++) {
         sum += sums[first + split * params.split_pitch];
+      }
+      if (params.adds != 0u) {
+        sum += held(y[word], i);
       }
       values[i] = sum;
     }

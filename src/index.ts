@@ -13,6 +13,7 @@ export { capsOf, type DeviceOptions, requestDevice, wantedFeatures, wantedLimits
 export { type SelfTestReport, selfTestReports } from './gpu/device-findings.js';
 export { formatReport } from './gpu/report.js';
 export { Tensor, type TensorData } from './gpu/tensor.js';
+export type { ProductOptions } from './layer/calls.js';
 export type { Explanation, HeldWeights } from './layer/explain.js';
 export { encodeMany, forwardMany, prepareMany } from './layer/layer-group.js';
 export { LinearWeightQuant, type LinearWeightQuantOptions } from './layer/linear-weight-quant.js';

@@ -35,6 +35,7 @@ struct Params {
   y_pitch_3: u32,
   tiles_n: u32, // workgroups along n
   tiles: u32, // workgroups that have work
+  adds: u32, // 1: the product is added to what y holds
   experts: u32, // matrices; the following are of EXPERTS alone
   first_expert: u32, // the first in the bindings
   bound_experts: u32, // how many are there; one more where the pairs without an expert count

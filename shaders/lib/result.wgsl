@@ -1,4 +1,4 @@
-// Writes y: adds the bias, then rounds or requantizes, four adjacent columns of a row at once.
+// Writes y: adds the bias, adds what y holds where that is asked for, then rounds or requantizes, four adjacent columns of a row at once.
 //
 // y      [m, y_pitch]   f32; or f16, bf16 (two in a u32) or int8 (four in a u32). Rows may be further apart than they are long. N, the
 //                       distance of rows and the first element are multiples of 4; another y gets its sums as f32 in scratch memory
@@ -7,6 +7,7 @@
 
 #include "lib/operands.wgsl"
 #include "lib/requantize.wgsl"
+#include "lib/unpack16.wgsl"
 
 #param Y 0 1 2 3 // y is: 0 f32, 1 f16, 2 bf16, 3 int8
 
@@ -65,12 +66,31 @@ fn write_split(split: u32, m: u32, quad: u32, sum: vec4<f32>) {
   }
 }
 
+// What y holds at an element, as floats. An int8 y is never added to.
+fn held_quad(at: u32) -> vec4<f32> {
+#if Y == 0
+  return y[at / 4u];
+#elif Y == 1
+  return unpack_halves(y[at / 4u]);
+#elif Y == 2
+  return unpack_bfloats(y[at / 4u]);
+#elif Y == 3
+  return vec4<f32>();
+#else
+#error Y must be 0, 1, 2 or 3
+#endif
+}
+
 // m is the row of y.
-fn put_quad(m: u32, quad: u32, total: vec4<f32>) {
+fn put_quad(m: u32, quad: u32, product: vec4<f32>) {
   let column = params.column + 4u * quad;
   let part = part_of(column);
   if (4u * quad >= params.n || column - part.begin >= part.pitch) { return; }
   let at = part.base + m * part.pitch + column - part.begin;
+  var total = product;
+  if (params.adds != 0u) { // a uniform and no param: it costs a branch, and no variant
+    total += held_quad(at);
+  }
 #if Y == 0
   y[at / 4u] = total;
 #elif Y == 1

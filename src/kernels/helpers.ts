@@ -90,7 +90,7 @@ export const roundRows: Shader = {
     { name: 'quant', binding: 2, access: 'read', when: (params) => params.Y === 3 },
     { name: 'y', binding: 3, access: 'write' },
   ],
-  uniforms: ['count', 'n', 'pitch', 'first', 'first_word', 'quant_pitch', 'splits', 'split_pitch'],
+  uniforms: ['count', 'n', 'pitch', 'first', 'first_word', 'quant_pitch', 'splits', 'split_pitch', 'adds'],
 };
 
 export const sortPairs: Shader = {

@@ -48,6 +48,7 @@ export const operandUniforms = [
   'y_pitch_3',
   'tiles_n',
   'tiles',
+  'adds',
   'experts',
   'first_expert',
   'bound_experts',

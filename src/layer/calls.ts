@@ -1,11 +1,14 @@
 // The call cache: a recorded call is used again for the same problem and the same buffers.
+
+import { anything, onlyFields, optional } from '../arguments/check.js';
+import { ArgumentError } from '../errors.js';
 import { findingsOf } from '../gpu/device-findings.js';
 import { allTaken, guarded, guardedSubmit, quiet, type Taken } from '../gpu/guard.js';
 import { pipelineErrors } from '../gpu/pipeline.js';
 import { encodeInto, type Recording, record, submit } from '../gpu/recording.js';
 import { scratch, scratchNow } from '../gpu/scratch.js';
 import { selfTested } from '../gpu/self-test.js';
-import type { Tensor } from '../gpu/tensor.js';
+import { Tensor } from '../gpu/tensor.js';
 import type { IDS, SORTED } from '../plan/pair-steps.js';
 import type { Plan } from '../plan/plan.js';
 import { X_CODES } from '../plan/x-steps.js';
@@ -13,6 +16,7 @@ import type { checkX } from '../problem/checks.js';
 import type { ExpertPairs } from '../problem/experts.js';
 import { sameData } from '../problem/key.js';
 import { type Destination, makeProblem, type Problem } from '../problem/problem.js';
+import { showShape } from '../problem/view.js';
 import type { Digits } from '../problem/x-codes.js';
 import { keptOutput, type LoadedWeights, type OutputBuffer, planFor, recycle, takeOutput } from './loaded-weights.js';
 
@@ -31,12 +35,39 @@ export interface Input {
 export const sharesBuffer = ({ x, codes, pairs }: Input, y: Tensor): boolean =>
   [x, codes, pairs?.tensor].some((tensor) => tensor?.buffer === y.buffer);
 
+// What a caller asks of one product beyond y = x · W + bias.
+export interface ProductOptions {
+  /**
+   * y = add + x · W + bias: the residual of a transformer's block, at no dispatch more. It is y itself, or another Tensor of the same
+   * elements: one binding is then read and written. The sum is made in float32 and y is rounded once. Not for an int8 y.
+   */
+  readonly add?: Tensor | undefined;
+}
+
+const OPTIONS = onlyFields({ add: optional(anything) });
+
+const placeOf = ({ dtype, byteOffset, shape, strides }: Tensor): string =>
+  `${dtype} ${showShape(shape)} of strides ${showShape(strides)} from byte ${byteOffset}`;
+
+/** Is the product added to what y holds? @throws ArgumentError if `add` is not y, or if y is int8 */
+export function addsTo(y: Tensor, options: ProductOptions): boolean {
+  const { add } = OPTIONS(options, 'options');
+  if (add === undefined) return false;
+  const residual = Tensor.given(add, 'add', y.device);
+  if (y.dtype === 'int8') throw new ArgumentError('add', 'none beside an int8 y', 'a Tensor');
+  if (residual.buffer !== y.buffer) throw new ArgumentError('add', 'the buffer of y', 'another one');
+  if (placeOf(residual) !== placeOf(y)) throw new ArgumentError('add', placeOf(y), placeOf(residual));
+  return true;
+}
+
 /** A product to record, or to find in the cache. */
 export interface Request {
   readonly input: Input;
   readonly rows: ReturnType<typeof checkX>;
   /** Position of the product in y's buffer. */
   readonly y: Destination;
+  /** Is the product added to what y holds? */
+  readonly adds?: boolean;
 }
 
 /** A product into the caller's tensors, whose arguments were checked. */
@@ -93,8 +124,8 @@ const boundOf = ({ input: { x, codes, pairs } }: Request, y: GPUBuffer): Bound =
   y,
 });
 
-const problemOf = ({ spec, weights }: LoadedWeights, { input, rows: { m, view }, y }: Request): Problem =>
-  makeProblem({ spec, weights }, { m, x: view, y, xDigits: input.digits, experts: input.pairs?.experts });
+const problemOf = ({ spec, weights }: LoadedWeights, { input, rows: { m, view }, y, adds }: Request): Problem =>
+  makeProblem({ spec, weights }, { m, x: view, y, adds, xDigits: input.digits, experts: input.pairs?.experts });
 
 /** The recorded call into the buffer `y`. @throws UnsupportedError, ShaderError */
 function callInto(loaded: LoadedWeights, request: Request, y: GPUBuffer): Call {
@@ -164,7 +195,7 @@ export function encodeProduct(pass: GPUComputePassEncoder, { loaded, request, wr
   const { recording, sound } = callInto(loaded, request, writes[0].buffer);
   encodeInto(pass, recording);
   const written = allTaken(request.input.written, sound);
-  for (const one of writes) one.writtenBy(written);
+  for (const one of writes) one.writtenBy(request.adds ? allTaken(one.written, written) : written);
 }
 
 /** The plan of a product, and the buffers that its roles stand for, scratch excepted. @throws UnsupportedError */

@@ -17,7 +17,7 @@ import { contiguousX, type LinearOptions, type LinearSpec, makeProblem, yDtypeOf
 import { showShape } from '../problem/view.js';
 import type { QuantizeReport } from '../quantize/report.js';
 import { VERSION } from '../version.js';
-import { callWithOutput, encodeProduct, type Product, run, sharesBuffer } from './calls.js';
+import { addsTo, callWithOutput, encodeProduct, type Product, type ProductOptions, run, sharesBuffer } from './calls.js';
 import { type Explanation, explain } from './explain.js';
 import { allocate, type Buffers, beginLoad, fillFrom, finishLoad, type Load, loadPiece, orAbandon, type Place } from './load.js';
 import { freeLoaded, type LoadedWeights, makeLoaded, outputBytes, type PlanSettings, recycle, takeOutput } from './loaded-weights.js';
@@ -162,13 +162,13 @@ export class LinearWeightQuant {
   }
 
   /**
-   * Records y = forward(x) into the caller's pass. With the same buffers and shapes as before it allocates nothing. x and y may not share
+   * Records y = forward(x), or y = add + forward(x), into the caller's pass. With the same buffers and shapes as before it allocates nothing. x and y may not share
    * a buffer. It sets the pass's pipeline and bind group 0, and does not set them back: set your own
    * again before your next dispatch.
    * @throws ArgumentError, UnsupportedError, DeviceLostError
    */
-  encode(pass: GPUComputePassEncoder, given: Tensor | QuantizedRows, y: Tensor): void {
-    const product = this.product(given, y);
+  encode(pass: GPUComputePassEncoder, given: Tensor | QuantizedRows, y: Tensor, options: ProductOptions = {}): void {
+    const product = this.product(given, y, options);
     const into = checkPass(pass);
     if (product) encodeProduct(into, product);
   }
@@ -232,14 +232,15 @@ export class LinearWeightQuant {
   }
 
   /** @internal The product that `encode` records; undefined for no rows. @throws ArgumentError, DeviceLostError */
-  product(given: Tensor | QuantizedRows, y: Tensor): Product | undefined {
+  product(given: Tensor | QuantizedRows, y: Tensor, options: ProductOptions = {}): Product | undefined {
     const loaded = this.#assertLoaded();
     const input = inputOf(given, loaded);
     const output = Tensor.given(y, 'y', this.device);
     const rows = checkX(loaded.spec, input.x);
     const place = checkY(loaded.spec, rows.m, output);
+    const adds = addsTo(output, options);
     if (sharesBuffer(input, output)) throw new ArgumentError('y', 'another buffer than x', 'the same one');
-    return rows.m === 0 ? undefined : { loaded, request: { input, rows, y: place }, writes: [output] };
+    return rows.m === 0 ? undefined : { loaded, request: { input, rows, y: place, adds }, writes: [output] };
   }
 
   /** @internal Replaces the weights by the same weights in other buffers, and frees the old buffers. */

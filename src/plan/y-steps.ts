@@ -37,11 +37,11 @@ export function inScratch({ weights: { n } }: Problem, { rows, splits }: { reado
   return { slice: { buffer: 'sums', offset: 0, size: splits * rows * pitch * 4 }, columns: [{ begin: 0, first: 0, pitch }] };
 }
 
-/** Adds the `splits` of scratch `sums` and rounds them to a range of rows of y. */
+/** Adds the `splits` of scratch `sums`, and y where the problem adds, and rounds them to a range of rows of y. */
 export function round({ problem, caps }: YContext, range: Range & { readonly splits: number }): Dispatch {
-  const { yDtype: dtype, yOffset: offset, weights } = problem;
+  const { yDtype: dtype, yOffset: offset, weights, adds } = problem;
   const quant = dtype === 'int8' ? columnQuantSlice(weights) : undefined;
-  return roundFrom(caps, { from: 'sums', to: { dtype, offset, n: weights.n }, quant, ...range });
+  return roundFrom(caps, { from: 'sums', to: { dtype, offset, n: weights.n }, quant, adds, ...range });
 }
 
 /** Rows of float32 in whole quads, in as many splits, → rows of `to`, which lie one after the other. */
@@ -51,6 +51,7 @@ export function roundFrom(
     from,
     to: { dtype, offset, n },
     quant,
+    adds = false,
     begin,
     count,
     splits,
@@ -58,6 +59,7 @@ export function roundFrom(
     readonly from: string;
     readonly to: { readonly dtype: Problem['yDtype']; readonly offset: number; readonly n: number };
     readonly quant?: Slice | undefined;
+    readonly adds?: boolean;
     readonly splits: number;
   },
 ): Dispatch {
@@ -80,6 +82,7 @@ export function roundFrom(
       quant_pitch: pitch,
       splits,
       split_pitch: count * pitch,
+      adds: adds ? 1 : 0,
     },
     bindings: {
       sums: { buffer: from, offset: 0, size: splits * count * pitch * 4 },

@@ -103,6 +103,8 @@ export interface Problem {
   readonly yOffset: number;
   /** Elements from a row of y to the next; N where there are no gaps. */
   readonly yPitch: number;
+  /** The product is added to what y holds. */
+  readonly adds: boolean;
   /** Each layer's columns and y, if the weights are those of several layers side by side. */
   readonly layers?: readonly LayerColumns[] | undefined;
   /** The matrices that rows of x meet, if there are many. y has a row for each pair. */
@@ -139,12 +141,14 @@ export function makeProblem(
     m,
     x,
     y = {},
+    adds = false,
     xDigits,
     experts,
   }: {
     readonly m: number;
     readonly x: XView;
     readonly y?: Destination;
+    readonly adds?: boolean | undefined;
     readonly xDigits?: Digits | undefined;
     readonly experts?: ExpertPairs | undefined;
   },
@@ -160,6 +164,7 @@ export function makeProblem(
     x,
     yOffset: y.offset ?? 0,
     yPitch: y.pitch ?? weights.n,
+    adds,
     layers: y.layers,
     experts,
   };

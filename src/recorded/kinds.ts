@@ -103,7 +103,7 @@ function planned(product: Product): Planned {
   return { dispatches: plan.dispatches, scratch: plan.scratch, buffer, product: { plan, loaded: product.loaded } };
 }
 
-const LAYER = onlyFields({ layer: LinearWeightQuant.given, x: input, y: tensor });
+const LAYER = onlyFields({ layer: LinearWeightQuant.given, x: input, y: tensor, add: optional(tensor) });
 const LAYERS = onlyFields({ layers: list(LinearWeightQuant.given), x: input, ys: list(tensor) });
 const EXPERTS = onlyFields({ experts: ExpertLayers.given, x: tensor, y: tensor, ids: optional(tensor), sorted: optional(anything) });
 const SORT = onlyFields({ sort: anything });
@@ -140,14 +140,14 @@ function copying(from: Tensor, to: Tensor, device: GPUDevice): readonly Planned[
 
 export const kinds: Readonly<Record<string, Kind>> = {
   layer(step, { device }) {
-    const { layer, x, y } = LAYER(step, 'options');
+    const { layer, x, y, add } = LAYER(step, 'options');
     ofDevice(device, layer, 'layer');
     return {
-      reads: inputTensors(x),
+      reads: [...inputTensors(x), ...(add ? [add] : [])],
       writes: [y],
       owners: [layer],
       parts(cut) {
-        const product = layer.product(firstInput(x, cut), first(y, cut, 'y'));
+        const product = layer.product(firstInput(x, cut), first(y, cut, 'y'), { add: add && first(add, cut, 'add') });
         return product ? [planned(product)] : [];
       },
     };

@@ -31,6 +31,12 @@ export function errorBound({ codes, weights, bias, rounded, flushed }: Sizes, ch
   return rounded + (UNIT / (1 - (chain + FIXED) * UNIT)) * moved + flushed;
 }
 
+/**
+ * |y + residual - exact| before y is rounded: the product's, and a rounding of the sum of both. A device may flush either of them or the sum.
+ * @param exact the product and the residual
+ */
+export const addedBound = (bound: number, exact: number): number => bound + UNIT * (Math.abs(exact) + bound) + 3 * LEAST_NORMAL;
+
 /** Blocks that kernels settle: 32 k, or less where groups are no whole ones; where a kernel does not, each k. */
 export function chainOf({ k, groups, groupSize, sumRun }: { k: number; groups: number; groupSize: number; sumRun: number }): number {
   if (sumRun > k) return k;

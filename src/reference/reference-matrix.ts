@@ -20,6 +20,7 @@ import {
   optionalTensor,
   quantColumns,
   readRows,
+  residualOf,
   weightRounder,
 } from './reference.js';
 import { finish, type ReferenceResult } from './sums.js';
@@ -30,6 +31,7 @@ const OPTIONS = onlyFields({
   quantOffset: optionalTensor,
   ...NUMERIC,
   accuracy: optional(accuracy),
+  add: optionalTensor,
 });
 
 /**
@@ -39,6 +41,7 @@ const OPTIONS = onlyFields({
  * @param options.outputDtype of y: x's dtype, or float32
  * @param options.weightRounding dtype: each weight is rounded to x's dtype, as `weightRounding` of a layer does
  * @param options.accuracy how the kernel sums whose result is judged (`explain(rows).accuracy`)
+ * @param options.add (…, N), of y's dtype: what the product is added to, before y is rounded
  * @throws ArgumentError
  * @example referenceMatrix({ data: x, shape: [1, matrix.k], dtype: 'float32' }, matrix).data
  */
@@ -52,12 +55,13 @@ export function referenceMatrix(
     readonly weightRounding?: LinearOptions['weightRounding'];
     readonly accuracy?: Accuracy;
     readonly outputDtype?: FloatDType;
+    readonly add?: HostTensor | undefined;
   } = {},
 ): ReferenceResult {
   checkMatrix(matrix);
   const { n, k, bits, codes, groupSize, scale, zeroPoint, zeroPointDtype, minimum, permutation, inputScale } = matrix;
   const values = valuesOfCodes(matrix);
-  const { bias, quantScale, quantOffset, weightRounding = 'none', outputDtype, accuracy: how = PRECISE } = OPTIONS(options, 'options');
+  const { bias, quantScale, quantOffset, weightRounding = 'none', outputDtype, accuracy: how = PRECISE, add } = OPTIONS(options, 'options');
   const input = hostTensor(x, 'x');
   const { dtype } = input;
   if (dtype !== 'float32' && dtype !== 'float16' && dtype !== 'bfloat16')
@@ -72,6 +76,7 @@ export function referenceMatrix(
   const { codeBias } = how;
   const rounded = weightRounder(weightDtypeOf({ dtype, weightRounding }));
   const biases = bias && numbers(bias);
+  const shape = [...input.shape.slice(0, -1), n];
   return finish({
     xs: inOrder(scaled?.xs ?? rows),
     xSlack: scaled && inOrder(scaled.slack),
@@ -103,7 +108,8 @@ export function referenceMatrix(
       }
     },
     bias: (c) => (biases ? biases[biases.length === 1 ? 0 : c]! : 0),
-    shape: [...input.shape.slice(0, -1), n],
+    residual: add && residualOf(add, { shape, dtype: outputDtype ?? dtype, quantized: quantScale !== undefined }),
+    shape,
     dtype: outputDtype ?? dtype,
     quant: quantScale && { columns: quantColumns(quantScale, quantOffset), stride: quantScale.data.length === 1 ? 0 : 1 },
   });

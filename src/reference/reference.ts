@@ -145,6 +145,7 @@ const OPTIONS = onlyFields({
   innerPrecise: optional(oneOf(0, 1)),
   ...NUMERIC,
   accuracy: optional(accuracy),
+  add: optionalTensor,
 });
 
 /**
@@ -154,6 +155,7 @@ const OPTIONS = onlyFields({
  * @param x (…, K) @param weight (K, N), or packed int4 (K, N/8); a transposed view for (N, K) storage
  * @param antiquantScale (1,), (N,), (1, N) or (G, N)
  * @param options.accuracy how the kernel sums whose result is judged (`explain(rows).accuracy`); plain float32 without it
+ * @param options.add (…, N), of y's dtype: what the product is added to, before y is rounded
  * @throws ArgumentError, in the same cases as the GPU path
  * @example reference({ data: x, shape: [1, 64], dtype: 'float32' }, { data: w, shape: [64, 8], dtype: 'int8' }, { data: s, shape: [8], dtype: 'float32' }).data
  */
@@ -161,9 +163,9 @@ export function reference(
   x: HostTensor,
   weight: HostTensor,
   antiquantScale: HostTensor,
-  options: FunctionalOptions<HostTensor> & { readonly accuracy?: Accuracy } = {},
+  options: FunctionalOptions<HostTensor> & { readonly accuracy?: Accuracy; readonly add?: HostTensor | undefined } = {},
 ): ReferenceResult {
-  const { accuracy: how = PRECISE, ...more } = OPTIONS(options, 'options');
+  const { accuracy: how = PRECISE, add, ...more } = OPTIONS(options, 'options');
   const input = hostTensor(x, 'x');
   const given = { weight: hostTensor(weight, 'weight'), antiquantScale: hostTensor(antiquantScale, 'antiquantScale'), ...more };
   const { spec, views, tensors } = functionalSpec(hostView('x', input), given, hostView, transposeHost);
@@ -199,10 +201,29 @@ export function reference(
       }
     },
     bias: (c) => (biases ? biases[c * operands.bias!.strideN]! : 0),
+    residual: add && residualOf(add, { shape: [...input.shape.slice(0, -1), n], dtype: spec.outputDtype, quantized: quant !== undefined }),
     shape: [...input.shape.slice(0, -1), n],
     dtype: spec.outputDtype,
     quant: tensors.quantScale && { columns: quantColumns(tensors.quantScale, tensors.quantOffset), stride: quant!.stride },
   });
+}
+
+/** @throws ArgumentError if it has not the form of y */
+export function residualOf(
+  add: HostTensor,
+  { shape, dtype, quantized }: { readonly shape: readonly number[]; readonly dtype: FloatDType; readonly quantized: boolean },
+): ArrayLike<number> {
+  if (quantized) throw new ArgumentError('add', 'none beside an int8 y', showShape(add.shape));
+  const view = hostView('add', add);
+  if (view.dtype !== dtype) throw new ArgumentError('add', `dtype ${dtype}, as y`, view.dtype);
+  const fits = showShape(view.shape) === showShape(shape) && showShape(view.strides) === showShape(rowMajor(shape)) && view.format === 'ND';
+  if (!fits)
+    throw new ArgumentError(
+      'add',
+      `a contiguous tensor ${showShape(shape)}, as y`,
+      `${showShape(view.shape)} of strides ${showShape(view.strides)}`,
+    );
+  return numbers(add);
 }
 
 /** Scale and offset of an int8 output, of each column or of all. */

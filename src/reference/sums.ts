@@ -3,7 +3,7 @@
 import { requantize } from '../ascend/quant-param.js';
 import { type FloatDType, roundTo } from '../dtype.js';
 import type { Accuracy } from '../problem/accuracy.js';
-import { chainOf, errorBound, flushedBy } from './bound.js';
+import { addedBound, chainOf, errorBound, flushedBy } from './bound.js';
 
 /** y of the CPU reference, with the interval in which a correct GPU result lies. */
 export interface ReferenceResult {
@@ -32,6 +32,8 @@ export interface Sums {
   /** Fills the column c. */
   column(c: number, column: Column): void;
   bias(c: number): number;
+  /** (M, N), what the product is added to. */
+  readonly residual?: ArrayLike<number> | undefined;
   readonly shape: readonly number[];
   readonly dtype: FloatDType;
   readonly quant: { readonly columns: readonly { readonly scale: number; readonly offset: number }[]; readonly stride: 0 | 1 } | undefined;
@@ -46,7 +48,22 @@ export interface Column {
   readonly scales: Float64Array;
 }
 
-export function finish({ xs, xSlack, m, n, k, groups, groupSize, accuracy, column, bias, shape, dtype, quant }: Sums): ReferenceResult {
+export function finish({
+  xs,
+  xSlack,
+  m,
+  n,
+  k,
+  groups,
+  groupSize,
+  accuracy,
+  column,
+  bias,
+  residual,
+  shape,
+  dtype,
+  quant,
+}: Sums): ReferenceResult {
   const exact = new Float64Array(m * n);
   const bound = new Float64Array(m * n);
   const [weights, sizes, scales] = [new Float64Array(k), new Float64Array(k), new Float64Array(k)];
@@ -78,6 +95,10 @@ export function finish({ xs, xSlack, m, n, k, groups, groupSize, accuracy, colum
       }
       exact[i * n + c] = sum + b;
       bound[i * n + c] = errorBound(size, chain);
+      if (residual) {
+        exact[i * n + c]! += residual[i * n + c]!;
+        bound[i * n + c] = addedBound(bound[i * n + c]!, exact[i * n + c]!);
+      }
     }
   }
 

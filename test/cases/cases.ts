@@ -43,6 +43,8 @@ export interface Case {
   /** 1 allows kernels that round x to integers. Their exact cases have an x that this leaves as it is. */
   readonly innerPrecise: 0 | 1;
   readonly weightRounding: 'none' | 'dtype';
+  /** Does y hold a residual that the product is added to? */
+  readonly add: boolean;
   /** Abilities of the device that are taken away. */
   readonly caps: Partial<Caps>;
 }
@@ -69,6 +71,7 @@ const DEFAULT: Omit<Case, 'name'> = {
   force: undefined,
   innerPrecise: 0,
   weightRounding: 'none',
+  add: false,
   caps: {},
 };
 
@@ -92,6 +95,7 @@ function nameOf(c: Omit<Case, 'name'>): string {
     c.data,
     c.innerPrecise === 1 && c.force?.kernel !== ROUNDING && 'innerPrecise 1',
     c.weightRounding === 'dtype' && 'weights rounded',
+    c.add && 'added',
     c.force && variantId(c.force.kernel, c.force.tile ?? {}),
     ...Object.entries(c.caps).map(([name, value]) => `${name}=${typeof value === 'object' ? JSON.stringify(value) : value}`),
   ];
@@ -242,6 +246,31 @@ const splits: readonly Case[] = [
     ];
   }),
   makeCase({ m: 1, k: 2104, n: 36, data: 'exact', offset: true, force: { kernel: 'matmul-decode' }, caps: MANY_LANES }), // slices too
+];
+
+/** Products added to what y holds: by every kernel, and by round-rows where y is unaligned or k is split; in windows; with special values. */
+const added: readonly Case[] = [
+  ...ofAnyX.flatMap(({ name }) =>
+    DTYPES.map((dtype) => makeCase({ add: true, dtype, m: 3, data: 'exact', bias: true, ...G32, force: { kernel: name } })),
+  ),
+  makeCase({ add: true, m: 3, data: 'exact', bias: true, ...G32, force: { kernel: ROUNDING } }),
+  ...DTYPES.flatMap((dtype) => [
+    makeCase({ add: true, dtype, m: 1, k: 1000, n: 260, bits: 8, data: 'random', bias: true }),
+    makeCase({ add: true, dtype, bits: 8, k: 77, n: 13, data: 'random', offset: true, yOffset: 3 }),
+    makeCase({ add: true, dtype, bits: 8, n: 7, data: 'huge', ...G32, yOffset: 1 }),
+    makeCase({ add: true, dtype, data: 'special', offset: true, bias: true, ...G32 }),
+  ]),
+  makeCase({
+    add: true,
+    m: 3,
+    k: 520,
+    n: 68,
+    data: 'exact',
+    ...G32,
+    force: { kernel: 'matmul-tiled', tile: { ROWS: 1 } },
+    caps: MANY_LANES,
+  }),
+  makeCase({ add: true, m: 33, k: 64, n: 68, data: 'exact', caps: { maxStorageBufferBindingSize: 4096 } }),
 ];
 
 /** What planning picks on GPUs, made with the device at hand. */
@@ -400,6 +429,7 @@ export const cases: readonly Case[] = [
   ...tiny,
   ...withoutSubgroups,
   ...splits,
+  ...added,
   ...asGpu,
   ...limits,
   ...special,

@@ -1,12 +1,12 @@
 // Runs one case on a device and compares y with the CPU reference. Dawn, browsers and Deno all call it.
 
-import { BYTES, decode16 } from '../../src/dtype.js';
+import { BYTES, decode16, encode16, type FloatDType } from '../../src/dtype.js';
 import { type HostTensor, LinearWeightQuant, type ReferenceResult, reference, Tensor } from '../../src/index.js';
 import { variantId } from '../../src/kernels/kernel.js';
 import { type Accuracy, PRECISE } from '../../src/problem/accuracy.js';
 import { transposeHost } from '../../src/reference/reference.js';
 import type { Case } from './cases.js';
-import { makeData } from './data.js';
+import { makeData, random } from './data.js';
 
 export interface CaseReport {
   readonly name: string;
@@ -40,6 +40,7 @@ export function expected(
   x: HostTensor,
   tensors: Readonly<Record<string, HostTensor>>,
   accuracy: Accuracy = PRECISE,
+  add?: HostTensor,
 ) {
   const turn = (tensor: HostTensor): HostTensor => (tensor.shape.length === 2 ? transposeHost(tensor) : tensor);
   // The functional form takes no (N, 1) per-channel scale that is not a transposed (1, N).
@@ -54,6 +55,7 @@ export function expected(
     antiquantGroupSize: c.groupSize,
     weightRounding: c.weightRounding,
     accuracy,
+    add,
   });
 }
 
@@ -69,7 +71,16 @@ export async function multiply(
     want,
     yOffset,
     exact,
-  }: { readonly x: HostTensor; readonly lead: number; readonly want: Want; readonly yOffset: number; readonly exact: boolean },
+    residual,
+  }: {
+    readonly x: HostTensor;
+    readonly lead: number;
+    readonly want: Want;
+    readonly yOffset: number;
+    readonly exact: boolean;
+    /** What y holds before; poison without it. */
+    readonly residual?: HostTensor | undefined;
+  },
 ): Promise<{ readonly failures: string[]; readonly error: number }> {
   const failures: string[] = [];
   // y inside a poisoned buffer
@@ -78,7 +89,9 @@ export async function multiply(
   const begin = GUARD + yOffset * width;
   const total = Math.ceil((begin + length + GUARD) / 4) * 4;
   const buffer = device.createBuffer({ size: total, usage: 0x80 | 0x4, mappedAtCreation: true });
-  new Uint8Array(buffer.getMappedRange()).fill(POISON);
+  const mapped = new Uint8Array(buffer.getMappedRange());
+  mapped.fill(POISON);
+  if (residual) mapped.set(new Uint8Array(residual.data.buffer, residual.data.byteOffset, length), begin);
   buffer.unmap();
   const y = Tensor.wrap(device, buffer, { shape: want.shape, dtype: want.dtype, byteOffset: begin });
   const input = upload(device, x, lead);
@@ -125,6 +138,18 @@ export const layerOf = (device: GPUDevice, c: Case): LinearWeightQuant =>
     plan: { caps: c.caps, ...(c.force && { force: c.force }) },
   });
 
+/** What y holds before the product is added: small whole numbers, or others of the size of a product. */
+export function residualOf(
+  seed: string,
+  { shape, dtype, whole }: { readonly shape: readonly number[]; readonly dtype: FloatDType; readonly whole: boolean },
+): HostTensor {
+  const next = random(seed);
+  const values = Float32Array.from({ length: shape.reduce((a, b) => a * b, 1) }, () =>
+    whole ? Math.floor(17 * next()) - 8 : 8 * next() - 4,
+  );
+  return { data: dtype === 'float32' ? values : encode16(values, dtype), shape, dtype };
+}
+
 export async function runCase(device: GPUDevice, c: Case): Promise<CaseReport> {
   const { x, tensors } = makeData(c);
   const layer = layerOf(device, c);
@@ -132,15 +157,18 @@ export async function runCase(device: GPUDevice, c: Case): Promise<CaseReport> {
   const uploaded = Object.fromEntries(Object.entries(tensors).map(([name, tensor]) => [name, upload(device, tensor)]));
   layer.load(uploaded);
   const { accuracy, dispatches } = layer.explain(c.batch.reduce((a, b) => a * b, c.m));
-  const want = expected(c, x, tensors, accuracy);
+  const whole = c.data === 'exact' || c.data === 'special';
+  const residual = c.add ? residualOf(`residual of ${c.name}`, { shape: [...c.batch, c.m, c.n], dtype: c.dtype, whole }) : undefined;
+  const want = expected(c, x, tensors, accuracy, residual);
   for (const tensor of Object.values(uploaded)) tensor.buffer.destroy(); // the layer has its own copy
 
-  const { failures, error } = await multiply(device, (...given) => layer.encode(...given), {
+  const { failures, error } = await multiply(device, (pass, input, y) => layer.encode(pass, input, y, { add: c.add ? y : undefined }), {
     x,
     lead: c.x === 'offset' ? 3 : 0,
     want,
     yOffset: c.yOffset,
     exact: c.data === 'exact',
+    residual,
   });
   const invalid = await device.popErrorScope();
   if (invalid) failures.push(`validation: ${invalid.message}`);

@@ -1,10 +1,10 @@
 // Runs imported matrices on a device and compares y with the CPU reference. Every engine calls it.
 
-import { type HostTensor, LinearWeightQuant, referenceMatrix } from '../../src/index.js';
+import { type HostTensor, LinearWeightQuant, referenceMatrix, type Tensor } from '../../src/index.js';
 import { variantId } from '../../src/kernels/kernel.js';
 import type { QuantizedMatrix } from '../../src/problem/matrix.js';
 import { type MatrixCase, makeMatrix } from './matrix-cases.js';
-import { type CaseReport, multiply, upload } from './run-case.js';
+import { type CaseReport, multiply, residualOf, upload } from './run-case.js';
 
 export async function runMatrixCase(device: GPUDevice, c: MatrixCase): Promise<CaseReport> {
   return runMatrix(device, c, makeMatrix(c));
@@ -36,7 +36,8 @@ export async function runMatrix(
   layer.loadMatrix(matrix, uploaded);
   for (const tensor of Object.values(uploaded)) tensor.buffer.destroy();
   const { accuracy, dispatches } = layer.explain(x.shape[0]!);
-  const want = referenceMatrix(x, matrix, { bias, quantScale, accuracy, weightRounding: c.weightRounding ?? 'none' });
+  const options = { bias, quantScale, accuracy, weightRounding: c.weightRounding ?? 'none' } as const;
+  const want = referenceMatrix(x, matrix, options);
   const { failures, error } = await multiply(device, (...given) => layer.encode(...given), {
     x,
     lead: 0,
@@ -44,8 +45,17 @@ export async function runMatrix(
     yOffset: 0,
     exact: c.exact,
   });
+  if (!quantScale) failures.push(...(await added()));
   const invalid = await device.popErrorScope();
   if (invalid) failures.push(`validation: ${invalid.message}`);
   layer.destroy();
   return { name: c.name, variants: [...new Set(dispatches.map((s) => variantId(s.shader, s.params)))], failures, error };
+
+  /** The same, added to what y holds. */
+  async function added(): Promise<string[]> {
+    const residual = residualOf(`residual of ${c.name}`, { shape: want.shape, dtype: c.dtype, whole: c.exact });
+    const sum = referenceMatrix(x, matrix, { ...options, add: residual });
+    const encode = (pass: GPUComputePassEncoder, input: Tensor, y: Tensor) => layer.encode(pass, input, y, { add: y });
+    return (await multiply(device, encode, { x, lead: 0, want: sum, yOffset: 0, exact: c.exact, residual })).failures;
+  }
 }

@@ -29,6 +29,7 @@ const drawn: fc.Arbitrary<Case> = fc
     x: fc.constantFrom('contiguous' as const, 'transposed' as const, 'offset' as const),
     yOffset: fc.constantFrom(0, 0, 1, 3, 4),
     data: fc.constantFrom<Case['data'][]>('exact', 'random', 'sigmoid', 'relu', 'sparse', 'equal', 'huge', 'zero weights'),
+    add: fc.boolean(),
     kernel: fc.constantFrom(undefined, ...ofAnyX.map(({ name }) => name)),
     f16: fc.boolean(),
   })
@@ -46,6 +47,7 @@ const drawn: fc.Arbitrary<Case> = fc
       mode: group ? 'group' : draw.mode === 'group' || packed ? 'channel' : draw.mode,
       groupSize: group ? draw.groupSize : 0,
       quant: packed || draw.nz ? 'none' : draw.quant,
+      add: draw.add && (packed || draw.nz || draw.quant === 'none'),
       force: kernel === undefined ? undefined : { kernel },
       caps: f16 ? {} : { f16: false },
     });

@@ -103,6 +103,7 @@ export function problemOf(spec: ProblemSpec): { readonly problem: Problem; reado
     x: spec.x ?? contiguousX(m, k),
     yOffset,
     yPitch: spec.yPitch ?? n,
+    adds: false,
   };
   return { problem, operands };
 }
