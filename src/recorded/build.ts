@@ -25,7 +25,7 @@ export interface Entry {
 /** What a number of rows replays. */
 export interface Sequence {
   readonly entries: readonly Entry[];
-  readonly encoded: readonly (() => void)[];
+  readonly encoded: readonly ((work: Taken) => void)[];
 }
 
 /** GPU objects of a recording, and what they were made for. */
@@ -103,7 +103,8 @@ export function build(
       return [rows[at], { entries: entriesOf(own), encoded: list.flatMap((part) => (isOwn(part) ? [] : (part.encoded ?? []))) }];
     }),
   );
-  const sound = allTaken(...loadsOf(planned), quiet(pipelineErrors(device, dispatches)), ...testsOf(device, planned), errors);
+  const own = planned.map(({ sound }) => sound?.());
+  const sound = allTaken(...loadsOf(planned), ...own, quiet(pipelineErrors(device, dispatches)), ...testsOf(device, planned), errors);
   const built: Built = { sequences, scratch, uniforms: recording.uniforms, sound, weights, changes, ends: ends.count, failed: false };
   sound.catch(() => {
     built.failed = true;

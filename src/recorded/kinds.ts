@@ -21,6 +21,7 @@ import { ExpertLayers } from '../experts/expert-layers.js';
 import { productOf } from '../experts/forward-experts.js';
 import { assertSorted, checkIds, type SortedPairs, sortingOf } from '../experts/sort-pairs.js';
 import { capsOf } from '../gpu/device.js';
+import type { Taken } from '../gpu/guard.js';
 import { Tensor } from '../gpu/tensor.js';
 import { type Product, planProduct } from '../layer/calls.js';
 import { productsOf } from '../layer/layer-group.js';
@@ -32,6 +33,7 @@ import type { Dispatch } from '../plan/dispatch.js';
 import type { Plan } from '../plan/plan.js';
 import { checkX, FLOATS } from '../problem/checks.js';
 import { isContiguous, showShape } from '../problem/view.js';
+import { gatheringOf } from '../rows/gather-rows.js';
 
 /** Dispatches of the library, to be recorded. */
 export interface Planned {
@@ -42,8 +44,10 @@ export interface Planned {
   readonly buffer: (role: string) => GPUBuffer | undefined;
   /** Of a product: its plan, whose variant is tested, and its weights. */
   readonly product?: { readonly plan: Plan; readonly loaded: LoadedWeights };
-  /** Called whenever it is encoded. */
-  readonly encoded?: () => void;
+  /** Called once it is recorded: rejects if what it uses failed. */
+  readonly sound?: () => Taken;
+  /** Called whenever it is encoded, with the promise of what is then written. */
+  readonly encoded?: (work: Taken) => void;
 }
 
 /** A dispatch of the caller's. */
@@ -66,7 +70,7 @@ export interface Cut {
 export interface CheckedStep {
   readonly reads: readonly Tensor[];
   readonly writes: readonly Tensor[];
-  /** Whose weights it multiplies with. */
+  /** Whose weights it reads. */
   readonly owners: readonly (LinearWeightQuant | ExpertLayers)[];
   /** Checks the step against what its objects are now. @throws ArgumentError, UnsupportedError, ShaderError, DeviceLostError */
   readonly parts: (cut: Cut) => readonly Part[];
@@ -108,6 +112,7 @@ const LAYERS = onlyFields({ layers: list(LinearWeightQuant.given), x: input, ys:
 const EXPERTS = onlyFields({ experts: ExpertLayers.given, x: tensor, y: tensor, ids: optional(tensor), sorted: optional(anything) });
 const SORT = onlyFields({ sort: anything });
 const QUANTIZE = onlyFields({ quantize: anything });
+const GATHER = onlyFields({ gather: LinearWeightQuant.given, ids: tensor, y: tensor });
 const COPY = onlyFields({ copy: tensor, y: tensor });
 const OWN = onlyFields({ pipeline: withMethods('a GPUComputePipeline', 'getBindGroupLayout'), bindGroups: anything, workgroups: anything });
 
@@ -120,6 +125,17 @@ const grid: Check<readonly number[]> = (value, argument) => {
   const sizes = list(wholeNumber(0))(value, argument);
   return sizes.length >= 1 && sizes.length <= 3 ? sizes : refuse(argument, 'one to three whole numbers', value);
 };
+
+/** What gathers rows of the layer; errors name it by the step's field. @throws ArgumentError, UnsupportedError, DeviceLostError */
+function gathering(layer: LinearWeightQuant, ids: Tensor, y: Tensor): readonly Planned[] {
+  try {
+    const work = gatheringOf(layer, ids, y);
+    return work ? [work] : [];
+  } catch (error) {
+    if (!(error instanceof ArgumentError) || error.argument !== 'layer') throw error;
+    throw new ArgumentError('gather', error.expected, error.got);
+  }
+}
 
 /** Copies all of `from` to `to`. @throws ArgumentError, UnsupportedError, DeviceLostError */
 function copying(from: Tensor, to: Tensor, device: GPUDevice): readonly Planned[] {
@@ -209,6 +225,16 @@ export const kinds: Readonly<Record<string, Kind>> = {
       writes: [rows.codes],
       owners: [],
       parts: (cut) => [quantizingOf(cut.rows === undefined ? rows : firstQuantized(rows, cut.rows, 'quantize'), device, 'quantize')],
+    };
+  },
+  gather(step, { device }) {
+    const { gather, ids, y } = GATHER(step, 'options');
+    ofDevice(device, gather, 'gather');
+    return {
+      reads: [ids],
+      writes: [y],
+      owners: [gather],
+      parts: (cut) => gathering(gather, first(ids, cut, 'ids'), first(y, cut, 'y')),
     };
   },
   copy(step, { device }) {

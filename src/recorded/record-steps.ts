@@ -118,8 +118,8 @@ export function replay(pass: GPUComputePassEncoder, recorded: Recorded, rows?: n
     for (let i = 0; i < bindGroups.length; i++) into.setBindGroup(i, bindGroups[i]!);
     into.dispatchWorkgroups(x, y, z);
   }
-  for (const encoded of sequence.encoded) encoded();
-  tell(state);
+  const written = tell(state);
+  for (const encoded of sequence.encoded) encoded(written);
 }
 
 /** @throws ArgumentError */
@@ -144,7 +144,7 @@ function refresh(state: State): void {
 }
 
 /** Tells all that the steps write by what it is written. The promise is made again only if what they read was written by something else. */
-function tell(state: State): void {
+function tell(state: State): Taken {
   const { reads, writes, seen, built } = state;
   let same = state.written !== undefined;
   for (let i = 0; same && i < reads.length; i++) {
@@ -155,7 +155,9 @@ function tell(state: State): void {
     state.seen = reads.map(({ written }) => written);
     state.written = allTaken(...state.seen, built.sound);
   }
-  for (const one of writes) one.writtenBy(state.written!);
+  const now = state.written!;
+  for (const one of writes) one.writtenBy(now);
+  return now;
 }
 
 function free(state: State): void {

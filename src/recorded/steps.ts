@@ -15,6 +15,7 @@ export type ForRows<T> = T | ((rows: number) => T);
  * `experts` products with experts, as `encodeExperts(pass, experts, x, y, { ids })`. `sorted` must be sorted by a step before, of the same recording;
  * `sort` sorts pairs, as `encodeSortPairs`;
  * `quantize` quantizes x, as `encodeQuantizeRows`;
+ * `gather` brings rows of a layer's weights to y, as `encodeGatherRows(pass, gather, ids, y)`. ids are those of the time of the replay;
  * `copy` copies floats of any strides into a contiguous y of the same shape and dtype;
  * `pipeline` a dispatch of your own.
  */
@@ -25,6 +26,7 @@ export type Step =
   | { readonly experts: ExpertLayers; readonly x: Tensor; readonly y: Tensor; readonly sorted: SortedPairs }
   | { readonly sort: SortedPairs }
   | { readonly quantize: QuantizedRows }
+  | { readonly gather: LinearWeightQuant; readonly ids: Tensor; readonly y: Tensor }
   | { readonly copy: Tensor; readonly y: Tensor }
   | {
       readonly pipeline: GPUComputePipeline;

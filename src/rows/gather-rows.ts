@@ -80,15 +80,32 @@ export function gatherRows(layer: LinearWeightQuant, ids: Tensor, options: Gathe
  * @throws ArgumentError, UnsupportedError, ShaderError, DeviceLostError
  */
 export function encodeGatherRows(pass: GPUComputePassEncoder, layer: LinearWeightQuant, ids: Tensor, y: Tensor): void {
-  const { own, loaded } = ownOf(layer);
-  const rows = Tensor.given(ids, 'ids', own.device);
-  checkIds(rows);
-  const into = yOf(loaded, { rows, into: y, dtype: undefined });
+  const { own, loaded, rows, into } = placedOf(layer, ids, y);
   const target = checkPass(pass);
   if (elements(rows) === 0) return;
   const { recording, sound } = callOf(own, loaded, { rows, y: into });
   encodeInto(target, recording);
   writtenBy(own, into, allTaken(rows.written, sound));
+}
+
+/** @internal What a recording needs to do as `encodeGatherRows`; undefined for no ids. @throws ArgumentError, UnsupportedError */
+export function gatheringOf(layer: LinearWeightQuant, ids: Tensor, y: Tensor) {
+  const { own, loaded, rows, into } = placedOf(layer, ids, y);
+  if (elements(rows) === 0) return undefined;
+  let kept: Counter | undefined;
+  /** It is made when it is first bound: a recording that is refused makes no buffer. */
+  const counting = (): Counter => (kept ??= counterOf(own));
+  const buffers: Readonly<Record<string, GPUBuffer>> = { [IDS]: rows.buffer, y: into.buffer };
+  return {
+    dispatches: stepsOf(loaded, askedOf(rows, into)),
+    scratch: {},
+    buffer: (role: string): GPUBuffer | undefined =>
+      role === OUTSIDE ? counting().counter.buffer : (buffers[role] ?? loaded.buffers.get(role)),
+    /** To be called when it is recorded. */
+    sound: (): Taken => allTaken(loaded.done, counting().memory),
+    /** To be called when it is encoded. */
+    encoded: (work: Taken): void => counting().counter.writtenBy(work),
+  };
 }
 
 /**
@@ -110,6 +127,14 @@ function ownOf(layer: LinearWeightQuant): { readonly own: LinearWeightQuant; rea
   return { own, loaded: own.loaded };
 }
 
+/** The checked arguments of a gather into the caller's y. @throws ArgumentError, DeviceLostError */
+function placedOf(layer: LinearWeightQuant, ids: Tensor, y: Tensor) {
+  const { own, loaded } = ownOf(layer);
+  const rows = Tensor.given(ids, 'ids', own.device);
+  checkIds(rows);
+  return { own, loaded, rows, into: yOf(loaded, { rows, into: y, dtype: undefined }) };
+}
+
 const elements = ({ shape }: Tensor): number => shape.reduce((a, b) => a * b, 1);
 
 function newY(loaded: LoadedWeights, rows: Tensor, dtype: FloatDType): Tensor {
@@ -129,15 +154,25 @@ function yOf(
   return y;
 }
 
+const askedOf = (rows: Tensor, y: Tensor): RowsAsked => ({
+  m: elements(rows),
+  ids: rows.offset,
+  y: y.offset,
+  yDtype: y.dtype as FloatDType,
+});
+
+const stepsOf = ({ weights, packed, settings }: LoadedWeights, asked: RowsAsked) =>
+  rowSteps({ weights, packed, caps: settings.caps }, asked);
+
 /** The recorded call, or a new one. @throws UnsupportedError, ShaderError */
 function callOf(own: LinearWeightQuant, loaded: LoadedWeights, { rows, y }: { readonly rows: Tensor; readonly y: Tensor }): Call {
-  const { device, weights, packed, settings, buffers, done } = loaded;
-  const asked: RowsAsked = { m: elements(rows), ids: rows.offset, y: y.offset, yDtype: y.dtype as FloatDType };
+  const { device, buffers, done } = loaded;
+  const asked = askedOf(rows, y);
   const ofIds = within(within(calls, loaded), rows.buffer);
   const known = ofIds.get(y.buffer);
   if (known && sameData(known.asked, asked)) return known;
-  const steps = rowSteps({ weights, packed, caps: settings.caps }, asked);
-  const { counter, memory } = counters.get(own) ?? newCounter(own);
+  const steps = stepsOf(loaded, asked);
+  const { counter, memory } = counterOf(own);
   const given: Readonly<Record<string, GPUBuffer>> = { [IDS]: rows.buffer, y: y.buffer, [OUTSIDE]: counter.buffer };
   const { result: recording, errors } = guarded(device, 'rows', () => record(device, steps, (role) => given[role] ?? buffers.get(role)!));
   const call: Call = { asked, recording, sound: allTaken(done, pipelineErrors(device, steps), memory, errors) };
@@ -147,6 +182,8 @@ function callOf(own: LinearWeightQuant, loaded: LoadedWeights, { rows, y }: { re
   });
   return call;
 }
+
+const counterOf = (own: LinearWeightQuant): Counter => counters.get(own) ?? newCounter(own);
 
 function newCounter(own: LinearWeightQuant): Counter {
   const { device } = own;

@@ -64,6 +64,7 @@ const own = device.createComputePipeline({
   layout: 'auto',
   compute: { module: device.createShaderModule({ code: '@compute @workgroup_size(1) fn main() {}' }) },
 });
+const ofRows = tensor(new Float32Array(2 * K), [1, 2, K], 'float32');
 const steps = () => [
   { layer: loaded, x: rows, y },
   { layers: [...layers], x, ys: [y, tensor(new Float32Array(N), [1, N], 'float32')] },
@@ -71,11 +72,11 @@ const steps = () => [
   { sort: pairs },
   { experts, x, y: ofPairs, sorted: pairs },
   { quantize: rows },
+  { gather: loaded, ids, y: ofRows },
   { copy: x, y: tensor(new Float32Array(K), [1, K], 'float32') },
   { pipeline: own, bindGroups: () => [], workgroups: [1, 1] },
 ];
 const recorded = recordSteps(device, steps().slice(0, 2), { rows: [1] });
-const ofRows = tensor(new Float32Array(2 * K), [1, 2, K], 'float32');
 const store = { get: async () => undefined, set: async () => {} };
 const matrix = () => ({
   n: N,

@@ -6,15 +6,18 @@ import {
   DeviceLostError,
   ExpertLayers,
   encodeExperts,
+  encodeGatherRows,
   encodeMany,
   encodeQuantizeRows,
   encodeSortPairs,
   forwardExperts,
   GpuError,
+  gatherRows,
   LinearWeightQuant,
   prepareMany,
   quantizeRows,
   type Recorded,
+  readOutOfRange,
   readPairCounts,
   readQuantizedRows,
   recordSteps,
@@ -253,6 +256,137 @@ describe('equal to encode in every bit', () => {
     expect(await numbersOf(z)).toEqual(await numbersOf(forwardExperts(experts, x, { ids })));
     experts.destroy();
     expect(() => replayed(recorded, MOST)).toThrow('steps[0].experts: expected live ones, got destroyed ones');
+  });
+});
+
+describe('rows of weights', () => {
+  const idsOf = (list: readonly number[]) => Tensor.from(device, Int32Array.from(list), { shape: [list.length], dtype: 'int32' });
+  /** In any order, with the last, and some that are no rows. */
+  const someIds = () => Array.from({ length: MOST }, (_, i) => [N - 1, N, -1][i] ?? Math.floor(next() * N));
+  /** What `gatherRows` brings. */
+  const rowsOf = async (layer: LinearWeightQuant, list: readonly number[]) => numbersOf(gatherRows(layer, idsOf(list)));
+  /** Rows that nothing writes. */
+  const stay = (rows: number) => new Array((MOST - rows) * K).fill(7.5);
+
+  test('equal to gatherRows, for every number of rows and for ids that are new; ids that are no rows are counted', async () => {
+    const [layer, twin] = [layerOf(first), layerOf(first)];
+    const [ids, y] = [idsOf(someIds()), blank(MOST, K)];
+    const recorded = recordSteps(device, [{ gather: layer, ids, y }], { rows: ROWS });
+    expect(await readOutOfRange(layer)).toBe(0);
+    let outside = 0;
+    for (const rows of [...ROWS, ...ROWS]) {
+      const list = someIds();
+      device.queue.writeBuffer(ids.buffer, 0, Int32Array.from(list));
+      device.queue.writeBuffer(y.buffer, 0, new Float32Array(MOST * K).fill(7.5));
+      replayed(recorded, rows);
+      const [got, want] = [await numbersOf(y), [...(await rowsOf(twin, list.slice(0, rows))), ...stay(rows)]];
+      expect(got.length).toBe(want.length);
+      expect(got.every((value, i) => value === want[i])).toBe(true);
+      outside += Math.min(2, rows - 1);
+      expect(await readOutOfRange(layer)).toBe(outside);
+    }
+    submitted((pass) => encodeGatherRows(pass, layer, ids, y)); // the counter is that of the other calls
+    expect(await readOutOfRange(layer)).toBe(outside + 2);
+    expect(await readOutOfRange(twin)).toBe(outside);
+  });
+
+  test('tensors as they are: two axes, a y of 16 bits that begins anywhere, no ids', async () => {
+    const layer = layerOf(first);
+    const list = someIds();
+    const ids = Tensor.from(device, Int32Array.from(list), { shape: [5, MOST / 5], dtype: 'int32' });
+    const whole = blank(MOST * K);
+    const y = Tensor.wrap(device, whole.buffer, { shape: [5, MOST / 5, K], dtype: 'float16', byteOffset: 6 });
+    const none = { gather: layer, ids: idsOf([]), y: tensor(new Float32Array(0), [0, K]) };
+    const recorded = recordSteps(device, [{ gather: layer, ids, y }, none]);
+    replayed(recorded);
+    expect(await numbersOf(y)).toEqual(await numbersOf(gatherRows(layer, idsOf(list), { dtype: 'float16' })));
+    expect(dispatchesOf(recordSteps(device, [none]))).toBe(0);
+    expect(await readOutOfRange(layer)).toBe(4);
+  });
+
+  test('an embedding before products of the same weights', async () => {
+    const layer = layerOf(first);
+    const [ids, x, y] = [idsOf(someIds()), blank(MOST, K), blank(MOST, N)];
+    const recorded = recordSteps(
+      device,
+      [
+        { gather: layer, ids, y: x },
+        { layer, x, y },
+      ],
+      { rows: [1, MOST] },
+    );
+    for (const rows of [MOST, 1]) {
+      replayed(recorded, rows);
+      const want = await encoded(layer, gatherRows(layer, ids), rows);
+      expect((await numbersOf(y)).slice(0, rows * N)).toEqual(want);
+    }
+  });
+
+  test('weights that are loaded again, moved side by side, and destroyed', async () => {
+    const layers = [layerOf(first), layerOf(second)];
+    const list = someIds();
+    const [ids, y] = [idsOf(list), blank(2 * MOST, K)];
+    const ys = [0, 1].map((i) => Tensor.wrap(device, y.buffer, { shape: [MOST, K], dtype, byteOffset: 4 * i * MOST * K }));
+    const recorded = recordSteps(
+      device,
+      layers.map((gather, i) => ({ gather, ids, y: ys[i]! })),
+    );
+    const both = async (...weights: readonly Weights[]) => (await Promise.all(weights.map((one) => rowsOf(layerOf(one), list)))).flat();
+    /** What a replay writes over something else. */
+    const now = async () => {
+      device.queue.writeBuffer(y.buffer, 0, new Float32Array(2 * MOST * K).fill(7.5));
+      replayed(recorded);
+      return numbersOf(y);
+    };
+    expect(await now()).toEqual(await both(first, second));
+    await prepareMany(layers, [MOST]); // the weights move, and their old buffers are destroyed
+    expect(await now()).toEqual(await both(first, second));
+    layers[0]!.load(tensorsOf(second));
+    expect(await now()).toEqual(await both(second, second));
+    expect(buffersOf(() => replayed(recorded)).buffers).toEqual([]);
+    expect(await readOutOfRange(layers[0]!)).toBe(8);
+    layers[1]!.destroy();
+    for (const _ of [1, 2]) expect(() => replayed(recorded)).toThrow('steps[1].gather: expected a live layer, got a destroyed one');
+  });
+
+  test.each(['ids', 'y'] as const)('%s that is destroyed', (name) => {
+    const tensors = { ids: idsOf(someIds()), y: blank(MOST, K) };
+    const recorded = recordSteps(device, [{ gather: layerOf(first), ...tensors }]);
+    replayed(recorded);
+    tensors[name].destroy();
+    expect(() => replayed(recorded)).toThrow(`steps[0].${name}: expected a live tensor, got a destroyed one`);
+  });
+
+  test('a counter that the GPU refuses: read rejects, and the next replay has another', async () => {
+    const layer = layerOf(first);
+    const list = someIds();
+    const y = blank(MOST, K);
+    const create = device.createBuffer.bind(device);
+    const refused = vi
+      .spyOn(device, 'createBuffer')
+      .mockImplementation((init) => create(init.label === 'antiquant ids out of range' ? { ...init, usage: 0x1 | 0x2 } : init));
+    const recorded = recordSteps(device, [{ gather: layer, ids: idsOf(list), y }]);
+    expect(refused.mock.calls.map(([{ label }]) => label)).toContain('antiquant ids out of range');
+    refused.mockRestore();
+    device.pushErrorScope('validation');
+    replayed(recorded);
+    expect(await device.popErrorScope()).not.toBeNull(); // of the caller's submit
+    await expect(y.read()).rejects.toThrow(/^ids out of range: /);
+    await expect(readOutOfRange(layer)).resolves.toBe(0);
+    replayed(recorded);
+    expect(await numbersOf(y)).toEqual(await rowsOf(layerOf(first), list));
+    expect(await readOutOfRange(layer)).toBe(2);
+  });
+
+  test('an error of ids reaches y and the count', async () => {
+    const layer = layerOf(first);
+    const [ids, y] = [idsOf(someIds()), blank(MOST, K)];
+    const recorded = recordSteps(device, [{ gather: layer, ids, y }]);
+    ids.writtenBy(Promise.reject(new GpuError('work before', 'no')));
+    ids.written!.catch(() => {});
+    replayed(recorded);
+    await expect(y.read()).rejects.toThrow('work before');
+    await expect(readOutOfRange(layer)).rejects.toThrow('work before');
   });
 });
 
@@ -507,7 +641,11 @@ describe('what it makes', () => {
     const table: readonly [steps: unknown, options: object, message: string][] = [
       [step, {}, 'steps: expected an array, got an object'],
       [[step, 5], {}, 'steps[1]: expected an object, got 5'],
-      [[{ x, y }], {}, 'steps[0]: expected a step with layer or layers or experts or sort or quantize or copy or pipeline, got an object'],
+      [
+        [{ x, y }],
+        {},
+        'steps[0]: expected a step with layer or layers or experts or sort or quantize or gather or copy or pipeline, got an object',
+      ],
       [[{ ...step, z: y }], {}, 'steps[0].z: expected layer or x or y, got an unknown option'],
       [[step, { layer, x, y: x }], {}, `steps[1].y: expected shape (…, ${N}) with ${MOST} rows, got (${MOST}, ${K})`],
       [[{ ...step, y: Tensor.wrap(device, x.buffer, { shape: [MOST, N], dtype }) }], {}, 'steps[0].y: expected another buffer than x'],
@@ -523,6 +661,26 @@ describe('what it makes', () => {
       ],
       [[{ sort: {} }], {}, 'steps[0].sort: expected what sortPairs returned, got an object'],
       [[{ quantize: x }], {}, 'steps[0].quantize: expected what quantizeRows returned, got a Tensor'],
+      [[{ gather: x, ids: pairs.ids, y: x }], {}, 'steps[0].gather: expected a LinearWeightQuant, got a Tensor'],
+      [[{ gather: layer, ids: x, y: x }], {}, 'steps[0].ids: expected dtype int32, got float32'],
+      [
+        [step, { gather: new LinearWeightQuant(device, options()), ids: pairs.ids, y: x }],
+        {},
+        'steps[1].gather: expected loaded weights: call load() first, got none',
+      ],
+      [[{ gather: layer, ids: pairs.ids, y: x }], {}, `steps[0].y: expected shape (…, ${K}) with 2 rows, got (${MOST}, ${K})`],
+      [[{ gather: layer, ids: pairs.ids, y: x }], { rows: [2] }, 'steps[0].ids: expected a first axis of at least 2, got (1, 2)'],
+      [
+        [{ gather: layer, ids: pairs.ids, y: Tensor.wrap(device, pairs.ids.buffer, { shape: [2, 1], dtype }) }],
+        {},
+        `steps[0].y: expected shape (…, ${K}) with 2 rows, got (2, 1)`,
+      ],
+      [
+        [step, { gather: layer, ids: Tensor.wrap(device, x.buffer, { shape: [2], dtype: 'int32' }), y: cut(x, 2) }],
+        {},
+        'steps[1].y: expected another buffer than ids, got the same one',
+      ],
+      [[step, { gather: layer, ids: pairs.ids, y: cut(x, 2) }, { copy: x, y }], {}, `steps[2].y: expected shape (${MOST}, ${K})`],
       [[{ copy: x, y }], {}, `steps[0].y: expected shape (${MOST}, ${K}), got (${MOST}, ${N})`],
       [[{ copy: x, y: cut(x, MOST) }], {}, 'steps[0].y: expected another buffer than copy, got the same one'],
       [[own({ pipeline: {} })], {}, 'steps[0].pipeline: expected a GPUComputePipeline, got an object'],
