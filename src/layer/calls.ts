@@ -35,7 +35,7 @@ export interface Input {
 export const sharesBuffer = ({ x, codes, pairs }: Input, y: Tensor): boolean =>
   [x, codes, pairs?.tensor].some((tensor) => tensor?.buffer === y.buffer);
 
-// What a caller asks of one product beyond y = x · W + bias.
+/** What a caller asks of one product beyond y = x · W + bias. */
 export interface ProductOptions {
   /**
    * y = add + x · W + bias: the residual of a transformer's block, at no dispatch more. It is y itself, or another Tensor of the same

@@ -10,7 +10,7 @@ export type ForRows<T> = T | ((rows: number) => T);
 
 /**
  * What `recordSteps` records. The first field says what it is:
- * `layer` a product, as `layer.encode(pass, x, y)`;
+ * `layer` a product, as `layer.encode(pass, x, y, { add })`;
  * `layers` products that share x, as `encodeMany(pass, layers, x, ys)`;
  * `experts` products with experts, as `encodeExperts(pass, experts, x, y, { ids })`. `sorted` must be sorted by a step before, of the same recording;
  * `sort` sorts pairs, as `encodeSortPairs`;
@@ -20,7 +20,7 @@ export type ForRows<T> = T | ((rows: number) => T);
  * `pipeline` a dispatch of your own.
  */
 export type Step =
-  | { readonly layer: LinearWeightQuant; readonly x: Tensor | QuantizedRows; readonly y: Tensor }
+  | { readonly layer: LinearWeightQuant; readonly x: Tensor | QuantizedRows; readonly y: Tensor; readonly add?: Tensor | undefined }
   | { readonly layers: readonly LinearWeightQuant[]; readonly x: Tensor | QuantizedRows; readonly ys: readonly Tensor[] }
   | { readonly experts: ExpertLayers; readonly x: Tensor; readonly y: Tensor; readonly ids: Tensor }
   | { readonly experts: ExpertLayers; readonly x: Tensor; readonly y: Tensor; readonly sorted: SortedPairs }

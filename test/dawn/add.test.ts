@@ -1,7 +1,7 @@
 // y = add + product: in a recorded step, over many calls, and what is refused. test/cases has the numbers of every kernel and form.
 import { expect, test } from 'vitest';
 import { LinearWeightQuant, recordSteps, replay, Tensor } from '../../src/index.js';
-import { deviceForEach } from '../support/fresh-device.js';
+import { deviceForEach, submitPass } from '../support/fresh-device.js';
 
 let device: GPUDevice;
 deviceForEach((fresh) => {
@@ -19,13 +19,7 @@ const layerOf = (more = {}) =>
   });
 const rows = (value: number, m: number, width: number) =>
   Tensor.from(device, new Float32Array(m * width).fill(value), { shape: [m, width], dtype });
-function submitted(encode: (pass: GPUComputePassEncoder) => void): void {
-  const encoder = device.createCommandEncoder();
-  const pass = encoder.beginComputePass();
-  encode(pass);
-  pass.end();
-  device.queue.submit([encoder.finish()]);
-}
+const submitted = (encode: (pass: GPUComputePassEncoder) => void) => submitPass(device, encode);
 
 test('calls on the same buffers add again, and a call without add replaces', async () => {
   const layer = layerOf();

@@ -31,7 +31,7 @@ import {
 import { variantId } from '../../src/kernels/kernel.js';
 import { sources } from '../../src/wgsl/sources.js';
 import { random } from '../cases/data.js';
-import { deviceForEach } from '../support/fresh-device.js';
+import { deviceForEach, submitPass } from '../support/fresh-device.js';
 
 let device: GPUDevice;
 deviceForEach((fresh) => {
@@ -64,14 +64,7 @@ const tensorsOf = ({ codes, scale }: Weights, n = N, k = K) => ({
 const [first, second] = [weightsOf(), weightsOf()];
 const layerOf = (weights: Weights, n = N, k = K) => new LinearWeightQuant(device, options(n, k)).load(tensorsOf(weights, n, k));
 
-/** One pass, submitted. */
-function submitted(encode: (pass: GPUComputePassEncoder) => void): void {
-  const encoder = device.createCommandEncoder();
-  const pass = encoder.beginComputePass();
-  encode(pass);
-  pass.end();
-  device.queue.submit([encoder.finish()]);
-}
+const submitted = (encode: (pass: GPUComputePassEncoder) => void) => submitPass(device, encode);
 const replayed = (recorded: Recorded, rows?: number): void => submitted((pass) => replay(pass, recorded, rows));
 const numbersOf = async (y: Tensor) => Array.from((await y.read()) as Float32Array);
 /** What `encode` writes, for the layer as it is now. */
@@ -646,7 +639,7 @@ describe('what it makes', () => {
         {},
         'steps[0]: expected a step with layer or layers or experts or sort or quantize or gather or copy or pipeline, got an object',
       ],
-      [[{ ...step, z: y }], {}, 'steps[0].z: expected layer or x or y, got an unknown option'],
+      [[{ ...step, z: y }], {}, 'steps[0].z: expected layer or x or y or add, got an unknown option'],
       [[step, { layer, x, y: x }], {}, `steps[1].y: expected shape (…, ${N}) with ${MOST} rows, got (${MOST}, ${K})`],
       [[{ ...step, y: Tensor.wrap(device, x.buffer, { shape: [MOST, N], dtype }) }], {}, 'steps[0].y: expected another buffer than x'],
       [[step], { rows: [] }, 'rows: expected at least one number of rows, got none'],

@@ -15,3 +15,12 @@ export function deviceForEach(take: (device: GPUDevice) => void): void {
     device.destroy();
   });
 }
+
+/** Submits one pass. */
+export function submitPass(device: GPUDevice, encode: (pass: GPUComputePassEncoder) => void): void {
+  const encoder = device.createCommandEncoder();
+  const pass = encoder.beginComputePass();
+  encode(pass);
+  pass.end();
+  device.queue.submit([encoder.finish()]);
+}
