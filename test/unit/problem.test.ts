@@ -571,6 +571,7 @@ test('a problem takes its numbers from operands, options and x', () => {
     innerPrecise: 1,
     weightDtype: 'float32',
     x: { offset: 0, batchRows: M, strideB: M * K, strideM: K, strideK: 1 },
+    adds: false,
     yOffset: 7,
     yPitch: N,
   });
