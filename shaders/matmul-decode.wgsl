@@ -18,6 +18,7 @@
 #include "lib/float16.wgsl"
 #include "lib/formula.wgsl"
 #include "lib/result.wgsl"
+#include "lib/residual.wgsl"
 #include "lib/grid.wgsl"
 
 #if HIGH && UNROLL * HIGH > LOW || UNROLL > LOW

@@ -5,6 +5,7 @@
 
 #include "lib/formula.wgsl"
 #include "lib/result.wgsl"
+#include "lib/residual.wgsl"
 #include "lib/grid.wgsl"
 
 const LANES = 64u; // quads of a workgroup

@@ -22,6 +22,7 @@ enable chromium_experimental_subgroup_matrix;
 #include "lib/float16.wgsl"
 #include "lib/formula.wgsl"
 #include "lib/result.wgsl"
+#include "lib/no-residual.wgsl"
 #include "lib/grid.wgsl"
 
 alias Left = subgroup_matrix_left<f16, K_SIZE, M_SIZE>; // columns, rows

@@ -10,6 +10,7 @@
 #include "lib/scale.wgsl"
 #include "lib/table.wgsl"
 #include "lib/result.wgsl"
+#include "lib/residual.wgsl"
 #include "lib/splits.wgsl"
 #include "lib/grid.wgsl"
 

@@ -1,5 +1,5 @@
-// y = the f32 sums, or what y holds and they, added up over the splits of k, as they are or rounded to f16 or bf16 or requantized to int8, for a y whose rows are not
-// whole quads and for kernels that split k between workgroups.
+// y = the f32 sums, added up over the splits of k, as they are or rounded to f16 or bf16 or requantized to int8, for a y whose rows are not
+// whole quads and for kernels that split k between workgroups. With `adds` floats are first added to what y holds.
 // One invocation makes one u32 of y. Elements of that word which are not of y keep their bits.
 //
 // sums   [splits, m, pitch] f32, the bias in the first split; added in order, so that y is the same every time
@@ -15,6 +15,21 @@
 const ELEMENTS = array<u32, 4>(1u, 2u, 2u, 4u)[Y]; // of a word
 const ELEMENT_BITS = 32u / ELEMENTS;
 const ELEMENT_MASK = 0xffffffffu >> (32u - ELEMENT_BITS);
+
+#if Y != 3
+// Element i of a word of y.
+fn held(word: u32, i: u32) -> f32 {
+#if Y == 0
+  return bitcast<f32>(word);
+#elif Y == 1
+  return half_in(word, i);
+#elif Y == 2
+  return bfloat_in(word, i);
+#else
+#error Y must be 0, 1, 2 or 3
+#endif
+}
+#endif
 
 struct Params {
   count: u32, // m · n
@@ -35,21 +50,6 @@ struct Params {
 #endif
 @group(0) @binding(3) var<storage, read_write> y: array<u32>;
 
-// Element i of a word of y. An int8 y is never added to.
-fn held(word: u32, i: u32) -> f32 {
-#if Y == 0
-  return bitcast<f32>(word);
-#elif Y == 1
-  return half_in(word, i);
-#elif Y == 2
-  return bfloat_in(word, i);
-#elif Y == 3
-  return 0.0;
-#else
-#error Y must be 0, 1, 2 or 3
-#endif
-}
-
 @compute @workgroup_size(64)
 fn main(@builtin(workgroup_id) workgroup: vec3u, @builtin(num_workgroups) workgroups: vec3u, @builtin(local_invocation_index) lane: u32) {
   let word = params.first_word + linear_index(workgroup, workgroups) * 64u + lane;
@@ -64,9 +64,11 @@ fn main(@builtin(workgroup_id) workgroup: vec3u, @builtin(num_workgroups) workgr
       for (var split = 1u; split < params.splits; split++) {
         sum += sums[first + split * params.split_pitch];
       }
+#if Y != 3
       if (params.adds != 0u) {
         sum += held(y[word], i);
       }
+#endif
       values[i] = sum;
     }
   }

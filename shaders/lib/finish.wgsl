@@ -4,6 +4,7 @@
 #include "lib/float16.wgsl"
 #include "lib/formula.wgsl"
 #include "lib/result.wgsl"
+#include "lib/residual.wgsl"
 
 fn finish_quad(row: u32, quad: u32, sum: vec4<f32>) {
   var finished = sum;

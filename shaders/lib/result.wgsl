@@ -1,9 +1,11 @@
-// Writes y: adds the bias, adds what y holds where that is asked for, then rounds or requantizes, four adjacent columns of a row at once.
+// Writes y, four adjacent columns of a row at once: adds the bias, then what y holds (`adds`), then rounds. Or it adds the bias and requantizes.
 //
 // y      [m, y_pitch]   f32; or f16, bf16 (two in a u32) or int8 (four in a u32). Rows may be further apart than they are long. N, the
 //                       distance of rows and the first element are multiples of 4; another y gets its sums as f32 in scratch memory
 //                       first, from where round-rows brings them to it. Columns of several layers go to a matrix for each, a part of y
 // quant  [2, N]         the output scale (f32 bits), then the output offset (i32), for int8 only
+//
+// Who includes it includes lib/residual.wgsl, or lib/no-residual.wgsl.
 
 #include "lib/operands.wgsl"
 #include "lib/requantize.wgsl"
@@ -66,31 +68,13 @@ fn write_split(split: u32, m: u32, quad: u32, sum: vec4<f32>) {
   }
 }
 
-// What y holds at an element, as floats. An int8 y is never added to.
-fn held_quad(at: u32) -> vec4<f32> {
-#if Y == 0
-  return y[at / 4u];
-#elif Y == 1
-  return unpack_halves(y[at / 4u]);
-#elif Y == 2
-  return unpack_bfloats(y[at / 4u]);
-#elif Y == 3
-  return vec4<f32>();
-#else
-#error Y must be 0, 1, 2 or 3
-#endif
-}
-
 // m is the row of y.
 fn put_quad(m: u32, quad: u32, product: vec4<f32>) {
   let column = params.column + 4u * quad;
   let part = part_of(column);
   if (4u * quad >= params.n || column - part.begin >= part.pitch) { return; }
   let at = part.base + m * part.pitch + column - part.begin;
-  var total = product;
-  if (params.adds != 0u) { // a uniform and no param: it costs a branch, and no variant
-    total += held_quad(at);
-  }
+  let total = with_residual(at, product);
 #if Y == 0
   y[at / 4u] = total;
 #elif Y == 1

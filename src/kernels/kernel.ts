@@ -58,6 +58,8 @@ export interface Kernel extends Shader {
   readonly codebooks?: readonly Codebook[];
   /** Can its weights be those of many matrices (the param EXPERTS)? */
   readonly experts?: boolean;
+  /** It never adds to what y holds: its text includes lib/no-residual.wgsl. */
+  readonly overwrites?: boolean;
   /** Does it round dequantized weights where that is asked for? Only kernels that make weights before they meet x can. */
   readonly rounds?: boolean;
   /** The dtypes of x that it takes; all without this. */

@@ -46,6 +46,8 @@ export const matmulSubgroupMatrix: Kernel = {
   uniforms: operandUniforms,
   x: ['float16'],
   groups: () => 'blocks',
+  // Quads that are not finite are written twice; and Mesa 25 stops while it compiles a text of this kernel that reads y.
+  overwrites: true,
   // Mesa 25 stops while it compiles this kernel for some of them.
   excludes: ({ BITS }) => hasHighParts(BITS as CodeBits),
   needs: () => ['shader-f16', 'subgroups', 'chromium-experimental-subgroup-matrix'],

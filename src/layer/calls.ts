@@ -1,4 +1,4 @@
-// The call cache: a recorded call is used again for the same problem and the same buffers.
+// What a caller asks of a product, and the call cache: a recorded call is used again for the same problem and the same buffers.
 
 import { anything, onlyFields, optional } from '../arguments/check.js';
 import { ArgumentError } from '../errors.js';
@@ -46,15 +46,17 @@ export interface ProductOptions {
 
 const OPTIONS = onlyFields({ add: optional(anything) });
 
-const placeOf = ({ dtype, byteOffset, shape, strides }: Tensor): string =>
-  `${dtype} ${showShape(shape)} of strides ${showShape(strides)} from byte ${byteOffset}`;
+const placeOf = ({ dtype, format, byteOffset, shape, strides }: Tensor): string =>
+  `${format} ${dtype} ${showShape(shape)} of strides ${showShape(strides)} from byte ${byteOffset}`;
 
 /** Is the product added to what y holds? @throws ArgumentError if `add` is not y, or if y is int8 */
-export function addsTo(y: Tensor, options: ProductOptions): boolean {
+export function addsTo(y: Tensor, options: ProductOptions | undefined): boolean {
+  if (options === undefined) return false;
   const { add } = OPTIONS(options, 'options');
   if (add === undefined) return false;
+  if (y.dtype === 'int8') throw new ArgumentError('add', 'none beside an int8 y', 'one');
+  if (add === y) return true;
   const residual = Tensor.given(add, 'add', y.device);
-  if (y.dtype === 'int8') throw new ArgumentError('add', 'none beside an int8 y', 'a Tensor');
   if (residual.buffer !== y.buffer) throw new ArgumentError('add', 'the buffer of y', 'another one');
   if (placeOf(residual) !== placeOf(y)) throw new ArgumentError('add', placeOf(y), placeOf(residual));
   return true;

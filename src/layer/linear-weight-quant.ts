@@ -162,12 +162,12 @@ export class LinearWeightQuant {
   }
 
   /**
-   * Records y = forward(x), or y = add + forward(x), into the caller's pass. With the same buffers and shapes as before it allocates nothing. x and y may not share
-   * a buffer. It sets the pass's pipeline and bind group 0, and does not set them back: set your own
+   * Records y = forward(x), or y = add + forward(x), into the caller's pass. With the same buffers and shapes as before it allocates nothing.
+   * x and y may not share a buffer. It sets the pass's pipeline and bind group 0, and does not set them back: set your own
    * again before your next dispatch.
    * @throws ArgumentError, UnsupportedError, DeviceLostError
    */
-  encode(pass: GPUComputePassEncoder, given: Tensor | QuantizedRows, y: Tensor, options: ProductOptions = {}): void {
+  encode(pass: GPUComputePassEncoder, given: Tensor | QuantizedRows, y: Tensor, options?: ProductOptions): void {
     const product = this.product(given, y, options);
     const into = checkPass(pass);
     if (product) encodeProduct(into, product);
@@ -232,7 +232,7 @@ export class LinearWeightQuant {
   }
 
   /** @internal The product that `encode` records; undefined for no rows. @throws ArgumentError, DeviceLostError */
-  product(given: Tensor | QuantizedRows, y: Tensor, options: ProductOptions = {}): Product | undefined {
+  product(given: Tensor | QuantizedRows, y: Tensor, options?: ProductOptions): Product | undefined {
     const loaded = this.#assertLoaded();
     const input = inputOf(given, loaded);
     const output = Tensor.given(y, 'y', this.device);

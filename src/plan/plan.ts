@@ -148,7 +148,7 @@ function multiply(
         ...yUniforms(y.columns),
         tiles_n: tilesN,
         tiles,
-        adds: problem.adds && y.slice.buffer === 'y' ? 1 : 0, // else round-rows adds
+        adds: y.adds ? 1 : 0,
         ...expertUniforms(experts, packed, slab),
       },
       bindings: {

@@ -20,6 +20,8 @@ export const sumsPitch = (n: number): number => Math.ceil(n / 4) * 4;
 export interface Output {
   readonly slice: Slice;
   readonly columns: readonly YColumns[];
+  /** Does the product add to what the slice holds? */
+  readonly adds: boolean;
 }
 
 /** A range of rows of y, written in place. ys of several layers are written in one range. */
@@ -28,13 +30,17 @@ export function inPlace({ problem, caps }: YContext, { begin, count }: Range): O
   const first = Math.min(...layers.map(({ yOffset }) => yOffset));
   const end = Math.max(...layers.map((layer) => layer.yOffset + (count - 1) * layer.pitch + layer.count));
   const { base, ...slice } = window(caps, { buffer: 'y', bits: 8 * BYTES[problem.yDtype], first, length: end - first });
-  return { slice, columns: layers.map((layer) => ({ begin: layer.begin, first: base + layer.yOffset, pitch: layer.pitch })) };
+  return {
+    slice,
+    columns: layers.map((layer) => ({ begin: layer.begin, first: base + layer.yOffset, pitch: layer.pitch })),
+    adds: problem.adds,
+  };
 }
 
-/** Scratch `sums`: rows of whole quads for each of `splits`. */
+/** Scratch `sums`: rows of whole quads for each of `splits`. round-rows adds. */
 export function inScratch({ weights: { n } }: Problem, { rows, splits }: { readonly rows: number; readonly splits: number }): Output {
   const pitch = sumsPitch(n);
-  return { slice: { buffer: 'sums', offset: 0, size: splits * rows * pitch * 4 }, columns: [{ begin: 0, first: 0, pitch }] };
+  return { slice: { buffer: 'sums', offset: 0, size: splits * rows * pitch * 4 }, columns: [{ begin: 0, first: 0, pitch }], adds: false };
 }
 
 /** Adds the `splits` of scratch `sums`, and y where the problem adds, and rounds them to a range of rows of y. */

@@ -181,6 +181,7 @@ export function reference(
   const { zero: zeroCode } = widthOf(operands.bits);
   const { codeBias } = how;
   const rounded = weightRounder(weightDtypeOf(spec));
+  const shape = [...input.shape.slice(0, -1), n];
   return finish({
     xs,
     m,
@@ -201,8 +202,8 @@ export function reference(
       }
     },
     bias: (c) => (biases ? biases[c * operands.bias!.strideN]! : 0),
-    residual: add && residualOf(add, { shape: [...input.shape.slice(0, -1), n], dtype: spec.outputDtype, quantized: quant !== undefined }),
-    shape: [...input.shape.slice(0, -1), n],
+    residual: add && residualOf(add, { shape, dtype: spec.outputDtype, quantized: quant !== undefined }),
+    shape,
     dtype: spec.outputDtype,
     quant: tensors.quantScale && { columns: quantColumns(tensors.quantScale, tensors.quantOffset), stride: quant!.stride },
   });

@@ -11,7 +11,7 @@ import type { ReferenceResult } from '../reference/sums.js';
 import { idsOf } from './contents.js';
 import { GUARD } from './shape.js';
 import { POISON, type Trial } from './trial.js';
-import { biasAt, codeAt, matrix, minimumAt, quantAt, scaleAt, VALUES, weightAt, xAt, zeroPointAt } from './values.js';
+import { biasAt, codeAt, matrix, minimumAt, quantAt, residualAt, scaleAt, VALUES, weightAt, xAt, zeroPointAt } from './values.js';
 
 export interface Fault {
   readonly where: string;
@@ -44,7 +44,7 @@ function ofPairs(problem: Problem, all: Float64Array | Float32Array | Int8Array)
 }
 
 /** The first fault in the bytes that a trial left in `y`; undefined if there is none. */
-export function judge({ problem, accuracy }: Trial, bytes: Uint8Array<ArrayBuffer>): Fault | undefined {
+export function judge({ problem, accuracy, contents }: Trial, bytes: Uint8Array<ArrayBuffer>): Fault | undefined {
   const { weights, yDtype } = problem;
   const { n } = weights;
   const m = rowsOfY(problem);
@@ -55,7 +55,8 @@ export function judge({ problem, accuracy }: Trial, bytes: Uint8Array<ArrayBuffe
       return { where: `byte ${i - begin} of y, outside it`, expected: 'untouched', got: `${bytes[i]}` };
   }
   const own = bytes.subarray(begin, end);
-  if (own.every((byte) => byte === POISON)) return { where: 'y', expected: 'to be written', got: 'untouched' };
+  const before = contents.get('y')!.subarray(begin, end);
+  if (own.every((byte, i) => byte === before[i])) return { where: 'y', expected: 'to be written', got: 'untouched' };
   const raw = own.slice().buffer;
   const got: ArrayLike<number> =
     yDtype === 'int8' ? new Int8Array(raw) : yDtype === 'float32' ? new Float32Array(raw) : decode16(new Uint16Array(raw), yDtype);
@@ -82,9 +83,9 @@ export function judge({ problem, accuracy }: Trial, bytes: Uint8Array<ArrayBuffe
   return undefined;
 }
 
-/** The exact sums, bias included: nothing here is rounded, in any order of summing. A test compares them with the reference. */
+/** The exact sums, bias and what they are added to included: nothing here is rounded, in any order of summing. A test compares them with the reference. */
 export function exactSums(problem: Problem): Float64Array {
-  const { m, weights, experts } = problem;
+  const { m, weights, experts, adds } = problem;
   if (experts) return ofPairs(problem, exactSums(asOne(problem)));
   const { n, k, groupSize } = weights;
   const x = matrix(new Int8Array(m * k), k, xAt);
@@ -96,7 +97,7 @@ export function exactSums(problem: Problem): Float64Array {
       for (let r = 0; r < m; r++) {
         let sum = 0;
         for (let j = begin; j < end; j++) sum += x[r * k + j]! * values[i * k + j]!;
-        sums[r * n + i]! += sum + (g === 0 ? biasAt(i) : 0);
+        sums[r * n + i]! += sum + (g === 0 ? biasAt(i) + (adds ? residualAt(r, i) : 0) : 0);
       }
     }
   return sums;
@@ -109,7 +110,7 @@ export function referenceOf(problem: Problem, accuracy: Accuracy): Interval {
   return { exact: ofPairs(problem, exact), low: ofPairs(problem, low), high: ofPairs(problem, high) };
 }
 
-function referenceOfOne({ m, weights }: Problem, accuracy: Accuracy): ReferenceResult {
+function referenceOfOne({ m, weights, adds }: Problem, accuracy: Accuracy): ReferenceResult {
   const { n, k, held: bits, groupSize, groups, shift, codebook } = weights;
   const tensor = (rows: number, columns: number, at: (row: number, column: number) => number) => ({
     data: matrix(new Float32Array(rows * columns), columns, at),
@@ -135,5 +136,6 @@ function referenceOfOne({ m, weights }: Problem, accuracy: Accuracy): ReferenceR
     ...(shift === 'minimum' && { minimum: grouped((i, g) => minimumAt(i, g, weights)) }),
     ...(codebook === 'e4m3' ? { codeForm: codebook } : codebook !== 'none' && { codebook: VALUES[codebook]! }),
   };
-  return referenceMatrix(tensor(m, k, xAt), same, { bias: { ...tensor(1, n, (_, i) => biasAt(i)), shape: [n] }, accuracy });
+  const bias = { ...tensor(1, n, (_, i) => biasAt(i)), shape: [n] };
+  return referenceMatrix(tensor(m, k, xAt), same, { bias, accuracy, add: adds ? tensor(m, n, residualAt) : undefined });
 }

@@ -67,7 +67,7 @@ export function shape(kernel: Kernel, { tile, params, caps }: { tile: Params; pa
       x: contiguousX(m, k),
       yOffset: GUARD,
       yPitch: n,
-      adds: false,
+      adds: params.Y !== 3 && params.EXPERTS !== 1 && !kernel.overwrites,
       ...(params.EXPERTS === 1 && { experts: { count: EXPERTS, perRow: PER_ROW, ids: undefined } }),
     };
   };

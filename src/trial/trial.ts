@@ -17,7 +17,7 @@ import { type Problem, rowsOfY } from '../problem/problem.js';
 import type { Params } from '../wgsl/preprocess.js';
 import { idsOf, packedContents } from './contents.js';
 import { GUARD, isKnown, shape } from './shape.js';
-import { floatBytes, matrix, xAt } from './values.js';
+import { floatBytes, matrix, residualAt, xAt } from './values.js';
 
 /** A variant of a matmul kernel; a Plan is one. */
 export interface MatmulVariant {
@@ -29,7 +29,7 @@ export interface Trial {
   readonly problem: Problem;
   readonly accuracy: Accuracy;
   readonly dispatches: readonly Dispatch[];
-  /** Initial bytes of each buffer, by role; `y` is poison. */
+  /** Initial bytes of each buffer, by role; `y` is poison, and in it what the product is added to. */
   readonly contents: ReadonlyMap<string, Uint8Array<ArrayBuffer>>;
 }
 
@@ -53,6 +53,7 @@ export function makeTrial({ kernel: name, params }: MatmulVariant, device: Caps)
   if (variantId(plan.kernel, plan.params) !== variant) return undefined;
   const x = floatBytes(matrix(new Float32Array(m * k), k, xAt), xDtype);
   const y = new Uint8Array(wholeWords((GUARD + rowsOfY(problem) * n) * BYTES[yDtype]) + 4 * GUARD).fill(POISON);
+  if (problem.adds && yDtype !== 'int8') y.set(floatBytes(matrix(new Float32Array(m * n), n, residualAt), yDtype), GUARD * BYTES[yDtype]);
   const scratch = Object.entries(plan.scratch).map(([role, size]) => [role, new Uint8Array(size).fill(POISON)] as const);
   const sorted = experts ? [[SORTED, new Uint8Array(sortedPairs(idsOf(problem), experts.count).buffer)] as const] : [];
   const contents = new Map([...Object.entries(packedContents(problem, caps)), ['x', x], ['y', y], ...sorted, ...scratch]);

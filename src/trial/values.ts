@@ -67,6 +67,8 @@ export const minimumAt = (n: number, g: number, weights: Weights): number =>
     ? minimumUnitAt(n, weights) * minimumLevelAt(n, g)
     : offsetAt(n, g) - scaleAt(n, g, weights) * widthOf(weights.held).zero;
 export const biasAt = (n: number): number => ((noise(n, 0, 5) % 17) - 8) / 2;
+/** What y holds before a product is added. */
+export const residualAt = (m: number, n: number): number => ((noise(m, n, 9) % 17) - 8) / 2;
 export const quantAt = (n: number) => ({ scale: 2 ** -(3 + (noise(n, 0, 6) % 4)), offset: (noise(n, 0, 7) % 41) - 20 });
 
 /** W, a whole number of eighths, or of 2^-23. */

@@ -49,6 +49,7 @@ export interface ProblemSpec {
   readonly scaleDtype?: FloatDType;
   readonly x?: XView;
   readonly yOffset?: number;
+  readonly adds?: boolean;
   /** N without it. */
   readonly yPitch?: number | undefined;
   /** How weights are held, where that is not as torch's are. */
@@ -103,7 +104,7 @@ export function problemOf(spec: ProblemSpec): { readonly problem: Problem; reado
     x: spec.x ?? contiguousX(m, k),
     yOffset,
     yPitch: spec.yPitch ?? n,
-    adds: false,
+    adds: spec.adds ?? false,
   };
   return { problem, operands };
 }

@@ -151,6 +151,20 @@ describe('the choice', () => {
     expect(of({ dtype: 'bfloat16', k: 511 })).toMatchObject({ X: 0, Y: 2 }); // gathered before
   });
 
+  test('a product that is added: its kernel adds, or round-rows does, and never both; matrices are not asked', () => {
+    const spec = { m: 64, ...SHAPE, adds: true, dtype: 'float16', group: 32 } as const;
+    const { kernel, dispatches, why } = plan({ ...spec, m: 512, n: 4096 }, MATRIX_GPU);
+    expect(kernel).toBe('matmul-prefill');
+    expect(why.join()).toContain('it does not add to what y holds');
+    expect(dispatches.map(({ uniforms }) => uniforms.adds)).toEqual([1]);
+    // k in splits
+    const apart = plan(spec, GPU).dispatches.filter(({ uniforms }) => 'adds' in uniforms);
+    expect(apart.map(({ shader, uniforms }) => [shader, uniforms.adds])).toEqual([
+      ['matmul-prefill', 0],
+      ['round-rows', 1],
+    ]);
+  });
+
   test('on a GPU with matrix units: subgroup matrices for many rows of float16', () => {
     const of = (m: number, change: Partial<Caps> = {}, dtype: ProblemSpec['dtype'] = 'float16') => {
       const { kernel, params, why } = plan({ m, ...SHAPE, dtype }, { ...MATRIX_GPU, ...change });
