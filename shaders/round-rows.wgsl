@@ -1,5 +1,6 @@
 // y = the f32 sums, added up over the splits of k, as they are or rounded to f16 or bf16 or requantized to int8, for a y whose rows are not
-// whole quads and for kernels that split k between workgroups. With `adds` floats are first added to what y holds.
+// whole quads and for kernels that split k between workgroups. With `adds` floats are first added to what y holds. With `act` an element of y
+// is a gated linear unit of two sums: lib/glu.wgsl.
 // One invocation makes one u32 of y. Elements of that word which are not of y keep their bits.
 //
 // sums   [splits, m, pitch] f32, the bias in the first split; added in order, so that y is the same every time
@@ -9,6 +10,7 @@
 #include "lib/requantize.wgsl"
 #include "lib/unpack16.wgsl"
 #include "lib/grid.wgsl"
+#include "lib/glu.wgsl"
 
 #param Y 0 1 2 3 // y is: 0 f32, 1 f16, 2 bf16, 3 int8
 
@@ -34,13 +36,14 @@ fn held(word: u32, i: u32) -> f32 {
 struct Params {
   count: u32, // m · n
   n: u32,
-  pitch: u32, // f32s in a row of sums
+  pitch: u32, // f32s in a row of sums: n of them, or 2 n with `act`
   first: u32, // element index of y[0, 0]
   first_word: u32, // the word that holds it
   quant_pitch: u32, // u32s in a row of quant
   splits: u32,
   split_pitch: u32, // f32s in a split
   adds: u32, // 1: they are added to what y holds
+  act: u32, // the activation of a gated linear unit; 0 if y is the sums
 }
 
 @group(0) @binding(0) var<uniform> params: Params;
@@ -49,6 +52,22 @@ struct Params {
 @group(0) @binding(2) var<storage, read> quant: array<u32>;
 #endif
 @group(0) @binding(3) var<storage, read_write> y: array<u32>;
+
+// Element `first` of sums, added up over the splits.
+fn sum_at(first: u32) -> f32 {
+  var sum = sums[first];
+  for (var split = 1u; split < params.splits; split++) {
+    sum += sums[first + split * params.split_pitch];
+  }
+  return sum;
+}
+
+// Element `column` of a row of y whose sums begin at `row`.
+fn element(row: u32, column: u32) -> f32 {
+  if (params.act == 0u) { return sum_at(row + column); }
+  let gate = row + 4u * (column / 2u) + column % 2u;
+  return gated(params.act, vec4<f32>(sum_at(gate), 0.0, sum_at(gate + 2u), 0.0)).x;
+}
 
 @compute @workgroup_size(64)
 fn main(@builtin(workgroup_id) workgroup: vec3u, @builtin(num_workgroups) workgroups: vec3u, @builtin(local_invocation_index) lane: u32) {
@@ -59,11 +78,7 @@ fn main(@builtin(workgroup_id) workgroup: vec3u, @builtin(num_workgroups) workgr
   var values = vec4<f32>(0.0);
   for (var i = 0u; i < ELEMENTS; i++) {
     if (at + i < params.count) {
-      let first = ((at + i) / params.n) * params.pitch + (at + i) % params.n;
-      var sum = sums[first];
-      for (var split = 1u; split < params.splits; split++) {
-        sum += sums[first + split * params.split_pitch];
-      }
+      var sum = element(((at + i) / params.n) * params.pitch, (at + i) % params.n);
 #if Y != 3
       if (params.adds != 0u) {
         sum += held(y[word], i);

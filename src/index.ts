@@ -10,6 +10,7 @@ export { encodeExperts, forwardExperts, type Routes } from './experts/forward-ex
 export { encodeSortPairs, readPairCounts, type SortedPairs, sortPairs } from './experts/sort-pairs.js';
 export { weightQuantBatchMatmul } from './functional/weight-quant-batch-matmul.js';
 export { capsOf, type DeviceOptions, requestDevice, wantedFeatures, wantedLimits } from './gpu/device.js';
+export { joinGateUp } from './gated/join-gate-up.js';
 export { type SelfTestReport, selfTestReports } from './gpu/device-findings.js';
 export { formatReport } from './gpu/report.js';
 export { Tensor, type TensorData } from './gpu/tensor.js';
@@ -31,6 +32,7 @@ export type { Tuned } from './plan/findings.js';
 export type { Accuracy } from './problem/accuracy.js';
 export type { Caps, MatrixConfig } from './problem/caps.js';
 export type { Bits, CodeBits, FileBits } from './problem/code-width.js';
+export type { Glu } from './problem/glu.js';
 export type { LinearOptions } from './problem/problem.js';
 export type { FunctionalOptions } from './problem/torch-arguments.js';
 export type { View } from './problem/view.js';

@@ -36,6 +36,7 @@ struct Params {
   tiles_n: u32, // workgroups along n
   tiles: u32, // workgroups that have work
   adds: u32, // 1: the product is added to what y holds
+  act: u32, // the activation of a gated linear unit: lib/glu.wgsl
   experts: u32, // matrices; the following are of EXPERTS alone
   first_expert: u32, // the first in the bindings
   bound_experts: u32, // how many are there; one more where the pairs without an expert count

@@ -1,8 +1,10 @@
 // y is added to what it holds, where the uniform `adds` says so. It is a uniform and no param, so that there are no more variants.
 
-#if Y == 3
+#if ENDING == 1
+// A gated linear unit is added to nothing.
+#elif Y == 3
 fn with_residual(_at: u32, product: vec4<f32>) -> vec4<f32> { return product; }
-#elif Y != 3
+#else
 // at: element index of a quad of y
 fn with_residual(at: u32, product: vec4<f32>) -> vec4<f32> {
   if (params.adds == 0u) { return product; }

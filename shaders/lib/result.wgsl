@@ -5,6 +5,8 @@
 //                       first, from where round-rows brings them to it. Columns of several layers go to a matrix for each, a part of y
 // quant  [2, N]         the output scale (f32 bits), then the output offset (i32), for int8 only
 //
+// With ENDING 1 a quad of columns makes two elements of y: lib/glu.wgsl. The distance of rows and the first element are then multiples of 2.
+//
 // Who includes it includes lib/residual.wgsl, or lib/no-residual.wgsl.
 
 #include "lib/operands.wgsl"
@@ -12,8 +14,18 @@
 #include "lib/unpack16.wgsl"
 
 #param Y 0 1 2 3 // y is: 0 f32, 1 f16, 2 bf16, 3 int8
+#param ENDING 0 1 // y is: 0 the product, 1 a gated linear unit of it
 
+#if ENDING == 1
+#include "lib/glu.wgsl"
 #if Y == 0
+alias Y4 = vec2<f32>;
+#elif Y == 1 || Y == 2
+alias Y4 = u32;
+#else
+#error Y must be 0, 1 or 2 with ENDING 1
+#endif
+#elif Y == 0
 alias Y4 = vec4<f32>;
 #elif Y == 3
 alias Y4 = u32;
@@ -69,6 +81,24 @@ fn write_split(split: u32, m: u32, quad: u32, sum: vec4<f32>) {
 }
 
 // m is the row of y.
+#if ENDING == 1
+fn put_quad(m: u32, quad: u32, product: vec4<f32>) {
+  if (4u * quad >= params.n) { return; }
+  let at = (params.y_base + m * params.y_pitch + params.column / 2u) / 2u + quad;
+  let pair = gated(params.act, product);
+#if Y == 0
+  y[at] = pair;
+#elif Y == 1
+  let h = halves_from_floats(pair.xyxy);
+  y[at] = h.x | (h.y << 16u);
+#elif Y == 2
+  let h = bfloats_from_floats(pair.xyxy);
+  y[at] = h.x | (h.y << 16u);
+#else
+#error Y must be 0, 1 or 2 with ENDING 1
+#endif
+}
+#else
 fn put_quad(m: u32, quad: u32, product: vec4<f32>) {
   let column = params.column + 4u * quad;
   let part = part_of(column);
@@ -92,3 +122,4 @@ fn put_quad(m: u32, quad: u32, product: vec4<f32>) {
 #error Y must be 0, 1, 2 or 3
 #endif
 }
+#endif

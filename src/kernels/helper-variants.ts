@@ -31,6 +31,7 @@ export const helperVariants: Readonly<Record<string, readonly Params[]>> = {
     [0, 1, 2].flatMap((Y) => [0, 1].flatMap((PERM) => [0, 1].map((SCALED) => ({ ...format, READ: 1, ROUND: 0, Y, PERM, SCALED })))),
   ),
   'count-outside': [{}],
+  interleave: [{}],
   'quantize-weights': BITS.flatMap((BITS) =>
     [0, 1, 2].flatMap((W) => [0, 1].flatMap((SYMMETRIC) => [0, 1].map((SUMS) => ({ BITS, W, SYMMETRIC, SUMS })))),
   ),

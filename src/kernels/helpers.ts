@@ -90,7 +90,7 @@ export const roundRows: Shader = {
     { name: 'quant', binding: 2, access: 'read', when: (params) => params.Y === 3 },
     { name: 'y', binding: 3, access: 'write' },
   ],
-  uniforms: ['count', 'n', 'pitch', 'first', 'first_word', 'quant_pitch', 'splits', 'split_pitch', 'adds'],
+  uniforms: ['count', 'n', 'pitch', 'first', 'first_word', 'quant_pitch', 'splits', 'split_pitch', 'adds', 'act'],
 };
 
 export const sortPairs: Shader = {
@@ -118,6 +118,17 @@ export const gatherWeights: Shader = {
     { name: 'codebook', binding: 9, access: 'read', when: ({ CODEBOOK }) => CODEBOOK === CODEBOOKS.table },
   ],
   uniforms: ['count', 'k', 'first', 'first_word', 'ids_base', 'n', 'begin', 'columns', 'w_pitch', 'group_words'],
+};
+
+/** Columns of gate or up → those of both, for gated/join-gate-up.ts. */
+export const interleave: Shader = {
+  name: 'interleave',
+  bindings: [
+    { name: 'params', binding: 0, access: 'uniform' },
+    { name: 'source', binding: 1, access: 'read' },
+    { name: 'out', binding: 2, access: 'write' },
+  ],
+  uniforms: ['bits', 'words', 'out_pitch', 'out_begin', 'side', 'source_pitch', 'source_begin', 'source_columns', 'columns'],
 };
 
 /** How many ids name no row. */
@@ -155,5 +166,6 @@ export const helpers: readonly Shader[] = [
   sortPairs,
   gatherWeights,
   countOutside,
+  interleave,
   quantizeWeights,
 ];

@@ -3,6 +3,7 @@
 import type { DType, FloatDType } from '../dtype.js';
 import type { Caps } from '../problem/caps.js';
 import { BLOCK, type CodeBits, widthOf } from '../problem/code-width.js';
+import { columnsOfY } from '../problem/glu.js';
 import type { LayerColumns, Problem, XProblem } from '../problem/problem.js';
 import { CODEBOOKS, type Codebook, LEGAL_FORMATS, SCALE_FORMS, SHIFTS, type WeightFormat } from '../problem/weight-format.js';
 import type { Params } from '../wgsl/preprocess.js';
@@ -49,6 +50,7 @@ export const operandUniforms = [
   'tiles_n',
   'tiles',
   'adds',
+  'act',
   'experts',
   'first_expert',
   'bound_experts',
@@ -107,11 +109,13 @@ export const gatherParam = (xDtype: FloatDType): number => (xDtype === 'float16'
 
 /** Can kernels write y where it is? They write whole quads of a row; otherwise f32 sums pass through round-rows. */
 export const writesInPlace = (problem: Problem): boolean =>
-  outputsOf(problem).every(({ count, yOffset, pitch }) => count % 4 === 0 && yOffset % 4 === 0 && pitch % 4 === 0);
+  outputsOf(problem).every((layer) => [layer.count, layer.yOffset, layer.pitch].every((at) => at % (problem.weights.glu ? 2 : 4) === 0));
 
 /** Where the columns of each layer go; most problems have one layer. */
-export const outputsOf = ({ weights: { n }, yOffset, yPitch, layers }: Problem): readonly (LayerColumns & { readonly pitch: number })[] =>
-  layers?.map((layer) => ({ ...layer, pitch: layer.count })) ?? [{ begin: 0, count: n, yOffset, pitch: yPitch }];
+export const outputsOf = (problem: Problem): readonly (LayerColumns & { readonly pitch: number })[] =>
+  problem.layers?.map((layer) => ({ ...layer, pitch: layer.count })) ?? [
+    { begin: 0, count: columnsOfY(problem.weights), yOffset: problem.yOffset, pitch: problem.yPitch },
+  ];
 
 /** Why `need` is too much for the device; undefined if it is not. */
 export const withinLimit = (limit: keyof Caps, need: number, caps: Caps): string | undefined =>
@@ -157,6 +161,12 @@ export const formatParams = ({ held, scaleDtype, shift, codebook }: Omit<WeightF
   CODEBOOK: CODEBOOKS[codebook],
 });
 
+/** What a kernel writes: y in place, or sums for round-rows. */
+export const endingOf = ({ yDtype, weights: { glu } }: Pick<Problem, 'yDtype' | 'weights'>, inPlace: boolean): Params => ({
+  Y: inPlace ? Y[yDtype]! : Y.float32!,
+  ENDING: inPlace && glu ? 1 : 0,
+});
+
 /** The operand params for a problem. */
 export function operandParams(problem: Problem, caps: Caps): Params {
   return {
@@ -165,7 +175,7 @@ export function operandParams(problem: Problem, caps: Caps): Params {
     ROUND: SCALE_FORMS[problem.weightDtype].param,
     EXPERTS: problem.experts ? 1 : 0,
     READ,
-    Y: writesInPlace(problem) ? Y[problem.yDtype]! : Y.float32!,
+    ...endingOf(problem, writesInPlace(problem)),
   };
 }
 
@@ -179,7 +189,7 @@ const COMBINATIONS = [
   { x: [3, 0], y: [2, 0, 3], round: [0, 2] },
 ] as const;
 
-/** Every combination of operand params that a problem can lead to. Experts have neither int8 output nor weightRounding. */
+/** Every combination of operand params that a problem can lead to. Experts have neither int8 output nor weightRounding; int8 is not gated. */
 export function operandVariants(): Params[] {
   const variants = new Map<string, Params>();
   for (const format of LEGAL_FORMATS)
@@ -187,9 +197,10 @@ export function operandVariants(): Params[] {
       for (const X of x)
         for (const Y of y)
           for (const ROUND of round)
-            for (const EXPERTS of ROUND > 0 || Y === INT8 ? [0] : [0, 1]) {
-              const params = { ...formatParams(format), X, ROUND, EXPERTS, READ, Y };
-              variants.set(variantId('', params), params);
-            }
+            for (const EXPERTS of ROUND > 0 || Y === INT8 ? [0] : [0, 1])
+              for (const ENDING of Y === INT8 ? [0] : [0, 1]) {
+                const params = { ...formatParams(format), X, ROUND, EXPERTS, READ, Y, ENDING };
+                variants.set(variantId('', params), params);
+              }
   return [...variants.values()];
 }

@@ -70,6 +70,7 @@ const ALONE = {
   table: ({ weights }) => weights.codebook === 'table',
   permuted: ({ weights }) => weights.permuted,
   inputScaled: ({ weights }) => weights.inputScaled,
+  glu: ({ weights }) => weights.glu !== undefined,
   slabs: ({ packed }) => packed.slabs.length > 1,
 } as const satisfies Readonly<Record<string, (kind: Kind) => boolean>>;
 

@@ -12,6 +12,7 @@ import { loadSteps, outputSteps } from '../plan/load-steps.js';
 import { packedLayout } from '../plan/packed-layout.js';
 import { checkOptions, checkOutputs, checkWeights, checkX, checkY } from '../problem/checks.js';
 import type { CodeBits } from '../problem/code-width.js';
+import { columnsOfY } from '../problem/glu.js';
 import { checkMatrix, inFixedMemory, type QuantizedMatrix } from '../problem/matrix.js';
 import { contiguousX, type LinearOptions, type LinearSpec, makeProblem, yDtypeOf } from '../problem/problem.js';
 import { showShape } from '../problem/view.js';
@@ -150,7 +151,7 @@ export class LinearWeightQuant {
     const { x } = input;
     const { spec, weights } = loaded;
     const rows = checkX(spec, x);
-    const form = { shape: [...x.shape.slice(0, -1), weights.n], dtype: yDtypeOf(spec, weights) };
+    const form = { shape: [...x.shape.slice(0, -1), columnsOfY(weights)], dtype: yDtypeOf(spec, weights) };
     const size = outputBytes(loaded, rows);
     if (rows.m === 0) {
       const y = takeOutput(loaded, size);
@@ -239,6 +240,7 @@ export class LinearWeightQuant {
     const rows = checkX(loaded.spec, input.x);
     const place = checkY(loaded.spec, rows.m, output);
     const adds = addsTo(output, options);
+    if (adds && loaded.weights.glu) throw new ArgumentError('add', 'none beside a gated linear unit', 'one');
     if (sharesBuffer(input, output)) throw new ArgumentError('y', 'another buffer than x', 'the same one');
     return rows.m === 0 ? undefined : { loaded, request: { input, rows, y: place, adds }, writes: [output] };
   }
@@ -247,6 +249,12 @@ export class LinearWeightQuant {
   move(to: LoadedWeights): void {
     freeLoaded(this.loaded, to);
     this.#loaded = to;
+  }
+
+  /** @internal Takes weights that were packed elsewhere. */
+  adopt(made: Buffers): void {
+    this.#assertUsable();
+    this.#adopt(made);
   }
 
   // ------------------------------------------------------------------------------------------------------------- inside

@@ -9,6 +9,7 @@ import type { Force } from '../plan/choose.js';
 import type { Packed } from '../plan/packed-layout.js';
 import { makePlan, type Plan } from '../plan/plan.js';
 import type { Caps } from '../problem/caps.js';
+import { columnsOfY } from '../problem/glu.js';
 import { type LinearSpec, type Problem, type Weights, yDtypeOf } from '../problem/problem.js';
 import type { QuantizeReport } from '../quantize/report.js';
 
@@ -78,9 +79,10 @@ export function outputBytes(
   { spec, weights, settings: { caps } }: LoadedWeights,
   { m, elements }: { m: number; elements?: number },
 ): number {
-  const size = Math.max(4, wholeWords((elements ?? m * weights.n) * BYTES[yDtypeOf(spec, weights)]));
+  const n = columnsOfY(weights);
+  const size = Math.max(4, wholeWords((elements ?? m * n) * BYTES[yDtypeOf(spec, weights)]));
   if (size > caps.maxBufferSize)
-    throw new UnsupportedError(`y (${m}, ${weights.n})`, [`needs ${size} bytes, maxBufferSize is ${caps.maxBufferSize}`]);
+    throw new UnsupportedError(`y (${m}, ${n})`, [`needs ${size} bytes, maxBufferSize is ${caps.maxBufferSize}`]);
   return size;
 }
 

@@ -2,6 +2,7 @@
 import { formatParams, hasOffset } from '../kernels/operands.js';
 import type { Slice } from '../plan/binding.js';
 import { codebookSlice, columnQuantSlice, inputScaleSlice, permutationSlice } from '../plan/packed-layout.js';
+import type { Glu } from '../problem/glu.js';
 import { groupWords } from '../problem/problem.js';
 import type { WeightFormat } from '../problem/weight-format.js';
 import type { Params } from '../wgsl/preprocess.js';
@@ -27,6 +28,8 @@ export interface PackedSlab {
 export interface PackedWeights extends WeightFormat {
   readonly n: number;
   readonly k: number;
+  /** The columns are those of gate and up in pairs that alternate, for this unit; undefined: they are in order. */
+  readonly glu: Glu | undefined;
   readonly groupSize: number;
   readonly groups: number;
   /** Low words of codes along k, rows of `w`, and low words in a group: `params.group_words` of shaders/lib. */
@@ -54,13 +57,13 @@ export function packedOf(loaded: LoadedWeights): PackedWeights {
 }
 
 function describe({ weights, packed, buffers }: LoadedWeights): PackedWeights {
-  const { n, k, groupSize, groups, bits, held, scaleDtype, shift, codebook, permuted, inputScaled, requantized } = weights;
+  const { n, k, glu, groupSize, groups, bits, held, scaleDtype, shift, codebook, permuted, inputScaled, requantized } = weights;
   const { words, rows, bias, slabs } = packed;
   const params = formatParams(weights);
   const bound = ({ buffer, offset, size }: Slice): GPUBufferBinding => ({ buffer: buffers.get(buffer)!, offset, size });
   const table = codebook === 'table' ? bound(codebookSlice) : undefined;
   return {
-    ...{ n, k, groupSize, groups, bits, held, scaleDtype, shift, codebook, words, rows, params, table },
+    ...{ n, k, glu, groupSize, groups, bits, held, scaleDtype, shift, codebook, words, rows, params, table },
     groupWords: groupWords(weights),
     slabs: slabs.map((slab) => {
       const [w, scale] = [bound(slab.w), bound(slab.scale)];

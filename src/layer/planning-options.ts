@@ -8,7 +8,7 @@ import type { PlanSettings } from './loaded-weights.js';
 /** Settings of planning, for tests, benches and comparisons. */
 export interface PlanningOptions {
   /** Use this kernel, before the planner's and any measured choice. For tests, benches and comparisons. */
-  readonly force?: Force;
+  readonly force?: Force | undefined;
   /** Overrides of the device's caps, to do without an ability. */
   readonly caps?: Partial<Caps>;
   /** Test each variant of a kernel once on each device before its results count; default true, false with a `force`. */

@@ -35,6 +35,7 @@ const ALONE: Readonly<Record<NonNullable<ReturnType<typeof whyAlone>>, string>> 
   columns: 'its N is no multiple of 4, so that rows of y end inside a quad',
   table: 'its codebook is a table of its own',
   permuted: 'it reads x in an order of its own',
+  glu: 'it is a gated linear unit',
   inputScaled: 'it has scales of inputs of its own',
   slabs: 'its weights are larger than a binding',
 };

@@ -3,7 +3,7 @@ import { ArgumentError, UnsupportedError } from '../errors.js';
 import { extentOf } from '../kernels/fits.js';
 import { kernels } from '../kernels/index.js';
 import { type Extent, type Kernel, variantId } from '../kernels/kernel.js';
-import { operandParams, Y } from '../kernels/operands.js';
+import { endingOf, operandParams } from '../kernels/operands.js';
 import { type Accuracy, PRECISE } from '../problem/accuracy.js';
 import type { Caps } from '../problem/caps.js';
 import { rowsOfExpert } from '../problem/experts.js';
@@ -57,7 +57,7 @@ export function variantOf({ problem, caps }: Pick<ChooseContext, 'problem' | 'ca
   // Several layers' columns fill a device sooner, and neither their ys nor one with gaps have a place in scratch memory.
   const whole = !problem.layers && !problem.experts && problem.yPitch === problem.weights.n;
   const splits = whole ? (kernel.splits?.(problem, caps, tile) ?? 1) : 1;
-  const params: Params = { ...operandParams(problem, caps), ...(splits > 1 && { Y: Y.float32! }), ...tile };
+  const params: Params = { ...operandParams(problem, caps), ...(splits > 1 && endingOf(problem, false)), ...tile };
   const own = kernel.accuracy?.(problem, params) ?? PRECISE;
   const lift = liftOf(problem.weights);
   return { kernel, splits, params, accuracy: lift > 0 ? { ...own, codeBias: own.codeBias + lift } : own };

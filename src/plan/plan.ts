@@ -6,6 +6,7 @@ import { hasOffset, readsInPlace, writesInPlace, yUniforms } from '../kernels/op
 import type { Accuracy } from '../problem/accuracy.js';
 import type { Caps } from '../problem/caps.js';
 import { blocksBound, sortedWords } from '../problem/experts.js';
+import { columnsOfY } from '../problem/glu.js';
 import { groupWords, type Problem, rowsOfY } from '../problem/problem.js';
 import type { Params } from '../wgsl/preprocess.js';
 import { fitting, pieces } from './binding.js';
@@ -73,7 +74,7 @@ export function makePlan(context: PlanContext, { force, findings = NO_FINDINGS }
   if (layers && (rows < m || !direct.y)) {
     throw new UnsupportedError(`y (${m}, ${n}) of ${layers.length} layers`, ['layers side by side need one window of whole quads']);
   }
-  if (problem.yPitch !== n && !direct.y) throw new UnsupportedError(what, ['rows of y with gaps between them must be whole quads']);
+  if (problem.yPitch !== columnsOfY(weights) && !direct.y) throw new UnsupportedError(what, ['rows of y with gaps between them must be whole quads']);
   const dispatches: Dispatch[] = [];
   if (experts?.ids !== undefined) dispatches.push(sortStep(caps, { pairs: m * perRow, experts: experts.count, ids: experts.ids }));
   let main: Dispatch | undefined;
@@ -149,6 +150,7 @@ function multiply(
         tiles_n: tilesN,
         tiles,
         adds: y.adds ? 1 : 0,
+        act: y.act,
         ...expertUniforms(experts, packed, slab),
       },
       bindings: {

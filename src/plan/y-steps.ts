@@ -3,6 +3,7 @@ import { BYTES } from '../dtype.js';
 import { roundRows } from '../kernels/helpers.js';
 import { outputsOf, Y, type YColumns } from '../kernels/operands.js';
 import type { Caps } from '../problem/caps.js';
+import { columnsOfY, GLUS, type Glu } from '../problem/glu.js';
 import type { Problem } from '../problem/problem.js';
 import { type Range, type Slice, window } from './binding.js';
 import { type Dispatch, dispatch } from './dispatch.js';
@@ -22,6 +23,8 @@ export interface Output {
   readonly columns: readonly YColumns[];
   /** Does the product add to what the slice holds? */
   readonly adds: boolean;
+  /** What is made of the product before it is written; 0: nothing. */
+  readonly act: number;
 }
 
 /** A range of rows of y, written in place. ys of several layers are written in one range. */
@@ -34,20 +37,22 @@ export function inPlace({ problem, caps }: YContext, { begin, count }: Range): O
     slice,
     columns: layers.map((layer) => ({ begin: layer.begin, first: base + layer.yOffset, pitch: layer.pitch })),
     adds: problem.adds,
+    act: actOf(problem.weights.glu),
   };
 }
+const actOf = (glu: Glu | undefined): number => (glu ? GLUS[glu] : 0);
 
-/** Scratch `sums`: rows of whole quads for each of `splits`. round-rows adds. */
+/** Scratch `sums`: rows of whole quads for each of `splits`. round-rows adds and gates. */
 export function inScratch({ weights: { n } }: Problem, { rows, splits }: { readonly rows: number; readonly splits: number }): Output {
   const pitch = sumsPitch(n);
-  return { slice: { buffer: 'sums', offset: 0, size: splits * rows * pitch * 4 }, columns: [{ begin: 0, first: 0, pitch }], adds: false };
+  return { slice: { buffer: 'sums', offset: 0, size: splits * rows * pitch * 4 }, columns: [{ begin: 0, first: 0, pitch }], adds: false, act: 0 };
 }
 
-/** Adds the `splits` of scratch `sums`, and y where the problem adds, and rounds them to a range of rows of y. */
+/** Adds the `splits` of scratch `sums`, makes of them what the problem asks for, and rounds it to a range of rows of y. */
 export function round({ problem, caps }: YContext, range: Range & { readonly splits: number }): Dispatch {
   const { yDtype: dtype, yOffset: offset, weights, adds } = problem;
   const quant = dtype === 'int8' ? columnQuantSlice(weights) : undefined;
-  return roundFrom(caps, { from: 'sums', to: { dtype, offset, n: weights.n }, quant, adds, ...range });
+  return roundFrom(caps, { from: 'sums', to: { dtype, offset, n: columnsOfY(weights) }, quant, adds, glu: weights.glu, ...range });
 }
 
 /** Rows of float32 in whole quads, in as many splits, → rows of `to`, which lie one after the other. */
@@ -58,6 +63,7 @@ export function roundFrom(
     to: { dtype, offset, n },
     quant,
     adds = false,
+    glu,
     begin,
     count,
     splits,
@@ -66,10 +72,11 @@ export function roundFrom(
     readonly to: { readonly dtype: Problem['yDtype']; readonly offset: number; readonly n: number };
     readonly quant?: Slice | undefined;
     readonly adds?: boolean;
+    readonly glu?: Glu | undefined;
     readonly splits: number;
   },
 ): Dispatch {
-  const pitch = sumsPitch(n);
+  const pitch = sumsPitch(glu ? 2 * n : n);
   const bits = 8 * BYTES[dtype];
   const { base, ...y } = window(caps, { buffer: 'y', bits, first: offset + begin * n, length: count * n });
   const first = base + offset + begin * n;
@@ -89,6 +96,7 @@ export function roundFrom(
       splits,
       split_pitch: count * pitch,
       adds: adds ? 1 : 0,
+      act: actOf(glu),
     },
     bindings: {
       sums: { buffer: from, offset: 0, size: splits * count * pitch * 4 },

@@ -3,6 +3,7 @@
 import type { DType, FloatDType } from '../dtype.js';
 import { type Bits, lowWords } from './code-width.js';
 import type { ExpertPairs } from './experts.js';
+import { columnsOfY, type Glu } from './glu.js';
 import type { WeightFormat } from './weight-format.js';
 import type { Digits } from './x-codes.js';
 
@@ -53,6 +54,8 @@ export interface Weights extends WeightFormat {
   readonly biased: boolean;
   /** y is int8. */
   readonly requantized: boolean;
+  /** The columns are those of gate and up, in pairs that alternate, and y is this unit of them, half as wide. Absent: y is the product. */
+  readonly glu?: Glu | undefined;
 }
 
 /** Weights of torch's tensors, whose codes fill their slots, and how to read each tensor. */
@@ -101,7 +104,7 @@ export interface Problem {
   readonly x: XView;
   /** First element of y, in elements. */
   readonly yOffset: number;
-  /** Elements from a row of y to the next; N where there are no gaps. */
+  /** Elements from a row of y to the next; its columns where there are no gaps. */
   readonly yPitch: number;
   /** The product is added to what y holds. */
   readonly adds: boolean;
@@ -163,7 +166,7 @@ export function makeProblem(
     xDigits,
     x,
     yOffset: y.offset ?? 0,
-    yPitch: y.pitch ?? weights.n,
+    yPitch: y.pitch ?? columnsOfY(weights),
     adds,
     layers: y.layers,
     experts,

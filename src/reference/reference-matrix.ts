@@ -1,11 +1,12 @@
 // The CPU truth for an imported matrix: the sums of reference.ts, over a QuantizedMatrix.
 
-import { onlyFields, optional } from '../arguments/check.js';
+import { oneOf, onlyFields, optional } from '../arguments/check.js';
 import type { FloatDType } from '../dtype.js';
 import { ArgumentError } from '../errors.js';
 import { type Accuracy, PRECISE } from '../problem/accuracy.js';
 import { checkX } from '../problem/checks.js';
 import { widthOf, wordsOf } from '../problem/code-width.js';
+import { GLUS, type Glu } from '../problem/glu.js';
 import { checkMatrix, groupsIn, type QuantizedMatrix } from '../problem/matrix.js';
 import { type LinearOptions, weightDtypeOf } from '../problem/problem.js';
 import { NUMERIC } from '../problem/torch-arguments.js';
@@ -21,6 +22,7 @@ import {
   quantColumns,
   readRows,
   residualOf,
+  shapeOfY,
   weightRounder,
 } from './reference.js';
 import { finish, type ReferenceResult } from './sums.js';
@@ -32,6 +34,7 @@ const OPTIONS = onlyFields({
   ...NUMERIC,
   accuracy: optional(accuracy),
   add: optionalTensor,
+  glu: optional(oneOf(...(Object.keys(GLUS) as Glu[]))),
 });
 
 /**
@@ -42,6 +45,7 @@ const OPTIONS = onlyFields({
  * @param options.weightRounding dtype: each weight is rounded to x's dtype, as `weightRounding` of a layer does
  * @param options.accuracy how the kernel sums whose result is judged (`explain(rows).accuracy`)
  * @param options.add (…, N), of y's dtype: what the product is added to, before y is rounded
+ * @param options.glu y is this gated linear unit of the first half of the columns, the gate's, and of the second: (…, N / 2)
  * @throws ArgumentError
  * @example referenceMatrix({ data: x, shape: [1, matrix.k], dtype: 'float32' }, matrix).data
  */
@@ -56,12 +60,13 @@ export function referenceMatrix(
     readonly accuracy?: Accuracy;
     readonly outputDtype?: FloatDType;
     readonly add?: HostTensor | undefined;
+    readonly glu?: Glu | undefined;
   } = {},
 ): ReferenceResult {
   checkMatrix(matrix);
   const { n, k, bits, codes, groupSize, scale, zeroPoint, zeroPointDtype, minimum, permutation, inputScale } = matrix;
   const values = valuesOfCodes(matrix);
-  const { bias, quantScale, quantOffset, weightRounding = 'none', outputDtype, accuracy: how = PRECISE, add } = OPTIONS(options, 'options');
+  const { bias, quantScale, quantOffset, weightRounding = 'none', outputDtype, accuracy: how = PRECISE, add, glu } = OPTIONS(options, 'options');
   const input = hostTensor(x, 'x');
   const { dtype } = input;
   if (dtype !== 'float32' && dtype !== 'float16' && dtype !== 'bfloat16')
@@ -76,7 +81,7 @@ export function referenceMatrix(
   const { codeBias } = how;
   const rounded = weightRounder(weightDtypeOf({ dtype, weightRounding }));
   const biases = bias && numbers(bias);
-  const shape = [...input.shape.slice(0, -1), n];
+  const shape = shapeOfY([...input.shape.slice(0, -1), n], { glu, add, quantized: quantScale !== undefined });
   return finish({
     xs: inOrder(scaled?.xs ?? rows),
     xSlack: scaled && inOrder(scaled.slack),
@@ -109,6 +114,7 @@ export function referenceMatrix(
     },
     bias: (c) => (biases ? biases[biases.length === 1 ? 0 : c]! : 0),
     residual: add && residualOf(add, { shape, dtype: outputDtype ?? dtype, quantized: quantScale !== undefined }),
+    glu,
     shape,
     dtype: outputDtype ?? dtype,
     quant: quantScale && { columns: quantColumns(quantScale, quantOffset), stride: quantScale.data.length === 1 ? 0 : 1 },

@@ -21,6 +21,7 @@ import { ArgumentError } from '../errors.js';
 import { type Accuracy, PRECISE } from '../problem/accuracy.js';
 import { checkWeights, checkX } from '../problem/checks.js';
 import { widthOf } from '../problem/code-width.js';
+import { GLUS, type Glu } from '../problem/glu.js';
 import { type Operands, weightDtypeOf, type XView } from '../problem/problem.js';
 import { type FunctionalOptions, functionalSpec, NUMERIC } from '../problem/torch-arguments.js';
 import { isTransposed, showShape, type View } from '../problem/view.js';
@@ -146,6 +147,7 @@ const OPTIONS = onlyFields({
   ...NUMERIC,
   accuracy: optional(accuracy),
   add: optionalTensor,
+  glu: optional(oneOf(...(Object.keys(GLUS) as Glu[]))),
 });
 
 /**
@@ -156,6 +158,7 @@ const OPTIONS = onlyFields({
  * @param antiquantScale (1,), (N,), (1, N) or (G, N)
  * @param options.accuracy how the kernel sums whose result is judged (`explain(rows).accuracy`); plain float32 without it
  * @param options.add (…, N), of y's dtype: what the product is added to, before y is rounded
+ * @param options.glu y is this gated linear unit of the first half of the columns, the gate's, and of the second: (…, N / 2)
  * @throws ArgumentError, in the same cases as the GPU path
  * @example reference({ data: x, shape: [1, 64], dtype: 'float32' }, { data: w, shape: [64, 8], dtype: 'int8' }, { data: s, shape: [8], dtype: 'float32' }).data
  */
@@ -163,9 +166,9 @@ export function reference(
   x: HostTensor,
   weight: HostTensor,
   antiquantScale: HostTensor,
-  options: FunctionalOptions<HostTensor> & { readonly accuracy?: Accuracy; readonly add?: HostTensor | undefined } = {},
+  options: FunctionalOptions<HostTensor> & { readonly accuracy?: Accuracy; readonly add?: HostTensor | undefined; readonly glu?: Glu | undefined } = {},
 ): ReferenceResult {
-  const { accuracy: how = PRECISE, add, ...more } = OPTIONS(options, 'options');
+  const { accuracy: how = PRECISE, add, glu, ...more } = OPTIONS(options, 'options');
   const input = hostTensor(x, 'x');
   const given = { weight: hostTensor(weight, 'weight'), antiquantScale: hostTensor(antiquantScale, 'antiquantScale'), ...more };
   const { spec, views, tensors } = functionalSpec(hostView('x', input), given, hostView, transposeHost);
@@ -181,7 +184,7 @@ export function reference(
   const { zero: zeroCode } = widthOf(operands.bits);
   const { codeBias } = how;
   const rounded = weightRounder(weightDtypeOf(spec));
-  const shape = [...input.shape.slice(0, -1), n];
+  const shape = shapeOfY([...input.shape.slice(0, -1), n], { glu, add, quantized: quant !== undefined });
   return finish({
     xs,
     m,
@@ -203,10 +206,23 @@ export function reference(
     },
     bias: (c) => (biases ? biases[c * operands.bias!.strideN]! : 0),
     residual: add && residualOf(add, { shape, dtype: spec.outputDtype, quantized: quant !== undefined }),
+    glu,
     shape,
     dtype: spec.outputDtype,
     quant: tensors.quantScale && { columns: quantColumns(tensors.quantScale, tensors.quantOffset), stride: quant!.stride },
   });
+}
+
+/** The shape of y from that of the product. @throws ArgumentError where a gated linear unit has a residual, an int8 y or an odd N */
+export function shapeOfY(
+  product: readonly number[],
+  { glu, add, quantized }: { readonly glu: Glu | undefined; readonly add: HostTensor | undefined; readonly quantized: boolean },
+): readonly number[] {
+  const n = product.at(-1)!;
+  if (!glu) return product;
+  if (add || quantized) throw new ArgumentError('glu', 'none beside add or an int8 y', glu);
+  if (n % 2 !== 0) throw new ArgumentError('glu', 'an even number of columns', String(n));
+  return [...product.slice(0, -1), n / 2];
 }
 
 /** @throws ArgumentError if it has not the form of y */

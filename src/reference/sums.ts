@@ -3,7 +3,9 @@
 import { requantize } from '../ascend/quant-param.js';
 import { type FloatDType, roundTo } from '../dtype.js';
 import type { Accuracy } from '../problem/accuracy.js';
+import type { Glu } from '../problem/glu.js';
 import { addedBound, chainOf, errorBound, flushedBy } from './bound.js';
+import { gatedRows, halves } from './glu.js';
 
 /** y of the CPU reference, with the interval in which a correct GPU result lies. */
 export interface ReferenceResult {
@@ -34,6 +36,8 @@ export interface Sums {
   bias(c: number): number;
   /** (M, N), what the product is added to. */
   readonly residual?: ArrayLike<number> | undefined;
+  /** y is this unit of the first half of the columns, the gate's, and the second. */
+  readonly glu?: Glu | undefined;
   readonly shape: readonly number[];
   readonly dtype: FloatDType;
   readonly quant: { readonly columns: readonly { readonly scale: number; readonly offset: number }[]; readonly stride: 0 | 1 } | undefined;
@@ -60,12 +64,12 @@ export function finish({
   column,
   bias,
   residual,
+  glu,
   shape,
   dtype,
   quant,
 }: Sums): ReferenceResult {
-  const exact = new Float64Array(m * n);
-  const bound = new Float64Array(m * n);
+  const sums = { exact: new Float64Array(m * n), bound: new Float64Array(m * n), m, n };
   const [weights, sizes, scales] = [new Float64Array(k), new Float64Array(k), new Float64Array(k)];
   const flushedX = new Float64Array(k);
   const { weightStep, sumRun } = accuracy;
@@ -93,23 +97,25 @@ export function finish({
         if (xSteps) size.rounded += xSteps[i * k + j]! * Math.abs(weights[j]!);
         if (weightStep > 0) size.rounded += magnitude * weightStep * Math.abs(weights[j]!);
       }
-      exact[i * n + c] = sum + b;
-      bound[i * n + c] = errorBound(size, chain);
+      const at = i * n + c;
+      sums.exact[at] = sum + b;
+      sums.bound[at] = errorBound(size, chain);
       if (residual) {
-        exact[i * n + c]! += residual[i * n + c]!;
-        bound[i * n + c] = addedBound(bound[i * n + c]!, exact[i * n + c]!);
+        sums.exact[at]! += residual[at]!;
+        sums.bound[at] = addedBound(sums.bound[at]!, sums.exact[at]!);
       }
     }
   }
 
+  const { exact, bound, n: columns } = glu ? gatedRows(glu, sums, halves(n)) : sums;
   const round = (sum: number, c: number): number => {
     if (!quant) return roundTo(sum, dtype);
     const { scale, offset } = quant.columns[quant.stride * c]!;
     return requantize(sum, scale, offset);
   };
-  const result = () => (quant ? new Int8Array(m * n) : new Float32Array(m * n));
+  const result = () => (quant ? new Int8Array(m * columns) : new Float32Array(m * columns));
   const [data, low, high] = [result(), result(), result()];
-  for (let i = 0; i < m * n; i++) {
+  for (let i = 0; i < m * columns; i++) {
     const sum = exact[i]!;
     const slack = Number.isFinite(sum) ? bound[i]! : 0;
     const [a, b] = [round(sum - slack, i % n), round(sum + slack, i % n)];

@@ -124,7 +124,9 @@ export async function readOutOfRange(layer: LinearWeightQuant): Promise<number> 
 function ownOf(layer: LinearWeightQuant): { readonly own: LinearWeightQuant; readonly loaded: LoadedWeights } {
   addRowsText();
   const own = LinearWeightQuant.given(layer, 'layer');
-  return { own, loaded: own.loaded };
+  const { loaded } = own;
+  if (loaded.weights.glu) throw new ArgumentError('layer', 'weights of one matrix', 'gate and up for a gated linear unit');
+  return { own, loaded };
 }
 
 /** The checked arguments of a gather into the caller's y. @throws ArgumentError, DeviceLostError */

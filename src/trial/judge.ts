@@ -5,7 +5,9 @@ import { BYTES, decode16, roundTo } from '../dtype.js';
 import type { Accuracy } from '../problem/accuracy.js';
 import { widthOf } from '../problem/code-width.js';
 import { packCodes, type QuantizedMatrix } from '../problem/matrix.js';
+import { columnsOfY } from '../problem/glu.js';
 import { type Problem, rowsOfY } from '../problem/problem.js';
+import { gatedRows, pairs } from '../reference/glu.js';
 import { referenceMatrix } from '../reference/reference-matrix.js';
 import type { ReferenceResult } from '../reference/sums.js';
 import { idsOf } from './contents.js';
@@ -46,7 +48,7 @@ function ofPairs(problem: Problem, all: Float64Array | Float32Array | Int8Array)
 /** The first fault in the bytes that a trial left in `y`; undefined if there is none. */
 export function judge({ problem, accuracy, contents }: Trial, bytes: Uint8Array<ArrayBuffer>): Fault | undefined {
   const { weights, yDtype } = problem;
-  const { n } = weights;
+  const n = columnsOfY(weights);
   const m = rowsOfY(problem);
   const begin = GUARD * BYTES[yDtype];
   const end = begin + m * n * BYTES[yDtype];
@@ -66,14 +68,15 @@ export function judge({ problem, accuracy, contents }: Trial, bytes: Uint8Array<
     return requantize(sum, scale, offset);
   };
   const sums = exactSums(problem);
-  const rounds = accuracy.xStep > 0 || accuracy.weightStep > 0;
-  let interval: ReturnType<typeof referenceOf> | undefined;
-  for (let i = 0; i < sums.length; i++) {
-    const best = finish(sums[i]!, i);
+  let interval = weights.glu && intervalOf(problem, accuracy, sums);
+  const right = interval?.exact ?? sums;
+  const rounds = interval !== undefined || roundsOperands(accuracy);
+  for (let i = 0; i < right.length; i++) {
+    const best = finish(right[i]!, i);
     if (got[i] === best) continue;
     let expected = `${best}`;
     if (rounds) {
-      interval ??= referenceOf(problem, accuracy); // slow, and not needed by a kernel that is exact on such numbers
+      interval ??= intervalOf(problem, accuracy, sums); // slow, and not needed by a kernel that is exact on such numbers
       const [a, b] = [finish(interval.low[i]!, i), finish(interval.high[i]!, i)];
       if (got[i]! >= a && got[i]! <= b) continue;
       expected += `, from ${a} to ${b}`;
@@ -81,6 +84,18 @@ export function judge({ problem, accuracy, contents }: Trial, bytes: Uint8Array<
     return { where: `y[${Math.floor(i / n)}, ${i % n}] of (${m}, ${n}) from K = ${weights.k}`, expected, got: `${got[i]}` };
   }
   return undefined;
+}
+
+const roundsOperands = ({ xStep, weightStep }: Accuracy): boolean => xStep > 0 || weightStep > 0;
+
+/** Where y may lie: the interval of the sums, if the kernel rounds their operands, and what a gated linear unit makes of it. */
+function intervalOf(problem: Problem, accuracy: Accuracy, sums: Float64Array): Interval {
+  const { n, glu } = problem.weights;
+  const ofSums = roundsOperands(accuracy) ? referenceOf(problem, accuracy) : { exact: sums, low: sums, high: sums };
+  if (!glu) return ofSums;
+  const apart = sums.map((sum, i) => Math.max(ofSums.high[i]! - sum, sum - ofSums.low[i]!));
+  const { exact, bound } = gatedRows(glu, { exact: sums, bound: apart, m: rowsOfY(problem), n }, pairs);
+  return { exact, low: exact.map((value, i) => value - bound[i]!), high: exact.map((value, i) => value + bound[i]!) };
 }
 
 /** The exact sums, bias and what they are added to included: nothing here is rounded, in any order of summing. A test compares them with the reference. */

@@ -3,6 +3,7 @@ import type { FloatDType } from '../dtype.js';
 import { extentOf } from '../kernels/fits.js';
 import type { Extent, Kernel } from '../kernels/kernel.js';
 import type { Caps } from '../problem/caps.js';
+import { columnsOfY } from '../problem/glu.js';
 import { contiguousX, type Problem } from '../problem/problem.js';
 import { CODEBOOKS, hasUnits, LEGAL_FORMATS, SCALE_FORMS, SHIFTS, type WeightFormat } from '../problem/weight-format.js';
 import type { Params } from '../wgsl/preprocess.js';
@@ -46,6 +47,7 @@ export function shape(kernel: Kernel, { tile, params, caps }: { tile: Params; pa
     const whole = Number.isFinite(group) ? group * Math.max(ragged > 0 ? 1 : 2, Math.floor(wanted / group)) : 96;
     const k = whole + ragged;
     const groupSize = Math.min(group, k);
+    const glu = params.ENDING === 1 ? 'silu' : undefined;
     return {
       m,
       weights: {
@@ -59,6 +61,7 @@ export function shape(kernel: Kernel, { tile, params, caps }: { tile: Params; pa
         inputScaled: false,
         biased: true,
         requantized: params.Y === 3,
+        glu,
       },
       xDtype: X[params.X!]!,
       yDtype: params.Y === 3 ? 'int8' : FLOATS[params.Y!]!,
@@ -66,8 +69,8 @@ export function shape(kernel: Kernel, { tile, params, caps }: { tile: Params; pa
       weightDtype: FLOATS[params.ROUND!]!,
       x: contiguousX(m, k),
       yOffset: GUARD,
-      yPitch: n,
-      adds: params.Y !== 3 && params.EXPERTS !== 1 && !kernel.overwrites,
+      yPitch: columnsOfY({ n, glu }),
+      adds: params.Y !== 3 && !glu && params.EXPERTS !== 1 && !kernel.overwrites,
       ...(params.EXPERTS === 1 && { experts: { count: EXPERTS, perRow: PER_ROW, ids: undefined } }),
     };
   };

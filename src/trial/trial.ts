@@ -13,6 +13,7 @@ import { makePlan } from '../plan/plan.js';
 import type { Accuracy } from '../problem/accuracy.js';
 import type { Caps } from '../problem/caps.js';
 import { sortedPairs } from '../problem/experts.js';
+import { columnsOfY } from '../problem/glu.js';
 import { type Problem, rowsOfY } from '../problem/problem.js';
 import type { Params } from '../wgsl/preprocess.js';
 import { idsOf, packedContents } from './contents.js';
@@ -52,7 +53,7 @@ export function makeTrial({ kernel: name, params }: MatmulVariant, device: Caps)
   const variant = variantId(name, params);
   if (variantId(plan.kernel, plan.params) !== variant) return undefined;
   const x = floatBytes(matrix(new Float32Array(m * k), k, xAt), xDtype);
-  const y = new Uint8Array(wholeWords((GUARD + rowsOfY(problem) * n) * BYTES[yDtype]) + 4 * GUARD).fill(POISON);
+  const y = new Uint8Array(wholeWords((GUARD + rowsOfY(problem) * columnsOfY(weights)) * BYTES[yDtype]) + 4 * GUARD).fill(POISON);
   if (problem.adds && yDtype !== 'int8') y.set(floatBytes(matrix(new Float32Array(m * n), n, residualAt), yDtype), GUARD * BYTES[yDtype]);
   const scratch = Object.entries(plan.scratch).map(([role, size]) => [role, new Uint8Array(size).fill(POISON)] as const);
   const sorted = experts ? [[SORTED, new Uint8Array(sortedPairs(idsOf(problem), experts.count).buffer)] as const] : [];

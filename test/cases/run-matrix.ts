@@ -1,11 +1,19 @@
 // Runs imported matrices on a device and compares y with the CPU reference. Every engine calls it.
 
+import { joinGateUp } from '../../src/gated/join-gate-up.js';
 import { type HostTensor, LinearWeightQuant, referenceMatrix, type Tensor } from '../../src/index.js';
 import { kernels } from '../../src/kernels/index.js';
 import { variantId } from '../../src/kernels/kernel.js';
+import { GLUS, type Glu } from '../../src/problem/glu.js';
+import { sameData } from '../../src/problem/key.js';
 import type { QuantizedMatrix } from '../../src/problem/matrix.js';
+import { E2M1_VALUES } from '../../src/problem/weight-format.js';
 import { type MatrixCase, makeMatrix } from './matrix-cases.js';
 import { type CaseReport, multiply, residualOf, upload } from './run-case.js';
+
+const UNITS = Object.keys(GLUS) as Glu[];
+const canBeGated = ({ n, permutation, inputScale, codebook }: QuantizedMatrix): boolean =>
+  n % 4 === 0 && !permutation && !inputScale && (!codebook || sameData([...codebook], [...E2M1_VALUES]));
 
 export async function runMatrixCase(device: GPUDevice, c: MatrixCase): Promise<CaseReport> {
   return runMatrix(device, c, makeMatrix(c));
@@ -48,10 +56,21 @@ export async function runMatrix(
   });
   const overwrites = kernels.some(({ name, overwrites }) => name === c.force?.kernel && overwrites);
   if (!quantScale && !overwrites) failures.push(...(await added()));
+  if (!quantScale && canBeGated(matrix)) failures.push(...(await gated()));
   const invalid = await device.popErrorScope();
   if (invalid) failures.push(`validation: ${invalid.message}`);
   layer.destroy();
   return { name: c.name, variants: [...new Set(dispatches.map((s) => variantId(s.shader, s.params)))], failures, error };
+
+  /** Its columns as those of gate and up. The layer is then destroyed. */
+  async function gated(): Promise<string[]> {
+    const glu = UNITS[c.name.length % UNITS.length]!;
+    const want = referenceMatrix(x, matrix, { ...options, glu });
+    const both = joinGateUp([layer], { glu });
+    const { failures } = await multiply(device, (...given) => both.encode(...given), { x, lead: 0, want, yOffset: 0, exact: false });
+    both.destroy();
+    return failures.map((failure) => `${glu}: ${failure}`);
+  }
 
   /** The same, added to what y holds. */
   async function added(): Promise<string[]> {

@@ -1,0 +1,99 @@
+// Gate and up as one layer: two layers or one, over slabs, in a recorded step, and what is refused. run-matrix.ts has the numbers of every
+// kernel and form.
+import { expect, test } from 'vitest';
+import { gatherRows, joinGateUp, LinearWeightQuant, recordSteps, replay, Tensor } from '../../src/index.js';
+import { deviceForEach, submitPass } from '../support/fresh-device.js';
+
+let device: GPUDevice;
+deviceForEach((fresh) => {
+  device = fresh;
+});
+
+const dtype = 'float32';
+const [K, F] = [64, 12];
+/** W[c, :] = value(c), so that a row of ones gives K · value(c). */
+const layerOf = (value: (column: number) => number, { n = F, ...more }: { n?: number } & Record<string, unknown> = {}) =>
+  new LinearWeightQuant(device, { inFeatures: K, outFeatures: n, bias: false, dtype, ...more }).load({
+    weight: Tensor.from(device, Int8Array.from({ length: n * K }, (_, i) => value(Math.floor(i / K))), { shape: [n, K], dtype: 'int8' }),
+    antiquantScale: Tensor.from(device, new Float32Array([1 / K]), { shape: [1], dtype }),
+  });
+const rows = (value: number, m: number, width: number) =>
+  Tensor.from(device, new Float32Array(m * width).fill(value), { shape: [m, width], dtype });
+const silu = (g: number, u: number): number => (g / (1 + Math.exp(-g))) * u;
+const close = (got: ArrayLike<number>, want: readonly number[]): void => {
+  expect(got.length).toBe(want.length);
+  want.forEach((value, i) => {
+    expect(Math.abs(got[i]! - value), `y[${i}]`).toBeLessThanOrEqual(1e-5 * Math.abs(value) + 1e-30);
+  });
+};
+const gateAt = (c: number): number => c - 5;
+const upAt = (c: number): number => 2 * c + 1;
+const WANT = Array.from({ length: F }, (_, c) => silu(gateAt(c), upAt(c)));
+
+test('two layers become one of as many columns', async () => {
+  const both = joinGateUp([layerOf(gateAt), layerOf(upAt)], { glu: 'silu' });
+  const y = both.forward(rows(1, 2, K));
+  expect(y.shape).toEqual([2, F]);
+  close((await y.read()) as Float32Array, [...WANT, ...WANT]);
+});
+
+test('one layer of both, the gate first, in slabs of weights', async () => {
+  const bothAt = (c: number): number => (c < F ? gateAt(c) : upAt(c - F));
+  for (const caps of [{}, { maxStorageBufferBindingSize: 512 }]) {
+    const whole = layerOf(bothAt, { n: 2 * F, plan: { caps } });
+    const slabs = whole.packed.slabs.length;
+    const both = joinGateUp([whole], { glu: 'silu' });
+    expect(both.packed.slabs.length).toBe(slabs);
+    if ('maxStorageBufferBindingSize' in caps) expect(slabs).toBeGreaterThan(2);
+    close((await both.forward(rows(1, 1, K)).read()) as Float32Array, WANT);
+  }
+});
+
+test('a y that starts on no pair passes through round-rows', async () => {
+  const both = joinGateUp([layerOf(gateAt), layerOf(upAt)], { glu: 'silu' });
+  const y = rows(-1, 1, F + 3);
+  submitPass(device, (pass) => both.encode(pass, rows(1, 1, K), Tensor.wrap(device, y.buffer, { shape: [1, F], dtype, byteOffset: 4 })));
+  const all = (await y.read()) as Float32Array;
+  close(all.subarray(1, F + 1), WANT);
+  expect([all[0], all[F + 1], all[F + 2]]).toEqual([-1, -1, -1]);
+});
+
+test('a recorded step, and every kernel that explain names passes its self-test', async () => {
+  const both = joinGateUp([layerOf(gateAt), layerOf(upAt)], { glu: 'silu' });
+  await both.prepare([1, 2, 64]);
+  const [x, y] = [rows(1, 2, K), rows(0, 2, F)];
+  const recorded = recordSteps(device, [{ layer: both, x, y }], { rows: [1, 2] });
+  submitPass(device, (pass) => replay(pass, recorded, 1));
+  expect(((await y.read()) as Float32Array)[F]).toBe(0);
+  submitPass(device, (pass) => replay(pass, recorded, 2));
+  close((await y.read()) as Float32Array, [...WANT, ...WANT]);
+  expect(both.explain(1).dispatches.length).toBe(layerOf(gateAt).explain(1).dispatches.length);
+});
+
+test('the joined layers are destroyed, and their buffers with them', () => {
+  const [gate, up] = [layerOf(gateAt), layerOf(upAt)];
+  joinGateUp([gate, up], { glu: 'gelu_tanh' });
+  for (const layer of [gate, up]) expect(() => layer.forward(rows(1, 1, K))).toThrow(/destroyed/);
+});
+
+test('what cannot be joined is refused by name, and stays as it was', async () => {
+  const join = (layers: LinearWeightQuant[], options: unknown = { glu: 'silu' }) => () => joinGateUp(layers, options as { glu: 'silu' });
+  const gate = layerOf(gateAt);
+  expect(join([gate, layerOf(upAt)], { glu: 'relu' })).toThrow(/glu.*silu/);
+  expect(join([gate, layerOf(upAt)], {})).toThrow(/glu/);
+  expect(join([])).toThrow(/gate and up, or one layer of both/);
+  expect(join([gate, layerOf(upAt), layerOf(upAt)])).toThrow(/3 layers/);
+  expect(join([gate, layerOf(upAt, { n: 8 })])).toThrow(/layers\[1\].*\(12, 64\).*\(8, 64\)/);
+  expect(join([layerOf(gateAt, { n: 5 }), layerOf(upAt, { n: 5 })])).toThrow(/5 columns, which must be even/);
+  expect(join([gate, layerOf(upAt, { innerPrecise: 1 })])).toThrow(/innerPrecise differs/);
+  const both = joinGateUp([layerOf(gateAt), layerOf(upAt)], { glu: 'silu' });
+  expect(join([both])).toThrow(/a gated linear unit/);
+  const y = rows(0, 1, F);
+  expect(() => submitPass(device, (pass) => both.encode(pass, rows(1, 1, K), y, { add: y }))).toThrow(/add.*gated linear unit/);
+  const ids = Tensor.from(device, new Int32Array(1), { shape: [1], dtype: 'int32' });
+  expect(() => gatherRows(both, ids)).toThrow(/gate and up for a gated linear unit/);
+  close(
+    (await gate.forward(rows(1, 1, K)).read()) as Float32Array,
+    Array.from({ length: F }, (_, c) => gateAt(c)),
+  );
+});
