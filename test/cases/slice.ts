@@ -7,16 +7,30 @@ export const whole: boolean =
 
 /** `chosen`, and few more of `all`, so that they have every word that `all` have; those with many new ones first. */
 export function cover<T>(all: readonly T[], wordsOf: (one: T) => readonly string[], chosen: readonly T[] = []): T[] {
+  // Of a long table, a part is covered first: hardly any of the others has a new word then.
+  if (all.length > LONG) {
+    const part = all.filter((_, i) => i % Math.ceil(all.length / LONG) === 0);
+    return coverAll(all, wordsOf, coverAll(part, wordsOf, chosen));
+  }
+  return coverAll(all, wordsOf, chosen);
+}
+const LONG = 4096;
+
+function coverAll<T>(all: readonly T[], wordsOf: (one: T) => readonly string[], chosen: readonly T[]): T[] {
   const seen = new Set(chosen.flatMap(wordsOf));
-  const left = all.map((one) => [...new Set(wordsOf(one))]);
+  const unseen = (words: Iterable<string>): string[] => [...new Set(words)].filter((word) => !seen.has(word));
+  let left = all.map((one) => ({ one, words: unseen(wordsOf(one)) }));
   const out = new Set(chosen);
-  for (let gain = Math.max(0, ...left.map(({ length }) => length)); gain > 0; gain--)
-    all.forEach((one, i) => {
-      left[i] = left[i]!.filter((word) => !seen.has(word));
-      if (left[i]!.length < gain) return;
-      out.add(one);
-      for (const word of left[i]!) seen.add(word);
-    });
+  for (let gain = left.reduce((most, { words }) => Math.max(most, words.length), 0); gain > 0; gain--) {
+    left = left.filter(({ words }) => words.length > 0);
+    for (const entry of left) {
+      entry.words = unseen(entry.words);
+      if (entry.words.length < gain) continue;
+      out.add(entry.one);
+      for (const word of entry.words) seen.add(word);
+      entry.words = [];
+    }
+  }
   return [...out];
 }
 

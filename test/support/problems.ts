@@ -5,12 +5,14 @@ import type { Bits } from '../../src/problem/code-width.js';
 import { type ColumnView, contiguousX, type Operands, type Problem, type XView } from '../../src/problem/problem.js';
 import type { Codebook, WeightFormat } from '../../src/problem/weight-format.js';
 import { type Params, type Preprocessed, preprocess } from '../../src/wgsl/preprocess.js';
+import { addGluText } from '../../src/wgsl/glu-text.js';
 import { addQuantizeText } from '../../src/wgsl/quantize-text.js';
 import { addRowsText } from '../../src/wgsl/rows-text.js';
 import { addSortText } from '../../src/wgsl/sort-text.js';
 import { sources } from '../../src/wgsl/sources.js';
 
 addQuantizeText();
+addGluText();
 addRowsText();
 addSortText();
 

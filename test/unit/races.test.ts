@@ -75,7 +75,7 @@ const slots = (accesses: readonly Access[], buffer: string, kind: string): numbe
 
 /** In `npm run test:all` each of a kernel's tiles below, else the first. */
 const some = <T>(list: readonly T[]): readonly T[] => (whole ? list : list.slice(0, 1));
-const F32 = { X: 0, SCALE: 0, OFFSET: 1, CODEBOOK: 0, ROUND: 0, EXPERTS: 0, READ: 4, Y: 0 };
+const F32 = { X: 0, SCALE: 0, OFFSET: 1, CODEBOOK: 0, ROUND: 0, EXPERTS: 0, READ: 4, ENDING: 0, Y: 0 };
 describe.each(
   some([
     { ...F32, BITS: 4, ROWS: 1, LANES: 32, SLICES: 8, UNROLL: 2, TRICK: 0 },

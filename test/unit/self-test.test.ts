@@ -19,7 +19,7 @@ import { checkBindings } from '../support/simulate.js';
 
 const trialOf = (kernel: string, params: object): Trial => makeTrial({ kernel, params: params as Record<string, number> }, GPU)!;
 const plain = (change: object = {}): Trial =>
-  trialOf('matmul-plain', { BITS: 4, X: 0, SCALE: 0, READ: 4, ROUND: 0, OFFSET: 1, CODEBOOK: 0, EXPERTS: 0, Y: 0, ...change });
+  trialOf('matmul-plain', { BITS: 4, X: 0, SCALE: 0, READ: 4, ROUND: 0, OFFSET: 1, CODEBOOK: 0, EXPERTS: 0, ENDING: 0, Y: 0, ...change });
 
 describe.each(kernels.map((kernel) => [kernel.name, kernel] as const))('%s', (_, kernel) => {
   /** A device with every kind of subgroup matrix that the kernel's tiles name. */
@@ -49,7 +49,7 @@ describe.each(kernels.map((kernel) => [kernel.name, kernel] as const))('%s', (_,
     return typeof extentOf(kernel, { problem: { ...problem, innerPrecise: 1 }, caps, tile: tileOf(kernel, params)! }) !== 'string';
   };
   test('every variant has a trial of more than one tile and several groups, within its buffers', () => {
-    const list = (whole ? allVariants() : shownVariants()).filter(({ shader }) => shader.name === kernel.name);
+    const list = VARIANTS.filter(({ shader }) => shader.name === kernel.name);
     expect(list.length).toBeGreaterThan(0);
     for (const { params } of list) {
       const id = variantId(kernel.name, params);
@@ -70,6 +70,8 @@ describe.each(kernels.map((kernel) => [kernel.name, kernel] as const))('%s', (_,
 });
 
 /** The largest Σ |x| |W| of a float32 trial with codes that are E4M3, in steps of 2^-11, which such codes have with its scales. */
+const VARIANTS = whole ? allVariants() : shownVariants();
+
 function largestSum({ problem: { m, weights }, contents }: Trial): number {
   const { n, k, groupSize } = weights;
   const pitch = 4 * Math.ceil(n / 4);
@@ -95,7 +97,7 @@ test('the sums are the reference’s, exactly, and small enough to be exact in f
   ])
     for (const trial of [
       plain(meaning),
-      trialOf('matmul-tiled', { ...meaning, X: 0, SCALE: 0, READ: 4, ROUND: 0, EXPERTS: 0, Y: 0, ROWS: 4 }),
+      trialOf('matmul-tiled', { ...meaning, X: 0, SCALE: 0, READ: 4, ROUND: 0, EXPERTS: 0, ENDING: 0, Y: 0, ROWS: 4 }),
     ]) {
       const { problem } = trial;
       const { exact } = referenceOf(problem, PRECISE);
@@ -155,14 +157,14 @@ describe('a fault', () => {
       makeTrial(
         {
           kernel: 'matmul-tiled',
-          params: { BITS: 4, X: 0, SCALE: 0, READ: 4, ROUND: 0, OFFSET: 0, CODEBOOK: 0, EXPERTS: 0, Y: 0, ROWS: 3 },
+          params: { BITS: 4, X: 0, SCALE: 0, READ: 4, ROUND: 0, OFFSET: 0, CODEBOOK: 0, EXPERTS: 0, ENDING: 0, Y: 0, ROWS: 3 },
         },
         GPU,
       ),
     ).toBeUndefined();
     expect(
       makeTrial(
-        { kernel: 'matmul-plain', params: { BITS: 4, X: 9, SCALE: 0, READ: 4, ROUND: 0, OFFSET: 0, CODEBOOK: 0, EXPERTS: 0, Y: 0 } },
+        { kernel: 'matmul-plain', params: { BITS: 4, X: 9, SCALE: 0, READ: 4, ROUND: 0, OFFSET: 0, CODEBOOK: 0, EXPERTS: 0, ENDING: 0, Y: 0 } },
         GPU,
       ),
     ).toBeUndefined();

@@ -2,6 +2,7 @@
 import { expect, test } from 'vitest';
 import { allVariants, shaders } from '../../src/kernels/index.js';
 import { type Params, preprocess } from '../../src/wgsl/preprocess.js';
+import { addGluText } from '../../src/wgsl/glu-text.js';
 import { addQuantizeText } from '../../src/wgsl/quantize-text.js';
 import { addRowsText } from '../../src/wgsl/rows-text.js';
 import { addSortText } from '../../src/wgsl/sort-text.js';
@@ -9,6 +10,7 @@ import { sources } from '../../src/wgsl/sources.js';
 import { strip } from '../../src/wgsl/strip.js';
 
 addQuantizeText();
+addGluText();
 addRowsText();
 addSortText();
 const stripped = Object.fromEntries(Object.entries(sources).map(([file, text]) => [file, strip(text)]));

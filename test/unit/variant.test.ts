@@ -4,7 +4,7 @@ import { findVariant } from '../../scripts/variant/find.js';
 import { allVariants, shaders } from '../../src/kernels/index.js';
 import { variantId } from '../../src/kernels/kernel.js';
 
-const ID = 'matmul-rows[BITS=4,CODEBOOK=0,EXPERTS=0,LANES=8,LOADS=4,OFFSET=0,READ=4,ROUND=0,ROWS=1,SCALE=0,X=0,Y=0]';
+const ID = 'matmul-rows[BITS=4,CODEBOOK=0,ENDING=0,EXPERTS=0,LANES=8,LOADS=4,OFFSET=0,READ=4,ROUND=0,ROWS=1,SCALE=0,X=0,Y=0]';
 const near = (id: string): readonly string[] => {
   const found = findVariant(id);
   if (!Array.isArray(found)) throw new Error(`${id} is a variant`);
