@@ -6,6 +6,7 @@
 // x            element base + b·stride_b + i·stride_m + k·stride_k, where m = b·batch_rows + i: f32, f16 or bf16
 // permutation  [k] u32, below k
 // input_scale  [k] f32, in the order of x
+// factors      [m] f32, of each row of x
 // rows         [m, 4·pitch] f32; 0 from the last k on
 // One dispatch covers the k that one window of x holds; base is relative to that window and may wrap below 0.
 
@@ -15,6 +16,7 @@
 #param X 0 2 3 // x is, as in lib/activation.wgsl: 0 f32, 2 f16 as bits, 3 bf16
 #param PERM 0 1 // is there a permutation?
 #param SCALED 0 1 // has each input a scale?
+#param FACTORS 0 1 // is each row multiplied by a factor?
 
 struct Params {
   m: u32, // rows of this dispatch
@@ -29,6 +31,7 @@ struct Params {
   stride_k: u32,
   rows_base: u32, // vec4 index of the first row made here
   pitch: u32, // vec4s in a row of rows
+  factors_base: u32, // index of the factor of the first row made here; may wrap, as base
 }
 
 @group(0) @binding(0) var<uniform> params: Params;
@@ -39,6 +42,9 @@ struct Params {
 #endif
 #if SCALED
 @group(0) @binding(4) var<storage, read> input_scale: array<f32>;
+#endif
+#if FACTORS
+@group(0) @binding(5) var<storage, read> factors: array<f32>;
 #endif
 
 fn element_at(at: u32) -> f32 {
@@ -76,6 +82,9 @@ fn main(@builtin(workgroup_id) workgroup: vec3u, @builtin(num_workgroups) workgr
   let m = params.first_m + i;
   let k = params.first_k + 4u * (index % params.quads);
   let row = params.base + (m / params.batch_rows) * params.stride_b + (m % params.batch_rows) * params.stride_m;
-  let values = vec4<f32>(element(row, k), element(row, k + 1u), element(row, k + 2u), element(row, k + 3u));
+  var values = vec4<f32>(element(row, k), element(row, k + 1u), element(row, k + 2u), element(row, k + 3u));
+#if FACTORS
+  values *= factors[params.factors_base + i];
+#endif
   rows[params.rows_base + i * params.pitch + k / 4u] = values;
 }

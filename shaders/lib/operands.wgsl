@@ -36,6 +36,8 @@ struct Params {
   tiles_n: u32, // workgroups along n
   tiles: u32, // workgroups that have work
   adds: u32, // 1: the product is added to what y holds
+  twin: u32, // from an element of y to its twin; 0: there is none
+  twin_scale: u32, // quad of the bias where its scales begin
   act: u32, // the activation of a gated linear unit: lib/glu.wgsl
   experts: u32, // matrices; the following are of EXPERTS alone
   first_expert: u32, // the first in the bindings

@@ -5,6 +5,8 @@
 //                       first, from where round-rows brings them to it. Columns of several layers go to a matrix for each, a part of y
 // quant  [2, N]         the output scale (f32 bits), then the output offset (i32), for int8 only
 //
+// y has a twin where `twin` is not 0: y times a scale of each column, which lies behind the bias. The next norm's weight makes RMSNorm of it.
+//
 // With ENDING 1 a quad of columns makes two elements of y: lib/glu.wgsl. The distance of rows and the first element are then multiples of 2.
 //
 // Who includes it includes lib/residual.wgsl, or lib/no-residual.wgsl.
@@ -80,6 +82,20 @@ fn write_split(split: u32, m: u32, quad: u32, sum: vec4<f32>) {
   }
 }
 
+#if Y == 0 && ENDING == 0
+fn as_stored(values: vec4<f32>) -> vec4<f32> { return values; } // four elements of y
+#elif Y == 1 && ENDING == 0
+fn as_stored(values: vec4<f32>) -> vec2<u32> {
+  let h = halves_from_floats(values);
+  return vec2<u32>(h.x | (h.y << 16u), h.z | (h.w << 16u));
+}
+#elif Y == 2 && ENDING == 0
+fn as_stored(values: vec4<f32>) -> vec2<u32> {
+  let h = bfloats_from_floats(values);
+  return vec2<u32>(h.x | (h.y << 16u), h.z | (h.w << 16u));
+}
+#endif
+
 // m is the row of y.
 #if ENDING == 1
 fn put_quad(m: u32, quad: u32, product: vec4<f32>) {
@@ -105,14 +121,11 @@ fn put_quad(m: u32, quad: u32, product: vec4<f32>) {
   if (4u * quad >= params.n || column - part.begin >= part.pitch) { return; }
   let at = part.base + m * part.pitch + column - part.begin;
   let total = with_residual(at, product);
-#if Y == 0
-  y[at / 4u] = total;
-#elif Y == 1
-  let h = halves_from_floats(total);
-  y[at / 4u] = vec2<u32>(h.x | (h.y << 16u), h.z | (h.w << 16u));
-#elif Y == 2
-  let h = bfloats_from_floats(total);
-  y[at / 4u] = vec2<u32>(h.x | (h.y << 16u), h.z | (h.w << 16u));
+#if Y != 3
+  y[at / 4u] = as_stored(total);
+  if (params.twin != 0u) {
+    y[(at + params.twin) / 4u] = as_stored(total * bias[params.twin_scale + column / 4u]);
+  }
 #elif Y == 3
   let s = bitcast<vec4<f32>>(quant[column / 4u]);
   let o = bitcast<vec4<i32>>(quant[arrayLength(&quant) / 2u + column / 4u]);

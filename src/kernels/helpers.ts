@@ -58,8 +58,19 @@ export const gatherRows: Shader = {
     { name: 'rows', binding: 2, access: 'write' },
     { name: 'permutation', binding: 3, access: 'read', when: (params) => params.PERM === 1 },
     { name: 'input_scale', binding: 4, access: 'read', when: (params) => params.SCALED === 1 },
+    { name: 'factors', binding: 5, access: 'read', when: (params) => params.FACTORS === 1 },
   ],
-  uniforms: ['m', 'first_m', 'first_k', 'quads', 'k', 'base', 'batch_rows', 'stride_b', 'stride_m', 'stride_k', 'rows_base', 'pitch'],
+  uniforms: ['m', 'first_m', 'first_k', 'quads', 'k', 'base', 'batch_rows', 'stride_b', 'stride_m', 'stride_k', 'rows_base', 'pitch', 'factors_base'],
+};
+
+export const rowFactors: Shader = {
+  name: 'row-factors',
+  bindings: [
+    { name: 'params', binding: 0, access: 'uniform' },
+    { name: 'source', binding: 1, access: 'read' },
+    { name: 'factors', binding: 2, access: 'write' },
+  ],
+  uniforms: ['m', 'base', 'pitch', 'width', 'epsilon'],
 };
 
 export const sumRows: Shader = {
@@ -120,7 +131,7 @@ export const gatherWeights: Shader = {
   uniforms: ['count', 'k', 'first', 'first_word', 'ids_base', 'n', 'begin', 'columns', 'w_pitch', 'group_words'],
 };
 
-/** Columns of gate or up → those of both, for gated/join-gate-up.ts. */
+/** Columns of gate or up → those of both, for epilogues/join-gate-up.ts. */
 export const interleave: Shader = {
   name: 'interleave',
   bindings: [
@@ -160,6 +171,7 @@ export const helpers: readonly Shader[] = [
   repackScale,
   repackQuant,
   gatherRows,
+  rowFactors,
   sumRows,
   quantizeRows,
   roundRows,

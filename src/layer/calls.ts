@@ -1,6 +1,6 @@
 // What a caller asks of a product, and the call cache: a recorded call is used again for the same problem and the same buffers.
 
-import { anything, onlyFields, optional } from '../arguments/check.js';
+import { anything, finiteNumber, onlyFields, optional, reading } from '../arguments/check.js';
 import { ArgumentError } from '../errors.js';
 import { findingsOf } from '../gpu/device-findings.js';
 import { allTaken, guarded, guardedSubmit, quiet, type Taken } from '../gpu/guard.js';
@@ -11,12 +11,13 @@ import { selfTested } from '../gpu/self-test.js';
 import { Tensor } from '../gpu/tensor.js';
 import type { IDS, SORTED } from '../plan/pair-steps.js';
 import type { Plan } from '../plan/plan.js';
-import { X_CODES } from '../plan/x-steps.js';
+import { ROW_SCALE, X_CODES } from '../plan/x-steps.js';
 import type { checkX } from '../problem/checks.js';
 import type { ExpertPairs } from '../problem/experts.js';
 import { sameData } from '../problem/key.js';
 import { type Destination, makeProblem, type Problem } from '../problem/problem.js';
-import { showShape } from '../problem/view.js';
+import type { RowScale } from '../problem/row-scale.js';
+import { isContiguous, showShape } from '../problem/view.js';
 import type { Digits } from '../problem/x-codes.js';
 import { keptOutput, type LoadedWeights, type OutputBuffer, planFor, recycle, takeOutput } from './loaded-weights.js';
 
@@ -42,18 +43,89 @@ export interface ProductOptions {
    * elements: one binding is then read and written. The sum is made in float32 and y is rounded once. Not for an int8 y.
    */
   readonly add?: Tensor | undefined;
+  /**
+   * What the sums of each row are multiplied by before the bias: float32 factors (M,), or RMSNorm's factor 1 / √(mean x² + epsilon) of each row
+   * of a float32 tensor (M, D). With RMSNorm's weight in x already, the product is that of the norm. It is no dispatch more where one row
+   * is multiplied and the tensor lies in x's buffer; otherwise x passes through rows in scratch memory. Not for quantized rows.
+   */
+  readonly rowScale?: RowScaled | undefined;
+  /**
+   * Where y's twin goes, y ∘ the scale of `leaveTwin`: a Tensor of y's dtype and shape in y's buffer, beside it. y and it are contiguous and
+   * begin at multiples of four elements; N is one, too.
+   */
+  readonly twin?: Tensor | undefined;
+}
+export type RowScaled = Tensor | { readonly rms: Tensor; readonly epsilon: number };
+
+const OPTIONS = onlyFields({ add: optional(anything), rowScale: optional(anything), twin: optional(anything) });
+/** Squares that float32 takes for 0 are nothing beside it. */
+const LEAST_EPSILON = 1e-12;
+const RMS = onlyFields({ rms: anything, epsilon: finiteNumber });
+
+/** Factors of rows: how to read them, and whose buffer they are in. */
+export interface ScaledBy {
+  readonly rowScale: RowScale;
+  readonly tensor: Tensor;
 }
 
-const OPTIONS = onlyFields({ add: optional(anything) });
+/** What a call asks for beyond the product. */
+export interface Asked {
+  readonly adds: boolean;
+  readonly scaled: ScaledBy | undefined;
+  readonly twin: Tensor | undefined;
+}
+/** @throws ArgumentError */
+export function askedOf(options: ProductOptions | undefined, { input, m, y }: { readonly input: Input; readonly m: number; readonly y: Tensor }): Asked {
+  if (options === undefined) return { adds: false, scaled: undefined, twin: undefined };
+  const { add, rowScale, twin } = OPTIONS(options, 'options');
+  return {
+    adds: add !== undefined && addsTo(y, add),
+    scaled: rowScale === undefined ? undefined : scaledBy(rowScale, { input, m, y }),
+    twin: twin === undefined ? undefined : twinOf(twin, y),
+  };
+}
+
+/** @throws ArgumentError */
+function twinOf(given: unknown, y: Tensor): Tensor {
+  const twin = Tensor.given(given, 'twin', y.device);
+  if (twin.buffer !== y.buffer) throw new ArgumentError('twin', 'the buffer of y', 'another one');
+  const same = twin.dtype === y.dtype && showShape(twin.shape) === showShape(y.shape) && isContiguous(twin) && isContiguous(y);
+  if (!same) throw new ArgumentError('twin', `contiguous, as y: ${placeOf(y)}`, placeOf(twin));
+  const apart = Math.abs(twin.offset - y.offset) >= y.shape.reduce((a, b) => a * b, 1);
+  if (!apart) throw new ArgumentError('twin', 'elements that are not of y', `those from ${twin.offset} on, where y begins at ${y.offset}`);
+  if (twin.offset % 4 !== 0) throw new ArgumentError('twin', 'a first element at a multiple of 4', String(twin.offset));
+  return twin;
+}
+
+/** @internal Is it RMSNorm's factor, and no tensor of factors? */
+export const ofSquares = (given: unknown): given is Exclude<RowScaled, Tensor> =>
+  typeof given === 'object' && given !== null && reading('rowScale', () => 'rms' in given);
+
+/** @throws ArgumentError */
+function scaledBy(given: unknown, { input, m, y }: { readonly input: Input; readonly m: number; readonly y: Tensor }): ScaledBy {
+  const isTensor = !ofSquares(given);
+  const { rms, epsilon } = isTensor ? { rms: given, epsilon: 0 } : RMS(given, 'rowScale');
+  const name = isTensor ? 'rowScale' : 'rowScale.rms';
+  const tensor = Tensor.given(rms, name, y.device);
+  const { shape, dtype, offset } = tensor;
+  const rows = shape.slice(0, isTensor ? undefined : -1).reduce((a, b) => a * b, 1);
+  if (dtype !== 'float32' || !isContiguous(tensor) || tensor.format !== 'ND') throw new ArgumentError(name, 'a contiguous float32 tensor', placeOf(tensor));
+  if (rows !== m || (!isTensor && (shape.length < 1 || shape.at(-1) === 0)))
+    throw new ArgumentError(name, isTensor ? `a factor for each of ${m} rows` : `(…, D) of ${m} rows`, showShape(shape));
+  if (!isTensor && !(epsilon >= LEAST_EPSILON)) throw new ArgumentError('rowScale.epsilon', `a number of at least ${LEAST_EPSILON}`, String(epsilon));
+  if (tensor.buffer === y.buffer) throw new ArgumentError(name, 'another buffer than y', 'the same one');
+  if (input.codes) throw new ArgumentError(name, 'none beside quantized rows', 'one');
+  const place = { beside: tensor.buffer === input.x.buffer, offset, by: 'rows' } as const;
+  if (isTensor) return { tensor, rowScale: { ...place, of: 'factors' } };
+  const width = shape.at(-1)!;
+  return { tensor, rowScale: { ...place, of: 'rms', pitch: width, width, epsilon: Math.fround(epsilon) } };
+}
 
 const placeOf = ({ dtype, format, byteOffset, shape, strides }: Tensor): string =>
   `${format} ${dtype} ${showShape(shape)} of strides ${showShape(strides)} from byte ${byteOffset}`;
 
 /** Is the product added to what y holds? @throws ArgumentError if `add` is not y, or if y is int8 */
-export function addsTo(y: Tensor, options: ProductOptions | undefined): boolean {
-  if (options === undefined) return false;
-  const { add } = OPTIONS(options, 'options');
-  if (add === undefined) return false;
+function addsTo(y: Tensor, add: unknown): boolean {
   if (y.dtype === 'int8') throw new ArgumentError('add', 'none beside an int8 y', 'one');
   if (add === y) return true;
   const residual = Tensor.given(add, 'add', y.device);
@@ -70,6 +142,8 @@ export interface Request {
   readonly y: Destination;
   /** Is the product added to what y holds? */
   readonly adds?: boolean;
+  readonly scaled?: ScaledBy | undefined;
+  readonly twin?: Tensor | undefined;
 }
 
 /** A product into the caller's tensors, whose arguments were checked. */
@@ -119,15 +193,16 @@ function nodeOf(loaded: LoadedWeights, bound: Bound): Node {
   return node;
 }
 
-const boundOf = ({ input: { x, codes, pairs } }: Request, y: GPUBuffer): Bound => ({
+const boundOf = ({ input: { x, codes, pairs }, scaled }: Request, y: GPUBuffer): Bound => ({
   x: x.buffer,
+  ...(scaled && { [ROW_SCALE]: scaled.tensor.buffer }),
   ...(codes && { [X_CODES]: codes.buffer }),
   ...(pairs && { [pairs.role]: pairs.tensor.buffer }),
   y,
 });
 
-const problemOf = ({ spec, weights }: LoadedWeights, { input, rows: { m, view }, y, adds }: Request): Problem =>
-  makeProblem({ spec, weights }, { m, x: view, y, adds, xDigits: input.digits, experts: input.pairs?.experts });
+const problemOf = ({ spec, weights }: LoadedWeights, { input, rows: { m, view }, y, adds, scaled, twin }: Request): Problem =>
+  makeProblem({ spec, weights }, { m, x: view, y, adds, twin: twin?.offset, rowScale: scaled?.rowScale, xDigits: input.digits, experts: input.pairs?.experts });
 
 /** The recorded call into the buffer `y`. @throws UnsupportedError, ShaderError */
 function callInto(loaded: LoadedWeights, request: Request, y: GPUBuffer): Call {
@@ -196,7 +271,7 @@ function makeCall(loaded: LoadedWeights, { problem, bound, plan }: { problem: Pr
 export function encodeProduct(pass: GPUComputePassEncoder, { loaded, request, writes }: Product): void {
   const { recording, sound } = callInto(loaded, request, writes[0].buffer);
   encodeInto(pass, recording);
-  const written = allTaken(request.input.written, sound);
+  const written = allTaken(request.input.written, request.scaled?.tensor.written, sound);
   for (const one of writes) one.writtenBy(request.adds ? allTaken(one.written, written) : written);
 }
 

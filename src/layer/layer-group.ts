@@ -71,6 +71,7 @@ const ALONE = {
   permuted: ({ weights }) => weights.permuted,
   inputScaled: ({ weights }) => weights.inputScaled,
   glu: ({ weights }) => weights.glu !== undefined,
+  twinned: ({ weights }) => weights.twinned === true,
   slabs: ({ packed }) => packed.slabs.length > 1,
 } as const satisfies Readonly<Record<string, (kind: Kind) => boolean>>;
 

@@ -18,7 +18,7 @@ import { contiguousX, type LinearOptions, type LinearSpec, makeProblem, yDtypeOf
 import { showShape } from '../problem/view.js';
 import type { QuantizeReport } from '../quantize/report.js';
 import { VERSION } from '../version.js';
-import { addsTo, callWithOutput, encodeProduct, type Product, type ProductOptions, run, sharesBuffer } from './calls.js';
+import { askedOf, callWithOutput, encodeProduct, type Product, type ProductOptions, run, sharesBuffer } from './calls.js';
 import { type Explanation, explain } from './explain.js';
 import { allocate, type Buffers, beginLoad, fillFrom, finishLoad, type Load, loadPiece, orAbandon, type Place } from './load.js';
 import { freeLoaded, type LoadedWeights, makeLoaded, outputBytes, type PlanSettings, recycle, takeOutput } from './loaded-weights.js';
@@ -163,7 +163,7 @@ export class LinearWeightQuant {
   }
 
   /**
-   * Records y = forward(x), or y = add + forward(x), into the caller's pass. With the same buffers and shapes as before it allocates nothing.
+   * Records y = forward(x), or what `options` make of it, into the caller's pass. With the same buffers and shapes as before it allocates nothing.
    * x and y may not share a buffer. It sets the pass's pipeline and bind group 0, and does not set them back: set your own
    * again before your next dispatch.
    * @throws ArgumentError, UnsupportedError, DeviceLostError
@@ -239,10 +239,11 @@ export class LinearWeightQuant {
     const output = Tensor.given(y, 'y', this.device);
     const rows = checkX(loaded.spec, input.x);
     const place = checkY(loaded.spec, rows.m, output);
-    const adds = addsTo(output, options);
+    const { adds, scaled, twin } = askedOf(options, { input, m: rows.m, y: output });
     if (adds && loaded.weights.glu) throw new ArgumentError('add', 'none beside a gated linear unit', 'one');
+    if (twin && !loaded.weights.twinned) throw new ArgumentError('twin', 'a layer that leaves one: call leaveTwin() first', 'another');
     if (sharesBuffer(input, output)) throw new ArgumentError('y', 'another buffer than x', 'the same one');
-    return rows.m === 0 ? undefined : { loaded, request: { input, rows, y: place, adds }, writes: [output] };
+    return rows.m === 0 ? undefined : { loaded, request: { input, rows, y: place, adds, scaled, twin }, writes: twin ? [output, twin] : [output] };
   }
 
   /** @internal Replaces the weights by the same weights in other buffers, and frees the old buffers. */

@@ -36,6 +36,7 @@ const ALONE: Readonly<Record<NonNullable<ReturnType<typeof whyAlone>>, string>> 
   table: 'its codebook is a table of its own',
   permuted: 'it reads x in an order of its own',
   glu: 'it is a gated linear unit',
+  twinned: 'its y can have a twin',
   inputScaled: 'it has scales of inputs of its own',
   slabs: 'its weights are larger than a binding',
 };

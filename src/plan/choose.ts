@@ -54,8 +54,8 @@ type Answer = { readonly verdict: Verdict; readonly variant?: Variant };
 
 /** All params of a tile for a problem, and its splits of k. Splits give float32 sums. */
 export function variantOf({ problem, caps }: Pick<ChooseContext, 'problem' | 'caps'>, { kernel, tile }: { kernel: Kernel; tile: Params }) {
-  // Several layers' columns fill a device sooner, and neither their ys nor one with gaps have a place in scratch memory.
-  const whole = !problem.layers && !problem.experts && problem.yPitch === problem.weights.n;
+  // Several layers' columns fill a device sooner, and neither their ys nor one with gaps or a twin have a place in scratch memory.
+  const whole = !problem.layers && !problem.experts && problem.twin === undefined && problem.yPitch === problem.weights.n;
   const splits = whole ? (kernel.splits?.(problem, caps, tile) ?? 1) : 1;
   const params: Params = { ...operandParams(problem, caps), ...(splits > 1 && endingOf(problem, false)), ...tile };
   const own = kernel.accuracy?.(problem, params) ?? PRECISE;

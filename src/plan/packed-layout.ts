@@ -47,7 +47,17 @@ export interface ExpertSteps {
 export const quadsOf = (columns: number): number => Math.ceil(columns / 4);
 
 // Buffers that a layer has once, for all its slabs.
-export const biasSlice = ({ n }: Pick<Weights, 'n'>): Slice => ({ buffer: 'columnBias', offset: 0, size: quadsOf(n) * 16 });
+/** Behind the bias, the scales of y's twin, at a multiple of what bindings begin at. */
+export const biasSlice = ({ n, twinned }: Pick<Weights, 'n' | 'twinned'>): Slice => ({
+  buffer: 'columnBias',
+  offset: 0,
+  size: quadsOf(n) * 16 + (twinned ? twinScaleSlice({ n }).offset : 0),
+});
+export const twinScaleSlice = ({ n }: Pick<Weights, 'n'>): Slice => ({
+  buffer: 'columnBias',
+  offset: Math.ceil((quadsOf(n) * 16) / 256) * 256,
+  size: quadsOf(n) * 16,
+});
 export const columnQuantSlice = ({ n }: Pick<Weights, 'n'>): Slice => ({ buffer: 'columnQuant', offset: 0, size: quadsOf(n) * 32 });
 export const codebookSlice: Slice = { buffer: 'codebook', offset: 0, size: 64 };
 export const permutationSlice = ({ k }: Pick<Weights, 'k'>): Slice => ({ buffer: 'permutation', offset: 0, size: 4 * k });

@@ -13,9 +13,9 @@ import { fitting, pieces } from './binding.js';
 import { type Choice, choose, type Force, type Verdict } from './choose.js';
 import { type Dispatch, dispatch } from './dispatch.js';
 import { type Findings, NO_FINDINGS } from './findings.js';
-import { codebookSlice, columnQuantSlice, type Packed } from './packed-layout.js';
+import { codebookSlice, columnQuantSlice, type Packed, twinScaleSlice } from './packed-layout.js';
 import { expertUniforms, SORTED, sortedBinding, sortStep } from './pair-steps.js';
-import { gather, gatheredBytes, NOTHING, type Prepared, preparations, rowBytes, rowsOf, X_CODES, type XRows } from './x-steps.js';
+import { FACTORS, gather, gatheredBytes, NOTHING, type Prepared, preparations, rowBytes, rowsOf, X_CODES, type XRows } from './x-steps.js';
 import { inPlace, inScratch, type Output, round, sumsPitch } from './y-steps.js';
 
 /** A helper dispatch around the product, and its reason. */
@@ -67,7 +67,8 @@ export function makePlan(context: PlanContext, { force, findings = NO_FINDINGS }
   const sumsRow = perRow * splits * sumsPitch(n) * 4;
   const what = `y (${rowsOfY(problem)}, ${n}) from K = ${k}`;
   const yRow = perRow * problem.yPitch * BYTES[problem.yDtype];
-  const inRow = [rowBytes(problem), yRow, ...(direct.y ? [] : [sumsRow]), ...Object.values(prepared)];
+  const factorsRow = problem.rowScale?.of === 'rms' ? 4 * Math.max(problem.rowScale.pitch, problem.rowScale.width) : 4;
+  const inRow = [rowBytes(problem), factorsRow, yRow, ...(direct.y ? [] : [sumsRow]), ...Object.values(prepared)];
   const rows = Math.min(m, ...inRow.map((bytes) => fitting(caps, { what, bytes })));
   if (experts && rows < m)
     throw new UnsupportedError(what, [`${m} rows of x meet their experts at once, and a binding holds ${rows}: multiply fewer at a time`]);
@@ -75,6 +76,7 @@ export function makePlan(context: PlanContext, { force, findings = NO_FINDINGS }
     throw new UnsupportedError(`y (${m}, ${n}) of ${layers.length} layers`, ['layers side by side need one window of whole quads']);
   }
   if (problem.yPitch !== columnsOfY(weights) && !direct.y) throw new UnsupportedError(what, ['rows of y with gaps between them must be whole quads']);
+  if (problem.twin !== undefined && !direct.y) throw new UnsupportedError(what, ['a y with a twin must be whole quads']);
   const dispatches: Dispatch[] = [];
   if (experts?.ids !== undefined) dispatches.push(sortStep(caps, { pairs: m * perRow, experts: experts.count, ids: experts.ids }));
   let main: Dispatch | undefined;
@@ -99,6 +101,7 @@ export function makePlan(context: PlanContext, { force, findings = NO_FINDINGS }
     main: main!,
     scratch: {
       ...(!direct.x && { rows: rows * gatheredBytes(problem) }),
+      ...(!direct.x && problem.rowScale?.of === 'rms' && { [FACTORS]: 4 * rows }),
       ...(!direct.y && { sums: rows * sumsRow }),
       ...(experts?.ids !== undefined && { [SORTED]: 4 * sortedWords(m * perRow, experts.count) }),
       ...Object.fromEntries(
@@ -110,7 +113,7 @@ export function makePlan(context: PlanContext, { force, findings = NO_FINDINGS }
 
 function asidesOf(problem: Problem, splits: number): readonly Aside[] {
   const { permuted, inputScaled } = problem.weights;
-  const ofLayer = [permuted && 'the inputs are in another order than those of x', inputScaled && 'each input has a scale'].filter(Boolean);
+  const ofLayer = [problem.rowScale && 'each row has a factor', permuted && 'the inputs are in another order than those of x', inputScaled && 'each input has a scale'].filter(Boolean);
   const unread = ofLayer.join(', and ') || 'x is transposed, or its rows are not whole words, or it does not start on a vec4';
   const shared = `workgroups share k in ${splits} splits, since rows and columns alone do not fill the device`;
   return [
@@ -150,6 +153,8 @@ function multiply(
         tiles_n: tilesN,
         tiles,
         adds: y.adds ? 1 : 0,
+        twin: y.twin,
+        twin_scale: twinScaleSlice(weights).offset / 16,
         act: y.act,
         ...expertUniforms(experts, packed, slab),
       },

@@ -8,6 +8,7 @@ import { gatherParam, readsInPlace, xParam } from '../kernels/operands.js';
 import type { Caps } from '../problem/caps.js';
 import { lowWords, widthOf } from '../problem/code-width.js';
 import { groupWords, type Problem, type XProblem, type XView } from '../problem/problem.js';
+import type { RowScale } from '../problem/row-scale.js';
 import { blocksOf, type Digits, pitchWords } from '../problem/x-codes.js';
 import type { Params } from '../wgsl/preprocess.js';
 import { fitting, pieces, type Range, type Slice, type StridedWindow, stridedWindow, window, windowBytes } from './binding.js';
@@ -65,12 +66,13 @@ export function rowsOf({ problem, caps }: XContext, { begin, count: rows }: Rang
 }
 
 /**
- * Gathers a range of rows of x into scratch `rows`, one dispatch for each window of x, and scales each input by its scale, if it has one. With a permutation, a window holds whole rows.
+ * Gathers a range of rows of x into scratch `rows`, one dispatch for each window of x, and multiplies it by scales of inputs and factors of rows. With a permutation, a window holds whole rows.
  * @throws UnsupportedError
  */
 export function gather({ problem, caps }: XContext, { begin, count }: Range): Dispatch[] {
-  const { x, xDtype, weights } = problem;
+  const { x, xDtype, rowScale, weights } = problem;
   const { k, permuted, inputScaled } = weights;
+  const made = rowScale?.of === 'rms' ? [factorsStep(caps, rowScale, { begin, count })] : [];
   const bits = 8 * BYTES[xDtype];
   const pitch = gatheredPitch(problem) / 4;
   const out = { buffer: 'rows', offset: 0, size: count * pitch * 16 };
@@ -80,9 +82,10 @@ export function gather({ problem, caps }: XContext, { begin, count }: Range): Di
     const [low, high] = cornersOf(x, { begin: m, count: rows });
     const [first, last] = [low + 4 * quad * x.strideK, high + lastK * x.strideK];
     const { base, ...source } = window(caps, { buffer: 'x', bits, first, length: last - first + 1 });
+    const factors = rowScale && factorsAt(caps, rowScale, { begin, count });
     return dispatch(caps, {
       shader: helpers.gatherRows,
-      params: { X: gatherParam(xDtype), PERM: permuted ? 1 : 0, SCALED: inputScaled ? 1 : 0 },
+      params: { X: gatherParam(xDtype), PERM: permuted ? 1 : 0, SCALED: inputScaled ? 1 : 0, FACTORS: factors ? 1 : 0 },
       workgroups: Math.ceil((rows * quads) / 64),
       uniforms: {
         m: rows,
@@ -97,24 +100,26 @@ export function gather({ problem, caps }: XContext, { begin, count }: Range): Di
         stride_k: x.strideK,
         rows_base: (m - begin) * pitch,
         pitch,
+        factors_base: factors ? factors.first + (m - begin) : 0,
       },
       bindings: {
         x: source,
         rows: out,
+        ...(factors && { factors: factors.slice }),
         ...(permuted && { permutation: permutationSlice(weights) }),
         ...(inputScaled && { input_scale: inputScaleSlice(weights) }),
       },
     });
   };
   const one = part(begin, { rows: count, quad: 0, quads: pitch });
-  if (one.bindings.x!.size <= windowBytes(caps)) return [one];
+  if (one.bindings.x!.size <= windowBytes(caps)) return [...made, one];
   // Too wide for one binding (a long transposed x): take one batch at a time, and as many k as fit.
   const transposed = x.strideK > x.strideM;
   // With a permutation, any k may be anywhere in a row.
   if (transposed && permuted) fitting(caps, { what: 'a transposed x whose inputs are permuted', bytes: (k * x.strideK * bits) / 8 });
   const quads = transposed && !permuted ? fitting(caps, { what: 'x', bytes: (4 * x.strideK * bits) / 8 }) : pitch;
   const fit = transposed ? x.batchRows : fitting(caps, { what: 'x', bytes: (Math.max(x.strideM, k * x.strideK) * bits) / 8 });
-  const parts: Dispatch[] = [];
+  const parts: Dispatch[] = [...made];
   for (let m = begin; m < begin + count; ) {
     const rows = Math.min(x.batchRows - (m % x.batchRows), begin + count - m, fit);
     for (const piece of pieces({ end: pitch }, quads)) parts.push(part(m, { rows, quad: piece.begin, quads: piece.count }));
@@ -122,6 +127,35 @@ export function gather({ problem, caps }: XContext, { begin, count }: Range): Di
   }
   return parts;
 }
+
+/** Roles of what is multiplied with rows: the caller's, where it is not x's buffer, and the factors that are made of it. */
+export const ROW_SCALE = 'rowScale';
+export const FACTORS = 'factors';
+
+const roleOf = ({ beside }: RowScale): string => (beside ? 'x' : ROW_SCALE);
+
+/** Where the factors of a range of rows are. */
+function factorsAt(caps: Caps, rowScale: RowScale, { begin, count }: Range): { readonly slice: Slice; readonly first: number } {
+  if (rowScale.of === 'rms') return { slice: { buffer: FACTORS, offset: 0, size: 4 * count }, first: 0 };
+  const first = rowScale.offset + begin;
+  const { base, ...slice } = window(caps, { buffer: roleOf(rowScale), bits: 32, first, length: count });
+  return { slice, first: base + first };
+}
+
+/** Makes the factors of a range of rows. */
+function factorsStep(caps: Caps, { offset, pitch, width, epsilon, ...rowScale }: RowScale & { readonly of: 'rms' }, { begin, count }: Range): Dispatch {
+  const first = offset + begin * pitch;
+  const length = (count - 1) * pitch + width;
+  const { base, ...source } = window(caps, { buffer: roleOf({ offset, pitch, width, epsilon, ...rowScale }), bits: 32, first, length });
+  return dispatch(caps, {
+    shader: helpers.rowFactors,
+    params: {},
+    workgroups: count,
+    uniforms: { m: count, base: base + first, pitch, width, epsilon: bitsOf(epsilon) },
+    bindings: { source, factors: { buffer: FACTORS, offset: 0, size: 4 * count } },
+  });
+}
+const bitsOf = (value: number): number => new Uint32Array(Float32Array.of(value).buffer)[0]!;
 
 /** The lowest and the highest first element of the rows. */
 function cornersOf({ offset, batchRows, strideB, strideM }: XView, { begin, count }: Range): readonly [low: number, high: number] {

@@ -1,5 +1,6 @@
 // Where a product writes y: in place, or as float32 sums in scratch memory that round-rows turns into y. Pure.
 import { BYTES } from '../dtype.js';
+import { UnsupportedError } from '../errors.js';
 import { roundRows } from '../kernels/helpers.js';
 import { outputsOf, Y, type YColumns } from '../kernels/operands.js';
 import type { Caps } from '../problem/caps.js';
@@ -23,6 +24,8 @@ export interface Output {
   readonly columns: readonly YColumns[];
   /** Does the product add to what the slice holds? */
   readonly adds: boolean;
+  /** Elements from y to its twin; 0: it has none. */
+  readonly twin: number;
   /** What is made of the product before it is written; 0: nothing. */
   readonly act: number;
 }
@@ -30,13 +33,19 @@ export interface Output {
 /** A range of rows of y, written in place. ys of several layers are written in one range. */
 export function inPlace({ problem, caps }: YContext, { begin, count }: Range): Output {
   const layers = outputsOf(problem).map((layer) => ({ ...layer, yOffset: layer.yOffset + begin * layer.pitch }));
-  const first = Math.min(...layers.map(({ yOffset }) => yOffset));
-  const end = Math.max(...layers.map((layer) => layer.yOffset + (count - 1) * layer.pitch + layer.count));
+  const twin = problem.twin === undefined ? 0 : problem.twin - problem.yOffset;
+  const first = Math.min(...layers.map(({ yOffset }) => yOffset)) + Math.min(0, twin);
+  const end = Math.max(...layers.map((layer) => layer.yOffset + (count - 1) * layer.pitch + layer.count)) + Math.max(0, twin);
   const { base, ...slice } = window(caps, { buffer: 'y', bits: 8 * BYTES[problem.yDtype], first, length: end - first });
+  if (twin !== 0 && slice.size > caps.maxStorageBufferBindingSize)
+    throw new UnsupportedError('y and its twin', [
+      `need a binding of ${slice.size} bytes, maxStorageBufferBindingSize is ${caps.maxStorageBufferBindingSize}`,
+    ]);
   return {
     slice,
     columns: layers.map((layer) => ({ begin: layer.begin, first: base + layer.yOffset, pitch: layer.pitch })),
     adds: problem.adds,
+    twin,
     act: actOf(problem.weights.glu),
   };
 }
@@ -45,7 +54,7 @@ const actOf = (glu: Glu | undefined): number => (glu ? GLUS[glu] : 0);
 /** Scratch `sums`: rows of whole quads for each of `splits`. round-rows adds and gates. */
 export function inScratch({ weights: { n } }: Problem, { rows, splits }: { readonly rows: number; readonly splits: number }): Output {
   const pitch = sumsPitch(n);
-  return { slice: { buffer: 'sums', offset: 0, size: splits * rows * pitch * 4 }, columns: [{ begin: 0, first: 0, pitch }], adds: false, act: 0 };
+  return { slice: { buffer: 'sums', offset: 0, size: splits * rows * pitch * 4 }, columns: [{ begin: 0, first: 0, pitch }], adds: false, twin: 0, act: 0 };
 }
 
 /** Adds the `splits` of scratch `sums`, makes of them what the problem asks for, and rounds it to a range of rows of y. */

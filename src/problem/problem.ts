@@ -4,6 +4,7 @@ import type { DType, FloatDType } from '../dtype.js';
 import { type Bits, lowWords } from './code-width.js';
 import type { ExpertPairs } from './experts.js';
 import { columnsOfY, type Glu } from './glu.js';
+import type { RowScale } from './row-scale.js';
 import type { WeightFormat } from './weight-format.js';
 import type { Digits } from './x-codes.js';
 
@@ -56,6 +57,8 @@ export interface Weights extends WeightFormat {
   readonly requantized: boolean;
   /** The columns are those of gate and up, in pairs that alternate, and y is this unit of them, half as wide. Absent: y is the product. */
   readonly glu?: Glu | undefined;
+  /** y can have a twin: behind the bias are the scales of its columns. */
+  readonly twinned?: boolean | undefined;
 }
 
 /** Weights of torch's tensors, whose codes fill their slots, and how to read each tensor. */
@@ -108,6 +111,10 @@ export interface Problem {
   readonly yPitch: number;
   /** The product is added to what y holds. */
   readonly adds: boolean;
+  /** First element of y's twin in y's buffer: y times a scale of each column. */
+  readonly twin?: number | undefined;
+  /** What the sums of each row are multiplied by. */
+  readonly rowScale?: RowScale | undefined;
   /** Each layer's columns and y, if the weights are those of several layers side by side. */
   readonly layers?: readonly LayerColumns[] | undefined;
   /** The matrices that rows of x meet, if there are many. y has a row for each pair. */
@@ -126,7 +133,7 @@ export interface LayerColumns {
 }
 
 /** The part of a problem that reading x depends on. */
-export type XProblem = Pick<Problem, 'm' | 'xDtype' | 'x'> & { readonly weights: Pick<Weights, 'k' | 'held' | 'permuted' | 'inputScaled'> };
+export type XProblem = Pick<Problem, 'm' | 'xDtype' | 'x' | 'rowScale'> & { readonly weights: Pick<Weights, 'k' | 'held' | 'permuted' | 'inputScaled'> };
 
 /** Element offset + b·strideB + i·strideM + k·strideK of row m = b·batchRows + i. */
 export interface XView {
@@ -145,6 +152,8 @@ export function makeProblem(
     x,
     y = {},
     adds = false,
+    twin,
+    rowScale,
     xDigits,
     experts,
   }: {
@@ -152,6 +161,8 @@ export function makeProblem(
     readonly x: XView;
     readonly y?: Destination;
     readonly adds?: boolean | undefined;
+    readonly twin?: number | undefined;
+    readonly rowScale?: RowScale | undefined;
     readonly xDigits?: Digits | undefined;
     readonly experts?: ExpertPairs | undefined;
   },
@@ -168,6 +179,8 @@ export function makeProblem(
     yOffset: y.offset ?? 0,
     yPitch: y.pitch ?? columnsOfY(weights),
     adds,
+    twin,
+    rowScale,
     layers: y.layers,
     experts,
   };

@@ -23,7 +23,7 @@ import { assertSorted, checkIds, type SortedPairs, sortingOf } from '../experts/
 import { capsOf } from '../gpu/device.js';
 import type { Taken } from '../gpu/guard.js';
 import { Tensor } from '../gpu/tensor.js';
-import { type Product, planProduct } from '../layer/calls.js';
+import { ofSquares, type Product, planProduct, type RowScaled } from '../layer/calls.js';
 import { productsOf } from '../layer/layer-group.js';
 import { LinearWeightQuant } from '../layer/linear-weight-quant.js';
 import type { LoadedWeights } from '../layer/loaded-weights.js';
@@ -107,7 +107,9 @@ function planned(product: Product): Planned {
   return { dispatches: plan.dispatches, scratch: plan.scratch, buffer, product: { plan, loaded: product.loaded } };
 }
 
-const LAYER = onlyFields({ layer: LinearWeightQuant.given, x: input, y: tensor, add: optional(tensor) });
+const rowScale: Check<RowScaled> = (value, argument) =>
+  ofSquares(value) ? { ...value, rms: tensor(value.rms, `${argument}.rms`) } : tensor(value, argument);
+const LAYER = onlyFields({ layer: LinearWeightQuant.given, x: input, y: tensor, add: optional(tensor), rowScale: optional(rowScale), twin: optional(tensor) });
 const LAYERS = onlyFields({ layers: list(LinearWeightQuant.given), x: input, ys: list(tensor) });
 const EXPERTS = onlyFields({ experts: ExpertLayers.given, x: tensor, y: tensor, ids: optional(tensor), sorted: optional(anything) });
 const SORT = onlyFields({ sort: anything });
@@ -156,14 +158,20 @@ function copying(from: Tensor, to: Tensor, device: GPUDevice): readonly Planned[
 
 export const kinds: Readonly<Record<string, Kind>> = {
   layer(step, { device }) {
-    const { layer, x, y, add } = LAYER(step, 'options');
+    const { layer, x, y, add, rowScale: scale, twin } = LAYER(step, 'options');
     ofDevice(device, layer, 'layer');
+    const factors = scale && (ofSquares(scale) ? scale.rms : scale);
     return {
-      reads: [...inputTensors(x), ...(add ? [add] : [])],
-      writes: [y],
+      reads: [...inputTensors(x), ...(add ? [add] : []), ...(factors ? [factors] : [])],
+      writes: twin ? [y, twin] : [y],
       owners: [layer],
       parts(cut) {
-        const product = layer.product(firstInput(x, cut), first(y, cut, 'y'), { add: add && first(add, cut, 'add') });
+        const own = factors && first(factors, cut, 'rowScale');
+        const product = layer.product(firstInput(x, cut), first(y, cut, 'y'), {
+          add: add && first(add, cut, 'add'),
+          twin: twin && first(twin, cut, 'twin'),
+          rowScale: own && (ofSquares(scale) ? { ...scale, rms: own } : own),
+        });
         return product ? [planned(product)] : [];
       },
     };

@@ -2,6 +2,7 @@
 import type { ExpertLayers } from '../experts/expert-layers.js';
 import type { SortedPairs } from '../experts/sort-pairs.js';
 import type { Tensor } from '../gpu/tensor.js';
+import type { ProductOptions } from '../layer/calls.js';
 import type { LinearWeightQuant } from '../layer/linear-weight-quant.js';
 import type { QuantizedRows } from '../layer/quantize-x.js';
 
@@ -10,7 +11,7 @@ export type ForRows<T> = T | ((rows: number) => T);
 
 /**
  * What `recordSteps` records. The first field says what it is:
- * `layer` a product, as `layer.encode(pass, x, y, { add })`;
+ * `layer` a product, as `layer.encode(pass, x, y, { add, rowScale, twin })`;
  * `layers` products that share x, as `encodeMany(pass, layers, x, ys)`;
  * `experts` products with experts, as `encodeExperts(pass, experts, x, y, { ids })`. `sorted` must be sorted by a step before, of the same recording;
  * `sort` sorts pairs, as `encodeSortPairs`;
@@ -20,7 +21,7 @@ export type ForRows<T> = T | ((rows: number) => T);
  * `pipeline` a dispatch of your own.
  */
 export type Step =
-  | { readonly layer: LinearWeightQuant; readonly x: Tensor | QuantizedRows; readonly y: Tensor; readonly add?: Tensor | undefined }
+  | ({ readonly layer: LinearWeightQuant; readonly x: Tensor | QuantizedRows; readonly y: Tensor } & ProductOptions)
   | { readonly layers: readonly LinearWeightQuant[]; readonly x: Tensor | QuantizedRows; readonly ys: readonly Tensor[] }
   | { readonly experts: ExpertLayers; readonly x: Tensor; readonly y: Tensor; readonly ids: Tensor }
   | { readonly experts: ExpertLayers; readonly x: Tensor; readonly y: Tensor; readonly sorted: SortedPairs }

@@ -32,6 +32,16 @@ export function errorBound({ codes, weights, bias, rounded, flushed }: Sizes, ch
 }
 
 /**
+ * |y - exact| of a row whose sums are multiplied by a factor before the bias, or whose x is: before y is rounded.
+ * @param slack by how much a kernel's factor may differ, relatively
+ */
+export function scaledBound(size: Sizes, chain: number, { factor, slack }: { readonly factor: number; readonly slack: number }): number {
+  const apart = slack + 2 * UNIT; // the factor's, and a rounding of x or of the sum with it
+  const ofSums = errorBound({ ...size, bias: 0, rounded: size.rounded + apart * size.weights }, chain);
+  return Math.abs(factor) * ofSums + OF_BIAS * UNIT * (size.bias + Math.abs(factor) * size.weights) + size.flushed;
+}
+
+/**
  * |y + residual - exact| before y is rounded: the product's, and a rounding of the sum of both. A device may flush either of them or the sum.
  * @param exact the product and the residual
  */

@@ -1,6 +1,6 @@
 // The CPU truth for an imported matrix: the sums of reference.ts, over a QuantizedMatrix.
 
-import { oneOf, onlyFields, optional } from '../arguments/check.js';
+import { anything, oneOf, onlyFields, optional } from '../arguments/check.js';
 import type { FloatDType } from '../dtype.js';
 import { ArgumentError } from '../errors.js';
 import { type Accuracy, PRECISE } from '../problem/accuracy.js';
@@ -14,6 +14,7 @@ import { valuesOfCodes } from '../problem/weight-format.js';
 import { scaledX } from './bound.js';
 import {
   accuracy,
+  type HostRowScale,
   type HostTensor,
   hostTensor,
   hostView,
@@ -22,6 +23,7 @@ import {
   quantColumns,
   readRows,
   residualOf,
+  rowScaleOf,
   shapeOfY,
   weightRounder,
 } from './reference.js';
@@ -34,6 +36,7 @@ const OPTIONS = onlyFields({
   ...NUMERIC,
   accuracy: optional(accuracy),
   add: optionalTensor,
+  rowScale: optional(anything),
   glu: optional(oneOf(...(Object.keys(GLUS) as Glu[]))),
 });
 
@@ -45,6 +48,7 @@ const OPTIONS = onlyFields({
  * @param options.weightRounding dtype: each weight is rounded to x's dtype, as `weightRounding` of a layer does
  * @param options.accuracy how the kernel sums whose result is judged (`explain(rows).accuracy`)
  * @param options.add (…, N), of y's dtype: what the product is added to, before y is rounded
+ * @param options.rowScale float32 factors (M,), or rows (M, D) for RMSNorm's: what the sums of each row are multiplied by before the bias
  * @param options.glu y is this gated linear unit of the first half of the columns, the gate's, and of the second: (…, N / 2)
  * @throws ArgumentError
  * @example referenceMatrix({ data: x, shape: [1, matrix.k], dtype: 'float32' }, matrix).data
@@ -61,12 +65,13 @@ export function referenceMatrix(
     readonly outputDtype?: FloatDType;
     readonly add?: HostTensor | undefined;
     readonly glu?: Glu | undefined;
+    readonly rowScale?: HostRowScale | undefined;
   } = {},
 ): ReferenceResult {
   checkMatrix(matrix);
   const { n, k, bits, codes, groupSize, scale, zeroPoint, zeroPointDtype, minimum, permutation, inputScale } = matrix;
   const values = valuesOfCodes(matrix);
-  const { bias, quantScale, quantOffset, weightRounding = 'none', outputDtype, accuracy: how = PRECISE, add, glu } = OPTIONS(options, 'options');
+  const { bias, quantScale, quantOffset, weightRounding = 'none', outputDtype, accuracy: how = PRECISE, add, glu, rowScale } = OPTIONS(options, 'options');
   const input = hostTensor(x, 'x');
   const { dtype } = input;
   if (dtype !== 'float32' && dtype !== 'float16' && dtype !== 'bfloat16')
@@ -114,6 +119,7 @@ export function referenceMatrix(
     },
     bias: (c) => (biases ? biases[biases.length === 1 ? 0 : c]! : 0),
     residual: add && residualOf(add, { shape, dtype: outputDtype ?? dtype, quantized: quantScale !== undefined }),
+    rowScale: rowScale === undefined ? undefined : rowScaleOf(rowScale, m),
     glu,
     shape,
     dtype: outputDtype ?? dtype,

@@ -25,7 +25,7 @@ import { GLUS, type Glu } from '../problem/glu.js';
 import { type Operands, weightDtypeOf, type XView } from '../problem/problem.js';
 import { type FunctionalOptions, functionalSpec, NUMERIC } from '../problem/torch-arguments.js';
 import { isTransposed, showShape, type View } from '../problem/view.js';
-import { finish, type ReferenceResult } from './sums.js';
+import { finish, type ReferenceResult, type Sums } from './sums.js';
 
 /** The numbers of a tensor in memory; int64 as BigInt. */
 export type HostData = Float32Array | Uint16Array | Int8Array | Int32Array | Uint32Array | BigInt64Array | BigUint64Array;
@@ -147,6 +147,7 @@ const OPTIONS = onlyFields({
   ...NUMERIC,
   accuracy: optional(accuracy),
   add: optionalTensor,
+  rowScale: optional(anything),
   glu: optional(oneOf(...(Object.keys(GLUS) as Glu[]))),
 });
 
@@ -158,6 +159,7 @@ const OPTIONS = onlyFields({
  * @param antiquantScale (1,), (N,), (1, N) or (G, N)
  * @param options.accuracy how the kernel sums whose result is judged (`explain(rows).accuracy`); plain float32 without it
  * @param options.add (…, N), of y's dtype: what the product is added to, before y is rounded
+ * @param options.rowScale float32 factors (M,), or rows (M, D) for RMSNorm's: what the sums of each row are multiplied by before the bias
  * @param options.glu y is this gated linear unit of the first half of the columns, the gate's, and of the second: (…, N / 2)
  * @throws ArgumentError, in the same cases as the GPU path
  * @example reference({ data: x, shape: [1, 64], dtype: 'float32' }, { data: w, shape: [64, 8], dtype: 'int8' }, { data: s, shape: [8], dtype: 'float32' }).data
@@ -166,9 +168,9 @@ export function reference(
   x: HostTensor,
   weight: HostTensor,
   antiquantScale: HostTensor,
-  options: FunctionalOptions<HostTensor> & { readonly accuracy?: Accuracy; readonly add?: HostTensor | undefined; readonly glu?: Glu | undefined } = {},
+  options: FunctionalOptions<HostTensor> & { readonly accuracy?: Accuracy; readonly add?: HostTensor | undefined; readonly glu?: Glu | undefined; readonly rowScale?: HostRowScale | undefined } = {},
 ): ReferenceResult {
-  const { accuracy: how = PRECISE, add, glu, ...more } = OPTIONS(options, 'options');
+  const { accuracy: how = PRECISE, add, glu, rowScale, ...more } = OPTIONS(options, 'options');
   const input = hostTensor(x, 'x');
   const given = { weight: hostTensor(weight, 'weight'), antiquantScale: hostTensor(antiquantScale, 'antiquantScale'), ...more };
   const { spec, views, tensors } = functionalSpec(hostView('x', input), given, hostView, transposeHost);
@@ -206,11 +208,34 @@ export function reference(
     },
     bias: (c) => (biases ? biases[c * operands.bias!.strideN]! : 0),
     residual: add && residualOf(add, { shape, dtype: spec.outputDtype, quantized: quant !== undefined }),
+    rowScale: rowScale === undefined ? undefined : rowScaleOf(rowScale, m),
     glu,
     shape,
     dtype: spec.outputDtype,
     quant: tensors.quantScale && { columns: quantColumns(tensors.quantScale, tensors.quantOffset), stride: quant!.stride },
   });
+}
+
+/** Factors of rows: float32 (M,), or RMSNorm's of float32 rows (M, D). */
+export type HostRowScale = HostTensor | { readonly rms: HostTensor; readonly epsilon: number };
+const RMS = fields({ rms: hostTensor, epsilon: finiteNumber });
+
+/** The factors, and how far a kernel's may be from them: sums of squares in lanes, a division, an inverse square root. @throws ArgumentError */
+export function rowScaleOf(given: unknown, m: number): NonNullable<Sums['rowScale']> {
+  const squares = typeof given === 'object' && given !== null && 'rms' in given;
+  const { rms, epsilon } = squares ? RMS(given, 'rowScale') : { rms: hostTensor(given, 'rowScale'), epsilon: 0 };
+  const values = numbers(rms);
+  const width = squares ? (rms.shape.at(-1) ?? 0) : 1;
+  if (rms.dtype !== 'float32' || values.length !== m * width || width === 0)
+    throw new ArgumentError('rowScale', squares ? `float32 rows of ${m}` : `${m} float32 factors`, `${rms.dtype} ${showShape(rms.shape)}`);
+  if (!squares) return { factors: values, slack: 0 };
+  const factors = Float64Array.from({ length: m }, (_, i) => {
+    let sum = 0;
+    for (let j = 0; j < width; j++) sum += values[i * width + j]! ** 2;
+    // Where float32 has no such sum, it has an infinity, and the factor is 0.
+    return Number.isFinite(Math.fround(sum)) ? 1 / Math.sqrt(sum / width + epsilon) : 0;
+  });
+  return { factors, slack: (width / 64 + 80) * 2 ** -24 };
 }
 
 /** The shape of y from that of the product. @throws ArgumentError where a gated linear unit has a residual, an int8 y or an odd N */

@@ -4,7 +4,7 @@ import { requantize } from '../ascend/quant-param.js';
 import { type FloatDType, roundTo } from '../dtype.js';
 import type { Accuracy } from '../problem/accuracy.js';
 import type { Glu } from '../problem/glu.js';
-import { addedBound, chainOf, errorBound, flushedBy } from './bound.js';
+import { addedBound, chainOf, errorBound, flushedBy, scaledBound } from './bound.js';
 import { gatedRows, halves } from './glu.js';
 
 /** y of the CPU reference, with the interval in which a correct GPU result lies. */
@@ -36,6 +36,8 @@ export interface Sums {
   bias(c: number): number;
   /** (M, N), what the product is added to. */
   readonly residual?: ArrayLike<number> | undefined;
+  /** A factor for the sums of each row, before the bias, and how far a kernel's may be from it, relatively. */
+  readonly rowScale?: { readonly factors: ArrayLike<number>; readonly slack: number } | undefined;
   /** y is this unit of the first half of the columns, the gate's, and the second. */
   readonly glu?: Glu | undefined;
   readonly shape: readonly number[];
@@ -64,6 +66,7 @@ export function finish({
   column,
   bias,
   residual,
+  rowScale,
   glu,
   shape,
   dtype,
@@ -98,8 +101,9 @@ export function finish({
         if (weightStep > 0) size.rounded += magnitude * weightStep * Math.abs(weights[j]!);
       }
       const at = i * n + c;
-      sums.exact[at] = sum + b;
-      sums.bound[at] = errorBound(size, chain);
+      const factor = rowScale?.factors[i] ?? 1;
+      sums.exact[at] = sum * factor + b;
+      sums.bound[at] = rowScale ? scaledBound(size, chain, { factor, slack: rowScale.slack }) : errorBound(size, chain);
       if (residual) {
         sums.exact[at]! += residual[at]!;
         sums.bound[at] = addedBound(sums.bound[at]!, sums.exact[at]!);

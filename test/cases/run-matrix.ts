@@ -1,6 +1,6 @@
 // Runs imported matrices on a device and compares y with the CPU reference. Every engine calls it.
 
-import { joinGateUp } from '../../src/gated/join-gate-up.js';
+import { joinGateUp } from '../../src/epilogues/join-gate-up.js';
 import { type HostTensor, LinearWeightQuant, referenceMatrix, type Tensor } from '../../src/index.js';
 import { kernels } from '../../src/kernels/index.js';
 import { variantId } from '../../src/kernels/kernel.js';
@@ -9,6 +9,7 @@ import { sameData } from '../../src/problem/key.js';
 import type { QuantizedMatrix } from '../../src/problem/matrix.js';
 import { E2M1_VALUES } from '../../src/problem/weight-format.js';
 import { type MatrixCase, makeMatrix } from './matrix-cases.js';
+import { random } from './data.js';
 import { type CaseReport, multiply, residualOf, upload } from './run-case.js';
 
 const UNITS = Object.keys(GLUS) as Glu[];
@@ -56,11 +57,28 @@ export async function runMatrix(
   });
   const overwrites = kernels.some(({ name, overwrites }) => name === c.force?.kernel && overwrites);
   if (!quantScale && !overwrites) failures.push(...(await added()));
+  failures.push(...(await scaled()));
   if (!quantScale && canBeGated(matrix)) failures.push(...(await gated()));
   const invalid = await device.popErrorScope();
   if (invalid) failures.push(`validation: ${invalid.message}`);
   layer.destroy();
   return { name: c.name, variants: [...new Set(dispatches.map((s) => variantId(s.shader, s.params)))], failures, error };
+
+  /** The same with a factor for each row: RMSNorm's of x itself where it is float32, else given ones. */
+  async function scaled(): Promise<string[]> {
+    const m = x.shape.slice(0, -1).reduce((a, b) => a * b, 1);
+    const own = x.dtype === 'float32' && !x.strides;
+    const draw = random(`factors of ${c.name}`);
+    const factors: HostTensor = { data: Float32Array.from({ length: m }, () => 4 * draw() - 2), shape: [m], dtype: 'float32' };
+    const rowScale = own ? { rms: x, epsilon: 1e-5 } : factors;
+    const sum = referenceMatrix(x, matrix, { ...options, rowScale });
+    const uploaded = upload(device, factors, 3);
+    const encode = (pass: GPUComputePassEncoder, input: Tensor, y: Tensor) =>
+      layer.encode(pass, input, y, { rowScale: own ? { rms: input, epsilon: 1e-5 } : uploaded });
+    const { failures } = await multiply(device, encode, { x, lead: 0, want: sum, yOffset: 0, exact: false });
+    uploaded.buffer.destroy();
+    return failures.map((failure) => `scaled rows: ${failure}`);
+  }
 
   /** Its columns as those of gate and up. The layer is then destroyed. */
   async function gated(): Promise<string[]> {

@@ -16,7 +16,7 @@ const FLOORS: readonly (readonly string[])[] = [
   ['gpu'],
   ['tuning'],
   ['layer'],
-  ['experts', 'gated', 'loading', 'rows'],
+  ['epilogues', 'experts', 'loading', 'rows'],
   ['functional', 'recorded'],
   ['index.ts', 'formats.ts', 'shaders.ts'],
 ];
