@@ -74,8 +74,8 @@ const ALPHABET = ((): readonly string[] => {
   return Array.from({ length: 256 }, (_, byte) => String.fromCharCode(printable(byte) ? byte : next++));
 })();
 export const SPECIAL = ['<|begin|>', '<|end|>', '<|turn|>'] as const;
-/** 28: a space and letters, whose pairs are tokens. */
-const LETTERS = [...'\u0120etaoinshrdlucmfwypvbgkjqxz'];
+/** 28: space, newline and letters, whose pairs are tokens. */
+const LETTERS = [...'\u0120\u010aetaoinshrdlucmfwypvbgkjqxz'];
 const [NORMAL, CONTROL] = [1, 3];
 
 /** A byte-level BPE in llama.cpp's form: bytes, special tokens, then a merge a token. */
@@ -133,9 +133,16 @@ const floats = (length: number, value: (i: number) => number): Uint8Array => {
 /** Llama 3's divisors, in kind: 1 for fast frequencies, 8 for slow ones, between them a way from one to the other. */
 const divisor = (i: number, pairs: number): number => 1 + 7 * Math.min(1, Math.max(0, (3 * i) / pairs - 1));
 
-function vectorOf(part: string, length: number, draw: Draw): Uint8Array {
+/** The number of the residual that is huge in heavy models, and how much larger its row of block 0's `down` is. */
+const MASSIVE = { at: 7, factor: 300 };
+
+function vectorOf(role: Role, length: number, { weights, draw }: Drawn): Uint8Array {
+  const [part, block] = role.split('.') as [string, string | undefined];
   if (part === 'ropeDivisors') return floats(length, (i) => divisor(i, length));
-  return floats(length, () => (part.endsWith('Bias') ? 0.3 * draw.normal() : 1 + 0.2 * draw.normal()));
+  if (part.endsWith('Bias')) return floats(length, () => 0.3 * draw.normal());
+  // Norms behind a huge number push it down.
+  const behind = weights === 'heavy' && (part === 'outputNorm' || (/^(attention|feedForward)Norm$/.test(part) && block !== '0'));
+  return floats(length, (i) => (behind && i === MASSIVE.at ? 0.1 : 1) * (1 + 0.2 * draw.normal()));
 }
 
 /** Standard deviations in units of 1/√K: q and k make scores that differ, the head logits that differ; the residual begins at 1. */
@@ -144,14 +151,11 @@ function gainOf(part: string, { tied, width }: Config): number {
   return { q: 1.5, k: 1.5, gate: 1.5, up: 1.5, head: 2 }[part] ?? 1;
 }
 
-/** The number of the residual that is huge in heavy models, and how much larger its row of block 0's `down` is. */
-const MASSIVE = { row: 7, factor: 300 };
-
 function matrixOf(role: Role, type: BlockType, [n, k]: readonly [number, number], { config, weights, draw }: Drawn): Uint8Array {
   const std = gainOf(role.split('.')[0]!, config) / Math.sqrt(k);
   const heavy = (row: number): number => {
     const spread = Math.exp(draw.normal() - 1); // E[spread²] = 1
-    return std * spread * (role === 'down.0' && row === MASSIVE.row ? MASSIVE.factor : 1);
+    return std * spread * (role === 'down.0' && row === MASSIVE.at ? MASSIVE.factor : 1);
   };
   return randomBlocks(type, { n, k }, weights === 'heavy' ? heavy : () => std, draw);
 }
@@ -167,12 +171,12 @@ export function modelParts(options: ModelOptions): ModelParts {
   const config = modelConfig(options);
   const tensors = [...rolesOf(config)].map(([role, shape]): MadeTensor => {
     const part = role.split('.')[0] as BlockPart | ModelPart;
-    const draw = drawOf(`${seed} ${role}`);
-    const own = types[part] ?? type;
-    const [n, k] = shape;
-    return k === undefined
-      ? { name: tensorName(role, 'gguf')!, dtype: 'F32', shape, bytes: vectorOf(part, n!, draw) }
-      : { name: tensorName(role, 'gguf')!, dtype: own, shape, bytes: matrixOf(role, own, [n!, k], { config, weights, draw }) };
+    const drawn = { config, weights, draw: drawOf(`${seed} ${role}`) };
+    const name = tensorName(role, 'gguf')!;
+    const [n, k] = shape as [number, number | undefined];
+    if (k === undefined) return { name, dtype: 'F32', shape, bytes: vectorOf(role, n, drawn) };
+    const dtype = types[part] ?? type;
+    return { name, dtype, shape, bytes: matrixOf(role, dtype, [n, k], drawn) };
   });
   return { config, metadata: new Map(headerOf(config)), tensors };
 }
