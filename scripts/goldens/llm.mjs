@@ -51,7 +51,7 @@ try {
     const path = join(folder, `${name}.gguf`);
     writeFileSync(path, modelFile(options));
     const rows = await rowsOf(path, modelConfig(options).vocabulary, isFloat32(options) ? 'F32' : 'F16');
-    writeFileSync(join(fixtures, `${name}.json`), `${JSON.stringify({ logits: Buffer.from(rows.buffer).toString('base64') })}\n`);
+    writeFileSync(join(fixtures, `${name}.json`), `${JSON.stringify({ logits: Buffer.from(rows.buffer).toString('base64') }, null, 2)}\n`);
     console.log(`${name}: ${rows.length} numbers from ${Math.min(...rows).toFixed(2)} to ${Math.max(...rows).toFixed(2)}`);
   }
 } finally {

@@ -55,8 +55,8 @@ export function modelConfig({ architecture, tied = false, vocabulary = 259, size
     feedForward: 512,
     vocabulary,
     contextLength: 2048,
-    epsilon: Math.fround(sizes.epsilon ?? 1e-6), // as a file holds it
     ...sizes,
+    epsilon: Math.fround(sizes.epsilon ?? 1e-6), // as a file holds it
     headWidth,
     rope: { kind, width: headWidth, base: 10_000, factor: 1, divisors: false, ...rope },
     tied,
