@@ -1,5 +1,5 @@
 // A model file with its weights as float64, decoded weight by weight by gguf-decoder.ts: independent of src/formats and the packed layout.
-import { fromFloat16Bits } from '../../src/dtype.js';
+import { decode16 } from '../../src/dtype.js';
 import { byteSource } from '../../src/files/byte-source.js';
 import { openGguf } from '../../src/files/gguf.js';
 import { readTensor } from '../../src/files/open-file.js';
@@ -12,10 +12,10 @@ import type { Weight } from '../../src/reference/llm.js';
 import { decode } from './gguf-decoder.js';
 
 function numbersOf({ dtype, bytes }: RawTensor): Float64Array {
-  const view = new DataView(bytes.buffer, bytes.byteOffset, bytes.byteLength);
-  if (dtype === 'F32') return Float64Array.from({ length: bytes.length / 4 }, (_, i) => view.getFloat32(4 * i, true));
-  if (dtype === 'F16') return Float64Array.from({ length: bytes.length / 2 }, (_, i) => fromFloat16Bits(view.getUint16(2 * i, true)));
-  return Float64Array.from(decode(dtype, bytes));
+  const copy = bytes.slice().buffer; // aligned
+  if (dtype === 'F32') return new Float64Array(new Float32Array(copy));
+  if (dtype === 'F16') return new Float64Array(decode16(new Uint16Array(copy), 'float16'));
+  return new Float64Array(decode(dtype, bytes));
 }
 
 export interface OpenedModel {

@@ -1,6 +1,7 @@
 // Angles of two tables against float64, at every position up to 32,768.
 import { expect, test } from 'vitest';
 import { angles, FINE, frequencies, ropeTables } from '../../../src/llm/rope.js';
+import { rotate } from '../../../src/reference/llm.js';
 
 const ROPE = { kind: 'halves', width: 64, base: 10_000, factor: 1, divisors: false } as const;
 const POSITIONS = 32_768;
@@ -53,4 +54,15 @@ test('position 0 is no rotation, and rows of one table are exact', () => {
   expect([...plain]).toEqual(Array.from({ length: 64 }, (_, i) => (i % 2 === 0 ? 1 : 0)));
   expect(angles(tables, 77)).toEqual(tables.fine.slice(77 * 64, 78 * 64));
   expect(angles(tables, 512)).toEqual(tables.coarse.slice(2 * 64, 3 * 64));
+});
+
+test('the reference rotates by these angles', () => {
+  const rope = { kind: 'pairs', width: 64, base: 10_000, factor: 3, divisors: true } as const;
+  const divisors = Float64Array.from({ length: 32 }, (_, i) => 1 + i / 4);
+  const tables = ropeTables(frequencies(rope, divisors), 4096);
+  const ones = Float64Array.from({ length: 64 }, (_, i) => 1 - (i % 2)); // each pair is 1 + 0i
+  for (const position of [0, 1, 255, 256, 257, 4095]) {
+    const turned = rotate(ones, { heads: 1, headWidth: 64 }, rope, { first: position, divisors });
+    for (const [i, value] of angles(tables, position).entries()) expect(Math.abs(value - turned[i]!)).toBeLessThan(BOUND);
+  }
 });
