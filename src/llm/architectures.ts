@@ -1,7 +1,7 @@
 // What the architectures of language models differ in, as data. A row says what a file's architecture name implies; what files of one
 // architecture may differ in is read from their keys (config.ts). All rows here: RMSNorm before attention and before the feed-forward part,
 // gated SiLU, one rotation for all layers. Sources: llama.cpp's graphs of these names, transformers' modeling_*.py.
-import type { BlockPart } from './names.js';
+import type { LayerPart } from './names.js';
 
 /**
  * The numbers of a head that a rotation turns together, w of them in pairs i < w/2. pairs: 2i and 2i + 1. halves: i and i + w/2.
@@ -16,8 +16,8 @@ export interface Architecture {
   readonly ropeInGguf: RopeKind;
   /** May a GGUF file have `rope_freqs.weight`, a divisor for each frequency (the scaling of Llama 3)? */
   readonly ropeDivisors: boolean;
-  /** Biases that every block has. */
-  readonly biases: readonly Extract<BlockPart, `${string}Bias`>[];
+  /** Biases that every layer has. */
+  readonly biases: readonly Extract<LayerPart, `${string}Bias`>[];
   /** Is there an RMSNorm of each head of q and k before the rotation? */
   readonly qkNorms: boolean;
 }

@@ -30,7 +30,7 @@ export interface Rope {
 /** What a model is, apart from its weights. */
 export interface Config {
   readonly architecture: ArchitectureName;
-  /** L: blocks. */
+  /** L: layers of the model, each of attention and a feed-forward part. */
   readonly layers: number;
   /** d: numbers of the residual. */
   readonly width: number;
@@ -114,8 +114,8 @@ function keysOf({ name: file, metadata }: TensorFile, namespace: string): Keys {
 function size(keys: Keys, key: string, layers?: number): number {
   const given = keys.get(key);
   if (Array.isArray(given) && layers !== undefined) {
-    if (given.length !== layers) return keys.refuse(key, `a number, or one for each of ${layers} blocks`, `${given.length} of them`);
-    if (given.some((one) => one !== given[0])) return keys.unserved(key, 'the same number for all blocks');
+    if (given.length !== layers) return keys.refuse(key, `a number, or one for each of ${layers} layers`, `${given.length} of them`);
+    if (given.some((one) => one !== given[0])) return keys.unserved(key, 'the same number for all layers');
   }
   const value: unknown = Array.isArray(given) && layers !== undefined ? given[0] : given;
   const fits = typeof value === 'number' && Number.isInteger(value) && value >= 1 && value <= MOST;

@@ -4,7 +4,7 @@ import { clip } from '../files/show.js';
 import type { TensorFile, TensorInfo } from '../files/tensor-file.js';
 import { showShape } from '../problem/view.js';
 import type { Config } from './config.js';
-import { type BlockPart, type ModelPart, type Role, type Source, tensorName } from './names.js';
+import { type LayerPart, type ModelPart, type Role, type Source, tensorName } from './names.js';
 
 /** Dtypes of norms, biases and divisors. */
 const FLOATS = ['F32', 'F16', 'BF16'];
@@ -30,12 +30,12 @@ function shapesOf({ width: d, heads, kvHeads, headWidth: e, feedForward: f, voca
     gate: [f, d],
     up: [f, d],
     down: [d, f],
-  } as const satisfies Readonly<Record<ModelPart | BlockPart, readonly number[]>>;
+  } as const satisfies Readonly<Record<ModelPart | LayerPart, readonly number[]>>;
 }
 
-/** The parts of a block, in the order in which they are used. */
-export function blockParts({ biases, qkNorms }: Pick<Config, 'biases' | 'qkNorms'>): readonly BlockPart[] {
-  const norms: readonly BlockPart[] = qkNorms ? ['qNorm', 'kNorm'] : [];
+/** The parts of a layer, in the order in which they are used. */
+export function layerParts({ biases, qkNorms }: Pick<Config, 'biases' | 'qkNorms'>): readonly LayerPart[] {
+  const norms: readonly LayerPart[] = qkNorms ? ['qNorm', 'kNorm'] : [];
   return ['attentionNorm', 'q', 'k', 'v', ...biases, ...norms, 'o', 'feedForwardNorm', 'gate', 'up', 'down'];
 }
 
@@ -44,8 +44,8 @@ export function* rolesOf(config: Config): Generator<readonly [role: Role, shape:
   const shapes = shapesOf(config);
   yield ['embedding', shapes.embedding];
   if (config.rope.divisors) yield ['ropeDivisors', shapes.ropeDivisors];
-  const parts = blockParts(config);
-  for (let block = 0; block < config.layers; block++) for (const part of parts) yield [`${part}.${block}`, shapes[part]];
+  const parts = layerParts(config);
+  for (let layer = 0; layer < config.layers; layer++) for (const part of parts) yield [`${part}.${layer}`, shapes[part]];
   yield ['outputNorm', shapes.outputNorm];
   if (!config.tied) yield ['head', shapes.head];
 }

@@ -15,7 +15,7 @@ const MODEL = {
 } as const satisfies Readonly<Record<string, Names>>;
 
 /** Behind `blk.3.` and `model.layers.3.`. */
-const BLOCK = {
+const LAYER = {
   attentionNorm: ['attn_norm.weight', 'input_layernorm.weight'],
   q: ['attn_q.weight', 'self_attn.q_proj.weight'],
   k: ['attn_k.weight', 'self_attn.k_proj.weight'],
@@ -34,39 +34,39 @@ const BLOCK = {
 
 /** A tensor that the model has once. */
 export type ModelPart = keyof typeof MODEL;
-/** A tensor that every block has. */
-export type BlockPart = keyof typeof BLOCK;
-/** `embedding`, or `q.3` in block 3. */
-export type Role = ModelPart | `${BlockPart}.${number}`;
+/** A tensor that every layer of the model (attention and feed-forward part) has. */
+export type LayerPart = keyof typeof LAYER;
+/** `embedding`, or `q.3` in layer 3. */
+export type Role = ModelPart | `${LayerPart}.${number}`;
 
 const AT: Readonly<Record<Source, 0 | 1>> = { gguf: 0, huggingFace: 1 };
-const BLOCKS: Readonly<Record<Source, string>> = { gguf: 'blk.', huggingFace: 'model.layers.' };
+const PREFIX: Readonly<Record<Source, string>> = { gguf: 'blk.', huggingFace: 'model.layers.' };
 
 const isPart = <T extends string>(table: Readonly<Record<T, Names>>, part: string): part is T => Object.hasOwn(table, part);
 
-/** The tensor's name: `attn_q.weight` in block 3 is `blk.3.attn_q.weight`. Undefined if the source has no such tensor. */
+/** The tensor's name: `attn_q.weight` in layer 3 is `blk.3.attn_q.weight`. Undefined if the source has no such tensor. */
 export function tensorName(role: Role, source: Source): string | undefined {
   if (isPart(MODEL, role)) return MODEL[role][AT[source]];
-  const [part, block] = role.split('.') as [BlockPart, string];
-  return `${BLOCKS[source]}${block}.${BLOCK[part][AT[source]]}`;
+  const [part, layer] = role.split('.') as [LayerPart, string];
+  return `${PREFIX[source]}${layer}.${LAYER[part][AT[source]]}`;
 }
 
-/** `blk.3.attn_q` of `blk.3.attn_q.weight`: what findLayers calls the layer. */
-export const layerName = (role: Role, source: Source): string | undefined => tensorName(role, source)?.replace(/\.weight$/, '');
+/** `blk.3.attn_q` of `blk.3.attn_q.weight`: the name that findLayers gives the matrix. */
+export const matrixName = (role: Role, source: Source): string | undefined => tensorName(role, source)?.replace(/\.weight$/, '');
 
 /** By source, parts by their names. */
 const PARTS = { gguf: partsBy(0), huggingFace: partsBy(1) };
 
-function partsBy(at: 0 | 1): { readonly model: ReadonlyMap<string, ModelPart>; readonly block: ReadonlyMap<string, BlockPart> } {
+function partsBy(at: 0 | 1): { readonly model: ReadonlyMap<string, ModelPart>; readonly layer: ReadonlyMap<string, LayerPart> } {
   const inverse = <T extends string>(table: Readonly<Record<T, Names>>): Map<string, T> =>
     new Map((Object.keys(table) as T[]).flatMap((part) => (table[part][at] === undefined ? [] : [[table[part][at], part]])));
-  return { model: inverse<ModelPart>(MODEL), block: inverse<BlockPart>(BLOCK) };
+  return { model: inverse<ModelPart>(MODEL), layer: inverse<LayerPart>(LAYER) };
 }
 
 /** The role of a tensor's name; undefined for a name that is not in the table. */
 export function roleOf(name: string, source: Source): Role | undefined {
-  const { model, block } = PARTS[source];
-  const [, number, rest] = /^(0|[1-9]\d{0,8})\.(.*)$/.exec(name.startsWith(BLOCKS[source]) ? name.slice(BLOCKS[source].length) : '') ?? [];
-  const part = block.get(rest ?? '');
+  const { model, layer } = PARTS[source];
+  const [, number, rest] = /^(0|[1-9]\d{0,8})\.(.*)$/.exec(name.startsWith(PREFIX[source]) ? name.slice(PREFIX[source].length) : '') ?? [];
+  const part = layer.get(rest ?? '');
   return part ? `${part}.${Number(number)}` : model.get(name);
 }

@@ -38,7 +38,7 @@ export interface LlmSizes extends HeadSizes {
   readonly rope: RopeSizes;
   /** The embedding is the head. */
   readonly tied: boolean;
-  /** `qBias`, `kBias`, `vBias`: those that blocks have. */
+  /** `qBias`, `kBias`, `vBias`: those that layers have. */
   readonly biases: readonly string[];
   readonly qkNorms: boolean;
 }
@@ -62,7 +62,7 @@ export interface Cached {
 export interface LlmReference {
   /** P: tokens that have been taken. */
   position(): number;
-  /** By block. */
+  /** By layer. */
   readonly cache: readonly Readonly<Cached>[];
   /**
    * Takes the next tokens, any number at once.
@@ -187,12 +187,12 @@ export function llmReference(sizes: LlmSizes, weight: Weight, { roundCache, roun
     multiply(roundInput ? roundInput(x, k, role) : x, take(role, n * k), k);
   const norm = (x: Float64Array, role: string, length = d): Float64Array => rmsNorm(x, take(role, length), epsilon);
 
-  /** q, k or v of a block before the rotation. */
-  const project = (x: Float64Array, part: 'q' | 'k' | 'v', block: number): Float64Array => {
+  /** q, k or v of a layer before the rotation. */
+  const project = (x: Float64Array, part: 'q' | 'k' | 'v', layer: number): Float64Array => {
     const n = (part === 'q' ? heads : kvHeads) * e;
-    const y = product(x, `${part}.${block}`, n, d);
-    if (biases.includes(`${part}Bias`)) addTo(y, take(`${part}Bias.${block}`, n));
-    return qkNorms && part !== 'v' ? norm(y, `${part}Norm.${block}`, e) : y;
+    const y = product(x, `${part}.${layer}`, n, d);
+    if (biases.includes(`${part}Bias`)) addTo(y, take(`${part}Bias.${layer}`, n));
+    return qkNorms && part !== 'v' ? norm(y, `${part}Norm.${layer}`, e) : y;
   };
   const turned = (x: Float64Array, count: number): Float64Array =>
     rotate(x, { heads: count, headWidth: e }, rope, {
@@ -206,18 +206,18 @@ export function llmReference(sizes: LlmSizes, weight: Weight, { roundCache, roun
     return out;
   };
 
-  const attention = (x: Float64Array, block: number): Float64Array => {
-    const h = norm(x, `attentionNorm.${block}`);
-    const q = turned(project(h, 'q', block), heads);
-    const own = cache[block]!;
-    own.keys = appended(own.keys, turned(project(h, 'k', block), kvHeads));
-    own.values = appended(own.values, project(h, 'v', block));
-    return product(attend(q, own, sizes, taken), `o.${block}`, d, heads * e);
+  const attention = (x: Float64Array, layer: number): Float64Array => {
+    const h = norm(x, `attentionNorm.${layer}`);
+    const q = turned(project(h, 'q', layer), heads);
+    const own = cache[layer]!;
+    own.keys = appended(own.keys, turned(project(h, 'k', layer), kvHeads));
+    own.values = appended(own.values, project(h, 'v', layer));
+    return product(attend(q, own, sizes, taken), `o.${layer}`, d, heads * e);
   };
-  const feedForward = (x: Float64Array, block: number): Float64Array => {
-    const h = norm(x, `feedForwardNorm.${block}`);
-    const act = glu(product(h, `gate.${block}`, f, d), product(h, `up.${block}`, f, d));
-    return product(act, `down.${block}`, d, f);
+  const feedForward = (x: Float64Array, layer: number): Float64Array => {
+    const h = norm(x, `feedForwardNorm.${layer}`);
+    const act = glu(product(h, `gate.${layer}`, f, d), product(h, `up.${layer}`, f, d));
+    return product(act, `down.${layer}`, d, f);
   };
 
   const forward = (ids: ArrayLike<number>): Float64Array => {
@@ -229,9 +229,9 @@ export function llmReference(sizes: LlmSizes, weight: Weight, { roundCache, roun
         throw new ArgumentError(`ids[${row}]`, `a whole number from 0 to ${vocabulary - 1}`, String(id));
       x.set(embedding.subarray(id * d, (id + 1) * d), row * d);
     }
-    for (let block = 0; block < layers; block++) {
-      addTo(x, attention(x, block));
-      addTo(x, feedForward(x, block));
+    for (let layer = 0; layer < layers; layer++) {
+      addTo(x, attention(x, layer));
+      addTo(x, feedForward(x, layer));
     }
     taken += ids.length;
     return product(norm(x, 'outputNorm'), tied ? 'embedding' : 'head', vocabulary, d);

@@ -1,21 +1,21 @@
 // Small language models as GGUF files in memory: random weights, a whole header, and a vocabulary of bytes that tokenizers can use. Three
-// blocks, about a megabyte. What they say is nonsense; what they must say is known (src/reference/llm.ts).
+// layers, about a megabyte. What they say is nonsense; what they must say is known (src/reference/llm.ts).
 import type { ArchitectureName } from '../../src/llm/architectures.js';
 import type { Config } from '../../src/llm/config.js';
 import { rolesOf } from '../../src/llm/model-tensors.js';
-import { type BlockPart, type ModelPart, type Role, tensorName } from '../../src/llm/names.js';
+import { type LayerPart, type ModelPart, type Role, tensorName } from '../../src/llm/names.js';
 import { type GgufValue, type MadeTensor, makeGguf } from './files.js';
 import { type BlockType, type Draw, drawOf, randomBlocks } from './model-blocks.js';
 
 export interface ModelOptions {
   readonly architecture: ArchitectureName;
   /** Of matrices, by part. Default: `type`. The embedding of a tied model is its head. */
-  readonly types?: Partial<Readonly<Record<BlockPart | ModelPart, BlockType>>> | undefined;
+  readonly types?: Partial<Readonly<Record<LayerPart | ModelPart, BlockType>>> | undefined;
   /** Default: Q4_0. */
   readonly type?: BlockType | undefined;
   readonly seed?: number | undefined;
   /**
-   * normal: variance 1/K. heavy: scales of blocks spread over a factor of a hundred, and one number of the residual is huge behind block 0, as
+   * normal: variance 1/K. heavy: scales of blocks spread over a factor of a hundred, and one number of the residual is huge behind layer 0, as
    * real models have it.
    */
   readonly weights?: 'normal' | 'heavy' | undefined;
@@ -133,15 +133,15 @@ const floats = (length: number, value: (i: number) => number): Uint8Array => {
 /** Llama 3's divisors, in kind: 1 for fast frequencies, 8 for slow ones, between them a way from one to the other. */
 const divisor = (i: number, pairs: number): number => 1 + 7 * Math.min(1, Math.max(0, (3 * i) / pairs - 1));
 
-/** The number of the residual that is huge in heavy models, and how much larger its row of block 0's `down` is. */
+/** The number of the residual that is huge in heavy models, and how much larger its row of layer 0's `down` is. */
 const MASSIVE = { at: 7, factor: 300 };
 
 function vectorOf(role: Role, length: number, { weights, draw }: Drawn): Uint8Array {
-  const [part, block] = role.split('.') as [string, string | undefined];
+  const [part, layer] = role.split('.') as [string, string | undefined];
   if (part === 'ropeDivisors') return floats(length, (i) => divisor(i, length));
   if (part.endsWith('Bias')) return floats(length, () => 0.3 * draw.normal());
   // Norms behind a huge number push it down.
-  const behind = weights === 'heavy' && (part === 'outputNorm' || (/^(attention|feedForward)Norm$/.test(part) && block !== '0'));
+  const behind = weights === 'heavy' && (part === 'outputNorm' || (/^(attention|feedForward)Norm$/.test(part) && layer !== '0'));
   return floats(length, (i) => (behind && i === MASSIVE.at ? 0.1 : 1) * (1 + 0.2 * draw.normal()));
 }
 
@@ -170,7 +170,7 @@ export function modelParts(options: ModelOptions): ModelParts {
   const { types = {}, type = 'Q4_0', seed = 1, weights = 'normal' } = options;
   const config = modelConfig(options);
   const tensors = [...rolesOf(config)].map(([role, shape]): MadeTensor => {
-    const part = role.split('.')[0] as BlockPart | ModelPart;
+    const part = role.split('.')[0] as LayerPart | ModelPart;
     const drawn = { config, weights, draw: drawOf(`${seed} ${role}`) };
     const name = tensorName(role, 'gguf')!;
     const [n, k] = shape as [number, number | undefined];

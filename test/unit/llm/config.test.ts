@@ -11,7 +11,7 @@ import { type ModelOptions, modelConfig, modelParts } from '../../support/model-
 
 type Metadata = Readonly<Record<string, GgufValue | undefined>>;
 
-/** A file of two blocks with some keys changed, or left out where they are undefined. Its data cannot be read. */
+/** A file of two layers with some keys changed, or left out where they are undefined. Its data cannot be read. */
 async function headerOf(options: Partial<ModelOptions> = {}, changed: Metadata = {}, without: readonly string[] = []): Promise<TensorFile> {
   const { metadata, tensors } = modelParts({ architecture: 'llama', ...options, sizes: { layers: 2, feedForward: 256, ...options.sizes } });
   for (const [key, value] of Object.entries(changed)) {
@@ -75,7 +75,7 @@ describe('what a header says', () => {
     expect(readConfig(file).vocabulary).toBe(259);
   });
 
-  test('one number for all blocks may be said for each', async () => {
+  test('one number for all layers may be said for each', async () => {
     const changed = {
       'llama.attention.head_count': list('UINT32', 8, 8),
       'llama.attention.head_count_kv': list('INT32', 2, 2),
@@ -118,6 +118,15 @@ describe('what a header says', () => {
     expect(readConfig(await headerOf({}, changed))).toEqual(modelConfig({ architecture: 'llama', sizes: { layers: 2, feedForward: 256 } }));
   });
 
+  test('divisors of frequencies count where the architecture has them, and are left over elsewhere', async () => {
+    for (const architecture of ['qwen2', 'qwen3'] as const) {
+      const file = await headerOf({ architecture, rope: { divisors: true } });
+      const config = readConfig(file);
+      expect(config.rope.divisors).toBe(false);
+      expect(() => findTensors(file, config, 'gguf')).toThrow(`m.gguf: rope_freqs.weight: expected no such tensor in ${architecture}`);
+    }
+  });
+
   test('a key of Object.prototype is no key', async () => {
     const file = await headerOf();
     const metadata = Object.assign(Object.create({ 'llama.expert_count': 8 }), file.metadata);
@@ -140,7 +149,7 @@ describe('a file that contradicts itself', () => {
     ['embedding_length', ['INT32', -256], `expected ${WHOLE}, got -256`],
     ['context_length', undefined, `expected ${WHOLE}, got nothing`],
     ['feed_forward_length', undefined, `expected ${WHOLE}, got nothing`],
-    ['feed_forward_length', list('UINT32', 256), 'expected a number, or one for each of 2 blocks, got 1 of them'],
+    ['feed_forward_length', list('UINT32', 256), 'expected a number, or one for each of 2 layers, got 1 of them'],
     ['feed_forward_length', list('STRING', '256', '256'), `expected ${WHOLE}, got ["256", "256"]`],
     ['attention.head_count', undefined, `expected ${WHOLE}, got nothing`],
     ['attention.head_count', u32(0), `expected ${WHOLE}, got 0`],
@@ -213,9 +222,9 @@ describe('what is not served', () => {
     ['attention.causal', ['BOOL', 0], 'expected true, got false'],
     ['attention.clamp_kqv', f32(8), 'expected 0, got 8'],
     ['attention.value_length', u32(64), 'expected 32, as attention.key_length, got 64'],
-    ['attention.head_count', list('UINT32', 8, 4), 'expected the same number for all blocks, got [8, 4]'],
-    ['attention.head_count_kv', list('UINT32', 2, 0), 'expected the same number for all blocks, got [2, 0]'],
-    ['feed_forward_length', list('UINT32', 256, 512), 'expected the same number for all blocks, got [256, 512]'],
+    ['attention.head_count', list('UINT32', 8, 4), 'expected the same number for all layers, got [8, 4]'],
+    ['attention.head_count_kv', list('UINT32', 2, 0), 'expected the same number for all layers, got [2, 0]'],
+    ['feed_forward_length', list('UINT32', 256, 512), 'expected the same number for all layers, got [256, 512]'],
     ['logit_scale', f32(0.5), 'expected 0 or 1, got 0.5'],
     ['residual_scale', f32(0.5), 'expected 0 or 1, got 0.5'],
     ['embedding_scale', f32(12), 'expected 0 or 1, got 12'],

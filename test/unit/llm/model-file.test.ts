@@ -4,7 +4,7 @@ import { readTensor } from '../../../src/files/open-file.js';
 import { findLayers } from '../../../src/formats/find-layers.js';
 import { readMatrix } from '../../../src/formats/read-layer.js';
 import { findTensors } from '../../../src/llm/model-tensors.js';
-import { layerName, type Role } from '../../../src/llm/names.js';
+import { matrixName, type Role } from '../../../src/llm/names.js';
 import { dequantize } from '../../../src/problem/matrix.js';
 import { llmReference } from '../../../src/reference/llm.js';
 import { type BlockType, drawOf, randomBlocks } from '../../support/model-blocks.js';
@@ -46,15 +46,15 @@ test.each(TYPES.slice(0, 4))('%s: the weights are those that findLayers reads', 
   const matrices = [...findTensors(file, config, 'gguf')].filter(([, { shape }]) => shape.length === 2);
   expect(layers).toHaveLength(matrices.length);
   for (const role of ['embedding', 'k.0', 'down.2'] satisfies Role[]) {
-    const layer = layers.find(({ name }) => name === layerName(role, 'gguf'))!;
+    const layer = layers.find(({ name }) => name === matrixName(role, 'gguf'))!;
     expect(Float64Array.from(dequantize(await readMatrix(layer)))).toEqual(weight(role));
   }
 });
 
 describe('heavy models', () => {
-  test('have one huge number in the residual behind block 0', async () => {
+  test('have one huge number in the residual behind layer 0', async () => {
     const { config, weight } = await openedModel(modelFile({ architecture: 'llama', weights: 'heavy' }));
-    // A head of ones shows nothing; the identity behind one block shows the normalised residual.
+    // A head of ones shows nothing; the identity behind one layer shows the normalised residual.
     const d = config.width;
     const eye = Float64Array.from({ length: d * d }, (_, i) => (i % (d + 1) === 0 ? 1 : 0));
     const shown: Readonly<Record<string, Float64Array>> = { outputNorm: new Float64Array(d).fill(1), head: eye, embedding: eye };

@@ -96,7 +96,7 @@ describe.each([LLAMA, QWEN2, QWEN3])('%j', (options) => {
     'blk.0.attn_output.bias',
     'blk.0.ffn_gate_inp.weight',
     'blk.0.post_attention_norm.weight',
-    'blk.2.attn_q.weight', // a block more than there are
+    'blk.2.attn_q.weight', // a layer more than there are
     'output.bias',
     'token_types.weight',
     'rope_factors_long.weight',
@@ -122,7 +122,7 @@ test('biases and norms of other architectures, divisors and a head that the conf
   }
 });
 
-test('a number of blocks that no file can have ends at the first that is missing', () => {
+test('a number of layers that no file can have ends at the first that is missing', () => {
   const { file } = fileOf(LLAMA, 'gguf');
   const config = modelConfig({ ...LLAMA, sizes: { ...LLAMA.sizes, layers: 2 ** 24 } });
   expect(() => findTensors(file, config, 'gguf')).toThrow('m: blk.2.attn_norm.weight: shape: expected (256,), got no such tensor');

@@ -1,7 +1,7 @@
 // Roles and names of tensors: one table, read both ways.
 import { describe, expect, test } from 'vitest';
 import { rolesOf } from '../../../src/llm/model-tensors.js';
-import { layerName, type Role, roleOf, type Source, tensorName } from '../../../src/llm/names.js';
+import { matrixName, type Role, roleOf, type Source, tensorName } from '../../../src/llm/names.js';
 import { modelConfig } from '../../support/model-file.js';
 
 /** Names as converters and transformers write them, by hand. */
@@ -36,7 +36,7 @@ describe.each<Source>(['gguf', 'huggingFace'])('%s', (source) => {
   });
 
   test('the name of a layer is that of its weight without an ending', () => {
-    for (const role of ['q.3', 'head'] as const) expect(`${layerName(role, source)}.weight`).toBe(tensorName(role, source));
+    for (const role of ['q.3', 'head'] as const) expect(`${matrixName(role, source)}.weight`).toBe(tensorName(role, source));
   });
 
   test.each([

@@ -45,8 +45,8 @@ function secondModel(sizes: LlmSizes, weight: (role: string) => Float64Array, id
   const divisors = rope.divisors ? vector('ropeDivisors') : Array(rope.width / 2).fill(1);
   const embedding = matrixOf(weight('embedding'), d);
   let x: Matrix = ids.map((id) => embedding[id]!);
-  for (let block = 0; block < sizes.layers; block++) {
-    const of = (part: string): string => `${part}.${block}`;
+  for (let layer = 0; layer < sizes.layers; layer++) {
+    const of = (part: string): string => `${part}.${layer}`;
     const h = normed(x, vector(of('attentionNorm')), epsilon);
     const projected = (part: 'q' | 'k' | 'v'): Matrix => {
       const y = times(h, matrixOf(weight(of(part)), d));
@@ -251,7 +251,7 @@ test('keys and values are rounded as they go into the cache, and nothing else is
   expect(rounded.cache).toHaveLength(2);
   for (const part of ['keys', 'values'] as const) {
     expect(rounded.cache[0]![part]).toHaveLength(IDS.length * 2 * 4);
-    expect(rounded.cache[0]![part]).toEqual(plain.cache[0]![part].map(half)); // what goes into block 0 is not rounded yet
+    expect(rounded.cache[0]![part]).toEqual(plain.cache[0]![part].map(half)); // what goes into layer 0 is not rounded yet
     expect(rounded.cache[1]![part]).toEqual(rounded.cache[1]![part].map(half));
     expect(plain.cache[1]![part]).not.toEqual(plain.cache[1]![part].map(half));
   }
