@@ -1,5 +1,6 @@
 // Angles of two tables against float64, at every position up to 32,768.
 import { expect, test } from 'vitest';
+import { FormatError } from '../../../src/errors.js';
 import { angles, FINE, frequencies, ropeTables } from '../../../src/llm/rope.js';
 import { rotate } from '../../../src/reference/llm.js';
 
@@ -12,7 +13,15 @@ test('frequencies: base^(-2i/w), over the factor, over the divisors', () => {
   const plain = frequencies({ ...ROPE, width: 8, base: 16 });
   expect([...plain]).toEqual([1, 0.5, 0.25, 0.125]);
   expect([...frequencies({ ...ROPE, width: 8, base: 16, factor: 4 })]).toEqual([0.25, 0.125, 0.0625, 0.03125]);
-  expect([...frequencies({ ...ROPE, width: 8, base: 16, factor: 2 }, [1, 2, 4, 8])]).toEqual([0.5, 0.125, 0.03125, 0.0078125]);
+  const scaled = { ...ROPE, width: 8, base: 16, factor: 2, divisors: true };
+  expect([...frequencies(scaled, [1, 2, 4, 8])]).toEqual([0.5, 0.125, 0.03125, 0.0078125]);
+  expect(() => frequencies(scaled)).toThrow('divisors: expected 4 numbers, got 0');
+  expect(() => frequencies(scaled, [1, 2, 4])).toThrow('divisors: expected 4 numbers, got 3');
+  expect(() => frequencies(ROPE, [1, 2, 4, 8])).toThrow('divisors: expected 0 numbers, got 4');
+  for (const wrong of [0, -1, Number.NaN, Number.POSITIVE_INFINITY])
+    expect(() => frequencies(scaled, [1, 2, wrong, 8])).toThrow(
+      new FormatError({ field: 'ropeDivisors[2]' }, 'a number above 0', String(wrong)),
+    );
 });
 
 test.each([
@@ -52,6 +61,8 @@ test('position 0 is no rotation, and rows of one table are exact', () => {
   expect(tables.coarse).toHaveLength(4 * 64); // 1000 positions are 4 rows
   const plain = angles(tables, 0);
   expect([...plain]).toEqual(Array.from({ length: 64 }, (_, i) => (i % 2 === 0 ? 1 : 0)));
+  for (const position of [-1, 1024, 1.5, Number.NaN])
+    expect(() => angles(tables, position)).toThrow(`position: expected a whole number below 1024, got ${position}`);
   expect(angles(tables, 77)).toEqual(tables.fine.slice(77 * 64, 78 * 64));
   expect(angles(tables, 512)).toEqual(tables.coarse.slice(2 * 64, 3 * 64));
 });
