@@ -246,9 +246,9 @@ export const meanings: Readonly<Record<string, Meaning>> = {
 export function decode(type: string, bytes: Uint8Array): Float32Array {
   const { size, bytes: length, weight } = meanings[type]!;
   const out = new Float32Array((bytes.length / length) * size);
-  for (let i = 0; i < out.length; i++) {
-    const at = Math.floor(i / size) * length;
-    out[i] = weight(bytes.subarray(at, at + length), i % size);
+  for (let i = 0, at = 0; i < out.length; i += size, at += length) {
+    const block = bytes.subarray(at, at + length);
+    for (let e = 0; e < size; e++) out[i + e] = weight(block, e);
   }
   return out;
 }

@@ -18,6 +18,7 @@ const FLOORS: readonly (readonly string[])[] = [
   ['layer'],
   ['epilogues', 'experts', 'loading', 'rows'],
   ['functional', 'recorded'],
+  ['llm'],
   ['index.ts', 'formats.ts', 'shaders.ts'],
 ];
 /** Lower folders that a folder has no business with. */

@@ -1,0 +1,233 @@
+// The configuration of a language model, from the header of a GGUF file: plain numbers, every one of them checked. Keys and defaults:
+// llama.cpp's gguf-py/gguf/constants.py (Keys) and what its loader does without a key. A key of the architecture that is not served here is
+// refused, since it could change every result.
+import { FormatError, UnsupportedError } from '../errors.js';
+import { clip, show } from '../files/show.js';
+import type { TensorFile } from '../files/tensor-file.js';
+import { showShape } from '../problem/view.js';
+import {
+  ARCHITECTURE_NAMES,
+  type Architecture,
+  type ArchitectureName,
+  architectureOf,
+  isArchitecture,
+  type RopeKind,
+} from './architectures.js';
+import { tensorName } from './names.js';
+
+export interface Rope {
+  readonly kind: RopeKind;
+  /** w: the numbers of a head that are rotated; even. Today all of them. */
+  readonly width: number;
+  /** Pair i turns by base^(-2i/w) a position. */
+  readonly base: number;
+  /** Positions are divided by it (linear scaling); 1 without scaling. */
+  readonly factor: number;
+  /** Is each frequency divided by a number of its own, the tensor `ropeDivisors` (w/2)? */
+  readonly divisors: boolean;
+}
+
+/** What a model is, apart from its weights. */
+export interface Config {
+  readonly architecture: ArchitectureName;
+  /** L: layers of the model, each of attention and a feed-forward part. */
+  readonly layers: number;
+  /** d: numbers of the residual. */
+  readonly width: number;
+  /** H: heads of queries. */
+  readonly heads: number;
+  /** V: heads of keys and values; H is a multiple. */
+  readonly kvHeads: number;
+  /** e: numbers of a head; even. */
+  readonly headWidth: number;
+  /** f: numbers inside the feed-forward part. */
+  readonly feedForward: number;
+  /** Tokens: rows of the embedding and of the head. */
+  readonly vocabulary: number;
+  /** Positions that the model was trained for. */
+  readonly contextLength: number;
+  /** ε of RMSNorm: x / √(mean(x²) + ε) · w. */
+  readonly epsilon: number;
+  readonly rope: Rope;
+  /** Is the embedding also the head? */
+  readonly tied: boolean;
+  readonly biases: Architecture['biases'];
+  readonly qkNorms: boolean;
+}
+
+/** Keys behind `llama.` that ask for more than this runtime does, unless they have one of these values. */
+const NEUTRAL: Readonly<Record<string, readonly unknown[]>> = {
+  'attention.causal': [true],
+  'attention.clamp_kqv': [0],
+  'attention.sliding_window': [0],
+  embedding_scale: [0, 1],
+  expert_count: [0],
+  expert_used_count: [0],
+  logit_scale: [0, 1],
+  pooling_type: [0],
+  residual_scale: [0, 1],
+  'rope.scaling.attn_factor': [1],
+  'rope.scaling.yarn_log_multiplier': [0],
+};
+/** Keys that say something about the file and change no result where the scaling of positions is served. */
+const SAYS_ONLY = ['rope.scaling.finetuned', 'rope.scaling.original_context_length', 'tensor_data_layout'];
+/** llama.cpp's, for files without the key. */
+const ROPE_BASE = 10_000;
+/** Beyond every model; small enough that sizes multiply exactly. */
+const MOST = 2 ** 24;
+
+/** Reads the keys of one architecture. */
+interface Keys {
+  readonly namespace: string;
+  /** Undefined if the file has no such key. */
+  get(key: string): unknown;
+  refuse(key: string, expected: string, got?: string): never;
+  unserved(key: string, expected: string): never;
+  /** Keys that nothing has asked for. */
+  rest(): readonly string[];
+}
+
+function keysOf({ name: file, metadata }: TensorFile, namespace: string): Keys {
+  const asked = new Set<string>();
+  const get = (key: string): unknown => {
+    asked.add(key);
+    return Object.hasOwn(metadata, `${namespace}.${key}`) ? metadata[`${namespace}.${key}`] : undefined;
+  };
+  return {
+    namespace,
+    get,
+    refuse: (key, expected, got = show(get(key))) => {
+      throw new FormatError({ file, field: `${namespace}.${key}` }, expected, got);
+    },
+    unserved: (key, expected) => {
+      throw new UnsupportedError(`${file}: ${clip(`${namespace}.${key}`)}`, [`expected ${expected}, got ${show(get(key))}`]);
+    },
+    rest: () =>
+      Object.keys(metadata)
+        .filter((key) => key.startsWith(`${namespace}.`))
+        .map((key) => key.slice(namespace.length + 1))
+        .filter((key) => !asked.has(key)),
+  };
+}
+
+/** A whole number from 1, or the same one for each layer. */
+function size(keys: Keys, key: string, layers?: number): number {
+  const given = keys.get(key);
+  if (Array.isArray(given) && layers !== undefined) {
+    if (given.length !== layers) return keys.refuse(key, `a number, or one for each of ${layers} layers`, `${given.length} of them`);
+    if (given.some((one) => one !== given[0])) return keys.unserved(key, 'the same number for all layers');
+  }
+  const value: unknown = Array.isArray(given) && layers !== undefined ? given[0] : given;
+  const fits = typeof value === 'number' && Number.isInteger(value) && value >= 1 && value <= MOST;
+  return fits ? value : keys.refuse(key, `a whole number from 1 to ${MOST}`);
+}
+
+const optionalSize = (keys: Keys, key: string, without: number, layers?: number): number =>
+  keys.get(key) === undefined ? without : size(keys, key, layers);
+
+function positive(keys: Keys, key: string, without?: number): number {
+  const value = keys.get(key) ?? without;
+  return typeof value === 'number' && value > 0 && Number.isFinite(value) ? value : keys.refuse(key, 'a number above 0');
+}
+
+/** The factor that positions are divided by. */
+function linearFactor(keys: Keys): number {
+  const type = keys.get('rope.scaling.type');
+  const known = [undefined, 'none', 'linear'];
+  if (type !== undefined && typeof type !== 'string') return keys.refuse('rope.scaling.type', 'a string');
+  if (!known.includes(type)) return keys.unserved('rope.scaling.type', 'none or linear (Llama 3 scales by the tensor rope_freqs.weight)');
+  const factor = positive(keys, 'rope.scaling.factor', positive(keys, 'rope.scale_linear', 1)); // the second is the older name
+  return type === 'none' ? 1 : factor;
+}
+
+function ropeOf(keys: Keys, headWidth: number, { ropeInGguf, ropeDivisors }: Architecture, file: TensorFile): Rope {
+  const width = optionalSize(keys, 'rope.dimension_count', headWidth);
+  if (width > headWidth) keys.refuse('rope.dimension_count', `at most ${headWidth}, a head`);
+  if (width !== headWidth) keys.unserved('rope.dimension_count', `${headWidth}, a whole head`);
+  if (width % 2 !== 0) keys.refuse('rope.dimension_count', 'an even number', `${width}`);
+  return {
+    kind: ropeInGguf,
+    width,
+    base: positive(keys, 'rope.freq_base', ROPE_BASE),
+    factor: linearFactor(keys),
+    divisors: ropeDivisors && file.tensors.has(tensorName('ropeDivisors', 'gguf')!),
+  };
+}
+
+/** Rows of the embedding; what keys say of the vocabulary must agree. */
+function vocabularyOf(keys: Keys, { name: file, metadata, tensors }: TensorFile): number {
+  const tensor = tensorName('embedding', 'gguf')!;
+  const shape = tensors.get(tensor)?.shape;
+  const rows = shape?.[0];
+  if (shape?.length !== 2 || rows === undefined || rows < 1 || rows > MOST)
+    throw new FormatError({ file, tensor, field: 'shape' }, '(vocabulary, width)', shape ? showShape(shape) : 'no such tensor');
+  const said = optionalSize(keys, 'vocab_size', rows);
+  if (said !== rows) keys.refuse('vocab_size', `${rows}, the rows of ${tensor}`);
+  const field = 'tokenizer.ggml.tokens';
+  const tokens = metadata[field] as { readonly length?: unknown } | null | undefined; // an array, or a GgufArray
+  if (tokens !== undefined && tokens?.length !== rows)
+    throw new FormatError({ file, field }, `${rows} tokens, the rows of ${tensor}`, show(tokens?.length));
+  return rows;
+}
+
+/** @throws FormatError, UnsupportedError */
+function architectureIn({ kind, name: file, metadata }: TensorFile): ArchitectureName {
+  if (kind !== 'gguf') throw new UnsupportedError(`${file}: container`, [`expected gguf, got ${kind}`]);
+  const type = metadata['general.type'];
+  if (type !== undefined && type !== 'model') throw new UnsupportedError(`${file}: general.type`, [`expected model, got ${show(type)}`]);
+  const field = 'general.architecture';
+  const name = metadata[field];
+  if (typeof name !== 'string' || name === '') throw new FormatError({ file, field }, 'the name of an architecture', show(name));
+  if (isArchitecture(name)) return name;
+  throw new UnsupportedError(`${file}: ${field}`, [`expected ${ARCHITECTURE_NAMES.join(', ')}, got ${show(name)}`]);
+}
+
+/**
+ * Reads the configuration from a file's header; no tensor is read. `findTensors` (model-tensors.ts) checks the tensors against it.
+ * @throws FormatError for a key that is missing, of another type, out of range, or against another key; UnsupportedError for another
+ * architecture, and for every key of the architecture that would change the result and is not served (experts, windows, yarn, …). Both name the
+ * key, what was expected and what was got
+ */
+export function readConfig(file: TensorFile): Config {
+  const architecture = architectureIn(file);
+  const row = architectureOf(architecture);
+  const keys = keysOf(file, architecture);
+
+  const layers = size(keys, 'block_count');
+  const width = size(keys, 'embedding_length');
+  const heads = size(keys, 'attention.head_count', layers);
+  const kvHeads = optionalSize(keys, 'attention.head_count_kv', heads, layers);
+  if (heads % kvHeads !== 0) keys.refuse('attention.head_count_kv', `a divisor of attention.head_count, ${heads}`, `${kvHeads}`);
+  if (keys.get('attention.key_length') === undefined && width % heads !== 0)
+    keys.refuse('embedding_length', `a multiple of attention.head_count, ${heads}`);
+  const headWidth = optionalSize(keys, 'attention.key_length', width / heads);
+  if (headWidth % 2 !== 0) keys.refuse('attention.key_length', 'an even number', `${headWidth}`);
+  if (optionalSize(keys, 'attention.value_length', width / heads) !== headWidth)
+    keys.unserved('attention.value_length', `${headWidth}, as attention.key_length`);
+
+  const config: Config = {
+    architecture,
+    layers,
+    width,
+    heads,
+    kvHeads,
+    headWidth,
+    feedForward: size(keys, 'feed_forward_length', layers),
+    vocabulary: vocabularyOf(keys, file),
+    contextLength: size(keys, 'context_length'),
+    epsilon: positive(keys, 'attention.layer_norm_rms_epsilon'),
+    rope: ropeOf(keys, headWidth, row, file),
+    tied: !file.tensors.has(tensorName('head', 'gguf')!),
+    biases: row.biases,
+    qkNorms: row.qkNorms,
+  };
+
+  for (const [key, values] of Object.entries(NEUTRAL)) {
+    const value = keys.get(key);
+    if (value !== undefined && !values.includes(value)) keys.unserved(key, values.join(' or '));
+  }
+  for (const key of SAYS_ONLY) keys.get(key);
+  const [unknown] = keys.rest();
+  if (unknown !== undefined) keys.unserved(unknown, 'no such key, since it may change the result');
+  return config;
+}

@@ -1,0 +1,79 @@
+// The tensors that a model of a configuration has: which roles, of which shapes, and where they are in a file.
+import { FormatError, UnsupportedError } from '../errors.js';
+import { clip } from '../files/show.js';
+import type { TensorFile, TensorInfo } from '../files/tensor-file.js';
+import { showShape } from '../problem/view.js';
+import type { Config } from './config.js';
+import { type LayerPart, type ModelPart, type Role, type Source, tensorName } from './names.js';
+
+/** Dtypes of norms, biases and divisors. */
+const FLOATS = ['F32', 'F16', 'BF16'];
+
+/** The shape of a part, outermost first: (N, K) of a matrix. */
+function shapesOf({ width: d, heads, kvHeads, headWidth: e, feedForward: f, vocabulary, rope }: Config) {
+  return {
+    embedding: [vocabulary, d],
+    outputNorm: [d],
+    head: [vocabulary, d],
+    ropeDivisors: [rope.width / 2],
+    attentionNorm: [d],
+    q: [heads * e, d],
+    k: [kvHeads * e, d],
+    v: [kvHeads * e, d],
+    qBias: [heads * e],
+    kBias: [kvHeads * e],
+    vBias: [kvHeads * e],
+    qNorm: [e],
+    kNorm: [e],
+    o: [d, heads * e],
+    feedForwardNorm: [d],
+    gate: [f, d],
+    up: [f, d],
+    down: [d, f],
+  } as const satisfies Readonly<Record<ModelPart | LayerPart, readonly number[]>>;
+}
+
+/** The parts of a layer, in the order in which they are used. */
+export function layerParts({ biases, qkNorms }: Pick<Config, 'biases' | 'qkNorms'>): readonly LayerPart[] {
+  const norms: readonly LayerPart[] = qkNorms ? ['qNorm', 'kNorm'] : [];
+  return ['attentionNorm', 'q', 'k', 'v', ...biases, ...norms, 'o', 'feedForwardNorm', 'gate', 'up', 'down'];
+}
+
+/** Every role of a model with the shape of its tensor, in the order in which they are used. One at a time: L is what a header says. */
+export function* rolesOf(config: Config): Generator<readonly [role: Role, shape: readonly number[]]> {
+  const shapes = shapesOf(config);
+  yield ['embedding', shapes.embedding];
+  if (config.rope.divisors) yield ['ropeDivisors', shapes.ropeDivisors];
+  const parts = layerParts(config);
+  for (let layer = 0; layer < config.layers; layer++) for (const part of parts) yield [`${part}.${layer}`, shapes[part]];
+  yield ['outputNorm', shapes.outputNorm];
+  if (!config.tied) yield ['head', shapes.head];
+}
+
+/**
+ * Finds every tensor of the model by its name and checks its shape; reads none.
+ * @throws FormatError for a tensor that is missing or of another shape, and for a norm, bias or divisor that is not F32, F16 or BF16;
+ * UnsupportedError for a tensor that the model would ignore
+ */
+export function findTensors({ name: file, tensors }: TensorFile, config: Config, source: Source): ReadonlyMap<Role, TensorInfo> {
+  const found = new Map<Role, TensorInfo>();
+  const used = new Set<TensorInfo>();
+  for (const [role, shape] of rolesOf(config)) {
+    const tensor = tensorName(role, source);
+    if (tensor === undefined) continue; // the source says it otherwise
+    const info = tensors.get(tensor);
+    if (!info) throw new FormatError({ file, tensor, field: 'shape' }, showShape(shape), 'no such tensor');
+    if (showShape(info.shape) !== showShape(shape))
+      throw new FormatError({ file, tensor, field: 'shape' }, showShape(shape), showShape(info.shape));
+    if (shape.length === 1 && !FLOATS.includes(info.dtype))
+      throw new FormatError({ file, tensor, field: 'type' }, FLOATS.join(', '), info.dtype);
+    found.set(role, info);
+    used.add(info);
+  }
+  for (const info of tensors.values())
+    if (!used.has(info))
+      throw new UnsupportedError(`${file}: ${clip(info.name)}`, [
+        `expected no such tensor in ${config.architecture}, got ${info.dtype} ${showShape(info.shape)}`,
+      ]);
+  return found;
+}

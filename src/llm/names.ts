@@ -1,0 +1,72 @@
+// Roles of tensors in a language model ↔ their names in GGUF files and in Hugging Face folders. Sources: llama.cpp's gguf-py/gguf/constants.py
+// (TENSOR_NAMES) and transformers' modeling_llama.py, modeling_qwen2.py and modeling_qwen3.py.
+
+/** Where a model comes from: it decides names, and which numbers of a head a rotation pairs. */
+export type Source = 'gguf' | 'huggingFace';
+
+/** The name in GGUF files, and the name in Hugging Face folders if there is one. */
+type Names = readonly [gguf: string, huggingFace: string | undefined];
+
+const MODEL = {
+  embedding: ['token_embd.weight', 'model.embed_tokens.weight'],
+  outputNorm: ['output_norm.weight', 'model.norm.weight'],
+  head: ['output.weight', 'lm_head.weight'],
+  ropeDivisors: ['rope_freqs.weight', undefined], // config.json has the rule by which converters make them
+} as const satisfies Readonly<Record<string, Names>>;
+
+/** Behind `blk.3.` and `model.layers.3.`. */
+const LAYER = {
+  attentionNorm: ['attn_norm.weight', 'input_layernorm.weight'],
+  q: ['attn_q.weight', 'self_attn.q_proj.weight'],
+  k: ['attn_k.weight', 'self_attn.k_proj.weight'],
+  v: ['attn_v.weight', 'self_attn.v_proj.weight'],
+  qBias: ['attn_q.bias', 'self_attn.q_proj.bias'],
+  kBias: ['attn_k.bias', 'self_attn.k_proj.bias'],
+  vBias: ['attn_v.bias', 'self_attn.v_proj.bias'],
+  qNorm: ['attn_q_norm.weight', 'self_attn.q_norm.weight'],
+  kNorm: ['attn_k_norm.weight', 'self_attn.k_norm.weight'],
+  o: ['attn_output.weight', 'self_attn.o_proj.weight'],
+  feedForwardNorm: ['ffn_norm.weight', 'post_attention_layernorm.weight'],
+  gate: ['ffn_gate.weight', 'mlp.gate_proj.weight'],
+  up: ['ffn_up.weight', 'mlp.up_proj.weight'],
+  down: ['ffn_down.weight', 'mlp.down_proj.weight'],
+} as const satisfies Readonly<Record<string, Names>>;
+
+/** A tensor that the model has once. */
+export type ModelPart = keyof typeof MODEL;
+/** A tensor that every layer of the model (attention and feed-forward part) has. */
+export type LayerPart = keyof typeof LAYER;
+/** `embedding`, or `q.3` in layer 3. */
+export type Role = ModelPart | `${LayerPart}.${number}`;
+
+const AT: Readonly<Record<Source, 0 | 1>> = { gguf: 0, huggingFace: 1 };
+const PREFIX: Readonly<Record<Source, string>> = { gguf: 'blk.', huggingFace: 'model.layers.' };
+
+const isPart = <T extends string>(table: Readonly<Record<T, Names>>, part: string): part is T => Object.hasOwn(table, part);
+
+/** The tensor's name: `attn_q.weight` in layer 3 is `blk.3.attn_q.weight`. Undefined if the source has no such tensor. */
+export function tensorName(role: Role, source: Source): string | undefined {
+  if (isPart(MODEL, role)) return MODEL[role][AT[source]];
+  const [part, layer] = role.split('.') as [LayerPart, string];
+  return `${PREFIX[source]}${layer}.${LAYER[part][AT[source]]}`;
+}
+
+/** `blk.3.attn_q` of `blk.3.attn_q.weight`: the name that findLayers gives the matrix. */
+export const matrixName = (role: Role, source: Source): string | undefined => tensorName(role, source)?.replace(/\.weight$/, '');
+
+/** By source, parts by their names. */
+const PARTS = { gguf: partsBy(0), huggingFace: partsBy(1) };
+
+function partsBy(at: 0 | 1): { readonly model: ReadonlyMap<string, ModelPart>; readonly layer: ReadonlyMap<string, LayerPart> } {
+  const inverse = <T extends string>(table: Readonly<Record<T, Names>>): Map<string, T> =>
+    new Map((Object.keys(table) as T[]).flatMap((part) => (table[part][at] === undefined ? [] : [[table[part][at], part]])));
+  return { model: inverse<ModelPart>(MODEL), layer: inverse<LayerPart>(LAYER) };
+}
+
+/** The role of a tensor's name; undefined for a name that is not in the table. */
+export function roleOf(name: string, source: Source): Role | undefined {
+  const { model, layer } = PARTS[source];
+  const [, number, rest] = /^(0|[1-9]\d{0,8})\.(.*)$/.exec(name.startsWith(PREFIX[source]) ? name.slice(PREFIX[source].length) : '') ?? [];
+  const part = layer.get(rest ?? '');
+  return part ? `${part}.${Number(number)}` : model.get(name);
+}

@@ -1,0 +1,240 @@
+// A decoder-only language model in float64: what the kernels of one must give. One function an operation, rows after rows, nothing rounded
+// but what a caller asks for. It takes weights by role from a function, and knows no file and no GPU. Rules: Zhang and Sennrich, 2019
+// (RMSNorm); Su et al., 2021 (RoPE); Shazeer, 2020 (SwiGLU); Ainslie et al., 2023 (grouped queries).
+import { ArgumentError } from '../errors.js';
+
+/** What the numbers of a head have in common with a Config of src/llm. */
+export interface HeadSizes {
+  /** H */
+  readonly heads: number;
+  /** V; query head h reads key and value head floor(h / (H / V)). */
+  readonly kvHeads: number;
+  /** e */
+  readonly headWidth: number;
+}
+
+export interface RopeSizes {
+  /** The numbers of a head that turn together, i < w/2. pairs: 2i and 2i + 1. halves: i and i + w/2. */
+  readonly kind: 'pairs' | 'halves';
+  /** w ≤ e: the first numbers of a head are rotated. */
+  readonly width: number;
+  readonly base: number;
+  /** Positions are divided by it. */
+  readonly factor: number;
+  /** Does the model have the weight `ropeDivisors` (w/2), by which frequencies are divided? */
+  readonly divisors: boolean;
+}
+
+/** The part of a Config (src/llm/config.ts) that a forward pass asks for. */
+export interface LlmSizes extends HeadSizes {
+  /** L */
+  readonly layers: number;
+  /** d */
+  readonly width: number;
+  /** f */
+  readonly feedForward: number;
+  readonly vocabulary: number;
+  readonly epsilon: number;
+  readonly rope: RopeSizes;
+  /** The embedding is the head. */
+  readonly tied: boolean;
+  /** `qBias`, `kBias`, `vBias`: those that layers have. */
+  readonly biases: readonly string[];
+  readonly qkNorms: boolean;
+}
+
+/** The weight of a role (`embedding`, `q.3`, …), row-major, (N, K) of a matrix. Asked for whenever it is used. */
+export type Weight = (role: string) => Float64Array;
+
+export interface LlmOptions {
+  /** Rounds K and V as they go into the cache. Default: not at all. */
+  readonly roundCache?: ((value: number) => number) | undefined;
+  /** Rounds what a product reads: rows of K numbers. Default: not at all. */
+  readonly roundInput?: ((x: Float64Array, k: number, role: string) => Float64Array) | undefined;
+}
+
+/** Keys (after norm and rotation) and values of P positions, each (P, V·e). */
+export interface Cached {
+  keys: Float64Array;
+  values: Float64Array;
+}
+
+export interface LlmReference {
+  /** P: tokens that have been taken. */
+  position(): number;
+  /** By layer. */
+  readonly cache: readonly Readonly<Cached>[];
+  /**
+   * Takes the next tokens, any number at once.
+   * @returns logits (T, vocabulary)
+   * @throws ArgumentError for an id outside of the vocabulary, and for a weight of another length
+   */
+  forward(ids: ArrayLike<number>): Float64Array;
+}
+
+/** y (T, N) = x (T, K) · Wᵀ. @param w (N, K) */
+export function multiply(x: Float64Array, w: Float64Array, k: number): Float64Array {
+  const rows = x.length / k;
+  const n = w.length / k;
+  const y = new Float64Array(rows * n);
+  for (let column = 0; column < n; column++)
+    for (let row = 0; row < rows; row++) {
+      const [a, b] = [row * k, column * k];
+      let sum = 0;
+      for (let i = 0; i < k; i++) sum += x[a + i]! * w[b + i]!;
+      y[row * n + column] = sum;
+    }
+  return y;
+}
+
+/** x / √(mean(x²) + ε) · w of every row. @param x rows of as many numbers as w */
+export function rmsNorm(x: Float64Array, w: Float64Array, epsilon: number): Float64Array {
+  const d = w.length;
+  const y = new Float64Array(x.length);
+  for (let at = 0; at < x.length; at += d) {
+    let sum = 0;
+    for (let i = at; i < at + d; i++) sum += x[i]! * x[i]!;
+    const r = 1 / Math.sqrt(sum / d + epsilon);
+    for (let i = 0; i < d; i++) y[at + i] = x[at + i]! * r * w[i]!;
+  }
+  return y;
+}
+
+/**
+ * Turns pair i of every head by position · base^(-2i/w) / (factor · divisor).
+ * @param x (T, heads · e) @param first position of the first row @param divisors (w/2)
+ */
+export function rotate(
+  x: Float64Array,
+  { heads, headWidth: e }: Pick<HeadSizes, 'heads' | 'headWidth'>,
+  { kind, width: w, base, factor }: Omit<RopeSizes, 'divisors'>,
+  { first, divisors }: { readonly first: number; readonly divisors?: Float64Array | undefined },
+): Float64Array {
+  const y = x.slice();
+  const [step, apart] = kind === 'pairs' ? [2, 1] : [1, w / 2];
+  for (let at = 0, position = first; at < x.length; at += heads * e, position++)
+    for (let i = 0; i < w / 2; i++) {
+      const angle = (position / (factor * (divisors?.[i] ?? 1))) * base ** ((-2 * i) / w);
+      const [cos, sin] = [Math.cos(angle), Math.sin(angle)];
+      for (let head = 0; head < heads; head++) {
+        const a = at + head * e + step * i;
+        const b = a + apart;
+        y[a] = x[a]! * cos - x[b]! * sin;
+        y[b] = x[b]! * cos + x[a]! * sin;
+      }
+    }
+  return y;
+}
+
+/**
+ * softmax(q · Kᵀ / √e) · V of every head. The query of row t sees positions 0 to first + t.
+ * @param q (T, H·e) @param first position of the first query; P ≥ first + T
+ * @returns (T, H·e)
+ */
+export function attend(
+  q: Float64Array,
+  { keys, values }: Readonly<Cached>,
+  { heads, kvHeads, headWidth: e }: HeadSizes,
+  first: number,
+): Float64Array {
+  const y = new Float64Array(q.length);
+  const pitch = kvHeads * e;
+  const scores = new Float64Array(first + q.length / (heads * e));
+  for (let at = 0, length = first + 1; at < q.length; at += heads * e, length++)
+    for (let head = 0; head < heads; head++) {
+      const query = at + head * e;
+      const key = Math.floor(head / (heads / kvHeads)) * e;
+      let top = Number.NEGATIVE_INFINITY;
+      for (let p = 0; p < length; p++) {
+        let dot = 0;
+        for (let i = 0; i < e; i++) dot += q[query + i]! * keys[p * pitch + key + i]!;
+        scores[p] = dot / Math.sqrt(e);
+        top = Math.max(top, scores[p]!);
+      }
+      let sum = 0;
+      for (let p = 0; p < length; p++) sum += scores[p] = Math.exp(scores[p]! - top);
+      for (let p = 0; p < length; p++) {
+        const share = scores[p]! / sum;
+        for (let i = 0; i < e; i++) y[query + i]! += share * values[p * pitch + key + i]!;
+      }
+    }
+  return y;
+}
+
+/** SiLU(gate) · up, with SiLU(z) = z / (1 + exp(-z)). */
+export function glu(gate: Float64Array, up: Float64Array): Float64Array {
+  const y = new Float64Array(gate.length);
+  for (let i = 0; i < y.length; i++) y[i] = (gate[i]! / (1 + Math.exp(-gate[i]!))) * up[i]!;
+  return y;
+}
+
+function addTo(x: Float64Array, y: Float64Array): void {
+  for (let i = 0; i < x.length; i++) x[i]! += y[i % y.length]!; // a bias is added to every row
+}
+
+/** A model with an empty cache. */
+export function llmReference(sizes: LlmSizes, weight: Weight, { roundCache, roundInput }: LlmOptions = {}): LlmReference {
+  const { layers, width: d, heads, kvHeads, headWidth: e, feedForward: f, vocabulary, epsilon, rope, tied, biases, qkNorms } = sizes;
+  const cache: Cached[] = Array.from({ length: layers }, () => ({ keys: new Float64Array(0), values: new Float64Array(0) }));
+  let taken = 0;
+
+  const take = (role: string, length: number): Float64Array => {
+    const w = weight(role);
+    if (w.length !== length) throw new ArgumentError(`weight(${role})`, `${length} numbers`, String(w.length));
+    return w;
+  };
+  const product = (x: Float64Array, role: string, n: number, k: number): Float64Array =>
+    multiply(roundInput ? roundInput(x, k, role) : x, take(role, n * k), k);
+  const norm = (x: Float64Array, role: string, length = d): Float64Array => rmsNorm(x, take(role, length), epsilon);
+
+  /** q, k or v of a layer before the rotation. */
+  const project = (x: Float64Array, part: 'q' | 'k' | 'v', layer: number): Float64Array => {
+    const n = (part === 'q' ? heads : kvHeads) * e;
+    const y = product(x, `${part}.${layer}`, n, d);
+    if (biases.includes(`${part}Bias`)) addTo(y, take(`${part}Bias.${layer}`, n));
+    return qkNorms && part !== 'v' ? norm(y, `${part}Norm.${layer}`, e) : y;
+  };
+  const turned = (x: Float64Array, count: number): Float64Array =>
+    rotate(x, { heads: count, headWidth: e }, rope, {
+      first: taken,
+      divisors: rope.divisors ? take('ropeDivisors', rope.width / 2) : undefined,
+    });
+  const appended = (old: Float64Array, rows: Float64Array): Float64Array => {
+    const out = new Float64Array(old.length + rows.length);
+    out.set(old);
+    out.set(roundCache ? rows.map(roundCache) : rows, old.length);
+    return out;
+  };
+
+  const attention = (x: Float64Array, layer: number): Float64Array => {
+    const h = norm(x, `attentionNorm.${layer}`);
+    const q = turned(project(h, 'q', layer), heads);
+    const own = cache[layer]!;
+    own.keys = appended(own.keys, turned(project(h, 'k', layer), kvHeads));
+    own.values = appended(own.values, project(h, 'v', layer));
+    return product(attend(q, own, sizes, taken), `o.${layer}`, d, heads * e);
+  };
+  const feedForward = (x: Float64Array, layer: number): Float64Array => {
+    const h = norm(x, `feedForwardNorm.${layer}`);
+    const act = glu(product(h, `gate.${layer}`, f, d), product(h, `up.${layer}`, f, d));
+    return product(act, `down.${layer}`, d, f);
+  };
+
+  const forward = (ids: ArrayLike<number>): Float64Array => {
+    const embedding = take('embedding', vocabulary * d);
+    const x = new Float64Array(ids.length * d);
+    for (let row = 0; row < ids.length; row++) {
+      const id = ids[row]!;
+      if (!(Number.isInteger(id) && id >= 0 && id < vocabulary))
+        throw new ArgumentError(`ids[${row}]`, `a whole number from 0 to ${vocabulary - 1}`, String(id));
+      x.set(embedding.subarray(id * d, (id + 1) * d), row * d);
+    }
+    for (let layer = 0; layer < layers; layer++) {
+      addTo(x, attention(x, layer));
+      addTo(x, feedForward(x, layer));
+    }
+    taken += ids.length;
+    return product(norm(x, 'outputNorm'), tied ? 'embedding' : 'head', vocabulary, d);
+  };
+  return { position: () => taken, cache, forward };
+}

@@ -1,0 +1,35 @@
+// The small models whose logits llama.cpp has computed (scripts/goldens/llm.mjs), and the tokens that they read.
+import type { ModelOptions } from '../support/model-file.js';
+
+/**
+ * By name of the fixture: every architecture, every block type, both kinds of weights, G = 1, 2, 4, tied and not, both scalings of positions.
+ * With float32 weights and cache llama.cpp rounds nothing below float32, so that these models hold the rules; the others hold the block types.
+ */
+export const GOLDEN_MODELS: Readonly<Record<string, ModelOptions>> = {
+  'llama-f32': { architecture: 'llama', type: 'F32', seed: 21, sizes: { kvHeads: 8 } },
+  'llama-divisors-f32': { architecture: 'llama', type: 'F32', seed: 22, rope: { divisors: true }, sizes: { heads: 4, headWidth: 64 } },
+  'llama-linear-f32': { architecture: 'llama', type: 'F32', tied: true, seed: 23, rope: { factor: 4, base: 500_000 } },
+  'llama-heavy-f32': { architecture: 'llama', type: 'F32', weights: 'heavy', seed: 24 },
+  'qwen2-f32': { architecture: 'qwen2', type: 'F32', tied: true, seed: 25, rope: { base: 1e6 }, sizes: { epsilon: 1e-5 } },
+  'qwen3-f32': { architecture: 'qwen3', type: 'F32', seed: 26, rope: { base: 1e6 }, sizes: { headWidth: 64 } },
+  'llama-q4_0': { architecture: 'llama', type: 'Q4_0', seed: 11 },
+  'llama-q4_k_m': {
+    architecture: 'llama',
+    type: 'Q4_K',
+    types: { v: 'Q6_K', down: 'Q6_K', head: 'Q6_K' },
+    seed: 12,
+    sizes: { heads: 4, headWidth: 64 },
+  },
+  'llama-heavy-f16': { architecture: 'llama', type: 'F16', weights: 'heavy', seed: 13 },
+  'qwen2-q8_0': { architecture: 'qwen2', type: 'Q8_0', tied: true, seed: 15 },
+  'qwen2-mixed': { architecture: 'qwen2', type: 'Q4_K', types: { embedding: 'Q6_K', v: 'Q8_0', o: 'Q4_0' }, tied: true, seed: 16 },
+  'qwen3-q4_0': { architecture: 'qwen3', type: 'Q4_0', types: { embedding: 'Q6_K' }, tied: true, seed: 17 },
+  'qwen3-q6_k': { architecture: 'qwen3', type: 'Q6_K', seed: 18 },
+};
+
+/** Does llama.cpp compute with float32 only? */
+export const isFloat32 = ({ type }: ModelOptions): boolean => type === 'F32';
+
+/** 41 tokens, of which the logits behind the last 3 are kept. */
+export const GOLDEN_IDS: readonly number[] = Array.from({ length: 41 }, (_, i) => (i * 37 + 3) % 256);
+export const GOLDEN_ROWS = 3;
