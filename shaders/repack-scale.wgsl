@@ -14,8 +14,8 @@
 #if ELEMENT == 16 && SOURCE != 1 && SOURCE != 2 || ELEMENT == 8 && SOURCE != 5
 #error narrow elements keep their bits: ELEMENT must be that of SOURCE
 #endif
-#if ELEMENT == 32 && (SOURCE == 2 || SOURCE == 5)
-#error only scales and what is added are bf16 or bytes, which keep their bits: ELEMENT must be 16 or 8
+#if ELEMENT == 32 && SOURCE == 5
+#error bytes keep their bits: ELEMENT must be 8
 #endif
 
 struct Params {
@@ -46,6 +46,8 @@ fn element(g: u32, n: u32) -> u32 {
   return source[at];
 #elif SOURCE == 1
   return bitcast<u32>(float_from_half(sixteen_bits(source[at / 2u], at)));
+#elif SOURCE == 2
+  return bitcast<u32>(float_from_bfloat(sixteen_bits(source[at / 2u], at)));
 #elif SOURCE == 3
   return bitcast<u32>(f32(bitcast<i32>(source[at])));
 #elif SOURCE == 4

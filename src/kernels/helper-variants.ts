@@ -12,7 +12,7 @@ const FORMATS: readonly Params[] = [...new Map(LEGAL_FORMATS.map(formatParams).m
 export const helperVariants: Readonly<Record<string, readonly Params[]>> = {
   repack: CODE_BITS.flatMap((BITS) => (isBits(BITS) ? [0, 1, 2] : [0]).map((NZ) => ({ BITS, NZ }))),
   'repack-scale': [
-    ...[0, 1, 3, 4].map((SOURCE) => ({ SOURCE, ELEMENT: 32 })),
+    ...[0, 1, 2, 3, 4].map((SOURCE) => ({ SOURCE, ELEMENT: 32 })),
     ...[1, 2].map((SOURCE) => ({ SOURCE, ELEMENT: 16 })),
     { SOURCE: 5, ELEMENT: 8 },
   ],
