@@ -62,16 +62,6 @@ export const gatherRows: Shader = {
   uniforms: ['m', 'first_m', 'first_k', 'quads', 'k', 'base', 'batch_rows', 'stride_b', 'stride_m', 'stride_k', 'rows_base', 'pitch'],
 };
 
-export const sumRows: Shader = {
-  name: 'sum-rows',
-  bindings: [
-    { name: 'params', binding: 0, access: 'uniform' },
-    { name: 'x', binding: 1, access: 'read' },
-    { name: 'sums', binding: 2, access: 'write' },
-  ],
-  uniforms: ['m', 'x_base', 'x_pitch', 'blocks', 'block_vec4s'],
-};
-
 export const quantizeRows: Shader = {
   name: 'quantize-rows',
   bindings: [
@@ -149,7 +139,6 @@ export const helpers: readonly Shader[] = [
   repackScale,
   repackQuant,
   gatherRows,
-  sumRows,
   quantizeRows,
   roundRows,
   sortPairs,
