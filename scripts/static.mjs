@@ -4,6 +4,7 @@
 //   npm run static -- --json           the same as JSON
 //   npm run static -- --narrow         the same table of weights as GGUF, GPTQ and HQQ files have them
 //   npm run static -- --check          more formats; fails on spills and scratch memory
+//   npm run static -- matmul-decode --tiles                the same table of every tile of the named kernels that suits a GPU
 //   npm run static -- matmul-rows --family navi31,dg2      one kernel, these families
 //
 // WGSL → SPIR-V by Dawn (scripts/static/spirv.mjs) → machine code by Mesa's drivers without hardware: RADV for AMD, ANV for Intel
@@ -119,7 +120,8 @@ let tried = 0;
 for (const family of ready) {
   const { vendor, caps, matrices } = FAMILIES[family];
   const devices = [caps, ...(matrices && parts.matrices ? [{ ...caps, subgroupMatrix: matrices }] : [])];
-  const variants = pickedVariants(devices, { more: options.has('--check'), narrow: options.has('--narrow') }).filter(
+  const tiles = options.has('--tiles') ? only : [];
+  const variants = pickedVariants(devices, { more: options.has('--check'), narrow: options.has('--narrow'), tiles }).filter(
     ({ shader }) => only.length === 0 || only.includes(shader),
   );
   tried += variants.length;

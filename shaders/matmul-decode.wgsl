@@ -1,37 +1,65 @@
 // y[m, n] = sum over blocks b of scale[g, n] · (sum over k in b of x[m, k] · code[k, n] + zero[g, n] · sum over k in b of x[m, k]) + bias[n]
-// A workgroup makes ROWS rows × LANES quads of y, or a part of their sums over k. k is cut into runs of whole blocks of 32 k: SLICES rows
-// of lanes take one each and add them up at the end.
+// A workgroup makes ROWS rows × LANES quads of y. k is cut into runs of whole blocks of 32 k: SLICES rows of lanes take one each, and their
+// sums meet in workgroup memory at the end. So one dispatch does it all.
 //
-// For few rows of x on a GPU: neighbouring lanes read neighbouring 16 bytes of w, UNROLL words ahead; x is read at an address that a whole
-// subgroup shares, so it takes no registers of the lanes; offsets meet sums of x that sum-rows has made, and values of a codebook none.
-// Right for subgroups of any size, whichever lanes they are.
-//
-// x_sums  [m, blocks]  (the sum of x over the block, the part of it from even k); a block is 32 k or less (block_shift)
+// For few rows of x on a GPU: neighbouring lanes read neighbouring 16 bytes of w, UNROLL words ahead. Offsets meet sums of x, which a lane
+// adds up of the x that it multiplies anyway: a quarter of an instruction for each weight. Values of a codebook meet none. How often a loop
+// goes round is the same for all slices, so that it is counted in scalar registers. Right for subgroups of any size.
 
-#param LANES 32 64 // lanes along n
-#param SLICES 1 4 8 // parts of k in a workgroup; more than 1 need subgroups
-#param UNROLL 1 2 4 // low words of w in flight, under one high word; x of all of them lies in scalar registers, so that fewer fit with more rows
+#param LANES 8 16 32 64 // lanes along n
+#param SLICES 4 8 16 32 // parts of k
+#param UNROLL 1 2 4 8 // low words of w in flight, under one high word
 
 #include "lib/lane.wgsl"
 #include "lib/scale.wgsl"
 #include "lib/splits.wgsl"
-#include "lib/float16.wgsl"
-#include "lib/formula.wgsl"
-#include "lib/result.wgsl"
-#include "lib/residual.wgsl"
+#include "lib/finish.wgsl"
 #include "lib/grid.wgsl"
 
 #if HIGH && UNROLL * HIGH > LOW || UNROLL > LOW
 #error words in flight share a block and a high word: UNROLL must be less
 #endif
 
-#if SLICES > 1
-enable subgroups;
-#endif
+// Words of k whose sums of x there is room for at a time; a step is UNROLL words, of one group.
+const ROOM = 2u * SLICES * LANES * UNROLL;
 
-#if !CODEBOOK
-@group(0) @binding(8) var<storage, read> x_sums: array<vec2<f32>>;
+// Of each step and row, the sums of x; when all steps are done, of each slice, row and lane, its sums, in two halves.
+var<workgroup> sums: array<vec2<f32>, 2u * SLICES * ROWS * LANES>;
+
+// Of the words [begin, end): what a step's sum begins with, and the sum of x, which zero multiplies. Codes come with BIAS, and with their ZERO
+// where nothing else is added to them. Both are taken off first, so that no sum grows larger than its terms.
+fn sum_of_step(row: u32, begin: u32, end: u32) -> vec2<f32> {
+  var pairs = vec2<f32>(); // of even k, and of odd k
+  if (begin + UNROLL == end) {
+#repeat q UNROLL * CODES / 4
+    {
+      let four = vec4<f32>(read_x(row + begin * WORD_VEC4S + q)); // all in flight at once
+      pairs += four.xy + four.zw;
+    }
+#end
+  } else {
+    for (var q = begin * WORD_VEC4S; q < end * WORD_VEC4S; q++) {
+      let four = vec4<f32>(read_x(row + q));
+      pairs += four.xy + four.zw;
+    }
+  }
+#if OFFSET
+  let bias = BIAS;
+#else
+  let bias = BIAS + ZERO;
 #endif
+  return vec2<f32>(-bias.x * pairs.x - bias.y * pairs.y, pairs.x + pairs.y);
+}
+
+// Sums of x over the steps of words [first, end), by all lanes.
+fn make_sums(start: ptr<function, RowStarts>, first: u32, end: u32, lane: u32) {
+  for (var i = lane; i * UNROLL < end - first; i += SLICES * LANES) {
+    let begin = first + i * UNROLL;
+#repeat r ROWS
+    sums[r * 2u * SLICES * LANES + i] = sum_of_step((*start)[r], begin, min(begin + UNROLL, end));
+#end
+  }
+}
 
 fn mac_word(sum: ptr<function, Rows>, start: ptr<function, RowStarts>, word: u32, words: Quad) {
   let planes = planes_of(words);
@@ -44,150 +72,150 @@ fn mac_word(sum: ptr<function, Rows>, start: ptr<function, RowStarts>, word: u32
 #end
 }
 
-// Products of the words [begin, end) of one block.
-fn mac_words(sum: ptr<function, Rows>, start: ptr<function, RowStarts>, begin: u32, end: u32, quad: u32) {
-  let rounds = (end - begin) / UNROLL;
-  for (var i = 0u; i < rounds; i++) {
-    let word = begin + i * UNROLL;
-    let at = w_row(low_row(word)) + quad;
-    var words: array<Quad, UNROLL>;
+// Products of a step.
+fn mac_step(sum: ptr<function, Rows>, start: ptr<function, RowStarts>, word: u32, quad: u32) {
+  let at = w_row(low_row(word)) + quad;
+  var words: array<Quad, UNROLL>;
 #if HIGH
-    let high = w[w_row(high_row(word)) + quad]; // of all of them
+  let high = w[w_row(high_row(word)) + quad]; // of all of them
 #repeat j UNROLL
-    words[j] = Quad(w[at + j * params.w_pitch], high, high_shift(word) + HIGH * j);
+  words[j] = Quad(w[at + j * params.w_pitch], high, high_shift(word) + HIGH * j);
 #end
 #else
 #repeat j UNROLL
-    words[j] = w[at + j * params.w_pitch];
+  words[j] = w[at + j * params.w_pitch];
 #end
 #endif
 #repeat j UNROLL
-    mac_word(sum, start, word + j, words[j]);
+  mac_word(sum, start, word + j, words[j]);
 #end
-  }
-  for (var word = begin + rounds * UNROLL; word < end; word++) { // only where a group or K ends
-    mac_word(sum, start, word, read_quad(word, quad));
-  }
 }
 
-alias RowSums = array<vec2<f32>, ROWS>; // as in x_sums
-
-fn x_sum_at(i: u32) -> vec2<f32> {
-#if CODEBOOK
-  return vec2<f32>(); // values need none
-#else
-  return x_sums[i];
-#endif
-}
-
-// What the sum of a block begins with: zero · the sum of x, less what BIAS in its codes will add (that of odd k for all, and what even k
-// have more). So no sum grows larger than its terms.
+// What the sum of a step begins with.
 fn begin_row(x_sum: vec2<f32>, zero: vec4<f32>) -> vec4<f32> {
-  let even = vec4<f32>((BIAS.y - BIAS.x) * x_sum.y);
-#if OFFSET == 2
-  return even - vec4<f32>(BIAS.y * x_sum.x);
-#elif OFFSET != 2
-  return fma(zero - vec4<f32>(BIAS.y), vec4<f32>(x_sum.x), even);
+#if OFFSET == 1 || OFFSET == 3 || OFFSET == 4
+  return fma(zero, vec4<f32>(x_sum.y), vec4<f32>(x_sum.x));
+#else
+  return vec4<f32>(x_sum.x);
 #endif
 }
 
-// What the block adds to a row. A minimum is not scaled.
+// What the step adds to a row. A minimum is not scaled.
 fn end_row(total: vec4<f32>, sum: vec4<f32>, x_sum: vec2<f32>, s: vec4<f32>, zero: vec4<f32>) -> vec4<f32> {
 #if OFFSET == 2
-  return fma(zero, vec4<f32>(x_sum.x), fma(s, sum, total));
+  return fma(zero, vec4<f32>(x_sum.y), fma(s, sum, total));
 #elif OFFSET != 2
   return fma(s, sum, total);
 #endif
 }
 
-// total = the sums over one run of k.
-fn sum_run(total: ptr<function, Rows>, run: Run, rows: RowRun, quad: u32) {
-  var start = row_starts(rows);
-  let shift = block_shift();
-  let length = 1u << shift; // words of a block
-  let blocks = (params.words + length - 1u) >> shift;
-  let groups = groups_end(run);
-  let first = run.begin / params.group_words;
-  var unit = unit_at(first, quad);
-  for (var group = first; group < groups; group++) {
-    let words = words_in(run, group);
-    if (begins_unit(group)) {
-      unit = unit_at(group, quad);
-    }
-    let s = in_units(scale_at(group, quad, unit));
-    let zero = zero_at(group, quad, unit);
-    for (var begin = words.begin; begin < words.end; begin += length) {
-      var x_sum: RowSums;
-      var sum: Rows;
+// The group that a lane is in, and what it has loaded of it.
+struct Group {
+  index: u32,
+  next: u32, // the word at which the next one begins
+  unit: Unit,
+  scale: vec4<f32>,
+  zero: vec4<f32>,
+}
+
+// For a word where a step begins.
+fn enter(group: ptr<function, Group>, word: u32, quad: u32) {
+  if (word < (*group).next) { return; }
+  let index = (*group).index;
+  if (begins_unit(index)) {
+    (*group).unit = unit_at(index, quad);
+  }
+  (*group).scale = in_units(scale_at(index, quad, (*group).unit));
+  (*group).zero = zero_at(index, quad, (*group).unit);
+  (*group).index = index + 1u;
+  (*group).next = (index + 1u) * params.group_words;
+}
+
+alias RowSums = array<vec2<f32>, ROWS>;
+
+fn begin_step(sum: ptr<function, Rows>, group: Group, step: u32) -> RowSums {
+  var x_sums: RowSums;
 #repeat r ROWS
-      let row = x_row(min(rows.begin + r, rows.end - 1u));
-      x_sum[r] = x_sum_at(row * blocks + (begin >> shift));
-      sum[r] = begin_row(x_sum[r], zero);
+#if !CODEBOOK
+  x_sums[r] = sums[r * 2u * SLICES * LANES + step];
+#endif
+  (*sum)[r] = begin_row(x_sums[r], group.zero);
 #end
-      mac_words(&sum, &start, begin, min(begin + length, words.end), quad);
+  return x_sums;
+}
+
+fn end_step(total: ptr<function, Rows>, sum: Rows, x_sums: RowSums, group: Group) {
 #repeat r ROWS
-      (*total)[r] = end_row((*total)[r], sum[r], x_sum[r], s, zero);
+  (*total)[r] = end_row((*total)[r], sum[r], x_sums[r], group.scale, group.zero);
 #end
+}
+
+// total += the sums over the words of `run`, whose sums of x begin at word `first`.
+fn add_run(total: ptr<function, Rows>, start: ptr<function, RowStarts>, run: Run, first: u32, quad: u32) {
+  let index = run.begin / params.group_words;
+  var group = Group(index, run.begin, unit_at(index, quad), vec4<f32>(), vec4<f32>());
+  var word = run.begin;
+  for (; word + UNROLL <= run.end; word += UNROLL) {
+    enter(&group, word, quad);
+    var sum = Rows();
+    let x_sums = begin_step(&sum, group, (word - first) / UNROLL);
+    mac_step(&sum, start, word, quad);
+    end_step(total, sum, x_sums, group);
+  }
+  if (word < run.end) { // k ends within a step
+    enter(&group, word, quad);
+    var sum = Rows();
+    let x_sums = begin_step(&sum, group, (word - first) / UNROLL);
+    for (; word < run.end; word++) {
+      mac_word(&sum, start, word, read_quad(word, quad));
     }
+    end_step(total, sum, x_sums, group);
   }
 }
 
-var<workgroup> sums: array<vec4<f32>, SLICES * ROWS * LANES>; // of every slice, row and lane
-
-#if SLICES > 1
-@diagnostic(off, subgroup_uniformity) // see below
-#endif
 @compute @workgroup_size(LANES, SLICES)
 fn main(@builtin(workgroup_id) workgroup: vec3u, @builtin(num_workgroups) workgroups: vec3u, @builtin(local_invocation_id) lane: vec3u) {
   let tile = linear_index(workgroup, workgroups);
   if (tile >= params.tiles) { return; }
   load_table(lane.y * LANES + lane.x);
-  let place = place_of(tile, ROWS);
-  let rows = place.rows;
+  let rows = rows_of(tile / params.tiles_n, ROWS);
 #if EXPERTS
   if (rows.begin >= rows.end) { return; }
 #endif
-  let own_quad = place.tile_n * LANES + lane.x;
+  let own_quad = (tile % params.tiles_n) * LANES + lane.x;
   let quad = min(own_quad, (params.n - 1u) / 4u); // past the end the last one again, not written
-  let first_run = place.split * SLICES;
-  let runs = place.splits * SLICES;
+  var start = row_starts(rows);
   var total: Rows;
-
-#if SLICES > 1
-  // A round for each slice that the subgroup has lanes of; nearly always one. In it the slice is the same for all lanes, and the compiler
-  // knows. Each lane is done in the round of its own slice, whichever lanes take part in it, so the broadcast need not be uniform.
-  var done = false;
-  while (!done) {
-    let slice = subgroupBroadcastFirst(lane.y);
-    if (slice == lane.y) {
-      sum_run(&total, run_at(first_run + slice, runs), rows, quad);
-      done = true;
-    }
-  }
-#else
-  sum_run(&total, run_at(first_run, runs), rows, quad);
+  for (var first = 0u; first < params.words; first += ROOM) {
+    let end = min(first + ROOM, params.words);
+#if !CODEBOOK
+    workgroupBarrier(); // nobody reads the sums before
+    make_sums(&start, first, end, lane.y * LANES + lane.x);
+    workgroupBarrier(); // they are there before anyone reads them
 #endif
-
+    let blocks = (end - first + BLOCK_WORDS - 1u) / BLOCK_WORDS;
+    let length = ((blocks + SLICES - 1u) / SLICES) * BLOCK_WORDS;
+    let begin = min(first + lane.y * length, end);
+    add_run(&total, &start, Run(begin, min(begin + length, end)), first, quad);
+  }
+#if !CODEBOOK
+  workgroupBarrier(); // nobody reads sums of x any more
+#endif
   let slot = lane.y * ROWS * LANES + lane.x;
 #repeat r ROWS
-  sums[slot + r * LANES] = total[r];
+  sums[2u * (slot + r * LANES)] = total[r].xy;
+  sums[2u * (slot + r * LANES) + 1u] = total[r].zw;
 #end
-#if SLICES > 1
   workgroupBarrier(); // all slices have put their sums before anyone adds them up
-#endif
   if (4u * own_quad >= params.n) { return; }
   let count = min(ROWS, rows.end - rows.begin);
   // The rows are finished by different slices, in a loop that holds no row in registers.
   for (var r = lane.y; r < count; r += SLICES) {
-    var sum = sums[r * LANES + lane.x];
-    for (var slice = 1u; slice < SLICES; slice++) {
-      sum += sums[(slice * ROWS + r) * LANES + lane.x];
+    var sum = vec4<f32>();
+    for (var slice = 0u; slice < SLICES; slice++) {
+      let at = 2u * ((slice * ROWS + r) * LANES + lane.x);
+      sum += vec4<f32>(sums[at], sums[at + 1u]);
     }
-    if (any_nonfinite(sum)) { // the group algebra makes NaN of some infinities
-      let first = run_at(first_run, runs);
-      let last = run_at(first_run + SLICES - 1u, runs);
-      sum = formula_of(rows.begin + r, quad, first.begin, last.end);
-    }
-    write_split(place.split, rows.begin + r, quad, sum);
+    finish_quad(rows.begin + r, quad, sum);
   }
 }

@@ -5,6 +5,7 @@ import { root } from '../setup.mjs';
 const load = async (path) => (await runnerImport(path, { root, configFile: false, logLevel: 'error' })).module;
 const { makePlan } = await load('/src/plan/plan.ts');
 const { packedLayout } = await load('/src/plan/packed-layout.ts');
+const { extentOf } = await load('/src/kernels/fits.ts');
 const { kernels } = await load('/src/kernels/index.ts');
 const { costs } = await load('/src/kernels/costs.ts');
 export const { variantId } = await load('/src/kernels/kernel.ts');
@@ -51,23 +52,34 @@ const NARROW = Object.entries(files).flatMap(([name, { bits, format, ...rest }])
   ['float32', 'float16'].map((dtype) => ({ name, dtype, bits, ...rest, format: { bits, ...format } })),
 );
 
+const kernelOf = (name) => kernels.find((kernel) => kernel.name === name);
+/** A kernel's tiles, each with its own number of rows. */
+const forcedTiles = (names, device) =>
+  names.flatMap((kernel) =>
+    kernelOf(kernel)
+      .tiles.filter((tile) => kernelOf(kernel).suits?.(tile, device) ?? true)
+      .map((tile) => ({ m: tile.ROWS ?? 1, force: { kernel, tile } })),
+  );
+
 /** Helpers have no cost. */
 const costOf = (shader, params) => costs[shader]?.(params);
 
 /**
  * [{ id, shader, params, code, cost, dtype, name, rows: [least, most] }] for a GPU with every feature and common limits, changed by the given
- * caps; with `more` for more formats, and also without features.
+ * caps; with `more` for more formats, and also without features; with `tiles` for every tile that these kernels have for such a GPU.
  */
-export function pickedVariants(capsList, { more = false, narrow = false } = {}) {
+export function pickedVariants(capsList, { more = false, narrow = false, tiles = [] } = {}) {
   const found = new Map();
   const bare = { ...LEAST, ...capsList[0], f16: false, subgroups: false };
   for (const device of [...capsList.map((caps) => ({ ...GPU, ...caps })), ...(more ? [bare] : [])])
     for (const { name, ...format } of narrow ? NARROW : more ? [...FORMATS, ...MORE, ...NARROW] : FORMATS)
       for (const innerPrecise of [0, 1])
         for (const shape of SHAPES)
-          for (const m of ROWS) {
+          for (const { m, force } of tiles.length > 0 ? forcedTiles(tiles, device) : ROWS.map((m) => ({ m }))) {
             const { problem, operands } = problemOf({ m, ...shape, ...format });
-            const plan = makePlan({ problem: { ...problem, innerPrecise }, packed: packedLayout(operands, device), caps: device });
+            const context = { problem: { ...problem, innerPrecise }, packed: packedLayout(operands, device), caps: device };
+            if (force && typeof extentOf(kernelOf(force.kernel), { ...context, tile: force.tile }) === 'string') continue;
+            const plan = makePlan(context, { force });
             for (const { shader, params } of plan.dispatches) {
               const id = variantId(shader, params);
               const old = found.get(id);

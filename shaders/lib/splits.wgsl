@@ -31,13 +31,6 @@ fn run_at(index: u32, runs: u32) -> Run {
   return Run(begin, min(begin + length, params.words));
 }
 
-// Sums of x (sum-rows) go over blocks of 32 k; where groups are not whole blocks, over the longest runs of 2, 4, 8 … k that they are whole
-// ones of. This is the binary logarithm of the words in one.
-fn block_shift() -> u32 {
-  let in_group = select(BLOCK_WORDS, params.group_words, params.group_words < params.words);
-  return min(firstTrailingBit(in_group), firstTrailingBit(BLOCK_WORDS));
-}
-
 // The first group that begins after the run; 0 if there is nothing in it.
 fn groups_end(run: Run) -> u32 {
   return select(0u, (run.end + params.group_words - 1u) / params.group_words, run.begin < run.end);

@@ -23,8 +23,7 @@ export const helperVariants: Readonly<Record<string, readonly Params[]>> = {
   ],
   'gather-rows': [0, 1].flatMap((PERM) => [0, 1].flatMap((SCALED) => [0, 1].flatMap((FACTORS) => [0, 2, 3].map((X) => ({ X, PERM, SCALED, FACTORS }))))),
   'row-factors': [{}],
-  // X as the kernel that reads the sums or the codes: they see the same x.
-  'sum-rows': [0, 1, 2, 3].map((X) => ({ X })),
+  // X as the kernel that reads the codes: they see the same x.
   'quantize-rows': CODE_BITS.flatMap((BITS) => [1, 2].flatMap((DIGITS) => [0, 1, 2, 3].map((X) => ({ BITS, DIGITS, X })))),
   'round-rows': [0, 1, 2, 3].map((Y) => ({ Y })),
   'sort-pairs': [{}],

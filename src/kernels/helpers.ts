@@ -73,16 +73,6 @@ export const rowFactors: Shader = {
   uniforms: ['m', 'base', 'pitch', 'width', 'epsilon'],
 };
 
-export const sumRows: Shader = {
-  name: 'sum-rows',
-  bindings: [
-    { name: 'params', binding: 0, access: 'uniform' },
-    { name: 'x', binding: 1, access: 'read' },
-    { name: 'sums', binding: 2, access: 'write' },
-  ],
-  uniforms: ['m', 'x_base', 'x_pitch', 'blocks', 'block_vec4s'],
-};
-
 export const quantizeRows: Shader = {
   name: 'quantize-rows',
   bindings: [
@@ -172,7 +162,6 @@ export const helpers: readonly Shader[] = [
   repackQuant,
   gatherRows,
   rowFactors,
-  sumRows,
   quantizeRows,
   roundRows,
   sortPairs,

@@ -30,8 +30,8 @@ export interface Extent {
   readonly quads: number;
 }
 
-/** The helpers that a kernel may want before it. */
-export type Before = 'sum-rows' | 'quantize-rows';
+/** The helper that a kernel may want before it. */
+export type Before = 'quantize-rows';
 
 /** What one round of a kernel's inner loop, as it is written, does for one lane. `npm run static` divides a compiled loop by it. */
 export interface Cost {

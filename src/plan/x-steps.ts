@@ -1,4 +1,4 @@
-// Dispatches on x before a product: gather x into rows that kernels can read; compute sums or integer codes of x. Pure.
+// Dispatches on x before a product: gather x into rows that kernels can read; compute integer codes of x. Pure.
 
 import { BYTES } from '../dtype.js';
 import { UnsupportedError } from '../errors.js';
@@ -7,7 +7,7 @@ import type { Before } from '../kernels/kernel.js';
 import { gatherParam, readsInPlace, xParam } from '../kernels/operands.js';
 import type { Caps } from '../problem/caps.js';
 import { lowWords, widthOf } from '../problem/code-width.js';
-import { groupWords, type Problem, type XProblem, type XView } from '../problem/problem.js';
+import type { Problem, XProblem, XView } from '../problem/problem.js';
 import type { RowScale } from '../problem/row-scale.js';
 import { blocksOf, type Digits, pitchWords } from '../problem/x-codes.js';
 import type { Params } from '../wgsl/preprocess.js';
@@ -29,7 +29,7 @@ export interface XRows extends StridedWindow {
   readonly X: number;
 }
 
-/** Sums or codes of x for a kernel: the dispatches that compute them, and the kernel's bindings to them. */
+/** Codes of x for a kernel: the dispatches that compute them, and the kernel's bindings to them. */
 export interface Prepared {
   readonly dispatches: readonly Dispatch[];
   readonly bindings: Readonly<Record<string, Slice>>;
@@ -169,39 +169,7 @@ function cornersOf({ offset, batchRows, strideB, strideM }: XView, { begin, coun
 
 // ----------------------------------------------------------------------------------------------------------- preparations
 
-/** Words that share a sum of x: those of 32 k, but at most the largest power of two that divides a group's words (lib/splits.wgsl). */
-function wordsInSum({ weights }: Problem): number {
-  const whole = widthOf(weights.held).low; // words of 32 k
-  const inGroup = groupWords(weights);
-  return weights.groups > 1 ? Math.min(whole, inGroup & -inGroup) : whole;
-}
-/** Values of a codebook need no sums of x. */
-const needsSums = ({ weights: { codebook } }: Problem): boolean => codebook === 'none';
-const sumsInRow = (problem: Problem): number => Math.ceil(lowWords(problem.weights.k, problem.weights.held) / wordsInSum(problem));
-
 export const preparations: Readonly<Record<Before, Preparation>> = {
-  'sum-rows': {
-    bytes: (problem): Readonly<Record<string, number>> => (needsSums(problem) ? { xSums: 8 * sumsInRow(problem) } : {}),
-    make({ problem, caps }, { slice: x, first, pitch, rows, X }) {
-      if (!needsSums(problem)) return NOTHING;
-      const blocks = sumsInRow(problem);
-      const sums = { buffer: 'xSums', offset: 0, size: 8 * rows * blocks };
-      const sum = dispatch(caps, {
-        shader: helpers.sumRows,
-        params: { X },
-        workgroups: Math.ceil((rows * blocks) / 64),
-        uniforms: {
-          m: rows,
-          x_base: first / 4,
-          x_pitch: pitch / 4,
-          blocks,
-          block_vec4s: (wordsInSum(problem) * widthOf(problem.weights.held).inLow) / 4,
-        },
-        bindings: { x, sums },
-      });
-      return { dispatches: [sum], bindings: { x_sums: sums } };
-    },
-  },
   'quantize-rows': {
     bytes: ({ weights: { k } }, { DIGITS }) => ({ [X_CODES]: 4 * pitchWords(k, DIGITS as Digits) }),
     make({ problem, caps, params: { DIGITS } }, rows) {
