@@ -1,0 +1,216 @@
+// Text → ids and back, from the vocabulary in a GGUF file. Splitting and merging are @huggingface/tokenizers'; its tokenizer is made of the
+// file's arrays without a JSON text. Ids are those of llama.cpp (test/fixtures/llm), but a text that begins with the BOS token gets no second one.
+import { flag, onlyFields, optional, text as textGiven } from '../arguments/check.js';
+import { FormatError } from '../errors.js';
+import { show } from '../files/show.js';
+import { Detokenizer, type DetokenizerOptions, type Pieces } from './detokenizer.js';
+import { peer } from './peers.js';
+import { type Metadata, type Reading, readVocabulary, TOKEN, type Vocabulary } from './vocabulary.js';
+
+export interface EncodeOptions {
+  /** Take the texts of control tokens, such as `<|im_start|>`, for these tokens: for prompts that a template made. Default: false, they are plain text. */
+  readonly special?: boolean;
+  /** Begin with the BOS token, unless the text does. Default: what the file says. */
+  readonly addBos?: boolean;
+  /** End with the EOS token. Default: what the file says. */
+  readonly addEos?: boolean;
+}
+
+export interface Tokenizer {
+  /**
+   * Ids of a text, whose lone surrogates count as U+FFFD.
+   * @throws FormatError for text that the vocabulary has no tokens for
+   */
+  encode(text: string, options?: EncodeOptions): number[];
+  /** Text of ids. @throws ArgumentError for an id that is no token */
+  decode(ids: Iterable<number>, options?: DetokenizerOptions): string;
+  /** For ids that come one by one. */
+  stream(options?: DetokenizerOptions): Detokenizer;
+  /** Ids are below it. A model's head may have more rows, which no text has. */
+  readonly size: number;
+  readonly bos: number | undefined;
+  /** Ids that end an answer. */
+  readonly stops: ReadonlySet<number>;
+  /** Texts of `bos_token`, `eos_token` and `unk_token`, which chat templates ask for. */
+  readonly names: Readonly<Record<string, string>>;
+}
+
+/** What makes a Tokenizer. */
+export interface Parts extends Pick<Tokenizer, 'bos' | 'stops'> {
+  /** Ids of a text without BOS and EOS. */
+  readonly encode: (text: string, special: boolean) => number[];
+  readonly pieces: Pieces;
+  readonly eos: number | undefined;
+  readonly unknown: number | undefined;
+  readonly addBos: boolean;
+  readonly addEos: boolean;
+}
+
+const OPTIONS = onlyFields({ special: optional(flag), addBos: optional(flag), addEos: optional(flag) });
+
+export function assemble({ encode, pieces, bos, eos, unknown, stops, ...defaults }: Parts): Tokenizer {
+  const ids = { bos_token: bos, eos_token: eos, unk_token: unknown };
+  return {
+    encode(text, options = {}) {
+      const { special = false, addBos = defaults.addBos, addEos = defaults.addEos } = OPTIONS(options, 'options');
+      const found = encode(textGiven(text, 'text'), special);
+      const before = addBos && bos !== undefined && found[0] !== bos ? [bos] : [];
+      const after = addEos && eos !== undefined && found.at(-1) !== eos ? [eos] : [];
+      return [...before, ...found, ...after];
+    },
+    decode(ids, options) {
+      const stream = new Detokenizer(pieces, options);
+      let text = '';
+      for (const id of ids) text += stream.push(id);
+      return text + stream.end();
+    },
+    stream: (options) => new Detokenizer(pieces, options),
+    size: pieces.tokens.length,
+    bos,
+    stops,
+    names: Object.fromEntries(Object.entries(ids).flatMap(([name, id]) => (id === undefined ? [] : [[name, pieces.tokens[id]!]]))),
+  };
+}
+
+/**
+ * The tokenizer of a GGUF file, from its metadata. It takes a part of a second for 100,000 tokens.
+ * @throws FormatError if the vocabulary contradicts itself; UnsupportedError for an unknown kind of tokenizer, or without
+ *   @huggingface/tokenizers; ReadError
+ */
+export async function makeTokenizer(metadata: Metadata, reading: Reading = {}): Promise<Tokenizer> {
+  const vocabulary = await readVocabulary(metadata, reading);
+  const { tokens, types, addSpace } = vocabulary;
+  const words = await (vocabulary.model === 'gpt2' ? byteWords(vocabulary) : spacedWords(vocabulary));
+  const special = splitterOf(vocabulary, [TOKEN.unknown, TOKEN.control, TOKEN.user]);
+  const plain = splitterOf(vocabulary, [TOKEN.user]);
+  const encode = (text: string, asSpecial: boolean): number[] => {
+    const ids: number[] = [];
+    let begins = true;
+    for (const part of (asSpecial ? special : plain)(text)) {
+      if (typeof part === 'number') ids.push(part);
+      else
+        for (const id of words(addSpace && begins ? ` ${part}` : part)) {
+          if (id === undefined)
+            throw new FormatError(
+              { file: reading.file, field: 'tokenizer.ggml.tokens' },
+              'tokens for every byte',
+              `none for some of ${show(part)}`,
+            );
+          ids.push(id);
+        }
+      begins = typeof part === 'number';
+    }
+    return ids;
+  };
+  return assemble({ ...vocabulary, encode, pieces: { form: vocabulary.model === 'gpt2' ? 'bytes' : 'spaces', tokens, types, addSpace } });
+}
+
+/** Ids of a text without special tokens; undefined where the vocabulary has none. */
+type Words = (text: string) => readonly (number | undefined)[];
+
+const hub = () => peer('@huggingface/tokenizers', () => import('@huggingface/tokenizers'));
+/** No token is an empty text: a word without tokens becomes this one, which has no id. */
+const NONE = '';
+
+/** Tokens that text may become, of these kinds. A Map's entries, since `__proto__` and `10` are texts, too. */
+const textTokens = ({ tokens, types }: Vocabulary, kinds: readonly number[]): Map<string, number> =>
+  new Map(tokens.flatMap((token, id) => (token !== '' && kinds.includes(types[id]!) ? [[token, id] as const] : [])));
+
+/** Byte pairs, merged in the order of the file's merges. */
+async function byteWords(vocabulary: Vocabulary): Promise<Words> {
+  const { Tokenizer } = await hub();
+  const vocab = textTokens(vocabulary, [TOKEN.undefined, TOKEN.normal, TOKEN.user]);
+  const { patterns, wholeWords } = vocabulary.splitting!;
+  const split = patterns.map((Regex) => ({ type: 'Split', pattern: { Regex }, behavior: 'Isolated', invert: false }));
+  const tokenizer = new Tokenizer(
+    {
+      added_tokens: [],
+      normalizer: null,
+      pre_tokenizer: { type: 'Sequence', pretokenizers: [...split, { type: 'ByteLevel', add_prefix_space: false, use_regex: false }] },
+      post_processor: null,
+      decoder: null,
+      model: {
+        type: 'BPE',
+        vocab: Object.fromEntries(vocab),
+        // Plain text must not become a control token.
+        merges: vocabulary.merges.filter(([left, right]) => vocab.has(left + right)),
+        ignore_merges: wholeWords,
+        unk_token: NONE,
+      },
+    },
+    {},
+  );
+  return (text) => tokenizer.encode(text).ids;
+}
+
+/**
+ * SentencePiece's pairs: any two neighbours that make a token are merged, the highest score first, then the leftmost; what is no token in the
+ * end becomes bytes. A list of merges cannot say this, since it ranks the pairs of one token. So the ranks of the merging are computed, by
+ * the score of the token that a pair makes. SentencePiece merges neither control tokens nor bytes (`pieces_` in model_interface.cc).
+ */
+async function spacedWords(vocabulary: Vocabulary): Promise<Words> {
+  const { Tokenizer, BPE } = await hub();
+  const { tokens, scores, unknown } = vocabulary;
+  const merged = textTokens(vocabulary, [TOKEN.undefined, TOKEN.normal, TOKEN.user]);
+  const vocab = new Map([...merged, ...textTokens(vocabulary, [TOKEN.byte])]);
+  const rankOf = new Map([...new Set(scores)].sort((a, b) => b - a).map((score, rank) => [score, rank]));
+  const byPair = new (class extends Map<string, number> {
+    override get(pair: string): number | undefined {
+      const id = merged.get((JSON.parse(pair) as [string, string]).join(''));
+      return id === undefined ? undefined : rankOf.get(scores[id]!);
+    }
+  })();
+  const unk_token = unknown === undefined ? NONE : tokens[unknown]!;
+  const tokenizer = new Tokenizer(
+    {
+      added_tokens: [],
+      normalizer: null,
+      pre_tokenizer: null,
+      post_processor: null,
+      decoder: null,
+      model: { type: 'BPE', vocab: Object.fromEntries(vocab), merges: [], byte_fallback: true, unk_token },
+    },
+    {},
+  );
+  const { model } = tokenizer;
+  if (!(model instanceof BPE)) throw new Error('@huggingface/tokenizers made no BPE of a BPE'); // for the compiler
+  model.bpe_ranks = byPair;
+  checkRanks(model, merged);
+  return (text) => tokenizer.encode(text.replaceAll(' ', '\u2581')).ids.map((id) => id ?? unknown);
+}
+
+/** A version of the package that asks for ranks in another way would not merge at all: the first token of two letters tells. */
+function checkRanks(model: { bpe(text: string): string[] }, merged: ReadonlyMap<string, number>): void {
+  const two = [...merged.keys()].find((token) => Array.from(token).length === 2);
+  if (two !== undefined && model.bpe(two).length !== 1)
+    throw new Error(`@huggingface/tokenizers: expected a version of ^0.2.0, got one that does not merge ${JSON.stringify(two)}`);
+}
+
+/** Cuts a text at tokens of these kinds, the leftmost and of these the longest first: texts and ids. */
+function splitterOf({ tokens, types, trimAfter }: Vocabulary, kinds: readonly number[]): (text: string) => (string | number)[] {
+  const byFirst = new Map<number, number[]>();
+  for (let id = 0; id < tokens.length; id++) {
+    if (!kinds.includes(types[id]!) || tokens[id] === '') continue;
+    const first = tokens[id]!.charCodeAt(0);
+    byFirst.set(first, [...(byFirst.get(first) ?? []), id]);
+  }
+  for (const ids of byFirst.values()) ids.sort((a, b) => tokens[b]!.length - tokens[a]!.length);
+  return (text) => {
+    const parts: (string | number)[] = [];
+    let begin = 0;
+    for (let at = 0; at < text.length; ) {
+      const id = byFirst.get(text.charCodeAt(at))?.find((token) => text.startsWith(tokens[token]!, at));
+      if (id === undefined) {
+        at++;
+        continue;
+      }
+      if (at > begin) parts.push(text.slice(begin, at));
+      parts.push(id);
+      at += tokens[id]!.length;
+      if (trimAfter.has(id)) while (/[ \t-\r]/.test(text.charAt(at))) at++;
+      begin = at;
+    }
+    if (begin < text.length) parts.push(text.slice(begin));
+    return parts;
+  };
+}

@@ -1,0 +1,192 @@
+// The vocabulary in a GGUF file's metadata, checked. Rules: ggml's docs/gguf.md, section "Tokenizer"; defaults and duplicates: llama.cpp's
+// llama_vocab::impl::load (src/llama-vocab.cpp).
+import { FormatError, UnsupportedError } from '../errors.js';
+import { isGgufArray, readGgufArray } from '../files/gguf-values.js';
+import { clip, show } from '../files/show.js';
+import { SPLITTINGS, type Splitting } from './split-patterns.js';
+
+/** Kinds of tokens: numbers of `tokenizer.ggml.token_type`. */
+export const TOKEN = { undefined: 0, normal: 1, unknown: 2, control: 3, user: 4, unused: 5, byte: 6 } as const;
+
+/** What a tokenizer is made of. Ids are positions in `tokens`. */
+export interface Vocabulary {
+  readonly model: 'gpt2' | 'llama';
+  /** For `gpt2`. */
+  readonly splitting: Splitting | undefined;
+  readonly tokens: readonly string[];
+  /** A number of TOKEN for each token. */
+  readonly types: Uint8Array;
+  /** For `llama`: of two pairs, that with the higher score is merged first. */
+  readonly scores: readonly number[];
+  /** For `gpt2`: pairs in the order of merging. */
+  readonly merges: readonly (readonly [string, string])[];
+  readonly bos: number | undefined;
+  readonly eos: number | undefined;
+  readonly unknown: number | undefined;
+  readonly stops: ReadonlySet<number>;
+  readonly addBos: boolean;
+  readonly addEos: boolean;
+  /** A space is put before the first word, and before the first after a special token. */
+  readonly addSpace: boolean;
+  /** White space after special tokens belongs to them. */
+  readonly trimAfter: ReadonlySet<number>;
+}
+
+export type Metadata = Readonly<Record<string, unknown>>;
+
+export interface Reading {
+  /** Name of the file, for messages. */
+  readonly file?: string | undefined;
+  readonly signal?: AbortSignal | undefined;
+}
+
+const MODELS = ['gpt2', 'llama'];
+const KEY = 'tokenizer.ggml.';
+
+/**
+ * Tokens that end a turn. Files of many models name one of several in `eos_token_id`, and a chat would not stop at the others. Source: the
+ * models' generation_config.json; llama.cpp has a list like it (special_eog_ids).
+ */
+const ENDS = new Set(
+  `<|eot_id|> <|eom_id|> <|im_end|> <|end|> <|return|> <|call|> <end_of_turn> <|endoftext|> <|end_of_text|> <EOT> [EOT] [EOS]
+   <end_of_utterance> <｜end▁of▁sentence｜>`.split(/\s+/),
+);
+/** In the harmony format (gpt-oss) this ends a message, and the turn goes on. */
+const HARMONY = { needs: ['<|return|>', '<|call|>'], goesOn: '<|end|>' };
+
+/** Control tokens that end a turn, by their text. */
+export function endsByText(tokens: readonly string[], types: Uint8Array): number[] {
+  const found = new Map<string, number>();
+  for (let id = 0; id < tokens.length; id++) if (types[id] === TOKEN.control && ENDS.has(tokens[id]!)) found.set(tokens[id]!, id);
+  if (HARMONY.needs.every((text) => found.has(text))) found.delete(HARMONY.goesOn);
+  return [...found.values()];
+}
+
+/**
+ * Reads and checks the vocabulary of a GGUF file; long arrays are read from the file.
+ * @throws FormatError if its arrays disagree; UnsupportedError for another kind of tokenizer or way of splitting; ReadError
+ */
+export async function readVocabulary(metadata: Metadata, reading: Reading = {}): Promise<Vocabulary> {
+  const { file } = reading;
+  const wrong = (name: string, expected: string, got: unknown): FormatError =>
+    new FormatError({ file, field: KEY + name }, expected, typeof got === 'string' ? got : show(got));
+  const model = metadata[`${KEY}model`];
+  if (typeof model !== 'string') throw wrong('model', 'the name of a tokenizer', model);
+  if (!MODELS.includes(model))
+    throw new UnsupportedError('tokenizer', [`${KEY}model is ${show(model)}, and ${MODELS.join(' and ')} are known`]);
+  const splitting = model === 'gpt2' ? splittingOf(metadata[`${KEY}pre`] ?? 'default') : undefined;
+
+  const list = async <T>(name: string, holds: (value: unknown) => boolean, what: string): Promise<readonly T[] | undefined> => {
+    const value = metadata[KEY + name];
+    if (value === undefined) return undefined;
+    if (!Array.isArray(value) && !isGgufArray(value)) throw wrong(name, 'an array', value);
+    const read = Array.isArray(value) ? value : await readGgufArray(value, { signal: reading.signal });
+    const at = read.findIndex((element) => !holds(element));
+    if (at >= 0) throw wrong(`${name}[${at}]`, what, read[at]);
+    return read as T[];
+  };
+  const beside = <T>(name: string, given: readonly T[] | undefined, count: number): readonly T[] | undefined => {
+    if (given && given.length !== count) throw wrong(name, `${count} elements, one for each token`, `${given.length}`);
+    return given;
+  };
+
+  const tokens = await list<string>('tokens', (value) => typeof value === 'string', 'a string');
+  if (!tokens || tokens.length === 0) throw wrong('tokens', 'the texts of tokens', tokens);
+  const twice = repeated(tokens);
+  if (twice !== undefined) throw wrong(`tokens[${twice}]`, 'each token once', `${show(tokens[twice])} again`);
+  const kind = (value: unknown): boolean => Number.isInteger(value) && (value as number) >= 0 && (value as number) <= 6;
+  const types = Uint8Array.from(
+    beside('token_type', await list<number>('token_type', kind, 'a type of tokens, 0 to 6'), tokens.length) ??
+      tokens.map(() => TOKEN.normal),
+  );
+  for (let id = 0; id < tokens.length; id++)
+    if (types[id] === TOKEN.byte && !/^<0x[0-9A-Fa-f]{2}>$/.test(tokens[id]!))
+      throw wrong(`tokens[${id}]`, 'a byte, <0x00> to <0xFF>', tokens[id]);
+  const number = (value: unknown): boolean => typeof value === 'number' && !Number.isNaN(value);
+  const scores = beside('scores', await list<number>('scores', number, 'a number'), tokens.length);
+  if (model === 'llama' && !scores) throw wrong('scores', 'a score for each token', scores);
+  const merges = model === 'gpt2' ? await list<string>('merges', (value) => typeof value === 'string', 'a string') : [];
+  if (!merges) throw wrong('merges', 'pairs of tokens', merges);
+
+  const id = (name: string, otherwise?: number): number | undefined => {
+    const value = metadata[`${KEY}${name}_token_id`] ?? (otherwise !== undefined && otherwise < tokens.length ? otherwise : undefined);
+    const fits = value === undefined || (Number.isInteger(value) && (value as number) >= 0 && (value as number) < tokens.length);
+    if (!fits) throw wrong(`${name}_token_id`, `an id below ${tokens.length}`, value);
+    return value as number | undefined;
+  };
+  const flag = (name: string, otherwise: boolean): boolean => {
+    const value = metadata[KEY + name] ?? otherwise;
+    if (typeof value !== 'boolean') throw wrong(name, 'true or false', value);
+    return value;
+  };
+  // SentencePiece's ids, which files of Llama 1 and 2 may leave out.
+  const [bos, eos, unknown] = model === 'llama' ? [id('bos', 1), id('eos', 2), id('unknown', 0)] : [id('bos'), id('eos'), id('unknown')];
+  const ends = [eos, id('eot'), id('eom')].filter((end) => end !== undefined);
+  // Whatever their types, these are no text of an answer.
+  for (const token of [bos, ...ends]) if (token !== undefined && types[token] === TOKEN.normal) types[token] = TOKEN.control;
+  const addBos = flag('add_bos_token', splitting?.addBos ?? true);
+  const addEos = flag('add_eos_token', false);
+  if (addBos && bos === undefined) throw wrong('bos_token_id', 'an id, since add_bos_token is true', bos);
+  if (addEos && eos === undefined) throw wrong('eos_token_id', 'an id, since add_eos_token is true', eos);
+  return {
+    model: model as Vocabulary['model'],
+    splitting,
+    tokens,
+    types,
+    scores: scores ?? [],
+    merges: pairsOf(merges, tokens, wrong),
+    bos,
+    eos,
+    unknown,
+    stops: new Set([...ends, ...endsByText(tokens, types)]),
+    addBos,
+    addEos,
+    addSpace: flag('add_space_prefix', model === 'llama'),
+    trimAfter: trimmedAfter(metadata['general.name'], tokens, types),
+  };
+}
+
+function splittingOf(name: unknown): Splitting {
+  const splitting = SPLITTINGS.get(name as string);
+  if (!splitting) throw new UnsupportedError('tokenizer', [`${KEY}pre is ${show(name)}, whose way of splitting text is not known`]);
+  return splitting;
+}
+
+/** Position of the first text that was there before; empty ones do not count. */
+function repeated(tokens: readonly string[]): number | undefined {
+  const seen = new Set<string>();
+  for (const [at, token] of tokens.entries()) {
+    if (seen.has(token)) return at;
+    if (token !== '') seen.add(token);
+  }
+  return undefined;
+}
+
+/** Merges are two tokens with a space between; what they make is a token, too. A token may begin with a space itself. */
+function pairsOf(
+  merges: readonly string[],
+  tokens: readonly string[],
+  wrong: (name: string, expected: string, got: unknown) => FormatError,
+): [string, string][] {
+  const known = new Set(tokens);
+  return merges.map((merge, at) => {
+    const cut = merge.indexOf(' ', 1);
+    if (cut < 0 || cut === merge.length - 1) throw wrong(`merges[${at}]`, 'two tokens with a space between', merge);
+    const pair: [string, string] = [merge.slice(0, cut), merge.slice(cut + 1)];
+    if (!known.has(pair.join(''))) throw wrong(`merges[${at}]`, 'two tokens that make a token', clip(merge));
+    return pair;
+  });
+}
+
+/**
+ * Phi-3's tokenizer.json lets special tokens take the white space after them (`rstrip`), which GGUF has no field for. llama.cpp, too, goes
+ * by the name of the model.
+ */
+function trimmedAfter(name: unknown, tokens: readonly string[], types: Uint8Array): ReadonlySet<number> {
+  const trimmed = new Set<number>();
+  if (typeof name !== 'string' || !/phi-?3/i.test(name)) return trimmed;
+  const SPECIAL: readonly number[] = [TOKEN.control, TOKEN.user];
+  for (let id = 0; id < tokens.length; id++)
+    if (tokens[id] === '</s>' || (SPECIAL.includes(types[id]!) && !['<s>', '<|endoftext|>'].includes(tokens[id]!))) trimmed.add(id);
+  return trimmed;
+}
