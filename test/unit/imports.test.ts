@@ -18,6 +18,7 @@ const FLOORS: readonly (readonly string[])[] = [
   ['layer'],
   ['experts', 'loading', 'rows'],
   ['functional', 'recorded'],
+  ['llm'],
   ['index.ts', 'formats.ts', 'shaders.ts'],
 ];
 /** Lower folders that a folder has no business with. */
@@ -29,6 +30,12 @@ const NEVER: Readonly<Record<string, readonly string[]>> = {
   gpu: ['files', 'formats', 'reference', 'quantize'],
   tuning: ['files', 'formats', 'reference', 'quantize'],
 };
+/** Peer dependencies that a page may do without. */
+const OPTIONAL = [
+  'llm/template.ts imports @huggingface/jinja',
+  'llm/tokenizer-json.ts imports @huggingface/tokenizers',
+  'llm/tokenizer.ts imports @huggingface/tokenizers',
+];
 /** About a dozen, but where each kernel, format or container has a file. */
 const MOST_FILES = 16;
 
@@ -64,8 +71,16 @@ test('the import lines were read', () => {
   expect(imports.get('index.ts')).toEqual(expect.arrayContaining(['gpu/device.ts', 'gpu/tensor.ts'])); // re-exports
 });
 
-test('every import names a file of src/, and nothing from outside', () => {
-  expect(found((_, path) => !imports.has(path))).toEqual([]);
+test('every import names a file of src/, and nothing from outside but optional packages', () => {
+  expect(found((_, path) => !imports.has(path))).toEqual(OPTIONAL);
+});
+
+test('optional packages are imported when they are needed, and types of the library do not need them', () => {
+  const texts = OPTIONAL.map((line) => line.split(' imports ')).map(
+    ([file, name]) => [readFileSync(join(root, file!), 'utf8'), name!] as const,
+  );
+  for (const [text, name] of texts)
+    expect(text.split(`'${name}'`).length - 1).toBe(text.split(`peer('${name}', () => import('${name}'))`).length * 2 - 2);
 });
 
 test('every file stands in a folder of the list, and none imports upwards or sideways', () => {
