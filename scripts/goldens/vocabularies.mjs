@@ -52,13 +52,13 @@ function spaced(more, scores, added = []) {
   });
 }
 
-/** Llama 2's 32,000 tokens. A token's score is less by one than that of the token before. */
+/** Llama 2's 32,000 tokens. A token's score is less by one than that of the token before, but runs of spaces are merged last, and share a score. */
 export async function llama2(added) {
   const { LlamaTokenizer } = await import(pathToFileURL(require.resolve('llama-tokenizer-js')).href);
   const more = new LlamaTokenizer().vocabById.slice(259);
   return spaced(
     more,
-    more.map((_, i) => -i),
+    more.map((token, i) => (/^\u2581+$/.test(token) ? -1e9 : -i)),
     added,
   );
 }

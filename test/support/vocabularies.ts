@@ -9,6 +9,7 @@ interface Vocabularies {
   llama2(added?: readonly (readonly [string, number])[]): Promise<Metadata>;
   tied(seed: number): Metadata;
   draws(seed: number): (most: number) => number;
+  ggufOf(metadata: Metadata): Uint8Array<ArrayBuffer>;
   readonly ADDED: readonly (readonly [string, number])[];
 }
 
@@ -27,5 +28,5 @@ interface Goldens {
 }
 
 const root = join(import.meta.dirname, '../..');
-export const { gpt2, llama2, tied, draws, ADDED }: Vocabularies = await import(join(root, 'scripts/goldens/vocabularies.mjs'));
+export const { gpt2, llama2, tied, draws, ggufOf, ADDED }: Vocabularies = await import(join(root, 'scripts/goldens/vocabularies.mjs'));
 export const goldens: Goldens = JSON.parse(readFileSync(join(root, 'test/fixtures/llm/tokenizers.json'), 'utf8'));
