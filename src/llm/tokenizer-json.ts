@@ -116,7 +116,7 @@ function vocabularyOf(model: Json, added: readonly Added[], wrong: Wrong): Pick<
   const tokens: string[] = [];
   const put = (token: unknown, id: unknown, field: string): void => {
     const holds = typeof token === 'string' && Number.isInteger(id) && (id as number) >= 0 && (id as number) < most;
-    if (!holds) throw wrong(field, `texts with ids below ${most}`, `${show(token)}: ${show(id)}`);
+    if (!holds) throw wrong(field, `texts with ids below ${most}`, [token, id]);
     tokens[id as number] = token;
   };
   if (entries.length === 0) throw wrong('model.vocab', 'tokens', vocab);
@@ -131,10 +131,10 @@ function vocabularyOf(model: Json, added: readonly Added[], wrong: Wrong): Pick<
   return { tokens: dense, types };
 }
 
-/** All steps of a decoder or pre-tokenizer, of sequences in it too. */
+/** All steps of a decoder, of sequences in it too. */
 const steps = (given: unknown): Json[] => {
   if (!isRecord(given)) return [];
-  const inner = given.decoders ?? given.pretokenizers ?? given.normalizers;
+  const inner = given.decoders;
   return Array.isArray(inner) ? inner.flatMap(steps) : [given];
 };
 

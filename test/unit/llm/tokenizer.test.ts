@@ -41,7 +41,10 @@ describe('ids of llama.cpp', () => {
   const OWN: Readonly<Record<string, readonly string[]>> = { 'gpt-4o': ["ing\u0301's"], tekken: ['ing\u0301', "'s"] };
   test.each(Object.keys(goldens.pres))('tokenizer.ggml.pre = %s', async (pre) => {
     const tokenizer = await makeTokenizer({ ...gpt2(pre), 'tokenizer.ggml.add_bos_token': false });
-    const wanted = rows(texts, texts.map((_, i) => goldens.pres[pre]![i] ?? goldens.gpt2[i]!)); // biome-ignore format: one thing
+    const wanted = rows(
+      texts,
+      texts.map((_, i) => goldens.pres[pre]![i] ?? goldens.gpt2[i]!),
+    );
     for (const row of wanted)
       if (row.text === MARKED && OWN[pre])
         row.ids = ['the', 'aaing', '$!?.', '한', ...OWN[pre], '.'].flatMap((word) => tokenizer.encode(word));
