@@ -32,13 +32,18 @@ const BYTE_OF: ReadonlyMap<string, number> = (() => {
 const encoder = new TextEncoder();
 const SPACE = 0x20;
 
-/** The bytes of a token that is text. */
-function bytesOf({ form, tokens, types }: Pieces, id: number): Uint8Array {
+/** Added tokens are text as it is, but some of SentencePiece's are runs of spaces. */
+const plainText = ({ form, tokens }: Pieces, id: number): string =>
+  form === 'spaces' ? tokens[id]!.replaceAll('\u2581', ' ') : tokens[id]!;
+
+/** The bytes of a token that is made of bytes. */
+function bytesOf(pieces: Pieces, id: number): Uint8Array {
+  const { form, tokens, types } = pieces;
   const token = tokens[id]!;
   const type = types[id];
   if (type === TOKEN.unused) return new Uint8Array();
   if (type === TOKEN.byte) return Uint8Array.of(Number.parseInt(token.slice(3, 5), 16));
-  if (form === 'spaces') return encoder.encode(token.replaceAll('\u2581', ' '));
+  if (form === 'spaces') return encoder.encode(plainText(pieces, id));
   const bytes = Array.from(token, (char) => BYTE_OF.get(char));
   // An added token that the file does not mark as one.
   return bytes.every((byte) => byte !== undefined) ? Uint8Array.from(bytes) : encoder.encode(token);
@@ -68,7 +73,8 @@ export class Detokenizer {
     const type = types[id];
     if (type === TOKEN.control || type === TOKEN.unknown || type === TOKEN.user) {
       this.#begins = true;
-      return this.#decoder.decode() + (type === TOKEN.user || this.#special ? tokens[id]! : '');
+      const text = type === TOKEN.user ? plainText(this.#pieces, id) : this.#special ? tokens[id]! : '';
+      return this.#decoder.decode() + text;
     }
     const bytes = bytesOf(this.#pieces, id);
     const added = addSpace && this.#begins && bytes[0] === SPACE;

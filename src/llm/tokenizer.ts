@@ -1,7 +1,6 @@
-// Text → ids and back, from the vocabulary in a GGUF file. Splitting and merging are @huggingface/tokenizers'; its tokenizer is made of the
-// file's arrays without a JSON text. Ids are those of llama.cpp (test/fixtures/llm), but a text that begins with the BOS token gets no second one.
+// Text → ids and back, from the vocabulary in a GGUF file. Splitting and merging are @huggingface/tokenizers', by the file's arrays. Ids are those of llama.cpp (test/fixtures/llm), but a text that begins with the BOS token gets no second one.
 import { flag, onlyFields, optional, text as textGiven } from '../arguments/check.js';
-import { FormatError } from '../errors.js';
+import { FormatError, UnsupportedError } from '../errors.js';
 import { show } from '../files/show.js';
 import { Detokenizer, type DetokenizerOptions, type Pieces } from './detokenizer.js';
 import { peer } from './peers.js';
@@ -108,82 +107,86 @@ export async function makeTokenizer(metadata: Metadata, reading: Reading = {}): 
 /** Ids of a text without special tokens; undefined where the vocabulary has none. */
 type Words = (text: string) => readonly (number | undefined)[];
 
-const hub = () => peer('@huggingface/tokenizers', () => import('@huggingface/tokenizers'));
 /** No token is an empty text: a word without tokens becomes this one, which has no id. */
 const NONE = '';
+const TEXT: readonly number[] = [TOKEN.undefined, TOKEN.normal, TOKEN.user];
 
-/** Tokens that text may become, of these kinds. A Map's entries, since `__proto__` and `10` are texts, too. */
-const textTokens = ({ tokens, types }: Vocabulary, kinds: readonly number[]): Map<string, number> =>
-  new Map(tokens.flatMap((token, id) => (token !== '' && kinds.includes(types[id]!) ? [[token, id] as const] : [])));
+/** Tokens of these kinds, by text. */
+const idsOf = ({ tokens, types }: Vocabulary, kinds: readonly number[]): Map<string, number> => {
+  const ids = new Map<string, number>();
+  for (let id = 0; id < tokens.length; id++) if (tokens[id] !== NONE && kinds.includes(types[id]!)) ids.set(tokens[id]!, id);
+  return ids;
+};
 
-/** Byte pairs, merged in the order of the file's merges. */
-async function byteWords(vocabulary: Vocabulary): Promise<Words> {
-  const { Tokenizer } = await hub();
-  const vocab = textTokens(vocabulary, [TOKEN.undefined, TOKEN.normal, TOKEN.user]);
-  const { patterns, wholeWords } = vocabulary.splitting!;
+/** Byte pairs, merged in the order of the file's merges. Plain text must not become a control token, so these are merged by none. */
+function byteWords(vocabulary: Vocabulary): Promise<Words> {
+  const { merges, splitting } = vocabulary;
+  const { patterns, wholeWords } = splitting!;
+  const ids = idsOf(vocabulary, TEXT);
+  const ranks = new Map(merges.map((merge, rank) => [merge, rank]));
   const split = patterns.map((Regex) => ({ type: 'Split', pattern: { Regex }, behavior: 'Isolated', invert: false }));
-  const tokenizer = new Tokenizer(
-    {
-      added_tokens: [],
-      normalizer: null,
-      pre_tokenizer: { type: 'Sequence', pretokenizers: [...split, { type: 'ByteLevel', add_prefix_space: false, use_regex: false }] },
-      post_processor: null,
-      decoder: null,
-      model: {
-        type: 'BPE',
-        vocab: Object.fromEntries(vocab),
-        // Plain text must not become a control token.
-        merges: vocabulary.merges.filter(([left, right]) => vocab.has(left + right)),
-        ignore_merges: wholeWords,
-        unk_token: NONE,
-      },
-    },
-    {},
-  );
-  return (text) => tokenizer.encode(text).ids;
+  return mergedWords({
+    ids,
+    rank: (left, right) => (ids.has(left + right) ? ranks.get(`${left} ${right}`) : undefined),
+    pre_tokenizer: { type: 'Sequence', pretokenizers: [...split, { type: 'ByteLevel', add_prefix_space: false, use_regex: false }] },
+    model: { ignore_merges: wholeWords },
+    probe: merges.find((merge) => Array.from(merge).length === 3)?.replace(' ', ''),
+  });
 }
 
 /**
  * SentencePiece's pairs: any two neighbours that make a token are merged, the highest score first, then the leftmost; what is no token in the
- * end becomes bytes. A list of merges cannot say this, since it ranks the pairs of one token. So the ranks of the merging are computed, by
- * the score of the token that a pair makes. SentencePiece merges neither control tokens nor bytes (`pieces_` in model_interface.cc).
+ * end becomes bytes. A list of merges cannot say this, since it ranks the pairs that make one token. Neither control tokens nor bytes are
+ * merged (`pieces_` of SentencePiece's model_interface.cc).
  */
 async function spacedWords(vocabulary: Vocabulary): Promise<Words> {
-  const { Tokenizer, BPE } = await hub();
-  const { tokens, scores, unknown } = vocabulary;
-  const merged = textTokens(vocabulary, [TOKEN.undefined, TOKEN.normal, TOKEN.user]);
-  const vocab = new Map([...merged, ...textTokens(vocabulary, [TOKEN.byte])]);
-  const rankOf = new Map([...new Set(scores)].sort((a, b) => b - a).map((score, rank) => [score, rank]));
-  const byPair = new (class extends Map<string, number> {
-    override get(pair: string): number | undefined {
-      const id = merged.get((JSON.parse(pair) as [string, string]).join(''));
-      return id === undefined ? undefined : rankOf.get(scores[id]!);
-    }
-  })();
-  const unk_token = unknown === undefined ? NONE : tokens[unknown]!;
-  const tokenizer = new Tokenizer(
-    {
-      added_tokens: [],
-      normalizer: null,
-      pre_tokenizer: null,
-      post_processor: null,
-      decoder: null,
-      model: { type: 'BPE', vocab: Object.fromEntries(vocab), merges: [], byte_fallback: true, unk_token },
+  const { scores, unknown } = vocabulary;
+  const merged = idsOf(vocabulary, TEXT);
+  const ranks = new Map([...new Set(scores)].sort((a, b) => b - a).map((score, rank) => [score, rank]));
+  const words = await mergedWords({
+    ids: idsOf(vocabulary, [...TEXT, TOKEN.byte]),
+    rank(left, right) {
+      const id = merged.get(left + right);
+      return id === undefined ? undefined : ranks.get(scores[id]!);
     },
-    {},
-  );
-  const { model } = tokenizer;
-  if (!(model instanceof BPE)) throw new Error('@huggingface/tokenizers made no BPE of a BPE'); // for the compiler
-  model.bpe_ranks = byPair;
-  checkRanks(model, merged);
-  return (text) => tokenizer.encode(text.replaceAll(' ', '\u2581')).ids.map((id) => id ?? unknown);
+    pre_tokenizer: null,
+    model: { byte_fallback: true },
+    probe: [...merged.keys()].find((token) => Array.from(token).length === 2),
+  });
+  return (text) => words(text.replaceAll(' ', '\u2581')).map((id) => id ?? unknown);
 }
 
-/** A version of the package that asks for ranks in another way would not merge at all: the first token of two letters tells. */
-function checkRanks(model: { bpe(text: string): string[] }, merged: ReadonlyMap<string, number>): void {
-  const two = [...merged.keys()].find((token) => Array.from(token).length === 2);
-  if (two !== undefined && model.bpe(two).length !== 1)
-    throw new Error(`@huggingface/tokenizers: expected a version of ^0.2.0, got one that does not merge ${JSON.stringify(two)}`);
+interface Merging {
+  readonly ids: Map<string, number>;
+  /** The lowest is merged first, of equal ones the leftmost; undefined: not at all. */
+  readonly rank: (left: string, right: string) => number | undefined;
+  readonly pre_tokenizer: object | null;
+  readonly model: object;
+  /** A text of two letters that is merged to one token. */
+  readonly probe: string | undefined;
+}
+
+/**
+ * A BPE of @huggingface/tokenizers. It gets its ids and ranks after it is made: an object of all texts, and a JSON text for each merge, would
+ * take most of the time.
+ */
+async function mergedWords({ ids, rank, pre_tokenizer, model: more, probe }: Merging): Promise<Words> {
+  const { Tokenizer, BPE } = await peer('@huggingface/tokenizers', () => import('@huggingface/tokenizers'));
+  const model = { type: 'BPE', vocab: {}, merges: [], unk_token: NONE, ...more };
+  const tokenizer = new Tokenizer({ added_tokens: [], normalizer: null, pre_tokenizer, post_processor: null, decoder: null, model }, {});
+  const bpe = tokenizer.model;
+  const other = () => new UnsupportedError('@huggingface/tokenizers', ['it merges in another way than its versions 0.2']);
+  if (!(bpe instanceof BPE)) throw other();
+  bpe.tokens_to_ids = ids;
+  bpe.bpe_ranks = new (class extends Map<string, number> {
+    override get(pair: string): number | undefined {
+      const [left, right] = JSON.parse(pair) as [string, string];
+      return rank(left, right);
+    }
+  })();
+  // A version that asked for ids or ranks in another way would leave letters.
+  if (probe !== undefined && ids.has(probe) && (bpe.bpe(probe).length !== 1 || bpe.encode([probe]).join() !== probe)) throw other();
+  return (text) => tokenizer.encode(text).ids;
 }
 
 /** Cuts a text at tokens of these kinds, the leftmost and of these the longest first: texts and ids. */

@@ -18,8 +18,8 @@ export interface Vocabulary {
   readonly types: Uint8Array;
   /** For `llama`: of two pairs, that with the higher score is merged first. */
   readonly scores: readonly number[];
-  /** For `gpt2`: pairs in the order of merging. */
-  readonly merges: readonly (readonly [string, string])[];
+  /** For `gpt2`: pairs in the order of merging, with a space between. */
+  readonly merges: readonly string[];
   readonly bos: number | undefined;
   readonly eos: number | undefined;
   readonly unknown: number | undefined;
@@ -39,6 +39,9 @@ export interface Reading {
   readonly file?: string | undefined;
   readonly signal?: AbortSignal | undefined;
 }
+
+/** An error about a field below `tokenizer.ggml`. */
+type Wrong = (name: string, expected: string, got: unknown) => FormatError;
 
 const MODELS = ['gpt2', 'llama'];
 const KEY = 'tokenizer.ggml.';
@@ -68,7 +71,7 @@ export function endsByText(tokens: readonly string[], types: Uint8Array): number
  */
 export async function readVocabulary(metadata: Metadata, reading: Reading = {}): Promise<Vocabulary> {
   const { file } = reading;
-  const wrong = (name: string, expected: string, got: unknown): FormatError =>
+  const wrong: Wrong = (name, expected, got) =>
     new FormatError({ file, field: KEY + name }, expected, typeof got === 'string' ? got : show(got));
   const model = metadata[`${KEY}model`];
   if (typeof model !== 'string') throw wrong('model', 'the name of a tokenizer', model);
@@ -92,8 +95,7 @@ export async function readVocabulary(metadata: Metadata, reading: Reading = {}):
 
   const tokens = await list<string>('tokens', (value) => typeof value === 'string', 'a string');
   if (!tokens || tokens.length === 0) throw wrong('tokens', 'the texts of tokens', tokens);
-  const twice = repeated(tokens);
-  if (twice !== undefined) throw wrong(`tokens[${twice}]`, 'each token once', `${show(tokens[twice])} again`);
+  const distinct = distinctTokens(tokens, wrong);
   const kind = (value: unknown): boolean => Number.isInteger(value) && (value as number) >= 0 && (value as number) <= 6;
   const types = Uint8Array.from(
     beside('token_type', await list<number>('token_type', kind, 'a type of tokens, 0 to 6'), tokens.length) ??
@@ -107,6 +109,7 @@ export async function readVocabulary(metadata: Metadata, reading: Reading = {}):
   if (model === 'llama' && !scores) throw wrong('scores', 'a score for each token', scores);
   const merges = model === 'gpt2' ? await list<string>('merges', (value) => typeof value === 'string', 'a string') : [];
   if (!merges) throw wrong('merges', 'pairs of tokens', merges);
+  checkMerges(merges, distinct, wrong);
 
   const id = (name: string, otherwise?: number): number | undefined => {
     const value = metadata[`${KEY}${name}_token_id`] ?? (otherwise !== undefined && otherwise < tokens.length ? otherwise : undefined);
@@ -134,7 +137,7 @@ export async function readVocabulary(metadata: Metadata, reading: Reading = {}):
     tokens,
     types,
     scores: scores ?? [],
-    merges: pairsOf(merges, tokens, wrong),
+    merges,
     bos,
     eos,
     unknown,
@@ -152,30 +155,22 @@ function splittingOf(name: unknown): Splitting {
   return splitting;
 }
 
-/** Position of the first text that was there before; empty ones do not count. */
-function repeated(tokens: readonly string[]): number | undefined {
-  const seen = new Set<string>();
+function distinctTokens(tokens: readonly string[], wrong: Wrong): ReadonlySet<string> {
+  const distinct = new Set<string>();
   for (const [at, token] of tokens.entries()) {
-    if (seen.has(token)) return at;
-    if (token !== '') seen.add(token);
+    if (distinct.has(token)) throw wrong(`tokens[${at}]`, 'each token once', `${show(token)} again`);
+    if (token !== '') distinct.add(token); // what is empty is no token
   }
-  return undefined;
+  return distinct;
 }
 
-/** Merges are two tokens with a space between; what they make is a token, too. A token may begin with a space itself. */
-function pairsOf(
-  merges: readonly string[],
-  tokens: readonly string[],
-  wrong: (name: string, expected: string, got: unknown) => FormatError,
-): [string, string][] {
-  const known = new Set(tokens);
-  return merges.map((merge, at) => {
+/** Merges are two texts with a space between; what they make is a token. */
+function checkMerges(merges: readonly string[], tokens: ReadonlySet<string>, wrong: Wrong): void {
+  for (const [at, merge] of merges.entries()) {
     const cut = merge.indexOf(' ', 1);
     if (cut < 0 || cut === merge.length - 1) throw wrong(`merges[${at}]`, 'two tokens with a space between', merge);
-    const pair: [string, string] = [merge.slice(0, cut), merge.slice(cut + 1)];
-    if (!known.has(pair.join(''))) throw wrong(`merges[${at}]`, 'two tokens that make a token', clip(merge));
-    return pair;
-  });
+    if (!tokens.has(merge.slice(0, cut) + merge.slice(cut + 1))) throw wrong(`merges[${at}]`, 'two tokens that make a token', clip(merge));
+  }
 }
 
 /**
