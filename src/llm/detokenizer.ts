@@ -1,11 +1,12 @@
 // Ids → text. Tokens are bytes, and a character may be cut between them; text is handed out as soon as its characters are whole.
 
+import { flag, onlyFields, optional } from '../arguments/check.js';
 import { showValue } from '../arguments/show-value.js';
 import { ArgumentError } from '../errors.js';
 import { TOKEN } from './vocabulary.js';
 
 /** How tokens are written: bytes as characters of their own (GPT-2), or text with ▁ for a space (SentencePiece). */
-export interface Pieces {
+export interface TokenTable {
   readonly form: 'bytes' | 'spaces';
   readonly tokens: readonly string[];
   readonly types: Uint8Array;
@@ -29,21 +30,22 @@ const BYTE_OF: ReadonlyMap<string, number> = (() => {
   return of;
 })();
 
+const OPTIONS = onlyFields({ special: optional(flag), begins: optional(flag) });
 const encoder = new TextEncoder();
 const SPACE = 0x20;
 
 /** Added tokens are text as it is, but some of SentencePiece's are runs of spaces. */
-const plainText = ({ form, tokens }: Pieces, id: number): string =>
+const plainText = ({ form, tokens }: TokenTable, id: number): string =>
   form === 'spaces' ? tokens[id]!.replaceAll('\u2581', ' ') : tokens[id]!;
 
 /** The bytes of a token that is made of bytes. */
-function bytesOf(pieces: Pieces, id: number): Uint8Array {
-  const { form, tokens, types } = pieces;
+function bytesOf(table: TokenTable, id: number): Uint8Array {
+  const { form, tokens, types } = table;
   const token = tokens[id]!;
   const type = types[id];
   if (type === TOKEN.unused) return new Uint8Array();
   if (type === TOKEN.byte) return Uint8Array.of(Number.parseInt(token.slice(3, 5), 16));
-  if (form === 'spaces') return encoder.encode(plainText(pieces, id));
+  if (form === 'spaces') return encoder.encode(plainText(table, id));
   const bytes = Array.from(token, (char) => BYTE_OF.get(char));
   // An added token that the file does not mark as one.
   return bytes.every((byte) => byte !== undefined) ? Uint8Array.from(bytes) : encoder.encode(token);
@@ -51,13 +53,15 @@ function bytesOf(pieces: Pieces, id: number): Uint8Array {
 
 /** Turns ids into text as they come. */
 export class Detokenizer {
-  readonly #pieces: Pieces;
+  readonly #table: TokenTable;
   readonly #special: boolean;
   readonly #decoder = new TextDecoder('utf-8', { ignoreBOM: true });
   #begins: boolean;
 
-  constructor(pieces: Pieces, { special = false, begins = true }: DetokenizerOptions = {}) {
-    this.#pieces = pieces;
+  /** @throws ArgumentError */
+  constructor(table: TokenTable, options: DetokenizerOptions = {}) {
+    const { special = false, begins = true } = OPTIONS(options, 'options');
+    this.#table = table;
     this.#special = special;
     this.#begins = begins;
   }
@@ -67,16 +71,16 @@ export class Detokenizer {
    * @throws ArgumentError for an id that is no token
    */
   push(id: number): string {
-    const { tokens, types, addSpace } = this.#pieces;
+    const { tokens, types, addSpace } = this.#table;
     if (!Number.isInteger(id) || id < 0 || id >= tokens.length)
       throw new ArgumentError('id', `an id below ${tokens.length}`, showValue(id));
     const type = types[id];
     if (type === TOKEN.control || type === TOKEN.unknown || type === TOKEN.user) {
       this.#begins = true;
-      const text = type === TOKEN.user ? plainText(this.#pieces, id) : this.#special ? tokens[id]! : '';
+      const text = type === TOKEN.user ? plainText(this.#table, id) : this.#special ? tokens[id]! : '';
       return this.#decoder.decode() + text;
     }
-    const bytes = bytesOf(this.#pieces, id);
+    const bytes = bytesOf(this.#table, id);
     const added = addSpace && this.#begins && bytes[0] === SPACE;
     if (bytes.length > 0) this.#begins = false;
     return this.#decoder.decode(added ? bytes.subarray(1) : bytes, { stream: true });

@@ -1,7 +1,7 @@
 // Tokenizers of Hugging Face folders: tokenizer.json and tokenizer_config.json, read by @huggingface/tokenizers as they are.
 import { FormatError, UnsupportedError } from '../errors.js';
 import { show } from '../files/show.js';
-import type { Pieces } from './detokenizer.js';
+import type { TokenTable } from './detokenizer.js';
 import { peer } from './peers.js';
 import { assemble, type Tokenizer } from './tokenizer.js';
 import { endsByText, type Reading, TOKEN } from './vocabulary.js';
@@ -44,23 +44,23 @@ export async function makeJsonTokenizer(
   const { form, addSpace } = wayOfDecoding(tokenizer);
 
   const { Tokenizer } = await peer('@huggingface/tokenizers', () => import('@huggingface/tokenizers'));
-  const made = (tokens: readonly Added[]) => {
+  /** The package trusts its files: what it throws is about them. */
+  const attempt = <T>(run: () => T): T => {
     try {
-      return new Tokenizer(
-        { normalizer: null, pre_tokenizer: null, post_processor: null, decoder: null, ...tokenizer, added_tokens: tokens },
-        config,
-      );
+      return run();
     } catch (cause) {
       const error = wrong('model', 'a tokenizer that @huggingface/tokenizers reads', String(cause));
       error.cause = cause;
       throw error;
     }
   };
+  const none = { normalizer: null, pre_tokenizer: null, post_processor: null, decoder: null };
+  const made = (tokens: readonly Added[]) => attempt(() => new Tokenizer({ ...none, ...tokenizer, added_tokens: tokens }, config));
   const special = made(added);
   let plain = added.some((token) => token.special) ? undefined : special;
   const encode = (text: string, asSpecial: boolean): number[] => {
     const by = asSpecial ? special : (plain ??= made(added.filter((token) => !token.special)));
-    const { ids } = by.encode(text, { add_special_tokens: false });
+    const { ids } = attempt(() => by.encode(text, { add_special_tokens: false }));
     if (ids.some((id) => id === undefined)) throw wrong('model.vocab', 'tokens for every text', `none for some of ${text}`);
     return ids;
   };
@@ -80,10 +80,10 @@ export async function makeJsonTokenizer(
     if (!Number.isInteger(id) || (id as number) < 0 || (id as number) >= tokens.length)
       throw new FormatError({ file, field: 'eos_token_id' }, `an id below ${tokens.length}`, show(id));
   // What the post-processor puts around a text.
-  const around = special.encode('a').ids;
+  const around = attempt(() => special.encode('a').ids);
   return assemble({
     encode,
-    pieces: { form, tokens, types, addSpace },
+    table: { form, tokens, types, addSpace },
     bos,
     eos,
     unknown,
@@ -105,7 +105,7 @@ function addedTokens(given: unknown, wrong: Wrong): Added[] {
 }
 
 /** Texts by id; ids that no token has are empty. */
-function vocabularyOf(model: Json, added: readonly Added[], wrong: Wrong): Pick<Pieces, 'tokens' | 'types'> {
+function vocabularyOf(model: Json, added: readonly Added[], wrong: Wrong): Pick<TokenTable, 'tokens' | 'types'> {
   const { vocab } = model;
   const entries: readonly (readonly [unknown, unknown])[] = Array.isArray(vocab)
     ? vocab.map((entry: unknown, id) => [Array.isArray(entry) ? entry[0] : entry, id] as const)
@@ -139,7 +139,7 @@ const steps = (given: unknown): Json[] => {
 };
 
 /** How tokens are text, by the decoder's steps. */
-function wayOfDecoding({ decoder }: Json): Pick<Pieces, 'form' | 'addSpace'> {
+function wayOfDecoding({ decoder }: Json): Pick<TokenTable, 'form' | 'addSpace'> {
   const all = steps(decoder);
   const of = (type: string): Json | undefined => all.find((step) => step.type === type);
   if (of('ByteLevel')) return { form: 'bytes', addSpace: false };

@@ -2,7 +2,7 @@
 import { flag, onlyFields, optional, text as textGiven } from '../arguments/check.js';
 import { FormatError, UnsupportedError } from '../errors.js';
 import { show } from '../files/show.js';
-import { Detokenizer, type DetokenizerOptions, type Pieces } from './detokenizer.js';
+import { Detokenizer, type DetokenizerOptions, type TokenTable } from './detokenizer.js';
 import { peer } from './peers.js';
 import { type Metadata, type Reading, readVocabulary, TOKEN, type Vocabulary } from './vocabulary.js';
 
@@ -38,7 +38,7 @@ export interface Tokenizer {
 export interface Parts extends Pick<Tokenizer, 'bos' | 'stops'> {
   /** Ids of a text without BOS and EOS. */
   readonly encode: (text: string, special: boolean) => number[];
-  readonly pieces: Pieces;
+  readonly table: TokenTable;
   readonly eos: number | undefined;
   readonly unknown: number | undefined;
   readonly addBos: boolean;
@@ -47,7 +47,7 @@ export interface Parts extends Pick<Tokenizer, 'bos' | 'stops'> {
 
 const OPTIONS = onlyFields({ special: optional(flag), addBos: optional(flag), addEos: optional(flag) });
 
-export function assemble({ encode, pieces, bos, eos, unknown, stops, ...defaults }: Parts): Tokenizer {
+export function assemble({ encode, table, bos, eos, unknown, stops, ...defaults }: Parts): Tokenizer {
   const ids = { bos_token: bos, eos_token: eos, unk_token: unknown };
   return {
     encode(text, options = {}) {
@@ -58,16 +58,16 @@ export function assemble({ encode, pieces, bos, eos, unknown, stops, ...defaults
       return [...before, ...found, ...after];
     },
     decode(ids, options) {
-      const stream = new Detokenizer(pieces, options);
+      const stream = new Detokenizer(table, options);
       let text = '';
       for (const id of ids) text += stream.push(id);
       return text + stream.end();
     },
-    stream: (options) => new Detokenizer(pieces, options),
-    size: pieces.tokens.length,
+    stream: (options) => new Detokenizer(table, options),
+    size: table.tokens.length,
     bos,
     stops,
-    names: Object.fromEntries(Object.entries(ids).flatMap(([name, id]) => (id === undefined ? [] : [[name, pieces.tokens[id]!]]))),
+    names: Object.fromEntries(Object.entries(ids).flatMap(([name, id]) => (id === undefined ? [] : [[name, table.tokens[id]!]]))),
   };
 }
 
@@ -79,7 +79,7 @@ export function assemble({ encode, pieces, bos, eos, unknown, stops, ...defaults
 export async function makeTokenizer(metadata: Metadata, reading: Reading = {}): Promise<Tokenizer> {
   const vocabulary = await readVocabulary(metadata, reading);
   const { tokens, types, addSpace } = vocabulary;
-  const words = await (vocabulary.model === 'gpt2' ? byteWords(vocabulary) : spacedWords(vocabulary));
+  const merge = await (vocabulary.model === 'gpt2' ? byteMerger(vocabulary) : spacedMerger(vocabulary));
   const special = splitterOf(vocabulary, [TOKEN.unknown, TOKEN.control, TOKEN.user]);
   const plain = splitterOf(vocabulary, [TOKEN.user]);
   const encode = (text: string, asSpecial: boolean): number[] => {
@@ -88,7 +88,7 @@ export async function makeTokenizer(metadata: Metadata, reading: Reading = {}): 
     for (const part of (asSpecial ? special : plain)(text)) {
       if (typeof part === 'number') ids.push(part);
       else
-        for (const id of words(addSpace && begins ? ` ${part}` : part)) {
+        for (const id of merge(addSpace && begins ? ` ${part}` : part)) {
           if (id === undefined)
             throw new FormatError(
               { file: reading.file, field: 'tokenizer.ggml.tokens' },
@@ -101,11 +101,11 @@ export async function makeTokenizer(metadata: Metadata, reading: Reading = {}): 
     }
     return ids;
   };
-  return assemble({ ...vocabulary, encode, pieces: { form: vocabulary.model === 'gpt2' ? 'bytes' : 'spaces', tokens, types, addSpace } });
+  return assemble({ ...vocabulary, encode, table: { form: vocabulary.model === 'gpt2' ? 'bytes' : 'spaces', tokens, types, addSpace } });
 }
 
 /** Ids of a text without special tokens; undefined where the vocabulary has none. */
-type Words = (text: string) => readonly (number | undefined)[];
+type Merger = (text: string) => readonly (number | undefined)[];
 
 /** No token is an empty text: a word without tokens becomes this one, which has no id. */
 const NONE = '';
@@ -119,17 +119,18 @@ const idsOf = ({ tokens, types }: Vocabulary, kinds: readonly number[]): Map<str
 };
 
 /** Byte pairs, merged in the order of the file's merges. Plain text must not become a control token, so these are merged by none. */
-function byteWords(vocabulary: Vocabulary): Promise<Words> {
+function byteMerger(vocabulary: Vocabulary): Promise<Merger> {
   const { merges, splitting } = vocabulary;
-  const { patterns, wholeWords } = splitting!;
+  const { patterns, ignoreMerges } = splitting!;
   const ids = idsOf(vocabulary, TEXT);
-  const ranks = new Map(merges.map((merge, rank) => [merge, rank]));
+  const ranks = new Map<string, number>();
+  for (let rank = merges.length - 1; rank >= 0; rank--) ranks.set(merges[rank]!, rank); // of equal ones the first counts
   const split = patterns.map((Regex) => ({ type: 'Split', pattern: { Regex }, behavior: 'Isolated', invert: false }));
-  return mergedWords({
+  return mergerOf({
     ids,
     rank: (left, right) => (ids.has(left + right) ? ranks.get(`${left} ${right}`) : undefined),
     pre_tokenizer: { type: 'Sequence', pretokenizers: [...split, { type: 'ByteLevel', add_prefix_space: false, use_regex: false }] },
-    model: { ignore_merges: wholeWords },
+    model: { ignore_merges: ignoreMerges },
     probe: merges.find((merge) => Array.from(merge).length === 3)?.replace(' ', ''),
   });
 }
@@ -139,11 +140,11 @@ function byteWords(vocabulary: Vocabulary): Promise<Words> {
  * end becomes bytes. A list of merges cannot say this, since it ranks the pairs that make one token. Neither control tokens nor bytes are
  * merged (`pieces_` of SentencePiece's model_interface.cc).
  */
-async function spacedWords(vocabulary: Vocabulary): Promise<Words> {
+async function spacedMerger(vocabulary: Vocabulary): Promise<Merger> {
   const { scores, unknown } = vocabulary;
   const merged = idsOf(vocabulary, TEXT);
   const ranks = new Map([...new Set(scores)].sort((a, b) => b - a).map((score, rank) => [score, rank]));
-  const words = await mergedWords({
+  const merge = await mergerOf({
     ids: idsOf(vocabulary, [...TEXT, TOKEN.byte]),
     rank(left, right) {
       const id = merged.get(left + right);
@@ -153,7 +154,7 @@ async function spacedWords(vocabulary: Vocabulary): Promise<Words> {
     model: { byte_fallback: true },
     probe: [...merged.keys()].find((token) => Array.from(token).length === 2),
   });
-  return (text) => words(text.replaceAll(' ', '\u2581')).map((id) => id ?? unknown);
+  return (text) => merge(text.replaceAll(' ', '\u2581')).map((id) => id ?? unknown);
 }
 
 interface Merging {
@@ -170,7 +171,7 @@ interface Merging {
  * A BPE of @huggingface/tokenizers. It gets its ids and ranks after it is made: an object of all texts, and a JSON text for each merge, would
  * take most of the time.
  */
-async function mergedWords({ ids, rank, pre_tokenizer, model: more, probe }: Merging): Promise<Words> {
+async function mergerOf({ ids, rank, pre_tokenizer, model: more, probe }: Merging): Promise<Merger> {
   const { Tokenizer, BPE } = await peer('@huggingface/tokenizers', () => import('@huggingface/tokenizers'));
   const model = { type: 'BPE', vocab: {}, merges: [], unk_token: NONE, ...more };
   const tokenizer = new Tokenizer({ added_tokens: [], normalizer: null, pre_tokenizer, post_processor: null, decoder: null, model }, {});
@@ -195,7 +196,9 @@ function splitterOf({ tokens, types, trimAfter }: Vocabulary, kinds: readonly nu
   for (let id = 0; id < tokens.length; id++) {
     if (!kinds.includes(types[id]!) || tokens[id] === '') continue;
     const first = tokens[id]!.charCodeAt(0);
-    byFirst.set(first, [...(byFirst.get(first) ?? []), id]);
+    const others = byFirst.get(first);
+    if (others) others.push(id);
+    else byFirst.set(first, [id]);
   }
   for (const ids of byFirst.values()) ids.sort((a, b) => tokens[b]!.length - tokens[a]!.length);
   return (text) => {

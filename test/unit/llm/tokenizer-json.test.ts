@@ -1,4 +1,5 @@
 // Tokenizers of Hugging Face folders: the same vocabularies as tokenizer.json give the same ids, and files that contradict themselves are refused.
+import fc from 'fast-check';
 import { LlamaTokenizer } from 'llama-tokenizer-js';
 import { describe, expect, test } from 'vitest';
 import { FormatError, UnsupportedError } from '../../../src/errors.js';
@@ -167,6 +168,40 @@ test.each([
   expect(error).toBeInstanceOf(FormatError);
   expect((error as FormatError).field).toBe(field);
   expect((error as FormatError).message).toContain(`x: ${field}: ${message}`);
+});
+
+test('any change of a small file ends in a typed error, or in a tokenizer', async () => {
+  const small: Json = {
+    added_tokens: [{ id: 3, content: '<|x|>', special: true }],
+    normalizer: { type: 'NFC' },
+    pre_tokenizer: { type: 'ByteLevel', add_prefix_space: false },
+    post_processor: { type: 'ByteLevel' },
+    decoder: { type: 'ByteLevel' },
+    model: { type: 'BPE', vocab: { a: 0, b: 1, ab: 2 }, merges: ['a b'] },
+  };
+  const parts = [...Object.values(small), { type: 'Sequence', decoders: [5] }, { type: 'Replace', pattern: { Regex: '(' }, content: 5 }];
+  const value = fc.oneof(fc.constantFrom<unknown>(...parts), fc.jsonValue());
+  const within = fc.dictionary(
+    fc.constantFrom('type', 'vocab', 'merges', 'unk_token', 'decoders', 'pretokenizers', 'pattern', 'single'),
+    value,
+  );
+  const change = fc.dictionary(fc.constantFrom(...Object.keys(small)), fc.oneof(value, within), { minKeys: 1, maxKeys: 2 });
+  let made = 0;
+  await fc.assert(
+    fc.asyncProperty(change, fc.boolean(), async (changes, inside) => {
+      const tokenizer = inside ? { ...small, model: { ...(small.model as Json), ...changes } } : { ...small, ...changes };
+      try {
+        const { encode, decode } = await makeJsonTokenizer({ tokenizer });
+        made++;
+        decode(encode('ab <|x|> é'));
+        return true;
+      } catch (error) {
+        return error instanceof FormatError || error instanceof UnsupportedError;
+      }
+    }),
+    { numRuns: 3000 },
+  );
+  expect(made).toBeGreaterThan(50);
 });
 
 test('a decoder that is neither is refused by name', async () => {

@@ -1,13 +1,16 @@
 // Vocabularies that contradict themselves, ids that end an answer, and a package that is not there.
+import fc from 'fast-check';
 import { afterEach, describe, expect, test, vi } from 'vitest';
 import { FormatError, UnsupportedError } from '../../../src/errors.js';
 import { makeTokenizer } from '../../../src/llm/tokenizer.js';
+import { makeJsonTokenizer } from '../../../src/llm/tokenizer-json.js';
 import { gpt2, llama2, type Metadata } from '../../support/vocabularies.js';
 
 const bytes = gpt2();
 const spaces = await llama2();
 const at = (name: string): string => `tokenizer.ggml.${name}`;
 const arrayOf = <T>(of: Metadata, name: string): T[] => [...(of[at(name)] as T[])];
+const SMALL = { model: { type: 'BPE', vocab: { a: 0 }, merges: [] }, decoder: { type: 'ByteLevel' } };
 /** An array of the vocabulary with one element changed. */
 const changed = (of: Metadata, name: string, index: number, value: unknown) => ({
   [at(name)]: Object.assign(arrayOf(of, name), { [index]: value }),
@@ -90,9 +93,62 @@ test.each([
   expect((error as Error).message).toBe(message);
 });
 
+test('of a merge that is there twice, the first counts', async () => {
+  const [first, second] = arrayOf<string>(bytes, 'merges');
+  const twice = { ...bytes, [at('merges')]: [...arrayOf<string>(bytes, 'merges'), first, second] };
+  expect((await makeTokenizer(twice)).encode(' the then there')).toEqual((await makeTokenizer(bytes)).encode(' the then there'));
+});
+
 test('without a way of splitting, text is split in the old way', async () => {
   const [old, named] = [await makeTokenizer(without(bytes, 'pre')), await makeTokenizer(gpt2('default'))];
   expect(old.encode('a1234.. b')).toEqual(named.encode('a1234.. b'));
+});
+
+test('any change of a small vocabulary ends in a typed error, or in a tokenizer that gives text back', async () => {
+  const letters = ['a', 'b', 'ab', '\u0120', '<|x|>', '<0x61>', '', '__proto__'];
+  const small: Metadata = {
+    [at('model')]: 'gpt2',
+    [at('pre')]: 'gpt-2',
+    [at('tokens')]: letters,
+    [at('merges')]: ['a b'],
+    [at('token_type')]: [1, 1, 1, 1, 3, 6, 5, 1],
+    [at('scores')]: letters.map((_, i) => -i),
+    [at('bos_token_id')]: 4,
+  };
+  const value = fc.oneof(
+    fc.constantFrom<unknown>('gpt2', 'llama', 'default', null, Number.NaN, -1, 3, 8, 2 ** 32, 2n ** 60n, true, 'a b', 'ab', ''),
+    fc.array(fc.constantFrom<unknown>('a', 'b', 'ab', 'a b', '', ' ', 0, 3, 6, 0.5, true, null), { maxLength: 9 }),
+    fc.jsonValue(),
+  );
+  const names = [
+    ...Object.keys(small),
+    at('add_bos_token'),
+    at('eos_token_id'),
+    at('eom_token_id'),
+    at('add_space_prefix'),
+    'general.name',
+  ];
+  const change = fc.dictionary(fc.constantFrom(...names), value, { minKeys: 1, maxKeys: 3 });
+  const ours = (error: unknown): boolean => error instanceof FormatError || error instanceof UnsupportedError;
+  let made = 0;
+  await fc.assert(
+    fc.asyncProperty(change, async (changes) => {
+      try {
+        const tokenizer = await makeTokenizer({ ...small, ...changes });
+        made++;
+        for (const text of ['ab ba', '<|x|>', 'é', '']) {
+          const ids = tokenizer.encode(text);
+          if (ids.some((id) => !(Number.isInteger(id) && id >= 0 && id < tokenizer.size))) return false;
+          tokenizer.decode(ids);
+        }
+        return true;
+      } catch (error) {
+        return ours(error);
+      }
+    }),
+    { numRuns: 3000 },
+  );
+  expect(made).toBeGreaterThan(50);
 });
 
 describe('bytes without a token', () => {
@@ -167,18 +223,42 @@ describe('tokens with names of objects', () => {
 });
 
 describe('without @huggingface/tokenizers', () => {
+  const PACKAGE = '@huggingface/tokenizers';
   afterEach(() => {
-    vi.doUnmock('@huggingface/tokenizers');
+    vi.restoreAllMocks();
+    vi.doUnmock(PACKAGE);
     vi.resetModules();
   });
+  const thrown = (made: Promise<unknown>): Promise<UnsupportedError> =>
+    made.then(
+      () => expect.fail('no error'),
+      (error) => error,
+    );
+
   test('an error says which package to install', async () => {
-    vi.doMock('@huggingface/tokenizers', () => {
+    vi.doMock(PACKAGE, () => {
       throw new Error('not installed');
     });
-    const error = (await makeTokenizer(bytes).catch((thrown: unknown) => thrown)) as UnsupportedError;
-    expect(error).toBeInstanceOf(UnsupportedError);
-    expect(error.reasons[0]).toBe('it cannot be imported: install it by `npm install @huggingface/tokenizers`');
-    expect(error.message).toMatch(/^@huggingface\/tokenizers: it cannot be imported/);
-    expect(error.cause).toBeInstanceOf(Error);
+    for (const made of [() => makeTokenizer(bytes), () => makeTokenizer(spaces), () => makeJsonTokenizer({ tokenizer: SMALL })]) {
+      const error = await thrown(made());
+      expect(error).toBeInstanceOf(UnsupportedError);
+      expect(error.reasons[0]).toBe('it cannot be imported: install it by `npm install @huggingface/tokenizers`');
+      expect(error.message).toMatch(/^@huggingface\/tokenizers: it cannot be imported/);
+      expect(error.cause).toBeInstanceOf(Error);
+    }
+  });
+
+  test('a version that has another BPE, or merges otherwise, is refused', async () => {
+    const real = await vi.importActual<typeof import('@huggingface/tokenizers')>(PACKAGE);
+    const refused = '@huggingface/tokenizers: it merges in another way than its versions 0.2';
+    for (const broken of ['bpe', 'encode'] as const)
+      for (const of of [bytes, spaces]) {
+        vi.spyOn(real.BPE.prototype, broken).mockImplementation((given: string | string[]) => [...given].flatMap((text) => [...text]));
+        expect((await thrown(makeTokenizer(of))).message).toBe(refused);
+        vi.restoreAllMocks();
+        expect((await makeTokenizer(of)).encode('the').length).toBeLessThan(3);
+      }
+    vi.doMock(PACKAGE, () => ({ ...real, BPE: class {} }));
+    expect((await thrown(makeTokenizer(bytes))).message).toBe(refused);
   });
 });
