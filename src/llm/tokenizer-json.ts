@@ -79,8 +79,9 @@ export async function makeJsonTokenizer(
   for (const id of ends)
     if (!Number.isInteger(id) || (id as number) < 0 || (id as number) >= tokens.length)
       throw new FormatError({ file, field: 'eos_token_id' }, `an id below ${tokens.length}`, show(id));
-  // What the post-processor puts around a text.
+  // What the post-processor puts around a text, if tokenizer_config.json does not say it.
   const around = attempt(() => special.encode('a').ids);
+  const adds = (name: string, found: boolean): boolean => (typeof config[name] === 'boolean' ? config[name] : found);
   return assemble({
     encode,
     table: { form, tokens, types, addSpace },
@@ -88,8 +89,8 @@ export async function makeJsonTokenizer(
     eos,
     unknown,
     stops: new Set([...(ends as number[]), ...(eos === undefined ? [] : [eos]), ...endsByText(tokens, types)]),
-    addBos: bos !== undefined && around[0] === bos,
-    addEos: eos !== undefined && around.at(-1) === eos,
+    addBos: bos !== undefined && adds('add_bos_token', around[0] === bos),
+    addEos: eos !== undefined && adds('add_eos_token', around.at(-1) === eos),
   });
 }
 

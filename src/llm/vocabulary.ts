@@ -43,7 +43,6 @@ export interface Reading {
 /** An error about a field below `tokenizer.ggml`. */
 type Wrong = (name: string, expected: string, got: unknown) => FormatError;
 
-const MODELS = ['gpt2', 'llama'];
 const KEY = 'tokenizer.ggml.';
 
 /**
@@ -65,88 +64,102 @@ export function endsByText(tokens: readonly string[], types: Uint8Array): number
   return [...found.values()];
 }
 
+/** Reads fields below `tokenizer.ggml`, and checks their types. */
+function fieldsOf(metadata: Metadata, { file, signal }: Reading) {
+  const wrong: Wrong = (name, expected, got) =>
+    new FormatError({ file, field: KEY + name }, expected, typeof got === 'string' ? got : show(got));
+  return {
+    wrong,
+    get: (name: string): unknown => metadata[KEY + name],
+    async list<T>(name: string, holds: (value: unknown) => boolean, what: string): Promise<readonly T[] | undefined> {
+      const value = metadata[KEY + name];
+      if (value === undefined) return undefined;
+      if (!Array.isArray(value) && !isGgufArray(value)) throw wrong(name, 'an array', value);
+      const read = Array.isArray(value) ? value : await readGgufArray(value, { signal });
+      const at = read.findIndex((element) => !holds(element));
+      if (at >= 0) throw wrong(`${name}[${at}]`, what, read[at]);
+      return read as T[];
+    },
+    /** An id below `size`. */
+    id(name: string, size: number, otherwise: number | undefined): number | undefined {
+      const value = metadata[`${KEY}${name}_token_id`] ?? (otherwise !== undefined && otherwise < size ? otherwise : undefined);
+      const fits = value === undefined || (isWhole(value) && value < size);
+      if (!fits) throw wrong(`${name}_token_id`, `an id below ${size}`, value);
+      return value;
+    },
+    flag(name: string, otherwise: boolean): boolean {
+      const value = metadata[KEY + name] ?? otherwise;
+      if (typeof value !== 'boolean') throw wrong(name, 'true or false', value);
+      return value;
+    },
+  };
+}
+type Fields = ReturnType<typeof fieldsOf>;
+
+const isText = (value: unknown): boolean => typeof value === 'string';
+const isWhole = (value: unknown): value is number => Number.isInteger(value) && (value as number) >= 0;
+const isType = (value: unknown): boolean => isWhole(value) && value <= TOKEN.byte;
+const isNumber = (value: unknown): boolean => typeof value === 'number' && !Number.isNaN(value);
+
 /**
  * Reads and checks the vocabulary of a GGUF file; long arrays are read from the file.
  * @throws FormatError if its arrays disagree; UnsupportedError for another kind of tokenizer or way of splitting; ReadError
  */
 export async function readVocabulary(metadata: Metadata, reading: Reading = {}): Promise<Vocabulary> {
-  const { file } = reading;
-  const wrong: Wrong = (name, expected, got) =>
-    new FormatError({ file, field: KEY + name }, expected, typeof got === 'string' ? got : show(got));
-  const model = metadata[`${KEY}model`];
-  if (typeof model !== 'string') throw wrong('model', 'the name of a tokenizer', model);
-  if (!MODELS.includes(model))
-    throw new UnsupportedError('tokenizer', [`${KEY}model is ${show(model)}, and ${MODELS.join(' and ')} are known`]);
-  const splitting = model === 'gpt2' ? splittingOf(metadata[`${KEY}pre`] ?? 'default') : undefined;
+  const fields = fieldsOf(metadata, reading);
+  const model = fields.get('model');
+  if (typeof model !== 'string') throw fields.wrong('model', 'the name of a tokenizer', model);
+  if (model !== 'gpt2' && model !== 'llama')
+    throw new UnsupportedError('tokenizer', [`${KEY}model is ${show(model)}, and gpt2 and llama are known`]);
+  const splitting = model === 'gpt2' ? splittingOf(fields.get('pre') ?? 'default') : undefined;
+  const arrays = await arraysOf(fields, model);
+  const { tokens, types } = arrays;
 
-  const list = async <T>(name: string, holds: (value: unknown) => boolean, what: string): Promise<readonly T[] | undefined> => {
-    const value = metadata[KEY + name];
-    if (value === undefined) return undefined;
-    if (!Array.isArray(value) && !isGgufArray(value)) throw wrong(name, 'an array', value);
-    const read = Array.isArray(value) ? value : await readGgufArray(value, { signal: reading.signal });
-    const at = read.findIndex((element) => !holds(element));
-    if (at >= 0) throw wrong(`${name}[${at}]`, what, read[at]);
-    return read as T[];
-  };
-  const beside = <T>(name: string, given: readonly T[] | undefined, count: number): readonly T[] | undefined => {
-    if (given && given.length !== count) throw wrong(name, `${count} elements, one for each token`, `${given.length}`);
-    return given;
-  };
-
-  const tokens = await list<string>('tokens', (value) => typeof value === 'string', 'a string');
-  if (!tokens || tokens.length === 0) throw wrong('tokens', 'the texts of tokens', tokens);
-  const distinct = distinctTokens(tokens, wrong);
-  const kind = (value: unknown): boolean => Number.isInteger(value) && (value as number) >= 0 && (value as number) <= 6;
-  const types = Uint8Array.from(
-    beside('token_type', await list<number>('token_type', kind, 'a type of tokens, 0 to 6'), tokens.length) ??
-      tokens.map(() => TOKEN.normal),
-  );
-  for (let id = 0; id < tokens.length; id++)
-    if (types[id] === TOKEN.byte && !/^<0x[0-9A-Fa-f]{2}>$/.test(tokens[id]!))
-      throw wrong(`tokens[${id}]`, 'a byte, <0x00> to <0xFF>', tokens[id]);
-  const number = (value: unknown): boolean => typeof value === 'number' && !Number.isNaN(value);
-  const scores = beside('scores', await list<number>('scores', number, 'a number'), tokens.length);
-  if (model === 'llama' && !scores) throw wrong('scores', 'a score for each token', scores);
-  const merges = model === 'gpt2' ? await list<string>('merges', (value) => typeof value === 'string', 'a string') : [];
-  if (!merges) throw wrong('merges', 'pairs of tokens', merges);
-  checkMerges(merges, distinct, wrong);
-
-  const id = (name: string, otherwise?: number): number | undefined => {
-    const value = metadata[`${KEY}${name}_token_id`] ?? (otherwise !== undefined && otherwise < tokens.length ? otherwise : undefined);
-    const fits = value === undefined || (Number.isInteger(value) && (value as number) >= 0 && (value as number) < tokens.length);
-    if (!fits) throw wrong(`${name}_token_id`, `an id below ${tokens.length}`, value);
-    return value as number | undefined;
-  };
-  const flag = (name: string, otherwise: boolean): boolean => {
-    const value = metadata[KEY + name] ?? otherwise;
-    if (typeof value !== 'boolean') throw wrong(name, 'true or false', value);
-    return value;
-  };
   // SentencePiece's ids, which files of Llama 1 and 2 may leave out.
-  const [bos, eos, unknown] = model === 'llama' ? [id('bos', 1), id('eos', 2), id('unknown', 0)] : [id('bos'), id('eos'), id('unknown')];
+  const usual = model === 'llama' ? { bos: 1, eos: 2, unknown: 0 } : undefined;
+  const id = (name: string, otherwise?: number) => fields.id(name, tokens.length, otherwise);
+  const [bos, eos, unknown] = [id('bos', usual?.bos), id('eos', usual?.eos), id('unknown', usual?.unknown)];
   const ends = [eos, id('eot'), id('eom')].filter((end) => end !== undefined);
   // Whatever their types, these are no text of an answer.
   for (const token of [bos, ...ends]) if (token !== undefined && types[token] === TOKEN.normal) types[token] = TOKEN.control;
-  const addBos = flag('add_bos_token', splitting?.addBos ?? true);
-  const addEos = flag('add_eos_token', false);
-  if (addBos && bos === undefined) throw wrong('bos_token_id', 'an id, since add_bos_token is true', bos);
-  if (addEos && eos === undefined) throw wrong('eos_token_id', 'an id, since add_eos_token is true', eos);
+  const addBos = fields.flag('add_bos_token', splitting?.addBos ?? true);
+  const addEos = fields.flag('add_eos_token', false);
+  if (addBos && bos === undefined) throw fields.wrong('bos_token_id', 'an id, since add_bos_token is true', bos);
+  if (addEos && eos === undefined) throw fields.wrong('eos_token_id', 'an id, since add_eos_token is true', eos);
   return {
-    model: model as Vocabulary['model'],
+    model,
     splitting,
-    tokens,
-    types,
-    scores: scores ?? [],
-    merges,
+    ...arrays,
     bos,
     eos,
     unknown,
     stops: new Set([...ends, ...endsByText(tokens, types)]),
     addBos,
     addEos,
-    addSpace: flag('add_space_prefix', model === 'llama'),
+    addSpace: fields.flag('add_space_prefix', model === 'llama'),
     trimAfter: trimmedAfter(metadata['general.name'], tokens, types),
   };
+}
+
+async function arraysOf(fields: Fields, model: Vocabulary['model']): Promise<Pick<Vocabulary, 'tokens' | 'types' | 'scores' | 'merges'>> {
+  const { wrong } = fields;
+  const tokens = await fields.list<string>('tokens', isText, 'a string');
+  if (!tokens || tokens.length === 0) throw wrong('tokens', 'the texts of tokens', tokens);
+  const beside = async (name: string, holds: (value: unknown) => boolean, what: string): Promise<readonly number[] | undefined> => {
+    const values = await fields.list<number>(name, holds, what);
+    if (values && values.length !== tokens.length) throw wrong(name, `${tokens.length} elements, one for each token`, `${values.length}`);
+    return values;
+  };
+  const types = Uint8Array.from((await beside('token_type', isType, 'a type of tokens, 0 to 6')) ?? tokens.map(() => TOKEN.normal));
+  for (let id = 0; id < tokens.length; id++)
+    if (types[id] === TOKEN.byte && !/^<0x[0-9A-Fa-f]{2}>$/.test(tokens[id]!))
+      throw wrong(`tokens[${id}]`, 'a byte, <0x00> to <0xFF>', tokens[id]);
+  const scores = await beside('scores', isNumber, 'a number');
+  if (model === 'llama' && !scores) throw wrong('scores', 'a score for each token', scores);
+  const merges = model === 'gpt2' ? await fields.list<string>('merges', isText, 'a string') : [];
+  if (!merges) throw wrong('merges', 'pairs of tokens', merges);
+  checkMerges(merges, distinctTokens(tokens, wrong), wrong);
+  return { tokens, types, scores: scores ?? [], merges };
 }
 
 function splittingOf(name: unknown): Splitting {

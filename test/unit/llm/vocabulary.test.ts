@@ -4,6 +4,7 @@ import { afterEach, describe, expect, test, vi } from 'vitest';
 import { FormatError, UnsupportedError } from '../../../src/errors.js';
 import { makeTokenizer } from '../../../src/llm/tokenizer.js';
 import { makeJsonTokenizer } from '../../../src/llm/tokenizer-json.js';
+import { endsWell } from '../../support/expect-errors.js';
 import { gpt2, llama2, type Metadata } from '../../support/vocabularies.js';
 
 const bytes = gpt2();
@@ -104,7 +105,7 @@ test('without a way of splitting, text is split in the old way', async () => {
   expect(old.encode('a1234.. b')).toEqual(named.encode('a1234.. b'));
 });
 
-test('any change of a small vocabulary ends in a typed error, or in a tokenizer that gives text back', async () => {
+test('any change of a small vocabulary ends in a typed error, or in a tokenizer', async () => {
   const letters = ['a', 'b', 'ab', '\u0120', '<|x|>', '<0x61>', '', '__proto__'];
   const small: Metadata = {
     [at('model')]: 'gpt2',
@@ -129,23 +130,18 @@ test('any change of a small vocabulary ends in a typed error, or in a tokenizer 
     'general.name',
   ];
   const change = fc.dictionary(fc.constantFrom(...names), value, { minKeys: 1, maxKeys: 3 });
-  const ours = (error: unknown): boolean => error instanceof FormatError || error instanceof UnsupportedError;
   let made = 0;
+  const use = async (changes: Metadata): Promise<void> => {
+    const tokenizer = await makeTokenizer({ ...small, ...changes });
+    made++;
+    for (const text of ['ab ba', '<|x|>', 'é', '']) {
+      const ids = tokenizer.encode(text);
+      expect(ids.filter((id) => !(Number.isInteger(id) && id >= 0 && id < tokenizer.size))).toEqual([]);
+      tokenizer.decode(ids);
+    }
+  };
   await fc.assert(
-    fc.asyncProperty(change, async (changes) => {
-      try {
-        const tokenizer = await makeTokenizer({ ...small, ...changes });
-        made++;
-        for (const text of ['ab ba', '<|x|>', 'é', '']) {
-          const ids = tokenizer.encode(text);
-          if (ids.some((id) => !(Number.isInteger(id) && id >= 0 && id < tokenizer.size))) return false;
-          tokenizer.decode(ids);
-        }
-        return true;
-      } catch (error) {
-        return ours(error);
-      }
-    }),
+    fc.asyncProperty(change, (changes) => endsWell(() => use(changes))),
     { numRuns: 3000 },
   );
   expect(made).toBeGreaterThan(50);
