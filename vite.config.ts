@@ -113,7 +113,7 @@ export default defineConfig(({ mode }) => ({
     minify: false,
     // A file for each module: bundlers then leave out whatever is not used.
     rollupOptions: {
-      external: ['webgpu', /^node:/], // of cli/ alone
+      external: ['webgpu', /^node:/, /^@huggingface\//], // of cli/, and optional packages
       output: {
         preserveModules: true,
         preserveModulesRoot: 'src',

@@ -14,6 +14,7 @@
 #include "lib/scale.wgsl"
 #include "lib/splits.wgsl"
 #include "lib/finish.wgsl"
+#include "lib/row-factor.wgsl"
 #include "lib/grid.wgsl"
 
 #if HIGH && UNROLL * HIGH > LOW || UNROLL > LOW
@@ -184,6 +185,7 @@ fn main(@builtin(workgroup_id) workgroup: vec3u, @builtin(num_workgroups) workgr
 #endif
   let own_quad = (tile % params.tiles_n) * LANES + lane.x;
   let quad = min(own_quad, (params.n - 1u) / 4u); // past the end the last one again, not written
+  let factor = row_factor(lane.y * LANES + lane.x, SLICES * LANES);
   var start = row_starts(rows);
   var total: Rows;
   for (var first = 0u; first < params.words; first += ROOM) {
@@ -216,6 +218,6 @@ fn main(@builtin(workgroup_id) workgroup: vec3u, @builtin(num_workgroups) workgr
       let at = 2u * ((slice * ROWS + r) * LANES + lane.x);
       sum += vec4<f32>(sums[at], sums[at + 1u]);
     }
-    finish_quad(rows.begin + r, quad, sum);
+    finish_scaled(rows.begin + r, quad, sum, factor);
   }
 }

@@ -37,8 +37,5 @@ fn main(@builtin(workgroup_id) workgroup: vec3u, @builtin(num_workgroups) workgr
   for (var i = 0u; i < LANES; i++) {
     total += squares[i];
   }
-  let mean = total / f32(params.width) + bitcast<f32>(params.epsilon);
-  let estimate = inverseSqrt(mean);
-  // Software adapters only estimate it. Squares beyond float32 make 0.
-  factors[m] = select(estimate * (1.5 - 0.5 * mean * estimate * estimate), 0.0, estimate == 0.0);
+  factors[m] = inverseSqrt(total / f32(params.width) + bitcast<f32>(params.epsilon));
 }

@@ -2,8 +2,8 @@
 import { variantText } from '../../src/gpu/pipeline.js';
 import { allVariants } from '../../src/kernels/index.js';
 import { variantId } from '../../src/kernels/kernel.js';
-import type { Params } from '../../src/wgsl/preprocess.js';
 import { addGluText } from '../../src/wgsl/glu-text.js';
+import type { Params } from '../../src/wgsl/preprocess.js';
 import { addQuantizeText } from '../../src/wgsl/quantize-text.js';
 import { addRowsText } from '../../src/wgsl/rows-text.js';
 import { addSortText } from '../../src/wgsl/sort-text.js';

@@ -7,11 +7,16 @@
 #include "lib/residual.wgsl"
 
 fn finish_quad(row: u32, quad: u32, sum: vec4<f32>) {
+  finish_scaled(row, quad, sum, 1.0);
+}
+
+// The sum of a row that has a factor.
+fn finish_scaled(row: u32, quad: u32, sum: vec4<f32>, factor: f32) {
   var finished = sum;
   if (any_nonfinite(sum)) {
     finished = formula(row, quad);
   }
-  write_quad(row, quad, finished);
+  write_quad(row, quad, finished * factor);
 }
 
 // Of a sum over the words of `run`, which are split `split` of k.

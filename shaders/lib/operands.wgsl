@@ -38,6 +38,10 @@ struct Params {
   adds: u32, // 1: the product is added to what y holds
   twin: u32, // from an element of y to its twin; 0: there is none
   twin_scale: u32, // quad of the bias where its scales begin
+  row_scale: u32, // what the sums of the row are multiplied by (lib/row-factor.wgsl): 0 nothing, 1 a factor, 2 RMSNorm's
+  row_base: u32, // element of x's binding at which it or its row begins
+  row_width: u32, // elements of the row
+  row_epsilon: u32, // f32 bits
   act: u32, // the activation of a gated linear unit: lib/glu.wgsl
   experts: u32, // matrices; the following are of EXPERTS alone
   first_expert: u32, // the first in the bindings

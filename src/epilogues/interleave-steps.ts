@@ -72,7 +72,9 @@ export function interleaveSteps(
     const meet = (source: Slab, out: Slab): boolean =>
       source.begin - begin < (out.begin + out.count) / 2 && source.begin + source.count - begin > out.begin / 2;
     return [
-      ...packed.slabs.flatMap((out) => from.slabs.filter((source) => meet(source, out)).flatMap((source) => move(source, out, (slab) => elementsOf(weights, slab)))),
+      ...packed.slabs.flatMap((out) =>
+        from.slabs.filter((source) => meet(source, out)).flatMap((source) => move(source, out, (slab) => elementsOf(weights, slab))),
+      ),
       ...move(biasOf(from, n), biasOf(packed, weights.n), ({ w }) => [{ slice: w, bits: 32 }]),
     ];
   });

@@ -76,15 +76,27 @@ function checkHalves(gate: LoadedWeights, up: LoadedWeights): number {
     for (const [name, value] of Object.entries(one[part])) {
       const got = (other[part] as Readonly<Record<string, unknown>>)[name];
       if (!sameData({ value } as never, { value: got } as never))
-        throw new UnsupportedError('gate and up', [`${name} differs: ${JSON.stringify(value)} and ${JSON.stringify(got)}: use two products`]);
+        throw new UnsupportedError('gate and up', [
+          `${name} differs: ${JSON.stringify(value)} and ${JSON.stringify(got)}: use two products`,
+        ]);
     }
   return count;
 }
 
 /** Columns of a layer as a source: its buffers have other names than those of both. */
-function half(name: string, { packed, weights, buffers }: LoadedWeights, begin: number, count: number): Half & { readonly buffers: ReadonlyMap<string, GPUBuffer> } {
+function half(
+  name: string,
+  { packed, weights, buffers }: LoadedWeights,
+  begin: number,
+  count: number,
+): Half & { readonly buffers: ReadonlyMap<string, GPUBuffer> } {
   const named = <T extends { readonly buffer: string }>(slice: T): T => ({ ...slice, buffer: `${name} ${slice.buffer}` });
-  const slabs = packed.slabs.map((slab) => ({ ...slab, w: named(slab.w), scale: named(slab.scale), offset: slab.offset && named(slab.offset) }));
+  const slabs = packed.slabs.map((slab) => ({
+    ...slab,
+    w: named(slab.w),
+    scale: named(slab.scale),
+    offset: slab.offset && named(slab.offset),
+  }));
   const own: Packed = { ...packed, bias: named(packed.bias), slabs };
   return { packed: own, n: weights.n, begin, count, buffers: new Map([...buffers].map(([role, buffer]) => [`${name} ${role}`, buffer])) };
 }

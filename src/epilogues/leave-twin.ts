@@ -1,8 +1,8 @@
 // leaveTwin: gives a layer the scales of y's twin, a second y that the same dispatch writes.
 
 import { ArgumentError, UnsupportedError } from '../errors.js';
-import { allTaken, guarded } from '../gpu/guard.js';
 import { BUFFER, makeBuffer } from '../gpu/buffers.js';
+import { allTaken, guarded } from '../gpu/guard.js';
 import { Tensor } from '../gpu/tensor.js';
 import { LinearWeightQuant } from '../layer/linear-weight-quant.js';
 import { fill } from '../layer/load.js';
@@ -28,14 +28,16 @@ export function leaveTwin(layer: LinearWeightQuant, scale: Tensor): void {
   const given = Tensor.given(scale, 'scale', device);
   const { weights, packed, settings } = loaded;
   const { n } = weights;
-  const fits = given.dtype === 'float32' && given.format === 'ND' && given.shape.length === 1 && given.shape[0] === n && isContiguous(given);
+  const fits =
+    given.dtype === 'float32' && given.format === 'ND' && given.shape.length === 1 && given.shape[0] === n && isContiguous(given);
   if (!fits) throw new ArgumentError('scale', `contiguous float32 (${n})`, `${given.dtype} ${showShape(given.shape)}`);
   const refused = weights.glu ? 'a gated linear unit has no twin' : weights.requantized ? 'an int8 y has no twin' : undefined;
   if (refused) throw new UnsupportedError('leaveTwin', [refused]);
   const twinned = { ...weights, twinned: true };
   const bias = biasSlice(twinned);
   const { maxStorageBufferBindingSize: largest } = settings.caps;
-  if (bias.size > largest) throw new UnsupportedError('bias and twin scale', [`need ${bias.size} bytes, maxStorageBufferBindingSize is ${largest}`]);
+  if (bias.size > largest)
+    throw new UnsupportedError('bias and twin scale', [`need ${bias.size} bytes, maxStorageBufferBindingSize is ${largest}`]);
   const before = loaded.buffers.get(bias.buffer)!;
   const { result: buffer, errors } = guarded(device, 'the scale of a twin', () => {
     const made = makeBuffer(device, { label: bias.buffer, usage: BUFFER.weights, size: bias.size });
@@ -47,7 +49,11 @@ export function leaveTwin(layer: LinearWeightQuant, scale: Tensor): void {
   const buffers = new Map([...loaded.buffers, [bias.buffer, buffer]]);
   const done = [loaded.done, errors];
   const column = { dtype: 'float32', strideG: 0, strideN: given.strides[0]! } as const;
-  const dispatches = outputSteps({ n, bias: column, quant: undefined }, { bias: twinScaleSlice({ n }) }, { caps: settings.caps, views: { bias: given } });
+  const dispatches = outputSteps(
+    { n, bias: column, quant: undefined },
+    { bias: twinScaleSlice({ n }) },
+    { caps: settings.caps, views: { bias: given } },
+  );
   fill(device, { weights: twinned, packed, buffers, done }, { dispatches, sources: () => given.buffer, written: [given.written] });
   own.move(makeLoaded({ ...loaded, weights: twinned, packed: { ...packed, bias }, buffers, done: allTaken(...done) }));
 }

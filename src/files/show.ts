@@ -8,6 +8,6 @@ export function show(value: unknown): string {
   if (value === undefined) return 'nothing';
   if (typeof value === 'string') return JSON.stringify(clip(value));
   if (Array.isArray(value)) return `[${clip(value.slice(0, 16).map(show).join(', '))}${value.length > 16 ? ', …' : ''}]`;
-  if (value instanceof Map) return 'an object';
+  if (typeof value === 'object' && value !== null) return 'an object';
   return String(value);
 }

@@ -3,7 +3,7 @@ import type { Caps } from '../problem/caps.js';
 import type { Problem } from '../problem/problem.js';
 import type { Params } from '../wgsl/preprocess.js';
 import type { Extent, Feature, Kernel, Shader } from './kernel.js';
-import { codebookRefused, groupsRefused, operandParams, withinLimit } from './operands.js';
+import { codebookRefused, groupsRefused, operandParams, readsInPlace, withinLimit } from './operands.js';
 
 /** Storage buffers that a variant binds. */
 export const storageBindings = ({ bindings }: Shader, params: Params): number =>
@@ -14,6 +14,19 @@ const HAS: Readonly<Record<Feature, (caps: Caps) => boolean>> = {
   subgroups: ({ subgroups }) => subgroups,
   'chromium-experimental-subgroup-matrix': ({ subgroupMatrix }) => subgroupMatrix.length > 0,
 };
+/** Elements that any device binds together. */
+const ONE_BINDING = 2 ** 23;
+
+/** The problem as a kernel has it: factors of rows are the kernel's, where it can apply them and they are in x's binding. */
+export function seenBy({ scalesRows }: Pick<Kernel, 'scalesRows'>, problem: Problem): Problem {
+  const { m, rowScale, xDtype } = problem;
+  if (!rowScale || !scalesRows || m !== 1 || !rowScale.beside || xDtype !== 'float32') return problem;
+  const quads = rowScale.of === 'factors' || (rowScale.offset % 4 === 0 && rowScale.width % 4 === 0);
+  const near = Math.abs(rowScale.offset - problem.x.offset) < ONE_BINDING;
+  const seen: Problem = { ...problem, rowScale: { ...rowScale, by: 'kernel' } };
+  return quads && near && readsInPlace(seen) ? seen : problem;
+}
+
 /** Why a device cannot compile a tile's text; undefined if it can. */
 export function featuresRefused({ needs }: Pick<Kernel, 'needs'>, { caps, tile }: { caps: Caps; tile: Params }): string | undefined {
   const missing = (needs?.(tile) ?? []).filter((feature) => !HAS[feature](caps));

@@ -21,7 +21,9 @@ export const helperVariants: Readonly<Record<string, readonly Params[]>> = {
     { SOURCE: 0, QUANT_OFFSET: 1 },
     { SOURCE: 4, QUANT_OFFSET: 0 },
   ],
-  'gather-rows': [0, 1].flatMap((PERM) => [0, 1].flatMap((SCALED) => [0, 1].flatMap((FACTORS) => [0, 2, 3].map((X) => ({ X, PERM, SCALED, FACTORS }))))),
+  'gather-rows': [0, 1].flatMap((PERM) =>
+    [0, 1].flatMap((SCALED) => [0, 1].flatMap((FACTORS) => [0, 2, 3].map((X) => ({ X, PERM, SCALED, FACTORS })))),
+  ),
   'row-factors': [{}],
   // X as the kernel that reads the codes: they see the same x.
   'quantize-rows': CODE_BITS.flatMap((BITS) => [1, 2].flatMap((DIGITS) => [0, 1, 2, 3].map((X) => ({ BITS, DIGITS, X })))),

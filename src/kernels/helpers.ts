@@ -60,7 +60,21 @@ export const gatherRows: Shader = {
     { name: 'input_scale', binding: 4, access: 'read', when: (params) => params.SCALED === 1 },
     { name: 'factors', binding: 5, access: 'read', when: (params) => params.FACTORS === 1 },
   ],
-  uniforms: ['m', 'first_m', 'first_k', 'quads', 'k', 'base', 'batch_rows', 'stride_b', 'stride_m', 'stride_k', 'rows_base', 'pitch', 'factors_base'],
+  uniforms: [
+    'm',
+    'first_m',
+    'first_k',
+    'quads',
+    'k',
+    'base',
+    'batch_rows',
+    'stride_b',
+    'stride_m',
+    'stride_k',
+    'rows_base',
+    'pitch',
+    'factors_base',
+  ],
 };
 
 export const rowFactors: Shader = {

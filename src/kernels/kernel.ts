@@ -60,6 +60,8 @@ export interface Kernel extends Shader {
   readonly experts?: boolean;
   /** It never adds to what y holds: its text includes lib/no-residual.wgsl. */
   readonly overwrites?: boolean;
+  /** It multiplies the sums of one row by a factor that x's binding gives (lib/row-factor.wgsl). */
+  readonly scalesRows?: boolean;
   /** Does it round dequantized weights where that is asked for? Only kernels that make weights before they meet x can. */
   readonly rounds?: boolean;
   /** The dtypes of x that it takes; all without this. */

@@ -78,6 +78,7 @@ export const matmulDecode: Kernel = {
   bindings: operandBindings,
   uniforms: operandUniforms,
   experts: true,
+  scalesRows: true,
   codebooks: ['none', 'table', 'e2m1', 'e4m3'],
   excludes: ({ BITS, UNROLL, TRICK, CODEBOOK }) => UNROLL! > sharing(BITS as CodeBits) || (TRICK === 1 && CODEBOOK !== CODEBOOKS.none),
   tiles: TILES,

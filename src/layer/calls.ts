@@ -75,7 +75,10 @@ export interface Asked {
   readonly twin: Tensor | undefined;
 }
 /** @throws ArgumentError */
-export function askedOf(options: ProductOptions | undefined, { input, m, y }: { readonly input: Input; readonly m: number; readonly y: Tensor }): Asked {
+export function askedOf(
+  options: ProductOptions | undefined,
+  { input, m, y }: { readonly input: Input; readonly m: number; readonly y: Tensor },
+): Asked {
   if (options === undefined) return { adds: false, scaled: undefined, twin: undefined };
   const { add, rowScale, twin } = OPTIONS(options, 'options');
   return {
@@ -101,19 +104,31 @@ function twinOf(given: unknown, y: Tensor): Tensor {
 export const ofSquares = (given: unknown): given is Exclude<RowScaled, Tensor> =>
   typeof given === 'object' && given !== null && reading('rowScale', () => 'rms' in given);
 
+/** What a product into a new y can ask for: nothing that y must hold or lie beside. */
+export type ForwardOptions = Pick<ProductOptions, 'rowScale'>;
+const FORWARD = onlyFields({ rowScale: optional(anything) });
 /** @throws ArgumentError */
-function scaledBy(given: unknown, { input, m, y }: { readonly input: Input; readonly m: number; readonly y: Tensor }): ScaledBy {
+export function forwardScale(options: ForwardOptions | undefined, of: { readonly input: Input; readonly m: number }): ScaledBy | undefined {
+  if (options === undefined) return undefined;
+  const { rowScale } = FORWARD(options, 'options');
+  return rowScale === undefined ? undefined : scaledBy(rowScale, of);
+}
+
+/** @throws ArgumentError */
+function scaledBy(given: unknown, { input, m, y }: { readonly input: Input; readonly m: number; readonly y?: Tensor }): ScaledBy {
   const isTensor = !ofSquares(given);
   const { rms, epsilon } = isTensor ? { rms: given, epsilon: 0 } : RMS(given, 'rowScale');
   const name = isTensor ? 'rowScale' : 'rowScale.rms';
-  const tensor = Tensor.given(rms, name, y.device);
+  const tensor = Tensor.given(rms, name, input.x.device);
   const { shape, dtype, offset } = tensor;
   const rows = shape.slice(0, isTensor ? undefined : -1).reduce((a, b) => a * b, 1);
-  if (dtype !== 'float32' || !isContiguous(tensor) || tensor.format !== 'ND') throw new ArgumentError(name, 'a contiguous float32 tensor', placeOf(tensor));
+  if (dtype !== 'float32' || !isContiguous(tensor) || tensor.format !== 'ND')
+    throw new ArgumentError(name, 'a contiguous float32 tensor', placeOf(tensor));
   if (rows !== m || (!isTensor && (shape.length < 1 || shape.at(-1) === 0)))
     throw new ArgumentError(name, isTensor ? `a factor for each of ${m} rows` : `(…, D) of ${m} rows`, showShape(shape));
-  if (!isTensor && !(epsilon >= LEAST_EPSILON)) throw new ArgumentError('rowScale.epsilon', `a number of at least ${LEAST_EPSILON}`, String(epsilon));
-  if (tensor.buffer === y.buffer) throw new ArgumentError(name, 'another buffer than y', 'the same one');
+  if (!isTensor && !(epsilon >= LEAST_EPSILON))
+    throw new ArgumentError('rowScale.epsilon', `a number of at least ${LEAST_EPSILON}`, String(epsilon));
+  if (tensor.buffer === y?.buffer) throw new ArgumentError(name, 'another buffer than y', 'the same one');
   if (input.codes) throw new ArgumentError(name, 'none beside quantized rows', 'one');
   const place = { beside: tensor.buffer === input.x.buffer, offset, by: 'rows' } as const;
   if (isTensor) return { tensor, rowScale: { ...place, of: 'factors' } };
@@ -202,7 +217,10 @@ const boundOf = ({ input: { x, codes, pairs }, scaled }: Request, y: GPUBuffer):
 });
 
 const problemOf = ({ spec, weights }: LoadedWeights, { input, rows: { m, view }, y, adds, scaled, twin }: Request): Problem =>
-  makeProblem({ spec, weights }, { m, x: view, y, adds, twin: twin?.offset, rowScale: scaled?.rowScale, xDigits: input.digits, experts: input.pairs?.experts });
+  makeProblem(
+    { spec, weights },
+    { m, x: view, y, adds, twin: twin?.offset, rowScale: scaled?.rowScale, xDigits: input.digits, experts: input.pairs?.experts },
+  );
 
 /** The recorded call into the buffer `y`. @throws UnsupportedError, ShaderError */
 function callInto(loaded: LoadedWeights, request: Request, y: GPUBuffer): Call {

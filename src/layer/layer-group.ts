@@ -1,7 +1,7 @@
 // Multiplies one x with several layers (Q, K and V; gate and up): one call, one submit, and one dispatch where their formats agree. The
 // first call starts to copy such layers' weights side by side; later calls take one dispatch.
 
-import { list as listOf } from '../arguments/check.js';
+import { anything, list as listOf, onlyFields, optional } from '../arguments/check.js';
 import { checkPass } from '../arguments/gpu-objects.js';
 import { BYTES } from '../dtype.js';
 import { ArgumentError } from '../errors.js';
@@ -14,7 +14,19 @@ import { widthOf } from '../problem/code-width.js';
 import { keyOf } from '../problem/key.js';
 import { type LayerColumns, yDtypeOf } from '../problem/problem.js';
 import { isContiguous } from '../problem/view.js';
-import { type Call, callWithOutput, encodeProduct, type Input, type Product, type Request, run, sharesBuffer } from './calls.js';
+import {
+  askedOf,
+  type Call,
+  callWithOutput,
+  encodeProduct,
+  type ForwardOptions,
+  type Input,
+  type Product,
+  type Request,
+  run,
+  type ScaledBy,
+  sharesBuffer,
+} from './calls.js';
 import { joinWeights } from './joined-weights.js';
 import { LinearWeightQuant } from './linear-weight-quant.js';
 import { freeLoaded, type LoadedWeights, type OutputBuffer, outputBytes, recycle } from './loaded-weights.js';
@@ -42,6 +54,10 @@ export interface Bundle {
 
 /** @internal */
 export const LAYERS = listOf(LinearWeightQuant.given);
+
+/** What products that share x can ask for. */
+export type ManyOptions = ForwardOptions;
+const MANY = onlyFields({ rowScale: optional(anything) });
 
 /** Bundles by their first layer. */
 const bundles = new WeakMap<LinearWeightQuant, Bundle[]>();
@@ -274,7 +290,7 @@ function outputOf(
 }
 
 /**
- * Records the products into the caller's pass: ys[i] = layers[i].forward(x). Layers that can share a dispatch do so if their ys lie in one
+ * Records the products into the caller's pass: ys[i] = layers[i].forward(x), of the same `rowScale` where there is one. Layers that can share a dispatch do so if their ys lie in one
  * buffer, each at a multiple of four elements, like outputs of `forwardMany`; otherwise each takes one dispatch. The pass's pipeline and bind
  * group 0 are then others, as after `encode`.
  * @throws ArgumentError, UnsupportedError, DeviceLostError
@@ -284,14 +300,21 @@ export function encodeMany(
   layers: readonly LinearWeightQuant[],
   given: Tensor | QuantizedRows,
   ys: readonly Tensor[],
+  options?: ManyOptions,
 ): void {
-  const products = productsOf(layers, given, ys);
+  const products = productsOf(layers, given, ys, options);
   const into = checkPass(pass);
   for (const product of products) encodeProduct(into, product);
 }
 
 /** @internal The products that `encodeMany` records: one for each dispatch. @throws ArgumentError, DeviceLostError */
-export function productsOf(layers: readonly LinearWeightQuant[], given: Tensor | QuantizedRows, ys: readonly Tensor[]): readonly Product[] {
+export function productsOf(
+  layers: readonly LinearWeightQuant[],
+  given: Tensor | QuantizedRows,
+  ys: readonly Tensor[],
+  options: ManyOptions = {},
+): readonly Product[] {
+  const own = MANY(options, 'options') as ManyOptions;
   LAYERS(layers, 'layers');
   const outputs = listOf(Tensor.given)(ys, 'ys');
   if (outputs.length !== layers.length)
@@ -304,12 +327,14 @@ export function productsOf(layers: readonly LinearWeightQuant[], given: Tensor |
     if (sharesBuffer(input, outputs[i]!)) throw new ArgumentError(`ys[${i}]`, 'another buffer than x', 'the same one');
   });
   if (rows.m === 0) return [];
+  let scaled: ScaledBy | undefined;
+  for (const y of outputs) scaled = askedOf(own, { input, m: rows.m, y }).scaled;
   return groupsFor(bundle, rows.m).flatMap(({ loaded, members, begins }): readonly Product[] => {
-    const own = members.map((i) => outputs[i]!) as [Tensor, ...Tensor[]];
-    const { buffer } = own[0];
-    const together = members.length > 1 && own.every((y) => y.buffer === buffer && y.offset % 4 === 0 && isContiguous(y));
-    if (!together) return members.map((i, j) => layers[i]!.product(given, own[j]!)!); // there are rows
-    const columns = own.map((one, j): LayerColumns => ({ begin: begins[j]!, count: one.shape.at(-1)!, yOffset: one.offset }));
-    return [{ loaded, request: { input, rows, y: { layers: columns } }, writes: own }];
+    const written = members.map((i) => outputs[i]!) as [Tensor, ...Tensor[]];
+    const { buffer } = written[0];
+    const together = members.length > 1 && written.every((y) => y.buffer === buffer && y.offset % 4 === 0 && isContiguous(y));
+    if (!together) return members.map((i, j) => layers[i]!.product(given, written[j]!, own)!); // there are rows
+    const columns = written.map((one, j): LayerColumns => ({ begin: begins[j]!, count: one.shape.at(-1)!, yOffset: one.offset }));
+    return [{ loaded, request: { input, rows, y: { layers: columns }, scaled }, writes: written }];
   });
 }

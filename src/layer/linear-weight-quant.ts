@@ -18,7 +18,17 @@ import { contiguousX, type LinearOptions, type LinearSpec, makeProblem, yDtypeOf
 import { showShape } from '../problem/view.js';
 import type { QuantizeReport } from '../quantize/report.js';
 import { VERSION } from '../version.js';
-import { askedOf, callWithOutput, encodeProduct, type Product, type ProductOptions, run, sharesBuffer } from './calls.js';
+import {
+  askedOf,
+  callWithOutput,
+  encodeProduct,
+  type ForwardOptions,
+  forwardScale,
+  type Product,
+  type ProductOptions,
+  run,
+  sharesBuffer,
+} from './calls.js';
 import { type Explanation, explain } from './explain.js';
 import { allocate, type Buffers, beginLoad, fillFrom, finishLoad, type Load, loadPiece, orAbandon, type Place } from './load.js';
 import { freeLoaded, type LoadedWeights, makeLoaded, outputBytes, type PlanSettings, recycle, takeOutput } from './loaded-weights.js';
@@ -145,7 +155,7 @@ export class LinearWeightQuant {
    * size allocates nothing.
    * @throws ArgumentError, UnsupportedError, DeviceLostError
    */
-  forward(given: Tensor | QuantizedRows): Tensor {
+  forward(given: Tensor | QuantizedRows, options?: ForwardOptions): Tensor {
     const loaded = this.#assertLoaded();
     const input = inputOf(given, loaded);
     const { x } = input;
@@ -157,8 +167,10 @@ export class LinearWeightQuant {
       const y = takeOutput(loaded, size);
       return Tensor.own(this.device, y.buffer, { ...form, release: () => recycle(loaded, y), written: allTaken(y.ready, input.written) });
     }
-    const { call, y } = callWithOutput(loaded, { input, rows, y: {} }, size);
-    const written = allTaken(y.ready, run(this.device, 'forward', { calls: [call], input }));
+    const scaled = forwardScale(options, { input, m: rows.m });
+    const { call, y } = callWithOutput(loaded, { input, rows, y: {}, scaled }, size);
+    const taken = run(this.device, 'forward', { calls: [call], input });
+    const written = allTaken(y.ready, scaled?.tensor.written, taken);
     return Tensor.own(this.device, y.buffer, { ...form, release: () => recycle(loaded, y), written });
   }
 
@@ -243,7 +255,9 @@ export class LinearWeightQuant {
     if (adds && loaded.weights.glu) throw new ArgumentError('add', 'none beside a gated linear unit', 'one');
     if (twin && !loaded.weights.twinned) throw new ArgumentError('twin', 'a layer that leaves one: call leaveTwin() first', 'another');
     if (sharesBuffer(input, output)) throw new ArgumentError('y', 'another buffer than x', 'the same one');
-    return rows.m === 0 ? undefined : { loaded, request: { input, rows, y: place, adds, scaled, twin }, writes: twin ? [output, twin] : [output] };
+    return rows.m === 0
+      ? undefined
+      : { loaded, request: { input, rows, y: place, adds, scaled, twin }, writes: twin ? [output, twin] : [output] };
   }
 
   /** @internal Replaces the weights by the same weights in other buffers, and frees the old buffers. */

@@ -1,6 +1,6 @@
 // Chooses the kernel and tile for a problem, and records every kernel's verdict as data. Pure.
 import { ArgumentError, UnsupportedError } from '../errors.js';
-import { extentOf } from '../kernels/fits.js';
+import { extentOf, seenBy } from '../kernels/fits.js';
 import { kernels } from '../kernels/index.js';
 import { type Extent, type Kernel, variantId } from '../kernels/kernel.js';
 import { endingOf, operandParams } from '../kernels/operands.js';
@@ -65,11 +65,12 @@ export function variantOf({ problem, caps }: Pick<ChooseContext, 'problem' | 'ca
 
 /** A tile as a variant, or why it cannot run here. */
 export function tryTile(context: ChooseContext, { kernel, tile }: { kernel: Kernel; tile: Params }): Answer {
-  const { problem, caps, findings } = context;
+  const { caps, findings } = context;
+  const problem = seenBy(kernel, context.problem);
   const refuse = (verdict: Verdict['verdict'], reason: string): Answer => ({ verdict: { kernel: kernel.name, verdict, reason } });
   const extent = extentOf(kernel, { problem, caps, tile });
   if (typeof extent === 'string') return refuse('refused', extent);
-  const variant = { ...variantOf(context, { kernel, tile }), extent };
+  const variant = { ...variantOf({ problem, caps }, { kernel, tile }), extent };
   const broken = findings.disabled.get(variantId(kernel.name, variant.params));
   return broken ? refuse('disabled', broken) : { ...refuse('able', ''), variant };
 }

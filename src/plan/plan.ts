@@ -2,6 +2,7 @@
 
 import { BYTES } from '../dtype.js';
 import { UnsupportedError } from '../errors.js';
+import { seenBy } from '../kernels/fits.js';
 import { hasOffset, readsInPlace, writesInPlace, yUniforms } from '../kernels/operands.js';
 import type { Accuracy } from '../problem/accuracy.js';
 import type { Caps } from '../problem/caps.js';
@@ -54,9 +55,11 @@ export interface PlanContext {
 /**
  * @throws UnsupportedError with the limit, its value and the need; ArgumentError if `force` names no kernel
  */
-export function makePlan(context: PlanContext, { force, findings = NO_FINDINGS }: PlanOptions = {}): Plan {
-  const { problem, caps } = context;
-  const choice = choose({ problem, caps, force, findings });
+export function makePlan(given: PlanContext, { force, findings = NO_FINDINGS }: PlanOptions = {}): Plan {
+  const { caps } = given;
+  const choice = choose({ ...given, force, findings });
+  const problem = seenBy(choice.kernel, given.problem);
+  const context = { ...given, problem };
   const { m, weights, layers, experts } = problem;
   const perRow = experts?.perRow ?? 1; // rows of y for a row of x
   const { n, k } = weights;
@@ -75,7 +78,8 @@ export function makePlan(context: PlanContext, { force, findings = NO_FINDINGS }
   if (layers && (rows < m || !direct.y)) {
     throw new UnsupportedError(`y (${m}, ${n}) of ${layers.length} layers`, ['layers side by side need one window of whole quads']);
   }
-  if (problem.yPitch !== columnsOfY(weights) && !direct.y) throw new UnsupportedError(what, ['rows of y with gaps between them must be whole quads']);
+  if (problem.yPitch !== columnsOfY(weights) && !direct.y)
+    throw new UnsupportedError(what, ['rows of y with gaps between them must be whole quads']);
   if (problem.twin !== undefined && !direct.y) throw new UnsupportedError(what, ['a y with a twin must be whole quads']);
   const dispatches: Dispatch[] = [];
   if (experts?.ids !== undefined) dispatches.push(sortStep(caps, { pairs: m * perRow, experts: experts.count, ids: experts.ids }));
@@ -113,7 +117,11 @@ export function makePlan(context: PlanContext, { force, findings = NO_FINDINGS }
 
 function asidesOf(problem: Problem, splits: number): readonly Aside[] {
   const { permuted, inputScaled } = problem.weights;
-  const ofLayer = [problem.rowScale && 'each row has a factor', permuted && 'the inputs are in another order than those of x', inputScaled && 'each input has a scale'].filter(Boolean);
+  const ofLayer = [
+    problem.rowScale && 'each row has a factor',
+    permuted && 'the inputs are in another order than those of x',
+    inputScaled && 'each input has a scale',
+  ].filter(Boolean);
   const unread = ofLayer.join(', and ') || 'x is transposed, or its rows are not whole words, or it does not start on a vec4';
   const shared = `workgroups share k in ${splits} splits, since rows and columns alone do not fill the device`;
   return [
@@ -153,6 +161,7 @@ function multiply(
         tiles_n: tilesN,
         tiles,
         adds: y.adds ? 1 : 0,
+        ...x.factor,
         twin: y.twin,
         twin_scale: twinScaleSlice(weights).offset / 16,
         act: y.act,

@@ -25,6 +25,8 @@ export interface XContext {
 export interface XRows extends StridedWindow {
   /** Index in x of the first row. */
   readonly begin: number;
+  /** Uniforms of the factor that a kernel applies. */
+  readonly factor: Readonly<Record<'row_scale' | 'row_base' | 'row_width' | 'row_epsilon', number>>;
   /** Param X of the shaders that read the rows. */
   readonly X: number;
 }
@@ -62,7 +64,21 @@ export function rowsOf({ problem, caps }: XContext, { begin, count: rows }: Rang
   const place = readsInPlace(problem)
     ? { buffer: 'x', bits: 8 * BYTES[xDtype], first: x.offset + begin * x.strideM, pitch: x.strideM, width: weights.k }
     : { buffer: 'rows', bits: 32, first: 0, pitch: gatheredPitch(problem), width: gatheredPitch(problem) };
-  return { ...stridedWindow(caps, { ...place, rows }), begin, X };
+  const none = { row_scale: 0, row_base: 0, row_width: 0, row_epsilon: 0 };
+  if (problem.rowScale?.by !== 'kernel') return { ...stridedWindow(caps, { ...place, rows }), begin, X, factor: none };
+  // One row, and what its factor is or is made of: one window of x.
+  const { rowScale } = problem;
+  const squares = rowScale.of === 'rms' ? rowScale : { width: 1, epsilon: 0 };
+  const first = Math.min(x.offset, rowScale.offset);
+  const end = Math.max(x.offset + weights.k, rowScale.offset + squares.width);
+  const { base, ...slice } = window(caps, { buffer: 'x', bits: 32, first, length: end - first });
+  const factor = {
+    row_scale: rowScale.of === 'rms' ? 2 : 1,
+    row_base: base + rowScale.offset,
+    row_width: squares.width,
+    row_epsilon: bitsOf(squares.epsilon),
+  };
+  return { slice, first: base + x.offset, pitch: x.strideM, rows, begin, X, factor };
 }
 
 /**
@@ -143,7 +159,11 @@ function factorsAt(caps: Caps, rowScale: RowScale, { begin, count }: Range): { r
 }
 
 /** Makes the factors of a range of rows. */
-function factorsStep(caps: Caps, { offset, pitch, width, epsilon, ...rowScale }: RowScale & { readonly of: 'rms' }, { begin, count }: Range): Dispatch {
+function factorsStep(
+  caps: Caps,
+  { offset, pitch, width, epsilon, ...rowScale }: RowScale & { readonly of: 'rms' },
+  { begin, count }: Range,
+): Dispatch {
   const first = offset + begin * pitch;
   const length = (count - 1) * pitch + width;
   const { base, ...source } = window(caps, { buffer: roleOf({ offset, pitch, width, epsilon, ...rowScale }), bits: 32, first, length });

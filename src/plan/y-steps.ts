@@ -54,7 +54,13 @@ const actOf = (glu: Glu | undefined): number => (glu ? GLUS[glu] : 0);
 /** Scratch `sums`: rows of whole quads for each of `splits`. round-rows adds and gates. */
 export function inScratch({ weights: { n } }: Problem, { rows, splits }: { readonly rows: number; readonly splits: number }): Output {
   const pitch = sumsPitch(n);
-  return { slice: { buffer: 'sums', offset: 0, size: splits * rows * pitch * 4 }, columns: [{ begin: 0, first: 0, pitch }], adds: false, twin: 0, act: 0 };
+  return {
+    slice: { buffer: 'sums', offset: 0, size: splits * rows * pitch * 4 },
+    columns: [{ begin: 0, first: 0, pitch }],
+    adds: false,
+    twin: 0,
+    act: 0,
+  };
 }
 
 /** Adds the `splits` of scratch `sums`, makes of them what the problem asks for, and rounds it to a range of rows of y. */

@@ -133,7 +133,9 @@ export interface LayerColumns {
 }
 
 /** The part of a problem that reading x depends on. */
-export type XProblem = Pick<Problem, 'm' | 'xDtype' | 'x' | 'rowScale'> & { readonly weights: Pick<Weights, 'k' | 'held' | 'permuted' | 'inputScaled'> };
+export type XProblem = Pick<Problem, 'm' | 'xDtype' | 'x' | 'rowScale'> & {
+  readonly weights: Pick<Weights, 'k' | 'held' | 'permuted' | 'inputScaled'>;
+};
 
 /** Element offset + b·strideB + i·strideM + k·strideK of row m = b·batchRows + i. */
 export interface XView {

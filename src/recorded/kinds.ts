@@ -109,8 +109,17 @@ function planned(product: Product): Planned {
 
 const rowScale: Check<RowScaled> = (value, argument) =>
   ofSquares(value) ? { ...value, rms: tensor(value.rms, `${argument}.rms`) } : tensor(value, argument);
-const LAYER = onlyFields({ layer: LinearWeightQuant.given, x: input, y: tensor, add: optional(tensor), rowScale: optional(rowScale), twin: optional(tensor) });
-const LAYERS = onlyFields({ layers: list(LinearWeightQuant.given), x: input, ys: list(tensor) });
+const firstScale = (scale: RowScaled | undefined, cut: Cut): RowScaled | undefined =>
+  scale && (ofSquares(scale) ? { ...scale, rms: first(scale.rms, cut, 'rowScale.rms') } : first(scale, cut, 'rowScale'));
+const LAYER = onlyFields({
+  layer: LinearWeightQuant.given,
+  x: input,
+  y: tensor,
+  add: optional(tensor),
+  rowScale: optional(rowScale),
+  twin: optional(tensor),
+});
+const LAYERS = onlyFields({ layers: list(LinearWeightQuant.given), x: input, ys: list(tensor), rowScale: optional(rowScale) });
 const EXPERTS = onlyFields({ experts: ExpertLayers.given, x: tensor, y: tensor, ids: optional(tensor), sorted: optional(anything) });
 const SORT = onlyFields({ sort: anything });
 const QUANTIZE = onlyFields({ quantize: anything });
@@ -166,26 +175,26 @@ export const kinds: Readonly<Record<string, Kind>> = {
       writes: twin ? [y, twin] : [y],
       owners: [layer],
       parts(cut) {
-        const own = factors && first(factors, cut, 'rowScale');
         const product = layer.product(firstInput(x, cut), first(y, cut, 'y'), {
           add: add && first(add, cut, 'add'),
           twin: twin && first(twin, cut, 'twin'),
-          rowScale: own && (ofSquares(scale) ? { ...scale, rms: own } : own),
+          rowScale: firstScale(scale, cut),
         });
         return product ? [planned(product)] : [];
       },
     };
   },
   layers(step, { device }) {
-    const { layers, x, ys } = LAYERS(step, 'options');
+    const { layers, x, ys, rowScale: scale } = LAYERS(step, 'options');
+    const factors = scale && (ofSquares(scale) ? scale.rms : scale);
     for (const [i, layer] of layers.entries()) ofDevice(device, layer, `layers[${i}]`);
     return {
-      reads: inputTensors(x),
+      reads: [...inputTensors(x), ...(factors ? [factors] : [])],
       writes: ys,
       owners: layers,
       parts(cut) {
         const own = ys.map((y, i) => first(y, cut, `ys[${i}]`));
-        return productsOf(layers, firstInput(x, cut), own).map(planned);
+        return productsOf(layers, firstInput(x, cut), own, { rowScale: firstScale(scale, cut) }).map(planned);
       },
     };
   },

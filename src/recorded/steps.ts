@@ -2,7 +2,7 @@
 import type { ExpertLayers } from '../experts/expert-layers.js';
 import type { SortedPairs } from '../experts/sort-pairs.js';
 import type { Tensor } from '../gpu/tensor.js';
-import type { ProductOptions } from '../layer/calls.js';
+import type { ProductOptions, RowScaled } from '../layer/calls.js';
 import type { LinearWeightQuant } from '../layer/linear-weight-quant.js';
 import type { QuantizedRows } from '../layer/quantize-x.js';
 
@@ -12,7 +12,7 @@ export type ForRows<T> = T | ((rows: number) => T);
 /**
  * What `recordSteps` records. The first field says what it is:
  * `layer` a product, as `layer.encode(pass, x, y, { add, rowScale, twin })`;
- * `layers` products that share x, as `encodeMany(pass, layers, x, ys)`;
+ * `layers` products that share x, as `encodeMany(pass, layers, x, ys, { rowScale })`;
  * `experts` products with experts, as `encodeExperts(pass, experts, x, y, { ids })`. `sorted` must be sorted by a step before, of the same recording;
  * `sort` sorts pairs, as `encodeSortPairs`;
  * `quantize` quantizes x, as `encodeQuantizeRows`;
@@ -22,7 +22,12 @@ export type ForRows<T> = T | ((rows: number) => T);
  */
 export type Step =
   | ({ readonly layer: LinearWeightQuant; readonly x: Tensor | QuantizedRows; readonly y: Tensor } & ProductOptions)
-  | { readonly layers: readonly LinearWeightQuant[]; readonly x: Tensor | QuantizedRows; readonly ys: readonly Tensor[] }
+  | {
+      readonly layers: readonly LinearWeightQuant[];
+      readonly x: Tensor | QuantizedRows;
+      readonly ys: readonly Tensor[];
+      readonly rowScale?: RowScaled | undefined;
+    }
   | { readonly experts: ExpertLayers; readonly x: Tensor; readonly y: Tensor; readonly ids: Tensor }
   | { readonly experts: ExpertLayers; readonly x: Tensor; readonly y: Tensor; readonly sorted: SortedPairs }
   | { readonly sort: SortedPairs }

@@ -57,7 +57,9 @@ export function gatedRows(
   return out;
 }
 /** Gate before up, as in a file that has both in one matrix. */
-export const halves = (n: number) => (column: number): readonly [number, number] => [column, n / 2 + column];
+export const halves =
+  (n: number) =>
+  (column: number): readonly [number, number] => [column, n / 2 + column];
 /** In pairs that alternate, as kernels have them. */
 export const pairs = (column: number): readonly [number, number] => {
   const gate = 4 * Math.floor(column / 2) + (column % 2);

@@ -71,7 +71,17 @@ export function referenceMatrix(
   checkMatrix(matrix);
   const { n, k, bits, codes, groupSize, scale, zeroPoint, zeroPointDtype, minimum, permutation, inputScale } = matrix;
   const values = valuesOfCodes(matrix);
-  const { bias, quantScale, quantOffset, weightRounding = 'none', outputDtype, accuracy: how = PRECISE, add, glu, rowScale } = OPTIONS(options, 'options');
+  const {
+    bias,
+    quantScale,
+    quantOffset,
+    weightRounding = 'none',
+    outputDtype,
+    accuracy: how = PRECISE,
+    add,
+    glu,
+    rowScale,
+  } = OPTIONS(options, 'options');
   const input = hostTensor(x, 'x');
   const { dtype } = input;
   if (dtype !== 'float32' && dtype !== 'float16' && dtype !== 'bfloat16')

@@ -168,7 +168,12 @@ export function reference(
   x: HostTensor,
   weight: HostTensor,
   antiquantScale: HostTensor,
-  options: FunctionalOptions<HostTensor> & { readonly accuracy?: Accuracy; readonly add?: HostTensor | undefined; readonly glu?: Glu | undefined; readonly rowScale?: HostRowScale | undefined } = {},
+  options: FunctionalOptions<HostTensor> & {
+    readonly accuracy?: Accuracy;
+    readonly add?: HostTensor | undefined;
+    readonly glu?: Glu | undefined;
+    readonly rowScale?: HostRowScale | undefined;
+  } = {},
 ): ReferenceResult {
   const { accuracy: how = PRECISE, add, glu, rowScale, ...more } = OPTIONS(options, 'options');
   const input = hostTensor(x, 'x');

@@ -8,8 +8,8 @@ import { GLUS, type Glu } from '../../src/problem/glu.js';
 import { sameData } from '../../src/problem/key.js';
 import type { QuantizedMatrix } from '../../src/problem/matrix.js';
 import { E2M1_VALUES } from '../../src/problem/weight-format.js';
-import { type MatrixCase, makeMatrix } from './matrix-cases.js';
 import { random } from './data.js';
+import { type MatrixCase, makeMatrix } from './matrix-cases.js';
 import { type CaseReport, multiply, residualOf, upload } from './run-case.js';
 
 const UNITS = Object.keys(GLUS) as Glu[];

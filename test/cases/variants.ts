@@ -7,8 +7,8 @@
 import { gatherWeights } from '../../src/kernels/helpers.js';
 import { allVariants, kernels, operandsOf } from '../../src/kernels/index.js';
 import { BITS } from '../../src/problem/code-width.js';
-import type { Params } from '../../src/wgsl/preprocess.js';
 import { addGluText } from '../../src/wgsl/glu-text.js';
+import type { Params } from '../../src/wgsl/preprocess.js';
 import { addQuantizeText } from '../../src/wgsl/quantize-text.js';
 import { addRowsText } from '../../src/wgsl/rows-text.js';
 import { addSortText } from '../../src/wgsl/sort-text.js';

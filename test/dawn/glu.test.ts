@@ -14,7 +14,11 @@ const [K, F] = [64, 12];
 /** W[c, :] = value(c), so that a row of ones gives K · value(c). */
 const layerOf = (value: (column: number) => number, { n = F, ...more }: { n?: number } & Record<string, unknown> = {}) =>
   new LinearWeightQuant(device, { inFeatures: K, outFeatures: n, bias: false, dtype, ...more }).load({
-    weight: Tensor.from(device, Int8Array.from({ length: n * K }, (_, i) => value(Math.floor(i / K))), { shape: [n, K], dtype: 'int8' }),
+    weight: Tensor.from(
+      device,
+      Int8Array.from({ length: n * K }, (_, i) => value(Math.floor(i / K))),
+      { shape: [n, K], dtype: 'int8' },
+    ),
     antiquantScale: Tensor.from(device, new Float32Array([1 / K]), { shape: [1], dtype }),
   });
 const rows = (value: number, m: number, width: number) =>
@@ -77,7 +81,10 @@ test('the joined layers are destroyed, and their buffers with them', () => {
 });
 
 test('what cannot be joined is refused by name, and stays as it was', async () => {
-  const join = (layers: LinearWeightQuant[], options: unknown = { glu: 'silu' }) => () => joinGateUp(layers, options as { glu: 'silu' });
+  const join =
+    (layers: LinearWeightQuant[], options: unknown = { glu: 'silu' }) =>
+    () =>
+      joinGateUp(layers, options as { glu: 'silu' });
   const gate = layerOf(gateAt);
   expect(join([gate, layerOf(upAt)], { glu: 'relu' })).toThrow(/glu.*silu/);
   expect(join([gate, layerOf(upAt)], {})).toThrow(/glu/);

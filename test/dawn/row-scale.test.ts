@@ -1,7 +1,8 @@
 // rowScale and twin: RMSNorm between two products at no dispatch of its own; in recorded steps, with stale values looked for, and what is refused.
 // run-matrix.ts has the numbers of every kernel and form.
 import { expect, test } from 'vitest';
-import { leaveTwin, LinearWeightQuant, quantizeRows, recordSteps, replay, Tensor } from '../../src/index.js';
+import { LinearWeightQuant, leaveTwin, quantizeRows, recordSteps, replay, Tensor } from '../../src/index.js';
+import { dispatches } from '../support/dispatches.js';
 import { deviceForEach, submitPass } from '../support/fresh-device.js';
 
 let device: GPUDevice;
@@ -21,6 +22,10 @@ const layerOf = ({ k = K, n = N, ...more }: { k?: number; n?: number } & Record<
 const tensor = (values: ArrayLike<number>, shape: readonly number[]) => Tensor.from(device, Float32Array.from(values), { shape, dtype });
 const filled = (value: number, m: number, width: number) => tensor(new Float32Array(m * width).fill(value), [m, width]);
 const numbers = async (y: Tensor): Promise<number[]> => Array.from((await y.read()) as Float32Array);
+/** 8-bit codes are 128 more than the weights, so that sums round as sums of |x| · 129 do. */
+const close = (got: readonly number[], want: number): void => {
+  for (const value of got) expect(Math.abs(value - want)).toBeLessThan(129 * 1e-6 * Math.abs(want));
+};
 const encode = (layer: LinearWeightQuant, x: Tensor, y: Tensor, options: Parameters<LinearWeightQuant['encode']>[3]) =>
   submitPass(device, (pass) => layer.encode(pass, x, y, options));
 
@@ -40,10 +45,10 @@ test('another epsilon, other factors of the same buffers: no answer is an old on
   const [x, y, rms] = [filled(1, 1, K), filled(0, 1, N), filled(3, 1, 16)];
   for (const epsilon of [7, 16, 7]) {
     encode(layer, x, y, { rowScale: { rms, epsilon } });
-    expect((await numbers(y))[0]).toBeCloseTo(1 / Math.sqrt(9 + epsilon), 6);
+    close(await numbers(y), 1 / Math.sqrt(9 + epsilon));
   }
   encode(layer, x, y, { rowScale: { rms: Tensor.wrap(device, rms.buffer, { shape: [1, 8], dtype, byteOffset: 32 }), epsilon: 16 } });
-  expect((await numbers(y))[0]).toBeCloseTo(0.2, 6);
+  close(await numbers(y), 0.2);
   encode(layer, x, y, { rowScale: Tensor.wrap(device, rms.buffer, { shape: [1], dtype, byteOffset: 4 }) });
   expect(await numbers(y)).toEqual(Array(N).fill(3));
   encode(layer, x, y, {});
@@ -114,7 +119,11 @@ test('what is no factor or no twin is refused by name', () => {
   expect(call({ rowScale: { rms: x, eps: 1, epsilon: 1 } })).toThrow(/eps/);
   expect(call({ rowScale: Tensor.from(device, new Float32Array(2), { shape: [2], dtype: 'float16' }) })).toThrow(/rowScale.*float32/);
   expect(call({ rowScale: { rms: y, epsilon: 1 } })).toThrow(/another buffer than y/);
-  expect(() => submitPass(device, (pass) => layerOf({ innerPrecise: 1 }).encode(pass, quantizeRows(x, { held: 8 }), y, { rowScale: tensor([1, 1], [2]) }))).toThrow(/none beside quantized rows/);
+  expect(() =>
+    submitPass(device, (pass) =>
+      layerOf({ innerPrecise: 1 }).encode(pass, quantizeRows(x, { held: 8 }), y, { rowScale: tensor([1, 1], [2]) }),
+    ),
+  ).toThrow(/none beside quantized rows/);
   expect(call({ twin: y })).toThrow(/twin.*elements that are not of y/);
   expect(call({ twin: filled(0, 2, N) })).toThrow(/twin.*the buffer of y/);
   const wide = filled(0, 4, N);
@@ -122,4 +131,32 @@ test('what is no factor or no twin is refused by name', () => {
   expect(call({ twin: high }, layer, low)).toThrow(/leaveTwin\(\) first/);
   expect(() => leaveTwin(layer, tensor([1], [1]))).toThrow(/scale.*float32 \(8\)/);
   expect(() => leaveTwin(layerOf({ quantScale: true }), filled(1, 1, N))).toThrow();
+});
+
+test('decode applies the factor itself where it lies beside x: one dispatch', async () => {
+  const plan = { force: { kernel: 'matmul-decode' } };
+  const [d, n] = [512, 20];
+  const layer = layerOf({ k: d, n, plan });
+  const x = Float32Array.from({ length: d }, (_, i) => ((i * 7) % 13) - 6);
+  const [twin, scale] = [x.map((value) => value * 2), 3];
+  const state = device.createBuffer({ size: 16 * d, usage: 0x80 | 0x4 | 0x8 });
+  const part = (at: number, shape: readonly number[]) => Tensor.wrap(device, state, { shape, dtype, byteOffset: 4 * d * at });
+  device.queue.writeBuffer(state, 0, x);
+  device.queue.writeBuffer(state, 4 * d, twin);
+  device.queue.writeBuffer(state, 8 * d, Float32Array.of(scale));
+  const sum = twin.reduce((a, b) => a + b, 0) / d;
+  const rms = 1 / Math.sqrt(x.reduce((a, b) => a + b * b, 0) / d + 0.5);
+  const y = filled(0, 1, n);
+  for (const [options, factor, count] of [
+    [{ rowScale: { rms: part(0, [1, d]), epsilon: 0.5 } }, rms, 1],
+    [{ rowScale: part(2, [1]) }, scale, 1],
+    [{ rowScale: { rms: tensor(x, [1, d]), epsilon: 0.5 } }, rms, 3], // in another buffer: factors, rows, product
+    [{}, 1, 1],
+  ] as const) {
+    expect(dispatches((pass) => layer.encode(pass, part(1, [1, d]), y, options))).toBe(count);
+    encode(layer, part(1, [1, d]), y, options);
+    // 8-bit codes are 128 more than the weights: sums round as sums of |x| · 129 do.
+    const size = (129 * twin.reduce((a, b) => a + Math.abs(b), 0)) / d;
+    for (const value of await numbers(y)) expect(Math.abs(value - sum * factor)).toBeLessThan(1e-6 * size * Math.abs(factor));
+  }
 });

@@ -1,6 +1,6 @@
 // Expectations about errors: class, fields, and a message that contains the fields.
 import { expect } from 'vitest';
-import { ArgumentError, FormatError, ReadError } from '../../src/errors.js';
+import { ArgumentError, FormatError, ReadError, UnsupportedError } from '../../src/errors.js';
 
 /** What `run` throws; fails if it throws nothing, or another class. */
 function thrownBy<T extends Error>(run: () => unknown, type: abstract new (...args: never[]) => T): T {
@@ -76,3 +76,10 @@ export async function expectReadError(
   expect((error as ReadError).message).toContain(`${file}: cannot be read: `);
   expect((error as ReadError).message).toContain(reason);
 }
+
+/** Does `run` end, without an error or with one about the file? */
+export const endsWell = (run: () => Promise<unknown>): Promise<boolean> =>
+  run().then(
+    () => true,
+    (error) => error instanceof FormatError || error instanceof UnsupportedError,
+  );

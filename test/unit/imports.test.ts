@@ -10,7 +10,7 @@ const FLOORS: readonly (readonly string[])[] = [
   ['arguments'],
   ['problem'],
   ['kernels', 'ascend', 'quantize', 'files'],
-  ['formats', 'reference'],
+  ['formats', 'reference', 'text'],
   ['plan'],
   ['trial'],
   ['gpu'],
@@ -30,6 +30,12 @@ const NEVER: Readonly<Record<string, readonly string[]>> = {
   gpu: ['files', 'formats', 'reference', 'quantize'],
   tuning: ['files', 'formats', 'reference', 'quantize'],
 };
+/** Peer dependencies that a page may do without. */
+const OPTIONAL = [
+  'text/template.ts imports @huggingface/jinja',
+  'text/tokenizer-json.ts imports @huggingface/tokenizers',
+  'text/tokenizer.ts imports @huggingface/tokenizers',
+];
 /** About a dozen, but where each kernel, format or container has a file. */
 const MOST_FILES = 16;
 
@@ -65,8 +71,13 @@ test('the import lines were read', () => {
   expect(imports.get('index.ts')).toEqual(expect.arrayContaining(['gpu/device.ts', 'gpu/tensor.ts'])); // re-exports
 });
 
-test('every import names a file of src/, and nothing from outside', () => {
-  expect(found((_, path) => !imports.has(path))).toEqual([]);
+test('every import names a file of src/, and nothing from outside but optional packages', () => {
+  expect(found((_, path) => !imports.has(path))).toEqual(OPTIONAL);
+});
+
+test('optional packages are imported when they are needed, and types of the library do not need them', () => {
+  for (const [file, name] of OPTIONAL.map((line) => line.split(' imports ')))
+    expect(readFileSync(join(root, file!), 'utf8')).not.toContain(`from '${name}'`);
 });
 
 test('every file stands in a folder of the list, and none imports upwards or sideways', () => {
@@ -85,13 +96,13 @@ test('a folder has about a dozen files', () => {
   expect(large.map(([name, files]) => `${name} has ${files.length}`)).toEqual([]);
 });
 
-test('only gpu/, tuning/, layer/, experts/ and loading/ call a GPUDevice', () => {
+test('only gpu/, tuning/, layer/, epilogues/, experts/ and loading/ call a GPUDevice', () => {
   const files = [...imports.keys()].filter((file) =>
     /\.(create(Buffer|BindGroup|ShaderModule|ComputePipeline|CommandEncoder)\w*|queue|pushErrorScope)\b/.test(
       readFileSync(join(root, file), 'utf8'),
     ),
   );
-  expect(files.filter((file) => !['gpu', 'tuning', 'layer', 'experts', 'loading'].includes(room(file)))).toEqual([]);
+  expect(files.filter((file) => !['gpu', 'tuning', 'layer', 'epilogues', 'experts', 'loading'].includes(room(file)))).toEqual([]);
 });
 
 test('only seven files know the bundler: six read shaders, one starts a worker', () => {

@@ -164,7 +164,10 @@ describe('a fault', () => {
     ).toBeUndefined();
     expect(
       makeTrial(
-        { kernel: 'matmul-plain', params: { BITS: 4, X: 9, SCALE: 0, READ: 4, ROUND: 0, OFFSET: 0, CODEBOOK: 0, EXPERTS: 0, ENDING: 0, Y: 0 } },
+        {
+          kernel: 'matmul-plain',
+          params: { BITS: 4, X: 9, SCALE: 0, READ: 4, ROUND: 0, OFFSET: 0, CODEBOOK: 0, EXPERTS: 0, ENDING: 0, Y: 0 },
+        },
         GPU,
       ),
     ).toBeUndefined();

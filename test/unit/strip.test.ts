@@ -1,8 +1,8 @@
 // Stripped shaders: the same lines and columns without comments, which preprocess to the same code.
 import { expect, test } from 'vitest';
 import { allVariants, shaders } from '../../src/kernels/index.js';
-import { type Params, preprocess } from '../../src/wgsl/preprocess.js';
 import { addGluText } from '../../src/wgsl/glu-text.js';
+import { type Params, preprocess } from '../../src/wgsl/preprocess.js';
 import { addQuantizeText } from '../../src/wgsl/quantize-text.js';
 import { addRowsText } from '../../src/wgsl/rows-text.js';
 import { addSortText } from '../../src/wgsl/sort-text.js';
