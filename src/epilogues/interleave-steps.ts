@@ -5,7 +5,7 @@ import { type Dispatch, dispatch } from '../plan/dispatch.js';
 import { type Packed, quadsOf, type Slab } from '../plan/packed-layout.js';
 import type { Caps } from '../problem/caps.js';
 import type { Weights } from '../problem/problem.js';
-import { offsetBits, offsetRows, SCALE_FORMS } from '../problem/weight-format.js';
+import { offsetBits, SCALE_FORMS } from '../problem/weight-format.js';
 
 /** Columns of a layer that are gate or up. Its slices' buffers have names of their own. */
 export interface Half {

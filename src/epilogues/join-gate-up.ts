@@ -3,7 +3,7 @@
 import { oneOf, onlyFields } from '../arguments/check.js';
 import { ArgumentError, UnsupportedError } from '../errors.js';
 import { pipelineOf } from '../gpu/pipeline.js';
-import { dispatchForm, LAYERS, whyAlone } from '../layer/layer-group.js';
+import { dispatchForm, LAYERS } from '../layer/layer-group.js';
 import { LinearWeightQuant } from '../layer/linear-weight-quant.js';
 import { allocate, fill, orAbandon } from '../layer/load.js';
 import type { LoadedWeights } from '../layer/loaded-weights.js';

@@ -81,7 +81,7 @@ test('a block of products with RMSNorm between them: the twin of one is x of the
         const factor = 1 / Math.sqrt(row.reduce((sum, value) => sum + value * value, 0) / K + 1e-5);
         return (factor * row.reduce((sum, value, i) => sum + value * weight[i]!, 0)) / K;
       });
-      (await numbers(y)).forEach((value, i) => expect(value).toBeCloseTo(want[Math.floor(i / N)]!, 4));
+      for (const [i, value] of (await numbers(y)).entries()) expect(value).toBeCloseTo(want[Math.floor(i / N)]!, 4);
     }
   }
 });
