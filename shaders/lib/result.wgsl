@@ -123,9 +123,7 @@ fn put_quad(m: u32, quad: u32, product: vec4<f32>) {
   let total = with_residual(at, product);
 #if Y != 3
   y[at / 4u] = as_stored(total);
-  if (params.twin != 0u) {
-    y[(at + params.twin) / 4u] = as_stored(total * bias[params.twin_scale + column / 4u]);
-  }
+  leave_twin(at, column, total);
 #elif Y == 3
   let s = bitcast<vec4<f32>>(quant[column / 4u]);
   let o = bitcast<vec4<i32>>(quant[arrayLength(&quant) / 2u + column / 4u]);

@@ -39,6 +39,7 @@ const operandsRefused = (kernel: Kernel, problem: Problem, tile: Params): string
   codebookRefused(problem, kernel) ??
   (problem.experts && !kernel.experts ? 'its weights are those of one matrix' : undefined) ??
   (problem.adds && kernel.overwrites ? 'it does not add to what y holds' : undefined) ??
+  (problem.twin !== undefined && kernel.overwrites ? 'it leaves no twin of y' : undefined) ??
   (!kernel.rounds && problem.weightDtype !== 'float32'
     ? `codes meet x before they are weights here: there is no weight to round to ${problem.weightDtype}`
     : undefined) ??

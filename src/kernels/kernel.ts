@@ -58,7 +58,7 @@ export interface Kernel extends Shader {
   readonly codebooks?: readonly Codebook[];
   /** Can its weights be those of many matrices (the param EXPERTS)? */
   readonly experts?: boolean;
-  /** It never adds to what y holds: its text includes lib/no-residual.wgsl. */
+  /** It never adds to what y holds, and leaves no twin: its text includes lib/no-residual.wgsl. */
   readonly overwrites?: boolean;
   /** It multiplies the sums of one row by a factor that x's binding gives (lib/row-factor.wgsl). */
   readonly scalesRows?: boolean;

@@ -1,6 +1,6 @@
 // The products, norms, residuals and activation of a layer of a llama-like model: four dispatches, and the numbers of float64.
 import { expect, test } from 'vitest';
-import { encodeMany, joinGateUp, leaveTwin, LinearWeightQuant, prepareMany, recordSteps, replay, Tensor } from '../../src/index.js';
+import { encodeMany, joinGateUp, LinearWeightQuant, leaveTwin, prepareMany, recordSteps, replay, Tensor } from '../../src/index.js';
 import { dispatches } from '../support/dispatches.js';
 import { deviceForEach, submitPass } from '../support/fresh-device.js';
 
@@ -52,7 +52,11 @@ test('four dispatches, and the numbers of a float64 layer', async () => {
   const state = device.createBuffer({ size: 8 * D, usage: 0x80 | 0x4 | 0x8 });
   const [x, twin] = [0, 4 * D].map((byteOffset) => Tensor.wrap(device, state, { shape: [1, D], dtype, byteOffset })) as [Tensor, Tensor];
   device.queue.writeBuffer(state, 0, before);
-  device.queue.writeBuffer(state, 4 * D, before.map((value, i) => value * weights[0][i]!));
+  device.queue.writeBuffer(
+    state,
+    4 * D,
+    before.map((value, i) => value * weights[0][i]!),
+  );
   const qkv = device.createBuffer({ size: 4 * (D + 2 * KV), usage: 0x80 | 0x4 | 0x8 });
   const ys = [
     [0, D],

@@ -2,6 +2,7 @@
 import { describe, expect, test } from 'vitest';
 import { ResourceType, WgslReflect } from 'wgsl_reflect/wgsl_reflect.module.js';
 import type { DType } from '../../src/dtype.js';
+import { type Half, interleaveSteps } from '../../src/epilogues/interleave-steps.js';
 import { UnsupportedError } from '../../src/errors.js';
 import { costs } from '../../src/kernels/costs.js';
 import { helperVariants } from '../../src/kernels/helper-variants.js';
@@ -19,6 +20,7 @@ import { quantizeAll } from '../../src/plan/x-steps.js';
 import { BITS, CODE_BITS, wordsOf } from '../../src/problem/code-width.js';
 import type { QuantizedMatrix } from '../../src/problem/matrix.js';
 import type { Weights } from '../../src/problem/problem.js';
+import type { RowScale } from '../../src/problem/row-scale.js';
 import type { View } from '../../src/problem/view.js';
 import { hasOneUnit, hasUnits, isFloatDtype, LEGAL_FORMATS } from '../../src/problem/weight-format.js';
 import { checkForm } from '../../src/quantize/options.js';
@@ -32,7 +34,8 @@ const ids = allVariants().map(({ shader, params }) => variantId(shader.name, par
 const known = new Set(ids);
 
 test('no two variants have the same name', () => {
-  expect(ids.filter((id, i) => ids.indexOf(id) !== i)).toEqual([]);
+  const seen = new Set<string>();
+  expect(ids.filter((id) => seen.size === seen.add(id).size)).toEqual([]);
   expect(variantId('a', { B: 1, A: 2 })).toBe('a[A=2,B=1]'); // whatever the order in which params were written down
 });
 
@@ -187,6 +190,25 @@ function matrixOf({ n, k, bits, groupSize, scaleDtype, shift, codebook }: Weight
   };
 }
 
+/** With a factor for each row, in x's buffer and in another. */
+function scaled({ problem, ...context }: PlanContext, of: RowScale['of']): readonly Dispatch[] {
+  const squares = { pitch: 8, width: 8, epsilon: 1e-5 };
+  return [false, true].flatMap((beside) => {
+    const place = { beside, offset: 4, by: 'rows' } as const;
+    const rowScale: RowScale = of === 'rms' ? { ...place, of, ...squares } : { ...place, of };
+    return makePlan({ ...context, problem: { ...problem, rowScale } }).dispatches;
+  });
+}
+
+/** Its columns as those of gate and up, and how they come together. */
+function gated({ problem, packed, caps }: PlanContext): readonly Dispatch[] {
+  const { n } = problem.weights;
+  const weights = { ...problem.weights, glu: 'silu' as const };
+  const halves = [0, n / 2].map((begin) => ({ packed, n, begin, count: n / 2 })) as [Half, Half];
+  const plan = makePlan({ problem: { ...problem, weights, yPitch: n / 2 }, packed, caps });
+  return [...interleaveSteps(halves, { weights, packed }, caps), ...plan.dispatches];
+}
+
 describe('what planning and loading ask for', () => {
   const DTYPES = ['float32', 'float16', 'bfloat16'] as const;
   const capsList = [GPU, MATRIX_GPU, { ...GPU, subgroups: false }, { ...GPU, maxSubgroupSize: 128 }, LEAST, SWIFTSHADER, LAVAPIPE];
@@ -316,32 +338,34 @@ describe('what planning and loading ask for', () => {
         dispatches.push(...makePlan({ problem: { ...problem, xDigits: digits }, packed, caps }).dispatches);
         dispatches.push(...quantizeAll({ problem, caps }, digits).dispatches);
       }
+      for (const of of ['rms', 'factors'] as const) dispatches.push(...scaled({ problem, packed, caps }, of));
+      if (!spec.quant && spec.n % 4 === 0) dispatches.push(...gated({ problem, packed, caps }));
     }
   }
 
   const view = (dtype: DType): View => ({ shape: [1], strides: [1], dtype, format: 'ND', offset: 0 });
   for (const { dtype = 'float32', ...spec } of specs) {
     const { operands } = problemOf({ ...spec, dtype });
-    const biasDtype = dtype === 'bfloat16' ? 'float32' : dtype;
     for (const nz of [0, 1, 2] as const)
-      for (const packed of [false, true]) {
-        const loaded = {
-          ...operands,
-          weight: { ...operands.weight, nz },
-          biased: true,
-          bias: { dtype: biasDtype, strideG: 0, strideN: 1 },
-          quant: spec.quant ? { packed, stride: 1 as const, offset: !packed && spec.offset === true } : undefined,
-        };
-        const views = {
-          weight: view('int8'),
-          antiquantScale: view(dtype),
-          antiquantOffset: view(dtype),
-          bias: view(biasDtype),
-          quantScale: view(packed ? 'int64' : 'float32'),
-          quantOffset: view('float32'),
-        };
-        dispatches.push(...loadSteps({ operands: loaded, packed: packedLayout(loaded, GPU), caps: GPU }, views));
-      }
+      for (const biasDtype of dtype === 'bfloat16' ? (['float32', dtype] as const) : [dtype])
+        for (const packed of [false, true]) {
+          const loaded = {
+            ...operands,
+            weight: { ...operands.weight, nz },
+            biased: true,
+            bias: { dtype: biasDtype, strideG: 0, strideN: 1 },
+            quant: spec.quant ? { packed, stride: 1 as const, offset: !packed && spec.offset === true } : undefined,
+          };
+          const views = {
+            weight: view('int8'),
+            antiquantScale: view(dtype),
+            antiquantOffset: view(dtype),
+            bias: view(biasDtype),
+            quantScale: view(packed ? 'int64' : 'float32'),
+            quantOffset: view('float32'),
+          };
+          dispatches.push(...loadSteps({ operands: loaded, packed: packedLayout(loaded, GPU), caps: GPU }, views));
+        }
   }
 
   for (const bits of BITS)
