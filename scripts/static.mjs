@@ -139,7 +139,9 @@ for (const family of ready) {
     const loop = written && hotLoop(vendor, assembly, subgroup, written.macs);
     const cost = loop && perMac(written, loop);
     const { BITS: bits } = params;
-    results.push({ id, kernel: shader, params, bits, dtype, name, rows, family, ...sizes, ...cost, loads: loop?.hot.loads ?? [] });
+    const loads = loop?.hot.loads ?? [];
+    const loadsPerWeight = cost && loads.length / (written.columns * written.k * cost.unrolled);
+    results.push({ id, kernel: shader, params, bits, dtype, name, rows, family, ...sizes, ...cost, loads, loadsPerWeight });
     if (sizes.spills > 0 || sizes.scratch > 0) faults.push(`${family} ${id}: ${sizes.spills} spills, ${sizes.scratch} bytes of scratch`);
   });
 }
@@ -175,6 +177,7 @@ function printTable(rows) {
     'spills',
     'scratch',
     'loads',
+    'a weight',
   ];
   const lines = rows.map((r) => [
     variantId(r.kernel, tile(r.params)),
@@ -190,6 +193,7 @@ function printTable(rows) {
     r.spills,
     r.scratch,
     widths(r.loads).join(', ') || '–',
+    number(r.loadsPerWeight),
   ]);
   for (const line of [head, head.map(() => '---'), ...lines]) console.log(`| ${line.join(' | ')} |`);
 }

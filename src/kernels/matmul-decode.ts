@@ -42,8 +42,8 @@ const INVOCATIONS = 256;
 const WIDTHS = [64, 32, 16, 8];
 /** With fewer lanes, neighbours read less than 256 bytes in one go: only where measuring finds it faster. */
 const LEAST_WIDTH = 16;
-/** Words of a step by rows; steps of one word, for the few formats with such groups, have one width. */
-const STEPS: Readonly<Record<number, readonly number[]>> = { 1: [8, 4, 2, 1], 2: [4, 2, 1], 4: [4, 2, 1] };
+/** Words of a step by rows, those of most formats first; steps of one word, for the few formats with such groups, have one width. */
+const STEPS: Readonly<Record<number, readonly number[]>> = { 1: [4, 8, 2, 1], 2: [4, 2, 1], 4: [4, 2, 1] };
 
 const tilesOf = (ROWS: number): Tile[] =>
   WIDTHS.filter((lanes) => ROWS === 1 || lanes === 64 || lanes === LEAST_WIDTH).flatMap((LANES) =>

@@ -121,13 +121,19 @@ const G32 = { mode: 'group', groupSize: 32 } as const;
 /** Tiles for groups of half a block are for imported weights. */
 const ofWholeBlocks = ({ tiles, groups }: Kernel): readonly Params[] => tiles.filter((tile) => groups?.(tile) !== 'halves');
 
+/** The widths of codes that a tile meets in the table below. */
+function bitsOf(kernel: Kernel, tile: Params, turn: number): readonly Bits[] {
+  const taken = BITS.filter((bits) => !kernel.excludes?.({ BITS: bits, CODEBOOK: 0, ...tile }));
+  return kernel.tiles.length > 12 ? [taken[turn % taken.length]!] : taken;
+}
+
 /**
  * Every tile of every kernel, exactly, on a shape that divides by nothing. Kernels of many tiles, in which the width of codes
  * changes little, take turns.
  */
 const everyTile: readonly Case[] = ofNumbers.flatMap((kernel) =>
   ofWholeBlocks(kernel).flatMap((tile, i) =>
-    (kernel.tiles.length > 12 ? [BITS[i % 2]!] : BITS).map((bits, j) => {
+    bitsOf(kernel, tile, i).map((bits, j) => {
       // The tiles share out dtypes, offsets and outputs among them.
       const turn = i + j;
       const dtypes = dtypesOf(kernel);
@@ -216,12 +222,12 @@ const withoutSubgroups: readonly Case[] = [1, 2, 4, 9].map((m) =>
 
 const small8 = { maxStorageBufferBindingSize: 8192 };
 
-/** Workgroups that share k: sums in scratch memory, added by round-rows; parts that are empty, that end in a group, in a word. */
+/** k shared out among workgroups, or among slices of one: parts that are empty, that end in a group, in a word. */
 const MANY_LANES = { lanes: 2 ** 20 };
 const splits: readonly Case[] = [
   ...[
-    { kernel: 'matmul-decode', tile: { ROWS: 2, LANES: 64, SLICES: 1, UNROLL: 2, TRICK: 0 } },
-    { kernel: 'matmul-decode', tile: { ROWS: 2, LANES: 64, SLICES: 1, UNROLL: 4, TRICK: 1 } },
+    { kernel: 'matmul-decode', tile: { ROWS: 2, LANES: 64, SLICES: 4, UNROLL: 2, TRICK: 0 } },
+    { kernel: 'matmul-decode', tile: { ROWS: 2, LANES: 16, SLICES: 16, UNROLL: 4, TRICK: 1 } },
     { kernel: 'matmul-prefill', tile: { ROWS: 4, LANES: 64, TRICK: 0 } },
     { kernel: 'matmul-tiled', tile: { ROWS: 1 } },
   ].flatMap((force: Force) => {
@@ -245,7 +251,22 @@ const splits: readonly Case[] = [
       makeCase({ m: 9, k: 512, n: 168, dtype, data: 'exact', quant: 'float32+offset', force, caps: { ...MANY_LANES, ...small8 } }),
     ];
   }),
-  makeCase({ m: 1, k: 2104, n: 36, data: 'exact', offset: true, force: { kernel: 'matmul-decode' }, caps: MANY_LANES }), // slices too
+  // Sums of x of 512 steps have room in a workgroup: twice, and a step that k ends in; groups that end where these do, and others.
+  ...[0, 1024, 24].flatMap((groupSize) =>
+    ([1, 2] as const).map((rows) =>
+      makeCase({
+        m: rows,
+        k: 4110,
+        n: 36,
+        bits: 8,
+        data: 'exact',
+        offset: groupSize > 0,
+        mode: groupSize > 0 ? 'group' : 'channel',
+        groupSize,
+        force: { kernel: 'matmul-decode', tile: { ROWS: rows, LANES: 16, SLICES: 16, UNROLL: rows, TRICK: 0 } },
+      }),
+    ),
+  ),
 ];
 
 /** Products added to what y holds: by every kernel, and by round-rows where y is unaligned or k is split; in windows; with special values. */

@@ -21,8 +21,8 @@ const MODES = [
   { mode: 'group', group: 128 },
 ] as const;
 
-/** matmul-decode without slices of k. */
-const WHOLE = { ROWS: 4, LANES: 64, SLICES: 1, UNROLL: 1, TRICK: 0 };
+/** The longest slices of k that matmul-decode has. */
+const LONG = { ROWS: 4, LANES: 64, SLICES: 4, UNROLL: 4, TRICK: 0 };
 
 interface Setting {
   readonly kernel: string;
@@ -69,7 +69,7 @@ async function multiply({ kernel, bits, mode, group, weights }: Setting) {
     dtype: 'float32',
     antiquantGroupSize: group,
     antiquantOffset: offset !== 0,
-    plan: { caps: { lanes: 1 }, force: { kernel, ...(kernel === 'matmul-decode' && { tile: WHOLE }) } }, // k in one part
+    plan: { caps: { lanes: 1 }, force: { kernel, ...(kernel === 'matmul-decode' && { tile: LONG }) } }, // k in few parts
   });
   layer.load(Object.fromEntries(Object.entries(tensors).map(([name, one]) => [name, upload(device, one)])));
   const y = await layer.forward(upload(device, tensor(x, [M, K]))).read();

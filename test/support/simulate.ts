@@ -70,13 +70,6 @@ const indexOfX = ({ x }: Problem, m: number, k: number): number =>
 /** Which input column k of the codes is for, in the simulation. */
 const inputOf = ({ weights: { k, permuted } }: Problem, column: number): number => (permuted ? k - 1 - column : column);
 
-/** Words that share a sum of x: those of 32 k, or of the longest power of two of k that a group has whole ones of. */
-export function sumWords({ weights: { bits, groups, groupSize } }: Problem): number {
-  let words = bits;
-  while (groups > 1 && groupSize % (words * (32 / bits)) !== 0) words /= 2;
-  return words;
-}
-
 /** Runs a plan; throws unless every element of y is the product of its row and its column, written once. */
 export function runPlan({ problem, packed, caps }: PlanContext, plan: Plan): void {
   const { m, weights } = problem;
@@ -99,7 +92,6 @@ export function runPlan({ problem, packed, caps }: PlanContext, plan: Plan): voi
   }
   const rows = new Tags('rows');
   const sums = new Tags('sums');
-  const xSums = new Tags('xSums');
   const y = new Tags('y');
   let before = '';
   /** Which element of x is at `index` of a step's x: in place, or gathered. */
@@ -163,20 +155,6 @@ export function runPlan({ problem, packed, caps }: PlanContext, plan: Plan): voi
         y.put(absolute(step, 'y', u.first! + at, yBits), tag);
       }
       sums.clear();
-    } else if (step.shader === 'sum-rows') {
-      xSums.clear();
-      must(invocations(step) >= u.m! * u.blocks!, 'sum-rows: too few workgroups');
-      for (let i = 0; i < u.m! * u.blocks!; i++) {
-        const row = 4 * (u.x_base! + Math.floor(i / u.blocks!) * u.x_pitch!);
-        const firstK = 4 * u.block_vec4s! * (i % u.blocks!);
-        const lastK = Math.min(firstK + 4 * u.block_vec4s! - 1, 4 * u.x_pitch! - 1);
-        must(lastK >= firstK && (i % u.blocks! < u.blocks! - 1 || lastK >= k - 1), 'sum-rows: blocks are not k');
-        const inRows = step.bindings.x!.buffer === 'rows';
-        const at = absolute(step, 'x', row + firstK, inRows ? 32 : xBits);
-        absolute(step, 'x', row + lastK, inRows ? 32 : xBits);
-        absolute(step, 'sums', 2 * i + 1, 32);
-        xSums.put(i, (inRows ? rows.get(at) : xTags.get(at))!);
-      }
     } else {
       const kernel = kernels.find(({ name }) => name === step.shader);
       must(kernel !== undefined && step.shader === plan.kernel, `${step.shader}: not the plan's kernel`);
@@ -209,15 +187,6 @@ export function runPlan({ problem, packed, caps }: PlanContext, plan: Plan): voi
           } else must(tag === '0', `beyond k there is '${tag}'`);
         }
         must(tagged.size === 1, 'a row of several rows');
-        const sumK = sumWords(problem) * codes;
-        const sumsOfRow = Math.ceil(u.words / sumWords(problem));
-        for (let block = 0; step.bindings.x_sums && block < sumsOfRow; block++) {
-          const want = `${[...tagged][0]},${inputOf(problem, block * sumK)}`;
-          must(
-            xSums.get(i * sumsOfRow + block) === want,
-            `sum ${block} of row ${i} begins at ${xSums.get(i * sumsOfRow + block)}, not ${want}`,
-          );
-        }
         if (step.bindings.x_codes)
           for (let block = 0; block < blocksOf(k); block++) {
             const tag = codeBlocks.get(step.bindings.x_codes.offset + i * codesRow + 4 * block * blockWords(digits));

@@ -15,7 +15,7 @@ import type { Caps } from '../../src/problem/caps.js';
 import { BITS, type Bits } from '../../src/problem/code-width.js';
 import type { Operands, XView } from '../../src/problem/problem.js';
 import type { View } from '../../src/problem/view.js';
-import { type Codebook, codebookOf, E2M1_VALUES } from '../../src/problem/weight-format.js';
+import { type Codebook, codebookOf, E2M1_VALUES, LEGAL_FORMATS } from '../../src/problem/weight-format.js';
 import { expectArgument } from '../support/expect-errors.js';
 import { GPU, LAVAPIPE, LEAST, MATRIX_GPU, type ProblemSpec, problemOf, SWIFTSHADER } from '../support/problems.js';
 import { runLoad, runPlan, sizesOf } from '../support/simulate.js';
@@ -70,14 +70,30 @@ describe('the choice', () => {
       const { dispatches } = plan({ m, n: 2048, k: 2048, ...change }, caps);
       return dispatches.find(({ shader }) => shader === 'round-rows')?.uniforms.splits ?? 0;
     };
-    // 2048 columns are 512 lanes, 4096 in 8 slices; 64 blocks of k are 8 for each slice, of which a lane should have 4.
-    expect(splits(1, GPU)).toBe(2);
-    expect(splits(1, { ...GPU, lanes: 8191 })).toBe(0);
+    expect(splits(1, GPU)).toBe(0); // slices of a workgroup share it
     expect(splits(8, GPU)).toBe(16);
     expect(splits(128, GPU)).toBe(4);
     expect(splits(1024, GPU)).toBe(0);
-    expect(splits(1, GPU, { k: 256 })).toBe(0);
+    expect(splits(8, GPU, { k: 64 })).toBe(0);
     expect(splits(8, { ...GPU, lanes: 2 ** 30 }, { k: 2 ** 16 })).toBe(32);
+  });
+
+  test('decode takes as many lanes of columns as leave workgroups for the whole device', () => {
+    const shape = (n: number, m = 1) => {
+      const { params } = plan({ m, n, k: 2048, group: 32 }, GPU);
+      return [params.LANES, params.SLICES];
+    };
+    // 128 workgroups of 256 lanes.
+    expect([512, 8192, 16380].map((n) => shape(n))).toEqual([
+      [16, 16],
+      [16, 16],
+      [32, 8],
+    ]);
+    expect([32768, 151936].map((n) => shape(n))).toEqual([
+      [64, 4],
+      [64, 4],
+    ]);
+    expect(shape(32768, 2)).toEqual([64, 4]);
   });
 
   test('codes become floats by the exponent of a half where that is shorter and digits are to spare', () => {
@@ -121,16 +137,11 @@ describe('the choice', () => {
   });
 
   test('limits too small for a kernel lead to the next one', () => {
-    const slices = (caps: Caps, m: number) => plan({ m, ...SHAPE }, caps).params.SLICES;
-    const narrow = { ...GPU, maxComputeInvocationsPerWorkgroup: 128 }; // slices want 256
-    expect([1, 128].map((m) => chosen(m, narrow))).toEqual(['matmul-decode 1', 'matmul-prefill 8']);
-    expect([slices(GPU, 1), slices(narrow, 1)]).toEqual([8, 1]);
-    // 4 slices of 4 rows keep 16 KiB of sums, 8 of 1 row 4 KiB.
+    const narrow = { ...GPU, maxComputeInvocationsPerWorkgroup: 128 }; // matmul-decode wants 256
+    expect([1, 128].map((m) => chosen(m, narrow))).toEqual(['matmul-prefill 4', 'matmul-prefill 8']);
+    // A row keeps 4 KiB of sums.
     const shallow = { ...GPU, maxComputeWorkgroupStorageSize: 10000 };
-    expect([slices(shallow, 1), slices(shallow, 4)]).toEqual([8, 1]);
-    // A subgroup has one slice: lanes of a slice are as many as it may have.
-    const lanes = (maxSubgroupSize: number) => plan({ m: 1, ...SHAPE }, { ...GPU, maxSubgroupSize }).params.LANES;
-    expect([16, 32, 64, 128].map(lanes)).toEqual([32, 32, 64, 64]);
+    expect([1, 2, 4].map((m) => chosen(m, shallow))).toEqual(['matmul-decode 1', 'matmul-decode 2', 'matmul-decode 2']);
   });
 
   test('every device can do everything', () => {
@@ -210,7 +221,7 @@ describe('the choice', () => {
     expect(refused.map(([name]) => name)).toEqual(['matmul-dot4', 'matmul-subgroup', 'matmul-decode', 'matmul-subgroup-matrix']);
     for (const [, reason] of refused) expect(reason!.length).toBeGreaterThan(10);
     expect(plan({ m: 4, ...SHAPE }, { ...GPU, maxComputeWorkgroupStorageSize: 0 }).why.join('\n')).toMatch(
-      /^not matmul-decode: no tile of 4 rows /m,
+      /^not matmul-decode: no tile is within the device's limits/m,
     );
     expect(plan({ m: 1, ...SHAPE, k: 511, n: 255 }, GPU).why.join('\n')).toMatch(/gather-rows first: .*\nround-rows last: /);
   });
@@ -248,7 +259,6 @@ describe('imported weights', () => {
           expect([table.params.CODEBOOK, table.main.bindings.codebook]).toEqual([1, { buffer: 'codebook', offset: 0, size: 64 }]);
           const e2m1 = plan({ m, ...SHAPE, codebook: 'e2m1', group: 64 }, caps);
           expect([e2m1.params.CODEBOOK, e2m1.main.bindings.codebook]).toEqual([2, undefined]);
-          for (const { dispatches } of [table, e2m1]) expect(dispatches.some(({ shader }) => shader === 'sum-rows')).toBe(false);
         }
     });
     test('a table, on GPUs: matmul-decode for few rows, then one lookup for 8 rows, then tiles', () => {
@@ -300,7 +310,7 @@ describe('imported weights', () => {
         'TRICK=1 is for codes that are numbers',
       );
     });
-    const TRICKED = { ROWS: 1, LANES: 64, SLICES: 8, UNROLL: 2, TRICK: 1 };
+    const TRICKED = { ROWS: 1, LANES: 64, SLICES: 4, UNROLL: 2, TRICK: 1 };
   });
 
   test('groups of any whole words are for some kernel other than matmul-plain, on every kind of device', () => {
@@ -364,25 +374,58 @@ describe('imported weights', () => {
     expect(plan({ ...spec(1), dtype: 'float32' }, GPU)).toMatchObject({ kernel: 'matmul-decode', params: { ROUND: 0 } });
   });
 
-  test('matmul-decode has no more words in flight than a group has', () => {
-    const trick = (group: number, bits: Bits) => plan({ m: 1, ...SHAPE, dtype: 'float16', group, bits }, GPU).params;
-    expect(trick(16, 4)).toMatchObject({ TRICK: 1, UNROLL: 2 });
-    expect(trick(8, 4)).toMatchObject({ TRICK: 1, UNROLL: 1 });
-    expect(trick(24, 4)).toMatchObject({ TRICK: 1, UNROLL: 2 });
-    expect(trick(16, 8)).toMatchObject({ TRICK: 1, UNROLL: 4 });
-    expect(trick(32, 4)).toMatchObject({ TRICK: 1, UNROLL: 4 });
+  test('matmul-decode ends the sums of a step where a group ends, and of 32 k at most', () => {
+    const step = (group: number, bits: Bits, m = 1) => {
+      const { params, accuracy } = plan({ m, n: 256, k: 480, dtype: 'float16', group, bits }, GPU);
+      return [params.UNROLL, accuracy.sumRun];
+    };
+    expect(step(0, 4)).toEqual([4, 32]);
+    expect(step(96, 4)).toEqual([4, 32]);
+    expect(step(48, 4)).toEqual([2, 16]);
+    expect(step(40, 4)).toEqual([1, 8]);
+    expect(step(24, 4)).toEqual([1, 8]);
+    expect(step(32, 8)).toEqual([8, 32]);
+    expect(step(16, 8)).toEqual([4, 16]);
+    expect(step(20, 8)).toEqual([1, 4]);
+    expect(step(32, 8, 4)).toEqual([4, 16]); // x of more rows takes registers
+    const long = { kernel: 'matmul-decode', tile: { ROWS: 1, LANES: 64, SLICES: 4, UNROLL: 4, TRICK: 0 } };
+    expect(refusal(() => plan({ m: 1, n: 256, k: 480, group: 48 }, GPU, long)).message).toContain(
+      'UNROLL=4 words do not share a block, a group or a high word',
+    );
   });
 
-  test('sums of x go over what groups are whole runs of', () => {
-    const sums = (group: number, bits: Bits) => {
-      const { dispatches } = plan({ m: 2, n: 64, k: 480, group, bits, offset: true }, GPU);
-      return dispatches.find(({ shader }) => shader === 'sum-rows')!.uniforms;
-    };
-    expect(sums(0, 4)).toMatchObject({ blocks: 15, block_vec4s: 8 });
-    expect(sums(96, 4)).toMatchObject({ blocks: 15, block_vec4s: 8 });
-    expect(sums(48, 4)).toMatchObject({ blocks: 30, block_vec4s: 4 });
-    expect(sums(40, 4)).toMatchObject({ blocks: 60, block_vec4s: 2 });
-    expect(sums(20, 8)).toMatchObject({ blocks: 120, block_vec4s: 1 });
+  describe('decode on GPUs of five vendors is one dispatch', () => {
+    const VENDORS = { amd: [32, 64], nvidia: [32, 32], apple: [32, 32], intel: [8, 32], qualcomm: [64, 128] } as const;
+    const kinds = Object.entries(VENDORS).flatMap(([vendor, [minSubgroupSize, maxSubgroupSize]]) =>
+      [LEAST, GPU].map((caps) => ({ ...caps, vendor, minSubgroupSize, maxSubgroupSize })),
+    );
+    const formats = LEGAL_FORMATS.flatMap((format) => [16, 32, 128, 0].map((group) => ({ bits: format.held as Bits, group, format })));
+    const shaders = (spec: ProblemSpec, caps: Caps) => plan(spec, caps).dispatches.map(({ shader }) => shader);
+
+    test.each(kinds.map((caps) => [`${caps.vendor}, subgroups: ${caps.subgroups}`, caps] as const))('%s', (_name, caps) => {
+      for (const format of formats)
+        for (const dtype of ['float32', 'float16'] as const)
+          for (const m of [1, 2, 4])
+            for (const [k, n] of [
+              [2048, 2048],
+              [896, 128],
+            ] as const)
+              expect([format, dtype, m, shaders({ m, k, n, dtype, ...format }, caps)]).toEqual([format, dtype, m, ['matmul-decode']]);
+    });
+
+    test('an x that must be gathered is one more, and so is a y that must be rounded; each says why', () => {
+      const spec = { m: 1, k: 2048, n: 2048, dtype: 'float16', group: 32 } as const;
+      for (const caps of kinds) {
+        const permuted = plan({ ...spec, permuted: true }, caps);
+        expect(permuted.dispatches.map(({ shader }) => shader)).toEqual(['gather-rows', 'matmul-decode']);
+        expect(permuted.why.join('\n')).toContain('gather-rows first: the inputs are in another order');
+        const unaligned = plan({ ...spec, n: 2046 }, caps);
+        expect(unaligned.dispatches.map(({ shader }) => shader)).toEqual(['matmul-decode', 'round-rows']);
+        expect(unaligned.why.join('\n')).toContain('round-rows last: rows of y do not start on whole words');
+        expect(shaders({ ...spec, adds: true }, caps)).toEqual(['matmul-decode']);
+        expect(shaders({ ...spec, quant: true }, caps)).toEqual(['matmul-decode']);
+      }
+    });
   });
 
   test('inputs in another order are gathered, by the layer’s own permutation', () => {
@@ -464,7 +507,7 @@ describe('force', () => {
     for (const { name, tiles } of kernels)
       for (const tile of tiles) {
         const caps = { ...(name === 'matmul-subgroup' ? SWIFTSHADER : MATRIX_GPU), lanes: 1 };
-        const halves = tile.HALF === 1 ? ({ group: 16, bits: 8 } as const) : {};
+        const halves = tile.HALF === 1 ? ({ group: 16, bits: 8 } as const) : tile.UNROLL === 8 ? ({ bits: 8 } as const) : {};
         const codebook = name === 'matmul-codebook' ? 'table' : 'none';
         const spec = { m: 3, ...SHAPE, dtype: 'float16', innerPrecise: 1, codebook, ...halves } as const;
         const forced = plan(spec, caps, { kernel: name, tile });
