@@ -18,6 +18,7 @@ const FLOORS: readonly (readonly string[])[] = [
   ['layer'],
   ['experts', 'loading', 'rows'],
   ['functional', 'recorded'],
+  ['llm'],
   ['index.ts', 'formats.ts', 'shaders.ts'],
 ];
 /** Lower folders that a folder has no business with. */
@@ -93,11 +94,12 @@ test('only gpu/, tuning/, layer/, experts/ and loading/ call a GPUDevice', () =>
   expect(files.filter((file) => !['gpu', 'tuning', 'layer', 'experts', 'loading'].includes(room(file)))).toEqual([]);
 });
 
-test('only six files know the bundler: five read shaders, one starts a worker', () => {
+test('only seven files know the bundler: six read shaders, one starts a worker', () => {
   const files = [...imports.keys()].filter((file) => readFileSync(join(root, file), 'utf8').includes('import.meta'));
   expect(files.sort()).toEqual([
     'quantize/in-worker.ts',
     'shaders.ts',
+    'wgsl/llm-text.ts',
     'wgsl/quantize-text.ts',
     'wgsl/rows-text.ts',
     'wgsl/sort-text.ts',
