@@ -17,8 +17,7 @@ struct Params {
   group: u32, // heads of queries to one of the cache: H / V
   capacity: u32, // positions of the cache
   quads: u32, // E / 4
-  lanes: u32, // LANES
-  folds: u32, // FOLD
+  parts: u32, // PARTS
   slices: u32, // SLICES
 }
 
@@ -58,7 +57,8 @@ fn main(@builtin(workgroup_id) workgroup: vec3u, @builtin(local_invocation_index
     if (first + query < count) { quad = q[head_of(query) * E4 + i % E4]; }
     queries[i] = quad;
   }
-  workgroupBarrier(); // queries are there before anyone multiplies them
+  if (lane < QUERIES) { tops[lane] = LOWEST; }
+  workgroupBarrier(); // queries and tops are there before anyone reads them
   let last = min(first + QUERIES, count) - 1u;
-  attend_keys(workgroup.y, 0u, now.position + last / params.group + 1u, lane);
+  attend_keys(workgroup.y, 0u, now.position + last / params.group + 1u, false, lane);
 }

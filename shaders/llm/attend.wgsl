@@ -4,7 +4,8 @@
 //
 // qkv    [H + 2V, E] f32
 // norms  [2, E] weights of the norms of q and of k, one after the other
-// att    [H, E]; with SPLIT parts [splits, H, E + 2]: sums, their weights' sum, top. A split without positions leaves its part as it is
+// att    [H, E] f32
+// parts  [splits, H, E + 2] f32: sums, the sum of their weights, top. A split without positions leaves its part as it is
 //
 // Each head of the cache has whole groups of QUERIES queries: QUERIES divides `group`.
 
@@ -24,8 +25,7 @@ struct Params {
   group: u32, // heads of queries to one of the cache: H / V
   capacity: u32, // positions of the cache
   quads: u32, // E / 4
-  lanes: u32, // LANES
-  folds: u32, // FOLD
+  parts: u32, // PARTS
   slices: u32, // SLICES
   splits: u32,
   rotary: u32, // elements that turn, a multiple of 8
@@ -39,7 +39,11 @@ struct Params {
 @group(0) @binding(1) var<uniform> now: Step;
 @group(0) @binding(2) var<storage, read> qkv: array<vec4<f32>>;
 @group(0) @binding(3) var<storage, read> angles: array<vec2<f32>>;
+#if SPLIT
+@group(0) @binding(6) var<storage, read_write> parts: array<f32>;
+#else
 @group(0) @binding(6) var<storage, read_write> att: array<f32>;
+#endif
 #if NORM
 @group(0) @binding(7) var<storage, read> norms: array<vec4<f32>>;
 var<workgroup> factors: array<f32, QUERIES + 1u>;
@@ -51,10 +55,10 @@ var<private> split: u32;
 fn finish(query: u32, c: u32, sum: f32, total: f32, top: f32) {
 #if SPLIT
   let part = (split * params.heads + first_head + query) * (E + 2u);
-  att[part + c] = sum;
+  parts[part + c] = sum;
   if (c == 0u) {
-    att[part + E] = total;
-    att[part + E + 1u] = top;
+    parts[part + E] = total;
+    parts[part + E + 1u] = top;
   }
 #else
   att[(first_head + query) * E + c] = sum / total;
@@ -109,11 +113,10 @@ fn main(@builtin(workgroup_id) workgroup: vec3u, @builtin(local_invocation_index
     a *= factors[i / E4] * norms[norm + quad];
     b *= factors[i / E4] * norms[norm + partner];
 #endif
-    let turned_a = turned(a, b, quad, now.position);
-    let turned_b = turned(b, a, partner, now.position);
+    let by = turn_of(quad, now.position);
     let scale = select(params.scale, 1.0, is_key);
-    queries[i] = turned_a * scale;
-    if (partner > quad) { queries[other] = turned_b * scale; }
+    queries[i] = turned(a, b, by) * scale;
+    if (partner > quad) { queries[other] = turned(b, a, Turn(by.cosines, -by.sines)) * scale; }
   }
   workgroupBarrier(); // queries and the key are whole before anyone multiplies or keeps them
 
@@ -122,15 +125,24 @@ fn main(@builtin(workgroup_id) workgroup: vec3u, @builtin(local_invocation_index
   for (var i = lane; i < E4; i += LANES) {
     let key = queries[QUERIES * E4 + i];
     let value = new_value[i];
+    let held_key = held(key);
+    let held_value = held(value);
     if (owns) {
-      k_cache[key_index(kv_head, now.position, i)] = held(key);
-      v_cache[value_index(kv_head, now.position, i)] = held(value);
+      k_cache[key_index(kv_head, now.position, i)] = held_key;
+      v_cache[value_index(kv_head, now.position, i)] = held_value;
       count_clamped(key);
       count_clamped(value);
     }
-    queries[QUERIES * E4 + i] = floats(held(key));
-    new_value[i] = floats(held(value));
+    queries[QUERIES * E4 + i] = floats(held_key);
+    new_value[i] = floats(held_value);
   }
   workgroupBarrier(); // they are as the cache has them before anyone reads them
-  attend_keys(kv_head, begin, end, lane);
+  let has_new = end == length;
+  if (lane < QUERIES) {
+    var products = vec4<f32>();
+    for (var i = 0u; i < params.quads; i++) { products = fma(queries[lane * E4 + i], queries[QUERIES * E4 + i], products); }
+    tops[lane] = select(LOWEST, (products.x + products.y) + (products.z + products.w), has_new);
+  }
+  workgroupBarrier(); // the new key's scores are there before others are compared with them
+  attend_keys(kv_head, begin, min(end, now.position), has_new, lane);
 }

@@ -77,7 +77,7 @@ fn main(@builtin(workgroup_id) workgroup: vec3u, @builtin(num_workgroups) workgr
   own *= factor * norms[norm + quad];
   other *= factor * norms[norm + partner];
 #endif
-  let done = turned(own, other, quad, position);
+  let done = turned(own, other, turn_of(quad, position));
   if (is_key) {
     k_cache[key_index(head - params.heads, position, quad)] = held(done);
     count_clamped(done);

@@ -23,15 +23,18 @@ fn other_quad(quad: u32) -> u32 {
   return quad;
 }
 
-// A quad after its turn, from what it and its other quad were before.
-fn turned(own: vec4<f32>, other: vec4<f32>, quad: u32, position: u32) -> vec4<f32> {
-  if (4u * quad >= params.rotary) { return own; }
+struct Turn {
+  cosines: vec4<f32>,
+  sines: vec4<f32>, // of what is added: negative for the first of a pair
+}
+
+// How a quad turns; not at all from `rotary` on.
+fn turn_of(quad: u32, position: u32) -> Turn {
+  if (4u * quad >= params.rotary) { return Turn(vec4<f32>(1.0), vec4<f32>()); }
 #if ROPE == 0
   let a = turn(position, 2u * quad);
   let b = turn(position, 2u * quad + 1u);
-  let real = own.xz * vec2<f32>(a.x, b.x) - own.yw * vec2<f32>(a.y, b.y);
-  let imaginary = own.xz * vec2<f32>(a.y, b.y) + own.yw * vec2<f32>(a.x, b.x);
-  return vec4<f32>(real.x, imaginary.x, real.y, imaginary.y);
+  return Turn(vec4<f32>(a.xx, b.xx), vec4<f32>(-a.y, a.y, -b.y, b.y));
 #else
   let half = params.rotary / 8u;
   let first = 4u * (quad % half);
@@ -39,8 +42,16 @@ fn turned(own: vec4<f32>, other: vec4<f32>, quad: u32, position: u32) -> vec4<f3
   let b = turn(position, first + 1u);
   let c = turn(position, first + 2u);
   let d = turn(position, first + 3u);
-  let cosines = vec4<f32>(a.x, b.x, c.x, d.x);
   let sines = vec4<f32>(a.y, b.y, c.y, d.y);
-  return own * cosines + select(other, -other, quad < half) * sines;
+  return Turn(vec4<f32>(a.x, b.x, c.x, d.x), select(sines, -sines, quad < half));
+#endif
+}
+
+// A quad after its turn, from what it and its other quad were before.
+fn turned(own: vec4<f32>, other: vec4<f32>, by: Turn) -> vec4<f32> {
+#if ROPE == 0
+  return own * by.cosines + own.yxwz * by.sines;
+#else
+  return own * by.cosines + other * by.sines;
 #endif
 }

@@ -105,7 +105,7 @@ const turnUniforms = ({ rotary, angles, scale, normEpsilon = 0 }: Known) => ({
 });
 
 /** Lengths of loops, which compilers are not to know. */
-const loops = ({ width }: Known, lanes: number) => ({ quads: width / 4, lanes, folds: 8, slices: Math.floor(lanes / (width / 4)) });
+const loops = ({ width }: Known, lanes: number) => ({ quads: width / 4, parts: lanes / 8, slices: Math.floor(lanes / (width / 4)) });
 
 /** Buffers that both q · k of a token and rows of a prompt read or write. */
 const sharedBytes = (of: Known, rows: number): Readonly<Record<string, number>> => ({
@@ -156,7 +156,7 @@ export function attendDispatches(
     params: { ...textOf(of), ...turnText(of), QUERIES, LANES, SPLIT: splits > 1 ? 1 : 0 },
     workgroups: [heads / QUERIES, splits],
     uniforms: uniformsOf(attend, { heads, group, capacity, ...loops(of, LANES), splits, ...turnUniforms(of) }),
-    bytes: { ...sharedBytes(of, 1), att: splits > 1 ? parts : att },
+    bytes: { ...sharedBytes(of, 1), ...(splits > 1 ? { parts } : { att }) },
   };
   if (splits === 1) return [first];
   const join: LlmDispatch = {
@@ -197,7 +197,7 @@ export function attendRowsDispatch(given: Heads, { rows }: { readonly rows: numb
   const of = known(given);
   whole('rows', rows, 1);
   const { heads, kvHeads, group, width, capacity } = of;
-  const QUERIES = width <= 64 ? 16 : width <= 128 ? 8 : 4;
+  const QUERIES = width <= 128 ? 8 : 4;
   const LANES = 64;
   const size = 4 * rows * heads * width;
   return {

@@ -38,25 +38,12 @@ export const attend: LlmShader = {
     { name: 'angles', binding: 3, access: 'read' },
     { name: 'k_cache', binding: 4, access: 'write' },
     { name: 'v_cache', binding: 5, access: 'write' },
-    { name: 'att', binding: 6, access: 'write' },
+    { name: 'att', binding: 6, access: 'write', when: ({ SPLIT }) => SPLIT === 0 },
+    { name: 'parts', binding: 6, access: 'write', when: ({ SPLIT }) => SPLIT === 1 },
     { name: 'norms', binding: 7, access: 'read', when: normed },
     { name: 'clamped', binding: 8, access: 'write', when: inHalves },
   ],
-  uniforms: [
-    'heads',
-    'group',
-    'capacity',
-    'quads',
-    'lanes',
-    'folds',
-    'slices',
-    'splits',
-    'rotary',
-    'low_base',
-    'high_base',
-    'scale',
-    'epsilon',
-  ],
+  uniforms: ['heads', 'group', 'capacity', 'quads', 'parts', 'slices', 'splits', 'rotary', 'low_base', 'high_base', 'scale', 'epsilon'],
   floats: ['scale', 'epsilon'],
 };
 
@@ -97,7 +84,7 @@ export const attendRows: LlmShader = {
     { name: 'v_cache', binding: 5, access: 'read' },
     { name: 'att', binding: 6, access: 'write' },
   ],
-  uniforms: ['heads', 'group', 'capacity', 'quads', 'lanes', 'folds', 'slices'],
+  uniforms: ['heads', 'group', 'capacity', 'quads', 'parts', 'slices'],
   floats: [],
 };
 

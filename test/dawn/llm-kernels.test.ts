@@ -157,7 +157,7 @@ interface AttentionGot {
 
 const chainsOf = ({ params }: LlmDispatch, splits: number): Chains => ({
   lanes: params.LANES!,
-  tile: [2048, 1024, 512, 512][params.QUERIES! - 1] ?? (params.QUERIES === 16 ? 128 : 256),
+  tile: [2048, 1024, 512, 512][params.QUERIES! - 1] ?? 256,
   splits,
 });
 
