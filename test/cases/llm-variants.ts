@@ -7,10 +7,11 @@ import { pickDispatch } from '../../src/llm/pick.js';
 import { rmsDispatch } from '../../src/llm/rms.js';
 import { addLlmShaders, type LlmDispatch } from '../../src/llm/shaders.js';
 import { GPU } from '../support/devices.js';
+import { cover, wordsOf } from './slice.js';
 
 addLlmShaders();
 
-/** All of them, each once. */
+/** Every pair of values of two params is in one of them. */
 export function llmVariants(): readonly Pick<LlmDispatch, 'shader' | 'params'>[] {
   const all: LlmDispatch[] = [rmsDispatch({ rows: 1, width: 64, epsilon: 1e-6 })];
   const choosing = { vocabulary: 8, context: 8, limit: 1, stops: [], seed: 0 };
@@ -25,5 +26,10 @@ export function llmVariants(): readonly Pick<LlmDispatch, 'shader' | 'params'>[]
               for (const splits of [1, 2]) all.push(...attendDispatches(heads, { software, positions: 64, splits }));
             all.push(ropeDispatch(heads, { rows: 2, caps: GPU }), attendRowsDispatch(heads, { rows: 2 }));
           }
-  return [...new Map(all.map((one) => [variantId(one.shader.name, one.params), one])).values()];
+  const each = [...new Map(all.map((one) => [variantId(one.shader.name, one.params), one])).values()];
+  return [...new Set(each.map(({ shader }) => shader))].flatMap((shader) => {
+    const mine = each.filter((one) => one.shader === shader).map(({ params }) => params);
+    const shown = mine.length === 1 ? mine : cover(mine, (params) => [...wordsOf(params, 1), ...wordsOf(params, 2)]);
+    return shown.map((params) => ({ shader, params }));
+  });
 }

@@ -260,3 +260,18 @@ export async function runLlm(
   for (const buffer of [...buffers.values(), ...uniforms]) buffer.destroy();
   return out;
 }
+
+// -------------------------------------------------------------------------------------------------------------- noise
+
+/** How far WGSL's log(x) may be from the true one: 2⁻²¹ between ½ and 2, and 3 ULP elsewhere. */
+const logBound = (x: number): number => (x >= 0.5 && x <= 2 ? 2 ** -21 : 6 * U * Math.abs(Math.log(x)));
+/** How far the kernels' noise may be from that of src/llm/noise.ts. */
+export function gumbelBound(hash: number): number {
+  const v = (hash + 0.5) / 2 ** 32;
+  const e = -Math.log1p(-v);
+  // By the series: its roundings and what it leaves out, v³ / 4. By log: its own, and the roundings of 1 - v.
+  const relative = v < 2 ** -8 ? 8 * U + v ** 3 / 4 : (logBound(1 - v) + 2 * U) / e;
+  // The border is where float32 has it: either side is good.
+  const worst = Math.abs(v - 2 ** -8) < 2 ** -20 ? (2 ** -21 + 2 * U) / e + 2 ** -26 : relative;
+  return -Math.log1p(-worst) + logBound(e);
+}
