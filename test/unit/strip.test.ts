@@ -1,6 +1,7 @@
 // Stripped shaders: the same lines and columns without comments, which preprocess to the same code.
 import { expect, test } from 'vitest';
 import { allVariants, shaders } from '../../src/kernels/index.js';
+import { addLlmText } from '../../src/wgsl/llm-text.js';
 import { type Params, preprocess } from '../../src/wgsl/preprocess.js';
 import { addQuantizeText } from '../../src/wgsl/quantize-text.js';
 import { addRowsText } from '../../src/wgsl/rows-text.js';
@@ -11,6 +12,7 @@ import { strip } from '../../src/wgsl/strip.js';
 addQuantizeText();
 addRowsText();
 addSortText();
+addLlmText();
 const stripped = Object.fromEntries(Object.entries(sources).map(([file, text]) => [file, strip(text)]));
 const code = (text: string): string[] => text.split('\n').filter((line) => line.trim() !== '');
 
