@@ -9,20 +9,9 @@
 #let CAUSAL 1
 #let WRITES 0
 
-#include "llm/step.wgsl"
+#include "llm/heads.wgsl"
 #include "llm/keys.wgsl"
 
-struct Params {
-  heads: u32, // H
-  group: u32, // heads of queries to one of the cache: H / V
-  capacity: u32, // positions of the cache
-  quads: u32, // E / 4
-  parts: u32, // PARTS
-  slices: u32, // SLICES
-}
-
-@group(0) @binding(0) var<uniform> params: Params;
-@group(0) @binding(1) var<uniform> now: Step;
 @group(0) @binding(2) var<storage, read> q: array<vec4<f32>>;
 @group(0) @binding(6) var<storage, read_write> att: array<f32>;
 

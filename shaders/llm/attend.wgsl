@@ -13,30 +13,13 @@
 #let CAUSAL 0
 #let WRITES 1
 
-#include "llm/step.wgsl"
+#include "llm/heads.wgsl"
 #include "llm/keys.wgsl"
 #include "llm/rotate.wgsl"
 
 #param NORM 0 1 // have q and k norms of their own?
 #param SPLIT 0 1 // do workgroups share a head's positions?
 
-struct Params {
-  heads: u32, // H
-  group: u32, // heads of queries to one of the cache: H / V
-  capacity: u32, // positions of the cache
-  quads: u32, // E / 4
-  parts: u32, // PARTS
-  slices: u32, // SLICES
-  splits: u32,
-  rotary: u32, // elements that turn, a multiple of 8
-  low_base: u32,
-  high_base: u32,
-  scale: f32, // of q · k
-  epsilon: f32, // of the norms
-}
-
-@group(0) @binding(0) var<uniform> params: Params;
-@group(0) @binding(1) var<uniform> now: Step;
 @group(0) @binding(2) var<storage, read> qkv: array<vec4<f32>>;
 @group(0) @binding(3) var<storage, read> angles: array<vec2<f32>>;
 #if SPLIT

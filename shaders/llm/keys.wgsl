@@ -5,8 +5,7 @@
 // by how much shrinks what was summed by an earlier one. Then a lane takes a quad of the values' columns, and the keys of its slice. A key
 // beyond a query's last has the weight 0, and not a score that is small. What is NaN stays NaN, since every score meets exp.
 //
-// Loops end at `params.quads` and such, which are numbers that the text knows, because software adapters write loops of known length out, and
-// then take minutes to compile. GPUs (256 lanes) get four quads of a key at once.
+// Loops end at `params.quads` and such for software adapters (llm/heads.wgsl). GPUs (256 lanes) get four quads of a key at once.
 //
 // A kernel says, before it includes this file, whether one key is not in the cache (NEW: `tops` begin with its scores, `new_value` its value)
 // and whether queries end at different keys (CAUSAL: `last_key(query)`). It makes of sums what it wants: `finish(…)`.

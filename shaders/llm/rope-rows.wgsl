@@ -7,7 +7,7 @@
 
 #let WRITES 1
 
-#include "llm/step.wgsl"
+#include "llm/heads.wgsl"
 #include "llm/cache.wgsl"
 #include "llm/rotate.wgsl"
 #include "lib/grid.wgsl"
@@ -17,20 +17,6 @@
 const LANES = 128u;
 const HEADS = LANES / E4; // of a workgroup; a few lanes may have none
 
-struct Params {
-  heads: u32, // H
-  kv_heads: u32, // V
-  capacity: u32, // positions of the cache
-  quads: u32, // E / 4, as a number that compilers do not know: they would write loops out
-  rotary: u32, // elements that turn, a multiple of 8
-  low_base: u32,
-  high_base: u32,
-  scale: f32, // of q · k
-  epsilon: f32, // of the norms
-}
-
-@group(0) @binding(0) var<uniform> params: Params;
-@group(0) @binding(1) var<uniform> now: Step;
 @group(0) @binding(2) var<storage, read> qkv: array<vec4<f32>>;
 @group(0) @binding(3) var<storage, read> angles: array<vec2<f32>>;
 @group(0) @binding(6) var<storage, read_write> q: array<vec4<f32>>;
@@ -42,7 +28,8 @@ var<workgroup> squares: array<f32, LANES>;
 @compute @workgroup_size(LANES)
 fn main(@builtin(workgroup_id) workgroup: vec3u, @builtin(num_workgroups) workgroups: vec3u, @builtin(local_invocation_index) lane: u32) {
   if (now.running == 0u) { return; }
-  let in_row = params.heads + 2u * params.kv_heads;
+  let kv_heads = params.heads / params.group;
+  let in_row = params.heads + 2u * kv_heads;
   let first = linear_index(workgroup, workgroups) * HEADS;
   if (first >= now.rows * in_row) { return; }
   let index = first + lane / E4;
@@ -63,8 +50,8 @@ fn main(@builtin(workgroup_id) workgroup: vec3u, @builtin(num_workgroups) workgr
 #endif
   if (!has) { return; }
   let position = now.position + row;
-  if (head >= params.heads + params.kv_heads) {
-    v_cache[value_index(head - params.heads - params.kv_heads, position, quad)] = held(own);
+  if (head >= params.heads + kv_heads) {
+    v_cache[value_index(head - params.heads - kv_heads, position, quad)] = held(own);
     count_clamped(own);
     return;
   }

@@ -96,16 +96,12 @@ const angleBytes = ({ rotary, capacity, angles: { low, high } }: Known): number 
 
 const textOf = ({ width, kv }: Known): Params => ({ E: width, KV: kv === 'f16' ? 1 : 0 });
 const turnText = ({ rope, normEpsilon }: Known): Params => ({ ROPE: rope === 'halves' ? 1 : 0, NORM: normEpsilon === undefined ? 0 : 1 });
-const turnUniforms = ({ rotary, angles, scale, normEpsilon = 0 }: Known) => ({
-  rotary,
-  low_base: angles.low,
-  high_base: angles.high,
-  scale,
-  epsilon: normEpsilon,
+/** What a kernel of `lanes` lanes is told of the layer. */
+const uniforms = ({ heads, group, capacity, width, rotary, angles, scale, normEpsilon = 0 }: Known, lanes: number, splits = 1) => ({
+  ...{ heads, group, capacity, splits, rotary, scale },
+  ...{ quads: width / 4, parts: lanes / 8, slices: Math.floor(lanes / (width / 4)) },
+  ...{ low_base: angles.low, high_base: angles.high, epsilon: normEpsilon },
 });
-
-/** Lengths of loops, which compilers are not to know. */
-const loops = ({ width }: Known, lanes: number) => ({ quads: width / 4, parts: lanes / 8, slices: Math.floor(lanes / (width / 4)) });
 
 /** Buffers that both q · k of a token and rows of a prompt read or write. */
 const sharedBytes = (of: Known, rows: number): Readonly<Record<string, number>> => ({
@@ -146,7 +142,7 @@ export function attendDispatches(
   whole('positions', positions, 1);
   whole('splits', splits, 1);
   if (positions > of.capacity) throw new ArgumentError('positions', `at most the cache's ${of.capacity}`, String(positions));
-  const { heads, group, width, capacity } = of;
+  const { heads, width } = of;
   const QUERIES = queriesOf(of, software);
   const LANES = software ? 64 : 256;
   const att = 4 * heads * width;
@@ -155,7 +151,7 @@ export function attendDispatches(
     shader: attend,
     params: { ...textOf(of), ...turnText(of), QUERIES, LANES, SPLIT: splits > 1 ? 1 : 0 },
     workgroups: [heads / QUERIES, splits],
-    uniforms: uniformsOf(attend, { heads, group, capacity, ...loops(of, LANES), splits, ...turnUniforms(of) }),
+    uniforms: uniformsOf(attend, uniforms(of, LANES, splits)),
     bytes: { ...sharedBytes(of, 1), ...(splits > 1 ? { parts } : { att }) },
   };
   if (splits === 1) return [first];
@@ -177,13 +173,13 @@ export function attendDispatches(
 export function ropeDispatch(given: Heads, { rows, caps }: { readonly rows: number; readonly caps: Caps }): LlmDispatch {
   const of = known(given);
   whole('rows', rows, 1);
-  const { heads, kvHeads: kv_heads, width, capacity } = of;
+  const { heads, kvHeads, width } = of;
   const inWorkgroup = Math.floor(ROPE_LANES / (width / 4));
   return {
     shader: ropeRows,
     params: { ...textOf(of), ...turnText(of) },
-    workgroups: grid(caps, { what: ropeRows.name, workgroups: Math.ceil((rows * (heads + 2 * kv_heads)) / inWorkgroup) }),
-    uniforms: uniformsOf(ropeRows, { heads, kv_heads, capacity, quads: width / 4, ...turnUniforms(of) }),
+    workgroups: grid(caps, { what: ropeRows.name, workgroups: Math.ceil((rows * (heads + 2 * kvHeads)) / inWorkgroup) }),
+    uniforms: uniformsOf(ropeRows, uniforms(of, ROPE_LANES)),
     bytes: { ...sharedBytes(of, rows), q: 4 * rows * heads * width },
   };
 }
@@ -196,7 +192,7 @@ export function ropeDispatch(given: Heads, { rows, caps }: { readonly rows: numb
 export function attendRowsDispatch(given: Heads, { rows }: { readonly rows: number }): LlmDispatch {
   const of = known(given);
   whole('rows', rows, 1);
-  const { heads, kvHeads, group, width, capacity } = of;
+  const { heads, kvHeads, group, width } = of;
   const QUERIES = width <= 128 ? 8 : 4;
   const LANES = 64;
   const size = 4 * rows * heads * width;
@@ -204,7 +200,7 @@ export function attendRowsDispatch(given: Heads, { rows }: { readonly rows: numb
     shader: attendRows,
     params: { ...textOf(of), QUERIES, LANES },
     workgroups: [Math.ceil((rows * group) / QUERIES), kvHeads],
-    uniforms: uniformsOf(attendRows, { heads, group, capacity, ...loops(of, LANES) }),
+    uniforms: uniformsOf(attendRows, uniforms(of, LANES)),
     bytes: { q: size, k_cache: cacheBytes(of), v_cache: cacheBytes(of), att: size },
   };
 }

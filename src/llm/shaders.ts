@@ -1,6 +1,6 @@
 // The shaders of language models that are no products: their bindings, their uniforms, and the buffer that says where the sequence stands.
 import { addShaders } from '../kernels/index.js';
-import type { Shader } from '../kernels/kernel.js';
+import type { Binding, Shader } from '../kernels/kernel.js';
 import { addLlmText } from '../wgsl/llm-text.js';
 import type { Params } from '../wgsl/preprocess.js';
 
@@ -25,26 +25,35 @@ export interface LlmDispatch {
 
 const PARAMS = { name: 'params', binding: 0, access: 'uniform' } as const;
 const NOW = { name: 'now', binding: 1, access: 'uniform' } as const;
-const normed = ({ NORM }: Params): boolean => NORM === 1;
-const inHalves = ({ KV }: Params): boolean => KV === 1;
+
+/** What a layer's attention is told (shaders/llm/heads.wgsl). */
+const OF_HEADS = {
+  uniforms: ['heads', 'group', 'capacity', 'quads', 'parts', 'slices', 'splits', 'rotary', 'low_base', 'high_base', 'scale', 'epsilon'],
+  floats: ['scale', 'epsilon'],
+};
+/** What brings k and v into the cache reads and writes. */
+const TO_CACHE: readonly Binding[] = [
+  PARAMS,
+  NOW,
+  { name: 'qkv', binding: 2, access: 'read' },
+  { name: 'angles', binding: 3, access: 'read' },
+  { name: 'k_cache', binding: 4, access: 'write' },
+  { name: 'v_cache', binding: 5, access: 'write' },
+];
+const NORMS: Binding = { name: 'norms', binding: 7, access: 'read', when: ({ NORM }) => NORM === 1 };
+const CLAMPED: Binding = { name: 'clamped', binding: 8, access: 'write', when: ({ KV }) => KV === 1 };
 
 /** One token: norms and rotations of q and k, the cache's new position, and the attention. */
 export const attend: LlmShader = {
   name: 'llm/attend',
   bindings: [
-    PARAMS,
-    NOW,
-    { name: 'qkv', binding: 2, access: 'read' },
-    { name: 'angles', binding: 3, access: 'read' },
-    { name: 'k_cache', binding: 4, access: 'write' },
-    { name: 'v_cache', binding: 5, access: 'write' },
+    ...TO_CACHE,
     { name: 'att', binding: 6, access: 'write', when: ({ SPLIT }) => SPLIT === 0 },
     { name: 'parts', binding: 6, access: 'write', when: ({ SPLIT }) => SPLIT === 1 },
-    { name: 'norms', binding: 7, access: 'read', when: normed },
-    { name: 'clamped', binding: 8, access: 'write', when: inHalves },
+    NORMS,
+    CLAMPED,
   ],
-  uniforms: ['heads', 'group', 'capacity', 'quads', 'parts', 'slices', 'splits', 'rotary', 'low_base', 'high_base', 'scale', 'epsilon'],
-  floats: ['scale', 'epsilon'],
+  ...OF_HEADS,
 };
 
 /** The parts of all splits → the attention. */
@@ -58,19 +67,8 @@ export const attendJoin: LlmShader = {
 /** Rows of a prompt: norms and rotations of q and k, and their positions of the cache. */
 export const ropeRows: LlmShader = {
   name: 'llm/rope-rows',
-  bindings: [
-    PARAMS,
-    NOW,
-    { name: 'qkv', binding: 2, access: 'read' },
-    { name: 'angles', binding: 3, access: 'read' },
-    { name: 'k_cache', binding: 4, access: 'write' },
-    { name: 'v_cache', binding: 5, access: 'write' },
-    { name: 'q', binding: 6, access: 'write' },
-    { name: 'norms', binding: 7, access: 'read', when: normed },
-    { name: 'clamped', binding: 8, access: 'write', when: inHalves },
-  ],
-  uniforms: ['heads', 'kv_heads', 'capacity', 'quads', 'rotary', 'low_base', 'high_base', 'scale', 'epsilon'],
-  floats: ['scale', 'epsilon'],
+  bindings: [...TO_CACHE, { name: 'q', binding: 6, access: 'write' }, NORMS, CLAMPED],
+  ...OF_HEADS,
 };
 
 /** Rows of a prompt: the attention. */
@@ -84,8 +82,7 @@ export const attendRows: LlmShader = {
     { name: 'v_cache', binding: 5, access: 'read' },
     { name: 'att', binding: 6, access: 'write' },
   ],
-  uniforms: ['heads', 'group', 'capacity', 'quads', 'parts', 'slices'],
-  floats: [],
+  ...OF_HEADS,
 };
 
 /** Rows of a prompt: a norm. */

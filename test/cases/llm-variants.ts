@@ -1,5 +1,6 @@
 // The variants of shaders/llm that src/llm asks for. Holds no test.
 
+import { variantText } from '../../src/gpu/pipeline.js';
 import { variantId } from '../../src/kernels/kernel.js';
 import type { Heads } from '../../src/llm/attention.js';
 import { attendDispatches, attendRowsDispatch, ropeDispatch, WIDTHS } from '../../src/llm/attention.js';
@@ -33,3 +34,10 @@ export function llmVariants(): readonly Pick<LlmDispatch, 'shader' | 'params'>[]
     return shown.map((params) => ({ shader, params }));
   });
 }
+
+/** The texts that compilers must take. */
+export const llmTexts = () =>
+  llmVariants().map(({ shader: { name: shader }, params }) => ({
+    ...{ id: variantId(shader, params), shader, params },
+    code: variantText({ shader, params }).code,
+  }));

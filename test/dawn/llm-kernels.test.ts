@@ -1,13 +1,11 @@
 // The kernels of shaders/llm against float64: drawn shapes within derived bounds, exact cases in every bit, NaN, sequences that have ended.
-import { afterAll, describe, expect, test } from 'vitest';
+import { describe, expect, test } from 'vitest';
 import { encode16 } from '../../src/dtype.js';
 import { capsOf } from '../../src/gpu/device.js';
-import { requestDevice } from '../../src/index.js';
 import { attendDispatches, attendRowsDispatch, cacheBytes, type Heads, ropeDispatch } from '../../src/llm/attention.js';
 import { rmsDispatch } from '../../src/llm/rms.js';
 import type { LlmDispatch } from '../../src/llm/shaders.js';
 import { random } from '../cases/data.js';
-import { gpu } from '../support/dawn.js';
 import {
   type Angles,
   anglesOf,
@@ -15,6 +13,7 @@ import {
   attention,
   type Bounded,
   type Chains,
+  llmDevice,
   outside,
   POISON,
   putRow,
@@ -24,14 +23,8 @@ import {
   turnedHead,
 } from '../support/llm-kernels.js';
 
-const device = await requestDevice({ gpu });
+const device = await llmDevice();
 const caps = capsOf(device);
-const errors: string[] = [];
-device.addEventListener('uncapturederror', ({ error }) => errors.push(error.message));
-afterAll(() => {
-  expect(errors).toEqual([]);
-  device.destroy();
-});
 
 type Next = () => number;
 const normal = (next: Next): number => 1.7 * (next() + next() + next() + next() - 2);

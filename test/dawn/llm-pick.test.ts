@@ -1,21 +1,13 @@
 // The choice of tokens: equal to the CPU's, with the state that the host reads.
-import { afterAll, describe, expect, test } from 'vitest';
-import { requestDevice } from '../../src/index.js';
+import { describe, expect, test } from 'vitest';
 import { gumbel, hashOf, largest, noisy } from '../../src/llm/noise.js';
 import { type Choosing, FLAGS, pickDispatch, STATE, stateBytes } from '../../src/llm/pick.js';
 import { preprocess } from '../../src/wgsl/preprocess.js';
 import { sources } from '../../src/wgsl/sources.js';
 import { random } from '../cases/data.js';
-import { gpu } from '../support/dawn.js';
-import { gumbelBound, POISON, runLlm } from '../support/llm-kernels.js';
+import { gumbelBound, llmDevice, POISON, runLlm } from '../support/llm-kernels.js';
 
-const device = await requestDevice({ gpu });
-const errors: string[] = [];
-device.addEventListener('uncapturederror', ({ error }) => errors.push(error.message));
-afterAll(() => {
-  expect(errors).toEqual([]);
-  device.destroy();
-});
+const device = await llmDevice();
 
 const PLAIN: Choosing = { vocabulary: 8, context: 40, limit: 100, stops: [], temperature: 0, seed: 5 };
 const bitsOf = (value: number): number => new Uint32Array(Float32Array.of(value).buffer)[0]!;

@@ -1,12 +1,27 @@
 // The kernels of shaders/llm in float64, and how far they may be from it; and running one of them with poison around its buffers. Holds no
 // test. docs/numerics.md derives the bounds.
+import { afterAll, expect } from 'vitest';
 import { decode16 } from '../../src/dtype.js';
 import { BUFFER, makeBuffer } from '../../src/gpu/buffers.js';
 import { pipelineOf } from '../../src/gpu/pipeline.js';
+import { requestDevice } from '../../src/index.js';
 import type { Heads } from '../../src/llm/attention.js';
 import { addLlmShaders, type LlmDispatch, type Step, stepWords } from '../../src/llm/shaders.js';
+import { gpu } from './dawn.js';
 
 addLlmShaders();
+
+/** A device for a file of tests, which fail where an error of it reached nobody. */
+export async function llmDevice(): Promise<GPUDevice> {
+  const device = await requestDevice({ gpu });
+  const unseen: string[] = [];
+  device.addEventListener('uncapturederror', ({ error }) => unseen.push(error.message));
+  afterAll(() => {
+    expect(unseen).toEqual([]);
+    device.destroy();
+  });
+  return device;
+}
 
 const U = 2 ** -24;
 /** Smallest normal half: a device may read one below as 0. */
