@@ -8,6 +8,7 @@ import { requestDevice } from '../src/index.js';
 import { variantId } from '../src/kernels/kernel.js';
 import { runsOn } from './cases/cases.js';
 import { casesOf } from './cases/engines.js';
+import { llmTexts } from './cases/llm-variants.js';
 import { matrixRunsOn } from './cases/matrix-cases.js';
 import { runCase } from './cases/run-case.js';
 import { runExpertCase } from './cases/run-experts.js';
@@ -36,15 +37,18 @@ const EXTENSIONS: Readonly<Record<string, boolean>> = { f16: caps.f16 };
 
 let compiled = 0;
 const refused: string[] = [];
-for (const { shader, params } of shownVariants()) {
-  const { code } = variantText({ shader: shader.name, params });
+const texts = shownVariants().map(({ shader: { name: shader }, params }) => ({
+  id: variantId(shader, params),
+  code: variantText({ shader, params }).code,
+}));
+for (const { id, code } of [...texts, ...llmTexts()]) {
   const enabled = [...code.matchAll(/^enable (\w+);/gm)].map(([, extension]) => extension!);
   if (!enabled.every((extension) => EXTENSIONS[extension])) continue;
   device.pushErrorScope('validation');
   device.createShaderModule({ code });
   const error = await device.popErrorScope();
   compiled++;
-  if (error) refused.push(`${variantId(shader.name, params)}: ${error.message}`);
+  if (error) refused.push(`${id}: ${error.message}`);
 }
 note(`naga compiles ${compiled} variants`, refused.slice(0, 5));
 

@@ -12,6 +12,7 @@ export const { variantId } = await load('/src/kernels/kernel.ts');
 const { variantText } = await load('/src/gpu/pipeline.ts');
 const { BITS } = await load('/src/problem/code-width.ts');
 const { problemOf, GPU, LEAST } = await load('/test/support/problems.ts');
+const { llmTexts } = await load('/test/cases/llm-variants.ts');
 
 const ROWS = [1, 2, 3, 4, 5, 8, 12, 16, 17, 24, 32, 64, 128, 512];
 const SHAPES = [
@@ -89,6 +90,7 @@ export function pickedVariants(capsList, { more = false, narrow = false, tiles =
               } else old.rows = [Math.min(old.rows[0], m), Math.max(old.rows[1], m)];
             }
           }
+  if (more) for (const one of llmTexts()) found.set(one.id, { ...one, dtype: 'float32', rows: [1, 1] });
   const order = new Map(kernels.map(({ name }, i) => [name, i]));
   const place = ({ shader, rows }) => (order.get(shader) ?? order.size) + 100 * rows[0];
   return [...found.values()].sort((a, b) => place(a) - place(b) || a.id.localeCompare(b.id));

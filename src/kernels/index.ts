@@ -30,8 +30,14 @@ export const kernels: readonly Kernel[] = [
 /** Those that take codes for numbers: what a layer of torch's may have. */
 export const ofNumbers: readonly Kernel[] = kernels.filter((kernel) => codebooksOf(kernel).includes('none'));
 
+const known = new Map<string, Shader>([...kernels, ...helpers].map((shader) => [shader.name, shader]));
 /** Every shader by its name. */
-export const shaders: ReadonlyMap<string, Shader> = new Map([...kernels, ...helpers].map((shader) => [shader.name, shader]));
+export const shaders: ReadonlyMap<string, Shader> = known;
+
+/** Puts shaders among the others that only some pages have. */
+export function addShaders(more: readonly Shader[]): void {
+  for (const shader of more) known.set(shader.name, shader);
+}
 
 /** The operands that a kernel can have. */
 export const operandsOf = (kernel: Kernel): Params[] =>

@@ -5,7 +5,7 @@ import { kernels } from '../kernels/index.js';
 import { variantId } from '../kernels/kernel.js';
 import type { Tuned } from '../plan/findings.js';
 import { VERSION } from '../version.js';
-import { ON_DEMAND, sources } from '../wgsl/sources.js';
+import { isOnDemand, sources } from '../wgsl/sources.js';
 import { strip } from '../wgsl/strip.js';
 
 /** problemClass → measured choice. */
@@ -26,7 +26,7 @@ function hash(texts: readonly string[]): string {
 /** The key of an adapter's measured choices. */
 export function storeKey(adapter: string): string {
   const texts = Object.keys(sources)
-    .filter((name) => !ON_DEMAND.some((one) => one === name))
+    .filter((name) => !isOnDemand(name))
     .sort()
     .flatMap((name) => [name, strip(sources[name]!)]); // comments do not count, and the package leaves them out
   const tiles = kernels.flatMap(({ name, tiles }) => tiles.map((tile) => variantId(name, tile)));

@@ -1,10 +1,11 @@
 // The text of every file of shaders/, by its path from shaders/, but for those that come with the code that needs them (quantize-text.ts,
-// sort-text.ts, rows-text.ts, glu-text.ts). The built package has the texts without comments (strip.ts); importing `antiquant/shaders` replaces them by the texts with
+// sort-text.ts, rows-text.ts, glu-text.ts, llm-text.ts). The built package has the texts without comments (strip.ts); importing `antiquant/shaders` replaces them by the texts with
 // comments.
 
 const found = import.meta.glob(
   [
     './**/*.wgsl',
+    '!./llm/*.wgsl',
     '!./quantize-weights.wgsl',
     '!./sort-pairs.wgsl',
     '!./gather-weights.wgsl',
@@ -15,15 +16,16 @@ const found = import.meta.glob(
   { base: '../../shaders', query: '?raw', import: 'default', eager: true },
 );
 
-/** The files that come with what needs them: only quantizing float weights, only ExpertLayers, only gatherRows, and only joinGateUp do. */
-export const ON_DEMAND = [
+/** The files that come with what needs them: quantizing float weights, ExpertLayers, gatherRows, joinGateUp, and in a folder of theirs language models. */
+const ON_DEMAND: readonly string[] = [
   'quantize-weights.wgsl',
   'sort-pairs.wgsl',
   'gather-weights.wgsl',
   'count-outside.wgsl',
   'interleave.wgsl',
   'lib/one-weight.wgsl',
-] as const;
+];
+export const isOnDemand = (path: string): boolean => ON_DEMAND.includes(path) || path.startsWith('llm/');
 
 /** Keyed by the path from shaders/. */
 export const sources = Object.fromEntries(Object.entries(found).map(([path, text]) => [path.slice(2), text])) as Record<string, string>;

@@ -2,6 +2,7 @@
 import { expect, test } from 'vitest';
 import { allVariants, shaders } from '../../src/kernels/index.js';
 import { addGluText } from '../../src/wgsl/glu-text.js';
+import { addLlmText } from '../../src/wgsl/llm-text.js';
 import { type Params, preprocess } from '../../src/wgsl/preprocess.js';
 import { addQuantizeText } from '../../src/wgsl/quantize-text.js';
 import { addRowsText } from '../../src/wgsl/rows-text.js';
@@ -13,6 +14,7 @@ addQuantizeText();
 addGluText();
 addRowsText();
 addSortText();
+addLlmText();
 const stripped = Object.fromEntries(Object.entries(sources).map(([file, text]) => [file, strip(text)]));
 const code = (text: string): string[] => text.split('\n').filter((line) => line.trim() !== '');
 

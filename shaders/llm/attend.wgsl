@@ -1,0 +1,131 @@
+// The attention of one token. q, k and v of its row lie side by side as the product left them. A workgroup takes QUERIES heads that share a
+// head of the cache, and a split of the positions: it norms (NORM) and rotates its queries, and the key of the new position for itself. So
+// no workgroup reads what another writes. The one with the first queries of its cache head and the last position writes k and v to the cache.
+//
+// qkv    [H + 2V, E] f32
+// norms  [2, E] weights of the norms of q and of k, one after the other
+// att    [H, E] f32
+// parts  [splits, H, E + 2] f32: sums, the sum of their weights, top. A split without positions leaves its part as it is
+//
+// Each head of the cache has whole groups of QUERIES queries: QUERIES divides `group`.
+
+#let NEW 1
+#let CAUSAL 0
+#let WRITES 1
+
+#include "llm/heads.wgsl"
+#include "llm/keys.wgsl"
+#include "llm/rotate.wgsl"
+
+#param NORM 0 1 // have q and k norms of their own?
+#param SPLIT 0 1 // do workgroups share a head's positions?
+
+@group(0) @binding(2) var<storage, read> qkv: array<vec4<f32>>;
+@group(0) @binding(3) var<storage, read> angles: array<vec2<f32>>;
+#if SPLIT
+@group(0) @binding(6) var<storage, read_write> parts: array<f32>;
+#else
+@group(0) @binding(6) var<storage, read_write> att: array<f32>;
+#endif
+#if NORM
+@group(0) @binding(7) var<storage, read> norms: array<vec4<f32>>;
+var<workgroup> factors: array<f32, QUERIES + 1u>;
+#endif
+
+var<private> first_head: u32;
+var<private> split: u32;
+
+fn finish(query: u32, c: u32, sum: f32, total: f32, top: f32) {
+#if SPLIT
+  let part = (split * params.heads + first_head + query) * (E + 2u);
+  parts[part + c] = sum;
+  if (c == 0u) {
+    parts[part + E] = total;
+    parts[part + E + 1u] = top;
+  }
+#else
+  att[(first_head + query) * E + c] = sum / total;
+#endif
+}
+
+@compute @workgroup_size(LANES)
+fn main(@builtin(workgroup_id) workgroup: vec3u, @builtin(local_invocation_index) lane: u32) {
+  if (now.running == 0u) { return; }
+  first_head = workgroup.x * QUERIES;
+  split = workgroup.y;
+  let kv_head = (workgroup.x * QUERIES) / params.group;
+  let length = now.position + 1u;
+  let span = span_of(length, params.splits);
+  let begin = workgroup.y * span;
+  let end = min(begin + span, length);
+  if (begin >= length) { return; }
+
+  for (var i = lane; i < (QUERIES + 1u) * E4; i += LANES) {
+    let query = i / E4;
+    let head = select(params.heads + kv_head, first_head + query, query < QUERIES);
+    queries[i] = qkv[head * E4 + i % E4];
+  }
+  for (var i = lane; i < E4; i += LANES) {
+    let kv_heads = params.heads / params.group;
+    new_value[i] = qkv[(params.heads + kv_heads + kv_head) * E4 + i];
+  }
+  workgroupBarrier(); // heads are whole before they are normed or rotated
+#if NORM
+  for (var i = lane; i <= QUERIES; i += LANES) {
+    var squares = vec4<f32>();
+    for (var j = 0u; j < params.quads; j++) {
+      let quad = queries[i * E4 + j];
+      squares = fma(quad, quad, squares);
+    }
+    let mean = ((squares.x + squares.y) + (squares.z + squares.w)) / f32(E);
+    factors[i] = inverseSqrt(mean + params.epsilon);
+  }
+  workgroupBarrier(); // factors are there before they are used
+#endif
+  // A lane has a quad and that which turns with it; what it reads nobody else writes.
+  for (var i = lane; i < (QUERIES + 1u) * E4; i += LANES) {
+    let is_key = i >= QUERIES * E4;
+    let quad = i % E4;
+    let partner = other_quad(quad);
+    if (partner < quad) { continue; }
+    let other = i + (partner - quad);
+    var a = queries[i];
+    var b = queries[other];
+#if NORM
+    let norm = select(0u, E4, is_key);
+    a *= factors[i / E4] * norms[norm + quad];
+    b *= factors[i / E4] * norms[norm + partner];
+#endif
+    let by = turn_of(quad, now.position);
+    let scale = select(params.scale, 1.0, is_key);
+    queries[i] = turned(a, b, by) * scale;
+    if (partner > quad) { queries[other] = turned(b, a, Turn(by.cosines, -by.sines)) * scale; }
+  }
+  workgroupBarrier(); // queries and the key are whole before anyone multiplies or keeps them
+
+  // The cache's new position. Everyone goes on with what the cache holds of it, as later tokens will.
+  let owns = end == length && (workgroup.x * QUERIES) % params.group == 0u;
+  for (var i = lane; i < E4; i += LANES) {
+    let key = queries[QUERIES * E4 + i];
+    let value = new_value[i];
+    let held_key = held(key);
+    let held_value = held(value);
+    if (owns) {
+      k_cache[key_index(kv_head, now.position, i)] = held_key;
+      v_cache[value_index(kv_head, now.position, i)] = held_value;
+      count_clamped(key);
+      count_clamped(value);
+    }
+    queries[QUERIES * E4 + i] = floats(held_key);
+    new_value[i] = floats(held_value);
+  }
+  workgroupBarrier(); // they are as the cache has them before anyone reads them
+  let has_new = end == length;
+  if (lane < QUERIES) {
+    var products = vec4<f32>();
+    for (var i = 0u; i < params.quads; i++) { products = fma(queries[lane * E4 + i], queries[QUERIES * E4 + i], products); }
+    tops[lane] = select(LOWEST, (products.x + products.y) + (products.z + products.w), has_new);
+  }
+  workgroupBarrier(); // the new key's scores are there before others are compared with them
+  attend_keys(kv_head, begin, min(end, now.position), has_new, lane);
+}

@@ -1,0 +1,73 @@
+// Keys and values of the positions so far, of V heads with room for `capacity` positions:
+//
+// k_cache  [V, E / 4, capacity] quads: lanes that take one key each read neighbouring quads
+// v_cache  [V, capacity, E / 4] quads: lanes that take one quad each do
+//
+// A quad is four floats, or four halves in two u32. The largest half is 65,504: finite values beyond become ±65,504 and are counted; Inf and
+// NaN stay what they are.
+
+#include "lib/float16.wgsl"
+
+#param E 32 64 80 96 128 256 // elements of a head
+#param KV 0 1 // the cache holds: 0 f32, 1 f16
+#let E4 E / 4
+
+#if KV == 0
+#if WRITES
+@group(0) @binding(4) var<storage, read_write> k_cache: array<vec4<f32>>;
+@group(0) @binding(5) var<storage, read_write> v_cache: array<vec4<f32>>;
+#else
+@group(0) @binding(4) var<storage, read> k_cache: array<vec4<f32>>;
+@group(0) @binding(5) var<storage, read> v_cache: array<vec4<f32>>;
+#endif
+#else
+#if WRITES
+@group(0) @binding(4) var<storage, read_write> k_cache: array<vec2<u32>>;
+@group(0) @binding(5) var<storage, read_write> v_cache: array<vec2<u32>>;
+@group(0) @binding(8) var<storage, read_write> clamped: array<atomic<u32>>; // [0]: values that were clamped
+#else
+@group(0) @binding(4) var<storage, read> k_cache: array<vec2<u32>>;
+@group(0) @binding(5) var<storage, read> v_cache: array<vec2<u32>>;
+#endif
+#endif
+
+fn key_index(head: u32, position: u32, quad: u32) -> u32 {
+  return (head * E4 + quad) * params.capacity + position;
+}
+
+fn value_index(head: u32, position: u32, quad: u32) -> u32 {
+  return (head * params.capacity + position) * E4 + quad;
+}
+
+#if KV == 1
+const LARGEST_HALF = 0x477fe000u; // 65,504 as the bits of a float
+
+fn beyond_halves(quad: vec4<f32>) -> vec4<bool> {
+  let magnitude = bitcast<vec4<u32>>(quad) & vec4<u32>(0x7fffffffu);
+  return (magnitude > vec4<u32>(LARGEST_HALF)) & (magnitude < vec4<u32>(INF_BITS));
+}
+
+fn held(quad: vec4<f32>) -> vec2<u32> {
+  let largest = (bitcast<vec4<u32>>(quad) & vec4<u32>(0x80000000u)) | vec4<u32>(LARGEST_HALF);
+  let halves = halves_from_floats(select(quad, bitcast<vec4<f32>>(largest), beyond_halves(quad)));
+  return halves.xz | (halves.yw << vec2<u32>(16u));
+}
+
+fn floats(quad: vec2<u32>) -> vec4<f32> {
+  return vec4<f32>(unpack2x16float(quad.x), unpack2x16float(quad.y));
+}
+
+#if WRITES
+fn count_clamped(quad: vec4<f32>) {
+  let beyond = select(vec4<u32>(0u), vec4<u32>(1u), beyond_halves(quad));
+  let count = beyond.x + beyond.y + beyond.z + beyond.w;
+  if (count > 0u) { atomicAdd(&clamped[0], count); }
+}
+#endif
+#else
+fn held(quad: vec4<f32>) -> vec4<f32> { return quad; }
+fn floats(quad: vec4<f32>) -> vec4<f32> { return quad; }
+#if WRITES
+fn count_clamped(quad: vec4<f32>) {}
+#endif
+#endif

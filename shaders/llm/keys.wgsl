@@ -1,0 +1,153 @@
+// What QUERIES queries make of a run of keys of one head of the cache: for each the sum of values, weighted by exp(q · k - top), the sum of
+// the weights, and top, the largest q · k. Queries come scaled. K and V are read once for all queries.
+//
+// Keys go in tiles of TILE. First a lane takes keys: their products with all queries. Then a few lanes find the largest of each query, and say
+// by how much shrinks what was summed by an earlier one. Then a lane takes a quad of the values' columns, and the keys of its slice. A key
+// beyond a query's last has the weight 0, and not a score that is small. What is NaN stays NaN, since every score meets exp.
+//
+// Loops end at `params.quads` and such for software adapters (llm/heads.wgsl). GPUs (256 lanes) get four quads of a key at once.
+//
+// A kernel says, before it includes this file, whether one key is not in the cache (NEW: `tops` begin with its scores, `new_value` its value)
+// and whether queries end at different keys (CAUSAL: `last_key(query)`). It makes of sums what it wants: `finish(…)`.
+
+#include "llm/cache.wgsl"
+
+#param QUERIES 1 2 3 4 5 6 7 8
+#param LANES 64 256
+
+// So that scores take at most 8 KiB of workgroup memory, and a query's share of them holds the sums of all lanes.
+#if QUERIES == 1
+#let TILE 2048
+#elif QUERIES == 2
+#let TILE 1024
+#elif QUERIES <= 4
+#let TILE 512
+#elif QUERIES <= 8
+#let TILE 256
+#else
+#error QUERIES must be 1 to 8
+#endif
+
+#if LANES == 64
+#let UNROLL 1
+#elif LANES == 256 && QUERIES == 1
+#let UNROLL 4
+#else
+#error LANES must be 64, or 256 with one query
+#endif
+
+const SLICES = LANES / E4; // of the keys of a tile; a few lanes may have none
+#let PARTS LANES / 8
+const LOWEST = -3.4028234e38; // below every score
+
+var<workgroup> queries: array<vec4<f32>, (QUERIES + NEW) * E4>; // [QUERIES, E4], then the new key
+var<workgroup> scores: array<f32, QUERIES * TILE>; // [QUERIES, TILE]: scores, then weights; in the end the sums of all lanes
+var<workgroup> part_tops: array<f32, LANES>; // [8, PARTS]; in the end the sums of weights, [QUERIES, SLICES]
+var<workgroup> tops: array<f32, QUERIES>;
+var<workgroup> shrinks: array<f32, QUERIES>;
+#if NEW
+var<workgroup> new_value: array<vec4<f32>, E4>;
+#endif
+
+// Keys [begin, end) of the cache, and with `has_new` the new one; all lanes call it with the same. Whoever calls it waits for `queries`
+// before, and for `tops`: with the new key its scores, else LOWEST.
+fn attend_keys(head: u32, begin: u32, end: u32, has_new: bool, lane: u32) {
+  let quad = lane % E4;
+  let slice = lane / E4;
+  var totals: array<f32, QUERIES>; // of this slice's keys
+  var sums: array<vec4<f32>, QUERIES>; // of this slice's keys
+#if NEW
+  if (has_new && slice == 0u) {
+    let value = new_value[quad];
+#repeat g QUERIES
+    totals[g] = 1.0;
+    sums[g] = value;
+#end
+  }
+#endif
+  for (var first = begin; first < end; first += TILE) {
+    let count = min(TILE, end - first);
+    for (var t = lane; t < count; t += LANES) {
+      var products: array<vec4<f32>, QUERIES> = array<vec4<f32>, QUERIES>();
+      let at = key_index(head, first + t, 0u);
+      for (var i = 0u; i < params.quads; i += UNROLL) {
+#repeat j UNROLL
+        let k = floats(k_cache[at + (i + j) * params.capacity]);
+#repeat g QUERIES
+        products[g] = fma(queries[g * E4 + i + j], k, products[g]);
+#end
+#end
+      }
+#repeat g QUERIES
+      scores[g * TILE + t] = (products[g].x + products[g].y) + (products[g].z + products[g].w);
+#end
+    }
+    workgroupBarrier(); // all scores are there before their largest are found
+    let query = lane / PARTS;
+    if (query < QUERIES) {
+      var top = LOWEST;
+#if CAUSAL
+      let count_of = min(count, last_key(query) + 1u - min(first, last_key(query) + 1u));
+#else
+      let count_of = count;
+#endif
+      for (var t = lane % PARTS; t < count_of; t += PARTS) { top = max(top, scores[query * TILE + t]); }
+      part_tops[lane] = top;
+    }
+    workgroupBarrier(); // each part's largest is there before those of a query are compared
+    if (lane < QUERIES) {
+      var top = tops[lane];
+      for (var i = 0u; i < params.parts; i++) { top = max(top, part_tops[lane * PARTS + i]); }
+      shrinks[lane] = exp(tops[lane] - top);
+      tops[lane] = top;
+    }
+    workgroupBarrier(); // the tops are there before scores become weights by them
+    for (var i = lane; i < QUERIES * TILE; i += LANES) {
+      let t = i % TILE;
+      if (t < count) {
+        var weight = exp(scores[i] - tops[i / TILE]);
+#if CAUSAL
+        if (first + t > last_key(i / TILE)) { weight = 0.0; }
+#endif
+        scores[i] = weight;
+      }
+    }
+    workgroupBarrier(); // the weights are there before values meet them
+    if (slice < SLICES) {
+#repeat g QUERIES
+      totals[g] *= shrinks[g];
+      sums[g] *= shrinks[g];
+#end
+      for (var t = slice; t < count; t += SLICES) {
+        let value = floats(v_cache[value_index(head, first + t, quad)]);
+#repeat g QUERIES
+        let weight = scores[g * TILE + t];
+        totals[g] += weight;
+        sums[g] = fma(vec4<f32>(weight), value, sums[g]);
+#end
+      }
+    }
+    workgroupBarrier(); // values have met all weights before scores take their place
+  }
+  if (slice < SLICES) {
+#repeat g QUERIES
+    scores[4u * (g * LANES + lane)] = sums[g].x;
+    scores[4u * (g * LANES + lane) + 1u] = sums[g].y;
+    scores[4u * (g * LANES + lane) + 2u] = sums[g].z;
+    scores[4u * (g * LANES + lane) + 3u] = sums[g].w;
+    if (quad == 0u) { part_tops[g * SLICES + slice] = totals[g]; }
+#end
+  }
+  workgroupBarrier(); // the sums of all slices are there before they are added up
+  for (var i = lane; i < QUERIES * E; i += LANES) {
+    let query = i / E;
+    let at = 4u * query * LANES + i % E;
+    var sum = 0.0;
+    var total = 0.0;
+    for (var s = 0u; s < params.slices; s++) {
+      sum += scores[at + s * E];
+      total += part_tops[query * SLICES + s];
+    }
+    finish(query, i % E, sum, total, tops[query]);
+  }
+}

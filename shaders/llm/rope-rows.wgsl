@@ -1,0 +1,74 @@
+// Rows of a prompt between their product and their attention: q and k are normed (NORM) and rotated, q scaled, k and v written to the cache.
+// A lane has a quad of a head of a row; the lanes of a head lie side by side. Rows from `rows` on are padding: they write nothing.
+//
+// qkv    [T, H + 2V, E] f32
+// norms  [2, E] weights of the norms of q and of k, one after the other
+// q      [T, H, E] f32
+
+#let WRITES 1
+
+#include "llm/heads.wgsl"
+#include "llm/cache.wgsl"
+#include "llm/rotate.wgsl"
+#include "lib/grid.wgsl"
+
+#param NORM 0 1 // have q and k norms of their own?
+
+const LANES = 128u;
+const HEADS = LANES / E4; // of a workgroup; a few lanes may have none
+
+@group(0) @binding(2) var<storage, read> qkv: array<vec4<f32>>;
+@group(0) @binding(3) var<storage, read> angles: array<vec2<f32>>;
+@group(0) @binding(6) var<storage, read_write> q: array<vec4<f32>>;
+#if NORM
+@group(0) @binding(7) var<storage, read> norms: array<vec4<f32>>;
+var<workgroup> squares: array<f32, LANES>;
+#endif
+
+@compute @workgroup_size(LANES)
+fn main(@builtin(workgroup_id) workgroup: vec3u, @builtin(num_workgroups) workgroups: vec3u, @builtin(local_invocation_index) lane: u32) {
+  if (now.running == 0u) { return; }
+  let kv_heads = params.heads / params.group;
+  let in_row = params.heads + 2u * kv_heads;
+  let first = linear_index(workgroup, workgroups) * HEADS;
+  if (first >= now.rows * in_row) { return; }
+  let index = first + lane / E4;
+  let row = index / in_row;
+  let head = index % in_row;
+  let quad = lane % E4;
+  let has = lane / E4 < HEADS && row < now.rows;
+  let partner = other_quad(quad);
+  var own = vec4<f32>();
+  var other = vec4<f32>();
+  if (has) {
+    own = qkv[index * E4 + quad];
+    other = qkv[index * E4 + partner];
+  }
+#if NORM
+  squares[lane] = dot(own, own);
+  workgroupBarrier(); // all squares are there before they are added up
+#endif
+  if (!has) { return; }
+  let position = now.position + row;
+  if (head >= params.heads + kv_heads) {
+    v_cache[value_index(head - params.heads - kv_heads, position, quad)] = held(own);
+    count_clamped(own);
+    return;
+  }
+  let is_key = head >= params.heads;
+#if NORM
+  var sum = 0.0;
+  for (var i = 0u; i < params.quads; i++) { sum += squares[lane - quad + i]; }
+  let factor = inverseSqrt(sum / f32(E) + params.epsilon);
+  let norm = select(0u, E4, is_key);
+  own *= factor * norms[norm + quad];
+  other *= factor * norms[norm + partner];
+#endif
+  let done = turned(own, other, turn_of(quad, position));
+  if (is_key) {
+    k_cache[key_index(head - params.heads, position, quad)] = held(done);
+    count_clamped(done);
+  } else {
+    q[(row * params.heads + head) * E4 + quad] = done * params.scale;
+  }
+}

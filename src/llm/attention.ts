@@ -1,0 +1,206 @@
+// Attention as dispatches: of one token, and of rows of a prompt. Pure.
+//
+// The cache of a layer is two runs of bytes, which may be parts of one buffer. P is `capacity`, a position a key of each head:
+//
+//   K  [V, e / 4, P] quads      V  [V, P, e / 4] quads      a quad: four float32, or four float16 in two u32
+//
+// A cache of another capacity is laid out anew: V heads of V, V · e / 4 runs of K.
+import { ArgumentError, UnsupportedError } from '../errors.js';
+import { grid } from '../plan/dispatch.js';
+import type { Caps } from '../problem/caps.js';
+import type { Params } from '../wgsl/preprocess.js';
+import { attend, attendJoin, attendRows, type LlmDispatch, ropeRows, uniformsOf } from './shaders.js';
+
+/** Widths of heads that there are kernels for. */
+export const WIDTHS: readonly number[] = [32, 64, 80, 96, 128, 256];
+/** The most queries of a workgroup of a token. */
+const MOST_QUERIES = 8;
+/** Most floats of a workgroup's queries: 4 KiB of 16 KiB of workgroup memory. */
+const MOST_FLOATS = 1024;
+/** Positions up to which a head is one workgroup's. */
+export const WHOLE = 2048;
+/** Positions of a split, where there are splits. */
+const SPLIT = 512;
+const MOST_SPLITS = 64;
+/** Of llm/rope-rows. */
+const ROPE_LANES = 128;
+
+/** The heads of a layer, as plain numbers. */
+export interface Heads {
+  /** H: heads of queries. */
+  readonly heads: number;
+  /** V: heads of keys and values. */
+  readonly kvHeads: number;
+  /** e: elements of a head. */
+  readonly width: number;
+  /** Which elements turn together: neighbours, or i and i + rotary / 2. */
+  readonly rope: 'pairs' | 'halves';
+  /** Elements that turn, from the first on. Default all. */
+  readonly rotary?: number;
+  /** q and k have norms of their own, with this epsilon. */
+  readonly normEpsilon?: number | undefined;
+  /** Of q · k. Default 1 / √e. */
+  readonly scale?: number;
+  /** What the cache holds. */
+  readonly kv: 'f32' | 'f16';
+  /** P: positions of the cache. */
+  readonly capacity: number;
+  /**
+   * The first pair of each table in the buffer of angles, (cos, sin) float32 of rotary / 2 angles a row: `low` has 256 rows, those of
+   * positions 0 … 255; `high` has those of positions 0, 256, 512, … Default 0, and behind `low`.
+   */
+  readonly angles?: { readonly low: number; readonly high: number };
+}
+
+/** Which kernels suit an adapter. */
+export interface Lanes {
+  /** Is it the CPU? Then K and V are read once for all queries of a head; GPUs have more workgroups instead, and caches. */
+  readonly software: boolean;
+}
+
+/** A head's settings, defaults filled in. */
+interface Known extends Required<Omit<Heads, 'normEpsilon'>> {
+  readonly group: number;
+  readonly normEpsilon: number | undefined;
+}
+
+function whole(argument: string, value: number, least: number): void {
+  if (!Number.isSafeInteger(value) || value < least)
+    throw new ArgumentError(argument, `a whole number of at least ${least}`, String(value));
+}
+
+/** @throws ArgumentError, UnsupportedError for widths of heads that no kernel has */
+function known(given: Heads): Known {
+  const { heads, kvHeads, width, rope, rotary = width, normEpsilon, kv, capacity } = given;
+  for (const [name, value] of Object.entries({ heads, kvHeads, width, rotary, capacity })) whole(name, value, 1);
+  if (heads % kvHeads !== 0) throw new ArgumentError('heads', `a multiple of kvHeads ${kvHeads}`, String(heads));
+  if (!WIDTHS.includes(width))
+    throw new UnsupportedError('attention', [`heads of ${width} elements; there are kernels for ${WIDTHS.join(', ')}`]);
+  const unit = rope === 'pairs' ? 4 : 8;
+  if (rotary > width || rotary % unit !== 0) throw new ArgumentError('rotary', `a multiple of ${unit}, at most ${width}`, String(rotary));
+  const { scale = 1 / Math.sqrt(width), angles = { low: 0, high: 128 * rotary } } = given;
+  whole('angles.low', angles.low, 0);
+  whole('angles.high', angles.high, 0);
+  return { heads, kvHeads, group: heads / kvHeads, width, rope, rotary, normEpsilon, scale, kv, capacity, angles };
+}
+
+/** Bytes of K, and of V, of a layer. @throws ArgumentError, UnsupportedError */
+export function cacheBytes(given: Heads): number {
+  const { kvHeads, width, kv, capacity } = known(given);
+  return kvHeads * width * capacity * (kv === 'f16' ? 2 : 4);
+}
+
+/** Bytes of the angles that positions below P need. */
+const angleBytes = ({ rotary, capacity, angles: { low, high } }: Known): number =>
+  8 * Math.max(low + 128 * rotary, high + (rotary / 2) * Math.ceil(capacity / 256));
+
+const textOf = ({ width, kv }: Known): Params => ({ E: width, KV: kv === 'f16' ? 1 : 0 });
+const turnText = ({ rope, normEpsilon }: Known): Params => ({ ROPE: rope === 'halves' ? 1 : 0, NORM: normEpsilon === undefined ? 0 : 1 });
+/** What a kernel of `lanes` lanes is told of the layer. */
+const uniforms = ({ heads, group, capacity, width, rotary, angles, scale, normEpsilon = 0 }: Known, lanes: number, splits = 1) => ({
+  ...{ heads, group, capacity, splits, rotary, scale },
+  ...{ quads: width / 4, parts: lanes / 8, slices: Math.floor(lanes / (width / 4)) },
+  ...{ low_base: angles.low, high_base: angles.high, epsilon: normEpsilon },
+});
+
+/** Buffers that both q · k of a token and rows of a prompt read or write. */
+const sharedBytes = (of: Known, rows: number): Readonly<Record<string, number>> => ({
+  qkv: 4 * rows * (of.heads + 2 * of.kvHeads) * of.width,
+  angles: angleBytes(of),
+  k_cache: cacheBytes(of),
+  v_cache: cacheBytes(of),
+  ...(of.normEpsilon !== undefined && { norms: 8 * of.width }),
+  ...(of.kv === 'f16' && { clamped: 4 }),
+});
+
+/** The most queries of a group that a workgroup may take at once: a divisor of the group, so that no workgroup has those of two heads. */
+function queriesOf({ group, width }: Known, software: boolean): number {
+  if (!software) return 1;
+  const most = Math.min(MOST_QUERIES, MOST_FLOATS / width);
+  for (let count = Math.floor(most); count > 1; count--) if (group % count === 0) return count;
+  return 1;
+}
+
+/** Splits of the positions so that `positions` of them are no workgroup's alone. */
+export const splitsOf = (positions: number): number => (positions <= WHOLE ? 1 : Math.min(MOST_SPLITS, Math.ceil(positions / SPLIT)));
+
+/**
+ * The attention of one token: q, k and v of its row side by side → att [H, e], and the cache's new position. One dispatch, and another that
+ * joins splits.
+ *
+ * Bindings: `qkv` [H + 2V, e] float32; `angles`; `k_cache`, `v_cache`; `norms` [2, e] float32, those of q, then those of k; `clamped` one
+ * u32, which counts values that no half can hold; `att`, or `parts` where there are splits, which then `att` is made of.
+ * @param options.positions the largest length that the dispatches are for, the new position included
+ * @param options.splits workgroups that share a head. Default one up to 2,048 positions
+ * @throws ArgumentError, UnsupportedError
+ */
+export function attendDispatches(
+  given: Heads,
+  { software, positions, splits = splitsOf(positions) }: Lanes & { readonly positions: number; readonly splits?: number },
+): readonly LlmDispatch[] {
+  const of = known(given);
+  whole('positions', positions, 1);
+  whole('splits', splits, 1);
+  if (positions > of.capacity) throw new ArgumentError('positions', `at most the cache's ${of.capacity}`, String(positions));
+  const { heads, width } = of;
+  const QUERIES = queriesOf(of, software);
+  const LANES = software ? 64 : 256;
+  const att = 4 * heads * width;
+  const parts = 4 * splits * heads * (width + 2);
+  const first: LlmDispatch = {
+    shader: attend,
+    params: { ...textOf(of), ...turnText(of), QUERIES, LANES, SPLIT: splits > 1 ? 1 : 0 },
+    workgroups: [heads / QUERIES, splits],
+    uniforms: uniformsOf(attend, uniforms(of, LANES, splits)),
+    bytes: { ...sharedBytes(of, 1), ...(splits > 1 ? { parts } : { att }) },
+  };
+  if (splits === 1) return [first];
+  const join: LlmDispatch = {
+    shader: attendJoin,
+    params: { E: width },
+    workgroups: [heads, 1],
+    uniforms: uniformsOf(attendJoin, { heads, splits }),
+    bytes: { parts, att },
+  };
+  return [first, join];
+}
+
+/**
+ * Rows of a prompt, after their product: q and k normed and rotated, q scaled; k and v into the cache.
+ * Bindings: as those of a token, with `qkv` [rows, H + 2V, e], and `q` [rows, H, e] float32 for llm/attend-rows.
+ * @throws ArgumentError, UnsupportedError
+ */
+export function ropeDispatch(given: Heads, { rows, caps }: { readonly rows: number; readonly caps: Caps }): LlmDispatch {
+  const of = known(given);
+  whole('rows', rows, 1);
+  const { heads, kvHeads, width } = of;
+  const inWorkgroup = Math.floor(ROPE_LANES / (width / 4));
+  return {
+    shader: ropeRows,
+    params: { ...textOf(of), ...turnText(of) },
+    workgroups: grid(caps, { what: ropeRows.name, workgroups: Math.ceil((rows * (heads + 2 * kvHeads)) / inWorkgroup) }),
+    uniforms: uniformsOf(ropeRows, uniforms(of, ROPE_LANES)),
+    bytes: { ...sharedBytes(of, rows), q: 4 * rows * heads * width },
+  };
+}
+
+/**
+ * The attention of rows of a prompt, each with the positions up to its own. Bindings: `q` [rows, H, e] of llm/rope-rows, `k_cache`,
+ * `v_cache`, `att` [rows, H, e].
+ * @throws ArgumentError, UnsupportedError
+ */
+export function attendRowsDispatch(given: Heads, { rows }: { readonly rows: number }): LlmDispatch {
+  const of = known(given);
+  whole('rows', rows, 1);
+  const { heads, kvHeads, group, width } = of;
+  const QUERIES = width <= 128 ? 8 : 4;
+  const LANES = 64;
+  const size = 4 * rows * heads * width;
+  return {
+    shader: attendRows,
+    params: { ...textOf(of), QUERIES, LANES },
+    workgroups: [Math.ceil((rows * group) / QUERIES), kvHeads],
+    uniforms: uniformsOf(attendRows, uniforms(of, LANES)),
+    bytes: { q: size, k_cache: cacheBytes(of), v_cache: cacheBytes(of), att: size },
+  };
+}

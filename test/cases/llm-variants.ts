@@ -1,0 +1,43 @@
+// The variants of shaders/llm that src/llm asks for. Holds no test.
+
+import { variantText } from '../../src/gpu/pipeline.js';
+import { variantId } from '../../src/kernels/kernel.js';
+import type { Heads } from '../../src/llm/attention.js';
+import { attendDispatches, attendRowsDispatch, ropeDispatch, WIDTHS } from '../../src/llm/attention.js';
+import { pickDispatch } from '../../src/llm/pick.js';
+import { rmsDispatch } from '../../src/llm/rms.js';
+import { addLlmShaders, type LlmDispatch } from '../../src/llm/shaders.js';
+import { GPU } from '../support/devices.js';
+import { cover, wordsOf } from './slice.js';
+
+addLlmShaders();
+
+/** Every pair of values of two params is in one of them. */
+export function llmVariants(): readonly Pick<LlmDispatch, 'shader' | 'params'>[] {
+  const all: LlmDispatch[] = [rmsDispatch({ rows: 1, width: 64, epsilon: 1e-6 })];
+  const choosing = { vocabulary: 8, context: 8, limit: 1, stops: [], seed: 0 };
+  all.push(pickDispatch({ ...choosing, temperature: 0 }), pickDispatch({ ...choosing, temperature: 1 }));
+  for (const width of WIDTHS)
+    for (const rope of ['pairs', 'halves'] as const)
+      for (const kv of ['f32', 'f16'] as const)
+        for (const normEpsilon of [undefined, 1e-6])
+          for (const group of [1, 2, 3, 4, 5, 6, 7, 8]) {
+            const heads: Heads = { heads: group, kvHeads: 1, width, rope, kv, normEpsilon, capacity: 64 };
+            for (const software of [false, true])
+              for (const splits of [1, 2]) all.push(...attendDispatches(heads, { software, positions: 64, splits }));
+            all.push(ropeDispatch(heads, { rows: 2, caps: GPU }), attendRowsDispatch(heads, { rows: 2 }));
+          }
+  const each = [...new Map(all.map((one) => [variantId(one.shader.name, one.params), one])).values()];
+  return [...new Set(each.map(({ shader }) => shader))].flatMap((shader) => {
+    const mine = each.filter((one) => one.shader === shader).map(({ params }) => params);
+    const shown = mine.length === 1 ? mine : cover(mine, (params) => [...wordsOf(params, 1), ...wordsOf(params, 2)]);
+    return shown.map((params) => ({ shader, params }));
+  });
+}
+
+/** The texts that compilers must take. */
+export const llmTexts = () =>
+  llmVariants().map(({ shader: { name: shader }, params }) => ({
+    ...{ id: variantId(shader, params), shader, params },
+    code: variantText({ shader, params }).code,
+  }));
