@@ -15,7 +15,7 @@ export { capsOf, type DeviceOptions, requestDevice, wantedFeatures, wantedLimits
 export { type SelfTestReport, selfTestReports } from './gpu/device-findings.js';
 export { formatReport } from './gpu/report.js';
 export { Tensor, type TensorData } from './gpu/tensor.js';
-export type { ProductOptions, RowScaled } from './layer/calls.js';
+export type { ForwardOptions, ProductOptions, RowScaled } from './layer/calls.js';
 export type { Explanation, HeldWeights } from './layer/explain.js';
 export { encodeMany, forwardMany, prepareMany } from './layer/layer-group.js';
 export { LinearWeightQuant, type LinearWeightQuantOptions } from './layer/linear-weight-quant.js';
@@ -43,7 +43,7 @@ export type { Phase, Progress } from './progress.js';
 export type { QuantizeReport } from './quantize/report.js';
 export { type Recorded, recordSteps, replay } from './recorded/record-steps.js';
 export type { ForRows, Step } from './recorded/steps.js';
-export { type HostData, type HostTensor, reference } from './reference/reference.js';
+export { type HostData, type HostRowScale, type HostTensor, reference } from './reference/reference.js';
 export { referenceMatrix } from './reference/reference-matrix.js';
 export type { ReferenceResult } from './reference/sums.js';
 export { encodeGatherRows, type GatherOptions, gatherRows, readOutOfRange } from './rows/gather-rows.js';

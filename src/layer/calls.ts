@@ -55,6 +55,7 @@ export interface ProductOptions {
    */
   readonly twin?: Tensor | undefined;
 }
+/** What the sums of rows are multiplied by: float32 factors (M,), or the float32 rows (M, D) of RMSNorm's factors and their epsilon. */
 export type RowScaled = Tensor | { readonly rms: Tensor; readonly epsilon: number };
 
 const OPTIONS = onlyFields({ add: optional(anything), rowScale: optional(anything), twin: optional(anything) });

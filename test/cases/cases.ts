@@ -45,6 +45,8 @@ export interface Case {
   readonly weightRounding: 'none' | 'dtype';
   /** Does y hold a residual that the product is added to? */
   readonly add: boolean;
+  /** Factors of the rows of x: given ones, or RMSNorm's of other rows. */
+  readonly rowScale: 'none' | 'factors' | 'rms';
   /** Abilities of the device that are taken away. */
   readonly caps: Partial<Caps>;
 }
@@ -72,6 +74,7 @@ const DEFAULT: Omit<Case, 'name'> = {
   innerPrecise: 0,
   weightRounding: 'none',
   add: false,
+  rowScale: 'none',
   caps: {},
 };
 
@@ -96,6 +99,7 @@ function nameOf(c: Omit<Case, 'name'>): string {
     c.innerPrecise === 1 && c.force?.kernel !== ROUNDING && 'innerPrecise 1',
     c.weightRounding === 'dtype' && 'weights rounded',
     c.add && 'added',
+    c.rowScale !== 'none' && `scaled by ${c.rowScale}`,
     c.force && variantId(c.force.kernel, c.force.tile ?? {}),
     ...Object.entries(c.caps).map(([name, value]) => `${name}=${typeof value === 'object' ? JSON.stringify(value) : value}`),
   ];

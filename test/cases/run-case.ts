@@ -4,7 +4,7 @@ import { BYTES, decode16, encode16, type FloatDType } from '../../src/dtype.js';
 import { type HostTensor, LinearWeightQuant, type ReferenceResult, reference, Tensor } from '../../src/index.js';
 import { variantId } from '../../src/kernels/kernel.js';
 import { type Accuracy, PRECISE } from '../../src/problem/accuracy.js';
-import { transposeHost } from '../../src/reference/reference.js';
+import { type HostRowScale, transposeHost } from '../../src/reference/reference.js';
 import type { Case } from './cases.js';
 import { makeData, random } from './data.js';
 
@@ -40,7 +40,7 @@ export function expected(
   x: HostTensor,
   tensors: Readonly<Record<string, HostTensor>>,
   accuracy: Accuracy = PRECISE,
-  add?: HostTensor,
+  { add, rowScale }: { readonly add?: HostTensor | undefined; readonly rowScale?: HostRowScale | undefined } = {},
 ) {
   const turn = (tensor: HostTensor): HostTensor => (tensor.shape.length === 2 ? transposeHost(tensor) : tensor);
   // The functional form takes no (N, 1) per-channel scale that is not a transposed (1, N).
@@ -56,6 +56,7 @@ export function expected(
     weightRounding: c.weightRounding,
     accuracy,
     add,
+    rowScale,
   });
 }
 
@@ -150,6 +151,15 @@ export function residualOf(
   return { data: dtype === 'float32' ? values : encode16(values, dtype), shape, dtype };
 }
 
+const EPSILON = 1e-5;
+/** Of both signs and of many sizes; rows of 12 to make them of. */
+function factorsOf({ name, rowScale, batch, m }: Case): HostTensor {
+  const next = random(`factors of ${name}`);
+  const shape = [...batch, m, ...(rowScale === 'rms' ? [12] : [])];
+  const data = Float32Array.from({ length: shape.reduce((a, b) => a * b, 1) }, () => (next() - 0.5) * 2 ** Math.floor(12 * next() - 6));
+  return { data, shape, dtype: 'float32' };
+}
+
 export async function runCase(device: GPUDevice, c: Case): Promise<CaseReport> {
   const { x, tensors } = makeData(c);
   const layer = layerOf(device, c);
@@ -159,17 +169,26 @@ export async function runCase(device: GPUDevice, c: Case): Promise<CaseReport> {
   const { accuracy, dispatches } = layer.explain(c.batch.reduce((a, b) => a * b, c.m));
   const whole = c.data === 'exact' || c.data === 'special';
   const residual = c.add ? residualOf(`residual of ${c.name}`, { shape: [...c.batch, c.m, c.n], dtype: c.dtype, whole }) : undefined;
-  const want = expected(c, x, tensors, accuracy, residual);
+  const factors = c.rowScale === 'none' ? undefined : factorsOf(c);
+  const host = factors && (c.rowScale === 'rms' ? { rms: factors, epsilon: EPSILON } : factors);
+  const want = expected(c, x, tensors, accuracy, { add: residual, rowScale: host });
   for (const tensor of Object.values(uploaded)) tensor.buffer.destroy(); // the layer has its own copy
 
-  const { failures, error } = await multiply(device, (pass, input, y) => layer.encode(pass, input, y, { add: c.add ? y : undefined }), {
-    x,
-    lead: c.x === 'offset' ? 3 : 0,
-    want,
-    yOffset: c.yOffset,
-    exact: c.data === 'exact',
-    residual,
-  });
+  const onGpu = factors && upload(device, factors, 5);
+  const rowScale = onGpu && (c.rowScale === 'rms' ? { rms: onGpu, epsilon: EPSILON } : onGpu);
+  const { failures, error } = await multiply(
+    device,
+    (pass, input, y) => layer.encode(pass, input, y, { add: c.add ? y : undefined, rowScale }),
+    {
+      x,
+      lead: c.x === 'offset' ? 3 : 0,
+      want,
+      yOffset: c.yOffset,
+      exact: c.data === 'exact' && !factors,
+      residual,
+    },
+  );
+  onGpu?.buffer.destroy();
   const invalid = await device.popErrorScope();
   if (invalid) failures.push(`validation: ${invalid.message}`);
   const variants = [...new Set(dispatches.map((s) => variantId(s.shader, s.params)))];
