@@ -55,8 +55,6 @@ export interface Bundle {
 /** @internal */
 export const LAYERS = listOf(LinearWeightQuant.given);
 
-/** What products that share x can ask for. */
-export type ManyOptions = ForwardOptions;
 const MANY = onlyFields({ rowScale: optional(anything) });
 
 /** Bundles by their first layer. */
@@ -300,7 +298,7 @@ export function encodeMany(
   layers: readonly LinearWeightQuant[],
   given: Tensor | QuantizedRows,
   ys: readonly Tensor[],
-  options?: ManyOptions,
+  options?: ForwardOptions,
 ): void {
   const products = productsOf(layers, given, ys, options);
   const into = checkPass(pass);
@@ -312,9 +310,9 @@ export function productsOf(
   layers: readonly LinearWeightQuant[],
   given: Tensor | QuantizedRows,
   ys: readonly Tensor[],
-  options: ManyOptions = {},
+  options: ForwardOptions = {},
 ): readonly Product[] {
-  const own = MANY(options, 'options') as ManyOptions;
+  const own = MANY(options, 'options') as ForwardOptions;
   LAYERS(layers, 'layers');
   const outputs = listOf(Tensor.given)(ys, 'ys');
   if (outputs.length !== layers.length)
