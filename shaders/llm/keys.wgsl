@@ -50,7 +50,7 @@ var<workgroup> new_value: array<vec4<f32>, E4>;
 #endif
 
 // Keys [begin, end) of the cache, and with `has_new` the new one; all lanes call it with the same. Whoever calls it waits for `queries`
-// before, and for `tops`: with the new key its scores, else LOWEST.
+// before. Lane g brings tops[g]: with the new key its score, else LOWEST.
 fn attend_keys(head: u32, begin: u32, end: u32, has_new: bool, lane: u32) {
   let quad = lane % E4;
   let slice = lane / E4;
