@@ -3,6 +3,7 @@ import { describe, expect, test } from 'vitest';
 import { encode16 } from '../../src/dtype.js';
 import { capsOf } from '../../src/gpu/device.js';
 import { attendDispatches, attendRowsDispatch, cacheBytes, type Heads, ropeDispatch } from '../../src/llm/attention.js';
+import { pickDispatch, stateBytes } from '../../src/llm/pick.js';
 import { rmsDispatch } from '../../src/llm/rms.js';
 import type { LlmDispatch } from '../../src/llm/shaders.js';
 import { random } from '../cases/data.js';
@@ -345,12 +346,11 @@ describe('exact cases', () => {
       { at, position: 255, splits: KINDS[at]!.split ? 4 : 1 },
     );
     const group = of.heads / of.kvHeads;
-    const wanted = floats(of.heads * of.width, (i) => {
-      const [head, column] = [Math.floor(i / of.width / group), i % of.width];
-      let sum = 0;
-      for (let t = 0; t < 256; t++) sum += rowOf(of, after, 'v', [head, t])[column]!;
-      return sum / 256;
+    const means = Array.from({ length: of.kvHeads }, (_, head) => {
+      const values = Array.from({ length: 256 }, (_, t) => rowOf(of, after, 'v', [head, t]));
+      return values.reduce((sum, value) => sum.map((x, i) => x + value[i]!)).map((x) => x / 256);
     });
+    const wanted = floats(of.heads * of.width, (i) => means[Math.floor(i / of.width / group)]![i % of.width]!);
     expect(att).toEqual(wanted);
   });
 
@@ -498,6 +498,29 @@ describe('a sequence that has ended', () => {
     const how = { at, position: 5, splits: KINDS[at]!.split ? 2 : 1, running: 0 };
     const { got, all } = await token(of, { qkv: floats(sizeOf(of), () => normal(next)), cache }, how);
     same(got, { ...all, now: Uint32Array.of(0, 5, 1) });
+  });
+  test('that ends inside a submit: tokens behind it leave the cache as it is', async () => {
+    const of = plainHeads(2, 12);
+    const next = random('inside');
+    const given = {
+      ...givenOf(
+        layerOf(next, of),
+        floats(sizeOf(of), () => normal(next)),
+        drawnCache(next, of, 5),
+      ),
+      best: Uint32Array.of(0x3f800000, 6, POISON, POISON),
+      state: new Uint32Array(stateBytes(12) / 4),
+    };
+    // The two kernels see `now` as storage and as a uniform, in one pass.
+    const choosing = { vocabulary: 8, context: 12, limit: 2, stops: [], temperature: 0, seed: 0 };
+    const ended = { ...pickDispatch(choosing), bytes: { best: 16, state: stateBytes(12) } };
+    const round = [...attendDispatches(of, { software: false, positions: 12, splits: 2 }), ended];
+    const left = async (rounds: number) =>
+      await runLlm(device, new Array(rounds).fill(round).flat(), { running: 1, position: 5, rows: 1 }, given);
+    const [one, two, eight] = [await left(1), await left(2), await left(8)];
+    expect(new Uint32Array(two.now!)).toEqual(Uint32Array.of(0, 7, 1));
+    expect(eight).toEqual(two);
+    expect(new Uint32Array(two.k_cache!)).not.toEqual(new Uint32Array(one.k_cache!)); // the second token wrote a position of its own
   });
   test('rows and norms write nothing', async () => {
     const of: Heads = { heads: 6, kvHeads: 2, width: 32, rope: 'pairs', kv: 'f16', capacity: 9 };

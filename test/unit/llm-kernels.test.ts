@@ -111,6 +111,8 @@ test.each([
   ['rotary', () => one({ rotary: 72 })],
   ['capacity', () => one({ capacity: 0 })],
   ['angles.low', () => one({ angles: { low: -1, high: 0 } })],
+  ['scale', () => one({ scale: NaN })],
+  ['normEpsilon', () => one({ normEpsilon: Infinity })],
   ['positions', () => one({}, 4097)],
   ['splits', () => one({}, 9, 0)],
   ['rows', () => attendRowsDispatch(HEADS, { rows: 0 })],
