@@ -121,11 +121,11 @@ fn main(@builtin(workgroup_id) workgroup: vec3u, @builtin(local_invocation_index
   }
   workgroupBarrier(); // they are as the cache has them before anyone reads them
   let has_new = end == length;
+  // Nobody else reads these before the next barrier.
   if (lane < QUERIES) {
     var products = vec4<f32>();
     for (var i = 0u; i < params.quads; i++) { products = fma(queries[lane * E4 + i], queries[QUERIES * E4 + i], products); }
     tops[lane] = select(LOWEST, (products.x + products.y) + (products.z + products.w), has_new);
   }
-  workgroupBarrier(); // the new key's scores are there before others are compared with them
   attend_keys(kv_head, begin, min(end, now.position), has_new, lane);
 }

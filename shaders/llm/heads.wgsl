@@ -13,7 +13,7 @@ struct Params {
   parts: u32, // PARTS
   slices: u32, // SLICES
   splits: u32, // workgroups that share a head's positions
-  rotary: u32, // elements that turn, a multiple of 8; of 4 where neighbours turn
+  rotary: u32, // elements that turn, a multiple of 8, or of 4 where neighbours turn
   low_base: u32, // first pair of each table of angles
   high_base: u32,
   scale: f32, // of q · k

@@ -6,6 +6,7 @@
 // beyond a query's last has the weight 0, and not a score that is small. What is NaN stays NaN, since every score meets exp.
 //
 // Loops end at `params.quads` and such for software adapters (llm/heads.wgsl). GPUs (256 lanes) get four quads of a key at once.
+// On a CPU a lane takes four keys at once (KEYS): each of its loads is many, and a query's quad then serves four.
 //
 // A kernel says, before it includes this file, whether one key is not in the cache (NEW: `tops` begin with its scores, `new_value` its value)
 // and whether queries end at different keys (CAUSAL: `last_key(query)`). It makes of sums what it wants: `finish(…)`.
@@ -30,8 +31,10 @@
 
 #if LANES == 64
 #let UNROLL 1
+#let KEYS 4
 #elif LANES == 256 && QUERIES == 1
 #let UNROLL 4
+#let KEYS 1
 #else
 #error LANES must be 64, or 256 with one query
 #endif
@@ -50,7 +53,7 @@ var<workgroup> new_value: array<vec4<f32>, E4>;
 #endif
 
 // Keys [begin, end) of the cache, and with `has_new` the new one; all lanes call it with the same. Whoever calls it waits for `queries`
-// before, and for `tops`: with the new key its scores, else LOWEST.
+// before. Lane g brings tops[g]: with the new key its score, else LOWEST.
 fn attend_keys(head: u32, begin: u32, end: u32, has_new: bool, lane: u32) {
   let quad = lane % E4;
   let slice = lane / E4;
@@ -67,9 +70,10 @@ fn attend_keys(head: u32, begin: u32, end: u32, has_new: bool, lane: u32) {
 #endif
   for (var first = begin; first < end; first += TILE) {
     let count = min(TILE, end - first);
-    for (var t = lane; t < count; t += LANES) {
+    for (var round = lane; round < count; round += LANES * KEYS) {
+#if KEYS == 1
       var products: array<vec4<f32>, QUERIES> = array<vec4<f32>, QUERIES>();
-      let at = key_index(head, first + t, 0u);
+      let at = key_index(head, first + round, 0u);
       for (var i = 0u; i < params.quads; i += UNROLL) {
 #repeat j UNROLL
         let k = floats(k_cache[at + (i + j) * params.capacity]);
@@ -79,8 +83,33 @@ fn attend_keys(head: u32, begin: u32, end: u32, has_new: bool, lane: u32) {
 #end
       }
 #repeat g QUERIES
-      scores[g * TILE + t] = (products[g].x + products[g].y) + (products[g].z + products[g].w);
+      scores[g * TILE + round] = (products[g].x + products[g].y) + (products[g].z + products[g].w);
 #end
+#else
+      var products: array<vec4<f32>, QUERIES> = array<vec4<f32>, QUERIES>(); // one of each key
+      var keys: array<u32, KEYS> = array<u32, KEYS>();
+#repeat c KEYS
+      keys[c] = key_index(head, first + min(round + c * LANES, count - 1u), 0u); // beyond the last it is the last again
+#end
+      for (var i = 0u; i < params.quads; i++) {
+        let at = i * params.capacity;
+        let a = floats(k_cache[keys[0] + at]);
+        let b = floats(k_cache[keys[1] + at]);
+        let c = floats(k_cache[keys[2] + at]);
+        let d = floats(k_cache[keys[3] + at]);
+#repeat g QUERIES
+        let query = queries[g * E4 + i];
+        products[g] += vec4<f32>(dot(query, a), dot(query, b), dot(query, c), dot(query, d));
+#end
+      }
+#repeat c KEYS
+      if (round + c * LANES < count) {
+#repeat g QUERIES
+        scores[g * TILE + round + c * LANES] = products[g][c];
+#end
+      }
+#end
+#endif
     }
     workgroupBarrier(); // all scores are there before their largest are found
     let query = lane / PARTS;

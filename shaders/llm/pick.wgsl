@@ -3,7 +3,7 @@
 //
 // best    [vocabulary / 4, rounded up] (value as bits, id) of four ids each; read by two
 // logits  [vocabulary] f32; read by four
-// state   lib of offsets below: what the host reads. `id` is where the embedding of the next token reads its id
+// state   u32 at the offsets below, what the host reads. `id` is where the embedding of the next token reads its id
 //
 // Ids from `vocabulary` on are padding, and no choice.
 

@@ -79,6 +79,8 @@ function known(given: Heads): Known {
   const unit = rope === 'pairs' ? 4 : 8;
   if (rotary > width || rotary % unit !== 0) throw new ArgumentError('rotary', `a multiple of ${unit}, at most ${width}`, String(rotary));
   const { scale = 1 / Math.sqrt(width), angles = { low: 0, high: 128 * rotary } } = given;
+  for (const [name, value] of Object.entries({ scale, normEpsilon: normEpsilon ?? 0 }))
+    if (!Number.isFinite(value)) throw new ArgumentError(name, 'a finite number', String(value));
   whole('angles.low', angles.low, 0);
   whole('angles.high', angles.high, 0);
   return { heads, kvHeads, group: heads / kvHeads, width, rope, rotary, normEpsilon, scale, kv, capacity, angles };

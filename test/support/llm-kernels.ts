@@ -114,7 +114,7 @@ export function attention(
     for (let i = 0; i < width; i++) {
       const [a, k] = [q.value[i]!, key[i]!];
       scores[t]! += a * k;
-      moved[t]! += Math.abs(k) * q.bound[i]! + Math.abs(a * k) * (width / 4 + 3) * U + Math.abs(a) * small(k);
+      moved[t]! += Math.abs(k) * q.bound[i]! + Math.abs(a * k) * (width / 4 + 4) * U + Math.abs(a) * small(k);
     }
   });
   const top = scores.reduce((a, b) => Math.max(a, b), -Infinity);

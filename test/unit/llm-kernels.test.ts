@@ -1,12 +1,16 @@
 // The tables of src/llm/shaders.ts against shaders/llm, and what the noise of tokens is made of.
 import { describe, expect, test } from 'vitest';
 import { ResourceType, WgslReflect } from 'wgsl_reflect/wgsl_reflect.module.js';
+import { ArgumentError, UnsupportedError } from '../../src/errors.js';
 import { storageBindings } from '../../src/kernels/fits.js';
 import { variantId } from '../../src/kernels/kernel.js';
-import { addLlmShaders, llmShaders } from '../../src/llm/shaders.js';
+import { attendDispatches, attendRowsDispatch, cacheBytes, type Heads, ropeDispatch, splitsOf } from '../../src/llm/attention.js';
+import { pickDispatch } from '../../src/llm/pick.js';
+import { rmsDispatch } from '../../src/llm/rms.js';
+import { addLlmShaders, llmShaders, STEP_BYTES, stepWords } from '../../src/llm/shaders.js';
 import { sources } from '../../src/wgsl/sources.js';
 import { llmVariants } from '../cases/llm-variants.js';
-import { readable, variantText } from '../support/problems.js';
+import { GPU, readable, variantText } from '../support/problems.js';
 
 addLlmShaders();
 const variants = llmVariants();
@@ -61,4 +65,69 @@ test('every file of shaders/llm is part of some variant, and no page without the
   expect(files.length).toBeGreaterThan(llmShaders.length);
   const used = new Set(variants.flatMap(({ shader, params }) => variantText(shader.name, params).places.map(({ file }) => file)));
   expect(files.filter((file) => !used.has(file))).toEqual([]);
+});
+
+const HEADS: Heads = { heads: 14, kvHeads: 2, width: 64, rope: 'halves', kv: 'f16', capacity: 4096 };
+const one = (given: Partial<Heads>, positions = 100, splits?: number) =>
+  attendDispatches({ ...HEADS, ...given }, { software: false, positions, ...(splits !== undefined && { splits }) });
+
+test('a token is one dispatch up to 2,048 positions, and another that joins splits beyond', () => {
+  expect(one({}, 2048).map(({ shader, workgroups }) => [shader.name, ...workgroups])).toEqual([['llm/attend', 14, 1]]);
+  expect(one({}, 2049).map(({ shader, workgroups }) => [shader.name, ...workgroups])).toEqual([
+    ['llm/attend', 14, 5],
+    ['llm/attend-join', 14, 1],
+  ]);
+  expect([2048, 2049, 4096, 32768, 10 ** 6].map(splitsOf)).toEqual([1, 5, 8, 64, 64]);
+});
+
+test('a workgroup takes queries of one head of the cache: as many as fit on a CPU, one on a GPU', () => {
+  const queries = (group: number, width: number, software: boolean) =>
+    attendDispatches({ ...HEADS, heads: 2 * group, width }, { software, positions: 8 })[0]!.params.QUERIES;
+  expect([1, 2, 3, 4, 5, 6, 7, 8, 9, 12].map((group) => queries(group, 64, true))).toEqual([1, 2, 3, 4, 5, 6, 7, 8, 3, 6]);
+  expect([1, 4, 6, 7, 8].map((group) => queries(group, 256, true))).toEqual([1, 4, 3, 1, 4]);
+  expect([1, 7, 8].map((group) => queries(group, 64, false))).toEqual([1, 1, 1]);
+});
+
+test('sizes of buffers', () => {
+  expect(cacheBytes(HEADS)).toBe(2 * 4096 * 64 * 2);
+  expect(cacheBytes({ ...HEADS, kv: 'f32' })).toBe(2 * 4096 * 64 * 4);
+  const tables = 8 * 32 * (256 + 16);
+  const cache = { k_cache: cacheBytes(HEADS), v_cache: cacheBytes(HEADS) };
+  expect(one({})[0]!.bytes).toEqual({ qkv: 4 * 18 * 64, angles: tables, ...cache, att: 4 * 14 * 64, clamped: 4 });
+  expect(ropeDispatch({ ...HEADS, kv: 'f32', normEpsilon: 1 }, { rows: 5, caps: GPU }).bytes).toMatchObject({
+    qkv: 4 * 5 * 18 * 64,
+    norms: 512,
+    q: 4 * 5 * 14 * 64,
+  });
+  expect(stepWords({ running: 1, position: 2, rows: 3 })).toEqual(Uint32Array.of(1, 2, 3));
+  expect(stepWords({ running: 1, position: 2, rows: 3 }).byteLength).toBe(STEP_BYTES);
+});
+
+test.each([
+  ['heads', () => one({ heads: 15 })],
+  ['heads', () => one({ heads: 0 })],
+  ['kvHeads', () => one({ kvHeads: 1.5 })],
+  ['rotary', () => one({ rotary: 20 })],
+  ['rotary', () => one({ rotary: 72 })],
+  ['capacity', () => one({ capacity: 0 })],
+  ['angles.low', () => one({ angles: { low: -1, high: 0 } })],
+  ['scale', () => one({ scale: NaN })],
+  ['normEpsilon', () => one({ normEpsilon: Infinity })],
+  ['positions', () => one({}, 4097)],
+  ['splits', () => one({}, 9, 0)],
+  ['rows', () => attendRowsDispatch(HEADS, { rows: 0 })],
+  ['rows', () => ropeDispatch(HEADS, { rows: NaN, caps: GPU })],
+  ['width', () => rmsDispatch({ rows: 1, width: 6, epsilon: 0 })],
+  ['vocabulary', () => pickDispatch({ vocabulary: 0, context: 1, limit: 1, stops: [], temperature: 0, seed: 0 })],
+  ['temperature', () => pickDispatch({ vocabulary: 1, context: 1, limit: 1, stops: [], temperature: NaN, seed: 0 })],
+  ['temperature', () => pickDispatch({ vocabulary: 1, context: 1, limit: 1, stops: [], temperature: 1e-40, seed: 0 })],
+  ['stops', () => pickDispatch({ vocabulary: 1, context: 1, limit: 1, stops: new Array(17).fill(0), temperature: 0, seed: 0 })],
+] as const)('a wrong %s is refused by its name', (argument, work) => {
+  expect(work).toThrow(ArgumentError);
+  expect(work).toThrow(new RegExp(`^${argument}: expected `));
+});
+
+test('heads of a width that no kernel has are unsupported', () => {
+  expect(() => one({ width: 4 })).toThrow(UnsupportedError);
+  expect(() => cacheBytes({ ...HEADS, width: 112 })).toThrow(/heads of 112 elements; there are kernels for 32, 64, 80, 96, 128, 256/);
 });
