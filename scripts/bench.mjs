@@ -26,7 +26,7 @@ one process, with data on the GPU; checks every answer. Without options: everyth
   --out FILE       the JSON file; default bench-results/DATE-COMMIT.json
   --report FILES   measures nothing: prints the report of one or more JSON files, put together
   --against COMMIT measures this tree against a commit, in turns, on weights as GGUF files have them (scripts/bench/against.mjs); takes
-                   --only (a type, e.g. Q4_K) and --rounds (default 15)
+                   --only (a type, e.g. Q4_K), --rounds (default 15), and --kernel NAME, which both must run, of one row
   --experts        measures forwardExperts against a loop of layers, on Dawn (scripts/bench/experts.mjs); takes --rounds (default 15)
   --help           this text
 
@@ -46,6 +46,7 @@ const { values: given, positionals } = parseArgs({
     out: { type: 'string' },
     report: { type: 'boolean' },
     against: { type: 'string' },
+    kernel: { type: 'string' },
     experts: { type: 'boolean' },
     help: { type: 'boolean' },
   },

@@ -114,7 +114,6 @@ fn end_row(total: vec4<f32>, sum: vec4<f32>, x_sum: vec2<f32>, s: vec4<f32>, zer
 struct Group {
   index: u32,
   next: u32, // the word at which the next one begins
-  unit: Unit,
   scale: vec4<f32>,
   zero: vec4<f32>,
 }
@@ -123,11 +122,9 @@ struct Group {
 fn enter(group: ptr<function, Group>, word: u32, quad: u32) {
   if (word < (*group).next) { return; }
   let index = (*group).index;
-  if (begins_unit(index)) {
-    (*group).unit = unit_at(index, quad);
-  }
-  (*group).scale = in_units(scale_at(index, quad, (*group).unit));
-  (*group).zero = zero_at(index, quad, (*group).unit);
+  let unit = unit_at(index, quad); // again in each group: to keep it would take registers
+  (*group).scale = in_units(scale_at(index, quad, unit));
+  (*group).zero = zero_at(index, quad, unit);
   (*group).index = index + 1u;
   (*group).next = (index + 1u) * params.group_words;
 }
@@ -153,8 +150,7 @@ fn end_step(total: ptr<function, Rows>, sum: Rows, x_sums: RowSums, group: Group
 
 // total += the sums over the words of `run`, whose sums of x begin at word `first`.
 fn add_run(total: ptr<function, Rows>, start: ptr<function, RowStarts>, run: Run, first: u32, quad: u32) {
-  let index = run.begin / params.group_words;
-  var group = Group(index, run.begin, unit_at(index, quad), vec4<f32>(), vec4<f32>());
+  var group = Group(run.begin / params.group_words, run.begin, vec4<f32>(), vec4<f32>());
   var word = run.begin;
   for (; word + UNROLL <= run.end; word += UNROLL) {
     enter(&group, word, quad);

@@ -14,7 +14,7 @@ function build(folder) {
 }
 
 /** Does not return. @param commit whatever git calls one */
-export async function compare(commit, { only, rounds }) {
+export async function compare(commit, { only, rounds, kernel }) {
   ensureModules();
   const { env } = ensureVulkan();
   const name = git('rev-parse', '--short', commit);
@@ -22,7 +22,13 @@ export async function compare(commit, { only, rounds }) {
   if (!existsSync(folder)) git('worktree', 'add', '--detach', folder, name);
   if (!existsSync(join(folder, 'node_modules'))) symlinkSync(join(root, 'node_modules'), join(folder, 'node_modules'));
   const there = existsSync(join(folder, 'dist', 'index.js')) ? join(folder, 'dist') : build(folder);
-  const options = { here: build(root), there, ...(only && { only }), ...(rounds && { rounds: Number(rounds) }) };
+  const options = {
+    here: build(root),
+    there,
+    ...(only && { only }),
+    ...(rounds && { rounds: Number(rounds) }),
+    ...(kernel && { kernel, rows: [1] }),
+  };
   console.log(`this tree against ${name}\n`);
   run('against.mjs', { options, env });
 }

@@ -2,12 +2,12 @@
 // blocks of GGUF's types, and tables of 4 bits as bitsandbytes has them. Time is CPU time of the process, all threads, where the adapter is
 // software; else the time that the queue takes. A ratio is the median over rounds of (the commit's time / this tree's) in the same round.
 //
-// Needs both trees built: scripts/bench.mjs does that. argv[2]: JSON { here, there, only, rounds, shapes, rows }.
+// Needs both trees built: scripts/bench.mjs does that. argv[2]: JSON { here, there, only, rounds, shapes, rows, kernel }.
 import { join } from 'node:path';
 import { pathToFileURL } from 'node:url';
 import { create, globals } from 'webgpu';
 
-const { here, there, only, rounds = 15, shapes = [1024, 2048], rows = [1, 4, 16, 128] } = JSON.parse(process.argv[2]);
+const { here, there, only, rounds = 15, shapes = [1024, 2048], rows = [1, 4, 16, 128], kernel } = JSON.parse(process.argv[2]);
 Object.assign(globalThis, globals);
 globalThis.dawn = create([]); // reachable for the life of the process: Dawn dies when it is collected
 const load = (dist, file) => import(pathToFileURL(join(dist, file)).href);
@@ -69,6 +69,7 @@ const clock = () => {
 };
 const median = (list) => [...list].sort((a, b) => a - b)[list.length >> 1];
 
+const plan = kernel && { force: { kernel } };
 /** Milliseconds of `count` products. */
 async function time({ layer, x }, count) {
   const start = clock();
@@ -79,12 +80,13 @@ async function time({ layer, x }, count) {
 
 async function contender({ core, formats }, tensor, xs, m) {
   const [n, k] = tensor.shape;
-  const layer = new core.LinearWeightQuant(device, { inFeatures: k, outFeatures: n, bias: false, dtype: 'float32' });
+  const layer = new core.LinearWeightQuant(device, { inFeatures: k, outFeatures: n, bias: false, dtype: 'float32', plan });
   layer.loadMatrix(formats.importGguf(tensor));
   const x = core.Tensor.from(device, xs, { shape: [m, k], dtype: 'float32' });
   await layer.prepare([m]); // with its self-test
   const y = await layer.forward(x).read();
-  return { layer, x, y, kernel: layer.explain(m).kernel };
+  const { kernel, dispatches } = layer.explain(m);
+  return { layer, x, y, kernel: dispatches.length > 1 ? `${kernel} of ${dispatches.length} dispatches` : kernel };
 }
 
 const header = ['format', 'K = N', 'M', 'then', 'now', 'ratio', 'second lowest', 'second highest', 'largest difference'];

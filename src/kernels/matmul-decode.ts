@@ -32,9 +32,17 @@ function mostOfStep({ weights }: Problem): number {
   return Math.min(sharing(weights.held), weights.groups > 1 ? words & -words : BLOCK);
 }
 
-/** A step takes 32 k at most, with more rows 16, whose x else takes registers of too many waves. */
-const stepOf = (problem: Problem, rows: number): number =>
-  Math.min(mostOfStep(problem), BLOCK / Math.min(rows, 2) / widthOf(problem.weights.held).inLow);
+/**
+ * Words of a step: of 32 k at most. Of 16 where registers would leave fewer than 12 waves on AMD, or spill on Intel: with more rows of x, and
+ * with high parts of codes beside a zero point or a minimum.
+ */
+function stepOf(problem: Problem, caps: Caps, rows: number): number {
+  const { held, shift } = problem.weights;
+  const { high, inLow } = widthOf(held);
+  const crowded = rows > 1 || (high > 0 && (shift !== 'none' || caps.vendor === 'intel'));
+  const most = mostOfStep(problem);
+  return crowded ? Math.max(1, Math.min(most, BLOCK / 2 / inLow)) : most;
+}
 
 /** Of a workgroup. They keep 4 kB in its memory for each row: 16 kB at most, the least that devices have. */
 const INVOCATIONS = 256;
@@ -67,7 +75,7 @@ const lacking = ({ ROWS, LANES, SLICES }: Tile, problem: Problem, caps: Caps): s
 /** As wide as leaves enough workgroups to keep the device busy. */
 function tileFor(problem: Problem, caps: Caps, { rows, trick }: { readonly rows: number; readonly trick: number }): Tile | undefined {
   const { m, weights } = problem;
-  const step = stepOf(problem, rows);
+  const step = stepOf(problem, caps, rows);
   const fits = TILES.filter((one) => one.ROWS === rows && one.TRICK === trick && one.UNROLL === step && !lacking(one, problem, caps));
   const busy = ({ LANES }: Tile): boolean => Math.ceil(m / rows) * Math.ceil(weights.n / (4 * LANES)) * INVOCATIONS >= caps.lanes;
   return fits.find((one) => one.LANES === LEAST_WIDTH || busy(one)) ?? fits[0];
