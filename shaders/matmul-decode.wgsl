@@ -96,7 +96,7 @@ fn mac_step(sum: ptr<function, Rows>, start: ptr<function, RowStarts>, word: u32
 fn begin_row(x_sum: vec2<f32>, zero: vec4<f32>) -> vec4<f32> {
 #if OFFSET == 1 || OFFSET == 3 || OFFSET == 4
   return fma(zero, vec4<f32>(x_sum.y), vec4<f32>(x_sum.x));
-#else
+#elif OFFSET == 0 || OFFSET == 2
   return vec4<f32>(x_sum.x);
 #endif
 }

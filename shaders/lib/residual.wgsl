@@ -5,7 +5,7 @@
 // int8, or a gated linear unit: neither is added, nor has a twin.
 fn with_residual(_at: u32, product: vec4<f32>) -> vec4<f32> { return product; }
 fn leave_twin(_at: u32, _column: u32, _total: vec4<f32>) {}
-#else
+#elif Y != 3 && ENDING != 1
 // at: element index of a quad of y
 fn with_residual(at: u32, product: vec4<f32>) -> vec4<f32> {
   if (params.adds == 0u) { return product; }

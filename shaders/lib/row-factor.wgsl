@@ -26,7 +26,7 @@ fn row_factor(lane: u32, lanes: u32) -> f32 {
   workgroupBarrier(); // nobody reads them any more
   return inverseSqrt((all.x + all.y) / f32(params.row_width) + bitcast<f32>(params.row_epsilon));
 }
-#else
+#elif X != 0
 // Factors are float32, and so x must be, whose binding they share.
 fn row_factor(_lane: u32, _lanes: u32) -> f32 { return 1.0; }
 #endif

@@ -323,6 +323,7 @@ describe('what planning and loading ask for', () => {
       if (plan.kernel === 'matmul-plain') throw new Error(`only matmul-plain runs ${JSON.stringify(spec)}`);
       dispatches.push(...plan.dispatches);
       for (const { name } of kernels) dispatches.push(...forced({ problem, packed, caps }, name));
+      for (const of of ['rms', 'factors'] as const) dispatches.push(...scaled({ problem, packed, caps }, of));
       dispatches.push(...forced({ problem: { ...problem, innerPrecise: 1 }, packed, caps }, 'matmul-dot4'));
     }
   }
