@@ -2,12 +2,13 @@
 
 import { oneOf, onlyFields } from '../arguments/check.js';
 import { ArgumentError, UnsupportedError } from '../errors.js';
+import { guarded } from '../gpu/guard.js';
 import { pipelineOf } from '../gpu/pipeline.js';
 import { dispatchForm, LAYERS } from '../layer/layer-group.js';
 import { LinearWeightQuant } from '../layer/linear-weight-quant.js';
-import { allocate, fill, orAbandon } from '../layer/load.js';
+import { allocate, type Buffers, fill, orAbandon } from '../layer/load.js';
 import type { LoadedWeights } from '../layer/loaded-weights.js';
-import { type Packed, packedLayout } from '../plan/packed-layout.js';
+import { codebookSlice, type Packed, packedLayout } from '../plan/packed-layout.js';
 import { GLUS, type Glu } from '../problem/glu.js';
 import { sameData } from '../problem/key.js';
 import type { Weights } from '../problem/problem.js';
@@ -23,8 +24,7 @@ const OPTIONS = onlyFields({ glu: oneOf(...(Object.keys(GLUS) as Glu[])) });
  * float32, and y is rounded once. The layer works as any other, but `add` and gatherRows refuse it. Enqueues copies of the weights and
  * destroys the given layers.
  * @param layers [gate, up], each (F, K) with an even F; or [both] of 2 F columns, the first F of which are the gate's
- * @throws ArgumentError, DeviceLostError, UnsupportedError if gate and up differ in format or options, have inputs with an order or scales, a
- *   table of codes or an int8 y, or if the device cannot hold them
+ * @throws ArgumentError, DeviceLostError, UnsupportedError if gate and up differ in format, options or codebook, have inputs with an order or scales or an int8 y, or if the device cannot hold them
  * @example
  * const feedForward = joinGateUp([gate, up], { glu: 'silu' });
  * const h = feedForward.forward(x); // (…, F)
@@ -42,7 +42,8 @@ export function joinGateUp(layers: readonly LinearWeightQuant[], options: { read
   const halves = [half('gate', gate, 0, count), half('up', up, up === gate ? count : 0, count)] as const;
   const dispatches = interleaveSteps(halves, { weights, packed }, settings.caps);
   for (const one of dispatches) pipelineOf(device, one); // throws, before anything is allocated, if it is known not to compile
-  const made = allocate(device, { weights, packed });
+  const made = { ...allocate(device, { weights, packed }), codebook: gate.codebook };
+  if (weights.codebook === 'table') copyTable(gate, made);
   const sources = new Map(halves.flatMap(({ buffers }) => [...buffers]));
   orAbandon(made, () => fill(device, made, { dispatches, sources: (role) => sources.get(role)!, written: [gate.done, up.done] }));
   const { spec } = gate;
@@ -50,6 +51,17 @@ export function joinGateUp(layers: readonly LinearWeightQuant[], options: { read
   layer.adopt(made);
   for (const one of given) one.destroy();
   return layer;
+}
+
+/** The values of the codebook, which both have. */
+function copyTable({ device, buffers }: LoadedWeights, made: Buffers): void {
+  const { buffer, size } = codebookSlice;
+  const { errors } = guarded(device, 'codebook', () => {
+    const encoder = device.createCommandEncoder({ label: 'antiquant codebook' });
+    encoder.copyBufferToBuffer(buffers.get(buffer)!, 0, made.buffers.get(buffer)!, 0, size);
+    device.queue.submit([encoder.finish()]);
+  });
+  made.done.push(errors);
 }
 
 /** Columns of gate, and of up. @throws ArgumentError, UnsupportedError */
@@ -67,10 +79,10 @@ function checkHalves(gate: LoadedWeights, up: LoadedWeights): number {
       'an int8 y': weights.requantized,
       'inputs in an order': weights.permuted,
       'scales of inputs': weights.inputScaled,
-      'a table of codes': weights.codebook === 'table',
     }).flatMap(([what, has]) => (has ? [what] : []));
     if (refused.length > 0) throw new UnsupportedError('gate and up', [`a layer of them has ${refused.join(', ')}: use two products`]);
   }
+  if (!sameData(gate.codebook, up.codebook)) throw new UnsupportedError('gate and up', ['their codebooks differ: use two products']);
   const [one, other] = [dispatchForm(gate), dispatchForm(up)];
   for (const part of ['options', 'format', 'settings'] as const)
     for (const [name, value] of Object.entries(one[part])) {

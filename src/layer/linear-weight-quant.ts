@@ -274,12 +274,12 @@ export class LinearWeightQuant {
 
   // ------------------------------------------------------------------------------------------------------------- inside
 
-  #adopt({ weights, packed, buffers, done: pending, report }: Buffers): void {
+  #adopt({ weights, packed, buffers, done: pending, codebook, report }: Buffers): void {
     this.#free();
     const done = allTaken(...pending); // reported by prepare() and by reading an output
     const spec = { ...this.#spec, quantScale: weights.requantized }; // false if quantScale was an empty tensor
     const { device } = this;
-    this.#loaded = makeLoaded({ device, spec, weights, packed, settings: this.#settings, buffers, shared: undefined, done, report });
+    this.#loaded = makeLoaded({ device, spec, weights, packed, settings: this.#settings, buffers, shared: undefined, done, codebook, report });
   }
 
   #free(): void {

@@ -36,6 +36,8 @@ export interface Buffers {
   readonly done: Taken[];
   /** Of weights that were quantized on their way. */
   readonly report?: QuantizeReport | undefined;
+  /** The values of a codebook that is a table. */
+  readonly codebook?: Float32Array | undefined;
 }
 
 export interface Load extends Buffers {
@@ -211,16 +213,16 @@ export function write(device: GPUDevice, buffer: GPUBuffer, { buffer: bytes, byt
 
 /** Ends a load. Zero points that are all 2^(bits-1) are dropped: products are faster without. */
 export function finishLoad(
-  { weights, packed, buffers, done, symmetric }: Buffers & Pick<Load, 'symmetric'>,
+  { weights, packed, buffers, done, codebook, symmetric }: Buffers & Pick<Load, 'symmetric'>,
   report?: QuantizeReport,
 ): Buffers {
-  if (!symmetric) return { weights, packed, buffers, done, report };
+  if (!symmetric) return { weights, packed, buffers, done, codebook, report };
   const less = withoutOffsets(packed);
   for (const { buffer } of less.dropped) {
     buffers.get(buffer)!.destroy();
     buffers.delete(buffer);
   }
-  return { weights: { ...weights, shift: 'none' }, packed: less.packed, buffers, done, report };
+  return { weights: { ...weights, shift: 'none' }, packed: less.packed, buffers, done, codebook, report };
 }
 
 export function abandonLoad({ buffers }: Buffers): void {

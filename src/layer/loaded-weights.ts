@@ -42,6 +42,8 @@ export interface LoadedWeights {
   readonly done: Taken;
   /** Of weights that were quantized while they were loaded. */
   readonly report: QuantizeReport | undefined;
+  /** The values of a codebook that is a table. */
+  readonly codebook?: Float32Array | undefined;
   /** Output buffers to use again, by size. */
   readonly outputs: Map<number, OutputBuffer[]>;
   freed: boolean;
