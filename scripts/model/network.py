@@ -62,8 +62,12 @@ def rotations(length: int) -> torch.Tensor:
     return torch.polar(torch.ones_like(angle), angle).to(torch.complex64)
 
 
-def logits(w: dict[str, torch.Tensor], ids: torch.Tensor) -> torch.Tensor:
-    """ids (B, T) → logits (B · T, vocabulary)."""
+def logits(w: dict[str, torch.Tensor], ids: torch.Tensor, halves: bool = False) -> torch.Tensor:
+    """ids (B, T) → logits (B · T, vocabulary). halves: factors of the layers' products, and the products, are bfloat16; all else is float32."""
+
+    def product(a: torch.Tensor, b: torch.Tensor) -> torch.Tensor:
+        return (a.bfloat16() @ b.bfloat16()).float() if halves else a @ b
+
     B, T = ids.shape
     turn = rotations(T)[:, None, :]
     later = torch.full((T, T), -torch.inf).triu(1).repeat(HEADS // KV_HEADS, 1)
@@ -71,7 +75,7 @@ def logits(w: dict[str, torch.Tensor], ids: torch.Tensor) -> torch.Tensor:
     for l in range(LAYERS):
         of = {name: w[f"blk.{l}.{name}.weight"] for name in LAYER_SHAPES}
         h = Norm.apply(x, of["attn_norm"])
-        qkv = (h @ torch.cat([of["attn_q"], of["attn_k"], of["attn_v"]]).T).view(B, T, HEADS + 2 * KV_HEADS, HEAD)
+        qkv = product(h, torch.cat([of["attn_q"], of["attn_k"], of["attn_v"]]).T).view(B, T, HEADS + 2 * KV_HEADS, HEAD)
         qk, v = qkv.split([HEADS + KV_HEADS, KV_HEADS], 2)
         qk = torch.view_as_real(torch.view_as_complex(qk.reshape(B, T, -1, HEAD // 2, 2)) * turn).flatten(3)
         q, k = qk.split([HEADS, KV_HEADS], 2)
@@ -79,10 +83,10 @@ def logits(w: dict[str, torch.Tensor], ids: torch.Tensor) -> torch.Tensor:
         q = q.transpose(1, 2).reshape(B * KV_HEADS, -1, HEAD)
         k = k.transpose(1, 2).reshape(B * KV_HEADS, T, HEAD)
         v = v.transpose(1, 2).reshape(B * KV_HEADS, T, HEAD)
-        share = torch.softmax(torch.baddbmm(later, q, k.transpose(1, 2), alpha=HEAD**-0.5), -1)
-        o = (share @ v).view(B, HEADS, T, HEAD).transpose(1, 2).reshape(B * T, -1)
-        x = x + o @ of["attn_output"].T
+        share = torch.softmax(product(q * HEAD**-0.5, k.transpose(1, 2)) + later, -1)
+        o = product(share, v).view(B, HEADS, T, HEAD).transpose(1, 2).reshape(B * T, -1)
+        x = x + product(o, of["attn_output"].T)
         h = Norm.apply(x, of["ffn_norm"])
-        gate, up = (h @ torch.cat([of["ffn_gate"], of["ffn_up"]]).T).split(INNER, -1)
-        x = x + (F.silu(gate) * up) @ of["ffn_down"].T
+        gate, up = product(h, torch.cat([of["ffn_gate"], of["ffn_up"]]).T).split(INNER, -1)
+        x = x + product(F.silu(gate) * up, of["ffn_down"].T)
     return Norm.apply(x, w["output_norm.weight"]) @ w["token_embd.weight"].T

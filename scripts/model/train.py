@@ -28,6 +28,7 @@ from write import write_model
 PIECES, BATCH, SEED = 1024, 8, 1611
 PEAK, WARMUP, BETAS, DECAY, CLIP = 3e-3, 100, (0.9, 0.98), 0.1, 1.0
 TAIL = 0.1  # of the steps, with quantized weights
+HALVES = "avx512_bf16" in Path("/proc/cpuinfo").read_text()  # products in bfloat16 where the processor has them: 1.7 times as fast
 SEARCH = 8  # steps for which scales of the fake quantization hold; codes are made anew at each
 
 
@@ -99,7 +100,7 @@ def run(worker: int, shared: Shared, barrier, ids: torch.Tensor, held: list[tupl
                 scales = {name: quants.search(name, t.detach()) for name, t in w.items() if t.dim() == 2}
             w = {name: quants.straight_through(name, t, scales[name]) if t.dim() == 2 else t for name, t in w.items()}
         batch = windows(ids, step)[worker :: args.workers]
-        loss = F.cross_entropy(network.logits(w, batch[:, :-1]), batch[:, 1:].reshape(-1))
+        loss = F.cross_entropy(network.logits(w, batch[:, :-1], HALVES and not tail), batch[:, 1:].reshape(-1))
         loss.backward()
         shared.slopes[worker] = flat.grad
         barrier.wait(600)
