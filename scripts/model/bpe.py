@@ -67,6 +67,11 @@ class Tokenizer:
         self.end = self.ids[END]
         self.known: dict[str, list[int]] = {}
 
+    @classmethod
+    def of(cls, keys: dict) -> "Tokenizer":
+        """Of a GGUF file's keys."""
+        return cls(keys["tokenizer.ggml.tokens"], [tuple(merge.split(" ")) for merge in keys["tokenizer.ggml.merges"]])
+
     def word(self, word: str) -> list[int]:
         if word not in self.known:
             parts = [LETTERS[b] for b in word.encode()]

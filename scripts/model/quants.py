@@ -28,7 +28,10 @@ def ratio(a: torch.Tensor, b: torch.Tensor) -> torch.Tensor:
 
 
 def search4(x: torch.Tensor) -> dict[str, torch.Tensor]:
-    """x (blocks, 8, 32) → d, dmin (blocks, 1, 1), sc, m (blocks, 8, 1). Of some ranges of each 32 the one whose fitted line leaves the least squares."""
+    """x (blocks, 8, 32) → d, dmin (blocks, 1, 1), sc, m (blocks, 8, 1).
+
+    Several ranges of each 32 give codes, and the line that fits the codes best gives scale and minimum; that of least squared error is taken.
+    """
     low, high = x.amin(-1, True).clamp(max=0), x.amax(-1, True)
     best = torch.full_like(low, torch.inf)
     scale, minimum = torch.zeros_like(low), torch.zeros_like(low)
@@ -123,10 +126,11 @@ def unpack(kind: str, data: bytes, shape: tuple[int, ...]) -> np.ndarray:
     b = np.frombuffer(data, np.uint8).reshape(-1, BYTES[kind])
     if kind == "Q4_K":
         d, dmin = (b[:, at : at + 2].copy().view(np.float16).astype(np.float32)[:, :, None] for at in (0, 2))
-        sc, m = (np.concatenate([b[:, at : at + 4] & 63, low | (b[:, at : at + 4] >> 6) << 4], 1)[:, :, None] for at, low in ((4, b[:, 12:16] & 15), (8, b[:, 12:16] >> 4)))
+        first, last = (b[:, 4:8], b[:, 8:12]), (b[:, 12:16] & 15, b[:, 12:16] >> 4)
+        sc, m = (np.concatenate([f & 63, l | (f >> 6) << 4], 1)[:, :, None].astype(np.float32) for f, l in zip(first, last))
         qs = b[:, 16:].reshape(-1, 4, 1, 32)
         q = np.concatenate([qs & 15, qs >> 4], 2).reshape(-1, 8, 32).astype(np.float32)
-        return (d * sc.astype(np.float32) * q - dmin * m.astype(np.float32)).reshape(shape)
+        return (d * sc * q - dmin * m).reshape(shape)
     ql, qh = b[:, :128].reshape(-1, 2, 2, 32), b[:, 128:192].reshape(-1, 2, 1, 32)
     high = (qh >> np.array([0, 2, 4, 6], np.uint8)[:, None]) & 3
     q = (np.concatenate([ql & 15, ql >> 4], 2) | high << 4).reshape(-1, 16, 16).astype(np.float32) - 32

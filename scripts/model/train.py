@@ -82,7 +82,7 @@ class Shared:
         w.addcdiv_(mean, root, value=-lr / (1 - BETAS[0] ** (step + 1)))
 
 
-def run(worker: int, shared: Shared, barrier, ids: torch.Tensor, held: list[tuple[list[int], int]], begin: int, args: argparse.Namespace) -> None:
+def run(worker: int, shared: Shared, barrier, ids: torch.Tensor, held: list[tuple[list[int], int]], begin: int, args) -> None:
     torch.set_num_threads(1)
     # Large tensors come from the heap that the process keeps: mapping fresh pages for each costs more than most operations.
     libc = ctypes.CDLL("libc.so.6")
@@ -114,7 +114,8 @@ def run(worker: int, shared: Shared, barrier, ids: torch.Tensor, held: list[tupl
             speed = (done - begin) * BATCH * network.CONTEXT / (time.time() - started)
             print(f"{done} loss {average:.4f} nats a piece, {speed:.0f} pieces/s{' (quantized)' if tail else ''}", flush=True)
         if done % 500 == 0:
-            print(f"{done} held out {bits_a_byte(shared.views(shared.flat), held[::4], network.CONTEXT):.4f} bits a byte (every fourth chapter)", flush=True)
+            judged = bits_a_byte(shared.views(shared.flat), held[::4], network.CONTEXT)
+            print(f"{done} held out {judged:.4f} bits a byte (float, every fourth chapter, without overlap)", flush=True)
         if time.time() - saved > 120 or done == args.steps:
             saved = time.time()
             torch.save({"step": done, "flat": shared.flat, "mean": shared.mean, "square": shared.square}, args.state)
@@ -140,7 +141,8 @@ def main() -> None:
         begin = state["step"]
         for key in ("flat", "mean", "square"):
             getattr(shared, key).copy_(state[key])
-    print(f"{len(shared.flat)} parameters, {len(ids)} pieces, {args.steps * BATCH * network.CONTEXT / len(ids):.1f} epochs from step {begin}", flush=True)
+    epochs = args.steps * BATCH * network.CONTEXT / len(ids)
+    print(f"{len(shared.flat)} parameters, {len(ids)} pieces, {epochs:.1f} epochs, from step {begin}", flush=True)
 
     context = multiprocessing.get_context("fork")
     barrier = context.Barrier(args.workers)
