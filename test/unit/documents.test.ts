@@ -13,7 +13,7 @@ const list = (folder: string, ending: string): string[] =>
 
 const forms = list('.github/ISSUE_TEMPLATE', '.yml').filter((file) => !file.endsWith('/config.yml'));
 const workflows = list('.github/workflows', '.yml');
-const folders = ['docs', 'examples', 'demo', 'shaders', 'bench-results'];
+const folders = ['docs', 'examples', 'demo', 'models', 'shaders', 'bench-results'];
 const pages = ['README.md', 'ARCHITECTURE.md', 'CONTRIBUTING.md', 'CHANGELOG.md', ...folders.flatMap((folder) => list(folder, '.md'))];
 const scripts = JSON.parse(read('package.json')).scripts as Readonly<Record<string, string>>;
 const { suites } = (await import(join(root, 'scripts/test/suites.mjs'))) as { readonly suites: object };
