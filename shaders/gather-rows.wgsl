@@ -7,6 +7,7 @@
 // permutation  [k] u32, below k
 // input_scale  [k] f32, in the order of x
 // factors      [m] f32, of each row of x
+// call_scale   [k] f32, as input_scale, which the call gives
 // rows         [m, 4·pitch] f32; 0 from the last k on
 // One dispatch covers the k that one window of x holds; base is relative to that window and may wrap below 0.
 
@@ -17,6 +18,7 @@
 #param PERM 0 1 // is there a permutation?
 #param SCALED 0 1 // has each input a scale?
 #param FACTORS 0 1 // is each row multiplied by a factor?
+#param CALL_SCALED 0 1 // has each input a scale of the call's?
 
 struct Params {
   m: u32, // rows of this dispatch
@@ -32,6 +34,7 @@ struct Params {
   rows_base: u32, // vec4 index of the first row made here
   pitch: u32, // vec4s in a row of rows
   factors_base: u32, // index of the factor of the first row made here; may wrap, as base
+  call_base: u32, // index of the first scale of the call's; may wrap, as base
 }
 
 @group(0) @binding(0) var<uniform> params: Params;
@@ -45,6 +48,9 @@ struct Params {
 #endif
 #if FACTORS
 @group(0) @binding(5) var<storage, read> factors: array<f32>;
+#endif
+#if CALL_SCALED
+@group(0) @binding(6) var<storage, read> call_scale: array<f32>;
 #endif
 
 fn element_at(at: u32) -> f32 {
@@ -66,12 +72,14 @@ fn element(row: u32, k: u32) -> f32 {
 #else
   let input = k;
 #endif
-  let value = element_at(row + input * params.stride_k);
+  var value = element_at(row + input * params.stride_k);
 #if SCALED
-  return value * input_scale[input];
-#else
-  return value;
+  value *= input_scale[input];
 #endif
+#if CALL_SCALED
+  value *= call_scale[params.call_base + input];
+#endif
+  return value;
 }
 
 @compute @workgroup_size(64)

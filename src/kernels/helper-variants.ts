@@ -22,7 +22,9 @@ export const helperVariants: Readonly<Record<string, readonly Params[]>> = {
     { SOURCE: 4, QUANT_OFFSET: 0 },
   ],
   'gather-rows': [0, 1].flatMap((PERM) =>
-    [0, 1].flatMap((SCALED) => [0, 1].flatMap((FACTORS) => [0, 2, 3].map((X) => ({ X, PERM, SCALED, FACTORS })))),
+    [0, 1].flatMap((SCALED) =>
+      [0, 1].flatMap((FACTORS) => [0, 1].flatMap((CALL_SCALED) => [0, 2, 3].map((X) => ({ X, PERM, SCALED, FACTORS, CALL_SCALED })))),
+    ),
   ),
   'row-factors': [{}],
   // X as the kernel that reads the codes: they see the same x.

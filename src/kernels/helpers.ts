@@ -59,6 +59,7 @@ export const gatherRows: Shader = {
     { name: 'permutation', binding: 3, access: 'read', when: (params) => params.PERM === 1 },
     { name: 'input_scale', binding: 4, access: 'read', when: (params) => params.SCALED === 1 },
     { name: 'factors', binding: 5, access: 'read', when: (params) => params.FACTORS === 1 },
+    { name: 'call_scale', binding: 6, access: 'read', when: (params) => params.CALL_SCALED === 1 },
   ],
   uniforms: [
     'm',
@@ -74,6 +75,7 @@ export const gatherRows: Shader = {
     'rows_base',
     'pitch',
     'factors_base',
+    'call_base',
   ],
 };
 

@@ -98,12 +98,12 @@ export const Y: Readonly<Partial<Record<DType, number>>> = { float32: 0, float16
  * Can kernels read x where it is? They read whole words of k as vec4s: rows that start on vec4s and are the same distance apart, a K of
  * whole words, in the order of the codes, without scales of its own. Anything else passes through gather-rows first.
  */
-export function readsInPlace({ m, x, rowScale, weights: { k, held, permuted, inputScaled } }: XProblem): boolean {
+export function readsInPlace({ m, x, rowScale, inputScale, weights: { k, held, permuted, inputScaled } }: XProblem): boolean {
   const oneRun = m <= x.batchRows || x.strideB === x.batchRows * x.strideM;
   const aligned = x.strideK === 1 && x.offset % 4 === 0 && k % widthOf(held).inLow === 0;
   // What is between rows must not be read with a last block that is short.
   const apart = x.strideM === k || (x.strideM > k && x.strideM % 4 === 0 && k % BLOCK === 0);
-  return !permuted && !inputScaled && rowScale?.by !== 'rows' && oneRun && aligned && apart;
+  return !permuted && !inputScaled && inputScale === undefined && rowScale?.by !== 'rows' && oneRun && aligned && apart;
 }
 
 /** The param X of shaders that read x where it is, or as gather-rows left it. */

@@ -11,7 +11,7 @@ import { selfTested } from '../gpu/self-test.js';
 import { Tensor } from '../gpu/tensor.js';
 import type { IDS, SORTED } from '../plan/pair-steps.js';
 import type { Plan } from '../plan/plan.js';
-import { ROW_SCALE, X_CODES } from '../plan/x-steps.js';
+import { CALL_SCALE, ROW_SCALE, X_CODES } from '../plan/x-steps.js';
 import type { checkX } from '../problem/checks.js';
 import type { ExpertPairs } from '../problem/experts.js';
 import { sameData } from '../problem/key.js';
@@ -50,6 +50,11 @@ export interface ProductOptions {
    */
   readonly rowScale?: RowScaled | undefined;
   /**
+   * A float32 scale of each input (K,): x ∘ inputScale is multiplied, beside the layer's own scales of inputs. With RMSNorm's weight and its
+   * factor as the `rowScale` it is that norm's product, in three dispatches; the twin of the product before saves two. Not for quantized rows.
+   */
+  readonly inputScale?: Tensor | undefined;
+  /**
    * Where y's twin goes, y ∘ the scale of `leaveTwin`: a Tensor of y's dtype and shape in y's buffer, beside it. y and it are contiguous and
    * begin at multiples of four elements; N is one, too.
    */
@@ -58,7 +63,12 @@ export interface ProductOptions {
 /** What the sums of rows are multiplied by: float32 factors (M,), or the float32 rows (M, D) of RMSNorm's factors and their epsilon. */
 export type RowScaled = Tensor | { readonly rms: Tensor; readonly epsilon: number };
 
-const OPTIONS = onlyFields({ add: optional(anything), rowScale: optional(anything), twin: optional(anything) });
+const OPTIONS = onlyFields({
+  add: optional(anything),
+  rowScale: optional(anything),
+  inputScale: optional(anything),
+  twin: optional(anything),
+});
 /** Squares that float32 takes for 0 are nothing beside it. */
 const LEAST_EPSILON = 1e-12;
 const RMS = onlyFields({ rms: anything, epsilon: finiteNumber });
@@ -69,10 +79,14 @@ export interface ScaledBy {
   readonly tensor: Tensor;
 }
 
+/** What a call multiplies x with on its way. */
+export interface Scales {
+  readonly scaled?: ScaledBy | undefined;
+  readonly inputScale?: Tensor | undefined;
+}
 /** What a call asks for beyond the product. */
-export interface Asked {
+export interface Asked extends Scales {
   readonly adds: boolean;
-  readonly scaled: ScaledBy | undefined;
   readonly twin: Tensor | undefined;
 }
 /** @throws ArgumentError */
@@ -80,11 +94,11 @@ export function askedOf(
   options: ProductOptions | undefined,
   { input, m, y }: { readonly input: Input; readonly m: number; readonly y: Tensor },
 ): Asked {
-  if (options === undefined) return { adds: false, scaled: undefined, twin: undefined };
-  const { add, rowScale, twin } = OPTIONS(options, 'options');
+  if (options === undefined) return { adds: false, twin: undefined };
+  const { add, rowScale, inputScale, twin } = OPTIONS(options, 'options');
   return {
     adds: add !== undefined && addsTo(y, add),
-    scaled: rowScale === undefined ? undefined : scaledBy(rowScale, { input, m, y }),
+    ...scalesOf({ rowScale, inputScale }, { input, m, y }),
     twin: twin === undefined ? undefined : twinOf(twin, y),
   };
 }
@@ -106,13 +120,32 @@ export const ofSquares = (given: unknown): given is Exclude<RowScaled, Tensor> =
   typeof given === 'object' && given !== null && reading('rowScale', () => 'rms' in given);
 
 /** What a product into a new y can ask for: nothing that y must hold or lie beside. */
-export type ForwardOptions = Pick<ProductOptions, 'rowScale'>;
-const FORWARD = onlyFields({ rowScale: optional(anything) });
+export type ForwardOptions = Pick<ProductOptions, 'rowScale' | 'inputScale'>;
+/** @internal */
+export const FORWARD = onlyFields({ rowScale: optional(anything), inputScale: optional(anything) });
+
 /** @throws ArgumentError */
-export function forwardScale(options: ForwardOptions | undefined, of: { readonly input: Input; readonly m: number }): ScaledBy | undefined {
-  if (options === undefined) return undefined;
-  const { rowScale } = FORWARD(options, 'options');
-  return rowScale === undefined ? undefined : scaledBy(rowScale, of);
+export function scalesOf(
+  { rowScale, inputScale }: { readonly rowScale?: unknown; readonly inputScale?: unknown },
+  of: { readonly input: Input; readonly m: number; readonly y?: Tensor },
+): Scales {
+  return {
+    scaled: rowScale === undefined ? undefined : scaledBy(rowScale, of),
+    inputScale: inputScale === undefined ? undefined : inputScaleOf(inputScale, of),
+  };
+}
+
+/** @throws ArgumentError */
+function inputScaleOf(given: unknown, { input, y }: { readonly input: Input; readonly y?: Tensor }): Tensor {
+  const name = 'inputScale';
+  const scale = Tensor.given(given, name, input.x.device);
+  const k = input.x.shape.at(-1)!;
+  const fits =
+    scale.dtype === 'float32' && scale.format === 'ND' && scale.shape.length === 1 && scale.shape[0] === k && isContiguous(scale);
+  if (!fits) throw new ArgumentError(name, `contiguous float32 (${k})`, placeOf(scale));
+  if (scale.buffer === y?.buffer) throw new ArgumentError(name, 'another buffer than y', 'the same one');
+  if (input.codes) throw new ArgumentError(name, 'none beside quantized rows', 'one');
+  return scale;
 }
 
 /** @throws ArgumentError */
@@ -159,6 +192,7 @@ export interface Request {
   /** Is the product added to what y holds? */
   readonly adds?: boolean;
   readonly scaled?: ScaledBy | undefined;
+  readonly inputScale?: Tensor | undefined;
   readonly twin?: Tensor | undefined;
 }
 
@@ -209,18 +243,29 @@ function nodeOf(loaded: LoadedWeights, bound: Bound): Node {
   return node;
 }
 
-const boundOf = ({ input: { x, codes, pairs }, scaled }: Request, y: GPUBuffer): Bound => ({
+const boundOf = ({ input: { x, codes, pairs }, scaled, inputScale }: Request, y: GPUBuffer): Bound => ({
   x: x.buffer,
   ...(scaled && { [ROW_SCALE]: scaled.tensor.buffer }),
+  ...(inputScale && { [CALL_SCALE]: inputScale.buffer }),
   ...(codes && { [X_CODES]: codes.buffer }),
   ...(pairs && { [pairs.role]: pairs.tensor.buffer }),
   y,
 });
 
-const problemOf = ({ spec, weights }: LoadedWeights, { input, rows: { m, view }, y, adds, scaled, twin }: Request): Problem =>
+const problemOf = ({ spec, weights }: LoadedWeights, { input, rows: { m, view }, y, adds, scaled, inputScale, twin }: Request): Problem =>
   makeProblem(
     { spec, weights },
-    { m, x: view, y, adds, twin: twin?.offset, rowScale: scaled?.rowScale, xDigits: input.digits, experts: input.pairs?.experts },
+    {
+      m,
+      x: view,
+      y,
+      adds,
+      twin: twin?.offset,
+      rowScale: scaled?.rowScale,
+      inputScale: inputScale?.offset,
+      xDigits: input.digits,
+      experts: input.pairs?.experts,
+    },
   );
 
 /** The recorded call into the buffer `y`. @throws UnsupportedError, ShaderError */
@@ -290,7 +335,7 @@ function makeCall(loaded: LoadedWeights, { problem, bound, plan }: { problem: Pr
 export function encodeProduct(pass: GPUComputePassEncoder, { loaded, request, writes }: Product): void {
   const { recording, sound } = callInto(loaded, request, writes[0].buffer);
   encodeInto(pass, recording);
-  const written = allTaken(request.input.written, request.scaled?.tensor.written, sound);
+  const written = allTaken(request.input.written, request.scaled?.tensor.written, request.inputScale?.written, sound);
   for (const one of writes) one.writtenBy(request.adds ? allTaken(one.written, written) : written);
 }
 

@@ -1,7 +1,7 @@
 // Multiplies one x with several layers (Q, K and V; gate and up): one call, one submit, and one dispatch where their formats agree. The
 // first call starts to copy such layers' weights side by side; later calls take one dispatch.
 
-import { anything, list as listOf, onlyFields, optional } from '../arguments/check.js';
+import { list as listOf } from '../arguments/check.js';
 import { checkPass } from '../arguments/gpu-objects.js';
 import { BYTES } from '../dtype.js';
 import { ArgumentError } from '../errors.js';
@@ -15,16 +15,17 @@ import { keyOf } from '../problem/key.js';
 import { type LayerColumns, yDtypeOf } from '../problem/problem.js';
 import { isContiguous } from '../problem/view.js';
 import {
-  askedOf,
   type Call,
   callWithOutput,
   encodeProduct,
+  FORWARD,
   type ForwardOptions,
   type Input,
   type Product,
   type Request,
   run,
-  type ScaledBy,
+  type Scales,
+  scalesOf,
   sharesBuffer,
 } from './calls.js';
 import { joinWeights } from './joined-weights.js';
@@ -54,8 +55,6 @@ export interface Bundle {
 
 /** @internal */
 export const LAYERS = listOf(LinearWeightQuant.given);
-
-const MANY = onlyFields({ rowScale: optional(anything) });
 
 /** Bundles by their first layer. */
 const bundles = new WeakMap<LinearWeightQuant, Bundle[]>();
@@ -288,7 +287,7 @@ function outputOf(
 }
 
 /**
- * Records the products into the caller's pass: ys[i] = layers[i].forward(x), of the same `rowScale` where there is one. Layers that can share a dispatch do so if their ys lie in one
+ * Records the products into the caller's pass: ys[i] = layers[i].forward(x), of the same `rowScale` and `inputScale` where there are such. Layers that can share a dispatch do so if their ys lie in one
  * buffer, each at a multiple of four elements, like outputs of `forwardMany`; otherwise each takes one dispatch. The pass's pipeline and bind
  * group 0 are then others, as after `encode`.
  * @throws ArgumentError, UnsupportedError, DeviceLostError
@@ -312,7 +311,7 @@ export function productsOf(
   ys: readonly Tensor[],
   options: ForwardOptions = {},
 ): readonly Product[] {
-  const own = MANY(options, 'options') as ForwardOptions;
+  const own = FORWARD(options, 'options') as ForwardOptions;
   LAYERS(layers, 'layers');
   const outputs = listOf(Tensor.given)(ys, 'ys');
   if (outputs.length !== layers.length)
@@ -325,14 +324,14 @@ export function productsOf(
     if (sharesBuffer(input, outputs[i]!)) throw new ArgumentError(`ys[${i}]`, 'another buffer than x', 'the same one');
   });
   if (rows.m === 0) return [];
-  let scaled: ScaledBy | undefined;
-  for (const y of outputs) scaled = askedOf(own, { input, m: rows.m, y }).scaled;
+  let scales: Scales = {};
+  for (const y of outputs) scales = scalesOf(own, { input, m: rows.m, y });
   return groupsFor(bundle, rows.m).flatMap(({ loaded, members, begins }): readonly Product[] => {
     const written = members.map((i) => outputs[i]!) as [Tensor, ...Tensor[]];
     const { buffer } = written[0];
     const together = members.length > 1 && written.every((y) => y.buffer === buffer && y.offset % 4 === 0 && isContiguous(y));
     if (!together) return members.map((i, j) => layers[i]!.product(given, written[j]!, own)!); // there are rows
     const columns = written.map((one, j): LayerColumns => ({ begin: begins[j]!, count: one.shape.at(-1)!, yOffset: one.offset }));
-    return [{ loaded, request: { input, rows, y: { layers: columns }, scaled }, writes: written }];
+    return [{ loaded, request: { input, rows, y: { layers: columns }, ...scales }, writes: written }];
   });
 }

@@ -22,11 +22,13 @@ import {
   askedOf,
   callWithOutput,
   encodeProduct,
+  FORWARD,
   type ForwardOptions,
-  forwardScale,
   type Product,
   type ProductOptions,
   run,
+  type Scales,
+  scalesOf,
   sharesBuffer,
 } from './calls.js';
 import { type Explanation, explain } from './explain.js';
@@ -167,10 +169,10 @@ export class LinearWeightQuant {
       const y = takeOutput(loaded, size);
       return Tensor.own(this.device, y.buffer, { ...form, release: () => recycle(loaded, y), written: allTaken(y.ready, input.written) });
     }
-    const scaled = forwardScale(options, { input, m: rows.m });
-    const { call, y } = callWithOutput(loaded, { input, rows, y: {}, scaled }, size);
+    const scales: Scales = options === undefined ? {} : scalesOf(FORWARD(options, 'options'), { input, m: rows.m });
+    const { call, y } = callWithOutput(loaded, { input, rows, y: {}, ...scales }, size);
     const taken = run(this.device, 'forward', { calls: [call], input });
-    const written = allTaken(y.ready, scaled?.tensor.written, taken);
+    const written = allTaken(y.ready, scales.scaled?.tensor.written, scales.inputScale?.written, taken);
     return Tensor.own(this.device, y.buffer, { ...form, release: () => recycle(loaded, y), written });
   }
 
@@ -251,13 +253,13 @@ export class LinearWeightQuant {
     const output = Tensor.given(y, 'y', this.device);
     const rows = checkX(loaded.spec, input.x);
     const place = checkY(loaded.spec, rows.m, output);
-    const { adds, scaled, twin } = askedOf(options, { input, m: rows.m, y: output });
+    const { adds, twin, ...scales } = askedOf(options, { input, m: rows.m, y: output });
     if (adds && loaded.weights.glu) throw new ArgumentError('add', 'none beside a gated linear unit', 'one');
     if (twin && !loaded.weights.twinned) throw new ArgumentError('twin', 'a layer that leaves one: call leaveTwin() first', 'another');
     if (sharesBuffer(input, output)) throw new ArgumentError('y', 'another buffer than x', 'the same one');
     return rows.m === 0
       ? undefined
-      : { loaded, request: { input, rows, y: place, adds, scaled, twin }, writes: twin ? [output, twin] : [output] };
+      : { loaded, request: { input, rows, y: place, adds, twin, ...scales }, writes: twin ? [output, twin] : [output] };
   }
 
   /** @internal Replaces the weights by the same weights in other buffers, and frees the old buffers. */
@@ -279,7 +281,18 @@ export class LinearWeightQuant {
     const done = allTaken(...pending); // reported by prepare() and by reading an output
     const spec = { ...this.#spec, quantScale: weights.requantized }; // false if quantScale was an empty tensor
     const { device } = this;
-    this.#loaded = makeLoaded({ device, spec, weights, packed, settings: this.#settings, buffers, shared: undefined, done, codebook, report });
+    this.#loaded = makeLoaded({
+      device,
+      spec,
+      weights,
+      packed,
+      settings: this.#settings,
+      buffers,
+      shared: undefined,
+      done,
+      codebook,
+      report,
+    });
   }
 
   #free(): void {

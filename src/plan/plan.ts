@@ -118,6 +118,7 @@ export function makePlan(given: PlanContext, { force, findings = NO_FINDINGS }: 
 function asidesOf(problem: Problem, splits: number): readonly Aside[] {
   const { permuted, inputScaled } = problem.weights;
   const ofLayer = [
+    problem.inputScale !== undefined && 'the call scales each input',
     problem.rowScale && 'each row has a factor',
     permuted && 'the inputs are in another order than those of x',
     inputScaled && 'each input has a scale',

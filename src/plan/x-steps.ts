@@ -86,7 +86,7 @@ export function rowsOf({ problem, caps }: XContext, { begin, count: rows }: Rang
  * @throws UnsupportedError
  */
 export function gather({ problem, caps }: XContext, { begin, count }: Range): Dispatch[] {
-  const { x, xDtype, rowScale, weights } = problem;
+  const { x, xDtype, rowScale, inputScale, weights } = problem;
   const { k, permuted, inputScaled } = weights;
   const made = rowScale?.of === 'rms' ? [factorsStep(caps, rowScale, { begin, count })] : [];
   const bits = 8 * BYTES[xDtype];
@@ -99,9 +99,16 @@ export function gather({ problem, caps }: XContext, { begin, count }: Range): Di
     const [first, last] = [low + 4 * quad * x.strideK, high + lastK * x.strideK];
     const { base, ...source } = window(caps, { buffer: 'x', bits, first, length: last - first + 1 });
     const factors = rowScale && factorsAt(caps, rowScale, { begin, count });
+    const called = inputScale === undefined ? undefined : window(caps, { buffer: CALL_SCALE, bits: 32, first: inputScale, length: k });
     return dispatch(caps, {
       shader: helpers.gatherRows,
-      params: { X: gatherParam(xDtype), PERM: permuted ? 1 : 0, SCALED: inputScaled ? 1 : 0, FACTORS: factors ? 1 : 0 },
+      params: {
+        X: gatherParam(xDtype),
+        PERM: permuted ? 1 : 0,
+        SCALED: inputScaled ? 1 : 0,
+        FACTORS: factors ? 1 : 0,
+        CALL_SCALED: called ? 1 : 0,
+      },
       workgroups: Math.ceil((rows * quads) / 64),
       uniforms: {
         m: rows,
@@ -117,11 +124,13 @@ export function gather({ problem, caps }: XContext, { begin, count }: Range): Di
         rows_base: (m - begin) * pitch,
         pitch,
         factors_base: factors ? factors.first + (m - begin) : 0,
+        call_base: called ? called.base + inputScale! : 0,
       },
       bindings: {
         x: source,
         rows: out,
         ...(factors && { factors: factors.slice }),
+        ...(called && { call_scale: { buffer: called.buffer, offset: called.offset, size: called.size } }),
         ...(permuted && { permutation: permutationSlice(weights) }),
         ...(inputScaled && { input_scale: inputScaleSlice(weights) }),
       },
@@ -147,6 +156,8 @@ export function gather({ problem, caps }: XContext, { begin, count }: Range): Di
 /** Roles of what is multiplied with rows: the caller's, where it is not x's buffer, and the factors that are made of it. */
 export const ROW_SCALE = 'rowScale';
 export const FACTORS = 'factors';
+/** The role of the scales of inputs that a call gives. */
+export const CALL_SCALE = 'callScale';
 
 const roleOf = ({ beside }: RowScale): string => (beside ? 'x' : ROW_SCALE);
 

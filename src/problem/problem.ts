@@ -113,6 +113,8 @@ export interface Problem {
   readonly adds: boolean;
   /** First element of y's twin in y's buffer: y times a scale of each column. */
   readonly twin?: number | undefined;
+  /** First of the float32 scales of inputs that the call gives, beside those of the weights. */
+  readonly inputScale?: number | undefined;
   /** What the sums of each row are multiplied by. */
   readonly rowScale?: RowScale | undefined;
   /** Each layer's columns and y, if the weights are those of several layers side by side. */
@@ -133,7 +135,7 @@ export interface LayerColumns {
 }
 
 /** The part of a problem that reading x depends on. */
-export type XProblem = Pick<Problem, 'm' | 'xDtype' | 'x' | 'rowScale'> & {
+export type XProblem = Pick<Problem, 'm' | 'xDtype' | 'x' | 'rowScale' | 'inputScale'> & {
   readonly weights: Pick<Weights, 'k' | 'held' | 'permuted' | 'inputScaled'>;
 };
 
@@ -155,6 +157,7 @@ export function makeProblem(
     y = {},
     adds = false,
     twin,
+    inputScale,
     rowScale,
     xDigits,
     experts,
@@ -164,6 +167,7 @@ export function makeProblem(
     readonly y?: Destination;
     readonly adds?: boolean | undefined;
     readonly twin?: number | undefined;
+    readonly inputScale?: number | undefined;
     readonly rowScale?: RowScale | undefined;
     readonly xDigits?: Digits | undefined;
     readonly experts?: ExpertPairs | undefined;
@@ -182,6 +186,7 @@ export function makeProblem(
     yPitch: y.pitch ?? columnsOfY(weights),
     adds,
     twin,
+    inputScale,
     rowScale,
     layers: y.layers,
     experts,

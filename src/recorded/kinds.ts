@@ -117,9 +117,16 @@ const LAYER = onlyFields({
   y: tensor,
   add: optional(tensor),
   rowScale: optional(rowScale),
+  inputScale: optional(tensor),
   twin: optional(tensor),
 });
-const LAYERS = onlyFields({ layers: list(LinearWeightQuant.given), x: input, ys: list(tensor), rowScale: optional(rowScale) });
+const LAYERS = onlyFields({
+  layers: list(LinearWeightQuant.given),
+  x: input,
+  ys: list(tensor),
+  rowScale: optional(rowScale),
+  inputScale: optional(tensor),
+});
 const EXPERTS = onlyFields({ experts: ExpertLayers.given, x: tensor, y: tensor, ids: optional(tensor), sorted: optional(anything) });
 const SORT = onlyFields({ sort: anything });
 const QUANTIZE = onlyFields({ quantize: anything });
@@ -167,11 +174,11 @@ function copying(from: Tensor, to: Tensor, device: GPUDevice): readonly Planned[
 
 export const kinds: Readonly<Record<string, Kind>> = {
   layer(step, { device }) {
-    const { layer, x, y, add, rowScale: scale, twin } = LAYER(step, 'options');
+    const { layer, x, y, add, rowScale: scale, inputScale, twin } = LAYER(step, 'options');
     ofDevice(device, layer, 'layer');
     const factors = scale && (ofSquares(scale) ? scale.rms : scale);
     return {
-      reads: [...inputTensors(x), ...(add ? [add] : []), ...(factors ? [factors] : [])],
+      reads: [...inputTensors(x), ...(add ? [add] : []), ...(factors ? [factors] : []), ...(inputScale ? [inputScale] : [])],
       writes: twin ? [y, twin] : [y],
       owners: [layer],
       parts(cut) {
@@ -179,22 +186,23 @@ export const kinds: Readonly<Record<string, Kind>> = {
           add: add && first(add, cut, 'add'),
           twin: twin && first(twin, cut, 'twin'),
           rowScale: firstScale(scale, cut),
+          inputScale,
         });
         return product ? [planned(product)] : [];
       },
     };
   },
   layers(step, { device }) {
-    const { layers, x, ys, rowScale: scale } = LAYERS(step, 'options');
+    const { layers, x, ys, rowScale: scale, inputScale } = LAYERS(step, 'options');
     const factors = scale && (ofSquares(scale) ? scale.rms : scale);
     for (const [i, layer] of layers.entries()) ofDevice(device, layer, `layers[${i}]`);
     return {
-      reads: [...inputTensors(x), ...(factors ? [factors] : [])],
+      reads: [...inputTensors(x), ...(factors ? [factors] : []), ...(inputScale ? [inputScale] : [])],
       writes: ys,
       owners: layers,
       parts(cut) {
         const own = ys.map((y, i) => first(y, cut, `ys[${i}]`));
-        return productsOf(layers, firstInput(x, cut), own, { rowScale: firstScale(scale, cut) }).map(planned);
+        return productsOf(layers, firstInput(x, cut), own, { rowScale: firstScale(scale, cut), inputScale }).map(planned);
       },
     };
   },

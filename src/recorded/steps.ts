@@ -11,8 +11,8 @@ export type ForRows<T> = T | ((rows: number) => T);
 
 /**
  * What `recordSteps` records. The first field says what it is:
- * `layer` a product, as `layer.encode(pass, x, y, { add, rowScale, twin })`;
- * `layers` products that share x, as `encodeMany(pass, layers, x, ys, { rowScale })`;
+ * `layer` a product, as `layer.encode(pass, x, y, { add, rowScale, inputScale, twin })`;
+ * `layers` products that share x, as `encodeMany(pass, layers, x, ys, { rowScale, inputScale })`;
  * `experts` products with experts, as `encodeExperts(pass, experts, x, y, { ids })`. `sorted` must be sorted by a step before, of the same recording;
  * `sort` sorts pairs, as `encodeSortPairs`;
  * `quantize` quantizes x, as `encodeQuantizeRows`;
@@ -27,6 +27,7 @@ export type Step =
       readonly x: Tensor | QuantizedRows;
       readonly ys: readonly Tensor[];
       readonly rowScale?: RowScaled | undefined;
+      readonly inputScale?: Tensor | undefined;
     }
   | { readonly experts: ExpertLayers; readonly x: Tensor; readonly y: Tensor; readonly ids: Tensor }
   | { readonly experts: ExpertLayers; readonly x: Tensor; readonly y: Tensor; readonly sorted: SortedPairs }

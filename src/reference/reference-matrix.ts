@@ -37,6 +37,7 @@ const OPTIONS = onlyFields({
   accuracy: optional(accuracy),
   add: optionalTensor,
   rowScale: optional(anything),
+  inputScale: optionalTensor,
   glu: optional(oneOf(...(Object.keys(GLUS) as Glu[]))),
 });
 
@@ -48,6 +49,7 @@ const OPTIONS = onlyFields({
  * @param options.weightRounding dtype: each weight is rounded to x's dtype, as `weightRounding` of a layer does
  * @param options.accuracy how the kernel sums whose result is judged (`explain(rows).accuracy`)
  * @param options.add (…, N), of y's dtype: what the product is added to, before y is rounded
+ * @param options.inputScale float32 (K,), a scale of each input beside the matrix's own
  * @param options.rowScale float32 factors (M,), or rows (M, D) for RMSNorm's: what the sums of each row are multiplied by before the bias
  * @param options.glu y is this gated linear unit of the first half of the columns, the gate's, and of the second: (…, N / 2)
  * @throws ArgumentError
@@ -66,6 +68,7 @@ export function referenceMatrix(
     readonly add?: HostTensor | undefined;
     readonly glu?: Glu | undefined;
     readonly rowScale?: HostRowScale | undefined;
+    readonly inputScale?: HostTensor | undefined;
   } = {},
 ): ReferenceResult {
   checkMatrix(matrix);
@@ -81,6 +84,7 @@ export function referenceMatrix(
     add,
     glu,
     rowScale,
+    inputScale: called,
   } = OPTIONS(options, 'options');
   const input = hostTensor(x, 'x');
   const { dtype } = input;
@@ -88,7 +92,7 @@ export function referenceMatrix(
     throw new ArgumentError('x', 'dtype float32, float16 or bfloat16', dtype);
   const { m, view } = checkX({ inFeatures: k, dtype }, hostView('x', input));
   const rows = readRows(input, { m, k, view });
-  const scaled = inputScale && scaledRows(rows, inputScale);
+  const scaled = scaledRows(rows, [inputScale, called && callScale(called, k)]);
   const inOrder = (values: Float64Array): Float64Array => (permutation ? gathered(values, permutation) : values);
   const groups = groupsIn(matrix);
   const words = wordsOf(k, bits);
@@ -98,8 +102,8 @@ export function referenceMatrix(
   const biases = bias && numbers(bias);
   const shape = shapeOfY([...input.shape.slice(0, -1), n], { glu, add, quantized: quantScale !== undefined });
   return finish({
-    xs: inOrder(scaled?.xs ?? rows),
-    xSlack: scaled && inOrder(scaled.slack),
+    xs: inOrder(scaled.xs),
+    xSlack: scaled.slack && inOrder(scaled.slack),
     m,
     n,
     k,
@@ -137,12 +141,32 @@ export function referenceMatrix(
   });
 }
 
-/** Every row times the scales of the inputs, and how far kernels may be from it. */
-function scaledRows(rows: Float64Array, inputScale: Float32Array): { readonly xs: Float64Array; readonly slack: Float64Array } {
-  const k = inputScale.length;
-  const [xs, slack] = [new Float64Array(rows.length), new Float64Array(rows.length)];
-  for (let i = 0; i < rows.length; i++) [xs[i], slack[i]] = scaledX(rows[i]!, inputScale[i % k]!);
+/** Every row times the scales of the inputs, one list after the other, and how far kernels may be from it. */
+function scaledRows(
+  rows: Float64Array,
+  lists: readonly (ArrayLike<number> | undefined)[],
+): { readonly xs: Float64Array; readonly slack: Float64Array | undefined } {
+  let [xs, slack]: readonly [Float64Array, Float64Array | undefined] = [rows, undefined];
+  for (const scales of lists) {
+    if (!scales) continue;
+    const before = slack;
+    const next = [new Float64Array(rows.length), new Float64Array(rows.length)] as const;
+    for (let i = 0; i < rows.length; i++) {
+      const scale = scales[i % scales.length]!;
+      const [value, own] = scaledX(xs[i]!, scale);
+      next[0][i] = value;
+      next[1][i] = own + (before ? Math.abs(scale) * before[i]! * (1 + 2 ** -23) : 0);
+    }
+    [xs, slack] = next;
+  }
   return { xs, slack };
+}
+
+/** @throws ArgumentError if it is not float32 (K,) */
+function callScale(scale: HostTensor, k: number): ArrayLike<number> {
+  if (scale.dtype !== 'float32' || scale.shape.length !== 1 || scale.shape[0] !== k)
+    throw new ArgumentError('inputScale', `float32 (${k})`, `${scale.dtype} (${scale.shape.join(', ')})`);
+  return numbers(scale);
 }
 
 /** Columns of every row as the codes have them. */

@@ -68,12 +68,18 @@ export async function runMatrix(
     const draw = random(`factors of ${c.name}`);
     const factors: HostTensor = { data: Float32Array.from({ length: m }, () => 4 * draw() - 2), shape: [m], dtype: 'float32' };
     const rowScale = own ? { rms: x, epsilon: 1e-5 } : factors;
-    const sum = referenceMatrix(x, matrix, { ...options, rowScale });
+    const inputScale: HostTensor | undefined =
+      c.name.length % 2 === 0
+        ? { data: Float32Array.from({ length: matrix.k }, () => 2 * draw() - 1), shape: [matrix.k], dtype: 'float32' }
+        : undefined;
+    const sum = referenceMatrix(x, matrix, { ...options, rowScale, inputScale });
+    const ofCall = inputScale && upload(device, inputScale, 1);
     const uploaded = upload(device, factors, 3);
     const encode = (pass: GPUComputePassEncoder, input: Tensor, y: Tensor) =>
-      layer.encode(pass, input, y, { rowScale: own ? { rms: input, epsilon: 1e-5 } : uploaded });
+      layer.encode(pass, input, y, { rowScale: own ? { rms: input, epsilon: 1e-5 } : uploaded, inputScale: ofCall });
     const { failures } = await multiply(device, encode, { x, lead: 0, want: sum, yOffset: 0, exact: false });
     uploaded.buffer.destroy();
+    ofCall?.buffer.destroy();
     return failures.map((failure) => `scaled rows: ${failure}`);
   }
 

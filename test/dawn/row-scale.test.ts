@@ -160,3 +160,27 @@ test('decode applies the factor itself where it lies beside x: one dispatch', as
     for (const value of await numbers(y)) expect(Math.abs(value - sum * factor)).toBeLessThan(1e-6 * size * Math.abs(factor));
   }
 });
+
+test('RMSNorm anywhere: its weight as the call’s inputScale, its factor as the rowScale', async () => {
+  const layer = layerOf();
+  const values = Float32Array.from({ length: 2 * K }, (_, i) => ((i * 5) % 9) - 4);
+  const weight = Float32Array.from({ length: K }, (_, i) => 1 + (i % 3));
+  const [x, y] = [tensor(values, [2, K]), filled(0, 2, N)];
+  const options = { inputScale: tensor(weight, [K]), rowScale: { rms: x, epsilon: 1 } };
+  const want = [0, 1].map((r) => {
+    const row = values.subarray(r * K, (r + 1) * K);
+    const factor = 1 / Math.sqrt(row.reduce((sum, value) => sum + value * value, 0) / K + 1);
+    return { value: (factor * row.reduce((sum, value, i) => sum + value * weight[i]!, 0)) / K, size: 129 * 4 * 3 * factor };
+  });
+  const check = (got: readonly number[]): void => {
+    for (const [i, value] of got.entries()) {
+      const { value: exact, size } = want[Math.floor(i / N)]!;
+      expect(Math.abs(value - exact)).toBeLessThan(1e-6 * size);
+    }
+  };
+  encode(layer, x, y, options);
+  check(await numbers(y));
+  check(await numbers(layer.forward(x, options)));
+  expect(() => encode(layer, x, y, { inputScale: tensor([1], [1]) })).toThrow(/inputScale.*float32 \(64\)/);
+  expect(() => layer.forward(x, { add: y } as never)).toThrow(/add/);
+});

@@ -191,12 +191,13 @@ function matrixOf({ n, k, bits, groupSize, scaleDtype, shift, codebook }: Weight
 }
 
 /** With a factor for each row, in x's buffer and in another. */
-function scaled({ problem, ...context }: PlanContext, of: RowScale['of']): readonly Dispatch[] {
+function scaled({ problem, ...context }: PlanContext, of: RowScale['of'] | undefined): readonly Dispatch[] {
+  if (!of) return makePlan({ ...context, problem: { ...problem, inputScale: 8 } }).dispatches;
   const squares = { pitch: 8, width: 8, epsilon: 1e-5 };
   return [false, true].flatMap((beside) => {
     const place = { beside, offset: 4, by: 'rows' } as const;
     const rowScale: RowScale = of === 'rms' ? { ...place, of, ...squares } : { ...place, of };
-    return makePlan({ ...context, problem: { ...problem, rowScale } }).dispatches;
+    return [undefined, 8].flatMap((inputScale) => makePlan({ ...context, problem: { ...problem, rowScale, inputScale } }).dispatches);
   });
 }
 
@@ -323,7 +324,7 @@ describe('what planning and loading ask for', () => {
       if (plan.kernel === 'matmul-plain') throw new Error(`only matmul-plain runs ${JSON.stringify(spec)}`);
       dispatches.push(...plan.dispatches);
       for (const { name } of kernels) dispatches.push(...forced({ problem, packed, caps }, name));
-      for (const of of ['rms', 'factors'] as const) dispatches.push(...scaled({ problem, packed, caps }, of));
+      for (const of of ['rms', 'factors', undefined] as const) dispatches.push(...scaled({ problem, packed, caps }, of));
       dispatches.push(...forced({ problem: { ...problem, innerPrecise: 1 }, packed, caps }, 'matmul-dot4'));
     }
   }
@@ -339,7 +340,7 @@ describe('what planning and loading ask for', () => {
         dispatches.push(...makePlan({ problem: { ...problem, xDigits: digits }, packed, caps }).dispatches);
         dispatches.push(...quantizeAll({ problem, caps }, digits).dispatches);
       }
-      for (const of of ['rms', 'factors'] as const) dispatches.push(...scaled({ problem, packed, caps }, of));
+      for (const of of ['rms', 'factors', undefined] as const) dispatches.push(...scaled({ problem, packed, caps }, of));
       if (!spec.quant && spec.n % 4 === 0) dispatches.push(...gated({ problem, packed, caps }));
     }
   }
