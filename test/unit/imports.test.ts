@@ -105,11 +105,12 @@ test('only gpu/, tuning/, layer/, epilogues/, experts/ and loading/ call a GPUDe
   expect(files.filter((file) => !['gpu', 'tuning', 'layer', 'epilogues', 'experts', 'loading'].includes(room(file)))).toEqual([]);
 });
 
-test('only seven files know the bundler: six read shaders, one starts a worker', () => {
+test('only eight files know the bundler: seven read shaders, one starts a worker', () => {
   const files = [...imports.keys()].filter((file) => readFileSync(join(root, file), 'utf8').includes('import.meta'));
   expect(files.sort()).toEqual([
     'quantize/in-worker.ts',
     'shaders.ts',
+    'wgsl/best-text.ts',
     'wgsl/glu-text.ts',
     'wgsl/quantize-text.ts',
     'wgsl/rows-text.ts',
