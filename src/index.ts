@@ -4,6 +4,7 @@ export { type CastData, formatCast } from './ascend/fractal-nz.js';
 export { convertWeightToInt4Pack } from './ascend/int4-pack.js';
 export { transQuantParam } from './ascend/quant-param.js';
 export type { DType, FloatDType, Format } from './dtype.js';
+export { type BestOptions, type BestRows, best, encodeBest } from './epilogues/best.js';
 export { joinGateUp } from './epilogues/join-gate-up.js';
 export { leaveTwin } from './epilogues/leave-twin.js';
 export { ArgumentError, DeviceLostError, GpuError, ReadError, ShaderError, UnsupportedError } from './errors.js';

@@ -2,6 +2,7 @@
 import { variantText } from '../../src/gpu/pipeline.js';
 import { allVariants } from '../../src/kernels/index.js';
 import { variantId } from '../../src/kernels/kernel.js';
+import { addBestText } from '../../src/wgsl/best-text.js';
 import { addGluText } from '../../src/wgsl/glu-text.js';
 import type { Params } from '../../src/wgsl/preprocess.js';
 import { addQuantizeText } from '../../src/wgsl/quantize-text.js';
@@ -9,6 +10,7 @@ import { addRowsText } from '../../src/wgsl/rows-text.js';
 import { addSortText } from '../../src/wgsl/sort-text.js';
 
 addQuantizeText();
+addBestText();
 addGluText();
 addRowsText();
 addSortText();

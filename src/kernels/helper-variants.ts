@@ -36,6 +36,7 @@ export const helperVariants: Readonly<Record<string, readonly Params[]>> = {
   ),
   'count-outside': [{}],
   interleave: [{}],
+  'best-rows': [{}],
   'quantize-weights': BITS.flatMap((BITS) =>
     [0, 1, 2].flatMap((W) => [0, 1].flatMap((SYMMETRIC) => [0, 1].map((SUMS) => ({ BITS, W, SYMMETRIC, SUMS })))),
   ),

@@ -159,6 +159,18 @@ export const countOutside: Shader = {
   uniforms: ['count', 'base', 'n'],
 };
 
+/** The greatest of each row of sums, for epilogues/best.ts. */
+export const bestRows: Shader = {
+  name: 'best-rows',
+  bindings: [
+    { name: 'params', binding: 0, access: 'uniform' },
+    { name: 'sums', binding: 1, access: 'read' },
+    { name: 'ids', binding: 2, access: 'write' },
+    { name: 'values', binding: 3, access: 'write' },
+  ],
+  uniforms: ['rows', 'columns', 'pitch', 'splits', 'split_pitch', 'ids_base', 'values_base'],
+};
+
 /** Weights as floats → codes, for layer/quantize-weights.ts. */
 export const quantizeWeights: Shader = {
   name: 'quantize-weights',
@@ -184,5 +196,6 @@ export const helpers: readonly Shader[] = [
   gatherWeights,
   countOutside,
   interleave,
+  bestRows,
   quantizeWeights,
 ];

@@ -12,10 +12,11 @@ import { Tensor } from '../gpu/tensor.js';
 import type { IDS, SORTED } from '../plan/pair-steps.js';
 import type { Plan } from '../plan/plan.js';
 import { CALL_SCALE, ROW_SCALE, X_CODES } from '../plan/x-steps.js';
+import { BEST_IDS, BEST_VALUES } from '../plan/y-steps.js';
 import type { checkX } from '../problem/checks.js';
 import type { ExpertPairs } from '../problem/experts.js';
 import { sameData } from '../problem/key.js';
-import { type Destination, makeProblem, type Problem } from '../problem/problem.js';
+import { type Best, type Destination, makeProblem, type Problem } from '../problem/problem.js';
 import type { RowScale } from '../problem/row-scale.js';
 import { isContiguous, showShape } from '../problem/view.js';
 import type { Digits } from '../problem/x-codes.js';
@@ -194,13 +195,15 @@ export interface Request {
   readonly scaled?: ScaledBy | undefined;
   readonly inputScale?: Tensor | undefined;
   readonly twin?: Tensor | undefined;
+  /** The best of each row is asked for in place of y: the product writes ids and values. */
+  readonly best?: Best | undefined;
 }
 
 /** A product into the caller's tensors, whose arguments were checked. */
 export interface Product {
   readonly loaded: LoadedWeights;
   readonly request: Request;
-  /** The tensors that it writes; all lie in one buffer. */
+  /** The tensors that it writes; all lie in one buffer, but ids and values of the best. */
   readonly writes: readonly [Tensor, ...Tensor[]];
 }
 
@@ -243,16 +246,20 @@ function nodeOf(loaded: LoadedWeights, bound: Bound): Node {
   return node;
 }
 
-const boundOf = ({ input: { x, codes, pairs }, scaled, inputScale }: Request, y: GPUBuffer): Bound => ({
+/** @param second of values, where the best of each row is asked for: `first` is then of ids, and else of y */
+const boundOf = ({ input: { x, codes, pairs }, scaled, inputScale, best }: Request, first: GPUBuffer, second?: GPUBuffer): Bound => ({
   x: x.buffer,
   ...(scaled && { [ROW_SCALE]: scaled.tensor.buffer }),
   ...(inputScale && { [CALL_SCALE]: inputScale.buffer }),
   ...(codes && { [X_CODES]: codes.buffer }),
   ...(pairs && { [pairs.role]: pairs.tensor.buffer }),
-  y,
+  ...(best ? { [BEST_IDS]: first, [BEST_VALUES]: second! } : { y: first }),
 });
 
-const problemOf = ({ spec, weights }: LoadedWeights, { input, rows: { m, view }, y, adds, scaled, inputScale, twin }: Request): Problem =>
+const problemOf = (
+  { spec, weights }: LoadedWeights,
+  { input, rows: { m, view }, y, adds, scaled, inputScale, twin, best }: Request,
+): Problem =>
   makeProblem(
     { spec, weights },
     {
@@ -261,6 +268,7 @@ const problemOf = ({ spec, weights }: LoadedWeights, { input, rows: { m, view },
       y,
       adds,
       twin: twin?.offset,
+      best,
       rowScale: scaled?.rowScale,
       inputScale: inputScale?.offset,
       xDigits: input.digits,
@@ -268,10 +276,10 @@ const problemOf = ({ spec, weights }: LoadedWeights, { input, rows: { m, view },
     },
   );
 
-/** The recorded call into the buffer `y`. @throws UnsupportedError, ShaderError */
-function callInto(loaded: LoadedWeights, request: Request, y: GPUBuffer): Call {
+/** The recorded call of a product. @throws UnsupportedError, ShaderError */
+export function callOf({ loaded, request, writes }: Product): Call {
   const problem = problemOf(loaded, request);
-  const bound = boundOf(request, y);
+  const bound = boundOf(request, writes[0].buffer, writes[1]?.buffer);
   return keptCall(loaded, problem, bound) ?? makeCall(loaded, { problem, bound, plan: planFor(loaded, problem) });
 }
 
@@ -332,8 +340,9 @@ function makeCall(loaded: LoadedWeights, { problem, bound, plan }: { problem: Pr
 }
 
 /** Records a product into the caller's pass, and tells the tensors that it writes. @throws UnsupportedError, ShaderError */
-export function encodeProduct(pass: GPUComputePassEncoder, { loaded, request, writes }: Product): void {
-  const { recording, sound } = callInto(loaded, request, writes[0].buffer);
+export function encodeProduct(pass: GPUComputePassEncoder, product: Product): void {
+  const { request, writes } = product;
+  const { recording, sound } = callOf(product);
   encodeInto(pass, recording);
   const written = allTaken(request.input.written, request.scaled?.tensor.written, request.inputScale?.written, sound);
   for (const one of writes) one.writtenBy(request.adds ? allTaken(one.written, written) : written);
@@ -344,7 +353,7 @@ export function planProduct({ loaded, request, writes }: Product): {
   readonly plan: Plan;
   readonly buffer: (role: string) => GPUBuffer | undefined;
 } {
-  const bound = boundOf(request, writes[0].buffer);
+  const bound = boundOf(request, writes[0].buffer, writes[1]?.buffer);
   return { plan: planFor(loaded, problemOf(loaded, request)), buffer: (role) => bound[role] ?? loaded.buffers.get(role) };
 }
 

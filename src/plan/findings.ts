@@ -34,12 +34,12 @@ export const NO_FINDINGS: Findings = { disabled: new Map(), tuned: new Map() };
 const MANY_ROWS = 1024;
 
 /**
- * The key of problems that share a measured choice. It holds all of the problem and the device, with three exceptions. Rows up to the same
+ * The key of problems that share a measured choice. It holds all of the problem and the device, with four exceptions. Rows up to the same
  * power of two are one class, because tiles have 1, 2, 4, 8 … rows; all from 513 on are one. The position of x and y counts only through
- * the operand params. Whether x came quantized does not count: such calls are not measured.
+ * the operand params. Whether y itself is asked for or the best of its rows does not count. Whether x came quantized does not count: such calls are not measured.
  */
 export function problemClass(problem: Problem, caps: Caps): string {
-  const { m, x: _x, yOffset: _yOffset, yPitch: _yPitch, layers: _layers, xDigits: _xDigits, ...rest } = problem;
+  const { m, x: _x, yOffset: _yOffset, yPitch: _yPitch, layers: _layers, best: _best, xDigits: _xDigits, ...rest } = problem;
   const rows = Math.min(MANY_ROWS, 2 ** Math.ceil(Math.log2(m)));
   return `m<=${rows} ${variantId('', operandParams(problem, caps))} ${keyOf({ ...rest, caps })}`;
 }

@@ -17,7 +17,7 @@ import { type Findings, NO_FINDINGS } from './findings.js';
 import { codebookSlice, columnQuantSlice, type Packed, twinScaleSlice } from './packed-layout.js';
 import { expertUniforms, SORTED, sortedBinding, sortStep } from './pair-steps.js';
 import { FACTORS, gather, gatheredBytes, NOTHING, type Prepared, preparations, rowBytes, rowsOf, X_CODES, type XRows } from './x-steps.js';
-import { inPlace, inScratch, type Output, round, sumsPitch } from './y-steps.js';
+import { bestOf, inPlace, inScratch, type Output, round, sumsPitch } from './y-steps.js';
 
 /** A helper dispatch around the product, and its reason. */
 export interface Aside {
@@ -60,11 +60,11 @@ export function makePlan(given: PlanContext, { force, findings = NO_FINDINGS }: 
   const choice = choose({ ...given, force, findings });
   const problem = seenBy(choice.kernel, given.problem);
   const context = { ...given, problem };
-  const { m, weights, layers, experts } = problem;
+  const { m, weights, layers, experts, best } = problem;
   const perRow = experts?.perRow ?? 1; // rows of y for a row of x
   const { n, k } = weights;
   const { splits, params } = choice;
-  const direct = { x: readsInPlace(problem), y: writesInPlace(problem) && splits === 1 };
+  const direct = { x: readsInPlace(problem), y: !best && writesInPlace(problem) && splits === 1 };
   const preparation = choice.kernel.before && preparations[choice.kernel.before];
   const prepared = preparation?.bytes(problem, params) ?? {};
   const sumsRow = perRow * splits * sumsPitch(n) * 4;
@@ -93,7 +93,8 @@ export function makePlan(given: PlanContext, { force, findings = NO_FINDINGS }: 
     const products = multiply(context, choice, { x, y, extra });
     main ??= products[0];
     dispatches.push(...extra.dispatches, ...products);
-    if (!direct.y) dispatches.push(round(context, { ...ofY, splits }));
+    if (best) dispatches.push(bestOf(context, best, { ...ofY, splits }));
+    else if (!direct.y) dispatches.push(round(context, { ...ofY, splits }));
   }
   return {
     kernel: choice.kernel.name,
@@ -116,7 +117,8 @@ export function makePlan(given: PlanContext, { force, findings = NO_FINDINGS }: 
 }
 
 function asidesOf(problem: Problem, splits: number): readonly Aside[] {
-  const { permuted, inputScaled } = problem.weights;
+  const { best, weights } = problem;
+  const { permuted, inputScaled } = weights;
   const ofLayer = [
     problem.inputScale !== undefined && 'the call scales each input',
     problem.rowScale && 'each row has a factor',
@@ -127,8 +129,8 @@ function asidesOf(problem: Problem, splits: number): readonly Aside[] {
   const shared = `workgroups share k in ${splits} splits, since rows and columns alone do not fill the device`;
   return [
     ...(readsInPlace(problem) ? [] : [{ shader: 'gather-rows' as const, reason: unread }]),
-    ...(splits > 1 ? [{ shader: 'round-rows' as const, reason: shared }] : []),
-    ...(writesInPlace(problem) ? [] : [{ shader: 'round-rows' as const, reason: 'rows of y do not start on whole words' }]),
+    ...(splits > 1 && !best ? [{ shader: 'round-rows' as const, reason: shared }] : []),
+    ...(writesInPlace(problem) || best ? [] : [{ shader: 'round-rows' as const, reason: 'rows of y do not start on whole words' }]),
   ];
 }
 

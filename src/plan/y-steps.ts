@@ -1,11 +1,12 @@
-// Where a product writes y: in place, or as float32 sums in scratch memory that round-rows turns into y. Pure.
+// Where a product writes y: in place, or as float32 sums in scratch memory that round-rows turns into y, or best-rows into the best of each
+// row. Pure.
 import { BYTES } from '../dtype.js';
 import { UnsupportedError } from '../errors.js';
-import { roundRows } from '../kernels/helpers.js';
+import { bestRows, roundRows } from '../kernels/helpers.js';
 import { outputsOf, Y, type YColumns } from '../kernels/operands.js';
 import type { Caps } from '../problem/caps.js';
 import { columnsOfY, GLUS, type Glu } from '../problem/glu.js';
-import type { Problem } from '../problem/problem.js';
+import type { Best, Problem } from '../problem/problem.js';
 import { type Range, type Slice, window } from './binding.js';
 import { type Dispatch, dispatch } from './dispatch.js';
 import { columnQuantSlice } from './packed-layout.js';
@@ -118,5 +119,31 @@ export function roundFrom(
       ...(quant && { quant }),
       y,
     },
+  });
+}
+
+/** The roles of what is told of each row in place of y. */
+export const BEST_IDS = 'best_ids';
+export const BEST_VALUES = 'best_values';
+
+/** Adds the `splits` of scratch `sums`, and leaves the id and the value of the greatest of each of a range of rows. */
+export function bestOf(
+  { problem, caps }: YContext,
+  { columns, ids, values }: Best,
+  { begin, count, splits }: Range & { readonly splits: number },
+): Dispatch {
+  const pitch = sumsPitch(problem.weights.n) / 4;
+  const place = (buffer: string, offset: number) => {
+    const first = offset + begin;
+    const { base, ...slice } = window(caps, { buffer, bits: 32, first, length: count });
+    return { slice, base: base + first };
+  };
+  const [ofIds, ofValues] = [place(BEST_IDS, ids), place(BEST_VALUES, values)];
+  return dispatch(caps, {
+    shader: bestRows,
+    params: {},
+    workgroups: count,
+    uniforms: { rows: count, columns, pitch, splits, split_pitch: count * pitch, ids_base: ofIds.base, values_base: ofValues.base },
+    bindings: { sums: { buffer: 'sums', offset: 0, size: splits * count * pitch * 16 }, ids: ofIds.slice, values: ofValues.slice },
   });
 }

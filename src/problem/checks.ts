@@ -287,6 +287,15 @@ export function checkRowsY(
   check(isContiguous(y), 'y', 'a contiguous tensor', `strides ${showShape(y.strides)}`);
 }
 
+/** Ids or values of the best of m rows. @throws ArgumentError */
+export function checkBest(name: 'ids' | 'values', m: number, { dtype, format, shape, strides }: View): void {
+  const wanted = name === 'ids' ? 'int32' : 'float32';
+  check(format === 'ND', name, 'format ND', format);
+  check(dtype === wanted, name, `dtype ${wanted}`, dtype);
+  check(count(shape) === m, name, `an element for each of ${m} rows`, showShape(shape));
+  check(isContiguous({ shape, strides }), name, 'a contiguous tensor', `strides ${showShape(strides)}`);
+}
+
 /** Where in its buffer y takes the product's m rows. @throws ArgumentError if it cannot */
 export function checkY(spec: LinearSpec, m: number, y: View): { readonly offset: number; readonly pitch: number } {
   const dtype = yDtypeOf(spec, { requantized: spec.quantScale });

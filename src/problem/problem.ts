@@ -117,10 +117,21 @@ export interface Problem {
   readonly inputScale?: number | undefined;
   /** What the sums of each row are multiplied by. */
   readonly rowScale?: RowScale | undefined;
+  /** No y is asked for, but the greatest of each of its rows. */
+  readonly best?: Best | undefined;
   /** Each layer's columns and y, if the weights are those of several layers side by side. */
   readonly layers?: readonly LayerColumns[] | undefined;
   /** The matrices that rows of x meet, if there are many. y has a row for each pair. */
   readonly experts?: ExpertPairs | undefined;
+}
+
+/** What is asked of each row of a product in place of y: the id and the value of its greatest element. */
+export interface Best {
+  /** How many columns count, from the first on. */
+  readonly columns: number;
+  /** First element of the ids in their buffer, and of the values in theirs. */
+  readonly ids: number;
+  readonly values: number;
 }
 
 /** Rows of y. */
@@ -159,6 +170,7 @@ export function makeProblem(
     twin,
     inputScale,
     rowScale,
+    best,
     xDigits,
     experts,
   }: {
@@ -169,6 +181,7 @@ export function makeProblem(
     readonly twin?: number | undefined;
     readonly inputScale?: number | undefined;
     readonly rowScale?: RowScale | undefined;
+    readonly best?: Best | undefined;
     readonly xDigits?: Digits | undefined;
     readonly experts?: ExpertPairs | undefined;
   },
@@ -177,7 +190,7 @@ export function makeProblem(
     m,
     weights,
     xDtype: spec.dtype,
-    yDtype: yDtypeOf(spec, weights),
+    yDtype: best ? 'float32' : yDtypeOf(spec, weights),
     innerPrecise: spec.innerPrecise,
     weightDtype: weightDtypeOf(spec),
     xDigits,
@@ -188,6 +201,7 @@ export function makeProblem(
     twin,
     inputScale,
     rowScale,
+    best,
     layers: y.layers,
     experts,
   };

@@ -16,6 +16,7 @@ import {
 } from '../arguments/check.js';
 import { notOurs } from '../arguments/copies.js';
 import type { FloatDType } from '../dtype.js';
+import { bestProduct } from '../epilogues/best.js';
 import { ArgumentError } from '../errors.js';
 import { ExpertLayers } from '../experts/expert-layers.js';
 import { productOf } from '../experts/forward-experts.js';
@@ -111,6 +112,8 @@ const rowScale: Check<RowScaled> = (value, argument) =>
   ofSquares(value) ? { ...value, rms: tensor(value.rms, `${argument}.rms`) } : tensor(value, argument);
 const firstScale = (scale: RowScaled | undefined, cut: Cut): RowScaled | undefined =>
   scale && (ofSquares(scale) ? { ...scale, rms: first(scale.rms, cut, 'rowScale.rms') } : first(scale, cut, 'rowScale'));
+/** The tensor that factors of rows are, or are made of. */
+const scaleTensors = (scale: RowScaled | undefined): readonly Tensor[] => (scale ? [ofSquares(scale) ? scale.rms : scale] : []);
 const LAYER = onlyFields({
   layer: LinearWeightQuant.given,
   x: input,
@@ -131,6 +134,14 @@ const EXPERTS = onlyFields({ experts: ExpertLayers.given, x: tensor, y: tensor, 
 const SORT = onlyFields({ sort: anything });
 const QUANTIZE = onlyFields({ quantize: anything });
 const GATHER = onlyFields({ gather: LinearWeightQuant.given, ids: tensor, y: tensor });
+const BEST = onlyFields({
+  best: LinearWeightQuant.given,
+  x: input,
+  ids: tensor,
+  values: tensor,
+  columns: optional(wholeNumber(1)),
+  rowScale: optional(rowScale),
+});
 const COPY = onlyFields({ copy: tensor, y: tensor });
 const OWN = onlyFields({ pipeline: withMethods('a GPUComputePipeline', 'getBindGroupLayout'), bindGroups: anything, workgroups: anything });
 
@@ -144,14 +155,13 @@ const grid: Check<readonly number[]> = (value, argument) => {
   return sizes.length >= 1 && sizes.length <= 3 ? sizes : refuse(argument, 'one to three whole numbers', value);
 };
 
-/** What gathers rows of the layer; errors name it by the step's field. @throws ArgumentError, UnsupportedError, DeviceLostError */
-function gathering(layer: LinearWeightQuant, ids: Tensor, y: Tensor): readonly Planned[] {
+/** Errors of a layer name it by the step's field. */
+function asField<T>(field: string, work: () => T): T {
   try {
-    const work = gatheringOf(layer, ids, y);
-    return work ? [work] : [];
+    return work();
   } catch (error) {
     if (!(error instanceof ArgumentError) || error.argument !== 'layer') throw error;
-    throw new ArgumentError('gather', error.expected, error.got);
+    throw new ArgumentError(field, error.expected, error.got);
   }
 }
 
@@ -176,9 +186,8 @@ export const kinds: Readonly<Record<string, Kind>> = {
   layer(step, { device }) {
     const { layer, x, y, add, rowScale: scale, inputScale, twin } = LAYER(step, 'options');
     ofDevice(device, layer, 'layer');
-    const factors = scale && (ofSquares(scale) ? scale.rms : scale);
     return {
-      reads: [...inputTensors(x), ...(add ? [add] : []), ...(factors ? [factors] : []), ...(inputScale ? [inputScale] : [])],
+      reads: [...inputTensors(x), ...(add ? [add] : []), ...scaleTensors(scale), ...(inputScale ? [inputScale] : [])],
       writes: twin ? [y, twin] : [y],
       owners: [layer],
       parts(cut) {
@@ -194,10 +203,9 @@ export const kinds: Readonly<Record<string, Kind>> = {
   },
   layers(step, { device }) {
     const { layers, x, ys, rowScale: scale, inputScale } = LAYERS(step, 'options');
-    const factors = scale && (ofSquares(scale) ? scale.rms : scale);
     for (const [i, layer] of layers.entries()) ofDevice(device, layer, `layers[${i}]`);
     return {
-      reads: [...inputTensors(x), ...(factors ? [factors] : []), ...(inputScale ? [inputScale] : [])],
+      reads: [...inputTensors(x), ...scaleTensors(scale), ...(inputScale ? [inputScale] : [])],
       writes: ys,
       owners: layers,
       parts(cut) {
@@ -259,7 +267,24 @@ export const kinds: Readonly<Record<string, Kind>> = {
       reads: [ids],
       writes: [y],
       owners: [gather],
-      parts: (cut) => gathering(gather, first(ids, cut, 'ids'), first(y, cut, 'y')),
+      parts(cut) {
+        const work = asField('gather', () => gatheringOf(gather, first(ids, cut, 'ids'), first(y, cut, 'y')));
+        return work ? [work] : [];
+      },
+    };
+  },
+  best(step, { device }) {
+    const { best, x, ids, values, columns, rowScale: scale } = BEST(step, 'options');
+    ofDevice(device, best, 'best');
+    return {
+      reads: [...inputTensors(x), ...scaleTensors(scale)],
+      writes: [ids, values],
+      owners: [best],
+      parts(cut) {
+        const into = { ids: first(ids, cut, 'ids'), values: first(values, cut, 'values') };
+        const product = asField('best', () => bestProduct(best, firstInput(x, cut), into, { columns, rowScale: firstScale(scale, cut) }));
+        return product ? [planned(product)] : [];
+      },
     };
   },
   copy(step, { device }) {

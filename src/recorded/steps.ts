@@ -1,4 +1,5 @@
 // Steps as callers describe them: plain data.
+import type { BestOptions } from '../epilogues/best.js';
 import type { ExpertLayers } from '../experts/expert-layers.js';
 import type { SortedPairs } from '../experts/sort-pairs.js';
 import type { Tensor } from '../gpu/tensor.js';
@@ -17,6 +18,7 @@ export type ForRows<T> = T | ((rows: number) => T);
  * `sort` sorts pairs, as `encodeSortPairs`;
  * `quantize` quantizes x, as `encodeQuantizeRows`;
  * `gather` brings rows of a layer's weights to y, as `encodeGatherRows(pass, gather, ids, y)`. ids are those of the time of the replay;
+ * `best` leaves the greatest of each row of a product, as `encodeBest(pass, best, x, { ids, values }, { columns, rowScale })`;
  * `copy` copies floats of any strides into a contiguous y of the same shape and dtype;
  * `pipeline` a dispatch of your own.
  */
@@ -34,6 +36,7 @@ export type Step =
   | { readonly sort: SortedPairs }
   | { readonly quantize: QuantizedRows }
   | { readonly gather: LinearWeightQuant; readonly ids: Tensor; readonly y: Tensor }
+  | ({ readonly best: LinearWeightQuant; readonly x: Tensor | QuantizedRows; readonly ids: Tensor; readonly values: Tensor } & BestOptions)
   | { readonly copy: Tensor; readonly y: Tensor }
   | {
       readonly pipeline: GPUComputePipeline;

@@ -1,5 +1,5 @@
 // The text of every file of shaders/, by its path from shaders/, but for those that come with the code that needs them (quantize-text.ts,
-// sort-text.ts, rows-text.ts, glu-text.ts, llm-text.ts). The built package has the texts without comments (strip.ts); importing `antiquant/shaders` replaces them by the texts with
+// sort-text.ts, rows-text.ts, best-text.ts, glu-text.ts, llm-text.ts). The built package has the texts without comments (strip.ts); importing `antiquant/shaders` replaces them by the texts with
 // comments.
 
 const found = import.meta.glob(
@@ -10,18 +10,20 @@ const found = import.meta.glob(
     '!./sort-pairs.wgsl',
     '!./gather-weights.wgsl',
     '!./count-outside.wgsl',
+    '!./best-rows.wgsl',
     '!./interleave.wgsl',
     '!./lib/one-weight.wgsl',
   ],
   { base: '../../shaders', query: '?raw', import: 'default', eager: true },
 );
 
-/** The files that come with what needs them: quantizing float weights, ExpertLayers, gatherRows, joinGateUp, and in a folder of theirs language models. */
+/** The files that come with what needs them: quantizing float weights, ExpertLayers, gatherRows, best, joinGateUp, and in a folder of theirs language models. */
 const ON_DEMAND: readonly string[] = [
   'quantize-weights.wgsl',
   'sort-pairs.wgsl',
   'gather-weights.wgsl',
   'count-outside.wgsl',
+  'best-rows.wgsl',
   'interleave.wgsl',
   'lib/one-weight.wgsl',
 ];

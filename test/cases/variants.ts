@@ -7,6 +7,7 @@
 import { gatherWeights } from '../../src/kernels/helpers.js';
 import { allVariants, kernels, operandsOf } from '../../src/kernels/index.js';
 import { BITS } from '../../src/problem/code-width.js';
+import { addBestText } from '../../src/wgsl/best-text.js';
 import { addGluText } from '../../src/wgsl/glu-text.js';
 import type { Params } from '../../src/wgsl/preprocess.js';
 import { addQuantizeText } from '../../src/wgsl/quantize-text.js';
@@ -15,6 +16,7 @@ import { addSortText } from '../../src/wgsl/sort-text.js';
 import { cover, whole, wordsOf } from './slice.js';
 
 addQuantizeText(); // to compile them, too
+addBestText();
 addGluText();
 addRowsText();
 addSortText();

@@ -2,7 +2,9 @@
 import { afterAll, expect, test } from 'vitest';
 import { gptqLayer, loadExperts, loadLayer, loadLayers, partsOf, quantizeOnGpu } from '../../src/formats.js';
 import {
+  best,
   ExpertLayers,
+  encodeBest,
   encodeExperts,
   encodeGatherRows,
   encodeMany,
@@ -64,6 +66,11 @@ const own = device.createComputePipeline({
   layout: 'auto',
   compute: { module: device.createShaderModule({ code: '@compute @workgroup_size(1) fn main() {}' }) },
 });
+const into = {
+  ids: Tensor.from(device, Int32Array.of(0), { shape: [1], dtype: 'int32' }),
+  values: tensor(new Float32Array(1), [1], 'float32'),
+};
+const factors = tensor(new Float32Array([2]), [1], 'float32');
 const ofRows = tensor(new Float32Array(2 * K), [1, 2, K], 'float32');
 const steps = () => [
   { layer: loaded, x: rows, y },
@@ -73,6 +80,7 @@ const steps = () => [
   { experts, x, y: ofPairs, sorted: pairs },
   { quantize: rows },
   { gather: loaded, ids, y: ofRows },
+  { best: loaded, x, ...into, columns: 3, rowScale: factors },
   { copy: x, y: tensor(new Float32Array(K), [1, K], 'float32') },
   { pipeline: own, bindGroups: () => [], workgroups: [1, 1] },
 ];
@@ -206,6 +214,8 @@ const DOORS: Doors = {
   readPairCounts: door(readPairCounts)(() => [pairs]),
   gatherRows: door(gatherRows)(() => [loaded, ids, { y: ofRows, dtype: 'float32' as const }]),
   encodeGatherRows: door(encodeGatherRows)(() => [pass(), loaded, ids, ofRows]),
+  best: door(best)(() => [loaded, x, { columns: 3, rowScale: factors }]),
+  encodeBest: door(encodeBest)(() => [pass(), loaded, x, { ...into }, { columns: 3, rowScale: { rms: x, epsilon: 1 } }]),
   readOutOfRange: door(readOutOfRange)(() => [loaded]),
   loadExperts: door(loadExperts)(() => [
     device,
@@ -252,10 +262,25 @@ const DOORS: Doors = {
   'loadExperts, of floats': door(loadExperts)(() => [device, partsOf(floats('w', [2, N, K])), { chunkBytes: 64, quantize: 'int8' }]),
 };
 /** What a call made is freed, but for what all calls use. */
-const kept = new Set<unknown>([x, y, weight, antiquantScale, bias, loaded, ...layers, experts, ids, pairs.sorted, ofPairs, ofRows]);
+const kept = new Set<unknown>([
+  x,
+  y,
+  weight,
+  antiquantScale,
+  bias,
+  loaded,
+  ...layers,
+  experts,
+  ids,
+  pairs.sorted,
+  ofPairs,
+  ofRows,
+  factors,
+  ...Object.values(into),
+]);
 function clean(result: unknown): void {
-  const { codes, sorted } = (result ?? {}) as { codes?: unknown; sorted?: unknown };
-  for (const one of Array.isArray(result) ? result.flat() : [result, codes, sorted])
+  const { codes, sorted, ids, values } = (result ?? {}) as Readonly<Record<string, unknown>>;
+  for (const one of Array.isArray(result) ? result.flat() : [result, codes, sorted, ids, values])
     if ((one instanceof Tensor || one instanceof LinearWeightQuant || one instanceof ExpertLayers) && !kept.has(one)) one.destroy();
 }
 

@@ -637,7 +637,7 @@ describe('what it makes', () => {
       [
         [{ x, y }],
         {},
-        'steps[0]: expected a step with layer or layers or experts or sort or quantize or gather or copy or pipeline, got an object',
+        'steps[0]: expected a step with layer or layers or experts or sort or quantize or gather or best or copy or pipeline, got an object',
       ],
       [[{ ...step, z: y }], {}, 'steps[0].z: expected layer or x or y or add, got an unknown option'],
       [[step, { layer, x, y: x }], {}, `steps[1].y: expected shape (…, ${N}) with ${MOST} rows, got (${MOST}, ${K})`],

@@ -4,6 +4,7 @@ import type { FloatDType } from '../../src/dtype.js';
 import type { Bits } from '../../src/problem/code-width.js';
 import { type ColumnView, contiguousX, type Operands, type Problem, type XView } from '../../src/problem/problem.js';
 import type { Codebook, WeightFormat } from '../../src/problem/weight-format.js';
+import { addBestText } from '../../src/wgsl/best-text.js';
 import { addGluText } from '../../src/wgsl/glu-text.js';
 import { type Params, type Preprocessed, preprocess } from '../../src/wgsl/preprocess.js';
 import { addQuantizeText } from '../../src/wgsl/quantize-text.js';
@@ -12,6 +13,7 @@ import { addSortText } from '../../src/wgsl/sort-text.js';
 import { sources } from '../../src/wgsl/sources.js';
 
 addQuantizeText();
+addBestText();
 addGluText();
 addRowsText();
 addSortText();

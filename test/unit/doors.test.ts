@@ -12,6 +12,8 @@ const ON_GPU = [
   'ExpertLayers',
   'LinearWeightQuant',
   'Tensor',
+  'best',
+  'encodeBest',
   'encodeExperts',
   'encodeGatherRows',
   'encodeMany',

@@ -110,6 +110,7 @@ test('only eight files know the bundler: seven read shaders, one starts a worker
   expect(files.sort()).toEqual([
     'quantize/in-worker.ts',
     'shaders.ts',
+    'wgsl/best-text.ts',
     'wgsl/glu-text.ts',
     'wgsl/llm-text.ts',
     'wgsl/quantize-text.ts',

@@ -38,6 +38,7 @@ const unseen = <T extends object>(data: T, key: (data: T) => string): string[] =
 const problem: Problem = {
   ...problemOf({ m: 3, n: 64, k: 128, group: 32, offset: true, quant: true, xDigits: 1 }).problem,
   layers: [{ begin: 0, count: 64, yOffset: 0 }],
+  best: { columns: 60, ids: 1, values: 2 },
 };
 
 test('keyOf and sameData see every field of a problem, at any depth, and agree', () => {
@@ -90,6 +91,9 @@ describe('problems that share a measured choice', () => {
       'yOffset',
       'yPitch',
       'layers.0.begin',
+      'best.columns',
+      'best.ids',
+      'best.values',
     ]);
   });
   test('on devices that agree in everything', () => {

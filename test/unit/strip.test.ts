@@ -1,6 +1,7 @@
 // Stripped shaders: the same lines and columns without comments, which preprocess to the same code.
 import { expect, test } from 'vitest';
 import { allVariants, shaders } from '../../src/kernels/index.js';
+import { addBestText } from '../../src/wgsl/best-text.js';
 import { addGluText } from '../../src/wgsl/glu-text.js';
 import { addLlmText } from '../../src/wgsl/llm-text.js';
 import { type Params, preprocess } from '../../src/wgsl/preprocess.js';
@@ -11,6 +12,7 @@ import { sources } from '../../src/wgsl/sources.js';
 import { strip } from '../../src/wgsl/strip.js';
 
 addQuantizeText();
+addBestText();
 addGluText();
 addRowsText();
 addSortText();

@@ -316,6 +316,15 @@ describe('what planning and loading ask for', () => {
         dispatches.push(...rowSteps({ weights: { ...weights, inputScaled }, packed, caps: GPU }, asked));
       }
   }
+  // The best of each row in place of y.
+  for (const spec of specs.filter(({ quant, bits }) => !quant && bits === 4)) {
+    const { problem, operands } = problemOf(spec);
+    const best = { columns: spec.n - 1, ids: 1, values: 2 };
+    for (const caps of [GPU, LAVAPIPE])
+      dispatches.push(
+        ...makePlan({ problem: { ...problem, yDtype: 'float32', best }, packed: packedLayout(operands, caps), caps }).dispatches,
+      );
+  }
   for (const spec of imported) {
     const { problem, operands } = problemOf(spec);
     for (const caps of [GPU, LEAST, SWIFTSHADER, LAVAPIPE]) {
