@@ -252,7 +252,7 @@ const splits: readonly Case[] = [
     ];
   }),
   // Sums of x of 512 steps have room in a workgroup: twice, and a step that k ends in; groups that end where these do, and others.
-  ...[0, 1024, 24].flatMap((groupSize) =>
+  ...[0, 1024, 96].flatMap((groupSize) =>
     ([1, 2] as const).map((rows) =>
       makeCase({
         m: rows,
