@@ -227,7 +227,7 @@ const MANY_LANES = { lanes: 2 ** 20 };
 const splits: readonly Case[] = [
   ...[
     { kernel: 'matmul-decode', tile: { ROWS: 2, LANES: 64, SLICES: 4, UNROLL: 2, TRICK: 0 } },
-    { kernel: 'matmul-decode', tile: { ROWS: 2, LANES: 16, SLICES: 16, UNROLL: 4, TRICK: 1 } },
+    { kernel: 'matmul-decode', tile: { ROWS: 2, LANES: 16, SLICES: 16, UNROLL: 2, TRICK: 1 } },
     { kernel: 'matmul-prefill', tile: { ROWS: 4, LANES: 64, TRICK: 0 } },
     { kernel: 'matmul-tiled', tile: { ROWS: 1 } },
   ].flatMap((force: Force) => {
