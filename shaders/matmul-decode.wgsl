@@ -2,13 +2,13 @@
 // A workgroup makes ROWS rows × LANES quads of y. k is cut into runs of whole blocks of 32 k: SLICES rows of lanes take one each, and their
 // sums meet in workgroup memory at the end. So one dispatch does it all.
 //
-// For few rows of x on a GPU: neighbouring lanes read neighbouring 16 bytes of w, UNROLL words ahead. Offsets meet sums of x, which a lane
-// adds up of the x that it multiplies anyway: a quarter of an instruction for each weight. Values of a codebook meet none. How often a loop
-// goes round is the same for all slices, so that it is counted in scalar registers. Right for subgroups of any size.
+// For few rows of x on a GPU: neighbouring lanes read neighbouring 16 bytes of w, UNROLL words ahead. Offsets meet sums of x over these words,
+// a step; all lanes make them first, in workgroup memory, since each lane for itself would add x up as often as there are quads. Values of a
+// codebook meet none. Sums of products end with the step, so that they take registers for no longer. Right for subgroups of any size.
 
 #param LANES 8 16 32 64 // lanes along n
 #param SLICES 4 8 16 32 // parts of k
-#param UNROLL 1 2 4 8 // low words of w in flight, under one high word
+#param UNROLL 1 2 4 8 // low words of w in a step: in flight, under one high word
 
 #include "lib/lane.wgsl"
 #include "lib/scale.wgsl"

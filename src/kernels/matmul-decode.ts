@@ -20,28 +20,27 @@ interface Tile extends Params {
   readonly TRICK: number;
 }
 
-/** Low words under a high word; all of a block where there is none. */
-function sharing(held: CodeBits): number {
-  const { low, high } = widthOf(held);
-  return high > 0 ? low / high : low;
+/** Most words of a step: of one block and one high word; with more rows of 16 k, since their x takes registers and the text grows. */
+function longest(held: CodeBits, rows: number): number {
+  const { low, high, inLow } = widthOf(held);
+  return Math.min(high > 0 ? low / high : low, rows > 1 ? BLOCK / 2 / inLow : BLOCK);
 }
 
-/** Most words of a step: of one block, one high word and one group, so that a step ends where they do. */
-function mostOfStep({ weights }: Problem): number {
+/** And of one group, so that a step ends where it does. */
+function mostOfStep({ weights }: Problem, rows: number): number {
   const words = groupWords(weights);
-  return Math.min(sharing(weights.held), weights.groups > 1 ? words & -words : BLOCK);
+  return Math.min(longest(weights.held, rows), weights.groups > 1 ? words & -words : BLOCK);
 }
 
 /**
- * Words of a step: of 32 k at most. Of 16 where registers would leave fewer than 12 waves on AMD, or spill on Intel: with more rows of x, and
- * with high parts of codes beside a zero point or a minimum.
+ * Words of a step. Half as many where registers would leave fewer than 12 waves on AMD, or spill on Intel: high parts of codes beside a zero
+ * point or a minimum.
  */
 function stepOf(problem: Problem, caps: Caps, rows: number): number {
   const { held, shift } = problem.weights;
-  const { high, inLow } = widthOf(held);
-  const crowded = rows > 1 || (high > 0 && (shift !== 'none' || caps.vendor === 'intel'));
-  const most = mostOfStep(problem);
-  return crowded ? Math.max(1, Math.min(most, BLOCK / 2 / inLow)) : most;
+  const most = mostOfStep(problem, rows);
+  const crowded = rows === 1 && widthOf(held).high > 0 && (shift !== 'none' || caps.vendor === 'intel');
+  return crowded && most * widthOf(held).inLow === BLOCK ? most / 2 : most;
 }
 
 /** Of a workgroup. They keep 4 kB in its memory for each row: 16 kB at most, the least that devices have. */
@@ -88,7 +87,8 @@ export const matmulDecode: Kernel = {
   experts: true,
   scalesRows: true,
   codebooks: ['none', 'table', 'e2m1', 'e4m3'],
-  excludes: ({ BITS, UNROLL, TRICK, CODEBOOK }) => UNROLL! > sharing(BITS as CodeBits) || (TRICK === 1 && CODEBOOK !== CODEBOOKS.none),
+  excludes: ({ BITS, ROWS, UNROLL, TRICK, CODEBOOK }) =>
+    UNROLL! > longest(BITS as CodeBits, ROWS!) || (TRICK === 1 && CODEBOOK !== CODEBOOKS.none),
   tiles: TILES,
   choose(problem, caps) {
     if (caps.software) return 'made for the coalesced loads of a GPU';
@@ -110,7 +110,7 @@ export const matmulDecode: Kernel = {
   fit(problem, caps, params) {
     const tile = params as Tile;
     const apart =
-      tile.UNROLL > mostOfStep(problem) ? `UNROLL=${tile.UNROLL} words do not share a block, a group or a high word` : undefined;
+      tile.UNROLL > mostOfStep(problem, tile.ROWS) ? `UNROLL=${tile.UNROLL} words do not share a block, a group or a high word` : undefined;
     return apart ?? trickRefused(problem, tile) ?? lacking(tile, problem, caps) ?? { rows: tile.ROWS, quads: tile.LANES };
   },
   // Intel's registers spill with more rows.

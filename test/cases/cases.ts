@@ -231,7 +231,7 @@ const MANY_LANES = { lanes: 2 ** 20 };
 const splits: readonly Case[] = [
   ...[
     { kernel: 'matmul-decode', tile: { ROWS: 2, LANES: 64, SLICES: 4, UNROLL: 2, TRICK: 0 } },
-    { kernel: 'matmul-decode', tile: { ROWS: 2, LANES: 16, SLICES: 16, UNROLL: 4, TRICK: 1 } },
+    { kernel: 'matmul-decode', tile: { ROWS: 2, LANES: 16, SLICES: 16, UNROLL: 2, TRICK: 1 } },
     { kernel: 'matmul-prefill', tile: { ROWS: 4, LANES: 64, TRICK: 0 } },
     { kernel: 'matmul-tiled', tile: { ROWS: 1 } },
   ].flatMap((force: Force) => {
@@ -256,7 +256,7 @@ const splits: readonly Case[] = [
     ];
   }),
   // Sums of x of 512 steps have room in a workgroup: twice, and a step that k ends in; groups that end where these do, and others.
-  ...[0, 1024, 24].flatMap((groupSize) =>
+  ...[0, 1024, 96].flatMap((groupSize) =>
     ([1, 2] as const).map((rows) =>
       makeCase({
         m: rows,

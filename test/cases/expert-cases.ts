@@ -99,8 +99,9 @@ const everyKernel = kernels
 /** A tile for each number of rows, which decides the list of blocks that is read; in `npm run test:all` every tile. */
 const everyTile = kernels
   .filter(({ experts }) => experts)
-  .flatMap(({ name, tiles, codebooks }) =>
-    (whole ? tiles : ofEachRows(tiles)).map((tile, i) =>
+  .flatMap(({ name, tiles, codebooks, excludes }) => {
+    const taken = tiles.filter((tile) => !excludes?.({ BITS: 4, CODEBOOK: 0, ...tile }));
+    return (whole ? taken : ofEachRows(taken)).map((tile, i) =>
       makeCase({
         m: 11,
         top: 3,
@@ -110,8 +111,8 @@ const everyTile = kernels
         dtype: tile.TRICK === 1 ? 'float16' : DTYPES[i % 3]!,
         force: { kernel: name, tile },
       }),
-    ),
-  );
+    );
+  });
 const ways = [
   makeCase({ ids: 'one', top: 1, m: 33 }),
   makeCase({ ids: 'outside', bias: true }),

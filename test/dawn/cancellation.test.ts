@@ -22,7 +22,7 @@ const MODES = [
 ] as const;
 
 /** The longest slices of k that matmul-decode has. */
-const LONG = { ROWS: 4, LANES: 64, SLICES: 4, UNROLL: 4, TRICK: 0 };
+const LONG = { ROWS: 4, LANES: 64, SLICES: 4, UNROLL: 2, TRICK: 0 };
 
 interface Setting {
   readonly kernel: string;

@@ -507,7 +507,7 @@ describe('force', () => {
     for (const { name, tiles } of kernels)
       for (const tile of tiles) {
         const caps = { ...(name === 'matmul-subgroup' ? SWIFTSHADER : MATRIX_GPU), lanes: 1 };
-        const halves = tile.HALF === 1 ? ({ group: 16, bits: 8 } as const) : tile.UNROLL === 8 ? ({ bits: 8 } as const) : {};
+        const halves = tile.HALF === 1 ? ({ group: 16, bits: 8 } as const) : tile.UNROLL! > 2 ? ({ bits: 8 } as const) : {};
         const codebook = name === 'matmul-codebook' ? 'table' : 'none';
         const spec = { m: 3, ...SHAPE, dtype: 'float16', innerPrecise: 1, codebook, ...halves } as const;
         const forced = plan(spec, caps, { kernel: name, tile });
