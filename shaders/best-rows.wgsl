@@ -77,7 +77,7 @@ fn main(@builtin(workgroup_id) workgroup: vec3u, @builtin(num_workgroups) workgr
   if (row >= params.rows) { return; }
   let start = row * params.pitch;
   let last = (params.columns - 1u) / 4u;
-  var best = Best();
+  var best: Best;
   // Four loads at a time, none of which waits for another. What is beyond the last quad does not count.
   for (var quad = lane; quad <= last; quad += 4u * LANES) {
     let bits_0 = sums_at(start + quad);

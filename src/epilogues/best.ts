@@ -5,7 +5,7 @@ import { checkPass } from '../arguments/gpu-objects.js';
 import { ArgumentError } from '../errors.js';
 import { allTaken } from '../gpu/guard.js';
 import { Tensor } from '../gpu/tensor.js';
-import { callOf, encodeProduct, type ForwardOptions, forwardScale, type Product, run, sharesBuffer } from '../layer/calls.js';
+import { callOf, encodeProduct, type ForwardOptions, type Product, run, scalesOf, sharesBuffer } from '../layer/calls.js';
 import { LinearWeightQuant } from '../layer/linear-weight-quant.js';
 import { recycle, takeOutput } from '../layer/loaded-weights.js';
 import { inputOf, type QuantizedRows } from '../layer/quantize-x.js';
@@ -25,7 +25,7 @@ export interface BestOptions extends ForwardOptions {
   /** Only so many columns count, from the first on: those of a vocabulary that is padded. Default N. */
   readonly columns?: number | undefined;
 }
-const OPTIONS = onlyFields({ columns: optional(wholeNumber(1)), rowScale: optional(anything) });
+const OPTIONS = onlyFields({ columns: optional(wholeNumber(1)), rowScale: optional(anything), inputScale: optional(anything) });
 const INTO = onlyFields({ ids: anything, values: anything });
 
 /**
@@ -55,7 +55,8 @@ export function best(layer: LinearWeightQuant, x: Tensor | QuantizedRows, option
   if (rows.m === 0) return made;
   try {
     const taken = run(device, 'best', { calls: [callOf(productInto(asked, made))], input });
-    for (const one of [made.ids, made.values]) one.writtenBy(allTaken(one.written, asked.scaled?.tensor.written, taken));
+    for (const one of [made.ids, made.values])
+      one.writtenBy(allTaken(one.written, asked.scaled?.tensor.written, asked.inputScale?.written, taken));
     return made;
   } catch (error) {
     for (const one of [made.ids, made.values]) one.destroy();
@@ -89,12 +90,12 @@ export function bestProduct(
   options: BestOptions,
 ): Product | undefined {
   const asked = askedOf(layer, x, options);
-  const { loaded, input, rows, scaled } = asked;
+  const { loaded, input, rows, scaled, inputScale } = asked;
   const given = INTO(into, 'into');
   const [ids, values] = (['ids', 'values'] as const).map((name) => {
     const one = Tensor.given(given[name], name, loaded.device);
     checkBest(name, rows.m, one);
-    if (sharesBuffer(input, one) || scaled?.tensor.buffer === one.buffer)
+    if (sharesBuffer(input, one) || scaled?.tensor.buffer === one.buffer || inputScale?.buffer === one.buffer)
       throw new ArgumentError(name, 'another buffer than x and its factors', 'the same one');
     return one;
   }) as [Tensor, Tensor];
@@ -111,15 +112,18 @@ function askedOf(layer: LinearWeightQuant, x: Tensor | QuantizedRows, options: B
   const { n, glu, requantized } = loaded.weights;
   if (glu) throw new ArgumentError('layer', 'weights of one matrix', 'gate and up for a gated linear unit');
   if (requantized) throw new ArgumentError('layer', 'a y of floats', 'an int8 y');
-  const { columns = n, rowScale } = OPTIONS(options, 'options') as BestOptions;
+  const { columns = n, ...scales } = OPTIONS(options, 'options') as BestOptions;
   if (columns > n) throw new ArgumentError('columns', `at most N = ${n}`, String(columns));
   const input = inputOf(x, loaded);
   const rows = checkX(loaded.spec, input.x);
-  return { loaded, input, rows, columns, scaled: forwardScale({ rowScale }, { input, m: rows.m }) };
+  return { loaded, input, rows, columns, ...scalesOf(scales, { input, m: rows.m }) };
 }
 
-const productInto = ({ loaded, input, rows, columns, scaled }: ReturnType<typeof askedOf>, { ids, values }: BestRows): Product => ({
+const productInto = (
+  { loaded, input, rows, columns, scaled, inputScale }: ReturnType<typeof askedOf>,
+  { ids, values }: BestRows,
+): Product => ({
   loaded,
-  request: { input, rows, y: {}, scaled, best: { columns, ids: ids.offset, values: values.offset } },
+  request: { input, rows, y: {}, scaled, inputScale, best: { columns, ids: ids.offset, values: values.offset } },
   writes: [ids, values],
 });

@@ -141,6 +141,7 @@ const BEST = onlyFields({
   values: tensor,
   columns: optional(wholeNumber(1)),
   rowScale: optional(rowScale),
+  inputScale: optional(tensor),
 });
 const COPY = onlyFields({ copy: tensor, y: tensor });
 const OWN = onlyFields({ pipeline: withMethods('a GPUComputePipeline', 'getBindGroupLayout'), bindGroups: anything, workgroups: anything });
@@ -274,15 +275,17 @@ export const kinds: Readonly<Record<string, Kind>> = {
     };
   },
   best(step, { device }) {
-    const { best, x, ids, values, columns, rowScale: scale } = BEST(step, 'options');
+    const { best, x, ids, values, columns, rowScale: scale, inputScale } = BEST(step, 'options');
     ofDevice(device, best, 'best');
     return {
-      reads: [...inputTensors(x), ...scaleTensors(scale)],
+      reads: [...inputTensors(x), ...scaleTensors(scale), ...(inputScale ? [inputScale] : [])],
       writes: [ids, values],
       owners: [best],
       parts(cut) {
         const into = { ids: first(ids, cut, 'ids'), values: first(values, cut, 'values') };
-        const product = asField('best', () => bestProduct(best, firstInput(x, cut), into, { columns, rowScale: firstScale(scale, cut) }));
+        const product = asField('best', () =>
+          bestProduct(best, firstInput(x, cut), into, { columns, rowScale: firstScale(scale, cut), inputScale }),
+        );
         return product ? [planned(product)] : [];
       },
     };
