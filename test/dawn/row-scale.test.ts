@@ -5,13 +5,13 @@ import { LinearWeightQuant, leaveTwin, quantizeRows, recordSteps, replay, Tensor
 import { dispatches } from '../support/dispatches.js';
 import { deviceForEach, submitPass } from '../support/fresh-device.js';
 
+const dtype = 'float32';
+const [K, N] = [64, 8];
+
 let device: GPUDevice;
 deviceForEach((fresh) => {
   device = fresh;
 });
-
-const dtype = 'float32';
-const [K, N] = [64, 8];
 /** W = 1 / K everywhere, so that y is the mean of a row of x. */
 const layerOf = ({ k = K, n = N, ...more }: { k?: number; n?: number } & Record<string, unknown> = {}) =>
   new LinearWeightQuant(device, { inFeatures: k, outFeatures: n, bias: false, dtype, ...more }).load({
