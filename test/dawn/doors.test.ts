@@ -14,7 +14,9 @@ import {
   forwardExperts,
   forwardMany,
   gatherRows,
+  joinGateUp,
   LinearWeightQuant,
+  leaveTwin,
   prepareAll,
   prepareMany,
   quantizeRows,
@@ -50,7 +52,8 @@ const antiquantScale = tensor(new Float32Array([1]), [1], 'float32');
 const bias = tensor(new Float32Array(N), [N], 'float32');
 const buffer = device.createBuffer({ size: 256, usage: 0x80 });
 const options = () => ({ inFeatures: K, outFeatures: N, bias: false, dtype: 'float32' as const, innerPrecise: 0 });
-const layers = [1, 2].map(() => new LinearWeightQuant(device, options()).load({ weight, antiquantScale }));
+const fresh = () => new LinearWeightQuant(device, options()).load({ weight, antiquantScale });
+const layers = [fresh(), fresh()];
 const empty = new LinearWeightQuant(device, { ...options(), bias: true });
 const loaded = layers[0]!;
 const rows = quantizeRows(x, loaded);
@@ -71,9 +74,18 @@ const into = {
   values: tensor(new Float32Array(1), [1], 'float32'),
 };
 const factors = tensor(new Float32Array([2]), [1], 'float32');
+const ofInputs = tensor(new Float32Array(K).fill(1), [K], 'float32');
+const twinned = fresh();
+leaveTwin(twinned, tensor(new Float32Array(N).fill(2), [N], 'float32'));
+const both = device.createBuffer({ size: 8 * N, usage: 0x80 });
+const [low, high] = [0, 4 * N].map((byteOffset) => Tensor.wrap(device, both, { shape: [1, N], dtype: 'float32', byteOffset })) as [
+  Tensor,
+  Tensor,
+];
 const ofRows = tensor(new Float32Array(2 * K), [1, 2, K], 'float32');
 const steps = () => [
   { layer: loaded, x: rows, y },
+  { layer: loaded, x, y, add: y, rowScale: factors, inputScale: ofInputs },
   { layers: [...layers], x, ys: [y, tensor(new Float32Array(N), [1, N], 'float32')] },
   { experts, x, y: ofPairs, ids },
   { sort: pairs },
@@ -140,9 +152,23 @@ const DOORS: Doors = {
   loadMatrix: door((...args: Parameters<LinearWeightQuant['loadMatrix']>) =>
     new LinearWeightQuant(device, { ...options(), bias: true }).loadMatrix(...args),
   )(() => [matrix(), { bias }]),
-  forward: door((input: Tensor) => loaded.forward(input))(() => [x]),
+  forward: door((...args: Parameters<LinearWeightQuant['forward']>) => loaded.forward(...args))(() => [
+    x,
+    { rowScale: factors, inputScale: ofInputs },
+  ]),
   'forward, of a layer that is not loaded': door((input: Tensor) => empty.forward(input))(() => [x]),
-  encode: door((...args: Parameters<LinearWeightQuant['encode']>) => loaded.encode(...args))(() => [pass(), x, y]),
+  encode: door((...args: Parameters<LinearWeightQuant['encode']>) => loaded.encode(...args))(() => [
+    pass(),
+    x,
+    y,
+    { add: y, rowScale: { rms: x, epsilon: 1 }, inputScale: ofInputs },
+  ]),
+  'encode, of a twin': door((...args: Parameters<LinearWeightQuant['encode']>) => twinned.encode(...args))(() => [
+    pass(),
+    x,
+    low,
+    { twin: high },
+  ]),
   prepare: door((...args: Parameters<LinearWeightQuant['prepare']>) => loaded.prepare(...args))(() => [
     [1],
     { tune: false, budgetMs: 1, store },
@@ -170,7 +196,13 @@ const DOORS: Doors = {
     },
   ]),
   forwardMany: door(forwardMany)(() => [[...layers], x]),
-  encodeMany: door(encodeMany)(() => [pass(), [...layers], x, [y, tensor(new Float32Array(N), [1, N], 'float32')]]),
+  encodeMany: door(encodeMany)(() => [
+    pass(),
+    [...layers],
+    x,
+    [y, tensor(new Float32Array(N), [1, N], 'float32')],
+    { rowScale: factors, inputScale: ofInputs },
+  ]),
   prepareMany: door(prepareMany)(() => [[...layers], [1], { tune: false, budgetMs: 1, store }]),
   prepareAll: door(prepareAll)(() => [[[...layers], loaded], [1], { tune: false, budgetMs: 1, store, onProgress: () => {} }]),
   explainMany: door(explainMany)(() => [[...layers], 1]),
@@ -214,6 +246,8 @@ const DOORS: Doors = {
   readPairCounts: door(readPairCounts)(() => [pairs]),
   gatherRows: door(gatherRows)(() => [loaded, ids, { y: ofRows, dtype: 'float32' as const }]),
   encodeGatherRows: door(encodeGatherRows)(() => [pass(), loaded, ids, ofRows]),
+  joinGateUp: door(joinGateUp)(() => [[fresh(), fresh()], { glu: 'silu' as const }]),
+  leaveTwin: door(leaveTwin)(() => [fresh(), tensor(new Float32Array(N), [N], 'float32')]),
   best: door(best)(() => [loaded, x, { columns: 3, rowScale: factors }]),
   encodeBest: door(encodeBest)(() => [pass(), loaded, x, { ...into }, { columns: 3, rowScale: { rms: x, epsilon: 1 } }]),
   readOutOfRange: door(readOutOfRange)(() => [loaded]),

@@ -23,6 +23,8 @@ const ON_GPU = [
   'forwardExperts',
   'forwardMany',
   'gatherRows',
+  'joinGateUp',
+  'leaveTwin',
   'loadExperts',
   'loadLayer',
   'loadLayers',
