@@ -127,7 +127,7 @@ export class Llm {
     const config = readConfig(file);
     const context = asked ?? Math.min(CONTEXT, config.contextLength);
     if (context > config.contextLength)
-      throw new ArgumentError('options.context', `at most ${config.contextLength}, what the model was trained for`, String(context));
+      throw new ArgumentError('context', `at most ${config.contextLength}, what the model was trained for`, String(context));
     const device = given ?? (await requestDevice());
     let weights: ModelWeights | undefined;
     try {

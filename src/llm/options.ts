@@ -126,7 +126,7 @@ export function checkPrompt(given: unknown, vocabulary: number, context: number)
 
 /** @throws ArgumentError */
 export function checkStops(given: unknown, vocabulary: number): readonly number[] {
-  const stops = [...new Set(given === undefined ? [] : checkIds(given, 'options.stops', vocabulary))];
-  if (stops.length > MOST_STOPS) throw new ArgumentError('options.stops', `at most ${MOST_STOPS} ids`, String(stops.length));
+  const stops = [...new Set(given === undefined ? [] : checkIds(given, 'stops', vocabulary))];
+  if (stops.length > MOST_STOPS) throw new ArgumentError('stops', `at most ${MOST_STOPS} ids`, String(stops.length));
   return stops;
 }

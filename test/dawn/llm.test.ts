@@ -251,12 +251,12 @@ describe('wrong use', () => {
       [[1, 259], {}, 'ids[1]: expected a whole number from 0 to 258'],
       [[1.5], {}, 'ids[0]'],
       [new Array(2049).fill(1), {}, 'ids: expected at most 2048'],
-      [[1], { maxTokens: -1 }, 'options.maxTokens'],
-      [[1], { temperature: -1 }, 'options.temperature'],
-      [[1], { temperature: 1e-60 }, 'options.temperature'],
-      [[1], { seed: 2 ** 32 }, 'options.seed'],
-      [[1], { stops: [259] }, 'options.stops[0]'],
-      [[1], { stops: Array.from({ length: 17 }, (_, i) => i) }, 'options.stops: expected at most 16'],
+      [[1], { maxTokens: -1 }, 'maxTokens'],
+      [[1], { temperature: -1 }, 'temperature'],
+      [[1], { temperature: 1e-60 }, 'temperature'],
+      [[1], { seed: 2 ** 32 }, 'seed'],
+      [[1], { stops: [259] }, 'stops[0]'],
+      [[1], { stops: Array.from({ length: 17 }, (_, i) => i) }, 'stops: expected at most 16'],
       [[1], { maxtokens: 1 }, 'maxtokens'],
     ];
     for (const [ids, options, message] of wrong) {
@@ -264,7 +264,7 @@ describe('wrong use', () => {
       expect(() => llm.generate(ids as number[], options), message).toThrow(message);
     }
     await expect(llm.logits([])).rejects.toThrow(ArgumentError);
-    await expect(load(MODELS['llama Q4_0']!, { context: 4096 })).rejects.toThrow('options.context: expected at most 2048');
+    await expect(load(MODELS['llama Q4_0']!, { context: 4096 })).rejects.toThrow('context: expected at most 2048');
   });
 
   test('of one model by two calls', async () => {
