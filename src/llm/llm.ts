@@ -9,7 +9,7 @@ import { StopStrings } from '../text/detokenizer.js';
 import { ggufTemplates, type Message, renderChat } from '../text/template.js';
 import { makeTokenizer, type Tokenizer } from '../text/tokenizer.js';
 import { type Config, readConfig } from './config.js';
-import type { KvDType } from './memory.js';
+import { cacheSizes, type KvDType } from './memory.js';
 import {
   type ChatWithOptions,
   type CompleteOptions,
@@ -17,6 +17,7 @@ import {
   checkComplete,
   checkGenerate,
   checkLoad,
+  checkLogits,
   checkPrompt,
   checkStops,
   type GeneratedId,
@@ -41,6 +42,8 @@ const AHEAD = 2;
 export interface LlmExplanation {
   /** Of a token after the prompt, its choice among them. */
   readonly dispatchesPerToken: number;
+  /** How many of them each variant of a shader makes. */
+  readonly variants: Readonly<Record<string, number>>;
   /** Have norms no dispatch? */
   readonly fusedNorms: boolean;
   /** Bytes by use. Weights are those of the file; `cache` grows with the sequence. */
@@ -128,6 +131,7 @@ export class Llm {
     const context = asked ?? Math.min(CONTEXT, config.contextLength);
     if (context > config.contextLength)
       throw new ArgumentError('context', `at most ${config.contextLength}, what the model was trained for`, String(context));
+    cacheSizes(config, kv, context); // throws if no kernel has such heads
     const device = given ?? (await requestDevice());
     let weights: ModelWeights | undefined;
     try {
@@ -204,7 +208,8 @@ export class Llm {
    * Logits behind the last id, or with `all` behind each: (vocabulary) or (ids, vocabulary). The sequence is then these ids.
    * @throws as generate
    */
-  async logits(ids: ArrayLike<number>, { all = false }: { readonly all?: boolean } = {}): Promise<Float32Array<ArrayBuffer>> {
+  async logits(ids: ArrayLike<number>, options: { readonly all?: boolean | undefined } = {}): Promise<Float32Array<ArrayBuffer>> {
+    const { all = false } = checkLogits(options);
     const prompt = checkPrompt(ids, this.config.vocabulary, this.context);
     this.#assertFree();
     this.#busy = true;
@@ -232,8 +237,12 @@ export class Llm {
     this.#assertAlive();
     const { device, runner, weights } = this.#parts;
     const { quantized } = weights;
+    const variants: Record<string, number> = { 'llm/pick': 1 };
+    const dispatches = runner.dispatches();
+    for (const label of dispatches) variants[label] = (variants[label] ?? 0) + 1;
     return {
-      dispatchesPerToken: runner.dispatches(),
+      dispatchesPerToken: dispatches.length + 1,
+      variants,
       fusedNorms: fusesNorms(capsOf(device)),
       memory: { weights: weights.bytes, ...runner.memory() },
       capacity: runner.capacity,

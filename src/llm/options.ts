@@ -3,6 +3,7 @@ import {
   anything,
   callback,
   finiteNumber,
+  flag,
   list,
   oneOf,
   onlyFields,
@@ -99,12 +100,14 @@ const GENERATE = {
   tokensPerSubmit: optional(between(1, 8)),
   signal: optional(signal),
 };
+const LOGITS = onlyFields({ all: optional(flag) });
 const COMPLETE = { ...GENERATE, stop: optional(list(text)) };
 const IDS = onlyFields(GENERATE);
 const TEXT = onlyFields(COMPLETE);
 const CHAT = onlyFields({ ...COMPLETE, tools: anything, templateOptions: anything });
 
 export const checkLoad = (options: unknown): LlmOptions => LOAD(options, 'options') as LlmOptions;
+export const checkLogits = (options: unknown): { readonly all?: boolean | undefined } => LOGITS(options, 'options');
 export const checkGenerate = (options: unknown): GenerateOptions => IDS(options, 'options') as GenerateOptions;
 export const checkComplete = (options: unknown): CompleteOptions => TEXT(options, 'options') as CompleteOptions;
 export const checkChat = (options: unknown): ChatWithOptions => CHAT(options, 'options') as ChatWithOptions;

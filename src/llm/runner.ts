@@ -1,6 +1,6 @@
 // A sequence on the GPU: its buffers, the recordings of its steps, and what is submitted. A step is recorded once for a size of the cache and
 // replayed; between tokens the host writes nothing and makes no GPU object but the command buffer.
-import { ShaderError } from '../errors.js';
+import { ShaderError, UnsupportedError } from '../errors.js';
 import { BUFFER, makeBuffer, makeBuffers, USAGE } from '../gpu/buffers.js';
 import { assertAlive, capsOf, whileAlive } from '../gpu/device.js';
 import { allTaken, guarded, guardedSubmit, type Taken } from '../gpu/guard.js';
@@ -225,12 +225,17 @@ export class Runner {
     replay(pass, recorded, typeof what === 'number' ? what : undefined);
   }
 
-  /** Dispatches of a token, with its choice. */
-  dispatches(): number {
-    let count = 1;
-    const counting = { setPipeline() {}, setBindGroup() {}, dispatchWorkgroups: () => count++ } as unknown as GPUComputePassEncoder;
-    this.#replay(counting, this.#bound.get('token')!, 'token');
-    return count;
+  /** The pipelines of a token's dispatches, without its choice. */
+  dispatches(): readonly string[] {
+    const labels: string[] = [];
+    let label = '';
+    const pass = {
+      setPipeline: (pipeline: GPUComputePipeline) => (label = pipeline.label),
+      setBindGroup() {},
+      dispatchWorkgroups: () => labels.push(label),
+    };
+    this.#replay(pass as unknown as GPUComputePassEncoder, this.#bound.get('token')!, 'token');
+    return labels;
   }
 
   // ---------------------------------------------------------------------------------------------------------------- memory
@@ -257,6 +262,11 @@ export class Runner {
     const device = this.#device;
     const [from, to] = [this.#capacity, capacityFor(positions, context)];
     const { parts, ...sizes } = cacheSizes(this.#config, kv, to);
+    const { maxStorageBufferBindingSize: largest } = this.#planning.caps;
+    if (Math.max(sizes.k, parts) > largest)
+      throw new UnsupportedError(`a cache of ${to} positions`, [
+        `a layer's keys need ${sizes.k} bytes, parts ${parts}, maxStorageBufferBindingSize is ${largest}`,
+      ]);
     const names = Array.from({ length: layers }, (_, layer) =>
       (['k', 'v'] as const).map((what) => ({ what, name: `${what}.${layer}` })),
     ).flat();

@@ -90,6 +90,29 @@ describe.each(Object.entries(MODELS))('%s', (_, options) => {
   });
 });
 
+test('on a device that says it is a GPU norms take no dispatch: five a layer and five', async () => {
+  const own = await requestDevice({ gpu });
+  Object.defineProperty(own, 'adapterInfo', { value: { vendor: 'none', architecture: '', device: '', description: '' } });
+  for (const name of ['llama Q4_K, Q6_K', 'qwen2 Q8_0, tied', 'qwen3 Q4_0, tied to Q6_K']) {
+    const options = { ...MODELS[name]!, vocabulary: 264 }; // whole quads: rows of another length are rounded in a dispatch of their own
+    const { config, weight } = await openedModel(modelFile(options));
+    const llm = await load(options, { device: own });
+    const mixed = name === 'llama Q4_K, Q6_K'; // v is a product of its own
+    // Ids are counted and gathered; the first norm; the head; the choice.
+    expect(llm.explain()).toMatchObject({ fusedNorms: true, dispatchesPerToken: (mixed ? 6 : 5) * config.layers + 5 });
+    const prompt = [3]; // software adapters take minutes to compile the kernels of many rows
+    const ids = await idsOf(llm, prompt, { maxTokens: 12 });
+    const reference = llmReference(config, weight);
+    let logits = reference.forward(prompt);
+    for (const id of ids) {
+      expect(logits[id]!).toBeGreaterThanOrEqual(Math.max(...logits) - 2 * BOUND * Math.hypot(...logits));
+      logits = reference.forward([id]);
+    }
+    llm.destroy();
+  }
+  own.destroy();
+});
+
 describe('a sequence', () => {
   test('has the same ids whatever the chunks of the prompt and the tokens of a submit', async () => {
     const llm = await first;
