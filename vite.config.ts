@@ -101,6 +101,7 @@ export default defineConfig(({ mode }) => ({
       entry: {
         index: here('src/index.ts'),
         formats: here('src/formats.ts'),
+        llm: here('src/llm.ts'),
         shaders: here('src/shaders.ts'),
         'quantize/antiquant-quantize-worker': here('src/quantize/antiquant-quantize-worker.ts'),
         'cli/main': here('cli/main.ts'),

@@ -1,7 +1,7 @@
 // One of two matrices of weights → its half of the columns of both: pairs of the first alternate with pairs of the second (lib/glu.wgsl). The
 // other half keeps its bits. One invocation makes the elements of one u32.
 //
-// source  [rows, source_pitch] elements of 4, 8, 16 or 32 bits: words of codes, scales, what is added, or the bias. A slab of the matrix
+// source  [rows, source_pitch] elements, or runs of them, of 4, 8, 16 or 32 bits: words of codes, scales, what is added, or the bias. A slab of the matrix
 // out     [rows, out_pitch] elements. A slab of both
 
 #include "lib/grid.wgsl"
@@ -16,6 +16,7 @@ struct Params {
   source_begin: u32, // column of the matrix that is the source's first; wraps where it lies before the matrix
   source_columns: u32, // of the source
   columns: u32, // of the matrix
+  runs: u32, // of four elements to a quad: 2 where four scales lie before their minima
 }
 
 @group(0) @binding(0) var<uniform> params: Params;
@@ -30,12 +31,14 @@ fn main(@builtin(workgroup_id) workgroup: vec3u, @builtin(num_workgroups) workgr
   let mask = 0xffffffffu >> (32u - params.bits);
   var bits = out[word];
   for (var i = 0u; i < elements; i++) {
-    let row = (word * elements + i) / params.out_pitch;
-    let column = params.out_begin + (word * elements + i) % params.out_pitch;
+    let element = word * elements + i;
+    let row = element / (params.out_pitch * params.runs);
+    let run = (element % (params.out_pitch * params.runs)) / 4u;
+    let column = params.out_begin + 4u * (run / params.runs) + element % 4u;
     let own = 2u * (column / 4u) + column % 2u;
     let at = own - params.source_begin;
     if ((column / 2u) % 2u == params.side && own < params.columns && at < params.source_columns) {
-      let index = row * params.source_pitch + at;
+      let index = row * params.source_pitch * params.runs + 4u * ((at / 4u) * params.runs + run % params.runs) + at % 4u;
       let value = (source[index / elements] >> (params.bits * (index % elements))) & mask;
       bits = (bits & ~(mask << (params.bits * i))) | (value << (params.bits * i));
     }

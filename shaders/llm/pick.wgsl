@@ -2,7 +2,7 @@
 // sample of the softmax; the lowest id where several are as large. A NaN among the logits ends the sequence, and says so. One workgroup.
 //
 // best    [vocabulary / 4, rounded up] (value as bits, id) of four ids each; read by two
-// logits  [vocabulary] f32; read by four
+// logits  [vocabulary] f32; read by four. With NOISE always
 // state   u32 at the offsets below, what the host reads. `id` is where the embedding of the next token reads its id
 //
 // Ids from `vocabulary` on are padding, and no choice.
@@ -11,6 +11,7 @@
 #include "llm/noise.wgsl"
 
 #param NOISE 0 1
+#param LOGITS 0 1 // reads: 0 best, 1 logits
 
 const LANES = 256u;
 const FOLD = 16u; // lanes that fold what all lanes have
@@ -39,7 +40,7 @@ struct Params {
 
 @group(0) @binding(0) var<uniform> params: Params;
 @group(0) @binding(1) var<storage, read_write> now: Step;
-#if NOISE
+#if LOGITS
 @group(0) @binding(2) var<storage, read> logits: array<vec4<f32>>;
 #else
 @group(0) @binding(2) var<storage, read> best: array<vec4<u32>>;
@@ -69,8 +70,10 @@ fn is_nan(bits: u32) -> bool {
 fn own_choice(lane: u32) -> Choice {
   var own = Choice(0.0, NONE);
   var nans = 0u;
+#if LOGITS
 #if NOISE
   let position = now.position + now.rows;
+#endif
   let quads = (params.vocabulary + 3u) / 4u;
   for (var i = lane; i < quads; i += LANES) {
     let quad = logits[i];
@@ -78,8 +81,12 @@ fn own_choice(lane: u32) -> Choice {
       let id = 4u * i + j;
       if (id >= params.vocabulary) { continue; }
       if (is_nan(bitcast<u32>(quad[j]))) { nans = 1u; }
+#if NOISE
       let noisy = quad[j] * params.inverse_temperature + gumbel(hash_of(params.seed, position, id));
       own = better(own, Choice(noisy, id));
+#else
+      own = better(own, Choice(quad[j], id));
+#endif
     }
   }
 #else

@@ -21,13 +21,19 @@ export interface Half {
 interface Elements {
   readonly slice: Slice;
   readonly bits: number;
+  /** Of four elements to a quad. */
+  readonly runs: number;
 }
+
+/** uint8: four bytes of scales, then four of minima (docs/format.md). */
+const scaleElements = ({ scaleDtype }: Weights): Omit<Elements, 'slice'> =>
+  scaleDtype === 'uint8' ? { bits: 8, runs: 2 } : { bits: SCALE_FORMS[scaleDtype].bits, runs: 1 };
 
 /** The buffers of a slab, by what is in them. */
 const elementsOf = (weights: Weights, { w, scale, offset }: Slab): readonly Elements[] => [
-  { slice: w, bits: 32 },
-  { slice: scale, bits: SCALE_FORMS[weights.scaleDtype].bits },
-  ...(offset ? [{ slice: offset, bits: offsetBits(weights) }] : []),
+  { slice: w, bits: 32, runs: 1 },
+  { slice: scale, ...scaleElements(weights) },
+  ...(offset ? [{ slice: offset, bits: offsetBits(weights), runs: 1 }] : []),
 ];
 /** Bias is a slab of all columns. */
 const biasOf = ({ bias }: Packed, n: number): Slab => ({
@@ -48,7 +54,7 @@ export function interleaveSteps(
     const move = (source: Slab, out: Slab, elements: (slab: Slab) => readonly Elements[]): Dispatch[] => {
       const joint = elements(out);
       return elements(source).map((own, i) => {
-        const { bits, slice } = joint[i]!;
+        const { bits, runs, slice } = joint[i]!;
         const words = slice.size / 4;
         return dispatch(caps, {
           shader: interleave,
@@ -64,6 +70,7 @@ export function interleaveSteps(
             source_begin: (source.begin - begin) >>> 0,
             source_columns: source.count,
             columns: count,
+            runs,
           },
           bindings: { source: own.slice, out: slice },
         });
@@ -75,7 +82,7 @@ export function interleaveSteps(
       ...packed.slabs.flatMap((out) =>
         from.slabs.filter((source) => meet(source, out)).flatMap((source) => move(source, out, (slab) => elementsOf(weights, slab))),
       ),
-      ...move(biasOf(from, n), biasOf(packed, weights.n), ({ w }) => [{ slice: w, bits: 32 }]),
+      ...move(biasOf(from, n), biasOf(packed, weights.n), ({ w }) => [{ slice: w, bits: 32, runs: 1 }]),
     ];
   });
 }

@@ -8,6 +8,7 @@ import type { LayerPart } from './names.js';
  */
 export type RopeKind = 'pairs' | 'halves';
 
+/** What an architecture implies. */
 export interface Architecture {
   /**
    * In GGUF files. The source decides, not the model: llama.cpp's converter permutes the rows of q and k of llama models, and Hugging Face's own
@@ -30,6 +31,7 @@ const ARCHITECTURES = {
   qwen3: { ropeInGguf: 'halves', ropeDivisors: false, biases: [], qkNorms: true },
 } as const satisfies Readonly<Record<string, Architecture>>;
 
+/** GGUF's general.architecture of a model that is served. */
 export type ArchitectureName = keyof typeof ARCHITECTURES;
 
 export const ARCHITECTURE_NAMES = Object.keys(ARCHITECTURES) as readonly ArchitectureName[];

@@ -15,6 +15,7 @@ import {
 } from './architectures.js';
 import { tensorName } from './names.js';
 
+/** How positions rotate the heads of q and k. */
 export interface Rope {
   readonly kind: RopeKind;
   /** w: the numbers of a head that are rotated; even. Today all of them. */

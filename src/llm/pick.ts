@@ -49,11 +49,15 @@ export interface Choosing {
 }
 
 /**
- * Chooses an id and moves the sequence on. Bindings: `now` the Step, as storage; `best` (value float32, id u32) of every four ids, or with a
- * temperature `logits` float32; `state`.
+ * Chooses an id and moves the sequence on. Bindings: `now` the Step, as storage; `best` (value float32, id u32) of every four ids, or
+ * `logits` float32; `state`.
+ * @param from what is read; with a temperature always logits
  * @throws ArgumentError
  */
-export function pickDispatch({ vocabulary, context, limit, stops, temperature, seed }: Choosing): LlmDispatch {
+export function pickDispatch(
+  { vocabulary, context, limit, stops, temperature, seed }: Choosing,
+  from: 'best' | 'logits' = 'best',
+): LlmDispatch {
   for (const [name, value] of Object.entries({ vocabulary, context, limit }))
     if (!Number.isSafeInteger(value) || value < 1) throw new ArgumentError(name, 'a whole number of at least 1', String(value));
   if (stops.length > MOST_STOPS) throw new ArgumentError('stops', `at most ${MOST_STOPS} ids`, String(stops.length));
@@ -63,10 +67,11 @@ export function pickDispatch({ vocabulary, context, limit, stops, temperature, s
   if (!Number.isFinite(Math.fround(inverse_temperature)))
     throw new ArgumentError('temperature', '0, or one whose inverse float32 holds', String(temperature));
   const noise = temperature > 0;
-  const bytes = noise ? { logits: 16 * Math.ceil(vocabulary / 4) } : { best: 16 * Math.ceil(vocabulary / 8) };
+  const reads = noise || from === 'logits';
+  const bytes = reads ? { logits: 16 * Math.ceil(vocabulary / 4) } : { best: 16 * Math.ceil(vocabulary / 8) };
   return {
     shader: pick,
-    params: { NOISE: noise ? 1 : 0 },
+    params: { NOISE: noise ? 1 : 0, LOGITS: reads ? 1 : 0 },
     workgroups: [1, 1],
     uniforms: uniformsOf(pick, { vocabulary, limit, context, seed, inverse_temperature, stops: stops.length }, stops),
     bytes: { ...bytes, state: stateBytes(context) },

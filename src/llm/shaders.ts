@@ -105,8 +105,8 @@ export const pick: LlmShader = {
   bindings: [
     PARAMS,
     { name: 'now', binding: 1, access: 'write' },
-    { name: 'best', binding: 2, access: 'read', when: ({ NOISE }) => NOISE === 0 },
-    { name: 'logits', binding: 2, access: 'read', when: ({ NOISE }) => NOISE === 1 },
+    { name: 'best', binding: 2, access: 'read', when: ({ LOGITS }) => LOGITS === 0 },
+    { name: 'logits', binding: 2, access: 'read', when: ({ LOGITS }) => LOGITS === 1 },
     { name: 'state', binding: 3, access: 'write' },
   ],
   uniforms: ['vocabulary', 'limit', 'context', 'seed', 'inverse_temperature', 'stops'],

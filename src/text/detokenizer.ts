@@ -14,6 +14,7 @@ export interface TokenTable {
   readonly addSpace: boolean;
 }
 
+/** How ids become text. */
 export interface DetokenizerOptions {
   /** Show control tokens, such as `<|im_end|>`, as text. Default: false. */
   readonly special?: boolean;

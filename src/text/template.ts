@@ -11,6 +11,7 @@ export interface Message {
   readonly [field: string]: unknown;
 }
 
+/** What a chat template is given beside the messages. */
 export interface ChatOptions {
   /** Functions that the model may call, in the form that the template expects. */
   readonly tools?: readonly object[];

@@ -6,6 +6,7 @@ import { Detokenizer, type DetokenizerOptions, type TokenTable } from './detoken
 import { peer } from './peers.js';
 import { type Metadata, type Reading, readVocabulary, TOKEN, type Vocabulary } from './vocabulary.js';
 
+/** How a text becomes ids. */
 export interface EncodeOptions {
   /** Take the texts of control tokens, such as `<|im_start|>`, for these tokens: for prompts that a template made. Default: false, they are plain text. */
   readonly special?: boolean;
@@ -15,6 +16,7 @@ export interface EncodeOptions {
   readonly addEos?: boolean;
 }
 
+/** Text to ids and back, by a vocabulary. */
 export interface Tokenizer {
   /**
    * Ids of a text, whose lone surrogates count as U+FFFD.

@@ -17,6 +17,7 @@ export function llmVariants(): readonly Pick<LlmDispatch, 'shader' | 'params'>[]
   const all: LlmDispatch[] = [rmsDispatch({ rows: 1, width: 64, epsilon: 1e-6 })];
   const choosing = { vocabulary: 8, context: 8, limit: 1, stops: [], seed: 0 };
   all.push(pickDispatch({ ...choosing, temperature: 0 }), pickDispatch({ ...choosing, temperature: 1 }));
+  all.push(pickDispatch({ ...choosing, temperature: 0 }, 'logits'));
   for (const width of WIDTHS)
     for (const rope of ['pairs', 'halves'] as const)
       for (const kv of ['f32', 'f16'] as const)

@@ -1,8 +1,11 @@
 // Gate and up as one layer: two layers or one, over slabs, in a recorded step, and what is refused. run-matrix.ts has the numbers of every
 // kernel and form.
 import { expect, test } from 'vitest';
+import { dequantize, importGguf } from '../../src/formats.js';
 import { gatherRows, joinGateUp, LinearWeightQuant, recordSteps, replay, Tensor } from '../../src/index.js';
+import { multiply } from '../../src/reference/llm.js';
 import { deviceForEach, submitPass } from '../support/fresh-device.js';
+import { drawOf, randomBlocks } from '../support/model-blocks.js';
 
 let device: GPUDevice;
 deviceForEach((fresh) => {
@@ -40,6 +43,29 @@ test('two layers become one of as many columns', async () => {
   expect(y.shape).toEqual([2, F]);
   close((await y.read()) as Float32Array, [...WANT, ...WANT]);
 });
+
+test.each(['Q4_K', 'Q6_K', 'Q8_0'] as const)(
+  'two layers of %s, whose scales and minima lie as they do in no other format',
+  async (dtype) => {
+    const [n, k] = [12, 512];
+    const matrixOf = (seed: string) => {
+      const bytes = randomBlocks(dtype, { n, k }, () => 1 / Math.sqrt(k), drawOf(seed));
+      return importGguf({ name: seed, dtype, shape: [n, k], bytes });
+    };
+    const matrices = [matrixOf('gate'), matrixOf('up')] as const;
+    const [gate, up] = matrices.map((matrix) =>
+      new LinearWeightQuant(device, { inFeatures: k, outFeatures: n, bias: false, dtype: 'float32' }).loadMatrix(matrix),
+    );
+    const x = Float32Array.from({ length: k }, (_, i) => Math.sin(i));
+    const [g, u] = matrices.map((matrix) => multiply(Float64Array.from(x), Float64Array.from(dequantize(matrix)), k));
+    const y = joinGateUp([gate!, up!], { glu: 'silu' }).forward(Tensor.from(device, x, { shape: [1, k], dtype: 'float32' }));
+    const got = (await y.read()) as Float32Array;
+    const want = Array.from(g!, (value, i) => silu(value, u![i]!));
+    const size = Math.hypot(...want);
+    expect(size).toBeGreaterThan(0.1);
+    expect(Math.hypot(...want.map((value, i) => value - got[i]!))).toBeLessThan(1e-5 * size);
+  },
+);
 
 test('one layer of both, the gate first, in slabs of weights', async () => {
   const bothAt = (c: number): number => (c < F ? gateAt(c) : upAt(c - F));

@@ -56,6 +56,19 @@ describe('the largest logit', () => {
       expect(now).toEqual([1, 8, 1]);
     }
   });
+  test.each([1, 3, 4, 9, 1023, 4097])('of %i, read from logits', async (vocabulary) => {
+    const next = random(`from logits ${vocabulary}`);
+    const logits = Float32Array.from({ length: vocabulary }, () => Math.floor(next() * 5) - 2); // with many ties
+    for (const broken of [false, true]) {
+      if (broken) logits[vocabulary - 1] = NaN;
+      const how = { ...PLAIN, vocabulary };
+      const given = { state: stateOf(how.context), logits: padded(logits) };
+      const got = await runLlm(device, [pickDispatch(how, 'logits')], { running: 1, position: 3, rows: 1 }, given);
+      const state = new Uint32Array(got.state!);
+      if (broken) expect([state[STATE.count], state[STATE.flags]]).toEqual([0, FLAGS.notANumber]);
+      else expect([state[STATE.count], state[STATE.flags], state[STATE.id]]).toEqual([1, 0, largest(logits)]);
+    }
+  });
   test('ids of padding are none', async () => {
     const logits = [1, 2, 0, -1, 9, 9, 9, 9, 9];
     const best = bestOf(logits);

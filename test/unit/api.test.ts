@@ -15,7 +15,7 @@ test('every export has a docstring, every type in a signature is exported, and `
   for (const [path, text] of Object.entries(outputs(api))) {
     expect(text === readFileSync(join(root, path), 'utf8'), `${path} is what \`npm run api\` writes`).toBe(true);
   }
-  expect(Object.keys(namesOf(api))).toEqual(['antiquant', 'antiquant/formats', 'antiquant/shaders']);
+  expect(Object.keys(namesOf(api))).toEqual(['antiquant', 'antiquant/formats', 'antiquant/llm', 'antiquant/shaders']);
 });
 
 test('what is missing is found: docstrings, and types by whatever way a signature names them', () => {

@@ -1,0 +1,14 @@
+// antiquant/llm: language models.
+
+export { ArgumentError, DeviceLostError, FormatError, GpuError, ReadError, ShaderError, UnsupportedError } from './errors.js';
+export type { BytesFrom } from './files/byte-source.js';
+export type { ByteSource, TensorFile, TensorInfo } from './files/tensor-file.js';
+export type { Architecture, ArchitectureName, RopeKind } from './llm/architectures.js';
+export type { Config, Rope } from './llm/config.js';
+export { Llm, type LlmExplanation, type LlmStats } from './llm/llm.js';
+export type { KvDType } from './llm/memory.js';
+export type { ChatWithOptions, CompleteOptions, GeneratedId, GenerateOptions, LlmOptions, Piece, Reason } from './llm/options.js';
+export type { Phase, Progress } from './progress.js';
+export type { Detokenizer, DetokenizerOptions, TokenTable } from './text/detokenizer.js';
+export type { ChatOptions, Message } from './text/template.js';
+export type { EncodeOptions, Tokenizer } from './text/tokenizer.js';

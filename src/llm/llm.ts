@@ -1,0 +1,414 @@
+// Llm: a language model that is loaded, and one sequence of it.
+import { property } from '../arguments/check.js';
+import { ArgumentError, GpuError } from '../errors.js';
+import type { BytesFrom } from '../files/byte-source.js';
+import { openModel } from '../files/open-file.js';
+import type { ByteSource, TensorFile } from '../files/tensor-file.js';
+import { capsOf, requestDevice } from '../gpu/device.js';
+import { StopStrings } from '../text/detokenizer.js';
+import { ggufTemplates, type Message, renderChat } from '../text/template.js';
+import { makeTokenizer, type Tokenizer } from '../text/tokenizer.js';
+import { type Config, readConfig } from './config.js';
+import { cacheSizes, type KvDType } from './memory.js';
+import {
+  type ChatWithOptions,
+  type CompleteOptions,
+  checkChat,
+  checkComplete,
+  checkGenerate,
+  checkLoad,
+  checkLogits,
+  checkPrompt,
+  checkStops,
+  type GeneratedId,
+  type GenerateOptions,
+  type LlmOptions,
+  type Piece,
+  type Reason,
+} from './options.js';
+import { FLAGS } from './pick.js';
+import { type Chosen, Runner } from './runner.js';
+import { fusesNorms } from './step-plan.js';
+import { loadWeights, type ModelWeights } from './weights.js';
+
+const CONTEXT = 4096;
+/** More tokens a submit while one takes less. */
+const SHORT_MS = 30;
+const MOST_TOKENS = 8;
+/** Submits under way: the next is in the queue while the host reads the last. */
+const AHEAD = 2;
+
+/** What a model costs. */
+export interface LlmExplanation {
+  /** Of a token after the prompt, its choice among them. */
+  readonly dispatchesPerToken: number;
+  /** How many of them each variant of a shader makes. */
+  readonly variants: Readonly<Record<string, number>>;
+  /** Have norms no dispatch? */
+  readonly fusedNorms: boolean;
+  /** Bytes by use. Weights are those of the file; `cache` grows with the sequence. */
+  readonly memory: Readonly<Record<'weights' | 'cache' | 'rows' | 'logits', number>>;
+  /** Positions that the cache has room for now. */
+  readonly capacity: number;
+  /** What was not taken as the file has it. */
+  readonly notes: readonly string[];
+}
+
+/** Milliseconds and counts since the model was loaded. */
+export interface LlmStats {
+  readonly loadMs: number;
+  /** Ids of prompts that were computed, without those that were kept. */
+  promptTokens: number;
+  promptMs: number;
+  tokens: number;
+  decodeMs: number;
+  submits: number;
+}
+
+/** The parts of a loaded model. */
+interface Parts {
+  readonly device: GPUDevice;
+  /** Is the device ours to destroy? */
+  readonly owned: boolean;
+  readonly file: TensorFile;
+  readonly config: Config;
+  readonly weights: ModelWeights;
+  readonly runner: Runner;
+  readonly context: number;
+  readonly kv: KvDType;
+  readonly loadMs: number;
+}
+
+/** How ids are chosen, checked. */
+interface Asked extends Pick<GenerateOptions, 'signal' | 'tokensPerSubmit'> {
+  readonly limit: number;
+  readonly stops: readonly number[];
+  readonly temperature: number;
+  readonly seed: number;
+}
+
+/**
+ * A language model on the GPU, and one sequence of it: its cache keeps what the last call has computed, and a prompt that begins in the same way
+ * begins there. One call at a time.
+ * @example
+ * const llm = await Llm.load('https://example.org/model.gguf', { onProgress });
+ * for await (const { text } of llm.chat([{ role: 'user', content: 'Why is the sky blue?' }], { maxTokens: 200 })) write(text);
+ */
+export class Llm {
+  readonly config: Config;
+  /** The most positions of a sequence. */
+  readonly context: number;
+  readonly kv: KvDType;
+  readonly stats: LlmStats;
+  readonly #parts: Parts;
+  /** Ids whose keys and values are in the cache. */
+  #kept: number[] = [];
+  #busy = false;
+  #destroyed = false;
+  #tokenizer: Promise<Tokenizer> | undefined;
+
+  private constructor(parts: Parts) {
+    this.#parts = parts;
+    this.config = parts.config;
+    this.context = parts.context;
+    this.kv = parts.kv;
+    this.stats = { loadMs: parts.loadMs, promptTokens: 0, promptMs: 0, tokens: 0, decodeMs: 0, submits: 0 };
+  }
+
+  /**
+   * Loads a GGUF model: llama, qwen2 or qwen3. Float matrices become int8 in groups of 32. If a step fails, all is freed.
+   * @param from a file, its bytes, a URL or a path, or what `openModel` returned
+   * @throws ArgumentError, FormatError, ReadError; UnsupportedError for a model that is not served, or without memory; ShaderError, GpuError,
+   *   DeviceLostError; the reason of `signal`
+   */
+  static async load(from: TensorFile | BytesFrom | ByteSource, options: LlmOptions = {}): Promise<Llm> {
+    const began = performance.now();
+    const { device: given, context: asked, kv = 'f16', onProgress, signal } = checkLoad(options);
+    signal?.throwIfAborted();
+    const opened = typeof from === 'object' && from !== null && property(from, 'tensors', 'from') !== undefined;
+    const file = opened ? (from as TensorFile) : await openModel(from as BytesFrom, signal ? { signal } : {});
+    const config = readConfig(file);
+    const context = asked ?? Math.min(CONTEXT, config.contextLength);
+    if (context > config.contextLength)
+      throw new ArgumentError('context', `at most ${config.contextLength}, what the model was trained for`, String(context));
+    cacheSizes(config, kv, context); // throws if no kernel has such heads
+    const device = given ?? (await requestDevice());
+    let weights: ModelWeights | undefined;
+    try {
+      weights = await loadWeights(device, file, config, { context, fused: fusesNorms(capsOf(device)), onProgress, signal });
+      const runner = await Runner.make(device, config, weights, { context, kv });
+      const loadMs = performance.now() - began;
+      return new Llm({ device, owned: given === undefined, file, config, weights, runner, context, kv, loadMs });
+    } catch (error) {
+      weights?.destroy();
+      if (!given) device.destroy();
+      throw error;
+    }
+  }
+
+  /** Positions whose keys and values are in the cache. */
+  get position(): number {
+    return this.#kept.length;
+  }
+
+  /** Forgets the sequence. The cache's memory stays. @throws ArgumentError while a call is under way */
+  reset(): void {
+    this.#assertFree();
+    this.#kept = [];
+  }
+
+  /** The tokenizer of the file, made at the first use. @throws FormatError, UnsupportedError, ReadError */
+  tokenizer(): Promise<Tokenizer> {
+    const { file } = this.#parts;
+    this.#tokenizer ??= makeTokenizer(file.metadata, { file: file.name });
+    return this.#tokenizer;
+  }
+
+  /**
+   * Chooses ids behind a prompt, one after the other. The last has the reason why it is the last. Ending the loop early, or the signal, leaves the
+   * model as good as before.
+   * @throws ArgumentError at once; while it runs: GpuError if logits are no numbers, UnsupportedError without memory for the cache,
+   *   DeviceLostError; the reason of `signal`
+   * @example for await (const { id } of llm.generate([1, 2, 3], { maxTokens: 20 })) console.log(id);
+   */
+  generate(ids: ArrayLike<number>, options: GenerateOptions = {}): AsyncGenerator<GeneratedId, void> {
+    const given = checkGenerate(options);
+    const prompt = checkPrompt(ids, this.config.vocabulary, this.context);
+    return this.#generate(prompt, this.#asked(prompt, given));
+  }
+
+  /**
+   * Goes on with a text. Ends at the file's stop ids and `stops`, at a text of `stop`, or at `maxTokens`.
+   * @throws as generate, and what the tokenizer throws
+   */
+  async *complete(text: string, options: CompleteOptions = {}): AsyncGenerator<Piece, void> {
+    const given = checkComplete(options);
+    const tokenizer = await this.tokenizer();
+    yield* this.#text(tokenizer.encode(text), { tokenizer, begins: false }, given);
+  }
+
+  /**
+   * Answers the last message of a conversation, by the chat template of the file.
+   * @throws as complete; UnsupportedError for a file without a template
+   * @example for await (const { text } of llm.chat([{ role: 'user', content: 'Hello' }])) write(text);
+   */
+  async *chat(messages: readonly Message[], options: ChatWithOptions = {}): AsyncGenerator<Piece, void> {
+    const { tools, templateOptions, ...given } = checkChat(options);
+    const { file } = this.#parts;
+    const tokenizer = await this.tokenizer();
+    const prompt = await renderChat(ggufTemplates(file.metadata, file.name), messages, {
+      names: tokenizer.names,
+      ...(tools && { tools }),
+      ...(templateOptions && { templateOptions }),
+    });
+    yield* this.#text(tokenizer.encode(prompt, { special: true }), { tokenizer, begins: true }, given);
+  }
+
+  /**
+   * Logits behind the last id, or with `all` behind each: (vocabulary) or (ids, vocabulary). The sequence is then these ids.
+   * @throws as generate
+   */
+  async logits(ids: ArrayLike<number>, options: { readonly all?: boolean | undefined } = {}): Promise<Float32Array<ArrayBuffer>> {
+    const { all = false } = checkLogits(options);
+    const prompt = checkPrompt(ids, this.config.vocabulary, this.context);
+    this.#assertFree();
+    this.#busy = true;
+    try {
+      const { runner } = this.#parts;
+      if (!all) {
+        await this.#read(prompt, undefined);
+        return await runner.logits([(this.#lastRows ?? 1) - 1]);
+      }
+      this.#kept = [];
+      const out = new Float32Array(prompt.length * this.config.vocabulary);
+      await this.#read(prompt, undefined, async (begin, rows) => {
+        out.set(await runner.logits([...Array(rows).keys()]), begin * this.config.vocabulary);
+      });
+      return out;
+    } catch (error) {
+      throw this.#endedBy(error);
+    } finally {
+      this.#busy = false;
+    }
+  }
+
+  /** What a token takes, and the memory by use. */
+  explain(): LlmExplanation {
+    this.#assertAlive();
+    const { device, runner, weights } = this.#parts;
+    const { quantized } = weights;
+    const variants: Record<string, number> = { 'llm/pick': 1 };
+    const dispatches = runner.dispatches();
+    for (const label of dispatches) variants[label] = (variants[label] ?? 0) + 1;
+    return {
+      dispatchesPerToken: dispatches.length + 1,
+      variants,
+      fusedNorms: fusesNorms(capsOf(device)),
+      memory: { weights: weights.bytes, ...runner.memory() },
+      capacity: runner.capacity,
+      notes: quantized.length === 0 ? [] : [`float matrices became int8 in groups of 32: ${quantized.join(', ')}`],
+    };
+  }
+
+  /** Frees everything. A call that is under way ends with an ArgumentError. */
+  destroy(): void {
+    if (this.#destroyed) return;
+    this.#destroyed = true;
+    const { device, owned, runner, weights } = this.#parts;
+    runner.destroy();
+    weights.destroy();
+    if (owned) device.destroy();
+  }
+
+  // ---------------------------------------------------------------------------------------------------------------- inside
+
+  /** Rows of the chunk that was read last. */
+  #lastRows: number | undefined;
+
+  #assertAlive(): void {
+    if (this.#destroyed) throw new ArgumentError('llm', 'a live Llm', 'a destroyed one');
+  }
+
+  #assertFree(): void {
+    this.#assertAlive();
+    if (this.#busy) throw new ArgumentError('llm', 'one call at a time', 'a call while another is under way');
+  }
+
+  /** What a call that is under way ends with: work on destroyed buffers fails in many ways. */
+  #endedBy(error: unknown): unknown {
+    if (!this.#destroyed) return error;
+    const ended = new ArgumentError('llm', 'a live Llm', 'one that was destroyed meanwhile');
+    ended.cause = error;
+    return ended;
+  }
+
+  /** @throws ArgumentError */
+  #asked(prompt: readonly number[], given: GenerateOptions): Asked {
+    this.#assertAlive();
+    const { maxTokens = Infinity, temperature = 0, seed = 0, stops, tokensPerSubmit, signal } = given;
+    // The id behind the last position needs no place.
+    const limit = Math.min(maxTokens, this.context - prompt.length + 1);
+    return { limit, temperature, seed, stops: checkStops(stops, this.config.vocabulary), tokensPerSubmit, signal };
+  }
+
+  /** Brings ids into the cache, but those at the beginning that are there. The last is computed anyway: its logits are asked for. */
+  async #read(
+    prompt: readonly number[],
+    signal: AbortSignal | undefined,
+    each?: (begin: number, rows: number) => Promise<void>,
+  ): Promise<void> {
+    const { runner } = this.#parts;
+    const began = performance.now();
+    let position = 0;
+    while (position < prompt.length - 1 && prompt[position] === this.#kept[position]) position++;
+    this.#kept = prompt.slice(0, position);
+    const chunks = runner.chunks(prompt.length - position);
+    for (const [i, { rows, of }] of chunks.entries()) {
+      signal?.throwIfAborted();
+      this.#assertAlive();
+      const end = position + rows;
+      await runner.rows(prompt.slice(position, end), { position, of });
+      this.#kept = prompt.slice(0, end);
+      this.#lastRows = rows;
+      await each?.(position, rows);
+      position = end;
+      // So that a signal comes to an end soon.
+      if (i < chunks.length - 1) await runner.settled();
+      this.stats.promptTokens += rows;
+    }
+    this.stats.promptMs += performance.now() - began;
+  }
+
+  async *#generate(prompt: readonly number[], asked: Asked): AsyncGenerator<GeneratedId, void> {
+    this.#assertFree();
+    const { limit, signal } = asked;
+    if (limit === 0) return;
+    this.#busy = true;
+    const under: Promise<Chosen>[] = [];
+    try {
+      signal?.throwIfAborted();
+      await this.#read(prompt, signal);
+      yield* this.#choose(prompt, asked, under);
+    } catch (error) {
+      throw this.#endedBy(error);
+    } finally {
+      await Promise.allSettled(under); // their buffers are then free for the next call
+      this.#busy = false;
+    }
+  }
+
+  /** @param under takes the submits that are not awaited */
+  async *#choose(prompt: readonly number[], asked: Asked, under: Promise<Chosen>[]): AsyncGenerator<GeneratedId, void> {
+    const { runner, context } = this.#parts;
+    const { limit, signal, tokensPerSubmit, stops, temperature, seed } = asked;
+    const { vocabulary } = this.config;
+    let resolved = performance.now();
+    let each = tokensPerSubmit ?? 1;
+    /** Ids that were asked for, and of these the ones that were read. */
+    let planned = 1;
+    let seen = 0;
+    /** The last id, which has no keys and values yet. */
+    let last: number | undefined;
+    runner.choose({ vocabulary, context, limit, stops, temperature, seed });
+    const submit = (work: Promise<Chosen>): void => {
+      work.catch(() => {}); // it is awaited, unless another fails before
+      under.push(work);
+      this.stats.submits++;
+    };
+    submit(runner.first());
+    for (;;) {
+      while (under.length < AHEAD && planned < limit) {
+        const count = Math.min(each, limit - planned);
+        const end = prompt.length + planned - 1;
+        await runner.reserve(end + count, end);
+        this.#assertAlive();
+        submit(runner.more(count));
+        planned += count;
+      }
+      const { count, flags, id } = await under[0]!;
+      under.shift();
+      this.#assertAlive();
+      const now = performance.now();
+      if (tokensPerSubmit === undefined && now - resolved < SHORT_MS) each = Math.min(MOST_TOKENS, 2 * each);
+      this.stats.tokens += count - seen;
+      this.stats.decodeMs += now - resolved;
+      resolved = now;
+      while (seen < count) {
+        if (last !== undefined) this.#kept.push(last);
+        last = id(seen++);
+        const reason = seen < count ? undefined : reasonOf(flags);
+        yield reason ? { id: last, reason } : { id: last };
+        signal?.throwIfAborted();
+        this.#assertAlive();
+      }
+      if (flags & FLAGS.notANumber) throw new GpuError('logits', 'NaN among them');
+      if (flags !== 0) return;
+    }
+  }
+
+  /** @param begins Does an answer begin, so that the space that encoding adds is left out? */
+  async *#text(
+    prompt: readonly number[],
+    { tokenizer, begins }: { readonly tokenizer: Tokenizer; readonly begins: boolean },
+    { stop = [], stops, ...rest }: CompleteOptions,
+  ): AsyncGenerator<Piece, void> {
+    const strings = new StopStrings(stop);
+    const stream = tokenizer.stream({ begins });
+    const ends = [...new Set([...tokenizer.stops, ...checkStops(stops, this.config.vocabulary)])];
+    let ids: number[] = [];
+    for await (const { id, reason } of this.generate(prompt, { ...rest, stops: ends })) {
+      ids.push(id);
+      let text = reason === 'stop' || id >= tokenizer.size ? '' : strings.push(stream.push(id));
+      if (reason) text += strings.push(stream.end());
+      const met = strings.stopped !== undefined;
+      if (reason && !met) text += strings.end();
+      const why = met ? 'stop' : reason;
+      if (text === '' && !why) continue;
+      yield { text, ids, ...(why && { reason: why }) };
+      if (why) return;
+      ids = [];
+    }
+  }
+}
+
+const reasonOf = (flags: number): Reason | undefined => (flags & FLAGS.stopped ? 'stop' : flags & FLAGS.full ? 'length' : undefined);

@@ -1,0 +1,122 @@
+// The buffers of a sequence: their sizes, and how the cache grows. Pure.
+import { attendDispatches, cacheBytes, type Heads } from './attention.js';
+import type { Config } from './config.js';
+import { stateBytes } from './pick.js';
+import { FINE } from './rope.js';
+
+/** What the cache holds. */
+export type KvDType = 'f32' | 'f16';
+
+/** Numbers of rows of a prompt that are recorded; a prompt is cut into them. The last may have rows of padding. */
+export const CLASSES = [1, 4, 16, 64] as const;
+export const MOST_ROWS = 64;
+/** Positions of the cache at first; it doubles. */
+const FIRST_CAPACITY = 256;
+/** What a chunk costs beside its rows, in rows: GPUs read the weights for any number; software adapters are bound by the products. */
+const FIXED_ROWS = { gpu: 64, software: 4 };
+/** A buffer's parts begin at multiples of it: `minStorageBufferOffsetAlignment` of any device. */
+const ALIGNMENT = 256;
+
+const aligned = (bytes: number): number => Math.ceil(bytes / ALIGNMENT) * ALIGNMENT;
+const whole = (numbers: number): number => 16 * Math.ceil(numbers / 4);
+
+/** A layer's attention. */
+export const headsOf = ({ heads, kvHeads, headWidth, rope, qkNorms, epsilon }: Config, kv: KvDType, capacity: number): Heads => ({
+  ...{ heads, kvHeads, width: headWidth, rope: rope.kind, rotary: rope.width, kv, capacity },
+  ...(qkNorms && { normEpsilon: epsilon }),
+});
+
+/** Where the twin of the residual begins in `stream`, in bytes. */
+export const twinOffset = ({ width }: Pick<Config, 'width'>): number => aligned(4 * width);
+
+/** Numbers of a row of q, k and v side by side. */
+export const qkvWidth = ({ heads, kvHeads, headWidth }: Pick<Config, 'heads' | 'kvHeads' | 'headWidth'>): number =>
+  (heads + 2 * kvHeads) * headWidth;
+
+/**
+ * Bytes of the buffers that no growth changes, by name. `stream` has the residual of a token and its twin; `x`, `h`, `qkv`, `q`, `att` and `act`
+ * have rows of a prompt, and the first row of all but `x` is a token's.
+ */
+export function bufferSizes(config: Config, context: number) {
+  const { width, heads, headWidth, feedForward, vocabulary, rope } = config;
+  const rows = 4 * MOST_ROWS;
+  return {
+    stream: twinOffset(config) + 4 * width,
+    x: rows * width,
+    h: rows * width,
+    qkv: rows * qkvWidth(config),
+    q: rows * heads * headWidth,
+    att: rows * heads * headWidth,
+    act: rows * feedForward,
+    ids: rows,
+    logits: whole(vocabulary),
+    state: stateBytes(context),
+    now: 16,
+    clamped: 4,
+    angles: 4 * rope.width * (FINE + Math.ceil(context / FINE)),
+  } as const;
+}
+
+/** Bytes of the cache of a layer, and of the parts that all layers' attention shares. @throws ArgumentError, UnsupportedError */
+export function cacheSizes(
+  config: Config,
+  kv: KvDType,
+  capacity: number,
+): { readonly k: number; readonly v: number; readonly parts: number } {
+  const heads = headsOf(config, kv, capacity);
+  const { bytes } = attendDispatches(heads, { software: false, positions: capacity })[0]!;
+  return { k: cacheBytes(heads), v: cacheBytes(heads), parts: bytes.parts ?? 0 };
+}
+
+/** Positions of a cache that has room for so many. */
+export function capacityFor(positions: number, context: number): number {
+  let capacity = FIRST_CAPACITY;
+  while (capacity < positions) capacity *= 2;
+  return Math.min(capacity, context);
+}
+
+/** A copy from one layout of the cache to another, in bytes. */
+export interface Run {
+  readonly from: number;
+  readonly to: number;
+  readonly size: number;
+}
+
+/** The runs that bring the first `used` positions of K, or of V, to a cache of another capacity. */
+export function growth(
+  config: Config,
+  what: 'k' | 'v',
+  { kv, from, to, used }: { readonly kv: KvDType; readonly from: number; readonly to: number; readonly used: number },
+): readonly Run[] {
+  const { kvHeads, headWidth } = config;
+  const number = kv === 'f16' ? 2 : 4;
+  // K lies quad by quad, V head by head.
+  const [runs, position] = what === 'k' ? [(kvHeads * headWidth) / 4, 4 * number] : [kvHeads, headWidth * number];
+  if (used === 0) return [];
+  return Array.from({ length: runs }, (_, i) => ({ from: i * from * position, to: i * to * position, size: used * position }));
+}
+
+/** How a prompt of so many rows is cut: the rows of each chunk, and the class that runs it. The cheapest of all ways. */
+export function chunksOf(
+  rows: number,
+  { software }: { readonly software: boolean },
+): readonly { readonly rows: number; readonly of: number }[] {
+  const fixed = software ? FIXED_ROWS.software : FIXED_ROWS.gpu;
+  const full = Array.from({ length: Math.max(0, Math.floor(rows / MOST_ROWS) - 1) }, () => ({ rows: MOST_ROWS, of: MOST_ROWS }));
+  const left = rows - full.length * MOST_ROWS;
+  const cost = new Float64Array(left + 1).fill(Infinity);
+  const first = new Int32Array(left + 1);
+  cost[0] = 0;
+  for (let n = 1; n <= left; n++)
+    for (const of of CLASSES) {
+      const price = fixed + of + cost[Math.max(0, n - of)]!;
+      if (price <= cost[n]!) [cost[n], first[n]] = [price, of];
+    }
+  const chunks = [...full];
+  for (let n = left; n > 0; ) {
+    const of = first[n]!;
+    chunks.push({ rows: Math.min(of, n), of } as (typeof chunks)[number]);
+    n -= Math.min(of, n);
+  }
+  return chunks;
+}

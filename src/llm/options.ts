@@ -1,0 +1,135 @@
+// What callers give to a language model, and what they get: options, checked; pieces of answers.
+import {
+  anything,
+  callback,
+  finiteNumber,
+  flag,
+  list,
+  oneOf,
+  onlyFields,
+  optional,
+  refuse,
+  signal,
+  text,
+  wholeNumber,
+} from '../arguments/check.js';
+import { checkDevice } from '../arguments/gpu-objects.js';
+import { ArgumentError } from '../errors.js';
+import type { Progress } from '../progress.js';
+import type { ChatOptions } from '../text/template.js';
+import type { KvDType } from './memory.js';
+import { MOST_STOPS } from './pick.js';
+
+/** How a model is loaded. */
+export interface LlmOptions {
+  /** Default: one of `requestDevice()`, which the Llm destroys with itself. */
+  readonly device?: GPUDevice | undefined;
+  /** The most positions of a sequence. Default: 4,096, or what the model was trained for if that is less. */
+  readonly context?: number | undefined;
+  /** What the cache of keys and values holds. Default: f16, half the memory; f32 rounds nothing. */
+  readonly kv?: KvDType | undefined;
+  /** Receives bytes that are read, and taken by the GPU. */
+  readonly onProgress?: ((progress: Progress) => void) | undefined;
+  readonly signal?: AbortSignal | undefined;
+}
+
+/** How ids are chosen. */
+export interface GenerateOptions {
+  /** Default: as many as the context has room for. */
+  readonly maxTokens?: number | undefined;
+  /** 0, the default: the id of the largest logit. Above: a sample of softmax(logits / temperature). */
+  readonly temperature?: number | undefined;
+  /** u32. The same seed gives the same ids behind the same prompt. Default: 0. */
+  readonly seed?: number | undefined;
+  /** Ids that end it, at most 16. They are yielded. Default: none; those of the tokenizer where text is asked for. */
+  readonly stops?: readonly number[] | undefined;
+  /** Tokens of a submit, 1 to 8. Default: 1 at first, and more while a submit takes less than 30 ms. */
+  readonly tokensPerSubmit?: number | undefined;
+  readonly signal?: AbortSignal | undefined;
+}
+
+/** The same for text. */
+export interface CompleteOptions extends GenerateOptions {
+  /** Texts that end it; they are not part of the answer. */
+  readonly stop?: readonly string[] | undefined;
+}
+
+/** The same for a conversation: what the template of the file takes, too. */
+export interface ChatWithOptions extends CompleteOptions, Pick<ChatOptions, 'tools' | 'templateOptions'> {}
+
+/** Why an answer ended: a stop id or a stop string; or as many ids as were asked for, or as the context has room for. */
+export type Reason = 'stop' | 'length';
+
+/** An id that was chosen; the last one says why it is the last. */
+export interface GeneratedId {
+  readonly id: number;
+  readonly reason?: Reason;
+}
+
+/** Text that is whole, and the ids that have come since the piece before; the last piece says why it is the last. */
+export interface Piece {
+  readonly text: string;
+  readonly ids: readonly number[];
+  readonly reason?: Reason;
+}
+
+const between =
+  (least: number, most: number) =>
+  (value: unknown, argument: string): number =>
+    Number.isInteger(value) && (value as number) >= least && (value as number) <= most
+      ? (value as number)
+      : refuse(argument, `a whole number from ${least} to ${most}`, value);
+const temperature = (value: unknown, argument: string): number => {
+  const given = finiteNumber(value, argument);
+  const held = given === 0 || (given > 0 && Number.isFinite(Math.fround(1 / given)));
+  return held ? given : refuse(argument, '0, or a number above it whose inverse float32 holds', value);
+};
+
+const LOAD = onlyFields({
+  device: optional(checkDevice),
+  context: optional(wholeNumber(1)),
+  kv: optional(oneOf<KvDType>('f32', 'f16')),
+  onProgress: optional(callback),
+  signal: optional(signal),
+});
+const GENERATE = {
+  maxTokens: optional(wholeNumber(0)),
+  temperature: optional(temperature),
+  seed: optional(between(0, 2 ** 32 - 1)),
+  stops: optional(anything),
+  tokensPerSubmit: optional(between(1, 8)),
+  signal: optional(signal),
+};
+const LOGITS = onlyFields({ all: optional(flag) });
+const COMPLETE = { ...GENERATE, stop: optional(list(text)) };
+const IDS = onlyFields(GENERATE);
+const TEXT = onlyFields(COMPLETE);
+const CHAT = onlyFields({ ...COMPLETE, tools: anything, templateOptions: anything });
+
+export const checkLoad = (options: unknown): LlmOptions => LOAD(options, 'options') as LlmOptions;
+export const checkLogits = (options: unknown): { readonly all?: boolean | undefined } => LOGITS(options, 'options');
+export const checkGenerate = (options: unknown): GenerateOptions => IDS(options, 'options') as GenerateOptions;
+export const checkComplete = (options: unknown): CompleteOptions => TEXT(options, 'options') as CompleteOptions;
+export const checkChat = (options: unknown): ChatWithOptions => CHAT(options, 'options') as ChatWithOptions;
+
+/** Ids of a vocabulary: a list or a typed array of them. @throws ArgumentError */
+export function checkIds(given: unknown, argument: string, vocabulary: number): readonly number[] {
+  const ids =
+    ArrayBuffer.isView(given) && !(given instanceof DataView) ? Array.from(given as Uint32Array) : list(anything)(given, argument);
+  return ids.map((id, i) => between(0, vocabulary - 1)(id, `${argument}[${i}]`));
+}
+
+/** A prompt has at least one id, and its place. @throws ArgumentError */
+export function checkPrompt(given: unknown, vocabulary: number, context: number): readonly number[] {
+  const ids = checkIds(given, 'ids', vocabulary);
+  if (ids.length === 0) throw new ArgumentError('ids', 'at least one id', 'none');
+  if (ids.length > context) throw new ArgumentError('ids', `at most ${context}, the context`, `${ids.length} ids`);
+  return ids;
+}
+
+/** @throws ArgumentError */
+export function checkStops(given: unknown, vocabulary: number): readonly number[] {
+  const stops = [...new Set(given === undefined ? [] : checkIds(given, 'stops', vocabulary))];
+  if (stops.length > MOST_STOPS) throw new ArgumentError('stops', `at most ${MOST_STOPS} ids`, String(stops.length));
+  return stops;
+}

@@ -1,0 +1,371 @@
+// Whole models on a device: logits and ids of the float64 reference, whatever the chunks of the prompt and the tokens of a submit; the cache
+// that is kept; ends of all kinds; wrong use.
+import { afterAll, describe, expect, test } from 'vitest';
+import { byteSource } from '../../src/files/byte-source.js';
+import { openGguf } from '../../src/files/gguf.js';
+import { ArgumentError, DeviceLostError, requestDevice, UnsupportedError } from '../../src/index.js';
+import { draw } from '../../src/llm/noise.js';
+import type { GenerateOptions } from '../../src/llm/options.js';
+import { GpuError, Llm } from '../../src/llm.js';
+import { llmReference } from '../../src/reference/llm.js';
+import { gpu } from '../support/dawn.js';
+import { makeGguf } from '../support/files.js';
+import { llmDevice } from '../support/llm-kernels.js';
+import { type ModelOptions, modelFile, modelParts } from '../support/model-file.js';
+import { openedModel } from '../support/model-weights.js';
+
+const device = await llmDevice();
+
+/** Relative distance of logits from float64. */
+const BOUND = 1e-5;
+const SIZES = { layers: 2, feedForward: 256 };
+const MODELS: Readonly<Record<string, ModelOptions>> = {
+  'llama Q4_0': { architecture: 'llama', type: 'Q4_0', seed: 31, sizes: SIZES, rope: { divisors: true } },
+  'llama Q4_K, Q6_K': { architecture: 'llama', type: 'Q4_K', types: { v: 'Q6_K', down: 'Q6_K', head: 'Q6_K' }, seed: 32, sizes: SIZES },
+  'qwen2 Q8_0, tied': { architecture: 'qwen2', type: 'Q8_0', tied: true, seed: 33, sizes: SIZES },
+  'qwen3 Q4_0, tied to Q6_K': {
+    architecture: 'qwen3',
+    type: 'Q4_0',
+    types: { embedding: 'Q6_K' },
+    tied: true,
+    seed: 34,
+    sizes: { ...SIZES, headWidth: 64 },
+  },
+};
+const PROMPT = Array.from({ length: 21 }, (_, i) => (i * 37 + 3) % 256);
+
+const alive: Llm[] = [];
+afterAll(() => {
+  for (const llm of alive) llm.destroy();
+});
+async function load(options: ModelOptions, more: object = {}): Promise<Llm> {
+  const file = await openGguf(await byteSource(modelFile(options), { name: 'model.gguf' }));
+  const llm = await Llm.load(file, { device, kv: 'f32', ...more });
+  alive.push(llm);
+  return llm;
+}
+const first = load(MODELS['llama Q4_0']!);
+const idsOf = async (llm: Llm, prompt: readonly number[], options: GenerateOptions = {}): Promise<number[]> => {
+  const ids: number[] = [];
+  for await (const { id } of llm.generate(prompt, options)) ids.push(id);
+  return ids;
+};
+const apart = (got: Float32Array, want: Float64Array): number => {
+  expect(got.length).toBe(want.length);
+  return Math.hypot(...want.map((value, i) => got[i]! - value)) / Math.hypot(...want);
+};
+
+describe.each(Object.entries(MODELS))('%s', (_, options) => {
+  test('logits are those of float64, and ids where its two largest differ by more than the bound', async () => {
+    const { config, weight } = await openedModel(modelFile(options));
+    const llm = options === MODELS['llama Q4_0'] ? await first : await load(options);
+    const all = await llm.logits(PROMPT, { all: true });
+    const reference = llmReference(config, weight);
+    const want = reference.forward(PROMPT);
+    for (let row = 0; row < PROMPT.length; row++) {
+      const part = [row * config.vocabulary, (row + 1) * config.vocabulary] as const;
+      expect(apart(all.subarray(...part), want.subarray(...part))).toBeLessThan(BOUND);
+    }
+    expect(await llm.logits(PROMPT)).toEqual(all.subarray(-config.vocabulary)); // the last row, of whatever chunk
+
+    llm.reset();
+    const ids = await idsOf(llm, PROMPT, { maxTokens: 24 });
+    expect(ids.length).toBe(24);
+    expect(llm.position).toBe(PROMPT.length + 23);
+    let sure = 0;
+    let logits = want.subarray(-config.vocabulary);
+    for (const id of ids) {
+      const [top, second] = [...logits].sort((a, b) => b - a) as [number, number];
+      const margin = 2 * BOUND * Math.hypot(...logits);
+      expect(logits[id]!).toBeGreaterThanOrEqual(top - margin);
+      if (top - second > margin) sure++;
+      logits = reference.forward([id]);
+    }
+    expect(sure).toBeGreaterThan(18); // a test that could not fail otherwise
+    // What decoding left in the cache is what a prompt would leave.
+    const after = [...PROMPT, ...ids];
+    const kept = await llm.logits(after);
+    llm.reset();
+    expect(apart(kept, Float64Array.from(await llm.logits(after)))).toBeLessThan(BOUND);
+  });
+});
+
+test('on a device that says it is a GPU norms take no dispatch: five a layer and five', async () => {
+  const own = await requestDevice({ gpu });
+  Object.defineProperty(own, 'adapterInfo', { value: { vendor: 'none', architecture: '', device: '', description: '' } });
+  for (const name of ['llama Q4_K, Q6_K', 'qwen2 Q8_0, tied', 'qwen3 Q4_0, tied to Q6_K']) {
+    const options = { ...MODELS[name]!, vocabulary: 264 }; // whole quads: rows of another length are rounded in a dispatch of their own
+    const { config, weight } = await openedModel(modelFile(options));
+    const llm = await load(options, { device: own });
+    const mixed = name === 'llama Q4_K, Q6_K'; // v is a product of its own
+    // Ids are counted and gathered; the first norm; the head; the choice.
+    expect(llm.explain()).toMatchObject({ fusedNorms: true, dispatchesPerToken: (mixed ? 6 : 5) * config.layers + 5 });
+    const prompt = [3]; // software adapters take minutes to compile the kernels of many rows
+    const ids = await idsOf(llm, prompt, { maxTokens: 12 });
+    const reference = llmReference(config, weight);
+    let logits = reference.forward(prompt);
+    for (const id of ids) {
+      expect(logits[id]!).toBeGreaterThanOrEqual(Math.max(...logits) - 2 * BOUND * Math.hypot(...logits));
+      logits = reference.forward([id]);
+    }
+    llm.destroy();
+  }
+  own.destroy();
+});
+
+describe('a sequence', () => {
+  test('has the same ids whatever the chunks of the prompt and the tokens of a submit', async () => {
+    const llm = await first;
+    const want = await idsOf(llm, PROMPT, { maxTokens: 12, tokensPerSubmit: 1 });
+    for (const tokensPerSubmit of [8, undefined]) {
+      llm.reset();
+      expect(await idsOf(llm, PROMPT, { maxTokens: 12, tokensPerSubmit })).toEqual(want);
+    }
+    for (const cuts of [[1, 2, 3, 4, 5], [20], [4, 20], [17]]) {
+      llm.reset();
+      for (const cut of cuts) await llm.logits(PROMPT.slice(0, cut));
+      expect(llm.position).toBe(cuts.at(-1));
+      expect(await idsOf(llm, PROMPT, { maxTokens: 12 })).toEqual(want);
+    }
+  });
+
+  test('samples as the CPU does from its logits, and the same seed gives the same ids', async () => {
+    const llm = await first;
+    const how = { maxTokens: 10, temperature: 1.3, seed: 77 };
+    llm.reset();
+    const ids = await idsOf(llm, PROMPT, { ...how, tokensPerSubmit: 1 });
+    llm.reset();
+    expect(await idsOf(llm, PROMPT, { ...how, tokensPerSubmit: 8 })).toEqual(ids);
+    expect(await idsOf(llm, PROMPT, { ...how, seed: 78 })).not.toEqual(ids);
+    const all = await llm.logits([...PROMPT, ...ids], { all: true });
+    const { vocabulary } = llm.config;
+    const drawn = ids.map((_, i) => {
+      const row = PROMPT.length - 1 + i;
+      return draw(all.subarray(row * vocabulary, (row + 1) * vocabulary), { temperature: 1.3, seed: 77, position: row + 1 });
+    });
+    expect(drawn).toEqual(ids);
+  });
+
+  test('ends at a stop id, at maxTokens, or when the context is full', async () => {
+    const llm = await first;
+    const want = await idsOf(llm, PROMPT, { maxTokens: 12 });
+    const stop = want[4]!;
+    const at = want.indexOf(stop);
+    for (const tokensPerSubmit of [1, 8]) {
+      llm.reset();
+      const got = [];
+      for await (const one of llm.generate(PROMPT, { maxTokens: 12, stops: [stop], tokensPerSubmit })) got.push(one);
+      expect(got).toEqual([...want.slice(0, at).map((id) => ({ id })), { id: stop, reason: 'stop' }]);
+      // Tokens of the submit behind the stop changed nothing.
+      expect(await idsOf(llm, [...PROMPT, ...want.slice(0, at + 1)], { maxTokens: 11 - at })).toEqual(want.slice(at + 1));
+    }
+    const last = [];
+    for await (const one of llm.generate(PROMPT, { maxTokens: 3 })) last.push(one.reason);
+    expect(last).toEqual([undefined, undefined, 'length']);
+    expect(await idsOf(llm, PROMPT, { maxTokens: 0 })).toEqual([]);
+    const small = await load(MODELS['llama Q4_0']!, { context: 24 });
+    const full = [];
+    for await (const one of small.generate(PROMPT)) full.push(one);
+    expect(full).toEqual([...want.slice(0, 3).map((id) => ({ id })), { id: want[3], reason: 'length' }]);
+    expect(small.position).toBe(24);
+    small.destroy();
+  });
+
+  test('keeps what the next prompt begins with, and a longer cache what it had', async () => {
+    const llm = await load(MODELS['llama Q4_0']!);
+    const turn = await idsOf(llm, PROMPT, { maxTokens: 6 });
+    const before = llm.stats.promptTokens;
+    const second = [...PROMPT, ...turn, 7, 8, 9];
+    const got = await idsOf(llm, second, { maxTokens: 4 });
+    expect(llm.stats.promptTokens - before).toBe(4); // the last id of the first turn, and the new ones
+    llm.reset();
+    expect(await idsOf(llm, second, { maxTokens: 4 })).toEqual(got);
+    // Beyond 256 positions the cache grows: within a prompt, and between tokens.
+    const long = Array.from({ length: 250 }, (_, i) => (i * 91 + 5) % 256);
+    const grown = await idsOf(llm, long, { maxTokens: 12, tokensPerSubmit: 8 });
+    expect(llm.explain().capacity).toBe(512);
+    const wide = await load(MODELS['llama Q4_0']!);
+    await wide.logits(Array.from({ length: 300 }, (_, i) => i % 256)); // 512 positions from the beginning
+    wide.reset();
+    expect(await idsOf(wide, long, { maxTokens: 12 })).toEqual(grown);
+    wide.destroy();
+    llm.destroy();
+  });
+
+  test('goes on after an early end, and after a signal', async () => {
+    const llm = await first;
+    const want = await idsOf(llm, PROMPT, { maxTokens: 12 });
+    llm.reset();
+    for await (const { id } of llm.generate(PROMPT, { maxTokens: 12 })) {
+      expect(id).toBe(want[0]);
+      break;
+    }
+    expect(await idsOf(llm, PROMPT, { maxTokens: 12 })).toEqual(want);
+    const abort = new AbortController();
+    const seen: number[] = [];
+    await expect(async () => {
+      for await (const { id } of llm.generate(PROMPT, { maxTokens: 12, signal: abort.signal })) {
+        seen.push(id);
+        if (seen.length === 3) abort.abort(new Error('enough'));
+      }
+    }).rejects.toThrow('enough');
+    expect(seen).toEqual(want.slice(0, 3));
+    expect(await idsOf(llm, [...PROMPT, ...seen], { maxTokens: 9 })).toEqual(want.slice(3));
+  });
+
+  test('holds keys and values as halves', async () => {
+    const { config, weight } = await openedModel(modelFile(MODELS['qwen2 Q8_0, tied']!));
+    const llm = await load(MODELS['qwen2 Q8_0, tied']!, { kv: 'f16' });
+    const distance = apart(await llm.logits(PROMPT), llmReference(config, weight).forward(PROMPT).subarray(-config.vocabulary));
+    expect(distance).toBeLessThan(2e-3);
+    expect(distance).toBeGreaterThan(BOUND); // halves, indeed
+    llm.destroy();
+  });
+});
+
+describe('text', () => {
+  test('comes in pieces, and ends before a stop string', async () => {
+    const llm = await first;
+    const tokenizer = await llm.tokenizer();
+    const pieces = [];
+    for await (const piece of llm.complete('the rain', { maxTokens: 16 })) pieces.push(piece);
+    const ids = pieces.flatMap((piece) => piece.ids);
+    const want = await idsOf(llm, tokenizer.encode('the rain'), { maxTokens: 16, stops: [...tokenizer.stops] });
+    expect(ids).toEqual(want);
+    const text = pieces.map((piece) => piece.text).join('');
+    expect(text).toBe(tokenizer.decode(pieces.at(-1)!.reason === 'stop' ? want.slice(0, -1) : want, { begins: false }));
+    expect(pieces.slice(0, -1).every(({ reason }) => reason === undefined)).toBe(true);
+    const stop = text.slice(3, 5);
+    let cut = '';
+    let reason: string | undefined;
+    for await (const piece of llm.complete('the rain', { maxTokens: 16, stop: [stop] })) {
+      cut += piece.text;
+      reason = piece.reason;
+    }
+    expect([cut, reason]).toEqual([text.slice(0, text.indexOf(stop)), 'stop']);
+  });
+
+  test('of a conversation is that of the rendered template', async () => {
+    const { metadata, tensors } = modelParts(MODELS['llama Q4_0']!);
+    metadata.set('tokenizer.chat_template', [
+      'STRING',
+      '{% for m in messages %}<|turn|>{{ m.content }}{% endfor %}{% if add_generation_prompt %}<|turn|>{% endif %}',
+    ]);
+    const file = await openGguf(await byteSource(makeGguf(tensors, { metadata }), { name: 'chat.gguf' }));
+    const llm = await Llm.load(file, { device, kv: 'f32' });
+    const tokenizer = await llm.tokenizer();
+    const prompt = tokenizer.encode('<|turn|>hi<|turn|>', { special: true });
+    expect(prompt.filter((id) => id === 258).length).toBe(2);
+    const ids: number[] = [];
+    for await (const piece of llm.chat([{ role: 'user', content: 'hi' }], { maxTokens: 5 })) ids.push(...piece.ids);
+    expect(ids).toEqual(await idsOf(llm, prompt, { maxTokens: 5, stops: [...tokenizer.stops] }));
+    await expect(async () => {
+      for await (const _ of (await first).chat([{ role: 'user', content: 'hi' }]));
+    }).rejects.toThrow(UnsupportedError);
+    llm.destroy();
+  });
+});
+
+describe('wrong use', () => {
+  test('of arguments', async () => {
+    const llm = await first;
+    const wrong: readonly [unknown, object, string][] = [
+      [[], {}, 'ids: expected at least one id'],
+      [[1, 259], {}, 'ids[1]: expected a whole number from 0 to 258'],
+      [[1.5], {}, 'ids[0]'],
+      [new Array(2049).fill(1), {}, 'ids: expected at most 2048'],
+      [[1], { maxTokens: -1 }, 'maxTokens'],
+      [[1], { temperature: -1 }, 'temperature'],
+      [[1], { temperature: 1e-60 }, 'temperature'],
+      [[1], { seed: 2 ** 32 }, 'seed'],
+      [[1], { stops: [259] }, 'stops[0]'],
+      [[1], { stops: Array.from({ length: 17 }, (_, i) => i) }, 'stops: expected at most 16'],
+      [[1], { maxtokens: 1 }, 'maxtokens'],
+    ];
+    for (const [ids, options, message] of wrong) {
+      expect(() => llm.generate(ids as number[], options), message).toThrow(ArgumentError);
+      expect(() => llm.generate(ids as number[], options), message).toThrow(message);
+    }
+    await expect(llm.logits([])).rejects.toThrow(ArgumentError);
+    await expect(load(MODELS['llama Q4_0']!, { context: 4096 })).rejects.toThrow('context: expected at most 2048');
+  });
+
+  test('of one model by two calls', async () => {
+    const llm = await first;
+    const one = llm.generate(PROMPT, { maxTokens: 4 });
+    await one.next();
+    await expect(llm.generate(PROMPT, { maxTokens: 4 }).next()).rejects.toThrow('llm: expected one call at a time');
+    await expect(llm.logits(PROMPT)).rejects.toThrow('one call at a time');
+    expect(() => llm.reset()).toThrow('one call at a time');
+    await one.return();
+    expect((await idsOf(llm, PROMPT, { maxTokens: 4 })).length).toBe(4);
+  });
+
+  test('of a model that was destroyed, before or meanwhile', async () => {
+    const llm = await load(MODELS['llama Q4_0']!);
+    const running = llm.generate(PROMPT, { maxTokens: 1000 });
+    await running.next();
+    llm.destroy();
+    await expect(async () => {
+      for await (const _ of running);
+    }).rejects.toThrow(/llm: expected a live Llm/);
+    llm.destroy();
+    await expect(async () => idsOf(llm, PROMPT)).rejects.toThrow(ArgumentError);
+    await expect(llm.logits(PROMPT)).rejects.toThrow(ArgumentError);
+    expect(() => llm.explain()).toThrow(ArgumentError);
+  });
+
+  test('a lost device ends it with a DeviceLostError', async () => {
+    const own = await requestDevice({ gpu });
+    const file = await openGguf(await byteSource(modelFile(MODELS['llama Q4_0']!), { name: 'model.gguf' }));
+    const llm = await Llm.load(file, { device: own, kv: 'f32' });
+    const running = llm.generate(PROMPT, { maxTokens: 1000 });
+    await running.next();
+    own.destroy();
+    await expect(async () => {
+      for await (const _ of running);
+    }).rejects.toThrow(DeviceLostError);
+    await expect(idsOf(llm, PROMPT)).rejects.toThrow(DeviceLostError);
+    llm.destroy();
+  });
+
+  test('weights that make NaN are said', async () => {
+    const { metadata, tensors } = modelParts(MODELS['llama Q4_0']!);
+    const huge = tensors.map((one) =>
+      one.name === 'output_norm.weight' ? { ...one, bytes: new Uint8Array(new Float32Array(256).fill(3e38).buffer) } : one,
+    );
+    const file = await openGguf(await byteSource(makeGguf(huge, { metadata }), { name: 'nan.gguf' }));
+    const llm = await Llm.load(file, { device, kv: 'f32' });
+    await expect(idsOf(llm, PROMPT, { maxTokens: 3 })).rejects.toThrow(GpuError);
+    llm.destroy();
+  });
+
+  test('a load that ends early frees what it made', async () => {
+    const abort = new AbortController();
+    const file = await openGguf(await byteSource(modelFile(MODELS['llama Q4_0']!), { name: 'model.gguf' }));
+    const made: GPUBuffer[] = [];
+    const create = device.createBuffer.bind(device);
+    const freed = new Set<GPUBuffer>();
+    device.createBuffer = (descriptor) => {
+      const buffer = create(descriptor);
+      const destroy = buffer.destroy.bind(buffer);
+      made.push(buffer);
+      buffer.destroy = () => {
+        freed.add(buffer);
+        destroy();
+      };
+      return buffer;
+    };
+    try {
+      let told = 0;
+      const onProgress = (): void => {
+        if (++told === 9) abort.abort(new Error('enough'));
+      };
+      await expect(Llm.load(file, { device, onProgress, signal: abort.signal })).rejects.toThrow('enough');
+      expect(made.length).toBeGreaterThan(5);
+      expect(made.filter((buffer) => !freed.has(buffer)).map(({ label }) => label)).toEqual([]);
+    } finally {
+      device.createBuffer = create;
+    }
+  });
+});

@@ -1,0 +1,146 @@
+// The plan of a token and of prompts, the buffers, the chunks and the growth of the cache, as data.
+import { describe, expect, test } from 'vitest';
+import { cacheBytes } from '../../../src/llm/attention.js';
+import { bufferSizes, CLASSES, cacheSizes, capacityFor, chunksOf, growth, headsOf, twinOffset } from '../../../src/llm/memory.js';
+import { headSteps, type PlanStep, promptSteps, tokenSteps } from '../../../src/llm/step-plan.js';
+import { GPU, LAVAPIPE } from '../../support/devices.js';
+import { modelConfig } from '../../support/model-file.js';
+
+const L = 3;
+const ARCHITECTURES = ['llama', 'qwen2', 'qwen3'] as const;
+const planning = (architecture: (typeof ARCHITECTURES)[number], caps = GPU, capacity = 1024) =>
+  ({ config: modelConfig({ architecture }), kv: 'f16', capacity, caps }) as const;
+
+/** What a step needs, and where it puts what it makes. */
+const nameOf = (step: PlanStep): string =>
+  'gather' in step ? 'gather' : 'product' in step ? step.product.split('.')[0]! : step.dispatch.shader.name;
+
+describe.each(ARCHITECTURES)('%s', (architecture) => {
+  test('a token takes five steps a layer, and three more', () => {
+    const steps = tokenSteps(planning(architecture));
+    expect(steps.length).toBe(5 * L + 3); // and its choice
+    const layer = ['qkv', 'llm/attend', 'o', 'gateUp', 'down'];
+    expect(steps.map(nameOf)).toEqual(['gather', 'llm/rms-rows', ...layer, ...layer, ...layer, 'head']);
+    // Whoever reads the twin takes the factor of the norm, and nobody else; a twin is left before it is read.
+    const products = steps.filter((step) => 'product' in step);
+    for (const { x, scaled } of products) expect(scaled).toBe(x === 'twin' ? true : undefined);
+    for (const { product, twin, add } of products) {
+      const residual = /^(o|down)\./.test(product);
+      expect([twin, add]).toEqual(residual ? [true, true] : [undefined, undefined]);
+    }
+  });
+
+  test('where norms are dispatches it takes two more a layer', () => {
+    const steps = tokenSteps(planning(architecture, LAVAPIPE));
+    expect(steps.length).toBe(7 * L + 3);
+    expect(steps.every((step) => !('product' in step) || (!step.twin && !step.scaled && step.x !== 'twin'))).toBe(true);
+  });
+
+  test('beyond 2,048 positions splits are joined, one dispatch more a layer', () => {
+    const steps = tokenSteps(planning(architecture, GPU, 4096));
+    expect(steps.length).toBe(6 * L + 3);
+    expect(steps.map(nameOf).filter((name) => name === 'llm/attend-join').length).toBe(L);
+    expect(cacheSizes(modelConfig({ architecture }), 'f16', 2048).parts).toBe(0);
+    expect(cacheSizes(modelConfig({ architecture }), 'f16', 4096).parts).toBe(4 * 8 * 8 * 34); // splits, heads, sums with total and top
+  });
+
+  test('rows of a prompt take eight steps a layer, and their head two', () => {
+    for (const rows of CLASSES) expect(promptSteps(planning(architecture), rows).length).toBe(8 * L + 1);
+    expect(headSteps(modelConfig({ architecture })).length).toBe(2);
+  });
+
+  test('a kernel has at most eight storage buffers, of names that there are, and of their size', () => {
+    const config = modelConfig({ architecture });
+    const context = 1024;
+    const vectors = ['outputNorm', ...Array.from({ length: L }, (_, i) => [`attentionNorm.${i}`, `feedForwardNorm.${i}`]).flat()];
+    const { k, v } = cacheSizes(config, 'f16', context);
+    const sizes: Record<string, number> = {
+      ...bufferSizes(config, context),
+      ...Object.fromEntries(vectors.map((name) => [name, 4 * config.width])),
+      ...Object.fromEntries(Array.from({ length: L }, (_, i) => [[`k.${i}`, k] as const, [`v.${i}`, v] as const]).flat()),
+      ...Object.fromEntries(Array.from({ length: L }, (_, i) => [`norms.${i}`, config.qkNorms ? 8 * config.headWidth : 0])),
+    };
+    let seen = 0;
+    for (const caps of [GPU, LAVAPIPE])
+      for (const plan of [tokenSteps(planning(architecture, caps)), promptSteps(planning(architecture, caps), 64), headSteps(config)])
+        for (const step of plan) {
+          if (!('dispatch' in step)) continue;
+          const { shader, params, bytes } = step.dispatch;
+          const bound = shader.bindings.filter(({ when }) => when?.(params) ?? true);
+          expect(bound.filter(({ access }) => access !== 'uniform').length).toBeLessThanOrEqual(8);
+          // No buffer is read and written by one dispatch.
+          const bufferOf = (name: string): string => step.buffers[name] ?? name;
+          const written = bound.filter(({ access }) => access === 'write').map(({ name }) => bufferOf(name));
+          expect(bound.filter(({ name, access }) => access === 'read' && written.includes(bufferOf(name)))).toEqual([]);
+          expect(new Set(written).size).toBe(written.length);
+          for (const { name } of bound) {
+            if (name === 'params' || name === 'now') continue;
+            expect(sizes[bufferOf(name)], name).toBeGreaterThanOrEqual(bytes[name]!);
+            seen++;
+          }
+        }
+    expect(seen).toBeGreaterThan(50);
+  });
+});
+
+test('the twin begins where a binding may', () => {
+  expect(twinOffset({ width: 256 })).toBe(1024);
+  expect(twinOffset({ width: 260 })).toBe(1280);
+});
+
+describe('chunks of a prompt', () => {
+  test('have all rows, in classes that hold them, padded in the last alone', () => {
+    for (const software of [false, true])
+      for (let rows = 1; rows < 700; rows++) {
+        const chunks = chunksOf(rows, { software });
+        expect(chunks.reduce((sum, chunk) => sum + chunk.rows, 0)).toBe(rows);
+        chunks.forEach((chunk, i) => {
+          expect(CLASSES).toContain(chunk.of);
+          if (i < chunks.length - 1) expect(chunk.rows).toBe(chunk.of);
+          else expect(chunk.rows).toBeLessThanOrEqual(chunk.of);
+        });
+      }
+  });
+  test('are padded on GPUs, which read the weights once a chunk, and split where rows cost', () => {
+    const classes = (rows: number, software: boolean) => chunksOf(rows, { software }).map(({ of }) => of);
+    expect(classes(255, false)).toEqual([64, 64, 64, 64]);
+    expect(classes(17, false)).toEqual([64]);
+    expect(classes(17, true)).toEqual([16, 1]);
+    expect(classes(64, true)).toEqual([64]);
+    expect(classes(1, true)).toEqual([1]);
+  });
+});
+
+describe('the cache', () => {
+  test('doubles up to the context', () => {
+    expect([1, 256, 257, 1000, 3000].map((positions) => capacityFor(positions, 3000))).toEqual([256, 256, 512, 1024, 3000]);
+    expect(capacityFor(10, 24)).toBe(24);
+  });
+  test.each(['f32', 'f16'] as const)('of %s keeps every position when it grows', (kv) => {
+    const config = modelConfig({ architecture: 'llama' });
+    const number = kv === 'f16' ? 2 : 4;
+    const [from, to, used] = [8, 24, 5];
+    const { kvHeads, headWidth: e } = config;
+    // Where a number of K and of V lies (attention.ts).
+    const places = {
+      k: (capacity: number, head: number, position: number, i: number) => ((head * (e / 4) + (i >> 2)) * capacity + position) * 4 + (i & 3),
+      v: (capacity: number, head: number, position: number, i: number) => (head * capacity + position) * e + i,
+    };
+    for (const what of ['k', 'v'] as const) {
+      const before = Int32Array.from({ length: kvHeads * e * from }, (_, i) => i + 1);
+      const after = new Int32Array(kvHeads * e * to);
+      expect(before.length * number).toBe(cacheBytes(headsOf(config, kv, from)));
+      for (const run of growth(config, what, { kv, from, to, used })) {
+        const begin = run.from / number;
+        after.set(before.subarray(begin, begin + run.size / number), run.to / number);
+      }
+      for (let head = 0; head < kvHeads; head++)
+        for (let position = 0; position < to; position++)
+          for (let i = 0; i < e; i++) {
+            const want = position < used ? before[places[what](from, head, position, i)] : 0;
+            if (after[places[what](to, head, position, i)] !== want) throw new Error(`${what} ${head} ${position} ${i}`);
+          }
+    }
+    expect(growth(config, 'k', { kv, from, to, used: 0 })).toEqual([]);
+  });
+});
