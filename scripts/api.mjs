@@ -30,8 +30,11 @@ function parse(folder, file) {
   for (const node of program.body) {
     if (node.type === 'ImportDeclaration')
       for (const { local, imported: name } of node.specifiers) imported.set(local.name, { file: target(node.source), name: name.name });
-    for (const { local, exported: name } of node.specifiers ?? [])
-      if (name) exported.set(name.name, node.source ? { file: target(node.source), name: local.name } : { file, name: local.name });
+    for (const { local, exported: name, exportKind } of node.specifiers ?? [])
+      if (name) {
+        const typed = node.exportKind === 'type' || exportKind === 'type';
+        exported.set(name.name, { file: node.source ? target(node.source) : file, name: local.name, typed });
+      }
     const declaration = node.type.startsWith('TS') ? node : node.declaration;
     if (!declaration) continue;
     for (const { id } of declaration.declarations ?? [declaration]) {
@@ -76,8 +79,8 @@ export function readApi(folder, manifest = json(join(root, 'package.json'))) {
     return { TSDeclareFunction: 'function', ClassDeclaration: 'class', VariableDeclaration: 'constant' }[type] ?? 'type';
   };
   const entries = entriesOf(manifest).map(([entry, file]) => {
-    const items = [...fileOf(file).exported].map(([name, from]) => ({ ...find(from), name, original: find(from).name }));
-    return { entry, items: items.map((one) => ({ ...one, kind: kindOf(one.parts[0].node) })).sort(byName) };
+    const items = [...fileOf(file).exported].map(([name, from]) => ({ ...find(from), name, original: find(from).name, typed: from.typed }));
+    return { entry, items: items.map((one) => ({ ...one, kind: one.typed ? 'type' : kindOf(one.parts[0].node) })).sort(byName) };
   });
   const all = entries.flatMap(({ entry, items }) => items.map((item) => ({ entry, ...item })));
   const known = new Set(all.map(({ file, original }) => `${file} ${original}`));

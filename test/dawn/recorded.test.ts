@@ -639,7 +639,7 @@ describe('what it makes', () => {
         {},
         'steps[0]: expected a step with layer or layers or experts or sort or quantize or gather or best or copy or pipeline, got an object',
       ],
-      [[{ ...step, z: y }], {}, 'steps[0].z: expected layer or x or y or add, got an unknown option'],
+      [[{ ...step, z: y }], {}, 'steps[0].z: expected layer or x or y or add or rowScale or inputScale or twin, got an unknown option'],
       [[step, { layer, x, y: x }], {}, `steps[1].y: expected shape (…, ${N}) with ${MOST} rows, got (${MOST}, ${K})`],
       [[{ ...step, y: Tensor.wrap(device, x.buffer, { shape: [MOST, N], dtype }) }], {}, 'steps[0].y: expected another buffer than x'],
       [[step], { rows: [] }, 'rows: expected at least one number of rows, got none'],
