@@ -7,6 +7,7 @@ export type { Architecture, ArchitectureName, RopeKind } from './llm/architectur
 export type { Config, Rope } from './llm/config.js';
 export { Llm, type LlmExplanation, type LlmStats } from './llm/llm.js';
 export type { KvDType } from './llm/memory.js';
+export type { LayerPart } from './llm/names.js';
 export type { ChatWithOptions, CompleteOptions, GeneratedId, GenerateOptions, LlmOptions, Piece, Reason } from './llm/options.js';
 export type { Phase, Progress } from './progress.js';
 export type { Detokenizer, DetokenizerOptions, TokenTable } from './text/detokenizer.js';
