@@ -130,3 +130,23 @@ export interface VerifyDocument {
   readonly refused: readonly { readonly name: string; readonly format: string; readonly why: string }[];
   readonly ok: boolean;
 }
+
+/** The document of run. */
+export interface RunDocument {
+  readonly command: 'run';
+  readonly file: string;
+  /** The adapter. */
+  readonly gpu: string;
+  readonly prompt: string;
+  /** Was it rendered by the chat template of the file? */
+  readonly chat: boolean;
+  readonly text: string;
+  readonly ids: readonly number[];
+  readonly reason: 'stop' | 'length';
+  readonly promptTokens: number;
+  readonly seconds: { readonly load: number; readonly prompt: number; readonly answer: number };
+  readonly dispatchesPerToken: number;
+  /** Bytes by use. */
+  readonly memory: Readonly<Record<string, number>>;
+  readonly notes: readonly string[];
+}

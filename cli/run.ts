@@ -5,9 +5,10 @@ import { EXIT, failureOf, UsageError } from './exit.js';
 import { inspect } from './inspect.js';
 import { jsonText, safeText } from './print.js';
 import { quantize } from './quantize.js';
+import { runModel } from './run-model.js';
 import { verify } from './verify.js';
 
-const COMMANDS: readonly Command[] = [inspect, quantize, verify];
+const COMMANDS: readonly Command[] = [inspect, quantize, verify, runModel];
 
 function help(columns: number): string {
   const lines = COMMANDS.map(

@@ -6,6 +6,8 @@ import { openModel } from '../src/files/open-file.js';
 import { findLayers } from '../src/formats/find-layers.js';
 import { readMatrix } from '../src/formats/read-layer.js';
 import { dequantize } from '../src/problem/matrix.js';
+import { makeGguf } from '../test/support/files.js';
+import { modelParts } from '../test/support/model-file.js';
 
 const root = join(import.meta.dirname, '..');
 const MOST_LINES = 40;
@@ -46,6 +48,33 @@ test('gguf-in-a-page', async ({ page }) => {
   await expect(said).toContainText('a.gguf: header: expected 24 bytes, got 21');
 });
 
+test('chat', async ({ page }) => {
+  const { metadata, tensors } = modelParts({ architecture: 'llama', seed: 5, sizes: { layers: 1, feedForward: 256 } });
+  const template = '{% for m in messages %}{{ m.content }}<|turn|>{% endfor %}';
+  metadata.set('tokenizer.chat_template', ['STRING', template]);
+  const buffer = Buffer.from(makeGguf(tensors, { metadata }));
+  await open(page, 'chat');
+  const talk = page.locator('#talk');
+  /** What is said to two questions, the second behind the first. */
+  const conversation = async (): Promise<string> => {
+    const before = (await talk.textContent())!.length;
+    await page.locator('#file').setInputFiles({ name: 'chat.gguf', mimeType: '', buffer });
+    await expect(page.locator('#send')).toBeEnabled();
+    await expect(page.locator('#said')).toHaveText(/^llama, \d+ dispatches a token$/);
+    for (const question of ['hi', 'and then?']) {
+      await page.locator('#question').fill(question);
+      await page.locator('#send').click();
+      await expect(page.locator('#send')).toBeEnabled({ timeout: 60_000 });
+    }
+    return (await talk.textContent())!.slice(before);
+  };
+  const said = await conversation();
+  expect(said).toMatch(/^> hi\n[\s\S]{20,}\n> and then\?\n[\s\S]{20,}\n$/);
+  expect(await conversation()).toBe(said); // seeds are the same
+  await page.locator('#file').setInputFiles({ name: 'a.gguf', mimeType: '', buffer: Buffer.from('GGUF, or not quite so') });
+  await expect(page.locator('#said')).toContainText('a.gguf: header: expected 24 bytes, got 21');
+});
+
 test('into-your-own-pass', async ({ page }) => {
   await open(page, 'into-your-own-pass');
   await expect(page.locator('#y')).toHaveText(Array.from({ length: 8 }, (_, n) => 2 * 0.25 * 32 * n).join(' '));
@@ -68,7 +97,7 @@ test('each has at most forty lines, imports the package by its name, and is run 
     expect(text.trimEnd().split('\n').length, file).toBeLessThanOrEqual(MOST_LINES);
     const imported = [...text.matchAll(/from '([^']+)'/g)].map(([, name]) => name!);
     expect(
-      imported.filter((name) => !/^(antiquant(\/formats)?|onnxruntime-web\/webgpu|webgpu)$/.test(name)),
+      imported.filter((name) => !/^(antiquant(\/(formats|llm))?|onnxruntime-web\/webgpu|webgpu)$/.test(name)),
       file,
     ).toEqual([]);
   }

@@ -82,7 +82,7 @@ try {
 
   writeFileSync(
     join(home, 'example.ts'),
-    `${example}\nexport * as formats from 'antiquant/formats';\nexport * as shaders from 'antiquant/shaders';`,
+    `${example}\nexport * as formats from 'antiquant/formats';\nexport * as llm from 'antiquant/llm';\nexport * as shaders from 'antiquant/shaders';`,
   );
   const options = { target: 'es2022', lib: ['es2022', 'dom'], module: 'nodenext', types: [], strict: true, noEmit: true };
   writeFileSync(join(home, 'tsconfig.json'), JSON.stringify({ compilerOptions: options, files: ['example.ts'] }));

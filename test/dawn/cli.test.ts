@@ -4,8 +4,11 @@ import { findDevice } from '../../cli/gpu.js';
 import { verifyLayer } from '../../cli/verify-layer.js';
 import { findLayers, openModel } from '../../src/formats.js';
 import { requestDevice } from '../../src/gpu/device.js';
-import { call, folder, putModel } from '../support/call-cli.js';
+import { Llm } from '../../src/llm.js';
+import { call, folder, put, putModel } from '../support/call-cli.js';
 import { gpu } from '../support/dawn.js';
+import { makeGguf } from '../support/files.js';
+import { modelParts } from '../support/model-file.js';
 
 const at = folder();
 
@@ -48,5 +51,43 @@ test.each([
   };
   const options = { rows: 3, seed: 1, dtype: 'float32', device, signal: new AbortController().signal } as const;
   expect(await verifyLayer(source, options)).toMatchObject({ ok: false, gpu: { outside: 3, at: { output: expect.any(Number) } } });
+  device.destroy();
+});
+
+test('run: text as it comes, or a document; a template where the file has one', async () => {
+  const device = await requestDevice({ gpu });
+  const io = { findDevice: async () => ({ device, adapter: 'the test’s' }) };
+  const { metadata, tensors } = modelParts({ architecture: 'llama', seed: 5, sizes: { layers: 1, feedForward: 256 } });
+  const plain = put(at('plain.gguf'), makeGguf(tensors, { metadata }));
+  metadata.set('tokenizer.chat_template', ['STRING', '{{ messages[0].content }}<|turn|>']);
+  const chat = put(at('chat.gguf'), makeGguf(tensors, { metadata }));
+
+  const llm = await Llm.load(plain, { device });
+  const tokenizer = await llm.tokenizer();
+  const answer = async (prompt: readonly number[], more = {}): Promise<number[]> => {
+    const ids: number[] = [];
+    for await (const { id } of llm.generate(prompt, { maxTokens: 9, stops: [...tokenizer.stops], ...more })) ids.push(id);
+    return ids;
+  };
+  const said = await call(['run', plain, 'the rain', '--max-tokens', '9', '--json'], io);
+  expect(said.code, said.err).toBe(0);
+  const ids = await answer(tokenizer.encode('the rain'));
+  expect(said.json()).toMatchObject({ command: 'run', chat: false, ids, reason: 'length', gpu: 'the test’s', promptTokens: 8 });
+  const { text } = said.json();
+  const streamed = await call(['run', plain, 'the rain', '--max-tokens', '9'], io);
+  expect(streamed.out.trimEnd()).toBe(text.replace(/[\p{Cc}\p{Cf}\p{Zl}\p{Zp}]/gu, (c: string) => (c === '\n' ? c : '\ufffd')).trimEnd());
+  expect(streamed.err).toMatch(/prompt: 8 tokens, .* a second; answer: 9 tokens, .* \(length\)/);
+
+  const drawn = await call(['run', plain, 'the rain', '--max-tokens', '9', '--temp', '1.5', '--seed', '3', '--json'], io);
+  expect(drawn.json().ids).toEqual(await answer(tokenizer.encode('the rain'), { temperature: 1.5, seed: 3 }));
+
+  const answered = await call(['run', chat, 'hi', '--max-tokens', '9', '--json'], io);
+  expect(answered.json()).toMatchObject({ chat: true, ids: await answer([...tokenizer.encode('hi'), 258]) });
+  const raw = await call(['run', chat, 'hi', '--max-tokens', '9', '--json', '--raw'], io);
+  expect(raw.json()).toMatchObject({ chat: false, ids: await answer(tokenizer.encode('hi')) });
+
+  expect((await call(['run', plain, 'hi'])).code).toBe(4); // no GPU
+  expect((await call(['run', plain, 'hi', '--context', '4000'], io)).err).toContain('context: expected at most 2048');
+  llm.destroy();
   device.destroy();
 });

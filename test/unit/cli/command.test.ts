@@ -9,7 +9,7 @@ import { call, folder, putModel, widest } from '../../support/call-cli.js';
 const at = folder();
 
 test('help of everything fits 80 columns, names every option, and ends with 0', async () => {
-  for (const argv of [['--help'], ['inspect', '--help'], ['quantize', '--help'], ['verify', '--help']]) {
+  for (const argv of [['--help'], ['inspect', '--help'], ['quantize', '--help'], ['verify', '--help'], ['run', '--help']]) {
     const { code, out, err } = await call(argv);
     expect([code, err]).toEqual([0, '']);
     expect(widest(out)).toBeLessThanOrEqual(80);
@@ -33,8 +33,8 @@ test('help of everything fits 80 columns, names every option, and ends with 0', 
 });
 
 test.each([
-  [[], /expected a command: inspect, quantize, verify/],
-  [['inspekt'], /inspekt: expected inspect, quantize, verify/],
+  [[], /expected a command: inspect, quantize, verify, run/],
+  [['inspekt'], /inspekt: expected inspect, quantize, verify, run/],
   [['inspect'], /expected FILE, got nothing/],
   [['inspect', 'a', 'b'], /expected FILE, got a b/],
   [['inspect', '--nonsense', 'a'], /Unknown option '--nonsense'/],
@@ -49,6 +49,11 @@ test.each([
   [['quantize', 'a', 'b.safetensors', '--shard-bytes', '1G'], /expected a folder as OUT/],
   [['quantize', 'a', 'b', '--include', '('], /--include: expected a regular expression, got \(/],
   [['verify', 'a', '--rows', '0'], /--rows: expected a whole number of at least 1, got 0/],
+  [['run', 'a'], /expected MODEL PROMPT, got a/],
+  [['run', 'a', 'b', '--temp=-1'], /--temp: expected a number of at least 0, got -1/],
+  [['run', 'a', 'b', '--temp', 'warm'], /--temp: expected a number of at least 0, got warm/],
+  [['run', 'a', 'b', '--max-tokens', 'x'], /--max-tokens: expected a whole number/],
+  [['run', 'a', 'b', '--kv', 'q8'], /--kv: expected f16 or f32, got q8/],
 ])('%j is wrong usage', async (argv, message) => {
   const { code, out, err } = await call(argv);
   expect([code, out]).toEqual([2, '']);

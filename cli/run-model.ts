@@ -1,0 +1,117 @@
+// antiquant run MODEL PROMPT: a language model answers on the GPU, or goes on with a text.
+import { UnsupportedError } from '../src/formats.js';
+import { Llm, type Piece } from '../src/llm.js';
+import { ggufTemplates } from '../src/text/template.js';
+import { type Command, choice, type Given, type Io, whole } from './command.js';
+import type { RunDocument } from './documents.js';
+import { EXIT, UsageError } from './exit.js';
+import { open } from './open.js';
+import { jsonText } from './print.js';
+import { progress } from './progress.js';
+
+export const runModel: Command = {
+  name: 'run',
+  summary: 'Answers PROMPT with a GGUF language model on the GPU; without a chat template in the file, goes on with it.',
+  takes: ['MODEL', 'PROMPT'],
+  options: {
+    'max-tokens': { type: 'string', value: 'N', help: 'the most tokens of the answer; 256' },
+    temp: { type: 'string', value: 'X', help: 'temperature: 0 (default) takes the likeliest token, more draws one' },
+    seed: { type: 'string', value: 'N', help: 'of the draws; 1' },
+    raw: { type: 'boolean', help: 'goes on with PROMPT as it is, whatever template the file has' },
+    context: { type: 'string', value: 'N', help: 'the most tokens of prompt and answer; 4096, or what the model was trained for' },
+    kv: { type: 'string', value: 'NAME', help: 'what keys and values are held as: f16 (default) or f32' },
+  },
+  notes: [
+    'Needs the packages webgpu (a GPU in Node), @huggingface/tokenizers and, for chat templates, @huggingface/jinja, installed beside this one or where the command runs.',
+    'Text goes to stdout as it comes; with --json it comes at the end, in one document with ids, times and memory.',
+  ],
+  async run({ paths: [from, prompt], given }, io) {
+    const { signal } = io;
+    const maxTokens = whole(given, 'max-tokens', { least: 0, otherwise: 256 });
+    const options = { maxTokens, temperature: temperatureOf(given), seed: whole(given, 'seed', { least: 0, otherwise: 1 }), signal };
+    const context = given.context === undefined ? undefined : whole(given, 'context', { least: 1, otherwise: 1 });
+    const kv = choice(given, 'kv', ['f16', 'f32'], 'f16');
+    const opened = await open(from!, { config: undefined, signal });
+    const gpu = await io.findDevice();
+    if ('why' in gpu) throw new UnsupportedError('run', [gpu.why]);
+    const llm = await loaded(opened.file, { device: gpu.device, context, kv }, io);
+    try {
+      const chats = !given.raw && ggufTemplates(opened.file.metadata, opened.from).size > 0;
+      const pieces = chats ? llm.chat([{ role: 'user', content: prompt! }], options) : llm.complete(prompt!, options);
+      const { text, ids, reason } = await told(pieces, given.json ? () => {} : io.out);
+      const { stats } = llm;
+      const { memory, dispatchesPerToken, notes } = llm.explain();
+      const document: RunDocument = {
+        command: 'run',
+        file: opened.from,
+        gpu: gpu.adapter,
+        prompt: prompt!,
+        chat: chats,
+        text,
+        ids,
+        reason,
+        promptTokens: stats.promptTokens,
+        seconds: { load: stats.loadMs / 1000, prompt: stats.promptMs / 1000, answer: stats.decodeMs / 1000 },
+        dispatchesPerToken,
+        memory,
+        notes,
+      };
+      if (given.json) io.out(jsonText(document));
+      else io.err(`\n${summaryOf(document)}\n`);
+      return EXIT.fine;
+    } finally {
+      llm.destroy();
+    }
+  },
+};
+
+/** @throws UsageError */
+function temperatureOf(given: Given): number {
+  const text = given.temp;
+  const value = text === undefined ? 0 : String(text).trim() === '' ? Number.NaN : Number(text);
+  if (!(value >= 0 && value < Number.POSITIVE_INFINITY)) throw new UsageError(`--temp: expected a number of at least 0, got ${text}`);
+  return value;
+}
+
+async function loaded(file: Parameters<typeof Llm.load>[0], options: NonNullable<Parameters<typeof Llm.load>[1]>, io: Io): Promise<Llm> {
+  let bar: ReturnType<typeof progress> | undefined;
+  let done = 0;
+  try {
+    return await Llm.load(file, {
+      ...options,
+      signal: io.signal,
+      onProgress(now) {
+        if (now.phase !== 'pack') return;
+        bar ??= progress(now.total, io);
+        bar.add(now.done - done, 'weights');
+        done = now.done;
+      },
+    });
+  } finally {
+    bar?.end();
+  }
+}
+
+/** Hands pieces out as they come. */
+async function told(pieces: AsyncIterable<Piece>, out: (text: string) => void): Promise<Pick<RunDocument, 'text' | 'ids' | 'reason'>> {
+  let text = '';
+  const ids: number[] = [];
+  let reason: RunDocument['reason'] = 'length';
+  for await (const piece of pieces) {
+    text += piece.text;
+    ids.push(...piece.ids);
+    reason = piece.reason ?? reason;
+    out(piece.text);
+  }
+  out('\n');
+  return { text, ids, reason };
+}
+
+function summaryOf({ ids, promptTokens, seconds, reason }: RunDocument): string {
+  const rate = (tokens: number, time: number): string => (time > 0 ? `${(tokens / time).toFixed(1)} a second` : '');
+  return [
+    `loaded in ${seconds.load.toFixed(1)} s`,
+    `prompt: ${promptTokens} tokens, ${rate(promptTokens, seconds.prompt)}`,
+    `answer: ${ids.length} tokens, ${rate(ids.length, seconds.answer)} (${reason})`,
+  ].join('; ');
+}
