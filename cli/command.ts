@@ -30,7 +30,7 @@ export type Given = Readonly<Record<string, string | boolean | undefined>>;
 export interface Command {
   readonly name: string;
   readonly summary: string;
-  /** Names of the positional arguments. All are required. */
+  /** Names of the positional arguments. The first ones may be left out if they are in brackets. */
   readonly takes: readonly string[];
   readonly options: Readonly<Record<string, Option>>;
   /** Paragraphs after the options. */
@@ -56,7 +56,9 @@ export function readArgs(command: Command, argv: readonly string[]): { readonly 
     throw new UsageError((error as Error).message.replace(/\. To specify a positional.*$/s, ''));
   }
   const given = parsed.values as Given;
-  if (!given.help && parsed.positionals.length !== command.takes.length)
+  const least = command.takes.filter((name) => !name.startsWith('[')).length;
+  const count = parsed.positionals.length;
+  if (!given.help && (count < least || count > command.takes.length))
     throw new UsageError(`${command.name}: expected ${command.takes.join(' ')}, got ${parsed.positionals.join(' ') || 'nothing'}`);
   return { paths: parsed.positionals, given };
 }

@@ -1,9 +1,10 @@
-// antiquant run MODEL PROMPT: a language model answers on the GPU, or goes on with a text.
+// antiquant run [MODEL] PROMPT: a language model answers on the GPU, or goes on with a text.
 import { UnsupportedError } from '../src/formats.js';
 import { Llm, type Piece } from '../src/llm.js';
 import { ggufTemplates } from '../src/text/template.js';
 import { type Command, choice, type Given, type Io, whole } from './command.js';
 import type { RunDocument } from './documents.js';
+import { embeddedModel } from './embedded-model.js';
 import { EXIT, UsageError } from './exit.js';
 import { open } from './open.js';
 import { jsonText } from './print.js';
@@ -11,8 +12,9 @@ import { progress } from './progress.js';
 
 export const runModel: Command = {
   name: 'run',
-  summary: 'Answers PROMPT with a GGUF language model on the GPU; without a chat template in the file, goes on with it.',
-  takes: ['MODEL', 'PROMPT'],
+  summary:
+    'Answers PROMPT with a GGUF language model on the GPU; without a chat template in the file, goes on with it. Without MODEL, by the small model of this package.',
+  takes: ['[MODEL]', 'PROMPT'],
   options: {
     'max-tokens': { type: 'string', value: 'N', help: 'the most tokens of the answer; 256' },
     temp: { type: 'string', value: 'X', help: 'temperature: 0 (default) takes the likeliest token, more draws one' },
@@ -25,13 +27,14 @@ export const runModel: Command = {
     'Needs the packages webgpu (a GPU in Node), @huggingface/tokenizers and, for chat templates, @huggingface/jinja, installed beside this one or where the command runs.',
     'Text goes to stdout as it comes; with --json it comes at the end, in one document with ids, times and memory.',
   ],
-  async run({ paths: [from, prompt], given }, io) {
+  async run({ paths, given }, io) {
     const { signal } = io;
+    const [prompt, from = ownModel(paths)] = [...paths].reverse();
     const maxTokens = whole(given, 'max-tokens', { least: 0, otherwise: 256 });
     const options = { maxTokens, temperature: temperatureOf(given), seed: whole(given, 'seed', { least: 0, otherwise: 1 }), signal };
     const context = given.context === undefined ? undefined : whole(given, 'context', { least: 1, otherwise: 1 });
     const kv = choice(given, 'kv', ['f16', 'f32'], 'f16');
-    const opened = await open(from!, { config: undefined, signal });
+    const opened = await open(from, { config: undefined, signal });
     const gpu = await io.findDevice();
     if ('why' in gpu) throw new UnsupportedError('run', [gpu.why]);
     const llm = await loaded(opened.file, { device: gpu.device, context, kv }, io);
@@ -64,6 +67,12 @@ export const runModel: Command = {
     }
   },
 };
+
+/** The package's model, unless a model was named and the prompt was forgotten. @throws UsageError, UnsupportedError */
+function ownModel([prompt]: readonly string[]): string {
+  if (/^https?:\/\/|\.gguf$/i.test(prompt!)) throw new UsageError(`run: expected PROMPT after ${prompt}`);
+  return embeddedModel();
+}
 
 /** @throws UsageError */
 function temperatureOf(given: Given): number {

@@ -86,6 +86,10 @@ test('run: text as it comes, or a document; a template where the file has one', 
   const raw = await call(['run', chat, 'hi', '--max-tokens', '9', '--json', '--raw'], io);
   expect(raw.json()).toMatchObject({ chat: false, ids: await answer(tokenizer.encode('hi')) });
 
+  const own = await call(['run', 'And God said', '--max-tokens', '9', '--json'], io);
+  expect(own.json()).toMatchObject({ file: expect.stringMatching(/kjv\.gguf$/), chat: false, reason: 'length' });
+  expect(own.json().ids.length).toBe(9);
+
   expect((await call(['run', plain, 'hi'])).code).toBe(4); // no GPU
   expect((await call(['run', plain, 'hi', '--context', '4000'], io)).err).toContain('context: expected at most 2048');
   llm.destroy();
