@@ -63,6 +63,8 @@ export interface LlmStats {
   tokens: number;
   decodeMs: number;
   submits: number;
+  /** Keys and values beyond ±65,504, which a cache of f16 holds as that. */
+  clamped: number;
 }
 
 /** The parts of a loaded model. */
@@ -112,7 +114,7 @@ export class Llm {
     this.config = parts.config;
     this.context = parts.context;
     this.kv = parts.kv;
-    this.stats = { loadMs: parts.loadMs, promptTokens: 0, promptMs: 0, tokens: 0, decodeMs: 0, submits: 0 };
+    this.stats = { loadMs: parts.loadMs, promptTokens: 0, promptMs: 0, tokens: 0, decodeMs: 0, submits: 0, clamped: 0 };
   }
 
   /**
@@ -365,11 +367,12 @@ export class Llm {
         submit(runner.more(count));
         planned += count;
       }
-      const { count, flags, id } = await under[0]!;
+      const { count, flags, clamped, id } = await under[0]!;
       under.shift();
       this.#assertAlive();
       const now = performance.now();
       if (tokensPerSubmit === undefined && now - resolved < SHORT_MS) each = Math.min(MOST_TOKENS, 2 * each);
+      this.stats.clamped = clamped;
       this.stats.tokens += count - seen;
       this.stats.decodeMs += now - resolved;
       resolved = now;

@@ -18,7 +18,9 @@ import type { ModelWeights } from './weights.js';
 /** Buffers that states are read through, in turn: so many submits can be under way. */
 const RING = 3;
 /** What the host reads after a submit: all but the list of ids by position. */
-const READ_BYTES = 4 * STATE.list;
+const STATE_BYTES = 4 * STATE.list;
+/** And how many values no half could hold. */
+const READ_BYTES = STATE_BYTES + 4;
 /** A variant that fails its self-test is replaced by the next. */
 const MOST_TRIES = 8;
 
@@ -26,6 +28,8 @@ const MOST_TRIES = 8;
 export interface Chosen {
   readonly count: number;
   readonly flags: number;
+  /** Keys and values so far that no half holds. */
+  readonly clamped: number;
   /** The n-th id, of the last 64. */
   id(n: number): number;
 }
@@ -57,7 +61,7 @@ export class Runner {
   /** By what it is: `token`, `head`, and rows of a prompt. The first and the last are of this capacity. */
   readonly #bound = new Map<'token' | 'head' | number, Bound>();
   /** The choice, by its params: greedy, or with noise. */
-  readonly #picks: readonly (Bound | undefined)[] = [];
+  readonly #picks: [greedy?: Bound, noisy?: Bound] = [];
   #noise: 0 | 1 = 0;
   /** Rejects with the first error of what was submitted. */
   #sound: Taken = Promise.resolve();
@@ -397,8 +401,7 @@ export class Runner {
     this.#noise = how.temperature > 0 ? 1 : 0;
     this.#write('choosing', new Uint32Array(dispatch.uniforms));
     this.#write('state', new Uint32Array(STATE.ring));
-    const picks = this.#picks as (Bound | undefined)[];
-    picks[this.#noise] ??= this.#boundPick(dispatch);
+    this.#picks[this.#noise] ??= this.#boundPick(dispatch);
   }
 
   #boundPick(dispatch: LlmDispatch): Bound {
@@ -436,7 +439,10 @@ export class Runner {
 
   async #chosen(steps: (pass: GPUComputePassEncoder) => void): Promise<Chosen> {
     const staging = this.#stagings[this.#next++ % RING]!;
-    this.#submit(steps, (encoder) => encoder.copyBufferToBuffer(this.#buffers.get('state')!, 0, staging, 0, READ_BYTES));
+    this.#submit(steps, (encoder) => {
+      encoder.copyBufferToBuffer(this.#buffers.get('state')!, 0, staging, 0, STATE_BYTES);
+      encoder.copyBufferToBuffer(this.#buffers.get('clamped')!, 0, staging, STATE_BYTES, 4);
+    });
     const written = this.#ofToken.get('logits')!.written;
     const sound = allTaken(this.#sound, written);
     const mapped = staging.mapAsync(1 /* GPUMapMode.READ */);
@@ -448,6 +454,7 @@ export class Runner {
     return {
       count: state[STATE.count]!,
       flags: state[STATE.flags]!,
+      clamped: state[STATE.list]!,
       id: (n) => state[STATE.ring + (n % STATE.ringSize)]!,
     };
   }

@@ -62,6 +62,7 @@ export async function loadWeights(device: GPUDevice, file: TensorFile, config: C
   const found = findTensors(file, config, 'gguf');
   const sourceOf = await sourcesIn(file, found, signal);
   const all = Array.from({ length: config.layers }, (_, i) => i);
+  for (const i of all) checkAlike(file.name, found.get(`gate.${i}`)!, found.get(`up.${i}`)!);
   const ofLayer = (i: number) => [
     [sourceOf(`q.${i}`), sourceOf(`k.${i}`), sourceOf(`v.${i}`)],
     sourceOf(`o.${i}`),
@@ -114,6 +115,12 @@ export async function loadWeights(device: GPUDevice, file: TensorFile, config: C
   }
 }
 
+/** Gate and up become one layer, so their blocks are of one type. @throws UnsupportedError */
+function checkAlike(file: string, gate: TensorInfo, up: TensorInfo): void {
+  if (gate.dtype !== up.dtype)
+    throw new UnsupportedError(`${file}: ${gate.name}`, [`it is ${gate.dtype}, and ${up.name} is ${up.dtype}: expected one type for both`]);
+}
+
 type Source = LayerSource | TensorInfo;
 
 const bytesOf = (source: Source): number =>
@@ -139,7 +146,7 @@ async function sourcesIn(
       const why = notYet.find(({ tensors }) => tensors.includes(info))?.why ?? `no format has ${info.dtype}`;
       throw new UnsupportedError(`${file.name}: ${info.name}`, [why]);
     }
-    if (found.has(role.replace('.', 'Bias.') as Role))
+    if (role.includes('.') && found.has(role.replace('.', 'Bias.') as Role))
       throw new UnsupportedError(`${file.name}: ${info.name}`, [
         `a matrix of ${info.dtype} with a bias: quantize the model, to Q8_0 at least`,
       ]);

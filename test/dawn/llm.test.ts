@@ -1,6 +1,6 @@
 // Whole models on a device: logits and ids of the float64 reference, whatever the chunks of the prompt and the tokens of a submit; the cache
 // that is kept; ends of all kinds; wrong use.
-import { afterAll, describe, expect, test } from 'vitest';
+import { afterAll, describe, expect, test, vi } from 'vitest';
 import { byteSource } from '../../src/files/byte-source.js';
 import { openGguf } from '../../src/files/gguf.js';
 import { ArgumentError, DeviceLostError, requestDevice, UnsupportedError } from '../../src/index.js';
@@ -45,6 +45,8 @@ async function load(options: ModelOptions, more: object = {}): Promise<Llm> {
   return llm;
 }
 const first = load(MODELS['llama Q4_0']!);
+const fileOf = async (...[tensors, metadata]: readonly [Parameters<typeof makeGguf>[0], ReturnType<typeof modelParts>['metadata']]) =>
+  openGguf(await byteSource(makeGguf(tensors, { metadata }), { name: 'made.gguf' }));
 const idsOf = async (llm: Llm, prompt: readonly number[], options: GenerateOptions = {}): Promise<number[]> => {
   const ids: number[] = [];
   for await (const { id } of llm.generate(prompt, options)) ids.push(id);
@@ -192,6 +194,29 @@ describe('a sequence', () => {
     llm.destroy();
   });
 
+  test('makes nothing and writes nothing between tokens', async () => {
+    const llm = await first;
+    await idsOf(llm, PROMPT, { maxTokens: 2 });
+    const { submits } = llm.stats;
+    const spies = [
+      ...(['createBuffer', 'createBindGroup', 'createComputePipeline', 'createShaderModule'] as const).map((name) =>
+        vi.spyOn(device, name),
+      ),
+      vi.spyOn(device.queue, 'writeBuffer'),
+    ];
+    const encoders = vi.spyOn(device, 'createCommandEncoder');
+    const calls = (): number => spies.reduce((sum, { mock }) => sum + mock.calls.length, 0);
+    const running = llm.generate(PROMPT, { maxTokens: 40, tokensPerSubmit: 4 });
+    await running.next();
+    const before = calls();
+    expect(before).toBeGreaterThan(0); // the spies see the prompt
+    for await (const _ of running);
+    expect(calls()).toBe(before);
+    expect(llm.stats.submits - submits).toBe(11); // the first id, and 39 by fours
+    expect(encoders.mock.calls.length).toBeLessThanOrEqual(12);
+    vi.restoreAllMocks();
+  });
+
   test('goes on after an early end, and after a signal', async () => {
     const llm = await first;
     const want = await idsOf(llm, PROMPT, { maxTokens: 12 });
@@ -219,7 +244,17 @@ describe('a sequence', () => {
     const distance = apart(await llm.logits(PROMPT), llmReference(config, weight).forward(PROMPT).subarray(-config.vocabulary));
     expect(distance).toBeLessThan(2e-3);
     expect(distance).toBeGreaterThan(BOUND); // halves, indeed
+    await idsOf(llm, PROMPT, { maxTokens: 2 });
+    expect(llm.stats.clamped).toBe(0);
     llm.destroy();
+    const { metadata, tensors } = modelParts(MODELS['qwen2 Q8_0, tied']!);
+    const huge = tensors.map((one) =>
+      one.name === 'blk.0.attn_v.bias' ? { ...one, bytes: new Uint8Array(new Float32Array(64).fill(1e6).buffer) } : one,
+    );
+    const clamping = await Llm.load(await fileOf(huge, metadata), { device });
+    await idsOf(clamping, PROMPT, { maxTokens: 2 });
+    expect(clamping.stats.clamped).toBe(64 * (PROMPT.length + 1)); // the last id has no value yet
+    clamping.destroy();
   });
 });
 
@@ -251,8 +286,7 @@ describe('text', () => {
       'STRING',
       '{% for m in messages %}<|turn|>{{ m.content }}{% endfor %}{% if add_generation_prompt %}<|turn|>{% endif %}',
     ]);
-    const file = await openGguf(await byteSource(makeGguf(tensors, { metadata }), { name: 'chat.gguf' }));
-    const llm = await Llm.load(file, { device, kv: 'f32' });
+    const llm = await Llm.load(await fileOf(tensors, metadata), { device, kv: 'f32' });
     const tokenizer = await llm.tokenizer();
     const prompt = tokenizer.encode('<|turn|>hi<|turn|>', { special: true });
     expect(prompt.filter((id) => id === 258).length).toBe(2);
@@ -334,9 +368,35 @@ describe('wrong use', () => {
     const huge = tensors.map((one) =>
       one.name === 'output_norm.weight' ? { ...one, bytes: new Uint8Array(new Float32Array(256).fill(3e38).buffer) } : one,
     );
-    const file = await openGguf(await byteSource(makeGguf(huge, { metadata }), { name: 'nan.gguf' }));
-    const llm = await Llm.load(file, { device, kv: 'f32' });
+    const llm = await Llm.load(await fileOf(huge, metadata), { device, kv: 'f32' });
     await expect(idsOf(llm, PROMPT, { maxTokens: 3 })).rejects.toThrow(GpuError);
+    llm.destroy();
+  });
+
+  test('models that cannot be served are refused before their weights are read', async () => {
+    const unread = async (options: ModelOptions, message: RegExp): Promise<void> => {
+      const file = await openGguf(await byteSource(modelFile(options), { name: 'model.gguf' }));
+      const onProgress = (): void => {
+        throw new Error('weights were read');
+      };
+      await expect(Llm.load(file, { device, onProgress })).rejects.toThrow(UnsupportedError);
+      await expect(Llm.load(file, { device, onProgress })).rejects.toThrow(message);
+    };
+    await unread({ architecture: 'llama', sizes: { ...SIZES, heads: 8, headWidth: 48 } }, /heads of 48 elements/);
+    await unread(
+      { architecture: 'llama', types: { up: 'Q8_0' }, sizes: SIZES },
+      /blk.0.ffn_gate.weight: it is Q4_0, and blk.0.ffn_up.weight is Q8_0/,
+    );
+    await unread({ architecture: 'qwen2', type: 'F16', sizes: SIZES }, /blk.0.attn_q.weight: a matrix of F16 with a bias/);
+  });
+
+  test('float matrices become int8, and are said', async () => {
+    const options: ModelOptions = { architecture: 'llama', type: 'F16', tied: true, seed: 36, sizes: { ...SIZES, layers: 1 } };
+    const { config, weight } = await openedModel(modelFile(options));
+    const llm = await load(options);
+    const distance = apart(await llm.logits(PROMPT), llmReference(config, weight).forward(PROMPT).subarray(-config.vocabulary));
+    expect(distance).toBeLessThan(0.03); // 127 steps for a block's largest weight: half a percent of each product's size
+    expect(llm.explain().notes).toEqual([expect.stringContaining('int8 in groups of 32: token_embd.weight, blk.0.attn_q.weight')]);
     llm.destroy();
   });
 
