@@ -55,17 +55,21 @@ test('chat', async ({ page }) => {
   const buffer = Buffer.from(makeGguf(tensors, { metadata }));
   await open(page, 'chat');
   const talk = page.locator('#talk');
+  const ask = async (question: string): Promise<void> => {
+    await page.locator('#question').fill(question);
+    await page.locator('#send').click();
+    await expect(page.locator('#send')).toBeEnabled({ timeout: 60_000 });
+  };
+  await expect(page.locator('#said')).toHaveText(/^kjv\.gguf: llama, \d+ dispatches a token$/, { timeout: 60_000 });
+  await ask('And it came to pass');
+  expect(await talk.textContent()).toMatch(/^> And it came to pass\n[\s\S]{100,}\n$/);
   /** What is said to two questions, the second behind the first. */
   const conversation = async (): Promise<string> => {
     const before = (await talk.textContent())!.length;
     await page.locator('#file').setInputFiles({ name: 'chat.gguf', mimeType: '', buffer });
     await expect(page.locator('#send')).toBeEnabled();
-    await expect(page.locator('#said')).toHaveText(/^llama, \d+ dispatches a token$/);
-    for (const question of ['hi', 'and then?']) {
-      await page.locator('#question').fill(question);
-      await page.locator('#send').click();
-      await expect(page.locator('#send')).toBeEnabled({ timeout: 60_000 });
-    }
+    await expect(page.locator('#said')).toHaveText(/^chat\.gguf: llama, \d+ dispatches a token$/);
+    for (const question of ['hi', 'and then?']) await ask(question);
     return (await talk.textContent())!.slice(before);
   };
   const said = await conversation();
