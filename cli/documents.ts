@@ -150,3 +150,22 @@ export interface RunDocument {
   readonly memory: Readonly<Record<string, number>>;
   readonly notes: readonly string[];
 }
+
+/** The document of bench-llm. */
+export interface BenchLlmDocument {
+  readonly command: 'bench-llm';
+  readonly file: string;
+  /** The adapter. */
+  readonly gpu: string;
+  /** Tokens of the prompt and of the answer, and rounds. */
+  readonly prompt: number;
+  readonly tokens: number;
+  readonly rounds: number;
+  readonly loadSeconds: number;
+  readonly promptTokensPerSecond: { readonly median: number; readonly least: number; readonly most: number };
+  readonly tokensPerSecond: { readonly median: number; readonly least: number; readonly most: number };
+  readonly dispatchesPerToken: number;
+  /** Bytes by use. */
+  readonly memory: Readonly<Record<string, number>>;
+  readonly notes: readonly string[];
+}

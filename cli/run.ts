@@ -1,5 +1,6 @@
 // Runs a command line: finds the command, shows help, prints errors, returns the exit code.
 import { VERSION } from '../src/version.js';
+import { benchLlm } from './bench-llm.js';
 import { type Command, helpOf, type Io, readArgs, wrap } from './command.js';
 import { EXIT, failureOf, UsageError } from './exit.js';
 import { inspect } from './inspect.js';
@@ -8,7 +9,7 @@ import { quantize } from './quantize.js';
 import { runModel } from './run-model.js';
 import { verify } from './verify.js';
 
-const COMMANDS: readonly Command[] = [inspect, quantize, verify, runModel];
+const COMMANDS: readonly Command[] = [inspect, quantize, verify, runModel, benchLlm];
 
 function help(columns: number): string {
   const lines = COMMANDS.map(

@@ -90,6 +90,15 @@ test('run: text as it comes, or a document; a template where the file has one', 
   expect(own.json()).toMatchObject({ file: expect.stringMatching(/kjv\.gguf$/), chat: false, reason: 'length' });
   expect(own.json().ids.length).toBe(9);
 
+  const bench = await call(['bench-llm', plain, '--prompt', '9', '--tokens', '5', '--rounds', '2', '--json'], io);
+  const { tokensPerSecond } = bench.json();
+  expect(bench.json()).toMatchObject({ command: 'bench-llm', prompt: 9, tokens: 5, rounds: 2, gpu: 'the test’s' });
+  expect(tokensPerSecond.median).toBeGreaterThan(0);
+  expect(tokensPerSecond.least).toBeLessThanOrEqual(tokensPerSecond.most);
+  expect((await call(['bench-llm', plain, '--prompt', '9', '--tokens', '5', '--rounds', '1'], io)).out).toMatch(
+    /an answer of 5: [\d.]+ tokens a second/,
+  );
+
   expect((await call(['run', plain, 'hi'])).code).toBe(4); // no GPU
   expect((await call(['run', plain, 'hi', '--context', '4000'], io)).err).toContain('context: expected at most 2048');
   llm.destroy();

@@ -9,7 +9,14 @@ import { call, folder, putModel, widest } from '../../support/call-cli.js';
 const at = folder();
 
 test('help of everything fits 80 columns, names every option, and ends with 0', async () => {
-  for (const argv of [['--help'], ['inspect', '--help'], ['quantize', '--help'], ['verify', '--help'], ['run', '--help']]) {
+  for (const argv of [
+    ['--help'],
+    ['inspect', '--help'],
+    ['quantize', '--help'],
+    ['verify', '--help'],
+    ['run', '--help'],
+    ['bench-llm', '--help'],
+  ]) {
     const { code, out, err } = await call(argv);
     expect([code, err]).toEqual([0, '']);
     expect(widest(out)).toBeLessThanOrEqual(80);
