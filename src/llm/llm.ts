@@ -276,8 +276,9 @@ export class Llm {
     if (this.#busy) throw new ArgumentError('llm', 'one call at a time', 'a call while another is under way');
   }
 
-  /** What a call that is under way ends with: work on destroyed buffers fails in many ways. */
-  #endedBy(error: unknown): unknown {
+  /** What a call that is under way ends with: work on destroyed buffers fails in many ways. After an error the cache may hold anything. */
+  #endedBy(error: unknown, signal?: AbortSignal): unknown {
+    if (!signal?.aborted) this.#kept = [];
     if (!this.#destroyed) return error;
     const ended = new ArgumentError('llm', 'a live Llm', 'one that was destroyed meanwhile');
     ended.cause = error;
@@ -301,6 +302,7 @@ export class Llm {
   ): Promise<void> {
     const { runner } = this.#parts;
     const began = performance.now();
+    runner.begin();
     let position = 0;
     while (position < prompt.length - 1 && prompt[position] === this.#kept[position]) position++;
     this.#kept = prompt.slice(0, position);
@@ -332,7 +334,7 @@ export class Llm {
       await this.#read(prompt, signal);
       yield* this.#choose(prompt, asked, under);
     } catch (error) {
-      throw this.#endedBy(error);
+      throw this.#endedBy(error, signal);
     } finally {
       await Promise.allSettled(under); // their buffers are then free for the next call
       this.#busy = false;

@@ -326,6 +326,11 @@ export class Runner {
     this.#take(guardedSubmit(device, 'a language model', () => device.queue.submit([encoder.finish()])));
   }
 
+  /** Errors of calls before are theirs. */
+  begin(): void {
+    this.#sound = Promise.resolve();
+  }
+
   /**
    * Waits until the GPU has done what was submitted.
    * @throws what was wrong with it: UnsupportedError, ShaderError, GpuError, DeviceLostError
@@ -447,10 +452,9 @@ export class Runner {
     const sound = allTaken(this.#sound, written);
     const mapped = staging.mapAsync(1 /* GPUMapMode.READ */);
     mapped.catch(() => {}); // what is not sound says more
-    await whileAlive(this.#device, sound);
-    await whileAlive(this.#device, mapped);
-    const state = new Uint32Array(staging.getMappedRange().slice(0));
-    staging.unmap();
+    const state = await whileAlive(this.#device, allTaken(sound, mapped))
+      .then(() => new Uint32Array(staging.getMappedRange().slice(0)))
+      .finally(() => staging.unmap()); // whatever has happened, the next submit may use it
     return {
       count: state[STATE.count]!,
       flags: state[STATE.flags]!,
