@@ -213,10 +213,7 @@ export class Llm {
   async logits(ids: ArrayLike<number>, options: { readonly all?: boolean | undefined } = {}): Promise<Float32Array<ArrayBuffer>> {
     const { all = false } = checkLogits(options);
     const prompt = checkPrompt(ids, this.config.vocabulary, this.context);
-    this.#assertFree();
-    this.#busy = true;
-    try {
-      const { runner } = this.#parts;
+    return this.#alone(async (runner) => {
       if (!all) {
         await this.#read(prompt, undefined);
         return await runner.logits([(this.#lastRows ?? 1) - 1]);
@@ -227,11 +224,15 @@ export class Llm {
         out.set(await runner.logits([...Array(rows).keys()]), begin * this.config.vocabulary);
       });
       return out;
-    } catch (error) {
-      throw this.#endedBy(error);
-    } finally {
-      this.#busy = false;
-    }
+    });
+  }
+
+  /**
+   * Compiles and tests the kernels of prompts, which the first prompts would wait for.
+   * @throws ArgumentError while a call is under way; UnsupportedError, ShaderError, GpuError, DeviceLostError
+   */
+  async prepare(): Promise<void> {
+    await this.#alone((runner) => runner.prepare());
   }
 
   /** What a token takes, and the memory by use. */
@@ -274,6 +275,19 @@ export class Llm {
   #assertFree(): void {
     this.#assertAlive();
     if (this.#busy) throw new ArgumentError('llm', 'one call at a time', 'a call while another is under way');
+  }
+
+  /** A call that no other may meet. */
+  async #alone<T>(work: (runner: Runner) => Promise<T>): Promise<T> {
+    this.#assertFree();
+    this.#busy = true;
+    try {
+      return await work(this.#parts.runner);
+    } catch (error) {
+      throw this.#endedBy(error);
+    } finally {
+      this.#busy = false;
+    }
   }
 
   /** What a call that is under way ends with: work on destroyed buffers fails in many ways. After an error the cache may hold anything. */

@@ -9,7 +9,18 @@ import { Tensor } from '../gpu/tensor.js';
 import { type Recorded, recordSteps, replay } from '../recorded/record-steps.js';
 import type { Step as RecordedStep } from '../recorded/steps.js';
 import type { Config } from './config.js';
-import { bufferSizes, cacheSizes, capacityFor, chunksOf, growth, type KvDType, MOST_ROWS, qkvWidth, twinOffset } from './memory.js';
+import {
+  bufferSizes,
+  CLASSES,
+  cacheSizes,
+  capacityFor,
+  chunksOf,
+  growth,
+  type KvDType,
+  MOST_ROWS,
+  qkvWidth,
+  twinOffset,
+} from './memory.js';
 import { type Choosing, pickDispatch, STATE } from './pick.js';
 import { addLlmShaders, type LlmDispatch, STEP_BYTES, stepWords } from './shaders.js';
 import { headSteps, type Planning, type PlanStep, promptSteps, type TensorName, tokenSteps } from './step-plan.js';
@@ -215,6 +226,11 @@ export class Runner {
         if (!(error instanceof ShaderError) || tries === MOST_TRIES) throw error;
       }
     }
+  }
+
+  /** Records and tests the steps of prompts of any length. @throws UnsupportedError, ShaderError, GpuError, DeviceLostError */
+  async prepare(): Promise<void> {
+    for (const rows of CLASSES) await this.#prepared(rows);
   }
 
   #bindGuarded(what: 'token' | 'head' | number): Bound {

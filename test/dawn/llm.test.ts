@@ -217,6 +217,21 @@ describe('a sequence', () => {
     vi.restoreAllMocks();
   });
 
+  test('needs no shader that prepare has not made', async () => {
+    const llm = await load(MODELS['llama Q4_0']!);
+    await llm.prepare();
+    const made = vi.spyOn(device, 'createShaderModule');
+    for (const rows of [1, 4, 16, 64, 100])
+      await idsOf(
+        llm,
+        Array.from({ length: rows }, (_, i) => (i + rows) % 256),
+        { maxTokens: 1 },
+      );
+    expect(made.mock.calls.length).toBeLessThanOrEqual(1); // of the choice
+    vi.restoreAllMocks();
+    llm.destroy();
+  });
+
   test('goes on after an early end, and after a signal', async () => {
     const llm = await first;
     const want = await idsOf(llm, PROMPT, { maxTokens: 12 });
