@@ -137,16 +137,16 @@ export class Runner {
     ]);
   }
 
-  /** q, k and v of the rows of `qkv`, side by side. */
+  /** q, k and v of rows, one behind the other in `qkv`: of one row side by side. */
   #columns(qkv: Tensor): readonly Tensor[] {
     const { heads, kvHeads, headWidth } = this.#config;
-    const [rows, pitch] = qkv.shape as readonly [number, number];
+    const rows = qkv.shape[0]!;
     let at = 0;
     return [heads, kvHeads, kvHeads].map((count) => {
-      const n = count * headWidth;
-      const shape = { shape: [rows, n], strides: [pitch, 1], dtype: 'float32' as const, byteOffset: 4 * at };
-      at += n;
-      return Tensor.wrap(this.#device, qkv.buffer, shape);
+      const shape = [rows, count * headWidth];
+      const tensor = Tensor.wrap(this.#device, qkv.buffer, { shape, dtype: 'float32', byteOffset: 4 * at });
+      at += rows * count * headWidth;
+      return tensor;
     });
   }
 

@@ -92,6 +92,16 @@ describe.each(Object.entries(MODELS))('%s', (_, options) => {
   });
 });
 
+/** Dispatches of a prompt of one row. */
+async function rowsDispatches(llm: Llm): Promise<number> {
+  await llm.logits([1]); // recorded and tested
+  const spy = vi.spyOn(GPUComputePassEncoder.prototype, 'dispatchWorkgroups');
+  await llm.logits([2]);
+  const count = spy.mock.calls.length;
+  spy.mockRestore();
+  return count;
+}
+
 test('on a device that says it is a GPU norms take no dispatch: five a layer and five', async () => {
   const own = await requestDevice({ gpu });
   Object.defineProperty(own, 'adapterInfo', { value: { vendor: 'none', architecture: '', device: '', description: '' } });
@@ -102,6 +112,7 @@ test('on a device that says it is a GPU norms take no dispatch: five a layer and
     const mixed = name === 'llama Q4_K, Q6_K'; // v is a product of its own
     // Ids are counted and gathered; the first norm; the head; the choice.
     expect(llm.explain()).toMatchObject({ fusedNorms: true, dispatchesPerToken: (mixed ? 6 : 5) * config.layers + 5 });
+    if (!mixed) expect(await rowsDispatches(llm)).toBe(8 * config.layers + 4); // ids counted and gathered; the last norm, the head
     const prompt = [3]; // software adapters take minutes to compile the kernels of many rows
     const ids = await idsOf(llm, prompt, { maxTokens: 12 });
     const reference = llmReference(config, weight);
