@@ -10,6 +10,6 @@ export type { KvDType } from './llm/memory.js';
 export type { LayerPart } from './llm/names.js';
 export type { ChatWithOptions, CompleteOptions, GeneratedId, GenerateOptions, LlmOptions, Piece, Reason } from './llm/options.js';
 export type { Phase, Progress } from './progress.js';
-export type { Detokenizer, DetokenizerOptions, TokenTable } from './text/detokenizer.js';
+export { Detokenizer, type DetokenizerOptions, type TokenTable } from './text/detokenizer.js';
 export type { ChatOptions, Message } from './text/template.js';
 export type { EncodeOptions, Tokenizer } from './text/tokenizer.js';

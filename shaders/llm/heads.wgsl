@@ -18,6 +18,11 @@ struct Params {
   high_base: u32,
   scale: f32, // of q · k
   epsilon: f32, // of the norms of q and k
+  // Where q, k and v of rows lie, in heads: those of q at row · q_pitch, of k at k_begin + row · kv_pitch, of v at v_begin + row · kv_pitch.
+  q_pitch: u32,
+  kv_pitch: u32,
+  k_begin: u32,
+  v_begin: u32,
 }
 
 @group(0) @binding(0) var<uniform> params: Params;

@@ -1,7 +1,7 @@
 // Rows of a prompt between their product and their attention: q and k are normed (NORM) and rotated, q scaled, k and v written to the cache.
 // A lane has a quad of a head of a row; the lanes of a head lie side by side. Rows from `rows` on are padding: they write nothing.
 //
-// qkv    [T, H + 2V, E] f32
+// qkv    f32: [T, H + 2V, E], or [T, H, E] and two of [T, V, E], one behind the other
 // norms  [2, E] weights of the norms of q and of k, one after the other
 // q      [T, H, E] f32
 
@@ -25,6 +25,14 @@ const HEADS = LANES / E4; // of a workgroup; a few lanes may have none
 var<workgroup> squares: array<f32, LANES>;
 #endif
 
+// Where a head of a row begins in qkv, in heads.
+fn place_of(row: u32, head: u32) -> u32 {
+  if (head < params.heads) { return row * params.q_pitch + head; }
+  let kv_heads = params.heads / params.group;
+  let begin = select(params.k_begin, params.v_begin - kv_heads, head >= params.heads + kv_heads);
+  return begin + row * params.kv_pitch + head - params.heads;
+}
+
 @compute @workgroup_size(LANES)
 fn main(@builtin(workgroup_id) workgroup: vec3u, @builtin(num_workgroups) workgroups: vec3u, @builtin(local_invocation_index) lane: u32) {
   if (now.running == 0u) { return; }
@@ -41,8 +49,9 @@ fn main(@builtin(workgroup_id) workgroup: vec3u, @builtin(num_workgroups) workgr
   var own = vec4<f32>();
   var other = vec4<f32>();
   if (has) {
-    own = qkv[index * E4 + quad];
-    other = qkv[index * E4 + partner];
+    let place = place_of(row, head) * E4;
+    own = qkv[place + quad];
+    other = qkv[place + partner];
   }
 #if NORM
   squares[lane] = dot(own, own);

@@ -98,12 +98,27 @@ const angleBytes = ({ rotary, capacity, angles: { low, high } }: Known): number 
 
 const textOf = ({ width, kv }: Known): Params => ({ E: width, KV: kv === 'f16' ? 1 : 0 });
 const turnText = ({ rope, normEpsilon }: Known): Params => ({ ROPE: rope === 'halves' ? 1 : 0, NORM: normEpsilon === undefined ? 0 : 1 });
+/** Where q, k and v of rows lie, in heads: side by side in each row, or those of `apart` rows one behind the other. */
+function placesOf({ heads, kvHeads }: Known, apart: number | undefined) {
+  const row = heads + 2 * kvHeads;
+  return apart === undefined
+    ? { q_pitch: row, kv_pitch: row, k_begin: heads, v_begin: heads + kvHeads }
+    : { q_pitch: heads, kv_pitch: kvHeads, k_begin: apart * heads, v_begin: apart * (heads + kvHeads) };
+}
 /** What a kernel of `lanes` lanes is told of the layer. */
-const uniforms = ({ heads, group, capacity, width, rotary, angles, scale, normEpsilon = 0 }: Known, lanes: number, splits = 1) => ({
-  ...{ heads, group, capacity, splits, rotary, scale },
-  ...{ quads: width / 4, parts: lanes / 8, slices: Math.floor(lanes / (width / 4)) },
-  ...{ low_base: angles.low, high_base: angles.high, epsilon: normEpsilon },
-});
+const uniforms = (
+  of: Known,
+  lanes: number,
+  { splits = 1, apart }: { readonly splits?: number; readonly apart?: number | undefined } = {},
+) => {
+  const { heads, group, capacity, width, rotary, angles, scale, normEpsilon = 0 } = of;
+  return {
+    ...placesOf(of, apart),
+    ...{ heads, group, capacity, splits, rotary, scale },
+    ...{ quads: width / 4, parts: lanes / 8, slices: Math.floor(lanes / (width / 4)) },
+    ...{ low_base: angles.low, high_base: angles.high, epsilon: normEpsilon },
+  };
+};
 
 /** Buffers that both q · k of a token and rows of a prompt read or write. */
 const sharedBytes = (of: Known, rows: number): Readonly<Record<string, number>> => ({
@@ -153,7 +168,7 @@ export function attendDispatches(
     shader: attend,
     params: { ...textOf(of), ...turnText(of), QUERIES, LANES, SPLIT: splits > 1 ? 1 : 0 },
     workgroups: [heads / QUERIES, splits],
-    uniforms: uniformsOf(attend, uniforms(of, LANES, splits)),
+    uniforms: uniformsOf(attend, uniforms(of, LANES, { splits })),
     bytes: { ...sharedBytes(of, 1), ...(splits > 1 ? { parts } : { att }) },
   };
   if (splits === 1) return [first];
@@ -170,19 +185,24 @@ export function attendDispatches(
 /**
  * Rows of a prompt, after their product: q and k normed and rotated, q scaled; k and v into the cache.
  * Bindings: as those of a token, with `qkv` [rows, H + 2V, e], and `q` [rows, H, e] float32 for llm/attend-rows.
+ * @param options.apart `qkv` is instead q [apart, H, e], then k and v [apart, V, e]: as one dispatch of several products leaves rows
  * @throws ArgumentError, UnsupportedError
  */
-export function ropeDispatch(given: Heads, { rows, caps }: { readonly rows: number; readonly caps: Caps }): LlmDispatch {
+export function ropeDispatch(
+  given: Heads,
+  { rows, caps, apart }: { readonly rows: number; readonly caps: Caps; readonly apart?: number | undefined },
+): LlmDispatch {
   const of = known(given);
   whole('rows', rows, 1);
+  if (apart !== undefined) whole('apart', apart, rows);
   const { heads, kvHeads, width } = of;
   const inWorkgroup = Math.floor(ROPE_LANES / (width / 4));
   return {
     shader: ropeRows,
     params: { ...textOf(of), ...turnText(of) },
     workgroups: grid(caps, { what: ropeRows.name, workgroups: Math.ceil((rows * (heads + 2 * kvHeads)) / inWorkgroup) }),
-    uniforms: uniformsOf(ropeRows, uniforms(of, ROPE_LANES)),
-    bytes: { ...sharedBytes(of, rows), q: 4 * rows * heads * width },
+    uniforms: uniformsOf(ropeRows, uniforms(of, ROPE_LANES, { apart })),
+    bytes: { ...sharedBytes(of, apart ?? rows), q: 4 * rows * heads * width },
   };
 }
 

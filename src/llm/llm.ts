@@ -213,10 +213,7 @@ export class Llm {
   async logits(ids: ArrayLike<number>, options: { readonly all?: boolean | undefined } = {}): Promise<Float32Array<ArrayBuffer>> {
     const { all = false } = checkLogits(options);
     const prompt = checkPrompt(ids, this.config.vocabulary, this.context);
-    this.#assertFree();
-    this.#busy = true;
-    try {
-      const { runner } = this.#parts;
+    return this.#alone(async (runner) => {
       if (!all) {
         await this.#read(prompt, undefined);
         return await runner.logits([(this.#lastRows ?? 1) - 1]);
@@ -227,11 +224,15 @@ export class Llm {
         out.set(await runner.logits([...Array(rows).keys()]), begin * this.config.vocabulary);
       });
       return out;
-    } catch (error) {
-      throw this.#endedBy(error);
-    } finally {
-      this.#busy = false;
-    }
+    });
+  }
+
+  /**
+   * Compiles and tests the kernels of prompts, which the first prompts would wait for.
+   * @throws ArgumentError while a call is under way; UnsupportedError, ShaderError, GpuError, DeviceLostError
+   */
+  async prepare(): Promise<void> {
+    await this.#alone((runner) => runner.prepare());
   }
 
   /** What a token takes, and the memory by use. */
@@ -276,8 +277,22 @@ export class Llm {
     if (this.#busy) throw new ArgumentError('llm', 'one call at a time', 'a call while another is under way');
   }
 
-  /** What a call that is under way ends with: work on destroyed buffers fails in many ways. */
-  #endedBy(error: unknown): unknown {
+  /** A call that no other may meet. */
+  async #alone<T>(work: (runner: Runner) => Promise<T>): Promise<T> {
+    this.#assertFree();
+    this.#busy = true;
+    try {
+      return await work(this.#parts.runner);
+    } catch (error) {
+      throw this.#endedBy(error);
+    } finally {
+      this.#busy = false;
+    }
+  }
+
+  /** What a call that is under way ends with: work on destroyed buffers fails in many ways. After an error the cache may hold anything. */
+  #endedBy(error: unknown, signal?: AbortSignal): unknown {
+    if (!signal?.aborted) this.#kept = [];
     if (!this.#destroyed) return error;
     const ended = new ArgumentError('llm', 'a live Llm', 'one that was destroyed meanwhile');
     ended.cause = error;
@@ -301,6 +316,7 @@ export class Llm {
   ): Promise<void> {
     const { runner } = this.#parts;
     const began = performance.now();
+    runner.begin();
     let position = 0;
     while (position < prompt.length - 1 && prompt[position] === this.#kept[position]) position++;
     this.#kept = prompt.slice(0, position);
@@ -332,7 +348,7 @@ export class Llm {
       await this.#read(prompt, signal);
       yield* this.#choose(prompt, asked, under);
     } catch (error) {
-      throw this.#endedBy(error);
+      throw this.#endedBy(error, signal);
     } finally {
       await Promise.allSettled(under); // their buffers are then free for the next call
       this.#busy = false;

@@ -9,7 +9,18 @@ import { Tensor } from '../gpu/tensor.js';
 import { type Recorded, recordSteps, replay } from '../recorded/record-steps.js';
 import type { Step as RecordedStep } from '../recorded/steps.js';
 import type { Config } from './config.js';
-import { bufferSizes, cacheSizes, capacityFor, chunksOf, growth, type KvDType, MOST_ROWS, qkvWidth, twinOffset } from './memory.js';
+import {
+  bufferSizes,
+  CLASSES,
+  cacheSizes,
+  capacityFor,
+  chunksOf,
+  growth,
+  type KvDType,
+  MOST_ROWS,
+  qkvWidth,
+  twinOffset,
+} from './memory.js';
 import { type Choosing, pickDispatch, STATE } from './pick.js';
 import { addLlmShaders, type LlmDispatch, STEP_BYTES, stepWords } from './shaders.js';
 import { headSteps, type Planning, type PlanStep, promptSteps, type TensorName, tokenSteps } from './step-plan.js';
@@ -126,16 +137,16 @@ export class Runner {
     ]);
   }
 
-  /** q, k and v of the rows of `qkv`, side by side. */
+  /** q, k and v of rows, one behind the other in `qkv`: of one row side by side. */
   #columns(qkv: Tensor): readonly Tensor[] {
     const { heads, kvHeads, headWidth } = this.#config;
-    const [rows, pitch] = qkv.shape as readonly [number, number];
+    const rows = qkv.shape[0]!;
     let at = 0;
     return [heads, kvHeads, kvHeads].map((count) => {
-      const n = count * headWidth;
-      const shape = { shape: [rows, n], strides: [pitch, 1], dtype: 'float32' as const, byteOffset: 4 * at };
-      at += n;
-      return Tensor.wrap(this.#device, qkv.buffer, shape);
+      const shape = [rows, count * headWidth];
+      const tensor = Tensor.wrap(this.#device, qkv.buffer, { shape, dtype: 'float32', byteOffset: 4 * at });
+      at += rows * count * headWidth;
+      return tensor;
     });
   }
 
@@ -215,6 +226,11 @@ export class Runner {
         if (!(error instanceof ShaderError) || tries === MOST_TRIES) throw error;
       }
     }
+  }
+
+  /** Records and tests the steps of prompts of any length. @throws UnsupportedError, ShaderError, GpuError, DeviceLostError */
+  async prepare(): Promise<void> {
+    for (const rows of CLASSES) await this.#prepared(rows);
   }
 
   #bindGuarded(what: 'token' | 'head' | number): Bound {
@@ -324,6 +340,11 @@ export class Runner {
     pass.end();
     after?.(encoder);
     this.#take(guardedSubmit(device, 'a language model', () => device.queue.submit([encoder.finish()])));
+  }
+
+  /** Errors of calls before are theirs. */
+  begin(): void {
+    this.#sound = Promise.resolve();
   }
 
   /**
@@ -447,10 +468,9 @@ export class Runner {
     const sound = allTaken(this.#sound, written);
     const mapped = staging.mapAsync(1 /* GPUMapMode.READ */);
     mapped.catch(() => {}); // what is not sound says more
-    await whileAlive(this.#device, sound);
-    await whileAlive(this.#device, mapped);
-    const state = new Uint32Array(staging.getMappedRange().slice(0));
-    staging.unmap();
+    const state = await whileAlive(this.#device, allTaken(sound, mapped))
+      .then(() => new Uint32Array(staging.getMappedRange().slice(0)))
+      .finally(() => staging.unmap()); // whatever has happened, the next submit may use it
     return {
       count: state[STATE.count]!,
       flags: state[STATE.flags]!,

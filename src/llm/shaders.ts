@@ -28,7 +28,10 @@ const NOW = { name: 'now', binding: 1, access: 'uniform' } as const;
 
 /** What a layer's attention is told (shaders/llm/heads.wgsl). */
 const OF_HEADS = {
-  uniforms: ['heads', 'group', 'capacity', 'quads', 'parts', 'slices', 'splits', 'rotary', 'low_base', 'high_base', 'scale', 'epsilon'],
+  uniforms: [
+    ...['heads', 'group', 'capacity', 'quads', 'parts', 'slices', 'splits', 'rotary', 'low_base', 'high_base', 'scale', 'epsilon'],
+    ...['q_pitch', 'kv_pitch', 'k_begin', 'v_begin'],
+  ],
   floats: ['scale', 'epsilon'],
 };
 /** What brings k and v into the cache reads and writes. */

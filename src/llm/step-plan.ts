@@ -3,7 +3,7 @@
 import type { Caps } from '../problem/caps.js';
 import { attendDispatches, attendRowsDispatch, ropeDispatch } from './attention.js';
 import type { Config } from './config.js';
-import { headsOf, type KvDType } from './memory.js';
+import { headsOf, type KvDType, MOST_ROWS } from './memory.js';
 import { rmsDispatch } from './rms.js';
 import type { LlmDispatch } from './shaders.js';
 
@@ -95,7 +95,7 @@ export const headSteps = (config: Config): readonly PlanStep[] => [norm(config, 
 /** Rows of a prompt: their ids to their residuals, with K and V in the cache. @throws ArgumentError, UnsupportedError */
 export function promptSteps({ config, kv, capacity, caps }: Planning, rows: number): readonly PlanStep[] {
   const heads = headsOf(config, kv, capacity);
-  const attention = [ropeDispatch(heads, { rows, caps }), attendRowsDispatch(heads, { rows })];
+  const attention = [ropeDispatch(heads, { rows, caps, apart: MOST_ROWS }), attendRowsDispatch(heads, { rows })];
   return [
     { gather: 'embedding', ids: 'ids', y: 'x' },
     ...Array.from({ length: config.layers }, (_, layer) => layerSteps(config, layer, { rows, fused: false, attention })).flat(),

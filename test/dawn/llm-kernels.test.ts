@@ -246,6 +246,21 @@ describe('one token', () => {
   });
 });
 
+/** Rows of q, k and v side by side → q of all rows, then k, then v, each with room for `apart` rows; NaN where there is none. */
+function laidApart({ heads, kvHeads, width }: Heads, qkv: Float32Array, apart: number): Float32Array<ArrayBuffer> {
+  const pitch = (heads + 2 * kvHeads) * width;
+  const out = new Float32Array(apart * pitch).fill(NaN);
+  for (let row = 0; row < qkv.length / pitch; row++) {
+    let [from, to] = [row * pitch, 0];
+    for (const n of [heads, kvHeads, kvHeads].map((count) => count * width)) {
+      out.set(qkv.subarray(from, from + n), to + row * n);
+      from += n;
+      to += apart * n;
+    }
+  }
+  return out;
+}
+
 describe('rows of a prompt', () => {
   const ROW_KINDS: readonly Kind[] = [
     kind(64, 'halves', 'f32', 7),
@@ -263,10 +278,12 @@ describe('rows of a prompt', () => {
       const position = [0, 0, 1, 100, 250, 256][i]!;
       const layer = layerOf(next, headsOf(next, one, position + rows + Math.floor(next() * 4)));
       const { of } = layer;
-      const dispatches = [ropeDispatch(of, { rows, caps }), attendRowsDispatch(of, { rows })];
+      const apart = i % 3 === 0 ? undefined : rows + (i % 2); // q, k and v side by side, or one behind the other
+      const dispatches = [ropeDispatch(of, { rows, caps, apart }), attendRowsDispatch(of, { rows })];
       const qkv = floats(rows * (of.heads + 2 * of.kvHeads) * of.width, () => normal(next));
+      const laid = apart === undefined ? qkv : laidApart(of, qkv, apart);
       const before = drawnCache(next, of, position);
-      const got = await runLlm(device, dispatches, { running: 1, position, rows: valid }, givenOf(layer, qkv, before));
+      const got = await runLlm(device, dispatches, { running: 1, position, rows: valid }, givenOf(layer, laid, before));
       const after = { k: got.k_cache!, v: got.v_cache! };
       const given = { qkv, position, rows: valid };
       const faults = cacheFaults(layer, before, after, given);

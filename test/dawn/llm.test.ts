@@ -92,6 +92,16 @@ describe.each(Object.entries(MODELS))('%s', (_, options) => {
   });
 });
 
+/** Dispatches of a prompt of one row. */
+async function rowsDispatches(llm: Llm): Promise<number> {
+  await llm.logits([1]); // recorded and tested
+  const spy = vi.spyOn(GPUComputePassEncoder.prototype, 'dispatchWorkgroups');
+  await llm.logits([2]);
+  const count = spy.mock.calls.length;
+  spy.mockRestore();
+  return count;
+}
+
 test('on a device that says it is a GPU norms take no dispatch: five a layer and five', async () => {
   const own = await requestDevice({ gpu });
   Object.defineProperty(own, 'adapterInfo', { value: { vendor: 'none', architecture: '', device: '', description: '' } });
@@ -102,6 +112,7 @@ test('on a device that says it is a GPU norms take no dispatch: five a layer and
     const mixed = name === 'llama Q4_K, Q6_K'; // v is a product of its own
     // Ids are counted and gathered; the first norm; the head; the choice.
     expect(llm.explain()).toMatchObject({ fusedNorms: true, dispatchesPerToken: (mixed ? 6 : 5) * config.layers + 5 });
+    if (!mixed) expect(await rowsDispatches(llm)).toBe(8 * config.layers + 4); // ids counted and gathered; the last norm, the head
     const prompt = [3]; // software adapters take minutes to compile the kernels of many rows
     const ids = await idsOf(llm, prompt, { maxTokens: 12 });
     const reference = llmReference(config, weight);
@@ -215,6 +226,21 @@ describe('a sequence', () => {
     expect(llm.stats.submits - submits).toBe(11); // the first id, and 39 by fours
     expect(encoders.mock.calls.length).toBeLessThanOrEqual(12);
     vi.restoreAllMocks();
+  });
+
+  test('needs no shader that prepare has not made', async () => {
+    const llm = await load(MODELS['llama Q4_0']!);
+    await llm.prepare();
+    const made = vi.spyOn(device, 'createShaderModule');
+    for (const rows of [1, 4, 16, 64, 100])
+      await idsOf(
+        llm,
+        Array.from({ length: rows }, (_, i) => (i + rows) % 256),
+        { maxTokens: 1 },
+      );
+    expect(made.mock.calls.length).toBeLessThanOrEqual(1); // of the choice
+    vi.restoreAllMocks();
+    llm.destroy();
   });
 
   test('goes on after an early end, and after a signal', async () => {
