@@ -5,7 +5,7 @@ import { byteSource } from '../../src/files/byte-source.js';
 import { openGguf } from '../../src/files/gguf.js';
 import { ArgumentError, DeviceLostError, requestDevice, UnsupportedError } from '../../src/index.js';
 import { draw } from '../../src/llm/noise.js';
-import type { GenerateOptions } from '../../src/llm/options.js';
+import type { GenerateOptions } from '../../src/runtime/options.js';
 import { GpuError, Llm } from '../../src/llm.js';
 import { llmReference } from '../../src/reference/llm.js';
 import { gpu } from '../support/dawn.js';
