@@ -5,7 +5,7 @@ import { byteSource } from '../../src/files/byte-source.js';
 import { openGguf } from '../../src/files/gguf.js';
 import { ArgumentError, DeviceLostError, requestDevice, UnsupportedError } from '../../src/index.js';
 import { draw } from '../../src/llm/noise.js';
-import type { GenerateOptions } from '../../src/llm/options.js';
+import type { GenerateOptions } from '../../src/runtime/options.js';
 import { GpuError, Llm } from '../../src/llm.js';
 import { llmReference } from '../../src/reference/llm.js';
 import { gpu } from '../support/dawn.js';
@@ -203,6 +203,36 @@ describe('a sequence', () => {
     expect(await idsOf(wide, long, { maxTokens: 12 })).toEqual(grown);
     wide.destroy();
     llm.destroy();
+  });
+
+  test('goes beyond 2,048 positions, where splits of the keys are joined', async () => {
+    const options: ModelOptions = { architecture: 'llama', seed: 37, sizes: { layers: 1, feedForward: 256, contextLength: 4096 } };
+    const { config, weight } = await openedModel(modelFile(options));
+    const llm = await load(options);
+    const prompt = Array.from({ length: 2046 }, (_, i) => (i * 53 + (i >> 5)) % 256);
+    const ids = await idsOf(llm, prompt, { maxTokens: 6, tokensPerSubmit: 2 }); // the cache grows between tokens
+    expect(llm.explain().capacity).toBe(4096);
+    expect(llm.explain().variants).toMatchObject({ 'llm/attend-join[E=32]': 1 });
+    const reference = llmReference(config, weight);
+    let logits = reference.forward(prompt).subarray(-config.vocabulary);
+    for (const id of ids) {
+      expect(logits[id]!).toBeGreaterThanOrEqual(Math.max(...logits) - 2 * BOUND * Math.hypot(...logits));
+      logits = reference.forward([id]);
+    }
+    expect(apart(await llm.logits([...prompt, ...ids]), logits)).toBeLessThan(BOUND);
+    llm.destroy();
+  });
+
+  test('knows nothing of another on the same device', async () => {
+    const [one, other] = [await first, await load(MODELS['qwen2 Q8_0, tied']!)];
+    const [want, wanted] = [await idsOf(one, PROMPT, { maxTokens: 10 }), await idsOf(other, PROMPT, { maxTokens: 10 })];
+    one.reset();
+    const [a, b] = [one.generate(PROMPT, { maxTokens: 10, tokensPerSubmit: 2 }), other.generate(PROMPT, { maxTokens: 10 })];
+    const got: number[][] = [[], []];
+    for (let i = 0; i < 10; i++) for (const [j, each] of [a, b].entries()) got[j]!.push(((await each.next()).value as { id: number }).id);
+    expect(got).toEqual([want, wanted]);
+    await Promise.all([a.return(), b.return()]);
+    other.destroy();
   });
 
   test('makes nothing and writes nothing between tokens', async () => {

@@ -1,8 +1,8 @@
 // The plan of a token and of prompts, the buffers, the chunks and the growth of the cache, as data.
 import { describe, expect, test } from 'vitest';
 import { cacheBytes } from '../../../src/llm/attention.js';
-import { bufferSizes, CLASSES, cacheSizes, capacityFor, chunksOf, growth, headsOf, twinOffset } from '../../../src/llm/memory.js';
-import { headSteps, type PlanStep, promptSteps, tokenSteps } from '../../../src/llm/step-plan.js';
+import { bufferSizes, CLASSES, cacheSizes, capacityFor, chunksOf, growth, headsOf, twinOffset } from '../../../src/runtime/memory.js';
+import { headSteps, type PlanStep, promptSteps, tokenSteps } from '../../../src/runtime/step-plan.js';
 import { GPU, LAVAPIPE } from '../../support/devices.js';
 import { modelConfig } from '../../support/model-file.js';
 

@@ -15,10 +15,10 @@ import {
 } from '../arguments/check.js';
 import { checkDevice } from '../arguments/gpu-objects.js';
 import { ArgumentError } from '../errors.js';
+import { MOST_STOPS } from '../llm/pick.js';
 import type { Progress } from '../progress.js';
 import type { ChatOptions } from '../text/template.js';
 import type { KvDType } from './memory.js';
-import { MOST_STOPS } from './pick.js';
 
 /** How a model is loaded. */
 export interface LlmOptions {

@@ -1,29 +1,18 @@
 // A sequence on the GPU: its buffers, the recordings of its steps, and what is submitted. A step is recorded once for a size of the cache and
 // replayed; between tokens the host writes nothing and makes no GPU object but the command buffer.
-import { ShaderError, UnsupportedError } from '../errors.js';
+import { ShaderError } from '../errors.js';
 import { BUFFER, makeBuffer, makeBuffers, USAGE } from '../gpu/buffers.js';
 import { assertAlive, capsOf, whileAlive } from '../gpu/device.js';
 import { allTaken, guarded, guardedSubmit, type Taken } from '../gpu/guard.js';
-import { pipelineOf } from '../gpu/pipeline.js';
-import { Tensor } from '../gpu/tensor.js';
-import { type Recorded, recordSteps, replay } from '../recorded/record-steps.js';
-import type { Step as RecordedStep } from '../recorded/steps.js';
-import type { Config } from './config.js';
-import {
-  bufferSizes,
-  CLASSES,
-  cacheSizes,
-  capacityFor,
-  chunksOf,
-  growth,
-  type KvDType,
-  MOST_ROWS,
-  qkvWidth,
-  twinOffset,
-} from './memory.js';
-import { type Choosing, pickDispatch, STATE } from './pick.js';
-import { addLlmShaders, type LlmDispatch, STEP_BYTES, stepWords } from './shaders.js';
-import { headSteps, type Planning, type PlanStep, promptSteps, type TensorName, tokenSteps } from './step-plan.js';
+import type { Config } from '../llm/config.js';
+import { type Choosing, pickDispatch, STATE } from '../llm/pick.js';
+import { addLlmShaders, type LlmDispatch, stepWords } from '../llm/shaders.js';
+import { recordSteps, replay } from '../recorded/record-steps.js';
+import { type Bound, bindDispatch, bindSteps, free } from './bind-steps.js';
+import { copyCache, makeCache } from './grow-cache.js';
+import { bufferSizes, CLASSES, cacheSizes, capacityFor, chunksOf, type KvDType } from './memory.js';
+import { headSteps, type Planning, type PlanStep, promptSteps, tokenSteps } from './step-plan.js';
+import { rowTensors, type Tensors, tokenTensors } from './tensors.js';
 import type { ModelWeights } from './weights.js';
 
 /** Buffers that states are read through, in turn: so many submits can be under way. */
@@ -50,12 +39,6 @@ export interface RunnerOptions {
   readonly kv: KvDType;
 }
 
-/** Steps that a pass replays, and the buffers of their own uniforms. */
-interface Bound {
-  readonly recorded: Recorded;
-  readonly uniforms: readonly GPUBuffer[];
-}
-
 export class Runner {
   readonly #device: GPUDevice;
   readonly #config: Config;
@@ -66,8 +49,8 @@ export class Runner {
   readonly #stagings: readonly GPUBuffer[];
   #next = 0;
   /** Tensors of a token, and of rows of a prompt. */
-  readonly #ofToken: ReadonlyMap<TensorName, Tensor>;
-  readonly #ofRows: ReadonlyMap<TensorName, Tensor>;
+  readonly #ofToken: Tensors;
+  readonly #ofRows: Tensors;
   #capacity = 0;
   /** By what it is: `token`, `head`, and rows of a prompt. The first and the last are of this capacity. */
   readonly #bound = new Map<'token' | 'head' | number, Bound>();
@@ -76,6 +59,7 @@ export class Runner {
   #noise: 0 | 1 = 0;
   /** Rejects with the first error of what was submitted. */
   #sound: Taken = Promise.resolve();
+  #destroyed = false;
 
   /** @throws UnsupportedError */
   private constructor(device: GPUDevice, config: Config, weights: ModelWeights, options: RunnerOptions) {
@@ -96,8 +80,8 @@ export class Runner {
     for (const [name, tensor] of weights.tensors) made.set(name, tensor.buffer);
     this.#buffers = made;
     this.#stagings = [...Array(RING).keys()].map((i) => made.get(`staging ${i}`)!);
-    this.#ofToken = this.#tensors(1, 'stream');
-    this.#ofRows = this.#tensors(MOST_ROWS, 'x');
+    this.#ofToken = tokenTensors(device, config, made);
+    this.#ofRows = rowTensors(device, config, made);
   }
 
   /** Makes the buffers, and records and tests the steps of a token. @throws UnsupportedError, ShaderError, GpuError, DeviceLostError */
@@ -116,88 +100,7 @@ export class Runner {
     }
   }
 
-  #tensors(rows: number, x: 'stream' | 'x'): ReadonlyMap<TensorName, Tensor> {
-    const { width, heads, headWidth, feedForward, vocabulary } = this.#config;
-    const of = (buffer: string, shape: readonly number[], byteOffset = 0, dtype: 'float32' | 'int32' = 'float32'): Tensor =>
-      Tensor.wrap(this.#device, this.#buffers.get(buffer)!, { shape, dtype, byteOffset });
-    return new Map<TensorName, Tensor>([
-      ['x', of(x, [rows, width])],
-      ['h', of('h', [rows, width])],
-      ['qkv', of('qkv', [rows, qkvWidth(this.#config)])],
-      ['att', of('att', [rows, heads * headWidth])],
-      ['act', of('act', [rows, feedForward])],
-      ['ids', of('ids', [rows], 0, 'int32')],
-      ...(rows > 1
-        ? []
-        : ([
-            ['twin', of('stream', [1, width], twinOffset(this.#config))],
-            ['logits', of('logits', [1, vocabulary])],
-            ['id', of('state', [1], 4 * STATE.id, 'int32')],
-          ] as const)),
-    ]);
-  }
-
-  /** q, k and v of rows, one behind the other in `qkv`: of one row side by side. */
-  #columns(qkv: Tensor): readonly Tensor[] {
-    const { heads, kvHeads, headWidth } = this.#config;
-    const rows = qkv.shape[0]!;
-    let at = 0;
-    return [heads, kvHeads, kvHeads].map((count) => {
-      const shape = [rows, count * headWidth];
-      const tensor = Tensor.wrap(this.#device, qkv.buffer, { shape, dtype: 'float32', byteOffset: 4 * at });
-      at += rows * count * headWidth;
-      return tensor;
-    });
-  }
-
   // ------------------------------------------------------------------------------------------------------------- recording
-
-  /** Records steps of the plan. @throws UnsupportedError, ShaderError, DeviceLostError */
-  #bind(plan: readonly PlanStep[], rows?: number): Bound {
-    const tensors = rows === undefined ? this.#ofToken : this.#ofRows;
-    const uniforms: GPUBuffer[] = [];
-    const { embedding, products } = this.#weights;
-    const columns = this.#columns(tensors.get('qkv')!);
-    const x = tensors.get('x')!;
-    const steps = plan.map((step): RecordedStep => {
-      if ('gather' in step) return { gather: embedding, ids: tensors.get(step.ids)!, y: x };
-      if ('dispatch' in step) return this.#own(step.dispatch, step.buffers, { x: x.buffer, uniforms });
-      const layers = products.get(step.product)!;
-      const rowScale = step.scaled && { rms: x, epsilon: this.#config.epsilon };
-      const input = tensors.get(step.x)!;
-      if (step.y === 'qkv') return { layers, x: input, ys: columns, rowScale };
-      const y = tensors.get(step.y)!;
-      return { layer: layers[0]!, x: input, y, rowScale, ...(step.add && { add: y }), ...(step.twin && { twin: tensors.get('twin')! }) };
-    });
-    try {
-      return { recorded: recordSteps(this.#device, steps, rows === undefined ? {} : { rows: [rows] }), uniforms };
-    } catch (error) {
-      for (const buffer of uniforms) buffer.destroy();
-      throw error;
-    }
-  }
-
-  /** A dispatch of shaders/llm. Its bindings are the buffers of their names, but for those in `names`. */
-  #own(
-    { shader, params, workgroups, uniforms }: LlmDispatch,
-    names: Readonly<Record<string, string>>,
-    { x, uniforms: made, shared }: { readonly x: GPUBuffer; readonly uniforms: GPUBuffer[]; readonly shared?: GPUBuffer },
-  ): RecordedStep {
-    const device = this.#device;
-    const pipeline = pipelineOf(device, { shader: shader.name, params });
-    const own = shared ?? makeBuffer(device, { label: 'llm params', usage: BUFFER.uniforms, data: new Uint8Array(uniforms) });
-    if (!shared) made.push(own);
-    const bufferOf = (name: string): GPUBufferBinding => {
-      if (name === 'params') return { buffer: own, size: uniforms.byteLength };
-      if (name === 'now') return { buffer: this.#buffers.get('now')!, size: STEP_BYTES };
-      return { buffer: name === 'x' ? x : this.#buffers.get(names[name] ?? name)! };
-    };
-    const entries = shader.bindings
-      .filter(({ when }) => when?.(params) ?? true)
-      .map(({ name, binding }): GPUBindGroupEntry => ({ binding, resource: bufferOf(name) }));
-    const bindGroup = device.createBindGroup({ label: shader.name, layout: pipeline.getBindGroupLayout(0), entries });
-    return { pipeline, bindGroups: [bindGroup], workgroups };
-  }
 
   #planOf(what: 'token' | 'head' | number): readonly PlanStep[] {
     const planning = { ...this.#planning, capacity: this.#capacity };
@@ -213,11 +116,12 @@ export class Runner {
   async #prepared(what: 'token' | 'head' | number): Promise<void> {
     if (this.#bound.has(what)) return;
     for (let tries = 1; ; tries++) {
-      const bound = this.#bindGuarded(what);
+      const bound = this.#bind(what);
       try {
         this.#write('now', stepWords({ running: 0, position: 0, rows: 0 }));
         this.#submit((pass) => this.#replay(pass, bound, what));
         await this.settled();
+        if (this.#destroyed) return free(bound);
         this.#bound.set(what, bound);
         return;
       } catch (error) {
@@ -233,11 +137,12 @@ export class Runner {
     for (const rows of CLASSES) await this.#prepared(rows);
   }
 
-  #bindGuarded(what: 'token' | 'head' | number): Bound {
-    const { result, errors } = guarded(this.#device, 'steps of a language model', () =>
-      this.#bind(this.#planOf(what), typeof what === 'number' ? what : undefined),
-    );
-    this.#sound = allTaken(this.#sound, errors);
+  #bind(what: 'token' | 'head' | number): Bound {
+    const rows = typeof what === 'number' ? what : undefined;
+    const tensors = rows === undefined ? this.#ofToken : this.#ofRows;
+    const names = { tensors, weights: this.#weights, buffers: this.#buffers, epsilon: this.#config.epsilon };
+    const { result, errors } = guarded(this.#device, 'steps of a language model', () => bindSteps(this.#planOf(what), names, rows));
+    this.#take(errors);
     return result;
   }
 
@@ -277,36 +182,13 @@ export class Runner {
    */
   async reserve(positions: number, used: number): Promise<void> {
     if (positions <= this.#capacity) return;
-    const { layers } = this.#config;
     const { kv, context } = this.#options;
     const device = this.#device;
-    const [from, to] = [this.#capacity, capacityFor(positions, context)];
-    const { parts, ...sizes } = cacheSizes(this.#config, kv, to);
-    const { maxStorageBufferBindingSize: largest } = this.#planning.caps;
-    if (Math.max(sizes.k, parts) > largest)
-      throw new UnsupportedError(`a cache of ${to} positions`, [
-        `a layer's keys need ${sizes.k} bytes, parts ${parts}, maxStorageBufferBindingSize is ${largest}`,
-      ]);
-    const names = Array.from({ length: layers }, (_, layer) =>
-      (['k', 'v'] as const).map((what) => ({ what, name: `${what}.${layer}` })),
-    ).flat();
-    const { result: made, errors } = guarded(device, `a cache of ${to} positions`, () =>
-      makeBuffers(device, [
-        ...names.map(({ what, name }) => [name, { label: `llm ${name}`, usage: BUFFER.output, size: sizes[what] }] as const),
-        ...(parts > 0 ? [['parts', { label: 'llm parts', usage: BUFFER.output, size: parts }] as const] : []),
-      ]),
-    );
-    try {
-      await whileAlive(device, errors);
-    } catch (error) {
-      for (const buffer of made.values()) buffer.destroy();
-      throw error;
-    }
-    const encoder = device.createCommandEncoder({ label: 'antiquant llm cache' });
-    for (const { what, name } of names)
-      for (const run of from === 0 ? [] : growth(this.#config, what, { kv, from, to, used }))
-        encoder.copyBufferToBuffer(this.#buffers.get(name)!, run.from, made.get(name)!, run.to, run.size);
-    this.#take(guardedSubmit(device, 'the cache', () => device.queue.submit([encoder.finish()])));
+    const capacities = [this.#capacity, capacityFor(positions, context)] as const;
+    const [from, to] = capacities;
+    const made = await makeCache(device, this.#config, { kv, capacity: to, caps: this.#planning.caps });
+    if (this.#destroyed) return destroyAll(made.values());
+    if (from > 0) this.#take(copyCache(device, this.#config, { from: this.#buffers, to: made, kv, used, capacities }));
     for (const [name, buffer] of made) {
       this.#buffers.get(name)?.destroy();
       this.#buffers.set(name, buffer);
@@ -318,7 +200,7 @@ export class Runner {
         free(bound);
         this.#bound.delete(what);
       }
-    if (again) this.#bound.set('token', this.#bindGuarded('token')); // its kernels were tested
+    if (again) this.#bound.set('token', this.#bind('token')); // its kernels were tested
   }
 
   // ------------------------------------------------------------------------------------------------------------- submitting
@@ -352,7 +234,7 @@ export class Runner {
    * @throws what was wrong with it: UnsupportedError, ShaderError, GpuError, DeviceLostError
    */
   async settled(): Promise<void> {
-    const written = [this.#ofToken, this.#ofRows].flatMap((tensors) => [tensors.get('x')!.written, tensors.get('logits')?.written]);
+    const written = [this.#ofToken, this.#ofRows].flatMap(({ byName }) => [byName.get('x')!.written, byName.get('logits')?.written]);
     await whileAlive(this.#device, allTaken(this.#sound, ...written));
     await whileAlive(this.#device, this.#device.queue.onSubmittedWorkDone());
   }
@@ -427,8 +309,7 @@ export class Runner {
 
   #boundPick(dispatch: LlmDispatch): Bound {
     const { result, errors } = guarded(this.#device, 'the choice of a token', () => {
-      const shared = this.#buffers.get('choosing')!;
-      const step = this.#own(dispatch, {}, { x: shared, uniforms: [], shared });
+      const step = bindDispatch(this.#device, dispatch, this.#buffers.get('choosing')!, (name) => this.#buffers.get(name)!);
       return { recorded: recordSteps(this.#device, [step]), uniforms: [] };
     });
     this.#take(errors);
@@ -464,7 +345,7 @@ export class Runner {
       encoder.copyBufferToBuffer(this.#buffers.get('state')!, 0, staging, 0, STATE_BYTES);
       encoder.copyBufferToBuffer(this.#buffers.get('clamped')!, 0, staging, STATE_BYTES, 4);
     });
-    const written = this.#ofToken.get('logits')!.written;
+    const written = this.#ofToken.byName.get('logits')!.written;
     const sound = allTaken(this.#sound, written);
     const mapped = staging.mapAsync(1 /* GPUMapMode.READ */);
     mapped.catch(() => {}); // what is not sound says more
@@ -481,14 +362,14 @@ export class Runner {
 
   /** Frees all but the weights. */
   destroy(): void {
+    this.#destroyed = true;
     for (const bound of [...this.#bound.values(), ...this.#picks]) if (bound) free(bound);
     this.#bound.clear();
-    for (const [name, buffer] of this.#buffers) if (!this.#weights.tensors.has(name)) buffer.destroy();
+    destroyAll([...this.#buffers].filter(([name]) => !this.#weights.tensors.has(name)).map(([, buffer]) => buffer));
     this.#buffers.clear();
   }
 }
 
-function free({ recorded, uniforms }: Bound): void {
-  recorded.destroy();
-  for (const buffer of uniforms) buffer.destroy();
+function destroyAll(buffers: Iterable<GPUBuffer>): void {
+  for (const buffer of buffers) buffer.destroy();
 }

@@ -1,8 +1,8 @@
 // The buffers of a sequence: their sizes, and how the cache grows. Pure.
-import { attendDispatches, cacheBytes, type Heads } from './attention.js';
-import type { Config } from './config.js';
-import { stateBytes } from './pick.js';
-import { FINE } from './rope.js';
+import { attendDispatches, cacheBytes, type Heads } from '../llm/attention.js';
+import type { Config } from '../llm/config.js';
+import { stateBytes } from '../llm/pick.js';
+import { FINE } from '../llm/rope.js';
 
 /** What the cache holds. */
 export type KvDType = 'f32' | 'f16';

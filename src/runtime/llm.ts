@@ -1,14 +1,15 @@
 // Llm: a language model that is loaded, and one sequence of it.
 import { property } from '../arguments/check.js';
-import { ArgumentError, GpuError } from '../errors.js';
+import { ArgumentError } from '../errors.js';
 import type { BytesFrom } from '../files/byte-source.js';
 import { openModel } from '../files/open-file.js';
 import type { ByteSource, TensorFile } from '../files/tensor-file.js';
 import { capsOf, requestDevice } from '../gpu/device.js';
-import { StopStrings } from '../text/detokenizer.js';
+import { type Config, readConfig } from '../llm/config.js';
 import { ggufTemplates, type Message, renderChat } from '../text/template.js';
 import { makeTokenizer, type Tokenizer } from '../text/tokenizer.js';
-import { type Config, readConfig } from './config.js';
+import { chooseIds } from './choose.js';
+import type { LlmExplanation, LlmStats } from './explanation.js';
 import { cacheSizes, type KvDType } from './memory.js';
 import {
   type ChatWithOptions,
@@ -24,48 +25,14 @@ import {
   type GenerateOptions,
   type LlmOptions,
   type Piece,
-  type Reason,
 } from './options.js';
-import { FLAGS } from './pick.js';
+import { piecesOf } from './pieces.js';
 import { type Chosen, Runner } from './runner.js';
 import { fusesNorms } from './step-plan.js';
 import { loadWeights, type ModelWeights } from './weights.js';
 
+/** Positions of a sequence, if nobody says. */
 const CONTEXT = 4096;
-/** More tokens a submit while one takes less. */
-const SHORT_MS = 30;
-const MOST_TOKENS = 8;
-/** Submits under way: the next is in the queue while the host reads the last. */
-const AHEAD = 2;
-
-/** What a model costs. */
-export interface LlmExplanation {
-  /** Of a token after the prompt, its choice among them. */
-  readonly dispatchesPerToken: number;
-  /** How many of them each variant of a shader makes. */
-  readonly variants: Readonly<Record<string, number>>;
-  /** Have norms no dispatch? */
-  readonly fusedNorms: boolean;
-  /** Bytes by use. Weights are those of the file; `cache` grows with the sequence. */
-  readonly memory: Readonly<Record<'weights' | 'cache' | 'rows' | 'logits', number>>;
-  /** Positions that the cache has room for now. */
-  readonly capacity: number;
-  /** What was not taken as the file has it. */
-  readonly notes: readonly string[];
-}
-
-/** Milliseconds and counts since the model was loaded. */
-export interface LlmStats {
-  readonly loadMs: number;
-  /** Ids of prompts that were computed, without those that were kept. */
-  promptTokens: number;
-  promptMs: number;
-  tokens: number;
-  decodeMs: number;
-  submits: number;
-  /** Keys and values beyond ±65,504, which a cache of f16 holds as that. */
-  clamped: number;
-}
 
 /** The parts of a loaded model. */
 interface Parts {
@@ -82,7 +49,7 @@ interface Parts {
 }
 
 /** How ids are chosen, checked. */
-interface Asked extends Pick<GenerateOptions, 'signal' | 'tokensPerSubmit'> {
+interface Asked extends Required<Pick<GenerateOptions, 'signal' | 'tokensPerSubmit'>> {
   readonly limit: number;
   readonly stops: readonly number[];
   readonly temperature: number;
@@ -339,14 +306,25 @@ export class Llm {
 
   async *#generate(prompt: readonly number[], asked: Asked): AsyncGenerator<GeneratedId, void> {
     this.#assertFree();
-    const { limit, signal } = asked;
+    const { limit, signal, ...how } = asked;
     if (limit === 0) return;
     this.#busy = true;
     const under: Promise<Chosen>[] = [];
     try {
       signal?.throwIfAborted();
       await this.#read(prompt, signal);
-      yield* this.#choose(prompt, asked, under);
+      yield* chooseIds(
+        this.#parts.runner,
+        { ...how, limit, vocabulary: this.config.vocabulary, context: this.context },
+        {
+          ...{ begin: prompt.length, under, stats: this.stats },
+          took: (id) => this.#kept.push(id),
+          check: () => {
+            signal?.throwIfAborted();
+            this.#assertAlive();
+          },
+        },
+      );
     } catch (error) {
       throw this.#endedBy(error, signal);
     } finally {
@@ -355,79 +333,13 @@ export class Llm {
     }
   }
 
-  /** @param under takes the submits that are not awaited */
-  async *#choose(prompt: readonly number[], asked: Asked, under: Promise<Chosen>[]): AsyncGenerator<GeneratedId, void> {
-    const { runner, context } = this.#parts;
-    const { limit, signal, tokensPerSubmit, stops, temperature, seed } = asked;
-    const { vocabulary } = this.config;
-    let resolved = performance.now();
-    let each = tokensPerSubmit ?? 1;
-    /** Ids that were asked for, and of these the ones that were read. */
-    let planned = 1;
-    let seen = 0;
-    /** The last id, which has no keys and values yet. */
-    let last: number | undefined;
-    runner.choose({ vocabulary, context, limit, stops, temperature, seed });
-    const submit = (work: Promise<Chosen>): void => {
-      work.catch(() => {}); // it is awaited, unless another fails before
-      under.push(work);
-      this.stats.submits++;
-    };
-    submit(runner.first());
-    for (;;) {
-      while (under.length < AHEAD && planned < limit) {
-        const count = Math.min(each, limit - planned);
-        const end = prompt.length + planned - 1;
-        await runner.reserve(end + count, end);
-        this.#assertAlive();
-        submit(runner.more(count));
-        planned += count;
-      }
-      const { count, flags, clamped, id } = await under[0]!;
-      under.shift();
-      this.#assertAlive();
-      const now = performance.now();
-      if (tokensPerSubmit === undefined && now - resolved < SHORT_MS) each = Math.min(MOST_TOKENS, 2 * each);
-      this.stats.clamped = clamped;
-      this.stats.tokens += count - seen;
-      this.stats.decodeMs += now - resolved;
-      resolved = now;
-      while (seen < count) {
-        if (last !== undefined) this.#kept.push(last);
-        last = id(seen++);
-        const reason = seen < count ? undefined : reasonOf(flags);
-        yield reason ? { id: last, reason } : { id: last };
-        signal?.throwIfAborted();
-        this.#assertAlive();
-      }
-      if (flags & FLAGS.notANumber) throw new GpuError('logits', 'NaN among them');
-      if (flags !== 0) return;
-    }
-  }
-
-  /** @param begins Does an answer begin, so that the space that encoding adds is left out? */
-  async *#text(
+  /** Text behind a prompt. */
+  #text(
     prompt: readonly number[],
     { tokenizer, begins }: { readonly tokenizer: Tokenizer; readonly begins: boolean },
     { stop = [], stops, ...rest }: CompleteOptions,
   ): AsyncGenerator<Piece, void> {
-    const strings = new StopStrings(stop);
-    const stream = tokenizer.stream({ begins });
-    const ends = [...new Set([...tokenizer.stops, ...checkStops(stops, this.config.vocabulary)])];
-    let ids: number[] = [];
-    for await (const { id, reason } of this.generate(prompt, { ...rest, stops: ends })) {
-      ids.push(id);
-      let text = reason === 'stop' || id >= tokenizer.size ? '' : strings.push(stream.push(id));
-      if (reason) text += strings.push(stream.end());
-      const met = strings.stopped !== undefined;
-      if (reason && !met) text += strings.end();
-      const why = met ? 'stop' : reason;
-      if (text === '' && !why) continue;
-      yield { text, ids, ...(why && { reason: why }) };
-      if (why) return;
-      ids = [];
-    }
+    const ends = new Set([...tokenizer.stops, ...checkStops(stops, this.config.vocabulary)]);
+    return piecesOf(this.generate(prompt, { ...rest, stops: [...ends] }), { tokenizer, begins, stop });
   }
 }
-
-const reasonOf = (flags: number): Reason | undefined => (flags & FLAGS.stopped ? 'stop' : flags & FLAGS.full ? 'length' : undefined);

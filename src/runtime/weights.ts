@@ -11,12 +11,12 @@ import { whileAlive } from '../gpu/device.js';
 import { Tensor } from '../gpu/tensor.js';
 import type { LinearWeightQuant } from '../layer/linear-weight-quant.js';
 import { isTensor } from '../layer/piece-source.js';
+import type { Config } from '../llm/config.js';
+import { findTensors } from '../llm/model-tensors.js';
+import { matrixName, type Role } from '../llm/names.js';
+import { frequencies, ropeTables } from '../llm/rope.js';
 import { loadLayers } from '../loading/load-layers.js';
 import type { Progress } from '../progress.js';
-import type { Config } from './config.js';
-import { findTensors } from './model-tensors.js';
-import { matrixName, type Role } from './names.js';
-import { frequencies, ropeTables } from './rope.js';
 import type { ProductName } from './step-plan.js';
 
 export interface ModelWeights {

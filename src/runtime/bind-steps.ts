@@ -1,0 +1,76 @@
+// Steps of a plan, which name weights and buffers → recorded steps of the operator.
+import { BUFFER, makeBuffer } from '../gpu/buffers.js';
+import { pipelineOf } from '../gpu/pipeline.js';
+import { type LlmDispatch, STEP_BYTES } from '../llm/shaders.js';
+import { type Recorded, recordSteps } from '../recorded/record-steps.js';
+import type { Step } from '../recorded/steps.js';
+import type { PlanStep } from './step-plan.js';
+import type { Tensors } from './tensors.js';
+import type { ModelWeights } from './weights.js';
+
+/** Steps that a pass replays, and the buffers of their own uniforms. */
+export interface Bound {
+  readonly recorded: Recorded;
+  readonly uniforms: readonly GPUBuffer[];
+}
+
+export function free({ recorded, uniforms }: Bound): void {
+  recorded.destroy();
+  for (const buffer of uniforms) buffer.destroy();
+}
+
+/** What the names of a plan stand for. */
+export interface Names {
+  readonly tensors: Tensors;
+  readonly weights: ModelWeights;
+  readonly buffers: ReadonlyMap<string, GPUBuffer>;
+  /** ε of the norms. */
+  readonly epsilon: number;
+}
+
+/** @param rows of a prompt; undefined: one token. @throws UnsupportedError, ShaderError, DeviceLostError */
+export function bindSteps(plan: readonly PlanStep[], { tensors, weights, buffers, epsilon }: Names, rows?: number): Bound {
+  const { device, byName, columns } = tensors;
+  const uniforms: GPUBuffer[] = [];
+  const x = byName.get('x')!;
+  const steps = (): readonly Step[] =>
+    plan.map((step): Step => {
+      if ('gather' in step) return { gather: weights.embedding, ids: byName.get(step.ids)!, y: x };
+      if ('dispatch' in step) {
+        const { dispatch } = step;
+        const params = makeBuffer(device, { label: 'llm params', usage: BUFFER.uniforms, data: new Uint8Array(dispatch.uniforms) });
+        uniforms.push(params);
+        return bindDispatch(device, dispatch, params, (name) => (name === 'x' ? x.buffer : buffers.get(step.buffers[name] ?? name)!));
+      }
+      const layers = weights.products.get(step.product)!;
+      const rowScale = step.scaled && { rms: x, epsilon };
+      const input = byName.get(step.x)!;
+      if (step.y === 'qkv') return { layers, x: input, ys: columns, rowScale };
+      const y = byName.get(step.y)!;
+      return { layer: layers[0]!, x: input, y, rowScale, ...(step.add && { add: y }), ...(step.twin && { twin: byName.get('twin')! }) };
+    });
+  try {
+    return { recorded: recordSteps(device, steps(), rows === undefined ? {} : { rows: [rows] }), uniforms };
+  } catch (error) {
+    for (const buffer of uniforms) buffer.destroy();
+    throw error;
+  }
+}
+
+/** A dispatch of shaders/llm. @param buffer of each binding but `params` */
+export function bindDispatch(
+  device: GPUDevice,
+  { shader, params, workgroups, uniforms }: LlmDispatch,
+  own: GPUBuffer,
+  buffer: (name: string) => GPUBuffer,
+): Step {
+  const pipeline = pipelineOf(device, { shader: shader.name, params });
+  const entries = shader.bindings
+    .filter(({ when }) => when?.(params) ?? true)
+    .map(({ name, binding }): GPUBindGroupEntry => {
+      if (name === 'params') return { binding, resource: { buffer: own, size: uniforms.byteLength } };
+      return { binding, resource: { buffer: buffer(name), ...(name === 'now' && { size: STEP_BYTES }) } };
+    });
+  const bindGroup = device.createBindGroup({ label: shader.name, layout: pipeline.getBindGroupLayout(0), entries });
+  return { pipeline, bindGroups: [bindGroup], workgroups };
+}

@@ -1,0 +1,30 @@
+// What a language model tells of itself.
+
+/** What a model costs. */
+export interface LlmExplanation {
+  /** Of a token after the prompt, its choice among them. */
+  readonly dispatchesPerToken: number;
+  /** How many of them each variant of a shader makes. */
+  readonly variants: Readonly<Record<string, number>>;
+  /** Have norms no dispatch? */
+  readonly fusedNorms: boolean;
+  /** Bytes by use. Weights are those of the file; `cache` grows with the sequence. */
+  readonly memory: Readonly<Record<'weights' | 'cache' | 'rows' | 'logits', number>>;
+  /** Positions that the cache has room for now. */
+  readonly capacity: number;
+  /** What was not taken as the file has it. */
+  readonly notes: readonly string[];
+}
+
+/** Milliseconds and counts since the model was loaded. */
+export interface LlmStats {
+  readonly loadMs: number;
+  /** Ids of prompts that were computed, without those that were kept. */
+  promptTokens: number;
+  promptMs: number;
+  tokens: number;
+  decodeMs: number;
+  submits: number;
+  /** Keys and values beyond ±65,504, which a cache of f16 holds as that. */
+  clamped: number;
+}

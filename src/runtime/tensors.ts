@@ -1,0 +1,51 @@
+// The buffers of a sequence as tensors of the operator.
+import { Tensor } from '../gpu/tensor.js';
+import type { Config } from '../llm/config.js';
+import { STATE } from '../llm/pick.js';
+import { MOST_ROWS, qkvWidth, twinOffset } from './memory.js';
+import type { TensorName } from './step-plan.js';
+
+export interface Tensors {
+  readonly device: GPUDevice;
+  readonly byName: ReadonlyMap<TensorName, Tensor>;
+  /** q, k and v of rows, one behind the other in `qkv`: of one row side by side. */
+  readonly columns: readonly Tensor[];
+}
+
+type Buffers = ReadonlyMap<string, GPUBuffer>;
+
+function tensorsOf(
+  device: GPUDevice,
+  config: Config,
+  buffers: Buffers,
+  { rows, x }: { readonly rows: number; readonly x: string },
+): Tensors {
+  const { width, heads, kvHeads, headWidth, feedForward, vocabulary } = config;
+  const of = (buffer: string, shape: readonly number[], byteOffset = 0, dtype: 'float32' | 'int32' = 'float32'): Tensor =>
+    Tensor.wrap(device, buffers.get(buffer)!, { shape, dtype, byteOffset });
+  let at = 0;
+  const columns = [heads, kvHeads, kvHeads].map((count) => {
+    const tensor = of('qkv', [rows, count * headWidth], 4 * at);
+    at += rows * count * headWidth;
+    return tensor;
+  });
+  const byName = new Map<TensorName, Tensor>([
+    ['x', of(x, [rows, width])],
+    ['h', of('h', [rows, width])],
+    ['qkv', of('qkv', [rows, qkvWidth(config)])],
+    ['att', of('att', [rows, heads * headWidth])],
+    ['act', of('act', [rows, feedForward])],
+    ['ids', of('ids', [rows], 0, 'int32')],
+  ]);
+  if (rows === 1) {
+    byName.set('twin', of('stream', [1, width], twinOffset(config)));
+    byName.set('logits', of('logits', [1, vocabulary]));
+    byName.set('id', of('state', [1], 4 * STATE.id, 'int32'));
+  }
+  return { device, byName, columns };
+}
+
+export const tokenTensors = (device: GPUDevice, config: Config, buffers: Buffers): Tensors =>
+  tensorsOf(device, config, buffers, { rows: 1, x: 'stream' });
+export const rowTensors = (device: GPUDevice, config: Config, buffers: Buffers): Tensors =>
+  tensorsOf(device, config, buffers, { rows: MOST_ROWS, x: 'x' });
