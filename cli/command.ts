@@ -33,6 +33,8 @@ export interface Command {
   /** Names of the positional arguments. The first ones may be left out if they are in brackets. */
   readonly takes: readonly string[];
   readonly options: Readonly<Record<string, Option>>;
+  /** Stopped, it goes on at the next time. */
+  readonly resumes?: boolean;
   /** Paragraphs after the options. */
   readonly notes: readonly string[];
   /** @returns the exit code */

@@ -28,12 +28,13 @@ export interface Failure {
 const isSystem = (error: unknown): error is NodeJS.ErrnoException =>
   error instanceof Error && typeof (error as { code?: unknown }).code === 'string';
 
-export function failureOf(error: unknown, signal?: AbortSignal): Failure {
+/** @param resumes the command goes on where it was stopped */
+export function failureOf(error: unknown, signal?: AbortSignal, resumes = false): Failure {
   const made = (code: number, message: string, parts: object = {}): Failure => {
     const name = error instanceof Error ? error.name : 'Error';
     return { code, message, error: { name, message, ...parts } };
   };
-  if (signal?.aborted) return made(EXIT.interrupted, 'stopped; the same command continues');
+  if (signal?.aborted) return made(EXIT.interrupted, resumes ? 'stopped; the same command continues' : 'stopped');
   if (error instanceof UsageError) return made(EXIT.usage, error.message);
   if (error instanceof ArgumentError) {
     const { argument, expected, got } = error;

@@ -217,6 +217,7 @@ export const quantize: Command = {
   name: 'quantize',
   summary: 'Quantizes the linear layers of a float model, and writes it as safetensors.',
   takes: ['IN', 'OUT'],
+  resumes: true,
   options: OPTIONS,
   notes: [
     'IN: safetensors, also in shards, or GGUF, of F16, BF16 or F32; a path, a URL, or a folder. OUT: a folder, or one file that ends in .safetensors. IN is never changed.',

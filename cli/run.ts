@@ -31,6 +31,7 @@ export async function run(argv: readonly string[], given: Io): Promise<number> {
     draw: given.draw ?? given.err,
   };
   const [name, ...rest] = argv;
+  const command = COMMANDS.find((one) => one.name === name);
   const columns = Math.min(100, Math.max(40, io.columns));
   try {
     if (name === '--version') {
@@ -41,7 +42,6 @@ export async function run(argv: readonly string[], given: Io): Promise<number> {
       io.out(help(columns));
       return EXIT.fine;
     }
-    const command = COMMANDS.find((one) => one.name === name);
     if (!command) {
       const names = COMMANDS.map((one) => one.name).join(', ');
       throw new UsageError(
@@ -57,7 +57,7 @@ export async function run(argv: readonly string[], given: Io): Promise<number> {
     }
     return await command.run(args, { ...io, columns });
   } catch (error) {
-    const { code, message, error: parts } = failureOf(error, io.signal);
+    const { code, message, error: parts } = failureOf(error, io.signal, command?.resumes);
     io.err(`antiquant: ${message}\n`);
     if (argv.includes('--json')) io.out(jsonText({ error: { ...parts, exitCode: code } }));
     return code;
