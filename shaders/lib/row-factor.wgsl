@@ -23,7 +23,9 @@ fn row_factor(lane: u32, lanes: u32) -> f32 {
   for (var i = 0u; i < 16u; i++) {
     all += sums[i];
   }
-  workgroupBarrier(); // nobody reads them any more
+#if CODEBOOK
+  workgroupBarrier(); // nobody reads them any more; where sums of x come next, their barrier says so
+#endif
   return inverseSqrt((all.x + all.y) / f32(params.row_width) + bitcast<f32>(params.row_epsilon));
 }
 #elif X != 0

@@ -25,7 +25,12 @@ const M = 2;
 const N = 8;
 
 /** One workgroup of a kernel on `words` words of k, with all its accesses to memory. */
-function run(code: string, params: Params, words: number): RaceDetectionResult & { readonly accesses: readonly Access[] } {
+function run(
+  code: string,
+  params: Params,
+  words: number,
+  more: Readonly<Record<string, number>> = {},
+): RaceDetectionResult & { readonly accesses: readonly Access[] } {
   const accesses: Access[] = [];
   // No spy: it would keep every call's arguments, and there are millions.
   MemoryTracker.prototype.record = function (this: MemoryTracker, buffer, byte, size, kind, atomic) {
@@ -37,6 +42,7 @@ function run(code: string, params: Params, words: number): RaceDetectionResult &
   const values: Readonly<Record<string, number>> = {
     ...{ m: M, n: N, k, words, group_words: words, w_pitch: quads, x_base: 0, x_pitch: k / 4, column: 0, tiles_n: 1, tiles: 1 },
     ...yUniforms([{ begin: 0, first: 0, pitch: N }]),
+    ...more,
   };
   const uniform = Uint32Array.from(operandUniforms, (name) => values[name]!);
   const buffers = {
@@ -76,6 +82,8 @@ const slots = (accesses: readonly Access[], buffer: string, kind: string): numbe
 /** In `npm run test:all` each of a kernel's tiles below, else the first. */
 const some = <T>(list: readonly T[]): readonly T[] => (whole ? list : list.slice(0, 1));
 const F32 = { X: 0, SCALE: 0, OFFSET: 1, CODEBOOK: 0, ROUND: 0, EXPERTS: 0, READ: 4, ENDING: 0, Y: 0 };
+/** Barriers of lib/row-factor.wgsl, which come first in the text. */
+const OF_FACTOR = 3;
 describe.each(
   some([
     { ...F32, BITS: 4, ROWS: 1, LANES: 16, SLICES: 16, UNROLL: 4, TRICK: 0 },
@@ -106,13 +114,23 @@ describe.each(
 
   test('has one without the barrier before sums of x are read, before they make room, or before slices meet', () => {
     const texts = withoutEach(code);
-    expect(texts).toHaveLength(4);
-    for (const text of texts.slice(1)) expect(raced(run(text, params, words))).toEqual(['sums']);
+    expect(texts).toHaveLength(OF_FACTOR + 4);
+    for (const text of texts.slice(OF_FACTOR + 1)) expect(raced(run(text, params, words))).toEqual(['sums']);
   });
 
   test('and without the first, where k has more steps than sums of x have room', () => {
-    const text = replaced(withoutEach(code)[0]!, /const ROOM = .*;/.exec(code)![0], `const ROOM = ${words / 2}u;`);
+    const text = replaced(withoutEach(code)[OF_FACTOR]!, /const ROOM = .*;/.exec(code)![0], `const ROOM = ${words / 2}u;`);
     expect(raced(run(text, params, words))).toEqual(['sums']);
+  });
+
+  test('has none if lanes make the factor of a row, and one without any of its barriers', () => {
+    const factor = { row_scale: 2, row_base: 0, row_width: 4 * all };
+    expect(raced(run(code, params, words, factor))).toEqual([]);
+    for (const text of withoutEach(code).slice(0, OF_FACTOR)) expect(raced(run(text, params, words, factor))).toEqual(['sums']);
+    const values = { ...params, OFFSET: 0, CODEBOOK: 2, TRICK: 0 }; // no sums of x, whose barrier would come next
+    const texts = withoutEach(variantText('matmul-decode', values).code);
+    expect(texts).toHaveLength(OF_FACTOR + 2);
+    expect(raced(run(texts[OF_FACTOR]!, values, words, factor))).toEqual(['sums']);
   });
 
   test('has one if slices share slots', () => {
