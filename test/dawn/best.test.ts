@@ -446,7 +446,7 @@ describe('calls', () => {
     expect(call({ ids, values }, { rowScale })).toThrow('values: expected another buffer than x and its factors, got the same one');
     expect(call({ ids, values }, { columns: 0 })).toThrow('columns: expected a whole number of at least 1, got 0');
     expect(call({ ids, values }, { columns: n + 1 })).toThrow(`columns: expected at most N = ${n}, got ${n + 1}`);
-    expect(call({ ids, values }, { add: values })).toThrow('add: expected columns or rowScale, got an unknown option');
+    expect(call({ ids, values }, { add: values })).toThrow('add: expected columns or rowScale or inputScale, got an unknown option');
     expect(() => best(layer, tensor(new Float32Array(K), [1, K], 'float16'))).toThrow('x: expected dtype float32, got float16');
     expect(() => best({} as never, x)).toThrow('layer: expected a LinearWeightQuant');
     const int8 = new LinearWeightQuant(device, { inFeatures: K, outFeatures: n, bias: false, dtype: 'float32', quantScale: true }).load({

@@ -27,7 +27,18 @@ test.each(runnable.map((c) => [c.name, c] as const))('%s', async (_, c) => {
 // A shader that no case reaches is not tested. (Asked of whole runs only; repack shaders run inside load(), in every case; kernels of
 // codebooks in matrix-cases.test.ts; of matrix units in matrix.test.ts where the adapter has none; quantize-weights in
 // quantize-gpu.test.ts; sort-pairs in expert-cases.test.ts; gather-weights and count-outside in rows.test.ts.)
-const ELSEWHERE = ['repack', 'repack-scale', 'repack-quant', 'quantize-weights', 'sort-pairs', 'gather-weights', 'count-outside'];
+const ELSEWHERE = [
+  'repack',
+  'repack-scale',
+  'repack-quant',
+  'quantize-weights',
+  'sort-pairs',
+  'gather-weights',
+  'count-outside',
+  'row-factors',
+  'interleave',
+  'best-rows',
+];
 afterAll(() => {
   if (ran < runnable.length) return;
   const here = ofNumbers.filter(({ name }) => runsOn({ force: { kernel: name }, caps: {} }, capsOf(device)));

@@ -102,7 +102,9 @@ async function rowsDispatches(llm: Llm): Promise<number> {
   return count;
 }
 
-test('on a device that says it is a GPU norms take no dispatch: five a layer and five', async () => {
+test('on a device that says it is a GPU norms take no dispatch: five a layer and five', {
+  timeout: 300_000 /* it compiles GPUs' texts */,
+}, async () => {
   const own = await requestDevice({ gpu });
   Object.defineProperty(own, 'adapterInfo', { value: { vendor: 'none', architecture: '', device: '', description: '' } });
   for (const name of ['llama Q4_K, Q6_K', 'qwen2 Q8_0, tied', 'qwen3 Q4_0, tied to Q6_K']) {

@@ -66,7 +66,7 @@ async function withFault(kernel: string, work: () => Promise<void>, add = ''): P
   }
 }
 
-test('every tile that is meant for this device passes', async () => {
+test('every tile that is meant for this device passes', { timeout: 300_000 /* it compiles them */ }, async () => {
   const some = meant();
   await selfTest(device, some);
   expect(selfTestReports(device)).toEqual([]);
