@@ -16,7 +16,6 @@ export { capsOf, type DeviceOptions, requestDevice, wantedFeatures, wantedLimits
 export { type SelfTestReport, selfTestReports } from './gpu/device-findings.js';
 export { formatReport } from './gpu/report.js';
 export { Tensor, type TensorData } from './gpu/tensor.js';
-export type { ForwardOptions, ProductOptions, RowScaled } from './layer/calls.js';
 export type { Explanation, HeldWeights } from './layer/explain.js';
 export { encodeMany, forwardMany, prepareMany } from './layer/layer-group.js';
 export { LinearWeightQuant, type LinearWeightQuantOptions } from './layer/linear-weight-quant.js';
@@ -40,6 +39,7 @@ export type { FunctionalOptions } from './problem/torch-arguments.js';
 export type { View } from './problem/view.js';
 export type { Codebook, LevelDType, ScaleDType, Shift, WeightFormat } from './problem/weight-format.js';
 export type { Digits, QuantizedNumbers } from './problem/x-codes.js';
+export type { ForwardOptions, ProductOptions, RowScaled } from './product/options.js';
 export type { Phase, Progress } from './progress.js';
 export type { QuantizeReport } from './quantize/report.js';
 export { type Recorded, recordSteps, replay } from './recorded/record-steps.js';

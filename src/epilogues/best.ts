@@ -5,11 +5,12 @@ import { checkPass } from '../arguments/gpu-objects.js';
 import { ArgumentError } from '../errors.js';
 import { allTaken } from '../gpu/guard.js';
 import { Tensor } from '../gpu/tensor.js';
-import { callOf, encodeProduct, type ForwardOptions, type Product, run, scalesOf, sharesBuffer } from '../layer/calls.js';
+import { callOf, encodeProduct, type Product, run } from '../layer/calls.js';
 import { LinearWeightQuant } from '../layer/linear-weight-quant.js';
 import { recycle, takeOutput } from '../layer/loaded-weights.js';
 import { inputOf, type QuantizedRows } from '../layer/quantize-x.js';
 import { checkBest, checkX } from '../problem/checks.js';
+import { type ForwardOptions, scalesOf, sharesBuffer } from '../product/options.js';
 import { addBestText } from '../wgsl/best-text.js';
 
 /** The greatest element of each row. */

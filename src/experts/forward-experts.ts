@@ -5,12 +5,13 @@ import { checkPass } from '../arguments/gpu-objects.js';
 import { ArgumentError } from '../errors.js';
 import { allTaken } from '../gpu/guard.js';
 import { Tensor } from '../gpu/tensor.js';
-import { callWithOutput, encodeProduct, type Input, type Product, run, sharesBuffer } from '../layer/calls.js';
+import { callWithOutput, encodeProduct, type Product, run } from '../layer/calls.js';
 import { type LoadedWeights, outputBytes, recycle, takeOutput } from '../layer/loaded-weights.js';
 import { IDS, SORTED } from '../plan/pair-steps.js';
 import { checkX, checkY } from '../problem/checks.js';
 import { yDtypeOf } from '../problem/problem.js';
 import { showShape } from '../problem/view.js';
+import { type Input, sharesBuffer } from '../product/options.js';
 import { ExpertLayers } from './expert-layers.js';
 import { assertSorted, checkIds, pairsIn, type SortedPairs } from './sort-pairs.js';
 

@@ -14,20 +14,8 @@ import { widthOf } from '../problem/code-width.js';
 import { keyOf } from '../problem/key.js';
 import { type LayerColumns, yDtypeOf } from '../problem/problem.js';
 import { isContiguous } from '../problem/view.js';
-import {
-  type Call,
-  callWithOutput,
-  encodeProduct,
-  FORWARD,
-  type ForwardOptions,
-  type Input,
-  type Product,
-  type Request,
-  run,
-  type Scales,
-  scalesOf,
-  sharesBuffer,
-} from './calls.js';
+import { FORWARD, type ForwardOptions, type Input, type Scales, scalesOf, sharesBuffer } from '../product/options.js';
+import { type Call, callWithOutput, encodeProduct, type Product, type Request, run } from './calls.js';
 import { joinWeights } from './joined-weights.js';
 import { LinearWeightQuant } from './linear-weight-quant.js';
 import { freeLoaded, type LoadedWeights, type OutputBuffer, outputBytes, recycle } from './loaded-weights.js';

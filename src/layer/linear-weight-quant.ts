@@ -16,21 +16,10 @@ import { columnsOfY } from '../problem/glu.js';
 import { checkMatrix, inFixedMemory, type QuantizedMatrix } from '../problem/matrix.js';
 import { contiguousX, type LinearOptions, type LinearSpec, makeProblem, yDtypeOf } from '../problem/problem.js';
 import { showShape } from '../problem/view.js';
+import { askedOf, FORWARD, type ForwardOptions, type ProductOptions, type Scales, scalesOf, sharesBuffer } from '../product/options.js';
 import type { QuantizeReport } from '../quantize/report.js';
 import { VERSION } from '../version.js';
-import {
-  askedOf,
-  callWithOutput,
-  encodeProduct,
-  FORWARD,
-  type ForwardOptions,
-  type Product,
-  type ProductOptions,
-  run,
-  type Scales,
-  scalesOf,
-  sharesBuffer,
-} from './calls.js';
+import { callWithOutput, encodeProduct, type Product, run } from './calls.js';
 import { type Explanation, explain } from './explain.js';
 import { allocate, type Buffers, beginLoad, fillFrom, finishLoad, type Load, loadPiece, orAbandon, type Place } from './load.js';
 import { freeLoaded, type LoadedWeights, makeLoaded, outputBytes, type PlanSettings, recycle, takeOutput } from './loaded-weights.js';

@@ -16,8 +16,8 @@ import { quantizeAll, X_CODES } from '../plan/x-steps.js';
 import { checkX, FLOATS } from '../problem/checks.js';
 import { CODE_BITS, type CodeBits } from '../problem/code-width.js';
 import { type Digits, decodeQuantized, pitchWords, type QuantizedNumbers } from '../problem/x-codes.js';
+import type { Input } from '../product/options.js';
 import { VERSION } from '../version.js';
-import type { Input } from './calls.js';
 import type { LoadedWeights } from './loaded-weights.js';
 
 /** An x (…, K) with its codes on the GPU. `forward` and `encode` of a layer take it in place of x. */

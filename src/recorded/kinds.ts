@@ -24,7 +24,7 @@ import { assertSorted, checkIds, type SortedPairs, sortingOf } from '../experts/
 import { capsOf } from '../gpu/device.js';
 import type { Taken } from '../gpu/guard.js';
 import { Tensor } from '../gpu/tensor.js';
-import { ofSquares, type Product, planProduct, type RowScaled } from '../layer/calls.js';
+import { type Product, planProduct } from '../layer/calls.js';
 import { productsOf } from '../layer/layer-group.js';
 import { LinearWeightQuant } from '../layer/linear-weight-quant.js';
 import type { LoadedWeights } from '../layer/loaded-weights.js';
@@ -34,6 +34,7 @@ import type { Dispatch } from '../plan/dispatch.js';
 import type { Plan } from '../plan/plan.js';
 import { checkX, FLOATS } from '../problem/checks.js';
 import { isContiguous, showShape } from '../problem/view.js';
+import { ofSquares, type RowScaled } from '../product/options.js';
 import { gatheringOf } from '../rows/gather-rows.js';
 
 /** Dispatches of the library, to be recorded. */

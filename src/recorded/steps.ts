@@ -3,9 +3,9 @@ import type { BestOptions } from '../epilogues/best.js';
 import type { ExpertLayers } from '../experts/expert-layers.js';
 import type { SortedPairs } from '../experts/sort-pairs.js';
 import type { Tensor } from '../gpu/tensor.js';
-import type { ProductOptions, RowScaled } from '../layer/calls.js';
 import type { LinearWeightQuant } from '../layer/linear-weight-quant.js';
 import type { QuantizedRows } from '../layer/quantize-x.js';
+import type { ProductOptions, RowScaled } from '../product/options.js';
 
 /** A value, or a function that gives it for a number of rows; it is called once for each number, by `recordSteps`. */
 export type ForRows<T> = T | ((rows: number) => T);

@@ -1,9 +1,10 @@
 // Gate and up as one layer: two layers or one, over slabs, in a recorded step, and what is refused. run-matrix.ts has the numbers of every
 // kernel and form.
 import { expect, test } from 'vitest';
-import { dequantize, importGguf } from '../../src/formats.js';
+import { dequantize, findLayers, importGguf, loadLayer } from '../../src/formats.js';
 import { gatherRows, joinGateUp, LinearWeightQuant, recordSteps, replay, Tensor } from '../../src/index.js';
 import { multiply } from '../../src/reference/llm.js';
+import { EVERY_FORMAT } from '../support/every-format.js';
 import { deviceForEach, submitPass } from '../support/fresh-device.js';
 import { drawOf, randomBlocks } from '../support/model-blocks.js';
 
@@ -129,4 +130,33 @@ test('what cannot be joined is refused by name, and stays as it was', async () =
     (await gate.forward(rows(1, 1, K)).read()) as Float32Array,
     Array.from({ length: F }, (_, c) => gateAt(c)),
   );
+});
+
+test('every format that is imported: the unit of what the layer of both gives', async () => {
+  const wrong: string[] = [];
+  const joined = new Set<string>();
+  for (const { file, options } of EVERY_FORMAT)
+    for (const source of (await findLayers(file, options)).layers) {
+      const layer = await loadLayer(device, source, { dtype: 'float32' });
+      const { n, k, format } = source;
+      if (layer.packed.permutation || layer.packed.inputScale) {
+        expect(() => joinGateUp([layer], { glu: 'silu' }), format).toThrow(/use two products/);
+        continue;
+      }
+      const x = Tensor.from(
+        device,
+        Float32Array.from({ length: k }, (_, i) => Math.sin(i) / k),
+        { shape: [1, k], dtype },
+      );
+      const sums = Array.from((await layer.forward(x).read()) as Float32Array);
+      const got = Array.from((await joinGateUp([layer], { glu: 'silu' }).forward(x).read()) as Float32Array);
+      const want = sums.slice(0, n / 2).map((gate, i) => silu(gate, sums[n / 2 + i]!));
+      const size = Math.max(...want.map(Math.abs));
+      const same = (value: number, i: number): boolean => Object.is(got[i], value) || Math.abs(got[i]! - value) <= 1e-5 * size + 2 ** -126; // what is smaller may be flushed
+      if (!want.every(same)) wrong.push(`${format}: ${got.slice(0, 3)} instead of ${want.slice(0, 3)}`);
+      joined.add(format);
+      layer.destroy();
+    }
+  expect(wrong).toEqual([]);
+  expect(joined.size).toBeGreaterThan(40);
 });

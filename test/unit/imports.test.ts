@@ -15,6 +15,7 @@ const FLOORS: readonly (readonly string[])[] = [
   ['trial'],
   ['gpu'],
   ['tuning'],
+  ['product'],
   ['layer'],
   ['epilogues', 'experts', 'loading', 'rows'],
   ['functional', 'recorded'],
