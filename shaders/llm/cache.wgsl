@@ -1,4 +1,5 @@
-// Keys and values of the positions so far, of V heads with room for `capacity` positions:
+// Keys and values of the positions so far, of V heads with room for `capacity` positions. A layer with a window needs no more: position p is
+// in slot p % capacity.
 //
 // k_cache  [V, E / 4, capacity] quads: lanes that take one key each read neighbouring quads
 // v_cache  [V, capacity, E / 4] quads: lanes that take one quad each do
@@ -31,12 +32,17 @@
 #endif
 #endif
 
-fn key_index(head: u32, position: u32, quad: u32) -> u32 {
-  return (head * E4 + quad) * params.capacity + position;
+fn key_index(head: u32, slot: u32, quad: u32) -> u32 {
+  return (head * E4 + quad) * params.capacity + slot;
 }
 
-fn value_index(head: u32, position: u32, quad: u32) -> u32 {
-  return (head * params.capacity + position) * E4 + quad;
+fn value_index(head: u32, slot: u32, quad: u32) -> u32 {
+  return (head * params.capacity + slot) * E4 + quad;
+}
+
+// Of a slot below 2 · capacity.
+fn wrapped(slot: u32) -> u32 {
+  return select(slot, slot - params.capacity, slot >= params.capacity);
 }
 
 #if KV == 1

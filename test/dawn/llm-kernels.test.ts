@@ -2,7 +2,7 @@
 import { describe, expect, test } from 'vitest';
 import { encode16 } from '../../src/dtype.js';
 import { capsOf } from '../../src/gpu/device.js';
-import { attendDispatches, attendRowsDispatch, cacheBytes, type Heads, ropeDispatch } from '../../src/llm/attention.js';
+import { attendDispatches, attendRowsDispatch, cacheBytes, type Heads, paddedWidth, ropeDispatch } from '../../src/llm/attention.js';
 import { pickDispatch, stateBytes } from '../../src/llm/pick.js';
 import { rmsDispatch } from '../../src/llm/rms.js';
 import type { LlmDispatch } from '../../src/llm/shaders.js';
@@ -18,6 +18,7 @@ import {
   outside,
   POISON,
   putRow,
+  queryOf,
   rms,
   rowOf,
   runLlm,
@@ -44,7 +45,7 @@ function layerOf(next: Next, { base = 10000, ...of }: Heads & { readonly base?: 
   const rotary = of.rotary ?? of.width;
   const scale = Math.fround(of.scale ?? 1 / Math.sqrt(of.width));
   const norms = of.normEpsilon === undefined ? undefined : floats(2 * of.width, () => 0.5 + next());
-  return { of, rotary, scale, angles: anglesOf(rotary, base, of.capacity), norms };
+  return { of, rotary, scale, angles: anglesOf(rotary, base, of.positions ?? of.capacity), norms };
 }
 
 /** A query's or key's head in float64. */
@@ -58,13 +59,13 @@ const turned = ({ of, rotary, scale, angles, norms }: Layer, x: Float32Array, wh
     angle: (i) => angles.angle(position, i),
   });
 
-/** Bytes of a cache with drawn keys and values at positions below `filled`, and poison elsewhere. */
+/** Bytes of a cache with drawn keys and values at positions below `filled`, the last of them if it is a ring, and poison elsewhere. */
 function drawnCache(next: Next, of: Heads, filled: number): { readonly k: ArrayBuffer; readonly v: ArrayBuffer } {
   const make = (what: 'k' | 'v'): ArrayBuffer => {
     const bytes = new Uint32Array(cacheBytes(of) / 4).fill(POISON).buffer;
     const elements = of.kv === 'f16' ? new Uint16Array(bytes) : new Float32Array(bytes);
     for (let head = 0; head < of.kvHeads; head++)
-      for (let position = 0; position < filled; position++) {
+      for (let position = Math.max(0, filled - of.capacity); position < filled; position++) {
         const row = floats(of.width, () => normal(next));
         putRow(of, elements, what, [head, position], of.kv === 'f16' ? encode16(row, 'float16') : row);
       }
@@ -129,12 +130,14 @@ function attentionFaults(layer: Layer, { k, v, att, row, ...rows }: Rows & Atten
   const position = rows.position + row;
   const group = of.heads / of.kvHeads;
   const faults: string[] = [];
+  const length = Math.min(position + 1, of.window ?? Infinity);
+  const begin = position + 1 - length;
   for (let kv = 0; kv < of.kvHeads; kv++) {
-    const keys = Array.from({ length: position + 1 }, (_, t) => rowOf(of, k, 'k', [kv, t]));
-    const values = Array.from({ length: position + 1 }, (_, t) => rowOf(of, v, 'v', [kv, t]));
+    const keys = Array.from({ length }, (_, t) => rowOf(of, k, 'k', [kv, begin + t]));
+    const values = Array.from({ length }, (_, t) => rowOf(of, v, 'v', [kv, begin + t]));
     for (let head = kv * group; head < (kv + 1) * group; head++) {
       const q = turned(layer, headOf(of, rows.qkv, row, head), 'q', position);
-      const wanted = attention(q, { keys, values, chains: rows.chains, held16: of.kv === 'f16' });
+      const wanted = attention(q, { keys, values, chains: rows.chains, held16: of.kv === 'f16', cap: Math.fround(of.cap ?? 0) });
       const at = (row * of.heads + head) * of.width;
       faults.push(...outside(att.subarray(at, at + of.width), wanted).map((fault) => `row ${row} head ${head} ${fault}`));
     }
@@ -149,10 +152,11 @@ interface AttentionGot {
   readonly chains: Chains;
 }
 
-const chainsOf = ({ params }: LlmDispatch, splits: number): Chains => ({
+const chainsOf = ({ params }: Pick<LlmDispatch, 'params'>, splits: number): Chains => ({
   lanes: params.LANES!,
   tile: [2048, 1024, 512, 512][params.QUERIES! - 1] ?? 256,
   splits,
+  padded: params.E!,
 });
 
 const givenOf = ({ of, angles, norms }: Layer, qkv: Float32Array<ArrayBuffer>, cache: { k: ArrayBuffer; v: ArrayBuffer }) => ({
@@ -187,12 +191,16 @@ interface Kind extends Pick<Heads, 'width' | 'rope' | 'kv'> {
   readonly normed: boolean;
   readonly software: boolean;
   readonly split: boolean;
+  readonly capped: boolean;
+  readonly windowed: boolean;
 }
 const kind = (width: number, rope: Heads['rope'], kv: Heads['kv'], group: number, words = ''): Kind => ({
   ...{ width, rope, kv, group },
   normed: words.includes('norms'),
   software: words.includes('cpu'),
   split: words.includes('splits'),
+  capped: words.includes('cap'),
+  windowed: words.includes('window'),
 });
 const KINDS: readonly Kind[] = [
   kind(32, 'pairs', 'f32', 6),
@@ -206,18 +214,30 @@ const KINDS: readonly Kind[] = [
   kind(256, 'halves', 'f16', 8, 'splits'),
   kind(32, 'halves', 'f32', 8, 'cpu norms'),
   kind(32, 'pairs', 'f16', 5, 'cpu splits'),
+  // No row above changes its place: other tests name them by it.
+  kind(4, 'pairs', 'f32', 2),
+  kind(4, 'halves', 'f16', 3, 'cpu norms'),
+  kind(20, 'halves', 'f32', 4, 'cpu cap window norms'),
+  kind(50, 'pairs', 'f32', 1, 'window splits norms'),
+  kind(112, 'halves', 'f16', 4, 'window'),
+  kind(222, 'halves', 'f32', 2, 'cpu cap window splits'),
+  kind(256, 'halves', 'f32', 2, 'cpu cap window norms'),
+  kind(64, 'pairs', 'f16', 3, 'cap window splits'),
 ];
 const nameOf = ({ width, rope, kv, group, ...has }: Kind): string =>
   `${group} of ${width}, ${rope}, ${kv}${Object.entries(has)
     .map(([name, is]) => (is ? `, ${name}` : ''))
     .join('')}`;
-/** Heads of a kind; of some a part turns. */
-const headsOf = (next: Next, { width, rope, kv, group, normed }: Kind, capacity: number): Heads & { base: number } => {
+/** Heads of a kind; of some a part turns. Of those with a window some have a ring of no more positions than rows need. */
+const headsOf = (next: Next, { width, rope, kv, group, normed, capped, windowed }: Kind, positions: number, rows = 1): Made => {
   const kvHeads = 1 + Math.floor(next() * 3);
-  const part = next() < 0.25 ? { rotary: width / 2 - ((width / 2) % 8) } : {};
-  const common = { width, rope, kv, kvHeads, heads: group * kvHeads, capacity, base: next() < 0.5 ? 10000 : 1e6 };
-  return { ...common, ...part, ...(normed && { normEpsilon: 1e-6 }) };
+  const part = next() < 0.25 ? { rotary: width % 8 === 0 ? width / 2 - ((width / 2) % 8) : width - 2 * Math.ceil((next() * width) / 2) } : {};
+  const window = windowed ? 1 + Math.floor(next() * next() * positions) : undefined;
+  const capacity = window && next() < 0.7 ? Math.min(positions, window + rows - 1 + Math.floor(next() * 3)) : positions;
+  const common = { width, rope, kv, kvHeads, heads: group * kvHeads, capacity, positions, base: next() < 0.5 ? 10000 : 1e6, window };
+  return { ...common, ...part, ...(normed && { normEpsilon: 1e-6 }), ...(capped && { cap: 1 + 3 * next() }) };
 };
+type Made = Heads & { readonly base: number };
 
 describe('one token', () => {
   const POSITIONS = [0, 1, 2, 63, 64, 127, 255, 256, 257, 300, 511];
@@ -240,8 +260,8 @@ describe('one token', () => {
     [10, 2048, undefined],
     [10, 2303, undefined],
   ] as const)('kind %i at position %i', async (at, position, splits) => {
-    const { software, normed: _, split: __, group, ...of } = KINDS[at]!;
-    const heads: Heads = { ...of, heads: group, kvHeads: 1, capacity: position + 5 };
+    const { software, group, width, rope, kv } = KINDS[at]!;
+    const heads: Heads = { width, rope, kv, heads: group, kvHeads: 1, capacity: position + 5 };
     expect(await tokenFaults(`long ${at} ${position}`, heads, { software, position, ...(splits && { splits }) })).toEqual([]);
   });
 });
@@ -269,6 +289,12 @@ describe('rows of a prompt', () => {
     kind(96, 'pairs', 'f16', 1),
     kind(256, 'halves', 'f32', 8, 'norms'),
     kind(32, 'pairs', 'f16', 3),
+    kind(4, 'halves', 'f32', 2, 'norms'),
+    kind(20, 'pairs', 'f16', 2, 'norms window'),
+    kind(50, 'halves', 'f32', 4, 'window cap'),
+    kind(118, 'halves', 'f32', 3, 'norms cap window'),
+    kind(256, 'halves', 'f32', 4, 'norms window'),
+    kind(64, 'pairs', 'f16', 3, 'cap window'),
   ];
   test.each(ROW_KINDS.map((one) => [nameOf(one), one] as const))('%s', async (name, one) => {
     for (let i = 0; i < 6; i++) {
@@ -276,8 +302,9 @@ describe('rows of a prompt', () => {
       const rows = 1 + Math.floor(next() * 30);
       const valid = i % 2 === 0 ? rows : 1 + Math.floor(next() * rows);
       const position = [0, 0, 1, 100, 250, 256][i]!;
-      const layer = layerOf(next, headsOf(next, one, position + rows + Math.floor(next() * 4)));
+      const layer = layerOf(next, headsOf(next, one, position + rows + Math.floor(next() * 4), rows));
       const { of } = layer;
+      const { padded } = paddedWidth(of);
       const apart = i % 3 === 0 ? undefined : rows + (i % 2); // q, k and v side by side, or one behind the other
       const dispatches = [ropeDispatch(of, { rows, caps, apart }), attendRowsDispatch(of, { rows })];
       const qkv = floats(rows * (of.heads + 2 * of.kvHeads) * of.width, () => normal(next));
@@ -290,15 +317,16 @@ describe('rows of a prompt', () => {
       const [k, v, att, q] = [asFloats(of, after.k), asFloats(of, after.v), new Float32Array(got.att!), new Float32Array(got.q!)];
       for (let row = 0; row < valid; row++) {
         for (let head = 0; head < of.heads; head++) {
-          const at = (row * of.heads + head) * of.width;
-          faults.push(...outside(q.subarray(at, at + of.width), turned(layer, headOf(of, qkv, row, head), 'q', position + row)));
+          const at = (row * of.heads + head) * padded;
+          const query = queryOf(of, q.subarray(at, at + padded));
+          faults.push(...outside(query, turned(layer, headOf(of, qkv, row, head), 'q', position + row)));
         }
         faults.push(...attentionFaults(layer, { ...given, k, v, att, row, chains: chainsOf(dispatches[1]!, 1) }));
       }
       expect(faults.slice(0, 5), JSON.stringify({ of, rows, valid, position })).toEqual([]);
       // Rows that are padding write nothing.
-      for (const bytes of [got.att!, got.q!])
-        expect(new Uint32Array(bytes).subarray(valid * of.heads * of.width).every((word) => word === POISON)).toBe(true);
+      for (const [bytes, width] of [[got.att!, of.width] as const, [got.q!, padded] as const])
+        expect(new Uint32Array(bytes).subarray(valid * of.heads * width).every((word) => word === POISON)).toBe(true);
     }
   });
 });
