@@ -7,10 +7,10 @@ import { ArgumentError, DeviceLostError, requestDevice, UnsupportedError } from 
 import { draw } from '../../src/llm/noise.js';
 import { GpuError, Llm } from '../../src/llm.js';
 import { llmReference } from '../../src/reference/llm.js';
-import type { GenerateOptions } from '../../src/runtime/options.js';
 import { gpu } from '../support/dawn.js';
 import { makeGguf } from '../support/files.js';
 import { llmDevice } from '../support/llm-kernels.js';
+import { apart, idsOf, loadModel } from '../support/llm-run.js';
 import { type ModelOptions, modelFile, modelParts } from '../support/model-file.js';
 import { openedModel } from '../support/model-weights.js';
 
@@ -39,23 +39,13 @@ afterAll(() => {
   for (const llm of alive) llm.destroy();
 });
 async function load(options: ModelOptions, more: object = {}): Promise<Llm> {
-  const file = await openGguf(await byteSource(modelFile(options), { name: 'model.gguf' }));
-  const llm = await Llm.load(file, { device, kv: 'f32', ...more });
+  const llm = await loadModel(device, options, more);
   alive.push(llm);
   return llm;
 }
 const first = load(MODELS['llama Q4_0']!);
 const fileOf = async (...[tensors, metadata]: readonly [Parameters<typeof makeGguf>[0], ReturnType<typeof modelParts>['metadata']]) =>
   openGguf(await byteSource(makeGguf(tensors, { metadata }), { name: 'made.gguf' }));
-const idsOf = async (llm: Llm, prompt: readonly number[], options: GenerateOptions = {}): Promise<number[]> => {
-  const ids: number[] = [];
-  for await (const { id } of llm.generate(prompt, options)) ids.push(id);
-  return ids;
-};
-const apart = (got: Float32Array, want: Float64Array): number => {
-  expect(got.length).toBe(want.length);
-  return Math.hypot(...want.map((value, i) => got[i]! - value)) / Math.hypot(...want);
-};
 
 describe.each(Object.entries(MODELS))('%s', (_, options) => {
   test('logits are those of float64, and ids where its two largest differ by more than the bound', async () => {

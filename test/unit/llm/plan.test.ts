@@ -46,7 +46,7 @@ describe.each(ARCHITECTURES)('%s', (architecture) => {
 
   test('rows of a prompt take eight steps a layer, and their head two', () => {
     for (const rows of CLASSES) expect(promptSteps(planning(architecture), rows).length).toBe(8 * L + 1);
-    expect(headSteps(modelConfig({ architecture })).length).toBe(2);
+    expect(headSteps(modelConfig({ architecture }), GPU).length).toBe(2);
   });
 
   test('a kernel has at most eight storage buffers, of names that there are, and of their size', () => {
@@ -62,7 +62,7 @@ describe.each(ARCHITECTURES)('%s', (architecture) => {
     };
     let seen = 0;
     for (const caps of [GPU, LAVAPIPE])
-      for (const plan of [tokenSteps(planning(architecture, caps)), promptSteps(planning(architecture, caps), 64), headSteps(config)])
+      for (const plan of [tokenSteps(planning(architecture, caps)), promptSteps(planning(architecture, caps), 64), headSteps(config, caps)])
         for (const step of plan) {
           if (!('dispatch' in step)) continue;
           const { shader, params, bytes } = step.dispatch;

@@ -229,14 +229,14 @@ test('attention: equal scores give the mean of the values that a query sees, and
   const heads = { heads: 4, kvHeads: 2, headWidth: 1 };
   const values = Float64Array.of(1, 10, 2, 20, 6, 60, 7, 70);
   const keys = new Float64Array(8);
-  const means = attend(Float64Array.of(9, 9, 9, 9, 9, 9, 9, 9), { keys, values }, heads, 2); // positions 2 and 3
+  const means = attend(Float64Array.of(9, 9, 9, 9, 9, 9, 9, 9), { keys, values }, heads, { first: 2 }); // positions 2 and 3
   expect([...means]).toEqual([3, 3, 30, 30, 4, 4, 40, 40]);
   // A score that is far above the others takes all, and nothing overflows.
   const sharp = attend(
     Float64Array.of(1e3, 1e3, 0, -1e3),
     { keys: Float64Array.of(0, 0, 1, 1, 2, 2), values: values.subarray(0, 6) },
     heads,
-    2,
+    { first: 2 },
   );
   expect([...sharp]).toEqual([6, 6, 30, 10]);
 });

@@ -1,0 +1,26 @@
+// Whole models on a device: loading files in memory, the ids of a sequence, distances of logits. Holds no test.
+import { expect } from 'vitest';
+import { byteSource } from '../../src/files/byte-source.js';
+import { openGguf } from '../../src/files/gguf.js';
+import { Llm } from '../../src/llm.js';
+import type { GenerateOptions } from '../../src/runtime/options.js';
+import { type ModelOptions, modelFile } from './model-file.js';
+
+/** A model of the options on the device; its cache holds float32, unless `more` says otherwise. */
+export async function loadModel(device: GPUDevice, options: ModelOptions, more: object = {}): Promise<Llm> {
+  const file = await openGguf(await byteSource(modelFile(options), { name: 'model.gguf' }));
+  return await Llm.load(file, { device, kv: 'f32', ...more });
+}
+
+/** The ids behind a prompt. */
+export async function idsOf(llm: Llm, prompt: readonly number[], options: GenerateOptions = {}): Promise<number[]> {
+  const ids: number[] = [];
+  for await (const { id } of llm.generate(prompt, options)) ids.push(id);
+  return ids;
+}
+
+/** ‖got - want‖ / ‖want‖ */
+export function apart(got: ArrayLike<number>, want: Float64Array): number {
+  expect(got.length).toBe(want.length);
+  return Math.hypot(...want.map((value, i) => got[i]! - value)) / Math.hypot(...want);
+}
