@@ -122,10 +122,11 @@ function periodOf(keys: Keys, without: number, layers: number): number {
 
 function windowsOf(keys: Keys, rule: WindowRule, layers: number): Windows | undefined {
   const key = 'attention.sliding_window';
-  const given = keys.get(key) ?? (rule.required ? undefined : (rule.size ?? 0));
+  const given = keys.get(key);
   const every = rule.every === 0 ? 0 : periodOf(keys, rule.every, layers);
   if (given === 0 || every === 1) return undefined;
-  return { size: optionalSize(keys, key, given as number), every };
+  if (given !== undefined || rule.required) return { size: size(keys, key), every };
+  return rule.size === undefined ? undefined : { size: rule.size, every };
 }
 
 /** A cap: a number of at least 0, which is none. */

@@ -56,7 +56,8 @@ const isPart = <T extends string>(table: Readonly<Record<T, Names>>, part: strin
 export function tensorName(role: Role, source: Source): string | undefined {
   if (isPart(MODEL, role)) return MODEL[role][AT[source]];
   const [part, layer] = role.split('.') as [LayerPart, string];
-  return `${PREFIX[source]}${layer}.${LAYER[part][AT[source]]}`;
+  const name = LAYER[part][AT[source]];
+  return name && `${PREFIX[source]}${layer}.${name}`;
 }
 
 /** `blk.3.attn_q` of `blk.3.attn_q.weight`: the name that findLayers gives the matrix. */

@@ -22,7 +22,7 @@ const MODELS: Readonly<Record<string, ModelOptions>> = {
   'gemma3 Q8_0, heads of 256': { architecture: 'gemma3', type: 'Q8_0', seed: 52, window: 5, sizes: { ...SIZES, heads: 2, kvHeads: 1, headWidth: 256 } },
   'gemma2 Q4_K, with caps that bend': {
     ...{ architecture: 'gemma2', type: 'Q4_K', types: { embedding: 'Q6_K' }, tied: true, seed: 53, vocabulary: 262 },
-    ...{ caps: { scores: 3, logits: 4 }, sizes: { ...SIZES, layers: 3, heads: 4, headWidth: 96 } },
+    ...{ caps: { scores: 3, logits: 4 }, sizes: { ...SIZES, layers: 3, headWidth: 96 } },
   },
   'smollm3 Q8_0, tied': { architecture: 'smollm3', type: 'Q8_0', tied: true, seed: 54, rope: { base: 5e6 }, sizes: { ...SIZES, layers: 4 } },
   'phi3 Q4_K, Q6_K': { architecture: 'phi3', type: 'Q4_K', types: { qkv: 'Q6_K', down: 'Q6_K' }, seed: 55, sizes: { ...SIZES, kvHeads: 8 } },
@@ -31,7 +31,7 @@ const MODELS: Readonly<Record<string, ModelOptions>> = {
     rope: { width: 60, original: 1024, magnitude: 1.1875 },
   },
   'llama Q4_0 with a window and heads of 4': { architecture: 'llama', seed: 57, window: 7, sizes: { ...SIZES, headWidth: 4 } },
-  'qwen3 Q8_0, heads of 50': { architecture: 'qwen3', type: 'Q8_0', seed: 58, sizes: { ...SIZES, headWidth: 50, heads: 16, kvHeads: 16 } },
+  'qwen3 Q4_0, heads of 50': { architecture: 'qwen3', seed: 58, sizes: { ...SIZES, headWidth: 50, heads: 16, kvHeads: 16 } },
 };
 const idsUpTo = (count: number): number[] => Array.from({ length: count }, (_, i) => (i * 37 + 3) % 256);
 const PROMPT = idsUpTo(21);
