@@ -33,21 +33,19 @@ fn factor_of(sum: f32) -> f32 {
 @compute @workgroup_size(LANES)
 fn main(@builtin(workgroup_id) workgroup: vec3u, @builtin(local_invocation_index) lane: u32) {
   if (now.running == 0u || workgroup.x >= now.rows) { return; }
-  let row = workgroup.x * params.quads;
+  let begin = workgroup.x * params.quads;
+  let end = begin + params.quads;
   var squares = vec4<f32>();
-  for (var i = lane; i < params.quads; i += LANES) {
-    let quad = h[row + i];
-    squares = fma(quad, quad, squares);
-  }
+  for (var i = begin + lane; i < end; i += LANES) { squares = fma(h[i], h[i], squares); }
   sums[lane] = (squares.x + squares.y) + (squares.z + squares.w);
   workgroupBarrier(); // every lane's squares are there before all add them up
   var sum = 0.0;
   for (var i = 0u; i < params.lanes; i++) { sum += sums[i]; }
   let factor = factor_of(sum);
   squares = vec4<f32>();
-  for (var i = lane; i < params.quads; i += LANES) {
-    let quad = fma(vec4<f32>(params.scale), x[row + i], h[row + i] * factor * weight[i]);
-    x[row + i] = quad;
+  for (var i = begin + lane; i < end; i += LANES) {
+    let quad = fma(vec4<f32>(params.scale), x[i], h[i] * factor * weight[i - begin]);
+    x[i] = quad;
     squares = fma(quad, quad, squares);
   }
   next_sums[lane] = (squares.x + squares.y) + (squares.z + squares.w);
@@ -55,5 +53,5 @@ fn main(@builtin(workgroup_id) workgroup: vec3u, @builtin(local_invocation_index
   sum = 0.0;
   for (var i = 0u; i < params.lanes; i++) { sum += next_sums[i]; }
   let next_factor = factor_of(sum);
-  for (var i = lane; i < params.quads; i += LANES) { h[row + i] = x[row + i] * next_factor * next[i]; } // what this lane wrote
+  for (var i = begin + lane; i < end; i += LANES) { h[i] = x[i] * next_factor * next[i - begin]; } // what this lane wrote
 }

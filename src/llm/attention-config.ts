@@ -116,7 +116,8 @@ function periodOf(keys: Keys, without: number, layers: number): number {
     return keys.refuse(key, `a whole number, or true or false for each of ${layers} layers`);
   if (given.every((one) => one === true)) return 0;
   const every = given.indexOf(false) + 1;
-  if (given.some((one, layer) => one === isEvery(every, layer))) keys.unserved(key, 'a layer without a window after each run of as many with one');
+  if (given.some((one, layer) => one === isEvery(every, layer)))
+    keys.unserved(key, 'a layer without a window after each run of as many with one');
   return every;
 }
 

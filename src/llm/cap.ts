@@ -2,7 +2,7 @@
 import { ArgumentError } from '../errors.js';
 import { grid } from '../plan/dispatch.js';
 import type { Caps } from '../problem/caps.js';
-import { cap as shader, type LlmDispatch, uniformsOf } from './shaders.js';
+import { type LlmDispatch, cap as shader, uniformsOf } from './shaders.js';
 
 const LANES = 64;
 

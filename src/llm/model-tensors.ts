@@ -52,7 +52,10 @@ export function layerParts({
   const gateUp: readonly LayerPart[] = joined ? ['gateUp'] : ['gate', 'up'];
   return [...attention, 'feedForwardNorm', ...gateUp, 'down', ...(postNorms ? POST.feedForward : [])];
 }
-const POST = { attention: ['postAttentionNorm'], feedForward: ['postFeedForwardNorm'] } as const satisfies Record<string, readonly LayerPart[]>;
+const POST = { attention: ['postAttentionNorm'], feedForward: ['postFeedForwardNorm'] } as const satisfies Record<
+  string,
+  readonly LayerPart[]
+>;
 
 /** Every role of a model with the shape of its tensor, in the order in which they are used. One at a time: L is what a header says. */
 export function* rolesOf(config: Config): Generator<readonly [role: Role, shape: readonly number[]]> {

@@ -68,7 +68,12 @@ export function copyCache(device: GPUDevice, config: Config, { from, to, kv, cap
   const encoder = device.createCommandEncoder({ label: 'antiquant llm cache' });
   for (const layer of changed(config, capacities))
     for (const part of PARTS)
-      for (const run of growth(config, part, { kv, from: slotsOf(config, capacities[0], layer), to: slotsOf(config, capacities[1], layer), used }))
+      for (const run of growth(config, part, {
+        kv,
+        from: slotsOf(config, capacities[0], layer),
+        to: slotsOf(config, capacities[1], layer),
+        used,
+      }))
         encoder.copyBufferToBuffer(from.get(`${part}.${layer}`)!, run.from, to.get(`${part}.${layer}`)!, run.to, run.size);
   return guardedSubmit(device, 'the cache', () => device.queue.submit([encoder.finish()]));
 }

@@ -231,7 +231,8 @@ const nameOf = ({ width, rope, kv, group, ...has }: Kind): string =>
 /** Heads of a kind; of some a part turns. Of those with a window some have a ring of no more positions than rows need. */
 const headsOf = (next: Next, { width, rope, kv, group, normed, capped, windowed }: Kind, positions: number, rows = 1): Made => {
   const kvHeads = 1 + Math.floor(next() * 3);
-  const part = next() < 0.25 ? { rotary: width % 8 === 0 ? width / 2 - ((width / 2) % 8) : width - 2 * Math.ceil((next() * width) / 2) } : {};
+  const part =
+    next() < 0.25 ? { rotary: width % 8 === 0 ? width / 2 - ((width / 2) % 8) : width - 2 * Math.ceil((next() * width) / 2) } : {};
   const window = windowed ? 1 + Math.floor(next() * next() * positions) : undefined;
   const capacity = window && next() < 0.7 ? Math.min(positions, window + rows - 1 + Math.floor(next() * 3)) : positions;
   const common = { width, rope, kv, kvHeads, heads: group * kvHeads, capacity, positions, base: next() < 0.5 ? 10000 : 1e6, window };
@@ -377,7 +378,7 @@ const quarterTurns = (rotary: number, capacity: number): Float32Array<ArrayBuffe
 };
 
 describe('exact cases', () => {
-  test.each([0, 1, 2, 6, 10])('kind %i: queries of 0 give the mean of 256 values', async (at) => {
+  test.each([0, 1, 2, 6, 10, 11, 15, 16])('kind %i: queries of 0 give the mean of 256 values', async (at) => {
     const of = plainHeads(at, 260);
     const next = random(`mean ${at}`);
     const integer = () => Math.floor(next() * 17) - 8;
@@ -399,7 +400,7 @@ describe('exact cases', () => {
     expect(att).toEqual(wanted);
   });
 
-  test.each([0, 1, 2, 6])('kind %i: position 0 neither turns nor weighs', async (at) => {
+  test.each([0, 1, 2, 6, 11, 15, 16])('kind %i: position 0 neither turns nor weighs', async (at) => {
     const of = plainHeads(at, 3);
     const next = random(`first ${at}`);
     const qkv = floats(sizeOf(of), () => Math.round(8 * normal(next)) / 8 + 1 / 16);
@@ -419,6 +420,9 @@ describe('exact cases', () => {
     [0, 515],
     [1, 3],
     [6, 257],
+    [11, 258],
+    [15, 3],
+    [16, 257],
   ])('kind %i: tables of quarter turns at position %i', async (at, position) => {
     const of = plainHeads(at, position + 2);
     const next = random(`quarter ${at} ${position}`);
@@ -477,6 +481,49 @@ describe('exact cases', () => {
           ...rowOf(of, v, 'v', [Math.floor(head / group), winner]),
         ]);
     }
+  });
+
+  /** Integers for values, at positions 44 … 299; keys of any size. */
+  const window = (at: number) => {
+    const of: Heads = { ...plainHeads(at, 257), window: 256, positions: 302, cap: 2, scale: 1 };
+    const next = random(`window ${at}`);
+    const cache = drawnCache(next, of, 299);
+    const integers = asFloats(of, cache.v).map((x) => (Number.isNaN(x) ? x : Math.round(4 * x)));
+    const v = (of.kv === 'f16' ? encode16(integers, 'float16').buffer : integers.buffer) as ArrayBuffer;
+    return { of, next, cache: { k: cache.k, v } };
+  };
+  const meansOf = (of: Heads, v: Float32Array): Float32Array =>
+    floats(of.heads * of.width, (i) => {
+      const head = Math.floor(Math.floor(i / of.width) / (of.heads / of.kvHeads));
+      let sum = 0;
+      for (let t = 44; t < 300; t++) sum += rowOf(of, v, 'v', [head, t])[i % of.width]!;
+      return sum / 256;
+    });
+  test.each([0, 1, 2, 11, 15, 16])('kind %i: a window of 256 positions in a ring has the mean of those, and of no other', async (at) => {
+    const { of, next, cache } = window(at);
+    const qkv = floats(sizeOf(of), (i) => (i < of.heads * of.width ? 0 : Math.floor(next() * 9) - 4));
+    const how = { at, position: 299, splits: KINDS[at]!.split ? 4 : 1 };
+    const { att, v } = await token(of, { qkv, cache }, how);
+    expect(att).toEqual(meansOf(of, v));
+    // The other kernels, with the row in the ring.
+    const given = givenOf(layerOf(random('plain'), of), qkv, cache);
+    const rows = [ropeDispatch(of, { rows: 1, caps }), attendRowsDispatch(of, { rows: 1 })];
+    const got = await runLlm(device, rows, { running: 1, position: 299, rows: 1 }, given);
+    expect(new Float32Array(got.att!)).toEqual(meansOf(of, v));
+  });
+  test.each([0, 2, 11])('kind %i: huge scores of all sizes end at one cap', async (at) => {
+    const { of, next, cache } = window(at);
+    const k = new Float32Array(cache.k).map((x) => (Number.isNaN(x) ? x : 0));
+    for (let head = 0; head < 2; head++)
+      for (let t = 299 - 256; t < 299; t++) putRow(of, k, 'k', [head, t], [1e12 * (1 + next()), ...new Array(of.width - 1).fill(0)]);
+    const table = floats(anglesOf(of.width, 10000, 302).table.length, (i) => (i % 2 === 0 ? 1 : 0));
+    const qkv = floats(sizeOf(of), (i) => {
+      const head = Math.floor(i / of.width);
+      return head >= of.heads + of.kvHeads ? Math.floor(next() * 9) - 4 : i % of.width === 0 ? 1e9 : 0;
+    });
+    const how = { at, position: 299, splits: KINDS[at]!.split ? 4 : 1 };
+    const { att, v } = await token(of, { qkv, cache: { k: k.buffer, v: cache.v }, table }, how);
+    expect(att).toEqual(meansOf(of, v));
   });
 
   test('a norm whose factor is a power of two', async () => {

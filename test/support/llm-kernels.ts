@@ -104,10 +104,7 @@ export function capped(x: number, cap: number): { readonly value: number; readon
 }
 
 /** softmax(q Kᵀ) V of one head. @param keys [length][e] @param held16 keys and values are halves @param cap of scores; 0: none */
-export function attention(
-  q: Bounded,
-  { keys, values, chains, held16, cap = 0 }: AttentionOptions,
-): Bounded {
+export function attention(q: Bounded, { keys, values, chains, held16, cap = 0 }: AttentionOptions): Bounded {
   const width = q.value.length;
   const length = keys.length;
   const { lanes, tile, splits } = chains;

@@ -92,7 +92,9 @@ export function modelConfig({ architecture, tied = false, vocabulary = 259, size
     ...(caps && more?.scoreCap && { scoreCap: Math.fround(caps.scores), logitCap: Math.fround(caps.logits) }),
     ...(isGemma && { embeddingScale: Math.sqrt(sizes.width ?? 256) }),
     ...(size > 0 && { windows: { size, every } }),
-    ...(local !== undefined && size > 0 && (turns.base !== local || turns.factor !== 1) && { localRope: { ...turns, base: local, factor: 1 } }),
+    ...(local !== undefined &&
+      size > 0 &&
+      (turns.base !== local || turns.factor !== 1) && { localRope: { ...turns, base: local, factor: 1 } }),
   };
 }
 

@@ -4,7 +4,15 @@ import { ResourceType, WgslReflect } from 'wgsl_reflect/wgsl_reflect.module.js';
 import { ArgumentError, UnsupportedError } from '../../src/errors.js';
 import { storageBindings } from '../../src/kernels/fits.js';
 import { variantId } from '../../src/kernels/kernel.js';
-import { attendDispatches, attendRowsDispatch, cacheBytes, type Heads, paddedWidth, ropeDispatch, splitsOf } from '../../src/llm/attention.js';
+import {
+  attendDispatches,
+  attendRowsDispatch,
+  cacheBytes,
+  type Heads,
+  paddedWidth,
+  ropeDispatch,
+  splitsOf,
+} from '../../src/llm/attention.js';
 import { capDispatch } from '../../src/llm/cap.js';
 import { pickDispatch } from '../../src/llm/pick.js';
 import { normAddDispatch, rmsDispatch } from '../../src/llm/rms.js';

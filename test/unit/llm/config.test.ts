@@ -235,7 +235,10 @@ describe('the attention of architectures', () => {
     expect((await read(GEMMA3, { [key]: list('BOOL', 1, 1, 1, 1, 1, 1, 1, 1) })).windows).toEqual({ size: 12, every: 0 });
     expect((await read(GEMMA3, { [key]: list('BOOL', 0, 0, 0, 0, 0, 0, 0, 0) })).windows).toBeUndefined();
     expect((await read(GEMMA3, { 'gemma3.attention.sliding_window': u32(0) })).windows).toBeUndefined();
-    expect((await read({ architecture: 'gemma2' }, { 'gemma2.attention.sliding_window': undefined })).windows).toEqual({ size: 4096, every: 2 });
+    expect((await read({ architecture: 'gemma2' }, { 'gemma2.attention.sliding_window': undefined })).windows).toEqual({
+      size: 4096,
+      every: 2,
+    });
     expect((await read({ architecture: 'phi3', window: 5 })).windows).toEqual({ size: 5, every: 0 });
   });
 
@@ -263,10 +266,13 @@ describe('the attention of architectures', () => {
 
   test('caps: those of the file, or of the row; 0 is none', async () => {
     const caps = async (architecture: ModelOptions['architecture'], attention?: GgufValue, logits?: GgufValue) => {
-      const config = await read({ architecture }, {
-        [`${architecture}.attn_logit_softcapping`]: attention,
-        [`${architecture}.final_logit_softcapping`]: logits,
-      });
+      const config = await read(
+        { architecture },
+        {
+          [`${architecture}.attn_logit_softcapping`]: attention,
+          [`${architecture}.final_logit_softcapping`]: logits,
+        },
+      );
       return [config.scoreCap, config.logitCap];
     };
     expect(await caps('gemma2')).toEqual([50, 30]);
@@ -303,7 +309,9 @@ describe('the attention of architectures', () => {
     const config = await read(options);
     expect(config.rope).toMatchObject({ original: 512, magnitude: 1.25, divisors: false, factor: 1 });
     const file = await headerOf(options, {}, ['rope_factors_long.weight']);
-    expect(() => findTensors(file, readConfig(file), 'gguf')).toThrow('rope_factors_long.weight: shape: expected (16,), got no such tensor');
+    expect(() => findTensors(file, readConfig(file), 'gguf')).toThrow(
+      'rope_factors_long.weight: shape: expected (16,), got no such tensor',
+    );
     await refusal(
       headerOf(options, { 'phi3.rope.scaling.factor': f32(4) }),
       UnsupportedError,

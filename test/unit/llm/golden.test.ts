@@ -102,7 +102,9 @@ test.each(closely)('%s: logits in float32 are within the bound, and those of a w
   const model = await openedModel(modelFile(options));
   const { config } = model;
   const golden = goldenOf(name);
-  expect(distance(golden, lastRows(config, model, activationOf(model)))).toBeLessThan(config.activation === undefined ? FLOAT32 : FLOAT32_TABLE);
+  expect(distance(golden, lastRows(config, model, activationOf(model)))).toBeLessThan(
+    config.activation === undefined ? FLOAT32 : FLOAT32_TABLE,
+  );
   for (const [rule, wrong] of Object.entries(wrongRules(config)))
     expect(distance(golden, lastRows(wrong, model)), rule).toBeGreaterThan(rule === 'kind' ? 0.1 : 0.05);
 });

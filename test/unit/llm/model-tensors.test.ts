@@ -67,9 +67,21 @@ test('the shapes of a model, worked by hand', () => {
     'down.1': [256, 512],
   });
   expect([...rolesOf(modelConfig(GEMMA3))].map(([role]) => role).slice(1, 14)).toEqual(
-    ['attentionNorm', 'q', 'k', 'v', 'qNorm', 'kNorm', 'o', 'postAttentionNorm', 'feedForwardNorm', 'gate', 'up', 'down', 'postFeedForwardNorm'].map(
-      (part) => `${part}.0`,
-    ),
+    [
+      'attentionNorm',
+      'q',
+      'k',
+      'v',
+      'qNorm',
+      'kNorm',
+      'o',
+      'postAttentionNorm',
+      'feedForwardNorm',
+      'gate',
+      'up',
+      'down',
+      'postFeedForwardNorm',
+    ].map((part) => `${part}.0`),
   );
   expect(Object.fromEntries(rolesOf(modelConfig(LLAMA)))).toMatchObject({ ropeDivisors: [24], 'o.0': [256, 192] });
 });
