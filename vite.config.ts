@@ -124,6 +124,7 @@ export default defineConfig(({ mode }) => ({
         llm: here('src/llm.ts'),
         shaders: here('src/shaders.ts'),
         'quantize/antiquant-quantize-worker': here('src/quantize/antiquant-quantize-worker.ts'),
+        'llm-worker/antiquant-llm-worker': here('src/llm-worker/antiquant-llm-worker.ts'),
         'cli/main': here('cli/main.ts'),
         'cli/worker': here('cli/worker.ts'),
       },
