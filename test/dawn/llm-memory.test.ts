@@ -28,7 +28,11 @@ device.createBuffer = (descriptor) => {
 async function life(): Promise<void> {
   const llm = await Llm.load(bytes, { device });
   for await (const _ of llm.generate([1, 2, 3], { maxTokens: 20 }));
-  for await (const _ of llm.generate(Array.from({ length: 200 }, (_, i) => i % 9), { maxTokens: 40 })) if (llm.position > 210) break;
+  for await (const _ of llm.generate(
+    Array.from({ length: 200 }, (_, i) => i % 9),
+    { maxTokens: 40 },
+  ))
+    if (llm.position > 210) break;
   await llm.logits([5, 6, 7, 8], { all: true });
   const held = [...live.values()];
   expect(held.length).toBeGreaterThan(20);
