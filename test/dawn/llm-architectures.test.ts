@@ -1,7 +1,9 @@
 // Models of every architecture on a device: logits of float64 whatever the chunks, ids whatever the tokens of a submit, windows and their rings.
 import { describe, expect, test } from 'vitest';
+import { requestDevice } from '../../src/index.js';
 import type { Llm } from '../../src/llm.js';
 import { llmReference } from '../../src/reference/llm.js';
+import { gpu } from '../support/dawn.js';
 import { llmDevice } from '../support/llm-kernels.js';
 import { apart, BOUND, checkIds, checkRows, idsOf, loadModel } from '../support/llm-run.js';
 import { type ModelOptions, modelFile } from '../support/model-file.js';
@@ -152,4 +154,26 @@ test('LongRoPE has the divisors of its context', async () => {
   expect(apart(got[0]!, want[1]!)).toBeGreaterThan(0.01);
   short.destroy();
   long.destroy();
+});
+
+test('on a device that says it is a GPU: seven dispatches a layer with norms behind products, five without', {
+  timeout: 300_000 /* it compiles GPUs' texts */,
+}, async () => {
+  const own = await requestDevice({ gpu });
+  Object.defineProperty(own, 'adapterInfo', { value: { vendor: 'none', architecture: '', device: '', description: '' } });
+  for (const [name, layer, more] of [
+    ['gemma2 Q4_K, with caps that bend', 7, 5], // ids gathered; the first norm; the head; the cap; the choice
+    ['phi3 Q4_0, LongRoPE of a part of heads of 80', 5, 4],
+  ] as const) {
+    const options = { ...MODELS[name]!, vocabulary: 264, window: 3 };
+    const { config, weight } = await openedModel(modelFile(options));
+    const llm = await loadModel(own, options);
+    expect(llm.explain()).toMatchObject({ fusedNorms: layer === 5, dispatchesPerToken: layer * config.layers + more });
+    const reference = llmReference(config, weight);
+    const prompt = [3]; // software adapters take minutes to compile the kernels of many rows
+    const ids = await idsOf(llm, prompt, { maxTokens: 16 });
+    checkIds(ids, reference.forward(prompt), (id) => reference.forward([id]));
+    llm.destroy();
+  }
+  own.destroy();
 });

@@ -24,7 +24,8 @@ function normAdded({ h, x, weight, next }: Layer, { epsilon, scale }: { readonly
   const norm = rms(h, weight, epsilon);
   const sum: Bounded = { value: norm.value.map((n, i) => n + scale * x[i]!), bound: new Float64Array(h.length) };
   sum.value.forEach((value, i) => {
-    sum.bound[i] = norm.bound[i]! + U * Math.abs(value) * (1 + norm.bound[i]!) + 2 ** -149;
+    // WGSL lets fma round its product.
+    sum.bound[i] = norm.bound[i]! + U * (Math.abs(scale * x[i]!) + Math.abs(value) + norm.bound[i]!) + 2 ** -149;
   });
   const after = rms(sum.value, next, epsilon);
   for (let row = 0; row < h.length / width; row++) {
