@@ -38,7 +38,9 @@ export interface LlmCase {
   readonly name: string;
   readonly model: ModelOptions;
   readonly kv: KvDType;
-  /** Ids that are chosen behind the prompt. */
+  /** Ids of the prompt. */
+  readonly prompt: number;
+  /** Ids that are chosen behind it. */
   readonly tokens: number;
   readonly device: Lacking;
   /** Of a buffer and a binding, where room is lacking. */
@@ -80,6 +82,7 @@ function made({
       sizes: { layers: LAYERS, ...sizes, ...model.sizes },
     },
     ...{ kv, tokens, device, everywhere },
+    prompt: everywhere ? 5 : 21, // rows by 16, 4 and 1; or by 4 and 1, whose kernels compile faster
     most: 192 * 1024,
     values: { architecture, types, weights, kv, device, everywhere: String(everywhere) },
   };

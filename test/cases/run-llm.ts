@@ -23,7 +23,7 @@ const SENSITIVE = { draws: 4, times: 4 } as const;
 /** Numbers of a cache of halves may be off by so much, relative to 1 + |value|, before they are rounded; and how many then become another half. */
 const NEAR = { apart: 1e-4, flips: 0.02 } as const;
 
-export const PROMPT: readonly number[] = Array.from({ length: 21 }, (_, i) => (i * 37 + 3) % 256);
+const promptOf = ({ prompt }: LlmCase): readonly number[] => Array.from({ length: prompt }, (_, i) => (i * 37 + 3) % 256);
 /** Ids that other chunks of the prompt must lead to, too. */
 const CHUNKED = 16;
 /** Prompts that are read before, one after the other: each is kept, and the next one's rows are a chunk of another length. */
@@ -103,6 +103,7 @@ interface Told {
 /** @param device for cases that lack nothing @param gpu for the others */
 export async function runLlmCase(device: GPUDevice, c: LlmCase, gpu: GPU = navigator.gpu): Promise<CaseReport> {
   const failures: string[] = [];
+  const prompt = promptOf(c);
   const { file, config, weight } = await openedModel(modelFile(c.model));
   const { vocabulary } = config;
   const own = c.device === 'nothing' ? device : await lessDevice(gpu, c.device, c.most);
@@ -112,11 +113,11 @@ export async function runLlmCase(device: GPUDevice, c: LlmCase, gpu: GPU = navig
   const llm = await Llm.load(file, { device: own, kv: c.kv, context: 256 });
   caches.stop();
 
-  const all = await llm.logits(PROMPT, { all: true });
-  const ids = await idsOf(llm, PROMPT, { maxTokens: c.tokens });
+  const all = await llm.logits(prompt, { all: true });
+  const ids = await idsOf(llm, prompt, { maxTokens: c.tokens });
   if (ids.length !== c.tokens) failures.push(`${ids.length} ids, want ${c.tokens}`);
   // A row behind the cache that tokens left.
-  const behind = await llm.logits([...PROMPT, ...ids]);
+  const behind = await llm.logits([...prompt, ...ids]);
   const cache = await caches.read(config, c.kv);
 
   /** Float64, with the cache's own halves where it holds halves. */
@@ -131,8 +132,8 @@ export async function runLlmCase(device: GPUDevice, c: LlmCase, gpu: GPU = navig
     sensitive ??= mostOf(
       Array.from({ length: SENSITIVE.draws }, (_, i) => {
         const { reference, begin } = told([], { roundInput: offBy(random(`${c.name} ${i}`)) });
-        begin(PROMPT.length);
-        return rowDistances(reference.forward(PROMPT), want, vocabulary);
+        begin(prompt.length);
+        return rowDistances(reference.forward(prompt), want, vocabulary);
       }),
     );
     return sensitive;
@@ -140,8 +141,8 @@ export async function runLlmCase(device: GPUDevice, c: LlmCase, gpu: GPU = navig
 
   const faults: string[] = [];
   const { reference, begin, flips } = told(faults);
-  begin(PROMPT.length);
-  const want = reference.forward(PROMPT);
+  begin(prompt.length);
+  const want = reference.forward(prompt);
   let error = 0;
   for (const [row, distance] of rowDistances(all, want, vocabulary).entries()) {
     error = Math.max(error, distance);
@@ -155,19 +156,19 @@ export async function runLlmCase(device: GPUDevice, c: LlmCase, gpu: GPU = navig
   error = Math.max(error, last);
   if (!(last <= BOUNDS.own)) failures.push(`logits behind the last id: ${last} from float64, at most ${BOUNDS.own}`);
   if (sure < 0.9 * c.tokens) failures.push(`only ${sure} of ${c.tokens} ids are sure: the case proves little`);
-  const numbers = 2 * config.layers * config.kvHeads * config.headWidth * (PROMPT.length + ids.length);
+  const numbers = 2 * config.layers * config.kvHeads * config.headWidth * (prompt.length + ids.length);
   if (flips() > NEAR.flips * numbers) failures.push(`${flips()} of ${numbers} keys and values are another half`);
   failures.push(...faults.slice(0, 3));
   if (c.kv === 'f16' && c.model.weights !== 'heavy')
-    for (const [row, distance] of rowDistances(all, llmReference(config, weight).forward(PROMPT), vocabulary).entries())
+    for (const [row, distance] of rowDistances(all, llmReference(config, weight).forward(prompt), vocabulary).entries())
       if (!(distance <= BOUNDS.plain))
         failures.push(`logits behind row ${row}: ${distance} from float64 without halves, at most ${BOUNDS.plain}`);
 
   const same = Math.min(unsure, c.tokens, CHUNKED);
   for (const cuts of CUTS) {
     llm.reset();
-    for (const cut of cuts) await llm.logits(PROMPT.slice(0, cut));
-    const got = await idsOf(llm, PROMPT, { maxTokens: same });
+    for (const cut of cuts) if (cut < prompt.length) await llm.logits(prompt.slice(0, cut));
+    const got = await idsOf(llm, prompt, { maxTokens: same });
     if (got.join() !== ids.slice(0, same).join()) failures.push(`behind chunks of ${cuts}: ids ${got}, want ${ids.slice(0, same)}`);
   }
   const variants = Object.keys(llm.explain().variants);
