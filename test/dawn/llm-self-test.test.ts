@@ -23,7 +23,9 @@ const load = async (own: GPUDevice, more: object = {}): Promise<Llm> =>
 
 /** Dispatches of variants; in `npm test` of small heads and few queries, which compile fast, and so many that each value of a shader's params is in one. */
 const some = sliced(
-  llmVariants().filter(({ shader, params }) => whole || ((params.E ?? 32) === 32 && (shader.name !== 'llm/attend' || params.QUERIES! <= 2))),
+  llmVariants().filter(
+    ({ shader, params }) => whole || ((params.E ?? 32) === 32 && (shader.name !== 'llm/attend' || params.QUERIES! <= 2)),
+  ),
   ({ shader, params }) => Object.fromEntries(Object.entries(params).map(([name, value]) => [`${shader.name} ${name}`, value])),
 ).map((one) => trialOf(one, capsOf(device))!.dispatch);
 
