@@ -31,8 +31,10 @@ export type Lacking =
   | 'nothing'
   /** All that is asked for: no features, and the limits that every WebGPU device has. */
   | 'extras'
-  /** The same, and a buffer holds so few bytes that an embedding and a head go in slabs. */
-  | 'room';
+  /** Room: a buffer holds so few bytes that an embedding and a head go in slabs. */
+  | 'room'
+  /** It says that it is a GPU, whose norms take no dispatch; and it lacks room. Of rows of a prompt only one: others take minutes to compile. */
+  | 'software and room';
 
 export interface LlmCase {
   readonly name: string;
@@ -58,6 +60,7 @@ function made({
   kv = 'f32',
   tokens = 128,
   device = 'nothing',
+  most = 192 * 1024,
   everywhere = false,
   model = {},
 }: {
@@ -67,6 +70,7 @@ function made({
   readonly kv?: KvDType;
   readonly tokens?: number;
   readonly device?: Lacking;
+  readonly most?: number;
   readonly everywhere?: boolean;
   readonly model?: Partial<ModelOptions>;
 }): LlmCase {
@@ -74,16 +78,16 @@ function made({
   const name = [`${architecture} ${types}`, weights, `${kv} cache`, `${tokens} tokens`];
   if (model.tied !== undefined) name.push(model.tied ? 'tied' : 'not tied');
   if (device === 'extras') name.push('on a device without extras');
-  if (device === 'room') name.push('in slabs');
+  if (device.endsWith('room')) name.push(`in slabs of ${most / 1024} KiB`);
+  if (device.startsWith('software')) name.push('as on a GPU');
   return {
     name: name.join(', '),
     model: {
       ...{ architecture, weights, seed: 40 + types.length, ...of, ...TYPES[types], ...model },
       sizes: { layers: LAYERS, ...sizes, ...model.sizes },
     },
-    ...{ kv, tokens, device, everywhere },
-    prompt: everywhere ? 5 : 21, // rows by 16, 4 and 1; or by 4 and 1, whose kernels compile faster
-    most: 192 * 1024,
+    ...{ kv, tokens, device, most, everywhere },
+    prompt: device.startsWith('software') ? 1 : everywhere ? 5 : 21, // rows by 16, 4 and 1; or by 4 and 1, whose kernels compile faster
     values: { architecture, types, weights, kv, device, everywhere: String(everywhere) },
   };
 }
@@ -115,6 +119,16 @@ export const llmCases: readonly LlmCase[] = [
     tokens: 16,
     device: 'room',
     model: { ...LONG, tied: true, types: { ...MIXED, embedding: 'Q8_0' } },
+  }),
+  ...(['normal', 'heavy'] as const).map((weights) =>
+    made({
+      ...{ architecture: 'qwen2', types: 'Q8_0', weights, tokens: 16, device: 'software and room' },
+      model: { ...LONG, sizes: { layers: 1 } },
+    }),
+  ),
+  made({
+    ...{ architecture: 'qwen2', types: 'Q8_0', tokens: 2, device: 'room', most: 16 * 1024 * 1024 },
+    model: { vocabulary: 20_000, sizes: { layers: 1, width: 1024, feedForward: 256 } },
   }),
 ];
 

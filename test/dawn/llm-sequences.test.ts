@@ -1,6 +1,6 @@
 // Sequences of a language model where they are easily wrong: at the borders of the cache's sizes, behind a stop, when callers go away, and on
 // another device after theirs is lost.
-import { describe, expect, test } from 'vitest';
+import { describe, expect, test, vi } from 'vitest';
 import { byteSource } from '../../src/files/byte-source.js';
 import { openGguf } from '../../src/files/gguf.js';
 import { ArgumentError, DeviceLostError, requestDevice } from '../../src/index.js';
@@ -138,12 +138,14 @@ describe('a caller that goes away leaves the model as good as before', () => {
     await expect(idsOf(llm, long, { signal: AbortSignal.abort(new Error('before')) })).rejects.toThrow('before');
     expect(llm.position).toBe(0);
     const abort = new AbortController();
-    const running = llm.generate(long, { maxTokens: 4, signal: abort.signal }).next();
-    const watch = setInterval(() => {
+    // What the prompt waits for behind each of its chunks.
+    const done = device.queue.onSubmittedWorkDone.bind(device.queue);
+    const waits = vi.spyOn(device.queue, 'onSubmittedWorkDone').mockImplementation(() => {
       if (llm.position > 0) abort.abort(new Error('within'));
-    }, 0);
-    await expect(running).rejects.toThrow('within');
-    clearInterval(watch);
+      return done();
+    });
+    await expect(llm.generate(long, { maxTokens: 4, signal: abort.signal }).next()).rejects.toThrow('within');
+    waits.mockRestore();
     expect(llm.position).toBeGreaterThan(0);
     expect(llm.position).toBeLessThan(long.length);
     const { promptTokens } = llm.stats;
