@@ -6,6 +6,7 @@ import { capsOf, whileAlive } from '../gpu/device.js';
 import { describe, disable, findingsOf } from '../gpu/device-findings.js';
 import { allTaken, guarded } from '../gpu/guard.js';
 import { preparePipelines } from '../gpu/pipeline.js';
+import { testOnce } from '../gpu/self-test.js';
 import { variantId } from '../kernels/kernel.js';
 import type { LlmDispatch } from '../llm/shaders.js';
 import { judgeTrial, type LlmTrial, trialOf } from '../llm/trials.js';
@@ -17,18 +18,9 @@ import { bindDispatch } from './bind-steps.js';
  *   UnsupportedError without memory, GpuError, DeviceLostError
  */
 export async function testKernels(device: GPUDevice, dispatches: readonly LlmDispatch[]): Promise<void> {
-  const { tests, reports } = findingsOf(device);
   const byId = new Map(dispatches.map((dispatch) => [variantId(dispatch.shader.name, dispatch.params), dispatch]));
-  const fresh = [...byId].filter(([id]) => !tests.has(id));
-  if (fresh.length > 0) {
-    const done = run(device, new Map(fresh));
-    for (const [id] of fresh) tests.set(id, done);
-    done.catch(() => {
-      for (const [id] of fresh) tests.delete(id); // tested again at the next use
-    });
-  }
-  await Promise.all([...byId.keys()].map((id) => tests.get(id)));
-  for (const found of reports)
+  await testOnce(device, byId, (fresh) => run(device, fresh));
+  for (const found of findingsOf(device).reports)
     if (byId.has(found.variant)) throw new ShaderError(found.variant, [`self-test on ${found.adapter}: ${describe(found)}`]);
 }
 
@@ -83,9 +75,9 @@ async function run(device: GPUDevice, variants: ReadonlyMap<string, LlmDispatch>
         at += size;
       }
       device.queue.submit([encoder.finish()]);
-      return { staging, mapped: staging.mapAsync(1 /* GPUMapMode.READ */) };
+      return [staging, staging.mapAsync(1 /* GPUMapMode.READ */)] as const;
     });
-    const { staging, mapped } = result;
+    const [staging, mapped] = result;
     mapped.catch(() => {}); // the error scope says more
     await whileAlive(device, allTaken(errors, mapped));
     const left = new Uint32Array(staging.getMappedRange().slice(0));
