@@ -250,7 +250,9 @@ export class Llm {
     this.#assertFree();
     this.#busy = true;
     try {
-      return await work(this.#parts.runner);
+      const result = await work(this.#parts.runner);
+      this.#assertAlive(); // steps that were destroyed end early
+      return result;
     } catch (error) {
       throw this.#endedBy(error);
     } finally {
