@@ -1,7 +1,7 @@
 // The table of whole language models: every architecture × the block types that people's files have × plain and heavy-tailed weights × what
 // the cache holds; and few with less of a device, or asked for fewer tokens. Tests on every engine share it. Holds no test.
 import type { ArchitectureName } from '../../src/llm/architectures.js';
-import type { KvDType } from '../../src/runtime/memory.js';
+import type { KvDType } from '../../src/llm/attention.js';
 import type { BlockType } from '../support/model-blocks.js';
 import type { ModelOptions } from '../support/model-file.js';
 
@@ -18,8 +18,9 @@ const TYPES: Readonly<Record<string, Pick<ModelOptions, 'type' | 'types'>>> = {
   Q6_K: { type: 'Q6_K' },
 };
 
+type Shown = Extract<ArchitectureName, 'llama' | 'qwen2' | 'qwen3'>;
 /** Shapes: pairs and halves, G = 4 and 2, heads of 32 and 64 numbers, H·e of d and of more, tied and not, divisors of frequencies. */
-const ARCHITECTURES: Readonly<Record<ArchitectureName, Pick<ModelOptions, 'sizes' | 'rope' | 'tied'>>> = {
+const ARCHITECTURES: Readonly<Record<Shown, Pick<ModelOptions, 'sizes' | 'rope' | 'tied'>>> = {
   llama: { rope: { divisors: true } },
   qwen2: { tied: true, sizes: { heads: 4, headWidth: 64 }, rope: { base: 1e6 } },
   qwen3: { sizes: { heads: 8, kvHeads: 4, headWidth: 64 }, rope: { base: 1e6 } },
@@ -64,7 +65,7 @@ function made({
   everywhere = false,
   model = {},
 }: {
-  readonly architecture: ArchitectureName;
+  readonly architecture: Shown;
   readonly types: keyof typeof TYPES;
   readonly weights?: 'normal' | 'heavy';
   readonly kv?: KvDType;
@@ -92,7 +93,7 @@ function made({
   };
 }
 
-const ALL: readonly ArchitectureName[] = ['llama', 'qwen2', 'qwen3'];
+const ALL: readonly Shown[] = ['llama', 'qwen2', 'qwen3'];
 /** Vocabulary whose rows take more than one buffer where room is lacking. */
 const LONG = { vocabulary: 1043 } as const;
 

@@ -27,7 +27,7 @@ const some = sliced(
     ({ shader, params }) => whole || ((params.E ?? 32) === 32 && (shader.name !== 'llm/attend' || params.QUERIES! <= 2)),
   ),
   ({ shader, params }) => Object.fromEntries(Object.entries(params).map(([name, value]) => [`${shader.name} ${name}`, value])),
-).map((one) => trialOf(one, capsOf(device))!.dispatch);
+).flatMap((one) => trialOf(one, capsOf(device))?.dispatch ?? []);
 
 test('every kernel passes', { timeout: 300_000 /* it compiles them */ }, async () => {
   await testKernels(device, some);

@@ -1,7 +1,7 @@
 // The cache of keys and values of a model, read from the device, as numbers. Holds no test.
 import { decode16 } from '../../src/dtype.js';
+import type { KvDType } from '../../src/llm/attention.js';
 import type { Config } from '../../src/llm/config.js';
-import type { KvDType } from '../../src/runtime/memory.js';
 
 /** Keys or values of a layer, by head, position and element. */
 export type Held = (head: number, position: number, element: number) => number;
