@@ -1,13 +1,11 @@
 // Llm: a language model that is loaded, and one sequence of it.
-import { property } from '../arguments/check.js';
 import { ArgumentError } from '../errors.js';
-import type { BytesFrom } from '../files/byte-source.js';
-import { openModel } from '../files/open-file.js';
-import type { ByteSource, TensorFile } from '../files/tensor-file.js';
 import { capsOf, requestDevice } from '../gpu/device.js';
-import { type Config, readConfig } from '../llm/config.js';
-import { ggufTemplates, type Message, renderChat } from '../text/template.js';
-import { makeTokenizer, type Tokenizer } from '../text/tokenizer.js';
+import type { Config } from '../llm/config.js';
+import type { LanguageModel } from '../model/language-model.js';
+import { type ModelFrom, openLanguageModel } from '../model/open-language-model.js';
+import { type Message, renderChat } from '../text/template.js';
+import type { Tokenizer } from '../text/tokenizer.js';
 import { chooseIds } from './choose.js';
 import type { LlmExplanation, LlmStats } from './explanation.js';
 import { cacheSizes, type KvDType } from './memory.js';
@@ -39,8 +37,7 @@ interface Parts {
   readonly device: GPUDevice;
   /** Is the device ours to destroy? */
   readonly owned: boolean;
-  readonly file: TensorFile;
-  readonly config: Config;
+  readonly model: LanguageModel;
   readonly weights: ModelWeights;
   readonly runner: Runner;
   readonly context: number;
@@ -78,25 +75,26 @@ export class Llm {
 
   private constructor(parts: Parts) {
     this.#parts = parts;
-    this.config = parts.config;
+    this.config = parts.model.config;
     this.context = parts.context;
     this.kv = parts.kv;
     this.stats = { loadMs: parts.loadMs, promptTokens: 0, promptMs: 0, tokens: 0, decodeMs: 0, submits: 0, clamped: 0 };
   }
 
   /**
-   * Loads a GGUF model: llama, qwen2 or qwen3. Float matrices become int8 in groups of 32. If a step fails, all is freed.
-   * @param from a file, its bytes, a URL or a path, or what `openModel` returned
+   * Loads a model: llama, mistral, qwen2 or qwen3, of a GGUF file or a Hugging Face folder. Float matrices become int8 in groups of 32. If a
+   * step fails, all is freed.
+   * @param from a GGUF file, or the first of a split one: its bytes, a URL or a path, or what `openModel` returned. Or a folder of config.json,
+   *   safetensors and tokenizer.json: its path, its URL with a slash at the end, or its files; files of a split GGUF, too
    * @throws ArgumentError, FormatError, ReadError; UnsupportedError for a model that is not served, or without memory; ShaderError, GpuError,
    *   DeviceLostError; the reason of `signal`
    */
-  static async load(from: TensorFile | BytesFrom | ByteSource, options: LlmOptions = {}): Promise<Llm> {
+  static async load(from: ModelFrom, options: LlmOptions = {}): Promise<Llm> {
     const began = performance.now();
     const { device: given, context: asked, kv = 'f16', onProgress, signal } = checkLoad(options);
     signal?.throwIfAborted();
-    const opened = typeof from === 'object' && from !== null && property(from, 'tensors', 'from') !== undefined;
-    const file = opened ? (from as TensorFile) : await openModel(from as BytesFrom, signal ? { signal } : {});
-    const config = readConfig(file);
+    const model = await openLanguageModel(from, { signal });
+    const { config } = model;
     const context = asked ?? Math.min(CONTEXT, config.contextLength);
     if (context > config.contextLength)
       throw new ArgumentError('context', `at most ${config.contextLength}, what the model was trained for`, String(context));
@@ -104,10 +102,10 @@ export class Llm {
     const device = given ?? (await requestDevice());
     let weights: ModelWeights | undefined;
     try {
-      weights = await loadWeights(device, file, config, { context, fused: fusesNorms(capsOf(device)), onProgress, signal });
+      weights = await loadWeights(device, model, { context, fused: fusesNorms(capsOf(device)), onProgress, signal });
       const runner = await Runner.make(device, config, weights, { context, kv });
       const loadMs = performance.now() - began;
-      return new Llm({ device, owned: given === undefined, file, config, weights, runner, context, kv, loadMs });
+      return new Llm({ device, owned: given === undefined, model, weights, runner, context, kv, loadMs });
     } catch (error) {
       weights?.destroy();
       if (!given) device.destroy();
@@ -128,8 +126,10 @@ export class Llm {
 
   /** The tokenizer of the file, made at the first use. @throws FormatError, UnsupportedError, ReadError */
   tokenizer(): Promise<Tokenizer> {
-    const { file } = this.#parts;
-    this.#tokenizer ??= makeTokenizer(file.metadata, { file: file.name });
+    this.#tokenizer ??= this.#parts.model.tokenizer().catch((error: unknown) => {
+      this.#tokenizer = undefined; // the next call tries again
+      throw error;
+    });
     return this.#tokenizer;
   }
 
@@ -163,9 +163,8 @@ export class Llm {
    */
   async *chat(messages: readonly Message[], options: ChatWithOptions = {}): AsyncGenerator<Piece, void> {
     const { tools, templateOptions, ...given } = checkChat(options);
-    const { file } = this.#parts;
     const tokenizer = await this.tokenizer();
-    const prompt = await renderChat(ggufTemplates(file.metadata, file.name), messages, {
+    const prompt = await renderChat(await this.#parts.model.templates(), messages, {
       names: tokenizer.names,
       ...(tools && { tools }),
       ...(templateOptions && { templateOptions }),
@@ -206,7 +205,7 @@ export class Llm {
   explain(): LlmExplanation {
     this.#assertAlive();
     const { device, runner, weights } = this.#parts;
-    const { quantized } = weights;
+    const { quantized, notes } = weights;
     const variants: Record<string, number> = { 'llm/pick': 1 };
     const dispatches = runner.dispatches();
     for (const label of dispatches) variants[label] = (variants[label] ?? 0) + 1;
@@ -216,7 +215,7 @@ export class Llm {
       fusedNorms: fusesNorms(capsOf(device)),
       memory: { weights: weights.bytes, ...runner.memory() },
       capacity: runner.capacity,
-      notes: quantized.length === 0 ? [] : [`float matrices became int8 in groups of 32: ${quantized.join(', ')}`],
+      notes: [...(quantized.length === 0 ? [] : [`float matrices became int8 in groups of 32: ${quantized.join(', ')}`]), ...notes],
     };
   }
 

@@ -20,6 +20,7 @@ const FLOORS: readonly (readonly string[])[] = [
   ['epilogues', 'experts', 'loading', 'rows'],
   ['functional', 'recorded'],
   ['llm'],
+  ['model'],
   ['runtime'],
   ['index.ts', 'formats.ts', 'llm.ts', 'shaders.ts'],
 ];
