@@ -133,10 +133,10 @@ function ropeOf(keys: Keys, width: number, file: string): Scaled {
   const name = keys.get('rope_parameters') === undefined ? 'rope_scaling' : 'rope_parameters';
   const given = keys.get(name) ?? {};
   if (!isRecord(given)) return keys.refuse(name, 'an object');
-  const theta = keys.get('rope_theta');
-  const own = keysOf(given, { rope_theta: theta, rope_type: given.type ?? 'default' }, { file, prefix: `${name}.` });
+  const own = keysOf(given, { rope_type: given.type ?? 'default' }, { file, prefix: `${name}.` });
   own.get('type');
-  const base = positive(own, 'rope_theta');
+  const base = own.get('rope_theta') === undefined ? positive(keys, 'rope_theta') : positive(own, 'rope_theta');
+  keys.get('rope_theta');
   const type = own.get('rope_type');
   const rope = { kind: 'halves', width, base, factor: 1, divisors: false } as const;
   const scaled = ((): Scaled => {
@@ -164,7 +164,8 @@ function windowOf(keys: Keys): number {
   const types = keys.get('layer_types');
   if (types === undefined) return window;
   if (!Array.isArray(types)) return keys.refuse('layer_types', 'a list');
-  const known = (type: unknown): boolean => type === 'full_attention' || (type === 'sliding_attention' && window < Number.POSITIVE_INFINITY);
+  const known = (type: unknown): boolean =>
+    type === 'full_attention' || (type === 'sliding_attention' && window < Number.POSITIVE_INFINITY);
   if (!types.every(known)) return keys.unserved('layer_types', 'full_attention of all layers, or a window');
   return window;
 }
@@ -209,8 +210,7 @@ export function readJsonConfig(json: unknown, file = 'config.json'): JsonConfig 
   const heads = size(keys, 'num_attention_heads');
   const kvHeads = size(keys, 'num_key_value_heads', heads);
   if (heads % kvHeads !== 0) keys.refuse('num_key_value_heads', `a divisor of num_attention_heads, ${heads}`, `${kvHeads}`);
-  if (keys.get('head_dim') === undefined && width % heads !== 0)
-    keys.refuse('hidden_size', `a multiple of num_attention_heads, ${heads}`);
+  if (keys.get('head_dim') === undefined && width % heads !== 0) keys.refuse('hidden_size', `a multiple of num_attention_heads, ${heads}`);
   const headWidth = size(keys, 'head_dim', width / heads);
   if (headWidth % 2 !== 0) keys.refuse('head_dim', 'an even number', `${headWidth}`);
   const { rope, divisors } = ropeOf(keys, headWidth, file);
@@ -235,7 +235,8 @@ export function readJsonConfig(json: unknown, file = 'config.json'): JsonConfig 
   };
   for (const [key, values] of Object.entries(NEUTRAL)) {
     const value = keys.get(key);
-    if (value !== undefined && !(values as readonly unknown[]).includes(value)) keys.unserved(key, (values as readonly unknown[]).join(' or '));
+    if (value !== undefined && !(values as readonly unknown[]).includes(value))
+      keys.unserved(key, (values as readonly unknown[]).join(' or '));
   }
   const unknown = keys.rest().find((key) => !SAYS_ONLY.has(key) && !key.startsWith('_'));
   if (unknown !== undefined) keys.unserved(unknown, 'no such key, since it may change the result');

@@ -11,15 +11,7 @@ const LANES = 64;
  * @param width f, the columns of gate and of up
  * @throws ArgumentError
  */
-export function gluDispatch({
-  rows,
-  width,
-  glu,
-}: {
-  readonly rows: number;
-  readonly width: number;
-  readonly glu: Glu;
-}): LlmDispatch {
+export function gluDispatch({ rows, width, glu }: { readonly rows: number; readonly width: number; readonly glu: Glu }): LlmDispatch {
   for (const [name, value] of Object.entries({ rows, width }))
     if (!Number.isSafeInteger(value) || value < 1) throw new ArgumentError(name, 'a whole number of at least 1', String(value));
   const size = 4 * rows * width;

@@ -63,7 +63,9 @@ export async function findMatrices(file: TensorFile, config: Config, options: Fi
   }
   // Settings and the like belong to layers, which are checked as such.
   const unused = [
-    ...found.layers.filter((layer) => !Object.values(layer.tensors).some((info) => used.has(info))).map((layer) => Object.values(layer.tensors)[0]!),
+    ...found.layers
+      .filter((layer) => !Object.values(layer.tensors).some((info) => used.has(info)))
+      .map((layer) => Object.values(layer.tensors)[0]!),
     ...found.rest.filter((info) => !used.has(info)),
   ].find(({ name }) => !ignored(name, config));
   if (unused)
@@ -91,7 +93,11 @@ function layerOf(layer: LayerSource, shape: readonly number[], file: TensorFile,
   const got = [layer.n, layer.k];
   if (showShape(got) !== showShape(shape)) {
     const [info] = Object.values(layer.tensors);
-    throw new FormatError({ file: info?.source.name ?? file.name, tensor: layer.name || tensor, field: 'shape' }, showShape(shape), showShape(got));
+    throw new FormatError(
+      { file: info?.source.name ?? file.name, tensor: layer.name || tensor, field: 'shape' },
+      showShape(shape),
+      showShape(got),
+    );
   }
   return layer;
 }

@@ -49,7 +49,8 @@ async function optional<T>(work: Promise<T>): Promise<T | undefined> {
 }
 
 function record(value: unknown, file: string): Json {
-  if (typeof value !== 'object' || value === null || Array.isArray(value)) throw new FormatError({ file, field: 'JSON' }, 'an object', show(value));
+  if (typeof value !== 'object' || value === null || Array.isArray(value))
+    throw new FormatError({ file, field: 'JSON' }, 'an object', show(value));
   return value as Json;
 }
 

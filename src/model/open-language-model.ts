@@ -57,7 +57,9 @@ export async function openLanguageModel(from: ModelFrom, options: OpenLanguageMo
 /** @throws UnsupportedError for safetensors, which no configuration comes with */
 async function ofFile(file: TensorFile, signal: AbortSignal | undefined): Promise<LanguageModel> {
   if (file.kind === 'safetensors')
-    throw new UnsupportedError(file.name, ['safetensors have no configuration: give the folder that config.json is in, or all of its files']);
+    throw new UnsupportedError(file.name, [
+      'safetensors have no configuration: give the folder that config.json is in, or all of its files',
+    ]);
   return ggufModel(file, signal);
 }
 
@@ -76,7 +78,9 @@ async function ofFolder(folder: Folder & { readonly names: readonly string[] }, 
 /** Files that a page was given. Those in folders of the folder are found by their paths. */
 async function ofFiles(files: ModelFiles, signal: AbortSignal | undefined): Promise<LanguageModel> {
   const resolve = among(files);
-  const given: readonly string[] = isA(files, Map) ? [...(files as Map<string, Blob>).keys()] : [...(files as Iterable<File>)].map(({ name }) => name);
+  const given: readonly string[] = isA(files, Map)
+    ? [...(files as Map<string, Blob>).keys()]
+    : [...(files as Iterable<File>)].map(({ name }) => name);
   if (given.length === 0) throw new ArgumentError('from', 'the files of a model', 'none');
   return ofFolder({ name: `the ${given.length} files given`, resolve, names: [...new Set(given)] }, signal);
 }

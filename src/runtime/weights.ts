@@ -62,7 +62,13 @@ export async function loadWeights(device: GPUDevice, model: LanguageModel, optio
   await checkZeros(model, signal);
   const all = Array.from({ length: config.layers }, (_, i) => i);
   const of = (role: Role): Matrix => matrices.get(role)!;
-  const ofLayer = (i: number) => [[of(`q.${i}`), of(`k.${i}`), of(`v.${i}`)], of(`o.${i}`), of(`gate.${i}`), of(`up.${i}`), of(`down.${i}`)];
+  const ofLayer = (i: number) => [
+    [of(`q.${i}`), of(`k.${i}`), of(`v.${i}`)],
+    of(`o.${i}`),
+    of(`gate.${i}`),
+    of(`up.${i}`),
+    of(`down.${i}`),
+  ];
   const sources = [of('embedding'), ...all.flatMap(ofLayer), ...(config.tied ? [] : [of('head')])];
   const floats = sources.flat().filter(isFloat);
   const loaded: Loaded = { layers: new Set(), tensors: new Map() };
@@ -130,7 +136,9 @@ function joinedOr(layers: readonly [LinearWeightQuant, LinearWeightQuant], tell:
 function notesOf(apart: ReadonlyMap<number, string>): readonly string[] {
   const byReason = new Map<string, number[]>();
   for (const [layer, why] of apart) byReason.set(why, [...(byReason.get(why) ?? []), layer]);
-  return [...byReason].map(([why, layers]) => `gate and up are two products in layers ${layers.join(', ')}: ${why.replace(': use two products', '')}`);
+  return [...byReason].map(
+    ([why, layers]) => `gate and up are two products in layers ${layers.join(', ')}: ${why.replace(': use two products', '')}`,
+  );
 }
 
 /** @throws UnsupportedError for a bias that the model would leave out */
@@ -139,7 +147,9 @@ async function checkZeros({ file, config, zeros }: LanguageModel, signal: AbortS
     const values = asFloats(await readTensor(info, signal ? { signal } : {}));
     const bad = values.findIndex((value) => value !== 0);
     if (bad >= 0)
-      throw new UnsupportedError(`${file.name}: ${info.name}`, [`${config.architecture} has no such bias: expected zeros, got ${values[bad]} at ${bad}`]);
+      throw new UnsupportedError(`${file.name}: ${info.name}`, [
+        `${config.architecture} has no such bias: expected zeros, got ${values[bad]} at ${bad}`,
+      ]);
   }
 }
 

@@ -62,7 +62,8 @@ export const f16 = (name: string, shape: readonly number[], values: ArrayLike<nu
   bytes: new Uint8Array(encode16(values, dtype === 'F16' ? 'float16' : 'bfloat16').slice().buffer),
 });
 const half = (value: number): number => fromFloat16Bits(toFloat16Bits(value));
-const brain = (value: number): number => new Float32Array(Uint32Array.of((new Uint32Array(Float32Array.of(value).buffer)[0]! >>> 16) << 16).buffer)[0]!;
+const brain = (value: number): number =>
+  new Float32Array(Uint32Array.of((new Uint32Array(Float32Array.of(value).buffer)[0]! >>> 16) << 16).buffer)[0]!;
 
 /** Codes 0 … end - 1 of all weights. */
 const codesOf = ({ n, k, draw }: Asked, end: number): number[] => Array.from({ length: n * k }, () => draw.below(end));
@@ -95,8 +96,16 @@ function gptq(asked: Asked, actOrder: boolean): PackedLayer {
   order.forEach((input, i) => (index[input] = Math.floor(i / GROUP)));
   return {
     tensors: [
-      i32('.qweight', [k / 8, n], nibbles((k / 8) * n, (word, i) => codes[(8 * Math.floor(word / n) + i) * n + (word % n)]!)),
-      i32('.qzeros', [groups, n / 8], nibbles((groups * n) / 8, (word, i) => zeros[8 * word + i]! - 1)),
+      i32(
+        '.qweight',
+        [k / 8, n],
+        nibbles((k / 8) * n, (word, i) => codes[(8 * Math.floor(word / n) + i) * n + (word % n)]!),
+      ),
+      i32(
+        '.qzeros',
+        [groups, n / 8],
+        nibbles((groups * n) / 8, (word, i) => zeros[8 * word + i]! - 1),
+      ),
       f16('.scales', [groups, n], scales),
       i32('.g_idx', [k], index),
     ],
@@ -136,7 +145,11 @@ function packQuantized(asked: Asked): PackedLayer {
   const scales = Array.from({ length: (n * k) / GROUP }, () => brain(between(draw, std / 3.5)));
   return {
     tensors: [
-      i32('.weight_packed', [n, k / 8], nibbles((n * k) / 8, (word, i) => codes[8 * word + i]!)),
+      i32(
+        '.weight_packed',
+        [n, k / 8],
+        nibbles((n * k) / 8, (word, i) => codes[8 * word + i]!),
+      ),
       f16('.weight_scale', [n, k / GROUP], scales, 'BF16'),
       i64('.weight_shape', [2], [n, k]),
     ],
@@ -170,8 +183,8 @@ function bnbInt8(asked: Asked): PackedLayer {
 function nf4(asked: Asked): PackedLayer {
   const { n, k, std, draw } = asked;
   const map = Float32Array.of(
-    ...[-1, -0.6961928, -0.5250731, -0.3949175, -0.2844414, -0.1847734, -0.0910500, 0],
-    ...[0.0795803, 0.1609302, 0.2461123, 0.3379152, 0.4407098, 0.5626170, 0.7229568, 1],
+    ...[-1, -0.6961928, -0.5250731, -0.3949175, -0.2844414, -0.1847734, -0.09105, 0],
+    ...[0.0795803, 0.1609302, 0.2461123, 0.3379152, 0.4407098, 0.562617, 0.7229568, 1],
   );
   const nestedMap = Float32Array.from({ length: 256 }, (_, i) => (i - 127) / 128);
   const codes = codesOf(asked, 16);
@@ -183,7 +196,11 @@ function nf4(asked: Asked): PackedLayer {
   const text = utf8(JSON.stringify(state));
   return {
     tensors: [
-      u8('.weight', [(n * k) / 2, 1], Array.from({ length: (n * k) / 2 }, (_, i) => 16 * codes[2 * i]! + codes[2 * i + 1]!)),
+      u8(
+        '.weight',
+        [(n * k) / 2, 1],
+        Array.from({ length: (n * k) / 2 }, (_, i) => 16 * codes[2 * i]! + codes[2 * i + 1]!),
+      ),
       u8('.weight.absmax', [blocks], absmax),
       f32('.weight.quant_map', [16], map),
       f32('.weight.nested_absmax', [nested.length], nested),
@@ -208,7 +225,11 @@ function hqq(asked: Asked): PackedLayer {
   const text = utf8('4bit_u8');
   return {
     tensors: [
-      u8('.W_q', [groups / 2, GROUP], Array.from({ length: (n * k) / 2 }, (_, i) => 16 * codes[i]! + codes[i + (n * k) / 2]!)),
+      u8(
+        '.W_q',
+        [groups / 2, GROUP],
+        Array.from({ length: (n * k) / 2 }, (_, i) => 16 * codes[i]! + codes[i + (n * k) / 2]!),
+      ),
       f16('.scale', [groups, 1], scales),
       f16('.zero', [groups, 1], zeros),
       i64('.shape', [2], [n, k]),
@@ -233,7 +254,12 @@ function mlx(asked: Asked): PackedLayer {
   const biases = scales.map((scale) => half(-scale * (5 + draw.below(6))));
   return {
     tensors: [
-      i32('.weight', [n, k / 8], nibbles((n * k) / 8, (word, i) => codes[8 * word + i]!), 'U32'),
+      i32(
+        '.weight',
+        [n, k / 8],
+        nibbles((n * k) / 8, (word, i) => codes[8 * word + i]!),
+        'U32',
+      ),
       f16('.scales', [n, k / GROUP], scales),
       f16('.biases', [n, k / GROUP], biases),
     ],
@@ -253,7 +279,11 @@ function mxfp4(asked: Asked): PackedLayer {
   const exponents = Array.from({ length: (n * k) / 32 }, () => 126 + Math.round(Math.log2(std / 3)) + draw.below(2));
   return {
     tensors: [
-      u8('.weight_packed', [n, k / 2], Array.from({ length: (n * k) / 2 }, (_, i) => codes[2 * i]! + 16 * codes[2 * i + 1]!)),
+      u8(
+        '.weight_packed',
+        [n, k / 2],
+        Array.from({ length: (n * k) / 2 }, (_, i) => codes[2 * i]! + 16 * codes[2 * i + 1]!),
+      ),
       u8('.weight_scale', [n, k / 32], exponents),
     ],
     weights: weightsBy(asked, (row, column) => {
@@ -267,7 +297,7 @@ function mxfp4(asked: Asked): PackedLayer {
 /** FP8: w = E4M3[byte] · scale[n]. */
 function fp8(asked: Asked): PackedLayer {
   const { n, k, std, draw } = asked;
-  const bytes = codesOf(asked, 256).map((byte) => (byte & 0x7f) % 0x50 | (byte & 0x80)); // up to 3.75
+  const bytes = codesOf(asked, 256).map((byte) => ((byte & 0x7f) % 0x50) | (byte & 0x80)); // up to 3.75
   const value = (byte: number): number => {
     const [exponent, fraction] = [(byte >> 3) & 15, byte & 7];
     const size = exponent === 0 ? fraction * 2 ** -9 : (1 + fraction / 8) * 2 ** (exponent - 7);
@@ -290,12 +320,20 @@ export function float(asked: Asked, dtype: 'F16' | 'BF16' = 'F16'): PackedLayer 
   const pitch = 4 * Math.ceil(k / 4);
   return {
     tensors: [f16('.weight', [n, k], values, dtype)],
-    weights: weightsBy(asked, (row, column) => scale[row * groups + Math.floor(column / groupSize)]! * (bytes[row * pitch + column]! - 128)),
+    weights: weightsBy(
+      asked,
+      (row, column) => scale[row * groups + Math.floor(column / groupSize)]! * (bytes[row * pitch + column]! - 128),
+    ),
   };
 }
 
 const compressed = (weights: object, format: string) => ({
-  quantization_config: { quant_method: 'compressed-tensors', format, config_groups: { group_0: { targets: ['Linear'], weights } }, ignore: ['lm_head'] },
+  quantization_config: {
+    quant_method: 'compressed-tensors',
+    format,
+    config_groups: { group_0: { targets: ['Linear'], weights } },
+    ignore: ['lm_head'],
+  },
 });
 const gptqConfig = (desc_act: boolean) => ({
   quantization_config: { quant_method: 'gptq', bits: 4, group_size: GROUP, desc_act, sym: false },

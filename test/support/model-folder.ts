@@ -60,7 +60,13 @@ export function folderParts(options: FolderOptions): FolderParts {
   const scaling = options.json?.rope_scaling as { rope_type?: string; type?: string; factor?: number } | undefined;
   const kind = scaling && (scaling.rope_type ?? scaling.type);
   const headWidth = sizes.headWidth ?? 32;
-  const rope = { kind: 'halves', width: headWidth, base: 50_000, factor: kind === 'linear' ? scaling!.factor! : 1, divisors: kind === 'llama3' } as const;
+  const rope = {
+    kind: 'halves',
+    width: headWidth,
+    base: 50_000,
+    factor: kind === 'linear' ? scaling!.factor! : 1,
+    divisors: kind === 'llama3',
+  } as const;
   const config: Config = {
     layers: 2,
     width: 128,
@@ -88,7 +94,11 @@ export function folderParts(options: FolderOptions): FolderParts {
     const draw = drawOf(`${seed} ${role}`);
     const [n, k] = shape as [number, number | undefined];
     if (k === undefined) {
-      const made = f16(name, shape, Array.from({ length: n }, () => (part.endsWith('Bias') ? 0.3 * draw.normal() : 1 + 0.2 * draw.normal())));
+      const made = f16(
+        name,
+        shape,
+        Array.from({ length: n }, () => (part.endsWith('Bias') ? 0.3 * draw.normal() : 1 + 0.2 * draw.normal())),
+      );
       const values = new Float64Array(n);
       const view = new DataView(made.bytes.buffer, made.bytes.byteOffset);
       for (let i = 0; i < n; i++) values[i] = halfOf(view.getUint16(2 * i, true));
