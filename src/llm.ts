@@ -2,10 +2,13 @@
 
 export { ArgumentError, DeviceLostError, FormatError, GpuError, ReadError, ShaderError, UnsupportedError } from './errors.js';
 export type { BytesFrom } from './files/byte-source.js';
+export type { CacheStats } from './files/cached-source.js';
+export type { CachedModel } from './files/model-cache.js';
 export type { ByteSource, TensorFile, TensorInfo } from './files/tensor-file.js';
 export type { Architecture, ArchitectureName, RopeKind } from './llm/architectures.js';
 export type { Config, Rope } from './llm/config.js';
 export type { LayerPart } from './llm/names.js';
+export type { ModelFiles, ModelFrom } from './model/open-language-model.js';
 export type { Phase, Progress } from './progress.js';
 export type { LlmExplanation, LlmStats } from './runtime/explanation.js';
 export { Llm } from './runtime/llm.js';

@@ -1,5 +1,9 @@
 // Llm: a language model that is loaded, and one sequence of it.
+import { refuse } from '../arguments/check.js';
 import { ArgumentError } from '../errors.js';
+import { isA, locate } from '../files/byte-source.js';
+import type { CacheStats } from '../files/cached-source.js';
+import { type CachedModel, cachedModels, evictModel, type ModelCache, modelCache } from '../files/model-cache.js';
 import { capsOf, requestDevice } from '../gpu/device.js';
 import type { Config } from '../llm/config.js';
 import type { LanguageModel } from '../model/language-model.js';
@@ -42,7 +46,21 @@ interface Parts {
   readonly runner: Runner;
   readonly context: number;
   readonly kv: KvDType;
+  readonly cache: CacheStats | undefined;
   readonly loadMs: number;
+}
+
+/** The URL of a server; undefined for anything else. */
+function urlOf(from: unknown): URL | undefined {
+  if (typeof from !== 'string' && !isA(from, URL)) return undefined;
+  const place = locate(from);
+  return 'url' in place && /^https?:$/.test(place.url.protocol) ? place.url : undefined;
+}
+const refuseUrl = (url: unknown): never => refuse('url', 'a URL of http or https', url);
+
+async function cacheOf(from: unknown, signal: AbortSignal | undefined): Promise<ModelCache | undefined> {
+  const url = urlOf(from);
+  return url && modelCache(url, { signal });
 }
 
 /** How ids are chosen, checked. */
@@ -78,7 +96,8 @@ export class Llm {
     this.config = parts.model.config;
     this.context = parts.context;
     this.kv = parts.kv;
-    this.stats = { loadMs: parts.loadMs, promptTokens: 0, promptMs: 0, tokens: 0, decodeMs: 0, submits: 0, clamped: 0 };
+    const { loadMs, cache } = parts;
+    this.stats = { loadMs, ...(cache && { cache }), promptTokens: 0, promptMs: 0, tokens: 0, decodeMs: 0, submits: 0, clamped: 0 };
   }
 
   /**
@@ -91,9 +110,10 @@ export class Llm {
    */
   static async load(from: ModelFrom, options: LlmOptions = {}): Promise<Llm> {
     const began = performance.now();
-    const { device: given, context: asked, kv = 'f16', onProgress, signal } = checkLoad(options);
+    const { device: given, context: asked, kv = 'f16', cache = false, onProgress, signal } = checkLoad(options);
     signal?.throwIfAborted();
-    const model = await openLanguageModel(from, { signal });
+    const store = cache ? await cacheOf(from, signal) : undefined;
+    const model = await openLanguageModel(from, { signal, fetched: store?.open });
     const { config } = model;
     const context = asked ?? Math.min(CONTEXT, config.contextLength);
     if (context > config.contextLength)
@@ -104,13 +124,29 @@ export class Llm {
     try {
       weights = await loadWeights(device, model, { context, fused: fusesNorms(capsOf(device)), onProgress, signal });
       const runner = await Runner.make(device, config, weights, { context, kv });
+      await store?.settled();
       const loadMs = performance.now() - began;
-      return new Llm({ device, owned: given === undefined, model, weights, runner, context, kv, loadMs });
+      return new Llm({ device, owned: given === undefined, model, weights, runner, context, kv, cache: store?.stats, loadMs });
     } catch (error) {
       weights?.destroy();
       if (!given) device.destroy();
       throw error;
     }
+  }
+
+  /** Models that loads with `cache` have kept, whole or in part; none where there is no such file system. */
+  static cached(): Promise<readonly CachedModel[]> {
+    return cachedModels();
+  }
+
+  /**
+   * Removes a model from the cache of files.
+   * @param url as it was given to `load`
+   * @returns was it there?
+   * @throws ArgumentError if it is no URL; ReadError if the browser refuses
+   */
+  static async evict(url: string | URL): Promise<boolean> {
+    return evictModel(urlOf(url) ?? refuseUrl(url));
   }
 
   /** Positions whose keys and values are in the cache. */

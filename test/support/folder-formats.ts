@@ -93,7 +93,7 @@ function gptq(asked: Asked, actOrder: boolean): PackedLayer {
       [order[i], order[j]] = [order[j]!, order[i]!];
     }
   const index = new Array<number>(k);
-  order.forEach((input, i) => (index[input] = Math.floor(i / GROUP)));
+  for (const [i, input] of order.entries()) index[input] = Math.floor(i / GROUP);
   return {
     tensors: [
       i32(
