@@ -106,10 +106,12 @@ export function cachedSource({ source, chunks, stats, off }: Sources): CachedSou
       const at = chunk * CHUNK - begin;
       const one = all.then((bytes) => bytes.slice(at, at + CHUNK)); // memory of its own: others of the request may go
       coming.set(chunk, one);
-      one.then((bytes) => keep(chunk, bytes)).then(
-        () => coming.delete(chunk),
-        () => coming.delete(chunk),
-      );
+      one
+        .then((bytes) => keep(chunk, bytes))
+        .then(
+          () => coming.delete(chunk),
+          () => coming.delete(chunk),
+        );
     }
   };
 

@@ -41,7 +41,8 @@ export async function httpSource(url: URL, { fetch, wholeUpTo, signal }: HttpOpt
       .map((value) => value ?? '')
       .join(' '),
   });
-  if (first.status === 416 && /^bytes \*\/0$/.test(first.headers.get('Content-Range') ?? '')) return versioned(guardedSource(file, 0, never));
+  if (first.status === 416 && /^bytes \*\/0$/.test(first.headers.get('Content-Range') ?? ''))
+    return versioned(guardedSource(file, 0, never));
   if (first.status === 200) {
     const bytes = await readWhole(first, { file, atMost: wholeUpTo, signal });
     return versioned(guardedSource(file, bytes.byteLength, async (begin, end) => bytes.slice(begin, end)));

@@ -2,10 +2,10 @@
 // has its URL; each of its files is a folder with file.json (URL, version, size) and the chunks, named by their numbers.
 import { isMissing, ReadError } from '../errors.js';
 import { byteSource } from './byte-source.js';
-import { CHUNK, type CachedSource, type CacheStats, cachedSource, chunkBytes, chunksAmong } from './cached-source.js';
-import { httpSource } from './http-source.js';
-import { nameOfUrl } from './http-request.js';
+import { type CachedSource, type CacheStats, CHUNK, cachedSource, chunkBytes, chunksAmong } from './cached-source.js';
 import { guardedSource } from './guarded-source.js';
+import { nameOfUrl } from './http-request.js';
+import { httpSource } from './http-source.js';
 import { askToKeep, isAbsent, names, ownFolder, readJson, type StoredFolder, store } from './opfs.js';
 import type { ByteSource } from './tensor-file.js';
 
@@ -73,7 +73,9 @@ interface Kept {
  * Opens the cache of a model. It never fails: without a file system, without space, or after an error of it, `stats.off` says why, and files come
  * from the network alone.
  */
-export async function modelCache(model: URL, { fetch = globalThis.fetch, signal }: ModelCacheOptions = {}): Promise<ModelCache> {
+export async function modelCache(model: URL, { fetch: ask = globalThis.fetch, signal }: ModelCacheOptions = {}): Promise<ModelCache> {
+  // The browser's own cache would hold the same bytes once more.
+  const fetch: typeof globalThis.fetch = (url, init) => ask(url, { ...init, cache: 'no-store' });
   const stats: CacheStats = { cached: 0, fetched: 0, stored: 0 };
   const off = (error: unknown): void => {
     const { name, message } = (error ?? {}) as { name?: string; message?: string };
