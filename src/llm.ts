@@ -10,6 +10,7 @@ export type { Config, Rope } from './llm/config.js';
 export type { LayerPart } from './llm/names.js';
 export type { ModelFiles, ModelFrom } from './model/open-language-model.js';
 export type { Phase, Progress } from './progress.js';
+export type { LlmEstimate } from './runtime/estimate.js';
 export type { LlmExplanation, LlmStats } from './runtime/explanation.js';
 export { Llm } from './runtime/llm.js';
 export type { KvDType } from './runtime/memory.js';

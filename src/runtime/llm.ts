@@ -11,8 +11,9 @@ import { type ModelFrom, openLanguageModel } from '../model/open-language-model.
 import { type Message, renderChat } from '../text/template.js';
 import type { Tokenizer } from '../text/tokenizer.js';
 import { chooseIds } from './choose.js';
+import { checkRoom, estimateOf, type LlmEstimate } from './estimate.js';
 import type { LlmExplanation, LlmStats } from './explanation.js';
-import { cacheSizes, type KvDType } from './memory.js';
+import type { KvDType } from './memory.js';
 import {
   type ChatWithOptions,
   type CompleteOptions,
@@ -48,6 +49,14 @@ interface Parts {
   readonly kv: KvDType;
   readonly cache: CacheStats | undefined;
   readonly loadMs: number;
+}
+
+/** @throws ArgumentError */
+function contextOf({ contextLength }: Config, asked: number | undefined): number {
+  const context = asked ?? Math.min(CONTEXT, contextLength);
+  if (context > contextLength)
+    throw new ArgumentError('context', `at most ${contextLength}, what the model was trained for`, String(context));
+  return context;
 }
 
 /** The URL of a server; undefined for anything else. */
@@ -115,14 +124,14 @@ export class Llm {
     const store = cache ? await cacheOf(from, signal) : undefined;
     const model = await openLanguageModel(from, { signal, fetched: store?.open });
     const { config } = model;
-    const context = asked ?? Math.min(CONTEXT, config.contextLength);
-    if (context > config.contextLength)
-      throw new ArgumentError('context', `at most ${config.contextLength}, what the model was trained for`, String(context));
-    cacheSizes(config, kv, context); // throws if no kernel has such heads
+    const context = contextOf(config, asked);
+    estimateOf(model, { context, kv, wide: false }); // throws if no kernel has such heads
     const device = given ?? (await requestDevice());
     let weights: ModelWeights | undefined;
     try {
-      weights = await loadWeights(device, model, { context, fused: fusesNorms(capsOf(device)), onProgress, signal });
+      const caps = capsOf(device);
+      await checkRoom(device, model, estimateOf(model, { context, kv, wide: caps.wideCodes }), { kv, caps });
+      weights = await loadWeights(device, model, { context, fused: fusesNorms(caps), onProgress, signal });
       const runner = await Runner.make(device, config, weights, { context, kv });
       await store?.settled();
       const loadMs = performance.now() - began;
@@ -132,6 +141,20 @@ export class Llm {
       if (!given) device.destroy();
       throw error;
     }
+  }
+
+  /**
+   * What a model takes on the GPU, by use. Reads headers only, and needs no device; `load` asks the device for as much before it reads weights.
+   * @param options those of `load`. `device`: software adapters hold some codes wider
+   * @throws as load, of all that it finds out without a device
+   * @example const { total } = await Llm.estimate('https://example.org/model.gguf', { context: 8192 });
+   */
+  static async estimate(from: ModelFrom, options: LlmOptions = {}): Promise<LlmEstimate> {
+    const { device, context, kv = 'f16', cache = false, signal } = checkLoad(options);
+    const store = cache ? await cacheOf(from, signal) : undefined;
+    const model = await openLanguageModel(from, { signal, fetched: store?.open });
+    await store?.settled();
+    return estimateOf(model, { context: contextOf(model.config, context), kv, wide: device !== undefined && capsOf(device).wideCodes });
   }
 
   /** Models that loads with `cache` have kept, whole or in part; none where there is no such file system. */

@@ -97,6 +97,7 @@ export async function loadWeights(device: GPUDevice, model: LanguageModel, optio
         for (const one of [gate!, up!]) loaded.layers.delete(one);
         loaded.layers.add(joined);
         products.set(`gateUp.${i}`, [joined]);
+        await whileAlive(device, device.queue.onSubmittedWorkDone()); // their memory is free before the next takes as much
       } else products.set(`gateAndUp.${i}`, [gate!, up!]);
       products.set(`qkv.${i}`, qkv);
       products.set(`o.${i}`, [o!]);
