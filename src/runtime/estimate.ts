@@ -44,7 +44,7 @@ function packedBytes(matrix: Matrix, wide: boolean): number {
   return 4 * columns * (rowsOfWords(k, held) + 1) + Math.max(beside, 2 * columns * Math.ceil(k / groupSize));
 }
 
-/** Will gate and up be two products, as far as headers tell: of two formats, or with inputs in an order? */
+/** May gate and up be two products, as far as headers tell: of two formats, or with inputs that may have an order? */
 function apart(gate: Matrix, up: Matrix): boolean {
   const form = (matrix: Matrix) => (isFloat(matrix) ? 'floats' : [matrix.format, matrix.bits, matrix.groupSize].join());
   const ordered = (matrix: Matrix): boolean => !isFloat(matrix) && matrix.tensors.g_idx !== undefined && matrix.cut === undefined;

@@ -16,13 +16,16 @@ const CONTEXT = 256;
 // Layers side by side begin at multiples of 256 bytes, which small models feel.
 const NEAR = 0.1;
 
-async function check(from: Parameters<typeof Llm.estimate>[0]): Promise<void> {
+async function check(from: Parameters<typeof Llm.estimate>[0], ordered = false): Promise<void> {
   const told = await Llm.estimate(from, { device, context: CONTEXT, kv: 'f32' });
   expect(told.context).toBe(CONTEXT);
   expect(told.total).toBe(told.weights + told.cache + told.rows + told.logits + told.loading);
   const llm = await Llm.load(from, { device, context: CONTEXT, kv: 'f32' });
   const { memory } = llm.explain();
-  expect(told).toMatchObject({ cache: memory.cache, rows: memory.rows, logits: memory.logits });
+  // Whether GPTQ's inputs have an order, g_idx says when it is read: room for two products is told.
+  expect(told).toMatchObject({ cache: memory.cache, logits: memory.logits });
+  if (!ordered) expect(told.rows).toBe(memory.rows);
+  expect(told.rows).toBeGreaterThanOrEqual(memory.rows);
   const taken = alive.bytes();
   const without = told.total - told.loading;
   expect(Math.abs(without / taken - 1), `${without} told, ${taken} taken`).toBeLessThan(NEAR);
@@ -32,7 +35,7 @@ async function check(from: Parameters<typeof Llm.estimate>[0]): Promise<void> {
 describe('weights, cache and scratch are near what was told', () => {
   test.each(Object.keys(FOLDER_FORMATS) as FolderFormatName[])('%s', async (format) => {
     const sizes = { layers: 2, width: 256, heads: 8, kvHeads: 8, feedForward: 512 };
-    await check(asFiles(filesOf(folderParts({ type: 'llama', format, sizes }))));
+    await check(asFiles(filesOf(folderParts({ type: 'llama', format, sizes }))), format.startsWith('GPTQ'));
   });
 
   test.each<ModelOptions>([
