@@ -30,8 +30,12 @@ async function serve() {
     response.writeHead(206, { ...headers, ETag: etag, 'Content-Range': range }).end(bytes.subarray(Number(begin), end));
   });
   await new Promise<void>((resolve) => server.listen(0, '127.0.0.1', resolve));
+  const close = (): Promise<unknown> => {
+    server.closeAllConnections();
+    return new Promise((resolve) => server.close(resolve));
+  };
   const url = `http://127.0.0.1:${(server.address() as AddressInfo).port}/tiny.gguf`;
-  return { state, url, close: () => new Promise((resolve) => (server.closeAllConnections(), server.close(resolve))) };
+  return { state, url, close };
 }
 
 test('a model is fetched once, from where it was left, and again when it has changed', async ({ opened }) => {

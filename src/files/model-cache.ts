@@ -1,7 +1,6 @@
 // Models of URLs that are kept in the origin-private file system: opened through the cache, listed, and removed. A model is a folder: model.json
 // has its URL; each of its files is a folder with file.json (URL, version, size) and the chunks, named by their numbers.
 import { isMissing, ReadError } from '../errors.js';
-import { byteSource } from './byte-source.js';
 import { type CachedSource, type CacheStats, CHUNK, cachedSource, chunkBytes, chunksAmong } from './cached-source.js';
 import { guardedSource } from './guarded-source.js';
 import { nameOfUrl } from './http-request.js';

@@ -63,10 +63,12 @@ const isRecord = (value: unknown): value is Json => typeof value === 'object' &&
 interface Keys {
   /** Undefined if there is no such key, nor a default, or if it is null. */
   get(key: string): unknown;
-  refuse(key: string, expected: string, got?: string): never;
-  unserved(key: string, expected: string): never;
   /** Keys that nothing has asked for. */
   rest(): readonly string[];
+  /** The key contradicts the format. */
+  refuse(key: string, expected: string, got?: string): never;
+  /** The key asks for more than is served. */
+  unserved(key: string, expected: string): never;
 }
 
 function keysOf(json: Json, defaults: Json, { file, prefix = '' }: { readonly file: string; readonly prefix?: string }): Keys {

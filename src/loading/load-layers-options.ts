@@ -17,10 +17,8 @@ export interface FloatLayer {
   readonly bias?: TensorInfo | undefined;
 }
 
-type One = LayerSource | TensorInfo | FloatLayer;
-
 /** Layers of files. Those of a list in the list read the same x, and are loaded side by side. */
-export type LayersToLoad = readonly (One | readonly One[])[];
+export type LayersToLoad = readonly (LayerSource | TensorInfo | FloatLayer | readonly (LayerSource | TensorInfo | FloatLayer)[])[];
 
 /** A layer for each source. */
 export type LayersOf<T extends readonly unknown[]> = { -readonly [I in keyof T]: LinearWeightQuant };

@@ -7,7 +7,8 @@ import { isFolder, namesIn } from '../files/node-file.js';
 import { openModel } from '../files/open-file.js';
 import { among, type Resolver, siblings } from '../files/shards.js';
 import type { ByteSource, TensorFile } from '../files/tensor-file.js';
-import { type Folder, folderModel } from './folder-model.js';
+import { loadOwn } from '../gpu/own-file.js';
+import type { Folder } from './folder-model.js';
 import { ggufModel } from './gguf-model.js';
 import type { LanguageModel } from './language-model.js';
 
@@ -26,6 +27,12 @@ export interface OpenLanguageModelOptions {
 
 const isTensorFile = (from: unknown): from is TensorFile =>
   typeof from === 'object' && from !== null && property(from, 'tensors', 'from') !== undefined;
+
+/** Pages that load GGUF files only do not fetch what reads folders. */
+async function folderModel(folder: Folder, signal: AbortSignal | undefined): Promise<LanguageModel> {
+  const own = await loadOwn('folders of models', () => import('./folder-model.js'));
+  return own.folderModel(folder, signal);
+}
 
 /** Is it a list of files, rather than one? */
 function isFiles(from: unknown): from is ModelFiles {
@@ -96,7 +103,7 @@ async function ofUrl(url: URL, { signal, fetched }: OpenLanguageModelOptions): P
 }
 
 /** A file of a Hugging Face folder stands for the folder; of weights it says which. */
-function besideOf(path: string, resolve: Resolver, { signal }: Pick<OpenLanguageModelOptions, 'signal'>): Promise<LanguageModel> {
+async function besideOf(path: string, resolve: Resolver, { signal }: Pick<OpenLanguageModelOptions, 'signal'>): Promise<LanguageModel> {
   const name = decodeURIComponent(path.split(/[\\/]/).at(-1)!);
   const weights = name === 'config.json' ? {} : { names: [name] };
   return folderModel({ name: path, resolve, ...weights }, signal);

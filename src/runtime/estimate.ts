@@ -74,7 +74,10 @@ export function estimateOf(
 }
 
 /** Buffers that are larger than the device allows, in words. */
-function tooLarge(config: Config, { context, kv, caps }: { readonly context: number; readonly kv: KvDType; readonly caps: Caps }): string[] {
+function tooLarge(
+  config: Config,
+  { context, kv, caps }: { readonly context: number; readonly kv: KvDType; readonly caps: Caps },
+): string[] {
   const largest = Math.min(caps.maxStorageBufferBindingSize, caps.maxBufferSize);
   const { k, parts } = cacheSizes(config, kv, context);
   const sizes = { [`keys of a layer at ${context} positions`]: k, 'parts of the attention': parts, ...bufferSizes(config, context) };

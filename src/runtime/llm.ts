@@ -3,8 +3,9 @@ import { refuse } from '../arguments/check.js';
 import { ArgumentError } from '../errors.js';
 import { isA, locate } from '../files/byte-source.js';
 import type { CacheStats } from '../files/cached-source.js';
-import { type CachedModel, cachedModels, evictModel, type ModelCache, modelCache } from '../files/model-cache.js';
+import type { CachedModel, ModelCache } from '../files/model-cache.js';
 import { capsOf, requestDevice } from '../gpu/device.js';
+import { loadOwn } from '../gpu/own-file.js';
 import type { Config } from '../llm/config.js';
 import type { LanguageModel } from '../model/language-model.js';
 import { type ModelFrom, openLanguageModel } from '../model/open-language-model.js';
@@ -67,9 +68,12 @@ function urlOf(from: unknown): URL | undefined {
 }
 const refuseUrl = (url: unknown): never => refuse('url', 'a URL of http or https', url);
 
+/** Pages that keep nothing do not fetch what does. */
+const caching = () => loadOwn('caching', () => import('../files/model-cache.js'));
+
 async function cacheOf(from: unknown, signal: AbortSignal | undefined): Promise<ModelCache | undefined> {
   const url = urlOf(from);
-  return url && modelCache(url, { signal });
+  return url && (await caching()).modelCache(url, { signal });
 }
 
 /** How ids are chosen, checked. */
@@ -158,8 +162,8 @@ export class Llm {
   }
 
   /** Models that loads with `cache` have kept, whole or in part; none where there is no such file system. */
-  static cached(): Promise<readonly CachedModel[]> {
-    return cachedModels();
+  static async cached(): Promise<readonly CachedModel[]> {
+    return (await caching()).cachedModels();
   }
 
   /**
@@ -169,7 +173,8 @@ export class Llm {
    * @throws ArgumentError if it is no URL; ReadError if the browser refuses
    */
   static async evict(url: string | URL): Promise<boolean> {
-    return evictModel(urlOf(url) ?? refuseUrl(url));
+    const given = urlOf(url) ?? refuseUrl(url);
+    return (await caching()).evictModel(given);
   }
 
   /** Positions whose keys and values are in the cache. */

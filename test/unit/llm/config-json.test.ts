@@ -210,7 +210,8 @@ test('whatever a key says, it is a Config or a typed error', () => {
         for (const size of ['layers', 'width', 'heads', 'kvHeads', 'headWidth', 'feedForward', 'vocabulary', 'contextLength'] as const)
           expect(Number.isInteger(config[size]) && config[size] > 0).toBe(true);
       } catch (error) {
-        expect(error instanceof FormatError || error instanceof UnsupportedError, String(error)).toBe(true);
+        const typed = error instanceof FormatError || error instanceof UnsupportedError;
+        expect(typed, String(error)).toBe(true);
       }
     }),
     { numRuns: 2000 },
