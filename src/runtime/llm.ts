@@ -197,6 +197,11 @@ export class Llm {
     return this.#tokenizer;
   }
 
+  /** Has the model a chat template, which `chat` needs? @throws FormatError, ReadError */
+  async hasTemplate(): Promise<boolean> {
+    return (await this.#parts.model.templates()).size > 0;
+  }
+
   /**
    * Chooses ids behind a prompt, one after the other. The last has the reason why it is the last. Ending the loop early, or the signal, leaves the
    * model as good as before.
