@@ -40,6 +40,8 @@ const NEUTRAL: Json & Readonly<Record<string, readonly unknown[]>> = {
   is_encoder_decoder: [false],
   mlp_bias: [false],
   partial_rotary_factor: [1],
+  rope_interleaved: [false],
+  use_mrope: [false],
 };
 
 /** Keys that change no logit: names, training, and what transformers' generate does without other instructions. */
@@ -52,7 +54,7 @@ const SAYS_ONLY: ReadonlySet<string> = new Set(
   exponential_decay_length_penalty forced_bos_token_id forced_eos_token_id length_penalty max_length min_length no_repeat_ngram_size
   num_beam_groups num_beams num_return_sequences output_scores prefix remove_invalid_values repetition_penalty return_dict_in_generate
   suppress_tokens temperature tie_encoder_decoder top_k top_p typical_p cross_attention_hidden_size pruned_heads tf_legacy_loss
-  unsloth_fixed unsloth_version`.split(/\s+/),
+  is_llama_config max_sequence_length transformers.js_config unsloth_fixed unsloth_version`.split(/\s+/),
 );
 /** Beyond every model; small enough that sizes multiply exactly. */
 const MOST = 2 ** 24;

@@ -38,12 +38,12 @@ async function bytesOf(folder: Folder, name: string, most: number, signal?: Abor
   return { file, bytes: await readFrom(source, 0, size, signal) };
 }
 
-/** Undefined where there is no such file. */
+/** Undefined where there is no such file; some hosts answer "forbidden" for one. */
 async function optional<T>(work: Promise<T>): Promise<T | undefined> {
   try {
     return await work;
   } catch (error) {
-    if (isMissing(error)) return undefined;
+    if (isMissing(error) || (error instanceof ReadError && error.status === 403)) return undefined;
     throw error;
   }
 }

@@ -59,7 +59,9 @@ export function estimateOf(
   let weights = 0;
   for (const matrix of matrices.values()) weights += packedBytes(matrix, wide);
   for (const { shape } of vectors.values()) weights += 4 * shape[0]!;
-  const pairs = Array.from({ length: config.layers }, (_, i) => [matrices.get(`gate.${i}`)!, matrices.get(`up.${i}`)!] as const);
+  const pairs = Array.from({ length: config.layers }, (_, i) => [matrices.get(`gate.${i}`), matrices.get(`up.${i}`)]).filter(
+    (pair): pair is [Matrix, Matrix] => pair.every((one) => one !== undefined),
+  );
   const { logits, ...rest } = bufferSizes(
     config,
     context,

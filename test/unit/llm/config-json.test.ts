@@ -191,7 +191,17 @@ test.each([
 });
 
 test('what says nothing, or is null, is passed over', () => {
-  const said = { _name_or_path: 'x', quantization_config: { quant_method: 'gptq' }, temperature: 0.7, num_experts: null, id2label: {} };
+  const said = {
+    _name_or_path: 'x',
+    use_mrope: false,
+    rope_interleaved: false,
+    is_llama_config: true,
+    'transformers.js_config': {},
+    quantization_config: { quant_method: 'gptq' },
+    temperature: 0.7,
+    num_experts: null,
+    id2label: {},
+  };
   expect(read({ ...LLAMA, ...said })).toEqual(read(LLAMA));
 });
 
