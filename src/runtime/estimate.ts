@@ -44,11 +44,15 @@ function packedBytes(matrix: Matrix, wide: boolean): number {
   return 4 * columns * (rowsOfWords(k, held) + 1) + Math.max(beside, 2 * columns * Math.ceil(k / groupSize));
 }
 
-/** May gate and up be two products, as far as headers tell: of two formats, or with inputs that may have an order? */
+/** Scales of inputs, in formats that have them. */
+const INPUT_SCALES = ['pre_quant_scale', 'act_pre_scale'];
+
+/** May gate and up be two products, as far as headers tell: of two formats, or with inputs that may have an order or scales? */
 function apart(gate: Matrix, up: Matrix): boolean {
   const form = (matrix: Matrix) => (isFloat(matrix) ? 'floats' : [matrix.format, matrix.bits, matrix.groupSize].join());
-  const ordered = (matrix: Matrix): boolean => !isFloat(matrix) && matrix.tensors.g_idx !== undefined && matrix.cut === undefined;
-  return form(gate) !== form(up) || ordered(gate) || ordered(up);
+  const ofInputs = (matrix: Matrix): boolean =>
+    !isFloat(matrix) && ((matrix.tensors.g_idx !== undefined && !matrix.cut) || INPUT_SCALES.some((name) => name in matrix.tensors));
+  return form(gate) !== form(up) || ofInputs(gate) || ofInputs(up);
 }
 
 /** @throws ArgumentError, UnsupportedError for heads that no kernel has */

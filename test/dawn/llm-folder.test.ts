@@ -27,6 +27,7 @@ const FOLDERS: readonly FolderOptions[] = [
   { type: 'qwen2', format: 'bitsandbytes int8' },
   { type: 'llama', format: 'HQQ' },
   { type: 'qwen2', format: 'MLX', tied: true },
+  { type: 'qwen2', format: 'ModelOpt int4' },
   { type: 'llama', format: 'MXFP4' },
   { type: 'qwen3', format: 'FP8' },
   { type: 'qwen2', format: 'floats', tied: true },
@@ -63,29 +64,35 @@ test.each(FOLDERS)('$type $format', async (options) => {
     await expectReference(llm, options);
     const { notes } = llm.explain();
     const said = (part: string): boolean => notes.some((note) => note.includes(part));
-    expect(said('gate and up are two products in layers 0, 1')).toBe(options.format === 'GPTQ act-order');
+    expect(said('gate and up are two products in layers 0, 1')).toBe(['GPTQ act-order', 'ModelOpt int4'].includes(options.format));
     expect(said('int8 in groups of 32: model.embed_tokens.weight')).toBe(options.format !== 'MLX');
   } finally {
     llm.destroy();
   }
 });
 
-test('where norms take no dispatch, orders of inputs and two products do not matter', { timeout: 300_000 }, async () => {
-  const own = await requestDevice({ gpu });
-  Object.defineProperty(own, 'adapterInfo', { value: { vendor: 'none', architecture: '', device: '', description: '' } });
-  const options = { type: 'qwen2', format: 'GPTQ act-order' } as const;
-  const { config, weight } = folderParts(options);
-  const llm = await Llm.load(asFiles(filesOf(folderParts(options))), { device: own, kv: 'f32' });
-  expect(llm.explain().fusedNorms).toBe(true);
-  const reference = llmReference(config, weight);
-  let logits = reference.forward([3]);
-  for await (const { id } of llm.generate([3], { maxTokens: 8 })) {
-    expect(logits[id]!).toBeGreaterThanOrEqual(Math.max(...logits) - 2 * BOUND * Math.hypot(...logits));
-    logits = reference.forward([id]);
-  }
-  llm.destroy();
-  own.destroy();
-});
+test.each(['GPTQ act-order', 'ModelOpt int4'] as const)(
+  'where norms take no dispatch, orders and scales of inputs do not matter: %s',
+  {
+    timeout: 300_000,
+  },
+  async (format) => {
+    const own = await requestDevice({ gpu });
+    Object.defineProperty(own, 'adapterInfo', { value: { vendor: 'none', architecture: '', device: '', description: '' } });
+    const options = { type: 'qwen2', format } as const;
+    const { config, weight } = folderParts(options);
+    const llm = await Llm.load(asFiles(filesOf(folderParts(options))), { device: own, kv: 'f32' });
+    expect(llm.explain().fusedNorms).toBe(true);
+    const reference = llmReference(config, weight);
+    let logits = reference.forward([3]);
+    for await (const { id } of llm.generate([3], { maxTokens: 8 })) {
+      expect(logits[id]!).toBeGreaterThanOrEqual(Math.max(...logits) - 2 * BOUND * Math.hypot(...logits));
+      logits = reference.forward([id]);
+    }
+    llm.destroy();
+    own.destroy();
+  },
+);
 
 describe('biases that an architecture does not have', () => {
   const loaded = (value: number) => {

@@ -271,6 +271,31 @@ function mlx(asked: Asked): PackedLayer {
   };
 }
 
+/** ModelOpt's W4A16_AWQ: x ∘ scale[k] meets weight_scale[n, g] · code, two outputs in a byte. */
+function modelOpt(asked: Asked): PackedLayer {
+  const { n, k, std, draw } = asked;
+  const codes = codesOf(asked, 16).map((code) => code - 8);
+  const scales = Array.from({ length: (n * k) / GROUP }, () => brain(between(draw, std / 3.5)));
+  const inputs = Array.from({ length: k }, () => brain(between(draw, 2)));
+  const pair = (i: number): number =>
+    (codes[2 * Math.floor(i / k) * k + (i % k)]! & 15) | ((codes[(2 * Math.floor(i / k) + 1) * k + (i % k)]! & 15) << 4);
+  return {
+    tensors: [
+      u8(
+        '.weight',
+        [n / 2, k],
+        Array.from({ length: (n * k) / 2 }, (_, i) => pair(i)),
+      ),
+      f16('.weight_scale', [n, k / GROUP], scales, 'BF16'),
+      f16('.pre_quant_scale', [k], inputs, 'BF16'),
+    ],
+    weights: weightsBy(asked, (row, column) => {
+      const i = row * k + column;
+      return codes[i]! * scales[Math.floor(i / GROUP)]! * inputs[column]!;
+    }),
+  };
+}
+
 /** MXFP4: w = E2M1[code] · 2^(scale - 127), even k in low nibbles. */
 function mxfp4(asked: Asked): PackedLayer {
   const E2M1 = [0, 0.5, 1, 1.5, 2, 3, 4, 6];
@@ -361,6 +386,7 @@ export const FOLDER_FORMATS = {
   'bitsandbytes int8': { config: { quantization_config: { quant_method: 'bitsandbytes', load_in_8bit: true } }, pack: bnbInt8 },
   HQQ: { config: { quantization_config: { quant_method: 'hqq' } }, pack: hqq },
   MLX: { config: { quantization: { group_size: GROUP, bits: 4 } }, pack: mlx, whole: true },
+  'ModelOpt int4': { config: { quantization_config: { quant_method: 'modelopt', quant_algo: 'W4A16_AWQ' } }, pack: modelOpt },
   MXFP4: { config: compressed({ num_bits: 4, type: 'float', strategy: 'group', group_size: 32 }, 'mxfp4-pack-quantized'), pack: mxfp4 },
   FP8: { config: compressed({ num_bits: 8, type: 'float', strategy: 'channel' }, 'float-quantized'), pack: fp8 },
   floats: { config: { torch_dtype: 'float16' }, pack: (asked) => float(asked), whole: true },
