@@ -5,6 +5,7 @@ import { FormatError, UnsupportedError } from '../errors.js';
 import { clip, show } from '../files/show.js';
 import { type ArchitectureName, architectureOf } from './architectures.js';
 import type { Config, Rope } from './config.js';
+import { type Keys, optionalSize, positive, size } from './keys.js';
 
 type Json = Readonly<Record<string, unknown>>;
 
@@ -13,6 +14,8 @@ interface ModelType {
   readonly architecture: ArchitectureName;
   /** Values of keys that config.json does not have. */
   readonly defaults: Json;
+  /** Has every layer the window, if there is one? Where some have, the context ends with it: up to there it changes nothing. */
+  readonly windowOfAll?: true;
 }
 
 const LLAMA = {
@@ -26,7 +29,11 @@ const LLAMA = {
 /** By model_type. A type with nothing of its own is a row here, and in architectures.ts if its products differ. */
 const MODEL_TYPES: Readonly<Record<string, ModelType>> = {
   llama: { architecture: 'llama', defaults: LLAMA },
-  mistral: { architecture: 'llama', defaults: { ...LLAMA, num_key_value_heads: 8, use_sliding_window: true, sliding_window: 4096 } },
+  mistral: {
+    architecture: 'llama',
+    defaults: { ...LLAMA, num_key_value_heads: 8, use_sliding_window: true, sliding_window: 4096 },
+    windowOfAll: true,
+  },
   qwen2: { architecture: 'qwen2', defaults: { ...LLAMA, num_key_value_heads: 32, sliding_window: 4096 } },
   qwen3: { architecture: 'qwen3', defaults: { ...LLAMA, num_key_value_heads: 32, head_dim: 128, sliding_window: 4096 } },
 };
@@ -56,24 +63,11 @@ const SAYS_ONLY: ReadonlySet<string> = new Set(
   suppress_tokens temperature tie_encoder_decoder top_k top_p typical_p cross_attention_hidden_size pruned_heads tf_legacy_loss
   is_llama_config max_sequence_length transformers.js_config unsloth_fixed unsloth_version`.split(/\s+/),
 );
-/** Beyond every model; small enough that sizes multiply exactly. */
-const MOST = 2 ** 24;
 
 const isRecord = (value: unknown): value is Json => typeof value === 'object' && value !== null && !Array.isArray(value);
 
-/** Reads keys of an object of config.json. */
-interface Keys {
-  /** Undefined if there is no such key, nor a default, or if it is null. */
-  get(key: string): unknown;
-  /** Keys that nothing has asked for. */
-  rest(): readonly string[];
-  /** The key contradicts the format. */
-  refuse(key: string, expected: string, got?: string): never;
-  /** The key asks for more than is served. */
-  unserved(key: string, expected: string): never;
-}
-
-function keysOf(json: Json, defaults: Json, { file, prefix = '' }: { readonly file: string; readonly prefix?: string }): Keys {
+/** Keys of an object of config.json. A key without a value has the default's; null counts as none. */
+function jsonKeys(json: Json, defaults: Json, { file, prefix = '' }: { readonly file: string; readonly prefix?: string }): Keys {
   const asked = new Set<string>();
   const get = (key: string): unknown => {
     asked.add(key);
@@ -81,6 +75,7 @@ function keysOf(json: Json, defaults: Json, { file, prefix = '' }: { readonly fi
     return (own ? json[key] : defaults[key]) ?? undefined;
   };
   return {
+    namespace: prefix,
     get,
     refuse: (key, expected, got = show(get(key))) => {
       throw new FormatError({ file, field: `${prefix}${key}` }, expected, got);
@@ -90,17 +85,6 @@ function keysOf(json: Json, defaults: Json, { file, prefix = '' }: { readonly fi
     },
     rest: () => Object.keys(json).filter((key) => !asked.has(key) && json[key] !== null),
   };
-}
-
-function size(keys: Keys, key: string, without?: number): number {
-  const value = keys.get(key) ?? without;
-  const fits = typeof value === 'number' && Number.isInteger(value) && value >= 1 && value <= MOST;
-  return fits ? value : keys.refuse(key, `a whole number from 1 to ${MOST}`);
-}
-
-function positive(keys: Keys, key: string): number {
-  const value = keys.get(key);
-  return typeof value === 'number' && value > 0 && Number.isFinite(value) ? value : keys.refuse(key, 'a number above 0');
 }
 
 function flag(keys: Keys, key: string): boolean {
@@ -137,7 +121,7 @@ function ropeOf(keys: Keys, width: number, file: string): Scaled {
   const name = keys.get('rope_parameters') === undefined ? 'rope_scaling' : 'rope_parameters';
   const given = keys.get(name) ?? {};
   if (!isRecord(given)) return keys.refuse(name, 'an object');
-  const own = keysOf(given, { rope_type: given.type ?? 'default' }, { file, prefix: `${name}.` });
+  const own = jsonKeys(given, { rope_type: given.type ?? 'default' }, { file, prefix: `${name}.` });
   own.get('type');
   const base = own.get('rope_theta') === undefined ? positive(keys, 'rope_theta') : positive(own, 'rope_theta');
   keys.get('rope_theta');
@@ -160,7 +144,7 @@ function ropeOf(keys: Keys, width: number, file: string): Scaled {
   return scaled;
 }
 
-/** Positions up to which a window of attention changes nothing; Infinity without a window. */
+/** Positions that a query meets in layers with a window, its own among them; Infinity without a window. */
 function windowOf(keys: Keys): number {
   const used = flag(keys, 'use_sliding_window');
   const given = keys.get('sliding_window') !== undefined;
@@ -206,20 +190,21 @@ export interface JsonConfig {
  */
 export function readJsonConfig(json: unknown, file = 'config.json'): JsonConfig {
   if (!isRecord(json)) throw new FormatError({ file, field: 'JSON' }, 'an object', show(json));
-  const { architecture, defaults } = modelTypeIn(json, file);
+  const { architecture, defaults, windowOfAll } = modelTypeIn(json, file);
   const row = architectureOf(architecture);
-  const keys = keysOf(json, defaults, { file });
+  const keys = jsonKeys(json, defaults, { file });
 
   const width = size(keys, 'hidden_size');
   const heads = size(keys, 'num_attention_heads');
-  const kvHeads = size(keys, 'num_key_value_heads', heads);
+  const kvHeads = optionalSize(keys, 'num_key_value_heads', heads);
   if (heads % kvHeads !== 0) keys.refuse('num_key_value_heads', `a divisor of num_attention_heads, ${heads}`, `${kvHeads}`);
   if (keys.get('head_dim') === undefined && width % heads !== 0) keys.refuse('hidden_size', `a multiple of num_attention_heads, ${heads}`);
-  const headWidth = size(keys, 'head_dim', width / heads);
+  const headWidth = optionalSize(keys, 'head_dim', width / heads);
   if (headWidth % 2 !== 0) keys.refuse('head_dim', 'an even number', `${headWidth}`);
   const { rope, divisors } = ropeOf(keys, headWidth, file);
   const positions = size(keys, 'max_position_embeddings');
   const window = windowOf(keys);
+  const bounded = window < positions && !windowOfAll;
 
   const config: Config = {
     architecture,
@@ -230,12 +215,13 @@ export function readJsonConfig(json: unknown, file = 'config.json'): JsonConfig 
     headWidth,
     feedForward: size(keys, 'intermediate_size'),
     vocabulary: size(keys, 'vocab_size'),
-    contextLength: Math.min(positions, window),
+    contextLength: bounded ? window : positions,
     epsilon: positive(keys, 'rms_norm_eps'),
     rope,
     tied: flag(keys, 'tie_word_embeddings'),
     biases: row.biases,
     qkNorms: row.qkNorms,
+    ...(window < positions && windowOfAll && { windows: { size: window, every: 0 } }),
   };
   for (const [key, values] of Object.entries(NEUTRAL)) {
     const value = keys.get(key);
@@ -244,6 +230,6 @@ export function readJsonConfig(json: unknown, file = 'config.json'): JsonConfig 
   }
   const unknown = keys.rest().find((key) => !SAYS_ONLY.has(key) && !key.startsWith('_'));
   if (unknown !== undefined) keys.unserved(unknown, 'no such key, since it may change the result');
-  const notes = window < positions ? [`the context is ${window}, the window of attention: beyond it results would differ`] : [];
+  const notes = bounded ? [`the context is ${window}, the window of attention: beyond it results would differ`] : [];
   return { config, divisors, notes };
 }

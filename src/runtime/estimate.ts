@@ -3,12 +3,13 @@ import { UnsupportedError } from '../errors.js';
 import { BUFFER, makeBuffers } from '../gpu/buffers.js';
 import { whileAlive } from '../gpu/device.js';
 import { guarded } from '../gpu/guard.js';
+import type { KvDType } from '../llm/attention.js';
 import type { Config } from '../llm/config.js';
 import { isFloat, type LanguageModel, type Matrix, matrixBytes } from '../model/language-model.js';
 import type { Caps } from '../problem/caps.js';
 import { rowsOfWords } from '../problem/code-width.js';
 import { heldBits } from '../problem/weight-format.js';
-import { bufferSizes, cacheSizes, type KvDType } from './memory.js';
+import { bufferSizes, cacheSizes, cacheTotal } from './memory.js';
 
 /** Bytes on the GPU, by use. */
 export interface LlmEstimate {
@@ -71,10 +72,10 @@ export function estimateOf(
     context,
     pairs.some(([gate, up]) => apart(gate, up)),
   );
-  const { k, v, parts } = cacheSizes(config, kv, context);
-  const cache = config.layers * (k + v);
+  const { cache, parts } = cacheTotal(config, kv, context);
   const rows = Object.values(rest).reduce((sum, size) => sum + size, parts);
-  const twice = pairs.map(([gate, up]) => packedBytes(gate, wide) + packedBytes(up, wide));
+  const twice = [...matrices].flatMap(([role, matrix]) => (role.startsWith('gateUp.') ? [packedBytes(matrix, wide)] : []));
+  for (const [gate, up] of pairs) twice.push(packedBytes(gate, wide) + packedBytes(up, wide));
   const loading = twice.reduce((a, b) => Math.max(a, b), 0) + Math.min(IN_FLIGHT, weights);
   return { weights, cache, rows, logits, loading, total: weights + cache + rows + logits + loading, context };
 }
@@ -85,7 +86,11 @@ function tooLarge(
   { context, kv, caps }: { readonly context: number; readonly kv: KvDType; readonly caps: Caps },
 ): string[] {
   const largest = Math.min(caps.maxStorageBufferBindingSize, caps.maxBufferSize);
-  const { k, parts } = cacheSizes(config, kv, context);
+  const layers = Array.from({ length: config.layers }, (_, layer) => cacheSizes(config, kv, context, layer));
+  const [k, parts] = (['k', 'parts'] as const).map((part) => layers.reduce((most, one) => Math.max(most, one[part]), 0)) as [
+    number,
+    number,
+  ];
   const sizes = { [`keys of a layer at ${context} positions`]: k, 'parts of the attention': parts, ...bufferSizes(config, context) };
   return Object.entries(sizes)
     .filter(([, size]) => size > largest)

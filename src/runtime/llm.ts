@@ -6,6 +6,7 @@ import type { CacheStats } from '../files/cached-source.js';
 import type { CachedModel, ModelCache } from '../files/model-cache.js';
 import { capsOf, requestDevice } from '../gpu/device.js';
 import { loadOwn } from '../gpu/own-file.js';
+import type { KvDType } from '../llm/attention.js';
 import type { Config } from '../llm/config.js';
 import type { LanguageModel } from '../model/language-model.js';
 import { type ModelFrom, openLanguageModel } from '../model/open-language-model.js';
@@ -14,7 +15,6 @@ import type { Tokenizer } from '../text/tokenizer.js';
 import { chooseIds } from './choose.js';
 import { checkRoom, estimateOf, type LlmEstimate } from './estimate.js';
 import type { LlmExplanation, LlmStats } from './explanation.js';
-import type { KvDType } from './memory.js';
 import {
   type ChatWithOptions,
   type CompleteOptions,
@@ -53,8 +53,8 @@ interface Parts {
 }
 
 /** @throws ArgumentError */
-function contextOf({ contextLength }: Config, asked: number | undefined): number {
-  const context = asked ?? Math.min(CONTEXT, contextLength);
+function contextOf({ contextLength, rope }: Config, asked: number | undefined): number {
+  const context = asked ?? Math.min(CONTEXT, contextLength, rope.original ?? Infinity);
   if (context > contextLength)
     throw new ArgumentError('context', `at most ${contextLength}, what the model was trained for`, String(context));
   return context;
@@ -114,8 +114,8 @@ export class Llm {
   }
 
   /**
-   * Loads a model: llama, mistral, qwen2 or qwen3, of a GGUF file or a Hugging Face folder. Float matrices become int8 in groups of 32. If a
-   * step fails, all is freed.
+   * Loads a model: of a GGUF file llama, qwen2, qwen3, gemma2, gemma3, smollm3 or phi3, of a Hugging Face folder llama, mistral, qwen2 or qwen3. Float
+   * matrices become int8 in groups of 32. If a step fails, all is freed.
    * @param from a GGUF file, or the first of a split one: its bytes, a URL or a path, or what `openModel` returned. Or a folder of config.json,
    *   safetensors and tokenizer.json: its path, its URL with a slash at the end, or its files; files of a split GGUF, too
    * @throws ArgumentError, FormatError, ReadError; UnsupportedError for a model that is not served, or without memory; ShaderError, GpuError,
@@ -135,7 +135,7 @@ export class Llm {
     try {
       const caps = capsOf(device);
       await checkRoom(device, model, estimateOf(model, { context, kv, wide: caps.wideCodes }), { kv, caps });
-      weights = await loadWeights(device, model, { context, fused: fusesNorms(caps), onProgress, signal });
+      weights = await loadWeights(device, model, { context, fused: fusesNorms(config, caps), onProgress, signal });
       const runner = await Runner.make(device, config, weights, { context, kv });
       await store?.settled();
       const loadMs = performance.now() - began;
@@ -281,7 +281,7 @@ export class Llm {
     return {
       dispatchesPerToken: dispatches.length + 1,
       variants,
-      fusedNorms: fusesNorms(capsOf(device)),
+      fusedNorms: fusesNorms(this.config, capsOf(device)),
       memory: { weights: weights.bytes, ...runner.memory() },
       capacity: runner.capacity,
       notes: [...(quantized.length === 0 ? [] : [`float matrices became int8 in groups of 32: ${quantized.join(', ')}`]), ...notes],
@@ -354,6 +354,7 @@ export class Llm {
     runner.begin();
     let position = 0;
     while (position < prompt.length - 1 && prompt[position] === this.#kept[position]) position++;
+    if (!runner.keeps(position)) position = 0;
     this.#kept = prompt.slice(0, position);
     const chunks = runner.chunks(prompt.length - position);
     for (const [i, { rows, of }] of chunks.entries()) {

@@ -7,6 +7,7 @@ import { asFloats } from '../files/raw-tensor.js';
 import { whileAlive } from '../gpu/device.js';
 import { Tensor } from '../gpu/tensor.js';
 import type { LinearWeightQuant } from '../layer/linear-weight-quant.js';
+import type { Config, Rope } from '../llm/config.js';
 import type { Role } from '../llm/names.js';
 import { frequencies, ropeTables } from '../llm/rope.js';
 import { loadLayers } from '../loading/load-layers.js';
@@ -17,9 +18,9 @@ import type { ProductName } from './step-plan.js';
 export interface ModelWeights {
   /** Its rows are looked up; a tied model's is its head. */
   readonly embedding: LinearWeightQuant;
-  /** The layers of a product, side by side: three for `qkv`, two for `gateAndUp`, one for any other. */
+  /** The layers of a product, side by side: three for `qkv` that is not joined in the file, two for `gateAndUp`, one for any other. */
   readonly products: ReadonlyMap<ProductName, readonly LinearWeightQuant[]>;
-  /** `outputNorm`, `attentionNorm.3`, `feedForwardNorm.3` (d); `norms.3` (2, e), of q and then of k; `angles`. */
+  /** `outputNorm`, `attentionNorm.3`, `feedForwardNorm.3` and such (d); `norms.3` (2, e), of q and then of k; `angles`, `localAngles`. */
   readonly tensors: ReadonlyMap<string, Tensor>;
   /** Names of float matrices, which became int8 in groups of 32. */
   readonly quantized: readonly string[];
@@ -61,13 +62,13 @@ export async function loadWeights(device: GPUDevice, model: LanguageModel, optio
   const { config, matrices } = model;
   await checkZeros(model, signal);
   const all = Array.from({ length: config.layers }, (_, i) => i);
+  const { joined: both, activation = 'silu' } = config;
   const of = (role: Role): Matrix => matrices.get(role)!;
   const ofLayer = (i: number) => [
-    [of(`q.${i}`), of(`k.${i}`), of(`v.${i}`)],
+    both ? [of(`qkv.${i}`)] : [of(`q.${i}`), of(`k.${i}`), of(`v.${i}`)],
     of(`o.${i}`),
-    of(`gate.${i}`),
-    of(`up.${i}`),
     of(`down.${i}`),
+    ...(both ? [of(`gateUp.${i}`)] : [of(`gate.${i}`), of(`up.${i}`)]),
   ];
   const sources = [of('embedding'), ...all.flatMap(ofLayer), ...(config.tied ? [] : [of('head')])];
   const floats = sources.flat().filter(isFloat);
@@ -85,20 +86,21 @@ export async function loadWeights(device: GPUDevice, model: LanguageModel, optio
     const [embedding, ...rest] = made as [LinearWeightQuant, ...(LinearWeightQuant | LinearWeightQuant[])[]];
     const products = new Map<ProductName, readonly LinearWeightQuant[]>();
     const apart = new Map<number, string>();
+    const count = both ? 4 : 5;
     for (const i of all) {
-      const [qkv, o, gate, up, down] = rest.slice(5 * i, 5 * i + 5) as [LinearWeightQuant[], ...LinearWeightQuant[]];
+      const [qkv, o, down, ...gateAndUp] = rest.slice(count * i, count * (i + 1)) as [LinearWeightQuant[], ...LinearWeightQuant[]];
       const next = i + 1 < config.layers ? `attentionNorm.${i + 1}` : 'outputNorm';
       if (fused) {
         leaveTwin(o!, loaded.tensors.get(`feedForwardNorm.${i}`)!);
         leaveTwin(down!, loaded.tensors.get(next)!);
       }
-      const joined = joinedOr([gate!, up!], (why) => apart.set(i, why));
+      const joined = joinedOr(gateAndUp, { glu: activation }, (why) => apart.set(i, why));
       if (joined) {
-        for (const one of [gate!, up!]) loaded.layers.delete(one);
+        for (const one of gateAndUp) loaded.layers.delete(one);
         loaded.layers.add(joined);
         products.set(`gateUp.${i}`, [joined]);
         await whileAlive(device, device.queue.onSubmittedWorkDone()); // their memory is free before the next takes as much
-      } else products.set(`gateAndUp.${i}`, [gate!, up!]);
+      } else products.set(`gateAndUp.${i}`, gateAndUp);
       products.set(`qkv.${i}`, qkv);
       products.set(`o.${i}`, [o!]);
       products.set(`down.${i}`, [down!]);
@@ -122,12 +124,16 @@ export async function loadWeights(device: GPUDevice, model: LanguageModel, optio
   }
 }
 
-/** Gate and up as one layer; undefined, with the reason told, where they stay two. */
-function joinedOr(layers: readonly [LinearWeightQuant, LinearWeightQuant], tell: (why: string) => void): LinearWeightQuant | undefined {
+/** Gate and up as one layer; undefined, with the reason told, where they stay two. @throws UnsupportedError if they are one that cannot be */
+function joinedOr(
+  layers: readonly LinearWeightQuant[],
+  how: Parameters<typeof joinGateUp>[1],
+  tell: (why: string) => void,
+): LinearWeightQuant | undefined {
   try {
-    return joinGateUp(layers, { glu: 'silu' });
+    return joinGateUp(layers, how);
   } catch (error) {
-    if (!(error instanceof UnsupportedError)) throw error;
+    if (!(error instanceof UnsupportedError) || layers.length < 2) throw error;
     tell(error.reasons.join('; '));
     return undefined;
   }
@@ -164,12 +170,28 @@ async function vectorsIn(
     asFloats(await readTensor(found.get(role)!, signal ? { signal } : {}));
   const vectors = new Map<string, Float32Array<ArrayBuffer>>([['outputNorm', await read('outputNorm')]]);
   for (let i = 0; i < config.layers; i++) {
-    for (const name of [`attentionNorm.${i}`, `feedForwardNorm.${i}`] as const) vectors.set(name, await read(name));
+    for (const name of normsOf(config)) vectors.set(`${name}.${i}`, await read(`${name}.${i}`));
     if (config.qkNorms) vectors.set(`norms.${i}`, joined(await read(`qNorm.${i}`), await read(`kNorm.${i}`)));
   }
-  const divided = config.rope.divisors ? (divisors ?? (await read('ropeDivisors'))) : undefined;
-  const { fine, coarse } = ropeTables(frequencies(config.rope, divided), context);
-  return vectors.set('angles', joined(fine, coarse));
+  const { rope, localRope } = config;
+  const role = divisorsOf(rope, context);
+  const divided = role && (role === 'ropeDivisors' && divisors ? divisors : await read(role));
+  const anglesOf = (of: Rope): Float32Array<ArrayBuffer> => {
+    const { fine, coarse } = ropeTables(frequencies(of, divided), context, of.magnitude);
+    return joined(fine, coarse);
+  };
+  if (localRope) vectors.set('localAngles', anglesOf(localRope));
+  return vectors.set('angles', anglesOf(rope));
+}
+
+/** Of the residual, or of what is added to it. */
+const normsOf = ({ postNorms }: Config) =>
+  ['attentionNorm', 'feedForwardNorm', ...(postNorms ? (['postAttentionNorm', 'postFeedForwardNorm'] as const) : [])] as const;
+
+/** The tensor that frequencies are divided by, for sequences of so many positions. */
+function divisorsOf({ divisors, original }: Rope, context: number): 'ropeDivisors' | 'ropeShort' | 'ropeLong' | undefined {
+  if (original !== undefined) return context > original ? 'ropeLong' : 'ropeShort';
+  return divisors ? 'ropeDivisors' : undefined;
 }
 
 function joined(a: Float32Array, b: Float32Array): Float32Array<ArrayBuffer> {

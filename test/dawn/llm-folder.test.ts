@@ -23,6 +23,7 @@ const FOLDERS: readonly FolderOptions[] = [
   { type: 'llama', format: 'AWQ', json: { rope_scaling: LLAMA3 } },
   { type: 'qwen3', format: 'pack-quantized', shards: 3 },
   { type: 'mistral', format: 'int-quantized', json: { rope_scaling: { type: 'linear', factor: 4 } } },
+  { type: 'mistral', format: 'GPTQ', json: { sliding_window: 9 } },
   { type: 'llama', format: 'NF4' },
   { type: 'qwen2', format: 'bitsandbytes int8' },
   { type: 'llama', format: 'HQQ' },

@@ -60,6 +60,7 @@ export function folderParts(options: FolderOptions): FolderParts {
   const scaling = options.json?.rope_scaling as { rope_type?: string; type?: string; factor?: number } | undefined;
   const kind = scaling && (scaling.rope_type ?? scaling.type);
   const headWidth = sizes.headWidth ?? 32;
+  const window = type === 'mistral' ? (options.json?.sliding_window as number | undefined) : undefined;
   const rope = {
     kind: 'halves',
     width: headWidth,
@@ -81,6 +82,7 @@ export function folderParts(options: FolderOptions): FolderParts {
     rope,
     tied,
     ...KINDS[type],
+    ...(window !== undefined && window < CONTEXT && { windows: { size: window, every: 0 } }),
   };
   const weights = new Map<string, Float64Array>();
   if (kind === 'llama3') {

@@ -103,12 +103,13 @@ test('keys that are absent or null are what transformers takes for them', () => 
   expect(read(less(MISTRAL, 'num_key_value_heads')).config.kvHeads).toBe(8);
 });
 
-test('a window of attention bounds the context, up to which it changes nothing', () => {
-  const window = read(MISTRAL);
-  expect(window.config.contextLength).toBe(4096);
-  expect(window.notes).toEqual(['the context is 4096, the window of attention: beyond it results would differ']);
-  expect(read({ ...MISTRAL, sliding_window: null }).config.contextLength).toBe(32768);
-  expect(read({ ...QWEN2, use_sliding_window: true, sliding_window: 1000 }).config.contextLength).toBe(1000);
+test('a window of all layers is one; a window of some bounds the context, up to which it changes nothing', () => {
+  expect(read(MISTRAL)).toMatchObject({ config: { contextLength: 32768, windows: { size: 4096, every: 0 } }, notes: [] });
+  expect('windows' in read({ ...MISTRAL, sliding_window: null }).config).toBe(false);
+  expect('windows' in read({ ...MISTRAL, sliding_window: 32768 }).config).toBe(false);
+  const some = read({ ...QWEN2, use_sliding_window: true, sliding_window: 1000 });
+  expect(some.config.contextLength).toBe(1000);
+  expect(some.notes).toEqual(['the context is 1000, the window of attention: beyond it results would differ']);
   expect(read({ ...QWEN2, layer_types: ['full_attention', 'full_attention'] }).config.contextLength).toBe(32768);
   expect(() => read({ ...QWEN2, layer_types: ['full_attention', 'sliding_attention'] })).toThrow(/layer_types: expected full_attention/);
 });
