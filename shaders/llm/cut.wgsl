@@ -215,16 +215,15 @@ fn narrow(given: Search) {
 fn find_threshold(lane: u32, top: u32) {
   if (lane == 0u) { begin_search(top); }
   for (var round = 0u; round < params.rounds; round++) {
-    workgroupBarrier(); // the interval is there before all read it, and bins were read before they are cleared
-    let at = search[0];
-    let runs = at.phase != DONE;
+    let at = workgroupUniformLoad(&search)[0]; // with a barrier: the interval is there, and bins were read before they are cleared
+    if (at.phase == DONE) { break; }
     for (var bin = lane; bin < BINS; bin += LANES) {
       atomicStore(&bin_counts[bin], 0u);
       atomicStore(&bin_lows[bin], 0u);
       atomicStore(&bin_highs[bin], 0u);
     }
     workgroupBarrier(); // bins are empty before ids go into them
-    if (runs) { fill(lane, at); }
+    fill(lane, at);
     workgroupBarrier(); // all ids are in their bins before these are added up
     parts[lane] = plus(bin_sum(2u * lane), bin_sum(2u * lane + 1u));
     workgroupBarrier(); // the parts are there before they are added up
@@ -234,7 +233,7 @@ fn find_threshold(lane: u32, top: u32) {
       groups[lane] = sum;
     }
     workgroupBarrier(); // and the groups before one lane looks for the threshold among them
-    if (lane == 0u && runs) { narrow(at); }
+    if (lane == 0u) { narrow(at); }
   }
   workgroupBarrier(); // the threshold is there before all read it
 }

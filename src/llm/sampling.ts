@@ -42,7 +42,8 @@ const MOST_STEP = 100;
 const LOWEST = -3.4028234663852886e38;
 
 /** Does a cut leave something out? */
-export const cuts = ({ topK, topP = 1, minP = 0 }: Cut, vocabulary: number): boolean => (topK ?? vocabulary) < vocabulary || topP < 1 || minP > 0;
+export const cuts = ({ topK, topP = 1, minP = 0 }: Cut, vocabulary: number): boolean =>
+  (topK ?? vocabulary) < vocabulary || topP < 1 || minP > 0;
 
 /** The uniforms of a cut (shaders/llm/choosing.wgsl). */
 export function cutUniforms({ topK, topP = 1, minP = 0 }: Cut, { vocabulary, temperature }: { vocabulary: number; temperature: number }) {
@@ -73,7 +74,10 @@ export function penaltyUniforms(
 }
 
 /** How often each id is among the last `window`. */
-export function countsOf(ids: readonly number[], { window, length }: { readonly window: number; readonly length: number }): Uint32Array<ArrayBuffer> {
+export function countsOf(
+  ids: readonly number[],
+  { window, length }: { readonly window: number; readonly length: number },
+): Uint32Array<ArrayBuffer> {
   const counts = new Uint32Array(length);
   for (const id of ids.slice(Math.max(0, ids.length - window))) counts[id]!++;
   return counts;
@@ -118,7 +122,10 @@ export function thresholdOf(values: ArrayLike<number>, { topK, topP = 1, tempera
   if (topP >= 1) return least;
   const kept = sorted.filter((z) => z >= least);
   const weights = Array.from(kept, (z) => BigInt(weightOf(distance(z, sorted[0]!, temperature))));
-  const goal = goalOf(weights.reduce((a, b) => a + b, 0n), topP);
+  const goal = goalOf(
+    weights.reduce((a, b) => a + b, 0n),
+    topP,
+  );
   let sum = 0n;
   for (const [i, weight] of weights.entries()) {
     sum += weight;

@@ -1,10 +1,10 @@
 // Which choices of an id are right within the roundings of a device, and many draws at once. Holds no test.
 import { BUFFER, makeBuffer } from '../../src/gpu/buffers.js';
-import { pipelineOf } from '../../src/gpu/pipeline.js';
+import { variantText } from '../../src/gpu/pipeline.js';
 import { hashOf } from '../../src/llm/noise.js';
 import { type Choosing, pickDispatch, STATE, stateBytes } from '../../src/llm/pick.js';
 import { adjusted, type Choice, choiceOf, cuts, distance, goalOf, valuesOf, weightOf } from '../../src/llm/sampling.js';
-import { stepWords } from '../../src/llm/shaders.js';
+import { type LlmDispatch, stepWords } from '../../src/llm/shaders.js';
 import { gumbelBound } from './llm-kernels.js';
 
 const U = 2 ** -24;
@@ -13,7 +13,11 @@ const U = 2 ** -24;
 const weightBound = (x: number, weight: number): number => weight * (4 + 2 * Math.abs(x)) * 2 * U + 1;
 
 /** For each id: does top-p keep it whatever exp rounds to, and may it at all? */
-function keptByP(z: Float32Array, among: readonly number[], { topP = 1, temperature }: Choice): { sure: Set<number>; possible: Set<number> } {
+function keptByP(
+  z: Float32Array,
+  among: readonly number[],
+  { topP = 1, temperature }: Choice,
+): { sure: Set<number>; possible: Set<number> } {
   const sorted = [...among].sort((a, b) => z[b]! - z[a]!);
   const top = z[sorted[0]!]!;
   const weights = sorted.map((id) => weightOf(Math.max(-100, distance(z[id]!, top, temperature))));
@@ -48,10 +52,15 @@ export function choiceFault(logits: ArrayLike<number>, how: Choice, id: number):
     how,
   );
   // Of ids that are not cut by more than a rounding the values are as they would be without top-p.
-  const whole = valuesOf(logits, { ...how, topP: 1, ...(cuts({ ...how, topP: 1 }, logits.length) ? {} : { topK: logits.length, minP: 2 ** -140 }) })!;
+  const whole = valuesOf(logits, {
+    ...how,
+    topP: 1,
+    ...(cuts({ ...how, topP: 1 }, logits.length) ? {} : { topK: logits.length, minP: 2 ** -140 }),
+  })!;
   const relative = cuts(how, logits.length);
   const bound = (at: number): number =>
-    gumbelBound(hashOf(how.seed, how.position, at)) + ((relative ? 0 : 4 * Math.abs(z[at]! / how.temperature)) + 2 * Math.abs((relative ? whole : values)[at]!)) * U;
+    gumbelBound(hashOf(how.seed, how.position, at)) +
+    ((relative ? 0 : 4 * Math.abs(z[at]! / how.temperature)) + 2 * Math.abs((relative ? whole : values)[at]!)) * U;
   const compared = relative ? whole : values;
   if (!possible.has(id) || compared[id] === -Infinity) return `${id} is cut; the CPU chose ${want}`;
   let best: number | undefined;
@@ -60,11 +69,41 @@ export function choiceFault(logits: ArrayLike<number>, how: Choice, id: number):
   return margin <= bound(id) + bound(best ?? id) ? undefined : `${id} is ${margin} below ${best}; the CPU chose ${want}`;
 }
 
-/** Draws one id after the other from the same logits, at positions from 0 on. */
-export async function drawn(device: GPUDevice, how: Choosing, logits: Float32Array<ArrayBuffer>, bias?: Float32Array<ArrayBuffer>): Promise<Uint32Array> {
+/** Draws of a dispatch. */
+const EACH = 1000;
+const MAIN = `@compute @workgroup_size(LANES)
+fn main(@builtin(local_invocation_index) lane: u32) {`;
+const LOOP = `
+${MAIN}
+  for (var i = 0u; i < params.context; i++) {
+    once(lane);
+    storageBarrier(); // where the sequence stands is there before the next draw reads it
+    workgroupBarrier();
+  }
+}`;
+
+/** The pipeline of a variant of pick that draws many times in a dispatch. */
+function looped(device: GPUDevice, { shader, params }: LlmDispatch): GPUComputePipeline {
+  const { code } = variantText({ shader: shader.name, params });
+  if (!code.includes(MAIN)) throw new Error('pick has another main');
+  const text = code.replace(MAIN, 'fn once(lane: u32) {').replaceAll('params.context', 'params.limit') + LOOP;
+  return device.createComputePipeline({
+    layout: 'auto',
+    compute: { module: device.createShaderModule({ code: text }), entryPoint: 'main' },
+  });
+}
+
+/** Draws one id after the other from the same logits, at positions from 0 on; a multiple of 1,000. */
+export async function drawn(
+  device: GPUDevice,
+  how: Choosing,
+  logits: Float32Array<ArrayBuffer>,
+  bias?: Float32Array<ArrayBuffer>,
+): Promise<Uint32Array> {
   const count = how.limit;
-  const dispatch = pickDispatch({ ...how, context: count });
-  const pipeline = pipelineOf(device, { shader: dispatch.shader.name, params: dispatch.params });
+  const sized = pickDispatch({ ...how, context: count });
+  const dispatch = { ...pickDispatch({ ...how, context: EACH }), bytes: sized.bytes };
+  const pipeline = looped(device, dispatch);
   const fill = (name: string, size: number, data?: ArrayBufferView<ArrayBuffer>): GPUBuffer => {
     const words = new Uint32Array(size / 4);
     if (data) words.set(new Uint32Array(data.buffer, data.byteOffset, data.byteLength / 4));
@@ -83,7 +122,7 @@ export async function drawn(device: GPUDevice, how: Choosing, logits: Float32Arr
     const pass = encoder.beginComputePass();
     pass.setPipeline(pipeline);
     pass.setBindGroup(0, group);
-    for (const end = Math.min(count, done + 5000); done < end; done++) pass.dispatchWorkgroups(1);
+    for (const end = Math.min(count, done + 10 * EACH); done < end; done += EACH) pass.dispatchWorkgroups(1);
     pass.end();
     device.queue.submit([encoder.finish()]);
     await device.queue.onSubmittedWorkDone();
