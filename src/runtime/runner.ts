@@ -181,7 +181,8 @@ export class Runner {
   memory(): Readonly<Record<'cache' | 'rows' | 'logits', number>> {
     const { logits, ...rest } = bufferSizes(this.#config, this.#options.context);
     const { k, v, parts } = cacheSizes(this.#config, this.#options.kv, this.#capacity);
-    return { cache: this.#config.layers * (k + v), rows: Object.values(rest).reduce((a, b) => a + b, parts), logits };
+    const added = ['bias', 'counts', 'candidates'].reduce((sum, name) => sum + (this.#buffers.get(name)?.size ?? 0), 0);
+    return { cache: this.#config.layers * (k + v), rows: Object.values(rest).reduce((a, b) => a + b, parts), logits: logits + added };
   }
 
   /**
