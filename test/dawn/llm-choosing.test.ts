@@ -28,7 +28,10 @@ async function idsOf(options: GenerateOptions, prompt: readonly number[] = PROMP
 }
 
 /** Why ids are not what the CPU chooses from the model's logits. */
-async function faultsOf(ids: readonly number[], { bias, bans = [], penaltyWindow = Infinity, temperature = 0, seed = 0, ...how }: GenerateOptions) {
+async function faultsOf(
+  ids: readonly number[],
+  { bias, bans = [], penaltyWindow = Infinity, temperature = 0, seed = 0, ...how }: GenerateOptions,
+) {
   const all = await llm.logits([...PROMPT, ...ids], { all: true });
   const added = new Float32Array(vocabulary);
   for (const [id, value] of bias ?? []) added[id] = value;
@@ -52,8 +55,24 @@ const WAYS: Readonly<Record<string, GenerateOptions>> = {
   'greedy with penalties': { repetitionPenalty: 2, presencePenalty: -3, frequencyPenalty: -0.5 },
   'greedy with penalties of a window': { repetitionPenalty: 0.5, presencePenalty: -4, penaltyWindow: 3 },
   'drawn with penalties': { temperature: 1, frequencyPenalty: 2, penaltyWindow: 8, seed: 7 },
-  'bias and bans': { bias: [[7, 2.5], [9, 1.5]], bans: Array.from({ length: 200 }, (_, i) => i + 50) },
-  'cut, with all': { temperature: 3, topK: 30, topP: 0.9, minP: 0.05, seed: 8, bans: [1, 2], bias: new Map([[3, 5]]), repetitionPenalty: 2, penaltyWindow: 4 },
+  'bias and bans': {
+    bias: [
+      [7, 2.5],
+      [9, 1.5],
+    ],
+    bans: Array.from({ length: 200 }, (_, i) => i + 50),
+  },
+  'cut, with all': {
+    temperature: 3,
+    topK: 30,
+    topP: 0.9,
+    minP: 0.05,
+    seed: 8,
+    bans: [1, 2],
+    bias: new Map([[3, 5]]),
+    repetitionPenalty: 2,
+    penaltyWindow: 4,
+  },
 };
 
 describe.each(Object.entries(WAYS))('%s', (name, way) => {
@@ -76,7 +95,8 @@ describe.each(Object.entries(WAYS))('%s', (name, way) => {
       expect(await idsOf({ ...options, tokensPerSubmit }), `${name}, ${tokensPerSubmit}`).toEqual(want);
     }
     // Going on behind some of them counts them as before.
-    if (way.temperature === undefined) expect(await idsOf({ ...way, maxTokens: 9 }, [...PROMPT, ...want.slice(0, 5)])).toEqual(want.slice(5));
+    if (way.temperature === undefined)
+      expect(await idsOf({ ...way, maxTokens: 9 }, [...PROMPT, ...want.slice(0, 5)])).toEqual(want.slice(5));
   });
 });
 
@@ -234,7 +254,15 @@ test('wrong options are refused by their names', () => {
     [{ bias: [3, 1] }, 'bias[0]: expected an array'],
     [{ bias: [[3]] }, 'bias[0]: expected an id and a number'],
     [{ bias: [[vocabulary, 1]] }, 'bias[0][0]'],
-    [{ bias: [[1, 1], [1, 2]] }, 'bias[1][0]: expected an id that was not given before'],
+    [
+      {
+        bias: [
+          [1, 1],
+          [1, 2],
+        ],
+      },
+      'bias[1][0]: expected an id that was not given before',
+    ],
     [{ bias: new Map([[1, -Infinity]]) }, 'bias[0][1]: expected a finite number'],
     [{ bans: [vocabulary] }, 'bans[0]'],
     [{ bans: 3 }, 'bans: expected an array'],

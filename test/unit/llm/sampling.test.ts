@@ -1,7 +1,18 @@
 // The choice of ids on the CPU, which the kernels are held against: cases that can be checked by hand, and samples of what they should be.
 import { describe, expect, test } from 'vitest';
 import { pickDispatch } from '../../../src/llm/pick.js';
-import { adjusted, ALL, type Choice, choiceOf, countsOf, cuts, cutUniforms, penaltyUniforms, thresholdOf, valuesOf } from '../../../src/llm/sampling.js';
+import {
+  ALL,
+  adjusted,
+  type Choice,
+  choiceOf,
+  countsOf,
+  cuts,
+  cutUniforms,
+  penaltyUniforms,
+  thresholdOf,
+  valuesOf,
+} from '../../../src/llm/sampling.js';
 import { random } from '../../cases/data.js';
 
 const ln = Math.log;
@@ -68,7 +79,7 @@ test.each([
   const draws = 20_000;
   const counts = new Array<number>(4).fill(0);
   for (let position = 0; position < draws; position++) counts[choiceOf(LOGITS, { temperature: 1, seed: 3, position, ...cut })!]!++;
-  const sum = ids.reduce((total, id) => total + Math.exp(LOGITS[id]!), 0);
+  const sum = (ids as readonly number[]).reduce((total, id) => total + Math.exp(LOGITS[id]!), 0);
   for (const [id, count] of counts.entries()) {
     const p = (ids as readonly number[]).includes(id) ? Math.exp(LOGITS[id]!) / sum : 0;
     expect(Math.abs(count - draws * p)).toBeLessThanOrEqual(4.5 * Math.sqrt(draws * p * (1 - p)));
@@ -134,7 +145,10 @@ describe('what the kernel is told', () => {
   });
   test('is finite, whatever the temperature', () => {
     for (const temperature of [2 ** -126, 1e-30, 0.01, 1, 100, 1e30, 3e38]) {
-      const { steps, step, rounds, top_p, top_k, least } = cutUniforms({ topK: 3, topP: 0.5, minP: 1e-300 }, { vocabulary: 100, temperature });
+      const { steps, step, rounds, top_p, top_k, least } = cutUniforms(
+        { topK: 3, topP: 0.5, minP: 1e-300 },
+        { vocabulary: 100, temperature },
+      );
       expect(steps * step).toBe(1);
       expect([Math.fround(steps), Math.fround(step)]).toEqual([steps, step]);
       expect([rounds, top_p, top_k]).toEqual([10, 2 ** 31, 3]);
