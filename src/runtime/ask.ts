@@ -22,6 +22,17 @@ function windowOf(ids: readonly number[], { vocabulary, context, adjusting }: Ch
   };
 }
 
+/** What a function of the caller's gives, unless the signal comes before. */
+function untilAborted<T>(work: T | Promise<T>, signal: AbortSignal | undefined): Promise<T> {
+  return new Promise((resolve, reject) => {
+    const stop = (): void => reject(signal!.reason);
+    signal?.addEventListener('abort', stop);
+    Promise.resolve(work)
+      .then(resolve, reject)
+      .finally(() => signal?.removeEventListener('abort', stop));
+  });
+}
+
 /**
  * Asks for ids until a stop id or the limit. The last chunk of the prompt is what the runner did last.
  * @throws ArgumentError for an id that is none; GpuError if a logit is NaN, UnsupportedError without memory for the cache; what `sampler` and
@@ -30,7 +41,7 @@ function windowOf(ids: readonly number[], { vocabulary, context, adjusting }: Ch
 export async function* askForIds(
   runner: Runner,
   { sampler, ...choosing }: Choosing & { readonly sampler: Sampler },
-  { prompt, under, stats, took, check }: Omit<Sequence, 'under'> & { readonly under: Promise<unknown>[] },
+  { prompt, under, stats, signal, took, check }: Omit<Sequence, 'under'> & { readonly under: Promise<unknown>[] },
 ): AsyncGenerator<GeneratedId, void> {
   const { limit, stops, vocabulary, adjusting } = choosing;
   const counted = windowOf(prompt, choosing);
@@ -50,7 +61,7 @@ export async function* askForIds(
     check();
     stats.clamped = clamped;
     if (!candidates) throw new GpuError('logits', 'NaN among them');
-    const id = checkSampled(await sampler(candidates), vocabulary, adjusting);
+    const id = checkSampled(await untilAborted(sampler(candidates), signal), vocabulary, adjusting);
     check();
     stats.tokens++;
     stats.decodeMs += performance.now() - began;

@@ -18,6 +18,8 @@ export interface Sequence {
   /** Submits that are not awaited. */
   readonly under: Promise<Chosen>[];
   readonly stats: LlmStats;
+  /** Ends the wait for a sampler. */
+  readonly signal?: AbortSignal | undefined;
   /** An id whose keys and values are in the cache. */
   took(id: number): void;
   /** Throws if it is to end. */

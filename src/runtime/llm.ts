@@ -316,7 +316,7 @@ export class Llm {
       await this.#read(prompt, signal);
       const choosing = { ...how, limit, vocabulary: this.config.vocabulary, context: this.context };
       const sequence: Sequence = {
-        ...{ prompt, under, stats: this.stats },
+        ...{ prompt, under, stats: this.stats, signal },
         took: (id) => this.#kept.push(id),
         check: () => {
           signal?.throwIfAborted();

@@ -213,6 +213,16 @@ describe('a sampler', () => {
       },
     });
     await expect(aborted).rejects.toThrow('enough');
+    const waiting = new AbortController();
+    const never = new Promise<number>(() => {});
+    const unanswered = idsOf({
+      signal: waiting.signal,
+      sampler: () => {
+        setTimeout(() => waiting.abort(new Error('too long')), 5);
+        return never;
+      },
+    });
+    await expect(unanswered).rejects.toThrow('too long');
     llm.reset();
     expect(await idsOf({ maxTokens: 12 })).toEqual(want);
     // An id that is none of the candidates.
