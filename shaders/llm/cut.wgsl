@@ -30,8 +30,7 @@ struct Search {
   top: u32, // the largest key
   threshold: u32,
   above: Sum, // keys above the interval
-  kept: Sum, // by top-k
-  goal: Sum, // what top-p keeps weighs at least so much
+  goal: Sum, // what top-p keeps weighs at least so much; 0: its first histogram will say
 }
 
 var<workgroup> bin_counts: array<atomic<u32>, BINS>;
@@ -128,7 +127,7 @@ fn wide_product(a: u32, b: u32) -> vec2<u32> {
   return vec2<u32>((a >> 16u) * (b >> 16u) + (middle >> 16u) + (other >> 16u) + (carried >> 16u), a * b);
 }
 
-// p of a weight, rounded up; at least 1.
+// p of what top-k keeps, rounded up; at least 1.
 fn goal_of(kept: Sum) -> Sum {
   let small = wide_product(kept.low, params.top_p);
   let large = wide_product(kept.high, params.top_p);
@@ -143,16 +142,14 @@ fn reaches(sum: Sum, at: Search) -> bool {
 }
 
 // top-k has found its threshold: what it keeps is where top-p begins.
-fn counted(at: Search, threshold: u32, kept: Sum) {
+fn counted(at: Search, threshold: u32) {
   var next = at;
   next.threshold = threshold;
-  next.kept = kept;
   next.phase = select(DONE, WEIGHS, params.top_p != ALL);
   next.low = max(threshold, NO_KEY + 1u);
   next.high = at.top;
   next.coarse = select(0u, 1u, abs(float_of(at.top)) * params.steps < 0x1p23);
   next.above = Sum(0u, 0u, 0u);
-  next.goal = goal_of(kept);
   search[0] = next;
 }
 
@@ -163,7 +160,7 @@ fn narrow(given: Search) {
     var all = at.above;
     for (var i = 0u; i < FOLD; i++) { all = plus(all, groups[i]); }
     if (at.phase == COUNTS && all.count < params.top_k) {
-      counted(at, NO_KEY, all);
+      counted(at, NO_KEY);
       return;
     }
     if (at.phase == WEIGHS) { at.goal = goal_of(all); }
@@ -201,7 +198,7 @@ fn narrow(given: Search) {
   at.above = sum;
   let single = at.low == at.high;
   if (at.phase == COUNTS && (single || through.count == params.top_k)) {
-    counted(at, at.low, through);
+    counted(at, at.low);
     return;
   }
   if (at.phase == WEIGHS && (single || through.count == sum.count + 1u)) {

@@ -59,6 +59,7 @@ const normal = (next: Next): number => 1.7 * (next() + next() + next() + next() 
 const KINDS: Readonly<Record<string, (next: Next, i: number) => number>> = {
   'as models have them': (next) => 3 * normal(next),
   'with ties': (next) => Math.floor(6 * next()) / 2,
+  'a bin apart': (next) => Math.floor(90 * next()) / 16,
   'all equal': () => 1.25,
   'all equal to 0, of both signs': (_, i) => (i % 3 === 0 ? -0 : 0),
   huge: (next) => (next() - 0.5) * 6.8e38,
