@@ -12,7 +12,8 @@ import type { LanguageModel } from '../model/language-model.js';
 import { type ModelFrom, openLanguageModel } from '../model/open-language-model.js';
 import { type Message, renderChat } from '../text/template.js';
 import type { Tokenizer } from '../text/tokenizer.js';
-import { chooseIds } from './choose.js';
+import { askForIds } from './ask.js';
+import { chooseIds, type Sequence } from './choose.js';
 import { checkRoom, estimateOf, type LlmEstimate } from './estimate.js';
 import type { LlmExplanation, LlmStats } from './explanation.js';
 import {
@@ -32,6 +33,7 @@ import {
 } from './options.js';
 import { piecesOf } from './pieces.js';
 import { type Chosen, Runner } from './runner.js';
+import { type Sampling, samplingOf } from './sampling-options.js';
 import { fusesNorms } from './step-plan.js';
 import { loadWeights, type ModelWeights } from './weights.js';
 
@@ -77,11 +79,9 @@ async function cacheOf(from: unknown, signal: AbortSignal | undefined): Promise<
 }
 
 /** How ids are chosen, checked. */
-interface Asked extends Required<Pick<GenerateOptions, 'signal' | 'tokensPerSubmit'>> {
+interface Asked extends Required<Pick<GenerateOptions, 'signal' | 'tokensPerSubmit'>>, Sampling {
   readonly limit: number;
   readonly stops: readonly number[];
-  readonly temperature: number;
-  readonly seed: number;
 }
 
 /**
@@ -339,10 +339,11 @@ export class Llm {
   /** @throws ArgumentError */
   #asked(prompt: readonly number[], given: GenerateOptions): Asked {
     this.#assertAlive();
-    const { maxTokens = Infinity, temperature = 0, seed = 0, stops, tokensPerSubmit, signal } = given;
+    const { maxTokens = Infinity, stops, tokensPerSubmit, signal } = given;
+    const { vocabulary } = this.config;
     // The id behind the last position needs no place.
     const limit = Math.min(maxTokens, this.context - prompt.length + 1);
-    return { limit, temperature, seed, stops: checkStops(stops, this.config.vocabulary), tokensPerSubmit, signal };
+    return { ...samplingOf(given, vocabulary), limit, stops: checkStops(stops, vocabulary), tokensPerSubmit, signal };
   }
 
   /** Brings ids into the cache, but those at the beginning that are there. The last is computed anyway: its logits are asked for. */
@@ -377,25 +378,25 @@ export class Llm {
 
   async *#generate(prompt: readonly number[], asked: Asked): AsyncGenerator<GeneratedId, void> {
     this.#assertFree();
-    const { limit, signal, ...how } = asked;
+    const { limit, signal, sampler, ...how } = asked;
     if (limit === 0) return;
     this.#busy = true;
     const under: Promise<Chosen>[] = [];
     try {
       signal?.throwIfAborted();
       await this.#read(prompt, signal);
-      yield* chooseIds(
-        this.#parts.runner,
-        { ...how, limit, vocabulary: this.config.vocabulary, context: this.context },
-        {
-          ...{ begin: prompt.length, under, stats: this.stats },
-          took: (id) => this.#kept.push(id),
-          check: () => {
-            signal?.throwIfAborted();
-            this.#assertAlive();
-          },
+      const choosing = { ...how, limit, vocabulary: this.config.vocabulary, context: this.context };
+      const sequence: Sequence = {
+        ...{ prompt, under, stats: this.stats, signal },
+        took: (id) => this.#kept.push(id),
+        check: () => {
+          signal?.throwIfAborted();
+          this.#assertAlive();
         },
-      );
+      };
+      yield* sampler
+        ? askForIds(this.#parts.runner, { ...choosing, sampler }, sequence)
+        : chooseIds(this.#parts.runner, choosing, sequence);
     } catch (error) {
       throw this.#endedBy(error, signal);
     } finally {
