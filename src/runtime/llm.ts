@@ -45,8 +45,14 @@ interface Parts {
   readonly runner: Runner;
   readonly context: number;
   readonly kv: KvDType;
+  /** What float matrices became, in words. */
+  readonly form: string;
   readonly loadMs: number;
 }
+
+/** The form that float matrices were given, in words. */
+const formOf = (quantize: LlmOptions['quantize'] = 'int8'): string =>
+  typeof quantize === 'string' ? `${quantize} in groups of 32` : `codes of ${quantize.bits} bits`;
 
 /** How ids are chosen, checked. */
 interface Asked extends Required<Pick<GenerateOptions, 'signal' | 'tokensPerSubmit'>> {
@@ -85,14 +91,14 @@ export class Llm {
   }
 
   /**
-   * Loads a GGUF model: llama, qwen2 or qwen3. Float matrices become int8 in groups of 32. If a step fails, all is freed.
+   * Loads a GGUF model: llama, qwen2 or qwen3. Float matrices become int8 in groups of 32, or what `quantize` says. If a step fails, all is freed.
    * @param from a file, its bytes, a URL or a path, or what `openModel` returned
    * @throws ArgumentError, FormatError, ReadError; UnsupportedError for a model that is not served, or without memory; ShaderError, GpuError,
    *   DeviceLostError; the reason of `signal`
    */
   static async load(from: TensorFile | BytesFrom | ByteSource, options: LlmOptions = {}): Promise<Llm> {
     const began = performance.now();
-    const { device: given, context: asked, kv = 'f16', onProgress, signal } = checkLoad(options);
+    const { device: given, context: asked, kv = 'f16', quantize, onProgress, signal } = checkLoad(options);
     signal?.throwIfAborted();
     const opened = typeof from === 'object' && from !== null && property(from, 'tensors', 'from') !== undefined;
     const file = opened ? (from as TensorFile) : await openModel(from as BytesFrom, signal ? { signal } : {});
@@ -104,10 +110,11 @@ export class Llm {
     const device = given ?? (await requestDevice());
     let weights: ModelWeights | undefined;
     try {
-      weights = await loadWeights(device, file, config, { context, fused: fusesNorms(capsOf(device)), onProgress, signal });
+      weights = await loadWeights(device, file, config, { context, fused: fusesNorms(capsOf(device)), quantize, onProgress, signal });
       const runner = await Runner.make(device, config, weights, { context, kv });
       const loadMs = performance.now() - began;
-      return new Llm({ device, owned: given === undefined, file, config, weights, runner, context, kv, loadMs });
+      const form = formOf(quantize);
+      return new Llm({ device, owned: given === undefined, file, config, weights, runner, context, kv, form, loadMs });
     } catch (error) {
       weights?.destroy();
       if (!given) device.destroy();
@@ -216,7 +223,7 @@ export class Llm {
       fusedNorms: fusesNorms(capsOf(device)),
       memory: { weights: weights.bytes, ...runner.memory() },
       capacity: runner.capacity,
-      notes: quantized.length === 0 ? [] : [`float matrices became int8 in groups of 32: ${quantized.join(', ')}`],
+      notes: quantized.length === 0 ? [] : [`float matrices became ${this.#parts.form}: ${quantized.join(', ')}`],
     };
   }
 

@@ -17,6 +17,7 @@ import { checkDevice } from '../arguments/gpu-objects.js';
 import { ArgumentError } from '../errors.js';
 import { MOST_STOPS } from '../llm/pick.js';
 import type { Progress } from '../progress.js';
+import type { QuantizeForm } from '../quantize/gpu-form.js';
 import type { ChatOptions } from '../text/template.js';
 import type { KvDType } from './memory.js';
 
@@ -28,6 +29,8 @@ export interface LlmOptions {
   readonly context?: number | undefined;
   /** What the cache of keys and values holds. Default: f16, half the memory; f32 rounds nothing. */
   readonly kv?: KvDType | undefined;
+  /** What float matrices of the file become. Default: int8, groups of 32. */
+  readonly quantize?: QuantizeForm | undefined;
   /** Receives bytes that are read, and taken by the GPU. */
   readonly onProgress?: ((progress: Progress) => void) | undefined;
   readonly signal?: AbortSignal | undefined;
@@ -89,6 +92,7 @@ const LOAD = onlyFields({
   device: optional(checkDevice),
   context: optional(wholeNumber(1)),
   kv: optional(oneOf<KvDType>('f32', 'f16')),
+  quantize: anything,
   onProgress: optional(callback),
   signal: optional(signal),
 });

@@ -17,6 +17,7 @@ import { matrixName, type Role } from '../llm/names.js';
 import { frequencies, ropeTables } from '../llm/rope.js';
 import { loadLayers } from '../loading/load-layers.js';
 import type { Progress } from '../progress.js';
+import type { QuantizeForm } from '../quantize/gpu-form.js';
 import type { ProductName } from './step-plan.js';
 
 export interface ModelWeights {
@@ -26,7 +27,7 @@ export interface ModelWeights {
   readonly products: ReadonlyMap<ProductName, readonly LinearWeightQuant[]>;
   /** `outputNorm`, `attentionNorm.3`, `feedForwardNorm.3` (d); `norms.3` (2, e), of q and then of k; `angles`. */
   readonly tensors: ReadonlyMap<string, Tensor>;
-  /** Names of float matrices, which became int8 in groups of 32. */
+  /** Names of float matrices, which were quantized. */
   readonly quantized: readonly string[];
   /** Of the file: what the matrices take there. */
   readonly bytes: number;
@@ -38,6 +39,8 @@ export interface LoadWeightsOptions {
   readonly context: number;
   /** Do products leave the twins that the next product takes? */
   readonly fused: boolean;
+  /** What float matrices become. Default: int8, groups of 32. */
+  readonly quantize?: QuantizeForm | undefined;
   readonly onProgress?: ((progress: Progress) => void) | undefined;
   readonly signal?: AbortSignal | undefined;
 }
@@ -58,7 +61,7 @@ function free({ layers, tensors }: Loaded): void {
  *   `signal`
  */
 export async function loadWeights(device: GPUDevice, file: TensorFile, config: Config, options: LoadWeightsOptions): Promise<ModelWeights> {
-  const { context, fused, onProgress, signal } = options;
+  const { context, fused, quantize = 'int8', onProgress, signal } = options;
   const found = findTensors(file, config, 'gguf');
   const sourceOf = await sourcesIn(file, found, signal);
   const all = Array.from({ length: config.layers }, (_, i) => i);
@@ -76,7 +79,7 @@ export async function loadWeights(device: GPUDevice, file: TensorFile, config: C
   try {
     const made = await loadLayers(device, sources, {
       dtype: 'float32',
-      ...(floats.length > 0 && { quantize: 'int8' as const }),
+      ...(floats.length > 0 && { quantize }),
       ...(onProgress && { onProgress }),
       ...(signal && { signal }),
     });
