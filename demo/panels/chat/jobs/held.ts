@@ -1,7 +1,8 @@
 // The model that the panel holds in the Worker: opened from the page's own file, from files, or from a URL, and loaded again on another device
 // after a loss.
-import { type Llm, type Progress, Llm as Runtime, type TensorFile } from '../../../../src/llm.js';
+
 import { openModel } from '../../../../src/files/open-file.js';
+import { type Llm, type Progress, Llm as Runtime, type TensorFile } from '../../../../src/llm.js';
 import type { JobContext } from '../../../worker/rpc.js';
 
 /** Where a model comes from. Files may be the parts of a split model. */
@@ -49,6 +50,8 @@ const sizeOf = ({ tensors }: TensorFile): number =>
 
 const megabytes = (count: number): string => (count / 1e6).toFixed(count < 1e8 ? 2 : 0);
 const WORDS: Readonly<Partial<Record<Progress['phase'], string>>> = { read: 'read', pack: 'on the GPU' };
+
+export const heldNow = (): number | undefined => held?.id;
 
 /** Says bytes and seconds. */
 function telling({ progress }: JobContext): (now: Progress) => void {

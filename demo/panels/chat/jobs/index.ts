@@ -1,8 +1,9 @@
 // The jobs of the panel "Chat": a model is loaded, speaks, shows the candidates of one token, and is compared with itself in fewer bits.
-import { ggufTemplates } from '../../../../src/text/template.js';
+
 import type { LlmExplanation } from '../../../../src/llm.js';
+import { ggufTemplates } from '../../../../src/text/template.js';
 import type { Job, JobContext } from '../../../worker/rpc.js';
-import { type LoadArgs, load } from './held.js';
+import { heldNow, type LoadArgs, load } from './held.js';
 import { look } from './look.js';
 import { speak } from './speak.js';
 import { widths } from './widths.js';
@@ -36,6 +37,8 @@ export const jobs = {
       ...{ context: llm.context, loadMs: llm.stats.loadMs, chats, explanation },
     };
   },
+  /** The model that is held; undefined if loading another one has failed after this one was gone. */
+  holds: async (_: undefined): Promise<number | undefined> => heldNow(),
   speak,
   look,
   widths,

@@ -52,7 +52,11 @@ async function matricesOf(file: TensorFile, signal?: AbortSignal): Promise<reado
 }
 
 /** Bytes of whole rows, of which a part is asked for. */
-function rowSource({ name, n }: Matrix, row: number, bytesOf: (first: number, last: number, signal?: AbortSignal) => Promise<Uint8Array<ArrayBuffer>>): ByteSource {
+function rowSource(
+  { name, n }: Matrix,
+  row: number,
+  bytesOf: (first: number, last: number, signal?: AbortSignal) => Promise<Uint8Array<ArrayBuffer>>,
+): ByteSource {
   return {
     name,
     size: n * row,

@@ -3,11 +3,11 @@ import { Llm } from '../../../../src/llm.js';
 import { type CodeBits, widthOf } from '../../../../src/problem/code-width.js';
 import type { QuantizeForm } from '../../../../src/quantize/gpu-form.js';
 import { piecesOf } from '../../../../src/runtime/pieces.js';
-import { errorMessage } from '../../../worker/rpc.js';
 import type { JobContext } from '../../../worker/rpc.js';
+import { errorMessage } from '../../../worker/rpc.js';
 import { alive } from './held.js';
 import { inBits, isMade } from './requantized.js';
-import { promptIds, type Prompt, type SpeakArgs } from './speak.js';
+import { type Prompt, promptIds, type SpeakArgs } from './speak.js';
 
 export interface WidthsArgs {
   readonly model: number;
@@ -29,7 +29,6 @@ export interface OfWidth {
   readonly problem?: string;
 }
 
-
 /** Of each id of `answer`, −ln of its probability behind those before it; the mean. */
 async function surpriseOf(llm: Llm, prompt: readonly number[], answer: readonly number[]): Promise<number> {
   if (answer.length === 0) return 0;
@@ -49,7 +48,10 @@ async function surpriseOf(llm: Llm, prompt: readonly number[], answer: readonly 
 }
 
 /** Sends a part for each width, the file as it is first. @throws what Llm.load and Llm.generate throw for the file as it is */
-export async function widths({ model, prompt, options, bits }: WidthsArgs, context: JobContext<OfWidth>): Promise<{ readonly count: number }> {
+export async function widths(
+  { model, prompt, options, bits }: WidthsArgs,
+  context: JobContext<OfWidth>,
+): Promise<{ readonly count: number }> {
   const { signal, progress } = context;
   const held = await alive(model, context);
   const { tokenizer, ids: begin } = await promptIds(held, prompt);
