@@ -1,5 +1,5 @@
 // What an answer took, as the library counts it: tokens a second, time to the first token, memory by use, dispatches a token.
-import { bytes, counted, milliseconds, short, whole } from '../../ui/numbers.js';
+import { bytes, counted, duration, short, whole } from '../../ui/numbers.js';
 import { type Answer, idsOf, model } from './state.js';
 
 /** Ids of the decoding and its milliseconds, as `Llm.stats` has them. */
@@ -16,7 +16,7 @@ export function Figures({ answer }: { readonly answer: Answer }) {
   const total = memory.reduce((sum, [, size]) => sum + size, 0);
   const items: readonly (readonly [name: string, value: string, remark?: string])[] = [
     ['Tokens a second', speed === undefined ? '…' : short(speed), counted(idsOf(answer).length, 'token')],
-    ['To the first token', milliseconds(answer.first), `a prompt of ${counted(answer.promptIds.length, 'token')}`],
+    ['To the first token', duration(answer.first), `a prompt of ${counted(answer.promptIds.length, 'token')}`],
     ['GPU memory', bytes(total), memory.map(([use, size]) => `${USES[use] ?? use} ${bytes(size)}`).join(', ')],
     ['Dispatches a token', whole(now.explanation.dispatchesPerToken), counted(now.layers, 'layer')],
   ];

@@ -1,6 +1,7 @@
 // The panel's state: the model, the conversation, and the jobs. The conversation is in memory alone: the URL has the settings, not the text.
 import { batch, computed, signal } from '@preact/signals';
 import type { Message, Reason } from '../../../src/llm.js';
+import { quiet } from '../../app/quiet.js';
 import { text, urlSignal } from '../../app/url-state.js';
 import { makeJob } from '../../app/use-job.js';
 import { call } from '../../app/worker.js';
@@ -257,4 +258,5 @@ export async function arrive(): Promise<void> {
   if (model.peek() || loading.status.peek() === 'running') return;
   if (draft.peek() === '') draft.value = BEGINNINGS[0];
   if ((await load({ own: true })) && turns.peek().length === 0) await begin(draft.peek());
+  quiet.value = true;
 }

@@ -116,15 +116,15 @@ function Ran({ variants, dispatches }: { readonly variants: Readonly<Record<stri
       <Table
         caption="Shaders of a token"
         hideCaption
-        columns={[{ title: 'Shader' }, { title: 'Dispatches', numeric: true }, { title: 'Params' }]}
+        columns={[{ title: 'Shader' }, { title: 'Params' }, { title: 'Dispatches', numeric: true }]}
         rows={Object.entries(variants).map(([id, times]) => {
           const [shader, params] = parsed(id);
           return [
             <PanelLink key={id} panel="shader" state={{ show: id }}>
               {shader}
             </PanelLink>,
-            whole(times),
             <code key="params">{params.replaceAll(',', ' ')}</code>,
+            whole(times),
           ];
         })}
       />

@@ -1,6 +1,6 @@
 // The same prompt, written by the same model in fewer bits, side by side.
 import { Button } from '../../ui/button.js';
-import { counted, short } from '../../ui/numbers.js';
+import { counted, short, whole } from '../../ui/numbers.js';
 import { JobProblem, Progress } from '../../ui/progress.js';
 import type { OfWidth } from './jobs/widths.js';
 import { compare, comparing, lastAnswer, ofWidths, speaking } from './state.js';
@@ -62,7 +62,7 @@ function Width({ one, plain }: { readonly one: OfWidth; readonly plain: OfWidth 
           <small>
             {bits === 0
               ? `${bitsOf(surprise)} bits a token for its own text.`
-              : `${alike === ids.length ? `All ${counted(ids.length, 'token')} alike` : `The first ${counted(alike, 'token')} alike`}. It gives ${bitsOf(surprise)} bits a token to the text of the file.`}
+              : `${alike === ids.length ? `All ${counted(ids.length, 'token')} alike` : alike === 0 ? 'No token alike' : alike === 1 ? 'The first token alike' : `The first ${whole(alike)} tokens alike`}. It gives ${bitsOf(surprise)} bits a token to the text of the file.`}
           </small>
         </>
       )}

@@ -26,6 +26,8 @@ export interface LoadedModel {
 
 export const jobs = {
   load: async (args: LoadArgs, context: JobContext): Promise<LoadedModel> => {
+    // What texts need is fetched beside the model. If it cannot be, the tokenizer says so.
+    for (const ahead of [import('@huggingface/tokenizers'), import('@huggingface/jinja')]) ahead.catch(() => {});
     const { id, file, bytes, llm } = await load(args, context);
     const { architecture, layers, width, vocabulary } = llm.config;
     context.progress(1, 'The tokenizer is made.');
