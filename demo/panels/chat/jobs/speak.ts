@@ -1,6 +1,7 @@
 // An answer: a prompt as ids, and the pieces of text that follow it. The page keeps the ids, so that an answer that a lost device or a stop has
 // ended goes on behind them: noise depends on the position in the sequence, and the text is the same as if nothing had happened.
-import type { GenerateOptions, LlmStats, Message, Piece, Reason, Tokenizer } from '../../../../src/llm.js';
+import { capsOf } from '../../../../src/gpu/device.js';
+import type { GenerateOptions, Llm, LlmStats, Message, Piece, Reason, Tokenizer } from '../../../../src/llm.js';
 import type { GeneratedId } from '../../../../src/runtime/options.js';
 import { piecesOf } from '../../../../src/runtime/pieces.js';
 import { ggufTemplates, renderChat } from '../../../../src/text/template.js';
@@ -52,6 +53,21 @@ async function* behind(before: readonly number[], rest: AsyncIterable<GeneratedI
   yield* rest;
 }
 
+/** Rows up to which one after the other is sooner done than compiling. */
+const SHORT = 8;
+
+/**
+ * Reads a short prompt row by row. A row alone runs in the shaders that tokens have; a software adapter takes seconds to compile those of more
+ * rows, and a first answer would wait for them.
+ */
+async function readShort(llm: Llm, ids: readonly number[], signal: AbortSignal): Promise<void> {
+  if (ids.length > SHORT) return;
+  for (let count = 1; count < ids.length; count++) {
+    signal.throwIfAborted();
+    await llm.logits(ids.slice(0, count));
+  }
+}
+
 const KEYS = ['promptTokens', 'promptMs', 'tokens', 'decodeMs'] as const;
 const spentSince = (now: LlmStats, then: LlmStats): Spent =>
   Object.fromEntries(KEYS.map((key) => [key, now[key] - then[key]])) as Record<(typeof KEYS)[number], number>;
@@ -71,6 +87,7 @@ export async function speak({ model, prompt, before, options }: SpeakArgs, conte
     signal,
   };
   const [began, then] = [performance.now(), { ...llm.stats }];
+  if (before.length === 0 && capsOf(held.device).software) await readShort(llm, ids, signal);
   let reason: Reason = 'length';
   const source = behind(before, llm.generate([...ids, ...before], asked));
   for await (const piece of piecesOf(source, { tokenizer, begins: 'messages' in prompt, stop: [] })) {
