@@ -54,16 +54,17 @@ export const security = (): Plugin => ({
   },
 });
 
+const WRITES = /(append|insert)\("style"/;
+
 /** Observable Plot writes a <style> into each chart, which the policy forbids; ui/chart.css has the same rules. */
 export const plotWithoutStyles = (): Plugin => ({
   name: 'antiquant-plot-without-styles',
   enforce: 'pre',
   apply: 'build',
   transform(code, id) {
-    if (!/@observablehq\/plot\/src\/.*\.js$/.test(id) || !code.includes('append("style")')) return null;
-    const changed = code.replace(/svg\.append\("style"\)\.text\(\s*`[^`]*`\s*\)/g, 'svg');
-    if (id.endsWith('/plot.js') && changed === code)
-      throw new Error('security: Observable Plot writes its styles in another way than it did');
+    if (!/@observablehq\/plot\/src\/.*\.js$/.test(id) || !WRITES.test(code)) return null;
+    const changed = code.replace(/\b(svg|div)\.(?:append|insert)\("style"(?:, "\*")?\)\.text\(\s*`[^`]*`\s*\)/g, '$1');
+    if (WRITES.test(changed)) throw new Error(`security: ${id} writes its styles in another way than it did`);
     return { code: changed, map: null };
   },
 });

@@ -62,7 +62,9 @@ test('a first visit: the model of the page writes by itself, and nothing comes f
   const asked: string[] = [];
   // The service worker fetches every file once more, later.
   const mine = (request: Request): boolean => request.serviceWorker() === null;
-  page.context().on('request', (request) => mine(request) && asked.push(`${request.method()} ${request.url()} ${request.postData() ?? ''}`));
+  page
+    .context()
+    .on('request', (request) => mine(request) && asked.push(`${request.method()} ${request.url()} ${request.postData() ?? ''}`));
   const began = Date.now();
   await page.goto(`${baseURL}/`);
   await expect(page).toHaveTitle('Chat · antiquant');

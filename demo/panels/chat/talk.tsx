@@ -141,7 +141,11 @@ function Actions({ turn }: { readonly turn: Turn }) {
         <>
           {room && (answer.status !== 'done' || answer.reason === 'length') && <Button onClick={() => void goOn(key)}>Go on</Button>}
           <Button onClick={() => void again(key)}>{chats ? 'Answer again' : 'Another text'}</Button>
-          {answer.parts.length > 0 && <Button onClick={() => void savePicture()}>Save a picture</Button>}
+          {answer.parts.length > 0 && (
+            <Button label="Save a picture" onClick={() => void savePicture()}>
+              Picture
+            </Button>
+          )}
           {!room && <span class="chat-remark">The context is full.</span>}
           {answer.reason === 'stop' && answer.status === 'done' && <span class="chat-remark">{END.stop}</span>}
         </>
