@@ -3,6 +3,7 @@
 
 import { openModel } from '../../../../src/files/open-file.js';
 import { type Llm, type Progress, Llm as Runtime, type TensorFile } from '../../../../src/llm.js';
+import { ownModel } from '../../../worker/own-model.js';
 import type { JobContext } from '../../../worker/rpc.js';
 
 /** Where a model comes from. Files may be the parts of a split model. */
@@ -24,25 +25,10 @@ export interface Held {
 
 let held: Held | undefined;
 let count = 0;
-/** The page's own model stays in memory: it is small, and is loaded again after another one. */
-let own: Promise<TensorFile> | undefined;
-
-const OWN = new URL('../../../../models/kjv.gguf', import.meta.url);
-
-async function fetchOwn(): Promise<TensorFile> {
-  const response = await fetch(OWN);
-  if (!response.ok) throw new Error(`The model of this page could not be fetched: the server answered ${response.status}`);
-  return openModel(new File([await response.arrayBuffer()], 'kjv.gguf'));
-}
-
 function open(from: From, signal: AbortSignal): Promise<TensorFile> {
   if ('url' in from) return openModel(new URL(from.url), { signal });
   if ('files' in from) return openModel(from.files[0]!, { files: from.files, signal });
-  own ??= fetchOwn().catch((error: unknown) => {
-    own = undefined;
-    throw error;
-  });
-  return own;
+  return ownModel();
 }
 
 const sizeOf = ({ tensors }: TensorFile): number =>
