@@ -2,7 +2,7 @@
 import { batch, computed, signal } from '@preact/signals';
 import type { Message, Reason } from '../../../src/llm.js';
 import { quiet } from '../../app/quiet.js';
-import { text, urlSignal } from '../../app/url-state.js';
+import { panel, text, urlSignal } from '../../app/url-state.js';
 import { makeJob } from '../../app/use-job.js';
 import { call } from '../../app/worker.js';
 import { isAbort } from '../../worker/rpc.js';
@@ -41,6 +41,7 @@ export async function load(from: From): Promise<boolean> {
   }
   batch(() => {
     model.value = loaded;
+    draft.value = loaded.chats ? '' : draft.peek() || BEGINNINGS[0];
     clear();
   });
   return true;
@@ -74,17 +75,20 @@ export interface Turn {
 
 export const turns = signal<readonly Turn[]>([]);
 export const system = signal('');
-export const draft = signal('');
 /** The turn that the draft replaces. */
 export const editing = signal<number | undefined>(undefined);
 
 /** Beginnings in the manner of the page's own model. */
 export const BEGINNINGS = ['And it came to pass', 'In the beginning', 'Blessed are they', 'The voice of'] as const;
 
+export const draft = signal<string>(BEGINNINGS[0]);
+
 let control: AbortController | undefined;
 let keys = 0;
 
 export const speaking = computed(() => turns.value.at(-1)?.answer.status === 'running');
+/** Is there an answer, or another model, to wait for? */
+export const busy = computed(() => speaking.value || loading.status.value === 'running');
 export const textOf = ({ parts }: Answer): string => parts.map((part) => part.text).join('');
 export const idsOf = ({ parts }: Answer): number[] => parts.flatMap(({ ids }) => ids);
 
@@ -253,10 +257,10 @@ export async function compare(): Promise<void> {
 
 // ----------------------------------------------------------------------------------------------------------- the visit
 
-/** Loads the page's own model and, if the visitor has begun nothing, goes on with the first beginning. */
+/** Loads the page's own model and, if the visitor has begun nothing and is still here, goes on with the first beginning. */
 export async function arrive(): Promise<void> {
-  if (model.peek() || loading.status.peek() === 'running') return;
-  if (draft.peek() === '') draft.value = BEGINNINGS[0];
-  if ((await load({ own: true })) && turns.peek().length === 0) await begin(draft.peek());
+  if (loading.status.peek() === 'running') return; // the arrival before goes on
+  const ready = model.peek() !== undefined || (await load({ own: true }));
+  if (ready && isOwn.peek() && turns.peek().length === 0 && panel.peek() === 'chat') await begin(draft.peek());
   quiet.value = true;
 }

@@ -14,6 +14,7 @@ import {
   again,
   BEGINNINGS,
   begin,
+  busy,
   draft,
   edit,
   editing,
@@ -25,7 +26,6 @@ import {
   look,
   looked,
   model,
-  speaking,
   stop,
   type Turn,
   turns,
@@ -82,7 +82,7 @@ function OneTurn({ turn, last }: { readonly turn: Turn; readonly last: boolean }
         <div class="chat-mine">
           <h4 class="unseen">You</h4>
           <p class="chat-text">{text}</p>
-          <Button kind="quiet" label="Edit this message" disabled={speaking.value} onClick={() => edit(turn.key)}>
+          <Button kind="quiet" label="Edit this message" disabled={busy.value} onClick={() => edit(turn.key)}>
             Edit
           </Button>
         </div>
@@ -139,8 +139,14 @@ function Actions({ turn }: { readonly turn: Turn }) {
         <Button onClick={stop}>Stop</Button>
       ) : (
         <>
-          {room && (answer.status !== 'done' || answer.reason === 'length') && <Button onClick={() => void goOn(key)}>Go on</Button>}
-          <Button onClick={() => void again(key)}>{chats ? 'Answer again' : 'Another text'}</Button>
+          {room && (answer.status !== 'done' || answer.reason === 'length') && (
+            <Button disabled={busy.value} onClick={() => void goOn(key)}>
+              Go on
+            </Button>
+          )}
+          <Button disabled={busy.value} onClick={() => void again(key)}>
+            {chats ? 'Answer again' : 'Another text'}
+          </Button>
           {answer.parts.length > 0 && (
             <Button label="Save a picture" onClick={() => void savePicture()}>
               Picture
@@ -178,7 +184,7 @@ function Composer() {
     box.current!.select();
   }, [edits]);
   const send = (): void => {
-    if (!speaking.peek()) void begin(draft.peek());
+    if (!busy.peek()) void begin(draft.peek());
   };
   return (
     <form
@@ -208,7 +214,7 @@ function Composer() {
             send();
           }}
         />
-        <Button kind="primary" type="submit" disabled={!model.value || speaking.value || draft.value.trim() === ''}>
+        <Button kind="primary" type="submit" disabled={!model.value || busy.value || draft.value.trim() === ''}>
           {chats ? 'Send' : 'Continue'}
         </Button>
       </div>
@@ -218,7 +224,7 @@ function Composer() {
             <Button
               key={text}
               kind="quiet"
-              disabled={!model.value || speaking.value}
+              disabled={!model.value || busy.value}
               onClick={() => {
                 draft.value = text;
                 void begin(text);

@@ -6,7 +6,7 @@ import { PanelLink } from '../../ui/panel-link.js';
 import { JobProblem } from '../../ui/progress.js';
 import { Table } from '../../ui/table.js';
 import type { Candidate } from './jobs/look.js';
-import { CANDIDATES, idsOf, lastAnswer, look, looked, looking, model, speaking } from './state.js';
+import { busy, CANDIDATES, idsOf, lastAnswer, look, looked, looking, model } from './state.js';
 
 /** A token as it can be seen: white space by signs. */
 export const visible = (text: string): string =>
@@ -52,7 +52,7 @@ function Place({ count }: { readonly count: number }) {
         min={1}
         max={count}
         value={shown + 1}
-        disabled={speaking.value}
+        disabled={busy.value}
         aria-valuetext={`${shown + 1} of ${count}`}
         onInput={({ currentTarget: { valueAsNumber } }) => {
           moved.value = valueAsNumber - 1;
@@ -64,7 +64,7 @@ function Place({ count }: { readonly count: number }) {
       />
       <output for="chat-place">{`${whole(shown + 1)} of ${whole(count)}`}</output>
       {at === undefined && (
-        <Button disabled={speaking.value} onClick={() => void look(0)}>
+        <Button disabled={busy.value} onClick={() => void look(0)}>
           Show
         </Button>
       )}

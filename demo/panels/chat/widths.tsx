@@ -3,7 +3,7 @@ import { Button } from '../../ui/button.js';
 import { counted, short, whole } from '../../ui/numbers.js';
 import { JobProblem, Progress } from '../../ui/progress.js';
 import type { OfWidth } from './jobs/widths.js';
-import { compare, comparing, lastAnswer, ofWidths, speaking } from './state.js';
+import { busy, compare, comparing, lastAnswer, ofWidths } from './state.js';
 
 export function Widths() {
   const answer = lastAnswer.value;
@@ -18,7 +18,7 @@ export function Widths() {
       </p>
       <div class="chat-compare">
         <Button
-          disabled={!answer || answer.parts.length === 0 || speaking.value || comparing.status.value === 'running'}
+          disabled={!answer || answer.parts.length === 0 || busy.value || comparing.status.value === 'running'}
           onClick={() => void compare()}
         >
           Compare
