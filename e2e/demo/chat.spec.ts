@@ -192,6 +192,16 @@ test('stop, go on, another text: what a stop has cut goes on with the same text'
   expect(whole.startsWith(cut)).toBe(true);
   expect(whole.length).toBeGreaterThan(cut.length);
   expect(await continues(panel, 'And it came to pass')).toBe(whole);
+  // Another panel wants the GPU: the answer stops, and goes on after the return.
+  const tab = (name: string): Locator => demo.page.getByRole('link', { name, exact: true });
+  await button(panel, 'Continue').click();
+  await expect(said(panel).locator('> span').nth(5)).toBeVisible(LONG);
+  await tab('Bring a model').click();
+  await tab('Chat').click();
+  await expect(status(panel)).toHaveAttribute('data-status', 'stopped');
+  await button(panel, 'Go on').click();
+  await ended(panel);
+  expect(await said(panel).textContent()).toBe(whole);
   await button(panel, 'Another text').click();
   await ended(panel);
   await expect(field(panel, 'Seed')).toHaveValue('2');

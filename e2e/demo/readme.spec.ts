@@ -11,7 +11,7 @@ test('the picture of the README: the page writes', async ({ demo }, info) => {
   test.setTimeout(180_000);
   const { page } = demo;
   await page.emulateMedia({ colorScheme: 'light', reducedMotion: 'reduce' });
-  await page.setViewportSize({ width: 1280, height: 900 });
+  await page.setViewportSize({ width: 1280, height: 1140 });
   const panel = await demo.open('chat');
   const text = panel.locator('.chat-text[data-status]');
   await expect(text).toHaveAttribute('data-status', 'done', { timeout: 90_000 });
@@ -20,6 +20,7 @@ test('the picture of the README: the page writes', async ({ demo }, info) => {
   await expect(text).toHaveAttribute('data-status', 'done', { timeout: 90_000 });
   await panel.getByRole('button', { name: 'Show', exact: true }).click();
   await expect(panel.locator('.chat-bars li')).toHaveCount(20, { timeout: 90_000 });
+  await page.evaluate(() => scrollTo(0, 0));
   const path = info.outputPath('chat.jpg');
   await page.screenshot({ path, type: 'jpeg', quality: 82 });
   keep(path, 'chat.jpg');
