@@ -4,13 +4,15 @@ import { ShaderError } from '../errors.js';
 import { BUFFER, makeBuffer, makeBuffers, USAGE } from '../gpu/buffers.js';
 import { assertAlive, capsOf, whileAlive } from '../gpu/device.js';
 import { allTaken, guarded, guardedSubmit, type Taken } from '../gpu/guard.js';
+import { loadOwn } from '../gpu/own-file.js';
+import type { KvDType } from '../llm/attention.js';
 import type { Config } from '../llm/config.js';
 import { type Choosing, pickDispatch, STATE } from '../llm/pick.js';
 import { addLlmShaders, type LlmDispatch, stepWords } from '../llm/shaders.js';
 import { recordSteps, replay } from '../recorded/record-steps.js';
 import { type Bound, bindDispatch, bindSteps, free } from './bind-steps.js';
 import { copyCache, makeCache } from './grow-cache.js';
-import { bufferSizes, CLASSES, cacheSizes, capacityFor, chunksOf, type KvDType } from './memory.js';
+import { bufferSizes, CLASSES, cacheTotal, capacityFor, chunksOf, keeps } from './memory.js';
 import { headSteps, type Planning, type PlanStep, promptSteps, tokenSteps } from './step-plan.js';
 import { rowTensors, type Tensors, tokenTensors } from './tensors.js';
 import type { ModelWeights } from './weights.js';
@@ -52,6 +54,8 @@ export class Runner {
   readonly #ofToken: Tensors;
   readonly #ofRows: Tensors;
   #capacity = 0;
+  /** Positions below may be in the cache since it began at position 0. */
+  #written = 0;
   /** By what it is: `token`, `head`, and rows of a prompt. The first and the last are of this capacity. */
   readonly #bound = new Map<'token' | 'head' | number, Bound>();
   /** The choice, by its params: greedy, or with noise. */
@@ -67,8 +71,8 @@ export class Runner {
     this.#config = config;
     this.#weights = weights;
     this.#options = options;
-    this.#planning = { config, kv: options.kv, caps: capsOf(device) };
-    const { angles, ...sizes } = bufferSizes(config, options.context);
+    this.#planning = { config, kv: options.kv, caps: capsOf(device), apart: weights.apart };
+    const { angles, localAngles, ...sizes } = bufferSizes(config, options.context, weights.apart.size > 0);
     const usages: Readonly<Record<string, number>> = { now: BUFFER.output | USAGE.UNIFORM };
     const made = makeBuffers(device, [
       ...Object.entries(sizes).map(
@@ -102,10 +106,20 @@ export class Runner {
 
   // ------------------------------------------------------------------------------------------------------------- recording
 
-  #planOf(what: 'token' | 'head' | number): readonly PlanStep[] {
-    const planning = { ...this.#planning, capacity: this.#capacity };
+  #planOf(what: 'token' | 'head' | number, capacity = this.#capacity): readonly PlanStep[] {
+    const planning = { ...this.#planning, capacity };
     if (what === 'token') return tokenSteps(planning);
-    return what === 'head' ? headSteps(this.#config) : promptSteps(planning, what);
+    return what === 'head' ? headSteps(this.#config, planning.caps) : promptSteps(planning, what);
+  }
+
+  /** Tests the kernels of shaders/llm that steps dispatch; the operator tests its own. @throws ShaderError, which names the kernel */
+  async #tested(dispatches: readonly LlmDispatch[]): Promise<void> {
+    const { testKernels } = await loadOwn('the self-test', () => import('./test-kernels.js'));
+    await testKernels(this.#device, dispatches);
+  }
+
+  async #testedSteps(what: 'token' | 'head' | number, capacity?: number): Promise<void> {
+    await this.#tested(this.#planOf(what, capacity).flatMap((step) => ('dispatch' in step ? [step.dispatch] : [])));
   }
 
   /**
@@ -115,6 +129,8 @@ export class Runner {
    */
   async #prepared(what: 'token' | 'head' | number): Promise<void> {
     if (this.#bound.has(what)) return;
+    await this.#testedSteps(what);
+    if (this.#destroyed) return;
     for (let tries = 1; ; tries++) {
       const bound = this.#bind(what);
       try {
@@ -179,9 +195,9 @@ export class Runner {
 
   /** Bytes by use. */
   memory(): Readonly<Record<'cache' | 'rows' | 'logits', number>> {
-    const { logits, ...rest } = bufferSizes(this.#config, this.#options.context);
-    const { k, v, parts } = cacheSizes(this.#config, this.#options.kv, this.#capacity);
-    return { cache: this.#config.layers * (k + v), rows: Object.values(rest).reduce((a, b) => a + b, parts), logits };
+    const { logits, ...rest } = bufferSizes(this.#config, this.#options.context, this.#weights.apart.size > 0);
+    const { cache, parts } = cacheTotal(this.#config, this.#options.kv, this.#capacity);
+    return { cache, rows: Object.values(rest).reduce((a, b) => a + b, parts), logits };
   }
 
   /**
@@ -189,12 +205,15 @@ export class Runner {
    * @throws UnsupportedError if there is no memory; the cache is then as it was
    */
   async reserve(positions: number, used: number): Promise<void> {
+    this.#written = Math.max(this.#written, positions);
     if (positions <= this.#capacity) return;
     const { kv, context } = this.#options;
     const device = this.#device;
     const capacities = [this.#capacity, capacityFor(positions, context)] as const;
     const [from, to] = capacities;
-    const made = await makeCache(device, this.#config, { kv, capacity: to, caps: this.#planning.caps });
+    const again = this.#bound.has('token');
+    if (again) await this.#testedSteps('token', to); // a larger cache may have other kernels
+    const made = await makeCache(device, this.#config, { kv, capacities, caps: this.#planning.caps });
     if (this.#destroyed) return destroyAll(made.values());
     if (from > 0) this.#take(copyCache(device, this.#config, { from: this.#buffers, to: made, kv, used, capacities }));
     for (const [name, buffer] of made) {
@@ -202,13 +221,17 @@ export class Runner {
       this.#buffers.set(name, buffer);
     }
     this.#capacity = to;
-    const again = this.#bound.has('token');
     for (const [what, bound] of this.#bound)
       if (what !== 'head') {
         free(bound);
         this.#bound.delete(what);
       }
-    if (again) this.#bound.set('token', this.#bind('token')); // its kernels were tested
+    if (again) this.#bound.set('token', this.#bind('token'));
+  }
+
+  /** Can a sequence go on at a position, with the cache as it is up to there? Not if windows before have lost what they met. */
+  keeps(position: number): boolean {
+    return keeps(this.#config, position, { capacity: this.#capacity, written: this.#written });
   }
 
   // ------------------------------------------------------------------------------------------------------------- submitting
@@ -252,6 +275,7 @@ export class Runner {
    * @param of the class of rows that runs them
    */
   async rows(ids: readonly number[], { position, of }: { readonly position: number; readonly of: number }): Promise<void> {
+    if (position === 0) this.#written = 0;
     await this.reserve(position + ids.length, position);
     await this.#prepared(of);
     const padded = new Uint32Array(of);
@@ -306,9 +330,11 @@ export class Runner {
     }
   }
 
-  /** Begins to choose ids behind the last row of a prompt. @throws ArgumentError */
-  choose(how: Choosing): void {
+  /** Begins to choose ids behind the last row of a prompt. @throws ArgumentError, ShaderError, GpuError, DeviceLostError */
+  async choose(how: Choosing): Promise<void> {
     const dispatch = pickDispatch(how, 'logits');
+    await this.#tested([dispatch]);
+    if (this.#destroyed) return;
     this.#noise = how.temperature > 0 ? 1 : 0;
     this.#write('choosing', new Uint32Array(dispatch.uniforms));
     this.#write('state', new Uint32Array(STATE.ring));

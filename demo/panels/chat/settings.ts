@@ -66,6 +66,7 @@ export const HOLDING = [
     choices: [
       ['f16', 'float16'],
       ['f32', 'float32'],
+      ['q8', 'int8'],
     ],
   }),
 ] as const satisfies readonly SettingRow[];
