@@ -5,6 +5,7 @@ import { ArgumentError } from '../errors.js';
 import type { KvDType } from '../llm/attention.js';
 import { MOST_STOPS } from '../llm/pick.js';
 import type { Progress } from '../progress.js';
+import type { QuantizeForm } from '../quantize/gpu-form.js';
 import type { ChatOptions } from '../text/template.js';
 import { SAMPLING, type SamplingOptions } from './sampling-options.js';
 
@@ -16,6 +17,8 @@ export interface LlmOptions {
   readonly context?: number | undefined;
   /** What the cache of keys and values holds. Default: f16, half the memory; f32 rounds nothing; q8 is int8 with a scale for each position of a head, half of f16. */
   readonly kv?: KvDType | undefined;
+  /** What float matrices of the file become. Default: int8, groups of 32. */
+  readonly quantize?: QuantizeForm | undefined;
   /**
    * Keep the files of a URL in the origin-private file system, and read from there what is there; `Llm.cached()` lists them. What was read before a
    * load ended early is kept, too. Where that cannot be, `stats.cache.off` says why, and the load goes on. Default: false.
@@ -73,6 +76,7 @@ const LOAD = onlyFields({
   device: optional(checkDevice),
   context: optional(wholeNumber(1)),
   kv: optional(oneOf<KvDType>('f32', 'f16', 'q8')),
+  quantize: anything,
   cache: optional(flag),
   onProgress: optional(callback),
   signal: optional(signal),

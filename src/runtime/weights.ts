@@ -13,6 +13,7 @@ import { frequencies, ropeTables } from '../llm/rope.js';
 import { loadLayers } from '../loading/load-layers.js';
 import { isFloat, type LanguageModel, type Matrix, matrixBytes } from '../model/language-model.js';
 import type { Progress } from '../progress.js';
+import type { QuantizeForm } from '../quantize/gpu-form.js';
 import type { ProductName } from './step-plan.js';
 
 export interface ModelWeights {
@@ -22,7 +23,7 @@ export interface ModelWeights {
   readonly products: ReadonlyMap<ProductName, readonly LinearWeightQuant[]>;
   /** `outputNorm`, `attentionNorm.3`, `feedForwardNorm.3` and such (d); `norms.3` (2, e), of q and then of k; `angles`, `localAngles`. */
   readonly tensors: ReadonlyMap<string, Tensor>;
-  /** Names of float matrices, which became int8 in groups of 32. */
+  /** Names of float matrices, which were quantized. */
   readonly quantized: readonly string[];
   /** Layers whose gate and up are two products. */
   readonly apart: ReadonlySet<number>;
@@ -38,6 +39,8 @@ export interface LoadWeightsOptions {
   readonly context: number;
   /** Do products leave the twins that the next product takes? */
   readonly fused: boolean;
+  /** What float matrices become. Default: int8, groups of 32. */
+  readonly quantize?: QuantizeForm | undefined;
   readonly onProgress?: ((progress: Progress) => void) | undefined;
   readonly signal?: AbortSignal | undefined;
 }
@@ -58,7 +61,7 @@ function free({ layers, tensors }: Loaded): void {
  *   `signal`
  */
 export async function loadWeights(device: GPUDevice, model: LanguageModel, options: LoadWeightsOptions): Promise<ModelWeights> {
-  const { context, fused, onProgress, signal } = options;
+  const { context, fused, quantize = 'int8', onProgress, signal } = options;
   const { config, matrices } = model;
   await checkZeros(model, signal);
   const all = Array.from({ length: config.layers }, (_, i) => i);
@@ -76,7 +79,7 @@ export async function loadWeights(device: GPUDevice, model: LanguageModel, optio
   try {
     const made = await loadLayers(device, sources, {
       dtype: 'float32',
-      ...(floats.length > 0 && { quantize: 'int8' as const }),
+      ...(floats.length > 0 && { quantize }),
       ...(onProgress && { onProgress }),
       ...(signal && { signal }),
     });
