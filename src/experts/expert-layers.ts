@@ -243,11 +243,17 @@ export class ExpertLayers {
     return makeProblem(loaded, { m, x: contiguousX(m, loaded.weights.k), experts: { count: this.count, perRow, ids: 0 } });
   }
 
-  #adopt({ weights, packed, buffers, done: pending, report }: Buffers): void {
+  /** @internal Takes buffers that are filled. */
+  adopt(made: Buffers): void {
+    this.#assertUsable();
+    this.#adopt(made);
+  }
+
+  #adopt({ weights, packed, buffers, done: pending, report, codebook }: Buffers): void {
     const { device } = this;
     const done = allTaken(...pending); // reported by prepare() and by reading an output
     const held = { spec: this.#spec, settings: this.#settings, shared: undefined };
-    this.#replace(makeLoaded({ device, weights, packed, buffers, done, report, ...held }));
+    this.#replace(makeLoaded({ device, weights, packed, buffers, done, report, codebook, ...held }));
   }
 
   #replace(loaded: LoadedWeights | undefined): void {

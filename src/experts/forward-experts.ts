@@ -9,6 +9,7 @@ import { callWithOutput, encodeProduct, type Product, run } from '../layer/calls
 import { type LoadedWeights, outputBytes, recycle, takeOutput } from '../layer/loaded-weights.js';
 import { IDS, SORTED } from '../plan/pair-steps.js';
 import { checkX, checkY } from '../problem/checks.js';
+import { columnsOfY } from '../problem/glu.js';
 import { yDtypeOf } from '../problem/problem.js';
 import { showShape } from '../problem/view.js';
 import { type Input, sharesBuffer } from '../product/options.js';
@@ -74,7 +75,7 @@ function perRowOf(rows: readonly number[], ids: readonly number[]): number {
 export function forwardExperts(experts: ExpertLayers, x: Tensor, routes: Routes): Tensor {
   const { loaded, input, rows, leading, pairs } = callOf(experts, x, routes);
   const { device, spec, weights } = loaded;
-  const form = { shape: [...leading, weights.n], dtype: yDtypeOf(spec, weights) };
+  const form = { shape: [...leading, columnsOfY(weights)], dtype: yDtypeOf(spec, weights) };
   const size = outputBytes(loaded, { m: pairs });
   if (pairs === 0) {
     const y = takeOutput(loaded, size);

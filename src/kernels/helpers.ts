@@ -145,7 +145,7 @@ export const interleave: Shader = {
     { name: 'source', binding: 1, access: 'read' },
     { name: 'out', binding: 2, access: 'write' },
   ],
-  uniforms: ['bits', 'words', 'out_pitch', 'out_begin', 'side', 'source_pitch', 'source_begin', 'source_columns', 'columns', 'runs'],
+  uniforms: ['bits', 'words', 'out_pitch', 'out_begin', 'side', 'source_pitch', 'source_begin', 'source_columns', 'columns', 'out_step', 'source_step', 'runs'],
 };
 
 /** How many ids name no row. */
