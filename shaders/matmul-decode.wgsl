@@ -170,20 +170,9 @@ fn add_run(total: ptr<function, Rows>, start: ptr<function, RowStarts>, run: Run
   }
 }
 
-@compute @workgroup_size(LANES, SLICES)
-fn main(@builtin(workgroup_id) workgroup: vec3u, @builtin(num_workgroups) workgroups: vec3u, @builtin(local_invocation_id) lane: vec3u) {
-  let tile = linear_index(workgroup, workgroups);
-  if (tile >= params.tiles) { return; }
-  load_table(lane.y * LANES + lane.x);
-  let rows = rows_of(tile / params.tiles_n, ROWS);
-#if EXPERTS
-  if (rows.begin >= rows.end) { return; }
-#endif
-  let own_quad = (tile % params.tiles_n) * LANES + lane.x;
-  let quad = min(own_quad, (params.n - 1u) / 4u); // past the end the last one again, not written
-  let factor = row_factor(lane.y * LANES + lane.x, SLICES * LANES);
+// total += the sums of rows over all of k, as far as this slice has them.
+fn add_rows(total: ptr<function, Rows>, rows: RowRun, quad: u32, lane: vec2<u32>) {
   var start = row_starts(rows);
-  var total: Rows;
   for (var first = 0u; first < params.words; first += ROOM) {
     let end = min(first + ROOM, params.words);
 #if !CODEBOOK
@@ -194,8 +183,36 @@ fn main(@builtin(workgroup_id) workgroup: vec3u, @builtin(num_workgroups) workgr
     let blocks = (end - first + BLOCK_WORDS - 1u) / BLOCK_WORDS;
     let length = ((blocks + SLICES - 1u) / SLICES) * BLOCK_WORDS;
     let begin = min(first + lane.y * length, end);
-    add_run(&total, &start, Run(begin, min(begin + length, end)), first, quad);
+    add_run(total, &start, Run(begin, min(begin + length, end)), first, quad);
   }
+}
+
+@compute @workgroup_size(LANES, SLICES)
+fn main(@builtin(workgroup_id) workgroup: vec3u, @builtin(num_workgroups) workgroups: vec3u, @builtin(local_invocation_id) lane: vec3u) {
+  let tile = linear_index(workgroup, workgroups);
+  if (tile >= params.tiles) { return; }
+  load_table(lane.y * LANES + lane.x);
+#if EXPERTS != 2
+  let rows = rows_of(tile / params.tiles_n, ROWS);
+#endif
+#if EXPERTS == 1
+  if (rows.begin >= rows.end) { return; }
+#endif
+  let own_quad = (tile % params.tiles_n) * LANES + lane.x;
+  let quad = min(own_quad, (params.n - 1u) / 4u); // past the end the last one again, not written
+  let factor = row_factor(lane.y * LANES + lane.x, SLICES * LANES);
+  var total: Rows;
+#if EXPERTS == 2
+  for (var i = 0u; i < pairs(); i++) {
+    let rows = rows_of(i, 1u);
+    if (rows.begin >= rows.end) { continue; } // its matrix is in another binding
+    var own = Rows();
+    add_rows(&own, rows, quad, lane.xy);
+    total[0] = fma(vec4<f32>(weight_of(rows.begin)), own[0], total[0]);
+  }
+#else
+  add_rows(&total, rows, quad, lane.xy);
+#endif
 #if !CODEBOOK
   workgroupBarrier(); // nobody reads sums of x any more
 #endif
@@ -206,7 +223,11 @@ fn main(@builtin(workgroup_id) workgroup: vec3u, @builtin(num_workgroups) workgr
 #end
   workgroupBarrier(); // all slices have put their sums before anyone adds them up
   if (4u * own_quad >= params.n) { return; }
+#if EXPERTS == 2
+  let count = 1u;
+#else
   let count = min(ROWS, rows.end - rows.begin);
+#endif
   // The rows are finished by different slices, in a loop that holds no row in registers.
   for (var r = lane.y; r < count; r += SLICES) {
     var sum = vec4<f32>();
@@ -214,6 +235,10 @@ fn main(@builtin(workgroup_id) workgroup: vec3u, @builtin(num_workgroups) workgr
       let at = 2u * ((slice * ROWS + r) * LANES + lane.x);
       sum += vec4<f32>(sums[at], sums[at + 1u]);
     }
+#if EXPERTS == 2
+    finish_pairs(quad, sum * factor);
+#else
     finish_scaled(rows.begin + r, quad, sum, factor);
+#endif
   }
 }

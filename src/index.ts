@@ -10,7 +10,7 @@ export { leaveTwin } from './epilogues/leave-twin.js';
 export { ArgumentError, DeviceLostError, GpuError, ReadError, ShaderError, UnsupportedError } from './errors.js';
 export { ExpertLayers, type ExpertLayersOptions } from './experts/expert-layers.js';
 export { encodeExperts, forwardExperts, type Routes } from './experts/forward-experts.js';
-export { joinExperts } from './experts/join-experts.js';
+export { joinExperts, leaveExpertTwin } from './experts/join-experts.js';
 export { encodeSortPairs, readPairCounts, type SortedPairs, sortPairs } from './experts/sort-pairs.js';
 export { weightQuantBatchMatmul } from './functional/weight-quant-batch-matmul.js';
 export { capsOf, type DeviceOptions, requestDevice, wantedFeatures, wantedLimits } from './gpu/device.js';

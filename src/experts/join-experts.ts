@@ -1,7 +1,10 @@
-// joinExperts: the weights of the experts' gates and ups as one ExpertLayers, whose products end in their gated linear unit.
+// What products with experts end in: joinExperts makes one ExpertLayers of gates and ups, whose products end in their gated linear unit;
+// leaveExpertTwin gives them the scale of y's twin.
 import { list } from '../arguments/check.js';
 import { GLU_OPTIONS, joinedHalves } from '../epilogues/join-gate-up.js';
+import { twinned } from '../epilogues/leave-twin.js';
 import { ArgumentError } from '../errors.js';
+import type { Tensor } from '../gpu/tensor.js';
 import { expertLayout } from '../plan/expert-layout.js';
 import type { Glu } from '../problem/glu.js';
 import { ExpertLayers } from './expert-layers.js';
@@ -34,4 +37,17 @@ export function joinExperts(experts: readonly ExpertLayers[], options: { readonl
   joined.adopt(made);
   for (const one of given) one.destroy();
   return joined;
+}
+
+/**
+ * `leaveTwin` of experts: the scale of the twin that `encodeExperts` leaves of y where a call names one. All experts have the same.
+ * @param scale float32 (N,), contiguous
+ * @throws ArgumentError, DeviceLostError, UnsupportedError as `leaveTwin`
+ * @example
+ * leaveExpertTwin(down, nextNorm);
+ * encodeExperts(pass, down, h, x, { sorted, weights }, { add: x, twin }); // x and twin in one buffer
+ */
+export function leaveExpertTwin(experts: ExpertLayers, scale: Tensor): void {
+  const own = ExpertLayers.given(experts, 'experts');
+  own.move(twinned(own.loaded, scale));
 }
