@@ -21,14 +21,20 @@ export interface Architecture {
   readonly biases: readonly Extract<LayerPart, `${string}Bias`>[];
   /** Is there an RMSNorm of each head of q and k before the rotation? */
   readonly qkNorms: boolean;
+  /**
+   * Is the feed-forward part of each layer one of experts? maybe: the keys say so. A row meets those of the largest products with the router, and
+   * the softmax of these products are their weights: the same as the softmax over all experts, divided by what the chosen have of it.
+   */
+  readonly experts: 'never' | 'maybe' | 'always';
 }
 
 /** By GGUF's general.architecture. */
 const ARCHITECTURES = {
-  /** Also Mistral and SmolLM2. */
-  llama: { ropeInGguf: 'pairs', ropeDivisors: true, biases: [], qkNorms: false },
-  qwen2: { ropeInGguf: 'halves', ropeDivisors: false, biases: ['qBias', 'kBias', 'vBias'], qkNorms: false },
-  qwen3: { ropeInGguf: 'halves', ropeDivisors: false, biases: [], qkNorms: true },
+  /** Also Mistral, Mixtral and SmolLM2. */
+  llama: { ropeInGguf: 'pairs', ropeDivisors: true, biases: [], qkNorms: false, experts: 'maybe' },
+  qwen2: { ropeInGguf: 'halves', ropeDivisors: false, biases: ['qBias', 'kBias', 'vBias'], qkNorms: false, experts: 'never' },
+  qwen3: { ropeInGguf: 'halves', ropeDivisors: false, biases: [], qkNorms: true, experts: 'never' },
+  qwen3moe: { ropeInGguf: 'halves', ropeDivisors: false, biases: [], qkNorms: true, experts: 'always' },
 } as const satisfies Readonly<Record<string, Architecture>>;
 
 /** GGUF's general.architecture of a model that is served. */

@@ -14,6 +14,7 @@ import {
   type RopeKind,
 } from './architectures.js';
 import { tensorName } from './names.js';
+import { MOST_EXPERTS } from './route.js';
 
 /** How positions rotate the heads of q and k. */
 export interface Rope {
@@ -26,6 +27,16 @@ export interface Rope {
   readonly factor: number;
   /** Is each frequency divided by a number of its own, the tensor `ropeDivisors` (w/2)? */
   readonly divisors: boolean;
+}
+
+/** The experts of every layer. */
+export interface Experts {
+  /** E */
+  readonly count: number;
+  /** k: those that a row meets. */
+  readonly top: number;
+  /** Of their weights, which add up to 1 before. */
+  readonly scale: number;
 }
 
 /** What a model is, apart from its weights. */
@@ -41,7 +52,7 @@ export interface Config {
   readonly kvHeads: number;
   /** e: numbers of a head; even. */
   readonly headWidth: number;
-  /** f: numbers inside the feed-forward part. */
+  /** f: numbers inside the feed-forward part; of one expert, if there are many. */
   readonly feedForward: number;
   /** Tokens: rows of the embedding and of the head. */
   readonly vocabulary: number;
@@ -54,6 +65,8 @@ export interface Config {
   readonly tied: boolean;
   readonly biases: Architecture['biases'];
   readonly qkNorms: boolean;
+  /** Undefined where the feed-forward part of a layer is one. */
+  readonly experts?: Experts | undefined;
 }
 
 /** Keys behind `llama.` that ask for more than this runtime does, unless they have one of these values. */
@@ -69,6 +82,18 @@ const NEUTRAL: Readonly<Record<string, readonly unknown[]>> = {
   residual_scale: [0, 1],
   'rope.scaling.attn_factor': [1],
   'rope.scaling.yarn_log_multiplier': [0],
+};
+/** The same of models with experts: all layers have them, none is every row's, and the chosen ones' weights are a softmax. */
+const NEUTRAL_OF_EXPERTS: Readonly<Record<string, readonly unknown[]>> = {
+  expert_gating_func: [1],
+  expert_group_count: [0, 1],
+  expert_group_used_count: [0, 1],
+  expert_shared_count: [0],
+  expert_shared_feed_forward_length: [0],
+  expert_weights_norm: [true],
+  interleave_moe_layer_step: [0, 1],
+  leading_dense_block_count: [0],
+  moe_every_n_layers: [0, 1],
 };
 /** Keys that say something about the file and change no result where the scaling of positions is served. */
 const SAYS_ONLY = ['rope.scaling.finetuned', 'rope.scaling.original_context_length', 'tensor_data_layout'];
@@ -155,6 +180,18 @@ function ropeOf(keys: Keys, headWidth: number, { ropeInGguf, ropeDivisors }: Arc
   };
 }
 
+/** Undefined for a model without. */
+function expertsOf(keys: Keys, { experts }: Architecture): Experts | undefined {
+  const without = experts === 'never' || (experts === 'maybe' && [undefined, 0].includes(keys.get('expert_count') as undefined));
+  if (without) return undefined;
+  const count = size(keys, 'expert_count');
+  if (count > MOST_EXPERTS) keys.unserved('expert_count', `at most ${MOST_EXPERTS}`);
+  const top = size(keys, 'expert_used_count');
+  if (top > count) keys.refuse('expert_used_count', `at most expert_count, ${count}`);
+  const scale = keys.get('expert_weights_scale');
+  return { count, top, scale: scale === 0 ? 1 : positive(keys, 'expert_weights_scale', 1) }; // llama.cpp takes 0 for no scale
+}
+
 /** Rows of the embedding; what keys say of the vocabulary must agree. */
 function vocabularyOf(keys: Keys, { name: file, metadata, tensors }: TensorFile): number {
   const tensor = tensorName('embedding', 'gguf')!;
@@ -186,7 +223,7 @@ function architectureIn({ kind, name: file, metadata }: TensorFile): Architectur
 /**
  * Reads the configuration from a file's header; no tensor is read. `findTensors` (model-tensors.ts) checks the tensors against it.
  * @throws FormatError for a key that is missing, of another type, out of range, or against another key; UnsupportedError for another
- * architecture, and for every key of the architecture that would change the result and is not served (experts, windows, yarn, …). Both name the
+ * architecture, and for every key of the architecture that would change the result and is not served (windows, yarn, shared experts, …). Both name the
  * key, what was expected and what was got
  */
 export function readConfig(file: TensorFile): Config {
@@ -206,6 +243,9 @@ export function readConfig(file: TensorFile): Config {
   if (optionalSize(keys, 'attention.value_length', width / heads) !== headWidth)
     keys.unserved('attention.value_length', `${headWidth}, as attention.key_length`);
 
+  const experts = expertsOf(keys, row);
+  const feedForward = size(keys, 'feed_forward_length', layers);
+
   const config: Config = {
     architecture,
     layers,
@@ -213,7 +253,7 @@ export function readConfig(file: TensorFile): Config {
     heads,
     kvHeads,
     headWidth,
-    feedForward: size(keys, 'feed_forward_length', layers),
+    feedForward: experts ? optionalSize(keys, 'expert_feed_forward_length', feedForward) : feedForward,
     vocabulary: vocabularyOf(keys, file),
     contextLength: size(keys, 'context_length'),
     epsilon: positive(keys, 'attention.layer_norm_rms_epsilon'),
@@ -221,9 +261,11 @@ export function readConfig(file: TensorFile): Config {
     tied: !file.tensors.has(tensorName('head', 'gguf')!),
     biases: row.biases,
     qkNorms: row.qkNorms,
+    ...(experts && { experts }),
   };
 
-  for (const [key, values] of Object.entries(NEUTRAL)) {
+  for (const [key, values] of Object.entries(experts ? { ...NEUTRAL, ...NEUTRAL_OF_EXPERTS } : NEUTRAL)) {
+    if (experts && ['expert_count', 'expert_used_count'].includes(key)) continue;
     const value = keys.get(key);
     if (value !== undefined && !values.includes(value)) keys.unserved(key, values.join(' or '));
   }

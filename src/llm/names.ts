@@ -30,6 +30,11 @@ const LAYER = {
   gate: ['ffn_gate.weight', 'mlp.gate_proj.weight'],
   up: ['ffn_up.weight', 'mlp.up_proj.weight'],
   down: ['ffn_down.weight', 'mlp.down_proj.weight'],
+  // Of experts, with an axis of E in front. Hugging Face's files have a tensor for each expert.
+  router: ['ffn_gate_inp.weight', undefined],
+  gates: ['ffn_gate_exps.weight', undefined],
+  ups: ['ffn_up_exps.weight', undefined],
+  downs: ['ffn_down_exps.weight', undefined],
 } as const satisfies Readonly<Record<string, Names>>;
 
 /** A tensor that the model has once. */
@@ -48,7 +53,8 @@ const isPart = <T extends string>(table: Readonly<Record<T, Names>>, part: strin
 export function tensorName(role: Role, source: Source): string | undefined {
   if (isPart(MODEL, role)) return MODEL[role][AT[source]];
   const [part, layer] = role.split('.') as [LayerPart, string];
-  return `${PREFIX[source]}${layer}.${LAYER[part][AT[source]]}`;
+  const name = LAYER[part][AT[source]];
+  return name && `${PREFIX[source]}${layer}.${name}`;
 }
 
 /** `blk.3.attn_q` of `blk.3.attn_q.weight`: the name that findLayers gives the matrix. */

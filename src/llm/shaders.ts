@@ -102,6 +102,24 @@ export const rmsRows: LlmShader = {
   floats: ['epsilon'],
 };
 
+/** Rows: a norm, and the experts of each with their weights. */
+export const route: LlmShader = {
+  name: 'llm/route',
+  bindings: [
+    PARAMS,
+    NOW,
+    { name: 'x', binding: 2, access: 'read' },
+    { name: 'weight', binding: 3, access: 'read' },
+    { name: 'router', binding: 4, access: 'read' },
+    { name: 'h', binding: 5, access: 'write' },
+    { name: 'ids', binding: 6, access: 'write', when: ({ SORTED }) => SORTED === 0 },
+    { name: 'sorted', binding: 6, access: 'write', when: ({ SORTED }) => SORTED === 1 },
+    { name: 'weights', binding: 7, access: 'write' },
+  ],
+  uniforms: ['quads', 'lanes', 'experts', 'top', 'parts', 'epsilon', 'scale'],
+  floats: ['epsilon', 'scale'],
+};
+
 /** The next token, and the sequence's next position. */
 export const pick: LlmShader = {
   name: 'llm/pick',
@@ -117,7 +135,7 @@ export const pick: LlmShader = {
   list: { name: 'stop_ids', length: 16 },
 };
 
-export const llmShaders: readonly LlmShader[] = [attend, attendJoin, ropeRows, attendRows, rmsRows, pick];
+export const llmShaders: readonly LlmShader[] = [attend, attendJoin, ropeRows, attendRows, rmsRows, route, pick];
 
 /** Makes these shaders known to whoever makes pipelines by their names. */
 export function addLlmShaders(): void {

@@ -1,6 +1,7 @@
 // A decoder-only language model in float64: what the kernels of one must give. One function an operation, rows after rows, nothing rounded
 // but what a caller asks for. It takes weights by role from a function, and knows no file and no GPU. Rules: Zhang and Sennrich, 2019
-// (RMSNorm); Su et al., 2021 (RoPE); Shazeer, 2020 (SwiGLU); Ainslie et al., 2023 (grouped queries).
+// (RMSNorm); Su et al., 2021 (RoPE); Shazeer, 2020 (SwiGLU); Ainslie et al., 2023 (grouped queries); Shazeer et al.,
+// 2017 (experts).
 import { ArgumentError } from '../errors.js';
 
 /** What the numbers of a head have in common with a Config of src/llm. */
@@ -41,9 +42,11 @@ export interface LlmSizes extends HeadSizes {
   /** `qBias`, `kBias`, `vBias`: those that layers have. */
   readonly biases: readonly string[];
   readonly qkNorms: boolean;
+  /** E experts, of which a row meets k; their weights add up to `scale`. */
+  readonly experts?: { readonly count: number; readonly top: number; readonly scale: number } | undefined;
 }
 
-/** The weight of a role (`embedding`, `q.3`, …), row-major, (N, K) of a matrix. Asked for whenever it is used. */
+/** The weight of a role (`embedding`, `q.3`, …), row-major, (N, K) of a matrix, (E, N, K) of experts. Asked for whenever it is used. */
 export type Weight = (role: string) => Float64Array;
 
 export interface LlmOptions {
@@ -168,13 +171,45 @@ export function glu(gate: Float64Array, up: Float64Array): Float64Array {
   return y;
 }
 
+/**
+ * The experts of the largest z, and their softmax: what softmax(z) has of the chosen ones, divided by its sum over them (llama.cpp's
+ * build_moe_ffn with norm_w, transformers' Qwen3MoeSparseMoeBlock with norm_topk_prob and MixtralSparseMoeBlock). The lowest id where several are as
+ * large; NaN weights where a z is NaN, or the largest is no number.
+ * @param z (E) @returns k pairs, the largest z first
+ */
+export function routed(
+  z: Float64Array,
+  { top, scale }: { readonly top: number; readonly scale: number },
+): { readonly id: number; readonly weight: number }[] {
+  const values = z.map((value) => (Number.isNaN(value) ? Number.NEGATIVE_INFINITY : value));
+  const ids = [...z.keys()].sort((a, b) => values[b]! - values[a]! || a - b).slice(0, top);
+  const largest = z.some(Number.isNaN) ? NaN : z[ids[0]!]!;
+  const shares = ids.map((id) => Math.exp(z[id]! - largest));
+  const sum = shares.reduce((a, b) => a + b, 0);
+  return ids.map((id, i) => ({ id, weight: (scale * shares[i]!) / sum }));
+}
+
 function addTo(x: Float64Array, y: Float64Array): void {
   for (let i = 0; i < x.length; i++) x[i]! += y[i % y.length]!; // a bias is added to every row
 }
 
 /** A model with an empty cache. */
 export function llmReference(sizes: LlmSizes, weight: Weight, { roundCache, roundInput }: LlmOptions = {}): LlmReference {
-  const { layers, width: d, heads, kvHeads, headWidth: e, feedForward: f, vocabulary, epsilon, rope, tied, biases, qkNorms } = sizes;
+  const {
+    layers,
+    width: d,
+    heads,
+    kvHeads,
+    headWidth: e,
+    feedForward: f,
+    vocabulary,
+    epsilon,
+    rope,
+    tied,
+    biases,
+    qkNorms,
+    experts,
+  } = sizes;
   const cache: Cached[] = Array.from({ length: layers }, () => ({ keys: new Float64Array(0), values: new Float64Array(0) }));
   let taken = 0;
 
@@ -183,8 +218,12 @@ export function llmReference(sizes: LlmSizes, weight: Weight, { roundCache, roun
     if (w.length !== length) throw new ArgumentError(`weight(${role})`, `${length} numbers`, String(w.length));
     return w;
   };
-  const product = (x: Float64Array, role: string, n: number, k: number): Float64Array =>
-    multiply(roundInput ? roundInput(x, k, role) : x, take(role, n * k), k);
+  /** @param expert its matrix among those of a role */
+  const product = (x: Float64Array, role: string, n: number, k: number, expert?: number): Float64Array => {
+    const w = take(role, (expert === undefined ? 1 : experts!.count) * n * k);
+    const own = expert === undefined ? w : w.subarray(expert * n * k, (expert + 1) * n * k);
+    return multiply(roundInput ? roundInput(x, k, role) : x, own, k);
+  };
   const norm = (x: Float64Array, role: string, length = d): Float64Array => rmsNorm(x, take(role, length), epsilon);
 
   /** q, k or v of a layer before the rotation. */
@@ -214,8 +253,23 @@ export function llmReference(sizes: LlmSizes, weight: Weight, { roundCache, roun
     own.values = appended(own.values, project(h, 'v', layer));
     return product(attend(q, own, sizes, taken), `o.${layer}`, d, heads * e);
   };
+  const ofExperts = (h: Float64Array, layer: number, { count, ...how }: NonNullable<LlmSizes['experts']>): Float64Array => {
+    const y = new Float64Array(h.length);
+    const z = product(h, `router.${layer}`, count, d);
+    for (let row = 0; row < h.length / d; row++) {
+      const own = h.subarray(row * d, (row + 1) * d);
+      for (const { id, weight } of routed(z.subarray(row * count, (row + 1) * count), how)) {
+        const act = glu(product(own, `gates.${layer}`, f, d, id), product(own, `ups.${layer}`, f, d, id));
+        product(act, `downs.${layer}`, d, f, id).forEach((value, i) => {
+          y[row * d + i]! += weight * value;
+        });
+      }
+    }
+    return y;
+  };
   const feedForward = (x: Float64Array, layer: number): Float64Array => {
     const h = norm(x, `feedForwardNorm.${layer}`);
+    if (experts) return ofExperts(h, layer, experts);
     const act = glu(product(h, `gate.${layer}`, f, d), product(h, `up.${layer}`, f, d));
     return product(act, `down.${layer}`, d, f);
   };

@@ -3,6 +3,7 @@ import { attendDispatches, cacheBytes, type Heads } from '../llm/attention.js';
 import type { Config } from '../llm/config.js';
 import { stateBytes } from '../llm/pick.js';
 import { FINE } from '../llm/rope.js';
+import { sortedWords } from '../problem/experts.js';
 
 /** What the cache holds. */
 export type KvDType = 'f32' | 'f16';
@@ -35,11 +36,17 @@ export const qkvWidth = ({ heads, kvHeads, headWidth }: Pick<Config, 'heads' | '
 
 /**
  * Bytes of the buffers that no growth changes, by name. `stream` has the residual of a token and its twin; `x`, `h`, `qkv`, `q`, `att` and `act`
- * have rows of a prompt, and the first row of all but `x` is a token's.
+ * have rows of a prompt, and the first row of all but `x` is a token's. Of experts: `expertIds` and `expertWeights` of rows, `act` of each pair of
+ * a row and an expert, and `tokenPairs`, a token's pairs in the order of their experts.
  */
 export function bufferSizes(config: Config, context: number) {
-  const { width, heads, headWidth, feedForward, vocabulary, rope } = config;
+  const { width, heads, headWidth, feedForward, vocabulary, rope, experts } = config;
   const rows = 4 * MOST_ROWS;
+  const ofExperts = experts && {
+    expertIds: rows * experts.top,
+    expertWeights: rows * experts.top,
+    tokenPairs: 4 * sortedWords(experts.top, experts.count),
+  };
   return {
     stream: twinOffset(config) + 4 * width,
     x: rows * width,
@@ -47,7 +54,8 @@ export function bufferSizes(config: Config, context: number) {
     qkv: rows * qkvWidth(config),
     q: rows * heads * headWidth,
     att: rows * heads * headWidth,
-    act: rows * feedForward,
+    act: rows * (experts?.top ?? 1) * feedForward,
+    ...ofExperts,
     ids: rows,
     logits: whole(vocabulary),
     state: stateBytes(context),

@@ -2,11 +2,13 @@
 import { joinGateUp } from '../epilogues/join-gate-up.js';
 import { leaveTwin } from '../epilogues/leave-twin.js';
 import { UnsupportedError } from '../errors.js';
+import type { ExpertLayers } from '../experts/expert-layers.js';
+import { leaveExpertTwin } from '../experts/join-experts.js';
 import { readTensor } from '../files/open-file.js';
 import { asFloats } from '../files/raw-tensor.js';
 import type { TensorFile, TensorInfo } from '../files/tensor-file.js';
 import { findLayers } from '../formats/find-layers.js';
-import type { LayerSource } from '../formats/layer-source.js';
+import type { FoundLayers } from '../formats/found-layers.js';
 import { whileAlive } from '../gpu/device.js';
 import { Tensor } from '../gpu/tensor.js';
 import type { LinearWeightQuant } from '../layer/linear-weight-quant.js';
@@ -17,14 +19,17 @@ import { matrixName, type Role } from '../llm/names.js';
 import { frequencies, ropeTables } from '../llm/rope.js';
 import { loadLayers } from '../loading/load-layers.js';
 import type { Progress } from '../progress.js';
-import type { ProductName } from './step-plan.js';
+import { bytesOf, expertSources, loadExpertsOf, type Source, teller } from './expert-weights.js';
+import type { ExpertsName, ProductName } from './step-plan.js';
 
 export interface ModelWeights {
   /** Its rows are looked up; a tied model's is its head. */
   readonly embedding: LinearWeightQuant;
   /** The layers of a product, side by side: three for `qkv`, one for any other. */
   readonly products: ReadonlyMap<ProductName, readonly LinearWeightQuant[]>;
-  /** `outputNorm`, `attentionNorm.3`, `feedForwardNorm.3` (d); `norms.3` (2, e), of q and then of k; `angles`. */
+  /** Those of each layer, if there are many. */
+  readonly experts: ReadonlyMap<ExpertsName, ExpertLayers>;
+  /** `outputNorm`, `attentionNorm.3`, `feedForwardNorm.3` (d); `norms.3` (2, e), of q and then of k; `router.3` (E, d); `angles`. */
   readonly tensors: ReadonlyMap<string, Tensor>;
   /** Names of float matrices, which became int8 in groups of 32. */
   readonly quantized: readonly string[];
@@ -44,7 +49,7 @@ export interface LoadWeightsOptions {
 
 /** What is loaded so far; all of it is freed together. */
 interface Loaded {
-  readonly layers: Set<LinearWeightQuant>;
+  readonly layers: Set<LinearWeightQuant | ExpertLayers>;
   readonly tensors: Map<string, Tensor>;
 }
 
@@ -60,24 +65,28 @@ function free({ layers, tensors }: Loaded): void {
 export async function loadWeights(device: GPUDevice, file: TensorFile, config: Config, options: LoadWeightsOptions): Promise<ModelWeights> {
   const { context, fused, onProgress, signal } = options;
   const found = findTensors(file, config, 'gguf');
-  const sourceOf = await sourcesIn(file, found, signal);
+  const layout = await findLayers(file, signal ? { signal } : {});
+  const sourceOf = sourcesIn(file, found, layout);
   const all = Array.from({ length: config.layers }, (_, i) => i);
-  for (const i of all) checkAlike(file.name, found.get(`gate.${i}`)!, found.get(`up.${i}`)!);
+  const s = config.experts ? 's' : '';
+  for (const i of all) checkAlike(file.name, found.get(`gate${s}.${i}`)!, found.get(`up${s}.${i}`)!);
   const ofLayer = (i: number) => [
     [sourceOf(`q.${i}`), sourceOf(`k.${i}`), sourceOf(`v.${i}`)],
     sourceOf(`o.${i}`),
-    sourceOf(`gate.${i}`),
-    sourceOf(`up.${i}`),
-    sourceOf(`down.${i}`),
+    ...(config.experts ? [] : [sourceOf(`gate.${i}`), sourceOf(`up.${i}`), sourceOf(`down.${i}`)]),
   ];
   const sources = [sourceOf('embedding'), ...all.flatMap(ofLayer), ...(config.tied ? [] : [sourceOf('head')])];
   const floats = sources.flat().filter(isTensor);
+  const ofExperts = config.experts ? expertSources(file, found, config, layout) : [];
+  const matrices: readonly Source[] = [...sources.flat(), ...ofExperts.flatMap(({ source }): readonly Source[] => source)];
+  const bytes = matrices.reduce((sum, source) => sum + bytesOf(source), 0);
+  const told = teller(bytes, onProgress);
   const loaded: Loaded = { layers: new Set(), tensors: new Map() };
   try {
     const made = await loadLayers(device, sources, {
       dtype: 'float32',
       ...(floats.length > 0 && { quantize: 'int8' as const }),
-      ...(onProgress && { onProgress }),
+      ...(onProgress && { onProgress: told.first }),
       ...(signal && { signal }),
     });
     for (const layer of made.flat()) loaded.layers.add(layer as LinearWeightQuant);
@@ -85,28 +94,35 @@ export async function loadWeights(device: GPUDevice, file: TensorFile, config: C
       loaded.tensors.set(name, Tensor.from(device, values, { shape: [values.length], dtype: 'float32' }));
     const [embedding, ...rest] = made as [LinearWeightQuant, ...(LinearWeightQuant | LinearWeightQuant[])[]];
     const products = new Map<ProductName, readonly LinearWeightQuant[]>();
+    /** The weight of the norm behind a layer. */
+    const nextNorm = (i: number): Tensor => loaded.tensors.get(i + 1 < config.layers ? `attentionNorm.${i + 1}` : 'outputNorm')!;
+    const perLayer = config.experts ? 2 : 5;
     for (const i of all) {
-      const [qkv, o, gate, up, down] = rest.slice(5 * i, 5 * i + 5) as [LinearWeightQuant[], ...LinearWeightQuant[]];
-      const next = i + 1 < config.layers ? `attentionNorm.${i + 1}` : 'outputNorm';
+      const [qkv, o, gate, up, down] = rest.slice(perLayer * i, perLayer * (i + 1)) as [LinearWeightQuant[], ...LinearWeightQuant[]];
+      products.set(`qkv.${i}`, qkv);
+      products.set(`o.${i}`, [o!]);
+      if (config.experts) continue;
       if (fused) {
         leaveTwin(o!, loaded.tensors.get(`feedForwardNorm.${i}`)!);
-        leaveTwin(down!, loaded.tensors.get(next)!);
+        leaveTwin(down!, nextNorm(i));
       }
       const gateUp = joinGateUp([gate!, up!], { glu: 'silu' });
       for (const one of [gate!, up!]) loaded.layers.delete(one);
       loaded.layers.add(gateUp);
-      products.set(`qkv.${i}`, qkv);
-      for (const [name, layer] of Object.entries({ o: o!, gateUp, down: down! })) products.set(`${name}.${i}` as ProductName, [layer]);
+      for (const [name, layer] of Object.entries({ gateUp, down: down! })) products.set(`${name}.${i}` as ProductName, [layer]);
     }
     products.set('head', [config.tied ? embedding : (rest.at(-1) as LinearWeightQuant)]);
+    const experts = await loadExpertsOf(device, ofExperts, { keep: loaded.layers, told, signal });
+    if (fused && config.experts) for (const i of all) leaveExpertTwin(experts.get(`down.${i}`)!, nextNorm(i));
     await whileAlive(device, Promise.all([...loaded.layers].map((layer) => layer.loaded.done)));
     signal?.throwIfAborted();
     return {
       embedding,
       products,
+      experts,
       tensors: loaded.tensors,
-      quantized: floats.map(({ name }) => name),
-      bytes: sources.flat().reduce((sum, source) => sum + bytesOf(source), 0),
+      quantized: [...floats, ...ofExperts.flatMap(({ source, info }) => (source.some(isTensor) ? [info] : []))].map(({ name }) => name),
+      bytes,
       destroy: () => free(loaded),
     };
   } catch (error) {
@@ -121,18 +137,12 @@ function checkAlike(file: string, gate: TensorInfo, up: TensorInfo): void {
     throw new UnsupportedError(`${file}: ${gate.name}`, [`it is ${gate.dtype}, and ${up.name} is ${up.dtype}: expected one type for both`]);
 }
 
-type Source = LayerSource | TensorInfo;
-
-const bytesOf = (source: Source): number =>
-  (isTensor(source) ? [source] : Object.values(source.tensors)).reduce((sum, { begin, end }) => sum + end - begin, 0);
-
 /** The source of a role's matrix. @throws FormatError, UnsupportedError */
-async function sourcesIn(
+function sourcesIn(
   file: TensorFile,
   found: ReadonlyMap<Role, TensorInfo>,
-  signal: AbortSignal | undefined,
-): Promise<(role: Role) => Source> {
-  const { layers, floats, refused, notYet } = await findLayers(file, signal ? { signal } : {});
+  { layers, floats, refused, notYet }: FoundLayers,
+): (role: Role) => Source {
   const byName = new Map(layers.map((layer) => [layer.name, layer]));
   const matrices = new Set(floats);
   return (role) => {
@@ -154,7 +164,7 @@ async function sourcesIn(
   };
 }
 
-/** Norms, and the angles of positions, by name. @throws FormatError, ReadError */
+/** Norms, routers, and the angles of positions, by name. @throws FormatError, ReadError */
 async function vectorsIn(
   found: ReadonlyMap<Role, TensorInfo>,
   config: Config,
@@ -166,6 +176,7 @@ async function vectorsIn(
   const vectors = new Map<string, Float32Array<ArrayBuffer>>([['outputNorm', await read('outputNorm')]]);
   for (let i = 0; i < config.layers; i++) {
     for (const name of [`attentionNorm.${i}`, `feedForwardNorm.${i}`] as const) vectors.set(name, await read(name));
+    if (config.experts) vectors.set(`router.${i}`, await read(`router.${i}`));
     if (config.qkNorms) vectors.set(`norms.${i}`, joined(await read(`qNorm.${i}`), await read(`kNorm.${i}`)));
   }
   const divisors = config.rope.divisors ? await read('ropeDivisors') : undefined;

@@ -137,8 +137,11 @@ const asGpu = { software: false } as const;
 const sums = [
   ...kernels
     .filter(({ experts }) => experts)
-    .map(({ name }, i) =>
-      makeCase({ summed: true, add: i % 2 === 0, own: i % 3 === 0, bias: true, dtype: DTYPES[i % 3]!, force: { kernel: name } }),
+    .map(({ name, codebooks }, i) =>
+      makeCase({
+        ...{ summed: true, add: i % 2 === 0, own: i % 3 === 0, bias: true, dtype: DTYPES[i % 3]!, force: { kernel: name } },
+        shift: codebooks && !codebooks.includes('none') ? 'codebook' : 'none',
+      }),
     ),
   ...DTYPES.map((dtype, i) => makeCase({ m: 3, n: 13, summed: true, add: i > 0, dtype, own: true, bias: true })), // rows of y are no whole quads
   ...[false, true].flatMap((own) =>
@@ -150,6 +153,7 @@ const sums = [
         k: 160,
         own,
         shift,
+        bits: shift === FLOATS_OF_8 ? 8 : 4,
         summed: true,
         add: i % 2 === 0,
         bias: i % 3 === 0,
