@@ -210,7 +210,7 @@ fn main(@builtin(workgroup_id) workgroup: vec3u, @builtin(num_workgroups) workgr
     add_rows(&own, rows, quad, lane.xy);
     total[0] = fma(vec4<f32>(weight_of(rows.begin)), own[0], total[0]);
   }
-#else
+#elif EXPERTS != 2
   add_rows(&total, rows, quad, lane.xy);
 #endif
 #if !CODEBOOK
@@ -225,7 +225,7 @@ fn main(@builtin(workgroup_id) workgroup: vec3u, @builtin(num_workgroups) workgr
   if (4u * own_quad >= params.n) { return; }
 #if EXPERTS == 2
   let count = 1u;
-#else
+#elif EXPERTS != 2
   let count = min(ROWS, rows.end - rows.begin);
 #endif
   // The rows are finished by different slices, in a loop that holds no row in registers.
@@ -237,7 +237,7 @@ fn main(@builtin(workgroup_id) workgroup: vec3u, @builtin(num_workgroups) workgr
     }
 #if EXPERTS == 2
     finish_pairs(quad, sum * factor);
-#else
+#elif EXPERTS != 2
     finish_scaled(rows.begin + r, quad, sum, factor);
 #endif
   }

@@ -140,7 +140,7 @@ fn main(@builtin(workgroup_id) workgroup: vec3u, @builtin(num_workgroups) workgr
     offsets[i] = bitcast<i32>(quant[params.quant_pitch + n]);
   }
   let rounded = requantize(values, scales, offsets);
-#else
+#elif Y != 3
   let rounded = rounded_floats(values);
 #endif
   put(word, at, rounded);

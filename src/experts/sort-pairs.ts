@@ -29,7 +29,7 @@ export interface SortedPairs {
 
 /** The recording that sorts, and its errors. */
 interface Made {
-  /** Undefined: something else sorts. */
+  /** Undefined: the pairs are the caller's. */
   readonly recording: Recording | undefined;
   readonly sound: Taken;
   /** How many pairs were sorted last. A replay may have sorted the first of them alone. */
@@ -82,18 +82,18 @@ export function sortPairs(ids: Tensor, experts: number): SortedPairs {
 }
 
 /**
- * @internal Pairs that a dispatch of another kind sorts, in the form of shaders/lib/experts.wgsl. Recorded steps take them without a step that
- * sorts.
+ * @internal Pairs in memory of the caller's, for recorded steps: a step sorts them, or a dispatch of another kind does, in the form of
+ * shaders/lib/experts.wgsl.
  */
-export function sortedElsewhere(ids: Tensor, experts: number, sorted: Tensor): SortedPairs {
+export function pairsWithin(ids: Tensor, experts: number, sorted: Tensor): SortedPairs {
   const result: SortedPairs = { ids, experts, sorted };
   Object.defineProperty(result, markOf('SortedPairs'), { value: VERSION });
   made.set(result, { recording: undefined, sound: Promise.resolve(), holds: pairsIn(ids) });
   return result;
 }
 
-/** @internal Does something else than a step of ours sort them? */
-export const isSortedElsewhere = (pairs: SortedPairs): boolean => made.get(pairs)?.recording === undefined && made.has(pairs);
+/** @internal Are they in memory of the caller's? Then they need no step that sorts. */
+export const areWithin = (pairs: SortedPairs): boolean => made.get(pairs)?.recording === undefined && made.has(pairs);
 
 /**
  * Records into the caller's pass: sorts the ids of that time. Allocates nothing. The pass's pipeline and bind group 0 are then others.
@@ -102,7 +102,7 @@ export const isSortedElsewhere = (pairs: SortedPairs): boolean => made.get(pairs
 export function encodeSortPairs(pass: GPUComputePassEncoder, pairs: SortedPairs): void {
   const how = assertSorted(pairs, 'pairs');
   const { recording, sound } = how;
-  if (!recording) throw new ArgumentError('pairs', 'what sortPairs returned', 'pairs that something else sorts');
+  if (!recording) throw new ArgumentError('pairs', 'what sortPairs returned', 'pairs of recorded steps');
   encodeInto(checkPass(pass), recording);
   how.holds = pairsIn(pairs.ids);
   pairs.sorted.writtenBy(allTaken(pairs.ids.written, sound));

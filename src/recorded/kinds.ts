@@ -20,7 +20,7 @@ import { bestProduct } from '../epilogues/best.js';
 import { ArgumentError } from '../errors.js';
 import { ExpertLayers } from '../experts/expert-layers.js';
 import { productOf } from '../experts/forward-experts.js';
-import { assertSorted, checkIds, isSortedElsewhere, type SortedPairs, sortingOf } from '../experts/sort-pairs.js';
+import { assertSorted, checkIds, areWithin, type SortedPairs, sortingOf } from '../experts/sort-pairs.js';
 import { capsOf } from '../gpu/device.js';
 import type { Taken } from '../gpu/guard.js';
 import { Tensor } from '../gpu/tensor.js';
@@ -238,7 +238,7 @@ export const kinds: Readonly<Record<string, Kind>> = {
       writes: twin ? [y, twin] : [y],
       owners: [experts],
       parts(cut) {
-        const own = cut.sorted.get(pairs) ?? (pairs && cut.rows === undefined && isSortedElsewhere(pairs) ? pairs : undefined);
+        const own = cut.sorted.get(pairs) ?? (pairs && cut.rows === undefined && areWithin(pairs) ? pairs : undefined);
         if (!ids && !own) throw new ArgumentError('sorted', 'pairs that a step before this one sorts', 'pairs that none of them sorts');
         const ofPairs = { weights: weights && first(weights, cut, 'weights') };
         const routes = ids ? { ids: first(ids, cut, 'ids'), ...ofPairs } : { sorted: own!, ...ofPairs };

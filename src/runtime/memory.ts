@@ -37,7 +37,7 @@ export const qkvWidth = ({ heads, kvHeads, headWidth }: Pick<Config, 'heads' | '
 /**
  * Bytes of the buffers that no growth changes, by name. `stream` has the residual of a token and its twin; `x`, `h`, `qkv`, `q`, `att` and `act`
  * have rows of a prompt, and the first row of all but `x` is a token's. Of experts: `expertIds` and `expertWeights` of rows, `act` of each pair of
- * a row and an expert, and `tokenPairs`, a token's pairs in the order of their experts.
+ * a row and an expert, and `tokenPairs` and `rowPairs`, the pairs in the order of their experts.
  */
 export function bufferSizes(config: Config, context: number) {
   const { width, heads, headWidth, feedForward, vocabulary, rope, experts } = config;
@@ -46,6 +46,7 @@ export function bufferSizes(config: Config, context: number) {
     expertIds: rows * experts.top,
     expertWeights: rows * experts.top,
     tokenPairs: 4 * sortedWords(experts.top, experts.count),
+    rowPairs: 4 * sortedWords(MOST_ROWS * experts.top, experts.count),
   };
   return {
     stream: twinOffset(config) + 4 * width,

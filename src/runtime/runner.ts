@@ -365,7 +365,6 @@ export class Runner {
     this.#destroyed = true;
     for (const bound of [...this.#bound.values(), ...this.#picks]) if (bound) free(bound);
     this.#bound.clear();
-    this.#ofRows.pairs?.sorted.destroy();
     destroyAll([...this.#buffers].filter(([name]) => !this.#weights.tensors.has(name)).map(([, buffer]) => buffer));
     this.#buffers.clear();
   }

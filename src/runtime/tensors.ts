@@ -1,5 +1,5 @@
 // The buffers of a sequence as tensors of the operator.
-import { type SortedPairs, sortedElsewhere, sortPairs } from '../experts/sort-pairs.js';
+import { pairsWithin, type SortedPairs } from '../experts/sort-pairs.js';
 import { Tensor } from '../gpu/tensor.js';
 import type { Config, Experts } from '../llm/config.js';
 import { STATE } from '../llm/pick.js';
@@ -12,7 +12,7 @@ export interface Tensors {
   readonly byName: ReadonlyMap<TensorName, Tensor>;
   /** q, k and v of rows, one behind the other in `qkv`: of one row side by side. */
   readonly columns: readonly Tensor[];
-  /** Of rows and experts, if there are many: of one row those that its route sorts. */
+  /** Of rows and experts, if there are many: of one row its route sorts them, of more a step. */
   readonly pairs: SortedPairs | undefined;
 }
 
@@ -45,8 +45,7 @@ function tensorsOf(
     const ids = of('expertIds', [rows, top], 0, 'int32');
     byName.set('expertIds', ids);
     byName.set('expertWeights', of('expertWeights', [rows, top]));
-    if (rows > 1) return sortPairs(ids, count);
-    return sortedElsewhere(ids, count, of('tokenPairs', [sortedWords(top, count)], 0, 'int32'));
+    return pairsWithin(ids, count, of(rows === 1 ? 'tokenPairs' : 'rowPairs', [sortedWords(rows * top, count)], 0, 'int32'));
   };
   if (rows === 1) {
     byName.set('twin', of('stream', [1, width], twinOffset(config)));

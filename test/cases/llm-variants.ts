@@ -16,7 +16,8 @@ addLlmShaders();
 /** Every pair of values of two params is in one of them. */
 export function llmVariants(): readonly Pick<LlmDispatch, 'shader' | 'params'>[] {
   const all: LlmDispatch[] = [rmsDispatch({ rows: 1, width: 64, epsilon: 1e-6 })];
-  for (const sorted of [false, true]) all.push(routeDispatch({ count: 8, top: 2, scale: 1 }, { rows: 1, width: 64, epsilon: 1e-6, sorted }));
+  for (const sorted of [false, true])
+    all.push(routeDispatch({ count: 8, top: 2, scale: 1 }, { rows: 1, width: 64, epsilon: 1e-6, sorted }));
   const choosing = { vocabulary: 8, context: 8, limit: 1, stops: [], seed: 0 };
   all.push(pickDispatch({ ...choosing, temperature: 0 }), pickDispatch({ ...choosing, temperature: 1 }));
   all.push(pickDispatch({ ...choosing, temperature: 0 }, 'logits'));

@@ -80,3 +80,114 @@ describe.each(Object.entries(MODELS))('%s', (_, options) => {
     llm.destroy();
   });
 });
+
+test('on a device that says it is a GPU a layer takes six dispatches', { timeout: 300_000 /* it compiles GPUs' texts */ }, async () => {
+  const own = await requestDevice({ gpu });
+  Object.defineProperty(own, 'adapterInfo', { value: { vendor: 'none', architecture: '', device: '', description: '' } });
+  for (const name of ['qwen3moe Q4_0, 2 of 8', 'llama Q8_0, 1 of 12, scaled']) {
+    const bytes = modelFile({ ...MODELS[name]!, vocabulary: 264 });
+    const { config, weight } = await openedModel(bytes);
+    const llm = await load(bytes, { device: own });
+    // Ids are counted and gathered; the first norm; the head; the choice.
+    expect(llm.explain()).toMatchObject({ fusedNorms: true, dispatchesPerToken: 6 * config.layers + 5 });
+    expect(llm.explain().variants).toMatchObject({ 'llm/route[SORTED=1]': config.layers });
+    const prompt = [3]; // software adapters take minutes to compile the kernels of many rows
+    const reference = llmReference(config, weight);
+    let logits = reference.forward(prompt);
+    for (const id of await generated(llm, prompt, { maxTokens: 12 })) {
+      expect(logits[id]!).toBeGreaterThanOrEqual(Math.max(...logits) - 2 * BOUND * Math.hypot(...logits));
+      logits = reference.forward([id]);
+    }
+    llm.destroy();
+  }
+  own.destroy();
+});
+
+describe('a model with experts', () => {
+  const options = MODELS['qwen3moe Q4_0, 2 of 8']!;
+  /** With the numbers of a tensor of floats changed. */
+  const changed = (name: string, change: (values: Float32Array) => void): Uint8Array<ArrayBuffer> => {
+    const { metadata, tensors } = modelParts(options);
+    const all = tensors.map((one) => {
+      if (one.name !== name) return one;
+      const values = new Float32Array(one.bytes.slice().buffer);
+      change(values);
+      return { ...one, bytes: new Uint8Array(values.buffer) };
+    });
+    return makeGguf(all, { metadata });
+  };
+
+  test('says NaN where products with a router are, in a prompt and behind it', async () => {
+    const llm = await load(changed('blk.1.ffn_norm.weight', (values) => values.fill(3e38))); // z of infinities of both signs
+    await expect(generated(llm, PROMPT, { maxTokens: 3 })).rejects.toThrow(GpuError);
+    expect((await llm.logits(PROMPT)).every(Number.isNaN)).toBe(true);
+    llm.destroy();
+  });
+
+  test('takes the lowest of experts that are as good', async () => {
+    // Of expert 5's row and its copy in 1 the copy is taken; of zeros the lowest.
+    for (const change of [(values: Float32Array) => values.copyWithin(256, 5 * 256, 6 * 256), (values: Float32Array) => values.fill(0)]) {
+      const bytes = changed('blk.0.ffn_gate_inp.weight', change);
+      const { config, weight } = await openedModel(bytes);
+      const llm = await load(bytes);
+      const want = llmReference(config, weight).forward(PROMPT);
+      const got = await llm.logits(PROMPT, { all: true });
+      expect(distance(got, want)).toBeLessThan(BOUND);
+      llm.destroy();
+    }
+  });
+
+  test('makes nothing and writes nothing between tokens, and stops within a submit', async () => {
+    const llm = await load(modelFile(options));
+    const want = await generated(llm, PROMPT, { maxTokens: 12 });
+    const spies = [...(['createBuffer', 'createBindGroup', 'createShaderModule'] as const).map((name) => vi.spyOn(device, name))];
+    const writes = vi.spyOn(device.queue, 'writeBuffer');
+    const running = llm.generate(PROMPT, { maxTokens: 12, tokensPerSubmit: 4, stops: [want[5]!] });
+    const first = await running.next();
+    const before = [...spies, writes].map(({ mock }) => mock.calls.length);
+    const got = [first.value!.id];
+    for await (const { id } of running) got.push(id);
+    expect([...spies, writes].map(({ mock }) => mock.calls.length)).toEqual(before);
+    vi.restoreAllMocks();
+    const end = want.indexOf(want[5]!) + 1;
+    expect(got).toEqual(want.slice(0, end));
+    expect(await generated(llm, [...PROMPT, ...got], { maxTokens: 12 - end })).toEqual(want.slice(end));
+    llm.destroy();
+  });
+
+  test('of floats becomes int8, tells of its load, and frees all', async () => {
+    const alive = new Set<GPUBuffer>();
+    const create = device.createBuffer.bind(device);
+    vi.spyOn(device, 'createBuffer').mockImplementation((descriptor) => {
+      const buffer = create(descriptor);
+      const destroy = buffer.destroy.bind(buffer);
+      alive.add(buffer);
+      buffer.destroy = () => {
+        alive.delete(buffer);
+        destroy();
+      };
+      return buffer;
+    });
+    const told: { phase: string; done: number; total: number }[] = [];
+    const bytes = modelFile({ ...options, type: 'Q8_0', types: { ups: 'F16', gates: 'F16', downs: 'F32' } });
+    const llm = await load(bytes, { onProgress: (progress: (typeof told)[number]) => told.push(progress) });
+    expect(llm.explain().notes.join()).toContain('blk.0.ffn_gate_exps.weight');
+    expect((await generated(llm, PROMPT, { maxTokens: 3 })).length).toBe(3);
+    const { weights } = llm.explain().memory;
+    for (const phase of ['read', 'pack']) {
+      const of = told.filter((one) => one.phase === phase);
+      expect(of.at(-1)).toMatchObject({ done: weights, total: weights });
+      expect(of.every(({ done }, i) => i === 0 || done >= of[i - 1]!.done)).toBe(true);
+    }
+    llm.destroy();
+    const abort = new AbortController();
+    const onProgress = ({ done }: { done: number }): void => {
+      if (done > 0.8 * weights) abort.abort(new Error('enough'));
+    };
+    await expect(load(bytes, { onProgress, signal: abort.signal })).rejects.toThrow('enough');
+    await expect(load(changed('blk.0.ffn_gate_inp.weight', () => {}).subarray(0, 300_000))).rejects.toThrow();
+    // gatherRows keeps its counter as long as its layer is referred to.
+    expect([...alive].map(({ label }) => label).filter((label) => label !== 'antiquant ids out of range')).toEqual([]);
+    vi.restoreAllMocks();
+  });
+});

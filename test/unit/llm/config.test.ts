@@ -216,7 +216,6 @@ describe('a file that contradicts itself', () => {
 
 describe('what is not served', () => {
   test.each<[key: string, value: GgufValue, rest: string]>([
-    ['expert_count', u32(8), 'expected 0, got 8'],
     ['expert_used_count', u32(2), 'expected 0, got 2'],
     ['attention.sliding_window', u32(4096), 'expected 0, got 4096'],
     ['attention.causal', ['BOOL', 0], 'expected true, got false'],
@@ -251,7 +250,7 @@ describe('what is not served', () => {
     refusal(
       headerOf({}, { 'general.architecture': ['STRING', name] }),
       UnsupportedError,
-      `m.gguf: general.architecture: expected llama, qwen2, qwen3, got "${name}"`,
+      `m.gguf: general.architecture: expected llama, qwen2, qwen3, qwen3moe, got "${name}"`,
     ),
   );
   test('a file that is no model', () =>
