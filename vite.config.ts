@@ -1,5 +1,5 @@
 // One configuration for the package (default), the demo page (--mode demo), the browser tests' page (--mode e2e), the Deno test
-// program (--mode deno), and the bench (--mode bench: a server for its page, and its Node programs).
+// program (--mode deno), and the bench (--mode bench: a server for its pages, and its Node programs; --mode bench-llm: those of the language model).
 import { createReadStream, existsSync, readFileSync } from 'node:fs';
 import { basename, join, resolve } from 'node:path';
 import type { Plugin } from 'vite';
@@ -13,17 +13,23 @@ const here = (path: string): string => resolve(import.meta.dirname ?? '.', path)
 /** Threads of WebAssembly need a page and workers that are isolated from other origins. */
 const isolation = { 'Cross-Origin-Opener-Policy': 'same-origin', 'Cross-Origin-Embedder-Policy': 'require-corp' };
 
-/** onnxruntime-web's unchanged files at /ort/: its workers and WebAssembly find each other by URL. */
+/** The peers' unchanged files: their workers and WebAssembly find each other by URL. */
+const PEER_FILES = {
+  '/ort/': 'node_modules/onnxruntime-web/dist',
+  '/wllama/wasm/': 'node_modules/.cache/peers/node_modules/@wllama/wllama/esm/wasm',
+  '/wllama/': 'node_modules/.cache/peers/node_modules/@wllama/wllama/esm',
+};
 const peerFiles: Plugin = {
   name: 'peer-files',
   configureServer(server) {
-    server.middlewares.use('/ort/', (request, response, next) => {
-      const path = join(here('node_modules/onnxruntime-web/dist'), basename(new URL(request.url ?? '', 'http://localhost').pathname));
-      if (!/\.(mjs|wasm)$/.test(path) || !existsSync(path)) return next();
-      response.setHeader('Content-Type', path.endsWith('.wasm') ? 'application/wasm' : 'text/javascript');
-      for (const [name, value] of Object.entries(isolation)) response.setHeader(name, value);
-      createReadStream(path).pipe(response);
-    });
+    for (const [at, folder] of Object.entries(PEER_FILES))
+      server.middlewares.use(at, (request, response, next) => {
+        const path = join(here(folder), basename(new URL(request.url ?? '', 'http://localhost').pathname));
+        if (!/\.(m?js|wasm)$/.test(path) || !existsSync(path)) return next();
+        response.setHeader('Content-Type', path.endsWith('.wasm') ? 'application/wasm' : 'text/javascript');
+        for (const [name, value] of Object.entries(isolation)) response.setHeader(name, value);
+        createReadStream(path).pipe(response);
+      });
   },
 };
 
@@ -92,6 +98,20 @@ const modes: Record<string, object> = {
       rollupOptions: { external: ['webgpu', /^node:/] },
     },
   },
+  // The language model's bench, a program of its own.
+  'bench-llm': {
+    build: {
+      lib: {
+        entry: { dawn: here('bench/llm/dawn.ts'), versus: here('bench/llm/versus.ts'), rows: here('bench/llm/rows.ts') },
+        formats: ['es'],
+      },
+      outDir: here('node_modules/.cache/bench-llm'),
+      emptyOutDir: true,
+      target: 'es2022',
+      minify: false,
+      rollupOptions: { external: ['webgpu', /^node:/, /^@huggingface\//] },
+    },
+  },
 };
 
 export default defineConfig(({ mode }) => ({
@@ -104,6 +124,7 @@ export default defineConfig(({ mode }) => ({
         llm: here('src/llm.ts'),
         shaders: here('src/shaders.ts'),
         'quantize/antiquant-quantize-worker': here('src/quantize/antiquant-quantize-worker.ts'),
+        'llm-worker/antiquant-llm-worker': here('src/llm-worker/antiquant-llm-worker.ts'),
         'cli/main': here('cli/main.ts'),
         'cli/worker': here('cli/worker.ts'),
       },

@@ -28,6 +28,9 @@ one process, with data on the GPU; checks every answer. Without options: everyth
   --against COMMIT measures this tree against a commit, in turns, on weights as GGUF files have them (scripts/bench/against.mjs); takes
                    --only (a type, e.g. Q4_K), --rounds (default 15), and --kernel NAME, which both must run, of one row
   --experts        measures forwardExperts against a loop of layers, on Dawn (scripts/bench/experts.mjs); takes --rounds (default 15)
+  --llm            measures the language model beside llama.cpp (wllama in the Chromium with shader-f16, and on the CPU), whose packages it
+                   installs for it (scripts/bench/llm.mjs); takes --rounds (default 7), --peers none, and --only, a pattern of
+                   host, products, positions, load, native, wllama
   --help           this text
 
 PORT chooses the port that the browser's page is served at, default 4192. The panel “Your GPU, measured” of the page (npm start) measures by hand.
@@ -48,6 +51,7 @@ const { values: given, positionals } = parseArgs({
     against: { type: 'string' },
     kernel: { type: 'string' },
     experts: { type: 'boolean' },
+    llm: { type: 'boolean' },
     help: { type: 'boolean' },
   },
 });
@@ -71,6 +75,7 @@ const options = {
   ...(given.rounds && { rounds: Number(given.rounds) }),
 };
 if (given.experts) await (await import('./bench/against-commit.mjs')).compareExperts(given);
+if (given.llm) await (await import('./bench/llm.mjs')).benchLlm(given);
 if (given.against) await (await import('./bench/against-commit.mjs')).compare(given.against, given);
 
 const port = Number(process.env.PORT ?? 4192);

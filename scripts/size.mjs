@@ -11,7 +11,7 @@ import { build } from 'vite';
 const root = dirname(dirname(fileURLToPath(import.meta.url)));
 const file = join(root, 'bench-results', 'size.json');
 
-/** { limit, history }: most gzipped bytes of the core, and earlier figures. */
+/** { limit, llm, history }: most gzipped bytes of the core, and of a page with an Llm; earlier figures of the core. */
 export const readHistory = () => JSON.parse(readFileSync(file, 'utf8'));
 
 /** Bytes of a bundle that uses these names of an entry: minified, gzipped, and gzipped parts that load on demand. */
@@ -45,7 +45,9 @@ if (process.argv[1] && import.meta.url === pathToFileURL(process.argv[1]).href) 
   const run = (program, ...args) => execFileSync(program, args, { cwd: root, encoding: 'utf8' }).trim();
   run(process.execPath, join('node_modules', 'vite', 'bin', 'vite.js'), 'build', '--logLevel', 'error');
   const { minified, gzip, later } = await coreSize(join(root, 'dist', 'index.js'));
-  const { limit, history } = readHistory();
+  const { limit, llm, history } = readHistory();
+  const model = await bundleSize(join(root, 'dist', 'llm.js'), 'Llm');
+  console.log(`Llm: ${model.gzip} bytes gzipped; the limit is ${llm}`);
   console.log(
     `LinearWeightQuant and Tensor: ${minified} bytes minified, ${gzip} gzipped; the limit is ${limit}. The first self-test and tuning fetch ${later} more`,
   );
@@ -59,6 +61,6 @@ if (process.argv[1] && import.meta.url === pathToFileURL(process.argv[1]).href) 
       gzip,
     };
     const lines = [...history, entry].map((one) => `    ${JSON.stringify(one)}`);
-    writeFileSync(file, `{\n  "limit": ${limit},\n  "history": [\n${lines.join(',\n')}\n  ]\n}\n`);
+    writeFileSync(file, `{\n  "limit": ${limit},\n  "llm": ${llm},\n  "history": [\n${lines.join(',\n')}\n  ]\n}\n`);
   }
 }

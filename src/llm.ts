@@ -6,6 +6,7 @@ export type { ByteSource, TensorFile, TensorInfo } from './files/tensor-file.js'
 export type { Architecture, ArchitectureName, RopeKind } from './llm/architectures.js';
 export type { Config, Rope } from './llm/config.js';
 export type { LayerPart } from './llm/names.js';
+export { LlmWorker, type LlmWorkerOptions } from './llm-worker/llm-worker.js';
 export type { Phase, Progress } from './progress.js';
 export type { LlmExplanation, LlmStats } from './runtime/explanation.js';
 export { Llm } from './runtime/llm.js';

@@ -127,6 +127,10 @@ try {
   const entry = join(installed, 'dist', 'index.js');
   const one = await bundleSize(entry, 'convertWeightToInt4Pack');
   assert.ok(one.minified < 3000, `a bundle of one function has ${one.minified} bytes`);
+  const llm = await bundleSize(join(installed, 'dist', 'llm.js'), 'Llm');
+  assert.ok(llm.gzip <= readHistory().llm, `Llm takes ${llm.gzip} bytes gzipped, more than ${readHistory().llm}`);
+  const client = await bundleSize(join(installed, 'dist', 'llm.js'), 'LlmWorker');
+  assert.ok(client.gzip <= 4000, `LlmWorker takes ${client.gzip} bytes gzipped, since the model's code is the worker's`);
   const core = await coreSize(entry);
   const { limit, history } = readHistory();
   const last = history.at(-1);

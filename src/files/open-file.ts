@@ -3,14 +3,8 @@
 import { anything, callback, fields, signal as isSignal, optional, property, wholeNumber } from '../arguments/check.js';
 import { ArgumentError, FormatError } from '../errors.js';
 import { type ByteSourceOptions, type BytesFrom, byteSource } from './byte-source.js';
-import { openGguf } from './gguf.js';
 import { byteSource as checkSource, readFrom, tensorInfo } from './given.js';
-import { tensorsOfCache } from './mlc-cache.js';
-import { openOnnx } from './onnx.js';
 import type { RawTensor } from './raw-tensor.js';
-import { readIndex } from './read-index.js';
-import { openSafetensors } from './safetensors.js';
-import { isShard, openShards, tensorsOfIndex } from './safetensors-index.js';
 import { among, type Resolver, siblings } from './shards.js';
 import type { ByteSource, TensorFile, TensorInfo } from './tensor-file.js';
 
@@ -38,6 +32,16 @@ const isOnnx = ([key, version = 0, next = 0]: Uint8Array, file: string): boolean
   (key === 0x08 && version >= 1 && version < 32 && [0x12, 0x1a, 0x22, 0x2a, 0x32, 0x3a, 0x42, 0x72].includes(next)) ||
   /\.onnx$/i.test(file);
 
+/** What opens a container, fetched when a file is one. */
+const OPENERS = {
+  gguf: () => import('./gguf.js'),
+  onnx: () => import('./onnx.js'),
+  safetensors: () => import('./safetensors.js'),
+  shards: () => import('./safetensors-index.js'),
+  mlc: () => import('./mlc-cache.js'),
+  index: () => import('./read-index.js'),
+} as const;
+
 const isSource = (from: BytesFrom | ByteSource): from is ByteSource =>
   typeof from === 'object' && from !== null && property(from, 'read', 'from') !== undefined;
 
@@ -60,21 +64,24 @@ export async function openModel(from: BytesFrom | ByteSource, options: OpenOptio
   const { name: file } = source;
   const first = await readFrom(source, 0, Math.min(source.size, 64), signal);
   const start = Array.from(first, (byte) => String.fromCharCode(byte)).join('');
-  if (start.startsWith('GGUF')) return openGguf(source, { resolve, signal });
+  if (start.startsWith('GGUF')) return (await OPENERS.gguf()).openGguf(source, { resolve, signal });
   // A header's length has 8 bytes, and up to 4 GB the last 4 are 0. Text and other files do not begin like this.
-  if (start.slice(4, 8) === '\0\0\0\0' && !/\.onnx$/i.test(file))
-    return isShard(file) ? openShards(source, { resolve, signal }) : openSafetensors(source, { signal });
+  if (start.slice(4, 8) === '\0\0\0\0' && !/\.onnx$/i.test(file)) return (await OPENERS.shards()).openFirst(source, { resolve, signal });
   if (/^(\u00ef\u00bb\u00bf)?\s*[{[]/.test(start)) {
-    const index = await readIndex(source, signal);
-    const open = index.weightMap ? tensorsOfIndex : index.shards ? tensorsOfCache : undefined;
+    const index = await (await OPENERS.index()).readIndex(source, signal);
+    const open = index.weightMap
+      ? (await OPENERS.shards()).tensorsOfIndex
+      : index.shards
+        ? (await OPENERS.mlc()).tensorsOfCache
+        : undefined;
     if (!open) throw new FormatError({ file, field: 'index' }, 'weight_map (safetensors) or records (MLC)', 'neither');
     if (!resolve) throw new FormatError({ file, field: 'shards' }, 'a way to open them: option files or resolve', 'none');
     return open(source, index, { resolve, signal });
   }
-  if (isOnnx(first, file)) return openOnnx(source, { resolve, signal });
+  if (isOnnx(first, file)) return (await OPENERS.onnx()).openOnnx(source, { resolve, signal });
   const mistake = MISTAKES.find(([begin]) => start.trimStart().startsWith(begin))?.[1];
   if (mistake) throw new FormatError({ file, field: 'first bytes' }, 'safetensors, GGUF or a JSON index', mistake);
-  return openSafetensors(source, { signal });
+  return (await OPENERS.safetensors()).openSafetensors(source, { signal });
 }
 
 const PART = fields({ begin: optional(wholeNumber(0)), end: optional(wholeNumber(0)), signal: optional(isSignal) });

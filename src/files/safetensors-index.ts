@@ -104,7 +104,11 @@ function together(files: readonly TensorFile[]): Map<string, TensorInfo> {
 const SHARD = /([^/\\]*)-(\d{5,})-of-(\d{5,})\.safetensors$/;
 
 /** Does the name say that the file is one of several? */
-export const isShard = (name: string): boolean => Number(SHARD.exec(name)?.[3] ?? 1) > 1;
+const isShard = (name: string): boolean => Number(SHARD.exec(name)?.[3] ?? 1) > 1;
+
+/** Opens a safetensors file, and those beside it if its name says that it is one of several. */
+export const openFirst: typeof openShards = (source, options) =>
+  isShard(source.name) ? openShards(source, options) : openSafetensors(source, { signal: options.signal });
 
 /**
  * Opens a model in numbered files without an index, from any one of them, with all tensors of all files.

@@ -1,5 +1,5 @@
 // findLayers: finds the layers of a file by tensors' names, dtypes and shapes, through the entries of layer-formats.ts. It reads only
-// settings that a format stores in small tensors.
+// settings that a format stores in small tensors. What a GGUF file has no use for is fetched for other files only.
 
 import { anything, fields, signal as isSignal, optional } from '../arguments/check.js';
 import { FormatError } from '../errors.js';
@@ -8,11 +8,10 @@ import { breather } from '../files/pace.js';
 import type { TensorFile, TensorInfo } from '../files/tensor-file.js';
 import { showShape } from '../problem/view.js';
 import { asExperts, type ExpertSource, groupExperts, partOf } from './experts.js';
-import { findNodes } from './find-nodes.js';
 import type { FoundLayers, NotYet } from './found-layers.js';
+import { ggufFormat } from './gguf-blocks.js';
 import { HINTS } from './given.js';
 import { type Found, type LayerContext, type LayerFormat, type LayerHints, wrong } from './layer-format.js';
-import { LAYER_FORMATS } from './layer-formats.js';
 import type { LayerSource } from './layer-source.js';
 import { LAYOUTS, unknownWeights, whyNotRead } from './layouts.js';
 import { quantizationOf } from './quantization-config.js';
@@ -190,11 +189,12 @@ const isFloatMatrix = ({ dtype, shape }: TensorInfo): boolean => FLOATS.includes
 export async function findLayers(file: TensorFile, options: FindLayersOptions = {}): Promise<FoundLayers> {
   tensorFile(file, 'file');
   const { config, torchNpu, torchao, signal } = OPTIONS(options, 'options') as FindLayersOptions;
-  if (file.nodes) return findNodes(file);
+  if (file.nodes) return (await import('./find-nodes.js')).findNodes(file);
+  const formats = file.kind === 'gguf' ? ggufFormat.layers : (await import('./layer-formats.js')).LAYER_FORMATS;
   const context = { config: quantizationOf(config), metadata: file.metadata, torchNpu, torchao };
   const taken = new Set<TensorInfo>();
   const breathe = breather(signal);
-  const claims = await claimAll(LAYER_FORMATS, { file, taken, context, breathe });
+  const claims = await claimAll(formats, { file, taken, context, breathe });
   const strangers = strangersOf(claims, file, taken);
   const read = await readSettings(claims.flatMap(settingsOf), signal);
   const made: (readonly [Claim<LayerFormat>, LayerSource | ExpertSource | FormatError])[] = [];

@@ -18,12 +18,14 @@ export interface RowsAsked {
   readonly ids: number;
   readonly y: number;
   readonly yDtype: FloatDType;
+  /** Are ids that name no row counted? Default: yes. */
+  readonly counted?: boolean;
 }
 
 /** @throws UnsupportedError if a row of y exceeds a binding */
 export function rowSteps(
   { weights, packed, caps }: { readonly weights: Weights; readonly packed: Packed; readonly caps: Caps },
-  { m, ids, y, yDtype }: RowsAsked,
+  { m, ids, y, yDtype, counted = true }: RowsAsked,
 ): Dispatch[] {
   const { n, k, codebook, permuted, inputScaled } = weights;
   const bytes = BYTES[yDtype];
@@ -42,14 +44,16 @@ export function rowSteps(
     const first = base + firstY;
     const inWord = 4 / bytes;
     const firstWord = Math.floor(first / inWord);
-    return [
+    const counting = (): Dispatch =>
       dispatch(caps, {
         shader: countOutside,
         params: {},
         workgroups: Math.ceil(count / 64),
         uniforms: { count, base: idsBase + firstId, n },
         bindings: { ids: idsSlice, outside: { buffer: OUTSIDE, offset: 0, size: 4 } },
-      }),
+      });
+    return [
+      ...(counted ? [counting()] : []),
       ...packed.slabs.map((slab) =>
         dispatch(caps, {
           shader: gatherWeights,

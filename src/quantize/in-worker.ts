@@ -1,9 +1,9 @@
 // quantizeInWorker: `quantize` in a Worker if one starts, else on the calling thread with pauses.
 import { signal as abortSignal, type Check, callback, flag, onlyFields, optional } from '../arguments/check.js';
-import { showValue } from '../arguments/show-value.js';
 import { ArgumentError } from '../errors.js';
 import type { Progress } from '../progress.js';
-import { type Answer, READY, type Ready, type Task } from './messages.js';
+import { startWorker } from '../workers/start-worker.js';
+import { type Answer, READY, type Task } from './messages.js';
 import { checkQuantize, type QuantizeOptions, type Weights } from './options.js';
 import { type Quantized, slices } from './slices.js';
 
@@ -53,7 +53,7 @@ export async function quantizeInWorker(weights: Weights, options: QuantizeOption
   signal?.throwIfAborted();
   const { top: _top, middle: _middle, ...checked } = checkQuantize(weights, options); // plain data, which can be posted
   const start = given ?? (typeof Worker === 'undefined' ? 'there are no Workers here' : ownWorker);
-  const worker = start === false ? 'none was asked for' : typeof start === 'string' ? start : await startWorker(start, signal);
+  const worker = start === false ? 'none was asked for' : typeof start === 'string' ? start : await startWorker(start, READY, { signal });
   if (typeof worker === 'string') {
     signal?.throwIfAborted();
     return { ...(await withPauses(weights, checked, { signal, onProgress })), noWorker: worker };
@@ -89,47 +89,6 @@ function send(worker: Worker, task: Task, transfer: boolean): void {
     } catch {}
   }
   worker.postMessage(task, []);
-}
-
-/** Milliseconds for a worker's first message. */
-const PATIENCE_MS = 1000;
-
-/** Why a worker's first message is wrong; undefined if the worker is this library's. */
-function strange(data: unknown): string | undefined {
-  const { kind, script, version } = (typeof data === 'object' && data !== null ? data : {}) as Partial<Ready>;
-  if (kind !== READY.kind || script !== READY.script) return "another script lies at the worker's address";
-  return version === READY.version ? undefined : `the worker's script is of version ${version}, and this is ${READY.version}`;
-}
-
-/** A worker of this library, or why there is none. */
-async function startWorker(start: () => Worker, signal: AbortSignal | undefined): Promise<Worker | string> {
-  let worker: Worker | undefined;
-  let timer: ReturnType<typeof setTimeout> | undefined;
-  let stop = (): void => {};
-  let why = 'it was aborted';
-  try {
-    worker = start();
-    const answer = await new Promise<string | undefined>((resolve) => {
-      timer = setTimeout(resolve, PATIENCE_MS, `the worker did not say who it is within ${PATIENCE_MS / 1000} s`);
-      worker!.onmessage = ({ data }) => resolve(strange(data));
-      worker!.onerror = (event) => {
-        event.preventDefault?.(); // the result says it
-        resolve(`the worker did not start: ${event.message || 'its script could not be loaded'}`);
-      };
-      stop = () => resolve(why); // the caller looks at its signal next
-      signal?.addEventListener('abort', stop);
-    });
-    if (answer === undefined) return worker;
-    why = answer;
-  } catch (error) {
-    // A page's policy forbids workers, or a script of another origin.
-    why = `the worker could not be made: ${error instanceof Error ? error.message : showValue(error)}`;
-  } finally {
-    clearTimeout(timer);
-    signal?.removeEventListener('abort', stop);
-  }
-  worker?.terminate?.();
-  return why;
 }
 
 /** Milliseconds of work between pauses. */

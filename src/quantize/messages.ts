@@ -1,7 +1,7 @@
 // The messages between a page and its worker, and the worker's side.
 import { ArgumentError } from '../errors.js';
 import type { Progress } from '../progress.js';
-import { VERSION } from '../version.js';
+import { type Ready, readyOf } from '../workers/start-worker.js';
 import type { QuantizeOptions, Weights } from './options.js';
 import { type Quantized, slices } from './slices.js';
 
@@ -19,12 +19,7 @@ export type Answer =
   | { readonly kind: 'refused'; readonly argument: string; readonly expected: string; readonly got: string }
   | { readonly kind: 'failed'; readonly error: unknown };
 
-export interface Ready {
-  readonly kind: 'ready';
-  readonly script: 'antiquant quantize';
-  readonly version: string;
-}
-export const READY: Ready = { kind: 'ready', script: 'antiquant quantize', version: VERSION };
+export const READY: Ready = readyOf('antiquant quantize');
 
 /** The parts of a worker's global scope, or of a MessagePort, that are used. */
 export interface Port {

@@ -2,6 +2,7 @@
 import {
   anything,
   type Check,
+  flag,
   list,
   object,
   oneOf,
@@ -143,7 +144,7 @@ const EXPERTS = onlyFields({
 });
 const SORT = onlyFields({ sort: anything });
 const QUANTIZE = onlyFields({ quantize: anything });
-const GATHER = onlyFields({ gather: LinearWeightQuant.given, ids: tensor, y: tensor });
+const GATHER = onlyFields({ gather: LinearWeightQuant.given, ids: tensor, y: tensor, counted: optional(flag) });
 const BEST = onlyFields({
   best: LinearWeightQuant.given,
   x: input,
@@ -274,14 +275,14 @@ export const kinds: Readonly<Record<string, Kind>> = {
     };
   },
   gather(step, { device }) {
-    const { gather, ids, y } = GATHER(step, 'options');
+    const { gather, ids, y, counted = true } = GATHER(step, 'options');
     ofDevice(device, gather, 'gather');
     return {
       reads: [ids],
       writes: [y],
       owners: [gather],
       parts(cut) {
-        const work = asField('gather', () => gatheringOf(gather, first(ids, cut, 'ids'), first(y, cut, 'y')));
+        const work = asField('gather', () => gatheringOf(gather, { ids: first(ids, cut, 'ids'), y: first(y, cut, 'y'), counted }));
         return work ? [work] : [];
       },
     };

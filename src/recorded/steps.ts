@@ -18,7 +18,8 @@ export type ForRows<T> = T | ((rows: number) => T);
  * `experts` products with experts, as `encodeExperts(pass, experts, x, y, { ids, weights }, { add, twin })`. `sorted` must be sorted by a step before, of the same recording;
  * `sort` sorts pairs, as `encodeSortPairs`;
  * `quantize` quantizes x, as `encodeQuantizeRows`;
- * `gather` brings rows of a layer's weights to y, as `encodeGatherRows(pass, gather, ids, y)`. ids are those of the time of the replay;
+ * `gather` brings rows of a layer's weights to y, as `encodeGatherRows(pass, gather, ids, y)`. ids are those of the time of the replay.
+ *   `counted: false` saves the dispatch that counts ids which name no row;
  * `best` leaves the greatest of each row of a product, as `encodeBest(pass, best, x, { ids, values }, { columns, rowScale })`;
  * `copy` copies floats of any strides into a contiguous y of the same shape and dtype;
  * `pipeline` a dispatch of your own.
@@ -35,7 +36,7 @@ export type Step =
   | ({ readonly experts: ExpertLayers; readonly x: Tensor; readonly y: Tensor } & Routes & ExpertOptions)
   | { readonly sort: SortedPairs }
   | { readonly quantize: QuantizedRows }
-  | { readonly gather: LinearWeightQuant; readonly ids: Tensor; readonly y: Tensor }
+  | { readonly gather: LinearWeightQuant; readonly ids: Tensor; readonly y: Tensor; readonly counted?: boolean | undefined }
   | ({ readonly best: LinearWeightQuant; readonly x: Tensor | QuantizedRows; readonly ids: Tensor; readonly values: Tensor } & BestOptions)
   | { readonly copy: Tensor; readonly y: Tensor }
   | {

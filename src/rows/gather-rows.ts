@@ -88,8 +88,15 @@ export function encodeGatherRows(pass: GPUComputePassEncoder, layer: LinearWeigh
   writtenBy(own, into, allTaken(rows.written, sound));
 }
 
-/** @internal What a recording needs to do as `encodeGatherRows`; undefined for no ids. @throws ArgumentError, UnsupportedError */
-export function gatheringOf(layer: LinearWeightQuant, ids: Tensor, y: Tensor) {
+/**
+ * @internal What a recording needs to do as `encodeGatherRows`; undefined for no ids.
+ * @param counted are ids that name no row counted?
+ * @throws ArgumentError, UnsupportedError
+ */
+export function gatheringOf(
+  layer: LinearWeightQuant,
+  { ids, y, counted }: { readonly ids: Tensor; readonly y: Tensor; readonly counted: boolean },
+) {
   const { own, loaded, rows, into } = placedOf(layer, ids, y);
   if (elements(rows) === 0) return undefined;
   let kept: Counter | undefined;
@@ -97,14 +104,16 @@ export function gatheringOf(layer: LinearWeightQuant, ids: Tensor, y: Tensor) {
   const counting = (): Counter => (kept ??= counterOf(own));
   const buffers: Readonly<Record<string, GPUBuffer>> = { [IDS]: rows.buffer, y: into.buffer };
   return {
-    dispatches: stepsOf(loaded, askedOf(rows, into)),
+    dispatches: stepsOf(loaded, { ...askedOf(rows, into), counted }),
     scratch: {},
     buffer: (role: string): GPUBuffer | undefined =>
       role === OUTSIDE ? counting().counter.buffer : (buffers[role] ?? loaded.buffers.get(role)),
     /** To be called when it is recorded. */
-    sound: (): Taken => allTaken(loaded.done, counting().memory),
+    sound: (): Taken => (counted ? allTaken(loaded.done, counting().memory) : loaded.done),
     /** To be called when it is encoded. */
-    encoded: (work: Taken): void => counting().counter.writtenBy(work),
+    encoded: (work: Taken): void => {
+      if (counted) counting().counter.writtenBy(work);
+    },
   };
 }
 

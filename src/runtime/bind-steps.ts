@@ -35,7 +35,8 @@ export function bindSteps(plan: readonly PlanStep[], { tensors, weights, buffers
   const x = byName.get('x')!;
   const steps = (): readonly Step[] =>
     plan.map((step): Step => {
-      if ('gather' in step) return { gather: weights.embedding, ids: byName.get(step.ids)!, y: x };
+      // Ids are checked on the host, or chosen among the rows.
+      if ('gather' in step) return { gather: weights.embedding, ids: byName.get(step.ids)!, y: x, counted: false };
       if ('dispatch' in step) {
         const { dispatch } = step;
         const params = makeBuffer(device, { label: 'llm params', usage: BUFFER.uniforms, data: new Uint8Array(dispatch.uniforms) });

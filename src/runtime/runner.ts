@@ -150,16 +150,24 @@ export class Runner {
     replay(pass, recorded, typeof what === 'number' ? what : undefined);
   }
 
+  /** Encodes a token without its choice. */
+  token(pass: Pick<GPUComputePassEncoder, 'setPipeline' | 'setBindGroup' | 'dispatchWorkgroups'>): void {
+    this.#replay(pass as GPUComputePassEncoder, this.#bound.get('token')!, 'token');
+  }
+
   /** The pipelines of a token's dispatches, without its choice. */
   dispatches(): readonly string[] {
     const labels: string[] = [];
     let label = '';
-    const pass = {
-      setPipeline: (pipeline: GPUComputePipeline) => (label = pipeline.label),
+    this.token({
+      setPipeline: (pipeline) => {
+        label = pipeline.label;
+      },
       setBindGroup() {},
-      dispatchWorkgroups: () => labels.push(label),
-    };
-    this.#replay(pass as unknown as GPUComputePassEncoder, this.#bound.get('token')!, 'token');
+      dispatchWorkgroups: () => {
+        labels.push(label);
+      },
+    });
     return labels;
   }
 

@@ -371,6 +371,23 @@ describe('rows of weights', () => {
     expect(await readOutOfRange(layer)).toBe(2);
   });
 
+  test('ids need no count: the same rows, one dispatch less, and nothing counted', async () => {
+    const layer = layerOf(first);
+    const list = someIds();
+    const [ids, ys] = [idsOf(list), [blank(MOST, K), blank(MOST, K)] as const];
+    const dispatchesOf = (counted: boolean, y: Tensor): number => {
+      const recorded = recordSteps(device, [{ gather: layer, ids, y, counted }]);
+      let dispatches = 0;
+      const counting = { setPipeline() {}, setBindGroup() {}, dispatchWorkgroups: () => dispatches++ };
+      replay(counting as unknown as GPUComputePassEncoder, recorded);
+      replayed(recorded);
+      return dispatches;
+    };
+    expect(dispatchesOf(true, ys[0]) - dispatchesOf(false, ys[1])).toBe(1);
+    expect(await ys[1].read()).toEqual(await ys[0].read());
+    expect(await readOutOfRange(layer)).toBe(2);
+  });
+
   test('an error of ids reaches y and the count', async () => {
     const layer = layerOf(first);
     const [ids, y] = [idsOf(someIds()), blank(MOST, K)];

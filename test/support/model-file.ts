@@ -20,7 +20,7 @@ export interface ModelOptions {
    */
   readonly weights?: 'normal' | 'heavy' | undefined;
   readonly tied?: boolean | undefined;
-  /** 259: bytes and three special tokens. More: pairs of letters too, up to 1,043. */
+  /** 259: bytes and three special tokens. More: pairs of letters too, up to 1,043; and a letter before pairs, up to 22,995. */
   readonly vocabulary?: number | undefined;
   /** Sizes; default: L 3, d 256, H 8, V 2, e 32, f 512, context 2,048, ε 1e-6, base 10,000. */
   readonly sizes?:
@@ -84,9 +84,11 @@ const [NORMAL, CONTROL] = [1, 3];
 
 /** A byte-level BPE in llama.cpp's form: bytes, special tokens, then a merge a token. */
 function tokenizerKeys(vocabulary: number): [string, GgufValue][] {
-  const merges = LETTERS.flatMap((a) => LETTERS.map((b) => `${a} ${b}`)).slice(0, vocabulary - 259);
+  const pairs = LETTERS.flatMap((a) => LETTERS.map((b) => `${a} ${b}`));
+  const triples = LETTERS.flatMap((a) => pairs.map((pair) => `${a} ${pair.replace(' ', '')}`));
+  const merges = [...pairs, ...triples].slice(0, vocabulary - 259);
   const tokens = [...ALPHABET, ...SPECIAL, ...merges.map((merge) => merge.replace(' ', ''))];
-  if (tokens.length !== vocabulary) throw new Error(`a vocabulary of 259 to ${259 + LETTERS.length ** 2}, not ${vocabulary}`);
+  if (tokens.length !== vocabulary) throw new Error(`a vocabulary of 259 to ${259 + pairs.length + triples.length}, not ${vocabulary}`);
   return [
     ['tokenizer.ggml.model', ['STRING', 'gpt2']],
     ['tokenizer.ggml.pre', ['STRING', 'gpt-2']],

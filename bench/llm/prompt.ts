@@ -1,0 +1,5 @@
+// The prompts of the bench.
+
+/** Ids of a prompt: letters, since bytes of a random text are no UTF-8, and a peer's stream ends at them. */
+export const promptIds = (count: number, seed = 0): number[] =>
+  Array.from({ length: count }, (_, i) => 64 + ((((i + 1) * 2654435761 + seed * 40503) >>> 8) % 26));

@@ -1,0 +1,130 @@
+// LlmWorker over a channel of messages, which clone what they carry as a Worker's do: its text, errors, signals and functions are those of an Llm.
+// e2e/llm-worker.spec.ts starts a real Worker.
+import { readFileSync } from 'node:fs';
+import { join } from 'node:path';
+import { MessageChannel } from 'node:worker_threads';
+import { afterEach, expect, test } from 'vitest';
+import { ArgumentError, DeviceLostError, FormatError, Llm, LlmWorker, type Piece, type Progress, UnsupportedError } from '../../src/llm.js';
+import { type Port, WINDOW } from '../../src/llm-worker/messages.js';
+import { serve } from '../../src/llm-worker/serve.js';
+import { gpu } from '../support/dawn.js';
+
+Object.defineProperty(globalThis.navigator ?? Object.defineProperty(globalThis, 'navigator', { value: {} }).navigator, 'gpu', {
+  value: gpu,
+  configurable: true,
+});
+const bytes = new Uint8Array(readFileSync(join(import.meta.dirname, '../../models/kjv.gguf')));
+const PROMPT = 'In the beginning ';
+
+/** The messages that went to the page. */
+const told: unknown[] = [];
+const ports: { close(): void }[] = [];
+/** A channel that looks like a Worker, whose other end serves. */
+function worker(): Worker {
+  const { port1, port2 } = new MessageChannel();
+  ports.push(port1, port2);
+  const own: Partial<Worker> = {
+    postMessage: (message: unknown) => port1.postMessage(message),
+    terminate: () => port1.close(),
+    onmessage: null,
+    onerror: null,
+  };
+  port1.on('message', (data) => {
+    told.push(data);
+    own.onmessage?.call(own as Worker, { data } as MessageEvent);
+  });
+  const port: Port = { postMessage: (message, transfer) => port2.postMessage(message, transfer as never), onmessage: null };
+  port2.on('message', (data) => port.onmessage?.({ data } as MessageEvent));
+  serve(port);
+  return own as Worker;
+}
+afterEach(() => {
+  for (const port of ports.splice(0)) port.close();
+  told.length = 0;
+});
+
+async function textOf(pieces: AsyncIterable<Piece>): Promise<string> {
+  let text = '';
+  for await (const piece of pieces) text += piece.text;
+  return text;
+}
+
+test('text, ids, logits and figures are those of an Llm', async () => {
+  const llm = await Llm.load(bytes);
+  const told: Progress[] = [];
+  const inWorker = await LlmWorker.load(bytes, { worker, onProgress: (progress) => void told.push(progress) });
+  expect(inWorker).toMatchObject({ config: llm.config, context: llm.context, kv: llm.kv });
+  const options = { maxTokens: 40, temperature: 0.8, seed: 3 };
+  expect(await textOf(inWorker.complete(PROMPT, options))).toBe(await textOf(llm.complete(PROMPT, options)));
+  const ids = await inWorker.encode(PROMPT);
+  expect(ids).toEqual((await llm.tokenizer()).encode(PROMPT));
+  expect(await inWorker.decode(ids)).toBe(PROMPT);
+  expect(await inWorker.position()).toBe(llm.position);
+  expect(await inWorker.logits(ids)).toEqual(await llm.logits(ids));
+  expect(await inWorker.explain()).toEqual(llm.explain());
+  expect((await inWorker.stats()).tokens).toBe(llm.stats.tokens);
+  await inWorker.reset();
+  expect(await inWorker.position()).toBe(0);
+  expect(told.length).toBeGreaterThan(0);
+  inWorker.destroy();
+  llm.destroy();
+});
+
+test('errors keep their class and their fields', async () => {
+  const bad = bytes.slice();
+  bad[0] = 0;
+  await expect(LlmWorker.load(bad, { worker })).rejects.toThrow(FormatError);
+  await expect(LlmWorker.load(bytes, { worker, context: 0 })).rejects.toMatchObject({ name: 'ArgumentError', argument: 'context' });
+  await expect(LlmWorker.load(bytes, { worker, device: {} } as never)).rejects.toThrow('device: expected none');
+  await expect(LlmWorker.load(bytes, { worker: 3 } as never)).rejects.toThrow(ArgumentError);
+  await expect(LlmWorker.load(bytes)).rejects.toThrow('LlmWorker: there are no Workers here');
+  await expect(LlmWorker.load(bytes, { worker: () => Promise.reject(new Error('no')) as never })).rejects.toThrow(UnsupportedError);
+  const llm = await LlmWorker.load(bytes, { worker });
+  await expect(textOf(llm.complete(PROMPT, { maxTokens: -1 }))).rejects.toMatchObject({ argument: 'maxTokens' });
+  await expect(llm.logits([1, 5000])).rejects.toThrow(ArgumentError);
+  await expect(textOf(llm.chat([{ role: 'user', content: 'Why?' }]))).rejects.toThrow(UnsupportedError); // it has no template
+  expect(await textOf(llm.complete(PROMPT, { maxTokens: 3 }))).not.toBe('');
+  llm.destroy();
+});
+
+test('the worker is a few pieces ahead and no more, and a loop that ends early leaves the model free', async () => {
+  const llm = await LlmWorker.load(bytes, { worker });
+  const pieces = llm.generate(await llm.encode(PROMPT), { maxTokens: 100 });
+  await pieces.next();
+  await new Promise((resolve) => setTimeout(resolve, 500));
+  const sent = told.filter((message) => (message as { kind: string }).kind === 'piece').length;
+  expect(sent).toBeGreaterThan(1);
+  expect(sent).toBeLessThanOrEqual(WINDOW);
+  await pieces.return();
+  expect(await textOf(llm.complete(PROMPT, { maxTokens: 3 }))).not.toBe('');
+  llm.destroy();
+});
+
+test('a signal ends a call with its own reason', async () => {
+  const llm = await LlmWorker.load(bytes, { worker });
+  const reason = { mine: true };
+  const controller = new AbortController();
+  const reading = (async () => {
+    for await (const _ of llm.complete(PROMPT, { maxTokens: 200, signal: controller.signal })) controller.abort(reason);
+  })();
+  await expect(reading).rejects.toBe(reason);
+  await expect(textOf(llm.complete(PROMPT, { signal: AbortSignal.abort(reason) }))).rejects.toBe(reason);
+  await expect(LlmWorker.load(bytes, { worker, signal: AbortSignal.abort(reason) })).rejects.toBe(reason);
+  expect(await textOf(llm.complete(PROMPT, { maxTokens: 3 }))).not.toBe('');
+  llm.destroy();
+});
+
+test('calls after destroy, and those under way, end with an ArgumentError; those of a worker that died with a DeviceLostError', async () => {
+  const llm = await LlmWorker.load(bytes, { worker });
+  const under = textOf(llm.complete(PROMPT, { maxTokens: 200 }));
+  const refused = expect(under).rejects.toThrow(ArgumentError);
+  llm.destroy();
+  await refused;
+  await expect(llm.logits([1])).rejects.toThrow('llm: expected a live LlmWorker, got a destroyed one');
+  let died: Worker | undefined;
+  const other = await LlmWorker.load(bytes, { worker: () => (died = worker()) });
+  const lost = expect(textOf(other.complete(PROMPT, { maxTokens: 200 }))).rejects.toThrow(DeviceLostError);
+  died!.onerror!.call(died!, { message: 'out of memory' } as ErrorEvent);
+  await lost;
+  await expect(other.logits([1])).rejects.toThrow('out of memory');
+});
