@@ -21,7 +21,7 @@ import { bestProduct } from '../epilogues/best.js';
 import { ArgumentError } from '../errors.js';
 import { ExpertLayers } from '../experts/expert-layers.js';
 import { productOf } from '../experts/forward-experts.js';
-import { assertSorted, checkIds, areWithin, type SortedPairs, sortingOf } from '../experts/sort-pairs.js';
+import { areWithin, assertSorted, checkIds, type SortedPairs, sortingOf } from '../experts/sort-pairs.js';
 import { capsOf } from '../gpu/device.js';
 import type { Taken } from '../gpu/guard.js';
 import { Tensor } from '../gpu/tensor.js';

@@ -85,7 +85,7 @@ export class Llm {
   }
 
   /**
-   * Loads a GGUF model: llama, qwen2 or qwen3. Float matrices become int8 in groups of 32. If a step fails, all is freed.
+   * Loads a GGUF model: llama, qwen2, qwen3 or qwen3moe. Float matrices become int8 in groups of 32. If a step fails, all is freed.
    * @param from a file, its bytes, a URL or a path, or what `openModel` returned
    * @throws ArgumentError, FormatError, ReadError; UnsupportedError for a model that is not served, or without memory; ShaderError, GpuError,
    *   DeviceLostError; the reason of `signal`

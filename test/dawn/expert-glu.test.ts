@@ -1,6 +1,6 @@
 // Experts whose product ends in a gated linear unit: equal to a layer of gate and up for each expert, in every bit, whatever lies between
 // matrices in memory and however many bindings they take.
-import { afterAll, describe, expect, test } from 'vitest';
+import { describe, expect, test } from 'vitest';
 import { importGguf, type QuantizedMatrix } from '../../src/formats.js';
 import {
   ArgumentError,
@@ -9,22 +9,14 @@ import {
   joinExperts,
   joinGateUp,
   LinearWeightQuant,
-  requestDevice,
   Tensor,
   UnsupportedError,
 } from '../../src/index.js';
 import { random } from '../cases/data.js';
-import { gpu } from '../support/dawn.js';
+import { llmDevice } from '../support/llm-kernels.js';
 import { type BlockType, drawOf, randomBlocks } from '../support/model-blocks.js';
 
-const device = await requestDevice({ gpu });
-const uncaught: string[] = [];
-device.addEventListener('uncapturederror', ({ error }) => uncaught.push(error.message));
-afterAll(() => {
-  expect(uncaught).toEqual([]);
-  device.destroy();
-});
-
+const device = await llmDevice();
 const dtype = 'float32';
 const [E, M, TOP] = [5, 6, 2];
 interface Form {

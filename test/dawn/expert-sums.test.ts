@@ -1,5 +1,5 @@
 // Weighted sums of the pairs of a row: added to y, with a twin, recorded, and what is refused. run-experts.ts has the numbers of every kernel.
-import { afterAll, describe, expect, test } from 'vitest';
+import { describe, expect, test } from 'vitest';
 import { pairsWithin } from '../../src/experts/sort-pairs.js';
 import type { QuantizedMatrix } from '../../src/formats.js';
 import {
@@ -11,24 +11,16 @@ import {
   leaveExpertTwin,
   recordSteps,
   replay,
-  requestDevice,
   sortPairs,
   Tensor,
   UnsupportedError,
 } from '../../src/index.js';
 import { sortedPairs } from '../../src/problem/experts.js';
 import { random } from '../cases/data.js';
-import { gpu } from '../support/dawn.js';
 import { submitPass } from '../support/fresh-device.js';
+import { llmDevice } from '../support/llm-kernels.js';
 
-const device = await requestDevice({ gpu });
-const uncaught: string[] = [];
-device.addEventListener('uncapturederror', ({ error }) => uncaught.push(error.message));
-afterAll(() => {
-  expect(uncaught).toEqual([]);
-  device.destroy();
-});
-
+const device = await llmDevice();
 const dtype = 'float32';
 const [E, N, K, TOP] = [5, 16, 64, 2];
 const next = random('sums');
