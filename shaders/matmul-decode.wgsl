@@ -170,6 +170,7 @@ fn add_run(total: ptr<function, Rows>, start: ptr<function, RowStarts>, run: Run
   }
 }
 
+#if EXPERTS != 2
 // total += the sums of rows over all of k, as far as this slice has them.
 fn add_rows(total: ptr<function, Rows>, rows: RowRun, quad: u32, lane: vec2<u32>) {
   var start = row_starts(rows);
@@ -186,6 +187,48 @@ fn add_rows(total: ptr<function, Rows>, rows: RowRun, quad: u32, lane: vec2<u32>
     add_run(total, &start, Run(begin, min(begin + length, end)), first, quad);
   }
 }
+#elif EXPERTS == 2
+// total += the sums of all pairs by their weights, as far as this slice has them. As many pairs as there is room for are one long k, of which each
+// slice takes a run: it waits for memory as often as one matrix does. A pair that is longer than the room is several parts.
+fn add_pairs(total: ptr<function, Rows>, quad: u32, lane: vec2<u32>) {
+  let words = (params.words + BLOCK_WORDS - 1u) / BLOCK_WORDS * BLOCK_WORDS;
+  let parts = (words + ROOM - 1u) / ROOM; // of a pair
+  let length = min(words, ROOM); // of a part
+  let steps = length / UNROLL;
+  let blocks = length / BLOCK_WORDS;
+  let together = ROOM / length;
+  let all = pairs() * parts;
+  for (var first = 0u; first < all; first += together) {
+    let count = min(together, all - first);
+#if !CODEBOOK
+    workgroupBarrier(); // nobody reads the sums before
+    for (var i = lane.y * LANES + lane.x; i < count * steps; i += SLICES * LANES) {
+      let part = first + i / steps;
+      let begin = part % parts * length + i % steps * UNROLL;
+      let row = params.x_base + x_row(part / parts) * params.x_pitch;
+      sums[i] = sum_of_step(row, min(begin, params.words), min(begin + UNROLL, params.words));
+    }
+    workgroupBarrier(); // they are there before anyone reads them
+#endif
+    let own_blocks = (count * blocks + SLICES - 1u) / SLICES;
+    let end = min((lane.y + 1u) * own_blocks, count * blocks);
+    for (var block = lane.y * own_blocks; block < end; ) {
+      let index = block / blocks; // of the part, among those together
+      let begin = block - index * blocks;
+      let stop = min(blocks, begin + end - block);
+      block += stop - begin;
+      let rows = rows_of((first + index) / parts, 1u);
+      if (rows.begin >= rows.end) { continue; } // its matrix is in another binding
+      var start = row_starts(rows);
+      var own = Rows();
+      let base = (first + index) % parts * length;
+      let run = Run(min(base + begin * BLOCK_WORDS, params.words), min(base + stop * BLOCK_WORDS, params.words));
+      add_run(&own, &start, run, base - index * length, quad); // sums of the parts before lie before its own
+      (*total)[0] = fma(vec4<f32>(weight_of(rows.begin)), own[0], (*total)[0]);
+    }
+  }
+}
+#endif
 
 @compute @workgroup_size(LANES, SLICES)
 fn main(@builtin(workgroup_id) workgroup: vec3u, @builtin(num_workgroups) workgroups: vec3u, @builtin(local_invocation_id) lane: vec3u) {
@@ -203,13 +246,7 @@ fn main(@builtin(workgroup_id) workgroup: vec3u, @builtin(num_workgroups) workgr
   let factor = row_factor(lane.y * LANES + lane.x, SLICES * LANES);
   var total: Rows;
 #if EXPERTS == 2
-  for (var i = 0u; i < pairs(); i++) {
-    let rows = rows_of(i, 1u);
-    if (rows.begin >= rows.end) { continue; } // its matrix is in another binding
-    var own = Rows();
-    add_rows(&own, rows, quad, lane.xy);
-    total[0] = fma(vec4<f32>(weight_of(rows.begin)), own[0], total[0]);
-  }
+  add_pairs(&total, quad, lane.xy);
 #elif EXPERTS != 2
   add_rows(&total, rows, quad, lane.xy);
 #endif

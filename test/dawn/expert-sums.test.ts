@@ -75,12 +75,12 @@ describe.each([
     expect(await numbersOf(y)).toEqual(want);
   });
 
-  test('y is added to, and has a twin, with one row and with more; recorded, too', async () => {
+  test('y is added to, and has a twin, with one row and with more; recorded, too', { timeout: 300_000 }, async () => {
     const experts = made(caps);
     leaveExpertTwin(experts, f32(scales, [N]));
     leaveExpertTwin(experts, f32(scales, [N])); // again
     const [x, list, factors] = [f32(xs, [M, TOP, K]), i32(ids, [M, TOP]), f32(weights, [M, TOP])];
-    for (const rows of [1, 2, 3]) {
+    for (const rows of [1, 3]) {
       const { y, twin, all } = places();
       const [own, ownTwin] = [head(y, rows), head(twin, rows)];
       submitPass(device, (pass) =>
