@@ -13,7 +13,7 @@ import { whileAlive } from '../gpu/device.js';
 import { Tensor } from '../gpu/tensor.js';
 import type { LinearWeightQuant } from '../layer/linear-weight-quant.js';
 import { isTensor } from '../layer/piece-source.js';
-import type { Config } from '../llm/config.js';
+import type { Config, Rope } from '../llm/config.js';
 import { findTensors } from '../llm/model-tensors.js';
 import { matrixName, type Role } from '../llm/names.js';
 import { frequencies, ropeTables } from '../llm/rope.js';
@@ -25,11 +25,11 @@ import type { ExpertsName, ProductName } from './step-plan.js';
 export interface ModelWeights {
   /** Its rows are looked up; a tied model's is its head. */
   readonly embedding: LinearWeightQuant;
-  /** The layers of a product, side by side: three for `qkv`, one for any other. */
+  /** The layers of a product, side by side: three for `qkv` that is not joined in the file, one for any other. */
   readonly products: ReadonlyMap<ProductName, readonly LinearWeightQuant[]>;
   /** Those of each layer, if there are many. */
   readonly experts: ReadonlyMap<ExpertsName, ExpertLayers>;
-  /** `outputNorm`, `attentionNorm.3`, `feedForwardNorm.3` (d); `norms.3` (2, e), of q and then of k; `router.3` (E, d); `angles`. */
+  /** `outputNorm`, `attentionNorm.3`, `feedForwardNorm.3` and such (d); `norms.3` (2, e), of q and then of k; `router.3` (E, d); `angles`, `localAngles`. */
   readonly tensors: ReadonlyMap<string, Tensor>;
   /** Names of float matrices, which became int8 in groups of 32. */
   readonly quantized: readonly string[];
@@ -68,12 +68,14 @@ export async function loadWeights(device: GPUDevice, file: TensorFile, config: C
   const layout = await findLayers(file, signal ? { signal } : {});
   const sourceOf = sourcesIn(file, found, layout);
   const all = Array.from({ length: config.layers }, (_, i) => i);
+  const { joined: both, activation = 'silu' } = config;
   const s = config.experts ? 's' : '';
-  for (const i of all) checkAlike(file.name, found.get(`gate${s}.${i}`)!, found.get(`up${s}.${i}`)!);
+  if (!both) for (const i of all) checkAlike(file.name, found.get(`gate${s}.${i}`)!, found.get(`up${s}.${i}`)!);
   const ofLayer = (i: number) => [
-    [sourceOf(`q.${i}`), sourceOf(`k.${i}`), sourceOf(`v.${i}`)],
+    both ? [sourceOf(`qkv.${i}`)] : [sourceOf(`q.${i}`), sourceOf(`k.${i}`), sourceOf(`v.${i}`)],
     sourceOf(`o.${i}`),
-    ...(config.experts ? [] : [sourceOf(`gate.${i}`), sourceOf(`up.${i}`), sourceOf(`down.${i}`)]),
+    ...(config.experts ? [] : [sourceOf(`down.${i}`)]),
+    ...(config.experts ? [] : both ? [sourceOf(`gateUp.${i}`)] : [sourceOf(`gate.${i}`), sourceOf(`up.${i}`)]),
   ];
   const sources = [sourceOf('embedding'), ...all.flatMap(ofLayer), ...(config.tied ? [] : [sourceOf('head')])];
   const floats = sources.flat().filter(isTensor);
@@ -96,9 +98,9 @@ export async function loadWeights(device: GPUDevice, file: TensorFile, config: C
     const products = new Map<ProductName, readonly LinearWeightQuant[]>();
     /** The weight of the norm behind a layer. */
     const nextNorm = (i: number): Tensor => loaded.tensors.get(i + 1 < config.layers ? `attentionNorm.${i + 1}` : 'outputNorm')!;
-    const perLayer = config.experts ? 2 : 5;
+    const count = config.experts ? 2 : both ? 4 : 5;
     for (const i of all) {
-      const [qkv, o, gate, up, down] = rest.slice(perLayer * i, perLayer * (i + 1)) as [LinearWeightQuant[], ...LinearWeightQuant[]];
+      const [qkv, o, down, ...gateAndUp] = rest.slice(count * i, count * (i + 1)) as [LinearWeightQuant[], ...LinearWeightQuant[]];
       products.set(`qkv.${i}`, qkv);
       products.set(`o.${i}`, [o!]);
       if (config.experts) continue;
@@ -106,8 +108,8 @@ export async function loadWeights(device: GPUDevice, file: TensorFile, config: C
         leaveTwin(o!, loaded.tensors.get(`feedForwardNorm.${i}`)!);
         leaveTwin(down!, nextNorm(i));
       }
-      const gateUp = joinGateUp([gate!, up!], { glu: 'silu' });
-      for (const one of [gate!, up!]) loaded.layers.delete(one);
+      const gateUp = joinGateUp(gateAndUp, { glu: activation });
+      for (const one of gateAndUp) loaded.layers.delete(one);
       loaded.layers.add(gateUp);
       for (const [name, layer] of Object.entries({ gateUp, down: down! })) products.set(`${name}.${i}` as ProductName, [layer]);
     }
@@ -175,13 +177,29 @@ async function vectorsIn(
     asFloats(await readTensor(found.get(role)!, signal ? { signal } : {}));
   const vectors = new Map<string, Float32Array<ArrayBuffer>>([['outputNorm', await read('outputNorm')]]);
   for (let i = 0; i < config.layers; i++) {
-    for (const name of [`attentionNorm.${i}`, `feedForwardNorm.${i}`] as const) vectors.set(name, await read(name));
+    for (const name of normsOf(config)) vectors.set(`${name}.${i}`, await read(`${name}.${i}`));
     if (config.experts) vectors.set(`router.${i}`, await read(`router.${i}`));
     if (config.qkNorms) vectors.set(`norms.${i}`, joined(await read(`qNorm.${i}`), await read(`kNorm.${i}`)));
   }
-  const divisors = config.rope.divisors ? await read('ropeDivisors') : undefined;
-  const { fine, coarse } = ropeTables(frequencies(config.rope, divisors), context);
-  return vectors.set('angles', joined(fine, coarse));
+  const { rope, localRope } = config;
+  const role = divisorsOf(rope, context);
+  const divisors = role && (await read(role));
+  const anglesOf = (of: Rope): Float32Array<ArrayBuffer> => {
+    const { fine, coarse } = ropeTables(frequencies(of, divisors), context, of.magnitude);
+    return joined(fine, coarse);
+  };
+  if (localRope) vectors.set('localAngles', anglesOf(localRope));
+  return vectors.set('angles', anglesOf(rope));
+}
+
+/** Of the residual, or of what is added to it. */
+const normsOf = ({ postNorms }: Config) =>
+  ['attentionNorm', 'feedForwardNorm', ...(postNorms ? (['postAttentionNorm', 'postFeedForwardNorm'] as const) : [])] as const;
+
+/** The tensor that frequencies are divided by, for sequences of so many positions. */
+function divisorsOf({ divisors, original }: Rope, context: number): 'ropeDivisors' | 'ropeShort' | 'ropeLong' | undefined {
+  if (original !== undefined) return context > original ? 'ropeLong' : 'ropeShort';
+  return divisors ? 'ropeDivisors' : undefined;
 }
 
 function joined(a: Float32Array, b: Float32Array): Float32Array<ArrayBuffer> {
