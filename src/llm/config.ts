@@ -10,7 +10,7 @@ import { ARCHITECTURE_NAMES, type Architecture, type ArchitectureName, architect
 import { type AttentionConfig, attentionOf } from './attention-config.js';
 import { type Keys, keysOf, MOST, optionalSize, positive, size } from './keys.js';
 import { tensorName } from './names.js';
-import { MOST_EXPERTS } from './route.js';
+import { MOST_EXPERTS } from './rms.js';
 
 export type { Rope, Windows } from './attention-config.js';
 

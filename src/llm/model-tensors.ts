@@ -7,7 +7,7 @@ import type { Config } from './config.js';
 import { type LayerPart, type ModelPart, type Role, type Source, tensorName } from './names.js';
 
 /** Dtypes of norms, biases, divisors and routers. */
-const FLOATS = ['F32', 'F16', 'BF16'];
+export const FLOATS: readonly string[] = ['F32', 'F16', 'BF16'];
 
 /** Vectors, and matrices that are not quantized. */
 const isFloats = (role: Role, shape: readonly number[]): boolean => shape.length === 1 || role.startsWith('router.');

@@ -1,58 +1,20 @@
-// The experts of a model's layers: where they are in a file, and loading them, gates joined with ups.
+// The experts of a model's layers: loading them, gates joined with ups.
 import { UnsupportedError } from '../errors.js';
 import type { ExpertLayers } from '../experts/expert-layers.js';
 import { joinExperts } from '../experts/join-experts.js';
 import { loadExperts } from '../experts/load-experts.js';
-import type { TensorFile, TensorInfo } from '../files/tensor-file.js';
-import { partsOf } from '../formats/experts.js';
-import type { FoundLayers } from '../formats/found-layers.js';
-import type { LayerSource } from '../formats/layer-source.js';
+import type { TensorInfo } from '../files/tensor-file.js';
 import { isTensor } from '../layer/piece-source.js';
-import type { Config } from '../llm/config.js';
-import { matrixName, type Role } from '../llm/names.js';
+import type { ExpertMatrices, LanguageModel } from '../model/language-model.js';
 import type { Progress } from '../progress.js';
 import type { ExpertsName } from './step-plan.js';
 
-/** Where a matrix is. */
-export type Source = LayerSource | TensorInfo;
+/** Bytes in the file. */
+export const expertBytes = ({ info: { begin, end } }: ExpertMatrices): number => end - begin;
 
-/** Bytes of a matrix in its file. */
-export const bytesOf = (source: Source): number =>
-  (isTensor(source) ? [source] : Object.values(source.tensors)).reduce((sum, { begin, end }) => sum + end - begin, 0);
-
-/** The experts of a role, each a matrix. */
-export interface ExpertsIn {
-  readonly role: Role;
-  readonly info: TensorInfo;
-  readonly source: readonly LayerSource[] | readonly TensorInfo[];
-}
-
-const PARTS = ['gates', 'ups', 'downs'] as const;
-
-/** Types that are quantized when they are loaded. */
-const FLOATS = ['F32', 'F16', 'BF16'];
-
-/** The experts of all layers: gates, ups and downs of each. @throws FormatError, UnsupportedError */
-export function expertSources(
-  { name: file }: TensorFile,
-  found: ReadonlyMap<Role, TensorInfo>,
-  { layers }: Pick<Config, 'layers'>,
-  { experts, refused, notYet }: FoundLayers,
-): readonly ExpertsIn[] {
-  const byName = new Map(experts.map((one) => [one.name, one.experts]));
-  const sourceOf = (role: Role): ExpertsIn => {
-    const info = found.get(role)!;
-    const name = matrixName(role, 'gguf')!;
-    const source = byName.get(name);
-    if (source) return { role, info, source };
-    const error = refused.find((one) => one.name === name)?.error;
-    if (error) throw error;
-    if (FLOATS.includes(info.dtype)) return { role, info, source: partsOf(info) };
-    const why = notYet.find(({ tensors }) => tensors.includes(info))?.why ?? `no format has ${info.dtype}`;
-    throw new UnsupportedError(`${file}: ${info.name}`, [why]);
-  };
-  return Array.from({ length: layers }, (_, i) => PARTS.map((part) => sourceOf(`${part}.${i}`))).flat();
-}
+/** Tensors of floats, which are quantized while they are loaded. */
+export const floatExperts = (experts: LanguageModel['experts']): readonly TensorInfo[] =>
+  [...experts.values()].flatMap(({ info, source }) => (source.some(isTensor) ? [info] : []));
 
 /** Tells of bytes that several loads read and pack, one after the other. */
 export interface Teller {
@@ -79,36 +41,42 @@ export function teller(total: number, onProgress: ((progress: Progress) => void)
 }
 
 /**
- * Loads the experts of layers, one layer after the other, so that gates and ups are twice in memory of one layer alone.
+ * Loads the experts of all layers, one layer after the other, so that gates and ups are twice in memory of one layer alone.
  * @param options.keep has what is loaded at any time
- * @throws as loadExperts, joinExperts
+ * @throws as loadExperts, joinExperts; UnsupportedError where gates and ups are of two types
  */
 export async function loadExpertsOf(
   device: GPUDevice,
-  sources: readonly ExpertsIn[],
+  { file, config, experts }: LanguageModel,
   { keep, told, signal }: { readonly keep: Set<{ destroy(): void }>; readonly told: Teller; readonly signal: AbortSignal | undefined },
 ): Promise<ReadonlyMap<ExpertsName, ExpertLayers>> {
   const made = new Map<ExpertsName, ExpertLayers>();
-  let gates: ExpertLayers | undefined;
-  for (const { role, source } of sources) {
-    const [part, layer] = role.split('.') as [(typeof PARTS)[number], string];
-    const progress = told.next((source as readonly Source[]).reduce((sum, one) => sum + bytesOf(one), 0));
-    const experts = await loadExperts(device, source, {
+  const load = async (matrices: ExpertMatrices): Promise<ExpertLayers> => {
+    const { source } = matrices;
+    const progress = told.next(expertBytes(matrices));
+    const loaded = await loadExperts(device, source, {
       dtype: 'float32',
       onProgress: progress.tell,
       ...(source.some(isTensor) && { quantize: 'int8' as const }),
       ...(signal && { signal }),
     });
-    keep.add(experts);
+    keep.add(loaded);
     progress.end();
-    if (part === 'gates') gates = experts;
-    else if (part === 'downs') made.set(`down.${Number(layer)}`, experts);
-    else {
-      const both = joinExperts([gates!, experts], { glu: 'silu' });
-      for (const one of [gates!, experts]) keep.delete(one);
-      keep.add(both);
-      made.set(`gateUp.${Number(layer)}`, both);
-    }
+    return loaded;
+  };
+  for (let i = 0; config.experts && i < config.layers; i++) {
+    const [gates, ups, downs] = (['gates', 'ups', 'downs'] as const).map((part) => experts.get(`${part}.${i}`)!);
+    const [one, other] = [gates!.info, ups!.info];
+    if (one.dtype !== other.dtype)
+      throw new UnsupportedError(`${file.name}: ${one.name}`, [
+        `it is ${one.dtype}, and ${other.name} is ${other.dtype}: expected one type for both`,
+      ]);
+    const apart = [await load(gates!), await load(ups!)];
+    const both = joinExperts(apart, { glu: 'silu' });
+    for (const each of apart) keep.delete(each);
+    keep.add(both);
+    made.set(`gateUp.${i}`, both);
+    made.set(`down.${i}`, await load(downs!));
   }
   return made;
 }

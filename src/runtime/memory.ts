@@ -49,10 +49,12 @@ export const qkvWidth = ({ heads, kvHeads, headWidth }: Pick<Config, 'heads' | '
 
 /**
  * Bytes of the buffers that no growth changes, by name. `stream` has the residual of a token and its twin; `x`, `h`, `qkv`, `q`, `att` and `act`
- * have rows of a prompt, and the first row of all but `x` is a token's. Of experts: `expertIds` and `expertWeights` of rows, `act` of each pair of
- * a row and an expert, and `tokenPairs` and `rowPairs`, the pairs in the order of their experts.
+ * have rows of a prompt, and the first row of all but `x` is a token's. `up` is for layers whose gate and up are two products.
+ * Of experts: `expertIds` and `expertWeights` of rows, `act` of each pair of a row and an expert, and `tokenPairs` and `rowPairs`, the pairs in the order
+ * of their experts.
+ * @param apart has the model such layers?
  */
-export function bufferSizes(config: Config, context: number) {
+export function bufferSizes(config: Config, context: number, apart = false) {
   const { width, heads, headWidth, feedForward, vocabulary, rope, localRope, experts } = config;
   const rows = 4 * MOST_ROWS;
   const ofExperts = experts && {
@@ -72,6 +74,7 @@ export function bufferSizes(config: Config, context: number) {
     att: rows * heads * headWidth,
     act: rows * (experts?.top ?? 1) * feedForward,
     ...ofExperts,
+    ...(apart && { up: rows * feedForward }),
     ids: rows,
     logits: whole(vocabulary),
     state: stateBytes(context),

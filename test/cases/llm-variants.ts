@@ -5,9 +5,9 @@ import { variantId } from '../../src/kernels/kernel.js';
 import type { Heads } from '../../src/llm/attention.js';
 import { attendDispatches, attendRowsDispatch, ropeDispatch, WIDTHS } from '../../src/llm/attention.js';
 import { capDispatch } from '../../src/llm/cap.js';
+import { gluDispatch } from '../../src/llm/glu.js';
 import { pickDispatch } from '../../src/llm/pick.js';
-import { normAddDispatch, rmsDispatch } from '../../src/llm/rms.js';
-import { routeDispatch } from '../../src/llm/route.js';
+import { normAddDispatch, rmsDispatch, routeDispatch } from '../../src/llm/rms.js';
 import { addLlmShaders, type LlmDispatch } from '../../src/llm/shaders.js';
 import { GPU } from '../support/devices.js';
 import { cover, wordsOf } from './slice.js';
@@ -16,7 +16,7 @@ addLlmShaders();
 
 /** Every pair of values of two params is in one of them. */
 export function llmVariants(): readonly Pick<LlmDispatch, 'shader' | 'params'>[] {
-  const all: LlmDispatch[] = [rmsDispatch({ rows: 1, width: 64, epsilon: 1e-6 })];
+  const all: LlmDispatch[] = [rmsDispatch({ rows: 1, width: 64, epsilon: 1e-6 }), gluDispatch({ rows: 1, width: 64, glu: 'silu' })];
   for (const sorted of [false, true])
     all.push(routeDispatch({ count: 8, top: 2, scale: 1 }, { rows: 1, width: 64, epsilon: 1e-6, sorted }));
   all.push(normAddDispatch({ rows: 1, width: 64, epsilon: 1e-6, scale: 1 }), capDispatch({ vocabulary: 8, cap: 30 }, GPU));

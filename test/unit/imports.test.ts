@@ -22,6 +22,7 @@ const FLOORS: readonly (readonly string[])[] = [
   ['experts'],
   ['functional', 'recorded'],
   ['llm'],
+  ['model'],
   ['runtime'],
   ['llm-worker'],
   ['index.ts', 'formats.ts', 'llm.ts', 'shaders.ts'],
