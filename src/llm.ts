@@ -7,7 +7,7 @@ export type { CachedModel } from './files/model-cache.js';
 export type { ByteSource, TensorFile, TensorInfo } from './files/tensor-file.js';
 export type { Architecture, ArchitectureName, RopeKind } from './llm/architectures.js';
 export type { KvDType } from './llm/attention.js';
-export type { Config, Rope } from './llm/config.js';
+export type { Config, Experts, Rope } from './llm/config.js';
 export type { LayerPart } from './llm/names.js';
 export { LlmWorker, type LlmWorkerOptions } from './llm-worker/llm-worker.js';
 export type { ModelFiles, ModelFrom } from './model/open-language-model.js';

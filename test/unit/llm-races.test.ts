@@ -68,6 +68,14 @@ const CASES: readonly Case[] = [
     sizes: { x: 1120, weight: 1120, y: 1120 },
     barriers: [['sums']],
   },
+  ...[0].map((SORTED) => ({
+    name: 'llm/route',
+    params: { SORTED },
+    values: { quads: 9, lanes: 4, experts: 9, top: 3, parts: 64, epsilon: 1, scale: 1 },
+    now: [1, 0, 1],
+    sizes: { x: 144, weight: 144, router: 9 * 144, h: 144, ids: 12, weights: 12, sorted: 4 * 58 },
+    barriers: [['squares'], ['h'], ['sums'], ['logits'], ['broken', 'chosen']],
+  })),
   {
     name: 'llm/norm-add',
     params: {},
@@ -102,7 +110,7 @@ describe.each(CASES)('$name', (one) => {
   });
   test('has one without any of its barriers', () => {
     const lines = code.split('\n');
-    const barriers = lines.flatMap((line, i) => (/workgroupBarrier\(\)/.test(line) ? [i] : []));
+    const barriers = lines.flatMap((line, i) => (/(workgroup|storage)Barrier\(\)/.test(line) ? [i] : []));
     const found = barriers.map((at) => {
       const { races } = run(one, lines.filter((_, i) => i !== at).join('\n'), one.fewer ?? one.now);
       return [...new Set(races.map(({ bufferId }) => bufferId))].sort();
