@@ -5,7 +5,9 @@ import { openGguf } from '../../../src/files/gguf.js';
 import type { TensorFile } from '../../../src/files/tensor-file.js';
 import { readConfig } from '../../../src/llm/config.js';
 import { findTensors } from '../../../src/llm/model-tensors.js';
+import { ggufModel } from '../../../src/model/gguf-model.js';
 import { routed } from '../../../src/reference/llm.js';
+import { estimateOf } from '../../../src/runtime/estimate.js';
 import { type GgufValue, makeGguf } from '../../support/files.js';
 import { type ModelOptions, modelConfig, modelParts } from '../../support/model-file.js';
 
@@ -135,4 +137,17 @@ describe('the choice', () => {
       { id: 1, weight: 0 },
     ]);
   });
+});
+
+test('the estimate of memory has the experts, and gates and ups of a layer twice while they are loaded', async () => {
+  const options = { context: 256, kv: 'f16', wide: false } as const;
+  const few = estimateOf(await ggufModel(await fileOf({ architecture: 'qwen3moe', experts: { count: 8 } })), options);
+  const many = estimateOf(await ggufModel(await fileOf({ architecture: 'qwen3moe', experts: { count: 40 } })), options);
+  const [matrix, layers] = [64 * 256 * 0.5625, 2]; // Q4_0: 4.5 bits
+  const router = 4 * 256;
+  const more = 32 * layers * (3 * matrix + router);
+  expect(many.weights - few.weights).toBeGreaterThan(more);
+  expect(many.weights - few.weights).toBeLessThan(1.05 * more);
+  // What is on its way is as much as all weights here.
+  expect(many.loading - few.loading - (many.weights - few.weights)).toBeGreaterThan(32 * 2 * matrix);
 });

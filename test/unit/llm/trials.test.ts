@@ -71,3 +71,13 @@ test('the largest of the noisy logits is no matter of rounding', () => {
   expect(first! - second!).toBeGreaterThan(0.01);
   expect([...wanted.now!.values]).toEqual([0, 6, 1]);
 });
+
+test('no choice of experts is a matter of rounding', () => {
+  for (const SORTED of [0, 1]) {
+    const { wanted } = trialFor('llm/route', { SORTED });
+    const weights = [...wanted.weights!.values].slice(0, 3);
+    expect(weights[0]! - weights[1]!).toBeGreaterThan(0.01);
+    expect(weights[1]! - weights[2]!).toBeGreaterThan(0.01);
+    expect(weights[2]).toBeGreaterThan(0.01);
+  }
+});
