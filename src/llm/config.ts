@@ -4,13 +4,13 @@
 import { FormatError, UnsupportedError } from '../errors.js';
 import { show } from '../files/show.js';
 import type { TensorFile } from '../files/tensor-file.js';
+import { MOST_EXPERTS } from '../llm-kernels/rms.js';
 import type { Glu } from '../problem/glu.js';
 import { showShape } from '../problem/view.js';
 import { ARCHITECTURE_NAMES, type Architecture, type ArchitectureName, architectureOf, isArchitecture } from './architectures.js';
 import { type AttentionConfig, attentionOf } from './attention-config.js';
 import { type Keys, keysOf, MOST, optionalSize, positive, size } from './keys.js';
 import { tensorName } from './names.js';
-import { MOST_EXPERTS } from './rms.js';
 
 export type { Rope, Windows } from './attention-config.js';
 

@@ -1,7 +1,7 @@
 // Steps of a plan, which name weights and buffers → recorded steps of the operator.
 import { BUFFER, makeBuffer } from '../gpu/buffers.js';
 import { pipelineOf } from '../gpu/pipeline.js';
-import { type LlmDispatch, STEP_BYTES } from '../llm/shaders.js';
+import { type LlmDispatch, STEP_BYTES } from '../llm-kernels/shaders.js';
 import { type Recorded, recordSteps } from '../recorded/record-steps.js';
 import type { Step } from '../recorded/steps.js';
 import type { PlanStep } from './step-plan.js';

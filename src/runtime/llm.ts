@@ -6,8 +6,9 @@ import type { CacheStats } from '../files/cached-source.js';
 import type { CachedModel, ModelCache } from '../files/model-cache.js';
 import { capsOf, requestDevice } from '../gpu/device.js';
 import { loadOwn } from '../gpu/own-file.js';
-import type { KvDType } from '../llm/attention.js';
 import type { Config } from '../llm/config.js';
+import type { KvDType } from '../llm-kernels/attention.js';
+import { type Sampling, samplingOf } from '../llm-kernels/sampling-options.js';
 import type { LanguageModel } from '../model/language-model.js';
 import { type ModelFrom, openLanguageModel } from '../model/open-language-model.js';
 import { type Message, renderChat } from '../text/template.js';
@@ -33,7 +34,6 @@ import {
 } from './options.js';
 import { piecesOf } from './pieces.js';
 import { type Chosen, Runner } from './runner.js';
-import { type Sampling, samplingOf } from './sampling-options.js';
 import { fusesNorms } from './step-plan.js';
 import { loadWeights, type ModelWeights } from './weights.js';
 

@@ -1,9 +1,10 @@
 // The buffers of a sequence: their sizes, and how the cache grows. Pure.
-import { attendDispatches, cacheBytes, FACTOR_BYTES, type Heads, KV_BYTES, type KvDType, paddedWidth } from '../llm/attention.js';
+
 import { attentionOfLayer } from '../llm/attention-config.js';
 import type { Config } from '../llm/config.js';
-import { stateBytes } from '../llm/pick.js';
 import { FINE } from '../llm/rope.js';
+import { attendDispatches, cacheBytes, FACTOR_BYTES, type Heads, KV_BYTES, type KvDType, paddedWidth } from '../llm-kernels/attention.js';
+import { stateBytes } from '../llm-kernels/pick.js';
 import { sortedWords } from '../problem/experts.js';
 
 /** Numbers of rows of a prompt that are recorded; a prompt is cut into them. The last may have rows of padding. */

@@ -1,13 +1,13 @@
 // What a token, and rows of a prompt, take: a flat list of gathers, products and dispatches as plain data, which names weights and buffers.
 // The runner (runner.ts) gives it to recordSteps. Pure.
 
-import { attendDispatches, attendRowsDispatch, type Heads, type KvDType, ropeDispatch } from '../llm/attention.js';
 import { attentionOfLayer } from '../llm/attention-config.js';
-import { capDispatch } from '../llm/cap.js';
 import type { Config, Experts } from '../llm/config.js';
-import { gluDispatch } from '../llm/glu.js';
-import { normAddDispatch, rmsDispatch, routeDispatch } from '../llm/rms.js';
-import type { LlmDispatch } from '../llm/shaders.js';
+import { attendDispatches, attendRowsDispatch, type Heads, type KvDType, ropeDispatch } from '../llm-kernels/attention.js';
+import { capDispatch } from '../llm-kernels/cap.js';
+import { gluDispatch } from '../llm-kernels/glu.js';
+import { normAddDispatch, rmsDispatch, routeDispatch } from '../llm-kernels/rms.js';
+import type { LlmDispatch } from '../llm-kernels/shaders.js';
 import type { Caps } from '../problem/caps.js';
 import { headsOf, MOST_ROWS } from './memory.js';
 

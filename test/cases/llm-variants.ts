@@ -2,13 +2,13 @@
 
 import { variantText } from '../../src/gpu/pipeline.js';
 import { variantId } from '../../src/kernels/kernel.js';
-import type { Heads } from '../../src/llm/attention.js';
-import { attendDispatches, attendRowsDispatch, ropeDispatch, WIDTHS } from '../../src/llm/attention.js';
-import { capDispatch } from '../../src/llm/cap.js';
-import { gluDispatch } from '../../src/llm/glu.js';
-import { candidatesDispatch, pickDispatch } from '../../src/llm/pick.js';
-import { normAddDispatch, rmsDispatch, routeDispatch } from '../../src/llm/rms.js';
-import { addLlmShaders, type LlmDispatch } from '../../src/llm/shaders.js';
+import type { Heads } from '../../src/llm-kernels/attention.js';
+import { attendDispatches, attendRowsDispatch, ropeDispatch, WIDTHS } from '../../src/llm-kernels/attention.js';
+import { capDispatch } from '../../src/llm-kernels/cap.js';
+import { gluDispatch } from '../../src/llm-kernels/glu.js';
+import { candidatesDispatch, pickDispatch } from '../../src/llm-kernels/pick.js';
+import { normAddDispatch, rmsDispatch, routeDispatch } from '../../src/llm-kernels/rms.js';
+import { addLlmShaders, type LlmDispatch } from '../../src/llm-kernels/shaders.js';
 import { GPU } from '../support/devices.js';
 import { cover, wordsOf } from './slice.js';
 

@@ -1,7 +1,7 @@
 // llm/route against float64: drawn sizes within derived bounds, ties, NaN, padding, sequences that have ended, and pairs in their order.
 import { describe, expect, test } from 'vitest';
 import { ArgumentError } from '../../src/errors.js';
-import { routeDispatch } from '../../src/llm/rms.js';
+import { routeDispatch } from '../../src/llm-kernels/rms.js';
 import { sortedPairs } from '../../src/problem/experts.js';
 import { routed } from '../../src/reference/llm.js';
 import { random } from '../cases/data.js';

@@ -21,6 +21,7 @@ const FLOORS: readonly (readonly string[])[] = [
   ['epilogues', 'loading', 'rows'],
   ['experts'],
   ['functional', 'recorded'],
+  ['llm-kernels'],
   ['llm'],
   ['model'],
   ['runtime'],

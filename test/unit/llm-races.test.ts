@@ -2,7 +2,7 @@
 // says what the tool can see, and what it cannot. llm/pick folds by functions with arguments of each lane's, which it gets wrong.
 import { describe, expect, test } from 'vitest';
 import { detectRaces } from 'wgsl_reflect/wgsl_reflect.module.js';
-import { addLlmShaders, llmShaders, uniformsOf } from '../../src/llm/shaders.js';
+import { addLlmShaders, llmShaders, uniformsOf } from '../../src/llm-kernels/shaders.js';
 import type { Params } from '../../src/wgsl/preprocess.js';
 import { readable, variantText } from '../support/problems.js';
 

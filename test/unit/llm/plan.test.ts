@@ -1,7 +1,7 @@
 // The plan of a token and of prompts, the buffers, the chunks and the growth of the cache, as data.
 import { describe, expect, test } from 'vitest';
 import type { ArchitectureName } from '../../../src/llm/architectures.js';
-import { cacheBytes } from '../../../src/llm/attention.js';
+import { cacheBytes } from '../../../src/llm-kernels/attention.js';
 import { expertLayout } from '../../../src/plan/expert-layout.js';
 import { makePlan } from '../../../src/plan/plan.js';
 import {
