@@ -15,6 +15,7 @@ import { frequencies, ropeTables } from '../llm/rope.js';
 import { loadLayers } from '../loading/load-layers.js';
 import { isFloat, type LanguageModel, type Matrix, matrixBytes } from '../model/language-model.js';
 import type { Progress } from '../progress.js';
+import type { QuantizeForm } from '../quantize/gpu-form.js';
 import { expertBytes, floatExperts, loadExpertsOf, teller } from './expert-weights.js';
 import type { ExpertsName, ProductName } from './step-plan.js';
 
@@ -27,7 +28,7 @@ export interface ModelWeights {
   readonly experts: ReadonlyMap<ExpertsName, ExpertLayers>;
   /** `outputNorm`, `attentionNorm.3`, `feedForwardNorm.3` and such (d); `norms.3` (2, e), of q and then of k; `router.3` (E, d); `angles`, `localAngles`. */
   readonly tensors: ReadonlyMap<string, Tensor>;
-  /** Names of float matrices, which became int8 in groups of 32. */
+  /** Names of float matrices, which were quantized. */
   readonly quantized: readonly string[];
   /** Layers whose gate and up are two products. */
   readonly apart: ReadonlySet<number>;
@@ -43,6 +44,8 @@ export interface LoadWeightsOptions {
   readonly context: number;
   /** Do products leave the twins that the next product takes? */
   readonly fused: boolean;
+  /** What float matrices become. Default: int8, groups of 32. */
+  readonly quantize?: QuantizeForm | undefined;
   readonly onProgress?: ((progress: Progress) => void) | undefined;
   readonly signal?: AbortSignal | undefined;
 }
@@ -63,7 +66,7 @@ function free({ layers, tensors }: Loaded): void {
  *   `signal`
  */
 export async function loadWeights(device: GPUDevice, model: LanguageModel, options: LoadWeightsOptions): Promise<ModelWeights> {
-  const { context, fused, onProgress, signal } = options;
+  const { context, fused, quantize = 'int8', onProgress, signal } = options;
   const { config, matrices } = model;
   await checkZeros(model, signal);
   const all = Array.from({ length: config.layers }, (_, i) => i);
@@ -82,7 +85,7 @@ export async function loadWeights(device: GPUDevice, model: LanguageModel, optio
   try {
     const made = await loadLayers(device, sources, {
       dtype: 'float32',
-      ...(floats.length > 0 && { quantize: 'int8' as const }),
+      ...(floats.length > 0 && { quantize }),
       ...(onProgress && { onProgress: told.first }),
       ...(signal && { signal }),
     });

@@ -6,7 +6,7 @@ import type { Heads } from '../../src/llm/attention.js';
 import { attendDispatches, attendRowsDispatch, ropeDispatch, WIDTHS } from '../../src/llm/attention.js';
 import { capDispatch } from '../../src/llm/cap.js';
 import { gluDispatch } from '../../src/llm/glu.js';
-import { pickDispatch } from '../../src/llm/pick.js';
+import { candidatesDispatch, pickDispatch } from '../../src/llm/pick.js';
 import { normAddDispatch, rmsDispatch, routeDispatch } from '../../src/llm/rms.js';
 import { addLlmShaders, type LlmDispatch } from '../../src/llm/shaders.js';
 import { GPU } from '../support/devices.js';
@@ -23,6 +23,11 @@ export function llmVariants(): readonly Pick<LlmDispatch, 'shader' | 'params'>[]
   const choosing = { vocabulary: 8, context: 8, limit: 1, stops: [], seed: 0 };
   all.push(pickDispatch({ ...choosing, temperature: 0 }), pickDispatch({ ...choosing, temperature: 1 }));
   all.push(pickDispatch({ ...choosing, temperature: 0 }, 'logits'));
+  for (const adjusting of [undefined, {}]) {
+    all.push(candidatesDispatch({ ...choosing, adjusting }));
+    for (const topK of [undefined, 2]) all.push(pickDispatch({ ...choosing, temperature: topK ? 1 : 0, adjusting, topK }));
+    all.push(pickDispatch({ ...choosing, temperature: 1, adjusting }));
+  }
   for (const width of WIDTHS.flatMap((one) => [one, one - 6])) // whole, and padded
     for (const rope of ['pairs', 'halves'] as const)
       for (const kv of ['f32', 'f16', 'q8'] as const)

@@ -25,7 +25,7 @@ import { GPU, readable, variantText } from '../support/problems.js';
 addLlmShaders();
 const variants = llmVariants();
 
-/** Bytes of the variables of a workgroup: `array<T, N>` of f32, u32, vec4<f32> or Choice. */
+/** Bytes of the variables of a workgroup: `array<T, N>` of numbers, vectors and structs. */
 function workgroupBytes(code: string): number {
   const numbers = new Map<string, number>();
   const evaluate = (text: string): number => {
@@ -35,7 +35,7 @@ function workgroupBytes(code: string): number {
   };
   for (const [, name, text] of code.matchAll(/^const (\w+) = ([^;]+);/gm))
     if (/^[A-Z0-9\su()+*/]+$/.test(text!) && !text!.includes('0x')) numbers.set(name!, evaluate(text!));
-  const sizes: Readonly<Record<string, number>> = { f32: 4, u32: 4, 'vec4<f32>': 16, Choice: 8 };
+  const sizes: Readonly<Record<string, number>> = { f32: 4, u32: 4, 'vec4<f32>': 16, 'atomic<u32>': 4, Choice: 8, Sum: 12, Search: 48 };
   let sum = 0;
   for (const [, type, count] of code.matchAll(/^var<workgroup> \w+: array<([\w<>]+), ([^;]+)>;/gm)) sum += sizes[type!]! * evaluate(count!);
   expect(code.match(/^var<workgroup>/gm)?.length ?? 0).toBe(code.match(/^var<workgroup> \w+: array</gm)?.length ?? 0);
