@@ -145,9 +145,8 @@ test('the estimate of memory has the experts, and gates and ups of a layer twice
   const many = estimateOf(await ggufModel(await fileOf({ architecture: 'qwen3moe', experts: { count: 40 } })), options);
   const [matrix, layers] = [64 * 256 * 0.5625, 2]; // Q4_0: 4.5 bits
   const router = 4 * 256;
-  const more = 32 * layers * (3 * matrix + router);
-  expect(many.weights - few.weights).toBeGreaterThan(more);
-  expect(many.weights - few.weights).toBeLessThan(1.05 * more);
+  const biases = 4 * (64 + 64 + 256);
+  expect(many.weights - few.weights).toBe(32 * layers * (3 * matrix + router + biases));
   // What is on its way is as much as all weights here.
   expect(many.loading - few.loading - (many.weights - few.weights)).toBeGreaterThan(32 * 2 * matrix);
 });
