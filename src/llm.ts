@@ -3,8 +3,9 @@
 export { ArgumentError, DeviceLostError, FormatError, GpuError, ReadError, ShaderError, UnsupportedError } from './errors.js';
 export type { BytesFrom } from './files/byte-source.js';
 export type { ByteSource, TensorFile, TensorInfo } from './files/tensor-file.js';
-export type { Architecture, ArchitectureName, RopeKind } from './llm/architectures.js';
-export type { Config, Rope } from './llm/config.js';
+export type { Architecture, ArchitectureName, RopeKind, WindowRule } from './llm/architectures.js';
+export type { AttentionConfig, Rope, Windows } from './llm/attention-config.js';
+export type { Config } from './llm/config.js';
 export type { LayerPart } from './llm/names.js';
 export { LlmWorker, type LlmWorkerOptions } from './llm-worker/llm-worker.js';
 export type { Phase, Progress } from './progress.js';

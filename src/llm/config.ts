@@ -11,8 +11,6 @@ import { type AttentionConfig, attentionOf } from './attention-config.js';
 import { type Keys, keysOf, MOST, optionalSize, positive, size } from './keys.js';
 import { tensorName } from './names.js';
 
-export type { Rope, Windows } from './attention-config.js';
-
 /** What a model is, apart from its weights. What is optional is not there by default. */
 export interface Config extends AttentionConfig {
   readonly architecture: ArchitectureName;
