@@ -103,11 +103,32 @@ fn main(@builtin(workgroup_id) workgroup: vec3u, @builtin(local_invocation_index
 
   // The cache's new position. Everyone goes on with what the cache holds of it, as later tokens will.
   let owns = end == length && (workgroup.x * QUERIES) % params.group == 0u;
+#if KV == 2
+  var key_peak = 0u;
+  var value_peak = 0u;
+  for (var i = 0u; i < params.quads; i++) {
+    key_peak = max(key_peak, peak_of(queries[QUERIES * E4 + i]));
+    value_peak = max(value_peak, peak_of(new_value[i]));
+  }
+  let key_scale = factor_of(key_peak);
+  let value_scale = factor_of(value_peak);
+  if (owns && lane == 0u) {
+    let at = factor_index(kv_head, now.position % params.capacity);
+    k_cache[at] = key_scale;
+    v_cache[at] = value_scale;
+  }
+  workgroupBarrier(); // everyone has the peaks before codes take the place of what they are of
+#endif
   for (var i = lane; i < E4; i += LANES) {
     let key = queries[QUERIES * E4 + i];
     let value = new_value[i];
+#if KV == 2
+    let held_key = held(key, key_scale);
+    let held_value = held(value, value_scale);
+#else
     let held_key = held(key);
     let held_value = held(value);
+#endif
     if (owns) {
       let slot = now.position % params.capacity;
       k_cache[key_index(kv_head, slot, i)] = held_key;
@@ -115,8 +136,13 @@ fn main(@builtin(workgroup_id) workgroup: vec3u, @builtin(local_invocation_index
       count_clamped(key);
       count_clamped(value);
     }
+#if KV == 2
+    queries[QUERIES * E4 + i] = floats(held_key) * bitcast<f32>(key_scale);
+    new_value[i] = floats(held_value) * bitcast<f32>(value_scale);
+#else
     queries[QUERIES * E4 + i] = floats(held_key);
     new_value[i] = floats(held_value);
+#endif
   }
   workgroupBarrier(); // they are as the cache has them before anyone reads them
   let has_new = end == length;

@@ -80,7 +80,8 @@ fn attend_keys(head: u32, begin: u32, end: u32, has_new: bool, lane: u32) {
     for (var round = lane; round < count; round += LANES * KEYS) {
 #if KEYS == 1
       var products: array<vec4<f32>, QUERIES> = array<vec4<f32>, QUERIES>();
-      let at = key_index(head, wrapped(begin_slot + (first - begin) + round), 0u);
+      let slot = wrapped(begin_slot + (first - begin) + round);
+      let at = key_index(head, slot, 0u);
       for (var i = 0u; i < params.quads; i += UNROLL) {
 #repeat j UNROLL
         let k = floats(k_cache[at + (i + j) * params.capacity]);
@@ -89,14 +90,20 @@ fn attend_keys(head: u32, begin: u32, end: u32, has_new: bool, lane: u32) {
 #end
 #end
       }
+      let factor = key_factor(head, slot);
 #repeat g QUERIES
-      scores[g * TILE + round] = capped_score((products[g].x + products[g].y) + (products[g].z + products[g].w));
+      scores[g * TILE + round] = capped_score(((products[g].x + products[g].y) + (products[g].z + products[g].w)) * factor);
 #end
 #else
       var products: array<vec4<f32>, QUERIES> = array<vec4<f32>, QUERIES>(); // one of each key
       var keys: array<u32, KEYS> = array<u32, KEYS>();
+      var factors_of: array<f32, KEYS> = array<f32, KEYS>();
 #repeat c KEYS
-      keys[c] = key_index(head, wrapped(begin_slot + (first - begin) + min(round + c * LANES, count - 1u)), 0u); // beyond the last it is the last again
+      {
+        let slot = wrapped(begin_slot + (first - begin) + min(round + c * LANES, count - 1u)); // beyond the last it is the last again
+        keys[c] = key_index(head, slot, 0u);
+        factors_of[c] = key_factor(head, slot);
+      }
 #end
       for (var i = 0u; i < params.quads; i++) {
         let at = i * params.capacity;
@@ -112,7 +119,7 @@ fn attend_keys(head: u32, begin: u32, end: u32, has_new: bool, lane: u32) {
 #repeat c KEYS
       if (round + c * LANES < count) {
 #repeat g QUERIES
-        scores[g * TILE + round + c * LANES] = capped_score(products[g][c]);
+        scores[g * TILE + round + c * LANES] = capped_score(products[g][c] * factors_of[c]);
 #end
       }
 #end
@@ -156,11 +163,13 @@ fn attend_keys(head: u32, begin: u32, end: u32, has_new: bool, lane: u32) {
       sums[g] *= shrinks[g];
 #end
       for (var t = slice; t < count; t += SLICES) {
-        let value = floats(v_cache[value_index(head, wrapped(begin_slot + (first - begin) + t), quad)]);
+        let slot = wrapped(begin_slot + (first - begin) + t);
+        let value = floats(v_cache[value_index(head, slot, quad)]);
+        let factor = value_factor(head, slot);
 #repeat g QUERIES
         let weight = scores[g * TILE + t];
         totals[g] += weight;
-        sums[g] = fma(vec4<f32>(weight), value, sums[g]);
+        sums[g] = fma(vec4<f32>(weight * factor), value, sums[g]);
 #end
       }
     }

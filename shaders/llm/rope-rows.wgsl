@@ -21,6 +21,9 @@ const HEADS = LANES / E4; // of a workgroup; a few lanes may have none
 #if NORM
 var<workgroup> squares: array<f32, LANES>;
 #endif
+#if KV == 2
+var<workgroup> peaks: array<u32, LANES>;
+#endif
 
 // Where a head of a row begins in qkv, in heads.
 fn place_of(row: u32, head: u32) -> u32 {
@@ -55,27 +58,49 @@ fn main(@builtin(workgroup_id) workgroup: vec3u, @builtin(num_workgroups) workgr
   squares[lane] = dot(own, own);
   workgroupBarrier(); // all squares are there before they are added up
 #endif
-  if (!has) { return; }
   let position = now.position + row;
   let slot = position % params.capacity;
-  if (head >= params.heads + kv_heads) {
-    v_cache[value_index(head - params.heads - kv_heads, slot, quad)] = held(own);
-    count_clamped(own);
+  let is_value = head >= params.heads + kv_heads;
+  let is_key = head >= params.heads && !is_value;
+  var done = own;
+  if (has && !is_value) {
+#if NORM
+    var sum = 0.0;
+    for (var i = 0u; i < params.quads; i++) { sum += squares[lane - quad + i]; }
+    let factor = inverseSqrt(sum / f32(params.width) + params.epsilon);
+    own *= factor * norm_quad(is_key, quad);
+    other *= factor * norm_quad(is_key, partner);
+#endif
+    done = turned(own, other, turn_of(quad, position));
+  }
+#if KV == 2
+  peaks[lane] = peak_of(done);
+  workgroupBarrier(); // the magnitudes of a head are there before its largest is found
+#endif
+  if (!has) { return; }
+  if (!is_value && !is_key) {
+    q[(row * params.heads + head) * E4 + quad] = done * params.scale;
     return;
   }
-  let is_key = head >= params.heads;
-#if NORM
-  var sum = 0.0;
-  for (var i = 0u; i < params.quads; i++) { sum += squares[lane - quad + i]; }
-  let factor = inverseSqrt(sum / f32(params.width) + params.epsilon);
-  own *= factor * norm_quad(is_key, quad);
-  other *= factor * norm_quad(is_key, partner);
-#endif
-  let done = turned(own, other, turn_of(quad, position));
+  let kv_head = head - select(params.heads, params.heads + kv_heads, is_value);
+#if KV == 2
+  var peak = 0u;
+  for (var i = 0u; i < params.quads; i++) { peak = max(peak, peaks[lane - quad + i]); }
+  let factor = factor_of(peak);
+  let codes = held(done, factor);
   if (is_key) {
-    k_cache[key_index(head - params.heads, slot, quad)] = held(done);
-    count_clamped(done);
+    k_cache[key_index(kv_head, slot, quad)] = codes;
+    if (quad == 0u) { k_cache[factor_index(kv_head, slot)] = factor; }
   } else {
-    q[(row * params.heads + head) * E4 + quad] = done * params.scale;
+    v_cache[value_index(kv_head, slot, quad)] = codes;
+    if (quad == 0u) { v_cache[factor_index(kv_head, slot)] = factor; }
   }
+#else
+  if (is_key) {
+    k_cache[key_index(kv_head, slot, quad)] = held(done);
+  } else {
+    v_cache[value_index(kv_head, slot, quad)] = held(done);
+  }
+  count_clamped(done);
+#endif
 }

@@ -2,7 +2,9 @@
 //
 // The cache of a layer is two runs of bytes, which may be parts of one buffer. P is `capacity`, a position a key of each head:
 //
-//   K  [V, e / 4, P] quads      V  [V, P, e / 4] quads      a quad: four float32, or four float16 in two u32
+//   K  [V, e / 4, P] quads      V  [V, P, e / 4] quads      a quad: four float32, four float16 in two u32, or four int8 in one
+//
+// Behind codes of int8 lie the factors of their positions: [V, P] float32.
 //
 // e is the kernel's width here: heads of another are padded (shaders/llm/inputs.wgsl). A cache of another capacity is laid out anew: V heads
 // of V, V · e / 4 runs of K. A layer whose queries meet a window of positions may have a cache of fewer, a ring: position p is at p mod P.
@@ -28,6 +30,14 @@ const ROPE_LANES = 128;
 /** Beyond all positions. */
 const MOST_WINDOW = 2 ** 31;
 
+/** What the cache of keys and values holds. q8: int8, with a factor for each position of a head. */
+export type KvDType = 'f32' | 'f16' | 'q8';
+const KV: Readonly<Record<KvDType, number>> = { f32: 0, f16: 1, q8: 2 };
+/** Bytes of an element of the cache. */
+export const KV_BYTES: Readonly<Record<KvDType, number>> = { f32: 4, f16: 2, q8: 1 };
+/** Bytes of the factor of a position of a head. */
+export const FACTOR_BYTES: Readonly<Record<KvDType, number>> = { f32: 0, f16: 0, q8: 4 };
+
 /** The heads of a layer, as plain numbers. */
 export interface Heads {
   /** H: heads of queries. */
@@ -49,7 +59,7 @@ export interface Heads {
   /** A query meets the key of its own position and those of window - 1 before. Default all. */
   readonly window?: number | undefined;
   /** What the cache holds. */
-  readonly kv: 'f32' | 'f16';
+  readonly kv: KvDType;
   /** P: positions of the cache. Fewer than a sequence has, if it is a ring: as many as a window, and the rows of a dispatch. */
   readonly capacity: number;
   /** Positions of a sequence, which there are angles for. Default P. */
@@ -125,14 +135,14 @@ function known(given: Heads): Known {
 /** Bytes of K, and of V, of a layer. @throws ArgumentError, UnsupportedError */
 export function cacheBytes(given: Heads): number {
   const { kvHeads, padded, kv, capacity } = known(given);
-  return kvHeads * padded * capacity * (kv === 'f16' ? 2 : 4);
+  return kvHeads * capacity * (padded * KV_BYTES[kv] + FACTOR_BYTES[kv]);
 }
 
 /** Bytes of the angles that the positions need. Without any a binding has one nevertheless. */
 const angleBytes = ({ rotary, positions, angles: { low, high } }: Known): number =>
   8 * Math.max(1, low + 128 * rotary, high + (rotary / 2) * Math.ceil(positions / 256));
 
-const textOf = ({ padded, kv }: Known): Params => ({ E: padded, KV: kv === 'f16' ? 1 : 0 });
+const textOf = ({ padded, kv }: Known): Params => ({ E: padded, KV: KV[kv] });
 const turnText = ({ rope, normEpsilon, ...of }: Known): Params => ({
   ROPE: rope === 'halves' ? 1 : 0,
   NORM: normEpsilon === undefined ? 0 : 1,

@@ -71,6 +71,8 @@ export type Weight = (role: string) => Float64Array;
 export interface LlmOptions {
   /** Rounds K and V as they go into the cache. Default: not at all. */
   readonly roundCache?: ((value: number) => number) | undefined;
+  /** The same for a head of K or V of one position, whose numbers share a scale. */
+  readonly roundHead?: ((head: Float64Array) => Float64Array) | undefined;
   /** Rounds what a product reads: rows of K numbers. Default: not at all. */
   readonly roundInput?: ((x: Float64Array, k: number, role: string) => Float64Array) | undefined;
   /** Another activation than that of the sizes. */
@@ -231,7 +233,7 @@ function addTo(x: Float64Array, y: Float64Array): void {
 export function llmReference(
   sizes: LlmSizes,
   weight: Weight,
-  { roundCache, roundInput, activate: asked, context = 0 }: LlmOptions = {},
+  { roundCache, roundHead, roundInput, activate: asked, context = 0 }: LlmOptions = {},
 ): LlmReference {
   const { layers, width: d, heads, kvHeads, headWidth: e, feedForward: f, vocabulary, epsilon, tied, biases, qkNorms } = sizes;
   const { activation = 'silu', embeddingScale = 1, logitCap } = sizes;
@@ -278,6 +280,7 @@ export function llmReference(
     const out = new Float64Array(old.length + rows.length);
     out.set(old);
     out.set(roundCache ? rows.map(roundCache) : rows, old.length);
+    for (let at = old.length; roundHead && at < out.length; at += e) out.set(roundHead(out.subarray(at, at + e)), at);
     return out;
   };
 

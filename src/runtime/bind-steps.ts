@@ -58,13 +58,20 @@ export function bindSteps(plan: readonly PlanStep[], { tensors, weights, buffers
   }
 }
 
+/** A step that is a dispatch of its own. */
+interface Bindable {
+  readonly pipeline: GPUComputePipeline;
+  readonly bindGroups: readonly GPUBindGroup[];
+  readonly workgroups: LlmDispatch['workgroups'];
+}
+
 /** A dispatch of shaders/llm. @param buffer of each binding but `params` */
 export function bindDispatch(
   device: GPUDevice,
   { shader, params, workgroups, uniforms }: LlmDispatch,
   own: GPUBuffer,
   buffer: (name: string) => GPUBuffer,
-): Step {
+): Bindable {
   const pipeline = pipelineOf(device, { shader: shader.name, params });
   const entries = shader.bindings
     .filter(({ when }) => when?.(params) ?? true)

@@ -5,12 +5,13 @@ import type { BytesFrom } from '../files/byte-source.js';
 import { openModel } from '../files/open-file.js';
 import type { ByteSource, TensorFile } from '../files/tensor-file.js';
 import { capsOf, requestDevice } from '../gpu/device.js';
+import type { KvDType } from '../llm/attention.js';
 import { type Config, readConfig } from '../llm/config.js';
 import { ggufTemplates, type Message, renderChat } from '../text/template.js';
 import { makeTokenizer, type Tokenizer } from '../text/tokenizer.js';
 import { chooseIds } from './choose.js';
 import type { LlmExplanation, LlmStats } from './explanation.js';
-import { cacheSizes, type KvDType } from './memory.js';
+import { cacheSizes } from './memory.js';
 import {
   type ChatWithOptions,
   type CompleteOptions,
@@ -249,7 +250,9 @@ export class Llm {
     this.#assertFree();
     this.#busy = true;
     try {
-      return await work(this.#parts.runner);
+      const result = await work(this.#parts.runner);
+      this.#assertAlive(); // steps that were destroyed end early
+      return result;
     } catch (error) {
       throw this.#endedBy(error);
     } finally {

@@ -1,12 +1,9 @@
 // The buffers of a sequence: their sizes, and how the cache grows. Pure.
-import { attendDispatches, cacheBytes, type Heads, paddedWidth } from '../llm/attention.js';
+import { attendDispatches, cacheBytes, FACTOR_BYTES, type Heads, KV_BYTES, type KvDType, paddedWidth } from '../llm/attention.js';
 import { attentionOfLayer } from '../llm/attention-config.js';
 import type { Config } from '../llm/config.js';
 import { stateBytes } from '../llm/pick.js';
 import { FINE } from '../llm/rope.js';
-
-/** What the cache holds. */
-export type KvDType = 'f32' | 'f16';
 
 /** Numbers of rows of a prompt that are recorded; a prompt is cut into them. The last may have rows of padding. */
 export const CLASSES = [1, 4, 16, 64] as const;
@@ -132,11 +129,20 @@ export function growth(
 ): readonly Run[] {
   const { kvHeads } = config;
   const { padded } = paddedWidth(headsOf(config, kv, 1));
-  const number = kv === 'f16' ? 2 : 4;
+  const number = KV_BYTES[kv];
   // K lies quad by quad, V head by head.
   const [runs, position] = what === 'k' ? [(kvHeads * padded) / 4, 4 * number] : [kvHeads, padded * number];
   if (used === 0) return [];
-  return Array.from({ length: runs }, (_, i) => ({ from: i * from * position, to: i * to * position, size: used * position }));
+  const run = (i: number, bytes: number, begin: number): Run => ({
+    from: from * (begin + i * bytes),
+    to: to * (begin + i * bytes),
+    size: used * bytes,
+  });
+  const factor = FACTOR_BYTES[kv];
+  return [
+    ...Array.from({ length: runs }, (_, i) => run(i, position, 0)),
+    ...(factor > 0 ? Array.from({ length: kvHeads }, (_, i) => run(i, factor, kvHeads * padded * number)) : []),
+  ];
 }
 
 /** How a prompt of so many rows is cut: the rows of each chunk, and the class that runs it. The cheapest of all ways. */

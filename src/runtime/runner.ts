@@ -4,13 +4,15 @@ import { ShaderError } from '../errors.js';
 import { BUFFER, makeBuffer, makeBuffers, USAGE } from '../gpu/buffers.js';
 import { assertAlive, capsOf, whileAlive } from '../gpu/device.js';
 import { allTaken, guarded, guardedSubmit, type Taken } from '../gpu/guard.js';
+import { loadOwn } from '../gpu/own-file.js';
+import type { KvDType } from '../llm/attention.js';
 import type { Config } from '../llm/config.js';
 import { type Choosing, pickDispatch, STATE } from '../llm/pick.js';
 import { addLlmShaders, type LlmDispatch, stepWords } from '../llm/shaders.js';
 import { recordSteps, replay } from '../recorded/record-steps.js';
 import { type Bound, bindDispatch, bindSteps, free } from './bind-steps.js';
 import { copyCache, makeCache } from './grow-cache.js';
-import { bufferSizes, CLASSES, cacheTotal, capacityFor, chunksOf, type KvDType, keeps } from './memory.js';
+import { bufferSizes, CLASSES, cacheTotal, capacityFor, chunksOf, keeps } from './memory.js';
 import { headSteps, type Planning, type PlanStep, promptSteps, tokenSteps } from './step-plan.js';
 import { rowTensors, type Tensors, tokenTensors } from './tensors.js';
 import type { ModelWeights } from './weights.js';
@@ -104,10 +106,20 @@ export class Runner {
 
   // ------------------------------------------------------------------------------------------------------------- recording
 
-  #planOf(what: 'token' | 'head' | number): readonly PlanStep[] {
-    const planning = { ...this.#planning, capacity: this.#capacity };
+  #planOf(what: 'token' | 'head' | number, capacity = this.#capacity): readonly PlanStep[] {
+    const planning = { ...this.#planning, capacity };
     if (what === 'token') return tokenSteps(planning);
     return what === 'head' ? headSteps(this.#config, planning.caps) : promptSteps(planning, what);
+  }
+
+  /** Tests the kernels of shaders/llm that steps dispatch; the operator tests its own. @throws ShaderError, which names the kernel */
+  async #tested(dispatches: readonly LlmDispatch[]): Promise<void> {
+    const { testKernels } = await loadOwn('the self-test', () => import('./test-kernels.js'));
+    await testKernels(this.#device, dispatches);
+  }
+
+  async #testedSteps(what: 'token' | 'head' | number, capacity?: number): Promise<void> {
+    await this.#tested(this.#planOf(what, capacity).flatMap((step) => ('dispatch' in step ? [step.dispatch] : [])));
   }
 
   /**
@@ -117,6 +129,8 @@ export class Runner {
    */
   async #prepared(what: 'token' | 'head' | number): Promise<void> {
     if (this.#bound.has(what)) return;
+    await this.#testedSteps(what);
+    if (this.#destroyed) return;
     for (let tries = 1; ; tries++) {
       const bound = this.#bind(what);
       try {
@@ -197,6 +211,8 @@ export class Runner {
     const device = this.#device;
     const capacities = [this.#capacity, capacityFor(positions, context)] as const;
     const [from, to] = capacities;
+    const again = this.#bound.has('token');
+    if (again) await this.#testedSteps('token', to); // a larger cache may have other kernels
     const made = await makeCache(device, this.#config, { kv, capacities, caps: this.#planning.caps });
     if (this.#destroyed) return destroyAll(made.values());
     if (from > 0) this.#take(copyCache(device, this.#config, { from: this.#buffers, to: made, kv, used, capacities }));
@@ -205,13 +221,12 @@ export class Runner {
       this.#buffers.set(name, buffer);
     }
     this.#capacity = to;
-    const again = this.#bound.has('token');
     for (const [what, bound] of this.#bound)
       if (what !== 'head') {
         free(bound);
         this.#bound.delete(what);
       }
-    if (again) this.#bound.set('token', this.#bind('token')); // its kernels were tested
+    if (again) this.#bound.set('token', this.#bind('token'));
   }
 
   /** Can a sequence go on at a position, with the cache as it is up to there? Not if windows before have lost what they met. */
@@ -315,9 +330,11 @@ export class Runner {
     }
   }
 
-  /** Begins to choose ids behind the last row of a prompt. @throws ArgumentError */
-  choose(how: Choosing): void {
+  /** Begins to choose ids behind the last row of a prompt. @throws ArgumentError, ShaderError, GpuError, DeviceLostError */
+  async choose(how: Choosing): Promise<void> {
     const dispatch = pickDispatch(how, 'logits');
+    await this.#tested([dispatch]);
+    if (this.#destroyed) return;
     this.#noise = how.temperature > 0 ? 1 : 0;
     this.#write('choosing', new Uint32Array(dispatch.uniforms));
     this.#write('state', new Uint32Array(STATE.ring));

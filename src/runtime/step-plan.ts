@@ -1,14 +1,14 @@
 // What a token, and rows of a prompt, take: a flat list of gathers, products and dispatches as plain data, which names weights and buffers.
 // The runner (runner.ts) gives it to recordSteps. Pure.
 
-import { attendDispatches, attendRowsDispatch, type Heads, ropeDispatch } from '../llm/attention.js';
+import { attendDispatches, attendRowsDispatch, type Heads, type KvDType, ropeDispatch } from '../llm/attention.js';
 import { attentionOfLayer } from '../llm/attention-config.js';
 import { capDispatch } from '../llm/cap.js';
 import type { Config } from '../llm/config.js';
 import { normAddDispatch, rmsDispatch } from '../llm/rms.js';
 import type { LlmDispatch } from '../llm/shaders.js';
 import type { Caps } from '../problem/caps.js';
-import { headsOf, type KvDType, MOST_ROWS } from './memory.js';
+import { headsOf, MOST_ROWS } from './memory.js';
 
 /** Tensors of a step: those of `bufferSizes`, the twin of x, and `id`, the last id that was chosen. */
 export type TensorName = 'x' | 'twin' | 'h' | 'qkv' | 'att' | 'act' | 'logits' | 'ids' | 'id';

@@ -7,6 +7,7 @@ import { LAVAPIPE, SWIFTSHADER } from '../support/devices.js';
 import { type Case, cases, runsOn } from './cases.js';
 import { type ExpertCase, expertCases } from './expert-cases.js';
 import { type FormatCase, formatCases, type NodeCase, nodeCases } from './format-cases.js';
+import { type LlmCase, llmCases } from './llm-cases.js';
 import { type MatrixCase, matrixCases, matrixRunsOn } from './matrix-cases.js';
 import { cover, whole, wordsOf } from './slice.js';
 
@@ -19,6 +20,7 @@ export interface Cases {
   readonly experts: readonly ExpertCase[];
   readonly formats: readonly FormatCase[];
   readonly nodes: readonly NodeCase[];
+  readonly models: readonly LlmCase[];
 }
 
 /** The software adapter that an engine has where there is no GPU: a slice must not rest on cases that it cannot run. */
@@ -110,13 +112,22 @@ function sliceOf<T extends Case | MatrixCase | ExpertCase>(
   return all.filter((c) => chosen.has(c) || !here.includes(c));
 }
 
+/** Models of a slice: of Dawn every architecture with every block type and every kind of weights; elsewhere those with few tokens. */
+function modelsOf(engine: Engine): readonly LlmCase[] {
+  const everywhere = llmCases.filter((c) => c.everywhere);
+  if (engine !== 'dawn') return everywhere;
+  const chosen = new Set(cover(llmCases, ({ values }) => wordsOf(values, 1), everywhere));
+  return llmCases.filter((c) => chosen.has(c));
+}
+
 export function casesOf(engine: Engine, all: boolean = whole): Cases {
   const formats = { formats: formatCases, nodes: nodeCases };
-  if (all) return { numbers: cases, matrices: matrixCases, experts: expertCases, ...formats };
+  if (all) return { numbers: cases, matrices: matrixCases, experts: expertCases, models: llmCases, ...formats };
   return {
     numbers: sliceOf(engine, cases, { runs: runsOn, values: valuesOf }),
     matrices: sliceOf(engine, matrixCases, { runs: matrixRunsOn, values: matrixValuesOf }),
     experts: sliceOf(engine, expertCases, { runs: runsOn, values: expertValuesOf }),
+    models: modelsOf(engine),
     ...formats,
   };
 }

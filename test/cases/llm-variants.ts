@@ -22,7 +22,7 @@ export function llmVariants(): readonly Pick<LlmDispatch, 'shader' | 'params'>[]
   all.push(pickDispatch({ ...choosing, temperature: 0 }, 'logits'));
   for (const width of WIDTHS.flatMap((one) => [one, one - 6])) // whole, and padded
     for (const rope of ['pairs', 'halves'] as const)
-      for (const kv of ['f32', 'f16'] as const)
+      for (const kv of ['f32', 'f16', 'q8'] as const)
         for (const normEpsilon of [undefined, 1e-6])
           for (const group of [1, 2, 3, 4, 5, 6, 7, 8]) {
             const heads: Heads = { heads: group, kvHeads: 1, width, rope, kv, normEpsilon, capacity: 64 };

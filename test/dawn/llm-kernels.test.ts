@@ -14,6 +14,7 @@ import {
   attention,
   type Bounded,
   type Chains,
+  codesOf,
   llmDevice,
   outside,
   POISON,
@@ -63,19 +64,35 @@ const turned = ({ of, rotary, scale, angles, norms }: Layer, x: Float32Array, wh
 function drawnCache(next: Next, of: Heads, filled: number): { readonly k: ArrayBuffer; readonly v: ArrayBuffer } {
   const make = (what: 'k' | 'v'): ArrayBuffer => {
     const bytes = new Uint32Array(cacheBytes(of) / 4).fill(POISON).buffer;
-    const elements = of.kv === 'f16' ? new Uint16Array(bytes) : new Float32Array(bytes);
+    const int8 = of.kv === 'q8' ? codesOf(of, bytes) : undefined;
+    const elements = int8?.codes ?? (of.kv === 'f16' ? new Uint16Array(bytes) : new Float32Array(bytes));
     for (let head = 0; head < of.kvHeads; head++)
       for (let position = Math.max(0, filled - of.capacity); position < filled; position++) {
         const row = floats(of.width, () => normal(next));
-        putRow(of, elements, what, [head, position], of.kv === 'f16' ? encode16(row, 'float16') : row);
+        if (int8) {
+          const factor = Math.fround(Math.max(...row.map(Math.abs)) / 127);
+          int8.factors[int8.at(head, position)] = factor;
+          putRow(
+            of,
+            elements,
+            what,
+            [head, position],
+            row.map((x) => Math.round(x / factor)),
+          );
+        } else putRow(of, elements, what, [head, position], of.kv === 'f16' ? encode16(row, 'float16') : row);
       }
     return bytes;
   };
   return { k: make('k'), v: make('v') };
 }
 
-/** Half a step of what a cache holds. */
-const heldStep = ({ kv }: Heads, x: number): number => (kv === 'f16' ? Math.max(2 ** -25, Math.abs(x) * 2 ** -11) : 0);
+/** Half a step of what a cache holds of a row, whose values may be off by `bound`. */
+function heldSteps({ kv }: Heads, { value, bound }: Bounded): Float64Array {
+  if (kv !== 'q8') return value.map((x) => (kv === 'f16' ? Math.max(2 ** -25, Math.abs(x) * 2 ** -11) : 0));
+  const factor = Math.max(...value.map((x, i) => Math.abs(x) + bound[i]!)) / 127;
+  // The quotient of at most 127 is off by 4 roundings, so a code may be the next one; factor and product are rounded.
+  return value.map((x) => factor * (0.5 + 127 * 4 * 2 ** -24) + Math.abs(x) * 2 ** -22);
+}
 
 interface Rows {
   readonly qkv: Float32Array;
@@ -87,6 +104,12 @@ const headOf = ({ heads, kvHeads, width }: Heads, qkv: Float32Array, row: number
   return qkv.subarray(at, at + width);
 };
 
+/** A row of values as a cache holds it. */
+function exactly(of: Heads, row: ArrayLike<number>): Bounded {
+  const value = Float64Array.from(row);
+  return { value, bound: heldSteps(of, { value, bound: new Float64Array(value.length) }) };
+}
+
 /** Faults of a cache after rows of keys and values have come to it: other positions keep their bits. */
 function cacheFaults(
   layer: Layer,
@@ -96,19 +119,19 @@ function cacheFaults(
 ): string[] {
   const { of } = layer;
   const faults: string[] = [];
-  const [k, v] = [asFloats(of, after.k), asFloats(of, after.v)];
-  const kept = { k: asFloats(of, before.k).slice(), v: asFloats(of, before.v).slice() };
+  const [k, v] = [asFloats(of, after.k, 'k'), asFloats(of, after.v, 'v')];
+  const kept = { k: asFloats(of, before.k, 'k').slice(), v: asFloats(of, before.v, 'v').slice() };
   for (let row = 0; row < rows.rows; row++)
     for (let head = 0; head < of.kvHeads; head++) {
       const place = [head, rows.position + row] as const;
       const key = turned(layer, headOf(of, rows.qkv, row, of.heads + head), 'k', place[1]);
-      key.value.forEach((x, i) => {
-        key.bound[i]! += heldStep(of, x);
+      heldSteps(of, key).forEach((step, i) => {
+        key.bound[i]! += step;
       });
       const value = headOf(of, rows.qkv, row, of.heads + of.kvHeads + head);
       const got = { k: rowOf(of, k, 'k', place), v: rowOf(of, v, 'v', place) };
       faults.push(...outside(got.k, key).map((fault) => `key ${place}${fault}`));
-      faults.push(...outside(got.v, { value: Float64Array.from(value), bound: Float64Array.from(value, (x) => heldStep(of, x)) }));
+      faults.push(...outside(got.v, exactly(of, value)));
       putRow(of, kept.k, 'k', place, got.k);
       putRow(of, kept.v, 'v', place, got.v);
     }
@@ -137,7 +160,7 @@ function attentionFaults(layer: Layer, { k, v, att, row, ...rows }: Rows & Atten
     const values = Array.from({ length }, (_, t) => rowOf(of, v, 'v', [kv, begin + t]));
     for (let head = kv * group; head < (kv + 1) * group; head++) {
       const q = turned(layer, headOf(of, rows.qkv, row, head), 'q', position);
-      const wanted = attention(q, { keys, values, chains: rows.chains, held16: of.kv === 'f16', cap: Math.fround(of.cap ?? 0) });
+      const wanted = attention(q, { keys, values, chains: rows.chains, kv: of.kv, cap: Math.fround(of.cap ?? 0) });
       const at = (row * of.heads + head) * of.width;
       faults.push(...outside(att.subarray(at, at + of.width), wanted).map((fault) => `row ${row} head ${head} ${fault}`));
     }
@@ -181,7 +204,7 @@ async function tokenFaults(name: string, heads: Heads & { base?: number }, how: 
   const after = { k: got.k_cache!, v: got.v_cache! };
   const rows = { qkv, position, rows: 1 };
   const chains = chainsOf(dispatches[0]!, dispatches[0]!.workgroups[1]);
-  const met = { k: asFloats(of, after.k), v: asFloats(of, after.v), att: new Float32Array(got.att!), row: 0, chains };
+  const met = { k: asFloats(of, after.k, 'k'), v: asFloats(of, after.v, 'v'), att: new Float32Array(got.att!), row: 0, chains };
   return [...cacheFaults(layer, before, after, rows), ...attentionFaults(layer, { ...rows, ...met })];
 }
 
@@ -223,6 +246,10 @@ const KINDS: readonly Kind[] = [
   kind(222, 'halves', 'f32', 2, 'cpu cap window splits'),
   kind(256, 'halves', 'f32', 2, 'cpu cap window norms'),
   kind(64, 'pairs', 'f16', 3, 'cap window splits'),
+  kind(64, 'halves', 'q8', 7, 'cpu'),
+  kind(128, 'halves', 'q8', 2, 'norms splits'),
+  kind(20, 'pairs', 'q8', 4, 'cpu cap window norms'),
+  kind(80, 'halves', 'q8', 1, 'window'),
 ];
 const nameOf = ({ width, rope, kv, group, ...has }: Kind): string =>
   `${group} of ${width}, ${rope}, ${kv}${Object.entries(has)
@@ -296,6 +323,9 @@ describe('rows of a prompt', () => {
     kind(118, 'halves', 'f32', 3, 'norms cap window'),
     kind(256, 'halves', 'f32', 4, 'norms window'),
     kind(64, 'pairs', 'f16', 3, 'cap window'),
+    kind(64, 'halves', 'q8', 7),
+    kind(80, 'pairs', 'q8', 2, 'norms'),
+    kind(20, 'halves', 'q8', 1, 'norms cap window'),
   ];
   test.each(ROW_KINDS.map((one) => [nameOf(one), one] as const))('%s', async (name, one) => {
     for (let i = 0; i < 6; i++) {
@@ -315,7 +345,7 @@ describe('rows of a prompt', () => {
       const after = { k: got.k_cache!, v: got.v_cache! };
       const given = { qkv, position, rows: valid };
       const faults = cacheFaults(layer, before, after, given);
-      const [k, v, att, q] = [asFloats(of, after.k), asFloats(of, after.v), new Float32Array(got.att!), new Float32Array(got.q!)];
+      const [k, v, att, q] = [asFloats(of, after.k, 'k'), asFloats(of, after.v, 'v'), new Float32Array(got.att!), new Float32Array(got.q!)];
       for (let row = 0; row < valid; row++) {
         for (let head = 0; head < of.heads; head++) {
           const at = (row * of.heads + head) * padded;
@@ -363,7 +393,7 @@ async function token(
   const dispatches = attendDispatches(of, { software: KINDS[at]!.software, positions: position + 1, splits });
   const all = { ...givenOf(layer, given.qkv, given.cache), ...(given.table && { angles: given.table }) };
   const got = await runLlm(device, dispatches, { running, position, rows: 1 }, all);
-  return { got, all, att: new Float32Array(got.att!), k: asFloats(of, got.k_cache!), v: asFloats(of, got.v_cache!) };
+  return { got, all, att: new Float32Array(got.att!), k: asFloats(of, got.k_cache!, 'k'), v: asFloats(of, got.v_cache!, 'v') };
 }
 const sizeOf = ({ heads, kvHeads, width }: Heads): number => (heads + 2 * kvHeads) * width;
 /** A quarter turn for each position and each 256 of them: entries are 0, 1 and -1. */
@@ -383,7 +413,7 @@ describe('exact cases', () => {
     const next = random(`mean ${at}`);
     const integer = () => Math.floor(next() * 17) - 8;
     const cache = drawnCache(next, of, 255);
-    const v = asFloats(of, cache.v).map((x) => (Number.isNaN(x) ? x : Math.round(x)));
+    const v = asFloats(of, cache.v, 'v').map((x) => (Number.isNaN(x) ? x : Math.round(x)));
     const bytes = of.kv === 'f16' ? encode16(v, 'float16').buffer : v.buffer;
     const qkv = floats(sizeOf(of), (i) => (i < of.heads * of.width ? 0 : integer()));
     const { att, v: after } = await token(
@@ -450,7 +480,7 @@ describe('exact cases', () => {
         return [own, first ? -other : other, -own, first ? other : -other][turns]!;
       });
       expect([...rowOf(of, k, 'k', [head, position])]).toEqual(wanted);
-      expect([...rowOf(of, asFloats(of, rows.k_cache!), 'k', [head, position])]).toEqual(wanted);
+      expect([...rowOf(of, asFloats(of, rows.k_cache!, 'k'), 'k', [head, position])]).toEqual(wanted);
     }
   });
 
@@ -488,7 +518,7 @@ describe('exact cases', () => {
     const of: Heads = { ...plainHeads(at, 257), window: 256, positions: 302, cap: 2, scale: 1 };
     const next = random(`window ${at}`);
     const cache = drawnCache(next, of, 299);
-    const integers = asFloats(of, cache.v).map((x) => (Number.isNaN(x) ? x : Math.round(4 * x)));
+    const integers = asFloats(of, cache.v, 'v').map((x) => (Number.isNaN(x) ? x : Math.round(4 * x)));
     const v = (of.kv === 'f16' ? encode16(integers, 'float16').buffer : integers.buffer) as ArrayBuffer;
     return { of, next, cache: { k: cache.k, v } };
   };
@@ -566,7 +596,7 @@ describe('NaN', () => {
     ] as const) {
       const cache = drawnCache(next, of, position);
       const elements = of.kv === 'f16' ? new Uint16Array(cache[what]) : new Float32Array(cache[what]);
-      const row = rowOf(of, asFloats(of, cache[what]), what, [1, 9]).map((x, i) => (i === 5 ? NaN : x));
+      const row = rowOf(of, asFloats(of, cache[what], what), what, [1, 9]).map((x, i) => (i === 5 ? NaN : x));
       putRow(of, elements, what, [1, 9], of.kv === 'f16' ? encode16(row, 'float16') : row);
       const { att } = await token(of, { qkv, cache }, { at, position, splits });
       expect(nanHeads(att), what).toEqual(only((head) => head >= group, count));
@@ -650,7 +680,7 @@ describe('halves', () => {
     const now = { running: 1, position: 0, rows: 1 };
     for (const dispatches of [attendDispatches(heads, { software: false, positions: 1 }), [ropeDispatch(heads, { rows: 1, caps })]]) {
       const got = await runLlm(device, dispatches, now, given());
-      const v = asFloats(heads, got.v_cache!);
+      const v = asFloats(heads, got.v_cache!, 'v');
       for (let head = 0; head < 2; head++) expect([...rowOf(heads, v, 'v', [head, 0])].slice(0, values.length)).toEqual(held);
       expect(new Uint32Array(got.clamped!)).toEqual(Uint32Array.of(2 * 5));
     }

@@ -292,6 +292,33 @@ describe('a sequence', () => {
   });
 });
 
+test('holds keys and values as int8, as a reference that rounds likewise; and less memory', async () => {
+  const options = MODELS['qwen3 Q4_0, tied to Q6_K']!;
+  const { config, weight } = await openedModel(modelFile(options));
+  const last = (logits: Float64Array): Float64Array => logits.subarray(-config.vocabulary);
+  const roundHead = (head: Float64Array): Float64Array => {
+    const scale = Math.fround(Math.max(...head.map(Math.abs)) / 127);
+    return head.map((x) => Math.round(x / scale) * scale);
+  };
+  const llm = await load(options, { kv: 'q8' });
+  const logits = await llm.logits(PROMPT);
+  const plain = apart(logits, last(llmReference(config, weight).forward(PROMPT)));
+  const likewise = apart(logits, last(llmReference(config, weight, { roundHead }).forward(PROMPT)));
+  expect(plain).toBeGreaterThan(1e-3); // int8, indeed
+  expect(plain).toBeLessThan(3e-2);
+  // A code whose quotient lies next to a half may be the next one: a step of one number of one head.
+  expect(likewise).toBeLessThan(1e-3);
+  // The same ids whatever the chunks, and in a cache that has grown: codes of a row do not hang on its chunk, but for such a step.
+  const grown = await load(options, { kv: 'q8' });
+  for await (const _ of grown.generate(PROMPT, { maxTokens: 300 }));
+  const long = [...PROMPT, ...Array.from({ length: 280 }, (_, i) => (i * 7) % 250)];
+  expect(apart(await grown.logits(long), Float64Array.from(await llm.logits(long)))).toBeLessThan(2e-3);
+  const halves = await load(options, { kv: 'f16' });
+  const bytes = (one: Llm): number => one.explain().memory.cache / one.explain().capacity;
+  expect(bytes(llm) / bytes(halves)).toBe((config.headWidth + 4) / (2 * config.headWidth));
+  for (const one of [llm, grown, halves]) one.destroy();
+});
+
 describe('text', () => {
   test('comes in pieces, and ends before a stop string', async () => {
     const llm = await first;

@@ -103,8 +103,10 @@ export function capped(x: number, cap: number): { readonly value: number; readon
   return { value, bound: 24 * U * Math.abs(value) + 2 ** -126 };
 }
 
-/** softmax(q Kᵀ) V of one head. @param keys [length][e] @param held16 keys and values are halves @param cap of scores; 0: none */
-export function attention(q: Bounded, { keys, values, chains, held16, cap = 0 }: AttentionOptions): Bounded {
+/**
+ * softmax(q Kᵀ) V of one head. @param keys [length][e] @param kv what keys and values are held as @param cap of scores; 0: none
+ */
+export function attention(q: Bounded, { keys, values, chains, kv, cap = 0 }: AttentionOptions): Bounded {
   const width = q.value.length;
   const length = keys.length;
   const { lanes, tile, splits } = chains;
@@ -112,14 +114,16 @@ export function attention(q: Bounded, { keys, values, chains, held16, cap = 0 }:
   const factors = Math.ceil(length / tile) + splits + 2;
   const chain = Math.ceil(length / slices) + slices + 4 * factors;
   const folds = Math.ceil(length / lanes) + lanes / 8 + 8 + 4 * factors;
-  const small = (x: number): number => (held16 && Math.abs(x) < LEAST_HALF ? Math.abs(x) : 0);
+  const small = (x: number): number => (kv === 'f16' && Math.abs(x) < LEAST_HALF ? Math.abs(x) : 0);
+  // A code's factor comes behind its sum, and the test's product of both was rounded.
+  const factored = kv === 'q8' ? 2 : 0;
   const scores = new Float64Array(length);
   const moved = new Float64Array(length);
   keys.forEach((key, t) => {
     for (let i = 0; i < width; i++) {
       const [a, k] = [q.value[i]!, key[i]!];
       scores[t]! += a * k;
-      moved[t]! += Math.abs(k) * q.bound[i]! + Math.abs(a * k) * (chains.padded / 4 + 4) * U + Math.abs(a) * small(k);
+      moved[t]! += Math.abs(k) * q.bound[i]! + Math.abs(a * k) * (chains.padded / 4 + 4 + factored) * U + Math.abs(a) * small(k);
     }
     if (cap === 0) return;
     const { value, bound } = capped(scores[t]!, cap); // no cap is steeper than 1
@@ -141,7 +145,7 @@ export function attention(q: Bounded, { keys, values, chains, held16, cap = 0 }:
     for (let i = 0; i < width; i++) {
       const v = values[t]![i]!;
       out.value[i]! += weight * v;
-      sumsMoved[i]! += weight * (Math.abs(v) * (relative + chain * U) + small(v)) + 2 ** -126 * (1 + Math.abs(v));
+      sumsMoved[i]! += weight * (Math.abs(v) * (relative + (chain + factored) * U) + small(v)) + 2 ** -126 * (1 + Math.abs(v));
     }
   }
   const share = totalMoved / total;
@@ -157,7 +161,7 @@ interface AttentionOptions {
   readonly keys: readonly Float64Array[];
   readonly values: readonly Float64Array[];
   readonly chains: Chains;
-  readonly held16: boolean;
+  readonly kv: Heads['kv'];
   readonly cap?: number;
 }
 
@@ -218,7 +222,7 @@ export const queryOf = (of: Heads, padded: Float32Array): Float32Array =>
 /** Puts one key or value. */
 export function putRow(
   of: Heads,
-  floats: Float32Array | Uint16Array,
+  floats: Float32Array | Uint16Array | Int8Array,
   what: 'k' | 'v',
   [head, position]: readonly [number, number],
   row: ArrayLike<number>,
@@ -227,9 +231,28 @@ export function putRow(
   for (let i = 0; i < layout.padded; i++) floats[placeOf(layout, head, position, i)[what]] = 0; // what pads
   for (let i = 0; i < of.width; i++) floats[placeOf(layout, head, position, paddedPlace(of, what, i))[what]] = row[i]!;
 }
+/** Codes of a cache of int8, and what those of a position of a head are multiplied by. */
+export function codesOf(of: Heads, bytes: ArrayBuffer) {
+  const count = of.kvHeads * paddedWidth(of).padded * of.capacity;
+  const factors = new Float32Array(bytes, count);
+  const at = (head: number, position: number): number => head * of.capacity + (position % of.capacity);
+  return { codes: new Int8Array(bytes, 0, count), factors, at };
+}
 /** The bytes of a cache as floats. */
-export const asFloats = ({ kv }: Heads, bytes: ArrayBuffer): Float32Array =>
-  kv === 'f16' ? decode16(new Uint16Array(bytes), 'float16') : new Float32Array(bytes);
+export function asFloats(of: Heads, bytes: ArrayBuffer, what: 'k' | 'v'): Float32Array {
+  if (of.kv === 'f16') return decode16(new Uint16Array(bytes), 'float16');
+  if (of.kv === 'f32') return new Float32Array(bytes);
+  const { codes, factors, at } = codesOf(of, bytes);
+  const layout = { padded: paddedWidth(of).padded, capacity: of.capacity };
+  const floats = new Float32Array(codes.length);
+  for (let head = 0; head < of.kvHeads; head++)
+    for (let slot = 0; slot < of.capacity; slot++)
+      for (let i = 0; i < layout.padded; i++) {
+        const place = placeOf(layout, head, slot, i)[what];
+        floats[place] = codes[place]! * factors[at(head, slot)]!;
+      }
+  return floats;
+}
 
 // ------------------------------------------------------------------------------------------------------------ running
 

@@ -9,8 +9,8 @@ import { type BlockType, type Draw, drawOf, randomBlocks } from './model-blocks.
 
 export interface ModelOptions {
   readonly architecture: ArchitectureName;
-  /** Of matrices, by part. Default: `type`. The embedding of a tied model is its head. */
-  readonly types?: Partial<Readonly<Record<LayerPart | ModelPart, BlockType>>> | undefined;
+  /** Of matrices, by part, or of one layer (`v.0`). Default: `type`. The embedding of a tied model is its head. */
+  readonly types?: Partial<Readonly<Record<LayerPart | ModelPart | Role, BlockType>>> | undefined;
   /** Default: Q4_0. */
   readonly type?: BlockType | undefined;
   readonly seed?: number | undefined;
@@ -220,7 +220,7 @@ export function modelParts(options: ModelOptions): ModelParts {
     const name = tensorName(role, 'gguf')!;
     const [n, k] = shape as [number, number | undefined];
     if (k === undefined) return { name, dtype: 'F32', shape, bytes: vectorOf(role, n, drawn) };
-    const dtype = types[part] ?? type;
+    const dtype = types[role] ?? types[part] ?? type;
     return { name, dtype, shape, bytes: matrixOf(role, dtype, [n, k], drawn) };
   });
   return { config, metadata: new Map(headerOf(config)), tensors };

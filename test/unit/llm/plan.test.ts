@@ -241,4 +241,29 @@ describe('the cache', () => {
     }
     expect(growth(config, 'k', { kv, from, to, used: 0 })).toEqual([]);
   });
+  test('of int8 keeps every position and its factor when it grows', () => {
+    const config = modelConfig({ architecture: 'llama' });
+    const { kvHeads, headWidth: e } = config;
+    const [from, to, used] = [8, 24, 5];
+    for (const what of ['k', 'v'] as const) {
+      const before = Uint8Array.from({ length: cacheBytes(headsOf(config, 'q8', from)) }, (_, i) => 1 + (i % 255));
+      const after = new Uint8Array(cacheBytes(headsOf(config, 'q8', to)));
+      expect(before.length).toBe(kvHeads * from * (e + 4));
+      for (const { from: begin, to: at, size } of growth(config, what, { kv: 'q8', from, to, used })) {
+        expect([begin % 4, at % 4, size % 4]).toEqual([0, 0, 0]); // as copies need
+        after.set(before.subarray(begin, begin + size), at);
+      }
+      const places = (capacity: number, head: number, position: number): number[] => [
+        ...Array.from({ length: e }, (_, i) =>
+          what === 'k' ? ((head * (e / 4) + (i >> 2)) * capacity + position) * 4 + (i & 3) : (head * capacity + position) * e + i,
+        ),
+        ...[0, 1, 2, 3].map((byte) => kvHeads * e * capacity + 4 * (head * capacity + position) + byte),
+      ];
+      for (let head = 0; head < kvHeads; head++)
+        for (let position = 0; position < to; position++) {
+          const want = position < used ? places(from, head, position).map((at) => before[at]) : new Array(e + 4).fill(0);
+          expect(places(to, head, position).map((at) => after[at])).toEqual(want);
+        }
+    }
+  });
 });
