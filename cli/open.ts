@@ -36,8 +36,8 @@ async function inFolder(folder: string): Promise<string> {
   );
 }
 
-/** @throws UsageError if there is no such file or folder */
-async function locate(given: string): Promise<string> {
+/** A URL, a file, or the file of a folder that leads to all others. @throws UsageError if there is no such file or folder */
+export async function locate(given: string): Promise<string> {
   if (isUrl(given)) {
     if (!URL.canParse(given)) throw new UsageError('the address: expected a URL, got one that is none'); // it may hold secrets
     return given;
@@ -50,6 +50,9 @@ async function locate(given: string): Promise<string> {
     throw error;
   }
 }
+
+/** A place in messages: a URL without credentials and query. */
+export const shownAs = (from: string): string => (isUrl(from) ? nameOfUrl(new URL(from)) : from);
 
 /** Reads a configuration; undefined if the file is missing. @throws ReadError, FormatError */
 async function configAt(from: URL | string, signal: AbortSignal): Promise<{ name: string; value: unknown } | undefined> {
@@ -103,7 +106,7 @@ export async function open(
   const file = await openModel(from, { signal });
   return {
     file,
-    from: isUrl(from) ? nameOfUrl(new URL(from)) : from,
+    from: shownAs(from),
     config: (file.kind === 'gguf' || file.kind === 'onnx') && config === undefined ? undefined : await findConfig(from, config, signal),
   };
 }

@@ -11,6 +11,7 @@ import { runExpertCase } from '../test/cases/run-experts.js';
 import { runFormatCase, runNodeCase } from '../test/cases/run-format.js';
 import { runLlmCase } from '../test/cases/run-llm.js';
 import { runMatrixCase } from '../test/cases/run-matrix.js';
+import { cachedModels, evictModel, loadCached } from './cache.js';
 import { quantizeAndReport } from './quantize.js';
 import { forget, prepareAndReport } from './tune.js';
 
@@ -26,6 +27,9 @@ const page = {
   prepare: prepareAndReport,
   forget,
   quantize: quantizeAndReport,
+  loadCached: (url: string, how?: { readonly abortAfter?: number }) => loadCached(device!, url, how),
+  cachedModels,
+  evictModel,
   run: (name: string): Promise<CaseReport> => runCase(device!, byName.get(name)!),
   runMatrix: (name: string): Promise<CaseReport> => runMatrixCase(device!, matrixCases.find((c) => c.name === name)!),
   runExperts: (name: string): Promise<CaseReport> => runExpertCase(device!, expertCases.find((c) => c.name === name)!),

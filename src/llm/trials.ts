@@ -3,10 +3,11 @@
 import { decode16, encode16, roundTo } from '../dtype.js';
 import { variantId } from '../kernels/kernel.js';
 import type { Caps } from '../problem/caps.js';
-import { attend, rmsNorm, rotate } from '../reference/llm.js';
+import { attend, glu, rmsNorm, rotate } from '../reference/llm.js';
 import type { Params } from '../wgsl/preprocess.js';
 import { attendDispatches, attendRowsDispatch, cacheBytes, type Heads, paddedWidth, ropeDispatch } from './attention.js';
 import { capDispatch } from './cap.js';
+import { gluDispatch } from './glu.js';
 import { draw, hashOf } from './noise.js';
 import { FLAGS, pickDispatch, STATE, stateBytes } from './pick.js';
 import { normAddDispatch, rmsDispatch } from './rms.js';
@@ -417,6 +418,18 @@ function ofNormAdd(): LlmTrial {
   );
 }
 
+function ofGlu(): LlmTrial {
+  const [rows, width] = [3, 70]; // more than lanes, and no whole number of them
+  const [gate, up] = [noise(1, rows * width), noise(2, rows * width)];
+  const act = glu(gate, up);
+  act.fill(NaN, (rows - 1) * width);
+  return trial(
+    gluDispatch({ rows, width, glu: 'silu' }),
+    { running: 1, position: 0, rows: rows - 1 },
+    { given: { act: floatsOf(gate), up: floatsOf(up) }, wanted: { act: { of: 'f32', values: act } } },
+  );
+}
+
 function ofCap(_: Params, caps: Caps): LlmTrial {
   const [vocabulary, cap] = [271, 1.5]; // more quads than lanes, and no whole number of them
   const z = noise(1, 4 * Math.ceil(vocabulary / 4));
@@ -478,6 +491,7 @@ const MAKERS: Readonly<Record<string, (params: Params, caps: Caps) => LlmTrial>>
   'llm/rope-rows': ofRopeRows,
   'llm/attend-rows': ofAttendRows,
   'llm/rms-rows': ofRms,
+  'llm/glu-rows': ofGlu,
   'llm/norm-add': ofNormAdd,
   'llm/cap': ofCap,
   'llm/pick': ofPick,

@@ -71,8 +71,8 @@ export class Runner {
     this.#config = config;
     this.#weights = weights;
     this.#options = options;
-    this.#planning = { config, kv: options.kv, caps: capsOf(device) };
-    const { angles, localAngles, ...sizes } = bufferSizes(config, options.context);
+    this.#planning = { config, kv: options.kv, caps: capsOf(device), apart: weights.apart };
+    const { angles, localAngles, ...sizes } = bufferSizes(config, options.context, weights.apart.size > 0);
     const usages: Readonly<Record<string, number>> = { now: BUFFER.output | USAGE.UNIFORM };
     const made = makeBuffers(device, [
       ...Object.entries(sizes).map(
@@ -195,7 +195,7 @@ export class Runner {
 
   /** Bytes by use. */
   memory(): Readonly<Record<'cache' | 'rows' | 'logits', number>> {
-    const { logits, ...rest } = bufferSizes(this.#config, this.#options.context);
+    const { logits, ...rest } = bufferSizes(this.#config, this.#options.context, this.#weights.apart.size > 0);
     const { cache, parts } = cacheTotal(this.#config, this.#options.kv, this.#capacity);
     return { cache, rows: Object.values(rest).reduce((a, b) => a + b, parts), logits };
   }

@@ -112,22 +112,29 @@ function sliceOf<T extends Case | MatrixCase | ExpertCase>(
   return all.filter((c) => chosen.has(c) || !here.includes(c));
 }
 
-/** Models of a slice: of Dawn every architecture with every block type and every kind of weights; elsewhere those with few tokens. */
-function modelsOf(engine: Engine): readonly LlmCase[] {
+/**
+ * Models: of Dawn every architecture, every block type, every kind of weights, of cache and of device; elsewhere those with few tokens. Of all
+ * cases other engines leave out heavy tails, halves and devices with less, which are of numbers and plans, and not of compilers.
+ */
+function modelsOf(engine: Engine, all: boolean): readonly LlmCase[] {
+  if (engine !== 'dawn')
+    return llmCases.filter(
+      ({ everywhere, device, model, kv }) => everywhere || (all && device === 'nothing' && model.weights === 'normal' && kv === 'f32'),
+    );
+  if (all) return llmCases;
   const everywhere = llmCases.filter((c) => c.everywhere);
-  if (engine !== 'dawn') return everywhere;
   const chosen = new Set(cover(llmCases, ({ values }) => wordsOf(values, 1), everywhere));
   return llmCases.filter((c) => chosen.has(c));
 }
 
 export function casesOf(engine: Engine, all: boolean = whole): Cases {
   const formats = { formats: formatCases, nodes: nodeCases };
-  if (all) return { numbers: cases, matrices: matrixCases, experts: expertCases, models: llmCases, ...formats };
+  if (all) return { numbers: cases, matrices: matrixCases, experts: expertCases, models: modelsOf(engine, true), ...formats };
   return {
     numbers: sliceOf(engine, cases, { runs: runsOn, values: valuesOf }),
     matrices: sliceOf(engine, matrixCases, { runs: matrixRunsOn, values: matrixValuesOf }),
     experts: sliceOf(engine, expertCases, { runs: runsOn, values: expertValuesOf }),
-    models: modelsOf(engine),
+    models: modelsOf(engine, false),
     ...formats,
   };
 }

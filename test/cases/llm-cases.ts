@@ -1,5 +1,6 @@
 // The table of whole language models: every architecture × the block types that people's files have × plain and heavy-tailed weights × what
 // the cache holds; and few with less of a device, or asked for fewer tokens. Tests on every engine share it. Holds no test.
+import type { ArchitectureName } from '../../src/llm/architectures.js';
 import type { KvDType } from '../../src/llm/attention.js';
 import type { BlockType } from '../support/model-blocks.js';
 import type { ModelOptions } from '../support/model-file.js';
@@ -17,14 +18,13 @@ const TYPES: Readonly<Record<string, Pick<ModelOptions, 'type' | 'types'>>> = {
   Q6_K: { type: 'Q6_K' },
 };
 
+type Shown = Extract<ArchitectureName, 'llama' | 'qwen2' | 'qwen3'>;
 /** Shapes: pairs and halves, G = 4 and 2, heads of 32 and 64 numbers, H·e of d and of more, tied and not, divisors of frequencies. */
-const ARCHITECTURES = {
+const ARCHITECTURES: Readonly<Record<Shown, Pick<ModelOptions, 'sizes' | 'rope' | 'tied'>>> = {
   llama: { rope: { divisors: true } },
   qwen2: { tied: true, sizes: { heads: 4, headWidth: 64 }, rope: { base: 1e6 } },
   qwen3: { sizes: { heads: 8, kvHeads: 4, headWidth: 64 }, rope: { base: 1e6 } },
-} satisfies Partial<Readonly<Record<ModelOptions['architecture'], Pick<ModelOptions, 'sizes' | 'rope' | 'tied'>>>>;
-/** The others have tests of their own (test/dawn/llm.test.ts). */
-type Architecture = keyof typeof ARCHITECTURES;
+};
 
 /** What a device is made to lack. */
 export type Lacking =
@@ -65,7 +65,7 @@ function made({
   everywhere = false,
   model = {},
 }: {
-  readonly architecture: Architecture;
+  readonly architecture: Shown;
   readonly types: keyof typeof TYPES;
   readonly weights?: 'normal' | 'heavy';
   readonly kv?: KvDType;
@@ -75,7 +75,7 @@ function made({
   readonly everywhere?: boolean;
   readonly model?: Partial<ModelOptions>;
 }): LlmCase {
-  const { sizes, ...of }: Pick<ModelOptions, 'sizes' | 'rope' | 'tied'> = ARCHITECTURES[architecture];
+  const { sizes, ...of } = ARCHITECTURES[architecture];
   const name = [`${architecture} ${types}`, weights, `${kv} cache`, `${tokens} tokens`];
   if (model.tied !== undefined) name.push(model.tied ? 'tied' : 'not tied');
   if (device === 'extras') name.push('on a device without extras');
@@ -93,7 +93,7 @@ function made({
   };
 }
 
-const ALL: readonly Architecture[] = ['llama', 'qwen2', 'qwen3'];
+const ALL: readonly Shown[] = ['llama', 'qwen2', 'qwen3'];
 /** Vocabulary whose rows take more than one buffer where room is lacking. */
 const LONG = { vocabulary: 1043 } as const;
 

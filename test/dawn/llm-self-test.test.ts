@@ -27,7 +27,7 @@ const some = sliced(
     ({ shader, params }) => whole || ((params.E ?? 32) === 32 && (shader.name !== 'llm/attend' || params.QUERIES! <= 2)),
   ),
   ({ shader, params }) => Object.fromEntries(Object.entries(params).map(([name, value]) => [`${shader.name} ${name}`, value])),
-).map((one) => trialOf(one, capsOf(device))!.dispatch);
+).flatMap((one) => trialOf(one, capsOf(device))?.dispatch ?? []);
 
 test('every kernel passes', { timeout: 300_000 /* it compiles them */ }, async () => {
   await testKernels(device, some);
@@ -37,15 +37,15 @@ test('every kernel passes', { timeout: 300_000 /* it compiles them */ }, async (
 test('takes a few milliseconds of CPU besides compiling, once a device', async () => {
   const { tests } = findingsOf(device);
   const few = some.slice(0, 8);
-  const times: number[] = [];
-  for (let i = 0; i < 4; i++) {
+  const times: number[] = []; // of the CPU, which other work cannot stretch
+  for (let i = 0; i < 6; i++) {
     tests.clear();
     const begin = process.cpuUsage();
     await testKernels(device, few);
     const { user, system } = process.cpuUsage(begin);
     times.push((user + system) / 1000);
   }
-  console.log(`self-test of ${few.length} variants of shaders/llm: ${times.map((time) => time.toFixed(1)).join(', ')} ms`);
+  console.log(`self-test of ${few.length} variants of shaders/llm: ${times.map((time) => time.toFixed(1)).join(', ')} ms of CPU`);
   expect(Math.min(...times)).toBeLessThan(50);
   const submits = vi.spyOn(device.queue, 'submit');
   await testKernels(device, few);
