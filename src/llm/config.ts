@@ -12,8 +12,6 @@ import { type AttentionConfig, attentionOf } from './attention-config.js';
 import { type Keys, keysOf, MOST, optionalSize, positive, size } from './keys.js';
 import { tensorName } from './names.js';
 
-export type { Rope, Windows } from './attention-config.js';
-
 /** The experts of every layer. */
 export interface Experts {
   /** E */
