@@ -5,6 +5,7 @@ import { fileURLToPath } from 'node:url';
 import { nameOfUrl } from '../src/files/http-request.js';
 import { byteSource, FormatError, openModel, parseConfig, quantizationOf, ReadError, type TensorFile } from '../src/formats.js';
 import { UsageError } from './exit.js';
+import { fetchWith } from './headers.js';
 
 export interface Opened {
   readonly file: TensorFile;
@@ -51,10 +52,15 @@ async function locate(given: string): Promise<string> {
   }
 }
 
+interface Asking {
+  readonly signal: AbortSignal;
+  readonly fetch: typeof globalThis.fetch | undefined;
+}
+
 /** Reads a configuration; undefined if the file is missing. @throws ReadError, FormatError */
-async function configAt(from: URL | string, signal: AbortSignal): Promise<{ name: string; value: unknown } | undefined> {
+async function configAt(from: URL | string, { signal, fetch }: Asking): Promise<{ name: string; value: unknown } | undefined> {
   try {
-    const source = await byteSource(from, { wholeUpTo: LONGEST_CONFIG, signal });
+    const source = await byteSource(from, { wholeUpTo: LONGEST_CONFIG, signal, fetch });
     const { name, size } = source;
     if (size > LONGEST_CONFIG)
       throw new FormatError({ file: name, field: 'size' }, `at most ${LONGEST_CONFIG} for a configuration`, String(size));
@@ -74,15 +80,15 @@ function beside(from: string, name: string): URL | string {
   return url;
 }
 
-async function findConfig(from: string, given: string | undefined, signal: AbortSignal): Promise<Opened['config']> {
+async function findConfig(from: string, given: string | undefined, asking: Asking): Promise<Opened['config']> {
   if (given !== undefined) {
-    const config = await configAt(given, signal);
+    const config = await configAt(given, asking);
     if (!config) throw new UsageError(`--config ${given}: no such file`);
     return config;
   }
   let first: Opened['config'];
   for (const name of CONFIGS) {
-    const config = await configAt(beside(from, name), signal);
+    const config = await configAt(beside(from, name), asking);
     if (!config) continue;
     const { method, mlc, bits } = quantizationOf(config.value);
     if (method ?? mlc ?? bits) return config;
@@ -93,18 +99,25 @@ async function findConfig(from: string, given: string | undefined, signal: Abort
 
 /**
  * @param config a file with the configuration; default: the file beside the model
+ * @param headers of requests to the model's origin
  * @throws UsageError, FormatError, UnsupportedError
  */
 export async function open(
   given: string,
-  { config, signal }: { readonly config?: string | undefined; readonly signal: AbortSignal },
+  {
+    config,
+    headers,
+    signal,
+  }: { readonly config?: string | undefined; readonly headers?: Headers | undefined; readonly signal: AbortSignal },
 ): Promise<Opened> {
   const from = await locate(given);
-  const file = await openModel(from, { signal });
+  if (headers && !isUrl(from)) throw new UsageError('--header: expected a URL, got a path');
+  const asking: Asking = { signal, fetch: headers && fetchWith(headers, new URL(from)) };
+  const file = await openModel(from, asking);
   return {
     file,
     from: isUrl(from) ? nameOfUrl(new URL(from)) : from,
-    config: (file.kind === 'gguf' || file.kind === 'onnx') && config === undefined ? undefined : await findConfig(from, config, signal),
+    config: (file.kind === 'gguf' || file.kind === 'onnx') && config === undefined ? undefined : await findConfig(from, config, asking),
   };
 }
 

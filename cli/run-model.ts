@@ -6,6 +6,7 @@ import { type Command, choice, type Given, type Io, whole } from './command.js';
 import type { RunDocument } from './documents.js';
 import { embeddedModel } from './embedded-model.js';
 import { EXIT, UsageError } from './exit.js';
+import { HEADER, headersOf } from './headers.js';
 import { open } from './open.js';
 import { jsonText } from './print.js';
 import { progress } from './progress.js';
@@ -21,6 +22,7 @@ export const runModel: Command = {
     seed: { type: 'string', value: 'N', help: 'of the draws; 1' },
     raw: { type: 'boolean', help: 'goes on with PROMPT as it is, whatever template the file has' },
     context: { type: 'string', value: 'N', help: 'the most tokens of prompt and answer; 4096, or what the model was trained for' },
+    ...HEADER,
     kv: { type: 'string', value: 'NAME', help: 'what keys and values are held as: f16 (default) or f32' },
   },
   notes: [
@@ -34,7 +36,7 @@ export const runModel: Command = {
     const options = { maxTokens, temperature: temperatureOf(given), seed: whole(given, 'seed', { least: 0, otherwise: 1 }), signal };
     const context = given.context === undefined ? undefined : whole(given, 'context', { least: 1, otherwise: 1 });
     const kv = choice(given, 'kv', ['f16', 'f32'], 'f16');
-    const opened = await open(from, { config: undefined, signal });
+    const opened = await open(from, { headers: headersOf(given), signal });
     const gpu = await io.findDevice();
     if ('why' in gpu) throw new UnsupportedError('run', [gpu.why]);
     const llm = await loaded(opened.file, { device: gpu.device, context, kv }, io);
