@@ -17,8 +17,8 @@ export const benchLlm: Command = {
     prompt: { type: 'string', value: 'N', help: 'tokens of the prompt; 128' },
     tokens: { type: 'string', value: 'N', help: 'tokens of the answer; 64' },
     rounds: { type: 'string', value: 'N', help: 'how often; 5. One more before them, which compiles, does not count' },
+    kv: { type: 'string', value: 'NAME', help: 'what keys and values are held as: f16 (default), f32 or q8' },
     ...HEADER,
-    kv: { type: 'string', value: 'NAME', help: 'what keys and values are held as: f16 (default) or f32' },
   },
   notes: [
     'Needs the package webgpu. Ids of the prompt are drawn; nothing stops the answer. Figures are medians, with the least and the most.',
@@ -30,7 +30,7 @@ export const benchLlm: Command = {
       tokens: whole(given, 'tokens', { least: 2, otherwise: 64 }),
       rounds: whole(given, 'rounds', { least: 1, otherwise: 5 }),
     };
-    const kv = choice(given, 'kv', ['f16', 'f32'], 'f16');
+    const kv = choice(given, 'kv', ['f16', 'f32', 'q8'], 'f16');
     const opened = await open(paths[0] ?? embeddedModel(), { headers: headersOf(given), signal });
     const gpu = await io.findDevice();
     if ('why' in gpu) throw new UnsupportedError('bench-llm', [gpu.why]);

@@ -3,7 +3,8 @@ import { readdir, stat } from 'node:fs/promises';
 import { dirname, join } from 'node:path';
 import { fileURLToPath } from 'node:url';
 import { nameOfUrl } from '../src/files/http-request.js';
-import { byteSource, FormatError, openModel, parseConfig, quantizationOf, ReadError, type TensorFile } from '../src/formats.js';
+import { type ByteSource, byteSource, openModel, type TensorFile } from '../src/formats.js';
+import { configBeside, configOf, LONGEST_CONFIG } from '../src/loading/config-beside.js';
 import { UsageError } from './exit.js';
 import { fetchWith } from './headers.js';
 
@@ -17,10 +18,6 @@ export interface Opened {
 
 /** Names of a folder's model; the first that exists counts. */
 const MODELS = ['model.safetensors.index.json', 'ndarray-cache.json', 'tensor-cache.json', 'model.safetensors'];
-/** Names of configurations. The first that describes a quantization counts; else the first that exists. */
-const CONFIGS = ['config.json', 'quantize_config.json', 'quant_config.json', 'mlc-chat-config.json'];
-const LONGEST_CONFIG = 16 * 2 ** 20;
-
 export const isUrl = (from: string): boolean => /^https?:\/\//i.test(from);
 
 async function inFolder(folder: string): Promise<string> {
@@ -57,21 +54,6 @@ interface Asking {
   readonly fetch: typeof globalThis.fetch | undefined;
 }
 
-/** Reads a configuration; undefined if the file is missing. @throws ReadError, FormatError */
-async function configAt(from: URL | string, { signal, fetch }: Asking): Promise<{ name: string; value: unknown } | undefined> {
-  try {
-    const source = await byteSource(from, { wholeUpTo: LONGEST_CONFIG, signal, fetch });
-    const { name, size } = source;
-    if (size > LONGEST_CONFIG)
-      throw new FormatError({ file: name, field: 'size' }, `at most ${LONGEST_CONFIG} for a configuration`, String(size));
-    return { name, value: parseConfig(await source.read(0, size, signal), { name }) };
-  } catch (error) {
-    // Some hosts answer "forbidden" for a missing file.
-    if (error instanceof ReadError && (error.missing || error.status === 403)) return undefined;
-    throw error;
-  }
-}
-
 /** The place of a file beside the model. */
 function beside(from: string, name: string): URL | string {
   if (!isUrl(from)) return join(dirname(from), name);
@@ -81,20 +63,13 @@ function beside(from: string, name: string): URL | string {
 }
 
 async function findConfig(from: string, given: string | undefined, asking: Asking): Promise<Opened['config']> {
+  const sourceAt = (at: URL | string): Promise<ByteSource> => byteSource(at, { wholeUpTo: LONGEST_CONFIG, ...asking });
   if (given !== undefined) {
-    const config = await configAt(given, asking);
+    const config = await configOf(() => sourceAt(given), asking.signal);
     if (!config) throw new UsageError(`--config ${given}: no such file`);
     return config;
   }
-  let first: Opened['config'];
-  for (const name of CONFIGS) {
-    const config = await configAt(beside(from, name), asking);
-    if (!config) continue;
-    const { method, mlc, bits } = quantizationOf(config.value);
-    if (method ?? mlc ?? bits) return config;
-    first ??= config;
-  }
-  return first;
+  return configBeside((name) => sourceAt(beside(from, name)), asking.signal);
 }
 
 /**

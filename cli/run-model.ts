@@ -22,8 +22,8 @@ export const runModel: Command = {
     seed: { type: 'string', value: 'N', help: 'of the draws; 1' },
     raw: { type: 'boolean', help: 'goes on with PROMPT as it is, whatever template the file has' },
     context: { type: 'string', value: 'N', help: 'the most tokens of prompt and answer; 4096, or what the model was trained for' },
+    kv: { type: 'string', value: 'NAME', help: 'what keys and values are held as: f16 (default), f32 or q8' },
     ...HEADER,
-    kv: { type: 'string', value: 'NAME', help: 'what keys and values are held as: f16 (default) or f32' },
   },
   notes: [
     'Needs the packages webgpu (a GPU in Node), @huggingface/tokenizers and, for chat templates, @huggingface/jinja, installed beside this one or where the command runs.',
@@ -35,7 +35,7 @@ export const runModel: Command = {
     const maxTokens = whole(given, 'max-tokens', { least: 0, otherwise: 256 });
     const options = { maxTokens, temperature: temperatureOf(given), seed: whole(given, 'seed', { least: 0, otherwise: 1 }), signal };
     const context = given.context === undefined ? undefined : whole(given, 'context', { least: 1, otherwise: 1 });
-    const kv = choice(given, 'kv', ['f16', 'f32'], 'f16');
+    const kv = choice(given, 'kv', ['f16', 'f32', 'q8'], 'f16');
     const opened = await open(from, { headers: headersOf(given), signal });
     const gpu = await io.findDevice();
     if ('why' in gpu) throw new UnsupportedError('run', [gpu.why]);

@@ -4,13 +4,13 @@ export { ArgumentError, DeviceLostError, FormatError, GpuError, ReadError, Shade
 export type { BytesFrom } from './files/byte-source.js';
 export type { ByteSource, TensorFile, TensorInfo } from './files/tensor-file.js';
 export type { Architecture, ArchitectureName, RopeKind } from './llm/architectures.js';
+export type { KvDType } from './llm/attention.js';
 export type { Config, Rope } from './llm/config.js';
 export type { LayerPart } from './llm/names.js';
 export { LlmWorker, type LlmWorkerOptions } from './llm-worker/llm-worker.js';
 export type { Phase, Progress } from './progress.js';
 export type { LlmExplanation, LlmStats } from './runtime/explanation.js';
 export { Llm } from './runtime/llm.js';
-export type { KvDType } from './runtime/memory.js';
 export type { ChatWithOptions, CompleteOptions, GeneratedId, GenerateOptions, LlmOptions, Piece, Reason } from './runtime/options.js';
 export { Detokenizer, type DetokenizerOptions, type TokenTable } from './text/detokenizer.js';
 export type { ChatOptions, Message } from './text/template.js';

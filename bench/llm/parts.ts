@@ -34,7 +34,7 @@ interface Parts {
 async function partsOf(device: GPUDevice, path: string, context: number): Promise<Parts> {
   const file = await openModel(path);
   const config = readConfig(file);
-  const weights = await loadWeights(device, file, config, { context, fused: fusesNorms(capsOf(device)) });
+  const weights = await loadWeights(device, file, config, { context, fused: fusesNorms(config, capsOf(device)) });
   return { config, weights, runner: await Runner.make(device, config, weights, { context, kv: 'f16' }) };
 }
 
@@ -220,7 +220,7 @@ export async function byPosition(device: GPUDevice, path: string, rounds: number
 /** What a load takes beside reading and packing its bytes, and what it holds. */
 export async function load(device: GPUDevice, path: string, rounds: number): Promise<readonly Row[]> {
   const config = readConfig(await openModel(path));
-  const options = { context: 256, fused: fusesNorms(capsOf(device)) };
+  const options = { context: 256, fused: fusesNorms(config, capsOf(device)) };
   const times = { all: [] as number[], pack: [] as number[] };
   const idle = (): Promise<unknown> => device.queue.onSubmittedWorkDone();
   let held = 0;

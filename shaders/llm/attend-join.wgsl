@@ -1,7 +1,7 @@
 // att[h] = the parts of all splits of head h, brought to the largest top and divided by the sum of all weights. A workgroup is a head.
 //
 // parts  [splits, H, E + 2] f32: sums, the sum of their weights, top, as llm/attend leaves them
-// att    [H, E] f32
+// att    [H, width] f32
 
 #include "llm/step.wgsl"
 
@@ -12,6 +12,8 @@ const LANES = 64u;
 struct Params {
   heads: u32, // H
   splits: u32,
+  width: u32, // elements of a head in att
+  window: u32, // keys that a query meets at most
 }
 
 @group(0) @binding(0) var<uniform> params: Params;
@@ -22,14 +24,14 @@ struct Params {
 @compute @workgroup_size(LANES)
 fn main(@builtin(workgroup_id) workgroup: vec3u, @builtin(local_invocation_index) lane: u32) {
   if (now.running == 0u) { return; }
-  let length = now.position + 1u;
+  let length = min(now.position + 1u, params.window); // of the keys
   let span = span_of(length, params.splits);
   let used = (length + span - 1u) / span; // splits that have positions
   let pitch = params.heads * (E + 2u);
   let part = workgroup.x * (E + 2u);
   var top = parts[part + E + 1u];
   for (var split = 1u; split < used; split++) { top = max(top, parts[split * pitch + part + E + 1u]); }
-  for (var c = lane; c < E; c += LANES) {
+  for (var c = lane; c < params.width; c += LANES) {
     var sum = 0.0;
     var total = 0.0;
     for (var split = 0u; split < used; split++) {
@@ -38,6 +40,6 @@ fn main(@builtin(workgroup_id) workgroup: vec3u, @builtin(local_invocation_index
       sum += shrink * parts[at + c];
       total += shrink * parts[at + E];
     }
-    att[workgroup.x * E + c] = sum / total;
+    att[workgroup.x * params.width + c] = sum / total;
   }
 }

@@ -1,9 +1,10 @@
-// The attention of a prompt's rows: each row meets the positions up to its own, those that were in the cache before among them. The queries
+// The attention of a prompt's rows: each row meets the positions up to its own, those that were in the cache before among them,
+// and no more than a window. The queries
 // of a head of the cache are those of all rows: query i is head i % group of row i / group. A workgroup takes QUERIES of them, so that K and
 // V are read once for each tile of queries.
 //
 // q    [T, H, E] f32, rotated and scaled, as llm/rope-rows leaves it
-// att  [T, H, E] f32; rows from `rows` on stay as they are
+// att  [T, H, width] f32; rows from `rows` on stay as they are
 
 #let NEW 0
 #let CAUSAL 1
@@ -22,6 +23,10 @@ fn last_key(query: u32) -> u32 {
   return now.position + (first_query + query) / params.group;
 }
 
+fn first_key(query: u32) -> u32 {
+  return begin_of(last_key(query) + 1u);
+}
+
 // Where a query's head begins in q and att, in heads.
 fn head_of(query: u32) -> u32 {
   let i = first_query + query;
@@ -29,7 +34,7 @@ fn head_of(query: u32) -> u32 {
 }
 
 fn finish(query: u32, c: u32, sum: f32, total: f32, top: f32) {
-  if (first_query + query < now.rows * params.group) { att[head_of(query) * E + c] = sum / total; }
+  if (c < params.width && first_query + query < now.rows * params.group) { att[head_of(query) * params.width + c] = sum / total; }
 }
 
 @compute @workgroup_size(LANES)
@@ -49,5 +54,5 @@ fn main(@builtin(workgroup_id) workgroup: vec3u, @builtin(local_invocation_index
   if (lane < QUERIES) { tops[lane] = LOWEST; }
   workgroupBarrier(); // queries and tops are there before anyone reads them
   let last = min(first + QUERIES, count) - 1u;
-  attend_keys(workgroup.y, 0u, now.position + last / params.group + 1u, false, lane);
+  attend_keys(workgroup.y, begin_of(now.position + first / params.group + 1u), now.position + last / params.group + 1u, false, lane);
 }

@@ -2,9 +2,9 @@
 // head of the cache, and a split of the positions: it norms (NORM) and rotates its queries, and the key of the new position for itself. So
 // no workgroup reads what another writes. The one with the first queries of its cache head and the last position writes k and v to the cache.
 //
-// qkv    [H + 2V, E] f32
-// norms  [2, E] weights of the norms of q and of k, one after the other
-// att    [H, E] f32
+// qkv    [H + 2V, width] f32
+// norms  [2, width] weights of the norms of q and of k, one after the other
+// att    [H, width] f32
 // parts  [splits, H, E + 2] f32: sums, the sum of their weights, top. A split without positions leaves its part as it is
 //
 // Each head of the cache has whole groups of QUERIES queries: QUERIES divides `group`.
@@ -16,11 +16,10 @@
 #include "llm/heads.wgsl"
 #include "llm/keys.wgsl"
 #include "llm/rotate.wgsl"
+#include "llm/inputs.wgsl"
 
-#param NORM 0 1 // have q and k norms of their own?
 #param SPLIT 0 1 // do workgroups share a head's positions?
 
-@group(0) @binding(2) var<storage, read> qkv: array<vec4<f32>>;
 @group(0) @binding(3) var<storage, read> angles: array<vec2<f32>>;
 #if SPLIT
 @group(0) @binding(6) var<storage, read_write> parts: array<f32>;
@@ -28,7 +27,6 @@
 @group(0) @binding(6) var<storage, read_write> att: array<f32>;
 #endif
 #if NORM
-@group(0) @binding(7) var<storage, read> norms: array<vec4<f32>>;
 var<workgroup> factors: array<f32, QUERIES + 1u>;
 #endif
 
@@ -44,7 +42,7 @@ fn finish(query: u32, c: u32, sum: f32, total: f32, top: f32) {
     parts[part + E + 1u] = top;
   }
 #else
-  att[(first_head + query) * E + c] = sum / total;
+  if (c < params.width) { att[(first_head + query) * params.width + c] = sum / total; }
 #endif
 }
 
@@ -55,19 +53,20 @@ fn main(@builtin(workgroup_id) workgroup: vec3u, @builtin(local_invocation_index
   split = workgroup.y;
   let kv_head = (workgroup.x * QUERIES) / params.group;
   let length = now.position + 1u;
-  let span = span_of(length, params.splits);
-  let begin = workgroup.y * span;
+  let start = begin_of(length);
+  let span = span_of(length - start, params.splits);
+  let begin = start + workgroup.y * span;
   let end = min(begin + span, length);
   if (begin >= length) { return; }
 
   for (var i = lane; i < (QUERIES + 1u) * E4; i += LANES) {
     let query = i / E4;
     let head = select(params.heads + kv_head, first_head + query, query < QUERIES);
-    queries[i] = qkv[head * E4 + i % E4];
+    queries[i] = head_quad(head, i % E4, true);
   }
   for (var i = lane; i < E4; i += LANES) {
     let kv_heads = params.heads / params.group;
-    new_value[i] = qkv[(params.heads + kv_heads + kv_head) * E4 + i];
+    new_value[i] = head_quad(params.heads + kv_heads + kv_head, i, false);
   }
   workgroupBarrier(); // heads are whole before they are normed or rotated
 #if NORM
@@ -77,7 +76,7 @@ fn main(@builtin(workgroup_id) workgroup: vec3u, @builtin(local_invocation_index
       let quad = queries[i * E4 + j];
       squares = fma(quad, quad, squares);
     }
-    let mean = ((squares.x + squares.y) + (squares.z + squares.w)) / f32(E);
+    let mean = ((squares.x + squares.y) + (squares.z + squares.w)) / f32(params.width);
     factors[i] = inverseSqrt(mean + params.epsilon);
   }
   workgroupBarrier(); // factors are there before they are used
@@ -92,9 +91,8 @@ fn main(@builtin(workgroup_id) workgroup: vec3u, @builtin(local_invocation_index
     var a = queries[i];
     var b = queries[other];
 #if NORM
-    let norm = select(0u, E4, is_key);
-    a *= factors[i / E4] * norms[norm + quad];
-    b *= factors[i / E4] * norms[norm + partner];
+    a *= factors[i / E4] * norm_quad(is_key, quad);
+    b *= factors[i / E4] * norm_quad(is_key, partner);
 #endif
     let by = turn_of(quad, now.position);
     let scale = select(params.scale, 1.0, is_key);
@@ -105,19 +103,46 @@ fn main(@builtin(workgroup_id) workgroup: vec3u, @builtin(local_invocation_index
 
   // The cache's new position. Everyone goes on with what the cache holds of it, as later tokens will.
   let owns = end == length && (workgroup.x * QUERIES) % params.group == 0u;
+#if KV == 2
+  var key_peak = 0u;
+  var value_peak = 0u;
+  for (var i = 0u; i < params.quads; i++) {
+    key_peak = max(key_peak, peak_of(queries[QUERIES * E4 + i]));
+    value_peak = max(value_peak, peak_of(new_value[i]));
+  }
+  let key_scale = factor_of(key_peak);
+  let value_scale = factor_of(value_peak);
+  if (owns && lane == 0u) {
+    let at = factor_index(kv_head, now.position % params.capacity);
+    k_cache[at] = key_scale;
+    v_cache[at] = value_scale;
+  }
+  workgroupBarrier(); // everyone has the peaks before codes take the place of what they are of
+#endif
   for (var i = lane; i < E4; i += LANES) {
     let key = queries[QUERIES * E4 + i];
     let value = new_value[i];
+#if KV == 2
+    let held_key = held(key, key_scale);
+    let held_value = held(value, value_scale);
+#else
     let held_key = held(key);
     let held_value = held(value);
+#endif
     if (owns) {
-      k_cache[key_index(kv_head, now.position, i)] = held_key;
-      v_cache[value_index(kv_head, now.position, i)] = held_value;
+      let slot = now.position % params.capacity;
+      k_cache[key_index(kv_head, slot, i)] = held_key;
+      v_cache[value_index(kv_head, slot, i)] = held_value;
       count_clamped(key);
       count_clamped(value);
     }
+#if KV == 2
+    queries[QUERIES * E4 + i] = floats(held_key) * bitcast<f32>(key_scale);
+    new_value[i] = floats(held_value) * bitcast<f32>(value_scale);
+#else
     queries[QUERIES * E4 + i] = floats(held_key);
     new_value[i] = floats(held_value);
+#endif
   }
   workgroupBarrier(); // they are as the cache has them before anyone reads them
   let has_new = end == length;
@@ -125,7 +150,7 @@ fn main(@builtin(workgroup_id) workgroup: vec3u, @builtin(local_invocation_index
   if (lane < QUERIES) {
     var products = vec4<f32>();
     for (var i = 0u; i < params.quads; i++) { products = fma(queries[lane * E4 + i], queries[QUERIES * E4 + i], products); }
-    tops[lane] = select(LOWEST, (products.x + products.y) + (products.z + products.w), has_new);
+    tops[lane] = select(LOWEST, capped_score((products.x + products.y) + (products.z + products.w)), has_new);
   }
   attend_keys(kv_head, begin, min(end, now.position), has_new, lane);
 }

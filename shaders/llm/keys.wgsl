@@ -3,15 +3,16 @@
 //
 // Keys go in tiles of TILE. First a lane takes keys: their products with all queries. Then a few lanes find the largest of each query, and say
 // by how much shrinks what was summed by an earlier one. Then a lane takes a quad of the values' columns, and the keys of its slice. A key
-// beyond a query's last has the weight 0, and not a score that is small. What is NaN stays NaN, since every score meets exp.
+// that is none of a query's has the weight 0, and not a score that is small. What is NaN stays NaN, since every score meets exp.
 //
 // Loops end at `params.quads` and such for software adapters (llm/heads.wgsl). GPUs (256 lanes) get four quads of a key at once.
 // On a CPU a lane takes four keys at once (KEYS): each of its loads is many, and a query's quad then serves four.
 //
 // A kernel says, before it includes this file, whether one key is not in the cache (NEW: `tops` begin with its scores, `new_value` its value)
-// and whether queries end at different keys (CAUSAL: `last_key(query)`). It makes of sums what it wants: `finish(…)`.
+// and whether queries begin and end at different keys (CAUSAL: `first_key(query)`, `last_key(query)`). It makes of sums what it wants: `finish(…)`.
 
 #include "llm/cache.wgsl"
+#include "llm/cap-of.wgsl"
 
 #param QUERIES 1 2 3 4 5 6 7 8
 #param LANES 64 256
@@ -52,11 +53,17 @@ var<workgroup> shrinks: array<f32, QUERIES>;
 var<workgroup> new_value: array<vec4<f32>, E4>;
 #endif
 
+fn capped_score(score: f32) -> f32 {
+  if (params.cap == 0.0) { return score; }
+  return capped(score, params.cap);
+}
+
 // Keys [begin, end) of the cache, and with `has_new` the new one; all lanes call it with the same. Whoever calls it waits for `queries`
-// before. Lane g brings tops[g]: with the new key its score, else LOWEST.
+// before. Lane g brings tops[g]: with the new key its score, else LOWEST. There are at most `capacity` keys.
 fn attend_keys(head: u32, begin: u32, end: u32, has_new: bool, lane: u32) {
   let quad = lane % E4;
   let slice = lane / E4;
+  let begin_slot = begin % params.capacity;
   var totals: array<f32, QUERIES>; // of this slice's keys
   var sums: array<vec4<f32>, QUERIES>; // of this slice's keys
 #if NEW
@@ -73,7 +80,8 @@ fn attend_keys(head: u32, begin: u32, end: u32, has_new: bool, lane: u32) {
     for (var round = lane; round < count; round += LANES * KEYS) {
 #if KEYS == 1
       var products: array<vec4<f32>, QUERIES> = array<vec4<f32>, QUERIES>();
-      let at = key_index(head, first + round, 0u);
+      let slot = wrapped(begin_slot + (first - begin) + round);
+      let at = key_index(head, slot, 0u);
       for (var i = 0u; i < params.quads; i += UNROLL) {
 #repeat j UNROLL
         let k = floats(k_cache[at + (i + j) * params.capacity]);
@@ -82,14 +90,20 @@ fn attend_keys(head: u32, begin: u32, end: u32, has_new: bool, lane: u32) {
 #end
 #end
       }
+      let factor = key_factor(head, slot);
 #repeat g QUERIES
-      scores[g * TILE + round] = (products[g].x + products[g].y) + (products[g].z + products[g].w);
+      scores[g * TILE + round] = capped_score(((products[g].x + products[g].y) + (products[g].z + products[g].w)) * factor);
 #end
 #else
       var products: array<vec4<f32>, QUERIES> = array<vec4<f32>, QUERIES>(); // one of each key
       var keys: array<u32, KEYS> = array<u32, KEYS>();
+      var factors_of: array<f32, KEYS> = array<f32, KEYS>();
 #repeat c KEYS
-      keys[c] = key_index(head, first + min(round + c * LANES, count - 1u), 0u); // beyond the last it is the last again
+      {
+        let slot = wrapped(begin_slot + (first - begin) + min(round + c * LANES, count - 1u)); // beyond the last it is the last again
+        keys[c] = key_index(head, slot, 0u);
+        factors_of[c] = key_factor(head, slot);
+      }
 #end
       for (var i = 0u; i < params.quads; i++) {
         let at = i * params.capacity;
@@ -105,7 +119,7 @@ fn attend_keys(head: u32, begin: u32, end: u32, has_new: bool, lane: u32) {
 #repeat c KEYS
       if (round + c * LANES < count) {
 #repeat g QUERIES
-        scores[g * TILE + round + c * LANES] = products[g][c];
+        scores[g * TILE + round + c * LANES] = capped_score(products[g][c] * factors_of[c]);
 #end
       }
 #end
@@ -116,11 +130,12 @@ fn attend_keys(head: u32, begin: u32, end: u32, has_new: bool, lane: u32) {
     if (query < QUERIES) {
       var top = LOWEST;
 #if CAUSAL
+      let begin_of = first_key(query) - min(first, first_key(query));
       let count_of = min(count, last_key(query) + 1u - min(first, last_key(query) + 1u));
+      for (var t = lane % PARTS; t < count_of; t += PARTS) { top = select(top, max(top, scores[query * TILE + t]), t >= begin_of); }
 #else
-      let count_of = count;
+      for (var t = lane % PARTS; t < count; t += PARTS) { top = max(top, scores[query * TILE + t]); }
 #endif
-      for (var t = lane % PARTS; t < count_of; t += PARTS) { top = max(top, scores[query * TILE + t]); }
       part_tops[lane] = top;
     }
     workgroupBarrier(); // each part's largest is there before those of a query are compared
@@ -136,7 +151,7 @@ fn attend_keys(head: u32, begin: u32, end: u32, has_new: bool, lane: u32) {
       if (t < count) {
         var weight = exp(scores[i] - tops[i / TILE]);
 #if CAUSAL
-        if (first + t > last_key(i / TILE)) { weight = 0.0; }
+        if (first + t < first_key(i / TILE) || first + t > last_key(i / TILE)) { weight = 0.0; }
 #endif
         scores[i] = weight;
       }
@@ -148,11 +163,13 @@ fn attend_keys(head: u32, begin: u32, end: u32, has_new: bool, lane: u32) {
       sums[g] *= shrinks[g];
 #end
       for (var t = slice; t < count; t += SLICES) {
-        let value = floats(v_cache[value_index(head, first + t, quad)]);
+        let slot = wrapped(begin_slot + (first - begin) + t);
+        let value = floats(v_cache[value_index(head, slot, quad)]);
+        let factor = value_factor(head, slot);
 #repeat g QUERIES
         let weight = scores[g * TILE + t];
         totals[g] += weight;
-        sums[g] = fma(vec4<f32>(weight), value, sums[g]);
+        sums[g] = fma(vec4<f32>(weight * factor), value, sums[g]);
 #end
       }
     }

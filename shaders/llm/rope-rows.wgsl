@@ -1,8 +1,8 @@
 // Rows of a prompt between their product and their attention: q and k are normed (NORM) and rotated, q scaled, k and v written to the cache.
 // A lane has a quad of a head of a row; the lanes of a head lie side by side. Rows from `rows` on are padding: they write nothing.
 //
-// qkv    f32: [T, H + 2V, E], or [T, H, E] and two of [T, V, E], one behind the other
-// norms  [2, E] weights of the norms of q and of k, one after the other
+// qkv    f32: [T, H + 2V, width], or [T, H, width] and two of [T, V, width], one behind the other
+// norms  [2, width] weights of the norms of q and of k, one after the other
 // q      [T, H, E] f32
 
 #let WRITES 1
@@ -10,19 +10,19 @@
 #include "llm/heads.wgsl"
 #include "llm/cache.wgsl"
 #include "llm/rotate.wgsl"
+#include "llm/inputs.wgsl"
 #include "lib/grid.wgsl"
-
-#param NORM 0 1 // have q and k norms of their own?
 
 const LANES = 128u;
 const HEADS = LANES / E4; // of a workgroup; a few lanes may have none
 
-@group(0) @binding(2) var<storage, read> qkv: array<vec4<f32>>;
 @group(0) @binding(3) var<storage, read> angles: array<vec2<f32>>;
 @group(0) @binding(6) var<storage, read_write> q: array<vec4<f32>>;
 #if NORM
-@group(0) @binding(7) var<storage, read> norms: array<vec4<f32>>;
 var<workgroup> squares: array<f32, LANES>;
+#endif
+#if KV == 2
+var<workgroup> peaks: array<u32, LANES>;
 #endif
 
 // Where a head of a row begins in qkv, in heads.
@@ -49,35 +49,58 @@ fn main(@builtin(workgroup_id) workgroup: vec3u, @builtin(num_workgroups) workgr
   var own = vec4<f32>();
   var other = vec4<f32>();
   if (has) {
-    let place = place_of(row, head) * E4;
-    own = qkv[place + quad];
-    other = qkv[place + partner];
+    let place = place_of(row, head);
+    let turns = head < params.heads + kv_heads;
+    own = head_quad(place, quad, turns);
+    other = head_quad(place, partner, turns);
   }
 #if NORM
   squares[lane] = dot(own, own);
   workgroupBarrier(); // all squares are there before they are added up
 #endif
-  if (!has) { return; }
   let position = now.position + row;
-  if (head >= params.heads + kv_heads) {
-    v_cache[value_index(head - params.heads - kv_heads, position, quad)] = held(own);
-    count_clamped(own);
+  let slot = position % params.capacity;
+  let is_value = head >= params.heads + kv_heads;
+  let is_key = head >= params.heads && !is_value;
+  var done = own;
+  if (has && !is_value) {
+#if NORM
+    var sum = 0.0;
+    for (var i = 0u; i < params.quads; i++) { sum += squares[lane - quad + i]; }
+    let factor = inverseSqrt(sum / f32(params.width) + params.epsilon);
+    own *= factor * norm_quad(is_key, quad);
+    other *= factor * norm_quad(is_key, partner);
+#endif
+    done = turned(own, other, turn_of(quad, position));
+  }
+#if KV == 2
+  peaks[lane] = peak_of(done);
+  workgroupBarrier(); // the magnitudes of a head are there before its largest is found
+#endif
+  if (!has) { return; }
+  if (!is_value && !is_key) {
+    q[(row * params.heads + head) * E4 + quad] = done * params.scale;
     return;
   }
-  let is_key = head >= params.heads;
-#if NORM
-  var sum = 0.0;
-  for (var i = 0u; i < params.quads; i++) { sum += squares[lane - quad + i]; }
-  let factor = inverseSqrt(sum / f32(E) + params.epsilon);
-  let norm = select(0u, E4, is_key);
-  own *= factor * norms[norm + quad];
-  other *= factor * norms[norm + partner];
-#endif
-  let done = turned(own, other, turn_of(quad, position));
+  let kv_head = head - select(params.heads, params.heads + kv_heads, is_value);
+#if KV == 2
+  var peak = 0u;
+  for (var i = 0u; i < params.quads; i++) { peak = max(peak, peaks[lane - quad + i]); }
+  let factor = factor_of(peak);
+  let codes = held(done, factor);
   if (is_key) {
-    k_cache[key_index(head - params.heads, position, quad)] = held(done);
-    count_clamped(done);
+    k_cache[key_index(kv_head, slot, quad)] = codes;
+    if (quad == 0u) { k_cache[factor_index(kv_head, slot)] = factor; }
   } else {
-    q[(row * params.heads + head) * E4 + quad] = done * params.scale;
+    v_cache[value_index(kv_head, slot, quad)] = codes;
+    if (quad == 0u) { v_cache[factor_index(kv_head, slot)] = factor; }
   }
+#else
+  if (is_key) {
+    k_cache[key_index(kv_head, slot, quad)] = held(done);
+  } else {
+    v_cache[value_index(kv_head, slot, quad)] = held(done);
+  }
+  count_clamped(done);
+#endif
 }

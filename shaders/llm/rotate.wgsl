@@ -2,14 +2,17 @@
 // position · frequency i, as the product of two complex numbers: that of 256 · (position / 256), and that of position % 256. So a table of
 // float32 is right for any position, where cos(position · frequency) in float32 is off by 1e-3 at position 30,000.
 //
-// angles  (cos, sin), rotary / 2 to a row: 256 rows from pair `low_base` on, and a row for every 256 positions from `high_base` on
+// angles  (cos, sin), `pairs` to a row: 256 rows from pair `low_base` on, and a row for every 256 positions from `high_base` on
 
 #param ROPE 0 1 // pair i is: 0 elements 2i and 2i + 1; 1 elements i and i + rotary / 2
+#param PAD 0 1 // are heads padded (llm/inputs.wgsl)?
 
 fn turn(position: u32, i: u32) -> vec2<f32> {
-  let pairs = params.rotary / 2u;
-  let low = angles[params.low_base + (position % 256u) * pairs + i];
-  let high = angles[params.high_base + (position / 256u) * pairs + i];
+#if PAD
+  if (i >= params.pairs) { return vec2<f32>(1.0, 0.0); } // padding
+#endif
+  let low = angles[params.low_base + (position % 256u) * params.pairs + i];
+  let high = angles[params.high_base + (position / 256u) * params.pairs + i];
   return vec2<f32>(low.x * high.x - low.y * high.y, low.x * high.y + low.y * high.x);
 }
 

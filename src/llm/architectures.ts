@@ -1,6 +1,7 @@
 // What the architectures of language models differ in, as data. A row says what a file's architecture name implies; what files of one
-// architecture may differ in is read from their keys (config.ts). All rows here: RMSNorm before attention and before the feed-forward part,
-// gated SiLU, one rotation for all layers. Sources: llama.cpp's graphs of these names, transformers' modeling_*.py.
+// architecture may differ in is read from their keys (config.ts). All rows here: RMSNorm before attention and before the feed-forward part, a
+// gated linear unit. Sources: llama.cpp's graphs and hyperparameters of these names (src/models/*.cpp), transformers' modeling_*.py.
+import type { Glu } from '../problem/glu.js';
 import type { LayerPart } from './names.js';
 
 /**
@@ -21,14 +22,64 @@ export interface Architecture {
   readonly biases: readonly Extract<LayerPart, `${string}Bias`>[];
   /** Is there an RMSNorm of each head of q and k before the rotation? */
   readonly qkNorms: boolean;
+  /** Default: SiLU. */
+  readonly activation?: Glu;
+  /** Are there norms of the attention's output and of the feed-forward part's, before they are added to the residual? */
+  readonly postNorms?: true;
+  /** Is the embedding multiplied by √d? */
+  readonly scalesEmbedding?: true;
+  /** Are q, k and v one tensor, and gate and up another? */
+  readonly joined?: true;
+  /** May the rotation turn a part of a head only? */
+  readonly partialRope?: true;
+  /** May a file have `rope_factors_short.weight` and `rope_factors_long.weight`, divisors for short and for long contexts (LongRoPE)? */
+  readonly longRope?: true;
+  /** Every n-th layer does not rotate. */
+  readonly noRopeEvery?: number;
+  /** Layers of this number take 1 / √(d / H) as the scale of q · k, and not 1 / √e: the models of 27 billion weights. */
+  readonly wideScaleAt?: number;
+  /** May files say the scale of q · k? */
+  readonly scaleKey?: true;
+  /** Sliding windows, for files that have a size of one. */
+  readonly window?: WindowRule;
+  /** Caps of files that do not say theirs; 0: none. Files of rows without have no caps. */
+  readonly caps?: { readonly scores: number; readonly logits: number };
+}
+
+/** Which layers see a window. */
+export interface WindowRule {
+  /** Every n-th sees all positions, others the window; 0: all of them the window. Files may have a key for another. */
+  readonly every: number;
+  /** The size where a file has no key; undefined: no window. */
+  readonly size?: number;
+  /** Must a file have the key? */
+  readonly required?: true;
+  /** Layers with a window turn by this base, unscaled. Default: as all others. */
+  readonly base?: number;
 }
 
 /** By GGUF's general.architecture. */
 const ARCHITECTURES = {
-  /** Also Mistral and SmolLM2. */
-  llama: { ropeInGguf: 'pairs', ropeDivisors: true, biases: [], qkNorms: false },
+  /** Also Mistral, whose first models have windows, and SmolLM2. */
+  llama: { ropeInGguf: 'pairs', ropeDivisors: true, biases: [], qkNorms: false, window: { every: 0 } },
   qwen2: { ropeInGguf: 'halves', ropeDivisors: false, biases: ['qBias', 'kBias', 'vBias'], qkNorms: false },
   qwen3: { ropeInGguf: 'halves', ropeDivisors: false, biases: [], qkNorms: true },
+  gemma3: {
+    ...{ ropeInGguf: 'halves', ropeDivisors: false, biases: [], qkNorms: true },
+    ...{ activation: 'gelu_tanh', postNorms: true, scalesEmbedding: true, wideScaleAt: 62, scaleKey: true },
+    ...{ window: { every: 6, required: true, base: 10_000 }, caps: { scores: 0, logits: 0 } },
+  },
+  gemma2: {
+    ...{ ropeInGguf: 'halves', ropeDivisors: false, biases: [], qkNorms: false },
+    ...{ activation: 'gelu_tanh', postNorms: true, scalesEmbedding: true, wideScaleAt: 46, scaleKey: true },
+    ...{ window: { every: 2, size: 4096 }, caps: { scores: 50, logits: 30 } },
+  },
+  smollm3: { ropeInGguf: 'pairs', ropeDivisors: false, biases: [], qkNorms: false, noRopeEvery: 4, scaleKey: true },
+  /** Also Phi-4. */
+  phi3: {
+    ...{ ropeInGguf: 'halves', ropeDivisors: false, biases: [], qkNorms: false },
+    ...{ joined: true, partialRope: true, longRope: true, window: { every: 0 } },
+  },
 } as const satisfies Readonly<Record<string, Architecture>>;
 
 /** GGUF's general.architecture of a model that is served. */

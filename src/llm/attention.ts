@@ -2,16 +2,19 @@
 //
 // The cache of a layer is two runs of bytes, which may be parts of one buffer. P is `capacity`, a position a key of each head:
 //
-//   K  [V, e / 4, P] quads      V  [V, P, e / 4] quads      a quad: four float32, or four float16 in two u32
+//   K  [V, e / 4, P] quads      V  [V, P, e / 4] quads      a quad: four float32, four float16 in two u32, or four int8 in one
 //
-// A cache of another capacity is laid out anew: V heads of V, V · e / 4 runs of K.
+// Behind codes of int8 lie the factors of their positions: [V, P] float32.
+//
+// e is the kernel's width here: heads of another are padded (shaders/llm/inputs.wgsl). A cache of another capacity is laid out anew: V heads
+// of V, V · e / 4 runs of K. A layer whose queries meet a window of positions may have a cache of fewer, a ring: position p is at p mod P.
 import { ArgumentError, UnsupportedError } from '../errors.js';
 import { grid } from '../plan/dispatch.js';
 import type { Caps } from '../problem/caps.js';
 import type { Params } from '../wgsl/preprocess.js';
 import { attend, attendJoin, attendRows, type LlmDispatch, ropeRows, uniformsOf } from './shaders.js';
 
-/** Widths of heads that there are kernels for. */
+/** Widths of heads that kernels are written for; others up to the largest are padded. */
 export const WIDTHS: readonly number[] = [32, 64, 80, 96, 128, 256];
 /** The most queries of a workgroup of a token. */
 const MOST_QUERIES = 8;
@@ -24,6 +27,16 @@ const SPLIT = 512;
 const MOST_SPLITS = 64;
 /** Of llm/rope-rows. */
 const ROPE_LANES = 128;
+/** Beyond all positions. */
+const MOST_WINDOW = 2 ** 31;
+
+/** What the cache of keys and values holds. q8: int8, with a factor for each position of a head. */
+export type KvDType = 'f32' | 'f16' | 'q8';
+const KV: Readonly<Record<KvDType, number>> = { f32: 0, f16: 1, q8: 2 };
+/** Bytes of an element of the cache. */
+export const KV_BYTES: Readonly<Record<KvDType, number>> = { f32: 4, f16: 2, q8: 1 };
+/** Bytes of the factor of a position of a head. */
+export const FACTOR_BYTES: Readonly<Record<KvDType, number>> = { f32: 0, f16: 0, q8: 4 };
 
 /** The heads of a layer, as plain numbers. */
 export interface Heads {
@@ -31,20 +44,26 @@ export interface Heads {
   readonly heads: number;
   /** V: heads of keys and values. */
   readonly kvHeads: number;
-  /** e: elements of a head. */
+  /** e: elements of a head; even. */
   readonly width: number;
   /** Which elements turn together: neighbours, or i and i + rotary / 2. */
   readonly rope: 'pairs' | 'halves';
-  /** Elements that turn, from the first on. Default all. */
+  /** Elements that turn, from the first on; even. Default all. */
   readonly rotary?: number;
   /** q and k have norms of their own, with this epsilon. */
   readonly normEpsilon?: number | undefined;
   /** Of q · k. Default 1 / √e. */
   readonly scale?: number;
+  /** Scores are cap · tanh(score / cap). Default: they are not. */
+  readonly cap?: number | undefined;
+  /** A query meets the key of its own position and those of window - 1 before. Default all. */
+  readonly window?: number | undefined;
   /** What the cache holds. */
-  readonly kv: 'f32' | 'f16';
-  /** P: positions of the cache. */
+  readonly kv: KvDType;
+  /** P: positions of the cache. Fewer than a sequence has, if it is a ring: as many as a window, and the rows of a dispatch. */
   readonly capacity: number;
+  /** Positions of a sequence, which there are angles for. Default P. */
+  readonly positions?: number;
   /**
    * The first pair of each table in the buffer of angles, (cos, sin) float32 of rotary / 2 angles a row: `low` has 256 rows, those of
    * positions 0 … 255; `high` has those of positions 0, 256, 512, … Default 0, and behind `low`.
@@ -59,45 +78,79 @@ export interface Lanes {
 }
 
 /** A head's settings, defaults filled in. */
-interface Known extends Required<Omit<Heads, 'normEpsilon'>> {
+interface Known extends Required<Omit<Heads, 'normEpsilon' | 'cap' | 'window'>> {
   readonly group: number;
   readonly normEpsilon: number | undefined;
+  /** 0: none. */
+  readonly cap: number;
+  /** Largest u32: none. */
+  readonly window: number;
+  /** Elements that kernels have, and of these the ones that turn or pad those that do. */
+  readonly padded: number;
+  readonly turning: number;
 }
+
+const quads = (elements: number): number => 4 * Math.ceil(elements / 4);
 
 function whole(argument: string, value: number, least: number): void {
   if (!Number.isSafeInteger(value) || value < least)
     throw new ArgumentError(argument, `a whole number of at least ${least}`, String(value));
 }
 
+/** The widths of kernels for heads of such a width. @throws ArgumentError, UnsupportedError for widths of heads that no kernel has */
+export function paddedWidth({ width, rope, rotary = width }: Pick<Heads, 'width' | 'rope' | 'rotary'>): {
+  readonly padded: number;
+  readonly turning: number;
+} {
+  whole('width', width, 1);
+  whole('rotary', rotary, 0);
+  if (rotary > width || rotary % 2 !== 0) throw new ArgumentError('rotary', `an even number, at most ${width}`, String(rotary));
+  const turning = rope === 'halves' ? 2 * quads(rotary / 2) : rotary;
+  const needed = turning + width - rotary;
+  const padded = WIDTHS.find((one) => one >= needed);
+  const largest = WIDTHS.at(-1)!;
+  if (width % 2 !== 0 || padded === undefined)
+    throw new UnsupportedError('attention', [`heads of ${width} elements; there are kernels for even numbers up to ${largest}`]);
+  return { padded, turning };
+}
+
 /** @throws ArgumentError, UnsupportedError for widths of heads that no kernel has */
 function known(given: Heads): Known {
-  const { heads, kvHeads, width, rope, rotary = width, normEpsilon, kv, capacity } = given;
-  for (const [name, value] of Object.entries({ heads, kvHeads, width, rotary, capacity })) whole(name, value, 1);
+  const { heads, kvHeads, width, rope, rotary = width, normEpsilon, kv, capacity, positions = capacity, cap = 0, window } = given;
+  for (const [name, value] of Object.entries({ heads, kvHeads, capacity, positions, window: window ?? 1 })) whole(name, value, 1);
   if (heads % kvHeads !== 0) throw new ArgumentError('heads', `a multiple of kvHeads ${kvHeads}`, String(heads));
-  if (!WIDTHS.includes(width))
-    throw new UnsupportedError('attention', [`heads of ${width} elements; there are kernels for ${WIDTHS.join(', ')}`]);
-  const unit = rope === 'pairs' ? 4 : 8;
-  if (rotary > width || rotary % unit !== 0) throw new ArgumentError('rotary', `a multiple of ${unit}, at most ${width}`, String(rotary));
+  const { padded, turning } = paddedWidth(given);
   const { scale = 1 / Math.sqrt(width), angles = { low: 0, high: 128 * rotary } } = given;
   for (const [name, value] of Object.entries({ scale, normEpsilon: normEpsilon ?? 0 }))
     if (!Number.isFinite(value)) throw new ArgumentError(name, 'a finite number', String(value));
+  if (!(cap >= 0) || !Number.isFinite(cap)) throw new ArgumentError('cap', 'a finite number of at least 0', String(cap));
   whole('angles.low', angles.low, 0);
   whole('angles.high', angles.high, 0);
-  return { heads, kvHeads, group: heads / kvHeads, width, rope, rotary, normEpsilon, scale, kv, capacity, angles };
+  if (positions > capacity && (window ?? Infinity) > capacity)
+    throw new ArgumentError('capacity', `at least the window, ${window}, or the ${positions} positions`, String(capacity));
+  const numbers = { heads, kvHeads, group: heads / kvHeads, width, rotary, normEpsilon, scale, capacity, positions };
+  return { ...numbers, rope, kv, angles, padded, turning, cap, window: Math.min(window ?? MOST_WINDOW, MOST_WINDOW) };
 }
 
 /** Bytes of K, and of V, of a layer. @throws ArgumentError, UnsupportedError */
 export function cacheBytes(given: Heads): number {
-  const { kvHeads, width, kv, capacity } = known(given);
-  return kvHeads * width * capacity * (kv === 'f16' ? 2 : 4);
+  const { kvHeads, padded, kv, capacity } = known(given);
+  return kvHeads * capacity * (padded * KV_BYTES[kv] + FACTOR_BYTES[kv]);
 }
 
-/** Bytes of the angles that positions below P need. */
-const angleBytes = ({ rotary, capacity, angles: { low, high } }: Known): number =>
-  8 * Math.max(low + 128 * rotary, high + (rotary / 2) * Math.ceil(capacity / 256));
+/** Bytes of the angles that the positions need. Without any a binding has one nevertheless. */
+const angleBytes = ({ rotary, positions, angles: { low, high } }: Known): number =>
+  8 * Math.max(1, low + 128 * rotary, high + (rotary / 2) * Math.ceil(positions / 256));
 
-const textOf = ({ width, kv }: Known): Params => ({ E: width, KV: kv === 'f16' ? 1 : 0 });
-const turnText = ({ rope, normEpsilon }: Known): Params => ({ ROPE: rope === 'halves' ? 1 : 0, NORM: normEpsilon === undefined ? 0 : 1 });
+const textOf = ({ padded, kv }: Known): Params => ({ E: padded, KV: KV[kv] });
+const turnText = ({ rope, normEpsilon, ...of }: Known): Params => ({
+  ROPE: rope === 'halves' ? 1 : 0,
+  NORM: normEpsilon === undefined ? 0 : 1,
+  PAD: isPadded(of) ? 1 : 0,
+});
+/** Is there more than whole quads of pairs and of a head? */
+const isPadded = ({ width, padded, turning, rotary }: Pick<Known, 'width' | 'padded' | 'turning' | 'rotary'>): boolean =>
+  padded !== width || turning !== rotary || rotary % 4 !== 0;
 /** Where q, k and v of rows lie, in heads: side by side in each row, or those of `apart` rows one behind the other. */
 function placesOf({ heads, kvHeads }: Known, apart: number | undefined) {
   const row = heads + 2 * kvHeads;
@@ -111,12 +164,12 @@ const uniforms = (
   lanes: number,
   { splits = 1, apart }: { readonly splits?: number; readonly apart?: number | undefined } = {},
 ) => {
-  const { heads, group, capacity, width, rotary, angles, scale, normEpsilon = 0 } = of;
+  const { heads, group, capacity, width, padded, rotary, turning, angles, scale, cap, window, normEpsilon = 0 } = of;
   return {
     ...placesOf(of, apart),
-    ...{ heads, group, capacity, splits, rotary, scale },
-    ...{ quads: width / 4, parts: lanes / 8, slices: Math.floor(lanes / (width / 4)) },
-    ...{ low_base: angles.low, high_base: angles.high, epsilon: normEpsilon },
+    ...{ heads, group, capacity, splits, scale, cap, window, width },
+    ...{ quads: padded / 4, parts: lanes / 8, slices: Math.floor(lanes / (padded / 4)) },
+    ...{ rotary: turning, pairs: rotary / 2, low_base: angles.low, high_base: angles.high, epsilon: normEpsilon },
   };
 };
 
@@ -131,9 +184,9 @@ const sharedBytes = (of: Known, rows: number): Readonly<Record<string, number>> 
 });
 
 /** The most queries of a group that a workgroup may take at once: a divisor of the group, so that no workgroup has those of two heads. */
-function queriesOf({ group, width }: Known, software: boolean): number {
+function queriesOf({ group, padded }: Known, software: boolean): number {
   if (!software) return 1;
-  const most = Math.min(MOST_QUERIES, MOST_FLOATS / width);
+  const most = Math.min(MOST_QUERIES, MOST_FLOATS / padded);
   for (let count = Math.floor(most); count > 1; count--) if (group % count === 0) return count;
   return 1;
 }
@@ -153,17 +206,18 @@ export const splitsOf = (positions: number): number => (positions <= WHOLE ? 1 :
  */
 export function attendDispatches(
   given: Heads,
-  { software, positions, splits = splitsOf(positions) }: Lanes & { readonly positions: number; readonly splits?: number },
+  { software, positions, splits: asked }: Lanes & { readonly positions: number; readonly splits?: number },
 ): readonly LlmDispatch[] {
   const of = known(given);
   whole('positions', positions, 1);
+  if (positions > of.positions) throw new ArgumentError('positions', `at most the cache's ${of.positions}`, String(positions));
+  const { heads, width, padded, window } = of;
+  const splits = asked ?? splitsOf(Math.min(positions, window));
   whole('splits', splits, 1);
-  if (positions > of.capacity) throw new ArgumentError('positions', `at most the cache's ${of.capacity}`, String(positions));
-  const { heads, width } = of;
   const QUERIES = queriesOf(of, software);
   const LANES = software ? 64 : 256;
   const att = 4 * heads * width;
-  const parts = 4 * splits * heads * (width + 2);
+  const parts = 4 * splits * heads * (padded + 2);
   const first: LlmDispatch = {
     shader: attend,
     params: { ...textOf(of), ...turnText(of), QUERIES, LANES, SPLIT: splits > 1 ? 1 : 0 },
@@ -174,17 +228,23 @@ export function attendDispatches(
   if (splits === 1) return [first];
   const join: LlmDispatch = {
     shader: attendJoin,
-    params: { E: width },
+    params: { E: padded },
     workgroups: [heads, 1],
-    uniforms: uniformsOf(attendJoin, { heads, splits }),
+    uniforms: uniformsOf(attendJoin, { heads, splits, width, window }),
     bytes: { parts, att },
   };
   return [first, join];
 }
 
+/** Rows go into the cache before any of them meets it: a ring then still has the first one's window. @throws ArgumentError */
+function checkRing({ capacity, positions, window }: Known, rows: number): void {
+  if (positions > capacity && rows + window - 1 > capacity)
+    throw new ArgumentError('rows', `at most ${capacity - window + 1}, beside a window of ${window} positions`, String(rows));
+}
+
 /**
  * Rows of a prompt, after their product: q and k normed and rotated, q scaled; k and v into the cache.
- * Bindings: as those of a token, with `qkv` [rows, H + 2V, e], and `q` [rows, H, e] float32 for llm/attend-rows.
+ * Bindings: as those of a token, with `qkv` [rows, H + 2V, e], and `q` [rows, H, padded e] float32 for llm/attend-rows.
  * @param options.apart `qkv` is instead q [apart, H, e], then k and v [apart, V, e]: as one dispatch of several products leaves rows
  * @throws ArgumentError, UnsupportedError
  */
@@ -195,34 +255,35 @@ export function ropeDispatch(
   const of = known(given);
   whole('rows', rows, 1);
   if (apart !== undefined) whole('apart', apart, rows);
-  const { heads, kvHeads, width } = of;
-  const inWorkgroup = Math.floor(ROPE_LANES / (width / 4));
+  const { heads, kvHeads, padded } = of;
+  checkRing(of, rows);
+  const inWorkgroup = Math.floor(ROPE_LANES / (padded / 4));
   return {
     shader: ropeRows,
     params: { ...textOf(of), ...turnText(of) },
     workgroups: grid(caps, { what: ropeRows.name, workgroups: Math.ceil((rows * (heads + 2 * kvHeads)) / inWorkgroup) }),
     uniforms: uniformsOf(ropeRows, uniforms(of, ROPE_LANES, { apart })),
-    bytes: { ...sharedBytes(of, apart ?? rows), q: 4 * rows * heads * width },
+    bytes: { ...sharedBytes(of, apart ?? rows), q: 4 * rows * heads * padded },
   };
 }
 
 /**
- * The attention of rows of a prompt, each with the positions up to its own. Bindings: `q` [rows, H, e] of llm/rope-rows, `k_cache`,
+ * The attention of rows of a prompt, each with the positions up to its own. Bindings: `q` of llm/rope-rows, `k_cache`,
  * `v_cache`, `att` [rows, H, e].
  * @throws ArgumentError, UnsupportedError
  */
 export function attendRowsDispatch(given: Heads, { rows }: { readonly rows: number }): LlmDispatch {
   const of = known(given);
   whole('rows', rows, 1);
-  const { heads, kvHeads, group, width } = of;
-  const QUERIES = width <= 128 ? 8 : 4;
+  const { heads, kvHeads, group, width, padded } = of;
+  checkRing(of, rows);
+  const QUERIES = padded <= 128 ? 8 : 4;
   const LANES = 64;
-  const size = 4 * rows * heads * width;
   return {
     shader: attendRows,
     params: { ...textOf(of), QUERIES, LANES },
     workgroups: [Math.ceil((rows * group) / QUERIES), kvHeads],
     uniforms: uniformsOf(attendRows, uniforms(of, LANES)),
-    bytes: { q: size, k_cache: cacheBytes(of), v_cache: cacheBytes(of), att: size },
+    bytes: { q: 4 * rows * heads * padded, k_cache: cacheBytes(of), v_cache: cacheBytes(of), att: 4 * rows * heads * width },
   };
 }

@@ -2,34 +2,19 @@
 // llama.cpp's gguf-py/gguf/constants.py (Keys) and what its loader does without a key. A key of the architecture that is not served here is
 // refused, since it could change every result.
 import { FormatError, UnsupportedError } from '../errors.js';
-import { clip, show } from '../files/show.js';
+import { show } from '../files/show.js';
 import type { TensorFile } from '../files/tensor-file.js';
+import type { Glu } from '../problem/glu.js';
 import { showShape } from '../problem/view.js';
-import {
-  ARCHITECTURE_NAMES,
-  type Architecture,
-  type ArchitectureName,
-  architectureOf,
-  isArchitecture,
-  type RopeKind,
-} from './architectures.js';
+import { ARCHITECTURE_NAMES, type Architecture, type ArchitectureName, architectureOf, isArchitecture } from './architectures.js';
+import { type AttentionConfig, attentionOf } from './attention-config.js';
+import { type Keys, keysOf, MOST, optionalSize, positive, size } from './keys.js';
 import { tensorName } from './names.js';
 
-/** How positions rotate the heads of q and k. */
-export interface Rope {
-  readonly kind: RopeKind;
-  /** w: the numbers of a head that are rotated; even. Today all of them. */
-  readonly width: number;
-  /** Pair i turns by base^(-2i/w) a position. */
-  readonly base: number;
-  /** Positions are divided by it (linear scaling); 1 without scaling. */
-  readonly factor: number;
-  /** Is each frequency divided by a number of its own, the tensor `ropeDivisors` (w/2)? */
-  readonly divisors: boolean;
-}
+export type { Rope, Windows } from './attention-config.js';
 
-/** What a model is, apart from its weights. */
-export interface Config {
+/** What a model is, apart from its weights. What is optional is not there by default. */
+export interface Config extends AttentionConfig {
   readonly architecture: ArchitectureName;
   /** L: layers of the model, each of attention and a feed-forward part. */
   readonly layers: number;
@@ -49,11 +34,18 @@ export interface Config {
   readonly contextLength: number;
   /** ε of RMSNorm: x / √(mean(x²) + ε) · w. */
   readonly epsilon: number;
-  readonly rope: Rope;
   /** Is the embedding also the head? */
   readonly tied: boolean;
   readonly biases: Architecture['biases'];
   readonly qkNorms: boolean;
+  /** Of the feed-forward part. Default: SiLU. */
+  readonly activation?: Glu | undefined;
+  /** Are there norms of what the attention and the feed-forward part add to the residual? */
+  readonly postNorms?: boolean | undefined;
+  /** The residual begins as the embedding times it. Default 1. */
+  readonly embeddingScale?: number | undefined;
+  /** Are q, k and v one tensor, and gate and up another? */
+  readonly joined?: boolean | undefined;
 }
 
 /** Keys behind `llama.` that ask for more than this runtime does, unless they have one of these values. */
@@ -72,88 +64,6 @@ const NEUTRAL: Readonly<Record<string, readonly unknown[]>> = {
 };
 /** Keys that say something about the file and change no result where the scaling of positions is served. */
 const SAYS_ONLY = ['rope.scaling.finetuned', 'rope.scaling.original_context_length', 'tensor_data_layout'];
-/** llama.cpp's, for files without the key. */
-const ROPE_BASE = 10_000;
-/** Beyond every model; small enough that sizes multiply exactly. */
-const MOST = 2 ** 24;
-
-/** Reads the keys of one architecture. */
-interface Keys {
-  readonly namespace: string;
-  /** Undefined if the file has no such key. */
-  get(key: string): unknown;
-  refuse(key: string, expected: string, got?: string): never;
-  unserved(key: string, expected: string): never;
-  /** Keys that nothing has asked for. */
-  rest(): readonly string[];
-}
-
-function keysOf({ name: file, metadata }: TensorFile, namespace: string): Keys {
-  const asked = new Set<string>();
-  const get = (key: string): unknown => {
-    asked.add(key);
-    return Object.hasOwn(metadata, `${namespace}.${key}`) ? metadata[`${namespace}.${key}`] : undefined;
-  };
-  return {
-    namespace,
-    get,
-    refuse: (key, expected, got = show(get(key))) => {
-      throw new FormatError({ file, field: `${namespace}.${key}` }, expected, got);
-    },
-    unserved: (key, expected) => {
-      throw new UnsupportedError(`${file}: ${clip(`${namespace}.${key}`)}`, [`expected ${expected}, got ${show(get(key))}`]);
-    },
-    rest: () =>
-      Object.keys(metadata)
-        .filter((key) => key.startsWith(`${namespace}.`))
-        .map((key) => key.slice(namespace.length + 1))
-        .filter((key) => !asked.has(key)),
-  };
-}
-
-/** A whole number from 1, or the same one for each layer. */
-function size(keys: Keys, key: string, layers?: number): number {
-  const given = keys.get(key);
-  if (Array.isArray(given) && layers !== undefined) {
-    if (given.length !== layers) return keys.refuse(key, `a number, or one for each of ${layers} layers`, `${given.length} of them`);
-    if (given.some((one) => one !== given[0])) return keys.unserved(key, 'the same number for all layers');
-  }
-  const value: unknown = Array.isArray(given) && layers !== undefined ? given[0] : given;
-  const fits = typeof value === 'number' && Number.isInteger(value) && value >= 1 && value <= MOST;
-  return fits ? value : keys.refuse(key, `a whole number from 1 to ${MOST}`);
-}
-
-const optionalSize = (keys: Keys, key: string, without: number, layers?: number): number =>
-  keys.get(key) === undefined ? without : size(keys, key, layers);
-
-function positive(keys: Keys, key: string, without?: number): number {
-  const value = keys.get(key) ?? without;
-  return typeof value === 'number' && value > 0 && Number.isFinite(value) ? value : keys.refuse(key, 'a number above 0');
-}
-
-/** The factor that positions are divided by. */
-function linearFactor(keys: Keys): number {
-  const type = keys.get('rope.scaling.type');
-  const known = [undefined, 'none', 'linear'];
-  if (type !== undefined && typeof type !== 'string') return keys.refuse('rope.scaling.type', 'a string');
-  if (!known.includes(type)) return keys.unserved('rope.scaling.type', 'none or linear (Llama 3 scales by the tensor rope_freqs.weight)');
-  const factor = positive(keys, 'rope.scaling.factor', positive(keys, 'rope.scale_linear', 1)); // the second is the older name
-  return type === 'none' ? 1 : factor;
-}
-
-function ropeOf(keys: Keys, headWidth: number, { ropeInGguf, ropeDivisors }: Architecture, file: TensorFile): Rope {
-  const width = optionalSize(keys, 'rope.dimension_count', headWidth);
-  if (width > headWidth) keys.refuse('rope.dimension_count', `at most ${headWidth}, a head`);
-  if (width !== headWidth) keys.unserved('rope.dimension_count', `${headWidth}, a whole head`);
-  if (width % 2 !== 0) keys.refuse('rope.dimension_count', 'an even number', `${width}`);
-  return {
-    kind: ropeInGguf,
-    width,
-    base: positive(keys, 'rope.freq_base', ROPE_BASE),
-    factor: linearFactor(keys),
-    divisors: ropeDivisors && file.tensors.has(tensorName('ropeDivisors', 'gguf')!),
-  };
-}
 
 /** Rows of the embedding; what keys say of the vocabulary must agree. */
 function vocabularyOf(keys: Keys, { name: file, metadata, tensors }: TensorFile): number {
@@ -217,14 +127,19 @@ export function readConfig(file: TensorFile): Config {
     vocabulary: vocabularyOf(keys, file),
     contextLength: size(keys, 'context_length'),
     epsilon: positive(keys, 'attention.layer_norm_rms_epsilon'),
-    rope: ropeOf(keys, headWidth, row, file),
+    ...attentionOf(keys, row, { layers, width, heads, headWidth, tensors: file.tensors }),
     tied: !file.tensors.has(tensorName('head', 'gguf')!),
     biases: row.biases,
     qkNorms: row.qkNorms,
+    ...(row.activation && { activation: row.activation }),
+    ...(row.postNorms && { postNorms: true }),
+    ...(row.scalesEmbedding && { embeddingScale: Math.sqrt(width) }),
+    ...(row.joined && { joined: true }),
   };
 
+  const rest = new Set(keys.rest()); // the others are served
   for (const [key, values] of Object.entries(NEUTRAL)) {
-    const value = keys.get(key);
+    const value = rest.has(key) ? keys.get(key) : undefined;
     if (value !== undefined && !values.includes(value)) keys.unserved(key, values.join(' or '));
   }
   for (const key of SAYS_ONLY) keys.get(key);

@@ -16,6 +16,8 @@ function shapesOf({ width: d, heads, kvHeads, headWidth: e, feedForward: f, voca
     outputNorm: [d],
     head: [vocabulary, d],
     ropeDivisors: [rope.width / 2],
+    ropeShort: [rope.width / 2],
+    ropeLong: [rope.width / 2],
     attentionNorm: [d],
     q: [heads * e, d],
     k: [kvHeads * e, d],
@@ -25,25 +27,42 @@ function shapesOf({ width: d, heads, kvHeads, headWidth: e, feedForward: f, voca
     vBias: [kvHeads * e],
     qNorm: [e],
     kNorm: [e],
+    qkv: [(heads + 2 * kvHeads) * e, d],
     o: [d, heads * e],
+    postAttentionNorm: [d],
     feedForwardNorm: [d],
     gate: [f, d],
     up: [f, d],
+    gateUp: [2 * f, d],
     down: [d, f],
+    postFeedForwardNorm: [d],
   } as const satisfies Readonly<Record<ModelPart | LayerPart, readonly number[]>>;
 }
 
 /** The parts of a layer, in the order in which they are used. */
-export function layerParts({ biases, qkNorms }: Pick<Config, 'biases' | 'qkNorms'>): readonly LayerPart[] {
+export function layerParts({
+  biases,
+  qkNorms,
+  postNorms,
+  joined,
+}: Pick<Config, 'biases' | 'qkNorms' | 'postNorms' | 'joined'>): readonly LayerPart[] {
+  const qkv: readonly LayerPart[] = joined ? ['qkv'] : ['q', 'k', 'v'];
   const norms: readonly LayerPart[] = qkNorms ? ['qNorm', 'kNorm'] : [];
-  return ['attentionNorm', 'q', 'k', 'v', ...biases, ...norms, 'o', 'feedForwardNorm', 'gate', 'up', 'down'];
+  const attention: readonly LayerPart[] = ['attentionNorm', ...qkv, ...biases, ...norms, 'o', ...(postNorms ? POST.attention : [])];
+  const gateUp: readonly LayerPart[] = joined ? ['gateUp'] : ['gate', 'up'];
+  return [...attention, 'feedForwardNorm', ...gateUp, 'down', ...(postNorms ? POST.feedForward : [])];
 }
+const POST = { attention: ['postAttentionNorm'], feedForward: ['postFeedForwardNorm'] } as const satisfies Record<
+  string,
+  readonly LayerPart[]
+>;
 
 /** Every role of a model with the shape of its tensor, in the order in which they are used. One at a time: L is what a header says. */
 export function* rolesOf(config: Config): Generator<readonly [role: Role, shape: readonly number[]]> {
   const shapes = shapesOf(config);
   yield ['embedding', shapes.embedding];
   if (config.rope.divisors) yield ['ropeDivisors', shapes.ropeDivisors];
+  if (config.rope.original !== undefined) for (const role of ['ropeShort', 'ropeLong'] as const) yield [role, shapes[role]];
   const parts = layerParts(config);
   for (let layer = 0; layer < config.layers; layer++) for (const part of parts) yield [`${part}.${layer}`, shapes[part]];
   yield ['outputNorm', shapes.outputNorm];

@@ -12,6 +12,8 @@ const MODEL = {
   outputNorm: ['output_norm.weight', 'model.norm.weight'],
   head: ['output.weight', 'lm_head.weight'],
   ropeDivisors: ['rope_freqs.weight', undefined], // config.json has the rule by which converters make them
+  ropeShort: ['rope_factors_short.weight', undefined], // config.json has them as lists
+  ropeLong: ['rope_factors_long.weight', undefined],
 } as const satisfies Readonly<Record<string, Names>>;
 
 /** Behind `blk.3.` and `model.layers.3.`. */
@@ -25,11 +27,17 @@ const LAYER = {
   vBias: ['attn_v.bias', 'self_attn.v_proj.bias'],
   qNorm: ['attn_q_norm.weight', 'self_attn.q_norm.weight'],
   kNorm: ['attn_k_norm.weight', 'self_attn.k_norm.weight'],
+  /** q, k and v, one below the other. */
+  qkv: ['attn_qkv.weight', 'self_attn.qkv_proj.weight'],
   o: ['attn_output.weight', 'self_attn.o_proj.weight'],
+  postAttentionNorm: ['post_attention_norm.weight', undefined], // gemma's, by names that others have for feedForwardNorm
   feedForwardNorm: ['ffn_norm.weight', 'post_attention_layernorm.weight'],
+  /** Gate, and up below it; in GGUF files they have the name of up, which is the role that the name says. */
+  gateUp: ['ffn_up.weight', 'mlp.gate_up_proj.weight'],
   gate: ['ffn_gate.weight', 'mlp.gate_proj.weight'],
   up: ['ffn_up.weight', 'mlp.up_proj.weight'],
   down: ['ffn_down.weight', 'mlp.down_proj.weight'],
+  postFeedForwardNorm: ['post_ffw_norm.weight', undefined],
 } as const satisfies Readonly<Record<string, Names>>;
 
 /** A tensor that the model has once. */
@@ -48,7 +56,8 @@ const isPart = <T extends string>(table: Readonly<Record<T, Names>>, part: strin
 export function tensorName(role: Role, source: Source): string | undefined {
   if (isPart(MODEL, role)) return MODEL[role][AT[source]];
   const [part, layer] = role.split('.') as [LayerPart, string];
-  return `${PREFIX[source]}${layer}.${LAYER[part][AT[source]]}`;
+  const name = LAYER[part][AT[source]];
+  return name && `${PREFIX[source]}${layer}.${name}`;
 }
 
 /** `blk.3.attn_q` of `blk.3.attn_q.weight`: the name that findLayers gives the matrix. */

@@ -19,12 +19,12 @@ export interface RopeTables {
 
 /**
  * Radians a position for each of w/2 pairs: base^(-2i/w), divided by the factor of linear scaling and by the file's divisors.
- * @param divisors (w/2), the file's `ropeDivisors`; to be given if `rope.divisors` says so, and only then
+ * @param divisors (w/2), the file's `ropeDivisors`, `ropeShort` or `ropeLong`; to be given if the rope has divisors, and only then
  * @throws ArgumentError for another number of divisors, FormatError for one that is not above 0
  */
 export function frequencies(rope: Config['rope'], divisors?: ArrayLike<number>): Float64Array<ArrayBuffer> {
   const { base, width, factor } = rope;
-  const [expected, got] = [rope.divisors ? width / 2 : 0, divisors?.length ?? 0];
+  const [expected, got] = [rope.divisors || rope.original !== undefined ? width / 2 : 0, divisors?.length ?? 0];
   if (got !== expected) throw new ArgumentError('divisors', `${expected} numbers`, String(got));
   for (let i = 0; i < got; i++) {
     const one = divisors![i]!;
@@ -33,20 +33,20 @@ export function frequencies(rope: Config['rope'], divisors?: ArrayLike<number>):
   return Float64Array.from({ length: width / 2 }, (_, i) => base ** ((-2 * i) / width) / factor / (divisors?.[i] ?? 1));
 }
 
-/** Tables for positions below `positions`, rounded up to 256. */
-export function ropeTables(perPosition: Float64Array, positions: number): RopeTables {
+/** Tables for positions below `positions`, rounded up to 256. @param magnitude what the rotated numbers are multiplied by */
+export function ropeTables(perPosition: Float64Array, positions: number, magnitude = 1): RopeTables {
   const pairs = perPosition.length;
-  const table = (rows: number, step: number): Float32Array<ArrayBuffer> => {
+  const table = (rows: number, step: number, size = 1): Float32Array<ArrayBuffer> => {
     const out = new Float32Array(rows * pairs * 2);
     for (let row = 0; row < rows; row++)
       for (let i = 0; i < pairs; i++) {
         const angle = row * step * perPosition[i]!;
-        out[2 * (row * pairs + i)] = Math.cos(angle);
-        out[2 * (row * pairs + i) + 1] = Math.sin(angle);
+        out[2 * (row * pairs + i)] = size * Math.cos(angle);
+        out[2 * (row * pairs + i) + 1] = size * Math.sin(angle);
       }
     return out;
   };
-  return { pairs, coarse: table(Math.ceil(positions / FINE), FINE), fine: table(FINE, 1) };
+  return { pairs, coarse: table(Math.ceil(positions / FINE), FINE, magnitude), fine: table(FINE, 1) };
 }
 
 /**

@@ -30,9 +30,9 @@ const NOW = { name: 'now', binding: 1, access: 'uniform' } as const;
 const OF_HEADS = {
   uniforms: [
     ...['heads', 'group', 'capacity', 'quads', 'parts', 'slices', 'splits', 'rotary', 'low_base', 'high_base', 'scale', 'epsilon'],
-    ...['q_pitch', 'kv_pitch', 'k_begin', 'v_begin'],
+    ...['q_pitch', 'kv_pitch', 'k_begin', 'v_begin', 'width', 'pairs', 'window', 'cap'],
   ],
-  floats: ['scale', 'epsilon'],
+  floats: ['scale', 'epsilon', 'cap'],
 };
 /** What brings k and v into the cache reads and writes. */
 const TO_CACHE: readonly Binding[] = [
@@ -63,7 +63,7 @@ export const attend: LlmShader = {
 export const attendJoin: LlmShader = {
   name: 'llm/attend-join',
   bindings: [PARAMS, NOW, { name: 'parts', binding: 2, access: 'read' }, { name: 'att', binding: 3, access: 'write' }],
-  uniforms: ['heads', 'splits'],
+  uniforms: ['heads', 'splits', 'width', 'window'],
   floats: [],
 };
 
@@ -102,6 +102,29 @@ export const rmsRows: LlmShader = {
   floats: ['epsilon'],
 };
 
+/** Rows: the norm behind a product, the residual, and the norm before the next product. */
+export const normAdd: LlmShader = {
+  name: 'llm/norm-add',
+  bindings: [
+    PARAMS,
+    NOW,
+    { name: 'h', binding: 2, access: 'write' },
+    { name: 'x', binding: 3, access: 'write' },
+    { name: 'weight', binding: 4, access: 'read' },
+    { name: 'next', binding: 5, access: 'read' },
+  ],
+  uniforms: ['quads', 'lanes', 'epsilon', 'scale'],
+  floats: ['epsilon', 'scale'],
+};
+
+/** Logits: their cap. */
+export const cap: LlmShader = {
+  name: 'llm/cap',
+  bindings: [PARAMS, NOW, { name: 'z', binding: 2, access: 'write' }],
+  uniforms: ['quads', 'cap'],
+  floats: ['cap'],
+};
+
 /** The next token, and the sequence's next position. */
 export const pick: LlmShader = {
   name: 'llm/pick',
@@ -117,7 +140,7 @@ export const pick: LlmShader = {
   list: { name: 'stop_ids', length: 16 },
 };
 
-export const llmShaders: readonly LlmShader[] = [attend, attendJoin, ropeRows, attendRows, rmsRows, pick];
+export const llmShaders: readonly LlmShader[] = [attend, attendJoin, ropeRows, attendRows, rmsRows, normAdd, cap, pick];
 
 /** Makes these shaders known to whoever makes pipelines by their names. */
 export function addLlmShaders(): void {

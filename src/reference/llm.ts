@@ -1,6 +1,7 @@
 // A decoder-only language model in float64: what the kernels of one must give. One function an operation, rows after rows, nothing rounded
 // but what a caller asks for. It takes weights by role from a function, and knows no file and no GPU. Rules: Zhang and Sennrich, 2019
-// (RMSNorm); Su et al., 2021 (RoPE); Shazeer, 2020 (SwiGLU); Ainslie et al., 2023 (grouped queries).
+// (RMSNorm); Su et al., 2021 (RoPE); Ding et al., 2024 (LongRoPE); Shazeer, 2020 (SwiGLU, GeGLU); Hendrycks and Gimpel, 2016 (GELU by tanh);
+// Ainslie et al., 2023 (grouped queries); Beltagy et al., 2020 (windows); Gemma Team, 2024 (caps, norms behind products).
 import { ArgumentError } from '../errors.js';
 
 /** What the numbers of a head have in common with a Config of src/llm. */
@@ -23,6 +24,10 @@ export interface RopeSizes {
   readonly factor: number;
   /** Does the model have the weight `ropeDivisors` (w/2), by which frequencies are divided? */
   readonly divisors: boolean;
+  /** Frequencies are divided by the weight `ropeShort` (w/2), or by `ropeLong` where there is room for more positions than this. */
+  readonly original?: number | undefined;
+  /** The rotated numbers are multiplied by it. */
+  readonly magnitude?: number | undefined;
 }
 
 /** The part of a Config (src/llm/config.ts) that a forward pass asks for. */
@@ -41,6 +46,23 @@ export interface LlmSizes extends HeadSizes {
   /** `qBias`, `kBias`, `vBias`: those that layers have. */
   readonly biases: readonly string[];
   readonly qkNorms: boolean;
+  /** A query meets `size` positions, its own among them; in every n-th layer (`every`, 0: none) all. */
+  readonly windows?: { readonly size: number; readonly every: number } | undefined;
+  /** Of layers with a window, if it is another. */
+  readonly localRope?: RopeSizes | undefined;
+  /** Every n-th layer does not rotate. */
+  readonly noRopeEvery?: number | undefined;
+  /** Of q · k; default 1 / √e. */
+  readonly scoreScale?: number | undefined;
+  /** Scores, and logits, are cap · tanh(x / cap). */
+  readonly scoreCap?: number | undefined;
+  readonly logitCap?: number | undefined;
+  readonly activation?: string | undefined;
+  /** Are `postAttentionNorm` and `postFeedForwardNorm` the norms of what is added to the residual? */
+  readonly postNorms?: boolean | undefined;
+  readonly embeddingScale?: number | undefined;
+  /** Is `qkv` one weight, q above k above v, and `gateUp` another, gate above up? */
+  readonly joined?: boolean | undefined;
 }
 
 /** The weight of a role (`embedding`, `q.3`, …), row-major, (N, K) of a matrix. Asked for whenever it is used. */
@@ -49,8 +71,14 @@ export type Weight = (role: string) => Float64Array;
 export interface LlmOptions {
   /** Rounds K and V as they go into the cache. Default: not at all. */
   readonly roundCache?: ((value: number) => number) | undefined;
+  /** The same for a head of K or V of one position, whose numbers share a scale. */
+  readonly roundHead?: ((head: Float64Array) => Float64Array) | undefined;
   /** Rounds what a product reads: rows of K numbers. Default: not at all. */
   readonly roundInput?: ((x: Float64Array, k: number, role: string) => Float64Array) | undefined;
+  /** Another activation than that of the sizes. */
+  readonly activate?: ((gate: number) => number) | undefined;
+  /** Positions that the sequence has room for. Default: no more than LongRoPE's first divisors are for. */
+  readonly context?: number | undefined;
 }
 
 /** Keys (after norm and rotation) and values of P positions, each (P, V·e). */
@@ -101,13 +129,13 @@ export function rmsNorm(x: Float64Array, w: Float64Array, epsilon: number): Floa
 }
 
 /**
- * Turns pair i of every head by position · base^(-2i/w) / (factor · divisor).
+ * Turns pair i of every head by position · base^(-2i/w) / (factor · divisor), and multiplies it by `magnitude`.
  * @param x (T, heads · e) @param first position of the first row @param divisors (w/2)
  */
 export function rotate(
   x: Float64Array,
   { heads, headWidth: e }: Pick<HeadSizes, 'heads' | 'headWidth'>,
-  { kind, width: w, base, factor }: Omit<RopeSizes, 'divisors'>,
+  { kind, width: w, base, factor, magnitude = 1 }: Omit<RopeSizes, 'divisors'>,
   { first, divisors }: { readonly first: number; readonly divisors?: Float64Array | undefined },
 ): Float64Array {
   const y = x.slice();
@@ -115,7 +143,7 @@ export function rotate(
   for (let at = 0, position = first; at < x.length; at += heads * e, position++)
     for (let i = 0; i < w / 2; i++) {
       const angle = (position / (factor * (divisors?.[i] ?? 1))) * base ** ((-2 * i) / w);
-      const [cos, sin] = [Math.cos(angle), Math.sin(angle)];
+      const [cos, sin] = [magnitude * Math.cos(angle), magnitude * Math.sin(angle)];
       for (let head = 0; head < heads; head++) {
         const a = at + head * e + step * i;
         const b = a + apart;
@@ -126,16 +154,31 @@ export function rotate(
   return y;
 }
 
+/** cap · tanh(x / cap) */
+export const capped = (x: number, cap: number): number => cap * Math.tanh(x / cap);
+
+/** What a query meets, and how. */
+export interface AttendRules {
+  /** Position of the first query; P ≥ first + T. */
+  readonly first: number;
+  /** Default 1 / √e. */
+  readonly scale?: number | undefined;
+  /** Default: none. */
+  readonly cap?: number | undefined;
+  /** Positions that a query sees, its own among them. Default: all. */
+  readonly window?: number | undefined;
+}
+
 /**
- * softmax(q · Kᵀ / √e) · V of every head. The query of row t sees positions 0 to first + t.
- * @param q (T, H·e) @param first position of the first query; P ≥ first + T
+ * softmax(q · Kᵀ · scale) · V of every head. The query of row t sees the last positions up to first + t.
+ * @param q (T, H·e)
  * @returns (T, H·e)
  */
 export function attend(
   q: Float64Array,
   { keys, values }: Readonly<Cached>,
   { heads, kvHeads, headWidth: e }: HeadSizes,
-  first: number,
+  { first, scale = 1 / Math.sqrt(e), cap, window = Infinity }: AttendRules,
 ): Float64Array {
   const y = new Float64Array(q.length);
   const pitch = kvHeads * e;
@@ -144,16 +187,17 @@ export function attend(
     for (let head = 0; head < heads; head++) {
       const query = at + head * e;
       const key = Math.floor(head / (heads / kvHeads)) * e;
+      const begin = Math.max(0, length - window);
       let top = Number.NEGATIVE_INFINITY;
-      for (let p = 0; p < length; p++) {
+      for (let p = begin; p < length; p++) {
         let dot = 0;
         for (let i = 0; i < e; i++) dot += q[query + i]! * keys[p * pitch + key + i]!;
-        scores[p] = dot / Math.sqrt(e);
+        scores[p] = cap === undefined ? dot * scale : capped(dot * scale, cap);
         top = Math.max(top, scores[p]!);
       }
       let sum = 0;
-      for (let p = 0; p < length; p++) sum += scores[p] = Math.exp(scores[p]! - top);
-      for (let p = 0; p < length; p++) {
+      for (let p = begin; p < length; p++) sum += scores[p] = Math.exp(scores[p]! - top);
+      for (let p = begin; p < length; p++) {
         const share = scores[p]! / sum;
         for (let i = 0; i < e; i++) y[query + i]! += share * values[p * pitch + key + i]!;
       }
@@ -161,10 +205,23 @@ export function attend(
   return y;
 }
 
-/** SiLU(gate) · up, with SiLU(z) = z / (1 + exp(-z)). */
-export function glu(gate: Float64Array, up: Float64Array): Float64Array {
+/** By name: SiLU(z) = z / (1 + exp(-z)), and GELU by tanh. */
+const ACTIVATIONS: Readonly<Record<string, (z: number) => number>> = {
+  silu: (z) => z / (1 + Math.exp(-z)),
+  gelu_tanh: (z) => (z / 2) * (1 + Math.tanh(Math.sqrt(2 / Math.PI) * (z + 0.044715 * z ** 3))),
+};
+
+/** activate(gate) · up @param activate default SiLU */
+export function glu(gate: Float64Array, up: Float64Array, activate = ACTIVATIONS.silu!): Float64Array {
   const y = new Float64Array(gate.length);
-  for (let i = 0; i < y.length; i++) y[i] = (gate[i]! / (1 + Math.exp(-gate[i]!))) * up[i]!;
+  for (let i = 0; i < y.length; i++) y[i] = activate(gate[i]!) * up[i]!;
+  return y;
+}
+
+/** Columns [begin, begin + count) of rows of n. */
+function columns(x: Float64Array, n: number, [begin, count]: readonly [number, number]): Float64Array {
+  const y = new Float64Array((x.length / n) * count);
+  for (let row = 0; row < x.length / n; row++) y.set(x.subarray(row * n + begin, row * n + begin + count), row * count);
   return y;
 }
 
@@ -173,8 +230,15 @@ function addTo(x: Float64Array, y: Float64Array): void {
 }
 
 /** A model with an empty cache. */
-export function llmReference(sizes: LlmSizes, weight: Weight, { roundCache, roundInput }: LlmOptions = {}): LlmReference {
-  const { layers, width: d, heads, kvHeads, headWidth: e, feedForward: f, vocabulary, epsilon, rope, tied, biases, qkNorms } = sizes;
+export function llmReference(
+  sizes: LlmSizes,
+  weight: Weight,
+  { roundCache, roundHead, roundInput, activate: asked, context = 0 }: LlmOptions = {},
+): LlmReference {
+  const { layers, width: d, heads, kvHeads, headWidth: e, feedForward: f, vocabulary, epsilon, tied, biases, qkNorms } = sizes;
+  const { activation = 'silu', embeddingScale = 1, logitCap } = sizes;
+  const activate = asked ?? ACTIVATIONS[activation];
+  if (!activate) throw new ArgumentError('activation', Object.keys(ACTIVATIONS).join(' or '), activation);
   const cache: Cached[] = Array.from({ length: layers }, () => ({ keys: new Float64Array(0), values: new Float64Array(0) }));
   let taken = 0;
 
@@ -187,36 +251,52 @@ export function llmReference(sizes: LlmSizes, weight: Weight, { roundCache, roun
     multiply(roundInput ? roundInput(x, k, role) : x, take(role, n * k), k);
   const norm = (x: Float64Array, role: string, length = d): Float64Array => rmsNorm(x, take(role, length), epsilon);
 
+  /** A part of a product of several, each of so many columns; a product of its own where they are not joined. */
+  const partOf = (x: Float64Array, [role, joined]: readonly [string, string], counts: readonly number[], at: number): Float64Array => {
+    if (!sizes.joined) return product(x, role, counts[at]!, d);
+    const sum = (of: readonly number[]): number => of.reduce((a, b) => a + b, 0);
+    return columns(product(x, joined, sum(counts), d), sum(counts), [sum(counts.slice(0, at)), counts[at]!]);
+  };
   /** q, k or v of a layer before the rotation. */
   const project = (x: Float64Array, part: 'q' | 'k' | 'v', layer: number): Float64Array => {
     const n = (part === 'q' ? heads : kvHeads) * e;
-    const y = product(x, `${part}.${layer}`, n, d);
+    const y = partOf(x, [`${part}.${layer}`, `qkv.${layer}`], [heads * e, kvHeads * e, kvHeads * e], 'qkv'.indexOf(part));
     if (biases.includes(`${part}Bias`)) addTo(y, take(`${part}Bias.${layer}`, n));
     return qkNorms && part !== 'v' ? norm(y, `${part}Norm.${layer}`, e) : y;
   };
-  const turned = (x: Float64Array, count: number): Float64Array =>
-    rotate(x, { heads: count, headWidth: e }, rope, {
-      first: taken,
-      divisors: rope.divisors ? take('ropeDivisors', rope.width / 2) : undefined,
-    });
+  const isEvery = (every: number | undefined, layer: number): boolean => every !== undefined && every > 0 && layer % every === every - 1;
+  const windowOf = (layer: number): number | undefined =>
+    sizes.windows && !isEvery(sizes.windows.every, layer) ? sizes.windows.size : undefined;
+  const divisorsOf = ({ divisors, original, width: w }: RopeSizes): Float64Array | undefined => {
+    if (original !== undefined) return take(context > original ? 'ropeLong' : 'ropeShort', w / 2);
+    return divisors ? take('ropeDivisors', w / 2) : undefined;
+  };
+  const turned = (x: Float64Array, count: number, layer: number): Float64Array => {
+    if (isEvery(sizes.noRopeEvery, layer)) return x;
+    const rope = (windowOf(layer) !== undefined && sizes.localRope) || sizes.rope;
+    return rotate(x, { heads: count, headWidth: e }, rope, { first: taken, divisors: divisorsOf(rope) });
+  };
   const appended = (old: Float64Array, rows: Float64Array): Float64Array => {
     const out = new Float64Array(old.length + rows.length);
     out.set(old);
     out.set(roundCache ? rows.map(roundCache) : rows, old.length);
+    for (let at = old.length; roundHead && at < out.length; at += e) out.set(roundHead(out.subarray(at, at + e)), at);
     return out;
   };
 
   const attention = (x: Float64Array, layer: number): Float64Array => {
     const h = norm(x, `attentionNorm.${layer}`);
-    const q = turned(project(h, 'q', layer), heads);
+    const q = turned(project(h, 'q', layer), heads, layer);
     const own = cache[layer]!;
-    own.keys = appended(own.keys, turned(project(h, 'k', layer), kvHeads));
+    own.keys = appended(own.keys, turned(project(h, 'k', layer), kvHeads, layer));
     own.values = appended(own.values, project(h, 'v', layer));
-    return product(attend(q, own, sizes, taken), `o.${layer}`, d, heads * e);
+    const rules = { first: taken, scale: sizes.scoreScale, cap: sizes.scoreCap, window: windowOf(layer) };
+    return product(attend(q, own, sizes, rules), `o.${layer}`, d, heads * e);
   };
   const feedForward = (x: Float64Array, layer: number): Float64Array => {
     const h = norm(x, `feedForwardNorm.${layer}`);
-    const act = glu(product(h, `gate.${layer}`, f, d), product(h, `up.${layer}`, f, d));
+    const [gate, up] = ['gate', 'up'].map((role, at) => partOf(h, [`${role}.${layer}`, `gateUp.${layer}`], [f, f], at));
+    const act = glu(gate!, up!, activate);
     return product(act, `down.${layer}`, d, f);
   };
 
@@ -227,14 +307,16 @@ export function llmReference(sizes: LlmSizes, weight: Weight, { roundCache, roun
       const id = ids[row]!;
       if (!(Number.isInteger(id) && id >= 0 && id < vocabulary))
         throw new ArgumentError(`ids[${row}]`, `a whole number from 0 to ${vocabulary - 1}`, String(id));
-      x.set(embedding.subarray(id * d, (id + 1) * d), row * d);
+      for (let i = 0; i < d; i++) x[row * d + i] = embedding[id * d + i]! * embeddingScale;
     }
+    const added = (y: Float64Array, role: string): void => addTo(x, sizes.postNorms ? norm(y, role) : y);
     for (let layer = 0; layer < layers; layer++) {
-      addTo(x, attention(x, layer));
-      addTo(x, feedForward(x, layer));
+      added(attention(x, layer), `postAttentionNorm.${layer}`);
+      added(feedForward(x, layer), `postFeedForwardNorm.${layer}`);
     }
     taken += ids.length;
-    return product(norm(x, 'outputNorm'), tied ? 'embedding' : 'head', vocabulary, d);
+    const logits = product(norm(x, 'outputNorm'), tied ? 'embedding' : 'head', vocabulary, d);
+    return logitCap === undefined ? logits : logits.map((one) => capped(one, logitCap));
   };
   return { position: () => taken, cache, forward };
 }

@@ -46,7 +46,7 @@ export function bindSteps(plan: readonly PlanStep[], { tensors, weights, buffers
       const layers = weights.products.get(step.product)!;
       const rowScale = step.scaled && { rms: x, epsilon };
       const input = byName.get(step.x)!;
-      if (step.y === 'qkv') return { layers, x: input, ys: columns, rowScale };
+      if (step.y === 'qkv' && layers.length > 1) return { layers, x: input, ys: columns, rowScale };
       const y = byName.get(step.y)!;
       return { layer: layers[0]!, x: input, y, rowScale, ...(step.add && { add: y }), ...(step.twin && { twin: byName.get('twin')! }) };
     });

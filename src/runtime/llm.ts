@@ -5,12 +5,13 @@ import type { BytesFrom } from '../files/byte-source.js';
 import { openModel } from '../files/open-file.js';
 import type { ByteSource, TensorFile } from '../files/tensor-file.js';
 import { capsOf, requestDevice } from '../gpu/device.js';
+import type { KvDType } from '../llm/attention.js';
 import { type Config, readConfig } from '../llm/config.js';
 import { ggufTemplates, type Message, renderChat } from '../text/template.js';
 import { makeTokenizer, type Tokenizer } from '../text/tokenizer.js';
 import { chooseIds } from './choose.js';
 import type { LlmExplanation, LlmStats } from './explanation.js';
-import { cacheSizes, type KvDType } from './memory.js';
+import { cacheSizes } from './memory.js';
 import {
   type ChatWithOptions,
   type CompleteOptions,
@@ -85,7 +86,7 @@ export class Llm {
   }
 
   /**
-   * Loads a GGUF model: llama, qwen2 or qwen3. Float matrices become int8 in groups of 32. If a step fails, all is freed.
+   * Loads a GGUF model: llama, qwen2, qwen3, gemma2, gemma3, smollm3 or phi3. Float matrices become int8 in groups of 32. If a step fails, all is freed.
    * @param from a file, its bytes, a URL or a path, or what `openModel` returned
    * @throws ArgumentError, FormatError, ReadError; UnsupportedError for a model that is not served, or without memory; ShaderError, GpuError,
    *   DeviceLostError; the reason of `signal`
@@ -97,14 +98,14 @@ export class Llm {
     const opened = typeof from === 'object' && from !== null && property(from, 'tensors', 'from') !== undefined;
     const file = opened ? (from as TensorFile) : await openModel(from as BytesFrom, signal ? { signal } : {});
     const config = readConfig(file);
-    const context = asked ?? Math.min(CONTEXT, config.contextLength);
+    const context = asked ?? Math.min(CONTEXT, config.contextLength, config.rope.original ?? Infinity);
     if (context > config.contextLength)
       throw new ArgumentError('context', `at most ${config.contextLength}, what the model was trained for`, String(context));
     cacheSizes(config, kv, context); // throws if no kernel has such heads
     const device = given ?? (await requestDevice());
     let weights: ModelWeights | undefined;
     try {
-      weights = await loadWeights(device, file, config, { context, fused: fusesNorms(capsOf(device)), onProgress, signal });
+      weights = await loadWeights(device, file, config, { context, fused: fusesNorms(config, capsOf(device)), onProgress, signal });
       const runner = await Runner.make(device, config, weights, { context, kv });
       const loadMs = performance.now() - began;
       return new Llm({ device, owned: given === undefined, file, config, weights, runner, context, kv, loadMs });
@@ -213,7 +214,7 @@ export class Llm {
     return {
       dispatchesPerToken: dispatches.length + 1,
       variants,
-      fusedNorms: fusesNorms(capsOf(device)),
+      fusedNorms: fusesNorms(this.config, capsOf(device)),
       memory: { weights: weights.bytes, ...runner.memory() },
       capacity: runner.capacity,
       notes: quantized.length === 0 ? [] : [`float matrices became int8 in groups of 32: ${quantized.join(', ')}`],
@@ -286,6 +287,7 @@ export class Llm {
     runner.begin();
     let position = 0;
     while (position < prompt.length - 1 && prompt[position] === this.#kept[position]) position++;
+    if (!runner.keeps(position)) position = 0;
     this.#kept = prompt.slice(0, position);
     const chunks = runner.chunks(prompt.length - position);
     for (const [i, { rows, of }] of chunks.entries()) {

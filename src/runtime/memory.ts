@@ -1,11 +1,9 @@
 // The buffers of a sequence: their sizes, and how the cache grows. Pure.
-import { attendDispatches, cacheBytes, type Heads } from '../llm/attention.js';
+import { attendDispatches, cacheBytes, FACTOR_BYTES, type Heads, KV_BYTES, type KvDType, paddedWidth } from '../llm/attention.js';
+import { attentionOfLayer } from '../llm/attention-config.js';
 import type { Config } from '../llm/config.js';
 import { stateBytes } from '../llm/pick.js';
 import { FINE } from '../llm/rope.js';
-
-/** What the cache holds. */
-export type KvDType = 'f32' | 'f16';
 
 /** Numbers of rows of a prompt that are recorded; a prompt is cut into them. The last may have rows of padding. */
 export const CLASSES = [1, 4, 16, 64] as const;
@@ -20,11 +18,26 @@ const ALIGNMENT = 256;
 const aligned = (bytes: number): number => Math.ceil(bytes / ALIGNMENT) * ALIGNMENT;
 const whole = (numbers: number): number => 16 * Math.ceil(numbers / 4);
 
-/** A layer's attention. */
-export const headsOf = ({ heads, kvHeads, headWidth, rope, qkNorms, epsilon }: Config, kv: KvDType, capacity: number): Heads => ({
-  ...{ heads, kvHeads, width: headWidth, rope: rope.kind, rotary: rope.width, kv, capacity },
-  ...(qkNorms && { normEpsilon: epsilon }),
-});
+/**
+ * Positions that a layer's cache holds of `capacity`: of one with a window a ring, in which the window of a chunk's first row is still there when all
+ * of the chunk's rows are.
+ */
+export function slotsOf(config: Config, capacity: number, layer: number): number {
+  const { window = Infinity } = attentionOfLayer(config, layer);
+  return Math.min(capacity, window + MOST_ROWS);
+}
+
+/** A layer's attention. @param capacity positions of a sequence */
+export function headsOf(config: Config, kv: KvDType, capacity: number, layer = 0): Heads {
+  const { heads, kvHeads, headWidth, rope, qkNorms, epsilon, scoreScale, scoreCap } = config;
+  const { window, rope: turns } = attentionOfLayer(config, layer);
+  return {
+    ...{ heads, kvHeads, width: headWidth, rope: rope.kind, rotary: turns ? rope.width : 0, kv },
+    ...{ window, cap: scoreCap, capacity: slotsOf(config, capacity, layer), positions: capacity },
+    ...(scoreScale !== undefined && { scale: scoreScale }),
+    ...(qkNorms && { normEpsilon: epsilon }),
+  };
+}
 
 /** Where the twin of the residual begins in `stream`, in bytes. */
 export const twinOffset = ({ width }: Pick<Config, 'width'>): number => aligned(4 * width);
@@ -38,14 +51,16 @@ export const qkvWidth = ({ heads, kvHeads, headWidth }: Pick<Config, 'heads' | '
  * have rows of a prompt, and the first row of all but `x` is a token's.
  */
 export function bufferSizes(config: Config, context: number) {
-  const { width, heads, headWidth, feedForward, vocabulary, rope } = config;
+  const { width, heads, headWidth, feedForward, vocabulary, rope, localRope } = config;
   const rows = 4 * MOST_ROWS;
+  const { padded } = paddedWidth(headsOf(config, 'f32', 1));
+  const angles = 4 * rope.width * (FINE + Math.ceil(context / FINE));
   return {
     stream: twinOffset(config) + 4 * width,
     x: rows * width,
     h: rows * width,
     qkv: rows * qkvWidth(config),
-    q: rows * heads * headWidth,
+    q: rows * heads * padded,
     att: rows * heads * headWidth,
     act: rows * feedForward,
     ids: rows,
@@ -53,19 +68,43 @@ export function bufferSizes(config: Config, context: number) {
     state: stateBytes(context),
     now: 16,
     clamped: 4,
-    angles: 4 * rope.width * (FINE + Math.ceil(context / FINE)),
+    angles,
+    localAngles: localRope ? angles : 0,
   } as const;
 }
 
-/** Bytes of the cache of a layer, and of the parts that all layers' attention shares. @throws ArgumentError, UnsupportedError */
+/** Bytes of the cache of a layer, and of the parts that its attention shares with others. @throws ArgumentError, UnsupportedError */
 export function cacheSizes(
   config: Config,
   kv: KvDType,
   capacity: number,
+  layer = 0,
 ): { readonly k: number; readonly v: number; readonly parts: number } {
-  const heads = headsOf(config, kv, capacity);
+  const heads = headsOf(config, kv, capacity, layer);
   const { bytes } = attendDispatches(heads, { software: false, positions: capacity })[0]!;
   return { k: cacheBytes(heads), v: cacheBytes(heads), parts: bytes.parts ?? 0 };
+}
+
+/** Bytes of the cache of all layers, and of the parts. @throws ArgumentError, UnsupportedError */
+export function cacheTotal(config: Config, kv: KvDType, capacity: number): { readonly cache: number; readonly parts: number } {
+  const all = Array.from({ length: config.layers }, (_, layer) => cacheSizes(config, kv, capacity, layer));
+  return { cache: all.reduce((sum, { k, v }) => sum + k + v, 0), parts: Math.max(...all.map(({ parts }) => parts)) };
+}
+
+/**
+ * Does every layer still have what the query of a position meets before it, after positions below `written` went into the cache? Rings have lost
+ * the first of them.
+ */
+export function keeps(
+  config: Config,
+  position: number,
+  { capacity, written }: { readonly capacity: number; readonly written: number },
+): boolean {
+  for (let layer = 0; layer < config.layers; layer++) {
+    const { window } = attentionOfLayer(config, layer);
+    if (window !== undefined && Math.max(0, position + 1 - window) < written - slotsOf(config, capacity, layer)) return false;
+  }
+  return true;
 }
 
 /** Positions of a cache that has room for so many. */
@@ -82,18 +121,28 @@ export interface Run {
   readonly size: number;
 }
 
-/** The runs that bring the first `used` positions of K, or of V, to a cache of another capacity. */
+/** The runs that bring the first `used` positions of a layer's K, or of V, to a cache of more slots. A ring that was full stays as it is. */
 export function growth(
   config: Config,
   what: 'k' | 'v',
   { kv, from, to, used }: { readonly kv: KvDType; readonly from: number; readonly to: number; readonly used: number },
 ): readonly Run[] {
-  const { kvHeads, headWidth } = config;
-  const number = kv === 'f16' ? 2 : 4;
+  const { kvHeads } = config;
+  const { padded } = paddedWidth(headsOf(config, kv, 1));
+  const number = KV_BYTES[kv];
   // K lies quad by quad, V head by head.
-  const [runs, position] = what === 'k' ? [(kvHeads * headWidth) / 4, 4 * number] : [kvHeads, headWidth * number];
+  const [runs, position] = what === 'k' ? [(kvHeads * padded) / 4, 4 * number] : [kvHeads, padded * number];
   if (used === 0) return [];
-  return Array.from({ length: runs }, (_, i) => ({ from: i * from * position, to: i * to * position, size: used * position }));
+  const run = (i: number, bytes: number, begin: number): Run => ({
+    from: from * (begin + i * bytes),
+    to: to * (begin + i * bytes),
+    size: used * bytes,
+  });
+  const factor = FACTOR_BYTES[kv];
+  return [
+    ...Array.from({ length: runs }, (_, i) => run(i, position, 0)),
+    ...(factor > 0 ? Array.from({ length: kvHeads }, (_, i) => run(i, factor, kvHeads * padded * number)) : []),
+  ];
 }
 
 /** How a prompt of so many rows is cut: the rows of each chunk, and the class that runs it. The cheapest of all ways. */

@@ -15,10 +15,10 @@ import {
 } from '../arguments/check.js';
 import { checkDevice } from '../arguments/gpu-objects.js';
 import { ArgumentError } from '../errors.js';
+import type { KvDType } from '../llm/attention.js';
 import { MOST_STOPS } from '../llm/pick.js';
 import type { Progress } from '../progress.js';
 import type { ChatOptions } from '../text/template.js';
-import type { KvDType } from './memory.js';
 
 /** How a model is loaded. */
 export interface LlmOptions {
@@ -26,7 +26,7 @@ export interface LlmOptions {
   readonly device?: GPUDevice | undefined;
   /** The most positions of a sequence. Default: 4,096, or what the model was trained for if that is less. */
   readonly context?: number | undefined;
-  /** What the cache of keys and values holds. Default: f16, half the memory; f32 rounds nothing. */
+  /** What the cache of keys and values holds. Default: f16, half the memory; f32 rounds nothing; q8 is int8 with a scale for each position of a head, half of f16. */
   readonly kv?: KvDType | undefined;
   /** Receives bytes that are read, and taken by the GPU. */
   readonly onProgress?: ((progress: Progress) => void) | undefined;
@@ -88,7 +88,7 @@ const temperature = (value: unknown, argument: string): number => {
 const LOAD = onlyFields({
   device: optional(checkDevice),
   context: optional(wholeNumber(1)),
-  kv: optional(oneOf<KvDType>('f32', 'f16')),
+  kv: optional(oneOf<KvDType>('f32', 'f16', 'q8')),
   onProgress: optional(callback),
   signal: optional(signal),
 });

@@ -4,13 +4,14 @@ import { ShaderError } from '../errors.js';
 import { BUFFER, makeBuffer, makeBuffers, USAGE } from '../gpu/buffers.js';
 import { assertAlive, capsOf, whileAlive } from '../gpu/device.js';
 import { allTaken, guarded, guardedSubmit, type Taken } from '../gpu/guard.js';
+import type { KvDType } from '../llm/attention.js';
 import type { Config } from '../llm/config.js';
 import { type Choosing, pickDispatch, STATE } from '../llm/pick.js';
 import { addLlmShaders, type LlmDispatch, stepWords } from '../llm/shaders.js';
 import { recordSteps, replay } from '../recorded/record-steps.js';
 import { type Bound, bindDispatch, bindSteps, free } from './bind-steps.js';
 import { copyCache, makeCache } from './grow-cache.js';
-import { bufferSizes, CLASSES, cacheSizes, capacityFor, chunksOf, type KvDType } from './memory.js';
+import { bufferSizes, CLASSES, cacheTotal, capacityFor, chunksOf, keeps } from './memory.js';
 import { headSteps, type Planning, type PlanStep, promptSteps, tokenSteps } from './step-plan.js';
 import { rowTensors, type Tensors, tokenTensors } from './tensors.js';
 import type { ModelWeights } from './weights.js';
@@ -52,6 +53,8 @@ export class Runner {
   readonly #ofToken: Tensors;
   readonly #ofRows: Tensors;
   #capacity = 0;
+  /** Positions below may be in the cache since it began at position 0. */
+  #written = 0;
   /** By what it is: `token`, `head`, and rows of a prompt. The first and the last are of this capacity. */
   readonly #bound = new Map<'token' | 'head' | number, Bound>();
   /** The choice, by its params: greedy, or with noise. */
@@ -68,7 +71,7 @@ export class Runner {
     this.#weights = weights;
     this.#options = options;
     this.#planning = { config, kv: options.kv, caps: capsOf(device) };
-    const { angles, ...sizes } = bufferSizes(config, options.context);
+    const { angles, localAngles, ...sizes } = bufferSizes(config, options.context);
     const usages: Readonly<Record<string, number>> = { now: BUFFER.output | USAGE.UNIFORM };
     const made = makeBuffers(device, [
       ...Object.entries(sizes).map(
@@ -105,7 +108,7 @@ export class Runner {
   #planOf(what: 'token' | 'head' | number): readonly PlanStep[] {
     const planning = { ...this.#planning, capacity: this.#capacity };
     if (what === 'token') return tokenSteps(planning);
-    return what === 'head' ? headSteps(this.#config) : promptSteps(planning, what);
+    return what === 'head' ? headSteps(this.#config, planning.caps) : promptSteps(planning, what);
   }
 
   /**
@@ -180,8 +183,8 @@ export class Runner {
   /** Bytes by use. */
   memory(): Readonly<Record<'cache' | 'rows' | 'logits', number>> {
     const { logits, ...rest } = bufferSizes(this.#config, this.#options.context);
-    const { k, v, parts } = cacheSizes(this.#config, this.#options.kv, this.#capacity);
-    return { cache: this.#config.layers * (k + v), rows: Object.values(rest).reduce((a, b) => a + b, parts), logits };
+    const { cache, parts } = cacheTotal(this.#config, this.#options.kv, this.#capacity);
+    return { cache, rows: Object.values(rest).reduce((a, b) => a + b, parts), logits };
   }
 
   /**
@@ -189,12 +192,13 @@ export class Runner {
    * @throws UnsupportedError if there is no memory; the cache is then as it was
    */
   async reserve(positions: number, used: number): Promise<void> {
+    this.#written = Math.max(this.#written, positions);
     if (positions <= this.#capacity) return;
     const { kv, context } = this.#options;
     const device = this.#device;
     const capacities = [this.#capacity, capacityFor(positions, context)] as const;
     const [from, to] = capacities;
-    const made = await makeCache(device, this.#config, { kv, capacity: to, caps: this.#planning.caps });
+    const made = await makeCache(device, this.#config, { kv, capacities, caps: this.#planning.caps });
     if (this.#destroyed) return destroyAll(made.values());
     if (from > 0) this.#take(copyCache(device, this.#config, { from: this.#buffers, to: made, kv, used, capacities }));
     for (const [name, buffer] of made) {
@@ -209,6 +213,11 @@ export class Runner {
         this.#bound.delete(what);
       }
     if (again) this.#bound.set('token', this.#bind('token')); // its kernels were tested
+  }
+
+  /** Can a sequence go on at a position, with the cache as it is up to there? Not if windows before have lost what they met. */
+  keeps(position: number): boolean {
+    return keeps(this.#config, position, { capacity: this.#capacity, written: this.#written });
   }
 
   // ------------------------------------------------------------------------------------------------------------- submitting
@@ -252,6 +261,7 @@ export class Runner {
    * @param of the class of rows that runs them
    */
   async rows(ids: readonly number[], { position, of }: { readonly position: number; readonly of: number }): Promise<void> {
+    if (position === 0) this.#written = 0;
     await this.reserve(position + ids.length, position);
     await this.#prepared(of);
     const padded = new Uint32Array(of);

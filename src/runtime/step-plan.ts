@@ -1,12 +1,14 @@
 // What a token, and rows of a prompt, take: a flat list of gathers, products and dispatches as plain data, which names weights and buffers.
 // The runner (runner.ts) gives it to recordSteps. Pure.
 
-import { attendDispatches, attendRowsDispatch, ropeDispatch } from '../llm/attention.js';
+import { attendDispatches, attendRowsDispatch, type Heads, type KvDType, ropeDispatch } from '../llm/attention.js';
+import { attentionOfLayer } from '../llm/attention-config.js';
+import { capDispatch } from '../llm/cap.js';
 import type { Config } from '../llm/config.js';
-import { rmsDispatch } from '../llm/rms.js';
+import { normAddDispatch, rmsDispatch } from '../llm/rms.js';
 import type { LlmDispatch } from '../llm/shaders.js';
 import type { Caps } from '../problem/caps.js';
-import { headsOf, type KvDType, MOST_ROWS } from './memory.js';
+import { headsOf, MOST_ROWS } from './memory.js';
 
 /** Tensors of a step: those of `bufferSizes`, the twin of x, and `id`, the last id that was chosen. */
 export type TensorName = 'x' | 'twin' | 'h' | 'qkv' | 'att' | 'act' | 'logits' | 'ids' | 'id';
@@ -43,25 +45,67 @@ export interface Planning {
 
 /**
  * Do norms take no dispatch: products leave twins and take the norm's factor? Where the operator fuses them. Software adapters make the
- * factor and the multiplied rows in dispatches of their own, of which a norm needs only one.
+ * factor and the multiplied rows in dispatches of their own, of which a norm needs only one. Norms behind products need a dispatch anyway,
+ * which makes the next norm, too.
  */
-export const fusesNorms = ({ software }: Pick<Caps, 'software'>): boolean => !software;
+export const fusesNorms = ({ postNorms }: Pick<Config, 'postNorms'>, { software }: Pick<Caps, 'software'>): boolean =>
+  !software && !postNorms;
 
-function norm({ width, epsilon }: Config, rows: number, weight: string): PlanStep {
-  return { dispatch: rmsDispatch({ rows, width, epsilon }), buffers: { weight, y: 'h' } };
+/** @param scale what x is yet to be multiplied by: the norm is that of the product */
+function norm({ width, epsilon }: Config, rows: number, weight: string, scale = 1): PlanStep {
+  return { dispatch: rmsDispatch({ rows, width, epsilon: epsilon / scale ** 2 }), buffers: { weight, y: 'h' } };
 }
-const cacheOf = (layer: number): Readonly<Record<string, string>> => ({
+const buffersOf = (config: Config, layer: number): Readonly<Record<string, string>> => ({
   k_cache: `k.${layer}`,
   v_cache: `v.${layer}`,
   norms: `norms.${layer}`,
+  ...(attentionOfLayer(config, layer).rope === 'localRope' && { angles: 'localAngles' }),
 });
 
+interface LayerPlan {
+  readonly rows: number;
+  readonly fused: boolean;
+  /** The dispatches of a layer's attention. */
+  readonly attention: (layer: number) => readonly LlmDispatch[];
+}
+
+/** Dispatches by layer, made once for all layers of a kind. */
+function byKind({ config, kv, capacity }: Planning, dispatches: (heads: Heads) => readonly LlmDispatch[]): LayerPlan['attention'] {
+  const made = new Map<string, readonly LlmDispatch[]>();
+  return (layer) => {
+    const { window, rope } = attentionOfLayer(config, layer);
+    const kind = `${window} ${rope === undefined}`;
+    const known = made.get(kind) ?? dispatches(headsOf(config, kv, capacity, layer));
+    made.set(kind, known);
+    return known;
+  };
+}
+
+/** A layer whose norms are behind products, too: what they leave in h is added to x, and h is then the next norm. */
+function postNormSteps(config: Config, layer: number, { rows, attention }: LayerPlan): readonly PlanStep[] {
+  const { width, epsilon, layers, embeddingScale = 1 } = config;
+  const added = (weight: string, next: string, scale = 1): PlanStep => ({
+    dispatch: normAddDispatch({ rows, width, epsilon, scale }),
+    buffers: { weight: `${weight}.${layer}`, next },
+  });
+  // x begins as the embedding itself; its scale comes with the first sum.
+  const scale = layer === 0 ? embeddingScale : 1;
+  return [
+    ...(layer === 0 ? [norm(config, rows, 'attentionNorm.0', scale)] : []),
+    { product: `qkv.${layer}`, x: 'h', y: 'qkv' },
+    ...attention(layer).map((dispatch) => ({ dispatch, buffers: buffersOf(config, layer) })),
+    { product: `o.${layer}`, x: 'att', y: 'h' },
+    added('postAttentionNorm', `feedForwardNorm.${layer}`, scale),
+    { product: `gateUp.${layer}`, x: 'h', y: 'act' },
+    { product: `down.${layer}`, x: 'act', y: 'h' },
+    added('postFeedForwardNorm', layer + 1 < layers ? `attentionNorm.${layer + 1}` : 'outputNorm'),
+  ];
+}
+
 /** A layer: q, k and v; the attention; o; gate and up; down. */
-function layerSteps(
-  config: Config,
-  layer: number,
-  { rows, fused, attention }: { readonly rows: number; readonly fused: boolean; readonly attention: readonly LlmDispatch[] },
-): readonly PlanStep[] {
+function layerSteps(config: Config, layer: number, plan: LayerPlan): readonly PlanStep[] {
+  const { rows, fused, attention } = plan;
+  if (config.postNorms) return postNormSteps(config, layer, plan);
   const scaled = fused && { scaled: true as const };
   const twin = fused && { twin: true as const };
   const product = (name: 'qkv' | 'o' | 'gateUp' | 'down'): ProductName => `${name}.${layer}`;
@@ -71,7 +115,7 @@ function layerSteps(
   return [
     ...(entry ? [] : [norm(config, rows, `attentionNorm.${layer}`)]),
     { product: product('qkv'), x: entry ? 'twin' : 'h', y: 'qkv', ...(entry && scaled) },
-    ...attention.map((dispatch) => ({ dispatch, buffers: cacheOf(layer) })),
+    ...attention(layer).map((dispatch) => ({ dispatch, buffers: buffersOf(config, layer) })),
     { product: product('o'), x: 'att', y: 'x', add: true, ...twin },
     ...(fused ? [] : [norm(config, rows, `feedForwardNorm.${layer}`)]),
     { product: product('gateUp'), x: normed, y: 'act', ...scaled },
@@ -80,23 +124,37 @@ function layerSteps(
 }
 
 /** The embedding of the last id to the logits of the next: a token without its choice. @throws ArgumentError, UnsupportedError */
-export function tokenSteps({ config, kv, capacity, caps }: Planning, fused = fusesNorms(caps)): readonly PlanStep[] {
+export function tokenSteps(planning: Planning, fused = fusesNorms(planning.config, planning.caps)): readonly PlanStep[] {
+  const { config, capacity, caps } = planning;
   const { software } = caps;
-  const attention = attendDispatches(headsOf(config, kv, capacity), { software, positions: capacity });
+  const attention = byKind(planning, (heads) => attendDispatches(heads, { software, positions: capacity }));
+  const head = fused
+    ? [{ product: 'head', x: 'twin', y: 'logits', scaled: true } as const]
+    : [...(config.postNorms ? [] : [norm(config, 1, 'outputNorm')]), { product: 'head', x: 'h', y: 'logits' } as const];
   return [
     { gather: 'embedding', ids: 'id', y: 'x' },
     ...Array.from({ length: config.layers }, (_, layer) => layerSteps(config, layer, { rows: 1, fused, attention })).flat(),
-    ...(fused ? [{ product: 'head', x: 'twin', y: 'logits', scaled: true } as const] : headSteps(config)),
+    ...head,
+    ...capSteps(config, caps),
   ];
 }
 
-/** The residual of one row to its logits. @throws ArgumentError */
-export const headSteps = (config: Config): readonly PlanStep[] => [norm(config, 1, 'outputNorm'), { product: 'head', x: 'h', y: 'logits' }];
+function capSteps({ vocabulary, logitCap }: Config, caps: Caps): readonly PlanStep[] {
+  return logitCap === undefined ? [] : [{ dispatch: capDispatch({ vocabulary, cap: logitCap }, caps), buffers: { z: 'logits' } }];
+}
+
+/** The residual of one row to its logits. @throws ArgumentError, UnsupportedError */
+export const headSteps = (config: Config, caps: Caps): readonly PlanStep[] => [
+  norm(config, 1, 'outputNorm'),
+  { product: 'head', x: 'h', y: 'logits' },
+  ...capSteps(config, caps),
+];
 
 /** Rows of a prompt: their ids to their residuals, with K and V in the cache. @throws ArgumentError, UnsupportedError */
-export function promptSteps({ config, kv, capacity, caps }: Planning, rows: number): readonly PlanStep[] {
-  const heads = headsOf(config, kv, capacity);
-  const attention = [ropeDispatch(heads, { rows, caps, apart: MOST_ROWS }), attendRowsDispatch(heads, { rows })];
+export function promptSteps(planning: Planning, rows: number): readonly PlanStep[] {
+  const { config, caps } = planning;
+  const apart = config.joined ? undefined : MOST_ROWS; // one product leaves q, k and v of a row side by side
+  const attention = byKind(planning, (heads) => [ropeDispatch(heads, { rows, caps, apart }), attendRowsDispatch(heads, { rows })]);
   return [
     { gather: 'embedding', ids: 'ids', y: 'x' },
     ...Array.from({ length: config.layers }, (_, layer) => layerSteps(config, layer, { rows, fused: false, attention })).flat(),

@@ -11,7 +11,7 @@ import { whileAlive } from '../gpu/device.js';
 import { Tensor } from '../gpu/tensor.js';
 import type { LinearWeightQuant } from '../layer/linear-weight-quant.js';
 import { isTensor } from '../layer/piece-source.js';
-import type { Config } from '../llm/config.js';
+import type { Config, Rope } from '../llm/config.js';
 import { findTensors } from '../llm/model-tensors.js';
 import { matrixName, type Role } from '../llm/names.js';
 import { frequencies, ropeTables } from '../llm/rope.js';
@@ -22,9 +22,9 @@ import type { ProductName } from './step-plan.js';
 export interface ModelWeights {
   /** Its rows are looked up; a tied model's is its head. */
   readonly embedding: LinearWeightQuant;
-  /** The layers of a product, side by side: three for `qkv`, one for any other. */
+  /** The layers of a product, side by side: three for `qkv` that is not joined in the file, one for any other. */
   readonly products: ReadonlyMap<ProductName, readonly LinearWeightQuant[]>;
-  /** `outputNorm`, `attentionNorm.3`, `feedForwardNorm.3` (d); `norms.3` (2, e), of q and then of k; `angles`. */
+  /** `outputNorm`, `attentionNorm.3`, `feedForwardNorm.3` and such (d); `norms.3` (2, e), of q and then of k; `angles`, `localAngles`. */
   readonly tensors: ReadonlyMap<string, Tensor>;
   /** Names of float matrices, which became int8 in groups of 32. */
   readonly quantized: readonly string[];
@@ -62,13 +62,13 @@ export async function loadWeights(device: GPUDevice, file: TensorFile, config: C
   const found = findTensors(file, config, 'gguf');
   const sourceOf = await sourcesIn(file, found, signal);
   const all = Array.from({ length: config.layers }, (_, i) => i);
-  for (const i of all) checkAlike(file.name, found.get(`gate.${i}`)!, found.get(`up.${i}`)!);
+  const { joined: both, activation = 'silu' } = config;
+  if (!both) for (const i of all) checkAlike(file.name, found.get(`gate.${i}`)!, found.get(`up.${i}`)!);
   const ofLayer = (i: number) => [
-    [sourceOf(`q.${i}`), sourceOf(`k.${i}`), sourceOf(`v.${i}`)],
+    both ? [sourceOf(`qkv.${i}`)] : [sourceOf(`q.${i}`), sourceOf(`k.${i}`), sourceOf(`v.${i}`)],
     sourceOf(`o.${i}`),
-    sourceOf(`gate.${i}`),
-    sourceOf(`up.${i}`),
     sourceOf(`down.${i}`),
+    ...(both ? [sourceOf(`gateUp.${i}`)] : [sourceOf(`gate.${i}`), sourceOf(`up.${i}`)]),
   ];
   const sources = [sourceOf('embedding'), ...all.flatMap(ofLayer), ...(config.tied ? [] : [sourceOf('head')])];
   const floats = sources.flat().filter(isTensor);
@@ -85,15 +85,16 @@ export async function loadWeights(device: GPUDevice, file: TensorFile, config: C
       loaded.tensors.set(name, Tensor.from(device, values, { shape: [values.length], dtype: 'float32' }));
     const [embedding, ...rest] = made as [LinearWeightQuant, ...(LinearWeightQuant | LinearWeightQuant[])[]];
     const products = new Map<ProductName, readonly LinearWeightQuant[]>();
+    const count = both ? 4 : 5;
     for (const i of all) {
-      const [qkv, o, gate, up, down] = rest.slice(5 * i, 5 * i + 5) as [LinearWeightQuant[], ...LinearWeightQuant[]];
+      const [qkv, o, down, ...gateAndUp] = rest.slice(count * i, count * (i + 1)) as [LinearWeightQuant[], ...LinearWeightQuant[]];
       const next = i + 1 < config.layers ? `attentionNorm.${i + 1}` : 'outputNorm';
       if (fused) {
         leaveTwin(o!, loaded.tensors.get(`feedForwardNorm.${i}`)!);
         leaveTwin(down!, loaded.tensors.get(next)!);
       }
-      const gateUp = joinGateUp([gate!, up!], { glu: 'silu' });
-      for (const one of [gate!, up!]) loaded.layers.delete(one);
+      const gateUp = joinGateUp(gateAndUp, { glu: activation });
+      for (const one of gateAndUp) loaded.layers.delete(one);
       loaded.layers.add(gateUp);
       products.set(`qkv.${i}`, qkv);
       for (const [name, layer] of Object.entries({ o: o!, gateUp, down: down! })) products.set(`${name}.${i}` as ProductName, [layer]);
@@ -165,12 +166,28 @@ async function vectorsIn(
     asFloats(await readTensor(found.get(role)!, signal ? { signal } : {}));
   const vectors = new Map<string, Float32Array<ArrayBuffer>>([['outputNorm', await read('outputNorm')]]);
   for (let i = 0; i < config.layers; i++) {
-    for (const name of [`attentionNorm.${i}`, `feedForwardNorm.${i}`] as const) vectors.set(name, await read(name));
+    for (const name of normsOf(config)) vectors.set(`${name}.${i}`, await read(`${name}.${i}`));
     if (config.qkNorms) vectors.set(`norms.${i}`, joined(await read(`qNorm.${i}`), await read(`kNorm.${i}`)));
   }
-  const divisors = config.rope.divisors ? await read('ropeDivisors') : undefined;
-  const { fine, coarse } = ropeTables(frequencies(config.rope, divisors), context);
-  return vectors.set('angles', joined(fine, coarse));
+  const { rope, localRope } = config;
+  const role = divisorsOf(rope, context);
+  const divisors = role && (await read(role));
+  const anglesOf = (of: Rope): Float32Array<ArrayBuffer> => {
+    const { fine, coarse } = ropeTables(frequencies(of, divisors), context, of.magnitude);
+    return joined(fine, coarse);
+  };
+  if (localRope) vectors.set('localAngles', anglesOf(localRope));
+  return vectors.set('angles', anglesOf(rope));
+}
+
+/** Of the residual, or of what is added to it. */
+const normsOf = ({ postNorms }: Config) =>
+  ['attentionNorm', 'feedForwardNorm', ...(postNorms ? (['postAttentionNorm', 'postFeedForwardNorm'] as const) : [])] as const;
+
+/** The tensor that frequencies are divided by, for sequences of so many positions. */
+function divisorsOf({ divisors, original }: Rope, context: number): 'ropeDivisors' | 'ropeShort' | 'ropeLong' | undefined {
+  if (original !== undefined) return context > original ? 'ropeLong' : 'ropeShort';
+  return divisors ? 'ropeDivisors' : undefined;
 }
 
 function joined(a: Float32Array, b: Float32Array): Float32Array<ArrayBuffer> {

@@ -1,6 +1,9 @@
 // The small models whose logits llama.cpp has computed (scripts/goldens/llm.mjs), and the tokens that they read.
 import type { ModelOptions } from '../support/model-file.js';
 
+/** Layers of gemma3, of which the last sees all positions. */
+const SIX = { layers: 6, feedForward: 256 };
+
 /**
  * By name of the fixture: every architecture, every block type, both kinds of weights, G = 1, 2, 4, tied and not, both scalings of positions.
  * With float32 weights and cache llama.cpp rounds nothing below float32, so that these models hold the rules; the others hold the block types.
@@ -12,6 +15,30 @@ export const GOLDEN_MODELS: Readonly<Record<string, ModelOptions>> = {
   'llama-heavy-f32': { architecture: 'llama', type: 'F32', weights: 'heavy', seed: 24 },
   'qwen2-f32': { architecture: 'qwen2', type: 'F32', tied: true, seed: 25, rope: { base: 1e6 }, sizes: { epsilon: 1e-5 } },
   'qwen3-f32': { architecture: 'qwen3', type: 'F32', seed: 26, rope: { base: 1e6 }, sizes: { headWidth: 64 } },
+  'gemma3-f32': {
+    architecture: 'gemma3',
+    type: 'F32',
+    tied: true,
+    seed: 41,
+    rope: { base: 1e6, factor: 8 },
+    sizes: { ...SIX, headWidth: 64 },
+  },
+  'gemma2-f32': { architecture: 'gemma2', type: 'F32', tied: true, seed: 42, caps: { scores: 4, logits: 6 }, sizes: { headWidth: 64 } },
+  'smollm3-f32': {
+    architecture: 'smollm3',
+    type: 'F32',
+    tied: true,
+    seed: 43,
+    rope: { base: 5e6 },
+    sizes: { layers: 4, feedForward: 256 },
+  },
+  'phi3-f32': { architecture: 'phi3', type: 'F32', seed: 44, sizes: { kvHeads: 8 } },
+  'phi3-long-f32': {
+    ...{ architecture: 'phi3', type: 'F32', tied: true, seed: 45, sizes: { heads: 4, headWidth: 64 } },
+    rope: { width: 48, original: 1024, magnitude: Math.fround(1.19) },
+  },
+  'gemma3-q4_0': { architecture: 'gemma3', type: 'Q4_0', tied: true, types: { embedding: 'Q6_K' }, seed: 46, sizes: SIX },
+  'phi3-q4_k': { architecture: 'phi3', type: 'Q4_K', types: { down: 'Q6_K', embedding: 'Q6_K' }, tied: true, seed: 47 },
   'llama-q4_0': { architecture: 'llama', type: 'Q4_0', seed: 11 },
   'llama-q4_k_m': {
     architecture: 'llama',

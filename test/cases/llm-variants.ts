@@ -4,8 +4,9 @@ import { variantText } from '../../src/gpu/pipeline.js';
 import { variantId } from '../../src/kernels/kernel.js';
 import type { Heads } from '../../src/llm/attention.js';
 import { attendDispatches, attendRowsDispatch, ropeDispatch, WIDTHS } from '../../src/llm/attention.js';
+import { capDispatch } from '../../src/llm/cap.js';
 import { pickDispatch } from '../../src/llm/pick.js';
-import { rmsDispatch } from '../../src/llm/rms.js';
+import { normAddDispatch, rmsDispatch } from '../../src/llm/rms.js';
 import { addLlmShaders, type LlmDispatch } from '../../src/llm/shaders.js';
 import { GPU } from '../support/devices.js';
 import { cover, wordsOf } from './slice.js';
@@ -15,12 +16,13 @@ addLlmShaders();
 /** Every pair of values of two params is in one of them. */
 export function llmVariants(): readonly Pick<LlmDispatch, 'shader' | 'params'>[] {
   const all: LlmDispatch[] = [rmsDispatch({ rows: 1, width: 64, epsilon: 1e-6 })];
+  all.push(normAddDispatch({ rows: 1, width: 64, epsilon: 1e-6, scale: 1 }), capDispatch({ vocabulary: 8, cap: 30 }, GPU));
   const choosing = { vocabulary: 8, context: 8, limit: 1, stops: [], seed: 0 };
   all.push(pickDispatch({ ...choosing, temperature: 0 }), pickDispatch({ ...choosing, temperature: 1 }));
   all.push(pickDispatch({ ...choosing, temperature: 0 }, 'logits'));
-  for (const width of WIDTHS)
+  for (const width of WIDTHS.flatMap((one) => [one, one - 6])) // whole, and padded
     for (const rope of ['pairs', 'halves'] as const)
-      for (const kv of ['f32', 'f16'] as const)
+      for (const kv of ['f32', 'f16', 'q8'] as const)
         for (const normEpsilon of [undefined, 1e-6])
           for (const group of [1, 2, 3, 4, 5, 6, 7, 8]) {
             const heads: Heads = { heads: group, kvHeads: 1, width, rope, kv, normEpsilon, capacity: 64 };

@@ -2,7 +2,7 @@
 import { describe, expect, test } from 'vitest';
 import { encode16 } from '../../src/dtype.js';
 import { capsOf } from '../../src/gpu/device.js';
-import { attendDispatches, attendRowsDispatch, cacheBytes, type Heads, ropeDispatch } from '../../src/llm/attention.js';
+import { attendDispatches, attendRowsDispatch, cacheBytes, type Heads, paddedWidth, ropeDispatch } from '../../src/llm/attention.js';
 import { pickDispatch, stateBytes } from '../../src/llm/pick.js';
 import { rmsDispatch } from '../../src/llm/rms.js';
 import type { LlmDispatch } from '../../src/llm/shaders.js';
@@ -14,10 +14,12 @@ import {
   attention,
   type Bounded,
   type Chains,
+  codesOf,
   llmDevice,
   outside,
   POISON,
   putRow,
+  queryOf,
   rms,
   rowOf,
   runLlm,
@@ -44,7 +46,7 @@ function layerOf(next: Next, { base = 10000, ...of }: Heads & { readonly base?: 
   const rotary = of.rotary ?? of.width;
   const scale = Math.fround(of.scale ?? 1 / Math.sqrt(of.width));
   const norms = of.normEpsilon === undefined ? undefined : floats(2 * of.width, () => 0.5 + next());
-  return { of, rotary, scale, angles: anglesOf(rotary, base, of.capacity), norms };
+  return { of, rotary, scale, angles: anglesOf(rotary, base, of.positions ?? of.capacity), norms };
 }
 
 /** A query's or key's head in float64. */
@@ -58,23 +60,39 @@ const turned = ({ of, rotary, scale, angles, norms }: Layer, x: Float32Array, wh
     angle: (i) => angles.angle(position, i),
   });
 
-/** Bytes of a cache with drawn keys and values at positions below `filled`, and poison elsewhere. */
+/** Bytes of a cache with drawn keys and values at positions below `filled`, the last of them if it is a ring, and poison elsewhere. */
 function drawnCache(next: Next, of: Heads, filled: number): { readonly k: ArrayBuffer; readonly v: ArrayBuffer } {
   const make = (what: 'k' | 'v'): ArrayBuffer => {
     const bytes = new Uint32Array(cacheBytes(of) / 4).fill(POISON).buffer;
-    const elements = of.kv === 'f16' ? new Uint16Array(bytes) : new Float32Array(bytes);
+    const int8 = of.kv === 'q8' ? codesOf(of, bytes) : undefined;
+    const elements = int8?.codes ?? (of.kv === 'f16' ? new Uint16Array(bytes) : new Float32Array(bytes));
     for (let head = 0; head < of.kvHeads; head++)
-      for (let position = 0; position < filled; position++) {
+      for (let position = Math.max(0, filled - of.capacity); position < filled; position++) {
         const row = floats(of.width, () => normal(next));
-        putRow(of, elements, what, [head, position], of.kv === 'f16' ? encode16(row, 'float16') : row);
+        if (int8) {
+          const factor = Math.fround(Math.max(...row.map(Math.abs)) / 127);
+          int8.factors[int8.at(head, position)] = factor;
+          putRow(
+            of,
+            elements,
+            what,
+            [head, position],
+            row.map((x) => Math.round(x / factor)),
+          );
+        } else putRow(of, elements, what, [head, position], of.kv === 'f16' ? encode16(row, 'float16') : row);
       }
     return bytes;
   };
   return { k: make('k'), v: make('v') };
 }
 
-/** Half a step of what a cache holds. */
-const heldStep = ({ kv }: Heads, x: number): number => (kv === 'f16' ? Math.max(2 ** -25, Math.abs(x) * 2 ** -11) : 0);
+/** Half a step of what a cache holds of a row, whose values may be off by `bound`. */
+function heldSteps({ kv }: Heads, { value, bound }: Bounded): Float64Array {
+  if (kv !== 'q8') return value.map((x) => (kv === 'f16' ? Math.max(2 ** -25, Math.abs(x) * 2 ** -11) : 0));
+  const factor = Math.max(...value.map((x, i) => Math.abs(x) + bound[i]!)) / 127;
+  // The quotient of at most 127 is off by 4 roundings, so a code may be the next one; factor and product are rounded.
+  return value.map((x) => factor * (0.5 + 127 * 4 * 2 ** -24) + Math.abs(x) * 2 ** -22);
+}
 
 interface Rows {
   readonly qkv: Float32Array;
@@ -86,6 +104,12 @@ const headOf = ({ heads, kvHeads, width }: Heads, qkv: Float32Array, row: number
   return qkv.subarray(at, at + width);
 };
 
+/** A row of values as a cache holds it. */
+function exactly(of: Heads, row: ArrayLike<number>): Bounded {
+  const value = Float64Array.from(row);
+  return { value, bound: heldSteps(of, { value, bound: new Float64Array(value.length) }) };
+}
+
 /** Faults of a cache after rows of keys and values have come to it: other positions keep their bits. */
 function cacheFaults(
   layer: Layer,
@@ -95,19 +119,19 @@ function cacheFaults(
 ): string[] {
   const { of } = layer;
   const faults: string[] = [];
-  const [k, v] = [asFloats(of, after.k), asFloats(of, after.v)];
-  const kept = { k: asFloats(of, before.k).slice(), v: asFloats(of, before.v).slice() };
+  const [k, v] = [asFloats(of, after.k, 'k'), asFloats(of, after.v, 'v')];
+  const kept = { k: asFloats(of, before.k, 'k').slice(), v: asFloats(of, before.v, 'v').slice() };
   for (let row = 0; row < rows.rows; row++)
     for (let head = 0; head < of.kvHeads; head++) {
       const place = [head, rows.position + row] as const;
       const key = turned(layer, headOf(of, rows.qkv, row, of.heads + head), 'k', place[1]);
-      key.value.forEach((x, i) => {
-        key.bound[i]! += heldStep(of, x);
+      heldSteps(of, key).forEach((step, i) => {
+        key.bound[i]! += step;
       });
       const value = headOf(of, rows.qkv, row, of.heads + of.kvHeads + head);
       const got = { k: rowOf(of, k, 'k', place), v: rowOf(of, v, 'v', place) };
       faults.push(...outside(got.k, key).map((fault) => `key ${place}${fault}`));
-      faults.push(...outside(got.v, { value: Float64Array.from(value), bound: Float64Array.from(value, (x) => heldStep(of, x)) }));
+      faults.push(...outside(got.v, exactly(of, value)));
       putRow(of, kept.k, 'k', place, got.k);
       putRow(of, kept.v, 'v', place, got.v);
     }
@@ -129,12 +153,14 @@ function attentionFaults(layer: Layer, { k, v, att, row, ...rows }: Rows & Atten
   const position = rows.position + row;
   const group = of.heads / of.kvHeads;
   const faults: string[] = [];
+  const length = Math.min(position + 1, of.window ?? Infinity);
+  const begin = position + 1 - length;
   for (let kv = 0; kv < of.kvHeads; kv++) {
-    const keys = Array.from({ length: position + 1 }, (_, t) => rowOf(of, k, 'k', [kv, t]));
-    const values = Array.from({ length: position + 1 }, (_, t) => rowOf(of, v, 'v', [kv, t]));
+    const keys = Array.from({ length }, (_, t) => rowOf(of, k, 'k', [kv, begin + t]));
+    const values = Array.from({ length }, (_, t) => rowOf(of, v, 'v', [kv, begin + t]));
     for (let head = kv * group; head < (kv + 1) * group; head++) {
       const q = turned(layer, headOf(of, rows.qkv, row, head), 'q', position);
-      const wanted = attention(q, { keys, values, chains: rows.chains, held16: of.kv === 'f16' });
+      const wanted = attention(q, { keys, values, chains: rows.chains, kv: of.kv, cap: Math.fround(of.cap ?? 0) });
       const at = (row * of.heads + head) * of.width;
       faults.push(...outside(att.subarray(at, at + of.width), wanted).map((fault) => `row ${row} head ${head} ${fault}`));
     }
@@ -149,10 +175,11 @@ interface AttentionGot {
   readonly chains: Chains;
 }
 
-const chainsOf = ({ params }: LlmDispatch, splits: number): Chains => ({
+const chainsOf = ({ params }: Pick<LlmDispatch, 'params'>, splits: number): Chains => ({
   lanes: params.LANES!,
   tile: [2048, 1024, 512, 512][params.QUERIES! - 1] ?? 256,
   splits,
+  padded: params.E!,
 });
 
 const givenOf = ({ of, angles, norms }: Layer, qkv: Float32Array<ArrayBuffer>, cache: { k: ArrayBuffer; v: ArrayBuffer }) => ({
@@ -177,7 +204,7 @@ async function tokenFaults(name: string, heads: Heads & { base?: number }, how: 
   const after = { k: got.k_cache!, v: got.v_cache! };
   const rows = { qkv, position, rows: 1 };
   const chains = chainsOf(dispatches[0]!, dispatches[0]!.workgroups[1]);
-  const met = { k: asFloats(of, after.k), v: asFloats(of, after.v), att: new Float32Array(got.att!), row: 0, chains };
+  const met = { k: asFloats(of, after.k, 'k'), v: asFloats(of, after.v, 'v'), att: new Float32Array(got.att!), row: 0, chains };
   return [...cacheFaults(layer, before, after, rows), ...attentionFaults(layer, { ...rows, ...met })];
 }
 
@@ -187,12 +214,16 @@ interface Kind extends Pick<Heads, 'width' | 'rope' | 'kv'> {
   readonly normed: boolean;
   readonly software: boolean;
   readonly split: boolean;
+  readonly capped: boolean;
+  readonly windowed: boolean;
 }
 const kind = (width: number, rope: Heads['rope'], kv: Heads['kv'], group: number, words = ''): Kind => ({
   ...{ width, rope, kv, group },
   normed: words.includes('norms'),
   software: words.includes('cpu'),
   split: words.includes('splits'),
+  capped: words.includes('cap'),
+  windowed: words.includes('window'),
 });
 const KINDS: readonly Kind[] = [
   kind(32, 'pairs', 'f32', 6),
@@ -206,18 +237,35 @@ const KINDS: readonly Kind[] = [
   kind(256, 'halves', 'f16', 8, 'splits'),
   kind(32, 'halves', 'f32', 8, 'cpu norms'),
   kind(32, 'pairs', 'f16', 5, 'cpu splits'),
+  // No row above changes its place: other tests name them by it.
+  kind(4, 'pairs', 'f32', 2),
+  kind(4, 'halves', 'f16', 3, 'cpu norms'),
+  kind(20, 'halves', 'f32', 4, 'cpu cap window norms'),
+  kind(50, 'pairs', 'f32', 1, 'window splits norms'),
+  kind(112, 'halves', 'f16', 4, 'window'),
+  kind(222, 'halves', 'f32', 2, 'cpu cap window splits'),
+  kind(256, 'halves', 'f32', 2, 'cpu cap window norms'),
+  kind(64, 'pairs', 'f16', 3, 'cap window splits'),
+  kind(64, 'halves', 'q8', 7, 'cpu'),
+  kind(128, 'halves', 'q8', 2, 'norms splits'),
+  kind(20, 'pairs', 'q8', 4, 'cpu cap window norms'),
+  kind(80, 'halves', 'q8', 1, 'window'),
 ];
 const nameOf = ({ width, rope, kv, group, ...has }: Kind): string =>
   `${group} of ${width}, ${rope}, ${kv}${Object.entries(has)
     .map(([name, is]) => (is ? `, ${name}` : ''))
     .join('')}`;
-/** Heads of a kind; of some a part turns. */
-const headsOf = (next: Next, { width, rope, kv, group, normed }: Kind, capacity: number): Heads & { base: number } => {
+/** Heads of a kind; of some a part turns. Of those with a window some have a ring of no more positions than rows need. */
+const headsOf = (next: Next, { width, rope, kv, group, normed, capped, windowed }: Kind, positions: number, rows = 1): Made => {
   const kvHeads = 1 + Math.floor(next() * 3);
-  const part = next() < 0.25 ? { rotary: width / 2 - ((width / 2) % 8) } : {};
-  const common = { width, rope, kv, kvHeads, heads: group * kvHeads, capacity, base: next() < 0.5 ? 10000 : 1e6 };
-  return { ...common, ...part, ...(normed && { normEpsilon: 1e-6 }) };
+  const part =
+    next() < 0.25 ? { rotary: width % 8 === 0 ? width / 2 - ((width / 2) % 8) : width - 2 * Math.ceil((next() * width) / 2) } : {};
+  const window = windowed ? 1 + Math.floor(next() * next() * positions) : undefined;
+  const capacity = window && next() < 0.7 ? Math.min(positions, window + rows - 1 + Math.floor(next() * 3)) : positions;
+  const common = { width, rope, kv, kvHeads, heads: group * kvHeads, capacity, positions, base: next() < 0.5 ? 10000 : 1e6, window };
+  return { ...common, ...part, ...(normed && { normEpsilon: 1e-6 }), ...(capped && { cap: 1 + 3 * next() }) };
 };
+type Made = Heads & { readonly base: number };
 
 describe('one token', () => {
   const POSITIONS = [0, 1, 2, 63, 64, 127, 255, 256, 257, 300, 511];
@@ -240,8 +288,8 @@ describe('one token', () => {
     [10, 2048, undefined],
     [10, 2303, undefined],
   ] as const)('kind %i at position %i', async (at, position, splits) => {
-    const { software, normed: _, split: __, group, ...of } = KINDS[at]!;
-    const heads: Heads = { ...of, heads: group, kvHeads: 1, capacity: position + 5 };
+    const { software, group, width, rope, kv } = KINDS[at]!;
+    const heads: Heads = { width, rope, kv, heads: group, kvHeads: 1, capacity: position + 5 };
     expect(await tokenFaults(`long ${at} ${position}`, heads, { software, position, ...(splits && { splits }) })).toEqual([]);
   });
 });
@@ -269,6 +317,15 @@ describe('rows of a prompt', () => {
     kind(96, 'pairs', 'f16', 1),
     kind(256, 'halves', 'f32', 8, 'norms'),
     kind(32, 'pairs', 'f16', 3),
+    kind(4, 'halves', 'f32', 2, 'norms'),
+    kind(20, 'pairs', 'f16', 2, 'norms window'),
+    kind(50, 'halves', 'f32', 4, 'window cap'),
+    kind(118, 'halves', 'f32', 3, 'norms cap window'),
+    kind(256, 'halves', 'f32', 4, 'norms window'),
+    kind(64, 'pairs', 'f16', 3, 'cap window'),
+    kind(64, 'halves', 'q8', 7),
+    kind(80, 'pairs', 'q8', 2, 'norms'),
+    kind(20, 'halves', 'q8', 1, 'norms cap window'),
   ];
   test.each(ROW_KINDS.map((one) => [nameOf(one), one] as const))('%s', async (name, one) => {
     for (let i = 0; i < 6; i++) {
@@ -276,8 +333,9 @@ describe('rows of a prompt', () => {
       const rows = 1 + Math.floor(next() * 30);
       const valid = i % 2 === 0 ? rows : 1 + Math.floor(next() * rows);
       const position = [0, 0, 1, 100, 250, 256][i]!;
-      const layer = layerOf(next, headsOf(next, one, position + rows + Math.floor(next() * 4)));
+      const layer = layerOf(next, headsOf(next, one, position + rows + Math.floor(next() * 4), rows));
       const { of } = layer;
+      const { padded } = paddedWidth(of);
       const apart = i % 3 === 0 ? undefined : rows + (i % 2); // q, k and v side by side, or one behind the other
       const dispatches = [ropeDispatch(of, { rows, caps, apart }), attendRowsDispatch(of, { rows })];
       const qkv = floats(rows * (of.heads + 2 * of.kvHeads) * of.width, () => normal(next));
@@ -287,18 +345,19 @@ describe('rows of a prompt', () => {
       const after = { k: got.k_cache!, v: got.v_cache! };
       const given = { qkv, position, rows: valid };
       const faults = cacheFaults(layer, before, after, given);
-      const [k, v, att, q] = [asFloats(of, after.k), asFloats(of, after.v), new Float32Array(got.att!), new Float32Array(got.q!)];
+      const [k, v, att, q] = [asFloats(of, after.k, 'k'), asFloats(of, after.v, 'v'), new Float32Array(got.att!), new Float32Array(got.q!)];
       for (let row = 0; row < valid; row++) {
         for (let head = 0; head < of.heads; head++) {
-          const at = (row * of.heads + head) * of.width;
-          faults.push(...outside(q.subarray(at, at + of.width), turned(layer, headOf(of, qkv, row, head), 'q', position + row)));
+          const at = (row * of.heads + head) * padded;
+          const query = queryOf(of, q.subarray(at, at + padded));
+          faults.push(...outside(query, turned(layer, headOf(of, qkv, row, head), 'q', position + row)));
         }
         faults.push(...attentionFaults(layer, { ...given, k, v, att, row, chains: chainsOf(dispatches[1]!, 1) }));
       }
       expect(faults.slice(0, 5), JSON.stringify({ of, rows, valid, position })).toEqual([]);
       // Rows that are padding write nothing.
-      for (const bytes of [got.att!, got.q!])
-        expect(new Uint32Array(bytes).subarray(valid * of.heads * of.width).every((word) => word === POISON)).toBe(true);
+      for (const [bytes, width] of [[got.att!, of.width] as const, [got.q!, padded] as const])
+        expect(new Uint32Array(bytes).subarray(valid * of.heads * width).every((word) => word === POISON)).toBe(true);
     }
   });
 });
@@ -334,7 +393,7 @@ async function token(
   const dispatches = attendDispatches(of, { software: KINDS[at]!.software, positions: position + 1, splits });
   const all = { ...givenOf(layer, given.qkv, given.cache), ...(given.table && { angles: given.table }) };
   const got = await runLlm(device, dispatches, { running, position, rows: 1 }, all);
-  return { got, all, att: new Float32Array(got.att!), k: asFloats(of, got.k_cache!), v: asFloats(of, got.v_cache!) };
+  return { got, all, att: new Float32Array(got.att!), k: asFloats(of, got.k_cache!, 'k'), v: asFloats(of, got.v_cache!, 'v') };
 }
 const sizeOf = ({ heads, kvHeads, width }: Heads): number => (heads + 2 * kvHeads) * width;
 /** A quarter turn for each position and each 256 of them: entries are 0, 1 and -1. */
@@ -349,12 +408,12 @@ const quarterTurns = (rotary: number, capacity: number): Float32Array<ArrayBuffe
 };
 
 describe('exact cases', () => {
-  test.each([0, 1, 2, 6, 10])('kind %i: queries of 0 give the mean of 256 values', async (at) => {
+  test.each([0, 1, 2, 6, 10, 11, 15, 16])('kind %i: queries of 0 give the mean of 256 values', async (at) => {
     const of = plainHeads(at, 260);
     const next = random(`mean ${at}`);
     const integer = () => Math.floor(next() * 17) - 8;
     const cache = drawnCache(next, of, 255);
-    const v = asFloats(of, cache.v).map((x) => (Number.isNaN(x) ? x : Math.round(x)));
+    const v = asFloats(of, cache.v, 'v').map((x) => (Number.isNaN(x) ? x : Math.round(x)));
     const bytes = of.kv === 'f16' ? encode16(v, 'float16').buffer : v.buffer;
     const qkv = floats(sizeOf(of), (i) => (i < of.heads * of.width ? 0 : integer()));
     const { att, v: after } = await token(
@@ -371,7 +430,7 @@ describe('exact cases', () => {
     expect(att).toEqual(wanted);
   });
 
-  test.each([0, 1, 2, 6])('kind %i: position 0 neither turns nor weighs', async (at) => {
+  test.each([0, 1, 2, 6, 11, 15, 16])('kind %i: position 0 neither turns nor weighs', async (at) => {
     const of = plainHeads(at, 3);
     const next = random(`first ${at}`);
     const qkv = floats(sizeOf(of), () => Math.round(8 * normal(next)) / 8 + 1 / 16);
@@ -391,6 +450,9 @@ describe('exact cases', () => {
     [0, 515],
     [1, 3],
     [6, 257],
+    [11, 258],
+    [15, 3],
+    [16, 257],
   ])('kind %i: tables of quarter turns at position %i', async (at, position) => {
     const of = plainHeads(at, position + 2);
     const next = random(`quarter ${at} ${position}`);
@@ -418,7 +480,7 @@ describe('exact cases', () => {
         return [own, first ? -other : other, -own, first ? other : -other][turns]!;
       });
       expect([...rowOf(of, k, 'k', [head, position])]).toEqual(wanted);
-      expect([...rowOf(of, asFloats(of, rows.k_cache!), 'k', [head, position])]).toEqual(wanted);
+      expect([...rowOf(of, asFloats(of, rows.k_cache!, 'k'), 'k', [head, position])]).toEqual(wanted);
     }
   });
 
@@ -449,6 +511,49 @@ describe('exact cases', () => {
           ...rowOf(of, v, 'v', [Math.floor(head / group), winner]),
         ]);
     }
+  });
+
+  /** Integers for values, at positions 44 … 299; keys of any size. */
+  const window = (at: number) => {
+    const of: Heads = { ...plainHeads(at, 257), window: 256, positions: 302, cap: 2, scale: 1 };
+    const next = random(`window ${at}`);
+    const cache = drawnCache(next, of, 299);
+    const integers = asFloats(of, cache.v, 'v').map((x) => (Number.isNaN(x) ? x : Math.round(4 * x)));
+    const v = (of.kv === 'f16' ? encode16(integers, 'float16').buffer : integers.buffer) as ArrayBuffer;
+    return { of, next, cache: { k: cache.k, v } };
+  };
+  const meansOf = (of: Heads, v: Float32Array): Float32Array =>
+    floats(of.heads * of.width, (i) => {
+      const head = Math.floor(Math.floor(i / of.width) / (of.heads / of.kvHeads));
+      let sum = 0;
+      for (let t = 44; t < 300; t++) sum += rowOf(of, v, 'v', [head, t])[i % of.width]!;
+      return sum / 256;
+    });
+  test.each([0, 1, 2, 11, 15, 16])('kind %i: a window of 256 positions in a ring has the mean of those, and of no other', async (at) => {
+    const { of, next, cache } = window(at);
+    const qkv = floats(sizeOf(of), (i) => (i < of.heads * of.width ? 0 : Math.floor(next() * 9) - 4));
+    const how = { at, position: 299, splits: KINDS[at]!.split ? 4 : 1 };
+    const { att, v } = await token(of, { qkv, cache }, how);
+    expect(att).toEqual(meansOf(of, v));
+    // The other kernels, with the row in the ring.
+    const given = givenOf(layerOf(random('plain'), of), qkv, cache);
+    const rows = [ropeDispatch(of, { rows: 1, caps }), attendRowsDispatch(of, { rows: 1 })];
+    const got = await runLlm(device, rows, { running: 1, position: 299, rows: 1 }, given);
+    expect(new Float32Array(got.att!)).toEqual(meansOf(of, v));
+  });
+  test.each([0, 2, 11])('kind %i: huge scores of all sizes end at one cap', async (at) => {
+    const { of, next, cache } = window(at);
+    const k = new Float32Array(cache.k).map((x) => (Number.isNaN(x) ? x : 0));
+    for (let head = 0; head < 2; head++)
+      for (let t = 299 - 256; t < 299; t++) putRow(of, k, 'k', [head, t], [1e12 * (1 + next()), ...new Array(of.width - 1).fill(0)]);
+    const table = floats(anglesOf(of.width, 10000, 302).table.length, (i) => (i % 2 === 0 ? 1 : 0));
+    const qkv = floats(sizeOf(of), (i) => {
+      const head = Math.floor(i / of.width);
+      return head >= of.heads + of.kvHeads ? Math.floor(next() * 9) - 4 : i % of.width === 0 ? 1e9 : 0;
+    });
+    const how = { at, position: 299, splits: KINDS[at]!.split ? 4 : 1 };
+    const { att, v } = await token(of, { qkv, cache: { k: k.buffer, v: cache.v }, table }, how);
+    expect(att).toEqual(meansOf(of, v));
   });
 
   test('a norm whose factor is a power of two', async () => {
@@ -491,7 +596,7 @@ describe('NaN', () => {
     ] as const) {
       const cache = drawnCache(next, of, position);
       const elements = of.kv === 'f16' ? new Uint16Array(cache[what]) : new Float32Array(cache[what]);
-      const row = rowOf(of, asFloats(of, cache[what]), what, [1, 9]).map((x, i) => (i === 5 ? NaN : x));
+      const row = rowOf(of, asFloats(of, cache[what], what), what, [1, 9]).map((x, i) => (i === 5 ? NaN : x));
       putRow(of, elements, what, [1, 9], of.kv === 'f16' ? encode16(row, 'float16') : row);
       const { att } = await token(of, { qkv, cache }, { at, position, splits });
       expect(nanHeads(att), what).toEqual(only((head) => head >= group, count));
@@ -575,7 +680,7 @@ describe('halves', () => {
     const now = { running: 1, position: 0, rows: 1 };
     for (const dispatches of [attendDispatches(heads, { software: false, positions: 1 }), [ropeDispatch(heads, { rows: 1, caps })]]) {
       const got = await runLlm(device, dispatches, now, given());
-      const v = asFloats(heads, got.v_cache!);
+      const v = asFloats(heads, got.v_cache!, 'v');
       for (let head = 0; head < 2; head++) expect([...rowOf(heads, v, 'v', [head, 0])].slice(0, values.length)).toEqual(held);
       expect(new Uint32Array(got.clamped!)).toEqual(Uint32Array.of(2 * 5));
     }

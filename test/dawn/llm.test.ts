@@ -7,17 +7,15 @@ import { ArgumentError, DeviceLostError, requestDevice, UnsupportedError } from 
 import { draw } from '../../src/llm/noise.js';
 import { GpuError, Llm } from '../../src/llm.js';
 import { llmReference } from '../../src/reference/llm.js';
-import type { GenerateOptions } from '../../src/runtime/options.js';
 import { gpu } from '../support/dawn.js';
 import { makeGguf } from '../support/files.js';
 import { llmDevice } from '../support/llm-kernels.js';
+import { apart, BOUND, checkIds, checkRows, idsOf, loadModel } from '../support/llm-run.js';
 import { type ModelOptions, modelFile, modelParts } from '../support/model-file.js';
 import { openedModel } from '../support/model-weights.js';
 
 const device = await llmDevice();
 
-/** Relative distance of logits from float64. */
-const BOUND = 1e-5;
 const SIZES = { layers: 2, feedForward: 256 };
 const MODELS: Readonly<Record<string, ModelOptions>> = {
   'llama Q4_0': { architecture: 'llama', type: 'Q4_0', seed: 31, sizes: SIZES, rope: { divisors: true } },
@@ -39,23 +37,13 @@ afterAll(() => {
   for (const llm of alive) llm.destroy();
 });
 async function load(options: ModelOptions, more: object = {}): Promise<Llm> {
-  const file = await openGguf(await byteSource(modelFile(options), { name: 'model.gguf' }));
-  const llm = await Llm.load(file, { device, kv: 'f32', ...more });
+  const llm = await loadModel(device, options, more);
   alive.push(llm);
   return llm;
 }
 const first = load(MODELS['llama Q4_0']!);
 const fileOf = async (...[tensors, metadata]: readonly [Parameters<typeof makeGguf>[0], ReturnType<typeof modelParts>['metadata']]) =>
   openGguf(await byteSource(makeGguf(tensors, { metadata }), { name: 'made.gguf' }));
-const idsOf = async (llm: Llm, prompt: readonly number[], options: GenerateOptions = {}): Promise<number[]> => {
-  const ids: number[] = [];
-  for await (const { id } of llm.generate(prompt, options)) ids.push(id);
-  return ids;
-};
-const apart = (got: Float32Array, want: Float64Array): number => {
-  expect(got.length).toBe(want.length);
-  return Math.hypot(...want.map((value, i) => got[i]! - value)) / Math.hypot(...want);
-};
 
 describe.each(Object.entries(MODELS))('%s', (_, options) => {
   test('logits are those of float64, and ids where its two largest differ by more than the bound', async () => {
@@ -64,26 +52,14 @@ describe.each(Object.entries(MODELS))('%s', (_, options) => {
     const all = await llm.logits(PROMPT, { all: true });
     const reference = llmReference(config, weight);
     const want = reference.forward(PROMPT);
-    for (let row = 0; row < PROMPT.length; row++) {
-      const part = [row * config.vocabulary, (row + 1) * config.vocabulary] as const;
-      expect(apart(all.subarray(...part), want.subarray(...part))).toBeLessThan(BOUND);
-    }
+    checkRows(all, want, config.vocabulary);
     expect(await llm.logits(PROMPT)).toEqual(all.subarray(-config.vocabulary)); // the last row, of whatever chunk
 
     llm.reset();
     const ids = await idsOf(llm, PROMPT, { maxTokens: 24 });
     expect(ids.length).toBe(24);
     expect(llm.position).toBe(PROMPT.length + 23);
-    let sure = 0;
-    let logits = want.subarray(-config.vocabulary);
-    for (const id of ids) {
-      const [top, second] = [...logits].sort((a, b) => b - a) as [number, number];
-      const margin = 2 * BOUND * Math.hypot(...logits);
-      expect(logits[id]!).toBeGreaterThanOrEqual(top - margin);
-      if (top - second > margin) sure++;
-      logits = reference.forward([id]);
-    }
-    expect(sure).toBeGreaterThan(18); // a test that could not fail otherwise
+    checkIds(ids, want.subarray(-config.vocabulary), (id) => reference.forward([id]));
     // What decoding left in the cache is what a prompt would leave.
     const after = [...PROMPT, ...ids];
     const kept = await llm.logits(after);
@@ -316,6 +292,33 @@ describe('a sequence', () => {
   });
 });
 
+test('holds keys and values as int8, as a reference that rounds likewise; and less memory', async () => {
+  const options = MODELS['qwen3 Q4_0, tied to Q6_K']!;
+  const { config, weight } = await openedModel(modelFile(options));
+  const last = (logits: Float64Array): Float64Array => logits.subarray(-config.vocabulary);
+  const roundHead = (head: Float64Array): Float64Array => {
+    const scale = Math.fround(Math.max(...head.map(Math.abs)) / 127);
+    return head.map((x) => Math.round(x / scale) * scale);
+  };
+  const llm = await load(options, { kv: 'q8' });
+  const logits = await llm.logits(PROMPT);
+  const plain = apart(logits, last(llmReference(config, weight).forward(PROMPT)));
+  const likewise = apart(logits, last(llmReference(config, weight, { roundHead }).forward(PROMPT)));
+  expect(plain).toBeGreaterThan(1e-3); // int8, indeed
+  expect(plain).toBeLessThan(3e-2);
+  // A code whose quotient lies next to a half may be the next one: a step of one number of one head.
+  expect(likewise).toBeLessThan(1e-3);
+  // The same ids whatever the chunks, and in a cache that has grown: codes of a row do not hang on its chunk, but for such a step.
+  const grown = await load(options, { kv: 'q8' });
+  for await (const _ of grown.generate(PROMPT, { maxTokens: 300 }));
+  const long = [...PROMPT, ...Array.from({ length: 280 }, (_, i) => (i * 7) % 250)];
+  expect(apart(await grown.logits(long), Float64Array.from(await llm.logits(long)))).toBeLessThan(2e-3);
+  const halves = await load(options, { kv: 'f16' });
+  const bytes = (one: Llm): number => one.explain().memory.cache / one.explain().capacity;
+  expect(bytes(llm) / bytes(halves)).toBe((config.headWidth + 4) / (2 * config.headWidth));
+  for (const one of [llm, grown, halves]) one.destroy();
+});
+
 describe('text', () => {
   test('comes in pieces, and ends before a stop string', async () => {
     const llm = await first;
@@ -440,7 +443,7 @@ describe('wrong use', () => {
       await expect(Llm.load(file, { device, onProgress })).rejects.toThrow(UnsupportedError);
       await expect(Llm.load(file, { device, onProgress })).rejects.toThrow(message);
     };
-    await unread({ architecture: 'llama', sizes: { ...SIZES, heads: 8, headWidth: 48 } }, /heads of 48 elements/);
+    await unread({ architecture: 'llama', sizes: { ...SIZES, heads: 1, kvHeads: 1, headWidth: 512 } }, /heads of 512 elements/);
     await unread(
       { architecture: 'llama', types: { up: 'Q8_0' }, sizes: SIZES },
       /blk.0.ffn_gate.weight: it is Q4_0, and blk.0.ffn_up.weight is Q8_0/,

@@ -5,7 +5,7 @@ import { decode16 } from '../../src/dtype.js';
 import { BUFFER, makeBuffer } from '../../src/gpu/buffers.js';
 import { pipelineOf } from '../../src/gpu/pipeline.js';
 import { requestDevice } from '../../src/index.js';
-import type { Heads } from '../../src/llm/attention.js';
+import { type Heads, paddedWidth } from '../../src/llm/attention.js';
 import { addLlmShaders, type LlmDispatch, type Step, stepWords } from '../../src/llm/shaders.js';
 import { gpu } from './dawn.js';
 
@@ -39,7 +39,7 @@ export function anglesOf(rotary: number, base: number, capacity: number) {
   const pairs = rotary / 2;
   const frequency = Float64Array.from({ length: pairs }, (_, i) => base ** ((-2 * i) / rotary));
   const high = Math.ceil(capacity / 256);
-  const table = Float32Array.from({ length: 2 * pairs * (256 + high) }, (_, at) => {
+  const table = Float32Array.from({ length: Math.max(2, 2 * pairs * (256 + high)) }, (_, at) => {
     const row = Math.floor(at / (2 * pairs));
     const angle = (row < 256 ? row : 256 * (row - 256)) * frequency[Math.floor(at / 2) % pairs]!;
     return at % 2 === 0 ? Math.cos(angle) : Math.sin(angle);
@@ -93,29 +93,42 @@ export interface Chains {
   /** Keys that meet the same top. */
   readonly tile: number;
   readonly splits: number;
+  /** Elements of a kernel's head. */
+  readonly padded: number;
 }
 
-/** softmax(q Kᵀ) V of one head. @param keys [length][e] @param held16 keys and values are halves */
-export function attention(
-  q: Bounded,
-  { keys, values, chains, held16 }: { keys: readonly Float64Array[]; values: readonly Float64Array[]; chains: Chains; held16: boolean },
-): Bounded {
+/** cap · tanh(x / cap), as far from the kernels' as the divisions, exp and roundings of shaders/llm/cap-of.wgsl allow. */
+export function capped(x: number, cap: number): { readonly value: number; readonly bound: number } {
+  const value = cap * Math.tanh(x / cap);
+  return { value, bound: 24 * U * Math.abs(value) + 2 ** -126 };
+}
+
+/**
+ * softmax(q Kᵀ) V of one head. @param keys [length][e] @param kv what keys and values are held as @param cap of scores; 0: none
+ */
+export function attention(q: Bounded, { keys, values, chains, kv, cap = 0 }: AttentionOptions): Bounded {
   const width = q.value.length;
   const length = keys.length;
   const { lanes, tile, splits } = chains;
-  const slices = Math.floor(lanes / (width / 4));
+  const slices = Math.floor(lanes / (chains.padded / 4));
   const factors = Math.ceil(length / tile) + splits + 2;
   const chain = Math.ceil(length / slices) + slices + 4 * factors;
   const folds = Math.ceil(length / lanes) + lanes / 8 + 8 + 4 * factors;
-  const small = (x: number): number => (held16 && Math.abs(x) < LEAST_HALF ? Math.abs(x) : 0);
+  const small = (x: number): number => (kv === 'f16' && Math.abs(x) < LEAST_HALF ? Math.abs(x) : 0);
+  // A code's factor comes behind its sum, and the test's product of both was rounded.
+  const factored = kv === 'q8' ? 2 : 0;
   const scores = new Float64Array(length);
   const moved = new Float64Array(length);
   keys.forEach((key, t) => {
     for (let i = 0; i < width; i++) {
       const [a, k] = [q.value[i]!, key[i]!];
       scores[t]! += a * k;
-      moved[t]! += Math.abs(k) * q.bound[i]! + Math.abs(a * k) * (width / 4 + 4) * U + Math.abs(a) * small(k);
+      moved[t]! += Math.abs(k) * q.bound[i]! + Math.abs(a * k) * (chains.padded / 4 + 4 + factored) * U + Math.abs(a) * small(k);
     }
+    if (cap === 0) return;
+    const { value, bound } = capped(scores[t]!, cap); // no cap is steeper than 1
+    scores[t] = value;
+    moved[t]! += bound;
   });
   const top = scores.reduce((a, b) => Math.max(a, b), -Infinity);
   const out = bounded(width);
@@ -132,7 +145,7 @@ export function attention(
     for (let i = 0; i < width; i++) {
       const v = values[t]![i]!;
       out.value[i]! += weight * v;
-      sumsMoved[i]! += weight * (Math.abs(v) * (relative + chain * U) + small(v)) + 2 ** -126 * (1 + Math.abs(v));
+      sumsMoved[i]! += weight * (Math.abs(v) * (relative + (chain + factored) * U) + small(v)) + 2 ** -126 * (1 + Math.abs(v));
     }
   }
   const share = totalMoved / total;
@@ -142,6 +155,14 @@ export function attention(
     out.bound[i] = (sumsMoved[i]! / total + size * share) / (1 - share) + 6 * U * size;
   }
   return out;
+}
+
+interface AttentionOptions {
+  readonly keys: readonly Float64Array[];
+  readonly values: readonly Float64Array[];
+  readonly chains: Chains;
+  readonly kv: Heads['kv'];
+  readonly cap?: number;
 }
 
 /** Norms of rows. */
@@ -179,26 +200,59 @@ export interface Cache {
   readonly k: Float32Array;
   readonly v: Float32Array;
 }
-const placeOf = ({ width, capacity }: Heads, head: number, position: number, i: number): { k: number; v: number } => ({
-  k: ((head * (width / 4) + (i >> 2)) * capacity + position) * 4 + (i & 3),
-  v: (head * capacity + position) * width + i,
+const placeOf = ({ padded, capacity }: { padded: number; capacity: number }, head: number, position: number, i: number) => ({
+  k: ((head * (padded / 4) + (i >> 2)) * capacity + (position % capacity)) * 4 + (i & 3),
+  v: (head * capacity + (position % capacity)) * padded + i,
 });
+/** Where element i of a head is among those of its padded form. Keys whose halves turn have both halves of pairs in whole quads. */
+function paddedPlace({ width, rope, rotary = width }: Heads, what: 'k' | 'v', i: number): number {
+  if (what === 'v' || rope === 'pairs') return i;
+  const half = rotary / 2;
+  const filled = 4 * Math.ceil(half / 4) - half;
+  return i < half ? i : i < rotary ? i + filled : i + 2 * filled;
+}
 /** One key or value. */
-export const rowOf = (of: Heads, floats: Float32Array, what: 'k' | 'v', [head, position]: readonly [number, number]): Float64Array =>
-  Float64Array.from({ length: of.width }, (_, i) => floats[placeOf(of, head, position, i)[what]]!);
+export const rowOf = (of: Heads, floats: Float32Array, what: 'k' | 'v', [head, position]: readonly [number, number]): Float64Array => {
+  const layout = { padded: paddedWidth(of).padded, capacity: of.capacity };
+  return Float64Array.from({ length: of.width }, (_, i) => floats[placeOf(layout, head, position, paddedPlace(of, what, i))[what]]!);
+};
+/** A query as llm/rope-rows leaves it. */
+export const queryOf = (of: Heads, padded: Float32Array): Float32Array =>
+  Float32Array.from({ length: of.width }, (_, i) => padded[paddedPlace(of, 'k', i)]!);
 /** Puts one key or value. */
 export function putRow(
   of: Heads,
-  floats: Float32Array | Uint16Array,
+  floats: Float32Array | Uint16Array | Int8Array,
   what: 'k' | 'v',
   [head, position]: readonly [number, number],
   row: ArrayLike<number>,
 ) {
-  for (let i = 0; i < of.width; i++) floats[placeOf(of, head, position, i)[what]] = row[i]!;
+  const layout = { padded: paddedWidth(of).padded, capacity: of.capacity };
+  for (let i = 0; i < layout.padded; i++) floats[placeOf(layout, head, position, i)[what]] = 0; // what pads
+  for (let i = 0; i < of.width; i++) floats[placeOf(layout, head, position, paddedPlace(of, what, i))[what]] = row[i]!;
+}
+/** Codes of a cache of int8, and what those of a position of a head are multiplied by. */
+export function codesOf(of: Heads, bytes: ArrayBuffer) {
+  const count = of.kvHeads * paddedWidth(of).padded * of.capacity;
+  const factors = new Float32Array(bytes, count);
+  const at = (head: number, position: number): number => head * of.capacity + (position % of.capacity);
+  return { codes: new Int8Array(bytes, 0, count), factors, at };
 }
 /** The bytes of a cache as floats. */
-export const asFloats = ({ kv }: Heads, bytes: ArrayBuffer): Float32Array =>
-  kv === 'f16' ? decode16(new Uint16Array(bytes), 'float16') : new Float32Array(bytes);
+export function asFloats(of: Heads, bytes: ArrayBuffer, what: 'k' | 'v'): Float32Array {
+  if (of.kv === 'f16') return decode16(new Uint16Array(bytes), 'float16');
+  if (of.kv === 'f32') return new Float32Array(bytes);
+  const { codes, factors, at } = codesOf(of, bytes);
+  const layout = { padded: paddedWidth(of).padded, capacity: of.capacity };
+  const floats = new Float32Array(codes.length);
+  for (let head = 0; head < of.kvHeads; head++)
+    for (let slot = 0; slot < of.capacity; slot++)
+      for (let i = 0; i < layout.padded; i++) {
+        const place = placeOf(layout, head, slot, i)[what];
+        floats[place] = codes[place]! * factors[at(head, slot)]!;
+      }
+  return floats;
+}
 
 // ------------------------------------------------------------------------------------------------------------ running
 

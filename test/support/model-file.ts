@@ -26,7 +26,11 @@ export interface ModelOptions {
   readonly sizes?:
     | Partial<Pick<Config, 'layers' | 'width' | 'heads' | 'kvHeads' | 'headWidth' | 'feedForward' | 'contextLength' | 'epsilon'>>
     | undefined;
-  readonly rope?: Partial<Pick<Config['rope'], 'base' | 'factor' | 'divisors'>> | undefined;
+  readonly rope?: Partial<Pick<Config['rope'], 'base' | 'factor' | 'divisors' | 'width' | 'original' | 'magnitude'>> | undefined;
+  /** Size of the windows of architectures that have them; 0: none. Default: 12 for gemma, else none. */
+  readonly window?: number | undefined;
+  /** Of architectures that have them; default 50 and 30. */
+  readonly caps?: { readonly scores: number; readonly logits: number } | undefined;
 }
 
 /** The parts of a file, for tests that change some of them before `makeGguf`. */
@@ -41,11 +45,33 @@ const KINDS = {
   llama: { kind: 'pairs', biases: [], qkNorms: false },
   qwen2: { kind: 'halves', biases: ['qBias', 'kBias', 'vBias'], qkNorms: false },
   qwen3: { kind: 'halves', biases: [], qkNorms: true },
-} as const;
+  gemma2: {
+    ...{ kind: 'halves', biases: [], qkNorms: false, window: 12, every: 2, local: undefined },
+    more: { activation: 'gelu_tanh', postNorms: true, scoreCap: 50, logitCap: 30 },
+  },
+  gemma3: {
+    ...{ kind: 'halves', biases: [], qkNorms: true, window: 12, every: 6, local: 10_000 },
+    more: { activation: 'gelu_tanh', postNorms: true },
+  },
+  smollm3: { kind: 'pairs', biases: [], qkNorms: false, more: { noRopeEvery: 4 } },
+  phi3: { kind: 'halves', biases: [], qkNorms: false, more: { joined: true } },
+} as const satisfies Readonly<Record<ArchitectureName, Kind>>;
 
-export function modelConfig({ architecture, tied = false, vocabulary = 259, sizes = {}, rope = {} }: ModelOptions): Config {
-  const { kind, biases, qkNorms } = KINDS[architecture];
+interface Kind extends Pick<Config, 'biases' | 'qkNorms'> {
+  readonly kind: 'pairs' | 'halves';
+  readonly window?: number;
+  readonly every?: number;
+  /** Base of layers with a window. */
+  readonly local?: number | undefined;
+  readonly more?: Partial<Config>;
+}
+
+export function modelConfig({ architecture, tied = false, vocabulary = 259, sizes = {}, rope = {}, window, caps }: ModelOptions): Config {
+  const { kind, biases, qkNorms, every = 0, local, more, ...of }: Kind = KINDS[architecture];
   const headWidth = sizes.headWidth ?? 32;
+  const turns: Config['rope'] = { kind, width: headWidth, base: 10_000, factor: 1, divisors: false, ...rope };
+  const size = window ?? of.window ?? 0;
+  const isGemma = architecture.startsWith('gemma');
   return {
     architecture,
     layers: 3,
@@ -58,10 +84,17 @@ export function modelConfig({ architecture, tied = false, vocabulary = 259, size
     ...sizes,
     epsilon: Math.fround(sizes.epsilon ?? 1e-6), // as a file holds it
     headWidth,
-    rope: { kind, width: headWidth, base: 10_000, factor: 1, divisors: false, ...rope },
+    rope: turns,
     tied,
     biases,
     qkNorms,
+    ...more,
+    ...(caps && more?.scoreCap && { scoreCap: Math.fround(caps.scores), logitCap: Math.fround(caps.logits) }),
+    ...(isGemma && { embeddingScale: Math.sqrt(sizes.width ?? 256) }),
+    ...(size > 0 && { windows: { size, every } }),
+    ...(local !== undefined &&
+      size > 0 &&
+      (turns.base !== local || turns.factor !== 1) && { localRope: { ...turns, base: local, factor: 1 } }),
   };
 }
 
@@ -120,6 +153,15 @@ function headerOf({ architecture: a, rope, headWidth, ...config }: Config): [str
     [`${a}.attention.value_length`, whole(headWidth)],
     [`${a}.vocab_size`, whole(config.vocabulary)],
     ...(rope.factor === 1 ? [] : linear),
+    ...(config.windows ? [[`${a}.attention.sliding_window`, whole(config.windows.size)] as [string, GgufValue]] : []),
+    ...(rope.original === undefined
+      ? []
+      : ([
+          [`${a}.rope.scaling.original_context_length`, whole(rope.original)],
+          [`${a}.rope.scaling.attn_factor`, float(rope.magnitude ?? 1)],
+        ] as [string, GgufValue][])),
+    ...(config.scoreCap ? [[`${a}.attn_logit_softcapping`, float(config.scoreCap)] as [string, GgufValue]] : []),
+    ...(config.logitCap ? [[`${a}.final_logit_softcapping`, float(config.logitCap)] as [string, GgufValue]] : []),
     ...tokenizerKeys(config.vocabulary),
   ];
 }
@@ -141,6 +183,7 @@ const MASSIVE = { at: 7, factor: 300 };
 function vectorOf(role: Role, length: number, { weights, draw }: Drawn): Uint8Array {
   const [part, layer] = role.split('.') as [string, string | undefined];
   if (part === 'ropeDivisors') return floats(length, (i) => divisor(i, length));
+  if (part === 'ropeShort' || part === 'ropeLong') return floats(length, (i) => divisor(i, length) + (part === 'ropeLong' ? 2 : 0));
   if (part.endsWith('Bias')) return floats(length, () => 0.3 * draw.normal());
   // Norms behind a huge number push it down.
   const behind = weights === 'heavy' && (part === 'outputNorm' || (/^(attention|feedForward)Norm$/.test(part) && layer !== '0'));
@@ -148,9 +191,9 @@ function vectorOf(role: Role, length: number, { weights, draw }: Drawn): Uint8Ar
 }
 
 /** Standard deviations in units of 1/√K: q and k make scores that differ, the head logits that differ; the residual begins at 1. */
-function gainOf(part: string, { tied, width }: Config): number {
-  if (part === 'embedding') return tied ? 2 : Math.sqrt(width);
-  return { q: 1.5, k: 1.5, gate: 1.5, up: 1.5, head: 2 }[part] ?? 1;
+function gainOf(part: string, { tied, width, embeddingScale = 1 }: Config): number {
+  if (part === 'embedding') return tied ? 2 : Math.sqrt(width) / embeddingScale;
+  return { q: 1.5, k: 1.5, qkv: 1.5, gate: 1.5, up: 1.5, gateUp: 1.5, head: 2 }[part] ?? 1;
 }
 
 function matrixOf(role: Role, type: BlockType, [n, k]: readonly [number, number], { config, weights, draw }: Drawn): Uint8Array {

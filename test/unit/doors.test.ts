@@ -28,6 +28,7 @@ const ON_GPU = [
   'loadExperts',
   'loadLayer',
   'loadLayers',
+  'loadModel',
   'prepareAll',
   'prepareMany',
   'quantizeOnGpu',

@@ -4,9 +4,18 @@ import { ResourceType, WgslReflect } from 'wgsl_reflect/wgsl_reflect.module.js';
 import { ArgumentError, UnsupportedError } from '../../src/errors.js';
 import { storageBindings } from '../../src/kernels/fits.js';
 import { variantId } from '../../src/kernels/kernel.js';
-import { attendDispatches, attendRowsDispatch, cacheBytes, type Heads, ropeDispatch, splitsOf } from '../../src/llm/attention.js';
+import {
+  attendDispatches,
+  attendRowsDispatch,
+  cacheBytes,
+  type Heads,
+  paddedWidth,
+  ropeDispatch,
+  splitsOf,
+} from '../../src/llm/attention.js';
+import { capDispatch } from '../../src/llm/cap.js';
 import { pickDispatch } from '../../src/llm/pick.js';
-import { rmsDispatch } from '../../src/llm/rms.js';
+import { normAddDispatch, rmsDispatch } from '../../src/llm/rms.js';
 import { addLlmShaders, llmShaders, STEP_BYTES, stepWords } from '../../src/llm/shaders.js';
 import { sources } from '../../src/wgsl/sources.js';
 import { llmVariants } from '../cases/llm-variants.js';
@@ -107,11 +116,23 @@ test.each([
   ['heads', () => one({ heads: 15 })],
   ['heads', () => one({ heads: 0 })],
   ['kvHeads', () => one({ kvHeads: 1.5 })],
-  ['rotary', () => one({ rotary: 20 })],
+  ['rotary', () => one({ rotary: 21 })],
+  ['rotary', () => one({ rotary: -2 })],
   ['rotary', () => one({ rotary: 72 })],
   ['capacity', () => one({ capacity: 0 })],
   ['angles.low', () => one({ angles: { low: -1, high: 0 } })],
   ['scale', () => one({ scale: NaN })],
+  ['cap', () => one({ cap: -1 })],
+  ['cap', () => one({ cap: Infinity })],
+  ['window', () => one({ window: 0 })],
+  ['capacity', () => one({ window: 65, capacity: 64, positions: 66 })],
+  ['capacity', () => one({ capacity: 64, positions: 65 })],
+  ['positions', () => one({ window: 64, capacity: 64, positions: 99 }, 100)],
+  ['rows', () => attendRowsDispatch({ ...HEADS, window: 60, capacity: 64, positions: 99 }, { rows: 6 })],
+  ['rows', () => ropeDispatch({ ...HEADS, window: 60, capacity: 64, positions: 99 }, { rows: 6, caps: GPU })],
+  ['vocabulary', () => capDispatch({ vocabulary: 0, cap: 1 }, GPU)],
+  ['cap', () => capDispatch({ vocabulary: 1, cap: 0 }, GPU)],
+  ['width', () => normAddDispatch({ rows: 1, width: 2, epsilon: 0, scale: 1 })],
   ['normEpsilon', () => one({ normEpsilon: Infinity })],
   ['positions', () => one({}, 4097)],
   ['splits', () => one({}, 9, 0)],
@@ -128,6 +149,32 @@ test.each([
 });
 
 test('heads of a width that no kernel has are unsupported', () => {
-  expect(() => one({ width: 4 })).toThrow(UnsupportedError);
-  expect(() => cacheBytes({ ...HEADS, width: 112 })).toThrow(/heads of 112 elements; there are kernels for 32, 64, 80, 96, 128, 256/);
+  expect(() => one({ width: 7, rotary: 6 })).toThrow(UnsupportedError);
+  expect(() => cacheBytes({ ...HEADS, width: 258 })).toThrow(/heads of 258 elements; there are kernels for even numbers up to 256/);
+  // 2 · 52 that turn, with their padding, and 154 more
+  expect(() => cacheBytes({ ...HEADS, width: 254, rotary: 100 })).toThrow(/heads of 254 elements/);
+  expect(() => cacheBytes({ ...HEADS, width: 254, rotary: 96 })).not.toThrow();
+});
+
+test('heads are padded to the next width, those that turn by halves to whole quads of either', () => {
+  const padded = (width: number, rope: Heads['rope'] = 'halves', rotary = width) => Object.values(paddedWidth({ width, rope, rotary }));
+  expect(padded(4)).toEqual([32, 8]);
+  expect(padded(64)).toEqual([64, 64]);
+  expect(padded(100)).toEqual([128, 104]);
+  expect(padded(100, 'pairs')).toEqual([128, 100]);
+  expect(padded(96, 'halves', 36)).toEqual([128, 40]);
+  expect(padded(96, 'halves', 0)).toEqual([96, 0]);
+  expect(cacheBytes({ ...HEADS, width: 100 })).toBe(2 * 4096 * 128 * 2);
+  expect(one({ width: 64 })[0]!.params.PAD).toBe(0);
+  expect(one({ width: 64, rotary: 32 })[0]!.params.PAD).toBe(0);
+  expect(one({ width: 64, rotary: 20 })[0]!.params.PAD).toBe(1);
+  expect(one({ width: 62, rope: 'pairs' })[0]!.params.PAD).toBe(1);
+  expect(one({ width: 62 })[0]!.bytes).toMatchObject({ qkv: 4 * 18 * 62, att: 4 * 14 * 62 });
+});
+
+test('a window needs no more splits than its keys, whatever the positions', () => {
+  const ring = { window: 1024, capacity: 1088, positions: 32768 };
+  expect(one(ring, 32768)).toHaveLength(1);
+  expect(one({ ...ring, window: 4096, capacity: 4160 }, 32768)[0]!.workgroups).toEqual([14, 8]);
+  expect(one(ring, 32768)[0]!.bytes).toMatchObject({ k_cache: 2 * 1088 * 64 * 2, angles: 8 * 32 * (256 + 128) });
 });

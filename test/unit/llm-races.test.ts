@@ -23,14 +23,17 @@ interface Case {
   readonly barriers: readonly (readonly string[])[];
 }
 
-const heads = { heads: 2, group: 1, capacity: 262, quads: 8, parts: 8, slices: 8, splits: 1, rotary: 32, low_base: 0, high_base: 4096 };
+const heads = {
+  ...{ heads: 2, group: 1, capacity: 262, quads: 8, parts: 8, slices: 8, splits: 1, rotary: 32, low_base: 0, high_base: 4096 },
+  ...{ width: 32, pairs: 16, window: 300 },
+};
 const cache = { k_cache: 262 * 2 * 128, v_cache: 262 * 2 * 128 };
 /** Those of llm/keys.wgsl, in their order in the text. */
 const OF_KEYS = [['scores'], ['part_tops'], ['tops'], ['scores'], ['scores'], ['part_tops', 'scores']];
 const CASES: readonly Case[] = [
   {
     name: 'llm/attend',
-    params: { E: 32, KV: 0, ROPE: 0, NORM: 1, QUERIES: 1, LANES: 64, SPLIT: 0 },
+    params: { E: 32, KV: 0, ROPE: 0, NORM: 1, PAD: 0, QUERIES: 1, LANES: 64, SPLIT: 0 },
     values: { ...heads, scale: 1, epsilon: 1 },
     now: [1, 258, 1],
     fewer: [1, 10, 1],
@@ -51,7 +54,7 @@ const CASES: readonly Case[] = [
   },
   {
     name: 'llm/rope-rows',
-    params: { E: 32, KV: 0, ROPE: 0, NORM: 1 },
+    params: { E: 32, KV: 0, ROPE: 0, NORM: 1, PAD: 0 },
     values: { ...heads, scale: 1, epsilon: 1 },
     now: [1, 0, 4],
     sizes: { qkv: 4 * 6 * 128, angles: 8 * 16 * 258, ...cache, q: 4 * 2 * 128, norms: 256 },
@@ -64,6 +67,14 @@ const CASES: readonly Case[] = [
     now: [1, 0, 1],
     sizes: { x: 1120, weight: 1120, y: 1120 },
     barriers: [['sums']],
+  },
+  {
+    name: 'llm/norm-add',
+    params: {},
+    values: { quads: 70, lanes: 64, epsilon: 1, scale: 2 },
+    now: [1, 0, 1],
+    sizes: { h: 1120, x: 1120, weight: 1120, next: 1120 },
+    barriers: [['sums'], ['next_sums']],
   },
 ];
 

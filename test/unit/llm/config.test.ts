@@ -54,6 +54,14 @@ const MODELS: readonly ModelOptions[] = [
   { architecture: 'qwen2' },
   { architecture: 'qwen3', sizes: { headWidth: 64, kvHeads: 8 } },
   { architecture: 'qwen3', tied: true, sizes: { contextLength: 40_960 }, rope: { base: 1e6 } },
+  { architecture: 'llama', window: 40 },
+  { architecture: 'gemma3', tied: true, window: 512, rope: { base: 1e6, factor: 8 }, sizes: { headWidth: 256 } },
+  { architecture: 'gemma3', rope: { factor: 2 } },
+  { architecture: 'gemma3' }, // one rotation: its base is that of windows, too
+  { architecture: 'gemma2', tied: true, caps: { scores: 40, logits: 20 } },
+  { architecture: 'smollm3', rope: { base: 5e6 } },
+  { architecture: 'phi3' },
+  { architecture: 'phi3', window: 2047, rope: { width: 24, original: 512, magnitude: 1.25 } },
 ];
 
 describe('what a header says', () => {
@@ -214,11 +222,110 @@ describe('a file that contradicts itself', () => {
   });
 });
 
+describe('the attention of architectures', () => {
+  const read = async (options: Partial<ModelOptions>, changed: Metadata = {}) => readConfig(await headerOf(options, changed));
+  const GEMMA3 = { architecture: 'gemma3', rope: { base: 1e6 }, sizes: { layers: 8 } } as const;
+
+  test('windows: by the period of the key, of the row, or none', async () => {
+    const key = 'gemma3.attention.sliding_window_pattern';
+    expect((await read(GEMMA3)).windows).toEqual({ size: 12, every: 6 });
+    expect((await read(GEMMA3, { [key]: u32(3) })).windows).toEqual({ size: 12, every: 3 });
+    expect((await read(GEMMA3, { [key]: u32(1) })).windows).toBeUndefined();
+    expect((await read(GEMMA3, { [key]: list('BOOL', 1, 1, 1, 0, 1, 1, 1, 0) })).windows).toEqual({ size: 12, every: 4 });
+    expect((await read(GEMMA3, { [key]: list('BOOL', 1, 1, 1, 1, 1, 1, 1, 1) })).windows).toEqual({ size: 12, every: 0 });
+    expect((await read(GEMMA3, { [key]: list('BOOL', 0, 0, 0, 0, 0, 0, 0, 0) })).windows).toBeUndefined();
+    expect((await read(GEMMA3, { 'gemma3.attention.sliding_window': u32(0) })).windows).toBeUndefined();
+    expect((await read({ architecture: 'gemma2' }, { 'gemma2.attention.sliding_window': undefined })).windows).toEqual({
+      size: 4096,
+      every: 2,
+    });
+    expect((await read({ architecture: 'phi3', window: 5 })).windows).toEqual({ size: 5, every: 0 });
+  });
+
+  test('two rotations, where they differ', async () => {
+    const { rope, localRope } = await read({ ...GEMMA3, rope: { base: 1e6, factor: 8 } });
+    expect([rope.base, rope.factor, localRope?.base, localRope?.factor]).toEqual([1e6, 8, 1e4, 1]);
+    expect((await read(GEMMA3, { 'gemma3.rope.freq_base_swa': f32(5e4) })).localRope?.base).toBe(5e4);
+    expect((await read(GEMMA3, { 'gemma3.rope.freq_base_swa': f32(1e6) })).localRope).toBeUndefined();
+    expect((await read(GEMMA3, { 'gemma3.attention.sliding_window': u32(0) })).localRope).toBeUndefined();
+    expect((await read({ architecture: 'gemma2' })).localRope).toBeUndefined();
+    const gemma2 = await read({ architecture: 'gemma2', rope: { factor: 2 } }, { 'gemma2.rope.freq_base_swa': f32(5e4) });
+    expect(gemma2.localRope).toMatchObject({ base: 5e4, factor: 2 });
+  });
+
+  test('the scale of scores: by the key, of models of 27 billion weights by d / H, else 1 / √e', async () => {
+    const small = { layers: 62, width: 32, feedForward: 32, headWidth: 4, heads: 4, kvHeads: 2 };
+    const type = 'F32';
+    expect((await read(GEMMA3)).scoreScale).toBeUndefined();
+    expect((await read({ architecture: 'gemma3', type, sizes: small })).scoreScale).toBe(1 / Math.sqrt(8));
+    expect((await read({ architecture: 'gemma2', type, sizes: { ...small, layers: 46 } })).scoreScale).toBe(1 / Math.sqrt(8));
+    expect((await read({ architecture: 'gemma2', type, sizes: small })).scoreScale).toBeUndefined();
+    for (const architecture of ['gemma3', 'smollm3'] as const)
+      expect((await read({ architecture }, { [`${architecture}.attention.scale`]: f32(0.25) })).scoreScale).toBe(0.25);
+  });
+
+  test('caps: those of the file, or of the row; 0 is none', async () => {
+    const caps = async (architecture: ModelOptions['architecture'], attention?: GgufValue, logits?: GgufValue) => {
+      const config = await read(
+        { architecture },
+        {
+          [`${architecture}.attn_logit_softcapping`]: attention,
+          [`${architecture}.final_logit_softcapping`]: logits,
+        },
+      );
+      return [config.scoreCap, config.logitCap];
+    };
+    expect(await caps('gemma2')).toEqual([50, 30]);
+    expect(await caps('gemma2', f32(0), f32(8))).toEqual([undefined, 8]);
+    expect(await caps('gemma3')).toEqual([undefined, undefined]);
+    expect(await caps('gemma3', undefined, f32(30))).toEqual([undefined, 30]);
+  });
+
+  test.each<[architecture: ModelOptions['architecture'], changed: Metadata, message: string]>([
+    ['gemma3', { 'attention.sliding_window': undefined }, `attention.sliding_window: expected ${WHOLE}, got nothing`],
+    ['gemma3', { 'attention.sliding_window': f32(1.5) }, `attention.sliding_window: expected ${WHOLE}, got 1.5`],
+    ['llama', { 'attention.sliding_window': ['STRING', '8'] }, `attention.sliding_window: expected ${WHOLE}, got "8"`],
+    ['gemma3', { 'attention.sliding_window_pattern': u32(0) }, `attention.sliding_window_pattern: expected ${WHOLE}, got 0`],
+    [
+      'gemma3',
+      { 'attention.sliding_window_pattern': list('BOOL', 1) },
+      'attention.sliding_window_pattern: expected a whole number, or true or false for each of 2 layers, got [true]',
+    ],
+    ['gemma2', { attn_logit_softcapping: f32(-1) }, 'attn_logit_softcapping: expected a number of at least 0, got -1'],
+    ['gemma2', { final_logit_softcapping: ['STRING', ''] }, 'final_logit_softcapping: expected a number of at least 0, got ""'],
+    ['gemma2', { 'attention.scale': f32(0) }, 'attention.scale: expected a number above 0, got 0'],
+    ['phi3', { 'rope.dimension_count': u32(23) }, 'rope.dimension_count: expected an even number, got 23'],
+    ['phi3', { 'rope.scaling.type': ['STRING', 'longrope'] }, `rope.scaling.original_context_length: expected ${WHOLE}, got nothing`],
+  ])('%s: %j', (architecture, changed, message) =>
+    refusal(
+      headerOf({ architecture }, Object.fromEntries(Object.entries(changed).map(([key, value]) => [`${architecture}.${key}`, value]))),
+      FormatError,
+      `m.gguf: ${architecture}.${message}`,
+    ),
+  );
+
+  test('LongRoPE needs both lists of divisors, and no factor beside them', async () => {
+    const options = { architecture: 'phi3', rope: { original: 512, magnitude: 1.25 } } as const;
+    const config = await read(options);
+    expect(config.rope).toMatchObject({ original: 512, magnitude: 1.25, divisors: false, factor: 1 });
+    const file = await headerOf(options, {}, ['rope_factors_long.weight']);
+    expect(() => findTensors(file, readConfig(file), 'gguf')).toThrow(
+      'rope_factors_long.weight: shape: expected (16,), got no such tensor',
+    );
+    await refusal(
+      headerOf(options, { 'phi3.rope.scaling.factor': f32(4) }),
+      UnsupportedError,
+      'm.gguf: phi3.rope.scaling.factor: expected 1 beside rope_factors_short.weight, got 4',
+    );
+  });
+});
+
+const NAMES = 'llama, qwen2, qwen3, gemma3, gemma2, smollm3, phi3';
+
 describe('what is not served', () => {
   test.each<[key: string, value: GgufValue, rest: string]>([
     ['expert_count', u32(8), 'expected 0, got 8'],
     ['expert_used_count', u32(2), 'expected 0, got 2'],
-    ['attention.sliding_window', u32(4096), 'expected 0, got 4096'],
     ['attention.causal', ['BOOL', 0], 'expected true, got false'],
     ['attention.clamp_kqv', f32(8), 'expected 0, got 8'],
     ['attention.value_length', u32(64), 'expected 32, as attention.key_length, got 64'],
@@ -247,11 +354,33 @@ describe('what is not served', () => {
     refusal(headerOf({}, { [`llama.${key}`]: value }), UnsupportedError, `m.gguf: llama.${key}: ${rest}`),
   );
 
-  test.each(['gemma2', 'phi3', 'Llama', 'constructor', '__proto__'])('architecture %s', (name) =>
+  const unknown = 'expected no such key, since it may change the result';
+  test.each<[architecture: ModelOptions['architecture'], key: string, value: GgufValue, rest: string]>([
+    ['qwen2', 'attention.sliding_window', u32(4096), 'expected 0, got 4096'],
+    ['qwen3', 'attention.sliding_window', u32(4096), 'expected 0, got 4096'],
+    ['smollm3', 'attention.sliding_window', u32(4096), 'expected 0, got 4096'],
+    ['llama', 'attention.sliding_window_pattern', u32(2), `${unknown}, got 2`],
+    ['llama', 'rope.freq_base_swa', f32(1e4), `${unknown}, got 10000`],
+    ['smollm3', 'final_logit_softcapping', f32(30), `${unknown}, got 30`],
+    ['phi3', 'attention.scale', f32(2), `${unknown}, got 2`],
+    ['phi3', 'rope.scaling.attn_factor', f32(1.25), 'expected 1, got 1.25'],
+    ['gemma3', 'rope.scaling.attn_factor', f32(1.25), 'expected 1, got 1.25'],
+    ['gemma3', 'rope.dimension_count', u32(16), 'expected 32, a whole head, got 16'],
+    [
+      'gemma3',
+      'attention.sliding_window_pattern',
+      list('BOOL', 0, 1),
+      'expected a layer without a window after each run of as many with one, got [false, true]',
+    ],
+  ])('%s.%s = %j', (architecture, key, value, rest) =>
+    refusal(headerOf({ architecture }, { [`${architecture}.${key}`]: value }), UnsupportedError, `m.gguf: ${architecture}.${key}: ${rest}`),
+  );
+
+  test.each(['gemma', 'phi2', 'Llama', 'constructor', '__proto__'])('architecture %s', (name) =>
     refusal(
       headerOf({}, { 'general.architecture': ['STRING', name] }),
       UnsupportedError,
-      `m.gguf: general.architecture: expected llama, qwen2, qwen3, got "${name}"`,
+      `m.gguf: general.architecture: expected ${NAMES}, got "${name}"`,
     ),
   );
   test('a file that is no model', () =>

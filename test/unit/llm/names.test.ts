@@ -16,6 +16,11 @@ const KNOWN: readonly (readonly [Role, gguf: string, huggingFace: string | undef
   ['outputNorm', 'output_norm.weight', 'model.norm.weight'],
   ['head', 'output.weight', 'lm_head.weight'],
   ['ropeDivisors', 'rope_freqs.weight', undefined],
+  ['ropeShort', 'rope_factors_short.weight', undefined],
+  ['qkv.2', 'blk.2.attn_qkv.weight', 'model.layers.2.self_attn.qkv_proj.weight'],
+  ['gateUp.2', 'blk.2.ffn_up.weight', 'model.layers.2.mlp.gate_up_proj.weight'],
+  ['postAttentionNorm.1', 'blk.1.post_attention_norm.weight', undefined],
+  ['postFeedForwardNorm.1', 'blk.1.post_ffw_norm.weight', undefined],
 ];
 
 test.each(KNOWN)('%s', (role, gguf, huggingFace) => {

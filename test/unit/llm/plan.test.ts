@@ -1,14 +1,27 @@
 // The plan of a token and of prompts, the buffers, the chunks and the growth of the cache, as data.
 import { describe, expect, test } from 'vitest';
+import type { ArchitectureName } from '../../../src/llm/architectures.js';
 import { cacheBytes } from '../../../src/llm/attention.js';
-import { bufferSizes, CLASSES, cacheSizes, capacityFor, chunksOf, growth, headsOf, twinOffset } from '../../../src/runtime/memory.js';
+import {
+  bufferSizes,
+  CLASSES,
+  cacheSizes,
+  cacheTotal,
+  capacityFor,
+  chunksOf,
+  growth,
+  headsOf,
+  keeps,
+  slotsOf,
+  twinOffset,
+} from '../../../src/runtime/memory.js';
 import { headSteps, type PlanStep, promptSteps, tokenSteps } from '../../../src/runtime/step-plan.js';
 import { GPU, LAVAPIPE } from '../../support/devices.js';
 import { modelConfig } from '../../support/model-file.js';
 
 const L = 3;
-const ARCHITECTURES = ['llama', 'qwen2', 'qwen3'] as const;
-const planning = (architecture: (typeof ARCHITECTURES)[number], caps = GPU, capacity = 1024) =>
+const ARCHITECTURES = ['llama', 'qwen2', 'qwen3', 'smollm3', 'phi3'] as const;
+const planning = (architecture: ArchitectureName, caps = GPU, capacity = 1024) =>
   ({ config: modelConfig({ architecture }), kv: 'f16', capacity, caps }) as const;
 
 /** What a step needs, and where it puts what it makes. */
@@ -46,23 +59,30 @@ describe.each(ARCHITECTURES)('%s', (architecture) => {
 
   test('rows of a prompt take eight steps a layer, and their head two', () => {
     for (const rows of CLASSES) expect(promptSteps(planning(architecture), rows).length).toBe(8 * L + 1);
-    expect(headSteps(modelConfig({ architecture })).length).toBe(2);
+    expect(headSteps(modelConfig({ architecture }), GPU).length).toBe(2);
   });
+});
 
+describe.each([...ARCHITECTURES, 'gemma2', 'gemma3'] as const)('%s', (architecture) => {
   test('a kernel has at most eight storage buffers, of names that there are, and of their size', () => {
-    const config = modelConfig({ architecture });
+    const config = modelConfig({ architecture, rope: { base: 1e6 } });
     const context = 1024;
-    const vectors = ['outputNorm', ...Array.from({ length: L }, (_, i) => [`attentionNorm.${i}`, `feedForwardNorm.${i}`]).flat()];
-    const { k, v } = cacheSizes(config, 'f16', context);
+    const norms = ['attentionNorm', 'feedForwardNorm', ...(config.postNorms ? ['postAttentionNorm', 'postFeedForwardNorm'] : [])];
+    const vectors = ['outputNorm', ...Array.from({ length: L }, (_, i) => norms.map((name) => `${name}.${i}`)).flat()];
+    const cache = Array.from({ length: L }, (_, i) => ({ i, ...cacheSizes(config, 'f16', context, i) }));
     const sizes: Record<string, number> = {
       ...bufferSizes(config, context),
       ...Object.fromEntries(vectors.map((name) => [name, 4 * config.width])),
-      ...Object.fromEntries(Array.from({ length: L }, (_, i) => [[`k.${i}`, k] as const, [`v.${i}`, v] as const]).flat()),
+      ...Object.fromEntries(cache.flatMap(({ i, k, v }) => [[`k.${i}`, k] as const, [`v.${i}`, v] as const])),
       ...Object.fromEntries(Array.from({ length: L }, (_, i) => [`norms.${i}`, config.qkNorms ? 8 * config.headWidth : 0])),
     };
     let seen = 0;
     for (const caps of [GPU, LAVAPIPE])
-      for (const plan of [tokenSteps(planning(architecture, caps)), promptSteps(planning(architecture, caps), 64), headSteps(config)])
+      for (const plan of [
+        tokenSteps({ ...planning(architecture, caps), config }),
+        promptSteps({ ...planning(architecture, caps), config }, 64),
+        headSteps(config, caps),
+      ])
         for (const step of plan) {
           if (!('dispatch' in step)) continue;
           const { shader, params, bytes } = step.dispatch;
@@ -80,6 +100,84 @@ describe.each(ARCHITECTURES)('%s', (architecture) => {
           }
         }
     expect(seen).toBeGreaterThan(50);
+  });
+});
+
+describe.each([
+  ['gemma2', 1], // the cap of logits
+  ['gemma3', 0],
+] as const)('%s', (architecture, more) => {
+  const layer = ['qkv', 'llm/attend', 'o', 'llm/norm-add', 'gateUp', 'down', 'llm/norm-add'];
+  const end = ['head', ...(more ? ['llm/cap'] : [])];
+
+  test.each([GPU, LAVAPIPE])('a token takes seven steps a layer, and three more, on any adapter', (caps) => {
+    const steps = tokenSteps(planning(architecture, caps));
+    expect(steps.map(nameOf)).toEqual(['gather', 'llm/rms-rows', ...layer, ...layer, ...layer, ...end]);
+    for (const step of steps) if ('product' in step) expect([step.add, step.twin, step.scaled]).toEqual([undefined, undefined, undefined]);
+  });
+
+  test('each sum makes the norm that comes next, and the first has the scale of the embedding', () => {
+    const steps = tokenSteps(planning(architecture));
+    const sums = steps.flatMap((step) => ('dispatch' in step && step.dispatch.shader.name === 'llm/norm-add' ? [step] : []));
+    expect(sums.map(({ buffers }) => [buffers.weight, buffers.next])).toEqual(
+      [0, 1, 2].flatMap((i) => [
+        [`postAttentionNorm.${i}`, `feedForwardNorm.${i}`],
+        [`postFeedForwardNorm.${i}`, i < 2 ? `attentionNorm.${i + 1}` : 'outputNorm'],
+      ]),
+    );
+    expect(sums.map(({ dispatch }) => new Float32Array(dispatch.uniforms)[3])).toEqual([16, 1, 1, 1, 1, 1]); // √256
+    const [first] = steps.flatMap((step) => ('dispatch' in step ? [step.dispatch] : []));
+    expect(new Float32Array(first!.uniforms)[2]).toBe(Math.fround(Math.fround(1e-6) / 256));
+  });
+
+  test('rows of a prompt take eight steps a layer and one more, and their head two', () => {
+    for (const rows of CLASSES) expect(promptSteps(planning(architecture), rows).length).toBe(8 * L + 2);
+    expect(headSteps(modelConfig({ architecture }), GPU).map(nameOf)).toEqual(['llm/rms-rows', ...end]);
+  });
+
+  test('layers with a window have their own attention, angles where they differ, and no join', () => {
+    const config = modelConfig({ architecture, window: 700, rope: { base: 1e6 }, sizes: { layers: 6 } });
+    const steps = tokenSteps({ ...planning(architecture, GPU, 4096), config });
+    const every = architecture === 'gemma3' ? 6 : 2;
+    const attends = steps.flatMap((step) => ('dispatch' in step && step.dispatch.shader.name === 'llm/attend' ? [step] : []));
+    expect(attends.map(({ dispatch }) => dispatch.workgroups[1])).toEqual([0, 1, 2, 3, 4, 5].map((i) => ((i + 1) % every === 0 ? 8 : 1)));
+    expect(attends.map(({ buffers }) => buffers.angles)).toEqual(
+      [0, 1, 2, 3, 4, 5].map((i) => (architecture === 'gemma3' && i < 5 ? 'localAngles' : undefined)),
+    );
+    expect(bufferSizes(config, 1024).localAngles).toBe(architecture === 'gemma3' ? bufferSizes(config, 1024).angles : 0);
+  });
+});
+
+test('layers of smollm3 turn, but every fourth', () => {
+  const config = modelConfig({ architecture: 'smollm3', sizes: { layers: 8 } });
+  expect([0, 1, 2, 3, 4, 5, 6, 7].map((layer) => headsOf(config, 'f16', 64, layer).rotary)).toEqual([32, 32, 32, 0, 32, 32, 32, 0]);
+});
+
+test('one product makes q, k and v of phi3', () => {
+  const rows = promptSteps(planning('phi3'), 16).flatMap((step) => ('dispatch' in step ? [step.dispatch] : []));
+  const { uniforms } = rows.find(({ shader }) => shader.name === 'llm/rope-rows')!;
+  expect([...new Uint32Array(uniforms).subarray(12, 16)]).toEqual([12, 12, 8, 10]); // side by side in each row
+});
+
+describe('rings', () => {
+  const config = modelConfig({ architecture: 'gemma2', window: 100 }); // windows in layers 0 and 2
+  test('have a window and the rows of a chunk', () => {
+    expect([0, 1, 2].map((layer) => slotsOf(config, 128, layer))).toEqual([128, 128, 128]);
+    expect([0, 1, 2].map((layer) => slotsOf(config, 4096, layer))).toEqual([164, 4096, 164]);
+    const { k } = cacheSizes(config, 'f16', 4096, 0);
+    expect(k).toBe(2 * 32 * 164 * 2);
+    expect(cacheTotal(config, 'f16', 4096)).toEqual({
+      cache: 2 * (2 * k + 2 * 32 * 4096 * 2),
+      parts: cacheSizes(config, 'f16', 4096, 1).parts,
+    });
+  });
+  test('keep what a sequence goes on with, unless it goes back by more than a chunk', () => {
+    const at = (position: number, written: number, capacity = 4096) => keeps(config, position, { capacity, written });
+    expect(at(128, 128, 128)).toBe(true);
+    expect(at(0, 164)).toBe(true);
+    expect(at(0, 165)).toBe(false);
+    expect([at(1000, 1000), at(935, 1000), at(934, 1000)]).toEqual([true, true, false]); // 836 … 999 are there; 935 meets 836 … 935
+    expect(keeps(modelConfig({ architecture: 'llama' }), 0, { capacity: 4096, written: 4096 })).toBe(true);
   });
 });
 
@@ -142,5 +240,30 @@ describe('the cache', () => {
           }
     }
     expect(growth(config, 'k', { kv, from, to, used: 0 })).toEqual([]);
+  });
+  test('of int8 keeps every position and its factor when it grows', () => {
+    const config = modelConfig({ architecture: 'llama' });
+    const { kvHeads, headWidth: e } = config;
+    const [from, to, used] = [8, 24, 5];
+    for (const what of ['k', 'v'] as const) {
+      const before = Uint8Array.from({ length: cacheBytes(headsOf(config, 'q8', from)) }, (_, i) => 1 + (i % 255));
+      const after = new Uint8Array(cacheBytes(headsOf(config, 'q8', to)));
+      expect(before.length).toBe(kvHeads * from * (e + 4));
+      for (const { from: begin, to: at, size } of growth(config, what, { kv: 'q8', from, to, used })) {
+        expect([begin % 4, at % 4, size % 4]).toEqual([0, 0, 0]); // as copies need
+        after.set(before.subarray(begin, begin + size), at);
+      }
+      const places = (capacity: number, head: number, position: number): number[] => [
+        ...Array.from({ length: e }, (_, i) =>
+          what === 'k' ? ((head * (e / 4) + (i >> 2)) * capacity + position) * 4 + (i & 3) : (head * capacity + position) * e + i,
+        ),
+        ...[0, 1, 2, 3].map((byte) => kvHeads * e * capacity + 4 * (head * capacity + position) + byte),
+      ];
+      for (let head = 0; head < kvHeads; head++)
+        for (let position = 0; position < to; position++) {
+          const want = position < used ? places(from, head, position).map((at) => before[at]) : new Array(e + 4).fill(0);
+          expect(places(to, head, position).map((at) => after[at])).toEqual(want);
+        }
+    }
   });
 });

@@ -27,8 +27,8 @@ function turned(row: readonly number[], position: number, rope: LlmSizes['rope']
     const [re, im] = [row[a!]!, row[b!]!];
     const length = Math.hypot(re, im);
     const angle = Math.atan2(im, re) + (position * Math.exp((-2 * i * Math.log(rope.base)) / rope.width)) / rope.factor / divisors[i]!;
-    out[a!] = length * Math.cos(angle);
-    out[b!] = length * Math.sin(angle);
+    out[a!] = (rope.magnitude ?? 1) * length * Math.cos(angle);
+    out[b!] = (rope.magnitude ?? 1) * length * Math.sin(angle);
   });
   return out;
 }
@@ -40,22 +40,34 @@ function softmaxed(scores: readonly number[]): number[] {
 
 /** Logits of every position, all at once. */
 function secondModel(sizes: LlmSizes, weight: (role: string) => Float64Array, ids: readonly number[]): Matrix {
-  const { width: d, heads, kvHeads, headWidth: e, feedForward: f, epsilon, rope } = sizes;
+  const { width: d, heads, kvHeads, headWidth: e, feedForward: f, epsilon, windows, noRopeEvery = 0 } = sizes;
+  const { scoreScale = 1 / Math.sqrt(e), scoreCap = Infinity, logitCap = Infinity } = sizes;
+  const capped = (x: number, cap: number): number => (cap === Infinity ? x : cap * (1 - 2 / (Math.exp((2 * x) / cap) + 1)));
   const vector = (role: string): number[] => [...weight(role)];
-  const divisors = rope.divisors ? vector('ropeDivisors') : Array(rope.width / 2).fill(1);
+  const role = sizes.rope.original === undefined ? (sizes.rope.divisors ? 'ropeDivisors' : undefined) : 'ropeShort';
+  const divisors = role ? vector(role) : Array(sizes.rope.width / 2).fill(1);
   const embedding = matrixOf(weight('embedding'), d);
-  let x: Matrix = ids.map((id) => embedding[id]!);
+  let x: Matrix = ids.map((id) => embedding[id]!.map((one) => one * (sizes.embeddingScale ?? 1)));
+  const added = (y: Matrix, norm: string): Matrix => plus(x, sizes.postNorms ? normed(y, vector(norm), epsilon) : y);
   for (let layer = 0; layer < sizes.layers; layer++) {
+    const everywhere = !windows || (windows.every > 0 && (layer + 1) % windows.every === 0);
+    const rope = (!everywhere && sizes.localRope) || sizes.rope;
+    const turns = noRopeEvery === 0 || (layer + 1) % noRopeEvery !== 0;
     const of = (part: string): string => `${part}.${layer}`;
     const h = normed(x, vector(of('attentionNorm')), epsilon);
     const projected = (part: 'q' | 'k' | 'v'): Matrix => {
-      const y = times(h, matrixOf(weight(of(part)), d));
+      const joined = sizes.joined ? matrixOf(weight(of('qkv')), d) : [];
+      const [begin, end] = { q: [0, heads], k: [heads, heads + kvHeads], v: [heads + kvHeads, heads + 2 * kvHeads] }[part] as [
+        number,
+        number,
+      ];
+      const y = times(h, sizes.joined ? joined.slice(begin * e, end * e) : matrixOf(weight(of(part)), d));
       return sizes.biases.includes(`${part}Bias`) ? y.map((row) => row.map((one, i) => one + vector(of(`${part}Bias`))[i]!)) : y;
     };
     const headOf = (part: 'q' | 'k', y: Matrix, head: number): Matrix => {
       const own = columnsOf(y, head * e, (head + 1) * e);
       const scaled = sizes.qkNorms ? normed(own, vector(of(`${part}Norm`)), epsilon) : own;
-      return scaled.map((row, position) => turned(row, position, rope, divisors));
+      return turns ? scaled.map((row, position) => turned(row, position, rope, divisors)) : scaled;
     };
     const [q, k, v] = [projected('q'), projected('k'), projected('v')];
     const outputs = Array.from({ length: heads }, (_, head) => {
@@ -63,23 +75,26 @@ function secondModel(sizes: LlmSizes, weight: (role: string) => Float64Array, id
       const scores = times(headOf('q', q, head), headOf('k', k, group));
       const own = columnsOf(v, group * e, (group + 1) * e);
       return scores.map((row, t) => {
-        const shares = softmaxed(row.map((one, p) => (p > t ? Number.NEGATIVE_INFINITY : one / Math.sqrt(e))));
+        const seen = (p: number): boolean => p <= t && (everywhere || t - p < windows!.size);
+        const shares = softmaxed(row.map((one, p) => (seen(p) ? capped(one * scoreScale, scoreCap) : Number.NEGATIVE_INFINITY)));
         return own[0]!.map((_, i) => shares.reduce((sum, share, p) => sum + share * own[p]![i]!, 0));
       });
     });
-    x = plus(
-      x,
-      times(
-        x.map((_, t) => outputs.flatMap((head) => head[t]!)),
-        matrixOf(weight(of('o')), heads * e),
-      ),
-    );
+    const attended = x.map((_, t) => outputs.flatMap((head) => head[t]!));
+    x = added(times(attended, matrixOf(weight(of('o')), heads * e)), of('postAttentionNorm'));
     const h2 = normed(x, vector(of('feedForwardNorm')), epsilon);
-    const [gate, up] = [times(h2, matrixOf(weight(of('gate')), d)), times(h2, matrixOf(weight(of('up')), d))];
-    const act = gate.map((row, t) => row.map((z, i) => (z / (1 + Math.exp(-z))) * up[t]![i]!));
-    x = plus(x, times(act, matrixOf(weight(of('down')), f)));
+    const both = sizes.joined ? times(h2, matrixOf(weight(of('gateUp')), d)) : [];
+    const [gate, up] = sizes.joined
+      ? [columnsOf(both, 0, f), columnsOf(both, f, 2 * f)]
+      : [times(h2, matrixOf(weight(of('gate')), d)), times(h2, matrixOf(weight(of('up')), d))];
+    // z Φ(z) by its approximation with tanh, as a sigmoid
+    const gelu = (z: number): number => z / (1 + Math.exp(-2 * Math.sqrt(2 / Math.PI) * (z + 0.044715 * z ** 3)));
+    const activate = (z: number): number => (sizes.activation === 'gelu_tanh' ? gelu(z) : z / (1 + Math.exp(-z)));
+    const act = gate.map((row, t) => row.map((z, i) => activate(z) * up[t]![i]!));
+    x = added(times(act, matrixOf(weight(of('down')), f)), of('postFeedForwardNorm'));
   }
-  return times(normed(x, vector('outputNorm'), epsilon), sizes.tied ? embedding : matrixOf(weight('head'), d));
+  const logits = times(normed(x, vector('outputNorm'), epsilon), sizes.tied ? embedding : matrixOf(weight('head'), d));
+  return logits.map((row) => row.map((one) => capped(one, logitCap)));
 }
 
 // ------------------------------------------------------------------------------------------------------------------- models
@@ -107,6 +122,13 @@ const MODELS: Readonly<Record<string, LlmSizes>> = {
   'biases, tied': { ...PLAIN, biases: ['qBias', 'kBias', 'vBias'], tied: true },
   'norms of q and k': { ...PLAIN, qkNorms: true, rope: { ...PLAIN.rope, kind: 'halves' } },
   'linear scaling and divisors': { ...PLAIN, rope: { ...PLAIN.rope, factor: 3, divisors: true } },
+  'windows in all layers': { ...PLAIN, windows: { size: 3, every: 0 } },
+  'windows, two rotations': { ...PLAIN, layers: 3, windows: { size: 2, every: 3 }, localRope: { ...PLAIN.rope, base: 7 } },
+  'a layer without rotation': { ...PLAIN, layers: 3, noRopeEvery: 2 },
+  'a scale and caps': { ...PLAIN, scoreScale: 0.3, scoreCap: 2, logitCap: 5 },
+  'norms behind, gelu, scaled embedding': { ...PLAIN, postNorms: true, activation: 'gelu_tanh', embeddingScale: Math.sqrt(6) },
+  'joined weights': { ...PLAIN, joined: true },
+  LongRoPE: { ...PLAIN, rope: { ...PLAIN.rope, original: 4, magnitude: 1.5 } },
 };
 const IDS = [3, 7, 3, 0, 10, 5, 5, 1, 9];
 
@@ -117,7 +139,13 @@ function weightsOf({ width: d, heads, kvHeads, headWidth: e, feedForward: f, voc
     head: vocabulary * d,
     outputNorm: d,
     ropeDivisors: rope.width / 2,
+    ropeShort: rope.width / 2,
+    ropeLong: rope.width / 2,
     attentionNorm: d,
+    postAttentionNorm: d,
+    postFeedForwardNorm: d,
+    qkv: (heads + 2 * kvHeads) * e * d,
+    gateUp: 2 * f * d,
     feedForwardNorm: d,
     q: heads * e * d,
     k: kvHeads * e * d,
@@ -139,7 +167,7 @@ function weightsOf({ width: d, heads, kvHeads, headWidth: e, feedForward: f, voc
     if (!made.has(role))
       made.set(
         role,
-        Float64Array.from({ length }, () => (role === 'ropeDivisors' ? 1 + draw.below(8) : draw.normal())),
+        Float64Array.from({ length }, () => (/^rope/.test(role) ? 1 + draw.below(8) : draw.normal())),
       );
     return made.get(role)!;
   };
@@ -171,8 +199,9 @@ describe.each(Object.entries(MODELS))('%s', (_, sizes) => {
   });
 });
 
-test('every weight matters: a change of any of them changes the logits', () => {
-  const sizes: LlmSizes = { ...PLAIN, biases: ['qBias', 'kBias', 'vBias'], qkNorms: true, rope: { ...PLAIN.rope, divisors: true } };
+test.each([false, true])('every weight matters: a change of any of them changes the logits (joined: %s)', (joined) => {
+  const rope = joined ? { ...PLAIN.rope, original: 4 } : { ...PLAIN.rope, divisors: true };
+  const sizes: LlmSizes = { ...PLAIN, biases: ['qBias', 'kBias', 'vBias'], qkNorms: true, postNorms: true, joined, rope };
   const weight = weightsOf(sizes);
   const asked = new Set<string>();
   const watched = (role: string): Float64Array => {
@@ -180,7 +209,7 @@ test('every weight matters: a change of any of them changes the logits', () => {
     return weight(role);
   };
   const logits = llmReference(sizes, watched).forward(IDS);
-  expect(asked.size).toBe(2 * 14 + 4);
+  expect(asked.size).toBe(2 * (joined ? 13 : 16) + 4);
   for (const role of asked) {
     const other = llmReference(sizes, (own) => (own === role ? weight(own).map((one) => 1.5 * one + 0.25) : weight(own))).forward(IDS);
     expect(other, role).not.toEqual(logits);
@@ -216,6 +245,21 @@ test('rotations: a quarter turn by hand, none at position 0, and numbers beyond 
   close(rotate(x, heads, quarter, { first: 1, divisors: Float64Array.of(1, 1 / 4) }), [-2, 1, -4, 3, 5, 6]);
 });
 
+test('divisors of LongRoPE are those of the room for positions', () => {
+  const sizes: LlmSizes = { ...PLAIN, rope: { ...PLAIN.rope, original: 4 } };
+  const weight = weightsOf(sizes);
+  const logits = (context?: number, only = weight) => llmReference(sizes, only, { context }).forward(IDS);
+  const without = (role: string) => (asked: string) => (asked === role ? expect.fail(`${role} was asked for`) : weight(asked));
+  expect(logits(4, without('ropeLong'))).toEqual(logits());
+  expect(logits(5, without('ropeShort'))).not.toEqual(logits());
+});
+
+test('an activation that there is none of is refused', () => {
+  expect(() => llmReference({ ...PLAIN, activation: 'relu' }, weightsOf(PLAIN))).toThrow(
+    'activation: expected silu or gelu_tanh, got relu',
+  );
+});
+
 test('the product of rotated heads depends on the distance of their positions', () => {
   const rope = { kind: 'halves', width: 64, base: 10_000, factor: 1 } as const;
   const draw = drawOf('heads');
@@ -229,14 +273,24 @@ test('attention: equal scores give the mean of the values that a query sees, and
   const heads = { heads: 4, kvHeads: 2, headWidth: 1 };
   const values = Float64Array.of(1, 10, 2, 20, 6, 60, 7, 70);
   const keys = new Float64Array(8);
-  const means = attend(Float64Array.of(9, 9, 9, 9, 9, 9, 9, 9), { keys, values }, heads, 2); // positions 2 and 3
+  const means = attend(Float64Array.of(9, 9, 9, 9, 9, 9, 9, 9), { keys, values }, heads, { first: 2 }); // positions 2 and 3
   expect([...means]).toEqual([3, 3, 30, 30, 4, 4, 40, 40]);
+  const windowed = attend(new Float64Array(8), { keys, values }, heads, { first: 2, window: 2 });
+  expect([...windowed]).toEqual([4, 4, 40, 40, 6.5, 6.5, 65, 65]);
+  // A cap bends scores: e^2 to 1 becomes e^(cap tanh(2 / cap)) to 1.
+  const [bent] = attend(
+    Float64Array.of(1),
+    { keys: Float64Array.of(2, 0), values: Float64Array.of(1, 0) },
+    { heads: 1, kvHeads: 1, headWidth: 1 },
+    { first: 1, scale: 1, cap: 1 },
+  );
+  expect(bent).toBeCloseTo(1 / (1 + Math.exp(-Math.tanh(2))), 14);
   // A score that is far above the others takes all, and nothing overflows.
   const sharp = attend(
     Float64Array.of(1e3, 1e3, 0, -1e3),
     { keys: Float64Array.of(0, 0, 1, 1, 2, 2), values: values.subarray(0, 6) },
     heads,
-    2,
+    { first: 2 },
   );
   expect([...sharp]).toEqual([6, 6, 30, 10]);
 });

@@ -15,6 +15,9 @@ test('frequencies: base^(-2i/w), over the factor, over the divisors', () => {
   expect([...frequencies({ ...ROPE, width: 8, base: 16, factor: 4 })]).toEqual([0.25, 0.125, 0.0625, 0.03125]);
   const scaled = { ...ROPE, width: 8, base: 16, factor: 2, divisors: true };
   expect([...frequencies(scaled, [1, 2, 4, 8])]).toEqual([0.5, 0.125, 0.03125, 0.0078125]);
+  const long = { ...ROPE, width: 8, base: 16, original: 64 };
+  expect([...frequencies(long, [1, 2, 4, 8])]).toEqual([1, 0.25, 0.0625, 0.015625]);
+  expect(() => frequencies(long)).toThrow('divisors: expected 4 numbers, got 0');
   expect(() => frequencies(scaled)).toThrow('divisors: expected 4 numbers, got 0');
   expect(() => frequencies(scaled, [1, 2, 4])).toThrow('divisors: expected 4 numbers, got 3');
   expect(() => frequencies(ROPE, [1, 2, 4, 8])).toThrow('divisors: expected 0 numbers, got 4');
@@ -54,6 +57,17 @@ test('angles computed in float32 are beyond the bound, so that the bound asks fo
     return Math.max(Math.abs(Math.cos(rounded) - Math.cos(position * each)), Math.abs(Math.sin(rounded) - Math.sin(position * each)));
   });
   expect(Math.max(...errors)).toBeGreaterThan(1000 * BOUND);
+});
+
+test('a magnitude is that of every row', () => {
+  const perPosition = frequencies(ROPE);
+  const [plain, large] = [ropeTables(perPosition, 600), ropeTables(perPosition, 600, 1.5)];
+  for (const position of [0, 1, 255, 256, 599]) {
+    const [one, other] = [angles(plain, position), angles(large, position)];
+    one.forEach((value, i) => {
+      expect(Math.abs(other[i]! - 1.5 * value)).toBeLessThan(1.5 * 2 * BOUND);
+    });
+  }
 });
 
 test('position 0 is no rotation, and rows of one table are exact', () => {
