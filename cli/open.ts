@@ -34,8 +34,8 @@ async function inFolder(folder: string): Promise<string> {
   );
 }
 
-/** @throws UsageError if there is no such file or folder */
-async function locate(given: string): Promise<string> {
+/** A URL, a file, or the file of a folder that leads to all others. @throws UsageError if there is no such file or folder */
+export async function locate(given: string): Promise<string> {
   if (isUrl(given)) {
     if (!URL.canParse(given)) throw new UsageError('the address: expected a URL, got one that is none'); // it may hold secrets
     return given;
@@ -49,10 +49,23 @@ async function locate(given: string): Promise<string> {
   }
 }
 
+/** A place in messages: a URL without credentials and query. */
+export const shownAs = (from: string): string => (isUrl(from) ? nameOfUrl(new URL(from)) : from);
+
 interface Asking {
   readonly signal: AbortSignal;
   readonly fetch: typeof globalThis.fetch | undefined;
 }
+
+/** @throws UsageError for headers beside a path */
+function askingOf(from: string, { headers, signal }: { readonly headers: Headers | undefined; readonly signal: AbortSignal }): Asking {
+  if (headers && !isUrl(from)) throw new UsageError('--header: expected a URL, got a path');
+  return { signal, fetch: headers && fetchWith(headers, new URL(from)) };
+}
+
+/** Opens what `locate` found, with headers for its origin. @throws UsageError, FormatError, UnsupportedError */
+export const openModelAt = (from: string, given: Parameters<typeof askingOf>[1]): Promise<TensorFile> =>
+  openModel(from, askingOf(from, given));
 
 /** The place of a file beside the model. */
 function beside(from: string, name: string): URL | string {
@@ -86,12 +99,11 @@ export async function open(
   }: { readonly config?: string | undefined; readonly headers?: Headers | undefined; readonly signal: AbortSignal },
 ): Promise<Opened> {
   const from = await locate(given);
-  if (headers && !isUrl(from)) throw new UsageError('--header: expected a URL, got a path');
-  const asking: Asking = { signal, fetch: headers && fetchWith(headers, new URL(from)) };
+  const asking = askingOf(from, { headers, signal });
   const file = await openModel(from, asking);
   return {
     file,
-    from: isUrl(from) ? nameOfUrl(new URL(from)) : from,
+    from: shownAs(from),
     config: (file.kind === 'gguf' || file.kind === 'onnx') && config === undefined ? undefined : await findConfig(from, config, asking),
   };
 }

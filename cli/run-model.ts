@@ -1,20 +1,19 @@
 // antiquant run [MODEL] PROMPT: a language model answers on the GPU, or goes on with a text.
 import { UnsupportedError } from '../src/formats.js';
 import { Llm, type Piece } from '../src/llm.js';
-import { ggufTemplates } from '../src/text/template.js';
 import { type Command, choice, type Given, type Io, whole } from './command.js';
 import type { RunDocument } from './documents.js';
 import { embeddedModel } from './embedded-model.js';
 import { EXIT, UsageError } from './exit.js';
 import { HEADER, headersOf } from './headers.js';
-import { open } from './open.js';
+import { locate, openModelAt, shownAs } from './open.js';
 import { jsonText } from './print.js';
 import { progress } from './progress.js';
 
 export const runModel: Command = {
   name: 'run',
   summary:
-    'Answers PROMPT with a GGUF language model on the GPU; without a chat template in the file, goes on with it. Without MODEL, by the small model of this package.',
+    'Answers PROMPT with a language model on the GPU, of a GGUF file or a Hugging Face folder; without a chat template, goes on with it. Without MODEL, by the small model of this package.',
   takes: ['[MODEL]', 'PROMPT'],
   options: {
     'max-tokens': { type: 'string', value: 'N', help: 'the most tokens of the answer; 256' },
@@ -36,19 +35,20 @@ export const runModel: Command = {
     const options = { maxTokens, temperature: temperatureOf(given), seed: whole(given, 'seed', { least: 0, otherwise: 1 }), signal };
     const context = given.context === undefined ? undefined : whole(given, 'context', { least: 1, otherwise: 1 });
     const kv = choice(given, 'kv', ['f16', 'f32', 'q8'], 'f16');
-    const opened = await open(from, { headers: headersOf(given), signal });
+    const headers = headersOf(given);
+    const place = await locate(from);
     const gpu = await io.findDevice();
     if ('why' in gpu) throw new UnsupportedError('run', [gpu.why]);
-    const llm = await loaded(opened.file, { device: gpu.device, context, kv }, io);
+    const llm = await loaded(headers ? await openModelAt(place, { headers, signal }) : place, { device: gpu.device, context, kv }, io);
     try {
-      const chats = !given.raw && ggufTemplates(opened.file.metadata, opened.from).size > 0;
+      const chats = !given.raw && (await llm.hasTemplate());
       const pieces = chats ? llm.chat([{ role: 'user', content: prompt! }], options) : llm.complete(prompt!, options);
       const { text, ids, reason } = await told(pieces, given.json ? () => {} : io.out);
       const { stats } = llm;
       const { memory, dispatchesPerToken, notes } = llm.explain();
       const document: RunDocument = {
         command: 'run',
-        file: opened.from,
+        file: shownAs(place),
         gpu: gpu.adapter,
         prompt: prompt!,
         chat: chats,
@@ -84,11 +84,11 @@ function temperatureOf(given: Given): number {
   return value;
 }
 
-async function loaded(file: Parameters<typeof Llm.load>[0], options: NonNullable<Parameters<typeof Llm.load>[1]>, io: Io): Promise<Llm> {
+async function loaded(from: Parameters<typeof Llm.load>[0], options: NonNullable<Parameters<typeof Llm.load>[1]>, io: Io): Promise<Llm> {
   let bar: ReturnType<typeof progress> | undefined;
   let done = 0;
   try {
-    return await Llm.load(file, {
+    return await Llm.load(from, {
       ...options,
       signal: io.signal,
       onProgress(now) {

@@ -62,7 +62,7 @@ try {
     // Without an adapter this throws: nothing passes on nothing.
     const { adapter, caps } = await page.evaluate(() => globalThis.antiquant.open());
     console.log(`firefox: ${await browser.version()}, ${adapter} ${JSON.stringify(caps)}`);
-    const { numbers, matrices, experts, formats, nodes } = casesOf('firefox');
+    const { numbers, matrices, experts, formats, nodes, models } = casesOf('firefox');
     await inTurn(
       page,
       numbers.filter((c) => runsOn(c, caps)),
@@ -78,6 +78,7 @@ try {
       experts.filter((c) => runsOn(c, caps)),
       'runExperts',
     );
+    await inTurn(page, models, 'runLlm');
     await inTurn(page, [...formats, ...nodes], 'runFormat');
     if (report) writeFileSync(report, JSON.stringify(names));
     console.log(`${passed} passed, ${failed} failed`);

@@ -9,7 +9,7 @@ import type { TestPage } from './page.js';
 type Held = typeof globalThis & { antiquant: TestPage };
 
 export function testTable(engine: Engine): void {
-  const { numbers, matrices, experts, formats, nodes } = casesOf(engine);
+  const { numbers, matrices, experts, formats, nodes, models } = casesOf(engine);
 
   test('the adapter', async ({ opened }) => {
     console.log(`${engine}: ${opened.adapter} ${JSON.stringify(opened.caps)}`);
@@ -36,6 +36,13 @@ export function testTable(engine: Engine): void {
     test(c.name, async ({ opened: { page, caps } }) => {
       test.skip(!runsOn(c, caps), 'a tile for subgroups or workgroups that this device has not');
       const { failures } = await page.evaluate((name) => (globalThis as Held).antiquant.runExperts(name), c.name);
+      expect(failures).toEqual([]);
+    });
+  }
+
+  for (const { name } of models) {
+    test(name, async ({ opened: { page } }) => {
+      const { failures } = await page.evaluate((one) => (globalThis as Held).antiquant.runLlm(one), name);
       expect(failures).toEqual([]);
     });
   }

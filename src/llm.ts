@@ -2,14 +2,18 @@
 
 export { ArgumentError, DeviceLostError, FormatError, GpuError, ReadError, ShaderError, UnsupportedError } from './errors.js';
 export type { BytesFrom } from './files/byte-source.js';
+export type { CacheStats } from './files/cached-source.js';
+export type { CachedModel } from './files/model-cache.js';
 export type { ByteSource, TensorFile, TensorInfo } from './files/tensor-file.js';
-export type { Architecture, ArchitectureName, RopeKind } from './llm/architectures.js';
+export type { Architecture, ArchitectureName, RopeKind, WindowRule } from './llm/architectures.js';
 export type { KvDType } from './llm/attention.js';
 export type { AttentionConfig } from './llm/attention-config.js';
 export type { Config, Rope, Windows } from './llm/config.js';
 export type { LayerPart } from './llm/names.js';
 export { LlmWorker, type LlmWorkerOptions } from './llm-worker/llm-worker.js';
+export type { ModelFiles, ModelFrom } from './model/open-language-model.js';
 export type { Phase, Progress } from './progress.js';
+export type { LlmEstimate } from './runtime/estimate.js';
 export type { LlmExplanation, LlmStats } from './runtime/explanation.js';
 export { Llm } from './runtime/llm.js';
 export type { ChatWithOptions, CompleteOptions, GeneratedId, GenerateOptions, LlmOptions, Piece, Reason } from './runtime/options.js';

@@ -13,6 +13,7 @@ import { matrixRunsOn } from './cases/matrix-cases.js';
 import { runCase } from './cases/run-case.js';
 import { runExpertCase } from './cases/run-experts.js';
 import { runFormatCase, runNodeCase } from './cases/run-format.js';
+import { runLlmCase } from './cases/run-llm.js';
 import { runMatrixCase } from './cases/run-matrix.js';
 import { shownVariants } from './cases/variants.js';
 
@@ -58,7 +59,7 @@ const inTurn = async <T extends { readonly name: string }>(list: readonly T[], r
     note(c.name, report.failures);
   }
 };
-const { numbers, matrices, experts, formats, nodes } = casesOf('deno');
+const { numbers, matrices, experts, formats, nodes, models } = casesOf('deno');
 await inTurn(
   numbers.filter((c) => runsOn(c, caps)),
   (c) => runCase(device, c),
@@ -71,6 +72,7 @@ await inTurn(
   experts.filter((c) => runsOn(c, caps)),
   (c) => runExpertCase(device, c),
 );
+await inTurn(models, (c) => runLlmCase(device, c));
 await inTurn(formats, (c) => runFormatCase(device, c));
 await inTurn(nodes, (c) => runNodeCase(device, c));
 console.log(`${passed} passed, ${failed} failed`);

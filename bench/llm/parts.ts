@@ -1,12 +1,12 @@
 // What a token of ours consists of: the host's work beside a bare loop, the products beside all else, the time by position, and the load.
 // Everything on Dawn.
 import { readFileSync, statSync } from 'node:fs';
-import { openModel } from '../../src/formats.js';
 import { BUFFER, makeBuffers } from '../../src/gpu/buffers.js';
 import { capsOf, requestDevice } from '../../src/gpu/device.js';
-import { type Config, readConfig } from '../../src/llm/config.js';
+import type { Config } from '../../src/llm/config.js';
 import type { Choosing } from '../../src/llm/pick.js';
 import { Llm } from '../../src/llm.js';
+import { openLanguageModel } from '../../src/model/open-language-model.js';
 import { replay } from '../../src/recorded/record-steps.js';
 import { bindSteps } from '../../src/runtime/bind-steps.js';
 import { chooseIds } from '../../src/runtime/choose.js';
@@ -32,9 +32,9 @@ interface Parts {
 }
 /** What Llm.load makes, for those that look inside. */
 async function partsOf(device: GPUDevice, path: string, context: number): Promise<Parts> {
-  const file = await openModel(path);
-  const config = readConfig(file);
-  const weights = await loadWeights(device, file, config, { context, fused: fusesNorms(config, capsOf(device)) });
+  const model = await openLanguageModel(path);
+  const { config } = model;
+  const weights = await loadWeights(device, model, { context, fused: fusesNorms(config, capsOf(device)) });
   return { config, weights, runner: await Runner.make(device, config, weights, { context, kv: 'f16' }) };
 }
 
@@ -219,7 +219,7 @@ export async function byPosition(device: GPUDevice, path: string, rounds: number
 
 /** What a load takes beside reading and packing its bytes, and what it holds. */
 export async function load(device: GPUDevice, path: string, rounds: number): Promise<readonly Row[]> {
-  const config = readConfig(await openModel(path));
+  const { config } = await openLanguageModel(path);
   const options = { context: 256, fused: fusesNorms(config, capsOf(device)) };
   const times = { all: [] as number[], pack: [] as number[] };
   const idle = (): Promise<unknown> => device.queue.onSubmittedWorkDone();
@@ -236,7 +236,7 @@ export async function load(device: GPUDevice, path: string, rounds: number): Pro
   };
   const pack = async (): Promise<void> => {
     const { wall } = await cost(async () => {
-      const weights = await loadWeights(device, await openModel(new Uint8Array(readFileSync(path))), config, options);
+      const weights = await loadWeights(device, await openLanguageModel(new Uint8Array(readFileSync(path))), options);
       await idle();
       weights.destroy();
     });

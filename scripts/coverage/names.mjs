@@ -77,12 +77,13 @@ export async function runnable(engine, all) {
   const { casesOf, SOFTWARE } = await load('/test/cases/engines.ts');
   const { runsOn } = await load('/test/cases/cases.ts');
   const { matrixRunsOn } = await load('/test/cases/matrix-cases.ts');
-  const { numbers, matrices, experts, formats, nodes } = casesOf(engine, all);
+  const { numbers, matrices, experts, formats, nodes, models } = casesOf(engine, all);
   return [
     ...numbers.filter((c) => runsOn(c, SOFTWARE[engine])),
     ...matrices.filter((c) => matrixRunsOn(c, SOFTWARE[engine])),
     ...experts.filter((c) => runsOn(c, SOFTWARE[engine])),
     ...formats,
     ...nodes,
+    ...models,
   ].map(({ name, force }) => ({ name, kernel: force?.kernel }));
 }

@@ -20,27 +20,40 @@ const isOwn = ({ origin }: URL): boolean => {
   return page === undefined || page === origin;
 };
 
+/** A file of a server. */
+export interface HttpSource extends ByteSource {
+  /** ETag and time of change, as far as the page may read them: another version has others. */
+  readonly version: string;
+}
+
 /** @throws ReadError, FormatError, UnsupportedError, the reason of `signal` */
-export async function httpSource(url: URL, { fetch, wholeUpTo, signal }: HttpOptions): Promise<ByteSource> {
+export async function httpSource(url: URL, { fetch, wholeUpTo, signal }: HttpOptions): Promise<HttpSource> {
   const file = nameOfUrl(url);
   const ask = asking(url, fetch);
   const part = (begin: number, end: number, abort: AbortSignal | undefined, more: Readonly<Record<string, string>> = {}) =>
     ask({ headers: { Range: `bytes=${begin}-${end - 1}`, ...more } }, abort);
 
   const first = await part(0, FIRST, signal);
-  if (first.status === 416 && /^bytes \*\/0$/.test(first.headers.get('Content-Range') ?? '')) return guardedSource(file, 0, never);
+  const version = versionOf(first);
+  const versioned = (source: ByteSource): HttpSource => ({
+    ...source,
+    version: Object.values(version)
+      .map((value) => value ?? '')
+      .join(' '),
+  });
+  if (first.status === 416 && /^bytes \*\/0$/.test(first.headers.get('Content-Range') ?? ''))
+    return versioned(guardedSource(file, 0, never));
   if (first.status === 200) {
     const bytes = await readWhole(first, { file, atMost: wholeUpTo, signal });
-    return guardedSource(file, bytes.byteLength, async (begin, end) => bytes.slice(begin, end));
+    return versioned(guardedSource(file, bytes.byteLength, async (begin, end) => bytes.slice(begin, end)));
   }
   if (first.status !== 206) throw await refused(first, file);
   const size = rangeOf(first, file)?.size ?? (await sizeByHead(() => ask({ method: 'HEAD' }, signal), file));
   const head = await readExactly(first, { file, begin: 0, end: Math.min(FIRST, size), size, signal });
-  const version = versionOf(first);
   // Servers compare strong tags only (RFC 9110, section 13.1.5).
   const ifRange = isOwn(url) && version.ETag && !version.ETag.startsWith('W/') ? { 'If-Range': version.ETag } : {};
 
-  return guardedSource(file, size, async (begin, end, abort) => {
+  const read: ByteSource['read'] = async (begin, end, abort) => {
     if (end <= head.byteLength) return head.slice(begin, end);
     const response = await part(begin, end, abort, ifRange);
     const changed = Object.entries(versionOf(response)).find(([name, value]) => value && version[name] && value !== version[name]);
@@ -50,7 +63,8 @@ export async function httpSource(url: URL, { fetch, wholeUpTo, signal }: HttpOpt
     }
     if (response.status !== 206) throw await refused(response, file, response.status === 200);
     return readExactly(response, { file, begin, end, size, signal: abort });
-  });
+  };
+  return versioned(guardedSource(file, size, read));
 }
 
 /** The headers that identify a version of a file, where the page may read them. */

@@ -8,6 +8,7 @@ interface Stat {
   readonly size: number;
   readonly mtimeMs: number;
   isFile(): boolean;
+  isDirectory(): boolean;
 }
 /** The parts of Node that are used. They are looked up at run time, so that bundlers see no import. */
 interface Handle {
@@ -16,7 +17,7 @@ interface Handle {
   close(): Promise<void>;
 }
 interface Modules {
-  readonly fs: { open(path: string): Promise<Handle> };
+  readonly fs: { open(path: string): Promise<Handle>; stat(path: string): Promise<Stat>; readdir(path: string): Promise<string[]> };
   readonly path: { join(...parts: string[]): string; dirname(path: string): string };
   readonly url: { fileURLToPath(url: URL): string };
 }
@@ -29,6 +30,24 @@ export function nodeModules(): Modules | undefined {
   const load = (globalThis as { process?: { getBuiltinModule?(name: string): unknown } }).process?.getBuiltinModule;
   const [fs, path, url] = ['node:fs/promises', 'node:path', 'node:url'].map((name) => load?.(name));
   return fs && path && url ? ({ fs, path, url } as Modules) : undefined;
+}
+
+/** Is there a folder of this path? False in browsers. */
+export async function isFolder(path: string): Promise<boolean> {
+  try {
+    return (await nodeModules()?.fs.stat(path))?.isDirectory() ?? false;
+  } catch {
+    return false; // whoever opens it says why it cannot be read
+  }
+}
+
+/** Names of what is in a folder. @throws ReadError */
+export async function namesIn(path: string): Promise<readonly string[]> {
+  try {
+    return (await nodeModules()?.fs.readdir(path)) ?? [];
+  } catch (error) {
+    throw asReadError(error, path);
+  }
 }
 
 /** @throws ReadError if it cannot be read, FormatError if it has changed, UnsupportedError without a file system */

@@ -12,16 +12,20 @@ const trials = () => loadOwn('the self-test', () => import('./run-trials.js'));
  * reasons that are not the variant's: no memory, a lost device, a file of this library that cannot be loaded.
  */
 export async function selfTest(device: GPUDevice, variants: readonly MatmulVariant[]): Promise<void> {
-  const { tests } = findingsOf(device);
   const byId = new Map(variants.map((variant) => [variantId(variant.kernel, variant.params), variant]));
-  const fresh = [...byId].filter(([id]) => !tests.has(id));
-  if (fresh.length > 0) {
-    const done = trials().then(({ runTrials }) =>
-      runTrials(
-        device,
-        fresh.map(([, variant]) => variant),
-      ),
-    );
+  await testOnce(device, byId, async (fresh) => (await trials()).runTrials(device, [...fresh.values()]));
+}
+
+/** Runs the tests of variants, by id, that are untested on this device. @param run rejects only for reasons that are not the variants' */
+export async function testOnce<T>(
+  device: GPUDevice,
+  byId: ReadonlyMap<string, T>,
+  run: (fresh: ReadonlyMap<string, T>) => Promise<void>,
+): Promise<void> {
+  const { tests } = findingsOf(device);
+  const fresh = new Map([...byId].filter(([id]) => !tests.has(id)));
+  if (fresh.size > 0) {
+    const done = run(fresh);
     for (const [id] of fresh) tests.set(id, done);
     done.catch(() => {
       for (const [id] of fresh) tests.delete(id); // tested again at the next use

@@ -7,7 +7,7 @@ import type { Config } from './config.js';
 import { type LayerPart, type ModelPart, type Role, type Source, tensorName } from './names.js';
 
 /** Dtypes of norms, biases and divisors. */
-const FLOATS = ['F32', 'F16', 'BF16'];
+export const FLOATS: readonly string[] = ['F32', 'F16', 'BF16'];
 
 /** The shape of a part, outermost first: (N, K) of a matrix. */
 function shapesOf({ width: d, heads, kvHeads, headWidth: e, feedForward: f, vocabulary, rope }: Config) {

@@ -102,6 +102,14 @@ export const rmsRows: LlmShader = {
   floats: ['epsilon'],
 };
 
+/** Rows of two products: gate and up → their gated linear unit. */
+export const gluRows: LlmShader = {
+  name: 'llm/glu-rows',
+  bindings: [PARAMS, NOW, { name: 'up', binding: 2, access: 'read' }, { name: 'act', binding: 3, access: 'write' }],
+  uniforms: ['width', 'act'],
+  floats: [],
+};
+
 /** Rows: the norm behind a product, the residual, and the norm before the next product. */
 export const normAdd: LlmShader = {
   name: 'llm/norm-add',
@@ -140,7 +148,7 @@ export const pick: LlmShader = {
   list: { name: 'stop_ids', length: 16 },
 };
 
-export const llmShaders: readonly LlmShader[] = [attend, attendJoin, ropeRows, attendRows, rmsRows, normAdd, cap, pick];
+export const llmShaders: readonly LlmShader[] = [attend, attendJoin, ropeRows, attendRows, rmsRows, gluRows, normAdd, cap, pick];
 
 /** Makes these shaders known to whoever makes pipelines by their names. */
 export function addLlmShaders(): void {

@@ -21,7 +21,7 @@ import { Traffic } from './traffic.js';
  * takes one dispatch from its first call, and nothing is copied. A file does not say which layers read the same x, so the lists do. Others
  * are loaded as by `loadLayer`. Reads on while the GPU takes what was read: at most 32 MiB are in flight, and 64 MiB in memory, but for a
  * layer that cannot be cut, which is read at once. If a step fails, all layers of the call are freed, and nothing is in flight any more.
- * @param sources of `layers`, or of `floats`, which `quantize` is for
+ * @param sources of `layers`, or of `floats`, which `quantize` is for: the tensor, or `{ weight, bias }`
  * @throws ArgumentError, FormatError, ReadError, UnsupportedError, GpuError, DeviceLostError; the reason of `signal`
  * @example
  * const { layers } = await findLayers(await openModel(file));

@@ -1,8 +1,8 @@
 // loadModel: every layer of a file by its name, in one call.
-import { anything, callback, dictionary, fields, list, optional, reading } from '../arguments/check.js';
+import { anything, callback, dictionary, fields, flag, list, optional, reading } from '../arguments/check.js';
 import { checkDevice } from '../arguments/gpu-objects.js';
 import { ArgumentError } from '../errors.js';
-import { type BytesFrom, byteSource, isA } from '../files/byte-source.js';
+import { type BytesFrom, byteSource, isA, locate } from '../files/byte-source.js';
 import { watched } from '../files/given.js';
 import { type OpenOptions, openModel } from '../files/open-file.js';
 import { floatDtypeOf } from '../files/raw-tensor.js';
@@ -10,10 +10,8 @@ import { among, siblings } from '../files/shards.js';
 import type { TensorFile, TensorInfo } from '../files/tensor-file.js';
 import { findLayers } from '../formats/find-layers.js';
 import type { FoundLayers } from '../formats/found-layers.js';
-import { layerBytes } from '../formats/read-layer.js';
+import { loadOwn } from '../gpu/own-file.js';
 import type { LinearWeightQuant } from '../layer/linear-weight-quant.js';
-import { loadLayer } from '../layer/load-file.js';
-import type { Progress } from '../progress.js';
 import { configBeside } from './config-beside.js';
 import { hubUrl } from './hub-url.js';
 import { loadLayers } from './load-layers.js';
@@ -25,6 +23,8 @@ export interface LoadModelOptions extends LoadLayersOptions, Omit<OpenOptions, '
   readonly config?: unknown;
   /** Takes the layers for which it is true. Default: all. */
   readonly only?: ((name: string) => boolean) | undefined;
+  /** Keep the files of a URL in the origin-private file system, as `Llm.load` does, and read from there what is there. Default: false. */
+  readonly cache?: boolean | undefined;
 }
 
 /** A tensor or layer that was not loaded, and why. */
@@ -68,6 +68,7 @@ const OPTIONS = fields({
   resolve: optional(callback),
   config: anything,
   only: optional(callback),
+  cache: optional(flag),
 });
 
 /** Files that a model is opened by; the first kind that is there counts. */
@@ -105,6 +106,16 @@ function whyNot({ dtype, shape, name }: TensorInfo, { transposed }: FoundLayers,
   }
 }
 
+/** Pages that keep nothing do not fetch what does. */
+const caching = () => loadOwn('caching', () => import('../files/model-cache.js'));
+
+/** The URL of a server; undefined for anything else. */
+function urlOf(from: BytesFrom): URL | undefined {
+  if (typeof from !== 'string' && !isA(from, URL)) return undefined;
+  const place = locate(from);
+  return 'url' in place && /^https?:$/.test(place.url.protocol) ? place.url : undefined;
+}
+
 /** A float layer's bias: `NAME.bias` of N floats. */
 function biasOf(file: TensorFile, { name, shape }: TensorInfo): TensorInfo | undefined {
   const bias = file.tensors.get(`${nameOf(name)}.bias`);
@@ -128,13 +139,17 @@ export async function loadModel(
   options: LoadModelOptions = {},
 ): Promise<ModelLayers> {
   checkDevice(device);
-  const { fetch, wholeUpTo, resolve: own, config: said, only, onProgress, ...rest } = OPTIONS(options, 'options') as LoadModelOptions;
+  const { fetch, wholeUpTo, resolve: own, config: said, only, cache, ...rest } = OPTIONS(options, 'options') as LoadModelOptions;
   const { signal, quantize } = rest;
   const asking = { fetch, wholeUpTo: wholeUpTo as number | undefined, signal };
   const files = reading('from', () => Array.isArray(from)) ? (list(anything)(from, 'from') as readonly File[]) : undefined;
   const place = files ? entryOf(files) : typeof from === 'string' ? hubUrl(from) : (from as BytesFrom);
-  const resolve = own ?? (files ? among(files, asking) : siblings(place, asking));
-  const file = await openModel(await byteSource(place, asking), { ...asking, ...(resolve && { resolve }) });
+  const url = cache && !files ? urlOf(place) : undefined;
+  const store = url && (await (await caching()).modelCache(url, { fetch, signal }));
+  const kept = url && store ? (name: string) => store.open(new URL(name.split('/').map(encodeURIComponent).join('/'), url)) : undefined;
+  const resolve = own ?? kept ?? (files ? among(files, asking) : siblings(place, asking));
+  const source = url && store ? await store.open(url) : await byteSource(place, asking);
+  const file = await openModel(source, { ...asking, ...(resolve && { resolve }) });
   const config =
     said ?? (file.kind === 'gguf' || file.kind === 'onnx' || !resolve ? undefined : (await configBeside(resolve, signal))?.value);
   const found = await findLayers(file, {
@@ -160,28 +175,14 @@ export async function loadModel(
   }
 
   const model = new ModelLayers(file, found, skipped);
-  const bytesOf = ({ begin, end }: TensorInfo): number => end - begin;
-  const quantized = layers.reduce((sum, layer) => sum + layerBytes(layer), 0);
-  const total = floats.reduce((sum, info) => sum + bytesOf(info), quantized);
-  try {
-    let before = 0;
-    const told = ({ phase, done }: Progress): void => onProgress?.({ phase, done: Math.min(before + done, total), total });
-    if (layers.length > 0) {
-      const loaded = await loadLayers(device, layers, { ...rest, quantize: undefined, ...(onProgress && { onProgress: told }) });
-      layers.forEach(({ name }, i) => {
-        model.set(name, loaded[i]!);
-      });
-    }
-    before = quantized;
-    for (const info of floats) {
-      const layer = await loadLayer(device, info, { ...rest, bias: biasOf(file, info), ...(onProgress && { onProgress: told }) });
-      model.set(nameOf(info.name), layer);
-      before += bytesOf(info);
-      told({ phase: 'pack', done: 0, total });
-    }
-    return model;
-  } catch (error) {
-    model.destroy();
-    throw error;
+  const names = [...layers.map(({ name }) => name), ...floats.map(({ name }) => nameOf(name))];
+  if (names.length > 0) {
+    const sources = [...layers, ...floats.map((weight) => ({ weight, bias: biasOf(file, weight) }))];
+    const loaded = await loadLayers(device, sources, rest);
+    names.forEach((name, i) => {
+      model.set(name, loaded[i]!);
+    });
   }
+  await store?.settled();
+  return model;
 }

@@ -46,7 +46,7 @@ export function bindSteps(plan: readonly PlanStep[], { tensors, weights, buffers
       const layers = weights.products.get(step.product)!;
       const rowScale = step.scaled && { rms: x, epsilon };
       const input = byName.get(step.x)!;
-      if (step.y === 'qkv' && layers.length > 1) return { layers, x: input, ys: columns, rowScale };
+      if (step.y === 'gateAndUp' || (step.y === 'qkv' && layers.length > 1)) return { layers, x: input, ys: columns[step.y], rowScale };
       const y = byName.get(step.y)!;
       return { layer: layers[0]!, x: input, y, rowScale, ...(step.add && { add: y }), ...(step.twin && { twin: byName.get('twin')! }) };
     });
@@ -58,13 +58,20 @@ export function bindSteps(plan: readonly PlanStep[], { tensors, weights, buffers
   }
 }
 
+/** A step that is a dispatch of its own. */
+interface Bindable {
+  readonly pipeline: GPUComputePipeline;
+  readonly bindGroups: readonly GPUBindGroup[];
+  readonly workgroups: LlmDispatch['workgroups'];
+}
+
 /** A dispatch of shaders/llm. @param buffer of each binding but `params` */
 export function bindDispatch(
   device: GPUDevice,
   { shader, params, workgroups, uniforms }: LlmDispatch,
   own: GPUBuffer,
   buffer: (name: string) => GPUBuffer,
-): Step {
+): Bindable {
   const pipeline = pipelineOf(device, { shader: shader.name, params });
   const entries = shader.bindings
     .filter(({ when }) => when?.(params) ?? true)

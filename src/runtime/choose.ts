@@ -48,7 +48,8 @@ export async function* chooseIds(
     under.push(work);
     stats.submits++;
   };
-  runner.choose(choosing);
+  await runner.choose(choosing);
+  check();
   submit(runner.first());
   for (;;) {
     while (under.length < AHEAD && planned < limit) {

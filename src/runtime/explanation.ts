@@ -1,4 +1,5 @@
 // What a language model tells of itself.
+import type { CacheStats } from '../files/cached-source.js';
 
 /** What a model costs. */
 export interface LlmExplanation {
@@ -19,6 +20,8 @@ export interface LlmExplanation {
 /** Milliseconds and counts since the model was loaded. */
 export interface LlmStats {
   readonly loadMs: number;
+  /** Of a URL that was loaded with `cache`. */
+  readonly cache?: Readonly<CacheStats> | undefined;
   /** Ids of prompts that were computed, without those that were kept. */
   promptTokens: number;
   promptMs: number;

@@ -1,17 +1,20 @@
 // Llm: a language model that is loaded, and one sequence of it.
-import { property } from '../arguments/check.js';
+import { refuse } from '../arguments/check.js';
 import { ArgumentError } from '../errors.js';
-import type { BytesFrom } from '../files/byte-source.js';
-import { openModel } from '../files/open-file.js';
-import type { ByteSource, TensorFile } from '../files/tensor-file.js';
+import { isA, locate } from '../files/byte-source.js';
+import type { CacheStats } from '../files/cached-source.js';
+import type { CachedModel, ModelCache } from '../files/model-cache.js';
 import { capsOf, requestDevice } from '../gpu/device.js';
+import { loadOwn } from '../gpu/own-file.js';
 import type { KvDType } from '../llm/attention.js';
-import { type Config, readConfig } from '../llm/config.js';
-import { ggufTemplates, type Message, renderChat } from '../text/template.js';
-import { makeTokenizer, type Tokenizer } from '../text/tokenizer.js';
+import type { Config } from '../llm/config.js';
+import type { LanguageModel } from '../model/language-model.js';
+import { type ModelFrom, openLanguageModel } from '../model/open-language-model.js';
+import { type Message, renderChat } from '../text/template.js';
+import type { Tokenizer } from '../text/tokenizer.js';
 import { chooseIds } from './choose.js';
+import { checkRoom, estimateOf, type LlmEstimate } from './estimate.js';
 import type { LlmExplanation, LlmStats } from './explanation.js';
-import { cacheSizes } from './memory.js';
 import {
   type ChatWithOptions,
   type CompleteOptions,
@@ -40,13 +43,37 @@ interface Parts {
   readonly device: GPUDevice;
   /** Is the device ours to destroy? */
   readonly owned: boolean;
-  readonly file: TensorFile;
-  readonly config: Config;
+  readonly model: LanguageModel;
   readonly weights: ModelWeights;
   readonly runner: Runner;
   readonly context: number;
   readonly kv: KvDType;
+  readonly cache: CacheStats | undefined;
   readonly loadMs: number;
+}
+
+/** @throws ArgumentError */
+function contextOf({ contextLength, rope }: Config, asked: number | undefined): number {
+  const context = asked ?? Math.min(CONTEXT, contextLength, rope.original ?? Infinity);
+  if (context > contextLength)
+    throw new ArgumentError('context', `at most ${contextLength}, what the model was trained for`, String(context));
+  return context;
+}
+
+/** The URL of a server; undefined for anything else. */
+function urlOf(from: unknown): URL | undefined {
+  if (typeof from !== 'string' && !isA(from, URL)) return undefined;
+  const place = locate(from);
+  return 'url' in place && /^https?:$/.test(place.url.protocol) ? place.url : undefined;
+}
+const refuseUrl = (url: unknown): never => refuse('url', 'a URL of http or https', url);
+
+/** Pages that keep nothing do not fetch what does. */
+const caching = () => loadOwn('caching', () => import('../files/model-cache.js'));
+
+async function cacheOf(from: unknown, signal: AbortSignal | undefined): Promise<ModelCache | undefined> {
+  const url = urlOf(from);
+  return url && (await caching()).modelCache(url, { signal });
 }
 
 /** How ids are chosen, checked. */
@@ -79,41 +106,75 @@ export class Llm {
 
   private constructor(parts: Parts) {
     this.#parts = parts;
-    this.config = parts.config;
+    this.config = parts.model.config;
     this.context = parts.context;
     this.kv = parts.kv;
-    this.stats = { loadMs: parts.loadMs, promptTokens: 0, promptMs: 0, tokens: 0, decodeMs: 0, submits: 0, clamped: 0 };
+    const { loadMs, cache } = parts;
+    this.stats = { loadMs, ...(cache && { cache }), promptTokens: 0, promptMs: 0, tokens: 0, decodeMs: 0, submits: 0, clamped: 0 };
   }
 
   /**
-   * Loads a GGUF model: llama, qwen2, qwen3, gemma2, gemma3, smollm3 or phi3. Float matrices become int8 in groups of 32. If a step fails, all is freed.
-   * @param from a file, its bytes, a URL or a path, or what `openModel` returned
+   * Loads a model: of a GGUF file llama, qwen2, qwen3, gemma2, gemma3, smollm3 or phi3, of a Hugging Face folder llama, mistral, qwen2 or qwen3. Float
+   * matrices become int8 in groups of 32. If a step fails, all is freed.
+   * @param from a GGUF file, or the first of a split one: its bytes, a URL or a path, or what `openModel` returned. Or a folder of config.json,
+   *   safetensors and tokenizer.json: its path, its URL with a slash at the end, or its files; files of a split GGUF, too
    * @throws ArgumentError, FormatError, ReadError; UnsupportedError for a model that is not served, or without memory; ShaderError, GpuError,
    *   DeviceLostError; the reason of `signal`
    */
-  static async load(from: TensorFile | BytesFrom | ByteSource, options: LlmOptions = {}): Promise<Llm> {
+  static async load(from: ModelFrom, options: LlmOptions = {}): Promise<Llm> {
     const began = performance.now();
-    const { device: given, context: asked, kv = 'f16', onProgress, signal } = checkLoad(options);
+    const { device: given, context: asked, kv = 'f16', cache = false, onProgress, signal } = checkLoad(options);
     signal?.throwIfAborted();
-    const opened = typeof from === 'object' && from !== null && property(from, 'tensors', 'from') !== undefined;
-    const file = opened ? (from as TensorFile) : await openModel(from as BytesFrom, signal ? { signal } : {});
-    const config = readConfig(file);
-    const context = asked ?? Math.min(CONTEXT, config.contextLength, config.rope.original ?? Infinity);
-    if (context > config.contextLength)
-      throw new ArgumentError('context', `at most ${config.contextLength}, what the model was trained for`, String(context));
-    cacheSizes(config, kv, context); // throws if no kernel has such heads
+    const store = cache ? await cacheOf(from, signal) : undefined;
+    const model = await openLanguageModel(from, { signal, fetched: store?.open });
+    const { config } = model;
+    const context = contextOf(config, asked);
+    estimateOf(model, { context, kv, wide: false }); // throws if no kernel has such heads
     const device = given ?? (await requestDevice());
     let weights: ModelWeights | undefined;
     try {
-      weights = await loadWeights(device, file, config, { context, fused: fusesNorms(config, capsOf(device)), onProgress, signal });
+      const caps = capsOf(device);
+      await checkRoom(device, model, estimateOf(model, { context, kv, wide: caps.wideCodes }), { kv, caps });
+      weights = await loadWeights(device, model, { context, fused: fusesNorms(config, caps), onProgress, signal });
       const runner = await Runner.make(device, config, weights, { context, kv });
+      await store?.settled();
       const loadMs = performance.now() - began;
-      return new Llm({ device, owned: given === undefined, file, config, weights, runner, context, kv, loadMs });
+      return new Llm({ device, owned: given === undefined, model, weights, runner, context, kv, cache: store?.stats, loadMs });
     } catch (error) {
       weights?.destroy();
       if (!given) device.destroy();
       throw error;
     }
+  }
+
+  /**
+   * What a model takes on the GPU, by use. Reads headers only, and needs no device; `load` asks the device for as much before it reads weights.
+   * @param options those of `load`. `device`: software adapters hold some codes wider
+   * @throws as load, of all that it finds out without a device
+   * @example const { total } = await Llm.estimate('https://example.org/model.gguf', { context: 8192 });
+   */
+  static async estimate(from: ModelFrom, options: LlmOptions = {}): Promise<LlmEstimate> {
+    const { device, context, kv = 'f16', cache = false, signal } = checkLoad(options);
+    const store = cache ? await cacheOf(from, signal) : undefined;
+    const model = await openLanguageModel(from, { signal, fetched: store?.open });
+    await store?.settled();
+    return estimateOf(model, { context: contextOf(model.config, context), kv, wide: device !== undefined && capsOf(device).wideCodes });
+  }
+
+  /** Models that loads with `cache` have kept, whole or in part; none where there is no such file system. */
+  static async cached(): Promise<readonly CachedModel[]> {
+    return (await caching()).cachedModels();
+  }
+
+  /**
+   * Removes a model from the cache of files.
+   * @param url as it was given to `load`
+   * @returns was it there?
+   * @throws ArgumentError if it is no URL; ReadError if the browser refuses
+   */
+  static async evict(url: string | URL): Promise<boolean> {
+    const given = urlOf(url) ?? refuseUrl(url);
+    return (await caching()).evictModel(given);
   }
 
   /** Positions whose keys and values are in the cache. */
@@ -129,9 +190,16 @@ export class Llm {
 
   /** The tokenizer of the file, made at the first use. @throws FormatError, UnsupportedError, ReadError */
   tokenizer(): Promise<Tokenizer> {
-    const { file } = this.#parts;
-    this.#tokenizer ??= makeTokenizer(file.metadata, { file: file.name });
+    this.#tokenizer ??= this.#parts.model.tokenizer().catch((error: unknown) => {
+      this.#tokenizer = undefined; // the next call tries again
+      throw error;
+    });
     return this.#tokenizer;
+  }
+
+  /** Has the model a chat template, which `chat` needs? @throws FormatError, ReadError */
+  async hasTemplate(): Promise<boolean> {
+    return (await this.#parts.model.templates()).size > 0;
   }
 
   /**
@@ -164,9 +232,8 @@ export class Llm {
    */
   async *chat(messages: readonly Message[], options: ChatWithOptions = {}): AsyncGenerator<Piece, void> {
     const { tools, templateOptions, ...given } = checkChat(options);
-    const { file } = this.#parts;
     const tokenizer = await this.tokenizer();
-    const prompt = await renderChat(ggufTemplates(file.metadata, file.name), messages, {
+    const prompt = await renderChat(await this.#parts.model.templates(), messages, {
       names: tokenizer.names,
       ...(tools && { tools }),
       ...(templateOptions && { templateOptions }),
@@ -207,7 +274,7 @@ export class Llm {
   explain(): LlmExplanation {
     this.#assertAlive();
     const { device, runner, weights } = this.#parts;
-    const { quantized } = weights;
+    const { quantized, notes } = weights;
     const variants: Record<string, number> = { 'llm/pick': 1 };
     const dispatches = runner.dispatches();
     for (const label of dispatches) variants[label] = (variants[label] ?? 0) + 1;
@@ -217,7 +284,7 @@ export class Llm {
       fusedNorms: fusesNorms(this.config, capsOf(device)),
       memory: { weights: weights.bytes, ...runner.memory() },
       capacity: runner.capacity,
-      notes: quantized.length === 0 ? [] : [`float matrices became int8 in groups of 32: ${quantized.join(', ')}`],
+      notes: [...(quantized.length === 0 ? [] : [`float matrices became int8 in groups of 32: ${quantized.join(', ')}`]), ...notes],
     };
   }
 
@@ -250,7 +317,9 @@ export class Llm {
     this.#assertFree();
     this.#busy = true;
     try {
-      return await work(this.#parts.runner);
+      const result = await work(this.#parts.runner);
+      this.#assertAlive(); // steps that were destroyed end early
+      return result;
     } catch (error) {
       throw this.#endedBy(error);
     } finally {

@@ -48,9 +48,10 @@ export const qkvWidth = ({ heads, kvHeads, headWidth }: Pick<Config, 'heads' | '
 
 /**
  * Bytes of the buffers that no growth changes, by name. `stream` has the residual of a token and its twin; `x`, `h`, `qkv`, `q`, `att` and `act`
- * have rows of a prompt, and the first row of all but `x` is a token's.
+ * have rows of a prompt, and the first row of all but `x` is a token's. `up` is for layers whose gate and up are two products.
+ * @param apart has the model such layers?
  */
-export function bufferSizes(config: Config, context: number) {
+export function bufferSizes(config: Config, context: number, apart = false) {
   const { width, heads, headWidth, feedForward, vocabulary, rope, localRope } = config;
   const rows = 4 * MOST_ROWS;
   const { padded } = paddedWidth(headsOf(config, 'f32', 1));
@@ -63,6 +64,7 @@ export function bufferSizes(config: Config, context: number) {
     q: rows * heads * padded,
     att: rows * heads * headWidth,
     act: rows * feedForward,
+    ...(apart && { up: rows * feedForward }),
     ids: rows,
     logits: whole(vocabulary),
     state: stateBytes(context),

@@ -28,6 +28,11 @@ export interface LlmOptions {
   readonly context?: number | undefined;
   /** What the cache of keys and values holds. Default: f16, half the memory; f32 rounds nothing; q8 is int8 with a scale for each position of a head, half of f16. */
   readonly kv?: KvDType | undefined;
+  /**
+   * Keep the files of a URL in the origin-private file system, and read from there what is there; `Llm.cached()` lists them. What was read before a
+   * load ended early is kept, too. Where that cannot be, `stats.cache.off` says why, and the load goes on. Default: false.
+   */
+  readonly cache?: boolean | undefined;
   /** Receives bytes that are read, and taken by the GPU. */
   readonly onProgress?: ((progress: Progress) => void) | undefined;
   readonly signal?: AbortSignal | undefined;
@@ -89,6 +94,7 @@ const LOAD = onlyFields({
   device: optional(checkDevice),
   context: optional(wholeNumber(1)),
   kv: optional(oneOf<KvDType>('f32', 'f16', 'q8')),
+  cache: optional(flag),
   onProgress: optional(callback),
   signal: optional(signal),
 });

@@ -4,6 +4,7 @@ import { ShaderError } from '../errors.js';
 import { BUFFER, makeBuffer, makeBuffers, USAGE } from '../gpu/buffers.js';
 import { assertAlive, capsOf, whileAlive } from '../gpu/device.js';
 import { allTaken, guarded, guardedSubmit, type Taken } from '../gpu/guard.js';
+import { loadOwn } from '../gpu/own-file.js';
 import type { KvDType } from '../llm/attention.js';
 import type { Config } from '../llm/config.js';
 import { type Choosing, pickDispatch, STATE } from '../llm/pick.js';
@@ -70,8 +71,8 @@ export class Runner {
     this.#config = config;
     this.#weights = weights;
     this.#options = options;
-    this.#planning = { config, kv: options.kv, caps: capsOf(device) };
-    const { angles, localAngles, ...sizes } = bufferSizes(config, options.context);
+    this.#planning = { config, kv: options.kv, caps: capsOf(device), apart: weights.apart };
+    const { angles, localAngles, ...sizes } = bufferSizes(config, options.context, weights.apart.size > 0);
     const usages: Readonly<Record<string, number>> = { now: BUFFER.output | USAGE.UNIFORM };
     const made = makeBuffers(device, [
       ...Object.entries(sizes).map(
@@ -105,10 +106,20 @@ export class Runner {
 
   // ------------------------------------------------------------------------------------------------------------- recording
 
-  #planOf(what: 'token' | 'head' | number): readonly PlanStep[] {
-    const planning = { ...this.#planning, capacity: this.#capacity };
+  #planOf(what: 'token' | 'head' | number, capacity = this.#capacity): readonly PlanStep[] {
+    const planning = { ...this.#planning, capacity };
     if (what === 'token') return tokenSteps(planning);
     return what === 'head' ? headSteps(this.#config, planning.caps) : promptSteps(planning, what);
+  }
+
+  /** Tests the kernels of shaders/llm that steps dispatch; the operator tests its own. @throws ShaderError, which names the kernel */
+  async #tested(dispatches: readonly LlmDispatch[]): Promise<void> {
+    const { testKernels } = await loadOwn('the self-test', () => import('./test-kernels.js'));
+    await testKernels(this.#device, dispatches);
+  }
+
+  async #testedSteps(what: 'token' | 'head' | number, capacity?: number): Promise<void> {
+    await this.#tested(this.#planOf(what, capacity).flatMap((step) => ('dispatch' in step ? [step.dispatch] : [])));
   }
 
   /**
@@ -118,6 +129,8 @@ export class Runner {
    */
   async #prepared(what: 'token' | 'head' | number): Promise<void> {
     if (this.#bound.has(what)) return;
+    await this.#testedSteps(what);
+    if (this.#destroyed) return;
     for (let tries = 1; ; tries++) {
       const bound = this.#bind(what);
       try {
@@ -182,7 +195,7 @@ export class Runner {
 
   /** Bytes by use. */
   memory(): Readonly<Record<'cache' | 'rows' | 'logits', number>> {
-    const { logits, ...rest } = bufferSizes(this.#config, this.#options.context);
+    const { logits, ...rest } = bufferSizes(this.#config, this.#options.context, this.#weights.apart.size > 0);
     const { cache, parts } = cacheTotal(this.#config, this.#options.kv, this.#capacity);
     return { cache, rows: Object.values(rest).reduce((a, b) => a + b, parts), logits };
   }
@@ -198,6 +211,8 @@ export class Runner {
     const device = this.#device;
     const capacities = [this.#capacity, capacityFor(positions, context)] as const;
     const [from, to] = capacities;
+    const again = this.#bound.has('token');
+    if (again) await this.#testedSteps('token', to); // a larger cache may have other kernels
     const made = await makeCache(device, this.#config, { kv, capacities, caps: this.#planning.caps });
     if (this.#destroyed) return destroyAll(made.values());
     if (from > 0) this.#take(copyCache(device, this.#config, { from: this.#buffers, to: made, kv, used, capacities }));
@@ -206,13 +221,12 @@ export class Runner {
       this.#buffers.set(name, buffer);
     }
     this.#capacity = to;
-    const again = this.#bound.has('token');
     for (const [what, bound] of this.#bound)
       if (what !== 'head') {
         free(bound);
         this.#bound.delete(what);
       }
-    if (again) this.#bound.set('token', this.#bind('token')); // its kernels were tested
+    if (again) this.#bound.set('token', this.#bind('token'));
   }
 
   /** Can a sequence go on at a position, with the cache as it is up to there? Not if windows before have lost what they met. */
@@ -316,9 +330,11 @@ export class Runner {
     }
   }
 
-  /** Begins to choose ids behind the last row of a prompt. @throws ArgumentError */
-  choose(how: Choosing): void {
+  /** Begins to choose ids behind the last row of a prompt. @throws ArgumentError, ShaderError, GpuError, DeviceLostError */
+  async choose(how: Choosing): Promise<void> {
     const dispatch = pickDispatch(how, 'logits');
+    await this.#tested([dispatch]);
+    if (this.#destroyed) return;
     this.#noise = how.temperature > 0 ? 1 : 0;
     this.#write('choosing', new Uint32Array(dispatch.uniforms));
     this.#write('state', new Uint32Array(STATE.ring));

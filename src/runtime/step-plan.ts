@@ -5,15 +5,19 @@ import { attendDispatches, attendRowsDispatch, type Heads, type KvDType, ropeDis
 import { attentionOfLayer } from '../llm/attention-config.js';
 import { capDispatch } from '../llm/cap.js';
 import type { Config } from '../llm/config.js';
+import { gluDispatch } from '../llm/glu.js';
 import { normAddDispatch, rmsDispatch } from '../llm/rms.js';
 import type { LlmDispatch } from '../llm/shaders.js';
 import type { Caps } from '../problem/caps.js';
 import { headsOf, MOST_ROWS } from './memory.js';
 
 /** Tensors of a step: those of `bufferSizes`, the twin of x, and `id`, the last id that was chosen. */
-export type TensorName = 'x' | 'twin' | 'h' | 'qkv' | 'att' | 'act' | 'logits' | 'ids' | 'id';
-/** Weights that products take: of the model, or of a layer. */
-export type ProductName = 'head' | `${'qkv' | 'o' | 'gateUp' | 'down'}.${number}`;
+export type TensorName = 'x' | 'twin' | 'h' | 'qkv' | 'att' | 'act' | 'gateAndUp' | 'logits' | 'ids' | 'id';
+/**
+ * Weights that products take: of the model, or of a layer. `gateUp` is one layer that ends in the gated unit, `gateAndUp` the two where they
+ * cannot be one.
+ */
+export type ProductName = 'head' | `${'qkv' | 'o' | 'gateUp' | 'gateAndUp' | 'down'}.${number}`;
 
 export type PlanStep =
   | { readonly gather: 'embedding'; readonly ids: 'ids' | 'id'; readonly y: 'x' }
@@ -41,6 +45,8 @@ export interface Planning {
   /** Positions of the cache; the steps serve any length up to it. */
   readonly capacity: number;
   readonly caps: Caps;
+  /** Layers whose gate and up are two products. */
+  readonly apart?: ReadonlySet<number> | undefined;
 }
 
 /**
@@ -62,7 +68,7 @@ const buffersOf = (config: Config, layer: number): Readonly<Record<string, strin
   ...(attentionOfLayer(config, layer).rope === 'localRope' && { angles: 'localAngles' }),
 });
 
-interface LayerPlan {
+interface LayerPlan extends Pick<Planning, 'apart'> {
   readonly rows: number;
   readonly fused: boolean;
   /** The dispatches of a layer's attention. */
@@ -81,8 +87,23 @@ function byKind({ config, kv, capacity }: Planning, dispatches: (heads: Heads) =
   };
 }
 
+/** Gate, up and their unit: one product, or two and a dispatch. */
+function gateUpSteps(
+  { feedForward, activation = 'silu' }: Config,
+  layer: number,
+  { rows, apart }: LayerPlan,
+  from: { readonly x: TensorName; readonly scaled?: true },
+): readonly PlanStep[] {
+  if (!apart?.has(layer)) return [{ product: `gateUp.${layer}`, y: 'act', ...from }];
+  return [
+    { product: `gateAndUp.${layer}`, y: 'gateAndUp', ...from },
+    { dispatch: gluDispatch({ rows, width: feedForward, glu: activation }), buffers: {} },
+  ];
+}
+
 /** A layer whose norms are behind products, too: what they leave in h is added to x, and h is then the next norm. */
-function postNormSteps(config: Config, layer: number, { rows, attention }: LayerPlan): readonly PlanStep[] {
+function postNormSteps(config: Config, layer: number, plan: LayerPlan): readonly PlanStep[] {
+  const { rows, attention } = plan;
   const { width, epsilon, layers, embeddingScale = 1 } = config;
   const added = (weight: string, next: string, scale = 1): PlanStep => ({
     dispatch: normAddDispatch({ rows, width, epsilon, scale }),
@@ -96,7 +117,7 @@ function postNormSteps(config: Config, layer: number, { rows, attention }: Layer
     ...attention(layer).map((dispatch) => ({ dispatch, buffers: buffersOf(config, layer) })),
     { product: `o.${layer}`, x: 'att', y: 'h' },
     added('postAttentionNorm', `feedForwardNorm.${layer}`, scale),
-    { product: `gateUp.${layer}`, x: 'h', y: 'act' },
+    ...gateUpSteps(config, layer, plan, { x: 'h' }),
     { product: `down.${layer}`, x: 'act', y: 'h' },
     added('postFeedForwardNorm', layer + 1 < layers ? `attentionNorm.${layer + 1}` : 'outputNorm'),
   ];
@@ -108,7 +129,7 @@ function layerSteps(config: Config, layer: number, plan: LayerPlan): readonly Pl
   if (config.postNorms) return postNormSteps(config, layer, plan);
   const scaled = fused && { scaled: true as const };
   const twin = fused && { twin: true as const };
-  const product = (name: 'qkv' | 'o' | 'gateUp' | 'down'): ProductName => `${name}.${layer}`;
+  const product = (name: 'qkv' | 'o' | 'gateUp' | 'gateAndUp' | 'down'): ProductName => `${name}.${layer}`;
   // The twin of the embedding would be a dispatch, and so is the norm.
   const entry = fused && layer > 0;
   const normed = fused ? 'twin' : 'h';
@@ -118,7 +139,7 @@ function layerSteps(config: Config, layer: number, plan: LayerPlan): readonly Pl
     ...attention(layer).map((dispatch) => ({ dispatch, buffers: buffersOf(config, layer) })),
     { product: product('o'), x: 'att', y: 'x', add: true, ...twin },
     ...(fused ? [] : [norm(config, rows, `feedForwardNorm.${layer}`)]),
-    { product: product('gateUp'), x: normed, y: 'act', ...scaled },
+    ...gateUpSteps(config, layer, plan, { x: normed, ...scaled }),
     { product: product('down'), x: 'act', y: 'x', add: true, ...twin },
   ];
 }
@@ -133,7 +154,9 @@ export function tokenSteps(planning: Planning, fused = fusesNorms(planning.confi
     : [...(config.postNorms ? [] : [norm(config, 1, 'outputNorm')]), { product: 'head', x: 'h', y: 'logits' } as const];
   return [
     { gather: 'embedding', ids: 'id', y: 'x' },
-    ...Array.from({ length: config.layers }, (_, layer) => layerSteps(config, layer, { rows: 1, fused, attention })).flat(),
+    ...Array.from({ length: config.layers }, (_, layer) =>
+      layerSteps(config, layer, { rows: 1, fused, attention, apart: planning.apart }),
+    ).flat(),
     ...head,
     ...capSteps(config, caps),
   ];
@@ -157,6 +180,8 @@ export function promptSteps(planning: Planning, rows: number): readonly PlanStep
   const attention = byKind(planning, (heads) => [ropeDispatch(heads, { rows, caps, apart }), attendRowsDispatch(heads, { rows })]);
   return [
     { gather: 'embedding', ids: 'ids', y: 'x' },
-    ...Array.from({ length: config.layers }, (_, layer) => layerSteps(config, layer, { rows, fused: false, attention })).flat(),
+    ...Array.from({ length: config.layers }, (_, layer) =>
+      layerSteps(config, layer, { rows, fused: false, attention, apart: planning.apart }),
+    ).flat(),
   ];
 }

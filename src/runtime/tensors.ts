@@ -8,8 +8,10 @@ import type { TensorName } from './step-plan.js';
 export interface Tensors {
   readonly device: GPUDevice;
   readonly byName: ReadonlyMap<TensorName, Tensor>;
-  /** q, k and v of rows, one behind the other in `qkv`: of one row side by side. */
-  readonly columns: readonly Tensor[];
+  /**
+   * Where the layers of one product go. `qkv`: q, k and v of rows, one behind the other, of one row side by side. `gateAndUp`: `act` and `up`.
+   */
+  readonly columns: Readonly<Record<'qkv' | 'gateAndUp', readonly Tensor[]>>;
 }
 
 type Buffers = ReadonlyMap<string, GPUBuffer>;
@@ -24,7 +26,7 @@ function tensorsOf(
   const of = (buffer: string, shape: readonly number[], byteOffset = 0, dtype: 'float32' | 'int32' = 'float32'): Tensor =>
     Tensor.wrap(device, buffers.get(buffer)!, { shape, dtype, byteOffset });
   let at = 0;
-  const columns = [heads, kvHeads, kvHeads].map((count) => {
+  const qkv = [heads, kvHeads, kvHeads].map((count) => {
     const tensor = of('qkv', [rows, count * headWidth], 4 * at);
     at += rows * count * headWidth;
     return tensor;
@@ -42,7 +44,8 @@ function tensorsOf(
     byName.set('logits', of('logits', [1, vocabulary]));
     byName.set('id', of('state', [1], 4 * STATE.id, 'int32'));
   }
-  return { device, byName, columns };
+  const up = buffers.has('up') ? [of('up', [rows, feedForward])] : [];
+  return { device, byName, columns: { qkv, gateAndUp: [byName.get('act')!, ...up] } };
 }
 
 export const tokenTensors = (device: GPUDevice, config: Config, buffers: Buffers): Tensors =>

@@ -4,30 +4,30 @@ import { leaveTwin } from '../epilogues/leave-twin.js';
 import { UnsupportedError } from '../errors.js';
 import { readTensor } from '../files/open-file.js';
 import { asFloats } from '../files/raw-tensor.js';
-import type { TensorFile, TensorInfo } from '../files/tensor-file.js';
-import { findLayers } from '../formats/find-layers.js';
-import type { LayerSource } from '../formats/layer-source.js';
 import { whileAlive } from '../gpu/device.js';
 import { Tensor } from '../gpu/tensor.js';
 import type { LinearWeightQuant } from '../layer/linear-weight-quant.js';
-import { isTensor } from '../layer/piece-source.js';
 import type { Config, Rope } from '../llm/config.js';
-import { findTensors } from '../llm/model-tensors.js';
-import { matrixName, type Role } from '../llm/names.js';
+import type { Role } from '../llm/names.js';
 import { frequencies, ropeTables } from '../llm/rope.js';
 import { loadLayers } from '../loading/load-layers.js';
+import { isFloat, type LanguageModel, type Matrix, matrixBytes } from '../model/language-model.js';
 import type { Progress } from '../progress.js';
 import type { ProductName } from './step-plan.js';
 
 export interface ModelWeights {
   /** Its rows are looked up; a tied model's is its head. */
   readonly embedding: LinearWeightQuant;
-  /** The layers of a product, side by side: three for `qkv` that is not joined in the file, one for any other. */
+  /** The layers of a product, side by side: three for `qkv` that is not joined in the file, two for `gateAndUp`, one for any other. */
   readonly products: ReadonlyMap<ProductName, readonly LinearWeightQuant[]>;
   /** `outputNorm`, `attentionNorm.3`, `feedForwardNorm.3` and such (d); `norms.3` (2, e), of q and then of k; `angles`, `localAngles`. */
   readonly tensors: ReadonlyMap<string, Tensor>;
   /** Names of float matrices, which became int8 in groups of 32. */
   readonly quantized: readonly string[];
+  /** Layers whose gate and up are two products. */
+  readonly apart: ReadonlySet<number>;
+  /** Why, and what else is other than in the file. */
+  readonly notes: readonly string[];
   /** Of the file: what the matrices take there. */
   readonly bytes: number;
   destroy(): void;
@@ -57,21 +57,21 @@ function free({ layers, tensors }: Loaded): void {
  * @throws FormatError, ReadError, UnsupportedError for what the operator cannot multiply, or no memory; GpuError, DeviceLostError; the reason of
  *   `signal`
  */
-export async function loadWeights(device: GPUDevice, file: TensorFile, config: Config, options: LoadWeightsOptions): Promise<ModelWeights> {
+export async function loadWeights(device: GPUDevice, model: LanguageModel, options: LoadWeightsOptions): Promise<ModelWeights> {
   const { context, fused, onProgress, signal } = options;
-  const found = findTensors(file, config, 'gguf');
-  const sourceOf = await sourcesIn(file, found, signal);
+  const { config, matrices } = model;
+  await checkZeros(model, signal);
   const all = Array.from({ length: config.layers }, (_, i) => i);
   const { joined: both, activation = 'silu' } = config;
-  if (!both) for (const i of all) checkAlike(file.name, found.get(`gate.${i}`)!, found.get(`up.${i}`)!);
+  const of = (role: Role): Matrix => matrices.get(role)!;
   const ofLayer = (i: number) => [
-    both ? [sourceOf(`qkv.${i}`)] : [sourceOf(`q.${i}`), sourceOf(`k.${i}`), sourceOf(`v.${i}`)],
-    sourceOf(`o.${i}`),
-    sourceOf(`down.${i}`),
-    ...(both ? [sourceOf(`gateUp.${i}`)] : [sourceOf(`gate.${i}`), sourceOf(`up.${i}`)]),
+    both ? [of(`qkv.${i}`)] : [of(`q.${i}`), of(`k.${i}`), of(`v.${i}`)],
+    of(`o.${i}`),
+    of(`down.${i}`),
+    ...(both ? [of(`gateUp.${i}`)] : [of(`gate.${i}`), of(`up.${i}`)]),
   ];
-  const sources = [sourceOf('embedding'), ...all.flatMap(ofLayer), ...(config.tied ? [] : [sourceOf('head')])];
-  const floats = sources.flat().filter(isTensor);
+  const sources = [of('embedding'), ...all.flatMap(ofLayer), ...(config.tied ? [] : [of('head')])];
+  const floats = sources.flat().filter(isFloat);
   const loaded: Loaded = { layers: new Set(), tensors: new Map() };
   try {
     const made = await loadLayers(device, sources, {
@@ -81,10 +81,11 @@ export async function loadWeights(device: GPUDevice, file: TensorFile, config: C
       ...(signal && { signal }),
     });
     for (const layer of made.flat()) loaded.layers.add(layer as LinearWeightQuant);
-    for (const [name, values] of await vectorsIn(found, config, context, signal))
+    for (const [name, values] of await vectorsIn(model, context, signal))
       loaded.tensors.set(name, Tensor.from(device, values, { shape: [values.length], dtype: 'float32' }));
     const [embedding, ...rest] = made as [LinearWeightQuant, ...(LinearWeightQuant | LinearWeightQuant[])[]];
     const products = new Map<ProductName, readonly LinearWeightQuant[]>();
+    const apart = new Map<number, string>();
     const count = both ? 4 : 5;
     for (const i of all) {
       const [qkv, o, down, ...gateAndUp] = rest.slice(count * i, count * (i + 1)) as [LinearWeightQuant[], ...LinearWeightQuant[]];
@@ -93,11 +94,16 @@ export async function loadWeights(device: GPUDevice, file: TensorFile, config: C
         leaveTwin(o!, loaded.tensors.get(`feedForwardNorm.${i}`)!);
         leaveTwin(down!, loaded.tensors.get(next)!);
       }
-      const gateUp = joinGateUp(gateAndUp, { glu: activation });
-      for (const one of gateAndUp) loaded.layers.delete(one);
-      loaded.layers.add(gateUp);
+      const joined = joinedOr(gateAndUp, { glu: activation }, (why) => apart.set(i, why));
+      if (joined) {
+        for (const one of gateAndUp) loaded.layers.delete(one);
+        loaded.layers.add(joined);
+        products.set(`gateUp.${i}`, [joined]);
+        await whileAlive(device, device.queue.onSubmittedWorkDone()); // their memory is free before the next takes as much
+      } else products.set(`gateAndUp.${i}`, gateAndUp);
       products.set(`qkv.${i}`, qkv);
-      for (const [name, layer] of Object.entries({ o: o!, gateUp, down: down! })) products.set(`${name}.${i}` as ProductName, [layer]);
+      products.set(`o.${i}`, [o!]);
+      products.set(`down.${i}`, [down!]);
     }
     products.set('head', [config.tied ? embedding : (rest.at(-1) as LinearWeightQuant)]);
     await whileAlive(device, Promise.all([...loaded.layers].map((layer) => layer.loaded.done)));
@@ -106,8 +112,10 @@ export async function loadWeights(device: GPUDevice, file: TensorFile, config: C
       embedding,
       products,
       tensors: loaded.tensors,
-      quantized: floats.map(({ name }) => name),
-      bytes: sources.flat().reduce((sum, source) => sum + bytesOf(source), 0),
+      quantized: floats.map(({ weight }) => weight.name),
+      apart: new Set(apart.keys()),
+      notes: [...model.notes, ...notesOf(apart)],
+      bytes: sources.flat().reduce((sum, source) => sum + matrixBytes(source), 0),
       destroy: () => free(loaded),
     };
   } catch (error) {
@@ -116,49 +124,45 @@ export async function loadWeights(device: GPUDevice, file: TensorFile, config: C
   }
 }
 
-/** Gate and up become one layer, so their blocks are of one type. @throws UnsupportedError */
-function checkAlike(file: string, gate: TensorInfo, up: TensorInfo): void {
-  if (gate.dtype !== up.dtype)
-    throw new UnsupportedError(`${file}: ${gate.name}`, [`it is ${gate.dtype}, and ${up.name} is ${up.dtype}: expected one type for both`]);
+/** Gate and up as one layer; undefined, with the reason told, where they stay two. @throws UnsupportedError if they are one that cannot be */
+function joinedOr(
+  layers: readonly LinearWeightQuant[],
+  how: Parameters<typeof joinGateUp>[1],
+  tell: (why: string) => void,
+): LinearWeightQuant | undefined {
+  try {
+    return joinGateUp(layers, how);
+  } catch (error) {
+    if (!(error instanceof UnsupportedError) || layers.length < 2) throw error;
+    tell(error.reasons.join('; '));
+    return undefined;
+  }
 }
 
-type Source = LayerSource | TensorInfo;
+/** One line for each reason. */
+function notesOf(apart: ReadonlyMap<number, string>): readonly string[] {
+  const byReason = new Map<string, number[]>();
+  for (const [layer, why] of apart) byReason.set(why, [...(byReason.get(why) ?? []), layer]);
+  return [...byReason].map(
+    ([why, layers]) => `gate and up are two products in layers ${layers.join(', ')}: ${why.replace(': use two products', '')}`,
+  );
+}
 
-const bytesOf = (source: Source): number =>
-  (isTensor(source) ? [source] : Object.values(source.tensors)).reduce((sum, { begin, end }) => sum + end - begin, 0);
-
-/** The source of a role's matrix. @throws FormatError, UnsupportedError */
-async function sourcesIn(
-  file: TensorFile,
-  found: ReadonlyMap<Role, TensorInfo>,
-  signal: AbortSignal | undefined,
-): Promise<(role: Role) => Source> {
-  const { layers, floats, refused, notYet } = await findLayers(file, signal ? { signal } : {});
-  const byName = new Map(layers.map((layer) => [layer.name, layer]));
-  const matrices = new Set(floats);
-  return (role) => {
-    const info = found.get(role)!;
-    const name = matrixName(role, 'gguf')!;
-    const layer = byName.get(name);
-    if (layer) return layer;
-    const error = refused.find((one) => one.name === name)?.error;
-    if (error) throw error;
-    if (!matrices.has(info)) {
-      const why = notYet.find(({ tensors }) => tensors.includes(info))?.why ?? `no format has ${info.dtype}`;
-      throw new UnsupportedError(`${file.name}: ${info.name}`, [why]);
-    }
-    if (role.includes('.') && found.has(role.replace('.', 'Bias.') as Role))
+/** @throws UnsupportedError for a bias that the model would leave out */
+async function checkZeros({ file, config, zeros }: LanguageModel, signal: AbortSignal | undefined): Promise<void> {
+  for (const info of zeros) {
+    const values = asFloats(await readTensor(info, signal ? { signal } : {}));
+    const bad = values.findIndex((value) => value !== 0);
+    if (bad >= 0)
       throw new UnsupportedError(`${file.name}: ${info.name}`, [
-        `a matrix of ${info.dtype} with a bias: quantize the model, to Q8_0 at least`,
+        `${config.architecture} has no such bias: expected zeros, got ${values[bad]} at ${bad}`,
       ]);
-    return info;
-  };
+  }
 }
 
 /** Norms, and the angles of positions, by name. @throws FormatError, ReadError */
 async function vectorsIn(
-  found: ReadonlyMap<Role, TensorInfo>,
-  config: Config,
+  { config, vectors: found, divisors }: LanguageModel,
   context: number,
   signal: AbortSignal | undefined,
 ): Promise<ReadonlyMap<string, Float32Array<ArrayBuffer>>> {
@@ -171,9 +175,9 @@ async function vectorsIn(
   }
   const { rope, localRope } = config;
   const role = divisorsOf(rope, context);
-  const divisors = role && (await read(role));
+  const divided = role && (role === 'ropeDivisors' && divisors ? divisors : await read(role));
   const anglesOf = (of: Rope): Float32Array<ArrayBuffer> => {
-    const { fine, coarse } = ropeTables(frequencies(of, divisors), context, of.magnitude);
+    const { fine, coarse } = ropeTables(frequencies(of, divided), context, of.magnitude);
     return joined(fine, coarse);
   };
   if (localRope) vectors.set('localAngles', anglesOf(localRope));

@@ -7,6 +7,7 @@ import { LAVAPIPE, SWIFTSHADER } from '../support/devices.js';
 import { type Case, cases, runsOn } from './cases.js';
 import { type ExpertCase, expertCases } from './expert-cases.js';
 import { type FormatCase, formatCases, type NodeCase, nodeCases } from './format-cases.js';
+import { type LlmCase, llmCases } from './llm-cases.js';
 import { type MatrixCase, matrixCases, matrixRunsOn } from './matrix-cases.js';
 import { cover, whole, wordsOf } from './slice.js';
 
@@ -19,6 +20,7 @@ export interface Cases {
   readonly experts: readonly ExpertCase[];
   readonly formats: readonly FormatCase[];
   readonly nodes: readonly NodeCase[];
+  readonly models: readonly LlmCase[];
 }
 
 /** The software adapter that an engine has where there is no GPU: a slice must not rest on cases that it cannot run. */
@@ -110,13 +112,29 @@ function sliceOf<T extends Case | MatrixCase | ExpertCase>(
   return all.filter((c) => chosen.has(c) || !here.includes(c));
 }
 
+/**
+ * Models: of Dawn every architecture, every block type, every kind of weights, of cache and of device; elsewhere those with few tokens. Of all
+ * cases other engines leave out heavy tails, halves and devices with less, which are of numbers and plans, and not of compilers.
+ */
+function modelsOf(engine: Engine, all: boolean): readonly LlmCase[] {
+  if (engine !== 'dawn')
+    return llmCases.filter(
+      ({ everywhere, device, model, kv }) => everywhere || (all && device === 'nothing' && model.weights === 'normal' && kv === 'f32'),
+    );
+  if (all) return llmCases;
+  const everywhere = llmCases.filter((c) => c.everywhere);
+  const chosen = new Set(cover(llmCases, ({ values }) => wordsOf(values, 1), everywhere));
+  return llmCases.filter((c) => chosen.has(c));
+}
+
 export function casesOf(engine: Engine, all: boolean = whole): Cases {
   const formats = { formats: formatCases, nodes: nodeCases };
-  if (all) return { numbers: cases, matrices: matrixCases, experts: expertCases, ...formats };
+  if (all) return { numbers: cases, matrices: matrixCases, experts: expertCases, models: modelsOf(engine, true), ...formats };
   return {
     numbers: sliceOf(engine, cases, { runs: runsOn, values: valuesOf }),
     matrices: sliceOf(engine, matrixCases, { runs: matrixRunsOn, values: matrixValuesOf }),
     experts: sliceOf(engine, expertCases, { runs: runsOn, values: expertValuesOf }),
+    models: modelsOf(engine, false),
     ...formats,
   };
 }

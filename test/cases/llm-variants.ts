@@ -5,6 +5,7 @@ import { variantId } from '../../src/kernels/kernel.js';
 import type { Heads } from '../../src/llm/attention.js';
 import { attendDispatches, attendRowsDispatch, ropeDispatch, WIDTHS } from '../../src/llm/attention.js';
 import { capDispatch } from '../../src/llm/cap.js';
+import { gluDispatch } from '../../src/llm/glu.js';
 import { pickDispatch } from '../../src/llm/pick.js';
 import { normAddDispatch, rmsDispatch } from '../../src/llm/rms.js';
 import { addLlmShaders, type LlmDispatch } from '../../src/llm/shaders.js';
@@ -15,7 +16,7 @@ addLlmShaders();
 
 /** Every pair of values of two params is in one of them. */
 export function llmVariants(): readonly Pick<LlmDispatch, 'shader' | 'params'>[] {
-  const all: LlmDispatch[] = [rmsDispatch({ rows: 1, width: 64, epsilon: 1e-6 })];
+  const all: LlmDispatch[] = [rmsDispatch({ rows: 1, width: 64, epsilon: 1e-6 }), gluDispatch({ rows: 1, width: 64, glu: 'silu' })];
   all.push(normAddDispatch({ rows: 1, width: 64, epsilon: 1e-6, scale: 1 }), capDispatch({ vocabulary: 8, cap: 30 }, GPU));
   const choosing = { vocabulary: 8, context: 8, limit: 1, stops: [], seed: 0 };
   all.push(pickDispatch({ ...choosing, temperature: 0 }), pickDispatch({ ...choosing, temperature: 1 }));

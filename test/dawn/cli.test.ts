@@ -1,4 +1,6 @@
 // antiquant verify with a GPU: quantize's output passes, and one wrong code on the way to the GPU is found.
+import { mkdirSync } from 'node:fs';
+import { join } from 'node:path';
 import { expect, test } from 'vitest';
 import type { DoctorDocument } from '../../cli/documents.js';
 import { findDevice } from '../../cli/gpu.js';
@@ -11,6 +13,7 @@ import { call, folder, put, putModel } from '../support/call-cli.js';
 import { gpu } from '../support/dawn.js';
 import { makeGguf } from '../support/files.js';
 import { modelParts } from '../support/model-file.js';
+import { filesOf, folderParts } from '../support/model-folder.js';
 
 const at = folder();
 
@@ -87,6 +90,13 @@ test('run: text as it comes, or a document; a template where the file has one', 
   expect(answered.json()).toMatchObject({ chat: true, ids: await answer([...tokenizer.encode('hi'), 258]) });
   const raw = await call(['run', chat, 'hi', '--max-tokens', '9', '--json', '--raw'], io);
   expect(raw.json()).toMatchObject({ chat: false, ids: await answer(tokenizer.encode('hi')) });
+
+  const files = filesOf(folderParts({ type: 'qwen2', format: 'AWQ', shards: 2 }));
+  mkdirSync(at('qwen'));
+  for (const [name, bytes] of files) put(join(at('qwen'), name), bytes);
+  const folded = await call(['run', at('qwen'), 'hi', '--max-tokens', '5', '--json'], io);
+  expect(folded.code, folded.err).toBe(0);
+  expect(folded.json()).toMatchObject({ chat: true, promptTokens: 4, file: expect.stringMatching(/model.safetensors.index.json$/) });
 
   const own = await call(['run', 'And God said', '--max-tokens', '9', '--json'], io);
   expect(own.json()).toMatchObject({ file: expect.stringMatching(/kjv\.gguf$/), chat: false, reason: 'length' });

@@ -297,6 +297,7 @@ const DOORS: Doors = {
       quantize: 'int8' as const,
       config: {},
       only: () => true,
+      cache: false,
     },
   ]),
   'loadLayer, of floats': door(loadLayer)(() => [

@@ -3,9 +3,11 @@ import { describe, expect, test } from 'vitest';
 import { encode16 } from '../../src/dtype.js';
 import { capsOf } from '../../src/gpu/device.js';
 import { attendDispatches, attendRowsDispatch, cacheBytes, type Heads, paddedWidth, ropeDispatch } from '../../src/llm/attention.js';
+import { gluDispatch } from '../../src/llm/glu.js';
 import { pickDispatch, stateBytes } from '../../src/llm/pick.js';
 import { rmsDispatch } from '../../src/llm/rms.js';
 import type { LlmDispatch } from '../../src/llm/shaders.js';
+import { gated } from '../../src/reference/glu.js';
 import { random } from '../cases/data.js';
 import {
   type Angles,
@@ -375,6 +377,24 @@ describe('norms of rows', () => {
     expect(outside(y, rms(x.subarray(0, valid * width), weight, Math.fround(epsilon)))).toEqual([]);
     expect(new Uint32Array(got.y!).subarray(valid * width).every((word) => word === POISON)).toBe(true);
   });
+});
+
+test.each(['silu', 'gelu_tanh', 'swiglu_oai'] as const)('gated linear units of two products: %s', async (glu) => {
+  const next = random(`glu ${glu}`);
+  for (const width of [1, 3, 64, 65, 200]) {
+    const rows = 4;
+    const valid = 3;
+    const act = floats(rows * width, (i) => (i === 0 ? -200 : 4 * normal(next)));
+    const up = floats(rows * width, () => 4 * normal(next));
+    const dispatch = gluDispatch({ rows, width, glu });
+    const got = new Float32Array((await runLlm(device, [dispatch], { running: 1, position: 3, rows: valid }, { act, up })).act!);
+    const exact = Array.from(act.subarray(0, valid * width), (gate, i) => gated(glu, { gate, up: up[i]! }));
+    const want = { value: Float64Array.from(exact, ([value]) => value), bound: Float64Array.from(exact, ([, bound]) => bound) };
+    expect(outside(got.subarray(0, valid * width), want)).toEqual([]);
+    expect(got.subarray(valid * width)).toEqual(act.subarray(valid * width)); // padding
+    const ended = await runLlm(device, [dispatch], { running: 0, position: 3, rows: valid }, { act, up });
+    expect(new Float32Array(ended.act!)).toEqual(act);
+  }
 });
 
 /** Heads of a kind of KINDS, two of the cache. */

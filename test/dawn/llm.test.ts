@@ -444,11 +444,32 @@ describe('wrong use', () => {
       await expect(Llm.load(file, { device, onProgress })).rejects.toThrow(message);
     };
     await unread({ architecture: 'llama', sizes: { ...SIZES, heads: 1, kvHeads: 1, headWidth: 512 } }, /heads of 512 elements/);
-    await unread(
-      { architecture: 'llama', types: { up: 'Q8_0' }, sizes: SIZES },
-      /blk.0.ffn_gate.weight: it is Q4_0, and blk.0.ffn_up.weight is Q8_0/,
+  });
+
+  test('gate and up of two types are two products, and floats may have biases', async () => {
+    const mixed: ModelOptions = { architecture: 'llama', types: { up: 'Q8_0' }, seed: 38, sizes: SIZES };
+    const { config, weight } = await openedModel(modelFile(mixed));
+    const llm = await load(mixed);
+    const reference = llmReference(config, weight);
+    let logits = reference.forward(PROMPT).subarray(-config.vocabulary);
+    expect(apart(await llm.logits(PROMPT), logits)).toBeLessThan(BOUND);
+    for await (const { id } of llm.generate(PROMPT, { maxTokens: 6 })) {
+      expect(logits[id]!).toBeGreaterThanOrEqual(Math.max(...logits) - 2 * BOUND * Math.hypot(...logits));
+      logits = reference.forward([id]);
+    }
+    expect(llm.explain().notes).toEqual([expect.stringContaining('gate and up are two products in layers 0, 1: bits differs: 4 and 8')]);
+    const glus = Object.entries(llm.explain().variants).filter(([name]) => name.startsWith('llm/glu-rows'));
+    expect(glus.map(([, count]) => count)).toEqual([config.layers]);
+    llm.destroy();
+    const floats: ModelOptions = { architecture: 'qwen2', type: 'F16', seed: 39, sizes: SIZES };
+    const other = await openedModel(modelFile(floats));
+    const biased = await load(floats);
+    const distance = apart(
+      await biased.logits(PROMPT),
+      llmReference(other.config, other.weight).forward(PROMPT).subarray(-other.config.vocabulary),
     );
-    await unread({ architecture: 'qwen2', type: 'F16', sizes: SIZES }, /blk.0.attn_q.weight: a matrix of F16 with a bias/);
+    expect(distance).toBeLessThan(0.03);
+    biased.destroy();
   });
 
   test('float matrices become int8, and are said', async () => {

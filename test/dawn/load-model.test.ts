@@ -3,11 +3,12 @@ import { mkdirSync, mkdtempSync, rmSync, writeFileSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { pathToFileURL } from 'node:url';
-import { afterAll, describe, expect, test } from 'vitest';
+import { afterAll, describe, expect, test, vi } from 'vitest';
 import { FormatError, findLayers, loadLayer, loadModel, openModel, type Progress } from '../../src/formats.js';
 import { type LinearWeightQuant, requestDevice, Tensor } from '../../src/index.js';
 import { aliveBuffers } from '../support/alive-buffers.js';
 import { gpu } from '../support/dawn.js';
+import { fakeOpfs } from '../support/fake-opfs.js';
 import { type MadeTensor, makeSafetensors, makeShards } from '../support/files.js';
 import { normals } from '../support/normal-weights.js';
 import { randoms } from '../support/tensors.js';
@@ -103,6 +104,49 @@ describe('from', () => {
     expect(await names(makeSafetensors(tensors()))).toEqual(['q', 'k']);
     expect(await names(new File([makeSafetensors(tensors())], 'a.safetensors'))).toEqual(['q', 'k']);
     expect(await names(files)).toEqual(['q', 'k']);
+  });
+
+  /** A server of files by name; it logs what was asked. */
+  const serving = (files: Readonly<Record<string, Uint8Array<ArrayBuffer>>>) => {
+    const log: string[] = [];
+    const fetch = (async (from: string, init: RequestInit) => {
+      const [, begin, last] = /^bytes=(\d+)-(\d+)$/.exec(new Headers(init.headers).get('Range') ?? '') ?? [];
+      log.push(from);
+      const file = Object.entries(files).find(([name]) => from.endsWith(`/${name}`))?.[1];
+      if (!file) return new Response(null, { status: 404 });
+      const end = Math.min(Number(last) + 1, file.length);
+      const headers = { ETag: '"1"', 'Content-Range': `bytes ${begin}-${end - 1}/${file.length}` };
+      return new Response(file.slice(Number(begin), end), { status: 206, headers });
+    }) as typeof globalThis.fetch;
+    return { log, fetch };
+  };
+
+  test('a hub: its URL, and the configuration beside it', async () => {
+    const { log, fetch } = serving({ 'model.safetensors': makeSafetensors(tensors()), 'config.json': new TextEncoder().encode('{}') });
+    expect(await names('hf:org/name@v1/model.safetensors', { fetch })).toEqual(['q', 'k']);
+    const base = 'https://huggingface.co/org/name/resolve/v1/';
+    expect(log[0]).toBe(`${base}model.safetensors`);
+    expect(log).toContain(`${base}config.json`);
+    expect(log.every((url) => url.startsWith(base))).toBe(true);
+    await expect(names('hf:org/name/none.gguf', { fetch })).rejects.toMatchObject({ errorCode: 'ANTIQUANT_READ', missing: true });
+    await expect(names('hf:org/none.gguf', { fetch })).rejects.toMatchObject({ errorCode: 'ANTIQUANT_ARGUMENT' });
+  });
+
+  test('the cache of a URL: bytes are fetched once', async () => {
+    const { storage } = fakeOpfs();
+    vi.stubGlobal('navigator', { storage });
+    try {
+      const { log, fetch } = serving({ 'model.safetensors': makeSafetensors(tensors()) });
+      const weights = () => log.filter((url) => url.endsWith('model.safetensors')).length;
+      const from = 'https://models.test/a/model.safetensors';
+      expect(await names(from, { fetch, cache: true })).toEqual(['q', 'k']);
+      const first = weights();
+      expect(await names(from, { fetch, cache: true })).toEqual(['q', 'k']);
+      expect(first).toBeGreaterThan(0);
+      expect(weights() - first).toBeLessThanOrEqual(1); // it asks for the version
+    } finally {
+      vi.unstubAllGlobals();
+    }
   });
 
   test('the configuration beside it, among the files, or given', async () => {

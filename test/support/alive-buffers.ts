@@ -4,6 +4,8 @@ import { afterEach, beforeEach } from 'vitest';
 export interface AliveBuffers {
   /** Their labels, sorted. */
   labels(): string[];
+  /** Their bytes. */
+  bytes(): number;
   /** The most bytes since the test began. */
   peak(): number;
 }
@@ -32,5 +34,5 @@ export function aliveBuffers(device: GPUDevice): AliveBuffers {
   afterEach(() => {
     device.createBuffer = create;
   });
-  return { labels: () => [...alive].map(({ label }) => label).sort(), peak: () => peak };
+  return { labels: () => [...alive].map(({ label }) => label).sort(), bytes: () => bytes, peak: () => peak };
 }

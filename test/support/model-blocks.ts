@@ -4,7 +4,7 @@ import { toFloat16Bits } from '../../src/dtype.js';
 import { random } from '../cases/data.js';
 import { ggmlType } from './files.js';
 
-export type BlockType = 'F32' | 'F16' | 'Q4_0' | 'Q8_0' | 'Q4_K' | 'Q6_K';
+export type BlockType = 'F32' | 'F16' | 'Q4_0' | 'Q8_0' | 'Q4_K' | 'Q5_K' | 'Q6_K';
 
 /** Draws for one tensor. */
 export interface Draw {
@@ -31,6 +31,24 @@ const bytesOf = (block: DataView, from: number, draw: Draw): void => {
 const half = (block: DataView, at: number, value: number): void => block.setUint16(at, toFloat16Bits(value), true);
 const signed = (value: number, draw: Draw): number => (draw.below(2) === 0 ? -value : value);
 
+/**
+ * Blocks of 256 with scales and minima of 6 bits: w = d·s·q - middle·d·m with s = 16 … 63 and m within 8 of s. √(mean of squares) is d · 202 for
+ * q = 0 … 15 with the middle 7.5, and d · 404 for q = 0 … 31 with 15.5.
+ */
+function superblock(block: DataView, { unit, middle }: { readonly unit: number; readonly middle: number }, draw: Draw): void {
+  bytesOf(block, 16, draw);
+  half(block, 0, unit);
+  half(block, 2, middle * unit);
+  const scales = Array.from({ length: 8 }, () => 16 + draw.below(48));
+  const minima = scales.map((scale) => Math.min(63, scale - 8 + draw.below(17)));
+  // get_scale_min_k4: the first four whole, with the high bits of the others above; nibbles of the others.
+  for (let j = 0; j < 4; j++) {
+    block.setUint8(4 + j, scales[j]! + 64 * Math.floor(scales[j + 4]! / 16));
+    block.setUint8(8 + j, minima[j]! + 64 * Math.floor(minima[j + 4]! / 16));
+    block.setUint8(12 + j, (scales[j + 4]! % 16) + 16 * (minima[j + 4]! % 16));
+  }
+}
+
 const FILL: Readonly<Record<BlockType, Fill>> = {
   F32: (block, std, draw) => block.setFloat32(0, std * draw.normal(), true),
   F16: (block, std, draw) => half(block, 0, std * draw.normal()),
@@ -44,20 +62,8 @@ const FILL: Readonly<Record<BlockType, Fill>> = {
     bytesOf(block, 2, draw);
     half(block, 0, std / 73.9);
   },
-  // w = d·s·q - 7.5·d·m with q = 0 … 15, s = 16 … 63 and m within 8 of s: √(mean of squares) d · 202.
-  Q4_K: (block, std, draw) => {
-    bytesOf(block, 16, draw);
-    half(block, 0, std / 202);
-    half(block, 2, (7.5 * std) / 202);
-    const scales = Array.from({ length: 8 }, () => 16 + draw.below(48));
-    const minima = scales.map((scale) => Math.min(63, scale - 8 + draw.below(17)));
-    // get_scale_min_k4: the first four whole, with the high bits of the others above; nibbles of the others.
-    for (let j = 0; j < 4; j++) {
-      block.setUint8(4 + j, scales[j]! + 64 * Math.floor(scales[j + 4]! / 16));
-      block.setUint8(8 + j, minima[j]! + 64 * Math.floor(minima[j + 4]! / 16));
-      block.setUint8(12 + j, (scales[j + 4]! % 16) + 16 * (minima[j + 4]! % 16));
-    }
-  },
+  Q4_K: (block, std, draw) => superblock(block, { unit: std / 202, middle: 7.5 }, draw),
+  Q5_K: (block, std, draw) => superblock(block, { unit: std / 404, middle: 15.5 }, draw),
   // Codes -32 … 31: 18.5; scales ±(32 … 95): 66.2.
   Q6_K: (block, std, draw) => {
     bytesOf(block, 0, draw);

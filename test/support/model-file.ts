@@ -9,8 +9,8 @@ import { type BlockType, type Draw, drawOf, randomBlocks } from './model-blocks.
 
 export interface ModelOptions {
   readonly architecture: ArchitectureName;
-  /** Of matrices, by part. Default: `type`. The embedding of a tied model is its head. */
-  readonly types?: Partial<Readonly<Record<LayerPart | ModelPart, BlockType>>> | undefined;
+  /** Of matrices, by part, or of one layer (`v.0`). Default: `type`. The embedding of a tied model is its head. */
+  readonly types?: Partial<Readonly<Record<LayerPart | ModelPart | Role, BlockType>>> | undefined;
   /** Default: Q4_0. */
   readonly type?: BlockType | undefined;
   readonly seed?: number | undefined;
@@ -101,7 +101,7 @@ export function modelConfig({ architecture, tied = false, vocabulary = 259, size
 // ------------------------------------------------------------------------------------------------------------------ header
 
 /** GPT-2's alphabet: a printable character for each byte (bytes_to_unicode of its encoder.py). */
-const ALPHABET = ((): readonly string[] => {
+export const ALPHABET = ((): readonly string[] => {
   const printable = (byte: number): boolean => (byte > 32 && byte < 127) || (byte > 160 && byte !== 173);
   let next = 256;
   return Array.from({ length: 256 }, (_, byte) => String.fromCharCode(printable(byte) ? byte : next++));
@@ -191,7 +191,7 @@ function vectorOf(role: Role, length: number, { weights, draw }: Drawn): Uint8Ar
 }
 
 /** Standard deviations in units of 1/√K: q and k make scores that differ, the head logits that differ; the residual begins at 1. */
-function gainOf(part: string, { tied, width, embeddingScale = 1 }: Config): number {
+export function gainOf(part: string, { tied, width, embeddingScale = 1 }: Config): number {
   if (part === 'embedding') return tied ? 2 : Math.sqrt(width) / embeddingScale;
   return { q: 1.5, k: 1.5, qkv: 1.5, gate: 1.5, up: 1.5, gateUp: 1.5, head: 2 }[part] ?? 1;
 }
@@ -220,7 +220,7 @@ export function modelParts(options: ModelOptions): ModelParts {
     const name = tensorName(role, 'gguf')!;
     const [n, k] = shape as [number, number | undefined];
     if (k === undefined) return { name, dtype: 'F32', shape, bytes: vectorOf(role, n, drawn) };
-    const dtype = types[part] ?? type;
+    const dtype = types[role] ?? types[part] ?? type;
     return { name, dtype, shape, bytes: matrixOf(role, dtype, [n, k], drawn) };
   });
   return { config, metadata: new Map(headerOf(config)), tensors };

@@ -21,6 +21,7 @@ const FLOORS: readonly (readonly string[])[] = [
   ['epilogues', 'experts', 'loading', 'rows'],
   ['functional', 'recorded'],
   ['llm'],
+  ['model'],
   ['runtime'],
   ['llm-worker'],
   ['index.ts', 'formats.ts', 'llm.ts', 'shaders.ts'],

@@ -14,6 +14,7 @@ import {
   splitsOf,
 } from '../../src/llm/attention.js';
 import { capDispatch } from '../../src/llm/cap.js';
+import { gluDispatch } from '../../src/llm/glu.js';
 import { pickDispatch } from '../../src/llm/pick.js';
 import { normAddDispatch, rmsDispatch } from '../../src/llm/rms.js';
 import { addLlmShaders, llmShaders, STEP_BYTES, stepWords } from '../../src/llm/shaders.js';
@@ -139,6 +140,8 @@ test.each([
   ['rows', () => attendRowsDispatch(HEADS, { rows: 0 })],
   ['rows', () => ropeDispatch(HEADS, { rows: NaN, caps: GPU })],
   ['width', () => rmsDispatch({ rows: 1, width: 6, epsilon: 0 })],
+  ['width', () => gluDispatch({ rows: 1, width: 0, glu: 'silu' })],
+  ['rows', () => gluDispatch({ rows: 1.5, width: 1, glu: 'silu' })],
   ['vocabulary', () => pickDispatch({ vocabulary: 0, context: 1, limit: 1, stops: [], temperature: 0, seed: 0 })],
   ['temperature', () => pickDispatch({ vocabulary: 1, context: 1, limit: 1, stops: [], temperature: NaN, seed: 0 })],
   ['temperature', () => pickDispatch({ vocabulary: 1, context: 1, limit: 1, stops: [], temperature: 1e-40, seed: 0 })],

@@ -31,6 +31,15 @@ describe.each(ENGINES)('%s', (engine) => {
     expect([...kernels(all.matrices)].filter((word) => !kernels(some.matrices).has(word))).toEqual([]);
   });
 
+  test('models of every architecture are in the slice, and of Dawn every value', () => {
+    const words = (list: typeof all.models) => new Set(list.flatMap(({ values }) => wordsOf(values, 1)));
+    expect(some.models.length).toBeLessThan(all.models.length / 3);
+    const left = [...words(all.models)].filter((word) => !words(some.models).has(word));
+    if (engine === 'dawn') expect(left).toEqual([]);
+    else expect(left.filter((word) => word.startsWith('architecture='))).toEqual([]);
+    expect(some.models.map(({ model }) => model.vocabulary ?? 0).every((vocabulary) => vocabulary < 2000)).toBe(true); // fast
+  });
+
   test('a slice is of the tables, in their order, the same each time; formats are whole', () => {
     expect(some.numbers).toEqual(all.numbers.filter((c) => some.numbers.includes(c)));
     expect(casesOf(engine, false)).toEqual(some);

@@ -11,7 +11,7 @@ import { type BlockType, drawOf, randomBlocks } from '../../support/model-blocks
 import { modelFile } from '../../support/model-file.js';
 import { openedModel } from '../../support/model-weights.js';
 
-const TYPES: readonly BlockType[] = ['Q4_0', 'Q8_0', 'Q4_K', 'Q6_K', 'F16'];
+const TYPES: readonly BlockType[] = ['Q4_0', 'Q8_0', 'Q4_K', 'Q5_K', 'Q6_K', 'F16'];
 
 test('a file is below 2 MB but of float weights, and the same for the same options', () => {
   for (const type of TYPES.slice(0, 4)) expect(modelFile({ architecture: 'qwen3', type }).length).toBeLessThan(2_000_000);

@@ -57,6 +57,25 @@ describe.each(ARCHITECTURES)('%s', (architecture) => {
     expect(cacheSizes(modelConfig({ architecture }), 'f16', 4096).parts).toBe(4 * 8 * 8 * 34); // splits, heads, sums with total and top
   });
 
+  test('a gate and an up of two products take one step more', () => {
+    const apart = new Set([1]);
+    for (const caps of [GPU, LAVAPIPE]) {
+      const plain = planning(architecture, caps);
+      const names = tokenSteps({ ...plain, apart }).map(nameOf);
+      const want = tokenSteps(plain).map(nameOf);
+      const second = want.indexOf('gateUp', want.indexOf('gateUp') + 1);
+      expect(names).toEqual([...want.slice(0, second), 'gateAndUp', 'llm/glu-rows', ...want.slice(second + 1)]);
+      const rows = promptSteps({ ...plain, apart }, 16);
+      expect(rows.length).toBe(promptSteps(plain, 16).length + 1);
+      expect(rows.find((step) => 'dispatch' in step && step.dispatch.shader.name === 'llm/glu-rows')).toMatchObject({
+        dispatch: { bytes: { act: 4 * 16 * plain.config.feedForward } },
+      });
+      const { up, act } = bufferSizes(plain.config, 64, true);
+      expect(up).toBe(act);
+    }
+    expect('up' in bufferSizes(planning(architecture).config, 64)).toBe(false);
+  });
+
   test('rows of a prompt take eight steps a layer, and their head two', () => {
     for (const rows of CLASSES) expect(promptSteps(planning(architecture), rows).length).toBe(8 * L + 1);
     expect(headSteps(modelConfig({ architecture }), GPU).length).toBe(2);

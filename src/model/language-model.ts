@@ -1,0 +1,41 @@
+// A language model of files, whatever container it is in: its configuration, where the weight of each role is, and how it is text.
+import type { TensorFile, TensorInfo } from '../files/tensor-file.js';
+import type { LayerSource } from '../formats/layer-source.js';
+import { tensorBytes } from '../formats/read-layer.js';
+import type { Config } from '../llm/config.js';
+import type { Role } from '../llm/names.js';
+import type { FloatLayer } from '../loading/load-layers-options.js';
+import type { ChatTemplates } from '../text/template.js';
+import type { Tokenizer } from '../text/tokenizer.js';
+
+/** A matrix of the model: a layer of the file, or floats, which are quantized while they are loaded. */
+export type Matrix = LayerSource | FloatLayer;
+
+/** Where the weights of a model are. */
+export interface ModelTensors {
+  /** By role, each with its bias: `embedding`, `q.3`. */
+  readonly matrices: ReadonlyMap<Role, Matrix>;
+  /** Norms, and divisors of frequencies that are a tensor. */
+  readonly vectors: ReadonlyMap<Role, TensorInfo>;
+  /** Biases that the architecture does not have, and that must be zeros: packers of GPTQ write such. */
+  readonly zeros: readonly TensorInfo[];
+}
+
+/** An open model. Its weights are not read yet. */
+export interface LanguageModel extends ModelTensors {
+  readonly file: TensorFile;
+  readonly config: Config;
+  /** `ropeDivisors` (w/2), where the configuration has their rule and no tensor has them. */
+  readonly divisors?: Float64Array<ArrayBuffer> | undefined;
+  /** What is other than in the files. */
+  readonly notes: readonly string[];
+  /** @throws FormatError, UnsupportedError without one, or without @huggingface/tokenizers; ReadError */
+  tokenizer(): Promise<Tokenizer>;
+  /** Chat templates by name; none where there are none. @throws FormatError, ReadError */
+  templates(): Promise<ChatTemplates>;
+}
+
+export const isFloat = (matrix: Matrix): matrix is FloatLayer => 'weight' in matrix;
+
+/** What a matrix takes in its file, without its bias. */
+export const matrixBytes = (matrix: Matrix): number => (isFloat(matrix) ? matrix.weight.end - matrix.weight.begin : tensorBytes(matrix));

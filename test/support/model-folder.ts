@@ -1,0 +1,179 @@
+// Small language models as Hugging Face folders in memory, in every format, with their weights as float64. Holds no test.
+import type { Config } from '../../src/llm/config.js';
+import { rolesOf } from '../../src/llm/model-tensors.js';
+import { type Role, tensorName } from '../../src/llm/names.js';
+import type { Weight } from '../../src/reference/llm.js';
+import { concat, type MadeTensor, makeSafetensors, makeShards, utf8 } from './files.js';
+import { FOLDER_FORMATS, type FolderFormat, type FolderFormatName, f16, float } from './folder-formats.js';
+import { drawOf } from './model-blocks.js';
+import { ALPHABET, gainOf, SPECIAL } from './model-file.js';
+
+export interface FolderOptions {
+  readonly type: 'llama' | 'mistral' | 'qwen2' | 'qwen3';
+  readonly format: FolderFormatName;
+  readonly tied?: boolean;
+  readonly seed?: number;
+  readonly sizes?: Partial<Pick<Config, 'layers' | 'width' | 'heads' | 'kvHeads' | 'headWidth' | 'feedForward'>>;
+  /** Of config.json, over what is here. */
+  readonly json?: Readonly<Record<string, unknown>>;
+  /** Files of weights; with more than one there is an index. */
+  readonly shards?: number;
+}
+
+/** The parts of a folder, for tests that change some of them before `filesOf`. */
+export interface FolderParts {
+  readonly config: Config;
+  readonly json: Record<string, unknown>;
+  readonly tensors: MadeTensor[];
+  readonly weight: Weight;
+  readonly shards: number;
+}
+
+/** What architectures imply, apart from src/llm. */
+const KINDS = {
+  llama: { architecture: 'llama', biases: [], qkNorms: false },
+  mistral: { architecture: 'llama', biases: [], qkNorms: false },
+  qwen2: { architecture: 'qwen2', biases: ['qBias', 'kBias', 'vBias'], qkNorms: false },
+  qwen3: { architecture: 'qwen3', biases: [], qkNorms: true },
+} as const;
+const VOCABULARY = 264; // bytes, three special tokens, and rows that no text has
+const CONTEXT = 512;
+
+/** Llama 3's rule as transformers has it: by wave lengths. */
+export function llama3Divisors(
+  { base, width }: Pick<Config['rope'], 'base' | 'width'>,
+  { factor, low, high, original }: { readonly factor: number; readonly low: number; readonly high: number; readonly original: number },
+): Float64Array {
+  return Float64Array.from({ length: width / 2 }, (_, i) => {
+    const frequency = base ** ((-2 * i) / width);
+    const wave = (2 * Math.PI) / frequency;
+    if (wave < original / high) return 1;
+    if (wave > original / low) return factor;
+    const smooth = (original / wave - low) / (high - low);
+    return frequency / (((1 - smooth) * frequency) / factor + smooth * frequency);
+  });
+}
+
+export function folderParts(options: FolderOptions): FolderParts {
+  const { type, format, tied = false, seed = 1, sizes = {}, shards = 1 } = options;
+  const form: FolderFormat = FOLDER_FORMATS[format];
+  const scaling = options.json?.rope_scaling as { rope_type?: string; type?: string; factor?: number } | undefined;
+  const kind = scaling && (scaling.rope_type ?? scaling.type);
+  const headWidth = sizes.headWidth ?? 32;
+  const window = type === 'mistral' ? (options.json?.sliding_window as number | undefined) : undefined;
+  const rope = {
+    kind: 'halves',
+    width: headWidth,
+    base: 50_000,
+    factor: kind === 'linear' ? scaling!.factor! : 1,
+    divisors: kind === 'llama3',
+  } as const;
+  const config: Config = {
+    layers: 2,
+    width: 128,
+    heads: 4,
+    kvHeads: 2,
+    feedForward: 256,
+    vocabulary: VOCABULARY,
+    contextLength: CONTEXT,
+    epsilon: 1e-6,
+    ...sizes,
+    headWidth,
+    rope,
+    tied,
+    ...KINDS[type],
+    ...(window !== undefined && window < CONTEXT && { windows: { size: window, every: 0 } }),
+  };
+  const weights = new Map<string, Float64Array>();
+  if (kind === 'llama3') {
+    const { factor, low_freq_factor: low, high_freq_factor: high, original_max_position_embeddings: original } = scaling as never;
+    weights.set('ropeDivisors', llama3Divisors(rope, { factor, low, high, original }));
+  }
+  const tensors = [...rolesOf(config)].flatMap(([role, shape]): MadeTensor[] => {
+    const name = tensorName(role, 'huggingFace');
+    if (name === undefined) return [];
+    const part = role.split('.')[0]!;
+    const draw = drawOf(`${seed} ${role}`);
+    const [n, k] = shape as [number, number | undefined];
+    if (k === undefined) {
+      const made = f16(
+        name,
+        shape,
+        Array.from({ length: n }, () => (part.endsWith('Bias') ? 0.3 * draw.normal() : 1 + 0.2 * draw.normal())),
+      );
+      const values = new Float64Array(n);
+      const view = new DataView(made.bytes.buffer, made.bytes.byteOffset);
+      for (let i = 0; i < n; i++) values[i] = halfOf(view.getUint16(2 * i, true));
+      weights.set(role, values);
+      return [made];
+    }
+    const asked = { n, k, std: gainOf(part, config) / Math.sqrt(k), draw };
+    const quantized = form.whole || (part !== 'embedding' && part !== 'head');
+    const packed = quantized ? form.pack(asked) : float(asked);
+    weights.set(role, packed.weights);
+    const layer = name.replace(/\.weight$/, '');
+    return packed.tensors.map((tensor) => ({ ...tensor, name: `${layer}${tensor.name}` }));
+  });
+  const json = {
+    architectures: [`${type}ForCausalLM`],
+    model_type: type,
+    hidden_size: config.width,
+    num_hidden_layers: config.layers,
+    num_attention_heads: config.heads,
+    num_key_value_heads: config.kvHeads,
+    head_dim: headWidth,
+    intermediate_size: config.feedForward,
+    vocab_size: VOCABULARY,
+    max_position_embeddings: CONTEXT,
+    rms_norm_eps: config.epsilon,
+    rope_theta: rope.base,
+    hidden_act: 'silu',
+    tie_word_embeddings: tied,
+    eos_token_id: 257,
+    ...form.config,
+    ...options.json,
+  };
+  const weight = (role: string): Float64Array => {
+    const found = weights.get(role as Role);
+    if (!found) throw new Error(`the model has no ${role}`);
+    return found;
+  };
+  return { config, json, tensors, weight, shards };
+}
+
+/** IEEE 754's rule. */
+function halfOf(bits: number): number {
+  const [sign, exponent, fraction] = [bits & 0x8000 ? -1 : 1, (bits >> 10) & 31, bits & 1023];
+  return sign * (exponent === 0 ? fraction * 2 ** -24 : (1 + fraction / 1024) * 2 ** (exponent - 15));
+}
+
+export const TEMPLATE = '{% for m in messages %}<|turn|>{{ m.content }}{% endfor %}{% if add_generation_prompt %}<|turn|>{% endif %}';
+
+const TOKENIZER = {
+  added_tokens: SPECIAL.map((content, i) => ({ id: 256 + i, content, special: true })),
+  pre_tokenizer: { type: 'ByteLevel', add_prefix_space: false, use_regex: true },
+  decoder: { type: 'ByteLevel' },
+  model: { type: 'BPE', vocab: Object.fromEntries(ALPHABET.map((token, id) => [token, id])), merges: [] },
+};
+
+type Bytes = Uint8Array<ArrayBuffer>;
+const text = (value: unknown): Bytes => concat([utf8(typeof value === 'string' ? value : JSON.stringify(value))]);
+
+/** The files of a folder by name. */
+export function filesOf({ json, tensors, shards }: Pick<FolderParts, 'json' | 'tensors' | 'shards'>): Map<string, Bytes> {
+  const each = Math.ceil(tensors.length / shards);
+  const weights: Map<string, Bytes> =
+    shards === 1
+      ? new Map([['model.safetensors', makeSafetensors(tensors, { format: 'pt' })]])
+      : makeShards(Array.from({ length: shards }, (_, i) => tensors.slice(i * each, (i + 1) * each)));
+  return new Map([
+    ['config.json', text(json)],
+    ...weights,
+    ['tokenizer.json', text(TOKENIZER)],
+    ['tokenizer_config.json', text({ bos_token: SPECIAL[0], eos_token: SPECIAL[1], add_bos_token: false, chat_template: TEMPLATE })],
+    ['generation_config.json', text({ eos_token_id: [257, 258] })],
+  ]);
+}
+
+/** As a page gets them. */
+export const asFiles = (files: ReadonlyMap<string, Bytes>): File[] => [...files].map(([name, bytes]) => new File([bytes], name));

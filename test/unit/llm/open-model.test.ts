@@ -1,0 +1,325 @@
+// Language models wherever they are: files of a page, a folder on disk, a URL; split GGUF files; and folders that lie.
+import { mkdtemp, rm, writeFile } from 'node:fs/promises';
+import { tmpdir } from 'node:os';
+import { join } from 'node:path';
+import { afterAll, describe, expect, test } from 'vitest';
+import { ArgumentError, FormatError, ReadError, UnsupportedError } from '../../../src/errors.js';
+import { openModel } from '../../../src/files/open-file.js';
+import { isFloat } from '../../../src/model/language-model.js';
+import { openLanguageModel } from '../../../src/model/open-language-model.js';
+import { type MadeTensor, makeGguf, utf8 } from '../../support/files.js';
+import { FOLDER_FORMATS, type FolderFormatName, f16 } from '../../support/folder-formats.js';
+import { modelParts } from '../../support/model-file.js';
+import { asFiles, type FolderParts, filesOf, folderParts, TEMPLATE } from '../../support/model-folder.js';
+import { serve } from '../../support/server.js';
+
+type Files = Map<string, Uint8Array<ArrayBuffer>>;
+const SMALL = { layers: 1, feedForward: 64, width: 64, heads: 2, kvHeads: 1 };
+const QWEN = { type: 'qwen2', format: 'GPTQ', sizes: SMALL } as const;
+const files: Files = filesOf(folderParts(QWEN));
+const open = (given: Files) => openLanguageModel(asFiles(given));
+const changed = (change: (parts: FolderParts) => Partial<FolderParts>, options: Parameters<typeof folderParts>[0] = QWEN): Files => {
+  const parts = folderParts(options);
+  return filesOf({ ...parts, ...change(parts) });
+};
+
+const folders: string[] = [];
+afterAll(async () => {
+  for (const folder of folders) await rm(folder, { recursive: true });
+});
+async function onDisk(given: ReadonlyMap<string, Uint8Array>): Promise<string> {
+  const folder = await mkdtemp(join(tmpdir(), 'antiquant-'));
+  folders.push(folder);
+  for (const [name, bytes] of given) await writeFile(join(folder, name), bytes);
+  return folder;
+}
+
+describe('a Hugging Face folder', () => {
+  const { config } = folderParts(QWEN);
+
+  test('is opened from files in any order, a Map, or a FileList', async () => {
+    for (const from of [asFiles(files), asFiles(files).reverse(), new Map([...files].map(([name, bytes]) => [name, new Blob([bytes])]))]) {
+      const model = await openLanguageModel(from);
+      expect(model.config).toEqual(config);
+      expect(model.matrices.size).toBe(1 + 7 + 1);
+    }
+    const list = asFiles(files);
+    for (const file of list) Object.defineProperty(file, 'webkitRelativePath', { value: `qwen/${file.name}` });
+    expect((await openLanguageModel(list)).config).toEqual(config);
+  });
+
+  test('is opened from a path of it, of its configuration or its weights', async () => {
+    const folder = await onDisk(files);
+    for (const path of [folder, `${folder}/`, join(folder, 'config.json'), join(folder, 'model.safetensors')])
+      expect((await openLanguageModel(path)).config, path).toEqual(config);
+    const shards = await onDisk(filesOf(folderParts({ ...QWEN, shards: 3 })));
+    for (const path of [shards, join(shards, 'model.safetensors.index.json')])
+      expect((await openLanguageModel(path)).matrices.size, path).toBe(9);
+  });
+
+  test('is opened from a URL that ends in a slash, of one file or of an index', async () => {
+    for (const shards of [1, 3]) {
+      const server = await serve(
+        new Map([...filesOf(folderParts({ ...QWEN, shards }))].map(([name, bytes]) => [`org/qwen/${name}`, bytes])),
+      );
+      try {
+        const model = await openLanguageModel(server.url('org/qwen/'));
+        expect(model.config).toEqual(config);
+        expect((await model.tokenizer()).encode('hi')).toEqual([104, 105]);
+        expect([...(await model.templates())]).toEqual([['default', TEMPLATE]]);
+        expect((await openLanguageModel(new URL(server.url('org/qwen/config.json')))).config).toEqual(config);
+      } finally {
+        await server.close();
+      }
+    }
+  });
+
+  test('may have weights of any name, if it is one file, or an index', async () => {
+    const renamed = new Map(
+      [...files].map(([name, bytes]) => [name === 'model.safetensors' ? 'gptq_model-4bit-32g.safetensors' : name, bytes]),
+    );
+    expect((await open(renamed)).matrices.size).toBe(9);
+    const two = new Map([...renamed, ['other.safetensors', files.get('model.safetensors')!]]);
+    await expect(open(two)).rejects.toThrow(/it has gptq_model-4bit-32g.safetensors, other.safetensors, and no index of them/);
+  });
+
+  test('may say how it was quantized in a file of its own', async () => {
+    const bare = changed(({ json }) => ({ json: { ...json, quantization_config: undefined } }));
+    bare.set(
+      'quantize_config.json',
+      new Uint8Array(utf8('{"bits": 4, "group_size": 32, "desc_act": false, "sym": false, "checkpoint_format": "gptq"}')),
+    );
+    const model = await open(bare);
+    const q = model.matrices.get('q.0')!;
+    expect(!isFloat(q) && [q.format, q.groupSize, q.cut !== undefined]).toEqual(['GPTQ', 32, true]); // without desc_act it could not be cut
+  });
+
+  test('has its template in a file of its own, or a list', async () => {
+    const jinja = new Map([...files, ['chat_template.jinja', new Uint8Array(utf8('own'))]]);
+    expect((await (await open(jinja)).templates()).get('default')).toBe('own');
+  });
+
+  test.each(Object.keys(FOLDER_FORMATS) as FolderFormatName[])('%s: every matrix is found', async (format) => {
+    for (const type of ['llama', 'qwen2', 'qwen3'] as const) {
+      const { matrices, vectors, zeros } = await open(filesOf(folderParts({ type, format, sizes: SMALL })));
+      expect(matrices.size).toBe(9);
+      expect(vectors.size).toBe(type === 'qwen3' ? 5 : 3);
+      expect(zeros).toEqual([]);
+      const [q, embedding] = [matrices.get('q.0')!, matrices.get('embedding')!];
+      expect(isFloat(q)).toBe(format === 'floats');
+      expect(q.bias !== undefined).toBe(type === 'qwen2');
+      expect(isFloat(embedding)).toBe(format !== 'MLX');
+    }
+  });
+
+  test('whose head is the embedding may repeat it', async () => {
+    const tied = { type: 'llama', format: 'floats', tied: true, sizes: SMALL } as const;
+    const parts = folderParts(tied);
+    const copy = { ...parts.tensors.find(({ name }) => name === 'model.embed_tokens.weight')!, name: 'lm_head.weight' };
+    const { matrices } = await open(filesOf({ ...parts, tensors: [...parts.tensors, copy] }));
+    expect(matrices.has('head')).toBe(false);
+  });
+
+  test('may have frequencies that are computed here', async () => {
+    const extra = f16('model.layers.0.self_attn.rotary_emb.inv_freq', [16], new Float32Array(16));
+    expect((await open(changed(({ tensors }) => ({ tensors: [...tensors, extra] })))).matrices.size).toBe(9);
+  });
+});
+
+describe('split GGUF files', () => {
+  const { metadata, tensors } = modelParts({ architecture: 'llama', sizes: { layers: 2, feedForward: 256 } });
+  const name = (i: number): string => `tiny-0000${i + 1}-of-00003.gguf`;
+  const parts = new Map(
+    [0, 1, 2].map((i) => {
+      const own = tensors.filter((_, at) => at % 3 === i);
+      const keys: typeof metadata = new Map([
+        ...(i === 0 ? metadata : []),
+        ['split.no', ['UINT16', i]],
+        ['split.count', ['UINT16', 3]],
+        ['split.tensors.count', ['INT32', tensors.length]],
+      ]);
+      return [name(i), makeGguf(own, { metadata: keys })] as const;
+    }),
+  );
+
+  test('are one model: as files, by a path, by a folder, by a URL', async () => {
+    const folder = await onDisk(parts);
+    const server = await serve(parts);
+    try {
+      for (const from of [asFiles(parts).reverse(), join(folder, name(0)), folder, server.url(name(0))]) {
+        const model = await openLanguageModel(from);
+        expect(model.config.layers).toBe(2);
+        expect(model.matrices.size).toBe(2 * 7 + 2);
+      }
+    } finally {
+      await server.close();
+    }
+  });
+
+  test('need all of them, and no other', async () => {
+    const [first, second, third] = asFiles(parts) as [File, File, File];
+    await expect(openLanguageModel([first, third])).rejects.toThrow(
+      /tiny-00002-of-00003.gguf: cannot be read: it is not one of the 2 files given/,
+    );
+    await expect(openLanguageModel([first, second, third, new File([], 'other.gguf')])).rejects.toThrow(ArgumentError);
+    await expect(openLanguageModel([])).rejects.toThrow('from: expected the files of a model, got none');
+  });
+});
+
+describe('what is no model is refused', () => {
+  test('safetensors without their folder', async () => {
+    const file = await openModel(files.get('model.safetensors')!, { name: 'model.safetensors' });
+    await expect(openLanguageModel(file)).rejects.toThrow(/safetensors have no configuration: give the folder/);
+  });
+
+  const without = (...names: string[]): Files => new Map([...files].filter(([name]) => !names.includes(name)));
+  const json = (value: string): Uint8Array<ArrayBuffer> => new Uint8Array(utf8(value));
+
+  test.each<[string, Files, abstract new (...given: never[]) => Error, RegExp]>([
+    ['no configuration', without('config.json'), ReadError, /config.json/],
+    ['no weights', without('model.safetensors'), ReadError, /it has no safetensors/],
+    ['a configuration that is no JSON', new Map([...files, ['config.json', json('{"a":')]]), FormatError, /config.json: JSON/],
+    [
+      'a configuration that is a list',
+      new Map([...files, ['config.json', json('[]')]]),
+      FormatError,
+      /config.json: JSON: expected an object/,
+    ],
+    ['an empty file of weights', new Map([...files, ['model.safetensors', json('')]]), FormatError, /model.safetensors/],
+    [
+      'half of the weights',
+      new Map([...files, ['model.safetensors', files.get('model.safetensors')!.slice(0, 9000)]]),
+      FormatError,
+      /model.safetensors/,
+    ],
+    [
+      'an index of nothing',
+      new Map([...without('model.safetensors'), ['model.safetensors.index.json', json('{"weight_map":{"a":"b.safetensors"}}')]]),
+      ReadError,
+      /b.safetensors/,
+    ],
+  ])('%s', async (_, given, kind, message) => {
+    await expect(open(given)).rejects.toThrow(kind);
+    await expect(open(given)).rejects.toThrow(message);
+  });
+
+  const swap = (name: string, ...by: MadeTensor[]): Files =>
+    changed(({ tensors }) => ({ tensors: tensors.flatMap((one) => (one.name === name ? by : [one])) }));
+  const layer = 'model.layers.0';
+  test.each<[string, Files, abstract new (...given: never[]) => Error, RegExp]>([
+    [
+      'a norm that is missing',
+      swap(`${layer}.input_layernorm.weight`),
+      FormatError,
+      /input_layernorm.weight: shape: expected \(64,\), got no such tensor/,
+    ],
+    [
+      'a norm of another length',
+      swap('model.norm.weight', f16('model.norm.weight', [65], new Float32Array(65))),
+      FormatError,
+      /model.norm.weight: shape/,
+    ],
+    ['a bias that is missing', swap(`${layer}.self_attn.k_proj.bias`), FormatError, /k_proj.bias: shape/],
+    [
+      'a matrix that is missing',
+      swap(`${layer}.mlp.up_proj.qweight`),
+      FormatError,
+      /up_proj.weight: shape: expected \(64, 64\), got no such tensor/,
+    ],
+    ['scales that are missing', swap(`${layer}.mlp.up_proj.scales`), FormatError, /up_proj/],
+    [
+      'an embedding of another width',
+      swap('model.embed_tokens.weight', f16('model.embed_tokens.weight', [264, 32], new Float32Array(264 * 32))),
+      FormatError,
+      /embed_tokens.weight: shape: expected \(264, 64\), got \(264, 32\)/,
+    ],
+    [
+      'an embedding of int32',
+      swap('model.embed_tokens.weight', {
+        name: 'model.embed_tokens.weight',
+        dtype: 'I32',
+        shape: [264, 64],
+        bytes: new Uint8Array(4 * 264 * 64),
+      }),
+      UnsupportedError,
+      /embed_tokens.weight/,
+    ],
+    [
+      'a tensor more',
+      swap('model.norm.weight', f16('model.norm.weight', [64], new Float32Array(64)), f16('model.other.weight', [3], [1, 2, 3])),
+      UnsupportedError,
+      /model.other.weight: expected no such tensor in qwen2, got F16 \(3,\)/,
+    ],
+    ['a layer more', changed(({ json: own }) => ({ json: { ...own, num_hidden_layers: 2 } })), FormatError, /model.layers.1/],
+    [
+      'a layer less',
+      changed(() => ({}), { ...QWEN, sizes: { ...SMALL, layers: 2 }, json: { num_hidden_layers: 1 } }),
+      UnsupportedError,
+      /model.layers.1/,
+    ],
+    [
+      'another width',
+      changed(({ json: own }) => ({ json: { ...own, intermediate_size: 96 } })),
+      FormatError,
+      /(gate|up|down)_proj: shape: expected/,
+    ],
+    [
+      'another method',
+      changed(({ json: own }) => ({ json: { ...own, quantization_config: { quant_method: 'hqq' } } })),
+      FormatError,
+      /quant_method: expected/,
+    ],
+    [
+      'another version',
+      changed(({ json: own }) => ({ json: { ...own, quantization_config: { quant_method: 'awq', version: 'gemv' } } }), {
+        ...QWEN,
+        format: 'AWQ',
+      }),
+      FormatError,
+      /version: expected gemm/,
+    ],
+  ])('%s', async (_, given, kind, message) => {
+    await expect(open(given)).rejects.toThrow(kind);
+    await expect(open(given)).rejects.toThrow(message);
+  });
+
+  test.each<[string, string, RegExp]>([
+    ['tokenizer.json', '{"model":', /tokenizer.json: JSON: expected JSON in UTF-8/],
+    ['tokenizer.json', '[]', /tokenizer.json: JSON: expected an object/],
+    ['tokenizer.json', '{}', /tokenizer.json: model: expected an object/],
+    ['tokenizer_config.json', '{"eos_token": "nothing"}', /eos_token/],
+    ['generation_config.json', '{"eos_token_id": 1e9}', /eos_token_id/],
+  ])('%s of %s', async (name, text, message) => {
+    const model = await open(new Map([...files, [name, json(text)]]));
+    await expect(model.tokenizer()).rejects.toThrow(FormatError);
+    await expect(model.tokenizer()).rejects.toThrow(message);
+  });
+
+  test('text without tokenizer.json; the model is opened nevertheless', async () => {
+    await expect((await open(without('tokenizer.json'))).tokenizer()).rejects.toThrow(UnsupportedError);
+    const none = await open(without('tokenizer_config.json', 'generation_config.json'));
+    expect([...(await none.tokenizer()).stops]).toContain(257); // of config.json
+    expect(await none.templates()).toEqual(new Map());
+  });
+});
+
+test('weights with any byte changed open, or end in a typed error', async () => {
+  const bytes = files.get('model.safetensors')!;
+  const header = Number(new DataView(bytes.buffer).getBigUint64(0, true));
+  let opened = 0;
+  for (let i = 0; i < 300; i++) {
+    const copy = bytes.slice();
+    const at = 8 + ((i * 7919) % header);
+    copy[at] = (copy[at]! + 1 + (i % 5)) & 127;
+    try {
+      await open(new Map([...files, ['model.safetensors', copy]]));
+      opened++;
+    } catch (error) {
+      expect(
+        [FormatError, UnsupportedError].some((kind) => error instanceof kind),
+        String(error),
+      ).toBe(true);
+    }
+  }
+  expect(opened).toBeLessThan(100);
+});
