@@ -96,7 +96,7 @@ test('onnxruntime', async ({ page }) => {
 
 test('onnxruntime-own-device', async ({ page }) => {
   await open(page, 'onnxruntime-own-device');
-  const y = Array.from({ length: 8 }, (_, n) => 64 * 0.5 * (n - 4));
+  const y = Array.from({ length: 64 }, (_, n) => 64 * 0.5 * (n - 32));
   const positive = y.map((value) => Math.max(0, value));
   await expect(page.locator('#y')).toHaveText(`${positive.join(' ')} | ${y.join(' ')}`, { timeout: 60_000 });
 });

@@ -72,7 +72,7 @@ test.each([
   [['run', 'a', 'b', '--temp=-1'], /--temp: expected a number of at least 0, got -1/],
   [['run', 'a', 'b', '--temp', 'warm'], /--temp: expected a number of at least 0, got warm/],
   [['run', 'a', 'b', '--max-tokens', 'x'], /--max-tokens: expected a whole number/],
-  [['run', 'a', 'b', '--kv', 'q8'], /--kv: expected f16 or f32, got q8/],
+  [['run', 'a', 'b', '--kv', 'q4'], /--kv: expected f16 or f32 or q8, got q4/],
 ])('%j is wrong usage', async (argv, message) => {
   const { code, out, err } = await call(argv);
   expect([code, out]).toEqual([2, '']);
