@@ -60,6 +60,17 @@ const { bugs } = JSON.parse(readFileSync(here('package.json'), 'utf8')) as { rea
 const bugsUrl = typeof bugs === 'string' ? bugs : (bugs?.url ?? '');
 
 const modes: Record<string, object> = {
+  // The package's entries as one file each: scripts/cdn.mjs says which.
+  cdn: {
+    plugins: [workerAddress, strippedShaders],
+    build: {
+      outDir: here('dist/cdn'),
+      emptyOutDir: false,
+      target: 'es2022',
+      minify: true,
+      rollupOptions: { external: [/^node:/, /^@huggingface\//], output: { codeSplitting: false, entryFileNames: '[name].js' } },
+    },
+  },
   demo: {
     root: here('demo'),
     define: { 'import.meta.env.BUGS': JSON.stringify(bugsUrl) },

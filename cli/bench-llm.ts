@@ -5,6 +5,7 @@ import { type Command, choice, whole } from './command.js';
 import type { BenchLlmDocument } from './documents.js';
 import { embeddedModel } from './embedded-model.js';
 import { EXIT } from './exit.js';
+import { HEADER, headersOf } from './headers.js';
 import { open } from './open.js';
 import { jsonText } from './print.js';
 
@@ -17,6 +18,7 @@ export const benchLlm: Command = {
     tokens: { type: 'string', value: 'N', help: 'tokens of the answer; 64' },
     rounds: { type: 'string', value: 'N', help: 'how often; 5. One more before them, which compiles, does not count' },
     kv: { type: 'string', value: 'NAME', help: 'what keys and values are held as: f16 (default), f32 or q8' },
+    ...HEADER,
   },
   notes: [
     'Needs the package webgpu. Ids of the prompt are drawn; nothing stops the answer. Figures are medians, with the least and the most.',
@@ -29,7 +31,7 @@ export const benchLlm: Command = {
       rounds: whole(given, 'rounds', { least: 1, otherwise: 5 }),
     };
     const kv = choice(given, 'kv', ['f16', 'f32', 'q8'], 'f16');
-    const opened = await open(paths[0] ?? embeddedModel(), { config: undefined, signal });
+    const opened = await open(paths[0] ?? embeddedModel(), { headers: headersOf(given), signal });
     const gpu = await io.findDevice();
     if ('why' in gpu) throw new UnsupportedError('bench-llm', [gpu.why]);
     const llm = await Llm.load(opened.file, { device: gpu.device, kv, signal });

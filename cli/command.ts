@@ -1,5 +1,6 @@
 // The type of a command. Its table of options is used to read arguments and to write help.
 import { type ParseArgsConfig, parseArgs } from 'node:util';
+import { didYouMean, meant } from './did-you-mean.js';
 import { UsageError } from './exit.js';
 
 /** A command's output, abort signal and surroundings. */
@@ -19,13 +20,15 @@ export interface Io {
 
 export interface Option {
   readonly type: 'string' | 'boolean';
+  /** May be given several times. */
+  readonly multiple?: boolean;
   /** Placeholder of its value in help. */
   readonly value?: string;
   readonly help: string;
 }
 
-/** Options on the command line; a string option has its text. */
-export type Given = Readonly<Record<string, string | boolean | undefined>>;
+/** Options on the command line; a string option has its text, one that may be given several times a list. */
+export type Given = Readonly<Record<string, string | boolean | readonly string[] | undefined>>;
 
 export interface Command {
   readonly name: string;
@@ -50,19 +53,31 @@ const optionsOf = (command: Command): Readonly<Record<string, Option>> => ({ ...
 
 /** @throws UsageError */
 export function readArgs(command: Command, argv: readonly string[]): { readonly paths: readonly string[]; readonly given: Given } {
-  const options = Object.fromEntries(Object.entries(optionsOf(command)).map(([name, { type }]) => [name, { type }]));
+  const options = Object.fromEntries(
+    Object.entries(optionsOf(command)).map(([name, { type, multiple = false }]) => [name, { type, multiple }]),
+  );
   let parsed: { values: Record<string, unknown>; positionals: string[] };
   try {
     parsed = parseArgs({ args: [...argv], options, allowPositionals: true } as ParseArgsConfig) as typeof parsed;
   } catch (error) {
-    throw new UsageError((error as Error).message.replace(/\. To specify a positional.*$/s, ''));
+    const message = (error as Error).message.replace(/\. To specify a positional.*$/s, '');
+    const [, unknown] = /^Unknown option '--([^']+)'/.exec(message) ?? [];
+    throw new UsageError(message + didYouMean(unknown === undefined ? undefined : optionLike(unknown, Object.keys(options))));
   }
   const given = parsed.values as Given;
   const least = command.takes.filter((name) => !name.startsWith('[')).length;
   const count = parsed.positionals.length;
   if (!given.help && (count < least || count > command.takes.length))
-    throw new UsageError(`${command.name}: expected ${command.takes.join(' ')}, got ${parsed.positionals.join(' ') || 'nothing'}`);
+    throw new UsageError(
+      `${command.name}: expected ${command.takes.join(' ') || 'no argument'}, got ${parsed.positionals.join(' ') || 'nothing'}`,
+    );
   return { paths: parsed.positionals, given };
+}
+
+/** With the dashes. */
+function optionLike(word: string, names: readonly string[]): string | undefined {
+  const name = meant(word, names);
+  return name === undefined ? undefined : `--${name}`;
 }
 
 export const wrap = (text: string, width: number, indent = ''): string => {

@@ -169,3 +169,45 @@ export interface BenchLlmDocument {
   readonly memory: Readonly<Record<string, number>>;
   readonly notes: readonly string[];
 }
+
+/** The document of doctor. */
+export interface DoctorDocument {
+  readonly command: 'doctor';
+  /** Of this package, and of Node. */
+  readonly version: string;
+  readonly node: string;
+  /** Node's names of the system and the processor. */
+  readonly platform: string;
+  /** Optional packages; the version is null where one is not installed. */
+  readonly packages: readonly { readonly name: string; readonly version: string | null; readonly for: string }[];
+  /** Null without a GPU; `noGpu` has the reason. */
+  readonly gpu: {
+    readonly adapter: string;
+    readonly vendor: string;
+    readonly architecture: string;
+    readonly device: string;
+    readonly description: string;
+    /** It runs on the CPU. */
+    readonly software: boolean;
+    readonly features: readonly string[];
+    /** Lanes of a subgroup; null without subgroups. */
+    readonly subgroups: { readonly least: number; readonly most: number } | null;
+    readonly subgroupMatrices: readonly string[];
+    readonly limits: Readonly<Record<string, number>>;
+  } | null;
+  readonly noGpu: string | null;
+  /** Null without a GPU. */
+  readonly selfTest: {
+    /** How many variants of each tile: one, four, or all. */
+    readonly subset: 'quick' | 'normal' | 'all';
+    readonly variants: number;
+    /** Variants by kernel. */
+    readonly kernels: Readonly<Record<string, number>>;
+    readonly failed: readonly { readonly variant: string; readonly where: string; readonly expected: string; readonly got: string }[];
+    readonly seconds: number;
+  } | null;
+  /** Bytes that the GPU copies in its memory in a second; each is read once and written once. */
+  readonly copyBytesPerSecond: number | null;
+  /** What is missing, and how to get it. */
+  readonly missing: readonly { readonly what: string; readonly how: string }[];
+}

@@ -1,4 +1,5 @@
 // Exit codes, and errors as a sentence for people and as fields for programs.
+import { DeviceLostError, GpuError, ShaderError } from '../src/errors.js';
 import { ArgumentError, FormatError, ReadError, UnsupportedError } from '../src/formats.js';
 
 export const EXIT = {
@@ -17,6 +18,7 @@ export const EXIT = {
 /** The command line is wrong. */
 export class UsageError extends Error {
   override readonly name = 'UsageError';
+  readonly errorCode = 'ANTIQUANT_USAGE';
 }
 
 export interface Failure {
@@ -32,7 +34,8 @@ const isSystem = (error: unknown): error is NodeJS.ErrnoException =>
 export function failureOf(error: unknown, signal?: AbortSignal, resumes = false): Failure {
   const made = (code: number, message: string, parts: object = {}): Failure => {
     const name = error instanceof Error ? error.name : 'Error';
-    return { code, message, error: { name, message, ...parts } };
+    const { errorCode } = (error ?? {}) as { readonly errorCode?: string };
+    return { code, message, error: { name, ...(errorCode !== undefined && { errorCode }), message, ...parts } };
   };
   if (signal?.aborted) return made(EXIT.interrupted, resumes ? 'stopped; the same command continues' : 'stopped');
   if (error instanceof UsageError) return made(EXIT.usage, error.message);
@@ -49,6 +52,9 @@ export function failureOf(error: unknown, signal?: AbortSignal, resumes = false)
     return made(EXIT.impossible, error.message, { file, status, code });
   }
   if (error instanceof UnsupportedError) return made(EXIT.impossible, error.message, { reasons: error.reasons });
+  if (error instanceof GpuError) return made(EXIT.impossible, error.message, { what: error.what, said: error.said });
+  if (error instanceof ShaderError) return made(EXIT.impossible, error.message, { variant: error.variant, messages: error.messages });
+  if (error instanceof DeviceLostError) return made(EXIT.impossible, error.message);
   if (isSystem(error)) return made(EXIT.impossible, error.message, { code: error.code });
   return made(EXIT.impossible, `an error of this program: ${error instanceof Error ? (error.stack ?? error.message) : String(error)}`);
 }

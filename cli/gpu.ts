@@ -3,24 +3,34 @@ import { createRequire } from 'node:module';
 import { join } from 'node:path';
 import { pathToFileURL } from 'node:url';
 import { requestDevice } from '../src/gpu/device.js';
+import { INSTALL_DAWN } from './doctor-missing.js';
 
 interface Dawn {
   create(options: readonly string[]): GPU;
   readonly globals: object;
 }
 
-async function dawn(): Promise<Dawn | undefined> {
-  try {
-    return (await import('webgpu')) as unknown as Dawn;
-  } catch {
-    // not beside this package, as under npx
+/** Beside this package; under npx, where the command runs. */
+const PLACES: readonly (() => Promise<unknown>)[] = [
+  () => import('webgpu'),
+  () => import(pathToFileURL(createRequire(join(process.cwd(), 'package.json')).resolve('webgpu')).href),
+];
+
+const isAbsent = (error: unknown): boolean =>
+  ['ERR_MODULE_NOT_FOUND', 'MODULE_NOT_FOUND'].includes((error as { code?: string }).code ?? '');
+
+/** Dawn, or why there is none: it is not installed, or it is and does not load. */
+export async function dawn(places = PLACES): Promise<Dawn | { readonly why: string }> {
+  let why = `the package webgpu (Dawn) is not installed; to install it here: ${INSTALL_DAWN}`;
+  for (const load of places) {
+    try {
+      return (await load()) as Dawn;
+    } catch (error) {
+      if (!isAbsent(error))
+        why = `the package webgpu is installed and does not load: ${(error as Error).message}; to install it anew: ${INSTALL_DAWN}`;
+    }
   }
-  try {
-    const path = createRequire(join(process.cwd(), 'package.json')).resolve('webgpu');
-    return (await import(pathToFileURL(path).href)) as Dawn;
-  } catch {
-    return undefined;
-  }
+  return { why };
 }
 
 /** Dawn ends with its GPU object, so it stays referenced until the process ends. */
@@ -29,7 +39,7 @@ let gpu: GPU | undefined;
 /** A device, or why there is none. */
 export async function findDevice(): Promise<{ readonly device: GPUDevice; readonly adapter: string } | { readonly why: string }> {
   const module = await dawn();
-  if (!module) return { why: 'the package webgpu is not installed' };
+  if ('why' in module) return module;
   try {
     Object.assign(globalThis, module.globals);
     gpu ??= module.create([]);

@@ -7,6 +7,7 @@ import { kindOf, memoryText, type Probed, probe, type Verdict, verdictOf } from 
 import type { InspectedExperts, InspectedLayer, InspectedTensor, Inspection } from './documents.js';
 import { EXIT } from './exit.js';
 import { factsOf } from './floats.js';
+import { HEADER, headersOf } from './headers.js';
 import { inspectText, tensorsText } from './inspect-text.js';
 import { type Opened, open, sourcesOf } from './open.js';
 import { jsonText } from './print.js';
@@ -121,6 +122,7 @@ export const inspect: Command = {
   summary: 'Lists a model’s tensors, and what this library does with each.',
   takes: ['FILE'],
   options: {
+    ...HEADER,
     tensors: { type: 'boolean', help: 'lists every tensor with its dtype and shape' },
     layers: { type: 'boolean', help: 'prints a line for every layer; by default layers whose names differ only in numbers share one' },
     config: {
@@ -134,7 +136,7 @@ export const inspect: Command = {
     'Ends with 0 even if layers are refused; `antiquant verify` then ends with 1.',
   ],
   async run({ paths, given }, { out, err, columns, signal }) {
-    const opened = await open(paths[0]!, { config: given.config as string | undefined, signal });
+    const opened = await open(paths[0]!, { config: given.config as string | undefined, headers: headersOf(given), signal });
     const found = await findLayers(opened.file, { config: opened.config?.value, signal });
     const probed = await probe([...found.layers, ...found.experts.map(({ experts }) => experts[0]!)], signal);
     const document = inspection(opened, found, { probed, tensors: given.tensors === true });

@@ -3,8 +3,10 @@ import { readdir, stat } from 'node:fs/promises';
 import { dirname, join } from 'node:path';
 import { fileURLToPath } from 'node:url';
 import { nameOfUrl } from '../src/files/http-request.js';
-import { byteSource, FormatError, openModel, parseConfig, quantizationOf, ReadError, type TensorFile } from '../src/formats.js';
+import { type ByteSource, byteSource, openModel, type TensorFile } from '../src/formats.js';
+import { configBeside, configOf, LONGEST_CONFIG } from '../src/loading/config-beside.js';
 import { UsageError } from './exit.js';
+import { fetchWith } from './headers.js';
 
 export interface Opened {
   readonly file: TensorFile;
@@ -16,10 +18,6 @@ export interface Opened {
 
 /** Names of a folder's model; the first that exists counts. */
 const MODELS = ['model.safetensors.index.json', 'ndarray-cache.json', 'tensor-cache.json', 'model.safetensors'];
-/** Names of configurations. The first that describes a quantization counts; else the first that exists. */
-const CONFIGS = ['config.json', 'quantize_config.json', 'quant_config.json', 'mlc-chat-config.json'];
-const LONGEST_CONFIG = 16 * 2 ** 20;
-
 export const isUrl = (from: string): boolean => /^https?:\/\//i.test(from);
 
 async function inFolder(folder: string): Promise<string> {
@@ -54,20 +52,20 @@ export async function locate(given: string): Promise<string> {
 /** A place in messages: a URL without credentials and query. */
 export const shownAs = (from: string): string => (isUrl(from) ? nameOfUrl(new URL(from)) : from);
 
-/** Reads a configuration; undefined if the file is missing. @throws ReadError, FormatError */
-async function configAt(from: URL | string, signal: AbortSignal): Promise<{ name: string; value: unknown } | undefined> {
-  try {
-    const source = await byteSource(from, { wholeUpTo: LONGEST_CONFIG, signal });
-    const { name, size } = source;
-    if (size > LONGEST_CONFIG)
-      throw new FormatError({ file: name, field: 'size' }, `at most ${LONGEST_CONFIG} for a configuration`, String(size));
-    return { name, value: parseConfig(await source.read(0, size, signal), { name }) };
-  } catch (error) {
-    // Some hosts answer "forbidden" for a missing file.
-    if (error instanceof ReadError && (error.missing || error.status === 403)) return undefined;
-    throw error;
-  }
+interface Asking {
+  readonly signal: AbortSignal;
+  readonly fetch: typeof globalThis.fetch | undefined;
 }
+
+/** @throws UsageError for headers beside a path */
+function askingOf(from: string, { headers, signal }: { readonly headers: Headers | undefined; readonly signal: AbortSignal }): Asking {
+  if (headers && !isUrl(from)) throw new UsageError('--header: expected a URL, got a path');
+  return { signal, fetch: headers && fetchWith(headers, new URL(from)) };
+}
+
+/** Opens what `locate` found, with headers for its origin. @throws UsageError, FormatError, UnsupportedError */
+export const openModelAt = (from: string, given: Parameters<typeof askingOf>[1]): Promise<TensorFile> =>
+  openModel(from, askingOf(from, given));
 
 /** The place of a file beside the model. */
 function beside(from: string, name: string): URL | string {
@@ -77,37 +75,36 @@ function beside(from: string, name: string): URL | string {
   return url;
 }
 
-async function findConfig(from: string, given: string | undefined, signal: AbortSignal): Promise<Opened['config']> {
+async function findConfig(from: string, given: string | undefined, asking: Asking): Promise<Opened['config']> {
+  const sourceAt = (at: URL | string): Promise<ByteSource> => byteSource(at, { wholeUpTo: LONGEST_CONFIG, ...asking });
   if (given !== undefined) {
-    const config = await configAt(given, signal);
+    const config = await configOf(() => sourceAt(given), asking.signal);
     if (!config) throw new UsageError(`--config ${given}: no such file`);
     return config;
   }
-  let first: Opened['config'];
-  for (const name of CONFIGS) {
-    const config = await configAt(beside(from, name), signal);
-    if (!config) continue;
-    const { method, mlc, bits } = quantizationOf(config.value);
-    if (method ?? mlc ?? bits) return config;
-    first ??= config;
-  }
-  return first;
+  return configBeside((name) => sourceAt(beside(from, name)), asking.signal);
 }
 
 /**
  * @param config a file with the configuration; default: the file beside the model
+ * @param headers of requests to the model's origin
  * @throws UsageError, FormatError, UnsupportedError
  */
 export async function open(
   given: string,
-  { config, signal }: { readonly config?: string | undefined; readonly signal: AbortSignal },
+  {
+    config,
+    headers,
+    signal,
+  }: { readonly config?: string | undefined; readonly headers?: Headers | undefined; readonly signal: AbortSignal },
 ): Promise<Opened> {
   const from = await locate(given);
-  const file = await openModel(from, { signal });
+  const asking = askingOf(from, { headers, signal });
+  const file = await openModel(from, asking);
   return {
     file,
     from: shownAs(from),
-    config: (file.kind === 'gguf' || file.kind === 'onnx') && config === undefined ? undefined : await findConfig(from, config, signal),
+    config: (file.kind === 'gguf' || file.kind === 'onnx') && config === undefined ? undefined : await findConfig(from, config, asking),
   };
 }
 

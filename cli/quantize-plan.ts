@@ -5,7 +5,7 @@ import { ELEMENT_BYTES, elementsIn } from '../src/files/raw-tensor.js';
 import { compressedTensorsOutlines, type TensorFile, type TensorInfo, type TensorOutline, torchNpuOutlines } from '../src/formats.js';
 import { widthOf } from '../src/problem/code-width.js';
 import { isFloat, type ModelFacts, sizesOf, spared, whyNoLayer } from './floats.js';
-import { formOf, type Settings } from './quantize-settings.js';
+import { AUTO_GROUPS, formOf, groupOf, type Settings } from './quantize-settings.js';
 
 export interface LayerItem {
   readonly kind: 'layer';
@@ -51,7 +51,10 @@ export function whyCopied(info: Pick<TensorInfo, 'name' | 'shape'>, settings: Se
   if (include && !include.test(name)) return 'not of --include';
   const what = include ? undefined : spared(info, facts);
   if (what) return `${what}; --include takes it`;
-  if (group > 0 && k % group !== 0) return `K = ${k} is not a multiple of --group ${group}`;
+  if (groupOf(settings, k) === undefined)
+    return group === 'auto'
+      ? `K = ${k} is not a multiple of ${AUTO_GROUPS.at(-1)}, the smallest of --group auto`
+      : `K = ${k} is not a multiple of --group ${group}`;
   const { inElement } = widthOf(bits);
   if (scheme === 'torch_npu' && k % inElement !== 0) return `K = ${k} is no multiple of ${inElement}`;
   return undefined;

@@ -5,7 +5,7 @@ import { compressedTensorsConfig } from '../src/formats.js';
 import type { Opened } from './open.js';
 import { writeText } from './output.js';
 import type { Item, Shard } from './quantize-plan.js';
-import type { Settings } from './quantize-settings.js';
+import { groupOf, type Settings } from './quantize-settings.js';
 
 export const INDEX = 'model.safetensors.index.json';
 
@@ -18,11 +18,38 @@ function ignored(items: readonly Item[]): string[] {
   return hasHead ? floats : [...floats, 'lm_head']; // a head that is tied to the embeddings has no tensor
 }
 
-/** quantization_config; null for torch_npu, which has none. Pure. */
-export function configOf({ bits, group, symmetric, scheme }: Settings, items: readonly Item[]): Readonly<Record<string, unknown>> | null {
+/** Names of layers by the size of their groups; 0: a scale for each output. */
+function byGroup(settings: Settings, items: readonly Item[]): Map<number, string[]> {
+  const groups = new Map<number, string[]>();
+  for (const item of items) {
+    if (item.kind !== 'layer') continue;
+    const size = groupOf(settings, item.k) ?? 0;
+    groups.set(size, [...(groups.get(size) ?? []), item.name]);
+  }
+  return groups;
+}
+
+/**
+ * quantization_config; null for torch_npu, which has none. Where groups have several sizes, each size has a group of layers by their names.
+ * Pure.
+ */
+export function configOf(settings: Settings, items: readonly Item[]): Readonly<Record<string, unknown>> | null {
+  const { bits, symmetric, scheme } = settings;
   if (scheme === 'torch_npu') return null;
-  const mode = group === 0 ? 'channel' : 'group';
-  return compressedTensorsConfig({ bits, symmetric, mode, groupSize: group === 0 ? undefined : group }, { ignore: ignored(items) });
+  const groups = [...byGroup(settings, items)].sort(([a], [b]) => b - a);
+  const configs = groups.map(([size]) =>
+    compressedTensorsConfig(
+      { bits, symmetric, mode: size === 0 ? 'channel' : 'group', groupSize: size === 0 ? undefined : size },
+      { ignore: ignored(items) },
+    ),
+  );
+  const [first] = configs;
+  if (configs.length <= 1) return first ?? null;
+  const parts = configs.map((config, i) => {
+    const { group_0 } = config.config_groups as { readonly group_0: object };
+    return [`group_${i}`, { ...group_0, targets: groups[i]![1] }] as const;
+  });
+  return { ...first, config_groups: Object.fromEntries(parts) };
 }
 
 export async function writeRest(

@@ -18,6 +18,7 @@ import { type Command, type Io, whole } from './command.js';
 import type { LayerReport, QuantizeDocument } from './documents.js';
 import { EXIT, UsageError } from './exit.js';
 import { factsOf } from './floats.js';
+import { headersOf } from './headers.js';
 import { type Opened, open, sourcesOf } from './open.js';
 import { earlier, identityOf, partOf, type RecordedShard, type RunRecord, writeText, writeWhole } from './output.js';
 import { openPool, type Pool } from './pool.js';
@@ -145,11 +146,16 @@ async function work(
   input: string,
   output: string,
   settings: Settings,
-  { io, force, threads }: { readonly io: Io; readonly force: boolean; readonly threads: number },
+  {
+    io,
+    headers,
+    force,
+    threads,
+  }: { readonly io: Io; readonly headers: Headers | undefined; readonly force: boolean; readonly threads: number },
 ): Promise<QuantizeDocument> {
   const { signal } = io;
   const began = performance.now();
-  const opened = await open(input, { signal });
+  const opened = await open(input, { headers, signal });
   const found = await checkInput(opened, signal);
   for (const note of opened.file.notes ?? []) io.err(`antiquant: ${note}\n`);
   const items = itemsOf(opened.file, settings, factsOf(opened.file, opened.config?.value, found));
@@ -229,7 +235,7 @@ export const quantize: Command = {
     const [input, output] = paths as [string, string];
     const settings = settingsOf(given, { oneFile: isFile(output) });
     const threads = whole(given, 'threads', { least: 1, otherwise: Math.min(MOST_THREADS, availableParallelism()) });
-    const document = await work(input, output, settings, { io, force: given.force === true, threads });
+    const document = await work(input, output, settings, { io, headers: headersOf(given), force: given.force === true, threads });
     io.out(given.json ? jsonText(document) : quantizeText(document, io.columns));
     return EXIT.fine;
   },

@@ -5,7 +5,8 @@ import { type Command, choice, type Given, type Io, whole } from './command.js';
 import type { RunDocument } from './documents.js';
 import { embeddedModel } from './embedded-model.js';
 import { EXIT, UsageError } from './exit.js';
-import { locate, shownAs } from './open.js';
+import { HEADER, headersOf } from './headers.js';
+import { locate, openModelAt, shownAs } from './open.js';
 import { jsonText } from './print.js';
 import { progress } from './progress.js';
 
@@ -29,6 +30,7 @@ export const runModel: Command = {
     raw: { type: 'boolean', help: 'goes on with PROMPT as it is, whatever template the file has' },
     context: { type: 'string', value: 'N', help: 'the most tokens of prompt and answer; 4096, or what the model was trained for' },
     kv: { type: 'string', value: 'NAME', help: 'what keys and values are held as: f16 (default), f32 or q8' },
+    ...HEADER,
   },
   notes: [
     'Needs the packages webgpu (a GPU in Node), @huggingface/tokenizers and, for chat templates, @huggingface/jinja, installed beside this one or where the command runs.',
@@ -42,10 +44,11 @@ export const runModel: Command = {
     const options = { maxTokens, ...samplingOf(given), seed: whole(given, 'seed', { least: 0, otherwise: 1 }), signal };
     const context = given.context === undefined ? undefined : whole(given, 'context', { least: 1, otherwise: 1 });
     const kv = choice(given, 'kv', ['f16', 'f32', 'q8'], 'f16');
+    const headers = headersOf(given);
     const place = await locate(from);
     const gpu = await io.findDevice();
     if ('why' in gpu) throw new UnsupportedError('run', [gpu.why]);
-    const llm = await loaded(place, { device: gpu.device, context, kv }, io);
+    const llm = await loaded(headers ? await openModelAt(place, { headers, signal }) : place, { device: gpu.device, context, kv }, io);
     try {
       const chats = !given.raw && (await llm.hasTemplate());
       const pieces = chats ? llm.chat([{ role: 'user', content: prompt! }], options) : llm.complete(prompt!, options);
@@ -111,7 +114,7 @@ function samplingOf(given: Given): SamplingOptions {
   };
 }
 
-async function loaded(from: string, options: NonNullable<Parameters<typeof Llm.load>[1]>, io: Io): Promise<Llm> {
+async function loaded(from: Parameters<typeof Llm.load>[0], options: NonNullable<Parameters<typeof Llm.load>[1]>, io: Io): Promise<Llm> {
   let bar: ReturnType<typeof progress> | undefined;
   let done = 0;
   try {

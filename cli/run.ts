@@ -2,6 +2,8 @@
 import { VERSION } from '../src/version.js';
 import { benchLlm } from './bench-llm.js';
 import { type Command, helpOf, type Io, readArgs, wrap } from './command.js';
+import { didYouMean, meant } from './did-you-mean.js';
+import { doctor } from './doctor.js';
 import { EXIT, failureOf, UsageError } from './exit.js';
 import { inspect } from './inspect.js';
 import { jsonText, safeText } from './print.js';
@@ -9,7 +11,7 @@ import { quantize } from './quantize.js';
 import { runModel } from './run-model.js';
 import { verify } from './verify.js';
 
-const COMMANDS: readonly Command[] = [inspect, quantize, verify, runModel, benchLlm];
+const COMMANDS: readonly Command[] = [inspect, quantize, verify, runModel, benchLlm, doctor];
 
 function help(columns: number): string {
   const lines = COMMANDS.map(
@@ -43,11 +45,12 @@ export async function run(argv: readonly string[], given: Io): Promise<number> {
       return EXIT.fine;
     }
     if (!command) {
-      const names = COMMANDS.map((one) => one.name).join(', ');
+      const all = COMMANDS.map((one) => one.name);
+      const names = all.join(', ');
       throw new UsageError(
         name === undefined || name.startsWith('-')
           ? `expected a command: ${names}; antiquant --help tells more`
-          : `${name}: expected ${names}`,
+          : `${name}: expected ${names}${didYouMean(meant(name, all))}`,
       );
     }
     const args = readArgs(command, rest);

@@ -1,13 +1,23 @@
 // antiquant verify FILE: imports every quantized layer of a model, and multiplies it with random x if there is a GPU.
-import { FormatError, findLayers, layerBytes, UnsupportedError } from '../src/formats.js';
+import { FormatError, findLayers, type LayerSource, layerBytes, UnsupportedError } from '../src/formats.js';
 import { type Command, choice, pattern, whole } from './command.js';
+import { didYouMean, meantBy } from './did-you-mean.js';
 import type { VerifiedLayer, VerifyDocument } from './documents.js';
 import { EXIT } from './exit.js';
+import { HEADER, headersOf } from './headers.js';
 import { open } from './open.js';
 import { jsonText } from './print.js';
 import { progress } from './progress.js';
 import { verifyLayer } from './verify-layer.js';
 import { verifyText } from './verify-text.js';
+
+const noneMatches = (only: RegExp, all: readonly LayerSource[]): string =>
+  `none of its ${all.length} quantized layers match --layers${didYouMean(
+    meantBy(
+      only,
+      all.map(({ name }) => name),
+    ),
+  )}`;
 
 export const verify: Command = {
   name: 'verify',
@@ -20,6 +30,7 @@ export const verify: Command = {
     seed: { type: 'string', value: 'N', help: 'of x; 1' },
     gpu: { type: 'boolean', help: 'ends with 4 if there is no GPU' },
     config: { type: 'string', value: 'FILE', help: 'configuration of the quantization; default: the file beside FILE' },
+    ...HEADER,
   },
   notes: [
     'Checks of each layer: every weight is finite; written and read again, it has the same codes, scales and zero points (if a writer takes it); and with a GPU (by the package webgpu, if installed), every element of y lies in the interval of correct float32 results (docs/numerics.md).',
@@ -32,7 +43,7 @@ export const verify: Command = {
     const rows = whole(given, 'rows', { least: 1, otherwise: 4 });
     const seed = whole(given, 'seed', { least: 0, otherwise: 1 });
     const dtype = choice(given, 'dtype', ['float32', 'float16', 'bfloat16'], 'float32');
-    const { file, from, config } = await open(paths[0]!, { config: given.config as string | undefined, signal });
+    const { file, from, config } = await open(paths[0]!, { config: given.config as string | undefined, headers: headersOf(given), signal });
     const found = await findLayers(file, { config: config?.value, signal });
     const all = [...new Set([...found.layers, ...found.experts.flatMap(({ experts }) => experts)])]; // numbered experts are layers too
     const chosen = all.filter(({ name }) => only?.test(name) ?? true);
@@ -41,7 +52,7 @@ export const verify: Command = {
       .map(({ name, format, error }) => ({ name, format, why: error.message }));
     if (chosen.length + refused.length === 0)
       throw new UnsupportedError(from, [
-        only ? `none of its ${all.length} quantized layers match --layers` : 'it has no quantized layers',
+        only ? noneMatches(only, all) : 'it has no quantized layers',
         ...new Set(found.notYet.map(({ why }) => why)),
       ]);
     for (const note of file.notes ?? []) io.err(`antiquant: ${note}\n`);

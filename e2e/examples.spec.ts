@@ -94,6 +94,13 @@ test('onnxruntime', async ({ page }) => {
   await expect(page.locator('#y')).toHaveText(Array.from({ length: 8 }, (_, n) => 32 * 0.5 * n).join(' '), { timeout: 60_000 });
 });
 
+test('onnxruntime-own-device', async ({ page }) => {
+  await open(page, 'onnxruntime-own-device');
+  const y = Array.from({ length: 64 }, (_, n) => 64 * 0.5 * (n - 32));
+  const positive = y.map((value) => Math.max(0, value));
+  await expect(page.locator('#y')).toHaveText(`${positive.join(' ')} | ${y.join(' ')}`, { timeout: 60_000 });
+});
+
 test('each has at most forty lines, imports the package by its name, and is run by a test', () => {
   const files = readdirSync(join(root, 'examples')).filter((file) => /\.(html|m?js)$/.test(file));
   const texts = Object.fromEntries(files.map((file) => [file, readFileSync(join(root, 'examples', file), 'utf8')]));

@@ -13,7 +13,7 @@ const json = (path) => JSON.parse(readFileSync(path, 'utf8'));
 
 /** Names of entries → the paths of their declarations, from package.json. */
 function entriesOf({ name, exports }) {
-  const typed = Object.entries(exports).filter(([, to]) => to.types);
+  const typed = Object.entries(exports).filter(([, to]) => to.types?.startsWith('./dist/')); // those of shaders stand beside them
   return typed.map(([path, { types }]) => [posix.join(name, path), types.replace('./dist/', '')]);
 }
 

@@ -1,5 +1,8 @@
 // The errors of the library. A message says the name, what was expected and what was got. Fields hold names unchanged; messages hold no
 // control characters, which could command a terminal.
+//
+// Each class has a constant `errorCode`, which is the same in every copy of the library and in what a Worker sends, where `instanceof` is not.
+// It is not named `code`, since that of a ReadError is the system's, as Node's errors have it. docs/errors.md explains each.
 
 /** Replaces control characters, line ends and marks of direction in a text by U+FFFD. */
 export const printable = (text: string): string => text.replace(/[\p{Cc}\p{Cf}\p{Cs}\p{Zl}\p{Zp}]/gu, '\ufffd');
@@ -7,6 +10,7 @@ export const printable = (text: string): string => text.replace(/[\p{Cc}\p{Cf}\p
 /** The caller's mistake: the `argument`, what was `expected` and what was `got`. Thrown before any GPU work. */
 export class ArgumentError extends Error {
   override readonly name = 'ArgumentError';
+  readonly errorCode = 'ANTIQUANT_ARGUMENT';
   constructor(
     readonly argument: string,
     readonly expected: string,
@@ -19,6 +23,7 @@ export class ArgumentError extends Error {
 /** This device, adapter or browser cannot do it, or has no memory for it. `reasons` holds a sentence for each obstacle. */
 export class UnsupportedError extends Error {
   override readonly name = 'UnsupportedError';
+  readonly errorCode = 'ANTIQUANT_UNSUPPORTED';
   readonly reasons: readonly string[];
   constructor(what: string, reasons: readonly string[]) {
     super(printable(`${what}: ${reasons.join('; ')}`));
@@ -32,6 +37,7 @@ export class UnsupportedError extends Error {
  */
 export class ShaderError extends Error {
   override readonly name = 'ShaderError';
+  readonly errorCode = 'ANTIQUANT_SHADER';
   constructor(
     readonly variant: string,
     readonly messages: readonly string[],
@@ -46,6 +52,7 @@ export class ShaderError extends Error {
  */
 export class GpuError extends Error {
   override readonly name = 'GpuError';
+  readonly errorCode = 'ANTIQUANT_GPU';
   constructor(
     readonly what: string,
     readonly said: string,
@@ -57,6 +64,7 @@ export class GpuError extends Error {
 /** The GPUDevice is lost, with everything made on it. Make a new device and load the layers again. */
 export class DeviceLostError extends Error {
   override readonly name = 'DeviceLostError';
+  readonly errorCode = 'ANTIQUANT_DEVICE_LOST';
   constructor(reason: string, message: string) {
     super(`device: expected a live GPUDevice, got a lost one (${reason || 'unknown'}${message ? `: ${message.replace(/\.$/, '')}` : ''})`);
   }
@@ -76,6 +84,7 @@ export interface FileLocation {
  */
 export class ReadError extends Error {
   override readonly name = 'ReadError';
+  readonly errorCode = 'ANTIQUANT_READ';
   readonly missing: boolean;
   readonly status: number | undefined;
   readonly code: string | undefined;
@@ -100,6 +109,7 @@ export const isMissing = (error: unknown): boolean => error instanceof ReadError
 /** A file of weights or its tensors contradict their format: `file`, `tensor`, `field`, what was `expected` and what was `got`. */
 export class FormatError extends Error {
   override readonly name = 'FormatError';
+  readonly errorCode = 'ANTIQUANT_FORMAT';
   readonly file: string | undefined;
   readonly tensor: string | undefined;
   readonly field: string;

@@ -84,6 +84,7 @@ export { type LoadOptions, loadLayer } from './layer/load-file.js';
 export { quantizeOnGpu } from './layer/quantize-weights.js';
 export { loadLayers } from './loading/load-layers.js';
 export type { FloatLayer, LayersOf, LayersToLoad, LoadedLayers, LoadLayersOptions } from './loading/load-layers-options.js';
+export { type LoadModelOptions, loadModel, type ModelLayers, type SkippedLayer } from './loading/load-model.js';
 export type { Bits } from './problem/code-width.js';
 export { checkMatrix, dequantize, packCodes, type QuantizedMatrix, type ScaleForm, simplify } from './problem/matrix.js';
 export type { NarrowScale } from './problem/narrow-scales.js';

@@ -3,7 +3,7 @@ import assert from 'node:assert/strict';
 import { execFileSync } from 'node:child_process';
 import { cpSync, existsSync, mkdtempSync, readdirSync, readFileSync, rmSync, symlinkSync, writeFileSync } from 'node:fs';
 import { tmpdir } from 'node:os';
-import { dirname, join } from 'node:path';
+import { dirname, join, relative } from 'node:path';
 import { fileURLToPath } from 'node:url';
 import { build } from 'vite';
 import { namesOf, readApi } from '../scripts/api.mjs';
@@ -52,6 +52,36 @@ try {
   assert.equal(JSON.parse(npx('verify', 'out', '--gpu', '--json')).ok, true);
   step('npx antiquant inspects, quantizes and verifies');
 
+  // What tools of others say of the package: its manifest, and whether each way of resolving types finds what runs.
+  const tool = (path, args) => run(process.execPath, [join(root, 'node_modules', path), ...args]);
+  tool('publint/src/cli.js', ['run', installed, '--strict', '--pack', 'false']);
+  // It has ES modules alone. Scripts of workers and shaders are addresses, and nothing imports their types in the old way.
+  const ignored = [
+    '--ignore-rules',
+    'cjs-resolves-to-esm',
+    '--exclude-entrypoints',
+    './quantize-worker',
+    './llm-worker',
+    './shaders/*',
+    './shaders/*.wgsl',
+  ];
+  tool('@arethetypeswrong/cli/dist/index.js', [join(home, `antiquant-${version}.tgz`), ...ignored]);
+  step('publint and attw find nothing');
+
+  // Pages without a bundler: one file of the package, alone in a folder, computes; what it imports on demand is in it.
+  const alone = mkdtempSync(join(home, 'alone-'));
+  for (const name of ['antiquant', 'formats', 'llm']) {
+    const text = readFileSync(join(installed, 'dist', 'cdn', `${name}.js`), 'utf8');
+    const more = [...text.matchAll(/\b(?:from|import)\s*\(?\s*["'`](\.[^"'`]+)["'`]/g)].map(([, path]) => path);
+    assert.deepEqual(more, [], `dist/cdn/${name}.js asks for other files`);
+    cpSync(join(installed, 'dist', 'cdn', `${name}.js`), join(alone, `${name}.mjs`));
+    const values = names[name === 'antiquant' ? name : `antiquant/${name}`].filter((one) => !one.startsWith('type '));
+    writeFileSync(join(alone, 'names.mjs'), `import * as all from './${name}.mjs'; console.log(JSON.stringify(Object.keys(all)));`);
+    assert.deepEqual(JSON.parse(run(process.execPath, ['names.mjs'], alone)).sort(), [...values].sort(), name);
+  }
+  for (const field of ['unpkg', 'jsdelivr']) assert.ok(existsSync(join(installed, manifest[field])), field);
+  step('antiquant, formats and llm are one request each from dist/cdn');
+
   writeFileSync(join(home, 'shader.js'), "console.log(import.meta.resolve('antiquant/shaders/lib/weights.wgsl'));");
   assert.match(readFileSync(new URL(run(process.execPath, ['shader.js']).trim()), 'utf8'), /#param BITS 2 3 4 5 6 8/);
   step('shaders are published');
@@ -63,7 +93,11 @@ try {
   writeFileSync(join(home, 'browser.js'), dawn);
   writeFileSync(join(home, 'example.js'), `import './browser.js';\n${example}\nprocess.exit(0);`);
   assert.match(run(process.execPath, ['example.js']), /Float32Array\(8\) \[\s*32, 32, 32, 32,\s*32, 32, 32, 32\s*\]/);
-  step('the example of the README runs');
+  const onCdn = example.replace("'antiquant'", JSON.stringify(`./${relative(home, alone)}/antiquant.mjs`));
+  assert.notEqual(onCdn, example);
+  writeFileSync(join(home, 'example-cdn.js'), `import './browser.js';\n${onCdn}\nprocess.exit(0);`);
+  assert.match(run(process.execPath, ['example-cdn.js']), /Float32Array\(8\) \[\s*32, 32, 32, 32,\s*32, 32, 32, 32\s*\]/);
+  step('the example of the README runs, from one file too');
 
   // The examples, as files of a user's project. Those in a page run in e2e/examples.spec.ts; here they bundle.
   cpSync(join(root, 'examples'), join(home, 'examples'), { recursive: true });
@@ -82,7 +116,7 @@ try {
 
   writeFileSync(
     join(home, 'example.ts'),
-    `${example}\nexport * as formats from 'antiquant/formats';\nexport * as llm from 'antiquant/llm';\nexport * as shaders from 'antiquant/shaders';`,
+    `${example}\nexport * as formats from 'antiquant/formats';\nexport * as llm from 'antiquant/llm';\nexport * as shaders from 'antiquant/shaders';\nimport text from 'antiquant/shaders/matmul-plain.wgsl';\nexport const shader: string = text;`,
   );
   const options = { target: 'es2022', lib: ['es2022', 'dom'], module: 'nodenext', types: [], strict: true, noEmit: true };
   writeFileSync(join(home, 'tsconfig.json'), JSON.stringify({ compilerOptions: options, files: ['example.ts'] }));

@@ -68,6 +68,8 @@ async function ofPage(programs, suite) {
 export const suites = {
   lint: async ({ node }) => one(await node([bin('@biomejs/biome/bin/biome'), 'check', '.'])),
   repeats: async ({ node }) => one(await node([join(root, 'scripts', 'repeats.mjs')])),
+  /** Files, exports and dependencies that nobody uses. */
+  unused: async ({ node }) => one(await node([bin('knip/bin/knip.js')])),
   types: async ({ node }) => one(await node([bin('typescript/bin/tsc'), '-p', '.'])),
   demo: (programs) => ofPage(programs, (env) => inChromium('demo', programs, env)),
   dawn: (programs) => vitest('dawn', programs, graphics().env),

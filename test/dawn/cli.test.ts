@@ -2,11 +2,13 @@
 import { mkdirSync } from 'node:fs';
 import { join } from 'node:path';
 import { expect, test } from 'vitest';
+import type { DoctorDocument } from '../../cli/documents.js';
 import { findDevice } from '../../cli/gpu.js';
 import { verifyLayer } from '../../cli/verify-layer.js';
 import { findLayers, openModel } from '../../src/formats.js';
 import { requestDevice } from '../../src/gpu/device.js';
 import { Llm } from '../../src/llm.js';
+import { sources } from '../../src/wgsl/sources.js';
 import { call, folder, put, putModel } from '../support/call-cli.js';
 import { gpu } from '../support/dawn.js';
 import { makeGguf } from '../support/files.js';
@@ -118,4 +120,37 @@ test('run: text as it comes, or a document; a template where the file has one', 
   expect((await call(['run', plain, 'hi', '--context', '4000'], io)).err).toContain('context: expected at most 2048');
   llm.destroy();
   device.destroy();
+});
+
+test('doctor: the adapter, right variants, and one that does not compile', { timeout: 300_000 /* it compiles them */ }, async () => {
+  const texts = sources as Record<string, string>;
+  const before = texts['matmul-plain.wgsl']!;
+  const once = async () => {
+    const device = await requestDevice({ gpu });
+    const { code, err, json } = await call(['doctor', '--quick', '--json'], {
+      findDevice: async () => ({ device, adapter: 'the test’s' }),
+    });
+    device.destroy();
+    return { code, err, document: json() as DoctorDocument };
+  };
+  const { code, err, document } = await once();
+  expect(code, err).toBe(0);
+  const { gpu: found, selfTest, copyBytesPerSecond } = document;
+  expect(found).toMatchObject({ adapter: 'the test’s', limits: { maxComputeInvocationsPerWorkgroup: expect.any(Number) } });
+  expect(found!.features).toEqual([...found!.features].sort());
+  expect(selfTest).toMatchObject({ subset: 'quick', failed: [], kernels: { 'matmul-plain': 1 } });
+  expect(selfTest!.variants).toBe(Object.values(selfTest!.kernels).reduce((a, b) => a + b));
+  expect(copyBytesPerSecond).toBeGreaterThan(1e6);
+  expect(copyBytesPerSecond).toBeLessThan(1e14);
+
+  texts['matmul-plain.wgsl'] = `${before}\nconst broken: u32 = 1.5;`;
+  try {
+    const { code, document } = await once();
+    expect(code).toBe(1);
+    expect(document.selfTest!.failed).toEqual([
+      expect.objectContaining({ variant: expect.stringMatching(/^matmul-plain\[/), expected: 'to compile' }),
+    ]);
+  } finally {
+    texts['matmul-plain.wgsl'] = before;
+  }
 });

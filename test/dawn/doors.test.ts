@@ -1,6 +1,6 @@
 // Calls every public function that needs a GPU with wrong arguments; test/unit/doors.test.ts calls the others.
 import { afterAll, expect, test } from 'vitest';
-import { gptqLayer, loadExperts, loadLayer, loadLayers, partsOf, quantizeOnGpu } from '../../src/formats.js';
+import { gptqLayer, loadExperts, loadLayer, loadLayers, loadModel, partsOf, quantizeOnGpu } from '../../src/formats.js';
 import {
   best,
   ExpertLayers,
@@ -36,6 +36,7 @@ import { packCodes } from '../../src/problem/matrix.js';
 import { whole } from '../cases/slice.js';
 import { gpu } from '../support/dawn.js';
 import { TENSORS } from '../support/every-format.js';
+import { makeSafetensors } from '../support/files.js';
 import { infoOf } from '../support/tensors.js';
 import { type Doors, door, faultsOf, opens } from '../support/wrong-arguments.js';
 
@@ -59,6 +60,7 @@ const layers = [fresh(), fresh()];
 const empty = new LinearWeightQuant(device, { ...options(), bias: true });
 const loaded = layers[0]!;
 const rows = quantizeRows(x, loaded);
+const modelBytes = () => makeSafetensors([{ name: 'a.weight', dtype: 'F32', shape: [N, K], bytes: new Uint8Array(4 * N * K) }]);
 const expertOptions = () => ({ experts: 2, inFeatures: K, outFeatures: N, bias: false, dtype: 'float32' as const });
 const experts = new ExpertLayers(device, expertOptions()).load({
   weight: tensor(new Int8Array(2 * N * K).fill(1), [2, N, K], 'int8'),
@@ -297,6 +299,22 @@ const DOORS: Doors = {
       onProgress: () => {},
       plan: { selfTest: false },
       quantize: 'int8' as const,
+    },
+  ]),
+  loadModel: door(loadModel)(() => [
+    device,
+    modelBytes(),
+    {
+      dtype: 'float16',
+      innerPrecise: 0,
+      weightRounding: 'dtype',
+      signal: new AbortController().signal,
+      onProgress: () => {},
+      plan: { selfTest: false },
+      quantize: 'int8' as const,
+      config: {},
+      only: () => true,
+      cache: false,
     },
   ]),
   'loadLayer, of floats': door(loadLayer)(() => [

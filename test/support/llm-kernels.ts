@@ -195,11 +195,6 @@ export function outside(got: ArrayLike<number>, { value, bound }: Bounded): stri
 
 // ------------------------------------------------------------------------------------------------------------- the cache
 
-/** Keys or values [V][P][e] as the kernels hold them. */
-export interface Cache {
-  readonly k: Float32Array;
-  readonly v: Float32Array;
-}
 const placeOf = ({ padded, capacity }: { padded: number; capacity: number }, head: number, position: number, i: number) => ({
   k: ((head * (padded / 4) + (i >> 2)) * capacity + (position % capacity)) * 4 + (i & 3),
   v: (head * capacity + (position % capacity)) * padded + i,

@@ -30,6 +30,7 @@ const ON_GPU = [
   'loadExperts',
   'loadLayer',
   'loadLayers',
+  'loadModel',
   'prepareAll',
   'prepareMany',
   'quantizeOnGpu',

@@ -16,6 +16,7 @@ test('help of everything fits 80 columns, names every option, and ends with 0', 
     ['verify', '--help'],
     ['run', '--help'],
     ['bench-llm', '--help'],
+    ['doctor', '--help'],
   ]) {
     const { code, out, err } = await call(argv);
     expect([code, err]).toEqual([0, '']);
@@ -43,14 +44,23 @@ test('help of everything fits 80 columns, names every option, and ends with 0', 
 
 test.each([
   [[], /expected a command: inspect, quantize, verify, run/],
-  [['inspekt'], /inspekt: expected inspect, quantize, verify, run/],
+  [['inspekt'], /inspekt: expected inspect, quantize, verify, run, bench-llm, doctor; did you mean inspect\?/],
+  [['xyz'], /xyz: expected inspect, quantize, verify, run, bench-llm, doctor\n?$/],
   [['inspect'], /expected FILE, got nothing/],
   [['inspect', 'a', 'b'], /expected FILE, got a b/],
-  [['inspect', '--nonsense', 'a'], /Unknown option '--nonsense'/],
+  [['inspect', '--nonsense', 'a'], /Unknown option '--nonsense'\n?$/],
+  [['quantize', 'a', 'b', '--grup', '64'], /Unknown option '--grup'; did you mean --group\?/],
+  [['inspect', 'a', '--header', 'token'], /--header: expected 'NAME: VALUE', got one without a name or a colon/],
+  [
+    ['inspect', 'http://localhost/a', '--header', 'a b: secret'],
+    /--header: expected a name and a value that HTTP allows, got others for a b\n?$/,
+  ],
+  [['inspect', 'http://localhost/a', '--header', 'Range: bytes=0-1'], /--header: expected another than Range/],
+  [['doctor', 'a'], /doctor: expected no argument, got a/],
   [['inspect', 'no-such-file'], /no-such-file: no such file or folder/],
   [['quantize', 'a'], /expected IN OUT, got a/],
   [['quantize', 'a', 'b', '--bits', '5'], /--bits: expected 4 or 8, got 5/],
-  [['quantize', 'a', 'b', '--group', '48'], /--group: expected 0 or a multiple of 32, got 48/],
+  [['quantize', 'a', 'b', '--group', '48'], /--group: expected 0 or a multiple of 32, or auto, got 48/],
   [['quantize', 'a', 'b', '--group', 'x'], /--group: expected a whole number/],
   [['quantize', 'a', 'b', '--symmetric', '--asymmetric'], /expected one of them, got both/],
   [['quantize', 'a', 'b', '--method', 'hqq'], /expected --scheme torch_npu/],
@@ -68,7 +78,7 @@ test.each([
   [['run', 'a', 'b', '--min-p', ''], /--min-p: expected a number from 0 to 1, got /],
   [['run', 'a', 'b', '--repeat-penalty', '0'], /--repeat-penalty: expected a number above 0, got 0/],
   [['run', 'a', 'b', '--max-tokens', 'x'], /--max-tokens: expected a whole number/],
-  [['run', 'a', 'b', '--kv', 'q8'], /--kv: expected f16 or f32, got q8/],
+  [['run', 'a', 'b', '--kv', 'q4'], /--kv: expected f16 or f32 or q8, got q4/],
 ])('%j is wrong usage', async (argv, message) => {
   const { code, out, err } = await call(argv);
   expect([code, out]).toEqual([2, '']);

@@ -317,3 +317,41 @@ test('what is quantized already, or can be neither quantized nor copied: 4', asy
   const refused = await call(['quantize', put(at('exps.gguf'), makeGguf([experts])), at('exps-out')]);
   expect([refused.code, refused.err]).toEqual([4, expect.stringContaining('a_exps is quantized already (GGUF Q8_0)')]);
 });
+
+test('--group auto: for each layer the largest of 128, 64 and 32 that divides its K; the configuration names the layers of each', async () => {
+  const sizes = { a: 256, b: 96, c: 64, d: 100, e: 384 };
+  const input = putModel(
+    at('auto.safetensors'),
+    Object.entries(sizes).map(([name, k]) => matrix(`${name}.up_proj.weight`, [16, k])),
+  );
+  const { code, err, json } = await call(['quantize', input, at('auto'), '--group', 'auto', '--json']);
+  expect(code, err).toBe(0);
+  const { settings, layers, copied, quantizationConfig } = json();
+  expect(settings.group).toBe('auto');
+  expect(layers.map(({ name }: { name: string }) => name)).toEqual(['a.up_proj', 'b.up_proj', 'c.up_proj', 'e.up_proj']);
+  expect(copied).toEqual([
+    expect.objectContaining({ name: 'd.up_proj.weight', why: 'K = 100 is not a multiple of 32, the smallest of --group auto' }),
+  ]);
+  const groups = Object.values(quantizationConfig.config_groups as Record<string, { targets: string[]; weights: { group_size: number } }>);
+  expect(groups.map(({ targets, weights }) => [weights.group_size, targets])).toEqual([
+    [128, ['a.up_proj', 'e.up_proj']],
+    [64, ['c.up_proj']],
+    [32, ['b.up_proj']],
+  ]);
+  const config = JSON.parse(readFileSync(at('auto', 'config.json'), 'utf8'));
+  const { layers: found } = await findLayers(await openModel(at('auto', 'model.safetensors')), { config });
+  const groupSizes = Object.fromEntries(found.map(({ name, groupSize }) => [name[0], groupSize]));
+  expect(groupSizes).toEqual({ a: 128, b: 32, c: 64, e: 128 });
+  expect((await call(['verify', at('auto')])).code).toBe(0);
+
+  // One size: all linear layers, as with a number.
+  const one = await call([
+    'quantize',
+    putModel(at('one.safetensors'), [matrix('b.up_proj.weight', [16, 96])]),
+    at('one'),
+    '--group',
+    'auto',
+    '--json',
+  ]);
+  expect(one.json().quantizationConfig.config_groups).toMatchObject({ group_0: { targets: ['Linear'], weights: { group_size: 32 } } });
+});

@@ -63,6 +63,11 @@ test('nothing to verify, or no GPU where one is asked for: 4', async () => {
     code: 4,
     err: expect.stringContaining('none of its 1 quantized layers match'),
   });
+  const named = putModel(at('named.safetensors'), packed('mlp.up_proj', 1));
+  expect(await call(['verify', named, '--layers', 'up_porj$'])).toMatchObject({
+    code: 4,
+    err: expect.stringContaining('match --layers; did you mean mlp.up_proj?'),
+  });
   expect(await call(['verify', path, '--gpu'])).toMatchObject({ code: 4, err: 'antiquant: --gpu: this test has none\n' });
 });
 
