@@ -28,14 +28,16 @@ export type LoadedLayers<T extends LayersToLoad> = {
   -readonly [I in keyof T]: T[I] extends readonly unknown[] ? LayersOf<T[I]> : LinearWeightQuant;
 };
 
-const OPTIONS = fields({
+/** How layers are loaded; their values are checked where they are used. */
+export const LOADING = {
   ...watched,
   dtype: anything,
   innerPrecise: anything,
   weightRounding: anything,
   plan: anything,
   quantize: anything,
-});
+};
+const OPTIONS = fields(LOADING);
 
 /** @throws ArgumentError */
 export const checkLoadOptions = (options: unknown): LoadLayersOptions => OPTIONS(options, 'options') as LoadLayersOptions;

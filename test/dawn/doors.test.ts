@@ -117,6 +117,16 @@ const steps = () => [
 ];
 const recorded = recordSteps(device, steps().slice(0, 2), { rows: [1] });
 const store = { get: async () => undefined, set: async () => {} };
+/** How loadLayers and loadModel load. */
+const loading = () => ({
+  dtype: 'float16' as const,
+  innerPrecise: 0 as const,
+  weightRounding: 'dtype' as const,
+  signal: new AbortController().signal,
+  onProgress: () => {},
+  plan: { selfTest: false },
+  quantize: 'int8' as const,
+});
 const source = () =>
   gptqLayer(Object.fromEntries(TENSORS.gptq!.map((one) => [one.name.slice(5), infoOf(one)])) as never, {
     name: 'gptq',
@@ -288,30 +298,12 @@ const DOORS: Doors = {
       plan: { selfTest: false },
     },
   ]),
-  loadLayers: door(loadLayers)(() => [
-    device,
-    [[{ ...source() }, { ...source() }], floats('w', [N, K])],
-    {
-      dtype: 'float16',
-      innerPrecise: 0,
-      weightRounding: 'dtype',
-      signal: new AbortController().signal,
-      onProgress: () => {},
-      plan: { selfTest: false },
-      quantize: 'int8' as const,
-    },
-  ]),
+  loadLayers: door(loadLayers)(() => [device, [[{ ...source() }, { ...source() }], floats('w', [N, K])], loading()]),
   loadModel: door(loadModel)(() => [
     device,
     modelBytes(),
     {
-      dtype: 'float16',
-      innerPrecise: 0,
-      weightRounding: 'dtype',
-      signal: new AbortController().signal,
-      onProgress: () => {},
-      plan: { selfTest: false },
-      quantize: 'int8' as const,
+      ...loading(),
       config: {},
       only: () => true,
       cache: false,
