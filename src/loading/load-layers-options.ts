@@ -28,14 +28,16 @@ export type LoadedLayers<T extends LayersToLoad> = {
   -readonly [I in keyof T]: T[I] extends readonly unknown[] ? LayersOf<T[I]> : LinearWeightQuant;
 };
 
-const OPTIONS = fields({
+/** The fields of the options; what reads them checks them further. */
+export const LOAD_FIELDS = {
   ...watched,
   dtype: anything,
   innerPrecise: anything,
   weightRounding: anything,
   plan: anything,
   quantize: anything,
-});
+};
+const OPTIONS = fields(LOAD_FIELDS);
 
 /** @throws ArgumentError */
 export const checkLoadOptions = (options: unknown): LoadLayersOptions => OPTIONS(options, 'options') as LoadLayersOptions;

@@ -3,7 +3,6 @@ import { anything, callback, dictionary, fields, flag, list, optional, reading }
 import { checkDevice } from '../arguments/gpu-objects.js';
 import { ArgumentError } from '../errors.js';
 import { type BytesFrom, byteSource, isA, locate } from '../files/byte-source.js';
-import { watched } from '../files/given.js';
 import { type OpenOptions, openModel } from '../files/open-file.js';
 import { floatDtypeOf } from '../files/raw-tensor.js';
 import { among, siblings } from '../files/shards.js';
@@ -15,7 +14,7 @@ import type { LinearWeightQuant } from '../layer/linear-weight-quant.js';
 import { configBeside } from './config-beside.js';
 import { hubUrl } from './hub-url.js';
 import { loadLayers } from './load-layers.js';
-import type { LoadLayersOptions } from './load-layers-options.js';
+import { LOAD_FIELDS, type LoadLayersOptions } from './load-layers-options.js';
 
 /** How a model is found, read and multiplied. */
 export interface LoadModelOptions extends LoadLayersOptions, Omit<OpenOptions, 'signal' | 'name' | 'files'> {
@@ -57,12 +56,7 @@ export class ModelLayers extends Map<string, LinearWeightQuant> {
 }
 
 const OPTIONS = fields({
-  ...watched,
-  dtype: anything,
-  innerPrecise: anything,
-  weightRounding: anything,
-  plan: anything,
-  quantize: anything,
+  ...LOAD_FIELDS,
   fetch: optional(callback),
   wholeUpTo: anything,
   resolve: optional(callback),

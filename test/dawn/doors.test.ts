@@ -58,6 +58,15 @@ const layers = [fresh(), fresh()];
 const empty = new LinearWeightQuant(device, { ...options(), bias: true });
 const loaded = layers[0]!;
 const rows = quantizeRows(x, loaded);
+const loading = () => ({
+  dtype: 'float16' as const,
+  innerPrecise: 0,
+  weightRounding: 'dtype' as const,
+  signal: new AbortController().signal,
+  onProgress: () => {},
+  plan: { selfTest: false },
+  quantize: 'int8' as const,
+});
 const modelBytes = () => makeSafetensors([{ name: 'a.weight', dtype: 'F32', shape: [N, K], bytes: new Uint8Array(4 * N * K) }]);
 const expertOptions = () => ({ experts: 2, inFeatures: K, outFeatures: N, bias: false, dtype: 'float32' as const });
 const experts = new ExpertLayers(device, expertOptions()).load({
@@ -271,35 +280,8 @@ const DOORS: Doors = {
       plan: { selfTest: false },
     },
   ]),
-  loadLayers: door(loadLayers)(() => [
-    device,
-    [[{ ...source() }, { ...source() }], floats('w', [N, K])],
-    {
-      dtype: 'float16',
-      innerPrecise: 0,
-      weightRounding: 'dtype',
-      signal: new AbortController().signal,
-      onProgress: () => {},
-      plan: { selfTest: false },
-      quantize: 'int8' as const,
-    },
-  ]),
-  loadModel: door(loadModel)(() => [
-    device,
-    modelBytes(),
-    {
-      dtype: 'float16',
-      innerPrecise: 0,
-      weightRounding: 'dtype',
-      signal: new AbortController().signal,
-      onProgress: () => {},
-      plan: { selfTest: false },
-      quantize: 'int8' as const,
-      config: {},
-      only: () => true,
-      cache: false,
-    },
-  ]),
+  loadLayers: door(loadLayers)(() => [device, [[{ ...source() }, { ...source() }], floats('w', [N, K])], loading()]),
+  loadModel: door(loadModel)(() => [device, modelBytes(), { ...loading(), config: {}, only: () => true, cache: false }]),
   'loadLayer, of floats': door(loadLayer)(() => [
     device,
     floats('w', [N, K]),
