@@ -5,6 +5,7 @@ import { basename, join, resolve } from 'node:path';
 import type { Plugin } from 'vite';
 import { defineConfig } from 'vitest/config';
 import { ort } from './demo/ort.js';
+import { plotWithoutStyles, security } from './demo/security.js';
 import { site } from './demo/site.js';
 import { strip } from './src/wgsl/strip.js';
 
@@ -74,9 +75,14 @@ const modes: Record<string, object> = {
     root: here('demo'),
     define: { 'import.meta.env.BUGS': JSON.stringify(bugsUrl) },
     base: './',
-    plugins: [ort(here('.')), site(here('.'))],
+    plugins: [ort(here('.')), plotWithoutStyles(), security(), site(here('.'))],
     worker: { format: 'es' },
-    build: { outDir: here('dist-demo'), emptyOutDir: true, target: 'es2022' },
+    build: {
+      outDir: here('dist-demo'),
+      emptyOutDir: true,
+      target: 'es2022',
+      rollupOptions: { input: { index: here('demo/index.html'), wasm: here('demo/wasm.html') } },
+    },
   },
   // The browser tests' page, and examples/, which import the package by its name. onnxruntime-web finds its files beside itself.
   e2e: {

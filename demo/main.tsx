@@ -6,12 +6,19 @@ import './app/app.css';
 import { render } from 'preact';
 import { App } from './app/app.js';
 import { PANELS } from './app/panels.js';
-import { bindUrl } from './app/url-state.js';
+import { whenQuiet } from './app/quiet.js';
+import { registerServiceWorker } from './app/start-worker.js';
+import { bindUrl, panel } from './app/url-state.js';
+
+/** The panel that works at once. */
+const FIRST = 'chat';
 
 bindUrl(PANELS.map(({ name }) => name));
 render(<App />, document.getElementById('app')!);
 
 if (import.meta.env.PROD && navigator.serviceWorker) {
-  // After loading, since the service worker fetches every panel.
-  addEventListener('load', () => navigator.serviceWorker.register('./sw.js').catch(() => {})); // without it the page works online only
+  // After the first work, since the service worker fetches every panel. Without it the page works online only.
+  const register = (): void => void registerServiceWorker().catch(() => {});
+  if (panel.peek() === FIRST) whenQuiet(register);
+  else addEventListener('load', register);
 }

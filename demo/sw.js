@@ -48,6 +48,6 @@ async function file(request) {
 self.addEventListener('fetch', (event) => {
   const { request } = event;
   if (request.method !== 'GET' || !request.url.startsWith(self.registration.scope)) return;
-  if (request.mode !== 'navigate') event.respondWith(file(request));
+  if (request.mode !== 'navigate' || request.url.endsWith('/wasm.html')) event.respondWith(file(request));
   else if (new URL(request.url).pathname === new URL(self.registration.scope).pathname) event.respondWith(page(request));
 });

@@ -4,8 +4,8 @@ import { readFileSync, statSync } from 'node:fs';
 import { BUFFER, makeBuffers } from '../../src/gpu/buffers.js';
 import { capsOf, requestDevice } from '../../src/gpu/device.js';
 import type { Config } from '../../src/llm/config.js';
-import type { Choosing } from '../../src/llm/pick.js';
 import { Llm } from '../../src/llm.js';
+import type { Choosing } from '../../src/llm-kernels/pick.js';
 import { openLanguageModel } from '../../src/model/open-language-model.js';
 import { replay } from '../../src/recorded/record-steps.js';
 import { bindSteps } from '../../src/runtime/bind-steps.js';
@@ -95,7 +95,7 @@ export async function hostWork(device: GPUDevice, path: string, rounds: number):
     const stats = { loadMs: 0, promptTokens: 0, promptMs: 0, tokens: 0, decodeMs: 0, submits: 0, clamped: 0 };
     runner.begin();
     await again(runner, ids);
-    for await (const _ of chooseIds(runner, how, { begin: BEGIN, under: [], stats, took() {}, check() {} }));
+    for await (const _ of chooseIds(runner, how, { prompt: ids, under: [], stats, took() {}, check() {} }));
   };
   const bare = async (): Promise<void> => {
     for (let i = 0; i < TOKENS / EACH; i++) {
@@ -159,13 +159,13 @@ export async function beyondProducts(device: GPUDevice, path: string, rounds: nu
   await prompt(runner, ids);
   const token = async (): Promise<void> => {
     await again(runner, ids);
-    runner.choose(greedy(config, 256, 1 + EACH));
+    runner.choose(greedy(config, 256, 1 + EACH), ids);
     await runner.first();
     await runner.more(EACH);
   };
   const first = async (): Promise<void> => {
     await again(runner, ids);
-    runner.choose(greedy(config, 256, 1));
+    runner.choose(greedy(config, 256, 1), ids);
     await runner.first();
   };
   const times = { token: [] as number[], first: [] as number[], bare: [] as number[] };

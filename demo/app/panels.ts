@@ -12,6 +12,12 @@ export interface PanelEntry {
 
 export const PANELS: readonly PanelEntry[] = [
   {
+    name: 'chat',
+    title: 'Chat',
+    lead: 'A language model writes in this page, on your GPU. Begin a text, or bring a model of your own.',
+    load: () => import('../panels/chat/index.js'),
+  },
+  {
     name: 'operator',
     title: 'Operator',
     lead: 'Run one product on your GPU and on the CPU reference, and compare the results.',

@@ -22,6 +22,9 @@ export const milliseconds = (value: number): string =>
         ? `${value.toFixed(1)} ms`
         : `${whole(value)} ms`;
 
+/** Milliseconds, or seconds from one on. */
+export const duration = (ms: number): string => (ms < 1000 ? milliseconds(ms) : `${short(ms / 1000)} s`);
+
 /** Bytes in units of 1024. */
 export function bytes(count: number): string {
   const units = ['B', 'KiB', 'MiB', 'GiB', 'TiB'];

@@ -5,6 +5,7 @@
 import type { Job, JobContext, Unmoved } from './rpc.js';
 
 export const tables = {
+  chat: () => import('../panels/chat/jobs/index.js'),
   operator: () => import('../panels/operator/jobs/index.js'),
   picture: () => import('../panels/picture/jobs/index.js'),
   shader: () => import('../panels/shader/jobs/index.js'),

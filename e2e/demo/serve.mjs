@@ -1,4 +1,4 @@
-// A plain static server for the built page, at / and below any path that begins with /deep/: node e2e/demo/serve.mjs PORT
+// A plain static server for the built page, with ranges, at / and below any path that begins with /deep/: node e2e/demo/serve.mjs PORT
 import { createReadStream, statSync } from 'node:fs';
 import { createServer } from 'node:http';
 import { extname, join, normalize } from 'node:path';
@@ -25,6 +25,19 @@ createServer((request, response) => {
     response.writeHead(404).end(`no ${pathname}`);
     return;
   }
-  response.writeHead(200, { 'Content-Type': TYPES[extname(file)] ?? 'application/octet-stream', 'Cache-Control': 'no-cache' });
-  createReadStream(file).pipe(response);
+  const head = {
+    'Content-Type': TYPES[extname(file)] ?? 'application/octet-stream',
+    'Cache-Control': 'no-cache',
+    'Accept-Ranges': 'bytes',
+  };
+  const [, first, last] = /^bytes=(\d+)-(\d*)$/.exec(request.headers.range ?? '') ?? [];
+  if (first === undefined) {
+    response.writeHead(200, head);
+    createReadStream(file).pipe(response);
+    return;
+  }
+  const { size } = statSync(file);
+  const [start, end] = [Number(first), Math.min(size - 1, last === '' ? size - 1 : Number(last))];
+  response.writeHead(206, { ...head, 'Content-Range': `bytes ${start}-${end}/${size}`, 'Content-Length': end - start + 1 });
+  createReadStream(file, { start, end }).pipe(response);
 }).listen(Number(process.argv[2]));

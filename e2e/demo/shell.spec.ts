@@ -6,8 +6,8 @@ import type { Locator } from '@playwright/test';
 import { whole } from '../../test/cases/slice.js';
 import { cancelled, expect, test } from './fixture.js';
 
-const PANELS = ['operator', 'picture', 'shader', 'bench', 'model'] as const;
-const TITLES = ['Operator', 'See quantization', 'What runs', 'Your GPU, measured', 'Bring a model'] as const;
+const PANELS = ['chat', 'operator', 'picture', 'shader', 'bench', 'model'] as const;
+const TITLES = ['Chat', 'Operator', 'See quantization', 'What runs', 'Your GPU, measured', 'Bring a model'] as const;
 
 async function setRows(panel: Locator, rows: number): Promise<void> {
   await panel.getByLabel('M, rows of x').fill(String(rows));
@@ -27,14 +27,14 @@ test('the tabs show panels by mouse and by keys, and each is in the URL', async 
   }
   // Arrows move the focus round; Enter follows the link.
   await page.keyboard.press('ArrowRight');
-  await expect(tabs.getByRole('link', { name: 'Operator' })).toBeFocused();
+  await expect(tabs.getByRole('link', { name: 'Chat' })).toBeFocused();
   await page.keyboard.press('End');
   await page.keyboard.press('ArrowLeft');
   await page.keyboard.press('Enter');
   await expect(page.locator('main')).toHaveAttribute('data-panel', 'bench');
   await page.keyboard.press('Home');
   await page.keyboard.press('Enter');
-  await expect(page.locator('main')).toHaveAttribute('data-panel', 'operator');
+  await expect(page.locator('main')).toHaveAttribute('data-panel', 'chat');
 });
 
 test('the URL holds the state: loading, changing, back and forward, and values that mean nothing', async ({ demo }) => {
@@ -70,7 +70,7 @@ test('the URL holds the state: loading, changing, back and forward, and values t
   await expect(radio('float16')).toBeChecked();
   await expect(panel.getByLabel('int8 output')).not.toBeChecked();
   await page.goto(`${new URL(page.url()).origin}/?panel=constructor`);
-  await expect(page.locator('main')).toHaveAttribute('data-panel', 'operator');
+  await expect(page.locator('main')).toHaveAttribute('data-panel', 'chat');
 });
 
 test('the theme is the system’s until the reader chooses, and the choice stays', async ({ demo }) => {
@@ -221,7 +221,7 @@ test.describe('without the service worker, which fetches every panel later', () 
   test('the shell is small: what loads before a panel asks for more', async ({ demo, baseURL }) => {
     const { page } = demo;
     const loaded = new Set<string>();
-    page.on('response', (response) => loaded.add(new URL(response.url()).pathname));
+    page.on('response', (response) => response.url().startsWith(`${baseURL}/`) && loaded.add(new URL(response.url()).pathname));
     await page.goto(`${baseURL}/?panel=picture`);
     await expect(page.locator('.panel[data-ready]')).toBeVisible();
     const root = join(import.meta.dirname, '../../dist-demo');
@@ -231,7 +231,7 @@ test.describe('without the service worker, which fetches every panel later', () 
     for (const [path, bytes] of sizes) console.log(`${String(bytes).padStart(8)} ${path}`);
     console.log(`${String(total).padStart(8)} bytes, gzipped, of the shell with a panel`);
     expect(total).toBeLessThan(150_000);
-    for (const lazy of ['highlight', 'operator']) {
+    for (const lazy of ['highlight', 'operator', 'chat', 'kjv']) {
       expect(
         [...loaded].some((path) => path.includes(lazy)),
         `${lazy} loads before it is asked for`,

@@ -1,6 +1,6 @@
 // The ids behind a prompt: submits that are always one ahead of what the host reads.
 import { GpuError } from '../errors.js';
-import { type Choosing, FLAGS } from '../llm/pick.js';
+import { type Choosing, FLAGS } from '../llm-kernels/pick.js';
 import type { LlmStats } from './explanation.js';
 import type { GeneratedId, Reason } from './options.js';
 import type { Chosen, Runner } from './runner.js';
@@ -13,11 +13,13 @@ const AHEAD = 2;
 
 /** What the loop tells, and asks. */
 export interface Sequence {
-  /** Positions of the prompt, which are in the cache. */
-  readonly begin: number;
+  /** Its ids, which are in the cache. */
+  readonly prompt: readonly number[];
   /** Submits that are not awaited. */
   readonly under: Promise<Chosen>[];
   readonly stats: LlmStats;
+  /** Ends the wait for a sampler. */
+  readonly signal?: AbortSignal | undefined;
   /** An id whose keys and values are in the cache. */
   took(id: number): void;
   /** Throws if it is to end. */
@@ -33,7 +35,7 @@ const reasonOf = (flags: number): Reason | undefined => (flags & FLAGS.stopped ?
 export async function* chooseIds(
   runner: Runner,
   { tokensPerSubmit, ...choosing }: Choosing & { readonly tokensPerSubmit: number | undefined },
-  { begin, under, stats, took, check }: Sequence,
+  { prompt, under, stats, took, check }: Sequence,
 ): AsyncGenerator<GeneratedId, void> {
   const { limit } = choosing;
   let resolved = performance.now();
@@ -48,13 +50,13 @@ export async function* chooseIds(
     under.push(work);
     stats.submits++;
   };
-  await runner.choose(choosing);
+  await runner.choose(choosing, prompt);
   check();
   submit(runner.first());
   for (;;) {
     while (under.length < AHEAD && planned < limit) {
       const count = Math.min(each, limit - planned);
-      const end = begin + planned - 1;
+      const end = prompt.length + planned - 1;
       await runner.reserve(end + count, end);
       check();
       submit(runner.more(count));

@@ -6,13 +6,15 @@ import type { CacheStats } from '../files/cached-source.js';
 import type { CachedModel, ModelCache } from '../files/model-cache.js';
 import { capsOf, requestDevice } from '../gpu/device.js';
 import { loadOwn } from '../gpu/own-file.js';
-import type { KvDType } from '../llm/attention.js';
 import type { Config } from '../llm/config.js';
+import type { KvDType } from '../llm-kernels/attention.js';
+import { type Sampling, samplingOf } from '../llm-kernels/sampling-options.js';
 import type { LanguageModel } from '../model/language-model.js';
 import { type ModelFrom, openLanguageModel } from '../model/open-language-model.js';
 import { type Message, renderChat } from '../text/template.js';
 import type { Tokenizer } from '../text/tokenizer.js';
-import { chooseIds } from './choose.js';
+import { askForIds } from './ask.js';
+import { chooseIds, type Sequence } from './choose.js';
 import { checkRoom, estimateOf, type LlmEstimate } from './estimate.js';
 import type { LlmExplanation, LlmStats } from './explanation.js';
 import {
@@ -49,6 +51,8 @@ interface Parts {
   readonly context: number;
   readonly kv: KvDType;
   readonly cache: CacheStats | undefined;
+  /** What float matrices became, in words. */
+  readonly form: string;
   readonly loadMs: number;
 }
 
@@ -76,12 +80,14 @@ async function cacheOf(from: unknown, signal: AbortSignal | undefined): Promise<
   return url && (await caching()).modelCache(url, { signal });
 }
 
+/** The form that float matrices were given, in words. */
+const formOf = (quantize: LlmOptions['quantize'] = 'int8'): string =>
+  typeof quantize === 'string' ? `${quantize} in groups of 32` : `codes of ${quantize.bits} bits`;
+
 /** How ids are chosen, checked. */
-interface Asked extends Required<Pick<GenerateOptions, 'signal' | 'tokensPerSubmit'>> {
+interface Asked extends Required<Pick<GenerateOptions, 'signal' | 'tokensPerSubmit'>>, Sampling {
   readonly limit: number;
   readonly stops: readonly number[];
-  readonly temperature: number;
-  readonly seed: number;
 }
 
 /**
@@ -114,8 +120,8 @@ export class Llm {
   }
 
   /**
-   * Loads a model: of a GGUF file llama, qwen2, qwen3, gemma2, gemma3, smollm3 or phi3, of a Hugging Face folder llama, mistral, qwen2 or qwen3. Float
-   * matrices become int8 in groups of 32. If a step fails, all is freed.
+   * Loads a model: of a GGUF file llama, qwen2, qwen3, qwen3moe, gemma2, gemma3, smollm3 or phi3, of a Hugging Face folder llama, mistral, qwen2 or qwen3. Float
+   * matrices become int8 in groups of 32, or what `quantize` says. If a step fails, all is freed.
    * @param from a GGUF file, or the first of a split one: its bytes, a URL or a path, or what `openModel` returned. Or a folder of config.json,
    *   safetensors and tokenizer.json: its path, its URL with a slash at the end, or its files; files of a split GGUF, too
    * @throws ArgumentError, FormatError, ReadError; UnsupportedError for a model that is not served, or without memory; ShaderError, GpuError,
@@ -123,7 +129,7 @@ export class Llm {
    */
   static async load(from: ModelFrom, options: LlmOptions = {}): Promise<Llm> {
     const began = performance.now();
-    const { device: given, context: asked, kv = 'f16', cache = false, onProgress, signal } = checkLoad(options);
+    const { device: given, context: asked, kv = 'f16', quantize, cache = false, onProgress, signal } = checkLoad(options);
     signal?.throwIfAborted();
     const store = cache ? await cacheOf(from, signal) : undefined;
     const model = await openLanguageModel(from, { signal, fetched: store?.open });
@@ -135,11 +141,22 @@ export class Llm {
     try {
       const caps = capsOf(device);
       await checkRoom(device, model, estimateOf(model, { context, kv, wide: caps.wideCodes }), { kv, caps });
-      weights = await loadWeights(device, model, { context, fused: fusesNorms(config, caps), onProgress, signal });
+      weights = await loadWeights(device, model, { context, fused: fusesNorms(config, caps), quantize, onProgress, signal });
       const runner = await Runner.make(device, config, weights, { context, kv });
       await store?.settled();
       const loadMs = performance.now() - began;
-      return new Llm({ device, owned: given === undefined, model, weights, runner, context, kv, cache: store?.stats, loadMs });
+      return new Llm({
+        device,
+        owned: given === undefined,
+        model,
+        weights,
+        runner,
+        context,
+        kv,
+        cache: store?.stats,
+        form: formOf(quantize),
+        loadMs,
+      });
     } catch (error) {
       weights?.destroy();
       if (!given) device.destroy();
@@ -284,7 +301,7 @@ export class Llm {
       fusedNorms: fusesNorms(this.config, capsOf(device)),
       memory: { weights: weights.bytes, ...runner.memory() },
       capacity: runner.capacity,
-      notes: [...(quantized.length === 0 ? [] : [`float matrices became int8 in groups of 32: ${quantized.join(', ')}`]), ...notes],
+      notes: [...(quantized.length === 0 ? [] : [`float matrices became ${this.#parts.form}: ${quantized.join(', ')}`]), ...notes],
     };
   }
 
@@ -339,10 +356,11 @@ export class Llm {
   /** @throws ArgumentError */
   #asked(prompt: readonly number[], given: GenerateOptions): Asked {
     this.#assertAlive();
-    const { maxTokens = Infinity, temperature = 0, seed = 0, stops, tokensPerSubmit, signal } = given;
+    const { maxTokens = Infinity, stops, tokensPerSubmit, signal } = given;
+    const { vocabulary } = this.config;
     // The id behind the last position needs no place.
     const limit = Math.min(maxTokens, this.context - prompt.length + 1);
-    return { limit, temperature, seed, stops: checkStops(stops, this.config.vocabulary), tokensPerSubmit, signal };
+    return { ...samplingOf(given, vocabulary), limit, stops: checkStops(stops, vocabulary), tokensPerSubmit, signal };
   }
 
   /** Brings ids into the cache, but those at the beginning that are there. The last is computed anyway: its logits are asked for. */
@@ -377,25 +395,25 @@ export class Llm {
 
   async *#generate(prompt: readonly number[], asked: Asked): AsyncGenerator<GeneratedId, void> {
     this.#assertFree();
-    const { limit, signal, ...how } = asked;
+    const { limit, signal, sampler, ...how } = asked;
     if (limit === 0) return;
     this.#busy = true;
     const under: Promise<Chosen>[] = [];
     try {
       signal?.throwIfAborted();
       await this.#read(prompt, signal);
-      yield* chooseIds(
-        this.#parts.runner,
-        { ...how, limit, vocabulary: this.config.vocabulary, context: this.context },
-        {
-          ...{ begin: prompt.length, under, stats: this.stats },
-          took: (id) => this.#kept.push(id),
-          check: () => {
-            signal?.throwIfAborted();
-            this.#assertAlive();
-          },
+      const choosing = { ...how, limit, vocabulary: this.config.vocabulary, context: this.context };
+      const sequence: Sequence = {
+        ...{ prompt, under, stats: this.stats, signal },
+        took: (id) => this.#kept.push(id),
+        check: () => {
+          signal?.throwIfAborted();
+          this.#assertAlive();
         },
-      );
+      };
+      yield* sampler
+        ? askForIds(this.#parts.runner, { ...choosing, sampler }, sequence)
+        : chooseIds(this.#parts.runner, choosing, sequence);
     } catch (error) {
       throw this.#endedBy(error, signal);
     } finally {

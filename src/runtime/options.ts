@@ -1,23 +1,12 @@
 // What callers give to a language model, and what they get: options, checked; pieces of answers.
-import {
-  anything,
-  callback,
-  finiteNumber,
-  flag,
-  list,
-  oneOf,
-  onlyFields,
-  optional,
-  refuse,
-  signal,
-  text,
-  wholeNumber,
-} from '../arguments/check.js';
+import { anything, callback, flag, list, oneOf, onlyFields, optional, refuse, signal, text, wholeNumber } from '../arguments/check.js';
 import { checkDevice } from '../arguments/gpu-objects.js';
 import { ArgumentError } from '../errors.js';
-import type { KvDType } from '../llm/attention.js';
-import { MOST_STOPS } from '../llm/pick.js';
+import type { KvDType } from '../llm-kernels/attention.js';
+import { MOST_STOPS } from '../llm-kernels/pick.js';
+import { SAMPLING, type SamplingOptions } from '../llm-kernels/sampling-options.js';
 import type { Progress } from '../progress.js';
+import type { QuantizeForm } from '../quantize/gpu-form.js';
 import type { ChatOptions } from '../text/template.js';
 
 /** How a model is loaded. */
@@ -28,6 +17,8 @@ export interface LlmOptions {
   readonly context?: number | undefined;
   /** What the cache of keys and values holds. Default: f16, half the memory; f32 rounds nothing; q8 is int8 with a scale for each position of a head, half of f16. */
   readonly kv?: KvDType | undefined;
+  /** What float matrices of the file become. Default: int8, groups of 32. */
+  readonly quantize?: QuantizeForm | undefined;
   /**
    * Keep the files of a URL in the origin-private file system, and read from there what is there; `Llm.cached()` lists them. What was read before a
    * load ended early is kept, too. Where that cannot be, `stats.cache.off` says why, and the load goes on. Default: false.
@@ -39,16 +30,12 @@ export interface LlmOptions {
 }
 
 /** How ids are chosen. */
-export interface GenerateOptions {
+export interface GenerateOptions extends SamplingOptions {
   /** Default: as many as the context has room for. */
   readonly maxTokens?: number | undefined;
-  /** 0, the default: the id of the largest logit. Above: a sample of softmax(logits / temperature). */
-  readonly temperature?: number | undefined;
-  /** u32. The same seed gives the same ids behind the same prompt. Default: 0. */
-  readonly seed?: number | undefined;
   /** Ids that end it, at most 16. They are yielded. Default: none; those of the tokenizer where text is asked for. */
   readonly stops?: readonly number[] | undefined;
-  /** Tokens of a submit, 1 to 8. Default: 1 at first, and more while a submit takes less than 30 ms. */
+  /** Tokens of a submit, 1 to 8; always 1 with `sampler`. Default: 1 at first, and more while a submit takes less than 30 ms. */
   readonly tokensPerSubmit?: number | undefined;
   readonly signal?: AbortSignal | undefined;
 }
@@ -84,24 +71,19 @@ const between =
     Number.isInteger(value) && (value as number) >= least && (value as number) <= most
       ? (value as number)
       : refuse(argument, `a whole number from ${least} to ${most}`, value);
-const temperature = (value: unknown, argument: string): number => {
-  const given = finiteNumber(value, argument);
-  const held = given === 0 || (given > 0 && Number.isFinite(Math.fround(1 / given)));
-  return held ? given : refuse(argument, '0, or a number above it whose inverse float32 holds', value);
-};
 
 const LOAD = onlyFields({
   device: optional(checkDevice),
   context: optional(wholeNumber(1)),
   kv: optional(oneOf<KvDType>('f32', 'f16', 'q8')),
+  quantize: anything,
   cache: optional(flag),
   onProgress: optional(callback),
   signal: optional(signal),
 });
 const GENERATE = {
   maxTokens: optional(wholeNumber(0)),
-  temperature: optional(temperature),
-  seed: optional(between(0, 2 ** 32 - 1)),
+  ...SAMPLING,
   stops: optional(anything),
   tokensPerSubmit: optional(between(1, 8)),
   signal: optional(signal),

@@ -5,10 +5,12 @@ import { BUFFER, makeBuffer, makeBuffers, USAGE } from '../gpu/buffers.js';
 import { assertAlive, capsOf, whileAlive } from '../gpu/device.js';
 import { allTaken, guarded, guardedSubmit, type Taken } from '../gpu/guard.js';
 import { loadOwn } from '../gpu/own-file.js';
-import type { KvDType } from '../llm/attention.js';
+import { variantId } from '../kernels/kernel.js';
 import type { Config } from '../llm/config.js';
-import { type Choosing, pickDispatch, STATE } from '../llm/pick.js';
-import { addLlmShaders, type LlmDispatch, stepWords } from '../llm/shaders.js';
+import type { KvDType } from '../llm-kernels/attention.js';
+import { CANDIDATES, type Choosing, candidatesDispatch, pickDispatch, STATE } from '../llm-kernels/pick.js';
+import { countsOf, penaltyUniforms } from '../llm-kernels/sampling.js';
+import { addLlmShaders, type LlmDispatch, stepWords } from '../llm-kernels/shaders.js';
 import { recordSteps, replay } from '../recorded/record-steps.js';
 import { type Bound, bindDispatch, bindSteps, free } from './bind-steps.js';
 import { copyCache, makeCache } from './grow-cache.js';
@@ -21,8 +23,8 @@ import type { ModelWeights } from './weights.js';
 const RING = 3;
 /** What the host reads after a submit: all but the list of ids by position. */
 const STATE_BYTES = 4 * STATE.list;
-/** And how many values no half could hold. */
-const READ_BYTES = STATE_BYTES + 4;
+/** Or the candidates; and how many values no half could hold. */
+const READ_BYTES = Math.max(STATE_BYTES, CANDIDATES.bytes) + 4;
 /** A variant that fails its self-test is replaced by the next. */
 const MOST_TRIES = 8;
 
@@ -34,6 +36,12 @@ export interface Chosen {
   readonly clamped: number;
   /** The n-th id, of the last 64. */
   id(n: number): number;
+}
+
+/** What a host chooses from: logits and ids, the largest first; undefined if a logit is NaN. */
+export interface Offered {
+  readonly candidates: readonly { readonly id: number; readonly logit: number }[] | undefined;
+  readonly clamped: number;
 }
 
 export interface RunnerOptions {
@@ -58,9 +66,9 @@ export class Runner {
   #written = 0;
   /** By what it is: `token`, `head`, and rows of a prompt. The first and the last are of this capacity. */
   readonly #bound = new Map<'token' | 'head' | number, Bound>();
-  /** The choice, by its params: greedy, or with noise. */
-  readonly #picks: [greedy?: Bound, noisy?: Bound] = [];
-  #noise: 0 | 1 = 0;
+  /** Choices by their variant, and the one that is under way. */
+  readonly #choices = new Map<string, Bound>();
+  #choice: Bound | undefined;
   /** Rejects with the first error of what was submitted. */
   #sound: Taken = Promise.resolve();
   #destroyed = false;
@@ -197,7 +205,8 @@ export class Runner {
   memory(): Readonly<Record<'cache' | 'rows' | 'logits', number>> {
     const { logits, ...rest } = bufferSizes(this.#config, this.#options.context, this.#weights.apart.size > 0);
     const { cache, parts } = cacheTotal(this.#config, this.#options.kv, this.#capacity);
-    return { cache, rows: Object.values(rest).reduce((a, b) => a + b, parts), logits };
+    const added = ['bias', 'counts', 'candidates'].reduce((sum, name) => sum + (this.#buffers.get(name)?.size ?? 0), 0);
+    return { cache, rows: Object.values(rest).reduce((a, b) => a + b, parts), logits: logits + added };
   }
 
   /**
@@ -236,8 +245,8 @@ export class Runner {
 
   // ------------------------------------------------------------------------------------------------------------- submitting
 
-  #write(name: string, data: Uint32Array<ArrayBuffer>): void {
-    this.#device.queue.writeBuffer(this.#buffers.get(name)!, 0, data);
+  #write(name: string, data: Uint32Array<ArrayBuffer> | Float32Array<ArrayBuffer>, offset = 0): void {
+    this.#device.queue.writeBuffer(this.#buffers.get(name)!, offset, data);
   }
 
   #take(taken: Taken): void {
@@ -330,18 +339,53 @@ export class Runner {
     }
   }
 
-  /** Begins to choose ids behind the last row of a prompt. @throws ArgumentError, ShaderError, GpuError, DeviceLostError */
-  async choose(how: Choosing): Promise<void> {
+  /**
+   * Begins to choose ids behind the last row of a prompt, which are all its ids.
+   * @throws ArgumentError, ShaderError, GpuError, DeviceLostError
+   */
+  async choose(how: Choosing, prompt: readonly number[]): Promise<void> {
     const dispatch = pickDispatch(how, 'logits');
     await this.#tested([dispatch]);
     if (this.#destroyed) return;
-    this.#noise = how.temperature > 0 ? 1 : 0;
-    this.#write('choosing', new Uint32Array(dispatch.uniforms));
     this.#write('state', new Uint32Array(STATE.ring));
-    this.#picks[this.#noise] ??= this.#boundPick(dispatch);
+    this.#begin(dispatch, how, prompt);
   }
 
-  #boundPick(dispatch: LlmDispatch): Bound {
+  /** The same for a host that chooses. @throws ArgumentError, ShaderError, GpuError, DeviceLostError */
+  async offer(how: Choosing, prompt: readonly number[]): Promise<void> {
+    const dispatch = candidatesDispatch(how);
+    await this.#tested([dispatch]);
+    if (this.#destroyed) return;
+    this.#begin(dispatch, how, prompt);
+  }
+
+  #begin(dispatch: LlmDispatch, { vocabulary, context, adjusting }: Choosing, prompt: readonly number[]): void {
+    this.#addBuffers(dispatch);
+    this.#write('choosing', new Uint32Array(dispatch.uniforms));
+    if (adjusting) {
+      const { window } = penaltyUniforms(adjusting, context);
+      this.#write('bias', adjusting.bias ?? new Float32Array(vocabulary));
+      this.#write('counts', countsOf(prompt, { window, length: vocabulary }));
+      this.#write('state', Uint32Array.from(prompt), 4 * STATE.list); // ids leave the window by their positions
+    }
+    const id = variantId(dispatch.shader.name, dispatch.params);
+    this.#choice = this.#choices.get(id) ?? this.#boundChoice(dispatch);
+    this.#choices.set(id, this.#choice);
+  }
+
+  /** Makes the buffers that only some choices need. */
+  #addBuffers({ bytes }: LlmDispatch): void {
+    for (const [name, size] of Object.entries(bytes)) {
+      if (this.#buffers.has(name)) continue;
+      const { result, errors } = guarded(this.#device, `buffers of a language model`, () =>
+        makeBuffer(this.#device, { label: `llm ${name}`, usage: BUFFER.output, size }),
+      );
+      this.#take(errors);
+      this.#buffers.set(name, result);
+    }
+  }
+
+  #boundChoice(dispatch: LlmDispatch): Bound {
     const { result, errors } = guarded(this.#device, 'the choice of a token', () => {
       const step = bindDispatch(this.#device, dispatch, this.#buffers.get('choosing')!, (name) => this.#buffers.get(name)!);
       return { recorded: recordSteps(this.#device, [step]), uniforms: [] };
@@ -350,42 +394,34 @@ export class Runner {
     return result;
   }
 
-  #pick(pass: GPUComputePassEncoder): void {
-    replay(pass, this.#picks[this.#noise]!.recorded);
+  #choose(pass: GPUComputePassEncoder): void {
+    replay(pass, this.#choice!.recorded);
+  }
+
+  #first(pass: GPUComputePassEncoder): void {
+    this.#replay(pass, this.#bound.get('head')!, 'head');
+    this.#choose(pass);
+  }
+
+  #token(pass: GPUComputePassEncoder): void {
+    this.#replay(pass, this.#bound.get('token')!, 'token');
+    this.#choose(pass);
   }
 
   /** The id behind the last row of a prompt. */
   first(): Promise<Chosen> {
-    return this.#chosen((pass) => {
-      this.#replay(pass, this.#bound.get('head')!, 'head');
-      this.#pick(pass);
-    });
+    return this.#chosen((pass) => this.#first(pass));
   }
 
   /** The next ids, in one pass. There must be room for them, and at most three submits that are not awaited. */
   more(count: number): Promise<Chosen> {
-    const token = this.#bound.get('token')!;
     return this.#chosen((pass) => {
-      for (let i = 0; i < count; i++) {
-        this.#replay(pass, token, 'token');
-        this.#pick(pass);
-      }
+      for (let i = 0; i < count; i++) this.#token(pass);
     });
   }
 
   async #chosen(steps: (pass: GPUComputePassEncoder) => void): Promise<Chosen> {
-    const staging = this.#stagings[this.#next++ % RING]!;
-    this.#submit(steps, (encoder) => {
-      encoder.copyBufferToBuffer(this.#buffers.get('state')!, 0, staging, 0, STATE_BYTES);
-      encoder.copyBufferToBuffer(this.#buffers.get('clamped')!, 0, staging, STATE_BYTES, 4);
-    });
-    const written = this.#ofToken.byName.get('logits')!.written;
-    const sound = allTaken(this.#sound, written);
-    const mapped = staging.mapAsync(1 /* GPUMapMode.READ */);
-    mapped.catch(() => {}); // what is not sound says more
-    const state = await whileAlive(this.#device, allTaken(sound, mapped))
-      .then(() => new Uint32Array(staging.getMappedRange().slice(0)))
-      .finally(() => staging.unmap()); // whatever has happened, the next submit may use it
+    const state = await this.#read(steps, 'state', STATE_BYTES);
     return {
       count: state[STATE.count]!,
       flags: state[STATE.flags]!,
@@ -394,11 +430,53 @@ export class Runner {
     };
   }
 
+  /**
+   * What the host may choose from: behind the last row of a prompt, or behind an id that it has chosen. There must be room for it.
+   * @param counts of ids whose penalties have changed
+   */
+  async offered(taken?: {
+    readonly id: number;
+    readonly position: number;
+    readonly counts: ReadonlyMap<number, number>;
+  }): Promise<Offered> {
+    if (taken) {
+      const { id, position, counts } = taken;
+      this.#write('state', Uint32Array.of(id), 4 * STATE.id);
+      this.#write('now', stepWords({ running: 1, position, rows: 1 }));
+      for (const [of, count] of counts) this.#write('counts', Uint32Array.of(count), 4 * of);
+    }
+    const words = await this.#read((pass) => (taken ? this.#token(pass) : this.#first(pass)), 'candidates', CANDIDATES.bytes);
+    const floats = new Float32Array(words.buffer);
+    const at = (i: number): number => CANDIDATES.begin + 2 * i;
+    const candidates = Array.from({ length: words[CANDIDATES.count]! }, (_, i) => ({ id: words[at(i) + 1]!, logit: floats[at(i)]! }));
+    return {
+      candidates: words[CANDIDATES.notANumber] ? undefined : candidates.sort((a, b) => b.logit - a.logit || a.id - b.id),
+      clamped: words[CANDIDATES.bytes / 4]!,
+    };
+  }
+
+  /** Submits steps, and reads so many bytes of a buffer and the count of values that no half holds. */
+  async #read(steps: (pass: GPUComputePassEncoder) => void, name: string, bytes: number): Promise<Uint32Array<ArrayBuffer>> {
+    const staging = this.#stagings[this.#next++ % RING]!;
+    this.#submit(steps, (encoder) => {
+      encoder.copyBufferToBuffer(this.#buffers.get(name)!, 0, staging, 0, bytes);
+      encoder.copyBufferToBuffer(this.#buffers.get('clamped')!, 0, staging, bytes, 4);
+    });
+    const written = this.#ofToken.byName.get('logits')!.written;
+    const sound = allTaken(this.#sound, written);
+    const mapped = staging.mapAsync(1 /* GPUMapMode.READ */);
+    mapped.catch(() => {}); // what is not sound says more
+    return whileAlive(this.#device, allTaken(sound, mapped))
+      .then(() => new Uint32Array(staging.getMappedRange().slice(0)))
+      .finally(() => staging.unmap()); // whatever has happened, the next submit may use it
+  }
+
   /** Frees all but the weights. */
   destroy(): void {
     this.#destroyed = true;
-    for (const bound of [...this.#bound.values(), ...this.#picks]) if (bound) free(bound);
+    for (const bound of [...this.#bound.values(), ...this.#choices.values()]) free(bound);
     this.#bound.clear();
+    this.#choices.clear();
     destroyAll([...this.#buffers].filter(([name]) => !this.#weights.tensors.has(name)).map(([, buffer]) => buffer));
     this.#buffers.clear();
   }

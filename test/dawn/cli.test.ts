@@ -85,6 +85,11 @@ test('run: text as it comes, or a document; a template where the file has one', 
 
   const drawn = await call(['run', plain, 'the rain', '--max-tokens', '9', '--temp', '1.5', '--seed', '3', '--json'], io);
   expect(drawn.json().ids).toEqual(await answer(tokenizer.encode('the rain'), { temperature: 1.5, seed: 3 }));
+  const cut = ['--top-k', '40', '--top-p', '0.8', '--min-p', '0.02', '--repeat-penalty', '1.3'];
+  const few = await call(['run', plain, 'the rain', '--max-tokens', '9', '--temp', '1.5', '--seed', '3', ...cut, '--json'], io);
+  const how = { temperature: 1.5, seed: 3, topK: 40, topP: 0.8, minP: 0.02, repetitionPenalty: 1.3 };
+  expect(few.json().ids).toEqual(await answer(tokenizer.encode('the rain'), how));
+  expect(few.json().ids).not.toEqual(drawn.json().ids);
 
   const answered = await call(['run', chat, 'hi', '--max-tokens', '9', '--json'], io);
   expect(answered.json()).toMatchObject({ chat: true, ids: await answer([...tokenizer.encode('hi'), 258]) });

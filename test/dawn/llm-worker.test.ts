@@ -70,6 +70,19 @@ test('text, ids, logits and figures are those of an Llm', async () => {
   llm.destroy();
 });
 
+test('a sampler of the page chooses, with bias and bans, and its error ends the answer', async () => {
+  const llm = await LlmWorker.load(bytes, { worker });
+  const how = { maxTokens: 8, bias: new Map([[40, 2]]), bans: [3, 4], repetitionPenalty: 1.5 };
+  const want = await textOf(llm.complete(PROMPT, how));
+  expect(await textOf(llm.complete(PROMPT, { ...how, sampler: ([first]) => first!.id }))).toBe(want);
+  const failing = (): never => {
+    throw new RangeError('no id fits');
+  };
+  await expect(textOf(llm.complete(PROMPT, { sampler: failing }))).rejects.toThrow('no id fits');
+  expect(await textOf(llm.complete(PROMPT, how))).toBe(want);
+  llm.destroy();
+});
+
 test('errors keep their class and their fields', async () => {
   const bad = bytes.slice();
   bad[0] = 0;

@@ -1,4 +1,4 @@
-// The tables of src/llm/shaders.ts against shaders/llm, and what the noise of tokens is made of.
+// The tables of src/llm-kernels/shaders.ts against shaders/llm, and what the noise of tokens is made of.
 import { describe, expect, test } from 'vitest';
 import { ResourceType, WgslReflect } from 'wgsl_reflect/wgsl_reflect.module.js';
 import { ArgumentError, UnsupportedError } from '../../src/errors.js';
@@ -12,12 +12,12 @@ import {
   paddedWidth,
   ropeDispatch,
   splitsOf,
-} from '../../src/llm/attention.js';
-import { capDispatch } from '../../src/llm/cap.js';
-import { gluDispatch } from '../../src/llm/glu.js';
-import { pickDispatch } from '../../src/llm/pick.js';
-import { normAddDispatch, rmsDispatch } from '../../src/llm/rms.js';
-import { addLlmShaders, llmShaders, STEP_BYTES, stepWords } from '../../src/llm/shaders.js';
+} from '../../src/llm-kernels/attention.js';
+import { capDispatch } from '../../src/llm-kernels/cap.js';
+import { gluDispatch } from '../../src/llm-kernels/glu.js';
+import { pickDispatch } from '../../src/llm-kernels/pick.js';
+import { normAddDispatch, rmsDispatch } from '../../src/llm-kernels/rms.js';
+import { addLlmShaders, llmShaders, STEP_BYTES, stepWords } from '../../src/llm-kernels/shaders.js';
 import { sources } from '../../src/wgsl/sources.js';
 import { llmVariants } from '../cases/llm-variants.js';
 import { GPU, readable, variantText } from '../support/problems.js';
@@ -25,7 +25,7 @@ import { GPU, readable, variantText } from '../support/problems.js';
 addLlmShaders();
 const variants = llmVariants();
 
-/** Bytes of the variables of a workgroup: `array<T, N>` of f32, u32, vec4<f32> or Choice. */
+/** Bytes of the variables of a workgroup: `array<T, N>` of numbers, vectors and structs. */
 function workgroupBytes(code: string): number {
   const numbers = new Map<string, number>();
   const evaluate = (text: string): number => {
@@ -35,7 +35,7 @@ function workgroupBytes(code: string): number {
   };
   for (const [, name, text] of code.matchAll(/^const (\w+) = ([^;]+);/gm))
     if (/^[A-Z0-9\su()+*/]+$/.test(text!) && !text!.includes('0x')) numbers.set(name!, evaluate(text!));
-  const sizes: Readonly<Record<string, number>> = { f32: 4, u32: 4, 'vec4<f32>': 16, Choice: 8 };
+  const sizes: Readonly<Record<string, number>> = { f32: 4, u32: 4, 'vec4<f32>': 16, 'atomic<u32>': 4, Choice: 8, Sum: 12, Search: 48 };
   let sum = 0;
   for (const [, type, count] of code.matchAll(/^var<workgroup> \w+: array<([\w<>]+), ([^;]+)>;/gm)) sum += sizes[type!]! * evaluate(count!);
   expect(code.match(/^var<workgroup>/gm)?.length ?? 0).toBe(code.match(/^var<workgroup> \w+: array</gm)?.length ?? 0);

@@ -6,7 +6,7 @@ export const DATA: Readonly<Record<Data, string>> = { model: 'Trained layer', dc
 
 export const DATA_HINTS: Readonly<Record<Data, string>> = {
   model:
-    'A layer (256, 256) of a small model that guesses the next character of this project’s documents, trained by scripts/train-demo-model.mjs. x is its input for a text that was not in its training data.',
+    'The matrix (256, 256) of the queries in the first layer of the language model that the panel “Chat” runs, dequantized from the file’s Q4_K. Row m of x is its input for one token; it has no bias.',
   dct: 'The basis of the discrete cosine transform: row n is the cosine of frequency n. Row m of x is a wave, whose frequency rises with m.',
   random: 'Normal numbers; one weight in 1,000 is ten times as large.',
 };

@@ -43,6 +43,8 @@ export const kernel = urlSignal('shader.kernel', text('', 40));
 export const tile = urlSignal('shader.tile', text('', 200));
 /** The dispatch that is shown: `call-1`, `load-0`; empty for the product. */
 export const stepName = urlSignal('shader.step', text('', 20));
+/** A variant's id, as `llm/attend[E=64,…]`: its text is shown in the place of a plan. The panel "Chat" links to it. */
+export const shown = urlSignal('shader.show', text('', 400));
 /** The marked line of the text; 0 for none. */
 export const line = urlSignal('shader.line', integer(0, { min: 0, max: 9999 }));
 
@@ -66,6 +68,10 @@ export const showTile = (params: Readonly<Record<string, number>>): string =>
   Object.entries(params)
     .map(([name, value]) => `${name}=${value}`)
     .join(',');
+const variantOf = (id: string): Variant | undefined => {
+  const [, shader, params] = /^([\w/-]+)(?:\[([\w=,]*)\])?$/.exec(id) ?? [];
+  return shader ? { shader, params: readTile(params ?? '') } : undefined;
+};
 const readTile = (given: string): Record<string, number> =>
   Object.fromEntries(
     given.split(',').flatMap((pair) => {
@@ -114,6 +120,8 @@ export const shownStep = computed(() => {
   return main && { name: `call-${planned.main}`, step: main };
 });
 const variant = computed<Variant | undefined>(() => {
+  const asked = variantOf(shown.value);
+  if (asked) return asked;
   const found = shownStep.value?.step ?? plan.result.value?.variant;
   return found && { shader: found.shader, params: found.params };
 });

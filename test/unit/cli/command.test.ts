@@ -37,6 +37,8 @@ test('help of everything fits 80 columns, names every option, and ends with 0', 
     'force',
   ])
     expect(out).toContain(`--${name}`);
+  const run = (await call(['run', '--help'])).out;
+  for (const name of ['temp', 'seed', 'top-k', 'top-p', 'min-p', 'repeat-penalty']) expect(run).toContain(`--${name} `);
   expect((await call(['--version'])).out).toBe(`${VERSION}\n`);
 });
 
@@ -71,6 +73,10 @@ test.each([
   [['run', 'a.gguf'], /expected PROMPT after a\.gguf/],
   [['run', 'a', 'b', '--temp=-1'], /--temp: expected a number of at least 0, got -1/],
   [['run', 'a', 'b', '--temp', 'warm'], /--temp: expected a number of at least 0, got warm/],
+  [['run', 'a', 'b', '--top-k', '0'], /--top-k: expected a whole number of at least 1, got 0/],
+  [['run', 'a', 'b', '--top-p', '1.5'], /--top-p: expected a number from 0 to 1, got 1.5/],
+  [['run', 'a', 'b', '--min-p', ''], /--min-p: expected a number from 0 to 1, got /],
+  [['run', 'a', 'b', '--repeat-penalty', '0'], /--repeat-penalty: expected a number above 0, got 0/],
   [['run', 'a', 'b', '--max-tokens', 'x'], /--max-tokens: expected a whole number/],
   [['run', 'a', 'b', '--kv', 'q4'], /--kv: expected f16 or f32 or q8, got q4/],
 ])('%j is wrong usage', async (argv, message) => {

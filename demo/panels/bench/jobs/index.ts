@@ -93,13 +93,20 @@ interface RunArgs {
   readonly folder: string;
   /** The browser's user agent. */
   readonly engine: string;
+  /** Measured choices of the page's device, where this Worker has another one. */
+  readonly choices?: ReturnType<ReturnType<typeof tuning>['export']>;
 }
 
-async function run({ settings, folder, engine: name }: RunArgs, context: JobContext<Measured>): Promise<Measured> {
+async function run({ settings, folder, engine: name, choices }: RunArgs, context: JobContext<Measured>): Promise<Measured> {
   const start = performance.now();
   const notes: string[] = [];
   const lent = await context.device();
   const device = await benchDevice(lent);
+  if (choices) {
+    await tuning(lent).clear({ store: null });
+    tuning(lent).import(choices);
+    await share(lent);
+  }
   const lost = new AbortController();
   let over = false;
   device.lost.then(({ reason, message }) => over || lost.abort(new DeviceLostError(reason, message)));
@@ -195,5 +202,16 @@ export const jobs = {
     await tuning(device).clear();
     await share(device);
     return count;
+  },
+  /** What this Worker's device has measured, for that of another. */
+  choices: async (_: undefined, context: JobContext) => {
+    const device = await context.device();
+    await loadTuning(device, undefined);
+    return tuning(device).export();
+  },
+  /** Keeps the device from other work until it is cancelled, while another Worker measures. */
+  hold: async (_: undefined, context: JobContext): Promise<void> => {
+    await context.device();
+    await new Promise((_, reject) => context.signal.addEventListener('abort', () => reject(context.signal.reason), { once: true }));
   },
 };

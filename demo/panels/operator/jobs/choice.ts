@@ -31,7 +31,7 @@ export interface Choice {
 }
 export type Data = 'model' | 'dct' | 'random';
 
-/** (N, K) of the trained layer that the page carries: scripts/train-demo-model.mjs. */
+/** (N, K) of the trained layer: q of the first layer of models/kjv.gguf. */
 export const MODEL = { n: 256, k: 256 } as const;
 /** Largest sizes: beyond them, the reference in JavaScript takes minutes. */
 export const MOST = { m: 1024, k: 8192, n: 8192 } as const;

@@ -1,8 +1,14 @@
 // Makes the data of the panel "Operator": weights (N, K), x (M, K) and bias (N) as floats. They are a seeded random matrix, the basis of
-// the discrete cosine transform, or a trained layer with inputs of its model (scripts/train-demo-model.mjs).
-import { decode16 } from '../../../../src/dtype.js';
+// the discrete cosine transform, or a layer of the page's language model with its inputs.
+import { readTensor } from '../../../../src/files/open-file.js';
+import { asFloats } from '../../../../src/files/raw-tensor.js';
+import { findLayers } from '../../../../src/formats/find-layers.js';
+import { readMatrix } from '../../../../src/formats/read-layer.js';
+import { readConfig } from '../../../../src/llm/config.js';
+import { dequantize } from '../../../../src/problem/matrix.js';
+import { ownModel } from '../../../worker/own-model.js';
 import type { JobContext } from '../../../worker/rpc.js';
-import type { Choice } from './choice.js';
+import { type Choice, MODEL } from './choice.js';
 
 export interface Source {
   readonly weights: Float32Array;
@@ -61,41 +67,51 @@ async function dct({ m, k, n }: Choice, context: Breathe): Promise<Source> {
   return { weights: await matrix([n, k], basis, context), x: await matrix([m, k], wave, context), bias: new Float32Array(n).fill(0.5) };
 }
 
-interface Model {
-  readonly characters: string;
-  readonly context: number;
-  readonly width: number;
-  readonly hidden: number;
-  readonly text: string;
+interface Trained {
+  /** (MODEL.n, MODEL.k) */
+  readonly weights: Float32Array;
+  /** (vocabulary, MODEL.k): what the layer reads of each token. */
+  readonly inputs: Float32Array;
 }
-let loaded: Promise<{ readonly model: Model; readonly values: Float32Array }> | undefined;
-const fetchModel = (): NonNullable<typeof loaded> =>
-  (loaded ??= (async () => {
-    const get = async (url: URL): Promise<Response> => {
-      const response = await fetch(url);
-      if (!response.ok) throw new Error(`The embedded matrix could not be loaded: the server answered ${response.status}`);
-      return response;
-    };
-    const [facts, bits] = await Promise.all([get(new URL('./model.json', import.meta.url)), get(new URL('./model.bin', import.meta.url))]);
-    const model: Model = await facts.json();
-    return { model, values: decode16(new Uint16Array(await bits.arrayBuffer()), 'float16') };
-  })().catch((error: unknown) => {
+let loaded: Promise<Trained> | undefined;
+const fetchTrained = (): Promise<Trained> =>
+  (loaded ??= readTrained().catch((error: unknown) => {
     loaded = undefined;
     throw error;
   }));
 
-/** The first rows and columns of the trained layer, and its inputs for a text that was not in its training data. */
+/** The first layer's q of the page's language model, and its input: the embedding of a token after RMSNorm (Zhang and Sennrich, 2019). */
+async function readTrained(): Promise<Trained> {
+  const file = await ownModel();
+  const { layers } = await findLayers(file);
+  const matrix = async (name: string): Promise<Float32Array> => dequantize(await readMatrix(layers.find((one) => one.name === name)!));
+  const [weights, inputs] = [await matrix('blk.0.attn_q'), await matrix('token_embd')];
+  const norm = asFloats(await readTensor(file.tensors.get('blk.0.attn_norm.weight')!));
+  const { epsilon } = readConfig(file);
+  for (let begin = 0; begin < inputs.length; begin += MODEL.k) {
+    const row = inputs.subarray(begin, begin + MODEL.k);
+    const factor = 1 / Math.sqrt(row.reduce((sum, value) => sum + value * value, 0) / MODEL.k + epsilon);
+    row.forEach((value, i) => {
+      row[i] = value * factor * norm[i]!;
+    });
+  }
+  return { weights, inputs };
+}
+
+/** The first tokens are single bytes, of which texts have few. */
+const FIRST_TOKEN = 256;
+
+/** The first rows and columns of the trained layer, and its inputs for one token after the other. The layer has no bias. */
 async function trained({ m, k, n }: Choice): Promise<Source> {
-  const { model, values } = await fetchModel();
-  const { characters, context, width, hidden, text } = model;
-  const all = context * width;
-  const embedding = values.subarray(0, characters.length * width);
+  const { weights: all, inputs } = await fetchTrained();
+  const tokens = inputs.length / MODEL.k;
   const [weights, x] = [new Float32Array(n * k), new Float32Array(m * k)];
-  for (let row = 0; row < n; row++) weights.set(values.subarray(embedding.length + row * all, embedding.length + row * all + k), row * k);
-  for (let row = 0; row < m; row++)
-    for (let i = 0; i < k; i++) x[row * k + i] = embedding[characters.indexOf(text[row + Math.floor(i / width)]!) * width + (i % width)]!;
-  const biases = embedding.length + hidden * all;
-  return { weights, x, bias: values.slice(biases, biases + n) };
+  for (let row = 0; row < n; row++) weights.set(all.subarray(row * MODEL.k, row * MODEL.k + k), row * k);
+  for (let row = 0; row < m; row++) {
+    const begin = ((FIRST_TOKEN + row) % tokens) * MODEL.k;
+    x.set(inputs.subarray(begin, begin + k), row * k);
+  }
+  return { weights, x, bias: new Float32Array(n) };
 }
 
 /** @throws Error if the trained layer cannot be loaded */

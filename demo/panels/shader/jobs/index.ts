@@ -35,7 +35,7 @@ export const jobs = {
     const { disabled, tuned } = findingsOf(device);
     return planChoice(choice, capsOf(device), { disabled, tuned });
   },
-  text: async (variant: Variant): Promise<ShaderText> => textOf(variant),
+  text: (variant: Variant): Promise<ShaderText> => textOf(variant),
   reflect: async (variant: Variant): Promise<Reflection> => reflect(variant),
   compile: async (variant: Variant, context: JobContext): Promise<Compiled> => compile(await lent(context), variant, context),
 } as const satisfies Record<string, Job>;

@@ -28,7 +28,24 @@ export interface ShaderText {
   readonly knobs: readonly Knob[];
 }
 
-export function textOf(variant: Variant): ShaderText {
+/**
+ * Makes texts known that only some pages have, such as those of language models.
+ * @throws Error for a shader that there is none of
+ */
+async function known({ shader }: Variant): Promise<void> {
+  if (!shaders.has(shader) || !(`${shader}.wgsl` in sources)) {
+    const [{ addLlmShaders }, { addRowsText }] = await Promise.all([
+      import('../../../../src/llm-kernels/shaders.js'),
+      import('../../../../src/wgsl/rows-text.js'),
+    ]);
+    addLlmShaders();
+    addRowsText();
+  }
+  if (!shaders.has(shader)) throw new Error(`shader: expected one of shaders/, got ${shader}`);
+}
+
+export async function textOf(variant: Variant): Promise<ShaderText> {
+  await known(variant);
   const { code, places } = variantText(variant);
   const knobs = places.flatMap(({ file, line }, i): Knob[] => {
     const declared = /^\s*#param (\w+)\s+([\d ]+?)\s*(?:\/\/\s*(.*))?$/.exec(sources[file]!.split('\n')[line - 1] ?? '');
@@ -101,6 +118,7 @@ function constant(word: string, code: string): number {
 const typeName = (type: { getTypeName(): string }): string => type.getTypeName().replaceAll(', 0>', '>');
 
 export async function reflect(variant: Variant): Promise<Reflection> {
+  await known(variant);
   const { WgslReflect, ResourceType } = await import('wgsl_reflect/wgsl_reflect.module.js');
   const { code } = variantText(variant);
   const found = new WgslReflect(readable(code));

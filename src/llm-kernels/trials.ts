@@ -3,14 +3,16 @@
 import { decode16, encode16, roundTo } from '../dtype.js';
 import { variantId } from '../kernels/kernel.js';
 import type { Caps } from '../problem/caps.js';
-import { attend, glu, rmsNorm, rotate } from '../reference/llm.js';
+import { sortedPairs } from '../problem/experts.js';
+import { attend, glu, multiply, rmsNorm, rotate, routed } from '../reference/llm.js';
 import type { Params } from '../wgsl/preprocess.js';
 import { attendDispatches, attendRowsDispatch, cacheBytes, type Heads, paddedWidth, ropeDispatch } from './attention.js';
 import { capDispatch } from './cap.js';
 import { gluDispatch } from './glu.js';
-import { draw, hashOf } from './noise.js';
-import { FLAGS, pickDispatch, STATE, stateBytes } from './pick.js';
-import { normAddDispatch, rmsDispatch } from './rms.js';
+import { hashOf } from './noise.js';
+import { CANDIDATES, candidatesDispatch, FLAGS, MOST_CANDIDATES, pickDispatch, STATE, stateBytes } from './pick.js';
+import { normAddDispatch, rmsDispatch, routeDispatch } from './rms.js';
+import { adjusted, choiceOf } from './sampling.js';
 import { type LlmDispatch, type Step, stepWords } from './shaders.js';
 
 type Buffer = Uint32Array<ArrayBuffer>;
@@ -430,6 +432,42 @@ function ofGlu(): LlmTrial {
   );
 }
 
+/** Two rows and a padded one, or one row whose pairs are sorted; more experts than groups of four. */
+function ofRoute({ SORTED }: Params): LlmTrial {
+  const [width, count, top, scale] = [264, 13, 3, 1.5];
+  const sorted = SORTED === 1;
+  const [rows, valid] = sorted ? [1, 1] : [3, 2];
+  const [x, weight, router] = [noise(1, rows * width), noise(2, width), noise(3, count * width)];
+  const h = rmsNorm(x, weight, EPSILON);
+  const chosen = Array.from({ length: valid }, (_, row) =>
+    routed(multiply(h.subarray(row * width, (row + 1) * width), router.map(inSixteenths), width), { top, scale }),
+  ).flat();
+  h.fill(NaN, valid * width);
+  const padding = new Array<number>((rows - valid) * top);
+  const ids = [...chosen.map(({ id }) => id), ...padding.fill(2 ** 32 - 1)];
+  const weights = [...chosen.map((one) => one.weight), ...padding.fill(0)];
+  const pairs = Float64Array.from(sortedPairs(ids.slice(0, top), count));
+  pairs.fill(NaN, 4 * (count + 2), 5 * (count + 2)); // a list of sort-pairs'
+  return trial(
+    routeDispatch({ count, top, scale }, { rows, width, epsilon: EPSILON, sorted }),
+    { running: 1, position: 0, rows: valid },
+    {
+      given: {
+        ...{ x: floatsOf(x), weight: floatsOf(weight), router: floatsOf(router.map(inSixteenths)) },
+        ...{ h: poison(4 * rows * width), weights: poison(4 * rows * top) },
+        ...(sorted ? { sorted: poison(4 * pairs.length) } : { ids: poison(4 * rows * top) }),
+      },
+      wanted: {
+        h: { of: 'f32', values: h },
+        weights: { of: 'f32', values: Float64Array.from(weights) },
+        ...(sorted ? { sorted: { of: 'u32', values: pairs } } : { ids: { of: 'u32', values: Float64Array.from(ids) } }),
+      },
+    },
+  );
+}
+/** So that weights are no zeros. */
+const inSixteenths = (value: number): number => value / 16;
+
 function ofCap(_: Params, caps: Caps): LlmTrial {
   const [vocabulary, cap] = [271, 1.5]; // more quads than lanes, and no whole number of them
   const z = noise(1, 4 * Math.ceil(vocabulary / 4));
@@ -441,17 +479,12 @@ function ofCap(_: Params, caps: Caps): LlmTrial {
 }
 
 /** A vocabulary of no whole quads whose padding is larger than all words; two of them are as large. */
-function ofPick({ NOISE, LOGITS }: Params): LlmTrial {
-  const [vocabulary, context, position, count] = [1003, 16, 5, 3];
-  const how = { vocabulary, context, limit: 9, seed: 4, temperature: NOISE === 1 ? 1.5 : 0 };
-  const logits = noise(1, 1004);
-  for (const [at, value] of [
-    [700, 3],
-    [901, 3],
-    [vocabulary, 99],
-  ] as const)
-    logits[at] = value;
-  const id = NOISE === 1 ? draw(logits.subarray(0, vocabulary), { ...how, position: position + 1 })! : 700;
+function ofPick({ NOISE, LOGITS, ADJUST, CUT }: Params): LlmTrial {
+  const [vocabulary, context, position, count] = [VOCABULARY, 16, 5, 3];
+  const { logits, adjusting, counts } = wordsOf(ADJUST);
+  const cut = CUT === 1 ? { topK: 90, topP: 0.75, minP: 0.01 } : {};
+  const how = { ...{ vocabulary, context, limit: 9, seed: 4, temperature: NOISE === 1 ? 1.5 : 0 }, adjusting, ...cut };
+  const id = choiceOf(logits.subarray(0, vocabulary), { ...how, ...adjusting, counts, position: position + 1 })!;
   const stops = [2, id];
   const state = poison(stateBytes(context));
   state[STATE.count] = count;
@@ -469,8 +502,55 @@ function ofPick({ NOISE, LOGITS }: Params): LlmTrial {
     dispatch,
     { running: 1, position, rows: 1 },
     {
-      given: { state, ...(LOGITS === 1 ? { logits: floatsOf(logits) } : { best: bestOf(logits, vocabulary) }) },
-      wanted: { state: { of: 'u32', values: after }, now: { of: 'u32', values: Float64Array.of(0, position + 1, 1) } },
+      given: {
+        ...{ state, ...(LOGITS === 1 ? { logits: floatsOf(logits) } : { best: bestOf(logits, vocabulary) }) },
+        ...(adjusting && { bias: floatsOf(adjusting.bias), counts: Uint32Array.from(counts) }),
+      },
+      wanted: {
+        state: { of: 'u32', values: after },
+        now: { of: 'u32', values: Float64Array.of(0, position + 1, 1) },
+        ...(adjusting && { counts: { of: 'u32', values: Float64Array.from(counts, (times, at) => times + (at === id ? 1 : 0)) } }),
+      },
+    },
+  );
+}
+
+const VOCABULARY = 1003;
+/** Logits, of which two are the largest and as large, but for those of padding; and what changes them. */
+function wordsOf(adjust: number | undefined) {
+  const logits = noise(1, 1004);
+  for (const [at, value] of [
+    [700, 3],
+    [901, 3],
+    [VOCABULARY, 99],
+  ] as const)
+    logits[at] = value;
+  const bias = Float32Array.from(noise(2, 1004));
+  bias[700] = -Infinity; // a ban
+  const counts = Uint32Array.from({ length: 1004 }, (_, i) => (i % 5 === 0 && i < VOCABULARY ? 2 : 0));
+  const adjusting = { bias, repetitionPenalty: 1.25, presencePenalty: 0.5, frequencyPenalty: 0.25 };
+  return { logits, counts, adjusting: adjust === 1 ? adjusting : undefined };
+}
+
+/** The largest logits: those above the last first, by id, and of those that are as large the lowest ids. */
+function ofCandidates({ ADJUST }: Params): LlmTrial {
+  const { logits, adjusting, counts } = wordsOf(ADJUST);
+  const words = adjusted(logits.subarray(0, VOCABULARY), adjusting ?? {}, adjusting && counts);
+  const ids = [...words.keys()].sort((a, b) => words[b]! - words[a]! || a - b).slice(0, MOST_CANDIDATES);
+  const last = words[ids.at(-1)!]!;
+  const inOrder = [ids.filter((id) => words[id]! > last), ids.filter((id) => words[id] === last)].flatMap((some) =>
+    some.sort((a, b) => a - b),
+  );
+  const pairs = inOrder.flatMap((id) => [floatsOf([words[id]!])[0]!, id]);
+  return trial(
+    candidatesDispatch({ vocabulary: VOCABULARY, context: 16, adjusting }),
+    { running: 1, position: 5, rows: 1 },
+    {
+      given: {
+        ...{ logits: floatsOf(logits), candidates: poison(CANDIDATES.bytes) },
+        ...(adjusting && { bias: floatsOf(adjusting.bias), counts: Uint32Array.from(counts) }),
+      },
+      wanted: { candidates: { of: 'u32', values: Float64Array.of(MOST_CANDIDATES, 0, 0, 0, ...pairs) } },
     },
   );
 }
@@ -493,6 +573,8 @@ const MAKERS: Readonly<Record<string, (params: Params, caps: Caps) => LlmTrial>>
   'llm/rms-rows': ofRms,
   'llm/glu-rows': ofGlu,
   'llm/norm-add': ofNormAdd,
+  'llm/route': ofRoute,
   'llm/cap': ofCap,
   'llm/pick': ofPick,
+  'llm/candidates': ofCandidates,
 };

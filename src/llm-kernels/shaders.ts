@@ -102,6 +102,24 @@ export const rmsRows: LlmShader = {
   floats: ['epsilon'],
 };
 
+/** Rows: a norm, and the experts of each with their weights. */
+export const route: LlmShader = {
+  name: 'llm/route',
+  bindings: [
+    PARAMS,
+    NOW,
+    { name: 'x', binding: 2, access: 'read' },
+    { name: 'weight', binding: 3, access: 'read' },
+    { name: 'router', binding: 4, access: 'read' },
+    { name: 'h', binding: 5, access: 'write' },
+    { name: 'ids', binding: 6, access: 'write', when: ({ SORTED }) => SORTED === 0 },
+    { name: 'sorted', binding: 6, access: 'write', when: ({ SORTED }) => SORTED === 1 },
+    { name: 'weights', binding: 7, access: 'write' },
+  ],
+  uniforms: ['quads', 'lanes', 'experts', 'top', 'parts', 'epsilon', 'scale'],
+  floats: ['epsilon', 'scale'],
+};
+
 /** Rows of two products: gate and up → their gated linear unit. */
 export const gluRows: LlmShader = {
   name: 'llm/glu-rows',
@@ -133,6 +151,19 @@ export const cap: LlmShader = {
   floats: ['cap'],
 };
 
+/** What a choice is told (shaders/llm/choosing.wgsl). */
+const OF_CHOICE = {
+  uniforms: [
+    ...['vocabulary', 'limit', 'context', 'seed', 'inverse_temperature', 'stops'],
+    ...['repetition', 'inverse_repetition', 'presence', 'frequency', 'window'],
+    ...['top_k', 'top_p', 'least', 'steps', 'step', 'rounds'],
+  ],
+  floats: ['inverse_temperature', 'repetition', 'inverse_repetition', 'presence', 'frequency', 'least', 'steps', 'step'],
+  list: { name: 'stop_ids', length: 16 },
+};
+const adjusts: Binding['when'] = ({ ADJUST }) => ADJUST === 1;
+const BIAS: Binding = { name: 'bias', binding: 4, access: 'read', when: adjusts };
+
 /** The next token, and the sequence's next position. */
 export const pick: LlmShader = {
   name: 'llm/pick',
@@ -142,13 +173,39 @@ export const pick: LlmShader = {
     { name: 'best', binding: 2, access: 'read', when: ({ LOGITS }) => LOGITS === 0 },
     { name: 'logits', binding: 2, access: 'read', when: ({ LOGITS }) => LOGITS === 1 },
     { name: 'state', binding: 3, access: 'write' },
+    BIAS,
+    { name: 'counts', binding: 5, access: 'write', when: adjusts },
   ],
-  uniforms: ['vocabulary', 'limit', 'context', 'seed', 'inverse_temperature', 'stops'],
-  floats: ['inverse_temperature'],
-  list: { name: 'stop_ids', length: 16 },
+  ...OF_CHOICE,
 };
 
-export const llmShaders: readonly LlmShader[] = [attend, attendJoin, ropeRows, attendRows, rmsRows, gluRows, normAdd, cap, pick];
+/** The largest logits and their ids, for a host that chooses. */
+export const candidates: LlmShader = {
+  name: 'llm/candidates',
+  bindings: [
+    PARAMS,
+    NOW,
+    { name: 'logits', binding: 2, access: 'read' },
+    { name: 'candidates', binding: 3, access: 'write' },
+    BIAS,
+    { name: 'counts', binding: 5, access: 'read', when: adjusts },
+  ],
+  ...OF_CHOICE,
+};
+
+export const llmShaders: readonly LlmShader[] = [
+  attend,
+  attendJoin,
+  ropeRows,
+  attendRows,
+  rmsRows,
+  gluRows,
+  route,
+  normAdd,
+  cap,
+  pick,
+  candidates,
+];
 
 /** Makes these shaders known to whoever makes pipelines by their names. */
 export function addLlmShaders(): void {
