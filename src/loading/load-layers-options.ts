@@ -28,8 +28,8 @@ export type LoadedLayers<T extends LayersToLoad> = {
   -readonly [I in keyof T]: T[I] extends readonly unknown[] ? LayersOf<T[I]> : LinearWeightQuant;
 };
 
-/** How layers are loaded; their values are checked where they are used. */
-export const LOADING = {
+/** The fields of the options; what reads them checks them further. */
+export const LOAD_FIELDS = {
   ...watched,
   dtype: anything,
   innerPrecise: anything,
@@ -37,7 +37,7 @@ export const LOADING = {
   plan: anything,
   quantize: anything,
 };
-const OPTIONS = fields(LOADING);
+const OPTIONS = fields(LOAD_FIELDS);
 
 /** @throws ArgumentError */
 export const checkLoadOptions = (options: unknown): LoadLayersOptions => OPTIONS(options, 'options') as LoadLayersOptions;

@@ -14,7 +14,7 @@ import type { LinearWeightQuant } from '../layer/linear-weight-quant.js';
 import { configBeside } from './config-beside.js';
 import { hubUrl } from './hub-url.js';
 import { loadLayers } from './load-layers.js';
-import { LOADING, type LoadLayersOptions } from './load-layers-options.js';
+import { LOAD_FIELDS, type LoadLayersOptions } from './load-layers-options.js';
 
 /** How a model is found, read and multiplied. */
 export interface LoadModelOptions extends LoadLayersOptions, Omit<OpenOptions, 'signal' | 'name' | 'files'> {
@@ -56,7 +56,7 @@ export class ModelLayers extends Map<string, LinearWeightQuant> {
 }
 
 const OPTIONS = fields({
-  ...LOADING,
+  ...LOAD_FIELDS,
   fetch: optional(callback),
   wholeUpTo: anything,
   resolve: optional(callback),

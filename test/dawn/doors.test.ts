@@ -60,6 +60,15 @@ const layers = [fresh(), fresh()];
 const empty = new LinearWeightQuant(device, { ...options(), bias: true });
 const loaded = layers[0]!;
 const rows = quantizeRows(x, loaded);
+const loading = () => ({
+  dtype: 'float16' as const,
+  innerPrecise: 0,
+  weightRounding: 'dtype' as const,
+  signal: new AbortController().signal,
+  onProgress: () => {},
+  plan: { selfTest: false },
+  quantize: 'int8' as const,
+});
 const modelBytes = () => makeSafetensors([{ name: 'a.weight', dtype: 'F32', shape: [N, K], bytes: new Uint8Array(4 * N * K) }]);
 const expertOptions = () => ({ experts: 2, inFeatures: K, outFeatures: N, bias: false, dtype: 'float32' as const });
 const experts = new ExpertLayers(device, expertOptions()).load({
@@ -117,16 +126,6 @@ const steps = () => [
 ];
 const recorded = recordSteps(device, steps().slice(0, 2), { rows: [1] });
 const store = { get: async () => undefined, set: async () => {} };
-/** How loadLayers and loadModel load. */
-const loading = () => ({
-  dtype: 'float16' as const,
-  innerPrecise: 0 as const,
-  weightRounding: 'dtype' as const,
-  signal: new AbortController().signal,
-  onProgress: () => {},
-  plan: { selfTest: false },
-  quantize: 'int8' as const,
-});
 const source = () =>
   gptqLayer(Object.fromEntries(TENSORS.gptq!.map((one) => [one.name.slice(5), infoOf(one)])) as never, {
     name: 'gptq',
@@ -299,16 +298,7 @@ const DOORS: Doors = {
     },
   ]),
   loadLayers: door(loadLayers)(() => [device, [[{ ...source() }, { ...source() }], floats('w', [N, K])], loading()]),
-  loadModel: door(loadModel)(() => [
-    device,
-    modelBytes(),
-    {
-      ...loading(),
-      config: {},
-      only: () => true,
-      cache: false,
-    },
-  ]),
+  loadModel: door(loadModel)(() => [device, modelBytes(), { ...loading(), config: {}, only: () => true, cache: false }]),
   'loadLayer, of floats': door(loadLayer)(() => [
     device,
     floats('w', [N, K]),
