@@ -1,7 +1,7 @@
 // The model: what is loaded, and the ways to bring another: a file, or a URL that is read by range requests.
 import { Button } from '../../ui/button.js';
 import { FileDrop } from '../../ui/file-drop.js';
-import { bytes, duration, whole } from '../../ui/numbers.js';
+import { bytes, counted, duration, whole } from '../../ui/numbers.js';
 import { JobProblem, Progress } from '../../ui/progress.js';
 import { address, isOwn, load, loading, model } from './state.js';
 
@@ -14,7 +14,7 @@ export function Bring() {
       {now && (
         <p>
           <span class="mono">{now.name}</span>, {bytes(now.bytes)}, loaded in {duration(now.loadMs)}: {now.architecture} of{' '}
-          {whole(now.layers)} layers, width {whole(now.width)}, {whole(now.vocabulary)} tokens, context {whole(now.context)}.{' '}
+          {counted(now.layers, 'layer')}, width {whole(now.width)}, {whole(now.vocabulary)} tokens, context {whole(now.context)}.{' '}
           {now.chats ? 'It answers: the file has a chat template.' : 'It goes on with a text: the file has no chat template.'}
         </p>
       )}
