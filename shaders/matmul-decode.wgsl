@@ -170,20 +170,10 @@ fn add_run(total: ptr<function, Rows>, start: ptr<function, RowStarts>, run: Run
   }
 }
 
-@compute @workgroup_size(LANES, SLICES)
-fn main(@builtin(workgroup_id) workgroup: vec3u, @builtin(num_workgroups) workgroups: vec3u, @builtin(local_invocation_id) lane: vec3u) {
-  let tile = linear_index(workgroup, workgroups);
-  if (tile >= params.tiles) { return; }
-  load_table(lane.y * LANES + lane.x);
-  let rows = rows_of(tile / params.tiles_n, ROWS);
-#if EXPERTS
-  if (rows.begin >= rows.end) { return; }
-#endif
-  let own_quad = (tile % params.tiles_n) * LANES + lane.x;
-  let quad = min(own_quad, (params.n - 1u) / 4u); // past the end the last one again, not written
-  let factor = row_factor(lane.y * LANES + lane.x, SLICES * LANES);
+#if EXPERTS != 2
+// total += the sums of rows over all of k, as far as this slice has them.
+fn add_rows(total: ptr<function, Rows>, rows: RowRun, quad: u32, lane: vec2<u32>) {
   var start = row_starts(rows);
-  var total: Rows;
   for (var first = 0u; first < params.words; first += ROOM) {
     let end = min(first + ROOM, params.words);
 #if !CODEBOOK
@@ -194,8 +184,72 @@ fn main(@builtin(workgroup_id) workgroup: vec3u, @builtin(num_workgroups) workgr
     let blocks = (end - first + BLOCK_WORDS - 1u) / BLOCK_WORDS;
     let length = ((blocks + SLICES - 1u) / SLICES) * BLOCK_WORDS;
     let begin = min(first + lane.y * length, end);
-    add_run(&total, &start, Run(begin, min(begin + length, end)), first, quad);
+    add_run(total, &start, Run(begin, min(begin + length, end)), first, quad);
   }
+}
+#elif EXPERTS == 2
+// total += the sums of all pairs by their weights, as far as this slice has them. As many pairs as there is room for are one long k, of which each
+// slice takes a run: it waits for memory as often as one matrix does. A pair that is longer than the room is several parts.
+fn add_pairs(total: ptr<function, Rows>, quad: u32, lane: vec2<u32>) {
+  let words = (params.words + BLOCK_WORDS - 1u) / BLOCK_WORDS * BLOCK_WORDS;
+  let parts = (words + ROOM - 1u) / ROOM; // of a pair
+  let length = min(words, ROOM); // of a part
+  let steps = length / UNROLL;
+  let blocks = length / BLOCK_WORDS;
+  let together = ROOM / length;
+  let all = pairs() * parts;
+  for (var first = 0u; first < all; first += together) {
+    let count = min(together, all - first);
+#if !CODEBOOK
+    workgroupBarrier(); // nobody reads the sums before
+    for (var i = lane.y * LANES + lane.x; i < count * steps; i += SLICES * LANES) {
+      let part = first + i / steps;
+      let begin = part % parts * length + i % steps * UNROLL;
+      let row = params.x_base + x_row(part / parts) * params.x_pitch;
+      sums[i] = sum_of_step(row, min(begin, params.words), min(begin + UNROLL, params.words));
+    }
+    workgroupBarrier(); // they are there before anyone reads them
+#endif
+    let own_blocks = (count * blocks + SLICES - 1u) / SLICES;
+    let end = min((lane.y + 1u) * own_blocks, count * blocks);
+    for (var block = lane.y * own_blocks; block < end; ) {
+      let index = block / blocks; // of the part, among those together
+      let begin = block - index * blocks;
+      let stop = min(blocks, begin + end - block);
+      block += stop - begin;
+      let rows = rows_of((first + index) / parts, 1u);
+      if (rows.begin >= rows.end) { continue; } // its matrix is in another binding
+      var start = row_starts(rows);
+      var own = Rows();
+      let base = (first + index) % parts * length;
+      let run = Run(min(base + begin * BLOCK_WORDS, params.words), min(base + stop * BLOCK_WORDS, params.words));
+      add_run(&own, &start, run, base - index * length, quad); // sums of the parts before lie before its own
+      (*total)[0] = fma(vec4<f32>(weight_of(rows.begin)), own[0], (*total)[0]);
+    }
+  }
+}
+#endif
+
+@compute @workgroup_size(LANES, SLICES)
+fn main(@builtin(workgroup_id) workgroup: vec3u, @builtin(num_workgroups) workgroups: vec3u, @builtin(local_invocation_id) lane: vec3u) {
+  let tile = linear_index(workgroup, workgroups);
+  if (tile >= params.tiles) { return; }
+  load_table(lane.y * LANES + lane.x);
+#if EXPERTS != 2
+  let rows = rows_of(tile / params.tiles_n, ROWS);
+#endif
+#if EXPERTS == 1
+  if (rows.begin >= rows.end) { return; }
+#endif
+  let own_quad = (tile % params.tiles_n) * LANES + lane.x;
+  let quad = min(own_quad, (params.n - 1u) / 4u); // past the end the last one again, not written
+  let factor = row_factor(lane.y * LANES + lane.x, SLICES * LANES);
+  var total: Rows;
+#if EXPERTS == 2
+  add_pairs(&total, quad, lane.xy);
+#elif EXPERTS != 2
+  add_rows(&total, rows, quad, lane.xy);
+#endif
 #if !CODEBOOK
   workgroupBarrier(); // nobody reads sums of x any more
 #endif
@@ -206,7 +260,11 @@ fn main(@builtin(workgroup_id) workgroup: vec3u, @builtin(num_workgroups) workgr
 #end
   workgroupBarrier(); // all slices have put their sums before anyone adds them up
   if (4u * own_quad >= params.n) { return; }
+#if EXPERTS == 2
+  let count = 1u;
+#elif EXPERTS != 2
   let count = min(ROWS, rows.end - rows.begin);
+#endif
   // The rows are finished by different slices, in a loop that holds no row in registers.
   for (var r = lane.y; r < count; r += SLICES) {
     var sum = vec4<f32>();
@@ -214,6 +272,10 @@ fn main(@builtin(workgroup_id) workgroup: vec3u, @builtin(num_workgroups) workgr
       let at = 2u * ((slice * ROWS + r) * LANES + lane.x);
       sum += vec4<f32>(sums[at], sums[at + 1u]);
     }
+#if EXPERTS == 2
+    finish_pairs(quad, sum * factor);
+#elif EXPERTS != 2
     finish_scaled(rows.begin + r, quad, sum, factor);
+#endif
   }
 }

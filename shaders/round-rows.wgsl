@@ -1,10 +1,12 @@
 // y = the f32 sums, added up over the splits of k, as they are or rounded to f16 or bf16 or requantized to int8, for a y whose rows are not
 // whole quads and for kernels that split k between workgroups. With `adds` floats are first added to what y holds. With `act` an element of y
-// is a gated linear unit of two sums: lib/glu.wgsl.
+// is a gated linear unit of two sums: lib/glu.wgsl. With PAIRS a row of y is the weighted sum of `top` rows, those of its experts, and y may have
+// a twin: y times a scale of each column.
 // One invocation makes one u32 of y. Elements of that word which are not of y keep their bits.
 //
 // sums   [splits, m, pitch] f32, the bias in the first split; added in order, so that y is the same every time
 // quant  [2, n] the output scale (f32 bits), then the output offset (i32), for int8 only
+// pair_weights  [rows, top] f32, and twin_scale [n] f32, for PAIRS only
 // y      element `first` on: f32, f16 or bf16 (two in a u32) or int8 (four in a u32)
 
 #include "lib/requantize.wgsl"
@@ -12,6 +14,7 @@
 #include "lib/grid.wgsl"
 #include "lib/glu.wgsl"
 
+#param PAIRS 0 1 // a row of y is: 0 a row of sums, 1 a weighted sum of `top` of them
 #param Y 0 1 2 3 // y is: 0 f32, 1 f16, 2 bf16, 3 int8
 
 const ELEMENTS = array<u32, 4>(1u, 2u, 2u, 4u)[Y]; // of a word
@@ -44,6 +47,9 @@ struct Params {
   split_pitch: u32, // f32s in a split
   adds: u32, // 1: they are added to what y holds
   act: u32, // the activation of a gated linear unit; 0 if y is the sums
+  top: u32, // rows of sums for a row of y
+  weights_base: u32, // element of pair_weights
+  twin: u32, // words from a word of y to its twin; 0: there is none
 }
 
 @group(0) @binding(0) var<uniform> params: Params;
@@ -52,6 +58,13 @@ struct Params {
 @group(0) @binding(2) var<storage, read> quant: array<u32>;
 #endif
 @group(0) @binding(3) var<storage, read_write> y: array<u32>;
+#if PAIRS
+@group(0) @binding(4) var<storage, read> pair_weights: array<f32>;
+@group(0) @binding(5) var<storage, read> twin_scale: array<f32>;
+#if Y == 3
+#error sums of pairs are no int8: Y must be 0, 1 or 2
+#endif
+#endif
 
 // Element `first` of sums, added up over the splits.
 fn sum_at(first: u32) -> f32 {
@@ -62,11 +75,42 @@ fn sum_at(first: u32) -> f32 {
   return sum;
 }
 
-// Element `column` of a row of y whose sums begin at `row`.
+// Element `column` of a row of y.
+#if PAIRS
 fn element(row: u32, column: u32) -> f32 {
-  if (params.act == 0u) { return sum_at(row + column); }
-  let gate = row + 4u * (column / 2u) + column % 2u;
+  var sum = 0.0;
+  for (var pair = row * params.top; pair < (row + 1u) * params.top; pair++) {
+    sum = fma(pair_weights[params.weights_base + pair], sum_at(pair * params.pitch + column), sum);
+  }
+  return sum;
+}
+#else
+fn element(row: u32, column: u32) -> f32 {
+  let first = row * params.pitch;
+  if (params.act == 0u) { return sum_at(first + column); }
+  let gate = first + 4u * (column / 2u) + column % 2u;
   return gated(params.act, vec4<f32>(sum_at(gate), 0.0, sum_at(gate + 2u), 0.0)).x;
+}
+#endif
+
+// Four floats as a word of y has them, each in a word of its own.
+#if Y == 0
+fn rounded_floats(values: vec4<f32>) -> vec4<u32> { return bitcast<vec4<u32>>(values); }
+#elif Y == 1
+fn rounded_floats(values: vec4<f32>) -> vec4<u32> { return halves_from_floats(values); }
+#elif Y == 2
+fn rounded_floats(values: vec4<f32>) -> vec4<u32> { return bfloats_from_floats(values); }
+#endif
+
+// Puts elements of a word, the first of which is element `at` of the sums; the others keep their bits.
+fn put(word: u32, at: u32, rounded: vec4<u32>) {
+  var bits = y[word];
+  for (var i = 0u; i < ELEMENTS; i++) {
+    if (at + i < params.count) {
+      bits = (bits & ~(ELEMENT_MASK << (ELEMENT_BITS * i))) | (rounded[i] << (ELEMENT_BITS * i));
+    }
+  }
+  y[word] = bits;
 }
 
 @compute @workgroup_size(64)
@@ -78,7 +122,7 @@ fn main(@builtin(workgroup_id) workgroup: vec3u, @builtin(num_workgroups) workgr
   var values = vec4<f32>(0.0);
   for (var i = 0u; i < ELEMENTS; i++) {
     if (at + i < params.count) {
-      var sum = element(((at + i) / params.n) * params.pitch, (at + i) % params.n);
+      var sum = element((at + i) / params.n, (at + i) % params.n);
 #if Y != 3
       if (params.adds != 0u) {
         sum += held(y[word], i);
@@ -87,13 +131,7 @@ fn main(@builtin(workgroup_id) workgroup: vec3u, @builtin(num_workgroups) workgr
       values[i] = sum;
     }
   }
-#if Y == 0
-  let rounded = bitcast<vec4<u32>>(values);
-#elif Y == 1
-  let rounded = halves_from_floats(values);
-#elif Y == 2
-  let rounded = bfloats_from_floats(values);
-#elif Y == 3
+#if Y == 3
   var scales = vec4<f32>(0.0);
   var offsets = vec4<i32>(0);
   for (var i = 0u; i < ELEMENTS; i++) {
@@ -102,14 +140,16 @@ fn main(@builtin(workgroup_id) workgroup: vec3u, @builtin(num_workgroups) workgr
     offsets[i] = bitcast<i32>(quant[params.quant_pitch + n]);
   }
   let rounded = requantize(values, scales, offsets);
-#else
-#error Y must be 0, 1, 2 or 3
+#elif Y != 3
+  let rounded = rounded_floats(values);
 #endif
-  var bits = y[word];
-  for (var i = 0u; i < ELEMENTS; i++) {
-    if (at + i < params.count) {
-      bits = (bits & ~(ELEMENT_MASK << (ELEMENT_BITS * i))) | (rounded[i] << (ELEMENT_BITS * i));
+  put(word, at, rounded);
+#if PAIRS
+  if (params.twin != 0u) {
+    for (var i = 0u; i < ELEMENTS; i++) {
+      values[i] *= twin_scale[(at + i) % params.n];
     }
+    put(word + params.twin, at, rounded_floats(values));
   }
-  y[word] = bits;
+#endif
 }

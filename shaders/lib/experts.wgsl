@@ -4,10 +4,12 @@
 // row p of y is pair p: row p / per_row of x times the matrix ids[p]. sort-pairs has sorted the pairs by matrix, so that a workgroup makes
 // up to `rows` rows of one matrix. Pairs whose id names no matrix come last; their rows of y are zeros.
 //
+// With EXPERTS 2 the one row of y is the sum of all pairs, each times its weight; a workgroup goes through them. Pairs without a matrix add nothing.
+//
 // sorted  [5 · (experts + 2) + pairs]: for blocks of 1, 2, 4 and 8 rows a list: how many blocks there are before each expert, before the
 //         pairs without an expert, and in all; a list that only sort-pairs reads; then the pairs in their order
 
-#param EXPERTS 0 1 // weights are: 0 one matrix, 1 those of many
+#param EXPERTS 0 1 2 // weights are: 0 one matrix, 1 those of many, 2 and y is one row, the weighted sum of all pairs
 
 // Positions of rows, in the order in which workgroups take them.
 struct RowRun {
@@ -17,6 +19,9 @@ struct RowRun {
 
 #if EXPERTS
 @group(0) @binding(10) var<storage, read> sorted: array<u32>;
+#if EXPERTS == 2
+@group(0) @binding(11) var<storage, read> pair_weights: array<f32>;
+#endif
 
 var<private> expert: u32; // the workgroup's
 
@@ -57,6 +62,11 @@ fn matrix() -> u32 { return select(expert - params.first_expert, 0u, is_zero());
 fn w_start() -> u32 { return matrix() * params.w_step; }
 fn scale_start() -> u32 { return matrix() * params.scale_step; }
 fn offset_start() -> u32 { return matrix() * params.offset_step; }
+#if EXPERTS == 2
+// Pairs that have a matrix. Each is a block of one row.
+fn pairs() -> u32 { return sorted[params.experts]; }
+fn weight_of(row: u32) -> f32 { return pair_weights[params.weights_base + pair_at(row)]; }
+#endif
 // All matrices have their bias in one binding.
 fn bias_start() -> u32 { return select(expert, 0u, is_zero()) * params.bias_step; }
 #else

@@ -27,3 +27,20 @@ fn finish_split(split: u32, row: u32, quad: u32, sum: vec4<f32>, run: Run) {
   }
   write_split(split, row, quad, finished);
 }
+
+#if EXPERTS == 2
+// The weighted sum of all pairs whose matrix is in the binding, without their bias.
+fn finish_pairs(quad: u32, sum: vec4<f32>) {
+  let broken = any_nonfinite(sum);
+  var total = sum;
+  if (broken) { total = vec4<f32>(); }
+  for (var i = 0u; i < pairs(); i++) {
+    let rows = rows_of(i, 1u);
+    if (rows.begin >= rows.end) { continue; }
+    var own = bias[bias_start() + params.column / 4u + quad];
+    if (broken) { own += formula(rows.begin, quad); }
+    total = fma(vec4<f32>(weight_of(rows.begin)), own, total);
+  }
+  put_quad(0u, quad, total);
+}
+#endif

@@ -51,6 +51,7 @@ struct Params {
   scale_step: u32,
   offset_step: u32,
   bias_step: u32,
+  weights_base: u32, // element of the first pair's weight
 }
 
 @group(0) @binding(0) var<uniform> params: Params;

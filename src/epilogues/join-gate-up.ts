@@ -16,7 +16,8 @@ import { showShape } from '../problem/view.js';
 import { addGluText } from '../wgsl/glu-text.js';
 import { type Half, interleaveSteps } from './interleave-steps.js';
 
-const OPTIONS = onlyFields({ glu: oneOf(...(Object.keys(GLUS) as Glu[])) });
+/** @internal */
+export const GLU_OPTIONS = onlyFields({ glu: oneOf(...(Object.keys(GLUS) as Glu[])) });
 
 /**
  * The feed-forward part of a transformer's block in one dispatch: a layer with y = activation(x · gate + bias) ∘ (x · up + bias), of F
@@ -30,15 +31,29 @@ const OPTIONS = onlyFields({ glu: oneOf(...(Object.keys(GLUS) as Glu[])) });
  * const h = feedForward.forward(x); // (…, F)
  */
 export function joinGateUp(layers: readonly LinearWeightQuant[], options: { readonly glu: Glu }): LinearWeightQuant {
-  const { glu } = OPTIONS(options, 'options');
+  const { glu } = GLU_OPTIONS(options, 'options');
   const given = LAYERS(layers, 'layers');
   const [gate, up = gate, ...more] = given.map((layer) => layer.loaded);
   if (!gate || !up || more.length > 0) throw new ArgumentError('layers', 'gate and up, or one layer of both', `${given.length} layers`);
+  const made = joinedHalves([gate, up], glu, (weights) => packedLayout(weights, gate.settings.caps));
+  const { device, spec, settings } = gate;
+  const { biased, n } = made.weights;
+  const layer = new LinearWeightQuant(device, { ...spec, outFeatures: n / 2, bias: biased, plan: settings });
+  layer.adopt(made);
+  for (const one of given) one.destroy();
+  return layer;
+}
+
+/**
+ * @internal The weights of gate and up as those of their unit, in buffers of a layout of their own. Enqueues.
+ * @throws ArgumentError, UnsupportedError
+ */
+export function joinedHalves([gate, up]: readonly [LoadedWeights, LoadedWeights], glu: Glu, layout: (weights: Weights) => Packed): Buffers {
   addGluText();
   const count = checkHalves(gate, up);
   const { device, settings } = gate;
   const weights: Weights = { ...gate.weights, n: 2 * count, biased: gate.weights.biased || up.weights.biased, glu };
-  const packed = packedLayout(weights, settings.caps);
+  const packed = layout(weights);
   const halves = [half('gate', gate, 0, count), half('up', up, up === gate ? count : 0, count)] as const;
   const dispatches = interleaveSteps(halves, { weights, packed }, settings.caps);
   for (const one of dispatches) pipelineOf(device, one); // throws, before anything is allocated, if it is known not to compile
@@ -46,11 +61,7 @@ export function joinGateUp(layers: readonly LinearWeightQuant[], options: { read
   if (weights.codebook === 'table') copyTable(gate, made);
   const sources = new Map(halves.flatMap(({ buffers }) => [...buffers]));
   orAbandon(made, () => fill(device, made, { dispatches, sources: (role) => sources.get(role)!, written: [gate.done, up.done] }));
-  const { spec } = gate;
-  const layer = new LinearWeightQuant(device, { ...spec, outFeatures: count, bias: weights.biased, plan: settings });
-  layer.adopt(made);
-  for (const one of given) one.destroy();
-  return layer;
+  return made;
 }
 
 /** The values of the codebook, which both have. */

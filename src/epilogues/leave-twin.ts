@@ -6,9 +6,9 @@ import { allTaken, guarded } from '../gpu/guard.js';
 import { Tensor } from '../gpu/tensor.js';
 import { LinearWeightQuant } from '../layer/linear-weight-quant.js';
 import { fill } from '../layer/load.js';
-import { makeLoaded } from '../layer/loaded-weights.js';
+import { type LoadedWeights, makeLoaded } from '../layer/loaded-weights.js';
 import { outputSteps } from '../plan/load-steps.js';
-import { biasSlice, twinScaleSlice } from '../plan/packed-layout.js';
+import { twinScaleIn } from '../plan/packed-layout.js';
 import { isContiguous, showShape } from '../problem/view.js';
 
 /**
@@ -24,36 +24,37 @@ import { isContiguous, showShape } from '../problem/view.js';
  */
 export function leaveTwin(layer: LinearWeightQuant, scale: Tensor): void {
   const own = LinearWeightQuant.given(layer, 'layer');
-  const { loaded, device } = own;
+  own.move(twinned(own.loaded, scale));
+}
+
+/** @internal The weights with the scale behind their biases, in a buffer that is copied. Enqueues. @throws ArgumentError, UnsupportedError */
+export function twinned(loaded: LoadedWeights, scale: Tensor): LoadedWeights {
+  const { device, weights, packed, settings } = loaded;
   const given = Tensor.given(scale, 'scale', device);
-  const { weights, packed, settings } = loaded;
   const { n } = weights;
   const fits =
     given.dtype === 'float32' && given.format === 'ND' && given.shape.length === 1 && given.shape[0] === n && isContiguous(given);
   if (!fits) throw new ArgumentError('scale', `contiguous float32 (${n})`, `${given.dtype} ${showShape(given.shape)}`);
   const refused = weights.glu ? 'a gated linear unit has no twin' : weights.requantized ? 'an int8 y has no twin' : undefined;
   if (refused) throw new UnsupportedError('leaveTwin', [refused]);
-  const twinned = { ...weights, twinned: true };
-  const bias = biasSlice(twinned);
+  const ofTwin = twinScaleIn(weights, packed);
+  const size = ofTwin.offset + ofTwin.size;
+  const bias = { ...packed.bias, offset: 0, size };
   const { maxStorageBufferBindingSize: largest } = settings.caps;
-  if (bias.size > largest)
-    throw new UnsupportedError('bias and twin scale', [`need ${bias.size} bytes, maxStorageBufferBindingSize is ${largest}`]);
+  if (size > largest) throw new UnsupportedError('bias and twin scale', [`need ${size} bytes, maxStorageBufferBindingSize is ${largest}`]);
   const before = loaded.buffers.get(bias.buffer)!;
   const { result: buffer, errors } = guarded(device, 'the scale of a twin', () => {
-    const made = makeBuffer(device, { label: bias.buffer, usage: BUFFER.weights, size: bias.size });
+    const made = makeBuffer(device, { label: bias.buffer, usage: BUFFER.weights, size });
     const encoder = device.createCommandEncoder({ label: 'antiquant twin' });
-    encoder.copyBufferToBuffer(before, packed.bias.offset, made, 0, biasSlice({ n }).size);
+    encoder.copyBufferToBuffer(before, packed.bias.offset, made, 0, Math.min(packed.bias.size, ofTwin.offset));
     device.queue.submit([encoder.finish()]);
     return made;
   });
   const buffers = new Map([...loaded.buffers, [bias.buffer, buffer]]);
   const done = [loaded.done, errors];
   const column = { dtype: 'float32', strideG: 0, strideN: given.strides[0]! } as const;
-  const dispatches = outputSteps(
-    { n, bias: column, quant: undefined },
-    { bias: twinScaleSlice({ n }) },
-    { caps: settings.caps, views: { bias: given } },
-  );
-  fill(device, { weights: twinned, packed, buffers, done }, { dispatches, sources: () => given.buffer, written: [given.written] });
-  own.move(makeLoaded({ ...loaded, weights: twinned, packed: { ...packed, bias }, buffers, done: allTaken(...done) }));
+  const dispatches = outputSteps({ n, bias: column, quant: undefined }, { bias: ofTwin }, { caps: settings.caps, views: { bias: given } });
+  const made = { ...weights, twinned: true };
+  fill(device, { weights: made, packed, buffers, done }, { dispatches, sources: () => given.buffer, written: [given.written] });
+  return makeLoaded({ ...loaded, weights: made, packed: { ...packed, bias }, buffers, done: allTaken(...done) });
 }

@@ -1,6 +1,6 @@
 // ExpertLayers: many matrices of one shape and format in one buffer. forward-experts.ts multiplies rows of x with those that ids name.
 
-import { anything, dictionary, list, wholeNumber } from '../arguments/check.js';
+import { anything, dictionary, flag, list, onlyFields, optional, wholeNumber } from '../arguments/check.js';
 import { markOf, notOurs } from '../arguments/copies.js';
 import { checkDevice } from '../arguments/gpu-objects.js';
 import type { FloatDType } from '../dtype.js';
@@ -52,6 +52,7 @@ export interface ExpertLoad {
   readonly layout: ExpertLayout;
 }
 
+const OPTIONS = onlyFields({ summed: optional(flag) });
 const NOT_FOR_EXPERTS = ['quantScale', 'quantOffset', 'innerPrecise', 'weightRounding'];
 
 /**
@@ -189,18 +190,23 @@ export class ExpertLayers {
   /**
    * Compiles all shaders for products of these numbers of tokens, in parallel, and tests each variant once on this device.
    * @param top experts of a token
+   * @param options.summed products with `weights`
    * @throws ArgumentError, UnsupportedError if no kernel works or there was no memory, GpuError, ShaderError, DeviceLostError, ReadError
    */
-  async prepare(tokens: readonly number[], top: number): Promise<void> {
+  async prepare(tokens: readonly number[], top: number, options: { readonly summed?: boolean } = {}): Promise<void> {
     const loaded = this.loaded;
-    const problems = list(wholeNumber(1))(tokens, 'tokens').map((m) => this.#problem(loaded, m, wholeNumber(1)(top, 'top')));
+    const problems = list(wholeNumber(1))(tokens, 'tokens').map((m) => this.#problem(loaded, m, wholeNumber(1)(top, 'top'), options));
     await preparePlans(loaded, problems);
   }
 
-  /** How `tokens` rows of x are multiplied with `top` experts each, and why. No GPU work. @throws ArgumentError, UnsupportedError */
-  explain(tokens: number, top: number): Explanation {
+  /**
+   * How `tokens` rows of x are multiplied with `top` experts each, and why. No GPU work.
+   * @param options.summed with `weights`, a row of x for each pair
+   * @throws ArgumentError, UnsupportedError
+   */
+  explain(tokens: number, top: number, options: { readonly summed?: boolean } = {}): Explanation {
     const loaded = this.loaded;
-    return explain(loaded, this.#problem(loaded, wholeNumber(1)(tokens, 'tokens'), wholeNumber(1)(top, 'top')));
+    return explain(loaded, this.#problem(loaded, wholeNumber(1)(tokens, 'tokens'), wholeNumber(1)(top, 'top'), options));
   }
 
   /** Errors and bytes of all experts' weights together, if `loadExperts` quantized them; else undefined. */
@@ -239,19 +245,35 @@ export class ExpertLayers {
 
   // ------------------------------------------------------------------------------------------------------------- inside
 
-  #problem(loaded: LoadedWeights, m: number, perRow: number): Problem {
-    return makeProblem(loaded, { m, x: contiguousX(m, loaded.weights.k), experts: { count: this.count, perRow, ids: 0 } });
+  /** Of pairs that are summed, each has its row of x. */
+  #problem(loaded: LoadedWeights, tokens: number, top: number, options: { readonly summed?: boolean }): Problem {
+    const { summed = false } = OPTIONS(options, 'options');
+    const [m, perRow] = summed ? [tokens * top, 1] : [tokens, top];
+    const experts = { count: this.count, perRow, ids: 0, ...(summed && { summed: { top, weights: 0, by: 'rows' as const } }) };
+    return makeProblem(loaded, { m, x: contiguousX(m, loaded.weights.k), experts });
   }
 
-  #adopt({ weights, packed, buffers, done: pending, report }: Buffers): void {
+  /** @internal Takes buffers that are filled. */
+  adopt(made: Buffers): void {
+    this.#assertUsable();
+    this.#adopt(made);
+  }
+
+  /** @internal Replaces the weights by the same weights in other buffers, and frees the old buffers. */
+  move(to: LoadedWeights): void {
+    this.#assertUsable();
+    this.#replace(to);
+  }
+
+  #adopt({ weights, packed, buffers, done: pending, report, codebook }: Buffers): void {
     const { device } = this;
     const done = allTaken(...pending); // reported by prepare() and by reading an output
     const held = { spec: this.#spec, settings: this.#settings, shared: undefined };
-    this.#replace(makeLoaded({ device, weights, packed, buffers, done, report, ...held }));
+    this.#replace(makeLoaded({ device, weights, packed, buffers, done, report, codebook, ...held }));
   }
 
   #replace(loaded: LoadedWeights | undefined): void {
-    if (this.#loaded) freeLoaded(this.#loaded);
+    if (this.#loaded) freeLoaded(this.#loaded, loaded);
     this.#loaded = loaded;
   }
 

@@ -1,4 +1,4 @@
-// forwardExperts: y[p] = x[row of pair p] · W[ids[p]]ᵀ + bias[ids[p]], for pairs of a row of x and an expert.
+// forwardExperts: y[p] = x[row of pair p] · W[ids[p]]ᵀ + bias[ids[p]], for pairs of a row of x and an expert; or weighted sums of them.
 
 import { anything, onlyFields } from '../arguments/check.js';
 import { checkPass } from '../arguments/gpu-objects.js';
@@ -9,16 +9,23 @@ import { callWithOutput, encodeProduct, type Product, run } from '../layer/calls
 import { type LoadedWeights, outputBytes, recycle, takeOutput } from '../layer/loaded-weights.js';
 import { IDS, SORTED } from '../plan/pair-steps.js';
 import { checkX, checkY } from '../problem/checks.js';
+import { columnsOfY } from '../problem/glu.js';
 import { yDtypeOf } from '../problem/problem.js';
-import { showShape } from '../problem/view.js';
-import { type Input, sharesBuffer } from '../product/options.js';
+import { isContiguous, showShape } from '../problem/view.js';
+import { askedOfExperts, type ExpertOptions, type Input, sharesBuffer } from '../product/options.js';
 import { ExpertLayers } from './expert-layers.js';
 import { assertSorted, checkIds, pairsIn, type SortedPairs } from './sort-pairs.js';
 
 /** The experts of each row of x: their ids, or what `sortPairs` made of them. */
-export type Routes = { readonly ids: Tensor; readonly sorted?: undefined } | { readonly sorted: SortedPairs; readonly ids?: undefined };
+export type Routes = (
+  | { readonly ids: Tensor; readonly sorted?: undefined }
+  | { readonly sorted: SortedPairs; readonly ids?: undefined }
+) & {
+  /** A float32 weight for each id: y has a row for each row of ids, the sum of its pairs, each times its weight. */
+  readonly weights?: Tensor | undefined;
+};
 
-const ROUTES = onlyFields({ ids: anything, sorted: anything });
+const ROUTES = onlyFields({ ids: anything, sorted: anything, weights: anything });
 
 interface Call {
   readonly loaded: LoadedWeights;
@@ -26,7 +33,6 @@ interface Call {
   readonly rows: ReturnType<typeof checkX>;
   /** Of y, without its last axis. */
   readonly leading: readonly number[];
-  readonly pairs: number;
 }
 
 /** Checks x and ids against each other. @throws ArgumentError, DeviceLostError */
@@ -34,7 +40,11 @@ function callOf(given: ExpertLayers, tensor: Tensor, routes: Routes): Call {
   const experts = ExpertLayers.given(given, 'experts');
   const { loaded, device, count } = experts;
   const x = Tensor.given(tensor, 'x', device);
-  const { ids: asIds, sorted: asSorted } = ROUTES(routes, 'routes') as { ids?: Tensor; sorted?: SortedPairs };
+  const {
+    ids: asIds,
+    sorted: asSorted,
+    weights: asWeights,
+  } = ROUTES(routes, 'routes') as { ids?: Tensor; sorted?: SortedPairs; weights?: Tensor };
   if ((asIds === undefined) === (asSorted === undefined)) throw new ArgumentError('routes', 'either ids or sorted', 'both or none');
   const { sound, holds } = asSorted ? assertSorted(asSorted, 'sorted', device) : {};
   if (asSorted && asSorted.experts !== count) throw new ArgumentError('sorted', `pairs of ${count} experts`, `of ${asSorted.experts}`);
@@ -44,12 +54,30 @@ function callOf(given: ExpertLayers, tensor: Tensor, routes: Routes): Call {
   const rows = checkX(loaded.spec, x);
   const perRow = perRowOf(x.shape.slice(0, -1), ids.shape);
   const read = asSorted?.sorted ?? ids;
+  const weights = asWeights === undefined ? undefined : weightsOf(asWeights, ids);
+  if (weights && loaded.weights.glu) throw new ArgumentError('weights', 'none beside a gated linear unit', 'some');
+  const summed = weights && ({ top: ids.shape.at(-1)!, weights: weights.offset, by: 'rows' } as const);
   const input: Input = {
     x,
-    pairs: { role: asSorted ? SORTED : IDS, tensor: read, experts: { count, perRow, ids: asSorted ? undefined : ids.offset } },
-    written: allTaken(x.written, read.written, sound),
+    pairs: {
+      role: asSorted ? SORTED : IDS,
+      tensor: read,
+      weights,
+      experts: { count, perRow, ids: asSorted ? undefined : ids.offset, ...(summed && { summed }) },
+    },
+    written: allTaken(x.written, read.written, weights?.written, sound),
   };
-  return { loaded, input, rows, leading: ids.shape, pairs: pairsIn(ids) };
+  return { loaded, input, rows, leading: weights ? ids.shape.slice(0, -1) : ids.shape };
+}
+
+/** @throws ArgumentError */
+function weightsOf(given: Tensor, ids: Tensor): Tensor {
+  const weights = Tensor.given(given, 'weights', ids.device);
+  const fits = weights.dtype === 'float32' && weights.format === 'ND' && showShape(weights.shape) === showShape(ids.shape);
+  if (!fits || !isContiguous(weights))
+    throw new ArgumentError('weights', `contiguous float32 ${showShape(ids.shape)}`, `${weights.dtype} ${showShape(weights.shape)}`);
+  if (!(ids.shape.at(-1)! > 0)) throw new ArgumentError('weights', 'at least one for each row', showShape(weights.shape));
+  return weights;
 }
 
 /** Pairs of a row of x (…, K). Its leading axes are those of ids; or without the last of them, which may be 1. @throws ArgumentError */
@@ -67,16 +95,19 @@ function perRowOf(rows: readonly number[], ids: readonly number[]): number {
  * x (…, K) or (…, 1, K) with ids (…, T): each row meets T experts. x (…, T, K) with ids (…, T): each pair has its row. y is (…, T, N), of
  * x's dtype or float32 with `outputDtype`. The grid of the product depends on shapes alone; an expert without rows costs nothing. An id that
  * is no expert's makes a row of zeros; `readPairCounts` counts them.
+ * With `weights` y is (…, N): y[row] = Σ over t of weights[row, t] · (the product of pair (row, t), its bias included), summed in float32 and
+ * rounded once. An id that is no expert's adds nothing, if its weight is finite.
  * @param routes ids int32, contiguous; or `sorted`, what `sortPairs` made of ids, for several ExpertLayers that take the same
  * @throws ArgumentError, UnsupportedError, DeviceLostError
  * @example const y = forwardExperts(experts, x, { ids }); // x (tokens, K), ids (tokens, top): y (tokens, top, N)
  */
 export function forwardExperts(experts: ExpertLayers, x: Tensor, routes: Routes): Tensor {
-  const { loaded, input, rows, leading, pairs } = callOf(experts, x, routes);
+  const { loaded, input, rows, leading } = callOf(experts, x, routes);
   const { device, spec, weights } = loaded;
-  const form = { shape: [...leading, weights.n], dtype: yDtypeOf(spec, weights) };
-  const size = outputBytes(loaded, { m: pairs });
-  if (pairs === 0) {
+  const form = { shape: [...leading, columnsOfY(weights)], dtype: yDtypeOf(spec, weights) };
+  const m = product(leading);
+  const size = outputBytes(loaded, { m });
+  if (m === 0) {
     const y = takeOutput(loaded, size);
     return Tensor.own(device, y.buffer, { ...form, release: () => recycle(loaded, y), written: allTaken(y.ready, input.written) });
   }
@@ -87,20 +118,39 @@ export function forwardExperts(experts: ExpertLayers, x: Tensor, routes: Routes)
 
 /**
  * Records y = forwardExperts(experts, x, routes) into the caller's pass. With the same buffers and shapes as before it allocates nothing. y
- * shares no buffer with x or ids. The pass's pipeline and bind group 0 are then others.
+ * shares no buffer with x, ids or weights. The pass's pipeline and bind group 0 are then others.
+ * @param options.add y = add + …: y itself, or another Tensor of the same elements
+ * @param options.twin where y's twin goes, if `leaveExpertTwin` gave the experts its scale
  * @throws ArgumentError, UnsupportedError, DeviceLostError
  */
-export function encodeExperts(pass: GPUComputePassEncoder, experts: ExpertLayers, x: Tensor, y: Tensor, routes: Routes): void {
-  const product = productOf(experts, x, y, routes);
+export function encodeExperts(
+  pass: GPUComputePassEncoder,
+  experts: ExpertLayers,
+  x: Tensor,
+  y: Tensor,
+  routes: Routes,
+  options?: ExpertOptions,
+): void {
+  const product = productOf(experts, x, { y, routes, options });
   const into = checkPass(pass);
   if (product) encodeProduct(into, product);
 }
 
-/** @internal The product that `encodeExperts` records; undefined for no pairs. @throws ArgumentError, DeviceLostError */
-export function productOf(experts: ExpertLayers, x: Tensor, y: Tensor, routes: Routes): Product | undefined {
-  const { loaded, input, rows, pairs } = callOf(experts, x, routes);
+/** @internal The product that `encodeExperts` records; undefined for no rows. @throws ArgumentError, DeviceLostError */
+export function productOf(
+  experts: ExpertLayers,
+  x: Tensor,
+  { y, routes, options }: { readonly y: Tensor; readonly routes: Routes; readonly options?: ExpertOptions | undefined },
+): Product | undefined {
+  const { loaded, input, rows, leading } = callOf(experts, x, routes);
   const output = Tensor.given(y, 'y', loaded.device);
-  const place = checkY(loaded.spec, pairs, output);
-  if (sharesBuffer(input, output)) throw new ArgumentError('y', 'another buffer than x and ids', 'the same one');
-  return pairs === 0 ? undefined : { loaded, request: { input, rows, y: place }, writes: [output] };
+  const m = product(leading);
+  const place = checkY(loaded.spec, m, output);
+  const { adds, twin } = askedOfExperts(options, output);
+  if (adds && loaded.weights.glu) throw new ArgumentError('add', 'none beside a gated linear unit', 'one');
+  if (twin && !loaded.weights.twinned) throw new ArgumentError('twin', 'experts that leave one: call leaveExpertTwin() first', 'others');
+  if (sharesBuffer(input, output)) throw new ArgumentError('y', 'another buffer than x, ids and weights', 'the same one');
+  return m === 0 ? undefined : { loaded, request: { input, rows, y: place, adds, twin }, writes: twin ? [output, twin] : [output] };
 }
+
+const product = (sizes: readonly number[]): number => sizes.reduce((a, b) => a * b, 1);

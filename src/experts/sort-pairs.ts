@@ -29,7 +29,8 @@ export interface SortedPairs {
 
 /** The recording that sorts, and its errors. */
 interface Made {
-  readonly recording: Recording;
+  /** Undefined: the pairs are the caller's. */
+  readonly recording: Recording | undefined;
   readonly sound: Taken;
   /** How many pairs were sorted last. A replay may have sorted the first of them alone. */
   holds: number;
@@ -81,12 +82,27 @@ export function sortPairs(ids: Tensor, experts: number): SortedPairs {
 }
 
 /**
+ * @internal Pairs in memory of the caller's, for recorded steps: a step sorts them, or a dispatch of another kind does, in the form of
+ * shaders/lib/experts.wgsl.
+ */
+export function pairsWithin(ids: Tensor, experts: number, sorted: Tensor): SortedPairs {
+  const result: SortedPairs = { ids, experts, sorted };
+  Object.defineProperty(result, markOf('SortedPairs'), { value: VERSION });
+  made.set(result, { recording: undefined, sound: Promise.resolve(), holds: pairsIn(ids) });
+  return result;
+}
+
+/** @internal Are they in memory of the caller's? Then they need no step that sorts. */
+export const areWithin = (pairs: SortedPairs): boolean => made.get(pairs)?.recording === undefined && made.has(pairs);
+
+/**
  * Records into the caller's pass: sorts the ids of that time. Allocates nothing. The pass's pipeline and bind group 0 are then others.
  * @throws ArgumentError, DeviceLostError
  */
 export function encodeSortPairs(pass: GPUComputePassEncoder, pairs: SortedPairs): void {
   const how = assertSorted(pairs, 'pairs');
   const { recording, sound } = how;
+  if (!recording) throw new ArgumentError('pairs', 'what sortPairs returned', 'pairs of recorded steps');
   encodeInto(checkPass(pass), recording);
   how.holds = pairsIn(pairs.ids);
   pairs.sorted.writtenBy(allTaken(pairs.ids.written, sound));

@@ -1,9 +1,9 @@
 // Can a device run a kernel's tile on a problem? What kernels' tables say is asked here, once for all; the rest is the kernel's own `fit`.
 import type { Caps } from '../problem/caps.js';
-import type { Problem } from '../problem/problem.js';
+import { type Problem, rowsOfY } from '../problem/problem.js';
 import type { Params } from '../wgsl/preprocess.js';
 import type { Extent, Feature, Kernel, Shader } from './kernel.js';
-import { codebookRefused, groupsRefused, operandParams, readsInPlace, withinLimit } from './operands.js';
+import { codebookRefused, groupsRefused, operandParams, readsInPlace, withinLimit, writesInPlace } from './operands.js';
 
 /** Storage buffers that a variant binds. */
 export const storageBindings = ({ bindings }: Shader, params: Params): number =>
@@ -17,8 +17,20 @@ const HAS: Readonly<Record<Feature, (caps: Caps) => boolean>> = {
 /** Elements that any device binds together. */
 const ONE_BINDING = 2 ** 23;
 
-/** The problem as a kernel has it: factors of rows are the kernel's, where it can apply them and they are in x's binding. */
-export function seenBy({ scalesRows }: Pick<Kernel, 'scalesRows'>, problem: Problem): Problem {
+/** The problem as a kernel has it: factors of rows, and sums of pairs, are the kernel's where it can make them. */
+export const seenBy = (kernel: Pick<Kernel, 'scalesRows' | 'sumsPairs'>, problem: Problem): Problem =>
+  withPairs(kernel, withFactors(kernel, problem));
+
+/** Sums of pairs are the kernel's where y is one row of whole quads. */
+function withPairs({ sumsPairs }: Pick<Kernel, 'sumsPairs'>, problem: Problem): Problem {
+  const { experts } = problem;
+  if (!experts?.summed || !sumsPairs || rowsOfY(problem) !== 1) return problem;
+  const seen: Problem = { ...problem, experts: { ...experts, summed: { ...experts.summed, by: 'kernel' } } };
+  return writesInPlace(seen) ? seen : problem;
+}
+
+/** Factors of rows are the kernel's where they are in x's binding. */
+function withFactors({ scalesRows }: Pick<Kernel, 'scalesRows'>, problem: Problem): Problem {
   const { m, rowScale, xDtype } = problem;
   if (!rowScale || !scalesRows || m !== 1 || !rowScale.beside || xDtype !== 'float32') return problem;
   const quads = rowScale.of === 'factors' || (rowScale.offset % 4 === 0 && rowScale.width % 4 === 0);
@@ -38,8 +50,9 @@ const operandsRefused = (kernel: Kernel, problem: Problem, tile: Params): string
   groupsRefused(problem, kernel.groups?.(tile) ?? 'words') ??
   codebookRefused(problem, kernel) ??
   (problem.experts && !kernel.experts ? 'its weights are those of one matrix' : undefined) ??
-  (problem.adds && kernel.overwrites ? 'it does not add to what y holds' : undefined) ??
-  (problem.twin !== undefined && kernel.overwrites ? 'it leaves no twin of y' : undefined) ??
+  (problem.experts?.summed?.by === 'kernel' && tile.ROWS !== 1 ? 'pairs of a row are summed one after the other' : undefined) ??
+  (problem.adds && problem.experts?.summed?.by !== 'rows' && kernel.overwrites ? 'it does not add to what y holds' : undefined) ??
+  (problem.twin !== undefined && problem.experts?.summed?.by !== 'rows' && kernel.overwrites ? 'it leaves no twin of y' : undefined) ??
   (!kernel.rounds && problem.weightDtype !== 'float32'
     ? `codes meet x before they are weights here: there is no weight to round to ${problem.weightDtype}`
     : undefined) ??

@@ -29,7 +29,7 @@ export const helperVariants: Readonly<Record<string, readonly Params[]>> = {
   'row-factors': [{}],
   // X as the kernel that reads the codes: they see the same x.
   'quantize-rows': CODE_BITS.flatMap((BITS) => [1, 2].flatMap((DIGITS) => [0, 1, 2, 3].map((X) => ({ BITS, DIGITS, X })))),
-  'round-rows': [0, 1, 2, 3].map((Y) => ({ Y })),
+  'round-rows': [0, 1].flatMap((PAIRS) => (PAIRS ? [0, 1, 2] : [0, 1, 2, 3]).map((Y) => ({ Y, PAIRS }))),
   'sort-pairs': [{}],
   'gather-weights': FORMATS.flatMap((format) =>
     [0, 1, 2].flatMap((Y) => [0, 1].flatMap((PERM) => [0, 1].map((SCALED) => ({ ...format, READ: 1, ROUND: 0, Y, PERM, SCALED })))),

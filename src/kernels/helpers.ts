@@ -106,8 +106,13 @@ export const roundRows: Shader = {
     { name: 'sums', binding: 1, access: 'read' },
     { name: 'quant', binding: 2, access: 'read', when: (params) => params.Y === 3 },
     { name: 'y', binding: 3, access: 'write' },
+    { name: 'pair_weights', binding: 4, access: 'read', when: (params) => params.PAIRS === 1 },
+    { name: 'twin_scale', binding: 5, access: 'read', when: (params) => params.PAIRS === 1 },
   ],
-  uniforms: ['count', 'n', 'pitch', 'first', 'first_word', 'quant_pitch', 'splits', 'split_pitch', 'adds', 'act'],
+  uniforms: [
+    ...['count', 'n', 'pitch', 'first', 'first_word', 'quant_pitch', 'splits', 'split_pitch', 'adds', 'act'],
+    ...['top', 'weights_base', 'twin'],
+  ],
 };
 
 export const sortPairs: Shader = {
@@ -145,7 +150,20 @@ export const interleave: Shader = {
     { name: 'source', binding: 1, access: 'read' },
     { name: 'out', binding: 2, access: 'write' },
   ],
-  uniforms: ['bits', 'words', 'out_pitch', 'out_begin', 'side', 'source_pitch', 'source_begin', 'source_columns', 'columns', 'runs'],
+  uniforms: [
+    'bits',
+    'words',
+    'out_pitch',
+    'out_begin',
+    'side',
+    'source_pitch',
+    'source_begin',
+    'source_columns',
+    'columns',
+    'out_step',
+    'source_step',
+    'runs',
+  ],
 };
 
 /** How many ids name no row. */

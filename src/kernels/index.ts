@@ -13,7 +13,7 @@ import { matmulRows } from './matmul-rows.js';
 import { matmulSubgroup } from './matmul-subgroup.js';
 import { matmulSubgroupMatrix } from './matmul-subgroup-matrix.js';
 import { matmulTiled } from './matmul-tiled.js';
-import { codebooksOf, operandVariants } from './operands.js';
+import { codebooksOf, EXPERTS_SUMMED, operandVariants } from './operands.js';
 
 export const kernels: readonly Kernel[] = [
   matmulDot4,
@@ -43,7 +43,10 @@ export function addShaders(more: readonly Shader[]): void {
 export const operandsOf = (kernel: Kernel): Params[] =>
   operandVariants().filter(
     ({ CODEBOOK, ROUND, EXPERTS }) =>
-      codebooksOf(kernel).some((one) => CODEBOOKS[one] === CODEBOOK) && (kernel.rounds || ROUND === 0) && (kernel.experts || EXPERTS === 0),
+      codebooksOf(kernel).some((one) => CODEBOOKS[one] === CODEBOOK) &&
+      (kernel.rounds || ROUND === 0) &&
+      (kernel.experts || EXPERTS === 0) &&
+      (kernel.sumsPairs || EXPERTS! < EXPERTS_SUMMED),
   );
 
 /** Every variant that planning, loading or a caller can ask for. */

@@ -58,6 +58,8 @@ export interface Kernel extends Shader {
   readonly codebooks?: readonly Codebook[];
   /** Can its weights be those of many matrices (the param EXPERTS)? */
   readonly experts?: boolean;
+  /** And a row of y the weighted sum of several pairs (EXPERTS 2)? One row of them, at a time, in a tile of one row. */
+  readonly sumsPairs?: boolean;
   /** It never adds to what y holds, and leaves no twin: its text includes lib/no-residual.wgsl. */
   readonly overwrites?: boolean;
   /** It multiplies the sums of one row by a factor that x's binding gives (lib/row-factor.wgsl). */

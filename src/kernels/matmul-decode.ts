@@ -7,7 +7,7 @@ import { CODEBOOKS } from '../problem/weight-format.js';
 import type { Params } from '../wgsl/preprocess.js';
 import type { CostOf, Kernel } from './kernel.js';
 import { prefersTrick, trickRefused, withTrick } from './lanes.js';
-import { codesInLow, operandBindings, operandUniforms, tableBytes, withinLimit } from './operands.js';
+import { codesInLow, EXPERTS_SUMMED, operandBindings, operandUniforms, tableBytes, withinLimit } from './operands.js';
 
 /** With more rows, registers hold fewer products for each of them than matmul-prefill's. */
 const MAX_ROWS = 4;
@@ -86,9 +86,12 @@ export const matmulDecode: Kernel = {
   uniforms: operandUniforms,
   experts: true,
   scalesRows: true,
+  sumsPairs: true,
   codebooks: ['none', 'table', 'e2m1', 'e4m3'],
-  excludes: ({ BITS, ROWS, UNROLL, TRICK, CODEBOOK }) =>
-    UNROLL! > longest(BITS as CodeBits, ROWS!) || (TRICK === 1 && CODEBOOK !== CODEBOOKS.none),
+  excludes: ({ BITS, ROWS, UNROLL, TRICK, CODEBOOK, EXPERTS }) =>
+    UNROLL! > longest(BITS as CodeBits, ROWS!) ||
+    (TRICK === 1 && CODEBOOK !== CODEBOOKS.none) ||
+    (EXPERTS === EXPERTS_SUMMED && ROWS !== 1),
   tiles: TILES,
   choose(problem, caps) {
     if (caps.software) return 'made for the coalesced loads of a GPU';

@@ -13,6 +13,9 @@ import { type Binding, type Kernel, variantId } from './kernel.js';
 export const hasOffset = ({ OFFSET, SCALE }: Params): boolean => OFFSET! > 0 || TWO_LEVELS.includes(SCALE!);
 const TWO_LEVELS = Object.values(SCALE_FORMS).flatMap(({ param, unitBits }) => (unitBits > 0 ? [param] : []));
 
+/** The value of EXPERTS where a row of y is a sum of pairs. */
+export const EXPERTS_SUMMED = 2;
+
 export const operandBindings: readonly Binding[] = [
   { name: 'params', binding: 0, access: 'uniform' },
   { name: 'x', binding: 1, access: 'read' },
@@ -23,7 +26,8 @@ export const operandBindings: readonly Binding[] = [
   { name: 'quant', binding: 6, access: 'read', when: (params) => params.Y === 3 },
   { name: 'y', binding: 7, access: 'write' },
   { name: 'codebook', binding: 9, access: 'read', when: ({ CODEBOOK }) => CODEBOOK === CODEBOOKS.table },
-  { name: 'sorted', binding: 10, access: 'read', when: ({ EXPERTS }) => EXPERTS === 1 },
+  { name: 'sorted', binding: 10, access: 'read', when: ({ EXPERTS }) => EXPERTS! > 0 },
+  { name: 'pair_weights', binding: 11, access: 'read', when: ({ EXPERTS }) => EXPERTS === EXPERTS_SUMMED },
 ];
 
 export const operandUniforms = [
@@ -65,6 +69,7 @@ export const operandUniforms = [
   'scale_step',
   'offset_step',
   'bias_step',
+  'weights_base',
 ] as const;
 
 /** Layers whose columns a dispatch may hold side by side. */
@@ -113,8 +118,11 @@ export const xParam = (problem: XProblem, caps: Caps): number =>
 /** The param X of gather-rows, which reads float16 as bits everywhere. */
 export const gatherParam = (xDtype: FloatDType): number => (xDtype === 'float16' ? X.float16Bits : X[xDtype]);
 
-/** Can kernels write y where it is? They write whole quads of a row; otherwise f32 sums pass through round-rows. */
-export const writesInPlace = (problem: Problem): boolean =>
+/** Can kernels write y where it is? They write whole quads of a row; otherwise f32 sums pass through round-rows, as pairs do that are rows of a sum. */
+export const writesInPlace = (problem: Problem): boolean => problem.experts?.summed?.by !== 'rows' && isQuads(problem);
+
+/** Is y whole quads, of rows of a gated linear unit halves of them? */
+export const isQuads = (problem: Problem): boolean =>
   outputsOf(problem).every((layer) => [layer.count, layer.yOffset, layer.pitch].every((at) => at % (problem.weights.glu ? 2 : 4) === 0));
 
 /** Where the columns of each layer go; most problems have one layer. */
@@ -179,7 +187,7 @@ export function operandParams(problem: Problem, caps: Caps): Params {
     ...formatParams(problem.weights),
     X: xParam(problem, caps),
     ROUND: SCALE_FORMS[problem.weightDtype].param,
-    EXPERTS: problem.experts ? 1 : 0,
+    EXPERTS: problem.experts?.summed?.by === 'kernel' ? EXPERTS_SUMMED : problem.experts ? 1 : 0,
     READ,
     ...endingOf(problem, writesInPlace(problem)),
   };
@@ -195,7 +203,7 @@ const COMBINATIONS = [
   { x: [3, 0], y: [2, 0, 3], round: [0, 2] },
 ] as const;
 
-/** Every combination of operand params that a problem can lead to. Experts have neither int8 output nor weightRounding; int8 is not gated. */
+/** Every combination of operand params that a problem can lead to. Experts have neither int8 output nor weightRounding; int8 and sums of pairs are not gated. */
 export function operandVariants(): Params[] {
   const variants = new Map<string, Params>();
   for (const format of LEGAL_FORMATS)
@@ -203,8 +211,8 @@ export function operandVariants(): Params[] {
       for (const X of x)
         for (const Y of y)
           for (const ROUND of round)
-            for (const EXPERTS of ROUND > 0 || Y === INT8 ? [0] : [0, 1])
-              for (const ENDING of Y === INT8 ? [0] : [0, 1]) {
+            for (const EXPERTS of ROUND > 0 || Y === INT8 ? [0] : [0, 1, EXPERTS_SUMMED])
+              for (const ENDING of Y === INT8 || EXPERTS === EXPERTS_SUMMED ? [0] : [0, 1]) {
                 const params = { ...formatParams(format), X, ROUND, EXPERTS, READ, Y, ENDING };
                 variants.set(variantId('', params), params);
               }

@@ -7,6 +7,7 @@ import { encodeInto, type Recording, record, submit } from '../gpu/recording.js'
 import { scratch, scratchNow } from '../gpu/scratch.js';
 import { selfTested } from '../gpu/self-test.js';
 import type { Tensor } from '../gpu/tensor.js';
+import { PAIR_WEIGHTS } from '../plan/pair-steps.js';
 import type { Plan } from '../plan/plan.js';
 import { CALL_SCALE, ROW_SCALE, X_CODES } from '../plan/x-steps.js';
 import { BEST_IDS, BEST_VALUES } from '../plan/y-steps.js';
@@ -85,6 +86,7 @@ const boundOf = ({ input: { x, codes, pairs }, scaled, inputScale, best }: Reque
   ...(inputScale && { [CALL_SCALE]: inputScale.buffer }),
   ...(codes && { [X_CODES]: codes.buffer }),
   ...(pairs && { [pairs.role]: pairs.tensor.buffer }),
+  ...(pairs?.weights && { [PAIR_WEIGHTS]: pairs.weights.buffer }),
   ...(best ? { [BEST_IDS]: first, [BEST_VALUES]: second! } : { y: first }),
 });
 

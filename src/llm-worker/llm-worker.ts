@@ -1,8 +1,8 @@
 // LlmWorker: an Llm in a Worker, so that a page's thread does nothing for a token but take it. Weights never pass the page.
 import { callback, optional, property } from '../arguments/check.js';
 import { ArgumentError, DeviceLostError, UnsupportedError } from '../errors.js';
-import type { KvDType } from '../llm/attention.js';
 import type { Config } from '../llm/config.js';
+import type { KvDType } from '../llm-kernels/attention.js';
 import type { LlmExplanation, LlmStats } from '../runtime/explanation.js';
 import type { ChatWithOptions, CompleteOptions, GeneratedId, GenerateOptions, LlmOptions, Piece } from '../runtime/options.js';
 import type { DetokenizerOptions } from '../text/detokenizer.js';

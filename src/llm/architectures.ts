@@ -22,6 +22,11 @@ export interface Architecture {
   readonly biases: readonly Extract<LayerPart, `${string}Bias`>[];
   /** Is there an RMSNorm of each head of q and k before the rotation? */
   readonly qkNorms: boolean;
+  /**
+   * Is the feed-forward part of each layer one of experts? maybe: the keys say so. Default: it is not. A row meets those of the largest products with the router, and
+   * the softmax of these products are their weights: the same as the softmax over all experts, divided by what the chosen have of it.
+   */
+  readonly experts?: 'maybe' | 'always';
   /** Default: SiLU. */
   readonly activation?: Glu;
   /** Are there norms of the attention's output and of the feed-forward part's, before they are added to the residual? */
@@ -60,10 +65,11 @@ export interface WindowRule {
 
 /** By GGUF's general.architecture. */
 const ARCHITECTURES = {
-  /** Also Mistral, whose first models have windows, and SmolLM2. */
-  llama: { ropeInGguf: 'pairs', ropeDivisors: true, biases: [], qkNorms: false, window: { every: 0 } },
+  /** Also Mistral, whose first models have windows, Mixtral and SmolLM2. */
+  llama: { ropeInGguf: 'pairs', ropeDivisors: true, biases: [], qkNorms: false, window: { every: 0 }, experts: 'maybe' },
   qwen2: { ropeInGguf: 'halves', ropeDivisors: false, biases: ['qBias', 'kBias', 'vBias'], qkNorms: false },
   qwen3: { ropeInGguf: 'halves', ropeDivisors: false, biases: [], qkNorms: true },
+  qwen3moe: { ropeInGguf: 'halves', ropeDivisors: false, biases: [], qkNorms: true, experts: 'always' },
   gemma3: {
     ...{ ropeInGguf: 'halves', ropeDivisors: false, biases: [], qkNorms: true },
     ...{ activation: 'gelu_tanh', postNorms: true, scalesEmbedding: true, wideScaleAt: 62, scaleKey: true },

@@ -4,7 +4,8 @@
 import { FormatError, UnsupportedError } from '../errors.js';
 import { clip, show } from '../files/show.js';
 import { type ArchitectureName, architectureOf } from './architectures.js';
-import type { Config, Rope } from './config.js';
+import type { Rope } from './attention-config.js';
+import type { Config } from './config.js';
 import { type Keys, optionalSize, positive, size } from './keys.js';
 
 type Json = Readonly<Record<string, unknown>>;

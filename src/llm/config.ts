@@ -4,6 +4,7 @@
 import { FormatError, UnsupportedError } from '../errors.js';
 import { show } from '../files/show.js';
 import type { TensorFile } from '../files/tensor-file.js';
+import { MOST_EXPERTS } from '../llm-kernels/rms.js';
 import type { Glu } from '../problem/glu.js';
 import { showShape } from '../problem/view.js';
 import { ARCHITECTURE_NAMES, type Architecture, type ArchitectureName, architectureOf, isArchitecture } from './architectures.js';
@@ -11,7 +12,15 @@ import { type AttentionConfig, attentionOf } from './attention-config.js';
 import { type Keys, keysOf, MOST, optionalSize, positive, size } from './keys.js';
 import { tensorName } from './names.js';
 
-export type { Rope, Windows } from './attention-config.js';
+/** The experts of every layer. */
+export interface Experts {
+  /** E */
+  readonly count: number;
+  /** k: those that a row meets. */
+  readonly top: number;
+  /** Of their weights, which add up to 1 before. */
+  readonly scale: number;
+}
 
 /** What a model is, apart from its weights. What is optional is not there by default. */
 export interface Config extends AttentionConfig {
@@ -26,7 +35,7 @@ export interface Config extends AttentionConfig {
   readonly kvHeads: number;
   /** e: numbers of a head; even. */
   readonly headWidth: number;
-  /** f: numbers inside the feed-forward part. */
+  /** f: numbers inside the feed-forward part; of one expert, if there are many. */
   readonly feedForward: number;
   /** Tokens: rows of the embedding and of the head. */
   readonly vocabulary: number;
@@ -38,6 +47,8 @@ export interface Config extends AttentionConfig {
   readonly tied: boolean;
   readonly biases: Architecture['biases'];
   readonly qkNorms: boolean;
+  /** Undefined where the feed-forward part of a layer is one. */
+  readonly experts?: Experts | undefined;
   /** Of the feed-forward part. Default: SiLU. */
   readonly activation?: Glu | undefined;
   /** Are there norms of what the attention and the feed-forward part add to the residual? */
@@ -62,8 +73,32 @@ const NEUTRAL: Readonly<Record<string, readonly unknown[]>> = {
   'rope.scaling.attn_factor': [1],
   'rope.scaling.yarn_log_multiplier': [0],
 };
+/** The same of models with experts: all layers have them, none is every row's, and the chosen ones' weights are a softmax. */
+const NEUTRAL_OF_EXPERTS: Readonly<Record<string, readonly unknown[]>> = {
+  expert_gating_func: [1],
+  expert_group_count: [0, 1],
+  expert_group_used_count: [0, 1],
+  expert_shared_count: [0],
+  expert_shared_feed_forward_length: [0],
+  expert_weights_norm: [true],
+  interleave_moe_layer_step: [0, 1],
+  leading_dense_block_count: [0],
+  moe_every_n_layers: [0, 1],
+};
 /** Keys that say something about the file and change no result where the scaling of positions is served. */
 const SAYS_ONLY = ['rope.scaling.finetuned', 'rope.scaling.original_context_length', 'tensor_data_layout'];
+
+/** Undefined for a model without. */
+function expertsOf(keys: Keys, { experts }: Architecture): Experts | undefined {
+  const without = experts === undefined || (experts === 'maybe' && [undefined, 0].includes(keys.get('expert_count') as undefined));
+  if (without) return undefined;
+  const count = size(keys, 'expert_count');
+  if (count > MOST_EXPERTS) keys.unserved('expert_count', `at most ${MOST_EXPERTS}`);
+  const top = size(keys, 'expert_used_count');
+  if (top > count) keys.refuse('expert_used_count', `at most expert_count, ${count}`);
+  const scale = keys.get('expert_weights_scale');
+  return { count, top, scale: scale === 0 ? 1 : positive(keys, 'expert_weights_scale', 1) }; // llama.cpp takes 0 for no scale
+}
 
 /** Rows of the embedding; what keys say of the vocabulary must agree. */
 function vocabularyOf(keys: Keys, { name: file, metadata, tensors }: TensorFile): number {
@@ -96,7 +131,7 @@ function architectureIn({ kind, name: file, metadata }: TensorFile): Architectur
 /**
  * Reads the configuration from a file's header; no tensor is read. `findTensors` (model-tensors.ts) checks the tensors against it.
  * @throws FormatError for a key that is missing, of another type, out of range, or against another key; UnsupportedError for another
- * architecture, and for every key of the architecture that would change the result and is not served (experts, windows, yarn, …). Both name the
+ * architecture, and for every key of the architecture that would change the result and is not served (yarn, shared experts, …). Both name the
  * key, what was expected and what was got
  */
 export function readConfig(file: TensorFile): Config {
@@ -116,6 +151,9 @@ export function readConfig(file: TensorFile): Config {
   if (optionalSize(keys, 'attention.value_length', width / heads) !== headWidth)
     keys.unserved('attention.value_length', `${headWidth}, as attention.key_length`);
 
+  const experts = expertsOf(keys, row);
+  const feedForward = size(keys, 'feed_forward_length', layers);
+
   const config: Config = {
     architecture,
     layers,
@@ -123,7 +161,7 @@ export function readConfig(file: TensorFile): Config {
     heads,
     kvHeads,
     headWidth,
-    feedForward: size(keys, 'feed_forward_length', layers),
+    feedForward: experts ? optionalSize(keys, 'expert_feed_forward_length', feedForward) : feedForward,
     vocabulary: vocabularyOf(keys, file),
     contextLength: size(keys, 'context_length'),
     epsilon: positive(keys, 'attention.layer_norm_rms_epsilon'),
@@ -131,6 +169,7 @@ export function readConfig(file: TensorFile): Config {
     tied: !file.tensors.has(tensorName('head', 'gguf')!),
     biases: row.biases,
     qkNorms: row.qkNorms,
+    ...(experts && { experts }),
     ...(row.activation && { activation: row.activation }),
     ...(row.postNorms && { postNorms: true }),
     ...(row.scalesEmbedding && { embeddingScale: Math.sqrt(width) }),
@@ -138,7 +177,7 @@ export function readConfig(file: TensorFile): Config {
   };
 
   const rest = new Set(keys.rest()); // the others are served
-  for (const [key, values] of Object.entries(NEUTRAL)) {
+  for (const [key, values] of Object.entries(experts ? { ...NEUTRAL, ...NEUTRAL_OF_EXPERTS } : NEUTRAL)) {
     const value = rest.has(key) ? keys.get(key) : undefined;
     if (value !== undefined && !values.includes(value)) keys.unserved(key, values.join(' or '));
   }

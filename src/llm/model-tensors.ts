@@ -6,11 +6,15 @@ import { showShape } from '../problem/view.js';
 import type { Config } from './config.js';
 import { type LayerPart, type ModelPart, type Role, type Source, tensorName } from './names.js';
 
-/** Dtypes of norms, biases and divisors. */
+/** Dtypes of norms, biases, divisors and routers. */
 export const FLOATS: readonly string[] = ['F32', 'F16', 'BF16'];
 
-/** The shape of a part, outermost first: (N, K) of a matrix. */
-function shapesOf({ width: d, heads, kvHeads, headWidth: e, feedForward: f, vocabulary, rope }: Config) {
+/** Vectors, and matrices that are not quantized. */
+const isFloats = (role: Role, shape: readonly number[]): boolean => shape.length === 1 || role.startsWith('router.');
+
+/** The shape of a part, outermost first: (N, K) of a matrix, (E, N, K) of experts. */
+function shapesOf({ width: d, heads, kvHeads, headWidth: e, feedForward: f, vocabulary, rope, experts }: Config) {
+  const count = experts?.count ?? 0;
   return {
     embedding: [vocabulary, d],
     outputNorm: [d],
@@ -35,6 +39,10 @@ function shapesOf({ width: d, heads, kvHeads, headWidth: e, feedForward: f, voca
     up: [f, d],
     gateUp: [2 * f, d],
     down: [d, f],
+    router: [count, d],
+    gates: [count, f, d],
+    ups: [count, f, d],
+    downs: [count, d, f],
     postFeedForwardNorm: [d],
   } as const satisfies Readonly<Record<ModelPart | LayerPart, readonly number[]>>;
 }
@@ -45,12 +53,14 @@ export function layerParts({
   qkNorms,
   postNorms,
   joined,
-}: Pick<Config, 'biases' | 'qkNorms' | 'postNorms' | 'joined'>): readonly LayerPart[] {
+  experts,
+}: Pick<Config, 'biases' | 'qkNorms' | 'postNorms' | 'joined' | 'experts'>): readonly LayerPart[] {
   const qkv: readonly LayerPart[] = joined ? ['qkv'] : ['q', 'k', 'v'];
   const norms: readonly LayerPart[] = qkNorms ? ['qNorm', 'kNorm'] : [];
   const attention: readonly LayerPart[] = ['attentionNorm', ...qkv, ...biases, ...norms, 'o', ...(postNorms ? POST.attention : [])];
   const gateUp: readonly LayerPart[] = joined ? ['gateUp'] : ['gate', 'up'];
-  return [...attention, 'feedForwardNorm', ...gateUp, 'down', ...(postNorms ? POST.feedForward : [])];
+  const feedForward: readonly LayerPart[] = experts ? ['router', 'gates', 'ups', 'downs'] : [...gateUp, 'down'];
+  return [...attention, 'feedForwardNorm', ...feedForward, ...(postNorms ? POST.feedForward : [])];
 }
 const POST = { attention: ['postAttentionNorm'], feedForward: ['postFeedForwardNorm'] } as const satisfies Record<
   string,
@@ -71,7 +81,7 @@ export function* rolesOf(config: Config): Generator<readonly [role: Role, shape:
 
 /**
  * Finds every tensor of the model by its name and checks its shape; reads none.
- * @throws FormatError for a tensor that is missing or of another shape, and for a norm, bias or divisor that is not F32, F16 or BF16;
+ * @throws FormatError for a tensor that is missing or of another shape, and for a norm, bias, divisor or router that is not F32, F16 or BF16;
  * UnsupportedError for a tensor that the model would ignore
  */
 export function findTensors({ name: file, tensors }: TensorFile, config: Config, source: Source): ReadonlyMap<Role, TensorInfo> {
@@ -84,7 +94,7 @@ export function findTensors({ name: file, tensors }: TensorFile, config: Config,
     if (!info) throw new FormatError({ file, tensor, field: 'shape' }, showShape(shape), 'no such tensor');
     if (showShape(info.shape) !== showShape(shape))
       throw new FormatError({ file, tensor, field: 'shape' }, showShape(shape), showShape(info.shape));
-    if (shape.length === 1 && !FLOATS.includes(info.dtype))
+    if (isFloats(role, shape) && !FLOATS.includes(info.dtype))
       throw new FormatError({ file, tensor, field: 'type' }, FLOATS.join(', '), info.dtype);
     found.set(role, info);
     used.add(info);

@@ -37,6 +37,11 @@ const LAYER = {
   gate: ['ffn_gate.weight', 'mlp.gate_proj.weight'],
   up: ['ffn_up.weight', 'mlp.up_proj.weight'],
   down: ['ffn_down.weight', 'mlp.down_proj.weight'],
+  // Of experts, with an axis of E in front. Hugging Face's files have a tensor for each expert.
+  router: ['ffn_gate_inp.weight', undefined],
+  gates: ['ffn_gate_exps.weight', undefined],
+  ups: ['ffn_up_exps.weight', undefined],
+  downs: ['ffn_down_exps.weight', undefined],
   postFeedForwardNorm: ['post_ffw_norm.weight', undefined],
 } as const satisfies Readonly<Record<string, Names>>;
 

@@ -28,7 +28,12 @@ export function frequencies(rope: Config['rope'], divisors?: ArrayLike<number>):
   if (got !== expected) throw new ArgumentError('divisors', `${expected} numbers`, String(got));
   for (let i = 0; i < got; i++) {
     const one = divisors![i]!;
-    if (!(one > 0 && Number.isFinite(one))) throw new FormatError({ field: `ropeDivisors[${i}]` }, 'a number above 0', String(one));
+    if (!(one > 0 && Number.isFinite(one)))
+      throw new FormatError(
+        { field: `${rope.original === undefined ? 'ropeDivisors' : 'LongRoPE divisors'}[${i}]` },
+        'a number above 0',
+        String(one),
+      );
   }
   return Float64Array.from({ length: width / 2 }, (_, i) => base ** ((-2 * i) / width) / factor / (divisors?.[i] ?? 1));
 }

@@ -2,6 +2,7 @@
 import { FormatError, UnsupportedError } from '../errors.js';
 import { clip } from '../files/show.js';
 import type { TensorFile, TensorInfo } from '../files/tensor-file.js';
+import { partsOf } from '../formats/experts.js';
 import { findLayers } from '../formats/find-layers.js';
 import type { FoundLayers } from '../formats/found-layers.js';
 import type { LayerSource } from '../formats/layer-source.js';
@@ -9,7 +10,7 @@ import type { Config } from '../llm/config.js';
 import { FLOATS, rolesOf } from '../llm/model-tensors.js';
 import { matrixName, type Role, type Source, tensorName } from '../llm/names.js';
 import { showShape } from '../problem/view.js';
-import { isFloat, type Matrix, type ModelTensors } from './language-model.js';
+import { type ExpertMatrices, isFloat, type Matrix, type ModelTensors } from './language-model.js';
 
 export interface FindMatricesOptions {
   readonly source: Source;
@@ -34,6 +35,7 @@ export async function findMatrices(file: TensorFile, config: Config, options: Fi
   const layers = new Map(found.layers.map((layer) => [layer.name, layer]));
   const matrices = new Map<Role, Matrix>();
   const vectors = new Map<Role, TensorInfo>();
+  const experts = new Map<Role, ExpertMatrices>();
   const zeros: TensorInfo[] = [];
   const used = new Set<TensorInfo>();
   const roles = new Map(rolesOf(config));
@@ -41,13 +43,19 @@ export async function findMatrices(file: TensorFile, config: Config, options: Fi
     const tensor = tensorName(role, source);
     const part = role.split('.')[0]!;
     if (tensor === undefined || part.endsWith('Bias')) continue;
-    if (shape.length === 1) {
+    if (shape.length === 1 || part === 'router') {
       const info = vector(file, tensor, shape);
       vectors.set(role, info);
       used.add(info);
       continue;
     }
     const name = matrixName(role, source)!;
+    if (shape.length === 3) {
+      const own = expertsOf(file, found, { name, tensor, shape });
+      experts.set(role, own);
+      used.add(own.info);
+      continue;
+    }
     const layer = layers.get(name);
     const biasShape = role.includes('.') ? roles.get(biasRole(role)) : undefined;
     const bias = biasShape && vector(file, tensorName(biasRole(role), source)!, biasShape);
@@ -72,11 +80,30 @@ export async function findMatrices(file: TensorFile, config: Config, options: Fi
     throw new UnsupportedError(`${file.name}: ${clip(unused.name)}`, [
       `expected no such tensor in ${config.architecture}, got ${unused.dtype} ${showShape(unused.shape)}`,
     ]);
-  return { matrices, vectors, zeros };
+  return { matrices, experts, vectors, zeros };
 }
 
 const missing = (file: TensorFile, tensor: string, shape: readonly number[]): FormatError =>
   new FormatError({ file: file.name, tensor, field: 'shape' }, showShape(shape), 'no such tensor');
+
+/** @throws FormatError, UnsupportedError */
+function expertsOf(
+  file: TensorFile,
+  { experts, refused, notYet }: FoundLayers,
+  { name, tensor, shape }: { readonly name: string; readonly tensor: string; readonly shape: readonly number[] },
+): ExpertMatrices {
+  const info = file.tensors.get(tensor);
+  if (!info) throw missing(file, tensor, shape);
+  if (showShape(info.shape) !== showShape(shape))
+    throw new FormatError({ file: info.source.name, tensor, field: 'shape' }, showShape(shape), showShape(info.shape));
+  const source = experts.find((one) => one.name === name)?.experts;
+  if (source) return { info, source };
+  const error = refused.find((one) => one.name === name)?.error;
+  if (error) throw error;
+  if (FLOATS.includes(info.dtype)) return { info, source: partsOf(info) };
+  const why = notYet.find(({ tensors }) => tensors.includes(info))?.why ?? `no format has ${info.dtype}`;
+  throw new UnsupportedError(`${file.name}: ${clip(tensor)}`, [why]);
+}
 
 /** A norm, or a bias. @throws FormatError */
 function vector(file: TensorFile, tensor: string, shape: readonly number[]): TensorInfo {

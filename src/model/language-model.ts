@@ -11,11 +11,19 @@ import type { Tokenizer } from '../text/tokenizer.js';
 /** A matrix of the model: a layer of the file, or floats, which are quantized while they are loaded. */
 export type Matrix = LayerSource | FloatLayer;
 
+/** The matrices of a tensor with an axis of experts in front. */
+export interface ExpertMatrices {
+  readonly info: TensorInfo;
+  readonly source: readonly LayerSource[] | readonly TensorInfo[];
+}
+
 /** Where the weights of a model are. */
 export interface ModelTensors {
   /** By role, each with its bias: `embedding`, `q.3`. */
   readonly matrices: ReadonlyMap<Role, Matrix>;
-  /** Norms, and divisors of frequencies that are a tensor. */
+  /** Those of experts: `gates.3`. */
+  readonly experts: ReadonlyMap<Role, ExpertMatrices>;
+  /** Norms, routers, and divisors of frequencies that are a tensor. */
   readonly vectors: ReadonlyMap<Role, TensorInfo>;
   /** Biases that the architecture does not have, and that must be zeros: packers of GPTQ write such. */
   readonly zeros: readonly TensorInfo[];

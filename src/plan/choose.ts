@@ -8,7 +8,7 @@ import { type Accuracy, PRECISE } from '../problem/accuracy.js';
 import type { Caps } from '../problem/caps.js';
 import { rowsOfExpert } from '../problem/experts.js';
 import { sameData } from '../problem/key.js';
-import { type Problem, rowsOfY } from '../problem/problem.js';
+import { type Problem, pairsOf } from '../problem/problem.js';
 import { liftOf } from '../problem/weight-format.js';
 import type { Params } from '../wgsl/preprocess.js';
 import { accurateEnough, type Findings, problemClass, type Tuned } from './findings.js';
@@ -80,13 +80,16 @@ const anyTile = (kernel: Kernel, { problem, caps }: ChooseContext): Params =>
   kernel.tiles.find((tile) => typeof extentOf(kernel, { problem, caps, tile }) !== 'string') ?? kernel.tiles[0]!;
 
 /** What a matrix of many has to do on average: kernels choose their tiles for it. */
-const asOneMatrix = (problem: Problem): Problem =>
-  problem.experts ? { ...problem, m: rowsOfExpert(rowsOfY(problem), problem.experts.count) } : problem;
+function asOneMatrix(problem: Problem): Problem {
+  const { experts } = problem;
+  if (!experts) return problem;
+  return { ...problem, m: experts.summed?.by === 'kernel' ? 1 : rowsOfExpert(pairsOf(problem), experts.count) };
+}
 
 /** A kernel's answer with its choice of a tile, or with the forced tile. */
 function ask(kernel: Kernel, context: ChooseContext): Answer {
   const { problem, caps, force } = context;
-  const own = kernel.choose(asOneMatrix(problem), caps);
+  const own = kernel.choose(asOneMatrix(seenBy(kernel, problem)), caps);
   const declined = typeof own === 'string';
   if (declined && !force) return { verdict: { kernel: kernel.name, verdict: 'declined', reason: own } };
   const tile = force?.tile ?? (declined ? anyTile(kernel, context) : own.tile);

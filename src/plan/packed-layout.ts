@@ -58,6 +58,11 @@ export const twinScaleSlice = ({ n }: Pick<Weights, 'n'>): Slice => ({
   offset: Math.ceil((quadsOf(n) * 16) / 256) * 256,
   size: quadsOf(n) * 16,
 });
+/** Where they are behind the biases of all matrices, or of the only one. */
+export const twinScaleIn = (weights: Pick<Weights, 'n'>, { bias, experts }: Pick<Packed, 'bias' | 'experts'>): Slice => {
+  const own = twinScaleSlice(weights);
+  return experts ? { ...own, buffer: bias.buffer, offset: 16 * experts.bias * experts.count } : own;
+};
 export const columnQuantSlice = ({ n }: Pick<Weights, 'n'>): Slice => ({ buffer: 'columnQuant', offset: 0, size: quadsOf(n) * 32 });
 export const codebookSlice: Slice = { buffer: 'codebook', offset: 0, size: 64 };
 export const permutationSlice = ({ k }: Pick<Weights, 'k'>): Slice => ({ buffer: 'permutation', offset: 0, size: 4 * k });

@@ -3,7 +3,7 @@
 import { BYTES } from '../dtype.js';
 import { UnsupportedError } from '../errors.js';
 import { seenBy } from '../kernels/fits.js';
-import { hasOffset, readsInPlace, writesInPlace, yUniforms } from '../kernels/operands.js';
+import { hasOffset, isQuads, readsInPlace, writesInPlace, yUniforms } from '../kernels/operands.js';
 import type { Accuracy } from '../problem/accuracy.js';
 import type { Caps } from '../problem/caps.js';
 import { blocksBound, sortedWords } from '../problem/experts.js';
@@ -14,8 +14,8 @@ import { fitting, pieces } from './binding.js';
 import { type Choice, choose, type Force, type Verdict } from './choose.js';
 import { type Dispatch, dispatch } from './dispatch.js';
 import { type Findings, NO_FINDINGS } from './findings.js';
-import { codebookSlice, columnQuantSlice, type Packed, twinScaleSlice } from './packed-layout.js';
-import { expertUniforms, SORTED, sortedBinding, sortStep } from './pair-steps.js';
+import { codebookSlice, columnQuantSlice, type Packed, twinScaleIn } from './packed-layout.js';
+import { expertUniforms, pairBindings, SORTED, sortStep } from './pair-steps.js';
 import { FACTORS, gather, gatheredBytes, NOTHING, type Prepared, preparations, rowBytes, rowsOf, X_CODES, type XRows } from './x-steps.js';
 import { bestOf, inPlace, inScratch, type Output, round, sumsPitch } from './y-steps.js';
 
@@ -80,7 +80,8 @@ export function makePlan(given: PlanContext, { force, findings = NO_FINDINGS }: 
   }
   if (problem.yPitch !== columnsOfY(weights) && !direct.y)
     throw new UnsupportedError(what, ['rows of y with gaps between them must be whole quads']);
-  if (problem.twin !== undefined && !direct.y) throw new UnsupportedError(what, ['a y with a twin must be whole quads']);
+  if (problem.twin !== undefined && !(direct.y || (experts?.summed && isQuads(problem))))
+    throw new UnsupportedError(what, ['a y with a twin must be whole quads']);
   const dispatches: Dispatch[] = [];
   if (experts?.ids !== undefined) dispatches.push(sortStep(caps, { pairs: m * perRow, experts: experts.count, ids: experts.ids }));
   let main: Dispatch | undefined;
@@ -88,8 +89,10 @@ export function makePlan(given: PlanContext, { force, findings = NO_FINDINGS }: 
     if (!direct.x) dispatches.push(...gather(context, range));
     const x = rowsOf(context, range);
     const extra = preparation?.make({ problem, caps, params }, x) ?? NOTHING;
-    const ofY = { begin: perRow * range.begin, count: perRow * range.count };
-    const y = direct.y ? inPlace(context, ofY) : inScratch(problem, { rows: ofY.count, splits });
+    const pairs = { begin: perRow * range.begin, count: perRow * range.count };
+    const top = experts?.summed?.top ?? 1;
+    const ofY = { begin: pairs.begin / top, count: pairs.count / top };
+    const y = direct.y ? inPlace(context, ofY) : inScratch(problem, { rows: pairs.count, splits });
     const products = multiply(context, choice, { x, y, extra });
     main ??= products[0];
     dispatches.push(...extra.dispatches, ...products);
@@ -117,7 +120,7 @@ export function makePlan(given: PlanContext, { force, findings = NO_FINDINGS }: 
 }
 
 function asidesOf(problem: Problem, splits: number): readonly Aside[] {
-  const { best, weights } = problem;
+  const { best, weights, experts } = problem;
   const { permuted, inputScaled } = weights;
   const ofLayer = [
     problem.inputScale !== undefined && 'the call scales each input',
@@ -126,11 +129,14 @@ function asidesOf(problem: Problem, splits: number): readonly Aside[] {
     inputScaled && 'each input has a scale',
   ].filter(Boolean);
   const unread = ofLayer.join(', and ') || 'x is transposed, or its rows are not whole words, or it does not start on a vec4';
+  const unwritten = experts?.summed
+    ? 'rows of y are sums of pairs, whose products are rows first'
+    : 'rows of y do not start on whole words';
   const shared = `workgroups share k in ${splits} splits, since rows and columns alone do not fill the device`;
   return [
     ...(readsInPlace(problem) ? [] : [{ shader: 'gather-rows' as const, reason: unread }]),
     ...(splits > 1 && !best ? [{ shader: 'round-rows' as const, reason: shared }] : []),
-    ...(writesInPlace(problem) || best ? [] : [{ shader: 'round-rows' as const, reason: 'rows of y do not start on whole words' }]),
+    ...(writesInPlace(problem) || best ? [] : [{ shader: 'round-rows' as const, reason: unwritten }]),
   ];
 }
 
@@ -142,8 +148,10 @@ function multiply(
 ): Dispatch[] {
   const { weights, experts } = problem;
   const pairs = x.rows * (experts?.perRow ?? 1);
-  const blocks = experts ? blocksBound(pairs, experts.count, extent.rows) : Math.ceil(x.rows / extent.rows);
-  return packed.slabs.map((slab) => {
+  const sums = experts?.summed?.by === 'kernel'; // a workgroup goes through all pairs, and each slab adds its own
+  const ofPairs = pairBindings(caps, pairs, experts);
+  const blocks = sums ? 1 : experts ? blocksBound(pairs, experts.count, extent.rows) : Math.ceil(x.rows / extent.rows);
+  return packed.slabs.map((slab, i) => {
     const tilesN = Math.ceil(slab.quads / extent.quads);
     const tiles = tilesN * blocks * splits;
     return dispatch(caps, {
@@ -163,12 +171,12 @@ function multiply(
         ...yUniforms(y.columns),
         tiles_n: tilesN,
         tiles,
-        adds: y.adds ? 1 : 0,
-        twin: y.twin,
-        twin_scale: twinScaleSlice(weights).offset / 16,
+        adds: y.adds || (sums && i > 0) ? 1 : 0,
+        twin: sums && i < packed.slabs.length - 1 ? 0 : y.twin,
+        twin_scale: twinScaleIn(weights, packed).offset / 16,
         ...x.factor,
         act: y.act,
-        ...expertUniforms(experts, packed, slab),
+        ...expertUniforms(experts, packed, { slab, base: ofPairs.base }),
       },
       bindings: {
         x: x.slice,
@@ -178,7 +186,7 @@ function multiply(
         ...(hasOffset(params) && { offset: slab.offset! }),
         ...(weights.codebook === 'table' && { codebook: codebookSlice }),
         bias: packed.bias,
-        ...sortedBinding(pairs, experts),
+        ...ofPairs.bindings,
         ...(params.Y === 3 && { quant: columnQuantSlice(weights) }),
         y: y.slice,
       },

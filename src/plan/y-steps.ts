@@ -5,11 +5,13 @@ import { UnsupportedError } from '../errors.js';
 import { bestRows, roundRows } from '../kernels/helpers.js';
 import { outputsOf, Y, type YColumns } from '../kernels/operands.js';
 import type { Caps } from '../problem/caps.js';
+import type { SummedPairs } from '../problem/experts.js';
 import { columnsOfY, GLUS, type Glu } from '../problem/glu.js';
 import type { Best, Problem } from '../problem/problem.js';
 import { type Range, type Slice, window } from './binding.js';
 import { type Dispatch, dispatch } from './dispatch.js';
-import { columnQuantSlice } from './packed-layout.js';
+import { columnQuantSlice, type Packed, twinScaleIn } from './packed-layout.js';
+import { weightsWindow } from './pair-steps.js';
 
 interface YContext {
   readonly problem: Problem;
@@ -65,10 +67,20 @@ export function inScratch({ weights: { n } }: Problem, { rows, splits }: { reado
 }
 
 /** Adds the `splits` of scratch `sums`, makes of them what the problem asks for, and rounds it to a range of rows of y. */
-export function round({ problem, caps }: YContext, range: Range & { readonly splits: number }): Dispatch {
-  const { yDtype: dtype, yOffset: offset, weights, adds } = problem;
+export function round(
+  { problem, packed, caps }: YContext & { readonly packed: Packed },
+  range: Range & { readonly splits: number },
+): Dispatch {
+  const { yDtype: dtype, yOffset: offset, weights, adds, experts, twin } = problem;
   const quant = dtype === 'int8' ? columnQuantSlice(weights) : undefined;
-  return roundFrom(caps, { from: 'sums', to: { dtype, offset, n: columnsOfY(weights) }, quant, adds, glu: weights.glu, ...range });
+  const scale = twinScaleIn(weights, packed);
+  const pairs = experts?.summed && { ...experts.summed, twin: twin !== undefined ? { offset: twin - offset, scale } : undefined };
+  return roundFrom(caps, { from: 'sums', to: { dtype, offset, n: columnsOfY(weights) }, quant, adds, glu: weights.glu, pairs, ...range });
+}
+
+/** A row of y is the weighted sum of `top` rows of sums, and may have a twin so many elements behind it. */
+interface PairsOfRow extends SummedPairs {
+  readonly twin: { readonly offset: number; readonly scale: Slice } | undefined;
 }
 
 /** Rows of float32 in whole quads, in as many splits, → rows of `to`, which lie one after the other. */
@@ -80,6 +92,7 @@ export function roundFrom(
     quant,
     adds = false,
     glu,
+    pairs,
     begin,
     count,
     splits,
@@ -89,18 +102,23 @@ export function roundFrom(
     readonly quant?: Slice | undefined;
     readonly adds?: boolean;
     readonly glu?: Glu | undefined;
+    readonly pairs?: PairsOfRow | undefined;
     readonly splits: number;
   },
 ): Dispatch {
   const pitch = sumsPitch(glu ? 2 * n : n);
   const bits = 8 * BYTES[dtype];
-  const { base, ...y } = window(caps, { buffer: 'y', bits, first: offset + begin * n, length: count * n });
-  const first = base + offset + begin * n;
+  const top = pairs?.top ?? 1;
+  const weights = pairs && weightsWindow(caps, count * top, pairs);
+  const apart = pairs?.twin?.offset ?? 0;
+  const from0 = offset + begin * n;
+  const { base, ...y } = window(caps, { buffer: 'y', bits, first: from0 + Math.min(0, apart), length: count * n + Math.abs(apart) });
+  const first = base + from0;
   const firstWord = Math.floor((first * bits) / 32);
   const lastWord = Math.floor(((first + count * n - 1) * bits) / 32);
   return dispatch(caps, {
     shader: roundRows,
-    params: { Y: Y[dtype]! },
+    params: { Y: Y[dtype]!, PAIRS: pairs ? 1 : 0 },
     workgroups: Math.ceil((lastWord - firstWord + 1) / 64),
     uniforms: {
       count: count * n,
@@ -110,13 +128,18 @@ export function roundFrom(
       first_word: firstWord,
       quant_pitch: pitch,
       splits,
-      split_pitch: count * pitch,
+      split_pitch: count * top * pitch,
       adds: adds ? 1 : 0,
       act: actOf(glu),
+      top,
+      weights_base: weights?.base ?? 0,
+      twin: (apart * bits) / 32,
     },
     bindings: {
-      sums: { buffer: from, offset: 0, size: splits * count * pitch * 4 },
+      sums: { buffer: from, offset: 0, size: splits * count * top * pitch * 4 },
       ...(quant && { quant }),
+      ...(weights && { pair_weights: weights.slice }),
+      ...(weights && { twin_scale: pairs?.twin?.scale ?? weights.slice }), // bound where it is not read, too
       y,
     },
   });

@@ -8,6 +8,17 @@ export interface ExpertPairs {
   readonly perRow: number;
   /** First element of the ids in their buffer; undefined if the pairs came sorted. */
   readonly ids: number | undefined;
+  /** A row of y is the weighted sum of `top` pairs that follow each other. Absent: every pair has a row. */
+  readonly summed?: SummedPairs | undefined;
+}
+
+/** What is made of the products of pairs. */
+export interface SummedPairs {
+  readonly top: number;
+  /** First of the float32 weights, one for each pair, in their buffer. */
+  readonly weights: number;
+  /** kernel: a workgroup goes through all pairs of its quads. rows: pairs are rows in scratch memory first. */
+  readonly by: 'kernel' | 'rows';
 }
 
 /** Lists in front of the order of pairs: of blocks of 1, 2, 4 and 8 rows, and one that sort-pairs.wgsl alone reads. */

@@ -134,8 +134,11 @@ export interface Best {
   readonly values: number;
 }
 
-/** Rows of y. */
-export const rowsOfY = ({ m, experts }: Pick<Problem, 'm' | 'experts'>): number => m * (experts?.perRow ?? 1);
+type Sizes = Pick<Problem, 'm' | 'experts'>;
+/** Pairs of rows of x and matrices. */
+export const pairsOf = ({ m, experts }: Sizes): number => m * (experts?.perRow ?? 1);
+/** Rows of y: pairs, or sums of them. */
+export const rowsOfY = (problem: Sizes): number => pairsOf(problem) / (problem.experts?.summed?.top ?? 1);
 
 /** A layer's columns among those of several layers, and its y: a matrix of `count` columns that starts at element `yOffset`. */
 export interface LayerColumns {

@@ -16,14 +16,20 @@ export interface Input {
   readonly codes?: Tensor;
   readonly digits?: Digits;
   /** Ids of experts, or pairs that came sorted. */
-  readonly pairs?: { readonly role: typeof IDS | typeof SORTED; readonly tensor: Tensor; readonly experts: ExpertPairs };
+  readonly pairs?: {
+    readonly role: typeof IDS | typeof SORTED;
+    readonly tensor: Tensor;
+    /** By which the products of pairs are multiplied before they are summed. */
+    readonly weights?: Tensor | undefined;
+    readonly experts: ExpertPairs;
+  };
   /** Rejects if the work that writes any of them failed. */
   readonly written: Taken | undefined;
 }
 
 /** Does y share a buffer with what is read? */
 export const sharesBuffer = ({ x, codes, pairs }: Input, y: Tensor): boolean =>
-  [x, codes, pairs?.tensor].some((tensor) => tensor?.buffer === y.buffer);
+  [x, codes, pairs?.tensor, pairs?.weights].some((tensor) => tensor?.buffer === y.buffer);
 
 /** What a caller asks of one product beyond y = x · W + bias. */
 export interface ProductOptions {
@@ -85,12 +91,22 @@ export function askedOf(
 ): Asked {
   if (options === undefined) return { adds: false, twin: undefined };
   const { add, rowScale, inputScale, twin } = OPTIONS(options, 'options');
-  return {
-    adds: add !== undefined && addsTo(y, add),
-    ...scalesOf({ rowScale, inputScale }, { input, m, y }),
-    twin: twin === undefined ? undefined : twinOf(twin, y),
-  };
+  return { ...beside(y, { add, twin }), ...scalesOf({ rowScale, inputScale }, { input, m, y }) };
 }
+
+/** What a product with experts can ask for. */
+export type ExpertOptions = Pick<ProductOptions, 'add' | 'twin'>;
+const EXPERT_OPTIONS = onlyFields({ add: optional(anything), twin: optional(anything) });
+
+/** @internal @throws ArgumentError */
+export const askedOfExperts = (options: ExpertOptions | undefined, y: Tensor): Pick<Asked, 'adds' | 'twin'> =>
+  beside(y, options === undefined ? {} : EXPERT_OPTIONS(options, 'options'));
+
+/** What y holds before, and what lies beside it. @throws ArgumentError */
+const beside = (y: Tensor, { add, twin }: { readonly add?: unknown; readonly twin?: unknown }): Pick<Asked, 'adds' | 'twin'> => ({
+  adds: add !== undefined && addsTo(y, add),
+  twin: twin === undefined ? undefined : twinOf(twin, y),
+});
 
 /** @throws ArgumentError */
 function twinOf(given: unknown, y: Tensor): Tensor {

@@ -21,7 +21,7 @@ import { bestProduct } from '../epilogues/best.js';
 import { ArgumentError } from '../errors.js';
 import { ExpertLayers } from '../experts/expert-layers.js';
 import { productOf } from '../experts/forward-experts.js';
-import { assertSorted, checkIds, type SortedPairs, sortingOf } from '../experts/sort-pairs.js';
+import { areWithin, assertSorted, checkIds, type SortedPairs, sortingOf } from '../experts/sort-pairs.js';
 import { capsOf } from '../gpu/device.js';
 import type { Taken } from '../gpu/guard.js';
 import { Tensor } from '../gpu/tensor.js';
@@ -132,7 +132,16 @@ const LAYERS = onlyFields({
   rowScale: optional(rowScale),
   inputScale: optional(tensor),
 });
-const EXPERTS = onlyFields({ experts: ExpertLayers.given, x: tensor, y: tensor, ids: optional(tensor), sorted: optional(anything) });
+const EXPERTS = onlyFields({
+  experts: ExpertLayers.given,
+  x: tensor,
+  y: tensor,
+  ids: optional(tensor),
+  sorted: optional(anything),
+  weights: optional(tensor),
+  add: optional(tensor),
+  twin: optional(tensor),
+});
 const SORT = onlyFields({ sort: anything });
 const QUANTIZE = onlyFields({ quantize: anything });
 const GATHER = onlyFields({ gather: LinearWeightQuant.given, ids: tensor, y: tensor, counted: optional(flag) });
@@ -218,7 +227,7 @@ export const kinds: Readonly<Record<string, Kind>> = {
     };
   },
   experts(step, { device }) {
-    const { experts, x, y, ids, sorted } = EXPERTS(step, 'options');
+    const { experts, x, y, ids, sorted, weights, add, twin } = EXPERTS(step, 'options');
     ofDevice(device, experts, 'experts');
     if ((ids === undefined) === (sorted === undefined))
       throw new ArgumentError('experts', 'either ids or sorted beside them', 'both or none');
@@ -226,14 +235,16 @@ export const kinds: Readonly<Record<string, Kind>> = {
     if (!ids) assertSorted(pairs, 'sorted', device);
     else checkIds(ids, device);
     return {
-      reads: ids ? [x, ids] : [x, pairs.ids, pairs.sorted],
-      writes: [y],
+      reads: [x, ...(ids ? [ids] : [pairs.ids, pairs.sorted]), ...(weights ? [weights] : []), ...(add ? [add] : [])],
+      writes: twin ? [y, twin] : [y],
       owners: [experts],
       parts(cut) {
-        const own = cut.sorted.get(pairs);
+        const own = cut.sorted.get(pairs) ?? (pairs && cut.rows === undefined && areWithin(pairs) ? pairs : undefined);
         if (!ids && !own) throw new ArgumentError('sorted', 'pairs that a step before this one sorts', 'pairs that none of them sorts');
-        const routes = ids ? { ids: first(ids, cut, 'ids') } : { sorted: own! };
-        const product = productOf(experts, first(x, cut, 'x'), first(y, cut, 'y'), routes);
+        const ofPairs = { weights: weights && first(weights, cut, 'weights') };
+        const routes = ids ? { ids: first(ids, cut, 'ids'), ...ofPairs } : { sorted: own!, ...ofPairs };
+        const options = { add: add && first(add, cut, 'add'), twin: twin && first(twin, cut, 'twin') };
+        const product = productOf(experts, first(x, cut, 'x'), { y: first(y, cut, 'y'), routes, options });
         return product ? [planned(product)] : [];
       },
     };

@@ -1,7 +1,8 @@
 // A decoder-only language model in float64: what the kernels of one must give. One function an operation, rows after rows, nothing rounded
 // but what a caller asks for. It takes weights by role from a function, and knows no file and no GPU. Rules: Zhang and Sennrich, 2019
 // (RMSNorm); Su et al., 2021 (RoPE); Ding et al., 2024 (LongRoPE); Shazeer, 2020 (SwiGLU, GeGLU); Hendrycks and Gimpel, 2016 (GELU by tanh);
-// Ainslie et al., 2023 (grouped queries); Beltagy et al., 2020 (windows); Gemma Team, 2024 (caps, norms behind products).
+// Ainslie et al., 2023 (grouped queries); Beltagy et al., 2020 (windows); Gemma Team, 2024 (caps, norms behind products); Shazeer et al.,
+// 2017 (experts).
 import { ArgumentError } from '../errors.js';
 
 /** What the numbers of a head have in common with a Config of src/llm. */
@@ -46,6 +47,8 @@ export interface LlmSizes extends HeadSizes {
   /** `qBias`, `kBias`, `vBias`: those that layers have. */
   readonly biases: readonly string[];
   readonly qkNorms: boolean;
+  /** E experts, of which a row meets k; their weights add up to `scale`. */
+  readonly experts?: { readonly count: number; readonly top: number; readonly scale: number } | undefined;
   /** A query meets `size` positions, its own among them; in every n-th layer (`every`, 0: none) all. */
   readonly windows?: { readonly size: number; readonly every: number } | undefined;
   /** Of layers with a window, if it is another. */
@@ -65,7 +68,7 @@ export interface LlmSizes extends HeadSizes {
   readonly joined?: boolean | undefined;
 }
 
-/** The weight of a role (`embedding`, `q.3`, …), row-major, (N, K) of a matrix. Asked for whenever it is used. */
+/** The weight of a role (`embedding`, `q.3`, …), row-major, (N, K) of a matrix, (E, N, K) of experts. Asked for whenever it is used. */
 export type Weight = (role: string) => Float64Array;
 
 export interface LlmOptions {
@@ -225,6 +228,24 @@ function columns(x: Float64Array, n: number, [begin, count]: readonly [number, n
   return y;
 }
 
+/**
+ * The experts of the largest z, and their softmax: what softmax(z) has of the chosen ones, divided by its sum over them (llama.cpp's
+ * build_moe_ffn with norm_w, transformers' Qwen3MoeSparseMoeBlock with norm_topk_prob and MixtralSparseMoeBlock). The lowest id where several are as
+ * large; NaN weights where a z is NaN, or the largest is no number.
+ * @param z (E) @returns k pairs, the largest z first
+ */
+export function routed(
+  z: Float64Array,
+  { top, scale }: { readonly top: number; readonly scale: number },
+): { readonly id: number; readonly weight: number }[] {
+  const values = z.map((value) => (Number.isNaN(value) ? Number.NEGATIVE_INFINITY : value));
+  const ids = [...z.keys()].sort((a, b) => values[b]! - values[a]! || a - b).slice(0, top);
+  const largest = z.some(Number.isNaN) ? NaN : z[ids[0]!]!;
+  const shares = ids.map((id) => Math.exp(z[id]! - largest));
+  const sum = shares.reduce((a, b) => a + b, 0);
+  return ids.map((id, i) => ({ id, weight: (scale * shares[i]!) / sum }));
+}
+
 function addTo(x: Float64Array, y: Float64Array): void {
   for (let i = 0; i < x.length; i++) x[i]! += y[i % y.length]!; // a bias is added to every row
 }
@@ -235,7 +256,7 @@ export function llmReference(
   weight: Weight,
   { roundCache, roundHead, roundInput, activate: asked, context = 0 }: LlmOptions = {},
 ): LlmReference {
-  const { layers, width: d, heads, kvHeads, headWidth: e, feedForward: f, vocabulary, epsilon, tied, biases, qkNorms } = sizes;
+  const { layers, width: d, heads, kvHeads, headWidth: e, feedForward: f, vocabulary, epsilon, tied, biases, qkNorms, experts } = sizes;
   const { activation = 'silu', embeddingScale = 1, logitCap } = sizes;
   const activate = asked ?? ACTIVATIONS[activation];
   if (!activate) throw new ArgumentError('activation', Object.keys(ACTIVATIONS).join(' or '), activation);
@@ -247,8 +268,12 @@ export function llmReference(
     if (w.length !== length) throw new ArgumentError(`weight(${role})`, `${length} numbers`, String(w.length));
     return w;
   };
-  const product = (x: Float64Array, role: string, n: number, k: number): Float64Array =>
-    multiply(roundInput ? roundInput(x, k, role) : x, take(role, n * k), k);
+  /** @param expert its matrix among those of a role */
+  const product = (x: Float64Array, role: string, n: number, k: number, expert?: number): Float64Array => {
+    const w = take(role, (expert === undefined ? 1 : experts!.count) * n * k);
+    const own = expert === undefined ? w : w.subarray(expert * n * k, (expert + 1) * n * k);
+    return multiply(roundInput ? roundInput(x, k, role) : x, own, k);
+  };
   const norm = (x: Float64Array, role: string, length = d): Float64Array => rmsNorm(x, take(role, length), epsilon);
 
   /** A part of a product of several, each of so many columns; a product of its own where they are not joined. */
@@ -293,8 +318,23 @@ export function llmReference(
     const rules = { first: taken, scale: sizes.scoreScale, cap: sizes.scoreCap, window: windowOf(layer) };
     return product(attend(q, own, sizes, rules), `o.${layer}`, d, heads * e);
   };
+  const ofExperts = (h: Float64Array, layer: number, { count, ...how }: NonNullable<LlmSizes['experts']>): Float64Array => {
+    const y = new Float64Array(h.length);
+    const z = product(h, `router.${layer}`, count, d);
+    for (let row = 0; row < h.length / d; row++) {
+      const own = h.subarray(row * d, (row + 1) * d);
+      for (const { id, weight } of routed(z.subarray(row * count, (row + 1) * count), how)) {
+        const act = glu(product(own, `gates.${layer}`, f, d, id), product(own, `ups.${layer}`, f, d, id), activate);
+        product(act, `downs.${layer}`, d, f, id).forEach((value, i) => {
+          y[row * d + i]! += weight * value;
+        });
+      }
+    }
+    return y;
+  };
   const feedForward = (x: Float64Array, layer: number): Float64Array => {
     const h = norm(x, `feedForwardNorm.${layer}`);
+    if (experts) return ofExperts(h, layer, experts);
     const [gate, up] = ['gate', 'up'].map((role, at) => partOf(h, [`${role}.${layer}`, `gateUp.${layer}`], [f, f], at));
     const act = glu(gate!, up!, activate);
     return product(act, `down.${layer}`, d, f);

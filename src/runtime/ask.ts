@@ -1,11 +1,11 @@
 // The ids behind a prompt, chosen by a function of the caller's: one readback a token.
 import { GpuError } from '../errors.js';
-import type { Choosing } from '../llm/pick.js';
-import { countsOf, penaltyUniforms } from '../llm/sampling.js';
+import type { Choosing } from '../llm-kernels/pick.js';
+import { countsOf, penaltyUniforms } from '../llm-kernels/sampling.js';
+import { checkSampled, type Sampler } from '../llm-kernels/sampling-options.js';
 import type { Sequence } from './choose.js';
 import type { GeneratedId } from './options.js';
 import type { Runner } from './runner.js';
-import { checkSampled, type Sampler } from './sampling-options.js';
 
 /** How often ids are in the window behind a sequence of them, as far as it has changed. */
 function windowOf(ids: readonly number[], { vocabulary, context, adjusting }: Choosing) {

@@ -1,7 +1,7 @@
 // Steps of a plan, which name weights and buffers → recorded steps of the operator.
 import { BUFFER, makeBuffer } from '../gpu/buffers.js';
 import { pipelineOf } from '../gpu/pipeline.js';
-import { type LlmDispatch, STEP_BYTES } from '../llm/shaders.js';
+import { type LlmDispatch, STEP_BYTES } from '../llm-kernels/shaders.js';
 import { type Recorded, recordSteps } from '../recorded/record-steps.js';
 import type { Step } from '../recorded/steps.js';
 import type { PlanStep } from './step-plan.js';
@@ -30,7 +30,7 @@ export interface Names {
 
 /** @param rows of a prompt; undefined: one token. @throws UnsupportedError, ShaderError, DeviceLostError */
 export function bindSteps(plan: readonly PlanStep[], { tensors, weights, buffers, epsilon }: Names, rows?: number): Bound {
-  const { device, byName, columns } = tensors;
+  const { device, byName, columns, pairs } = tensors;
   const uniforms: GPUBuffer[] = [];
   const x = byName.get('x')!;
   const steps = (): readonly Step[] =>
@@ -42,6 +42,13 @@ export function bindSteps(plan: readonly PlanStep[], { tensors, weights, buffers
         const params = makeBuffer(device, { label: 'llm params', usage: BUFFER.uniforms, data: new Uint8Array(dispatch.uniforms) });
         uniforms.push(params);
         return bindDispatch(device, dispatch, params, (name) => (name === 'x' ? x.buffer : buffers.get(step.buffers[name] ?? name)!));
+      }
+      if ('sort' in step) return { sort: pairs! };
+      if ('experts' in step) {
+        const { summed, twin } = step;
+        const y = byName.get(step.y)!;
+        const ofRows = summed && { weights: byName.get('expertWeights')!, add: y, ...(twin && { twin: byName.get('twin')! }) };
+        return { experts: weights.experts.get(step.experts)!, x: byName.get(step.x)!, y, sorted: pairs!, ...ofRows };
       }
       const layers = weights.products.get(step.product)!;
       const rowScale = step.scaled && { rms: x, epsilon };

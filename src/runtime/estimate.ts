@@ -1,11 +1,14 @@
 // What a model takes on the GPU, told from its headers before a byte of its weights is read; and whether a device holds it.
 import { UnsupportedError } from '../errors.js';
+import type { TensorInfo } from '../files/tensor-file.js';
+import type { LayerSource } from '../formats/layer-source.js';
 import { BUFFER, makeBuffers } from '../gpu/buffers.js';
 import { whileAlive } from '../gpu/device.js';
 import { guarded } from '../gpu/guard.js';
-import type { KvDType } from '../llm/attention.js';
+import { isTensor } from '../layer/piece-source.js';
 import type { Config } from '../llm/config.js';
-import { isFloat, type LanguageModel, type Matrix, matrixBytes } from '../model/language-model.js';
+import type { KvDType } from '../llm-kernels/attention.js';
+import { type ExpertMatrices, isFloat, type LanguageModel, type Matrix, matrixBytes } from '../model/language-model.js';
 import type { Caps } from '../problem/caps.js';
 import { rowsOfWords } from '../problem/code-width.js';
 import { heldBits } from '../problem/weight-format.js';
@@ -58,12 +61,15 @@ function apart(gate: Matrix, up: Matrix): boolean {
 
 /** @throws ArgumentError, UnsupportedError for heads that no kernel has */
 export function estimateOf(
-  { config, matrices, vectors }: LanguageModel,
+  { config, matrices, experts, vectors }: LanguageModel,
   { context, kv, wide }: { readonly context: number; readonly kv: KvDType; readonly wide: boolean },
 ): LlmEstimate {
   let weights = 0;
   for (const matrix of matrices.values()) weights += packedBytes(matrix, wide);
-  for (const { shape } of vectors.values()) weights += 4 * shape[0]!;
+  const ofExperts = ({ source }: ExpertMatrices): number =>
+    source.reduce((sum: number, one: LayerSource | TensorInfo) => sum + packedBytes(isTensor(one) ? { weight: one } : one, wide), 0);
+  for (const one of experts.values()) weights += ofExperts(one);
+  for (const { shape } of vectors.values()) weights += 4 * shape.reduce((a, b) => a * b, 1);
   const pairs = Array.from({ length: config.layers }, (_, i) => [matrices.get(`gate.${i}`), matrices.get(`up.${i}`)]).filter(
     (pair): pair is [Matrix, Matrix] => pair.every((one) => one !== undefined),
   );
@@ -75,6 +81,8 @@ export function estimateOf(
   const { cache, parts } = cacheTotal(config, kv, context);
   const rows = Object.values(rest).reduce((sum, size) => sum + size, parts);
   const twice = [...matrices].flatMap(([role, matrix]) => (role.startsWith('gateUp.') ? [packedBytes(matrix, wide)] : []));
+  for (let i = 0; config.experts && i < config.layers; i++)
+    twice.push(ofExperts(experts.get(`gates.${i}`)!) + ofExperts(experts.get(`ups.${i}`)!));
   for (const [gate, up] of pairs) twice.push(packedBytes(gate, wide) + packedBytes(up, wide));
   const loading = twice.reduce((a, b) => Math.max(a, b), 0) + Math.min(IN_FLIGHT, weights);
   return { weights, cache, rows, logits, loading, total: weights + cache + rows + logits + loading, context };

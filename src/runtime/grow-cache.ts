@@ -3,8 +3,8 @@ import { UnsupportedError } from '../errors.js';
 import { BUFFER, makeBuffers } from '../gpu/buffers.js';
 import { whileAlive } from '../gpu/device.js';
 import { guarded, guardedSubmit, type Taken } from '../gpu/guard.js';
-import type { KvDType } from '../llm/attention.js';
 import type { Config } from '../llm/config.js';
+import type { KvDType } from '../llm-kernels/attention.js';
 import type { Caps } from '../problem/caps.js';
 import { cacheSizes, growth, slotsOf } from './memory.js';
 

@@ -6,8 +6,9 @@ import type { CacheStats } from '../files/cached-source.js';
 import type { CachedModel, ModelCache } from '../files/model-cache.js';
 import { capsOf, requestDevice } from '../gpu/device.js';
 import { loadOwn } from '../gpu/own-file.js';
-import type { KvDType } from '../llm/attention.js';
 import type { Config } from '../llm/config.js';
+import type { KvDType } from '../llm-kernels/attention.js';
+import { type Sampling, samplingOf } from '../llm-kernels/sampling-options.js';
 import type { LanguageModel } from '../model/language-model.js';
 import { type ModelFrom, openLanguageModel } from '../model/open-language-model.js';
 import { type Message, renderChat } from '../text/template.js';
@@ -33,7 +34,6 @@ import {
 } from './options.js';
 import { piecesOf } from './pieces.js';
 import { type Chosen, Runner } from './runner.js';
-import { type Sampling, samplingOf } from './sampling-options.js';
 import { fusesNorms } from './step-plan.js';
 import { loadWeights, type ModelWeights } from './weights.js';
 
@@ -120,7 +120,7 @@ export class Llm {
   }
 
   /**
-   * Loads a model: of a GGUF file llama, qwen2, qwen3, gemma2, gemma3, smollm3 or phi3, of a Hugging Face folder llama, mistral, qwen2 or qwen3. Float
+   * Loads a model: of a GGUF file llama, qwen2, qwen3, qwen3moe, gemma2, gemma3, smollm3 or phi3, of a Hugging Face folder llama, mistral, qwen2 or qwen3. Float
    * matrices become int8 in groups of 32, or what `quantize` says. If a step fails, all is freed.
    * @param from a GGUF file, or the first of a split one: its bytes, a URL or a path, or what `openModel` returned. Or a folder of config.json,
    *   safetensors and tokenizer.json: its path, its URL with a slash at the end, or its files; files of a split GGUF, too

@@ -1,9 +1,11 @@
 // The buffers of a sequence: their sizes, and how the cache grows. Pure.
-import { attendDispatches, cacheBytes, FACTOR_BYTES, type Heads, KV_BYTES, type KvDType, paddedWidth } from '../llm/attention.js';
+
 import { attentionOfLayer } from '../llm/attention-config.js';
 import type { Config } from '../llm/config.js';
-import { stateBytes } from '../llm/pick.js';
 import { FINE } from '../llm/rope.js';
+import { attendDispatches, cacheBytes, FACTOR_BYTES, type Heads, KV_BYTES, type KvDType, paddedWidth } from '../llm-kernels/attention.js';
+import { stateBytes } from '../llm-kernels/pick.js';
+import { sortedWords } from '../problem/experts.js';
 
 /** Numbers of rows of a prompt that are recorded; a prompt is cut into them. The last may have rows of padding. */
 export const CLASSES = [1, 4, 16, 64] as const;
@@ -49,11 +51,19 @@ export const qkvWidth = ({ heads, kvHeads, headWidth }: Pick<Config, 'heads' | '
 /**
  * Bytes of the buffers that no growth changes, by name. `stream` has the residual of a token and its twin; `x`, `h`, `qkv`, `q`, `att` and `act`
  * have rows of a prompt, and the first row of all but `x` is a token's. `up` is for layers whose gate and up are two products.
+ * Of experts: `expertIds` and `expertWeights` of rows, `act` of each pair of a row and an expert, and `tokenPairs` and `rowPairs`, the pairs in the order
+ * of their experts.
  * @param apart has the model such layers?
  */
 export function bufferSizes(config: Config, context: number, apart = false) {
-  const { width, heads, headWidth, feedForward, vocabulary, rope, localRope } = config;
+  const { width, heads, headWidth, feedForward, vocabulary, rope, localRope, experts } = config;
   const rows = 4 * MOST_ROWS;
+  const ofExperts = experts && {
+    expertIds: rows * experts.top,
+    expertWeights: rows * experts.top,
+    tokenPairs: 4 * sortedWords(experts.top, experts.count),
+    rowPairs: 4 * sortedWords(MOST_ROWS * experts.top, experts.count),
+  };
   const { padded } = paddedWidth(headsOf(config, 'f32', 1));
   const angles = 4 * rope.width * (FINE + Math.ceil(context / FINE));
   return {
@@ -63,7 +73,8 @@ export function bufferSizes(config: Config, context: number, apart = false) {
     qkv: rows * qkvWidth(config),
     q: rows * heads * padded,
     att: rows * heads * headWidth,
-    act: rows * feedForward,
+    act: rows * (experts?.top ?? 1) * feedForward,
+    ...ofExperts,
     ...(apart && { up: rows * feedForward }),
     ids: rows,
     logits: whole(vocabulary),

@@ -2,12 +2,12 @@
 import { anything, callback, flag, list, oneOf, onlyFields, optional, refuse, signal, text, wholeNumber } from '../arguments/check.js';
 import { checkDevice } from '../arguments/gpu-objects.js';
 import { ArgumentError } from '../errors.js';
-import type { KvDType } from '../llm/attention.js';
-import { MOST_STOPS } from '../llm/pick.js';
+import type { KvDType } from '../llm-kernels/attention.js';
+import { MOST_STOPS } from '../llm-kernels/pick.js';
+import { SAMPLING, type SamplingOptions } from '../llm-kernels/sampling-options.js';
 import type { Progress } from '../progress.js';
 import type { QuantizeForm } from '../quantize/gpu-form.js';
 import type { ChatOptions } from '../text/template.js';
-import { SAMPLING, type SamplingOptions } from './sampling-options.js';
 
 /** How a model is loaded. */
 export interface LlmOptions {

@@ -1,23 +1,25 @@
 // What a token, and rows of a prompt, take: a flat list of gathers, products and dispatches as plain data, which names weights and buffers.
 // The runner (runner.ts) gives it to recordSteps. Pure.
 
-import { attendDispatches, attendRowsDispatch, type Heads, type KvDType, ropeDispatch } from '../llm/attention.js';
 import { attentionOfLayer } from '../llm/attention-config.js';
-import { capDispatch } from '../llm/cap.js';
-import type { Config } from '../llm/config.js';
-import { gluDispatch } from '../llm/glu.js';
-import { normAddDispatch, rmsDispatch } from '../llm/rms.js';
-import type { LlmDispatch } from '../llm/shaders.js';
+import type { Config, Experts } from '../llm/config.js';
+import { attendDispatches, attendRowsDispatch, type Heads, type KvDType, ropeDispatch } from '../llm-kernels/attention.js';
+import { capDispatch } from '../llm-kernels/cap.js';
+import { gluDispatch } from '../llm-kernels/glu.js';
+import { normAddDispatch, rmsDispatch, routeDispatch } from '../llm-kernels/rms.js';
+import type { LlmDispatch } from '../llm-kernels/shaders.js';
 import type { Caps } from '../problem/caps.js';
 import { headsOf, MOST_ROWS } from './memory.js';
 
 /** Tensors of a step: those of `bufferSizes`, the twin of x, and `id`, the last id that was chosen. */
-export type TensorName = 'x' | 'twin' | 'h' | 'qkv' | 'att' | 'act' | 'gateAndUp' | 'logits' | 'ids' | 'id';
+export type TensorName = 'x' | 'twin' | 'h' | 'qkv' | 'att' | 'act' | 'gateAndUp' | 'logits' | 'ids' | 'id' | 'expertIds' | 'expertWeights';
 /**
  * Weights that products take: of the model, or of a layer. `gateUp` is one layer that ends in the gated unit, `gateAndUp` the two where they
  * cannot be one.
  */
 export type ProductName = 'head' | `${'qkv' | 'o' | 'gateUp' | 'gateAndUp' | 'down'}.${number}`;
+/** And what products with experts take, of a layer that has them. */
+export type ExpertsName = `${'gateUp' | 'down'}.${number}`;
 
 export type PlanStep =
   | { readonly gather: 'embedding'; readonly ids: 'ids' | 'id'; readonly y: 'x' }
@@ -31,6 +33,16 @@ export type PlanStep =
       readonly twin?: true;
       /** Multiplies by RMSNorm's factor of x, since its own x is the twin. */
       readonly scaled?: true;
+    }
+  /** Sorts the pairs of rows and experts; of a token the route has. */
+  | { readonly sort: 'expertIds' }
+  | {
+      readonly experts: ExpertsName;
+      readonly x: TensorName;
+      readonly y: TensorName;
+      /** y has a row for each row of ids: the sum of its pairs, by their weights, added to what it holds. */
+      readonly summed?: true;
+      readonly twin?: true;
     }
   | {
       readonly dispatch: LlmDispatch;
@@ -71,6 +83,8 @@ const buffersOf = (config: Config, layer: number): Readonly<Record<string, strin
 interface LayerPlan extends Pick<Planning, 'apart'> {
   readonly rows: number;
   readonly fused: boolean;
+  /** Is the row a token's? Its route leaves pairs in their order. Rows of a prompt, even one, are sorted. */
+  readonly token?: boolean;
   /** The dispatches of a layer's attention. */
   readonly attention: (layer: number) => readonly LlmDispatch[];
 }
@@ -123,24 +137,55 @@ function postNormSteps(config: Config, layer: number, plan: LayerPlan): readonly
   ];
 }
 
+/** The feed-forward part of a layer with experts: their choice, which norms x; their order; gate and up; down, weighted and summed. */
+function expertSteps(
+  { width, epsilon }: Config,
+  layer: number,
+  { rows, fused, token = false }: LayerPlan,
+  experts: Experts,
+): readonly PlanStep[] {
+  const dispatch = routeDispatch(experts, { rows, width, epsilon, sorted: token });
+  const buffers = {
+    weight: `feedForwardNorm.${layer}`,
+    router: `router.${layer}`,
+    ids: 'expertIds',
+    weights: 'expertWeights',
+    sorted: 'tokenPairs',
+  };
+  return [
+    { dispatch, buffers },
+    ...(token ? [] : [{ sort: 'expertIds' } as const]),
+    { experts: `gateUp.${layer}`, x: 'h', y: 'act' },
+    { experts: `down.${layer}`, x: 'act', y: 'x', summed: true, ...(fused && { twin: true as const }) },
+  ];
+}
+
 /** A layer: q, k and v; the attention; o; gate and up; down. */
 function layerSteps(config: Config, layer: number, plan: LayerPlan): readonly PlanStep[] {
   const { rows, fused, attention } = plan;
   if (config.postNorms) return postNormSteps(config, layer, plan);
+  const { experts } = config;
   const scaled = fused && { scaled: true as const };
   const twin = fused && { twin: true as const };
-  const product = (name: 'qkv' | 'o' | 'gateUp' | 'gateAndUp' | 'down'): ProductName => `${name}.${layer}`;
+  const product = (name: 'qkv' | 'o'): ProductName => `${name}.${layer}`;
   // The twin of the embedding would be a dispatch, and so is the norm.
   const entry = fused && layer > 0;
-  const normed = fused ? 'twin' : 'h';
   return [
     ...(entry ? [] : [norm(config, rows, `attentionNorm.${layer}`)]),
     { product: product('qkv'), x: entry ? 'twin' : 'h', y: 'qkv', ...(entry && scaled) },
     ...attention(layer).map((dispatch) => ({ dispatch, buffers: buffersOf(config, layer) })),
-    { product: product('o'), x: 'att', y: 'x', add: true, ...twin },
+    { product: product('o'), x: 'att', y: 'x', add: true, ...(!experts && twin) },
+    ...(experts ? expertSteps(config, layer, plan, experts) : denseSteps(config, layer, plan)),
+  ];
+}
+
+/** The feed-forward part of a layer: gate and up; down. */
+function denseSteps(config: Config, layer: number, plan: LayerPlan): readonly PlanStep[] {
+  const { rows, fused } = plan;
+  return [
     ...(fused ? [] : [norm(config, rows, `feedForwardNorm.${layer}`)]),
-    ...gateUpSteps(config, layer, plan, { x: normed, ...scaled }),
-    { product: product('down'), x: 'act', y: 'x', add: true, ...twin },
+    ...gateUpSteps(config, layer, plan, { x: fused ? 'twin' : 'h', ...(fused && { scaled: true as const }) }),
+    { product: `down.${layer}`, x: 'act', y: 'x', add: true, ...(fused && { twin: true as const }) },
   ];
 }
 
@@ -155,7 +200,7 @@ export function tokenSteps(planning: Planning, fused = fusesNorms(planning.confi
   return [
     { gather: 'embedding', ids: 'id', y: 'x' },
     ...Array.from({ length: config.layers }, (_, layer) =>
-      layerSteps(config, layer, { rows: 1, fused, attention, apart: planning.apart }),
+      layerSteps(config, layer, { rows: 1, fused, token: true, attention, apart: planning.apart }),
     ).flat(),
     ...head,
     ...capSteps(config, caps),

@@ -1,7 +1,9 @@
 // The buffers of a sequence as tensors of the operator.
+import { pairsWithin, type SortedPairs } from '../experts/sort-pairs.js';
 import { Tensor } from '../gpu/tensor.js';
-import type { Config } from '../llm/config.js';
-import { STATE } from '../llm/pick.js';
+import type { Config, Experts } from '../llm/config.js';
+import { STATE } from '../llm-kernels/pick.js';
+import { sortedWords } from '../problem/experts.js';
 import { MOST_ROWS, qkvWidth, twinOffset } from './memory.js';
 import type { TensorName } from './step-plan.js';
 
@@ -12,6 +14,8 @@ export interface Tensors {
    * Where the layers of one product go. `qkv`: q, k and v of rows, one behind the other, of one row side by side. `gateAndUp`: `act` and `up`.
    */
   readonly columns: Readonly<Record<'qkv' | 'gateAndUp', readonly Tensor[]>>;
+  /** Of rows and experts, if there are many: of one row its route sorts them, of more a step. */
+  readonly pairs: SortedPairs | undefined;
 }
 
 type Buffers = ReadonlyMap<string, GPUBuffer>;
@@ -22,7 +26,7 @@ function tensorsOf(
   buffers: Buffers,
   { rows, x }: { readonly rows: number; readonly x: string },
 ): Tensors {
-  const { width, heads, kvHeads, headWidth, feedForward, vocabulary } = config;
+  const { width, heads, kvHeads, headWidth, feedForward, vocabulary, experts } = config;
   const of = (buffer: string, shape: readonly number[], byteOffset = 0, dtype: 'float32' | 'int32' = 'float32'): Tensor =>
     Tensor.wrap(device, buffers.get(buffer)!, { shape, dtype, byteOffset });
   let at = 0;
@@ -36,16 +40,22 @@ function tensorsOf(
     ['h', of('h', [rows, width])],
     ['qkv', of('qkv', [rows, qkvWidth(config)])],
     ['att', of('att', [rows, heads * headWidth])],
-    ['act', of('act', [rows, feedForward])],
+    ['act', of('act', experts ? [rows, experts.top, feedForward] : [rows, feedForward])],
     ['ids', of('ids', [rows], 0, 'int32')],
   ]);
+  const pairsOf = ({ count, top }: Experts): SortedPairs => {
+    const ids = of('expertIds', [rows, top], 0, 'int32');
+    byName.set('expertIds', ids);
+    byName.set('expertWeights', of('expertWeights', [rows, top]));
+    return pairsWithin(ids, count, of(rows === 1 ? 'tokenPairs' : 'rowPairs', [sortedWords(rows * top, count)], 0, 'int32'));
+  };
   if (rows === 1) {
     byName.set('twin', of('stream', [1, width], twinOffset(config)));
     byName.set('logits', of('logits', [1, vocabulary]));
     byName.set('id', of('state', [1], 4 * STATE.id, 'int32'));
   }
   const up = buffers.has('up') ? [of('up', [rows, feedForward])] : [];
-  return { device, byName, columns: { qkv, gateAndUp: [byName.get('act')!, ...up] } };
+  return { device, byName, pairs: experts && pairsOf(experts), columns: { qkv, gateAndUp: [byName.get('act')!, ...up] } };
 }
 
 export const tokenTensors = (device: GPUDevice, config: Config, buffers: Buffers): Tensors =>

@@ -2,26 +2,32 @@
 import { joinGateUp } from '../epilogues/join-gate-up.js';
 import { leaveTwin } from '../epilogues/leave-twin.js';
 import { UnsupportedError } from '../errors.js';
+import type { ExpertLayers } from '../experts/expert-layers.js';
+import { leaveExpertTwin } from '../experts/join-experts.js';
 import { readTensor } from '../files/open-file.js';
 import { asFloats } from '../files/raw-tensor.js';
 import { whileAlive } from '../gpu/device.js';
 import { Tensor } from '../gpu/tensor.js';
 import type { LinearWeightQuant } from '../layer/linear-weight-quant.js';
-import type { Config, Rope } from '../llm/config.js';
+import type { Rope } from '../llm/attention-config.js';
+import type { Config } from '../llm/config.js';
 import type { Role } from '../llm/names.js';
 import { frequencies, ropeTables } from '../llm/rope.js';
 import { loadLayers } from '../loading/load-layers.js';
 import { isFloat, type LanguageModel, type Matrix, matrixBytes } from '../model/language-model.js';
 import type { Progress } from '../progress.js';
 import type { QuantizeForm } from '../quantize/gpu-form.js';
-import type { ProductName } from './step-plan.js';
+import { expertBytes, floatExperts, loadExpertsOf, teller } from './expert-weights.js';
+import type { ExpertsName, ProductName } from './step-plan.js';
 
 export interface ModelWeights {
   /** Its rows are looked up; a tied model's is its head. */
   readonly embedding: LinearWeightQuant;
   /** The layers of a product, side by side: three for `qkv` that is not joined in the file, two for `gateAndUp`, one for any other. */
   readonly products: ReadonlyMap<ProductName, readonly LinearWeightQuant[]>;
-  /** `outputNorm`, `attentionNorm.3`, `feedForwardNorm.3` and such (d); `norms.3` (2, e), of q and then of k; `angles`, `localAngles`. */
+  /** Those of each layer, if there are many. */
+  readonly experts: ReadonlyMap<ExpertsName, ExpertLayers>;
+  /** `outputNorm`, `attentionNorm.3`, `feedForwardNorm.3` and such (d); `norms.3` (2, e), of q and then of k; `router.3` (E, d); `angles`, `localAngles`. */
   readonly tensors: ReadonlyMap<string, Tensor>;
   /** Names of float matrices, which were quantized. */
   readonly quantized: readonly string[];
@@ -47,7 +53,7 @@ export interface LoadWeightsOptions {
 
 /** What is loaded so far; all of it is freed together. */
 interface Loaded {
-  readonly layers: Set<LinearWeightQuant>;
+  readonly layers: Set<LinearWeightQuant | ExpertLayers>;
   readonly tensors: Map<string, Tensor>;
 }
 
@@ -70,17 +76,18 @@ export async function loadWeights(device: GPUDevice, model: LanguageModel, optio
   const ofLayer = (i: number) => [
     both ? [of(`qkv.${i}`)] : [of(`q.${i}`), of(`k.${i}`), of(`v.${i}`)],
     of(`o.${i}`),
-    of(`down.${i}`),
-    ...(both ? [of(`gateUp.${i}`)] : [of(`gate.${i}`), of(`up.${i}`)]),
+    ...(config.experts ? [] : [of(`down.${i}`), ...(both ? [of(`gateUp.${i}`)] : [of(`gate.${i}`), of(`up.${i}`)])]),
   ];
   const sources = [of('embedding'), ...all.flatMap(ofLayer), ...(config.tied ? [] : [of('head')])];
   const floats = sources.flat().filter(isFloat);
+  const bytes = [...sources.flat().map(matrixBytes), ...[...model.experts.values()].map(expertBytes)].reduce((a, b) => a + b, 0);
+  const told = teller(bytes, onProgress);
   const loaded: Loaded = { layers: new Set(), tensors: new Map() };
   try {
     const made = await loadLayers(device, sources, {
       dtype: 'float32',
       ...(floats.length > 0 && { quantize }),
-      ...(onProgress && { onProgress }),
+      ...(onProgress && { onProgress: told.first }),
       ...(signal && { signal }),
     });
     for (const layer of made.flat()) loaded.layers.add(layer as LinearWeightQuant);
@@ -88,14 +95,18 @@ export async function loadWeights(device: GPUDevice, model: LanguageModel, optio
       loaded.tensors.set(name, Tensor.from(device, values, { shape: [values.length], dtype: 'float32' }));
     const [embedding, ...rest] = made as [LinearWeightQuant, ...(LinearWeightQuant | LinearWeightQuant[])[]];
     const products = new Map<ProductName, readonly LinearWeightQuant[]>();
+    /** The weight of the norm behind a layer. */
+    const nextNorm = (i: number): Tensor => loaded.tensors.get(i + 1 < config.layers ? `attentionNorm.${i + 1}` : 'outputNorm')!;
     const apart = new Map<number, string>();
-    const count = both ? 4 : 5;
+    const count = config.experts ? 2 : both ? 4 : 5;
     for (const i of all) {
       const [qkv, o, down, ...gateAndUp] = rest.slice(count * i, count * (i + 1)) as [LinearWeightQuant[], ...LinearWeightQuant[]];
-      const next = i + 1 < config.layers ? `attentionNorm.${i + 1}` : 'outputNorm';
+      products.set(`qkv.${i}`, qkv);
+      products.set(`o.${i}`, [o!]);
+      if (config.experts) continue;
       if (fused) {
         leaveTwin(o!, loaded.tensors.get(`feedForwardNorm.${i}`)!);
-        leaveTwin(down!, loaded.tensors.get(next)!);
+        leaveTwin(down!, nextNorm(i));
       }
       const joined = joinedOr(gateAndUp, { glu: activation }, (why) => apart.set(i, why));
       if (joined) {
@@ -104,21 +115,22 @@ export async function loadWeights(device: GPUDevice, model: LanguageModel, optio
         products.set(`gateUp.${i}`, [joined]);
         await whileAlive(device, device.queue.onSubmittedWorkDone()); // their memory is free before the next takes as much
       } else products.set(`gateAndUp.${i}`, gateAndUp);
-      products.set(`qkv.${i}`, qkv);
-      products.set(`o.${i}`, [o!]);
       products.set(`down.${i}`, [down!]);
     }
     products.set('head', [config.tied ? embedding : (rest.at(-1) as LinearWeightQuant)]);
+    const experts = await loadExpertsOf(device, model, { keep: loaded.layers, told, signal });
+    if (fused && config.experts) for (const i of all) leaveExpertTwin(experts.get(`down.${i}`)!, nextNorm(i));
     await whileAlive(device, Promise.all([...loaded.layers].map((layer) => layer.loaded.done)));
     signal?.throwIfAborted();
     return {
       embedding,
       products,
+      experts,
       tensors: loaded.tensors,
-      quantized: floats.map(({ weight }) => weight.name),
+      quantized: [...floats.map(({ weight }) => weight), ...floatExperts(model.experts)].map(({ name }) => name),
       apart: new Set(apart.keys()),
       notes: [...model.notes, ...notesOf(apart)],
-      bytes: sources.flat().reduce((sum, source) => sum + matrixBytes(source), 0),
+      bytes,
       destroy: () => free(loaded),
     };
   } catch (error) {
@@ -163,7 +175,7 @@ async function checkZeros({ file, config, zeros }: LanguageModel, signal: AbortS
   }
 }
 
-/** Norms, and the angles of positions, by name. @throws FormatError, ReadError */
+/** Norms, routers, and the angles of positions, by name. @throws FormatError, ReadError */
 async function vectorsIn(
   { config, vectors: found, divisors }: LanguageModel,
   context: number,
@@ -174,6 +186,7 @@ async function vectorsIn(
   const vectors = new Map<string, Float32Array<ArrayBuffer>>([['outputNorm', await read('outputNorm')]]);
   for (let i = 0; i < config.layers; i++) {
     for (const name of normsOf(config)) vectors.set(`${name}.${i}`, await read(`${name}.${i}`));
+    if (config.experts) vectors.set(`router.${i}`, await read(`router.${i}`));
     if (config.qkNorms) vectors.set(`norms.${i}`, joined(await read(`qNorm.${i}`), await read(`kNorm.${i}`)));
   }
   const { rope, localRope } = config;

@@ -16,6 +16,7 @@ import {
   minimumLevelAt,
   minimumUnitAt,
   offsetAt,
+  pairWeightAt,
   quantAt,
   scaleAt,
   unitAt,
@@ -126,5 +127,8 @@ const roleInOne = (buffer: string): string => buffer.replace(/\d+$/, '0');
 /** Ids of a problem's pairs. */
 export const idsOf = ({ m, experts }: Problem): number[] =>
   Array.from({ length: experts ? m * experts.perRow : 0 }, (_, pair) => idAt(pair, experts!.count));
+/** Weights of a problem's pairs. */
+export const pairWeightsOf = ({ m, experts }: Problem): number[] =>
+  Array.from({ length: experts ? m * experts.perRow : 0 }, (_, pair) => pairWeightAt(pair));
 /** Quarters 1 to 4 as e4m3; 16 more is four times as much. */
 const E4M3 = [0x28, 0x30, 0x34, 0x38];

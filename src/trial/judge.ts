@@ -6,11 +6,11 @@ import type { Accuracy } from '../problem/accuracy.js';
 import { widthOf } from '../problem/code-width.js';
 import { columnsOfY } from '../problem/glu.js';
 import { packCodes, type QuantizedMatrix } from '../problem/matrix.js';
-import { type Problem, rowsOfY } from '../problem/problem.js';
+import { type Problem, pairsOf, rowsOfY } from '../problem/problem.js';
 import { gatedRows, pairs } from '../reference/glu.js';
 import { referenceMatrix } from '../reference/reference-matrix.js';
 import type { ReferenceResult } from '../reference/sums.js';
-import { idsOf } from './contents.js';
+import { idsOf, pairWeightsOf } from './contents.js';
 import { GUARD } from './shape.js';
 import { POISON, type Trial } from './trial.js';
 import { biasAt, codeAt, matrix, minimumAt, quantAt, residualAt, scaleAt, VALUES, weightAt, xAt, zeroPointAt } from './values.js';
@@ -28,7 +28,11 @@ interface Interval extends Pick<ReferenceResult, 'exact'> {
 }
 
 /** The product of all rows of x with all experts, as one wide matrix. */
-const asOne = ({ experts, weights, ...rest }: Problem): Problem => ({ ...rest, weights: { ...weights, n: experts!.count * weights.n } });
+const asOne = ({ experts, weights, ...rest }: Problem): Problem => ({
+  ...rest,
+  weights: { ...weights, n: experts!.count * weights.n },
+  adds: false,
+});
 
 /** The rows of pairs among the sums of that product; zeros for a pair without an expert. */
 function ofPairs(problem: Problem, all: Float64Array | Float32Array | Int8Array): Float64Array {
@@ -37,12 +41,32 @@ function ofPairs(problem: Problem, all: Float64Array | Float32Array | Int8Array)
     experts,
   } = problem;
   const { count, perRow } = experts!;
-  const sums = new Float64Array(rowsOfY(problem) * n);
+  const sums = new Float64Array(pairsOf(problem) * n);
   for (const [pair, id] of idsOf(problem).entries()) {
     const from = (Math.floor(pair / perRow) * count + id) * n;
     if (id < count) sums.set(all.subarray(from, from + n), pair * n);
   }
   return sums;
+}
+
+/** The rows of y of pairs: themselves, or weighted sums of them, and what these are added to. @param options.bounds of pairs are summed: by the sizes of weights */
+function ofRows(problem: Problem, pairs: Float64Array, { bounds = false } = {}): Float64Array {
+  const {
+    weights: { n },
+    experts,
+    adds,
+  } = problem;
+  const top = experts!.summed?.top;
+  if (top === undefined) return pairs;
+  const weights = pairWeightsOf(problem);
+  const y = new Float64Array(rowsOfY(problem) * n);
+  for (let i = 0; i < y.length; i++) {
+    const [row, column] = [Math.floor(i / n), i % n];
+    for (let pair = row * top; pair < (row + 1) * top; pair++)
+      y[i]! += (bounds ? Math.abs(weights[pair]!) : weights[pair]!) * pairs[pair * n + column]!;
+    if (adds && !bounds) y[i]! += residualAt(row, column);
+  }
+  return y;
 }
 
 /** The first fault in the bytes that a trial left in `y`; undefined if there is none. */
@@ -101,7 +125,7 @@ function intervalOf(problem: Problem, accuracy: Accuracy, sums: Float64Array): I
 /** The exact sums, bias and what they are added to included: nothing here is rounded, in any order of summing. A test compares them with the reference. */
 export function exactSums(problem: Problem): Float64Array {
   const { m, weights, experts, adds } = problem;
-  if (experts) return ofPairs(problem, exactSums(asOne(problem)));
+  if (experts) return ofRows(problem, ofPairs(problem, exactSums(asOne(problem))));
   const { n, k, groupSize } = weights;
   const x = matrix(new Int8Array(m * k), k, xAt);
   const values = matrix(new Float32Array(n * k), k, (i, j) => weightAt(weights, i, j));
@@ -122,7 +146,14 @@ export function exactSums(problem: Problem): Float64Array {
 export function referenceOf(problem: Problem, accuracy: Accuracy): Interval {
   if (!problem.experts) return referenceOfOne(problem, accuracy);
   const { exact, low, high } = referenceOfOne(asOne(problem), accuracy);
-  return { exact: ofPairs(problem, exact), low: ofPairs(problem, low), high: ofPairs(problem, high) };
+  const [sums, from, to] = [exact, low, high].map((all) => ofPairs(problem, all)) as [Float64Array, Float64Array, Float64Array];
+  const rows = ofRows(problem, sums);
+  const apart = ofRows(
+    problem,
+    sums.map((sum, i) => Math.max(to[i]! - sum, sum - from[i]!)),
+    { bounds: true },
+  );
+  return { exact: rows, low: rows.map((row, i) => row - apart[i]!), high: rows.map((row, i) => row + apart[i]!) };
 }
 
 function referenceOfOne({ m, weights, adds }: Problem, accuracy: Accuracy): ReferenceResult {

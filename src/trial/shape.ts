@@ -2,6 +2,7 @@
 import type { FloatDType } from '../dtype.js';
 import { extentOf } from '../kernels/fits.js';
 import type { Extent, Kernel } from '../kernels/kernel.js';
+import { EXPERTS_SUMMED } from '../kernels/operands.js';
 import type { Caps } from '../problem/caps.js';
 import { columnsOfY } from '../problem/glu.js';
 import { contiguousX, type Problem } from '../problem/problem.js';
@@ -72,6 +73,10 @@ export function shape(kernel: Kernel, { tile, params, caps }: { tile: Params; pa
       yPitch: columnsOfY({ n, glu }),
       adds: params.Y !== 3 && !glu && params.EXPERTS !== 1 && !kernel.overwrites,
       ...(params.EXPERTS === 1 && { experts: { count: EXPERTS, perRow: PER_ROW, ids: undefined } }),
+      // One row of y, of as many pairs as x has rows.
+      ...(params.EXPERTS === EXPERTS_SUMMED && {
+        experts: { count: EXPERTS, perRow: 1, ids: undefined, summed: { top: m, weights: 0, by: 'kernel' as const } },
+      }),
     };
   };
   const sizes = hasUnits(format.scaleDtype) ? IN_UNITS : GROUP_SIZES;

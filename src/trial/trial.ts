@@ -8,7 +8,7 @@ import type { Dispatch } from '../plan/dispatch.js';
 import { expertLayout } from '../plan/expert-layout.js';
 import { tileOf } from '../plan/findings.js';
 import { packedLayout } from '../plan/packed-layout.js';
-import { SORTED } from '../plan/pair-steps.js';
+import { PAIR_WEIGHTS, SORTED } from '../plan/pair-steps.js';
 import { makePlan } from '../plan/plan.js';
 import type { Accuracy } from '../problem/accuracy.js';
 import type { Caps } from '../problem/caps.js';
@@ -16,7 +16,7 @@ import { sortedPairs } from '../problem/experts.js';
 import { columnsOfY } from '../problem/glu.js';
 import { type Problem, rowsOfY } from '../problem/problem.js';
 import type { Params } from '../wgsl/preprocess.js';
-import { idsOf, packedContents } from './contents.js';
+import { idsOf, packedContents, pairWeightsOf } from './contents.js';
 import { GUARD, isKnown, shape } from './shape.js';
 import { floatBytes, matrix, residualAt, xAt } from './values.js';
 
@@ -54,9 +54,13 @@ export function makeTrial({ kernel: name, params }: MatmulVariant, device: Caps)
   if (variantId(plan.kernel, plan.params) !== variant) return undefined;
   const x = floatBytes(matrix(new Float32Array(m * k), k, xAt), xDtype);
   const y = new Uint8Array(wholeWords((GUARD + rowsOfY(problem) * columnsOfY(weights)) * BYTES[yDtype]) + 4 * GUARD).fill(POISON);
-  if (problem.adds && yDtype !== 'int8') y.set(floatBytes(matrix(new Float32Array(m * n), n, residualAt), yDtype), GUARD * BYTES[yDtype]);
+  if (problem.adds && yDtype !== 'int8') {
+    const residual = matrix(new Float32Array(rowsOfY(problem) * n), n, residualAt);
+    y.set(floatBytes(residual, yDtype), GUARD * BYTES[yDtype]);
+  }
   const scratch = Object.entries(plan.scratch).map(([role, size]) => [role, new Uint8Array(size).fill(POISON)] as const);
   const sorted = experts ? [[SORTED, new Uint8Array(sortedPairs(idsOf(problem), experts.count).buffer)] as const] : [];
-  const contents = new Map([...Object.entries(packedContents(problem, caps)), ['x', x], ['y', y], ...sorted, ...scratch]);
+  const weighted = experts?.summed ? [[PAIR_WEIGHTS, floatBytes(Float32Array.from(pairWeightsOf(problem)), 'float32')] as const] : [];
+  const contents = new Map([...Object.entries(packedContents(problem, caps)), ['x', x], ['y', y], ...sorted, ...weighted, ...scratch]);
   return { variant, problem, accuracy: plan.accuracy, dispatches: plan.dispatches, contents };
 }

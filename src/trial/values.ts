@@ -93,3 +93,5 @@ export const floatBytes = (values: Float32Array<ArrayBuffer>, dtype: FloatDType)
 
 /** Ids of pairs: of every expert, and of none. */
 export const idAt = (pair: number, experts: number): number => noise(pair, 0, 8) % (experts + 1);
+/** Powers of two. */
+export const pairWeightAt = (pair: number): number => [1, 0.5, -1, 2][noise(pair, 0, 10) % 4]!;

@@ -1,6 +1,6 @@
 // The table of experts: every kernel that takes many matrices, every way in which rows meet experts, and edges of ids. Tests on every engine
 // share it.
-import type { FloatDType } from '../../src/dtype.js';
+import { decode16, type FloatDType, roundTo } from '../../src/dtype.js';
 import { kernels } from '../../src/kernels/index.js';
 import { variantId } from '../../src/kernels/kernel.js';
 import { codebooksOf } from '../../src/kernels/operands.js';
@@ -29,6 +29,10 @@ export interface ExpertCase
   readonly ids: Ids;
   /** The pairs come sorted. */
   readonly sorted: boolean;
+  /** A row of y is the weighted sum of a row's pairs. */
+  readonly summed: boolean;
+  /** y is added to what it holds. */
+  readonly add: boolean;
 }
 
 const DEFAULT: Omit<ExpertCase, 'name'> = {
@@ -37,6 +41,8 @@ const DEFAULT: Omit<ExpertCase, 'name'> = {
   own: false,
   ids: 'any',
   sorted: false,
+  summed: false,
+  add: false,
   m: 7,
   n: 20,
   k: 96,
@@ -59,6 +65,8 @@ function makeCase(change: Partial<Omit<ExpertCase, 'name'>>): ExpertCase {
     c.own && 'each its own',
     c.ids,
     c.sorted && 'sorted',
+    c.summed && 'summed',
+    c.add && 'added',
     `${c.k}·${c.n}`,
     `${c.bits} bits`,
     c.groupSize < c.k ? `g${c.groupSize}` : 'no groups',
@@ -124,6 +132,53 @@ const ways = [
   makeCase({ m: 1, top: 4, ids: 'distinct', n: 260, k: 256, exact: false }),
   makeCase({ m: 64, top: 4, experts: 8, ids: 'distinct', n: 68, k: 160, exact: false, dtype: 'float16' }),
 ];
+// Sums of pairs: by the kernel where y is one row, and else of rows in scratch memory.
+const asGpu = { software: false } as const;
+const sums = [
+  ...kernels
+    .filter(({ experts }) => experts)
+    .map(({ name, codebooks }, i) =>
+      makeCase({
+        ...{ summed: true, add: i % 2 === 0, own: i % 3 === 0, bias: true, dtype: DTYPES[i % 3]!, force: { kernel: name } },
+        shift: codebooks && !codebooks.includes('none') ? 'codebook' : 'none',
+      }),
+    ),
+  ...DTYPES.map((dtype, i) => makeCase({ m: 3, n: 13, summed: true, add: i > 0, dtype, own: true, bias: true })), // rows of y are no whole quads
+  ...[false, true].flatMap((own) =>
+    SHIFTS.map((shift, i) =>
+      makeCase({
+        m: 1,
+        top: 4,
+        n: 260,
+        k: 160,
+        own,
+        shift,
+        bits: shift === FLOATS_OF_8 ? 8 : 4,
+        summed: true,
+        add: i % 2 === 0,
+        bias: i % 3 === 0,
+        dtype: DTYPES[i % 3]!,
+        sorted: own,
+        caps: asGpu,
+      }),
+    ),
+  ),
+  makeCase({ m: 1, top: 5, ids: 'outside', summed: true, add: true, bias: true, caps: asGpu }),
+  makeCase({ m: 1, top: 8, experts: 40, ids: 'distinct', n: 132, k: 512, summed: true, own: true, exact: false, caps: asGpu }),
+  makeCase({
+    m: 1,
+    top: 6,
+    experts: 9,
+    n: 20,
+    k: 128,
+    summed: true,
+    own: true,
+    bias: true,
+    caps: { ...asGpu, maxStorageBufferBindingSize: 4096 },
+  }),
+  makeCase({ m: 1, top: 6, experts: 9, n: 20, k: 128, summed: true, add: true, caps: { ...asGpu, maxStorageBufferBindingSize: 4096 } }),
+  makeCase({ m: 5, top: 3, n: 68, k: 160, summed: true, own: true, exact: false, dtype: 'float16' }),
+];
 const edges = DTYPES.flatMap((dtype, i) => [
   makeCase({ n: 13, k: 77, groupSize: 16, shift: SHIFTS[i]!, dtype, exact: false, bits: 8, bias: true }),
   makeCase({ n: 37, k: 200, groupSize: 200, shift: SHIFTS[i + 2]!, dtype, exact: false, sorted: true }),
@@ -146,7 +201,7 @@ const bindings = [
 ];
 
 export const expertCases: readonly ExpertCase[] = [
-  ...new Map([...everyKernel, ...everyTile, ...ways, ...edges, ...bindings].map((c) => [c.name, c])).values(),
+  ...new Map([...everyKernel, ...everyTile, ...ways, ...sums, ...edges, ...bindings].map((c) => [c.name, c])).values(),
 ];
 
 /** Ids of pairs, (m, top). */
@@ -192,9 +247,43 @@ export function expectedOf(
     if (!matrix) continue;
     const row = own ? pair : Math.floor(pair / top);
     const data = (x.data as Float32Array | Uint16Array).slice(row * k, (row + 1) * k);
-    const want = referenceMatrix({ data, shape: [1, k], dtype } as HostTensor, matrix, { bias: biases[id], accuracy });
+    const outputDtype = c.summed ? 'float32' : dtype;
+    const want = referenceMatrix({ data, shape: [1, k], dtype } as HostTensor, matrix, { bias: biases[id], accuracy, outputDtype });
     for (const name of ['data', 'low', 'high'] as const) parts[name].set(want[name] as Float32Array, pair * n);
     exact.set(want.exact, pair * n);
   }
   return { ...parts, exact, shape: [c.m, top, n], dtype };
 }
+
+/** Weights of pairs: powers of two, so that sums are exact; or any. */
+export function weightsOf({ name, m, top, exact }: ExpertCase): Float32Array<ArrayBuffer> {
+  const next = random(`${name} weights`);
+  return Float32Array.from({ length: m * top }, () => (exact ? [1, 2, 0.5, -1][Math.floor(4 * next())]! : next() - 0.3));
+}
+
+/** Weighted sums of the pairs of each row, (m, n), and what they are added to; and how far a float32 kernel may be from them. */
+export function sumsOf(c: ExpertCase, pairs: ReferenceResult, weights: Float32Array, residual: HostTensor | undefined): ReferenceResult {
+  const { m, n, top, dtype } = c;
+  const exact = new Float64Array(m * n);
+  const bound = new Float64Array(m * n);
+  const before = residual && numbersOf(residual);
+  for (let i = 0; i < m * n; i++) {
+    const column = i % n;
+    let size = 0;
+    for (let t = 0; t < top; t++) {
+      const pair = Math.floor(i / n) * top + t;
+      const at = pair * n + column;
+      const weight = weights[pair]!;
+      exact[i]! += weight * pairs.exact[at]!;
+      bound[i]! += Math.abs(weight) * Math.max(pairs.high[at]! - pairs.exact[at]!, pairs.exact[at]! - pairs.low[at]!);
+      size += Math.abs(weight * pairs.exact[at]!);
+    }
+    exact[i]! += before?.[i] ?? 0;
+    // Each term is rounded when it is made and whenever another is added; a kernel that sums pairs rounds each sum of a slice, too.
+    bound[i]! = 1.01 * bound[i]! + 2 ** -24 * (top + 8) * (size + bound[i]! + Math.abs(before?.[i] ?? 0));
+  }
+  const of = (slack: number) => Float32Array.from(exact, (sum, i) => roundTo(sum + slack * bound[i]!, dtype));
+  return { data: of(0), low: of(-1), high: of(1), exact, shape: [m, n], dtype };
+}
+const numbersOf = ({ data, dtype }: HostTensor): ArrayLike<number> =>
+  dtype === 'float32' ? (data as Float32Array) : decode16(data as Uint16Array, dtype as 'float16');

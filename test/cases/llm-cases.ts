@@ -1,7 +1,7 @@
 // The table of whole language models: every architecture × the block types that people's files have × plain and heavy-tailed weights × what
 // the cache holds; and few with less of a device, or asked for fewer tokens. Tests on every engine share it. Holds no test.
 import type { ArchitectureName } from '../../src/llm/architectures.js';
-import type { KvDType } from '../../src/llm/attention.js';
+import type { KvDType } from '../../src/llm-kernels/attention.js';
 import type { BlockType } from '../support/model-blocks.js';
 import type { ModelOptions } from '../support/model-file.js';
 

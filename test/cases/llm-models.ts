@@ -15,6 +15,16 @@ export const GOLDEN_MODELS: Readonly<Record<string, ModelOptions>> = {
   'llama-heavy-f32': { architecture: 'llama', type: 'F32', weights: 'heavy', seed: 24 },
   'qwen2-f32': { architecture: 'qwen2', type: 'F32', tied: true, seed: 25, rope: { base: 1e6 }, sizes: { epsilon: 1e-5 } },
   'qwen3-f32': { architecture: 'qwen3', type: 'F32', seed: 26, rope: { base: 1e6 }, sizes: { headWidth: 64 } },
+  'qwen3moe-f32': { architecture: 'qwen3moe', type: 'F32', seed: 27, rope: { base: 1e6 }, sizes: { headWidth: 64, feedForward: 64 } },
+  'llama-experts-f32': { architecture: 'llama', type: 'F32', seed: 28, experts: { count: 6, top: 3 }, sizes: { feedForward: 96 } },
+  'qwen3moe-mixed': {
+    architecture: 'qwen3moe',
+    type: 'Q4_K',
+    types: { downs: 'Q6_K', head: 'Q8_0' },
+    seed: 29,
+    experts: { count: 6, top: 2 },
+    sizes: { layers: 2, headWidth: 64, feedForward: 256 },
+  },
   'gemma3-f32': {
     architecture: 'gemma3',
     type: 'F32',

@@ -2,13 +2,13 @@
 
 import { variantText } from '../../src/gpu/pipeline.js';
 import { variantId } from '../../src/kernels/kernel.js';
-import type { Heads } from '../../src/llm/attention.js';
-import { attendDispatches, attendRowsDispatch, ropeDispatch, WIDTHS } from '../../src/llm/attention.js';
-import { capDispatch } from '../../src/llm/cap.js';
-import { gluDispatch } from '../../src/llm/glu.js';
-import { candidatesDispatch, pickDispatch } from '../../src/llm/pick.js';
-import { normAddDispatch, rmsDispatch } from '../../src/llm/rms.js';
-import { addLlmShaders, type LlmDispatch } from '../../src/llm/shaders.js';
+import type { Heads } from '../../src/llm-kernels/attention.js';
+import { attendDispatches, attendRowsDispatch, ropeDispatch, WIDTHS } from '../../src/llm-kernels/attention.js';
+import { capDispatch } from '../../src/llm-kernels/cap.js';
+import { gluDispatch } from '../../src/llm-kernels/glu.js';
+import { candidatesDispatch, pickDispatch } from '../../src/llm-kernels/pick.js';
+import { normAddDispatch, rmsDispatch, routeDispatch } from '../../src/llm-kernels/rms.js';
+import { addLlmShaders, type LlmDispatch } from '../../src/llm-kernels/shaders.js';
 import { GPU } from '../support/devices.js';
 import { cover, wordsOf } from './slice.js';
 
@@ -17,6 +17,8 @@ addLlmShaders();
 /** Every pair of values of two params is in one of them. */
 export function llmVariants(): readonly Pick<LlmDispatch, 'shader' | 'params'>[] {
   const all: LlmDispatch[] = [rmsDispatch({ rows: 1, width: 64, epsilon: 1e-6 }), gluDispatch({ rows: 1, width: 64, glu: 'silu' })];
+  for (const sorted of [false, true])
+    all.push(routeDispatch({ count: 8, top: 2, scale: 1 }, { rows: 1, width: 64, epsilon: 1e-6, sorted }));
   all.push(normAddDispatch({ rows: 1, width: 64, epsilon: 1e-6, scale: 1 }), capDispatch({ vocabulary: 8, cap: 30 }, GPU));
   const choosing = { vocabulary: 8, context: 8, limit: 1, stops: [], seed: 0 };
   all.push(pickDispatch({ ...choosing, temperature: 0 }), pickDispatch({ ...choosing, temperature: 1 }));

@@ -14,8 +14,10 @@ import {
   forwardExperts,
   forwardMany,
   gatherRows,
+  joinExperts,
   joinGateUp,
   LinearWeightQuant,
+  leaveExpertTwin,
   leaveTwin,
   prepareAll,
   prepareMany,
@@ -62,6 +64,17 @@ const experts = new ExpertLayers(device, expertOptions()).load({
   weight: tensor(new Int8Array(2 * N * K).fill(1), [2, N, K], 'int8'),
   antiquantScale: tensor(new Float32Array([1, 1]), [2, 1], 'float32'),
 });
+const matrix = () => ({
+  n: N,
+  k: K,
+  bits: 4 as const,
+  codes: packCodes(new Uint8Array(N * K), N, K, 4),
+  groupSize: 32,
+  scale: new Float32Array(2 * N).fill(1),
+  scaleDtype: 'float32' as const,
+  zeroPoint: new Float32Array(2 * N).fill(3),
+});
+const freshExperts = () => new ExpertLayers(device, expertOptions()).loadMatrices([matrix(), matrix()]);
 const ids = Tensor.from(device, Int32Array.of(1, 0), { shape: [1, 2], dtype: 'int32' });
 const pairs = sortPairs(ids, 2);
 const ofPairs = tensor(new Float32Array(2 * N), [1, 2, N], 'float32');
@@ -82,12 +95,16 @@ const [low, high] = [0, 4 * N].map((byteOffset) => Tensor.wrap(device, both, { s
   Tensor,
   Tensor,
 ];
+const ofTwo = tensor(new Float32Array(2), [1, 2], 'float32');
+const twinnedExperts = freshExperts();
+leaveExpertTwin(twinnedExperts, tensor(new Float32Array(N).fill(2), [N], 'float32'));
 const ofRows = tensor(new Float32Array(2 * K), [1, 2, K], 'float32');
 const steps = () => [
   { layer: loaded, x: rows, y },
   { layer: loaded, x, y, add: y, rowScale: factors, inputScale: ofInputs },
   { layers: [...layers], x, ys: [y, tensor(new Float32Array(N), [1, N], 'float32')] },
   { experts, x, y: ofPairs, ids },
+  { experts: twinnedExperts, x, y: low, ids, weights: ofTwo, add: low, twin: high },
   { sort: pairs },
   { experts, x, y: ofPairs, sorted: pairs },
   { quantize: rows },
@@ -98,16 +115,6 @@ const steps = () => [
 ];
 const recorded = recordSteps(device, steps().slice(0, 2), { rows: [1] });
 const store = { get: async () => undefined, set: async () => {} };
-const matrix = () => ({
-  n: N,
-  k: K,
-  bits: 4 as const,
-  codes: packCodes(new Uint8Array(N * K), N, K, 4),
-  groupSize: 32,
-  scale: new Float32Array(2 * N).fill(1),
-  scaleDtype: 'float32' as const,
-  zeroPoint: new Float32Array(2 * N).fill(3),
-});
 const source = () =>
   gptqLayer(Object.fromEntries(TENSORS.gptq!.map((one) => [one.name.slice(5), infoOf(one)])) as never, {
     name: 'gptq',
@@ -236,11 +243,21 @@ const DOORS: Doors = {
   loadMatrices: door((...args: Parameters<ExpertLayers['loadMatrices']>) =>
     new ExpertLayers(device, { ...expertOptions(), bias: true }).loadMatrices(...args),
   )(() => [[matrix(), matrix()], { bias: tensor(new Float32Array(2 * N), [2, N], 'float32') }]),
-  'prepare, of experts': door((...args: Parameters<ExpertLayers['prepare']>) => experts.prepare(...args))(() => [[1], 2]),
-  'explain, of experts': door((...args: Parameters<ExpertLayers['explain']>) => experts.explain(...args))(() => [1, 2]),
+  'prepare, of experts': door((...args: Parameters<ExpertLayers['prepare']>) => experts.prepare(...args))(() => [[1], 2, { summed: true }]),
+  'explain, of experts': door((...args: Parameters<ExpertLayers['explain']>) => experts.explain(...args))(() => [1, 2, { summed: true }]),
   forwardExperts: door(forwardExperts)(() => [experts, x, { ids }]),
   'forwardExperts, of sorted pairs': door(forwardExperts)(() => [experts, x, { sorted: pairs }]),
   encodeExperts: door(encodeExperts)(() => [pass(), experts, x, ofPairs, { ids }]),
+  'encodeExperts, of sums': door(encodeExperts)(() => [
+    pass(),
+    twinnedExperts,
+    x,
+    low,
+    { sorted: pairs, weights: ofTwo },
+    { add: low, twin: high },
+  ]),
+  joinExperts: door(joinExperts)(() => [[freshExperts(), freshExperts()], { glu: 'silu' as const }]),
+  leaveExpertTwin: door(leaveExpertTwin)(() => [freshExperts(), tensor(new Float32Array(N), [N], 'float32')]),
   sortPairs: door(sortPairs)(() => [ids, 2]),
   encodeSortPairs: door(encodeSortPairs)(() => [pass(), pairs]),
   readPairCounts: door(readPairCounts)(() => [pairs]),

@@ -2,11 +2,18 @@
 import { describe, expect, test } from 'vitest';
 import { encode16 } from '../../src/dtype.js';
 import { capsOf } from '../../src/gpu/device.js';
-import { attendDispatches, attendRowsDispatch, cacheBytes, type Heads, paddedWidth, ropeDispatch } from '../../src/llm/attention.js';
-import { gluDispatch } from '../../src/llm/glu.js';
-import { pickDispatch, stateBytes } from '../../src/llm/pick.js';
-import { rmsDispatch } from '../../src/llm/rms.js';
-import type { LlmDispatch } from '../../src/llm/shaders.js';
+import {
+  attendDispatches,
+  attendRowsDispatch,
+  cacheBytes,
+  type Heads,
+  paddedWidth,
+  ropeDispatch,
+} from '../../src/llm-kernels/attention.js';
+import { gluDispatch } from '../../src/llm-kernels/glu.js';
+import { pickDispatch, stateBytes } from '../../src/llm-kernels/pick.js';
+import { rmsDispatch } from '../../src/llm-kernels/rms.js';
+import type { LlmDispatch } from '../../src/llm-kernels/shaders.js';
 import { gated } from '../../src/reference/glu.js';
 import { random } from '../cases/data.js';
 import {

@@ -1,8 +1,8 @@
 // llm/norm-add and llm/cap against float64: within derived bounds, exact cases in every bit, NaN, sequences that have ended.
 import { describe, expect, test } from 'vitest';
 import { capsOf } from '../../src/gpu/device.js';
-import { capDispatch } from '../../src/llm/cap.js';
-import { normAddDispatch } from '../../src/llm/rms.js';
+import { capDispatch } from '../../src/llm-kernels/cap.js';
+import { normAddDispatch } from '../../src/llm-kernels/rms.js';
 import { random } from '../cases/data.js';
 import { type Bounded, capped, llmDevice, outside, rms, runLlm } from '../support/llm-kernels.js';
 

@@ -1,7 +1,7 @@
 // The choice of tokens: equal to the CPU's, with the state that the host reads.
 import { describe, expect, test } from 'vitest';
-import { gumbel, hashOf, largest, noisy } from '../../src/llm/noise.js';
-import { type Choosing, FLAGS, pickDispatch, STATE, stateBytes } from '../../src/llm/pick.js';
+import { gumbel, hashOf, largest, noisy } from '../../src/llm-kernels/noise.js';
+import { type Choosing, FLAGS, pickDispatch, STATE, stateBytes } from '../../src/llm-kernels/pick.js';
 import { preprocess } from '../../src/wgsl/preprocess.js';
 import { sources } from '../../src/wgsl/sources.js';
 import { random } from '../cases/data.js';

@@ -1,7 +1,7 @@
 // Choices among some ids, and of logits that are changed: equal to the CPU's, and samples of what they should be.
 import { describe, expect, test } from 'vitest';
-import { type Choosing, FLAGS, pickDispatch, STATE, stateBytes } from '../../src/llm/pick.js';
-import { adjusted, type Choice, countsOf, thresholdOf } from '../../src/llm/sampling.js';
+import { type Choosing, FLAGS, pickDispatch, STATE, stateBytes } from '../../src/llm-kernels/pick.js';
+import { adjusted, type Choice, countsOf, thresholdOf } from '../../src/llm-kernels/sampling.js';
 import { random } from '../cases/data.js';
 import { choiceFault, drawn } from '../support/llm-choice.js';
 import { llmDevice, POISON, runLlm } from '../support/llm-kernels.js';

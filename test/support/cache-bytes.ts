@@ -1,7 +1,7 @@
 // The cache of keys and values of a model, read from the device, as numbers. Holds no test.
 import { decode16 } from '../../src/dtype.js';
-import type { KvDType } from '../../src/llm/attention.js';
 import type { Config } from '../../src/llm/config.js';
+import type { KvDType } from '../../src/llm-kernels/attention.js';
 
 /** Keys or values of a layer, by head, position and element. */
 export type Held = (head: number, position: number, element: number) => number;
@@ -52,7 +52,7 @@ async function read(
       const own = bytes.get(`${what}.${layer}`)!;
       const numbers = kv === 'f16' ? decode16(new Uint16Array(own), 'float16') : new Float32Array(own);
       const capacity = numbers.length / (kvHeads * headWidth);
-      // K lies quad by quad, V head by head (src/llm/attention.ts).
+      // K lies quad by quad, V head by head (src/llm-kernels/attention.ts).
       if (what === 'k') return (head, at, i) => numbers[4 * (((head * headWidth) / 4 + (i >> 2)) * capacity + at) + (i & 3)]!;
       return (head, at, i) => numbers[(head * capacity + at) * headWidth + i]!;
     },

@@ -1,10 +1,10 @@
 // Which choices of an id are right within the roundings of a device, and many draws at once. Holds no test.
 import { BUFFER, makeBuffer } from '../../src/gpu/buffers.js';
 import { variantText } from '../../src/gpu/pipeline.js';
-import { hashOf } from '../../src/llm/noise.js';
-import { type Choosing, pickDispatch, STATE, stateBytes } from '../../src/llm/pick.js';
-import { adjusted, type Choice, choiceOf, cuts, distance, goalOf, valuesOf, weightOf } from '../../src/llm/sampling.js';
-import { type LlmDispatch, stepWords } from '../../src/llm/shaders.js';
+import { hashOf } from '../../src/llm-kernels/noise.js';
+import { type Choosing, pickDispatch, STATE, stateBytes } from '../../src/llm-kernels/pick.js';
+import { adjusted, type Choice, choiceOf, cuts, distance, goalOf, valuesOf, weightOf } from '../../src/llm-kernels/sampling.js';
+import { type LlmDispatch, stepWords } from '../../src/llm-kernels/shaders.js';
 import { gumbelBound } from './llm-kernels.js';
 
 const U = 2 ** -24;

@@ -5,8 +5,8 @@ import { decode16 } from '../../src/dtype.js';
 import { BUFFER, makeBuffer } from '../../src/gpu/buffers.js';
 import { pipelineOf } from '../../src/gpu/pipeline.js';
 import { requestDevice } from '../../src/index.js';
-import { type Heads, paddedWidth } from '../../src/llm/attention.js';
-import { addLlmShaders, type LlmDispatch, type Step, stepWords } from '../../src/llm/shaders.js';
+import { type Heads, paddedWidth } from '../../src/llm-kernels/attention.js';
+import { addLlmShaders, type LlmDispatch, type Step, stepWords } from '../../src/llm-kernels/shaders.js';
 import { gpu } from './dawn.js';
 
 addLlmShaders();
@@ -334,7 +334,7 @@ export async function runLlm(
 
 /** How far WGSL's log(x) may be from the true one: 2⁻²¹ between ½ and 2, and 3 ULP elsewhere. */
 const logBound = (x: number): number => (x >= 0.5 && x <= 2 ? 2 ** -21 : 6 * U * Math.abs(Math.log(x)));
-/** How far the kernels' noise may be from that of src/llm/noise.ts. */
+/** How far the kernels' noise may be from that of src/llm-kernels/noise.ts. */
 export function gumbelBound(hash: number): number {
   const v = (hash + 0.5) / 2 ** 32;
   const e = -Math.log1p(-v);

@@ -26,6 +26,8 @@ export interface ModelOptions {
   readonly sizes?:
     | Partial<Pick<Config, 'layers' | 'width' | 'heads' | 'kvHeads' | 'headWidth' | 'feedForward' | 'contextLength' | 'epsilon'>>
     | undefined;
+  /** qwen3moe has 8 and 2 without it; the others have none. */
+  readonly experts?: Partial<NonNullable<Config['experts']>> | undefined;
   readonly rope?: Partial<Pick<Config['rope'], 'base' | 'factor' | 'divisors' | 'width' | 'original' | 'magnitude'>> | undefined;
   /** Size of the windows of architectures that have them; 0: none. Default: 12 for gemma, else none. */
   readonly window?: number | undefined;
@@ -45,6 +47,7 @@ const KINDS = {
   llama: { kind: 'pairs', biases: [], qkNorms: false },
   qwen2: { kind: 'halves', biases: ['qBias', 'kBias', 'vBias'], qkNorms: false },
   qwen3: { kind: 'halves', biases: [], qkNorms: true },
+  qwen3moe: { kind: 'halves', biases: [], qkNorms: true },
   gemma2: {
     ...{ kind: 'halves', biases: [], qkNorms: false, window: 12, every: 2, local: undefined },
     more: { activation: 'gelu_tanh', postNorms: true, scoreCap: 50, logitCap: 30 },
@@ -66,7 +69,16 @@ interface Kind extends Pick<Config, 'biases' | 'qkNorms'> {
   readonly more?: Partial<Config>;
 }
 
-export function modelConfig({ architecture, tied = false, vocabulary = 259, sizes = {}, rope = {}, window, caps }: ModelOptions): Config {
+export function modelConfig({
+  architecture,
+  tied = false,
+  vocabulary = 259,
+  sizes = {},
+  rope = {},
+  window,
+  caps,
+  experts,
+}: ModelOptions): Config {
   const { kind, biases, qkNorms, every = 0, local, more, ...of }: Kind = KINDS[architecture];
   const headWidth = sizes.headWidth ?? 32;
   const turns: Config['rope'] = { kind, width: headWidth, base: 10_000, factor: 1, divisors: false, ...rope };
@@ -88,6 +100,7 @@ export function modelConfig({ architecture, tied = false, vocabulary = 259, size
     tied,
     biases,
     qkNorms,
+    ...((experts || architecture === 'qwen3moe') && { experts: { count: 8, top: 2, scale: 1, ...experts } }),
     ...more,
     ...(caps && more?.scoreCap && { scoreCap: Math.fround(caps.scores), logitCap: Math.fround(caps.logits) }),
     ...(isGemma && { embeddingScale: Math.sqrt(sizes.width ?? 256) }),
@@ -130,6 +143,18 @@ function tokenizerKeys(vocabulary: number): [string, GgufValue][] {
   ];
 }
 
+/** Real files of qwen3moe say both widths, of which the other is nobody's; Mixtral's say one. */
+function expertKeys({ architecture: a, experts, feedForward }: Config): [string, GgufValue][] {
+  if (!experts) return [];
+  const { count, top, scale } = experts;
+  return [
+    [`${a}.expert_count`, ['UINT32', count]],
+    [`${a}.expert_used_count`, ['UINT32', top]],
+    ...(scale === 1 ? [] : [[`${a}.expert_weights_scale`, ['FLOAT32', scale]] as [string, GgufValue]]),
+    ...(a === 'qwen3moe' ? [[`${a}.expert_feed_forward_length`, ['UINT32', feedForward]] as [string, GgufValue]] : []),
+  ];
+}
+
 function headerOf({ architecture: a, rope, headWidth, ...config }: Config): [string, GgufValue][] {
   const whole = (value: number): GgufValue => ['UINT32', value];
   const float = (value: number): GgufValue => ['FLOAT32', value];
@@ -143,7 +168,8 @@ function headerOf({ architecture: a, rope, headWidth, ...config }: Config): [str
     [`${a}.context_length`, whole(config.contextLength)],
     [`${a}.embedding_length`, whole(config.width)],
     [`${a}.block_count`, whole(config.layers)],
-    [`${a}.feed_forward_length`, whole(config.feedForward)],
+    [`${a}.feed_forward_length`, whole(a === 'qwen3moe' ? 4 * config.feedForward : config.feedForward)],
+    ...expertKeys({ ...config, architecture: a, rope, headWidth }),
     [`${a}.attention.head_count`, whole(config.heads)],
     [`${a}.attention.head_count_kv`, whole(config.kvHeads)],
     [`${a}.attention.layer_norm_rms_epsilon`, float(config.epsilon)],
@@ -193,7 +219,7 @@ function vectorOf(role: Role, length: number, { weights, draw }: Drawn): Uint8Ar
 /** Standard deviations in units of 1/√K: q and k make scores that differ, the head logits that differ; the residual begins at 1. */
 export function gainOf(part: string, { tied, width, embeddingScale = 1 }: Config): number {
   if (part === 'embedding') return tied ? 2 : Math.sqrt(width) / embeddingScale;
-  return { q: 1.5, k: 1.5, qkv: 1.5, gate: 1.5, up: 1.5, gateUp: 1.5, head: 2 }[part] ?? 1;
+  return { q: 1.5, k: 1.5, qkv: 1.5, gate: 1.5, up: 1.5, gateUp: 1.5, gates: 1.5, ups: 1.5, router: 1.5, head: 2 }[part] ?? 1;
 }
 
 function matrixOf(role: Role, type: BlockType, [n, k]: readonly [number, number], { config, weights, draw }: Drawn): Uint8Array {
@@ -218,9 +244,9 @@ export function modelParts(options: ModelOptions): ModelParts {
     const part = role.split('.')[0] as LayerPart | ModelPart;
     const drawn = { config, weights, draw: drawOf(`${seed} ${role}`) };
     const name = tensorName(role, 'gguf')!;
-    const [n, k] = shape as [number, number | undefined];
+    const [n, k] = (shape.length === 3 ? [shape[0]! * shape[1]!, shape[2]] : shape) as [number, number | undefined];
     if (k === undefined) return { name, dtype: 'F32', shape, bytes: vectorOf(role, n, drawn) };
-    const dtype = types[role] ?? types[part] ?? type;
+    const dtype = types[role] ?? types[part] ?? (part === 'router' ? 'F32' : type);
     return { name, dtype, shape, bytes: matrixOf(role, dtype, [n, k], drawn) };
   });
   return { config, metadata: new Map(headerOf(config)), tensors };

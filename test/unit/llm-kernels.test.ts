@@ -1,4 +1,4 @@
-// The tables of src/llm/shaders.ts against shaders/llm, and what the noise of tokens is made of.
+// The tables of src/llm-kernels/shaders.ts against shaders/llm, and what the noise of tokens is made of.
 import { describe, expect, test } from 'vitest';
 import { ResourceType, WgslReflect } from 'wgsl_reflect/wgsl_reflect.module.js';
 import { ArgumentError, UnsupportedError } from '../../src/errors.js';
@@ -12,12 +12,12 @@ import {
   paddedWidth,
   ropeDispatch,
   splitsOf,
-} from '../../src/llm/attention.js';
-import { capDispatch } from '../../src/llm/cap.js';
-import { gluDispatch } from '../../src/llm/glu.js';
-import { pickDispatch } from '../../src/llm/pick.js';
-import { normAddDispatch, rmsDispatch } from '../../src/llm/rms.js';
-import { addLlmShaders, llmShaders, STEP_BYTES, stepWords } from '../../src/llm/shaders.js';
+} from '../../src/llm-kernels/attention.js';
+import { capDispatch } from '../../src/llm-kernels/cap.js';
+import { gluDispatch } from '../../src/llm-kernels/glu.js';
+import { pickDispatch } from '../../src/llm-kernels/pick.js';
+import { normAddDispatch, rmsDispatch } from '../../src/llm-kernels/rms.js';
+import { addLlmShaders, llmShaders, STEP_BYTES, stepWords } from '../../src/llm-kernels/shaders.js';
 import { sources } from '../../src/wgsl/sources.js';
 import { llmVariants } from '../cases/llm-variants.js';
 import { GPU, readable, variantText } from '../support/problems.js';

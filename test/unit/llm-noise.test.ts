@@ -1,6 +1,6 @@
 // Noise that draws tokens: finite for every hash, uncorrelated, and a sample of the softmax.
 import { expect, test } from 'vitest';
-import { draw, gumbel, hashOf, largest } from '../../src/llm/noise.js';
+import { draw, gumbel, hashOf, largest } from '../../src/llm-kernels/noise.js';
 import { random } from '../cases/data.js';
 
 test('the hashes at both ends give finite noise, which grows as the hash falls', () => {

@@ -2,7 +2,7 @@
 // says what the tool can see, and what it cannot. llm/pick folds by functions with arguments of each lane's, which it gets wrong.
 import { describe, expect, test } from 'vitest';
 import { detectRaces } from 'wgsl_reflect/wgsl_reflect.module.js';
-import { addLlmShaders, llmShaders, uniformsOf } from '../../src/llm/shaders.js';
+import { addLlmShaders, llmShaders, uniformsOf } from '../../src/llm-kernels/shaders.js';
 import type { Params } from '../../src/wgsl/preprocess.js';
 import { readable, variantText } from '../support/problems.js';
 
@@ -69,6 +69,14 @@ const CASES: readonly Case[] = [
     barriers: [['sums']],
   },
   {
+    name: 'llm/route',
+    params: { SORTED: 0 },
+    values: { quads: 9, lanes: 4, experts: 9, top: 3, parts: 64, epsilon: 1, scale: 1 },
+    now: [1, 0, 1],
+    sizes: { x: 144, weight: 144, router: 9 * 144, h: 144, ids: 12, weights: 12 },
+    barriers: [['squares'], ['h'], ['sums'], ['logits'], ['broken']], // and what is chosen, by a function of each lane's
+  },
+  {
     name: 'llm/norm-add',
     params: {},
     values: { quads: 70, lanes: 64, epsilon: 1, scale: 2 },
@@ -102,7 +110,7 @@ describe.each(CASES)('$name', (one) => {
   });
   test('has one without any of its barriers', () => {
     const lines = code.split('\n');
-    const barriers = lines.flatMap((line, i) => (/workgroupBarrier\(\)/.test(line) ? [i] : []));
+    const barriers = lines.flatMap((line, i) => (/(workgroup|storage)Barrier\(\)/.test(line) ? [i] : []));
     const found = barriers.map((at) => {
       const { races } = run(one, lines.filter((_, i) => i !== at).join('\n'), one.fewer ?? one.now);
       return [...new Set(races.map(({ bufferId }) => bufferId))].sort();

@@ -9,6 +9,7 @@ import { helperVariants } from '../../src/kernels/helper-variants.js';
 import { allVariants, kernels, shaders } from '../../src/kernels/index.js';
 import { type Feature, variantId } from '../../src/kernels/kernel.js';
 import type { Dispatch } from '../../src/plan/dispatch.js';
+import { expertLayout } from '../../src/plan/expert-layout.js';
 import { loadSteps } from '../../src/plan/load-steps.js';
 import { packedLayout } from '../../src/plan/packed-layout.js';
 import { sortStep } from '../../src/plan/pair-steps.js';
@@ -324,6 +325,18 @@ describe('what planning and loading ask for', () => {
       dispatches.push(
         ...makePlan({ problem: { ...problem, yDtype: 'float32', best }, packed: packedLayout(operands, caps), caps }).dispatches,
       );
+  }
+  // Pairs of rows and experts: each a row of y, or summed.
+  for (const spec of specs.filter(({ quant, bits }) => !quant && bits === 4)) {
+    const { problem, operands } = problemOf(spec);
+    const experts = { count: 4, perRow: 2, ids: 1 };
+    const summed = { top: 2, weights: 3, by: 'rows' } as const;
+    for (const caps of [GPU, LAVAPIPE])
+      for (const asked of [experts, { ...experts, summed }])
+        for (const m of [1, 3]) {
+          const { packed } = expertLayout(operands, 4, caps);
+          dispatches.push(...makePlan({ problem: { ...problem, m, experts: asked }, packed, caps }).dispatches);
+        }
   }
   for (const spec of imported) {
     const { problem, operands } = problemOf(spec);

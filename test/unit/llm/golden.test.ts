@@ -60,6 +60,7 @@ function likeLlama({ file, config, weight }: OpenedModel): LlmOptions {
   const half = (value: number): number => roundTo(value, 'float16');
   const roundInput = (x: Float64Array, _k: number, role: string): Float64Array => {
     const { dtype } = file.tensors.get(tensorName(role as Role, 'gguf')!)!;
+    if (dtype === 'F32') return x; // a router
     return dtype === 'F16' ? x.map(half) : in8Bits(x, dtype.endsWith('_K') ? 256 : 32);
   };
   return { roundCache: half, roundInput, ...activationOf({ config, file, weight }) };

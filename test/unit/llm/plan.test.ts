@@ -1,7 +1,9 @@
 // The plan of a token and of prompts, the buffers, the chunks and the growth of the cache, as data.
 import { describe, expect, test } from 'vitest';
 import type { ArchitectureName } from '../../../src/llm/architectures.js';
-import { cacheBytes } from '../../../src/llm/attention.js';
+import { cacheBytes } from '../../../src/llm-kernels/attention.js';
+import { expertLayout } from '../../../src/plan/expert-layout.js';
+import { makePlan } from '../../../src/plan/plan.js';
 import {
   bufferSizes,
   CLASSES,
@@ -18,6 +20,7 @@ import {
 import { headSteps, type PlanStep, promptSteps, tokenSteps } from '../../../src/runtime/step-plan.js';
 import { GPU, LAVAPIPE } from '../../support/devices.js';
 import { modelConfig } from '../../support/model-file.js';
+import { problemOf } from '../../support/problems.js';
 
 const L = 3;
 const ARCHITECTURES = ['llama', 'qwen2', 'qwen3', 'smollm3', 'phi3'] as const;
@@ -25,8 +28,12 @@ const planning = (architecture: ArchitectureName, caps = GPU, capacity = 1024) =
   ({ config: modelConfig({ architecture }), kv: 'f16', capacity, caps }) as const;
 
 /** What a step needs, and where it puts what it makes. */
-const nameOf = (step: PlanStep): string =>
-  'gather' in step ? 'gather' : 'product' in step ? step.product.split('.')[0]! : step.dispatch.shader.name;
+function nameOf(step: PlanStep): string {
+  if ('gather' in step) return 'gather';
+  if ('sort' in step) return 'sort';
+  if ('dispatch' in step) return step.dispatch.shader.name;
+  return ('product' in step ? step.product : step.experts).split('.')[0]!;
+}
 
 describe.each(ARCHITECTURES)('%s', (architecture) => {
   test('a token takes five steps a layer, and three more', () => {
@@ -82,7 +89,47 @@ describe.each(ARCHITECTURES)('%s', (architecture) => {
   });
 });
 
-describe.each([...ARCHITECTURES, 'gemma2', 'gemma3'] as const)('%s', (architecture) => {
+describe('with experts', () => {
+  const architecture = 'qwen3moe';
+  const layer = ['qkv', 'llm/attend', 'o', 'llm/route', 'gateUp', 'down'];
+  test('a token takes six steps a layer, and three more', () => {
+    const steps = tokenSteps(planning(architecture));
+    expect(steps.length).toBe(6 * L + 3); // and its choice
+    expect(steps.map(nameOf)).toEqual(['gather', 'llm/rms-rows', ...layer, ...layer, ...layer, 'head']);
+    // The route norms what it reads; behind down a norm is a twin.
+    for (const step of steps) {
+      if ('product' in step) expect([step.twin, step.scaled]).toEqual([undefined, step.x === 'twin' ? true : undefined]);
+      if ('experts' in step) {
+        const { summed, twin } = step;
+        expect([summed, twin]).toEqual(step.experts.startsWith('down') ? [true, true] : [undefined, undefined]);
+      }
+    }
+  });
+  test('each of them is one dispatch on a GPU: gate and up of all experts, down with its sum', () => {
+    const { width, feedForward, experts } = modelConfig({ architecture });
+    const { count, top } = experts!;
+    const dispatches = (n: number, k: number, more: object) => {
+      const { problem } = problemOf({ m: top, n, k, bits: 4, dtype: 'float32', group: 32 });
+      const ofPairs = { count, perRow: 1, ids: undefined, ...more };
+      const asked = { ...problem, adds: 'summed' in more, experts: ofPairs };
+      return makePlan({ problem: asked, packed: expertLayout(problem.weights, count, GPU).packed, caps: GPU }).dispatches.length;
+    };
+    expect(dispatches(2 * feedForward, width, {})).toBe(1);
+    expect(dispatches(width, feedForward, { summed: { top, weights: 0, by: 'rows' } })).toBe(1);
+  });
+  test('where norms are dispatches it takes another before q, k and v', () => {
+    const steps = tokenSteps(planning(architecture, LAVAPIPE));
+    expect(steps.length).toBe(7 * L + 3);
+    expect(steps.every((step) => !('twin' in step))).toBe(true);
+  });
+  test('rows of a prompt take nine steps a layer', () => {
+    const [first, ...rest] = promptSteps(planning(architecture), 16).map(nameOf);
+    const rows = ['llm/rms-rows', 'qkv', 'llm/rope-rows', 'llm/attend-rows', 'o', 'llm/route', 'sort', 'gateUp', 'down'];
+    expect([first, ...rest]).toEqual(['gather', ...rows, ...rows, ...rows]);
+  });
+});
+
+describe.each([...ARCHITECTURES, 'gemma2', 'gemma3', 'qwen3moe'] as const)('%s', (architecture) => {
   test('a kernel has at most eight storage buffers, of names that there are, and of their size', () => {
     const config = modelConfig({ architecture, rope: { base: 1e6 } });
     const context = 1024;
@@ -93,6 +140,7 @@ describe.each([...ARCHITECTURES, 'gemma2', 'gemma3'] as const)('%s', (architectu
       ...bufferSizes(config, context),
       ...Object.fromEntries(vectors.map((name) => [name, 4 * config.width])),
       ...Object.fromEntries(cache.flatMap(({ i, k, v }) => [[`k.${i}`, k] as const, [`v.${i}`, v] as const])),
+      ...Object.fromEntries(Array.from({ length: L }, (_, i) => [`router.${i}`, 4 * (config.experts?.count ?? 0) * config.width])),
       ...Object.fromEntries(Array.from({ length: L }, (_, i) => [`norms.${i}`, config.qkNorms ? 8 * config.headWidth : 0])),
     };
     let seen = 0;

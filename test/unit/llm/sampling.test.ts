@@ -1,6 +1,6 @@
 // The choice of ids on the CPU, which the kernels are held against: cases that can be checked by hand, and samples of what they should be.
 import { describe, expect, test } from 'vitest';
-import { pickDispatch } from '../../../src/llm/pick.js';
+import { pickDispatch } from '../../../src/llm-kernels/pick.js';
 import {
   ALL,
   adjusted,
@@ -12,7 +12,7 @@ import {
   penaltyUniforms,
   thresholdOf,
   valuesOf,
-} from '../../../src/llm/sampling.js';
+} from '../../../src/llm-kernels/sampling.js';
 import { random } from '../../cases/data.js';
 
 const ln = Math.log;

@@ -1,9 +1,9 @@
 // Trials of the kernels of shaders/llm: every variant has one, and its numbers agree with each other.
 import { expect, test } from 'vitest';
 import { variantId } from '../../../src/kernels/kernel.js';
-import { noisy } from '../../../src/llm/noise.js';
-import { llmShaders } from '../../../src/llm/shaders.js';
-import { judgeTrial, type LlmTrial, trialOf } from '../../../src/llm/trials.js';
+import { noisy } from '../../../src/llm-kernels/noise.js';
+import { llmShaders } from '../../../src/llm-kernels/shaders.js';
+import { judgeTrial, type LlmTrial, trialOf } from '../../../src/llm-kernels/trials.js';
 import { llmVariants } from '../../cases/llm-variants.js';
 import { LAVAPIPE } from '../../support/devices.js';
 
@@ -19,7 +19,7 @@ test('every variant has a trial of its own text, whose buffers are all that it b
   for (const one of variants) {
     const id = variantId(one.shader.name, one.params);
     const trial = trialOf(one, LAVAPIPE);
-    expect(trial, `${id} has no trial: add one to src/llm/trials.ts`).toBeDefined();
+    expect(trial, `${id} has no trial: add one to src/llm-kernels/trials.ts`).toBeDefined();
     const names = one.shader.bindings.filter(({ name, when }) => name !== 'params' && (when?.(one.params) ?? true)).map(({ name }) => name);
     expect(Object.keys(trial!.given).sort(), id).toEqual(names.sort());
     for (const [name, { of, values, codes = 0 }] of Object.entries(trial!.wanted)) {
@@ -70,4 +70,14 @@ test('the largest of the noisy logits is no matter of rounding', () => {
   const [first, second] = [...noisy(logits, { temperature: 1.5, seed: 4, position: 6 })].sort((a, b) => b - a);
   expect(first! - second!).toBeGreaterThan(0.01);
   expect([...wanted.now!.values]).toEqual([0, 6, 1]);
+});
+
+test('no choice of experts is a matter of rounding', () => {
+  for (const SORTED of [0, 1]) {
+    const { wanted } = trialFor('llm/route', { SORTED });
+    const weights = [...wanted.weights!.values].slice(0, 3);
+    expect(weights[0]! - weights[1]!).toBeGreaterThan(0.01);
+    expect(weights[1]! - weights[2]!).toBeGreaterThan(0.01);
+    expect(weights[2]).toBeGreaterThan(0.01);
+  }
 });

@@ -35,7 +35,7 @@ export interface ShaderText {
 async function known({ shader }: Variant): Promise<void> {
   if (!shaders.has(shader) || !(`${shader}.wgsl` in sources)) {
     const [{ addLlmShaders }, { addRowsText }] = await Promise.all([
-      import('../../../../src/llm/shaders.js'),
+      import('../../../../src/llm-kernels/shaders.js'),
       import('../../../../src/wgsl/rows-text.js'),
     ]);
     addLlmShaders();

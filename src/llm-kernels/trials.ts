@@ -3,14 +3,15 @@
 import { decode16, encode16, roundTo } from '../dtype.js';
 import { variantId } from '../kernels/kernel.js';
 import type { Caps } from '../problem/caps.js';
-import { attend, glu, rmsNorm, rotate } from '../reference/llm.js';
+import { sortedPairs } from '../problem/experts.js';
+import { attend, glu, multiply, rmsNorm, rotate, routed } from '../reference/llm.js';
 import type { Params } from '../wgsl/preprocess.js';
 import { attendDispatches, attendRowsDispatch, cacheBytes, type Heads, paddedWidth, ropeDispatch } from './attention.js';
 import { capDispatch } from './cap.js';
 import { gluDispatch } from './glu.js';
 import { hashOf } from './noise.js';
 import { CANDIDATES, candidatesDispatch, FLAGS, MOST_CANDIDATES, pickDispatch, STATE, stateBytes } from './pick.js';
-import { normAddDispatch, rmsDispatch } from './rms.js';
+import { normAddDispatch, rmsDispatch, routeDispatch } from './rms.js';
 import { adjusted, choiceOf } from './sampling.js';
 import { type LlmDispatch, type Step, stepWords } from './shaders.js';
 
@@ -431,6 +432,42 @@ function ofGlu(): LlmTrial {
   );
 }
 
+/** Two rows and a padded one, or one row whose pairs are sorted; more experts than groups of four. */
+function ofRoute({ SORTED }: Params): LlmTrial {
+  const [width, count, top, scale] = [264, 13, 3, 1.5];
+  const sorted = SORTED === 1;
+  const [rows, valid] = sorted ? [1, 1] : [3, 2];
+  const [x, weight, router] = [noise(1, rows * width), noise(2, width), noise(3, count * width)];
+  const h = rmsNorm(x, weight, EPSILON);
+  const chosen = Array.from({ length: valid }, (_, row) =>
+    routed(multiply(h.subarray(row * width, (row + 1) * width), router.map(inSixteenths), width), { top, scale }),
+  ).flat();
+  h.fill(NaN, valid * width);
+  const padding = new Array<number>((rows - valid) * top);
+  const ids = [...chosen.map(({ id }) => id), ...padding.fill(2 ** 32 - 1)];
+  const weights = [...chosen.map((one) => one.weight), ...padding.fill(0)];
+  const pairs = Float64Array.from(sortedPairs(ids.slice(0, top), count));
+  pairs.fill(NaN, 4 * (count + 2), 5 * (count + 2)); // a list of sort-pairs'
+  return trial(
+    routeDispatch({ count, top, scale }, { rows, width, epsilon: EPSILON, sorted }),
+    { running: 1, position: 0, rows: valid },
+    {
+      given: {
+        ...{ x: floatsOf(x), weight: floatsOf(weight), router: floatsOf(router.map(inSixteenths)) },
+        ...{ h: poison(4 * rows * width), weights: poison(4 * rows * top) },
+        ...(sorted ? { sorted: poison(4 * pairs.length) } : { ids: poison(4 * rows * top) }),
+      },
+      wanted: {
+        h: { of: 'f32', values: h },
+        weights: { of: 'f32', values: Float64Array.from(weights) },
+        ...(sorted ? { sorted: { of: 'u32', values: pairs } } : { ids: { of: 'u32', values: Float64Array.from(ids) } }),
+      },
+    },
+  );
+}
+/** So that weights are no zeros. */
+const inSixteenths = (value: number): number => value / 16;
+
 function ofCap(_: Params, caps: Caps): LlmTrial {
   const [vocabulary, cap] = [271, 1.5]; // more quads than lanes, and no whole number of them
   const z = noise(1, 4 * Math.ceil(vocabulary / 4));
@@ -536,6 +573,7 @@ const MAKERS: Readonly<Record<string, (params: Params, caps: Caps) => LlmTrial>>
   'llm/rms-rows': ofRms,
   'llm/glu-rows': ofGlu,
   'llm/norm-add': ofNormAdd,
+  'llm/route': ofRoute,
   'llm/cap': ofCap,
   'llm/pick': ofPick,
   'llm/candidates': ofCandidates,

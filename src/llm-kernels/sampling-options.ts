@@ -1,7 +1,7 @@
 // How callers say that ids are chosen: options, checked, and as what the kernels take.
 import { anything, type Check, callback, finiteNumber, list, number, optional, reading, refuse, wholeNumber } from '../arguments/check.js';
 import { ArgumentError } from '../errors.js';
-import type { Adjusting } from '../llm/sampling.js';
+import type { Adjusting } from './sampling.js';
 
 /** An id that a sampler may choose. */
 export interface Candidate {

@@ -102,6 +102,24 @@ export const rmsRows: LlmShader = {
   floats: ['epsilon'],
 };
 
+/** Rows: a norm, and the experts of each with their weights. */
+export const route: LlmShader = {
+  name: 'llm/route',
+  bindings: [
+    PARAMS,
+    NOW,
+    { name: 'x', binding: 2, access: 'read' },
+    { name: 'weight', binding: 3, access: 'read' },
+    { name: 'router', binding: 4, access: 'read' },
+    { name: 'h', binding: 5, access: 'write' },
+    { name: 'ids', binding: 6, access: 'write', when: ({ SORTED }) => SORTED === 0 },
+    { name: 'sorted', binding: 6, access: 'write', when: ({ SORTED }) => SORTED === 1 },
+    { name: 'weights', binding: 7, access: 'write' },
+  ],
+  uniforms: ['quads', 'lanes', 'experts', 'top', 'parts', 'epsilon', 'scale'],
+  floats: ['epsilon', 'scale'],
+};
+
 /** Rows of two products: gate and up → their gated linear unit. */
 export const gluRows: LlmShader = {
   name: 'llm/glu-rows',
@@ -182,6 +200,7 @@ export const llmShaders: readonly LlmShader[] = [
   attendRows,
   rmsRows,
   gluRows,
+  route,
   normAdd,
   cap,
   pick,
