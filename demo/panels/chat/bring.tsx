@@ -19,7 +19,8 @@ export function Bring() {
         </p>
       )}
       <FileDrop label="Drop a GGUF file here, or choose it" accept=".gguf" multiple onFiles={(files) => void load({ files })}>
-        llama, mistral, qwen2 or qwen3; a split model with all of its parts. <strong>It stays on this machine: nothing is uploaded.</strong>
+        llama, mistral, qwen, gemma, phi and others; a split model with all of its parts.{' '}
+        <strong>It stays on this machine: nothing is uploaded.</strong>
       </FileDrop>
       <form
         class="chat-url"
