@@ -98,6 +98,16 @@ export class LlmWorker {
     return this.#line.stream('chat', [messages, options]) as AsyncGenerator<Piece, void>;
   }
 
+  /** As Llm.render. */
+  render(messages: readonly Message[], options: Pick<ChatWithOptions, 'tools' | 'templateOptions'> = {}): Promise<string> {
+    return this.#line.call('render', [messages, options]) as Promise<string>;
+  }
+
+  /** As Llm.hasTemplate. */
+  hasTemplate(): Promise<boolean> {
+    return this.#line.call('hasTemplate', []) as Promise<boolean>;
+  }
+
   /** As Llm.logits. */
   logits(ids: ArrayLike<number>, options: { readonly all?: boolean } = {}): Promise<Float32Array<ArrayBuffer>> {
     return this.#line.call('logits', [ids, options]) as Promise<Float32Array<ArrayBuffer>>;

@@ -8,7 +8,18 @@ export const READY = readyOf('antiquant llm');
 export const WINDOW = 16;
 
 /** Methods of Llm that answer once. */
-export type Call = 'load' | 'logits' | 'prepare' | 'reset' | 'explain' | 'stats' | 'position' | 'encode' | 'decode';
+export type Call =
+  | 'load'
+  | 'logits'
+  | 'prepare'
+  | 'reset'
+  | 'explain'
+  | 'stats'
+  | 'position'
+  | 'encode'
+  | 'decode'
+  | 'render'
+  | 'hasTemplate';
 /** Methods that answer piece by piece. */
 export type Stream = 'generate' | 'complete' | 'chat';
 

@@ -243,18 +243,29 @@ export class Llm {
   }
 
   /**
+   * The text that a conversation becomes by the chat template of the file: what `chat` reads, special tokens included.
+   * @throws ArgumentError, FormatError, ReadError; UnsupportedError for a file without a template
+   * @example const ids = (await llm.tokenizer()).encode(await llm.render(messages), { special: true });
+   */
+  async render(messages: readonly Message[], options: Pick<ChatWithOptions, 'tools' | 'templateOptions'> = {}): Promise<string> {
+    const { tools, templateOptions } = checkChat(options);
+    const { names } = await this.tokenizer();
+    return renderChat(await this.#parts.model.templates(), messages, {
+      names,
+      ...(tools && { tools }),
+      ...(templateOptions && { templateOptions }),
+    });
+  }
+
+  /**
    * Answers the last message of a conversation, by the chat template of the file.
    * @throws as complete; UnsupportedError for a file without a template
    * @example for await (const { text } of llm.chat([{ role: 'user', content: 'Hello' }])) write(text);
    */
   async *chat(messages: readonly Message[], options: ChatWithOptions = {}): AsyncGenerator<Piece, void> {
-    const { tools, templateOptions, ...given } = checkChat(options);
+    const { tools: _tools, templateOptions: _options, ...given } = checkChat(options);
     const tokenizer = await this.tokenizer();
-    const prompt = await renderChat(await this.#parts.model.templates(), messages, {
-      names: tokenizer.names,
-      ...(tools && { tools }),
-      ...(templateOptions && { templateOptions }),
-    });
+    const prompt = await this.render(messages, options);
     yield* this.#text(tokenizer.encode(prompt, { special: true }), { tokenizer, begins: true }, given);
   }
 

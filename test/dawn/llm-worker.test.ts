@@ -59,6 +59,8 @@ test('text, ids, logits and figures are those of an Llm', async () => {
   const ids = await inWorker.encode(PROMPT);
   expect(ids).toEqual((await llm.tokenizer()).encode(PROMPT));
   expect(await inWorker.decode(ids)).toBe(PROMPT);
+  expect(await inWorker.hasTemplate()).toBe(false);
+  await expect(inWorker.render([{ role: 'user', content: 'Why?' }])).rejects.toThrow(UnsupportedError);
   expect(await inWorker.position()).toBe(llm.position);
   expect(await inWorker.logits(ids)).toEqual(await llm.logits(ids));
   expect(await inWorker.explain()).toEqual(llm.explain());

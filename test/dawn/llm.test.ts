@@ -354,6 +354,8 @@ describe('text', () => {
     const ids: number[] = [];
     for await (const piece of llm.chat([{ role: 'user', content: 'hi' }], { maxTokens: 5 })) ids.push(...piece.ids);
     expect(ids).toEqual(await idsOf(llm, prompt, { maxTokens: 5, stops: [...tokenizer.stops] }));
+    expect(await llm.render([{ role: 'user', content: 'hi' }])).toBe('<|turn|>hi<|turn|>');
+    await expect((await first).render([])).rejects.toThrow(UnsupportedError);
     await expect(async () => {
       for await (const _ of (await first).chat([{ role: 'user', content: 'hi' }]));
     }).rejects.toThrow(UnsupportedError);

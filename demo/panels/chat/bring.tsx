@@ -1,9 +1,26 @@
 // The model: what is loaded, and the ways to bring another: a file, or a URL that is read by range requests.
+import { useEffect } from 'preact/hooks';
 import { Button } from '../../ui/button.js';
 import { FileDrop } from '../../ui/file-drop.js';
 import { bytes, counted, duration, whole } from '../../ui/numbers.js';
 import { JobProblem, Progress } from '../../ui/progress.js';
-import { address, isOwn, load, loading, model } from './state.js';
+import { address, forget, isOwn, kept, load, loading, lookForKept, model } from './state.js';
+
+/** What the browser keeps of URLs, to load again or to delete. */
+function Kept() {
+  useEffect(() => void lookForKept(), []);
+  if (kept.value.length === 0) return null;
+  return (
+    <ul class="chat-kept" aria-label="Models that this browser keeps">
+      {kept.value.map(({ url, bytes: there, total }) => (
+        <li key={url}>
+          <span class="mono">{url}</span>, {there < total ? `${bytes(there)} of ${bytes(total)}` : bytes(total)}{' '}
+          <Button onClick={() => void load({ url })}>Load</Button> <Button onClick={() => void forget(url)}>Delete</Button>
+        </li>
+      ))}
+    </ul>
+  );
+}
 
 export function Bring() {
   const now = model.value;
@@ -18,8 +35,13 @@ export function Bring() {
           {now.chats ? 'It answers: the file has a chat template.' : 'It goes on with a text: the file has no chat template.'}
         </p>
       )}
-      <FileDrop label="Drop a GGUF file here, or choose it" accept=".gguf" multiple onFiles={(files) => void load({ files })}>
-        llama, mistral, qwen, gemma, phi and others; a split model with all of its parts.{' '}
+      <FileDrop
+        label="Drop a GGUF file here, or choose it"
+        accept=".gguf,.safetensors,.json"
+        multiple
+        onFiles={(files) => void load({ files })}
+      >
+        llama, mistral, qwen, gemma, phi and others; a split model, or a folder of Hugging Face's, with all of its files.{' '}
         <strong>It stays on this machine: nothing is uploaded.</strong>
       </FileDrop>
       <form
@@ -46,7 +68,10 @@ export function Bring() {
           Load
         </Button>
       </form>
-      <small>The server must allow other pages to read it (CORS). It is read in parts, straight to the GPU.</small>
+      <small>
+        The server must allow other pages to read it (CORS). It is read in parts, straight to the GPU, and this browser keeps it.
+      </small>
+      <Kept />
       {!isOwn.value && !running && (
         <p>
           <Button onClick={() => void load({ own: true })}>Back to the model of this page</Button>

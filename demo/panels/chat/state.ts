@@ -1,6 +1,6 @@
 // The panel's state: the model, the conversation, and the jobs. The conversation is in memory alone: the URL has the settings, not the text.
 import { batch, computed, signal } from '@preact/signals';
-import type { Message, Reason } from '../../../src/llm.js';
+import type { CachedModel, Message, Reason } from '../../../src/llm.js';
 import { quiet } from '../../app/quiet.js';
 import { panel, text, urlSignal } from '../../app/url-state.js';
 import { makeJob } from '../../app/use-job.js';
@@ -24,12 +24,23 @@ export const source = signal<From>({ own: true });
 export const address = urlSignal('chat.url', text('', 2000));
 export const isOwn = computed(() => 'own' in source.value);
 
+/** Models of URLs that the browser keeps. */
+export const kept = signal<readonly CachedModel[]>([]);
+export async function lookForKept(): Promise<void> {
+  kept.value = await call('chat.kept', undefined).catch(() => []); // a browser without such files keeps none
+}
+export async function forget(url: string): Promise<void> {
+  await call('chat.forget', { url });
+  await lookForKept();
+}
+
 /** Loads a model in the place of the one before. The conversation ends: its ids mean nothing to another model. */
 export async function load(from: From): Promise<boolean> {
   stop();
   const before = source.peek();
   source.value = from;
   const loaded = await loading.run({ from, holding: optionsOf(HOLDING) });
+  if ('url' in from) void lookForKept();
   if (!loaded) {
     if (source.peek() !== from) return false; // another load took its place
     const held = await call('chat.holds', undefined);

@@ -4,7 +4,6 @@ import { capsOf } from '../../../../src/gpu/device.js';
 import type { GenerateOptions, Llm, LlmStats, Message, Piece, Reason, Tokenizer } from '../../../../src/llm.js';
 import type { GeneratedId } from '../../../../src/runtime/options.js';
 import { piecesOf } from '../../../../src/runtime/pieces.js';
-import { ggufTemplates, renderChat } from '../../../../src/text/template.js';
 import type { JobContext } from '../../../worker/rpc.js';
 import { alive, type Held } from './held.js';
 
@@ -41,11 +40,10 @@ export interface Spoken {
 }
 
 /** @throws what the tokenizer and the template throw */
-export async function promptIds({ llm, file }: Held, prompt: Prompt): Promise<{ tokenizer: Tokenizer; ids: readonly number[] }> {
+export async function promptIds({ llm }: Pick<Held, 'llm'>, prompt: Prompt): Promise<{ tokenizer: Tokenizer; ids: readonly number[] }> {
   const tokenizer = await llm.tokenizer();
   if ('text' in prompt) return { tokenizer, ids: tokenizer.encode(prompt.text) };
-  const text = await renderChat(ggufTemplates(file.metadata, file.name), prompt.messages, { names: tokenizer.names });
-  return { tokenizer, ids: tokenizer.encode(text, { special: true }) };
+  return { tokenizer, ids: tokenizer.encode(await llm.render(prompt.messages), { special: true }) };
 }
 
 async function* behind(before: readonly number[], rest: AsyncIterable<GeneratedId>): AsyncGenerator<GeneratedId, void> {

@@ -73,7 +73,7 @@ export async function widths(
     let llm = held.llm;
     try {
       if (width !== 0)
-        llm = await Llm.load(await inBits(held.file, width, signal), {
+        llm = await Llm.load(await inBits(await held.file(), width, signal), {
           ...held.holding,
           device: held.device,
           ...(isMade(width) && { quantize: widthOf(width).name as QuantizeForm }),
