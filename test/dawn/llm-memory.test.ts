@@ -4,6 +4,7 @@ import { join } from 'node:path';
 import { afterAll, expect, test } from 'vitest';
 import { requestDevice } from '../../src/index.js';
 import { Llm } from '../../src/llm.js';
+import { onDestroy } from '../support/alive-buffers.js';
 import { gpu } from '../support/dawn.js';
 
 const bytes = new Uint8Array(readFileSync(join(import.meta.dirname, '../../models/kjv.gguf')));
@@ -16,12 +17,7 @@ const create = device.createBuffer.bind(device);
 device.createBuffer = (descriptor) => {
   const buffer = create(descriptor);
   live.set(buffer, `${descriptor.label ?? 'no label'}: ${descriptor.size}`);
-  const destroy = buffer.destroy.bind(buffer);
-  buffer.destroy = () => {
-    live.delete(buffer);
-    return destroy();
-  };
-  return buffer;
+  return onDestroy(buffer, () => live.delete(buffer));
 };
 
 /** A model's life: text, a longer cache, logits, a call that ends early. */
