@@ -161,6 +161,21 @@ test('every setting is in the URL and counts; the text is in none', async ({ dem
   await set(panel, 'Most tokens', 5);
   const greedy = await continues(panel, 'The voice of');
   expect(greedy).toBe((await likeliest('The voice of', 5)).text);
+  // Of one candidate there is but one choice, whatever the temperature.
+  await set(panel, 'Temperature', 3);
+  for (const [name, value, none] of [
+    ['Of the likeliest', 1, 0],
+    ['Of a share', 0, 1],
+    ['At least', 1, 0],
+  ] as const) {
+    await set(panel, name, value);
+    expect(await continues(panel, 'The voice of'), name).toBe(greedy);
+    await set(panel, name, none);
+  }
+  expect(await continues(panel, 'The voice of')).not.toBe(greedy);
+  await set(panel, 'Of a share', 0.5);
+  await expect(page).toHaveURL(/topP=0\.5/);
+  await set(panel, 'Temperature', 0);
   await panel.getByText('How the model is held').click();
   await set(panel, 'Context, in tokens', 64);
   await panel.getByRole('radio', { name: 'float32' }).check();

@@ -1,6 +1,8 @@
 // Norms of rows as dispatches, and the choice of experts, which begins with one. Pure.
+
 import { ArgumentError } from '../errors.js';
 import { sortedWords } from '../problem/experts.js';
+import { MOST_EXPERTS } from './limits.js';
 import { type LlmDispatch, normAdd, rmsRows, route, uniformsOf } from './shaders.js';
 
 /** Rows of `width` numbers, and what is added to the mean of their squares. */
@@ -50,8 +52,6 @@ export function normAddDispatch({ rows, width, epsilon, scale }: Rows & { readon
   };
 }
 
-/** Experts of a layer that there is room for in a workgroup. */
-export const MOST_EXPERTS = 512;
 /** Of llm/route; each has four experts, and where these are few several share them. */
 const ROUTE_LANES = 256;
 

@@ -4,7 +4,7 @@
 import { FormatError, UnsupportedError } from '../errors.js';
 import { show } from '../files/show.js';
 import type { TensorFile } from '../files/tensor-file.js';
-import { MOST_EXPERTS } from '../llm-kernels/rms.js';
+import { MOST_EXPERTS } from '../llm-kernels/limits.js';
 import type { Glu } from '../problem/glu.js';
 import { showShape } from '../problem/view.js';
 import { ARCHITECTURE_NAMES, type Architecture, type ArchitectureName, architectureOf, isArchitecture } from './architectures.js';

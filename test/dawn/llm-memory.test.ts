@@ -4,21 +4,14 @@ import { join } from 'node:path';
 import { afterAll, expect, test } from 'vitest';
 import { requestDevice } from '../../src/index.js';
 import { Llm } from '../../src/llm.js';
-import { onDestroy } from '../support/alive-buffers.js';
+import { aliveBuffers } from '../support/alive-buffers.js';
 import { gpu } from '../support/dawn.js';
 
 const bytes = new Uint8Array(readFileSync(join(import.meta.dirname, '../../models/kjv.gguf')));
 const device = await requestDevice({ gpu });
 afterAll(() => device.destroy());
 
-/** Labels and bytes of the buffers that live. */
-const live = new Map<GPUBuffer, string>();
-const create = device.createBuffer.bind(device);
-device.createBuffer = (descriptor) => {
-  const buffer = create(descriptor);
-  live.set(buffer, `${descriptor.label ?? 'no label'}: ${descriptor.size}`);
-  return onDestroy(buffer, () => live.delete(buffer));
-};
+const alive = aliveBuffers(device);
 
 /** A model's life: text, a longer cache, logits, a call that ends early. */
 async function life(): Promise<void> {
@@ -30,15 +23,14 @@ async function life(): Promise<void> {
   ))
     if (llm.position > 210) break;
   await llm.logits([5, 6, 7, 8], { all: true });
-  const held = [...live.values()];
-  expect(held.length).toBeGreaterThan(20);
+  expect(alive.labels().length).toBeGreaterThan(20);
   llm.destroy();
 }
 
 test('after destroy no buffer lives', async () => {
   for (let i = 0; i < 5; i++) {
     await life();
-    expect([...live.values()]).toEqual([]);
+    expect(alive.labels()).toEqual([]);
   }
 });
 
@@ -49,6 +41,6 @@ test('after a load that ends early no buffer lives', async () => {
       if (progress.done >= done) controller.abort(new Error('enough'));
     };
     await expect(Llm.load(bytes, { device, onProgress, signal: controller.signal })).rejects.toThrow('enough');
-    expect([...live.values()]).toEqual([]);
+    expect(alive.labels()).toEqual([]);
   }
 });

@@ -91,7 +91,10 @@ test('errors keep their class and their fields', async () => {
   await expect(LlmWorker.load(bytes, { worker, device: {} } as never)).rejects.toThrow('device: expected none');
   await expect(LlmWorker.load(bytes, { worker: 3 } as never)).rejects.toThrow(ArgumentError);
   await expect(LlmWorker.load(bytes)).rejects.toThrow('LlmWorker: there are no Workers here');
-  await expect(LlmWorker.load(bytes, { worker: () => Promise.reject(new Error('no')) as never })).rejects.toThrow(UnsupportedError);
+  const refusing = (): never => {
+    throw new Error('no');
+  };
+  await expect(LlmWorker.load(bytes, { worker: refusing })).rejects.toThrow(UnsupportedError);
   const llm = await LlmWorker.load(bytes, { worker });
   await expect(textOf(llm.complete(PROMPT, { maxTokens: -1 }))).rejects.toMatchObject({ argument: 'maxTokens' });
   await expect(llm.logits([1, 5000])).rejects.toThrow(ArgumentError);

@@ -1,16 +1,6 @@
 // The buffers of a device that are alive, and how many bytes they have taken at most. Holds no test.
 import { afterEach, beforeEach } from 'vitest';
 
-/** Calls `then` when the buffer is destroyed. */
-export function onDestroy(buffer: GPUBuffer, then: () => void): GPUBuffer {
-  const destroy = buffer.destroy.bind(buffer);
-  buffer.destroy = () => {
-    then();
-    destroy();
-  };
-  return buffer;
-}
-
 export interface AliveBuffers {
   /** Their labels, sorted. */
   labels(): string[];

@@ -1,7 +1,7 @@
 // The model: what is loaded, and the ways to bring another: a file, or a URL that is read by range requests.
 import { Button } from '../../ui/button.js';
 import { FileDrop } from '../../ui/file-drop.js';
-import { bytes, duration, whole } from '../../ui/numbers.js';
+import { bytes, counted, duration, whole } from '../../ui/numbers.js';
 import { JobProblem, Progress } from '../../ui/progress.js';
 import { address, isOwn, load, loading, model } from './state.js';
 
@@ -14,12 +14,13 @@ export function Bring() {
       {now && (
         <p>
           <span class="mono">{now.name}</span>, {bytes(now.bytes)}, loaded in {duration(now.loadMs)}: {now.architecture} of{' '}
-          {whole(now.layers)} layers, width {whole(now.width)}, {whole(now.vocabulary)} tokens, context {whole(now.context)}.{' '}
+          {counted(now.layers, 'layer')}, width {whole(now.width)}, {whole(now.vocabulary)} tokens, context {whole(now.context)}.{' '}
           {now.chats ? 'It answers: the file has a chat template.' : 'It goes on with a text: the file has no chat template.'}
         </p>
       )}
       <FileDrop label="Drop a GGUF file here, or choose it" accept=".gguf" multiple onFiles={(files) => void load({ files })}>
-        llama, mistral, qwen2 or qwen3; a split model with all of its parts. <strong>It stays on this machine: nothing is uploaded.</strong>
+        llama, mistral, qwen, gemma, phi and others; a split model with all of its parts.{' '}
+        <strong>It stays on this machine: nothing is uploaded.</strong>
       </FileDrop>
       <form
         class="chat-url"

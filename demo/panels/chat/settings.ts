@@ -53,6 +53,18 @@ export const SPEAKING = [
     ...{ option: 'maxTokens', label: 'Most tokens', min: 1, max: 8192, step: 1 },
     hint: 'An answer may end before.',
   }),
+  numberRow('topK', 0, {
+    ...{ option: 'topK', label: 'Of the likeliest', min: 0, max: 1_000_000, step: 1, none: 0 },
+    hint: 'top-k; 0: of all.',
+  }),
+  numberRow('topP', 1, {
+    ...{ option: 'topP', label: 'Of a share', min: 0, max: 1, step: 0.01, none: 1 },
+    hint: 'top-p; 1: of all.',
+  }),
+  numberRow('minP', 0, {
+    ...{ option: 'minP', label: 'At least', min: 0, max: 1, step: 0.01, none: 0 },
+    hint: 'min-p, of the likeliest’s share.',
+  }),
 ] as const satisfies readonly SettingRow[];
 
 /** How a model is held: options of `Llm.load`. They count from the next load on. */

@@ -80,14 +80,14 @@ function OneTurn({ turn, last }: { readonly turn: Turn; readonly last: boolean }
     return (
       <article class="chat-turn">
         <div class="chat-mine">
-          <h4 class="unseen">You</h4>
+          <h3 class="unseen">You</h3>
           <p class="chat-text">{text}</p>
           <Button kind="quiet" label="Edit this message" disabled={busy.value} onClick={() => edit(turn.key)}>
             Edit
           </Button>
         </div>
         <div class="chat-answer">
-          <h4 class="unseen">The model</h4>
+          <h3 class="unseen">The model</h3>
           <p class="chat-text" data-status={answer.status}>
             <Parts answer={answer} marks={last} />
           </p>
