@@ -2,7 +2,6 @@
 // the cache holds; and few with less of a device, or asked for fewer tokens. Tests on every engine share it. Holds no test.
 import type { ArchitectureName } from '../../src/llm/architectures.js';
 import type { KvDType } from '../../src/llm-kernels/attention.js';
-import type { BlockType } from '../support/model-blocks.js';
 import type { ModelOptions } from '../support/model-file.js';
 
 /** Layers of a model: two, of which the first has other types in a mix. */
@@ -132,6 +131,3 @@ export const llmCases: readonly LlmCase[] = [
     model: { vocabulary: 20_000, sizes: { layers: 1, width: 1024, feedForward: 256 } },
   }),
 ];
-
-/** Block types of a case's matrices. */
-export const typesOf = ({ model: { type, types = {} } }: LlmCase): readonly (BlockType | undefined)[] => [type, ...Object.values(types)];
