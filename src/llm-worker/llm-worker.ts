@@ -1,5 +1,5 @@
 // LlmWorker: an Llm in a Worker, so that a page's thread does nothing for a token but take it. Weights never pass the page.
-import { callback, optional, property } from '../arguments/check.js';
+import { callback, object, optional, property } from '../arguments/check.js';
 import { ArgumentError, DeviceLostError, UnsupportedError } from '../errors.js';
 import type { Config } from '../llm/config.js';
 import type { KvDType } from '../llm-kernels/attention.js';
@@ -61,10 +61,10 @@ export class LlmWorker {
    * Starts a worker and loads a model in it.
    * @param from as Llm.load takes it, if messages carry it: a URL, a File, Files of a folder, or bytes, which are copied. A relative URL is one of
    *   the page
-   * @throws what Llm.load throws; UnsupportedError if no worker starts
+   * @throws what Llm.load throws; ArgumentError for what no message carries, UnsupportedError if no worker starts
    */
   static async load(from: string | URL | Blob | readonly File[] | Uint8Array, options: LlmWorkerOptions = {}): Promise<LlmWorker> {
-    const { worker: given, ...rest } = options;
+    const { worker: given, ...rest } = object(options, 'options') as LlmWorkerOptions;
     const start = optional(callback)(given, 'worker') as LlmWorkerOptions['worker'];
     if (property(options, 'device', 'options') !== undefined)
       throw new ArgumentError('device', 'none, since the worker makes its own', 'a device');
@@ -154,9 +154,16 @@ export class LlmWorker {
   }
 }
 
-/** In a worker a relative address would be relative to its script. */
-const addressOf = (from: unknown): unknown =>
-  from instanceof URL ? from.href : typeof from === 'string' && 'location' in globalThis ? new URL(from, location.href).href : from;
+/** In a worker a relative address would be relative to its script. @throws ArgumentError for text that is no URL */
+function addressOf(from: unknown): unknown {
+  if (from instanceof URL) return from.href;
+  if (typeof from !== 'string' || !('location' in globalThis)) return from;
+  try {
+    return new URL(from, location.href).href;
+  } catch {
+    throw new ArgumentError('from', 'a URL', 'text that is none'); // not shown: it may hold secrets
+  }
+}
 
 /** The calls that are under way on one worker. */
 class Line {
@@ -194,7 +201,7 @@ class Line {
     }
   }
 
-  /** Calls; `given` ends in its options. @returns its name. What it throws is what cannot be cloned */
+  /** Calls; of two arguments and more the last is options. @returns its number @throws ArgumentError for what no message carries */
   #begin(
     call: Call | Stream,
     given: readonly unknown[],
@@ -203,14 +210,20 @@ class Line {
     if (this.#ended) throw this.#ended;
     const id = this.#next++;
     const last = given.at(-1);
-    const carried = given.length > 1 ? carriedOptions(last as object) : { data: undefined, functions: new Map(), signal: undefined };
+    const carried = given.length > 1 ? carriedOptions(last) : { data: undefined, functions: new Map(), signal: undefined };
     const { data, functions, signal } = carried;
     const abort = (): void => this.#post({ id, kind: 'abort' });
     const ended = (): void => signal?.removeEventListener('abort', abort);
     /** A signal's reason is the page's own object. */
     const error = (why: unknown): void => waiting.error(signal?.aborted ? signal.reason : why);
     signal?.throwIfAborted();
-    this.#post({ id, call, given: given.length > 1 ? [...given.slice(0, -1), data] : given, functions: [...functions.keys()] });
+    try {
+      this.#post({ id, call, given: given.length > 1 ? [...given.slice(0, -1), data] : given, functions: [...functions.keys()] });
+    } catch (cause) {
+      const refused = new ArgumentError(call, 'arguments that a message carries', cause instanceof Error ? cause.message : String(cause));
+      refused.cause = cause;
+      throw refused;
+    }
     signal?.addEventListener('abort', abort);
     this.#waiting.set(id, { ...waiting, error, functions });
     return { id, ended };
