@@ -1,5 +1,5 @@
 // A file of a URL, of which what was read once is kept in chunks. A chunk is a file of its own, written whole or not at all: which chunks there
-// are is which files there are, whatever ended the page. Bytes come from a chunk where it is there, else by range requests of whole chunks,
+// are is which files of their size there are, whatever ended the page. Bytes come from a chunk where it is there, else by range requests of whole chunks,
 // which are written behind while the caller goes on.
 import { guardedSource, memoryFor } from './guarded-source.js';
 import { type StoredFolder, store } from './opfs.js';
