@@ -48,10 +48,13 @@ export class LlmWorker {
   /** The most positions of a sequence. */
   readonly context: number;
   readonly kv: KvDType;
-  readonly #line: Line;
+  readonly #connection: Connection;
 
-  private constructor(line: Line, { config, context, kv }: { readonly config: Config; readonly context: number; readonly kv: KvDType }) {
-    this.#line = line;
+  private constructor(
+    connection: Connection,
+    { config, context, kv }: { readonly config: Config; readonly context: number; readonly kv: KvDType },
+  ) {
+    this.#connection = connection;
     this.config = config;
     this.context = context;
     this.kv = kv;
@@ -72,85 +75,86 @@ export class LlmWorker {
     const { signal } = rest;
     signal?.throwIfAborted();
     const worker = await startWorker(start ?? ownWorker, READY, { signal, patience: PATIENCE_MS });
+    if (typeof worker !== 'string' && signal?.aborted) worker.terminate(); // after it said who it is
     signal?.throwIfAborted();
     if (typeof worker === 'string') throw new UnsupportedError('LlmWorker', [worker]);
-    const line = new Line(worker);
+    const connection = new Connection(worker);
     try {
-      return new LlmWorker(line, (await line.call('load', [addressOf(from), rest])) as LlmWorker);
+      return new LlmWorker(connection, (await connection.call('load', [addressOf(from), rest])) as LlmWorker);
     } catch (error) {
-      line.end();
+      connection.end();
       throw error;
     }
   }
 
   /** As Llm.generate. Pieces come as they are chosen; the worker is a few ahead. */
   generate(ids: ArrayLike<number>, options: GenerateOptions = {}): AsyncGenerator<GeneratedId, void> {
-    return this.#line.stream('generate', [ids, options]) as AsyncGenerator<GeneratedId, void>;
+    return this.#connection.stream('generate', [ids, options]) as AsyncGenerator<GeneratedId, void>;
   }
 
   /** As Llm.complete. */
   complete(text: string, options: CompleteOptions = {}): AsyncGenerator<Piece, void> {
-    return this.#line.stream('complete', [text, options]) as AsyncGenerator<Piece, void>;
+    return this.#connection.stream('complete', [text, options]) as AsyncGenerator<Piece, void>;
   }
 
   /** As Llm.chat. */
   chat(messages: readonly Message[], options: ChatWithOptions = {}): AsyncGenerator<Piece, void> {
-    return this.#line.stream('chat', [messages, options]) as AsyncGenerator<Piece, void>;
+    return this.#connection.stream('chat', [messages, options]) as AsyncGenerator<Piece, void>;
   }
 
   /** As Llm.render. */
   render(messages: readonly Message[], options: Pick<ChatWithOptions, 'tools' | 'templateOptions'> = {}): Promise<string> {
-    return this.#line.call('render', [messages, options]) as Promise<string>;
+    return this.#connection.call('render', [messages, options]) as Promise<string>;
   }
 
   /** As Llm.hasTemplate. */
   hasTemplate(): Promise<boolean> {
-    return this.#line.call('hasTemplate', []) as Promise<boolean>;
+    return this.#connection.call('hasTemplate', []) as Promise<boolean>;
   }
 
   /** As Llm.logits. */
   logits(ids: ArrayLike<number>, options: { readonly all?: boolean } = {}): Promise<Float32Array<ArrayBuffer>> {
-    return this.#line.call('logits', [ids, options]) as Promise<Float32Array<ArrayBuffer>>;
+    return this.#connection.call('logits', [ids, options]) as Promise<Float32Array<ArrayBuffer>>;
   }
 
   /** As Llm.prepare. */
   async prepare(): Promise<void> {
-    await this.#line.call('prepare', []);
+    await this.#connection.call('prepare', []);
   }
 
   /** As Llm.reset. */
   async reset(): Promise<void> {
-    await this.#line.call('reset', []);
+    await this.#connection.call('reset', []);
   }
 
   /** As Llm.position. */
   position(): Promise<number> {
-    return this.#line.call('position', []) as Promise<number>;
+    return this.#connection.call('position', []) as Promise<number>;
   }
 
   /** As Llm.explain. */
   explain(): Promise<LlmExplanation> {
-    return this.#line.call('explain', []) as Promise<LlmExplanation>;
+    return this.#connection.call('explain', []) as Promise<LlmExplanation>;
   }
 
   /** As Llm.stats, at the time of the call. */
   stats(): Promise<LlmStats> {
-    return this.#line.call('stats', []) as Promise<LlmStats>;
+    return this.#connection.call('stats', []) as Promise<LlmStats>;
   }
 
   /** As the tokenizer's encode. */
   encode(text: string, options: EncodeOptions = {}): Promise<number[]> {
-    return this.#line.call('encode', [text, options]) as Promise<number[]>;
+    return this.#connection.call('encode', [text, options]) as Promise<number[]>;
   }
 
   /** As the tokenizer's decode. */
   decode(ids: readonly number[], options: DetokenizerOptions = {}): Promise<string> {
-    return this.#line.call('decode', [ids, options]) as Promise<string>;
+    return this.#connection.call('decode', [ids, options]) as Promise<string>;
   }
 
   /** Ends the worker, and with it the device. Calls that are under way end with an ArgumentError. */
   destroy(): void {
-    this.#line.end();
+    this.#connection.end();
   }
 }
 
@@ -166,7 +170,7 @@ function addressOf(from: unknown): unknown {
 }
 
 /** The calls that are under way on one worker. */
-class Line {
+class Connection {
   readonly #worker: Worker;
   readonly #waiting = new Map<number, Waiting>();
   #next = 0;

@@ -28,7 +28,7 @@ export function slotsOf(config: Config, capacity: number, layer: number): number
   return Math.min(capacity, window + MOST_ROWS);
 }
 
-/** A layer's attention. @param capacity positions of a sequence */
+/** A layer's attention. @param capacity positions of a sequence, which a layer with a window holds fewer of */
 export function headsOf(config: Config, kv: KvDType, capacity: number, layer = 0): Heads {
   const { heads, kvHeads, headWidth, rope, qkNorms, epsilon, scoreScale, scoreCap } = config;
   const { window, rope: turns } = attentionOfLayer(config, layer);

@@ -18,7 +18,10 @@ export interface LlmOptions {
    * short contexts are for.
    */
   readonly context?: number | undefined;
-  /** What the cache of keys and values holds. Default: f16, half the memory; f32 rounds nothing; q8 is int8 with a scale for each position of a head, half of f16. */
+  /**
+   * What the cache of keys and values holds. f32 rounds nothing. f16, the default, takes half the memory. q8 is int8 with a scale for each position of a
+   * head, about half of f16.
+   */
   readonly kv?: KvDType | undefined;
   /** What float matrices of the file become, those of experts too. Default: int8, groups of 32. */
   readonly quantize?: QuantizeForm | undefined;

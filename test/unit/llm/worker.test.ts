@@ -4,7 +4,7 @@ import { afterEach, describe, expect, test, vi } from 'vitest';
 import { ArgumentError, FormatError } from '../../../src/errors.js';
 import { carriedError, carriedOptions, errorOf } from '../../../src/llm-worker/carried.js';
 import { LlmWorker } from '../../../src/llm-worker/llm-worker.js';
-import type { Port } from '../../../src/llm-worker/messages.js';
+import { type Port, READY } from '../../../src/llm-worker/messages.js';
 import { serve } from '../../../src/llm-worker/serve.js';
 import { Llm } from '../../../src/runtime/llm.js';
 import type { GenerateOptions } from '../../../src/runtime/options.js';
@@ -86,6 +86,21 @@ describe('arguments', () => {
       vi.unstubAllGlobals();
     }
   });
+});
+
+test('a signal that comes with the first message of a worker ends the worker', async () => {
+  const controller = new AbortController();
+  const terminated = vi.fn();
+  const start = (): Worker => {
+    const own = { onmessage: null, terminate: terminated } as unknown as Worker;
+    setTimeout(() => {
+      own.onmessage!({ data: READY } as MessageEvent);
+      controller.abort(new Error('enough'));
+    });
+    return own;
+  };
+  await expect(LlmWorker.load(new Uint8Array(4), { worker: start, signal: controller.signal })).rejects.toThrow('enough');
+  expect(terminated).toHaveBeenCalledTimes(1);
 });
 
 test('a loop that ends early ends, though a function of the page never answers', { timeout: 5000 }, async () => {
