@@ -138,12 +138,14 @@ export class Llm {
     estimateOf(model, { context, kv, wide: false, quantize }); // throws if no kernel has such heads, or floats cannot become that
     const device = given ?? (await requestDevice());
     let weights: ModelWeights | undefined;
+    let runner: Runner | undefined;
     try {
       const caps = capsOf(device);
       await checkRoom(device, model, estimateOf(model, { context, kv, wide: caps.wideCodes, quantize }), { kv, caps });
       weights = await loadWeights(device, model, { context, fused: fusesNorms(config, caps), quantize, onProgress, signal });
-      const runner = await Runner.make(device, config, weights, { context, kv });
+      runner = await Runner.make(device, config, weights, { context, kv });
       await store?.settled();
+      signal?.throwIfAborted(); // while kernels were compiled
       const loadMs = performance.now() - began;
       return new Llm({
         device,
@@ -158,6 +160,7 @@ export class Llm {
         loadMs,
       });
     } catch (error) {
+      runner?.destroy();
       weights?.destroy();
       if (!given) device.destroy();
       throw error;
