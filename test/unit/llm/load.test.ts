@@ -15,6 +15,7 @@ const device = {
   queue: { submit() {}, writeBuffer() {} },
   features: new Set(),
   lost: new Promise(() => {}),
+  limits: { maxBufferSize: 2 ** 30 },
 } as unknown as GPUDevice;
 
 test('ends with the reason, and frees weights and buffers', async () => {
