@@ -1,31 +1,14 @@
 // LlmWorker's messages, with a model that is none: what they cannot carry, and the end of a stream whose function of the page never answers.
-import { MessageChannel } from 'node:worker_threads';
 import { afterEach, describe, expect, test, vi } from 'vitest';
 import { ArgumentError, FormatError } from '../../../src/errors.js';
 import { carriedError, carriedOptions, errorOf } from '../../../src/llm-worker/carried.js';
 import { LlmWorker } from '../../../src/llm-worker/llm-worker.js';
-import { type Port, READY } from '../../../src/llm-worker/messages.js';
-import { serve } from '../../../src/llm-worker/serve.js';
+import { READY } from '../../../src/llm-worker/messages.js';
 import { Llm } from '../../../src/runtime/llm.js';
 import type { GenerateOptions } from '../../../src/runtime/options.js';
+import { channelWorker, closeChannels } from '../../support/llm-worker.js';
 
-const ports: { close(): void }[] = [];
-/** A channel that looks like a Worker, whose other end serves. */
-function worker(): Worker {
-  const { port1, port2 } = new MessageChannel();
-  ports.push(port1, port2);
-  const own: Partial<Worker> = {
-    postMessage: (message: unknown) => port1.postMessage(message),
-    terminate: () => port1.close(),
-    onmessage: null,
-    onerror: null,
-  };
-  port1.on('message', (data) => own.onmessage?.call(own as Worker, { data } as MessageEvent));
-  const port: Port = { postMessage: (message, transfer) => port2.postMessage(message, transfer as never), onmessage: null };
-  port2.on('message', (data) => port.onmessage?.({ data } as MessageEvent));
-  serve(port);
-  return own as Worker;
-}
+const worker = (): Worker => channelWorker();
 
 /** Loads what stands for a model. */
 async function loaded(model: Partial<Llm>): Promise<LlmWorker> {
@@ -34,7 +17,7 @@ async function loaded(model: Partial<Llm>): Promise<LlmWorker> {
 }
 afterEach(() => {
   vi.restoreAllMocks();
-  for (const port of ports.splice(0)) port.close();
+  closeChannels();
 });
 
 describe('errors', () => {
