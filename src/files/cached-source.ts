@@ -140,8 +140,12 @@ export function cachedSource({ source, chunks, stats, off }: Sources): CachedSou
       while (!part) {
         signal?.throwIfAborted();
         const known = coming.get(chunk);
+        if (!known && writing.size >= BACKLOG) {
+          await last;
+          part = writing.get(chunk)?.subarray(from, to) ?? (await stored(chunk, from, to)); // another reader may have asked for it
+          continue;
+        }
         if (!known) {
-          while (writing.size >= BACKLOG) await last;
           let next = chunk + 1;
           while (next < until && next - chunk < AT_ONCE && !have.has(next) && !writing.has(next) && !coming.has(next)) next++;
           request(chunk, next, signal);
