@@ -206,6 +206,9 @@ export function readJsonConfig(json: unknown, file = 'config.json'): JsonConfig 
   const positions = size(keys, 'max_position_embeddings');
   const window = windowOf(keys);
   const bounded = window < positions && !windowOfAll;
+  const types = keys.get('layer_types');
+  if (window < positions && windowOfAll && Array.isArray(types) && types.includes('full_attention'))
+    keys.unserved('layer_types', `sliding_attention of all layers, or sliding_window of at least ${positions}`);
 
   const config: Config = {
     architecture,
