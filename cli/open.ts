@@ -57,15 +57,14 @@ interface Asking {
   readonly fetch: typeof globalThis.fetch | undefined;
 }
 
-/** @throws UsageError for headers beside a path */
-function askingOf(from: string, { headers, signal }: { readonly headers: Headers | undefined; readonly signal: AbortSignal }): Asking {
+/** How a place is asked for its bytes. @throws UsageError for headers beside a path */
+export function askingOf(
+  from: string,
+  { headers, signal }: { readonly headers: Headers | undefined; readonly signal: AbortSignal },
+): Asking {
   if (headers && !isUrl(from)) throw new UsageError('--header: expected a URL, got a path');
   return { signal, fetch: headers && fetchWith(headers, new URL(from)) };
 }
-
-/** Opens what `locate` found, with headers for its origin. @throws UsageError, FormatError, UnsupportedError */
-export const openModelAt = (from: string, given: Parameters<typeof askingOf>[1]): Promise<TensorFile> =>
-  openModel(from, askingOf(from, given));
 
 /** The place of a file beside the model. */
 function beside(from: string, name: string): URL | string {

@@ -6,7 +6,7 @@ import type { RunDocument } from './documents.js';
 import { embeddedModel } from './embedded-model.js';
 import { EXIT, UsageError } from './exit.js';
 import { HEADER, headersOf } from './headers.js';
-import { locate, openModelAt, shownAs } from './open.js';
+import { askingOf, locate, shownAs } from './open.js';
 import { jsonText } from './print.js';
 import { progress } from './progress.js';
 
@@ -48,7 +48,7 @@ export const runModel: Command = {
     const place = await locate(from);
     const gpu = await io.findDevice();
     if ('why' in gpu) throw new UnsupportedError('run', [gpu.why]);
-    const llm = await loaded(headers ? await openModelAt(place, { headers, signal }) : place, { device: gpu.device, context, kv }, io);
+    const llm = await loaded(place, { device: gpu.device, context, kv, fetch: askingOf(place, { headers, signal }).fetch }, io);
     try {
       const chats = !given.raw && (await llm.hasTemplate());
       const pieces = chats ? llm.chat([{ role: 'user', content: prompt! }], options) : llm.complete(prompt!, options);
@@ -114,7 +114,7 @@ function samplingOf(given: Given): SamplingOptions {
   };
 }
 
-async function loaded(from: Parameters<typeof Llm.load>[0], options: NonNullable<Parameters<typeof Llm.load>[1]>, io: Io): Promise<Llm> {
+async function loaded(from: string, options: NonNullable<Parameters<typeof Llm.load>[1]>, io: Io): Promise<Llm> {
   let bar: ReturnType<typeof progress> | undefined;
   let done = 0;
   try {

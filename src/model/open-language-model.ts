@@ -23,6 +23,8 @@ export interface OpenLanguageModelOptions {
   readonly signal?: AbortSignal | undefined;
   /** Opens what is at a URL, in place of range requests alone. */
   readonly fetched?: ((url: URL) => Promise<ByteSource>) | undefined;
+  /** Default: the global fetch. */
+  readonly fetch?: typeof globalThis.fetch | undefined;
 }
 
 const isTensorFile = (from: unknown): from is TensorFile =>
@@ -94,13 +96,13 @@ async function ofFiles(files: ModelFiles, signal: AbortSignal | undefined): Prom
 }
 
 /** A URL of a file, or of a folder: then it ends in a slash. */
-async function ofUrl(url: URL, { signal, fetched }: OpenLanguageModelOptions): Promise<LanguageModel> {
-  const aborts = signal ? { signal } : {};
+async function ofUrl(url: URL, { signal, fetched, fetch }: OpenLanguageModelOptions): Promise<LanguageModel> {
+  const asking = { ...(signal && { signal }), ...(fetch && { fetch }) };
   const at = (name: string): URL => new URL(name.split('/').map(encodeURIComponent).join('/'), url);
-  const resolve: Resolver = fetched ? (name) => fetched(at(name)) : siblings(url, aborts)!;
+  const resolve: Resolver = fetched ? (name) => fetched(at(name)) : siblings(url, asking)!;
   if (url.pathname.endsWith('/')) return folderModel({ name: nameOf(url), resolve }, signal);
   if (/\.(safetensors|json)$/i.test(url.pathname)) return besideOf(nameOf(url), decoded(lastOf(url.pathname)), { resolve, signal });
-  return ofFile(await openModel(fetched ? await fetched(url) : url, { resolve, ...aborts }), signal);
+  return ofFile(await openModel(fetched ? await fetched(url) : url, { resolve, ...asking }), signal);
 }
 
 /** A file of a Hugging Face folder stands for the folder; of weights it says which. @param name of the file in its folder */

@@ -87,9 +87,9 @@ const refuseUrl = (url: unknown): never => refuse('url', 'a URL of http or https
 /** Pages that keep nothing do not fetch what does. */
 const caching = () => loadOwn('caching', () => import('../files/model-cache.js'));
 
-async function cacheOf(from: unknown, signal: AbortSignal | undefined): Promise<ModelCache | undefined> {
+async function cacheOf(from: unknown, asking: Pick<LlmOptions, 'fetch' | 'signal'>): Promise<ModelCache | undefined> {
   const url = urlOf(from);
-  return url && (await caching()).modelCache(url, { signal });
+  return url && (await caching()).modelCache(url, asking);
 }
 
 /** The form that float matrices were given, in words. */
@@ -141,10 +141,10 @@ export class Llm {
    */
   static async load(from: ModelFrom, options: LlmOptions = {}): Promise<Llm> {
     const began = performance.now();
-    const { device: given, context: asked, kv = 'f16', quantize, cache = false, onProgress, signal } = checkLoad(options);
+    const { device: given, context: asked, kv = 'f16', quantize, cache = false, fetch, onProgress, signal } = checkLoad(options);
     signal?.throwIfAborted();
-    const store = cache ? await cacheOf(from, signal) : undefined;
-    const model = await openLanguageModel(from, { signal, fetched: store?.open });
+    const store = cache ? await cacheOf(from, { fetch, signal }) : undefined;
+    const model = await openLanguageModel(from, { signal, fetch, fetched: store?.open });
     const { config } = model;
     const context = contextOf(config, asked);
     estimateOf(model, { context, kv, wide: false, quantize }); // throws if no kernel has such heads, or floats cannot become that
@@ -186,9 +186,9 @@ export class Llm {
    * @example const { total } = await Llm.estimate('https://example.org/model.gguf', { context: 8192 });
    */
   static async estimate(from: ModelFrom, options: LlmOptions = {}): Promise<LlmEstimate> {
-    const { device, context: asked, kv = 'f16', quantize, cache = false, signal } = checkLoad(options);
-    const store = cache ? await cacheOf(from, signal) : undefined;
-    const model = await openLanguageModel(from, { signal, fetched: store?.open });
+    const { device, context: asked, kv = 'f16', quantize, cache = false, fetch, signal } = checkLoad(options);
+    const store = cache ? await cacheOf(from, { fetch, signal }) : undefined;
+    const model = await openLanguageModel(from, { signal, fetch, fetched: store?.open });
     await store?.settled();
     const wide = device !== undefined && capsOf(device).wideCodes;
     return estimateOf(model, { context: contextOf(model.config, asked), kv, wide, quantize });

@@ -32,6 +32,8 @@ export interface LlmOptions {
   readonly cache?: boolean | undefined;
   /** Receives bytes that are read, and taken by the GPU. */
   readonly onProgress?: ((progress: Progress) => void) | undefined;
+  /** Fetches what is at URLs. Default: the global fetch. Another one may add headers, count or retry. */
+  readonly fetch?: typeof globalThis.fetch | undefined;
   readonly signal?: AbortSignal | undefined;
 }
 
@@ -85,6 +87,7 @@ const LOAD = onlyFields({
   quantize: anything,
   cache: optional(flag),
   onProgress: optional(callback),
+  fetch: optional(callback),
   signal: optional(signal),
 });
 const GENERATE = {

@@ -75,6 +75,14 @@ describe('a Hugging Face folder', () => {
         expect((await model.tokenizer()).encode('hi')).toEqual([104, 105]);
         expect([...(await model.templates())]).toEqual([['default', TEMPLATE]]);
         expect((await openLanguageModel(new URL(server.url('org/qwen/config.json')))).config).toEqual(config);
+        let fetched = 0;
+        const fetch: typeof globalThis.fetch = (...given) => {
+          fetched++;
+          return globalThis.fetch(...given);
+        };
+        const asked = await openLanguageModel(server.url('org/qwen/'), { fetch });
+        await asked.tokenizer();
+        expect(fetched).toBeGreaterThanOrEqual(shards + 2); // config.json, tokenizer.json, and each file of weights
       } finally {
         await server.close();
       }
