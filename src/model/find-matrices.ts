@@ -8,7 +8,7 @@ import type { FoundLayers } from '../formats/found-layers.js';
 import type { LayerSource } from '../formats/layer-source.js';
 import type { Config } from '../llm/config.js';
 import { FLOATS, rolesOf } from '../llm/model-tensors.js';
-import { matrixName, type Role, type Source, tensorName } from '../llm/names.js';
+import { isBesideText, matrixName, type Naming, type Role, type Roots, type Source, tensorName } from '../llm/names.js';
 import { showShape } from '../problem/view.js';
 import { type ExpertMatrices, isFloat, type Matrix, type ModelTensors } from './language-model.js';
 
@@ -16,11 +16,16 @@ export interface FindMatricesOptions {
   readonly source: Source;
   /** The parsed configuration, where weights' settings are. */
   readonly settings?: unknown;
+  /** Where a folder of more than text has the model; the tensors beside it are left out. */
+  readonly roots?: Roots | undefined;
   readonly signal?: AbortSignal | undefined;
 }
 
 /** Tensors that a model has and that are computed here, and the embedding's copy as the head of a tied model. */
-const ignored = (name: string, { tied }: Config): boolean => /\.rotary_emb\.inv_freq$/.test(name) || (tied && name === 'lm_head.weight');
+const ignored = (name: string, { tied }: Config, { roots }: Naming): boolean =>
+  /\.rotary_emb\.inv_freq$/.test(name) ||
+  (tied && name === tensorName('head', 'huggingFace', { roots })) ||
+  (roots !== undefined && isBesideText(name));
 
 const biasRole = (role: Role): Role => role.replace('.', 'Bias.') as Role;
 
@@ -30,7 +35,8 @@ const biasRole = (role: Role): Role => role.replace('.', 'Bias.') as Role;
  *   read, and for a tensor that the model would ignore
  */
 export async function findMatrices(file: TensorFile, config: Config, options: FindMatricesOptions): Promise<ModelTensors> {
-  const { source, settings, signal } = options;
+  const { source, settings, roots, signal } = options;
+  const naming: Naming = { postNorms: config.postNorms, roots };
   const found = await findLayers(file, { config: settings, ...(signal && { signal }) });
   const layers = new Map(found.layers.map((layer) => [layer.name, layer]));
   const matrices = new Map<Role, Matrix>();
@@ -40,7 +46,7 @@ export async function findMatrices(file: TensorFile, config: Config, options: Fi
   const used = new Set<TensorInfo>();
   const roles = new Map(rolesOf(config));
   for (const [role, shape] of roles) {
-    const tensor = tensorName(role, source);
+    const tensor = tensorName(role, source, naming);
     const part = role.split('.')[0]!;
     if (tensor === undefined || part.endsWith('Bias')) continue;
     if (shape.length === 1 || part === 'router') {
@@ -49,7 +55,7 @@ export async function findMatrices(file: TensorFile, config: Config, options: Fi
       used.add(info);
       continue;
     }
-    const name = matrixName(role, source)!;
+    const name = matrixName(role, source, naming)!;
     if (shape.length === 3) {
       const own = expertsOf(file, found, { name, tensor, shape });
       experts.set(role, own);
@@ -58,7 +64,7 @@ export async function findMatrices(file: TensorFile, config: Config, options: Fi
     }
     const layer = layers.get(name);
     const biasShape = role.includes('.') ? roles.get(biasRole(role)) : undefined;
-    const bias = biasShape && vector(file, tensorName(biasRole(role), source)!, biasShape);
+    const bias = biasShape && vector(file, tensorName(biasRole(role), source, naming)!, biasShape);
     if (bias) used.add(bias);
     const matrix = layer ? layerOf(layer, shape, file, tensor) : { weight: floats(file, found, { name, tensor, shape }), bias };
     if (isFloat(matrix)) used.add(matrix.weight);
@@ -75,7 +81,7 @@ export async function findMatrices(file: TensorFile, config: Config, options: Fi
       .filter((layer) => !Object.values(layer.tensors).some((info) => used.has(info)))
       .map((layer) => Object.values(layer.tensors)[0]!),
     ...found.rest.filter((info) => !used.has(info)),
-  ].find(({ name }) => !ignored(name, config));
+  ].find(({ name }) => !ignored(name, config, naming));
   if (unused)
     throw new UnsupportedError(`${file.name}: ${clip(unused.name)}`, [
       `expected no such tensor in ${config.architecture}, got ${unused.dtype} ${showShape(unused.shape)}`,

@@ -33,6 +33,8 @@ const FOLDERS: readonly FolderOptions[] = [
   { type: 'qwen3', format: 'FP8' },
   { type: 'qwen2', format: 'floats', tied: true },
   { type: 'qwen3', format: 'floats' },
+  { type: 'gemma3_text', format: 'floats', tied: true, json: { rope_scaling: { rope_type: 'linear', factor: 8 } } },
+  { type: 'gemma3_text', format: 'GPTQ', tied: true },
 ];
 
 const apart = (got: Float32Array, want: Float64Array): number => {

@@ -9,7 +9,7 @@ import { drawOf } from './model-blocks.js';
 import { ALPHABET, gainOf, SPECIAL } from './model-file.js';
 
 export interface FolderOptions {
-  readonly type: 'llama' | 'mistral' | 'qwen2' | 'qwen3';
+  readonly type: FolderType;
   readonly format: FolderFormatName;
   readonly tied?: boolean;
   readonly seed?: number;
@@ -35,7 +35,30 @@ const KINDS = {
   mistral: { architecture: 'llama', biases: [], qkNorms: false },
   qwen2: { architecture: 'qwen2', biases: ['qBias', 'kBias', 'vBias'], qkNorms: false },
   qwen3: { architecture: 'qwen3', biases: [], qkNorms: true },
-} as const;
+  gemma3_text: { architecture: 'gemma3', biases: [], qkNorms: true, activation: 'gelu_tanh', postNorms: true },
+} as const satisfies Readonly<Record<string, Partial<Config>>>;
+export type FolderType = keyof typeof KINDS;
+
+/** Keys that types have beside those of all, and what they are in a Config. */
+const OWN: Readonly<Record<string, { readonly json: object; readonly config: (width: number, rope: Config['rope']) => Partial<Config> }>> =
+  {
+    gemma3_text: {
+      json: {
+        ...{ hidden_act: undefined, hidden_activation: 'gelu_pytorch_tanh', query_pre_attn_scalar: 48 },
+        ...{ rope_local_base_freq: 20_000, sliding_window: 9, sliding_window_pattern: 2 },
+      },
+      config: (width, rope) => ({
+        ...{ embeddingScale: Math.sqrt(width), scoreScale: 1 / Math.sqrt(48), windows: { size: 9, every: 2 } },
+        localRope: { ...rope, base: 20_000, factor: 1 },
+      }),
+    },
+  };
+/** As folders of gemma name norms, which hold their weights less one. */
+const GEMMA_NORMS: Readonly<Record<string, string>> = {
+  postAttentionNorm: 'post_attention_layernorm',
+  feedForwardNorm: 'pre_feedforward_layernorm',
+  postFeedForwardNorm: 'post_feedforward_layernorm',
+};
 const VOCABULARY = 264; // bytes, three special tokens, and rows that no text has
 const CONTEXT = 512;
 
@@ -68,6 +91,8 @@ export function folderParts(options: FolderOptions): FolderParts {
     factor: kind === 'linear' ? scaling!.factor! : 1,
     divisors: kind === 'llama3',
   } as const;
+  const own = OWN[type];
+  const isGemma = type.startsWith('gemma');
   const config: Config = {
     layers: 2,
     width: 128,
@@ -83,6 +108,7 @@ export function folderParts(options: FolderOptions): FolderParts {
     tied,
     ...KINDS[type],
     ...(window !== undefined && window < CONTEXT && { windows: { size: window, every: 0 } }),
+    ...own?.config(sizes.width ?? 128, rope),
   };
   const weights = new Map<string, Float64Array>();
   if (kind === 'llama3') {
@@ -90,20 +116,22 @@ export function folderParts(options: FolderOptions): FolderParts {
     weights.set('ropeDivisors', llama3Divisors(rope, { factor, low, high, original }));
   }
   const tensors = [...rolesOf(config)].flatMap(([role, shape]): MadeTensor[] => {
-    const name = tensorName(role, 'huggingFace');
+    const [part, layer] = role.split('.') as [string, string];
+    const norm = isGemma ? GEMMA_NORMS[part] : undefined;
+    const name = norm ? `model.layers.${layer}.${norm}.weight` : tensorName(role, 'huggingFace');
     if (name === undefined) return [];
-    const part = role.split('.')[0]!;
+    const offset = isGemma ? 1 : 0;
     const draw = drawOf(`${seed} ${role}`);
     const [n, k] = shape as [number, number | undefined];
     if (k === undefined) {
       const made = f16(
         name,
         shape,
-        Array.from({ length: n }, () => (part.endsWith('Bias') ? 0.3 * draw.normal() : 1 + 0.2 * draw.normal())),
+        Array.from({ length: n }, () => (part.endsWith('Bias') ? 0.3 * draw.normal() : 1 - offset + 0.2 * draw.normal())),
       );
       const values = new Float64Array(n);
       const view = new DataView(made.bytes.buffer, made.bytes.byteOffset);
-      for (let i = 0; i < n; i++) values[i] = halfOf(view.getUint16(2 * i, true));
+      for (let i = 0; i < n; i++) values[i] = offset + halfOf(view.getUint16(2 * i, true));
       weights.set(role, values);
       return [made];
     }
@@ -111,8 +139,8 @@ export function folderParts(options: FolderOptions): FolderParts {
     const quantized = form.whole || (part !== 'embedding' && part !== 'head');
     const packed = quantized ? form.pack(asked) : float(asked);
     weights.set(role, packed.weights);
-    const layer = name.replace(/\.weight$/, '');
-    return packed.tensors.map((tensor) => ({ ...tensor, name: `${layer}${tensor.name}` }));
+    const matrix = name.replace(/\.weight$/, '');
+    return packed.tensors.map((tensor) => ({ ...tensor, name: `${matrix}${tensor.name}` }));
   });
   const json = {
     architectures: [`${type}ForCausalLM`],
@@ -130,6 +158,7 @@ export function folderParts(options: FolderOptions): FolderParts {
     hidden_act: 'silu',
     tie_word_embeddings: tied,
     eos_token_id: 257,
+    ...own?.json,
     ...form.config,
     ...options.json,
   };

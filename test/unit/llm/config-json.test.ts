@@ -94,6 +94,162 @@ test('qwen2 and qwen3', () => {
   expect(read({ ...QWEN3, head_dim: 64 }).config.headWidth).toBe(64);
 });
 
+/** gemma-3-1b-it's and gemma-3-4b-it's. */
+const GEMMA3: Json = {
+  architectures: ['Gemma3ForCausalLM'],
+  attention_bias: false,
+  attention_dropout: 0.0,
+  attn_logit_softcapping: null,
+  bos_token_id: 2,
+  cache_implementation: 'hybrid',
+  eos_token_id: [1, 106],
+  final_logit_softcapping: null,
+  head_dim: 256,
+  hidden_activation: 'gelu_pytorch_tanh',
+  hidden_size: 1152,
+  initializer_range: 0.02,
+  intermediate_size: 6912,
+  max_position_embeddings: 32768,
+  model_type: 'gemma3_text',
+  num_attention_heads: 4,
+  num_hidden_layers: 26,
+  num_key_value_heads: 1,
+  pad_token_id: 0,
+  query_pre_attn_scalar: 256,
+  rms_norm_eps: 1e-6,
+  rope_local_base_freq: 10000,
+  rope_scaling: null,
+  rope_theta: 1000000,
+  sliding_window: 512,
+  sliding_window_pattern: 6,
+  torch_dtype: 'bfloat16',
+  transformers_version: '4.50.0.dev0',
+  use_cache: true,
+  vocab_size: 262144,
+};
+const GEMMA3_IMAGES: Json = {
+  architectures: ['Gemma3ForConditionalGeneration'],
+  boi_token_index: 255999,
+  eoi_token_index: 256000,
+  eos_token_id: [1, 106],
+  image_token_index: 262144,
+  initializer_range: 0.02,
+  mm_tokens_per_image: 256,
+  model_type: 'gemma3',
+  text_config: {
+    hidden_size: 2560,
+    intermediate_size: 10240,
+    model_type: 'gemma3_text',
+    num_hidden_layers: 34,
+    rope_scaling: { factor: 8.0, rope_type: 'linear' },
+    sliding_window: 1024,
+  },
+  torch_dtype: 'bfloat16',
+  transformers_version: '4.50.0.dev0',
+  vision_config: { hidden_size: 1152, model_type: 'siglip_vision_model' },
+};
+const SMALL_GEMMA3 = {
+  ...{ architecture: 'gemma3', layers: 26, width: 1152, heads: 4, kvHeads: 1, headWidth: 256, feedForward: 6912, vocabulary: 262144 },
+  ...{ contextLength: 32768, epsilon: 1e-6, tied: true, biases: [], qkNorms: true, activation: 'gelu_tanh', postNorms: true },
+  embeddingScale: Math.sqrt(1152),
+  windows: { size: 512, every: 6 },
+  rope: { kind: 'halves', width: 256, base: 1e6, factor: 1, divisors: false },
+  localRope: { kind: 'halves', width: 256, base: 1e4, factor: 1, divisors: false },
+};
+const kinds = (layers: number, every: number): string[] =>
+  Array.from({ length: layers }, (_, i) => (i % every === every - 1 ? 'full_attention' : 'sliding_attention'));
+
+describe('gemma3', () => {
+  test('text alone, exactly', () => expect(read(GEMMA3)).toEqual({ config: SMALL_GEMMA3, divisors: undefined, normOffset: 1, notes: [] }));
+
+  test('the text of a model of images, by its own keys and what they are without', () => {
+    const { config, within, normOffset } = read(GEMMA3_IMAGES);
+    expect([within, normOffset]).toEqual([true, 1]);
+    expect(config).toEqual({
+      ...SMALL_GEMMA3,
+      ...{ layers: 34, width: 2560, heads: 8, kvHeads: 4, feedForward: 10240, vocabulary: 262208, contextLength: 131072 },
+      ...{ embeddingScale: Math.sqrt(2560), windows: { size: 1024, every: 6 }, rope: { ...SMALL_GEMMA3.rope, factor: 8 } },
+    });
+    expect(read({ ...GEMMA3_IMAGES, tie_word_embeddings: true }).config).toEqual(config);
+  });
+
+  test('windows may be a list of kinds of layers, and rotations one object for each kind', () => {
+    const five = {
+      ...less(GEMMA3, 'sliding_window_pattern', 'rope_theta', 'rope_scaling', 'rope_local_base_freq'),
+      layer_types: kinds(26, 6),
+    };
+    const rope_parameters = {
+      full_attention: { rope_type: 'default', rope_theta: 1e6 },
+      sliding_attention: { rope_type: 'default', rope_theta: 1e4 },
+    };
+    expect(read({ ...five, _sliding_window_pattern: 6, rope_parameters }).config).toEqual(SMALL_GEMMA3);
+    expect(read({ ...GEMMA3, layer_types: kinds(26, 3) }).config.windows).toEqual({ size: 512, every: 3 });
+    expect(read({ ...GEMMA3, layer_types: kinds(26, 99) }).config.windows).toEqual({ size: 512, every: 0 });
+    const full = read({ ...GEMMA3, layer_types: kinds(26, 1) }).config;
+    expect(['windows', 'localRope'].some((key) => key in full)).toBe(false);
+    const scaled = { full_attention: { rope_type: 'linear', factor: 8, rope_theta: 5e5 }, sliding_attention: { rope_theta: 2e4 } };
+    expect(read({ ...five, rope_parameters: scaled }).config).toMatchObject({
+      rope: { base: 5e5, factor: 8 },
+      localRope: { base: 2e4, factor: 1 },
+    });
+  });
+
+  test('another scale of scores, and a cap of logits', () => {
+    expect(read({ ...GEMMA3, query_pre_attn_scalar: 168 }).config.scoreScale).toBe(1 / Math.sqrt(168));
+    expect(read({ ...GEMMA3, final_logit_softcapping: 30 }).config.logitCap).toBe(30);
+    expect('localRope' in read({ ...GEMMA3, rope_theta: 1e4 }).config).toBe(false);
+  });
+
+  test.each([
+    [{ attn_logit_softcapping: 50 }, UnsupportedError, 'attn_logit_softcapping: expected no such key'],
+    [{ hidden_activation: 'gelu' }, UnsupportedError, 'hidden_activation: expected gelu_pytorch_tanh, got "gelu"'],
+    [{ hidden_act: 'silu' }, UnsupportedError, 'hidden_act: expected gelu_pytorch_tanh'],
+    [{ use_bidirectional_attention: true }, UnsupportedError, 'use_bidirectional_attention: expected false'],
+    [{ use_sliding_window: true }, UnsupportedError, 'use_sliding_window: expected no such key'],
+    [{ rope_scaling: { rope_type: 'llama3' } }, UnsupportedError, 'rope_scaling.rope_type: expected default or linear, got "llama3"'],
+    [
+      { rope_parameters: { rope_type: 'default' } },
+      UnsupportedError,
+      'rope_parameters.rope_type: expected full_attention and sliding_attention',
+    ],
+    [
+      { rope_parameters: { sliding_attention: { rope_type: 'yarn' } } },
+      UnsupportedError,
+      'rope_parameters.sliding_attention.rope_type: expected default or linear',
+    ],
+    [{ rope_parameters: { sliding_attention: 3 } }, FormatError, 'rope_parameters.sliding_attention: expected an object, got 3'],
+    [{ rope_local_base_freq: 0 }, FormatError, 'rope_local_base_freq: expected a number above 0'],
+    [{ query_pre_attn_scalar: -1 }, FormatError, 'query_pre_attn_scalar: expected a number above 0'],
+    [{ sliding_window: null }, FormatError, 'sliding_window: expected a whole number'],
+    [{ sliding_window_pattern: 0 }, FormatError, 'sliding_window_pattern: expected a whole number'],
+    [{ layer_types: kinds(25, 6) }, FormatError, 'layer_types: expected full_attention or sliding_attention for each of 26 layers'],
+    [{ layer_types: kinds(26, 6).fill('x') }, FormatError, 'layer_types: expected full_attention or sliding_attention for each'],
+    [{ layer_types: kinds(26, 6).reverse() }, UnsupportedError, 'layer_types: expected a layer without a window after each run'],
+    [{ architectures: ['Gemma3ForConditionalGeneration'] }, UnsupportedError, 'architectures: expected …ForCausalLM'],
+  ])('%j is refused by its name', (changed, kind, message) => {
+    expect(() => read({ ...GEMMA3, ...changed })).toThrow(kind);
+    expect(() => read({ ...GEMMA3, ...changed })).toThrow(`config.json: ${message}`);
+  });
+
+  test.each([
+    [{ text_config: null }, FormatError, 'text_config: expected an object, got nothing'],
+    [{ text_config: { model_type: 'gemma2' } }, UnsupportedError, 'text_config.model_type: expected gemma3_text, got "gemma2"'],
+    [{ text_config: { embedding_multiplier: 2 } }, UnsupportedError, 'text_config.embedding_multiplier: expected no such key'],
+    [
+      { text_config: { rope_scaling: { type: 'yarn' } } },
+      UnsupportedError,
+      'text_config.rope_scaling.rope_type: expected default or linear',
+    ],
+    [{ text_config: { head_dim: 3 } }, FormatError, 'text_config.head_dim: expected an even number, got 3'],
+    [{ tie_word_embeddings: false }, UnsupportedError, 'tie_word_embeddings: expected true, as in text_config, got false'],
+    [{ rope_theta: 1e4 }, UnsupportedError, 'rope_theta: expected no such key'],
+    [{ architectures: ['Gemma3ForSequenceClassification'] }, UnsupportedError, 'architectures: expected …ForCausalLM or …ForConditional'],
+  ])('of images: %j is refused by its name', (changed, kind, message) => {
+    expect(() => read({ ...GEMMA3_IMAGES, ...changed })).toThrow(kind);
+    expect(() => read({ ...GEMMA3_IMAGES, ...changed })).toThrow(`config.json: ${message}`);
+  });
+});
+
 test('keys that are absent or null are what transformers takes for them', () => {
   const old = read(
     less(LLAMA, 'num_key_value_heads', 'rope_theta', 'tie_word_embeddings', 'rms_norm_eps', 'attention_bias', 'hidden_act'),
@@ -127,7 +283,8 @@ describe('positions', () => {
   });
 
   test('are scaled as Llama 3’s', () => {
-    const { config, divisors } = read({ ...LLAMA, rope_theta: 500000, rope_scaling: LLAMA3 });
+    const { config, divisors: all } = read({ ...LLAMA, rope_theta: 500000, rope_scaling: LLAMA3 });
+    const divisors = all!.ropeDivisors;
     expect(config.rope.divisors).toBe(true);
     const want = llama3Divisors({ base: 500000, width: 64 }, { factor: 32, low: 1, high: 4, original: 8192 });
     expect(divisors!.length).toBe(32);
@@ -211,11 +368,11 @@ test.each([undefined, null, 3, [], 'x'])('%j is no configuration', (json) =>
 );
 
 test('whatever a key says, it is a Config or a typed error', () => {
-  const keys = [...new Set([LLAMA, MISTRAL, QWEN2].flatMap(Object.keys)), 'rope_parameters', 'layer_types', 'head_dim'];
+  const keys = [...new Set([LLAMA, MISTRAL, QWEN2, GEMMA3].flatMap(Object.keys)), 'rope_parameters', 'layer_types', 'head_dim'];
   const values = fc.oneof(fc.jsonValue({ maxDepth: 2 }), fc.constantFrom(0, -1, 1, 2 ** 24, 2 ** 53, 1e300, '', true, null, [], {}));
   const changes = fc.array(fc.tuple(fc.constantFrom(...keys), values), { minLength: 1, maxLength: 3 });
   fc.assert(
-    fc.property(fc.constantFrom(LLAMA, MISTRAL, QWEN2, QWEN3), changes, (json, changed) => {
+    fc.property(fc.constantFrom(LLAMA, MISTRAL, QWEN2, QWEN3, GEMMA3), changes, (json, changed) => {
       try {
         const { config } = read({ ...json, ...Object.fromEntries(changed) });
         for (const size of ['layers', 'width', 'heads', 'kvHeads', 'headWidth', 'feedForward', 'vocabulary', 'contextLength'] as const)
@@ -230,7 +387,7 @@ test('whatever a key says, it is a Config or a typed error', () => {
 });
 
 test('the folders of tests say what their configuration is', () => {
-  for (const type of ['llama', 'mistral', 'qwen2', 'qwen3'] as const) {
+  for (const type of ['llama', 'mistral', 'qwen2', 'qwen3', 'gemma3_text'] as const) {
     const { json, config } = folderParts({ type, format: 'floats' });
     expect(read(json).config).toEqual(config);
   }

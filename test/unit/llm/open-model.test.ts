@@ -112,6 +112,38 @@ describe('a Hugging Face folder', () => {
     }
   });
 
+  test.each([
+    ['model.', ''],
+    ['language_model.model.', 'language_model.'],
+    ['model.language_model.', ''],
+  ])('may have more than text: the model is behind %s', async (root, head) => {
+    const parts = folderParts({ type: 'gemma3_text', format: 'GPTQ', tied: true, sizes: SMALL });
+    const renamed = parts.tensors.map((tensor) => ({ ...tensor, name: tensor.name.replace(/^model\./, root) }));
+    const embedding = renamed.find(({ name }) => name === `${root}embed_tokens.weight`)!;
+    const outside = root.startsWith('model.l') ? 'model.' : '';
+    const images = ['vision_tower.a.weight', 'multi_modal_projector.b.weight'].map((name) =>
+      f16(`${outside}${name}`, [2, 3], [1, 2, 3, 4, 5, 6]),
+    );
+    const { architectures: _, eos_token_id, ...text_config } = parts.json;
+    const quantization_config = text_config.quantization_config;
+    delete text_config.quantization_config;
+    const json = {
+      ...{ model_type: 'gemma3', architectures: ['Gemma3ForConditionalGeneration'], vision_config: {}, eos_token_id },
+      ...{ text_config, quantization_config },
+    };
+    const tensors = [...renamed, { ...embedding, name: `${head}lm_head.weight` }, ...images];
+    const model = await open(filesOf({ ...parts, json, tensors }));
+    expect(model.config).toEqual(parts.config);
+    expect(model.matrices.size).toBe(1 + 7);
+    expect(model.vectors.size).toBe(1 + 6);
+    expect(model.normOffset).toBe(1);
+    expect(model.notes).toEqual(['it is the text’s model: 2 tensors of images are left out']);
+    const more = [...tensors, f16(`${root}layers.0.x.weight`, [2, 3], [1, 2, 3, 4, 5, 6])];
+    await expect(open(filesOf({ ...parts, json, tensors: more }))).rejects.toThrow(/layers.0.x.weight: expected no such tensor in gemma3/);
+    const onlyText = filesOf({ ...parts, tensors: [...parts.tensors, ...images] });
+    await expect(open(onlyText)).rejects.toThrow(/vision_tower.a.weight: expected no such tensor in gemma3/);
+  });
+
   test('whose head is the embedding may repeat it', async () => {
     const tied = { type: 'llama', format: 'floats', tied: true, sizes: SMALL } as const;
     const parts = folderParts(tied);
