@@ -107,11 +107,18 @@ function ropeOf(keys: Keys, row: Architecture, { headWidth, tensors }: Pick<Size
   };
 }
 
-/** The period of layers that see all positions among those with a window; 0: all have one. @throws UnsupportedError where there is none */
-export function periodOf(keys: Keys, key: string, windowed: readonly boolean[]): number {
-  const every = windowed.indexOf(false) + 1;
-  if (every > 0 && windowed.some((one, layer) => one === isEvery(every, layer)))
-    keys.unserved(key, 'a layer without a window after each run of as many with one');
+/**
+ * The period of the layers that differ (false), those that see all positions among those with a window for example; 0: none does.
+ * @throws UnsupportedError where there is none
+ */
+export function periodOf(
+  keys: Keys,
+  key: string,
+  layers: readonly boolean[],
+  expected = 'a layer without a window after each run of as many with one',
+): number {
+  const every = layers.indexOf(false) + 1;
+  if (every > 0 && layers.some((one, layer) => one === isEvery(every, layer))) keys.unserved(key, expected);
   return every;
 }
 

@@ -25,9 +25,9 @@ const NEUTRAL: Neutral = {
 
 /** Keys that change no logit: names, training, and what transformers' generate does without other instructions. */
 const SAYS_ONLY: ReadonlySet<string> = new Set(
-  `architectures attention_dropout auto_map bos_token_id cache_implementation compression_config dtype eos_token_id finetuning_task hidden_dropout id2label
+  `architectures attention_dropout auto_map bos_token_id cache_implementation compression_config dtype embd_pdrop eos_token_id finetuning_task hidden_dropout id2label
   initializer_range is_decoder label2id max_window_layers model_type name_or_path output_attentions output_hidden_states pad_token_id
-  pretraining_tp problem_type quantization quantization_config return_dict sep_token_id task_specific_params tokenizer_class torch_dtype
+  pretraining_tp problem_type quantization quantization_config resid_pdrop return_dict sep_token_id task_specific_params tokenizer_class torch_dtype
   torchscript transformers_version unk_token_id use_bfloat16 use_cache
   bad_words_ids begin_suppress_tokens decoder_start_token_id diversity_penalty do_sample early_stopping encoder_no_repeat_ngram_size
   exponential_decay_length_penalty forced_bos_token_id forced_eos_token_id length_penalty max_length min_length no_repeat_ngram_size
@@ -124,7 +124,7 @@ export function readJsonConfig(json: unknown, file = 'config.json'): JsonConfig 
   if (headWidth % 2 !== 0) keys.refuse('head_dim', 'an even number', `${headWidth}`);
   const layers = size(keys, 'num_hidden_layers');
   const positions = size(keys, 'max_position_embeddings');
-  const { attention, divisors, bound } = jsonAttention(keys, row, { file, type, layers, headWidth, positions });
+  const { attention, divisors, bound } = jsonAttention(keys, { file, type, row, layers, headWidth, positions });
 
   const config: Config = {
     ...{ architecture, layers, width, heads, kvHeads, headWidth },
@@ -136,8 +136,9 @@ export function readJsonConfig(json: unknown, file = 'config.json'): JsonConfig 
     tied: flag(keys, 'tie_word_embeddings'),
     ...impliedBy(row, width),
   };
+  const rest = new Set(keys.rest()); // the others are served
   for (const [key, values] of Object.entries({ ...NEUTRAL, ...neutral })) {
-    const value = keys.get(key);
+    const value = rest.has(key) ? keys.get(key) : undefined;
     if (value !== undefined && !values.includes(value)) keys.unserved(key, values.join(' or '));
   }
   refuseUnknown(keys);

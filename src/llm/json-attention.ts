@@ -3,7 +3,7 @@
 import type { Architecture } from './architectures.js';
 import { type AttentionConfig, capOf, periodOf, type Rope, type Windows } from './attention-config.js';
 import { flag, isRecord, type Json, jsonKeys } from './json-keys.js';
-import { type Keys, optionalSize, positive, size } from './keys.js';
+import { type Keys, positive, size } from './keys.js';
 import type { ModelType } from './model-types.js';
 
 type Numbers = Float64Array<ArrayBuffer>;
@@ -14,6 +14,7 @@ export type Divisors = Readonly<Partial<Record<'ropeDivisors' | 'ropeShort' | 'r
 export interface JsonSizes {
   readonly file: string;
   readonly type: ModelType;
+  readonly row: Architecture;
   readonly layers: number;
   readonly headWidth: number;
   readonly positions: number;
@@ -43,6 +44,40 @@ function llama3Divisors(keys: Keys, { base, width }: { readonly base: number; re
   });
 }
 
+/** A list of w/2 numbers, in float32 as transformers and GGUF files have them. */
+function divisorList(keys: Keys, key: string, count: number): Numbers {
+  const given = keys.get(key);
+  const fits = (one: unknown): boolean => typeof one === 'number' && Math.fround(one) > 0 && Number.isFinite(Math.fround(one));
+  if (!Array.isArray(given) || given.length !== count || !given.every(fits)) return keys.refuse(key, `a list of ${count} numbers above 0`);
+  return Float64Array.from(given as number[], Math.fround);
+}
+
+/** LongRoPE: two lists, and what rotated numbers grow by (transformers' _compute_longrope_parameters). */
+function longOf(own: Keys, { keys, rope, positions }: { readonly keys: Keys; readonly rope: Rope; readonly positions: number }): Scaled {
+  const key = 'original_max_position_embeddings';
+  const original = size(own.get(key) === undefined ? keys : own, key);
+  const factor = positions / original;
+  if (own.get('factor') !== undefined && positive(own, 'factor') !== factor)
+    own.unserved('factor', `${factor}, max_position_embeddings over ${key}`); // versions of transformers differ in which of the two counts
+  const usual = factor > 1 && original > 1 ? Math.sqrt(1 + Math.log(factor) / Math.log(original)) : 1;
+  const count = rope.width / 2;
+  return {
+    rope: { ...rope, original, magnitude: positive(own, 'attention_factor', usual) },
+    divisors: { ropeShort: divisorList(own, 'short_factor', count), ropeLong: divisorList(own, 'long_factor', count) },
+  };
+}
+
+/** w: a head, or the part of it that rotates. */
+function ropeWidth(keys: Keys, own: Keys, headWidth: number): number {
+  const key = 'partial_rotary_factor';
+  const from = own.get(key) === undefined ? keys : own;
+  keys.get(key);
+  const width = Math.trunc(headWidth * positive(from, key, 1));
+  return width > headWidth || width < 2 || width % 2 !== 0
+    ? from.refuse(key, `an even number, at most all, of ${headWidth} numbers`)
+    : width;
+}
+
 /** Where rotations of a type are: an object, its name, and the key of the base beside it. */
 interface Place {
   readonly given: Json;
@@ -51,7 +86,7 @@ interface Place {
 }
 
 /** @throws FormatError, UnsupportedError */
-function scaledOf(keys: Keys, { given, name, theta }: Place, { file, type, ...sizes }: JsonSizes): Scaled {
+function scaledOf(keys: Keys, { given, name, theta }: Place, { file, type, row, headWidth, positions }: JsonSizes): Scaled {
   const own = jsonKeys(given, { rope_type: given.type ?? 'default' }, { file, prefix: `${keys.namespace}${name}.` });
   own.get('type');
   const base = own.get('rope_theta') === undefined ? positive(keys, theta) : positive(own, 'rope_theta');
@@ -60,13 +95,18 @@ function scaledOf(keys: Keys, { given, name, theta }: Place, { file, type, ...si
   const last = known.at(-1);
   const kind = own.get('rope_type');
   if (typeof kind !== 'string' || !known.includes(kind)) own.unserved('rope_type', `${known.slice(0, -1).join(', ')} or ${last}`);
-  const rope = { kind: 'halves', width: sizes.headWidth, base, factor: 1, divisors: false } as const;
+  if (row.longRope) keys.get('original_max_position_embeddings'); // files have it beside other scalings, too
+  const width = row.partialRope ? ropeWidth(keys, own, headWidth) : headWidth;
+  const rope = { kind: 'halves', width, base, factor: 1, divisors: false } as const;
   const scaled = ((): Scaled => {
     switch (kind) {
       case 'linear':
         return { rope: { ...rope, factor: positive(own, 'factor') } };
       case 'llama3':
         return { rope: { ...rope, divisors: true }, divisors: { ropeDivisors: llama3Divisors(own, rope) } };
+      case 'su':
+      case 'longrope':
+        return longOf(own, { keys, rope, positions });
       default:
         return { rope };
     }
@@ -118,8 +158,8 @@ function windowOf(keys: Keys): number {
 }
 
 /** Windows of some layers, by a list of all layers' kinds or a period. */
-function windowsOf(keys: Keys, { window: rule }: Architecture, layers: number): Windows | undefined {
-  const period = optionalSize(keys, 'sliding_window_pattern', rule!.every);
+function windowsOf(keys: Keys, { type: { defaults }, row: { window: rule }, layers }: JsonSizes): Windows | undefined {
+  const period = 'sliding_window_pattern' in defaults ? size(keys, 'sliding_window_pattern') : rule!.every;
   const types = keys.get('layer_types');
   const kinds = ['full_attention', 'sliding_attention'];
   if (types !== undefined && !(Array.isArray(types) && types.length === layers && types.every((one) => kinds.includes(one as string))))
@@ -137,6 +177,18 @@ function windowsOf(keys: Keys, { window: rule }: Architecture, layers: number): 
   return every === 1 ? undefined : { size: window, every };
 }
 
+/** Every n-th layer does not rotate, by a list of which do or a period; undefined: all do. */
+function noRopeOf(keys: Keys, layers: number): number | undefined {
+  const key = 'no_rope_layers';
+  const every = size(keys, 'no_rope_layer_interval');
+  const given = keys.get(key);
+  if (given === undefined) return every;
+  if (!Array.isArray(given) || given.length < layers || !given.every((one) => one === 0 || one === 1))
+    return keys.refuse(key, `0 or 1 for each of ${layers} layers`);
+  const turns = given.slice(0, layers).map((one) => one === 1);
+  return periodOf(keys, key, turns, 'a layer that does not rotate after each run of as many that do') || undefined;
+}
+
 export interface JsonAttention {
   readonly attention: AttentionConfig;
   readonly divisors: Divisors | undefined;
@@ -145,21 +197,23 @@ export interface JsonAttention {
 }
 
 /** @throws FormatError, UnsupportedError */
-export function jsonAttention(keys: Keys, row: Architecture, sizes: JsonSizes): JsonAttention {
-  const { type, layers, headWidth, positions } = sizes;
+export function jsonAttention(keys: Keys, sizes: JsonSizes): JsonAttention {
+  const { type, row, layers, headWidth, positions } = sizes;
   const some = row.window !== undefined && row.window.every > 0;
   const { rope, localRope, divisors }: Scaled & { readonly localRope?: Rope } = row.window?.base
     ? ropesOf(keys, sizes)
     : ropeOf(keys, sizes);
   const window = some ? Number.POSITIVE_INFINITY : windowOf(keys);
-  const windows = some ? windowsOf(keys, row, layers) : window < positions && type.windowOfAll ? { size: window, every: 0 } : undefined;
+  const windows = some ? windowsOf(keys, sizes) : window < positions && type.windowOfAll ? { size: window, every: 0 } : undefined;
   const isLocal = localRope && (localRope.base !== rope.base || localRope.factor !== rope.factor);
-  const scalar = row.scaleKey && keys.get('query_pre_attn_scalar') !== undefined ? positive(keys, 'query_pre_attn_scalar') : headWidth;
+  const scalar = 'query_pre_attn_scalar' in type.defaults ? positive(keys, 'query_pre_attn_scalar') : headWidth;
+  const noRopeEvery = row.noRopeEvery && noRopeOf(keys, layers);
   return {
     attention: {
       rope,
       ...(windows && { windows }),
       ...(windows && isLocal && { localRope }),
+      ...(noRopeEvery && { noRopeEvery }),
       ...(scalar !== headWidth && { scoreScale: 1 / Math.sqrt(scalar) }),
       ...capsOf(keys, row),
     },

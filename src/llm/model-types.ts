@@ -56,10 +56,34 @@ export const MODEL_TYPES: Readonly<Record<string, ModelType>> = {
     defaults: {
       ...GEMMA,
       ...{ vocab_size: 262_208, max_position_embeddings: 131_072, rope_theta: 1e6, rope_local_base_freq: 10_000 },
+      sliding_window_pattern: 6,
     },
     scalings: ['default', 'linear'],
     neutral: GELU,
     normOffset: 1,
+  },
+  gemma2: {
+    architecture: 'gemma2',
+    defaults: { ...GEMMA, attn_logit_softcapping: 50, final_logit_softcapping: 30 },
+    neutral: GELU,
+    normOffset: 1,
+  },
+  smollm3: {
+    architecture: 'smollm3',
+    defaults: {
+      ...{ ...LLAMA, num_key_value_heads: 4, rope_theta: 2e6, tie_word_embeddings: true, no_rope_layer_interval: 4 },
+      ...{ vocab_size: 128_256, hidden_size: 2048, intermediate_size: 11_008, num_hidden_layers: 36, num_attention_heads: 16 },
+      max_position_embeddings: 32_768,
+    },
+  },
+  phi3: {
+    architecture: 'phi3',
+    defaults: {
+      ...{ ...LLAMA, use_sliding_window: true, rms_norm_eps: 1e-5, vocab_size: 32_064, hidden_size: 3072, intermediate_size: 8192 },
+      ...{ num_hidden_layers: 32, num_attention_heads: 32, max_position_embeddings: 4096, original_max_position_embeddings: 4096 },
+    },
+    windowOfAll: true,
+    scalings: ['default', 'su', 'longrope'],
   },
 };
 

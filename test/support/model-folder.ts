@@ -35,24 +35,33 @@ const KINDS = {
   mistral: { architecture: 'llama', biases: [], qkNorms: false },
   qwen2: { architecture: 'qwen2', biases: ['qBias', 'kBias', 'vBias'], qkNorms: false },
   qwen3: { architecture: 'qwen3', biases: [], qkNorms: true },
+  smollm3: { architecture: 'smollm3', biases: [], qkNorms: false },
+  phi3: { architecture: 'phi3', biases: [], qkNorms: false, joined: true },
+  gemma2: { architecture: 'gemma2', biases: [], qkNorms: false, activation: 'gelu_tanh', postNorms: true },
   gemma3_text: { architecture: 'gemma3', biases: [], qkNorms: true, activation: 'gelu_tanh', postNorms: true },
 } as const satisfies Readonly<Record<string, Partial<Config>>>;
 export type FolderType = keyof typeof KINDS;
 
-/** Keys that types have beside those of all, and what they are in a Config. */
-const OWN: Readonly<Record<string, { readonly json: object; readonly config: (width: number, rope: Config['rope']) => Partial<Config> }>> =
-  {
-    gemma3_text: {
-      json: {
-        ...{ hidden_act: undefined, hidden_activation: 'gelu_pytorch_tanh', query_pre_attn_scalar: 48 },
-        ...{ rope_local_base_freq: 20_000, sliding_window: 9, sliding_window_pattern: 2 },
-      },
-      config: (width, rope) => ({
-        ...{ embeddingScale: Math.sqrt(width), scoreScale: 1 / Math.sqrt(48), windows: { size: 9, every: 2 } },
-        localRope: { ...rope, base: 20_000, factor: 1 },
-      }),
-    },
-  };
+/** Keys that a type has beside those of all, and what they are in a Config. */
+interface OwnKeys {
+  readonly json: object;
+  readonly config: (width: number, rope: Config['rope']) => Partial<Config>;
+}
+const GELU = { hidden_act: undefined, hidden_activation: 'gelu_pytorch_tanh', query_pre_attn_scalar: 48, sliding_window: 9 };
+const gemma = (width: number): Partial<Config> => ({
+  ...{ embeddingScale: Math.sqrt(width), scoreScale: 1 / Math.sqrt(48), windows: { size: 9, every: 2 } },
+});
+const OWN: Readonly<Record<string, OwnKeys>> = {
+  smollm3: { json: { no_rope_layer_interval: 2 }, config: () => ({ noRopeEvery: 2 }) },
+  gemma2: {
+    json: { ...GELU, attn_logit_softcapping: 5, final_logit_softcapping: 3 },
+    config: (width) => ({ ...gemma(width), scoreCap: 5, logitCap: 3 }),
+  },
+  gemma3_text: {
+    json: { ...GELU, rope_local_base_freq: 20_000, sliding_window_pattern: 2 },
+    config: (width, rope) => ({ ...gemma(width), localRope: { ...rope, base: 20_000, factor: 1 } }),
+  },
+};
 /** As folders of gemma name norms, which hold their weights less one. */
 const GEMMA_NORMS: Readonly<Record<string, string>> = {
   postAttentionNorm: 'post_attention_layernorm',
@@ -77,19 +86,33 @@ export function llama3Divisors(
   });
 }
 
+/** Of rope_scaling. */
+interface Scaling {
+  readonly rope_type?: string;
+  readonly type?: string;
+  readonly factor?: number;
+  readonly short_factor?: readonly number[];
+  readonly long_factor?: readonly number[];
+}
+
 export function folderParts(options: FolderOptions): FolderParts {
   const { type, format, tied = false, seed = 1, sizes = {}, shards = 1 } = options;
   const form: FolderFormat = FOLDER_FORMATS[format];
-  const scaling = options.json?.rope_scaling as { rope_type?: string; type?: string; factor?: number } | undefined;
+  const { partial_rotary_factor: turning = 1, rope_scaling: scaling } = (options.json ?? {}) as {
+    partial_rotary_factor?: number;
+    rope_scaling?: Scaling;
+  };
   const kind = scaling && (scaling.rope_type ?? scaling.type);
   const headWidth = sizes.headWidth ?? 32;
-  const window = type === 'mistral' ? (options.json?.sliding_window as number | undefined) : undefined;
+  const long = kind === 'longrope' ? (options.json?.original_max_position_embeddings as number) : undefined;
+  const window = type === 'mistral' || type === 'phi3' ? (options.json?.sliding_window as number | undefined) : undefined;
   const rope = {
     kind: 'halves',
-    width: headWidth,
+    width: headWidth * turning,
     base: 50_000,
     factor: kind === 'linear' ? scaling!.factor! : 1,
     divisors: kind === 'llama3',
+    ...(long && { original: long, magnitude: Math.sqrt(1 + Math.log(CONTEXT / long) / Math.log(long)) }),
   } as const;
   const own = OWN[type];
   const isGemma = type.startsWith('gemma');
@@ -111,6 +134,10 @@ export function folderParts(options: FolderOptions): FolderParts {
     ...own?.config(sizes.width ?? 128, rope),
   };
   const weights = new Map<string, Float64Array>();
+  if (long) {
+    weights.set('ropeShort', Float64Array.from(scaling!.short_factor!, Math.fround));
+    weights.set('ropeLong', Float64Array.from(scaling!.long_factor!, Math.fround));
+  }
   if (kind === 'llama3') {
     const { factor, low_freq_factor: low, high_freq_factor: high, original_max_position_embeddings: original } = scaling as never;
     weights.set('ropeDivisors', llama3Divisors(rope, { factor, low, high, original }));

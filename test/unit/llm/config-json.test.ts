@@ -250,6 +250,166 @@ describe('gemma3', () => {
   });
 });
 
+describe('gemma2', () => {
+  /** gemma-2-2b-it's. */
+  const GEMMA2: Json = {
+    ...less(GEMMA3, 'rope_local_base_freq', 'rope_scaling', 'sliding_window_pattern'),
+    ...{ model_type: 'gemma2', architectures: ['Gemma2ForCausalLM'], hidden_act: 'gelu_pytorch_tanh', attn_logit_softcapping: 50 },
+    ...{ final_logit_softcapping: 30, hidden_size: 2304, num_attention_heads: 8, num_key_value_heads: 4, sliding_window: 4096 },
+    ...{ max_position_embeddings: 8192, rope_theta: 10000, intermediate_size: 9216, vocab_size: 256000 },
+  };
+
+  test('exactly, and what keys are without a value', () => {
+    const config = {
+      ...less(SMALL_GEMMA3, 'localRope'),
+      ...{ architecture: 'gemma2', width: 2304, heads: 8, kvHeads: 4, feedForward: 9216, vocabulary: 256000, contextLength: 8192 },
+      ...{ embeddingScale: 48, windows: { size: 4096, every: 2 }, qkNorms: false, scoreCap: 50, logitCap: 30 },
+      rope: { ...SMALL_GEMMA3.rope, base: 1e4 },
+    };
+    expect(read(GEMMA2)).toEqual({ config, divisors: undefined, normOffset: 1, notes: [] });
+    expect(read({ model_type: 'gemma2' }).config).toEqual(config);
+    expect(read({ ...GEMMA2, layer_types: kinds(26, 2) }).config).toEqual(config);
+  });
+
+  test('null is no cap and no window; other caps and scales are those of the file', () => {
+    const without = read({ ...GEMMA2, attn_logit_softcapping: null, final_logit_softcapping: null, sliding_window: null }).config;
+    expect(['scoreCap', 'logitCap', 'windows'].some((key) => key in without)).toBe(false);
+    const other = read({ ...GEMMA2, attn_logit_softcapping: 20, final_logit_softcapping: 10, query_pre_attn_scalar: 144 }).config;
+    expect(other).toMatchObject({ scoreCap: 20, logitCap: 10, scoreScale: 1 / 12 });
+  });
+
+  test.each([
+    [{ attn_logit_softcapping: -1 }, FormatError, 'attn_logit_softcapping: expected a number of at least 0'],
+    [{ final_logit_softcapping: '30' }, FormatError, 'final_logit_softcapping: expected a number of at least 0'],
+    [{ sliding_window_pattern: 3 }, UnsupportedError, 'sliding_window_pattern: expected no such key'],
+    [{ rope_local_base_freq: 1e4 }, UnsupportedError, 'rope_local_base_freq: expected no such key'],
+    [{ hidden_activation: 'gelu' }, UnsupportedError, 'hidden_activation: expected gelu_pytorch_tanh'],
+  ])('%j is refused by its name', (changed, kind, message) => {
+    expect(() => read({ ...GEMMA2, ...changed })).toThrow(kind);
+    expect(() => read({ ...GEMMA2, ...changed })).toThrow(`config.json: ${message}`);
+  });
+});
+
+describe('smollm3', () => {
+  const turns = (layers: number, every: number): number[] => Array.from({ length: layers }, (_, i) => Number((i + 1) % every !== 0));
+  /** SmolLM3-3B's. */
+  const SMOLLM3: Json = {
+    ...less(LLAMA, 'tie_word_embeddings', 'attention_bias'),
+    ...{ model_type: 'smollm3', architectures: ['SmolLM3ForCausalLM'], hidden_size: 2048, num_attention_heads: 16, num_hidden_layers: 36 },
+    ...{ intermediate_size: 11008, vocab_size: 128256, max_position_embeddings: 65536, rope_theta: 5e6, rms_norm_eps: 1e-6 },
+    ...{ no_rope_layer_interval: 4, no_rope_layers: turns(36, 4), layer_types: Array(36).fill('full_attention'), mlp_bias: false },
+    ...{ use_sliding_window: false, sliding_window: null, max_window_layers: 28 },
+  };
+
+  test('exactly', () =>
+    expect(read(SMOLLM3)).toEqual({
+      config: {
+        ...{ architecture: 'smollm3', layers: 36, width: 2048, heads: 16, kvHeads: 4, headWidth: 128, feedForward: 11008 },
+        ...{ vocabulary: 128256, contextLength: 65536, epsilon: 1e-6, tied: true, biases: [], qkNorms: false, noRopeEvery: 4 },
+        rope: { kind: 'halves', width: 128, base: 5e6, factor: 1, divisors: false },
+      },
+      divisors: undefined,
+      notes: [],
+    }));
+
+  test('which layers rotate is said by a list, else by a period', () => {
+    const bare = less(SMOLLM3, 'no_rope_layers', 'no_rope_layer_interval');
+    expect(read(bare).config.noRopeEvery).toBe(4);
+    expect(read({ ...bare, no_rope_layer_interval: 3 }).config.noRopeEvery).toBe(3);
+    expect(read({ ...SMOLLM3, no_rope_layers: turns(36, 5) }).config.noRopeEvery).toBe(5);
+    expect(read({ ...SMOLLM3, no_rope_layers: turns(40, 4) }).config.noRopeEvery).toBe(4); // more than layers
+    expect(read({ ...SMOLLM3, no_rope_layers: Array(36).fill(0) }).config.noRopeEvery).toBe(1);
+    expect('noRopeEvery' in read({ ...SMOLLM3, no_rope_layers: Array(36).fill(1) }).config).toBe(false);
+  });
+
+  test.each([
+    [{ no_rope_layers: turns(35, 4) }, FormatError, 'no_rope_layers: expected 0 or 1 for each of 36 layers'],
+    [{ no_rope_layers: Array(36).fill(true) }, FormatError, 'no_rope_layers: expected 0 or 1'],
+    [
+      { no_rope_layers: [0, ...Array(35).fill(1)] },
+      UnsupportedError,
+      'no_rope_layers: expected a layer that does not rotate after each run',
+    ],
+    [{ no_rope_layer_interval: 0 }, FormatError, 'no_rope_layer_interval: expected a whole number'],
+    [{ mlp_bias: true }, UnsupportedError, 'mlp_bias: expected false'],
+    [{ query_pre_attn_scalar: 64 }, UnsupportedError, 'query_pre_attn_scalar: expected no such key'],
+  ])('%j is refused by its name', (changed, kind, message) => {
+    expect(() => read({ ...SMOLLM3, ...changed })).toThrow(kind);
+    expect(() => read({ ...SMOLLM3, ...changed })).toThrow(`config.json: ${message}`);
+  });
+});
+
+describe('phi3', () => {
+  const list = (length: number): number[] => Array.from({ length }, (_, i) => 1 + i / 10);
+  /** Phi-4-mini-instruct's, with other lists. */
+  const PHI3: Json = {
+    ...less(LLAMA, 'pretraining_tp'),
+    ...{ model_type: 'phi3', architectures: ['Phi3ForCausalLM'], hidden_size: 3072, num_attention_heads: 24, num_key_value_heads: 8 },
+    ...{ num_hidden_layers: 32, intermediate_size: 8192, vocab_size: 200064, max_position_embeddings: 131072, sliding_window: 262144 },
+    ...{ original_max_position_embeddings: 4096, partial_rotary_factor: 0.75, tie_word_embeddings: true, embd_pdrop: 0, resid_pdrop: 0 },
+    auto_map: { AutoConfig: 'configuration_phi3.Phi3Config' },
+    rope_scaling: { type: 'longrope', short_factor: list(48), long_factor: list(48).map((one) => 2 * one) },
+  };
+  const ROPE = { kind: 'halves', width: 96, base: 10000, factor: 1, divisors: false, original: 4096 };
+
+  test('exactly', () => {
+    const { config, divisors, notes } = read(PHI3);
+    expect(notes).toEqual([]);
+    expect(config).toEqual({
+      ...{ architecture: 'phi3', layers: 32, width: 3072, heads: 24, kvHeads: 8, headWidth: 128, feedForward: 8192, vocabulary: 200064 },
+      ...{ contextLength: 131072, epsilon: 1e-5, tied: true, biases: [], qkNorms: false, joined: true },
+      rope: { ...ROPE, magnitude: Math.sqrt(1 + 5 / 12) }, // log 32 / log 4096
+    });
+    expect(Object.keys(divisors!)).toEqual(['ropeShort', 'ropeLong']);
+    expect([...divisors!.ropeShort!]).toEqual(list(48).map(Math.fround));
+    expect(divisors!.ropeLong![47]).toBe(Math.fround(2 * 5.7));
+  });
+
+  test('without long positions, with a window of all layers', () => {
+    const small: Json = { ...PHI3, rope_scaling: null, max_position_embeddings: 4096, sliding_window: 2047, partial_rotary_factor: null };
+    expect(read(small)).toMatchObject({
+      config: { rope: { width: 128, factor: 1 }, windows: { size: 2047, every: 0 }, contextLength: 4096 },
+      divisors: undefined,
+      notes: [],
+    });
+    expect('original' in read(small).config.rope).toBe(false);
+    expect('windows' in read({ ...small, sliding_window: undefined }).config).toBe(false);
+  });
+
+  test('rotations may be said in rope_parameters, and by older names', () => {
+    const { config } = read(PHI3);
+    const { short_factor, long_factor } = PHI3.rope_scaling as Json;
+    const given = { short_factor, long_factor, rope_theta: 10000, partial_rotary_factor: 0.75, original_max_position_embeddings: 4096 };
+    const bare = less(PHI3, 'rope_scaling', 'rope_theta', 'partial_rotary_factor');
+    expect(read({ ...bare, rope_parameters: { ...given, rope_type: 'longrope' } }).config).toEqual(config);
+    expect(read({ ...PHI3, rope_scaling: { short_factor, long_factor, type: 'su', factor: 32 } }).config).toEqual(config);
+    const magnitude = (more: Json, json: Json = {}) =>
+      read({ ...PHI3, ...json, rope_scaling: { ...(PHI3.rope_scaling as Json), ...more } }).config.rope.magnitude;
+    expect(magnitude({ attention_factor: 1.19 })).toBe(1.19);
+    expect(magnitude({}, { max_position_embeddings: 4096 })).toBe(1);
+  });
+
+  const scaling = (more: Json) => ({ rope_scaling: { ...(PHI3.rope_scaling as Json), ...more } });
+  test.each([
+    [scaling({ short_factor: list(64) }), FormatError, 'rope_scaling.short_factor: expected a list of 48 numbers above 0'],
+    [scaling({ long_factor: null }), FormatError, 'rope_scaling.long_factor: expected a list of 48 numbers above 0, got nothing'],
+    [scaling({ long_factor: list(48).fill(0) }), FormatError, 'rope_scaling.long_factor: expected a list'],
+    [scaling({ long_factor: list(48).fill(1e300) }), FormatError, 'rope_scaling.long_factor: expected a list'],
+    [scaling({ attention_factor: 0 }), FormatError, 'rope_scaling.attention_factor: expected a number above 0'],
+    [scaling({ factor: 31 }), UnsupportedError, 'rope_scaling.factor: expected 32, max_position_embeddings over'],
+    [scaling({ short_mscale: 1.2 }), UnsupportedError, 'rope_scaling.short_mscale: expected no such key of longrope'],
+    [{ rope_scaling: { type: 'linear', factor: 2 } }, UnsupportedError, 'rope_scaling.rope_type: expected default, su or longrope'],
+    [{ original_max_position_embeddings: 0 }, FormatError, 'original_max_position_embeddings: expected a whole number'],
+    [{ partial_rotary_factor: 1.25 }, FormatError, 'partial_rotary_factor: expected an even number, at most all, of 128 numbers, got 1.25'],
+    [{ partial_rotary_factor: 0.001 }, FormatError, 'partial_rotary_factor: expected an even number'],
+    [{ partial_rotary_factor: 0 }, FormatError, 'partial_rotary_factor: expected a number above 0'],
+    [{ hidden_act: 'gelu' }, UnsupportedError, 'hidden_act: expected silu'],
+  ])('%j is refused by its name', (changed, kind, message) => {
+    expect(() => read({ ...PHI3, ...changed })).toThrow(kind);
+    expect(() => read({ ...PHI3, ...changed })).toThrow(`config.json: ${message}`);
+  });
+});
+
 test('keys that are absent or null are what transformers takes for them', () => {
   const old = read(
     less(LLAMA, 'num_key_value_heads', 'rope_theta', 'tie_word_embeddings', 'rms_norm_eps', 'attention_bias', 'hidden_act'),
@@ -387,7 +547,7 @@ test('whatever a key says, it is a Config or a typed error', () => {
 });
 
 test('the folders of tests say what their configuration is', () => {
-  for (const type of ['llama', 'mistral', 'qwen2', 'qwen3', 'gemma3_text'] as const) {
+  for (const type of ['llama', 'mistral', 'qwen2', 'qwen3', 'smollm3', 'phi3', 'gemma2', 'gemma3_text'] as const) {
     const { json, config } = folderParts({ type, format: 'floats' });
     expect(read(json).config).toEqual(config);
   }
