@@ -83,7 +83,7 @@ const FAULTS: readonly (readonly [kernel: string, where: RegExp, ...change: read
   ],
   ['llm/rope-rows', /q\[\d+\]/, 'llm/rope-rows.wgsl', 'done * params.scale', 'done'],
   ['llm/attend-rows', /att\[\d+\]/, 'llm/attend-rows.wgsl', 'now.position + (first_query + query) / params.group', 'now.position + 1u'],
-  ['llm/pick', /state\[1\]: expected 1, got 0/, 'llm/pick.wgsl', 'a.id < b.id', 'a.id > b.id'],
+  ['llm/pick', /state\[\d\]/, 'llm/best.wgsl', 'b.id < a.id', 'b.id > a.id'],
   ['llm/pick', /now\[1\]: expected 6, got 5/, 'llm/pick.wgsl', 'now.position = position;', ''],
   ['llm/pick', /to compile, got shaders\/llm\/pick.wgsl:\d+/, 'llm/pick.wgsl', 'now.position = position;', 'now.place = position;'],
 ];
