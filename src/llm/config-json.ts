@@ -3,8 +3,9 @@
 // is refused, since it could change every result.
 import { FormatError, UnsupportedError } from '../errors.js';
 import { show } from '../files/show.js';
+import { MOST_EXPERTS } from '../llm-kernels/limits.js';
 import { architectureOf } from './architectures.js';
-import { type Config, impliedBy } from './config.js';
+import { type Config, type Experts, impliedBy } from './config.js';
 import { type Divisors, jsonAttention } from './json-attention.js';
 import { flag, isRecord, type Json, jsonKeys } from './json-keys.js';
 import { type Keys, optionalSize, positive, size } from './keys.js';
@@ -26,8 +27,8 @@ const NEUTRAL: Neutral = {
 /** Keys that change no logit: names, training, and what transformers' generate does without other instructions. */
 const SAYS_ONLY: ReadonlySet<string> = new Set(
   `architectures attention_dropout auto_map bos_token_id cache_implementation compression_config dtype embd_pdrop eos_token_id finetuning_task hidden_dropout id2label
-  initializer_range is_decoder label2id max_window_layers model_type name_or_path output_attentions output_hidden_states pad_token_id
-  pretraining_tp problem_type quantization quantization_config resid_pdrop return_dict sep_token_id task_specific_params tokenizer_class torch_dtype
+  initializer_range is_decoder label2id max_window_layers model_type name_or_path output_attentions output_hidden_states output_router_logits pad_token_id
+  pretraining_tp problem_type quantization quantization_config resid_pdrop return_dict router_aux_loss_coef sep_token_id task_specific_params tokenizer_class torch_dtype
   torchscript transformers_version unk_token_id use_bfloat16 use_cache
   bad_words_ids begin_suppress_tokens decoder_start_token_id diversity_penalty do_sample early_stopping encoder_no_repeat_ngram_size
   exponential_decay_length_penalty forced_bos_token_id forced_eos_token_id length_penalty max_length min_length no_repeat_ngram_size
@@ -90,6 +91,20 @@ function refuseUnknown(keys: Keys, known: (key: string) => boolean = () => false
   if (unknown !== undefined) keys.unserved(unknown, 'no such key, since it may change the result');
 }
 
+/** The experts of every layer; the chosen ones' weights are a softmax. @throws FormatError, UnsupportedError */
+function expertsOf(keys: Keys): Experts {
+  const count = size(keys, 'num_experts');
+  if (count > MOST_EXPERTS) keys.unserved('num_experts', `at most ${MOST_EXPERTS}`);
+  const top = size(keys, 'num_experts_per_tok');
+  if (top > count) keys.refuse('num_experts_per_tok', `at most num_experts, ${count}`);
+  if (!flag(keys, 'norm_topk_prob')) keys.unserved('norm_topk_prob', 'true');
+  const dense = keys.get('mlp_only_layers') ?? [];
+  if (!Array.isArray(dense)) keys.refuse('mlp_only_layers', 'a list');
+  else if (dense.length > 0) keys.unserved('mlp_only_layers', 'none: experts in all layers');
+  keys.get('intermediate_size'); // of layers without
+  return { count, top, scale: 1 };
+}
+
 /** A configuration, and what it computes beside the file's tensors. */
 export interface JsonConfig {
   readonly config: Config;
@@ -128,13 +143,14 @@ export function readJsonConfig(json: unknown, file = 'config.json'): JsonConfig 
 
   const config: Config = {
     ...{ architecture, layers, width, heads, kvHeads, headWidth },
-    feedForward: size(keys, 'intermediate_size'),
+    feedForward: size(keys, row.experts === 'always' ? 'moe_intermediate_size' : 'intermediate_size'),
     vocabulary: size(keys, 'vocab_size'),
     contextLength: bound ?? positions,
     epsilon: positive(keys, 'rms_norm_eps'),
     ...attention,
     tied: flag(keys, 'tie_word_embeddings'),
     ...impliedBy(row, width),
+    ...(row.experts === 'always' && { experts: expertsOf(keys) }),
   };
   const rest = new Set(keys.rest()); // the others are served
   for (const [key, values] of Object.entries({ ...NEUTRAL, ...neutral })) {

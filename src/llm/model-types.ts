@@ -51,6 +51,14 @@ export const MODEL_TYPES: Readonly<Record<string, ModelType>> = {
   },
   qwen2: { architecture: 'qwen2', defaults: { ...LLAMA, num_key_value_heads: 32, sliding_window: 4096 } },
   qwen3: { architecture: 'qwen3', defaults: { ...LLAMA, num_key_value_heads: 32, head_dim: 128, sliding_window: 4096 } },
+  qwen3_moe: {
+    architecture: 'qwen3moe',
+    defaults: {
+      ...{ ...LLAMA, num_key_value_heads: 4, moe_intermediate_size: 768, num_experts: 128, num_experts_per_tok: 8 },
+      norm_topk_prob: false,
+    },
+    neutral: { decoder_sparse_step: [1] },
+  },
   gemma3_text: {
     architecture: 'gemma3',
     defaults: {

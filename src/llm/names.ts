@@ -1,6 +1,6 @@
 // Roles of tensors in a language model ↔ their names in GGUF files and in Hugging Face folders. Sources: llama.cpp's gguf-py/gguf/constants.py
 // (TENSOR_NAMES) and transformers' modeling_llama.py, modeling_qwen2.py, modeling_qwen3.py,
-// modeling_gemma3.py and modeling_phi3.py.
+// modeling_gemma3.py, modeling_phi3.py and modeling_qwen3_moe.py.
 
 /** Where a model comes from: it decides names, and which numbers of a head a rotation pairs. */
 export type Source = 'gguf' | 'huggingFace';
@@ -38,11 +38,11 @@ const LAYER = {
   gate: ['ffn_gate.weight', 'mlp.gate_proj.weight'],
   up: ['ffn_up.weight', 'mlp.up_proj.weight'],
   down: ['ffn_down.weight', 'mlp.down_proj.weight'],
-  // Of experts, with an axis of E in front. Hugging Face's files have a tensor for each expert.
-  router: ['ffn_gate_inp.weight', undefined],
-  gates: ['ffn_gate_exps.weight', undefined],
-  ups: ['ffn_up_exps.weight', undefined],
-  downs: ['ffn_down_exps.weight', undefined],
+  // Of experts, with an axis of E in front. Folders have a tensor for each expert, with its number behind `experts.`.
+  router: ['ffn_gate_inp.weight', 'mlp.gate.weight'],
+  gates: ['ffn_gate_exps.weight', 'mlp.experts.gate_proj.weight'],
+  ups: ['ffn_up_exps.weight', 'mlp.experts.up_proj.weight'],
+  downs: ['ffn_down_exps.weight', 'mlp.experts.down_proj.weight'],
   postFeedForwardNorm: ['post_ffw_norm.weight', undefined, 'post_feedforward_layernorm.weight'],
 } as const satisfies Readonly<Record<string, Names>>;
 
@@ -85,6 +85,9 @@ export function tensorName(role: Role, source: Source, { postNorms, roots }: Nam
 /** `blk.3.attn_q` of `blk.3.attn_q.weight`: the name that findLayers gives the matrix. */
 export const matrixName = (role: Role, source: Source, naming?: Naming): string | undefined =>
   tensorName(role, source, naming)?.replace(/\.weight$/, '');
+
+/** The name of one expert's matrix in folders: `mlp.experts.3.gate_proj` of `mlp.experts.gate_proj`. */
+export const ofExpert = (name: string, expert: number): string => name.replace('.experts.', `.experts.${expert}.`);
 
 /** Where folders of more than text have the model: by transformers itself, by what was saved before version 4.52, and since. */
 const ROOTS: readonly Roots[] = [

@@ -6,9 +6,10 @@ import { partsOf } from '../formats/experts.js';
 import { findLayers } from '../formats/find-layers.js';
 import type { FoundLayers } from '../formats/found-layers.js';
 import type { LayerSource } from '../formats/layer-source.js';
+import { isTensor } from '../layer/piece-source.js';
 import type { Config } from '../llm/config.js';
 import { FLOATS, rolesOf } from '../llm/model-tensors.js';
-import { isBesideText, matrixName, type Naming, type Role, type Roots, type Source, tensorName } from '../llm/names.js';
+import { isBesideText, matrixName, type Naming, ofExpert, type Role, type Roots, type Source, tensorName } from '../llm/names.js';
 import { showShape } from '../problem/view.js';
 import { type ExpertMatrices, isFloat, type Matrix, type ModelTensors } from './language-model.js';
 
@@ -57,9 +58,10 @@ export async function findMatrices(file: TensorFile, config: Config, options: Fi
     }
     const name = matrixName(role, source, naming)!;
     if (shape.length === 3) {
-      const own = expertsOf(file, found, { name, tensor, shape });
+      const own = source === 'gguf' ? expertsOf(file, found, { name, tensor, shape }) : apartOf(file, found, { name, layers, shape });
       experts.set(role, own);
       used.add(own.info);
+      for (const one of own.source) for (const info of isTensor(one) ? [one] : Object.values(one.tensors)) used.add(info);
       continue;
     }
     const layer = layers.get(name);
@@ -109,6 +111,34 @@ function expertsOf(
   if (FLOATS.includes(info.dtype)) return { info, source: partsOf(info) };
   const why = notYet.find(({ tensors }) => tensors.includes(info))?.why ?? `no format has ${info.dtype}`;
   throw new UnsupportedError(`${file.name}: ${clip(tensor)}`, [why]);
+}
+
+/** Experts of which each has a matrix of its own. @throws FormatError, UnsupportedError */
+function apartOf(
+  file: TensorFile,
+  found: FoundLayers,
+  {
+    name,
+    layers,
+    shape: [count, ...shape],
+  }: { readonly name: string; readonly layers: ReadonlyMap<string, LayerSource>; readonly shape: readonly number[] },
+): ExpertMatrices {
+  const names = Array.from({ length: count! }, (_, expert) => ofExpert(name, expert));
+  const kindOf = ({ format, bits, groupSize }: LayerSource): string => `${format} of ${bits} bits, groups of ${groupSize}`;
+  const first = layers.get(names[0]!);
+  if (!first) {
+    const source = names.map((one) => floats(file, found, { name: one, tensor: `${one}.weight`, shape }));
+    return { info: source[0]!, source };
+  }
+  const source = names.map((one) => {
+    const layer = layers.get(one);
+    if (!layer) throw missing(file, one, shape);
+    if (layer.bias) throw new UnsupportedError(`${file.name}: ${clip(layer.bias.name)}`, ['expected no bias of an expert']);
+    if (kindOf(layer) !== kindOf(first))
+      throw new UnsupportedError(`${file.name}: ${clip(one)}`, [`expected ${kindOf(first)}, as of expert 0, got ${kindOf(layer)}`]);
+    return layerOf(layer, shape, file, one);
+  });
+  return { info: Object.values(first.tensors)[0]!, source };
 }
 
 /** A norm, or a bias. @throws FormatError */

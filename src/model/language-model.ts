@@ -12,9 +12,11 @@ import type { Tokenizer } from '../text/tokenizer.js';
 /** A matrix of the model: a layer of the file, or floats, which are quantized while they are loaded. */
 export type Matrix = LayerSource | FloatLayer;
 
-/** The matrices of a tensor with an axis of experts in front. */
+/** The matrices of all experts of a layer. */
 export interface ExpertMatrices {
+  /** The tensor with an axis of experts in front, or one of the first expert's. */
   readonly info: TensorInfo;
+  /** In the order of their ids. */
   readonly source: readonly LayerSource[] | readonly TensorInfo[];
 }
 

@@ -48,6 +48,9 @@ const FOLDERS: readonly (FolderOptions & { readonly context?: number })[] = [
   { type: 'phi3', format: 'floats', json: { sliding_window: 9 } },
   { type: 'phi3', format: 'GPTQ', json: LONGROPE },
   { type: 'phi3', format: 'AWQ', json: LONGROPE, context: 200 },
+  { type: 'qwen3_moe', format: 'floats' },
+  { type: 'qwen3_moe', format: 'GPTQ' },
+  { type: 'qwen3_moe', format: 'AWQ', shards: 2 },
   { type: 'gemma2', format: 'floats', tied: true },
   { type: 'gemma2', format: 'pack-quantized', tied: true },
 ];

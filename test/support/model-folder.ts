@@ -35,6 +35,7 @@ const KINDS = {
   mistral: { architecture: 'llama', biases: [], qkNorms: false },
   qwen2: { architecture: 'qwen2', biases: ['qBias', 'kBias', 'vBias'], qkNorms: false },
   qwen3: { architecture: 'qwen3', biases: [], qkNorms: true },
+  qwen3_moe: { architecture: 'qwen3moe', biases: [], qkNorms: true, experts: { count: 4, top: 2, scale: 1 } },
   smollm3: { architecture: 'smollm3', biases: [], qkNorms: false },
   phi3: { architecture: 'phi3', biases: [], qkNorms: false, joined: true },
   gemma2: { architecture: 'gemma2', biases: [], qkNorms: false, activation: 'gelu_tanh', postNorms: true },
@@ -52,6 +53,13 @@ const gemma = (width: number): Partial<Config> => ({
   ...{ embeddingScale: Math.sqrt(width), scoreScale: 1 / Math.sqrt(48), windows: { size: 9, every: 2 } },
 });
 const OWN: Readonly<Record<string, OwnKeys>> = {
+  qwen3_moe: {
+    json: {
+      ...{ intermediate_size: 999, moe_intermediate_size: 256, num_experts: 4, num_experts_per_tok: 2, norm_topk_prob: true },
+      ...{ decoder_sparse_step: 1, mlp_only_layers: [], output_router_logits: false, router_aux_loss_coef: 0.001 },
+    },
+    config: () => ({}),
+  },
   smollm3: { json: { no_rope_layer_interval: 2 }, config: () => ({ noRopeEvery: 2 }) },
   gemma2: {
     json: { ...GELU, attn_logit_softcapping: 5, final_logit_softcapping: 3 },
@@ -150,24 +158,32 @@ export function folderParts(options: FolderOptions): FolderParts {
     const offset = isGemma ? 1 : 0;
     const draw = drawOf(`${seed} ${role}`);
     const [n, k] = shape as [number, number | undefined];
-    if (k === undefined) {
+    // Vectors and routers stay floats.
+    if (k === undefined || part === 'router') {
+      const count = n * (k ?? 1);
+      const deviation = part === 'router' ? gainOf(part, config) / Math.sqrt(k!) : part.endsWith('Bias') ? 0.3 : 0.2;
+      const middle = part.endsWith('Norm') ? 1 - offset : 0;
       const made = f16(
         name,
         shape,
-        Array.from({ length: n }, () => (part.endsWith('Bias') ? 0.3 * draw.normal() : 1 - offset + 0.2 * draw.normal())),
+        Array.from({ length: count }, () => middle + deviation * draw.normal()),
       );
-      const values = new Float64Array(n);
+      const values = new Float64Array(count);
       const view = new DataView(made.bytes.buffer, made.bytes.byteOffset);
-      for (let i = 0; i < n; i++) values[i] = offset + halfOf(view.getUint16(2 * i, true));
+      for (let i = 0; i < count; i++) values[i] = (part.endsWith('Norm') ? offset : 0) + halfOf(view.getUint16(2 * i, true));
       weights.set(role, values);
       return [made];
     }
-    const asked = { n, k, std: gainOf(part, config) / Math.sqrt(k), draw };
     const quantized = form.whole || (part !== 'embedding' && part !== 'head');
-    const packed = quantized ? form.pack(asked) : float(asked);
-    weights.set(role, packed.weights);
+    const [rows, columns] = shape.slice(-2) as [number, number];
+    const asked = { n: rows, k: columns, std: gainOf(part, config) / Math.sqrt(columns), draw };
+    const each = Array.from({ length: shape.length === 3 ? n : 1 }, () => (quantized ? form.pack(asked) : float(asked)));
+    weights.set(role, Float64Array.from(each.flatMap((one) => [...one.weights])));
     const matrix = name.replace(/\.weight$/, '');
-    return packed.tensors.map((tensor) => ({ ...tensor, name: `${matrix}${tensor.name}` }));
+    return each.flatMap((one, expert) => {
+      const own = shape.length === 3 ? matrix.replace('experts', `experts.${expert}`) : matrix;
+      return one.tensors.map((tensor) => ({ ...tensor, name: `${own}${tensor.name}` }));
+    });
   });
   const json = {
     architectures: [`${type}ForCausalLM`],

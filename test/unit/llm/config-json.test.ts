@@ -339,6 +339,45 @@ describe('smollm3', () => {
   });
 });
 
+describe('qwen3_moe', () => {
+  /** Qwen3-30B-A3B's. */
+  const QWEN3_MOE: Json = {
+    ...less(QWEN3, 'pretraining_tp', 'tie_word_embeddings'),
+    ...{ model_type: 'qwen3_moe', architectures: ['Qwen3MoeForCausalLM'], hidden_size: 2048, num_attention_heads: 32, head_dim: 128 },
+    ...{ num_key_value_heads: 4, num_hidden_layers: 48, intermediate_size: 6144, moe_intermediate_size: 768, vocab_size: 151936 },
+    ...{ decoder_sparse_step: 1, mlp_only_layers: [], norm_topk_prob: true, num_experts: 128, num_experts_per_tok: 8 },
+    ...{ output_router_logits: false, router_aux_loss_coef: 0.001, max_position_embeddings: 40960, sliding_window: null },
+  };
+
+  test('exactly', () =>
+    expect(read(QWEN3_MOE).config).toEqual({
+      ...{ architecture: 'qwen3moe', layers: 48, width: 2048, heads: 32, kvHeads: 4, headWidth: 128, feedForward: 768 },
+      ...{ vocabulary: 151936, contextLength: 40960, epsilon: 1e-5, tied: false, biases: [], qkNorms: true },
+      experts: { count: 128, top: 8, scale: 1 },
+      rope: { kind: 'halves', width: 128, base: 1e6, factor: 1, divisors: false },
+    }));
+
+  test('without values', () => {
+    const bare = less(QWEN3_MOE, 'num_experts', 'num_experts_per_tok', 'moe_intermediate_size', 'mlp_only_layers', 'decoder_sparse_step');
+    expect(read({ ...bare, mlp_only_layers: null }).config).toEqual(read(QWEN3_MOE).config);
+  });
+
+  test.each([
+    [{ num_experts: 0 }, FormatError, 'num_experts: expected a whole number'],
+    [{ num_experts: 513 }, UnsupportedError, 'num_experts: expected at most 512, got 513'],
+    [{ num_experts_per_tok: 129 }, FormatError, 'num_experts_per_tok: expected at most num_experts, 128, got 129'],
+    [{ norm_topk_prob: false }, UnsupportedError, 'norm_topk_prob: expected true, got false'],
+    [{ norm_topk_prob: undefined }, UnsupportedError, 'norm_topk_prob: expected true, got false'], // as transformers takes it
+    [{ mlp_only_layers: [0] }, UnsupportedError, 'mlp_only_layers: expected none: experts in all layers'],
+    [{ mlp_only_layers: 3 }, FormatError, 'mlp_only_layers: expected a list, got 3'],
+    [{ decoder_sparse_step: 2 }, UnsupportedError, 'decoder_sparse_step: expected 1, got 2'],
+    [{ shared_expert_intermediate_size: 2 }, UnsupportedError, 'shared_expert_intermediate_size: expected no such key'],
+  ])('%j is refused by its name', (changed, kind, message) => {
+    expect(() => read({ ...QWEN3_MOE, ...changed })).toThrow(kind);
+    expect(() => read({ ...QWEN3_MOE, ...changed })).toThrow(`config.json: ${message}`);
+  });
+});
+
 describe('phi3', () => {
   const list = (length: number): number[] => Array.from({ length }, (_, i) => 1 + i / 10);
   /** Phi-4-mini-instruct's, with other lists. */
@@ -547,7 +586,7 @@ test('whatever a key says, it is a Config or a typed error', () => {
 });
 
 test('the folders of tests say what their configuration is', () => {
-  for (const type of ['llama', 'mistral', 'qwen2', 'qwen3', 'smollm3', 'phi3', 'gemma2', 'gemma3_text'] as const) {
+  for (const type of ['llama', 'mistral', 'qwen2', 'qwen3', 'qwen3_moe', 'smollm3', 'phi3', 'gemma2', 'gemma3_text'] as const) {
     const { json, config } = folderParts({ type, format: 'floats' });
     expect(read(json).config).toEqual(config);
   }

@@ -19,6 +19,8 @@ const KNOWN: readonly (readonly [Role, gguf: string, huggingFace: string | undef
   ['ropeShort', 'rope_factors_short.weight', undefined],
   ['qkv.2', 'blk.2.attn_qkv.weight', 'model.layers.2.self_attn.qkv_proj.weight'],
   ['gateUp.2', 'blk.2.ffn_up.weight', 'model.layers.2.mlp.gate_up_proj.weight'],
+  ['router.2', 'blk.2.ffn_gate_inp.weight', 'model.layers.2.mlp.gate.weight'],
+  ['downs.2', 'blk.2.ffn_down_exps.weight', 'model.layers.2.mlp.experts.down_proj.weight'],
   ['postAttentionNorm.1', 'blk.1.post_attention_norm.weight', undefined],
   ['postFeedForwardNorm.1', 'blk.1.post_ffw_norm.weight', undefined],
 ];
