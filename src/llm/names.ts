@@ -86,24 +86,6 @@ export function tensorName(role: Role, source: Source, { postNorms, roots }: Nam
 export const matrixName = (role: Role, source: Source, naming?: Naming): string | undefined =>
   tensorName(role, source, naming)?.replace(/\.weight$/, '');
 
-/** The name of one expert's matrix in folders: `mlp.experts.3.gate_proj` of `mlp.experts.gate_proj`. */
-export const ofExpert = (name: string, expert: number): string => name.replace('.experts.', `.experts.${expert}.`);
-
-/** Where folders of more than text have the model: by transformers itself, by what was saved before version 4.52, and since. */
-const ROOTS: readonly Roots[] = [
-  ['model.', ''],
-  ['language_model.model.', 'language_model.'],
-  ['model.language_model.', ''],
-];
-const NOT_TEXT = /^(model\.)?(vision_tower|multi_modal_projector)\./;
-
-/** Where a folder has the text model, by its names of tensors. */
-export const rootsIn = (names: readonly string[]): Roots | undefined =>
-  ROOTS.find(([model]) => names.some((name) => name.startsWith(`${model}embed_tokens.`)));
-
-/** Is it a tensor of what turns images into rows? */
-export const isBesideText = (name: string): boolean => NOT_TEXT.test(name);
-
 /** By source, parts by their names. */
 const PARTS = { gguf: partsBy(0), huggingFace: partsBy(1) };
 

@@ -9,7 +9,7 @@ import type { LayerSource } from '../formats/layer-source.js';
 import { isTensor } from '../layer/piece-source.js';
 import type { Config } from '../llm/config.js';
 import { FLOATS, rolesOf } from '../llm/model-tensors.js';
-import { isBesideText, matrixName, type Naming, ofExpert, type Role, type Roots, type Source, tensorName } from '../llm/names.js';
+import { matrixName, type Naming, type Role, type Roots, type Source, tensorName } from '../llm/names.js';
 import { showShape } from '../problem/view.js';
 import { type ExpertMatrices, isFloat, type Matrix, type ModelTensors } from './language-model.js';
 
@@ -17,16 +17,18 @@ export interface FindMatricesOptions {
   readonly source: Source;
   /** The parsed configuration, where weights' settings are. */
   readonly settings?: unknown;
-  /** Where a folder of more than text has the model; the tensors beside it are left out. */
+  /** Where a folder of more than text has the model. */
   readonly roots?: Roots | undefined;
+  /** Tensors that are left out, beside those that no model needs. */
+  readonly isBeside?: ((name: string) => boolean) | undefined;
+  /** Finds experts where they are not one tensor. */
+  readonly expertsApart?: typeof expertsOf | undefined;
   readonly signal?: AbortSignal | undefined;
 }
 
 /** Tensors that a model has and that are computed here, and the embedding's copy as the head of a tied model. */
-const ignored = (name: string, { tied }: Config, { roots }: Naming): boolean =>
-  /\.rotary_emb\.inv_freq$/.test(name) ||
-  (tied && name === tensorName('head', 'huggingFace', { roots })) ||
-  (roots !== undefined && isBesideText(name));
+const ignored = (name: string, { tied }: Config, naming: Naming): boolean =>
+  /\.rotary_emb\.inv_freq$/.test(name) || (tied && name === tensorName('head', 'huggingFace', naming));
 
 const biasRole = (role: Role): Role => role.replace('.', 'Bias.') as Role;
 
@@ -36,7 +38,7 @@ const biasRole = (role: Role): Role => role.replace('.', 'Bias.') as Role;
  *   read, and for a tensor that the model would ignore
  */
 export async function findMatrices(file: TensorFile, config: Config, options: FindMatricesOptions): Promise<ModelTensors> {
-  const { source, settings, roots, signal } = options;
+  const { source, settings, roots, isBeside, expertsApart = expertsOf, signal } = options;
   const naming: Naming = { postNorms: config.postNorms, roots };
   const found = await findLayers(file, { config: settings, ...(signal && { signal }) });
   const layers = new Map(found.layers.map((layer) => [layer.name, layer]));
@@ -58,7 +60,7 @@ export async function findMatrices(file: TensorFile, config: Config, options: Fi
     }
     const name = matrixName(role, source, naming)!;
     if (shape.length === 3) {
-      const own = source === 'gguf' ? expertsOf(file, found, { name, tensor, shape }) : apartOf(file, found, { name, layers, shape });
+      const own = expertsApart(file, found, { name, tensor, shape });
       experts.set(role, own);
       used.add(own.info);
       for (const one of own.source) for (const info of isTensor(one) ? [one] : Object.values(one.tensors)) used.add(info);
@@ -83,7 +85,7 @@ export async function findMatrices(file: TensorFile, config: Config, options: Fi
       .filter((layer) => !Object.values(layer.tensors).some((info) => used.has(info)))
       .map((layer) => Object.values(layer.tensors)[0]!),
     ...found.rest.filter((info) => !used.has(info)),
-  ].find(({ name }) => !ignored(name, config, naming));
+  ].find(({ name }) => !ignored(name, config, naming) && !isBeside?.(name));
   if (unused)
     throw new UnsupportedError(`${file.name}: ${clip(unused.name)}`, [
       `expected no such tensor in ${config.architecture}, got ${unused.dtype} ${showShape(unused.shape)}`,
@@ -91,7 +93,8 @@ export async function findMatrices(file: TensorFile, config: Config, options: Fi
   return { matrices, experts, vectors, zeros };
 }
 
-const missing = (file: TensorFile, tensor: string, shape: readonly number[]): FormatError =>
+/** That a tensor is missing. */
+export const missing = (file: TensorFile, tensor: string, shape: readonly number[]): FormatError =>
   new FormatError({ file: file.name, tensor, field: 'shape' }, showShape(shape), 'no such tensor');
 
 /** @throws FormatError, UnsupportedError */
@@ -113,34 +116,6 @@ function expertsOf(
   throw new UnsupportedError(`${file.name}: ${clip(tensor)}`, [why]);
 }
 
-/** Experts of which each has a matrix of its own. @throws FormatError, UnsupportedError */
-function apartOf(
-  file: TensorFile,
-  found: FoundLayers,
-  {
-    name,
-    layers,
-    shape: [count, ...shape],
-  }: { readonly name: string; readonly layers: ReadonlyMap<string, LayerSource>; readonly shape: readonly number[] },
-): ExpertMatrices {
-  const names = Array.from({ length: count! }, (_, expert) => ofExpert(name, expert));
-  const kindOf = ({ format, bits, groupSize }: LayerSource): string => `${format} of ${bits} bits, groups of ${groupSize}`;
-  const first = layers.get(names[0]!);
-  if (!first) {
-    const source = names.map((one) => floats(file, found, { name: one, tensor: `${one}.weight`, shape }));
-    return { info: source[0]!, source };
-  }
-  const source = names.map((one) => {
-    const layer = layers.get(one);
-    if (!layer) throw missing(file, one, shape);
-    if (layer.bias) throw new UnsupportedError(`${file.name}: ${clip(layer.bias.name)}`, ['expected no bias of an expert']);
-    if (kindOf(layer) !== kindOf(first))
-      throw new UnsupportedError(`${file.name}: ${clip(one)}`, [`expected ${kindOf(first)}, as of expert 0, got ${kindOf(layer)}`]);
-    return layerOf(layer, shape, file, one);
-  });
-  return { info: Object.values(first.tensors)[0]!, source };
-}
-
 /** A norm, or a bias. @throws FormatError */
 function vector(file: TensorFile, tensor: string, shape: readonly number[]): TensorInfo {
   const info = file.tensors.get(tensor);
@@ -152,7 +127,7 @@ function vector(file: TensorFile, tensor: string, shape: readonly number[]): Ten
 }
 
 /** @throws FormatError */
-function layerOf(layer: LayerSource, shape: readonly number[], file: TensorFile, tensor: string): LayerSource {
+export function layerOf(layer: LayerSource, shape: readonly number[], file: TensorFile, tensor: string): LayerSource {
   const got = [layer.n, layer.k];
   if (showShape(got) !== showShape(shape)) {
     const [info] = Object.values(layer.tensors);
@@ -166,7 +141,7 @@ function layerOf(layer: LayerSource, shape: readonly number[], file: TensorFile,
 }
 
 /** @throws FormatError, UnsupportedError */
-function floats(
+export function floats(
   file: TensorFile,
   { refused, notYet, floats: all }: FoundLayers,
   { name, tensor, shape }: { readonly name: string; readonly tensor: string; readonly shape: readonly number[] },

@@ -7,10 +7,11 @@ import type { Resolver } from '../files/shards.js';
 import { show } from '../files/show.js';
 import type { TensorFile } from '../files/tensor-file.js';
 import { readJsonConfig } from '../llm/config-json.js';
-import { isBesideText, rootsIn } from '../llm/names.js';
+import { isBesideText, rootsIn } from '../llm/folder-names.js';
 import { type ChatTemplates, jsonTemplates } from '../text/template.js';
 import type { Tokenizer } from '../text/tokenizer.js';
 import { makeJsonTokenizer } from '../text/tokenizer-json.js';
+import { expertsApart } from './experts-apart.js';
 import { findMatrices } from './find-matrices.js';
 import type { LanguageModel } from './language-model.js';
 
@@ -118,7 +119,14 @@ export async function folderModel(folder: Folder, signal?: AbortSignal): Promise
     config,
     divisors,
     normOffset,
-    ...(await findMatrices(file, config, { source: 'huggingFace', settings, roots, signal })),
+    ...(await findMatrices(file, config, {
+      source: 'huggingFace',
+      settings,
+      roots,
+      ...(within && { isBeside: isBesideText }),
+      expertsApart,
+      signal,
+    })),
     notes: [...notes, ...(file.notes ?? []), ...(beside > 0 ? [`it is the text’s model: ${beside} tensors of images are left out`] : [])],
     tokenizer: () => tokenizerOf(folder, json),
     templates: () => (templates ??= templatesOf(folder)),

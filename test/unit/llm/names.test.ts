@@ -1,7 +1,8 @@
 // Roles and names of tensors: one table, read both ways.
 import { describe, expect, test } from 'vitest';
+import { isBesideText, rootsIn } from '../../../src/llm/folder-names.js';
 import { rolesOf } from '../../../src/llm/model-tensors.js';
-import { isBesideText, matrixName, type Role, roleOf, rootsIn, type Source, tensorName } from '../../../src/llm/names.js';
+import { matrixName, type Role, roleOf, type Source, tensorName } from '../../../src/llm/names.js';
 import { modelConfig } from '../../support/model-file.js';
 
 /** Names as converters and transformers write them, by hand. */
