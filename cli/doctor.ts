@@ -8,12 +8,12 @@ import { selfTest } from '../src/gpu/self-test.js';
 import type { MatmulVariant } from '../src/trial/trial.js';
 import { VERSION } from '../src/version.js';
 import { copyBandwidth } from './bandwidth.js';
-import type { Command, Io } from './command.js';
+import type { Command, Given, Io } from './command.js';
 import { missingOf } from './doctor-missing.js';
 import { doctorText } from './doctor-text.js';
 import { variantsFor } from './doctor-variants.js';
 import type { DoctorDocument } from './documents.js';
-import { EXIT } from './exit.js';
+import { EXIT, UsageError } from './exit.js';
 import { jsonText } from './print.js';
 
 /** Optional packages, and what needs them. */
@@ -37,15 +37,15 @@ export const doctor: Command = {
     all: { type: 'boolean', help: 'tests every variant: many thousands, which takes long' },
   },
   notes: [
-    'Self-tests are small products whose results are known exactly. They take every kernel and tile that is meant for this GPU, each with several dtypes, bits and kinds of scales.',
+    'Self-tests are small products whose results are known exactly. They take every matrix product and tile that is meant for this GPU, each with several dtypes, bits and kinds of scales. Kernels of language models are tested when a model is loaded.',
     'Ends with 1 if a variant failed, and with 4 if there is no GPU.',
   ],
   async run({ given }, io) {
+    const subset = subsetOf(given);
     const packages = Object.entries(PACKAGES).map(([name, why]) => ({ name, version: versionOf(name), for: why }));
     const found = await io.findDevice();
     const device = 'device' in found ? found.device : undefined;
     const gpu = device ? gpuOf(device, 'adapter' in found ? found.adapter : '') : null;
-    const subset = given.all ? 'all' : given.quick ? 'quick' : 'normal';
     const document: DoctorDocument = {
       command: 'doctor',
       version: VERSION,
@@ -63,6 +63,12 @@ export const doctor: Command = {
     return document.selfTest!.failed.length > 0 ? EXIT.finding : EXIT.fine;
   },
 };
+
+/** @throws UsageError */
+function subsetOf({ quick, all }: Given): keyof typeof EACH {
+  if (quick && all) throw new UsageError('--quick, --all: expected one of them, got both');
+  return all ? 'all' : quick ? 'quick' : 'normal';
+}
 
 /** The version of a package beside this one or where the command runs; null if there is none. */
 function versionOf(name: string): string | null {

@@ -212,11 +212,11 @@ fn add_pairs(total: ptr<function, Rows>, quad: u32, lane: vec2<u32>) {
 #endif
     let own_blocks = (count * blocks + SLICES - 1u) / SLICES;
     let end = min((lane.y + 1u) * own_blocks, count * blocks);
-    for (var block = lane.y * own_blocks; block < end; ) {
-      let index = block / blocks; // of the part, among those together
-      let begin = block - index * blocks;
-      let stop = min(blocks, begin + end - block);
-      block += stop - begin;
+    for (var next = lane.y * own_blocks; next < end; ) {
+      let index = next / blocks; // of the part, among those together
+      let begin = next - index * blocks;
+      let stop = min(blocks, begin + end - next);
+      next += stop - begin;
       let rows = rows_of((first + index) / parts, 1u);
       if (rows.begin >= rows.end) { continue; } // its matrix is in another binding
       var start = row_starts(rows);

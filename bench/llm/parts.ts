@@ -159,13 +159,13 @@ export async function beyondProducts(device: GPUDevice, path: string, rounds: nu
   await prompt(runner, ids);
   const token = async (): Promise<void> => {
     await again(runner, ids);
-    runner.choose(greedy(config, 256, 1 + EACH), ids);
+    await runner.choose(greedy(config, 256, 1 + EACH), ids);
     await runner.first();
     await runner.more(EACH);
   };
   const first = async (): Promise<void> => {
     await again(runner, ids);
-    runner.choose(greedy(config, 256, 1), ids);
+    await runner.choose(greedy(config, 256, 1), ids);
     await runner.first();
   };
   const times = { token: [] as number[], first: [] as number[], bare: [] as number[] };
@@ -223,13 +223,13 @@ export async function load(device: GPUDevice, path: string, rounds: number): Pro
   const options = { context: 256, fused: fusesNorms(config, capsOf(device)) };
   const times = { all: [] as number[], pack: [] as number[] };
   const idle = (): Promise<unknown> => device.queue.onSubmittedWorkDone();
-  let held = 0;
+  let cache = 0;
   const whole = async (): Promise<void> => {
     const { wall } = await cost(async () => {
       const llm = await Llm.load(path, { device, context: 256 });
       await idle();
       const { memory } = llm.explain();
-      held = memory.cache;
+      cache = memory.cache;
       llm.destroy();
     });
     times.all.push(wall);
@@ -246,7 +246,7 @@ export async function load(device: GPUDevice, path: string, rounds: number): Pro
   await pack();
   for (const list of Object.values(times)) list.length = 0;
   await inTurns(rounds, [whole, pack]);
-  const peak = await peakOf(path);
+  const buffers = await heldAfterLoad(path);
   const size = statSync(path).size;
   return [
     {
@@ -257,15 +257,15 @@ export async function load(device: GPUDevice, path: string, rounds: number): Pro
     },
     {
       what: 'GPU memory / (file + cache)',
-      measured: spread([peak / (size + held)]),
+      measured: spread([buffers / (size + cache)]),
       floor: { atMost: 1.07 },
-      how: `the sum of all buffers after the load, ${(peak / 2 ** 20).toFixed(1)} MiB of ${((size + held) / 2 ** 20).toFixed(1)}`,
+      how: `the sum of all buffers after the load, ${(buffers / 2 ** 20).toFixed(1)} MiB of ${((size + cache) / 2 ** 20).toFixed(1)}`,
     },
   ];
 }
 
 /** Bytes of the buffers that live after a load, on a device that counts them. */
-async function peakOf(path: string): Promise<number> {
+async function heldAfterLoad(path: string): Promise<number> {
   const device = await requestDevice();
   let sum = 0;
   const create = device.createBuffer.bind(device);

@@ -1,7 +1,6 @@
-// The attention of a prompt's rows: each row meets the positions up to its own, those that were in the cache before among them,
-// and no more than a window. The queries
-// of a head of the cache are those of all rows: query i is head i % group of row i / group. A workgroup takes QUERIES of them, so that K and
-// V are read once for each tile of queries.
+// The attention of a prompt's rows: each row meets the positions up to its own, those that were in the cache before among them, and no more
+// than a window. The queries of a head of the cache are those of all rows: query i is head i % group of row i / group. A workgroup takes
+// QUERIES of them, so that K and V are read once for each tile of queries.
 //
 // q    [T, H, E] f32, rotated and scaled, as llm/rope-rows leaves it
 // att  [T, H, width] f32; rows from `rows` on stay as they are

@@ -1,5 +1,5 @@
 // Where the sequence stands. llm/pick writes it at the end of each token, all others read it as a uniform: between tokens the host writes
-// nothing.
+// nothing. Where the host chooses ids (llm/candidates), it writes it for each token.
 struct Step {
   running: u32, // 0: the sequence has ended, and every kernel returns at once
   position: u32, // of the first row: so many keys were in the cache before it

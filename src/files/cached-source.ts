@@ -1,5 +1,5 @@
 // A file of a URL, of which what was read once is kept in chunks. A chunk is a file of its own, written whole or not at all: which chunks there
-// are is which files there are, whatever ended the page. Bytes come from a chunk where it is there, else by range requests of whole chunks,
+// are is which files of their size there are, whatever ended the page. Bytes come from a chunk where it is there, else by range requests of whole chunks,
 // which are written behind while the caller goes on.
 import { guardedSource, memoryFor } from './guarded-source.js';
 import { type StoredFolder, store } from './opfs.js';
@@ -140,8 +140,12 @@ export function cachedSource({ source, chunks, stats, off }: Sources): CachedSou
       while (!part) {
         signal?.throwIfAborted();
         const known = coming.get(chunk);
+        if (!known && writing.size >= BACKLOG) {
+          await last;
+          part = writing.get(chunk)?.subarray(from, to) ?? (await stored(chunk, from, to)); // another reader may have asked for it
+          continue;
+        }
         if (!known) {
-          while (writing.size >= BACKLOG) await last;
           let next = chunk + 1;
           while (next < until && next - chunk < AT_ONCE && !have.has(next) && !writing.has(next) && !coming.has(next)) next++;
           request(chunk, next, signal);

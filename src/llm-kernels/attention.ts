@@ -12,6 +12,7 @@ import { ArgumentError, UnsupportedError } from '../errors.js';
 import { grid } from '../plan/dispatch.js';
 import type { Caps } from '../problem/caps.js';
 import type { Params } from '../wgsl/preprocess.js';
+import { checkWhole } from './checks.js';
 import { attend, attendJoin, attendRows, type LlmDispatch, ropeRows, uniformsOf } from './shaders.js';
 
 /** Widths of heads that kernels are written for; others up to the largest are padded. */
@@ -83,7 +84,7 @@ interface Known extends Required<Omit<Heads, 'normEpsilon' | 'cap' | 'window'>> 
   readonly normEpsilon: number | undefined;
   /** 0: none. */
   readonly cap: number;
-  /** Largest u32: none. */
+  /** MOST_WINDOW: none. */
   readonly window: number;
   /** Elements that kernels have, and of these the ones that turn or pad those that do. */
   readonly padded: number;
@@ -92,18 +93,13 @@ interface Known extends Required<Omit<Heads, 'normEpsilon' | 'cap' | 'window'>> 
 
 const quads = (elements: number): number => 4 * Math.ceil(elements / 4);
 
-function whole(argument: string, value: number, least: number): void {
-  if (!Number.isSafeInteger(value) || value < least)
-    throw new ArgumentError(argument, `a whole number of at least ${least}`, String(value));
-}
-
 /** The widths of kernels for heads of such a width. @throws ArgumentError, UnsupportedError for widths of heads that no kernel has */
 export function paddedWidth({ width, rope, rotary = width }: Pick<Heads, 'width' | 'rope' | 'rotary'>): {
   readonly padded: number;
   readonly turning: number;
 } {
-  whole('width', width, 1);
-  whole('rotary', rotary, 0);
+  checkWhole('width', width);
+  checkWhole('rotary', rotary, { least: 0 });
   if (rotary > width || rotary % 2 !== 0) throw new ArgumentError('rotary', `an even number, at most ${width}`, String(rotary));
   const turning = rope === 'halves' ? 2 * quads(rotary / 2) : rotary;
   const needed = turning + width - rotary;
@@ -117,15 +113,15 @@ export function paddedWidth({ width, rope, rotary = width }: Pick<Heads, 'width'
 /** @throws ArgumentError, UnsupportedError for widths of heads that no kernel has */
 function known(given: Heads): Known {
   const { heads, kvHeads, width, rope, rotary = width, normEpsilon, kv, capacity, positions = capacity, cap = 0, window } = given;
-  for (const [name, value] of Object.entries({ heads, kvHeads, capacity, positions, window: window ?? 1 })) whole(name, value, 1);
+  for (const [name, value] of Object.entries({ heads, kvHeads, capacity, positions, window: window ?? 1 })) checkWhole(name, value);
   if (heads % kvHeads !== 0) throw new ArgumentError('heads', `a multiple of kvHeads ${kvHeads}`, String(heads));
   const { padded, turning } = paddedWidth(given);
   const { scale = 1 / Math.sqrt(width), angles = { low: 0, high: 128 * rotary } } = given;
   for (const [name, value] of Object.entries({ scale, normEpsilon: normEpsilon ?? 0 }))
     if (!Number.isFinite(value)) throw new ArgumentError(name, 'a finite number', String(value));
   if (!(cap >= 0) || !Number.isFinite(cap)) throw new ArgumentError('cap', 'a finite number of at least 0', String(cap));
-  whole('angles.low', angles.low, 0);
-  whole('angles.high', angles.high, 0);
+  checkWhole('angles.low', angles.low, { least: 0 });
+  checkWhole('angles.high', angles.high, { least: 0 });
   if (positions > capacity && (window ?? Infinity) > capacity)
     throw new ArgumentError('capacity', `at least the window, ${window}, or the ${positions} positions`, String(capacity));
   const numbers = { heads, kvHeads, group: heads / kvHeads, width, rotary, normEpsilon, scale, capacity, positions };
@@ -173,7 +169,7 @@ const uniforms = (
   };
 };
 
-/** Buffers that both q · k of a token and rows of a prompt read or write. */
+/** Buffers that the dispatches of a token and of rows of a prompt read or write alike. */
 const sharedBytes = (of: Known, rows: number): Readonly<Record<string, number>> => ({
   qkv: 4 * rows * (of.heads + 2 * of.kvHeads) * of.width,
   angles: angleBytes(of),
@@ -209,11 +205,11 @@ export function attendDispatches(
   { software, positions, splits: asked }: Lanes & { readonly positions: number; readonly splits?: number },
 ): readonly LlmDispatch[] {
   const of = known(given);
-  whole('positions', positions, 1);
+  checkWhole('positions', positions);
   if (positions > of.positions) throw new ArgumentError('positions', `at most the cache's ${of.positions}`, String(positions));
   const { heads, width, padded, window } = of;
   const splits = asked ?? splitsOf(Math.min(positions, window));
-  whole('splits', splits, 1);
+  checkWhole('splits', splits);
   const QUERIES = queriesOf(of, software);
   const LANES = software ? 64 : 256;
   const att = 4 * heads * width;
@@ -253,8 +249,8 @@ export function ropeDispatch(
   { rows, caps, apart }: { readonly rows: number; readonly caps: Caps; readonly apart?: number | undefined },
 ): LlmDispatch {
   const of = known(given);
-  whole('rows', rows, 1);
-  if (apart !== undefined) whole('apart', apart, rows);
+  checkWhole('rows', rows);
+  if (apart !== undefined) checkWhole('apart', apart, { least: rows });
   const { heads, kvHeads, padded } = of;
   checkRing(of, rows);
   const inWorkgroup = Math.floor(ROPE_LANES / (padded / 4));
@@ -274,7 +270,7 @@ export function ropeDispatch(
  */
 export function attendRowsDispatch(given: Heads, { rows }: { readonly rows: number }): LlmDispatch {
   const of = known(given);
-  whole('rows', rows, 1);
+  checkWhole('rows', rows);
   const { heads, kvHeads, group, width, padded } = of;
   checkRing(of, rows);
   const QUERIES = padded <= 128 ? 8 : 4;

@@ -2,6 +2,7 @@
 import { ArgumentError } from '../errors.js';
 import { grid } from '../plan/dispatch.js';
 import type { Caps } from '../problem/caps.js';
+import { checkWhole, quadBytes } from './checks.js';
 import { type LlmDispatch, cap as shader, uniformsOf } from './shaders.js';
 
 const LANES = 64;
@@ -11,8 +12,7 @@ const LANES = 64;
  * @throws ArgumentError
  */
 export function capDispatch({ vocabulary, cap }: { readonly vocabulary: number; readonly cap: number }, caps: Caps): LlmDispatch {
-  if (!Number.isSafeInteger(vocabulary) || vocabulary < 1)
-    throw new ArgumentError('vocabulary', 'a whole number of at least 1', String(vocabulary));
+  checkWhole('vocabulary', vocabulary);
   if (!(cap > 0) || !Number.isFinite(cap)) throw new ArgumentError('cap', 'a finite number above 0', String(cap));
   const quads = Math.ceil(vocabulary / 4);
   return {
@@ -20,6 +20,6 @@ export function capDispatch({ vocabulary, cap }: { readonly vocabulary: number; 
     params: {},
     workgroups: grid(caps, { what: shader.name, workgroups: Math.ceil(quads / LANES) }),
     uniforms: uniformsOf(shader, { quads, cap }),
-    bytes: { z: 16 * quads },
+    bytes: { z: quadBytes(vocabulary) },
   };
 }

@@ -1,6 +1,6 @@
 // Gated linear units as a dispatch, for a gate and an up that are two products. Pure.
-import { ArgumentError } from '../errors.js';
 import { GLUS, type Glu } from '../problem/glu.js';
+import { checkWhole } from './checks.js';
 import { gluRows, type LlmDispatch, uniformsOf } from './shaders.js';
 
 /** Lanes of a workgroup (shaders/llm/glu-rows.wgsl). */
@@ -12,8 +12,8 @@ const LANES = 64;
  * @throws ArgumentError
  */
 export function gluDispatch({ rows, width, glu }: { readonly rows: number; readonly width: number; readonly glu: Glu }): LlmDispatch {
-  for (const [name, value] of Object.entries({ rows, width }))
-    if (!Number.isSafeInteger(value) || value < 1) throw new ArgumentError(name, 'a whole number of at least 1', String(value));
+  checkWhole('rows', rows);
+  checkWhole('width', width);
   const size = 4 * rows * width;
   return {
     shader: gluRows,

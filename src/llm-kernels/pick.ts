@@ -1,5 +1,6 @@
 // The choice of the next token as a dispatch, and the buffer that the host reads. Pure.
 import { ArgumentError } from '../errors.js';
+import { checkWhole, quadBytes } from './checks.js';
 import { type Adjusting, type Cut, cuts, cutUniforms, penaltyUniforms } from './sampling.js';
 import { candidates, type LlmDispatch, pick, uniformsOf } from './shaders.js';
 
@@ -65,15 +66,13 @@ export interface Choosing extends Cut {
   readonly adjusting?: Adjusting | undefined;
 }
 
-const whole = (vocabulary: number): number => 16 * Math.ceil(vocabulary / 4);
 /** What is bound where logits are changed. */
 const adjustBytes = (vocabulary: number, adjusting: Adjusting | undefined): Readonly<Record<string, number>> =>
-  adjusting ? { bias: whole(vocabulary), counts: whole(vocabulary) } : {};
+  adjusting ? { bias: quadBytes(vocabulary), counts: quadBytes(vocabulary) } : {};
 
 /** @throws ArgumentError */
 function checkChoosing({ vocabulary, context, limit, stops, temperature }: Choosing): void {
-  for (const [name, value] of Object.entries({ vocabulary, context, limit }))
-    if (!Number.isSafeInteger(value) || value < 1) throw new ArgumentError(name, 'a whole number of at least 1', String(value));
+  for (const [name, value] of Object.entries({ vocabulary, context, limit })) checkWhole(name, value);
   if (stops.length > MOST_STOPS) throw new ArgumentError('stops', `at most ${MOST_STOPS} ids`, String(stops.length));
   if (!(temperature >= 0) || temperature === Infinity)
     throw new ArgumentError('temperature', 'a number of at least 0', String(temperature));
@@ -92,7 +91,7 @@ export function pickDispatch(how: Choosing, from: 'best' | 'logits' = 'best'): L
   const { vocabulary, context, limit, stops, temperature, seed, adjusting } = how;
   const noise = temperature > 0;
   const reads = noise || adjusting !== undefined || from === 'logits';
-  const bytes = reads ? { logits: whole(vocabulary) } : { best: 16 * Math.ceil(vocabulary / 8) };
+  const bytes = reads ? { logits: quadBytes(vocabulary) } : { best: 16 * Math.ceil(vocabulary / 8) };
   const values = {
     ...{ vocabulary, limit, context, seed, inverse_temperature: noise ? 1 / temperature : 1, stops: stops.length },
     ...penaltyUniforms(adjusting ?? {}, context),
@@ -119,6 +118,7 @@ export function candidatesDispatch(how: Pick<Choosing, 'vocabulary' | 'context' 
   const values = {
     ...{ vocabulary, limit: 1, context, seed: 0, inverse_temperature: 1, stops: 0 },
     ...penaltyUniforms(adjusting ?? {}, context),
+    // One word more than there are, so that of a small vocabulary the k largest are asked for, too.
     ...cutUniforms({ topK: Math.min(MOST_CANDIDATES, vocabulary) }, { vocabulary: vocabulary + 1, temperature: 1 }),
   };
   return {
@@ -126,6 +126,6 @@ export function candidatesDispatch(how: Pick<Choosing, 'vocabulary' | 'context' 
     params: { ADJUST: adjusting ? 1 : 0 },
     workgroups: [1, 1],
     uniforms: uniformsOf(candidates, values),
-    bytes: { logits: whole(vocabulary), candidates: CANDIDATES.bytes, ...adjustBytes(vocabulary, adjusting) },
+    bytes: { logits: quadBytes(vocabulary), candidates: CANDIDATES.bytes, ...adjustBytes(vocabulary, adjusting) },
   };
 }

@@ -1,7 +1,7 @@
 // Norms of rows as dispatches, and the choice of experts, which begins with one. Pure.
-
 import { ArgumentError } from '../errors.js';
 import { sortedWords } from '../problem/experts.js';
+import { checkWhole, rowBytes } from './checks.js';
 import { MOST_EXPERTS } from './limits.js';
 import { type LlmDispatch, normAdd, rmsRows, route, uniformsOf } from './shaders.js';
 
@@ -12,20 +12,13 @@ interface Rows {
   readonly epsilon: number;
 }
 
-/** @throws ArgumentError */
-function bytesOf(rows: number, width: number): number {
-  if (!Number.isSafeInteger(rows) || rows < 1) throw new ArgumentError('rows', 'a whole number of at least 1', String(rows));
-  if (!Number.isSafeInteger(width) || width < 4 || width % 4 !== 0) throw new ArgumentError('width', 'a multiple of 4', String(width));
-  return 4 * rows * width;
-}
-
 /**
  * y = x · weight / √(mean x² + epsilon) for each row. Bindings: `x` and `y` [rows, width], `weight` [width], float32.
  * @param width d, a multiple of 4
  * @throws ArgumentError
  */
 export function rmsDispatch({ rows, width, epsilon }: Rows): LlmDispatch {
-  const size = bytesOf(rows, width);
+  const size = rowBytes(rows, width);
   return {
     shader: rmsRows,
     params: {},
@@ -42,7 +35,7 @@ export function rmsDispatch({ rows, width, epsilon }: Rows): LlmDispatch {
  * @throws ArgumentError
  */
 export function normAddDispatch({ rows, width, epsilon, scale }: Rows & { readonly scale: number }): LlmDispatch {
-  const size = bytesOf(rows, width);
+  const size = rowBytes(rows, width);
   return {
     shader: normAdd,
     params: {},
@@ -79,17 +72,11 @@ export function routeDispatch(
   { count, top, scale }: Routed,
   { rows, width, epsilon, sorted }: { readonly rows: number; readonly width: number; readonly epsilon: number; readonly sorted: boolean },
 ): LlmDispatch {
-  for (const [name, value, most] of [
-    ['rows', rows, Infinity],
-    ['count', count, MOST_EXPERTS],
-    ['top', top, count],
-  ] as const)
-    if (!Number.isSafeInteger(value) || value < 1 || value > most)
-      throw new ArgumentError(name, `a whole number from 1${most < Infinity ? ` to ${most}` : ''}`, String(value));
-  if (!Number.isSafeInteger(width) || width < 4 || width % 4 !== 0) throw new ArgumentError('width', 'a multiple of 4', String(width));
+  const size = rowBytes(rows, width);
+  checkWhole('count', count, { most: MOST_EXPERTS });
+  checkWhole('top', top, { most: count });
   if (!Number.isFinite(scale)) throw new ArgumentError('scale', 'a finite number', String(scale));
   if (sorted && rows !== 1) throw new ArgumentError('rows', '1, whose pairs are sorted', String(rows));
-  const size = 4 * rows * width;
   return {
     shader: route,
     params: { SORTED: sorted ? 1 : 0 },

@@ -88,7 +88,7 @@ export const attendRows: LlmShader = {
   ...OF_HEADS,
 };
 
-/** Rows of a prompt: a norm. */
+/** Rows of a prompt, or one token: a norm. */
 export const rmsRows: LlmShader = {
   name: 'llm/rms-rows',
   bindings: [
@@ -120,7 +120,7 @@ export const route: LlmShader = {
   floats: ['epsilon', 'scale'],
 };
 
-/** Rows of two products: gate and up → their gated linear unit. */
+/** Rows of a prompt, or one token: gate and up, which are two products → their gated linear unit. */
 export const gluRows: LlmShader = {
   name: 'llm/glu-rows',
   bindings: [PARAMS, NOW, { name: 'up', binding: 2, access: 'read' }, { name: 'act', binding: 3, access: 'write' }],
@@ -227,7 +227,10 @@ export function uniformsOf(shader: LlmShader, values: Readonly<Record<string, nu
   return words.buffer;
 }
 
-/** Where a sequence stands: u32 each, in this order (shaders/llm/step.wgsl). `pick` writes it as storage, others read it as a uniform. */
+/**
+ * Where a sequence stands: u32 each, in this order (shaders/llm/step.wgsl). `pick` writes it as storage, or the host where it chooses itself;
+ * others read it as a uniform.
+ */
 export interface Step {
   /** 0: it has ended, and no kernel does anything. */
   readonly running: number;

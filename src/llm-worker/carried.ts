@@ -1,4 +1,6 @@
 // What a message cannot carry, as data: the library's errors lose their class when they are cloned, functions and signals are refused.
+import { object } from '../arguments/check.js';
+import { showValue } from '../arguments/show-value.js';
 import { ArgumentError, DeviceLostError, FormatError, GpuError, ReadError, ShaderError, UnsupportedError } from '../errors.js';
 
 const CLASSES: Readonly<Record<string, { readonly prototype: Error }>> = {
@@ -12,9 +14,19 @@ export interface CarriedError {
   readonly fields: Readonly<Record<string, unknown>>;
 }
 
+/** A value as it is where messages carry it, else as text: an error that cannot be sent would never end its call. */
+function carried(value: unknown): unknown {
+  try {
+    return structuredClone(value);
+  } catch {
+    return showValue(value);
+  }
+}
+
 export function carriedError(error: unknown): CarriedError {
-  if (!(error instanceof Error)) return { message: String(error), stack: undefined, fields: {} };
-  return { message: error.message, stack: error.stack, fields: { ...error, name: error.name } };
+  if (!(error instanceof Error)) return { message: typeof error === 'string' ? error : showValue(error), stack: undefined, fields: {} };
+  const fields = Object.fromEntries(Object.entries(error).map(([name, value]) => [name, carried(value)]));
+  return { message: error.message, stack: error.stack, fields: { ...fields, name: error.name } };
 }
 
 /** The error that it stands for, of its class. */
@@ -32,8 +44,9 @@ export interface CarriedOptions {
   readonly signal: AbortSignal | undefined;
 }
 
-export function carriedOptions(options: object): CarriedOptions {
-  const entries = Object.entries(options);
+/** @throws ArgumentError for options that are no object */
+export function carriedOptions(options: unknown): CarriedOptions {
+  const entries = Object.entries(object(options, 'options'));
   return {
     data: Object.fromEntries(entries.filter(([, value]) => typeof value !== 'function' && !(value instanceof AbortSignal))),
     functions: new Map(entries.filter(([, value]) => typeof value === 'function')),

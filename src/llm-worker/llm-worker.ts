@@ -1,5 +1,5 @@
 // LlmWorker: an Llm in a Worker, so that a page's thread does nothing for a token but take it. Weights never pass the page.
-import { callback, optional, property } from '../arguments/check.js';
+import { callback, object, optional, property } from '../arguments/check.js';
 import { ArgumentError, DeviceLostError, UnsupportedError } from '../errors.js';
 import type { Config } from '../llm/config.js';
 import type { KvDType } from '../llm-kernels/attention.js';
@@ -48,10 +48,13 @@ export class LlmWorker {
   /** The most positions of a sequence. */
   readonly context: number;
   readonly kv: KvDType;
-  readonly #line: Line;
+  readonly #connection: Connection;
 
-  private constructor(line: Line, { config, context, kv }: { readonly config: Config; readonly context: number; readonly kv: KvDType }) {
-    this.#line = line;
+  private constructor(
+    connection: Connection,
+    { config, context, kv }: { readonly config: Config; readonly context: number; readonly kv: KvDType },
+  ) {
+    this.#connection = connection;
     this.config = config;
     this.context = context;
     this.kv = kv;
@@ -61,10 +64,10 @@ export class LlmWorker {
    * Starts a worker and loads a model in it.
    * @param from as Llm.load takes it, if messages carry it: a URL, a File, Files of a folder, or bytes, which are copied. A relative URL is one of
    *   the page
-   * @throws what Llm.load throws; UnsupportedError if no worker starts
+   * @throws what Llm.load throws; ArgumentError for what no message carries, UnsupportedError if no worker starts
    */
   static async load(from: string | URL | Blob | readonly File[] | Uint8Array, options: LlmWorkerOptions = {}): Promise<LlmWorker> {
-    const { worker: given, ...rest } = options;
+    const { worker: given, ...rest } = object(options, 'options') as LlmWorkerOptions;
     const start = optional(callback)(given, 'worker') as LlmWorkerOptions['worker'];
     if (property(options, 'device', 'options') !== undefined)
       throw new ArgumentError('device', 'none, since the worker makes its own', 'a device');
@@ -72,94 +75,102 @@ export class LlmWorker {
     const { signal } = rest;
     signal?.throwIfAborted();
     const worker = await startWorker(start ?? ownWorker, READY, { signal, patience: PATIENCE_MS });
+    if (typeof worker !== 'string' && signal?.aborted) worker.terminate(); // after it said who it is
     signal?.throwIfAborted();
     if (typeof worker === 'string') throw new UnsupportedError('LlmWorker', [worker]);
-    const line = new Line(worker);
+    const connection = new Connection(worker);
     try {
-      return new LlmWorker(line, (await line.call('load', [addressOf(from), rest])) as LlmWorker);
+      return new LlmWorker(connection, (await connection.call('load', [addressOf(from), rest])) as LlmWorker);
     } catch (error) {
-      line.end();
+      connection.end();
       throw error;
     }
   }
 
   /** As Llm.generate. Pieces come as they are chosen; the worker is a few ahead. */
   generate(ids: ArrayLike<number>, options: GenerateOptions = {}): AsyncGenerator<GeneratedId, void> {
-    return this.#line.stream('generate', [ids, options]) as AsyncGenerator<GeneratedId, void>;
+    return this.#connection.stream('generate', [ids, options]) as AsyncGenerator<GeneratedId, void>;
   }
 
   /** As Llm.complete. */
   complete(text: string, options: CompleteOptions = {}): AsyncGenerator<Piece, void> {
-    return this.#line.stream('complete', [text, options]) as AsyncGenerator<Piece, void>;
+    return this.#connection.stream('complete', [text, options]) as AsyncGenerator<Piece, void>;
   }
 
   /** As Llm.chat. */
   chat(messages: readonly Message[], options: ChatWithOptions = {}): AsyncGenerator<Piece, void> {
-    return this.#line.stream('chat', [messages, options]) as AsyncGenerator<Piece, void>;
+    return this.#connection.stream('chat', [messages, options]) as AsyncGenerator<Piece, void>;
   }
 
   /** As Llm.render. */
   render(messages: readonly Message[], options: Pick<ChatWithOptions, 'tools' | 'templateOptions'> = {}): Promise<string> {
-    return this.#line.call('render', [messages, options]) as Promise<string>;
+    return this.#connection.call('render', [messages, options]) as Promise<string>;
   }
 
   /** As Llm.hasTemplate. */
   hasTemplate(): Promise<boolean> {
-    return this.#line.call('hasTemplate', []) as Promise<boolean>;
+    return this.#connection.call('hasTemplate', []) as Promise<boolean>;
   }
 
   /** As Llm.logits. */
   logits(ids: ArrayLike<number>, options: { readonly all?: boolean } = {}): Promise<Float32Array<ArrayBuffer>> {
-    return this.#line.call('logits', [ids, options]) as Promise<Float32Array<ArrayBuffer>>;
+    return this.#connection.call('logits', [ids, options]) as Promise<Float32Array<ArrayBuffer>>;
   }
 
   /** As Llm.prepare. */
   async prepare(): Promise<void> {
-    await this.#line.call('prepare', []);
+    await this.#connection.call('prepare', []);
   }
 
   /** As Llm.reset. */
   async reset(): Promise<void> {
-    await this.#line.call('reset', []);
+    await this.#connection.call('reset', []);
   }
 
   /** As Llm.position. */
   position(): Promise<number> {
-    return this.#line.call('position', []) as Promise<number>;
+    return this.#connection.call('position', []) as Promise<number>;
   }
 
   /** As Llm.explain. */
   explain(): Promise<LlmExplanation> {
-    return this.#line.call('explain', []) as Promise<LlmExplanation>;
+    return this.#connection.call('explain', []) as Promise<LlmExplanation>;
   }
 
   /** As Llm.stats, at the time of the call. */
   stats(): Promise<LlmStats> {
-    return this.#line.call('stats', []) as Promise<LlmStats>;
+    return this.#connection.call('stats', []) as Promise<LlmStats>;
   }
 
   /** As the tokenizer's encode. */
   encode(text: string, options: EncodeOptions = {}): Promise<number[]> {
-    return this.#line.call('encode', [text, options]) as Promise<number[]>;
+    return this.#connection.call('encode', [text, options]) as Promise<number[]>;
   }
 
   /** As the tokenizer's decode. */
   decode(ids: readonly number[], options: DetokenizerOptions = {}): Promise<string> {
-    return this.#line.call('decode', [ids, options]) as Promise<string>;
+    return this.#connection.call('decode', [ids, options]) as Promise<string>;
   }
 
   /** Ends the worker, and with it the device. Calls that are under way end with an ArgumentError. */
   destroy(): void {
-    this.#line.end();
+    this.#connection.end();
   }
 }
 
-/** In a worker a relative address would be relative to its script. */
-const addressOf = (from: unknown): unknown =>
-  from instanceof URL ? from.href : typeof from === 'string' && 'location' in globalThis ? new URL(from, location.href).href : from;
+/** In a worker a relative address would be relative to its script. @throws ArgumentError for text that is no URL */
+function addressOf(from: unknown): unknown {
+  if (from instanceof URL) return from.href;
+  if (typeof from !== 'string' || !('location' in globalThis)) return from;
+  try {
+    return new URL(from, location.href).href;
+  } catch {
+    throw new ArgumentError('from', 'a URL', 'text that is none'); // not shown: it may hold secrets
+  }
+}
 
 /** The calls that are under way on one worker. */
-class Line {
+class Connection {
   readonly #worker: Worker;
   readonly #waiting = new Map<number, Waiting>();
   #next = 0;
@@ -194,7 +205,7 @@ class Line {
     }
   }
 
-  /** Calls; `given` ends in its options. @returns its name. What it throws is what cannot be cloned */
+  /** Calls; of two arguments and more the last is options. @returns its number @throws ArgumentError for what no message carries */
   #begin(
     call: Call | Stream,
     given: readonly unknown[],
@@ -203,14 +214,20 @@ class Line {
     if (this.#ended) throw this.#ended;
     const id = this.#next++;
     const last = given.at(-1);
-    const carried = given.length > 1 ? carriedOptions(last as object) : { data: undefined, functions: new Map(), signal: undefined };
+    const carried = given.length > 1 ? carriedOptions(last) : { data: undefined, functions: new Map(), signal: undefined };
     const { data, functions, signal } = carried;
     const abort = (): void => this.#post({ id, kind: 'abort' });
     const ended = (): void => signal?.removeEventListener('abort', abort);
     /** A signal's reason is the page's own object. */
     const error = (why: unknown): void => waiting.error(signal?.aborted ? signal.reason : why);
     signal?.throwIfAborted();
-    this.#post({ id, call, given: given.length > 1 ? [...given.slice(0, -1), data] : given, functions: [...functions.keys()] });
+    try {
+      this.#post({ id, call, given: given.length > 1 ? [...given.slice(0, -1), data] : given, functions: [...functions.keys()] });
+    } catch (cause) {
+      const refused = new ArgumentError(call, 'arguments that a message carries', cause instanceof Error ? cause.message : String(cause));
+      refused.cause = cause;
+      throw refused;
+    }
     signal?.addEventListener('abort', abort);
     this.#waiting.set(id, { ...waiting, error, functions });
     return { id, ended };

@@ -99,7 +99,10 @@ export function serve(port: Port): void {
     const own = running.get(id);
     if (!own) return; // it has ended meanwhile
     if (asked.kind === 'abort') own.abort.abort();
-    if (asked.kind === 'end') own.ended = true;
+    if (asked.kind === 'end') {
+      own.ended = true;
+      own.abort.abort(); // it may wait for a function of the page, which nobody waits for any more
+    }
     if (asked.kind === 'taken') own.credit++;
     if (asked.kind === 'returned') {
       const turn = own.turns.get(asked.turn);

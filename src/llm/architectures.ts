@@ -23,8 +23,8 @@ export interface Architecture {
   /** Is there an RMSNorm of each head of q and k before the rotation? */
   readonly qkNorms: boolean;
   /**
-   * Is the feed-forward part of each layer one of experts? maybe: the keys say so. Default: it is not. A row meets those of the largest products with the router, and
-   * the softmax of these products are their weights: the same as the softmax over all experts, divided by what the chosen have of it.
+   * Is the feed-forward part of each layer one of experts? maybe: the keys say so. Default: it is not. A row meets the experts whose products with
+   * the router are largest. Their weights are the softmax of these products: the softmax over all experts, divided by its sum over the chosen.
    */
   readonly experts?: 'maybe' | 'always';
   /** Default: SiLU. */

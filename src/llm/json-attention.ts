@@ -204,6 +204,9 @@ export function jsonAttention(keys: Keys, sizes: JsonSizes): JsonAttention {
     ? ropesOf(keys, sizes)
     : ropeOf(keys, sizes);
   const window = some ? Number.POSITIVE_INFINITY : windowOf(keys);
+  const types = keys.get('layer_types');
+  if (window < positions && type.windowOfAll && Array.isArray(types) && types.includes('full_attention'))
+    keys.unserved('layer_types', `sliding_attention of all layers, or sliding_window of at least ${positions}`);
   const windows = some ? windowsOf(keys, sizes) : window < positions && type.windowOfAll ? { size: window, every: 0 } : undefined;
   const isLocal = localRope && (localRope.base !== rope.base || localRope.factor !== rope.factor);
   const scalar = 'query_pre_attn_scalar' in type.defaults ? positive(keys, 'query_pre_attn_scalar') : headWidth;

@@ -56,7 +56,8 @@ export async function openLanguageModel(from: ModelFrom, options: OpenLanguageMo
       const beside = siblings(`${place.path}/config.json`, aborts)!;
       return ofFolder({ name: place.path, resolve: beside, names: await namesIn(place.path) }, signal);
     }
-    if (/\.(safetensors|json)$/i.test(place.path)) return besideOf(place.path, siblings(place.path, aborts)!, { signal });
+    if (/\.(safetensors|json)$/i.test(place.path))
+      return besideOf(place.path, lastOf(place.path), { resolve: siblings(place.path, aborts)!, signal });
   }
   return ofFile(await openModel(from as BytesFrom | ByteSource, aborts), signal);
 }
@@ -98,15 +99,28 @@ async function ofUrl(url: URL, { signal, fetched }: OpenLanguageModelOptions): P
   const at = (name: string): URL => new URL(name.split('/').map(encodeURIComponent).join('/'), url);
   const resolve: Resolver = fetched ? (name) => fetched(at(name)) : siblings(url, aborts)!;
   if (url.pathname.endsWith('/')) return folderModel({ name: nameOf(url), resolve }, signal);
-  if (/\.(safetensors|json)$/i.test(url.pathname)) return besideOf(url.pathname, resolve, { signal });
+  if (/\.(safetensors|json)$/i.test(url.pathname)) return besideOf(nameOf(url), decoded(lastOf(url.pathname)), { resolve, signal });
   return ofFile(await openModel(fetched ? await fetched(url) : url, { resolve, ...aborts }), signal);
 }
 
-/** A file of a Hugging Face folder stands for the folder; of weights it says which. */
-async function besideOf(path: string, resolve: Resolver, { signal }: Pick<OpenLanguageModelOptions, 'signal'>): Promise<LanguageModel> {
-  const name = decodeURIComponent(path.split(/[\\/]/).at(-1)!);
-  const weights = name === 'config.json' ? {} : { names: [name] };
-  return folderModel({ name: path, resolve, ...weights }, signal);
+/** A file of a Hugging Face folder stands for the folder; of weights it says which. @param name of the file in its folder */
+async function besideOf(
+  from: string,
+  name: string,
+  { resolve, signal }: { readonly resolve: Resolver; readonly signal: AbortSignal | undefined },
+): Promise<LanguageModel> {
+  return folderModel({ name: from, resolve, ...(name !== 'config.json' && { names: [name] }) }, signal);
+}
+
+const lastOf = (path: string): string => path.split(/[\\/]/).at(-1)!;
+
+/** A part of a URL's path as a name; as it stands if it is not encoded as URLs are. */
+function decoded(part: string): string {
+  try {
+    return decodeURIComponent(part);
+  } catch {
+    return part;
+  }
 }
 
 /** Without credentials and query, which may be secrets. */

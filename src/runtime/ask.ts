@@ -22,10 +22,11 @@ function windowOf(ids: readonly number[], { vocabulary, context, adjusting }: Ch
   };
 }
 
-/** What a function of the caller's gives, unless the signal comes before. */
+/** What a function of the caller's gives, unless the signal comes before; whatever the function does then is not awaited. */
 function untilAborted<T>(work: T | Promise<T>, signal: AbortSignal | undefined): Promise<T> {
   return new Promise((resolve, reject) => {
     const stop = (): void => reject(signal!.reason);
+    if (signal?.aborted) stop(); // by the function itself
     signal?.addEventListener('abort', stop);
     Promise.resolve(work)
       .then(resolve, reject)

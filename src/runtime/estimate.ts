@@ -12,6 +12,7 @@ import { type ExpertMatrices, isFloat, type LanguageModel, type Matrix, matrixBy
 import type { Caps } from '../problem/caps.js';
 import { rowsOfWords } from '../problem/code-width.js';
 import { heldBits } from '../problem/weight-format.js';
+import { type QuantizeForm, settingsFor } from '../quantize/gpu-form.js';
 import { bufferSizes, cacheSizes, cacheTotal } from './memory.js';
 
 /** Bytes on the GPU, by use. */
@@ -34,18 +35,29 @@ export interface LlmEstimate {
 const IN_FLIGHT = 2 ** 25;
 /** The largest buffer of a probe. */
 const PROBE = 2 ** 30;
-/** Float matrices become int8 in groups of 32 with scales of 2 bytes. */
-const FLOATS = { bits: 8, groupSize: 32 } as const;
 
-/** Bytes of a matrix in the packed layout: codes by their width, scales and the like as in the file, but at least 2 bytes a group. */
-function packedBytes(matrix: Matrix, wide: boolean): number {
-  const float = isFloat(matrix);
-  const [n, k] = float ? (matrix.weight.shape as [number, number]) : [matrix.n, matrix.k];
-  const { bits, groupSize } = float ? FLOATS : matrix;
+/** How matrices are held. */
+interface Held {
+  /** Are codes of 3 and of 6 bits held wider, as software adapters do? */
+  readonly wide: boolean;
+  /** What float matrices become. */
+  readonly quantize: QuantizeForm;
+}
+
+/**
+ * Bytes of a matrix in the packed layout: codes by their width, scales and the like as in the file, but at least 2 bytes a group. Those of floats
+ * are what quantizing makes.
+ * @throws ArgumentError if floats cannot be quantized so
+ */
+function packedBytes(matrix: Matrix, { wide, quantize }: Held): number {
+  const [n, k] = isFloat(matrix) ? (matrix.weight.shape as [number, number]) : [matrix.n, matrix.k];
+  const made = isFloat(matrix) ? settingsFor(quantize, { n, k }) : undefined;
+  const { bits, groupSize } = made ?? (matrix as LayerSource);
   const held = heldBits(bits, { groupSize, whole: groupSize >= k, wide });
   const columns = 4 * Math.ceil(n / 4);
-  const beside = float ? 0 : matrixBytes(matrix) - (n * k * bits) / 8;
-  return 4 * columns * (rowsOfWords(k, held) + 1) + Math.max(beside, 2 * columns * Math.ceil(k / groupSize));
+  const beside = isFloat(matrix) ? 0 : matrixBytes(matrix) - (n * k * bits) / 8;
+  const ofGroup = made ? (made.scaleDtype === 'float32' ? 4 : 2) + (made.symmetric ? 0 : 1) : 2;
+  return 4 * columns * (rowsOfWords(k, held) + 1) + Math.max(beside, ofGroup * columns * Math.ceil(k / groupSize));
 }
 
 /** Scales of inputs, in formats that have them. */
@@ -59,15 +71,24 @@ function apart(gate: Matrix, up: Matrix): boolean {
   return form(gate) !== form(up) || ofInputs(gate) || ofInputs(up);
 }
 
-/** @throws ArgumentError, UnsupportedError for heads that no kernel has */
+/**
+ * @param options.quantize what float matrices become; default: int8 in groups of 32
+ * @throws ArgumentError, also if floats cannot be quantized so; UnsupportedError for heads that no kernel has
+ */
 export function estimateOf(
   { config, matrices, experts, vectors }: LanguageModel,
-  { context, kv, wide }: { readonly context: number; readonly kv: KvDType; readonly wide: boolean },
+  {
+    context,
+    kv,
+    wide,
+    quantize = 'int8',
+  }: { readonly context: number; readonly kv: KvDType; readonly wide: boolean; readonly quantize?: QuantizeForm | undefined },
 ): LlmEstimate {
+  const bytesOf = (matrix: Matrix): number => packedBytes(matrix, { wide, quantize });
   let weights = 0;
-  for (const matrix of matrices.values()) weights += packedBytes(matrix, wide);
+  for (const matrix of matrices.values()) weights += bytesOf(matrix);
   const ofExperts = ({ source }: ExpertMatrices): number =>
-    source.reduce((sum: number, one: LayerSource | TensorInfo) => sum + packedBytes(isTensor(one) ? { weight: one } : one, wide), 0);
+    source.reduce((sum: number, one: LayerSource | TensorInfo) => sum + bytesOf(isTensor(one) ? { weight: one } : one), 0);
   for (const one of experts.values()) weights += ofExperts(one);
   for (const { shape } of vectors.values()) weights += 4 * shape.reduce((a, b) => a * b, 1);
   const pairs = Array.from({ length: config.layers }, (_, i) => [matrices.get(`gate.${i}`), matrices.get(`up.${i}`)]).filter(
@@ -80,10 +101,10 @@ export function estimateOf(
   );
   const { cache, parts } = cacheTotal(config, kv, context);
   const rows = Object.values(rest).reduce((sum, size) => sum + size, parts);
-  const twice = [...matrices].flatMap(([role, matrix]) => (role.startsWith('gateUp.') ? [packedBytes(matrix, wide)] : []));
+  const twice = [...matrices].flatMap(([role, matrix]) => (role.startsWith('gateUp.') ? [bytesOf(matrix)] : []));
   for (let i = 0; config.experts && i < config.layers; i++)
     twice.push(ofExperts(experts.get(`gates.${i}`)!) + ofExperts(experts.get(`ups.${i}`)!));
-  for (const [gate, up] of pairs) twice.push(packedBytes(gate, wide) + packedBytes(up, wide));
+  for (const [gate, up] of pairs) twice.push(bytesOf(gate) + bytesOf(up));
   const loading = twice.reduce((a, b) => Math.max(a, b), 0) + Math.min(IN_FLIGHT, weights);
   return { weights, cache, rows, logits, loading, total: weights + cache + rows + logits + loading, context };
 }

@@ -8,6 +8,7 @@ import type { LayerSource } from '../formats/layer-source.js';
 import { isTensor } from '../layer/piece-source.js';
 import { type ExpertMatrices, type LanguageModel, matrixBytes } from '../model/language-model.js';
 import type { Progress } from '../progress.js';
+import type { QuantizeForm } from '../quantize/gpu-form.js';
 import type { ExpertsName } from './step-plan.js';
 
 /** Bytes in the file. */
@@ -42,15 +43,23 @@ export function teller(total: number, onProgress: ((progress: Progress) => void)
   };
 }
 
+export interface LoadExpertsOfOptions {
+  /** Has what is loaded at any time. */
+  readonly keep: Set<{ destroy(): void }>;
+  readonly told: Teller;
+  /** What floats become. */
+  readonly quantize: QuantizeForm;
+  readonly signal: AbortSignal | undefined;
+}
+
 /**
  * Loads the experts of all layers, one layer after the other, so that gates and ups are twice in memory of one layer alone.
- * @param options.keep has what is loaded at any time
  * @throws as loadExperts, joinExperts; UnsupportedError where gates and ups are of two types
  */
 export async function loadExpertsOf(
   device: GPUDevice,
   { file, config, experts }: LanguageModel,
-  { keep, told, signal }: { readonly keep: Set<{ destroy(): void }>; readonly told: Teller; readonly signal: AbortSignal | undefined },
+  { keep, told, quantize, signal }: LoadExpertsOfOptions,
 ): Promise<ReadonlyMap<ExpertsName, ExpertLayers>> {
   const made = new Map<ExpertsName, ExpertLayers>();
   const load = async (matrices: ExpertMatrices): Promise<ExpertLayers> => {
@@ -59,7 +68,7 @@ export async function loadExpertsOf(
     const loaded = await loadExperts(device, source, {
       dtype: 'float32',
       onProgress: progress.tell,
-      ...(source.some(isTensor) && { quantize: 'int8' as const }),
+      ...(source.some(isTensor) && { quantize }),
       ...(signal && { signal }),
     });
     keep.add(loaded);

@@ -7,7 +7,7 @@ export interface LlmExplanation {
   readonly dispatchesPerToken: number;
   /** How many of them each variant of a shader makes. */
   readonly variants: Readonly<Record<string, number>>;
-  /** Have norms no dispatch? */
+  /** Are norms parts of products? Only the first of a token is then a dispatch. */
   readonly fusedNorms: boolean;
   /** Bytes by use. Weights are those of the file; `cache` grows with the sequence. */
   readonly memory: Readonly<Record<'weights' | 'cache' | 'rows' | 'logits', number>>;

@@ -136,15 +136,17 @@ export class Llm {
     const model = await openLanguageModel(from, { signal, fetched: store?.open });
     const { config } = model;
     const context = contextOf(config, asked);
-    estimateOf(model, { context, kv, wide: false }); // throws if no kernel has such heads
+    estimateOf(model, { context, kv, wide: false, quantize }); // throws if no kernel has such heads, or floats cannot become that
     const device = given ?? (await requestDevice());
     let weights: ModelWeights | undefined;
+    let runner: Runner | undefined;
     try {
       const caps = capsOf(device);
-      await checkRoom(device, model, estimateOf(model, { context, kv, wide: caps.wideCodes }), { kv, caps });
+      await checkRoom(device, model, estimateOf(model, { context, kv, wide: caps.wideCodes, quantize }), { kv, caps });
       weights = await loadWeights(device, model, { context, fused: fusesNorms(config, caps), quantize, onProgress, signal });
-      const runner = await Runner.make(device, config, weights, { context, kv });
+      runner = await Runner.make(device, config, weights, { context, kv });
       await store?.settled();
+      signal?.throwIfAborted(); // while kernels were compiled
       const loadMs = performance.now() - began;
       return new Llm({
         device,
@@ -159,6 +161,7 @@ export class Llm {
         loadMs,
       });
     } catch (error) {
+      runner?.destroy();
       weights?.destroy();
       if (!given) device.destroy();
       throw error;
@@ -172,11 +175,12 @@ export class Llm {
    * @example const { total } = await Llm.estimate('https://example.org/model.gguf', { context: 8192 });
    */
   static async estimate(from: ModelFrom, options: LlmOptions = {}): Promise<LlmEstimate> {
-    const { device, context, kv = 'f16', cache = false, signal } = checkLoad(options);
+    const { device, context: asked, kv = 'f16', quantize, cache = false, signal } = checkLoad(options);
     const store = cache ? await cacheOf(from, signal) : undefined;
     const model = await openLanguageModel(from, { signal, fetched: store?.open });
     await store?.settled();
-    return estimateOf(model, { context: contextOf(model.config, context), kv, wide: device !== undefined && capsOf(device).wideCodes });
+    const wide = device !== undefined && capsOf(device).wideCodes;
+    return estimateOf(model, { context: contextOf(model.config, asked), kv, wide, quantize });
   }
 
   /** Models that loads with `cache` have kept, whole or in part; none where there is no such file system. */

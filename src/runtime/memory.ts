@@ -1,9 +1,9 @@
 // The buffers of a sequence: their sizes, and how the cache grows. Pure.
-
 import { attentionOfLayer } from '../llm/attention-config.js';
 import type { Config } from '../llm/config.js';
 import { FINE } from '../llm/rope.js';
 import { attendDispatches, cacheBytes, FACTOR_BYTES, type Heads, KV_BYTES, type KvDType, paddedWidth } from '../llm-kernels/attention.js';
+import { quadBytes } from '../llm-kernels/checks.js';
 import { stateBytes } from '../llm-kernels/pick.js';
 import { sortedWords } from '../problem/experts.js';
 
@@ -18,7 +18,6 @@ const FIXED_ROWS = { gpu: 64, software: 4 };
 const ALIGNMENT = 256;
 
 const aligned = (bytes: number): number => Math.ceil(bytes / ALIGNMENT) * ALIGNMENT;
-const whole = (numbers: number): number => 16 * Math.ceil(numbers / 4);
 
 /**
  * Positions that a layer's cache holds of `capacity`: of one with a window a ring, in which the window of a chunk's first row is still there when all
@@ -29,7 +28,7 @@ export function slotsOf(config: Config, capacity: number, layer: number): number
   return Math.min(capacity, window + MOST_ROWS);
 }
 
-/** A layer's attention. @param capacity positions of a sequence */
+/** A layer's attention. @param capacity positions of a sequence, which a layer with a window holds fewer of */
 export function headsOf(config: Config, kv: KvDType, capacity: number, layer = 0): Heads {
   const { heads, kvHeads, headWidth, rope, qkNorms, epsilon, scoreScale, scoreCap } = config;
   const { window, rope: turns } = attentionOfLayer(config, layer);
@@ -77,7 +76,7 @@ export function bufferSizes(config: Config, context: number, apart = false) {
     ...ofExperts,
     ...(apart && { up: rows * feedForward }),
     ids: rows,
-    logits: whole(vocabulary),
+    logits: quadBytes(vocabulary),
     state: stateBytes(context),
     now: 16,
     clamped: 4,
@@ -174,10 +173,10 @@ export function chunksOf(
       const price = fixed + of + cost[Math.max(0, n - of)]!;
       if (price <= cost[n]!) [cost[n], first[n]] = [price, of];
     }
-  const chunks = [...full];
+  const chunks: { readonly rows: number; readonly of: number }[] = [...full];
   for (let n = left; n > 0; ) {
     const of = first[n]!;
-    chunks.push({ rows: Math.min(of, n), of } as (typeof chunks)[number]);
+    chunks.push({ rows: Math.min(of, n), of });
     n -= Math.min(of, n);
   }
   return chunks;

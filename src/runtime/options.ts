@@ -13,11 +13,17 @@ import type { ChatOptions } from '../text/template.js';
 export interface LlmOptions {
   /** Default: one of `requestDevice()`, which the Llm destroys with itself. */
   readonly device?: GPUDevice | undefined;
-  /** The most positions of a sequence. Default: 4,096, or what the model was trained for if that is less. */
+  /**
+   * The most positions of a sequence. Default: 4,096, or what the model was trained for if that is less; with LongRoPE at most what its divisors for
+   * short contexts are for.
+   */
   readonly context?: number | undefined;
-  /** What the cache of keys and values holds. Default: f16, half the memory; f32 rounds nothing; q8 is int8 with a scale for each position of a head, half of f16. */
+  /**
+   * What the cache of keys and values holds. f32 rounds nothing. f16, the default, takes half the memory. q8 is int8 with a scale for each position of a
+   * head, about half of f16.
+   */
   readonly kv?: KvDType | undefined;
-  /** What float matrices of the file become. Default: int8, groups of 32. */
+  /** What float matrices of the file become, those of experts too. Default: int8, groups of 32. */
   readonly quantize?: QuantizeForm | undefined;
   /**
    * Keep the files of a URL in the origin-private file system, and read from there what is there; `Llm.cached()` lists them. What was read before a

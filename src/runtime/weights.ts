@@ -45,7 +45,7 @@ export interface LoadWeightsOptions {
   readonly context: number;
   /** Do products leave the twins that the next product takes? */
   readonly fused: boolean;
-  /** What float matrices become. Default: int8, groups of 32. */
+  /** What float matrices become, those of experts too. Default: int8, groups of 32. */
   readonly quantize?: QuantizeForm | undefined;
   readonly onProgress?: ((progress: Progress) => void) | undefined;
   readonly signal?: AbortSignal | undefined;
@@ -118,7 +118,7 @@ export async function loadWeights(device: GPUDevice, model: LanguageModel, optio
       products.set(`down.${i}`, [down!]);
     }
     products.set('head', [config.tied ? embedding : (rest.at(-1) as LinearWeightQuant)]);
-    const experts = await loadExpertsOf(device, model, { keep: loaded.layers, told, signal });
+    const experts = await loadExpertsOf(device, model, { keep: loaded.layers, told, quantize, signal });
     if (fused && config.experts) for (const i of all) leaveExpertTwin(experts.get(`down.${i}`)!, nextNorm(i));
     await whileAlive(device, Promise.all([...loaded.layers].map((layer) => layer.loaded.done)));
     signal?.throwIfAborted();

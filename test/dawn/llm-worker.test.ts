@@ -2,12 +2,11 @@
 // e2e/llm-worker.spec.ts starts a real Worker.
 import { readFileSync } from 'node:fs';
 import { join } from 'node:path';
-import { MessageChannel } from 'node:worker_threads';
 import { afterEach, expect, test } from 'vitest';
 import { ArgumentError, DeviceLostError, FormatError, Llm, LlmWorker, type Piece, type Progress, UnsupportedError } from '../../src/llm.js';
-import { type Port, WINDOW } from '../../src/llm-worker/messages.js';
-import { serve } from '../../src/llm-worker/serve.js';
+import { WINDOW } from '../../src/llm-worker/messages.js';
 import { gpu } from '../support/dawn.js';
+import { channelWorker, closeChannels } from '../support/llm-worker.js';
 
 Object.defineProperty(globalThis.navigator ?? Object.defineProperty(globalThis, 'navigator', { value: {} }).navigator, 'gpu', {
   value: gpu,
@@ -18,28 +17,9 @@ const PROMPT = 'In the beginning ';
 
 /** The messages that went to the page. */
 const told: unknown[] = [];
-const ports: { close(): void }[] = [];
-/** A channel that looks like a Worker, whose other end serves. */
-function worker(): Worker {
-  const { port1, port2 } = new MessageChannel();
-  ports.push(port1, port2);
-  const own: Partial<Worker> = {
-    postMessage: (message: unknown) => port1.postMessage(message),
-    terminate: () => port1.close(),
-    onmessage: null,
-    onerror: null,
-  };
-  port1.on('message', (data) => {
-    told.push(data);
-    own.onmessage?.call(own as Worker, { data } as MessageEvent);
-  });
-  const port: Port = { postMessage: (message, transfer) => port2.postMessage(message, transfer as never), onmessage: null };
-  port2.on('message', (data) => port.onmessage?.({ data } as MessageEvent));
-  serve(port);
-  return own as Worker;
-}
+const worker = (): Worker => channelWorker((message) => void told.push(message));
 afterEach(() => {
-  for (const port of ports.splice(0)) port.close();
+  closeChannels();
   told.length = 0;
 });
 

@@ -2,8 +2,9 @@
 import fc from 'fast-check';
 import { afterEach, beforeEach, describe, expect, test, vi } from 'vitest';
 import { ReadError } from '../../src/errors.js';
-import { CHUNK } from '../../src/files/cached-source.js';
+import { CHUNK, cachedSource } from '../../src/files/cached-source.js';
 import { cachedModels, evictModel, modelCache } from '../../src/files/model-cache.js';
+import type { StoredFolder } from '../../src/files/opfs.js';
 import { type FakeFolder, type FakeOptions, fakeOpfs } from '../support/fake-opfs.js';
 
 const SIZE = 2.5 * CHUNK + 123;
@@ -70,6 +71,41 @@ test('a chunk is fetched once, and read from the cache from then on', async () =
   equal(await again.source.read(3, SIZE - 3), 3, SIZE - 3);
   expect(log.slice(4)).toEqual(['0-65535']); // which asks for the version
   expect(again.cache.stats).toEqual({ cached: SIZE - 6, fetched: 0, stored: 0 });
+});
+
+test('readers that wait for the writes of chunks ask for the next one once', async () => {
+  let write = (): void => {};
+  const written = new Promise<void>((resolve) => (write = resolve));
+  const files = new Map<string, Uint8Array<ArrayBuffer>>();
+  const folder = {
+    getFileHandle: async (name: string) => ({
+      getFile: async () => new Blob([files.get(name)!]),
+      createWritable: async () => ({
+        write: async (part: Uint8Array<ArrayBuffer>) => written.then(() => void files.set(name, part)),
+        ...{ close: async () => {}, abort: async () => {} },
+      }),
+    }),
+  } as unknown as StoredFolder;
+  const log: number[] = [];
+  const size = 5 * CHUNK;
+  const source = {
+    ...{ name: 'a file', size },
+    async read(begin: number, end: number) {
+      log.push(begin / CHUNK);
+      return new Uint8Array(end - begin).fill(begin / CHUNK);
+    },
+  };
+  const stats = { cached: 0, fetched: 0, stored: 0 };
+  const { read, settled } = cachedSource({ source, chunks: { folder, have: new Set() }, stats, off: () => {} });
+  await read(0, 4 * CHUNK);
+  const all = Promise.all([0, 1, 2].map((i) => read(4 * CHUNK + i, 4 * CHUNK + i + 1)));
+  await new Promise((resolve) => setTimeout(resolve, 20));
+  expect(log).toEqual([0]);
+  write();
+  expect((await all).map(([byte]) => byte)).toEqual([4, 4, 4]);
+  await settled();
+  expect(log).toEqual([0, 4]);
+  expect(stats).toMatchObject({ fetched: size, stored: size });
 });
 
 test('chunks that are missing come by requests of several', async () => {

@@ -25,6 +25,12 @@ test('without a GPU: 4, the reason, and a document all the same', async () => {
   ]);
 });
 
+test('of two subsets neither is taken', async () => {
+  const { code, err } = await call(['doctor', '--quick', '--all']);
+  expect(code).toBe(2);
+  expect(err).toMatch(/--quick, --all: expected one of them, got both/);
+});
+
 const GPU: NonNullable<DoctorDocument['gpu']> = {
   adapter: 'a GPU',
   vendor: '',

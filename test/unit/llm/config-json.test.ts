@@ -469,6 +469,18 @@ test('a window of all layers is one; a window of some bounds the context, up to 
   expect(() => read({ ...QWEN2, layer_types: ['full_attention', 'sliding_attention'] })).toThrow(/layer_types: expected full_attention/);
 });
 
+test('where a model_type has one window for all layers, layers without are refused, unless it changes nothing', () => {
+  const [full, sliding] = ['full_attention', 'sliding_attention'];
+  const types = (layer_types: readonly string[], sliding_window: number) => read({ ...MISTRAL, sliding_window, layer_types }).config;
+  expect(types([sliding, sliding], 1000).windows).toEqual({ size: 1000, every: 0 });
+  for (const mixed of [
+    [full, sliding],
+    [full, full],
+  ])
+    expect(() => types(mixed, 1000)).toThrow(/layer_types: expected sliding_attention of all layers, or sliding_window of at least 32768/);
+  expect(types([full, sliding], 32768).windows).toBeUndefined();
+});
+
 describe('positions', () => {
   const LLAMA3 = { rope_type: 'llama3', factor: 32, low_freq_factor: 1, high_freq_factor: 4, original_max_position_embeddings: 8192 };
 

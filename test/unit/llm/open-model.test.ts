@@ -57,6 +57,13 @@ describe('a Hugging Face folder', () => {
       expect((await openLanguageModel(path)).matrices.size, path).toBe(9);
   });
 
+  test('is opened from weights whose name on disk looks like an encoded one', async () => {
+    for (const name of ['a%20b.safetensors', '100%.safetensors']) {
+      const folder = await onDisk(new Map([...files].map(([own, bytes]) => [own === 'model.safetensors' ? name : own, bytes])));
+      expect((await openLanguageModel(join(folder, name))).config, name).toEqual(config);
+    }
+  });
+
   test('is opened from a URL that ends in a slash, of one file or of an index', async () => {
     for (const shards of [1, 3]) {
       const server = await serve(
