@@ -6,7 +6,6 @@ import { partsOf } from '../formats/experts.js';
 import { findLayers } from '../formats/find-layers.js';
 import type { FoundLayers } from '../formats/found-layers.js';
 import type { LayerSource } from '../formats/layer-source.js';
-import { isTensor } from '../layer/piece-source.js';
 import type { Config } from '../llm/config.js';
 import { FLOATS, rolesOf } from '../llm/model-tensors.js';
 import { matrixName, type Naming, type Role, type Roots, type Source, tensorName } from '../llm/names.js';
@@ -63,7 +62,7 @@ export async function findMatrices(file: TensorFile, config: Config, options: Fi
       const own = expertsApart(file, found, { name, tensor, shape });
       experts.set(role, own);
       used.add(own.info);
-      for (const one of own.source) for (const info of isTensor(one) ? [one] : Object.values(one.tensors)) used.add(info);
+      for (const one of own.source) for (const info of 'begin' in one ? [one] : Object.values(one.tensors)) used.add(info);
       continue;
     }
     const layer = layers.get(name);
