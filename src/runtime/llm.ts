@@ -1,6 +1,6 @@
 // Llm: a language model that is loaded, and one sequence of it.
 import { refuse } from '../arguments/check.js';
-import { ArgumentError } from '../errors.js';
+import { ArgumentError, UnsupportedError } from '../errors.js';
 import { isA, locate } from '../files/byte-source.js';
 import type { CacheStats } from '../files/cached-source.js';
 import type { CachedModel, ModelCache } from '../files/model-cache.js';
@@ -62,6 +62,18 @@ function contextOf({ contextLength, rope }: Config, asked: number | undefined): 
   if (context > contextLength)
     throw new ArgumentError('context', `at most ${contextLength}, what the model was trained for`, String(context));
   return context;
+}
+
+/** Of `cache` for what comes from no server. */
+const NOT_KEPT: CacheStats = { cached: 0, fetched: 0, stored: 0, off: 'only models of URLs are kept' };
+
+/** @throws UnsupportedError if there is no memory */
+function logitsOf(rows: number, vocabulary: number): Float32Array<ArrayBuffer> {
+  try {
+    return new Float32Array(rows * vocabulary);
+  } catch {
+    throw new UnsupportedError('logits', [`${rows} × ${vocabulary} numbers of 4 bytes are more than there is memory for`]);
+  }
 }
 
 /** The URL of a server; undefined for anything else. */
@@ -156,7 +168,7 @@ export class Llm {
         runner,
         context,
         kv,
-        cache: store?.stats,
+        cache: store?.stats ?? (cache ? { ...NOT_KEPT } : undefined),
         form: formOf(quantize),
         loadMs,
       });
@@ -276,7 +288,7 @@ export class Llm {
 
   /**
    * Logits behind the last id, or with `all` behind each: (vocabulary) or (ids, vocabulary). The sequence is then these ids.
-   * @throws as generate
+   * @throws as generate; UnsupportedError without memory for them
    */
   async logits(ids: ArrayLike<number>, options: { readonly all?: boolean | undefined } = {}): Promise<Float32Array<ArrayBuffer>> {
     const { all = false } = checkLogits(options);
@@ -287,7 +299,7 @@ export class Llm {
         return await runner.logits([(this.#lastRows ?? 1) - 1]);
       }
       this.#kept = [];
-      const out = new Float32Array(prompt.length * this.config.vocabulary);
+      const out = logitsOf(prompt.length, this.config.vocabulary);
       await this.#read(prompt, undefined, async (begin, rows) => {
         out.set(await runner.logits([...Array(rows).keys()]), begin * this.config.vocabulary);
       });

@@ -224,7 +224,12 @@ export class Runner {
     if (again) await this.#testedSteps('token', to); // a larger cache may have other kernels
     const made = await makeCache(device, this.#config, { kv, capacities, caps: this.#planning.caps });
     if (this.#destroyed) return destroyAll(made.values());
-    if (from > 0) this.#take(copyCache(device, this.#config, { from: this.#buffers, to: made, kv, used, capacities }));
+    try {
+      if (from > 0) this.#take(copyCache(device, this.#config, { from: this.#buffers, to: made, kv, used, capacities }));
+    } catch (error) {
+      destroyAll(made.values());
+      throw error;
+    }
     for (const [name, buffer] of made) {
       this.#buffers.get(name)?.destroy();
       this.#buffers.set(name, buffer);
@@ -364,13 +369,15 @@ export class Runner {
     this.#write('choosing', new Uint32Array(dispatch.uniforms));
     if (adjusting) {
       const { window } = penaltyUniforms(adjusting, context);
-      this.#write('bias', adjusting.bias ?? new Float32Array(vocabulary));
-      this.#write('counts', countsOf(prompt, { window, length: vocabulary }));
-      this.#write('state', Uint32Array.from(prompt), 4 * STATE.list); // ids leave the window by their positions
+      const { errors } = guarded(this.#device, 'buffers of a language model', () => {
+        this.#write('bias', adjusting.bias ?? new Float32Array(vocabulary));
+        this.#write('counts', countsOf(prompt, { window, length: vocabulary }));
+        this.#write('state', Uint32Array.from(prompt), 4 * STATE.list); // ids leave the window by their positions
+      });
+      this.#take(errors);
     }
     const id = variantId(dispatch.shader.name, dispatch.params);
-    this.#choice = this.#choices.get(id) ?? this.#boundChoice(dispatch);
-    this.#choices.set(id, this.#choice);
+    this.#choice = this.#choices.get(id) ?? this.#boundChoice(id, dispatch);
   }
 
   /** Makes the buffers that only some choices need. */
@@ -382,15 +389,23 @@ export class Runner {
       );
       this.#take(errors);
       this.#buffers.set(name, result);
+      errors.catch(() => {
+        if (this.#buffers.get(name) === result) this.#buffers.delete(name); // made anew at the next try
+        result.destroy();
+      });
     }
   }
 
-  #boundChoice(dispatch: LlmDispatch): Bound {
+  #boundChoice(id: string, dispatch: LlmDispatch): Bound {
     const { result, errors } = guarded(this.#device, 'the choice of a token', () => {
       const step = bindDispatch(this.#device, dispatch, this.#buffers.get('choosing')!, (name) => this.#buffers.get(name)!);
       return { recorded: recordSteps(this.#device, [step]), uniforms: [] };
     });
     this.#take(errors);
+    this.#choices.set(id, result);
+    errors.catch(() => {
+      if (this.#choices.get(id) === result) this.#choices.delete(id); // its buffers may be those that failed
+    });
     return result;
   }
 

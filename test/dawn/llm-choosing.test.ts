@@ -287,3 +287,27 @@ test('wrong options are refused by their names', () => {
     expect(() => llm.generate(PROMPT, options), message).toThrow(message);
   }
 });
+
+test('buffers of penalties that were refused once are made anew', async () => {
+  const own = await load();
+  const create = device.createBuffer.bind(device);
+  const refused = vi
+    .spyOn(device, 'createBuffer')
+    .mockImplementation((init) => create(/bias|counts/.test(init.label ?? '') ? { ...init, usage: 0x1 | 0x2 } : init)); // MAP_READ | MAP_WRITE
+  const ids = async (): Promise<number[]> => {
+    const out: number[] = [];
+    for await (const { id } of own.generate(PROMPT, { maxTokens: 3, bans: [1] })) out.push(id);
+    return out;
+  };
+  await expect(ids()).rejects.toThrow(GpuError);
+  expect(refused.mock.calls.some(([{ label }]) => /bias/.test(label ?? ''))).toBe(true);
+  refused.mockRestore();
+  expect(await ids()).toEqual(await idsOf({ maxTokens: 3, bans: [1] }));
+  own.destroy();
+});
+
+test('a cache is only of URLs, and says so', async () => {
+  const own = await Llm.load(modelFile(MODEL), { device, cache: true });
+  expect(own.stats.cache?.off).toBe('only models of URLs are kept');
+  own.destroy();
+});
