@@ -107,31 +107,42 @@ function ropeOf(keys: Keys, row: Architecture, { headWidth, tensors }: Pick<Size
   };
 }
 
+/**
+ * The period of the layers that differ (false), those that see all positions among those with a window for example; 0: none does.
+ * @throws UnsupportedError where there is none
+ */
+export function periodOf(
+  keys: Keys,
+  key: string,
+  layers: readonly boolean[],
+  expected = 'a layer without a window after each run of as many with one',
+): number {
+  const every = layers.indexOf(false) + 1;
+  if (every > 0 && layers.some((one, layer) => one === isEvery(every, layer))) keys.unserved(key, expected);
+  return every;
+}
+
 /** The period of a key that is one, or that says of each layer whether it has a window. */
-function periodOf(keys: Keys, without: number, layers: number): number {
+function patternOf(keys: Keys, without: number, layers: number): number {
   const key = 'attention.sliding_window_pattern';
   const given = keys.get(key);
   if (!Array.isArray(given)) return optionalSize(keys, key, without);
   if (given.length !== layers || !given.every((one) => typeof one === 'boolean'))
     return keys.refuse(key, `a whole number, or true or false for each of ${layers} layers`);
-  if (given.every((one) => one === true)) return 0;
-  const every = given.indexOf(false) + 1;
-  if (given.some((one, layer) => one === isEvery(every, layer)))
-    keys.unserved(key, 'a layer without a window after each run of as many with one');
-  return every;
+  return periodOf(keys, key, given);
 }
 
 function windowsOf(keys: Keys, rule: WindowRule, layers: number): Windows | undefined {
   const key = 'attention.sliding_window';
   const given = keys.get(key);
-  const every = rule.every === 0 ? 0 : periodOf(keys, rule.every, layers);
+  const every = rule.every === 0 ? 0 : patternOf(keys, rule.every, layers);
   if (given === 0 || every === 1) return undefined;
   if (given !== undefined || rule.required) return { size: size(keys, key), every };
   return rule.size === undefined ? undefined : { size: rule.size, every };
 }
 
 /** A cap: a number of at least 0, which is none. */
-function capOf(keys: Keys, key: string, without: number): number | undefined {
+export function capOf(keys: Keys, key: string, without: number): number | undefined {
   const value = keys.get(key) ?? without;
   if (typeof value !== 'number' || !(value >= 0) || !Number.isFinite(value)) return keys.refuse(key, 'a number of at least 0');
   return value === 0 ? undefined : value;

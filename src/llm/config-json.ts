@@ -1,46 +1,18 @@
 // The configuration of a language model from config.json of a Hugging Face folder: plain numbers, every one of them checked. Keys and what they
-// are without a value: transformers' configuration_llama.py, configuration_mistral.py, configuration_qwen2.py, configuration_qwen3.py and
-// modeling_rope_utils.py. A key that is not known here is refused, since it could change every result.
+// are without a value: transformers' configuration_*.py of the types in model-types.ts, and modeling_rope_utils.py. A key that is not known here
+// is refused, since it could change every result.
 import { FormatError, UnsupportedError } from '../errors.js';
-import { clip, show } from '../files/show.js';
-import { type ArchitectureName, architectureOf } from './architectures.js';
-import type { Rope } from './attention-config.js';
-import type { Config } from './config.js';
+import { show } from '../files/show.js';
+import { MOST_EXPERTS } from '../llm-kernels/limits.js';
+import { architectureOf } from './architectures.js';
+import { type Config, type Experts, impliedBy } from './config.js';
+import { type Divisors, jsonAttention } from './json-attention.js';
+import { flag, isRecord, type Json, jsonKeys } from './json-keys.js';
 import { type Keys, optionalSize, positive, size } from './keys.js';
-
-type Json = Readonly<Record<string, unknown>>;
-
-/** What a model_type implies. */
-interface ModelType {
-  readonly architecture: ArchitectureName;
-  /** Values of keys that config.json does not have. */
-  readonly defaults: Json;
-  /** Has every layer the window, if there is one? Where some have, the context ends with it: up to there it changes nothing. */
-  readonly windowOfAll?: true;
-}
-
-const LLAMA = {
-  hidden_act: 'silu',
-  rms_norm_eps: 1e-6,
-  rope_theta: 10_000,
-  tie_word_embeddings: false,
-  use_sliding_window: false,
-} as const;
-
-/** By model_type. A type with nothing of its own is a row here, and in architectures.ts if its products differ. */
-const MODEL_TYPES: Readonly<Record<string, ModelType>> = {
-  llama: { architecture: 'llama', defaults: LLAMA },
-  mistral: {
-    architecture: 'llama',
-    defaults: { ...LLAMA, num_key_value_heads: 8, use_sliding_window: true, sliding_window: 4096 },
-    windowOfAll: true,
-  },
-  qwen2: { architecture: 'qwen2', defaults: { ...LLAMA, num_key_value_heads: 32, sliding_window: 4096 } },
-  qwen3: { architecture: 'qwen3', defaults: { ...LLAMA, num_key_value_heads: 32, head_dim: 128, sliding_window: 4096 } },
-};
+import { MODEL_TYPES, type ModelType, type Neutral, TEXT_TYPES } from './model-types.js';
 
 /** Keys that ask for more than this runtime does, unless they have one of these values. */
-const NEUTRAL: Json & Readonly<Record<string, readonly unknown[]>> = {
+const NEUTRAL: Neutral = {
   add_cross_attention: [false],
   attention_bias: [false], // where an architecture has biases, it has them without this key
   chunk_size_feed_forward: [0],
@@ -54,9 +26,9 @@ const NEUTRAL: Json & Readonly<Record<string, readonly unknown[]>> = {
 
 /** Keys that change no logit: names, training, and what transformers' generate does without other instructions. */
 const SAYS_ONLY: ReadonlySet<string> = new Set(
-  `architectures attention_dropout auto_map bos_token_id compression_config dtype eos_token_id finetuning_task hidden_dropout id2label
-  initializer_range is_decoder label2id max_window_layers model_type name_or_path output_attentions output_hidden_states pad_token_id
-  pretraining_tp problem_type quantization quantization_config return_dict sep_token_id task_specific_params tokenizer_class torch_dtype
+  `architectures attention_dropout auto_map bos_token_id cache_implementation compression_config dtype embd_pdrop eos_token_id finetuning_task hidden_dropout id2label
+  initializer_range is_decoder label2id max_window_layers model_type name_or_path output_attentions output_hidden_states output_router_logits pad_token_id
+  pretraining_tp problem_type quantization quantization_config resid_pdrop return_dict router_aux_loss_coef sep_token_id task_specific_params tokenizer_class torch_dtype
   torchscript transformers_version unk_token_id use_bfloat16 use_cache
   bad_words_ids begin_suppress_tokens decoder_start_token_id diversity_penalty do_sample early_stopping encoder_no_repeat_ngram_size
   exponential_decay_length_penalty forced_bos_token_id forced_eos_token_id length_penalty max_length min_length no_repeat_ngram_size
@@ -65,135 +37,98 @@ const SAYS_ONLY: ReadonlySet<string> = new Set(
   is_llama_config max_sequence_length transformers.js_config unsloth_fixed unsloth_version`.split(/\s+/),
 );
 
-const isRecord = (value: unknown): value is Json => typeof value === 'object' && value !== null && !Array.isArray(value);
+/** Keys beside text_config that say nothing of the text. */
+const BESIDE_TEXT: ReadonlySet<string> = new Set(
+  `boi_token_index boi_token_id eoi_token_index eoi_token_id image_token_index image_token_id mm_tokens_per_image text_config vision_config`.split(
+    ' ',
+  ),
+);
 
-/** Keys of an object of config.json. A key without a value has the default's; null counts as none. */
-function jsonKeys(json: Json, defaults: Json, { file, prefix = '' }: { readonly file: string; readonly prefix?: string }): Keys {
-  const asked = new Set<string>();
-  const get = (key: string): unknown => {
-    asked.add(key);
-    const own = Object.hasOwn(json, key);
-    return (own ? json[key] : defaults[key]) ?? undefined;
-  };
-  return {
-    namespace: prefix,
-    get,
-    refuse: (key, expected, got = show(get(key))) => {
-      throw new FormatError({ file, field: `${prefix}${key}` }, expected, got);
-    },
-    unserved: (key, expected) => {
-      throw new UnsupportedError(`${file}: ${clip(`${prefix}${key}`)}`, [`expected ${expected}, got ${show(get(key))}`]);
-    },
-    rest: () => Object.keys(json).filter((key) => !asked.has(key) && json[key] !== null),
-  };
+/** Where the configuration of the text is, and its type. */
+interface TextConfig {
+  readonly keys: Keys;
+  readonly type: ModelType;
+  /** Has the folder more than text? */
+  readonly within: boolean;
 }
 
-function flag(keys: Keys, key: string): boolean {
-  const value = keys.get(key);
-  return typeof value === 'boolean' ? value : keys.refuse(key, 'true or false');
-}
-
-/**
- * Llama 3's divisors of frequencies: 1 for waves that turn often within the positions of the first training, the factor for slow ones, between
- * them a way from one to the other (transformers' _compute_llama3_parameters).
- */
-function llama3Divisors(keys: Keys, { base, width }: { readonly base: number; readonly width: number }): Float64Array<ArrayBuffer> {
-  const [factor, low, high] = ['factor', 'low_freq_factor', 'high_freq_factor'].map((key) => positive(keys, key)) as [
-    number,
-    number,
-    number,
-  ];
-  const original = size(keys, 'original_max_position_embeddings');
-  if (high <= low) keys.refuse('high_freq_factor', `above low_freq_factor, ${low}`);
-  return Float64Array.from({ length: width / 2 }, (_, i) => {
-    const turns = (original * base ** ((-2 * i) / width)) / (2 * Math.PI); // of the pair within the first training's positions
-    const share = Math.min(1, Math.max(0, (turns - low) / (high - low)));
-    return 1 / ((1 - share) / factor + share);
-  });
-}
-
-interface Scaled {
-  readonly rope: Rope;
-  readonly divisors: Float64Array<ArrayBuffer> | undefined;
-}
-
-/** Positions, by rope_theta and rope_scaling; rope_parameters has both since transformers 5. */
-function ropeOf(keys: Keys, width: number, file: string): Scaled {
-  const name = keys.get('rope_parameters') === undefined ? 'rope_scaling' : 'rope_parameters';
-  const given = keys.get(name) ?? {};
-  if (!isRecord(given)) return keys.refuse(name, 'an object');
-  const own = jsonKeys(given, { rope_type: given.type ?? 'default' }, { file, prefix: `${name}.` });
-  own.get('type');
-  const base = own.get('rope_theta') === undefined ? positive(keys, 'rope_theta') : positive(own, 'rope_theta');
-  keys.get('rope_theta');
-  const type = own.get('rope_type');
-  const rope = { kind: 'halves', width, base, factor: 1, divisors: false } as const;
-  const scaled = ((): Scaled => {
-    switch (type) {
-      case 'default':
-        return { rope, divisors: undefined };
-      case 'linear':
-        return { rope: { ...rope, factor: positive(own, 'factor') }, divisors: undefined };
-      case 'llama3':
-        return { rope: { ...rope, divisors: true }, divisors: llama3Divisors(own, rope) };
-      default:
-        return own.unserved('rope_type', 'default, linear or llama3');
-    }
-  })();
-  const [unknown] = own.rest();
-  if (unknown !== undefined) own.unserved(unknown, `no such key of ${String(type)}, since it may change the result`);
-  return scaled;
-}
-
-/** Positions that a query meets in layers with a window, its own among them; Infinity without a window. */
-function windowOf(keys: Keys): number {
-  const used = flag(keys, 'use_sliding_window');
-  const given = keys.get('sliding_window') !== undefined;
-  const window = used && given ? size(keys, 'sliding_window') : Number.POSITIVE_INFINITY;
-  const types = keys.get('layer_types');
-  if (types === undefined) return window;
-  if (!Array.isArray(types)) return keys.refuse('layer_types', 'a list');
-  const known = (type: unknown): boolean =>
-    type === 'full_attention' || (type === 'sliding_attention' && window < Number.POSITIVE_INFINITY);
-  if (!types.every(known)) return keys.unserved('layer_types', 'full_attention of all layers, or a window');
-  return window;
-}
-
-function modelTypeIn(json: Json, file: string): ModelType {
-  const { model_type: type, architectures } = json;
+/** @throws FormatError, UnsupportedError */
+function textIn(json: Json, file: string): TextConfig {
+  const { model_type: name, architectures } = json;
   const at = (field: string) => ({ file, field });
-  if (typeof type !== 'string') throw new FormatError(at('model_type'), 'the name of an architecture', show(type));
-  const found = Object.hasOwn(MODEL_TYPES, type) ? MODEL_TYPES[type] : undefined;
+  if (typeof name !== 'string') throw new FormatError(at('model_type'), 'the name of an architecture', show(name));
   const unserved = (field: string, expected: string, got: unknown) =>
     new UnsupportedError(`${file}: ${field}`, [`expected ${expected}, got ${show(got)}`]);
-  if (!found) throw unserved('model_type', Object.keys(MODEL_TYPES).join(', '), type);
+  const text = Object.hasOwn(TEXT_TYPES, name) ? TEXT_TYPES[name] : undefined;
+  const key = text ?? name;
+  const type = Object.hasOwn(MODEL_TYPES, key) ? MODEL_TYPES[key] : undefined;
+  if (!type) throw unserved('model_type', [...Object.keys(MODEL_TYPES), ...Object.keys(TEXT_TYPES)].join(', '), name);
   const classes = architectures ?? [];
   if (!Array.isArray(classes)) throw new FormatError(at('architectures'), 'a list', show(architectures));
-  const other = classes.find((name) => typeof name !== 'string' || !name.endsWith('ForCausalLM'));
-  if (other !== undefined) throw unserved('architectures', '…ForCausalLM', other);
-  return found;
+  const suffixes = ['ForCausalLM', ...(text === undefined ? [] : ['ForConditionalGeneration'])];
+  const other = classes.find((one) => typeof one !== 'string' || !suffixes.some((suffix) => one.endsWith(suffix)));
+  if (other !== undefined) throw unserved('architectures', suffixes.map((suffix) => `…${suffix}`).join(' or '), other);
+  if (text === undefined) return { keys: jsonKeys(json, type.defaults, { file }), type, within: false };
+  return { keys: withinText(json, { file, type, text }), type, within: true };
+}
+
+/** The keys of text_config; those beside it must not be against it. @throws FormatError, UnsupportedError */
+function withinText(json: Json, { file, type, text }: { readonly file: string; readonly type: ModelType; readonly text: string }): Keys {
+  const outer = jsonKeys(json, {}, { file });
+  const own = outer.get('text_config');
+  if (!isRecord(own)) return outer.refuse('text_config', 'an object');
+  const keys = jsonKeys(own, type.defaults, { file, prefix: 'text_config.' });
+  if (![undefined, text].includes(keys.get('model_type') as string | undefined)) keys.unserved('model_type', text);
+  const tied = keys.get('tie_word_embeddings');
+  if (![undefined, tied].includes(outer.get('tie_word_embeddings'))) outer.unserved('tie_word_embeddings', `${tied}, as in text_config`);
+  refuseUnknown(outer, (key) => BESIDE_TEXT.has(key));
+  return keys;
+}
+
+/** @throws UnsupportedError */
+function refuseUnknown(keys: Keys, known: (key: string) => boolean = () => false): void {
+  const unknown = keys.rest().find((key) => !SAYS_ONLY.has(key) && !key.startsWith('_') && !known(key));
+  if (unknown !== undefined) keys.unserved(unknown, 'no such key, since it may change the result');
+}
+
+/** The experts of every layer; the chosen ones' weights are a softmax. @throws FormatError, UnsupportedError */
+function expertsOf(keys: Keys): Experts {
+  const count = size(keys, 'num_experts');
+  if (count > MOST_EXPERTS) keys.unserved('num_experts', `at most ${MOST_EXPERTS}`);
+  const top = size(keys, 'num_experts_per_tok');
+  if (top > count) keys.refuse('num_experts_per_tok', `at most num_experts, ${count}`);
+  if (!flag(keys, 'norm_topk_prob')) keys.unserved('norm_topk_prob', 'true');
+  const dense = keys.get('mlp_only_layers') ?? [];
+  if (!Array.isArray(dense)) keys.refuse('mlp_only_layers', 'a list');
+  else if (dense.length > 0) keys.unserved('mlp_only_layers', 'none: experts in all layers');
+  keys.get('intermediate_size'); // of layers without
+  return { count, top, scale: 1 };
 }
 
 /** A configuration, and what it computes beside the file's tensors. */
 export interface JsonConfig {
   readonly config: Config;
-  /** `ropeDivisors` (w/2), where `rope.divisors` says so. */
-  readonly divisors: Float64Array<ArrayBuffer> | undefined;
+  /** Those that `rope` asks for and no tensor has. */
+  readonly divisors: Divisors | undefined;
+  /** Is added to the weights of norms; 0 without it. */
+  readonly normOffset?: number | undefined;
+  /** Has the folder tensors of more than text, images for example? */
+  readonly within?: boolean | undefined;
   /** What is other than in the file, though no result is. */
   readonly notes: readonly string[];
 }
 
 /**
- * Reads config.json, parsed. `findModel` checks the tensors against it.
+ * Reads config.json, parsed. `findMatrices` checks the tensors against it.
  * @param file its name, for messages
  * @throws FormatError for a key that is missing, of another type, out of range, or against another key; UnsupportedError for another model_type,
  * and for every key that would change the result and is not served. Both name the key, what was expected and what was got
  */
 export function readJsonConfig(json: unknown, file = 'config.json'): JsonConfig {
   if (!isRecord(json)) throw new FormatError({ file, field: 'JSON' }, 'an object', show(json));
-  const { architecture, defaults, windowOfAll } = modelTypeIn(json, file);
+  const { keys, type, within } = textIn(json, file);
+  const { architecture, normOffset, neutral } = type;
   const row = architectureOf(architecture);
-  const keys = jsonKeys(json, defaults, { file });
 
   const width = size(keys, 'hidden_size');
   const heads = size(keys, 'num_attention_heads');
@@ -202,38 +137,27 @@ export function readJsonConfig(json: unknown, file = 'config.json'): JsonConfig 
   if (keys.get('head_dim') === undefined && width % heads !== 0) keys.refuse('hidden_size', `a multiple of num_attention_heads, ${heads}`);
   const headWidth = optionalSize(keys, 'head_dim', width / heads);
   if (headWidth % 2 !== 0) keys.refuse('head_dim', 'an even number', `${headWidth}`);
-  const { rope, divisors } = ropeOf(keys, headWidth, file);
+  const layers = size(keys, 'num_hidden_layers');
   const positions = size(keys, 'max_position_embeddings');
-  const window = windowOf(keys);
-  const bounded = window < positions && !windowOfAll;
-  const types = keys.get('layer_types');
-  if (window < positions && windowOfAll && Array.isArray(types) && types.includes('full_attention'))
-    keys.unserved('layer_types', `sliding_attention of all layers, or sliding_window of at least ${positions}`);
+  const { attention, divisors, bound } = jsonAttention(keys, { file, type, row, layers, headWidth, positions });
 
   const config: Config = {
-    architecture,
-    layers: size(keys, 'num_hidden_layers'),
-    width,
-    heads,
-    kvHeads,
-    headWidth,
-    feedForward: size(keys, 'intermediate_size'),
+    ...{ architecture, layers, width, heads, kvHeads, headWidth },
+    feedForward: size(keys, row.experts === 'always' ? 'moe_intermediate_size' : 'intermediate_size'),
     vocabulary: size(keys, 'vocab_size'),
-    contextLength: bounded ? window : positions,
+    contextLength: bound ?? positions,
     epsilon: positive(keys, 'rms_norm_eps'),
-    rope,
+    ...attention,
     tied: flag(keys, 'tie_word_embeddings'),
-    biases: row.biases,
-    qkNorms: row.qkNorms,
-    ...(window < positions && windowOfAll && { windows: { size: window, every: 0 } }),
+    ...impliedBy(row, width),
+    ...(row.experts === 'always' && { experts: expertsOf(keys) }),
   };
-  for (const [key, values] of Object.entries(NEUTRAL)) {
-    const value = keys.get(key);
-    if (value !== undefined && !(values as readonly unknown[]).includes(value))
-      keys.unserved(key, (values as readonly unknown[]).join(' or '));
+  const rest = new Set(keys.rest()); // the others are served
+  for (const [key, values] of Object.entries({ ...NEUTRAL, ...neutral })) {
+    const value = rest.has(key) ? keys.get(key) : undefined;
+    if (value !== undefined && !values.includes(value)) keys.unserved(key, values.join(' or '));
   }
-  const unknown = keys.rest().find((key) => !SAYS_ONLY.has(key) && !key.startsWith('_'));
-  if (unknown !== undefined) keys.unserved(unknown, 'no such key, since it may change the result');
-  const notes = bounded ? [`the context is ${window}, the window of attention: beyond it results would differ`] : [];
-  return { config, divisors, notes };
+  refuseUnknown(keys);
+  const notes = bound === undefined ? [] : [`the context is ${bound}, the window of attention: beyond it results would differ`];
+  return { config, divisors, ...(normOffset && { normOffset }), ...(within && { within }), notes };
 }

@@ -88,6 +88,16 @@ const NEUTRAL_OF_EXPERTS: Readonly<Record<string, readonly unknown[]>> = {
 /** Keys that say something about the file and change no result where the scaling of positions is served. */
 const SAYS_ONLY = ['rope.scaling.finetuned', 'rope.scaling.original_context_length', 'tensor_data_layout'];
 
+/** What an architecture implies of every model of it. @param width d */
+export const impliedBy = (row: Architecture, width: number) => ({
+  biases: row.biases,
+  qkNorms: row.qkNorms,
+  ...(row.activation && { activation: row.activation }),
+  ...(row.postNorms && { postNorms: true }),
+  ...(row.scalesEmbedding && { embeddingScale: Math.sqrt(width) }),
+  ...(row.joined && { joined: true }),
+});
+
 /** Undefined for a model without. */
 function expertsOf(keys: Keys, { experts }: Architecture): Experts | undefined {
   const without = experts === undefined || (experts === 'maybe' && [undefined, 0].includes(keys.get('expert_count') as undefined));
@@ -167,13 +177,8 @@ export function readConfig(file: TensorFile): Config {
     epsilon: positive(keys, 'attention.layer_norm_rms_epsilon'),
     ...attentionOf(keys, row, { layers, width, heads, headWidth, tensors: file.tensors }),
     tied: !file.tensors.has(tensorName('head', 'gguf')!),
-    biases: row.biases,
-    qkNorms: row.qkNorms,
+    ...impliedBy(row, width),
     ...(experts && { experts }),
-    ...(row.activation && { activation: row.activation }),
-    ...(row.postNorms && { postNorms: true }),
-    ...(row.scalesEmbedding && { embeddingScale: Math.sqrt(width) }),
-    ...(row.joined && { joined: true }),
   };
 
   const rest = new Set(keys.rest()); // the others are served

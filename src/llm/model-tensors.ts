@@ -88,7 +88,7 @@ export function findTensors({ name: file, tensors }: TensorFile, config: Config,
   const found = new Map<Role, TensorInfo>();
   const used = new Set<TensorInfo>();
   for (const [role, shape] of rolesOf(config)) {
-    const tensor = tensorName(role, source);
+    const tensor = tensorName(role, source, config);
     if (tensor === undefined) continue; // the source says it otherwise
     const info = tensors.get(tensor);
     if (!info) throw new FormatError({ file, tensor, field: 'shape' }, showShape(shape), 'no such tensor');

@@ -1,11 +1,12 @@
 // Roles of tensors in a language model ↔ their names in GGUF files and in Hugging Face folders. Sources: llama.cpp's gguf-py/gguf/constants.py
-// (TENSOR_NAMES) and transformers' modeling_llama.py, modeling_qwen2.py and modeling_qwen3.py.
+// (TENSOR_NAMES) and transformers' modeling_llama.py, modeling_qwen2.py, modeling_qwen3.py,
+// modeling_gemma3.py, modeling_phi3.py and modeling_qwen3_moe.py.
 
 /** Where a model comes from: it decides names, and which numbers of a head a rotation pairs. */
 export type Source = 'gguf' | 'huggingFace';
 
-/** The name in GGUF files, and the name in Hugging Face folders if there is one. */
-type Names = readonly [gguf: string, huggingFace: string | undefined];
+/** The name in GGUF files, the name in Hugging Face folders if there is one, and the latter of models with norms behind products, if it is another. */
+type Names = readonly [gguf: string, huggingFace: string | undefined, withPostNorms?: string];
 
 const MODEL = {
   embedding: ['token_embd.weight', 'model.embed_tokens.weight'],
@@ -30,19 +31,19 @@ const LAYER = {
   /** q, k and v, one below the other. */
   qkv: ['attn_qkv.weight', 'self_attn.qkv_proj.weight'],
   o: ['attn_output.weight', 'self_attn.o_proj.weight'],
-  postAttentionNorm: ['post_attention_norm.weight', undefined], // gemma's, by names that others have for feedForwardNorm
-  feedForwardNorm: ['ffn_norm.weight', 'post_attention_layernorm.weight'],
+  postAttentionNorm: ['post_attention_norm.weight', undefined, 'post_attention_layernorm.weight'], // others have that name for feedForwardNorm
+  feedForwardNorm: ['ffn_norm.weight', 'post_attention_layernorm.weight', 'pre_feedforward_layernorm.weight'],
   /** Gate, and up below it; in GGUF files they have the name of up, which is the role that the name says. */
   gateUp: ['ffn_up.weight', 'mlp.gate_up_proj.weight'],
   gate: ['ffn_gate.weight', 'mlp.gate_proj.weight'],
   up: ['ffn_up.weight', 'mlp.up_proj.weight'],
   down: ['ffn_down.weight', 'mlp.down_proj.weight'],
-  // Of experts, with an axis of E in front. Hugging Face's files have a tensor for each expert.
-  router: ['ffn_gate_inp.weight', undefined],
-  gates: ['ffn_gate_exps.weight', undefined],
-  ups: ['ffn_up_exps.weight', undefined],
-  downs: ['ffn_down_exps.weight', undefined],
-  postFeedForwardNorm: ['post_ffw_norm.weight', undefined],
+  // Of experts, with an axis of E in front. Folders have a tensor for each expert, with its number behind `experts.`.
+  router: ['ffn_gate_inp.weight', 'mlp.gate.weight'],
+  gates: ['ffn_gate_exps.weight', 'mlp.experts.gate_proj.weight'],
+  ups: ['ffn_up_exps.weight', 'mlp.experts.up_proj.weight'],
+  downs: ['ffn_down_exps.weight', 'mlp.experts.down_proj.weight'],
+  postFeedForwardNorm: ['post_ffw_norm.weight', undefined, 'post_feedforward_layernorm.weight'],
 } as const satisfies Readonly<Record<string, Names>>;
 
 /** A tensor that the model has once. */
@@ -57,16 +58,33 @@ const PREFIX: Readonly<Record<Source, string>> = { gguf: 'blk.', huggingFace: 'm
 
 const isPart = <T extends string>(table: Readonly<Record<T, Names>>, part: string): part is T => Object.hasOwn(table, part);
 
+/** In folders, what stands for `model.`, and in front of `lm_head.`. */
+export type Roots = readonly [model: string, head: string];
+
+/** What names depend on in folders. */
+export interface Naming {
+  /** Has the model norms behind products? */
+  readonly postNorms?: boolean | undefined;
+  /** Default: `model.` and nothing. */
+  readonly roots?: Roots | undefined;
+}
+
 /** The tensor's name: `attn_q.weight` in layer 3 is `blk.3.attn_q.weight`. Undefined if the source has no such tensor. */
-export function tensorName(role: Role, source: Source): string | undefined {
-  if (isPart(MODEL, role)) return MODEL[role][AT[source]];
+export function tensorName(role: Role, source: Source, { postNorms, roots }: Naming = {}): string | undefined {
+  const rooted = (name: string | undefined): string | undefined => {
+    if (!roots || name === undefined || source === 'gguf') return name;
+    return name.startsWith('model.') ? `${roots[0]}${name.slice('model.'.length)}` : `${roots[1]}${name}`;
+  };
+  if (isPart(MODEL, role)) return rooted(MODEL[role][AT[source]]);
   const [part, layer] = role.split('.') as [LayerPart, string];
-  const name = LAYER[part][AT[source]];
-  return name && `${PREFIX[source]}${layer}.${name}`;
+  const names: Names = LAYER[part];
+  const name = (postNorms && source === 'huggingFace' && names[2]) || names[AT[source]];
+  return rooted(name && `${PREFIX[source]}${layer}.${name}`);
 }
 
 /** `blk.3.attn_q` of `blk.3.attn_q.weight`: the name that findLayers gives the matrix. */
-export const matrixName = (role: Role, source: Source): string | undefined => tensorName(role, source)?.replace(/\.weight$/, '');
+export const matrixName = (role: Role, source: Source, naming?: Naming): string | undefined =>
+  tensorName(role, source, naming)?.replace(/\.weight$/, '');
 
 /** By source, parts by their names. */
 const PARTS = { gguf: partsBy(0), huggingFace: partsBy(1) };

@@ -8,7 +8,7 @@ import type { FoundLayers } from '../formats/found-layers.js';
 import type { LayerSource } from '../formats/layer-source.js';
 import type { Config } from '../llm/config.js';
 import { FLOATS, rolesOf } from '../llm/model-tensors.js';
-import { matrixName, type Role, type Source, tensorName } from '../llm/names.js';
+import { matrixName, type Naming, type Role, type Roots, type Source, tensorName } from '../llm/names.js';
 import { showShape } from '../problem/view.js';
 import { type ExpertMatrices, isFloat, type Matrix, type ModelTensors } from './language-model.js';
 
@@ -16,11 +16,18 @@ export interface FindMatricesOptions {
   readonly source: Source;
   /** The parsed configuration, where weights' settings are. */
   readonly settings?: unknown;
+  /** Where a folder of more than text has the model. */
+  readonly roots?: Roots | undefined;
+  /** Tensors that are left out, beside those that no model needs. */
+  readonly isBeside?: ((name: string) => boolean) | undefined;
+  /** Finds experts where they are not one tensor. */
+  readonly expertsApart?: typeof expertsOf | undefined;
   readonly signal?: AbortSignal | undefined;
 }
 
 /** Tensors that a model has and that are computed here, and the embedding's copy as the head of a tied model. */
-const ignored = (name: string, { tied }: Config): boolean => /\.rotary_emb\.inv_freq$/.test(name) || (tied && name === 'lm_head.weight');
+const ignored = (name: string, { tied }: Config, naming: Naming): boolean =>
+  /\.rotary_emb\.inv_freq$/.test(name) || (tied && name === tensorName('head', 'huggingFace', naming));
 
 const biasRole = (role: Role): Role => role.replace('.', 'Bias.') as Role;
 
@@ -30,7 +37,8 @@ const biasRole = (role: Role): Role => role.replace('.', 'Bias.') as Role;
  *   read, and for a tensor that the model would ignore
  */
 export async function findMatrices(file: TensorFile, config: Config, options: FindMatricesOptions): Promise<ModelTensors> {
-  const { source, settings, signal } = options;
+  const { source, settings, roots, isBeside, expertsApart = expertsOf, signal } = options;
+  const naming: Naming = { postNorms: config.postNorms, roots };
   const found = await findLayers(file, { config: settings, ...(signal && { signal }) });
   const layers = new Map(found.layers.map((layer) => [layer.name, layer]));
   const matrices = new Map<Role, Matrix>();
@@ -40,7 +48,7 @@ export async function findMatrices(file: TensorFile, config: Config, options: Fi
   const used = new Set<TensorInfo>();
   const roles = new Map(rolesOf(config));
   for (const [role, shape] of roles) {
-    const tensor = tensorName(role, source);
+    const tensor = tensorName(role, source, naming);
     const part = role.split('.')[0]!;
     if (tensor === undefined || part.endsWith('Bias')) continue;
     if (shape.length === 1 || part === 'router') {
@@ -49,16 +57,17 @@ export async function findMatrices(file: TensorFile, config: Config, options: Fi
       used.add(info);
       continue;
     }
-    const name = matrixName(role, source)!;
+    const name = matrixName(role, source, naming)!;
     if (shape.length === 3) {
-      const own = expertsOf(file, found, { name, tensor, shape });
+      const own = expertsApart(file, found, { name, tensor, shape });
       experts.set(role, own);
       used.add(own.info);
+      for (const one of own.source) for (const info of 'begin' in one ? [one] : Object.values(one.tensors)) used.add(info);
       continue;
     }
     const layer = layers.get(name);
     const biasShape = role.includes('.') ? roles.get(biasRole(role)) : undefined;
-    const bias = biasShape && vector(file, tensorName(biasRole(role), source)!, biasShape);
+    const bias = biasShape && vector(file, tensorName(biasRole(role), source, naming)!, biasShape);
     if (bias) used.add(bias);
     const matrix = layer ? layerOf(layer, shape, file, tensor) : { weight: floats(file, found, { name, tensor, shape }), bias };
     if (isFloat(matrix)) used.add(matrix.weight);
@@ -75,7 +84,7 @@ export async function findMatrices(file: TensorFile, config: Config, options: Fi
       .filter((layer) => !Object.values(layer.tensors).some((info) => used.has(info)))
       .map((layer) => Object.values(layer.tensors)[0]!),
     ...found.rest.filter((info) => !used.has(info)),
-  ].find(({ name }) => !ignored(name, config));
+  ].find(({ name }) => !ignored(name, config, naming) && !isBeside?.(name));
   if (unused)
     throw new UnsupportedError(`${file.name}: ${clip(unused.name)}`, [
       `expected no such tensor in ${config.architecture}, got ${unused.dtype} ${showShape(unused.shape)}`,
@@ -83,7 +92,8 @@ export async function findMatrices(file: TensorFile, config: Config, options: Fi
   return { matrices, experts, vectors, zeros };
 }
 
-const missing = (file: TensorFile, tensor: string, shape: readonly number[]): FormatError =>
+/** That a tensor is missing. */
+export const missing = (file: TensorFile, tensor: string, shape: readonly number[]): FormatError =>
   new FormatError({ file: file.name, tensor, field: 'shape' }, showShape(shape), 'no such tensor');
 
 /** @throws FormatError, UnsupportedError */
@@ -116,7 +126,7 @@ function vector(file: TensorFile, tensor: string, shape: readonly number[]): Ten
 }
 
 /** @throws FormatError */
-function layerOf(layer: LayerSource, shape: readonly number[], file: TensorFile, tensor: string): LayerSource {
+export function layerOf(layer: LayerSource, shape: readonly number[], file: TensorFile, tensor: string): LayerSource {
   const got = [layer.n, layer.k];
   if (showShape(got) !== showShape(shape)) {
     const [info] = Object.values(layer.tensors);
@@ -130,7 +140,7 @@ function layerOf(layer: LayerSource, shape: readonly number[], file: TensorFile,
 }
 
 /** @throws FormatError, UnsupportedError */
-function floats(
+export function floats(
   file: TensorFile,
   { refused, notYet, floats: all }: FoundLayers,
   { name, tensor, shape }: { readonly name: string; readonly tensor: string; readonly shape: readonly number[] },

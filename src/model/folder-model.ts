@@ -7,9 +7,11 @@ import type { Resolver } from '../files/shards.js';
 import { show } from '../files/show.js';
 import type { TensorFile } from '../files/tensor-file.js';
 import { readJsonConfig } from '../llm/config-json.js';
+import { isBesideText, rootsIn } from '../llm/folder-names.js';
 import { type ChatTemplates, jsonTemplates } from '../text/template.js';
 import type { Tokenizer } from '../text/tokenizer.js';
 import { makeJsonTokenizer } from '../text/tokenizer-json.js';
+import { expertsApart } from './experts-apart.js';
 import { findMatrices } from './find-matrices.js';
 import type { LanguageModel } from './language-model.js';
 
@@ -97,7 +99,7 @@ const BESIDE = ['quantize_config.json', 'quant_config.json'];
 /** @throws FormatError, UnsupportedError, ReadError; the reason of `signal` */
 export async function folderModel(folder: Folder, signal?: AbortSignal): Promise<LanguageModel> {
   const { file: name, json } = await settingsIn(folder, 'config.json', signal);
-  const { config, divisors, notes } = readJsonConfig(json, name);
+  const { config, divisors, normOffset, within, notes } = readJsonConfig(json, name);
   const file = await openWeights(folder, signal);
   const says = json.quantization_config ?? json.quantization ?? json.compression_config;
   const packed = [...file.tensors.keys()].some((tensor) => tensor.endsWith('.qweight'));
@@ -108,13 +110,24 @@ export async function folderModel(folder: Folder, signal?: AbortSignal): Promise
       if (found) settings = { ...json, quantization_config: { quant_method: other === BESIDE[0] ? 'gptq' : 'awq', ...found.json } };
       if (found) break;
     }
+  const names = within ? [...file.tensors.keys()] : [];
+  const roots = rootsIn(names);
+  const beside = names.filter(isBesideText).length;
   let templates: Promise<ChatTemplates> | undefined;
   return {
     file,
     config,
     divisors,
-    ...(await findMatrices(file, config, { source: 'huggingFace', settings, signal })),
-    notes: [...notes, ...(file.notes ?? [])],
+    normOffset,
+    ...(await findMatrices(file, config, {
+      source: 'huggingFace',
+      settings,
+      roots,
+      ...(within && { isBeside: isBesideText }),
+      expertsApart,
+      signal,
+    })),
+    notes: [...notes, ...(file.notes ?? []), ...(beside > 0 ? [`it is the text’s model: ${beside} tensors of images are left out`] : [])],
     tokenizer: () => tokenizerOf(folder, json),
     templates: () => (templates ??= templatesOf(folder)),
   };
@@ -127,7 +140,8 @@ async function tokenizerOf(folder: Folder, config: Json): Promise<Tokenizer> {
     ['tokenizer_config.json', 'generation_config.json'].map((name) => optional(settingsIn(folder, name))),
   );
   // Without generation_config.json, transformers takes these ids of config.json.
-  const ends = generation?.json ?? (config.eos_token_id == null ? {} : { eos_token_id: config.eos_token_id });
+  const end = config.eos_token_id ?? (config.text_config as Json | undefined)?.eos_token_id;
+  const ends = generation?.json ?? (end == null ? {} : { eos_token_id: end });
   return makeJsonTokenizer({ tokenizer: found.json, config: settings?.json, generation: ends }, { file: found.file });
 }
 

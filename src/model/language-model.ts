@@ -3,6 +3,7 @@ import type { TensorFile, TensorInfo } from '../files/tensor-file.js';
 import type { LayerSource } from '../formats/layer-source.js';
 import { tensorBytes } from '../formats/read-layer.js';
 import type { Config } from '../llm/config.js';
+import type { Divisors } from '../llm/json-attention.js';
 import type { Role } from '../llm/names.js';
 import type { FloatLayer } from '../loading/load-layers-options.js';
 import type { ChatTemplates } from '../text/template.js';
@@ -11,9 +12,11 @@ import type { Tokenizer } from '../text/tokenizer.js';
 /** A matrix of the model: a layer of the file, or floats, which are quantized while they are loaded. */
 export type Matrix = LayerSource | FloatLayer;
 
-/** The matrices of a tensor with an axis of experts in front. */
+/** The matrices of all experts of a layer. */
 export interface ExpertMatrices {
+  /** The tensor with an axis of experts in front, or one of the first expert's. */
   readonly info: TensorInfo;
+  /** In the order of their ids. */
   readonly source: readonly LayerSource[] | readonly TensorInfo[];
 }
 
@@ -33,8 +36,10 @@ export interface ModelTensors {
 export interface LanguageModel extends ModelTensors {
   readonly file: TensorFile;
   readonly config: Config;
-  /** `ropeDivisors` (w/2), where the configuration has their rule and no tensor has them. */
-  readonly divisors?: Float64Array<ArrayBuffer> | undefined;
+  /** Those that the configuration has, and no tensor. */
+  readonly divisors?: Divisors | undefined;
+  /** Is added to the weights of norms; 0 without it. */
+  readonly normOffset?: number | undefined;
   /** What is other than in the files. */
   readonly notes: readonly string[];
   /** @throws FormatError, UnsupportedError without one, or without @huggingface/tokenizers; ReadError */

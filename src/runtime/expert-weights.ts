@@ -4,14 +4,16 @@ import type { ExpertLayers } from '../experts/expert-layers.js';
 import { joinExperts } from '../experts/join-experts.js';
 import { loadExperts } from '../experts/load-experts.js';
 import type { TensorInfo } from '../files/tensor-file.js';
+import type { LayerSource } from '../formats/layer-source.js';
 import { isTensor } from '../layer/piece-source.js';
-import type { ExpertMatrices, LanguageModel } from '../model/language-model.js';
+import { type ExpertMatrices, type LanguageModel, matrixBytes } from '../model/language-model.js';
 import type { Progress } from '../progress.js';
 import type { QuantizeForm } from '../quantize/gpu-form.js';
 import type { ExpertsName } from './step-plan.js';
 
 /** Bytes in the file. */
-export const expertBytes = ({ info: { begin, end } }: ExpertMatrices): number => end - begin;
+export const expertBytes = ({ source }: ExpertMatrices): number =>
+  source.reduce((sum: number, one: LayerSource | TensorInfo) => sum + matrixBytes(isTensor(one) ? { weight: one } : one), 0);
 
 /** Tensors of floats, which are quantized while they are loaded. */
 export const floatExperts = (experts: LanguageModel['experts']): readonly TensorInfo[] =>

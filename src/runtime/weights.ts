@@ -177,21 +177,22 @@ async function checkZeros({ file, config, zeros }: LanguageModel, signal: AbortS
 
 /** Norms, routers, and the angles of positions, by name. @throws FormatError, ReadError */
 async function vectorsIn(
-  { config, vectors: found, divisors }: LanguageModel,
+  { config, vectors: found, divisors, normOffset = 0 }: LanguageModel,
   context: number,
   signal: AbortSignal | undefined,
 ): Promise<ReadonlyMap<string, Float32Array<ArrayBuffer>>> {
   const read = async (role: Role): Promise<Float32Array<ArrayBuffer>> =>
     asFloats(await readTensor(found.get(role)!, signal ? { signal } : {}));
-  const vectors = new Map<string, Float32Array<ArrayBuffer>>([['outputNorm', await read('outputNorm')]]);
+  const norm = async (role: Role): Promise<Float32Array<ArrayBuffer>> => (await read(role)).map((weight) => weight + normOffset);
+  const vectors = new Map<string, Float32Array<ArrayBuffer>>([['outputNorm', await norm('outputNorm')]]);
   for (let i = 0; i < config.layers; i++) {
-    for (const name of normsOf(config)) vectors.set(`${name}.${i}`, await read(`${name}.${i}`));
+    for (const name of normsOf(config)) vectors.set(`${name}.${i}`, await norm(`${name}.${i}`));
     if (config.experts) vectors.set(`router.${i}`, await read(`router.${i}`));
-    if (config.qkNorms) vectors.set(`norms.${i}`, joined(await read(`qNorm.${i}`), await read(`kNorm.${i}`)));
+    if (config.qkNorms) vectors.set(`norms.${i}`, joined(await norm(`qNorm.${i}`), await norm(`kNorm.${i}`)));
   }
   const { rope, localRope } = config;
   const role = divisorsOf(rope, context);
-  const divided = role && (role === 'ropeDivisors' && divisors ? divisors : await read(role));
+  const divided = role && (divisors?.[role] ?? (await read(role)));
   const anglesOf = (of: Rope): Float32Array<ArrayBuffer> => {
     const { fine, coarse } = ropeTables(frequencies(of, divided), context, of.magnitude);
     return joined(fine, coarse);

@@ -15,7 +15,15 @@ const BOUND = 1e-5;
 const PROMPT = Array.from({ length: 21 }, (_, i) => (i * 37 + 3) % 256);
 
 const LLAMA3 = { rope_type: 'llama3', factor: 8, low_freq_factor: 1, high_freq_factor: 4, original_max_position_embeddings: 64 };
-const FOLDERS: readonly FolderOptions[] = [
+const LONGROPE = {
+  ...{ original_max_position_embeddings: 64, partial_rotary_factor: 0.75 },
+  rope_scaling: {
+    type: 'longrope',
+    short_factor: Array.from({ length: 12 }, (_, i) => 1 + i / 10),
+    long_factor: Array.from({ length: 12 }, (_, i) => 1 + i),
+  },
+};
+const FOLDERS: readonly (FolderOptions & { readonly context?: number })[] = [
   { type: 'llama', format: 'GPTQ' },
   { type: 'qwen2', format: 'GPTQ act-order', shards: 2 },
   { type: 'qwen3', format: 'GPTQ act-order', sizes: { headWidth: 64 } },
@@ -33,6 +41,18 @@ const FOLDERS: readonly FolderOptions[] = [
   { type: 'qwen3', format: 'FP8' },
   { type: 'qwen2', format: 'floats', tied: true },
   { type: 'qwen3', format: 'floats' },
+  { type: 'gemma3_text', format: 'floats', tied: true, json: { rope_scaling: { rope_type: 'linear', factor: 8 } } },
+  { type: 'gemma3_text', format: 'GPTQ', tied: true },
+  { type: 'smollm3', format: 'floats', tied: true },
+  { type: 'smollm3', format: 'AWQ', json: { no_rope_layers: [1, 0], no_rope_layer_interval: 1 } },
+  { type: 'phi3', format: 'floats', json: { sliding_window: 9 } },
+  { type: 'phi3', format: 'GPTQ', json: LONGROPE },
+  { type: 'phi3', format: 'AWQ', json: LONGROPE, context: 200 },
+  { type: 'qwen3_moe', format: 'floats' },
+  { type: 'qwen3_moe', format: 'GPTQ' },
+  { type: 'qwen3_moe', format: 'AWQ', shards: 2 },
+  { type: 'gemma2', format: 'floats', tied: true },
+  { type: 'gemma2', format: 'pack-quantized', tied: true },
 ];
 
 const apart = (got: Float32Array, want: Float64Array): number => {
@@ -40,10 +60,10 @@ const apart = (got: Float32Array, want: Float64Array): number => {
   return Math.hypot(...want.map((value, i) => got[i]! - value)) / Math.hypot(...want);
 };
 
-async function expectReference(llm: Llm, options: FolderOptions): Promise<void> {
+async function expectReference(llm: Llm, options: FolderOptions & { readonly context?: number }): Promise<void> {
   const { config, weight } = folderParts(options);
   expect(llm.config).toEqual(config);
-  const reference = llmReference(config, weight);
+  const reference = llmReference(config, weight, { context: options.context });
   const want = reference.forward(PROMPT);
   expect(apart(await llm.logits(PROMPT, { all: true }), want)).toBeLessThan(BOUND);
   llm.reset();
@@ -60,7 +80,8 @@ async function expectReference(llm: Llm, options: FolderOptions): Promise<void> 
 test.each(FOLDERS)('$type $format', async (options) => {
   const files = filesOf(folderParts(options));
   expect([...files.values()].reduce((sum, { length }) => sum + length, 0)).toBeLessThan(2_000_000);
-  const llm = await Llm.load(asFiles(files), { device, kv: 'f32' });
+  const { context } = options;
+  const llm = await Llm.load(asFiles(files), { device, kv: 'f32', ...(context && { context }) });
   try {
     await expectReference(llm, options);
     const { notes } = llm.explain();

@@ -9,7 +9,7 @@ import { drawOf } from './model-blocks.js';
 import { ALPHABET, gainOf, SPECIAL } from './model-file.js';
 
 export interface FolderOptions {
-  readonly type: 'llama' | 'mistral' | 'qwen2' | 'qwen3';
+  readonly type: FolderType;
   readonly format: FolderFormatName;
   readonly tied?: boolean;
   readonly seed?: number;
@@ -35,7 +35,47 @@ const KINDS = {
   mistral: { architecture: 'llama', biases: [], qkNorms: false },
   qwen2: { architecture: 'qwen2', biases: ['qBias', 'kBias', 'vBias'], qkNorms: false },
   qwen3: { architecture: 'qwen3', biases: [], qkNorms: true },
-} as const;
+  qwen3_moe: { architecture: 'qwen3moe', biases: [], qkNorms: true, experts: { count: 4, top: 2, scale: 1 } },
+  smollm3: { architecture: 'smollm3', biases: [], qkNorms: false },
+  phi3: { architecture: 'phi3', biases: [], qkNorms: false, joined: true },
+  gemma2: { architecture: 'gemma2', biases: [], qkNorms: false, activation: 'gelu_tanh', postNorms: true },
+  gemma3_text: { architecture: 'gemma3', biases: [], qkNorms: true, activation: 'gelu_tanh', postNorms: true },
+} as const satisfies Readonly<Record<string, Partial<Config>>>;
+export type FolderType = keyof typeof KINDS;
+
+/** Keys that a type has beside those of all, and what they are in a Config. */
+interface OwnKeys {
+  readonly json: object;
+  readonly config: (width: number, rope: Config['rope']) => Partial<Config>;
+}
+const GELU = { hidden_act: undefined, hidden_activation: 'gelu_pytorch_tanh', query_pre_attn_scalar: 48, sliding_window: 9 };
+const gemma = (width: number): Partial<Config> => ({
+  ...{ embeddingScale: Math.sqrt(width), scoreScale: 1 / Math.sqrt(48), windows: { size: 9, every: 2 } },
+});
+const OWN: Readonly<Record<string, OwnKeys>> = {
+  qwen3_moe: {
+    json: {
+      ...{ intermediate_size: 999, moe_intermediate_size: 256, num_experts: 4, num_experts_per_tok: 2, norm_topk_prob: true },
+      ...{ decoder_sparse_step: 1, mlp_only_layers: [], output_router_logits: false, router_aux_loss_coef: 0.001 },
+    },
+    config: () => ({}),
+  },
+  smollm3: { json: { no_rope_layer_interval: 2 }, config: () => ({ noRopeEvery: 2 }) },
+  gemma2: {
+    json: { ...GELU, attn_logit_softcapping: 5, final_logit_softcapping: 3 },
+    config: (width) => ({ ...gemma(width), scoreCap: 5, logitCap: 3 }),
+  },
+  gemma3_text: {
+    json: { ...GELU, rope_local_base_freq: 20_000, sliding_window_pattern: 2 },
+    config: (width, rope) => ({ ...gemma(width), localRope: { ...rope, base: 20_000, factor: 1 } }),
+  },
+};
+/** As folders of gemma name norms, which hold their weights less one. */
+const GEMMA_NORMS: Readonly<Record<string, string>> = {
+  postAttentionNorm: 'post_attention_layernorm',
+  feedForwardNorm: 'pre_feedforward_layernorm',
+  postFeedForwardNorm: 'post_feedforward_layernorm',
+};
 const VOCABULARY = 264; // bytes, three special tokens, and rows that no text has
 const CONTEXT = 512;
 
@@ -54,20 +94,36 @@ export function llama3Divisors(
   });
 }
 
+/** Of rope_scaling. */
+interface Scaling {
+  readonly rope_type?: string;
+  readonly type?: string;
+  readonly factor?: number;
+  readonly short_factor?: readonly number[];
+  readonly long_factor?: readonly number[];
+}
+
 export function folderParts(options: FolderOptions): FolderParts {
   const { type, format, tied = false, seed = 1, sizes = {}, shards = 1 } = options;
   const form: FolderFormat = FOLDER_FORMATS[format];
-  const scaling = options.json?.rope_scaling as { rope_type?: string; type?: string; factor?: number } | undefined;
+  const { partial_rotary_factor: turning = 1, rope_scaling: scaling } = (options.json ?? {}) as {
+    partial_rotary_factor?: number;
+    rope_scaling?: Scaling;
+  };
   const kind = scaling && (scaling.rope_type ?? scaling.type);
   const headWidth = sizes.headWidth ?? 32;
-  const window = type === 'mistral' ? (options.json?.sliding_window as number | undefined) : undefined;
+  const long = kind === 'longrope' ? (options.json?.original_max_position_embeddings as number) : undefined;
+  const window = type === 'mistral' || type === 'phi3' ? (options.json?.sliding_window as number | undefined) : undefined;
   const rope = {
     kind: 'halves',
-    width: headWidth,
+    width: headWidth * turning,
     base: 50_000,
     factor: kind === 'linear' ? scaling!.factor! : 1,
     divisors: kind === 'llama3',
+    ...(long && { original: long, magnitude: Math.sqrt(1 + Math.log(CONTEXT / long) / Math.log(long)) }),
   } as const;
+  const own = OWN[type];
+  const isGemma = type.startsWith('gemma');
   const config: Config = {
     layers: 2,
     width: 128,
@@ -83,36 +139,51 @@ export function folderParts(options: FolderOptions): FolderParts {
     tied,
     ...KINDS[type],
     ...(window !== undefined && window < CONTEXT && { windows: { size: window, every: 0 } }),
+    ...own?.config(sizes.width ?? 128, rope),
   };
   const weights = new Map<string, Float64Array>();
+  if (long) {
+    weights.set('ropeShort', Float64Array.from(scaling!.short_factor!, Math.fround));
+    weights.set('ropeLong', Float64Array.from(scaling!.long_factor!, Math.fround));
+  }
   if (kind === 'llama3') {
     const { factor, low_freq_factor: low, high_freq_factor: high, original_max_position_embeddings: original } = scaling as never;
     weights.set('ropeDivisors', llama3Divisors(rope, { factor, low, high, original }));
   }
   const tensors = [...rolesOf(config)].flatMap(([role, shape]): MadeTensor[] => {
-    const name = tensorName(role, 'huggingFace');
+    const [part, layer] = role.split('.') as [string, string];
+    const norm = isGemma ? GEMMA_NORMS[part] : undefined;
+    const name = norm ? `model.layers.${layer}.${norm}.weight` : tensorName(role, 'huggingFace');
     if (name === undefined) return [];
-    const part = role.split('.')[0]!;
+    const offset = isGemma ? 1 : 0;
     const draw = drawOf(`${seed} ${role}`);
     const [n, k] = shape as [number, number | undefined];
-    if (k === undefined) {
+    // Vectors and routers stay floats.
+    if (k === undefined || part === 'router') {
+      const count = n * (k ?? 1);
+      const deviation = part === 'router' ? gainOf(part, config) / Math.sqrt(k!) : part.endsWith('Bias') ? 0.3 : 0.2;
+      const middle = part.endsWith('Norm') ? 1 - offset : 0;
       const made = f16(
         name,
         shape,
-        Array.from({ length: n }, () => (part.endsWith('Bias') ? 0.3 * draw.normal() : 1 + 0.2 * draw.normal())),
+        Array.from({ length: count }, () => middle + deviation * draw.normal()),
       );
-      const values = new Float64Array(n);
+      const values = new Float64Array(count);
       const view = new DataView(made.bytes.buffer, made.bytes.byteOffset);
-      for (let i = 0; i < n; i++) values[i] = halfOf(view.getUint16(2 * i, true));
+      for (let i = 0; i < count; i++) values[i] = (part.endsWith('Norm') ? offset : 0) + halfOf(view.getUint16(2 * i, true));
       weights.set(role, values);
       return [made];
     }
-    const asked = { n, k, std: gainOf(part, config) / Math.sqrt(k), draw };
     const quantized = form.whole || (part !== 'embedding' && part !== 'head');
-    const packed = quantized ? form.pack(asked) : float(asked);
-    weights.set(role, packed.weights);
-    const layer = name.replace(/\.weight$/, '');
-    return packed.tensors.map((tensor) => ({ ...tensor, name: `${layer}${tensor.name}` }));
+    const [rows, columns] = shape.slice(-2) as [number, number];
+    const asked = { n: rows, k: columns, std: gainOf(part, config) / Math.sqrt(columns), draw };
+    const each = Array.from({ length: shape.length === 3 ? n : 1 }, () => (quantized ? form.pack(asked) : float(asked)));
+    weights.set(role, Float64Array.from(each.flatMap((one) => [...one.weights])));
+    const matrix = name.replace(/\.weight$/, '');
+    return each.flatMap((one, expert) => {
+      const own = shape.length === 3 ? matrix.replace('experts', `experts.${expert}`) : matrix;
+      return one.tensors.map((tensor) => ({ ...tensor, name: `${own}${tensor.name}` }));
+    });
   });
   const json = {
     architectures: [`${type}ForCausalLM`],
@@ -130,6 +201,7 @@ export function folderParts(options: FolderOptions): FolderParts {
     hidden_act: 'silu',
     tie_word_embeddings: tied,
     eos_token_id: 257,
+    ...own?.json,
     ...form.config,
     ...options.json,
   };

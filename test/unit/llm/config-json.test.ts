@@ -94,6 +94,361 @@ test('qwen2 and qwen3', () => {
   expect(read({ ...QWEN3, head_dim: 64 }).config.headWidth).toBe(64);
 });
 
+/** gemma-3-1b-it's and gemma-3-4b-it's. */
+const GEMMA3: Json = {
+  architectures: ['Gemma3ForCausalLM'],
+  attention_bias: false,
+  attention_dropout: 0.0,
+  attn_logit_softcapping: null,
+  bos_token_id: 2,
+  cache_implementation: 'hybrid',
+  eos_token_id: [1, 106],
+  final_logit_softcapping: null,
+  head_dim: 256,
+  hidden_activation: 'gelu_pytorch_tanh',
+  hidden_size: 1152,
+  initializer_range: 0.02,
+  intermediate_size: 6912,
+  max_position_embeddings: 32768,
+  model_type: 'gemma3_text',
+  num_attention_heads: 4,
+  num_hidden_layers: 26,
+  num_key_value_heads: 1,
+  pad_token_id: 0,
+  query_pre_attn_scalar: 256,
+  rms_norm_eps: 1e-6,
+  rope_local_base_freq: 10000,
+  rope_scaling: null,
+  rope_theta: 1000000,
+  sliding_window: 512,
+  sliding_window_pattern: 6,
+  torch_dtype: 'bfloat16',
+  transformers_version: '4.50.0.dev0',
+  use_cache: true,
+  vocab_size: 262144,
+};
+const GEMMA3_IMAGES: Json = {
+  architectures: ['Gemma3ForConditionalGeneration'],
+  boi_token_index: 255999,
+  eoi_token_index: 256000,
+  eos_token_id: [1, 106],
+  image_token_index: 262144,
+  initializer_range: 0.02,
+  mm_tokens_per_image: 256,
+  model_type: 'gemma3',
+  text_config: {
+    hidden_size: 2560,
+    intermediate_size: 10240,
+    model_type: 'gemma3_text',
+    num_hidden_layers: 34,
+    rope_scaling: { factor: 8.0, rope_type: 'linear' },
+    sliding_window: 1024,
+  },
+  torch_dtype: 'bfloat16',
+  transformers_version: '4.50.0.dev0',
+  vision_config: { hidden_size: 1152, model_type: 'siglip_vision_model' },
+};
+const SMALL_GEMMA3 = {
+  ...{ architecture: 'gemma3', layers: 26, width: 1152, heads: 4, kvHeads: 1, headWidth: 256, feedForward: 6912, vocabulary: 262144 },
+  ...{ contextLength: 32768, epsilon: 1e-6, tied: true, biases: [], qkNorms: true, activation: 'gelu_tanh', postNorms: true },
+  embeddingScale: Math.sqrt(1152),
+  windows: { size: 512, every: 6 },
+  rope: { kind: 'halves', width: 256, base: 1e6, factor: 1, divisors: false },
+  localRope: { kind: 'halves', width: 256, base: 1e4, factor: 1, divisors: false },
+};
+const kinds = (layers: number, every: number): string[] =>
+  Array.from({ length: layers }, (_, i) => (i % every === every - 1 ? 'full_attention' : 'sliding_attention'));
+
+describe('gemma3', () => {
+  test('text alone, exactly', () => expect(read(GEMMA3)).toEqual({ config: SMALL_GEMMA3, divisors: undefined, normOffset: 1, notes: [] }));
+
+  test('the text of a model of images, by its own keys and what they are without', () => {
+    const { config, within, normOffset } = read(GEMMA3_IMAGES);
+    expect([within, normOffset]).toEqual([true, 1]);
+    expect(config).toEqual({
+      ...SMALL_GEMMA3,
+      ...{ layers: 34, width: 2560, heads: 8, kvHeads: 4, feedForward: 10240, vocabulary: 262208, contextLength: 131072 },
+      ...{ embeddingScale: Math.sqrt(2560), windows: { size: 1024, every: 6 }, rope: { ...SMALL_GEMMA3.rope, factor: 8 } },
+    });
+    expect(read({ ...GEMMA3_IMAGES, tie_word_embeddings: true }).config).toEqual(config);
+  });
+
+  test('windows may be a list of kinds of layers, and rotations one object for each kind', () => {
+    const five = {
+      ...less(GEMMA3, 'sliding_window_pattern', 'rope_theta', 'rope_scaling', 'rope_local_base_freq'),
+      layer_types: kinds(26, 6),
+    };
+    const rope_parameters = {
+      full_attention: { rope_type: 'default', rope_theta: 1e6 },
+      sliding_attention: { rope_type: 'default', rope_theta: 1e4 },
+    };
+    expect(read({ ...five, _sliding_window_pattern: 6, rope_parameters }).config).toEqual(SMALL_GEMMA3);
+    expect(read({ ...GEMMA3, layer_types: kinds(26, 3) }).config.windows).toEqual({ size: 512, every: 3 });
+    expect(read({ ...GEMMA3, layer_types: kinds(26, 99) }).config.windows).toEqual({ size: 512, every: 0 });
+    const full = read({ ...GEMMA3, layer_types: kinds(26, 1) }).config;
+    expect(['windows', 'localRope'].some((key) => key in full)).toBe(false);
+    const scaled = { full_attention: { rope_type: 'linear', factor: 8, rope_theta: 5e5 }, sliding_attention: { rope_theta: 2e4 } };
+    expect(read({ ...five, rope_parameters: scaled }).config).toMatchObject({
+      rope: { base: 5e5, factor: 8 },
+      localRope: { base: 2e4, factor: 1 },
+    });
+  });
+
+  test('another scale of scores, and a cap of logits', () => {
+    expect(read({ ...GEMMA3, query_pre_attn_scalar: 168 }).config.scoreScale).toBe(1 / Math.sqrt(168));
+    expect(read({ ...GEMMA3, final_logit_softcapping: 30 }).config.logitCap).toBe(30);
+    expect('localRope' in read({ ...GEMMA3, rope_theta: 1e4 }).config).toBe(false);
+  });
+
+  test.each([
+    [{ attn_logit_softcapping: 50 }, UnsupportedError, 'attn_logit_softcapping: expected no such key'],
+    [{ hidden_activation: 'gelu' }, UnsupportedError, 'hidden_activation: expected gelu_pytorch_tanh, got "gelu"'],
+    [{ hidden_act: 'silu' }, UnsupportedError, 'hidden_act: expected gelu_pytorch_tanh'],
+    [{ use_bidirectional_attention: true }, UnsupportedError, 'use_bidirectional_attention: expected false'],
+    [{ use_sliding_window: true }, UnsupportedError, 'use_sliding_window: expected no such key'],
+    [{ rope_scaling: { rope_type: 'llama3' } }, UnsupportedError, 'rope_scaling.rope_type: expected default or linear, got "llama3"'],
+    [
+      { rope_parameters: { rope_type: 'default' } },
+      UnsupportedError,
+      'rope_parameters.rope_type: expected full_attention and sliding_attention',
+    ],
+    [
+      { rope_parameters: { sliding_attention: { rope_type: 'yarn' } } },
+      UnsupportedError,
+      'rope_parameters.sliding_attention.rope_type: expected default or linear',
+    ],
+    [{ rope_parameters: { sliding_attention: 3 } }, FormatError, 'rope_parameters.sliding_attention: expected an object, got 3'],
+    [{ rope_local_base_freq: 0 }, FormatError, 'rope_local_base_freq: expected a number above 0'],
+    [{ query_pre_attn_scalar: -1 }, FormatError, 'query_pre_attn_scalar: expected a number above 0'],
+    [{ sliding_window: null }, FormatError, 'sliding_window: expected a whole number'],
+    [{ sliding_window_pattern: 0 }, FormatError, 'sliding_window_pattern: expected a whole number'],
+    [{ layer_types: kinds(25, 6) }, FormatError, 'layer_types: expected full_attention or sliding_attention for each of 26 layers'],
+    [{ layer_types: kinds(26, 6).fill('x') }, FormatError, 'layer_types: expected full_attention or sliding_attention for each'],
+    [{ layer_types: kinds(26, 6).reverse() }, UnsupportedError, 'layer_types: expected a layer without a window after each run'],
+    [{ architectures: ['Gemma3ForConditionalGeneration'] }, UnsupportedError, 'architectures: expected …ForCausalLM'],
+  ])('%j is refused by its name', (changed, kind, message) => {
+    expect(() => read({ ...GEMMA3, ...changed })).toThrow(kind);
+    expect(() => read({ ...GEMMA3, ...changed })).toThrow(`config.json: ${message}`);
+  });
+
+  test.each([
+    [{ text_config: null }, FormatError, 'text_config: expected an object, got nothing'],
+    [{ text_config: { model_type: 'gemma2' } }, UnsupportedError, 'text_config.model_type: expected gemma3_text, got "gemma2"'],
+    [{ text_config: { embedding_multiplier: 2 } }, UnsupportedError, 'text_config.embedding_multiplier: expected no such key'],
+    [
+      { text_config: { rope_scaling: { type: 'yarn' } } },
+      UnsupportedError,
+      'text_config.rope_scaling.rope_type: expected default or linear',
+    ],
+    [{ text_config: { head_dim: 3 } }, FormatError, 'text_config.head_dim: expected an even number, got 3'],
+    [{ tie_word_embeddings: false }, UnsupportedError, 'tie_word_embeddings: expected true, as in text_config, got false'],
+    [{ rope_theta: 1e4 }, UnsupportedError, 'rope_theta: expected no such key'],
+    [{ architectures: ['Gemma3ForSequenceClassification'] }, UnsupportedError, 'architectures: expected …ForCausalLM or …ForConditional'],
+  ])('of images: %j is refused by its name', (changed, kind, message) => {
+    expect(() => read({ ...GEMMA3_IMAGES, ...changed })).toThrow(kind);
+    expect(() => read({ ...GEMMA3_IMAGES, ...changed })).toThrow(`config.json: ${message}`);
+  });
+});
+
+describe('gemma2', () => {
+  /** gemma-2-2b-it's. */
+  const GEMMA2: Json = {
+    ...less(GEMMA3, 'rope_local_base_freq', 'rope_scaling', 'sliding_window_pattern'),
+    ...{ model_type: 'gemma2', architectures: ['Gemma2ForCausalLM'], hidden_act: 'gelu_pytorch_tanh', attn_logit_softcapping: 50 },
+    ...{ final_logit_softcapping: 30, hidden_size: 2304, num_attention_heads: 8, num_key_value_heads: 4, sliding_window: 4096 },
+    ...{ max_position_embeddings: 8192, rope_theta: 10000, intermediate_size: 9216, vocab_size: 256000 },
+  };
+
+  test('exactly, and what keys are without a value', () => {
+    const config = {
+      ...less(SMALL_GEMMA3, 'localRope'),
+      ...{ architecture: 'gemma2', width: 2304, heads: 8, kvHeads: 4, feedForward: 9216, vocabulary: 256000, contextLength: 8192 },
+      ...{ embeddingScale: 48, windows: { size: 4096, every: 2 }, qkNorms: false, scoreCap: 50, logitCap: 30 },
+      rope: { ...SMALL_GEMMA3.rope, base: 1e4 },
+    };
+    expect(read(GEMMA2)).toEqual({ config, divisors: undefined, normOffset: 1, notes: [] });
+    expect(read({ model_type: 'gemma2' }).config).toEqual(config);
+    expect(read({ ...GEMMA2, layer_types: kinds(26, 2) }).config).toEqual(config);
+  });
+
+  test('null is no cap and no window; other caps and scales are those of the file', () => {
+    const without = read({ ...GEMMA2, attn_logit_softcapping: null, final_logit_softcapping: null, sliding_window: null }).config;
+    expect(['scoreCap', 'logitCap', 'windows'].some((key) => key in without)).toBe(false);
+    const other = read({ ...GEMMA2, attn_logit_softcapping: 20, final_logit_softcapping: 10, query_pre_attn_scalar: 144 }).config;
+    expect(other).toMatchObject({ scoreCap: 20, logitCap: 10, scoreScale: 1 / 12 });
+  });
+
+  test.each([
+    [{ attn_logit_softcapping: -1 }, FormatError, 'attn_logit_softcapping: expected a number of at least 0'],
+    [{ final_logit_softcapping: '30' }, FormatError, 'final_logit_softcapping: expected a number of at least 0'],
+    [{ sliding_window_pattern: 3 }, UnsupportedError, 'sliding_window_pattern: expected no such key'],
+    [{ rope_local_base_freq: 1e4 }, UnsupportedError, 'rope_local_base_freq: expected no such key'],
+    [{ hidden_activation: 'gelu' }, UnsupportedError, 'hidden_activation: expected gelu_pytorch_tanh'],
+  ])('%j is refused by its name', (changed, kind, message) => {
+    expect(() => read({ ...GEMMA2, ...changed })).toThrow(kind);
+    expect(() => read({ ...GEMMA2, ...changed })).toThrow(`config.json: ${message}`);
+  });
+});
+
+describe('smollm3', () => {
+  const turns = (layers: number, every: number): number[] => Array.from({ length: layers }, (_, i) => Number((i + 1) % every !== 0));
+  /** SmolLM3-3B's. */
+  const SMOLLM3: Json = {
+    ...less(LLAMA, 'tie_word_embeddings', 'attention_bias'),
+    ...{ model_type: 'smollm3', architectures: ['SmolLM3ForCausalLM'], hidden_size: 2048, num_attention_heads: 16, num_hidden_layers: 36 },
+    ...{ intermediate_size: 11008, vocab_size: 128256, max_position_embeddings: 65536, rope_theta: 5e6, rms_norm_eps: 1e-6 },
+    ...{ no_rope_layer_interval: 4, no_rope_layers: turns(36, 4), layer_types: Array(36).fill('full_attention'), mlp_bias: false },
+    ...{ use_sliding_window: false, sliding_window: null, max_window_layers: 28 },
+  };
+
+  test('exactly', () =>
+    expect(read(SMOLLM3)).toEqual({
+      config: {
+        ...{ architecture: 'smollm3', layers: 36, width: 2048, heads: 16, kvHeads: 4, headWidth: 128, feedForward: 11008 },
+        ...{ vocabulary: 128256, contextLength: 65536, epsilon: 1e-6, tied: true, biases: [], qkNorms: false, noRopeEvery: 4 },
+        rope: { kind: 'halves', width: 128, base: 5e6, factor: 1, divisors: false },
+      },
+      divisors: undefined,
+      notes: [],
+    }));
+
+  test('which layers rotate is said by a list, else by a period', () => {
+    const bare = less(SMOLLM3, 'no_rope_layers', 'no_rope_layer_interval');
+    expect(read(bare).config.noRopeEvery).toBe(4);
+    expect(read({ ...bare, no_rope_layer_interval: 3 }).config.noRopeEvery).toBe(3);
+    expect(read({ ...SMOLLM3, no_rope_layers: turns(36, 5) }).config.noRopeEvery).toBe(5);
+    expect(read({ ...SMOLLM3, no_rope_layers: turns(40, 4) }).config.noRopeEvery).toBe(4); // more than layers
+    expect(read({ ...SMOLLM3, no_rope_layers: Array(36).fill(0) }).config.noRopeEvery).toBe(1);
+    expect('noRopeEvery' in read({ ...SMOLLM3, no_rope_layers: Array(36).fill(1) }).config).toBe(false);
+  });
+
+  test.each([
+    [{ no_rope_layers: turns(35, 4) }, FormatError, 'no_rope_layers: expected 0 or 1 for each of 36 layers'],
+    [{ no_rope_layers: Array(36).fill(true) }, FormatError, 'no_rope_layers: expected 0 or 1'],
+    [
+      { no_rope_layers: [0, ...Array(35).fill(1)] },
+      UnsupportedError,
+      'no_rope_layers: expected a layer that does not rotate after each run',
+    ],
+    [{ no_rope_layer_interval: 0 }, FormatError, 'no_rope_layer_interval: expected a whole number'],
+    [{ mlp_bias: true }, UnsupportedError, 'mlp_bias: expected false'],
+    [{ query_pre_attn_scalar: 64 }, UnsupportedError, 'query_pre_attn_scalar: expected no such key'],
+  ])('%j is refused by its name', (changed, kind, message) => {
+    expect(() => read({ ...SMOLLM3, ...changed })).toThrow(kind);
+    expect(() => read({ ...SMOLLM3, ...changed })).toThrow(`config.json: ${message}`);
+  });
+});
+
+describe('qwen3_moe', () => {
+  /** Qwen3-30B-A3B's. */
+  const QWEN3_MOE: Json = {
+    ...less(QWEN3, 'pretraining_tp', 'tie_word_embeddings'),
+    ...{ model_type: 'qwen3_moe', architectures: ['Qwen3MoeForCausalLM'], hidden_size: 2048, num_attention_heads: 32, head_dim: 128 },
+    ...{ num_key_value_heads: 4, num_hidden_layers: 48, intermediate_size: 6144, moe_intermediate_size: 768, vocab_size: 151936 },
+    ...{ decoder_sparse_step: 1, mlp_only_layers: [], norm_topk_prob: true, num_experts: 128, num_experts_per_tok: 8 },
+    ...{ output_router_logits: false, router_aux_loss_coef: 0.001, max_position_embeddings: 40960, sliding_window: null },
+  };
+
+  test('exactly', () =>
+    expect(read(QWEN3_MOE).config).toEqual({
+      ...{ architecture: 'qwen3moe', layers: 48, width: 2048, heads: 32, kvHeads: 4, headWidth: 128, feedForward: 768 },
+      ...{ vocabulary: 151936, contextLength: 40960, epsilon: 1e-5, tied: false, biases: [], qkNorms: true },
+      experts: { count: 128, top: 8, scale: 1 },
+      rope: { kind: 'halves', width: 128, base: 1e6, factor: 1, divisors: false },
+    }));
+
+  test('without values', () => {
+    const bare = less(QWEN3_MOE, 'num_experts', 'num_experts_per_tok', 'moe_intermediate_size', 'mlp_only_layers', 'decoder_sparse_step');
+    expect(read({ ...bare, mlp_only_layers: null }).config).toEqual(read(QWEN3_MOE).config);
+  });
+
+  test.each([
+    [{ num_experts: 0 }, FormatError, 'num_experts: expected a whole number'],
+    [{ num_experts: 513 }, UnsupportedError, 'num_experts: expected at most 512, got 513'],
+    [{ num_experts_per_tok: 129 }, FormatError, 'num_experts_per_tok: expected at most num_experts, 128, got 129'],
+    [{ norm_topk_prob: false }, UnsupportedError, 'norm_topk_prob: expected true, got false'],
+    [{ norm_topk_prob: undefined }, UnsupportedError, 'norm_topk_prob: expected true, got false'], // as transformers takes it
+    [{ mlp_only_layers: [0] }, UnsupportedError, 'mlp_only_layers: expected none: experts in all layers'],
+    [{ mlp_only_layers: 3 }, FormatError, 'mlp_only_layers: expected a list, got 3'],
+    [{ decoder_sparse_step: 2 }, UnsupportedError, 'decoder_sparse_step: expected 1, got 2'],
+    [{ shared_expert_intermediate_size: 2 }, UnsupportedError, 'shared_expert_intermediate_size: expected no such key'],
+  ])('%j is refused by its name', (changed, kind, message) => {
+    expect(() => read({ ...QWEN3_MOE, ...changed })).toThrow(kind);
+    expect(() => read({ ...QWEN3_MOE, ...changed })).toThrow(`config.json: ${message}`);
+  });
+});
+
+describe('phi3', () => {
+  const list = (length: number): number[] => Array.from({ length }, (_, i) => 1 + i / 10);
+  /** Phi-4-mini-instruct's, with other lists. */
+  const PHI3: Json = {
+    ...less(LLAMA, 'pretraining_tp'),
+    ...{ model_type: 'phi3', architectures: ['Phi3ForCausalLM'], hidden_size: 3072, num_attention_heads: 24, num_key_value_heads: 8 },
+    ...{ num_hidden_layers: 32, intermediate_size: 8192, vocab_size: 200064, max_position_embeddings: 131072, sliding_window: 262144 },
+    ...{ original_max_position_embeddings: 4096, partial_rotary_factor: 0.75, tie_word_embeddings: true, embd_pdrop: 0, resid_pdrop: 0 },
+    auto_map: { AutoConfig: 'configuration_phi3.Phi3Config' },
+    rope_scaling: { type: 'longrope', short_factor: list(48), long_factor: list(48).map((one) => 2 * one) },
+  };
+  const ROPE = { kind: 'halves', width: 96, base: 10000, factor: 1, divisors: false, original: 4096 };
+
+  test('exactly', () => {
+    const { config, divisors, notes } = read(PHI3);
+    expect(notes).toEqual([]);
+    expect(config).toEqual({
+      ...{ architecture: 'phi3', layers: 32, width: 3072, heads: 24, kvHeads: 8, headWidth: 128, feedForward: 8192, vocabulary: 200064 },
+      ...{ contextLength: 131072, epsilon: 1e-5, tied: true, biases: [], qkNorms: false, joined: true },
+      rope: { ...ROPE, magnitude: Math.sqrt(1 + 5 / 12) }, // log 32 / log 4096
+    });
+    expect(Object.keys(divisors!)).toEqual(['ropeShort', 'ropeLong']);
+    expect([...divisors!.ropeShort!]).toEqual(list(48).map(Math.fround));
+    expect(divisors!.ropeLong![47]).toBe(Math.fround(2 * 5.7));
+  });
+
+  test('without long positions, with a window of all layers', () => {
+    const small: Json = { ...PHI3, rope_scaling: null, max_position_embeddings: 4096, sliding_window: 2047, partial_rotary_factor: null };
+    expect(read(small)).toMatchObject({
+      config: { rope: { width: 128, factor: 1 }, windows: { size: 2047, every: 0 }, contextLength: 4096 },
+      divisors: undefined,
+      notes: [],
+    });
+    expect('original' in read(small).config.rope).toBe(false);
+    expect('windows' in read({ ...small, sliding_window: undefined }).config).toBe(false);
+  });
+
+  test('rotations may be said in rope_parameters, and by older names', () => {
+    const { config } = read(PHI3);
+    const { short_factor, long_factor } = PHI3.rope_scaling as Json;
+    const given = { short_factor, long_factor, rope_theta: 10000, partial_rotary_factor: 0.75, original_max_position_embeddings: 4096 };
+    const bare = less(PHI3, 'rope_scaling', 'rope_theta', 'partial_rotary_factor');
+    expect(read({ ...bare, rope_parameters: { ...given, rope_type: 'longrope' } }).config).toEqual(config);
+    expect(read({ ...PHI3, rope_scaling: { short_factor, long_factor, type: 'su', factor: 32 } }).config).toEqual(config);
+    const magnitude = (more: Json, json: Json = {}) =>
+      read({ ...PHI3, ...json, rope_scaling: { ...(PHI3.rope_scaling as Json), ...more } }).config.rope.magnitude;
+    expect(magnitude({ attention_factor: 1.19 })).toBe(1.19);
+    expect(magnitude({}, { max_position_embeddings: 4096 })).toBe(1);
+  });
+
+  const scaling = (more: Json) => ({ rope_scaling: { ...(PHI3.rope_scaling as Json), ...more } });
+  test.each([
+    [scaling({ short_factor: list(64) }), FormatError, 'rope_scaling.short_factor: expected a list of 48 numbers above 0'],
+    [scaling({ long_factor: null }), FormatError, 'rope_scaling.long_factor: expected a list of 48 numbers above 0, got nothing'],
+    [scaling({ long_factor: list(48).fill(0) }), FormatError, 'rope_scaling.long_factor: expected a list'],
+    [scaling({ long_factor: list(48).fill(1e300) }), FormatError, 'rope_scaling.long_factor: expected a list'],
+    [scaling({ attention_factor: 0 }), FormatError, 'rope_scaling.attention_factor: expected a number above 0'],
+    [scaling({ factor: 31 }), UnsupportedError, 'rope_scaling.factor: expected 32, max_position_embeddings over'],
+    [scaling({ short_mscale: 1.2 }), UnsupportedError, 'rope_scaling.short_mscale: expected no such key of longrope'],
+    [{ rope_scaling: { type: 'linear', factor: 2 } }, UnsupportedError, 'rope_scaling.rope_type: expected default, su or longrope'],
+    [{ original_max_position_embeddings: 0 }, FormatError, 'original_max_position_embeddings: expected a whole number'],
+    [{ partial_rotary_factor: 1.25 }, FormatError, 'partial_rotary_factor: expected an even number, at most all, of 128 numbers, got 1.25'],
+    [{ partial_rotary_factor: 0.001 }, FormatError, 'partial_rotary_factor: expected an even number'],
+    [{ partial_rotary_factor: 0 }, FormatError, 'partial_rotary_factor: expected a number above 0'],
+    [{ hidden_act: 'gelu' }, UnsupportedError, 'hidden_act: expected silu'],
+  ])('%j is refused by its name', (changed, kind, message) => {
+    expect(() => read({ ...PHI3, ...changed })).toThrow(kind);
+    expect(() => read({ ...PHI3, ...changed })).toThrow(`config.json: ${message}`);
+  });
+});
+
 test('keys that are absent or null are what transformers takes for them', () => {
   const old = read(
     less(LLAMA, 'num_key_value_heads', 'rope_theta', 'tie_word_embeddings', 'rms_norm_eps', 'attention_bias', 'hidden_act'),
@@ -139,7 +494,8 @@ describe('positions', () => {
   });
 
   test('are scaled as Llama 3’s', () => {
-    const { config, divisors } = read({ ...LLAMA, rope_theta: 500000, rope_scaling: LLAMA3 });
+    const { config, divisors: all } = read({ ...LLAMA, rope_theta: 500000, rope_scaling: LLAMA3 });
+    const divisors = all!.ropeDivisors;
     expect(config.rope.divisors).toBe(true);
     const want = llama3Divisors({ base: 500000, width: 64 }, { factor: 32, low: 1, high: 4, original: 8192 });
     expect(divisors!.length).toBe(32);
@@ -223,11 +579,11 @@ test.each([undefined, null, 3, [], 'x'])('%j is no configuration', (json) =>
 );
 
 test('whatever a key says, it is a Config or a typed error', () => {
-  const keys = [...new Set([LLAMA, MISTRAL, QWEN2].flatMap(Object.keys)), 'rope_parameters', 'layer_types', 'head_dim'];
+  const keys = [...new Set([LLAMA, MISTRAL, QWEN2, GEMMA3].flatMap(Object.keys)), 'rope_parameters', 'layer_types', 'head_dim'];
   const values = fc.oneof(fc.jsonValue({ maxDepth: 2 }), fc.constantFrom(0, -1, 1, 2 ** 24, 2 ** 53, 1e300, '', true, null, [], {}));
   const changes = fc.array(fc.tuple(fc.constantFrom(...keys), values), { minLength: 1, maxLength: 3 });
   fc.assert(
-    fc.property(fc.constantFrom(LLAMA, MISTRAL, QWEN2, QWEN3), changes, (json, changed) => {
+    fc.property(fc.constantFrom(LLAMA, MISTRAL, QWEN2, QWEN3, GEMMA3), changes, (json, changed) => {
       try {
         const { config } = read({ ...json, ...Object.fromEntries(changed) });
         for (const size of ['layers', 'width', 'heads', 'kvHeads', 'headWidth', 'feedForward', 'vocabulary', 'contextLength'] as const)
@@ -242,7 +598,7 @@ test('whatever a key says, it is a Config or a typed error', () => {
 });
 
 test('the folders of tests say what their configuration is', () => {
-  for (const type of ['llama', 'mistral', 'qwen2', 'qwen3'] as const) {
+  for (const type of ['llama', 'mistral', 'qwen2', 'qwen3', 'qwen3_moe', 'smollm3', 'phi3', 'gemma2', 'gemma3_text'] as const) {
     const { json, config } = folderParts({ type, format: 'floats' });
     expect(read(json).config).toEqual(config);
   }

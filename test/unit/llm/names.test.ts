@@ -1,5 +1,6 @@
 // Roles and names of tensors: one table, read both ways.
 import { describe, expect, test } from 'vitest';
+import { isBesideText, rootsIn } from '../../../src/llm/folder-names.js';
 import { rolesOf } from '../../../src/llm/model-tensors.js';
 import { matrixName, type Role, roleOf, type Source, tensorName } from '../../../src/llm/names.js';
 import { modelConfig } from '../../support/model-file.js';
@@ -19,6 +20,8 @@ const KNOWN: readonly (readonly [Role, gguf: string, huggingFace: string | undef
   ['ropeShort', 'rope_factors_short.weight', undefined],
   ['qkv.2', 'blk.2.attn_qkv.weight', 'model.layers.2.self_attn.qkv_proj.weight'],
   ['gateUp.2', 'blk.2.ffn_up.weight', 'model.layers.2.mlp.gate_up_proj.weight'],
+  ['router.2', 'blk.2.ffn_gate_inp.weight', 'model.layers.2.mlp.gate.weight'],
+  ['downs.2', 'blk.2.ffn_down_exps.weight', 'model.layers.2.mlp.experts.down_proj.weight'],
   ['postAttentionNorm.1', 'blk.1.post_attention_norm.weight', undefined],
   ['postFeedForwardNorm.1', 'blk.1.post_ffw_norm.weight', undefined],
 ];
@@ -26,6 +29,32 @@ const KNOWN: readonly (readonly [Role, gguf: string, huggingFace: string | undef
 test.each(KNOWN)('%s', (role, gguf, huggingFace) => {
   expect(tensorName(role, 'gguf')).toBe(gguf);
   expect(tensorName(role, 'huggingFace')).toBe(huggingFace);
+});
+
+test('norms of models with norms behind products have names of their own in folders', () => {
+  const named = (role: Role, source: Source) => tensorName(role, source, { postNorms: true });
+  expect(named('attentionNorm.1', 'huggingFace')).toBe('model.layers.1.input_layernorm.weight');
+  expect(named('postAttentionNorm.1', 'huggingFace')).toBe('model.layers.1.post_attention_layernorm.weight');
+  expect(named('feedForwardNorm.1', 'huggingFace')).toBe('model.layers.1.pre_feedforward_layernorm.weight');
+  expect(named('postFeedForwardNorm.1', 'huggingFace')).toBe('model.layers.1.post_feedforward_layernorm.weight');
+  expect(named('feedForwardNorm.1', 'gguf')).toBe('blk.1.ffn_norm.weight');
+});
+
+test('a model in a folder of more than text is behind another name', () => {
+  for (const [embedding, q, head] of [
+    ['model.embed_tokens.weight', 'model.layers.3.self_attn.q_proj', 'lm_head.weight'],
+    ['language_model.model.embed_tokens.weight', 'language_model.model.layers.3.self_attn.q_proj', 'language_model.lm_head.weight'],
+    ['model.language_model.embed_tokens.weight', 'model.language_model.layers.3.self_attn.q_proj', 'lm_head.weight'],
+  ] as const) {
+    const roots = rootsIn(['model.vision_tower.embed_tokens.weight', 'vision_tower.x', embedding])!;
+    expect(tensorName('embedding', 'huggingFace', { roots })).toBe(embedding);
+    expect(matrixName('q.3', 'huggingFace', { roots })).toBe(q);
+    expect(tensorName('head', 'huggingFace', { roots })).toBe(head);
+    expect(tensorName('ropeDivisors', 'huggingFace', { roots })).toBeUndefined();
+    expect([embedding, q, head].some(isBesideText)).toBe(false);
+  }
+  expect(rootsIn(['model.layers.3.self_attn.q_proj'])).toBeUndefined();
+  expect(['vision_tower.a', 'model.vision_tower.a', 'multi_modal_projector.b'].every(isBesideText)).toBe(true);
 });
 
 describe.each<Source>(['gguf', 'huggingFace'])('%s', (source) => {

@@ -127,6 +127,74 @@ describe('a Hugging Face folder', () => {
     }
   });
 
+  test.each([
+    ['model.', ''],
+    ['language_model.model.', 'language_model.'],
+    ['model.language_model.', ''],
+  ])('may have more than text: the model is behind %s', async (root, head) => {
+    const parts = folderParts({ type: 'gemma3_text', format: 'GPTQ', tied: true, sizes: SMALL });
+    const renamed = parts.tensors.map((tensor) => ({ ...tensor, name: tensor.name.replace(/^model\./, root) }));
+    const embedding = renamed.find(({ name }) => name === `${root}embed_tokens.weight`)!;
+    const outside = root.startsWith('model.l') ? 'model.' : '';
+    const images = ['vision_tower.a.weight', 'multi_modal_projector.b.weight'].map((name) =>
+      f16(`${outside}${name}`, [2, 3], [1, 2, 3, 4, 5, 6]),
+    );
+    const { architectures: _, eos_token_id, ...text_config } = parts.json;
+    const quantization_config = text_config.quantization_config;
+    delete text_config.quantization_config;
+    const json = {
+      ...{ model_type: 'gemma3', architectures: ['Gemma3ForConditionalGeneration'], vision_config: {}, eos_token_id },
+      ...{ text_config, quantization_config },
+    };
+    const tensors = [...renamed, { ...embedding, name: `${head}lm_head.weight` }, ...images];
+    const model = await open(filesOf({ ...parts, json, tensors }));
+    expect(model.config).toEqual(parts.config);
+    expect(model.matrices.size).toBe(1 + 7);
+    expect(model.vectors.size).toBe(1 + 6);
+    expect(model.normOffset).toBe(1);
+    expect(model.notes).toEqual(['it is the text’s model: 2 tensors of images are left out']);
+    const more = [...tensors, f16(`${root}layers.0.x.weight`, [2, 3], [1, 2, 3, 4, 5, 6])];
+    await expect(open(filesOf({ ...parts, json, tensors: more }))).rejects.toThrow(/layers.0.x.weight: expected no such tensor in gemma3/);
+    const onlyText = filesOf({ ...parts, tensors: [...parts.tensors, ...images] });
+    await expect(open(onlyText)).rejects.toThrow(/vision_tower.a.weight: expected no such tensor in gemma3/);
+  });
+
+  describe('of experts', () => {
+    const MOE = { type: 'qwen3_moe', format: 'GPTQ', sizes: SMALL } as const;
+    const up = 'model.layers.0.mlp.experts.2.up_proj';
+    const without = (tensors: readonly MadeTensor[], name: string) => tensors.filter((one) => !one.name.startsWith(name));
+    const opened = (tensors: (all: MadeTensor[]) => MadeTensor[], options: Parameters<typeof folderParts>[0] = MOE) => {
+      const parts = folderParts({ ...options, json: { moe_intermediate_size: SMALL.feedForward } });
+      return open(filesOf({ ...parts, tensors: tensors(parts.tensors) }));
+    };
+
+    test.each(['GPTQ', 'AWQ', 'NF4', 'floats'] as const)('%s: each has matrices of its own', async (format) => {
+      const { experts, matrices, vectors } = await opened((all) => all, { ...MOE, format });
+      expect([...experts.keys()]).toEqual(['gates.0', 'ups.0', 'downs.0']);
+      for (const { source } of experts.values()) expect(source.length).toBe(4);
+      const third = experts.get('ups.0')!.source[2]!;
+      expect(third.name).toBe(format === 'floats' ? `${up}.weight` : up);
+      expect(matrices.size).toBe(1 + 4 + 1);
+      expect(vectors.get('router.0')!.shape).toEqual([4, 64]);
+    });
+
+    test('all of them are there, alike, and no more', async () => {
+      await expect(opened((all) => without(all, up))).rejects.toThrow(
+        new RegExp(`${up}: shape: expected \\(64, 64\\), got no such tensor`),
+      );
+      await expect(opened((all) => without(all, up), { ...MOE, format: 'floats' })).rejects.toThrow(
+        `${up}.weight: shape: expected (64, 64), got no such`,
+      );
+      const more = (all: MadeTensor[]) => [
+        ...all,
+        ...all.filter(({ name }) => name.startsWith(up)).map((one) => ({ ...one, name: one.name.replace('experts.2', 'experts.4') })),
+      ];
+      await expect(opened(more)).rejects.toThrow(/experts.4.up_proj.*expected no such tensor in qwen3moe/);
+      const mixed = (all: MadeTensor[]) => [...without(all, up), f16(`${up}.weight`, [64, 64], new Float32Array(64 * 64))];
+      await expect(opened(mixed)).rejects.toThrow(`${up}: shape: expected (64, 64), got no such tensor`);
+    });
+  });
+
   test('whose head is the embedding may repeat it', async () => {
     const tied = { type: 'llama', format: 'floats', tied: true, sizes: SMALL } as const;
     const parts = folderParts(tied);
