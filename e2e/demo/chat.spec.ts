@@ -164,16 +164,16 @@ test('every setting is in the URL and counts; the text is in none', async ({ dem
   // Of one candidate there is but one choice, whatever the temperature.
   await set(panel, 'Temperature', 3);
   for (const [name, value, none] of [
-    ['Of the likeliest', 1, 0],
-    ['Of a share', 0, 1],
-    ['At least', 1, 0],
+    ['Top-k', 1, 0],
+    ['Top-p', 0, 1],
+    ['Min-p', 1, 0],
   ] as const) {
     await set(panel, name, value);
     expect(await continues(panel, 'The voice of'), name).toBe(greedy);
     await set(panel, name, none);
   }
   expect(await continues(panel, 'The voice of')).not.toBe(greedy);
-  await set(panel, 'Of a share', 0.5);
+  await set(panel, 'Top-p', 0.5);
   await expect(page).toHaveURL(/topP=0\.5/);
   await set(panel, 'Temperature', 0);
   await panel.getByText('How the model is held').click();

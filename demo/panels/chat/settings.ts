@@ -54,16 +54,16 @@ export const SPEAKING = [
     hint: 'An answer may end before.',
   }),
   numberRow('topK', 0, {
-    ...{ option: 'topK', label: 'Of the likeliest', min: 0, max: 1_000_000, step: 1, none: 0 },
-    hint: 'top-k; 0: of all.',
+    ...{ option: 'topK', label: 'Top-k', min: 0, max: 1_000_000, step: 1, none: 0 },
+    hint: 'Of so many of the likeliest; 0: of all.',
   }),
   numberRow('topP', 1, {
-    ...{ option: 'topP', label: 'Of a share', min: 0, max: 1, step: 0.01, none: 1 },
-    hint: 'top-p; 1: of all.',
+    ...{ option: 'topP', label: 'Top-p', min: 0, max: 1, step: 0.01, none: 1 },
+    hint: 'Of the likeliest with this share; 1: of all.',
   }),
   numberRow('minP', 0, {
-    ...{ option: 'minP', label: 'At least', min: 0, max: 1, step: 0.01, none: 0 },
-    hint: 'min-p, of the likeliest’s share.',
+    ...{ option: 'minP', label: 'Min-p', min: 0, max: 1, step: 0.01, none: 0 },
+    hint: 'At least this share of the likeliest’s.',
   }),
 ] as const satisfies readonly SettingRow[];
 
