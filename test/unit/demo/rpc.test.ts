@@ -41,7 +41,7 @@ test('an error comes back with its name, its sentence and its fields', async () 
   expect(error).toBeInstanceOf(JobError);
   expect(error.name).toBe('ArgumentError');
   expect(error.message).toBe('x: expected a, got b');
-  expect(error.fields).toEqual({ argument: 'x', expected: 'a', got: 'b' });
+  expect(error.fields).toEqual({ argument: 'x', expected: 'a', got: 'b', errorCode: 'ANTIQUANT_ARGUMENT' });
   expect(errorMessage(Object.assign(new Error('no'), { keep: 1, drop: () => 1 })).fields).toEqual({ keep: 1 });
   expect(errorMessage('text')).toEqual({ name: 'Error', message: 'text', fields: {} });
 });
