@@ -36,7 +36,12 @@ one process, with data on the GPU; checks every answer. Without options: everyth
 PORT chooses the port that the browser's page is served at, default 4192. The panel “Your GPU, measured” of the page (npm start) measures by hand.
 `;
 
+/** `--peers` alone means all of them. */
+const words = process.argv
+  .slice(2)
+  .map((word, i, all) => (word === '--peers' && !/^(all|none)$/.test(all[i + 1] ?? '') ? '--peers=all' : word));
 const { values: given, positionals } = parseArgs({
+  args: words,
   allowPositionals: true,
   options: {
     quick: { type: 'boolean' },
