@@ -2,17 +2,17 @@
 import { anything, callback, dictionary, fields, flag, list, optional, reading } from '../arguments/check.js';
 import { checkDevice } from '../arguments/gpu-objects.js';
 import { ArgumentError } from '../errors.js';
-import { type BytesFrom, byteSource, isA, locate } from '../files/byte-source.js';
+import { type BytesFrom, byteSource, isA } from '../files/byte-source.js';
 import { type OpenOptions, openModel } from '../files/open-file.js';
 import { floatDtypeOf } from '../files/raw-tensor.js';
 import { among, siblings } from '../files/shards.js';
 import type { TensorFile, TensorInfo } from '../files/tensor-file.js';
 import { findLayers } from '../formats/find-layers.js';
 import type { FoundLayers } from '../formats/found-layers.js';
-import { loadOwn } from '../gpu/own-file.js';
 import type { LinearWeightQuant } from '../layer/linear-weight-quant.js';
 import { configBeside } from './config-beside.js';
 import { hubUrl } from './hub-url.js';
+import { cacheOf, serverUrl } from './kept-files.js';
 import { loadLayers } from './load-layers.js';
 import { LOAD_FIELDS, type LoadLayersOptions } from './load-layers-options.js';
 
@@ -100,16 +100,6 @@ function whyNot({ dtype, shape, name }: TensorInfo, { transposed }: FoundLayers,
   }
 }
 
-/** Pages that keep nothing do not fetch what does. */
-const caching = () => loadOwn('caching', () => import('../files/model-cache.js'));
-
-/** The URL of a server; undefined for anything else. */
-function urlOf(from: BytesFrom): URL | undefined {
-  if (typeof from !== 'string' && !isA(from, URL)) return undefined;
-  const place = locate(from);
-  return 'url' in place && /^https?:$/.test(place.url.protocol) ? place.url : undefined;
-}
-
 /** A float layer's bias: `NAME.bias` of N floats. */
 function biasOf(file: TensorFile, { name, shape }: TensorInfo): TensorInfo | undefined {
   const bias = file.tensors.get(`${nameOf(name)}.bias`);
@@ -138,8 +128,8 @@ export async function loadModel(
   const asking = { fetch, wholeUpTo: wholeUpTo as number | undefined, signal };
   const files = reading('from', () => Array.isArray(from)) ? (list(anything)(from, 'from') as readonly File[]) : undefined;
   const place = files ? entryOf(files) : typeof from === 'string' ? hubUrl(from) : (from as BytesFrom);
-  const url = cache && !files ? urlOf(place) : undefined;
-  const store = url && (await (await caching()).modelCache(url, { fetch, signal }));
+  const url = cache && !files ? serverUrl(place) : undefined;
+  const store = await cacheOf(url, { fetch, signal });
   const kept = url && store ? (name: string) => store.open(new URL(name.split('/').map(encodeURIComponent).join('/'), url)) : undefined;
   const resolve = own ?? kept ?? (files ? among(files, asking) : siblings(place, asking));
   const source = url && store ? await store.open(url) : await byteSource(place, asking);

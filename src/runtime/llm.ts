@@ -1,14 +1,14 @@
 // Llm: a language model that is loaded, and one sequence of it.
 import { refuse } from '../arguments/check.js';
 import { ArgumentError, UnsupportedError } from '../errors.js';
-import { isA, locate } from '../files/byte-source.js';
 import type { CacheStats } from '../files/cached-source.js';
-import type { CachedModel, ModelCache } from '../files/model-cache.js';
+import type { CachedModel } from '../files/model-cache.js';
 import { capsOf, requestDevice } from '../gpu/device.js';
-import { loadOwn } from '../gpu/own-file.js';
 import type { Config } from '../llm/config.js';
 import type { KvDType } from '../llm-kernels/attention.js';
 import { type Sampling, samplingOf } from '../llm-kernels/sampling-options.js';
+import { hubUrl } from '../loading/hub-url.js';
+import { cacheOf, caching, serverUrl } from '../loading/kept-files.js';
 import type { LanguageModel } from '../model/language-model.js';
 import { type ModelFrom, openLanguageModel } from '../model/open-language-model.js';
 import { type Message, renderChat } from '../text/template.js';
@@ -76,22 +76,6 @@ function logitsOf(rows: number, vocabulary: number): Float32Array<ArrayBuffer> {
   }
 }
 
-/** The URL of a server; undefined for anything else. */
-function urlOf(from: unknown): URL | undefined {
-  if (typeof from !== 'string' && !isA(from, URL)) return undefined;
-  const place = locate(from);
-  return 'url' in place && /^https?:$/.test(place.url.protocol) ? place.url : undefined;
-}
-const refuseUrl = (url: unknown): never => refuse('url', 'a URL of http or https', url);
-
-/** Pages that keep nothing do not fetch what does. */
-const caching = () => loadOwn('caching', () => import('../files/model-cache.js'));
-
-async function cacheOf(from: unknown, asking: Pick<LlmOptions, 'fetch' | 'signal'>): Promise<ModelCache | undefined> {
-  const url = urlOf(from);
-  return url && (await caching()).modelCache(url, asking);
-}
-
 /** The form that float matrices were given, in words. */
 const formOf = (quantize: LlmOptions['quantize'] = 'int8'): string =>
   typeof quantize === 'string' ? `${quantize} in groups of 32` : `codes of ${quantize.bits} bits`;
@@ -135,7 +119,7 @@ export class Llm {
    * Loads a model: of a GGUF file llama, qwen2, qwen3, qwen3moe, gemma2, gemma3, smollm3 or phi3, of a Hugging Face folder llama, mistral, qwen2,
    * qwen3, qwen3_moe, gemma2, gemma3, smollm3 or phi3. Float matrices become int8 in groups of 32, or what `quantize` says. If a step fails, all is
    * freed.
-   * @param from a GGUF file, or the first of a split one: its bytes, a URL or a path, or what `openModel` returned. Or a folder of config.json,
+   * @param from a GGUF file, or the first of a split one: its bytes, a URL or a path, `hf:ORG/NAME[@REVISION]/FILE`, or what `openModel` returned. Or a folder of config.json,
    *   safetensors and tokenizer.json: its path, its URL with a slash at the end, or its files; files of a split GGUF, too
    * @throws ArgumentError, FormatError, ReadError; UnsupportedError for a model that is not served, or without memory; ShaderError, GpuError,
    *   DeviceLostError; the reason of `signal`
@@ -144,8 +128,9 @@ export class Llm {
     const began = performance.now();
     const { device: given, context: asked, kv = 'f16', quantize, cache = false, fetch, onProgress, signal } = checkLoad(options);
     signal?.throwIfAborted();
-    const store = cache ? await cacheOf(from, { fetch, signal }) : undefined;
-    const model = await openLanguageModel(from, { signal, fetch, fetched: store?.open });
+    const place = typeof from === 'string' ? hubUrl(from) : from;
+    const store = cache ? await cacheOf(place, { fetch, signal }) : undefined;
+    const model = await openLanguageModel(place, { signal, fetch, fetched: store?.open });
     const { config } = model;
     const context = contextOf(config, asked);
     estimateOf(model, { context, kv, wide: false, quantize }); // throws if no kernel has such heads, or floats cannot become that
@@ -188,8 +173,9 @@ export class Llm {
    */
   static async estimate(from: ModelFrom, options: LlmOptions = {}): Promise<LlmEstimate> {
     const { device, context: asked, kv = 'f16', quantize, cache = false, fetch, signal } = checkLoad(options);
-    const store = cache ? await cacheOf(from, { fetch, signal }) : undefined;
-    const model = await openLanguageModel(from, { signal, fetch, fetched: store?.open });
+    const place = typeof from === 'string' ? hubUrl(from) : from;
+    const store = cache ? await cacheOf(place, { fetch, signal }) : undefined;
+    const model = await openLanguageModel(place, { signal, fetch, fetched: store?.open });
     await store?.settled();
     const wide = device !== undefined && capsOf(device).wideCodes;
     return estimateOf(model, { context: contextOf(model.config, asked), kv, wide, quantize });
@@ -207,7 +193,7 @@ export class Llm {
    * @throws ArgumentError if it is no URL; ReadError if the browser refuses
    */
   static async evict(url: string | URL): Promise<boolean> {
-    const given = urlOf(url) ?? refuseUrl(url);
+    const given = serverUrl(url) ?? refuse('url', 'a URL of http or https', url);
     return (await caching()).evictModel(given);
   }
 

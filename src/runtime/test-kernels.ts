@@ -1,4 +1,4 @@
-// The self-test of the kernels of shaders/llm, once a device: runs their trials (llm-kernels/trials.ts) before their first numbers count. The runner
+// The self-test of the kernels of shaders/llm, once a device: runs their trials (llm-trials/trials.ts) before their first numbers count. The runner
 // imports this file on demand: bundlers put it, the trials and the reference into a separate file.
 import { ShaderError } from '../errors.js';
 import { BUFFER, makeBuffer, USAGE } from '../gpu/buffers.js';
@@ -9,7 +9,8 @@ import { preparePipelines } from '../gpu/pipeline.js';
 import { testOnce } from '../gpu/self-test.js';
 import { variantId } from '../kernels/kernel.js';
 import type { LlmDispatch } from '../llm-kernels/shaders.js';
-import { judgeTrial, type LlmTrial, trialOf } from '../llm-kernels/trials.js';
+import { judgeTrial, type LlmTrial } from '../llm-trials/trial.js';
+import { trialOf } from '../llm-trials/trials.js';
 import { bindDispatch } from './bind-steps.js';
 
 /**

@@ -6,7 +6,7 @@ import { findingsOf } from '../../src/gpu/device-findings.js';
 import { capsOf, requestDevice, ShaderError, selfTestReports } from '../../src/index.js';
 import { variantId } from '../../src/kernels/kernel.js';
 import { Llm } from '../../src/llm.js';
-import { trialOf } from '../../src/llm-kernels/trials.js';
+import { trialOf } from '../../src/llm-trials/trials.js';
 import { testKernels } from '../../src/runtime/test-kernels.js';
 import { sources } from '../../src/wgsl/sources.js';
 import { llmVariants } from '../cases/llm-variants.js';

@@ -22,6 +22,7 @@ const FLOORS: readonly (readonly string[])[] = [
   ['experts'],
   ['functional', 'recorded'],
   ['llm-kernels'],
+  ['llm-trials'],
   ['llm'],
   ['model'],
   ['runtime'],

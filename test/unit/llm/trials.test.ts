@@ -3,7 +3,8 @@ import { expect, test } from 'vitest';
 import { variantId } from '../../../src/kernels/kernel.js';
 import { noisy } from '../../../src/llm-kernels/noise.js';
 import { llmShaders } from '../../../src/llm-kernels/shaders.js';
-import { judgeTrial, type LlmTrial, trialOf } from '../../../src/llm-kernels/trials.js';
+import { judgeTrial, type LlmTrial } from '../../../src/llm-trials/trial.js';
+import { trialOf } from '../../../src/llm-trials/trials.js';
 import { llmVariants } from '../../cases/llm-variants.js';
 import { LAVAPIPE } from '../../support/devices.js';
 
@@ -19,7 +20,7 @@ test('every variant has a trial of its own text, whose buffers are all that it b
   for (const one of variants) {
     const id = variantId(one.shader.name, one.params);
     const trial = trialOf(one, LAVAPIPE);
-    expect(trial, `${id} has no trial: add one to src/llm-kernels/trials.ts`).toBeDefined();
+    expect(trial, `${id} has no trial: add one to src/llm-trials/trials.ts`).toBeDefined();
     const names = one.shader.bindings.filter(({ name, when }) => name !== 'params' && (when?.(one.params) ?? true)).map(({ name }) => name);
     expect(Object.keys(trial!.given).sort(), id).toEqual(names.sort());
     for (const [name, { of, values, codes = 0 }] of Object.entries(trial!.wanted)) {
