@@ -9,6 +9,9 @@ import { type Buffer, EPSILON, floatsOf, type LlmTrial, NEAR_CODES, noise, poiso
 /** Positions that are in the cache, and that a row of 256 more angles turns: all go beyond what the table of low angles has. */
 const [FILLED, CAPACITY, HIGH] = [5, 12, 768];
 
+/** Rows meet so many positions, fewer than there are, and their scores end at a cap: both are uniforms, which no variant is without. */
+const [WINDOW, CAP] = [4, 1.5];
+
 /** Heads of a layer that a variant's params are of. */
 function headsOf({ E, KV, ROPE, NORM, PAD }: Params, group: number): Heads {
   const width = PAD === 1 ? E! - 2 : E!;
@@ -16,7 +19,7 @@ function headsOf({ E, KV, ROPE, NORM, PAD }: Params, group: number): Heads {
   return {
     ...{ heads: 2 * group, kvHeads: 2, width, rope: ROPE === 1 ? 'halves' : 'pairs', capacity: CAPACITY },
     kv: (['f32', 'f16', 'q8'] as const)[KV!]!,
-    normEpsilon: NORM === 1 ? EPSILON : undefined,
+    ...{ normEpsilon: NORM === 1 ? EPSILON : undefined, window: WINDOW, cap: CAP },
     angles: { low: 0, high: CAPACITY * pairs },
   };
 }
@@ -80,7 +83,7 @@ export function ofToken(params: Params): LlmTrial {
       ? {
           att: {
             of: 'f32',
-            values: attend(turnedQ, { keys, values }, { heads: h, kvHeads, headWidth: width }, { first: FILLED }),
+            values: attend(turnedQ, { keys, values }, { heads: h, kvHeads, headWidth: width }, { first: FILLED, window: WINDOW, cap: CAP }),
             ...near(heads),
           } as const,
         }
@@ -107,16 +110,20 @@ function partsOf(
   const { heads, kvHeads, width } = of;
   const { padded } = paddedWidth(of);
   const length = keys.length / (kvHeads * width);
-  const span = Math.ceil(length / splits);
+  const begin = Math.max(0, length - WINDOW);
+  const span = Math.ceil((length - begin) / splits);
   const out: number[] = [];
   for (let split = 0; split < splits; split++)
     for (let head = 0; head < heads; head++) {
       const at = Math.floor(head / (heads / kvHeads)) * width;
-      const positions = Array.from({ length: Math.min(span, length - split * span) }, (_, i) => (split * span + i) * kvHeads * width + at);
+      const positions = Array.from(
+        { length: Math.min(span, length - begin - split * span) },
+        (_, i) => (begin + split * span + i) * kvHeads * width + at,
+      );
       const scores = positions.map((place) => {
         let sum = 0;
         for (let i = 0; i < width; i++) sum += q[head * width + i]! * keys[place + i]!;
-        return sum / Math.sqrt(width);
+        return capped(sum / Math.sqrt(width), CAP);
       });
       const top = Math.max(...scores);
       const weights = scores.map((score) => Math.exp(score - top));
@@ -187,7 +194,7 @@ export function ofAttendRows(params: Params): LlmTrial {
     q.map((value) => value * Math.sqrt(width)),
     { keys, values },
     { heads: h, kvHeads, headWidth: width },
-    { first: FILLED },
+    { first: FILLED, window: WINDOW, cap: CAP },
   );
   return trial(
     attendRowsDispatch(heads, { rows: ROWS + 1 }),
