@@ -10,7 +10,7 @@ import type { Message } from '../text/template.js';
 import type { EncodeOptions } from '../text/tokenizer.js';
 import { startWorker } from '../workers/start-worker.js';
 import { type CarriedOptions, carriedError, carriedOptions, errorOf } from './carried.js';
-import { type Asked, type Call, READY, type Stream, type Told } from './messages.js';
+import { type Asked, type Call, carriesFunctions, READY, type Stream, type Told } from './messages.js';
 
 /** How a model is loaded in a worker, which makes the device itself. */
 export interface LlmWorkerOptions extends Omit<LlmOptions, 'device'> {
@@ -216,6 +216,8 @@ class Connection {
     const last = given.at(-1);
     const carried = given.length > 1 ? carriedOptions(last) : { data: undefined, functions: new Map(), signal: undefined };
     const { data, functions, signal } = carried;
+    const [name = signal && 'signal'] = functions.keys();
+    if (name !== undefined && !carriesFunctions(call)) throw new ArgumentError(name, `none, since ${call} takes no such option`, 'one');
     const abort = (): void => this.#post({ id, kind: 'abort' });
     const ended = (): void => signal?.removeEventListener('abort', abort);
     /** A signal's reason is the page's own object. */

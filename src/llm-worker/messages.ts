@@ -23,6 +23,9 @@ export type Call =
 /** Methods that answer piece by piece. */
 export type Stream = 'generate' | 'complete' | 'chat';
 
+/** Calls whose options may be functions or signals of the page; of others they are refused. */
+export const carriesFunctions = (call: Call | Stream): boolean => ['load', 'generate', 'complete', 'chat'].includes(call);
+
 /** To the worker; `id` names the call that it is of. */
 export type Asked =
   /** `functions` are the names of options that are functions of the page. */

@@ -2,7 +2,7 @@
 import { ArgumentError } from '../errors.js';
 import { Llm } from '../runtime/llm.js';
 import { carriedError, errorOf } from './carried.js';
-import { type Asked, type Call, type Port, READY, type Stream, type Told, WINDOW } from './messages.js';
+import { type Asked, type Call, carriesFunctions, type Port, READY, type Stream, type Told, WINDOW } from './messages.js';
 
 /** A call that is under way. */
 interface Running {
@@ -67,7 +67,7 @@ export function serve(port: Port): void {
 
   async function answer(id: number, own: Running, { call, given, functions }: Extract<Asked, { call: unknown }>): Promise<void> {
     const withOptions = (): Given =>
-      given.map((one, i) => (i === given.length - 1 && takesOptions(call) ? optionsOf(id, own, one, functions) : one));
+      given.map((one, i) => (i === given.length - 1 && carriesFunctions(call) ? optionsOf(id, own, one, functions) : one));
     try {
       let value: unknown;
       if (call === 'load') {
@@ -113,6 +113,3 @@ export function serve(port: Port): void {
   };
   port.postMessage(READY, []);
 }
-
-/** Is the last argument of the call its options? */
-const takesOptions = (call: Call | Stream): boolean => call === 'load' || isStream(call);

@@ -5,11 +5,12 @@ import { join } from 'node:path';
 import { afterAll, describe, expect, test } from 'vitest';
 import { ArgumentError, FormatError, ReadError, UnsupportedError } from '../../../src/errors.js';
 import { openModel } from '../../../src/files/open-file.js';
+import { Llm } from '../../../src/llm.js';
 import { isFloat } from '../../../src/model/language-model.js';
 import { openLanguageModel } from '../../../src/model/open-language-model.js';
 import { type MadeTensor, makeGguf, utf8 } from '../../support/files.js';
 import { FOLDER_FORMATS, type FolderFormatName, f16 } from '../../support/folder-formats.js';
-import { modelParts } from '../../support/model-file.js';
+import { modelFile, modelParts } from '../../support/model-file.js';
 import { asFiles, type FolderParts, filesOf, folderParts, TEMPLATE } from '../../support/model-folder.js';
 import { serve } from '../../support/server.js';
 
@@ -33,6 +34,19 @@ async function onDisk(given: ReadonlyMap<string, Uint8Array>): Promise<string> {
   for (const [name, bytes] of given) await writeFile(join(folder, name), bytes);
   return folder;
 }
+
+test('a model of a hub is found by its short address', async () => {
+  const bytes = modelFile({ architecture: 'llama' });
+  const asked = new Set<string>();
+  const fetch: typeof globalThis.fetch = async (url) => {
+    asked.add(String(url));
+    return new Response(bytes, { headers: { 'content-length': String(bytes.length) } });
+  };
+  const { weights } = await Llm.estimate('hf:org/name@v1/model.gguf', { fetch });
+  expect(weights).toBeGreaterThan(0);
+  expect([...asked]).toEqual(['https://huggingface.co/org/name/resolve/v1/model.gguf']);
+  await expect(Llm.estimate('hf:org', { fetch })).rejects.toThrow(ArgumentError);
+});
 
 describe('a Hugging Face folder', () => {
   const { config } = folderParts(QWEN);

@@ -113,3 +113,11 @@ test('a loop that ends early ends, though a function of the page never answers',
   expect(left).toBe(1);
   llm.destroy();
 });
+
+test('functions and signals of calls that take none are refused, not dropped', async () => {
+  const llm = await loaded({ logits: async () => new Float32Array(1) });
+  await expect(llm.logits([1], { all: () => true } as never)).rejects.toThrow('all: expected none, since logits takes no such option');
+  await expect(llm.logits([1], { signal: new AbortController().signal } as never)).rejects.toThrow(ArgumentError);
+  expect(await llm.logits([1], { all: false })).toEqual(new Float32Array(1));
+  llm.destroy();
+});
