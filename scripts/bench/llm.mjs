@@ -7,7 +7,10 @@ import { pathToFileURL } from 'node:url';
 import { ensureModules, ensureVulkan, root } from '../setup.mjs';
 import { inBrowser } from './llm-browser.mjs';
 
-const PEERS = { '@wllama/wllama': '3.13.0', 'node-llama-cpp': '3.22.1', '@node-llama-cpp/linux-x64': '3.22.1' };
+/** node-llama-cpp's program for this machine is a package of its own. */
+const own = { linux: 'linux', darwin: 'mac', win32: 'win' }[process.platform];
+const program = `@node-llama-cpp/${own}-${process.arch}${own === 'mac' && process.arch === 'arm64' ? '-metal' : ''}`;
+const PEERS = { '@wllama/wllama': '3.13.0', 'node-llama-cpp': '3.22.1', ...(own && { [program]: '3.22.1' }) };
 const cache = join(root, 'node_modules', '.cache');
 const peers = join(cache, 'peers');
 

@@ -384,7 +384,7 @@ export class Runner {
   #addBuffers({ bytes }: LlmDispatch): void {
     for (const [name, size] of Object.entries(bytes)) {
       if (this.#buffers.has(name)) continue;
-      const { result, errors } = guarded(this.#device, `buffers of a language model`, () =>
+      const { result, errors } = guarded(this.#device, 'buffers of a language model', () =>
         makeBuffer(this.#device, { label: `llm ${name}`, usage: BUFFER.output, size }),
       );
       this.#take(errors);
@@ -404,7 +404,9 @@ export class Runner {
     this.#take(errors);
     this.#choices.set(id, result);
     errors.catch(() => {
-      if (this.#choices.get(id) === result) this.#choices.delete(id); // its buffers may be those that failed
+      if (this.#choices.get(id) !== result) return;
+      this.#choices.delete(id); // its buffers may be those that failed
+      free(result);
     });
     return result;
   }
