@@ -130,9 +130,9 @@ fn attend_keys(head: u32, begin: u32, end: u32, has_new: bool, lane: u32) {
     if (query < QUERIES) {
       var top = LOWEST;
 #if CAUSAL
-      let begin_of = first_key(query) - min(first, first_key(query));
-      let count_of = min(count, last_key(query) + 1u - min(first, last_key(query) + 1u));
-      for (var t = lane % PARTS; t < count_of; t += PARTS) { top = select(top, max(top, scores[query * TILE + t]), t >= begin_of); }
+      let own_begin = first_key(query) - min(first, first_key(query));
+      let own_end = min(count, last_key(query) + 1u - min(first, last_key(query) + 1u));
+      for (var t = lane % PARTS; t < own_end; t += PARTS) { top = select(top, max(top, scores[query * TILE + t]), t >= own_begin); }
 #else
       for (var t = lane % PARTS; t < count; t += PARTS) { top = max(top, scores[query * TILE + t]); }
 #endif
