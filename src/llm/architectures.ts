@@ -2,7 +2,7 @@
 // architecture may differ in is read from their keys (config.ts). All rows here: RMSNorm before attention and before the feed-forward part, a
 // gated linear unit. Sources: llama.cpp's graphs and hyperparameters of these names (src/models/*.cpp), transformers' modeling_*.py.
 import type { Glu } from '../problem/glu.js';
-import type { LayerPart } from './names.js';
+import type { LayerPart, OwnNames } from './names.js';
 
 /**
  * The numbers of a head that a rotation turns together, w of them in pairs i < w/2. pairs: 2i and 2i + 1. halves: i and i + w/2.
@@ -47,6 +47,12 @@ export interface Architecture {
   readonly scaleKey?: true;
   /** Sliding windows, for files that have a size of one. */
   readonly window?: WindowRule;
+  /** May a file scale positions by YaRN (yarn.ts)? */
+  readonly yarn?: true;
+  /** Has each head of queries a sink: a score beside those of the keys, and no value? */
+  readonly sinks?: true;
+  /** Names in GGUF files that are others than those in names.ts. */
+  readonly names?: OwnNames;
   /** Caps of files that do not say theirs; 0: none. Files of rows without have no caps. */
   readonly caps?: { readonly scores: number; readonly logits: number };
 }
@@ -67,9 +73,14 @@ export interface WindowRule {
 const ARCHITECTURES = {
   /** Also Mistral, whose first models have windows, Mixtral and SmolLM2. */
   llama: { ropeInGguf: 'pairs', ropeDivisors: true, biases: [], qkNorms: false, window: { every: 0 }, experts: 'maybe' },
-  qwen2: { ropeInGguf: 'halves', ropeDivisors: false, biases: ['qBias', 'kBias', 'vBias'], qkNorms: false },
-  qwen3: { ropeInGguf: 'halves', ropeDivisors: false, biases: [], qkNorms: true },
-  qwen3moe: { ropeInGguf: 'halves', ropeDivisors: false, biases: [], qkNorms: true, experts: 'always' },
+  qwen2: { ropeInGguf: 'halves', ropeDivisors: false, biases: ['qBias', 'kBias', 'vBias'], qkNorms: false, yarn: true },
+  qwen3: { ropeInGguf: 'halves', ropeDivisors: false, biases: [], qkNorms: true, yarn: true },
+  qwen3moe: { ropeInGguf: 'halves', ropeDivisors: false, biases: [], qkNorms: true, yarn: true, experts: 'always' },
+  'gpt-oss': {
+    ...{ ropeInGguf: 'halves', ropeDivisors: false, qkNorms: false, yarn: true, experts: 'always', activation: 'swiglu_oai', sinks: true },
+    ...{ window: { every: 2, required: true }, names: { feedForwardNorm: 'post_attention_norm.weight' } },
+    biases: ['qBias', 'kBias', 'vBias', 'oBias', 'routerBias', 'gatesBias', 'upsBias', 'downsBias'],
+  },
   gemma3: {
     ...{ ropeInGguf: 'halves', ropeDivisors: false, biases: [], qkNorms: true },
     ...{ activation: 'gelu_tanh', postNorms: true, scalesEmbedding: true, wideScaleAt: 62, scaleKey: true },

@@ -4,6 +4,7 @@ import type { TensorFile } from '../files/tensor-file.js';
 import type { Architecture, RopeKind, WindowRule } from './architectures.js';
 import { type Keys, optionalSize, positive, size } from './keys.js';
 import { tensorName } from './names.js';
+import { type Yarn, yarnOf } from './yarn.js';
 
 /** How positions rotate the heads of q and k. */
 export interface Rope {
@@ -18,6 +19,8 @@ export interface Rope {
   readonly divisors: boolean;
   /** LongRoPE: the divisors are `ropeShort` (w/2) where a sequence has room for at most so many positions, else `ropeLong`. */
   readonly original?: number | undefined;
+  /** What frequencies are multiplied by, pair by pair. Default: 1. */
+  readonly yarn?: Yarn | undefined;
   /** The rotated numbers are multiplied by it. Default 1. */
   readonly magnitude?: number | undefined;
 }
@@ -72,14 +75,27 @@ export function attentionOfLayer(
 const ROPE_BASE = 10_000;
 
 /** The factor that positions are divided by. */
-function linearFactor(keys: Keys, long: boolean): number {
+function linearFactor(keys: Keys, { long, yarn }: { readonly long: boolean; readonly yarn: boolean }): number {
   const type = keys.get('rope.scaling.type');
-  const known = [undefined, 'none', 'linear', ...(long ? ['longrope'] : [])];
+  const known = [undefined, 'none', 'linear', ...(long ? ['longrope'] : []), ...(yarn ? ['yarn'] : [])];
   if (type !== undefined && typeof type !== 'string') return keys.refuse('rope.scaling.type', 'a string');
-  if (!known.includes(type)) return keys.unserved('rope.scaling.type', 'none or linear (Llama 3 scales by the tensor rope_freqs.weight)');
+  if (!known.includes(type)) return keys.unserved('rope.scaling.type', `none${yarn ? ', yarn' : ''} or linear (Llama 3 scales by the tensor rope_freqs.weight)`);
   const factor = positive(keys, 'rope.scaling.factor', positive(keys, 'rope.scale_linear', 1)); // the second is the older name
   if (long && factor !== 1) keys.unserved('rope.scaling.factor', '1 beside rope_factors_short.weight');
-  return type === 'none' ? 1 : factor;
+  return type === 'none' || type === 'yarn' ? 1 : factor;
+}
+
+/** @throws FormatError */
+function yarnIn(keys: Keys, of: { readonly base: number; readonly width: number }): Pick<Rope, 'yarn' | 'magnitude'> {
+  const settings = {
+    factor: positive(keys, 'rope.scaling.factor'),
+    original: optionalSize(keys, 'rope.scaling.original_context_length', size(keys, 'context_length')),
+    fast: positive(keys, 'rope.scaling.yarn_beta_fast', 32),
+    slow: positive(keys, 'rope.scaling.yarn_beta_slow', 1),
+    truncate: true,
+  };
+  if (of.base <= 1) keys.refuse('rope.freq_base', 'a number above 1 beside YaRN');
+  return yarnOf(settings, of);
 }
 
 /** Has the file divisors for short and long contexts? */
@@ -94,12 +110,12 @@ function ropeOf(keys: Keys, row: Architecture, { headWidth, tensors }: Pick<Size
   if (width !== headWidth && !row.partialRope) keys.unserved('rope.dimension_count', `${headWidth}, a whole head`);
   if (width % 2 !== 0) keys.refuse('rope.dimension_count', 'an even number', `${width}`);
   const long = isLong(keys, row, tensors);
+  const base = positive(keys, 'rope.freq_base', ROPE_BASE);
   return {
-    kind: row.ropeInGguf,
-    width,
-    base: positive(keys, 'rope.freq_base', ROPE_BASE),
-    factor: linearFactor(keys, long),
+    ...{ kind: row.ropeInGguf, width, base },
+    factor: linearFactor(keys, { long, yarn: row.yarn === true }),
     divisors: row.ropeDivisors && tensors.has(tensorName('ropeDivisors', 'gguf')!),
+    ...(keys.get('rope.scaling.type') === 'yarn' && yarnIn(keys, { base, width })),
     ...(long && {
       original: size(keys, 'rope.scaling.original_context_length'),
       magnitude: positive(keys, 'rope.scaling.attn_factor', 1),

@@ -53,6 +53,8 @@ export interface Config extends AttentionConfig {
   readonly activation?: Glu | undefined;
   /** Are there norms of what the attention and the feed-forward part add to the residual? */
   readonly postNorms?: boolean | undefined;
+  /** Has each head of queries a score beside those of the keys, and no value with it? */
+  readonly sinks?: boolean | undefined;
   /** The residual begins as the embedding times it. Default 1. */
   readonly embeddingScale?: number | undefined;
   /** Are q, k and v one tensor, and gate and up another? */
@@ -71,6 +73,8 @@ const NEUTRAL: Readonly<Record<string, readonly unknown[]>> = {
   pooling_type: [0],
   residual_scale: [0, 1],
   'rope.scaling.attn_factor': [1],
+  'rope.scaling.yarn_attn_factor': [1],
+  'rope.scaling.yarn_ext_factor': [1],
   'rope.scaling.yarn_log_multiplier': [0],
 };
 /** The same of models with experts: all layers have them, none is every row's, and the chosen ones' weights are a softmax. */
@@ -96,6 +100,7 @@ export const impliedBy = (row: Architecture, width: number) => ({
   ...(row.postNorms && { postNorms: true }),
   ...(row.scalesEmbedding && { embeddingScale: Math.sqrt(width) }),
   ...(row.joined && { joined: true }),
+  ...(row.sinks && { sinks: true }),
 });
 
 /** Undefined for a model without. */
@@ -141,7 +146,7 @@ function architectureIn({ kind, name: file, metadata }: TensorFile): Architectur
 /**
  * Reads the configuration from a file's header; no tensor is read. `findTensors` (model-tensors.ts) checks the tensors against it.
  * @throws FormatError for a key that is missing, of another type, out of range, or against another key; UnsupportedError for another
- * architecture, and for every key of the architecture that would change the result and is not served (yarn, shared experts, …). Both name the
+ * architecture, and for every key of the architecture that would change the result and is not served (shared experts, …). Both name the
  * key, what was expected and what was got
  */
 export function readConfig(file: TensorFile): Config {

@@ -3,14 +3,15 @@ import { FormatError, UnsupportedError } from '../errors.js';
 import { clip } from '../files/show.js';
 import type { TensorFile, TensorInfo } from '../files/tensor-file.js';
 import { showShape } from '../problem/view.js';
+import { architectureOf } from './architectures.js';
 import type { Config } from './config.js';
 import { type LayerPart, type ModelPart, type Role, type Source, tensorName } from './names.js';
 
 /** Dtypes of norms, biases, divisors and routers. */
 export const FLOATS: readonly string[] = ['F32', 'F16', 'BF16'];
 
-/** Vectors, and matrices that are not quantized. */
-const isFloats = (role: Role, shape: readonly number[]): boolean => shape.length === 1 || role.startsWith('router.');
+/** Vectors, biases of experts, and matrices that are not quantized. */
+const isFloats = (role: Role, shape: readonly number[]): boolean => shape.length === 1 || /^router\.|Bias\./.test(role);
 
 /** The shape of a part, outermost first: (N, K) of a matrix, (E, N, K) of experts. */
 function shapesOf({ width: d, heads, kvHeads, headWidth: e, feedForward: f, vocabulary, rope, experts }: Config) {
@@ -29,10 +30,12 @@ function shapesOf({ width: d, heads, kvHeads, headWidth: e, feedForward: f, voca
     qBias: [heads * e],
     kBias: [kvHeads * e],
     vBias: [kvHeads * e],
+    sinks: [heads],
     qNorm: [e],
     kNorm: [e],
     qkv: [(heads + 2 * kvHeads) * e, d],
     o: [d, heads * e],
+    oBias: [d],
     postAttentionNorm: [d],
     feedForwardNorm: [d],
     gate: [f, d],
@@ -40,9 +43,13 @@ function shapesOf({ width: d, heads, kvHeads, headWidth: e, feedForward: f, voca
     gateUp: [2 * f, d],
     down: [d, f],
     router: [count, d],
+    routerBias: [count],
     gates: [count, f, d],
     ups: [count, f, d],
     downs: [count, d, f],
+    gatesBias: [count, f],
+    upsBias: [count, f],
+    downsBias: [count, d],
     postFeedForwardNorm: [d],
   } as const satisfies Readonly<Record<ModelPart | LayerPart, readonly number[]>>;
 }
@@ -54,14 +61,17 @@ export function layerParts({
   postNorms,
   joined,
   experts,
-}: Pick<Config, 'biases' | 'qkNorms' | 'postNorms' | 'joined' | 'experts'>): readonly LayerPart[] {
+  sinks,
+}: Pick<Config, 'biases' | 'qkNorms' | 'postNorms' | 'joined' | 'experts' | 'sinks'>): readonly LayerPart[] {
   const qkv: readonly LayerPart[] = joined ? ['qkv'] : ['q', 'k', 'v'];
   const norms: readonly LayerPart[] = qkNorms ? ['qNorm', 'kNorm'] : [];
-  const attention: readonly LayerPart[] = ['attentionNorm', ...qkv, ...biases, ...norms, 'o', ...(postNorms ? POST.attention : [])];
+  const biased = (parts: readonly LayerPart[]): readonly LayerPart[] => [...parts, ...biases.filter((bias) => parts.some((part) => bias === `${part}Bias`))];
+  const attention = ['attentionNorm', ...biased(qkv), ...norms, ...(sinks ? SINKS : []), ...biased(['o']), ...(postNorms ? POST.attention : [])] as const;
   const gateUp: readonly LayerPart[] = joined ? ['gateUp'] : ['gate', 'up'];
   const feedForward: readonly LayerPart[] = experts ? ['router', 'gates', 'ups', 'downs'] : [...gateUp, 'down'];
-  return [...attention, 'feedForwardNorm', ...feedForward, ...(postNorms ? POST.feedForward : [])];
+  return [...attention, 'feedForwardNorm', ...biased(feedForward), ...(postNorms ? POST.feedForward : [])];
 }
+const SINKS = ['sinks'] as const satisfies readonly LayerPart[];
 const POST = { attention: ['postAttentionNorm'], feedForward: ['postFeedForwardNorm'] } as const satisfies Record<
   string,
   readonly LayerPart[]
@@ -88,7 +98,7 @@ export function findTensors({ name: file, tensors }: TensorFile, config: Config,
   const found = new Map<Role, TensorInfo>();
   const used = new Set<TensorInfo>();
   for (const [role, shape] of rolesOf(config)) {
-    const tensor = tensorName(role, source, config);
+    const tensor = tensorName(role, source, { ...config, own: architectureOf(config.architecture).names });
     if (tensor === undefined) continue; // the source says it otherwise
     const info = tensors.get(tensor);
     if (!info) throw new FormatError({ file, tensor, field: 'shape' }, showShape(shape), 'no such tensor');

@@ -26,11 +26,14 @@ const LAYER = {
   qBias: ['attn_q.bias', 'self_attn.q_proj.bias'],
   kBias: ['attn_k.bias', 'self_attn.k_proj.bias'],
   vBias: ['attn_v.bias', 'self_attn.v_proj.bias'],
+  /** A score of each head of queries. */
+  sinks: ['attn_sinks.weight', 'self_attn.sinks'],
   qNorm: ['attn_q_norm.weight', 'self_attn.q_norm.weight'],
   kNorm: ['attn_k_norm.weight', 'self_attn.k_norm.weight'],
   /** q, k and v, one below the other. */
   qkv: ['attn_qkv.weight', 'self_attn.qkv_proj.weight'],
   o: ['attn_output.weight', 'self_attn.o_proj.weight'],
+  oBias: ['attn_output.bias', 'self_attn.o_proj.bias'],
   postAttentionNorm: ['post_attention_norm.weight', undefined, 'post_attention_layernorm.weight'], // others have that name for feedForwardNorm
   feedForwardNorm: ['ffn_norm.weight', 'post_attention_layernorm.weight', 'pre_feedforward_layernorm.weight'],
   /** Gate, and up below it; in GGUF files they have the name of up, which is the role that the name says. */
@@ -40,9 +43,13 @@ const LAYER = {
   down: ['ffn_down.weight', 'mlp.down_proj.weight'],
   // Of experts, with an axis of E in front. Folders have a tensor for each expert, with its number behind `experts.`.
   router: ['ffn_gate_inp.weight', 'mlp.gate.weight'],
+  routerBias: ['ffn_gate_inp.bias', 'mlp.gate.bias'],
   gates: ['ffn_gate_exps.weight', 'mlp.experts.gate_proj.weight'],
   ups: ['ffn_up_exps.weight', 'mlp.experts.up_proj.weight'],
   downs: ['ffn_down_exps.weight', 'mlp.experts.down_proj.weight'],
+  gatesBias: ['ffn_gate_exps.bias', 'mlp.experts.gate_proj.bias'],
+  upsBias: ['ffn_up_exps.bias', 'mlp.experts.up_proj.bias'],
+  downsBias: ['ffn_down_exps.bias', 'mlp.experts.down_proj.bias'],
   postFeedForwardNorm: ['post_ffw_norm.weight', undefined, 'post_feedforward_layernorm.weight'],
 } as const satisfies Readonly<Record<string, Names>>;
 
@@ -61,16 +68,20 @@ const isPart = <T extends string>(table: Readonly<Record<T, Names>>, part: strin
 /** In folders, what stands for `model.`, and in front of `lm_head.`. */
 export type Roots = readonly [model: string, head: string];
 
-/** What names depend on in folders. */
+/** Names of a layer's tensors that some models have in place of the usual ones. */
+export type OwnNames = Readonly<Partial<Record<LayerPart, string>>>;
+
+/** What names depend on. */
 export interface Naming {
   /** Has the model norms behind products? */
   readonly postNorms?: boolean | undefined;
-  /** Default: `model.` and nothing. */
+  /** In folders; default: `model.` and nothing. */
   readonly roots?: Roots | undefined;
+  readonly own?: OwnNames | undefined;
 }
 
 /** The tensor's name: `attn_q.weight` in layer 3 is `blk.3.attn_q.weight`. Undefined if the source has no such tensor. */
-export function tensorName(role: Role, source: Source, { postNorms, roots }: Naming = {}): string | undefined {
+export function tensorName(role: Role, source: Source, { postNorms, roots, own }: Naming = {}): string | undefined {
   const rooted = (name: string | undefined): string | undefined => {
     if (!roots || name === undefined || source === 'gguf') return name;
     return name.startsWith('model.') ? `${roots[0]}${name.slice('model.'.length)}` : `${roots[1]}${name}`;
@@ -78,7 +89,7 @@ export function tensorName(role: Role, source: Source, { postNorms, roots }: Nam
   if (isPart(MODEL, role)) return rooted(MODEL[role][AT[source]]);
   const [part, layer] = role.split('.') as [LayerPart, string];
   const names: Names = LAYER[part];
-  const name = (postNorms && source === 'huggingFace' && names[2]) || names[AT[source]];
+  const name = own?.[part] ?? ((postNorms && source === 'huggingFace' && names[2]) || names[AT[source]]);
   return rooted(name && `${PREFIX[source]}${layer}.${name}`);
 }
 

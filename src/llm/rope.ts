@@ -3,6 +3,7 @@
 // float64 rounded once to float32. An angle computed in float32 would be off by 1e-3 at position 30,000.
 import { ArgumentError, FormatError } from '../errors.js';
 import type { Config } from './config.js';
+import { slowed } from './yarn.js';
 
 /** Positions that one row of `coarse` stands for. */
 export const FINE = 256;
@@ -18,12 +19,12 @@ export interface RopeTables {
 }
 
 /**
- * Radians a position for each of w/2 pairs: base^(-2i/w), divided by the factor of linear scaling and by the file's divisors.
+ * Radians a position for each of w/2 pairs: base^(-2i/w), divided by the factor of linear scaling and by the file's divisors, or slowed by YaRN.
  * @param divisors (w/2), the file's `ropeDivisors`, `ropeShort` or `ropeLong`; to be given if the rope has divisors, and only then
  * @throws ArgumentError for another number of divisors, FormatError for one that is not above 0
  */
 export function frequencies(rope: Config['rope'], divisors?: ArrayLike<number>): Float64Array<ArrayBuffer> {
-  const { base, width, factor } = rope;
+  const { base, width, factor, yarn } = rope;
   const [expected, got] = [rope.divisors || rope.original !== undefined ? width / 2 : 0, divisors?.length ?? 0];
   if (got !== expected) throw new ArgumentError('divisors', `${expected} numbers`, String(got));
   for (let i = 0; i < got; i++) {
@@ -35,7 +36,7 @@ export function frequencies(rope: Config['rope'], divisors?: ArrayLike<number>):
         String(one),
       );
   }
-  return Float64Array.from({ length: width / 2 }, (_, i) => base ** ((-2 * i) / width) / factor / (divisors?.[i] ?? 1));
+  return Float64Array.from({ length: width / 2 }, (_, i) => ((yarn ? slowed(yarn, i) : 1) * base ** ((-2 * i) / width)) / factor / (divisors?.[i] ?? 1));
 }
 
 /** Tables for positions below `positions`, rounded up to 256. @param magnitude what the rotated numbers are multiplied by */

@@ -8,7 +8,7 @@ import type { FoundLayers } from '../formats/found-layers.js';
 import type { LayerSource } from '../formats/layer-source.js';
 import type { Config } from '../llm/config.js';
 import { FLOATS, rolesOf } from '../llm/model-tensors.js';
-import { matrixName, type Naming, type Role, type Roots, type Source, tensorName } from '../llm/names.js';
+import { matrixName, type Naming, type OwnNames, type Role, type Roots, type Source, tensorName } from '../llm/names.js';
 import { showShape } from '../problem/view.js';
 import { type ExpertMatrices, isFloat, type Matrix, type ModelTensors } from './language-model.js';
 
@@ -18,6 +18,8 @@ export interface FindMatricesOptions {
   readonly settings?: unknown;
   /** Where a folder of more than text has the model. */
   readonly roots?: Roots | undefined;
+  /** Names that are others than the usual ones. */
+  readonly own?: OwnNames | undefined;
   /** Tensors that are left out, beside those that no model needs. */
   readonly isBeside?: ((name: string) => boolean) | undefined;
   /** Finds experts where they are not one tensor. */
@@ -37,8 +39,8 @@ const biasRole = (role: Role): Role => role.replace('.', 'Bias.') as Role;
  *   read, and for a tensor that the model would ignore
  */
 export async function findMatrices(file: TensorFile, config: Config, options: FindMatricesOptions): Promise<ModelTensors> {
-  const { source, settings, roots, isBeside, expertsApart = expertsOf, signal } = options;
-  const naming: Naming = { postNorms: config.postNorms, roots };
+  const { source, settings, roots, own, isBeside, expertsApart = expertsOf, signal } = options;
+  const naming: Naming = { postNorms: config.postNorms, roots, own };
   const found = await findLayers(file, { config: settings, ...(signal && { signal }) });
   const layers = new Map(found.layers.map((layer) => [layer.name, layer]));
   const matrices = new Map<Role, Matrix>();
@@ -51,24 +53,27 @@ export async function findMatrices(file: TensorFile, config: Config, options: Fi
     const tensor = tensorName(role, source, naming);
     const part = role.split('.')[0]!;
     if (tensor === undefined || part.endsWith('Bias')) continue;
+    const biasShape = role.includes('.') ? roles.get(biasRole(role)) : undefined;
+    const bias = biasShape && vector(file, tensorName(biasRole(role), source, naming)!, biasShape);
+    if (bias) used.add(bias);
     if (shape.length === 1 || part === 'router') {
       const info = vector(file, tensor, shape);
       vectors.set(role, info);
+      if (bias) vectors.set(biasRole(role), bias);
       used.add(info);
       continue;
     }
     const name = matrixName(role, source, naming)!;
     if (shape.length === 3) {
-      const own = expertsApart(file, found, { name, tensor, shape });
-      experts.set(role, own);
-      used.add(own.info);
-      for (const one of own.source) for (const info of 'begin' in one ? [one] : Object.values(one.tensors)) used.add(info);
+      const block = expertsApart(file, found, { name, tensor, shape });
+      if (bias && !block.source.every((one) => !('begin' in one) && one.bias))
+        throw new UnsupportedError(`${file.name}: ${clip(tensor)}`, [`${block.info.dtype} of experts with biases: expected codes of a format`]);
+      experts.set(role, block);
+      used.add(block.info);
+      for (const one of block.source) for (const info of 'begin' in one ? [one] : Object.values(one.tensors)) used.add(info);
       continue;
     }
     const layer = layers.get(name);
-    const biasShape = role.includes('.') ? roles.get(biasRole(role)) : undefined;
-    const bias = biasShape && vector(file, tensorName(biasRole(role), source, naming)!, biasShape);
-    if (bias) used.add(bias);
     const matrix = layer ? layerOf(layer, shape, file, tensor) : { weight: floats(file, found, { name, tensor, shape }), bias };
     if (isFloat(matrix)) used.add(matrix.weight);
     else {
@@ -115,7 +120,7 @@ function expertsOf(
   throw new UnsupportedError(`${file.name}: ${clip(tensor)}`, [why]);
 }
 
-/** A norm, or a bias. @throws FormatError */
+/** A norm, sinks, a router, or biases. @throws FormatError */
 function vector(file: TensorFile, tensor: string, shape: readonly number[]): TensorInfo {
   const info = file.tensors.get(tensor);
   if (!info) throw missing(file, tensor, shape);

@@ -1,5 +1,6 @@
 // A language model of a GGUF file, or of all files of a split one.
 import type { TensorFile } from '../files/tensor-file.js';
+import { architectureOf } from '../llm/architectures.js';
 import { readConfig } from '../llm/config.js';
 import { findTensors } from '../llm/model-tensors.js';
 import { ggufTemplates } from '../text/template.js';
@@ -14,7 +15,7 @@ export async function ggufModel(file: TensorFile, signal?: AbortSignal): Promise
   return {
     file,
     config,
-    ...(await findMatrices(file, config, { source: 'gguf', signal })),
+    ...(await findMatrices(file, config, { source: 'gguf', own: architectureOf(config.architecture).names, signal })),
     notes: [],
     tokenizer: () => makeTokenizer(file.metadata, { file: file.name }),
     templates: async () => ggufTemplates(file.metadata, file.name),

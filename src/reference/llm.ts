@@ -2,7 +2,7 @@
 // but what a caller asks for. It takes weights by role from a function, and knows no file and no GPU. Rules: Zhang and Sennrich, 2019
 // (RMSNorm); Su et al., 2021 (RoPE); Ding et al., 2024 (LongRoPE); Shazeer, 2020 (SwiGLU, GeGLU); Hendrycks and Gimpel, 2016 (GELU by tanh);
 // Ainslie et al., 2023 (grouped queries); Beltagy et al., 2020 (windows); Gemma Team, 2024 (caps, norms behind products); Shazeer et al.,
-// 2017 (experts).
+// 2017 (experts); Peng et al., 2023 (YaRN); Xiao et al., 2023 (sinks).
 import { ArgumentError } from '../errors.js';
 
 /** What the numbers of a head have in common with a Config of src/llm. */
@@ -27,6 +27,10 @@ export interface RopeSizes {
   readonly divisors: boolean;
   /** Frequencies are divided by the weight `ropeShort` (w/2), or by `ropeLong` where there is room for more positions than this. */
   readonly original?: number | undefined;
+  /**
+   * YaRN: pairs up to `low` turn as they are, those from `high` on slower by the factor, and between them lies a ramp.
+   */
+  readonly yarn?: { readonly factor: number; readonly low: number; readonly high: number } | undefined;
   /** The rotated numbers are multiplied by it. */
   readonly magnitude?: number | undefined;
 }
@@ -44,7 +48,7 @@ export interface LlmSizes extends HeadSizes {
   readonly rope: RopeSizes;
   /** The embedding is the head. */
   readonly tied: boolean;
-  /** `qBias`, `kBias`, `vBias`: those that layers have. */
+  /** `qBias`, `kBias`, `vBias`, `oBias`, `routerBias`, `gatesBias`, `upsBias`, `downsBias`: those that layers have. */
   readonly biases: readonly string[];
   readonly qkNorms: boolean;
   /** E experts, of which a row meets k; their weights add up to `scale`. */
@@ -64,6 +68,8 @@ export interface LlmSizes extends HeadSizes {
   /** Are `postAttentionNorm` and `postFeedForwardNorm` the norms of what is added to the residual? */
   readonly postNorms?: boolean | undefined;
   readonly embeddingScale?: number | undefined;
+  /** Is there a weight `sinks` (H): a score of each head that has no value? */
+  readonly sinks?: boolean | undefined;
   /** Is `qkv` one weight, q above k above v, and `gateUp` another, gate above up? */
   readonly joined?: boolean | undefined;
 }
@@ -138,14 +144,16 @@ export function rmsNorm(x: Float64Array, w: Float64Array, epsilon: number): Floa
 export function rotate(
   x: Float64Array,
   { heads, headWidth: e }: Pick<HeadSizes, 'heads' | 'headWidth'>,
-  { kind, width: w, base, factor, magnitude = 1 }: Omit<RopeSizes, 'divisors'>,
+  { kind, width: w, base, factor, yarn, magnitude = 1 }: Omit<RopeSizes, 'divisors'>,
   { first, divisors }: { readonly first: number; readonly divisors?: Float64Array | undefined },
 ): Float64Array {
   const y = x.slice();
   const [step, apart] = kind === 'pairs' ? [2, 1] : [1, w / 2];
   for (let at = 0, position = first; at < x.length; at += heads * e, position++)
     for (let i = 0; i < w / 2; i++) {
-      const angle = (position / (factor * (divisors?.[i] ?? 1))) * base ** ((-2 * i) / w);
+      const slow = yarn ? Math.min(1, Math.max(0, (i - yarn.low) / Math.max(0.001, yarn.high - yarn.low))) : 0;
+      const divisor = factor * (divisors?.[i] ?? 1) * (yarn ? 1 / (1 - slow + slow / yarn.factor) : 1);
+      const angle = (position / divisor) * base ** ((-2 * i) / w);
       const [cos, sin] = [magnitude * Math.cos(angle), magnitude * Math.sin(angle)];
       for (let head = 0; head < heads; head++) {
         const a = at + head * e + step * i;
@@ -170,6 +178,8 @@ export interface AttendRules {
   readonly cap?: number | undefined;
   /** Positions that a query sees, its own among them. Default: all. */
   readonly window?: number | undefined;
+  /** (H): a score of each head that has no value. Default: none. */
+  readonly sinks?: Float64Array | undefined;
 }
 
 /**
@@ -181,7 +191,7 @@ export function attend(
   q: Float64Array,
   { keys, values }: Readonly<Cached>,
   { heads, kvHeads, headWidth: e }: HeadSizes,
-  { first, scale = 1 / Math.sqrt(e), cap, window = Infinity }: AttendRules,
+  { first, scale = 1 / Math.sqrt(e), cap, window = Infinity, sinks }: AttendRules,
 ): Float64Array {
   const y = new Float64Array(q.length);
   const pitch = kvHeads * e;
@@ -191,14 +201,14 @@ export function attend(
       const query = at + head * e;
       const key = Math.floor(head / (heads / kvHeads)) * e;
       const begin = Math.max(0, length - window);
-      let top = Number.NEGATIVE_INFINITY;
+      let top = sinks?.[head] ?? Number.NEGATIVE_INFINITY;
       for (let p = begin; p < length; p++) {
         let dot = 0;
         for (let i = 0; i < e; i++) dot += q[query + i]! * keys[p * pitch + key + i]!;
         scores[p] = cap === undefined ? dot * scale : capped(dot * scale, cap);
         top = Math.max(top, scores[p]!);
       }
-      let sum = 0;
+      let sum = sinks ? Math.exp(sinks[head]! - top) : 0;
       for (let p = begin; p < length; p++) sum += scores[p] = Math.exp(scores[p]! - top);
       for (let p = begin; p < length; p++) {
         const share = scores[p]! / sum;
@@ -208,16 +218,19 @@ export function attend(
   return y;
 }
 
-/** By name: SiLU(z) = z / (1 + exp(-z)), and GELU by tanh. */
+/** By name: SiLU(z) = z / (1 + exp(-z)), GELU by tanh, and what gpt-oss has of the gate. */
 const ACTIVATIONS: Readonly<Record<string, (z: number) => number>> = {
   silu: (z) => z / (1 + Math.exp(-z)),
   gelu_tanh: (z) => (z / 2) * (1 + Math.tanh(Math.sqrt(2 / Math.PI) * (z + 0.044715 * z ** 3))),
+  swiglu_oai: (z) => Math.min(z, 7) / (1 + Math.exp(-1.702 * Math.min(z, 7))),
 };
+/** What becomes of up, where it does not stay as it is. */
+const UPS: Readonly<Record<string, (u: number) => number>> = { swiglu_oai: (u) => Math.min(7, Math.max(-7, u)) + 1 };
 
-/** activate(gate) · up @param activate default SiLU */
-export function glu(gate: Float64Array, up: Float64Array, activate = ACTIVATIONS.silu!): Float64Array {
+/** activate(gate) · up @param activate default SiLU @param ofUp default: as it is */
+export function glu(gate: Float64Array, up: Float64Array, activate = ACTIVATIONS.silu!, ofUp = (u: number): number => u): Float64Array {
   const y = new Float64Array(gate.length);
-  for (let i = 0; i < y.length; i++) y[i] = activate(gate[i]!) * up[i]!;
+  for (let i = 0; i < y.length; i++) y[i] = activate(gate[i]!) * ofUp(up[i]!);
   return y;
 }
 
@@ -272,7 +285,10 @@ export function llmReference(
   const product = (x: Float64Array, role: string, n: number, k: number, expert?: number): Float64Array => {
     const w = take(role, (expert === undefined ? 1 : experts!.count) * n * k);
     const own = expert === undefined ? w : w.subarray(expert * n * k, (expert + 1) * n * k);
-    return multiply(roundInput ? roundInput(x, k, role) : x, own, k);
+    const y = multiply(roundInput ? roundInput(x, k, role) : x, own, k);
+    const bias = role.replace('.', 'Bias.');
+    if (expert !== undefined && biases.includes(bias.split('.')[0]!)) addTo(y, take(bias, experts!.count * n).subarray(expert * n, (expert + 1) * n));
+    return y;
   };
   const norm = (x: Float64Array, role: string, length = d): Float64Array => rmsNorm(x, take(role, length), epsilon);
 
@@ -315,16 +331,20 @@ export function llmReference(
     const own = cache[layer]!;
     own.keys = appended(own.keys, turned(project(h, 'k', layer), kvHeads, layer));
     own.values = appended(own.values, project(h, 'v', layer));
-    const rules = { first: taken, scale: sizes.scoreScale, cap: sizes.scoreCap, window: windowOf(layer) };
-    return product(attend(q, own, sizes, rules), `o.${layer}`, d, heads * e);
+    const sinks = sizes.sinks ? take(`sinks.${layer}`, heads) : undefined;
+    const rules = { first: taken, scale: sizes.scoreScale, cap: sizes.scoreCap, window: windowOf(layer), sinks };
+    const y = product(attend(q, own, sizes, rules), `o.${layer}`, d, heads * e);
+    if (biases.includes('oBias')) addTo(y, take(`oBias.${layer}`, d));
+    return y;
   };
   const ofExperts = (h: Float64Array, layer: number, { count, ...how }: NonNullable<LlmSizes['experts']>): Float64Array => {
     const y = new Float64Array(h.length);
     const z = product(h, `router.${layer}`, count, d);
+    if (biases.includes('routerBias')) addTo(z, take(`routerBias.${layer}`, count));
     for (let row = 0; row < h.length / d; row++) {
       const own = h.subarray(row * d, (row + 1) * d);
       for (const { id, weight } of routed(z.subarray(row * count, (row + 1) * count), how)) {
-        const act = glu(product(own, `gates.${layer}`, f, d, id), product(own, `ups.${layer}`, f, d, id), activate);
+        const act = glu(product(own, `gates.${layer}`, f, d, id), product(own, `ups.${layer}`, f, d, id), activate, UPS[activation]);
         product(act, `downs.${layer}`, d, f, id).forEach((value, i) => {
           y[row * d + i]! += weight * value;
         });
@@ -336,7 +356,7 @@ export function llmReference(
     const h = norm(x, `feedForwardNorm.${layer}`);
     if (experts) return ofExperts(h, layer, experts);
     const [gate, up] = ['gate', 'up'].map((role, at) => partOf(h, [`${role}.${layer}`, `gateUp.${layer}`], [f, f], at));
-    const act = glu(gate!, up!, activate);
+    const act = glu(gate!, up!, activate, UPS[activation]);
     return product(act, `down.${layer}`, d, f);
   };
 

@@ -4,7 +4,7 @@ import { toFloat16Bits } from '../../src/dtype.js';
 import { random } from '../cases/data.js';
 import { ggmlType } from './files.js';
 
-export type BlockType = 'F32' | 'F16' | 'Q4_0' | 'Q8_0' | 'Q4_K' | 'Q5_K' | 'Q6_K';
+export type BlockType = 'F32' | 'F16' | 'Q4_0' | 'Q8_0' | 'Q4_K' | 'Q5_K' | 'Q6_K' | 'MXFP4';
 
 /** Draws for one tensor. */
 export interface Draw {
@@ -61,6 +61,11 @@ const FILL: Readonly<Record<BlockType, Fill>> = {
   Q8_0: (block, std, draw) => {
     bytesOf(block, 2, draw);
     half(block, 0, std / 73.9);
+  },
+  // Codes 0, 1, 2, 3, 4, 6, 8, 12 and their negatives, times a power of two: √(mean of squares) 5.85.
+  MXFP4: (block, std, draw) => {
+    bytesOf(block, 1, draw);
+    block.setUint8(0, 128 + Math.round(Math.log2(std / 5.85)) - draw.below(2));
   },
   Q4_K: (block, std, draw) => superblock(block, { unit: std / 202, middle: 7.5 }, draw),
   Q5_K: (block, std, draw) => superblock(block, { unit: std / 404, middle: 15.5 }, draw),

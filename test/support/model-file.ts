@@ -1,9 +1,10 @@
 // Small language models as GGUF files in memory: random weights, a whole header, and a vocabulary of bytes that tokenizers can use. Three
 // layers, about a megabyte. What they say is nonsense; what they must say is known (src/reference/llm.ts).
-import type { ArchitectureName } from '../../src/llm/architectures.js';
+import { type ArchitectureName, architectureOf } from '../../src/llm/architectures.js';
 import type { Config } from '../../src/llm/config.js';
 import { rolesOf } from '../../src/llm/model-tensors.js';
 import { type LayerPart, type ModelPart, type Role, tensorName } from '../../src/llm/names.js';
+import { yarnOf } from '../../src/llm/yarn.js';
 import { type GgufValue, type MadeTensor, makeGguf } from './files.js';
 import { type BlockType, type Draw, drawOf, randomBlocks } from './model-blocks.js';
 
@@ -26,10 +27,12 @@ export interface ModelOptions {
   readonly sizes?:
     | Partial<Pick<Config, 'layers' | 'width' | 'heads' | 'kvHeads' | 'headWidth' | 'feedForward' | 'contextLength' | 'epsilon'>>
     | undefined;
-  /** qwen3moe has 8 and 2 without it; the others have none. */
+  /** qwen3moe and gpt-oss have 8 and 2 without it; the others have none. */
   readonly experts?: Partial<NonNullable<Config['experts']>> | undefined;
   readonly rope?: Partial<Pick<Config['rope'], 'base' | 'factor' | 'divisors' | 'width' | 'original' | 'magnitude'>> | undefined;
-  /** Size of the windows of architectures that have them; 0: none. Default: 12 for gemma, else none. */
+  /** YaRN; gpt-oss has it with a factor of 8 from 64 positions on without it. */
+  readonly yarn?: { readonly factor: number; readonly original: number } | undefined;
+  /** Size of the windows of architectures that have them; 0: none. Default: 12 for gemma and gpt-oss, else none. */
   readonly window?: number | undefined;
   /** Of architectures that have them; default 50 and 30. */
   readonly caps?: { readonly scores: number; readonly logits: number } | undefined;
@@ -56,6 +59,11 @@ const KINDS = {
     ...{ kind: 'halves', biases: [], qkNorms: true, window: 12, every: 6, local: 10_000 },
     more: { activation: 'gelu_tanh', postNorms: true },
   },
+  'gpt-oss': {
+    ...{ kind: 'halves', qkNorms: false, window: 12, every: 2, yarn: { factor: 8, original: 64 } },
+    biases: ['qBias', 'kBias', 'vBias', 'oBias', 'routerBias', 'gatesBias', 'upsBias', 'downsBias'],
+    more: { activation: 'swiglu_oai', sinks: true },
+  },
   smollm3: { kind: 'pairs', biases: [], qkNorms: false, more: { noRopeEvery: 4 } },
   phi3: { kind: 'halves', biases: [], qkNorms: false, more: { joined: true } },
 } as const satisfies Readonly<Record<ArchitectureName, Kind>>;
@@ -66,6 +74,7 @@ interface Kind extends Pick<Config, 'biases' | 'qkNorms'> {
   readonly every?: number;
   /** Base of layers with a window. */
   readonly local?: number | undefined;
+  readonly yarn?: ModelOptions['yarn'];
   readonly more?: Partial<Config>;
 }
 
@@ -78,10 +87,13 @@ export function modelConfig({
   window,
   caps,
   experts,
+  yarn,
 }: ModelOptions): Config {
   const { kind, biases, qkNorms, every = 0, local, more, ...of }: Kind = KINDS[architecture];
   const headWidth = sizes.headWidth ?? 32;
-  const turns: Config['rope'] = { kind, width: headWidth, base: 10_000, factor: 1, divisors: false, ...rope };
+  const plain: Config['rope'] = { kind, width: headWidth, base: 10_000, factor: 1, divisors: false, ...rope };
+  const scaled = yarn ?? of.yarn;
+  const turns = scaled ? { ...plain, ...yarnOf({ ...scaled, fast: 32, slow: 1, truncate: true }, plain) } : plain;
   const size = window ?? of.window ?? 0;
   const isGemma = architecture.startsWith('gemma');
   return {
@@ -100,7 +112,7 @@ export function modelConfig({
     tied,
     biases,
     qkNorms,
-    ...((experts || architecture === 'qwen3moe') && { experts: { count: 8, top: 2, scale: 1, ...experts } }),
+    ...((experts || HAS_EXPERTS.includes(architecture)) && { experts: { count: 8, top: 2, scale: 1, ...experts } }),
     ...more,
     ...(caps && more?.scoreCap && { scoreCap: Math.fround(caps.scores), logitCap: Math.fround(caps.logits) }),
     ...(isGemma && { embeddingScale: Math.sqrt(sizes.width ?? 256) }),
@@ -143,6 +155,9 @@ function tokenizerKeys(vocabulary: number): [string, GgufValue][] {
   ];
 }
 
+const yarnIn = (architecture: ArchitectureName): ModelOptions['yarn'] => (KINDS[architecture] as Kind).yarn;
+const HAS_EXPERTS: readonly string[] = ['qwen3moe', 'gpt-oss'];
+
 /** Real files of qwen3moe say both widths, of which the other is nobody's; Mixtral's say one. */
 function expertKeys({ architecture: a, experts, feedForward }: Config): [string, GgufValue][] {
   if (!experts) return [];
@@ -151,16 +166,21 @@ function expertKeys({ architecture: a, experts, feedForward }: Config): [string,
     [`${a}.expert_count`, ['UINT32', count]],
     [`${a}.expert_used_count`, ['UINT32', top]],
     ...(scale === 1 ? [] : [[`${a}.expert_weights_scale`, ['FLOAT32', scale]] as [string, GgufValue]]),
-    ...(a === 'qwen3moe' ? [[`${a}.expert_feed_forward_length`, ['UINT32', feedForward]] as [string, GgufValue]] : []),
+    ...(HAS_EXPERTS.includes(a) ? [[`${a}.expert_feed_forward_length`, ['UINT32', feedForward]] as [string, GgufValue]] : []),
   ];
 }
 
-function headerOf({ architecture: a, rope, headWidth, ...config }: Config): [string, GgufValue][] {
+function headerOf({ architecture: a, rope, headWidth, ...config }: Config, { yarn = yarnIn(a) }: Pick<ModelOptions, 'yarn'>): [string, GgufValue][] {
   const whole = (value: number): GgufValue => ['UINT32', value];
   const float = (value: number): GgufValue => ['FLOAT32', value];
   const linear: [string, GgufValue][] = [
     [`${a}.rope.scaling.type`, ['STRING', 'linear']],
     [`${a}.rope.scaling.factor`, float(rope.factor)],
+  ];
+  const ofYarn = (of: NonNullable<ModelOptions['yarn']>): [string, GgufValue][] => [
+    [`${a}.rope.scaling.type`, ['STRING', 'yarn']],
+    [`${a}.rope.scaling.factor`, float(of.factor)],
+    [`${a}.rope.scaling.original_context_length`, whole(of.original)],
   ];
   return [
     ['general.architecture', ['STRING', a]],
@@ -179,6 +199,7 @@ function headerOf({ architecture: a, rope, headWidth, ...config }: Config): [str
     [`${a}.attention.value_length`, whole(headWidth)],
     [`${a}.vocab_size`, whole(config.vocabulary)],
     ...(rope.factor === 1 ? [] : linear),
+    ...(yarn ? ofYarn(yarn) : []),
     ...(config.windows ? [[`${a}.attention.sliding_window`, whole(config.windows.size)] as [string, GgufValue]] : []),
     ...(rope.original === undefined
       ? []
@@ -210,6 +231,7 @@ function vectorOf(role: Role, length: number, { weights, draw }: Drawn): Uint8Ar
   const [part, layer] = role.split('.') as [string, string | undefined];
   if (part === 'ropeDivisors') return floats(length, (i) => divisor(i, length));
   if (part === 'ropeShort' || part === 'ropeLong') return floats(length, (i) => divisor(i, length) + (part === 'ropeLong' ? 2 : 0));
+  if (part === 'sinks') return floats(length, () => 1 + draw.normal());
   if (part.endsWith('Bias')) return floats(length, () => 0.3 * draw.normal());
   // Norms behind a huge number push it down.
   const behind = weights === 'heavy' && (part === 'outputNorm' || (/^(attention|feedForward)Norm$/.test(part) && layer !== '0'));
@@ -243,13 +265,13 @@ export function modelParts(options: ModelOptions): ModelParts {
   const tensors = [...rolesOf(config)].map(([role, shape]): MadeTensor => {
     const part = role.split('.')[0] as LayerPart | ModelPart;
     const drawn = { config, weights, draw: drawOf(`${seed} ${role}`) };
-    const name = tensorName(role, 'gguf')!;
+    const name = tensorName(role, 'gguf', { own: architectureOf(config.architecture).names })!;
     const [n, k] = (shape.length === 3 ? [shape[0]! * shape[1]!, shape[2]] : shape) as [number, number | undefined];
-    if (k === undefined) return { name, dtype: 'F32', shape, bytes: vectorOf(role, n, drawn) };
+    if (k === undefined || part.endsWith('Bias')) return { name, dtype: 'F32', shape, bytes: vectorOf(role, n * (k ?? 1), drawn) };
     const dtype = types[role] ?? types[part] ?? (part === 'router' ? 'F32' : type);
     return { name, dtype, shape, bytes: matrixOf(role, dtype, [n, k], drawn) };
   });
-  return { config, metadata: new Map(headerOf(config)), tensors };
+  return { config, metadata: new Map(headerOf(config, options)), tensors };
 }
 
 /** The bytes of a whole file; the same for the same options. */

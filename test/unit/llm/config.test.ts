@@ -60,6 +60,9 @@ const MODELS: readonly ModelOptions[] = [
   { architecture: 'gemma3' }, // one rotation: its base is that of windows, too
   { architecture: 'gemma2', tied: true, caps: { scores: 40, logits: 20 } },
   { architecture: 'smollm3', rope: { base: 5e6 } },
+  { architecture: 'gpt-oss', rope: { base: 150_000 }, sizes: { headWidth: 64 } },
+  { architecture: 'gpt-oss', yarn: { factor: 32, original: 4096 }, window: 128 },
+  { architecture: 'qwen3', yarn: { factor: 4, original: 512 } },
   { architecture: 'phi3' },
   { architecture: 'phi3', window: 2047, rope: { width: 24, original: 512, magnitude: 1.25 } },
 ];
@@ -99,6 +102,17 @@ describe('what a header says', () => {
     expect(readConfig(await headerOf({}, both)).rope.factor).toBe(8);
     const none = { 'llama.rope.scaling.type': ['STRING', 'none'], 'llama.rope.scaling.factor': f32(8) } as const;
     expect(readConfig(await headerOf({}, none)).rope.factor).toBe(1);
+  });
+
+  test('the ramp of gpt-oss-20b, whose frequencies others have worked out', async () => {
+    const real = { architecture: 'gpt-oss', rope: { base: 150_000 }, yarn: { factor: 32, original: 4096 }, sizes: { headWidth: 64 } } as const;
+    const { rope } = readConfig(await headerOf(real));
+    expect(rope.yarn).toEqual({ factor: 32, low: 8, high: 18 });
+    expect(rope.magnitude).toBeCloseTo(1.3465736, 7);
+    const turns = { 'gpt-oss.rope.scaling.yarn_beta_fast': f32(64), 'gpt-oss.rope.scaling.yarn_beta_slow': f32(2) };
+    expect(readConfig(await headerOf(real, turns)).rope.yarn).toEqual({ factor: 32, low: 6, high: 16 });
+    const ofContext = { 'gpt-oss.rope.scaling.original_context_length': undefined };
+    expect(readConfig(await headerOf(real, ofContext)).rope.yarn).toEqual({ factor: 32, low: 6, high: 16 }); // llama.cpp's default: 2,048 here
   });
 
   test('keys that change nothing, and keys of others', async () => {
@@ -320,7 +334,7 @@ describe('the attention of architectures', () => {
   });
 });
 
-const NAMES = 'llama, qwen2, qwen3, qwen3moe, gemma3, gemma2, smollm3, phi3';
+const NAMES = 'llama, qwen2, qwen3, qwen3moe, gpt-oss, gemma3, gemma2, smollm3, phi3';
 
 describe('what is not served', () => {
   test.each<[key: string, value: GgufValue, rest: string]>([
@@ -365,6 +379,10 @@ describe('what is not served', () => {
     ['phi3', 'rope.scaling.attn_factor', f32(1.25), 'expected 1, got 1.25'],
     ['gemma3', 'rope.scaling.attn_factor', f32(1.25), 'expected 1, got 1.25'],
     ['gemma3', 'rope.dimension_count', u32(16), 'expected 32, a whole head, got 16'],
+    ['gemma3', 'rope.scaling.type', ['STRING', 'yarn'], 'expected none or linear (Llama 3 scales by the tensor rope_freqs.weight), got "yarn"'],
+    ['gpt-oss', 'rope.scaling.type', ['STRING', 'longrope'], 'expected none, yarn or linear (Llama 3 scales by the tensor rope_freqs.weight), got "longrope"'],
+    ['gpt-oss', 'rope.scaling.yarn_ext_factor', f32(0.5), 'expected 1, got 0.5'],
+    ['gpt-oss', 'expert_gating_func', u32(2), 'expected 1, got 2'],
     [
       'gemma3',
       'attention.sliding_window_pattern',

@@ -3,6 +3,7 @@ import { readFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { expect, test } from 'vitest';
 import { roundTo } from '../../../src/dtype.js';
+import { architectureOf } from '../../../src/llm/architectures.js';
 import { type Role, tensorName } from '../../../src/llm/names.js';
 import { type LlmOptions, type LlmSizes, llmReference } from '../../../src/reference/llm.js';
 import { GOLDEN_IDS, GOLDEN_MODELS, GOLDEN_ROWS, isFloat32 } from '../../cases/llm-models.js';
@@ -59,7 +60,7 @@ const activationOf = ({ config }: OpenedModel): LlmOptions => (config.activation
 function likeLlama({ file, config, weight }: OpenedModel): LlmOptions {
   const half = (value: number): number => roundTo(value, 'float16');
   const roundInput = (x: Float64Array, _k: number, role: string): Float64Array => {
-    const { dtype } = file.tensors.get(tensorName(role as Role, 'gguf')!)!;
+    const { dtype } = file.tensors.get(tensorName(role as Role, 'gguf', { own: architectureOf(config.architecture).names })!)!;
     if (dtype === 'F32') return x; // a router
     return dtype === 'F16' ? x.map(half) : in8Bits(x, dtype.endsWith('_K') ? 256 : 32);
   };
@@ -77,7 +78,7 @@ const FLOAT32_TABLE = 3e-5;
 
 /** Sizes with each of their rules left out or exchanged. */
 function wrongRules(config: LlmSizes): Readonly<Record<string, LlmSizes>> {
-  const { rope, windows, localRope, scoreCap, logitCap, noRopeEvery, postNorms, activation, embeddingScale } = config;
+  const { rope, windows, localRope, scoreCap, logitCap, noRopeEvery, postNorms, activation, embeddingScale, sinks, biases } = config;
   const turned = { ...rope, kind: rope.kind === 'pairs' ? 'halves' : 'pairs' } as const;
   return {
     kind: { ...config, rope: turned, localRope: localRope && { ...localRope, kind: turned.kind } },
@@ -95,6 +96,9 @@ function wrongRules(config: LlmSizes): Readonly<Record<string, LlmSizes>> {
     ...(noRopeEvery && { 'all rotate': { ...config, noRopeEvery: undefined } }),
     ...(postNorms && { 'no norms behind': { ...config, postNorms: false } }),
     ...(activation && { activation: { ...config, activation: 'silu' } }),
+    ...(rope.yarn && { 'no ramp': { ...config, rope: { ...rope, yarn: { ...rope.yarn, low: rope.yarn.high } } } }),
+    ...(sinks && { 'no sinks': { ...config, sinks: false } }),
+    ...Object.fromEntries(biases.map((bias) => [`no ${bias}`, { ...config, biases: biases.filter((one) => one !== bias) }])),
     ...(embeddingScale && { 'embedding as it is': { ...config, embeddingScale: 1 } }),
   };
 }

@@ -256,7 +256,7 @@ test('divisors of LongRoPE are those of the room for positions', () => {
 
 test('an activation that there is none of is refused', () => {
   expect(() => llmReference({ ...PLAIN, activation: 'relu' }, weightsOf(PLAIN))).toThrow(
-    'activation: expected silu or gelu_tanh, got relu',
+    'activation: expected silu or gelu_tanh or swiglu_oai, got relu',
   );
 });
 

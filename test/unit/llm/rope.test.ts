@@ -2,6 +2,7 @@
 import { expect, test } from 'vitest';
 import { FormatError } from '../../../src/errors.js';
 import { angles, FINE, frequencies, ropeTables } from '../../../src/llm/rope.js';
+import { yarnOf } from '../../../src/llm/yarn.js';
 import { rotate } from '../../../src/reference/llm.js';
 
 const ROPE = { kind: 'halves', width: 64, base: 10_000, factor: 1, divisors: false } as const;
@@ -25,6 +26,19 @@ test('frequencies: base^(-2i/w), over the factor, over the divisors', () => {
     expect(() => frequencies(scaled, [1, 2, wrong, 8])).toThrow(
       new FormatError({ field: 'ropeDivisors[2]' }, 'a number above 0', String(wrong)),
     );
+});
+
+test('YaRN: fast pairs as they are, slow ones over the factor, between them a ramp', () => {
+  const { yarn, magnitude } = yarnOf({ factor: 4, original: 2 ** 12, fast: 2 ** 9 / Math.PI, slow: 1 / Math.PI, truncate: true }, { base: 16, width: 8 });
+  expect(yarn).toEqual({ factor: 4, low: 2, high: 7 }); // 16^(2i/8) turns 2¹¹ / 2^i radians: 2⁹ after two pairs, beyond all pairs at the slow end
+  expect(magnitude).toBe(1 + Math.log(4) / 10);
+  const ramp = { factor: 4, low: 1, high: 3 };
+  expect([...frequencies({ ...ROPE, width: 8, base: 16, yarn: ramp })]).toEqual([1, 0.5, 0.25 * (1 - 0.5 + 0.125), 0.125 / 4]);
+  expect([...frequencies({ ...ROPE, width: 8, base: 16, yarn: { ...ramp, low: 2, high: 2 } })]).toEqual([1, 0.5, 0.25, 0.125 / 4]);
+  expect(yarnOf({ factor: 0.5, original: 64, fast: 32, slow: 1, truncate: false }, { base: 16, width: 8 })).toEqual({
+    yarn: { factor: 0.5, low: 0, high: (8 * Math.log(64 / (2 * Math.PI))) / (2 * Math.log(16)) },
+    magnitude: 1,
+  });
 });
 
 test.each([
