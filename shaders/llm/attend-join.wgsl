@@ -1,9 +1,11 @@
-// att[h] = the parts of all splits of head h, brought to the largest top and divided by the sum of all weights. A workgroup is a head.
+// att[h] = the parts of all splits of head h, brought to the largest top and divided by the sum of all weights, that of its sink among them. A
+// workgroup is a head.
 //
 // parts  [splits, H, E + 2] f32: sums, the sum of their weights, top, as llm/attend leaves them
 // att    [H, width] f32
 
 #include "llm/step.wgsl"
+#include "llm/sinks.wgsl"
 
 #param E 32 64 80 96 128 256 // elements of a head
 
@@ -40,6 +42,6 @@ fn main(@builtin(workgroup_id) workgroup: vec3u, @builtin(local_invocation_index
       sum += shrink * parts[at + c];
       total += shrink * parts[at + E];
     }
-    att[workgroup.x * params.width + c] = sum / total;
+    att[workgroup.x * params.width + c] = sum / (total + sink_weight(workgroup.x, top));
   }
 }

@@ -11,6 +11,7 @@
 
 #include "llm/heads.wgsl"
 #include "llm/keys.wgsl"
+#include "llm/sinks.wgsl"
 
 @group(0) @binding(2) var<storage, read> q: array<vec4<f32>>;
 @group(0) @binding(6) var<storage, read_write> att: array<f32>;
@@ -33,7 +34,10 @@ fn head_of(query: u32) -> u32 {
 }
 
 fn finish(query: u32, c: u32, sum: f32, total: f32, top: f32) {
-  if (c < params.width && first_query + query < now.rows * params.group) { att[head_of(query) * params.width + c] = sum / total; }
+  if (c < params.width && first_query + query < now.rows * params.group) {
+    let sink = sink_weight(kv_head * params.group + (first_query + query) % params.group, top);
+    att[head_of(query) * params.width + c] = sum / (total + sink);
+  }
 }
 
 @compute @workgroup_size(LANES)

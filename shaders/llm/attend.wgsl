@@ -17,6 +17,7 @@
 #include "llm/keys.wgsl"
 #include "llm/rotate.wgsl"
 #include "llm/inputs.wgsl"
+#include "llm/sinks.wgsl"
 
 #param SPLIT 0 1 // do workgroups share a head's positions?
 
@@ -42,7 +43,8 @@ fn finish(query: u32, c: u32, sum: f32, total: f32, top: f32) {
     parts[part + E + 1u] = top;
   }
 #else
-  if (c < params.width) { att[(first_head + query) * params.width + c] = sum / total; }
+  let head = first_head + query;
+  if (c < params.width) { att[head * params.width + c] = sum / (total + sink_weight(head, top)); }
 #endif
 }
 

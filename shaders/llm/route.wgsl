@@ -1,10 +1,10 @@
-// The experts of a row: h = x · weight / sqrt(mean of x² + epsilon), z = h · router of every expert, the `top` largest z (the lowest id where
+// The experts of a row: h = x · weight / sqrt(mean of x² + epsilon), z = h · router + bias of every expert, the `top` largest z (the lowest id where
 // several are as large), and their softmax: the share of each among all experts, divided by the shares of those that are chosen, is the same.
 // A workgroup is a row. If a z is NaN, or the largest is no number, all weights are NaN.
 //
 // x, h     [T, 4 · quads] f32
 // weight   [4 · quads] f32
-// router   [experts, 4 · quads] f32
+// router   [experts, 4 · quads] f32, and behind it the biases [experts]
 // weights  [T, top] f32
 // ids      [T, top] i32, the largest z first; -1 in rows from `rows` on, which are padding
 // sorted   with SORTED, of one row, in place of ids: its pairs by expert (lib/experts.wgsl), as sort-pairs would leave them
@@ -125,13 +125,14 @@ fn main(@builtin(workgroup_id) workgroup: vec3u, @builtin(local_invocation_index
     sums[lane] = vec4<f32>(dot(own[0], one), dot(own[1], one), dot(own[2], one), dot(own[3], one));
     workgroupBarrier(); // all parts are there before they are added up
     for (var i = lane; i < 4u * (LANES / params.parts) && first + i < params.experts; i += LANES) {
-      var logit = 0.0;
+      let expert = first + i;
+      var logit = router[params.experts * params.quads + expert / 4u][expert % 4u];
       for (var j = 0u; j < params.parts; j++) { logit += sums[(i / 4u) * params.parts + j][i % 4u]; }
       if (is_nan(logit)) {
         nans = 1u;
         logit = bitcast<f32>(0xff7fffffu); // the lowest number, so that they have an order
       }
-      logits[first + i] = logit;
+      logits[expert] = logit;
     }
     workgroupBarrier(); // they are added up before others take their place, and before they are compared
   }

@@ -57,6 +57,8 @@ export interface Heads {
   readonly scale?: number;
   /** Scores are cap · tanh(score / cap). Default: they are not. */
   readonly cap?: number | undefined;
+  /** Has each head of queries a score beside those of its keys, and no value with it? Default: no. */
+  readonly sinks?: boolean | undefined;
   /** A query meets the key of its own position and those of window - 1 before. Default all. */
   readonly window?: number | undefined;
   /** What the cache holds. */
@@ -79,13 +81,14 @@ export interface Lanes {
 }
 
 /** A head's settings, defaults filled in. */
-interface Known extends Required<Omit<Heads, 'normEpsilon' | 'cap' | 'window'>> {
+interface Known extends Required<Omit<Heads, 'normEpsilon' | 'cap' | 'window' | 'sinks'>> {
   readonly group: number;
   readonly normEpsilon: number | undefined;
   /** 0: none. */
   readonly cap: number;
   /** MOST_WINDOW: none. */
   readonly window: number;
+  readonly sinks: boolean;
   /** Elements that kernels have, and of these the ones that turn or pad those that do. */
   readonly padded: number;
   readonly turning: number;
@@ -112,7 +115,7 @@ export function paddedWidth({ width, rope, rotary = width }: Pick<Heads, 'width'
 
 /** @throws ArgumentError, UnsupportedError for widths of heads that no kernel has */
 function known(given: Heads): Known {
-  const { heads, kvHeads, width, rope, rotary = width, normEpsilon, kv, capacity, positions = capacity, cap = 0, window } = given;
+  const { heads, kvHeads, width, rope, rotary = width, normEpsilon, kv, capacity, positions = capacity, cap = 0, window, sinks = false } = given;
   for (const [name, value] of Object.entries({ heads, kvHeads, capacity, positions, window: window ?? 1 })) checkWhole(name, value);
   if (heads % kvHeads !== 0) throw new ArgumentError('heads', `a multiple of kvHeads ${kvHeads}`, String(heads));
   const { padded, turning } = paddedWidth(given);
@@ -125,7 +128,7 @@ function known(given: Heads): Known {
   if (positions > capacity && (window ?? Infinity) > capacity)
     throw new ArgumentError('capacity', `at least the window, ${window}, or the ${positions} positions`, String(capacity));
   const numbers = { heads, kvHeads, group: heads / kvHeads, width, rotary, normEpsilon, scale, capacity, positions };
-  return { ...numbers, rope, kv, angles, padded, turning, cap, window: Math.min(window ?? MOST_WINDOW, MOST_WINDOW) };
+  return { ...numbers, rope, kv, angles, padded, turning, cap, sinks, window: Math.min(window ?? MOST_WINDOW, MOST_WINDOW) };
 }
 
 /** Bytes of K, and of V, of a layer. @throws ArgumentError, UnsupportedError */
@@ -144,6 +147,9 @@ const turnText = ({ rope, normEpsilon, ...of }: Known): Params => ({
   NORM: normEpsilon === undefined ? 0 : 1,
   PAD: isPadded(of) ? 1 : 0,
 });
+/** Of what divides by the sum of all weights. */
+const sinkText = ({ sinks }: Known, divides = true): Params => ({ SINKS: sinks && divides ? 1 : 0 });
+const sinkBytes = ({ sinks, heads }: Known): Readonly<Record<string, number>> => (sinks ? { sinks: 4 * heads } : {});
 /** Is there more than whole quads of pairs and of a head? */
 const isPadded = ({ width, padded, turning, rotary }: Pick<Known, 'width' | 'padded' | 'turning' | 'rotary'>): boolean =>
   padded !== width || turning !== rotary || rotary % 4 !== 0;
@@ -195,7 +201,7 @@ export const splitsOf = (positions: number): number => (positions <= WHOLE ? 1 :
  * joins splits.
  *
  * Bindings: `qkv` [H + 2V, e] float32; `angles`; `k_cache`, `v_cache`; `norms` [2, e] float32, those of q, then those of k; `clamped` one
- * u32, which counts values that no half can hold; `att`, or `parts` where there are splits, which then `att` is made of.
+ * u32, which counts values that no half can hold; `sinks` [H] float32; `att`, or `parts` where there are splits, which then `att` is made of.
  * @param options.positions the largest length that the dispatches are for, the new position included
  * @param options.splits workgroups that share a head. Default one up to 2,048 positions
  * @throws ArgumentError, UnsupportedError
@@ -216,18 +222,18 @@ export function attendDispatches(
   const parts = 4 * splits * heads * (padded + 2);
   const first: LlmDispatch = {
     shader: attend,
-    params: { ...textOf(of), ...turnText(of), QUERIES, LANES, SPLIT: splits > 1 ? 1 : 0 },
+    params: { ...textOf(of), ...turnText(of), ...sinkText(of, splits === 1), QUERIES, LANES, SPLIT: splits > 1 ? 1 : 0 },
     workgroups: [heads / QUERIES, splits],
     uniforms: uniformsOf(attend, uniforms(of, LANES, { splits })),
-    bytes: { ...sharedBytes(of, 1), ...(splits > 1 ? { parts } : { att }) },
+    bytes: { ...sharedBytes(of, 1), ...(splits > 1 ? { parts } : { att, ...sinkBytes(of) }) },
   };
   if (splits === 1) return [first];
   const join: LlmDispatch = {
     shader: attendJoin,
-    params: { E: padded },
+    params: { E: padded, ...sinkText(of) },
     workgroups: [heads, 1],
     uniforms: uniformsOf(attendJoin, { heads, splits, width, window }),
-    bytes: { parts, att },
+    bytes: { parts, att, ...sinkBytes(of) },
   };
   return [first, join];
 }
@@ -265,7 +271,7 @@ export function ropeDispatch(
 
 /**
  * The attention of rows of a prompt, each with the positions up to its own. Bindings: `q` of llm/rope-rows, `k_cache`,
- * `v_cache`, `att` [rows, H, e].
+ * `v_cache`, `sinks`, `att` [rows, H, e].
  * @throws ArgumentError, UnsupportedError
  */
 export function attendRowsDispatch(given: Heads, { rows }: { readonly rows: number }): LlmDispatch {
@@ -277,9 +283,9 @@ export function attendRowsDispatch(given: Heads, { rows }: { readonly rows: numb
   const LANES = 64;
   return {
     shader: attendRows,
-    params: { ...textOf(of), QUERIES, LANES },
+    params: { ...textOf(of), ...sinkText(of), QUERIES, LANES },
     workgroups: [Math.ceil((rows * group) / QUERIES), kvHeads],
     uniforms: uniformsOf(attendRows, uniforms(of, LANES)),
-    bytes: { q: 4 * rows * heads * padded, k_cache: cacheBytes(of), v_cache: cacheBytes(of), att: 4 * rows * heads * width },
+    bytes: { q: 4 * rows * heads * padded, k_cache: cacheBytes(of), v_cache: cacheBytes(of), att: 4 * rows * heads * width, ...sinkBytes(of) },
   };
 }

@@ -1,7 +1,7 @@
 // Norms of rows as dispatches, and the choice of experts, which begins with one. Pure.
 import { ArgumentError } from '../errors.js';
 import { sortedWords } from '../problem/experts.js';
-import { checkWhole, rowBytes } from './checks.js';
+import { checkWhole, quadBytes, rowBytes } from './checks.js';
 import { MOST_EXPERTS } from './limits.js';
 import { type LlmDispatch, normAdd, rmsRows, route, uniformsOf } from './shaders.js';
 
@@ -62,8 +62,8 @@ export interface Routed {
 const partsOf = (count: number): number => 2 ** Math.floor(Math.log2(ROUTE_LANES / Math.min(ROUTE_LANES / 4, Math.ceil(count / 4))));
 
 /**
- * The experts of each row and their weights: of h = RMSNorm(x) the products with all rows of the router, the `top` largest of them, and their
- * softmax. Bindings: `x` and `h` [rows, width], `weight` [width], `router` [E, width], `weights` [rows, top], float32; `ids` [rows, top] int32, or
+ * The experts of each row and their weights: of h = RMSNorm(x) the products with all rows of the router and their biases, the `top` largest of
+ * them, and their softmax. Bindings: `x` and `h` [rows, width], `weight` [width], `router` [E, width] and behind it biases [E], `weights` [rows, top], float32; `ids` [rows, top] int32, or
  * with `sorted`, for one row, the pairs as sortPairs leaves them.
  * @param width d, a multiple of 4
  * @throws ArgumentError
@@ -83,7 +83,7 @@ export function routeDispatch(
     workgroups: [rows, 1],
     uniforms: uniformsOf(route, { quads: width / 4, lanes: ROUTE_LANES, experts: count, top, parts: partsOf(count), epsilon, scale }),
     bytes: {
-      ...{ x: size, weight: 4 * width, router: 4 * count * width, h: size, weights: 4 * rows * top },
+      ...{ x: size, weight: 4 * width, router: 4 * count * width + quadBytes(count), h: size, weights: 4 * rows * top },
       ...(sorted ? { sorted: 4 * sortedWords(top, count) } : { ids: 4 * rows * top }),
     },
   };

@@ -46,6 +46,8 @@ const TO_CACHE: readonly Binding[] = [
 const NORMS: Binding = { name: 'norms', binding: 7, access: 'read', when: ({ NORM }) => NORM === 1 };
 const CLAMPED: Binding = { name: 'clamped', binding: 8, access: 'write', when: ({ KV }) => KV === 1 };
 
+const SINKS: Binding = { name: 'sinks', binding: 9, access: 'read', when: ({ SINKS: has }) => has === 1 };
+
 /** One token: norms and rotations of q and k, the cache's new position, and the attention. */
 export const attend: LlmShader = {
   name: 'llm/attend',
@@ -55,6 +57,7 @@ export const attend: LlmShader = {
     { name: 'parts', binding: 6, access: 'write', when: ({ SPLIT }) => SPLIT === 1 },
     NORMS,
     CLAMPED,
+    SINKS,
   ],
   ...OF_HEADS,
 };
@@ -62,7 +65,7 @@ export const attend: LlmShader = {
 /** The parts of all splits → the attention. */
 export const attendJoin: LlmShader = {
   name: 'llm/attend-join',
-  bindings: [PARAMS, NOW, { name: 'parts', binding: 2, access: 'read' }, { name: 'att', binding: 3, access: 'write' }],
+  bindings: [PARAMS, NOW, { name: 'parts', binding: 2, access: 'read' }, { name: 'att', binding: 3, access: 'write' }, SINKS],
   uniforms: ['heads', 'splits', 'width', 'window'],
   floats: [],
 };
@@ -84,6 +87,7 @@ export const attendRows: LlmShader = {
     { name: 'k_cache', binding: 4, access: 'read' },
     { name: 'v_cache', binding: 5, access: 'read' },
     { name: 'att', binding: 6, access: 'write' },
+    SINKS,
   ],
   ...OF_HEADS,
 };

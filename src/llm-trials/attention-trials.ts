@@ -11,15 +11,16 @@ const [FILLED, CAPACITY, HIGH] = [5, 12, 768];
 
 /** Rows meet so many positions, fewer than there are, and their scores end at a cap: both are uniforms, which no variant is without. */
 const [WINDOW, CAP] = [4, 1.5];
+const MEETS = { first: FILLED, window: WINDOW, cap: CAP };
 
 /** Heads of a layer that a variant's params are of. */
-function headsOf({ E, KV, ROPE, NORM, PAD }: Params, group: number): Heads {
+function headsOf({ E, KV, ROPE, NORM, PAD, SINKS }: Params, group: number): Heads {
   const width = PAD === 1 ? E! - 2 : E!;
   const pairs = width / 2;
   return {
     ...{ heads: 2 * group, kvHeads: 2, width, rope: ROPE === 1 ? 'halves' : 'pairs', capacity: CAPACITY },
     kv: (['f32', 'f16', 'q8'] as const)[KV!]!,
-    ...{ normEpsilon: NORM === 1 ? EPSILON : undefined, window: WINDOW, cap: CAP },
+    ...{ normEpsilon: NORM === 1 ? EPSILON : undefined, window: WINDOW, cap: CAP, sinks: SINKS === 1 },
     angles: { low: 0, high: CAPACITY * pairs },
   };
 }
@@ -67,6 +68,10 @@ function layer(heads: Heads, rows: number) {
   };
 }
 
+/** Sinks of heads, below and above their scores; none without. */
+const sinksOf = ({ heads, sinks }: Heads): Float64Array | undefined => (sinks ? noise(6, heads) : undefined);
+const givenSinks = (heads: Heads) => (heads.sinks ? { sinks: floatsOf(sinksOf(heads)!) } : {});
+
 /** Sums over codes, each of which may be the next one. */
 const near = ({ kv }: Heads): Pick<Wanted, 'near'> => (kv === 'q8' ? { near: NEAR_CODES.att } : {});
 
@@ -83,7 +88,7 @@ export function ofToken(params: Params): LlmTrial {
       ? {
           att: {
             of: 'f32',
-            values: attend(turnedQ, { keys, values }, { heads: h, kvHeads, headWidth: width }, { first: FILLED, window: WINDOW, cap: CAP }),
+            values: attend(turnedQ, { keys, values }, { heads: h, kvHeads, headWidth: width }, { ...MEETS, sinks: sinksOf(heads) }),
             ...near(heads),
           } as const,
         }
@@ -93,7 +98,7 @@ export function ofToken(params: Params): LlmTrial {
     { running: 1, position: FILLED, rows: 1 },
     {
       given: {
-        ...{ qkv: floatsOf([...q, ...k, ...v]), ...caches, ...extras },
+        ...{ qkv: floatsOf([...q, ...k, ...v]), ...caches, ...extras, ...givenSinks(heads) },
         ...Object.fromEntries(Object.entries(result).map(([name, { values }]) => [name, poison(4 * values.length)])),
       },
       wanted: { ...wanted, ...result },
@@ -138,10 +143,10 @@ function partsOf(
 }
 
 /** Parts of three splits, of which the last has no position. */
-export function ofJoin({ E }: Params): LlmTrial {
+export function ofJoin({ E, SINKS }: Params): LlmTrial {
   const [heads, splits, pitch] = [2, 3, E! + 2];
   const parts = noise(1, splits * heads * pitch).map((value, i) => (i % pitch === E! ? 3 + value : value));
-  const heads1: Heads = { heads, kvHeads: 1, width: E!, kv: 'f32', rope: 'pairs', capacity: CAPACITY };
+  const heads1: Heads = { heads, kvHeads: 1, width: E!, kv: 'f32', rope: 'pairs', capacity: CAPACITY, sinks: SINKS === 1 };
   const dispatch = attendDispatches(heads1, { software: true, positions: CAPACITY, splits })[1]!;
   const position = 3; // four keys: two a split
   const at = (split: number, head: number, i: number): number => parts[(split * heads + head) * pitch + i]!;
@@ -149,13 +154,14 @@ export function ofJoin({ E }: Params): LlmTrial {
     const head = Math.floor(i / E!);
     const shrink = [0, 1].map((split) => Math.exp(at(split, head, E! + 1)));
     const sum = (of: number): number => shrink[0]! * at(0, head, of) + shrink[1]! * at(1, head, of);
-    return sum(i % E!) / sum(E!);
+    const sink = sinksOf(heads1)?.[head];
+    return sum(i % E!) / (sum(E!) + (sink === undefined ? 0 : Math.exp(sink - at(0, head, E! + 1))));
   });
   return trial(
     dispatch,
     { running: 1, position, rows: 1 },
     {
-      given: { parts: floatsOf(parts), att: poison(4 * att.length) },
+      given: { parts: floatsOf(parts), att: poison(4 * att.length), ...givenSinks(heads1) },
       wanted: { att: { of: 'f32', values: Float64Array.from(att) } },
     },
   );
@@ -194,7 +200,7 @@ export function ofAttendRows(params: Params): LlmTrial {
     q.map((value) => value * Math.sqrt(width)),
     { keys, values },
     { heads: h, kvHeads, headWidth: width },
-    { first: FILLED, window: WINDOW, cap: CAP },
+    { ...MEETS, sinks: sinksOf(heads) },
   );
   return trial(
     attendRowsDispatch(heads, { rows: ROWS + 1 }),
@@ -202,7 +208,7 @@ export function ofAttendRows(params: Params): LlmTrial {
     {
       given: {
         q: floatsOf([...q, ...noise(9, h * width)]),
-        ...{ k_cache: cacheOf(heads, 'k', keys), v_cache: cacheOf(heads, 'v', values), att: poison(4 * (att.length + h * width)) },
+        ...{ k_cache: cacheOf(heads, 'k', keys), v_cache: cacheOf(heads, 'v', values), att: poison(4 * (att.length + h * width)), ...givenSinks(heads) },
       },
       wanted: { att: { of: 'f32', values: Float64Array.from([...att, ...untouched(h * width)]), ...near(heads) } },
     },

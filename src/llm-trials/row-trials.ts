@@ -62,10 +62,13 @@ export function ofRoute({ SORTED }: Params): LlmTrial {
   const [width, count, top, scale] = [264, 13, 3, 1.5];
   const sorted = SORTED === 1;
   const [rows, valid] = sorted ? [1, 1] : [3, 2];
-  const [x, weight, router] = [noise(1, rows * width), noise(2, width), noise(3, count * width)];
+  const [x, weight, router, biases] = [noise(1, rows * width), noise(2, width), noise(3, count * width), noise(4, 4 * Math.ceil(count / 4))];
   const h = rmsNorm(x, weight, EPSILON);
   const chosen = Array.from({ length: valid }, (_, row) =>
-    routed(multiply(h.subarray(row * width, (row + 1) * width), router.map(inSixteenths), width), { top, scale }),
+    routed(
+      multiply(h.subarray(row * width, (row + 1) * width), router.map(inSixteenths), width).map((z, expert) => z + biases[expert]!),
+      { top, scale },
+    ),
   ).flat();
   h.fill(NaN, valid * width);
   const padding = new Array<number>((rows - valid) * top);
@@ -78,7 +81,7 @@ export function ofRoute({ SORTED }: Params): LlmTrial {
     { running: 1, position: 0, rows: valid },
     {
       given: {
-        ...{ x: floatsOf(x), weight: floatsOf(weight), router: floatsOf(router.map(inSixteenths)) },
+        ...{ x: floatsOf(x), weight: floatsOf(weight), router: floatsOf([...router.map(inSixteenths), ...biases]) },
         ...{ h: poison(4 * rows * width), weights: poison(4 * rows * top) },
         ...(sorted ? { sorted: poison(4 * pairs.length) } : { ids: poison(4 * rows * top) }),
       },

@@ -83,7 +83,7 @@ export async function loadExpertsOf(
         `it is ${one.dtype}, and ${other.name} is ${other.dtype}: expected one type for both`,
       ]);
     const apart = [await load(gates!), await load(ups!)];
-    const both = joinExperts(apart, { glu: 'silu' });
+    const both = joinExperts(apart, { glu: config.activation ?? 'silu' });
     for (const each of apart) keep.delete(each);
     keep.add(both);
     made.set(`gateUp.${i}`, both);

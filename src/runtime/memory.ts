@@ -30,11 +30,11 @@ export function slotsOf(config: Config, capacity: number, layer: number): number
 
 /** A layer's attention. @param capacity positions of a sequence, which a layer with a window holds fewer of */
 export function headsOf(config: Config, kv: KvDType, capacity: number, layer = 0): Heads {
-  const { heads, kvHeads, headWidth, rope, qkNorms, epsilon, scoreScale, scoreCap } = config;
+  const { heads, kvHeads, headWidth, rope, qkNorms, epsilon, scoreScale, scoreCap, sinks } = config;
   const { window, rope: turns } = attentionOfLayer(config, layer);
   return {
     ...{ heads, kvHeads, width: headWidth, rope: rope.kind, rotary: turns ? rope.width : 0, kv },
-    ...{ window, cap: scoreCap, capacity: slotsOf(config, capacity, layer), positions: capacity },
+    ...{ window, sinks, cap: scoreCap, capacity: slotsOf(config, capacity, layer), positions: capacity },
     ...(scoreScale !== undefined && { scale: scoreScale }),
     ...(qkNorms && { normEpsilon: epsilon }),
   };

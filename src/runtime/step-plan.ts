@@ -77,6 +77,7 @@ const buffersOf = (config: Config, layer: number): Readonly<Record<string, strin
   k_cache: `k.${layer}`,
   v_cache: `v.${layer}`,
   norms: `norms.${layer}`,
+  sinks: `sinks.${layer}`,
   ...(attentionOfLayer(config, layer).rope === 'localRope' && { angles: 'localAngles' }),
 });
 

@@ -27,7 +27,10 @@ export interface ModelWeights {
   readonly products: ReadonlyMap<ProductName, readonly LinearWeightQuant[]>;
   /** Those of each layer, if there are many. */
   readonly experts: ReadonlyMap<ExpertsName, ExpertLayers>;
-  /** `outputNorm`, `attentionNorm.3`, `feedForwardNorm.3` and such (d); `norms.3` (2, e), of q and then of k; `router.3` (E, d); `angles`, `localAngles`. */
+  /**
+   * `outputNorm`, `attentionNorm.3`, `feedForwardNorm.3` and such (d); `norms.3` (2, e), of q and then of k; `sinks.3` (H); `router.3` (E, d), and behind
+   * it biases (E), in whole quads; `angles`, `localAngles`.
+   */
   readonly tensors: ReadonlyMap<string, Tensor>;
   /** Names of float matrices, which were quantized. */
   readonly quantized: readonly string[];
@@ -187,7 +190,12 @@ async function vectorsIn(
   const vectors = new Map<string, Float32Array<ArrayBuffer>>([['outputNorm', await norm('outputNorm')]]);
   for (let i = 0; i < config.layers; i++) {
     for (const name of normsOf(config)) vectors.set(`${name}.${i}`, await norm(`${name}.${i}`));
-    if (config.experts) vectors.set(`router.${i}`, await read(`router.${i}`));
+    if (config.sinks) vectors.set(`sinks.${i}`, await read(`sinks.${i}`));
+    if (config.experts) {
+      const biases = new Float32Array(4 * Math.ceil(config.experts.count / 4));
+      if (config.biases.includes('routerBias')) biases.set(await read(`routerBias.${i}`));
+      vectors.set(`router.${i}`, joined(await read(`router.${i}`), biases));
+    }
     if (config.qkNorms) vectors.set(`norms.${i}`, joined(await norm(`qNorm.${i}`), await norm(`kNorm.${i}`)));
   }
   const { rope, localRope } = config;

@@ -33,7 +33,7 @@ export function llmVariants(): readonly Pick<LlmDispatch, 'shader' | 'params'>[]
       for (const kv of ['f32', 'f16', 'q8'] as const)
         for (const normEpsilon of [undefined, 1e-6])
           for (const group of [1, 2, 3, 4, 5, 6, 7, 8]) {
-            const heads: Heads = { heads: group, kvHeads: 1, width, rope, kv, normEpsilon, capacity: 64 };
+            const heads: Heads = { heads: group, kvHeads: 1, width, rope, kv, normEpsilon, capacity: 64, sinks: group % 2 === 0 };
             for (const software of [false, true])
               for (const splits of [1, 2]) all.push(...attendDispatches(heads, { software, positions: 64, splits }));
             all.push(ropeDispatch(heads, { rows: 2, caps: GPU }), attendRowsDispatch(heads, { rows: 2 }));

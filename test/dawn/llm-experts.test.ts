@@ -35,6 +35,10 @@ const MODELS: Readonly<Record<string, ModelOptions>> = {
     experts: { count: 12, top: 1, scale: 2.5 },
     sizes,
   },
+  'gpt-oss MXFP4 and Q8_0, 4 of 8': {
+    ...{ architecture: 'gpt-oss', type: 'Q8_0', types: { gates: 'MXFP4', ups: 'MXFP4', downs: 'MXFP4' }, seed: 45 },
+    ...{ experts: { top: 4 }, rope: { base: 150_000 }, sizes: { ...sizes, headWidth: 64, feedForward: 96 } },
+  },
   'llama Q4_0, all of 4': { architecture: 'llama', seed: 44, experts: { count: 4, top: 4 }, sizes },
 };
 const PROMPT = Array.from({ length: 21 }, (_, i) => (i * 37 + 3) % 256);

@@ -50,12 +50,14 @@ interface Layer {
   readonly scale: number;
   readonly angles: Angles;
   readonly norms: Float32Array<ArrayBuffer> | undefined;
+  readonly sinks: Float32Array<ArrayBuffer> | undefined;
 }
 function layerOf(next: Next, { base = 10000, ...of }: Heads & { readonly base?: number }): Layer {
   const rotary = of.rotary ?? of.width;
   const scale = Math.fround(of.scale ?? 1 / Math.sqrt(of.width));
   const norms = of.normEpsilon === undefined ? undefined : floats(2 * of.width, () => 0.5 + next());
-  return { of, rotary, scale, angles: anglesOf(rotary, base, of.positions ?? of.capacity), norms };
+  const sinks = of.sinks ? floats(of.heads, () => 3 * normal(next)) : undefined; // of some heads far above and below all scores
+  return { of, rotary, scale, angles: anglesOf(rotary, base, of.positions ?? of.capacity), norms, sinks };
 }
 
 /** A query's or key's head in float64. */
@@ -169,7 +171,7 @@ function attentionFaults(layer: Layer, { k, v, att, row, ...rows }: Rows & Atten
     const values = Array.from({ length }, (_, t) => rowOf(of, v, 'v', [kv, begin + t]));
     for (let head = kv * group; head < (kv + 1) * group; head++) {
       const q = turned(layer, headOf(of, rows.qkv, row, head), 'q', position);
-      const wanted = attention(q, { keys, values, chains: rows.chains, kv: of.kv, cap: Math.fround(of.cap ?? 0) });
+      const wanted = attention(q, { keys, values, chains: rows.chains, kv: of.kv, cap: Math.fround(of.cap ?? 0), sink: layer.sinks?.[head] });
       const at = (row * of.heads + head) * of.width;
       faults.push(...outside(att.subarray(at, at + of.width), wanted).map((fault) => `row ${row} head ${head} ${fault}`));
     }
@@ -191,12 +193,13 @@ const chainsOf = ({ params }: Pick<LlmDispatch, 'params'>, splits: number): Chai
   padded: params.E!,
 });
 
-const givenOf = ({ of, angles, norms }: Layer, qkv: Float32Array<ArrayBuffer>, cache: { k: ArrayBuffer; v: ArrayBuffer }) => ({
+const givenOf = ({ of, angles, norms, sinks }: Layer, qkv: Float32Array<ArrayBuffer>, cache: { k: ArrayBuffer; v: ArrayBuffer }) => ({
   qkv,
   angles: angles.table,
   k_cache: cache.k,
   v_cache: cache.v,
   ...(norms && { norms }),
+  ...(sinks && { sinks }),
   ...(of.kv === 'f16' && { clamped: new Uint32Array(1) }),
 });
 
@@ -225,6 +228,7 @@ interface Kind extends Pick<Heads, 'width' | 'rope' | 'kv'> {
   readonly split: boolean;
   readonly capped: boolean;
   readonly windowed: boolean;
+  readonly sinks: boolean;
 }
 const kind = (width: number, rope: Heads['rope'], kv: Heads['kv'], group: number, words = ''): Kind => ({
   ...{ width, rope, kv, group },
@@ -233,6 +237,7 @@ const kind = (width: number, rope: Heads['rope'], kv: Heads['kv'], group: number
   split: words.includes('splits'),
   capped: words.includes('cap'),
   windowed: words.includes('window'),
+  sinks: words.includes('sinks'),
 });
 const KINDS: readonly Kind[] = [
   kind(32, 'pairs', 'f32', 6),
@@ -259,20 +264,23 @@ const KINDS: readonly Kind[] = [
   kind(128, 'halves', 'q8', 2, 'norms splits'),
   kind(20, 'pairs', 'q8', 4, 'cpu cap window norms'),
   kind(80, 'halves', 'q8', 1, 'window'),
+  kind(64, 'halves', 'f16', 8, 'window sinks'),
+  kind(64, 'halves', 'f32', 8, 'cpu sinks norms'),
+  kind(32, 'pairs', 'f16', 2, 'cpu splits sinks'),
 ];
 const nameOf = ({ width, rope, kv, group, ...has }: Kind): string =>
   `${group} of ${width}, ${rope}, ${kv}${Object.entries(has)
     .map(([name, is]) => (is ? `, ${name}` : ''))
     .join('')}`;
 /** Heads of a kind; of some a part turns. Of those with a window some have a ring of no more positions than rows need. */
-const headsOf = (next: Next, { width, rope, kv, group, normed, capped, windowed }: Kind, positions: number, rows = 1): Made => {
+const headsOf = (next: Next, { width, rope, kv, group, normed, capped, windowed, sinks }: Kind, positions: number, rows = 1): Made => {
   const kvHeads = 1 + Math.floor(next() * 3);
   const part =
     next() < 0.25 ? { rotary: width % 8 === 0 ? width / 2 - ((width / 2) % 8) : width - 2 * Math.ceil((next() * width) / 2) } : {};
   const window = windowed ? 1 + Math.floor(next() * next() * positions) : undefined;
   const capacity = window && next() < 0.7 ? Math.min(positions, window + rows - 1 + Math.floor(next() * 3)) : positions;
   const common = { width, rope, kv, kvHeads, heads: group * kvHeads, capacity, positions, base: next() < 0.5 ? 10000 : 1e6, window };
-  return { ...common, ...part, ...(normed && { normEpsilon: 1e-6 }), ...(capped && { cap: 1 + 3 * next() }) };
+  return { ...common, ...part, ...(normed && { normEpsilon: 1e-6 }), ...(capped && { cap: 1 + 3 * next() }), ...(sinks && { sinks }) };
 };
 type Made = Heads & { readonly base: number };
 
@@ -335,6 +343,8 @@ describe('rows of a prompt', () => {
     kind(64, 'halves', 'q8', 7),
     kind(80, 'pairs', 'q8', 2, 'norms'),
     kind(20, 'halves', 'q8', 1, 'norms cap window'),
+    kind(64, 'halves', 'f16', 8, 'window sinks'),
+    kind(96, 'halves', 'q8', 2, 'sinks'),
   ];
   test.each(ROW_KINDS.map((one) => [nameOf(one), one] as const))('%s', async (name, one) => {
     for (let i = 0; i < 6; i++) {

@@ -23,15 +23,18 @@ interface Drawn {
   readonly x: Float32Array<ArrayBuffer>;
   readonly weight: Float32Array<ArrayBuffer>;
   readonly router: Float32Array<ArrayBuffer>;
+  /** (E) */
+  readonly biases: Float32Array<ArrayBuffer>;
 }
 function drawn({ count, width, rows = 1 }: Sizes): Drawn {
   const next = random(`${count} ${width} ${rows}`);
   const floats = (length: number, size: number) => Float32Array.from({ length }, () => size * (next() + next() + next() - 1.5));
-  return { x: floats(rows * width, 4), weight: floats(width, 1), router: floats(count * width, 3 / Math.sqrt(width)) };
+  const [x, weight, router] = [floats(rows * width, 4), floats(width, 1), floats(count * width, 3 / Math.sqrt(width))];
+  return { x, weight, router, biases: floats(count, 2) };
 }
-async function run({ count, top, width, rows = 1, valid = rows, scale = 1 }: Sizes, given: Drawn, { sorted = false, running = 1 } = {}) {
+async function run({ count, top, width, rows = 1, valid = rows, scale = 1 }: Sizes, { biases, ...given }: Drawn, { sorted = false, running = 1 } = {}) {
   const dispatch = routeDispatch({ count, top, scale }, { rows, width, epsilon, sorted });
-  const got = await runLlm(device, [dispatch], { running, position: 3, rows: valid }, { ...given });
+  const got = await runLlm(device, [dispatch], { running, position: 3, rows: valid }, { ...given, router: withBiases(given.router, biases) });
   return {
     h: new Float32Array(got.h!),
     words: Object.values({ h: got.h!, weights: got.weights!, ids: got.ids ?? got.sorted! }).map((bytes) => new Uint32Array(bytes)),
@@ -41,17 +44,28 @@ async function run({ count, top, width, rows = 1, valid = rows, scale = 1 }: Siz
   };
 }
 
+/** A router with its biases behind it, in whole quads. */
+function withBiases(router: Float32Array, biases: Float32Array): Float32Array<ArrayBuffer> {
+  const out = new Float32Array(router.length + 4 * Math.ceil(biases.length / 4)).fill(NaN);
+  out.set(router);
+  out.set(biases, router.length);
+  return out;
+}
+
 /** Products of a row with the router in float64, and how far the kernel's may be from them: each of its lanes adds up a part, in chains of four. */
-function logitsOf(h: Float32Array, { router }: Drawn, count: number) {
+function logitsOf(h: Float32Array, { router, biases }: Drawn, count: number) {
   const width = h.length;
   const z = new Float64Array(count);
   const bound = new Float64Array(count);
-  for (let expert = 0; expert < count; expert++)
+  for (let expert = 0; expert < count; expert++) {
     for (let i = 0; i < width; i++) {
       const term = h[i]! * router[expert * width + i]!;
       z[expert]! += term;
       bound[expert]! += Math.abs(term) * (width / 4 + 256 + 4) * U;
     }
+    z[expert]! += biases[expert]!;
+    bound[expert]! += Math.abs(biases[expert]!) * 257 * U; // it comes first
+  }
   return { z, bound };
 }
 
@@ -105,7 +119,7 @@ test.each(SIZES.map((sizes) => ({ ...sizes, rows: 1, valid: 1 })))('sorted: %j',
 describe('no order of its own', () => {
   const sizes = { count: 12, top: 3, width: 64 };
   test('the lowest ids where several are as good, and equal weights', async () => {
-    const got = await run(sizes, { ...drawn(sizes), router: new Float32Array(12 * 64) });
+    const got = await run(sizes, { ...drawn(sizes), router: new Float32Array(12 * 64), biases: new Float32Array(12).fill(0.5) });
     expect([...got.ids]).toEqual([0, 1, 2]);
     expect(new Set(got.weights).size).toBe(1);
     expect(Math.abs(got.weights[0]! - 1 / 3)).toBeLessThan(4 * U);
@@ -114,6 +128,7 @@ describe('no order of its own', () => {
     const best = routed(z, { ...sizes, scale: 1 })[0]!.id;
     const copy = best === 11 ? 4 : 11;
     given.router.copyWithin(copy * 64, best * 64, (best + 1) * 64);
+    given.biases.copyWithin(copy, best, best + 1);
     expect([...(await run(sizes, given)).ids.subarray(0, 2)]).toEqual([Math.min(best, copy), Math.max(best, copy)]);
   });
 

@@ -73,7 +73,7 @@ const FAULTS: readonly (readonly [kernel: string, where: RegExp, ...change: read
   ['llm/rms-rows', /y\[\d+\]/, 'llm/rms-rows.wgsl', '* factor * weight[i]', '* factor'],
   ['llm/rms-rows', /y\[528\]: expected NaN as before/, 'llm/rms-rows.wgsl', '|| workgroup.x >= now.rows', ''],
   ['llm/attend', /(att|k_cache)\[\d+\]/, 'llm/rotate.wgsl', 'low.x * high.x - low.y * high.y', 'low.x'],
-  ['llm/attend', /att\[\d+\]/, 'llm/attend.wgsl', 'sum / total', 'sum'],
+  ['llm/attend', /att\[\d+\]/, 'llm/attend.wgsl', 'sum / (total', 'sum / (1.0'],
   [
     'llm/attend',
     /v_cache\[\d+\]/,

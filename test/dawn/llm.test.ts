@@ -190,7 +190,7 @@ describe('a sequence', () => {
     const prompt = Array.from({ length: 2046 }, (_, i) => (i * 53 + (i >> 5)) % 256);
     const ids = await idsOf(llm, prompt, { maxTokens: 6, tokensPerSubmit: 2 }); // the cache grows between tokens
     expect(llm.explain().capacity).toBe(4096);
-    expect(llm.explain().variants).toMatchObject({ 'llm/attend-join[E=32]': 1 });
+    expect(llm.explain().variants).toMatchObject({ 'llm/attend-join[E=32,SINKS=0]': 1 });
     const reference = llmReference(config, weight);
     let logits = reference.forward(prompt).subarray(-config.vocabulary);
     for (const id of ids) {

@@ -104,9 +104,10 @@ export function capped(x: number, cap: number): { readonly value: number; readon
 }
 
 /**
- * softmax(q Kᵀ) V of one head. @param keys [length][e] @param kv what keys and values are held as @param cap of scores; 0: none
+ * softmax(q Kᵀ) V of one head. @param keys [length][e] @param kv what keys and values are held as @param cap of scores; 0: none @param sink a score
+ * without a value
  */
-export function attention(q: Bounded, { keys, values, chains, kv, cap = 0 }: AttentionOptions): Bounded {
+export function attention(q: Bounded, { keys, values, chains, kv, cap = 0, sink }: AttentionOptions): Bounded {
   const width = q.value.length;
   const length = keys.length;
   const { lanes, tile, splits } = chains;
@@ -148,6 +149,13 @@ export function attention(q: Bounded, { keys, values, chains, kv, cap = 0 }: Att
       sumsMoved[i]! += weight * (Math.abs(v) * (relative + (chain + factored) * U) + small(v)) + 2 ** -126 * (1 + Math.abs(v));
     }
   }
+  if (sink !== undefined) {
+    const above = sink - top;
+    const weight = Math.exp(above);
+    total += weight;
+    // The top may be any key's.
+    totalMoved += weight * (Math.expm1(moved.reduce((a, b) => Math.max(a, b)) + U * (6 * Math.abs(above) + 8)) + U) + 2 ** -126;
+  }
   const share = totalMoved / total;
   for (let i = 0; i < width; i++) {
     out.value[i]! /= total;
@@ -163,6 +171,7 @@ interface AttentionOptions {
   readonly chains: Chains;
   readonly kv: Heads['kv'];
   readonly cap?: number;
+  readonly sink?: number | undefined;
 }
 
 /** Norms of rows. */

@@ -33,7 +33,7 @@ const OF_KEYS = [['scores'], ['part_tops'], ['tops'], ['scores'], ['scores'], ['
 const CASES: readonly Case[] = [
   {
     name: 'llm/attend',
-    params: { E: 32, KV: 0, ROPE: 0, NORM: 1, PAD: 0, QUERIES: 1, LANES: 64, SPLIT: 0 },
+    params: { E: 32, KV: 0, ROPE: 0, NORM: 1, PAD: 0, SINKS: 0, QUERIES: 1, LANES: 64, SPLIT: 0 },
     values: { ...heads, scale: 1, epsilon: 1 },
     now: [1, 258, 1],
     fewer: [1, 10, 1],
@@ -46,7 +46,7 @@ const CASES: readonly Case[] = [
   },
   {
     name: 'llm/attend-rows',
-    params: { E: 32, KV: 0, QUERIES: 2, LANES: 64 },
+    params: { E: 32, KV: 0, SINKS: 0, QUERIES: 2, LANES: 64 },
     values: heads,
     now: [1, 10, 2],
     sizes: { q: 4 * 128, ...cache, att: 4 * 128 },
@@ -73,7 +73,7 @@ const CASES: readonly Case[] = [
     params: { SORTED: 0 },
     values: { quads: 9, lanes: 4, experts: 9, top: 3, parts: 64, epsilon: 1, scale: 1 },
     now: [1, 0, 1],
-    sizes: { x: 144, weight: 144, router: 9 * 144, h: 144, ids: 12, weights: 12 },
+    sizes: { x: 144, weight: 144, router: 9 * 144 + 48, h: 144, ids: 12, weights: 12 },
     barriers: [['squares'], ['h'], ['sums'], ['logits'], ['broken']], // and what is chosen, by a function of each lane's
   },
   {

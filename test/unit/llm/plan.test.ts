@@ -129,7 +129,7 @@ describe('with experts', () => {
   });
 });
 
-describe.each([...ARCHITECTURES, 'gemma2', 'gemma3', 'qwen3moe'] as const)('%s', (architecture) => {
+describe.each([...ARCHITECTURES, 'gemma2', 'gemma3', 'qwen3moe', 'gpt-oss'] as const)('%s', (architecture) => {
   test('a kernel has at most eight storage buffers, of names that there are, and of their size', () => {
     const config = modelConfig({ architecture, rope: { base: 1e6 } });
     const context = 1024;
@@ -140,7 +140,8 @@ describe.each([...ARCHITECTURES, 'gemma2', 'gemma3', 'qwen3moe'] as const)('%s',
       ...bufferSizes(config, context),
       ...Object.fromEntries(vectors.map((name) => [name, 4 * config.width])),
       ...Object.fromEntries(cache.flatMap(({ i, k, v }) => [[`k.${i}`, k] as const, [`v.${i}`, v] as const])),
-      ...Object.fromEntries(Array.from({ length: L }, (_, i) => [`router.${i}`, 4 * (config.experts?.count ?? 0) * config.width])),
+      ...Object.fromEntries(Array.from({ length: L }, (_, i) => [`router.${i}`, 4 * (config.experts?.count ?? 0) * (config.width + 1)])), // eight
+      ...Object.fromEntries(Array.from({ length: L }, (_, i) => [`sinks.${i}`, config.sinks ? 4 * config.heads : 0])),
       ...Object.fromEntries(Array.from({ length: L }, (_, i) => [`norms.${i}`, config.qkNorms ? 8 * config.headWidth : 0])),
     };
     let seen = 0;
