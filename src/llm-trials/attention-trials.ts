@@ -155,7 +155,7 @@ export function ofJoin({ E, SINKS }: Params): LlmTrial {
     const shrink = [0, 1].map((split) => Math.exp(at(split, head, E! + 1)));
     const sum = (of: number): number => shrink[0]! * at(0, head, of) + shrink[1]! * at(1, head, of);
     const sink = sinksOf(heads1)?.[head];
-    return sum(i % E!) / (sum(E!) + (sink === undefined ? 0 : Math.exp(sink - at(0, head, E! + 1))));
+    return sum(i % E!) / (sum(E!) + (sink === undefined ? 0 : Math.exp(sink)));
   });
   return trial(
     dispatch,

@@ -97,7 +97,7 @@ describe.each(Object.entries(MODELS))('%s', (_, options) => {
 test('on a device that says it is a GPU a layer takes six dispatches', { timeout: 300_000 /* it compiles GPUs' texts */ }, async () => {
   const own = await requestDevice({ gpu });
   Object.defineProperty(own, 'adapterInfo', { value: { vendor: 'none', architecture: '', device: '', description: '' } });
-  for (const name of ['qwen3moe Q4_0, 2 of 8', 'llama Q8_0, 1 of 12, scaled']) {
+  for (const name of ['qwen3moe Q4_0, 2 of 8', 'llama Q8_0, 1 of 12, scaled', 'gpt-oss MXFP4 and Q8_0, 4 of 8']) {
     const bytes = modelFile({ ...MODELS[name]!, vocabulary: 264 });
     const { config, weight } = await openedModel(bytes);
     const llm = await load(bytes, { device: own });
