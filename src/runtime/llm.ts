@@ -32,6 +32,7 @@ import {
   type Piece,
 } from './options.js';
 import { piecesOf } from './pieces.js';
+import { type Slide, slid, slideOf } from './slide.js';
 
 /** @throws UnsupportedError if there is no memory */
 function logitsOf(rows: number, vocabulary: number): Float32Array<ArrayBuffer> {
@@ -49,6 +50,8 @@ const loading = () => loadOwn('loading of language models', () => import('./load
 interface Asked extends Required<Pick<GenerateOptions, 'signal' | 'tokensPerSubmit'>>, Sampling {
   readonly limit: number;
   readonly stops: readonly number[];
+  /** Undefined: the sequence does not slide. */
+  readonly slide: Slide | undefined;
 }
 
 /**
@@ -81,9 +84,9 @@ export class Llm {
   }
 
   /**
-   * Loads a model: of a GGUF file llama, qwen2, qwen3, qwen3moe, gemma2, gemma3, smollm3 or phi3, of a Hugging Face folder llama, mistral, qwen2,
-   * qwen3, qwen3_moe, gemma2, gemma3, smollm3 or phi3. Float matrices become int8 in groups of 32, or what `quantize` says. If a step fails, all is
-   * freed.
+   * Loads a model: of a GGUF file llama, qwen2, qwen3, qwen3moe, gpt-oss, gemma2, gemma3, smollm3 or phi3, of a Hugging Face folder llama, mistral,
+   * qwen2, qwen3, qwen3_moe, gemma2, gemma3, smollm3 or phi3. Float matrices become int8 in groups of 32, or what `quantize` says. If a step fails, all
+   * is freed.
    * @param from a GGUF file, or the first of a split one: its bytes, a URL or a path, `hf:ORG/NAME[@REVISION]/FILE`, or what `openModel` returned. Or a folder of config.json,
    *   safetensors and tokenizer.json: its path, its URL with a slash at the end, or its files; files of a split GGUF, too
    * @throws ArgumentError, FormatError, ReadError; UnsupportedError for a model that is not served, or without memory; ShaderError, GpuError,
@@ -155,8 +158,9 @@ export class Llm {
    */
   generate(ids: ArrayLike<number>, options: GenerateOptions = {}): AsyncGenerator<GeneratedId, void> {
     const given = checkGenerate(options);
-    const prompt = checkPrompt(ids, this.config.vocabulary, this.context);
-    return this.#generate(prompt, this.#asked(prompt, given));
+    const slide = slideOf(given, this.context);
+    const prompt = checkPrompt(ids, this.config.vocabulary, slide ? Infinity : this.context);
+    return this.#generate(prompt, this.#asked(prompt, given, slide));
   }
 
   /**
@@ -175,10 +179,14 @@ export class Llm {
    * @example const ids = (await llm.tokenizer()).encode(await llm.render(messages), { special: true });
    */
   async render(messages: readonly Message[], options: Pick<ChatWithOptions, 'tools' | 'templateOptions'> = {}): Promise<string> {
+    return this.#render(messages, options, true);
+  }
+
+  async #render(messages: readonly Message[], options: object, addGenerationPrompt: boolean): Promise<string> {
     const { tools, templateOptions } = checkChat(options);
     const { names } = await this.tokenizer();
     return renderChat(await this.#parts.model.templates(), messages, {
-      names,
+      ...{ names, addGenerationPrompt },
       ...(tools && { tools }),
       ...(templateOptions && { templateOptions }),
     });
@@ -193,7 +201,22 @@ export class Llm {
     const { tools: _tools, templateOptions: _options, ...given } = checkChat(options);
     const tokenizer = await this.tokenizer();
     const prompt = await this.render(messages, options);
-    yield* this.#text(tokenizer.encode(prompt, { special: true }), { tokenizer, begins: true }, given);
+    const ids = tokenizer.encode(prompt, { special: true });
+    const keep = given.overflow === 'slide' && given.keep === undefined && { keep: await this.#systemIds(ids, messages, options) };
+    yield* this.#text(ids, { tokenizer, begins: true }, { ...given, ...keep });
+  }
+
+  /** How many ids of a prompt are those of the leading system messages: none where a template does not take these alone. */
+  async #systemIds(prompt: readonly number[], messages: readonly Message[], options: object): Promise<number> {
+    const end = messages.findIndex(({ role }) => role !== 'system' && role !== 'developer');
+    if (end < 1) return 0;
+    const rendered = this.#render(messages.slice(0, end), options, false).catch((error: unknown) => {
+      if (error instanceof ArgumentError) return '';
+      throw error;
+    });
+    const ids = (await this.tokenizer()).encode(await rendered, { special: true });
+    const other = ids.findIndex((id, i) => id !== prompt[i]);
+    return Math.min(other < 0 ? ids.length : other, Math.max(0, this.context - 2));
   }
 
   /**
@@ -292,13 +315,18 @@ export class Llm {
   }
 
   /** @throws ArgumentError */
-  #asked(prompt: readonly number[], given: GenerateOptions): Asked {
+  #asked(prompt: readonly number[], given: GenerateOptions, slide: Slide | undefined): Asked {
     this.#assertAlive();
-    const { maxTokens = Infinity, stops, tokensPerSubmit, signal } = given;
+    const { maxTokens, stops, tokensPerSubmit, signal } = given;
     const { vocabulary } = this.config;
-    // The id behind the last position needs no place.
-    const limit = Math.min(maxTokens, this.context - prompt.length + 1);
-    return { ...samplingOf(given, vocabulary), limit, stops: checkStops(stops, vocabulary), tokensPerSubmit, signal };
+    const room = this.#roomBehind(slide ? slid(prompt, slide) : prompt);
+    const limit = slide ? (maxTokens ?? room) : Math.min(maxTokens ?? room, room);
+    return { ...samplingOf(given, vocabulary), limit, stops: checkStops(stops, vocabulary), tokensPerSubmit, signal, slide };
+  }
+
+  /** The id behind the last position needs no place. */
+  #roomBehind(ids: readonly number[]): number {
+    return this.context - ids.length + 1;
   }
 
   /** Brings ids into the cache, but those at the beginning that are there. The last is computed anyway: its logits are asked for. */
@@ -333,25 +361,38 @@ export class Llm {
 
   async *#generate(prompt: readonly number[], asked: Asked): AsyncGenerator<GeneratedId, void> {
     this.#assertFree();
-    const { limit, signal, sampler, ...how } = asked;
+    const { limit, signal, sampler, slide, ...how } = asked;
     if (limit === 0) return;
     this.#busy = true;
     const under: Promise<Chosen>[] = [];
     try {
-      signal?.throwIfAborted();
-      await this.#read(prompt, signal);
-      const choosing = { ...how, limit, vocabulary: this.config.vocabulary, context: this.context };
-      const sequence: Sequence = {
-        ...{ prompt, under, stats: this.stats, signal },
-        took: (id) => this.#kept.push(id),
-        check: () => {
-          signal?.throwIfAborted();
-          this.#assertAlive();
-        },
+      const check = (): void => {
+        signal?.throwIfAborted();
+        this.#assertAlive();
       };
-      yield* sampler
-        ? askForIds(this.#parts.runner, { ...choosing, sampler }, sequence)
-        : chooseIds(this.#parts.runner, choosing, sequence);
+      let ids = slide ? slid(prompt, slide) : prompt;
+      for (let left = limit; ; ) {
+        signal?.throwIfAborted();
+        await this.#read(ids, signal);
+        const choosing = { ...how, limit: Math.min(left, this.#roomBehind(ids)), vocabulary: this.config.vocabulary, context: this.context };
+        const sequence: Sequence = {
+          ...{ prompt: ids, under, stats: this.stats, signal, check },
+          took: (id) => this.#kept.push(id),
+        };
+        const chosen = sampler
+          ? askForIds(this.#parts.runner, { ...choosing, sampler }, sequence)
+          : chooseIds(this.#parts.runner, choosing, sequence);
+        const all = [...ids];
+        for await (const one of chosen) {
+          all.push(one.id);
+          const goesOn = one.reason === 'length' && choosing.limit < left;
+          yield goesOn ? { id: one.id } : one;
+          if (one.reason && !goesOn) return;
+        }
+        left -= choosing.limit;
+        ids = slid(all, slide!); // there is less room than limit only where it slides
+        this.#kept = [];
+      }
     } catch (error) {
       throw this.#endedBy(error, signal);
     } finally {

@@ -8,6 +8,7 @@ import { MOST_STOPS } from '../llm-kernels/state.js';
 import type { Progress } from '../progress.js';
 import type { QuantizeForm } from '../quantize/gpu-form.js';
 import type { ChatOptions } from '../text/template.js';
+import type { Overflow, SlideOptions } from './slide.js';
 
 /** How a model is loaded. */
 export interface LlmOptions {
@@ -38,8 +39,8 @@ export interface LlmOptions {
 }
 
 /** How ids are chosen. */
-export interface GenerateOptions extends SamplingOptions {
-  /** Default: as many as the context has room for. */
+export interface GenerateOptions extends SamplingOptions, SlideOptions {
+  /** Default: as many as the context has room for. More only where the sequence slides. */
   readonly maxTokens?: number | undefined;
   /** Ids that end it, at most 16. They are yielded. Default: none; those of the tokenizer where text is asked for. */
   readonly stops?: readonly number[] | undefined;
@@ -95,6 +96,8 @@ const GENERATE = {
   ...SAMPLING,
   stops: optional(anything),
   tokensPerSubmit: optional(between(1, 8)),
+  overflow: optional(oneOf<Overflow>('end', 'slide')),
+  keep: optional(wholeNumber(0)),
   signal: optional(signal),
 };
 const LOGITS = onlyFields({ all: optional(flag) });
@@ -116,7 +119,7 @@ export function checkIds(given: unknown, argument: string, vocabulary: number): 
   return ids.map((id, i) => between(0, vocabulary - 1)(id, `${argument}[${i}]`));
 }
 
-/** A prompt has at least one id, and its place. @throws ArgumentError */
+/** A prompt has at least one id, and its place. @param context Infinity: it may be longer, and slides. @throws ArgumentError */
 export function checkPrompt(given: unknown, vocabulary: number, context: number): readonly number[] {
   const ids = checkIds(given, 'ids', vocabulary);
   if (ids.length === 0) throw new ArgumentError('ids', 'at least one id', 'none');

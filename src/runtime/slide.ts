@@ -11,7 +11,10 @@ export interface SlideOptions {
    * `keep` ids stay, and the last half of the others; they are computed anew, and the answer goes on behind them up to `maxTokens`.
    */
   readonly overflow?: Overflow | undefined;
-  /** Ids from the first on that stay when the sequence slides, at most `context` - 2. Default: 0; of `chat`: those of the leading system messages. */
+  /**
+   * Ids from the first on that stay when the sequence slides, at most `context` - 2. Default: 0; of `chat`: those of the leading system messages, if the
+   * template takes these alone.
+   */
   readonly keep?: number | undefined;
 }
 
