@@ -11,6 +11,36 @@ import { type BlockShape, type BlockType, makeMatrix } from './gguf-words.js';
 import type { LayerFormat } from './layer-format.js';
 import type { LayerSource } from './layer-source.js';
 
+/** GGUF's names of the supported types of blocks. */
+export type GgufTypeName =
+  | 'Q4_0'
+  | 'Q4_1'
+  | 'Q5_0'
+  | 'Q5_1'
+  | 'Q8_0'
+  | 'Q2_K'
+  | 'Q3_K'
+  | 'Q4_K'
+  | 'Q5_K'
+  | 'Q6_K'
+  | 'IQ4_NL'
+  | 'IQ4_XS'
+  | 'MXFP4'
+  | 'TQ1_0'
+  | 'TQ2_0'
+  | 'NVFP4'
+  | 'Q1_0'
+  | 'Q2_0'
+  | 'IQ1_S'
+  | 'IQ1_M'
+  | 'IQ2_XXS'
+  | 'IQ2_XS'
+  | 'IQ2_S'
+  | 'IQ3_XXS'
+  | 'IQ3_S';
+/** Those whose grids are 8 kB (gguf-iq-grids.ts). */
+type GridTypeName = Extract<GgufTypeName, `IQ${1 | 2 | 3}_${string}`>;
+
 /** A type of blocks, with its importer. */
 export interface GgufType extends BlockShape {
   /** @throws FormatError */
@@ -21,7 +51,7 @@ export type GgufTypes = Readonly<Record<string, GgufType>>;
 export const withMake = (type: BlockType): GgufType => ({ ...type, make: (tensor) => makeMatrix(type, tensor) });
 
 /** Types without grids. */
-export const PLAIN_TYPES = {
+export const PLAIN_TYPES: Readonly<Record<Exclude<GgufTypeName, GridTypeName>, GgufType>> = {
   Q4_0: withMake(Q4_0),
   Q4_1: withMake(Q4_1),
   Q5_0: withMake(Q5_0),
@@ -40,12 +70,8 @@ export const PLAIN_TYPES = {
   NVFP4: withMake(NVFP4),
   Q1_0: withMake(Q1_0),
   Q2_0: withMake(Q2_0),
-} as const;
-/** Types whose grids are 8 kB (gguf-iq-grids.ts). */
-export const GRID_TYPES = ['IQ1_S', 'IQ1_M', 'IQ2_XXS', 'IQ2_XS', 'IQ2_S', 'IQ3_XXS', 'IQ3_S'] as const;
-
-/** GGUF's names of the supported types of blocks. */
-export type GgufTypeName = keyof typeof PLAIN_TYPES | (typeof GRID_TYPES)[number];
+};
+const GRID_TYPES: readonly GridTypeName[] = ['IQ1_S', 'IQ1_M', 'IQ2_XXS', 'IQ2_XS', 'IQ2_S', 'IQ3_XXS', 'IQ3_S'];
 
 export const hasGrid = (dtype: string): boolean => (GRID_TYPES as readonly string[]).includes(dtype);
 /** Is a GGUF dtype one that is read? */
