@@ -34,6 +34,7 @@ function shapesOf({ width: d, heads, kvHeads, headWidth: e, feedForward: f, voca
     qNorm: [e],
     kNorm: [e],
     qkv: [(heads + 2 * kvHeads) * e, d],
+    qkvBias: [(heads + 2 * kvHeads) * e],
     o: [d, heads * e],
     oBias: [d],
     postAttentionNorm: [d],
@@ -65,8 +66,18 @@ export function layerParts({
 }: Pick<Config, 'biases' | 'qkNorms' | 'postNorms' | 'joined' | 'experts' | 'sinks'>): readonly LayerPart[] {
   const qkv: readonly LayerPart[] = joined ? ['qkv'] : ['q', 'k', 'v'];
   const norms: readonly LayerPart[] = qkNorms ? ['qNorm', 'kNorm'] : [];
-  const biased = (parts: readonly LayerPart[]): readonly LayerPart[] => [...parts, ...biases.filter((bias) => parts.some((part) => bias === `${part}Bias`))];
-  const attention = ['attentionNorm', ...biased(qkv), ...norms, ...(sinks ? SINKS : []), ...biased(['o']), ...(postNorms ? POST.attention : [])] as const;
+  const biased = (parts: readonly LayerPart[]): readonly LayerPart[] => [
+    ...parts,
+    ...biases.filter((bias) => parts.some((part) => bias === `${part}Bias`)),
+  ];
+  const attention = [
+    'attentionNorm',
+    ...biased(qkv),
+    ...norms,
+    ...(sinks ? SINKS : []),
+    ...biased(['o']),
+    ...(postNorms ? POST.attention : []),
+  ] as const;
   const gateUp: readonly LayerPart[] = joined ? ['gateUp'] : ['gate', 'up'];
   const feedForward: readonly LayerPart[] = experts ? ['router', 'gates', 'ups', 'downs'] : [...gateUp, 'down'];
   return [...attention, 'feedForwardNorm', ...biased(feedForward), ...(postNorms ? POST.feedForward : [])];

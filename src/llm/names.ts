@@ -32,6 +32,7 @@ const LAYER = {
   kNorm: ['attn_k_norm.weight', 'self_attn.k_norm.weight'],
   /** q, k and v, one below the other. */
   qkv: ['attn_qkv.weight', 'self_attn.qkv_proj.weight'],
+  qkvBias: ['attn_qkv.bias', 'self_attn.qkv_proj.bias'],
   o: ['attn_output.weight', 'self_attn.o_proj.weight'],
   oBias: ['attn_output.bias', 'self_attn.o_proj.bias'],
   postAttentionNorm: ['post_attention_norm.weight', undefined, 'post_attention_layernorm.weight'], // others have that name for feedForwardNorm

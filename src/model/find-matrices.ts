@@ -67,7 +67,9 @@ export async function findMatrices(file: TensorFile, config: Config, options: Fi
     if (shape.length === 3) {
       const block = expertsApart(file, found, { name, tensor, shape });
       if (bias && !block.source.every((one) => !('begin' in one) && one.bias))
-        throw new UnsupportedError(`${file.name}: ${clip(tensor)}`, [`${block.info.dtype} of experts with biases: expected codes of a format`]);
+        throw new UnsupportedError(`${file.name}: ${clip(tensor)}`, [
+          `${block.info.dtype} of experts with biases: expected codes of a format`,
+        ]);
       experts.set(role, block);
       used.add(block.info);
       for (const one of block.source) for (const info of 'begin' in one ? [one] : Object.values(one.tensors)) used.add(info);

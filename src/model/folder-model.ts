@@ -1,80 +1,17 @@
 // A language model of a Hugging Face folder: config.json, safetensors in one file or several, tokenizer.json and what says how to use it.
-import { FormatError, isMissing, ReadError, UnsupportedError } from '../errors.js';
-import { readFrom } from '../files/given.js';
-import { parseConfig } from '../files/json.js';
+import { ReadError } from '../errors.js';
 import { openModel } from '../files/open-file.js';
-import type { Resolver } from '../files/shards.js';
-import { show } from '../files/show.js';
 import type { TensorFile } from '../files/tensor-file.js';
 import { readJsonConfig } from '../llm/config-json.js';
 import { isBesideText, rootsIn } from '../llm/folder-names.js';
-import { type ChatTemplates, jsonTemplates } from '../text/template.js';
-import type { Tokenizer } from '../text/tokenizer.js';
-import { makeJsonTokenizer } from '../text/tokenizer-json.js';
+import type { ChatTemplates } from '../text/template.js';
 import { expertsApart } from './experts-apart.js';
 import { findMatrices } from './find-matrices.js';
+import { type Folder, type Json, optional, settingsIn, templatesOf, tokenizerOf } from './folder-files.js';
 import type { LanguageModel } from './language-model.js';
 
-/** Files by their names. */
-export interface Folder {
-  /** For messages. */
-  readonly name: string;
-  /** @throws ReadError, which says whether the file is missing */
-  readonly resolve: Resolver;
-  /** Names of the files, where they can be listed. */
-  readonly names?: readonly string[] | undefined;
-}
-
-type Json = Readonly<Record<string, unknown>>;
-
-/** Bytes of files that are read whole: many times those of real ones. */
-const MOST = { config: 2 ** 24, tokenizer: 2 ** 28 };
 const INDEX = 'model.safetensors.index.json';
 const ONE = 'model.safetensors';
-
-/** Opens and reads a small file. @throws ReadError, FormatError */
-async function bytesOf(folder: Folder, name: string, most: number, signal?: AbortSignal) {
-  const source = await folder.resolve(name);
-  const { size, name: file } = source;
-  if (size > most) throw new FormatError({ file, field: 'size' }, `at most ${most} bytes`, String(size));
-  return { file, bytes: await readFrom(source, 0, size, signal) };
-}
-
-/** Undefined where there is no such file; some hosts answer "forbidden" for one. */
-async function optional<T>(work: Promise<T>): Promise<T | undefined> {
-  try {
-    return await work;
-  } catch (error) {
-    if (isMissing(error) || (error instanceof ReadError && error.status === 403)) return undefined;
-    throw error;
-  }
-}
-
-function record(value: unknown, file: string): Json {
-  if (typeof value !== 'object' || value === null || Array.isArray(value))
-    throw new FormatError({ file, field: 'JSON' }, 'an object', show(value));
-  return value as Json;
-}
-
-/** An object of settings. @throws ReadError, FormatError */
-async function settingsIn(folder: Folder, name: string, signal?: AbortSignal): Promise<{ readonly file: string; readonly json: Json }> {
-  const { file, bytes } = await bytesOf(folder, name, MOST.config, signal);
-  return { file, json: record(parseConfig(bytes, { name: file }), file) };
-}
-
-/** tokenizer.json has hundreds of thousands of values, and is read as strict JSON. @throws ReadError, FormatError */
-async function tokenizerIn(folder: Folder): Promise<{ readonly file: string; readonly json: Json }> {
-  const { file, bytes } = await bytesOf(folder, 'tokenizer.json', MOST.tokenizer);
-  let value: unknown;
-  try {
-    value = JSON.parse(new TextDecoder('utf-8', { fatal: true }).decode(bytes));
-  } catch (cause) {
-    const error = new FormatError({ file, field: 'JSON' }, 'JSON in UTF-8', String(cause));
-    error.cause = cause;
-    throw error;
-  }
-  return { file, json: record(value, file) };
-}
 
 /** The file that leads to all weights: an index, the only file, or the first of numbered ones. @throws ReadError */
 async function openWeights({ name, resolve, names }: Folder, signal: AbortSignal | undefined): Promise<TensorFile> {
@@ -128,26 +65,14 @@ export async function folderModel(folder: Folder, signal?: AbortSignal): Promise
       signal,
     })),
     notes: [...notes, ...(file.notes ?? []), ...(beside > 0 ? [`it is the text’s model: ${beside} tensors of images are left out`] : [])],
-    tokenizer: () => tokenizerOf(folder, json),
+    tokenizer: () => tokenizerOf(folder, () => endsOf(folder, json)),
     templates: () => (templates ??= templatesOf(folder)),
   };
 }
 
-async function tokenizerOf(folder: Folder, config: Json): Promise<Tokenizer> {
-  const found = await optional(tokenizerIn(folder));
-  if (!found) throw new UnsupportedError(folder.name, ['it has no tokenizer.json: text cannot become ids; generate(ids) needs none']);
-  const [settings, generation] = await Promise.all(
-    ['tokenizer_config.json', 'generation_config.json'].map((name) => optional(settingsIn(folder, name))),
-  );
-  // Without generation_config.json, transformers takes these ids of config.json.
+/** Ids that end an answer: those of generation_config.json; without it transformers takes those of config.json. */
+async function endsOf(folder: Folder, config: Json): Promise<Json> {
+  const generation = await optional(settingsIn(folder, 'generation_config.json'));
   const end = config.eos_token_id ?? (config.text_config as Json | undefined)?.eos_token_id;
-  const ends = generation?.json ?? (end == null ? {} : { eos_token_id: end });
-  return makeJsonTokenizer({ tokenizer: found.json, config: settings?.json, generation: ends }, { file: found.file });
-}
-
-async function templatesOf(folder: Folder): Promise<ChatTemplates> {
-  const own = await optional(bytesOf(folder, 'chat_template.jinja', MOST.config));
-  const settings = await optional(settingsIn(folder, 'tokenizer_config.json'));
-  const templates = settings ? jsonTemplates(settings.json, settings.file) : new Map<string, string>();
-  return own ? new Map([...templates, ['default', new TextDecoder().decode(own.bytes)]]) : templates;
+  return generation?.json ?? (end == null ? {} : { eos_token_id: end });
 }

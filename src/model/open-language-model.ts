@@ -1,4 +1,4 @@
-// Opens a language model wherever it is: a GGUF file, one or all files of a split one, or a Hugging Face folder; in memory, on disk, dropped
+// Opens a language model wherever it is: a GGUF file, one or all files of a split one, or a folder of Hugging Face or MLC; in memory, on disk, dropped
 // on a page, or behind a URL.
 import { property } from '../arguments/check.js';
 import { ArgumentError, UnsupportedError } from '../errors.js';
@@ -8,7 +8,7 @@ import { openModel } from '../files/open-file.js';
 import { among, type Resolver, siblings } from '../files/shards.js';
 import type { ByteSource, TensorFile } from '../files/tensor-file.js';
 import { loadOwn } from '../gpu/own-file.js';
-import type { Folder } from './folder-model.js';
+import type { Folder } from './folder-files.js';
 import { ggufModel } from './gguf-model.js';
 import type { LanguageModel } from './language-model.js';
 
@@ -32,8 +32,8 @@ const isTensorFile = (from: unknown): from is TensorFile =>
 
 /** Pages that load GGUF files only do not fetch what reads folders. */
 async function folderModel(folder: Folder, signal: AbortSignal | undefined): Promise<LanguageModel> {
-  const own = await loadOwn('folders of models', () => import('./folder-model.js'));
-  return own.folderModel(folder, signal);
+  const own = await loadOwn('folders of models', () => import('./open-folder.js'));
+  return own.openFolder(folder, signal);
 }
 
 /** Is it a list of files, rather than one? */
@@ -105,13 +105,16 @@ async function ofUrl(url: URL, { signal, fetched, fetch }: OpenLanguageModelOpti
   return ofFile(await openModel(fetched ? await fetched(url) : url, { resolve, ...asking }), signal);
 }
 
-/** A file of a Hugging Face folder stands for the folder; of weights it says which. @param name of the file in its folder */
+/** Files that say nothing of which weights. */
+const WHOLE = ['config.json', 'mlc-chat-config.json', 'ndarray-cache.json', 'tensor-cache.json'];
+
+/** A file of a folder stands for the folder; of weights it says which. @param name of the file in its folder */
 async function besideOf(
   from: string,
   name: string,
   { resolve, signal }: { readonly resolve: Resolver; readonly signal: AbortSignal | undefined },
 ): Promise<LanguageModel> {
-  return folderModel({ name: from, resolve, ...(name !== 'config.json' && { names: [name] }) }, signal);
+  return folderModel({ name: from, resolve, ...(!WHOLE.includes(name) && { names: [name] }) }, signal);
 }
 
 const lastOf = (path: string): string => path.split(/[\\/]/).at(-1)!;

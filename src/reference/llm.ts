@@ -48,7 +48,7 @@ export interface LlmSizes extends HeadSizes {
   readonly rope: RopeSizes;
   /** The embedding is the head. */
   readonly tied: boolean;
-  /** `qBias`, `kBias`, `vBias`, `oBias`, `routerBias`, `gatesBias`, `upsBias`, `downsBias`: those that layers have. */
+  /** `qBias`, `kBias`, `vBias`, or `qkvBias` of joined ones, `oBias`, `routerBias`, `gatesBias`, `upsBias`, `downsBias`: those that layers have. */
   readonly biases: readonly string[];
   readonly qkNorms: boolean;
   /** E experts, of which a row meets k; their weights add up to `scale`. */
@@ -287,7 +287,8 @@ export function llmReference(
     const own = expert === undefined ? w : w.subarray(expert * n * k, (expert + 1) * n * k);
     const y = multiply(roundInput ? roundInput(x, k, role) : x, own, k);
     const bias = role.replace('.', 'Bias.');
-    if (expert !== undefined && biases.includes(bias.split('.')[0]!)) addTo(y, take(bias, experts!.count * n).subarray(expert * n, (expert + 1) * n));
+    if (expert !== undefined && biases.includes(bias.split('.')[0]!))
+      addTo(y, take(bias, experts!.count * n).subarray(expert * n, (expert + 1) * n));
     return y;
   };
   const norm = (x: Float64Array, role: string, length = d): Float64Array => rmsNorm(x, take(role, length), epsilon);
@@ -296,7 +297,10 @@ export function llmReference(
   const partOf = (x: Float64Array, [role, joined]: readonly [string, string], counts: readonly number[], at: number): Float64Array => {
     if (!sizes.joined) return product(x, role, counts[at]!, d);
     const sum = (of: readonly number[]): number => of.reduce((a, b) => a + b, 0);
-    return columns(product(x, joined, sum(counts), d), sum(counts), [sum(counts.slice(0, at)), counts[at]!]);
+    const y = product(x, joined, sum(counts), d);
+    const bias = joined.replace('.', 'Bias.');
+    if (biases.includes(bias.split('.')[0]!)) addTo(y, take(bias, sum(counts)));
+    return columns(y, sum(counts), [sum(counts.slice(0, at)), counts[at]!]);
   };
   /** q, k or v of a layer before the rotation. */
   const project = (x: Float64Array, part: 'q' | 'k' | 'v', layer: number): Float64Array => {

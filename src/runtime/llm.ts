@@ -88,7 +88,7 @@ export class Llm {
    * qwen2, qwen3, qwen3_moe, gemma2, gemma3, smollm3 or phi3. Float matrices become int8 in groups of 32, or what `quantize` says. If a step fails, all
    * is freed.
    * @param from a GGUF file, or the first of a split one: its bytes, a URL or a path, `hf:ORG/NAME[@REVISION]/FILE`, or what `openModel` returned. Or a folder of config.json,
-   *   safetensors and tokenizer.json: its path, its URL with a slash at the end, or its files; files of a split GGUF, too
+   *   safetensors and tokenizer.json: its path, its URL with a slash at the end, or its files; files of a split GGUF, too; or a folder of MLC (docs/llm.md)
    * @throws ArgumentError, FormatError, ReadError; UnsupportedError for a model that is not served, or without memory; ShaderError, GpuError,
    *   DeviceLostError; the reason of `signal`
    */
@@ -374,7 +374,12 @@ export class Llm {
       for (let left = limit; ; ) {
         signal?.throwIfAborted();
         await this.#read(ids, signal);
-        const choosing = { ...how, limit: Math.min(left, this.#roomBehind(ids)), vocabulary: this.config.vocabulary, context: this.context };
+        const choosing = {
+          ...how,
+          limit: Math.min(left, this.#roomBehind(ids)),
+          vocabulary: this.config.vocabulary,
+          context: this.context,
+        };
         const sequence: Sequence = {
           ...{ prompt: ids, under, stats: this.stats, signal, check },
           took: (id) => this.#kept.push(id),

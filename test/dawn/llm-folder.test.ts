@@ -6,6 +6,7 @@ import { llmReference } from '../../src/reference/llm.js';
 import { gpu } from '../support/dawn.js';
 import { f16 } from '../support/folder-formats.js';
 import { llmDevice } from '../support/llm-kernels.js';
+import { mlcFilesOf } from '../support/mlc-folder.js';
 import { asFiles, type FolderOptions, filesOf, folderParts } from '../support/model-folder.js';
 
 const device = await llmDevice();
@@ -88,6 +89,26 @@ test.each(FOLDERS)('$type $format', async (options) => {
     const said = (part: string): boolean => notes.some((note) => note.includes(part));
     expect(said('gate and up are two products in layers 0, 1')).toBe(['GPTQ act-order', 'ModelOpt int4'].includes(options.format));
     expect(said('int8 in groups of 32: model.embed_tokens.weight')).toBe(options.format !== 'MLX');
+  } finally {
+    llm.destroy();
+  }
+});
+
+const C_ATTN = { qkv: 'self_attn.c_attn.weight', qkvBias: 'self_attn.c_attn.bias' };
+const MLC: readonly FolderOptions[] = [
+  { type: 'llama', format: 'MLC q4f16_1', joined: {}, json: { rope_scaling: LLAMA3 }, shards: 3 },
+  { type: 'mistral', format: 'MLC q4f16_0', joined: {} },
+  { type: 'qwen2', format: 'MLC q4f16_1', joined: C_ATTN, tied: true },
+  { type: 'qwen3', format: 'MLC q4f16_1', joined: C_ATTN },
+];
+
+test.each(MLC)('$type of an MLC folder, $format', async (options) => {
+  const llm = await Llm.load(asFiles(mlcFilesOf(folderParts(options))), { device, kv: 'f32' });
+  try {
+    await expectReference(llm, options);
+    const { stops } = await llm.tokenizer();
+    expect([...stops].sort()).toEqual([257, 258]);
+    expect(await llm.render([{ role: 'user', content: 'hi' }])).toBe('<|turn|>hi<|turn|>');
   } finally {
     llm.destroy();
   }

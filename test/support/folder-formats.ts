@@ -138,6 +138,29 @@ function awq(asked: Asked): PackedLayer {
   };
 }
 
+/** MLC q4f16_1: w = q_scale[n, g] · (code - 7), words along K; of q4f16_0 the transpose. */
+function mlc(asked: Asked, turned: boolean): PackedLayer {
+  const { n, k, std, draw } = asked;
+  const [words, groups] = [k / 8, k / GROUP];
+  const codes = codesOf(asked, 15);
+  const scales = Array.from({ length: n * groups }, () => half(between(draw, std / 3.5)));
+  const word = (row: number, at: number): number => nibbles(1, (_, i) => codes[row * k + 8 * at + i]!)[0]!;
+  const turn = <T>(columns: number, of: (row: number, column: number) => T): T[] =>
+    Array.from({ length: n * columns }, (_, i) => (turned ? of(i % n, Math.floor(i / n)) : of(Math.floor(i / columns), i % columns)));
+  const shape = (columns: number): number[] => (turned ? [columns, n] : [n, columns]);
+  return {
+    tensors: [
+      i32('.q_weight', shape(words), turn(words, word), 'U32'),
+      f16(
+        '.q_scale',
+        shape(groups),
+        turn(groups, (row, group) => scales[row * groups + group]!),
+      ),
+    ],
+    weights: weightsBy(asked, (row, column) => scales[row * groups + Math.floor(column / GROUP)]! * (codes[row * k + column]! - 7)),
+  };
+}
+
 /** compressed-tensors pack-quantized: w = scale[n, g] · (code - 8). */
 function packQuantized(asked: Asked): PackedLayer {
   const { n, k, std, draw } = asked;
@@ -389,6 +412,8 @@ export const FOLDER_FORMATS = {
   'ModelOpt int4': { config: { quantization_config: { quant_method: 'modelopt', quant_algo: 'W4A16_AWQ' } }, pack: modelOpt },
   MXFP4: { config: compressed({ num_bits: 4, type: 'float', strategy: 'group', group_size: 32 }, 'mxfp4-pack-quantized'), pack: mxfp4 },
   FP8: { config: compressed({ num_bits: 8, type: 'float', strategy: 'channel' }, 'float-quantized'), pack: fp8 },
+  'MLC q4f16_1': { config: { quantization: 'q4f16_1' }, pack: (asked) => mlc(asked, false), whole: true },
+  'MLC q4f16_0': { config: { quantization: 'q4f16_0' }, pack: (asked) => mlc(asked, true) },
   floats: { config: { torch_dtype: 'float16' }, pack: (asked) => float(asked), whole: true },
 } as const satisfies Readonly<Record<string, FolderFormat>>;
 export type FolderFormatName = keyof typeof FOLDER_FORMATS;

@@ -1,7 +1,7 @@
 // Small language models as Hugging Face folders in memory, in every format, with their weights as float64. Holds no test.
 import type { Config } from '../../src/llm/config.js';
 import { rolesOf } from '../../src/llm/model-tensors.js';
-import { type Role, tensorName } from '../../src/llm/names.js';
+import { type OwnNames, type Role, tensorName } from '../../src/llm/names.js';
 import type { Weight } from '../../src/reference/llm.js';
 import { concat, type MadeTensor, makeSafetensors, makeShards, utf8 } from './files.js';
 import { FOLDER_FORMATS, type FolderFormat, type FolderFormatName, f16, float } from './folder-formats.js';
@@ -18,6 +18,8 @@ export interface FolderOptions {
   readonly json?: Readonly<Record<string, unknown>>;
   /** Files of weights; with more than one there is an index. */
   readonly shards?: number;
+  /** q, k and v are one matrix, and gate and up another, as MLC has them; names that differ from phi3's. */
+  readonly joined?: OwnNames;
 }
 
 /** The parts of a folder, for tests that change some of them before `filesOf`. */
@@ -104,7 +106,7 @@ interface Scaling {
 }
 
 export function folderParts(options: FolderOptions): FolderParts {
-  const { type, format, tied = false, seed = 1, sizes = {}, shards = 1 } = options;
+  const { type, format, tied = false, seed = 1, sizes = {}, shards = 1, joined } = options;
   const form: FolderFormat = FOLDER_FORMATS[format];
   const { partial_rotary_factor: turning = 1, rope_scaling: scaling } = (options.json ?? {}) as {
     partial_rotary_factor?: number;
@@ -140,6 +142,7 @@ export function folderParts(options: FolderOptions): FolderParts {
     ...KINDS[type],
     ...(window !== undefined && window < CONTEXT && { windows: { size: window, every: 0 } }),
     ...own?.config(sizes.width ?? 128, rope),
+    ...(joined && { joined: true, biases: type === 'qwen2' ? ['qkvBias'] : [] }),
   };
   const weights = new Map<string, Float64Array>();
   if (long) {
@@ -153,7 +156,7 @@ export function folderParts(options: FolderOptions): FolderParts {
   const tensors = [...rolesOf(config)].flatMap(([role, shape]): MadeTensor[] => {
     const [part, layer] = role.split('.') as [string, string];
     const norm = isGemma ? GEMMA_NORMS[part] : undefined;
-    const name = norm ? `model.layers.${layer}.${norm}.weight` : tensorName(role, 'huggingFace');
+    const name = norm ? `model.layers.${layer}.${norm}.weight` : tensorName(role, 'huggingFace', { own: joined });
     if (name === undefined) return [];
     const offset = isGemma ? 1 : 0;
     const draw = drawOf(`${seed} ${role}`);
@@ -221,7 +224,7 @@ function halfOf(bits: number): number {
 
 export const TEMPLATE = '{% for m in messages %}<|turn|>{{ m.content }}{% endfor %}{% if add_generation_prompt %}<|turn|>{% endif %}';
 
-const TOKENIZER = {
+export const TOKENIZER = {
   added_tokens: SPECIAL.map((content, i) => ({ id: 256 + i, content, special: true })),
   pre_tokenizer: { type: 'ByteLevel', add_prefix_space: false, use_regex: true },
   decoder: { type: 'ByteLevel' },

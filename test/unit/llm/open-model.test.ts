@@ -10,6 +10,7 @@ import { isFloat } from '../../../src/model/language-model.js';
 import { openLanguageModel } from '../../../src/model/open-language-model.js';
 import { type MadeTensor, makeGguf, utf8 } from '../../support/files.js';
 import { FOLDER_FORMATS, type FolderFormatName, f16 } from '../../support/folder-formats.js';
+import { chatConfigOf, mlcFilesOf } from '../../support/mlc-folder.js';
 import { modelFile, modelParts } from '../../support/model-file.js';
 import { asFiles, type FolderParts, filesOf, folderParts, TEMPLATE } from '../../support/model-folder.js';
 import { serve } from '../../support/server.js';
@@ -46,6 +47,65 @@ test('a model of a hub is found by its short address', async () => {
   expect(weights).toBeGreaterThan(0);
   expect([...asked]).toEqual(['https://huggingface.co/org/name/resolve/v1/model.gguf']);
   await expect(Llm.estimate('hf:org', { fetch })).rejects.toThrow(ArgumentError);
+});
+
+describe('an MLC folder', () => {
+  const parts = folderParts({
+    type: 'qwen2',
+    format: 'MLC q4f16_1',
+    sizes: SMALL,
+    shards: 2,
+    joined: { qkv: 'self_attn.c_attn.weight', qkvBias: 'self_attn.c_attn.bias' },
+  });
+  const folder = mlcFilesOf(parts);
+  const chat = chatConfigOf(parts);
+  const { model_config: own } = chat as { model_config: object };
+
+  test('is opened from files, a path of it or of one of its files, and a URL', async () => {
+    const path = await onDisk(folder);
+    const paths = [path, join(path, 'mlc-chat-config.json'), join(path, 'ndarray-cache.json')];
+    const server = await serve(new Map([...folder].map(([name, bytes]) => [`org/qwen/${name}`, bytes])));
+    try {
+      const urls = [server.url('org/qwen/'), server.url('org/qwen/mlc-chat-config.json')];
+      for (const from of [asFiles(folder), ...paths, ...urls]) {
+        const model = await openLanguageModel(from);
+        expect(model.config).toEqual(parts.config);
+        expect([...model.matrices.keys()].slice(0, 4)).toEqual(['embedding', 'qkv.0', 'o.0', 'gateUp.0']);
+        expect([...(await model.tokenizer()).stops].sort()).toEqual([257, 258]);
+        expect([...(await model.templates())]).toEqual([['default', TEMPLATE]]);
+      }
+    } finally {
+      await server.close();
+    }
+  });
+
+  test('may have the index that newer versions write', async () => {
+    const renamed = new Map([...folder].map(([name, bytes]) => [name.replace('ndarray', 'tensor'), bytes]));
+    expect((await open(renamed)).config).toEqual(parts.config);
+  });
+
+  test('is a Hugging Face folder if it has safetensors', async () => {
+    expect((await open(new Map([...folder, ...files]))).file.kind).toBe('safetensors');
+  });
+
+  test.each<[string, object, RegExp]>([
+    ['another architecture', { model_type: 'rwkv6' }, /model_type: expected llama, mistral, qwen2, qwen3, got "rwkv6"/],
+    ['a window', { model_config: { ...own, sliding_window_size: 4096 } }, /sliding_window_size: expected none/],
+    ['a key that is not known', { model_config: { ...own, logit_scale: 2 } }, /logit_scale: expected no such key/],
+    ['no sizes', { model_config: 7 }, /model_config: expected an object, got 7/],
+    ['positions without end', { model_config: { ...own, context_window_size: -1 } }, /max_position_embeddings: expected a whole number/],
+    ['another width', { model_config: { ...own, hidden_size: 128 } }, /shape: expected/],
+    ['another quantization', { quantization: 'q9f16_1' }, /quantization: expected q4f16_0/],
+  ])('%s is refused by its name', async (_, changed, message) => {
+    await expect(open(mlcFilesOf(parts, { ...chat, ...changed }))).rejects.toThrow(message);
+  });
+
+  test('without weights it says so', async () => {
+    const bare = new Map([...folder].filter(([name]) => name !== 'ndarray-cache.json'));
+    await expect(open(bare)).rejects.toThrow(/it has neither ndarray-cache.json nor tensor-cache.json/);
+    const short = new Map([...folder].filter(([name]) => name !== 'params_shard_1.bin'));
+    await expect(open(short)).rejects.toThrow(ReadError);
+  });
 });
 
 describe('a Hugging Face folder', () => {
@@ -137,7 +197,7 @@ describe('a Hugging Face folder', () => {
       const [q, embedding] = [matrices.get('q.0')!, matrices.get('embedding')!];
       expect(isFloat(q)).toBe(format === 'floats');
       expect(q.bias !== undefined).toBe(type === 'qwen2');
-      expect(isFloat(embedding)).toBe(format !== 'MLX');
+      expect(isFloat(embedding)).toBe(!('whole' in FOLDER_FORMATS[format]) || format === 'floats');
     }
   });
 
