@@ -115,7 +115,20 @@ export function paddedWidth({ width, rope, rotary = width }: Pick<Heads, 'width'
 
 /** @throws ArgumentError, UnsupportedError for widths of heads that no kernel has */
 function known(given: Heads): Known {
-  const { heads, kvHeads, width, rope, rotary = width, normEpsilon, kv, capacity, positions = capacity, cap = 0, window, sinks = false } = given;
+  const {
+    heads,
+    kvHeads,
+    width,
+    rope,
+    rotary = width,
+    normEpsilon,
+    kv,
+    capacity,
+    positions = capacity,
+    cap = 0,
+    window,
+    sinks = false,
+  } = given;
   for (const [name, value] of Object.entries({ heads, kvHeads, capacity, positions, window: window ?? 1 })) checkWhole(name, value);
   if (heads % kvHeads !== 0) throw new ArgumentError('heads', `a multiple of kvHeads ${kvHeads}`, String(heads));
   const { padded, turning } = paddedWidth(given);
@@ -286,6 +299,12 @@ export function attendRowsDispatch(given: Heads, { rows }: { readonly rows: numb
     params: { ...textOf(of), ...sinkText(of), QUERIES, LANES },
     workgroups: [Math.ceil((rows * group) / QUERIES), kvHeads],
     uniforms: uniformsOf(attendRows, uniforms(of, LANES)),
-    bytes: { q: 4 * rows * heads * padded, k_cache: cacheBytes(of), v_cache: cacheBytes(of), att: 4 * rows * heads * width, ...sinkBytes(of) },
+    bytes: {
+      q: 4 * rows * heads * padded,
+      k_cache: cacheBytes(of),
+      v_cache: cacheBytes(of),
+      att: 4 * rows * heads * width,
+      ...sinkBytes(of),
+    },
   };
 }

@@ -208,7 +208,12 @@ export function ofAttendRows(params: Params): LlmTrial {
     {
       given: {
         q: floatsOf([...q, ...noise(9, h * width)]),
-        ...{ k_cache: cacheOf(heads, 'k', keys), v_cache: cacheOf(heads, 'v', values), att: poison(4 * (att.length + h * width)), ...givenSinks(heads) },
+        ...{
+          k_cache: cacheOf(heads, 'k', keys),
+          v_cache: cacheOf(heads, 'v', values),
+          att: poison(4 * (att.length + h * width)),
+          ...givenSinks(heads),
+        },
       },
       wanted: { att: { of: 'f32', values: Float64Array.from([...att, ...untouched(h * width)]), ...near(heads) } },
     },

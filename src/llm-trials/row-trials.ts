@@ -62,7 +62,12 @@ export function ofRoute({ SORTED }: Params): LlmTrial {
   const [width, count, top, scale] = [264, 13, 3, 1.5];
   const sorted = SORTED === 1;
   const [rows, valid] = sorted ? [1, 1] : [3, 2];
-  const [x, weight, router, biases] = [noise(1, rows * width), noise(2, width), noise(3, count * width), noise(4, 4 * Math.ceil(count / 4))];
+  const [x, weight, router, biases] = [
+    noise(1, rows * width),
+    noise(2, width),
+    noise(3, count * width),
+    noise(4, 4 * Math.ceil(count / 4)),
+  ];
   const h = rmsNorm(x, weight, EPSILON);
   const chosen = Array.from({ length: valid }, (_, row) =>
     routed(

@@ -79,7 +79,8 @@ function linearFactor(keys: Keys, { long, yarn }: { readonly long: boolean; read
   const type = keys.get('rope.scaling.type');
   const known = [undefined, 'none', 'linear', ...(long ? ['longrope'] : []), ...(yarn ? ['yarn'] : [])];
   if (type !== undefined && typeof type !== 'string') return keys.refuse('rope.scaling.type', 'a string');
-  if (!known.includes(type)) return keys.unserved('rope.scaling.type', `none${yarn ? ', yarn' : ''} or linear (Llama 3 scales by the tensor rope_freqs.weight)`);
+  if (!known.includes(type))
+    return keys.unserved('rope.scaling.type', `none${yarn ? ', yarn' : ''} or linear (Llama 3 scales by the tensor rope_freqs.weight)`);
   const factor = positive(keys, 'rope.scaling.factor', positive(keys, 'rope.scale_linear', 1)); // the second is the older name
   if (long && factor !== 1) keys.unserved('rope.scaling.factor', '1 beside rope_factors_short.weight');
   return type === 'none' || type === 'yarn' ? 1 : factor;

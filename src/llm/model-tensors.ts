@@ -65,8 +65,18 @@ export function layerParts({
 }: Pick<Config, 'biases' | 'qkNorms' | 'postNorms' | 'joined' | 'experts' | 'sinks'>): readonly LayerPart[] {
   const qkv: readonly LayerPart[] = joined ? ['qkv'] : ['q', 'k', 'v'];
   const norms: readonly LayerPart[] = qkNorms ? ['qNorm', 'kNorm'] : [];
-  const biased = (parts: readonly LayerPart[]): readonly LayerPart[] => [...parts, ...biases.filter((bias) => parts.some((part) => bias === `${part}Bias`))];
-  const attention = ['attentionNorm', ...biased(qkv), ...norms, ...(sinks ? SINKS : []), ...biased(['o']), ...(postNorms ? POST.attention : [])] as const;
+  const biased = (parts: readonly LayerPart[]): readonly LayerPart[] => [
+    ...parts,
+    ...biases.filter((bias) => parts.some((part) => bias === `${part}Bias`)),
+  ];
+  const attention = [
+    'attentionNorm',
+    ...biased(qkv),
+    ...norms,
+    ...(sinks ? SINKS : []),
+    ...biased(['o']),
+    ...(postNorms ? POST.attention : []),
+  ] as const;
   const gateUp: readonly LayerPart[] = joined ? ['gateUp'] : ['gate', 'up'];
   const feedForward: readonly LayerPart[] = experts ? ['router', 'gates', 'ups', 'downs'] : [...gateUp, 'down'];
   return [...attention, 'feedForwardNorm', ...biased(feedForward), ...(postNorms ? POST.feedForward : [])];

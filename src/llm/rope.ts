@@ -36,7 +36,10 @@ export function frequencies(rope: Config['rope'], divisors?: ArrayLike<number>):
         String(one),
       );
   }
-  return Float64Array.from({ length: width / 2 }, (_, i) => ((yarn ? slowed(yarn, i) : 1) * base ** ((-2 * i) / width)) / factor / (divisors?.[i] ?? 1));
+  return Float64Array.from(
+    { length: width / 2 },
+    (_, i) => ((yarn ? slowed(yarn, i) : 1) * base ** ((-2 * i) / width)) / factor / (divisors?.[i] ?? 1),
+  );
 }
 
 /** Tables for positions below `positions`, rounded up to 256. @param magnitude what the rotated numbers are multiplied by */

@@ -11,8 +11,9 @@ import { isBesideText, rootsIn } from '../llm/folder-names.js';
 import { type ChatTemplates, jsonTemplates } from '../text/template.js';
 import type { Tokenizer } from '../text/tokenizer.js';
 import { makeJsonTokenizer } from '../text/tokenizer-json.js';
-import { expertsApart } from './experts-apart.js';
 import { findMatrices } from './find-matrices.js';
+import { decoded, folderExperts } from './folder-experts.js';
+import { inPairs, isInTurns } from './in-turns.js';
 import type { LanguageModel } from './language-model.js';
 
 /** Files by their names. */
@@ -99,8 +100,10 @@ const BESIDE = ['quantize_config.json', 'quant_config.json'];
 /** @throws FormatError, UnsupportedError, ReadError; the reason of `signal` */
 export async function folderModel(folder: Folder, signal?: AbortSignal): Promise<LanguageModel> {
   const { file: name, json } = await settingsIn(folder, 'config.json', signal);
-  const { config, divisors, normOffset, within, notes } = readJsonConfig(json, name);
-  const file = await openWeights(folder, signal);
+  const { config, divisors, normOffset, within, names: own, inTurns: together, notes } = readJsonConfig(json, name);
+  const opened = await openWeights(folder, signal);
+  const inTurns = together !== undefined && isInTurns(opened);
+  const file = inTurns ? inPairs(opened) : opened;
   const says = json.quantization_config ?? json.quantization ?? json.compression_config;
   const packed = [...file.tensors.keys()].some((tensor) => tensor.endsWith('.qweight'));
   let settings: unknown = json;
@@ -124,7 +127,9 @@ export async function folderModel(folder: Folder, signal?: AbortSignal): Promise
       settings,
       roots,
       ...(within && { isBeside: isBesideText }),
-      expertsApart,
+      own: { ...own, ...(inTurns && together) },
+      ...{ inTurns, decoded },
+      findExperts: folderExperts,
       signal,
     })),
     notes: [...notes, ...(file.notes ?? []), ...(beside > 0 ? [`it is the text’s model: ${beside} tensors of images are left out`] : [])],

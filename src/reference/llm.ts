@@ -287,7 +287,8 @@ export function llmReference(
     const own = expert === undefined ? w : w.subarray(expert * n * k, (expert + 1) * n * k);
     const y = multiply(roundInput ? roundInput(x, k, role) : x, own, k);
     const bias = role.replace('.', 'Bias.');
-    if (expert !== undefined && biases.includes(bias.split('.')[0]!)) addTo(y, take(bias, experts!.count * n).subarray(expert * n, (expert + 1) * n));
+    if (expert !== undefined && biases.includes(bias.split('.')[0]!))
+      addTo(y, take(bias, experts!.count * n).subarray(expert * n, (expert + 1) * n));
     return y;
   };
   const norm = (x: Float64Array, role: string, length = d): Float64Array => rmsNorm(x, take(role, length), epsilon);

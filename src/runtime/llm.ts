@@ -374,7 +374,12 @@ export class Llm {
       for (let left = limit; ; ) {
         signal?.throwIfAborted();
         await this.#read(ids, signal);
-        const choosing = { ...how, limit: Math.min(left, this.#roomBehind(ids)), vocabulary: this.config.vocabulary, context: this.context };
+        const choosing = {
+          ...how,
+          limit: Math.min(left, this.#roomBehind(ids)),
+          vocabulary: this.config.vocabulary,
+          context: this.context,
+        };
         const sequence: Sequence = {
           ...{ prompt: ids, under, stats: this.stats, signal, check },
           took: (id) => this.#kept.push(id),

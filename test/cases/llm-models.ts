@@ -36,10 +36,23 @@ export const GOLDEN_MODELS: Readonly<Record<string, ModelOptions>> = {
   'gemma2-f32': { architecture: 'gemma2', type: 'F32', tied: true, seed: 42, caps: { scores: 4, logits: 6 }, sizes: { headWidth: 64 } },
   'gpt-oss-f32': { architecture: 'gpt-oss', type: 'F32', seed: 48, rope: { base: 150_000 }, sizes: { headWidth: 64, feedForward: 64 } },
   'gpt-oss-mxfp4': {
-    ...{ architecture: 'gpt-oss', type: 'Q8_0', types: { gates: 'MXFP4', ups: 'MXFP4', downs: 'MXFP4' }, seed: 49, rope: { base: 150_000 } },
+    ...{
+      architecture: 'gpt-oss',
+      type: 'Q8_0',
+      types: { gates: 'MXFP4', ups: 'MXFP4', downs: 'MXFP4' },
+      seed: 49,
+      rope: { base: 150_000 },
+    },
     ...{ experts: { count: 6, top: 4 }, sizes: { layers: 2, headWidth: 64, feedForward: 96 } },
   },
-  'qwen3-yarn-f32': { architecture: 'qwen3', type: 'F32', seed: 50, rope: { base: 1e6 }, yarn: { factor: 4, original: 512 }, sizes: { headWidth: 64 } },
+  'qwen3-yarn-f32': {
+    architecture: 'qwen3',
+    type: 'F32',
+    seed: 50,
+    rope: { base: 1e6 },
+    yarn: { factor: 4, original: 512 },
+    sizes: { headWidth: 64 },
+  },
   'smollm3-f32': {
     architecture: 'smollm3',
     type: 'F32',

@@ -172,7 +172,14 @@ function attentionFaults(layer: Layer, { k, v, att, row, ...rows }: Rows & Atten
     const values = Array.from({ length }, (_, t) => rowOf(of, v, 'v', [kv, begin + t]));
     for (let head = kv * group; head < (kv + 1) * group; head++) {
       const q = turned(layer, headOf(of, rows.qkv, row, head), 'q', position);
-      const wanted = attention(q, { keys, values, chains: rows.chains, kv: of.kv, cap: Math.fround(of.cap ?? 0), sink: layer.sinks?.[head] });
+      const wanted = attention(q, {
+        keys,
+        values,
+        chains: rows.chains,
+        kv: of.kv,
+        cap: Math.fround(of.cap ?? 0),
+        sink: layer.sinks?.[head],
+      });
       const at = (row * of.heads + head) * of.width;
       faults.push(...outside(att.subarray(at, at + of.width), wanted).map((fault) => `row ${row} head ${head} ${fault}`));
     }

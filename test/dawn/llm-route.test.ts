@@ -32,9 +32,18 @@ function drawn({ count, width, rows = 1 }: Sizes): Drawn {
   const [x, weight, router] = [floats(rows * width, 4), floats(width, 1), floats(count * width, 3 / Math.sqrt(width))];
   return { x, weight, router, biases: floats(count, 2) };
 }
-async function run({ count, top, width, rows = 1, valid = rows, scale = 1 }: Sizes, { biases, ...given }: Drawn, { sorted = false, running = 1 } = {}) {
+async function run(
+  { count, top, width, rows = 1, valid = rows, scale = 1 }: Sizes,
+  { biases, ...given }: Drawn,
+  { sorted = false, running = 1 } = {},
+) {
   const dispatch = routeDispatch({ count, top, scale }, { rows, width, epsilon, sorted });
-  const got = await runLlm(device, [dispatch], { running, position: 3, rows: valid }, { ...given, router: withBiases(given.router, biases) });
+  const got = await runLlm(
+    device,
+    [dispatch],
+    { running, position: 3, rows: valid },
+    { ...given, router: withBiases(given.router, biases) },
+  );
   return {
     h: new Float32Array(got.h!),
     words: Object.values({ h: got.h!, weights: got.weights!, ids: got.ids ?? got.sorted! }).map((bytes) => new Uint32Array(bytes)),

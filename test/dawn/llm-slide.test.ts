@@ -95,7 +95,8 @@ describe('a sequence that slides', () => {
     expect(await idsOf(llm, PROMPT, { ...how, maxTokens: COUNT })).toEqual(want);
     const abort = new AbortController();
     const running = async (): Promise<void> => {
-      for await (const _ of llm.generate(PROMPT, { ...how, maxTokens: COUNT, signal: abort.signal })) if (++seen === 70) abort.abort(new Error('enough'));
+      for await (const _ of llm.generate(PROMPT, { ...how, maxTokens: COUNT, signal: abort.signal }))
+        if (++seen === 70) abort.abort(new Error('enough'));
     };
     await expect(running()).rejects.toThrow('enough');
     expect(await idsOf(llm, PROMPT, { ...how, maxTokens: COUNT })).toEqual(want);

@@ -170,7 +170,10 @@ function expertKeys({ architecture: a, experts, feedForward }: Config): [string,
   ];
 }
 
-function headerOf({ architecture: a, rope, headWidth, ...config }: Config, { yarn = yarnIn(a) }: Pick<ModelOptions, 'yarn'>): [string, GgufValue][] {
+function headerOf(
+  { architecture: a, rope, headWidth, ...config }: Config,
+  { yarn = yarnIn(a) }: Pick<ModelOptions, 'yarn'>,
+): [string, GgufValue][] {
   const whole = (value: number): GgufValue => ['UINT32', value];
   const float = (value: number): GgufValue => ['FLOAT32', value];
   const linear: [string, GgufValue][] = [

@@ -105,7 +105,12 @@ describe('what a header says', () => {
   });
 
   test('the ramp of gpt-oss-20b, whose frequencies others have worked out', async () => {
-    const real = { architecture: 'gpt-oss', rope: { base: 150_000 }, yarn: { factor: 32, original: 4096 }, sizes: { headWidth: 64 } } as const;
+    const real = {
+      architecture: 'gpt-oss',
+      rope: { base: 150_000 },
+      yarn: { factor: 32, original: 4096 },
+      sizes: { headWidth: 64 },
+    } as const;
     const { rope } = readConfig(await headerOf(real));
     expect(rope.yarn).toEqual({ factor: 32, low: 8, high: 18 });
     expect(rope.magnitude).toBeCloseTo(1.3465736, 7);
@@ -379,8 +384,18 @@ describe('what is not served', () => {
     ['phi3', 'rope.scaling.attn_factor', f32(1.25), 'expected 1, got 1.25'],
     ['gemma3', 'rope.scaling.attn_factor', f32(1.25), 'expected 1, got 1.25'],
     ['gemma3', 'rope.dimension_count', u32(16), 'expected 32, a whole head, got 16'],
-    ['gemma3', 'rope.scaling.type', ['STRING', 'yarn'], 'expected none or linear (Llama 3 scales by the tensor rope_freqs.weight), got "yarn"'],
-    ['gpt-oss', 'rope.scaling.type', ['STRING', 'longrope'], 'expected none, yarn or linear (Llama 3 scales by the tensor rope_freqs.weight), got "longrope"'],
+    [
+      'gemma3',
+      'rope.scaling.type',
+      ['STRING', 'yarn'],
+      'expected none or linear (Llama 3 scales by the tensor rope_freqs.weight), got "yarn"',
+    ],
+    [
+      'gpt-oss',
+      'rope.scaling.type',
+      ['STRING', 'longrope'],
+      'expected none, yarn or linear (Llama 3 scales by the tensor rope_freqs.weight), got "longrope"',
+    ],
     ['gpt-oss', 'rope.scaling.yarn_ext_factor', f32(0.5), 'expected 1, got 0.5'],
     ['gpt-oss', 'expert_gating_func', u32(2), 'expected 1, got 2'],
     [

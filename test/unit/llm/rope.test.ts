@@ -29,7 +29,10 @@ test('frequencies: base^(-2i/w), over the factor, over the divisors', () => {
 });
 
 test('YaRN: fast pairs as they are, slow ones over the factor, between them a ramp', () => {
-  const { yarn, magnitude } = yarnOf({ factor: 4, original: 2 ** 12, fast: 2 ** 9 / Math.PI, slow: 1 / Math.PI, truncate: true }, { base: 16, width: 8 });
+  const { yarn, magnitude } = yarnOf(
+    { factor: 4, original: 2 ** 12, fast: 2 ** 9 / Math.PI, slow: 1 / Math.PI, truncate: true },
+    { base: 16, width: 8 },
+  );
   expect(yarn).toEqual({ factor: 4, low: 2, high: 7 }); // 16^(2i/8) turns 2¹¹ / 2^i radians: 2⁹ after two pairs, beyond all pairs at the slow end
   expect(magnitude).toBe(1 + Math.log(4) / 10);
   const ramp = { factor: 4, low: 1, high: 3 };

@@ -1,0 +1,35 @@
+// Gate and up of experts as one tensor whose rows take turns (gpt-oss): gate 0, up 0, gate 1, up 1. Products end in a gated unit whose rows are
+// pairs of gates and of ups (shaders/lib/glu.wgsl), so of every four rows the two in the middle change places while they are read.
+import type { ByteSource, TensorFile, TensorInfo } from '../files/tensor-file.js';
+
+const IN_TURNS = /\.experts\.gate_up_proj_(blocks|scales|bias)$/;
+
+/** The same bytes, with the second and the third of every four rows in each other's place. */
+function swapped(info: TensorInfo): TensorInfo {
+  const { source, begin, end, shape } = info;
+  const row = (end - begin) / (shape[0]! * shape[1]!);
+  const four = 4 * row;
+  const read: ByteSource['read'] = async (from, to, signal) => {
+    const first = begin + four * Math.floor((from - begin) / four);
+    const last = begin + four * Math.ceil((to - begin) / four);
+    const bytes = await source.read(first, last, signal);
+    for (let at = row; at < bytes.length; at += four) {
+      const second = bytes.slice(at, at + row);
+      bytes.copyWithin(at, at + row, at + 2 * row);
+      bytes.set(second, at + row);
+    }
+    return bytes.subarray(from - first, to - first);
+  };
+  return { ...info, source: { name: source.name, size: source.size, read } };
+}
+
+/** Has a file such tensors? */
+export const isInTurns = ({ tensors }: TensorFile): boolean => [...tensors.keys()].some((name) => IN_TURNS.test(name));
+
+/** The file with pairs of rows in turns. Tensors that are no such experts stay as they are, for others to refuse. */
+export function inPairs(file: TensorFile): TensorFile {
+  const tensors = new Map(
+    [...file.tensors].map(([name, info]) => [name, IN_TURNS.test(name) && (info.shape[1] ?? 1) % 4 === 0 ? swapped(info) : info] as const),
+  );
+  return { ...file, tensors };
+}
