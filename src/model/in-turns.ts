@@ -1,5 +1,7 @@
 // Gate and up of experts as one tensor whose rows take turns (gpt-oss): gate 0, up 0, gate 1, up 1. Products end in a gated unit whose rows are
 // pairs of gates and of ups (shaders/lib/glu.wgsl), so of every four rows the two in the middle change places while they are read.
+import { UnsupportedError } from '../errors.js';
+import { clip } from '../files/show.js';
 import type { ByteSource, TensorFile, TensorInfo } from '../files/tensor-file.js';
 
 const IN_TURNS = /\.experts\.gate_up_proj_(blocks|scales|bias)$/;
@@ -26,10 +28,13 @@ function swapped(info: TensorInfo): TensorInfo {
 /** Has a file such tensors? */
 export const isInTurns = ({ tensors }: TensorFile): boolean => [...tensors.keys()].some((name) => IN_TURNS.test(name));
 
-/** The file with pairs of rows in turns. Tensors that are no such experts stay as they are, for others to refuse. */
+/** The file with pairs of rows in turns. @throws UnsupportedError for a number of rows that is none of whole pairs */
 export function inPairs(file: TensorFile): TensorFile {
-  const tensors = new Map(
-    [...file.tensors].map(([name, info]) => [name, IN_TURNS.test(name) && (info.shape[1] ?? 1) % 4 === 0 ? swapped(info) : info] as const),
-  );
-  return { ...file, tensors };
+  const inOrder = (info: TensorInfo): TensorInfo => {
+    const rows = info.shape[1] ?? 1;
+    if (rows % 4 !== 0)
+      throw new UnsupportedError(`${file.name}: ${clip(info.name)}`, [`expected pairs of gates and ups, got ${rows} rows`]);
+    return swapped(info);
+  };
+  return { ...file, tensors: new Map([...file.tensors].map(([name, info]) => [name, IN_TURNS.test(name) ? inOrder(info) : info])) };
 }
