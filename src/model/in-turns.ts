@@ -3,6 +3,7 @@
 import { UnsupportedError } from '../errors.js';
 import { clip } from '../files/show.js';
 import type { ByteSource, TensorFile, TensorInfo } from '../files/tensor-file.js';
+import { showShape } from '../problem/view.js';
 
 const IN_TURNS = /\.experts\.gate_up_proj_(blocks|scales|bias)$/;
 
@@ -25,8 +26,15 @@ function swapped(info: TensorInfo): TensorInfo {
   return { ...info, source: { name: source.name, size: source.size, read } };
 }
 
-/** Has a file such tensors? */
-export const isInTurns = ({ tensors }: TensorFile): boolean => [...tensors.keys()].some((name) => IN_TURNS.test(name));
+/** Has a file such tensors? @throws UnsupportedError for one that has floats in their place, which lie as (E, K, N) */
+export function isInTurns({ name: file, tensors }: TensorFile): boolean {
+  const floats = [...tensors.values()].find(({ name }) => name.endsWith('.experts.gate_up_proj'));
+  if (floats)
+    throw new UnsupportedError(`${file}: ${clip(floats.name)}`, [
+      `expected gate_up_proj_blocks and gate_up_proj_scales, got ${floats.dtype} ${showShape(floats.shape)}`,
+    ]);
+  return [...tensors.keys()].some((name) => IN_TURNS.test(name));
+}
 
 /** The file with pairs of rows in turns. @throws UnsupportedError for a number of rows that is none of whole pairs */
 export function inPairs(file: TensorFile): TensorFile {

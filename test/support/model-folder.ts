@@ -90,7 +90,6 @@ const OWN: Readonly<Record<string, OwnKeys>> = {
       },
       ...{
         sliding_window: 9,
-        layer_types: ['sliding_attention', 'full_attention'],
         output_router_logits: false,
         router_aux_loss_coef: 0.9,
       },
