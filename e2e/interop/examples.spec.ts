@@ -26,3 +26,10 @@ test('jax-js', async ({ page }) => {
   await open(page, 'jax-js');
   await expect(page.locator('#y')).toHaveText(y.join(' '), { timeout: 60_000 });
 });
+
+test('transformers', async ({ page }) => {
+  await open(page, 'transformers');
+  // The words' ids are 1, 2 and 3; hidden states are twice their rows.
+  const rows = [1, 2, 3].flatMap((id) => y.map((value) => 2 * id * value));
+  await expect(page.locator('#y')).toHaveText(rows.join(' '), { timeout: 60_000 });
+});
