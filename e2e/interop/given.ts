@@ -20,7 +20,6 @@ export function yOf(x: Float32Array): number[] {
   if (exact.some((sum, i) => sum !== data[i])) throw new Error('the sums are not exact');
   return [...data];
 }
-export const reluOf = (y: readonly number[]): number[] => y.map((value) => Math.max(0, value));
 
 export function layerOf(device: GPUDevice): LinearWeightQuant {
   const layer = new LinearWeightQuant(device, { inFeatures: K, outFeatures: N, bias: false, dtype: 'float32' });
@@ -31,7 +30,9 @@ export function layerOf(device: GPUDevice): LinearWeightQuant {
 }
 /** The product of a new x of the page's: does the layer still work? Its y, or the name of the error. */
 export const stillGives = async (layer: LinearWeightQuant, seed = 100): Promise<number[] | string> =>
-  outcome(async () => [...(await layer.forward(Tensor.from(layer.device, xOf(seed), { shape: [1, K], dtype: 'float32' })).read())].map(Number));
+  outcome(async () =>
+    [...(await layer.forward(Tensor.from(layer.device, xOf(seed), { shape: [1, K], dtype: 'float32' })).read())].map(Number),
+  );
 
 /** What a call gives, or the name of its error. */
 export async function outcome<T>(call: () => T | Promise<T>): Promise<T | string> {

@@ -62,7 +62,8 @@ export async function run() {
   const made = (usage: number) => device.createBuffer({ size: 4 * N, usage });
   const usages = {
     storage: await outcome(() => tf.tensor({ buffer: made(0x80), zeroCopy: true }, [1, N], 'float32')),
-    larger: (await tf.tensor({ buffer: device.createBuffer({ size: 4 * N + 16, usage: 0x84 }), zeroCopy: true }, [1, N], 'float32').data()).length,
+    larger: (await tf.tensor({ buffer: device.createBuffer({ size: 4 * N + 16, usage: 0x84 }), zeroCopy: true }, [1, N], 'float32').data())
+      .length,
   };
   // A copy takes over the usages of its source, so that one without COPY_DST cannot be copied.
   device.pushErrorScope('validation');
@@ -82,5 +83,24 @@ export async function run() {
   y.destroy();
   device.destroy();
   const expected = [1, 2, 3].map((seed) => yOf(xOf(seed)));
-  return { expected, its, onCpu, copiesOut, sameY, readByTf, relu, copiesBack, withoutZeroCopy, early, late, zeroCopy, usages, copyRefused, reused, freed, afterRemoval, still: yOf(xOf(100)) };
+  return {
+    expected,
+    its,
+    onCpu,
+    copiesOut,
+    sameY,
+    readByTf,
+    relu,
+    copiesBack,
+    withoutZeroCopy,
+    early,
+    late,
+    zeroCopy,
+    usages,
+    copyRefused,
+    reused,
+    freed,
+    afterRemoval,
+    still: yOf(xOf(100)),
+  };
 }

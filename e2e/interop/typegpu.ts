@@ -1,6 +1,6 @@
 // TypeGPU on the library's device, and the library on TypeGPU's.
 import { requestDevice, Tensor } from '../../src/index.js';
-import { K, layerOf, load, N, outcome, reluOf, stillGives, watch, xOf, yOf } from './given.js';
+import { K, layerOf, load, N, outcome, stillGives, watch, xOf, yOf } from './given.js';
 
 export async function run() {
   const { default: tgpu } = await load('typegpu');
@@ -22,7 +22,6 @@ export async function run() {
     product,
     readByTypegpu: await h.read(),
     readHere: [...(await y.read())],
-    relu: reluOf(yOf(xOf(1))),
     sameX: x.buffer === inX,
     sameY: root.unwrap(h) === y.buffer,
     copies: watched.of(inX, y.buffer),
