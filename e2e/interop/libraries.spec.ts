@@ -101,8 +101,8 @@ test('transformers ignores env.backends.onnx.webgpu.device', async ({ page }) =>
 });
 
 test('onnxruntime', async ({ page }) => {
-  type Facts = Awaited<ReturnType<typeof import('./onnxruntime.js').run>>;
-  const of = await facts<Facts>(page, 'onnxruntime-own-device', { program: 'onnxruntime' });
+  type Facts = Awaited<ReturnType<typeof import('../onnxruntime.js').run>>;
+  const of = await facts<Facts>(page, 'onnxruntime-own-device', { program: '../onnxruntime' });
   expect(of.first).toEqual({ product: of.expected.product, readBack: of.expected.relu, copies: 0, usage: STORAGE | COPY | INDIRECT });
   expect(of.others).toEqual(EACH_ITS_OWN);
   expect(of.disposed).toBe(false);

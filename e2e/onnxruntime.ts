@@ -1,7 +1,7 @@
 // onnxruntime-web on the library's device: which session computes on which device, copies, ends.
 import * as ort from 'onnxruntime-web/webgpu';
-import { requestDevice, Tensor } from '../../src/index.js';
-import { K, layerOf, outcome, stillGives, watch, xOf, yOf } from './given.js';
+import { requestDevice, Tensor } from '../src/index.js';
+import { K, layerOf, outcome, stillGives, watch, xOf, yOf } from './interop/given.js';
 
 export async function run() {
   const watched = watch();
