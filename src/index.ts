@@ -40,7 +40,7 @@ export type { FunctionalOptions } from './problem/torch-arguments.js';
 export type { View } from './problem/view.js';
 export type { Codebook, LevelDType, ScaleDType, Shift, WeightFormat } from './problem/weight-format.js';
 export type { Digits, QuantizedNumbers } from './problem/x-codes.js';
-export type { ExpertOptions, ForwardOptions, ProductOptions, RowScaled } from './product/options.js';
+export type { ExpertOptions, ForwardOptions, OutputOptions, ProductOptions, RowScaled } from './product/options.js';
 export type { Phase, Progress } from './progress.js';
 export type { QuantizeReport } from './quantize/report.js';
 export { type Recorded, recordSteps, replay } from './recorded/record-steps.js';

@@ -35,6 +35,7 @@ test('typegpu', async ({ page }) => {
   expect(of).toMatchObject({ sameX: true, sameY: true, copies: 0, usageOfX: STORAGE | COPY });
   expect(of.freed).toEqual({ yByTypegpu: false, xHere: false });
   expect(of.reused).toMatchObject({ same: true, read: of.reused.expected });
+  expect(of.owned).toEqual({ same: false, buffers: 2, read: [of.expected, of.expected], freed: true });
   expect(of.afterX).toBe('ANTIQUANT_GPU');
   expect(of.afterRoot).toEqual(of.still);
   expect(of.works).toEqual(of.still);
@@ -68,7 +69,7 @@ test('three', async ({ page }) => {
   expect(of.foreign).toEqual({ same: true, relu: reluOf(second), here: reluOf(second), copies: 0 });
   expect(of.left).toBe(false);
   expect(of.ended).toEqual({ y: true, own: true, read: 'ANTIQUANT_GPU' });
-  expect(of.recycled).toBe('ANTIQUANT_GPU');
+  expect(of.recycled).toEqual(['ANTIQUANT_GPU', of.still]);
   expect(of.afterRenderer).toEqual(of.still);
   expect(of.its).toMatchObject({ works: of.still, after: 'ANTIQUANT_DEVICE_LOST' });
 });

@@ -43,9 +43,14 @@ export async function run() {
   const made = { before, product, relu: await read(y), copies: watched.of(bufferOf(x), bufferOf(y)), usage: bufferOf(y).usage };
 
   // A y of the library as a buffer of three: it takes the buffer that its table has.
-  const own = layer.forward(Tensor.from(device, xOf(2), { shape: [1, K], dtype: 'float32' }));
+  const xOfOwn = Tensor.from(device, xOf(2), { shape: [1, K], dtype: 'float32' });
+  const own = layer.forward(xOfOwn, { ownBuffer: true });
   const lent = new StorageBufferAttribute(N, 1);
   renderer.backend.get(lent).buffer = own.buffer;
+  const pooled = layer.forward(xOfOwn);
+  const another = new StorageBufferAttribute(N, 1);
+  renderer.backend.get(another).buffer = pooled.buffer;
+  renderer.compute(relu(storage(another, 'float', N)));
   renderer.compute(relu(storage(lent, 'float', N)));
   const foreign = {
     same: bufferOf(lent) === own.buffer,
@@ -60,9 +65,10 @@ export async function run() {
   const inY = bufferOf(y);
   await renderer.dispose();
   const ended = { y: watched.destroyed.has(inY), own: watched.destroyed.has(own.buffer), read: await outcome(() => own.read()) };
-  own.destroy(); // the layer gets a buffer back that is destroyed
-  const recycled = await stillGives(layer);
+  own.destroy();
   const afterRenderer = await stillGives(layer);
+  pooled.destroy(); // without `ownBuffer` the layer gets a buffer back that is destroyed
+  const recycled = [await stillGives(layer), await stillGives(layer)];
   device.destroy();
 
   const other = new WebGPURenderer();

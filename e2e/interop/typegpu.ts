@@ -1,5 +1,5 @@
 // TypeGPU on the library's device, and the library on TypeGPU's.
-import { requestDevice, Tensor } from '../../src/index.js';
+import { forwardMany, requestDevice, Tensor } from '../../src/index.js';
 import { K, layerOf, load, N, outcome, stillGives, watch, xOf, yOf } from './given.js';
 
 export async function run() {
@@ -29,7 +29,7 @@ export async function run() {
   };
 
   h.destroy(); // of a buffer that it did not make
-  x.destroy(); // of a tensor over a buffer of TypeGPU
+  Tensor.wrap(device, inX, { shape: [1, K], dtype: 'float32' }).destroy(); // of a tensor over a buffer of TypeGPU
   const freed = { yByTypegpu: watched.destroyed.has(y.buffer), xHere: watched.destroyed.has(inX) };
   // A destroyed y gives its buffer back to the layer, whose next call writes it.
   const buffer = y.buffer;
@@ -37,6 +37,19 @@ export async function run() {
   y.destroy();
   const next = layer.forward(Tensor.from(device, xOf(2), { shape: [1, K], dtype: 'float32' }));
   const reused = { same: next.buffer === buffer, read: await late.read(), expected: yOf(xOf(2)) };
+  // One that is its own is nobody else's.
+  const [one, two] = forwardMany([layer, layer], x, { ownBuffer: true }) as [Tensor, Tensor];
+  const ofOne = root.createBuffer(arrayOf(f32, N), one.buffer).$usage('storage');
+  const ofTwo = root.createBuffer(arrayOf(f32, N), two.buffer).$usage('storage');
+  const read = [await ofOne.read(), await ofTwo.read()];
+  one.destroy();
+  const later = layer.forward(x);
+  const owned = {
+    same: later.buffer === one.buffer,
+    buffers: new Set([one.buffer, two.buffer]).size,
+    read,
+    freed: watched.destroyed.has(one.buffer),
+  };
   const again = Tensor.wrap(device, inX, { shape: [1, K], dtype: 'float32' });
   given.destroy(); // TypeGPU's own buffer
   const afterX = await outcome(() => layer.forward(again).read());
@@ -51,5 +64,5 @@ export async function run() {
   const afterOwn = await stillGives(onIts);
   layer.destroy();
   device.destroy();
-  return { ...result, freed, reused, afterX, afterRoot, works, afterOwn, still: yOf(xOf(100)) };
+  return { ...result, freed, reused, owned, afterX, afterRoot, works, afterOwn, still: yOf(xOf(100)) };
 }

@@ -172,7 +172,7 @@ const DOORS: Doors = {
   )(() => [matrix(), { bias }]),
   forward: door((...args: Parameters<LinearWeightQuant['forward']>) => loaded.forward(...args))(() => [
     x,
-    { rowScale: factors, inputScale: ofInputs },
+    { rowScale: factors, inputScale: ofInputs, ownBuffer: true },
   ]),
   'forward, of a layer that is not loaded': door((input: Tensor) => empty.forward(input))(() => [x]),
   encode: door((...args: Parameters<LinearWeightQuant['encode']>) => loaded.encode(...args))(() => [
@@ -213,7 +213,7 @@ const DOORS: Doors = {
       outputDtype: 'float32' as const,
     },
   ]),
-  forwardMany: door(forwardMany)(() => [[...layers], x]),
+  forwardMany: door(forwardMany)(() => [[...layers], x, { ownBuffer: true }]),
   encodeMany: door(encodeMany)(() => [
     pass(),
     [...layers],
