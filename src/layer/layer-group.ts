@@ -8,6 +8,7 @@ import { ArgumentError } from '../errors.js';
 import { allTaken } from '../gpu/guard.js';
 import { Tensor } from '../gpu/tensor.js';
 import { MAX_LAYERS } from '../kernels/operands.js';
+import { log } from '../log.js';
 import { windowBytes } from '../plan/binding.js';
 import { checkX, checkY } from '../problem/checks.js';
 import { widthOf } from '../problem/code-width.js';
@@ -126,13 +127,18 @@ export function bundleTogether(layers: readonly LinearWeightQuant[], together: r
 async function join(bundle: Bundle, members: readonly number[]): Promise<void> {
   const own = members.map((i) => bundle.loaded[i]!);
   const joined = joinWeights(own);
-  if (!joined) return;
+  const apart = (why: string): void =>
+    log(own[0]!.device, 'apart', `${own.length} layers do not lie side by side, and each keeps its dispatch: ${why}`, {
+      layers: own.length,
+    });
+  if (!joined) return apart('they are too large for one binding');
   const taken = await joined.ready.then(
     () => true,
     () => false,
   );
   if (!taken || members.some((i, j) => bundle.layers[i]!.current !== own[j])) {
     freeLoaded(joined.joint);
+    if (!taken) apart('there was no memory');
     return;
   }
   members.forEach((i, j) => {

@@ -298,7 +298,7 @@ const DOORS: Doors = {
     },
   ]),
   loadLayers: door(loadLayers)(() => [device, [[{ ...source() }, { ...source() }], floats('w', [N, K])], loading()]),
-  loadModel: door(loadModel)(() => [device, modelBytes(), { ...loading(), config: {}, only: () => true, cache: false }]),
+  loadModel: door(loadModel)(() => [device, modelBytes(), { ...loading(), config: {}, only: () => true, cache: false, logger: () => {} }]),
   'loadLayer, of floats': door(loadLayer)(() => [
     device,
     floats('w', [N, K]),
