@@ -1,7 +1,8 @@
 // Models of URLs that are kept in the origin-private file system: opened through the cache, listed, and removed. A model is a folder: model.json
 // has its URL; each of its files is a folder with file.json (URL, version, size) and the chunks, named by their numbers.
 import { isMissing, ReadError } from '../errors.js';
-import { type CachedSource, type CacheStats, CHUNK, cachedSource, chunkBytes, chunksAmong } from './cached-source.js';
+import { attach, log, loggerOf } from '../log.js';
+import { type CachedSource, type CacheStats, CHUNK, cachedSource, chunkBytes, chunksIn } from './cached-source.js';
 import { guardedSource } from './guarded-source.js';
 import { nameOfUrl } from './http-request.js';
 import { httpSource } from './http-source.js';
@@ -74,11 +75,13 @@ interface Kept {
  */
 export async function modelCache(model: URL, { fetch: ask = globalThis.fetch, signal }: ModelCacheOptions = {}): Promise<ModelCache> {
   // The browser's own cache would hold the same bytes once more.
-  const fetch: typeof globalThis.fetch = (url, init) => ask(url, { ...init, cache: 'no-store' });
+  const fetch = attach<typeof globalThis.fetch>((url, init) => ask(url, { ...init, cache: 'no-store' }), loggerOf(ask));
   const stats: CacheStats = { cached: 0, fetched: 0, stored: 0 };
   const off = (error: unknown): void => {
     const { name, message } = (error ?? {}) as { name?: string; message?: string };
-    stats.off ??= name === 'QuotaExceededError' ? `there is no more space: ${message}` : (message ?? String(error));
+    if (stats.off !== undefined) return;
+    stats.off = name === 'QuotaExceededError' ? `there is no more space: ${message}` : (message ?? String(error));
+    log(ask, 'uncached', `the cache is written no more: ${stats.off}`, { why: stats.off });
   };
   /** Undefined after an error. */
   const attempt = async <T>(work: () => Promise<T>): Promise<T | undefined> => {
@@ -108,7 +111,7 @@ export async function modelCache(model: URL, { fetch: ask = globalThis.fetch, si
   /** Chunks of this version; those of another are removed. */
   const chunksOf = (url: URL, { folder: own, record }: Kept, now: FileRecord) =>
     attempt(async () => {
-      if (record?.version === now.version && record.size === now.size) return { folder: own, have: chunksAmong(await names(own)) };
+      if (record?.version === now.version && record.size === now.size) return { folder: own, have: await chunksIn(own, now.size) };
       const name = await nameFor(plainUrl(url));
       await folder!.removeEntry(name, { recursive: true });
       const fresh = await folder!.getDirectoryHandle(name, { create: true });
@@ -145,7 +148,7 @@ export async function modelCache(model: URL, { fetch: ask = globalThis.fetch, si
       if (others) throw new ReadError(nameOfUrl(url), 'there is no network, and it is not in the cache of this model', { missing: true });
       return undefined;
     }
-    const have = await attempt(async () => chunksAmong(await names(own)));
+    const have = await attempt(() => chunksIn(own, record.size));
     if (!have || have.size < Math.ceil(record.size / CHUNK)) return undefined;
     const none = guardedSource(nameOfUrl(url), record.size, () => Promise.reject(error));
     return [none, { folder: own, have }] as const;
@@ -187,7 +190,7 @@ export async function cachedModels(): Promise<CachedModel[]> {
       const file = await model.getDirectoryHandle(one).catch(() => undefined);
       const record = file && (await readJson(file, FILE));
       if (!file || !isRecord(record)) continue;
-      for (const chunk of chunksAmong(await names(file))) bytes += chunkBytes(chunk, record.size);
+      for (const chunk of await chunksIn(file, record.size)) bytes += chunkBytes(chunk, record.size);
       total += record.size;
       files++;
     }
