@@ -1,12 +1,14 @@
-// What products with experts end in: joinExperts makes one ExpertLayers of gates and ups, whose products end in their gated linear unit;
-// leaveExpertTwin gives them the scale of y's twin.
+// What products with experts end in: joinExperts makes one ExpertLayers of gates and ups, whose products end in their gated linear unit, and
+// endInGlu takes those that a file has joined; leaveExpertTwin gives them the scale of y's twin.
 import { list } from '../arguments/check.js';
 import { GLU_OPTIONS, joinedHalves } from '../epilogues/join-gate-up.js';
 import { twinned } from '../epilogues/leave-twin.js';
 import { ArgumentError } from '../errors.js';
 import type { Tensor } from '../gpu/tensor.js';
+import { makeLoaded } from '../layer/loaded-weights.js';
 import { expertLayout } from '../plan/expert-layout.js';
 import type { Glu } from '../problem/glu.js';
+import { addGluText } from '../wgsl/glu-text.js';
 import { ExpertLayers } from './expert-layers.js';
 
 const EXPERTS = list(ExpertLayers.given);
@@ -37,6 +39,14 @@ export function joinExperts(experts: readonly ExpertLayers[], options: { readonl
   joined.adopt(made);
   for (const one of given) one.destroy();
   return joined;
+}
+
+/** @internal Experts whose columns are those of `joinExperts` already, (gate, gate, up, up) and so on: their products end in the gated unit. */
+export function endInGlu(experts: ExpertLayers, glu: Glu): void {
+  const { loaded } = experts;
+  const { spec, weights } = loaded;
+  addGluText();
+  experts.move(makeLoaded({ ...loaded, spec: { ...spec, outFeatures: weights.n / 2 }, weights: { ...weights, glu } }));
 }
 
 /**

@@ -10,6 +10,7 @@ import { type Divisors, jsonAttention } from './json-attention.js';
 import { flag, isRecord, type Json, jsonKeys } from './json-keys.js';
 import { type Keys, optionalSize, positive, size } from './keys.js';
 import { MODEL_TYPES, type ModelType, type Neutral, TEXT_TYPES } from './model-types.js';
+import type { OwnNames } from './names.js';
 
 /** Keys that ask for more than this runtime does, unless they have one of these values. */
 const NEUTRAL: Neutral = {
@@ -92,12 +93,13 @@ function refuseUnknown(keys: Keys, known: (key: string) => boolean = () => false
 }
 
 /** The experts of every layer; the chosen ones' weights are a softmax. @throws FormatError, UnsupportedError */
-function expertsOf(keys: Keys): Experts {
-  const count = size(keys, 'num_experts');
-  if (count > MOST_EXPERTS) keys.unserved('num_experts', `at most ${MOST_EXPERTS}`);
+function expertsOf(keys: Keys, { experts, defaults }: ModelType): Experts {
+  const key = experts!.count;
+  const count = size(keys, key);
+  if (count > MOST_EXPERTS) keys.unserved(key, `at most ${MOST_EXPERTS}`);
   const top = size(keys, 'num_experts_per_tok');
-  if (top > count) keys.refuse('num_experts_per_tok', `at most num_experts, ${count}`);
-  if (!flag(keys, 'norm_topk_prob')) keys.unserved('norm_topk_prob', 'true');
+  if (top > count) keys.refuse('num_experts_per_tok', `at most ${key}, ${count}`);
+  if ('norm_topk_prob' in defaults && !flag(keys, 'norm_topk_prob')) keys.unserved('norm_topk_prob', 'true');
   const dense = keys.get('mlp_only_layers') ?? [];
   if (!Array.isArray(dense)) keys.refuse('mlp_only_layers', 'a list');
   else if (dense.length > 0) keys.unserved('mlp_only_layers', 'none: experts in all layers');
@@ -114,6 +116,10 @@ export interface JsonConfig {
   readonly normOffset?: number | undefined;
   /** Has the folder tensors of more than text, images for example? */
   readonly within?: boolean | undefined;
+  /** Names of tensors that are others than the usual ones. */
+  readonly names?: OwnNames | undefined;
+  /** The same of files whose gate and up of experts are one tensor, of rows in turns. */
+  readonly inTurns?: OwnNames | undefined;
   /** What is other than in the file, though no result is. */
   readonly notes: readonly string[];
 }
@@ -127,7 +133,7 @@ export interface JsonConfig {
 export function readJsonConfig(json: unknown, file = 'config.json'): JsonConfig {
   if (!isRecord(json)) throw new FormatError({ file, field: 'JSON' }, 'an object', show(json));
   const { keys, type, within } = textIn(json, file);
-  const { architecture, normOffset, neutral } = type;
+  const { architecture, normOffset, neutral, says, names, inTurns } = type;
   const row = architectureOf(architecture);
 
   const width = size(keys, 'hidden_size');
@@ -143,21 +149,29 @@ export function readJsonConfig(json: unknown, file = 'config.json'): JsonConfig 
 
   const config: Config = {
     ...{ architecture, layers, width, heads, kvHeads, headWidth },
-    feedForward: size(keys, row.experts === 'always' ? 'moe_intermediate_size' : 'intermediate_size'),
+    feedForward: size(keys, type.experts?.width ?? 'intermediate_size'),
     vocabulary: size(keys, 'vocab_size'),
     contextLength: bound ?? positions,
     epsilon: positive(keys, 'rms_norm_eps'),
     ...attention,
     tied: flag(keys, 'tie_word_embeddings'),
     ...impliedBy(row, width),
-    ...(row.experts === 'always' && { experts: expertsOf(keys) }),
+    ...(type.experts && { experts: expertsOf(keys, type) }),
   };
   const rest = new Set(keys.rest()); // the others are served
   for (const [key, values] of Object.entries({ ...NEUTRAL, ...neutral })) {
     const value = rest.has(key) ? keys.get(key) : undefined;
     if (value !== undefined && !values.includes(value)) keys.unserved(key, values.join(' or '));
   }
-  refuseUnknown(keys);
+  refuseUnknown(keys, (key) => says?.includes(key) === true);
   const notes = bound === undefined ? [] : [`the context is ${bound}, the window of attention: beyond it results would differ`];
-  return { config, divisors, ...(normOffset && { normOffset }), ...(within && { within }), notes };
+  return {
+    config,
+    divisors,
+    ...(normOffset && { normOffset }),
+    ...(within && { within }),
+    ...(names && { names }),
+    ...(inTurns && { inTurns }),
+    notes,
+  };
 }

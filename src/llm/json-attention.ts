@@ -5,6 +5,7 @@ import { type AttentionConfig, capOf, periodOf, type Rope, type Windows } from '
 import { flag, isRecord, type Json, jsonKeys } from './json-keys.js';
 import { type Keys, positive, size } from './keys.js';
 import type { ModelType } from './model-types.js';
+import { yarnOf } from './yarn.js';
 
 type Numbers = Float64Array<ArrayBuffer>;
 /** What frequencies are divided by, where the configuration says it (w/2 numbers each). */
@@ -67,6 +68,19 @@ function longOf(own: Keys, { keys, rope, positions }: { readonly keys: Keys; rea
   };
 }
 
+/** YaRN (transformers' _compute_yarn_parameters). */
+function yarnIn(own: Keys, { rope, positions }: { readonly rope: Rope; readonly positions: number }): Scaled {
+  const key = 'original_max_position_embeddings';
+  const [factor, original] = [positive(own, 'factor'), own.get(key) === undefined ? positions : size(own, key)];
+  if (own.get(key) !== undefined && factor !== positions / original)
+    own.unserved('factor', `${positions / original}, max_position_embeddings over ${key}`); // versions of transformers differ in which of the two counts
+  if (rope.base <= 1) own.refuse('rope_type', 'a rope_theta above 1 beside yarn');
+  const truncate = own.get('truncate') === undefined || flag(own, 'truncate');
+  const settings = { factor, original, fast: positive(own, 'beta_fast', 32), slow: positive(own, 'beta_slow', 1), truncate };
+  const { yarn, magnitude } = yarnOf(settings, rope);
+  return { rope: { ...rope, yarn, magnitude: positive(own, 'attention_factor', magnitude) } };
+}
+
 /** w: a head, or the part of it that rotates. */
 function ropeWidth(keys: Keys, own: Keys, headWidth: number): number {
   const key = 'partial_rotary_factor';
@@ -107,6 +121,8 @@ function scaledOf(keys: Keys, { given, name, theta }: Place, { file, type, row, 
       case 'su':
       case 'longrope':
         return longOf(own, { keys, rope, positions });
+      case 'yarn':
+        return yarnIn(own, { rope, positions });
       default:
         return { rope };
     }

@@ -2,6 +2,7 @@
 // configuration_*.py of these names.
 import type { ArchitectureName } from './architectures.js';
 import type { Json } from './json-keys.js';
+import type { OwnNames } from './names.js';
 
 /** What a model_type implies. */
 export interface ModelType {
@@ -16,6 +17,14 @@ export interface ModelType {
   readonly neutral?: Neutral;
   /** Is added to the weights of norms. */
   readonly normOffset?: number;
+  /** Of a model whose layers all have experts: the keys of their number, and of the numbers inside one. */
+  readonly experts?: { readonly count: string; readonly width: string };
+  /** Keys that repeat others. */
+  readonly says?: readonly string[];
+  /** Names of tensors in folders that are others than those in names.ts. */
+  readonly names?: OwnNames;
+  /** Names of those whose gate and up of experts are one tensor, of rows in turns: it is that of `gates`. */
+  readonly inTurns?: OwnNames;
 }
 
 /** By key, values that ask for nothing more than this runtime does. */
@@ -34,6 +43,16 @@ const GEMMA = {
   ...{ num_key_value_heads: 4, head_dim: 256, max_position_embeddings: 8192, rms_norm_eps: 1e-6, rope_theta: 10_000 },
   ...{ hidden_activation: 'gelu_pytorch_tanh', tie_word_embeddings: true, query_pre_attn_scalar: 256, sliding_window: 4096 },
 } as const;
+/** Of types that may scale by YaRN. */
+const YARN = ['default', 'linear', 'llama3', 'yarn'] as const;
+const GPT_OSS_YARN = {
+  rope_type: 'yarn',
+  factor: 32,
+  beta_fast: 32,
+  beta_slow: 1,
+  truncate: false,
+  original_max_position_embeddings: 4096,
+};
 /** hidden_act is there in files, and nothing reads it. */
 const GELU: Neutral = {
   hidden_act: ['gelu_pytorch_tanh'],
@@ -49,15 +68,50 @@ export const MODEL_TYPES: Readonly<Record<string, ModelType>> = {
     defaults: { ...LLAMA, num_key_value_heads: 8, use_sliding_window: true, sliding_window: 4096 },
     windowOfAll: true,
   },
-  qwen2: { architecture: 'qwen2', defaults: { ...LLAMA, num_key_value_heads: 32, sliding_window: 4096 } },
-  qwen3: { architecture: 'qwen3', defaults: { ...LLAMA, num_key_value_heads: 32, head_dim: 128, sliding_window: 4096 } },
+  mixtral: {
+    architecture: 'llama',
+    defaults: {
+      ...{ ...LLAMA, rms_norm_eps: 1e-5, rope_theta: 1e6, num_key_value_heads: 8, num_local_experts: 8, num_experts_per_tok: 2 },
+      use_sliding_window: true,
+    },
+    windowOfAll: true,
+    experts: { count: 'num_local_experts', width: 'intermediate_size' },
+    neutral: { router_jitter_noise: [0] }, // of training
+    names: {
+      ...{ router: 'block_sparse_moe.gate.weight', gates: 'block_sparse_moe.experts.w1.weight' },
+      ...{ ups: 'block_sparse_moe.experts.w3.weight', downs: 'block_sparse_moe.experts.w2.weight' },
+    },
+  },
+  qwen2: { architecture: 'qwen2', defaults: { ...LLAMA, num_key_value_heads: 32, sliding_window: 4096 }, scalings: YARN },
+  qwen3: { architecture: 'qwen3', defaults: { ...LLAMA, num_key_value_heads: 32, head_dim: 128, sliding_window: 4096 }, scalings: YARN },
   qwen3_moe: {
     architecture: 'qwen3moe',
     defaults: {
       ...{ ...LLAMA, num_key_value_heads: 4, moe_intermediate_size: 768, num_experts: 128, num_experts_per_tok: 8 },
       norm_topk_prob: false,
     },
+    scalings: YARN,
+    experts: { count: 'num_experts', width: 'moe_intermediate_size' },
     neutral: { decoder_sparse_step: [1] },
+  },
+  gpt_oss: {
+    architecture: 'gpt-oss',
+    defaults: {
+      ...{ num_hidden_layers: 36, num_local_experts: 128, vocab_size: 201_088, hidden_size: 2880, intermediate_size: 2880, head_dim: 64 },
+      ...{ num_attention_heads: 64, num_key_value_heads: 8, sliding_window: 128, rope_theta: 150_000, tie_word_embeddings: false },
+      ...{ max_position_embeddings: 131_072, rms_norm_eps: 1e-5, num_experts_per_tok: 4, rope_scaling: GPT_OSS_YARN },
+    },
+    scalings: ['default', 'yarn'],
+    experts: { count: 'num_local_experts', width: 'intermediate_size' },
+    neutral: { attention_bias: [true], swiglu_limit: [7] },
+    says: ['experts_per_token', 'initial_context_length'],
+    names: {
+      ...{ router: 'mlp.router.weight', routerBias: 'mlp.router.bias' },
+    },
+    inTurns: {
+      ...{ gates: 'mlp.experts.gate_up_proj', downs: 'mlp.experts.down_proj' },
+      ...{ gatesBias: 'mlp.experts.gate_up_proj_bias', downsBias: 'mlp.experts.down_proj_bias' },
+    },
   },
   gemma3_text: {
     architecture: 'gemma3',

@@ -22,14 +22,27 @@ export interface FindMatricesOptions {
   readonly own?: OwnNames | undefined;
   /** Tensors that are left out, beside those that no model needs. */
   readonly isBeside?: ((name: string) => boolean) | undefined;
-  /** Finds experts where they are not one tensor. */
-  readonly expertsApart?: typeof expertsOf | undefined;
+  /** Finds experts in another way than as one tensor. */
+  readonly findExperts?: typeof expertsOf | undefined;
+  /** Makes floats of a router's codes. */
+  readonly decoded?: ((layer: LayerSource) => TensorInfo) | undefined;
+  /** Are gate and up of experts one tensor, that of `gates`? */
+  readonly inTurns?: boolean | undefined;
   readonly signal?: AbortSignal | undefined;
 }
 
 /** Tensors that a model has and that are computed here, and the embedding's copy as the head of a tied model. */
 const ignored = (name: string, { tied }: Config, naming: Naming): boolean =>
   /\.rotary_emb\.inv_freq$/.test(name) || (tied && name === tensorName('head', 'huggingFace', naming));
+
+/** Roles of a model whose `gates` are ups as well. */
+function* togetherIn(roles: Iterable<readonly [Role, readonly number[]]>): Generator<readonly [Role, readonly number[]]> {
+  for (const [role, shape] of roles) {
+    const [experts, columns, ...inputs] = shape as readonly [number, number, ...number[]];
+    if (/^gates(Bias)?\./.test(role)) yield [role, [experts, 2 * columns, ...inputs]];
+    else if (!/^ups(Bias)?\./.test(role)) yield [role, shape];
+  }
+}
 
 const biasRole = (role: Role): Role => role.replace('.', 'Bias.') as Role;
 
@@ -39,7 +52,7 @@ const biasRole = (role: Role): Role => role.replace('.', 'Bias.') as Role;
  *   read, and for a tensor that the model would ignore
  */
 export async function findMatrices(file: TensorFile, config: Config, options: FindMatricesOptions): Promise<ModelTensors> {
-  const { source, settings, roots, own, isBeside, expertsApart = expertsOf, signal } = options;
+  const { source, settings, roots, own, isBeside, findExperts = expertsOf, decoded, inTurns = false, signal } = options;
   const naming: Naming = { postNorms: config.postNorms, roots, own };
   const found = await findLayers(file, { config: settings, ...(signal && { signal }) });
   const layers = new Map(found.layers.map((layer) => [layer.name, layer]));
@@ -48,7 +61,7 @@ export async function findMatrices(file: TensorFile, config: Config, options: Fi
   const experts = new Map<Role, ExpertMatrices>();
   const zeros: TensorInfo[] = [];
   const used = new Set<TensorInfo>();
-  const roles = new Map(rolesOf(config));
+  const roles = new Map(inTurns ? togetherIn(rolesOf(config)) : rolesOf(config));
   for (const [role, shape] of roles) {
     const tensor = tensorName(role, source, naming);
     const part = role.split('.')[0]!;
@@ -57,15 +70,15 @@ export async function findMatrices(file: TensorFile, config: Config, options: Fi
     const bias = biasShape && vector(file, tensorName(biasRole(role), source, naming)!, biasShape);
     if (bias) used.add(bias);
     if (shape.length === 1 || part === 'router') {
-      const info = vector(file, tensor, shape);
-      vectors.set(role, info);
+      const coded = part === 'router' && decoded ? layers.get(matrixName(role, source, naming)!) : undefined;
+      vectors.set(role, coded ? decoded!(layerOf(coded, shape, file, tensor)) : vector(file, tensor, shape));
       if (bias) vectors.set(biasRole(role), bias);
-      used.add(info);
+      for (const info of coded ? Object.values(coded.tensors) : [vectors.get(role)!]) used.add(info);
       continue;
     }
     const name = matrixName(role, source, naming)!;
     if (shape.length === 3) {
-      const block = expertsApart(file, found, { name, tensor, shape });
+      const block = findExperts(file, found, { name, tensor, shape });
       if (bias && !block.source.every((one) => !('begin' in one) && one.bias))
         throw new UnsupportedError(`${file.name}: ${clip(tensor)}`, [
           `${block.info.dtype} of experts with biases: expected codes of a format`,
@@ -87,7 +100,7 @@ export async function findMatrices(file: TensorFile, config: Config, options: Fi
   }
   // Settings and the like belong to layers, which are checked as such.
   const unused = [
-    ...found.layers
+    ...[...found.layers, ...found.experts.map(({ experts: [first] }) => first!)]
       .filter((layer) => !Object.values(layer.tensors).some((info) => used.has(info)))
       .map((layer) => Object.values(layer.tensors)[0]!),
     ...found.rest.filter((info) => !used.has(info)),

@@ -5,9 +5,10 @@ import type { TensorFile } from '../files/tensor-file.js';
 import { readJsonConfig } from '../llm/config-json.js';
 import { isBesideText, rootsIn } from '../llm/folder-names.js';
 import type { ChatTemplates } from '../text/template.js';
-import { expertsApart } from './experts-apart.js';
 import { findMatrices } from './find-matrices.js';
+import { decoded, folderExperts } from './folder-experts.js';
 import { type Folder, type Json, optional, settingsIn, templatesOf, tokenizerOf } from './folder-files.js';
+import { inPairs, isInTurns } from './in-turns.js';
 import type { LanguageModel } from './language-model.js';
 
 const INDEX = 'model.safetensors.index.json';
@@ -36,8 +37,10 @@ const BESIDE = ['quantize_config.json', 'quant_config.json'];
 /** @throws FormatError, UnsupportedError, ReadError; the reason of `signal` */
 export async function folderModel(folder: Folder, signal?: AbortSignal): Promise<LanguageModel> {
   const { file: name, json } = await settingsIn(folder, 'config.json', signal);
-  const { config, divisors, normOffset, within, notes } = readJsonConfig(json, name);
-  const file = await openWeights(folder, signal);
+  const { config, divisors, normOffset, within, names: own, inTurns: together, notes } = readJsonConfig(json, name);
+  const opened = await openWeights(folder, signal);
+  const inTurns = together !== undefined && isInTurns(opened);
+  const file = inTurns ? inPairs(opened) : opened;
   const says = json.quantization_config ?? json.quantization ?? json.compression_config;
   const packed = [...file.tensors.keys()].some((tensor) => tensor.endsWith('.qweight'));
   let settings: unknown = json;
@@ -61,7 +64,9 @@ export async function folderModel(folder: Folder, signal?: AbortSignal): Promise
       settings,
       roots,
       ...(within && { isBeside: isBesideText }),
-      expertsApart,
+      own: { ...own, ...(inTurns && together) },
+      ...{ inTurns, decoded },
+      findExperts: folderExperts,
       signal,
     })),
     notes: [...notes, ...(file.notes ?? []), ...(beside > 0 ? [`it is the text’s model: ${beside} tensors of images are left out`] : [])],

@@ -24,7 +24,7 @@ export interface ExpertMatrices {
 export interface ModelTensors {
   /** By role, each with its bias: `embedding`, `q.3`. */
   readonly matrices: ReadonlyMap<Role, Matrix>;
-  /** Those of experts: `gates.3`. */
+  /** Those of experts: `gates.3`. Without `ups.3` that is both, in pairs of columns: two of gate, two of up, and so on. */
   readonly experts: ReadonlyMap<Role, ExpertMatrices>;
   /** Norms, routers, and divisors of frequencies that are a tensor. */
   readonly vectors: ReadonlyMap<Role, TensorInfo>;

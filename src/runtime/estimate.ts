@@ -103,7 +103,7 @@ export function estimateOf(
   const rows = Object.values(rest).reduce((sum, size) => sum + size, parts);
   const twice = [...matrices].flatMap(([role, matrix]) => (role.startsWith('gateUp.') ? [bytesOf(matrix)] : []));
   for (let i = 0; config.experts && i < config.layers; i++)
-    twice.push(ofExperts(experts.get(`gates.${i}`)!) + ofExperts(experts.get(`ups.${i}`)!));
+    if (experts.has(`ups.${i}`)) twice.push(ofExperts(experts.get(`gates.${i}`)!) + ofExperts(experts.get(`ups.${i}`)!));
   for (const [gate, up] of pairs) twice.push(bytesOf(gate) + bytesOf(up));
   const loading = twice.reduce((a, b) => Math.max(a, b), 0) + Math.min(IN_FLIGHT, weights);
   return { weights, cache, rows, logits, loading, total: weights + cache + rows + logits + loading, context };

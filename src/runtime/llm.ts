@@ -85,8 +85,8 @@ export class Llm {
 
   /**
    * Loads a model: of a GGUF file llama, qwen2, qwen3, qwen3moe, gpt-oss, gemma2, gemma3, smollm3 or phi3, of a Hugging Face folder llama, mistral,
-   * qwen2, qwen3, qwen3_moe, gemma2, gemma3, smollm3 or phi3. Float matrices become int8 in groups of 32, or what `quantize` says. If a step fails, all
-   * is freed.
+   * mixtral, qwen2, qwen3, qwen3_moe, gpt_oss, gemma2, gemma3, smollm3 or phi3. Float matrices become int8 in groups of 32, or what `quantize` says. If
+   * a step fails, all is freed.
    * @param from a GGUF file, or the first of a split one: its bytes, a URL or a path, `hf:ORG/NAME[@REVISION]/FILE`, or what `openModel` returned. Or a folder of config.json,
    *   safetensors and tokenizer.json: its path, its URL with a slash at the end, or its files; files of a split GGUF, too; or a folder of MLC (docs/llm.md)
    * @throws ArgumentError, FormatError, ReadError; UnsupportedError for a model that is not served, or without memory; ShaderError, GpuError,

@@ -1,7 +1,7 @@
 // The experts of a model's layers: loading them, gates joined with ups.
 import { UnsupportedError } from '../errors.js';
 import type { ExpertLayers } from '../experts/expert-layers.js';
-import { joinExperts } from '../experts/join-experts.js';
+import { endInGlu, joinExperts } from '../experts/join-experts.js';
 import { loadExperts } from '../experts/load-experts.js';
 import type { TensorInfo } from '../files/tensor-file.js';
 import type { LayerSource } from '../formats/layer-source.js';
@@ -76,14 +76,22 @@ export async function loadExpertsOf(
     return loaded;
   };
   for (let i = 0; config.experts && i < config.layers; i++) {
-    const [gates, ups, downs] = (['gates', 'ups', 'downs'] as const).map((part) => experts.get(`${part}.${i}`)!);
-    const [one, other] = [gates!.info, ups!.info];
+    const [gates, ups, downs] = (['gates', 'ups', 'downs'] as const).map((part) => experts.get(`${part}.${i}`));
+    const glu = config.activation ?? 'silu';
+    if (!ups) {
+      const both = await load(gates!);
+      endInGlu(both, glu);
+      made.set(`gateUp.${i}`, both);
+      made.set(`down.${i}`, await load(downs!));
+      continue;
+    }
+    const [one, other] = [gates!.info, ups.info];
     if (one.dtype !== other.dtype)
       throw new UnsupportedError(`${file.name}: ${one.name}`, [
         `it is ${one.dtype}, and ${other.name} is ${other.dtype}: expected one type for both`,
       ]);
-    const apart = [await load(gates!), await load(ups!)];
-    const both = joinExperts(apart, { glu: config.activation ?? 'silu' });
+    const apart = [await load(gates!), await load(ups)];
+    const both = joinExperts(apart, { glu });
     for (const each of apart) keep.delete(each);
     keep.add(both);
     made.set(`gateUp.${i}`, both);

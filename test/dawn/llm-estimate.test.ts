@@ -35,7 +35,8 @@ async function check(from: Parameters<typeof Llm.estimate>[0], ordered = false):
 describe('weights, cache and scratch are near what was told', () => {
   test.each(Object.keys(FOLDER_FORMATS) as FolderFormatName[])('%s', async (format) => {
     const sizes = { layers: 2, width: 256, heads: 8, kvHeads: 8, feedForward: 512 };
-    await check(asFiles(filesOf(folderParts({ type: 'llama', format, sizes }))), format.startsWith('GPTQ'));
+    const type = format === 'gpt-oss' ? 'gpt_oss' : 'llama';
+    await check(asFiles(filesOf(folderParts({ type, format, sizes }))), format.startsWith('GPTQ'));
   });
 
   test.each<ModelOptions>([

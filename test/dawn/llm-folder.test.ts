@@ -52,6 +52,13 @@ const FOLDERS: readonly (FolderOptions & { readonly context?: number })[] = [
   { type: 'qwen3_moe', format: 'floats' },
   { type: 'qwen3_moe', format: 'GPTQ' },
   { type: 'qwen3_moe', format: 'AWQ', shards: 2 },
+  { type: 'qwen3_moe', format: 'MLX' },
+  { type: 'mixtral', format: 'floats' },
+  { type: 'mixtral', format: 'AWQ', shards: 2 },
+  { type: 'mixtral', format: 'MLX' },
+  { type: 'gpt_oss', format: 'gpt-oss', shards: 2 },
+  { type: 'gpt_oss', format: 'MLX' },
+  { type: 'qwen3', format: 'floats', json: { rope_scaling: { rope_type: 'yarn', factor: 4, original_max_position_embeddings: 128 } } },
   { type: 'gemma2', format: 'floats', tied: true },
   { type: 'gemma2', format: 'pack-quantized', tied: true },
 ];

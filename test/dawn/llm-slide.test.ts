@@ -1,12 +1,13 @@
 // Answers that go on where the context is full: what is chosen behind a slide is what a fresh sequence chooses behind the ids that stay.
 import { afterEach, describe, expect, test } from 'vitest';
-import { ArgumentError, type Llm, LlmWorker } from '../../src/llm.js';
+import { ArgumentError, Llm, LlmWorker } from '../../src/llm.js';
 import type { GenerateOptions } from '../../src/runtime/options.js';
 import { gpu } from '../support/dawn.js';
 import { llmDevice } from '../support/llm-kernels.js';
 import { idsOf, loadModel } from '../support/llm-run.js';
 import { channelWorker, closeChannels } from '../support/llm-worker.js';
 import { type ModelOptions, modelFile } from '../support/model-file.js';
+import { asFiles, filesOf, folderParts } from '../support/model-folder.js';
 
 const device = await llmDevice();
 Object.defineProperty(globalThis.navigator ?? Object.defineProperty(globalThis, 'navigator', { value: {} }).navigator, 'gpu', {
@@ -100,6 +101,24 @@ describe('a sequence that slides', () => {
     };
     await expect(running()).rejects.toThrow('enough');
     expect(await idsOf(llm, PROMPT, { ...how, maxTokens: COUNT })).toEqual(want);
+    llm.destroy();
+  });
+
+  test('keeps the system messages of a conversation', async () => {
+    const parts = folderParts({ type: 'llama', format: 'GPTQ', sizes: { layers: 1 } });
+    const llm = await Llm.load(asFiles(filesOf(parts)), { device, kv: 'f32', context: CONTEXT });
+    const messages = [
+      { role: 'system', content: 'ab' },
+      { role: 'user', content: 'hi' },
+    ];
+    const prompt = (await llm.tokenizer()).encode(await llm.render(messages), { special: true });
+    const stops = [257, 258];
+    const bans = stops; // so that it does not end
+    const got: number[] = [];
+    for await (const { ids } of llm.chat(messages, { maxTokens: COUNT, overflow: 'slide', bans })) got.push(...ids);
+    expect(prompt.slice(0, 3)).toEqual([258, 97, 98]);
+    expect(got).toEqual(await byHand(llm, prompt, { keep: 3, stops, bans }));
+    expect(got).not.toEqual(await byHand(llm, prompt, { keep: 0, stops, bans }));
     llm.destroy();
   });
 

@@ -411,6 +411,10 @@ export const FOLDER_FORMATS = {
   MLX: { config: { quantization: { group_size: GROUP, bits: 4 } }, pack: mlx, whole: true },
   'ModelOpt int4': { config: { quantization_config: { quant_method: 'modelopt', quant_algo: 'W4A16_AWQ' } }, pack: modelOpt },
   MXFP4: { config: compressed({ num_bits: 4, type: 'float', strategy: 'group', group_size: 32 }, 'mxfp4-pack-quantized'), pack: mxfp4 },
+  'gpt-oss': {
+    config: { quantization_config: { quant_method: 'mxfp4', modules_to_not_convert: ['model.layers.*.self_attn'] } },
+    pack: mxfp4,
+  },
   FP8: { config: compressed({ num_bits: 8, type: 'float', strategy: 'channel' }, 'float-quantized'), pack: fp8 },
   'MLC q4f16_1': { config: { quantization: 'q4f16_1' }, pack: (asked) => mlc(asked, false), whole: true },
   'MLC q4f16_0': { config: { quantization: 'q4f16_0' }, pack: (asked) => mlc(asked, true) },

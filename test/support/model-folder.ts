@@ -2,8 +2,10 @@
 import type { Config } from '../../src/llm/config.js';
 import { rolesOf } from '../../src/llm/model-tensors.js';
 import { type OwnNames, type Role, tensorName } from '../../src/llm/names.js';
+import { yarnOf } from '../../src/llm/yarn.js';
 import type { Weight } from '../../src/reference/llm.js';
 import { concat, type MadeTensor, makeSafetensors, makeShards, utf8 } from './files.js';
+import { blocksOf, inTurns, stacked } from './folder-experts.js';
 import { FOLDER_FORMATS, type FolderFormat, type FolderFormatName, f16, float } from './folder-formats.js';
 import { drawOf } from './model-blocks.js';
 import { ALPHABET, gainOf, SPECIAL } from './model-file.js';
@@ -38,6 +40,11 @@ const KINDS = {
   qwen2: { architecture: 'qwen2', biases: ['qBias', 'kBias', 'vBias'], qkNorms: false },
   qwen3: { architecture: 'qwen3', biases: [], qkNorms: true },
   qwen3_moe: { architecture: 'qwen3moe', biases: [], qkNorms: true, experts: { count: 4, top: 2, scale: 1 } },
+  mixtral: { architecture: 'llama', biases: [], qkNorms: false, experts: { count: 4, top: 2, scale: 1 } },
+  gpt_oss: {
+    ...{ architecture: 'gpt-oss', qkNorms: false, activation: 'swiglu_oai', sinks: true, experts: { count: 4, top: 2, scale: 1 } },
+    ...{ biases: ['qBias', 'kBias', 'vBias', 'oBias', 'routerBias', 'gatesBias', 'upsBias', 'downsBias'], windows: { size: 9, every: 2 } },
+  },
   smollm3: { architecture: 'smollm3', biases: [], qkNorms: false },
   phi3: { architecture: 'phi3', biases: [], qkNorms: false, joined: true },
   gemma2: { architecture: 'gemma2', biases: [], qkNorms: false, activation: 'gelu_tanh', postNorms: true },
@@ -62,6 +69,36 @@ const OWN: Readonly<Record<string, OwnKeys>> = {
     },
     config: () => ({}),
   },
+  mixtral: {
+    json: {
+      num_local_experts: 4,
+      num_experts_per_tok: 2,
+      output_router_logits: false,
+      router_aux_loss_coef: 0.02,
+      router_jitter_noise: 0,
+      sliding_window: null,
+    },
+    config: () => ({}),
+  },
+  gpt_oss: {
+    json: {
+      ...{
+        num_local_experts: 4,
+        num_experts_per_tok: 2,
+        experts_per_token: 2,
+        initial_context_length: 64,
+        swiglu_limit: 7,
+        attention_bias: true,
+      },
+      ...{
+        sliding_window: 9,
+        output_router_logits: false,
+        router_aux_loss_coef: 0.9,
+      },
+      rope_scaling: { rope_type: 'yarn', factor: 8, beta_fast: 32, beta_slow: 1, original_max_position_embeddings: 64, truncate: false },
+    },
+    config: () => ({}),
+  },
   smollm3: { json: { no_rope_layer_interval: 2 }, config: () => ({ noRopeEvery: 2 }) },
   gemma2: {
     json: { ...GELU, attn_logit_softcapping: 5, final_logit_softcapping: 3 },
@@ -71,6 +108,23 @@ const OWN: Readonly<Record<string, OwnKeys>> = {
     json: { ...GELU, rope_local_base_freq: 20_000, sliding_window_pattern: 2 },
     config: (width, rope) => ({ ...gemma(width), localRope: { ...rope, base: 20_000, factor: 1 } }),
   },
+};
+/** Names of parts in a type's folders, where they are its own. */
+const NAMES: Readonly<Record<string, Readonly<Record<string, string>>>> = {
+  mixtral: {
+    router: 'block_sparse_moe.gate.weight',
+    gates: 'block_sparse_moe.experts.w1.weight',
+    ups: 'block_sparse_moe.experts.w3.weight',
+    downs: 'block_sparse_moe.experts.w2.weight',
+  },
+  gpt_oss: { router: 'mlp.router.weight', routerBias: 'mlp.router.bias', downs: 'mlp.experts.down_proj' },
+};
+/** As MLX names experts, which it stacks. */
+const STACKED: Readonly<Record<string, string>> = { gates: 'gate_proj', ups: 'up_proj', downs: 'down_proj' };
+const STACKS: Readonly<Record<string, string>> = {
+  qwen3_moe: 'mlp.switch_mlp',
+  mixtral: 'block_sparse_moe.switch_mlp',
+  gpt_oss: 'mlp.experts',
 };
 /** As folders of gemma name norms, which hold their weights less one. */
 const GEMMA_NORMS: Readonly<Record<string, string>> = {
@@ -101,14 +155,20 @@ interface Scaling {
   readonly rope_type?: string;
   readonly type?: string;
   readonly factor?: number;
+  readonly original_max_position_embeddings?: number;
+  readonly truncate?: boolean;
   readonly short_factor?: readonly number[];
   readonly long_factor?: readonly number[];
 }
 
+const yarnSettings = ({ factor, original_max_position_embeddings: original = CONTEXT, truncate = true }: Scaling) => ({
+  ...{ factor: factor!, original, fast: 32, slow: 1, truncate },
+});
+
 export function folderParts(options: FolderOptions): FolderParts {
   const { type, format, tied = false, seed = 1, sizes = {}, shards = 1, joined } = options;
   const form: FolderFormat = FOLDER_FORMATS[format];
-  const { partial_rotary_factor: turning = 1, rope_scaling: scaling } = (options.json ?? {}) as {
+  const { partial_rotary_factor: turning = 1, rope_scaling: scaling } = { ...OWN[type]?.json, ...options.json } as {
     partial_rotary_factor?: number;
     rope_scaling?: Scaling;
   };
@@ -123,6 +183,7 @@ export function folderParts(options: FolderOptions): FolderParts {
     factor: kind === 'linear' ? scaling!.factor! : 1,
     divisors: kind === 'llama3',
     ...(long && { original: long, magnitude: Math.sqrt(1 + Math.log(CONTEXT / long) / Math.log(long)) }),
+    ...(kind === 'yarn' && yarnOf(yarnSettings(scaling!), { base: 50_000, width: headWidth })),
   } as const;
   const own = OWN[type];
   const isGemma = type.startsWith('gemma');
@@ -153,16 +214,34 @@ export function folderParts(options: FolderOptions): FolderParts {
     const { factor, low_freq_factor: low, high_freq_factor: high, original_max_position_embeddings: original } = scaling as never;
     weights.set('ropeDivisors', llama3Divisors(rope, { factor, low, high, original }));
   }
+  const stacks = format === 'MLX';
+  const together = type === 'gpt_oss' && !stacks;
+  const waiting = new Map<string, readonly MadeTensor[]>();
+  /** Gates wait for ups, with which they take turns. */
+  const ofTurns = (part: string, layer: string, made: readonly MadeTensor[]): MadeTensor[] => {
+    const [, what, bias = ''] = /^(gates|ups|downs)(Bias)?$/.exec(part) ?? [];
+    const base = `model.layers.${layer}.mlp.experts`;
+    if (!what) return [...made];
+    if (what === 'downs') return bias ? [{ ...made[0]!, name: `${base}.down_proj_bias` }] : [...made];
+    if (what === 'gates') waiting.set(layer + bias, made);
+    if (what === 'gates') return [];
+    return waiting
+      .get(layer + bias)!
+      .map((gates, i) => inTurns(`${base}.gate_up_proj${bias ? '_bias' : gates.name.slice(-7)}`, gates, made[i]!));
+  };
+  /** Only experts of gpt-oss are MXFP4; what is not is float. */
+  const packOf = (part: string) => (together && !(part in STACKED) ? float : form.pack);
   const tensors = [...rolesOf(config)].flatMap(([role, shape]): MadeTensor[] => {
     const [part, layer] = role.split('.') as [string, string];
     const norm = isGemma ? GEMMA_NORMS[part] : undefined;
-    const name = norm ? `model.layers.${layer}.${norm}.weight` : tensorName(role, 'huggingFace', { own: joined });
+    const ownName = norm ? `${norm}.weight` : NAMES[type]?.[part];
+    const name = ownName ? `model.layers.${layer}.${ownName}` : tensorName(role, 'huggingFace', { own: joined });
     if (name === undefined) return [];
     const offset = isGemma ? 1 : 0;
     const draw = drawOf(`${seed} ${role}`);
     const [n, k] = shape as [number, number | undefined];
     // Vectors and routers stay floats.
-    if (k === undefined || part === 'router') {
+    if (k === undefined || part.endsWith('Bias') || (part === 'router' && !stacks)) {
       const count = n * (k ?? 1);
       const deviation = part === 'router' ? gainOf(part, config) / Math.sqrt(k!) : part.endsWith('Bias') ? 0.3 : 0.2;
       const middle = part.endsWith('Norm') ? 1 - offset : 0;
@@ -175,14 +254,16 @@ export function folderParts(options: FolderOptions): FolderParts {
       const view = new DataView(made.bytes.buffer, made.bytes.byteOffset);
       for (let i = 0; i < count; i++) values[i] = (part.endsWith('Norm') ? offset : 0) + halfOf(view.getUint16(2 * i, true));
       weights.set(role, values);
-      return [made];
+      return together ? ofTurns(part, layer, [made]) : [made];
     }
     const quantized = form.whole || (part !== 'embedding' && part !== 'head');
     const [rows, columns] = shape.slice(-2) as [number, number];
     const asked = { n: rows, k: columns, std: gainOf(part, config) / Math.sqrt(columns), draw };
-    const each = Array.from({ length: shape.length === 3 ? n : 1 }, () => (quantized ? form.pack(asked) : float(asked)));
+    const each = Array.from({ length: shape.length === 3 ? n : 1 }, () => (quantized ? packOf(part)(asked) : float(asked)));
     weights.set(role, Float64Array.from(each.flatMap((one) => [...one.weights])));
     const matrix = name.replace(/\.weight$/, '');
+    if (shape.length === 3 && stacks) return stacked(`model.layers.${layer}.${STACKS[type]}.${STACKED[part]}`, each);
+    if (shape.length === 3 && together) return ofTurns(part, layer, blocksOf(matrix, each));
     return each.flatMap((one, expert) => {
       const own = shape.length === 3 ? matrix.replace('experts', `experts.${expert}`) : matrix;
       return one.tensors.map((tensor) => ({ ...tensor, name: `${own}${tensor.name}` }));

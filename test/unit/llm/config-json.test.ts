@@ -449,6 +449,88 @@ describe('phi3', () => {
   });
 });
 
+/** Of openai/gpt-oss-20b. */
+const GPT_OSS = {
+  ...{ architectures: ['GptOssForCausalLM'], model_type: 'gpt_oss', attention_bias: true, attention_dropout: 0, eos_token_id: 200_002 },
+  ...{ experts_per_token: 4, head_dim: 64, hidden_act: 'silu', hidden_size: 2880, initial_context_length: 4096, initializer_range: 0.02 },
+  ...{ intermediate_size: 2880, max_position_embeddings: 131_072, num_attention_heads: 64, num_experts_per_tok: 4, num_hidden_layers: 24 },
+  ...{ layer_types: Array.from({ length: 24 }, (_, i) => (i % 2 ? 'full_attention' : 'sliding_attention')) },
+  ...{ num_key_value_heads: 8, num_local_experts: 32, output_router_logits: false, pad_token_id: 199_999, rms_norm_eps: 1e-5 },
+  quantization_config: { modules_to_not_convert: ['model.layers.*.self_attn'], quant_method: 'mxfp4' },
+  rope_scaling: { beta_fast: 32, beta_slow: 1, factor: 32, original_max_position_embeddings: 4096, rope_type: 'yarn', truncate: false },
+  ...{
+    rope_theta: 150_000,
+    router_aux_loss_coef: 0.9,
+    sliding_window: 128,
+    swiglu_limit: 7,
+    tie_word_embeddings: false,
+    vocab_size: 201_088,
+  },
+};
+
+describe('gpt_oss', () => {
+  test('is read, with its ramp of YaRN, whose ends are no whole numbers', () => {
+    const { config, names, inTurns } = read(GPT_OSS);
+    expect(config).toMatchObject({
+      ...{ architecture: 'gpt-oss', layers: 24, width: 2880, heads: 64, kvHeads: 8, headWidth: 64, feedForward: 2880, vocabulary: 201_088 },
+      ...{ experts: { count: 32, top: 4, scale: 1 }, windows: { size: 128, every: 2 }, sinks: true, activation: 'swiglu_oai', tied: false },
+    });
+    const { yarn, magnitude } = config.rope;
+    expect(magnitude).toBeCloseTo(1.3465736, 7);
+    // 64 ln(4096 / 2πr) / 2 ln 150,000, for r = 32 and 1
+    expect(yarn!.low).toBeCloseTo(8.0928, 4);
+    expect(yarn!.high).toBeCloseTo(17.398, 4);
+    expect(config.biases.length).toBe(8);
+    expect([names!.router, inTurns!.gates]).toEqual(['mlp.router.weight', 'mlp.experts.gate_up_proj']);
+    expect(read({ ...GPT_OSS, rope_scaling: { ...GPT_OSS.rope_scaling, truncate: true } }).config.rope.yarn).toEqual({
+      factor: 32,
+      low: 8,
+      high: 18,
+    });
+    const bare = less(
+      GPT_OSS,
+      'rope_scaling',
+      'rope_theta',
+      'sliding_window',
+      'layer_types',
+      'attention_bias',
+      'swiglu_limit',
+      'head_dim',
+      'num_experts_per_tok',
+    );
+    expect(read(bare).config).toEqual(config);
+  });
+
+  test.each([
+    [{ swiglu_limit: 6 }, UnsupportedError, 'swiglu_limit: expected 7, got 6'],
+    [{ attention_bias: false }, UnsupportedError, 'attention_bias: expected true, got false'],
+    [{ num_local_experts: 513 }, UnsupportedError, 'num_local_experts: expected at most 512, got 513'],
+    [{ num_experts_per_tok: 33 }, FormatError, 'num_experts_per_tok: expected at most num_local_experts, 32, got 33'],
+    [{ layer_types: ['full_attention'] }, FormatError, 'layer_types: expected full_attention or sliding_attention for each of 24 layers'],
+    [{ sliding_window: 0 }, FormatError, 'sliding_window: expected a whole number'],
+    [
+      { rope_scaling: { ...GPT_OSS.rope_scaling, factor: 16 } },
+      UnsupportedError,
+      'rope_scaling.factor: expected 32, max_position_embeddings over',
+    ],
+    [{ rope_scaling: { ...GPT_OSS.rope_scaling, mscale: 1 } }, UnsupportedError, 'rope_scaling.mscale: expected no such key of yarn'],
+    [{ rope_scaling: { ...GPT_OSS.rope_scaling, truncate: 1 } }, FormatError, 'rope_scaling.truncate: expected true or false'],
+    [{ rope_scaling: { type: 'linear', factor: 2 } }, UnsupportedError, 'rope_scaling.rope_type: expected default or yarn'],
+    [{ rope_theta: 1 }, FormatError, 'rope_scaling.rope_type: expected a rope_theta above 1'],
+  ])('%j is refused by its name', (changed, kind, message) => {
+    expect(() => read({ ...GPT_OSS, ...changed })).toThrow(kind);
+    expect(() => read({ ...GPT_OSS, ...changed })).toThrow(`config.json: ${message}`);
+  });
+
+  test('others scale by YaRN with whole ends', () => {
+    const rope_scaling = { type: 'yarn', factor: 4, original_max_position_embeddings: 8192 };
+    const { rope } = read({ ...QWEN2, rope_scaling }).config; // 32,768 positions
+    expect(Object.values(rope.yarn!).every(Number.isInteger)).toBe(true);
+    expect(rope.magnitude).toBe(1 + Math.log(4) / 10);
+    expect(read({ ...QWEN2, rope_scaling: { ...rope_scaling, attention_factor: 1 } }).config.rope.magnitude).toBe(1);
+  });
+});
+
 test('keys that are absent or null are what transformers takes for them', () => {
   const old = read(
     less(LLAMA, 'num_key_value_heads', 'rope_theta', 'tie_word_embeddings', 'rms_norm_eps', 'attention_bias', 'hidden_act'),
@@ -579,11 +661,11 @@ test.each([undefined, null, 3, [], 'x'])('%j is no configuration', (json) =>
 );
 
 test('whatever a key says, it is a Config or a typed error', () => {
-  const keys = [...new Set([LLAMA, MISTRAL, QWEN2, GEMMA3].flatMap(Object.keys)), 'rope_parameters', 'layer_types', 'head_dim'];
+  const keys = [...new Set([LLAMA, MISTRAL, QWEN2, GEMMA3, GPT_OSS].flatMap(Object.keys)), 'rope_parameters', 'layer_types', 'head_dim'];
   const values = fc.oneof(fc.jsonValue({ maxDepth: 2 }), fc.constantFrom(0, -1, 1, 2 ** 24, 2 ** 53, 1e300, '', true, null, [], {}));
   const changes = fc.array(fc.tuple(fc.constantFrom(...keys), values), { minLength: 1, maxLength: 3 });
   fc.assert(
-    fc.property(fc.constantFrom(LLAMA, MISTRAL, QWEN2, QWEN3, GEMMA3), changes, (json, changed) => {
+    fc.property(fc.constantFrom<object>(LLAMA, MISTRAL, QWEN2, QWEN3, GEMMA3, GPT_OSS), changes, (json, changed) => {
       try {
         const { config } = read({ ...json, ...Object.fromEntries(changed) });
         for (const size of ['layers', 'width', 'heads', 'kvHeads', 'headWidth', 'feedForward', 'vocabulary', 'contextLength'] as const)
@@ -598,8 +680,20 @@ test('whatever a key says, it is a Config or a typed error', () => {
 });
 
 test('the folders of tests say what their configuration is', () => {
-  for (const type of ['llama', 'mistral', 'qwen2', 'qwen3', 'qwen3_moe', 'smollm3', 'phi3', 'gemma2', 'gemma3_text'] as const) {
-    const { json, config } = folderParts({ type, format: 'floats' });
+  for (const type of [
+    'llama',
+    'mistral',
+    'mixtral',
+    'qwen2',
+    'qwen3',
+    'qwen3_moe',
+    'gpt_oss',
+    'smollm3',
+    'phi3',
+    'gemma2',
+    'gemma3_text',
+  ] as const) {
+    const { json, config } = folderParts({ type, format: type === 'gpt_oss' ? 'gpt-oss' : 'floats' });
     expect(read(json).config).toEqual(config);
   }
 });

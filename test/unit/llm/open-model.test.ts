@@ -4,10 +4,14 @@ import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { afterAll, describe, expect, test } from 'vitest';
 import { ArgumentError, FormatError, ReadError, UnsupportedError } from '../../../src/errors.js';
-import { openModel } from '../../../src/files/open-file.js';
+import { openModel, readTensor } from '../../../src/files/open-file.js';
+import { asFloats } from '../../../src/files/raw-tensor.js';
+import type { LayerSource } from '../../../src/formats/layer-source.js';
+import { readPieces } from '../../../src/formats/read-layer.js';
 import { Llm } from '../../../src/llm.js';
 import { isFloat } from '../../../src/model/language-model.js';
 import { openLanguageModel } from '../../../src/model/open-language-model.js';
+import { dequantize } from '../../../src/problem/matrix.js';
 import { type MadeTensor, makeGguf, utf8 } from '../../support/files.js';
 import { FOLDER_FORMATS, type FolderFormatName, f16 } from '../../support/folder-formats.js';
 import { chatConfigOf, mlcFilesOf } from '../../support/mlc-folder.js';
@@ -188,7 +192,8 @@ describe('a Hugging Face folder', () => {
     expect((await (await open(jinja)).templates()).get('default')).toBe('own');
   });
 
-  test.each(Object.keys(FOLDER_FORMATS) as FolderFormatName[])('%s: every matrix is found', async (format) => {
+  const ofAll = (Object.keys(FOLDER_FORMATS) as FolderFormatName[]).filter((format) => format !== 'gpt-oss'); // which is of experts alone
+  test.each(ofAll)('%s: every matrix is found', async (format) => {
     for (const type of ['llama', 'qwen2', 'qwen3'] as const) {
       const { matrices, vectors, zeros } = await open(filesOf(folderParts({ type, format, sizes: SMALL })));
       expect(matrices.size).toBe(9);
@@ -238,7 +243,7 @@ describe('a Hugging Face folder', () => {
     const up = 'model.layers.0.mlp.experts.2.up_proj';
     const without = (tensors: readonly MadeTensor[], name: string) => tensors.filter((one) => !one.name.startsWith(name));
     const opened = (tensors: (all: MadeTensor[]) => MadeTensor[], options: Parameters<typeof folderParts>[0] = MOE) => {
-      const parts = folderParts({ ...options, json: { moe_intermediate_size: SMALL.feedForward } });
+      const parts = folderParts({ ...options, json: options.type === 'qwen3_moe' ? { moe_intermediate_size: SMALL.feedForward } : {} });
       return open(filesOf({ ...parts, tensors: tensors(parts.tensors) }));
     };
 
@@ -250,6 +255,75 @@ describe('a Hugging Face folder', () => {
       expect(third.name).toBe(format === 'floats' ? `${up}.weight` : up);
       expect(matrices.size).toBe(1 + 4 + 1);
       expect(vectors.get('router.0')!.shape).toEqual([4, 64]);
+    });
+
+    test.each([
+      ['qwen3_moe', 'mlp.switch_mlp.up_proj'],
+      ['mixtral', 'block_sparse_moe.switch_mlp.up_proj'],
+      ['gpt_oss', 'mlp.experts.up_proj'],
+    ] as const)('of MLX: those of %s are one tensor, and routers are decoded', async (type, ups) => {
+      const options = { ...MOE, type, format: 'MLX' } as const;
+      const { experts, vectors } = await opened((all) => all, options);
+      expect([...experts.keys()]).toEqual(['gates.0', 'ups.0', 'downs.0']);
+      expect(experts.get('ups.0')!.source[2]!.name).toBe(`model.layers.0.${ups}.2`);
+      expect(experts.get('ups.0')!.source.length).toBe(4);
+      const router = await readTensor(vectors.get('router.0')!);
+      const want = folderParts(options).weight('router.0');
+      expect([router.dtype, router.shape]).toEqual(['F32', [4, 64]]);
+      expect(asFloats(router)).toEqual(Float32Array.from(want));
+      const whole = vectors.get('router.0')!;
+      expect(await whole.source.read(8, 20)).toEqual(router.bytes.slice(8, 20));
+    });
+
+    test('of gpt-oss are two tensors, of which one is gate and up in pairs', async () => {
+      const options = { ...MOE, type: 'gpt_oss', format: 'gpt-oss' } as const;
+      const { experts, vectors, notes } = await opened((all) => all, options);
+      expect([...experts.keys()]).toEqual(['gates.0', 'downs.0']);
+      const [gates, downs] = [experts.get('gates.0')!.source[1] as LayerSource, experts.get('downs.0')!.source[3] as LayerSource];
+      expect([gates.n, gates.k, downs.n, downs.k]).toEqual([2 * SMALL.feedForward, 64, 64, SMALL.feedForward]);
+      expect([vectors.get('sinks.0')!.shape, vectors.get('routerBias.0')!.shape, notes]).toEqual([[2], [4], []]);
+      const { weight } = folderParts(options);
+      const ofTwo = (gate: Float64Array, up: Float64Array, [expert, row, k]: readonly [number, number, number]): number[] => {
+        const own = 2 * Math.floor(row / 4) + (row % 2);
+        const at = (expert * SMALL.feedForward + own) * k;
+        return [...(row % 4 < 2 ? gate : up).subarray(at, at + k)].map((value) => value + 0); // no -0
+      };
+      // Whatever runs it is read in.
+      for (const chunkBytes of [1, 500, 2 ** 24])
+        for await (const { matrix, n } of readPieces(gates, { chunkBytes })) {
+          const got = dequantize(matrix);
+          for (let row = 0; row < matrix.n; row++)
+            expect([...got.subarray(row * 64, (row + 1) * 64)].map((value) => value + 0)).toEqual(
+              ofTwo(weight('gates.0'), weight('ups.0'), [1, n + row, 64]),
+            );
+        }
+      const bias = asFloats(await readTensor(gates.bias!));
+      const wanted = Array.from(bias, (_, row) => ofTwo(weight('gatesBias.0'), weight('upsBias.0'), [1, row, 1])).flat();
+      expect([...bias]).toEqual(wanted);
+      expect(new Set(wanted).size).toBeGreaterThan(100);
+    });
+
+    test('of gpt-oss that are no pairs, or no such tensors, are refused', async () => {
+      const options = { ...MOE, type: 'gpt_oss', format: 'gpt-oss' } as const;
+      const base = 'model.layers.0.mlp.experts';
+      const other = (end: string, change: (one: MadeTensor) => object) => (all: MadeTensor[]) =>
+        all.map((one) => (one.name === `${base}.${end}` ? { ...one, ...change(one) } : one));
+      const odd = other('gate_up_proj_bias', ({ bytes }) => ({ shape: [4, 126], bytes: bytes.subarray(0, 4 * 126 * 2) }));
+      await expect(opened(odd, options)).rejects.toThrow(/gate_up_proj_bias: expected pairs of gates and ups, got 126 rows/);
+      await expect(opened((all) => without(all, `${base}.down_proj_scales`), options)).rejects.toThrow(/down_proj.*no such tensor/);
+      await expect(opened((all) => without(all, `${base}.down_proj_bias`), options)).rejects.toThrow(
+        /down_proj_bias: shape: expected \(4, 64\), got no such/,
+      );
+      const floats = (all: MadeTensor[]) => [
+        ...without(all, `${base}.gate_up`),
+        f16(`${base}.gate_up_proj`, [4, 64, 128], new Float32Array(4 * 64 * 128)),
+      ];
+      await expect(opened(floats, options)).rejects.toThrow(/gate_up_proj: expected gate_up_proj_blocks and gate_up_proj_scales, got F16/);
+      const more = (all: MadeTensor[]) => [
+        ...all,
+        ...all.filter(({ name }) => name.includes('down_proj_')).map((one) => ({ ...one, name: one.name.replace('down', 'side') })),
+      ];
+      await expect(opened(more, options)).rejects.toThrow(/side_proj.*expected no such tensor in gpt-oss/);
     });
 
     test('all of them are there, alike, and no more', async () => {
