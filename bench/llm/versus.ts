@@ -12,7 +12,7 @@ export interface Versus {
   readonly prompt?: number;
   readonly decode?: number;
   readonly clock: keyof Cost;
-  readonly floor: number;
+  readonly floor?: number;
   /** Measures a run; default: this process. */
   readonly measure?: (run: () => Promise<unknown>) => Promise<Cost>;
 }
@@ -42,7 +42,7 @@ export async function versus({ what, ours, peer, rounds, prompt, decode = 16, cl
   return {
     what,
     measured: spread(times.peer.map((theirs, i) => theirs / times.ours[i]!)),
-    floor: { atLeast: floor },
+    ...(floor !== undefined && { floor: { atLeast: floor } }),
     how: `${CLOCKS[clock]}: ${median(times.ours).toPrecision(3)} ms a token of ours, ${median(times.peer).toPrecision(3)} ms of theirs; ${rounds} rounds in turns`,
   };
 }

@@ -30,6 +30,8 @@ const ownWorker = (): Worker =>
 
 /** What the page does with what the worker tells of a call. */
 interface Waiting {
+  /** The sequence that it is of. */
+  readonly model: number;
   readonly functions: CarriedOptions['functions'];
   piece(piece: unknown): void;
   value(value: unknown): void;
@@ -49,12 +51,15 @@ export class LlmWorker {
   readonly context: number;
   readonly kv: KvDType;
   readonly #connection: Connection;
+  readonly #model: number;
 
   private constructor(
     connection: Connection,
+    model: number,
     { config, context, kv }: { readonly config: Config; readonly context: number; readonly kv: KvDType },
   ) {
     this.#connection = connection;
+    this.#model = model;
     this.config = config;
     this.context = context;
     this.kv = kv;
@@ -79,82 +84,95 @@ export class LlmWorker {
     signal?.throwIfAborted();
     if (typeof worker === 'string') throw new UnsupportedError('LlmWorker', [worker]);
     const connection = new Connection(worker);
+    const model = connection.enter();
     try {
-      return new LlmWorker(connection, (await connection.call('load', [addressOf(from), rest])) as LlmWorker);
+      return new LlmWorker(connection, model, (await connection.call(model, 'load', [addressOf(from), rest])) as LlmWorker);
     } catch (error) {
-      connection.end();
+      connection.leave(model);
+      throw error;
+    }
+  }
+
+  /** As Llm.fork: a second sequence in the same worker, which ends with the last of them. */
+  async fork(): Promise<LlmWorker> {
+    const model = this.#connection.enter();
+    try {
+      await this.#connection.call(this.#model, 'fork', [model], model);
+      return new LlmWorker(this.#connection, model, this);
+    } catch (error) {
+      this.#connection.leave(model);
       throw error;
     }
   }
 
   /** As Llm.generate. Pieces come as they are chosen; the worker is a few ahead. */
   generate(ids: ArrayLike<number>, options: GenerateOptions = {}): AsyncGenerator<GeneratedId, void> {
-    return this.#connection.stream('generate', [ids, options]) as AsyncGenerator<GeneratedId, void>;
+    return this.#connection.stream(this.#model, 'generate', [ids, options]) as AsyncGenerator<GeneratedId, void>;
   }
 
   /** As Llm.complete. */
   complete(text: string, options: CompleteOptions = {}): AsyncGenerator<Piece, void> {
-    return this.#connection.stream('complete', [text, options]) as AsyncGenerator<Piece, void>;
+    return this.#connection.stream(this.#model, 'complete', [text, options]) as AsyncGenerator<Piece, void>;
   }
 
   /** As Llm.chat. */
   chat(messages: readonly Message[], options: ChatWithOptions = {}): AsyncGenerator<Piece, void> {
-    return this.#connection.stream('chat', [messages, options]) as AsyncGenerator<Piece, void>;
+    return this.#connection.stream(this.#model, 'chat', [messages, options]) as AsyncGenerator<Piece, void>;
   }
 
   /** As Llm.render. */
   render(messages: readonly Message[], options: Pick<ChatWithOptions, 'tools' | 'templateOptions'> = {}): Promise<string> {
-    return this.#connection.call('render', [messages, options]) as Promise<string>;
+    return this.#connection.call(this.#model, 'render', [messages, options]) as Promise<string>;
   }
 
   /** As Llm.hasTemplate. */
   hasTemplate(): Promise<boolean> {
-    return this.#connection.call('hasTemplate', []) as Promise<boolean>;
+    return this.#connection.call(this.#model, 'hasTemplate', []) as Promise<boolean>;
   }
 
   /** As Llm.logits. */
   logits(ids: ArrayLike<number>, options: { readonly all?: boolean } = {}): Promise<Float32Array<ArrayBuffer>> {
-    return this.#connection.call('logits', [ids, options]) as Promise<Float32Array<ArrayBuffer>>;
+    return this.#connection.call(this.#model, 'logits', [ids, options]) as Promise<Float32Array<ArrayBuffer>>;
   }
 
   /** As Llm.prepare. */
   async prepare(): Promise<void> {
-    await this.#connection.call('prepare', []);
+    await this.#connection.call(this.#model, 'prepare', []);
   }
 
   /** As Llm.reset. */
   async reset(): Promise<void> {
-    await this.#connection.call('reset', []);
+    await this.#connection.call(this.#model, 'reset', []);
   }
 
   /** As Llm.position. */
   position(): Promise<number> {
-    return this.#connection.call('position', []) as Promise<number>;
+    return this.#connection.call(this.#model, 'position', []) as Promise<number>;
   }
 
   /** As Llm.explain. */
   explain(): Promise<LlmExplanation> {
-    return this.#connection.call('explain', []) as Promise<LlmExplanation>;
+    return this.#connection.call(this.#model, 'explain', []) as Promise<LlmExplanation>;
   }
 
   /** As Llm.stats, at the time of the call. */
   stats(): Promise<LlmStats> {
-    return this.#connection.call('stats', []) as Promise<LlmStats>;
+    return this.#connection.call(this.#model, 'stats', []) as Promise<LlmStats>;
   }
 
   /** As the tokenizer's encode. */
   encode(text: string, options: EncodeOptions = {}): Promise<number[]> {
-    return this.#connection.call('encode', [text, options]) as Promise<number[]>;
+    return this.#connection.call(this.#model, 'encode', [text, options]) as Promise<number[]>;
   }
 
   /** As the tokenizer's decode. */
   decode(ids: readonly number[], options: DetokenizerOptions = {}): Promise<string> {
-    return this.#connection.call('decode', [ids, options]) as Promise<string>;
+    return this.#connection.call(this.#model, 'decode', [ids, options]) as Promise<string>;
   }
 
-  /** Ends the worker, and with it the device. Calls that are under way end with an ArgumentError. */
+  /** As Llm.destroy; the last sequence ends the worker, and with it the device. Calls that are under way end with an ArgumentError. */
   destroy(): void {
-    this.#connection.end();
+    this.#connection.leave(this.#model);
   }
 }
 
@@ -175,6 +193,9 @@ class Connection {
   readonly #waiting = new Map<number, Waiting>();
   #next = 0;
   #ended: Error | undefined;
+  /** Sequences that have begun, and that are alive. */
+  #entered = 0;
+  readonly #models = new Set<number>();
 
   constructor(worker: Worker) {
     this.#worker = worker;
@@ -205,13 +226,19 @@ class Connection {
     }
   }
 
-  /** Calls; of two arguments and more the last is options. @returns its number @throws ArgumentError for what no message carries */
+  /**
+   * Calls a sequence; of two arguments and more the last is options.
+   * @returns its number
+   * @throws ArgumentError for what no message carries, and of a sequence that is destroyed
+   */
   #begin(
+    model: number,
     call: Call | Stream,
     given: readonly unknown[],
     waiting: Omit<Waiting, 'functions'>,
   ): { readonly id: number; readonly ended: () => void } {
     if (this.#ended) throw this.#ended;
+    if (!this.#models.has(model)) throw destroyed();
     const id = this.#next++;
     const last = given.at(-1);
     const carried = given.length > 1 ? carriedOptions(last) : { data: undefined, functions: new Map(), signal: undefined };
@@ -224,7 +251,7 @@ class Connection {
     const error = (why: unknown): void => waiting.error(signal?.aborted ? signal.reason : why);
     signal?.throwIfAborted();
     try {
-      this.#post({ id, call, given: given.length > 1 ? [...given.slice(0, -1), data] : given, functions: [...functions.keys()] });
+      this.#post({ id, model, call, given: given.length > 1 ? [...given.slice(0, -1), data] : given, functions: [...functions.keys()] });
     } catch (cause) {
       const refused = new ArgumentError(call, 'arguments that a message carries', cause instanceof Error ? cause.message : String(cause));
       refused.cause = cause;
@@ -235,22 +262,24 @@ class Connection {
     return { id, ended };
   }
 
-  async call(call: Call, given: readonly unknown[]): Promise<unknown> {
+  /** @param owner the sequence whose end ends the call */
+  async call(model: number, call: Call, given: readonly unknown[], owner = model): Promise<unknown> {
     let ended = (): void => {};
     try {
       return await new Promise((value, error) => {
-        ({ ended } = this.#begin(call, given, { value, error, piece() {} }));
+        ({ ended } = this.#begin(model, call, given, { model: owner, value, error, piece() {} }));
       });
     } finally {
       ended();
     }
   }
 
-  async *stream(call: Stream, given: readonly unknown[]): AsyncGenerator<unknown, void> {
+  async *stream(model: number, call: Stream, given: readonly unknown[]): AsyncGenerator<unknown, void> {
     const pieces: unknown[] = [];
     let over: { readonly error?: unknown } | undefined;
     let wake = (): void => {};
-    const { id, ended } = this.#begin(call, given, {
+    const { id, ended } = this.#begin(model, call, given, {
+      model,
       piece(piece) {
         pieces.push(piece);
         wake();
@@ -278,16 +307,16 @@ class Connection {
       if ('error' in over) throw over.error;
     } finally {
       ended();
-      if (!over) await this.#finish(id);
+      if (!over) await this.#finish(id, model);
     }
   }
 
   /** Ends a stream that nobody reads any more, and waits until the model is free. */
-  async #finish(id: number): Promise<void> {
+  async #finish(id: number, model: number): Promise<void> {
     if (this.#ended) return;
     await new Promise<void>((resolve) => {
       const done = (): void => resolve();
-      this.#waiting.set(id, { functions: new Map(), piece() {}, value: done, error: done });
+      this.#waiting.set(id, { model, functions: new Map(), piece() {}, value: done, error: done });
       this.#post({ id, kind: 'end' });
     });
   }
@@ -300,7 +329,24 @@ class Connection {
     this.#worker.terminate?.();
   }
 
-  end(): void {
-    this.#endedBy(new ArgumentError('llm', 'a live LlmWorker', 'a destroyed one'));
+  /** @returns the number of a new sequence */
+  enter(): number {
+    this.#models.add(this.#entered);
+    return this.#entered++;
+  }
+
+  /** Ends a sequence, and the worker with the last. */
+  leave(model: number): void {
+    if (!this.#models.delete(model)) return;
+    if (this.#models.size === 0) return this.#endedBy(destroyed());
+    for (const [id, waiting] of this.#waiting)
+      if (waiting.model === model) {
+        this.#waiting.delete(id);
+        this.#post({ id, kind: 'end' }); // it may wait for the page
+        waiting.error(destroyed());
+      }
+    this.#post({ id: this.#next++, model, call: 'destroy', given: [], functions: [] });
   }
 }
+
+const destroyed = (): ArgumentError => new ArgumentError('llm', 'a live LlmWorker', 'a destroyed one');

@@ -34,7 +34,7 @@ export function bindSteps(plan: readonly PlanStep[], { tensors, weights, buffers
   const uniforms: GPUBuffer[] = [];
   const x = byName.get('x')!;
   const steps = (): readonly Step[] =>
-    plan.map((step): Step => {
+    plan.flatMap((step): Step | readonly Step[] => {
       // Ids are checked on the host, or chosen among the rows.
       if ('gather' in step) return { gather: weights.embedding, ids: byName.get(step.ids)!, y: x, counted: false };
       if ('dispatch' in step) {
@@ -53,9 +53,18 @@ export function bindSteps(plan: readonly PlanStep[], { tensors, weights, buffers
       const layers = weights.products.get(step.product)!;
       const rowScale = step.scaled && { rms: x, epsilon };
       const input = byName.get(step.x)!;
-      if (step.y === 'gateAndUp' || (step.y === 'qkv' && layers.length > 1)) return { layers, x: input, ys: columns[step.y], rowScale };
       const y = byName.get(step.y)!;
-      return { layer: layers[0]!, x: input, y, rowScale, ...(step.add && { add: y }), ...(step.twin && { twin: byName.get('twin')! }) };
+      const apart = step.y === 'gateAndUp' || (step.y === 'qkv' && layers.length > 1);
+      const ys = apart ? columns[step.y as keyof typeof columns] : [y];
+      const one = { rowScale, ...(step.add && { add: y }), ...(step.twin && { twin: byName.get('twin')! }) };
+      const product = (of: readonly LinearWeightQuant[], from: Tensor | QuantizedRows): Step =>
+        apart
+          ? { layers: of, x: from, ys: of.map((layer) => ys[layers.indexOf(layer)]!), rowScale }
+          : { layer: of[0]!, x: from, y, ...one };
+      if (!step.integers) return product(layers, input);
+      return [...inputsOf(layers, (held) => codes.get(`${step.x} ${held}` as CodesName), { rows: rows!, x: input })].flatMap(([from, of]) =>
+        from === input ? [product(of, from)] : [{ quantize: from as QuantizedRows }, product(of, from)],
+      );
     });
   try {
     return { recorded: recordSteps(device, steps(), rows === undefined ? {} : { rows: [rows] }), uniforms };

@@ -5,11 +5,18 @@ import { FINE } from '../llm/rope.js';
 import { attendDispatches, cacheBytes, FACTOR_BYTES, type Heads, KV_BYTES, type KvDType, paddedWidth } from '../llm-kernels/attention.js';
 import { quadBytes } from '../llm-kernels/checks.js';
 import { stateBytes } from '../llm-kernels/pick.js';
+import type { CodeBits } from '../problem/code-width.js';
 import { sortedWords } from '../problem/experts.js';
+import { pitchWords } from '../problem/x-codes.js';
 
 /** Numbers of rows of a prompt that are recorded; a prompt is cut into them. The last may have rows of padding. */
 export const CLASSES = [1, 4, 16, 64] as const;
 export const MOST_ROWS = 64;
+/**
+ * Those of rows that are multiplied as integers. matmul-dot4 has k in more slices for one row, and adds in another order: without that class a
+ * row's numbers do not depend on the chunk that it is in.
+ */
+export const INTEGER_CLASSES = CLASSES.slice(1);
 /** Positions of the cache at first; it doubles. */
 const FIRST_CAPACITY = 256;
 /** What a chunk costs beside its rows, in rows: GPUs read the weights for any number; software adapters are bound by the products. */
@@ -83,6 +90,19 @@ export function bufferSizes(config: Config, context: number, apart = false) {
     angles,
     localAngles: localRope ? angles : 0,
   } as const;
+}
+
+/** What a product of a prompt reads, as codes in the order of the bits that its weights are held in. */
+export type CodesName = `${'h' | 'att' | 'act'} ${CodeBits}`;
+/** By product. Products with experts take no codes. */
+export const READ = { qkv: 'h', o: 'att', gateUp: 'h', gateAndUp: 'h', down: 'act' } as const;
+
+/** Bytes of the codes of rows, by name; there are as many as there are widths of weights. */
+export function codesSizes({ width, heads, headWidth, feedForward }: Config, names: Iterable<CodesName>): ReadonlyMap<CodesName, number> {
+  const of = { h: width, att: heads * headWidth, act: feedForward };
+  return new Map(
+    Array.from(names, (name) => [name, 4 * MOST_ROWS * pitchWords(of[name.split(' ')[0] as keyof typeof of], 1)] as const),
+  );
 }
 
 /** Bytes of the cache of a layer, and of the parts that its attention shares with others. @throws ArgumentError, UnsupportedError */
@@ -161,6 +181,7 @@ export function growth(
 export function chunksOf(
   rows: number,
   { software }: { readonly software: boolean },
+  classes: readonly number[] = CLASSES,
 ): readonly { readonly rows: number; readonly of: number }[] {
   const fixed = software ? FIXED_ROWS.software : FIXED_ROWS.gpu;
   const full = Array.from({ length: Math.max(0, Math.floor(rows / MOST_ROWS) - 1) }, () => ({ rows: MOST_ROWS, of: MOST_ROWS }));
@@ -169,7 +190,7 @@ export function chunksOf(
   const first = new Int32Array(left + 1);
   cost[0] = 0;
   for (let n = 1; n <= left; n++)
-    for (const of of CLASSES) {
+    for (const of of classes) {
       const price = fixed + of + cost[Math.max(0, n - of)]!;
       if (price <= cost[n]!) [cost[n], first[n]] = [price, of];
     }
