@@ -40,11 +40,13 @@ import { piecesOf } from './pieces.js';
 /** Positions of a sequence, if nobody says. */
 const CONTEXT = 4096;
 
-/** The parts of a loaded model. */
+/** The parts of a loaded model, and of a sequence of it. */
 interface Parts {
   readonly device: GPUDevice;
   /** Is the device ours to destroy? */
   readonly owned: boolean;
+  /** Of all sequences of the weights: how many there are, the last of which ends weights and such a device; and the tokenizer once it is asked for. */
+  readonly shared: { users: number; tokenizer: Promise<Tokenizer> | undefined };
   readonly model: LanguageModel;
   readonly weights: ModelWeights;
   readonly runner: Runner;
@@ -80,6 +82,13 @@ function logitsOf(rows: number, vocabulary: number): Float32Array<ArrayBuffer> {
 const formOf = (quantize: LlmOptions['quantize'] = 'int8'): string =>
   typeof quantize === 'string' ? `${quantize} in groups of 32` : `codes of ${quantize.bits} bits`;
 
+/** A sequence ends. */
+function release({ device, owned, shared, weights }: Pick<Parts, 'device' | 'owned' | 'shared' | 'weights'>): void {
+  if (--shared.users > 0) return;
+  weights.destroy();
+  if (owned) device.destroy();
+}
+
 /** How ids are chosen, checked. */
 interface Asked extends Required<Pick<GenerateOptions, 'signal' | 'tokensPerSubmit'>>, Sampling {
   readonly limit: number;
@@ -104,7 +113,6 @@ export class Llm {
   #kept: number[] = [];
   #busy = false;
   #destroyed = false;
-  #tokenizer: Promise<Tokenizer> | undefined;
 
   private constructor(parts: Parts) {
     this.#parts = parts;
@@ -126,28 +134,30 @@ export class Llm {
    */
   static async load(from: ModelFrom, options: LlmOptions = {}): Promise<Llm> {
     const began = performance.now();
-    const { device: given, context: asked, kv = 'f16', quantize, cache = false, fetch, onProgress, signal } = checkLoad(options);
+    const { device: given, context: asked, kv = 'f16', quantize, innerPrecise, cache = false, fetch, onProgress, signal } = checkLoad(options);
     signal?.throwIfAborted();
     const place = typeof from === 'string' ? hubUrl(from) : from;
     const store = cache ? await cacheOf(place, { fetch, signal }) : undefined;
     const model = await openLanguageModel(place, { signal, fetch, fetched: store?.open });
     const { config } = model;
     const context = contextOf(config, asked);
-    estimateOf(model, { context, kv, wide: false, quantize }); // throws if no kernel has such heads, or floats cannot become that
+    const how = { context, kv, quantize, innerPrecise };
+    estimateOf(model, { ...how, wide: false }); // throws if no kernel has such heads, or floats cannot become that
     const device = given ?? (await requestDevice());
     let weights: ModelWeights | undefined;
     let runner: Runner | undefined;
     try {
       const caps = capsOf(device);
-      await checkRoom(device, model, estimateOf(model, { context, kv, wide: caps.wideCodes, quantize }), { kv, caps });
+      await checkRoom(device, model, estimateOf(model, { ...how, wide: caps.wideCodes }), { kv, caps });
       weights = await loadWeights(device, model, { context, fused: fusesNorms(config, caps), quantize, onProgress, signal });
-      runner = await Runner.make(device, config, weights, { context, kv });
+      runner = await Runner.make(device, config, weights, { context, kv, integers: innerPrecise === 1 });
       await store?.settled();
       signal?.throwIfAborted(); // while kernels were compiled
       const loadMs = performance.now() - began;
       return new Llm({
         device,
         owned: given === undefined,
+        shared: { users: 1, tokenizer: undefined },
         model,
         weights,
         runner,
@@ -172,13 +182,13 @@ export class Llm {
    * @example const { total } = await Llm.estimate('https://example.org/model.gguf', { context: 8192 });
    */
   static async estimate(from: ModelFrom, options: LlmOptions = {}): Promise<LlmEstimate> {
-    const { device, context: asked, kv = 'f16', quantize, cache = false, fetch, signal } = checkLoad(options);
+    const { device, context: asked, kv = 'f16', quantize, innerPrecise, cache = false, fetch, signal } = checkLoad(options);
     const place = typeof from === 'string' ? hubUrl(from) : from;
     const store = cache ? await cacheOf(place, { fetch, signal }) : undefined;
     const model = await openLanguageModel(place, { signal, fetch, fetched: store?.open });
     await store?.settled();
     const wide = device !== undefined && capsOf(device).wideCodes;
-    return estimateOf(model, { context: contextOf(model.config, asked), kv, wide, quantize });
+    return estimateOf(model, { context: contextOf(model.config, asked), kv, wide, quantize, innerPrecise });
   }
 
   /** Models that loads with `cache` have kept, whole or in part; none where there is no such file system. */
@@ -210,11 +220,12 @@ export class Llm {
 
   /** The tokenizer of the file, made at the first use. @throws FormatError, UnsupportedError, ReadError */
   tokenizer(): Promise<Tokenizer> {
-    this.#tokenizer ??= this.#parts.model.tokenizer().catch((error: unknown) => {
-      this.#tokenizer = undefined; // the next call tries again
+    const { model, shared } = this.#parts;
+    shared.tokenizer ??= model.tokenizer().catch((error: unknown) => {
+      shared.tokenizer = undefined; // the next call tries again
       throw error;
     });
-    return this.#tokenizer;
+    return shared.tokenizer;
   }
 
   /** Has the model a chat template, which `chat` needs? @throws FormatError, ReadError */
@@ -315,18 +326,46 @@ export class Llm {
       fusedNorms: fusesNorms(this.config, capsOf(device)),
       memory: { weights: weights.bytes, ...runner.memory() },
       capacity: runner.capacity,
-      notes: [...(quantized.length === 0 ? [] : [`float matrices became ${this.#parts.form}: ${quantized.join(', ')}`]), ...notes],
+      notes: [...runner.notes(), ...(quantized.length === 0 ? [] : [`float matrices became ${this.#parts.form}: ${quantized.join(', ')}`]), ...notes],
     };
   }
 
-  /** Frees everything. A call that is under way ends with an ArgumentError. */
+  /**
+   * A second sequence of the same weights, which begins where this one stands: the cache is copied on the GPU, and nothing is computed again. Each then has a position,
+   * a cache and calls of its own, and both may have one under way. It takes what `explain().memory` tells of this one without the weights, which
+   * live until the last sequence is destroyed.
+   * @throws ArgumentError while a call is under way, and if this one is destroyed meanwhile; UnsupportedError without memory, which leaves this one as it was; GpuError,
+   *   DeviceLostError
+   * @example const [one, other] = [llm, await llm.fork()];
+   */
+  async fork(): Promise<Llm> {
+    const began = performance.now();
+    this.#assertFree();
+    this.#busy = true;
+    const { cache: _ofLoad, ...parts } = this.#parts;
+    let runner: Runner | undefined;
+    parts.shared.users++;
+    try {
+      runner = await parts.runner.fork();
+      this.#assertAlive();
+      const fork = new Llm({ ...parts, runner, cache: undefined, loadMs: performance.now() - began });
+      fork.#kept = [...this.#kept];
+      return fork;
+    } catch (error) {
+      runner?.destroy();
+      release(parts);
+      throw this.#asEnded(error);
+    } finally {
+      this.#busy = false;
+    }
+  }
+
+  /** Frees everything, but what other sequences of the model use. A call that is under way ends with an ArgumentError. */
   destroy(): void {
     if (this.#destroyed) return;
     this.#destroyed = true;
-    const { device, owned, runner, weights } = this.#parts;
-    runner.destroy();
-    weights.destroy();
-    if (owned) device.destroy();
+    this.#parts.runner.destroy();
+    release(this.#parts);
   }
 
   // ---------------------------------------------------------------------------------------------------------------- inside
@@ -361,6 +400,10 @@ export class Llm {
   /** What a call that is under way ends with: work on destroyed buffers fails in many ways. After an error the cache may hold anything. */
   #endedBy(error: unknown, signal?: AbortSignal): unknown {
     if (!signal?.aborted) this.#kept = [];
+    return this.#asEnded(error);
+  }
+
+  #asEnded(error: unknown): unknown {
     if (!this.#destroyed) return error;
     const ended = new ArgumentError('llm', 'a live Llm', 'one that was destroyed meanwhile');
     ended.cause = error;

@@ -92,18 +92,30 @@ export function bufferSizes(config: Config, context: number, apart = false) {
   } as const;
 }
 
-/** What a product of a prompt reads, as codes in the order of the bits that its weights are held in. */
-export type CodesName = `${'h' | 'att' | 'act'} ${CodeBits}`;
-/** By product. Products with experts take no codes. */
-export const READ = { qkv: 'h', o: 'att', gateUp: 'h', gateAndUp: 'h', down: 'act' } as const;
+type Read = 'h' | 'att' | 'act';
+/** The buffer of what a product of a prompt reads as int8 codes, which lie as weights held in so many bits want them. */
+export type CodesName = `codes.${Read}.${CodeBits}`;
+/** By product, and by matrix. Products with experts take no codes. */
+const READ: Readonly<Record<string, Read>> = {
+  ...{ q: 'h', k: 'h', v: 'h', qkv: 'h', o: 'att' },
+  ...{ gate: 'h', up: 'h', gateUp: 'h', gateAndUp: 'h', down: 'act' },
+};
 
-/** Bytes of the codes of rows, by name; there are as many as there are widths of weights. */
-export function codesSizes({ width, heads, headWidth, feedForward }: Config, names: Iterable<CodesName>): ReadonlyMap<CodesName, number> {
-  const of = { h: width, att: heads * headWidth, act: feedForward };
-  return new Map(
-    Array.from(names, (name) => [name, 4 * MOST_ROWS * pitchWords(of[name.split(' ')[0] as keyof typeof of], 1)] as const),
+/** The codes of products, or of matrices, whose weights are held in so many bits. */
+export const codesOf = (all: Iterable<readonly [name: string, held: CodeBits]>): ReadonlySet<CodesName> =>
+  new Set(
+    Array.from(all, ([name, held]) => [READ[name.split('.')[0]!], held] as const).flatMap(([read, held]) =>
+      read ? (`codes.${read}.${held}` as const) : [],
+    ),
   );
+
+/** Words of a row of codes. */
+export function codesPitch({ width, heads, headWidth, feedForward }: Config, name: CodesName): number {
+  const of: Readonly<Record<Read, number>> = { h: width, att: heads * headWidth, act: feedForward };
+  return pitchWords(of[name.split('.')[1] as Read], 1);
 }
+/** Bytes of the codes of a prompt's rows. */
+export const codesBytes = (config: Config, name: CodesName): number => 4 * MOST_ROWS * codesPitch(config, name);
 
 /** Bytes of the cache of a layer, and of the parts that its attention shares with others. @throws ArgumentError, UnsupportedError */
 export function cacheSizes(
