@@ -107,7 +107,9 @@ export function estimateOf(
     pairs.some(([gate, up]) => apart(gate, up)),
   );
   const { cache, parts } = cacheTotal(config, kv, context);
-  const codes = codesOf(innerPrecise ? [...matrices].map(([role, matrix]) => [role, heldAs(matrix, { wide, quantize }).held] as const) : []);
+  const codes = codesOf(
+    innerPrecise ? [...matrices].map(([role, matrix]) => [role, heldAs(matrix, { wide, quantize }).held] as const) : [],
+  );
   const ofRows = [...Object.values(rest), ...[...codes].map((name) => codesBytes(config, name))];
   const rows = ofRows.reduce((sum, size) => sum + size, parts);
   const twice = [...matrices].flatMap(([role, matrix]) => (role.startsWith('gateUp.') ? [bytesOf(matrix)] : []));

@@ -134,7 +134,17 @@ export class Llm {
    */
   static async load(from: ModelFrom, options: LlmOptions = {}): Promise<Llm> {
     const began = performance.now();
-    const { device: given, context: asked, kv = 'f16', quantize, innerPrecise, cache = false, fetch, onProgress, signal } = checkLoad(options);
+    const {
+      device: given,
+      context: asked,
+      kv = 'f16',
+      quantize,
+      innerPrecise,
+      cache = false,
+      fetch,
+      onProgress,
+      signal,
+    } = checkLoad(options);
     signal?.throwIfAborted();
     const place = typeof from === 'string' ? hubUrl(from) : from;
     const store = cache ? await cacheOf(place, { fetch, signal }) : undefined;
@@ -326,7 +336,11 @@ export class Llm {
       fusedNorms: fusesNorms(this.config, capsOf(device)),
       memory: { weights: weights.bytes, ...runner.memory() },
       capacity: runner.capacity,
-      notes: [...runner.notes(), ...(quantized.length === 0 ? [] : [`float matrices became ${this.#parts.form}: ${quantized.join(', ')}`]), ...notes],
+      notes: [
+        ...runner.notes(),
+        ...(quantized.length === 0 ? [] : [`float matrices became ${this.#parts.form}: ${quantized.join(', ')}`]),
+        ...notes,
+      ],
     };
   }
 

@@ -29,7 +29,11 @@ const SAMPLED = { maxTokens: 6, temperature: 0.9, topK: 40, seed: 7, repetitionP
 
 /** Turns of a conversation: the ids that each adds to what was said before, and how its answer is chosen. */
 type Turns = readonly (readonly [ids: readonly number[], how: object])[];
-async function talk(llm: Llm, said: readonly number[], turns: Turns): Promise<{ readonly said: readonly number[]; readonly answers: number[][] }> {
+async function talk(
+  llm: Llm,
+  said: readonly number[],
+  turns: Turns,
+): Promise<{ readonly said: readonly number[]; readonly answers: number[][] }> {
   const answers: number[][] = [];
   let all = said;
   for (const [ids, how] of turns) {

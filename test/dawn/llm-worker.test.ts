@@ -131,8 +131,12 @@ test('a fork goes on by itself, and the last of both ends the worker', async () 
   let ended = 0;
   const watched = (): Worker => {
     const own = worker();
-    const end = own.terminate;
-    return Object.assign(own, { terminate: () => void (ended++, end.call(own)) });
+    const end = own.terminate.bind(own);
+    own.terminate = () => {
+      ended++;
+      end();
+    };
+    return own;
   };
   const how = { maxTokens: 12, temperature: 0.8, seed: 3 };
   const llm = await Llm.load(bytes);

@@ -124,7 +124,7 @@ test('functions and signals of calls that take none are refused, not dropped', a
 
 describe('sequences of a worker', () => {
   /** A sequence of more pieces than the worker may be ahead. */
-  function sequence(): Partial<Llm> & { readonly seen: { left: number; destroyed: number } } {
+  function sequence() {
     const seen = { left: 0, destroyed: 0 };
     return {
       seen,
@@ -141,7 +141,7 @@ describe('sequences of a worker', () => {
 
   test('that end free what is theirs, though the worker waits for the page, and leave the others', async () => {
     const second = sequence();
-    const first = { ...sequence(), fork: async () => second as Llm, reset: vi.fn() };
+    const first = { ...sequence(), fork: async () => second as unknown as Llm, reset: vi.fn() };
     const llm = await loaded(first);
     const fork = await llm.fork();
     const pieces = fork.generate([0]);
@@ -177,7 +177,7 @@ describe('sequences of a worker', () => {
 
   test('end together with a worker that died', async () => {
     let own: Worker | undefined;
-    vi.spyOn(Llm, 'load').mockResolvedValue({ ...sequence(), fork: async () => sequence() as Llm } as unknown as Llm);
+    vi.spyOn(Llm, 'load').mockResolvedValue({ ...sequence(), fork: async () => sequence() as unknown as Llm } as unknown as Llm);
     const llm = await LlmWorker.load(new Uint8Array(4), { worker: () => (own = worker()) });
     const fork = await llm.fork();
     own!.onerror!.call(own!, { message: 'out of memory' } as ErrorEvent);
