@@ -4,7 +4,7 @@ import type { Config } from '../llm/config.js';
 import { FINE } from '../llm/rope.js';
 import { attendDispatches, cacheBytes, FACTOR_BYTES, type Heads, KV_BYTES, type KvDType, paddedWidth } from '../llm-kernels/attention.js';
 import { quadBytes } from '../llm-kernels/checks.js';
-import { stateBytes } from '../llm-kernels/pick.js';
+import { stateBytes } from '../llm-kernels/state.js';
 import type { CodeBits } from '../problem/code-width.js';
 import { sortedWords } from '../problem/experts.js';
 import { pitchWords } from '../problem/x-codes.js';
