@@ -1,5 +1,4 @@
 // Rows of prompts as integers: their codes, and the layers that take them.
-import { UnsupportedError } from '../errors.js';
 import { Tensor } from '../gpu/tensor.js';
 import type { LinearWeightQuant } from '../layer/linear-weight-quant.js';
 import { planFor } from '../layer/loaded-weights.js';
@@ -34,19 +33,13 @@ export const codesIn = (
   );
 
 /**
- * Does a layer multiply codes of rows? Not if its inputs have an order or scales, its codes are those of a table, or its groups are none of
- * matmul-dot4's.
+ * Does a layer multiply codes of rows? Not if its inputs have an order or scales, its weights are no codes of numbers, or its groups are none of
+ * matmul-dot4's: then other kernels read x. @throws UnsupportedError
  */
 function takesCodes({ loaded }: LinearWeightQuant, rows: number): boolean {
   const { k, permuted, inputScaled } = loaded.weights;
   if (permuted || inputScaled) return false;
-  try {
-    planFor(loaded, makeProblem(loaded, { m: rows, x: contiguousX(rows, k), xDigits: 1 }));
-    return true;
-  } catch (error) {
-    if (error instanceof UnsupportedError) return false;
-    throw error;
-  }
+  return planFor(loaded, makeProblem(loaded, { m: rows, x: contiguousX(rows, k), xDigits: 1 })).accuracy.xStep > 0;
 }
 
 /** What each layer of a product reads: codes in the order of its weights, or x as it is. */
