@@ -4,6 +4,8 @@ import { expect, test } from '@playwright/test';
 interface Text {
   readonly own: string;
   readonly theirs: string;
+  /** Of a second sequence in the worker, behind the end of the first. */
+  readonly forked: string;
   readonly workers: number;
   readonly tokens: number;
   /** The longest time for which the page stood still, in ms. */
@@ -36,13 +38,16 @@ test('the model of the package in a Worker, which finds its script', async ({ pa
     const theirs = await textOf(inWorker);
     clearInterval(timer);
     const { tokens } = await inWorker.stats();
+    const fork = await inWorker.fork();
     inWorker.destroy();
+    const forked = await textOf(fork);
+    fork.destroy();
     const llm = await Llm.load('/models/kjv.gguf');
     const own = await textOf(llm);
     llm.destroy();
-    return { own, theirs, workers, tokens, longest };
+    return { own, theirs, forked, workers, tokens, longest };
   });
   console.log(`60 tokens in a worker; the page stood still for ${got.longest.toFixed(0)} ms at most`);
-  expect(got).toMatchObject({ theirs: got.own, workers: 1, tokens: 60 });
+  expect(got).toMatchObject({ theirs: got.own, forked: got.own, workers: 1, tokens: 60 });
   expect(got.own.length).toBeGreaterThan(40);
 });

@@ -49,7 +49,7 @@ async function integerPrompts(): Promise<Row> {
   ] as const;
   for (const llm of [ours, peer]) await llm.prepare();
   const pair = { ours: speaker(ours, CONTEXT), peer: speaker(peer, CONTEXT), rounds, clock: 'cpu' as const };
-  const row = await versus({ ...pair, what: 'prompt of 128: innerPrecise 0 / innerPrecise 1', prompt: 128 });
+  const row = await versus({ ...pair, what: 'prompt of 128: innerPrecise 0 / 1', names: ['innerPrecise 1', '0'], prompt: 128 });
   for (const llm of [ours, peer]) llm.destroy();
   return row;
 }
