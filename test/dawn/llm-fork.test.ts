@@ -81,6 +81,8 @@ test.each([
   const { said, answers } = await talk(parent, [], COMMON);
   const fork = await parent.fork();
   expect(fork).toMatchObject({ position: parent.position, context: parent.context, kv, config: parent.config });
+  const { variants, capacity, notes } = parent.explain();
+  expect(fork.explain()).toMatchObject({ variants, capacity, notes });
   const both = await Promise.all([talk(parent, said, OWN[0]!), talk(fork, said, OWN[1]!)]);
   for (const [i, llm] of [parent, fork].entries()) {
     expect([...answers, ...both[i]!.answers]).toEqual(want[i]!.answers);
@@ -110,6 +112,42 @@ test('each goes back, resets and grows alone', async () => {
   expect(second.stats.promptTokens).toBe(2); // the common part was there
   expect(await idsOf(parent, long, { maxTokens: 20 })).toEqual(want);
   for (const one of [parent, fork, second]) one.destroy();
+});
+
+test('a fork knows which positions its rings have, as its parent does', async () => {
+  const long = promptOf(150);
+  const parent = await load('rings'); // of 76 slots: positions from 74 on, and a window of 12
+  await parent.logits(long);
+  for (const [back, computed] of [
+    [140, 1],
+    [85, 1], // its window begins at 74
+    [84, 85],
+  ] as const) {
+    const fork = await parent.fork();
+    const ids = [...long.slice(0, back), 7];
+    const logits = await fork.logits(ids);
+    expect(fork.stats.promptTokens).toBe(computed);
+    fork.destroy();
+    const llm = await load('rings');
+    await llm.logits(long);
+    const { promptTokens } = llm.stats;
+    expect(await llm.logits(ids)).toEqual(logits);
+    expect(llm.stats.promptTokens - promptTokens).toBe(computed);
+    llm.destroy();
+  }
+  parent.destroy();
+});
+
+test('prompts of integers stay so', async () => {
+  const parent = await load('llama', { innerPrecise: 1 });
+  const want = await parent.logits(promptOf(40));
+  parent.reset();
+  await parent.logits(promptOf(20));
+  const fork = await parent.fork();
+  parent.destroy();
+  expect(await fork.logits(promptOf(40))).toEqual(want);
+  expect(fork.stats.promptTokens).toBe(20);
+  fork.destroy();
 });
 
 describe('memory', () => {
