@@ -5,7 +5,7 @@ import { Llm } from '../../src/llm.js';
 import { calm } from './clocks.js';
 import { speaker } from './decode.js';
 import { modelPath } from './models.js';
-import { beyondProducts, byPosition, hostWork, load } from './parts.js';
+import { beyondProducts, byPosition, hostWork, load, peak } from './parts.js';
 import { native } from './peers.js';
 import type { Row } from './rows.js';
 import { versus } from './versus.js';
@@ -60,6 +60,7 @@ const MEASURES: Readonly<Record<string, () => Promise<readonly Row[]>>> = {
   positions: async () => [await byPosition(device, modelPath(models, 'qwen-2'), Math.min(rounds, 3))],
   integers: async () => [await integerPrompts()],
   load: () => load(device, qwen, Math.min(rounds, 5)),
+  ...(software && { peak: () => peak(device, modelPath(models, 'qwen-24'), qwen) }),
   ...(peers && software && { native: () => againstNative(peers) }),
 };
 
