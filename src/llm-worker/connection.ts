@@ -1,5 +1,6 @@
 // The page's side of the messages: calls of sequences that are under way on one worker.
 import { ArgumentError, DeviceLostError } from '../errors.js';
+import { send } from '../log.js';
 import { type CarriedOptions, carriedError, carriedOptions, errorOf } from './carried.js';
 import { type Asked, type Call, carriesFunctions, type Stream, type Told } from './messages.js';
 
@@ -35,6 +36,10 @@ export class Connection {
   }
 
   #told(told: Told): void {
+    if (told.kind === 'log') {
+      send(this, told.record);
+      return;
+    }
     const waiting = this.#waiting.get(told.id);
     if (!waiting) return;
     if (told.kind === 'value' || told.kind === 'error') this.#waiting.delete(told.id);

@@ -3,6 +3,7 @@ import { callback, object, optional, property } from '../arguments/check.js';
 import { ArgumentError, UnsupportedError } from '../errors.js';
 import type { Config } from '../llm/config.js';
 import type { KvDType } from '../llm-kernels/attention.js';
+import { attach } from '../log.js';
 import type { LlmExplanation, LlmStats } from '../runtime/explanation.js';
 import type { ChatWithOptions, CompleteOptions, GeneratedId, GenerateOptions, LlmOptions, Piece } from '../runtime/options.js';
 import type { DetokenizerOptions } from '../text/detokenizer.js';
@@ -30,7 +31,7 @@ const ownWorker = (): Worker =>
 
 /**
  * A language model in a Worker, which holds the GPUDevice: the methods of `Llm`, over messages. What Llm gives at once is a promise here.
- * Functions among options, as `onProgress`, run in the page; signals work.
+ * Functions among options, as `onProgress`, run in the page; signals work. Records for a `logger` come by message.
  * @example
  * const llm = await LlmWorker.load('model.gguf');
  * for await (const { text } of llm.chat([{ role: 'user', content: 'Why is the sky blue?' }], { maxTokens: 200 })) write(text);
@@ -73,7 +74,7 @@ export class LlmWorker {
     if (typeof worker !== 'string' && signal?.aborted) worker.terminate(); // after it said who it is
     signal?.throwIfAborted();
     if (typeof worker === 'string') throw new UnsupportedError('LlmWorker', [worker]);
-    const connection = new Connection(worker);
+    const connection = attach(new Connection(worker), typeof rest.logger === 'function' ? rest.logger : undefined);
     const model = connection.enter();
     try {
       return new LlmWorker(connection, model, (await connection.call(model, 'load', [addressOf(from), rest])) as LlmWorker);
