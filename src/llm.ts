@@ -8,7 +8,8 @@ export type { ByteSource, TensorFile, TensorInfo } from './files/tensor-file.js'
 export type { Architecture, ArchitectureName, RopeKind, WindowRule } from './llm/architectures.js';
 export type { AttentionConfig, Rope, Windows } from './llm/attention-config.js';
 export type { Config, Experts } from './llm/config.js';
-export type { LayerPart } from './llm/names.js';
+export type { LayerPart, OwnNames } from './llm/names.js';
+export type { Yarn } from './llm/yarn.js';
 export type { KvDType } from './llm-kernels/attention.js';
 export type { Candidate, Sampler, SamplingOptions } from './llm-kernels/sampling-options.js';
 export { LlmWorker, type LlmWorkerOptions } from './llm-worker/llm-worker.js';
@@ -19,6 +20,7 @@ export type { LlmEstimate } from './runtime/estimate.js';
 export type { LlmExplanation, LlmStats } from './runtime/explanation.js';
 export { Llm } from './runtime/llm.js';
 export type { ChatWithOptions, CompleteOptions, GeneratedId, GenerateOptions, LlmOptions, Piece, Reason } from './runtime/options.js';
+export type { Overflow, SlideOptions } from './runtime/slide.js';
 export { Detokenizer, type DetokenizerOptions, type TokenTable } from './text/detokenizer.js';
 export type { ChatOptions, Message } from './text/template.js';
 export type { EncodeOptions, Tokenizer } from './text/tokenizer.js';
