@@ -119,7 +119,12 @@ const modes: Record<string, object> = {
   'bench-llm': {
     build: {
       lib: {
-        entry: { dawn: here('bench/llm/dawn.ts'), versus: here('bench/llm/versus.ts'), rows: here('bench/llm/rows.ts') },
+        entry: {
+          dawn: here('bench/llm/dawn.ts'),
+          versus: here('bench/llm/versus.ts'),
+          rows: here('bench/llm/rows.ts'),
+          onnx: here('bench/llm/onnx-model.ts'),
+        },
         formats: ['es'],
       },
       outDir: here('node_modules/.cache/bench-llm'),

@@ -18,6 +18,7 @@ export type Call =
   | 'position'
   | 'encode'
   | 'decode'
+  | 'vocabulary'
   | 'render'
   | 'hasTemplate';
 /** Methods that answer piece by piece. */
