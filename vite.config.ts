@@ -123,7 +123,7 @@ const modes: Record<string, object> = {
           dawn: here('bench/llm/dawn.ts'),
           versus: here('bench/llm/versus.ts'),
           rows: here('bench/llm/rows.ts'),
-          onnx: here('bench/llm/onnx-model.ts'),
+          models: here('bench/llm/models.ts'),
         },
         formats: ['es'],
       },

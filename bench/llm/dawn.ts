@@ -7,6 +7,7 @@ import { speaker } from './decode.js';
 import { modelPath } from './models.js';
 import { beyondProducts, byPosition, hostWork, load } from './parts.js';
 import { native } from './peers.js';
+import { CONTEXT } from './prompt.js';
 import type { Row } from './rows.js';
 import { versus } from './versus.js';
 
@@ -24,7 +25,6 @@ Object.assign(globalThis, globals);
 const dawn = create([]); // reachable for the life of the process: Dawn dies when it is collected
 Object.defineProperty(globalThis, 'navigator', { value: { gpu: dawn, userAgent: 'node' }, configurable: true });
 
-const CONTEXT = 512;
 const device = await requestDevice();
 const software = /llvmpipe|lavapipe|swiftshader/i.test(device.adapterInfo.description);
 const qwen = modelPath(models, 'qwen-4');

@@ -1,6 +1,6 @@
 // A GGUF file as an ONNX model, for onnxruntime-web: the operators that exporters of decoders write for its WebGPU provider, and the codes and
 // scales of the file as they are. Operators: onnxruntime's docs/ContribOperators.md.
-import { decode16, encode16 } from '../../src/dtype.js';
+import { decode16 } from '../../src/dtype.js';
 import { readTensor } from '../../src/files/open-file.js';
 import type { RawTensor } from '../../src/files/raw-tensor.js';
 import { findTensors } from '../../src/llm/model-tensors.js';
@@ -12,14 +12,12 @@ import { type OnnxNode, type OnnxTensor, type OnnxValue, onnx } from '../../test
 export interface OnnxModelOptions {
   /** Positions of the cache, and of the tables of angles. */
   readonly context: number;
-  /** Of activations, scales and cache. */
-  readonly dtype: 'float32' | 'float16';
-  /** Of MatMulNBits. 0: as x's type; 4: x may be rounded to int8. */
-  readonly accuracyLevel: 0 | 4;
+  /** Of MatMulNBits. 0, the default: as x's type; 4: x may be rounded to int8. */
+  readonly accuracyLevel?: 0 | 4;
 }
 
 /** TensorProto.DataType */
-const TYPE = { float32: 1, uint8: 2, int32: 6, int64: 7, float16: 10 } as const;
+const TYPE = { float32: 1, uint8: 2, int32: 6, int64: 7 } as const;
 const BLOCK = 32;
 
 /** Blocks of a float16 scale and 32 codes, from which the middle is subtracted. */
@@ -89,7 +87,7 @@ const concat = (parts: readonly Float32Array[]): Float32Array => Float32Array.fr
  * @param path of a GGUF file
  */
 export async function onnxModel(path: string | Uint8Array<ArrayBuffer>, options: OnnxModelOptions): Promise<Uint8Array> {
-  const { context, dtype, accuracyLevel } = options;
+  const { context, accuracyLevel = 0 } = options;
   const { file, config } = await openLanguageModel(path);
   const { architecture, layers, heads, kvHeads, headWidth: e, width: d, vocabulary, epsilon, biases, rope } = config;
   if (architecture !== 'llama' && architecture !== 'qwen2') throw new Error(`llama or qwen2 was expected, not ${architecture}`);
@@ -105,9 +103,9 @@ export async function onnxModel(path: string | Uint8Array<ArrayBuffer>, options:
     return name;
   };
   const floats = (name: string, values: Float32Array, dims: readonly number[] = [values.length]): string =>
-    tensor(name, dtype, dims, dtype === 'float32' ? values : encode16(values, 'float16'));
+    tensor(name, 'float32', dims, values);
   const scalesOf = (name: string, { scales, n, k }: Codes): string => {
-    return tensor(name, dtype, [n, k / BLOCK], dtype === 'float16' ? scales : decode16(scales, 'float16'));
+    return tensor(name, 'float32', [n, k / BLOCK], decode16(scales, 'float16'));
   };
   const node = (op: string, inputs: readonly string[], outputs: readonly string[], rest: Partial<OnnxNode> = {}): string => {
     nodes.push({ op, name: `${op} ${nodes.length}`, inputs, outputs, ...rest });
@@ -164,13 +162,10 @@ export async function onnxModel(path: string | Uint8Array<ArrayBuffer>, options:
         ? floats(of('bias'), concat(await Promise.all(biases.map(async (part) => float32(await read(`${part}.${layer}`))))))
         : undefined;
     const qkv = product(of('qkv'), h, joined(await Promise.all((['q', 'k', 'v'] as const).map(codes))), bias);
-    const [pastK, pastV, presentK, presentV] = ['past', 'present'].flatMap((when) => ['key', 'value'].map((what) => `${when}.${layer}.${what}`)) as [
-      string,
-      string,
-      string,
-      string,
-    ];
-    for (const name of [pastK, pastV]) caches.push({ name, type: TYPE[dtype], dims: [1, kvHeads, context, e] });
+    const [pastK, pastV, presentK, presentV] = ['past', 'present'].flatMap((when) =>
+      ['key', 'value'].map((what) => `${when}.${layer}.${what}`),
+    ) as [string, string, string, string];
+    for (const name of [pastK, pastV]) caches.push({ name, type: TYPE.float32, dims: [1, kvHeads, context, e] });
     const attended = node(
       'GroupQueryAttention',
       [qkv, '', '', pastK, pastV, 'seqlens_k', 'total_sequence_length', ...tables],
@@ -198,7 +193,7 @@ export async function onnxModel(path: string | Uint8Array<ArrayBuffer>, options:
       ...caches,
     ],
     outputs: [
-      { name: 'logits', type: TYPE[dtype], dims: [1, 1, vocabulary] },
+      { name: 'logits', type: TYPE.float32, dims: [1, 1, vocabulary] },
       { name: 'next_id', type: TYPE.int64, dims: [1, 1] },
       ...caches.map((one) => ({ ...one, name: one.name.replace('past', 'present') })),
     ],

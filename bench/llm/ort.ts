@@ -1,106 +1,105 @@
-// onnxruntime-web on its WebGPU provider: the same model as an ONNX graph, with all of a token on the GPU. Keys and values stay in one buffer that
-// is past and present; the id that is chosen is the next token's input, and ids are read once an answer.
+// onnxruntime-web on its native WebGPU provider: the same model as an ONNX graph (onnx-model.ts), with all of a token on the GPU. Keys and values
+// stay in one buffer that is past and present, an id that is chosen is the next token's input, and ids are read once an answer.
+import type { Config } from '../../src/llm/config.js';
 import type { Speaker } from './decode.js';
 import { promptIds } from './prompt.js';
 
 type Ort = typeof import('onnxruntime-web');
 type Tensor = import('onnxruntime-web').Tensor;
 
-export interface OrtOptions {
-  readonly context: number;
-  readonly dtype: 'float32' | 'float16';
-  readonly sizes: { readonly layers: number; readonly kvHeads: number; readonly headWidth: number; readonly vocabulary: number };
-  /** Of the package: which build. */
-  readonly file?: string;
-  readonly capture?: boolean;
-  readonly provider?: object;
-}
-
 /** A speaker whose logits can be asked for. */
 export interface OrtSpeaker extends Speaker {
-  /** Those behind ids, of which the last `decoded` are taken one at a time. */
-  logits(ids: readonly number[], decoded: number): Promise<Float32Array>;
+  /** Those behind ids, the last `decoded` of which are taken one at a time. */
+  logits(ids: readonly number[], decoded: number): Promise<Float32Array<ArrayBuffer>>;
+  /** Rows of a prompt that are taken at once from now on; at first all are. */
+  inPieces(rows: number): void;
 }
 
-export async function onnxruntime(
-  url: string,
-  { context, dtype, sizes, file = 'ort.webgpu.bundle.min.mjs', capture = false, provider = {} }: OrtOptions,
-): Promise<OrtSpeaker> {
+export interface OrtOptions {
+  /** Positions of the cache, as the graph has it. */
+  readonly context: number;
+  readonly config: Pick<Config, 'layers' | 'kvHeads' | 'headWidth' | 'vocabulary'>;
+  /** Default: one that the provider makes for itself. */
+  readonly device?: GPUDevice | undefined;
+}
+
+const FLOAT_BYTES = 4;
+const ID_BYTES = 8;
+
+export async function onnxruntime(url: string, { context, config, device: own }: OrtOptions): Promise<OrtSpeaker> {
   // From the root of the server, so that the bundler leaves it alone.
-  const ort = (await import(/* @vite-ignore */ new URL(`/ort/${file}`, location.href).href)) as Ort;
+  const ort = (await import(/* @vite-ignore */ new URL('/ort/ort.webgpu.bundle.min.mjs', location.href).href)) as Ort;
   ort.env.wasm.numThreads = 1;
   ort.env.wasm.wasmPaths = new URL('/ort/', location.href).href;
-  ort.env.logLevel = 'warning';
+  ort.env.logLevel = 'error';
   const session = await ort.InferenceSession.create(url, {
-    executionProviders: [{ name: 'webgpu', ...provider }],
+    executionProviders: [{ name: 'webgpu', validationMode: 'disabled', ...(own && { device: own }) }],
     preferredOutputLocation: 'gpu-buffer',
-    enableGraphCapture: capture,
   });
-  const device = (provider as {device?: GPUDevice}).device ?? ((await ort.env.webgpu.device) as GPUDevice);
-  const { layers, kvHeads, headWidth, vocabulary } = sizes;
-  const width = dtype === 'float32' ? 4 : 2;
-  const bufferOf = (bytes: number): GPUBuffer =>
-    device.createBuffer({ size: Math.ceil(bytes / 16) * 16, usage: GPUBufferUsage.STORAGE | GPUBufferUsage.COPY_SRC | GPUBufferUsage.COPY_DST });
-  const onGpu = (gpuBuffer: GPUBuffer, dataType: 'float32' | 'float16' | 'int64' | 'int32', dims: readonly number[]): Tensor =>
-    ort.Tensor.fromGpuBuffer(gpuBuffer, { dataType, dims });
-  const cache: [string, Tensor][] = Array.from({ length: 2 * layers }, (_, i) => [
-    `${i >> 1}.${i % 2 ? 'value' : 'key'}`,
-    onGpu(bufferOf(kvHeads * context * headWidth * width), dtype, [1, kvHeads, context, headWidth]),
-  ]);
-  const past = Object.fromEntries(cache.map(([name, tensor]) => [`past.${name}`, tensor]));
-  const present = Object.fromEntries(cache.map(([name, tensor]) => [`present.${name}`, tensor]));
-  // An id each, in turns: a run reads one and writes the other.
-  const ids = [0, 1].map(() => onGpu(bufferOf(16), 'int64', [1, 1]));
-  const logits = onGpu(bufferOf(vocabulary * width), dtype, [1, 1, vocabulary]);
-  let length = 0;
+  const device = own ?? ((await ort.env.webgpu.device) as GPUDevice);
+  const { layers, kvHeads, headWidth, vocabulary } = config;
+  const tensor = (dataType: 'float32' | 'int64', dims: readonly number[]): Tensor => {
+    const bytes = dims.reduce((a, b) => a * b, dataType === 'float32' ? FLOAT_BYTES : ID_BYTES);
+    const usage = GPUBufferUsage.STORAGE | GPUBufferUsage.COPY_SRC | GPUBufferUsage.COPY_DST;
+    return ort.Tensor.fromGpuBuffer(device.createBuffer({ size: Math.ceil(bytes / 16) * 16, usage }), { dataType, dims });
+  };
+  const cache = Array.from({ length: 2 * layers }, (_, i) => ({
+    name: `${i >> 1}.${i % 2 ? 'value' : 'key'}`,
+    tensor: tensor('float32', [1, kvHeads, context, headWidth]),
+  }));
+  const past = Object.fromEntries(cache.map((one) => [`past.${one.name}`, one.tensor]));
+  const present = Object.fromEntries(cache.map((one) => [`present.${one.name}`, one.tensor]));
+  // In turns: a run reads one and writes the other.
+  const ids = [tensor('int64', [1, 1]), tensor('int64', [1, 1])];
+  const logits = tensor('float32', [1, 1, vocabulary]);
+  let piece = context;
   let turn = 0;
-  let seed = 0;
-  let base = 0;
+  let [length, base, seed] = [0, 0, 0];
 
-  const read = async (tensor: Tensor, bytes: number): Promise<ArrayBuffer> => {
-    const staging = device.createBuffer({ size: bytes, usage: GPUBufferUsage.MAP_READ | GPUBufferUsage.COPY_DST });
+  async function read({ gpuBuffer }: Tensor, size: number): Promise<ArrayBuffer> {
+    const staging = device.createBuffer({ size, usage: GPUBufferUsage.MAP_READ | GPUBufferUsage.COPY_DST });
     const encoder = device.createCommandEncoder();
-    encoder.copyBufferToBuffer(tensor.gpuBuffer as GPUBuffer, 0, staging, 0, bytes);
+    encoder.copyBufferToBuffer(gpuBuffer as GPUBuffer, 0, staging, 0, size);
     device.queue.submit([encoder.finish()]);
     await staging.mapAsync(GPUMapMode.READ);
     const copy = staging.getMappedRange().slice(0);
     staging.destroy();
     return copy;
-  };
-  const step = async (input: Tensor, rows: number, withLogits = false): Promise<void> => {
-    length += rows;
-    const feeds = {
-      input_ids: input,
+  }
+  const given = (list: readonly number[]): Tensor => new ort.Tensor('int64', BigInt64Array.from(list, BigInt), [1, list.length]);
+  async function take(input: Tensor, withLogits = false): Promise<void> {
+    length += input.dims[1]!;
+    turn = 1 - turn;
+    const sizes = {
       seqlens_k: new ort.Tensor('int32', Int32Array.of(length - 1), [1]),
       total_sequence_length: new ort.Tensor('int32', Int32Array.of(length), []),
-      ...past,
     };
-    turn = 1 - turn;
-    await session.run(feeds, { next_id: ids[turn]!, ...present, ...(withLogits && { logits }) });
-  };
-  const given = (list: readonly number[]): Tensor => new ort.Tensor('int64', BigInt64Array.from(list, BigInt), [1, list.length]);
-  const chosen = async (): Promise<number> => Number(new BigInt64Array(await read(ids[turn]!, 8))[0]);
+    await session.run({ input_ids: input, ...sizes, ...past }, { next_id: ids[turn]!, ...present, ...(withLogits && { logits }) });
+  }
+  async function takeAll(list: readonly number[], withLogits = false): Promise<void> {
+    length = 0;
+    for (let at = 0; at < list.length; at += piece) await take(given(list.slice(at, at + piece)), withLogits && at + piece >= list.length);
+  }
+  const settled = (): Promise<unknown> => read(ids[turn]!, ID_BYTES);
   return {
+    inPieces(rows) {
+      piece = rows;
+    },
     async prompt(count) {
-      length = 0;
       base = count;
-      await step(given(promptIds(count, seed++)), count);
-      await chosen();
+      await takeAll(promptIds(count, seed++));
+      await settled();
     },
     async decode(count) {
       if (length + count > context) length = base;
-      for (let i = 0; i < count; i++) await step(ids[turn]!, 1);
-      await chosen();
+      for (let i = 0; i < count; i++) await take(ids[turn]!);
+      await settled();
     },
     async logits(list, decoded) {
-      length = 0;
       const first = list.length - decoded;
-      await step(given(list.slice(0, first)), first, decoded === 0);
-      for (let at = first; at < list.length; at++) await step(given(list.slice(at, at + 1)), 1, at === list.length - 1);
-      const bytes = await read(logits, vocabulary * width);
-      if (dtype === 'float32') return new Float32Array(bytes);
-      const { decode16 } = await import('../../src/dtype.js');
-      return decode16(new Uint16Array(bytes), 'float16');
+      await takeAll(list.slice(0, first), decoded === 0);
+      for (let at = first; at < list.length; at++) await take(given([list[at]!]), at === list.length - 1);
+      return new Float32Array(await read(logits, vocabulary * FLOAT_BYTES));
     },
   };
 }

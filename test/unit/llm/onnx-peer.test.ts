@@ -14,14 +14,13 @@ const MODELS: Readonly<Record<string, ModelOptions>> = {
   'qwen2 of Q4_0, tied: biases, halves': { architecture: 'qwen2', tied: true, type: 'Q4_0', seed: 3 },
   'llama of Q8_0 with divisors and a head: pairs': { architecture: 'llama', type: 'Q8_0', rope: { divisors: true }, seed: 4 },
 };
-const distance = (a: ArrayLike<number>, b: Float64Array): number =>
-  Math.hypot(...b.map((value, i) => a[i]! - value)) / Math.hypot(...b);
+const distance = (a: ArrayLike<number>, b: Float64Array): number => Math.hypot(...b.map((value, i) => a[i]! - value)) / Math.hypot(...b);
 
 test.each(Object.entries(MODELS))('%s', async (_, options) => {
   const bytes = modelFile(options);
   const { config, weight } = await openedModel(bytes);
   const { layers, kvHeads, headWidth, vocabulary } = config;
-  const model = await onnxModel(bytes, { context: CONTEXT, dtype: 'float32', accuracyLevel: 0 });
+  const model = await onnxModel(bytes, { context: CONTEXT });
   const session = await ort.InferenceSession.create(model, { executionProviders: ['wasm'], logSeverityLevel: 3 });
   const dims = [1, kvHeads, CONTEXT, headWidth];
   let past: Record<string, ort.Tensor> = Object.fromEntries(
