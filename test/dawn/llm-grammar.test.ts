@@ -46,7 +46,9 @@ interface Speaking {
   complete(text: string, options?: CompleteOptions): AsyncIterable<Piece>;
 }
 const PROMPT = 'And the king had a servant, and ';
-const AsyncFunction = Object.getPrototypeOf(async () => {}).constructor as new (...words: string[]) => (...given: unknown[]) => Promise<string>;
+const AsyncFunction = Object.getPrototypeOf(async () => {}).constructor as new (
+  ...words: string[]
+) => (...given: unknown[]) => Promise<string>;
 
 /** Runs the example with chances of a seed. */
 function asked(llm: Speaking, seed: number): Promise<string> {
