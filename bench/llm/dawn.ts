@@ -9,7 +9,7 @@ import { beyondProducts, byPosition, hostWork, load } from './parts.js';
 import { native } from './peers.js';
 import { CONTEXT } from './prompt.js';
 import type { Row } from './rows.js';
-import { versus } from './versus.js';
+import { type Held, versus } from './versus.js';
 
 interface Asked {
   /** Of the models' files. */
@@ -32,10 +32,11 @@ const qwen = modelPath(models, 'qwen-4');
 async function againstNative(folder: string): Promise<readonly Row[]> {
   const llm = await Llm.load(qwen, { device, context: CONTEXT });
   await llm.prepare();
-  const pair = { ours: speaker(llm, CONTEXT), peer: await native(folder, qwen, CONTEXT), rounds, clock: 'cpu' as const };
+  const pair = { ours: speaker(llm, CONTEXT), peer: await native(folder, qwen, CONTEXT), rounds };
+  const held = (what: string, floor: number): Held[] => [{ what: `${what}: llama.cpp native, 1 thread / ours`, clock: 'cpu', floor }];
   const rows = [
-    await versus({ ...pair, what: 'decode: llama.cpp native, 1 thread / ours', floor: 0.25 }),
-    await versus({ ...pair, what: 'prompt of 128: llama.cpp native, 1 thread / ours', prompt: 128, floor: 0.09 }),
+    ...(await versus({ ...pair, rows: held('decode', 0.25) })),
+    ...(await versus({ ...pair, rows: held('prompt of 128', 0.09), prompt: 128 })),
   ];
   llm.destroy();
   return rows;

@@ -105,13 +105,14 @@ async function rowsOf({ where, path, flags, peers }, { rounds, versus, models })
       const { name, model = 'ours', pieces, floors } = peer;
       try {
         const pair = { ours, peer: await speaker(name, models[model]), rounds: Math.min(rounds, 5), measure };
-        for (const { what, clock, floor } of floors)
+        for (const [what, clocks] of Object.entries(floors))
           try {
             const same = pieces ? await checkSame(call, peer, what) : '';
-            const run = what === 'decode' ? { decode: 16 } : { prompt: 128 };
-            const title = `${what === 'decode' ? 'decode' : 'prompt of 128'}: ${name} / ours, ${where}, ${clock}`;
-            const row = await versus({ ...pair, ...run, clock, floor, what: title });
-            rows.push({ ...row, how: row.how + same });
+            const title = `${what === 'decode' ? 'decode' : 'prompt of 128'}: ${name} / ours, ${where}`;
+            const held = Object.entries(clocks).map(([clock, floor]) => ({ what: `${title}, ${clock}`, clock, floor }));
+            const found = await versus({ ...pair, ...(what === 'decode' ? { decode: 16 } : { prompt: 128 }), rows: held });
+            rows.push(...found.map((row) => ({ ...row, how: row.how + same })));
+            for (const row of found) console.error(`${row.what}: ${row.measured.median.toPrecision(3)}; ${row.how}`);
           } catch (error) {
             console.error(`!!! ${what} of ${name}, ${where}: ${error.message}`);
           }
@@ -123,17 +124,13 @@ async function rowsOf({ where, path, flags, peers }, { rounds, versus, models })
   return rows;
 }
 
-const floorsOf = (decode, prompt) => [
-  { what: 'decode', clock: 'wall', floor: decode },
-  { what: 'decode', clock: 'cpu', floor: decode },
-  ...(prompt ? [{ what: 'prompt', clock: 'wall', floor: prompt }] : []),
-];
+/** What their time / ours should be, by what is measured and by clock. */
 const WLLAMA = [
-  { name: 'wllama wasm', floors: floorsOf(1.15) },
-  { name: 'wllama WebGPU', floors: floorsOf(8, 10) },
+  { name: 'wllama wasm', floors: { decode: { wall: 1.15, cpu: 1.15 } } },
+  { name: 'wllama WebGPU', floors: { decode: { wall: 8, cpu: 8 }, prompt: { wall: 10 } } },
 ];
 /** From 32 rows on its attention is another kernel, which is wrong on subgroups of 8. */
-const ORT = { name: 'onnxruntime-web', model: 'onnx', pieces: [512, 31], floors: floorsOf(3, 3) };
+const ORT = { name: 'onnxruntime-web', model: 'onnx', pieces: [512, 31], floors: { decode: { wall: 3, cpu: 3 }, prompt: { wall: 3, cpu: 3 } } };
 
 /** The rows of the browsers whose peers match `only`: wllama, ort. */
 export async function inBrowser({ rounds, cache, only = '' }) {
