@@ -16,9 +16,10 @@ export interface Versus {
   readonly ours: Speaker;
   readonly peer: Speaker;
   readonly rounds: number;
-  /** Tokens of a prompt, or of an answer behind a prompt of 128. */
+  /** Tokens of a prompt, or of an answer behind a prompt of `behind` (128). */
   readonly prompt?: number;
   readonly decode?: number;
+  readonly behind?: number;
   /** Measures a run; default: this process. */
   readonly measure?: (run: () => Promise<unknown>) => Promise<Cost>;
 }
@@ -26,11 +27,11 @@ export interface Versus {
 const CLOCKS = { cpu: 'CPU time', wall: 'wall time' };
 
 /** Their cost / ours: above 1, ours is the faster one. */
-export async function versus({ rows, ours, peer, rounds, prompt, decode = 16, measure = cost }: Versus): Promise<Row[]> {
+export async function versus({ rows, ours, peer, rounds, prompt, decode = 16, behind = 128, measure = cost }: Versus): Promise<Row[]> {
   const run = (one: Speaker): Promise<unknown> => (prompt ? one.prompt(prompt) : one.decode(1 + decode));
   const tokens = prompt ?? decode;
   for (const one of [ours, peer]) {
-    await one.prompt(prompt ?? 128);
+    await one.prompt(prompt ?? behind);
     await run(one);
   }
   const times = { ours: [] as Cost[], peer: [] as Cost[] };

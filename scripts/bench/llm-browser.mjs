@@ -102,7 +102,7 @@ async function rowsOf({ where, path, flags, peers }, { rounds, versus, models })
     };
     const ours = await speaker('ours', models.ours);
     for (const peer of peers) {
-      const { name, model = 'ours', pieces, floors } = peer;
+      const { name, model = 'ours', pieces, floors, behind } = peer;
       try {
         const pair = { ours, peer: await speaker(name, models[model]), rounds: Math.min(rounds, 5), measure };
         for (const [what, clocks] of Object.entries(floors))
@@ -110,7 +110,7 @@ async function rowsOf({ where, path, flags, peers }, { rounds, versus, models })
             const same = pieces ? await checkSame(call, peer, what) : '';
             const title = `${what === 'decode' ? 'decode' : 'prompt of 128'}: ${name} / ours, ${where}`;
             const held = Object.entries(clocks).map(([clock, floor]) => ({ what: `${title}, ${clock}`, clock, floor }));
-            const found = await versus({ ...pair, ...(what === 'decode' ? { decode: 16 } : { prompt: 128 }), rows: held });
+            const found = await versus({ ...pair, ...(what === 'decode' ? { decode: 16, behind } : { prompt: 128 }), rows: held });
             rows.push(...found.map((row) => ({ ...row, how: row.how + same })));
             for (const row of found) console.error(`${row.what}: ${row.measured.median.toPrecision(3)}; ${row.how}`);
           } catch (error) {
@@ -130,7 +130,14 @@ const WLLAMA = [
   { name: 'wllama WebGPU', floors: { decode: { wall: 8, cpu: 8 }, prompt: { wall: 10 } } },
 ];
 /** From 32 rows on its attention is another kernel, which is wrong on subgroups of 8. */
-const ORT = { name: 'onnxruntime-web', model: 'onnx', pieces: [512, 31], floors: { decode: { wall: 3, cpu: 3 }, prompt: { wall: 3, cpu: 3 } } };
+const ORT = {
+  name: 'onnxruntime-web',
+  model: 'onnx',
+  pieces: [512, 31],
+  floors: { decode: { wall: 3, cpu: 3 }, prompt: { wall: 3, cpu: 3 } },
+};
+/** A row of a prompt takes it longer than a token on SwiftShader, and 128 rows minutes. */
+const ORT_DECODE = { ...ORT, floors: { decode: ORT.floors.decode }, behind: 8 };
 
 /** The rows of the browsers whose peers match `only`: wllama, ort. */
 export async function inBrowser({ rounds, cache, only = '' }) {
@@ -140,7 +147,12 @@ export async function inBrowser({ rounds, cache, only = '' }) {
   if (!path) console.error(`!!! no Chromium with shader-f16, so no rows of it; missing: ${missing.join(', ')}`);
   const browsers = [
     path && { where: 'lavapipe', path, flags: [], peers: [...(asked('ort') ? [ORT] : []), ...(asked('wllama') ? WLLAMA : [])] },
-    chromium && { where: 'SwiftShader', path: chromium, flags: ['--use-webgpu-adapter=swiftshader'], peers: asked('ort') ? [ORT] : [] },
+    chromium && {
+      where: 'SwiftShader',
+      path: chromium,
+      flags: ['--use-webgpu-adapter=swiftshader'],
+      peers: asked('ort') ? [ORT_DECODE] : [],
+    },
   ].filter((one) => one && one.peers.length > 0);
   const built = (file) => import(pathToFileURL(join(cache, 'bench-llm', file)).href);
   const { versus } = await built('versus.js');
