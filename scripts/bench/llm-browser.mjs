@@ -102,7 +102,7 @@ async function rowsOf({ where, path, flags, peers }, { rounds, versus, models })
     };
     const ours = await speaker('ours', models.ours);
     for (const peer of peers) {
-      const { name, model = 'ours', pieces, floors, behind } = peer;
+      const { name, model = 'ours', pieces, floors, tokens = 16, behind } = peer;
       try {
         const pair = { ours, peer: await speaker(name, models[model]), rounds: Math.min(rounds, 5), measure };
         for (const [what, clocks] of Object.entries(floors))
@@ -110,7 +110,7 @@ async function rowsOf({ where, path, flags, peers }, { rounds, versus, models })
             const same = pieces ? await checkSame(call, peer, what) : '';
             const title = `${what === 'decode' ? 'decode' : 'prompt of 128'}: ${name} / ours, ${where}`;
             const held = Object.entries(clocks).map(([clock, floor]) => ({ what: `${title}, ${clock}`, clock, floor }));
-            const found = await versus({ ...pair, ...(what === 'decode' ? { decode: 16, behind } : { prompt: 128 }), rows: held });
+            const found = await versus({ ...pair, ...(what === 'decode' ? { decode: tokens, behind } : { prompt: 128 }), rows: held });
             rows.push(...found.map((row) => ({ ...row, how: row.how + same })));
             for (const row of found) console.error(`${row.what}: ${row.measured.median.toPrecision(3)}; ${row.how}`);
           } catch (error) {
@@ -136,10 +136,10 @@ const ORT = {
   pieces: [512, 31],
   floors: { decode: { wall: 3, cpu: 3 }, prompt: { wall: 3, cpu: 3 } },
 };
-/** A row of a prompt takes it longer than a token on SwiftShader, and 128 rows minutes. */
-const ORT_DECODE = { ...ORT, floors: { decode: ORT.floors.decode }, behind: 8 };
+/** It takes seconds for a token on SwiftShader, and minutes for 128 rows of a prompt. */
+const ORT_DECODE = { ...ORT, floors: { decode: ORT.floors.decode }, tokens: 4, behind: 8 };
 
-/** The rows of the browsers whose peers match `only`: wllama, ort. */
+/** The rows of the browsers whose peers match `only`: wllama, ort, swiftshader. */
 export async function inBrowser({ rounds, cache, only = '' }) {
   const asked = (word) => new RegExp(only).test(word);
   const chromium = ensureChromium();
@@ -151,7 +151,7 @@ export async function inBrowser({ rounds, cache, only = '' }) {
       where: 'SwiftShader',
       path: chromium,
       flags: ['--use-webgpu-adapter=swiftshader'],
-      peers: asked('ort') ? [ORT_DECODE] : [],
+      peers: asked('swiftshader') ? [ORT_DECODE] : [],
     },
   ].filter((one) => one && one.peers.length > 0);
   const built = (file) => import(pathToFileURL(join(cache, 'bench-llm', file)).href);

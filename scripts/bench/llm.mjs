@@ -44,7 +44,8 @@ export async function benchLlm({ rounds: given, only = '', peers: asked }) {
   const line = run.stdout.split('\n').find((text) => text.startsWith('{"adapter"'));
   if (!line) process.exit(run.status || 1);
   const { adapter, rows } = JSON.parse(line);
-  if (withPeers && ['wllama', 'ort'].some((word) => new RegExp(only).test(word))) rows.push(...(await inBrowser({ ...options, cache })));
+  if (withPeers && ['wllama', 'ort', 'swiftshader'].some((word) => new RegExp(only).test(word)))
+    rows.push(...(await inBrowser({ ...options, cache })));
   const { tableOf } = await import(pathToFileURL(join(cache, 'bench-llm', 'rows.js')).href);
   console.log(`${adapter}, ${rounds} rounds: the median, the least and the most\n\n${tableOf(rows)}`);
   process.exit(0);
