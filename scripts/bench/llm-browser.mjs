@@ -129,7 +129,7 @@ const WLLAMA = [
   { name: 'wllama wasm', floors: { decode: { wall: 1.15, cpu: 1.15 } } },
   { name: 'wllama WebGPU', floors: { decode: { wall: 8, cpu: 8 }, prompt: { wall: 10 } } },
 ];
-/** From 32 rows on its attention is another kernel, which is wrong on subgroups of 8. */
+/** On lavapipe its logits are wrong from 32 rows at once on; 31 are right. */
 const ORT = {
   name: 'onnxruntime-web',
   model: 'onnx',
