@@ -121,7 +121,12 @@ const modes: Record<string, object> = {
   'bench-llm': {
     build: {
       lib: {
-        entry: { dawn: here('bench/llm/dawn.ts'), versus: here('bench/llm/versus.ts'), rows: here('bench/llm/rows.ts') },
+        entry: {
+          dawn: here('bench/llm/dawn.ts'),
+          versus: here('bench/llm/versus.ts'),
+          rows: here('bench/llm/rows.ts'),
+          models: here('bench/llm/models.ts'),
+        },
         formats: ['es'],
       },
       outDir: here('node_modules/.cache/bench-llm'),

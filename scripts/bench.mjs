@@ -29,8 +29,9 @@ one process, with data on the GPU; checks every answer. Without options: everyth
                    --only (a type, e.g. Q4_K), --rounds (default 15), and --kernel NAME, which both must run, of one row
   --experts        measures forwardExperts against a loop of layers, on Dawn (scripts/bench/experts.mjs); takes --rounds (default 15)
   --llm            measures the language model beside llama.cpp (wllama in the Chromium with shader-f16, and on the CPU), whose packages it
-                   installs for it (scripts/bench/llm.mjs); takes --rounds (default 7), --peers none, and --only, a pattern of
-                   host, products, positions, load, native, wllama
+                   installs for it, and beside onnxruntime-web (scripts/bench/llm.mjs); takes --rounds (default 7), --peers none, and
+                   --only, a pattern of host, products, positions, load, native, wllama, ort,
+                   swiftshader (onnxruntime-web there)
   --help           this text
 
 PORT chooses the port that the browser's page is served at, default 4192. The panel “Your GPU, measured” of the page (npm start) measures by hand.

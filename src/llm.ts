@@ -19,7 +19,16 @@ export type { Phase, Progress } from './progress.js';
 export type { LlmEstimate } from './runtime/estimate.js';
 export type { LlmExplanation, LlmStats } from './runtime/explanation.js';
 export { Llm } from './runtime/llm.js';
-export type { ChatWithOptions, CompleteOptions, GeneratedId, GenerateOptions, LlmOptions, Piece, Reason } from './runtime/options.js';
+export type {
+  ChatWithOptions,
+  CompleteOptions,
+  GeneratedId,
+  GenerateOptions,
+  LlmOptions,
+  Piece,
+  Reason,
+  TokenBytes,
+} from './runtime/options.js';
 export type { Overflow, SlideOptions } from './runtime/slide.js';
 export { Detokenizer, type DetokenizerOptions, type TokenTable } from './text/detokenizer.js';
 export type { ChatOptions, Message } from './text/template.js';

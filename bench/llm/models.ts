@@ -3,6 +3,8 @@
 import { existsSync, mkdirSync, writeFileSync } from 'node:fs';
 import { dirname, join } from 'node:path';
 import { type ModelOptions, modelFile } from '../../test/support/model-file.js';
+import { onnxModel } from './onnx-model.js';
+import { CONTEXT } from './prompt.js';
 
 const qwen = (layers: number): ModelOptions => ({
   architecture: 'qwen2',
@@ -37,5 +39,12 @@ export function modelPath(folder: string, name: ModelName): string {
     mkdirSync(dirname(path), { recursive: true });
     writeFileSync(path, modelFile(MODELS[name]));
   }
+  return path;
+}
+
+/** The path of the ONNX graph of a model's file, which is written. */
+export async function onnxPath(folder: string, name: ModelName): Promise<string> {
+  const path = join(folder, `${name}.onnx`);
+  writeFileSync(path, await onnxModel(modelPath(folder, name), { context: CONTEXT }));
   return path;
 }

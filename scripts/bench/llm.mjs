@@ -1,5 +1,5 @@
 // `npm run bench -- --llm`: the language model's table. Installs its peers into node_modules/.cache/peers, builds bench/llm and runs it on
-// Dawn, and in the Chromium with shader-f16.
+// Dawn, and in Chromium.
 import { spawnSync } from 'node:child_process';
 import { existsSync, mkdirSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
@@ -44,7 +44,8 @@ export async function benchLlm({ rounds: given, only = '', peers: asked }) {
   const line = run.stdout.split('\n').find((text) => text.startsWith('{"adapter"'));
   if (!line) process.exit(run.status || 1);
   const { adapter, rows } = JSON.parse(line);
-  if (withPeers && /wllama/.test(only || 'wllama')) rows.push(...(await inBrowser({ ...options, cache })));
+  if (withPeers && ['wllama', 'ort', 'swiftshader'].some((word) => new RegExp(only).test(word)))
+    rows.push(...(await inBrowser({ ...options, cache })));
   const { tableOf } = await import(pathToFileURL(join(cache, 'bench-llm', 'rows.js')).href);
   console.log(`${adapter}, ${rounds} rounds: the median, the least and the most\n\n${tableOf(rows)}`);
   process.exit(0);

@@ -5,7 +5,7 @@ import type { Config } from '../llm/config.js';
 import type { KvDType } from '../llm-kernels/attention.js';
 import { attach } from '../log.js';
 import type { LlmExplanation, LlmStats } from '../runtime/explanation.js';
-import type { ChatWithOptions, CompleteOptions, GeneratedId, GenerateOptions, LlmOptions, Piece } from '../runtime/options.js';
+import type { ChatWithOptions, CompleteOptions, GeneratedId, GenerateOptions, LlmOptions, Piece, TokenBytes } from '../runtime/options.js';
 import type { DetokenizerOptions } from '../text/detokenizer.js';
 import type { Message } from '../text/template.js';
 import type { EncodeOptions } from '../text/tokenizer.js';
@@ -159,6 +159,11 @@ export class LlmWorker {
   /** As the tokenizer's decode. */
   decode(ids: readonly number[], options: DetokenizerOptions = {}): Promise<string> {
     return this.#connection.call(this.#model, 'decode', [ids, options]) as Promise<string>;
+  }
+
+  /** As Llm.vocabulary. */
+  vocabulary(): Promise<TokenBytes> {
+    return this.#connection.call(this.#model, 'vocabulary', []) as Promise<TokenBytes>;
   }
 
   /** As Llm.destroy; the last sequence ends the worker, and with it the device. Calls that are under way end with an ArgumentError. */

@@ -20,6 +20,7 @@ export type Call =
   | 'position'
   | 'encode'
   | 'decode'
+  | 'vocabulary'
   | 'render'
   | 'hasTemplate'
   | 'fork'

@@ -25,6 +25,7 @@ const CALLS: Readonly<Record<Exclude<Call, 'load' | 'fork' | 'destroy'>, (llm: L
   position: (llm) => llm.position,
   render: (llm, given) => llm.render(...(given as Parameters<Llm['render']>)),
   hasTemplate: (llm) => llm.hasTemplate(),
+  vocabulary: (llm) => llm.vocabulary(),
   encode: async (llm, [text, options]) => (await llm.tokenizer()).encode(text as string, options as object),
   decode: async (llm, [ids, options]) => (await llm.tokenizer()).decode(ids as number[], options as object),
 };

@@ -30,6 +30,7 @@ import {
   type GenerateOptions,
   type LlmOptions,
   type Piece,
+  type TokenBytes,
 } from './options.js';
 import { piecesOf } from './pieces.js';
 import { type Slide, slid, slideOf } from './slide.js';
@@ -149,6 +150,19 @@ export class Llm {
       throw error;
     });
     return shared.tokenizer;
+  }
+
+  /**
+   * What a grammar is made for: the bytes that each id adds to a text, and the ids that end an answer.
+   * @throws FormatError, UnsupportedError, ReadError
+   */
+  async vocabulary(): Promise<TokenBytes> {
+    const tokenizer = await this.tokenizer();
+    const bytes = tokenizer.bytes();
+    return {
+      tokens: Array.from({ length: this.config.vocabulary }, (_, id) => bytes[id] ?? new Uint8Array()),
+      stops: [...tokenizer.stops],
+    };
   }
 
   /** Has the model a chat template, which `chat` needs? @throws FormatError, ReadError */

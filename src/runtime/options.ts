@@ -83,6 +83,14 @@ export interface Piece {
   readonly reason?: Reason;
 }
 
+/** The vocabulary of a model as a grammar needs it. */
+export interface TokenBytes {
+  /** By id: the bytes that it adds to a text, perhaps a part of a character. Empty for ids that are no text, such as control tokens. */
+  readonly tokens: readonly Uint8Array<ArrayBuffer>[];
+  /** The ids at which `complete` and `chat` end. */
+  readonly stops: readonly number[];
+}
+
 const between =
   (least: number, most: number) =>
   (value: unknown, argument: string): number =>

@@ -5,6 +5,7 @@ import { ArgumentError } from '../errors.js';
 /** What is to be done where the context is full: the answer ends there, or the sequence slides. */
 export type Overflow = 'end' | 'slide';
 
+/** What a call does where the context is full. */
 export interface SlideOptions {
   /**
    * Where the context is full. end, the default: the answer ends with the reason `length`, and a prompt that is longer is refused. slide: the first

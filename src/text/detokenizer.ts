@@ -40,7 +40,7 @@ const plainText = ({ form, tokens }: TokenTable, id: number): string =>
   form === 'spaces' ? tokens[id]!.replaceAll('\u2581', ' ') : tokens[id]!;
 
 /** The bytes of a token that is made of bytes. */
-function bytesOf(table: TokenTable, id: number): Uint8Array {
+function bytesOf(table: TokenTable, id: number): Uint8Array<ArrayBuffer> {
   const { form, tokens, types } = table;
   const token = tokens[id]!;
   const type = types[id];
@@ -50,6 +50,15 @@ function bytesOf(table: TokenTable, id: number): Uint8Array {
   const bytes = Array.from(token, (char) => BYTE_OF.get(char));
   // An added token that the file does not mark as one.
   return bytes.every((byte) => byte !== undefined) ? Uint8Array.from(bytes) : encoder.encode(token);
+}
+
+/** What each id adds to a text: none of control tokens, which are no text, and of unused ones. Encoding's own space is part of it. */
+export function tokenBytes(table: TokenTable): Uint8Array<ArrayBuffer>[] {
+  return table.tokens.map((_, id) => {
+    const type = table.types[id];
+    if (type === TOKEN.control || type === TOKEN.unknown) return new Uint8Array();
+    return type === TOKEN.user ? encoder.encode(plainText(table, id)) : bytesOf(table, id);
+  });
 }
 
 /** Turns ids into text as they come. */

@@ -2,7 +2,7 @@
 import { flag, onlyFields, optional, text as textGiven } from '../arguments/check.js';
 import { FormatError, UnsupportedError } from '../errors.js';
 import { show } from '../files/show.js';
-import { Detokenizer, type DetokenizerOptions, type TokenTable } from './detokenizer.js';
+import { Detokenizer, type DetokenizerOptions, type TokenTable, tokenBytes } from './detokenizer.js';
 import { peer } from './peers.js';
 import { type Metadata, type Reading, readVocabulary, TOKEN, type Vocabulary } from './vocabulary.js';
 
@@ -29,6 +29,8 @@ export interface Tokenizer {
   stream(options?: DetokenizerOptions): Detokenizer;
   /** Ids are below it. A model's head may have more rows, which no text has. */
   readonly size: number;
+  /** The bytes that each id adds to a text; of control tokens none. */
+  bytes(): readonly Uint8Array<ArrayBuffer>[];
   readonly bos: number | undefined;
   /** Ids that end an answer. */
   readonly stops: ReadonlySet<number>;
@@ -67,6 +69,7 @@ export function assemble({ encode, table, bos, eos, unknown, stops, ...defaults 
     },
     stream: (options) => new Detokenizer(table, options),
     size: table.tokens.length,
+    bytes: () => tokenBytes(table),
     bos,
     stops,
     names: Object.fromEntries(Object.entries(ids).flatMap(([name, id]) => (id === undefined ? [] : [[name, table.tokens[id]!]]))),

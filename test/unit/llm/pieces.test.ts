@@ -14,6 +14,7 @@ const tokenizer: Tokenizer = {
   decode: () => '',
   stream: (options) => new Detokenizer(table, options),
   size: TOKENS.length,
+  bytes: () => [],
   bos: undefined,
   stops: new Set([END]),
   names: {},

@@ -33,6 +33,19 @@ describe.each(byteOf)('%s', (_, tokenizer, idOf) => {
     }
   });
 
+  test('the bytes of ids make every text; control tokens have none', () => {
+    const bytes = tokenizer.bytes();
+    expect(bytes).toHaveLength(tokenizer.size);
+    for (const text of goldens.texts) {
+      const joined = Buffer.concat(tokenizer.encode(text).map((id) => bytes[id]!)).toString();
+      // SentencePiece's encoding puts a space before the text.
+      expect([text, ` ${text}`]).toContain(joined);
+    }
+    for (let byte = 0; byte < 256; byte++) expect([...bytes[idOf(byte)]!]).toEqual([byte]);
+    for (const id of tokenizer.stops) expect(bytes[id]).toHaveLength(0);
+    if (tokenizer.bos !== undefined) expect(bytes[tokenizer.bos]).toHaveLength(0);
+  });
+
   test('so they are where each byte is a token', () => {
     fc.assert(
       fc.property(fc.string({ unit: 'binary', maxLength: 30 }), (text) => {
