@@ -1,5 +1,5 @@
-// Makes ONNX files in memory by pbf, for tests of readers.
-import { PbfWriter } from 'pbf';
+// ONNX files in memory from a few words, for tests of readers.
+import { encode, int, ints, type Message } from './onnx-model.js';
 
 export interface OnnxTensor {
   readonly name: string;
@@ -17,80 +17,39 @@ export interface OnnxNode {
   readonly name: string;
   readonly inputs: readonly string[];
   readonly outputs?: readonly string[];
-  readonly ints?: Readonly<Record<string, number>>;
+  readonly ints?: Readonly<Record<string, number | readonly number[]>>;
+  readonly domain?: string;
+  /** Attributes of other types. */
+  readonly attributes?: readonly Message[];
 }
 
-/** Field numbers are those of onnx/onnx.proto. */
-export function onnx(nodes: readonly OnnxNode[], tensors: readonly OnnxTensor[]): Uint8Array {
-  const model = new PbfWriter();
-  const text = (pbf: PbfWriter, field: number, value: string): void => {
-    pbf.writeTag(field, 2);
-    pbf.writeString(value);
-  };
-  const number = (pbf: PbfWriter, field: number, value: number): void => {
-    pbf.writeTag(field, 0);
-    pbf.writeVarint(value);
-  };
-  number(model, 1, 10);
-  text(model, 2, 'a test');
-  model.writeMessage(
-    7,
-    (_, graph) => {
-      for (const { op, name, inputs, outputs = [], ints } of nodes)
-        graph.writeMessage(
-          1,
-          (_, node) => {
-            for (const input of inputs) text(node, 1, input);
-            for (const output of outputs) text(node, 2, output);
-            text(node, 3, name);
-            text(node, 4, op);
-            for (const [key, value] of Object.entries(ints ?? {}))
-              node.writeMessage(
-                5,
-                (_, attribute) => {
-                  text(attribute, 1, key);
-                  number(attribute, 3, value);
-                  number(attribute, 20, 2);
-                },
-                undefined,
-              );
-            text(node, 7, 'com.microsoft');
-          },
-          undefined,
-        );
-      for (const { name, type, dims, raw, external, float } of tensors)
-        graph.writeMessage(
-          5,
-          (_, tensor) => {
-            for (const size of dims) number(tensor, 1, size);
-            number(tensor, 2, type);
-            text(tensor, 8, name);
-            if (raw) {
-              tensor.writeTag(9, 2);
-              tensor.writeBytes(raw);
-            }
-            if (float)
-              tensor.writeMessage(
-                4,
-                (values, packed) => {
-                  for (const value of values) packed.writeFloat(value);
-                },
-                float,
-              );
-            for (const [key, value] of Object.entries(external ?? {}))
-              tensor.writeMessage(
-                13,
-                (_, entry) => {
-                  text(entry, 1, key);
-                  text(entry, 2, value);
-                },
-                undefined,
-              );
-          },
-          undefined,
-        );
-    },
-    undefined,
-  );
-  return model.finish();
-}
+export const tensorProto = ({ name, type, dims, raw, external, float }: OnnxTensor): Message => ({
+  dims,
+  data_type: type,
+  name,
+  raw_data: raw,
+  float_data: float,
+  external_data: external && Object.entries(external).map(([key, value]) => ({ key, value })),
+  data_location: external && 1,
+});
+
+export const nodeProto = ({ op, name, inputs, outputs = [], ints: own = {}, domain, attributes = [] }: OnnxNode): Message => ({
+  input: inputs,
+  output: outputs,
+  name,
+  op_type: op,
+  attribute: [
+    ...Object.entries(own).map(([key, value]) => (typeof value === 'number' ? int(key, value) : ints(key, value))),
+    ...attributes,
+  ],
+  domain,
+});
+
+export const graphProto = (nodes: readonly OnnxNode[], tensors: readonly OnnxTensor[]): Message => ({
+  node: nodes.map(nodeProto),
+  initializer: tensors.map(tensorProto),
+});
+
+/** A model. `more`: further fields of it, as functions. */
+export const onnx = (nodes: readonly OnnxNode[], tensors: readonly OnnxTensor[], more: Message = {}): Uint8Array<ArrayBuffer> =>
+  encode('Model', { ir_version: 10, producer_name: 'a test', graph: graphProto(nodes, tensors), ...more });

@@ -119,7 +119,7 @@ describe('DequantizeLinear', () => {
     const turn = { op: 'Transpose', name: 't', inputs: ['d'], outputs: ['t'] };
     const turned = [dq, turn, { op: 'MatMul', name: 'm', inputs: ['x', 't'] }];
     expect((await findLayers(await openModel(onnx(turned, parts)))).layers).toMatchObject([{ n: 4, k: 8 }]);
-    const none = await findLayers(await openModel(onnx([dq, { ...dq, name: 'x', inputs: ['y', 's'] }], parts)));
+    const none = await findLayers(await openModel(onnx([dq, { ...dq, name: 'x', inputs: ['y', 's'], outputs: ['e'] }], parts)));
     expect([none.layers, none.refused, none.notYet.map(({ name }) => name)]).toEqual([[], [], ['w']]);
   });
   test('refused: blocks along N, another shape of scales', async () => {
