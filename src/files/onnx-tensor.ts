@@ -2,7 +2,7 @@
 // Rule: github.com/onnx/onnx, onnx/onnx.proto (TensorProto), which has the numbers of fields below; docs/ExternalData.md.
 import { FormatError } from '../errors.js';
 import { showShape } from '../problem/view.js';
-import { readFrom, opened as openedBy } from './given.js';
+import { opened as openedBy, readFrom } from './given.js';
 import { type Field, fieldsOf, type Message, type Range, textOf, unpackVarints, varints } from './protobuf.js';
 import { elementsIn } from './raw-tensor.js';
 import type { ShardOptions } from './safetensors-index.js';
@@ -175,7 +175,11 @@ function listed(head: Head, { bits, list }: Type, { size, count, source }: { siz
   const numbers = bits < 8 ? size : count;
   if (bytes < numbers || bytes > 10 * numbers) throw new FormatError(at, `${numbers} numbers`, `${bytes} bytes`);
   const make = async (signal: AbortSignal | undefined): Promise<Uint8Array> =>
-    unpackVarints(await joined(source, ranges, signal), { count: numbers, width }, { file: source.name, what: `${list} of ${clip(head.name)}` });
+    unpackVarints(
+      await joined(source, ranges, signal),
+      { count: numbers, width },
+      { file: source.name, what: `${list} of ${clip(head.name)}` },
+    );
   return { source: madeSource(source.name, size, make), begin: 0, end: size };
 }
 

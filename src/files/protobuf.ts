@@ -84,7 +84,11 @@ export function varints(bytes: Uint8Array, named: Named): number[] {
  * Varints of packed bytes as little-endian numbers of `width` bytes, `count` of them. Below 8 bytes the lowest 32 bits count, as for
  * Protobuf's int32; a number may have a sign or not. @throws FormatError for other counts, and for numbers that do not fit
  */
-export function unpackVarints(bytes: Uint8Array, { count, width }: { readonly count: number; readonly width: 1 | 2 | 4 | 8 }, named: Named) {
+export function unpackVarints(
+  bytes: Uint8Array,
+  { count, width }: { readonly count: number; readonly width: 1 | 2 | 4 | 8 },
+  named: Named,
+) {
   const out = new Uint8Array(count * width);
   const view = new DataView(out.buffer);
   const { file, what: field } = named;

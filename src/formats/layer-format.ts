@@ -77,8 +77,10 @@ export interface FoundNode {
   readonly node: GraphNode;
   /** Name of the layer. */
   readonly name: string;
-  /** The constant of input `i`. */
+  /** The constant of input `i`, that of Identity, Reshape and Transpose too. */
   constant(i: number): TensorInfo | undefined;
+  /** Is input `i` a Transpose of its constant? */
+  turned(i: number): boolean;
   /** Use of its output as a weight: as (K, N), as (N, K), or not. */
   readonly used: 'KN' | 'NK' | undefined;
 }
@@ -90,6 +92,8 @@ export interface NodeFormat {
   readonly importer: string;
   /** Names of its inputs that may be constants of a layer, in order; `''` for others. */
   readonly inputs: readonly string[];
+  /** The input that may be a Transpose of a constant. */
+  readonly turns?: string;
   /** Undefined if it is not a layer. @throws FormatError */
   make(tensors: Found, found: FoundNode): LayerSource | undefined;
 }

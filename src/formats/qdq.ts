@@ -128,7 +128,12 @@ function layerOf(tensors: Found, found: FoundNode): LayerSource | undefined {
   const own = tensors as unknown as DequantizeLinearTensors<TensorInfo>;
   if (!found.used || own.x.shape.length !== 2) return undefined;
   const said = found.node.ints.get('axis') ?? 1;
-  const options = { layout: found.used, axis: said < 0 ? said + 2 : said, blockSize: attribute(found, 'block_size', 0) };
+  const [axis, turned] = [said < 0 ? said + 2 : said, found.turned(0)];
+  // Of a Transpose, the constant has the axes of x exchanged.
+  const layout = turned === (found.used === 'KN') ? 'NK' : 'KN';
+  const options = { layout, axis: turned ? 1 - axis : axis, blockSize: attribute(found, 'block_size', 0) } as const;
+  if (turned && options.blockSize > 0)
+    throw new FormatError({ file: found.file, tensor: found.name, field: 'block_size' }, '0 for a Transpose of a constant', 'blocks');
   const { n, k, bits, groupSize } = planOf(headersOf({ ...own }) as unknown as DequantizeLinearTensors, options);
   return {
     name: found.name,
@@ -160,6 +165,7 @@ export const qdqFormat: WeightFormat = {
       name: 'DequantizeLinear',
       importer: 'importDequantizeLinear',
       inputs: ['x', 'x_scale', 'x_zero_point'],
+      turns: 'x',
       make: layerOf,
     },
   ],
