@@ -40,7 +40,7 @@ export interface OnnxFunction extends Graph {
   readonly defaults: Attribute[];
 }
 
-const MOST = { nodes: 2 ** 18, constants: 300_000, names: 2 ** 20, numbers: 2 ** 20 };
+const MOST = { nodes: 2 ** 18, calls: 2 ** 14, constants: 300_000, names: 2 ** 20, numbers: 2 ** 20 };
 /** Graphs in nodes of graphs. Protobuf's own readers end at 100 messages, which are 33 graphs. */
 const DEEPEST = 32;
 
@@ -48,7 +48,7 @@ export type Count = (what: keyof typeof MOST, more?: number) => void;
 
 /** Counts what a file has; limits what little text can ask for. */
 export function counter(file: string): Count {
-  const counts = { nodes: 0, constants: 0, names: 0, numbers: 0 };
+  const counts = { nodes: 0, calls: 0, constants: 0, names: 0, numbers: 0 };
   return (what, more = 1) => {
     counts[what] += more;
     if (counts[what] > MOST[what]) throw new FormatError({ file, field: 'graph' }, `at most ${MOST[what]} ${what}`, 'more');

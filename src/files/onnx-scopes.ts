@@ -125,8 +125,9 @@ export async function layOut(
   async function lay(node: Node, scope: Scope, calls: readonly OnnxFunction[]): Promise<void> {
     await message.breathe();
     const own = called.get(callKey(node, node.op));
-    // All nodes have been counted where they stand; calls may have them many times.
-    if (own || calls.length > 0) count('nodes');
+    // All nodes have been counted where they stand; calls have them once more.
+    if (own) count('calls');
+    else if (calls.length > 0) count('nodes');
     if (own) return layCall(node, scope, { own, calls });
     const attributes = attributesOf(node, scope);
     const outputs = node.outputs.map((name) => nameOf(name, scope));

@@ -95,7 +95,8 @@ export async function headOf(from: Message, range: Range): Promise<Head> {
   const { file } = from;
   const head = emptyHead('');
   const most = (count: number, limit: number, what: string): void => {
-    if (count > limit) throw new FormatError({ file, tensor: clip(head.name), field: what }, `at most ${limit}`, 'more');
+    if (count > limit)
+      throw new FormatError({ file, tensor: head.name ? clip(head.name) : undefined, field: what }, `at most ${limit}`, 'more');
   };
   for await (const field of fieldsOf(message, range)) {
     const { number } = field;
