@@ -3,7 +3,7 @@ import { FormatError } from '../errors.js';
 import type { TensorFile, TensorInfo } from '../files/tensor-file.js';
 import { showShape } from '../problem/view.js';
 import type { FoundLayers } from './found-layers.js';
-import { constantsOf, usesOf } from './graph-values.js';
+import { constantsOf, neighboursOf, usesOf } from './graph-values.js';
 import type { Found, FoundNode, NodeFormat } from './layer-format.js';
 import { NODE_FORMATS } from './layer-formats.js';
 import type { LayerSource } from './layer-source.js';
@@ -31,6 +31,8 @@ export async function findNodes(file: TensorFile, signal?: AbortSignal): Promise
   const constants = await constantsOf(file, signal);
   const uses = usesOf(nodes, constants);
   const used = (name: string) => uses.get(name);
+  const asItLies = (name: string): TensorInfo | undefined => (constants.get(name)?.turned ? undefined : constants.get(name)?.info);
+  const graph = { ...neighboursOf(nodes), constant: asItLies };
   const layers: LayerSource[] = [];
   const refused: FoundLayers['refused'][number][] = [];
   const notYet: FoundLayers['notYet'][number][] = [];
@@ -44,17 +46,20 @@ export async function findNodes(file: TensorFile, signal?: AbortSignal): Promise
     const name = node.name || own[0] || node.op;
     const turned = (i: number): boolean => given[i]?.turned ?? false;
     const constant = (i: number): TensorInfo | undefined => given[i]?.info;
-    const found: FoundNode = { file: file.name, node, name, constant, turned, used: used(node.outputs[0] ?? '') };
-    const required = format.inputs.findIndex((part) => part !== '') + 2;
-    // DequantizeLinear also takes activations, which are not constants.
-    if (own.length === 0 || (format.inputs[0] && !constant(0))) continue;
+    const found: FoundNode = { file: file.name, node, name, constant, turned, used: used(node.outputs[0] ?? ''), graph };
+    const first = format.inputs.findIndex((part) => part !== '');
+    const required = first + 2;
+    // DequantizeLinear and MatMulInteger also take activations, which are not constants.
+    if (own.length === 0 || (format.computed && !constant(first))) continue;
     try {
       const layer = format.make(inputsOf(format, found, required), found);
       if (!layer) continue;
       layers.push(layer);
       // Layers may share a constant; it stays with the first layer.
-      for (const [part, info] of [...Object.entries(layer.tensors), ...(layer.bias ? [['bias', layer.bias] as const] : [])])
+      for (const [part, info] of [...Object.entries(layer.tensors), ...(layer.bias ? [['bias', layer.bias] as const] : [])]) {
         roles.set(info.name, `${layer.format}: ${part} of ${name}`);
+        taken.add(info.name);
+      }
       for (const input of own) taken.add(input);
     } catch (error) {
       if (!(error instanceof FormatError)) throw error;

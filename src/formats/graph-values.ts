@@ -82,3 +82,21 @@ export function usesOf(nodes: readonly GraphNode[], constants: ReadonlyMap<strin
   }
   return uses;
 }
+
+/** Who gives a value, and who takes it. */
+export interface Neighbours {
+  maker(name: string): GraphNode | undefined;
+  takers(name: string): readonly GraphNode[];
+}
+
+export function neighboursOf(nodes: readonly GraphNode[]): Neighbours {
+  const makers = new Map(nodes.flatMap((node) => node.outputs.map((output) => [output, node] as const)));
+  const takers = new Map<string, GraphNode[]>();
+  for (const node of nodes)
+    for (const input of new Set(node.inputs)) {
+      const found = takers.get(input);
+      if (found) found.push(node);
+      else takers.set(input, [node]);
+    }
+  return { maker: (name) => makers.get(name), takers: (name) => takers.get(name) ?? [] };
+}
