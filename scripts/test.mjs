@@ -1,7 +1,7 @@
 // `npm test`: installs missing programs, runs every suite, and prints the time of each and `N passed, N failed`.
 //
 //   node scripts/test.mjs dawn deno    some suites
-//   node scripts/test.mjs --all        every case; `npm test` runs a slice of them, see test/cases/slice.ts
+//   node scripts/test.mjs --all        every case, and the package in the hands of others; `npm test` runs a slice of the cases, see test/cases/slice.ts
 //
 // As many suites run beside each other as there are cores, up to three. What they print goes to test-results/logs, and of one alone to the
 // terminal too; failures are printed whole. A suite that finds no GPU adapter fails; those that need parts no other machine may have say loudly when they are skipped.
@@ -13,7 +13,7 @@ import { programs } from './test/program.mjs';
 import { result } from './test/reports.mjs';
 
 ensureModules();
-const { prepare, reports, suites } = await import('./test/suites.mjs'); // what it imports may be what was missing
+const { prepare, RARE, reports, suites } = await import('./test/suites.mjs'); // what it imports may be what was missing
 
 const words = process.argv.slice(2);
 const all = words.includes('--all');
@@ -25,7 +25,8 @@ if (unknown.length > 0) {
 }
 /** Checks the tests that the others ran. */
 const LAST = 'coverage';
-const names = Object.keys(suites).filter((name) => (asked.length === 0 ? name !== LAST : asked.includes(name)));
+const common = (name) => name !== LAST && (all || !RARE.includes(name));
+const names = Object.keys(suites).filter((name) => (asked.length === 0 ? common(name) : asked.includes(name)));
 const logs = join(root, 'test-results', 'logs');
 for (const folder of [reports, logs]) {
   rmSync(folder, { recursive: true, force: true });

@@ -65,6 +65,16 @@ async function ofPage(programs, suite) {
   return built.status === 0 ? suite({ PAGE_BUILT: '1' }) : one(built);
 }
 
+/** Suites that pack the package build dist/, one after another. */
+let packed = Promise.resolve();
+const packing = (suite) => {
+  packed = packed.then(suite, suite);
+  return packed;
+};
+
+/** Suites of `npm run test:all` alone: they install much and take minutes. */
+export const RARE = ['consumers'];
+
 export const suites = {
   lint: async ({ node }) => one(await node([bin('@biomejs/biome/bin/biome'), 'check', '.'])),
   repeats: async ({ node }) => one(await node([join(root, 'scripts', 'repeats.mjs')])),
@@ -95,15 +105,17 @@ export const suites = {
     return done.status === 3 ? skipped(`this Firefox has no WebGPU: ${path}`) : ofCounts(done);
   },
   'demo-f16': (programs) => ofPage(programs, (env) => withF16('demo-f16', programs, env)),
-  package: async ({ node }) => one(await node([join(root, 'test', 'package.mjs')], graphics().env)),
+  package: ({ node }) => packing(async () => one(await node([join(root, 'test', 'package.mjs')], graphics().env))),
+  consumers: ({ node }) =>
+    packing(async () => ofCounts(await node([join(root, 'test', 'consumers.mjs')], { ...graphics().env, CHROMIUM: chromium() ?? '' }))),
   /** Had what ran every kernel, engine, format and panel? */
   coverage: async ({ node }) => one(await node([join(root, 'scripts', 'coverage.mjs')])),
 };
 
 /** Finds and installs what suites need, before their time is taken. */
 export function prepare(names) {
-  if (names.some((name) => ['dawn', 'deno', 'firefox', 'package'].includes(name) || /chromium|demo/.test(name))) graphics();
-  if (names.some((name) => /chromium|demo/.test(name))) chromium();
+  if (names.some((name) => ['dawn', 'deno', 'firefox', 'package', 'consumers'].includes(name) || /chromium|demo/.test(name))) graphics();
+  if (names.some((name) => /chromium|demo|consumers/.test(name))) chromium();
   if (names.includes('firefox')) firefox();
   if (names.some((name) => name.endsWith('-f16'))) chromiumF16();
 }
