@@ -25,16 +25,20 @@ const npm = (args, cwd) => execFileSync('npm', args, { cwd, encoding: 'utf8', st
 
 // ------------------------------------------------------------------------------------------- what stands where
 
-const stamp = join(own, 'node_modules', '.package-lock.json');
-const lock = join(own, 'package-lock.json');
-if (!existsSync(stamp) || ofLock(stamp) !== ofLock(lock)) npm(['ci', '--ignore-scripts', '--silent', '--no-audit', '--no-fund'], own);
+const installed = join(root, 'node_modules', '.cache', 'consumers');
+const [lock, stamp] = [join(own, 'package-lock.json'), join(installed, 'node_modules', '.package-lock.json')];
+if (!existsSync(stamp) || ofLock(stamp) !== ofLock(lock)) {
+  mkdirSync(installed, { recursive: true });
+  for (const name of ['package.json', 'package-lock.json']) cpSync(join(own, name), join(installed, name));
+  npm(['ci', '--ignore-scripts', '--silent', '--no-audit', '--no-fund'], installed);
+}
 /** The versions of a lock file. */
 function ofLock(path) {
   const { packages } = JSON.parse(readFileSync(path, 'utf8'));
   // Packages for other systems are not installed.
   return JSON.stringify(Object.entries(packages).flatMap(([name, { version, optional }]) => (name && !optional ? [[name, version]] : [])));
 }
-const require = createRequire(join(own, 'package.json'));
+const require = createRequire(join(installed, 'package.json'));
 const load = (name) => import(pathToFileURL(require.resolve(name)));
 
 const home = mkdtempSync(join(tmpdir(), 'antiquant-consumers-'));
@@ -277,9 +281,10 @@ const consumers = {
     assert.ok(said.trim() !== '' && !said.includes('Error'), said);
   },
   async bun() {
-    const binary = existsSync(join(own, 'node_modules', '@oven')) ? readdirSync(join(own, 'node_modules', '@oven'))[0] : undefined;
+    const engines = join(installed, 'node_modules', '@oven');
+    const binary = existsSync(engines) ? readdirSync(engines)[0] : undefined;
     if (!binary) return 'the npm package bun has no binary for this machine';
-    const bun = join(own, 'node_modules', '@oven', binary, 'bin', windows ? 'bun.exe' : 'bun');
+    const bun = join(engines, binary, 'bin', windows ? 'bun.exe' : 'bun');
     const folder = project('bun', ...PEERS, 'webgpu');
     const { stdout } = await run(bun, ['program.js', gguf, 'dawn'], { cwd: folder });
     const { said, ...found } = JSON.parse(stdout);

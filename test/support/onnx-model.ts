@@ -161,11 +161,10 @@ export const ELEMENT = {
 } as const;
 export type Element = keyof typeof ELEMENT;
 /** AttributeProto.type */
-const [FLOAT, INT, TENSOR, GRAPH, INTS] = [1, 2, 4, 5, 7];
+const [INT, TENSOR, GRAPH, INTS] = [2, 4, 5, 7];
 
 export const int = (name: string, i: number): Message => ({ name, i, type: INT });
 export const ints = (name: string, values: readonly number[]): Message => ({ name, ints: values, type: INTS });
-export const float = (name: string, f: number): Message => ({ name, f, type: FLOAT });
 export const tensorAttribute = (name: string, t: Message): Message => ({ name, t, type: TENSOR });
 export const graphAttribute = (name: string, g: Message): Message => ({ name, g, type: GRAPH });
 
