@@ -64,14 +64,18 @@ export async function layOut(
   const { file } = message;
   const laid: Laid = { nodes: [], constants: [] };
   const called = new Map(functions.map((own) => [callKey(own, own.name), own]));
-  const [values, labels] = [new Set<string>(), new Set<string>()];
+  /** Names of values and of nodes, with the number of the next that would have the same. */
+  const [values, labels] = [new Map<string, number>(), new Map<string, number>()];
 
   /** A name that nothing else has. */
-  const fresh = (name: string, { prefix, call }: Scope, taken: Set<string>): string => {
+  const fresh = (name: string, { prefix, call }: Scope, taken: Map<string, number>): string => {
     const longer = prefix ? `${prefix}/${name}` : name;
     let own = call || taken.has(name) ? longer : name;
-    for (let i = 2; taken.has(own); i++) own = `${longer}#${i}`;
-    taken.add(own);
+    let next = taken.get(own) ?? 2;
+    const first = own;
+    while (taken.has(own)) own = `${longer}#${next++}`;
+    taken.set(first, next);
+    taken.set(own, taken.get(own) ?? 2);
     return own;
   };
   const declare = (name: string, scope: Scope): void => {

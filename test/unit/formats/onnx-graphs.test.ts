@@ -266,6 +266,13 @@ describe('files that lie', () => {
     await expectFormatError(openModel(onnx(start, [], functions(...twice))), { field: 'graph', tensor: undefined, got: 'more' });
   });
 
+  test('nodes of one name, and of names that others would get, have names of their own', async () => {
+    const many = Array.from({ length: 300 }, (_, i) => ({ ...node('Relu', ['x'], `y${i}`), name: i === 1 ? 'a#2' : 'a' }));
+    const names = (await open(many, [])).nodes!.map(({ name }) => name);
+    expect(names.slice(0, 4)).toEqual(['a', 'a#2', 'a#3', 'a#4']);
+    expect(new Set(names).size).toBe(300);
+  });
+
   test('graphs that are too deep in each other', async () => {
     const deep = (depth: number): Uint8Array => {
       let graph = graphProto([], []);
