@@ -13,7 +13,7 @@ import { programs } from './test/program.mjs';
 import { result } from './test/reports.mjs';
 
 ensureModules();
-const { prepare, RARE, reports, suites } = await import('./test/suites.mjs'); // what it imports may be what was missing
+const { prepare, reports, suites } = await import('./test/suites.mjs'); // what it imports may be what was missing
 
 const words = process.argv.slice(2);
 const all = words.includes('--all');
@@ -25,8 +25,9 @@ if (unknown.length > 0) {
 }
 /** Checks the tests that the others ran. */
 const LAST = 'coverage';
-const common = (name) => name !== LAST && (all || !RARE.includes(name));
-const names = Object.keys(suites).filter((name) => (asked.length === 0 ? common(name) : asked.includes(name)));
+/** Not of `npm test`: they install much and take minutes. */
+const EXTRA = all ? [] : ['interop', 'consumers'];
+const names = Object.keys(suites).filter((name) => (asked.length === 0 ? name !== LAST && !EXTRA.includes(name) : asked.includes(name)));
 const logs = join(root, 'test-results', 'logs');
 for (const folder of [reports, logs]) {
   rmSync(folder, { recursive: true, force: true });

@@ -1,0 +1,40 @@
+// Writes examples/tiny-model, which transformers.js loads: a tokenizer of three words, and a model whose hidden states are twice the rows of
+// a table of 64 columns, row v all v: `node scripts/goldens/tiny-model.mjs`.
+import { mkdirSync, writeFileSync } from 'node:fs';
+import { join } from 'node:path';
+import { load } from '../variant/asked.mjs';
+
+const { ELEMENT, encode, valueInfo } = await load('/test/support/onnx-model.ts');
+
+const WORDS = ['[UNK]', 'one', 'two', 'three'];
+const COLUMNS = 64;
+const table = Float32Array.from({ length: WORDS.length * COLUMNS }, (_, i) => Math.floor(i / COLUMNS));
+const graph = {
+  node: [
+    { input: ['table', 'input_ids'], output: ['rows'], op_type: 'Gather' },
+    { input: ['rows', 'rows'], output: ['last_hidden_state'], op_type: 'Add' },
+  ],
+  name: 'tiny',
+  initializer: [{ dims: [WORDS.length, COLUMNS], data_type: ELEMENT.float32, name: 'table', raw_data: new Uint8Array(table.buffer) }],
+  input: [valueInfo('input_ids', 'int64', ['batch', 'tokens'])],
+  output: [valueInfo('last_hidden_state', 'float32', ['batch', 'tokens', COLUMNS])],
+};
+const bytes = encode('Model', { ir_version: 9, graph, opset_import: [{ version: 19 }] });
+
+const folder = join(import.meta.dirname, '../../examples/tiny-model');
+mkdirSync(join(folder, 'onnx'), { recursive: true });
+writeFileSync(join(folder, 'onnx', 'model.onnx'), bytes);
+const json = (name, data) => writeFileSync(join(folder, name), `${JSON.stringify(data, null, 2)}\n`);
+json('config.json', { model_type: 'bert', hidden_size: COLUMNS, vocab_size: WORDS.length });
+json('tokenizer_config.json', { tokenizer_class: 'PreTrainedTokenizerFast', unk_token: WORDS[0] });
+json('tokenizer.json', {
+  version: '1.0',
+  truncation: null,
+  padding: null,
+  added_tokens: [],
+  normalizer: null,
+  pre_tokenizer: { type: 'Whitespace' },
+  post_processor: null,
+  decoder: null,
+  model: { type: 'WordLevel', vocab: Object.fromEntries(WORDS.map((word, id) => [word, id])), unk_token: WORDS[0] },
+});
