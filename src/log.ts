@@ -1,7 +1,7 @@
 // What the library does by itself, as records for a logger of the caller's. It writes to no console. A logger belongs to an object that all who
 // have something to say hold: a device, or the `fetch` of a load.
 
-/** @internal Levels by code; docs/log.md says when each is written. */
+/** Levels by code; docs/log.md says when each is written. */
 export const LEVELS = {
   device: 'info',
   compiled: 'debug',
