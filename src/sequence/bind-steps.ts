@@ -1,9 +1,13 @@
 // Steps of a plan, which name weights and buffers → recorded steps of the operator.
 import { BUFFER, makeBuffer } from '../gpu/buffers.js';
 import { pipelineOf } from '../gpu/pipeline.js';
+import type { Tensor } from '../gpu/tensor.js';
+import type { LinearWeightQuant } from '../layer/linear-weight-quant.js';
+import type { QuantizedRows } from '../layer/quantize-x.js';
 import { type LlmDispatch, STEP_BYTES } from '../llm-kernels/shaders.js';
 import { type Recorded, recordSteps } from '../recorded/record-steps.js';
 import type { Step } from '../recorded/steps.js';
+import { type Codes, inputsOf } from './integers.js';
 import type { PlanStep } from './step-plan.js';
 import type { Tensors } from './tensors.js';
 import type { ModelWeights } from './weights.js';
@@ -26,15 +30,17 @@ export interface Names {
   readonly buffers: ReadonlyMap<string, GPUBuffer>;
   /** ε of the norms. */
   readonly epsilon: number;
+  /** Of rows that are multiplied as integers. */
+  readonly codes?: Codes | undefined;
 }
 
 /** @param rows of a prompt; undefined: one token. @throws UnsupportedError, ShaderError, DeviceLostError */
-export function bindSteps(plan: readonly PlanStep[], { tensors, weights, buffers, epsilon }: Names, rows?: number): Bound {
+export function bindSteps(plan: readonly PlanStep[], { tensors, weights, buffers, epsilon, codes }: Names, rows?: number): Bound {
   const { device, byName, columns, pairs } = tensors;
   const uniforms: GPUBuffer[] = [];
   const x = byName.get('x')!;
   const steps = (): readonly Step[] =>
-    plan.map((step): Step => {
+    plan.flatMap((step): Step | readonly Step[] => {
       // Ids are checked on the host, or chosen among the rows.
       if ('gather' in step) return { gather: weights.embedding, ids: byName.get(step.ids)!, y: x, counted: false };
       if ('dispatch' in step) {
@@ -52,10 +58,15 @@ export function bindSteps(plan: readonly PlanStep[], { tensors, weights, buffers
       }
       const layers = weights.products.get(step.product)!;
       const rowScale = step.scaled && { rms: x, epsilon };
-      const input = byName.get(step.x)!;
-      if (step.y === 'gateAndUp' || (step.y === 'qkv' && layers.length > 1)) return { layers, x: input, ys: columns[step.y], rowScale };
-      const y = byName.get(step.y)!;
-      return { layer: layers[0]!, x: input, y, rowScale, ...(step.add && { add: y }), ...(step.twin && { twin: byName.get('twin')! }) };
+      const [input, y] = [byName.get(step.x)!, byName.get(step.y)!];
+      const twin = step.twin && { twin: byName.get('twin')! };
+      const product = (of: readonly LinearWeightQuant[], from: Tensor | QuantizedRows): Step =>
+        step.y === 'gateAndUp' || (step.y === 'qkv' && layers.length > 1)
+          ? { layers: of, x: from, ys: of.map((layer) => columns[step.y as 'qkv' | 'gateAndUp'][layers.indexOf(layer)]!), rowScale }
+          : { layer: of[0]!, x: from, y, rowScale, ...(step.add && { add: y }), ...twin };
+      if (!codes || !step.integers) return product(layers, input);
+      const inputs = inputsOf(layers, { codes, read: step.x, x: input, rows: rows! });
+      return [...inputs].flatMap(([from, of]) => [...('codes' in from ? [{ quantize: from }] : []), product(of, from)]);
     });
   try {
     return { recorded: recordSteps(device, steps(), rows === undefined ? {} : { rows: [rows] }), uniforms };
