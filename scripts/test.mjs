@@ -1,7 +1,7 @@
 // `npm test`: installs missing programs, runs every suite, and prints the time of each and `N passed, N failed`.
 //
 //   node scripts/test.mjs dawn deno    some suites
-//   node scripts/test.mjs --all        every case; `npm test` runs a slice of them, see test/cases/slice.ts
+//   node scripts/test.mjs --all        every case, and the package in the hands of others; `npm test` runs a slice of the cases, see test/cases/slice.ts
 //
 // As many suites run beside each other as there are cores, up to three. What they print goes to test-results/logs, and of one alone to the
 // terminal too; failures are printed whole. A suite that finds no GPU adapter fails; those that need parts no other machine may have say loudly when they are skipped.
@@ -25,8 +25,8 @@ if (unknown.length > 0) {
 }
 /** Checks the tests that the others ran. */
 const LAST = 'coverage';
-/** Not of `npm test`. */
-const EXTRA = all ? [] : ['interop'];
+/** Not of `npm test`: they install much and take minutes. */
+const EXTRA = all ? [] : ['interop', 'consumers'];
 const names = Object.keys(suites).filter((name) => (asked.length === 0 ? name !== LAST && !EXTRA.includes(name) : asked.includes(name)));
 const logs = join(root, 'test-results', 'logs');
 for (const folder of [reports, logs]) {

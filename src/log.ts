@@ -1,6 +1,9 @@
 // What the library does by itself, as records for a logger of the caller's. It writes to no console. A logger belongs to an object that all who
 // have something to say hold: a device, or the `fetch` of a load.
 
+/** What a record is about. */
+export type LogCode = 'device' | 'compiled' | 'disabled' | 'wide' | 'apart' | 'tuned' | 'forgetful' | 'retried' | 'uncached';
+
 /** @internal Levels by code; docs/log.md says when each is written. */
 export const LEVELS = {
   device: 'info',
@@ -12,10 +15,7 @@ export const LEVELS = {
   forgetful: 'warn',
   retried: 'warn',
   uncached: 'warn',
-} as const;
-
-/** What a record is about. */
-export type LogCode = keyof typeof LEVELS;
+} as const satisfies Readonly<Record<LogCode, string>>;
 
 /** One thing that the library did by itself. Its other fields are data by code, which docs/log.md lists; messages carry them. */
 export interface LogRecord {

@@ -7,7 +7,8 @@ import { findTensors } from '../../src/llm/model-tensors.js';
 import type { Role } from '../../src/llm/names.js';
 import { frequencies } from '../../src/llm/rope.js';
 import { openLanguageModel } from '../../src/model/open-language-model.js';
-import { type OnnxNode, type OnnxTensor, type OnnxValue, onnx } from '../../test/support/onnx-file.js';
+import { graphProto, type OnnxNode, type OnnxTensor } from '../../test/support/onnx-file.js';
+import { ELEMENT, type Element, encode, float, type Message, valueInfo } from '../../test/support/onnx-model.js';
 
 export interface OnnxModelOptions {
   /** Positions of the cache, and of the tables of angles. */
@@ -16,8 +17,6 @@ export interface OnnxModelOptions {
   readonly accuracyLevel?: 0 | 4;
 }
 
-/** TensorProto.DataType */
-const TYPE = { float32: 1, uint8: 2, int32: 6, int64: 7 } as const;
 const BLOCK = 32;
 
 /** Blocks of a float16 scale and 32 codes, from which the middle is subtracted. */
@@ -98,8 +97,8 @@ export async function onnxModel(path: string | Uint8Array<ArrayBuffer>, options:
   const nodes: OnnxNode[] = [];
   const tensors: OnnxTensor[] = [];
   const raw = (array: ArrayBufferView): Uint8Array => new Uint8Array(array.buffer, array.byteOffset, array.byteLength);
-  const tensor = (name: string, type: keyof typeof TYPE, dims: readonly number[], values: ArrayBufferView): string => {
-    tensors.push({ name, type: TYPE[type], dims, raw: raw(values) });
+  const tensor = (name: string, type: Element, dims: readonly number[], values: ArrayBufferView): string => {
+    tensors.push({ name, type: ELEMENT[type], dims, raw: raw(values) });
     return name;
   };
   const floats = (name: string, values: Float32Array, dims: readonly number[] = [values.length]): string =>
@@ -108,7 +107,7 @@ export async function onnxModel(path: string | Uint8Array<ArrayBuffer>, options:
     return tensor(name, 'float32', [n, k / BLOCK], decode16(scales, 'float16'));
   };
   const node = (op: string, inputs: readonly string[], outputs: readonly string[], rest: Partial<OnnxNode> = {}): string => {
-    nodes.push({ op, name: `${op} ${nodes.length}`, inputs, outputs, ...rest });
+    nodes.push({ op, name: `${op} ${nodes.length}`, inputs, outputs, domain: 'com.microsoft', ...rest });
     return outputs[0]!;
   };
   const product = (name: string, x: string, codes: Codes, bias = ''): string => {
@@ -144,14 +143,14 @@ export async function onnxModel(path: string | Uint8Array<ArrayBuffer>, options:
       return node('SimplifiedLayerNormalization', [x, w], [name], {
         domain: '',
         ints: { axis: -1, stash_type: 1 },
-        floats: { epsilon },
+        attributes: [float('epsilon', epsilon)],
       });
     const sum = `${name}.sum`;
-    node('SkipSimplifiedLayerNormalization', [x, added, w], [name, '', '', sum], { floats: { epsilon } });
+    node('SkipSimplifiedLayerNormalization', [x, added, w], [name, '', '', sum], { attributes: [float('epsilon', epsilon)] });
     x = sum;
     return name;
   };
-  const caches: OnnxValue[] = [];
+  const caches: string[] = [];
   let added: string | undefined;
   for (let layer = 0; layer < layers; layer++) {
     const of = (part: string): string => `${layer}.${part}`;
@@ -165,7 +164,7 @@ export async function onnxModel(path: string | Uint8Array<ArrayBuffer>, options:
     const [pastK, pastV, presentK, presentV] = ['past', 'present'].flatMap((when) =>
       ['key', 'value'].map((what) => `${when}.${layer}.${what}`),
     ) as [string, string, string, string];
-    for (const name of [pastK, pastV]) caches.push({ name, type: TYPE.float32, dims: [1, kvHeads, context, e] });
+    caches.push(pastK, pastV);
     const attended = node(
       'GroupQueryAttention',
       [qkv, '', '', pastK, pastV, 'seqlens_k', 'total_sequence_length', ...tables],
@@ -185,18 +184,22 @@ export async function onnxModel(path: string | Uint8Array<ArrayBuffer>, options:
   const row = node('Gather', [last, tensor('last', 'int64', [1], BigInt64Array.of(-1n))], ['lastRow'], { domain: '', ints: { axis: 1 } });
   const logits = product('logits', row, config.tied ? embedding : codesOf(await read('head')));
   node('ArgMax', [logits], ['next_id'], { domain: '', ints: { axis: -1, keepdims: 0 } });
-  return onnx(nodes, tensors, {
-    inputs: [
-      { name: 'input_ids', type: TYPE.int64, dims: [1, 'T'] },
-      { name: 'seqlens_k', type: TYPE.int32, dims: [1] },
-      { name: 'total_sequence_length', type: TYPE.int32, dims: [] },
-      ...caches,
+  const cacheInfo = (name: string): Message => valueInfo(name, 'float32', [1, kvHeads, context, e]);
+  const graph = {
+    ...graphProto(nodes, tensors),
+    name: 'graph',
+    input: [
+      valueInfo('input_ids', 'int64', [1, 'T']),
+      valueInfo('seqlens_k', 'int32', [1]),
+      valueInfo('total_sequence_length', 'int32', []),
+      ...caches.map(cacheInfo),
     ],
-    outputs: [
-      { name: 'logits', type: TYPE.float32, dims: [1, 1, vocabulary] },
-      { name: 'next_id', type: TYPE.int64, dims: [1, 1] },
-      ...caches.map((one) => ({ ...one, name: one.name.replace('past', 'present') })),
+    output: [
+      valueInfo('logits', 'float32', [1, 1, vocabulary]),
+      valueInfo('next_id', 'int64', [1, 1]),
+      ...caches.map((name) => cacheInfo(name.replace('past', 'present'))),
     ],
-    opsets: { '': 21, 'com.microsoft': 1 },
-  });
+  };
+  const opset_import = Object.entries({ '': 21, 'com.microsoft': 1 }).map(([domain, version]) => ({ domain, version }));
+  return encode('Model', { ir_version: 10, graph, opset_import });
 }

@@ -13,9 +13,10 @@
 import { mkdirSync, writeFileSync } from 'node:fs';
 import { createRequire } from 'node:module';
 import { join } from 'node:path';
-import { oneNode } from './protobuf.mjs';
+import { load } from '../variant/asked.mjs';
 
 const root = join(import.meta.dirname, '../..');
+const { oneNode } = await load('/test/support/onnx-model.ts');
 const { InferenceSession, Tensor } = createRequire(join(root, 'node_modules/.cache/goldens/'))('onnxruntime-node');
 const out = join(root, 'test/fixtures/onnx');
 mkdirSync(out, { recursive: true });
@@ -50,7 +51,7 @@ const runtimeType = (type) => (type === 'float32' ? Float32Array : Uint16Array);
 
 async function golden(name, { op, attributes, inputs, type, next }) {
   const { K, N } = attributes;
-  const model = oneNode({ op, attributes, inputs, x: { type, dims: ['M', K] }, y: { type, dims: ['M', N] } });
+  const model = oneNode({ op, domain: 'com.microsoft', attributes, inputs, x: { type, dims: ['M', K] }, y: { type, dims: ['M', N] } });
   const session = await InferenceSession.create(model, { executionProviders: ['cpu'], logSeverityLevel: 3 });
   const run = async (values, m) => {
     const bytes = encoded[type](values);

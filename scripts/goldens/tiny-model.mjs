@@ -2,18 +2,24 @@
 // a table of 64 columns, row v all v: `node scripts/goldens/tiny-model.mjs`.
 import { mkdirSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
-import { FLOAT, floats, INT64, model, node, value } from './onnx-fields.mjs';
+import { load } from '../variant/asked.mjs';
+
+const { ELEMENT, encode, valueInfo } = await load('/test/support/onnx-model.ts');
 
 const WORDS = ['[UNK]', 'one', 'two', 'three'];
 const COLUMNS = 64;
 const table = Float32Array.from({ length: WORDS.length * COLUMNS }, (_, i) => Math.floor(i / COLUMNS));
-const bytes = model({
+const graph = {
+  node: [
+    { input: ['table', 'input_ids'], output: ['rows'], op_type: 'Gather' },
+    { input: ['rows', 'rows'], output: ['last_hidden_state'], op_type: 'Add' },
+  ],
   name: 'tiny',
-  nodes: [node('Gather', ['table', 'input_ids'], 'rows'), node('Add', ['rows', 'rows'], 'last_hidden_state')],
-  tensors: [floats('table', [WORDS.length, COLUMNS], table)],
-  inputs: [value('input_ids', INT64, ['batch', 'tokens'])],
-  outputs: [value('last_hidden_state', FLOAT, ['batch', 'tokens', COLUMNS])],
-});
+  initializer: [{ dims: [WORDS.length, COLUMNS], data_type: ELEMENT.float32, name: 'table', raw_data: new Uint8Array(table.buffer) }],
+  input: [valueInfo('input_ids', 'int64', ['batch', 'tokens'])],
+  output: [valueInfo('last_hidden_state', 'float32', ['batch', 'tokens', COLUMNS])],
+};
+const bytes = encode('Model', { ir_version: 9, graph, opset_import: [{ version: 19 }] });
 
 const folder = join(import.meta.dirname, '../../examples/tiny-model');
 mkdirSync(join(folder, 'onnx'), { recursive: true });

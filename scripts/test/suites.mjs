@@ -66,6 +66,13 @@ async function ofPage(programs, suite) {
   return built.status === 0 ? suite({ PAGE_BUILT: '1' }) : one(built);
 }
 
+/** Suites that pack the package build dist/, one after another. */
+let packed = Promise.resolve();
+const packing = (suite) => {
+  packed = packed.then(suite, suite);
+  return packed;
+};
+
 export const suites = {
   lint: async ({ node }) => one(await node([bin('@biomejs/biome/bin/biome'), 'check', '.'])),
   repeats: async ({ node }) => one(await node([join(root, 'scripts', 'repeats.mjs')])),
@@ -96,7 +103,10 @@ export const suites = {
     return done.status === 3 ? skipped(`this Firefox has no WebGPU: ${path}`) : ofCounts(done);
   },
   'demo-f16': (programs) => ofPage(programs, (env) => withF16('demo-f16', programs, env)),
-  package: async ({ node }) => one(await node([join(root, 'test', 'package.mjs')], graphics().env)),
+  package: ({ node }) => packing(async () => one(await node([join(root, 'test', 'package.mjs')], graphics().env))),
+  /** The package in bundlers and runtimes, which only `npm run test:all` and this suite's own command install. */
+  consumers: ({ node }) =>
+    packing(async () => ofCounts(await node([join(root, 'test', 'consumers.mjs')], { ...graphics().env, CHROMIUM: chromium() ?? '' }))),
   /** Other libraries on one device. They are large, so that only `npm run test:all` and this suite's own command install them. */
   interop: (programs) => {
     const [why] = interop();
@@ -106,7 +116,7 @@ export const suites = {
   coverage: async ({ node }) => one(await node([join(root, 'scripts', 'coverage.mjs')])),
 };
 
-const IN_CHROMIUM = /chromium|demo|interop/;
+const IN_CHROMIUM = /chromium|demo|interop|consumers/;
 /** Finds and installs what suites need, before their time is taken. */
 export function prepare(names) {
   if (names.some((name) => ['dawn', 'deno', 'firefox', 'package'].includes(name) || IN_CHROMIUM.test(name))) graphics();

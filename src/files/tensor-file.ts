@@ -27,12 +27,15 @@ export interface TensorInfo {
 /** A node of an ONNX graph. */
 export interface GraphNode {
   readonly name: string;
+  /** E.g. MatMul; of domains but ONNX's own and com.microsoft, with the domain and a dot in front. */
   readonly op: string;
   /** Names of other nodes' outputs, of the graph's inputs, and of constants; empty for an absent input. */
   readonly inputs: readonly string[];
   readonly outputs: readonly string[];
   /** Attributes that are whole numbers. */
   readonly ints: ReadonlyMap<string, number>;
+  /** Attributes that are lists of whole numbers. */
+  readonly lists?: ReadonlyMap<string, readonly number[]> | undefined;
 }
 
 /** An open model in one or several files: its tensors by name. Their bytes are read on demand. */

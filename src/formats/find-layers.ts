@@ -196,7 +196,7 @@ const isFloatMatrix = ({ dtype, shape }: TensorInfo): boolean => FLOATS.includes
 export async function findLayers(file: TensorFile, options: FindLayersOptions = {}): Promise<FoundLayers> {
   tensorFile(file, 'file');
   const { config, torchNpu, torchao, signal } = OPTIONS(options, 'options') as FindLayersOptions;
-  if (file.nodes) return (await import('./find-nodes.js')).findNodes(file);
+  if (file.nodes) return (await import('./find-nodes.js')).findNodes(file, signal);
   const formats = await formatsOf(file);
   const context = { config: quantizationOf(config), metadata: file.metadata, torchNpu, torchao };
   const taken = new Set<TensorInfo>();

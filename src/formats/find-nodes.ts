@@ -1,8 +1,9 @@
 // Finds the layers of an ONNX graph: nodes with quantized constants, and float constants of MatMul and Gemm.
 import { FormatError } from '../errors.js';
-import type { GraphNode, TensorFile, TensorInfo } from '../files/tensor-file.js';
+import type { TensorFile, TensorInfo } from '../files/tensor-file.js';
 import { showShape } from '../problem/view.js';
 import type { FoundLayers } from './found-layers.js';
+import { constantsOf, neighboursOf, usesOf } from './graph-values.js';
 import type { Found, FoundNode, NodeFormat } from './layer-format.js';
 import { NODE_FORMATS } from './layer-formats.js';
 import type { LayerSource } from './layer-source.js';
@@ -10,36 +11,28 @@ import { unknownWeights, whyNotRead } from './layouts.js';
 
 const FLOATS = ['F16', 'BF16', 'F32'];
 
-/** How a named value is used as a weight: as (K, N), as (N, K), or not. */
-function usesOf(nodes: readonly GraphNode[]): (name: string) => 'KN' | 'NK' | undefined {
-  const uses = new Map<string, 'KN' | 'NK'>();
-  const turns = new Map<string, string>();
-  for (const { op, inputs, outputs, ints } of nodes) {
-    if (op === 'MatMul' && inputs[1]) uses.set(inputs[1], 'KN');
-    else if (op === 'Gemm' && inputs[1]) uses.set(inputs[1], ints.get('transB') === 1 ? 'NK' : 'KN');
-    else if (op === 'Transpose' && inputs[0] && outputs[0]) turns.set(inputs[0], outputs[0]);
-  }
-  return (name) => {
-    const turned = uses.get(turns.get(name) ?? '');
-    return uses.get(name) ?? (turned && (turned === 'KN' ? 'NK' : 'KN'));
-  };
-}
-
 /** @throws FormatError if a constant of the layer is missing */
-function inputsOf({ inputs }: NodeFormat, { file, name, node, constant }: FoundNode, required: number): Found {
+function inputsOf({ inputs, turns }: NodeFormat, { file, name, node, constant, turned }: FoundNode, required: number): Found {
   const found = inputs.flatMap((part, i) => {
     const given = node.inputs[i];
     if (!part || (!given && i >= required)) return [];
     const info = constant(i);
     if (!info) throw new FormatError({ file, tensor: name, field: part }, 'a constant of the file', given || 'none');
+    if (turned(i) && part !== turns)
+      throw new FormatError({ file, tensor: name, field: part }, 'a constant as it lies', 'a Transpose of one');
     return [[part, info] as const];
   });
   return Object.fromEntries(found);
 }
 
-export function findNodes(file: TensorFile): FoundLayers {
+/** @throws FormatError, ReadError, the reason of `signal` */
+export async function findNodes(file: TensorFile, signal?: AbortSignal): Promise<FoundLayers> {
   const { nodes = [], tensors } = file;
-  const used = usesOf(nodes);
+  const constants = await constantsOf(file, signal);
+  const uses = usesOf(nodes, constants);
+  const used = (name: string) => uses.get(name);
+  const asItLies = (name: string): TensorInfo | undefined => (constants.get(name)?.turned ? undefined : constants.get(name)?.info);
+  const graph = { ...neighboursOf(nodes), constant: asItLies };
   const layers: LayerSource[] = [];
   const refused: FoundLayers['refused'][number][] = [];
   const notYet: FoundLayers['notYet'][number][] = [];
@@ -48,20 +41,25 @@ export function findNodes(file: TensorFile): FoundLayers {
   for (const node of nodes) {
     const format = NODE_FORMATS.find(({ op }) => op === node.op);
     if (!format) continue;
-    const name = node.name || node.inputs.find((input) => tensors.has(input)) || node.op;
-    const constant = (i: number): TensorInfo | undefined => tensors.get(node.inputs[i] ?? '');
-    const found: FoundNode = { file: file.name, node, name, constant, used: used(node.outputs[0] ?? '') };
-    const own = node.inputs.filter((input) => tensors.has(input));
-    const required = format.inputs.findIndex((part) => part !== '') + 2;
-    // DequantizeLinear also takes activations, which are not constants.
-    if (own.length === 0 || (format.inputs[0] && !constant(0))) continue;
+    const given = node.inputs.map((input) => constants.get(input));
+    const own = given.flatMap((one) => (one ? [one.info.name] : []));
+    const name = node.name || own[0] || node.op;
+    const turned = (i: number): boolean => given[i]?.turned ?? false;
+    const constant = (i: number): TensorInfo | undefined => given[i]?.info;
+    const found: FoundNode = { file: file.name, node, name, constant, turned, used: used(node.outputs[0] ?? ''), graph };
+    const first = format.inputs.findIndex((part) => part !== '');
+    const required = first + 2;
+    // DequantizeLinear and MatMulInteger also take activations, which are not constants.
+    if (own.length === 0 || (format.computed && !constant(first))) continue;
     try {
       const layer = format.make(inputsOf(format, found, required), found);
       if (!layer) continue;
       layers.push(layer);
       // Layers may share a constant; it stays with the first layer.
-      for (const [part, info] of [...Object.entries(layer.tensors), ...(layer.bias ? [['bias', layer.bias] as const] : [])])
+      for (const [part, info] of [...Object.entries(layer.tensors), ...(layer.bias ? [['bias', layer.bias] as const] : [])]) {
         roles.set(info.name, `${layer.format}: ${part} of ${name}`);
+        taken.add(info.name);
+      }
       for (const input of own) taken.add(input);
     } catch (error) {
       if (!(error instanceof FormatError)) throw error;

@@ -3,6 +3,7 @@
 import { FormatError } from '../errors.js';
 import { at, type RawTensor } from '../files/raw-tensor.js';
 import type { GraphNode, TensorFile, TensorInfo } from '../files/tensor-file.js';
+import type { Neighbours, Use } from './graph-values.js';
 import { headerOf } from './layer-parts.js';
 import type { LayerSource } from './layer-source.js';
 import type { QuantizationConfig } from './quantization-config.js';
@@ -77,10 +78,14 @@ export interface FoundNode {
   readonly node: GraphNode;
   /** Name of the layer. */
   readonly name: string;
-  /** The constant of input `i`. */
+  /** The constant of input `i`, that of Identity, Reshape and Transpose too. */
   constant(i: number): TensorInfo | undefined;
+  /** Is input `i` a Transpose of its constant? */
+  turned(i: number): boolean;
   /** Use of its output as a weight: as (K, N), as (N, K), or not. */
-  readonly used: 'KN' | 'NK' | undefined;
+  readonly used: Use | undefined;
+  /** The nodes around it, and constants by the names of values. */
+  readonly graph: Neighbours & { constant(name: string): TensorInfo | undefined };
 }
 
 export interface NodeFormat {
@@ -90,6 +95,10 @@ export interface NodeFormat {
   readonly importer: string;
   /** Names of its inputs that may be constants of a layer, in order; `''` for others. */
   readonly inputs: readonly string[];
+  /** The input that may be a Transpose of a constant. */
+  readonly turns?: string;
+  /** Its first named input may be computed: the node is then no layer. */
+  readonly computed?: boolean;
   /** Undefined if it is not a layer. @throws FormatError */
   make(tensors: Found, found: FoundNode): LayerSource | undefined;
 }
@@ -105,7 +114,11 @@ export const wrong = (info: TensorInfo, field: string, expected: string, got: st
   new FormatError(at(headerOf(info), field), expected, got);
 
 /** An attribute of a node, a whole number of at least 0. @throws FormatError */
-export function attribute({ file, node, name: tensor }: FoundNode, name: string, fallback?: number): number {
+export function attribute(
+  { file, node, name: tensor }: Pick<FoundNode, 'file' | 'node' | 'name'>,
+  name: string,
+  fallback?: number,
+): number {
   const value = node.ints.get(name) ?? fallback;
   if (value === undefined || !Number.isSafeInteger(value) || value < 0)
     throw new FormatError({ file, tensor, field: name }, 'a whole number', String(value ?? 'none'));

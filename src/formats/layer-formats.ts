@@ -10,6 +10,7 @@ import { ggufFormat } from './gguf-blocks.js';
 import { gptqFormat } from './gptq.js';
 import { hqqFormat } from './hqq.js';
 import type { LayerFormat, NodeFormat, WeightFormat } from './layer-format.js';
+import { matMulIntegerFormat } from './matmul-integer.js';
 import { matMulNBitsFormat } from './matmul-nbits.js';
 import { mlcFormat } from './mlc-weights.js';
 import { mlxFormat } from './mlx.js';
@@ -42,6 +43,7 @@ export const WEIGHT_FORMATS: readonly WeightFormat[] = [
   mxfp4Format,
   matMulNBitsFormat,
   qdqFormat,
+  matMulIntegerFormat,
   ggufFormat,
 ];
 

@@ -11,7 +11,7 @@ import { showShape } from '../problem/view.js';
 import { clearTail, codesOfInt8, flip, padRows, splitNibbles, transpose, transposeCodes } from './code-words.js';
 import { checkImport } from './given.js';
 import { attribute, type Found, type FoundNode, type WeightFormat } from './layer-format.js';
-import { headersOf } from './layer-parts.js';
+import { headersOf, present } from './layer-parts.js';
 import type { LayerSource } from './layer-source.js';
 import { groupSizeOf, requireMatrix } from './sizes.js';
 
@@ -123,16 +123,16 @@ export function importDequantizeLinear(tensors: DequantizeLinearTensors, options
   };
 }
 
-/** The layer of an ONNX node, read in one piece; undefined if no MatMul or Gemm takes it. @throws FormatError */
-function layerOf(tensors: Found, found: FoundNode): LayerSource | undefined {
-  const own = tensors as unknown as DequantizeLinearTensors<TensorInfo>;
-  if (!found.used || own.x.shape.length !== 2) return undefined;
-  const said = found.node.ints.get('axis') ?? 1;
-  const options = { layout: found.used, axis: said < 0 ? said + 2 : said, blockSize: attribute(found, 'block_size', 0) };
-  const { n, k, bits, groupSize } = planOf(headersOf({ ...own }) as unknown as DequantizeLinearTensors, options);
+/** A layer of these constants, read in one piece. @throws FormatError */
+export function dequantizedLayer(
+  { x, x_scale, x_zero_point }: DequantizeLinearTensors<TensorInfo>,
+  { name, format, ...options }: DequantizeLinearOptions & { readonly name: string; readonly format: string },
+): LayerSource {
+  const tensors = present({ x, x_scale, x_zero_point });
+  const { n, k, bits, groupSize } = planOf(headersOf(tensors) as unknown as DequantizeLinearTensors, options);
   return {
-    name: found.name,
-    format: `DequantizeLinear ${own.x.dtype}`,
+    name,
+    format: `${format} ${x.dtype}`,
     n,
     k,
     bits,
@@ -142,6 +142,20 @@ function layerOf(tensors: Found, found: FoundNode): LayerSource | undefined {
     bias: undefined,
     make: (part) => importDequantizeLinear(part as unknown as DequantizeLinearTensors, options),
   };
+}
+
+/** The layer of an ONNX node; undefined if no MatMul or Gemm takes it. @throws FormatError */
+function layerOf(tensors: Found, { file, node, name, used, turned: isTurned }: FoundNode): LayerSource | undefined {
+  const own = tensors as unknown as DequantizeLinearTensors<TensorInfo>;
+  if (!used || own.x.shape.length !== 2) return undefined;
+  const said = node.ints.get('axis') ?? 1;
+  const [axis, turned] = [said < 0 ? said + 2 : said, isTurned(0)];
+  // Of a Transpose, the constant has the axes of x exchanged.
+  const layout = turned === (used === 'KN') ? 'NK' : 'KN';
+  const blockSize = attribute({ file, node, name }, 'block_size', 0);
+  if (turned && blockSize > 0)
+    throw new FormatError({ file, tensor: name, field: 'block_size' }, '0 for a Transpose of a constant', 'blocks');
+  return dequantizedLayer(own, { name, format: 'DequantizeLinear', layout, axis: turned ? 1 - axis : axis, blockSize });
 }
 
 export const qdqFormat: WeightFormat = {
@@ -160,6 +174,8 @@ export const qdqFormat: WeightFormat = {
       name: 'DequantizeLinear',
       importer: 'importDequantizeLinear',
       inputs: ['x', 'x_scale', 'x_zero_point'],
+      turns: 'x',
+      computed: true,
       make: layerOf,
     },
   ],

@@ -2,7 +2,7 @@
 import { anything, dictionary, fields, flag, list, object, onlyFields, optional, text } from '../arguments/check.js';
 import { ArgumentError, FormatError, UnsupportedError } from '../errors.js';
 import { show } from '../files/show.js';
-import { peer } from './peers.js';
+import { importJinja } from './peers.js';
 
 /** `role` is `system`, `user`, `assistant`, `tool` or what the template knows; it may ask for more fields. */
 export interface Message {
@@ -102,7 +102,7 @@ let last: { readonly template: string; readonly compiled: Compiled } | undefined
 
 async function compile(template: string): Promise<Compiled> {
   if (last?.template === template) return last.compiled;
-  const { Template } = await peer('@huggingface/jinja', () => import('@huggingface/jinja'));
+  const { Template } = await importJinja();
   try {
     const compiled: Compiled = new Template(template);
     last = { template, compiled };

@@ -2,7 +2,7 @@
 import { FormatError, UnsupportedError } from '../errors.js';
 import { show } from '../files/show.js';
 import type { TokenTable } from './detokenizer.js';
-import { peer } from './peers.js';
+import { importTokenizers } from './peers.js';
 import { assemble, type Tokenizer } from './tokenizer.js';
 import { endsByText, type Reading, TOKEN } from './vocabulary.js';
 
@@ -43,7 +43,7 @@ export async function makeJsonTokenizer(
   const { tokens, types } = vocabularyOf(tokenizer.model, added, wrong);
   const { form, addSpace } = wayOfDecoding(tokenizer);
 
-  const { Tokenizer } = await peer('@huggingface/tokenizers', () => import('@huggingface/tokenizers'));
+  const { Tokenizer } = await importTokenizers();
   /** The package trusts its files: what it throws is about them. */
   const attempt = <T>(run: () => T): T => {
     try {

@@ -3,7 +3,7 @@ import { flag, onlyFields, optional, text as textGiven } from '../arguments/chec
 import { FormatError, UnsupportedError } from '../errors.js';
 import { show } from '../files/show.js';
 import { Detokenizer, type DetokenizerOptions, type TokenTable, tokenBytes } from './detokenizer.js';
-import { peer } from './peers.js';
+import { importTokenizers } from './peers.js';
 import { type Metadata, type Reading, readVocabulary, TOKEN, type Vocabulary } from './vocabulary.js';
 
 /** How a text becomes ids. */
@@ -177,7 +177,7 @@ interface Merging {
  * take most of the time.
  */
 async function mergerOf({ ids, rank, pre_tokenizer, model: more, probe }: Merging): Promise<Merger> {
-  const { Tokenizer, BPE } = await peer('@huggingface/tokenizers', () => import('@huggingface/tokenizers'));
+  const { Tokenizer, BPE } = await importTokenizers();
   const model = { type: 'BPE', vocab: {}, merges: [], unk_token: NONE, ...more };
   const tokenizer = new Tokenizer({ added_tokens: [], normalizer: null, pre_tokenizer, post_processor: null, decoder: null, model }, {});
   const bpe = tokenizer.model;

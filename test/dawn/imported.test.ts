@@ -1,10 +1,14 @@
 // Weights of formats that pack along k, from their bytes to y on Dawn: ONNX Runtime's goldens, and random words of GPTQ, AWQ and MLC.
+import { join } from 'node:path';
 import { describe, expect, test } from 'vitest';
 import { encode16 } from '../../src/dtype.js';
+import { openModel } from '../../src/files/open-file.js';
 import { importAwq } from '../../src/formats/awq.js';
+import { findLayers } from '../../src/formats/find-layers.js';
 import { gptqLayer, importGptq } from '../../src/formats/gptq.js';
 import { importMatMulNBits } from '../../src/formats/matmul-nbits.js';
 import { importMlc, mlcLayer } from '../../src/formats/mlc-weights.js';
+import { readMatrix } from '../../src/formats/read-layer.js';
 import { type HostTensor, referenceMatrix, requestDevice, Tensor } from '../../src/index.js';
 import { loadLayer } from '../../src/layer/load-file.js';
 import type { QuantizedMatrix } from '../../src/problem/matrix.js';
@@ -107,4 +111,22 @@ describe('from a file', () => {
     layer.destroy();
     input.destroy();
   });
+});
+
+test.each(['tensor-int8', 'channel-uint8', 'fused'])("MatMulInteger of ONNX Runtime's %s, with the bias behind it", async (name) => {
+  const file = await openModel(join(import.meta.dirname, `../fixtures/onnx-dynamic/${name}.onnx`));
+  const source = (await findLayers(file)).layers[0]!;
+  const matrix = await readMatrix(source);
+  const { source: from, begin, end } = source.bias!;
+  const data = new Float32Array((await from.read(begin, end)).buffer);
+  const x: HostTensor = { data: Float32Array.from({ length: 3 * source.k }, () => next() * 2 - 1), shape: [3, source.k], dtype: 'float32' };
+  const layer = await loadLayer(device, source, { dtype: 'float32' });
+  const input = Tensor.from(device, x.data as Float32Array<ArrayBuffer>, { shape: x.shape, dtype: 'float32' });
+  const bias: HostTensor = { data, shape: [source.n], dtype: 'float32' };
+  const { low, high } = referenceMatrix(x, matrix, { bias, accuracy: layer.explain(3).accuracy });
+  const y = (await layer.forward(input).read()) as Float32Array;
+  expect(y.length).toBe(3 * 20);
+  expect(Array.from(y).filter((value, i) => !(value >= low[i]! && value <= high[i]!))).toEqual([]);
+  layer.destroy();
+  input.destroy();
 });

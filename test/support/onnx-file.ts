@@ -1,5 +1,5 @@
-// Makes ONNX files in memory by pbf, for tests of readers and for the bench's peer.
-import { PbfWriter } from 'pbf';
+// ONNX files in memory from a few words, for tests of readers.
+import { encode, int, ints, type Message } from './onnx-model.js';
 
 export interface OnnxTensor {
   readonly name: string;
@@ -15,114 +15,41 @@ export interface OnnxTensor {
 export interface OnnxNode {
   readonly op: string;
   readonly name: string;
-  /** An empty name is an input that is not given. */
   readonly inputs: readonly string[];
   readonly outputs?: readonly string[];
-  readonly ints?: Readonly<Record<string, number>>;
-  readonly floats?: Readonly<Record<string, number>>;
-  /** Default: com.microsoft. */
+  readonly ints?: Readonly<Record<string, number | readonly number[]>>;
   readonly domain?: string;
-}
-/** An input or output of the graph; a name stands for a size that is not known. */
-export interface OnnxValue {
-  readonly name: string;
-  readonly type: number;
-  readonly dims: readonly (number | string)[];
-}
-/** What a file that is run has beside nodes and tensors. */
-export interface OnnxDoors {
-  readonly inputs?: readonly OnnxValue[];
-  readonly outputs?: readonly OnnxValue[];
-  /** Versions of the domains of operators. */
-  readonly opsets?: Readonly<Record<string, number>>;
+  /** Attributes of other types. */
+  readonly attributes?: readonly Message[];
 }
 
-/** AttributeProto.type */
-const [FLOAT, INT] = [1, 2];
+export const tensorProto = ({ name, type, dims, raw, external, float }: OnnxTensor): Message => ({
+  dims,
+  data_type: type,
+  name,
+  raw_data: raw,
+  float_data: float,
+  external_data: external && Object.entries(external).map(([key, value]) => ({ key, value })),
+  data_location: external && 1,
+});
 
-const text = (pbf: PbfWriter, field: number, value: string): void => {
-  pbf.writeTag(field, 2);
-  pbf.writeString(value);
-};
-const number = (pbf: PbfWriter, field: number, value: number): void => {
-  pbf.writeTag(field, 0);
-  pbf.writeVarint(value);
-};
-const message = (pbf: PbfWriter, field: number, write: (pbf: PbfWriter) => void): void =>
-  pbf.writeMessage(field, (_, inner) => write(inner), undefined);
+export const nodeProto = ({ op, name, inputs, outputs = [], ints: own = {}, domain, attributes = [] }: OnnxNode): Message => ({
+  input: inputs,
+  output: outputs,
+  name,
+  op_type: op,
+  attribute: [
+    ...Object.entries(own).map(([key, value]) => (typeof value === 'number' ? int(key, value) : ints(key, value))),
+    ...attributes,
+  ],
+  domain,
+});
 
-function writeNode(pbf: PbfWriter, { op, name, inputs, outputs = [], ints = {}, floats = {}, domain = 'com.microsoft' }: OnnxNode): void {
-  for (const input of inputs) text(pbf, 1, input);
-  for (const output of outputs) text(pbf, 2, output);
-  text(pbf, 3, name);
-  text(pbf, 4, op);
-  for (const [key, value] of Object.entries(ints))
-    message(pbf, 5, (attribute) => {
-      text(attribute, 1, key);
-      number(attribute, 3, value);
-      number(attribute, 20, INT);
-    });
-  for (const [key, value] of Object.entries(floats))
-    message(pbf, 5, (attribute) => {
-      text(attribute, 1, key);
-      attribute.writeTag(2, 5);
-      attribute.writeFloat(value);
-      number(attribute, 20, FLOAT);
-    });
-  text(pbf, 7, domain);
-}
+export const graphProto = (nodes: readonly OnnxNode[], tensors: readonly OnnxTensor[]): Message => ({
+  node: nodes.map(nodeProto),
+  initializer: tensors.map(tensorProto),
+});
 
-function writeTensor(pbf: PbfWriter, { name, type, dims, raw, external, float }: OnnxTensor): void {
-  for (const size of dims) number(pbf, 1, size);
-  number(pbf, 2, type);
-  text(pbf, 8, name);
-  if (raw) {
-    pbf.writeTag(9, 2);
-    pbf.writeBytes(raw);
-  }
-  if (float)
-    message(pbf, 4, (values) => {
-      for (const value of float) values.writeFloat(value);
-    });
-  for (const [key, value] of Object.entries(external ?? {}))
-    message(pbf, 13, (entry) => {
-      text(entry, 1, key);
-      text(entry, 2, value);
-    });
-}
-
-const writeValue = (pbf: PbfWriter, { name, type, dims }: OnnxValue): void => {
-  text(pbf, 1, name);
-  message(pbf, 2, (kind) =>
-    message(kind, 1, (tensor) => {
-      number(tensor, 1, type);
-      message(tensor, 2, (shape) => {
-        for (const size of dims) message(shape, 1, (dim) => (typeof size === 'number' ? number(dim, 1, size) : text(dim, 2, size)));
-      });
-    }),
-  );
-};
-
-/** Field numbers are those of onnx/onnx.proto. */
-export function onnx(
-  nodes: readonly OnnxNode[],
-  tensors: readonly OnnxTensor[],
-  { inputs = [], outputs = [], opsets = {} }: OnnxDoors = {},
-): Uint8Array {
-  const model = new PbfWriter();
-  number(model, 1, 10);
-  text(model, 2, 'a test');
-  message(model, 7, (graph) => {
-    for (const node of nodes) message(graph, 1, (pbf) => writeNode(pbf, node));
-    text(graph, 2, 'graph');
-    for (const tensor of tensors) message(graph, 5, (pbf) => writeTensor(pbf, tensor));
-    for (const value of inputs) message(graph, 11, (pbf) => writeValue(pbf, value));
-    for (const value of outputs) message(graph, 12, (pbf) => writeValue(pbf, value));
-  });
-  for (const [domain, version] of Object.entries(opsets))
-    message(model, 8, (opset) => {
-      text(opset, 1, domain);
-      number(opset, 2, version);
-    });
-  return model.finish();
-}
+/** A model. `more`: further fields of it, as functions. */
+export const onnx = (nodes: readonly OnnxNode[], tensors: readonly OnnxTensor[], more: Message = {}): Uint8Array<ArrayBuffer> =>
+  encode('Model', { ir_version: 10, producer_name: 'a test', graph: graphProto(nodes, tensors), ...more });

@@ -40,11 +40,7 @@ const NEVER: Readonly<Record<string, readonly string[]>> = {
   tuning: ['files', 'formats', 'reference', 'quantize'],
 };
 /** Peer dependencies that a page may do without. */
-const OPTIONAL = [
-  'text/template.ts imports @huggingface/jinja',
-  'text/tokenizer-json.ts imports @huggingface/tokenizers',
-  'text/tokenizer.ts imports @huggingface/tokenizers',
-];
+const OPTIONAL = ['text/peers.ts imports @huggingface/jinja', 'text/peers.ts imports @huggingface/tokenizers'];
 /** About a dozen, but where each kernel, format or container has a file. */
 const MOST_FILES = 16;
 

@@ -1,0 +1,2 @@
+// Bundlers that know `new Worker(new URL(…))` in packages need nothing.
+export const workers = {};
