@@ -7,6 +7,7 @@ import { defineConfig } from 'vitest/config';
 import { ort } from './demo/ort.js';
 import { plotWithoutStyles, security } from './demo/security.js';
 import { site } from './demo/site.js';
+import { wllama } from './demo/wllama.js';
 import { strip } from './src/wgsl/strip.js';
 
 const here = (path: string): string => resolve(import.meta.dirname ?? '.', path);
@@ -75,7 +76,7 @@ const modes: Record<string, object> = {
     root: here('demo'),
     define: { 'import.meta.env.BUGS': JSON.stringify(bugsUrl) },
     base: './',
-    plugins: [ort(here('.')), plotWithoutStyles(), security(), site(here('.'))],
+    plugins: [ort(here('.')), wllama(here('.')), plotWithoutStyles(), security(), site(here('.'))],
     worker: { format: 'es' },
     build: {
       outDir: here('dist-demo'),

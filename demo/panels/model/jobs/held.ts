@@ -1,7 +1,6 @@
 // Bits a weight of every matrix here: in the layout that the library would pack it into on this device. A few rows of each kind of layer are read,
 // since headers do not say how scales are held. Nothing is put onto the GPU.
 
-import { readPieces } from '../../../../src/formats/read-layer.js';
 import { type LayerSource, quantize } from '../../../../src/formats.js';
 import { type Caps, capsOf } from '../../../../src/index.js';
 import { packedBits, packedLayout, withoutOffsets } from '../../../../src/plan/packed-layout.js';
@@ -11,6 +10,7 @@ import type { QuantizedMatrix } from '../../../../src/problem/matrix.js';
 import { settingsFor } from '../../../../src/quantize/gpu-form.js';
 import type { JobContext } from '../../../worker/rpc.js';
 import { type Model, sizesOf } from './open.js';
+import { readFirst } from './read-first.js';
 import type { Size } from './weights.js';
 
 export interface HeldBits {
@@ -40,11 +40,6 @@ export function heldBitsOf(first: QuantizedMatrix, size: Size, caps: Caps): numb
 const kindOf = ({ format, n, k, bits, groupSize, tensors, cut }: LayerSource): string =>
   JSON.stringify([format, n, k, bits, groupSize, Object.entries(tensors).map(([name, { dtype }]) => [name, dtype]), cut === undefined]);
 
-async function firstOf(layer: LayerSource, signal: AbortSignal): Promise<QuantizedMatrix> {
-  for await (const { matrix } of readPieces(layer, { chunkBytes: 1, signal })) return matrix;
-  throw new Error(`${layer.name} has no rows`);
-}
-
 /** @throws UnsupportedError without a GPU */
 export async function held({ id, layers, floats, transposed }: Model, context: JobContext): Promise<HeldBits> {
   const caps = capsOf(await context.device());
@@ -56,7 +51,7 @@ export async function held({ id, layers, floats, transposed }: Model, context: J
       await context.breathe();
       known.set(
         kind,
-        await firstOf(layer, context.signal).then(
+        await readFirst(layer, context.signal).then(
           (first) => heldBitsOf(first, layer, caps),
           () => undefined,
         ),

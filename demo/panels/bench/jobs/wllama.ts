@@ -1,0 +1,91 @@
+// wllama, which is llama.cpp in WebAssembly, from the page's site: on WebGPU, or on one thread of the CPU. It runs in the Worker that may compile
+// WebAssembly, and starts a Worker of its own.
+import { ownFile } from '../../../worker/own-model.js';
+import { download, type LoadOptions } from './download.js';
+import { CONTEXT, WLLAMA_FILES, type WllamaOn } from './llm-settings.js';
+
+/** What is used of it. */
+interface Wllama {
+  setCompat(compat: null): void;
+  loadModel(files: readonly Blob[], options: object): Promise<void>;
+  createCompletion(options: object): Promise<AsyncIterable<{ readonly timings?: { readonly predicted_n: number } }>>;
+  exit(): Promise<void>;
+}
+interface WllamaModule {
+  readonly Wllama: new (paths: object, options: object) => Wllama;
+}
+
+interface Realm {
+  Worker: typeof Worker;
+  readonly trustedTypes?: { createPolicy(name: string, rules: object): { createScriptURL(url: string): unknown } };
+}
+
+let module: Promise<WllamaModule> | undefined;
+
+/** Where Trusted Types are enforced, wllama's Worker needs the address of its blob as an object of the only policy that there may be. */
+function trustBlobs(): void {
+  const realm = globalThis as unknown as Realm;
+  const policy = realm.trustedTypes?.createPolicy('antiquant', {
+    createScriptURL: (url: string) => {
+      if (url.startsWith(`blob:${location.origin}/`)) return url;
+      throw new TypeError(`expected a blob of this site, got ${url}`);
+    },
+  });
+  if (!policy) return;
+  const trusted = (url: string): string => policy.createScriptURL(url) as string;
+  const Plain = realm.Worker;
+  realm.Worker = class extends Plain {
+    constructor(url: string | URL, options?: WorkerOptions) {
+      super(trusted(String(url)), options);
+    }
+  };
+}
+
+async function load({ folder, progress, signal }: LoadOptions): Promise<WllamaModule> {
+  const { script, wasm } = WLLAMA_FILES;
+  // It fetches this itself, without progress: then it is in the browser's cache.
+  await download(`${folder}${wasm.file}`, wasm.bytes, signal, (got) =>
+    progress(got / wasm.bytes, `wllama: ${(got / 1e6).toFixed(1)} of ${(wasm.bytes / 1e6).toFixed(1)} MB`),
+  );
+  const made = (await import(/* @vite-ignore */ `${folder}${script.file}`)) as WllamaModule;
+  trustBlobs();
+  return made;
+}
+
+export interface Writing {
+  /** Goes on with a text that nothing is kept of, and tells of what comes. Resolves with the number of tokens. */
+  write(text: string, count: number, signal: AbortSignal, told: () => void): Promise<number>;
+  destroy(): Promise<void>;
+}
+
+/** @throws Error if it cannot be loaded, or cannot run the model there */
+export async function wllama(on: WllamaOn, options: LoadOptions): Promise<Writing> {
+  module ??= load(options).catch((error: unknown) => {
+    module = undefined;
+    throw error;
+  });
+  const { Wllama } = await module;
+  const silent = Object.fromEntries(['debug', 'log', 'warn', 'error'].map((name) => [name, () => {}]));
+  const one = new Wllama({ default: `${options.folder}${WLLAMA_FILES.wasm.file}` }, { suppressNativeLog: true, logger: silent });
+  one.setCompat(null); // else some browsers would fetch another build from a CDN
+  try {
+    await one.loadModel([await ownFile()], { n_ctx: CONTEXT, n_threads: 1, n_gpu_layers: on === 'webgpu' ? 999 : 0, seed: 1 });
+  } catch (error) {
+    await one.exit().catch(() => {});
+    throw error;
+  }
+  return {
+    async write(text, count, signal, told) {
+      const stream = await one.createCompletion({
+        ...{ prompt: text, max_tokens: count, temperature: 0, stream: true, cache_prompt: true, ignore_eos: true, abortSignal: signal },
+      });
+      let tokens = 0;
+      for await (const { timings } of stream) {
+        told();
+        tokens = timings?.predicted_n ?? tokens;
+      }
+      return tokens;
+    },
+    destroy: () => one.exit(),
+  };
+}
