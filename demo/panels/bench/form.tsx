@@ -48,9 +48,6 @@ export function Form({ running, onRun, onTune }: { readonly running: boolean; re
         <Button kind="primary" type="submit" disabled={running || tooBig !== undefined || nothing}>
           Measure
         </Button>
-        <Button onClick={onTune} disabled={running || tooBig !== undefined}>
-          Tune for these products
-        </Button>
         <small>
           {nothing ? 'Nothing is chosen below.' : `Measures ${what()}.`}
           {` Timing alone takes some ${Math.ceil(seconds())} s; data, compiling and checking take extra time.`}
@@ -124,6 +121,9 @@ export function Form({ running, onRun, onTune }: { readonly running: boolean; re
             <legend>How long</legend>
             <NumberField label="Rounds" value={c.rounds} {...c.ROUNDS} />
             <NumberField label="A sample lasts" value={c.sample} {...c.SAMPLE} unit="ms" />
+            <Button onClick={onTune} disabled={running || tooBig !== undefined}>
+              Tune for these products
+            </Button>
           </fieldset>
         </div>
       </Folded>

@@ -111,7 +111,7 @@ export default function Panel() {
   return (
     <div class="stack">
       <Form running={running} onRun={() => void measure()} onTune={tune} />
-      <div>
+      <div class="job">
         <Progress key={LABELS.get(shown)} job={shown} label={LABELS.get(shown)!} />
         <JobProblem job={llmRun} what="The language model was not measured." />
         <JobProblem job={run} what="The measurement did not finish." />
@@ -132,7 +132,7 @@ export default function Panel() {
         <section class="card stack" aria-labelledby="bench-report-title">
           <h3 id="bench-report-title">Tell others</h3>
           <p class="bench-take">
-            <CopyButton text={report} label="Copy a report" />
+            <CopyButton kind="primary" text={report} label="Copy a report" />
             <Button
               onClick={() =>
                 download(

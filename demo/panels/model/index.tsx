@@ -36,7 +36,7 @@ export default function Panel() {
           {from && !('own' in from) && <Button onClick={() => void open({ own: true })}>Back to the model of this page</Button>}
         </p>
       </div>
-      <div class="model-job">
+      <div class="job">
         <Progress job={opening} label="Opening the files" />
         <JobProblem
           job={opening}

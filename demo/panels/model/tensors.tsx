@@ -4,6 +4,7 @@
 // biome-ignore-all lint/a11y/useFocusableInteractive: the grid has the focus, and names the row that is active
 import { useSignal } from '@preact/signals';
 import { useEffect, useId, useMemo, useRef } from 'preact/hooks';
+import { device } from '../../app/worker.js';
 import { Segmented } from '../../ui/fields.js';
 import { bytes, counted, whole } from '../../ui/numbers.js';
 import type { OpenedModel, Row } from './jobs/open.js';
@@ -30,6 +31,7 @@ export function Tensors({ file }: { readonly file: OpenedModel }) {
     return found;
   }, [file]);
   const id = useId();
+  const wide = device.value.state === 'ready' && device.value.facts.caps.wideCodes;
   return (
     <section class="stack tensors" aria-labelledby={`${id}-title`}>
       <div class="tensors-head">
@@ -68,7 +70,7 @@ export function Tensors({ file }: { readonly file: OpenedModel }) {
       <Grid rows={rows} labelledBy={`${id}-title`} />
       <small>
         Bits a weight of a matrix with its scales, in the file → <strong>here</strong>, as this library holds it on this GPU; float matrices
-        as int8.
+        as int8.{wide && ' This software adapter holds codes of 3 and 6 bits in 4 and 8, which is faster on a CPU.'}
       </small>
     </section>
   );
