@@ -28,8 +28,9 @@ function sumsOf({ layers, floats }: OpenedModel, here: HeldBits | undefined): Fa
   const weights = weightsIn(layers) + weightsIn(floats);
   if (weights === 0) return [];
   const there = bitsOf(layers, ({ fileBits }) => fileBits) + bitsOf(floats, ({ fileBits }) => fileBits);
-  // What could not be read is left out on both sides by a size of 0: the list says which it is.
-  const now = here && bitsOf(layers, (_, i) => here.layers[i] ?? 0) + bitsOf(floats, (_, i) => here.floats[i]!);
+  // A layer that could not be read has no bits here, and then there is no sum; the list says which it is.
+  const complete = here?.layers.every((bits) => bits !== undefined);
+  const now = here && complete ? bitsOf(layers, (_, i) => here.layers[i]!) + bitsOf(floats, (_, i) => here.floats[i]!) : undefined;
   const value = `${(there / weights).toFixed(2)} in the file${now === undefined ? '' : `, ${(now / weights).toFixed(2)} here`}`;
   const sizes = [
     `${whole(weights)} weights take ${bytes(there / 8)} in the file`,
