@@ -8,13 +8,13 @@ import { Llm } from '../../src/llm.js';
 import type { Choosing } from '../../src/llm-kernels/pick.js';
 import { openLanguageModel } from '../../src/model/open-language-model.js';
 import { replay } from '../../src/recorded/record-steps.js';
-import { bindSteps } from '../../src/runtime/bind-steps.js';
 import { chooseIds } from '../../src/runtime/choose.js';
-import { bufferSizes } from '../../src/runtime/memory.js';
-import { Runner } from '../../src/runtime/runner.js';
-import { fusesNorms, tokenSteps } from '../../src/runtime/step-plan.js';
-import { tokenTensors } from '../../src/runtime/tensors.js';
-import { loadWeights, type ModelWeights } from '../../src/runtime/weights.js';
+import { bindSteps } from '../../src/sequence/bind-steps.js';
+import { bufferSizes } from '../../src/sequence/memory.js';
+import { Runner } from '../../src/sequence/runner.js';
+import { fusesNorms, tokenSteps } from '../../src/sequence/step-plan.js';
+import { tokenTensors } from '../../src/sequence/tensors.js';
+import { loadWeights, type ModelWeights } from '../../src/sequence/weights.js';
 import { cost, median, processCpu, spread, threadCpu } from './clocks.js';
 import { promptIds } from './prompt.js';
 import type { Row } from './rows.js';
@@ -260,6 +260,32 @@ export async function load(device: GPUDevice, path: string, rounds: number): Pro
       measured: spread([buffers / (size + cache)]),
       floor: { atMost: 1.07 },
       how: `the sum of all buffers after the load, ${(buffers / 2 ** 20).toFixed(1)} MiB of ${((size + cache) / 2 ** 20).toFixed(1)}`,
+    },
+  ];
+}
+
+/** The most memory of the process while a model of many layers loads: on a software adapter it is that of the host and of the GPU. */
+export async function peak(device: GPUDevice, path: string, warm: string): Promise<readonly Row[]> {
+  (await Llm.load(warm, { device, context: 256 })).destroy(); // compilers' memory is there before
+  await device.queue.onSubmittedWorkDone();
+  const before = process.memoryUsage().rss;
+  let most = 0;
+  const sample = (): void => {
+    most = Math.max(most, process.memoryUsage().rss - before);
+  };
+  const timer = setInterval(sample, 2);
+  const llm = await Llm.load(path, { device, context: 256, onProgress: sample });
+  sample();
+  clearInterval(timer);
+  const { memory } = llm.explain();
+  llm.destroy();
+  const mib = (bytes: number): string => `${(bytes / 2 ** 20).toFixed(0)} MiB`;
+  return [
+    {
+      what: 'the most memory of a load, host and GPU / weights',
+      measured: spread([most / memory.weights]),
+      floor: { atMost: 1.1 },
+      how: `${mib(most)} of the process beside ${mib(memory.weights)} of weights, 24 layers; a load holds up to 64 MiB of pieces, and 32 MiB in flight`,
     },
   ];
 }
