@@ -4,16 +4,7 @@ import { ownFile } from '../../../worker/own-model.js';
 import { download, type LoadOptions } from './download.js';
 import { CONTEXT, WLLAMA_FILES, type WllamaOn } from './llm-settings.js';
 
-/** What is used of it. */
-interface Wllama {
-  setCompat(compat: null): void;
-  loadModel(files: readonly Blob[], options: object): Promise<void>;
-  createCompletion(options: object): Promise<AsyncIterable<{ readonly timings?: { readonly predicted_n: number } }>>;
-  exit(): Promise<void>;
-}
-interface WllamaModule {
-  readonly Wllama: new (paths: object, options: object) => Wllama;
-}
+type WllamaModule = typeof import('@wllama/wllama');
 
 interface Realm {
   Worker: typeof Worker;
@@ -65,7 +56,8 @@ export async function wllama(on: WllamaOn, options: LoadOptions): Promise<Writin
     throw error;
   });
   const { Wllama } = await module;
-  const silent = Object.fromEntries(['debug', 'log', 'warn', 'error'].map((name) => [name, () => {}]));
+  const nothing = (): void => {};
+  const silent = { debug: nothing, log: nothing, warn: nothing, error: nothing };
   const one = new Wllama({ default: `${options.folder}${WLLAMA_FILES.wasm.file}` }, { suppressNativeLog: true, logger: silent });
   one.setCompat(null); // else some browsers would fetch another build from a CDN
   try {
@@ -76,9 +68,8 @@ export async function wllama(on: WllamaOn, options: LoadOptions): Promise<Writin
   }
   return {
     async write(text, count, signal, told) {
-      const stream = await one.createCompletion({
-        ...{ prompt: text, max_tokens: count, temperature: 0, stream: true, cache_prompt: true, ignore_eos: true, abortSignal: signal },
-      });
+      const asked = { prompt: text, max_tokens: count, temperature: 0, cache_prompt: true, ignore_eos: true, abortSignal: signal };
+      const stream = await one.createCompletion({ ...asked, stream: true });
       let tokens = 0;
       for await (const { timings } of stream) {
         told();

@@ -26,10 +26,9 @@ export interface HeldBits {
  * @param first rows of the matrix, or all of it. Where their zero points are all the middle, those of the others are taken to be: loading drops them
  *   if so
  */
-export function heldBitsOf(first: QuantizedMatrix, size: Size, caps: Caps): number {
-  const { k, groupSize, zeroPoint, bits } = first;
-  const groups = { ...size, groupSize: groupSize >= k ? size.k : groupSize };
-  const weights = { ...weightsOf(first, groups, caps), biased: false, requantized: false };
+export function heldBitsOf(first: QuantizedMatrix, size: Size & Pick<QuantizedMatrix, 'groupSize'>, caps: Caps): number {
+  const { zeroPoint, bits } = first;
+  const weights = { ...weightsOf(first, size, caps), biased: false, requantized: false };
   const packed = packedLayout(weights, caps);
   const { zero } = widthOf(bits);
   const dropped = weights.shift === 'offset' || weights.shift === 'zero8' || (weights.shift === 'zero' && weights.held === weights.bits);
@@ -64,7 +63,7 @@ export async function held({ id, layers, floats, transposed }: Model, context: J
     const size = sizesOf(info, transposed);
     const { bits, mode, symmetric, groupSize, scaleDtype } = settingsFor('int8', { n: 1, k: size.k });
     const { matrix } = quantize(new Float32Array(size.k), { n: 1, k: size.k, bits, mode, symmetric, groupSize, scaleDtype });
-    return heldBitsOf(matrix, size, caps);
+    return heldBitsOf(matrix, { ...size, groupSize }, caps);
   });
   return { model: id, layers: ofLayers, floats: ofFloats };
 }

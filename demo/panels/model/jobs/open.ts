@@ -161,11 +161,11 @@ export async function open(files: readonly File[], context: JobContext): Promise
     rows: rowsOf(file.tensors, found, { layers, floats }),
     layers: layers.map(({ source, name, experts }) => {
       const { format, n, k } = source;
-      return { name, format, n, k, experts, fileBits: (8 * layerBytes(source)) / (n * k) };
+      return { name, format, n, k, experts, fileBits: bitsOf(layerBytes(source), source) };
     }),
     floats: floats.map((info) => {
       const { n, k } = sizesOf(info, transposed);
-      return { name: info.name, format: info.dtype, n, k, fileBits: (8 * (info.end - info.begin)) / (n * k) };
+      return { name: info.name, format: info.dtype, n, k, fileBits: bitsOf(info.end - info.begin, { n, k }) };
     }),
     refused: found.refused.map(({ name, format, error }) => ({ name, format, problem: error.message })),
     config: note,
@@ -203,6 +203,8 @@ function listed({ layers, experts }: FoundLayers): Listed[] {
   ];
 }
 
+const bitsOf = (bytes: number, { n, k }: { readonly n: number; readonly k: number }): number => (8 * bytes) / (n * k);
+
 function rowsOf(
   tensors: ReadonlyMap<string, TensorInfo>,
   found: FoundLayers,
@@ -211,13 +213,7 @@ function rowsOf(
   const layerOf = new Map(layers.map(({ name, source: { format } }, i) => [`${format} of ${name}`, i]));
   const floatOf = new Map(floats.map(({ name }, i) => [name, i]));
   const problems = new Map(found.refused.map(({ name, format, error }) => [`${format} of ${name}`, error.message]));
-  const largest = new Map(
-    layers.flatMap(({ source }, i) => {
-      const all = Object.values(source.tensors);
-      return [[i, all.reduce((most, one) => (one.end - one.begin > most.end - most.begin ? one : most)).name] as const];
-    }),
-  );
-  return [...tensors.values()].map((info): Row => {
+  const rows = [...tensors.values()].map((info): Row => {
     const { name, dtype, shape, begin, end } = info;
     const role = found.roles.get(name) ?? '';
     const row = { name, dtype, shape, bytes: end - begin, role };
@@ -229,13 +225,22 @@ function rowsOf(
     const many = experts === undefined ? '' : `, ${counted(experts, 'expert')}`;
     const what = layer === undefined ? (part ?? role) : `${format}${refused ?? ''}${many}: ${part}`;
     const float = floatOf.get(name);
-    const bitsOf = (bytes: number, { n, k }: { readonly n: number; readonly k: number }): number => (8 * bytes) / (n * k);
     if (float !== undefined)
       return { ...row, what, kind: 'float', index: float, bits: bitsOf(row.bytes, sizesOf(info, found.transposed ?? new Set())) };
     if (layer === undefined) return { ...row, what, kind: 'other' };
     if (refused) return { ...row, what, kind: 'refused', problem: problems.get(key) };
-    const bits =
-      index !== undefined && largest.get(index) === name ? bitsOf(layerBytes(layers[index]!.source), layers[index]!.source) : undefined;
-    return { ...row, what, kind: 'layer', index, bits };
+    return { ...row, what, kind: 'layer', index };
+  });
+  // A layer's bits stand at the largest of its tensors.
+  const largest = new Map<number, Row>();
+  for (const row of rows) {
+    if (row.kind !== 'layer' || row.index === undefined) continue;
+    const most = largest.get(row.index);
+    if (!most || row.bytes > most.bytes) largest.set(row.index, row);
+  }
+  return rows.map((row) => {
+    if (row.index === undefined || largest.get(row.index) !== row) return row;
+    const { source } = layers[row.index]!;
+    return { ...row, bits: bitsOf(layerBytes(source), source) };
   });
 }
