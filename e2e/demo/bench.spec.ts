@@ -117,10 +117,13 @@ test('the language model beside wllama, and a report of it all to paste: the fig
   await expect(panel).toContainText(/llama\.cpp; loads 10\.\d MB from this site/);
   expect(asked.filter((url) => url.includes('/wllama/'))).toEqual([]);
   await panel.getByRole('checkbox', { name: 'wllama on the CPU' }).check();
+  await panel.getByRole('checkbox', { name: 'wllama on WebGPU' }).check();
   await measure(panel, 1);
   const { llm, versions, hosts } = await save(demo);
   const { voices, tokens, bytes, copy, dispatches, notes } = llm!;
-  expect(notes).toEqual([]);
+  // This adapter has no shader-f16: llama.cpp would compute on the CPU, and must not be called a GPU's.
+  expect(notes).toEqual(['wllama on WebGPU did not run: llama.cpp found no GPU here that it can use; it needs shader-f16']);
+  await expect(panel).toContainText(`${notes[0]}.`);
   expect(voices.map(({ name }) => name)).toEqual(['antiquant', 'wllama on the CPU']);
   for (const { first, decode } of voices) for (const list of [first, decode]) expect(list.filter((ms) => ms > 0)).toHaveLength(3);
   expect(tokens.decode).toBe(64);

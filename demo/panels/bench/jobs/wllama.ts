@@ -11,7 +11,7 @@ interface Realm {
   readonly trustedTypes?: { createPolicy(name: string, rules: object): { createScriptURL(url: string): unknown } };
 }
 
-let module: Promise<WllamaModule> | undefined;
+let loaded: Promise<WllamaModule> | undefined;
 
 /** Where Trusted Types are enforced, wllama's Worker needs the address of its blob as an object of the only policy that there may be. */
 function trustBlobs(): void {
@@ -49,23 +49,49 @@ export interface Writing {
   destroy(): Promise<void>;
 }
 
-/** @throws Error if it cannot be loaded, or cannot run the model there */
-export async function wllama(on: WllamaOn, options: LoadOptions): Promise<Writing> {
-  module ??= load(options).catch((error: unknown) => {
-    module = undefined;
-    throw error;
-  });
-  const { Wllama } = await module;
-  const nothing = (): void => {};
-  const silent = { debug: nothing, log: nothing, warn: nothing, error: nothing };
-  const one = new Wllama({ default: `${options.folder}${WLLAMA_FILES.wasm.file}` }, { suppressNativeLog: true, logger: silent });
+/** What it is asked for, and who hears its log. */
+interface Loading {
+  readonly on: WllamaOn;
+  readonly folder: string;
+  readonly heard?: (line: string) => void;
+}
+
+/** @throws Error if it cannot run the model */
+async function open({ Wllama }: WllamaModule, { on, folder, heard }: Loading): Promise<InstanceType<WllamaModule['Wllama']>> {
+  const log = (...words: readonly unknown[]): void => heard?.(words.map(String).join(' '));
+  const options = { suppressNativeLog: !heard, logger: { debug: log, log, warn: log, error: log } };
+  const one = new Wllama({ default: `${folder}${WLLAMA_FILES.wasm.file}` }, options);
   one.setCompat(null); // else some browsers would fetch another build from a CDN
+  const placed = { n_ctx: CONTEXT, n_threads: 1, n_gpu_layers: on === 'webgpu' ? 999 : 0, seed: 1 };
   try {
-    await one.loadModel([await ownFile()], { n_ctx: CONTEXT, n_threads: 1, n_gpu_layers: on === 'webgpu' ? 999 : 0, seed: 1 });
+    await one.loadModel([await ownFile()], { ...placed, ...(heard && { log_level: 1 }) });
+    return one;
   } catch (error) {
     await one.exit().catch(() => {});
     throw error;
   }
+}
+
+/** Without a GPU that it can use, llama.cpp computes on the CPU and says so in its log alone, which costs time: it is loaded once to be heard. */
+async function checkGpu(module: WllamaModule, folder: string): Promise<void> {
+  let gpu = false;
+  const heard = (line: string): void => {
+    gpu ||= /assigned to device WebGPU/.test(line);
+  };
+  await (await open(module, { on: 'webgpu', folder, heard })).exit();
+  if (!gpu) throw new Error('llama.cpp found no GPU here that it can use; it needs shader-f16');
+}
+
+/** @throws Error if it cannot be loaded, or cannot run the model there */
+export async function wllama(on: WllamaOn, options: LoadOptions): Promise<Writing> {
+  loaded ??= load(options).catch((error: unknown) => {
+    loaded = undefined;
+    throw error;
+  });
+  const made = await loaded;
+  const { folder } = options;
+  if (on === 'webgpu') await checkGpu(made, folder);
+  const one = await open(made, { on, folder });
   return {
     async write(text, count, signal, told) {
       const asked = { prompt: text, max_tokens: count, temperature: 0, cache_prompt: true, ignore_eos: true, abortSignal: signal };
