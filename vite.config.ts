@@ -8,6 +8,8 @@ import { ort } from './demo/ort.js';
 import { plotWithoutStyles, security } from './demo/security.js';
 import { site } from './demo/site.js';
 import { wllama } from './demo/wllama.js';
+
+import { importMaps } from './e2e/import-maps.js';
 import { strip } from './src/wgsl/strip.js';
 
 const here = (path: string): string => resolve(import.meta.dirname ?? '.', path);
@@ -88,6 +90,7 @@ const modes: Record<string, object> = {
   // The browser tests' page, and examples/, which import the package by its name. onnxruntime-web finds its files beside itself.
   e2e: {
     root: here('.'),
+    plugins: [importMaps],
     server: { fs: { allow: [here('.')] } },
     resolve: {
       alias: [
