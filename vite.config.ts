@@ -7,6 +7,8 @@ import { defineConfig } from 'vitest/config';
 import { ort } from './demo/ort.js';
 import { plotWithoutStyles, security } from './demo/security.js';
 import { site } from './demo/site.js';
+import { wllama } from './demo/wllama.js';
+
 import { importMaps } from './e2e/import-maps.js';
 import { strip } from './src/wgsl/strip.js';
 
@@ -76,7 +78,7 @@ const modes: Record<string, object> = {
     root: here('demo'),
     define: { 'import.meta.env.BUGS': JSON.stringify(bugsUrl) },
     base: './',
-    plugins: [ort(here('.')), plotWithoutStyles(), security(), site(here('.'))],
+    plugins: [ort(here('.')), wllama(here('.')), plotWithoutStyles(), security(), site(here('.'))],
     worker: { format: 'es' },
     build: {
       outDir: here('dist-demo'),

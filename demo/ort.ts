@@ -1,8 +1,6 @@
-// Copies onnxruntime-web's files to ort/ of the built page; the bench panel loads them on demand. Scripts end in .js, since some static
-// servers do not know .mjs. Only vite.config.ts uses this file.
-import { createReadStream, existsSync, readFileSync, statSync } from 'node:fs';
-import { basename, join } from 'node:path';
+// onnxruntime-web's files in ort/ of the built page. Only vite.config.ts uses this file.
 import type { Plugin } from 'vite';
+import { inPackage, type PeerFile, peerFiles } from './peer-files.js';
 
 /** Script (without .mjs) and WebAssembly of each build of onnxruntime-web. */
 const BUILDS = {
@@ -11,35 +9,18 @@ const BUILDS = {
 } as const;
 export const ORT_FOLDER = 'ort/';
 
-export interface OrtFile {
-  readonly file: string;
-  readonly bytes: number;
-}
 /** The files' names and sizes; the page has them as __ORT_FILES__. */
-export type OrtFiles = Readonly<Record<keyof typeof BUILDS, { readonly script: OrtFile; readonly wasm: OrtFile }>>;
+export type OrtFiles = Readonly<Record<keyof typeof BUILDS, { readonly script: PeerFile; readonly wasm: PeerFile }>>;
 
-export function ort(root: string): Plugin {
-  const folder = join(root, 'node_modules', 'onnxruntime-web', 'dist');
-  const inFolder = (name: string): string => join(folder, name.endsWith('.js') ? name.replace(/\.js$/, '.mjs') : name);
-  const entry = (file: string): OrtFile => ({ file, bytes: statSync(inFolder(file)).size });
-  const files = Object.fromEntries(
-    Object.entries(BUILDS).map(([name, [script, wasm]]) => [name, { script: entry(`${script}.js`), wasm: entry(wasm) }]),
-  ) as OrtFiles;
-  return {
-    name: 'antiquant-ort',
-    config: () => ({ define: { __ORT_FILES__: JSON.stringify(files) } }),
-    configureServer(server) {
-      server.middlewares.use(`/${ORT_FOLDER}`, (request, response, next) => {
-        const name = basename(new URL(request.url ?? '', 'http://localhost').pathname);
-        if (!/\.(js|wasm)$/.test(name) || !existsSync(inFolder(name))) return next();
-        response.setHeader('Content-Type', name.endsWith('.wasm') ? 'application/wasm' : 'text/javascript');
-        createReadStream(inFolder(name)).pipe(response);
-      });
-    },
-    generateBundle() {
-      for (const { script, wasm } of Object.values(files))
-        for (const { file } of [script, wasm])
-          this.emitFile({ type: 'asset', fileName: `${ORT_FOLDER}${file}`, source: readFileSync(inFolder(file)) });
-    },
-  };
-}
+export const ort = (root: string): Plugin =>
+  peerFiles({
+    name: 'ort',
+    folder: ORT_FOLDER,
+    at: (file) => inPackage(root, 'onnxruntime-web', 'dist', file.replace(/\.js$/, '.mjs')),
+    files: Object.values(BUILDS).flatMap(([script, wasm]) => [`${script}.js`, wasm]),
+    define: (entry) => ({
+      __ORT_FILES__: Object.fromEntries(
+        Object.entries(BUILDS).map(([name, [script, wasm]]) => [name, { script: entry(`${script}.js`), wasm: entry(wasm) }]),
+      ),
+    }),
+  });

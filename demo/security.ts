@@ -25,7 +25,7 @@ const POLICIES: Readonly<Record<string, Policy>> = {
     'img-src': ["'self'", 'data:', 'blob:'],
     'frame-src': ["'self'"],
   },
-  // onnxruntime-web's WebAssembly; its files are the site's own.
+  // WebAssembly of onnxruntime-web and of wllama; their files are the site's own.
   'wasm.html': { ...SHARED, 'script-src': ["'self'", "'wasm-unsafe-eval'"], 'connect-src': ["'self'"] },
 };
 

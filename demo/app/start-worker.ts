@@ -1,7 +1,7 @@
 // Starts Workers under the page's Content-Security-Policy. A Worker whose script comes from the network has no policy but the server's, and this
 // site has no server of its own; a Worker of a blob has the policy of the document that makes it. So the blob is one import of the script.
 //
-// onnxruntime-web compiles WebAssembly, which the page's policy does not allow. It runs in a Worker of a frame, whose document allows this and is
+// onnxruntime-web and wllama compile WebAssembly, which the page's policy does not allow. They run in a Worker of a frame, whose document allows this and is
 // else as strict (demo/security.ts).
 import script from '../worker/worker.ts?worker&url';
 

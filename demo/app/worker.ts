@@ -55,9 +55,10 @@ export const call = <Name extends JobName>(
 ): Promise<JobResult<Name>> =>
   (needsWasm(name, args) ? callWithWasm : end.call)(name, args, options as CallOptions) as Promise<JobResult<Name>>;
 
-/** Does onnxruntime-web take part? */
+/** Does a peer of WebAssembly take part? */
 const needsWasm = (name: JobName, args: unknown): boolean =>
-  name === 'bench.run' && (args as JobArgs<'bench.run'>).settings.peers.length > 0;
+  (name === 'bench.run' && (args as JobArgs<'bench.run'>).settings.peers.length > 0) ||
+  (name === 'bench.llm' && (args as JobArgs<'bench.llm'>).peers.length > 0);
 
 /** Opens the device, also again after a loss. */
 export const openDevice = (): void => end.send({ kind: 'open-device' });

@@ -1,8 +1,14 @@
 // Copies a text to the clipboard and confirms it, also to screen readers.
 import { useState } from 'preact/hooks';
-import { Button } from './button.js';
+import { Button, type ButtonProps } from './button.js';
 
-export function CopyButton({ text, label = 'Copy' }: { readonly text: string | (() => string); readonly label?: string }) {
+interface CopyButtonProps {
+  readonly text: string | (() => string);
+  readonly label?: string;
+  readonly kind?: ButtonProps['kind'];
+}
+
+export function CopyButton({ text, label = 'Copy', kind = 'quiet' }: CopyButtonProps) {
   const [said, say] = useState('');
   const copy = async (): Promise<void> => {
     try {
@@ -15,7 +21,7 @@ export function CopyButton({ text, label = 'Copy' }: { readonly text: string | (
   };
   return (
     <span class="copy">
-      <Button kind="quiet" onClick={copy}>
+      <Button kind={kind} onClick={copy}>
         {label}
       </Button>
       <output class="copy-said">{said}</output>

@@ -4,9 +4,12 @@ import type { Locator } from '@playwright/test';
 import { median, ours, ratio, share } from '../../bench/report.js';
 import type { Saved } from '../../demo/panels/bench/save.js';
 import { milliseconds, percent, short } from '../../demo/ui/numbers.js';
+import { openModel } from '../../src/files/open-file.js';
+import { findLayers } from '../../src/formats/find-layers.js';
 import { type Demo, expect, test } from './fixture.js';
 
-const SMALL = { rows: 'own', m: 4, matrix: 'own', k: 512, n: 256, rounds: 3, sample: 10 };
+/** Small products alone; the language model has a test of its own. */
+const SMALL = { llm: 0, rows: 'own', m: 4, matrix: 'own', k: 512, n: 256, rounds: 3, sample: 10 };
 const TIMEOUT = 200_000;
 /** Chromium compiles 41 MB of WebAssembly on two cores, and screenshots of long pages take seconds. */
 test.setTimeout(300_000);
@@ -100,8 +103,90 @@ test('onnxruntime-web is loaded when asked, checked, and timed', async ({ demo }
   await demo.screenshots('bench-peers');
 });
 
+test('the language model beside wllama, and a report of it all to paste: the figures are those of the raw times', async ({
+  demo,
+  context,
+  baseURL,
+}) => {
+  const { page } = demo;
+  await context.grantPermissions(['clipboard-read', 'clipboard-write']);
+  const asked: string[] = [];
+  context.on('request', (request) => asked.push(request.url()));
+  const panel = await demo.open('bench', { ...SMALL, llm: 1, m: 1, dense: 0 });
+  await expect(panel.getByRole('region', { name: 'Known before timing' })).toContainText('an empty submission');
+  await expect(panel).toContainText(/llama\.cpp; loads 10\.\d MB from this site/);
+  expect(asked.filter((url) => url.includes('/wllama/'))).toEqual([]);
+  await panel.getByRole('checkbox', { name: 'wllama on the CPU' }).check();
+  await panel.getByRole('checkbox', { name: 'wllama on WebGPU' }).check();
+  await measure(panel, 1);
+  const { llm, versions, hosts } = await save(demo);
+  const { voices, tokens, bytes, copy, dispatches, notes } = llm!;
+  // This adapter has no shader-f16: llama.cpp would compute on the CPU, and must not be called a GPU's.
+  expect(notes).toEqual(['wllama on WebGPU did not run: llama.cpp found no GPU here that it can use; it needs shader-f16']);
+  await expect(panel).toContainText(`${notes[0]}.`);
+  expect(voices.map(({ name }) => name)).toEqual(['antiquant', 'wllama on the CPU']);
+  for (const { first, decode } of voices) for (const list of [first, decode]) expect(list.filter((ms) => ms > 0)).toHaveLength(3);
+  expect(tokens.decode).toBe(64);
+  for (const count of tokens.prompt) expect(Math.abs(count - 126)).toBeLessThanOrEqual(2);
+  expect(versions.wllama).toBe('3.13.0');
+
+  // What the panel shows, from the raw times.
+  const card = panel.getByRole('region', { name: 'The language model' });
+  const figure = (name: string): Locator => card.locator('dl > div').filter({ hasText: name }).locator('strong');
+  const [mine, other] = voices as [(typeof voices)[0], (typeof voices)[0]];
+  const speed = (one: typeof mine): number => 1000 / median(one.decode);
+  const rate = 1000 / median(mine.first.map((ms, round) => ms / tokens.prompt[round]!));
+  const percentOf = percent((1000 * (bytes.weights + bytes.cache)) / median(mine.decode) / copy);
+  await expect(figure('Prompt tokens a second')).toHaveText(short(rate));
+  await expect(figure('Dispatches a token')).toHaveText(String(dispatches));
+  await expect(figure('Of what copying allows')).toHaveText(percentOf);
+  await expect(card.getByRole('row', { name: /^wllama on the CPU/ })).toContainText(`${short(speed(mine) / speed(other))} ×`);
+
+  // The weights are all that the file has, as the panel “Bring a model” counts them, and the dispatches those of the library.
+  const { layers } = await findLayers(await openModel(new Uint8Array(await readFile('models/kjv.gguf'))));
+  const weights = layers.reduce((sum, { n, k }) => sum + n * k, 0);
+  expect((8 * bytes.weights) / weights).toBeGreaterThan(4.5);
+  expect((8 * bytes.weights) / weights).toBeLessThan(8.6);
+
+  await panel.getByRole('button', { name: 'Copy a report' }).click();
+  await expect(panel.locator('.copy-said').first()).toHaveText('Copied');
+  const report = await page.evaluate(() => navigator.clipboard.readText());
+  const lines = report.split('\n');
+  const cells = (start: string): string[] =>
+    lines
+      .find((line) => line.startsWith(`| ${start} |`))!
+      .split(' | ')
+      .map((one) => one.trim());
+  expect(lines[0]).toBe('## GPU report of antiquant');
+  expect(cells('Adapter')[1]).toContain('swiftshader');
+  expect(cells('Features')[1]).toContain('core-features-and-limits');
+  expect(cells('Browser')[1]).toContain('Chrome/');
+  expect(cells('Versions')[1]).toContain(`antiquant ${versions.antiquant}`);
+  expect(cells('Versions')[1]).toContain('wllama 3.13.0');
+  expect(cells('antiquant').slice(1, 3)).toEqual([short(speed(mine)), short(rate)]);
+  expect(cells('wllama on the CPU')[1]).toBe(short(speed(other)));
+  expect(report).toContain(`- ${dispatches} dispatches a token`);
+  expect(report).toContain(`- a token reads ${bytes.weights.toLocaleString('en')} bytes of weights`);
+  expect(report).toContain(`a token takes ${percentOf} of it`);
+  expect(report).toContain('### Products, K × N 512 × 256, int4, groups of 32, float32');
+  expect(cells('1').slice(1, 3)).toEqual(['antiquant', milliseconds(median(ours(hosts[0]!.cells[0]!)!.ms))]);
+  expect(report).toContain('3 rounds in turns');
+  expect(report).toMatch(/^self-test: \d+ variants tested, 0 failed$/m);
+  // It ran in the frame that may compile WebAssembly, from this site alone.
+  expect(page.frames()[1]!.url()).toContain('/wasm.html');
+  expect(asked.filter((url) => url.includes('/wllama/')).length).toBeGreaterThan(0);
+  expect(asked.filter((url) => !/^(blob|data):/.test(url) && !url.startsWith(`${baseURL}/`))).toEqual([]);
+  await demo.screenshots('bench-llm');
+});
+
 test('every control reaches the run, and the URL', async ({ demo }) => {
   const panel = await demo.open('bench');
+  await expect(panel).toContainText('Measures the language model of this page; products of 1, 8, 128 rows');
+  await panel.getByRole('checkbox', { name: 'the language model of this page' }).uncheck();
+  await expect(panel.getByRole('checkbox', { name: 'wllama on the CPU' })).toBeDisabled();
+  await panel.getByRole('checkbox', { name: 'products' }).uncheck();
+  await expect(panel.getByRole('button', { name: 'Measure' })).toBeDisabled();
+  await panel.getByRole('checkbox', { name: 'products' }).check();
   await panel.getByRole('radio', { name: 'own M' }).check();
   await panel.getByLabel('M', { exact: true }).fill('3');
   await panel.getByLabel('Weights (K × N)').selectOption('own K and N');

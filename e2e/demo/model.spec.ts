@@ -16,13 +16,22 @@ import { floats, type GivenFile, given, safetensors, someWeights } from './model
 
 const fixture = (path: string): Buffer => readFileSync(join(import.meta.dirname, '../../test/fixtures', path));
 const give = (panel: Locator, ...files: readonly GivenFile[]): Promise<void> =>
-  panel.getByLabel('Drop a model’s files here').setInputFiles([...files]);
+  panel.getByLabel('Drop a model’s files or its folder here').setInputFiles([...files]);
 const file = (panel: Locator): Locator => panel.getByRole('region', { name: 'The file' });
 const look = (panel: Locator): Locator => panel.getByRole('region', { name: 'View of the layer' });
 const grid = (panel: Locator): Locator => panel.getByRole('grid', { name: 'Tensors' });
 const pick = (panel: Locator, name: string): Promise<void> => grid(panel).getByRole('row').filter({ hasText: name }).first().click();
 const quantizeButton = (panel: Locator): Locator => panel.getByRole('button', { name: 'Quantize', exact: true });
 const runButton = (panel: Locator): Locator => panel.getByRole('button', { name: 'Run', exact: true });
+
+/** The page's own model is open until a file has been opened. */
+const opened = (panel: Locator, name: string): Promise<void> => expect(file(panel)).toContainText(name, { timeout: 60_000 });
+async function madeUp(panel: Locator): Promise<void> {
+  await panel.getByRole('button', { name: 'Try it with a made-up file' }).click();
+  await opened(panel, 'made-up.safetensors');
+  await expect(panel.getByRole('article')).toContainText('compressed-tensors');
+  await expect(look(panel)).toBeVisible({ timeout: 60_000 });
+}
 
 async function extremes(panel: Locator, weights: Float32Array): Promise<void> {
   const [least, most] = [Math.min(...weights), Math.max(...weights)];
@@ -40,8 +49,7 @@ async function ran(panel: Locator, count: number): Promise<void> {
 test('the made-up file: listed, looked at, quantized anew, run', async ({ demo }) => {
   const panel = await demo.open('model');
   await expect(panel).toContainText('Nothing leaves this machine');
-  await panel.getByRole('button', { name: 'Try it with a made-up file' }).click();
-  await expect(look(panel)).toBeVisible({ timeout: 60_000 });
+  await madeUp(panel);
   await expect(file(panel)).toContainText('made-up.safetensors');
   await expect(file(panel)).toContainText('8 × compressed-tensors pack-quantized, 6 × torch_npu int8');
   await file(panel).getByText('1 layer was refused').click();
@@ -79,8 +87,7 @@ test('it looks as it should, and axe finds nothing, before and after', async ({ 
   test.slow(); // six pictures and four looks by axe
   const panel = await demo.open('model');
   await demo.screenshots('model-empty');
-  await panel.getByRole('button', { name: 'Try it with a made-up file' }).click();
-  await expect(look(panel)).toBeVisible({ timeout: 60_000 });
+  await madeUp(panel);
   await quantizeButton(panel).click();
   await expect(panel.getByRole('row', { name: /int4, groups of 32, minmax/ })).toContainText(/\d dB/, { timeout: 60_000 });
   await runButton(panel).click();
@@ -164,8 +171,8 @@ test('the URL restores settings, and the made-up file, but never names a file', 
   await expect(page).not.toHaveURL(/sample|private|secret/);
   await expect(page).toHaveURL(/[?&]bits=8\b/);
   await page.reload();
-  await expect(panel.getByLabel('Drop a model’s files here')).toBeVisible();
-  await expect(file(panel)).toHaveCount(0);
+  await expect(panel.getByLabel('Drop a model’s files or its folder here')).toBeVisible();
+  await opened(panel, 'kjv.gguf'); // the page's own
   await give(panel, await safetensors('again.safetensors', [floats('again.weight', [8, 16], someWeights(128, 1))]));
   await expect(panel.getByRole('radio', { name: 'int8' })).toBeChecked({ timeout: 30_000 });
   await expect(panel.getByLabel('Filter by name')).toHaveValue('q_proj');
@@ -371,6 +378,7 @@ test('files that are none, cut off or hostile end in a sentence, and the page st
   await demo.axe();
   // A good one after all of them; and one whose bytes are no numbers.
   await give(panel, good);
+  await opened(panel, 'good.safetensors');
   await expect(look(panel)).toBeVisible({ timeout: 30_000 });
   await expect(alert).toHaveCount(0);
   const broken = someWeights(512, 2);
@@ -380,6 +388,7 @@ test('files that are none, cut off or hostile end in a sentence, and the page st
     'a.weight: element 77: expected a finite number, got NaN.',
   );
   await give(panel, good);
+  await opened(panel, 'good.safetensors');
   await runButton(panel).click();
   await ran(panel, 16);
 });
@@ -388,6 +397,7 @@ test('long work is cancelled, and the next begins', async ({ demo }) => {
   const [n, k] = [6144, 1024];
   const panel = await demo.open('model', { method: 'hqq' });
   await give(panel, await safetensors('large.safetensors', [floats('large.weight', [n, k], someWeights(n * k, 1))]));
+  await opened(panel, 'large.safetensors');
   await expect(look(panel)).toBeVisible({ timeout: 60_000 });
   await quantizeButton(panel).click();
   const card = panel.getByRole('region', { name: 'Quantize it anew' });
@@ -409,8 +419,7 @@ test('nothing leaves the machine: no request from a file’s choosing on, and no
   const { page } = demo;
   const panel = await demo.open('model');
   // Whatever code the panel loads when it is first needed is loaded by the made-up file.
-  await panel.getByRole('button', { name: 'Try it with a made-up file' }).click();
-  await expect(look(panel)).toBeVisible({ timeout: 60_000 });
+  await madeUp(panel);
   await runButton(panel).click();
   await ran(panel, 256);
   await give(panel, given('none.onnx', ''));
@@ -420,6 +429,7 @@ test('nothing leaves the machine: no request from a file’s choosing on, and no
   page.on('websocket', (socket) => requests.push(socket.url()));
   await context.setOffline(true);
   await give(panel, await safetensors('mine.safetensors', [floats('mine.weight', [64, 96], someWeights(64 * 96, 7))]));
+  await opened(panel, 'mine.safetensors');
   await expect(look(panel)).toBeVisible({ timeout: 30_000 });
   await quantizeButton(panel).click();
   await expect(panel.getByRole('row', { name: 'int4, groups of 32, minmax' })).toContainText('dB', { timeout: 30_000 });

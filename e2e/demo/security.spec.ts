@@ -131,7 +131,17 @@ test('nothing that is written or opened leaves the machine: only GETs of the sit
 test('onnxruntime-web runs in a frame of its own, and the page’s Worker does not', async ({ demo }) => {
   test.setTimeout(240_000);
   const { page } = demo;
-  const panel = await demo.open('bench', { rows: 'decode', matrix: 'own', k: 128, n: 128, rounds: 3, sample: 10, dense: 0, wasm: 1 });
+  const panel = await demo.open('bench', {
+    llm: 0,
+    rows: 'decode',
+    matrix: 'own',
+    k: 128,
+    n: 128,
+    rounds: 3,
+    sample: 10,
+    dense: 0,
+    wasm: 1,
+  });
   expect(page.frames()).toHaveLength(1);
   await panel.getByRole('button', { name: 'Measure' }).click();
   await expect.poll(() => page.frames()[1]?.url(), LONG).toContain('/wasm.html');

@@ -3,6 +3,7 @@ import { findingsOf } from '../gpu/device-findings.js';
 import { variantText } from '../gpu/pipeline.js';
 import { survey, type Verdict } from '../plan/choose.js';
 import type { Dispatch } from '../plan/dispatch.js';
+import { packedBits } from '../plan/packed-layout.js';
 import { whyOf } from '../plan/why.js';
 import type { Accuracy } from '../problem/accuracy.js';
 import type { Problem } from '../problem/problem.js';
@@ -60,7 +61,6 @@ export function explain(loaded: LoadedWeights, problem: Problem): Explanation {
 }
 
 function heldOf({ weights, packed }: LoadedWeights): HeldWeights {
-  const { n, k, bits, held, scaleDtype, shift, codebook } = weights;
-  const bytes = packed.slabs.reduce((sum, { w, scale, offset }) => sum + w.size + scale.size + (offset?.size ?? 0), 0);
-  return { bits, held, scaleDtype, shift, codebook, bitsPerWeight: (8 * bytes) / (n * k * (packed.experts?.count ?? 1)) };
+  const { bits, held, scaleDtype, shift, codebook } = weights;
+  return { bits, held, scaleDtype, shift, codebook, bitsPerWeight: packedBits(weights, packed) };
 }

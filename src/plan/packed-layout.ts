@@ -108,6 +108,12 @@ export const slicesOf = (weights: Weights, { bias, slabs }: Packed): readonly Sl
 /** Bytes of all buffers of a layer. */
 export const packedBytes = (weights: Weights, packed: Packed): number => slicesOf(weights, packed).reduce((sum, { size }) => sum + size, 0);
 
+/** Bits a weight of codes, scales and what is added, by the sizes of their buffers: padding counts. */
+export function packedBits({ n, k }: Pick<Weights, 'n' | 'k'>, { slabs, experts }: Packed): number {
+  const bytes = slabs.reduce((sum, { w, scale, offset }) => sum + w.size + scale.size + (offset?.size ?? 0), 0);
+  return (8 * bytes) / (n * k * (experts?.count ?? 1));
+}
+
 /** The layout without offsets, and the slices that it drops. */
 export const withoutOffsets = (packed: Packed): { readonly packed: Packed; readonly dropped: readonly Slice[] } => ({
   packed: { ...packed, slabs: packed.slabs.map((slab) => ({ ...slab, offset: undefined })) },

@@ -2,6 +2,7 @@
 import { computed } from '@preact/signals';
 import { BITS, type Bits } from '../../../src/problem/code-width.js';
 import { choice, flag, integer, urlSignal } from '../../app/url-state.js';
+import { WLLAMA_FILES, type WllamaOn } from './jobs/llm-settings.js';
 import { ORT_FILES, type OrtBuild, type Settings } from './jobs/settings.js';
 
 /** Rows of x, by use. */
@@ -59,6 +60,13 @@ export const peers: Readonly<Record<OrtBuild, ReturnType<typeof flagSignal>>> = 
   webgpu: flagSignal('bench.webgpu'),
   wasm: flagSignal('bench.wasm'),
 };
+/** Is the language model measured, and beside whom? */
+export const withLlm = urlSignal('bench.llm', flag(true));
+export const llmPeers: Readonly<Record<WllamaOn, ReturnType<typeof flagSignal>>> = {
+  webgpu: flagSignal('bench.wllamagpu'),
+  wasm: flagSignal('bench.wllama'),
+};
+export const withProducts = urlSignal('bench.products', flag(true));
 function flagSignal(name: string) {
   return urlSignal(name, flag(false));
 }
@@ -84,5 +92,11 @@ export const settings = computed((): Settings => {
   };
 });
 
+export const llmSettings = computed(() => ({
+  rounds: rounds.value,
+  peers: (Object.keys(llmPeers) as WllamaOn[]).filter((name) => llmPeers[name].value),
+}));
+
+export const wllamaSize = WLLAMA_FILES.script.bytes + WLLAMA_FILES.wasm.bytes;
 export const sizeOf = (build: OrtBuild): number => ORT_FILES[build].script.bytes + ORT_FILES[build].wasm.bytes;
 export const megabytes = (bytes: number): string => `${(bytes / 1e6).toFixed(1)} MB`;

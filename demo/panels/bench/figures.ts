@@ -1,6 +1,7 @@
 // Computes figures from a cell's times, by the rules of bench/report.ts: ratios within a round, then the median. Pure.
 import { least, limitRate, median, ours, ratio, share } from '../../../bench/report.js';
 import type { Cell, Timing } from '../../../bench/results.js';
+import type { LlmMeasured, Voice } from './jobs/llm-settings.js';
 
 export const SERIES = ['antiquant', 'onnxruntime-web, WebGPU', 'onnxruntime-web, CPU', 'dense f32', 'antiquant, not tuned'] as const;
 export type Series = (typeof SERIES)[number];
@@ -64,4 +65,25 @@ export function bound(cell: Cell): { readonly limit: 'copy' | 'multiply-add'; re
   return copy >= adds ? { limit: 'copy', share: copy } : { limit: 'multiply-add', share: adds };
 }
 
-export { limitRate, ours, ratio, share };
+/** What a voice's times say, by medians over the rounds. */
+export interface VoiceFigures {
+  /** Tokens a second of a text, and of a prompt. */
+  readonly decode: number;
+  readonly prompt: number;
+  /** Milliseconds until the first token behind a prompt. */
+  readonly first: number;
+}
+/** @param prompts tokens of the prompts, by round */
+export const voiceFigures = ({ first, decode }: Voice, prompts: readonly number[]): VoiceFigures => ({
+  decode: 1000 / median(decode),
+  prompt: 1000 / median(first.map((ms, round) => ms / prompts[round]!)),
+  first: median(first),
+});
+
+/** Bytes that a token of ours reads, a second, over what copying reads and writes a second. */
+export function llmShare({ voices, bytes, copy }: LlmMeasured): number | undefined {
+  const mine = voices.find(({ family }) => family === 'ours');
+  return mine && copy > 0 ? (1000 * (bytes.weights + bytes.cache)) / median(mine.decode) / copy : undefined;
+}
+
+export { limitRate, median, ours, ratio, share };

@@ -1,6 +1,7 @@
 // Saves a measurement as the report that `npm run bench -- --report FILE` reads, with the settings and a link that repeats it.
 import type { BenchResult } from '../../../bench/results.js';
 import type { Measured } from './jobs/index.js';
+import type { LlmMeasured } from './jobs/llm-settings.js';
 import type { Settings } from './jobs/settings.js';
 import type { TuneResult } from './jobs/tuning.js';
 
@@ -10,24 +11,20 @@ export interface Saved extends BenchResult {
   readonly software: boolean;
   readonly isolated: boolean;
   readonly tuning?: TuneResult;
+  readonly llm?: LlmMeasured;
 }
 
-export function savedOf(measured: Measured, link: string, tuned: TuneResult | undefined): Saved {
-  const { host, settings, versions, software, isolated, date } = measured;
+/** @param measured products; undefined if the language model alone was measured */
+export function savedOf(
+  measured: Measured | undefined,
+  { link, tuned, llm }: { readonly link: string; readonly tuned?: TuneResult | undefined; readonly llm?: LlmMeasured | undefined },
+): Partial<Saved> {
   const memory = (navigator as { deviceMemory?: number }).deviceMemory ?? 0;
-  return {
-    schema: 1,
-    date,
-    mode: 'custom',
-    machine: { cpu: 'not known to a page', cores: navigator.hardwareConcurrency, memoryGiB: memory, system: navigator.platform },
-    versions,
-    hosts: [host],
-    settings,
-    link,
-    software,
-    isolated,
-    ...(tuned && { tuning: tuned }),
-  };
+  const machine = { cpu: 'not known to a page', cores: navigator.hardwareConcurrency, memoryGiB: memory, system: navigator.platform };
+  const shared = { schema: 1, mode: 'custom', machine, link, ...(tuned && { tuning: tuned }), ...(llm && { llm }) } as const;
+  if (!measured) return { ...shared, date: llm!.date, versions: llm!.versions, software: llm!.software, isolated: llm!.isolated };
+  const { host, settings, versions, software, isolated, date } = measured;
+  return { ...shared, date, versions: { ...llm?.versions, ...versions }, hosts: [host], settings, software, isolated };
 }
 
 export function download(name: string, value: unknown): void {

@@ -2,7 +2,7 @@
 import { batch, computed, signal } from '@preact/signals';
 import type { CachedModel, Message, Reason } from '../../../src/llm.js';
 import { quiet } from '../../app/quiet.js';
-import { panel, text, urlSignal } from '../../app/url-state.js';
+import { panel, showPanel, text, urlSignal } from '../../app/url-state.js';
 import { makeJob } from '../../app/use-job.js';
 import { call } from '../../app/worker.js';
 import { isAbort } from '../../worker/rpc.js';
@@ -56,6 +56,13 @@ export async function load(from: From): Promise<boolean> {
     clear();
   });
   return true;
+}
+
+/** Loads what another panel has open, and shows this one. */
+export function chatWith(from: From): Promise<boolean> {
+  const loaded = load(from); // before the panel arrives, which would load its own
+  showPanel('chat');
+  return loaded;
 }
 
 // ------------------------------------------------------------------------------------------------------ the conversation

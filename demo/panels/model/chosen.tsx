@@ -38,7 +38,7 @@ export function Chosen({ file }: { readonly file: OpenedModel }) {
       )}
       {layer && (
         <>
-          <div class="model-job">
+          <div class="job">
             {!mine && looking.status.value !== 'running' && <Button onClick={look}>Look at its {whole(layer.n * layer.k)} weights</Button>}
             <Progress job={looking} label="Reading the layer" />
             <JobProblem job={looking} what="The layer could not be read." />

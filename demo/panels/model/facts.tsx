@@ -3,7 +3,9 @@ import { type Fact, Facts } from '../../ui/facts.js';
 import { Notice } from '../../ui/notice.js';
 import { bytes, counted, whole } from '../../ui/numbers.js';
 import { Table } from '../../ui/table.js';
+import type { HeldBits } from './jobs/held.js';
 import type { LayerFacts, OpenedModel } from './jobs/open.js';
+import { held } from './state.js';
 
 const NAMES: Readonly<Record<string, string>> = { safetensors: 'safetensors', gguf: 'GGUF', mlc: 'MLC', ONNX: 'ONNX' };
 
@@ -16,6 +18,26 @@ function counts(layers: readonly LayerFacts[]): string {
 
 const weightsIn = (layers: readonly LayerFacts[]): number => layers.reduce((sum, { n, k, experts = 1 }) => sum + experts * n * k, 0);
 const matricesIn = (layers: readonly LayerFacts[]): number => layers.reduce((sum, { experts = 1 }) => sum + experts, 0);
+
+/** Bits of all matrices together, each as often as it has experts. */
+const bitsOf = (layers: readonly LayerFacts[], each: (layer: LayerFacts, index: number) => number): number =>
+  layers.reduce((sum, layer, i) => sum + (layer.experts ?? 1) * layer.n * layer.k * each(layer, i), 0);
+
+/** The sums of the file: bits a weight of all its matrices, there and here. */
+function sumsOf({ layers, floats }: OpenedModel, here: HeldBits | undefined): Fact[] {
+  const weights = weightsIn(layers) + weightsIn(floats);
+  if (weights === 0) return [];
+  const there = bitsOf(layers, ({ fileBits }) => fileBits) + bitsOf(floats, ({ fileBits }) => fileBits);
+  // A layer that could not be read has no bits here, and then there is no sum; the list says which it is.
+  const complete = here?.layers.every((bits) => bits !== undefined);
+  const now = here && complete ? bitsOf(layers, (_, i) => here.layers[i]!) + bitsOf(floats, (_, i) => here.floats[i]!) : undefined;
+  const value = `${(there / weights).toFixed(2)} in the file${now === undefined ? '' : `, ${(now / weights).toFixed(2)} here`}`;
+  const sizes = [
+    `${whole(weights)} weights take ${bytes(there / 8)} in the file`,
+    ...(now === undefined ? [] : [`and ${bytes(now / 8)} on this GPU${floats.length > 0 ? ', float matrices as int8' : ''}`]),
+  ];
+  return [['Bits a weight', value, sizes.join(' ')]];
+}
 
 export function ModelFacts({ file }: { readonly file: OpenedModel }) {
   const { layers, floats, refused, rows, metadata, config } = file;
@@ -35,6 +57,7 @@ export function ModelFacts({ file }: { readonly file: OpenedModel }) {
       layers.length > 0 ? `${counts(layers)}; ${whole(weightsIn(layers))} weights` : 'none in a format that this library reads',
     ],
     ['Float matrices', whole(floats.length), floats.length > 0 ? `${counts(floats)}; ${whole(weightsIn(floats))} weights` : undefined],
+    ...sumsOf(file, held.value),
     ...(config ? [['Configuration', config] as const] : []),
   ];
   return (

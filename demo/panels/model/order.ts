@@ -10,6 +10,7 @@ const BY: Readonly<Record<Exclude<SortBy, 'file'>, (a: Row, b: Row) => number>> 
   dtype: (a, b) => text.compare(a.dtype, b.dtype),
   shape: (a, b) => elements(a) - elements(b),
   bytes: (a, b) => a.bytes - b.bytes,
+  bits: (a, b) => (a.bits ?? 0) - (b.bits ?? 0),
   role: (a, b) => text.compare(a.what, b.what),
 };
 

@@ -43,7 +43,7 @@ export function Requantize({ kind }: { readonly kind: Target['kind'] }) {
           Quantize
         </Button>
       </form>
-      <div class="model-job">
+      <div class="job">
         <Progress job={requantizing} label="Quantizing the layer" />
         <JobProblem job={requantizing} what="Quantizing did not finish." />
       </div>

@@ -40,7 +40,7 @@ export function Run({ kind }: { readonly kind: Target['kind'] }) {
           Run
         </Button>
       </form>
-      <div class="model-job">
+      <div class="job">
         <Progress job={running} label="Running the layer" />
         <JobProblem job={running} what="The run did not finish." />
       </div>

@@ -3,7 +3,7 @@ import { computed, effect, signal } from '@preact/signals';
 import { BITS, type Bits } from '../../../src/problem/code-width.js';
 import { choice, flag, integer, text, urlSignal } from '../../app/url-state.js';
 import { makeJob } from '../../app/use-job.js';
-import type { Requantized } from './jobs/index.js';
+import type { Given, Requantized } from './jobs/index.js';
 import type { Kind, OpenedModel, Row } from './jobs/open.js';
 import type { Settings, Target } from './jobs/weights.js';
 
@@ -22,6 +22,7 @@ export const COLUMNS = {
   dtype: 'dtype',
   shape: 'Elements',
   bytes: 'Bytes',
+  bits: 'Bits a weight',
   role: 'What it is',
 } as const;
 export type SortBy = keyof typeof COLUMNS;
@@ -66,8 +67,16 @@ export const opening = makeJob('model.open');
 export const looking = makeJob('model.look');
 export const requantizing = makeJob('model.requantize');
 export const running = makeJob('model.run');
+const holding = makeJob('model.held');
+export const speaking = makeJob('model.speaks');
 
 export const model = signal<OpenedModel | undefined>(undefined);
+/** What it was opened from. */
+export const given = signal<Given | undefined>(undefined);
+/** Bits a weight here, of the model that is open; undefined until they are known, and without a GPU. */
+export const held = computed(() => (holding.result.value?.model === model.value?.id ? holding.result.value : undefined));
+/** Can it chat, or why not; undefined until it is known. */
+export const speaks = computed(() => (speaking.result.value?.model === model.value?.id ? speaking.result.value : undefined));
 /** The chosen row. */
 export const chosen = signal<Row | undefined>(undefined);
 export const target = computed<Target | undefined>(() => {
@@ -119,19 +128,37 @@ export function run(): void {
   if (now) void running.run({ target: now, m: m.peek(), dtype: dtype.peek(), seed: seed.peek(), settings: settings.peek() });
 }
 
-export async function open(files: readonly File[]): Promise<void> {
-  const opened = await opening.run({ files });
+export async function open(from: Given): Promise<void> {
+  const opened = await opening.run(from);
   if (!opened) return;
-  sample.value = files.length === 0;
+  sample.value = 'sample' in from;
   for (const job of [looking, requantizing, running]) job.cancel();
   model.value = opened;
+  given.value = from;
   chosen.value = undefined;
   attempts.value = [];
+  void speaking.run({ model: opened.id });
+  void holding.run({ model: opened.id });
   const first = opened.rows.find((row) => row.kind === 'layer') ?? opened.rows.find((row) => row.kind === 'float');
   if (first) choose(first);
 }
 
+/** Shows the language model of this page to a visitor who has opened nothing. */
+export function arrive(): void {
+  if (!model.peek() && opening.status.peek() === 'idle') void open({ own: true });
+}
+
+/** Opens the panel "Chat" with what is open here: the same files, whose weights come first. */
+export async function chat(): Promise<void> {
+  const [from, file] = [given.peek(), model.peek()];
+  if (!from || !file || 'sample' in from) return;
+  const { chatWith } = await import('../chat/state.js');
+  await chatWith(
+    'own' in from ? from : { files: from.files.toSorted((a, b) => Number(b.name === file.first) - Number(a.name === file.first)) },
+  );
+}
+
 // A link with sample=1 opens the sample model once the panel is loaded.
 effect(() => {
-  if (sample.value && !model.peek() && opening.status.peek() === 'idle') void open([]);
+  if (sample.value && !model.peek() && opening.status.peek() === 'idle') void open({ sample: true });
 });

@@ -4,11 +4,12 @@
 // biome-ignore-all lint/a11y/useFocusableInteractive: the grid has the focus, and names the row that is active
 import { useSignal } from '@preact/signals';
 import { useEffect, useId, useMemo, useRef } from 'preact/hooks';
+import { device } from '../../app/worker.js';
 import { Segmented } from '../../ui/fields.js';
 import { bytes, counted, whole } from '../../ui/numbers.js';
 import type { OpenedModel, Row } from './jobs/open.js';
 import { ordered } from './order.js';
-import { choose, chosen, descending, filter, KINDS, kind, type SortBy, sortBy } from './state.js';
+import { choose, chosen, descending, filter, held, KINDS, kind, type SortBy, sortBy } from './state.js';
 
 const HEADINGS: readonly { readonly by: SortBy; readonly title: string; readonly numeric?: boolean }[] = [
   { by: 'name', title: 'Name' },
@@ -16,6 +17,7 @@ const HEADINGS: readonly { readonly by: SortBy; readonly title: string; readonly
   { by: 'dtype', title: 'dtype' },
   { by: 'shape', title: 'Shape', numeric: true },
   { by: 'bytes', title: 'Bytes', numeric: true },
+  { by: 'bits', title: 'Bits a weight', numeric: true },
 ];
 /** Rows drawn beyond each edge. */
 const BEYOND = 8;
@@ -29,6 +31,7 @@ export function Tensors({ file }: { readonly file: OpenedModel }) {
     return found;
   }, [file]);
   const id = useId();
+  const wide = device.value.state === 'ready' && device.value.facts.caps.wideCodes;
   return (
     <section class="stack tensors" aria-labelledby={`${id}-title`}>
       <div class="tensors-head">
@@ -65,6 +68,10 @@ export function Tensors({ file }: { readonly file: OpenedModel }) {
         />
       </div>
       <Grid rows={rows} labelledBy={`${id}-title`} />
+      <small>
+        Bits a weight of a matrix with its scales, in the file → <strong>here</strong>, as this library holds it on this GPU; float matrices
+        as int8.{wide && ' This software adapter holds codes of 3 and 6 bits in 4 and 8, which is faster on a CPU.'}
+      </small>
     </section>
   );
 }
@@ -237,6 +244,34 @@ function Line({ id, row, index, top, active, onPick }: LineProps) {
       <span role="gridcell" class="at-bytes numeric">
         {bytes(row.bytes)}
       </span>
+      <Bits row={row} />
     </div>
+  );
+}
+
+/** Bits a weight in the file, and here: as the library would hold the matrix on this GPU. */
+function Bits({ row: { bits, kind: of, index } }: { readonly row: Row }) {
+  const all = of === 'layer' ? held.value?.layers : held.value?.floats;
+  const here = bits === undefined || index === undefined ? undefined : all?.[index];
+  return (
+    <span
+      role="gridcell"
+      class="at-bits numeric"
+      title={here === undefined ? undefined : `${of === 'float' ? 'as int8, ' : ''}scales and all`}
+    >
+      {bits !== undefined && (
+        <>
+          {bits.toFixed(2)}
+          {here !== undefined && (
+            <>
+              <span aria-hidden="true"> → </span>
+              <span class="unseen"> in the file, </span>
+              <strong>{here.toFixed(2)}</strong>
+              <span class="unseen"> here</span>
+            </>
+          )}
+        </>
+      )}
+    </span>
   );
 }

@@ -5,6 +5,7 @@ import './picture.css';
 import { Button } from '../../ui/button.js';
 import { Segmented, Toggle } from '../../ui/fields.js';
 import { FileDrop } from '../../ui/file-drop.js';
+import { Folded } from '../../ui/folded.js';
 import { Notice } from '../../ui/notice.js';
 import { JobProblem } from '../../ui/progress.js';
 import { Curve } from './curve.js';
@@ -24,25 +25,33 @@ export default function Panel() {
   const noGpu = tensor && 'noGpu' in tensor.ran && tensor.ran.noGpu;
   return (
     <>
-      <div class="card stack picture-controls">
-        <div class="controls">
-          <Toggle label="Add a bright spot" value={spot} />
-          <Segmented label="Weights" value={bits} options={BITS} />
-          <Segmented label="Scales by" value={method} options={METHODS} hint={METHOD_HINTS[method.value]} />
-          <Toggle label="Zero points" value={zeroPoints} disabled={method.value === 'hqq'} />
-          <Segmented label="Multiplied by x" value={basis} options={XS} hint={X_HINTS[basis.value]} />
-        </div>
-        <details>
-          <summary>{picture.value && picture.value.id !== BUILT_IN ? `Your picture: ${picture.value.name}` : 'Use your picture'}</summary>
-          <div class="picture-own">
-            <FileDrop label="Drop a picture, or choose one" accept="image/*" onFiles={([file]) => file && void state.showFile(file)}>
-              {`It stays in this page and is not uploaded. It is converted to gray and to at most ${LARGEST_SIDE} pixels in width and height.`}
-            </FileDrop>
-            {picture.value && picture.value.id !== BUILT_IN && (
-              <Button onClick={() => void state.showBuiltIn()}>Back to the page’s picture</Button>
-            )}
+      <div class="card picture-controls">
+        <Folded
+          summary={`Change it: int${bits.value}, ${method.value}${zeroPoints.value && method.value !== 'hqq' ? ', zero points' : ''}${spot.value ? ', a bright spot' : ''}`}
+        >
+          <div class="stack">
+            <div class="controls">
+              <Toggle label="Add a bright spot" value={spot} />
+              <Segmented label="Weights" value={bits} options={BITS} />
+              <Segmented label="Scales by" value={method} options={METHODS} hint={METHOD_HINTS[method.value]} />
+              <Toggle label="Zero points" value={zeroPoints} disabled={method.value === 'hqq'} />
+              <Segmented label="Multiplied by x" value={basis} options={XS} hint={X_HINTS[basis.value]} />
+            </div>
+            <details>
+              <summary>
+                {picture.value && picture.value.id !== BUILT_IN ? `Your picture: ${picture.value.name}` : 'Use your picture'}
+              </summary>
+              <div class="picture-own">
+                <FileDrop label="Drop a picture, or choose one" accept="image/*" onFiles={([file]) => file && void state.showFile(file)}>
+                  {`It stays in this page and is not uploaded. It is converted to gray and to at most ${LARGEST_SIDE} pixels in width and height.`}
+                </FileDrop>
+                {picture.value && picture.value.id !== BUILT_IN && (
+                  <Button onClick={() => void state.showBuiltIn()}>Back to the page’s picture</Button>
+                )}
+              </div>
+            </details>
           </div>
-        </details>
+        </Folded>
       </div>
       <JobProblem job={opening} what="The picture could not be opened." />
       <JobProblem job={building} what="The picture could not be drawn." />

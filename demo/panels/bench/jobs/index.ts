@@ -12,6 +12,7 @@ import { capsOf, DeviceLostError, tuning } from '../../../../src/index.js';
 import { loadTuning } from '../../../../src/tuning/tuning.js';
 import { VERSION } from '../../../../src/version.js';
 import type { JobContext } from '../../../worker/rpc.js';
+import { measureLlm } from './llm.js';
 import { loadOrt, ortOf } from './ort.js';
 import { ORT_BUILDS, ORT_FILES, type OrtBuild, type Settings, sessionOf } from './settings.js';
 import { tune, untuned } from './tuning.js';
@@ -189,6 +190,7 @@ async function share(from: GPUDevice): Promise<void> {
 
 export const jobs = {
   run,
+  llm: measureLlm,
   tune: async (settings: Settings & { readonly budget: number }, context: JobContext) => {
     const result = await tune(settings, context);
     await share(await context.device());

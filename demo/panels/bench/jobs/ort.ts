@@ -1,13 +1,7 @@
 // Loads onnxruntime-web from the page's site, once: its WebAssembly by fetch, to show progress, then its script.
 import type { Ort } from '../../../../bench/peers.js';
+import { download, type LoadOptions } from './download.js';
 import { ORT_FILES, type OrtBuild } from './settings.js';
-
-export interface LoadOptions {
-  /** Folder of the files: an absolute URL that ends with a slash. */
-  readonly folder: string;
-  readonly progress: (share: number, text: string) => void;
-  readonly signal: AbortSignal;
-}
 
 const loaded = new Map<OrtBuild, Ort>();
 const megabytes = (bytes: number): string => (bytes / 1e6).toFixed(1);
@@ -31,21 +25,4 @@ export async function ortOf(file: string): Promise<Ort> {
   const ort = build && loaded.get(build);
   if (!ort) throw new Error(`${file} was not loaded`);
   return ort;
-}
-
-async function download(url: string, size: number, signal: AbortSignal, got: (bytes: number) => void): Promise<ArrayBuffer> {
-  const response = await fetch(url, { signal });
-  if (!response.ok || !response.body) throw new Error(`${url} could not be loaded: the server answered ${response.status}`);
-  const out = new Uint8Array(size);
-  let at = 0;
-  for (const reader = response.body.getReader(); ; ) {
-    const { done, value } = await reader.read();
-    if (done) break;
-    if (at + value.length > size) break; // reported below
-    out.set(value, at);
-    at += value.length;
-    got(at);
-  }
-  if (at !== size) throw new Error(`${url}: expected ${size} bytes, got ${at}`);
-  return out.buffer;
 }

@@ -3,19 +3,28 @@
 
 import { dequantize, type QuantizeReport } from '../../../../src/formats.js';
 import { rowsOf } from '../../../../src/problem/matrix.js';
+import { ownFile } from '../../../worker/own-model.js';
 import { type JobContext, moved } from '../../../worker/rpc.js';
+import { held } from './held.js';
 import { copyPart, type LookArgs, look as lookAt, placeOf } from './look.js';
 import { type Model, type OpenedModel, open as openFiles } from './open.js';
 import { type RunArgs, run as runLayer } from './run.js';
 import { makeSample } from './sample.js';
+import { speaks } from './speaks.js';
 import { forget, quantized, type Settings, type Size, sizeOf, type Target, weightsOf } from './weights.js';
 
 let current: Model | undefined;
 
-function modelOf({ model }: Target): Model {
+function modelOf({ model }: Pick<Target, 'model'>): Model {
   if (current?.id !== model) throw new Error('The file of this layer is no longer open');
   return current;
 }
+
+/** What is opened: files of the visitor's, the language model of this page, or a file that is made up. */
+export type Given = { readonly files: readonly File[] } | { readonly own: true } | { readonly sample: true };
+
+const filesOf = async (given: Given, context: JobContext): Promise<readonly File[]> =>
+  'files' in given ? given.files : [await ('own' in given ? ownFile() : makeSample(context))];
 
 export interface RequantizeArgs {
   readonly target: Target;
@@ -49,13 +58,16 @@ async function requantize(args: RequantizeArgs, context: JobContext) {
 }
 
 export const jobs = {
-  /** Opens files; without files, the sample model. @throws FormatError */
-  open: async ({ files }: { readonly files: readonly File[] }, context: JobContext): Promise<OpenedModel> => {
-    const { model, opened } = await openFiles(files.length > 0 ? files : [await makeSample(context)], context);
+  /** @throws FormatError, UnsupportedError, ReadError */
+  open: async (given: Given, context: JobContext): Promise<OpenedModel> => {
+    const { model, opened } = await openFiles(await filesOf(given, context), context);
     forget();
     current = model;
     return opened;
   },
+  /** Bits a weight here. @throws UnsupportedError without a GPU */
+  held: (target: Pick<Target, 'model'>, context: JobContext) => held(modelOf(target), context),
+  speaks: (target: Pick<Target, 'model'>, context: JobContext) => speaks(modelOf(target), context),
   look: (args: LookArgs, context: JobContext) => lookAt(modelOf(args.target), args, context),
   requantize,
   run: (args: RunArgs, context: JobContext) => runLayer(modelOf(args.target), args, context),

@@ -5,6 +5,7 @@ import {
   type FoundLayers,
   findLayers,
   type LayerSource,
+  layerBytes,
   openModel,
   parseConfig,
   type TensorFile,
@@ -28,6 +29,8 @@ export interface Row {
   readonly what: string;
   /** Index in `layers` or `floats`. */
   readonly index?: number | undefined;
+  /** Bits a weight in the file, of a matrix with its scales; at the largest of a layer's tensors alone. */
+  readonly bits?: number | undefined;
   /** Why it was refused. */
   readonly problem?: string | undefined;
 }
@@ -39,6 +42,8 @@ export interface LayerFacts {
   readonly k: number;
   /** Matrices of this size in a tensor of three dimensions; the panel shows the first. */
   readonly experts?: number | undefined;
+  /** Bits a weight in the file, scales and bias and all. */
+  readonly fileBits: number;
 }
 
 export interface OpenedModel {
@@ -46,6 +51,8 @@ export interface OpenedModel {
   readonly id: number;
   readonly kind: string;
   readonly name: string;
+  /** Name of the file that leads to the weights. */
+  readonly first: string;
   readonly files: number;
   /** Bytes of all files. */
   readonly bytes: number;
@@ -61,6 +68,8 @@ export interface OpenedModel {
 
 export interface Model {
   readonly id: number;
+  readonly kind: string;
+  readonly files: readonly File[];
   readonly layers: readonly LayerSource[];
   readonly floats: readonly TensorInfo[];
   /** Names of float matrices that are stored as (K, N). */
@@ -146,11 +155,18 @@ export async function open(files: readonly File[], context: JobContext): Promise
     id,
     kind: file.kind === 'onnx' ? 'ONNX' : file.kind,
     name: file.name,
+    first: first.name,
     files: files.length,
     bytes: files.reduce((sum, { size }) => sum + size, 0),
     rows: rowsOf(file.tensors, found, { layers, floats }),
-    layers: layers.map(({ source: { format, n, k }, name, experts }) => ({ name, format, n, k, experts })),
-    floats: floats.map((info) => ({ name: info.name, format: info.dtype, ...sizesOf(info, transposed) })),
+    layers: layers.map(({ source, name, experts }) => {
+      const { format, n, k } = source;
+      return { name, format, n, k, experts, fileBits: bitsOf(layerBytes(source), source) };
+    }),
+    floats: floats.map((info) => {
+      const { n, k } = sizesOf(info, transposed);
+      return { name: info.name, format: info.dtype, n, k, fileBits: bitsOf(info.end - info.begin, { n, k }) };
+    }),
     refused: found.refused.map(({ name, format, error }) => ({ name, format, problem: error.message })),
     config: note,
     metadata: Object.entries(file.metadata)
@@ -160,7 +176,8 @@ export async function open(files: readonly File[], context: JobContext): Promise
       })
       .slice(0, 200),
   };
-  return { model: { id, layers: layers.map(({ source }) => source), floats, transposed }, opened };
+  const model: Model = { id, kind: file.kind, files, layers: layers.map(({ source }) => source), floats, transposed };
+  return { model, opened };
 }
 
 /** N and K of a float matrix, stored as (N, K) or (K, N). */
@@ -186,6 +203,8 @@ function listed({ layers, experts }: FoundLayers): Listed[] {
   ];
 }
 
+const bitsOf = (bytes: number, { n, k }: { readonly n: number; readonly k: number }): number => (8 * bytes) / (n * k);
+
 function rowsOf(
   tensors: ReadonlyMap<string, TensorInfo>,
   found: FoundLayers,
@@ -194,7 +213,7 @@ function rowsOf(
   const layerOf = new Map(layers.map(({ name, source: { format } }, i) => [`${format} of ${name}`, i]));
   const floatOf = new Map(floats.map(({ name }, i) => [name, i]));
   const problems = new Map(found.refused.map(({ name, format, error }) => [`${format} of ${name}`, error.message]));
-  return [...tensors.values()].map((info): Row => {
+  const rows = [...tensors.values()].map((info): Row => {
     const { name, dtype, shape, begin, end } = info;
     const role = found.roles.get(name) ?? '';
     const row = { name, dtype, shape, bytes: end - begin, role };
@@ -206,9 +225,22 @@ function rowsOf(
     const many = experts === undefined ? '' : `, ${counted(experts, 'expert')}`;
     const what = layer === undefined ? (part ?? role) : `${format}${refused ?? ''}${many}: ${part}`;
     const float = floatOf.get(name);
-    if (float !== undefined) return { ...row, what, kind: 'float', index: float };
+    if (float !== undefined)
+      return { ...row, what, kind: 'float', index: float, bits: bitsOf(row.bytes, sizesOf(info, found.transposed ?? new Set())) };
     if (layer === undefined) return { ...row, what, kind: 'other' };
     if (refused) return { ...row, what, kind: 'refused', problem: problems.get(key) };
     return { ...row, what, kind: 'layer', index };
+  });
+  // A layer's bits stand at the largest of its tensors.
+  const largest = new Map<number, Row>();
+  for (const row of rows) {
+    if (row.kind !== 'layer' || row.index === undefined) continue;
+    const most = largest.get(row.index);
+    if (!most || row.bytes > most.bytes) largest.set(row.index, row);
+  }
+  return rows.map((row) => {
+    if (row.index === undefined || largest.get(row.index) !== row) return row;
+    const { source } = layers[row.index]!;
+    return { ...row, bits: bitsOf(layerBytes(source), source) };
   });
 }
