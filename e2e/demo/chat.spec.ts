@@ -3,32 +3,14 @@
 import { readdirSync, readFileSync } from 'node:fs';
 import { join } from 'node:path';
 import type { Locator, Page, Request } from '@playwright/test';
-import { llmReference } from '../../src/reference/llm.js';
-import { makeTokenizer } from '../../src/text/tokenizer.js';
 import { makeGguf } from '../../test/support/files.js';
 import { modelParts } from '../../test/support/model-file.js';
-import { openedModel } from '../../test/support/model-weights.js';
+import { atPiece } from './at-piece.js';
 import { expect, test } from './fixture.js';
+import { likeliest, sharesOf } from './reference.js';
 
 const root = join(import.meta.dirname, '../..');
-const bytes = new Uint8Array(readFileSync(join(root, 'models/kjv.gguf')));
 const LONG = { timeout: 90_000 };
-
-/** What the reference says: ids behind a text, always the likeliest, and the logits before each. */
-async function likeliest(text: string, count: number) {
-  const { file, config, weight } = await openedModel(bytes);
-  const tokenizer = await makeTokenizer(file.metadata);
-  const reference = llmReference(config, weight);
-  const prompt = tokenizer.encode(text);
-  const ids: number[] = [];
-  const rows: Float64Array[] = [];
-  for (let next: readonly number[] = prompt; ids.length < count; next = [ids.at(-1)!]) {
-    const row = reference.forward(next).slice(-config.vocabulary);
-    rows.push(row);
-    ids.push(row.indexOf(Math.max(...row)));
-  }
-  return { prompt, ids, rows, tokenizer, text: tokenizer.stream({ begins: false }) && ids.map((id) => tokenizer.decode([id])).join('') };
-}
 
 /** A model of random weights with a chat template: what it says is nonsense, and always the same. */
 function chatModel(): { readonly name: string; readonly mimeType: string; readonly buffer: Buffer } {
@@ -100,8 +82,7 @@ test('what it writes, and the shares of its tokens, are those of the float64 ref
   await expect(bars).toHaveCount(20, LONG);
   const check = async (at: number): Promise<void> => {
     const row = reference.rows[at]!;
-    const top = Math.max(...row);
-    const total = row.reduce((sum, logit) => sum + Math.exp(logit - top), 0);
+    const shares = sharesOf(row);
     const order = [...row.keys()].sort((a, b) => row[b]! - row[a]!);
     await expect(panel.locator('.chat-place output')).toHaveText(`${at + 1} of 24`);
     await expect(panel.locator('.chat-bars')).not.toHaveAttribute('data-stale', LONG);
@@ -111,7 +92,7 @@ test('what it writes, and the shares of its tokens, are those of the float64 ref
     );
     expect(shown[0]!.id).toBe(order[0]);
     // Keys and values are held as halves: logits are within 2e-3 of their norm, shares within the digits that are shown.
-    for (const { id, share } of shown.slice(0, 5)) expect(Math.abs(share - (100 * Math.exp(row[id]! - top)) / total)).toBeLessThan(1);
+    for (const { id, share } of shown.slice(0, 5)) expect(Math.abs(share - 100 * shares[id]!)).toBeLessThan(1);
   };
   await check(0);
   await panel.getByRole('slider', { name: 'Token' }).press('ArrowRight');
@@ -197,8 +178,7 @@ test('every setting is in the URL and counts; the text is in none', async ({ dem
 
 test('stop, go on, another text: what a stop has cut goes on with the same text', async ({ demo }) => {
   const panel = await demo.open('chat', { max: 200 });
-  await expect(said(panel)).not.toBeEmpty(LONG);
-  await button(panel, 'Stop').click();
+  await demo.page.evaluate(atPiece, { count: 1, act: 'Stop' });
   await expect(status(panel)).toHaveAttribute('data-status', 'stopped');
   const cut = (await said(panel).textContent())!;
   await button(panel, 'Go on').click();
@@ -210,8 +190,7 @@ test('stop, go on, another text: what a stop has cut goes on with the same text'
   // Another panel wants the GPU: the answer stops, and goes on after the return.
   const tab = (name: string): Locator => demo.page.getByRole('link', { name, exact: true });
   await button(panel, 'Continue').click();
-  await expect(said(panel).locator('> span').nth(5)).toBeVisible(LONG);
-  await tab('Bring a model').click();
+  await demo.page.evaluate(atPiece, { count: 5, act: 'Bring a model' });
   await tab('Chat').click();
   await expect(status(panel)).toHaveAttribute('data-status', 'stopped');
   await button(panel, 'Go on').click();
@@ -236,8 +215,7 @@ test('a device that is lost in the middle: the answer goes on with the same text
   await ended(panel);
   const whole = await continues(panel, 'And it came to pass');
   await button(panel, 'Continue').click();
-  await expect(said(panel).locator('> span').nth(20)).toBeVisible(LONG);
-  await demo.loseDevice();
+  await demo.page.evaluate(atPiece, { count: 20, act: 'destroy-device' });
   const alert = panel.getByRole('alert').filter({ hasText: 'The GPU device was lost' });
   await expect(alert).toContainText('“Go on” opens the device again', LONG);
   const cut = (await said(panel).textContent())!;
