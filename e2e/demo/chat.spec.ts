@@ -1,6 +1,6 @@
 // The panel "Chat": what the page's own model writes is what the float64 reference says; settings, stop, go on, again; a file and a URL; one
 // token; fewer bits; keys, screen readers, offline; a device that is lost in the middle.
-import { readdirSync, readFileSync } from 'node:fs';
+import { readdirSync, readFileSync, statSync } from 'node:fs';
 import { join } from 'node:path';
 import type { Locator, Page, Request } from '@playwright/test';
 import { makeGguf } from '../../test/support/files.js';
@@ -293,6 +293,50 @@ test.describe('without the service worker, which answers for the network', () =>
     await panel.getByLabel('Or its URL').press('Enter');
     await expect(panel.getByRole('alert').filter({ hasText: 'could not be loaded' })).toContainText('404', LONG);
     demo.problems.splice(0, demo.problems.length, ...demo.problems.filter((one) => !one.includes('404')));
+  });
+
+  test('models of URLs that this browser keeps: listed, loaded without the network, deleted', async ({ demo, baseURL }) => {
+    const { page } = demo;
+    const name = readdirSync(join(root, 'dist-demo/assets')).find((one) => one.endsWith('.gguf'))!;
+    const url = `${baseURL}/assets/${name}?kept`;
+    const { size } = statSync(join(root, 'dist-demo/assets', name));
+    const ranges: string[] = [];
+    page.context().on('request', (request) => request.url() === url && ranges.push(request.headers().range ?? 'all'));
+    /** The first request of a file says its size and its version; what is behind its bytes is weights. */
+    const weights = (): readonly string[] => ranges.splice(0).filter((range) => range !== 'bytes=0-65535');
+    const kept = demo.panel.getByRole('list', { name: 'Models that this browser keeps' }).getByRole('listitem');
+    const loaded = async (press: () => Promise<void>): Promise<void> => {
+      await press();
+      await expect(demo.panel.locator('.chat-said')).toHaveCount(0, LONG); // its load ends the conversation
+      await expect(demo.panel).toContainText('Begin a text: the model goes on with it.', LONG);
+    };
+    const panel = await demo.open('chat', { url, max: 12, temperature: 0 });
+    await ended(panel);
+    await expect(kept).toHaveCount(0);
+    expect(ranges).toEqual([]);
+
+    await loaded(() => panel.getByLabel('Or its URL').press('Enter'));
+    expect(weights()).toEqual([`bytes=0-${size - 1}`]);
+    await expect(kept).toHaveText([`${url}, ${(size / 2 ** 20).toFixed(1)} MiB Load Delete`]);
+    const { text } = await likeliest('In the beginning', 12);
+    expect(await continues(panel, 'In the beginning')).toBe(text);
+
+    // Another visit: the list is there, and the weights come from it.
+    await page.reload();
+    await ended(panel);
+    await expect(kept).toHaveCount(1);
+    expect(ranges).toEqual([]);
+    await loaded(() => kept.getByRole('button', { name: 'Load' }).click());
+    expect(weights()).toEqual([]);
+    expect(await continues(panel, 'In the beginning')).toBe(text);
+    await demo.axe();
+
+    await kept.getByRole('button', { name: 'Delete' }).click();
+    await expect(kept).toHaveCount(0);
+    // The model that is loaded stays.
+    expect(await continues(panel, 'In the beginning')).toBe(text);
+    await loaded(() => panel.getByLabel('Or its URL').press('Enter'));
+    expect(weights()).toEqual([`bytes=0-${size - 1}`]);
   });
 });
 
