@@ -3,9 +3,9 @@ import { GpuError } from '../errors.js';
 import type { Choosing } from '../llm-kernels/pick.js';
 import { countsOf, penaltyUniforms } from '../llm-kernels/sampling.js';
 import { checkSampled, type Sampler } from '../llm-kernels/sampling-options.js';
+import type { Runner } from '../sequence/runner.js';
 import type { Sequence } from './choose.js';
 import type { GeneratedId } from './options.js';
-import type { Runner } from './runner.js';
 
 /** How often ids are in the window behind a sequence of them, as far as it has changed. */
 function windowOf(ids: readonly number[], { vocabulary, context, adjusting }: Choosing) {

@@ -1,9 +1,9 @@
 // The ids behind a prompt: submits that are always one ahead of what the host reads.
 import { GpuError } from '../errors.js';
 import { type Choosing, FLAGS } from '../llm-kernels/pick.js';
+import type { Chosen, Runner } from '../sequence/runner.js';
 import type { LlmStats } from './explanation.js';
 import type { GeneratedId, Reason } from './options.js';
-import type { Chosen, Runner } from './runner.js';
 
 /** More tokens a submit while one takes less. */
 const SHORT_MS = 30;

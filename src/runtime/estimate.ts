@@ -13,7 +13,7 @@ import type { Caps } from '../problem/caps.js';
 import { rowsOfWords } from '../problem/code-width.js';
 import { heldBits } from '../problem/weight-format.js';
 import { type QuantizeForm, settingsFor } from '../quantize/gpu-form.js';
-import { bufferSizes, cacheSizes, cacheTotal } from './memory.js';
+import { bufferSizes, cacheSizes, cacheTotal } from '../sequence/memory.js';
 
 /** Bytes on the GPU, by use. */
 export interface LlmEstimate {

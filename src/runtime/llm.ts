@@ -11,6 +11,9 @@ import { hubUrl } from '../loading/hub-url.js';
 import { cacheOf, caching, serverUrl } from '../loading/kept-files.js';
 import type { LanguageModel } from '../model/language-model.js';
 import { type ModelFrom, openLanguageModel } from '../model/open-language-model.js';
+import { type Chosen, Runner } from '../sequence/runner.js';
+import { fusesNorms } from '../sequence/step-plan.js';
+import { loadWeights, type ModelWeights } from '../sequence/weights.js';
 import { type Message, renderChat } from '../text/template.js';
 import type { Tokenizer } from '../text/tokenizer.js';
 import { askForIds } from './ask.js';
@@ -33,9 +36,6 @@ import {
   type Piece,
 } from './options.js';
 import { piecesOf } from './pieces.js';
-import { type Chosen, Runner } from './runner.js';
-import { fusesNorms } from './step-plan.js';
-import { loadWeights, type ModelWeights } from './weights.js';
 
 /** Positions of a sequence, if nobody says. */
 const CONTEXT = 4096;

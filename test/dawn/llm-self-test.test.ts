@@ -7,7 +7,7 @@ import { capsOf, requestDevice, ShaderError, selfTestReports } from '../../src/i
 import { variantId } from '../../src/kernels/kernel.js';
 import { Llm } from '../../src/llm.js';
 import { trialOf } from '../../src/llm-trials/trials.js';
-import { testKernels } from '../../src/runtime/test-kernels.js';
+import { testKernels } from '../../src/sequence/test-kernels.js';
 import { sources } from '../../src/wgsl/sources.js';
 import { llmVariants } from '../cases/llm-variants.js';
 import { idsOf } from '../cases/run-llm.js';

@@ -25,6 +25,7 @@ const FLOORS: readonly (readonly string[])[] = [
   ['llm-trials'],
   ['llm'],
   ['model'],
+  ['sequence'],
   ['runtime'],
   ['llm-worker'],
   ['index.ts', 'formats.ts', 'llm.ts', 'shaders.ts'],
@@ -104,13 +105,13 @@ test('a folder has about a dozen files', () => {
   expect(large.map(([name, files]) => `${name} has ${files.length}`)).toEqual([]);
 });
 
-test('only gpu/, tuning/, layer/, epilogues/, experts/, loading/ and runtime/ call a GPUDevice', () => {
+test('only gpu/, tuning/, layer/, epilogues/, experts/, loading/ and sequence/ call a GPUDevice', () => {
   const files = [...imports.keys()].filter((file) =>
     /\.(create(Buffer|BindGroup|ShaderModule|ComputePipeline|CommandEncoder)\w*|queue|pushErrorScope)\b/.test(
       readFileSync(join(root, file), 'utf8'),
     ),
   );
-  expect(files.filter((file) => !['gpu', 'tuning', 'layer', 'epilogues', 'experts', 'loading', 'runtime'].includes(room(file)))).toEqual(
+  expect(files.filter((file) => !['gpu', 'tuning', 'layer', 'epilogues', 'experts', 'loading', 'sequence'].includes(room(file)))).toEqual(
     [],
   );
 });

@@ -1,7 +1,7 @@
 // The ids that a function of the caller's chooses, on a runner that is none: the end of its wait.
 import { expect, test } from 'vitest';
 import { askForIds } from '../../../src/runtime/ask.js';
-import type { Runner } from '../../../src/runtime/runner.js';
+import type { Runner } from '../../../src/sequence/runner.js';
 
 const runner = {
   offer: async () => {},

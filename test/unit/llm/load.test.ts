@@ -1,14 +1,14 @@
 // A load whose signal comes while the runner is made, on a device that is none: it ends with the reason, and nothing is left.
 import { expect, test, vi } from 'vitest';
 import { Llm } from '../../../src/runtime/llm.js';
-import { Runner } from '../../../src/runtime/runner.js';
-import * as weights from '../../../src/runtime/weights.js';
+import { Runner } from '../../../src/sequence/runner.js';
+import * as weights from '../../../src/sequence/weights.js';
 import { GPU } from '../../support/devices.js';
 import { modelFile } from '../../support/model-file.js';
 
 vi.mock('../../../src/gpu/device.js', async (original) => ({ ...(await original<object>()), capsOf: () => GPU }));
 vi.mock('../../../src/runtime/estimate.js', async (original) => ({ ...(await original<object>()), checkRoom: async () => {} }));
-vi.mock('../../../src/runtime/weights.js', async (original) => ({ ...(await original<object>()), loadWeights: vi.fn() }));
+vi.mock('../../../src/sequence/weights.js', async (original) => ({ ...(await original<object>()), loadWeights: vi.fn() }));
 
 const device = {
   ...{ createBuffer() {}, createComputePipeline() {}, createCommandEncoder() {}, pushErrorScope() {}, destroy() {} },

@@ -16,8 +16,8 @@ import {
   keeps,
   slotsOf,
   twinOffset,
-} from '../../../src/runtime/memory.js';
-import { headSteps, type PlanStep, promptSteps, tokenSteps } from '../../../src/runtime/step-plan.js';
+} from '../../../src/sequence/memory.js';
+import { headSteps, type PlanStep, promptSteps, tokenSteps } from '../../../src/sequence/step-plan.js';
 import { GPU, LAVAPIPE } from '../../support/devices.js';
 import { modelConfig } from '../../support/model-file.js';
 import { problemOf } from '../../support/problems.js';

@@ -4,7 +4,7 @@ import { ArgumentError } from '../../../src/errors.js';
 import { openModel } from '../../../src/files/open-file.js';
 import { ggufModel } from '../../../src/model/gguf-model.js';
 import { estimateOf } from '../../../src/runtime/estimate.js';
-import { loadExpertsOf, teller } from '../../../src/runtime/expert-weights.js';
+import { loadExpertsOf, teller } from '../../../src/sequence/expert-weights.js';
 import { type ModelOptions, modelFile } from '../../support/model-file.js';
 
 const asked = vi.hoisted((): unknown[] => []);
