@@ -15,9 +15,20 @@ export { LlmWorker, type LlmWorkerOptions } from './llm-worker/llm-worker.js';
 export type { ModelFiles, ModelFrom } from './model/open-language-model.js';
 export type { Phase, Progress } from './progress.js';
 export type { LlmEstimate } from './runtime/estimate.js';
-export type { LlmExplanation, LlmStats } from './runtime/explanation.js';
+export type { LlmExplanation, LlmProfile, LlmStats } from './runtime/explanation.js';
 export { Llm } from './runtime/llm.js';
-export type { ChatWithOptions, CompleteOptions, GeneratedId, GenerateOptions, LlmOptions, Piece, Reason } from './runtime/options.js';
+export type {
+  ChatWithOptions,
+  CompleteOptions,
+  GeneratedId,
+  GenerateOptions,
+  LlmOptions,
+  Piece,
+  ProfileOptions,
+  Reason,
+} from './runtime/options.js';
+export type { Dispatched } from './sequence/recordings.js';
+export type { TimedPart, Times } from './sequence/time-tokens.js';
 export { Detokenizer, type DetokenizerOptions, type TokenTable } from './text/detokenizer.js';
 export type { ChatOptions, Message } from './text/template.js';
 export type { EncodeOptions, Tokenizer } from './text/tokenizer.js';

@@ -3,8 +3,8 @@ import { callback, object, optional, property } from '../arguments/check.js';
 import { ArgumentError, DeviceLostError, UnsupportedError } from '../errors.js';
 import type { Config } from '../llm/config.js';
 import type { KvDType } from '../llm-kernels/attention.js';
-import type { LlmExplanation, LlmStats } from '../runtime/explanation.js';
-import type { ChatWithOptions, CompleteOptions, GeneratedId, GenerateOptions, LlmOptions, Piece } from '../runtime/options.js';
+import type { LlmExplanation, LlmProfile, LlmStats } from '../runtime/explanation.js';
+import type { ChatWithOptions, CompleteOptions, GeneratedId, GenerateOptions, LlmOptions, Piece, ProfileOptions } from '../runtime/options.js';
 import type { DetokenizerOptions } from '../text/detokenizer.js';
 import type { Message } from '../text/template.js';
 import type { EncodeOptions } from '../text/tokenizer.js';
@@ -137,6 +137,11 @@ export class LlmWorker {
     return this.#connection.call('explain', []) as Promise<LlmExplanation>;
   }
 
+  /** As Llm.profile. */
+  profile(options: ProfileOptions = {}): Promise<LlmProfile> {
+    return this.#connection.call('profile', [options]) as Promise<LlmProfile>;
+  }
+
   /** As Llm.stats, at the time of the call. */
   stats(): Promise<LlmStats> {
     return this.#connection.call('stats', []) as Promise<LlmStats>;
@@ -205,7 +210,7 @@ class Connection {
     }
   }
 
-  /** Calls; of two arguments and more the last is options. @returns its number @throws ArgumentError for what no message carries */
+  /** Calls; of two arguments and more the last is options, and that of a call that takes functions. @returns its number @throws ArgumentError for what no message carries */
   #begin(
     call: Call | Stream,
     given: readonly unknown[],
@@ -214,7 +219,8 @@ class Connection {
     if (this.#ended) throw this.#ended;
     const id = this.#next++;
     const last = given.at(-1);
-    const carried = given.length > 1 ? carriedOptions(last) : { data: undefined, functions: new Map(), signal: undefined };
+    const hasOptions = given.length > 1 || carriesFunctions(call);
+    const carried = hasOptions ? carriedOptions(last) : { data: undefined, functions: new Map(), signal: undefined };
     const { data, functions, signal } = carried;
     const [name = signal && 'signal'] = functions.keys();
     if (name !== undefined && !carriesFunctions(call)) throw new ArgumentError(name, `none, since ${call} takes no such option`, 'one');
@@ -224,7 +230,7 @@ class Connection {
     const error = (why: unknown): void => waiting.error(signal?.aborted ? signal.reason : why);
     signal?.throwIfAborted();
     try {
-      this.#post({ id, call, given: given.length > 1 ? [...given.slice(0, -1), data] : given, functions: [...functions.keys()] });
+      this.#post({ id, call, given: hasOptions ? [...given.slice(0, -1), data] : given, functions: [...functions.keys()] });
     } catch (cause) {
       const refused = new ArgumentError(call, 'arguments that a message carries', cause instanceof Error ? cause.message : String(cause));
       refused.cause = cause;

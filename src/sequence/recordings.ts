@@ -3,9 +3,9 @@ import { ShaderError } from '../errors.js';
 import { loadOwn } from '../gpu/own-file.js';
 import type { Config } from '../llm/config.js';
 import { type LlmDispatch, stepWords } from '../llm-kernels/shaders.js';
-import { replay } from '../recorded/record-steps.js';
+import { dispatchesOf, replay } from '../recorded/record-steps.js';
 import { type Bound, bindSteps, free, type Names } from './bind-steps.js';
-import { headSteps, type Planning, type PlanStep, promptSteps, tokenSteps } from './step-plan.js';
+import { headSteps, nameOf, type Planning, type PlanStep, promptSteps, tokenSteps } from './step-plan.js';
 import type { Submissions } from './submissions.js';
 import type { Tensors } from './tensors.js';
 
@@ -14,6 +14,14 @@ const MOST_TRIES = 8;
 
 /** What is recorded; a number is a class of rows of a prompt. */
 export type Part = 'token' | 'head' | number;
+
+/** A dispatch of a step. */
+export interface Dispatched {
+  /** What the step is: `qkv`, `attend`, `norm`; of every layer the same. */
+  readonly of: string;
+  /** Variant of the shader. */
+  readonly shader: string;
+}
 
 /** What a pass must have for steps to be encoded. */
 export type StepPass = Pick<GPUComputePassEncoder, 'setPipeline' | 'setBindGroup' | 'dispatchWorkgroups'>;
@@ -95,6 +103,12 @@ export class Recordings {
   /** Encodes steps that are recorded. */
   replay(pass: StepPass, part: Part): void {
     encode(pass, this.#bound.get(part)!, part);
+  }
+
+  /** What `replay` of a token dispatches, in order. */
+  ofToken(): readonly Dispatched[] {
+    const plan = this.#planOf('token');
+    return dispatchesOf(this.#bound.get('token')!.recorded).map(({ label, step }) => ({ of: nameOf(plan[step]!), shader: label }));
   }
 
   /** Tests what a token will run with a larger cache, which may be other kernels. @throws ShaderError */

@@ -10,9 +10,10 @@ import { addLlmShaders, stepWords } from '../llm-kernels/shaders.js';
 import { Choices } from './choices.js';
 import { copyCache, makeCache } from './grow-cache.js';
 import { bufferSizes, CLASSES, cacheTotal, capacityFor, chunksOf, keeps } from './memory.js';
-import { Recordings, type StepPass } from './recordings.js';
+import { type Dispatched, Recordings, type StepPass } from './recordings.js';
 import { STAGINGS, STATE_BYTES, type Steps, Submissions } from './submissions.js';
 import { rowTensors, tokenTensors } from './tensors.js';
+import { type Times, timeTokens } from './time-tokens.js';
 import type { ModelWeights } from './weights.js';
 
 /** Where a sequence stands, as the host reads it. */
@@ -93,20 +94,9 @@ export class Runner {
     this.#recordings.replay(pass, 'token');
   }
 
-  /** The pipelines of a token's dispatches, without its choice. */
-  dispatches(): readonly string[] {
-    const labels: string[] = [];
-    let label = '';
-    this.token({
-      setPipeline: (pipeline) => {
-        label = pipeline.label;
-      },
-      setBindGroup() {},
-      dispatchWorkgroups: () => {
-        labels.push(label);
-      },
-    });
-    return labels;
+  /** The dispatches of a token, without its choice. */
+  dispatches(): readonly Dispatched[] {
+    return this.#recordings.ofToken();
   }
 
   // ---------------------------------------------------------------------------------------------------------------- memory
@@ -246,7 +236,26 @@ export class Runner {
     this.#choices.replay(pass);
   }
 
-  #token(pass: GPUComputePassEncoder): void {
+  /**
+   * Times tokens at a position for which there is room, one after the other; their ids are of no matter. A choice must have begun.
+   * @param check throws if it is to end
+   * @throws UnsupportedError without timestamps, or with those that no clock agrees with; GpuError, DeviceLostError
+   */
+  async timed(tokens: number, position: number, check: () => void): Promise<Times> {
+    const submissions = this.#submissions;
+    const timing = {
+      submissions,
+      dispatches: [...this.#recordings.ofToken(), ...this.#choices.dispatched()],
+      token: (pass: StepPass) => this.#token(pass),
+      begin: () => {
+        check();
+        submissions.write('now', stepWords({ running: 1, position, rows: 1 }));
+      },
+    };
+    return timeTokens(timing, tokens);
+  }
+
+  #token(pass: StepPass): void {
     this.#recordings.replay(pass, 'token');
     this.#choices.replay(pass);
   }

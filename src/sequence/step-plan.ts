@@ -50,6 +50,15 @@ export type PlanStep =
       readonly buffers: Readonly<Record<string, string>>;
     };
 
+/** What a step does, of whatever layer: a product by its weights, another by its shader. */
+export function nameOf(step: PlanStep): string {
+  if ('gather' in step) return step.gather;
+  if ('sort' in step) return 'sort';
+  if ('dispatch' in step) return step.dispatch.shader.name.replace('llm/', '');
+  const [name] = ('product' in step ? step.product : step.experts).split('.');
+  return 'experts' in step ? `experts ${name}` : name!;
+}
+
 /** What the steps of a model hang on. */
 export interface Planning {
   readonly config: Config;
