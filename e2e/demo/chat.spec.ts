@@ -100,11 +100,33 @@ test('what it writes, and the shares of its tokens, are those of the float64 ref
   await said(panel).locator('> span').nth(5).click();
   await check(5);
 
+  // Where its time went: all dispatches of the token, and all of the time.
+  await button(panel, 'Measure where the time went').click();
+  const times = panel.locator('.chat-times tbody tr');
+  await expect(times.first().or(panel.locator('.chat-without'))).toBeVisible(LONG);
+  const timed = (await panel.locator('.chat-without').count()) === 0;
+  const rowsOfTimes = await times.evaluateAll((all) => all.map((one) => [...one.children].map(({ textContent }) => textContent!)));
+  if (timed) {
+    await expect(panel.locator('.chat-times')).toContainText(/Token 6, [\d.,]+ (µs|ms) on the GPU\. .* second, slower build of passes/);
+    const names = rowsOfTimes.map(([name]) => name);
+    expect(names).toEqual(expect.arrayContaining(['Attention', 'Norms', 'Product: down', 'Product: logits', 'Choice of the token']));
+    const shares = rowsOfTimes.reduce((sum, [, , , share]) => sum + Number.parseFloat(share!), 0);
+    expect(Math.abs(shares - 100)).toBeLessThan(1 + 0.5 * rowsOfTimes.length); // each is rounded
+  }
+  // How near that is to a copy of as many bytes.
+  await button(panel, 'Measure how fast this adapter copies').click();
+  const copying = panel.locator('.chat-figures > div').filter({ hasText: 'Of what a copy moves' });
+  await expect(copying).toContainText(/[\d.]+ %[\d.,]+ MiB read a token; a copy moves [\d.,]+ (MiB|GiB) a second/, LONG);
+  const share = Number.parseFloat((await copying.locator('strong').textContent())!);
+  expect(share).toBeGreaterThan(0);
+  expect(share).toBeLessThan(100);
+
   // What ran: a link to the text of each shader.
   await panel.locator('.chat-ran summary').click();
   const rows = panel.locator('.chat-ran tbody tr');
   const counts = await rows.locator('td:last-child').allTextContents();
   const dispatches = counts.reduce((sum, text) => sum + Number(text), 0);
+  if (timed) expect(rowsOfTimes.reduce((sum, [, count]) => sum + Number(count), 0)).toBe(dispatches);
   await expect(panel.locator('.chat-ran summary')).toHaveText(`What ran for it: ${dispatches} dispatches`);
   await expect(panel.locator('.chat-figures')).toContainText(String(dispatches));
   for (const name of ['llm/attend', 'gather-weights', 'matmul-subgroup']) {
@@ -428,5 +450,16 @@ test.describe('without a GPU', () => {
     const panel = await demo.open('chat');
     await expect(panel.getByRole('alert').filter({ hasText: 'could not be loaded' })).toContainText('navigator.gpu', { ignoreCase: true });
     await expect(button(panel, 'Continue')).toBeDisabled();
+  });
+});
+
+test.describe('on an adapter without timestamps', () => {
+  test.use({ gpu: 'no-timestamps', serviceWorkers: 'block' });
+  test('the page says that it cannot tell where the time went', async ({ demo }) => {
+    const panel = await demo.open('chat', { max: 4 });
+    await ended(panel);
+    await button(panel, 'Measure where the time went').click();
+    await expect(panel.locator('.chat-without')).toContainText('This adapter has no timestamps (timestamp-query)', LONG);
+    await expect(panel.locator('.chat-times table')).toHaveCount(0);
   });
 });

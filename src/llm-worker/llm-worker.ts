@@ -4,7 +4,15 @@ import { ArgumentError, DeviceLostError, UnsupportedError } from '../errors.js';
 import type { Config } from '../llm/config.js';
 import type { KvDType } from '../llm-kernels/attention.js';
 import type { LlmExplanation, LlmProfile, LlmStats } from '../runtime/explanation.js';
-import type { ChatWithOptions, CompleteOptions, GeneratedId, GenerateOptions, LlmOptions, Piece, ProfileOptions } from '../runtime/options.js';
+import type {
+  ChatWithOptions,
+  CompleteOptions,
+  GeneratedId,
+  GenerateOptions,
+  LlmOptions,
+  Piece,
+  ProfileOptions,
+} from '../runtime/options.js';
 import type { DetokenizerOptions } from '../text/detokenizer.js';
 import type { Message } from '../text/template.js';
 import type { EncodeOptions } from '../text/tokenizer.js';

@@ -1,7 +1,6 @@
 // The recorded steps of a sequence: of a token, of the head, and of each class of rows of a prompt. They are tested before they count.
 import { ShaderError } from '../errors.js';
 import { loadOwn } from '../gpu/own-file.js';
-import type { Config } from '../llm/config.js';
 import { type LlmDispatch, stepWords } from '../llm-kernels/shaders.js';
 import { dispatchesOf, replay } from '../recorded/record-steps.js';
 import { type Bound, bindSteps, free, type Names } from './bind-steps.js';

@@ -140,7 +140,8 @@ export async function timeTokens(timing: Timing, tokens: number): Promise<Times>
   if (!device.features.has('timestamp-query')) throw new UnsupportedError('profile', ['the device has no timestamp-query']);
   const begins = dispatches.map((one, i) => !sameKind(dispatches[i - 1], one));
   const kinds = dispatches.filter((_, i) => begins[i]);
-  if (kinds.length > MOST_PASSES) throw new UnsupportedError('profile', [`a token would be ${kinds.length} passes, more than ${MOST_PASSES}`]);
+  if (kinds.length > MOST_PASSES)
+    throw new UnsupportedError('profile', [`a token would be ${kinds.length} passes, more than ${MOST_PASSES}`]);
   const { result } = submissions.make('times of a language model', () => [makeClock(device, 1), makeClock(device, kinds.length)] as const);
   const [whole, parted] = result;
   let [ms, passesMs] = [0, 0];

@@ -36,7 +36,8 @@ export interface Spoken {
   readonly reason: Reason;
   readonly spent: Spent;
   readonly memory: Readonly<Record<string, number>>;
-  readonly capacity: number;
+  /** Bytes that the last token read. */
+  readonly reads: number;
 }
 
 /** @throws what the tokenizer and the template throw */
@@ -92,6 +93,6 @@ export async function speak({ model, prompt, before, options }: SpeakArgs, conte
     part({ kind: 'piece', piece, ms: performance.now() - began, spent: spentSince(llm.stats, then) });
     if (piece.reason) ({ reason } = piece);
   }
-  const { memory, capacity } = llm.explain();
-  return { reason, spent: spentSince(llm.stats, then), memory, capacity };
+  const { memory, reads } = llm.explain();
+  return { reason, spent: spentSince(llm.stats, then), memory, reads: reads.weights + reads.cache };
 }
