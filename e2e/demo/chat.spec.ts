@@ -115,8 +115,8 @@ test('what it writes, and the shares of its tokens, are those of the float64 ref
   }
   // How near that is to a copy of as many bytes.
   await button(panel, 'Measure how fast this adapter copies').click();
-  const copying = panel.locator('.chat-figures > div').filter({ hasText: 'Of what a copy moves' });
-  await expect(copying).toContainText(/[\d.]+ %[\d.,]+ MiB read a token; a copy moves [\d.,]+ (MiB|GiB) a second/, LONG);
+  const copying = panel.locator('.chat-figures > div').filter({ hasText: 'Share of copy bandwidth' });
+  await expect(copying).toContainText(/[\d.]+ %[\d.,]+ MiB read a token; a copy reads and writes [\d.,]+ (MiB|GiB) a second/, LONG);
   const share = Number.parseFloat((await copying.locator('strong').textContent())!);
   expect(share).toBeGreaterThan(0);
   expect(share).toBeLessThan(100);

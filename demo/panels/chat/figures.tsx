@@ -42,10 +42,10 @@ export function Figures({ answer }: { readonly answer: Answer }) {
 
 /** Bytes that tokens read in a second, of those that a copy reads and writes: a token cannot be read faster than that. */
 function shareOfCopying({ reads, status }: Answer, speed: number | undefined): readonly [string, ComponentChildren, string?] {
-  const name = 'Of what a copy moves';
+  const name = 'Share of copy bandwidth';
   const copy = copied.value;
   if (copy && reads !== undefined && speed !== undefined)
-    return [name, percent((reads * speed) / copy.rate), `${bytes(reads)} read a token; a copy moves ${bytes(copy.rate)} a second`];
+    return [name, percent((reads * speed) / copy.rate), `${bytes(reads)} read a token; a copy reads and writes ${bytes(copy.rate)} a second`];
   const running = copyingJob.status.value === 'running';
   const value = (
     <>
