@@ -2,7 +2,7 @@
 // are is which files of their size there are, whatever ended the page. Bytes come from a chunk where it is there, else by range requests of whole chunks,
 // which are written behind while the caller goes on.
 import { guardedSource, memoryFor } from './guarded-source.js';
-import { type StoredFolder, store } from './opfs.js';
+import { names, type StoredFolder, store } from './opfs.js';
 import type { ByteSource } from './tensor-file.js';
 
 /** Bytes of a chunk; the last of a file may be shorter. */
@@ -31,10 +31,22 @@ export interface Chunks {
   readonly have: Set<number>;
 }
 
-/** Numbers of chunks among names. */
-export const chunksAmong = (names: readonly string[]): Set<number> =>
-  new Set(names.filter((name) => /^(0|[1-9]\d{0,8})$/.test(name)).map(Number));
 export const chunkBytes = (chunk: number, size: number): number => Math.max(0, Math.min(CHUNK, size - chunk * CHUNK));
+
+/** Numbers of the chunks of a file of `size` bytes that are there whole: a page that ended while one was made may have left an empty or a shorter one. */
+export async function chunksIn(folder: StoredFolder, size: number): Promise<Set<number>> {
+  const whole = new Set<number>();
+  for (const name of await names(folder)) {
+    if (!/^(0|[1-9]\d{0,8})$/.test(name)) continue;
+    const chunk = Number(name);
+    const file = await folder
+      .getFileHandle(name)
+      .then((handle) => handle.getFile())
+      .catch(() => undefined); // removed meanwhile
+    if (file?.size && file.size === chunkBytes(chunk, size)) whole.add(chunk);
+  }
+  return whole;
+}
 
 interface Sources {
   /** The network. */

@@ -1,7 +1,7 @@
 // Models of URLs that are kept in the origin-private file system: opened through the cache, listed, and removed. A model is a folder: model.json
 // has its URL; each of its files is a folder with file.json (URL, version, size) and the chunks, named by their numbers.
 import { isMissing, ReadError } from '../errors.js';
-import { type CachedSource, type CacheStats, CHUNK, cachedSource, chunkBytes, chunksAmong } from './cached-source.js';
+import { type CachedSource, type CacheStats, CHUNK, cachedSource, chunkBytes, chunksIn } from './cached-source.js';
 import { guardedSource } from './guarded-source.js';
 import { nameOfUrl } from './http-request.js';
 import { httpSource } from './http-source.js';
@@ -108,7 +108,7 @@ export async function modelCache(model: URL, { fetch: ask = globalThis.fetch, si
   /** Chunks of this version; those of another are removed. */
   const chunksOf = (url: URL, { folder: own, record }: Kept, now: FileRecord) =>
     attempt(async () => {
-      if (record?.version === now.version && record.size === now.size) return { folder: own, have: chunksAmong(await names(own)) };
+      if (record?.version === now.version && record.size === now.size) return { folder: own, have: await chunksIn(own, now.size) };
       const name = await nameFor(plainUrl(url));
       await folder!.removeEntry(name, { recursive: true });
       const fresh = await folder!.getDirectoryHandle(name, { create: true });
@@ -145,7 +145,7 @@ export async function modelCache(model: URL, { fetch: ask = globalThis.fetch, si
       if (others) throw new ReadError(nameOfUrl(url), 'there is no network, and it is not in the cache of this model', { missing: true });
       return undefined;
     }
-    const have = await attempt(async () => chunksAmong(await names(own)));
+    const have = await attempt(() => chunksIn(own, record.size));
     if (!have || have.size < Math.ceil(record.size / CHUNK)) return undefined;
     const none = guardedSource(nameOfUrl(url), record.size, () => Promise.reject(error));
     return [none, { folder: own, have }] as const;
@@ -187,7 +187,7 @@ export async function cachedModels(): Promise<CachedModel[]> {
       const file = await model.getDirectoryHandle(one).catch(() => undefined);
       const record = file && (await readJson(file, FILE));
       if (!file || !isRecord(record)) continue;
-      for (const chunk of chunksAmong(await names(file))) bytes += chunkBytes(chunk, record.size);
+      for (const chunk of await chunksIn(file, record.size)) bytes += chunkBytes(chunk, record.size);
       total += record.size;
       files++;
     }

@@ -9,7 +9,7 @@ import type { TensorFile, TensorInfo } from '../files/tensor-file.js';
 import { showShape } from '../problem/view.js';
 import { asExperts, type ExpertSource, groupExperts, partOf } from './experts.js';
 import type { FoundLayers, NotYet } from './found-layers.js';
-import { ggufFormat } from './gguf-blocks.js';
+import { formatFrom, hasGrid, PLAIN_TYPES } from './gguf-layer.js';
 import { HINTS } from './given.js';
 import { type Found, type LayerContext, type LayerFormat, type LayerHints, wrong } from './layer-format.js';
 import type { LayerSource } from './layer-source.js';
@@ -170,6 +170,13 @@ function make(
   }
 }
 
+/** The formats that a file's layers may have. Those that few files have are fetched when one does. */
+async function formatsOf({ kind, tensors }: TensorFile): Promise<readonly LayerFormat[]> {
+  if (kind !== 'gguf') return (await import('./layer-formats.js')).LAYER_FORMATS;
+  for (const { dtype } of tensors.values()) if (hasGrid(dtype)) return (await import('./gguf-blocks.js')).ggufFormat.layers;
+  return [formatFrom(PLAIN_TYPES)];
+}
+
 const OPTIONS = fields({ config: anything, ...HINTS, signal: optional(isSignal) });
 
 const isFloatMatrix = ({ dtype, shape }: TensorInfo): boolean => FLOATS.includes(dtype) && shape.length === 2;
@@ -190,7 +197,7 @@ export async function findLayers(file: TensorFile, options: FindLayersOptions = 
   tensorFile(file, 'file');
   const { config, torchNpu, torchao, signal } = OPTIONS(options, 'options') as FindLayersOptions;
   if (file.nodes) return (await import('./find-nodes.js')).findNodes(file);
-  const formats = file.kind === 'gguf' ? ggufFormat.layers : (await import('./layer-formats.js')).LAYER_FORMATS;
+  const formats = await formatsOf(file);
   const context = { config: quantizationOf(config), metadata: file.metadata, torchNpu, torchao };
   const taken = new Set<TensorInfo>();
   const breathe = breather(signal);

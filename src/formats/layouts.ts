@@ -1,7 +1,7 @@
 // Layouts of quantized weights that are known and not read, by names of their tensors. A file in such a layout is named, and its tensors
 // are not taken for floats.
 import type { TensorInfo } from '../files/tensor-file.js';
-import { isGgufType } from './gguf-blocks.js';
+import { isGgufType } from './gguf-layer.js';
 import type { Found } from './layer-format.js';
 
 export interface Layout {

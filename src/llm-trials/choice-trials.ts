@@ -1,6 +1,7 @@
 // Trials of the choice of an id, and of the candidates for a host that chooses. Pure.
-import { CANDIDATES, candidatesDispatch, FLAGS, MOST_CANDIDATES, pickDispatch, STATE, stateBytes } from '../llm-kernels/pick.js';
+import { candidatesDispatch, pickDispatch } from '../llm-kernels/pick.js';
 import { adjusted, choiceOf } from '../llm-kernels/sampling.js';
+import { CANDIDATES, FLAGS, MOST_CANDIDATES, STATE, stateBytes } from '../llm-kernels/state.js';
 import type { Params } from '../wgsl/preprocess.js';
 import { type Buffer, floatsOf, type LlmTrial, noise, poison, trial, untouched } from './trial.js';
 

@@ -1,6 +1,7 @@
 // The ids behind a prompt: submits that are always one ahead of what the host reads.
 import { GpuError } from '../errors.js';
-import { type Choosing, FLAGS } from '../llm-kernels/pick.js';
+import type { Choosing } from '../llm-kernels/pick.js';
+import { FLAGS } from '../llm-kernels/state.js';
 import type { Chosen, Runner } from '../sequence/runner.js';
 import type { LlmStats } from './explanation.js';
 import type { GeneratedId, Reason } from './options.js';

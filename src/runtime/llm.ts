@@ -1,26 +1,21 @@
 // Llm: a language model that is loaded, and one sequence of it.
 import { refuse } from '../arguments/check.js';
 import { ArgumentError, UnsupportedError } from '../errors.js';
-import type { CacheStats } from '../files/cached-source.js';
 import type { CachedModel } from '../files/model-cache.js';
-import { capsOf, requestDevice } from '../gpu/device.js';
+import { loadOwn } from '../gpu/own-file.js';
 import type { Config } from '../llm/config.js';
 import type { KvDType } from '../llm-kernels/attention.js';
 import { type Sampling, samplingOf } from '../llm-kernels/sampling-options.js';
-import { hubUrl } from '../loading/hub-url.js';
-import { cacheOf, caching, serverUrl } from '../loading/kept-files.js';
-import type { LanguageModel } from '../model/language-model.js';
-import { type ModelFrom, openLanguageModel } from '../model/open-language-model.js';
-import { cacheRead } from '../sequence/memory.js';
-import { type Chosen, Runner } from '../sequence/runner.js';
-import { fusesNorms } from '../sequence/step-plan.js';
-import { loadWeights, type ModelWeights } from '../sequence/weights.js';
+import { caching, serverUrl } from '../loading/kept-files.js';
+import type { ModelFrom } from '../model/open-language-model.js';
+import type { Chosen, Runner } from '../sequence/runner.js';
 import { type Message, renderChat } from '../text/template.js';
 import type { Tokenizer } from '../text/tokenizer.js';
 import { askForIds } from './ask.js';
 import { chooseIds, type Sequence } from './choose.js';
-import { checkRoom, estimateOf, type LlmEstimate } from './estimate.js';
+import type { LlmEstimate } from './estimate.js';
 import type { LlmExplanation, LlmProfile, LlmStats } from './explanation.js';
+import type { Parts } from './load-parts.js';
 import {
   type ChatWithOptions,
   type CompleteOptions,
@@ -40,36 +35,6 @@ import {
 } from './options.js';
 import { piecesOf } from './pieces.js';
 
-/** Positions of a sequence, if nobody says. */
-const CONTEXT = 4096;
-
-/** The parts of a loaded model. */
-interface Parts {
-  readonly device: GPUDevice;
-  /** Is the device ours to destroy? */
-  readonly owned: boolean;
-  readonly model: LanguageModel;
-  readonly weights: ModelWeights;
-  readonly runner: Runner;
-  readonly context: number;
-  readonly kv: KvDType;
-  readonly cache: CacheStats | undefined;
-  /** What float matrices became, in words. */
-  readonly form: string;
-  readonly loadMs: number;
-}
-
-/** @throws ArgumentError */
-function contextOf({ contextLength, rope }: Config, asked: number | undefined): number {
-  const context = asked ?? Math.min(CONTEXT, contextLength, rope.original ?? Infinity);
-  if (context > contextLength)
-    throw new ArgumentError('context', `at most ${contextLength}, what the model was trained for`, String(context));
-  return context;
-}
-
-/** Of `cache` for what comes from no server. */
-const NOT_KEPT: CacheStats = { cached: 0, fetched: 0, stored: 0, off: 'only models of URLs are kept' };
-
 /** @throws UnsupportedError if there is no memory */
 function logitsOf(rows: number, vocabulary: number): Float32Array<ArrayBuffer> {
   try {
@@ -79,9 +44,8 @@ function logitsOf(rows: number, vocabulary: number): Float32Array<ArrayBuffer> {
   }
 }
 
-/** The form that float matrices were given, in words. */
-const formOf = (quantize: LlmOptions['quantize'] = 'int8'): string =>
-  typeof quantize === 'string' ? `${quantize} in groups of 32` : `codes of ${quantize.bits} bits`;
+/** What opens, loads and runs models is fetched by the first load. */
+const loading = () => loadOwn('loading of language models', () => import('./load-parts.js'));
 
 /** How ids are chosen, checked. */
 interface Asked extends Required<Pick<GenerateOptions, 'signal' | 'tokensPerSubmit'>>, Sampling {
@@ -128,44 +92,8 @@ export class Llm {
    *   DeviceLostError; the reason of `signal`
    */
   static async load(from: ModelFrom, options: LlmOptions = {}): Promise<Llm> {
-    const began = performance.now();
-    const { device: given, context: asked, kv = 'f16', quantize, cache = false, fetch, onProgress, signal } = checkLoad(options);
-    signal?.throwIfAborted();
-    const place = typeof from === 'string' ? hubUrl(from) : from;
-    const store = cache ? await cacheOf(place, { fetch, signal }) : undefined;
-    const model = await openLanguageModel(place, { signal, fetch, fetched: store?.open });
-    const { config } = model;
-    const context = contextOf(config, asked);
-    estimateOf(model, { context, kv, wide: false, quantize }); // throws if no kernel has such heads, or floats cannot become that
-    const device = given ?? (await requestDevice());
-    let weights: ModelWeights | undefined;
-    let runner: Runner | undefined;
-    try {
-      const caps = capsOf(device);
-      await checkRoom(device, model, estimateOf(model, { context, kv, wide: caps.wideCodes, quantize }), { kv, caps });
-      weights = await loadWeights(device, model, { context, fused: fusesNorms(config, caps), quantize, onProgress, signal });
-      runner = await Runner.make(device, config, weights, { context, kv });
-      await store?.settled();
-      signal?.throwIfAborted(); // while kernels were compiled
-      const loadMs = performance.now() - began;
-      return new Llm({
-        device,
-        owned: given === undefined,
-        model,
-        weights,
-        runner,
-        context,
-        kv,
-        cache: store?.stats ?? (cache ? { ...NOT_KEPT } : undefined),
-        form: formOf(quantize),
-        loadMs,
-      });
-    } catch (error) {
-      runner?.destroy();
-      weights?.destroy();
-      if (!given) device.destroy();
-      throw error;
-    }
+    const given = checkLoad(options);
+    return new Llm(await (await loading()).loadParts(from, given));
   }
 
   /**
@@ -175,13 +103,8 @@ export class Llm {
    * @example const { total } = await Llm.estimate('https://example.org/model.gguf', { context: 8192 });
    */
   static async estimate(from: ModelFrom, options: LlmOptions = {}): Promise<LlmEstimate> {
-    const { device, context: asked, kv = 'f16', quantize, cache = false, fetch, signal } = checkLoad(options);
-    const place = typeof from === 'string' ? hubUrl(from) : from;
-    const store = cache ? await cacheOf(place, { fetch, signal }) : undefined;
-    const model = await openLanguageModel(place, { signal, fetch, fetched: store?.open });
-    await store?.settled();
-    const wide = device !== undefined && capsOf(device).wideCodes;
-    return estimateOf(model, { context: contextOf(model.config, asked), kv, wide, quantize });
+    const given = checkLoad(options);
+    return (await loading()).estimateFrom(from, given);
   }
 
   /** Models that loads with `cache` have kept, whole or in part; none where there is no such file system. */
@@ -307,7 +230,7 @@ export class Llm {
   /** What a token takes, and the memory by use. */
   explain(): LlmExplanation {
     this.#assertAlive();
-    const { device, runner, weights } = this.#parts;
+    const { runner, weights, fusedNorms, form } = this.#parts;
     const { quantized, notes } = weights;
     const variants: Record<string, number> = { 'llm/pick': 1 };
     const dispatches = runner.dispatches();
@@ -315,11 +238,11 @@ export class Llm {
     return {
       dispatchesPerToken: dispatches.length + 1,
       variants,
-      fusedNorms: fusesNorms(this.config, capsOf(device)),
+      fusedNorms,
       memory: { weights: weights.bytes, ...runner.memory() },
-      reads: { weights: weights.read, cache: cacheRead(this.config, this.kv, Math.min(this.position, this.context - 1)) },
+      reads: { weights: weights.read, cache: runner.cacheRead(Math.min(this.position, this.context - 1)) },
       capacity: runner.capacity,
-      notes: [...(quantized.length === 0 ? [] : [`float matrices became ${this.#parts.form}: ${quantized.join(', ')}`]), ...notes],
+      notes: [...(quantized.length === 0 ? [] : [`float matrices became ${form}: ${quantized.join(', ')}`]), ...notes],
     };
   }
 

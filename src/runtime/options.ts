@@ -3,8 +3,8 @@ import { anything, callback, flag, list, oneOf, onlyFields, optional, refuse, si
 import { checkDevice } from '../arguments/gpu-objects.js';
 import { ArgumentError } from '../errors.js';
 import type { KvDType } from '../llm-kernels/attention.js';
-import { MOST_STOPS } from '../llm-kernels/pick.js';
 import { SAMPLING, type SamplingOptions } from '../llm-kernels/sampling-options.js';
+import { MOST_STOPS } from '../llm-kernels/state.js';
 import type { Progress } from '../progress.js';
 import type { QuantizeForm } from '../quantize/gpu-form.js';
 import type { ChatOptions } from '../text/template.js';

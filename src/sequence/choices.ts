@@ -1,9 +1,10 @@
 // How a sequence chooses its ids: the kernel of the choice, bound once for each of its variants, and what it needs of the prompt.
 import { BUFFER, makeBuffer } from '../gpu/buffers.js';
 import { variantId } from '../kernels/kernel.js';
-import { type Choosing, candidatesDispatch, pickDispatch, STATE } from '../llm-kernels/pick.js';
+import { type Choosing, candidatesDispatch, pickDispatch } from '../llm-kernels/pick.js';
 import { countsOf, penaltyUniforms } from '../llm-kernels/sampling.js';
 import type { LlmDispatch } from '../llm-kernels/shaders.js';
+import { STATE } from '../llm-kernels/state.js';
 import { dispatchesOf, recordSteps, replay } from '../recorded/record-steps.js';
 import { type Bound, bindDispatch, free } from './bind-steps.js';
 import { type Dispatched, type StepPass, testDispatches } from './recordings.js';

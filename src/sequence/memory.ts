@@ -4,7 +4,7 @@ import type { Config } from '../llm/config.js';
 import { FINE } from '../llm/rope.js';
 import { attendDispatches, cacheBytes, FACTOR_BYTES, type Heads, KV_BYTES, type KvDType, paddedWidth } from '../llm-kernels/attention.js';
 import { quadBytes } from '../llm-kernels/checks.js';
-import { stateBytes } from '../llm-kernels/pick.js';
+import { stateBytes } from '../llm-kernels/state.js';
 import { sortedWords } from '../problem/experts.js';
 
 /** Numbers of rows of a prompt that are recorded; a prompt is cut into them. The last may have rows of padding. */

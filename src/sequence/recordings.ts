@@ -4,14 +4,14 @@ import { loadOwn } from '../gpu/own-file.js';
 import { type LlmDispatch, stepWords } from '../llm-kernels/shaders.js';
 import { dispatchesOf, replay } from '../recorded/record-steps.js';
 import { type Bound, bindSteps, free, type Names } from './bind-steps.js';
-import { headSteps, nameOf, type Planning, type PlanStep, promptSteps, tokenSteps } from './step-plan.js';
+import { headSteps, nameOf, type Planning, type PlanStep, promptSteps, rowSteps, tokenSteps } from './step-plan.js';
 import type { Submissions } from './submissions.js';
 import type { Tensors } from './tensors.js';
 
 /** A variant that fails its self-test is replaced by the next. */
 const MOST_TRIES = 8;
 
-/** What is recorded; a number is a class of rows of a prompt. */
+/** What is recorded; a number is a class of rows of a prompt, of which 1 leaves its residual where a token does. */
 export type Part = 'token' | 'head' | number;
 
 /** A dispatch of a step. */
@@ -57,6 +57,7 @@ export class Recordings {
   #planOf(part: Part, capacity = this.#capacity): readonly PlanStep[] {
     const planning = { ...this.#planning, capacity };
     if (part === 'token') return tokenSteps(planning);
+    if (part === 1) return rowSteps(planning);
     return part === 'head' ? headSteps(planning.config, planning.caps) : promptSteps(planning, part);
   }
 
@@ -66,7 +67,7 @@ export class Recordings {
   }
 
   #bind(part: Part): Bound {
-    const rows = typeof part === 'number' ? part : undefined;
+    const rows = rowsOf(part);
     const tensors = rows === undefined ? this.#tensors.token : this.#tensors.rows;
     const names: Names = { ...this.#names, tensors };
     return this.#submissions.make('steps of a language model', () => bindSteps(this.#planOf(part), names, rows)).result;
@@ -134,5 +135,7 @@ export class Recordings {
   }
 }
 
-const encode = (pass: StepPass, { recorded }: Bound, part: Part): void =>
-  replay(pass as GPUComputePassEncoder, recorded, typeof part === 'number' ? part : undefined);
+/** What is recorded for a number of rows; one row is a token's. */
+const rowsOf = (part: Part): number | undefined => (typeof part === 'number' && part > 1 ? part : undefined);
+
+const encode = (pass: StepPass, { recorded }: Bound, part: Part): void => replay(pass as GPUComputePassEncoder, recorded, rowsOf(part));

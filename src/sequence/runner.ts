@@ -3,17 +3,19 @@
 import { BUFFER, makeBuffer, makeBuffers, USAGE } from '../gpu/buffers.js';
 import { capsOf, whileAlive } from '../gpu/device.js';
 import { guarded } from '../gpu/guard.js';
+import { loadOwn } from '../gpu/own-file.js';
 import type { Config } from '../llm/config.js';
 import type { KvDType } from '../llm-kernels/attention.js';
-import { CANDIDATES, type Choosing, STATE } from '../llm-kernels/pick.js';
+import type { Choosing } from '../llm-kernels/pick.js';
 import { addLlmShaders, stepWords } from '../llm-kernels/shaders.js';
+import { CANDIDATES, STATE } from '../llm-kernels/state.js';
 import { Choices } from './choices.js';
 import { copyCache, makeCache } from './grow-cache.js';
-import { bufferSizes, CLASSES, cacheTotal, capacityFor, chunksOf, keeps } from './memory.js';
+import { bufferSizes, CLASSES, cacheRead, cacheTotal, capacityFor, chunksOf, keeps } from './memory.js';
 import { type Dispatched, Recordings, type StepPass } from './recordings.js';
 import { STAGINGS, STATE_BYTES, type Steps, Submissions } from './submissions.js';
 import { rowTensors, tokenTensors } from './tensors.js';
-import { type Times, timeTokens } from './time-tokens.js';
+import type { Times } from './time-tokens.js';
 import type { ModelWeights } from './weights.js';
 
 /** Where a sequence stands, as the host reads it. */
@@ -113,6 +115,11 @@ export class Runner {
     return { cache, rows: Object.values(rest).reduce((a, b) => a + b, parts), logits: logits + added };
   }
 
+  /** Bytes of keys and values that the query behind so many positions meets. */
+  cacheRead(position: number): number {
+    return cacheRead(this.#config, this.#options.kv, position);
+  }
+
   /**
    * Makes room in the cache, and keeps its first `used` positions.
    * @throws UnsupportedError if there is no memory; the cache is then as it was
@@ -180,8 +187,13 @@ export class Runner {
     this.#submissions.write('now', stepWords({ running: 1, position, rows: ids.length }));
     this.#submissions.submit(
       (pass) => this.#recordings.replay(pass, of),
-      (encoder) => this.#copyRow(encoder, ids.length - 1),
+      (encoder) => (of === 1 ? this.#copyStream(encoder) : this.#copyRow(encoder, ids.length - 1)),
     );
+  }
+
+  /** The residual of a row that was computed alone, to where rows have it. */
+  #copyStream(encoder: GPUCommandEncoder): void {
+    encoder.copyBufferToBuffer(this.#buffers.get('stream')!, 0, this.#buffers.get('x')!, 0, 4 * this.#config.width);
   }
 
   #copyRow(encoder: GPUCommandEncoder, row: number): void {
@@ -252,6 +264,7 @@ export class Runner {
         submissions.write('now', stepWords({ running: 1, position, rows: 1 }));
       },
     };
+    const { timeTokens } = await loadOwn('what times tokens', () => import('./time-tokens.js'));
     return timeTokens(timing, tokens);
   }
 

@@ -2,7 +2,7 @@
 import { BUFFER } from '../gpu/buffers.js';
 import { assertAlive, whileAlive } from '../gpu/device.js';
 import { allTaken, guarded, guardedSubmit, type Taken } from '../gpu/guard.js';
-import { CANDIDATES, STATE } from '../llm-kernels/pick.js';
+import { CANDIDATES, STATE } from '../llm-kernels/state.js';
 
 /** Buffers that the host reads through, in turn: so many submits can be under way. */
 const RING = 3;

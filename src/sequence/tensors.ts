@@ -2,7 +2,7 @@
 import { pairsWithin, type SortedPairs } from '../experts/sort-pairs.js';
 import { Tensor } from '../gpu/tensor.js';
 import type { Config, Experts } from '../llm/config.js';
-import { STATE } from '../llm-kernels/pick.js';
+import { STATE } from '../llm-kernels/state.js';
 import { sortedWords } from '../problem/experts.js';
 import { MOST_ROWS, qkvWidth, twinOffset } from './memory.js';
 import type { TensorName } from './step-plan.js';

@@ -4,7 +4,8 @@ import { encode16, type FloatDType } from '../../src/dtype.js';
 import type { RawTensor } from '../../src/files/raw-tensor.js';
 import type { TensorFile } from '../../src/files/tensor-file.js';
 import type { FindLayersOptions } from '../../src/formats/find-layers.js';
-import { type GgufTypeName, ggufTypes } from '../../src/formats/gguf-blocks.js';
+import { ggufTypes } from '../../src/formats/gguf-blocks.js';
+import type { GgufTypeName } from '../../src/formats/gguf-layer.js';
 import type { Bits } from '../../src/problem/code-width.js';
 import { random } from './data.js';
 

@@ -11,9 +11,10 @@ import {
   ropeDispatch,
 } from '../../src/llm-kernels/attention.js';
 import { gluDispatch } from '../../src/llm-kernels/glu.js';
-import { pickDispatch, stateBytes } from '../../src/llm-kernels/pick.js';
+import { pickDispatch } from '../../src/llm-kernels/pick.js';
 import { rmsDispatch } from '../../src/llm-kernels/rms.js';
 import type { LlmDispatch } from '../../src/llm-kernels/shaders.js';
+import { stateBytes } from '../../src/llm-kernels/state.js';
 import { gated } from '../../src/reference/glu.js';
 import { random } from '../cases/data.js';
 import {

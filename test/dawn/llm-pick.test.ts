@@ -1,7 +1,8 @@
 // The choice of tokens: equal to the CPU's, with the state that the host reads.
 import { describe, expect, test } from 'vitest';
 import { gumbel, hashOf, largest, noisy } from '../../src/llm-kernels/noise.js';
-import { type Choosing, FLAGS, pickDispatch, STATE, stateBytes } from '../../src/llm-kernels/pick.js';
+import { type Choosing, pickDispatch } from '../../src/llm-kernels/pick.js';
+import { FLAGS, STATE, stateBytes } from '../../src/llm-kernels/state.js';
 import { preprocess } from '../../src/wgsl/preprocess.js';
 import { sources } from '../../src/wgsl/sources.js';
 import { random } from '../cases/data.js';

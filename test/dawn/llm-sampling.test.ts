@@ -1,7 +1,8 @@
 // Choices among some ids, and of logits that are changed: equal to the CPU's, and samples of what they should be.
 import { describe, expect, test } from 'vitest';
-import { type Choosing, FLAGS, pickDispatch, STATE, stateBytes } from '../../src/llm-kernels/pick.js';
+import { type Choosing, pickDispatch } from '../../src/llm-kernels/pick.js';
 import { adjusted, type Choice, countsOf, thresholdOf } from '../../src/llm-kernels/sampling.js';
+import { FLAGS, STATE, stateBytes } from '../../src/llm-kernels/state.js';
 import { random } from '../cases/data.js';
 import { whole } from '../cases/slice.js';
 import { choiceFault, drawn } from '../support/llm-choice.js';

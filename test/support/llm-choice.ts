@@ -2,9 +2,10 @@
 import { BUFFER, makeBuffer } from '../../src/gpu/buffers.js';
 import { variantText } from '../../src/gpu/pipeline.js';
 import { hashOf } from '../../src/llm-kernels/noise.js';
-import { type Choosing, pickDispatch, STATE, stateBytes } from '../../src/llm-kernels/pick.js';
+import { type Choosing, pickDispatch } from '../../src/llm-kernels/pick.js';
 import { adjusted, type Choice, choiceOf, cuts, distance, goalOf, valuesOf, weightOf } from '../../src/llm-kernels/sampling.js';
 import { type LlmDispatch, stepWords } from '../../src/llm-kernels/shaders.js';
+import { STATE, stateBytes } from '../../src/llm-kernels/state.js';
 import { gumbelBound } from './llm-kernels.js';
 
 const U = 2 ** -24;

@@ -155,6 +155,23 @@ test('chunks that the browser has cleared, or that are of another size, come aga
   expect((fileFolder().entries.get('2') as { bytes: Uint8Array }).bytes.length).toBe(SIZE - 2 * CHUNK);
 });
 
+test('a chunk that was left empty or short is none: it is not listed, not served without a network, and comes again', async () => {
+  const { log, state, fetch } = server();
+  const first = await opened(fetch);
+  await first.source.read(0, SIZE);
+  await first.cache.settled();
+  const chunk = (name: string) => fileFolder().entries.get(name) as { bytes: Uint8Array };
+  chunk('0').bytes = new Uint8Array(0);
+  chunk('2').bytes = chunk('2').bytes.slice(0, 9);
+  expect(await cachedModels()).toMatchObject([{ bytes: CHUNK, total: SIZE }]);
+  state.down = true;
+  await expect(opened(fetch)).rejects.toThrow(ReadError);
+  state.down = false;
+  log.length = 0;
+  equal(await (await opened(fetch)).source.read(0, SIZE), 0, SIZE);
+  expect(log).toEqual([`0-65535`, `0-${CHUNK - 1}`, `${2 * CHUNK}-${SIZE - 1}`]);
+});
+
 describe('a cache that cannot be written is turned off, and every byte comes', () => {
   test.each<[string, () => void, RegExp]>([
     ['no space', () => install({ quota: CHUNK + 1000 }), /^there is no more space: the quota/],
