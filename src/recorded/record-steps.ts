@@ -43,7 +43,7 @@ const states = new WeakMap<Recorded, State>();
 const OPTIONS = onlyFields({ rows: optional(list(wholeNumber(1))) });
 
 /** @throws ArgumentError, UnsupportedError, DeviceLostError */
-function checkStep(given: unknown, i: number, context: { readonly device: GPUDevice; readonly rows: State['rows'] }): CheckedStep {
+export function checkStep(given: unknown, i: number, context: { readonly device: GPUDevice; readonly rows: State['rows'] }): CheckedStep {
   const names = reading(`steps[${i}]`, () => Object.keys(object(given, `steps[${i}]`)));
   const kind = Object.keys(kinds).find((name) => names.includes(name));
   if (kind === undefined) throw new ArgumentError(`steps[${i}]`, `a step with ${Object.keys(kinds).join(' or ')}`, showValue(given));

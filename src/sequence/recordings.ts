@@ -3,7 +3,7 @@ import { ShaderError } from '../errors.js';
 import { loadOwn } from '../gpu/own-file.js';
 import { type LlmDispatch, stepWords } from '../llm-kernels/shaders.js';
 import { dispatchesOf, replay } from '../recorded/record-steps.js';
-import { type Bound, bindSteps, free, type Names } from './bind-steps.js';
+import { type Bound, bindSteps, free, type Names, prepareOperator } from './bind-steps.js';
 import { headSteps, nameOf, type Planning, type PlanStep, promptSteps, rowSteps, tokenSteps } from './step-plan.js';
 import type { Submissions } from './submissions.js';
 import type { Tensors } from './tensors.js';
@@ -66,11 +66,13 @@ export class Recordings {
     await testDispatches(this.#submissions.device, dispatches);
   }
 
+  #namesOf(part: Part): Names {
+    return { ...this.#names, tensors: rowsOf(part) === undefined ? this.#tensors.token : this.#tensors.rows };
+  }
+
   #bind(part: Part): Bound {
-    const rows = rowsOf(part);
-    const tensors = rows === undefined ? this.#tensors.token : this.#tensors.rows;
-    const names: Names = { ...this.#names, tensors };
-    return this.#submissions.make('steps of a language model', () => bindSteps(this.#planOf(part), names, rows)).result;
+    const names = this.#namesOf(part);
+    return this.#submissions.make('steps of a language model', () => bindSteps(this.#planOf(part), names, rowsOf(part))).result;
   }
 
   /**
@@ -80,7 +82,7 @@ export class Recordings {
    */
   async prepare(part: Part): Promise<void> {
     if (this.#bound.has(part)) return;
-    await this.#tested(part);
+    await Promise.all([this.#tested(part), prepareOperator(this.#planOf(part), this.#namesOf(part), rowsOf(part))]);
     if (this.#destroyed) return;
     const submissions = this.#submissions;
     for (let tries = 1; ; tries++) {
