@@ -400,48 +400,46 @@ test('keys and screen readers: Enter writes, sentences are announced, axe finds 
   await demo.screenshots('chat');
 });
 
-test('a phone: the answer is on the first screen, and the text fits', async ({ demo }, info) => {
+test('one visit: a phone and a large screen, a picture that is saved, and the text once more without the network', async ({
+  demo,
+  context,
+}, info) => {
   const { page } = demo;
   await page.setViewportSize({ width: 360, height: 780 });
   const panel = await demo.open('chat');
   await ended(panel);
-  const box = (await status(panel).boundingBox())!;
-  expect(box.y + 100).toBeLessThan(780);
-  await page.screenshot({ path: info.outputPath('phone.png') });
-  await page.setViewportSize({ width: 3840, height: 2160 });
-  expect(await page.evaluate(() => document.documentElement.scrollWidth - document.documentElement.clientWidth)).toBe(0);
-  await page.screenshot({ path: info.outputPath('4k.png') });
-});
-
-test('a picture of the answer is saved', async ({ demo }, info) => {
-  const { page } = demo;
-  const panel = await demo.open('chat');
-  await ended(panel);
-  const downloading = page.waitForEvent('download');
-  await button(panel, 'Save a picture').click();
-  const download = await downloading;
-  expect(download.suggestedFilename()).toBe('antiquant-chat.png');
-  const path = info.outputPath('shared.png');
-  await download.saveAs(path);
-  const png = readFileSync(path);
-  expect(png.subarray(1, 4).toString()).toBe('PNG');
-  expect(png.readUInt32BE(16)).toBe(1200);
-});
-
-test('it writes offline, once it was loaded', async ({ demo, context }) => {
-  const { page } = demo;
-  const panel = await demo.open('chat', { max: 8 });
-  await ended(panel);
-  const text = await said(panel).textContent();
-  await page.evaluate(async () => {
-    await navigator.serviceWorker.ready;
-    while (!navigator.serviceWorker.controller) await new Promise((resolve) => setTimeout(resolve, 50));
+  await test.step('the answer is on the first screen of a phone, and the text fits', async () => {
+    const box = (await status(panel).boundingBox())!;
+    expect(box.y + 100).toBeLessThan(780);
+    await page.screenshot({ path: info.outputPath('phone.png') });
+    await page.setViewportSize({ width: 3840, height: 2160 });
+    expect(await page.evaluate(() => document.documentElement.scrollWidth - document.documentElement.clientWidth)).toBe(0);
+    await page.screenshot({ path: info.outputPath('4k.png') });
+    await page.setViewportSize({ width: 1280, height: 900 });
   });
-  await context.setOffline(true);
-  await page.reload();
-  await ended(panel);
-  expect(await said(panel).textContent()).toBe(text);
-  await context.setOffline(false);
+  await test.step('a picture of the answer is saved', async () => {
+    const downloading = page.waitForEvent('download');
+    await button(panel, 'Save a picture').click();
+    const download = await downloading;
+    expect(download.suggestedFilename()).toBe('antiquant-chat.png');
+    const path = info.outputPath('shared.png');
+    await download.saveAs(path);
+    const png = readFileSync(path);
+    expect(png.subarray(1, 4).toString()).toBe('PNG');
+    expect(png.readUInt32BE(16)).toBe(1200);
+  });
+  await test.step('it writes offline, once it was loaded', async () => {
+    const text = await said(panel).textContent();
+    await page.evaluate(async () => {
+      await navigator.serviceWorker.ready;
+      while (!navigator.serviceWorker.controller) await new Promise((resolve) => setTimeout(resolve, 50));
+    });
+    await context.setOffline(true);
+    await page.reload();
+    await ended(panel);
+    expect(await said(panel).textContent()).toBe(text);
+    await context.setOffline(false);
+  });
 });
 
 test.describe('without a GPU', () => {

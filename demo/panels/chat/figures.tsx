@@ -45,7 +45,11 @@ function shareOfCopying({ reads, status }: Answer, speed: number | undefined): r
   const name = 'Share of copy bandwidth';
   const copy = copied.value;
   if (copy && reads !== undefined && speed !== undefined)
-    return [name, percent((reads * speed) / copy.rate), `${bytes(reads)} read a token; a copy reads and writes ${bytes(copy.rate)} a second`];
+    return [
+      name,
+      percent((reads * speed) / copy.rate),
+      `${bytes(reads)} read a token; a copy reads and writes ${bytes(copy.rate)} a second`,
+    ];
   const running = copyingJob.status.value === 'running';
   const value = (
     <>
