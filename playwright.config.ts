@@ -1,6 +1,7 @@
 // Projects in headless Chromium. `chromium`: the case tables in the installed browser (a GPU, or SwiftShader without shader-f16).
 // `chromium-f16`: the tables in the browser that e2e/chromium-f16 builds, for machines whose Chromium has no shader-f16. `demo`: the built
-// page in the installed browser. `demo-f16`: some of its tests in the other one. scripts/test.mjs sets CHROMIUM and CHROMIUM_F16.
+// page in the installed browser. `demo-f16`: some of its tests in the other one. `interop`: other libraries in the installed browser.
+// scripts/test.mjs sets CHROMIUM and CHROMIUM_F16.
 import { defineConfig } from '@playwright/test';
 
 const port = Number(process.env.PORT ?? 4173);
@@ -35,7 +36,7 @@ export default defineConfig({
   reporter: [['list']],
   use: { baseURL: `http://localhost:${port}` },
   webServer: [
-    ...(wants('chromium', 'chromium-f16') ? [server(`npx vite --mode e2e --port ${port} --strictPort`, port)] : []),
+    ...(wants('chromium', 'chromium-f16', 'interop') ? [server(`npx vite --mode e2e --port ${port} --strictPort`, port)] : []),
     ...(wants('demo', 'demo-f16')
       ? [
           server(
@@ -46,7 +47,8 @@ export default defineConfig({
       : []),
   ],
   projects: [
-    { name: 'chromium', outputDir: 'test-results/chromium', use: plain, testIgnore: ['demo/**', 'chromium-f16/**'] },
+    { name: 'chromium', outputDir: 'test-results/chromium', use: plain, testIgnore: ['demo/**', 'chromium-f16/**', 'interop/**'] },
+    { name: 'interop', testDir: 'e2e/interop', outputDir: 'test-results/interop', use: plain },
     {
       name: 'chromium-f16',
       testDir: 'e2e/chromium-f16',

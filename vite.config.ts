@@ -7,6 +7,7 @@ import { defineConfig } from 'vitest/config';
 import { ort } from './demo/ort.js';
 import { plotWithoutStyles, security } from './demo/security.js';
 import { site } from './demo/site.js';
+import { importMaps } from './e2e/import-maps.js';
 import { strip } from './src/wgsl/strip.js';
 
 const here = (path: string): string => resolve(import.meta.dirname ?? '.', path);
@@ -87,6 +88,7 @@ const modes: Record<string, object> = {
   // The browser tests' page, and examples/, which import the package by its name. onnxruntime-web finds its files beside itself.
   e2e: {
     root: here('.'),
+    plugins: [importMaps],
     server: { fs: { allow: [here('.')] } },
     resolve: {
       alias: [

@@ -1,4 +1,4 @@
-// Runs every example of examples/: pages here, node-dawn.mjs in test/package.mjs.
+// Runs every example of examples/: pages here, those with other libraries in e2e/interop, node-dawn.mjs in test/package.mjs.
 import { readdirSync, readFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { expect, type Page, test } from '@playwright/test';
@@ -8,6 +8,7 @@ import { readMatrix } from '../src/formats/read-layer.js';
 import { dequantize } from '../src/problem/matrix.js';
 import { makeGguf } from '../test/support/files.js';
 import { modelParts } from '../test/support/model-file.js';
+import { importMapOf } from './import-maps.js';
 
 const root = join(import.meta.dirname, '..');
 const MOST_LINES = 40;
@@ -102,17 +103,26 @@ test('onnxruntime-own-device', async ({ page }) => {
 });
 
 test('each has at most forty lines, imports the package by its name, and is run by a test', () => {
+  const { packages: versions } = JSON.parse(readFileSync(join(root, 'e2e/interop/package-lock.json'), 'utf8')) as {
+    packages: Record<string, { version: string }>;
+  };
   const files = readdirSync(join(root, 'examples')).filter((file) => /\.(html|m?js)$/.test(file));
   const texts = Object.fromEntries(files.map((file) => [file, readFileSync(join(root, 'examples', file), 'utf8')]));
   for (const [file, text] of Object.entries(texts)) {
     expect(text.trimEnd().split('\n').length, file).toBeLessThanOrEqual(MOST_LINES);
     const imported = [...text.matchAll(/from '([^']+)'/g)].map(([, name]) => name!);
+    const mapped = importMapOf(text);
     expect(
-      imported.filter((name) => !/^(antiquant(\/(formats|llm))?|onnxruntime-web\/webgpu|webgpu)$/.test(name)),
+      imported.filter((name) => !(name in mapped || /^(antiquant(\/(formats|llm))?|onnxruntime-web\/webgpu|webgpu)$/.test(name))),
       file,
     ).toEqual([]);
+    // The versions that e2e/interop tests.
+    for (const [, name, version] of text.matchAll(/npm\/((?:@[^/@]+\/)?[^/@]+)@([^/]+)/g))
+      expect(versions[`node_modules/${name}`]?.version, `${file}: ${name}`).toBe(version);
   }
-  const tests = readFileSync(import.meta.filename, 'utf8') + readFileSync(join(root, 'test/package.mjs'), 'utf8');
+  const tests = ['e2e/examples.spec.ts', 'e2e/interop/examples.spec.ts', 'test/package.mjs']
+    .map((path) => readFileSync(join(root, path), 'utf8'))
+    .join('');
   for (const file of files.filter((name) => name !== 'worker.js'))
     expect(tests.includes(file.endsWith('.html') ? `open(page, '${file.slice(0, -5)}')` : file), file).toBe(true);
 });

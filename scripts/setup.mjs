@@ -30,6 +30,21 @@ export function ensureModules() {
   if (done.status !== 0) throw new Error('npm ci failed; see above');
 }
 
+/** Installs the libraries of e2e/interop by their own lock file, which no other suite needs. Returns why it could not, or undefined. */
+export function ensureInterop() {
+  const folder = join(root, 'e2e', 'interop');
+  const [wanted, there] = ['package-lock.json', join('node_modules', '.package-lock.json')].map((name) => {
+    const path = join(folder, name);
+    return existsSync(path) ? JSON.parse(readFileSync(path, 'utf8')).packages : {};
+  });
+  const all = Object.entries(wanted).every(([at, { version }]) => at === '' || there[at]?.version === version);
+  if (all) return undefined;
+  say('installing the libraries of e2e/interop, 270 MB (npm ci)');
+  const options = { cwd: folder, shell: process.platform === 'win32' };
+  const done = run('npm', ['ci', '--ignore-scripts', '--no-audit', '--no-fund'], options);
+  return done.status === 0 ? undefined : `npm ci in e2e/interop failed: ${(done.stderr ?? '').trim().split('\n').slice(-3).join(' ')}`;
+}
+
 // ---------------------------------------------------------------------------------------------------------------- apt
 
 const canApt = () => process.platform === 'linux' && process.getuid?.() === 0 && works('apt-get', '--version');

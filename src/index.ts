@@ -13,7 +13,7 @@ export { encodeExperts, forwardExperts, type Routes } from './experts/forward-ex
 export { joinExperts, leaveExpertTwin } from './experts/join-experts.js';
 export { encodeSortPairs, readPairCounts, type SortedPairs, sortPairs } from './experts/sort-pairs.js';
 export { weightQuantBatchMatmul } from './functional/weight-quant-batch-matmul.js';
-export { capsOf, type DeviceOptions, requestDevice, wantedFeatures, wantedLimits } from './gpu/device.js';
+export { capsOf, type DeviceOptions, logTo, requestDevice, wantedFeatures, wantedLimits } from './gpu/device.js';
 export { type SelfTestReport, selfTestReports } from './gpu/device-findings.js';
 export { formatReport } from './gpu/report.js';
 export { Tensor, type TensorData } from './gpu/tensor.js';
@@ -27,6 +27,7 @@ export { encodeQuantizeRows, type QuantizedRows, quantizeRows, readQuantizedRows
 export type { NamedTensors } from './layer/tensors-by-name.js';
 export { explainMany, type GroupExplanation, type ManyExplanation } from './loading/explain-many.js';
 export { type PrepareAllOptions, prepareAll } from './loading/prepare-all.js';
+export type { LogCode, Logger, LogRecord } from './log.js';
 export type { Slice } from './plan/binding.js';
 export type { Force, Verdict } from './plan/choose.js';
 export type { Dispatch } from './plan/dispatch.js';
@@ -40,7 +41,7 @@ export type { FunctionalOptions } from './problem/torch-arguments.js';
 export type { View } from './problem/view.js';
 export type { Codebook, LevelDType, ScaleDType, Shift, WeightFormat } from './problem/weight-format.js';
 export type { Digits, QuantizedNumbers } from './problem/x-codes.js';
-export type { ExpertOptions, ForwardOptions, ProductOptions, RowScaled } from './product/options.js';
+export type { ExpertOptions, ForwardOptions, OutputOptions, ProductOptions, RowScaled } from './product/options.js';
 export type { Phase, Progress } from './progress.js';
 export type { QuantizeReport } from './quantize/report.js';
 export { type Recorded, recordSteps, replay } from './recorded/record-steps.js';

@@ -12,6 +12,7 @@ export type { LayerPart } from './llm/names.js';
 export type { KvDType } from './llm-kernels/attention.js';
 export type { Candidate, Sampler, SamplingOptions } from './llm-kernels/sampling-options.js';
 export { LlmWorker, type LlmWorkerOptions } from './llm-worker/llm-worker.js';
+export type { LogCode, Logger, LogRecord } from './log.js';
 export type { ModelFiles, ModelFrom } from './model/open-language-model.js';
 export type { Phase, Progress } from './progress.js';
 export type { LlmEstimate } from './runtime/estimate.js';

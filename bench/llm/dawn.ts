@@ -5,7 +5,7 @@ import { Llm } from '../../src/llm.js';
 import { calm } from './clocks.js';
 import { speaker } from './decode.js';
 import { modelPath } from './models.js';
-import { beyondProducts, byPosition, hostWork, load } from './parts.js';
+import { beyondProducts, byPosition, hostWork, load, peak } from './parts.js';
 import { native } from './peers.js';
 import type { Row } from './rows.js';
 import { versus } from './versus.js';
@@ -46,6 +46,7 @@ const MEASURES: Readonly<Record<string, () => Promise<readonly Row[]>>> = {
   products: async () => [await beyondProducts(device, qwen, rounds)],
   positions: async () => [await byPosition(device, modelPath(models, 'qwen-2'), Math.min(rounds, 3))],
   load: () => load(device, qwen, Math.min(rounds, 5)),
+  ...(software && { peak: () => peak(device, modelPath(models, 'qwen-24'), qwen) }),
   ...(peers && software && { native: () => againstNative(peers) }),
 };
 

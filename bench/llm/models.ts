@@ -16,6 +16,8 @@ const qwen = (layers: number): ModelOptions => ({
 export const MODELS = {
   /** Decode, prompts and load, ours and the peers'. */
   'qwen-4': qwen(4),
+  /** The memory of a load: all layers of Qwen2.5-0.5B. */
+  'qwen-24': qwen(24),
   /** Positions up to 4,096. */
   'qwen-2': qwen(2),
   /** The host's work: as many dispatches as Qwen2.5-0.5B, each of little work. */

@@ -264,6 +264,32 @@ export async function load(device: GPUDevice, path: string, rounds: number): Pro
   ];
 }
 
+/** The most memory of the process while a model of many layers loads: on a software adapter it is that of the host and of the GPU. */
+export async function peak(device: GPUDevice, path: string, warm: string): Promise<readonly Row[]> {
+  (await Llm.load(warm, { device, context: 256 })).destroy(); // compilers' memory is there before
+  await device.queue.onSubmittedWorkDone();
+  const before = process.memoryUsage().rss;
+  let most = 0;
+  const sample = (): void => {
+    most = Math.max(most, process.memoryUsage().rss - before);
+  };
+  const timer = setInterval(sample, 2);
+  const llm = await Llm.load(path, { device, context: 256, onProgress: sample });
+  sample();
+  clearInterval(timer);
+  const { memory } = llm.explain();
+  llm.destroy();
+  const mib = (bytes: number): string => `${(bytes / 2 ** 20).toFixed(0)} MiB`;
+  return [
+    {
+      what: 'the most memory of a load, host and GPU / weights',
+      measured: spread([most / memory.weights]),
+      floor: { atMost: 1.1 },
+      how: `${mib(most)} of the process beside ${mib(memory.weights)} of weights, 24 layers; a load holds up to 64 MiB of pieces, and 32 MiB in flight`,
+    },
+  ];
+}
+
 /** Bytes of the buffers that live after a load, on a device that counts them. */
 async function heldAfterLoad(path: string): Promise<number> {
   const device = await requestDevice();

@@ -1,7 +1,7 @@
 // Every suite of `npm test`: the quick ones that say most first, then the longest first, for a long one that is begun last would keep one
 // core busy alone. A suite is given { run, node } of program.mjs, and gives what reports.mjs makes.
 import { join } from 'node:path';
-import { ensureChromium, ensureChromiumF16, ensureFirefox, ensureVulkan, findDeno, root } from '../setup.mjs';
+import { ensureChromium, ensureChromiumF16, ensureFirefox, ensureInterop, ensureVulkan, findDeno, root } from '../setup.mjs';
 import { ofCounts, ofPlaywright, ofVitest, one, result } from './reports.mjs';
 
 export const reports = join(root, 'test-results', 'reports');
@@ -18,6 +18,7 @@ const graphics = once(() => {
   return { adapter, env: adapter?.software ? { ...env, ...QUICK } : env };
 });
 const chromium = once(ensureChromium);
+const interop = once(() => [ensureInterop()]);
 const firefox = once(ensureFirefox);
 const chromiumF16 = once(() => {
   graphics(); // brings lavapipe where there is no GPU
@@ -32,7 +33,7 @@ async function vitest(project, { node }, env = {}) {
 }
 
 /** Each project has ports for its own servers, so that several can run beside each other. */
-const PORTS = { chromium: 4173, 'chromium-f16': 4175, demo: 4177, 'demo-f16': 4179, firefox: 4181, 'demo-firefox': 4183 };
+const PORTS = { chromium: 4173, 'chromium-f16': 4175, demo: 4177, 'demo-f16': 4179, firefox: 4181, 'demo-firefox': 4183, interop: 4185 };
 async function playwright(project, { node }, env) {
   const file = join(reports, `${project}.json`);
   const own = { PORT: String(PORTS[project]), PLAYWRIGHT_JSON_OUTPUT_NAME: file };
@@ -101,14 +102,21 @@ export const suites = {
   'demo-firefox': (programs) => ofPage(programs, () => inFirefox(programs, 'demo/firefox.mjs', [String(PORTS['demo-firefox'])])),
   'demo-f16': (programs) => ofPage(programs, (env) => withF16('demo-f16', programs, env)),
   package: async ({ node }) => one(await node([join(root, 'test', 'package.mjs')], graphics().env)),
+  /** Other libraries on one device. They are large, so that only `npm run test:all` and this suite's own command install them. */
+  interop: (programs) => {
+    const [why] = interop();
+    return why === undefined ? inChromium('interop', programs) : Promise.resolve(skipped(why));
+  },
   /** Had what ran every kernel, engine, format and panel? */
   coverage: async ({ node }) => one(await node([join(root, 'scripts', 'coverage.mjs')])),
 };
 
+const IN_CHROMIUM = /chromium|^demo(-f16)?$|interop/;
 /** Finds and installs what suites need, before their time is taken. */
 export function prepare(names) {
-  if (names.some((name) => ['dawn', 'deno', 'firefox', 'package'].includes(name) || /chromium|demo/.test(name))) graphics();
-  if (names.some((name) => /chromium|^demo(-f16)?$/.test(name))) chromium();
+  if (names.some((name) => ['dawn', 'deno', 'firefox', 'demo-firefox', 'package'].includes(name) || IN_CHROMIUM.test(name))) graphics();
+  if (names.some((name) => IN_CHROMIUM.test(name))) chromium();
+  if (names.includes('interop')) interop();
   if (names.some((name) => name.endsWith('firefox'))) firefox();
   if (names.some((name) => name.endsWith('-f16'))) chromiumF16();
 }

@@ -1,5 +1,6 @@
 // Requests to one URL. Credentials go into a header, answers 429 and 503 are asked again after Retry-After, and errors name the URL without
 // secrets.
+import { log } from '../log.js';
 import { asReadError } from './guarded-source.js';
 
 /** The URL in messages, without credentials and query, which may be secrets. */
@@ -71,7 +72,10 @@ export function asking(url: URL, fetch: typeof globalThis.fetch): Ask {
       const response = await once(init, signal);
       if (!LATER.includes(response.status) || before === TRIES - 1) return response;
       await response.body?.cancel().catch(() => undefined);
-      await sleep(waitOf(response, before), signal);
+      const { status } = response;
+      const ms = waitOf(response, before);
+      log(fetch, 'retried', `${file}: status ${status}, asked again in ${ms} ms`, { file, status, ms, tries: before + 1 });
+      await sleep(ms, signal);
     }
   };
 }

@@ -1,6 +1,7 @@
 // Models of URLs that are kept in the origin-private file system: opened through the cache, listed, and removed. A model is a folder: model.json
 // has its URL; each of its files is a folder with file.json (URL, version, size) and the chunks, named by their numbers.
 import { isMissing, ReadError } from '../errors.js';
+import { attach, log, loggerOf } from '../log.js';
 import { type CachedSource, type CacheStats, CHUNK, cachedSource, chunkBytes, chunksIn } from './cached-source.js';
 import { guardedSource } from './guarded-source.js';
 import { nameOfUrl } from './http-request.js';
@@ -74,11 +75,13 @@ interface Kept {
  */
 export async function modelCache(model: URL, { fetch: ask = globalThis.fetch, signal }: ModelCacheOptions = {}): Promise<ModelCache> {
   // The browser's own cache would hold the same bytes once more.
-  const fetch: typeof globalThis.fetch = (url, init) => ask(url, { ...init, cache: 'no-store' });
+  const fetch = attach<typeof globalThis.fetch>((url, init) => ask(url, { ...init, cache: 'no-store' }), loggerOf(ask));
   const stats: CacheStats = { cached: 0, fetched: 0, stored: 0 };
   const off = (error: unknown): void => {
     const { name, message } = (error ?? {}) as { name?: string; message?: string };
-    stats.off ??= name === 'QuotaExceededError' ? `there is no more space: ${message}` : (message ?? String(error));
+    if (stats.off !== undefined) return;
+    stats.off = name === 'QuotaExceededError' ? `there is no more space: ${message}` : (message ?? String(error));
+    log(ask, 'uncached', `the cache is written no more: ${stats.off}`, { why: stats.off });
   };
   /** Undefined after an error. */
   const attempt = async <T>(work: () => Promise<T>): Promise<T | undefined> => {

@@ -1,5 +1,6 @@
 // Findings about a device: variants that failed their self-test, with reports, and measured choices. All layers of a device share them.
 import { checkDevice } from '../arguments/gpu-objects.js';
+import { type LogCode, log } from '../log.js';
 import type { Findings, Tuned } from '../plan/findings.js';
 
 /** A variant that failed its self-test on a device. */
@@ -50,13 +51,20 @@ export function disable(device: GPUDevice, report: Omit<SelfTestReport, 'adapter
   state.disabled.set(report.variant, `failed its self-test on this device: ${describe(report)}`);
   state.reports.push({ ...report, adapter: adapterName(device) });
   state.changes++;
+  log(device, 'disabled', `${report.variant}: ${describe(report)}`, { ...report });
+}
+
+/** Keeps a problem that makes no product wrong. */
+export function note(device: GPUDevice, code: LogCode, said: string): void {
+  findingsOf(device).notes.add(said);
+  log(device, code, said);
 }
 
 /** Layers that are loaded on `device` from now on hold scales of two levels as float32. */
 export function holdScalesWide(device: GPUDevice): void {
   const state = findingsOf(device);
   state.unitsFail = true;
-  state.notes.add('scales of two levels failed a self-test: layers that are loaded from now on hold them as float32');
+  note(device, 'wide', 'scales of two levels failed a self-test: layers that are loaded from now on hold them as float32');
 }
 
 export const describe = ({ where, expected, got }: Pick<SelfTestReport, 'where' | 'expected' | 'got'>): string =>

@@ -1,11 +1,12 @@
 // Requests a GPUDevice, reads its Caps, and checks that it is not lost.
 
-import { anything, dictionary, fields, list, oneOf, optional, reading, refuse, text, wholeNumber } from '../arguments/check.js';
+import { anything, callback, dictionary, fields, list, oneOf, optional, reading, refuse, text, wholeNumber } from '../arguments/check.js';
 import { sharedMap } from '../arguments/copies.js';
 import { checkDevice, checkGpu } from '../arguments/gpu-objects.js';
 import { whyNoAdapter, whyNoGpu } from '../arguments/host.js';
 import { showValue } from '../arguments/show-value.js';
 import { ArgumentError, DeviceLostError, UnsupportedError } from '../errors.js';
+import { attach, type Logger, log } from '../log.js';
 import type { Caps, MatrixConfig } from '../problem/caps.js';
 
 /** The experimental feature of matmul-subgroup-matrix. */
@@ -32,6 +33,7 @@ const OPTIONS = fields({
   requiredFeatures: optional(list(text)),
   requiredLimits: optional(dictionary(wholeNumber(0))),
   label: optional(text),
+  logger: optional(callback),
 });
 
 /** What the caller asks of the device besides what this library asks for. */
@@ -42,6 +44,8 @@ export interface DeviceOptions {
   readonly requiredFeatures?: readonly string[];
   readonly requiredLimits?: Readonly<Record<string, number>>;
   readonly label?: string;
+  /** Receives records of what the library does by itself on the device (docs/log.md). Default: none, and nothing is written. */
+  readonly logger?: Logger | undefined;
 }
 
 /**
@@ -51,7 +55,7 @@ export interface DeviceOptions {
  * @example const device = await requestDevice({ powerPreference: 'high-performance', requiredFeatures: ['float32-filterable'] });
  */
 export async function requestDevice(options: DeviceOptions = {}): Promise<GPUDevice> {
-  const { gpu: given, powerPreference, requiredFeatures = [], requiredLimits = {}, label } = OPTIONS(options, 'options');
+  const { gpu: given, powerPreference, requiredFeatures = [], requiredLimits = {}, label, logger } = OPTIONS(options, 'options');
   const gpu = given ?? (globalThis as { navigator?: { gpu?: GPU } }).navigator?.gpu;
   if (!gpu) throw new UnsupportedError('WebGPU', [whyNoGpu()]);
   const adapter = await gpu.requestAdapter(powerPreference ? { powerPreference } : {});
@@ -72,10 +76,24 @@ export async function requestDevice(options: DeviceOptions = {}): Promise<GPUDev
   try {
     const device = await adapter.requestDevice(descriptor);
     matrixConfigs.set(device, readMatrixConfigs(adapter.info)); // device.adapterInfo may lack them
-    return device;
+    return logger ? logTo(device, logger as Logger) : device;
   } catch (error) {
     throw new UnsupportedError('WebGPU', [`requestDevice() failed: ${(error as Error).message}`]);
   }
+}
+
+/**
+ * Records of what the library does by itself on a device go to `logger` from now on, whoever made the device: a device has one logger, the last.
+ * The first record says what the device lacks (docs/log.md). Returns the device.
+ * @throws ArgumentError
+ * @example logTo(device, ({ level, message }) => console[level](message));
+ */
+export function logTo(device: GPUDevice, logger: Logger): GPUDevice {
+  attach(checkDevice(device), callback(logger, 'logger') as Logger);
+  const { f16, subgroups, software } = capsOf(device);
+  const lacks = [...(f16 ? [] : ['shader-f16']), ...(subgroups ? [] : ['subgroups'])];
+  log(device, 'device', `${software ? 'a software adapter' : 'a GPU'}; lacks ${lacks.join(', ') || 'nothing'}`, { software, lacks });
+  return device;
 }
 
 /** Why the adapter does not reach a limit; undefined if it does. A limit whose name begins with min is better the smaller it is. */

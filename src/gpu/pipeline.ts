@@ -2,6 +2,7 @@
 import { ShaderError } from '../errors.js';
 import { shaders } from '../kernels/index.js';
 import { type Shader, variantId } from '../kernels/kernel.js';
+import { log } from '../log.js';
 import { type Params, type Preprocessed, preprocess } from '../wgsl/preprocess.js';
 import { sources } from '../wgsl/sources.js';
 import { whileAlive } from './device.js';
@@ -53,6 +54,7 @@ function start(device: GPUDevice, variant: Variant, wait: boolean): Entry {
   const id = variantId(variant.shader, variant.params);
   const shader = shaders.get(variant.shader)!;
   const text = variantText(variant);
+  const began = performance.now();
   device.pushErrorScope('validation');
   const module = device.createShaderModule({ label: id, code: text.code });
   const layout = device.createPipelineLayout({ label: id, bindGroupLayouts: [bindGroupLayout(device, shader, variant.params)] });
@@ -78,6 +80,8 @@ function start(device: GPUDevice, variant: Variant, wait: boolean): Entry {
     ]);
     const problem = compiled ?? outcome;
     if (problem) throw await shaderError(id, module, text, problem.message);
+    const ms = performance.now() - began;
+    log(device, 'compiled', `${id}: ${ms.toFixed(1)} ms`, { variant: id, ms });
   };
   entry.ready = whileAlive(device, settle());
   entry.ready.catch((error: Error) => {

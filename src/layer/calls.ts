@@ -119,15 +119,21 @@ export function callOf({ loaded, request, writes }: Product): Call {
 
 /**
  * The recorded call into an output buffer of `size` bytes, recycled or new. A call that cannot be planned allocates nothing.
+ * @param own the buffer is new, and the tensor's alone
  * @throws UnsupportedError, ShaderError
  */
-export function callWithOutput(loaded: LoadedWeights, request: Request, size: number): { readonly call: Call; readonly y: OutputBuffer } {
+export function callWithOutput(
+  loaded: LoadedWeights,
+  request: Request,
+  size: number,
+  own?: boolean,
+): { readonly call: Call; readonly y: OutputBuffer } {
   const problem = problemOf(loaded, request);
-  const known = keptOutput(loaded, size);
+  const known = own ? undefined : keptOutput(loaded, size);
   const kept = known && keptCall(loaded, problem, boundOf(request, known.buffer));
   if (kept) return { call: kept, y: takeOutput(loaded, size) };
   const plan = planFor(loaded, problem);
-  const y = takeOutput(loaded, size);
+  const y = takeOutput(loaded, size, own);
   try {
     return { call: makeCall(loaded, { problem, plan, bound: boundOf(request, y.buffer) }), y };
   } catch (error) {

@@ -8,13 +8,23 @@ import { ArgumentError } from '../errors.js';
 import { allTaken } from '../gpu/guard.js';
 import { Tensor } from '../gpu/tensor.js';
 import { MAX_LAYERS } from '../kernels/operands.js';
+import { log } from '../log.js';
 import { windowBytes } from '../plan/binding.js';
 import { checkX, checkY } from '../problem/checks.js';
 import { widthOf } from '../problem/code-width.js';
 import { keyOf } from '../problem/key.js';
 import { type LayerColumns, yDtypeOf } from '../problem/problem.js';
 import { isContiguous } from '../problem/view.js';
-import { FORWARD, type ForwardOptions, type Input, type Scales, scalesOf, sharesBuffer } from '../product/options.js';
+import {
+  FORWARD,
+  type ForwardOptions,
+  type Input,
+  OUTPUT,
+  type OutputOptions,
+  type Scales,
+  scalesOf,
+  sharesBuffer,
+} from '../product/options.js';
 import { type Call, callWithOutput, encodeProduct, type Product, type Request, run } from './calls.js';
 import { joinWeights } from './joined-weights.js';
 import { LinearWeightQuant } from './linear-weight-quant.js';
@@ -117,13 +127,18 @@ export function bundleTogether(layers: readonly LinearWeightQuant[], together: r
 async function join(bundle: Bundle, members: readonly number[]): Promise<void> {
   const own = members.map((i) => bundle.loaded[i]!);
   const joined = joinWeights(own);
-  if (!joined) return;
+  const apart = (why: string): void =>
+    log(own[0]!.device, 'apart', `${own.length} layers do not lie side by side, and each keeps its dispatch: ${why}`, {
+      layers: own.length,
+    });
+  if (!joined) return apart('they are too large for one binding');
   const taken = await joined.ready.then(
     () => true,
     () => false,
   );
   if (!taken || members.some((i, j) => bundle.layers[i]!.current !== own[j])) {
     freeLoaded(joined.joint);
+    if (!taken) apart('there was no memory');
     return;
   }
   members.forEach((i, j) => {
@@ -220,19 +235,21 @@ export async function preparedTogether(layers: readonly LinearWeightQuant[]): Pr
  * groups, dtypes, offset and output kind agree and their N are multiples of 4. The first call starts to copy their packed weights side by
  * side; calls take one dispatch once the GPU has taken the copies (`prepareMany` waits for it). Submit passes that `encode` recorded
  * before. Where there is no memory for the copies, each layer keeps its dispatch. Outputs of one dispatch share a buffer, which goes back
- * to the library when all are destroyed. For a library that takes complete buffers only, pass separate ys to encodeMany.
+ * to the library when all are destroyed. With `ownBuffer` each y has a buffer and a dispatch of its own, and nothing is copied.
  * @throws ArgumentError, UnsupportedError, DeviceLostError
  * @example const [q, k, v] = forwardMany([queryLayer, keyLayer, valueLayer], x);
  */
-export function forwardMany(layers: readonly LinearWeightQuant[], given: Tensor | QuantizedRows): Tensor[] {
+export function forwardMany(layers: readonly LinearWeightQuant[], given: Tensor | QuantizedRows, options: OutputOptions = {}): Tensor[] {
   LAYERS(layers, 'layers');
-  const bundle = bundleOf(layers);
+  const { ownBuffer } = OUTPUT(options, 'options');
+  const bundle = ownBuffer ? bundleFor(layers) : bundleOf(layers);
   const { device } = layers[0]!;
   const { input, rows } = readBy(layers, given);
   const outputs: GroupOutput[] = [];
-  if (rows.m === 0) return layers.map((layer) => layer.forward(given));
+  if (rows.m === 0) return layers.map((layer) => layer.forward(given, options));
+  const groups = ownBuffer ? bundle.loaded.map(single) : groupsFor(bundle, rows.m);
   try {
-    for (const group of groupsFor(bundle, rows.m)) outputs.push(outputOf(group, { layers, input, rows }));
+    for (const group of groups) outputs.push(outputOf(group, { layers, input, rows, ownBuffer }));
   } catch (error) {
     for (const { loaded, y } of outputs) recycle(loaded, y);
     throw error;
@@ -266,12 +283,13 @@ interface GroupOutput {
 /** @throws UnsupportedError, ShaderError */
 function outputOf(
   group: Group,
-  { layers, input, rows }: { readonly layers: readonly LinearWeightQuant[] } & Pick<Request, 'input' | 'rows'>,
+  { layers, input, rows, ownBuffer }: { readonly layers: readonly LinearWeightQuant[] } & Pick<Request, 'input' | 'rows'> & OutputOptions,
 ): GroupOutput {
   const { loaded, members } = group;
   const { columns, elements } = follow(group, layers, rows.m);
   const y = members.length > 1 ? { layers: columns } : {};
-  return { loaded, members, columns, ...callWithOutput(loaded, { input, rows, y }, outputBytes(loaded, { m: rows.m, elements })) };
+  const size = outputBytes(loaded, { m: rows.m, elements });
+  return { loaded, members, columns, ...callWithOutput(loaded, { input, rows, y }, size, ownBuffer) };
 }
 
 /**

@@ -16,7 +16,16 @@ import { columnsOfY } from '../problem/glu.js';
 import { checkMatrix, inFixedMemory, type QuantizedMatrix } from '../problem/matrix.js';
 import { contiguousX, type LinearOptions, type LinearSpec, makeProblem, yDtypeOf } from '../problem/problem.js';
 import { showShape } from '../problem/view.js';
-import { askedOf, FORWARD, type ForwardOptions, type ProductOptions, type Scales, scalesOf, sharesBuffer } from '../product/options.js';
+import {
+  askedOf,
+  FORWARD_TO,
+  type ForwardOptions,
+  type OutputOptions,
+  type ProductOptions,
+  type Scales,
+  scalesOf,
+  sharesBuffer,
+} from '../product/options.js';
 import type { QuantizeReport } from '../quantize/report.js';
 import { VERSION } from '../version.js';
 import { callWithOutput, encodeProduct, type Product, run } from './calls.js';
@@ -143,10 +152,11 @@ export class LinearWeightQuant {
   /**
    * x (…, K), or its codes → y (…, N). y has x's dtype, is float32 with `outputDtype`, or int8 with a quantScale. Enqueues and does not
    * wait; errors that only the GPU can find reach `read`. Destroying y gives its buffer back to the layer, so that the next call of this
-   * size allocates nothing.
+   * size allocates nothing; with `ownBuffer` it frees it.
    * @throws ArgumentError, UnsupportedError, DeviceLostError
    */
-  forward(given: Tensor | QuantizedRows, options?: ForwardOptions): Tensor {
+  forward(given: Tensor | QuantizedRows, options: ForwardOptions & OutputOptions = {}): Tensor {
+    const { ownBuffer, ...scaling } = FORWARD_TO(options, 'options');
     const loaded = this.#assertLoaded();
     const input = inputOf(given, loaded);
     const { x } = input;
@@ -155,11 +165,11 @@ export class LinearWeightQuant {
     const form = { shape: [...x.shape.slice(0, -1), columnsOfY(weights)], dtype: yDtypeOf(spec, weights) };
     const size = outputBytes(loaded, rows);
     if (rows.m === 0) {
-      const y = takeOutput(loaded, size);
+      const y = takeOutput(loaded, size, ownBuffer);
       return Tensor.own(this.device, y.buffer, { ...form, release: () => recycle(loaded, y), written: allTaken(y.ready, input.written) });
     }
-    const scales: Scales = options === undefined ? {} : scalesOf(FORWARD(options, 'options'), { input, m: rows.m });
-    const { call, y } = callWithOutput(loaded, { input, rows, y: {}, ...scales }, size);
+    const scales: Scales = scalesOf(scaling, { input, m: rows.m });
+    const { call, y } = callWithOutput(loaded, { input, rows, y: {}, ...scales }, size, ownBuffer);
     const taken = run(this.device, 'forward', { calls: [call], input });
     const written = allTaken(y.ready, scales.scaled?.tensor.written, scales.inputScale?.written, taken);
     return Tensor.own(this.device, y.buffer, { ...form, release: () => recycle(loaded, y), written });

@@ -93,17 +93,19 @@ export interface OutputBuffer {
   readonly buffer: GPUBuffer;
   /** Rejects if there was no memory for it; the buffer is then not used again. */
   readonly ready: Taken;
+  /** Was it made for one tensor? It is then never in the pool. */
+  readonly own: boolean;
 }
 
 /** A free output buffer of `size` bytes, if there is one. It stays in the pool until `takeOutput`. */
 export const keptOutput = ({ outputs }: LoadedWeights, size: number): OutputBuffer | undefined => outputs.get(size)?.at(-1);
 
-/** The output buffer that `keptOutput` returns, or a new one. @throws UnsupportedError */
-export function takeOutput({ device, outputs }: LoadedWeights, size: number): OutputBuffer {
-  const kept = outputs.get(size)?.pop();
+/** The output buffer that `keptOutput` returns, or a new one, which is always the case with `own`. @throws UnsupportedError */
+export function takeOutput({ device, outputs }: LoadedWeights, size: number, own = false): OutputBuffer {
+  const kept = own ? undefined : outputs.get(size)?.pop();
   if (kept) return kept;
   const { result: buffer, errors } = guarded(device, 'y', () => makeBuffer(device, { label: 'y', usage: BUFFER.output, size }));
-  const made: OutputBuffer = { buffer, ready: errors };
+  const made: OutputBuffer = { buffer, ready: errors, own };
   errors.catch(() => {
     const list = outputs.get(size);
     if (list?.includes(made)) list.splice(list.indexOf(made), 1);
@@ -116,7 +118,7 @@ export function takeOutput({ device, outputs }: LoadedWeights, size: number): Ou
 export function recycle({ outputs, freed }: LoadedWeights, output: OutputBuffer): void {
   const { size } = output.buffer;
   const kept = outputs.get(size) ?? [];
-  if (freed || kept.length >= KEPT_OUTPUTS) {
+  if (output.own || freed || kept.length >= KEPT_OUTPUTS) {
     output.buffer.destroy();
     return;
   }

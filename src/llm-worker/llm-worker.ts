@@ -3,6 +3,7 @@ import { callback, object, optional, property } from '../arguments/check.js';
 import { ArgumentError, DeviceLostError, UnsupportedError } from '../errors.js';
 import type { Config } from '../llm/config.js';
 import type { KvDType } from '../llm-kernels/attention.js';
+import { attach, send } from '../log.js';
 import type { LlmExplanation, LlmProfile, LlmStats } from '../runtime/explanation.js';
 import type {
   ChatWithOptions,
@@ -46,7 +47,7 @@ interface Waiting {
 
 /**
  * A language model in a Worker, which holds the GPUDevice: the methods of `Llm`, over messages. What Llm gives at once is a promise here.
- * Functions among options, as `onProgress`, run in the page; signals work.
+ * Functions among options, as `onProgress`, run in the page; signals work. Records for a `logger` come by message.
  * @example
  * const llm = await LlmWorker.load('model.gguf');
  * for await (const { text } of llm.chat([{ role: 'user', content: 'Why is the sky blue?' }], { maxTokens: 200 })) write(text);
@@ -86,7 +87,7 @@ export class LlmWorker {
     if (typeof worker !== 'string' && signal?.aborted) worker.terminate(); // after it said who it is
     signal?.throwIfAborted();
     if (typeof worker === 'string') throw new UnsupportedError('LlmWorker', [worker]);
-    const connection = new Connection(worker);
+    const connection = attach(new Connection(worker), typeof rest.logger === 'function' ? rest.logger : undefined);
     try {
       return new LlmWorker(connection, (await connection.call('load', [addressOf(from), rest])) as LlmWorker);
     } catch (error) {
@@ -201,6 +202,10 @@ class Connection {
   }
 
   #told(told: Told): void {
+    if (told.kind === 'log') {
+      send(this, told.record);
+      return;
+    }
     const waiting = this.#waiting.get(told.id);
     if (!waiting) return;
     if (told.kind === 'value' || told.kind === 'error') this.#waiting.delete(told.id);

@@ -1,4 +1,6 @@
 // The messages between a page and the worker that its language model runs in.
+
+import type { LogRecord } from '../log.js';
 import { readyOf } from '../workers/start-worker.js';
 import type { CarriedError } from './carried.js';
 
@@ -44,6 +46,8 @@ export type Told =
   | { readonly id: number; readonly kind: 'value'; readonly value: unknown }
   | { readonly id: number; readonly kind: 'piece'; readonly piece: unknown }
   | { readonly id: number; readonly kind: 'error'; readonly error: CarriedError }
+  /** A record for the page's logger; of the call of `load`, also after it has ended. */
+  | { readonly id: number; readonly kind: 'log'; readonly record: LogRecord }
   /** Calls a function of the page. */
   | { readonly id: number; readonly kind: 'ask'; readonly turn: number; readonly name: string; readonly given: readonly unknown[] };
 

@@ -1,5 +1,6 @@
 // The worker's side: one Llm, and calls of it by message.
 import { ArgumentError } from '../errors.js';
+import type { LogRecord } from '../log.js';
 import { Llm } from '../runtime/llm.js';
 import { carriedError, errorOf } from './carried.js';
 import { type Asked, type Call, carriesFunctions, type Port, READY, type Stream, type Told, WINDOW } from './messages.js';
@@ -53,7 +54,10 @@ export function serve(port: Port): void {
         tell({ id, kind: 'ask', turn, name, given });
         return answer;
       };
-    return { ...(options as object), ...Object.fromEntries(functions.map((name) => [name, ask(name)])), signal: own.abort.signal };
+    /** It outlives its call, and nobody waits for what it returns. */
+    const logger = (record: LogRecord): void => tell({ id, kind: 'log', record });
+    const given = functions.map((name) => [name, name === 'logger' ? logger : ask(name)]);
+    return { ...(options as object), ...Object.fromEntries(given), signal: own.abort.signal };
   }
 
   async function stream(id: number, own: Running, pieces: AsyncGenerator<unknown, void>): Promise<void> {

@@ -9,7 +9,9 @@ import { among, siblings } from '../files/shards.js';
 import type { TensorFile, TensorInfo } from '../files/tensor-file.js';
 import { findLayers } from '../formats/find-layers.js';
 import type { FoundLayers } from '../formats/found-layers.js';
+import { logTo } from '../gpu/device.js';
 import type { LinearWeightQuant } from '../layer/linear-weight-quant.js';
+import { type Logger, loggedFetch } from '../log.js';
 import { configBeside } from './config-beside.js';
 import { hubUrl } from './hub-url.js';
 import { cacheOf, serverUrl } from './kept-files.js';
@@ -24,6 +26,8 @@ export interface LoadModelOptions extends LoadLayersOptions, Omit<OpenOptions, '
   readonly only?: ((name: string) => boolean) | undefined;
   /** Keep the files of a URL in the origin-private file system, as `Llm.load` does, and read from there what is there. Default: false. */
   readonly cache?: boolean | undefined;
+  /** Receives records of what the library does by itself: on the device, and while files are fetched (docs/log.md). Default: none. */
+  readonly logger?: Logger | undefined;
 }
 
 /** A tensor or layer that was not loaded, and why. */
@@ -63,6 +67,7 @@ const OPTIONS = fields({
   config: anything,
   only: optional(callback),
   cache: optional(flag),
+  logger: optional(callback),
 });
 
 /** Files that a model is opened by; the first kind that is there counts. */
@@ -123,8 +128,19 @@ export async function loadModel(
   options: LoadModelOptions = {},
 ): Promise<ModelLayers> {
   checkDevice(device);
-  const { fetch, wholeUpTo, resolve: own, config: said, only, cache, ...rest } = OPTIONS(options, 'options') as LoadModelOptions;
+  const {
+    fetch: given,
+    logger,
+    wholeUpTo,
+    resolve: own,
+    config: said,
+    only,
+    cache,
+    ...rest
+  } = OPTIONS(options, 'options') as LoadModelOptions;
   const { signal, quantize } = rest;
+  if (logger) logTo(device, logger);
+  const fetch = loggedFetch(given, logger);
   const asking = { fetch, wholeUpTo: wholeUpTo as number | undefined, signal };
   const files = reading('from', () => Array.isArray(from)) ? (list(anything)(from, 'from') as readonly File[]) : undefined;
   const place = files ? entryOf(files) : typeof from === 'string' ? hubUrl(from) : (from as BytesFrom);

@@ -1,6 +1,6 @@
 // What a caller gives to a product, and asks of it beyond y = x · W + bias; checked.
 
-import { anything, finiteNumber, onlyFields, optional, reading } from '../arguments/check.js';
+import { anything, finiteNumber, flag, onlyFields, optional, reading } from '../arguments/check.js';
 import { ArgumentError } from '../errors.js';
 import type { Taken } from '../gpu/guard.js';
 import { Tensor } from '../gpu/tensor.js';
@@ -126,8 +126,23 @@ export const ofSquares = (given: unknown): given is Exclude<RowScaled, Tensor> =
 
 /** What a product into a new y can ask for: nothing that y must hold or lie beside. */
 export type ForwardOptions = Pick<ProductOptions, 'rowScale' | 'inputScale'>;
+const SCALED = { rowScale: optional(anything), inputScale: optional(anything) };
 /** @internal */
-export const FORWARD = onlyFields({ rowScale: optional(anything), inputScale: optional(anything) });
+export const FORWARD = onlyFields(SCALED);
+
+/** Where a new y lies. */
+export interface OutputOptions {
+  /**
+   * y lies alone in a new GPUBuffer, from its first byte on, that nobody else has: `destroy` frees it, and it never goes back to the layer.
+   * A library that is given `y.buffer` may destroy it itself. Without it a destroyed y gives its buffer to a later call, and ys of
+   * `forwardMany` may share one. Each call then allocates and records anew.
+   */
+  readonly ownBuffer?: boolean | undefined;
+}
+/** @internal */
+export const OUTPUT = onlyFields({ ownBuffer: optional(flag) });
+/** @internal */
+export const FORWARD_TO = onlyFields({ ...SCALED, ownBuffer: optional(flag) });
 
 /** @throws ArgumentError */
 export function scalesOf(

@@ -2,11 +2,12 @@
 // a separate file.
 import { ArgumentError } from '../errors.js';
 import type { CacheStats } from '../files/cached-source.js';
-import { capsOf, requestDevice } from '../gpu/device.js';
+import { capsOf, logTo, requestDevice } from '../gpu/device.js';
 import type { Config } from '../llm/config.js';
 import type { KvDType } from '../llm-kernels/attention.js';
 import { hubUrl } from '../loading/hub-url.js';
 import { cacheOf } from '../loading/kept-files.js';
+import { loggedFetch } from '../log.js';
 import type { LanguageModel } from '../model/language-model.js';
 import { type ModelFrom, openLanguageModel } from '../model/open-language-model.js';
 import { Runner } from '../sequence/runner.js';
@@ -51,8 +52,9 @@ const formOf = (quantize: LlmOptions['quantize'] = 'int8'): string =>
   typeof quantize === 'string' ? `${quantize} in groups of 32` : `codes of ${quantize.bits} bits`;
 
 /** Opens a model, which reads its headers and settings, through the cache of files if that is asked for. */
-async function opened(from: ModelFrom, { cache = false, fetch, signal }: LlmOptions) {
+async function opened(from: ModelFrom, { cache = false, fetch: given, logger, signal }: LlmOptions) {
   signal?.throwIfAborted();
+  const fetch = loggedFetch(given, logger);
   const place = typeof from === 'string' ? hubUrl(from) : from;
   const store = cache ? await cacheOf(place, { fetch, signal }) : undefined;
   return { store, model: await openLanguageModel(place, { signal, fetch, fetched: store?.open }) };
@@ -61,12 +63,13 @@ async function opened(from: ModelFrom, { cache = false, fetch, signal }: LlmOpti
 /** @param options that were checked. @throws as Llm.load; all is then freed */
 export async function loadParts(from: ModelFrom, options: LlmOptions): Promise<Parts> {
   const began = performance.now();
-  const { device: given, context: asked, kv = 'f16', quantize, cache = false, onProgress, signal } = options;
+  const { device: given, context: asked, kv = 'f16', quantize, cache = false, onProgress, logger, signal } = options;
   const { store, model } = await opened(from, options);
   const { config } = model;
   const context = contextOf(config, asked);
   estimateOf(model, { context, kv, wide: false, quantize }); // throws if no kernel has such heads, or floats cannot become that
   const device = given ?? (await requestDevice());
+  if (logger) logTo(device, logger);
   let weights: ModelWeights | undefined;
   let runner: Runner | undefined;
   try {

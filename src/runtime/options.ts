@@ -5,6 +5,7 @@ import { ArgumentError } from '../errors.js';
 import type { KvDType } from '../llm-kernels/attention.js';
 import { SAMPLING, type SamplingOptions } from '../llm-kernels/sampling-options.js';
 import { MOST_STOPS } from '../llm-kernels/state.js';
+import type { Logger } from '../log.js';
 import type { Progress } from '../progress.js';
 import type { QuantizeForm } from '../quantize/gpu-form.js';
 import type { ChatOptions } from '../text/template.js';
@@ -34,6 +35,8 @@ export interface LlmOptions {
   readonly onProgress?: ((progress: Progress) => void) | undefined;
   /** Fetches what is at URLs. Default: the global fetch. Another one may add headers, count or retry. */
   readonly fetch?: typeof globalThis.fetch | undefined;
+  /** Receives records of what the library does by itself: on the device, and while files are fetched (docs/log.md). Default: none. */
+  readonly logger?: Logger | undefined;
   readonly signal?: AbortSignal | undefined;
 }
 
@@ -95,6 +98,7 @@ const LOAD = onlyFields({
   cache: optional(flag),
   onProgress: optional(callback),
   fetch: optional(callback),
+  logger: optional(callback),
   signal: optional(signal),
 });
 const GENERATE = {

@@ -3,7 +3,9 @@ import { anything, fields, onlyFields, optional, reading } from '../arguments/ch
 import { sharedMap } from '../arguments/copies.js';
 import { checkDevice } from '../arguments/gpu-objects.js';
 import { showValue } from '../arguments/show-value.js';
-import { adapterName, findingsOf } from '../gpu/device-findings.js';
+import { adapterName, findingsOf, note } from '../gpu/device-findings.js';
+import { variantId } from '../kernels/kernel.js';
+import { log } from '../log.js';
 import { problemClass, type Tuned } from '../plan/findings.js';
 import { type Job, measure } from './measure.js';
 import { parseRecords, type Records, storeKey } from './records.js';
@@ -26,8 +28,8 @@ const silent = new WeakSet<TuningStore>();
 
 /** A store's answer. If it fails or does not answer, the result is undefined and the device gets a note. */
 async function ask<T>(device: GPUDevice, store: TuningStore, question: () => Promise<T>): Promise<T | undefined> {
-  const { notes } = findingsOf(device);
-  const doneWithout = (why: string): undefined => void notes.add(`the store of measured choices ${why}: they are not kept`);
+  const doneWithout = (why: string): undefined =>
+    note(device, 'forgetful', `the store of measured choices ${why}: they are not kept`) as undefined;
   if (silent.has(store)) return doneWithout(SILENT);
   let timer: ReturnType<typeof setTimeout> | undefined;
   const late = new Promise<'late'>((resolve) => {
@@ -93,6 +95,10 @@ async function measureAndKeep(device: GPUDevice, job: Job, store: TuningStore | 
   const found = await measure(device, job);
   if (!found) return;
   adopt(device, { [name]: found }, true);
+  log(device, 'tuned', `${name}: ${variantId(found.kernel, found.tile)}, ${found.ratio.toFixed(2)} of the default's time`, {
+    problem: name,
+    ...found,
+  });
   const to = storeOf(store);
   if (!to) return;
   const kept = parseRecords(await ask(device, to, () => to.get(keyOf(device))));

@@ -172,7 +172,7 @@ const DOORS: Doors = {
   )(() => [matrix(), { bias }]),
   forward: door((...args: Parameters<LinearWeightQuant['forward']>) => loaded.forward(...args))(() => [
     x,
-    { rowScale: factors, inputScale: ofInputs },
+    { rowScale: factors, inputScale: ofInputs, ownBuffer: true },
   ]),
   'forward, of a layer that is not loaded': door((input: Tensor) => empty.forward(input))(() => [x]),
   encode: door((...args: Parameters<LinearWeightQuant['encode']>) => loaded.encode(...args))(() => [
@@ -213,7 +213,7 @@ const DOORS: Doors = {
       outputDtype: 'float32' as const,
     },
   ]),
-  forwardMany: door(forwardMany)(() => [[...layers], x]),
+  forwardMany: door(forwardMany)(() => [[...layers], x, { ownBuffer: true }]),
   encodeMany: door(encodeMany)(() => [
     pass(),
     [...layers],
@@ -298,7 +298,7 @@ const DOORS: Doors = {
     },
   ]),
   loadLayers: door(loadLayers)(() => [device, [[{ ...source() }, { ...source() }], floats('w', [N, K])], loading()]),
-  loadModel: door(loadModel)(() => [device, modelBytes(), { ...loading(), config: {}, only: () => true, cache: false }]),
+  loadModel: door(loadModel)(() => [device, modelBytes(), { ...loading(), config: {}, only: () => true, cache: false, logger: () => {} }]),
   'loadLayer, of floats': door(loadLayer)(() => [
     device,
     floats('w', [N, K]),

@@ -6,7 +6,7 @@ import { expect, test } from 'vitest';
 
 /** Lowest first; folders of one row know nothing of each other. */
 const FLOORS: readonly (readonly string[])[] = [
-  ['errors.ts', 'dtype.ts', 'version.ts', 'progress.ts', 'wgsl'],
+  ['errors.ts', 'dtype.ts', 'version.ts', 'progress.ts', 'log.ts', 'wgsl'],
   ['arguments'],
   ['workers'],
   ['problem'],

@@ -56,11 +56,11 @@ async function* behind(before: readonly number[], rest: AsyncIterable<GeneratedI
 const SHORT = 8;
 
 /**
- * Reads a short prompt row by row. A row alone runs in the shaders that tokens have; a software adapter takes seconds to compile those of more
- * rows, and a first answer would wait for them.
+ * Reads a short prompt row by row, on a software adapter. A row alone runs in the shaders that tokens have; there it takes seconds to compile those of
+ * more rows, and a first answer would wait for them.
  */
-async function readShort(llm: Llm, ids: readonly number[], signal: AbortSignal): Promise<void> {
-  if (ids.length > SHORT) return;
+export async function readShort({ llm, device }: Pick<Held, 'llm' | 'device'>, ids: readonly number[], signal: AbortSignal): Promise<void> {
+  if (ids.length > SHORT || !capsOf(device).software) return;
   for (let count = 1; count < ids.length; count++) {
     signal.throwIfAborted();
     await llm.logits(ids.slice(0, count));
@@ -86,7 +86,7 @@ export async function speak({ model, prompt, before, options }: SpeakArgs, conte
     signal,
   };
   const [began, then] = [performance.now(), { ...llm.stats }];
-  if (before.length === 0 && capsOf(held.device).software) await readShort(llm, ids, signal);
+  if (before.length === 0) await readShort(held, ids, signal);
   let reason: Reason = 'length';
   const source = behind(before, llm.generate([...ids, ...before], asked));
   for await (const piece of piecesOf(source, { tokenizer, begins: 'messages' in prompt, stop: [] })) {
