@@ -4,6 +4,8 @@ import { expect, test } from '@playwright/test';
 interface Text {
   readonly own: string;
   readonly theirs: string;
+  /** The beginning, by a second sequence in the worker, behind the end of the first. */
+  readonly forked: string;
   readonly workers: number;
   readonly tokens: number;
   /** The longest time for which the page stood still, in ms. */
@@ -22,9 +24,9 @@ test('the model of the package in a Worker, which finds its script', async ({ pa
         workers++;
       }
     };
-    const textOf = async (one: { complete: import('../src/llm.js').Llm['complete'] }): Promise<string> => {
+    const textOf = async (one: { complete: import('../src/llm.js').Llm['complete'] }, maxTokens = 60): Promise<string> => {
       let text = '';
-      for await (const piece of one.complete('In the beginning ', { maxTokens: 60, temperature: 0.8, seed: 1 })) text += piece.text;
+      for await (const piece of one.complete('In the beginning ', { maxTokens, temperature: 0.8, seed: 1 })) text += piece.text;
       return text;
     };
     const inWorker = await LlmWorker.load('../models/kjv.gguf'); // relative to the page
@@ -36,13 +38,18 @@ test('the model of the package in a Worker, which finds its script', async ({ pa
     const theirs = await textOf(inWorker);
     clearInterval(timer);
     const { tokens } = await inWorker.stats();
+    const fork = await inWorker.fork();
     inWorker.destroy();
+    const forked = await textOf(fork, 8);
+    fork.destroy();
     const llm = await Llm.load('/models/kjv.gguf');
     const own = await textOf(llm);
     llm.destroy();
-    return { own, theirs, workers, tokens, longest };
+    return { own, theirs, forked, workers, tokens, longest };
   });
   console.log(`60 tokens in a worker; the page stood still for ${got.longest.toFixed(0)} ms at most`);
   expect(got).toMatchObject({ theirs: got.own, workers: 1, tokens: 60 });
+  expect(got.forked).not.toBe('');
+  expect(got.own.startsWith(got.forked)).toBe(true);
   expect(got.own.length).toBeGreaterThan(40);
 });

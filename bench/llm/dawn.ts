@@ -41,10 +41,24 @@ async function againstNative(folder: string): Promise<readonly Row[]> {
   return rows;
 }
 
+/** Prompts whose rows are multiplied as integers beside those that round nothing: on software adapters what emulating them costs. */
+async function integerPrompts(): Promise<Row> {
+  const [ours, peer] = [
+    await Llm.load(qwen, { device, context: CONTEXT, innerPrecise: 1 }),
+    await Llm.load(qwen, { device, context: CONTEXT }),
+  ] as const;
+  for (const llm of [ours, peer]) await llm.prepare();
+  const pair = { ours: speaker(ours, CONTEXT), peer: speaker(peer, CONTEXT), rounds, clock: 'cpu' as const };
+  const row = await versus({ ...pair, what: 'prompt of 128: innerPrecise 0 / 1', names: ['innerPrecise 1', '0'], prompt: 128 });
+  for (const llm of [ours, peer]) llm.destroy();
+  return row;
+}
+
 const MEASURES: Readonly<Record<string, () => Promise<readonly Row[]>>> = {
   host: async () => [await hostWork(device, modelPath(models, 'layers-24'), rounds)],
   products: async () => [await beyondProducts(device, qwen, rounds)],
   positions: async () => [await byPosition(device, modelPath(models, 'qwen-2'), Math.min(rounds, 3))],
+  integers: async () => [await integerPrompts()],
   load: () => load(device, qwen, Math.min(rounds, 5)),
   ...(software && { peak: () => peak(device, modelPath(models, 'qwen-24'), qwen) }),
   ...(peers && software && { native: () => againstNative(peers) }),

@@ -12,7 +12,9 @@ export interface Versus {
   readonly prompt?: number;
   readonly decode?: number;
   readonly clock: keyof Cost;
-  readonly floor: number;
+  readonly floor?: number;
+  /** What they are called in the row. Default: ours and theirs. */
+  readonly names?: readonly [ours: string, peer: string];
   /** Measures a run; default: this process. */
   readonly measure?: (run: () => Promise<unknown>) => Promise<Cost>;
 }
@@ -20,7 +22,18 @@ export interface Versus {
 const CLOCKS = { cpu: 'CPU time', wall: 'wall time' };
 
 /** Their cost / ours: above 1, ours is the faster one. */
-export async function versus({ what, ours, peer, rounds, prompt, decode = 16, clock, floor, measure = cost }: Versus): Promise<Row> {
+export async function versus({
+  what,
+  ours,
+  peer,
+  rounds,
+  prompt,
+  decode = 16,
+  clock,
+  floor,
+  names = ['ours', 'theirs'],
+  measure = cost,
+}: Versus): Promise<Row> {
   const run = (one: Speaker): Promise<unknown> => (prompt ? one.prompt(prompt) : one.decode(1 + decode));
   const tokens = prompt ?? decode;
   for (const one of [ours, peer]) {
@@ -42,7 +55,7 @@ export async function versus({ what, ours, peer, rounds, prompt, decode = 16, cl
   return {
     what,
     measured: spread(times.peer.map((theirs, i) => theirs / times.ours[i]!)),
-    floor: { atLeast: floor },
-    how: `${CLOCKS[clock]}: ${median(times.ours).toPrecision(3)} ms a token of ours, ${median(times.peer).toPrecision(3)} ms of theirs; ${rounds} rounds in turns`,
+    ...(floor !== undefined && { floor: { atLeast: floor } }),
+    how: `${CLOCKS[clock]}: ${median(times.ours).toPrecision(3)} ms a token of ${names[0]}, ${median(times.peer).toPrecision(3)} ms of ${names[1]}; ${rounds} rounds in turns`,
   };
 }

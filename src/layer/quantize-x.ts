@@ -32,9 +32,9 @@ export interface QuantizedRows {
   readonly digits: Digits;
 }
 
-/** The recording that makes the codes, and its errors. */
+/** The recording that makes the codes, and its errors. Steps of a caller's make codes in memory of the caller's. */
 interface Made {
-  readonly recording: Recording;
+  readonly recording: Recording | undefined;
   readonly sound: Taken;
 }
 // Only these fields are read, so a layer may be passed as options.
@@ -78,6 +78,15 @@ export function quantizeRows(x: Tensor, options: { readonly held: CodeBits; read
   return rows;
 }
 
+/**
+ * @internal Codes of x in a tensor that is there, int32 (M, `pitchWords`): a step of a recording makes them.
+ */
+export function quantizedWithin(x: Tensor, held: CodeBits, codes: Tensor): QuantizedRows {
+  const rows: QuantizedRows = { x, codes, held, digits: 1 };
+  made.set(rows, { recording: undefined, sound: Promise.resolve() });
+  return rows;
+}
+
 /** The dispatches that make the codes of x, of which there are m rows. @throws ArgumentError, UnsupportedError */
 function planCodes(x: Tensor, { held, digits }: Pick<QuantizedRows, 'held' | 'digits'>) {
   const k = x.shape.at(-1)!;
@@ -112,6 +121,7 @@ export function quantizingOf(rows: QuantizedRows, device: GPUDevice, argument: s
  */
 export function encodeQuantizeRows(pass: GPUComputePassEncoder, rows: QuantizedRows): void {
   const { recording, sound } = assertQuantized(rows, 'rows');
+  if (!recording) throw new ArgumentError('rows', 'what quantizeRows returned', 'codes of recorded steps');
   encodeInto(checkPass(pass), recording);
   rows.codes.writtenBy(allTaken(rows.x.written, sound));
 }

@@ -1,9 +1,9 @@
 // LlmWorker: an Llm in a Worker, so that a page's thread does nothing for a token but take it. Weights never pass the page.
 import { callback, object, optional, property } from '../arguments/check.js';
-import { ArgumentError, DeviceLostError, UnsupportedError } from '../errors.js';
+import { ArgumentError, UnsupportedError } from '../errors.js';
 import type { Config } from '../llm/config.js';
 import type { KvDType } from '../llm-kernels/attention.js';
-import { attach, send } from '../log.js';
+import { attach } from '../log.js';
 import type { LlmExplanation, LlmProfile, LlmStats } from '../runtime/explanation.js';
 import type {
   ChatWithOptions,
@@ -18,8 +18,8 @@ import type { DetokenizerOptions } from '../text/detokenizer.js';
 import type { Message } from '../text/template.js';
 import type { EncodeOptions } from '../text/tokenizer.js';
 import { startWorker } from '../workers/start-worker.js';
-import { type CarriedOptions, carriedError, carriedOptions, errorOf } from './carried.js';
-import { type Asked, type Call, carriesFunctions, READY, type Stream, type Told } from './messages.js';
+import { Connection } from './connection.js';
+import { READY } from './messages.js';
 
 /** How a model is loaded in a worker, which makes the device itself. */
 export interface LlmWorkerOptions extends Omit<LlmOptions, 'device'> {
@@ -37,14 +37,6 @@ const PATIENCE_MS = 30_000;
 const ownWorker = (): Worker =>
   new Worker(new URL('./antiquant-llm-worker.js', import.meta.url), { type: 'module', name: 'antiquant llm' });
 
-/** What the page does with what the worker tells of a call. */
-interface Waiting {
-  readonly functions: CarriedOptions['functions'];
-  piece(piece: unknown): void;
-  value(value: unknown): void;
-  error(error: unknown): void;
-}
-
 /**
  * A language model in a Worker, which holds the GPUDevice: the methods of `Llm`, over messages. What Llm gives at once is a promise here.
  * Functions among options, as `onProgress`, run in the page; signals work. Records for a `logger` come by message.
@@ -58,12 +50,15 @@ export class LlmWorker {
   readonly context: number;
   readonly kv: KvDType;
   readonly #connection: Connection;
+  readonly #model: number;
 
   private constructor(
     connection: Connection,
+    model: number,
     { config, context, kv }: { readonly config: Config; readonly context: number; readonly kv: KvDType },
   ) {
     this.#connection = connection;
+    this.#model = model;
     this.config = config;
     this.context = context;
     this.kv = kv;
@@ -88,87 +83,100 @@ export class LlmWorker {
     signal?.throwIfAborted();
     if (typeof worker === 'string') throw new UnsupportedError('LlmWorker', [worker]);
     const connection = attach(new Connection(worker), typeof rest.logger === 'function' ? rest.logger : undefined);
+    const model = connection.enter();
     try {
-      return new LlmWorker(connection, (await connection.call('load', [addressOf(from), rest])) as LlmWorker);
+      return new LlmWorker(connection, model, (await connection.call(model, 'load', [addressOf(from), rest])) as LlmWorker);
     } catch (error) {
-      connection.end();
+      connection.leave(model);
+      throw error;
+    }
+  }
+
+  /** As Llm.fork: a second sequence in the same worker, which ends with the last of them. */
+  async fork(): Promise<LlmWorker> {
+    const model = this.#connection.enter();
+    try {
+      await this.#connection.call(this.#model, 'fork', [model], model);
+      return new LlmWorker(this.#connection, model, this);
+    } catch (error) {
+      this.#connection.leave(model);
       throw error;
     }
   }
 
   /** As Llm.generate. Pieces come as they are chosen; the worker is a few ahead. */
   generate(ids: ArrayLike<number>, options: GenerateOptions = {}): AsyncGenerator<GeneratedId, void> {
-    return this.#connection.stream('generate', [ids, options]) as AsyncGenerator<GeneratedId, void>;
+    return this.#connection.stream(this.#model, 'generate', [ids, options]) as AsyncGenerator<GeneratedId, void>;
   }
 
   /** As Llm.complete. */
   complete(text: string, options: CompleteOptions = {}): AsyncGenerator<Piece, void> {
-    return this.#connection.stream('complete', [text, options]) as AsyncGenerator<Piece, void>;
+    return this.#connection.stream(this.#model, 'complete', [text, options]) as AsyncGenerator<Piece, void>;
   }
 
   /** As Llm.chat. */
   chat(messages: readonly Message[], options: ChatWithOptions = {}): AsyncGenerator<Piece, void> {
-    return this.#connection.stream('chat', [messages, options]) as AsyncGenerator<Piece, void>;
+    return this.#connection.stream(this.#model, 'chat', [messages, options]) as AsyncGenerator<Piece, void>;
   }
 
   /** As Llm.render. */
   render(messages: readonly Message[], options: Pick<ChatWithOptions, 'tools' | 'templateOptions'> = {}): Promise<string> {
-    return this.#connection.call('render', [messages, options]) as Promise<string>;
+    return this.#connection.call(this.#model, 'render', [messages, options]) as Promise<string>;
   }
 
   /** As Llm.hasTemplate. */
   hasTemplate(): Promise<boolean> {
-    return this.#connection.call('hasTemplate', []) as Promise<boolean>;
+    return this.#connection.call(this.#model, 'hasTemplate', []) as Promise<boolean>;
   }
 
   /** As Llm.logits. */
   logits(ids: ArrayLike<number>, options: { readonly all?: boolean } = {}): Promise<Float32Array<ArrayBuffer>> {
-    return this.#connection.call('logits', [ids, options]) as Promise<Float32Array<ArrayBuffer>>;
+    return this.#connection.call(this.#model, 'logits', [ids, options]) as Promise<Float32Array<ArrayBuffer>>;
   }
 
   /** As Llm.prepare. */
   async prepare(): Promise<void> {
-    await this.#connection.call('prepare', []);
+    await this.#connection.call(this.#model, 'prepare', []);
   }
 
   /** As Llm.reset. */
   async reset(): Promise<void> {
-    await this.#connection.call('reset', []);
+    await this.#connection.call(this.#model, 'reset', []);
   }
 
   /** As Llm.position. */
   position(): Promise<number> {
-    return this.#connection.call('position', []) as Promise<number>;
+    return this.#connection.call(this.#model, 'position', []) as Promise<number>;
   }
 
   /** As Llm.explain. */
   explain(): Promise<LlmExplanation> {
-    return this.#connection.call('explain', []) as Promise<LlmExplanation>;
+    return this.#connection.call(this.#model, 'explain', []) as Promise<LlmExplanation>;
   }
 
   /** As Llm.profile. */
   profile(options: ProfileOptions = {}): Promise<LlmProfile> {
-    return this.#connection.call('profile', [options]) as Promise<LlmProfile>;
+    return this.#connection.call(this.#model, 'profile', [options]) as Promise<LlmProfile>;
   }
 
   /** As Llm.stats, at the time of the call. */
   stats(): Promise<LlmStats> {
-    return this.#connection.call('stats', []) as Promise<LlmStats>;
+    return this.#connection.call(this.#model, 'stats', []) as Promise<LlmStats>;
   }
 
   /** As the tokenizer's encode. */
   encode(text: string, options: EncodeOptions = {}): Promise<number[]> {
-    return this.#connection.call('encode', [text, options]) as Promise<number[]>;
+    return this.#connection.call(this.#model, 'encode', [text, options]) as Promise<number[]>;
   }
 
   /** As the tokenizer's decode. */
   decode(ids: readonly number[], options: DetokenizerOptions = {}): Promise<string> {
-    return this.#connection.call('decode', [ids, options]) as Promise<string>;
+    return this.#connection.call(this.#model, 'decode', [ids, options]) as Promise<string>;
   }
 
-  /** Ends the worker, and with it the device. Calls that are under way end with an ArgumentError. */
+  /** As Llm.destroy; the last sequence ends the worker, and with it the device. Calls that are under way end with an ArgumentError. */
   destroy(): void {
-    this.#connection.end();
+    this.#connection.leave(this.#model);
   }
 }
 
@@ -180,146 +188,5 @@ function addressOf(from: unknown): unknown {
     return new URL(from, location.href).href;
   } catch {
     throw new ArgumentError('from', 'a URL', 'text that is none'); // not shown: it may hold secrets
-  }
-}
-
-/** The calls that are under way on one worker. */
-class Connection {
-  readonly #worker: Worker;
-  readonly #waiting = new Map<number, Waiting>();
-  #next = 0;
-  #ended: Error | undefined;
-
-  constructor(worker: Worker) {
-    this.#worker = worker;
-    worker.onmessage = ({ data }: MessageEvent<Told>) => this.#told(data);
-    worker.onerror = ({ message }) => this.#endedBy(new DeviceLostError('worker', message || 'the worker ended'));
-    worker.onmessageerror = () => this.#endedBy(new DeviceLostError('worker', 'a message that cannot be read'));
-  }
-
-  #post(message: Asked): void {
-    this.#worker.postMessage(message);
-  }
-
-  #told(told: Told): void {
-    if (told.kind === 'log') {
-      send(this, told.record);
-      return;
-    }
-    const waiting = this.#waiting.get(told.id);
-    if (!waiting) return;
-    if (told.kind === 'value' || told.kind === 'error') this.#waiting.delete(told.id);
-    if (told.kind === 'value') waiting.value(told.value);
-    else if (told.kind === 'error') waiting.error(errorOf(told.error));
-    else if (told.kind === 'piece') waiting.piece(told.piece);
-    else void this.#asked(told, waiting.functions);
-  }
-
-  async #asked({ id, turn, name, given }: Extract<Told, { kind: 'ask' }>, functions: CarriedOptions['functions']): Promise<void> {
-    try {
-      this.#post({ id, kind: 'returned', turn, value: await functions.get(name)!(...given) });
-    } catch (error) {
-      this.#post({ id, kind: 'returned', turn, error: carriedError(error) });
-    }
-  }
-
-  /** Calls; of two arguments and more the last is options, and that of a call that takes functions. @returns its number @throws ArgumentError for what no message carries */
-  #begin(
-    call: Call | Stream,
-    given: readonly unknown[],
-    waiting: Omit<Waiting, 'functions'>,
-  ): { readonly id: number; readonly ended: () => void } {
-    if (this.#ended) throw this.#ended;
-    const id = this.#next++;
-    const last = given.at(-1);
-    const hasOptions = given.length > 1 || carriesFunctions(call);
-    const carried = hasOptions ? carriedOptions(last) : { data: undefined, functions: new Map(), signal: undefined };
-    const { data, functions, signal } = carried;
-    const [name = signal && 'signal'] = functions.keys();
-    if (name !== undefined && !carriesFunctions(call)) throw new ArgumentError(name, `none, since ${call} takes no such option`, 'one');
-    const abort = (): void => this.#post({ id, kind: 'abort' });
-    const ended = (): void => signal?.removeEventListener('abort', abort);
-    /** A signal's reason is the page's own object. */
-    const error = (why: unknown): void => waiting.error(signal?.aborted ? signal.reason : why);
-    signal?.throwIfAborted();
-    try {
-      this.#post({ id, call, given: hasOptions ? [...given.slice(0, -1), data] : given, functions: [...functions.keys()] });
-    } catch (cause) {
-      const refused = new ArgumentError(call, 'arguments that a message carries', cause instanceof Error ? cause.message : String(cause));
-      refused.cause = cause;
-      throw refused;
-    }
-    signal?.addEventListener('abort', abort);
-    this.#waiting.set(id, { ...waiting, error, functions });
-    return { id, ended };
-  }
-
-  async call(call: Call, given: readonly unknown[]): Promise<unknown> {
-    let ended = (): void => {};
-    try {
-      return await new Promise((value, error) => {
-        ({ ended } = this.#begin(call, given, { value, error, piece() {} }));
-      });
-    } finally {
-      ended();
-    }
-  }
-
-  async *stream(call: Stream, given: readonly unknown[]): AsyncGenerator<unknown, void> {
-    const pieces: unknown[] = [];
-    let over: { readonly error?: unknown } | undefined;
-    let wake = (): void => {};
-    const { id, ended } = this.#begin(call, given, {
-      piece(piece) {
-        pieces.push(piece);
-        wake();
-      },
-      value() {
-        over = {};
-        wake();
-      },
-      error(error) {
-        over = { error };
-        wake();
-      },
-    });
-    try {
-      for (;;) {
-        while (pieces.length > 0) {
-          yield pieces.shift();
-          this.#post({ id, kind: 'taken' });
-        }
-        if (over) break;
-        await new Promise<void>((resolve) => {
-          wake = resolve;
-        });
-      }
-      if ('error' in over) throw over.error;
-    } finally {
-      ended();
-      if (!over) await this.#finish(id);
-    }
-  }
-
-  /** Ends a stream that nobody reads any more, and waits until the model is free. */
-  async #finish(id: number): Promise<void> {
-    if (this.#ended) return;
-    await new Promise<void>((resolve) => {
-      const done = (): void => resolve();
-      this.#waiting.set(id, { functions: new Map(), piece() {}, value: done, error: done });
-      this.#post({ id, kind: 'end' });
-    });
-  }
-
-  #endedBy(error: Error): void {
-    this.#ended ??= error;
-    const waiting = [...this.#waiting.values()];
-    this.#waiting.clear();
-    for (const one of waiting) one.error(error);
-    this.#worker.terminate?.();
-  }
-
-  end(): void {
-    this.#endedBy(new ArgumentError('llm', 'a live LlmWorker', 'a destroyed one'));
   }
 }

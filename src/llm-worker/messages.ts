@@ -22,7 +22,9 @@ export type Call =
   | 'encode'
   | 'decode'
   | 'render'
-  | 'hasTemplate';
+  | 'hasTemplate'
+  | 'fork'
+  | 'destroy';
 /** Methods that answer piece by piece. */
 export type Stream = 'generate' | 'complete' | 'chat';
 
@@ -31,8 +33,14 @@ export const carriesFunctions = (call: Call | Stream): boolean => ['load', 'prof
 
 /** To the worker; `id` names the call that it is of. */
 export type Asked =
-  /** `functions` are the names of options that are functions of the page. */
-  | { readonly id: number; readonly call: Call | Stream; readonly given: readonly unknown[]; readonly functions: readonly string[] }
+  /** `model` is the sequence that is asked: 0 of `load`, others of `fork`. `functions` are the names of options that are functions of the page. */
+  | {
+      readonly id: number;
+      readonly model: number;
+      readonly call: Call | Stream;
+      readonly given: readonly unknown[];
+      readonly functions: readonly string[];
+    }
   /** One piece was taken. */
   | { readonly id: number; readonly kind: 'taken' }
   /** Nothing more is wanted. */

@@ -1,4 +1,4 @@
-// The worker's side: one Llm, and calls of it by message.
+// The worker's side: one model, its sequences, and calls of them by message.
 import { ArgumentError } from '../errors.js';
 import type { LogRecord } from '../log.js';
 import { Llm } from '../runtime/llm.js';
@@ -16,7 +16,7 @@ interface Running {
 }
 
 type Given = readonly unknown[];
-const CALLS: Readonly<Record<Exclude<Call, 'load'>, (llm: Llm, given: Given) => unknown>> = {
+const CALLS: Readonly<Record<Exclude<Call, 'load' | 'fork' | 'destroy'>, (llm: Llm, given: Given) => unknown>> = {
   logits: (llm, given) => llm.logits(...(given as Parameters<Llm['logits']>)),
   prepare: (llm) => llm.prepare(),
   reset: (llm) => llm.reset(),
@@ -38,7 +38,8 @@ const isStream = (call: Call | Stream): call is Stream => Object.hasOwn(STREAMS,
 
 /** Answers a page's calls, until the worker ends. */
 export function serve(port: Port): void {
-  let llm: Llm | undefined;
+  /** Sequences by the page's numbers. */
+  const models = new Map<number, Llm>();
   const running = new Map<number, Running>();
   const tell = (message: Told, transfer: Transferable[] = []): void => port.postMessage(message, transfer);
 
@@ -70,18 +71,24 @@ export function serve(port: Port): void {
     }
   }
 
-  async function answer(id: number, own: Running, { call, given, functions }: Extract<Asked, { call: unknown }>): Promise<void> {
+  async function answer(id: number, own: Running, { model, call, given, functions }: Extract<Asked, { call: unknown }>): Promise<void> {
     const withOptions = (): Given =>
       given.map((one, i) => (i === given.length - 1 && carriesFunctions(call) ? optionsOf(id, own, one, functions) : one));
     try {
       let value: unknown;
       if (call === 'load') {
-        if (llm) throw new ArgumentError('worker', 'one model', 'a second one');
-        llm = await Llm.load(...(withOptions() as Parameters<typeof Llm.load>));
+        if (models.size > 0) throw new ArgumentError('worker', 'one model', 'a second one');
+        const llm = await Llm.load(...(withOptions() as Parameters<typeof Llm.load>));
+        models.set(model, llm);
         value = { config: llm.config, context: llm.context, kv: llm.kv };
+      } else if (call === 'destroy') {
+        models.get(model)?.destroy();
+        models.delete(model);
       } else {
+        const llm = models.get(model);
         if (!llm) throw new ArgumentError('worker', 'a loaded model', 'none');
-        if (isStream(call)) await stream(id, own, STREAMS[call](llm, withOptions()));
+        if (call === 'fork') models.set(given[0] as number, await llm.fork());
+        else if (isStream(call)) await stream(id, own, STREAMS[call](llm, withOptions()));
         else value = await CALLS[call](llm, withOptions());
       }
       tell({ id, kind: 'value', value }, value instanceof Float32Array ? [value.buffer] : []);

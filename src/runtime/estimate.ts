@@ -13,7 +13,8 @@ import type { Caps } from '../problem/caps.js';
 import { rowsOfWords } from '../problem/code-width.js';
 import { heldBits } from '../problem/weight-format.js';
 import { type QuantizeForm, settingsFor } from '../quantize/gpu-form.js';
-import { bufferSizes, cacheSizes, cacheTotal } from '../sequence/memory.js';
+import { bufferSizes, cacheSizes, cacheTotal, codesBytes, codesOf } from '../sequence/memory.js';
+import type { LlmOptions } from './options.js';
 
 /** Bytes on the GPU, by use. */
 export interface LlmEstimate {
@@ -44,16 +45,21 @@ interface Held {
   readonly quantize: QuantizeForm;
 }
 
+/** Its sizes, and the bits of its codes. @throws ArgumentError if floats cannot be quantized so */
+function heldAs(matrix: Matrix, { wide, quantize }: Held) {
+  const [n, k] = isFloat(matrix) ? (matrix.weight.shape as [number, number]) : [matrix.n, matrix.k];
+  const made = isFloat(matrix) ? settingsFor(quantize, { n, k }) : undefined;
+  const { bits, groupSize } = made ?? (matrix as LayerSource);
+  return { n, k, made, bits, groupSize, held: heldBits(bits, { groupSize, whole: groupSize >= k, wide }) };
+}
+
 /**
  * Bytes of a matrix in the packed layout: codes by their width, scales and the like as in the file, but at least 2 bytes a group. Those of floats
  * are what quantizing makes.
  * @throws ArgumentError if floats cannot be quantized so
  */
-function packedBytes(matrix: Matrix, { wide, quantize }: Held): number {
-  const [n, k] = isFloat(matrix) ? (matrix.weight.shape as [number, number]) : [matrix.n, matrix.k];
-  const made = isFloat(matrix) ? settingsFor(quantize, { n, k }) : undefined;
-  const { bits, groupSize } = made ?? (matrix as LayerSource);
-  const held = heldBits(bits, { groupSize, whole: groupSize >= k, wide });
+function packedBytes(matrix: Matrix, how: Held): number {
+  const { n, k, made, groupSize, bits, held } = heldAs(matrix, how);
   const columns = 4 * Math.ceil(n / 4);
   const beside = isFloat(matrix) ? 0 : matrixBytes(matrix) - (n * k * bits) / 8;
   const ofGroup = made ? (made.scaleDtype === 'float32' ? 4 : 2) + (made.symmetric ? 0 : 1) : 2;
@@ -82,7 +88,8 @@ export function estimateOf(
     kv,
     wide,
     quantize = 'int8',
-  }: { readonly context: number; readonly kv: KvDType; readonly wide: boolean; readonly quantize?: QuantizeForm | undefined },
+    innerPrecise,
+  }: Partial<Pick<LlmOptions, 'quantize' | 'innerPrecise'>> & { readonly context: number; readonly kv: KvDType; readonly wide: boolean },
 ): LlmEstimate {
   const bytesOf = (matrix: Matrix): number => packedBytes(matrix, { wide, quantize });
   let weights = 0;
@@ -100,7 +107,11 @@ export function estimateOf(
     pairs.some(([gate, up]) => apart(gate, up)),
   );
   const { cache, parts } = cacheTotal(config, kv, context);
-  const rows = Object.values(rest).reduce((sum, size) => sum + size, parts);
+  const codes = codesOf(
+    innerPrecise ? [...matrices].map(([role, matrix]) => [role, heldAs(matrix, { wide, quantize }).held] as const) : [],
+  );
+  const ofRows = [...Object.values(rest), ...[...codes].map((name) => codesBytes(config, name))];
+  const rows = ofRows.reduce((sum, size) => sum + size, parts);
   const twice = [...matrices].flatMap(([role, matrix]) => (role.startsWith('gateUp.') ? [bytesOf(matrix)] : []));
   for (let i = 0; config.experts && i < config.layers; i++)
     twice.push(ofExperts(experts.get(`gates.${i}`)!) + ofExperts(experts.get(`ups.${i}`)!));

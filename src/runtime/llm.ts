@@ -47,6 +47,13 @@ function logitsOf(rows: number, vocabulary: number): Float32Array<ArrayBuffer> {
 /** What opens, loads and runs models is fetched by the first load. */
 const loading = () => loadOwn('loading of language models', () => import('./load-parts.js'));
 
+/** A sequence ends. */
+function release({ device, owned, shared, weights }: Pick<Parts, 'device' | 'owned' | 'shared' | 'weights'>): void {
+  if (--shared.users > 0) return;
+  weights.destroy();
+  if (owned) device.destroy();
+}
+
 /** How ids are chosen, checked. */
 interface Asked extends Required<Pick<GenerateOptions, 'signal' | 'tokensPerSubmit'>>, Sampling {
   readonly limit: number;
@@ -71,7 +78,6 @@ export class Llm {
   #kept: number[] = [];
   #busy = false;
   #destroyed = false;
-  #tokenizer: Promise<Tokenizer> | undefined;
 
   private constructor(parts: Parts) {
     this.#parts = parts;
@@ -136,11 +142,12 @@ export class Llm {
 
   /** The tokenizer of the file, made at the first use. @throws FormatError, UnsupportedError, ReadError */
   tokenizer(): Promise<Tokenizer> {
-    this.#tokenizer ??= this.#parts.model.tokenizer().catch((error: unknown) => {
-      this.#tokenizer = undefined; // the next call tries again
+    const { model, shared } = this.#parts;
+    shared.tokenizer ??= model.tokenizer().catch((error: unknown) => {
+      shared.tokenizer = undefined; // the next call tries again
       throw error;
     });
-    return this.#tokenizer;
+    return shared.tokenizer;
   }
 
   /** Has the model a chat template, which `chat` needs? @throws FormatError, ReadError */
@@ -242,7 +249,7 @@ export class Llm {
       memory: { weights: weights.bytes, ...runner.memory() },
       reads: { weights: weights.read, cache: runner.cacheRead(Math.min(this.position, this.context - 1)) },
       capacity: runner.capacity,
-      notes: [...(quantized.length === 0 ? [] : [`float matrices became ${form}: ${quantized.join(', ')}`]), ...notes],
+      notes: [...runner.notes(), ...(quantized.length === 0 ? [] : [`float matrices became ${form}: ${quantized.join(', ')}`]), ...notes],
     };
   }
 
@@ -271,14 +278,42 @@ export class Llm {
     });
   }
 
-  /** Frees everything. A call that is under way ends with an ArgumentError. */
+  /**
+   * A second sequence of the same weights, which begins where this one stands: the cache is copied on the GPU, and nothing is computed again. Each then has a position,
+   * a cache and calls of its own, and both may have one under way. It takes what `explain().memory` tells of this one without the weights, which
+   * live until the last sequence is destroyed.
+   * @throws ArgumentError while a call is under way, and if this one is destroyed meanwhile; UnsupportedError without memory, which leaves this one as it was; GpuError,
+   *   DeviceLostError
+   * @example const [one, other] = [llm, await llm.fork()];
+   */
+  async fork(): Promise<Llm> {
+    const began = performance.now();
+    this.#assertFree();
+    this.#busy = true;
+    const { cache: _ofLoad, ...parts } = this.#parts;
+    let runner: Runner | undefined;
+    parts.shared.users++;
+    try {
+      runner = await parts.runner.fork();
+      this.#assertAlive();
+      const fork = new Llm({ ...parts, runner, cache: undefined, loadMs: performance.now() - began });
+      fork.#kept = [...this.#kept];
+      return fork;
+    } catch (error) {
+      runner?.destroy();
+      release(parts);
+      throw this.#asEnded(error);
+    } finally {
+      this.#busy = false;
+    }
+  }
+
+  /** Frees everything, but what other sequences of the model use. A call that is under way ends with an ArgumentError. */
   destroy(): void {
     if (this.#destroyed) return;
     this.#destroyed = true;
-    const { device, owned, runner, weights } = this.#parts;
-    runner.destroy();
-    weights.destroy();
-    if (owned) device.destroy();
+    this.#parts.runner.destroy();
+    release(this.#parts);
   }
 
   // ---------------------------------------------------------------------------------------------------------------- inside
@@ -313,6 +348,10 @@ export class Llm {
   /** What a call that is under way ends with: work on destroyed buffers fails in many ways. After an error the cache may hold anything. */
   #endedBy(error: unknown, signal?: AbortSignal): unknown {
     if (!signal?.aborted) this.#kept = [];
+    return this.#asEnded(error);
+  }
+
+  #asEnded(error: unknown): unknown {
     if (!this.#destroyed) return error;
     const ended = new ArgumentError('llm', 'a live Llm', 'one that was destroyed meanwhile');
     ended.cause = error;

@@ -13,17 +13,20 @@ import { type ModelFrom, openLanguageModel } from '../model/open-language-model.
 import { Runner } from '../sequence/runner.js';
 import { fusesNorms } from '../sequence/step-plan.js';
 import { loadWeights, type ModelWeights } from '../sequence/weights.js';
+import type { Tokenizer } from '../text/tokenizer.js';
 import { checkRoom, estimateOf, type LlmEstimate } from './estimate.js';
 import type { LlmOptions } from './options.js';
 
 /** Positions of a sequence, if nobody says. */
 const CONTEXT = 4096;
 
-/** The parts of a loaded model. */
+/** The parts of a loaded model, and of a sequence of it. */
 export interface Parts {
   readonly device: GPUDevice;
   /** Is the device ours to destroy? */
   readonly owned: boolean;
+  /** Of all sequences of the weights: how many there are, the last of which ends weights and such a device; and the tokenizer once it is asked for. */
+  readonly shared: { users: number; tokenizer: Promise<Tokenizer> | undefined };
   readonly model: LanguageModel;
   readonly weights: ModelWeights;
   readonly runner: Runner;
@@ -63,11 +66,12 @@ async function opened(from: ModelFrom, { cache = false, fetch: given, logger, si
 /** @param options that were checked. @throws as Llm.load; all is then freed */
 export async function loadParts(from: ModelFrom, options: LlmOptions): Promise<Parts> {
   const began = performance.now();
-  const { device: given, context: asked, kv = 'f16', quantize, cache = false, onProgress, logger, signal } = options;
+  const { device: given, context: asked, kv = 'f16', quantize, innerPrecise, cache = false, onProgress, logger, signal } = options;
   const { store, model } = await opened(from, options);
   const { config } = model;
   const context = contextOf(config, asked);
-  estimateOf(model, { context, kv, wide: false, quantize }); // throws if no kernel has such heads, or floats cannot become that
+  const how = { context, kv, quantize, innerPrecise };
+  estimateOf(model, { ...how, wide: false }); // throws if no kernel has such heads, or floats cannot become that
   const device = given ?? (await requestDevice());
   if (logger) logTo(device, logger);
   let weights: ModelWeights | undefined;
@@ -75,14 +79,15 @@ export async function loadParts(from: ModelFrom, options: LlmOptions): Promise<P
   try {
     const caps = capsOf(device);
     const fusedNorms = fusesNorms(config, caps);
-    await checkRoom(device, model, estimateOf(model, { context, kv, wide: caps.wideCodes, quantize }), { kv, caps });
+    await checkRoom(device, model, estimateOf(model, { ...how, wide: caps.wideCodes }), { kv, caps });
     weights = await loadWeights(device, model, { context, fused: fusedNorms, quantize, onProgress, signal });
-    runner = await Runner.make(device, config, weights, { context, kv });
+    runner = await Runner.make(device, config, weights, { context, kv, integers: innerPrecise === 1 });
     await store?.settled();
     signal?.throwIfAborted(); // while kernels were compiled
     return {
       ...{ device, model, weights, runner, context, kv, fusedNorms },
       owned: given === undefined,
+      shared: { users: 1, tokenizer: undefined },
       cache: store?.stats ?? (cache ? { ...NOT_KEPT } : undefined),
       form: formOf(quantize),
       loadMs: performance.now() - began,
@@ -97,9 +102,9 @@ export async function loadParts(from: ModelFrom, options: LlmOptions): Promise<P
 
 /** @param options that were checked. @throws as Llm.estimate */
 export async function estimateFrom(from: ModelFrom, options: LlmOptions): Promise<LlmEstimate> {
-  const { device, context: asked, kv = 'f16', quantize } = options;
+  const { device, context: asked, kv = 'f16', quantize, innerPrecise } = options;
   const { store, model } = await opened(from, options);
   await store?.settled();
   const wide = device !== undefined && capsOf(device).wideCodes;
-  return estimateOf(model, { context: contextOf(model.config, asked), kv, wide, quantize });
+  return estimateOf(model, { context: contextOf(model.config, asked), kv, wide, quantize, innerPrecise });
 }

@@ -13,6 +13,9 @@ const PARTS = ['k', 'v'] as const;
 /** Buffers of a cache by name: `k.3`, `v.3`, and `parts` where splits are joined. */
 export type Cache = ReadonlyMap<string, GPUBuffer>;
 
+/** Does a buffer of this name have keys or values? */
+export const isCache = (name: string): boolean => /^[kv]\.\d+$/.test(name);
+
 /** How a cache grows. */
 export interface Growth {
   readonly kv: KvDType;

@@ -5,11 +5,18 @@ import { FINE } from '../llm/rope.js';
 import { attendDispatches, cacheBytes, FACTOR_BYTES, type Heads, KV_BYTES, type KvDType, paddedWidth } from '../llm-kernels/attention.js';
 import { quadBytes } from '../llm-kernels/checks.js';
 import { stateBytes } from '../llm-kernels/state.js';
+import type { CodeBits } from '../problem/code-width.js';
 import { sortedWords } from '../problem/experts.js';
+import { pitchWords } from '../problem/x-codes.js';
 
 /** Numbers of rows of a prompt that are recorded; a prompt is cut into them. The last may have rows of padding. */
 export const CLASSES = [1, 4, 16, 64] as const;
 export const MOST_ROWS = 64;
+/**
+ * Those of rows that are multiplied as integers. matmul-dot4 has k in more slices for one row, and adds in another order: without that class a
+ * row's numbers do not depend on the chunk that it is in.
+ */
+export const INTEGER_CLASSES = CLASSES.slice(1);
 /** Positions of the cache at first; it doubles. */
 const FIRST_CAPACITY = 256;
 /** What a chunk costs beside its rows, in rows: GPUs read the weights for any number; software adapters are bound by the products. */
@@ -84,6 +91,31 @@ export function bufferSizes(config: Config, context: number, apart = false) {
     localAngles: localRope ? angles : 0,
   } as const;
 }
+
+type Read = 'h' | 'att' | 'act';
+/** The buffer of what a product of a prompt reads as int8 codes, which lie as weights held in so many bits want them. */
+export type CodesName = `codes.${Read}.${CodeBits}`;
+/** By product, and by matrix. Products with experts take no codes. */
+const READ: Readonly<Record<string, Read>> = {
+  ...{ q: 'h', k: 'h', v: 'h', qkv: 'h', o: 'att' },
+  ...{ gate: 'h', up: 'h', gateUp: 'h', gateAndUp: 'h', down: 'act' },
+};
+
+/** The codes of products, or of matrices, whose weights are held in so many bits. */
+export const codesOf = (all: Iterable<readonly [name: string, held: CodeBits]>): ReadonlySet<CodesName> =>
+  new Set(
+    Array.from(all, ([name, held]) => [READ[name.split('.')[0]!], held] as const).flatMap(([read, held]) =>
+      read ? (`codes.${read}.${held}` as const) : [],
+    ),
+  );
+
+/** Words of a row of codes. */
+export function codesPitch({ width, heads, headWidth, feedForward }: Config, name: CodesName): number {
+  const of: Readonly<Record<Read, number>> = { h: width, att: heads * headWidth, act: feedForward };
+  return pitchWords(of[name.split('.')[1] as Read], 1);
+}
+/** Bytes of the codes of a prompt's rows. */
+export const codesBytes = (config: Config, name: CodesName): number => 4 * MOST_ROWS * codesPitch(config, name);
 
 /** Bytes of the cache of a layer, and of the parts that its attention shares with others. @throws ArgumentError, UnsupportedError */
 export function cacheSizes(
@@ -171,6 +203,7 @@ export function growth(
 export function chunksOf(
   rows: number,
   { software }: { readonly software: boolean },
+  classes: readonly number[] = CLASSES,
 ): readonly { readonly rows: number; readonly of: number }[] {
   const fixed = software ? FIXED_ROWS.software : FIXED_ROWS.gpu;
   const full = Array.from({ length: Math.max(0, Math.floor(rows / MOST_ROWS) - 1) }, () => ({ rows: MOST_ROWS, of: MOST_ROWS }));
@@ -179,7 +212,7 @@ export function chunksOf(
   const first = new Int32Array(left + 1);
   cost[0] = 0;
   for (let n = 1; n <= left; n++)
-    for (const of of CLASSES) {
+    for (const of of classes) {
       const price = fixed + of + cost[Math.max(0, n - of)]!;
       if (price <= cost[n]!) [cost[n], first[n]] = [price, of];
     }

@@ -10,8 +10,20 @@ import type { Choosing } from '../llm-kernels/pick.js';
 import { addLlmShaders, stepWords } from '../llm-kernels/shaders.js';
 import { CANDIDATES, STATE } from '../llm-kernels/state.js';
 import { Choices } from './choices.js';
-import { copyCache, makeCache } from './grow-cache.js';
-import { bufferSizes, CLASSES, cacheRead, cacheTotal, capacityFor, chunksOf, keeps } from './memory.js';
+import { copyCache, isCache, makeCache } from './grow-cache.js';
+import { codesIn, codesNames, notIntegers } from './integers.js';
+import {
+  bufferSizes,
+  CLASSES,
+  type CodesName,
+  cacheRead,
+  cacheTotal,
+  capacityFor,
+  chunksOf,
+  codesBytes,
+  INTEGER_CLASSES,
+  keeps,
+} from './memory.js';
 import { type Dispatched, Recordings, type StepPass } from './recordings.js';
 import { STAGINGS, STATE_BYTES, type Steps, Submissions } from './submissions.js';
 import { rowTensors, tokenTensors } from './tensors.js';
@@ -37,6 +49,8 @@ export interface Offered {
 export interface RunnerOptions {
   readonly context: number;
   readonly kv: KvDType;
+  /** Are rows of a prompt multiplied as integers? Default: no. */
+  readonly integers?: boolean | undefined;
 }
 
 export class Runner {
@@ -44,6 +58,8 @@ export class Runner {
   readonly #config: Config;
   readonly #weights: ModelWeights;
   readonly #options: RunnerOptions;
+  /** Of the rows of a prompt, if they are multiplied as integers. */
+  readonly #codes: ReadonlySet<CodesName>;
   readonly #buffers: Map<string, GPUBuffer>;
   readonly #submissions: Submissions;
   readonly #recordings: Recordings;
@@ -59,24 +75,37 @@ export class Runner {
     this.#config = config;
     this.#weights = weights;
     this.#options = options;
-    const buffers = makeOwn(device, config, weights, options);
+    const names = options.integers ? codesNames(weights) : new Set<CodesName>();
+    this.#codes = names;
+    const buffers = makeOwn(device, config, weights, { ...options, names });
     for (const [name, tensor] of weights.tensors) buffers.set(name, tensor.buffer);
     const [token, rows] = [tokenTensors(device, config, buffers), rowTensors(device, config, buffers)];
     const submissions = new Submissions(device, buffers, token.byName.get('logits')!, [token.byName.get('x')!, rows.byName.get('x')!]);
-    const planning = { config, kv: options.kv, caps: capsOf(device), apart: weights.apart };
+    const planning = { config, kv: options.kv, caps: capsOf(device), apart: weights.apart, integers: options.integers };
+    const codes = codesIn(config, rows, buffers, names);
     this.#buffers = buffers;
     this.#submissions = submissions;
-    this.#recordings = new Recordings(submissions, planning, { weights, buffers, epsilon: config.epsilon }, { token, rows });
+    this.#recordings = new Recordings(submissions, planning, { weights, buffers, epsilon: config.epsilon, codes }, { token, rows });
     this.#choices = new Choices(submissions);
   }
 
-  /** Makes the buffers, and records and tests the steps of a token. @throws UnsupportedError, ShaderError, GpuError, DeviceLostError */
-  static async make(device: GPUDevice, config: Config, weights: ModelWeights, options: RunnerOptions): Promise<Runner> {
+  /**
+   * Makes the buffers, and records and tests the steps of a token.
+   * @param options.from a sequence whose cache is copied
+   * @throws UnsupportedError, ShaderError, GpuError, DeviceLostError
+   */
+  static async make(
+    device: GPUDevice,
+    config: Config,
+    weights: ModelWeights,
+    { from, ...options }: RunnerOptions & { readonly from?: Runner },
+  ): Promise<Runner> {
     addLlmShaders();
     const { result: runner, errors } = guarded(device, 'buffers of a language model', () => new Runner(device, config, weights, options));
     try {
       await whileAlive(device, errors);
-      await runner.reserve(1, 0);
+      await runner.reserve(from?.capacity ?? 1, 0);
+      if (from) runner.#copy(from);
       await runner.#recordings.prepare('token');
       await runner.#recordings.prepare('head');
       return runner;
@@ -86,9 +115,27 @@ export class Runner {
     }
   }
 
+  /** A sequence of the same weights, that stands where this one does. @throws as `make` */
+  fork(): Promise<Runner> {
+    return Runner.make(this.#device, this.#config, this.#weights, { ...this.#options, from: this });
+  }
+
+  /** Copies a cache of as many positions, whole: rings have no beginning. */
+  #copy(from: Runner): void {
+    this.#written = from.#written;
+    this.#submissions.encode('the cache', (encoder) => {
+      for (const [name, buffer] of this.#buffers)
+        if (isCache(name)) encoder.copyBufferToBuffer(from.#buffers.get(name)!, 0, buffer, 0, buffer.size);
+    });
+  }
+
   /** Records and tests the steps of prompts of any length. @throws UnsupportedError, ShaderError, GpuError, DeviceLostError */
   async prepare(): Promise<void> {
-    for (const rows of CLASSES) await this.#recordings.prepare(rows);
+    for (const rows of this.#classes) await this.#recordings.prepare(rows);
+  }
+
+  get #classes(): readonly number[] {
+    return this.#options.integers ? INTEGER_CLASSES : CLASSES;
   }
 
   /** Encodes a token without its choice. */
@@ -107,12 +154,24 @@ export class Runner {
     return this.#capacity;
   }
 
+  /** What integers were asked for and are not, and where they are slow. */
+  notes(): readonly string[] {
+    if (!this.#options.integers) return [];
+    const { software, dot4 } = capsOf(this.#device);
+    const exact = notIntegers(this.#weights);
+    return [
+      ...(software || !dot4 ? ['this adapter makes integer products one by one: prompts are faster with innerPrecise 0'] : []),
+      ...(exact.length > 0 ? [`rows of prompts are not rounded to integers for ${exact.join(', ')}`] : []),
+    ];
+  }
+
   /** Bytes by use. */
   memory(): Readonly<Record<'cache' | 'rows' | 'logits', number>> {
     const { logits, ...rest } = bufferSizes(this.#config, this.#options.context, this.#weights.apart.size > 0);
     const { cache, parts } = cacheTotal(this.#config, this.#options.kv, this.#capacity);
     const added = ['bias', 'counts', 'candidates'].reduce((sum, name) => sum + (this.#buffers.get(name)?.size ?? 0), 0);
-    return { cache, rows: Object.values(rest).reduce((a, b) => a + b, parts), logits: logits + added };
+    const codes = [...this.#codes].map((name) => codesBytes(this.#config, name));
+    return { cache, rows: [...Object.values(rest), ...codes].reduce((a, b) => a + b, parts), logits: logits + added };
   }
 
   /** Bytes of keys and values that the query behind so many positions meets. */
@@ -170,7 +229,7 @@ export class Runner {
 
   /** Chunks of a prompt, as `rows` takes them. */
   chunks(rows: number): ReturnType<typeof chunksOf> {
-    return chunksOf(rows, capsOf(this.#device));
+    return chunksOf(rows, capsOf(this.#device), this.#classes);
   }
 
   /**
@@ -332,13 +391,19 @@ export class Runner {
 }
 
 /** The buffers that no growth changes, by name. @throws UnsupportedError */
-function makeOwn(device: GPUDevice, config: Config, { apart }: ModelWeights, { context }: RunnerOptions): Map<string, GPUBuffer> {
+function makeOwn(
+  device: GPUDevice,
+  config: Config,
+  { apart }: ModelWeights,
+  { context, names }: RunnerOptions & { readonly names: Iterable<CodesName> },
+): Map<string, GPUBuffer> {
   const { angles, localAngles, ...sizes } = bufferSizes(config, context, apart.size > 0); // angles are tensors of the weights
   const usages: Readonly<Record<string, number>> = { now: BUFFER.output | USAGE.UNIFORM };
   return makeBuffers(device, [
     ...Object.entries(sizes).map(
       ([name, size]) => [name, { label: `llm ${name}`, usage: usages[name] ?? BUFFER.output, size: size as number }] as const,
     ),
+    ...Array.from(names, (name) => [name, { label: `llm ${name}`, usage: BUFFER.output, size: codesBytes(config, name) }] as const),
     ...STAGINGS,
     ['choosing', { label: 'llm choosing', usage: USAGE.UNIFORM | USAGE.COPY_DST, size: 256 }],
   ]);

@@ -33,6 +33,8 @@ export type PlanStep =
       readonly twin?: true;
       /** Multiplies by RMSNorm's factor of x, since its own x is the twin. */
       readonly scaled?: true;
+      /** Rounds rows of x to int8 codes first, for the layers that take them. */
+      readonly integers?: true;
     }
   /** Sorts the pairs of rows and experts; of a token the route has. */
   | { readonly sort: 'expertIds' }
@@ -68,6 +70,8 @@ export interface Planning {
   readonly caps: Caps;
   /** Layers whose gate and up are two products. */
   readonly apart?: ReadonlySet<number> | undefined;
+  /** Are rows of a prompt multiplied as integers? */
+  readonly integers?: boolean | undefined;
 }
 
 /**
@@ -242,10 +246,11 @@ export function promptSteps(planning: Planning, rows: number): readonly PlanStep
   const { config, caps } = planning;
   const apart = config.joined ? undefined : MOST_ROWS; // one product leaves q, k and v of a row side by side
   const attention = byKind(planning, (heads) => [ropeDispatch(heads, { rows, caps, apart }), attendRowsDispatch(heads, { rows })]);
+  const steps = Array.from({ length: config.layers }, (_, layer) =>
+    layerSteps(config, layer, { rows, fused: false, attention, apart: planning.apart }),
+  ).flat();
   return [
     { gather: 'embedding', ids: 'ids', y: 'x' },
-    ...Array.from({ length: config.layers }, (_, layer) =>
-      layerSteps(config, layer, { rows, fused: false, attention, apart: planning.apart }),
-    ).flat(),
+    ...(planning.integers ? steps.map((step) => ('product' in step ? { ...step, integers: true as const } : step)) : steps),
   ];
 }

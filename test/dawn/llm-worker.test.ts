@@ -129,3 +129,49 @@ test('calls after destroy, and those under way, end with an ArgumentError; those
   await lost;
   await expect(other.logits([1])).rejects.toThrow('out of memory');
 });
+
+test('a fork goes on by itself, and the last of both ends the worker', async () => {
+  let ended = 0;
+  const watched = (): Worker => {
+    const own = worker();
+    const end = own.terminate.bind(own);
+    own.terminate = () => {
+      ended++;
+      end();
+    };
+    return own;
+  };
+  const how = { maxTokens: 12, temperature: 0.8, seed: 3 };
+  const llm = await Llm.load(bytes);
+  const ids = (await llm.tokenizer()).encode(PROMPT);
+  const want = [await textOf(llm.complete(PROMPT, how)), await textOf(llm.complete(PROMPT, { ...how, seed: 4 }))];
+  const logits = await llm.logits(ids);
+  llm.destroy();
+  for (const first of [0, 1]) {
+    ended = 0;
+    const parent = await LlmWorker.load(bytes, { worker: watched });
+    expect(await textOf(parent.complete(PROMPT, how))).toBe(want[0]);
+    const fork = await parent.fork();
+    expect(fork).toMatchObject({ config: parent.config, context: parent.context, kv: parent.kv });
+    expect(await fork.position()).toBe(await parent.position());
+    // Both at once, and nothing of the prompt is computed again but its last id.
+    const both = await Promise.all([textOf(parent.complete(PROMPT, { ...how, seed: 4 })), textOf(fork.complete(PROMPT, how))]);
+    expect(both).toEqual([want[1], want[0]]);
+    expect((await fork.stats()).promptTokens).toBe(1);
+    const all = [parent, fork];
+    const [gone, left] = [all[first]!, all[1 - first]!];
+    const under = expect(textOf(gone.complete(PROMPT, { maxTokens: 200 }))).rejects.toThrow(ArgumentError);
+    const other = textOf(left.complete(PROMPT, how));
+    gone.destroy();
+    gone.destroy();
+    await under;
+    expect(await other).toBe(want[0]);
+    await expect(gone.position()).rejects.toThrow('llm: expected a live LlmWorker, got a destroyed one');
+    await expect(gone.fork()).rejects.toThrow(ArgumentError);
+    expect(await left.logits(ids)).toEqual(logits);
+    expect(ended).toBe(0);
+    left.destroy();
+    expect(ended).toBe(1);
+    await expect(left.fork()).rejects.toThrow(ArgumentError);
+  }
+});

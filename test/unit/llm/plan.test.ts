@@ -11,8 +11,11 @@ import {
   cacheTotal,
   capacityFor,
   chunksOf,
+  codesBytes,
+  codesOf,
   growth,
   headsOf,
+  INTEGER_CLASSES,
   keeps,
   slotsOf,
   twinOffset,
@@ -342,5 +345,58 @@ describe('the cache', () => {
           expect(places(to, head, position).map((at) => after[at])).toEqual(want);
         }
     }
+  });
+});
+
+describe('prompts of integers', () => {
+  test('every product of a prompt may read codes, and none of a token or the head; nothing else is other', () => {
+    for (const architecture of ['llama', 'gemma2', 'phi3', 'qwen3moe'] as const) {
+      const plain = planning(architecture);
+      const rows = promptSteps({ ...plain, integers: true }, 16);
+      expect(rows.map((step) => ('integers' in step ? (({ integers: _, ...rest }) => rest)(step) : step))).toEqual(promptSteps(plain, 16));
+      expect(rows.flatMap((step) => ('product' in step ? [step.integers] : []))).toEqual(
+        promptSteps(plain, 16).flatMap((step) => ('product' in step ? [true] : [])),
+      );
+      expect(tokenSteps({ ...plain, integers: true })).toEqual(tokenSteps(plain));
+      expect(promptSteps(plain, 16).some((step) => 'integers' in step)).toBe(false);
+    }
+  });
+
+  test('chunks have no class of one row', () => {
+    for (let rows = 1; rows < 300; rows++) {
+      const chunks = chunksOf(rows, LAVAPIPE, INTEGER_CLASSES);
+      expect(chunks.reduce((sum, chunk) => sum + chunk.rows, 0)).toBe(rows);
+      for (const { rows: own, of } of chunks) {
+        expect([4, 16, 64]).toContain(of);
+        expect(own).toBeLessThanOrEqual(of);
+      }
+    }
+  });
+
+  test('codes are those of what products read, by the bits that weights are held in', () => {
+    const all = [
+      ['qkv.0', 4],
+      ['qkv.0', 8],
+      ['o.1', 4],
+      ['gateUp.0', 4],
+      ['gateAndUp.1', 5],
+      ['down.0', 8],
+      ['head', 6],
+      ['embedding', 6],
+    ] as const;
+    expect([...codesOf(all)].sort()).toEqual(['codes.act.8', 'codes.att.4', 'codes.h.4', 'codes.h.5', 'codes.h.8']);
+    expect(
+      codesOf([
+        ['q.0', 4],
+        ['gate.0', 4],
+        ['up.3', 4],
+        ['k.0', 4],
+      ] as const).size,
+    ).toBe(1);
+    const config = { ...modelConfig({ architecture: 'llama' }), width: 896, heads: 14, headWidth: 64, feedForward: 4864 };
+    // 12 words of each 32 numbers, a row at a multiple of 256 bytes.
+    expect(codesBytes(config, 'codes.h.4')).toBe(64 * 256 * Math.ceil((48 * 28) / 256));
+    expect(codesBytes(config, 'codes.att.4')).toBe(codesBytes(config, 'codes.h.8'));
+    expect(codesBytes(config, 'codes.act.4')).toBe(64 * 256 * Math.ceil((48 * 152) / 256));
   });
 });

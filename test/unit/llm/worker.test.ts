@@ -1,6 +1,6 @@
 // LlmWorker's messages, with a model that is none: what they cannot carry, and the end of a stream whose function of the page never answers.
 import { afterEach, describe, expect, test, vi } from 'vitest';
-import { ArgumentError, FormatError } from '../../../src/errors.js';
+import { ArgumentError, DeviceLostError, FormatError } from '../../../src/errors.js';
 import { carriedError, carriedOptions, errorOf } from '../../../src/llm-worker/carried.js';
 import { LlmWorker } from '../../../src/llm-worker/llm-worker.js';
 import { READY } from '../../../src/llm-worker/messages.js';
@@ -120,4 +120,71 @@ test('functions and signals of calls that take none are refused, not dropped', a
   await expect(llm.logits([1], { signal: new AbortController().signal } as never)).rejects.toThrow(ArgumentError);
   expect(await llm.logits([1], { all: false })).toEqual(new Float32Array(1));
   llm.destroy();
+});
+
+describe('sequences of a worker', () => {
+  /** A sequence of more pieces than the worker may be ahead. */
+  function sequence() {
+    const seen = { left: 0, destroyed: 0 };
+    return {
+      seen,
+      destroy: () => void seen.destroyed++,
+      async *generate() {
+        try {
+          for (let id = 0; id < 100; id++) yield { id };
+        } finally {
+          seen.left++;
+        }
+      },
+    };
+  }
+
+  test('that end free what is theirs, though the worker waits for the page, and leave the others', async () => {
+    const second = sequence();
+    const first = { ...sequence(), fork: async () => second as unknown as Llm, reset: vi.fn() };
+    const llm = await loaded(first);
+    const fork = await llm.fork();
+    const pieces = fork.generate([0]);
+    expect((await pieces.next()).value).toEqual({ id: 0 });
+    fork.destroy();
+    await expect(async () => {
+      for await (const _ of pieces);
+    }).rejects.toThrow(ArgumentError);
+    await vi.waitFor(() => expect(second.seen).toEqual({ left: 1, destroyed: 1 }));
+    await llm.reset();
+    expect(first.reset).toHaveBeenCalledTimes(1);
+    expect(first.seen.destroyed).toBe(0);
+    llm.destroy();
+  });
+
+  test('of which one is forked and destroyed meanwhile: the fork is what the model says', async () => {
+    let made: ((llm: Llm) => void) | undefined;
+    const second = { ...sequence(), reset: vi.fn() };
+    const llm = await loaded({ ...sequence(), fork: () => new Promise<Llm>((resolve) => (made = resolve)) });
+    const forking = llm.fork();
+    llm.destroy();
+    await vi.waitFor(() => expect(made).toBeDefined());
+    made!(second as unknown as Llm);
+    const fork = await forking;
+    await fork.reset();
+    expect(second.reset).toHaveBeenCalledTimes(1);
+    fork.destroy();
+    const refusing = await loaded({ fork: () => Promise.reject(new ArgumentError('llm', 'a live Llm', 'a destroyed one')) });
+    await expect(refusing.fork()).rejects.toThrow(ArgumentError);
+    expect(await refusing.hasTemplate().catch((error: Error) => error.message)).not.toMatch(/destroyed/); // it lives
+    refusing.destroy();
+  });
+
+  test('end together with a worker that died', async () => {
+    let own: Worker | undefined;
+    vi.spyOn(Llm, 'load').mockResolvedValue({ ...sequence(), fork: async () => sequence() as unknown as Llm } as unknown as Llm);
+    const llm = await LlmWorker.load(new Uint8Array(4), { worker: () => (own = worker()) });
+    const fork = await llm.fork();
+    own!.onerror!.call(own!, { message: 'out of memory' } as ErrorEvent);
+    for (const one of [llm, fork]) {
+      await expect(one.reset()).rejects.toThrow(DeviceLostError);
+      await expect(one.fork()).rejects.toThrow(DeviceLostError);
+      one.destroy();
+    }
+  });
 });
