@@ -1,7 +1,7 @@
 // An answer: a prompt as ids, and the pieces of text that follow it. The page keeps the ids, so that an answer that a lost device or a stop has
 // ended goes on behind them: noise depends on the position in the sequence, and the text is the same as if nothing had happened.
 import { capsOf } from '../../../../src/gpu/device.js';
-import type { GenerateOptions, Llm, LlmStats, Message, Piece, Reason, Tokenizer } from '../../../../src/llm.js';
+import type { GenerateOptions, LlmStats, Message, Piece, Reason, Tokenizer } from '../../../../src/llm.js';
 import type { GeneratedId } from '../../../../src/runtime/options.js';
 import { piecesOf } from '../../../../src/runtime/pieces.js';
 import type { JobContext } from '../../../worker/rpc.js';
