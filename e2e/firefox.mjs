@@ -1,25 +1,22 @@
 // Runs a slice of the case tables in headless Firefox, whose compiler is naga: node e2e/firefox.mjs /path/to/firefox PORT [REPORT].
-// Playwright needs a patched Firefox; puppeteer speaks WebDriver BiDi, which every Firefox knows. The page is that of the other browsers'
-// tests.
+// The page is that of the other browsers' tests; e2e/demo/firefox.mjs opens the demo.
 //
 // Prints a line for each failure, then the counts, and writes the names to REPORT. Exit status 3: this Firefox has no WebGPU.
-import { mkdtempSync, rmSync, writeFileSync } from 'node:fs';
-import { tmpdir } from 'node:os';
-import { dirname, join } from 'node:path';
+import { writeFileSync } from 'node:fs';
+import { dirname } from 'node:path';
 import { fileURLToPath } from 'node:url';
-import puppeteer from 'puppeteer-core';
 import { createServer } from 'vite';
+import { launchFirefox } from './launch-firefox.mjs';
 
 const [executablePath, port, report] = process.argv.slice(2);
 const root = dirname(dirname(fileURLToPath(import.meta.url)));
-const home = mkdtempSync(join(tmpdir(), 'antiquant-firefox-'));
 const server = await createServer({
   root,
   mode: 'e2e',
   logLevel: 'warn',
   server: { port: Number(port), strictPort: true, watch: null, hmr: false },
 });
-let browser;
+let firefox;
 const names = [];
 let passed = 0;
 let failed = 0;
@@ -44,14 +41,8 @@ try {
   const { casesOf } = await server.ssrLoadModule('/test/cases/engines.ts');
   const { runsOn } = await server.ssrLoadModule('/test/cases/cases.ts');
   const { matrixRunsOn } = await server.ssrLoadModule('/test/cases/matrix-cases.ts');
-  browser = await puppeteer.launch({
-    browser: 'firefox',
-    executablePath,
-    headless: true,
-    env: { ...process.env, HOME: home },
-    extraPrefsFirefox: { 'dom.webgpu.enabled': true, 'gfx.webgpu.ignore-blocklist': true },
-    protocolTimeout: 120_000,
-  });
+  firefox = await launchFirefox(executablePath);
+  const { browser } = firefox;
   const page = await browser.newPage();
   await page.goto(`http://localhost:${port}/e2e/page.html`);
   if (!(await page.evaluate(() => 'gpu' in navigator))) {
@@ -85,7 +76,6 @@ try {
     process.exitCode = failed > 0 || passed === 0 ? 1 : 0;
   }
 } finally {
-  await browser?.close();
+  await firefox?.close();
   await server.close();
-  rmSync(home, { recursive: true, force: true });
 }

@@ -1,5 +1,5 @@
 // `npm run size`: builds the package and prints its bytes in a page: LinearWeightQuant and Tensor, bundled, minified and gzipped.
-// `--record` adds the figures to bench-results/size.json; test/package.mjs checks the limit.
+// `--record` adds the figures to bench-results/size.json; test/package.mjs checks the limit. `--peers` prints what a page fetches of peers.
 import { execFileSync } from 'node:child_process';
 import { mkdtempSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
 import { tmpdir } from 'node:os';
@@ -7,6 +7,7 @@ import { dirname, join } from 'node:path';
 import { fileURLToPath, pathToFileURL } from 'node:url';
 import { gzipSync } from 'node:zlib';
 import { build } from 'vite';
+import { peerSizes } from './peer-sizes.mjs';
 
 const root = dirname(dirname(fileURLToPath(import.meta.url)));
 const file = join(root, 'bench-results', 'size.json');
@@ -51,6 +52,8 @@ if (process.argv[1] && import.meta.url === pathToFileURL(process.argv[1]).href) 
   console.log(
     `LinearWeightQuant and Tensor: ${minified} bytes minified, ${gzip} gzipped; the limit is ${limit}. The first self-test and tuning fetch ${later} more`,
   );
+  if (process.argv.includes('--peers'))
+    for (const { name, packages, bytes } of await peerSizes()) console.log(`${name}: ${bytes} bytes gzipped (${packages.join(', ')})`);
   if (process.argv.includes('--record')) {
     const { version } = JSON.parse(readFileSync(join(root, 'package.json'), 'utf8'));
     const entry = {

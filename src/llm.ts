@@ -17,7 +17,7 @@ export type { LogCode, Logger, LogRecord } from './log.js';
 export type { ModelFiles, ModelFrom } from './model/open-language-model.js';
 export type { Phase, Progress } from './progress.js';
 export type { LlmEstimate } from './runtime/estimate.js';
-export type { LlmExplanation, LlmStats } from './runtime/explanation.js';
+export type { LlmExplanation, LlmProfile, LlmStats } from './runtime/explanation.js';
 export { Llm } from './runtime/llm.js';
 export type {
   ChatWithOptions,
@@ -26,10 +26,13 @@ export type {
   GenerateOptions,
   LlmOptions,
   Piece,
+  ProfileOptions,
   Reason,
   TokenBytes,
 } from './runtime/options.js';
 export type { Overflow, SlideOptions } from './runtime/slide.js';
+export type { Dispatched } from './sequence/recordings.js';
+export type { TimedPart, Times } from './sequence/time-tokens.js';
 export { Detokenizer, type DetokenizerOptions, type TokenTable } from './text/detokenizer.js';
 export type { ChatOptions, Message } from './text/template.js';
 export type { EncodeOptions, Tokenizer } from './text/tokenizer.js';

@@ -1,34 +1,16 @@
 // The panel "Chat": what the page's own model writes is what the float64 reference says; settings, stop, go on, again; a file and a URL; one
 // token; fewer bits; keys, screen readers, offline; a device that is lost in the middle.
-import { readdirSync, readFileSync } from 'node:fs';
+import { readdirSync, readFileSync, statSync } from 'node:fs';
 import { join } from 'node:path';
 import type { Locator, Page, Request } from '@playwright/test';
-import { llmReference } from '../../src/reference/llm.js';
-import { makeTokenizer } from '../../src/text/tokenizer.js';
 import { makeGguf } from '../../test/support/files.js';
 import { modelParts } from '../../test/support/model-file.js';
-import { openedModel } from '../../test/support/model-weights.js';
+import { atPiece } from './at-piece.js';
 import { expect, test } from './fixture.js';
+import { likeliest, sharesOf } from './reference.js';
 
 const root = join(import.meta.dirname, '../..');
-const bytes = new Uint8Array(readFileSync(join(root, 'models/kjv.gguf')));
 const LONG = { timeout: 90_000 };
-
-/** What the reference says: ids behind a text, always the likeliest, and the logits before each. */
-async function likeliest(text: string, count: number) {
-  const { file, config, weight } = await openedModel(bytes);
-  const tokenizer = await makeTokenizer(file.metadata);
-  const reference = llmReference(config, weight);
-  const prompt = tokenizer.encode(text);
-  const ids: number[] = [];
-  const rows: Float64Array[] = [];
-  for (let next: readonly number[] = prompt; ids.length < count; next = [ids.at(-1)!]) {
-    const row = reference.forward(next).slice(-config.vocabulary);
-    rows.push(row);
-    ids.push(row.indexOf(Math.max(...row)));
-  }
-  return { prompt, ids, rows, tokenizer, text: tokenizer.stream({ begins: false }) && ids.map((id) => tokenizer.decode([id])).join('') };
-}
 
 /** A model of random weights with a chat template: what it says is nonsense, and always the same. */
 function chatModel(): { readonly name: string; readonly mimeType: string; readonly buffer: Buffer } {
@@ -100,8 +82,7 @@ test('what it writes, and the shares of its tokens, are those of the float64 ref
   await expect(bars).toHaveCount(20, LONG);
   const check = async (at: number): Promise<void> => {
     const row = reference.rows[at]!;
-    const top = Math.max(...row);
-    const total = row.reduce((sum, logit) => sum + Math.exp(logit - top), 0);
+    const shares = sharesOf(row);
     const order = [...row.keys()].sort((a, b) => row[b]! - row[a]!);
     await expect(panel.locator('.chat-place output')).toHaveText(`${at + 1} of 24`);
     await expect(panel.locator('.chat-bars')).not.toHaveAttribute('data-stale', LONG);
@@ -111,7 +92,7 @@ test('what it writes, and the shares of its tokens, are those of the float64 ref
     );
     expect(shown[0]!.id).toBe(order[0]);
     // Keys and values are held as halves: logits are within 2e-3 of their norm, shares within the digits that are shown.
-    for (const { id, share } of shown.slice(0, 5)) expect(Math.abs(share - (100 * Math.exp(row[id]! - top)) / total)).toBeLessThan(1);
+    for (const { id, share } of shown.slice(0, 5)) expect(Math.abs(share - 100 * shares[id]!)).toBeLessThan(1);
   };
   await check(0);
   await panel.getByRole('slider', { name: 'Token' }).press('ArrowRight');
@@ -119,11 +100,33 @@ test('what it writes, and the shares of its tokens, are those of the float64 ref
   await said(panel).locator('> span').nth(5).click();
   await check(5);
 
+  // Where its time went: all dispatches of the token, and all of the time.
+  await button(panel, 'Measure where the time went').click();
+  const times = panel.locator('.chat-times tbody tr');
+  await expect(times.first().or(panel.locator('.chat-without'))).toBeVisible(LONG);
+  const timed = (await panel.locator('.chat-without').count()) === 0;
+  const rowsOfTimes = await times.evaluateAll((all) => all.map((one) => [...one.children].map(({ textContent }) => textContent!)));
+  if (timed) {
+    await expect(panel.locator('.chat-times')).toContainText(/Token 6, [\d.,]+ (µs|ms) on the GPU\. .* second, slower build of passes/);
+    const names = rowsOfTimes.map(([name]) => name);
+    expect(names).toEqual(expect.arrayContaining(['Attention', 'Norms', 'Product: down', 'Product: logits', 'Choice of the token']));
+    const shares = rowsOfTimes.reduce((sum, [, , , share]) => sum + Number.parseFloat(share!), 0);
+    expect(Math.abs(shares - 100)).toBeLessThan(1 + 0.5 * rowsOfTimes.length); // each is rounded
+  }
+  // How near that is to a copy of as many bytes.
+  await button(panel, 'Measure how fast this adapter copies').click();
+  const copying = panel.locator('.chat-figures > div').filter({ hasText: 'Share of copy bandwidth' });
+  await expect(copying).toContainText(/[\d.]+ %[\d.,]+ MiB read a token; a copy reads and writes [\d.,]+ (MiB|GiB) a second/, LONG);
+  const share = Number.parseFloat((await copying.locator('strong').textContent())!);
+  expect(share).toBeGreaterThan(0);
+  expect(share).toBeLessThan(100);
+
   // What ran: a link to the text of each shader.
   await panel.locator('.chat-ran summary').click();
   const rows = panel.locator('.chat-ran tbody tr');
   const counts = await rows.locator('td:last-child').allTextContents();
   const dispatches = counts.reduce((sum, text) => sum + Number(text), 0);
+  if (timed) expect(rowsOfTimes.reduce((sum, [, count]) => sum + Number(count), 0)).toBe(dispatches);
   await expect(panel.locator('.chat-ran summary')).toHaveText(`What ran for it: ${dispatches} dispatches`);
   await expect(panel.locator('.chat-figures')).toContainText(String(dispatches));
   for (const name of ['llm/attend', 'gather-weights', 'matmul-subgroup']) {
@@ -197,8 +200,7 @@ test('every setting is in the URL and counts; the text is in none', async ({ dem
 
 test('stop, go on, another text: what a stop has cut goes on with the same text', async ({ demo }) => {
   const panel = await demo.open('chat', { max: 200 });
-  await expect(said(panel)).not.toBeEmpty(LONG);
-  await button(panel, 'Stop').click();
+  await demo.page.evaluate(atPiece, { count: 1, act: 'Stop' });
   await expect(status(panel)).toHaveAttribute('data-status', 'stopped');
   const cut = (await said(panel).textContent())!;
   await button(panel, 'Go on').click();
@@ -210,8 +212,7 @@ test('stop, go on, another text: what a stop has cut goes on with the same text'
   // Another panel wants the GPU: the answer stops, and goes on after the return.
   const tab = (name: string): Locator => demo.page.getByRole('link', { name, exact: true });
   await button(panel, 'Continue').click();
-  await expect(said(panel).locator('> span').nth(5)).toBeVisible(LONG);
-  await tab('Bring a model').click();
+  await demo.page.evaluate(atPiece, { count: 5, act: 'Bring a model' });
   await tab('Chat').click();
   await expect(status(panel)).toHaveAttribute('data-status', 'stopped');
   await button(panel, 'Go on').click();
@@ -236,8 +237,7 @@ test('a device that is lost in the middle: the answer goes on with the same text
   await ended(panel);
   const whole = await continues(panel, 'And it came to pass');
   await button(panel, 'Continue').click();
-  await expect(said(panel).locator('> span').nth(20)).toBeVisible(LONG);
-  await demo.loseDevice();
+  await demo.page.evaluate(atPiece, { count: 20, act: 'destroy-device' });
   const alert = panel.getByRole('alert').filter({ hasText: 'The GPU device was lost' });
   await expect(alert).toContainText('“Go on” opens the device again', LONG);
   const cut = (await said(panel).textContent())!;
@@ -316,6 +316,50 @@ test.describe('without the service worker, which answers for the network', () =>
     await expect(panel.getByRole('alert').filter({ hasText: 'could not be loaded' })).toContainText('404', LONG);
     demo.problems.splice(0, demo.problems.length, ...demo.problems.filter((one) => !one.includes('404')));
   });
+
+  test('models of URLs that this browser keeps: listed, loaded without the network, deleted', async ({ demo, baseURL }) => {
+    const { page } = demo;
+    const name = readdirSync(join(root, 'dist-demo/assets')).find((one) => one.endsWith('.gguf'))!;
+    const url = `${baseURL}/assets/${name}?kept`;
+    const { size } = statSync(join(root, 'dist-demo/assets', name));
+    const ranges: string[] = [];
+    page.context().on('request', (request) => request.url() === url && ranges.push(request.headers().range ?? 'all'));
+    /** The first request of a file says its size and its version; what is behind its bytes is weights. */
+    const weights = (): readonly string[] => ranges.splice(0).filter((range) => range !== 'bytes=0-65535');
+    const kept = demo.panel.getByRole('list', { name: 'Models that this browser keeps' }).getByRole('listitem');
+    const loaded = async (press: () => Promise<void>): Promise<void> => {
+      await press();
+      await expect(demo.panel.locator('.chat-said')).toHaveCount(0, LONG); // its load ends the conversation
+      await expect(demo.panel).toContainText('Begin a text: the model goes on with it.', LONG);
+    };
+    const panel = await demo.open('chat', { url, max: 12, temperature: 0 });
+    await ended(panel);
+    await expect(kept).toHaveCount(0);
+    expect(ranges).toEqual([]);
+
+    await loaded(() => panel.getByLabel('Or its URL').press('Enter'));
+    expect(weights()).toEqual([`bytes=0-${size - 1}`]);
+    await expect(kept).toHaveText([`${url}, ${(size / 2 ** 20).toFixed(1)} MiB Load Delete`]);
+    const { text } = await likeliest('In the beginning', 12);
+    expect(await continues(panel, 'In the beginning')).toBe(text);
+
+    // Another visit: the list is there, and the weights come from it.
+    await page.reload();
+    await ended(panel);
+    await expect(kept).toHaveCount(1);
+    expect(ranges).toEqual([]);
+    await loaded(() => kept.getByRole('button', { name: 'Load' }).click());
+    expect(weights()).toEqual([]);
+    expect(await continues(panel, 'In the beginning')).toBe(text);
+    await demo.axe();
+
+    await kept.getByRole('button', { name: 'Delete' }).click();
+    await expect(kept).toHaveCount(0);
+    // The model that is loaded stays.
+    expect(await continues(panel, 'In the beginning')).toBe(text);
+    await loaded(() => panel.getByLabel('Or its URL').press('Enter'));
+    expect(weights()).toEqual([`bytes=0-${size - 1}`]);
+  });
 });
 
 test('in fewer bits: the file as it is, and int8, int4, 3 and 2 bits side by side', async ({ demo }) => {
@@ -356,48 +400,46 @@ test('keys and screen readers: Enter writes, sentences are announced, axe finds 
   await demo.screenshots('chat');
 });
 
-test('a phone: the answer is on the first screen, and the text fits', async ({ demo }, info) => {
+test('one visit: a phone and a large screen, a picture that is saved, and the text once more without the network', async ({
+  demo,
+  context,
+}, info) => {
   const { page } = demo;
   await page.setViewportSize({ width: 360, height: 780 });
   const panel = await demo.open('chat');
   await ended(panel);
-  const box = (await status(panel).boundingBox())!;
-  expect(box.y + 100).toBeLessThan(780);
-  await page.screenshot({ path: info.outputPath('phone.png') });
-  await page.setViewportSize({ width: 3840, height: 2160 });
-  expect(await page.evaluate(() => document.documentElement.scrollWidth - document.documentElement.clientWidth)).toBe(0);
-  await page.screenshot({ path: info.outputPath('4k.png') });
-});
-
-test('a picture of the answer is saved', async ({ demo }, info) => {
-  const { page } = demo;
-  const panel = await demo.open('chat');
-  await ended(panel);
-  const downloading = page.waitForEvent('download');
-  await button(panel, 'Save a picture').click();
-  const download = await downloading;
-  expect(download.suggestedFilename()).toBe('antiquant-chat.png');
-  const path = info.outputPath('shared.png');
-  await download.saveAs(path);
-  const png = readFileSync(path);
-  expect(png.subarray(1, 4).toString()).toBe('PNG');
-  expect(png.readUInt32BE(16)).toBe(1200);
-});
-
-test('it writes offline, once it was loaded', async ({ demo, context }) => {
-  const { page } = demo;
-  const panel = await demo.open('chat', { max: 8 });
-  await ended(panel);
-  const text = await said(panel).textContent();
-  await page.evaluate(async () => {
-    await navigator.serviceWorker.ready;
-    while (!navigator.serviceWorker.controller) await new Promise((resolve) => setTimeout(resolve, 50));
+  await test.step('the answer is on the first screen of a phone, and the text fits', async () => {
+    const box = (await status(panel).boundingBox())!;
+    expect(box.y + 100).toBeLessThan(780);
+    await page.screenshot({ path: info.outputPath('phone.png') });
+    await page.setViewportSize({ width: 3840, height: 2160 });
+    expect(await page.evaluate(() => document.documentElement.scrollWidth - document.documentElement.clientWidth)).toBe(0);
+    await page.screenshot({ path: info.outputPath('4k.png') });
+    await page.setViewportSize({ width: 1280, height: 900 });
   });
-  await context.setOffline(true);
-  await page.reload();
-  await ended(panel);
-  expect(await said(panel).textContent()).toBe(text);
-  await context.setOffline(false);
+  await test.step('a picture of the answer is saved', async () => {
+    const downloading = page.waitForEvent('download');
+    await button(panel, 'Save a picture').click();
+    const download = await downloading;
+    expect(download.suggestedFilename()).toBe('antiquant-chat.png');
+    const path = info.outputPath('shared.png');
+    await download.saveAs(path);
+    const png = readFileSync(path);
+    expect(png.subarray(1, 4).toString()).toBe('PNG');
+    expect(png.readUInt32BE(16)).toBe(1200);
+  });
+  await test.step('it writes offline, once it was loaded', async () => {
+    const text = await said(panel).textContent();
+    await page.evaluate(async () => {
+      await navigator.serviceWorker.ready;
+      while (!navigator.serviceWorker.controller) await new Promise((resolve) => setTimeout(resolve, 50));
+    });
+    await context.setOffline(true);
+    await page.reload();
+    await ended(panel);
+    expect(await said(panel).textContent()).toBe(text);
+    await context.setOffline(false);
+  });
 });
 
 test.describe('without a GPU', () => {
@@ -406,5 +448,16 @@ test.describe('without a GPU', () => {
     const panel = await demo.open('chat');
     await expect(panel.getByRole('alert').filter({ hasText: 'could not be loaded' })).toContainText('navigator.gpu', { ignoreCase: true });
     await expect(button(panel, 'Continue')).toBeDisabled();
+  });
+});
+
+test.describe('on an adapter without timestamps', () => {
+  test.use({ gpu: 'no-timestamps', serviceWorkers: 'block' });
+  test('the page says that it cannot tell where the time went', async ({ demo }) => {
+    const panel = await demo.open('chat', { max: 4 });
+    await ended(panel);
+    await button(panel, 'Measure where the time went').click();
+    await expect(panel.locator('.chat-without')).toContainText('This adapter has no timestamps (timestamp-query)', LONG);
+    await expect(panel.locator('.chat-times table')).toHaveCount(0);
   });
 });

@@ -30,8 +30,8 @@ export interface Demo {
 }
 
 interface Options {
-  /** `none`: neither the page nor its Worker has navigator.gpu; `no-adapter`: requestAdapter() finds none. */
-  readonly gpu: 'real' | 'none' | 'no-adapter';
+  /** `none`: neither the page nor its Worker has navigator.gpu; `no-adapter`: requestAdapter() finds none; `no-timestamps`: adapters have none. */
+  readonly gpu: 'real' | 'none' | 'no-adapter' | 'no-timestamps';
 }
 
 /** What runs before the page's and the Worker's own text. */
@@ -39,6 +39,11 @@ const AWAY: Readonly<Record<Options['gpu'], string>> = {
   real: '',
   none: "Object.defineProperty(navigator, 'gpu', { value: undefined });",
   'no-adapter': "if (navigator.gpu) Object.defineProperty(navigator.gpu, 'requestAdapter', { value: async () => null });",
+  'no-timestamps': `if (globalThis.GPUAdapter) {
+    const { get } = Object.getOwnPropertyDescriptor(GPUAdapter.prototype, 'features');
+    const features = function () { return new Set([...get.call(this)].filter((name) => name !== 'timestamp-query')); };
+    Object.defineProperty(GPUAdapter.prototype, 'features', { get: features });
+  }`,
 };
 
 export const test = base.extend<Options & { demo: Demo }>({

@@ -33,7 +33,7 @@ async function vitest(project, { node }, env = {}) {
 }
 
 /** Each project has ports for its own servers, so that several can run beside each other. */
-const PORTS = { chromium: 4173, 'chromium-f16': 4175, demo: 4177, 'demo-f16': 4179, firefox: 4181, interop: 4183 };
+const PORTS = { chromium: 4173, 'chromium-f16': 4175, demo: 4177, 'demo-f16': 4179, firefox: 4181, 'demo-firefox': 4183, interop: 4185 };
 async function playwright(project, { node }, env) {
   const file = join(reports, `${project}.json`);
   const own = { PORT: String(PORTS[project]), PLAYWRIGHT_JSON_OUTPUT_NAME: file };
@@ -56,6 +56,14 @@ async function withF16(project, programs, env = {}) {
   const { path, missing } = chromiumF16();
   if (!path) return skipped(`no Chromium with shader-f16 can be made here; missing: ${missing.join(', ')}`);
   return playwright(project, programs, { ...env, ...QUICK, CHROMIUM_F16: path });
+}
+
+/** A program of e2e/ that starts the installed Firefox. */
+async function inFirefox({ node }, program, args) {
+  const path = firefox();
+  if (!path) return skipped('there is no Firefox; see above');
+  const done = await node([join(root, 'e2e', program), path, ...args], graphics().env);
+  return done.status === 3 ? skipped(`this Firefox has no WebGPU: ${path}`) : ofCounts(done);
 }
 
 /** The page is built once for the suites that open it. */
@@ -96,12 +104,9 @@ export const suites = {
     const program = join(root, 'node_modules', '.cache', 'deno', 'deno.js');
     return ofCounts(await run(deno, ['run', '--unstable-webgpu', '--allow-all', program, join(reports, 'deno.json')], graphics().env));
   },
-  firefox: async ({ node }) => {
-    const path = firefox();
-    if (!path) return skipped('there is no Firefox; see above');
-    const done = await node([join(root, 'e2e', 'firefox.mjs'), path, String(PORTS.firefox), join(reports, 'firefox.json')], graphics().env);
-    return done.status === 3 ? skipped(`this Firefox has no WebGPU: ${path}`) : ofCounts(done);
-  },
+  firefox: (programs) => inFirefox(programs, 'firefox.mjs', [String(PORTS.firefox), join(reports, 'firefox.json')]),
+  /** The page, in the other engine. */
+  'demo-firefox': (programs) => ofPage(programs, () => inFirefox(programs, 'demo/firefox.mjs', [String(PORTS['demo-firefox'])])),
   'demo-f16': (programs) => ofPage(programs, (env) => withF16('demo-f16', programs, env)),
   package: ({ node }) => packing(async () => one(await node([join(root, 'test', 'package.mjs')], graphics().env))),
   /** The package in bundlers and runtimes, which only `npm run test:all` and this suite's own command install. */
@@ -116,12 +121,12 @@ export const suites = {
   coverage: async ({ node }) => one(await node([join(root, 'scripts', 'coverage.mjs')])),
 };
 
-const IN_CHROMIUM = /chromium|demo|interop|consumers/;
+const IN_CHROMIUM = /chromium|^demo(-f16)?$|interop|consumers/;
 /** Finds and installs what suites need, before their time is taken. */
 export function prepare(names) {
-  if (names.some((name) => ['dawn', 'deno', 'firefox', 'package'].includes(name) || IN_CHROMIUM.test(name))) graphics();
+  if (names.some((name) => ['dawn', 'deno', 'firefox', 'demo-firefox', 'package'].includes(name) || IN_CHROMIUM.test(name))) graphics();
   if (names.some((name) => IN_CHROMIUM.test(name))) chromium();
   if (names.includes('interop')) interop();
-  if (names.includes('firefox')) firefox();
+  if (names.some((name) => name.endsWith('firefox'))) firefox();
   if (names.some((name) => name.endsWith('-f16'))) chromiumF16();
 }

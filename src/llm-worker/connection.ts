@@ -72,7 +72,8 @@ export class Connection {
     if (!this.#models.has(model)) throw destroyed();
     const id = this.#next++;
     const last = given.at(-1);
-    const carried = given.length > 1 ? carriedOptions(last) : { data: undefined, functions: new Map(), signal: undefined };
+    const hasOptions = given.length > 1 || carriesFunctions(call);
+    const carried = hasOptions ? carriedOptions(last) : { data: undefined, functions: new Map(), signal: undefined };
     const { data, functions, signal } = carried;
     const [name = signal && 'signal'] = functions.keys();
     if (name !== undefined && !carriesFunctions(call)) throw new ArgumentError(name, `none, since ${call} takes no such option`, 'one');
@@ -82,7 +83,7 @@ export class Connection {
     const error = (why: unknown): void => waiting.error(signal?.aborted ? signal.reason : why);
     signal?.throwIfAborted();
     try {
-      this.#post({ id, model, call, given: given.length > 1 ? [...given.slice(0, -1), data] : given, functions: [...functions.keys()] });
+      this.#post({ id, model, call, given: hasOptions ? [...given.slice(0, -1), data] : given, functions: [...functions.keys()] });
     } catch (cause) {
       const refused = new ArgumentError(call, 'arguments that a message carries', cause instanceof Error ? cause.message : String(cause));
       refused.cause = cause;

@@ -4,8 +4,17 @@ import { ArgumentError, UnsupportedError } from '../errors.js';
 import type { Config } from '../llm/config.js';
 import type { KvDType } from '../llm-kernels/attention.js';
 import { attach } from '../log.js';
-import type { LlmExplanation, LlmStats } from '../runtime/explanation.js';
-import type { ChatWithOptions, CompleteOptions, GeneratedId, GenerateOptions, LlmOptions, Piece, TokenBytes } from '../runtime/options.js';
+import type { LlmExplanation, LlmProfile, LlmStats } from '../runtime/explanation.js';
+import type {
+  ChatWithOptions,
+  CompleteOptions,
+  GeneratedId,
+  GenerateOptions,
+  LlmOptions,
+  Piece,
+  ProfileOptions,
+  TokenBytes,
+} from '../runtime/options.js';
 import type { DetokenizerOptions } from '../text/detokenizer.js';
 import type { Message } from '../text/template.js';
 import type { EncodeOptions } from '../text/tokenizer.js';
@@ -144,6 +153,11 @@ export class LlmWorker {
   /** As Llm.explain. */
   explain(): Promise<LlmExplanation> {
     return this.#connection.call(this.#model, 'explain', []) as Promise<LlmExplanation>;
+  }
+
+  /** As Llm.profile. */
+  profile(options: ProfileOptions = {}): Promise<LlmProfile> {
+    return this.#connection.call(this.#model, 'profile', [options]) as Promise<LlmProfile>;
   }
 
   /** As Llm.stats, at the time of the call. */

@@ -16,6 +16,7 @@ export type Call =
   | 'prepare'
   | 'reset'
   | 'explain'
+  | 'profile'
   | 'stats'
   | 'position'
   | 'encode'
@@ -29,7 +30,7 @@ export type Call =
 export type Stream = 'generate' | 'complete' | 'chat';
 
 /** Calls whose options may be functions or signals of the page; of others they are refused. */
-export const carriesFunctions = (call: Call | Stream): boolean => ['load', 'generate', 'complete', 'chat'].includes(call);
+export const carriesFunctions = (call: Call | Stream): boolean => ['load', 'profile', 'generate', 'complete', 'chat'].includes(call);
 
 /** To the worker; `id` names the call that it is of. */
 export type Asked =

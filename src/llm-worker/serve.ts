@@ -21,6 +21,7 @@ const CALLS: Readonly<Record<Exclude<Call, 'load' | 'fork' | 'destroy'>, (llm: L
   prepare: (llm) => llm.prepare(),
   reset: (llm) => llm.reset(),
   explain: (llm) => llm.explain(),
+  profile: (llm, given) => llm.profile(...(given as Parameters<Llm['profile']>)),
   stats: (llm) => ({ ...llm.stats }),
   position: (llm) => llm.position,
   render: (llm, given) => llm.render(...(given as Parameters<Llm['render']>)),
@@ -89,7 +90,7 @@ export function serve(port: Port): void {
         if (!llm) throw new ArgumentError('worker', 'a loaded model', 'none');
         if (call === 'fork') models.set(given[0] as number, await llm.fork());
         else if (isStream(call)) await stream(id, own, STREAMS[call](llm, withOptions()));
-        else value = await CALLS[call](llm, given);
+        else value = await CALLS[call](llm, withOptions());
       }
       tell({ id, kind: 'value', value }, value instanceof Float32Array ? [value.buffer] : []);
     } catch (error) {

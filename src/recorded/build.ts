@@ -20,6 +20,8 @@ export interface Entry {
   readonly x: number;
   readonly y: number;
   readonly z: number;
+  /** Of the list of steps, the one that makes it. */
+  readonly step: number;
 }
 
 /** What a number of rows replays. */
@@ -73,9 +75,9 @@ export function build(
   const weights = weightsNow(steps);
   const parts = rows.map((count) => {
     const cut = { rows: count, sorted: new Map() };
-    return steps.flatMap((step, i) => inStep(i, () => step.parts(cut)));
+    return steps.flatMap((step, i) => inStep(i, () => step.parts(cut)).map((part) => ({ part, step: i })));
   });
-  const planned = parts.flat().filter((part): part is Planned => !isOwn(part));
+  const planned = parts.flat().flatMap(({ part }) => (isOwn(part) ? [] : [part]));
   const bound = planned.flatMap(({ dispatches, buffer }) => dispatches.map((dispatch) => ({ dispatch, buffer })));
   const dispatches = bound.map(({ dispatch }) => dispatch);
   for (const one of dispatches) pipelineOf(device, one); // throws, before anything is allocated, if one is known not to compile
@@ -99,8 +101,10 @@ export function build(
   let next = 0;
   const sequences = new Map(
     parts.map((list, at): readonly [number | undefined, Sequence] => {
-      const own = list.flatMap((part) => (isOwn(part) ? [part] : made.slice(next, (next += part.dispatches.length))));
-      return [rows[at], { entries: entriesOf(own), encoded: list.flatMap((part) => (isOwn(part) ? [] : (part.encoded ?? []))) }];
+      const own = list.flatMap(({ part, step }) =>
+        (isOwn(part) ? [part] : made.slice(next, (next += part.dispatches.length))).map((dispatch) => ({ ...dispatch, step })),
+      );
+      return [rows[at], { entries: entriesOf(own), encoded: list.flatMap(({ part }) => (isOwn(part) ? [] : (part.encoded ?? []))) }];
     }),
   );
   const own = planned.map(({ sound }) => sound?.());
@@ -120,10 +124,10 @@ function scratchSizes(planned: readonly Planned[]): ReadonlyMap<string, number> 
   return sizes;
 }
 
-const entriesOf = (dispatches: readonly OwnDispatch[]): readonly Entry[] =>
-  dispatches.map(({ pipeline, bindGroups, workgroups: [x, y = 1, z = 1] }, i) => {
+const entriesOf = (dispatches: readonly (OwnDispatch & Pick<Entry, 'step'>)[]): readonly Entry[] =>
+  dispatches.map(({ pipeline, bindGroups, workgroups: [x, y = 1, z = 1], step }, i) => {
     const again = i > 0 && dispatches[i - 1]!.pipeline === pipeline;
-    return { pipeline: again ? undefined : pipeline, bindGroups, x: x!, y, z };
+    return { pipeline: again ? undefined : pipeline, bindGroups, x: x!, y, z, step };
   });
 
 const loadsOf = (planned: readonly Planned[]): readonly Taken[] => [

@@ -10,7 +10,7 @@ import { ends } from '../gpu/ends.js';
 import { allTaken, type Taken } from '../gpu/guard.js';
 import type { Tensor } from '../gpu/tensor.js';
 import { VERSION } from '../version.js';
-import { type Built, build, inStep, weightsNow } from './build.js';
+import { type Built, build, inStep, type Sequence, weightsNow } from './build.js';
 import { type CheckedStep, kinds } from './kinds.js';
 import type { Step } from './steps.js';
 
@@ -43,7 +43,7 @@ const states = new WeakMap<Recorded, State>();
 const OPTIONS = onlyFields({ rows: optional(list(wholeNumber(1))) });
 
 /** @throws ArgumentError, UnsupportedError, DeviceLostError */
-function checkStep(given: unknown, i: number, context: { readonly device: GPUDevice; readonly rows: State['rows'] }): CheckedStep {
+export function checkStep(given: unknown, i: number, context: { readonly device: GPUDevice; readonly rows: State['rows'] }): CheckedStep {
   const names = reading(`steps[${i}]`, () => Object.keys(object(given, `steps[${i}]`)));
   const kind = Object.keys(kinds).find((name) => names.includes(name));
   if (kind === undefined) throw new ArgumentError(`steps[${i}]`, `a step with ${Object.keys(kinds).join(' or ')}`, showValue(given));
@@ -107,12 +107,7 @@ export function recordSteps(device: GPUDevice, steps: readonly Step[], options: 
 export function replay(pass: GPUComputePassEncoder, recorded: Recorded, rows?: number): void {
   const state = stateOf(recorded);
   const into = checkPass(pass);
-  assertAlive(state.device);
-  const { built, findings } = state;
-  if (built.ends !== ends.count || built.changes !== findings.changes || built.failed) refresh(state);
-  const sequence = state.built.sequences.get(rows);
-  if (!sequence)
-    throw new ArgumentError('rows', recorded.rows.join(' or ') || 'none: the tensors were recorded as they are', showValue(rows));
+  const sequence = sequenceOf(state, recorded, rows);
   for (const { pipeline, bindGroups, x, y, z } of sequence.entries) {
     if (pipeline) into.setPipeline(pipeline);
     for (let i = 0; i < bindGroups.length; i++) into.setBindGroup(i, bindGroups[i]!);
@@ -120,6 +115,25 @@ export function replay(pass: GPUComputePassEncoder, recorded: Recorded, rows?: n
   }
   const written = tell(state);
   for (const encoded of sequence.encoded) encoded(written);
+}
+
+/** What a replay dispatches, in order: the label of the pipeline, and the number of the step. @throws as replay */
+export function dispatchesOf(recorded: Recorded, rows?: number): readonly { readonly label: string; readonly step: number }[] {
+  let label = '';
+  return sequenceOf(stateOf(recorded), recorded, rows).entries.map(({ pipeline, step }) => {
+    if (pipeline) ({ label } = pipeline);
+    return { label, step };
+  });
+}
+
+/** What `rows` replay, as things stand now. @throws as replay */
+function sequenceOf(state: State, recorded: Recorded, rows: number | undefined): Sequence {
+  assertAlive(state.device);
+  const { built, findings } = state;
+  if (built.ends !== ends.count || built.changes !== findings.changes || built.failed) refresh(state);
+  const sequence = state.built.sequences.get(rows);
+  if (sequence) return sequence;
+  throw new ArgumentError('rows', recorded.rows.join(' or ') || 'none: the tensors were recorded as they are', showValue(rows));
 }
 
 /** @throws ArgumentError */

@@ -14,7 +14,7 @@ import type { Tokenizer } from '../text/tokenizer.js';
 import { askForIds } from './ask.js';
 import { chooseIds, type Sequence } from './choose.js';
 import type { LlmEstimate } from './estimate.js';
-import type { LlmExplanation, LlmStats } from './explanation.js';
+import type { LlmExplanation, LlmProfile, LlmStats } from './explanation.js';
 import type { Parts } from './load-parts.js';
 import {
   type ChatWithOptions,
@@ -24,12 +24,14 @@ import {
   checkGenerate,
   checkLoad,
   checkLogits,
+  checkProfile,
   checkPrompt,
   checkStops,
   type GeneratedId,
   type GenerateOptions,
   type LlmOptions,
   type Piece,
+  type ProfileOptions,
   type TokenBytes,
 } from './options.js';
 import { piecesOf } from './pieces.js';
@@ -276,15 +278,41 @@ export class Llm {
     const { quantized, notes } = weights;
     const variants: Record<string, number> = { 'llm/pick': 1 };
     const dispatches = runner.dispatches();
-    for (const label of dispatches) variants[label] = (variants[label] ?? 0) + 1;
+    for (const { shader } of dispatches) variants[shader] = (variants[shader] ?? 0) + 1;
     return {
       dispatchesPerToken: dispatches.length + 1,
       variants,
       fusedNorms,
       memory: { weights: weights.bytes, ...runner.memory() },
+      reads: { weights: weights.read, cache: runner.cacheRead(Math.min(this.position, this.context - 1)) },
       capacity: runner.capacity,
       notes: [...runner.notes(), ...(quantized.length === 0 ? [] : [`float matrices became ${form}: ${quantized.join(', ')}`]), ...notes],
     };
+  }
+
+  /**
+   * Measures where the time of a token goes, behind the sequence as it stands: each kind of dispatch between timestamps of the GPU, which takes longer
+   * than one pass. Ids that are chosen meanwhile are dropped; of a full context the last id is, too.
+   * @throws ArgumentError while a call is under way; UnsupportedError if the device has no feature `timestamp-query`, or if its timestamps and the
+   *   clock disagree; ShaderError, GpuError, DeviceLostError; the reason of `signal`
+   * @example for (const { of, ms } of (await llm.profile()).parts) console.log(of, ms);
+   */
+  async profile(options: ProfileOptions = {}): Promise<LlmProfile> {
+    const { tokens = 32, signal, ...given } = checkProfile(options);
+    const { vocabulary } = this.config;
+    const { sampler: _, ...how } = samplingOf(given, vocabulary);
+    return this.#alone(async (runner) => {
+      const position = Math.min(this.#kept.length, this.context - 1);
+      this.#kept.length = position;
+      runner.begin();
+      await runner.reserve(position + 1, position);
+      await runner.choose({ ...how, stops: [], limit: 1, vocabulary, context: this.context }, this.#kept);
+      const times = await runner.timed(tokens, position, () => {
+        signal?.throwIfAborted();
+        this.#assertAlive();
+      });
+      return { tokens, position, ...times };
+    });
   }
 
   /**

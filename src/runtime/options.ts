@@ -58,6 +58,13 @@ export interface GenerateOptions extends SamplingOptions, SlideOptions {
   readonly signal?: AbortSignal | undefined;
 }
 
+/** What `profile` measures, and how ids are chosen meanwhile. */
+export interface ProfileOptions extends Omit<SamplingOptions, 'sampler'> {
+  /** Of how many tokens the times are means, 1 to 1,024. Default: 32. */
+  readonly tokens?: number | undefined;
+  readonly signal?: AbortSignal | undefined;
+}
+
 /** The same for text. */
 export interface CompleteOptions extends GenerateOptions {
   /** Texts that end it; they are not part of the answer. */
@@ -119,6 +126,8 @@ const GENERATE = {
   keep: optional(wholeNumber(0)),
   signal: optional(signal),
 };
+const { sampler: _sampler, ...DRAWN } = SAMPLING;
+const PROFILE = onlyFields({ ...DRAWN, tokens: optional(between(1, 1024)), signal: optional(signal) });
 const LOGITS = onlyFields({ all: optional(flag) });
 const COMPLETE = { ...GENERATE, stop: optional(list(text)) };
 const IDS = onlyFields(GENERATE);
@@ -127,6 +136,7 @@ const CHAT = onlyFields({ ...COMPLETE, tools: anything, templateOptions: anythin
 
 export const checkLoad = (options: unknown): LlmOptions => LOAD(options, 'options') as LlmOptions;
 export const checkLogits = (options: unknown): { readonly all?: boolean | undefined } => LOGITS(options, 'options');
+export const checkProfile = (options: unknown): ProfileOptions => PROFILE(options, 'options') as ProfileOptions;
 export const checkGenerate = (options: unknown): GenerateOptions => IDS(options, 'options') as GenerateOptions;
 export const checkComplete = (options: unknown): CompleteOptions => TEXT(options, 'options') as CompleteOptions;
 export const checkChat = (options: unknown): ChatWithOptions => CHAT(options, 'options') as ChatWithOptions;

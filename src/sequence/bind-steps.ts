@@ -5,6 +5,7 @@ import type { Tensor } from '../gpu/tensor.js';
 import type { LinearWeightQuant } from '../layer/linear-weight-quant.js';
 import type { QuantizedRows } from '../layer/quantize-x.js';
 import { type LlmDispatch, STEP_BYTES } from '../llm-kernels/shaders.js';
+import { prepareSteps } from '../recorded/prepare-steps.js';
 import { type Recorded, recordSteps } from '../recorded/record-steps.js';
 import type { Step } from '../recorded/steps.js';
 import { type Codes, inputsOf } from './integers.js';
@@ -34,42 +35,58 @@ export interface Names {
   readonly codes?: Codes | undefined;
 }
 
+/** A step of the operator's own kernels. */
+type OfOperator = Exclude<PlanStep, { readonly dispatch: unknown }>;
+
+function ofOperator(
+  step: OfOperator,
+  { tensors: { byName, columns, pairs }, weights, epsilon, codes }: Names,
+  rows?: number,
+): readonly Step[] {
+  const x = byName.get('x')!;
+  // Ids are checked on the host, or chosen among the rows.
+  if ('gather' in step) return [{ gather: weights.embedding, ids: byName.get(step.ids)!, y: x, counted: false }];
+  if ('sort' in step) return [{ sort: pairs! }];
+  if ('experts' in step) {
+    const { summed, twin } = step;
+    const y = byName.get(step.y)!;
+    const ofRows = summed && { weights: byName.get('expertWeights')!, add: y, ...(twin && { twin: byName.get('twin')! }) };
+    return [{ experts: weights.experts.get(step.experts)!, x: byName.get(step.x)!, y, sorted: pairs!, ...ofRows }];
+  }
+  const layers = weights.products.get(step.product)!;
+  const rowScale = step.scaled && { rms: x, epsilon };
+  const [input, y] = [byName.get(step.x)!, byName.get(step.y)!];
+  const twin = step.twin && { twin: byName.get('twin')! };
+  const product = (of: readonly LinearWeightQuant[], from: Tensor | QuantizedRows): Step =>
+    step.y === 'gateAndUp' || (step.y === 'qkv' && layers.length > 1)
+      ? { layers: of, x: from, ys: of.map((layer) => columns[step.y as 'qkv' | 'gateAndUp'][layers.indexOf(layer)]!), rowScale }
+      : { layer: of[0]!, x: from, y, rowScale, ...(step.add && { add: y }), ...twin };
+  if (!codes || !step.integers) return [product(layers, input)];
+  const inputs = inputsOf(layers, { codes, read: step.x, x: input, rows: rows! });
+  return [...inputs].flatMap(([from, of]) => [...('codes' in from ? [{ quantize: from }] : []), product(of, from)]);
+}
+
+/** Compiles and tests what `bindSteps` takes of the operator, all at once. @throws UnsupportedError, DeviceLostError */
+export async function prepareOperator(plan: readonly PlanStep[], names: Names, rows?: number): Promise<void> {
+  const steps = plan.flatMap((step) => ('dispatch' in step ? [] : ofOperator(step, names, rows)));
+  await prepareSteps(names.tensors.device, steps, rows);
+}
+
 /** @param rows of a prompt; undefined: one token. @throws UnsupportedError, ShaderError, DeviceLostError */
-export function bindSteps(plan: readonly PlanStep[], { tensors, weights, buffers, epsilon, codes }: Names, rows?: number): Bound {
-  const { device, byName, columns, pairs } = tensors;
+export function bindSteps(plan: readonly PlanStep[], names: Names, rows?: number): Bound {
+  const { tensors, buffers } = names;
+  const { device, byName } = tensors;
   const uniforms: GPUBuffer[] = [];
   const x = byName.get('x')!;
-  const steps = (): readonly Step[] =>
-    plan.flatMap((step): Step | readonly Step[] => {
-      // Ids are checked on the host, or chosen among the rows.
-      if ('gather' in step) return { gather: weights.embedding, ids: byName.get(step.ids)!, y: x, counted: false };
-      if ('dispatch' in step) {
-        const { dispatch } = step;
-        const params = makeBuffer(device, { label: 'llm params', usage: BUFFER.uniforms, data: new Uint8Array(dispatch.uniforms) });
-        uniforms.push(params);
-        return bindDispatch(device, dispatch, params, (name) => (name === 'x' ? x.buffer : buffers.get(step.buffers[name] ?? name)!));
-      }
-      if ('sort' in step) return { sort: pairs! };
-      if ('experts' in step) {
-        const { summed, twin } = step;
-        const y = byName.get(step.y)!;
-        const ofRows = summed && { weights: byName.get('expertWeights')!, add: y, ...(twin && { twin: byName.get('twin')! }) };
-        return { experts: weights.experts.get(step.experts)!, x: byName.get(step.x)!, y, sorted: pairs!, ...ofRows };
-      }
-      const layers = weights.products.get(step.product)!;
-      const rowScale = step.scaled && { rms: x, epsilon };
-      const [input, y] = [byName.get(step.x)!, byName.get(step.y)!];
-      const twin = step.twin && { twin: byName.get('twin')! };
-      const product = (of: readonly LinearWeightQuant[], from: Tensor | QuantizedRows): Step =>
-        step.y === 'gateAndUp' || (step.y === 'qkv' && layers.length > 1)
-          ? { layers: of, x: from, ys: of.map((layer) => columns[step.y as 'qkv' | 'gateAndUp'][layers.indexOf(layer)]!), rowScale }
-          : { layer: of[0]!, x: from, y, rowScale, ...(step.add && { add: y }), ...twin };
-      if (!codes || !step.integers) return product(layers, input);
-      const inputs = inputsOf(layers, { codes, read: step.x, x: input, rows: rows! });
-      return [...inputs].flatMap(([from, of]) => [...('codes' in from ? [{ quantize: from }] : []), product(of, from)]);
-    });
+  const stepsOf = (step: PlanStep): Step | readonly Step[] => {
+    if (!('dispatch' in step)) return ofOperator(step, names, rows);
+    const { dispatch } = step;
+    const params = makeBuffer(device, { label: 'llm params', usage: BUFFER.uniforms, data: new Uint8Array(dispatch.uniforms) });
+    uniforms.push(params);
+    return bindDispatch(device, dispatch, params, (name) => (name === 'x' ? x.buffer : buffers.get(step.buffers[name] ?? name)!));
+  };
   try {
-    return { recorded: recordSteps(device, steps(), rows === undefined ? {} : { rows: [rows] }), uniforms };
+    return { recorded: recordSteps(device, plan.flatMap(stepsOf), rows === undefined ? {} : { rows: [rows] }), uniforms };
   } catch (error) {
     for (const buffer of uniforms) buffer.destroy();
     throw error;

@@ -5,9 +5,9 @@ import { type Choosing, candidatesDispatch, pickDispatch } from '../llm-kernels/
 import { countsOf, penaltyUniforms } from '../llm-kernels/sampling.js';
 import type { LlmDispatch } from '../llm-kernels/shaders.js';
 import { STATE } from '../llm-kernels/state.js';
-import { recordSteps, replay } from '../recorded/record-steps.js';
+import { dispatchesOf, recordSteps, replay } from '../recorded/record-steps.js';
 import { type Bound, bindDispatch, free } from './bind-steps.js';
-import { testDispatches } from './recordings.js';
+import { type Dispatched, type StepPass, testDispatches } from './recordings.js';
 import type { Submissions } from './submissions.js';
 
 export class Choices {
@@ -35,9 +35,14 @@ export class Choices {
     await this.#begin(candidatesDispatch(how), how, prompt);
   }
 
+  /** What `replay` dispatches. */
+  dispatched(): readonly Dispatched[] {
+    return dispatchesOf(this.#now!.recorded).map(({ label }) => ({ of: 'choice', shader: label }));
+  }
+
   /** Encodes the choice. */
-  replay(pass: GPUComputePassEncoder): void {
-    replay(pass, this.#now!.recorded);
+  replay(pass: StepPass): void {
+    replay(pass as GPUComputePassEncoder, this.#now!.recorded);
   }
 
   async #begin(dispatch: LlmDispatch, how: Choosing, prompt: readonly number[], begun?: () => void): Promise<void> {

@@ -135,6 +135,16 @@ export function cacheTotal(config: Config, kv: KvDType, capacity: number): { rea
   return { cache: all.reduce((sum, { k, v }) => sum + k + v, 0), parts: Math.max(...all.map(({ parts }) => parts)) };
 }
 
+/** Bytes of keys and values that the query behind so many positions meets, its own among them. @throws ArgumentError, UnsupportedError */
+export function cacheRead(config: Config, kv: KvDType, position: number): number {
+  let sum = 0;
+  for (let layer = 0; layer < config.layers; layer++) {
+    const heads = headsOf(config, kv, position + 1, layer);
+    sum += 2 * cacheBytes({ ...heads, capacity: Math.min(heads.capacity, heads.window ?? Infinity) });
+  }
+  return sum;
+}
+
 /**
  * Does every layer still have what the query of a position meets before it, after positions below `written` went into the cache? Rings have lost
  * the first of them.

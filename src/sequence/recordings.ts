@@ -2,17 +2,25 @@
 import { ShaderError } from '../errors.js';
 import { loadOwn } from '../gpu/own-file.js';
 import { type LlmDispatch, stepWords } from '../llm-kernels/shaders.js';
-import { replay } from '../recorded/record-steps.js';
-import { type Bound, bindSteps, free, type Names } from './bind-steps.js';
-import { headSteps, type Planning, type PlanStep, promptSteps, tokenSteps } from './step-plan.js';
+import { dispatchesOf, replay } from '../recorded/record-steps.js';
+import { type Bound, bindSteps, free, type Names, prepareOperator } from './bind-steps.js';
+import { headSteps, nameOf, type Planning, type PlanStep, promptSteps, rowSteps, tokenSteps } from './step-plan.js';
 import type { Submissions } from './submissions.js';
 import type { Tensors } from './tensors.js';
 
 /** A variant that fails its self-test is replaced by the next. */
 const MOST_TRIES = 8;
 
-/** What is recorded; a number is a class of rows of a prompt. */
+/** What is recorded; a number is a class of rows of a prompt, of which 1 leaves its residual where a token does. */
 export type Part = 'token' | 'head' | number;
+
+/** A dispatch of a step. */
+export interface Dispatched {
+  /** What the step is: `qkv`, `attend`, `norm`; of every layer the same. */
+  readonly of: string;
+  /** Variant of the shader. */
+  readonly shader: string;
+}
 
 /** What a pass must have for steps to be encoded. */
 export type StepPass = Pick<GPUComputePassEncoder, 'setPipeline' | 'setBindGroup' | 'dispatchWorkgroups'>;
@@ -49,6 +57,7 @@ export class Recordings {
   #planOf(part: Part, capacity = this.#capacity): readonly PlanStep[] {
     const planning = { ...this.#planning, capacity };
     if (part === 'token') return tokenSteps(planning);
+    if (part === 1) return rowSteps(planning);
     return part === 'head' ? headSteps(planning.config, planning.caps) : promptSteps(planning, part);
   }
 
@@ -57,11 +66,13 @@ export class Recordings {
     await testDispatches(this.#submissions.device, dispatches);
   }
 
+  #namesOf(part: Part): Names {
+    return { ...this.#names, tensors: rowsOf(part) === undefined ? this.#tensors.token : this.#tensors.rows };
+  }
+
   #bind(part: Part): Bound {
-    const rows = typeof part === 'number' ? part : undefined;
-    const tensors = rows === undefined ? this.#tensors.token : this.#tensors.rows;
-    const names: Names = { ...this.#names, tensors };
-    return this.#submissions.make('steps of a language model', () => bindSteps(this.#planOf(part), names, rows)).result;
+    const names = this.#namesOf(part);
+    return this.#submissions.make('steps of a language model', () => bindSteps(this.#planOf(part), names, rowsOf(part))).result;
   }
 
   /**
@@ -71,7 +82,7 @@ export class Recordings {
    */
   async prepare(part: Part): Promise<void> {
     if (this.#bound.has(part)) return;
-    await this.#tested(part);
+    await Promise.all([this.#tested(part), prepareOperator(this.#planOf(part), this.#namesOf(part), rowsOf(part))]);
     if (this.#destroyed) return;
     const submissions = this.#submissions;
     for (let tries = 1; ; tries++) {
@@ -94,6 +105,12 @@ export class Recordings {
   /** Encodes steps that are recorded. */
   replay(pass: StepPass, part: Part): void {
     encode(pass, this.#bound.get(part)!, part);
+  }
+
+  /** What `replay` of a token dispatches, in order. */
+  ofToken(): readonly Dispatched[] {
+    const plan = this.#planOf('token');
+    return dispatchesOf(this.#bound.get('token')!.recorded).map(({ label, step }) => ({ of: nameOf(plan[step]!), shader: label }));
   }
 
   /** Tests what a token will run with a larger cache, which may be other kernels. @throws ShaderError */
@@ -120,5 +137,7 @@ export class Recordings {
   }
 }
 
-const encode = (pass: StepPass, { recorded }: Bound, part: Part): void =>
-  replay(pass as GPUComputePassEncoder, recorded, typeof part === 'number' ? part : undefined);
+/** What is recorded for a number of rows; one row is a token's. */
+const rowsOf = (part: Part): number | undefined => (typeof part === 'number' && part > 1 ? part : undefined);
+
+const encode = (pass: StepPass, { recorded }: Bound, part: Part): void => replay(pass as GPUComputePassEncoder, recorded, rowsOf(part));

@@ -3,6 +3,7 @@
 import { BUFFER, makeBuffer, makeBuffers, USAGE } from '../gpu/buffers.js';
 import { capsOf, whileAlive } from '../gpu/device.js';
 import { guarded } from '../gpu/guard.js';
+import { loadOwn } from '../gpu/own-file.js';
 import type { Config } from '../llm/config.js';
 import type { KvDType } from '../llm-kernels/attention.js';
 import type { Choosing } from '../llm-kernels/pick.js';
@@ -11,10 +12,22 @@ import { CANDIDATES, STATE } from '../llm-kernels/state.js';
 import { Choices } from './choices.js';
 import { copyCache, isCache, makeCache } from './grow-cache.js';
 import { codesIn, codesNames, notIntegers } from './integers.js';
-import { bufferSizes, CLASSES, type CodesName, cacheTotal, capacityFor, chunksOf, codesBytes, INTEGER_CLASSES, keeps } from './memory.js';
-import { Recordings, type StepPass } from './recordings.js';
+import {
+  bufferSizes,
+  CLASSES,
+  type CodesName,
+  cacheRead,
+  cacheTotal,
+  capacityFor,
+  chunksOf,
+  codesBytes,
+  INTEGER_CLASSES,
+  keeps,
+} from './memory.js';
+import { type Dispatched, Recordings, type StepPass } from './recordings.js';
 import { STAGINGS, STATE_BYTES, type Steps, Submissions } from './submissions.js';
 import { rowTensors, tokenTensors } from './tensors.js';
+import type { Times } from './time-tokens.js';
 import type { ModelWeights } from './weights.js';
 
 /** Where a sequence stands, as the host reads it. */
@@ -130,20 +143,9 @@ export class Runner {
     this.#recordings.replay(pass, 'token');
   }
 
-  /** The pipelines of a token's dispatches, without its choice. */
-  dispatches(): readonly string[] {
-    const labels: string[] = [];
-    let label = '';
-    this.token({
-      setPipeline: (pipeline) => {
-        label = pipeline.label;
-      },
-      setBindGroup() {},
-      dispatchWorkgroups: () => {
-        labels.push(label);
-      },
-    });
-    return labels;
+  /** The dispatches of a token, without its choice. */
+  dispatches(): readonly Dispatched[] {
+    return this.#recordings.ofToken();
   }
 
   // ---------------------------------------------------------------------------------------------------------------- memory
@@ -170,6 +172,11 @@ export class Runner {
     const added = ['bias', 'counts', 'candidates'].reduce((sum, name) => sum + (this.#buffers.get(name)?.size ?? 0), 0);
     const codes = [...this.#codes].map((name) => codesBytes(this.#config, name));
     return { cache, rows: [...Object.values(rest), ...codes].reduce((a, b) => a + b, parts), logits: logits + added };
+  }
+
+  /** Bytes of keys and values that the query behind so many positions meets. */
+  cacheRead(position: number): number {
+    return cacheRead(this.#config, this.#options.kv, position);
   }
 
   /**
@@ -239,8 +246,13 @@ export class Runner {
     this.#submissions.write('now', stepWords({ running: 1, position, rows: ids.length }));
     this.#submissions.submit(
       (pass) => this.#recordings.replay(pass, of),
-      (encoder) => this.#copyRow(encoder, ids.length - 1),
+      (encoder) => (of === 1 ? this.#copyStream(encoder) : this.#copyRow(encoder, ids.length - 1)),
     );
+  }
+
+  /** The residual of a row that was computed alone, to where rows have it. */
+  #copyStream(encoder: GPUCommandEncoder): void {
+    encoder.copyBufferToBuffer(this.#buffers.get('stream')!, 0, this.#buffers.get('x')!, 0, 4 * this.#config.width);
   }
 
   #copyRow(encoder: GPUCommandEncoder, row: number): void {
@@ -295,7 +307,27 @@ export class Runner {
     this.#choices.replay(pass);
   }
 
-  #token(pass: GPUComputePassEncoder): void {
+  /**
+   * Times tokens at a position for which there is room, one after the other; their ids are of no matter. A choice must have begun.
+   * @param check throws if it is to end
+   * @throws UnsupportedError without timestamps, or with those that no clock agrees with; GpuError, DeviceLostError
+   */
+  async timed(tokens: number, position: number, check: () => void): Promise<Times> {
+    const submissions = this.#submissions;
+    const timing = {
+      submissions,
+      dispatches: [...this.#recordings.ofToken(), ...this.#choices.dispatched()],
+      token: (pass: StepPass) => this.#token(pass),
+      begin: () => {
+        check();
+        submissions.write('now', stepWords({ running: 1, position, rows: 1 }));
+      },
+    };
+    const { timeTokens } = await loadOwn('what times tokens', () => import('./time-tokens.js'));
+    return timeTokens(timing, tokens);
+  }
+
+  #token(pass: StepPass): void {
     this.#recordings.replay(pass, 'token');
     this.#choices.replay(pass);
   }

@@ -52,6 +52,15 @@ export type PlanStep =
       readonly buffers: Readonly<Record<string, string>>;
     };
 
+/** What a step does, of whatever layer: a product by its weights, another by its shader. */
+export function nameOf(step: PlanStep): string {
+  if ('gather' in step) return step.gather;
+  if ('sort' in step) return 'sort';
+  if ('dispatch' in step) return step.dispatch.shader.name.replace('llm/', '');
+  const [name] = ('product' in step ? step.product : step.experts).split('.');
+  return 'experts' in step ? `experts ${name}` : name!;
+}
+
 /** What the steps of a model hang on. */
 export interface Planning {
   readonly config: Config;
@@ -194,23 +203,33 @@ function denseSteps(config: Config, layer: number, plan: LayerPlan): readonly Pl
   ];
 }
 
+/** The embedding of one id to its residual, by the kernels of a token. */
+function oneRow(planning: Planning, ids: 'ids' | 'id', fused: boolean): readonly PlanStep[] {
+  const { config, capacity, caps, apart } = planning;
+  const attention = byKind(planning, (heads) => attendDispatches(heads, { software: caps.software, positions: capacity }));
+  return [
+    { gather: 'embedding', ids, y: 'x' },
+    ...Array.from({ length: config.layers }, (_, layer) =>
+      layerSteps(config, layer, { rows: 1, fused, token: true, attention, apart }),
+    ).flat(),
+  ];
+}
+
 /** The embedding of the last id to the logits of the next: a token without its choice. @throws ArgumentError, UnsupportedError */
 export function tokenSteps(planning: Planning, fused = fusesNorms(planning.config, planning.caps)): readonly PlanStep[] {
-  const { config, capacity, caps } = planning;
-  const { software } = caps;
-  const attention = byKind(planning, (heads) => attendDispatches(heads, { software, positions: capacity }));
+  const { config, caps } = planning;
   const head = fused
     ? [{ product: 'head', x: 'twin', y: 'logits', scaled: true } as const]
     : [...(config.postNorms ? [] : [norm(config, 1, 'outputNorm')]), { product: 'head', x: 'h', y: 'logits' } as const];
-  return [
-    { gather: 'embedding', ids: 'id', y: 'x' },
-    ...Array.from({ length: config.layers }, (_, layer) =>
-      layerSteps(config, layer, { rows: 1, fused, token: true, attention, apart: planning.apart }),
-    ).flat(),
-    ...head,
-    ...capSteps(config, caps),
-  ];
+  return [...oneRow(planning, 'id', fused), ...head, ...capSteps(config, caps)];
 }
+
+/**
+ * One row of a prompt, to its residual: the kernels are those of a token, so that a row alone compiles and tests no others, and leaves the bits that a
+ * token leaves.
+ * @throws ArgumentError, UnsupportedError
+ */
+export const rowSteps = (planning: Planning): readonly PlanStep[] => oneRow(planning, 'ids', fusesNorms(planning.config, planning.caps));
 
 function capSteps({ vocabulary, logitCap }: Config, caps: Caps): readonly PlanStep[] {
   return logitCap === undefined ? [] : [{ dispatch: capDispatch({ vocabulary, cap: logitCap }, caps), buffers: { z: 'logits' } }];

@@ -40,6 +40,8 @@ export interface ModelWeights {
   readonly notes: readonly string[];
   /** Of the file: what the matrices take there. */
   readonly bytes: number;
+  /** Of these, what a token is multiplied with. */
+  readonly read: number;
   destroy(): void;
 }
 
@@ -83,7 +85,11 @@ export async function loadWeights(device: GPUDevice, model: LanguageModel, optio
   ];
   const sources = [of('embedding'), ...all.flatMap(ofLayer), ...(config.tied ? [] : [of('head')])];
   const floats = sources.flat().filter(isFloat);
-  const bytes = [...sources.flat().map(matrixBytes), ...[...model.experts.values()].map(expertBytes)].reduce((a, b) => a + b, 0);
+  const { top, count: many } = config.experts ?? { top: 0, count: 1 };
+  const ofExperts = [...model.experts.values()].reduce((sum, one) => sum + expertBytes(one), 0);
+  const bytes = sources.flat().reduce((sum, one) => sum + matrixBytes(one), ofExperts);
+  // A row of the embedding is brought; only where it is the head, too, all of it is read.
+  const read = bytes - (config.tied ? 0 : matrixBytes(of('embedding'))) - ofExperts * (1 - top / many);
   const told = teller(bytes, onProgress);
   const loaded: Loaded = { layers: new Set(), tensors: new Map() };
   try {
@@ -134,6 +140,7 @@ export async function loadWeights(device: GPUDevice, model: LanguageModel, optio
       apart: new Set(apart.keys()),
       notes: [...model.notes, ...notesOf(apart)],
       bytes,
+      read,
       destroy: () => free(loaded),
     };
   } catch (error) {

@@ -93,9 +93,10 @@ describe('a kernel that is made wrong', () => {
   test.each(whole ? FAULTS : first)('%s: %s', async (kernel, where, ...change) => {
     await withFault(change, async (own) => {
       const seen: number[] = [];
+      const prompt = /(rope|attend)-rows$/.test(kernel) ? [3, 1] : [3]; // a row alone takes the kernels of a token
       const work = async (): Promise<void> => {
         const llm = await load(own);
-        for await (const { id } of llm.generate([3], { maxTokens: 3 })) seen.push(id);
+        for await (const { id } of llm.generate(prompt, { maxTokens: 3 })) seen.push(id);
       };
       const error = await work().catch((reason: unknown) => reason);
       expect(error).toBeInstanceOf(ShaderError);

@@ -44,6 +44,9 @@ test('text, ids, logits and figures are those of an Llm', async () => {
   expect(await inWorker.position()).toBe(llm.position);
   expect(await inWorker.logits(ids)).toEqual(await llm.logits(ids));
   expect(await inWorker.explain()).toEqual(llm.explain());
+  const kinds = async (one: Llm | LlmWorker) => (await one.profile({ tokens: 1 })).parts.map(({ ms: _, ...kind }) => kind);
+  expect(await kinds(inWorker)).toEqual(await kinds(llm));
+  await expect(inWorker.profile({ signal: AbortSignal.abort(new Error('enough')) })).rejects.toThrow('enough');
   expect((await inWorker.stats()).tokens).toBe(llm.stats.tokens);
   await inWorker.reset();
   expect(await inWorker.position()).toBe(0);

@@ -52,6 +52,7 @@ export async function load(from: From): Promise<boolean> {
   }
   batch(() => {
     model.value = loaded;
+    copied.value = undefined;
     draft.value = loaded.chats ? '' : draft.peek() || BEGINNINGS[0];
     clear();
   });
@@ -83,6 +84,7 @@ export interface Answer {
   readonly first?: number;
   readonly spent?: Spent;
   readonly memory?: Readonly<Record<string, number>>;
+  readonly reads?: number;
 }
 /** What the visitor wrote, and what the model said to it. */
 export interface Turn {
@@ -114,9 +116,15 @@ function clear(): void {
   batch(() => {
     turns.value = [];
     editing.value = undefined;
-    looked.value = undefined;
-    ofWidths.value = [];
+    forgetLooks();
   });
+}
+
+/** What was seen of the answer before. */
+function forgetLooks(): void {
+  looked.value = undefined;
+  profiled.value = undefined;
+  ofWidths.value = [];
 }
 
 const change = (key: number, what: (answer: Answer) => Partial<Answer>): void => {
@@ -161,7 +169,7 @@ async function speak(key: number): Promise<void> {
         },
       },
     );
-    change(key, () => ({ status: 'done', reason: spoken.reason, spent: spoken.spent, memory: spoken.memory }));
+    change(key, () => ({ status: 'done', reason: spoken.reason, spent: spoken.spent, memory: spoken.memory, reads: spoken.reads }));
   } catch (error) {
     change(key, () => (isAbort(error) ? { status: 'stopped' } : { status: 'failed', error }));
   } finally {
@@ -179,10 +187,10 @@ function answerTo(before: readonly Turn[], written: string): number {
   batch(() => {
     turns.value = [...before, { key, text: written, answer }];
     editing.value = undefined;
-    looked.value = undefined;
-    ofWidths.value = [];
+    forgetLooks();
   });
   comparing.cancel();
+  profiling.cancel();
   return key;
 }
 
@@ -250,6 +258,35 @@ export async function look(at: number): Promise<void> {
   const args = { model: now.id, ids: [...answer.promptIds, ...ids.slice(0, at)], chosen: ids[at]!, count: CANDIDATES };
   const result = await looking.run(args);
   if (result && looked.peek()?.at === at) looked.value = { at, result };
+}
+
+export const profiling = makeJob('chat.profile');
+/** The times of a token of the last answer, by its number; none where the adapter has no timestamps. */
+export interface Profiled {
+  readonly at: number;
+  readonly result: NonNullable<typeof profiling.result.value> | undefined;
+}
+export const profiled = signal<Profiled | undefined>(undefined);
+
+export async function measureTimes(): Promise<void> {
+  const answer = lastAnswer.peek();
+  const now = model.peek();
+  if (!answer || !now) return;
+  const at = looked.peek()?.at ?? 0;
+  const ids = [...answer.promptIds, ...idsOf(answer).slice(0, at)];
+  const result = await profiling.run({ model: now.id, ids, options: answer.options });
+  if (profiling.status.peek() === 'done' && lastAnswer.peek() === answer) profiled.value = { at, result };
+}
+
+export const copyingJob = makeJob('chat.copying');
+/** How fast the adapter copies as many bytes as a token of this model reads. */
+export const copied = signal<NonNullable<typeof copyingJob.result.value> | undefined>(undefined);
+
+export async function measureCopying(): Promise<void> {
+  const now = model.peek();
+  if (!now) return;
+  const result = await copyingJob.run({ model: now.id });
+  if (result && model.peek() === now) copied.value = result;
 }
 
 // ---------------------------------------------------------------------------------------------------------- fewer bits

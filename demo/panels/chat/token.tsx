@@ -1,4 +1,4 @@
-// One token of the last answer: the likeliest that might have stood there, and what runs on the GPU for it.
+// One token of the last answer: the likeliest that might have stood there, where its time went, and what runs on the GPU for it.
 import { useSignal } from '@preact/signals';
 import { Button } from '../../ui/button.js';
 import { percent, short, whole } from '../../ui/numbers.js';
@@ -7,6 +7,7 @@ import { JobProblem } from '../../ui/progress.js';
 import { Table } from '../../ui/table.js';
 import type { Candidate } from './jobs/look.js';
 import { busy, CANDIDATES, idsOf, lastAnswer, look, looked, looking, model } from './state.js';
+import { Times } from './times.js';
 
 /** A token as it can be seen: white space by signs. */
 export const visible = (text: string): string =>
@@ -32,6 +33,7 @@ export function Token() {
           {now?.result && (
             <Bars candidates={now.result.candidates} chosen={idsOf(answer)[now.at]!} stale={looking.status.value === 'running'} />
           )}
+          <Times />
         </>
       )}
       {model.value && <Ran variants={model.value.explanation.variants} dispatches={model.value.explanation.dispatchesPerToken} />}

@@ -4,8 +4,23 @@ import { join } from 'node:path';
 import { expect, test } from 'vitest';
 import { likeliest } from '../../../demo/panels/chat/jobs/look.js';
 import { blocksOf, GROUP, inBits } from '../../../demo/panels/chat/jobs/requantized.js';
+import { WORDS } from '../../../demo/panels/chat/step-words.js';
 import { asFloats, dequantize, findLayers, openModel, readMatrix, readTensor } from '../../../src/formats.js';
+import { ARCHITECTURE_NAMES } from '../../../src/llm/architectures.js';
 import { type CodeBits, largestCode } from '../../../src/problem/code-width.js';
+import { nameOf, tokenSteps } from '../../../src/sequence/step-plan.js';
+import { GPU, LAVAPIPE } from '../../support/devices.js';
+import { modelConfig } from '../../support/model-file.js';
+
+test('every step of a token of any architecture has words, and there are words for nothing else', () => {
+  const names = new Set(['choice']);
+  for (const architecture of ARCHITECTURE_NAMES)
+    for (const caps of [GPU, LAVAPIPE])
+      for (const apart of [new Set<number>(), new Set([0])])
+        for (const step of tokenSteps({ config: modelConfig({ architecture }), kv: 'f16', capacity: 4096, caps, apart }))
+          names.add(nameOf(step));
+  expect(Object.keys(WORDS).sort()).toEqual([...names].sort());
+});
 
 test('the likeliest ids come first, of equal ones the lower, and the chosen one is always among them', () => {
   const found = likeliest([0, 3, Math.log(2), 3, -Infinity], 2, 4);

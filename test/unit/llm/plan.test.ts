@@ -20,7 +20,7 @@ import {
   slotsOf,
   twinOffset,
 } from '../../../src/sequence/memory.js';
-import { headSteps, type PlanStep, promptSteps, tokenSteps } from '../../../src/sequence/step-plan.js';
+import { headSteps, type PlanStep, promptSteps, rowSteps, tokenSteps } from '../../../src/sequence/step-plan.js';
 import { GPU, LAVAPIPE } from '../../support/devices.js';
 import { modelConfig } from '../../support/model-file.js';
 import { problemOf } from '../../support/problems.js';
@@ -86,8 +86,18 @@ describe.each(ARCHITECTURES)('%s', (architecture) => {
     expect('up' in bufferSizes(planning(architecture).config, 64)).toBe(false);
   });
 
+  test('a row of a prompt takes the steps of a token, but for its id and the head', () => {
+    for (const caps of [GPU, LAVAPIPE]) {
+      const steps = rowSteps(planning(architecture, caps));
+      const token = tokenSteps(planning(architecture, caps));
+      expect(steps[0]).toEqual({ gather: 'embedding', ids: 'ids', y: 'x' });
+      expect(steps.slice(1).map(nameOf)).toEqual(token.slice(1, steps.length).map(nameOf));
+      expect(token.slice(steps.length).map(nameOf)).toEqual(caps.software ? ['llm/rms-rows', 'head'] : ['head']);
+    }
+  });
+
   test('rows of a prompt take eight steps a layer, and their head two', () => {
-    for (const rows of CLASSES) expect(promptSteps(planning(architecture), rows).length).toBe(8 * L + 1);
+    for (const rows of CLASSES.slice(1)) expect(promptSteps(planning(architecture), rows).length).toBe(8 * L + 1);
     expect(headSteps(modelConfig({ architecture }), GPU).length).toBe(2);
   });
 });

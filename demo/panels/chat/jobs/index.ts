@@ -1,9 +1,11 @@
-// The jobs of the panel "Chat": a model is loaded, speaks, shows the candidates of one token, and is compared with itself in fewer bits.
+// The jobs of the panel "Chat": a model is loaded, speaks, shows the candidates of one token and what it took, and is compared with itself in fewer
+// bits.
 
 import { type CachedModel, Llm, type LlmExplanation } from '../../../../src/llm.js';
 import type { Job, JobContext } from '../../../worker/rpc.js';
 import { heldNow, type LoadArgs, load } from './held.js';
 import { look } from './look.js';
+import { copying, profile } from './profile.js';
 import { speak } from './speak.js';
 import { widths } from './widths.js';
 
@@ -46,5 +48,7 @@ export const jobs = {
   forget: async ({ url }: { readonly url: string }): Promise<boolean> => Llm.evict(url),
   speak,
   look,
+  profile,
+  copying,
   widths,
 } as const satisfies Record<string, Job>;

@@ -1,7 +1,7 @@
 // An answer: a prompt as ids, and the pieces of text that follow it. The page keeps the ids, so that an answer that a lost device or a stop has
 // ended goes on behind them: noise depends on the position in the sequence, and the text is the same as if nothing had happened.
 import { capsOf } from '../../../../src/gpu/device.js';
-import type { GenerateOptions, Llm, LlmStats, Message, Piece, Reason, Tokenizer } from '../../../../src/llm.js';
+import type { GenerateOptions, LlmStats, Message, Piece, Reason, Tokenizer } from '../../../../src/llm.js';
 import type { GeneratedId } from '../../../../src/runtime/options.js';
 import { piecesOf } from '../../../../src/runtime/pieces.js';
 import type { JobContext } from '../../../worker/rpc.js';
@@ -36,7 +36,8 @@ export interface Spoken {
   readonly reason: Reason;
   readonly spent: Spent;
   readonly memory: Readonly<Record<string, number>>;
-  readonly capacity: number;
+  /** Bytes that the last token read. */
+  readonly reads: number;
 }
 
 /** @throws what the tokenizer and the template throw */
@@ -55,11 +56,11 @@ async function* behind(before: readonly number[], rest: AsyncIterable<GeneratedI
 const SHORT = 8;
 
 /**
- * Reads a short prompt row by row. A row alone runs in the shaders that tokens have; a software adapter takes seconds to compile those of more
- * rows, and a first answer would wait for them.
+ * Reads a short prompt row by row, on a software adapter. A row alone runs in the shaders that tokens have; there it takes seconds to compile those of
+ * more rows, and a first answer would wait for them.
  */
-async function readShort(llm: Llm, ids: readonly number[], signal: AbortSignal): Promise<void> {
-  if (ids.length > SHORT) return;
+export async function readShort({ llm, device }: Pick<Held, 'llm' | 'device'>, ids: readonly number[], signal: AbortSignal): Promise<void> {
+  if (ids.length > SHORT || !capsOf(device).software) return;
   for (let count = 1; count < ids.length; count++) {
     signal.throwIfAborted();
     await llm.logits(ids.slice(0, count));
@@ -85,13 +86,13 @@ export async function speak({ model, prompt, before, options }: SpeakArgs, conte
     signal,
   };
   const [began, then] = [performance.now(), { ...llm.stats }];
-  if (before.length === 0 && capsOf(held.device).software) await readShort(llm, ids, signal);
+  if (before.length === 0) await readShort(held, ids, signal);
   let reason: Reason = 'length';
   const source = behind(before, llm.generate([...ids, ...before], asked));
   for await (const piece of piecesOf(source, { tokenizer, begins: 'messages' in prompt, stop: [] })) {
     part({ kind: 'piece', piece, ms: performance.now() - began, spent: spentSince(llm.stats, then) });
     if (piece.reason) ({ reason } = piece);
   }
-  const { memory, capacity } = llm.explain();
-  return { reason, spent: spentSince(llm.stats, then), memory, capacity };
+  const { memory, reads } = llm.explain();
+  return { reason, spent: spentSince(llm.stats, then), memory, reads: reads.weights + reads.cache };
 }

@@ -1,13 +1,14 @@
 // The same model with its matrices quantized once more, in fewer bits: what the text becomes.
+import { capsOf } from '../../../../src/gpu/device.js';
 import { Llm } from '../../../../src/llm.js';
 import { type CodeBits, widthOf } from '../../../../src/problem/code-width.js';
 import type { QuantizeForm } from '../../../../src/quantize/gpu-form.js';
 import { piecesOf } from '../../../../src/runtime/pieces.js';
 import type { JobContext } from '../../../worker/rpc.js';
 import { errorMessage } from '../../../worker/rpc.js';
-import { alive } from './held.js';
+import { alive, type Held } from './held.js';
 import { inBits, isMade } from './requantized.js';
-import { type Prompt, promptIds, type SpeakArgs } from './speak.js';
+import { type Prompt, promptIds, readShort, type SpeakArgs } from './speak.js';
 
 export interface WidthsArgs {
   readonly model: number;
@@ -29,15 +30,28 @@ export interface OfWidth {
   readonly problem?: string;
 }
 
-/** Of each id of `answer`, −ln of its probability behind those before it; the mean. */
-async function surpriseOf(llm: Llm, prompt: readonly number[], answer: readonly number[]): Promise<number> {
-  if (answer.length === 0) return 0;
-  const all = [...prompt, ...answer].slice(0, -1);
-  const logits = await llm.logits(all, { all: true });
+/** A model, and the device that it is on. */
+type OnDevice = Pick<Held, 'llm' | 'device'>;
+
+/** The logits before each id of `answer`. A software adapter computes them row by row, in the shaders of a token: it compiles no others. */
+async function* logitsBefore({ llm, device }: OnDevice, prompt: readonly number[], answer: readonly number[]) {
+  const all = [...prompt, ...answer];
+  if (capsOf(device).software) {
+    for (let i = 0; i < answer.length; i++) yield await llm.logits(all.slice(0, prompt.length + i));
+    return;
+  }
+  const logits = await llm.logits(all.slice(0, -1), { all: true });
   const { vocabulary } = llm.config;
+  for (let i = 0; i < answer.length; i++) yield logits.subarray((prompt.length - 1 + i) * vocabulary, (prompt.length + i) * vocabulary);
+}
+
+/** Of each id of `answer`, −ln of its probability behind those before it; the mean. */
+async function surpriseOf(one: OnDevice, prompt: readonly number[], answer: readonly number[]): Promise<number> {
+  if (answer.length === 0) return 0;
   let sum = 0;
-  for (const [i, id] of answer.entries()) {
-    const row = logits.subarray((prompt.length - 1 + i) * vocabulary, (prompt.length + i) * vocabulary);
+  let next = 0;
+  for await (const row of logitsBefore(one, prompt, answer)) {
+    const id = answer[next++]!;
     let top = -Infinity;
     for (const logit of row) if (logit > top) top = logit;
     let total = 0;
@@ -58,6 +72,7 @@ export async function widths(
   const answerOf = async (llm: Llm): Promise<{ readonly text: string; readonly ids: number[] }> => {
     const ids: number[] = [];
     let text = '';
+    await readShort({ llm, device: held.device }, begin, signal);
     const source = llm.generate(begin, { ...options, stops: [...tokenizer.stops], signal });
     for await (const piece of piecesOf(source, { tokenizer, begins: 'messages' in prompt, stop: [] })) {
       text += piece.text;
@@ -85,7 +100,7 @@ export async function widths(
       if (width === 0) plain = ids;
       const alike = ids.findIndex((id, at) => id !== plain[at]);
       told(0.9, 'judging');
-      const surprise = await surpriseOf(llm, begin, plain);
+      const surprise = await surpriseOf({ llm, device: held.device }, begin, plain);
       context.part({ bits: width, text, ids, alike: alike < 0 ? ids.length : alike, surprise });
     } catch (error) {
       if (width === 0 || signal.aborted) throw error;

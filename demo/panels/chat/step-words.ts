@@ -1,0 +1,20 @@
+// The library's names of the steps of a token in words. Steps of the same words are one row of the table.
+export const WORDS: Readonly<Record<string, string>> = {
+  embedding: 'Look-up of the embedding',
+  'rms-rows': 'Norms',
+  'norm-add': 'Norms, and sums',
+  qkv: 'Product: queries, keys, values',
+  attend: 'Attention',
+  'attend-join': 'Attention',
+  o: 'Product: out of the attention',
+  gateUp: 'Product: gate and up',
+  gateAndUp: 'Product: gate and up',
+  'glu-rows': 'Gated unit',
+  down: 'Product: down',
+  route: 'Choice of experts',
+  'experts gateUp': 'Products of experts: gate and up',
+  'experts down': 'Products of experts: down',
+  head: 'Product: logits',
+  cap: 'Cap of the logits',
+  choice: 'Choice of the token',
+};
