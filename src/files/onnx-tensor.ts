@@ -173,7 +173,7 @@ function listed(head: Head, { bits, list }: Type, { size, count, source }: { siz
     return { source: madeSource(source.name, size, (signal) => joined(source, ranges, signal)), begin: 0, end: size };
   }
   const width = Math.max(1, bits / 8) as 1 | 2 | 4 | 8;
-  const numbers = bits < 8 ? size : count;
+  const numbers = Math.min(size, count); // elements of less than a byte share one
   if (bytes < numbers || bytes > 10 * numbers) throw new FormatError(at, `${numbers} numbers`, `${bytes} bytes`);
   const make = async (signal: AbortSignal | undefined): Promise<Uint8Array> =>
     unpackVarints(
