@@ -1,18 +1,15 @@
 // Llm: a language model that is loaded, and one sequence of it.
 import { refuse } from '../arguments/check.js';
-import { ArgumentError, UnsupportedError } from '../errors.js';
+import { ArgumentError } from '../errors.js';
 import type { CachedModel } from '../files/model-cache.js';
 import { loadOwn } from '../gpu/own-file.js';
 import type { Config } from '../llm/config.js';
 import type { KvDType } from '../llm-kernels/attention.js';
-import { type Sampling, samplingOf } from '../llm-kernels/sampling-options.js';
 import { caching, serverUrl } from '../loading/kept-files.js';
 import type { ModelFrom } from '../model/open-language-model.js';
-import type { Chosen, Runner } from '../sequence/runner.js';
 import { type Message, renderChat } from '../text/template.js';
 import type { Tokenizer } from '../text/tokenizer.js';
-import { askForIds } from './ask.js';
-import { chooseIds, type Sequence } from './choose.js';
+import { Calls } from './calls.js';
 import type { LlmEstimate } from './estimate.js';
 import type { LlmExplanation, LlmProfile, LlmStats } from './explanation.js';
 import type { Parts } from './load-parts.js';
@@ -35,16 +32,7 @@ import {
   type TokenBytes,
 } from './options.js';
 import { piecesOf } from './pieces.js';
-import { type Slide, slid, slideOf } from './slide.js';
-
-/** @throws UnsupportedError if there is no memory */
-function logitsOf(rows: number, vocabulary: number): Float32Array<ArrayBuffer> {
-  try {
-    return new Float32Array(rows * vocabulary);
-  } catch {
-    throw new UnsupportedError('logits', [`${rows} × ${vocabulary} numbers of 4 bytes are more than there is memory for`]);
-  }
-}
+import { slideOf } from './slide.js';
 
 /** What opens, loads and runs models is fetched by the first load. */
 const loading = () => loadOwn('loading of language models', () => import('./load-parts.js'));
@@ -54,14 +42,6 @@ function release({ device, owned, shared, weights }: Pick<Parts, 'device' | 'own
   if (--shared.users > 0) return;
   weights.destroy();
   if (owned) device.destroy();
-}
-
-/** How ids are chosen, checked. */
-interface Asked extends Required<Pick<GenerateOptions, 'signal' | 'tokensPerSubmit'>>, Sampling {
-  readonly limit: number;
-  readonly stops: readonly number[];
-  /** Undefined: the sequence does not slide. */
-  readonly slide: Slide | undefined;
 }
 
 /**
@@ -78,18 +58,17 @@ export class Llm {
   readonly kv: KvDType;
   readonly stats: LlmStats;
   readonly #parts: Parts;
-  /** Ids whose keys and values are in the cache. */
-  #kept: number[] = [];
-  #busy = false;
-  #destroyed = false;
+  readonly #calls: Calls;
 
-  private constructor(parts: Parts) {
+  private constructor(parts: Parts, kept: readonly number[] = []) {
     this.#parts = parts;
     this.config = parts.model.config;
     this.context = parts.context;
     this.kv = parts.kv;
     const { loadMs, cache } = parts;
     this.stats = { loadMs, ...(cache && { cache }), promptTokens: 0, promptMs: 0, tokens: 0, decodeMs: 0, submits: 0, clamped: 0 };
+    const { config, context, stats } = this;
+    this.#calls = new Calls({ runner: parts.runner, config, context, stats }, kept);
   }
 
   /**
@@ -135,13 +114,12 @@ export class Llm {
 
   /** Positions whose keys and values are in the cache. */
   get position(): number {
-    return this.#kept.length;
+    return this.#calls.position;
   }
 
   /** Forgets the sequence. The cache's memory stays. @throws ArgumentError while a call is under way */
   reset(): void {
-    this.#assertFree();
-    this.#kept = [];
+    this.#calls.reset();
   }
 
   /** The tokenizer of the file, made at the first use. @throws FormatError, UnsupportedError, ReadError */
@@ -183,7 +161,7 @@ export class Llm {
     const given = checkGenerate(options);
     const slide = slideOf(given, this.context);
     const prompt = checkPrompt(ids, this.config.vocabulary, slide ? Infinity : this.context);
-    return this.#generate(prompt, this.#asked(prompt, given, slide));
+    return this.#calls.generate(prompt, given, slide);
   }
 
   /**
@@ -249,18 +227,7 @@ export class Llm {
   async logits(ids: ArrayLike<number>, options: { readonly all?: boolean | undefined } = {}): Promise<Float32Array<ArrayBuffer>> {
     const { all = false } = checkLogits(options);
     const prompt = checkPrompt(ids, this.config.vocabulary, this.context);
-    return this.#alone(async (runner) => {
-      if (!all) {
-        await this.#read(prompt, undefined);
-        return await runner.logits([(this.#lastRows ?? 1) - 1]);
-      }
-      this.#kept = [];
-      const out = logitsOf(prompt.length, this.config.vocabulary);
-      await this.#read(prompt, undefined, async (begin, rows) => {
-        out.set(await runner.logits([...Array(rows).keys()]), begin * this.config.vocabulary);
-      });
-      return out;
-    });
+    return this.#calls.logits(prompt, all);
   }
 
   /**
@@ -268,12 +235,12 @@ export class Llm {
    * @throws ArgumentError while a call is under way; UnsupportedError, ShaderError, GpuError, DeviceLostError
    */
   async prepare(): Promise<void> {
-    await this.#alone((runner) => runner.prepare());
+    await this.#calls.prepare();
   }
 
   /** What a token takes, and the memory by use. */
   explain(): LlmExplanation {
-    this.#assertAlive();
+    this.#calls.assertAlive();
     const { runner, weights, fusedNorms, form } = this.#parts;
     const { quantized, notes } = weights;
     const variants: Record<string, number> = { 'llm/pick': 1 };
@@ -298,21 +265,7 @@ export class Llm {
    * @example for (const { of, ms } of (await llm.profile()).parts) console.log(of, ms);
    */
   async profile(options: ProfileOptions = {}): Promise<LlmProfile> {
-    const { tokens = 32, signal, ...given } = checkProfile(options);
-    const { vocabulary } = this.config;
-    const { sampler: _, ...how } = samplingOf(given, vocabulary);
-    return this.#alone(async (runner) => {
-      const position = Math.min(this.#kept.length, this.context - 1);
-      this.#kept.length = position;
-      runner.begin();
-      await runner.reserve(position + 1, position);
-      await runner.choose({ ...how, stops: [], limit: 1, vocabulary, context: this.context }, this.#kept);
-      const times = await runner.timed(tokens, position, () => {
-        signal?.throwIfAborted();
-        this.#assertAlive();
-      });
-      return { tokens, position, ...times };
-    });
+    return this.#calls.profile(checkProfile(options));
   }
 
   /**
@@ -325,166 +278,21 @@ export class Llm {
    */
   async fork(): Promise<Llm> {
     const began = performance.now();
-    this.#assertFree();
-    this.#busy = true;
+    this.#calls.assertFree();
     const { cache: _ofLoad, ...parts } = this.#parts;
-    let runner: Runner | undefined;
     parts.shared.users++;
     try {
-      runner = await parts.runner.fork();
-      this.#assertAlive();
-      const fork = new Llm({ ...parts, runner, cache: undefined, loadMs: performance.now() - began });
-      fork.#kept = [...this.#kept];
-      return fork;
+      const { runner, kept } = await this.#calls.fork();
+      return new Llm({ ...parts, runner, cache: undefined, loadMs: performance.now() - began }, kept);
     } catch (error) {
-      runner?.destroy();
       release(parts);
-      throw this.#asEnded(error);
-    } finally {
-      this.#busy = false;
+      throw error;
     }
   }
 
   /** Frees everything, but what other sequences of the model use. A call that is under way ends with an ArgumentError. */
   destroy(): void {
-    if (this.#destroyed) return;
-    this.#destroyed = true;
-    this.#parts.runner.destroy();
-    release(this.#parts);
-  }
-
-  // ---------------------------------------------------------------------------------------------------------------- inside
-
-  /** Rows of the chunk that was read last. */
-  #lastRows: number | undefined;
-
-  #assertAlive(): void {
-    if (this.#destroyed) throw new ArgumentError('llm', 'a live Llm', 'a destroyed one');
-  }
-
-  #assertFree(): void {
-    this.#assertAlive();
-    if (this.#busy) throw new ArgumentError('llm', 'one call at a time', 'a call while another is under way');
-  }
-
-  /** A call that no other may meet. */
-  async #alone<T>(work: (runner: Runner) => Promise<T>): Promise<T> {
-    this.#assertFree();
-    this.#busy = true;
-    try {
-      const result = await work(this.#parts.runner);
-      this.#assertAlive(); // steps that were destroyed end early
-      return result;
-    } catch (error) {
-      throw this.#endedBy(error);
-    } finally {
-      this.#busy = false;
-    }
-  }
-
-  /** What a call that is under way ends with: work on destroyed buffers fails in many ways. After an error the cache may hold anything. */
-  #endedBy(error: unknown, signal?: AbortSignal): unknown {
-    if (!signal?.aborted) this.#kept = [];
-    return this.#asEnded(error);
-  }
-
-  #asEnded(error: unknown): unknown {
-    if (!this.#destroyed) return error;
-    const ended = new ArgumentError('llm', 'a live Llm', 'one that was destroyed meanwhile');
-    ended.cause = error;
-    return ended;
-  }
-
-  /** @throws ArgumentError */
-  #asked(prompt: readonly number[], given: GenerateOptions, slide: Slide | undefined): Asked {
-    this.#assertAlive();
-    const { maxTokens, stops, tokensPerSubmit, signal } = given;
-    const { vocabulary } = this.config;
-    const room = this.#roomBehind(slide ? slid(prompt, slide) : prompt);
-    const limit = slide ? (maxTokens ?? room) : Math.min(maxTokens ?? room, room);
-    return { ...samplingOf(given, vocabulary), limit, stops: checkStops(stops, vocabulary), tokensPerSubmit, signal, slide };
-  }
-
-  /** The id behind the last position needs no place. */
-  #roomBehind(ids: readonly number[]): number {
-    return this.context - ids.length + 1;
-  }
-
-  /** Brings ids into the cache, but those at the beginning that are there. The last is computed anyway: its logits are asked for. */
-  async #read(
-    prompt: readonly number[],
-    signal: AbortSignal | undefined,
-    each?: (begin: number, rows: number) => Promise<void>,
-  ): Promise<void> {
-    const { runner } = this.#parts;
-    const began = performance.now();
-    runner.begin();
-    let position = 0;
-    while (position < prompt.length - 1 && prompt[position] === this.#kept[position]) position++;
-    if (!runner.keeps(position)) position = 0;
-    this.#kept = prompt.slice(0, position);
-    const chunks = runner.chunks(prompt.length - position);
-    for (const [i, { rows, of }] of chunks.entries()) {
-      signal?.throwIfAborted();
-      this.#assertAlive();
-      const end = position + rows;
-      await runner.rows(prompt.slice(position, end), { position, of });
-      this.#kept = prompt.slice(0, end);
-      this.#lastRows = rows;
-      await each?.(position, rows);
-      position = end;
-      // So that a signal comes to an end soon.
-      if (i < chunks.length - 1) await runner.settled();
-      this.stats.promptTokens += rows;
-    }
-    this.stats.promptMs += performance.now() - began;
-  }
-
-  async *#generate(prompt: readonly number[], asked: Asked): AsyncGenerator<GeneratedId, void> {
-    this.#assertFree();
-    const { limit, signal, sampler, slide, ...how } = asked;
-    if (limit === 0) return;
-    this.#busy = true;
-    const under: Promise<Chosen>[] = [];
-    try {
-      const check = (): void => {
-        signal?.throwIfAborted();
-        this.#assertAlive();
-      };
-      let ids = slide ? slid(prompt, slide) : prompt;
-      for (let left = limit; ; ) {
-        signal?.throwIfAborted();
-        await this.#read(ids, signal);
-        const choosing = {
-          ...how,
-          limit: Math.min(left, this.#roomBehind(ids)),
-          vocabulary: this.config.vocabulary,
-          context: this.context,
-        };
-        const sequence: Sequence = {
-          ...{ prompt: ids, under, stats: this.stats, signal, check },
-          took: (id) => this.#kept.push(id),
-        };
-        const chosen = sampler
-          ? askForIds(this.#parts.runner, { ...choosing, sampler }, sequence)
-          : chooseIds(this.#parts.runner, choosing, sequence);
-        const all = [...ids];
-        for await (const one of chosen) {
-          all.push(one.id);
-          const goesOn = one.reason === 'length' && choosing.limit < left;
-          yield goesOn ? { id: one.id } : one;
-          if (one.reason && !goesOn) return;
-        }
-        left -= choosing.limit;
-        ids = slid(all, slide!); // there is less room than limit only where it slides
-        this.#kept = [];
-      }
-    } catch (error) {
-      throw this.#endedBy(error, signal);
-    } finally {
-      await Promise.allSettled(under); // their buffers are then free for the next call
-      this.#busy = false;
-    }
+    if (this.#calls.destroy()) release(this.#parts);
   }
 
   /** Text behind a prompt. */
