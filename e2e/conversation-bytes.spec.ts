@@ -9,7 +9,7 @@ import { makeGguf } from '../test/support/files.js';
 import { modelParts } from '../test/support/model-file.js';
 
 /** Limits, in bytes. A change that passes one says so here. */
-const MOST = { atOnce: 24_000, conversation: 205_000 };
+const MOST = { atOnce: 24_000, conversation: 207_000 };
 
 const root = resolve(import.meta.dirname, '..');
 const PAGE = `

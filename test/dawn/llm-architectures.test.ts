@@ -1,4 +1,6 @@
 // Models of every architecture on a device: logits of float64 whatever the chunks, ids whatever the tokens of a submit, windows and their rings.
+import '../support/quick-compiler.js';
+
 import { describe, expect, test } from 'vitest';
 import { requestDevice } from '../../src/index.js';
 import type { Llm } from '../../src/llm.js';

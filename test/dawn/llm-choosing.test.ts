@@ -1,5 +1,7 @@
 // How a whole model chooses ids: as the CPU does from its logits, whatever the tokens of a submit and what is kept of the call before; by a
 // function of the caller's; wrong options.
+import '../support/quick-compiler.js';
+
 import { afterAll, describe, expect, test, vi } from 'vitest';
 import { byteSource } from '../../src/files/byte-source.js';
 import { openGguf } from '../../src/files/gguf.js';

@@ -1,5 +1,7 @@
 // Models with experts on a device: logits and ids of the float64 reference, whatever the chunks and the tokens of a submit; dispatches; routes
 // that cannot be; what is freed.
+import '../support/quick-compiler.js';
+
 import { describe, expect, test, vi } from 'vitest';
 import { byteSource } from '../../src/files/byte-source.js';
 import { openGguf } from '../../src/files/gguf.js';

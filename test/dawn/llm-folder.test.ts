@@ -1,4 +1,6 @@
 // Hugging Face folders on a device: logits of the float64 reference for every format of weights, with weights by the formats' definitions.
+import '../support/quick-compiler.js';
+
 import { describe, expect, test } from 'vitest';
 import { requestDevice, UnsupportedError } from '../../src/index.js';
 import { Llm } from '../../src/llm.js';

@@ -1,4 +1,6 @@
 // Sequences that share weights: each goes on as a model of its own would, whatever the others do, and whichever ends first.
+import '../support/quick-compiler.js';
+
 import { describe, expect, test, vi } from 'vitest';
 import { ArgumentError, DeviceLostError, requestDevice, UnsupportedError } from '../../src/index.js';
 import { Llm } from '../../src/llm.js';

@@ -1,5 +1,7 @@
 // Prompts whose rows are multiplied as integers (`innerPrecise: 1`): logits of a float64 forward that rounds rows as the kernel does, the same bits in
 // whatever chunks, and tokens that round nothing.
+import '../support/quick-compiler.js';
+
 import { describe, expect, test } from 'vitest';
 import { Llm } from '../../src/llm.js';
 import { BLOCK } from '../../src/problem/code-width.js';

@@ -1,4 +1,6 @@
 // The kernels of shaders/llm against float64: drawn shapes within derived bounds, exact cases in every bit, NaN, sequences that have ended.
+import '../support/quick-compiler.js';
+
 import { describe, expect, test } from 'vitest';
 import { encode16 } from '../../src/dtype.js';
 import { capsOf } from '../../src/gpu/device.js';

@@ -1,4 +1,6 @@
 // Choices among some ids, and of logits that are changed: equal to the CPU's, and samples of what they should be.
+import '../support/quick-compiler.js';
+
 import { describe, expect, test } from 'vitest';
 import { type Choosing, pickDispatch } from '../../src/llm-kernels/pick.js';
 import { adjusted, type Choice, countsOf, thresholdOf } from '../../src/llm-kernels/sampling.js';
