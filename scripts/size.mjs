@@ -12,7 +12,7 @@ import { peerSizes } from './peer-sizes.mjs';
 const root = dirname(dirname(fileURLToPath(import.meta.url)));
 const file = join(root, 'bench-results', 'size.json');
 
-/** { limit, llm, history }: most gzipped bytes of the core, and of a page with an Llm; earlier figures of the core. */
+/** { limit, llm, conversation, history }: most gzipped bytes of the core, of a page with an Llm, and of a whole conversation; earlier figures of the core. */
 export const readHistory = () => JSON.parse(readFileSync(file, 'utf8'));
 
 /** Bytes of a bundle that uses these names of an entry: minified, gzipped, and gzipped parts that load on demand. */
@@ -46,7 +46,8 @@ if (process.argv[1] && import.meta.url === pathToFileURL(process.argv[1]).href) 
   const run = (program, ...args) => execFileSync(program, args, { cwd: root, encoding: 'utf8' }).trim();
   run(process.execPath, join('node_modules', 'vite', 'bin', 'vite.js'), 'build', '--logLevel', 'error');
   const { minified, gzip, later } = await coreSize(join(root, 'dist', 'index.js'));
-  const { limit, llm, history } = readHistory();
+  const { history, ...limits } = readHistory();
+  const { limit, llm } = limits;
   const model = await bundleSize(join(root, 'dist', 'llm.js'), 'Llm');
   console.log(`Llm: ${model.gzip} bytes gzipped; the limit is ${llm}`);
   console.log(
@@ -64,6 +65,7 @@ if (process.argv[1] && import.meta.url === pathToFileURL(process.argv[1]).href) 
       gzip,
     };
     const lines = [...history, entry].map((one) => `    ${JSON.stringify(one)}`);
-    writeFileSync(file, `{\n  "limit": ${limit},\n  "llm": ${llm},\n  "history": [\n${lines.join(',\n')}\n  ]\n}\n`);
+    const most = Object.entries(limits).map(([name, bytes]) => `  "${name}": ${bytes},\n`);
+    writeFileSync(file, `{\n${most.join('')}  "history": [\n${lines.join(',\n')}\n  ]\n}\n`);
   }
 }

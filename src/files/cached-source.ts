@@ -35,17 +35,17 @@ export const chunkBytes = (chunk: number, size: number): number => Math.max(0, M
 
 /** Numbers of the chunks of a file of `size` bytes that are there whole: a page that ended while one was made may have left an empty or a shorter one. */
 export async function chunksIn(folder: StoredFolder, size: number): Promise<Set<number>> {
-  const whole = new Set<number>();
-  for (const name of await names(folder)) {
-    if (!/^(0|[1-9]\d{0,8})$/.test(name)) continue;
-    const chunk = Number(name);
-    const file = await folder
-      .getFileHandle(name)
-      .then((handle) => handle.getFile())
-      .catch(() => undefined); // removed meanwhile
-    if (file?.size && file.size === chunkBytes(chunk, size)) whole.add(chunk);
-  }
-  return whole;
+  const numbers = (await names(folder)).filter((name) => /^(0|[1-9]\d{0,8})$/.test(name)).map(Number);
+  const sizes = await Promise.all(
+    numbers.map(async (chunk) => {
+      try {
+        return (await (await folder.getFileHandle(String(chunk))).getFile()).size;
+      } catch {
+        return 0; // removed meanwhile
+      }
+    }),
+  );
+  return new Set(numbers.filter((chunk, i) => sizes[i]! > 0 && sizes[i] === chunkBytes(chunk, size)));
 }
 
 interface Sources {

@@ -38,6 +38,9 @@ function configOf(chat: Json, file: string): Json {
   if (typeof type !== 'string' || !Object.hasOwn(QKV, type))
     throw new UnsupportedError(`${file}: model_type`, [`expected ${Object.keys(QKV).join(', ')}, got ${show(type)}`]);
   if (!isRecord(given)) throw new FormatError({ file, field: 'model_config' }, 'an object', show(given));
+  const positions = given.context_window_size;
+  if (typeof positions !== 'number' || positions < 1)
+    throw new UnsupportedError(`${file}: model_config.context_window_size`, [`expected a number of positions, got ${show(positions)}`]);
   const window = given.sliding_window_size ?? -1;
   if (window !== -1)
     throw new UnsupportedError(`${file}: model_config.sliding_window_size`, [

@@ -11,12 +11,14 @@ const CHAT = 'mlc-chat-config.json';
 /** @throws FormatError, UnsupportedError, ReadError; the reason of `signal` */
 export async function openFolder(folder: Folder, signal?: AbortSignal): Promise<LanguageModel> {
   const { names } = folder;
-  const compiled = async () => mlcModel(folder, await settingsIn(folder, CHAT, signal), signal);
-  if (names) return names.includes(CHAT) && !names.some((one) => one.endsWith('.safetensors')) ? compiled() : folderModel(folder, signal);
+  if (names?.includes(CHAT) && !names.some((one) => one.endsWith('.safetensors')))
+    return mlcModel(folder, await settingsIn(folder, CHAT, signal), signal);
   try {
     return await folderModel(folder, signal);
   } catch (error) {
-    if (!isMissing(error) || !(await optional(settingsIn(folder, CHAT, signal)))) throw error;
-    return compiled();
+    // Folders of URLs have no list of names.
+    const chat = !names && isMissing(error) ? await optional(settingsIn(folder, CHAT, signal)) : undefined;
+    if (!chat) throw error;
+    return mlcModel(folder, chat, signal);
   }
 }

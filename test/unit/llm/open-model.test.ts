@@ -97,7 +97,11 @@ describe('an MLC folder', () => {
     ['a window', { model_config: { ...own, sliding_window_size: 4096 } }, /sliding_window_size: expected none/],
     ['a key that is not known', { model_config: { ...own, logit_scale: 2 } }, /logit_scale: expected no such key/],
     ['no sizes', { model_config: 7 }, /model_config: expected an object, got 7/],
-    ['positions without end', { model_config: { ...own, context_window_size: -1 } }, /max_position_embeddings: expected a whole number/],
+    [
+      'positions without end',
+      { model_config: { ...own, context_window_size: -1 } },
+      /model_config.context_window_size: expected a number of positions, got -1/,
+    ],
     ['another width', { model_config: { ...own, hidden_size: 128 } }, /shape: expected/],
     ['another quantization', { quantization: 'q9f16_1' }, /quantization: expected q4f16_0/],
   ])('%s is refused by its name', async (_, changed, message) => {
