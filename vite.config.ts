@@ -20,8 +20,8 @@ const isolation = { 'Cross-Origin-Opener-Policy': 'same-origin', 'Cross-Origin-E
 /** The peers' unchanged files: their workers and WebAssembly find each other by URL. */
 const PEER_FILES = {
   '/ort/': 'node_modules/onnxruntime-web/dist',
-  '/wllama/wasm/': 'node_modules/.cache/peers/node_modules/@wllama/wllama/esm/wasm',
-  '/wllama/': 'node_modules/.cache/peers/node_modules/@wllama/wllama/esm',
+  '/wllama/wasm/': 'node_modules/@wllama/wllama/esm/wasm',
+  '/wllama/': 'node_modules/@wllama/wllama/esm',
 };
 const peerFiles: Plugin = {
   name: 'peer-files',

@@ -10,14 +10,18 @@ import { minify } from 'vite';
 /** The build that runs on WebGPU. */
 const ORT = ['dist/ort.webgpu.min.mjs', 'dist/ort-wasm-simd-threaded.asyncify.mjs', 'dist/ort-wasm-simd-threaded.asyncify.wasm'];
 
+const { devDependencies } = JSON.parse(readFileSync(new URL('../package.json', import.meta.url), 'utf8'));
+/** An own peer, in the version that is installed. */
+const installed = (name) => `${name}@${devDependencies[name]}`;
+
 /** By name: packages, and the files of them. transformers.js says which onnxruntime-web is its own. */
 const PEERS = {
-  'onnxruntime-web': { 'onnxruntime-web@1.30.0': ORT },
+  'onnxruntime-web': { [installed('onnxruntime-web')]: ORT },
   'transformers.js': {
     '@huggingface/transformers@4.3.2': ['dist/transformers.web.min.js'],
     'onnxruntime-web@1.31.0-dev.20260914-8d85527a0': ORT,
   },
-  wllama: { '@wllama/wllama@3.13.0': ['esm/index.min.js', 'esm/wasm/wllama.wasm'] },
+  wllama: { [installed('@wllama/wllama')]: ['esm/index.min.js', 'esm/wasm/wllama.wasm'] },
   WebLLM: { '@mlc-ai/web-llm@0.2.86': ['lib/index.js'] }, // and a library of WebAssembly for each model
 };
 

@@ -1,4 +1,4 @@
-// `npm run bench -- --llm`: the language model's table. Installs its peers into node_modules/.cache/peers, builds bench/llm and runs it on
+// `npm run bench -- --llm`: the language model's table. Installs its native peer into node_modules/.cache/peers, builds bench/llm and runs it on
 // Dawn, and in Chromium.
 import { spawnSync } from 'node:child_process';
 import { existsSync, mkdirSync, writeFileSync } from 'node:fs';
@@ -10,7 +10,7 @@ import { inBrowser } from './llm-browser.mjs';
 /** node-llama-cpp's program for this machine is a package of its own. */
 const own = { linux: 'linux', darwin: 'mac', win32: 'win' }[process.platform];
 const program = `@node-llama-cpp/${own}-${process.arch}${own === 'mac' && process.arch === 'arm64' ? '-metal' : ''}`;
-const PEERS = { '@wllama/wllama': '3.13.0', 'node-llama-cpp': '3.22.1', ...(own && { [program]: '3.22.1' }) };
+const PEERS = { 'node-llama-cpp': '3.22.1', ...(own && { [program]: '3.22.1' }) };
 const cache = join(root, 'node_modules', '.cache');
 const peers = join(cache, 'peers');
 
@@ -21,7 +21,7 @@ function ensurePeers() {
   mkdirSync(peers, { recursive: true });
   writeFileSync(join(peers, 'package.json'), '{ "private": true }\n');
   const words = ['install', '--prefix', peers, '--ignore-scripts', '--no-save', ...Object.entries(PEERS).map((one) => one.join('@'))];
-  console.error('installs wllama and node-llama-cpp, the peers of the bench');
+  console.error('installs node-llama-cpp, a peer of the bench');
   return spawnSync('npm', words, { stdio: ['ignore', 'ignore', 'inherit'] }).status === 0;
 }
 
